@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sort"
+	"strings"
+
+	"jeton"
+	"jeton/wallet"
+
+	"github.com/spf13/cobra"
+)
+
+// call is one request to be made as an identity.
+type call struct {
+	as      string
+	headers []string
+	data    string
+	include bool
+	fail    bool
+	repeat  int
+}
+
+func callCommand() *cobra.Command {
+	var k call
+	c := &cobra.Command{
+		Use: "call METHOD URL", Short: "Send a request as an identity of the wallet", Args: exactArgs("METHOD", "URL"),
+		Long: `Send a request as an identity of the wallet. Who acts: --as, else JETON_IDENTITY, else
+the nearest .jeton file, else the only identity that the wallet has for the origin.
+
+The body of the answer goes to standard output. With --fail, or when the session is over,
+the exit code says so: 3 no uses are left, 4 log in again.`,
+		Example: `  jeton call --as diane GET https://shop.example/orders
+  jeton call --as carlos --repeat 4 -i GET https://localhost:5015/limited-info
+  jeton call POST https://shop.example/orders -H 'Content-Type: application/json' -d @order.json`,
+		RunE: func(c *cobra.Command, args []string) error { return k.run(c, args[0], args[1]) },
+	}
+	f := c.Flags()
+	f.StringVar(&k.as, "as", "", "name of the identity")
+	f.StringArrayVarP(&k.headers, "header", "H", nil, "header of the request, 'Name: value' (may be repeated)")
+	f.StringVarP(&k.data, "data", "d", "", "body of the request; @FILE reads a file, @- standard input")
+	f.BoolVarP(&k.include, "include", "i", false, "print status and headers, too")
+	f.BoolVar(&k.fail, "fail", false, "end with an error on every status of 400 and above")
+	f.IntVar(&k.repeat, "repeat", 1, "send it so many times, one after another")
+	return c
+}
+
+func (k *call) run(c *cobra.Command, method, url string) error {
+	if k.repeat < 1 {
+		return usage{errors.New("--repeat is 1 or more")}
+	}
+	body, err := k.body(c.InOrStdin())
+	if err != nil {
+		return err
+	}
+	w, err := openWallet(true)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	name, err := choose(c.Context(), w, url, k.as)
+	if err != nil {
+		return err
+	}
+	id, err := w.Identity(c.Context(), url, name)
+	if err != nil {
+		return err
+	}
+	for range k.repeat {
+		if err = k.once(c.Context(), id, method, url, body, c.OutOrStdout()); err != nil && k.repeat == 1 {
+			return err
+		}
+	}
+	return err
+}
+
+// body reads what -d names.
+func (k *call) body(stdin io.Reader) (string, error) {
+	file, ok := strings.CutPrefix(k.data, "@")
+	if !ok {
+		return k.data, nil
+	}
+	if file == "-" {
+		b, err := io.ReadAll(stdin)
+		return string(b), err
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("--data: %w", err)
+	}
+	return string(b), nil
+}
+
+func (k *call) once(ctx context.Context, id *wallet.Identity, method, url, body string, out io.Writer) error {
+	r, err := http.NewRequestWithContext(ctx, strings.ToUpper(method), url, strings.NewReader(body))
+	if err != nil {
+		return usage{err}
+	}
+	if body == "" {
+		r.Body, r.GetBody, r.ContentLength = nil, nil, 0
+	} else {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for _, h := range k.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return usage{fmt.Errorf("header %q has no colon; write 'Name: value'", h)}
+		}
+		r.Header.Set(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	answer, err := id.Client().Do(r)
+	if err != nil {
+		return fmt.Errorf("%w: %w", jeton.ErrUpstream, err)
+	}
+	defer answer.Body.Close()
+	if k.include {
+		printHead(out, answer)
+	}
+	if err := copyBody(out, answer.Body); err != nil {
+		return err
+	}
+	return k.judge(id, answer)
+}
+
+// copyBody prints a body and ends it with a line, so that a prompt does not stick to it.
+func copyBody(out io.Writer, body io.Reader) error {
+	last := &lastByte{w: out}
+	if _, err := io.Copy(last, body); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if last.any && last.b != '\n' {
+		fmt.Fprintln(out)
+	}
+	return nil
+}
+
+type lastByte struct {
+	w   io.Writer
+	b   byte
+	any bool
+}
+
+func (l *lastByte) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		l.b, l.any = p[len(p)-1], true
+	}
+	return l.w.Write(p)
+}
+
+func printHead(out io.Writer, answer *http.Response) {
+	fmt.Fprintf(out, "%s %s\n", answer.Proto, answer.Status)
+	var names []string
+	for name := range answer.Header {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		for _, value := range answer.Header[name] {
+			if name == "Set-Cookie" {
+				value = "[secret]"
+			}
+			fmt.Fprintf(out, "%s: %s\n", name, oneLine(value))
+		}
+	}
+	fmt.Fprintln(out)
+}
+
+// judge says what an answer means for the identity.
+func (k *call) judge(id *wallet.Identity, answer *http.Response) error {
+	if why, ok := wallet.NeedsLogin(answer); ok {
+		return fmt.Errorf("%w; run: jeton login %s --as %s", why, id.Origin(), id.Name())
+	}
+	if k.fail && answer.StatusCode >= 400 {
+		return exit{exitFailure, "the service answered " + answer.Status}
+	}
+	return nil
+}

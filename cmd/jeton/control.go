@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"time"
+
+	"jeton"
+	"jeton/internal/server"
+)
+
+// control speaks to the operators' API: of the server that is up, or in this process
+// when none is.
+type control struct {
+	http *http.Client
+	end  func()
+}
+
+// openControl finds the API of a data folder.
+func openControl(ctx context.Context, p *place) (*control, error) {
+	conf, dir, err := p.both()
+	if err != nil {
+		return nil, err
+	}
+	const patience = 3 * time.Second
+	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		if conn, err := server.DialControl(ctx, dir); err == nil {
+			_ = conn.Close()
+			return &control{http: &http.Client{Transport: dialing(dir)}, end: func() {}}, nil
+		}
+		log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		handler, end, err := server.Offline(ctx, server.Config{File: conf, DataDir: dir, Version: version(), Log: log})
+		if err == nil {
+			return &control{http: &http.Client{Transport: inProcess{handler}}, end: end}, nil
+		}
+		// A server that is starting or stopping holds the folder and does not answer.
+		if !errors.Is(err, server.ErrInUse) || time.Since(start) > patience {
+			return nil, err
+		}
+	}
+}
+
+func dialing(dir string) http.RoundTripper {
+	return &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return server.DialControl(ctx, dir) }}
+}
+
+// inProcess asks a handler without a connection.
+type inProcess struct{ handler http.Handler }
+
+func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer := httptest.NewRecorder()
+	t.handler.ServeHTTP(answer, r)
+	return answer.Result(), nil
+}
+
+// call asks the API. in and out may be nil. The error of a refusal is the outcome that
+// the server returned.
+func (c *control) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, "http://control"+path, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return fmt.Errorf("%w: ask the server: %w", jeton.ErrUnavailable, err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode >= 400 {
+		return problem(answer)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(answer.Body).Decode(out)
+}
+
+// problem makes an error of a refusal.
+func problem(answer *http.Response) error {
+	var p jeton.Problem
+	if err := json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(&p); err != nil {
+		return fmt.Errorf("the server answered %s", answer.Status)
+	}
+	kind := jeton.FromCode(p.Code)
+	if kind == nil {
+		return fmt.Errorf("%s (request %s; the server's log tells more)", p.Title, p.Request)
+	}
+	if p.Detail != "" {
+		return jeton.Say(kind, p.Detail)
+	}
+	return kind
+}

@@ -1,0 +1,152 @@
+// Command jeton is the server, the gateway and the wallet in one program.
+//
+// Each command lives in a file of its own. A command reads its flags, calls the package
+// that does the work, and prints: tables for people, JSON with --output json. Results
+// go to standard output, everything else to standard error.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"jeton"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Environ()))
+}
+
+// The exit codes, which scripts may rely on.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitDenied      = 3
+	exitLogin       = 4
+	exitNotFound    = 5
+	exitConflict    = 6
+	exitUnreachable = 7
+	exitTooMany     = 8
+)
+
+func run(args, _ []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the program at once.
+	context.AfterFunc(ctx, stop)
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(os.Stderr, "jeton: "+text)
+	}
+	return exitCode(err)
+}
+
+// usage marks an error as a mistake in how the program was called.
+type usage struct{ error }
+
+func (u usage) Unwrap() error { return u.error }
+
+// exit is an error that ends the program with a code of its own; its text may be empty.
+type exit struct {
+	code int
+	text string
+}
+
+func (e exit) Error() string { return e.text }
+
+func exitCode(err error) int {
+	var u usage
+	var e exit
+	switch {
+	case errors.As(err, &e):
+		return e.code
+	case errors.As(err, &u):
+		return exitUsage
+	case errors.Is(err, jeton.ErrInvalid), errors.Is(err, jeton.ErrMediaType), errors.Is(err, jeton.ErrTooLarge):
+		return exitUsage
+	case errors.Is(err, jeton.ErrTooMany):
+		return exitTooMany
+	case errors.Is(err, jeton.ErrForbidden), errors.Is(err, jeton.ErrSpent), errors.Is(err, jeton.ErrRelogin), errors.Is(err, jeton.ErrSessionsFull):
+		return exitDenied
+	case errors.Is(err, jeton.ErrNoCredential), errors.Is(err, jeton.ErrBadCredential), errors.Is(err, jeton.ErrExpired):
+		return exitLogin
+	case errors.Is(err, jeton.ErrNotFound):
+		return exitNotFound
+	case errors.Is(err, jeton.ErrConflict), errors.Is(err, jeton.ErrDeclared):
+		return exitConflict
+	case errors.Is(err, jeton.ErrUnavailable), errors.Is(err, jeton.ErrBusy), errors.Is(err, jeton.ErrUpstream):
+		return exitUnreachable
+	case strings.HasPrefix(err.Error(), "unknown command"):
+		return exitUsage
+	}
+	return exitFailure
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "jeton",
+		Short: "Prove who is calling, decide whether they may, and count how often",
+		Long: `Jeton proves who is calling a service, decides whether they may, and counts how often.
+One program is the server, the gateway in front of services, and the wallet of the caller.`,
+		Example: `  jeton demo
+  jeton serve --config jeton.yaml`,
+		SilenceErrors: true, SilenceUsage: true,
+		Version: version(),
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage{fmt.Errorf("%w; see '%s --help'", err, c.CommandPath())}
+	})
+	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "operate", Title: "Operators:"}, &cobra.Group{ID: "wallet", Title: "Wallet:"})
+	for group, commands := range map[string][]*cobra.Command{
+		"server":  {serveCommand(), demoCommand(), configCommand(), routesCommand(), hashPasswordCommand()},
+		"operate": {userCommand(), sessionCommand(), auditCommand(), explainCommand(), statusCommand()},
+		"wallet":  walletCommands(),
+	} {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(hasherCommand())
+	return root
+}
+
+// noArgs refuses arguments with an error that says what was not understood.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage{fmt.Errorf("%s takes no argument, got %q; see '%s --help'", c.CommandPath(), args[0], c.CommandPath())}
+	}
+	return nil
+}
+
+// exactArgs asks for arguments by name.
+func exactArgs(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return usage{fmt.Errorf("%s takes %s; see '%s --help'", c.CommandPath(), strings.Join(names, " "), c.CommandPath())}
+		}
+		return nil
+	}
+}
+
+// version is what the build says of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "devel"
+	}
+	return strings.Trim(info.Main.Version, "()")
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"jeton/internal/config"
+	"jeton/internal/password"
+	"jeton/internal/server"
+
+	"github.com/spf13/cobra"
+)
+
+func serveCommand() *cobra.Command {
+	var p place
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server and its gateway",
+		Long: `Run the server and its gateway until SIGTERM or Ctrl-C.
+
+Without a configuration file one service answers on https://127.0.0.1:8443 with a
+certificate made on first start. SIGHUP reads the configuration and the certificates
+again; a file with a fault in it is refused and the running configuration stays.`,
+		Example: `  jeton serve
+  jeton serve --config jeton.yaml --data-dir /var/lib/jeton`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return serve(c.Context(), &p, c.OutOrStdout()) },
+	}
+	p.flags(c)
+	return c
+}
+
+func serve(ctx context.Context, p *place, out io.Writer) error {
+	conf, dir, err := p.both()
+	if err != nil {
+		return err
+	}
+	log := logger(conf.Log)
+	for _, name := range config.UnknownEnv(os.Environ()) {
+		log.Warn("environment variable is not one of ours", "name", name)
+	}
+	c := server.Config{
+		File: conf, DataDir: dir, Log: log, Version: version(), HasherCommand: hasher(),
+		Started: func(s server.Started) { greet(out, s) },
+	}
+	if conf.Path != "" {
+		c.Load = p.load
+	}
+	s, err := server.New(c)
+	if err != nil {
+		return err
+	}
+	reloadOnHangup(ctx, s, log)
+	return s.Run(ctx)
+}
+
+// hasher is the command of the process that hashes passwords: this program again.
+func hasher() []string {
+	self, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	return []string{self, "hasher"}
+}
+
+func logger(c config.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "text" {
+		return slog.New(slog.NewTextHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, options))
+}
+
+func reloadOnHangup(ctx context.Context, s *server.Server, log *slog.Logger) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(hangup)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangup:
+				if err := s.Reload(ctx); err != nil {
+					log.Error("configuration was refused; the running one stays", "error", err.Error())
+				}
+			}
+		}
+	}()
+}
+
+// greet tells a person where to go from here.
+func greet(out io.Writer, s server.Started) {
+	fmt.Fprintf(out, "jeton is up, with its data in %s\n", s.DataDir)
+	for _, a := range s.Services {
+		fmt.Fprintf(out, "  %-16s %s", a.Service, a.URL)
+		if a.Cert != "" {
+			fmt.Fprintf(out, "   certificate %s", a.Cert)
+		}
+		fmt.Fprintln(out)
+	}
+	if s.Admin != "" {
+		fmt.Fprintf(out, "  %-16s http://%s/healthz /readyz /metrics\n", "admin", s.Admin)
+	}
+	if s.NoUsers {
+		fmt.Fprintf(out, "Nobody can log in yet. Make the first admin, in another terminal:\n  jeton user add admin --group admin --data-dir %s\n", s.DataDir)
+	}
+}
+
+func hasherCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "hasher", Hidden: true, Args: noArgs,
+		Short: "Hash passwords for a server (started by it)",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return password.Serve(c.Context(), 0, os.Stdin, os.Stdout)
+		},
+	}
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"jeton"
+	"jeton/wallet"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func walletCommands() []*cobra.Command {
+	return []*cobra.Command{loginCommand(), callCommand(), identitiesCommand(), logoutCommand()}
+}
+
+// openWallet opens the caller's wallet.
+func openWallet(allowHTTP bool) (*wallet.Wallet, error) {
+	c := wallet.Config{AllowHTTP: allowHTTP, Stderr: os.Stderr}
+	if term.IsTerminal(int(os.Stdin.Fd())) && os.Getenv("JETON_WALLET_PASSPHRASE") == "ask" {
+		c.Passphrase = func(_ context.Context, first bool) (jeton.Secret, error) { return askPassphrase(first) }
+	}
+	return wallet.Open(c)
+}
+
+func askPassphrase(first bool) (jeton.Secret, error) {
+	secret, err := ask("Passphrase of the wallet")
+	if err != nil || !first {
+		return secret, err
+	}
+	again, err := ask("The same again")
+	if err == nil && again.Reveal() != secret.Reveal() {
+		err = errors.New("the two passphrases differ")
+	}
+	return secret, err
+}
+
+// choose tells which identity acts at a URL.
+func choose(ctx context.Context, w *wallet.Wallet, url, as string) (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = ""
+	}
+	name, _, err := w.Select(ctx, url, wallet.Choice{Flag: as, Dir: dir})
+	return name, err
+}
+
+func loginCommand() *cobra.Command {
+	var in wallet.Login
+	var pw passwordSource
+	var caFile, command string
+	var allowHTTP, never bool
+	c := &cobra.Command{
+		Use: "login URL", Short: "Log in at a service and keep the session in the wallet", Args: exactArgs("URL"),
+		Long: `Log in at a service and keep the session in the wallet, under the service's origin and
+the name given with --as. Several identities can be logged in at one service at once.`,
+		Example: `  jeton login https://shop.example --as diane
+  jeton login https://localhost:5014 --as diane --username Diane --cacert data/pubkey.pem`,
+		RunE: func(c *cobra.Command, args []string) error {
+			in.URL = args[0]
+			in.AllowHTTP = allowHTTP
+			if err := readLogin(c, &in, &pw, caFile, command); err != nil {
+				return err
+			}
+			if never {
+				in.Relogin = wallet.ReloginNever
+			}
+			w, err := openWallet(allowHTTP)
+			if err != nil {
+				return err
+			}
+			defer w.Close()
+			id, err := w.Login(c.Context(), in)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s is logged in at %s\n", id.Name(), id.Origin())
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&in.As, "as", "", "name of the identity in the wallet (default: the user name)")
+	f.StringVar(&in.Username, "username", "", "user name at the service (default: the name of the identity)")
+	pw.flags(c)
+	f.StringVar(&command, "password-command", "", "program that prints the password; it is run again when the session is over")
+	f.BoolVar(&in.Save, "save-password", false, "keep the password in the wallet and log in again by itself when the session is over")
+	f.BoolVar(&never, "no-relogin", false, "never log in again by itself")
+	f.StringVar(&caFile, "cacert", "", "PEM file of the certificate to trust for this identity")
+	f.StringVar(&in.LoginPath, "login-path", "", "path of the login form, where the service does not tell")
+	f.BoolVar(&allowHTTP, "allow-http", false, "accept plain http to another machine")
+	return c
+}
+
+// readLogin completes what a login needs: the certificate, and the password unless the
+// wallet knows where to get it.
+func readLogin(c *cobra.Command, in *wallet.Login, pw *passwordSource, caFile, command string) error {
+	if in.As == "" && in.Username == "" {
+		return usage{errors.New("who logs in? name the identity with --as")}
+	}
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
+		if err != nil {
+			return fmt.Errorf("--cacert: %w", err)
+		}
+		in.CACert = pem
+	}
+	if command != "" {
+		in.Command = strings.Fields(command)
+		return nil
+	}
+	who := in.Username
+	if who == "" {
+		who = in.As
+	}
+	secret, err := pw.read(c, fmt.Sprintf("Password of %s at %s", who, in.URL), false)
+	in.Password = secret
+	return err
+}
+
+func identitiesCommand() *cobra.Command {
+	var out output
+	c := &cobra.Command{
+		Use: "identities", Short: "List the identities in the wallet", Args: noArgs, Example: `  jeton identities`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			w, err := openWallet(false)
+			if err != nil {
+				return err
+			}
+			defer w.Close()
+			list, err := w.Identities(c.Context())
+			if err != nil {
+				return err
+			}
+			var rows [][]string
+			for _, id := range list {
+				rows = append(rows, []string{string(id.Origin), id.Name, id.Username, state(id), uses(id.Uses), when(id.LoggedIn), when(id.Expires)})
+			}
+			if list == nil {
+				list = []wallet.Info{}
+			}
+			return out.print(c.OutOrStdout(), list, []string{"ORIGIN", "IDENTITY", "USER", "STATE", "USES LEFT", "SINCE", "ENDS"}, rows)
+		},
+	}
+	out.flags(c)
+	return c
+}
+
+func state(id wallet.Info) string {
+	if id.SignedIn {
+		return "logged in"
+	}
+	return "needs login"
+}
+
+func uses(n *int64) string {
+	if n == nil {
+		return "-"
+	}
+	return fmt.Sprint(*n)
+}
+
+func logoutCommand() *cobra.Command {
+	var as string
+	var forget bool
+	c := &cobra.Command{
+		Use: "logout URL", Short: "End a session, and forget it in the wallet", Args: exactArgs("URL"),
+		Example: `  jeton logout https://shop.example --as diane`,
+		RunE: func(c *cobra.Command, args []string) error {
+			w, err := openWallet(false)
+			if err != nil {
+				return err
+			}
+			defer w.Close()
+			name, err := choose(c.Context(), w, args[0], as)
+			if err != nil {
+				return err
+			}
+			if err := w.Logout(c.Context(), args[0], name); err != nil && !forget {
+				return fmt.Errorf("%w (--forget removes the identity without asking the server)", err)
+			}
+			if forget {
+				if err := w.Forget(c.Context(), args[0], name); err != nil {
+					return err
+				}
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s is logged out at %s\n", name, args[0])
+			return nil
+		},
+	}
+	c.Flags().StringVar(&as, "as", "", "name of the identity")
+	c.Flags().BoolVar(&forget, "forget", false, "remove the identity from the wallet, too")
+	return c
+}

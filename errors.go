@@ -1,0 +1,164 @@
+package jeton
+
+import (
+	"errors"
+	"time"
+)
+
+// The outcomes that callers act on. Servers return them (wrapped with what they
+// were doing), clients test them with errors.Is. Package internal/web gives each
+// its HTTP status; an error that is none of these reaches a caller as a bare 500.
+var (
+	// ErrNoCredential means that the request showed nothing that says who it is.
+	ErrNoCredential = errors.New("no credential")
+	// ErrBadCredential means that what was shown is not, or no longer, a credential:
+	// unknown, wrong, ended, or its owner is disabled. Callers are not told which.
+	ErrBadCredential = errors.New("credential is not valid")
+	// ErrAmbiguous means that a request showed more than one credential. None is picked.
+	ErrAmbiguous = errors.New("more than one credential")
+	// ErrExpired means that the credential was good once and its time is over.
+	ErrExpired = errors.New("credential has expired")
+	// ErrTooEarly means that the credential is not valid yet. Waiting helps.
+	ErrTooEarly = errors.New("credential is not valid yet")
+	// ErrSpent means the last use is gone. Waiting does not help; a new login may.
+	ErrSpent = errors.New("no uses are left")
+	// ErrForbidden means that the caller is known and may not do this.
+	ErrForbidden = errors.New("not allowed")
+	// ErrRelogin means that the service's terms do not permit this subject to log
+	// in again now. RetryAfter tells when, unless only an operator can allow it.
+	ErrRelogin = errors.New("the terms do not permit another login now")
+	// ErrSessionsFull means that the subject holds as many sessions as the terms permit.
+	ErrSessionsFull = errors.New("as many sessions as permitted are open")
+	// ErrTooMany means that attempts come too fast. RetryAfter tells how long to wait.
+	ErrTooMany = errors.New("too many attempts")
+	// ErrBusy means that the server has as much work waiting as it takes on.
+	ErrBusy = errors.New("busy")
+	// ErrUnavailable means that the server cannot tell: its store did not answer.
+	// Nobody is logged out by it and nobody is let in.
+	ErrUnavailable = errors.New("store is unavailable")
+	// ErrNotFound means that there is no such thing, or none that the caller may know of.
+	ErrNotFound = errors.New("not found")
+	// ErrMethod means that the path exists and does not answer this method.
+	ErrMethod = errors.New("method not allowed")
+	// ErrConflict means that the thing exists already, or changed meanwhile.
+	ErrConflict = errors.New("conflict")
+	// ErrDeclared means that the thing is declared in the configuration file and
+	// can be changed only there.
+	ErrDeclared = errors.New("declared in the configuration file; change it there")
+	// ErrInvalid means that the request cannot be understood as it stands.
+	ErrInvalid = errors.New("invalid request")
+	// ErrTooLarge means that the request, or a part of it, is over its limit.
+	ErrTooLarge = errors.New("too large")
+	// ErrMediaType means that the body is of a type that this route does not read.
+	ErrMediaType = errors.New("unsupported media type")
+	// ErrUpstream means that the service behind the gateway did not answer.
+	ErrUpstream = errors.New("the service behind the gateway did not answer")
+)
+
+// codes gives each outcome its name on the wire: the member "code" of a Problem
+// and the header Jeton-Error. Names are never reused for another meaning.
+var codes = []struct {
+	err  error
+	code string
+}{
+	{ErrNoCredential, "no_credential"},
+	{ErrBadCredential, "bad_credential"},
+	{ErrAmbiguous, "ambiguous_credential"},
+	{ErrExpired, "expired"},
+	{ErrTooEarly, "too_early"},
+	{ErrSpent, "spent"},
+	{ErrForbidden, "forbidden"},
+	{ErrRelogin, "relogin_refused"},
+	{ErrSessionsFull, "sessions_full"},
+	{ErrTooMany, "too_many_attempts"},
+	{ErrBusy, "busy"},
+	{ErrUnavailable, "unavailable"},
+	{ErrNotFound, "not_found"},
+	{ErrMethod, "method_not_allowed"},
+	{ErrConflict, "conflict"},
+	{ErrDeclared, "declared"},
+	{ErrInvalid, "invalid_request"},
+	{ErrTooLarge, "too_large"},
+	{ErrMediaType, "unsupported_media_type"},
+	{ErrUpstream, "upstream_failed"},
+}
+
+// CodeInternal is the code of every error that is not one of the outcomes above.
+const CodeInternal = "internal"
+
+// Outcome returns which of the outcomes above err is, or nil when it is none.
+func Outcome(err error) error {
+	for _, c := range codes {
+		if errors.Is(err, c.err) {
+			return c.err
+		}
+	}
+	return nil
+}
+
+// Code returns the wire name of the outcome that err is, CodeInternal when it is
+// none, and "" for nil.
+func Code(err error) string {
+	if err == nil {
+		return ""
+	}
+	for _, c := range codes {
+		if errors.Is(err, c.err) {
+			return c.code
+		}
+	}
+	return CodeInternal
+}
+
+// FromCode returns the outcome whose wire name is code, or nil. With it a client
+// gets back the value that the server returned.
+func FromCode(code string) error {
+	for _, c := range codes {
+		if c.code == code {
+			return c.err
+		}
+	}
+	return nil
+}
+
+// Say returns an error that is kind and carries a text that is safe to show to
+// the caller. It must hold no secret and nothing the caller may not know.
+func Say(kind error, text string) error { return &said{kind: kind, text: text} }
+
+// Said returns the text that Say gave err, or "".
+func Said(err error) string {
+	var s *said
+	if errors.As(err, &s) {
+		return s.text
+	}
+	return ""
+}
+
+type said struct {
+	kind error
+	text string
+}
+
+func (s *said) Error() string { return s.kind.Error() + ": " + s.text }
+func (s *said) Unwrap() error { return s.kind }
+
+// After returns an error that is err and tells the caller how long to wait
+// before asking again.
+func After(err error, wait time.Duration) error { return &after{err: err, wait: wait} }
+
+// RetryAfter returns how long the caller should wait, and whether err says so.
+func RetryAfter(err error) (time.Duration, bool) {
+	var a *after
+	if errors.As(err, &a) {
+		return a.wait, true
+	}
+	return 0, false
+}
+
+type after struct {
+	err  error
+	wait time.Duration
+}
+
+func (a *after) Error() string { return a.err.Error() }
+func (a *after) Unwrap() error { return a.err }

@@ -1,0 +1,335 @@
+// Package account keeps people: their names, groups and passwords.
+//
+// It promises that what it is told of a person is what the next login is judged by;
+// that a changed password, a disabling and a removal end the person's sessions in the
+// same step; and that checking a password takes the same work whether the name is
+// unknown, the password wrong or the account disabled. Passwords are hashed by
+// internal/password; sessions, throttling and terms are internal/login's.
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"jeton"
+	"jeton/internal/audit"
+	"jeton/internal/password"
+
+	"golang.org/x/text/secure/precis"
+)
+
+// Account is a person as the store keeps them.
+type Account struct {
+	ID       int64
+	Name     string
+	Folded   string // Name without regard to case: no two accounts share it
+	Groups   []string
+	Password string // PHC string; "" when nobody can log in with a password
+	Version  int64  // of the credential; grows with every change of it
+	Disabled bool
+	Declared bool
+	Created  time.Time
+	Updated  time.Time
+}
+
+// User returns what may be told about the account.
+func (a Account) User() jeton.User {
+	groups := a.Groups
+	if groups == nil {
+		groups = []string{}
+	}
+	return jeton.User{Name: a.Name, Groups: groups, Disabled: a.Disabled, Declared: a.Declared, Created: a.Created, Updated: a.Updated}
+}
+
+// Change is what to change of an account; nil fields stay as they are.
+type Change struct {
+	Password *string // PHC string
+	Groups   *[]string
+	Disabled *bool
+}
+
+// Store keeps accounts. Methods are safe for concurrent use, on many nodes.
+type Store interface {
+	// FindUser returns jeton.ErrNotFound for a name that nobody has.
+	FindUser(ctx context.Context, name string) (Account, error)
+	// KnownSource reports whether the user has logged in from the address before.
+	KnownSource(ctx context.Context, user int64, source string) (bool, error)
+	// AddUser adds the account and the event, or returns jeton.ErrConflict when the name,
+	// or one that differs from it in case alone, is taken.
+	AddUser(ctx context.Context, a Account, ev jeton.Event) error
+	// ChangeUser changes the account and adds the event, in one step in which a changed
+	// password, a disabling and changed groups end or refresh what hangs on them: a new
+	// password grows the version; it and a disabling end all sessions. It returns the
+	// account's number, jeton.ErrNotFound, or jeton.ErrDeclared.
+	ChangeUser(ctx context.Context, name string, c Change, now time.Time, ev jeton.Event) (int64, error)
+	// RehashUser stores a stronger hash of the same password if the version is still the one given.
+	RehashUser(ctx context.Context, id, version int64, phc string) error
+	// RemoveUser removes the account with all its sessions and adds the event.
+	RemoveUser(ctx context.Context, name string, ev jeton.Event) (int64, error)
+	// ListUsers returns all accounts by name.
+	ListUsers(ctx context.Context) ([]Account, error)
+	// DeclareUsers makes the declared accounts be the given ones: adds, changes and
+	// removes, each with its event, and returns the numbers of those that it changed
+	// or removed. A name that is taken by an account that is not declared becomes
+	// declared and keeps its number.
+	DeclareUsers(ctx context.Context, declared []Account, now time.Time, ev jeton.Event) ([]int64, error)
+}
+
+// Accounts is the people of one server.
+type Accounts struct {
+	store   Store
+	hasher  *password.Pool
+	now     func() time.Time
+	log     *slog.Logger
+	changed func(user int64)
+}
+
+// Config is what New needs.
+type Config struct {
+	Store  Store
+	Hasher *password.Pool
+	Now    func() time.Time
+	Log    *slog.Logger
+	// Changed is called, before the change is answered, with the number of every account
+	// that is no longer what it was.
+	Changed func(user int64)
+}
+
+// New returns the people of a server.
+func New(c Config) *Accounts {
+	return &Accounts{store: c.Store, hasher: c.Hasher, now: c.Now, log: c.Log, changed: c.Changed}
+}
+
+// reserved is how our secrets begin; a name like that would end up in logs unmasked
+// where a secret is expected.
+const reserved = "jtn_"
+
+// maxName bounds a name, in bytes.
+const maxName = 128
+
+// Name prepares a name by RFC 8265 (UsernameCasePreserved) and returns it together with
+// its form without regard to case.
+func Name(name string) (prepared, folded string, err error) {
+	if name == "" || len(name) > maxName {
+		return "", "", jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a user name has 1 to %d bytes", maxName))
+	}
+	if prepared, err = precis.UsernameCasePreserved.String(name); err != nil {
+		return "", "", jeton.Say(jeton.ErrInvalid, "a user name has letters, digits and punctuation, no spaces (RFC 8265)")
+	}
+	if folded, err = precis.UsernameCaseMapped.String(name); err != nil {
+		return "", "", jeton.Say(jeton.ErrInvalid, "a user name has letters, digits and punctuation, no spaces (RFC 8265)")
+	}
+	if strings.Contains(prepared, ":") {
+		return "", "", jeton.Say(jeton.ErrInvalid, "a user name has no colon: Basic authentication (RFC 7617) could not carry it")
+	}
+	if strings.HasPrefix(folded, reserved) {
+		return "", "", jeton.Say(jeton.ErrInvalid, "a user name does not begin with "+reserved)
+	}
+	return prepared, folded, nil
+}
+
+// Groups prepares a list of group names: checked, sorted, each once.
+func Groups(groups []string) ([]string, error) {
+	list := []string{}
+	for _, g := range groups {
+		if g == "" || len(g) > maxName || strings.ContainsFunc(g, func(r rune) bool { return r <= ' ' || r == ',' || r == 0x7f }) {
+			return nil, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a group name has 1 to %d bytes without spaces and commas", maxName))
+		}
+		list = append(list, g)
+	}
+	slices.Sort(list)
+	return slices.Compact(list), nil
+}
+
+// Find returns the account of a name, or a zero Account when nobody has it: a login
+// goes on with it, so that it does the same work.
+func (a *Accounts) Find(ctx context.Context, name string) (Account, error) {
+	prepared, _, err := Name(name)
+	if err != nil {
+		prepared = "" // nobody's name; look it up all the same
+	}
+	found, err := a.store.FindUser(ctx, prepared)
+	if errors.Is(err, jeton.ErrNotFound) {
+		return Account{}, nil
+	}
+	if err != nil {
+		return Account{}, fmt.Errorf("find user: %w", err)
+	}
+	return found, nil
+}
+
+// KnownSource reports whether the user has logged in from the address before.
+func (a *Accounts) KnownSource(ctx context.Context, user int64, source string) (bool, error) {
+	known, err := a.store.KnownSource(ctx, user, source)
+	if err != nil {
+		return false, fmt.Errorf("look up source: %w", err)
+	}
+	return known, nil
+}
+
+// Verify reports whether the password is the account's. The zero Account has none, and
+// takes as long to say so. A hash weaker than today's is replaced.
+func (a *Accounts) Verify(ctx context.Context, acct Account, pw jeton.Secret) (bool, error) {
+	ok, rehash, err := a.hasher.Verify(ctx, acct.Password, pw)
+	if err != nil {
+		return false, fmt.Errorf("verify password: %w", err)
+	}
+	if ok && rehash && !acct.Declared && !acct.Disabled {
+		a.rehash(ctx, acct, pw)
+	}
+	return ok, nil
+}
+
+// rehash makes the stored hash as strong as today's. Its failure is not the login's.
+func (a *Accounts) rehash(ctx context.Context, acct Account, pw jeton.Secret) {
+	phc, err := a.hasher.Hash(ctx, pw)
+	if err == nil {
+		err = a.store.RehashUser(ctx, acct.ID, acct.Version, phc)
+	}
+	if err != nil {
+		a.log.Warn("password was not re-hashed", "user", acct.Name, "error", err)
+	}
+}
+
+// Add makes an account.
+func (a *Accounts) Add(ctx context.Context, by, name string, pw jeton.Secret, groups []string) (jeton.User, error) {
+	prepared, folded, err := Name(name)
+	if err != nil {
+		return jeton.User{}, err
+	}
+	if groups, err = Groups(groups); err != nil {
+		return jeton.User{}, err
+	}
+	phc, err := a.hash(ctx, pw)
+	if err != nil {
+		return jeton.User{}, err
+	}
+	now := a.now()
+	acct := Account{Name: prepared, Folded: folded, Groups: groups, Password: phc, Version: 1, Created: now, Updated: now}
+	if err := a.store.AddUser(ctx, acct, a.event(by, audit.UserAdd, prepared, "groups "+strings.Join(groups, ","))); err != nil {
+		return jeton.User{}, fmt.Errorf("add user %s: %w", prepared, err)
+	}
+	return acct.User(), nil
+}
+
+func (a *Accounts) hash(ctx context.Context, pw jeton.Secret) (string, error) {
+	if err := password.CheckNew(pw); err != nil {
+		return "", err
+	}
+	phc, err := a.hasher.Hash(ctx, pw)
+	if err != nil {
+		return "", fmt.Errorf("hash password: %w", err)
+	}
+	return phc, nil
+}
+
+// SetPassword gives the account a new password and ends all its sessions.
+func (a *Accounts) SetPassword(ctx context.Context, by, name string, pw jeton.Secret) error {
+	phc, err := a.hash(ctx, pw)
+	if err != nil {
+		return err
+	}
+	return a.change(ctx, name, Change{Password: &phc}, a.event(by, audit.UserPassword, name, "all sessions ended"))
+}
+
+// Disable keeps the account from logging in and ends all its sessions; or lets it log
+// in again.
+func (a *Accounts) Disable(ctx context.Context, by, name string, disabled bool) error {
+	reason := "enabled"
+	if disabled {
+		reason = "disabled, all sessions ended"
+	}
+	return a.change(ctx, name, Change{Disabled: &disabled}, a.event(by, audit.UserChange, name, reason))
+}
+
+// SetGroups puts the account into exactly these groups, from its next request on.
+func (a *Accounts) SetGroups(ctx context.Context, by, name string, groups []string) error {
+	groups, err := Groups(groups)
+	if err != nil {
+		return err
+	}
+	return a.change(ctx, name, Change{Groups: &groups}, a.event(by, audit.UserChange, name, "groups "+strings.Join(groups, ",")))
+}
+
+func (a *Accounts) change(ctx context.Context, name string, c Change, ev jeton.Event) error {
+	id, err := a.store.ChangeUser(ctx, name, c, a.now(), ev)
+	if err != nil {
+		return fmt.Errorf("change user %s: %w", name, err)
+	}
+	a.changed(id)
+	return nil
+}
+
+// Remove removes the account with all its sessions.
+func (a *Accounts) Remove(ctx context.Context, by, name string) error {
+	id, err := a.store.RemoveUser(ctx, name, a.event(by, audit.UserRemove, name, "all sessions ended"))
+	if err != nil {
+		return fmt.Errorf("remove user %s: %w", name, err)
+	}
+	a.changed(id)
+	return nil
+}
+
+// List returns all accounts by name.
+func (a *Accounts) List(ctx context.Context) ([]jeton.User, error) {
+	accounts, err := a.store.ListUsers(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list users: %w", err)
+	}
+	users := make([]jeton.User, len(accounts))
+	for i, acct := range accounts {
+		users[i] = acct.User()
+	}
+	return users, nil
+}
+
+// Declared is a person as the configuration declares them.
+type Declared struct {
+	Name     string
+	Hash     jeton.Secret // PHC string
+	Groups   []string
+	Disabled bool
+}
+
+// CheckDeclared prepares declared people for Declare and returns every fault.
+func CheckDeclared(people []Declared) ([]Account, error) {
+	var list []Account
+	var errs []error
+	for i, d := range people {
+		prepared, folded, err := Name(d.Name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("users[%d].name %q: %w", i, d.Name, err))
+			continue
+		}
+		groups, err := Groups(d.Groups)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("users[%d].groups of %s: %w", i, d.Name, err))
+		}
+		if _, err := password.Parse(d.Hash.Reveal()); err != nil {
+			errs = append(errs, fmt.Errorf("users[%d].password_hash of %s: %w; 'jeton hash-password' makes one", i, d.Name, err))
+		}
+		list = append(list, Account{Name: prepared, Folded: folded, Groups: groups, Password: d.Hash.Reveal(), Disabled: d.Disabled, Declared: true})
+	}
+	return list, errors.Join(errs...)
+}
+
+// Declare makes the declared people be the given ones, which CheckDeclared has prepared.
+func (a *Accounts) Declare(ctx context.Context, people []Account) error {
+	changed, err := a.store.DeclareUsers(ctx, people, a.now(), a.event("config", audit.UserChange, "", "declared in the configuration file"))
+	if err != nil {
+		return fmt.Errorf("declare users: %w", err)
+	}
+	for _, id := range changed {
+		a.changed(id)
+	}
+	return nil
+}
+
+func (a *Accounts) event(by, action, name, reason string) jeton.Event {
+	return jeton.Event{Time: a.now(), Actor: by, Action: action, Target: "user:" + name, Outcome: audit.OK, Reason: reason}
+}

@@ -1,0 +1,55 @@
+package config
+
+import "time"
+
+// fill sets a field that the file says nothing (readable) about.
+func fill[T any](d *document, path string, field *T, value T) {
+	if !d.has(path) || d.wrong[path] {
+		*field = value
+	}
+}
+
+// defaults gives every value that is absent its documented default.
+func (d *document) defaults(c *Config) {
+	fill(d, "log.level", &c.Log.Level, "info")
+	fill(d, "log.format", &c.Log.Format, "json")
+	fill(d, "admin.listen", &c.Admin.Listen, "127.0.0.1:9180")
+	fill(d, "hashing.queue", &c.Hashing.Queue, 128)
+	fill(d, "throttle.pair_burst", &c.Throttle.PairBurst, 10)
+	fill(d, "throttle.pair_every", &c.Throttle.PairEvery, Duration(90*time.Second))
+	fill(d, "throttle.account_burst", &c.Throttle.AccountBurst, 100)
+	fill(d, "throttle.account_every", &c.Throttle.AccountEvery, Duration(time.Minute))
+	fill(d, "throttle.source_burst", &c.Throttle.SourceBurst, 60)
+	fill(d, "throttle.source_every", &c.Throttle.SourceEvery, Duration(15*time.Second))
+	fill(d, "audit.keep", &c.Audit.Keep, Duration(90*day))
+	fill(d, "cache.sessions", &c.Cache.Sessions, 200_000)
+	fill(d, "shutdown.timeout", &c.Shutdown.Timeout, Duration(10*time.Second))
+	for i := range c.Services {
+		d.serviceDefaults(at("services", i), &c.Services[i])
+	}
+}
+
+func (d *document) serviceDefaults(path string, s *Service) {
+	cookie := "jeton"
+	if !s.PlainHTTP {
+		cookie = "__Host-jeton"
+		fill(d, path+".tls.cert", &s.TLS.Cert, "pubkey.pem")
+		fill(d, path+".tls.key", &s.TLS.Key, "private.pem")
+	}
+	fill(d, path+".login.username_field", &s.Login.UsernameField, "username")
+	fill(d, path+".login.password_field", &s.Login.PasswordField, "password")
+	fill(d, path+".login.success", &s.Login.Success, "Logged in")
+	fill(d, path+".session.cookie", &s.Session.Cookie, cookie)
+	fill(d, path+".session.idle_timeout", &s.Session.IdleTimeout, Duration(time.Hour))
+	fill(d, path+".session.lifetime", &s.Session.Lifetime, Duration(day))
+	fill(d, path+".session.when_full", &s.Session.WhenFull, "evict_oldest")
+	for i := range s.Routes {
+		r, path := &s.Routes[i], at(path+".routes", i)
+		if r.Upstream != nil {
+			fill(d, path+".upstream.timeout", &r.Upstream.Timeout, Duration(30*time.Second))
+		}
+		if r.Respond != nil {
+			fill(d, path+".respond.status", &r.Respond.Status, 200)
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package config_test
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"jeton/internal/config"
+)
+
+var update = flag.Bool("update", false, "write what was found into testdata/faults; read the difference before keeping it")
+
+// environment is what the tests' files may ask for.
+func environment(pairs ...string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1], true
+			}
+		}
+		return "", false
+	}
+}
+
+// TestFaults holds each file of testdata/faults, up to its line of dashes, against
+// the faults below that line.
+func TestFaults(t *testing.T) {
+	files, err := filepath.Glob("testdata/faults/*.txt")
+	if err != nil || len(files) < 30 {
+		t.Fatalf("%d files in testdata/faults, %v; want at least 30", len(files), err)
+	}
+	const dashes = "\n----------------------------------------\n"
+	env := environment("WORD", "word", "FIVE", "5", "EMPTY", "")
+	for _, file := range files {
+		name := strings.ReplaceAll(strings.TrimSuffix(filepath.Base(file), ".txt"), "-", " ")
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			input, want, ok := strings.Cut(string(text), dashes)
+			if !ok {
+				t.Fatal("no line of dashes")
+			}
+			_, err = config.Parse("jeton.yaml", []byte(input+"\n"), env)
+			var faults config.Faults
+			if !errors.As(err, &faults) {
+				t.Fatalf("Parse: %v, want faults", err)
+			}
+			if got := faults.Error() + "\n"; *update {
+				if err := os.WriteFile(file, []byte(input+dashes+got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			} else if got != want {
+				t.Errorf("found:\n%swant:\n%s", got, want)
+			}
+		})
+	}
+}

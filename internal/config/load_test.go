@@ -1,0 +1,395 @@
+package config_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"jeton/internal/config"
+
+	"go.yaml.in/yaml/v4"
+)
+
+const folder = "testdata"
+
+func TestDefault(t *testing.T) {
+	c, err := config.Default(environment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Services[0]
+	open, whoami := s.Routes[0], s.Routes[1]
+	var body map[string]string
+	if err := whoami.Respond.JSON.Decode(&body); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]string{"name": "{{.Name}}", "service": "jeton"}; !reflect.DeepEqual(body, want) {
+		t.Errorf("GET /whoami answers %v, want %v", body, want)
+	}
+	if !open.Open || open.Respond.Kind() != "text" || whoami.Open || whoami.Respond.Kind() != "json" {
+		t.Errorf("routes %+v and %+v: want an open text, then a closed json", open, whoami)
+	}
+	s.Routes = nil
+	c.Services = []config.Service{s}
+	if want := defaults(); !reflect.DeepEqual(c, want) {
+		t.Errorf("Default() = %+v, want %+v", c, want)
+	}
+}
+
+// defaults spells out the documented defaults.
+func defaults() *config.Config {
+	return &config.Config{
+		Log:     config.Log{Level: "info", Format: "json"},
+		Admin:   config.Admin{Listen: "127.0.0.1:9180"},
+		Hashing: config.Hashing{Workers: 0, Queue: 128},
+		Throttle: config.Throttle{
+			PairBurst: 10, PairEvery: config.Duration(90 * time.Second),
+			AccountBurst: 100, AccountEvery: config.Duration(60 * time.Second),
+			SourceBurst: 60, SourceEvery: config.Duration(15 * time.Second),
+		},
+		Audit:    config.Audit{Keep: config.Duration(90 * 24 * time.Hour)},
+		Cache:    config.Cache{Sessions: 200_000},
+		Shutdown: config.Shutdown{Timeout: config.Duration(10 * time.Second)},
+		Services: []config.Service{{
+			Name:   "jeton",
+			Listen: "127.0.0.1:8443",
+			TLS:    config.TLS{Cert: "pubkey.pem", Key: "private.pem"},
+			Login: config.Login{
+				Paths: []string{"/login"}, UsernameField: "username", PasswordField: "password", Success: "Logged in",
+			},
+			Logout: "/logout",
+			Session: config.Session{
+				Cookie:      "__Host-jeton",
+				IdleTimeout: config.Duration(time.Hour),
+				Lifetime:    config.Duration(24 * time.Hour),
+				WhenFull:    "evict_oldest",
+			},
+		}},
+	}
+}
+
+func TestLoadReadsEveryKey(t *testing.T) {
+	c := load(t, filepath.Join(folder, "full.yaml"))
+	seen := make(map[string]bool)
+	visit(reflect.ValueOf(c).Elem(), "", seen)
+	for path, set := range seen {
+		if !set {
+			t.Errorf("%s is nowhere set: add it to full.yaml, or to the decoder", path)
+		}
+	}
+	if len(seen) < 60 {
+		t.Errorf("visited %d values, want all of them", len(seen))
+	}
+}
+
+// visit notes for each key below v whether any value of it is set.
+func visit(v reflect.Value, path string, seen map[string]bool) {
+	switch {
+	case v.Kind() == reflect.Pointer && v.Type().Elem().Kind() == reflect.Struct:
+		if !v.IsNil() {
+			visit(v.Elem(), path, seen)
+		}
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+		for i := range v.Len() {
+			visit(v.Index(i), path, seen)
+		}
+	case v.Kind() == reflect.Struct && strings.HasPrefix(v.Type().PkgPath(), "jeton") && v.Type().Name() != "Prefix":
+		for i := range v.NumField() {
+			if name := v.Type().Field(i).Tag.Get("yaml"); name != "" && name != "-" {
+				visit(v.Field(i), path+"."+name, seen)
+			}
+		}
+	default:
+		seen[path] = seen[path] || !v.IsZero()
+	}
+}
+
+func TestLoad(t *testing.T) {
+	c := load(t, filepath.Join(folder, "full.yaml"))
+	shop, plain, lesson := c.Services[0], c.Services[1], c.Services[2]
+	var proxies []string
+	for _, p := range c.TrustedProxies {
+		proxies = append(proxies, p.String())
+	}
+	for _, tc := range []struct {
+		name      string
+		got, want any
+	}{
+		{"the path is kept", c.Path, filepath.Join(folder, "full.yaml")},
+		{"a relative data folder starts at the file", c.DataDir, filepath.Join(folder, "data")},
+		{"days count", c.Audit.Keep.Std(), 36 * time.Hour},
+		{"proxies are ranges", proxies, []string{"10.0.0.0/8", "fd00::1/128", "192.0.2.7/32"}},
+		{"a hash is read from its file, without the newline", c.Users[0].Secret().Reveal(), "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNo"},
+		{"a count of uses is kept", *shop.Session.MaxUses, int64(100)},
+		{"no count of uses means none", plain.Session.MaxUses, (*int64)(nil)},
+		{"an empty text is an answer", shop.Routes[2].Respond.Kind(), "text"},
+		{"a template is an answer", shop.Routes[3].Respond.Kind(), "template"},
+		{"a cookie with TLS has the prefix", plain.Session.Cookie, "__Host-jeton"},
+		{"a cookie without TLS has none", lesson.Session.Cookie, "jeton"},
+		{"no TLS, no certificate", lesson.TLS, config.TLS{}},
+		{"an answer is 200", shop.Routes[1].Respond.Status, 200},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if !reflect.DeepEqual(tc.got, tc.want) {
+				t.Errorf("got %v, want %v", tc.got, tc.want)
+			}
+		})
+	}
+}
+
+func load(t *testing.T, path string) *config.Config {
+	t.Helper()
+	c, err := config.Load(path, environment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestLoadNamesTheFileItCannotRead(t *testing.T) {
+	huge := filepath.Join(t.TempDir(), "huge.yaml")
+	if err := os.WriteFile(huge, make([]byte, 4<<20+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name, path string
+		want       error
+	}{
+		{"a missing file", filepath.Join(folder, "absent.yaml"), fs.ErrNotExist},
+		{"a folder", folder, nil},
+		{"a file over 4 MiB", huge, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := config.Load(tc.path, environment())
+			if err == nil || !strings.Contains(err.Error(), tc.path) {
+				t.Fatalf("Load: %v, want an error with %s", err, tc.path)
+			}
+			if tc.want != nil && !errors.Is(err, tc.want) {
+				t.Errorf("Load: %v, want %v", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestExpansion reads a JSON answer, where every type of value may stand.
+func TestExpansion(t *testing.T) {
+	env := environment("PORT", "8443", "NAME", "ada", "EMPTY", "", "YES", "true",
+		"MAP", "{a: b}", "LINES", "a\n  b: c", "NESTED", "${NAME}")
+	for _, tc := range []struct {
+		name, value string
+		want        any
+	}{
+		{"a variable", "${NAME}", "ada"},
+		{"within text", "a${NAME}b${PORT}c", "aadab8443c"},
+		{"without quotes it may become a number", "${PORT}", 8443},
+		{"so may a default", "${NONE:-5}", 5},
+		{"or true", "${YES}", true},
+		{"or nothing", "${EMPTY}", nil},
+		{"in quotes it stays text", `"${PORT}"`, "8443"},
+		{"a default for what is not set", "${NONE:-here}", "here"},
+		{"a default for what is empty", "${EMPTY:-here}", "here"},
+		{"no default for what is set", "${NAME:-here}", "ada"},
+		{"an empty default", `"${NONE:-}"`, ""},
+		{"two dollars are one", "$${NAME}", "${NAME}"},
+		{"a dollar alone is itself", "$5 $NAME $$", "$5 $NAME $$"},
+		{"three dollars", "$$${NAME}", "$${NAME}"},
+		{"a value is not looked at again", "${NESTED}", "${NAME}"},
+		{"a value makes no mapping", "${MAP}", "{a: b}"},
+		{"a date stays as written", "2020-01-01", "2020-01-01"},
+		{"so does one from a variable", "${NONE:-2020-01-01}", "2020-01-01"},
+		{"a value makes no merge", "${NONE:-<<}", "<<"},
+		{"a value makes no lines", "${LINES}", "a\n  b: c"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			text := "services:\n  - name: a\n    listen: ':1'\n    routes:\n" +
+				"      - match: /\n        open: true\n        respond:\n          json:\n            value: " + tc.value + "\n"
+			c, err := config.Parse("jeton.yaml", []byte(text), env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got map[string]any
+			if err := c.Services[0].Routes[0].Respond.JSON.Decode(&got); err != nil {
+				t.Fatal(err)
+			}
+			if got["value"] != tc.want {
+				t.Errorf("%s is %#v, want %#v", tc.value, got["value"], tc.want)
+			}
+		})
+	}
+}
+
+func TestExpansionKnowsThePlace(t *testing.T) {
+	text := "data_dir: ${DIR}\nhashing: {queue: '${N:-1}', workers: 0}\ncache:\n  sessions: ${N:-5}\n"
+	_, err := config.Parse("jeton.yaml", []byte(text), environment("DIR", "/5"))
+	if err == nil || !strings.Contains(err.Error(), "hashing.queue") || strings.Contains(err.Error(), "sessions") {
+		t.Errorf("Parse: %v, want a fault of the quoted number only", err)
+	}
+	c, err := config.Parse("", []byte("data_dir: ${DIR}\n"), environment("DIR", "5"))
+	if err != nil || c.DataDir != "5" {
+		t.Errorf("Parse: %v, want a variable to be text where text is wanted", err)
+	}
+}
+
+func TestDurations(t *testing.T) {
+	for _, tc := range []struct {
+		name, text string
+		want       time.Duration
+	}{
+		{"seconds", "30s", 30 * time.Second},
+		{"hours and minutes", "1h30m", 90 * time.Minute},
+		{"a fraction", "1.5h", 90 * time.Minute},
+		{"days", "7d", 7 * 24 * time.Hour},
+		{"days and hours", "1d12h", 36 * time.Hour},
+		{"nothing, with a unit", "0s", 0},
+		{"microseconds", "5µs", 5 * time.Microsecond},
+		{"the longest", "106751d", 106751 * 24 * time.Hour},
+		{"a plain number", "30", -1},
+		{"a plain number in quotes", `"30"`, -1},
+		{"nought without a unit", "0", -1},
+		{"below zero", "-1s", -1},
+		{"days after hours", "1h1d", -1},
+		{"half a day", "0.5d", -1},
+		{"weeks", "1w", -1},
+		{"a space", "1d 1h", -1},
+		{"too many days", "106752d", -1},
+		{"too many days and hours", "106751d24h", -1},
+		{"too many hours", "99999999999h", -1},
+		{"more days than can be counted", "99999999999999999999d", -1},
+		{"a word", "soon", -1},
+		{"a sign", "+1s", -1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, err := config.Parse("", []byte("shutdown: {delay: "+tc.text+"}"), environment())
+			switch {
+			case tc.want < 0 && err == nil:
+				t.Errorf("%s is %v, want a fault", tc.text, c.Shutdown.Delay)
+			case tc.want >= 0 && (err != nil || c.Shutdown.Delay.Std() != tc.want):
+				t.Errorf("%s: %+v, %v, want %v", tc.text, c, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestNearestKey(t *testing.T) {
+	for _, tc := range []struct{ name, key, want string }{
+		{"a letter too few", "servces", "services"},
+		{"a letter too many", "adminn", "admin"},
+		{"a wrong letter", "lag", "log"},
+		{"two letters swapped", "lgo", "log"},
+		{"capitals", "Users", "users"},
+		{"a dash", "trusted-proxies", "trusted_proxies"},
+		{"two slips in a long word", "trustd_proxys", "trusted_proxies"},
+		{"another word", "database", ""},
+		{"too short to tell", "x", ""},
+		{"very long", strings.Repeat("services", 10_000), ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := config.Parse("", []byte("? "+tc.key+"\n: 1\n"), environment())
+			want := "did you mean " + tc.want + "?"
+			if tc.want == "" {
+				want = "known here: data_dir, log, "
+			}
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("key %.20s: %v, want %q", tc.key, err, want)
+			}
+		})
+	}
+}
+
+func TestOverrides(t *testing.T) {
+	const file = "log: {level: debug}\nadmin: {listen: '127.0.0.1:1'}\n"
+	for _, tc := range []struct {
+		name, file string
+		env        []string
+		want       string // level format listen
+	}{
+		{"nothing is overridden", file, nil, "debug json 127.0.0.1:1"},
+		{"the environment wins", file, []string{"JETON_LOG_LEVEL", "warn", "JETON_LOG_FORMAT", "text", "JETON_ADMIN_LISTEN", "off"}, "warn text off"},
+		{"where the file says nothing, too", "{}", []string{"JETON_LOG_LEVEL", "warn", "JETON_LOG_FORMAT", "text", "JETON_ADMIN_LISTEN", "off"}, "warn text off"},
+		{"an empty variable is none", file, []string{"JETON_LOG_LEVEL", ""}, "debug json 127.0.0.1:1"},
+		{"variables are not expanded", "{}", []string{"JETON_LOG_LEVEL", "${A}", "A", "warn"},
+			`environment JETON_LOG_LEVEL: log.level: "${A}" is not one of debug, info, warn, error`},
+		{"a wrong value is blamed on the environment", file, []string{"JETON_LOG_LEVEL", "wran"},
+			`environment JETON_LOG_LEVEL: log.level: "wran" is not one of debug, info, warn, error; did you mean warn?`},
+		{"so is a wrong address", "{}", []string{"JETON_ADMIN_LISTEN", ":1"},
+			`environment JETON_ADMIN_LISTEN: admin.listen: ":1" can be reached from other machines; a loopback address such as 127.0.0.1:9180, or off, is right`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, err := config.Parse("", []byte(tc.file), environment(tc.env...))
+			got := ""
+			if err != nil {
+				got = err.Error()
+			} else {
+				got = c.Log.Level + " " + c.Log.Format + " " + c.Admin.Listen
+			}
+			if got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestUnknownEnv(t *testing.T) {
+	got := config.UnknownEnv([]string{
+		"PATH=/bin", "JETON_LOG_LEVEL=info", "JETON_LOG_FORMAT=text", "JETON_ADMIN_LISTEN=off", "JETON_DATA_DIR=/d",
+		"JETON_CONFIG=c", "JETON_IDENTITY=i", "JETON_HOME=h", "JETON_WALLET_X=1", "JETON_VECTORS=v",
+		"JETON_PORT=tcp://1", "JETON_PORT_8443_TCP=x", "JETON_SERVICE_HOST=h",
+		"JETON_LOGLEVEL=debug", "JETON_ADMIN=off", "JETON_ADMIN=on", "JETONLOG=x",
+	})
+	if want := []string{"JETON_ADMIN", "JETON_LOGLEVEL"}; !slices.Equal(got, want) {
+		t.Errorf("UnknownEnv = %v, want %v", got, want)
+	}
+}
+
+func TestText(t *testing.T) {
+	for _, tc := range []struct{ name, text, want string }{
+		{"a byte that is not UTF-8", "a: b\nlog: \xff\n", "f:2:6: not UTF-8; save the file as UTF-8"},
+		{"UTF-16", "\xff\xfea\x00", "f:1:1: not UTF-8; save the file as UTF-8"},
+		{"nothing at all", "", "f:1:1: the file is empty; write {} when every default is meant"},
+		{"null", "null", "f:1:1: the file is empty; write {} when every default is meant"},
+		{"a byte order mark", "\ufefflog: {level: warn}\n", ""},
+		{"Windows lines", "log:\r\n  level: warn\r\n", ""},
+		{"an end of document", "log: {level: warn}\n...\n", ""},
+		{"every default", "{}", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := config.Parse("f", []byte(tc.text), environment())
+			if got := ""; err != nil {
+				if got = err.Error(); got != tc.want {
+					t.Errorf("Parse: %s, want %s", got, tc.want)
+				}
+			} else if tc.want != "" {
+				t.Errorf("Parse: nil, want %s", tc.want)
+			}
+		})
+	}
+}
+
+func TestFaultsAreBounded(t *testing.T) {
+	_, err := config.Parse("f", []byte(strings.Repeat("servces: 1\n", 100_000)), environment())
+	var faults config.Faults
+	if !errors.As(err, &faults) || len(faults) != 1001 {
+		t.Fatalf("%d faults, want 1001", len(faults))
+	}
+	if last := faults[1000].String(); last != "f:1001:1: more than 1000 faults; mend these first" {
+		t.Errorf("the last fault is %s", last)
+	}
+}
+
+func TestKindOfAnAnswerMadeByHand(t *testing.T) {
+	for want, r := range map[string]config.Respond{
+		"json":     {JSON: yaml.Node{Kind: yaml.ScalarNode, Value: "1"}},
+		"template": {Template: "a"},
+		"text":     {},
+	} {
+		if got := r.Kind(); got != want {
+			t.Errorf("Kind of %+v = %s, want %s", r, got, want)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package config_test
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"jeton/internal/config"
+
+	"github.com/google/jsonschema-go/jsonschema"
+	"go.yaml.in/yaml/v4"
+)
+
+func TestSchema(t *testing.T) {
+	text, err := config.Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s jsonschema.Schema
+	if err := json.Unmarshal(text, &s); err != nil {
+		t.Fatal(err)
+	}
+	resolved, err := s.Resolve(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := func(more string) string { return "services: [{name: a, listen: ':1', " + more + "}]" }
+	for _, tc := range []struct {
+		name, text string
+		ok         bool
+	}{
+		{"the default configuration", file(t, "default.yaml"), true},
+		{"a configuration with every key", file(t, "testdata/full.yaml"), true},
+		{"variables in the place of any value", "cache: {sessions: '${N}'}\nlog: {level: '${L:-info}'}\naudit: {keep: '${K}'}\n" +
+			service("plain_http: '${P}'"), true},
+		{"an unknown key", "lgo: {}", false},
+		{"an unknown key further down", service("sesion: {}"), false},
+		{"a word that is not in the list", "log: {level: loud}", false},
+		{"a duration without a unit", "audit: {keep: '30'}", false},
+		{"a number as a duration", "audit: {keep: 30}", false},
+		{"text as a number", "cache: {sessions: many}", false},
+		{"a key that is required and missing", "users: [{groups: []}]", false},
+		{"a key that is required and empty", "users: [{name: ''}]", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if err := resolved.Validate(asJSON(t, tc.text)); (err == nil) != tc.ok {
+				t.Errorf("Validate: %v, want it to pass: %v", err, tc.ok)
+			}
+		})
+	}
+	if s.Schema != "https://json-schema.org/draft/2020-12/schema" || s.Properties["log"].Description == "" {
+		t.Errorf("schema says %q, %+v: want its draft and descriptions", s.Schema, s.Properties["log"])
+	}
+}
+
+func file(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// asJSON returns a YAML text as encoding/json would have read it.
+func asJSON(t *testing.T, text string) any {
+	t.Helper()
+	var v any
+	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatal(err)
+	}
+	out, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back any
+	if err := json.Unmarshal(out, &back); err != nil {
+		t.Fatal(err)
+	}
+	return back
+}

@@ -1,0 +1,48 @@
+package gate
+
+import "sync"
+
+// recent holds the last decisions that let a request through, so that an operator can
+// ask why while it is fresh. They are not worth a write each. Its size is bounded:
+// about two thousand decisions, half a megabyte.
+type recent struct {
+	shards [16]struct {
+		mu   sync.Mutex
+		ring [128]decision
+		next uint
+		_    [32]byte // keeps neighbours off one cache line
+	}
+}
+
+type decision struct {
+	question Question
+	pass     Pass
+}
+
+func (r *recent) add(q *Question, pass Pass) {
+	if q.Request == "" {
+		return
+	}
+	s := &r.shards[uint(q.Request[0])%uint(len(r.shards))]
+	s.mu.Lock()
+	d := &s.ring[s.next%uint(len(s.ring))]
+	d.question, d.pass = *q, pass
+	d.question.Header = nil // secrets are not remembered
+	s.next++
+	s.mu.Unlock()
+}
+
+func (r *recent) find(request string) (decision, bool) {
+	if request == "" {
+		return decision{}, false
+	}
+	s := &r.shards[uint(request[0])%uint(len(r.shards))]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.ring {
+		if s.ring[i].question.Request == request {
+			return s.ring[i], true
+		}
+	}
+	return decision{}, false
+}

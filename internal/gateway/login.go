@@ -1,0 +1,338 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"jeton"
+	"jeton/internal/account"
+	"jeton/internal/audit"
+	"jeton/internal/gate"
+	"jeton/internal/login"
+	"jeton/internal/policy"
+	"jeton/internal/session"
+	"jeton/internal/web"
+)
+
+const (
+	// maxForm bounds the body of a login, in bytes.
+	maxForm = 16 << 10
+	// formPatience bounds how long a login's body may take to arrive.
+	formPatience = 10 * time.Second
+)
+
+// describe answers GET /.well-known/jeton: what a wallet needs to know to log in.
+func (g *Gateway) describe(w *web.Reply, _ *http.Request) error {
+	d := map[string]string{
+		"service": g.conf.Name, "logout": g.conf.Logout,
+		"username_field": g.conf.Login.UsernameField, "password_field": g.conf.Login.PasswordField,
+	}
+	if len(g.conf.Login.Paths) > 0 {
+		d["login"] = g.conf.Login.Paths[0]
+	}
+	return web.JSON(w, http.StatusOK, d)
+}
+
+// login answers POST on a login path: a name and a password become a session.
+func (g *Gateway) login(w *web.Reply, r *http.Request) error {
+	if err := g.sameOrigin(r); err != nil {
+		return err
+	}
+	name, pw, err := g.credentials(w, r)
+	if err != nil {
+		return err
+	}
+	started, who, err := g.logins.Password(r.Context(), login.Attempt{
+		Name: name, Password: pw, Service: g.conf.Name, Terms: g.terms, Allow: g.allow, Source: w.Source, Request: w.ID,
+	})
+	if err != nil {
+		return err
+	}
+	if err := g.endPrevious(w, r); err != nil {
+		return err
+	}
+	g.setCookies(w, started, who)
+	w.Header().Set("Cache-Control", "no-store")
+	if prefersJSON(r) {
+		return web.JSON(w, http.StatusOK, jeton.Session{
+			ID: started.ID, User: who.Name, Service: g.conf.Name, Created: started.At, LastUsed: started.At, Expires: started.Ends, Source: w.Source.String(),
+		})
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, g.conf.Login.Success)
+	return nil
+}
+
+// sameOrigin refuses a browser that was sent here by another site: it would log a
+// person in as somebody else, or out.
+func (g *Gateway) sameOrigin(r *http.Request) error {
+	if err := g.csrf.Check(r); err != nil {
+		return jeton.Say(jeton.ErrForbidden, "the request comes from another origin")
+	}
+	return nil
+}
+
+// endPrevious ends the session that the request still showed: a login always makes a
+// new one, and the old cookie is about to be overwritten.
+func (g *Gateway) endPrevious(w *web.Reply, r *http.Request) error {
+	pass, err := g.gate.Identify(r.Context(), g.question(w, r))
+	if err != nil {
+		return nil // there is none
+	}
+	who := pass.Principal()
+	ev := jeton.Event{Time: w.Start, Request: w.ID, Actor: "user:" + who.Name, Action: audit.SessionEnd, Target: "session:" + who.Session, Service: g.conf.Name, Outcome: audit.OK, Reason: "replaced by a new login", Source: w.Source.String()}
+	if _, err := g.sessions.End(r.Context(), session.Which{ID: who.Session}, ev); err != nil {
+		return fmt.Errorf("end previous session: %w", err)
+	}
+	return nil
+}
+
+func (g *Gateway) question(w *web.Reply, r *http.Request) *gate.Question {
+	return &gate.Question{Service: g.service, Access: policy.Session, Route: r.Pattern, Method: r.Method, Path: r.URL.Path, Header: r.Header, Source: w.Source, Request: w.ID, Now: w.Start}
+}
+
+// credentials reads a name and a password from a form or a JSON document. A body that
+// is not there holds none.
+func (g *Gateway) credentials(w *web.Reply, r *http.Request) (name string, pw jeton.Secret, err error) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(formPatience))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return "", pw, jeton.Say(jeton.ErrTooLarge, fmt.Sprintf("the body of a login is over %d KiB", maxForm>>10))
+		}
+		return "", pw, jeton.Say(jeton.ErrInvalid, "the body of the login did not arrive whole")
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	if len(body) == 0 {
+		return "", pw, nil
+	}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		kind = ""
+	}
+	var fields map[string][]string
+	switch kind {
+	case "application/x-www-form-urlencoded":
+		fields, err = parseForm(string(body))
+	case "application/json":
+		fields, err = parseObject(body)
+	default:
+		return "", pw, jeton.Say(jeton.ErrMediaType, "send application/x-www-form-urlencoded or application/json")
+	}
+	if err != nil {
+		return "", pw, err
+	}
+	nameField, pwField := g.conf.Login.UsernameField, g.conf.Login.PasswordField
+	for _, field := range []string{nameField, pwField} {
+		if len(fields[field]) > 1 {
+			return "", pw, jeton.Say(jeton.ErrInvalid, "field "+field+" is given more than once")
+		}
+	}
+	return first(fields[nameField]), jeton.NewSecret(first(fields[pwField])), nil
+}
+
+func parseForm(body string) (map[string][]string, error) {
+	if strings.Count(body, "&") > 100 {
+		return nil, jeton.Say(jeton.ErrInvalid, "the form has more than 100 fields")
+	}
+	fields, err := url.ParseQuery(body)
+	if err != nil {
+		// The decoder's words would show what was sent, which may be a password.
+		return nil, jeton.Say(jeton.ErrInvalid, "the form is not properly encoded")
+	}
+	return fields, nil
+}
+
+func parseObject(body []byte) (map[string][]string, error) {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(body, &object); err != nil {
+		return nil, jeton.Say(jeton.ErrInvalid, "the body is not a JSON object")
+	}
+	fields := map[string][]string{}
+	for key, raw := range object {
+		var s string
+		if json.Unmarshal(raw, &s) == nil {
+			fields[key] = []string{s}
+		}
+	}
+	return fields, nil
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+// prefersJSON reports whether the client asks for JSON and nothing else.
+func prefersJSON(r *http.Request) bool {
+	accept, _, _ := strings.Cut(r.Header.Get("Accept"), ";")
+	return strings.TrimSpace(accept) == "application/json"
+}
+
+func (g *Gateway) setCookies(w *web.Reply, s session.Started, who jeton.Principal) {
+	age := int(s.Ends.Sub(s.At).Seconds())
+	if t := g.conf.Teaching; t != nil && t.Cookies != nil {
+		g.setCookie(w, t.Cookies.Name, who.Name, age)
+		g.setCookie(w, t.Cookies.Token, s.Secret.Reveal(), age)
+		g.setCookie(w, t.Cookies.LoginTime, s.At.UTC().Format(time.RFC3339), age)
+		return
+	}
+	g.setCookie(w, g.conf.Session.Cookie, s.Secret.Reveal(), age)
+}
+
+// setCookie sets a cookie of ours; a negative age takes it away.
+func (g *Gateway) setCookie(w *web.Reply, name, value string, age int) {
+	http.SetCookie(w, &http.Cookie{
+		Name: name, Value: value, Path: "/", MaxAge: age,
+		Secure: !g.conf.PlainHTTP, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// cookieNames are the names that are ours in this service.
+func (g *Gateway) cookieNames() []string {
+	if t := g.conf.Teaching; t != nil && t.Cookies != nil {
+		return []string{t.Cookies.Name, t.Cookies.Token, t.Cookies.LoginTime}
+	}
+	return []string{g.conf.Session.Cookie}
+}
+
+// logout answers POST on the logout path. It ends the session, or with everywhere=true
+// all the user's sessions at every service. Without a session there is nothing to end,
+// which is not an error; when the store cannot tell, it is.
+func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
+	if err := g.sameOrigin(r); err != nil {
+		return err
+	}
+	pass, err := g.gate.Identify(r.Context(), g.question(w, r))
+	switch {
+	case err == nil:
+		if err := g.end(w, r, pass.Principal()); err != nil {
+			return err
+		}
+	case errors.Is(err, jeton.ErrUnavailable) || jeton.Outcome(err) == nil:
+		return err
+	}
+	for _, name := range g.cookieNames() {
+		g.setCookie(w, name, "", -1)
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = io.WriteString(w, "Logged out")
+	return nil
+}
+
+func (g *Gateway) end(w *web.Reply, r *http.Request, who jeton.Principal) error {
+	which, action := session.Which{ID: who.Session}, audit.Logout
+	everywhere, err := everywhere(w, r)
+	if err != nil {
+		return err
+	}
+	if everywhere {
+		which, action = session.Which{User: who.Name}, audit.LogoutAll
+	}
+	ev := jeton.Event{Time: w.Start, Request: w.ID, Actor: "user:" + who.Name, Action: action, Target: "session:" + who.Session, Service: g.conf.Name, Outcome: audit.OK, Source: w.Source.String()}
+	if _, err := g.sessions.End(r.Context(), which, ev); err != nil {
+		return fmt.Errorf("log out: %w", err)
+	}
+	return nil
+}
+
+func everywhere(w *web.Reply, r *http.Request) (bool, error) {
+	if r.URL.Query().Get("everywhere") == "true" {
+		return true, nil
+	}
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if kind != "application/x-www-form-urlencoded" {
+		return false, nil
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	if err != nil {
+		return false, jeton.Say(jeton.ErrInvalid, "the body of the logout did not arrive whole")
+	}
+	fields, err := parseForm(string(body))
+	return first(fields["everywhere"]) == "true", err
+}
+
+// refuseLogin phrases a failed login.
+func (g *Gateway) refuseLogin(w *web.Reply, r *http.Request, err error) {
+	status := web.Problem(err).Status
+	if status != http.StatusUnauthorized {
+		web.Fail(w, r, err)
+		return
+	}
+	t := g.conf.Teaching
+	if t == nil || !t.RevealLoginFailure {
+		g.challenge(w)
+		web.Fail(w, r, err)
+		return
+	}
+	realm := "Login required"
+	switch login.Why(err) {
+	case login.UnknownUser:
+		realm = "No such user"
+	case login.WrongPassword, login.Disabled:
+		realm, status = "Password incorrect", http.StatusForbidden
+	}
+	web.Mark(w, err)
+	w.Header().Set("WWW-Authenticate", `Basic realm="`+realm+`"`)
+	plain(w, status, "Verification failed")
+}
+
+// challenge says how to log in (RFC 9110, section 11.6.1 asks for a challenge with
+// every 401). There is no registered scheme for a form and a cookie.
+func (g *Gateway) challenge(w *web.Reply) {
+	value := `Cookie realm="` + g.conf.Name + `"`
+	if len(g.conf.Login.Paths) > 0 {
+		value += `, login="` + g.conf.Login.Paths[0] + `"`
+	}
+	w.Header().Set("WWW-Authenticate", value)
+}
+
+func plain(w *web.Reply, status int, text string) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text)
+}
+
+// refuse phrases the refusal of a route.
+func (g *Gateway) refuse(w *web.Reply, r *http.Request, err error) {
+	status := web.Problem(err).Status
+	denial := status == http.StatusUnauthorized || status == http.StatusForbidden || errors.Is(err, jeton.ErrAmbiguous)
+	if g.denied == nil || !denial {
+		if status == http.StatusUnauthorized {
+			g.challenge(w)
+		}
+		web.Fail(w, r, err)
+		return
+	}
+	web.Mark(w, err)
+	var text strings.Builder
+	if terr := g.denied.Execute(&text, map[string]string{"Name": g.claimed(r)}); terr != nil {
+		web.Fail(w, r, terr)
+		return
+	}
+	plain(w, http.StatusForbidden, text.String())
+}
+
+// claimed returns the name that a request says it is of, believed or not, if it can be
+// a name at all.
+func (g *Gateway) claimed(r *http.Request) string {
+	if t := g.conf.Teaching; t != nil && t.Cookies != nil {
+		if name, _, err := account.Name(gate.CookieValue(r.Header, t.Cookies.Name)); err == nil {
+			return name
+		}
+	}
+	return "None"
+}

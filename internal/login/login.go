@@ -1,0 +1,224 @@
+// Package login turns a proof of who somebody is into a session.
+//
+// The walk of a login: throttle, verify (the same work for names that nobody has), the
+// service's terms, and then one step that starts the session and records it. Every
+// failure is recorded with its reason; the caller is told only that it failed. The
+// package never sees an HTTP request and never phrases an answer.
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"jeton"
+	"jeton/internal/account"
+	"jeton/internal/audit"
+	"jeton/internal/limit"
+	"jeton/internal/policy"
+	"jeton/internal/session"
+)
+
+// Logins logs people in.
+type Logins struct {
+	accounts *account.Accounts
+	sessions *session.Sessions
+	guard    *limit.Logins
+	audit    *audit.Log
+	now      func() time.Time
+}
+
+// Config is what New needs.
+type Config struct {
+	Accounts *account.Accounts
+	Sessions *session.Sessions
+	Guard    *limit.Logins
+	Audit    *audit.Log
+	Now      func() time.Time
+}
+
+// New returns the logins of a server.
+func New(c Config) *Logins {
+	return &Logins{accounts: c.Accounts, sessions: c.Sessions, guard: c.Guard, audit: c.Audit, now: c.Now}
+}
+
+// Attempt is somebody's try to log in at a service.
+type Attempt struct {
+	Name     string
+	Password jeton.Secret
+	Service  string
+	Terms    policy.Terms
+	Allow    *policy.Allow // nil: every user
+	Source   netip.Addr
+	Request  string // id of the request
+}
+
+// Reason tells the operator, and nobody else, why a credential was not good.
+type Reason string
+
+// The reasons.
+const (
+	UnknownUser   Reason = "unknown user"
+	WrongPassword Reason = "wrong password"
+	Disabled      Reason = "account is disabled"
+)
+
+// refused is jeton.ErrBadCredential with its reason.
+type refused struct{ reason Reason }
+
+func (r *refused) Error() string { return jeton.ErrBadCredential.Error() }
+func (r *refused) Unwrap() error { return jeton.ErrBadCredential }
+
+// Why returns the reason of a failed login, or "". Showing it to a caller tells a
+// stranger which names exist; only a service of the teaching kind does.
+func Why(err error) Reason {
+	var r *refused
+	if errors.As(err, &r) {
+		return r.reason
+	}
+	return ""
+}
+
+// Password logs somebody in by name and password. It returns jeton.ErrNoCredential
+// when either is missing, jeton.ErrBadCredential, jeton.ErrTooMany, jeton.ErrBusy, jeton.ErrForbidden,
+// jeton.ErrRelogin or jeton.ErrSessionsFull, and the session otherwise.
+func (l *Logins) Password(ctx context.Context, a Attempt) (session.Started, jeton.Principal, error) {
+	t := trail{attempt: a}
+	started, who, err := l.password(ctx, a, &t)
+	if err != nil {
+		l.audit.Note(t.event(l.now(), err))
+		return session.Started{}, jeton.Principal{}, fmt.Errorf("log in: %w", err)
+	}
+	return started, who, nil
+}
+
+func (l *Logins) password(ctx context.Context, a Attempt, t *trail) (session.Started, jeton.Principal, error) {
+	if a.Name == "" || a.Password.IsZero() {
+		return session.Started{}, jeton.Principal{}, t.check("given", "a name and a password", jeton.ErrNoCredential)
+	}
+	acct, err := l.accounts.Find(ctx, a.Name)
+	if err != nil {
+		return session.Started{}, jeton.Principal{}, t.check("store", "", err)
+	}
+	known, err := l.accounts.KnownSource(ctx, acct.ID, sourceKey(a.Source))
+	if err != nil {
+		return session.Started{}, jeton.Principal{}, t.check("store", "", err)
+	}
+	attempt, err := l.guard.Begin(l.now(), a.Name, a.Source, known)
+	if t.check("throttle", fmt.Sprintf("source %s, known to the account: %t", sourceKey(a.Source), known), err) != nil {
+		return session.Started{}, jeton.Principal{}, err
+	}
+	ok, err := l.accounts.Verify(ctx, acct, a.Password)
+	if err != nil {
+		attempt.Cancel()
+		return session.Started{}, jeton.Principal{}, t.check("password", "could not be checked", err)
+	}
+	if err := t.check("password", "", judge(acct, ok)); err != nil {
+		return session.Started{}, jeton.Principal{}, err
+	}
+	attempt.Succeeded()
+	return l.start(ctx, a, acct, t)
+}
+
+func judge(acct account.Account, ok bool) error {
+	switch {
+	case acct.ID == 0:
+		return &refused{UnknownUser}
+	case !ok:
+		return &refused{WrongPassword}
+	case acct.Disabled:
+		return &refused{Disabled}
+	}
+	return nil
+}
+
+// start makes the session of somebody who has proved themselves.
+func (l *Logins) start(ctx context.Context, a Attempt, acct account.Account, t *trail) (session.Started, jeton.Principal, error) {
+	who := jeton.Principal{Kind: jeton.KindUser, Name: acct.Name, Groups: acct.Groups, Since: l.now()}
+	if a.Allow != nil {
+		if err := t.check("may log in here", a.Allow.String(), a.Allow.Check(who)); err != nil {
+			return session.Started{}, jeton.Principal{}, err
+		}
+	}
+	owner := session.Owner{ID: acct.ID, Name: acct.Name, Groups: acct.Groups, Version: acct.Version}
+	t.checks = append(t.checks, jeton.Check{Name: "terms", Value: describe(a.Terms), Result: "pass"})
+	started, err := l.sessions.Start(ctx, owner, a.Service, a.Terms, t.event(l.now(), nil))
+	if err != nil {
+		t.checks = t.checks[:len(t.checks)-1]
+		return session.Started{}, jeton.Principal{}, t.check("terms", describe(a.Terms), err)
+	}
+	who.Session = started.ID
+	return started, who, nil
+}
+
+// trail collects the checks of one attempt for the record.
+type trail struct {
+	attempt Attempt
+	checks  []jeton.Check
+}
+
+// check notes the result of a check and returns err.
+func (t *trail) check(name, value string, err error) error {
+	c := jeton.Check{Name: name, Value: value, Result: "pass"}
+	if err != nil {
+		c.Result = "fail"
+		if why := Why(err); why != "" {
+			c.Value = string(why)
+		} else if c.Value == "" {
+			c.Value = err.Error()
+		}
+	}
+	t.checks = append(t.checks, c)
+	return err
+}
+
+// event makes the line of the record. The name is the one that was typed only when it
+// could be one: people type passwords into the wrong field.
+func (t *trail) event(now time.Time, err error) jeton.Event {
+	actor := ""
+	if prepared, _, nerr := account.Name(t.attempt.Name); nerr == nil {
+		actor = "user:" + prepared
+	}
+	if Why(err) == UnknownUser {
+		actor = "user:?" // what was typed may be a password
+	}
+	e := jeton.Event{
+		Time: now, Request: t.attempt.Request, Actor: actor, Action: audit.Login, Service: t.attempt.Service,
+		Outcome: audit.OK, Source: sourceKey(t.attempt.Source), Checks: t.checks,
+	}
+	if err != nil {
+		e.Outcome, e.Reason = jeton.Code(err), string(Why(err))
+		if e.Reason == "" {
+			e.Reason = err.Error()
+		}
+	}
+	return e
+}
+
+// sourceKey prints an address. A peer on a Unix socket has none.
+func sourceKey(a netip.Addr) string {
+	if !a.IsValid() {
+		return "local"
+	}
+	return a.Unmap().String()
+}
+
+func describe(t policy.Terms) string {
+	s := fmt.Sprintf("lifetime %v, idle %v", t.Lifetime, t.Idle)
+	if t.MaxSessions != policy.Unlimited {
+		s += fmt.Sprintf(", at most %d sessions (%s)", t.MaxSessions, t.WhenFull)
+	}
+	if r := t.Relogin; r.Max != policy.Unlimited {
+		window := "until an operator allows more"
+		if r.Window > 0 {
+			window = "in " + r.Window.String()
+		}
+		s += fmt.Sprintf(", %d logins %s", r.Max, window)
+	}
+	if t.Relogin.Cooldown > 0 {
+		s += fmt.Sprintf(", %v between logins", t.Relogin.Cooldown)
+	}
+	return s
+}

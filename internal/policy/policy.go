@@ -1,0 +1,159 @@
+// Package policy holds the rules as values: when a credential is good, how often,
+// for whom, and when its owner may log in again.
+//
+// Every rule is a pure function: facts and the time go in, a verdict comes out.
+// Zero values are closed: a forgotten field allows nothing, and what is without a
+// limit says Unlimited. The package keeps nothing, asks no store and knows no
+// HTTP; internal/gate and internal/login collect the facts.
+package policy
+
+import (
+	"slices"
+	"time"
+
+	"jeton"
+)
+
+// Unlimited is the limit that never binds. Zero is the limit that always does.
+const Unlimited = -1
+
+// Window is a span of time. It is open from Opens on and closed from Closes on
+// (RFC 7519, sections 4.1.4 and 4.1.5: at exp itself a token is over).
+type Window struct {
+	Opens  time.Time
+	Closes time.Time
+}
+
+// Check returns nil when now is inside the window, jeton.ErrTooEarly before it and
+// jeton.ErrExpired after it. There is no leeway. A zero Window is always over.
+func (w Window) Check(now time.Time) error {
+	if !now.Before(w.Closes) {
+		return jeton.ErrExpired
+	}
+	if now.Before(w.Opens) {
+		return jeton.ErrTooEarly
+	}
+	return nil
+}
+
+// Idle returns jeton.ErrExpired when more than limit has passed since the last
+// use. A clock that jumped back makes nothing idle.
+func Idle(lastUsed time.Time, limit time.Duration, now time.Time) error {
+	if now.Sub(lastUsed) >= limit {
+		return jeton.ErrExpired
+	}
+	return nil
+}
+
+// Full says what a login does when the subject holds all the sessions it may.
+type Full string
+
+// What to do when the sessions are full.
+const (
+	EvictOldest Full = "evict_oldest"
+	Refuse      Full = "refuse"
+)
+
+// Terms are what a login at a service is good for.
+type Terms struct {
+	Idle        time.Duration // a session unused for so long has ended
+	Lifetime    time.Duration // a session has ended so long after the login
+	MaxSessions int           // open sessions of one subject at the service, or Unlimited
+	WhenFull    Full
+	Relogin     Relogin
+}
+
+// Relogin says when a subject may log in again.
+type Relogin struct {
+	Max      int           // logins in the window, or Unlimited
+	Window   time.Duration // 0: all time, until an operator allows more
+	Cooldown time.Duration // least time between two logins
+}
+
+// History is what a login is judged by: the subject's own past at the service.
+type History struct {
+	// Logins holds when the subject logged in since an operator last allowed more,
+	// oldest first.
+	Logins []time.Time
+	// Open holds the sessions that are still there, oldest first. They may have ended
+	// by time without having been swept away.
+	Open []OpenSession
+}
+
+// OpenSession is a session that a login is judged beside.
+type OpenSession struct {
+	Login    int64
+	Closes   time.Time
+	LastUsed time.Time
+	Idle     time.Duration
+}
+
+// Login judges whether the subject may log in now, and names the sessions that end
+// by it. It returns jeton.ErrRelogin, with the time to wait where waiting helps,
+// or jeton.ErrSessionsFull.
+func (t Terms) Login(h History, now time.Time) (evict []int64, err error) {
+	if err := t.Relogin.check(h.Logins, now); err != nil {
+		return nil, err
+	}
+	if t.MaxSessions == Unlimited {
+		return nil, nil
+	}
+	if t.MaxSessions <= 0 {
+		return nil, jeton.ErrSessionsFull
+	}
+	live := slices.DeleteFunc(slices.Clone(h.Open), func(o OpenSession) bool {
+		return !now.Before(o.Closes) || Idle(o.LastUsed, o.Idle, now) != nil
+	})
+	surplus := len(live) - t.MaxSessions + 1
+	if surplus <= 0 {
+		return nil, nil
+	}
+	if t.WhenFull != EvictOldest {
+		return nil, jeton.ErrSessionsFull
+	}
+	for _, o := range live[:surplus] {
+		evict = append(evict, o.Login)
+	}
+	return evict, nil
+}
+
+// check judges the times of past logins. A login that a clock which has jumped back
+// puts into the future counts as having just been made.
+func (r Relogin) check(logins []time.Time, now time.Time) error {
+	if n := len(logins); r.Cooldown > 0 && n > 0 {
+		if since := max(now.Sub(logins[n-1]), 0); since < r.Cooldown {
+			return jeton.After(jeton.ErrRelogin, r.Cooldown-since)
+		}
+	}
+	if r.Max == Unlimited {
+		return nil
+	}
+	if r.Max <= 0 {
+		return jeton.ErrRelogin
+	}
+	if r.Window == 0 {
+		if len(logins) >= r.Max {
+			return jeton.ErrRelogin
+		}
+		return nil
+	}
+	inside := slices.DeleteFunc(slices.Clone(logins), func(at time.Time) bool { return now.Sub(at) >= r.Window })
+	if len(inside) < r.Max {
+		return nil
+	}
+	// The oldest that must leave the window before there is room again.
+	leaving := inside[len(inside)-r.Max]
+	return jeton.After(jeton.ErrRelogin, r.Window-max(now.Sub(leaving), 0))
+}
+
+// Remembers returns since when logins matter to r at now; older ones may be forgotten.
+// The zero time means that all do.
+func (r Relogin) Remembers(now time.Time) time.Time {
+	if r.Max != Unlimited && r.Window == 0 {
+		return time.Time{}
+	}
+	return now.Add(-max(r.Window, r.Cooldown))
+}
+
+// Counts reports whether r judges by past logins at all.
+func (r Relogin) Counts() bool { return r.Max != Unlimited || r.Cooldown > 0 }

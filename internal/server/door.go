@@ -1,0 +1,234 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"jeton"
+	"jeton/internal/gate"
+	"jeton/internal/web"
+)
+
+// Row is a line of the printed route table.
+type Row struct {
+	Listen  string `json:"listen"`
+	Door    string `json:"door"`
+	Pattern string `json:"pattern"`
+	Access  string `json:"access"`
+}
+
+// door answers for one service, for the operators' API or for the admin listener: a
+// route table with the gate in front of every row. There is no other way to attach a
+// handler.
+type door struct {
+	name     string
+	mux      *http.ServeMux
+	service  *gate.Service
+	gate     *gate.Gate
+	operator bool // whoever reaches this door may open the data folder
+	log      *slog.Logger
+	metrics  *metrics
+	rows     []web.Route
+}
+
+// newDoor compiles a route table. A row without an access rule is refused.
+func newDoor(d door, rows []web.Route) (*door, error) {
+	d.mux, d.rows = http.NewServeMux(), rows
+	if d.service == nil {
+		d.service = &gate.Service{Name: d.name}
+	}
+	for _, row := range rows {
+		if row.Access.IsClosed() {
+			return nil, fmt.Errorf("%s: route %s has no access rule", d.name, row.Pattern)
+		}
+		if err := d.attach(row.Pattern, d.serve(row)); err != nil {
+			return nil, err
+		}
+	}
+	// Where a service takes every path by itself there is nothing left to fall back from.
+	_ = d.attach("/", d.fallback)
+	return &d, nil
+}
+
+func (d *door) attach(pattern string, h http.HandlerFunc) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s: route %s: %v", d.name, pattern, p)
+		}
+	}()
+	d.mux.HandleFunc(pattern, h)
+	return nil
+}
+
+// serve puts the gate in front of a row.
+func (d *door) serve(row web.Route) http.HandlerFunc {
+	refuse := row.Refuse
+	if refuse == nil {
+		refuse = web.Fail
+	}
+	seen := d.metrics.row(d.name, row.Pattern)
+	return func(hw http.ResponseWriter, r *http.Request) {
+		w, ok := hw.(*web.Reply)
+		if !ok {
+			http.Error(hw, "internal error", http.StatusInternalServerError)
+			return
+		}
+		if r.Method == http.MethodOptions && len(row.Access.Budgets) > 0 {
+			// A question about the route, not a use of it.
+			d.options(w, r)
+			return
+		}
+		err := d.admit(w, r, row)
+		if err == nil {
+			err = row.Handle(w, r)
+		}
+		if err != nil {
+			web.Log(w, d.log, r, err)
+			if w.Status() == 0 {
+				refuse(w, r, err)
+			}
+		}
+		seen.observe(w, err)
+	}
+}
+
+// admit asks the gate, and tells the caller what is left of what is counted.
+func (d *door) admit(w *web.Reply, r *http.Request, row web.Route) error {
+	if d.operator && row.Access.NeedsOperator() || row.Access.IsOpen() {
+		return nil
+	}
+	pass, err := d.gate.Admit(r.Context(), &gate.Question{
+		Service: d.service, Access: row.Access, Route: row.Pattern, Method: r.Method, Path: r.URL.Path,
+		Header: r.Header, Source: w.Source, Request: w.ID, Now: w.Start,
+	})
+	if left, counted := pass.Left(); counted {
+		w.Header()[jeton.HeaderUsesRemaining] = []string{strconv.FormatInt(left, 10)}
+	} else if errors.Is(err, jeton.ErrSpent) {
+		w.Header()[jeton.HeaderUsesRemaining] = []string{"0"}
+	}
+	if err == nil {
+		w.Pass = &pass
+	}
+	return err
+}
+
+// fallback answers what no row does: 405 with the methods that there are, or 404.
+func (d *door) fallback(hw http.ResponseWriter, r *http.Request) {
+	w, ok := hw.(*web.Reply)
+	if !ok {
+		http.NotFound(hw, r)
+		return
+	}
+	allowed := d.methods(r)
+	switch {
+	case len(allowed) == 0:
+		web.Fail(w, r, jeton.ErrNotFound)
+	case r.Method == http.MethodOptions:
+		d.options(w, r)
+	default:
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		web.Fail(w, r, jeton.ErrMethod)
+	}
+}
+
+func (d *door) options(w *web.Reply, r *http.Request) {
+	w.Header().Set("Allow", strings.Join(append(d.methods(r), http.MethodOptions), ", "))
+	_ = web.NoContent(w)
+}
+
+// methods lists the methods that some row answers for the path of r.
+func (d *door) methods(r *http.Request) []string {
+	var allowed []string
+	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
+		_, pattern := d.mux.Handler(&http.Request{Method: m, URL: r.URL, Host: r.Host})
+		if pattern != "" && pattern != "/" {
+			allowed = append(allowed, m)
+		}
+	}
+	return allowed
+}
+
+// front answers for one listener: it gives the request an id, refuses what could be read
+// in two ways, and finds the door.
+type front struct {
+	only    *door            // the door of a listener with one
+	byHost  map[string]*door // the doors of a shared listener, by host name
+	proxies web.Proxies
+	now     func() time.Time
+	log     *slog.Logger
+	hosts   []string // when not empty: the only host names answered to, against DNS rebinding
+}
+
+// ServeHTTP implements http.Handler.
+func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
+	w := &web.Reply{}
+	w.Reset(hw, f.requestID(r), f.now(), f.proxies.Source(r))
+	w.Header()[jeton.HeaderRequestID] = []string{w.ID}
+	defer f.recover(w, r)
+	d, err := f.door(r)
+	if err != nil {
+		web.Fail(w, r, err)
+		return
+	}
+	d.mux.ServeHTTP(w, r)
+}
+
+func (f *front) door(r *http.Request) (*door, error) {
+	if r.Method == http.MethodConnect {
+		return nil, jeton.ErrMethod
+	}
+	if err := web.CheckPath(r.URL); err != nil {
+		return nil, err
+	}
+	if len(f.hosts) > 0 && !slices.Contains(f.hosts, hostname(r.Host)) {
+		return nil, jeton.Say(jeton.ErrForbidden, "this listener does not answer to that host name")
+	}
+	if f.only != nil {
+		return f.only, nil
+	}
+	if d, ok := f.byHost[hostname(r.Host)]; ok {
+		return d, nil
+	}
+	return nil, jeton.Say(jeton.ErrNotFound, "no service has this host name")
+}
+
+// hostname takes the port off a Host header.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+}
+
+// requestID takes a trusted proxy's id, and makes one otherwise.
+func (f *front) requestID(r *http.Request) string {
+	if len(f.proxies) > 0 {
+		if id := r.Header.Get(jeton.HeaderRequestID); web.ValidID(id) && f.proxies.Trusts(peer(r)) {
+			return id
+		}
+	}
+	return web.NewID()
+}
+
+// recover turns a panic into a 500 that the operator finds by the request's id.
+func (f *front) recover(w *web.Reply, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	f.log.Error("request panicked", "request_id", w.ID, "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	if w.Status() == 0 {
+		web.Fail(w, r, errors.New("panic"))
+	}
+}

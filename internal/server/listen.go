@@ -1,0 +1,182 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"jeton/internal/gateway"
+)
+
+// controlListen names the control socket among the listeners.
+const controlListen = "control"
+
+// Limits of every listener.
+const (
+	headerPatience = 10 * time.Second
+	idlePatience   = 2 * time.Minute
+	maxHeader      = 32 << 10
+)
+
+// listener is an address that the server answers on. What it answers can be exchanged
+// while it is open.
+type listener struct {
+	listen string
+	net    net.Listener
+	http   *http.Server
+	front  atomic.Pointer[front]
+	tls    atomic.Pointer[tls.Config]
+	cert   string
+}
+
+func newListener(listen string, n net.Listener, p *planned, log *slog.Logger) *listener {
+	l := &listener{listen: listen, net: n, cert: p.cert}
+	l.front.Store(p.front)
+	l.tls.Store(p.tls)
+	l.http = &http.Server{
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.front.Load().ServeHTTP(w, r) }),
+		ReadHeaderTimeout: headerPatience,
+		IdleTimeout:       idlePatience,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          noise(log, listen),
+	}
+	return l
+}
+
+// tlsConfig is TLS 1.2 and 1.3 with authenticated encryption only.
+func tlsConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		CipherSuites: []uint16{
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		},
+		NextProtos: []string{"h2", "http/1.1"},
+	}
+}
+
+// bind opens the addresses that are not open yet, all of them or none.
+func (s *Server) bind(wanted map[string]*planned) ([]*listener, error) {
+	var opened []*listener
+	for listen, p := range wanted {
+		if old := s.listeners[listen]; old != nil {
+			if (old.tls.Load() == nil) != (p.tls == nil) {
+				closeAll(opened)
+				return nil, fmt.Errorf("listen %s: TLS cannot be switched on or off while the server runs; restart it", listen)
+			}
+			continue
+		}
+		n, err := net.Listen("tcp", listen)
+		if err != nil {
+			closeAll(opened)
+			return nil, fmt.Errorf("listen on %s: %w", listen, err)
+		}
+		opened = append(opened, newListener(listen, n, p, s.c.Log))
+	}
+	return opened, nil
+}
+
+func closeAll(opened []*listener) {
+	for _, l := range opened {
+		_ = l.net.Close()
+	}
+}
+
+// serve answers on a listener until it is closed.
+func (s *Server) serve(l *listener) {
+	n := l.net
+	if l.tls.Load() != nil {
+		// The certificate is looked up at each handshake, so that a reload changes it.
+		conf := tlsConfig()
+		conf.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return l.tls.Load(), nil }
+		n = tls.NewListener(n, conf)
+	}
+	go func() {
+		if err := l.http.Serve(n); !errors.Is(err, http.ErrServerClosed) {
+			select {
+			case s.failed <- fmt.Errorf("listen %s: %w", l.listen, err):
+			default:
+			}
+		}
+	}()
+}
+
+// announce logs what is on and tells the caller where the server answers.
+func (s *Server) announce(ctx context.Context) {
+	s.mu.Lock()
+	started := Started{DataDir: s.c.DataDir}
+	for _, service := range s.conf.Services {
+		l := s.listeners[service.Listen]
+		a := Address{Service: service.Name, Listen: l.net.Addr().String(), Cert: l.cert}
+		a.URL = address(service.PlainHTTP, service.Listen, service.Host, a.Listen)
+		started.Services = append(started.Services, a)
+		s.c.Log.Info("service answers", "service", service.Name, "url", a.URL, "certificate", a.Cert)
+		for _, weak := range gateway.Weaknesses(service) {
+			s.c.Log.Warn("service is weaker than the default", "service", service.Name, "option", weak)
+		}
+	}
+	if l := s.listeners[s.conf.Admin.Listen]; l != nil {
+		started.Admin = l.net.Addr().String()
+		s.c.Log.Info("admin listener answers", "address", started.Admin)
+	}
+	s.mu.Unlock()
+	users, err := s.core.accounts.List(ctx)
+	started.NoUsers = err == nil && len(users) == 0
+	if s.c.Started != nil {
+		s.c.Started(started)
+	}
+}
+
+// address prints where a service answers, with the name that the configuration gives.
+func address(plain bool, listen, host, bound string) string {
+	scheme := "https://"
+	if plain {
+		scheme = "http://"
+	}
+	name, port, _ := net.SplitHostPort(listen)
+	if _, boundPort, err := net.SplitHostPort(bound); err == nil {
+		port = boundPort
+	}
+	if host != "" {
+		name = host
+	}
+	if addr, err := netip.ParseAddr(name); name == "" || err == nil && addr.IsUnspecified() {
+		name = "localhost"
+	}
+	return scheme + net.JoinHostPort(name, port)
+}
+
+func peer(r *http.Request) netip.Addr {
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Addr().Unmap()
+}
+
+// noise takes what net/http says of broken connections: strangers can cause any amount
+// of it, so it is there for who looks for it.
+func noise(to *slog.Logger, listen string) *log.Logger {
+	return log.New(noiseWriter{to, listen}, "", 0)
+}
+
+type noiseWriter struct {
+	log    *slog.Logger
+	listen string
+}
+
+func (n noiseWriter) Write(b []byte) (int, error) {
+	n.log.Debug("connection", "listen", n.listen, "said", strings.TrimSpace(string(bytes.ToValidUTF8(b, []byte("?")))))
+	return len(b), nil
+}

@@ -1,0 +1,422 @@
+// Package server puts the doors on listeners and everything behind them together.
+//
+// It promises one route table with the gate in front of every row; that a data folder is
+// held by one process; that a reload takes over whole or not at all; and that a stop
+// lets requests in flight end, and loses nothing. What is asked and answered is with
+// the doors; what is judged, with internal/gate.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"jeton/internal/api"
+	"jeton/internal/config"
+	"jeton/internal/gateway"
+	"jeton/internal/policy"
+	"jeton/internal/web"
+)
+
+// Config is what New needs.
+type Config struct {
+	File          *config.Config
+	Load          func() (*config.Config, error) // reads the configuration anew, for Reload
+	DataDir       string
+	Log           *slog.Logger
+	Now           func() time.Time
+	HasherCommand []string // a process that hashes passwords; nil: this one does
+	Version       string
+	// Started is called once, when every listener answers.
+	Started func(Started)
+}
+
+// Started tells where a server answers.
+type Started struct {
+	Services []Address
+	Admin    string // address of the admin listener, or ""
+	DataDir  string
+	NoUsers  bool // nobody can log in yet
+}
+
+// Address is where a service answers.
+type Address struct {
+	Service string
+	URL     string
+	Listen  string // the address that was bound
+	Cert    string // file of the certificate, or "" without TLS
+}
+
+// Server is a server that has been checked and not started.
+type Server struct {
+	c       Config
+	core    *core
+	metrics *metrics
+	start   time.Time
+
+	mu        sync.Mutex // held while a configuration takes over
+	conf      *config.Config
+	listeners map[string]*listener
+	closed    sync.WaitGroup
+	failed    chan error
+	draining  atomic.Bool
+}
+
+// New checks the configuration. Run starts what it says.
+func New(c Config) (*Server, error) {
+	c = c.withDefaults()
+	if c.File == nil {
+		return nil, errors.New("server: no configuration")
+	}
+	if _, err := declared(c.File); err != nil {
+		return nil, err
+	}
+	return &Server{c: c, conf: c.File, listeners: map[string]*listener{}, failed: make(chan error, 1)}, nil
+}
+
+// Run serves until ctx ends, then lets what is in flight end and returns. An error
+// says why it could not start or had to stop.
+func (s *Server) Run(ctx context.Context) (err error) {
+	s.start = s.c.Now()
+	if s.core, err = openCore(ctx, s.c, s.conf); err != nil {
+		return err
+	}
+	defer s.core.close()
+	s.metrics = newMetrics(s.c.Version, s.core.audit.Missing)
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.core.run(background, s.c.Log)
+	}()
+	defer func() {
+		stop()
+		<-ended
+	}()
+	if err := s.open(ctx); err != nil {
+		s.closeListeners(ctx)
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-s.failed:
+	}
+	s.drain(context.WithoutCancel(ctx))
+	return err
+}
+
+// open makes every listener answer.
+func (s *Server) open(ctx context.Context) error {
+	if err := s.openControl(); err != nil {
+		return err
+	}
+	if err := s.takeOver(ctx, s.conf); err != nil {
+		return err
+	}
+	s.announce(ctx)
+	return nil
+}
+
+// drain stops in the order that loses nothing: readiness says no, listeners close,
+// requests in flight end.
+func (s *Server) drain(ctx context.Context) {
+	s.draining.Store(true)
+	s.c.Log.Info("stopping")
+	time.Sleep(s.conf.Shutdown.Delay.Std())
+	s.closeListeners(ctx)
+	s.c.Log.Info("stopped")
+}
+
+func (s *Server) closeListeners(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.listeners {
+		s.close(ctx, l)
+	}
+	s.closed.Wait()
+}
+
+// close lets the requests of a listener end, for as long as the configuration says.
+func (s *Server) close(ctx context.Context, l *listener) {
+	s.closed.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, s.conf.Shutdown.Timeout.Std())
+		defer cancel()
+		if err := l.http.Shutdown(ctx); err != nil {
+			s.c.Log.Warn("requests were cut off", "listen", l.listen, "error", err)
+			_ = l.http.Close()
+		}
+	})
+}
+
+// Reload reads the configuration anew and takes it over whole; on an error the one that
+// is running stays.
+func (s *Server) Reload(ctx context.Context) error {
+	if s.c.Load == nil {
+		return errors.New("there is no configuration file to read again")
+	}
+	conf, err := s.c.Load()
+	if err != nil {
+		return err
+	}
+	if err := s.takeOver(ctx, conf); err != nil {
+		return err
+	}
+	s.c.Log.Info("configuration reloaded", "path", conf.Path)
+	return nil
+}
+
+// takeOver makes conf what the server does: people, services, routes, listeners and
+// certificates. Everything that can fail is done before anything changes.
+func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	people, err := declared(conf)
+	if err != nil {
+		return err
+	}
+	wanted, err := s.plan(ctx, conf)
+	if err != nil {
+		return err
+	}
+	opened, err := s.bind(wanted)
+	if err != nil {
+		return err
+	}
+	if err := s.core.accounts.Declare(ctx, people); err != nil {
+		for _, l := range opened {
+			_ = l.net.Close()
+		}
+		return err
+	}
+	for listen, l := range s.listeners {
+		if next, stays := wanted[listen]; stays {
+			l.front.Store(next.front)
+			l.tls.Store(next.tls)
+		} else if listen != controlListen {
+			delete(s.listeners, listen)
+			s.close(context.WithoutCancel(ctx), l)
+		}
+	}
+	for _, l := range opened {
+		s.listeners[l.listen] = l
+		s.serve(l)
+	}
+	s.conf = conf
+	return nil
+}
+
+// planned is what a listener is to be.
+type planned struct {
+	front    *front
+	tls      *tls.Config // nil without TLS
+	services []config.Service
+	cert     string
+}
+
+// plan builds the doors of a configuration, by listen address.
+func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*planned, error) {
+	wanted := map[string]*planned{}
+	proxies := web.Proxies{}
+	for _, p := range conf.TrustedProxies {
+		proxies = append(proxies, p.Prefix)
+	}
+	for _, service := range conf.Services {
+		d, err := s.serviceDoor(ctx, service)
+		if err != nil {
+			return nil, err
+		}
+		p := wanted[service.Listen]
+		if p == nil {
+			p = &planned{front: &front{proxies: proxies, now: s.c.Now, log: s.c.Log}}
+			wanted[service.Listen] = p
+		}
+		if err := s.join(p, service, d); err != nil {
+			return nil, err
+		}
+	}
+	if conf.Admin.Listen != "off" {
+		d, err := s.adminDoor()
+		if err != nil {
+			return nil, err
+		}
+		wanted[conf.Admin.Listen] = &planned{front: &front{only: d, now: s.c.Now, log: s.c.Log, hosts: []string{"localhost", "127.0.0.1", "::1"}}}
+	}
+	return wanted, nil
+}
+
+// serviceDoor builds the door of one service.
+func (s *Server) serviceDoor(ctx context.Context, service config.Service) (*door, error) {
+	g, err := gateway.New(ctx, gateway.Config{
+		Service: service, DataDir: s.c.DataDir, Gate: s.core.gate, Sessions: s.core.sessions, Logins: s.core.logins, Log: s.c.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newDoor(door{name: service.Name, service: g.Service(), gate: s.core.gate, log: s.c.Log, metrics: s.metrics}, g.Routes())
+}
+
+// join adds a service to its listener.
+func (s *Server) join(p *planned, service config.Service, d *door) error {
+	p.services = append(p.services, service)
+	if service.Host == "" {
+		p.front.only = d
+	} else {
+		if p.front.byHost == nil {
+			p.front.byHost = map[string]*door{}
+		}
+		p.front.byHost[hostname(service.Host)] = d
+	}
+	if service.PlainHTTP {
+		return nil
+	}
+	pair, made, err := certificate(s.core.folder.file(service.TLS.Cert), s.core.folder.file(service.TLS.Key), certHosts(service), s.c.Now())
+	if err != nil {
+		return fmt.Errorf("service %s: %w", service.Name, err)
+	}
+	p.cert = s.core.folder.file(service.TLS.Cert)
+	if made {
+		s.c.Log.Info("made a self-signed certificate", "service", service.Name, "file", p.cert)
+	}
+	if left := pair.Leaf.NotAfter.Sub(s.c.Now()); left < 30*24*time.Hour {
+		s.c.Log.Warn("the certificate ends soon", "service", service.Name, "file", p.cert, "ends", pair.Leaf.NotAfter)
+	}
+	if p.tls == nil {
+		p.tls = tlsConfig()
+	}
+	p.tls.Certificates = append(p.tls.Certificates, pair)
+	return nil
+}
+
+// certHosts are the names of a certificate of our own making.
+func certHosts(service config.Service) []string {
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	host, _, _ := net.SplitHostPort(service.Listen)
+	for _, h := range []string{service.Host, host} {
+		if addr, err := netip.ParseAddr(h); err == nil && addr.IsUnspecified() {
+			continue
+		}
+		if h != "" && !slices.Contains(hosts, h) {
+			hosts = append([]string{h}, hosts...)
+		}
+	}
+	return hosts
+}
+
+// adminDoor answers operators' tools.
+func (s *Server) adminDoor() (*door, error) {
+	metrics := s.metrics.handler()
+	return newDoor(door{name: "admin", gate: s.core.gate, log: s.c.Log, metrics: s.metrics}, []web.Route{
+		{Pattern: "GET /healthz", Access: policy.Open, Handle: ok},
+		{Pattern: "GET /livez", Access: policy.Open, Handle: ok},
+		{Pattern: "GET /readyz", Access: policy.Open, Handle: s.ready, Refuse: notReady},
+		{Pattern: "GET /metrics", Access: policy.Open, Handle: func(w *web.Reply, r *http.Request) error {
+			metrics.ServeHTTP(w, r)
+			return nil
+		}},
+	})
+}
+
+func ok(w *web.Reply, _ *http.Request) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n"))
+	return nil
+}
+
+// ready answers GET /readyz: whether requests should be sent here.
+func (s *Server) ready(w *web.Reply, r *http.Request) error {
+	if s.draining.Load() {
+		return errDraining
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+	defer cancel()
+	if err := s.core.db.Ping(ctx); err != nil {
+		return err
+	}
+	return ok(w, r)
+}
+
+var errDraining = errors.New("the server is stopping")
+
+func notReady(w *web.Reply, _ *http.Request, err error) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	text := "not ready: the store does not answer\n"
+	if errors.Is(err, errDraining) {
+		text = "not ready: the server is stopping\n"
+	}
+	_, _ = w.Write([]byte(text))
+}
+
+// openControl opens the operators' socket.
+func (s *Server) openControl() error {
+	status := func() api.Status {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		st := api.Status{Version: s.c.Version, PID: os.Getpid(), Started: s.start}
+		for _, service := range s.conf.Services {
+			st.Services = append(st.Services, service.Name)
+		}
+		return st
+	}
+	d, err := newDoor(door{name: "control", gate: s.core.gate, operator: true, log: s.c.Log, metrics: s.metrics}, s.core.api(s.c, status).Routes())
+	if err != nil {
+		return err
+	}
+	l, err := listenControl(s.c.DataDir)
+	if err != nil {
+		return err
+	}
+	control := newListener(controlListen, l, &planned{front: &front{only: d, now: s.c.Now, log: s.c.Log}}, s.c.Log)
+	s.listeners[controlListen] = control
+	s.serve(control)
+	return nil
+}
+
+// Table returns the rows of every door of a configuration, in its order.
+func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
+	dir, err := os.MkdirTemp("", "jeton-routes-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	s, err := New(Config{File: conf, DataDir: dir})
+	if err != nil {
+		return nil, err
+	}
+	if s.core, err = openCore(ctx, s.c, conf); err != nil {
+		return nil, err
+	}
+	defer s.core.close()
+	s.metrics = newMetrics(s.c.Version, s.core.audit.Missing)
+	var table []Row
+	add := func(listen, name string, rows []web.Route) {
+		for _, r := range rows {
+			table = append(table, Row{listen, name, r.Pattern, r.Access.String()})
+		}
+	}
+	for _, service := range conf.Services {
+		d, err := s.serviceDoor(ctx, service)
+		if err != nil {
+			return nil, err
+		}
+		add(strings.TrimSpace(service.Listen+" "+service.Host), service.Name, d.rows)
+	}
+	d, err := s.adminDoor()
+	if err != nil {
+		return nil, err
+	}
+	add(conf.Admin.Listen, d.name, d.rows)
+	add(controlListen, "control", s.core.api(s.c, nil).Routes())
+	return table, nil
+}

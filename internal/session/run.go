@@ -1,0 +1,73 @@
+package session
+
+import (
+	"context"
+	"encoding/base32"
+	"time"
+)
+
+// idEncoding has no characters that are easily confused, and sorts as the bytes do.
+var idEncoding = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
+
+const (
+	// flushEvery bounds how much of a last use a crash can lose. Losing it makes a
+	// session idle earlier, never later.
+	flushEvery = 10 * time.Second
+	sweepEvery = time.Minute
+	// sweepStep bounds how long a sweep holds the writer.
+	sweepStep = 500
+	// sweepGrace is how long an ended session stays, so that its owner is told that
+	// it has expired and not that it was never there.
+	sweepGrace = 24 * time.Hour
+)
+
+// Run writes down last uses and sweeps ended sessions away until ctx ends.
+func (s *Sessions) Run(ctx context.Context) error {
+	flush, sweep := time.NewTicker(flushEvery), time.NewTicker(sweepEvery)
+	defer flush.Stop()
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			s.flush(last)
+			return nil
+		case <-flush.C:
+			s.flush(ctx)
+		case <-sweep.C:
+			s.sweep(ctx)
+		}
+	}
+}
+
+// flush writes the last uses that were noted since the previous flush.
+func (s *Sessions) flush(ctx context.Context) {
+	const step = 500
+	noted := s.cache.takeNoted()
+	for len(noted) > 0 {
+		n := min(step, len(noted))
+		at := make(map[int64]time.Time, n)
+		for _, l := range noted[:n] {
+			at[l.Login] = l.flushed()
+		}
+		if err := s.store.TouchSessions(ctx, at); err != nil {
+			s.log.Warn("last uses of sessions were not written", "count", len(noted), "error", err)
+			return
+		}
+		noted = noted[n:]
+	}
+}
+
+func (s *Sessions) sweep(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := s.store.SweepSessions(ctx, s.now().Add(-sweepGrace), sweepStep)
+		if err != nil {
+			s.log.Warn("ended sessions were not swept away", "error", err)
+			return
+		}
+		if n < sweepStep {
+			return
+		}
+	}
+}

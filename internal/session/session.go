@@ -1,0 +1,335 @@
+// Package session starts, finds, renews and ends logins, and counts their uses.
+//
+// A session is known by its secret, of which only the SHA-256 is kept, and named by
+// a public id. It promises: a secret is good from its login until it ends by time,
+// logout, eviction, a changed password or a disabled owner, and once the end has
+// been answered it is never accepted again; of any number of concurrent spends of a
+// budget with n uses, exactly n succeed, and each was durable before it was answered.
+// When the store cannot tell, the answer is jeton.ErrUnavailable: nobody is logged
+// out and nobody is let in.
+//
+// The package never sees an HTTP request and never checks a password.
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"jeton"
+	"jeton/internal/policy"
+)
+
+// Hash is the SHA-256 of a secret. Secrets are random, so nothing slower is needed.
+type Hash [sha256.Size]byte
+
+// HashOf returns what a secret is stored and looked up by.
+func HashOf(secret string) Hash { return sha256.Sum256([]byte(secret)) }
+
+// Prefix is how every session secret begins, so that scanners can find leaked ones.
+const Prefix = "jtn_s_"
+
+// secretLen is the length of a secret: the prefix and 256 bits in base64url.
+const secretLen = len(Prefix) + 43
+
+// Record is a session as the store keeps it.
+type Record struct {
+	Login    int64 // number of the login; never given twice, and what counts hang on
+	ID       string
+	Hash     Hash
+	User     int64
+	Service  string
+	Created  time.Time
+	Expires  time.Time
+	Idle     time.Duration
+	LastUsed time.Time
+	Source   string
+
+	// The owner, as of when the record was read.
+	Name   string
+	Groups []string
+}
+
+// Start is a login to be recorded.
+type Start struct {
+	Record         // without Login
+	Version  int64 // of the owner's credential that was proved
+	Remember time.Time
+	Event    jeton.Event
+}
+
+// Use asks for one use of each of some budgets of a login.
+type Use struct {
+	Login   int64
+	Budgets []policy.Budget
+}
+
+// Which chooses sessions to end or to list. The zero value chooses none; set fields must all fit.
+type Which struct {
+	ID      string
+	User    string
+	Service string
+}
+
+// Store keeps sessions. Methods are safe for concurrent use, on many nodes.
+type Store interface {
+	// StartSession is one atomic step. It returns jeton.ErrBadCredential unless the owner is there,
+	// enabled, and its credential still has the version that was proved. It hands judge
+	// what the owner did at the service before; if judge agrees it ends the sessions
+	// judge names, adds this one and the event, and returns the login's number and the
+	// hashes of the ended sessions. Otherwise nothing has happened.
+	StartSession(ctx context.Context, s Start, judge func(policy.History) (evict []int64, err error)) (login int64, ended []Hash, err error)
+	// FindSession returns jeton.ErrNotFound for a hash it does not hold.
+	FindSession(ctx context.Context, h Hash) (Record, error)
+	// Spend takes one use of every budget, or of none. It returns how many of each are
+	// left; or jeton.ErrSpent when one of them has none, with 0 or less for those; or
+	// jeton.ErrBadCredential when the session has ended. It is a single atomic step
+	// and what it took is durable when it returns.
+	Spend(ctx context.Context, u Use) (left []int64, err error)
+	// Left returns how many uses of each budget are left and takes nothing.
+	Left(ctx context.Context, u Use) ([]int64, error)
+	// EndSessions ends the chosen sessions, adds the event to the record if it ended any,
+	// and returns their hashes.
+	EndSessions(ctx context.Context, w Which, ev jeton.Event) ([]Hash, error)
+	// TouchSessions notes when sessions were last used, by login. It is allowed to lose them.
+	TouchSessions(ctx context.Context, at map[int64]time.Time) error
+	// ListSessions returns the chosen sessions, newest first, at most limit.
+	ListSessions(ctx context.Context, w Which, limit int) ([]Record, error)
+	// AllowLogin forgets the logins of a user at a service, so that re-login terms
+	// begin anew, and adds the event. It returns jeton.ErrNotFound for an unknown user.
+	AllowLogin(ctx context.Context, user, service string, ev jeton.Event) error
+	// SweepSessions removes at most limit sessions that ended by time before the given
+	// time, with their counts, and says how many it removed.
+	SweepSessions(ctx context.Context, before time.Time, limit int) (int, error)
+	// BudgetID returns the number of a budget, the same on every call.
+	BudgetID(ctx context.Context, service, name string) (int64, error)
+}
+
+// Sessions is what a server holds of its sessions.
+type Sessions struct {
+	store Store
+	now   func() time.Time
+	rand  io.Reader
+	log   *slog.Logger
+	cache *cache
+}
+
+// Config is what New needs.
+type Config struct {
+	Store Store
+	Now   func() time.Time
+	Log   *slog.Logger
+	Rand  io.Reader // nil: crypto/rand
+	Cache int       // sessions kept in memory
+}
+
+// New returns the sessions of a server. Run writes down last uses and sweeps.
+func New(c Config) *Sessions {
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	return &Sessions{store: c.Store, now: c.Now, rand: c.Rand, log: c.Log, cache: newCache(c.Cache)}
+}
+
+// Owner is who a session is started for: a subject that has just been proved.
+type Owner struct {
+	ID      int64
+	Name    string
+	Groups  []string
+	Version int64 // of the credential that was proved
+}
+
+// Started is a new session. The secret is in nobody's hands but the caller's.
+type Started struct {
+	Secret jeton.Secret
+	ID     string
+	At     time.Time
+	Ends   time.Time
+}
+
+// Start makes a session of the owner at a service under the terms, always with a
+// new secret. The event is completed with the session's id and recorded with it.
+func (s *Sessions) Start(ctx context.Context, o Owner, service string, t policy.Terms, ev jeton.Event) (Started, error) {
+	now := s.now()
+	secret, id, err := s.mint(now)
+	if err != nil {
+		return Started{}, err
+	}
+	ev.Target = "session:" + id
+	in := Start{
+		Record: Record{
+			ID: id, Hash: HashOf(secret), User: o.ID, Service: service, Created: now, Expires: now.Add(t.Lifetime),
+			Idle: t.Idle, LastUsed: now, Source: ev.Source, Name: o.Name, Groups: o.Groups,
+		},
+		Version: o.Version, Remember: now, Event: ev,
+	}
+	if t.Relogin.Counts() {
+		in.Remember = t.Relogin.Remembers(now)
+	}
+	_, ended, err := s.store.StartSession(ctx, in, func(h policy.History) ([]int64, error) { return t.Login(h, now) })
+	if err != nil {
+		return Started{}, fmt.Errorf("start session: %w", err)
+	}
+	s.cache.drop(ended...)
+	return Started{Secret: jeton.NewSecret(secret), ID: id, At: now, Ends: in.Expires}, nil
+}
+
+// mint makes a secret of 256 random bits and a public id whose order is that of time,
+// so that the store's index of ids grows at one end.
+func (s *Sessions) mint(now time.Time) (secret, id string, err error) {
+	var b [32 + 16]byte
+	if _, err := io.ReadFull(s.rand, b[:]); err != nil {
+		return "", "", fmt.Errorf("read randomness: %w", err)
+	}
+	public := b[32:]
+	binary.BigEndian.PutUint64(public, uint64(now.UnixMilli())<<16|uint64(binary.BigEndian.Uint16(public)))
+	return Prefix + base64.RawURLEncoding.EncodeToString(b[:32]), "s_" + strings.ToLower(idEncoding.EncodeToString(public[:14])), nil
+}
+
+// Find returns the session that a secret opens, as the service asked about sees it.
+// It returns jeton.ErrBadCredential for what is not, or no longer, a session of the
+// service, and jeton.ErrExpired for one that has ended by time.
+func (s *Sessions) Find(ctx context.Context, secret, service string, now time.Time) (*Live, error) {
+	if len(secret) != secretLen || secret[:len(Prefix)] != Prefix {
+		return nil, jeton.ErrBadCredential
+	}
+	h := HashOf(secret)
+	live := s.cache.get(h)
+	if live == nil {
+		var err error
+		if live, err = s.load(ctx, h); err != nil {
+			return nil, err
+		}
+	}
+	if live.Service != service {
+		return nil, jeton.ErrBadCredential
+	}
+	return live, nil
+}
+
+func (s *Sessions) load(ctx context.Context, h Hash) (*Live, error) {
+	before := s.cache.generation(h)
+	r, err := s.store.FindSession(ctx, h)
+	if errors.Is(err, jeton.ErrNotFound) {
+		return nil, jeton.ErrBadCredential
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find session: %w", err)
+	}
+	return s.cache.add(h, newLive(r), before), nil
+}
+
+// Check judges a session by time: jeton.ErrTooEarly never, jeton.ErrExpired once it
+// has ended or has been idle for too long.
+func (l *Live) Check(now time.Time) error {
+	if !now.Before(l.Expires) {
+		return jeton.ErrExpired
+	}
+	return policy.Idle(l.LastUsed(), l.Idle, now)
+}
+
+// Used notes that the session let a request through.
+func (s *Sessions) Used(l *Live, now time.Time) {
+	if l.touch(now) {
+		s.cache.note(l)
+	}
+}
+
+// Spend takes one use of every budget and returns the smallest number left.
+// It returns jeton.ErrSpent, and takes nothing, when one of them has none.
+func (s *Sessions) Spend(ctx context.Context, l *Live, budgets []policy.Budget) (int64, error) {
+	if l.knownSpent(budgets) {
+		return 0, jeton.ErrSpent
+	}
+	left, err := s.store.Spend(ctx, Use{Login: l.Login, Budgets: budgets})
+	switch {
+	case errors.Is(err, jeton.ErrSpent):
+		l.learnSpent(budgets, left)
+		return 0, err
+	case err != nil:
+		return 0, fmt.Errorf("spend: %w", err)
+	}
+	return smallest(left), nil
+}
+
+// Left returns the smallest number of uses left, or jeton.ErrSpent when there are none.
+// It takes nothing.
+func (s *Sessions) Left(ctx context.Context, l *Live, budgets []policy.Budget) (int64, error) {
+	left, err := s.store.Left(ctx, Use{Login: l.Login, Budgets: budgets})
+	if err != nil {
+		return 0, fmt.Errorf("look up uses: %w", err)
+	}
+	n := smallest(left)
+	if n <= 0 {
+		return 0, jeton.ErrSpent
+	}
+	return n, nil
+}
+
+func smallest(left []int64) int64 {
+	n := left[0]
+	for _, m := range left[1:] {
+		n = min(n, m)
+	}
+	return n
+}
+
+// End ends the chosen sessions and says how many. Ending none is not an error.
+func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error) {
+	if w == (Which{}) {
+		return 0, jeton.Say(jeton.ErrInvalid, "which sessions: name an id, a user or a service")
+	}
+	ended, err := s.store.EndSessions(ctx, w, ev)
+	if err != nil {
+		return 0, fmt.Errorf("end sessions: %w", err)
+	}
+	s.cache.drop(ended...)
+	return len(ended), nil
+}
+
+// Forget makes the next look at every session of a user ask the store: what is
+// known of the user has changed.
+func (s *Sessions) Forget(user int64) { s.cache.dropUser(user) }
+
+// List returns the chosen sessions that have not ended by time, newest first.
+func (s *Sessions) List(ctx context.Context, w Which, limit int) ([]jeton.Session, error) {
+	records, err := s.store.ListSessions(ctx, w, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	now := s.now()
+	list := []jeton.Session{}
+	for _, r := range records {
+		if live := s.cache.get(r.Hash); live != nil {
+			r.LastUsed = live.LastUsed()
+		}
+		if !now.Before(r.Expires) || policy.Idle(r.LastUsed, r.Idle, now) != nil {
+			continue
+		}
+		list = append(list, jeton.Session{
+			ID: r.ID, User: r.Name, Service: r.Service, Created: r.Created, LastUsed: r.LastUsed, Expires: r.Expires, Source: r.Source,
+		})
+	}
+	return list, nil
+}
+
+// AllowLogin lets a user log in at a service again, whatever the terms say of the past.
+func (s *Sessions) AllowLogin(ctx context.Context, user, service string, ev jeton.Event) error {
+	if err := s.store.AllowLogin(ctx, user, service, ev); err != nil {
+		return fmt.Errorf("allow login: %w", err)
+	}
+	return nil
+}
+
+// BudgetID returns the number that the store knows a budget by.
+func (s *Sessions) BudgetID(ctx context.Context, service, name string) (int64, error) {
+	return s.store.BudgetID(ctx, service, name)
+}

@@ -1,0 +1,294 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"jeton"
+	"jeton/internal/account"
+	"jeton/internal/audit"
+
+	lib "modernc.org/sqlite/lib"
+)
+
+const accountColumns = "id, name, folded, password, version, groups, disabled, declared, created, updated"
+
+func scanAccount(row scanner) (account.Account, error) {
+	var a account.Account
+	var groups []byte
+	var created, updated int64
+	if err := row.Scan(&a.ID, &a.Name, &a.Folded, &a.Password, &a.Version, &groups, &a.Disabled, &a.Declared, &created, &updated); err != nil {
+		return a, err
+	}
+	a.Created, a.Updated = time.UnixMilli(created), time.UnixMilli(updated)
+	if err := json.Unmarshal(groups, &a.Groups); err != nil {
+		return a, fmt.Errorf("groups of user %d: %w", a.ID, err)
+	}
+	return a, nil
+}
+
+// FindUser implements account.Store.
+func (db *DB) FindUser(ctx context.Context, name string) (account.Account, error) {
+	a, err := scanAccount(db.read.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM users WHERE name = $1", name))
+	if err != nil {
+		return account.Account{}, unavailable(missing(err))
+	}
+	return a, nil
+}
+
+// KnownSource implements account.Store.
+func (db *DB) KnownSource(ctx context.Context, user int64, source string) (bool, error) {
+	var one int
+	err := db.read.QueryRowContext(ctx, "SELECT 1 FROM sources WHERE user = $1 AND source = $2", user, source).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, unavailable(err)
+}
+
+// AddUser implements account.Store.
+func (db *DB) AddUser(ctx context.Context, a account.Account, ev jeton.Event) error {
+	return db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		if _, err := insertUser(ctx, tx, a); err != nil {
+			return err
+		}
+		return appendEvents(ctx, tx, ev)
+	})
+}
+
+func insertUser(ctx context.Context, tx *sql.Conn, a account.Account) (int64, error) {
+	const add = `INSERT INTO users (name, folded, password, version, groups, disabled, declared, created, updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id`
+	var id int64
+	err := tx.QueryRowContext(ctx, add, a.Name, a.Folded, a.Password, max(a.Version, 1), list(a.Groups), a.Disabled, a.Declared, milli(a.Created), milli(a.Updated)).Scan(&id)
+	if code(err) == lib.SQLITE_CONSTRAINT {
+		return 0, jeton.Say(jeton.ErrConflict, "there is a user of this name, or of one that differs in case alone")
+	}
+	return id, err
+}
+
+func list(groups []string) string {
+	if groups == nil {
+		groups = []string{}
+	}
+	b, err := json.Marshal(groups)
+	if err != nil {
+		return "[]" // a list of strings always encodes
+	}
+	return string(b)
+}
+
+// ChangeUser implements account.Store.
+func (db *DB) ChangeUser(ctx context.Context, name string, c account.Change, now time.Time, ev jeton.Event) (int64, error) {
+	var id int64
+	err := db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		a, err := scanAccount(tx.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM users WHERE name = $1", name))
+		if err != nil {
+			return missing(err)
+		}
+		if a.Declared {
+			return jeton.ErrDeclared
+		}
+		id = a.ID
+		if err := changeUser(ctx, tx, a, c, now); err != nil {
+			return err
+		}
+		return appendEvents(ctx, tx, ev)
+	})
+	return id, err
+}
+
+// changeUser writes the change and ends the sessions that must not outlive it.
+func changeUser(ctx context.Context, tx *sql.Conn, a account.Account, c account.Change, now time.Time) error {
+	end := false
+	if c.Password != nil {
+		a.Password, a.Version, end = *c.Password, a.Version+1, true
+	}
+	if c.Disabled != nil {
+		// Enabling, too, is a change of the credential: a login that was under way while
+		// the account was disabled must not come through.
+		a.Disabled, a.Version = *c.Disabled, a.Version+1
+		end = end || a.Disabled
+	}
+	if c.Groups != nil {
+		a.Groups = *c.Groups
+	}
+	const set = "UPDATE users SET password = $2, version = $3, groups = $4, disabled = $5, declared = $6, updated = $7 WHERE id = $1"
+	if _, err := tx.ExecContext(ctx, set, a.ID, a.Password, a.Version, list(a.Groups), a.Disabled, a.Declared, milli(now)); err != nil {
+		return err
+	}
+	if !end {
+		return nil
+	}
+	_, err := endSessions(ctx, tx, "user = $1", a.ID)
+	return err
+}
+
+// RehashUser implements account.Store.
+func (db *DB) RehashUser(ctx context.Context, id, version int64, phc string) error {
+	return db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		_, err := tx.ExecContext(ctx, "UPDATE users SET password = $3 WHERE id = $1 AND version = $2", id, version, phc)
+		return err
+	})
+}
+
+// RemoveUser implements account.Store.
+func (db *DB) RemoveUser(ctx context.Context, name string, ev jeton.Event) (int64, error) {
+	var id int64
+	err := db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		a, err := scanAccount(tx.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM users WHERE name = $1", name))
+		if err != nil {
+			return missing(err)
+		}
+		if a.Declared {
+			return jeton.ErrDeclared
+		}
+		id = a.ID
+		if err := removeUser(ctx, tx, id); err != nil {
+			return err
+		}
+		return appendEvents(ctx, tx, ev)
+	})
+	return id, err
+}
+
+func removeUser(ctx context.Context, tx *sql.Conn, id int64) error {
+	if _, err := endSessions(ctx, tx, "user = $1", id); err != nil {
+		return err
+	}
+	for _, from := range []string{"logins WHERE user", "sources WHERE user", "users WHERE id"} {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+from+" = $1", id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ListUsers implements account.Store.
+func (db *DB) ListUsers(ctx context.Context) ([]account.Account, error) {
+	rows, err := db.read.QueryContext(ctx, "SELECT "+accountColumns+" FROM users ORDER BY name")
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	accounts, err := scanAccounts(rows)
+	return accounts, unavailable(err)
+}
+
+func scanAccounts(rows *sql.Rows) ([]account.Account, error) {
+	defer rows.Close()
+	var accounts []account.Account
+	for rows.Next() {
+		a, err := scanAccount(rows)
+		if err != nil {
+			return nil, err
+		}
+		accounts = append(accounts, a)
+	}
+	return accounts, rows.Err()
+}
+
+// DeclareUsers implements account.Store.
+func (db *DB) DeclareUsers(ctx context.Context, declared []account.Account, now time.Time, ev jeton.Event) ([]int64, error) {
+	// Nothing to do is the common case, and a start without a write is a fast one.
+	accounts, err := db.ListUsers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(plan(accounts, declared)) == 0 {
+		return nil, nil
+	}
+	var changed []int64
+	err = db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		changed = nil
+		rows, err := tx.QueryContext(ctx, "SELECT "+accountColumns+" FROM users ORDER BY name")
+		if err != nil {
+			return err
+		}
+		accounts, err := scanAccounts(rows)
+		if err != nil {
+			return err
+		}
+		for _, step := range plan(accounts, declared) {
+			if err := step.take(ctx, tx, now); err != nil {
+				return fmt.Errorf("user %s: %w", step.to.Name, err)
+			}
+			if step.from.ID != 0 {
+				changed = append(changed, step.from.ID)
+			}
+			ev.Action, ev.Target = step.action, "user:"+step.to.Name
+			if err := appendEvents(ctx, tx, ev); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return changed, err
+}
+
+// declareStep is one difference between what is declared and what is stored.
+type declareStep struct {
+	action   string
+	from, to account.Account // from is zero for a new account
+}
+
+// plan lists the steps that make the stored accounts be the declared ones.
+func plan(stored, declared []account.Account) []declareStep {
+	var steps []declareStep
+	byName := map[string]account.Account{}
+	for _, a := range stored {
+		byName[a.Name] = a
+	}
+	wanted := map[string]bool{}
+	for _, d := range declared {
+		wanted[d.Name] = true
+		old, ok := byName[d.Name]
+		switch {
+		case !ok:
+			steps = append(steps, declareStep{audit.UserAdd, account.Account{}, d})
+		case !old.Declared || old.Password != d.Password || old.Disabled != d.Disabled || !slices.Equal(old.Groups, d.Groups):
+			steps = append(steps, declareStep{audit.UserChange, old, d})
+		}
+	}
+	for _, a := range stored {
+		if a.Declared && !wanted[a.Name] {
+			steps = append(steps, declareStep{audit.UserRemove, a, a})
+		}
+	}
+	// Removals first, so that a name that changed its case finds its place free.
+	slices.SortStableFunc(steps, func(a, b declareStep) int {
+		return order(a.action) - order(b.action)
+	})
+	return steps
+}
+
+func order(action string) int {
+	if action == audit.UserRemove {
+		return 0
+	}
+	return 1
+}
+
+func (s declareStep) take(ctx context.Context, tx *sql.Conn, now time.Time) error {
+	switch s.action {
+	case audit.UserAdd:
+		s.to.Created, s.to.Updated = now, now
+		_, err := insertUser(ctx, tx, s.to)
+		return err
+	case audit.UserRemove:
+		return removeUser(ctx, tx, s.from.ID)
+	}
+	c := account.Change{Groups: &s.to.Groups}
+	if s.from.Password != s.to.Password {
+		c.Password = &s.to.Password
+	}
+	if s.from.Disabled != s.to.Disabled {
+		c.Disabled = &s.to.Disabled
+	}
+	s.from.Declared = true
+	return changeUser(ctx, tx, s.from, c, now)
+}

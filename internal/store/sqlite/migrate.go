@@ -1,0 +1,135 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+)
+
+//go:embed schema/*.sql
+var schema embed.FS
+
+// applicationID marks a file as ours ("jetn"), as SQLite's file format provides for.
+const applicationID = 0x6a65746e
+
+type migration struct {
+	number int
+	name   string
+	text   string
+	sum    string
+}
+
+// migrations returns the steps of the schema in order.
+func migrations() ([]migration, error) {
+	files, err := fs.Glob(schema, "schema/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var list []migration
+	for i, file := range files {
+		text, err := schema.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		name := path.Base(file)
+		number, err := strconv.Atoi(name[:strings.IndexByte(name, '_')])
+		if err != nil || number != i+1 {
+			return nil, fmt.Errorf("migration %s is out of order", name)
+		}
+		sum := sha256.Sum256(text)
+		list = append(list, migration{number, name, string(text), hex.EncodeToString(sum[:])})
+	}
+	return list, nil
+}
+
+// migrate brings the schema up to date, each step whole or not at all. It refuses a file
+// of another program, one that a newer version has written, and one whose past differs
+// from ours.
+func migrate(ctx context.Context, conn *sql.Conn, log *slog.Logger) error {
+	steps, err := migrations()
+	if err != nil {
+		return err
+	}
+	done, err := applied(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if len(done) > len(steps) {
+		return fmt.Errorf("its schema is number %d and this program knows %d: a newer version of jeton has written it; run that version, or restore a backup made before the upgrade", len(done), len(steps))
+	}
+	for i, sum := range done {
+		if sum != steps[i].sum {
+			return fmt.Errorf("step %s of its schema is not the one of this program: it comes from another build of jeton", steps[i].name)
+		}
+	}
+	for _, step := range steps[len(done):] {
+		if err := apply(ctx, conn, step); err != nil {
+			return fmt.Errorf("migration %s: %w", step.name, err)
+		}
+		log.Info("database migrated", "step", step.name)
+	}
+	return nil
+}
+
+// applied returns the checksums of the steps that the file has been through.
+func applied(ctx context.Context, conn *sql.Conn) ([]string, error) {
+	var id, tables int
+	if err := conn.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+		return nil, err
+	}
+	if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+		return nil, err
+	}
+	if id == 0 && tables == 0 {
+		return nil, nil
+	}
+	if id != applicationID {
+		return nil, fmt.Errorf("it is a database of another program; name another data folder")
+	}
+	rows, err := conn.QueryContext(ctx, "SELECT sum FROM migrations ORDER BY number")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var sums []string
+	for rows.Next() {
+		var sum string
+		if err := rows.Scan(&sum); err != nil {
+			return nil, err
+		}
+		sums = append(sums, sum)
+	}
+	return sums, rows.Err()
+}
+
+func apply(ctx context.Context, conn *sql.Conn, step migration) error {
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if step.number == 1 {
+		first := fmt.Sprintf("PRAGMA application_id = %d; CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, sum TEXT NOT NULL, at INTEGER NOT NULL) STRICT", applicationID)
+		if _, err := tx.ExecContext(ctx, first); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, step.text); err != nil {
+		return err
+	}
+	// The time is for people who look into the file; nothing is judged by it.
+	const note = "INSERT INTO migrations (number, name, sum, at) VALUES ($1, $2, $3, $4)"
+	if _, err := tx.ExecContext(ctx, note, step.number, step.name, step.sum, time.Now().UnixMilli()); err != nil {
+		return err
+	}
+	return tx.Commit()
+}

@@ -1,0 +1,172 @@
+// Package sqlite keeps everything in one SQLite file: the store of a server on one
+// machine.
+//
+// It promises that what a method reports as done is durable (WAL, synchronous=FULL,
+// every commit synced before it is answered), that each method is one atomic step,
+// and that writes which wait at the same time share one commit. When the file cannot
+// be read or written, a method returns jeton.ErrUnavailable, and nothing it was asked
+// for has been granted. It holds statements; the rules are with its callers.
+//
+// One process opens a file at a time; internal/server sees to that.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"jeton"
+
+	driver "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+)
+
+// DB is an open store. Its methods are safe for concurrent use.
+type DB struct {
+	path   string
+	log    *slog.Logger
+	write  *sql.DB   // one connection
+	conn   *sql.Conn // the one
+	read   *sql.DB
+	find   *sql.Stmt
+	writer writer
+}
+
+// Config is what Open needs.
+type Config struct {
+	Path string // of the file; its folder exists
+	Log  *slog.Logger
+}
+
+// Open opens the file, makes it if it is not there, and brings its schema up to date.
+// Close ends it. The error says which file and what to do about it.
+func Open(ctx context.Context, c Config) (*DB, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := create(c.Path); err != nil {
+		return nil, err
+	}
+	db := &DB{path: c.Path, log: c.Log}
+	if err := db.open(ctx); err != nil {
+		db.closeFiles()
+		return nil, fmt.Errorf("open database %s: %w", c.Path, advise(err))
+	}
+	db.writer.start(db)
+	return db, nil
+}
+
+// create makes the file with mode 0600 before SQLite would make it with a wider one.
+func create(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("open database: %w (the server needs to read and write it)", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	return nil
+}
+
+func (db *DB) open(ctx context.Context) (err error) {
+	if db.write, err = sql.Open("sqlite", dsn(db.path, "_txlock=immediate")); err != nil {
+		return err
+	}
+	db.write.SetMaxOpenConns(1)
+	if db.conn, err = db.write.Conn(ctx); err != nil {
+		return err
+	}
+	if err := migrate(ctx, db.conn, db.log); err != nil {
+		return err
+	}
+	if db.read, err = sql.Open("sqlite", dsn(db.path, "mode=ro")); err != nil {
+		return err
+	}
+	readers := max(4, 2*runtime.NumCPU())
+	db.read.SetMaxOpenConns(readers)
+	db.read.SetMaxIdleConns(readers)
+	if db.find, err = db.read.PrepareContext(ctx, findSession); err != nil {
+		return err
+	}
+	return db.writer.prepare(ctx, db.conn)
+}
+
+// dsn carries every setting, so that each connection of a pool has it.
+func dsn(path, extra string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		abs = path
+	}
+	u := url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}
+	return u.String() + "?" + extra + "&_dqs=0&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(2)&_pragma=wal_autocheckpoint(4000)"
+}
+
+// Close ends the writer and closes the file. Writes that still wait are answered first.
+func (db *DB) Close() error {
+	db.writer.stop()
+	return db.closeFiles()
+}
+
+func (db *DB) closeFiles() error {
+	var errs []error
+	if db.find != nil {
+		errs = append(errs, db.find.Close())
+	}
+	if db.read != nil {
+		errs = append(errs, db.read.Close())
+	}
+	if db.conn != nil {
+		errs = append(errs, db.conn.Close())
+	}
+	if db.write != nil {
+		errs = append(errs, db.write.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Ping reports whether the file can be read.
+func (db *DB) Ping(ctx context.Context) error {
+	var one int
+	return unavailable(db.read.QueryRowContext(ctx, "SELECT 1 FROM migrations LIMIT 1").Scan(&one))
+}
+
+// unavailable marks every fault of the database as "cannot tell". What is an outcome
+// already stays what it is.
+func unavailable(err error) error {
+	if err == nil || jeton.Outcome(err) != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
+}
+
+// code returns SQLite's own number for an error, without its extension, or 0.
+func code(err error) int {
+	var e *driver.Error
+	if errors.As(err, &e) {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+// advise adds what an operator can do about a file that does not open.
+func advise(err error) error {
+	switch code(err) {
+	case lib.SQLITE_NOTADB:
+		return fmt.Errorf("this is not a Jeton database, or it is damaged; move it away or restore a backup: %w", err)
+	case lib.SQLITE_CORRUPT:
+		return fmt.Errorf("the database is damaged; restore a backup, or rescue it with 'sqlite3 FILE .recover': %w", err)
+	case lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_PERM:
+		return fmt.Errorf("the server must be able to write the file and its folder; look at owner and mode: %w", err)
+	case lib.SQLITE_FULL:
+		return fmt.Errorf("the disk is full; make room and start again: %w", err)
+	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
+		return fmt.Errorf("another process uses the file; stop it first: %w", err)
+	}
+	return err
+}

@@ -1,0 +1,369 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"jeton"
+	"jeton/internal/policy"
+	"jeton/internal/session"
+
+	lib "modernc.org/sqlite/lib"
+)
+
+// writer is the one goroutine that writes. Whatever waits when it is free goes into
+// one transaction: one commit, one sync, for all. A caller is answered after that.
+type writer struct {
+	jobs    chan *job
+	quit    chan struct{}
+	done    chan struct{}
+	once    sync.Once
+	spend   sqldriver.Stmt
+	look    sqldriver.Stmt
+	alive   sqldriver.Stmt
+	started bool
+}
+
+// job is one atomic step that waits for its commit.
+type job struct {
+	run  func(ctx context.Context, tx *sql.Conn) error // nil for a use
+	use  session.Use
+	left []int64
+	err  error
+	done chan struct{} // receives once, when the outcome is durable or known to be none
+}
+
+const (
+	// waiting is how many steps may wait; more are refused at once.
+	waiting = 8192
+	// together is how many steps one commit carries at most, to bound how long it takes.
+	together = 512
+	// patience is how long a caller waits for its commit before it is told that the
+	// store does not answer. What it asked for may still happen: an unknown
+	// outcome counts as used.
+	patience = 2 * time.Second
+)
+
+var jobs = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}
+
+const lookUses = `SELECT used FROM uses WHERE login = $1 AND budget = $2`
+
+func (w *writer) prepare(ctx context.Context, conn *sql.Conn) error {
+	return conn.Raw(func(c any) error {
+		p, ok := c.(sqldriver.ConnPrepareContext)
+		if !ok {
+			return errors.New("the driver cannot prepare statements")
+		}
+		for s, text := range map[*sqldriver.Stmt]string{&w.spend: spendOne, &w.look: lookUses, &w.alive: "SELECT login FROM sessions WHERE login = $1"} {
+			var err error
+			if *s, err = p.PrepareContext(ctx, text); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (w *writer) start(db *DB) {
+	w.jobs, w.quit, w.done = make(chan *job, waiting), make(chan struct{}), make(chan struct{})
+	w.started = true
+	go func() {
+		defer close(w.done)
+		w.loop(db)
+	}()
+}
+
+func (w *writer) stop() {
+	if !w.started {
+		return
+	}
+	w.once.Do(func() { close(w.quit) })
+	<-w.done
+	for _, s := range []sqldriver.Stmt{w.spend, w.look, w.alive} {
+		_ = s.Close()
+	}
+}
+
+// do has run executed in a transaction and waits until it is durable.
+func (db *DB) do(ctx context.Context, run func(ctx context.Context, tx *sql.Conn) error) error {
+	j := jobs.Get().(*job)
+	j.run, j.err = run, nil
+	err, mine := db.writer.wait(ctx, j)
+	if mine {
+		j.run = nil
+		jobs.Put(j)
+	}
+	return err
+}
+
+// wait queues a job and waits for its outcome. The job is the caller's again only
+// if mine is true; otherwise the writer may still be about to use it.
+func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
+	select {
+	case <-w.quit:
+		return fmt.Errorf("%w: the store is closed", jeton.ErrUnavailable), true
+	default:
+	}
+	select {
+	case w.jobs <- j:
+	default:
+		return jeton.After(jeton.ErrBusy, time.Second), true
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-j.done:
+		return j.err, true
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, ctx.Err()), false
+	case <-timer.C:
+		return fmt.Errorf("%w: no commit within %v", jeton.ErrUnavailable, patience), false
+	case <-w.done:
+	}
+	// The writer has ended; it answered everything that it took.
+	select {
+	case <-j.done:
+		return j.err, true
+	default:
+		return fmt.Errorf("%w: the store is closed", jeton.ErrUnavailable), true
+	}
+}
+
+func (w *writer) loop(db *DB) {
+	batch := make([]*job, 0, together)
+	for {
+		batch = batch[:0]
+		select {
+		case j := <-w.jobs:
+			batch = append(batch, j)
+		case <-w.quit:
+			select {
+			case j := <-w.jobs:
+				batch = append(batch, j)
+			default:
+				return
+			}
+		}
+	gather:
+		for len(batch) < together {
+			select {
+			case j := <-w.jobs:
+				batch = append(batch, j)
+			default:
+				break gather
+			}
+		}
+		w.commit(db, batch)
+		for _, j := range batch {
+			j.done <- struct{}{}
+		}
+	}
+}
+
+// commit runs a batch in one transaction. If the transaction as a whole does not become
+// durable, every job in it says so, whatever its own part had come to: nobody is
+// granted what is not on disk.
+func (w *writer) commit(db *DB, batch []*job) {
+	// No caller's context reaches here: one that gives up must not spoil the others' commit.
+	ctx := context.Background()
+	err := w.transact(ctx, db, batch)
+	if err == nil {
+		return
+	}
+	if _, rerr := db.conn.ExecContext(ctx, "ROLLBACK"); rerr != nil && code(rerr) != lib.SQLITE_ERROR {
+		db.log.Error("transaction was not rolled back", "error", rerr)
+	}
+	db.log.Error("writes were not committed", "count", len(batch), "error", err)
+	for _, j := range batch {
+		j.left, j.err = nil, fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
+	}
+}
+
+func (w *writer) transact(ctx context.Context, db *DB, batch []*job) error {
+	if _, err := db.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	if err := w.spends(db.conn, batch); err != nil {
+		return err
+	}
+	for _, j := range batch {
+		if j.run == nil {
+			continue
+		}
+		if err := runAlone(ctx, db.conn, j); err != nil {
+			return err
+		}
+	}
+	_, err := db.conn.ExecContext(ctx, "COMMIT")
+	return err
+}
+
+// runAlone runs one job so that its failure takes back its own changes only. The
+// error it returns is one that spoils the whole transaction.
+func runAlone(ctx context.Context, conn *sql.Conn, j *job) error {
+	if _, err := conn.ExecContext(ctx, "SAVEPOINT job"); err != nil {
+		return err
+	}
+	j.err = j.run(ctx, conn)
+	if j.err == nil {
+		_, err := conn.ExecContext(ctx, "RELEASE job")
+		return err
+	}
+	if spoils(j.err) {
+		return j.err
+	}
+	j.err = unavailable(j.err)
+	_, err := conn.ExecContext(ctx, "ROLLBACK TO job; RELEASE job")
+	return err
+}
+
+// spoils reports whether after this error SQLite may have rolled the whole transaction
+// back by itself, so that going on would run outside of it.
+func spoils(err error) bool {
+	switch code(err) {
+	case lib.SQLITE_FULL, lib.SQLITE_IOERR, lib.SQLITE_NOMEM, lib.SQLITE_BUSY, lib.SQLITE_INTERRUPT, lib.SQLITE_CORRUPT, lib.SQLITE_READONLY:
+		return true
+	}
+	return false
+}
+
+// spends runs the uses of a batch. They are most of what is written under load, so they
+// go to the driver without database/sql between.
+func (w *writer) spends(conn *sql.Conn, batch []*job) error {
+	return conn.Raw(func(any) error {
+		for _, j := range batch {
+			if j.run != nil {
+				continue
+			}
+			var err error
+			if len(j.use.Budgets) == 1 {
+				err = w.spendSingle(j)
+			} else {
+				err = w.spendSeveral(j)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// spendSingle needs no savepoint: one statement is a whole step by itself.
+func (w *writer) spendSingle(j *job) error {
+	b := j.use.Budgets[0]
+	used, err := w.one(w.spend, j.use.Login, b.ID, b.Max)
+	switch {
+	case err == nil:
+		j.left, j.err = append(j.left[:0], b.Max-used), nil
+	case errors.Is(err, io.EOF):
+		j.left = append(j.left[:0], 0)
+		j.err, err = w.whyNot(j.use.Login)
+		return err
+	default:
+		return err
+	}
+	return nil
+}
+
+// whyNot tells a login that has no use left from one that has ended.
+func (w *writer) whyNot(login int64) (why, err error) {
+	switch _, err := w.one(w.alive, login); {
+	case err == nil:
+		return jeton.ErrSpent, nil
+	case errors.Is(err, io.EOF):
+		return jeton.ErrBadCredential, nil
+	default:
+		return nil, err
+	}
+}
+
+// spendSeveral takes one use of each budget or of none. It looks first, and nothing can
+// come between the look and the step: this goroutine is the only writer.
+func (w *writer) spendSeveral(j *job) error {
+	left, err := w.left(j.use, j.left[:0])
+	if err != nil {
+		return err
+	}
+	j.left, j.err = left, nil
+	if slices.Min(left) <= 0 {
+		j.err, err = w.whyNot(j.use.Login)
+		return err
+	}
+	for i, b := range j.use.Budgets {
+		used, err := w.one(w.spend, j.use.Login, b.ID, b.Max)
+		if errors.Is(err, io.EOF) && i == 0 {
+			j.err, err = w.whyNot(j.use.Login)
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		left[i] = b.Max - used
+	}
+	return nil
+}
+
+func (w *writer) left(u session.Use, left []int64) ([]int64, error) {
+	for _, b := range u.Budgets {
+		used, err := w.one(w.look, u.Login, b.ID)
+		if errors.Is(err, io.EOF) {
+			used, err = 0, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		left = append(left, b.Max-used)
+	}
+	return left, nil
+}
+
+// one runs a prepared statement and returns the number in its only row, or io.EOF when
+// there is no row.
+func (w *writer) one(s sqldriver.Stmt, args ...int64) (int64, error) {
+	var named [3]sqldriver.NamedValue
+	for i, a := range args {
+		named[i] = sqldriver.NamedValue{Ordinal: i + 1, Value: a}
+	}
+	rows, err := s.(sqldriver.StmtQueryContext).QueryContext(context.Background(), named[:len(args)])
+	if err != nil {
+		return 0, err
+	}
+	var row [1]sqldriver.Value
+	err = rows.Next(row[:])
+	if cerr := rows.Close(); err == nil && cerr != nil {
+		return 0, cerr
+	}
+	if err != nil {
+		return 0, err
+	}
+	n, ok := row[0].(int64)
+	if !ok {
+		return 0, fmt.Errorf("%w: a count is %T", jeton.ErrUnavailable, row[0])
+	}
+	return n, nil
+}
+
+// Spend implements session.Store.
+func (db *DB) Spend(ctx context.Context, u session.Use) ([]int64, error) {
+	if len(u.Budgets) == 0 || slices.ContainsFunc(u.Budgets, func(b policy.Budget) bool { return b.Max < 1 }) {
+		return nil, jeton.ErrSpent
+	}
+	j := jobs.Get().(*job)
+	j.run, j.err, j.use = nil, nil, u
+	err, mine := db.writer.wait(ctx, j)
+	if !mine {
+		return nil, err
+	}
+	left := append([]int64(nil), j.left...)
+	j.use = session.Use{}
+	jobs.Put(j)
+	return left, err
+}

@@ -1,0 +1,47 @@
+package jeton
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+)
+
+// Secret is a password, token or key in memory. However it is printed, logged or
+// encoded it shows as [secret]; Reveal is the only way to its text, so that
+// every place that uses one can be found by name.
+type Secret struct{ text string }
+
+// NewSecret wraps text.
+func NewSecret(text string) Secret { return Secret{text} }
+
+const masked = "[secret]"
+
+// Reveal returns the text itself.
+func (s Secret) Reveal() string { return s.text }
+
+// IsZero reports whether there is no secret at all.
+func (s Secret) IsZero() bool { return s.text == "" }
+
+// String returns a mask, never the text.
+func (s Secret) String() string { return masked }
+
+// GoString returns a mask, never the text.
+func (s Secret) GoString() string { return masked }
+
+// Format writes a mask, whatever the verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(masked)) }
+
+// LogValue returns a mask, never the text.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(masked) }
+
+// MarshalText returns a mask, never the text.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(masked), nil }
+
+// MarshalJSON returns a mask, never the text.
+func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(masked) }
+
+// UnmarshalText reads the text of a secret.
+func (s *Secret) UnmarshalText(text []byte) error {
+	s.text = string(text)
+	return nil
+}
