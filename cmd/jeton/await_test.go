@@ -1,0 +1,25 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"time"
+)
+
+var serviceURL = regexp.MustCompile(`(?m)^  \S+ +(https?://\S+)`)
+
+// awaitURL reads the file that a server prints into until the URL of a service is there.
+func awaitURL(path string) (string, error) {
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		b, err := os.ReadFile(path)
+		if m := serviceURL.FindSubmatch(b); err == nil && m != nil {
+			return string(m[1]), nil
+		}
+		if time.Now().After(deadline) {
+			return "", fmt.Errorf("the server did not come up: %s %v", b, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files and reference pages")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"jeton": main})
+}
+
+// TestScripts runs the files of testdata/script: what a person types, and what they see.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           filepath.Join("testdata", "script"),
+		UpdateScripts: *update,
+		Setup: func(e *testscript.Env) error {
+			// No home, so that nothing of the person who runs the tests is read or written.
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("JETON_HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("JETON_DATA_DIR", filepath.Join(e.WorkDir, "d"))
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"waitup": waitUp},
+	})
+}
+
+// waitUp waits until a server that was started in the background says that it is up, and
+// puts the URL of its first service into the variable URL.
+func waitUp(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: waitup FILE")
+	}
+	url, err := awaitURL(ts.MkAbs(args[0]))
+	if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	ts.Setenv("URL", url)
+}
+
+// TestReference checks that the reference page of the commands is what the program prints.
+func TestReference(t *testing.T) {
+	golden(t, filepath.Join("..", "..", "docs", "reference", "commands.md"), reference(newRoot()))
+}
+
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v; 'make generate' writes it", err)
+	}
+	if got != string(want) {
+		t.Errorf("%s is not what the program prints; run 'make generate' and read the difference", path)
+	}
+}
+
+// reference prints the help of every command as one page.
+func reference(root *cobra.Command) string {
+	var b strings.Builder
+	b.WriteString("# Commands\n\nWhat `jeton COMMAND --help` prints. Made from the program by `make generate`.\n")
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		if c.Hidden || c.Name() == "help" || c.Name() == "completion" {
+			return
+		}
+		var help bytes.Buffer
+		c.SetOut(&help)
+		c.InitDefaultHelpFlag()
+		_ = c.Help()
+		fmt.Fprintf(&b, "\n## %s\n\n```text\n%s```\n", c.CommandPath(), help.String())
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(root)
+	return b.String()
+}
+
+func TestEveryCommandShowsAnExample(t *testing.T) {
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		if c.Hidden || c.Name() == "help" || c.Name() == "completion" {
+			return
+		}
+		if c.Example == "" || !strings.Contains(c.Example, "jeton ") {
+			t.Errorf("%s has no example", c.CommandPath())
+		}
+		if c.Short == "" || strings.HasSuffix(c.Short, ".") {
+			t.Errorf("%s: the short help %q is empty or ends with a stop", c.CommandPath(), c.Short)
+		}
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(newRoot())
+}

@@ -1,0 +1,28 @@
+package limit
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// BenchmarkBegin is an attempt among many: full tables, each key seen now and then.
+func BenchmarkBegin(b *testing.B) {
+	l, err := New(Config{Pair: ample, Account: ample, Source: ample})
+	if err != nil {
+		b.Fatal(err)
+	}
+	names := make([]string, 1<<17)
+	for i := range names {
+		names[i] = fmt.Sprint("user", i)
+	}
+	now, i := noon, 0
+	b.ReportAllocs()
+	for b.Loop() {
+		now = now.Add(time.Microsecond)
+		if _, err := l.Begin(now, names[i%len(names)], stranger(i%(1<<17)), false); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}

@@ -1,0 +1,300 @@
+package password
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"time"
+
+	"jeton"
+)
+
+const (
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 5 * time.Second
+	// stopGrace is how long a hasher may take to end by itself.
+	stopGrace = 2 * time.Second
+)
+
+// child keeps one hasher process: started when there is work and none is running.
+type child struct {
+	argv    []string
+	workers int
+	log     *slog.Logger
+
+	mu       sync.Mutex
+	proc     *process      // nil: none is running
+	backoff  time.Duration // after the next death
+	earliest time.Time     // of the next start
+	stopped  bool
+	wg       sync.WaitGroup // goroutines of processes
+}
+
+func newChild(argv []string, workers int, log *slog.Logger) *child {
+	return &child{argv: argv, workers: workers, log: log, backoff: minBackoff}
+}
+
+// derive has j done by the process. When there is none to do it, or it dies, the
+// answer is jeton.ErrBusy.
+func (c *child) derive(ctx context.Context, j *job) ([]byte, error) {
+	p, err := c.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := p.ask(j.hash, j.pw)
+	if err != nil {
+		return nil, err
+	}
+	if r.status != statusKey || len(r.body) != len(j.hash.key) {
+		return nil, errors.New("the hasher refused the work as out of bounds")
+	}
+	c.mu.Lock()
+	c.backoff = minBackoff
+	c.mu.Unlock()
+	return r.body, nil
+}
+
+// get returns the running process, or starts one. The first pause after a death is
+// waited for; during longer ones, callers are told when to come back.
+func (c *child) get(ctx context.Context) (*process, error) {
+	for {
+		c.mu.Lock()
+		wait := time.Until(c.earliest)
+		switch {
+		case c.stopped:
+			c.mu.Unlock()
+			return nil, jeton.After(jeton.ErrBusy, busyFor)
+		case c.proc != nil:
+			defer c.mu.Unlock()
+			return c.proc, nil
+		case wait <= 0:
+			defer c.mu.Unlock()
+			return c.start()
+		}
+		c.mu.Unlock()
+		if wait > minBackoff {
+			return nil, jeton.After(jeton.ErrBusy, max(wait, busyFor))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, jeton.After(jeton.ErrBusy, busyFor)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// start starts a process. The caller holds c.mu.
+func (c *child) start() (*process, error) {
+	p, err := c.launch()
+	if err != nil {
+		c.died()
+		c.log.Error("the hasher could not be started; logins are answered as busy", "error", err, "again in", time.Until(c.earliest).Round(time.Millisecond))
+		return nil, jeton.After(jeton.ErrBusy, busyFor)
+	}
+	c.proc = p
+	return p, nil
+}
+
+// died notes a death. The caller holds c.mu.
+func (c *child) died() {
+	c.proc = nil
+	c.earliest = time.Now().Add(c.backoff)
+	c.backoff = min(2*c.backoff, maxBackoff)
+}
+
+func (c *child) launch() (*process, error) {
+	theirIn, ourOut, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer theirIn.Close()
+	ourIn, theirOut, err := os.Pipe()
+	if err != nil {
+		ourOut.Close()
+		return nil, err
+	}
+	defer theirOut.Close()
+	cmd := exec.Command(c.argv[0], c.argv[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirIn, theirOut, &lines{log: c.log}
+	cmd.Env = []string{fmt.Sprintf("GOMAXPROCS=%d", c.workers)}
+	cmd.SysProcAttr = childAttr()
+	p := &process{out: ourOut, waiting: map[uint64]chan response{}, cmd: cmd, gone: make(chan struct{})}
+
+	started := make(chan error)
+	c.wg.Go(func() {
+		// On Linux the process is killed when the thread that started it ends (see
+		// childAttr), so this goroutine keeps that thread until the process is gone.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(p.gone)
+		err := cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		err = cmd.Wait()
+		c.mu.Lock()
+		stopped := c.stopped
+		c.mu.Unlock()
+		if !stopped {
+			c.log.Error("the hasher died; logins in flight are answered as busy and it is started again", "pid", cmd.Process.Pid, "error", err)
+		}
+	})
+	if err := <-started; err != nil {
+		ourOut.Close()
+		ourIn.Close()
+		return nil, err
+	}
+	c.wg.Go(func() {
+		defer ourIn.Close()
+		err := p.read(ourIn, c.log)
+		c.mu.Lock()
+		if c.proc == p {
+			c.died()
+		}
+		stopped := c.stopped
+		c.mu.Unlock()
+		if err != nil && !stopped {
+			c.log.Error("the hasher does not answer as it should", "error", err)
+		}
+		p.fail()
+		p.out.Close()
+		if !stopped {
+			_ = cmd.Process.Kill() // without its answers it is of no use, if it still is
+		}
+	})
+	return p, nil
+}
+
+// stop ends the process: the end of its input tells it to end what has begun. None
+// is started any more.
+func (c *child) stop() {
+	c.mu.Lock()
+	c.stopped = true
+	p := c.proc
+	c.mu.Unlock()
+	if p != nil {
+		p.out.Close()
+		select {
+		case <-p.gone:
+		case <-time.After(stopGrace):
+			_ = p.cmd.Process.Kill()
+		}
+	}
+	c.wg.Wait()
+}
+
+// process is one running hasher.
+type process struct {
+	cmd  *exec.Cmd
+	gone chan struct{} // closed when it has been waited for
+
+	writing sync.Mutex // one request after the other
+	out     *os.File
+
+	mu      sync.Mutex
+	waiting map[uint64]chan response // nil: it answers no more
+	last    uint64
+}
+
+// ask sends a request and waits for its answer.
+func (p *process) ask(h Hash, pw jeton.Secret) (response, error) {
+	answer := make(chan response, 1)
+	p.mu.Lock()
+	if p.waiting == nil {
+		p.mu.Unlock()
+		return response{}, errDied()
+	}
+	p.last++ // the first is 1: 0 is the greeting
+	id := p.last
+	p.waiting[id] = answer
+	p.mu.Unlock()
+
+	frame := appendRequest(make([]byte, 0, maxFrame), id, h, pw.Reveal())
+	p.writing.Lock()
+	_, err := p.out.Write(frame)
+	p.writing.Unlock()
+	clear(frame)
+	if err != nil {
+		// It may still answer others, so only this one gives up.
+		p.mu.Lock()
+		delete(p.waiting, id)
+		p.mu.Unlock()
+		return response{}, errDied()
+	}
+	r, ok := <-answer
+	if !ok {
+		return response{}, errDied()
+	}
+	return r, nil
+}
+
+func errDied() error { return jeton.After(jeton.ErrBusy, busyFor) }
+
+// read hands out answers until there are no more.
+func (p *process) read(from *os.File, log *slog.Logger) error {
+	buffered := bufio.NewReaderSize(from, maxFrame)
+	hello, err := readResponse(buffered)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read greeting: %w", noEOF(err))
+	case hello.id != 0 || hello.status != frameVersion:
+		return errors.New("the hasher is another version than this server; restart the server")
+	case len(hello.body) > 0:
+		log.Warn("note from the hasher", "note", string(hello.body))
+	}
+	for {
+		r, err := readResponse(buffered)
+		if err != nil {
+			return nil // it has died; how is logged where it is waited for
+		}
+		p.mu.Lock()
+		answer, ok := p.waiting[r.id]
+		delete(p.waiting, r.id)
+		p.mu.Unlock()
+		if !ok {
+			return errors.New("an answer without a question")
+		}
+		answer <- r
+	}
+}
+
+// fail answers all who wait, and all who come.
+func (p *process) fail() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, answer := range p.waiting {
+		close(answer)
+	}
+	p.waiting = nil
+}
+
+// lines logs what the hasher writes to its standard error: nothing, unless it
+// crashes. It is used by one goroutine.
+type lines struct {
+	log  *slog.Logger
+	part []byte
+}
+
+const maxLine = 1 << 10 // bytes of one line that are logged
+
+func (l *lines) Write(b []byte) (int, error) {
+	n := len(b)
+	for len(b) > 0 {
+		line, rest, whole := bytes.Cut(b, []byte("\n"))
+		l.part = append(l.part, line[:min(len(line), maxLine-len(l.part))]...)
+		if whole {
+			l.log.Warn("the hasher said", "line", string(l.part))
+			l.part = l.part[:0]
+		}
+		b = rest
+	}
+	return n, nil
+}

@@ -1,0 +1,307 @@
+//go:build linux || darwin || dragonfly || freebsd || netbsd || openbsd
+
+package password
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"jeton"
+)
+
+// roles are what this binary can be when it is started as a child.
+var roles = map[string]func(){
+	"hasher": func() {
+		if err := Serve(context.Background(), 0, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		if raceEnabled { // its detector would wait for a second before it lets a process end
+			self, _ := os.FindProcess(os.Getpid())
+			_ = self.Kill()
+		}
+	},
+	"deaf": func() { // greets and then does not hear that its input has ended
+		_ = writeResponse(os.Stdout, response{status: frameVersion})
+		time.Sleep(time.Hour)
+	},
+	"stranger": func() {
+		_ = writeResponse(os.Stdout, response{status: frameVersion + 1})
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	},
+	"chatter": func() { fmt.Println("Usage: something else altogether") },
+	"mute":    func() { fmt.Fprintln(os.Stderr, "no such command") },
+	// parent runs a pool with a child, prints the child's process id and stays.
+	"parent": func() {
+		p, err := New(Config{Workers: 1, Command: as("hasher")})
+		if err != nil {
+			os.Exit(1)
+		}
+		go func() { _ = p.Run(context.Background()) }()
+		if _, err := p.Hash(context.Background(), jeton.NewSecret("12345678")); err != nil {
+			os.Exit(1)
+		}
+		fmt.Println(pid(p))
+		time.Sleep(time.Hour)
+	},
+}
+
+// as returns the argv that starts this binary in a role.
+func as(role string) []string {
+	exe, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return []string{exe, role}
+}
+
+// pid returns the process id of p's child, 0 when there is none.
+func pid(p *Pool) int {
+	p.child.mu.Lock()
+	defer p.child.mu.Unlock()
+	if p.child.proc == nil {
+		return 0
+	}
+	return p.child.proc.cmd.Process.Pid
+}
+
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	proc, err := os.FindProcess(pid)
+	if err == nil {
+		err = proc.Kill()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestChildStartsWithTheFirstJob(t *testing.T) {
+	p := running(t, Config{Workers: 1, Command: as("hasher")})
+	time.Sleep(20 * time.Millisecond)
+	if n := pid(p); n != 0 {
+		t.Errorf("process %d runs before there is work", n)
+	}
+	if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); err != nil {
+		t.Fatal(err)
+	}
+	if pid(p) == 0 {
+		t.Error("no process runs")
+	}
+}
+
+func TestKilledChildIsReplaced(t *testing.T) {
+	var log logged
+	p := running(t, Config{Workers: 2, Queue: 10, Command: as("hasher"), Log: log.log()})
+	ctx := t.Context()
+	secret := jeton.NewSecret("tell nobody of this")
+	phc, err := p.Hash(ctx, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := Hash{Params: Params{maxMemory, maxPasses, 1}, salt: make([]byte, saltSize), key: make([]byte, keySize)}
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			_, _, err := p.Verify(ctx, slow.PHC(), secret)
+			if wait, ok := jeton.RetryAfter(err); !errors.Is(err, jeton.ErrBusy) || !ok || wait != time.Second {
+				t.Errorf("in flight: %v, want ErrBusy after 1s", err)
+			}
+		})
+	}
+	for held(p) < 2 || len(p.jobs) > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(20 * time.Millisecond) // until the requests are with the child
+	dead := pid(p)
+	kill(t, dead)
+	wg.Wait()
+
+	if ok, _, err := p.Verify(ctx, phc, secret); !ok || err != nil {
+		t.Errorf("after the child was killed, Verify = %v, %v, want true", ok, err)
+	}
+	if pid(p) == dead {
+		t.Error("the dead child is still asked")
+	}
+	if !strings.Contains(log.String(), "the hasher died") {
+		t.Errorf("the death is not logged: %s", log.String())
+	}
+	if strings.Contains(log.String(), "tell nobody") {
+		t.Errorf("the log holds the password: %s", log.String())
+	}
+}
+
+func TestChildrenThatAreNoHashers(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		command []string
+		logged  string
+	}{
+		{"there is no such program", []string{"/nowhere/jeton", "hasher"}, "could not be started"},
+		{"the program ends at once", as("mute"), "no such command"},
+		{"the program says something else", as("chatter"), "does not answer as it should"},
+		{"the program is another version", as("stranger"), "restart the server"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var log logged
+			p := running(t, Config{Workers: 1, Command: tc.command, Log: log.log()})
+			for range 3 { // the second waits for a moment, the third is told to come back
+				if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); !errors.Is(err, jeton.ErrBusy) {
+					t.Errorf("Hash: %v, want ErrBusy", err)
+				}
+			}
+			p.child.mu.Lock()
+			backoff := p.child.backoff
+			p.child.mu.Unlock()
+			if backoff != 4*minBackoff {
+				t.Errorf("the next pause is %v, want %v: two starts and no third", backoff, 4*minBackoff)
+			}
+			if !strings.Contains(log.String(), tc.logged) {
+				t.Errorf("log is %q, want %q in it", log.String(), tc.logged)
+			}
+		})
+	}
+}
+
+func TestChildThatDoesNotEndIsKilled(t *testing.T) {
+	p, err := New(Config{Workers: 1, Command: as("deaf")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	answered := make(chan error, 1)
+	go func() {
+		_, err := p.Hash(context.Background(), jeton.NewSecret("12345678"))
+		answered <- err
+	}()
+	for pid(p) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	began := time.Now()
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if took := time.Since(began); took < stopGrace || took > 2*stopGrace {
+		t.Errorf("Run ended after %v, want %v", took, stopGrace)
+	}
+	if err := <-answered; !errors.Is(err, jeton.ErrBusy) {
+		t.Errorf("Hash: %v, want ErrBusy", err)
+	}
+}
+
+func TestChildEndsWhatHasBegunWhenRunEnds(t *testing.T) {
+	p, err := New(Config{Workers: 1, Command: as("hasher")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.params = Params{MemoryKiB: 32 << 10, Passes: 2, Lanes: 1}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	go func() {
+		_, err := p.Hash(context.Background(), jeton.NewSecret("12345678"))
+		answered <- err
+	}()
+	for {
+		p.child.proc.mu.Lock()
+		n := len(p.child.proc.waiting)
+		p.child.proc.mu.Unlock()
+		if n > 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(5 * time.Millisecond) // until the request is with the child
+	stop()
+	if err := <-answered; err != nil {
+		t.Errorf("Hash that had begun: %v", err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// TestServe talks to the loop without a process around it.
+func TestServe(t *testing.T) {
+	cheapHash := Hash{Params: cheap, salt: make([]byte, saltSize), key: make([]byte, keySize)}
+	costly := cheapHash
+	costly.MemoryKiB = maxMemory + 1
+	for _, tc := range []struct {
+		name   string
+		input  []byte
+		status byte
+		err    string
+	}{
+		{"a request", appendRequest(nil, 7, cheapHash, "12345678"), statusKey, ""},
+		{"a request out of bounds", appendRequest(nil, 7, costly, "12345678"), statusRefused, ""},
+		{"a password too long", appendRequest(nil, 7, cheapHash, strings.Repeat("x", Max+1)), statusRefused, ""},
+		{"a frame too long", []byte{0, 0, 16, 1}, 0, "frame of 4097 bytes"},
+		{"a frame that stops", []byte{0, 0, 0, 9, 1}, 0, "unexpected EOF"},
+		{"a frame too short", []byte{0, 0, 0, 1, 1}, 0, "cut short"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			in, out := strings.NewReader(string(tc.input)), new(strings.Builder)
+			err := serve(t.Context(), 1, in, out, nil, "a note")
+			if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
+				t.Fatalf("serve: %v, want %q", err, tc.err)
+			}
+			from := strings.NewReader(out.String())
+			if hello, err := readResponse(from); err != nil || hello.id != 0 || hello.status != frameVersion || string(hello.body) != "a note" {
+				t.Errorf("greeting is %v, %v", hello, err)
+			}
+			if tc.err != "" {
+				return
+			}
+			if r, err := readResponse(from); err != nil || r.id != 7 || r.status != tc.status {
+				t.Errorf("answer is %v, %v, want status %d for 7", r, err, tc.status)
+			}
+		})
+	}
+	t.Run("ends with ctx although more could come", func(t *testing.T) {
+		in, other := io.Pipe()
+		defer other.Close()
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		if err := serve(ctx, 1, in, io.Discard, nil, ""); !errors.Is(err, context.Canceled) {
+			t.Errorf("serve: %v, want context.Canceled", err)
+		}
+	})
+	t.Run("ends when nobody takes its answers", func(t *testing.T) {
+		in, other := io.Pipe()
+		defer other.Close()
+		from, out := io.Pipe()
+		from.Close()
+		if err := serve(t.Context(), 1, in, out, nil, ""); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("serve: %v, want io.ErrClosedPipe", err)
+		}
+	})
+}
+
+// FuzzRequest checks that no input makes the hasher do more than it may.
+func FuzzRequest(f *testing.F) {
+	f.Add(appendRequest(nil, 1, Hash{Params: cheap, salt: make([]byte, saltSize), key: make([]byte, keySize)}, "pw"))
+	f.Add([]byte{0, 0, 0, 19, 18: 255, 22: 255})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := readRequest(strings.NewReader(string(b)))
+		if err != nil || r.check() != nil {
+			return
+		}
+		if r.hash.MemoryKiB > maxMemory || r.hash.Passes > maxPasses || len(r.pw) > Max {
+			t.Errorf("%v with %d bytes of password is accepted", r.hash, len(r.pw))
+		}
+	})
+}

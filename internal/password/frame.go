@@ -1,0 +1,130 @@
+package password
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// What the server and its hasher say to each other: frames of a four-byte length
+// and so many bytes. Each request has an id, and its answer has the same, so answers
+// may come in any order. The first frame of all is the hasher's greeting.
+//
+//	request:  id 8 | memory 4 | passes 4 | lanes 1 | key length 1 | salt length 1 | salt | password
+//	response: id 8 | status 1 | key
+//	greeting: id 8, always 0 | version 1 | a line for the log, may be empty
+const (
+	frameVersion = 1
+	maxFrame     = 4 << 10 // bytes, without the length
+	requestHead  = 8 + 4 + 4 + 1 + 1 + 1
+	responseHead = 8 + 1
+
+	statusKey     = 0 // the key follows
+	statusRefused = 1 // the request is outside the bounds
+)
+
+// request asks for the key of a password. The password is wiped after use.
+type request struct {
+	id   uint64
+	hash Hash // its key is only a length
+	pw   []byte
+}
+
+// response is also the greeting.
+type response struct {
+	id     uint64
+	status byte
+	body   []byte
+}
+
+// appendRequest adds the frame of a request to b.
+func appendRequest(b []byte, id uint64, h Hash, pw string) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(requestHead+len(h.salt)+len(pw)))
+	b = binary.BigEndian.AppendUint64(b, id)
+	b = binary.BigEndian.AppendUint32(b, h.MemoryKiB)
+	b = binary.BigEndian.AppendUint32(b, h.Passes)
+	b = append(b, h.Lanes, byte(len(h.key)), byte(len(h.salt)))
+	b = append(b, h.salt...)
+	return append(b, pw...)
+}
+
+// readRequest reads one request. Whether it is within bounds, check tells.
+func readRequest(r io.Reader) (request, error) {
+	b, err := readFrame(r)
+	if err != nil {
+		return request{}, err
+	}
+	if len(b) < requestHead || len(b) < requestHead+int(b[18]) {
+		clear(b)
+		return request{}, errors.New("request is cut short")
+	}
+	salt := requestHead + int(b[18])
+	return request{
+		id: binary.BigEndian.Uint64(b),
+		hash: Hash{
+			Params: Params{binary.BigEndian.Uint32(b[8:]), binary.BigEndian.Uint32(b[12:]), b[16]},
+			salt:   b[requestHead:salt],
+			key:    make([]byte, b[17]),
+		},
+		pw: b[salt:],
+	}, nil
+}
+
+// check returns an error when the work asked for is outside the bounds: a faulty
+// server must not make the hasher take more than it may.
+func (r request) check() error {
+	if n := len(r.hash.salt); n < minSalt || n > maxSalt {
+		return fmt.Errorf("salt of %d bytes", n)
+	}
+	if n := len(r.hash.key); n < minKey || n > maxKey {
+		return fmt.Errorf("key of %d bytes", n)
+	}
+	if n := len(r.pw); n > Max {
+		return fmt.Errorf("password of %d bytes", n)
+	}
+	return r.hash.check()
+}
+
+func writeResponse(w io.Writer, r response) error {
+	b := binary.BigEndian.AppendUint32(nil, uint32(responseHead+len(r.body)))
+	b = binary.BigEndian.AppendUint64(b, r.id)
+	b = append(append(b, r.status), r.body...)
+	_, err := w.Write(b)
+	return err
+}
+
+func readResponse(r io.Reader) (response, error) {
+	b, err := readFrame(r)
+	if err != nil {
+		return response{}, err
+	}
+	if len(b) < responseHead {
+		return response{}, errors.New("answer is cut short")
+	}
+	return response{binary.BigEndian.Uint64(b), b[8], b[responseHead:]}, nil
+}
+
+// readFrame returns io.EOF only when r ends between two frames.
+func readFrame(r io.Reader) ([]byte, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n > maxFrame {
+		return nil, fmt.Errorf("frame of %d bytes; the most is %d", n, maxFrame)
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return nil, fmt.Errorf("read frame: %w", noEOF(err))
+	}
+	return b, nil
+}
+
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

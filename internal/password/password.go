@@ -1,0 +1,260 @@
+// Package password hashes passwords and checks them.
+//
+// Hashes are argon2id, stored as PHC strings. Hashing is slow on purpose, so all of
+// it goes through a Pool: so many at once, so many waiting, and the surplus is told
+// at once that the server is busy. The pool promises that memory and processor time
+// are bounded whatever the number of callers; that checking the password of somebody
+// who does not exist takes the work of one who does, and has the same answer; and
+// that a password is never logged. Where a child process is given the work, the
+// server's own memory and its latency do not feel a flood of logins.
+//
+// A password is the bytes that were given: nothing is trimmed or normalised. The
+// package leaves to others who may try how often (package limit), where hashes are
+// kept, and whether a password is a good one beyond its length.
+package password
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"jeton"
+)
+
+// The length of a password, in bytes.
+const (
+	MinNew = 8    // of one that is being set
+	Max    = 1024 // of any; longer ones are never hashed
+)
+
+// busyFor is how long a caller who met a full queue should wait.
+const busyFor = time.Second
+
+// CheckNew returns jeton.ErrInvalid, with a text for the user, when pw is too short
+// or too long to be set.
+func CheckNew(pw jeton.Secret) error {
+	switch n := len(pw.Reveal()); {
+	case n < MinNew:
+		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("the password is too short; use at least %d characters", MinNew))
+	case n > Max:
+		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("the password is too long; use at most %d bytes", Max))
+	}
+	return nil
+}
+
+// Config is what New needs. The zero value hashes in this process, on every
+// processor, and lets nobody wait.
+type Config struct {
+	Workers int          // passwords hashed at the same time; 0 means one for each processor
+	Queue   int          // passwords that may wait
+	Command []string     // argv of a process that runs Serve; nil means hash in this process
+	Log     *slog.Logger // nil means say nothing
+	Rand    io.Reader    // where salts come from; nil means crypto/rand
+}
+
+// Pool hashes passwords, a bounded number at a time. Its methods are safe for
+// concurrent use. Nothing is hashed before Run is called or after it has returned.
+type Pool struct {
+	workers int
+	log     *slog.Logger
+	rand    io.Reader
+	params  Params // of new hashes, and of the work done for those who do not exist
+	child   *child // nil: hash in this process
+	jobs    chan *job
+
+	mu      sync.Mutex
+	held    int // places taken: jobs that wait and jobs that have begun
+	running bool
+	stopped bool
+}
+
+// job is one hash to be made. It holds its place until it has ended or been skipped.
+type job struct {
+	ctx  context.Context // of the caller; once it has ended, nobody waits for the answer
+	pw   jeton.Secret
+	hash Hash // its key is only a length
+	done chan answer
+}
+
+type answer struct {
+	key []byte
+	err error
+}
+
+// New returns a pool that is not running yet.
+func New(cfg Config) (*Pool, error) {
+	if cfg.Workers < 0 || cfg.Queue < 0 {
+		return nil, fmt.Errorf("password: Workers is %d and Queue is %d; neither may be negative", cfg.Workers, cfg.Queue)
+	}
+	p := &Pool{workers: cfg.Workers, log: cfg.Log, rand: cfg.Rand, params: Default}
+	if p.workers == 0 {
+		p.workers = runtime.NumCPU()
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	if p.rand == nil {
+		p.rand = rand.Reader
+	}
+	p.jobs = make(chan *job, p.workers+cfg.Queue)
+	if len(cfg.Command) > 0 && childrenWork {
+		p.child = newChild(cfg.Command, p.workers, p.log)
+	}
+	return p, nil
+}
+
+// Run does the work until ctx ends. Then work that has begun is ended, callers who
+// still wait get jeton.ErrBusy, and no goroutine or process is left behind. It may
+// be called once.
+func (p *Pool) Run(ctx context.Context) error {
+	p.mu.Lock()
+	again := p.running
+	p.running = true
+	p.mu.Unlock()
+	if again {
+		return errors.New("password: Run was called twice")
+	}
+	var wg sync.WaitGroup
+	for range p.workers {
+		wg.Go(func() { p.work(ctx) })
+	}
+	<-ctx.Done()
+	p.mu.Lock()
+	p.stopped = true
+	p.mu.Unlock()
+	if p.child != nil {
+		p.child.stop()
+	}
+	wg.Wait()
+	for {
+		select {
+		case j := <-p.jobs:
+			p.end(j, answer{err: jeton.After(jeton.ErrBusy, busyFor)})
+		default:
+			return nil
+		}
+	}
+}
+
+// work takes jobs in the order they came.
+func (p *Pool) work(ctx context.Context) {
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case j := <-p.jobs:
+			if err := j.ctx.Err(); err != nil {
+				p.end(j, answer{err: err}) // nobody waits for it any more
+				continue
+			}
+			p.end(j, p.do(ctx, j))
+		}
+	}
+}
+
+func (p *Pool) do(ctx context.Context, j *job) answer {
+	if p.child != nil {
+		key, err := p.child.derive(ctx, j)
+		return answer{key, err}
+	}
+	pw := []byte(j.pw.Reveal())
+	defer clear(pw)
+	return answer{key: j.hash.derive(pw)}
+}
+
+// end gives up j's place, then answers.
+func (p *Pool) end(j *job, a answer) {
+	p.mu.Lock()
+	p.held--
+	p.mu.Unlock()
+	j.done <- a
+}
+
+// derive returns the key that pw has under h's cost and salt, when a worker is free.
+func (p *Pool) derive(ctx context.Context, h Hash, pw jeton.Secret) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	j := &job{ctx: ctx, pw: pw, hash: h, done: make(chan answer, 1)}
+	p.mu.Lock()
+	full := p.stopped || p.held == cap(p.jobs)
+	if !full {
+		p.held++
+		p.jobs <- j // has room: it holds no more jobs than there are places
+	}
+	p.mu.Unlock()
+	if full {
+		return nil, jeton.After(jeton.ErrBusy, busyFor)
+	}
+	select {
+	case a := <-j.done:
+		return a.key, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Hash returns the PHC string of pw under a new salt. It refuses only what could
+// never be checked, an empty password or one longer than Max, with jeton.ErrInvalid;
+// CheckNew refuses more. When too many wait it returns jeton.ErrBusy at once; when
+// ctx ends first, ctx.Err().
+func (p *Pool) Hash(ctx context.Context, pw jeton.Secret) (string, error) {
+	if !hashable(pw) {
+		return "", jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a password has 1 to %d bytes", Max))
+	}
+	h := Hash{Params: p.params, salt: make([]byte, saltSize), key: make([]byte, keySize)}
+	if _, err := io.ReadFull(p.rand, h.salt); err != nil {
+		return "", fmt.Errorf("make salt: %w", err)
+	}
+	key, err := p.derive(ctx, h, pw)
+	if err != nil {
+		return "", fmt.Errorf("hash password: %w", err)
+	}
+	h.key = key
+	return h.PHC(), nil
+}
+
+// Verify reports whether pw is the password whose hash is phc, and when it is,
+// whether phc is weaker than Default and should be replaced by what Hash returns.
+//
+// An empty phc means that there is no such user: Verify does the work of a default
+// hash and answers no. It does so too for a password that is empty or longer than
+// Max, whatever phc is. A phc that Parse refuses is the operator's to mend: after the
+// same work it is an error that is none of jeton's outcomes. When too many wait,
+// Verify returns jeton.ErrBusy at once; when ctx ends first, ctx.Err().
+func (p *Pool) Verify(ctx context.Context, phc string, pw jeton.Secret) (ok, rehash bool, err error) {
+	nobody := Hash{Params: p.params, salt: make([]byte, saltSize), key: make([]byte, keySize)}
+	h, real := nobody, false
+	var bad error
+	if phc != "" {
+		stored, err := Parse(phc)
+		if err != nil {
+			bad = fmt.Errorf("read stored hash: %w", err)
+		} else {
+			h, real = stored, true
+		}
+	}
+	if !hashable(pw) {
+		h, real, pw = nobody, false, jeton.Secret{}
+	}
+	key, err := p.derive(ctx, h, pw)
+	if err == nil {
+		err = bad
+	}
+	if err != nil {
+		return false, false, fmt.Errorf("check password: %w", err)
+	}
+	ok = subtle.ConstantTimeCompare(key, h.key) == 1 && real
+	return ok, ok && h.weakerThan(p.params), nil
+}
+
+func hashable(pw jeton.Secret) bool {
+	n := len(pw.Reveal())
+	return n >= 1 && n <= Max
+}

@@ -1,0 +1,407 @@
+package password
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"jeton"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain makes this binary a hasher, good or bad, when it is told to be one.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		if role, ok := roles[os.Args[1]]; ok {
+			role()
+			os.Exit(0)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// cheap is what hashes cost in tests that are not about the cost.
+var cheap = Params{MemoryKiB: 64, Passes: 1, Lanes: 1}
+
+// running returns a pool of cheap hashes that runs until the test ends.
+func running(t testing.TB, cfg Config) *Pool {
+	t.Helper()
+	p, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.params = cheap
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := p.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+	return p
+}
+
+// twice runs a test with hashing in this process and in a child.
+func twice(t *testing.T, test func(t *testing.T, cfg Config)) {
+	t.Run("in this process", func(t *testing.T) { test(t, Config{Workers: 2, Queue: 10}) })
+	t.Run("in a child", func(t *testing.T) { test(t, Config{Workers: 2, Queue: 10, Command: as("hasher")}) })
+}
+
+func TestCheckNew(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		pw   string
+		want error
+	}{
+		{"nothing", "", jeton.ErrInvalid},
+		{"seven bytes", "1234567", jeton.ErrInvalid},
+		{"eight bytes", "12345678", nil},
+		{"eight blanks, which are not trimmed", "        ", nil},
+		{"1024 bytes", strings.Repeat("x", 1024), nil},
+		{"1025 bytes", strings.Repeat("x", 1025), jeton.ErrInvalid},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := CheckNew(jeton.NewSecret(tc.pw))
+			if !errors.Is(err, tc.want) {
+				t.Errorf("CheckNew = %v, want %v", err, tc.want)
+			}
+			if err != nil && jeton.Said(err) == "" {
+				t.Error("the user is not told why")
+			}
+		})
+	}
+}
+
+func TestKnownAnswers(t *testing.T) {
+	twice(t, func(t *testing.T, cfg Config) {
+		p := running(t, cfg)
+		for _, k := range known {
+			t.Run(k.name, func(t *testing.T) {
+				ok, _, err := p.Verify(t.Context(), k.phc, jeton.NewSecret(k.password))
+				if !ok || err != nil {
+					t.Errorf("Verify = %v, %v, want true", ok, err)
+				}
+				ok, _, err = p.Verify(t.Context(), k.phc, jeton.NewSecret(k.password+" "))
+				if ok || err != nil {
+					t.Errorf("Verify with a blank more = %v, %v, want false", ok, err)
+				}
+			})
+		}
+	})
+}
+
+func TestHashThenVerify(t *testing.T) {
+	twice(t, func(t *testing.T, cfg Config) {
+		p := running(t, cfg)
+		for _, pw := range []string{"12345678", " \x00\xff pässwörd\n", strings.Repeat("x", Max)} {
+			phc, err := p.Hash(t.Context(), jeton.NewSecret(pw))
+			if err != nil {
+				t.Fatalf("Hash: %v", err)
+			}
+			if _, err := Parse(phc); err != nil {
+				t.Errorf("Parse what Hash returned: %v", err)
+			}
+			again, err := p.Hash(t.Context(), jeton.NewSecret(pw))
+			if err != nil || again == phc {
+				t.Errorf("Hash again = %q, %v, want another salt", again, err)
+			}
+			if ok, rehash, err := p.Verify(t.Context(), phc, jeton.NewSecret(pw)); !ok || rehash || err != nil {
+				t.Errorf("Verify = %v, %v, %v, want true, false", ok, rehash, err)
+			}
+		}
+	})
+}
+
+func TestVerify(t *testing.T) {
+	p := running(t, Config{Workers: 1})
+	p.params = Params{MemoryKiB: 64, Passes: 2, Lanes: 1}
+	pw := "correct horse"
+	phc := func(c Params, pw string) string {
+		h := Hash{Params: c, salt: bytes.Repeat([]byte{1}, saltSize), key: make([]byte, keySize)}
+		h.key = h.derive([]byte(pw))
+		return h.PHC()
+	}
+	tooLong := strings.Repeat("x", Max+1)
+	for _, tc := range []struct {
+		name       string
+		phc, pw    string
+		ok, rehash bool
+		err        string
+	}{
+		{"the password", phc(p.params, pw), pw, true, false, ""},
+		{"the password under a weaker hash", phc(cheap, pw), pw, true, true, ""},
+		{"the password under a stronger hash", phc(Params{128, 2, 2}, pw), pw, true, false, ""},
+		{"another password", phc(p.params, pw), "correct horsf", false, false, ""},
+		{"another password under a weaker hash", phc(cheap, pw), "correct horsf", false, false, ""},
+		{"no such user", "", pw, false, false, ""},
+		{"no such user and no password", "", "", false, false, ""},
+		{"no password, although its hash is stored", phc(p.params, ""), "", false, false, ""},
+		{"too long, although its hash is stored", phc(p.params, tooLong), tooLong, false, false, ""},
+		{"a stored hash that is none", "plain text", pw, false, false, "not a password hash"},
+		{"a stored hash that is none, and too long", "plain text", tooLong, false, false, "not a password hash"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ok, rehash, err := p.Verify(t.Context(), tc.phc, jeton.NewSecret(tc.pw))
+			if ok != tc.ok || rehash != tc.rehash {
+				t.Errorf("Verify = %v, %v, want %v, %v", ok, rehash, tc.ok, tc.rehash)
+			}
+			if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
+				t.Errorf("Verify: %v, want %q", err, tc.err)
+			}
+			if err != nil && jeton.Outcome(err) != nil {
+				t.Errorf("the error is the outcome %v; a bad record is none", jeton.Outcome(err))
+			}
+		})
+	}
+}
+
+func TestEveryRefusalIsTheSameWork(t *testing.T) {
+	p, err := New(Config{Workers: 1, Queue: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := known[0].phc
+	for _, tc := range []struct{ name, phc, pw string }{
+		{"another password", right, "not that one"},
+		{"no such user", "", "not that one"},
+		{"no such user and too long", "", strings.Repeat("x", Max+1)},
+		{"too long", right, strings.Repeat("x", Max+1)},
+		{"too long for a cheap hash", known[2].phc, strings.Repeat("x", Max+1)},
+		{"no password", right, ""},
+		{"a stored hash that is none", "plain text", "not that one"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var wg sync.WaitGroup
+			wg.Go(func() { _, _, _ = p.Verify(t.Context(), tc.phc, jeton.NewSecret(tc.pw)) })
+			j := <-p.jobs
+			if j.hash.Params != Default || len(j.hash.salt) != saltSize || len(j.hash.key) != keySize {
+				t.Errorf("work is %v with %d bytes of salt and %d of key, want that of a default hash", j.hash, len(j.hash.salt), len(j.hash.key))
+			}
+			if n := len(j.pw.Reveal()); n > Max {
+				t.Errorf("%d bytes of password are hashed", n)
+			}
+			// The key of the dummy hash itself must not be a way in.
+			p.end(j, answer{key: make([]byte, keySize)})
+			wg.Wait()
+		})
+	}
+	t.Run("a key that equals the dummy's", func(t *testing.T) {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if ok, _, err := p.Verify(t.Context(), "", jeton.NewSecret("x")); ok || err != nil {
+				t.Errorf("Verify = %v, %v, want false", ok, err)
+			}
+		})
+		p.end(<-p.jobs, answer{key: make([]byte, keySize)})
+		wg.Wait()
+	})
+}
+
+func TestHashRefusesWhatCouldNotBeChecked(t *testing.T) {
+	p := running(t, Config{Workers: 1})
+	for _, n := range []int{0, Max + 1} {
+		if _, err := p.Hash(t.Context(), jeton.NewSecret(strings.Repeat("x", n))); !errors.Is(err, jeton.ErrInvalid) {
+			t.Errorf("Hash of %d bytes: %v, want ErrInvalid", n, err)
+		}
+	}
+}
+
+func TestSaltComesFromRand(t *testing.T) {
+	p := running(t, Config{Workers: 1, Rand: strings.NewReader("0123456789abcdef")})
+	phc, err := p.Hash(t.Context(), jeton.NewSecret("12345678"))
+	if err != nil || !strings.Contains(phc, "$MDEyMzQ1Njc4OWFiY2RlZg$") {
+		t.Errorf("Hash = %q, %v", phc, err)
+	}
+	if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); err == nil {
+		t.Error("Hash without randomness succeeded")
+	}
+}
+
+// TestQueue plays the worker by hand: a pool that is not running takes jobs and
+// keeps them until the test ends them.
+func TestQueue(t *testing.T) {
+	p, err := New(Config{Workers: 2, Queue: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pw := jeton.NewSecret("12345678")
+	verify := func(ctx context.Context) <-chan error {
+		done := make(chan error, 1)
+		before := held(p)
+		go func() {
+			_, _, err := p.Verify(ctx, "", pw)
+			done <- err
+		}()
+		for held(p) == before && len(done) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		return done
+	}
+	first, second := verify(t.Context()), verify(t.Context())
+	begun := []*job{<-p.jobs, <-p.jobs}
+	leaving, leave := context.WithCancel(t.Context())
+	third := verify(leaving)
+
+	full := func(when string) {
+		t.Helper()
+		err := <-verify(t.Context())
+		if wait, ok := jeton.RetryAfter(err); !errors.Is(err, jeton.ErrBusy) || !ok || wait != time.Second {
+			t.Errorf("%s: %v after %v, want ErrBusy after 1s", when, err, wait)
+		}
+	}
+	full("two begun and one waiting")
+	leave()
+	if err := <-third; !errors.Is(err, context.Canceled) {
+		t.Errorf("a caller who left: %v, want context.Canceled", err)
+	}
+	full("the caller has left, and its turn has not come")
+	p.end(begun[0], answer{key: make([]byte, keySize)})
+	if err := <-first; err != nil {
+		t.Errorf("first: %v", err)
+	}
+	fourth := verify(t.Context())
+	full("a place was given up and taken again")
+
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	if err := <-fourth; err != nil {
+		t.Errorf("fourth: %v", err)
+	}
+	p.end(begun[1], answer{key: make([]byte, keySize)})
+	if err := <-second; err != nil {
+		t.Errorf("second: %v", err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	full("after Run")
+	if n := held(p); n != 0 {
+		t.Errorf("%d places are held for ever", n)
+	}
+	if err := p.Run(t.Context()); err == nil {
+		t.Error("Run a second time succeeded")
+	}
+}
+
+func held(p *Pool) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held
+}
+
+func TestCallersWhoWaitWhenRunEnds(t *testing.T) {
+	p, err := New(Config{Workers: 1, Queue: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 51 {
+		wg.Go(func() {
+			if _, _, err := p.Verify(t.Context(), "", jeton.NewSecret("x")); !errors.Is(err, jeton.ErrBusy) {
+				t.Errorf("Verify: %v, want ErrBusy", err)
+			}
+		})
+	}
+	for held(p) < 51 {
+		time.Sleep(time.Millisecond)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := p.Run(ctx); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	wg.Wait()
+}
+
+// TestAJobThatHasBegunHoldsItsPlace checks that leaving does not make room for more
+// work than there are workers.
+func TestAJobThatHasBegunHoldsItsPlace(t *testing.T) {
+	p := running(t, Config{Workers: 1})
+	p.params = Params{MemoryKiB: 64 << 10, Passes: 4, Lanes: 1} // some 150 ms
+	ctx, leave := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := p.Verify(ctx, "", jeton.NewSecret("x"))
+		done <- err
+	}()
+	for len(p.jobs) > 0 || held(p) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	leave()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Fatalf("Verify: %v, want context.Canceled", err)
+	}
+	if _, _, err := p.Verify(t.Context(), "", jeton.NewSecret("x")); !errors.Is(err, jeton.ErrBusy) {
+		t.Errorf("the next caller: %v, want ErrBusy while the work goes on", err)
+	}
+	for held(p) > 0 {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestManyCallers(t *testing.T) {
+	twice(t, func(t *testing.T, cfg Config) {
+		cfg.Queue = 100
+		p := running(t, cfg)
+		right, err := p.Hash(t.Context(), jeton.NewSecret("password 7"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() {
+				ok, _, err := p.Verify(t.Context(), right, jeton.NewSecret(fmt.Sprintf("password %d", i)))
+				if ok != (i == 7) || err != nil {
+					t.Errorf("Verify of password %d = %v, %v", i, ok, err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+func TestNew(t *testing.T) {
+	for _, cfg := range []Config{{Workers: -1}, {Queue: -1}} {
+		if _, err := New(cfg); err == nil {
+			t.Errorf("New(%+v) succeeded", cfg)
+		}
+	}
+	p, err := New(Config{})
+	if err != nil || p.workers < 1 {
+		t.Errorf("New of nothing: %v workers, %v", p.workers, err)
+	}
+}
+
+// logged is a log that can be read while it is written.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *logged) log() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }

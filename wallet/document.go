@@ -1,0 +1,204 @@
+package wallet
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"jeton"
+)
+
+// version is that of the document inside wallet.age. A wallet refuses a newer one
+// rather than write it back without what it does not know.
+const version = 1
+
+// document is what wallet.age holds. Its secrets are plain strings because it is
+// only ever encoded to be encrypted; what callers see is Info.
+type document struct {
+	Version int `json:"version"`
+	// Revision grows with every write, so that what was read late does not replace
+	// in memory what was read after it.
+	Revision   int64   `json:"revision"`
+	Identities []entry `json:"identities"`
+}
+
+// entry is one identity at one origin.
+type entry struct {
+	Origin        Origin    `json:"origin"`
+	Name          string    `json:"name"`
+	Username      string    `json:"username"`
+	Service       string    `json:"service,omitempty"`
+	LoginPath     string    `json:"login_path"`
+	LogoutPath    string    `json:"logout_path"`
+	UsernameField string    `json:"username_field"`
+	PasswordField string    `json:"password_field"`
+	AllowHTTP     bool      `json:"allow_http,omitempty"`
+	CACert        string    `json:"ca_cert,omitempty"`
+	Cookies       jar       `json:"cookies,omitempty"`
+	Epoch         string    `json:"epoch,omitempty"` // random, new with each login; "" when logged out
+	Created       time.Time `json:"created"`
+	LoggedIn      time.Time `json:"logged_in,omitzero"`
+	Uses          *int64    `json:"uses,omitempty"`
+	Source        source    `json:"source,omitzero"`
+	Auto          bool      `json:"auto,omitempty"`
+	Held          *held     `json:"held,omitempty"`
+}
+
+// source is where the password of a later login comes from. At most one is set.
+type source struct {
+	Password string   `json:"password,omitempty"`
+	Command  []string `json:"command,omitempty"`
+}
+
+func (s source) kind() Source {
+	switch {
+	case len(s.Command) > 0:
+		return SourceCommand
+	case s.Password != "":
+		return SourceSaved
+	}
+	return SourceNone
+}
+
+// held keeps all processes from repeating a login that the server refused: a
+// wrong password must not lock the account.
+type held struct {
+	Code  string    `json:"code"`
+	Until time.Time `json:"until,omitzero"` // zero: until somebody logs in
+}
+
+func (h *held) err(now time.Time) error {
+	if h == nil || (!h.Until.IsZero() && !now.Before(h.Until)) {
+		return nil
+	}
+	why := jeton.FromCode(h.Code)
+	if why == nil {
+		why = jeton.ErrBadCredential
+	}
+	if h.Until.IsZero() {
+		return jeton.Say(why, "the last login was refused; log in by hand")
+	}
+	return jeton.After(jeton.Say(why, "the last login was refused; it is not tried again yet"), h.Until.Sub(now))
+}
+
+// find returns the place of an identity in the document, or nil.
+func (d *document) find(o Origin, name string) *entry {
+	for i := range d.Identities {
+		if d.Identities[i].Origin == o && d.Identities[i].Name == name {
+			return &d.Identities[i]
+		}
+	}
+	return nil
+}
+
+// put adds e or replaces the identity of the same origin and name.
+func (d *document) put(e entry) {
+	if have := d.find(e.Origin, e.Name); have != nil {
+		*have = e
+		return
+	}
+	d.Identities = append(d.Identities, e)
+}
+
+// drop removes an identity and reports whether it was there.
+func (d *document) drop(o Origin, name string) bool {
+	n := len(d.Identities)
+	d.Identities = slices.DeleteFunc(d.Identities, func(e entry) bool { return e.Origin == o && e.Name == name })
+	return len(d.Identities) < n
+}
+
+// names returns the identities at o, sorted.
+func (d *document) names(o Origin) []string {
+	var out []string
+	for _, e := range d.Identities {
+		if e.Origin == o {
+			out = append(out, e.Name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func encode(d document) ([]byte, error) {
+	d.Version = version
+	if d.Identities == nil {
+		d.Identities = []entry{}
+	}
+	return json.Marshal(d)
+}
+
+// decode reads a document. It never repeats what it read in its error.
+func decode(text []byte) (document, error) {
+	var v struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(text, &v); err != nil || v.Version < 1 {
+		return document{}, fmt.Errorf("%w: it holds no wallet document", ErrCorrupt)
+	}
+	if v.Version > version {
+		return document{}, fmt.Errorf("%w: the document has version %d, this program knows %d", ErrNewer, v.Version, version)
+	}
+	var d document
+	dec := json.NewDecoder(bytes.NewReader(text))
+	// A member that is not known here would be lost by the next write.
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&d); err != nil {
+		return document{}, fmt.Errorf("%w: a member of the document is unknown or of the wrong type", ErrCorrupt)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return document{}, fmt.Errorf("%w: more follows after the document", ErrCorrupt)
+	}
+	for i := range d.Identities {
+		if err := d.Identities[i].check(); err != nil {
+			return document{}, fmt.Errorf("%w: identity %d: %w", ErrCorrupt, i+1, err)
+		}
+		if d.find(d.Identities[i].Origin, d.Identities[i].Name) != &d.Identities[i] {
+			return document{}, fmt.Errorf("%w: identity %d is there twice", ErrCorrupt, i+1)
+		}
+	}
+	return d, nil
+}
+
+func (e *entry) check() error {
+	o, err := ParseOrigin(string(e.Origin))
+	if err != nil {
+		return err
+	}
+	if o != e.Origin {
+		return jeton.Say(jeton.ErrInvalid, "the origin is not in its normal form")
+	}
+	for _, path := range []string{e.LoginPath, e.LogoutPath} {
+		if err := checkPath(path); err != nil {
+			return err
+		}
+	}
+	if e.UsernameField == "" || e.PasswordField == "" {
+		return jeton.Say(jeton.ErrInvalid, "a form field has no name")
+	}
+	return checkName(e.Name)
+}
+
+// checkName returns jeton.ErrInvalid unless name can be written in a .jeton file,
+// a variable and a command line without quoting.
+func checkName(name string) error {
+	first, _ := utf8.DecodeRuneInString(name)
+	if len(name) > 128 || !utf8.ValidString(name) || !(unicode.IsLetter(first) || unicode.IsDigit(first)) {
+		return errName
+	}
+	for _, r := range name {
+		if !unicode.In(r, unicode.L, unicode.M, unicode.Nd) && !strings.ContainsRune("._+@-", r) {
+			return errName
+		}
+	}
+	return nil
+}
+
+var errName = jeton.Say(jeton.ErrInvalid,
+	"the name of an identity begins with a letter or digit and goes on with these and . _ + @ -, 128 bytes at most")

@@ -1,0 +1,283 @@
+package wallet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"filippo.io/age"
+	"github.com/gofrs/flock"
+
+	"jeton"
+)
+
+const (
+	fileName = "wallet.age"
+	lockName = "wallet.lock"
+	tempName = "wallet.age.new"
+
+	maxFile  = 16 << 20         // bytes of wallet.age
+	lockWait = 30 * time.Second // where the caller set no deadline
+	lockPoll = 5 * time.Millisecond
+)
+
+// The ways in which a wallet cannot be read. None of them changes the file.
+var (
+	// ErrCorrupt means that wallet.age is damaged or cut short.
+	ErrCorrupt = errors.New("wallet is damaged")
+	// ErrNewer means that a newer program wrote the wallet.
+	ErrNewer = errors.New("wallet was written by a newer program")
+	// ErrKey means that the key does not open the wallet, or is gone.
+	ErrKey = errors.New("wallet does not open with this key")
+	// ErrExposed means that a file or folder can be opened by other users. Its
+	// text tells the command that mends it.
+	ErrExposed = errors.New("other users can open it")
+)
+
+// file is wallet.age. It is safe for concurrent use by goroutines and processes:
+// readers see a whole document, because it is replaced by rename; writers take
+// turns under wallet.lock and see what the one before them wrote.
+type file struct {
+	dir  string
+	keys *keys
+	now  func() time.Time
+	turn chan struct{} // writers of this process, so that they do not poll each other
+
+	mu    sync.Mutex
+	crypt []byte // the last wallet.age that was read or written here …
+	plain []byte // … and what is in it: scrypt is slow on purpose
+}
+
+// read returns the document as it is now; an absent file is an empty document.
+func (f *file) read(ctx context.Context) (document, error) {
+	d, _, err := f.load(ctx)
+	return d, err
+}
+
+// change lets edit alter the document and makes the result durable. It writes
+// nothing when edit fails or alters nothing. After it returned, the document that
+// edit was given has the revision of the file.
+func (f *file) change(ctx context.Context, edit func(*document) error) error {
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the wallet: %w", ctx.Err())
+	}
+	unlock, err := f.lock(ctx, lockName)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	d, before, err := f.load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := edit(&d); err != nil {
+		return err
+	}
+	after, err := encode(d)
+	if err != nil {
+		return fmt.Errorf("encode wallet: %w", err)
+	}
+	if bytes.Equal(before, after) {
+		return nil
+	}
+	// Not just one more: a wallet made anew must count on from the one thrown away.
+	d.Revision = max(d.Revision+1, f.now().UnixMilli())
+	if after, err = encode(d); err != nil {
+		return fmt.Errorf("encode wallet: %w", err)
+	}
+	return f.store(ctx, after, before == nil)
+}
+
+// load returns the document and the text it was read from: nil when there is none.
+func (f *file) load(ctx context.Context) (document, []byte, error) {
+	if err := checkDir(f.dir); err != nil {
+		return document{}, nil, err
+	}
+	path := filepath.Join(f.dir, fileName)
+	crypt, err := readPrivate(path, maxFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return document{Version: version}, nil, nil
+	}
+	if err != nil {
+		return document{}, nil, fmt.Errorf("read wallet: %w", err)
+	}
+	plain, err := f.open(ctx, crypt)
+	if err != nil {
+		return document{}, nil, fmt.Errorf("read wallet %s: %w", path, err)
+	}
+	d, err := decode(plain)
+	if err != nil {
+		return document{}, nil, fmt.Errorf("read wallet %s: %w", path, err)
+	}
+	return d, plain, nil
+}
+
+// open decrypts, unless it did so with the same bytes last time.
+func (f *file) open(ctx context.Context, crypt []byte) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.crypt != nil && bytes.Equal(f.crypt, crypt) {
+		return f.plain, nil
+	}
+	if !bytes.HasPrefix(crypt, []byte("age-encryption.org/v1\n")) {
+		return nil, fmt.Errorf("%w: it is not an age file; restore it from a backup, or move it away and log in again", ErrCorrupt)
+	}
+	key, err := f.keys.get(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	r, err := age.Decrypt(bytes.NewReader(crypt), key.identity)
+	if none := new(age.NoIdentityMatchError); errors.As(err, &none) {
+		f.keys.forget()
+		return nil, fmt.Errorf("%w (%s)", ErrKey, f.keys.where())
+	}
+	if err == nil {
+		var plain []byte
+		if plain, err = io.ReadAll(r); err == nil {
+			f.crypt, f.plain = crypt, plain
+			return plain, nil
+		}
+	}
+	// The text of age tells where it stopped, never what it read.
+	return nil, fmt.Errorf("%w: restore it from a backup, or move it away and log in again: %w", ErrCorrupt, err)
+}
+
+// store makes text the document. The caller holds the lock.
+func (f *file) store(ctx context.Context, text []byte, first bool) error {
+	key, err := f.keys.get(ctx, first)
+	if err != nil {
+		return err
+	}
+	var crypt bytes.Buffer
+	w, err := age.Encrypt(&crypt, key.recipient)
+	if err != nil {
+		return fmt.Errorf("encrypt wallet: %w", err)
+	}
+	if _, err := w.Write(text); err != nil {
+		return fmt.Errorf("encrypt wallet: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return fmt.Errorf("encrypt wallet: %w", err)
+	}
+	if crypt.Len() > maxFile {
+		return jeton.Say(jeton.ErrTooLarge, "the wallet would be over 16 MiB; forget some identities")
+	}
+	if err := replace(f.dir, tempName, fileName, crypt.Bytes()); err != nil {
+		return fmt.Errorf("write wallet: %w", err)
+	}
+	f.mu.Lock()
+	f.crypt, f.plain = crypt.Bytes(), text
+	f.mu.Unlock()
+	return nil
+}
+
+// lock takes the named lock file and returns what gives it back.
+func (f *file) lock(ctx context.Context, name string) (func(), error) {
+	if err := makeDir(f.dir); err != nil {
+		return nil, err
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, lockWait)
+		defer cancel()
+	}
+	path := filepath.Join(f.dir, name)
+	l := flock.New(path, flock.SetPermissions(0o600))
+	if _, err := l.TryLockContext(ctx, lockPoll); err != nil {
+		return nil, fmt.Errorf("wait for lock %s, which another process may hold: %w", path, err)
+	}
+	return func() { _ = l.Unlock() }, nil
+}
+
+// replace makes text the file name in dir, at once and durably: after a crash the
+// file is wholly the old one or wholly the new one.
+func replace(dir, temp, name string, text []byte) error {
+	from := filepath.Join(dir, temp)
+	if err := os.Remove(from); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := writeNew(from, text); err != nil {
+		return err
+	}
+	if err := os.Rename(from, filepath.Join(dir, name)); err != nil {
+		_ = os.Remove(from)
+		return err
+	}
+	return syncDir(dir)
+}
+
+// writeNew makes a file that only its owner can open, and syncs it.
+func writeNew(path string, text []byte) error {
+	w, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	if err == nil {
+		err = w.Sync()
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		_ = os.Remove(path)
+	}
+	return err
+}
+
+// readPrivate reads a file of at most limit bytes that only its owner can open.
+func readPrivate(path string, limit int64) ([]byte, error) {
+	r, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	info, err := r.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, jeton.Say(jeton.ErrInvalid, path+" is not a regular file")
+	}
+	if err := private(path, info, 0o600); err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(text)) > limit {
+		return nil, jeton.Say(jeton.ErrTooLarge, fmt.Sprintf("%s is over %d bytes", path, limit))
+	}
+	return text, nil
+}
+
+// makeDir makes a folder that only its owner can open, unless it is there.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make wallet folder: %w", err)
+	}
+	return checkDir(dir)
+}
+
+// checkDir refuses a folder that others can open. An absent one is fine.
+func checkDir(dir string) error {
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at wallet folder: %w", err)
+	}
+	if !info.IsDir() {
+		return jeton.Say(jeton.ErrInvalid, dir+" is not a folder")
+	}
+	return private(dir, info, 0o700)
+}

@@ -1,0 +1,18 @@
+//go:build !unix
+
+package wallet
+
+import (
+	"io/fs"
+	"os"
+)
+
+// private trusts the access list that a folder under %AppData% has.
+func private(string, fs.FileInfo, fs.FileMode) error { return nil }
+
+func owner(fs.FileInfo) (int, bool) { return 0, false }
+
+func openFile(path string) (*os.File, error) { return os.Open(path) }
+
+// syncDir does nothing: Windows writes renames through and cannot sync a folder.
+func syncDir(string) error { return nil }

@@ -1,0 +1,237 @@
+package wallet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"filippo.io/age"
+	"github.com/zalando/go-keyring"
+
+	"jeton"
+)
+
+const (
+	keyName = "wallet.key"
+
+	keyringService = "jeton-wallet"
+	keyringUser    = "age-identity"
+
+	// workFactor is the scrypt cost of one guess at a passphrase, as a power of two.
+	workFactor = 15
+
+	maxSecretFile = 64 << 10
+)
+
+// key opens and seals the wallet.
+type key struct {
+	recipient age.Recipient
+	identity  age.Identity
+}
+
+// keys finds the key: a passphrase, else the keyring, else the key file.
+type keys struct {
+	passphrase     func(ctx context.Context, first bool) (jeton.Secret, error)
+	passphraseFile string
+	keyring        bool
+	dir            string
+
+	mu   sync.Mutex
+	have *key // asked for once: people should not type a passphrase per change
+}
+
+// get returns the key. first says that there is no wallet yet; only then is a key
+// made, because a new key opens no old wallet.
+func (k *keys) get(ctx context.Context, first bool) (*key, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.have != nil {
+		return k.have, nil
+	}
+	var got *key
+	var err error
+	switch {
+	case k.passphrase != nil || k.passphraseFile != "":
+		got, err = k.fromPassphrase(ctx, first)
+	case k.keyring:
+		got, err = k.fromKeyring(first)
+	default:
+		got, err = k.fromFile(first)
+	}
+	if err != nil {
+		return nil, err
+	}
+	k.have = got
+	return got, nil
+}
+
+// forget drops a key that did not open the wallet, so that the next call asks again.
+func (k *keys) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.have = nil
+}
+
+// where names the place that the key came from.
+func (k *keys) where() string {
+	switch {
+	case k.passphrase != nil || k.passphraseFile != "":
+		return "a passphrase; the wallet has another one, or was made without"
+	case k.keyring:
+		return "the key in the keyring of the system; the wallet was made with another one"
+	default:
+		return filepath.Join(k.dir, keyName) + "; the wallet was made with another one, or with a passphrase"
+	}
+}
+
+func (k *keys) fromPassphrase(ctx context.Context, first bool) (*key, error) {
+	var pass jeton.Secret
+	var err error
+	if k.passphrase != nil {
+		pass, err = k.passphrase(ctx, first)
+	} else {
+		pass, err = readSecret(k.passphraseFile)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("passphrase of the wallet: %w", err)
+	}
+	if pass.IsZero() {
+		return nil, jeton.Say(jeton.ErrInvalid, "the passphrase of the wallet is empty")
+	}
+	r, err := age.NewScryptRecipient(pass.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("passphrase of the wallet: %w", err)
+	}
+	r.SetWorkFactor(workFactor)
+	id, err := age.NewScryptIdentity(pass.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("passphrase of the wallet: %w", err)
+	}
+	// Room for two stronger settings; a forged file must not cost minutes.
+	id.SetMaxWorkFactor(workFactor + 2)
+	return &key{r, id}, nil
+}
+
+func (k *keys) fromKeyring(first bool) (*key, error) {
+	text, err := keyring.Get(keyringService, keyringUser)
+	switch {
+	case errors.Is(err, keyring.ErrNotFound) && first:
+		id, err := age.GenerateX25519Identity()
+		if err != nil {
+			return nil, fmt.Errorf("make wallet key: %w", err)
+		}
+		if err := keyring.Set(keyringService, keyringUser, id.String()); err != nil {
+			return nil, fmt.Errorf("put wallet key into the keyring of the system: %w", err)
+		}
+		// Another wallet may have put its own meanwhile; the keyring has the last word.
+		if text, err = keyring.Get(keyringService, keyringUser); err != nil {
+			return nil, fmt.Errorf("read wallet key from the keyring of the system: %w", err)
+		}
+		return parseKey(text, "the keyring of the system")
+	case errors.Is(err, keyring.ErrNotFound):
+		return nil, fmt.Errorf("%w: the keyring of the system holds no key %s", ErrKey, keyringService)
+	case err != nil:
+		return nil, fmt.Errorf("read wallet key from the keyring of the system: %w", err)
+	}
+	return parseKey(text, "the keyring of the system")
+}
+
+func (k *keys) fromFile(first bool) (*key, error) {
+	path := filepath.Join(k.dir, keyName)
+	text, err := readPrivate(path, maxSecretFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		if !first {
+			return nil, fmt.Errorf("%w: %s is not there", ErrKey, path)
+		}
+		if err := makeKeyFile(k.dir); err != nil {
+			return nil, fmt.Errorf("make wallet key: %w", err)
+		}
+		text, err = readPrivate(path, maxSecretFile)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read wallet key: %w", err)
+	}
+	return parseKey(string(text), path)
+}
+
+// makeKeyFile makes wallet.key in dir. Of several processes one makes it and the
+// others find it whole: it gets its name by link, which never replaces.
+func makeKeyFile(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(dir, keyName+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	_, err = fmt.Fprintf(temp, "# Opens wallet.age. Keep it secret, and out of backups that hold wallet.age.\n%s\n", id)
+	if err == nil {
+		err = temp.Sync()
+	}
+	if err = errors.Join(err, temp.Close()); err != nil {
+		return err
+	}
+	err = os.Link(temp.Name(), filepath.Join(dir, keyName))
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) {
+		// A file system without links: the name comes first and the text after it.
+		err = writeNew(filepath.Join(dir, keyName), []byte(id.String()+"\n"))
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// parseKey reads an age identity. The text is a secret and in no error.
+func parseKey(text, from string) (*key, error) {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		id, err := age.ParseX25519Identity(line)
+		if err != nil {
+			break
+		}
+		return &key{id.Recipient(), id}, nil
+	}
+	return nil, fmt.Errorf("%w: what is in %s is not a key", ErrKey, from)
+}
+
+// readSecret reads the first line of a file. Its mode is the business of who made
+// it: the secret files of containers are readable by everybody inside.
+func readSecret(path string) (jeton.Secret, error) {
+	r, err := os.Open(path)
+	if err != nil {
+		return jeton.Secret{}, err
+	}
+	defer r.Close()
+	return firstLine(r)
+}
+
+// firstLine returns the first line of r, as git and ssh read the answers of their
+// helpers: password managers print notes below the password.
+func firstLine(r io.Reader) (jeton.Secret, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxSecretFile+1))
+	if err != nil {
+		return jeton.Secret{}, err
+	}
+	if len(text) > maxSecretFile {
+		return jeton.Secret{}, jeton.Say(jeton.ErrTooLarge, "it is over 64 KiB")
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	if line = strings.TrimSuffix(line, "\r"); line == "" {
+		return jeton.Secret{}, jeton.Say(jeton.ErrInvalid, "its first line is empty")
+	}
+	return jeton.NewSecret(line), nil
+}

@@ -1,0 +1,194 @@
+package wallet
+
+import (
+	"bufio"
+	"bytes"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"jeton"
+)
+
+// Origin is scheme, host and port of a server in one normal form (RFC 6454,
+// section 4): https://app.example or https://127.0.0.1:8443. Two URLs belong to
+// the same server for the wallet exactly when their Origins are equal.
+type Origin string
+
+// ParseOrigin returns the origin of rawURL: the scheme http or https, the host in
+// lower case and, when international, in its ASCII form (RFC 5891); the port is
+// left out when it is the scheme's own. Path and query are not looked at. A URL
+// that names a user is refused, and so is a host that systems read in different
+// ways: 127.1, 0x7f000001, or one with a dot at the end.
+//
+// The error is jeton.ErrInvalid and does not repeat the URL, which may hold a
+// secret.
+func ParseOrigin(rawURL string) (Origin, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return "", jeton.Say(jeton.ErrInvalid, "not a URL; write https://host or https://host:port")
+	}
+	return originOf(u)
+}
+
+func originOf(u *url.URL) (Origin, error) {
+	scheme := strings.ToLower(u.Scheme)
+	own := map[string]string{"http": "80", "https": "443"}[scheme]
+	switch {
+	case own == "":
+		return "", jeton.Say(jeton.ErrInvalid, "URL must begin with https:// or http://")
+	case u.User != nil:
+		return "", jeton.Say(jeton.ErrInvalid, "URL must not hold a user name or password")
+	case u.Opaque != "" || u.Host == "":
+		return "", jeton.Say(jeton.ErrInvalid, "URL names no host")
+	}
+	host, err := normalHost(u.Hostname())
+	if err != nil {
+		return "", err
+	}
+	port, err := normalPort(u.Port())
+	if err != nil {
+		return "", err
+	}
+	if port == "" || port == own {
+		return Origin(scheme + "://" + host), nil
+	}
+	return Origin(scheme + "://" + host + ":" + port), nil
+}
+
+// normalHost returns host as it stands in an Origin, IPv6 addresses in brackets.
+func normalHost(host string) (string, error) {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if ip.Zone() != "" {
+			return "", jeton.Say(jeton.ErrInvalid, "host must not hold a zone")
+		}
+		if ip = ip.Unmap(); ip.Is6() {
+			return "[" + ip.String() + "]", nil
+		}
+		return ip.String(), nil
+	}
+	name, err := asciiHost(strings.ToLower(host))
+	if err != nil {
+		return "", err
+	}
+	if len(name) > 253 {
+		return "", jeton.Say(jeton.ErrInvalid, "host name is too long")
+	}
+	labels := strings.Split(name, ".")
+	for _, l := range labels {
+		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, letters) != "" {
+			return "", jeton.Say(jeton.ErrInvalid, "not a host name")
+		}
+	}
+	// Some resolvers read such a name as an IPv4 address, others as a name.
+	if last := labels[len(labels)-1]; strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") {
+		return "", jeton.Say(jeton.ErrInvalid, "host looks like an address in an unusual form; write 127.0.0.1")
+	}
+	return name, nil
+}
+
+const letters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// asciiHost returns the form xn--… of an international name. It is taken from
+// net/http, which applies it to every request it sends, because the standard
+// library offers it nowhere else.
+func asciiHost(name string) (string, error) {
+	ascii := true
+	for _, r := range name {
+		if r <= unicode.MaxASCII {
+			continue
+		}
+		if ascii = false; !unicode.In(r, unicode.L, unicode.M, unicode.Nd) {
+			return "", jeton.Say(jeton.ErrInvalid, "not a host name")
+		}
+	}
+	if ascii {
+		return name, nil
+	}
+	if strings.Trim(strings.Map(func(r rune) rune {
+		if r > unicode.MaxASCII {
+			return -1
+		}
+		return r
+	}, name), letters+".") != "" {
+		return "", jeton.Say(jeton.ErrInvalid, "not a host name")
+	}
+	var sent bytes.Buffer
+	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Host: name}
+	if err := r.Write(&sent); err != nil {
+		return "", jeton.Say(jeton.ErrInvalid, "not a host name")
+	}
+	back, err := http.ReadRequest(bufio.NewReader(&sent))
+	if err != nil {
+		return "", jeton.Say(jeton.ErrInvalid, "not a host name")
+	}
+	return strings.ToLower(back.Host), nil
+}
+
+func normalPort(port string) (string, error) {
+	if port == "" {
+		return "", nil
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return "", jeton.Say(jeton.ErrInvalid, "port must be 1 to 65535")
+	}
+	return strconv.FormatUint(n, 10), nil
+}
+
+// Loopback reports whether the origin is this machine by its very name:
+// localhost, 127.0.0.0/8 or ::1. Plain http is accepted there and nowhere else
+// unless asked for.
+func (o Origin) Loopback() bool {
+	host := o.hostname()
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func (o Origin) secure() bool { return strings.HasPrefix(string(o), "https://") }
+
+// hostport returns what stands after the scheme.
+func (o Origin) hostport() string {
+	_, rest, _ := strings.Cut(string(o), "://")
+	return rest
+}
+
+func (o Origin) scheme() string {
+	scheme, _, _ := strings.Cut(string(o), "://")
+	return scheme
+}
+
+func (o Origin) hostname() string {
+	rest := o.hostport()
+	if host, _, err := net.SplitHostPort(rest); err == nil {
+		return host
+	}
+	return strings.Trim(rest, "[]")
+}
+
+// allow returns an error for an origin where a password would cross a network in
+// the clear, unless that was asked for.
+func (o Origin) allow(plain bool) error {
+	if o.secure() || plain || o.Loopback() {
+		return nil
+	}
+	return jeton.Say(jeton.ErrInvalid, string(o)+" is plain http, where passwords and sessions can be read on the way; use https, or allow http for it")
+}
+
+// checkPath returns an error when path is not the plain absolute path of a page:
+// anything else might lead to another server.
+func checkPath(path string) error {
+	u, err := url.Parse(path)
+	if err != nil || len(path) > 1024 || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") ||
+		strings.ContainsAny(path, "\\?#") || u.Host != "" || u.Scheme != "" {
+		return jeton.Say(jeton.ErrInvalid, "a login or logout path begins with one / and has no query")
+	}
+	return nil
+}
