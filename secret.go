@@ -9,18 +9,26 @@ import (
 // Secret is a password, token or key in memory. However it is printed, logged or
 // encoded it shows as [secret]; Reveal is the only way to its text, so that
 // every place that uses one can be found by name.
-type Secret struct{ text string }
+//
+// The text is behind a pointer because fmt does not ask the methods of a value that it
+// finds in an unexported field: it prints what is there, and an address tells nothing.
+type Secret struct{ text *string }
 
 // NewSecret wraps text.
-func NewSecret(text string) Secret { return Secret{text} }
+func NewSecret(text string) Secret { return Secret{&text} }
 
 const masked = "[secret]"
 
 // Reveal returns the text itself.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
 // IsZero reports whether there is no secret at all.
-func (s Secret) IsZero() bool { return s.text == "" }
+func (s Secret) IsZero() bool { return s.Reveal() == "" }
 
 // String returns a mask, never the text.
 func (s Secret) String() string { return masked }
@@ -42,6 +50,6 @@ func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(masked) }
 
 // UnmarshalText reads the text of a secret.
 func (s *Secret) UnmarshalText(text []byte) error {
-	s.text = string(text)
+	*s = NewSecret(string(text))
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"jeton/internal/config"
@@ -59,8 +60,12 @@ func serve(ctx context.Context, p *place, out io.Writer) error {
 	return s.Run(ctx)
 }
 
-// hasher is the command of the process that hashes passwords: this program again.
+// hasher is the command of the process that hashes passwords: this program again, and on
+// Linux this very file, whatever an upgrade has put in its place meanwhile.
 func hasher() []string {
+	if runtime.GOOS == "linux" {
+		return []string{"/proc/self/exe", "hasher"}
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil

@@ -123,11 +123,16 @@ type Disabled struct {
 
 // setDisabled answers PUT /api/v1/users/{name}/disabled. Disabling ends all sessions.
 func (a *API) setDisabled(w *web.Reply, r *http.Request) error {
-	in, err := web.Read[Disabled](r)
+	in, err := web.Read[struct {
+		Disabled *bool `json:"disabled"` // Disabled, where leaving it out enables nobody
+	}](r)
 	if err != nil {
 		return err
 	}
-	if err := a.Accounts.Disable(r.Context(), by, r.PathValue("name"), in.Disabled); err != nil {
+	if in.Disabled == nil {
+		return jeton.Say(jeton.ErrInvalid, "say whether the user is disabled: true or false")
+	}
+	if err := a.Accounts.Disable(r.Context(), by, r.PathValue("name"), *in.Disabled); err != nil {
 		return err
 	}
 	return web.NoContent(w)
@@ -142,6 +147,9 @@ func (a *API) setGroups(w *web.Reply, r *http.Request) error {
 	in, err := web.Read[Groups](r)
 	if err != nil {
 		return err
+	}
+	if in.Groups == nil {
+		return jeton.Say(jeton.ErrInvalid, "name the groups; [] takes the user out of all")
 	}
 	if err := a.Accounts.SetGroups(r.Context(), by, r.PathValue("name"), in.Groups); err != nil {
 		return err

@@ -4,9 +4,9 @@
 // The record is append-only. An event of something that changes state is written in
 // the same step as the change, by the store that makes it, so neither is there
 // without the other. Refusals change nothing; Note queues them and they are written
-// together a moment later, so that a flood of refusals cannot slow down what is
-// allowed. When more come than can be written, the surplus is counted and the record
-// says how many are missing. The package never sees a secret and never decides.
+// together a moment later. A flood of refusals can neither slow down what is allowed
+// nor fill the disk: beyond a burst, so many are kept each second, and of the surplus the
+// record says how many are missing. The package never sees a secret and never decides.
 package audit
 
 import (
@@ -67,8 +67,11 @@ type Log struct {
 
 	mu      sync.Mutex
 	waiting []jeton.Event
+	room    float64   // refusals that may be kept at once
+	filled  time.Time // when room was last added to
 	wake    chan struct{}
-	missing atomic.Int64 // events that found the queue full and have not been accounted for
+	missing atomic.Int64 // events that found no room and that the record does not know of yet
+	lost    atomic.Int64 // all of them since the start
 }
 
 // Config is what New needs.
@@ -79,25 +82,39 @@ type Config struct {
 	Keep  time.Duration // how long events are kept
 }
 
-// queue is how many refusals may wait to be written. At some 500 bytes each this
-// bounds the memory that a flood can take.
-const queue = 4096
+const (
+	// burst is how many refusals are kept at once, and so how many may wait to be
+	// written: a megabyte or two.
+	burst = 4096
+	// sustained is how many a second are kept beyond that: a few gigabytes in a
+	// month of uninterrupted flood.
+	sustained = 100
+	// together is how many events one commit carries, so that others get their turn.
+	together = 128
+)
 
 // New returns a record that writes once Run is called.
 func New(c Config) *Log {
-	return &Log{store: c.Store, slog: c.Log, now: c.Now, keep: c.Keep, wake: make(chan struct{}, 1)}
+	return &Log{store: c.Store, slog: c.Log, now: c.Now, keep: c.Keep, room: burst, filled: c.Now(), wake: make(chan struct{}, 1)}
 }
 
 // Note queues an event that changes nothing. It never waits.
 func (l *Log) Note(e jeton.Event) {
 	l.mu.Lock()
-	full := len(l.waiting) >= queue
-	if !full {
+	// Times come slightly out of order. Going back with each would fill the room again and
+	// again; staying behind a clock that has really jumped back would never fill it.
+	if since := e.Time.Sub(l.filled); since > 0 || since < -time.Minute {
+		l.room = min(burst, l.room+max(0, since.Seconds())*sustained)
+		l.filled = e.Time
+	}
+	kept := l.room >= 1
+	if kept {
+		l.room--
 		l.waiting = append(l.waiting, e)
 	}
 	l.mu.Unlock()
-	if full {
-		l.missing.Add(1)
+	if !kept {
+		l.lose(1)
 	}
 	select {
 	case l.wake <- struct{}{}:
@@ -105,9 +122,13 @@ func (l *Log) Note(e jeton.Event) {
 	}
 }
 
-// Missing returns how many events found the queue full and are not accounted for in
-// the record yet.
-func (l *Log) Missing() int64 { return l.missing.Load() }
+func (l *Log) lose(n int) {
+	l.missing.Add(int64(n))
+	l.lost.Add(int64(n))
+}
+
+// Lost returns how many events found no room since the start. The record says so, too.
+func (l *Log) Lost() int64 { return l.lost.Load() }
 
 // Events returns the events that f chooses, oldest first, after writing down those
 // that still wait.
@@ -120,14 +141,12 @@ func (l *Log) Events(ctx context.Context, f Filter) ([]jeton.Event, error) {
 func (l *Log) Run(ctx context.Context) error {
 	sweep := time.NewTicker(time.Hour)
 	defer sweep.Stop()
-	// A short wait lets the refusals of a flood share a commit.
-	const gather = 50 * time.Millisecond
+	// A short wait lets refusals share a commit.
+	const gather = 100 * time.Millisecond
 	for {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			l.flush(last)
+			l.flush(ctx)
 			return nil
 		case <-l.wake:
 			l.flush(ctx)
@@ -141,20 +160,31 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 }
 
+// flush writes what waits. Nobody who asked for it can end it early by going away: what
+// is on its way to the store may be written, and would be counted as missing.
 func (l *Log) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
 	l.mu.Lock()
 	batch := l.waiting
 	l.waiting = nil
 	l.mu.Unlock()
-	if n := l.missing.Swap(0); n > 0 {
-		batch = append(batch, jeton.Event{Time: l.now(), Action: Missing, Outcome: OK, Reason: fmt.Sprintf("%d refusals came faster than they could be written", n)})
+	missing := l.missing.Swap(0)
+	if missing > 0 {
+		batch = append(batch, jeton.Event{Time: l.now(), Action: Missing, Outcome: OK, Reason: fmt.Sprintf("%d refusals came faster than they are kept", missing)})
 	}
-	if len(batch) == 0 {
-		return
-	}
-	if err := l.store.Append(ctx, batch); err != nil {
-		l.missing.Add(int64(len(batch)))
-		l.slog.Error("audit events were not written", "count", len(batch), "error", err)
+	for len(batch) > 0 {
+		n := min(together, len(batch))
+		if err := l.store.Append(ctx, batch[:n]); err != nil {
+			if missing > 0 { // the line that says so was the last of the batch
+				batch = batch[:len(batch)-1]
+				l.missing.Add(missing)
+			}
+			l.lose(len(batch))
+			l.slog.Error("audit events were not written", "count", len(batch), "error", err)
+			return
+		}
+		batch = batch[n:]
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"jeton"
@@ -198,7 +199,7 @@ func (g *Gate) refusal(q *Question, pass *Pass, at step, err error) jeton.Event 
 }
 
 func event(q *Question, live *session.Live) jeton.Event {
-	e := jeton.Event{Time: q.Now, Request: q.Request, Action: audit.Request, Target: q.Method + " " + clip(q.Path), Service: q.Service.Name, Outcome: audit.OK, Source: source(q.Source)}
+	e := jeton.Event{Time: q.Now, Request: q.Request, Action: audit.Request, Target: string(appendTarget(nil, q)), Service: q.Service.Name, Outcome: audit.OK, Source: source(q.Source)}
 	if live != nil {
 		e.Actor = "user:" + live.Name
 	}
@@ -262,13 +263,17 @@ func source(a netip.Addr) string {
 	return a.String()
 }
 
-// clip bounds what a caller chose before it is recorded.
-func clip(s string) string {
+// appendTarget writes what was asked for, as the record may show it: bounded, and without
+// a secret that somebody put into the path.
+func appendTarget(b []byte, q *Question) []byte {
 	const most = 200
-	if len(s) > most {
-		return s[:most] + "…"
+	b = append(b, q.Method[:min(len(q.Method), 20)]...)
+	b = append(b, ' ')
+	path := web.ShownPath(q.Path)
+	if len(path) <= most {
+		return append(b, path...)
 	}
-	return s
+	return append(append(b, strings.ToValidUTF8(path[:most], "")...), "…"...)
 }
 
 // passed remembers why a request was let through: for good where the route says so,
@@ -294,5 +299,7 @@ func (g *Gate) Explain(request string) (jeton.Event, bool) {
 	if !ok {
 		return jeton.Event{}, false
 	}
-	return allowed(&d.question, &d.pass), true
+	e := allowed(&d.question, &d.pass)
+	e.Target = string(d.target)
+	return e, true
 }

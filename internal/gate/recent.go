@@ -1,6 +1,9 @@
 package gate
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // recent holds the last decisions that let a request through, so that an operator can
 // ask why while it is fresh. They are not worth a write each. Its size is bounded:
@@ -15,8 +18,9 @@ type recent struct {
 }
 
 type decision struct {
-	question Question
+	question Question // without header, method and path
 	pass     Pass
+	target   []byte // method and path, copied: the request's own hold all of its head in memory
 }
 
 func (r *recent) add(q *Question, pass Pass) {
@@ -27,7 +31,8 @@ func (r *recent) add(q *Question, pass Pass) {
 	s.mu.Lock()
 	d := &s.ring[s.next%uint(len(s.ring))]
 	d.question, d.pass = *q, pass
-	d.question.Header = nil // secrets are not remembered
+	d.question.Header, d.question.Method, d.question.Path = nil, "", "" // nor are secrets remembered
+	d.target = appendTarget(d.target[:0], q)
 	s.next++
 	s.mu.Unlock()
 }
@@ -41,7 +46,9 @@ func (r *recent) find(request string) (decision, bool) {
 	defer s.mu.Unlock()
 	for i := range s.ring {
 		if s.ring[i].question.Request == request {
-			return s.ring[i], true
+			d := s.ring[i]
+			d.target = slices.Clone(d.target) // the ring's own is written over
+			return d, true
 		}
 	}
 	return decision{}, false

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -151,17 +152,30 @@ func parseForm(body string) (map[string][]string, error) {
 	return fields, nil
 }
 
+// parseObject reads the texts of a JSON object. A member that is there twice has two
+// values, as in a form.
 func parseObject(body []byte) (map[string][]string, error) {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(body, &object); err != nil {
-		return nil, jeton.Say(jeton.ErrInvalid, "the body is not a JSON object")
+	wrong := jeton.Say(jeton.ErrInvalid, "the body is not a JSON object")
+	d := json.NewDecoder(bytes.NewReader(body))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, wrong
 	}
 	fields := map[string][]string{}
-	for key, raw := range object {
-		var s string
-		if json.Unmarshal(raw, &s) == nil {
-			fields[key] = []string{s}
+	for d.More() {
+		key, err := d.Token()
+		var value any
+		if err != nil || d.Decode(&value) != nil {
+			return nil, wrong
 		}
+		name, _ := key.(string)
+		text, _ := value.(string)
+		fields[name] = append(fields[name], text)
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, wrong
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, wrong
 	}
 	return fields, nil
 }

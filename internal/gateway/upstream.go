@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -32,7 +33,8 @@ const (
 )
 
 // identity are the headers, in lower case with dashes, that upstreams of this and other
-// gateways read an identity or an original address from. None of them passes.
+// gateways read an identity, an original address or the name of a request from. None of
+// them passes.
 var identity = []string{
 	"remote-user", "remote-groups", "remote-name", "remote-email", "remote-sub",
 	"x-remote-user", "x-remote-groups", "x-remote-name", "x-remote-email", "x-remote-group",
@@ -40,15 +42,20 @@ var identity = []string{
 	"x-webauth-user", "x-webauth-groups", "x-webauth-email", "x-webauth-name",
 	"x-authenticated-user", "x-authenticated-userid", "x-user", "x-username", "x-real-ip", "x-client-ip", "true-client-ip",
 	"x-original-url", "x-original-uri", "x-original-method", "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override",
-	"forwarded", "authorization", "proxy-authorization",
+	"forwarded", "authorization", "proxy-authorization", "x-request-id",
 }
 
 var identityPrefixes = []string{"x-auth-request-", "x-authentik-", "x-authelia-", "x-pomerium-", "x-jeton-", "jeton-", "x-forwarded-"}
 
-// hides reports whether a client's header must not reach an upstream. Underscores count
-// as dashes: many servers make one of the other.
+// hides reports whether a client's header must not reach an upstream. Whatever is neither
+// letter nor digit counts as a dash: many servers make one of the other.
 func hides(name string) bool {
-	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	name = strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(name))
 	if slices.Contains(identity, name) {
 		return true
 	}
@@ -61,20 +68,20 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 	if err != nil {
 		return nil, fmt.Errorf("upstream.url: %w", err)
 	}
-	transport, err := transport(c, dataDir)
+	to, err := transport(c, dataDir)
 	if err != nil {
 		return nil, err
 	}
 	ours := g.cookieNames()
 	proxy := &httputil.ReverseProxy{
-		Transport: transport,
+		Transport: finalOnly{to},
 		Rewrite:   func(pr *httputil.ProxyRequest) { g.rewrite(pr, c, target, ours) },
 		ModifyResponse: func(r *http.Response) error {
 			clean(r, ours)
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { g.failed(w, r, err) },
-		ErrorLog:     nil,
+		ErrorLog:     slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}
 	return func(w *web.Reply, r *http.Request) error {
 		if gate.Of(w).Free() {
@@ -82,13 +89,31 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 			w.WriteHeader(http.StatusOK)
 			return nil
 		}
-		proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), replyKey{}, w)))
+		proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), replyKey{}, &asked{w, r.Context()})))
 		return nil
 	}, nil
 }
 
-// replyKey finds the answer of a request that the proxy hands to its hooks.
+// asked is what the proxy's hooks find of a request under replyKey.
+type asked struct {
+	reply *web.Reply
+	ctx   context.Context
+}
+
 type replyKey struct{}
+
+// finalOnly keeps early answers (1xx) of an upstream from the client: they carry headers
+// that nobody has cleaned, and the proxy forgets ours after each. It listens for them
+// by the context that it gives the request; the one of before does not.
+type finalOnly struct{ to http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (f finalOnly) RoundTrip(r *http.Request) (*http.Response, error) {
+	if a, ok := r.Context().Value(replyKey{}).(*asked); ok {
+		r = r.WithContext(a.ctx)
+	}
+	return f.to.RoundTrip(r)
+}
 
 func (g *Gateway) rewrite(pr *httputil.ProxyRequest, c config.Upstream, target *url.URL, ours []string) {
 	if c.StripPrefix != "" {
@@ -106,10 +131,12 @@ func (g *Gateway) rewrite(pr *httputil.ProxyRequest, c config.Upstream, target *
 	}
 	dropCookies(pr.Out.Header, ours)
 	pr.SetXForwarded()
-	w, _ := pr.In.Context().Value(replyKey{}).(*web.Reply)
-	if w == nil {
+	pr.Out.Trailer = nil // it could name what the head may not
+	a, ok := pr.In.Context().Value(replyKey{}).(*asked)
+	if !ok {
 		return
 	}
+	w := a.reply
 	who := gate.Of(w).Principal()
 	h := pr.Out.Header
 	h.Set(headerUser, who.Name)
@@ -159,7 +186,9 @@ func clean(r *http.Response, ours []string) {
 	}
 	set := r.Header["Set-Cookie"]
 	kept := slices.DeleteFunc(slices.Clone(set), func(line string) bool {
-		name, _, _ := strings.Cut(line, "=")
+		// A cookie without a name comes back as its value alone, and that may look like
+		// one of ours: "=name=value" is sent as "name=value".
+		name, _, _ := strings.Cut(strings.TrimLeft(line, "= \t"), "=")
 		return slices.Contains(ours, strings.TrimSpace(name))
 	})
 	if len(kept) == 0 {

@@ -102,6 +102,7 @@ func (l *Logins) password(ctx context.Context, a Attempt, t *trail) (session.Sta
 	if err != nil {
 		return session.Started{}, jeton.Principal{}, t.check("store", "", err)
 	}
+	t.known = acct.Name
 	known, err := l.accounts.KnownSource(ctx, acct.ID, sourceKey(a.Source))
 	if err != nil {
 		return session.Started{}, jeton.Principal{}, t.check("store", "", err)
@@ -156,6 +157,7 @@ func (l *Logins) start(ctx context.Context, a Attempt, acct account.Account, t *
 // trail collects the checks of one attempt for the record.
 type trail struct {
 	attempt Attempt
+	known   string // the name, once it is found to be somebody's
 	checks  []jeton.Check
 }
 
@@ -174,15 +176,15 @@ func (t *trail) check(name, value string, err error) error {
 	return err
 }
 
-// event makes the line of the record. The name is the one that was typed only when it
-// could be one: people type passwords into the wrong field.
+// event makes the line of the record. It shows what was typed as a name only when it is
+// one: people type passwords into the wrong field.
 func (t *trail) event(now time.Time, err error) jeton.Event {
 	actor := ""
-	if prepared, _, nerr := account.Name(t.attempt.Name); nerr == nil {
-		actor = "user:" + prepared
-	}
-	if Why(err) == UnknownUser {
-		actor = "user:?" // what was typed may be a password
+	switch {
+	case t.known != "":
+		actor = "user:" + t.known
+	case t.attempt.Name != "":
+		actor = "user:?"
 	}
 	e := jeton.Event{
 		Time: now, Request: t.attempt.Request, Actor: actor, Action: audit.Login, Service: t.attempt.Service,

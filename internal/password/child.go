@@ -122,6 +122,9 @@ func (c *child) launch() (*process, error) {
 	}
 	defer theirOut.Close()
 	cmd := exec.Command(c.argv[0], c.argv[1:]...)
+	if c.argv[0] == "/proc/self/exe" {
+		cmd.Args[0] = os.Args[0] // this program again, under its own name
+	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirIn, theirOut, &lines{log: c.log}
 	cmd.Env = []string{fmt.Sprintf("GOMAXPROCS=%d", c.workers)}
 	cmd.SysProcAttr = childAttr()

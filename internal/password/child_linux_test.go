@@ -76,6 +76,7 @@ func TestChildDiesWithAKilledServer(t *testing.T) {
 	_ = server.Wait()
 	for deadline := time.Now().Add(5 * time.Second); alive(child); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
+			kill(t, child)
 			t.Fatalf("process %d outlives its server", child)
 		}
 	}

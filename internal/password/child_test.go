@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,6 +31,7 @@ var roles = map[string]func(){
 		}
 	},
 	"deaf": func() { // greets and then does not hear that its input has ended
+		signal.Ignore(syscall.SIGPIPE) // nor that nobody heard the greeting
 		_ = writeResponse(os.Stdout, response{status: frameVersion})
 		time.Sleep(time.Hour)
 	},
@@ -38,15 +41,17 @@ var roles = map[string]func(){
 	},
 	"chatter": func() { fmt.Println("Usage: something else altogether") },
 	"mute":    func() { fmt.Fprintln(os.Stderr, "no such command") },
-	// parent runs a pool with a child, prints the child's process id and stays.
+	// parent runs a pool whose child would not end by itself, prints the child's
+	// process id and stays.
 	"parent": func() {
-		p, err := New(Config{Workers: 1, Command: as("hasher")})
+		p, err := New(Config{Workers: 1, Command: as("deaf")})
 		if err != nil {
 			os.Exit(1)
 		}
 		go func() { _ = p.Run(context.Background()) }()
-		if _, err := p.Hash(context.Background(), jeton.NewSecret("12345678")); err != nil {
-			os.Exit(1)
+		go func() { _, _ = p.Hash(context.Background(), jeton.NewSecret("12345678")) }()
+		for pid(p) == 0 {
+			time.Sleep(time.Millisecond)
 		}
 		fmt.Println(pid(p))
 		time.Sleep(time.Hour)

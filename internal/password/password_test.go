@@ -297,6 +297,27 @@ func TestQueue(t *testing.T) {
 	}
 }
 
+func TestAJobWithoutACallerIsSkipped(t *testing.T) {
+	p, err := New(Config{Workers: 1, Queue: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaving, leave := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _, _ = p.Verify(leaving, "", jeton.NewSecret("x")) })
+	j := <-p.jobs
+	leave()
+	wg.Wait()
+	p.jobs <- j
+	ctx, stop := context.WithCancel(t.Context())
+	wg.Go(func() { _ = p.Run(ctx) })
+	if a := <-j.done; a.key != nil || !errors.Is(a.err, context.Canceled) {
+		t.Errorf("the job was done for nobody: %v", a.err)
+	}
+	stop()
+	wg.Wait()
+}
+
 func held(p *Pool) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

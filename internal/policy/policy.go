@@ -36,7 +36,7 @@ func (w Window) Check(now time.Time) error {
 	return nil
 }
 
-// Idle returns jeton.ErrExpired when more than limit has passed since the last
+// Idle returns jeton.ErrExpired when limit or more has passed since the last
 // use. A clock that jumped back makes nothing idle.
 func Idle(lastUsed time.Time, limit time.Duration, now time.Time) error {
 	if now.Sub(lastUsed) >= limit {
@@ -120,36 +120,30 @@ func (t Terms) Login(h History, now time.Time) (evict []int64, err error) {
 // check judges the times of past logins. A login that a clock which has jumped back
 // puts into the future counts as having just been made.
 func (r Relogin) check(logins []time.Time, now time.Time) error {
+	if r.Max != Unlimited && (r.Max <= 0 || r.Window <= 0 && len(logins) >= r.Max) {
+		return jeton.ErrRelogin // waiting does not help
+	}
+	var wait time.Duration
 	if n := len(logins); r.Cooldown > 0 && n > 0 {
-		if since := max(now.Sub(logins[n-1]), 0); since < r.Cooldown {
-			return jeton.After(jeton.ErrRelogin, r.Cooldown-since)
+		wait = r.Cooldown - max(now.Sub(logins[n-1]), 0)
+	}
+	if r.Max != Unlimited && r.Window > 0 {
+		inside := slices.DeleteFunc(slices.Clone(logins), func(at time.Time) bool { return now.Sub(at) >= r.Window })
+		if surplus := len(inside) - r.Max; surplus >= 0 {
+			// inside[surplus] is the oldest that must leave the window before there is room again.
+			wait = max(wait, r.Window-max(now.Sub(inside[surplus]), 0))
 		}
 	}
-	if r.Max == Unlimited {
-		return nil
+	if wait > 0 {
+		return jeton.After(jeton.ErrRelogin, wait)
 	}
-	if r.Max <= 0 {
-		return jeton.ErrRelogin
-	}
-	if r.Window == 0 {
-		if len(logins) >= r.Max {
-			return jeton.ErrRelogin
-		}
-		return nil
-	}
-	inside := slices.DeleteFunc(slices.Clone(logins), func(at time.Time) bool { return now.Sub(at) >= r.Window })
-	if len(inside) < r.Max {
-		return nil
-	}
-	// The oldest that must leave the window before there is room again.
-	leaving := inside[len(inside)-r.Max]
-	return jeton.After(jeton.ErrRelogin, r.Window-max(now.Sub(leaving), 0))
+	return nil
 }
 
 // Remembers returns since when logins matter to r at now; older ones may be forgotten.
 // The zero time means that all do.
 func (r Relogin) Remembers(now time.Time) time.Time {
-	if r.Max != Unlimited && r.Window == 0 {
+	if r.Max != Unlimited && r.Window <= 0 {
 		return time.Time{}
 	}
 	return now.Add(-max(r.Window, r.Cooldown))

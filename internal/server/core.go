@@ -120,7 +120,7 @@ func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 		return nil, nil, err
 	}
 	status := func() api.Status { return api.Status{Version: c.Version, PID: os.Getpid(), Started: c.Now()} }
-	m := newMetrics(c.Version, k.audit.Missing)
+	m := newMetrics(c.Version, k.audit.Lost)
 	d, err := newDoor(door{name: "control", gate: k.gate, operator: true, log: c.Log, metrics: m}, k.api(c, status).Routes())
 	if err != nil {
 		k.close()

@@ -182,8 +182,8 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 }
 
 func (f *front) door(r *http.Request) (*door, error) {
-	if r.Method == http.MethodConnect {
-		return nil, jeton.ErrMethod
+	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
+		return nil, jeton.ErrMethod // not for services behind a gateway
 	}
 	if err := web.CheckPath(r.URL); err != nil {
 		return nil, err
@@ -227,8 +227,9 @@ func (f *front) recover(w *web.Reply, r *http.Request) {
 	if p == http.ErrAbortHandler {
 		panic(p)
 	}
-	f.log.Error("request panicked", "request_id", w.ID, "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	if w.Status() == 0 {
-		web.Fail(w, r, errors.New("panic"))
+	f.log.Error("request panicked", "request_id", w.ID, "method", r.Method, "path", web.ShownPath(r.URL.Path), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	if w.Status() >= http.StatusOK {
+		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 	}
+	web.Fail(w, r, errors.New("panic"))
 }

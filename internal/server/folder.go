@@ -30,6 +30,7 @@ const (
 	fileSocket  = "control.sock"
 	fileLock    = "jeton.lock"
 	filePID     = "jeton.pid"
+	fileNew     = ".new" // behind the name of a file that is not whole yet
 	folderMode  = 0o700
 	privateMode = 0o600
 )
@@ -148,6 +149,12 @@ func certificate(certFile, keyFile string, hosts []string, now time.Time) (tls.C
 	made := false
 	_, certErr := os.Stat(certFile)
 	_, keyErr := os.Stat(keyFile)
+	if errors.Is(certErr, fs.ErrNotExist) && keyErr == nil {
+		if _, err := tls.LoadX509KeyPair(certFile+fileNew, keyFile); err == nil {
+			// A crash came after the key was put in its place and before its certificate was.
+			certErr = os.Rename(certFile+fileNew, certFile)
+		}
+	}
 	if errors.Is(certErr, fs.ErrNotExist) && errors.Is(keyErr, fs.ErrNotExist) {
 		if err := makeCertificate(certFile, keyFile, hosts, now); err != nil {
 			return tls.Certificate{}, false, fmt.Errorf("make certificate: %w", err)
@@ -208,27 +215,32 @@ func makeCertificate(certFile, keyFile string, hosts []string, now time.Time) er
 	if err != nil {
 		return err
 	}
-	if err := writePEM(keyFile, "PRIVATE KEY", secret); err != nil {
+	if err := writePEM(keyFile+fileNew, "PRIVATE KEY", secret); err != nil {
 		return err
 	}
-	return writePEM(certFile, "CERTIFICATE", der)
+	if err := writePEM(certFile+fileNew, "CERTIFICATE", der); err != nil {
+		return err
+	}
+	// A crash between these two leaves a key and what certificate can go on from.
+	if err := os.Rename(keyFile+fileNew, keyFile); err != nil {
+		return err
+	}
+	return os.Rename(certFile+fileNew, certFile)
 }
 
-// writePEM writes a file whole or not at all.
+// writePEM writes a file and syncs it.
 func writePEM(path, kind string, der []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), folderMode); err != nil {
 		return err
 	}
-	tmp, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, privateMode)
+	tmp, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, privateMode)
 	if err != nil {
 		return err
 	}
-	if err := pem.Encode(tmp, &pem.Block{Type: kind, Bytes: der}); err != nil {
+	// Not pem.Encode: it passes over some errors, and a full disk would leave half a file.
+	if _, err := tmp.Write(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})); err != nil {
 		_ = tmp.Close()
 		return err
 	}
-	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return errors.Join(tmp.Sync(), tmp.Close())
 }

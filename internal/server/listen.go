@@ -36,11 +36,10 @@ type listener struct {
 	http   *http.Server
 	front  atomic.Pointer[front]
 	tls    atomic.Pointer[tls.Config]
-	cert   string
 }
 
 func newListener(listen string, n net.Listener, p *planned, log *slog.Logger) *listener {
-	l := &listener{listen: listen, net: n, cert: p.cert}
+	l := &listener{listen: listen, net: n}
 	l.front.Store(p.front)
 	l.tls.Store(p.tls)
 	l.http = &http.Server{
@@ -69,20 +68,20 @@ func tlsConfig() *tls.Config {
 // bind opens the addresses that are not open yet, all of them or none.
 func (s *Server) bind(wanted map[string]*planned) ([]*listener, error) {
 	var opened []*listener
-	for listen, p := range wanted {
-		if old := s.listeners[listen]; old != nil {
+	for key, p := range wanted {
+		if old := s.listeners[key]; old != nil {
 			if (old.tls.Load() == nil) != (p.tls == nil) {
 				closeAll(opened)
-				return nil, fmt.Errorf("listen %s: TLS cannot be switched on or off while the server runs; restart it", listen)
+				return nil, fmt.Errorf("listen %s: TLS cannot be switched on or off while the server runs; restart it", p.listen)
 			}
 			continue
 		}
-		n, err := net.Listen("tcp", listen)
+		n, err := net.Listen("tcp", p.listen)
 		if err != nil {
 			closeAll(opened)
-			return nil, fmt.Errorf("listen on %s: %w", listen, err)
+			return nil, fmt.Errorf("listen on %s: %w", p.listen, err)
 		}
-		opened = append(opened, newListener(listen, n, p, s.c.Log))
+		opened = append(opened, newListener(key, n, p, s.c.Log))
 	}
 	return opened, nil
 }
@@ -117,8 +116,11 @@ func (s *Server) announce(ctx context.Context) {
 	s.mu.Lock()
 	started := Started{DataDir: s.c.DataDir}
 	for _, service := range s.conf.Services {
-		l := s.listeners[service.Listen]
-		a := Address{Service: service.Name, Listen: l.net.Addr().String(), Cert: l.cert}
+		l := s.listeners[listenKey(service.Listen, service.Name)]
+		a := Address{Service: service.Name, Listen: l.net.Addr().String()}
+		if !service.PlainHTTP {
+			a.Cert = s.core.folder.file(service.TLS.Cert)
+		}
 		a.URL = address(service.PlainHTTP, service.Listen, service.Host, a.Listen)
 		started.Services = append(started.Services, a)
 		s.c.Log.Info("service answers", "service", service.Name, "url", a.URL, "certificate", a.Cert)
@@ -126,7 +128,7 @@ func (s *Server) announce(ctx context.Context) {
 			s.c.Log.Warn("service is weaker than the default", "service", service.Name, "option", weak)
 		}
 	}
-	if l := s.listeners[s.conf.Admin.Listen]; l != nil {
+	if l := s.listeners[listenKey(s.conf.Admin.Listen, adminName)]; l != nil {
 		started.Admin = l.net.Addr().String()
 		s.c.Log.Info("admin listener answers", "address", started.Admin)
 	}

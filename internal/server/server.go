@@ -70,6 +70,7 @@ type Server struct {
 	listeners map[string]*listener
 	closed    sync.WaitGroup
 	failed    chan error
+	up        atomic.Bool // it has started and may take over another configuration
 	draining  atomic.Bool
 }
 
@@ -93,7 +94,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer s.core.close()
-	s.metrics = newMetrics(s.c.Version, s.core.audit.Missing)
+	s.metrics = newMetrics(s.c.Version, s.core.audit.Lost)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	go func() {
@@ -125,6 +126,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.announce(ctx)
+	s.up.Store(true)
 	return nil
 }
 
@@ -133,24 +135,29 @@ func (s *Server) open(ctx context.Context) error {
 func (s *Server) drain(ctx context.Context) {
 	s.draining.Store(true)
 	s.c.Log.Info("stopping")
-	time.Sleep(s.conf.Shutdown.Delay.Std())
+	s.mu.Lock()
+	delay := s.conf.Shutdown.Delay.Std()
+	s.mu.Unlock()
+	time.Sleep(delay)
 	s.closeListeners(ctx)
 	s.c.Log.Info("stopped")
 }
 
 func (s *Server) closeListeners(ctx context.Context) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, l := range s.listeners {
 		s.close(ctx, l)
 	}
+	s.mu.Unlock() // a request in flight may want it to end
 	s.closed.Wait()
 }
 
 // close lets the requests of a listener end, for as long as the configuration says.
+// The caller holds mu.
 func (s *Server) close(ctx context.Context, l *listener) {
+	patience := s.conf.Shutdown.Timeout.Std()
 	s.closed.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, s.conf.Shutdown.Timeout.Std())
+		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		if err := l.http.Shutdown(ctx); err != nil {
 			s.c.Log.Warn("requests were cut off", "listen", l.listen, "error", err)
@@ -164,6 +171,9 @@ func (s *Server) close(ctx context.Context, l *listener) {
 func (s *Server) Reload(ctx context.Context) error {
 	if s.c.Load == nil {
 		return errors.New("there is no configuration file to read again")
+	}
+	if !s.up.Load() {
+		return errors.New("the server has not started yet")
 	}
 	conf, err := s.c.Load()
 	if err != nil {
@@ -181,6 +191,9 @@ func (s *Server) Reload(ctx context.Context) error {
 func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.draining.Load() {
+		return errDraining
+	}
 	people, err := declared(conf)
 	if err != nil {
 		return err
@@ -218,10 +231,22 @@ func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
 
 // planned is what a listener is to be.
 type planned struct {
+	listen   string // address
 	front    *front
 	tls      *tls.Config // nil without TLS
 	services []config.Service
-	cert     string
+}
+
+// adminName names the admin listener's door.
+const adminName = "admin"
+
+// listenKey names a listener. An address is one listener, which services may share; port
+// 0 is another port for everybody.
+func listenKey(listen, door string) string {
+	if _, port, err := net.SplitHostPort(listen); err == nil && port == "0" {
+		return listen + " " + door
+	}
+	return listen
 }
 
 // plan builds the doors of a configuration, by listen address.
@@ -236,10 +261,11 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 		if err != nil {
 			return nil, err
 		}
-		p := wanted[service.Listen]
+		key := listenKey(service.Listen, service.Name)
+		p := wanted[key]
 		if p == nil {
-			p = &planned{front: &front{proxies: proxies, now: s.c.Now, log: s.c.Log}}
-			wanted[service.Listen] = p
+			p = &planned{listen: service.Listen, front: &front{proxies: proxies, now: s.c.Now, log: s.c.Log}}
+			wanted[key] = p
 		}
 		if err := s.join(p, service, d); err != nil {
 			return nil, err
@@ -250,7 +276,7 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 		if err != nil {
 			return nil, err
 		}
-		wanted[conf.Admin.Listen] = &planned{front: &front{only: d, now: s.c.Now, log: s.c.Log, hosts: []string{"localhost", "127.0.0.1", "::1"}}}
+		wanted[listenKey(conf.Admin.Listen, adminName)] = &planned{listen: conf.Admin.Listen, front: &front{only: d, now: s.c.Now, log: s.c.Log, hosts: []string{"localhost", "127.0.0.1", "::1"}}}
 	}
 	return wanted, nil
 }
@@ -284,12 +310,12 @@ func (s *Server) join(p *planned, service config.Service, d *door) error {
 	if err != nil {
 		return fmt.Errorf("service %s: %w", service.Name, err)
 	}
-	p.cert = s.core.folder.file(service.TLS.Cert)
+	file := s.core.folder.file(service.TLS.Cert)
 	if made {
-		s.c.Log.Info("made a self-signed certificate", "service", service.Name, "file", p.cert)
+		s.c.Log.Info("made a self-signed certificate", "service", service.Name, "file", file)
 	}
 	if left := pair.Leaf.NotAfter.Sub(s.c.Now()); left < 30*24*time.Hour {
-		s.c.Log.Warn("the certificate ends soon", "service", service.Name, "file", p.cert, "ends", pair.Leaf.NotAfter)
+		s.c.Log.Warn("the certificate ends soon", "service", service.Name, "file", file, "ends", pair.Leaf.NotAfter)
 	}
 	if p.tls == nil {
 		p.tls = tlsConfig()
@@ -316,7 +342,7 @@ func certHosts(service config.Service) []string {
 // adminDoor answers operators' tools.
 func (s *Server) adminDoor() (*door, error) {
 	metrics := s.metrics.handler()
-	return newDoor(door{name: "admin", gate: s.core.gate, log: s.c.Log, metrics: s.metrics}, []web.Route{
+	return newDoor(door{name: adminName, gate: s.core.gate, log: s.c.Log, metrics: s.metrics}, []web.Route{
 		{Pattern: "GET /healthz", Access: policy.Open, Handle: ok},
 		{Pattern: "GET /livez", Access: policy.Open, Handle: ok},
 		{Pattern: "GET /readyz", Access: policy.Open, Handle: s.ready, Refuse: notReady},
@@ -377,7 +403,7 @@ func (s *Server) openControl() error {
 	if err != nil {
 		return err
 	}
-	control := newListener(controlListen, l, &planned{front: &front{only: d, now: s.c.Now, log: s.c.Log}}, s.c.Log)
+	control := newListener(controlListen, l, &planned{listen: controlListen, front: &front{only: d, now: s.c.Now, log: s.c.Log}}, s.c.Log)
 	s.listeners[controlListen] = control
 	s.serve(control)
 	return nil
@@ -398,7 +424,7 @@ func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 		return nil, err
 	}
 	defer s.core.close()
-	s.metrics = newMetrics(s.c.Version, s.core.audit.Missing)
+	s.metrics = newMetrics(s.c.Version, s.core.audit.Lost)
 	var table []Row
 	add := func(listen, name string, rows []web.Route) {
 		for _, r := range rows {

@@ -146,7 +146,7 @@ func (c *cache) add(h Hash, l *Live, generation uint64) *Live {
 func (s *shard) makeRoom() {
 	tried := 0
 	for h, l := range s.live {
-		if tried++; !l.noted.Load() || tried == 8 {
+		if tried++; !l.noted.Load() || tried == min(8, len(s.live)) {
 			delete(s.live, h)
 			return
 		}
@@ -164,12 +164,22 @@ func (c *cache) drop(hashes ...Hash) {
 }
 
 func (c *cache) dropUser(user int64) {
+	c.dropIf(func(l *Live) bool { return l.User == user })
+}
+
+func (c *cache) dropChosen(w Which) {
+	c.dropIf(func(l *Live) bool {
+		return (w.ID == "" || w.ID == l.ID) && (w.User == "" || w.User == l.Name) && (w.Service == "" || w.Service == l.Service)
+	})
+}
+
+func (c *cache) dropIf(chosen func(*Live) bool) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
 		s.generation++
 		for h, l := range s.live {
-			if l.User == user {
+			if chosen(l) {
 				delete(s.live, h)
 			}
 		}
@@ -189,4 +199,17 @@ func (c *cache) takeNoted() []*Live {
 	noted := c.noted
 	c.noted = nil
 	return noted
+}
+
+// noteAgain keeps, for the next flush, last uses that could not be written: those that
+// were tried, and the rest, whose turn did not come.
+func (c *cache) noteAgain(tried, rest []*Live) {
+	for _, l := range tried {
+		if l.noted.CompareAndSwap(false, true) {
+			c.note(l)
+		}
+	}
+	c.notedMu.Lock()
+	c.noted = append(c.noted, rest...)
+	c.notedMu.Unlock()
 }

@@ -53,6 +53,7 @@ func (s *Sessions) flush(ctx context.Context) {
 		}
 		if err := s.store.TouchSessions(ctx, at); err != nil {
 			s.log.Warn("last uses of sessions were not written", "count", len(noted), "error", err)
+			s.cache.noteAgain(noted[:n], noted[n:])
 			return
 		}
 		noted = noted[n:]

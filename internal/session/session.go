@@ -72,7 +72,8 @@ type Use struct {
 	Budgets []policy.Budget
 }
 
-// Which chooses sessions to end or to list. The zero value chooses none; set fields must all fit.
+// Which chooses sessions to end or to list; set fields must all fit. The zero value ends
+// none and lists all.
 type Which struct {
 	ID      string
 	User    string
@@ -94,7 +95,8 @@ type Store interface {
 	// jeton.ErrBadCredential when the session has ended. It is a single atomic step
 	// and what it took is durable when it returns.
 	Spend(ctx context.Context, u Use) (left []int64, err error)
-	// Left returns how many uses of each budget are left and takes nothing.
+	// Left returns how many uses of each budget are left and takes nothing; or
+	// jeton.ErrBadCredential when the session has ended.
 	Left(ctx context.Context, u Use) ([]int64, error)
 	// EndSessions ends the chosen sessions, adds the event to the record if it ended any,
 	// and returns their hashes.
@@ -288,6 +290,11 @@ func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error
 		return 0, jeton.Say(jeton.ErrInvalid, "which sessions: name an id, a user or a service")
 	}
 	ended, err := s.store.EndSessions(ctx, w, ev)
+	if err != nil || w.ID == "" || len(ended) == 0 {
+		// An earlier call whose outcome nobody learned may have ended sessions that this
+		// one did not find any more, and so may this one.
+		s.cache.dropChosen(w)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("end sessions: %w", err)
 	}

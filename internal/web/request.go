@@ -92,6 +92,15 @@ func checkOdd(u *url.URL) error {
 	return nil
 }
 
+// ShownPath returns a path as logs and the record may show it: without a secret of ours
+// that somebody has put there.
+func ShownPath(path string) string {
+	if before, _, found := strings.Cut(path, "jtn_"); found {
+		return before + "…"
+	}
+	return path
+}
+
 // Proxies are the addresses whose word about a request is believed.
 type Proxies []netip.Prefix
 

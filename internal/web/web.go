@@ -211,11 +211,11 @@ func Fail(w *Reply, _ *http.Request, err error) {
 	_, _ = w.Write(append(b, '\n'))
 }
 
-// Log tells the operator about an error that is ours to mend. Refusals are not: they
-// are in the record.
-func Log(ctx *Reply, log *slog.Logger, r *http.Request, err error) {
-	if p := Problem(err); p.Status < http.StatusInternalServerError {
+// Log tells the operator about an error that is ours to mend. Refusals are not: they are
+// in the record. Neither is being busy, which comes in floods.
+func Log(w *Reply, log *slog.Logger, r *http.Request, err error) {
+	if Problem(err).Status < http.StatusInternalServerError || errors.Is(err, jeton.ErrBusy) {
 		return
 	}
-	log.Error("request failed", "request_id", ctx.ID, "method", r.Method, "path", r.URL.Path, "error", err)
+	log.Error("request failed", "request_id", w.ID, "method", r.Method, "path", ShownPath(r.URL.Path), "error", err)
 }

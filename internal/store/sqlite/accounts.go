@@ -100,7 +100,10 @@ func (db *DB) ChangeUser(ctx context.Context, name string, c account.Change, now
 		}
 		return appendEvents(ctx, tx, ev)
 	})
-	return id, err
+	if err != nil {
+		return 0, err
+	}
+	return id, nil
 }
 
 // changeUser writes the change and ends the sessions that must not outlive it.
@@ -154,7 +157,10 @@ func (db *DB) RemoveUser(ctx context.Context, name string, ev jeton.Event) (int6
 		}
 		return appendEvents(ctx, tx, ev)
 	})
-	return id, err
+	if err != nil {
+		return 0, err
+	}
+	return id, nil
 }
 
 func removeUser(ctx context.Context, tx *sql.Conn, id int64) error {
@@ -227,7 +233,10 @@ func (db *DB) DeclareUsers(ctx context.Context, declared []account.Account, now 
 		}
 		return nil
 	})
-	return changed, err
+	if err != nil {
+		return nil, err
+	}
+	return changed, nil
 }
 
 // declareStep is one difference between what is declared and what is stored.

@@ -40,14 +40,15 @@ func (db *DB) Append(ctx context.Context, events []jeton.Event) error {
 // Events implements audit.Store.
 func (db *DB) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, error) {
 	const columns = "SELECT seq, at, request, actor, action, target, service, outcome, reason, source, checks FROM audit "
-	query, args := columns+"WHERE seq > $1 AND ($2 = '' OR request = $2) ORDER BY seq LIMIT $3", []any{f.After, f.Request, limit(f)}
-	switch {
-	case f.Request != "":
-		query, args = columns+"WHERE request <> '' AND request = $1 ORDER BY seq LIMIT $2", []any{f.Request, limit(f)}
-	case f.Last > 0:
-		query, args = columns+"ORDER BY seq DESC LIMIT $1", []any{min(f.Last, limit(f))}
+	after, order, most := f.After, "seq", limit(f)
+	if f.Last > 0 {
+		after, order, most = 0, "seq DESC", min(f.Last, most)
 	}
-	rows, err := db.read.QueryContext(ctx, query, args...)
+	where, args := "seq > ?", []any{after}
+	if f.Request != "" {
+		where, args = where+" AND request <> '' AND request = ?", append(args, f.Request)
+	}
+	rows, err := db.read.QueryContext(ctx, columns+"WHERE "+where+" ORDER BY "+order+" LIMIT ?", append(args, most)...)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -101,5 +102,8 @@ func (db *DB) Forget(ctx context.Context, before time.Time, limit int) (int, err
 		n, err = r.RowsAffected()
 		return err
 	})
-	return int(n), err
+	if err != nil {
+		return 0, err
+	}
+	return int(n), nil
 }

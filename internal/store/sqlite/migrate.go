@@ -71,6 +71,14 @@ func migrate(ctx context.Context, conn *sql.Conn, log *slog.Logger) error {
 			return fmt.Errorf("step %s of its schema is not the one of this program: it comes from another build of jeton", steps[i].name)
 		}
 	}
+	// Only now, so that a file which is not ours stays as it was. The mode is kept in the file.
+	var mode string
+	if err := conn.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("its journal mode is %q and cannot be made WAL; keep it on a local disk", mode)
+	}
 	for _, step := range steps[len(done):] {
 		if err := apply(ctx, conn, step); err != nil {
 			return fmt.Errorf("migration %s: %w", step.name, err)

@@ -18,6 +18,9 @@ const sessionColumns = `s.login, s.id, s.hash, s.user, s.service, s.created, s.e
 const findSession = `SELECT ` + sessionColumns + ` FROM sessions s JOIN users u ON u.id = s.user
 WHERE s.hash = $1 AND u.disabled = 0`
 
+// lookAlive finds no row when the session has ended, so that it does not look unused.
+const lookAlive = `SELECT COALESCE(u.used, 0) FROM sessions s LEFT JOIN uses u ON u.login = s.login AND u.budget = $2 WHERE s.login = $1`
+
 // StartSession implements session.Store.
 func (db *DB) StartSession(ctx context.Context, s session.Start, judge func(policy.History) ([]int64, error)) (int64, []session.Hash, error) {
 	var login int64
@@ -195,8 +198,11 @@ func (db *DB) Left(ctx context.Context, u session.Use) ([]int64, error) {
 	var left []int64
 	for _, b := range u.Budgets {
 		var used int64
-		err := db.read.QueryRowContext(ctx, lookUses, u.Login, b.ID).Scan(&used)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		err := db.look.QueryRowContext(ctx, u.Login, b.ID).Scan(&used)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, jeton.ErrBadCredential
+		}
+		if err != nil {
 			return nil, unavailable(err)
 		}
 		left = append(left, b.Max-used)
@@ -206,9 +212,13 @@ func (db *DB) Left(ctx context.Context, u session.Use) ([]int64, error) {
 
 // EndSessions implements session.Store.
 func (db *DB) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) ([]session.Hash, error) {
+	if w == (session.Which{}) {
+		return nil, nil
+	}
 	var ended []session.Hash
+	where, args := chosen(w)
 	err := db.do(ctx, func(ctx context.Context, tx *sql.Conn) (err error) {
-		if ended, err = endSessions(ctx, tx, whichSessions, w.ID, w.User, w.Service); err != nil || len(ended) == 0 {
+		if ended, err = endSessions(ctx, tx, where, args...); err != nil || len(ended) == 0 {
 			return err
 		}
 		return appendEvents(ctx, tx, ev)
@@ -219,8 +229,21 @@ func (db *DB) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) 
 	return ended, nil
 }
 
-// whichSessions chooses by a session.Which: empty fields choose all.
-const whichSessions = `($1 = '' OR id = $1) AND ($2 = '' OR user = (SELECT id FROM users WHERE name = $2)) AND ($3 = '' OR service = $3)`
+// chosen phrases a session.Which. It names only the fields that are set, so that SQLite
+// finds an index for them and a logout does not read the whole table.
+func chosen(w session.Which) (where string, args []any) {
+	where = "1"
+	for _, f := range []struct{ value, clause string }{
+		{w.ID, "id = ?"},
+		{w.User, "user = (SELECT id FROM users WHERE name = ?)"},
+		{w.Service, "service = ?"},
+	} {
+		if f.value != "" {
+			where, args = where+" AND "+f.clause, append(args, f.value)
+		}
+	}
+	return where, args
+}
 
 // TouchSessions implements session.Store.
 func (db *DB) TouchSessions(ctx context.Context, at map[int64]time.Time) error {
@@ -236,9 +259,9 @@ func (db *DB) TouchSessions(ctx context.Context, at map[int64]time.Time) error {
 
 // ListSessions implements session.Store.
 func (db *DB) ListSessions(ctx context.Context, w session.Which, limit int) ([]session.Record, error) {
-	const list = `SELECT ` + sessionColumns + ` FROM sessions s JOIN users u ON u.id = s.user
-WHERE ($1 = '' OR s.id = $1) AND ($2 = '' OR u.name = $2) AND ($3 = '' OR s.service = $3) ORDER BY s.login DESC LIMIT $4`
-	rows, err := db.read.QueryContext(ctx, list, w.ID, w.User, w.Service, limit)
+	where, args := chosen(w)
+	list := "SELECT " + sessionColumns + " FROM (SELECT * FROM sessions WHERE " + where + " ORDER BY login DESC LIMIT ?) s JOIN users u ON u.id = s.user ORDER BY s.login DESC"
+	rows, err := db.read.QueryContext(ctx, list, append(args, limit)...)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -277,7 +300,10 @@ func (db *DB) SweepSessions(ctx context.Context, before time.Time, limit int) (i
 		n = len(ended)
 		return err
 	})
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 // BudgetID implements session.Store.
@@ -294,7 +320,10 @@ func (db *DB) BudgetID(ctx context.Context, service, name string) (int64, error)
 		}
 		return tx.QueryRowContext(ctx, find, service, name).Scan(&id)
 	})
-	return id, err
+	if err != nil {
+		return 0, err
+	}
+	return id, nil
 }
 
 // missing tells a row that is not there from a store that cannot tell.

@@ -35,6 +35,7 @@ type DB struct {
 	conn   *sql.Conn // the one
 	read   *sql.DB
 	find   *sql.Stmt
+	look   *sql.Stmt
 	writer writer
 }
 
@@ -68,8 +69,13 @@ func create(path string) error {
 	if err != nil {
 		return fmt.Errorf("open database: %w (the server needs to read and write it)", err)
 	}
-	if err := f.Close(); err != nil {
+	info, err := f.Stat()
+	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("open database: %w", err)
+	}
+	// SQLite would take a file that is shorter than its header for an empty one.
+	if n := info.Size(); n > 0 && n < 100 {
+		return fmt.Errorf("open database %s: %d bytes are not a Jeton database; move the file away or restore a backup", path, n)
 	}
 	return nil
 }
@@ -94,6 +100,9 @@ func (db *DB) open(ctx context.Context) (err error) {
 	if db.find, err = db.read.PrepareContext(ctx, findSession); err != nil {
 		return err
 	}
+	if db.look, err = db.read.PrepareContext(ctx, lookAlive); err != nil {
+		return err
+	}
 	return db.writer.prepare(ctx, db.conn)
 }
 
@@ -104,7 +113,7 @@ func dsn(path, extra string) string {
 		abs = path
 	}
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}
-	return u.String() + "?" + extra + "&_dqs=0&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(2)&_pragma=wal_autocheckpoint(4000)"
+	return u.String() + "?" + extra + "&_dqs=0&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(2)&_pragma=wal_autocheckpoint(4000)"
 }
 
 // Close ends the writer and closes the file. Writes that still wait are answered first.
@@ -117,6 +126,9 @@ func (db *DB) closeFiles() error {
 	var errs []error
 	if db.find != nil {
 		errs = append(errs, db.find.Close())
+	}
+	if db.look != nil {
+		errs = append(errs, db.look.Close())
 	}
 	if db.read != nil {
 		errs = append(errs, db.read.Close())
@@ -165,6 +177,8 @@ func advise(err error) error {
 		return fmt.Errorf("the server must be able to write the file and its folder; look at owner and mode: %w", err)
 	case lib.SQLITE_FULL:
 		return fmt.Errorf("the disk is full; make room and start again: %w", err)
+	case lib.SQLITE_IOERR:
+		return fmt.Errorf("the disk did not do as it was told; make room if it is full, and see whether it is failing: %w", err)
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
 		return fmt.Errorf("another process uses the file; stop it first: %w", err)
 	}

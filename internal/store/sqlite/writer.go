@@ -91,7 +91,8 @@ func (w *writer) stop() {
 	}
 }
 
-// do has run executed in a transaction and waits until it is durable.
+// do has run executed in a transaction and waits until it is durable. After an error run
+// may still be about to be executed: what it sets is not the caller's to read.
 func (db *DB) do(ctx context.Context, run func(ctx context.Context, tx *sql.Conn) error) error {
 	j := jobs.Get().(*job)
 	j.run, j.err = run, nil

@@ -1,0 +1,298 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"jeton"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+
+// memory is a store that can be slow, and fail, when a test says so.
+type memory struct {
+	mu      sync.Mutex
+	events  []jeton.Event
+	batches int
+	fail    error
+	block   chan struct{} // when not nil, Append waits until it is closed or ctx ends
+	entered chan struct{} // receives when Append waits
+	old     int           // what Forget finds
+	forgets []time.Time
+}
+
+func (m *memory) Append(ctx context.Context, events []jeton.Event) error {
+	if m.block != nil {
+		select {
+		case m.entered <- struct{}{}:
+		default:
+		}
+		select {
+		case <-m.block:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", jeton.ErrUnavailable, ctx.Err())
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return m.fail
+	}
+	m.batches++
+	m.events = append(m.events, events...)
+	return nil
+}
+
+func (m *memory) Events(context.Context, Filter) ([]jeton.Event, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.events, m.fail
+}
+
+func (m *memory) Forget(_ context.Context, before time.Time, limit int) (int, error) {
+	m.forgets = append(m.forgets, before)
+	n := min(limit, m.old)
+	m.old -= n
+	return n, m.fail
+}
+
+func newLog(m *memory) *Log {
+	return New(Config{Store: m, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return noon }, Keep: time.Hour})
+}
+
+// run starts the log; the returned function ends it and waits.
+func run(t *testing.T, l *Log) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := l.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	stop = func() { cancel(); wg.Wait() }
+	t.Cleanup(stop)
+	return stop
+}
+
+func note(l *Log, from, to int) {
+	for i := from; i < to; i++ {
+		l.Note(jeton.Event{Time: noon, Action: Request, Target: fmt.Sprint(i)})
+	}
+}
+
+// check expects the events numbered from 0, in order, and how many the record says are missing.
+func (m *memory) check(t *testing.T, want, missing int) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n, lost := 0, 0
+	for _, e := range m.events {
+		if e.Action == Missing {
+			k := 0
+			if _, err := fmt.Sscanf(e.Reason, "%d ", &k); err != nil || k == 0 || e.Outcome != OK || !e.Time.Equal(noon) {
+				t.Errorf("the event of what is missing is %+v", e)
+			}
+			lost += k
+			continue
+		}
+		if e.Target != fmt.Sprint(n) {
+			t.Fatalf("event %d is %s", n, e.Target)
+		}
+		n++
+	}
+	if n != want || lost != missing {
+		t.Errorf("%d events are written and %d are said to be missing, want %d and %d", n, lost, want, missing)
+	}
+}
+
+func TestWhatIsNotedIsWrittenInOrderTogether(t *testing.T) {
+	m := &memory{}
+	l := newLog(m)
+	note(l, 0, 500)
+	stop := run(t, l)
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		m.mu.Lock()
+		done := len(m.events) == 500
+		m.mu.Unlock()
+		if done {
+			break
+		}
+	}
+	m.check(t, 500, 0)
+	if want := (500 + together - 1) / together; m.batches != want {
+		t.Errorf("what waited was written in %d steps, want %d", m.batches, want)
+	}
+	stop()
+}
+
+func TestTheRestIsWrittenAtTheEnd(t *testing.T) {
+	m := &memory{}
+	l := newLog(m)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	note(l, 0, 100)
+	if err := l.Run(ctx); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	m.check(t, 100, 0)
+}
+
+func TestNoteNeverWaits(t *testing.T) {
+	m := &memory{block: make(chan struct{}), entered: make(chan struct{}, 16)}
+	l := newLog(m)
+	stop := run(t, l)
+	note(l, 0, 1)
+	<-m.entered // the store hangs with the first
+	start := time.Now()
+	note(l, 1, burst)
+	for range 1000 {
+		l.Note(jeton.Event{Time: noon, Target: "surplus"})
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("%d notes took %v while the store hung", burst+1000, took)
+	}
+	if n := l.Lost(); n != 1000 {
+		t.Errorf("Lost = %d, want the 1000 that found no room", n)
+	}
+	close(m.block)
+	stop()
+	m.check(t, burst, 1000)
+}
+
+func TestAFloodIsKeptInPartOnly(t *testing.T) {
+	l := newLog(&memory{})
+	flood := func(n int, at ...time.Duration) (kept int64) {
+		before := l.Lost()
+		for i := range n {
+			l.Note(jeton.Event{Time: noon.Add(at[i%len(at)])})
+		}
+		return int64(n) - (l.Lost() - before)
+	}
+	for _, tc := range []struct {
+		name string
+		at   []time.Duration
+		want int64
+	}{
+		{"a burst", []time.Duration{0}, burst},
+		{"a second later", []time.Duration{time.Second}, sustained},
+		{"at times that go a little back and forth", []time.Duration{time.Second, 900 * time.Millisecond, time.Second, 0}, 0},
+		{"half a second later, back and forth", []time.Duration{1500 * time.Millisecond, time.Second}, sustained / 2},
+		{"after the clock has jumped back", []time.Duration{-time.Hour}, 0},
+		{"a second after it has", []time.Duration{time.Second - time.Hour}, sustained},
+		{"after a long calm", []time.Duration{24 * time.Hour}, burst},
+	} {
+		if kept := flood(2*burst, tc.at...); kept != tc.want {
+			t.Errorf("%s: %d of %d are kept, want %d", tc.name, kept, 2*burst, tc.want)
+		}
+	}
+}
+
+func TestWhatCouldNotBeWrittenIsAccountedFor(t *testing.T) {
+	m := &memory{fail: jeton.ErrUnavailable}
+	l := newLog(m)
+	l.lose(5)
+	for round := range 3 { // the store stays down; nothing is counted twice and nothing forgotten
+		for range together + 10 {
+			l.Note(jeton.Event{Time: noon, Target: "lost"})
+		}
+		l.flush(t.Context())
+		if n, want := l.Lost(), int64(5+(together+10)*(round+1)); n != want {
+			t.Errorf("Lost = %d, want %d", n, want)
+		}
+	}
+	m.fail = nil
+	note(l, 0, 3)
+	l.flush(t.Context())
+	m.check(t, 3, 35+3*together)
+	l.flush(t.Context())
+	m.check(t, 3, 35+3*together)
+}
+
+func TestEventsShowsWhatWasJustNoted(t *testing.T) {
+	m := &memory{}
+	l := newLog(m)
+	note(l, 0, 3)
+	events, err := l.Events(t.Context(), Filter{})
+	if err != nil || len(events) != 3 {
+		t.Errorf("Events = %d events, %v, want the 3 that wait", len(events), err)
+	}
+	m.fail = jeton.ErrUnavailable
+	if _, err := l.Events(t.Context(), Filter{}); !errors.Is(err, jeton.ErrUnavailable) {
+		t.Errorf("Events of a store that is down: %v, want ErrUnavailable", err)
+	}
+}
+
+func TestAReaderWhoGoesAwayLosesNobodysEvents(t *testing.T) {
+	m := &memory{block: make(chan struct{}), entered: make(chan struct{}, 1)}
+	l := newLog(m)
+	note(l, 0, 3)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = l.Events(ctx, Filter{}) })
+	<-m.entered
+	cancel()
+	time.Sleep(10 * time.Millisecond) // so that giving up would be seen
+	close(m.block)
+	wg.Wait()
+	m.check(t, 3, 0)
+	if n := l.Lost(); n != 0 {
+		t.Errorf("Lost = %d", n)
+	}
+}
+
+func TestManyNoteAtOnce(t *testing.T) {
+	m := &memory{}
+	l := newLog(m)
+	stop := run(t, l)
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			for range 300 {
+				l.Note(jeton.Event{Time: noon, Action: Request})
+			}
+		})
+	}
+	wg.Wait()
+	stop()
+	lost := 0
+	written := 0
+	for _, e := range m.events {
+		if e.Action != Missing {
+			written++
+			continue
+		}
+		k := 0
+		if _, err := fmt.Sscanf(strings.Fields(e.Reason)[0], "%d", &k); err != nil {
+			t.Error(err)
+		}
+		lost += k
+	}
+	if written+lost != 32*300 {
+		t.Errorf("%d events are written and %d said to be missing, of %d", written, lost, 32*300)
+	}
+}
+
+func TestForgettingTakesStepsUntilNothingIsLeft(t *testing.T) {
+	for name, tc := range map[string]struct {
+		old   int
+		fail  error
+		steps int
+	}{"nothing": {0, nil, 1}, "less than a step": {999, nil, 1}, "three steps": {2001, nil, 3}, "a store that is down": {5000, jeton.ErrUnavailable, 1}} {
+		m := &memory{old: tc.old, fail: tc.fail}
+		newLog(m).forget(t.Context())
+		if len(m.forgets) != tc.steps || !m.forgets[0].Equal(noon.Add(-time.Hour)) {
+			t.Errorf("%s: asked to forget before %v, want %d times an hour ago", name, m.forgets, tc.steps)
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package gate_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/jetontest"
+)
+
+// explain asks until there is an answer: a refusal is written a moment after it was
+// answered.
+func (f *fixture) explain(t *testing.T, request string) ([]jeton.Event, error) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if events, err := f.Explain(request); !errors.Is(err, jeton.ErrNotFound) || time.Now().After(end) {
+			return events, err
+		}
+	}
+}
+
+// TestRecord checks that a refusal leaves one event with every check up to the one that
+// failed, and that what was let through can be explained for a while.
+func TestRecord(t *testing.T) {
+	var offset atomic.Int64
+	f := newFixture(t, rich, jetontest.Clock(func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }))
+	f.add("diane")
+	good := f.enter("shop", "diane")
+	_, secret, _ := strings.Cut(good, "=")
+	spent := f.enter("left", "diane")
+	_, foreign, _ := strings.Cut(spent, "=")
+	for range 3 {
+		f.Ask("GET", "left", "/same", "Cookie", spent)
+	}
+	steps := []string{"route", "credential", "window", "scope", "uses"}
+	check := func(t *testing.T, a jetontest.Answer, code, target, fails string, secrets ...string) {
+		t.Helper()
+		events, err := f.explain(t, a.Request())
+		if err != nil || len(events) != 1 {
+			t.Fatalf("%d events, %v, want one", len(events), err)
+		}
+		e := events[0]
+		if a.Code() != code && code != "ok" || e.Outcome != code || e.Target != target || e.Action != "request" || e.Source != "127.0.0.1" || e.Request != a.Request() {
+			t.Errorf("answer %s, event %+v, want %s of %s", a.Code(), e, code, target)
+		}
+		want := "pass"
+		for i, c := range e.Checks {
+			result := want
+			if c.Name == fails {
+				result, want = "fail", "skip"
+			}
+			if c.Name != steps[i] || c.Result != result {
+				t.Errorf("check %d is %+v, want %s %s", i, c, steps[i], result)
+			}
+		}
+		if len(e.Checks) != len(steps) {
+			t.Errorf("%d checks, want %d", len(e.Checks), len(steps))
+		}
+		for _, s := range append(secrets, secret, foreign) {
+			if strings.Contains(fmt.Sprint(e), s) {
+				t.Errorf("the record shows %q: %+v", s, e)
+			}
+		}
+	}
+	for _, tc := range []struct {
+		name, service, path, cookie, code, fails string
+	}{
+		{"no credential", "shop", "/plain", "", "no_credential", "credential"},
+		{"an unknown secret", "shop", "/plain", "__Host-jeton=canary-4711", "bad_credential", "credential"},
+		{"another service's secret", "shop", "/plain", "__Host-jeton=" + foreign, "bad_credential", "credential"},
+		{"two credentials", "shop", "/plain", good + "; " + good, "ambiguous_credential", "credential"},
+		{"not allowed", "shop", "/admins", good, "forbidden", "scope"},
+		{"not allowed and counted", "shop", "/nobody", good, "forbidden", "scope"},
+		{"spent", "left", "/same", spent, "spent", "uses"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := f.Ask("GET", tc.service, tc.path, "Cookie", tc.cookie)
+			check(t, a, tc.code, "GET "+tc.path, tc.fails, "canary-4711")
+		})
+	}
+	t.Run("let through, not counted", func(t *testing.T) {
+		check(t, f.Ask("GET", "shop", "/plain?password=canary-q", "Cookie", good), "ok", "GET /plain", "", "canary-q")
+	})
+	t.Run("let through, counted", func(t *testing.T) {
+		a := f.Ask("GET", "shop", "/three", "Cookie", good)
+		check(t, a, "ok", "GET /three", "")
+		events, _ := f.explain(t, a.Request())
+		if v := events[0].Checks[4].Value; v != "2 left" {
+			t.Errorf("uses: %q, want 2 left", v)
+		}
+	})
+	t.Run("let through without a use", func(t *testing.T) {
+		check(t, f.Ask("HEAD", "shop", "/three", "Cookie", good), "ok", "HEAD /three", "")
+	})
+	t.Run("a secret in the path", func(t *testing.T) {
+		check(t, f.Ask("GET", "shop", "/files/"+secret, "Cookie", good), "ok", "GET /files/…", "")
+		check(t, f.Ask("GET", "shop", "/files/"+secret), "no_credential", "GET /files/…", "credential")
+	})
+	t.Run("let through and recorded for good", func(t *testing.T) {
+		f.AddUser("boss", "password-of-boss", "admin")
+		a := f.Ask("GET", "shop", "/admins", "Cookie", f.Enter("shop", "boss", "password-of-boss"))
+		check(t, a, "ok", "GET /admins", "")
+		if events := f.Events(); events[len(events)-1].Request != a.Request() {
+			t.Errorf("the last event is %+v, want request %s", events[len(events)-1], a.Request())
+		}
+	})
+	t.Run("an open route leaves nothing", func(t *testing.T) {
+		if _, err := f.Explain(f.Ask("GET", "shop", "/open", "Cookie", good).Request()); !errors.Is(err, jeton.ErrNotFound) {
+			t.Errorf("explain: %v, want not found", err)
+		}
+	})
+	t.Run("idle too long", func(t *testing.T) {
+		offset.Store(int64(time.Hour + time.Minute))
+		check(t, f.Ask("GET", "shop", "/plain", "Cookie", good), "expired", "GET /plain", "window")
+	})
+}

@@ -1,0 +1,124 @@
+package gate_test
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"jeton/internal/config"
+	"jeton/jetontest"
+)
+
+// easy keeps guessing limits out of tests that are about something else.
+const easy = `
+throttle: {pair_burst: 1000000, account_burst: 1000000, source_burst: 1000000}
+`
+
+// rich has a route of every kind.
+const rich = easy + `
+services:
+  - name: shop
+    listen: localhost:0
+    tls: {cert: shop.pem, key: shop.key}
+    login: {paths: [/login, /other/login]}
+    logout: /logout
+    session: {max_uses: 100}
+    routes:
+      - {match: GET /open, open: true, respond: {text: open}}
+      - {match: GET /plain, respond: {text: plain}}
+      - {match: GET /admins, allow: {groups: [admin]}, audit: true, respond: {text: admins}}
+      - {match: GET /nobody, allow: {}, max_uses: 2, respond: {text: nobody}}
+      - {match: GET /three, max_uses: 3, respond: {json: {n: {randInt: [1, 9]}}}}
+      - {match: '/paid/{rest...}', max_uses: 3, upstream: {url: '${BACKEND}'}}
+      - {match: '/files/{rest...}', upstream: {url: '${BACKEND}'}}
+  - name: left
+    listen: localhost:${SHARED}
+    host: left.example.test
+    tls: {cert: left.pem, key: left.key}
+    login: {paths: [/login]}
+    logout: /logout
+    routes:
+      - {match: GET /same, max_uses: 3, respond: {template: '{{.Name}} left'}}
+      - {match: GET /free, respond: {template: '{{.Name}} left'}}
+  - name: right
+    listen: localhost:${SHARED}
+    host: right.example.test
+    tls: {cert: right.pem, key: right.key}
+    login: {paths: [/login]}
+    logout: /logout
+    routes:
+      - {match: GET /same, max_uses: 3, respond: {template: '{{.Name}} right'}}
+      - {match: GET /free, respond: {template: '{{.Name}} right'}}
+`
+
+// fixture is a server with people and a backend that counts what reaches it.
+type fixture struct {
+	*jetontest.Server
+	conf    *config.Config
+	reached *atomic.Int64
+	secrets map[string]string // passwords by user
+}
+
+func newFixture(t *testing.T, yaml string, options ...jetontest.Option) *fixture {
+	t.Helper()
+	f := &fixture{reached: &atomic.Int64{}, secrets: map[string]string{}}
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.reached.Add(1)
+		_, _ = w.Write([]byte("backend " + r.Method + " for " + r.Header.Get("Remote-User")))
+	}))
+	t.Cleanup(backend.Close)
+	env := map[string]string{"BACKEND": backend.URL, "SHARED": freePort(t), "PORT": "0", "ADMIN_PORT": "0"}
+	for name, value := range env {
+		options = append(options, jetontest.Env(name, value))
+	}
+	f.Server = jetontest.Start(t, yaml, options...)
+	conf, err := config.Parse("jeton.yaml", []byte(yaml), func(name string) (string, bool) {
+		value, ok := env[name]
+		return value, ok
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.conf = conf
+	for _, u := range conf.Users {
+		f.secrets[u.Name] = strings.ToLower(u.Name) + "_pw"
+	}
+	return f
+}
+
+// add makes users with passwords of their own.
+func (f *fixture) add(names ...string) {
+	for _, name := range names {
+		f.secrets[name] = "password-of-" + name
+		f.AddUser(name, f.secrets[name])
+	}
+}
+
+// enter logs a user in.
+func (f *fixture) enter(service, name string) string { return f.Enter(service, name, f.secrets[name]) }
+
+// freePort returns a port for services that share one.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// example reads an example's configuration.
+func example(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile("../../examples/" + name + "/jeton.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return easy + string(b)
+}

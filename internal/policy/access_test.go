@@ -1,0 +1,60 @@
+package policy
+
+import (
+	"errors"
+	"testing"
+
+	"jeton"
+)
+
+func TestAccess(t *testing.T) {
+	for _, tc := range []struct {
+		name                            string
+		access                          Access
+		open, session, operator, closed bool
+		prints                          string
+	}{
+		{"a forgotten one is closed", Access{}, false, false, false, true, "closed"},
+		{"what is only said to be audited or counted is closed", Access{Audit: true, Budgets: []Budget{{Name: "*", Max: 3}}}, false, false, false, true, `closed, uses 3 of "*", audited`},
+		{"what only lists who may is closed", Access{Allow: &Allow{Users: []string{"diane"}}}, false, false, false, true, "closed, users [diane] groups []"},
+		{"open", Open, true, false, false, false, "open"},
+		{"for a session", Session, false, true, false, false, "session"},
+		{"for an operator", Operator, false, false, true, false, "operator"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := tc.access
+			if a.IsOpen() != tc.open || a.NeedsSession() != tc.session || a.NeedsOperator() != tc.operator || a.IsClosed() != tc.closed {
+				t.Errorf("open %t, session %t, operator %t, closed %t", a.IsOpen(), a.NeedsSession(), a.NeedsOperator(), a.IsClosed())
+			}
+			if a.String() != tc.prints {
+				t.Errorf("it prints %q, want %q", a, tc.prints)
+			}
+		})
+	}
+}
+
+func TestAllow(t *testing.T) {
+	diane := jeton.Principal{Kind: jeton.KindUser, Name: "diane", Groups: []string{"blue", "green"}}
+	for _, tc := range []struct {
+		name  string
+		allow Allow
+		who   jeton.Principal
+		want  error
+	}{
+		{"named", Allow{Users: []string{"carl", "diane"}}, diane, nil},
+		{"in a group", Allow{Groups: []string{"green"}}, diane, nil},
+		{"named, and in no group", Allow{Users: []string{"diane"}, Groups: []string{"red"}}, diane, nil},
+		{"neither", Allow{Users: []string{"carl"}, Groups: []string{"red"}}, diane, jeton.ErrForbidden},
+		{"a name that differs in case", Allow{Users: []string{"Diane"}}, diane, jeton.ErrForbidden},
+		{"a user named like a group", Allow{Groups: []string{"diane"}}, diane, jeton.ErrForbidden},
+		{"a group named like a user", Allow{Users: []string{"blue"}}, diane, jeton.ErrForbidden},
+		{"empty lists let nobody in", Allow{}, diane, jeton.ErrForbidden},
+		{"nobody", Allow{Users: []string{"diane"}, Groups: []string{"blue"}}, jeton.Principal{}, jeton.ErrForbidden},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if err := tc.allow.Check(tc.who); !errors.Is(err, tc.want) {
+				t.Errorf("Check(%v) = %v, want %v", tc.who.Name, err, tc.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,179 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/api"
+	"jeton/internal/audit"
+	"jeton/internal/gate"
+	"jeton/internal/policy"
+	"jeton/internal/web"
+)
+
+// lines is a log that a test reads while it is written.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// serveRows answers with a route table of the test's own.
+func serveRows(t *testing.T, rows ...web.Route) (*httptest.Server, *lines) {
+	t.Helper()
+	out := &lines{}
+	log := slog.New(slog.NewJSONHandler(out, nil))
+	d, err := newDoor(door{name: "test", gate: gate.New(nil, audit.New(audit.Config{Now: time.Now})), log: log, metrics: newMetrics("test", func() int64 { return 0 })}, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(&front{only: d, now: time.Now, log: log})
+	s.Config.ErrorLog = noise(log, "test")
+	s.Start()
+	t.Cleanup(s.Close)
+	return s, out
+}
+
+func TestRowWithoutAccessRule(t *testing.T) {
+	row := web.Route{Pattern: "GET /x", Handle: func(*web.Reply, *http.Request) error { return nil }}
+	_, err := newDoor(door{name: "shop", gate: gate.New(nil, nil), metrics: newMetrics("test", nil)}, []web.Route{row})
+	if err == nil || !strings.Contains(err.Error(), "shop: route GET /x has no access rule") {
+		t.Errorf("newDoor: %v, want a refusal that names the route", err)
+	}
+}
+
+func TestRowsThatDoNotFitTogether(t *testing.T) {
+	row := web.Route{Pattern: "GET /x", Access: policy.Open}
+	for _, rows := range [][]web.Route{{row, row}, {{Pattern: "no pattern at all {", Access: policy.Open}}} {
+		if _, err := newDoor(door{name: "shop", gate: gate.New(nil, nil), metrics: newMetrics("test", nil)}, rows); err == nil {
+			t.Errorf("%v: no error", rows)
+		}
+	}
+}
+
+func TestPanic(t *testing.T) {
+	s, out := serveRows(t,
+		web.Route{Pattern: "GET /at-once", Access: policy.Open, Handle: func(*web.Reply, *http.Request) error { panic("the inside") }},
+		web.Route{Pattern: "GET /halfway", Access: policy.Open, Handle: func(w *web.Reply, _ *http.Request) error {
+			_, _ = io.WriteString(w, "half")
+			_ = http.NewResponseController(w).Flush()
+			panic("the inside")
+		}},
+	)
+	t.Run("before the answer", func(t *testing.T) {
+		resp, err := http.Get(s.URL + "/at-once")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		id := resp.Header.Get(jeton.HeaderRequestID)
+		if resp.StatusCode != 500 || id == "" || !strings.Contains(string(body), id) || strings.Contains(string(body), "inside") {
+			t.Errorf("%d %s, want 500 with the id of the request", resp.StatusCode, body)
+		}
+		if log := out.String(); !strings.Contains(log, id) || !strings.Contains(log, "the inside") || !strings.Contains(log, "door_test.go") {
+			t.Errorf("logged %q, want the id, the panic and where it was", log)
+		}
+	})
+	t.Run("half an answer does not look like a whole one", func(t *testing.T) {
+		resp, err := http.Get(s.URL + "/halfway")
+		if err != nil {
+			return
+		}
+		defer resp.Body.Close()
+		if body, err := io.ReadAll(resp.Body); err == nil {
+			t.Errorf("%q was read to a proper end", body)
+		}
+	})
+	t.Run("the server goes on", func(t *testing.T) {
+		resp, err := http.Get(s.URL + "/nothing")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = resp.Body.Close(); resp.StatusCode != 404 {
+			t.Errorf("%d, want 404", resp.StatusCode)
+		}
+	})
+}
+
+func TestUnknownErrorsStayInside(t *testing.T) {
+	s, out := serveRows(t, web.Route{Pattern: "GET /x/{rest...}", Access: policy.Open, Handle: func(*web.Reply, *http.Request) error {
+		return errors.New("select * from users: disk I/O error")
+	}})
+	resp, err := http.Get(s.URL + "/x/jtn_s_secret?password=canary")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != 500 || strings.Contains(string(body), "select") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	log := out.String()
+	if !strings.Contains(log, "disk I/O error") || !strings.Contains(log, resp.Header.Get(jeton.HeaderRequestID)) || strings.Contains(log, "jtn_s_secret") || strings.Contains(log, "canary") {
+		t.Errorf("logged %q", log)
+	}
+}
+
+// TestOperatorRowsOnANetworkListener checks that only the control socket's door lets an
+// operator's row be asked.
+func TestOperatorRowsOnANetworkListener(t *testing.T) {
+	rows := (&api.API{}).Routes() // a handler that is reached finds nothing behind it, and panics
+	s, _ := serveRows(t, rows...)
+	for _, row := range rows {
+		t.Run(row.Pattern, func(t *testing.T) {
+			method, path, _ := strings.Cut(row.Pattern, " ")
+			r, _ := http.NewRequestWithContext(t.Context(), method, s.URL+strings.NewReplacer("{name}", "diane", "{request}", "x").Replace(path), strings.NewReader("{}"))
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Remote-User", "operator")
+			r.SetBasicAuth("operator", "")
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _ = resp.Body.Close(); resp.StatusCode != 403 || resp.Header.Get(jeton.HeaderError) != "forbidden" || !row.Access.NeedsOperator() {
+				t.Errorf("%d %s, access %s, want 403 forbidden", resp.StatusCode, resp.Header.Get(jeton.HeaderError), row.Access)
+			}
+		})
+	}
+}
+
+func TestHostname(t *testing.T) {
+	for host, want := range map[string]string{
+		"": "", "localhost": "localhost", "LOCALHOST:80": "localhost", "localhost.": "localhost", "127.0.0.1:1": "127.0.0.1", "[::1]:1": "::1", "[::1]": "::1", "::1": "::1",
+		"evil.example": "evil.example", "localhost.evil.example": "localhost.evil.example", "localhost:80:90": "localhost:80:90",
+	} {
+		if got := hostname(host); got != want {
+			t.Errorf("hostname(%q) = %q, want %q", host, got, want)
+		}
+	}
+}
+
+func TestListenKey(t *testing.T) {
+	if listenKey("localhost:0", "a") == listenKey("localhost:0", "b") {
+		t.Error("two doors share port 0")
+	}
+	if listenKey("localhost:80", "a") != listenKey("localhost:80", "b") {
+		t.Error("two doors do not share an address")
+	}
+}

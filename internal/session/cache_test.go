@@ -1,0 +1,233 @@
+package session
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/policy"
+)
+
+// TestADroppedSessionIsNotPutBack holds a reader between the store's answer and the
+// cache, ends the session, and lets the reader go on.
+func TestADroppedSessionIsNotPutBack(t *testing.T) {
+	for name, end := range map[string]func(*bench, Started) error{
+		"ended by id": func(b *bench, s Started) error {
+			_, err := b.End(t.Context(), Which{ID: s.ID}, jeton.Event{})
+			return err
+		},
+		"ended by user": func(b *bench, _ Started) error {
+			_, err := b.End(t.Context(), Which{User: "diane"}, jeton.Event{})
+			return err
+		},
+		"forgotten": func(b *bench, _ Started) error {
+			b.m.mu.Lock()
+			clear(b.m.sessions)
+			b.m.mu.Unlock()
+			b.Forget(diane.ID)
+			return nil
+		},
+		"evicted": func(b *bench, _ Started) error {
+			b.m.history = policy.History{Open: []policy.OpenSession{{Login: 1, Closes: noon.Add(time.Hour), LastUsed: noon, Idle: time.Hour}}}
+			tm := terms
+			tm.MaxSessions, tm.WhenFull = 1, policy.EvictOldest
+			_, err := b.Start(t.Context(), diane, "shop", tm, jeton.Event{})
+			return err
+		},
+		"ended by a call that nobody heard the outcome of, then again": func(b *bench, s Started) error {
+			b.m.mu.Lock()
+			clear(b.m.sessions)
+			b.m.mu.Unlock()
+			_, err := b.End(t.Context(), Which{ID: s.ID}, jeton.Event{})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(64)
+			s := b.start(t)
+			reading, goOn := make(chan struct{}), make(chan struct{})
+			b.m.found = sync.OnceFunc(func() { close(reading); <-goOn })
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if _, err := b.find(t, s); err != nil {
+					t.Errorf("Find that began before the end: %v", err)
+				}
+			})
+			<-reading
+			if err := end(b, s); err != nil {
+				t.Fatal(err)
+			}
+			close(goOn)
+			wg.Wait()
+			if _, err := b.find(t, s); !errors.Is(err, jeton.ErrBadCredential) {
+				t.Errorf("Find after the end = %v, want ErrBadCredential", err)
+			}
+		})
+	}
+}
+
+// TestAnEndThatNobodyHeardOfIsMadeGood ends a session in the store without an answer, as
+// when the caller went away; then ends it again.
+func TestAnEndThatNobodyHeardOfIsMadeGood(t *testing.T) {
+	for name, again := range map[string]func(s Started) Which{
+		"by id":              func(s Started) Which { return Which{ID: s.ID} },
+		"by user":            func(Started) Which { return Which{User: "diane"} },
+		"by service":         func(Started) Which { return Which{Service: "shop"} },
+		"by user at service": func(Started) Which { return Which{User: "diane", Service: "shop"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(64)
+			s, other := b.start(t), b.start(t)
+			l := b.live(t, s)
+			b.live(t, other)
+			b.m.mu.Lock()
+			delete(b.m.sessions, l.Hash)
+			b.m.mu.Unlock()
+			b.live(t, s) // the cache cannot know
+			if _, err := b.End(t.Context(), again(s), jeton.Event{}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.find(t, s); !errors.Is(err, jeton.ErrBadCredential) {
+				t.Errorf("Find after the end was answered = %v, want ErrBadCredential", err)
+			}
+		})
+	}
+}
+
+func TestTheCacheSparesTheStore(t *testing.T) {
+	b := newBench(64)
+	s := b.start(t)
+	first := b.live(t, s)
+	for range 10 {
+		if b.live(t, s) != first {
+			t.Error("two values stand for one session")
+		}
+	}
+	if n := b.m.asked.Load(); n != 1 {
+		t.Errorf("the store was asked %d times, want once", n)
+	}
+	b.Forget(diane.ID + 1)
+	b.live(t, s)
+	if n := b.m.asked.Load(); n != 1 {
+		t.Errorf("the store was asked %d times after another user changed, want once", n)
+	}
+	b.Forget(diane.ID)
+	b.live(t, s)
+	if n := b.m.asked.Load(); n != 2 {
+		t.Errorf("the store was asked %d times after the user changed, want twice", n)
+	}
+}
+
+func TestReadersOfOneSessionShareIt(t *testing.T) {
+	b := newBench(64)
+	s := b.start(t)
+	lives := make([]*Live, 16)
+	var wg sync.WaitGroup
+	for i := range lives {
+		wg.Go(func() { lives[i], _ = b.find(t, s) })
+	}
+	wg.Wait()
+	kept := b.live(t, s)
+	for _, l := range lives {
+		if l != kept {
+			t.Error("two values stand for one session: what one learns the other does not know")
+		}
+	}
+}
+
+func TestTheCacheIsBounded(t *testing.T) {
+	for _, tc := range []struct{ entries, most int }{{0, 64}, {64, 64}, {640, 640}} {
+		t.Run(fmt.Sprint(tc.entries), func(t *testing.T) {
+			c := newCache(tc.entries)
+			var h Hash
+			for i := range 5000 {
+				binary.LittleEndian.PutUint64(h[:], uint64(i))
+				binary.LittleEndian.PutUint16(h[30:], uint16(rand.Uint32()))
+				l := newLive(Record{Hash: h, Login: int64(i)})
+				l.noted.Store(i%2 == 0)
+				if got := c.add(h, l, c.generation(h)); got != l || c.get(h) != l {
+					t.Fatal("what was added last is not there")
+				}
+			}
+			n := 0
+			for i := range c.shards {
+				n += len(c.shards[i].live)
+			}
+			if n > tc.most {
+				t.Errorf("%d entries are kept, want at most %d", n, tc.most)
+			}
+		})
+	}
+}
+
+func TestLastUsesAreWrittenDown(t *testing.T) {
+	b := newBench(64 * 2000)
+	const n = 1200 // more than one step
+	var lives []*Live
+	for range n {
+		l := b.live(t, b.start(t))
+		b.Used(l, noon.Add(time.Minute))
+		lives = append(lives, l)
+	}
+	b.m.fail = jeton.ErrUnavailable
+	for range 3 { // the store is down for a while
+		b.flush(t.Context())
+	}
+	if len(b.m.touched) != 0 || len(b.cache.noted) != n {
+		t.Errorf("%d are written and %d wait, want all %d to wait", len(b.m.touched), len(b.cache.noted), n)
+	}
+	b.Used(lives[0], noon.Add(2*time.Minute)) // noted already
+	b.m.fail = nil
+	b.flush(t.Context())
+	if len(b.m.touched) != n || len(b.cache.noted) != 0 {
+		t.Errorf("%d are written and %d wait, want all %d to be written", len(b.m.touched), len(b.cache.noted), n)
+	}
+	if got := b.m.touched[lives[0].Login]; !got.Equal(noon.Add(2 * time.Minute)) {
+		t.Errorf("written is %v, want the newest use", got)
+	}
+	b.Used(lives[1], noon.Add(3*time.Minute))
+	b.flush(t.Context())
+	if got := b.m.touched[lives[1].Login]; !got.Equal(noon.Add(3 * time.Minute)) {
+		t.Errorf("written is %v: a session is noted again after it was written", got)
+	}
+}
+
+func TestRunWritesTheLastUsesAsItEnds(t *testing.T) {
+	b := newBench(64)
+	l := b.live(t, b.start(t))
+	b.Used(l, noon.Add(time.Minute))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Run(ctx); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if got := b.m.touched[l.Login]; !got.Equal(noon.Add(time.Minute)) {
+		t.Errorf("written is %v, want the last use", got)
+	}
+}
+
+func TestSweepTakesStepsUntilNothingIsLeft(t *testing.T) {
+	b := newBench(64)
+	for name, tc := range map[string]struct {
+		left  int
+		err   error
+		steps int
+	}{"nothing": {0, nil, 1}, "less than a step": {sweepStep - 1, nil, 1}, "three steps": {2*sweepStep + 1, nil, 3}, "a store that is down": {9 * sweepStep, jeton.ErrUnavailable, 1}} {
+		steps := 0
+		b.m.swept = func(limit int) (int, error) {
+			steps++
+			n := min(limit, tc.left)
+			tc.left -= n
+			return n, tc.err
+		}
+		if b.sweep(t.Context()); steps != tc.steps {
+			t.Errorf("%s: %d steps, want %d", name, steps, tc.steps)
+		}
+	}
+}

@@ -1,0 +1,32 @@
+//go:build !planted_unconditional
+
+package sqlite
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"jeton/internal/store/storetest"
+)
+
+// TestPlantedBugIsNoticed builds this package with a spend that has lost its condition
+// (spend_planted.go) and expects the check of recorded histories, alone, to say so.
+func TestPlantedBugIsNoticed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the package once more")
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-timeout=2m", "-tags=planted_unconditional", "-run=^TestKeepsItsContract$/^linearizable$", ".")
+	// As the server is built, so that the build is shared. The short size is enough.
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "JETON_SOAK=0")
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		t.Fatalf("the tests of the planted bug ended with %v, want that they fail:\n%s", err, out)
+	}
+	if !strings.Contains(string(out), storetest.NotLinearizable) || !strings.Contains(string(out), "--- FAIL: TestKeepsItsContract/linearizable") {
+		t.Errorf("the tests of the planted bug failed for another reason:\n%s", out)
+	}
+}

@@ -1,0 +1,389 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/account"
+	"jeton/internal/audit"
+	"jeton/internal/policy"
+	"jeton/internal/session"
+
+	lib "modernc.org/sqlite/lib"
+)
+
+var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+
+// bench is a store with one session whose uses are counted.
+type bench struct {
+	*DB
+	path string
+	use  session.Use
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{path: filepath.Join(t.TempDir(), "jeton.db")}
+	b.DB = opened(t, b.path)
+	b.fill(t)
+	return b
+}
+
+// fill makes the session.
+func (b *bench) fill(t *testing.T) {
+	t.Helper()
+	must(t, b.AddUser(t.Context(), account.Account{Name: "diane", Folded: "diane", Password: "hash", Version: 1}, jeton.Event{}))
+	u, err := b.FindUser(t.Context(), "diane")
+	must(t, err)
+	id, err := b.BudgetID(t.Context(), "shop", "*")
+	must(t, err)
+	login, _, err := b.StartSession(t.Context(), session.Start{
+		Record:  session.Record{ID: "s_one", Hash: session.HashOf("one"), User: u.ID, Service: "shop", Created: noon, Expires: noon.Add(time.Hour), LastUsed: noon},
+		Version: u.Version,
+	}, func(policy.History) ([]int64, error) { return nil, nil })
+	must(t, err)
+	b.use = session.Use{Login: login, Budgets: []policy.Budget{{ID: id, Name: "*", Max: 3}}}
+}
+
+// left checks how many uses are left.
+func (b *bench) left(t *testing.T, want int64) {
+	t.Helper()
+	left, err := b.Left(t.Context(), b.use)
+	if err != nil || left[0] != want {
+		t.Errorf("Left = %v, %v, want %d", left, err, want)
+	}
+}
+
+// hold keeps the writer busy until the returned function is called, so that whatever is
+// asked for meanwhile shares the next commit.
+func (b *bench) hold(t *testing.T) (release func()) {
+	t.Helper()
+	busy, free, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- b.do(context.WithoutCancel(t.Context()), func(context.Context, *sql.Conn) error {
+			close(busy)
+			<-free
+			return nil
+		})
+	}()
+	<-busy
+	release = sync.OnceFunc(func() {
+		close(free)
+		if err := <-done; err != nil {
+			t.Errorf("the step that held the writer: %v", err)
+		}
+	})
+	t.Cleanup(release)
+	return release
+}
+
+// queued waits until n steps wait for the writer.
+func (b *bench) queued(t *testing.T, n int) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); len(b.writer.jobs) < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d steps wait, want %d", len(b.writer.jobs), n)
+		}
+	}
+}
+
+// pragma runs a statement on the connection of the writer.
+func (b *bench) pragma(t *testing.T, text string) {
+	t.Helper()
+	must(t, b.do(t.Context(), func(ctx context.Context, tx *sql.Conn) error {
+		_, err := tx.ExecContext(ctx, text)
+		return err
+	}))
+}
+
+// together has calls made while the writer is held, so that one commit carries all.
+func (b *bench) together(t *testing.T, calls ...func() error) []error {
+	t.Helper()
+	errs := make([]error, len(calls))
+	release := b.hold(t)
+	var wg sync.WaitGroup
+	for i, call := range calls {
+		wg.Go(func() { errs[i] = call() })
+	}
+	b.queued(t, len(calls))
+	release()
+	wg.Wait()
+	return errs
+}
+
+func (b *bench) spend(t *testing.T) func() error {
+	return func() error {
+		_, err := b.Spend(t.Context(), b.use)
+		return err
+	}
+}
+
+func (b *bench) append(t *testing.T, reason string) func() error {
+	return func() error {
+		return b.Append(t.Context(), []jeton.Event{{Action: audit.Request, Reason: reason}})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func same(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: %+v, want %+v", what, got, want)
+	}
+}
+
+func TestAFailingStepDoesNotHarmItsNeighbours(t *testing.T) {
+	b := newBench(t)
+	odd := errors.New("changed its mind")
+	errs := b.together(t,
+		b.spend(t),
+		func() error {
+			return b.do(t.Context(), func(ctx context.Context, tx *sql.Conn) error {
+				if err := appendEvents(ctx, tx, jeton.Event{Action: "taken back"}); err != nil {
+					return err
+				}
+				return odd
+			})
+		},
+		func() error {
+			return b.AddUser(t.Context(), account.Account{Name: "Diane", Folded: "diane"}, jeton.Event{Action: "taken back"})
+		},
+		func() error {
+			return b.do(t.Context(), func(ctx context.Context, tx *sql.Conn) error {
+				_, err := tx.ExecContext(ctx, "INSERT INTO no_such_table VALUES (1)")
+				return err
+			})
+		},
+		func() error {
+			return b.AddUser(t.Context(), account.Account{Name: "carl", Folded: "carl"}, jeton.Event{Action: "kept"})
+		},
+		b.spend(t),
+	)
+	for i, want := range []error{nil, odd, jeton.ErrConflict, jeton.ErrUnavailable, nil, nil} {
+		if !errors.Is(errs[i], want) {
+			t.Errorf("step %d: %v, want %v", i, errs[i], want)
+		}
+	}
+	if !errors.Is(errs[1], jeton.ErrUnavailable) {
+		t.Errorf("an error that is no outcome came back as %v, want ErrUnavailable", errs[1])
+	}
+	b.left(t, 1)
+	if _, err := b.FindUser(t.Context(), "carl"); err != nil {
+		t.Errorf("the neighbour of a failing step: %v", err)
+	}
+	events, err := b.Events(t.Context(), audit.Filter{})
+	must(t, err)
+	for _, e := range events {
+		if e.Action == "taken back" {
+			t.Error("a step that failed has left an event")
+		}
+	}
+}
+
+func TestAFullFileGrantsNothing(t *testing.T) {
+	b := newBench(t)
+	b.pragma(t, "PRAGMA max_page_count = 1") // which SQLite raises to what the file has
+	errs := b.together(t, b.spend(t), b.append(t, "small"), b.append(t, strings.Repeat("large", 100_000)), b.spend(t))
+	for i, err := range errs {
+		if !errors.Is(err, jeton.ErrUnavailable) || code(err) != lib.SQLITE_FULL {
+			t.Errorf("step %d of a commit that did not fit: %v, want ErrUnavailable, because the file is full", i, err)
+		}
+	}
+	b.left(t, 3)
+	if _, err := b.FindSession(t.Context(), session.HashOf("one")); err != nil {
+		t.Errorf("FindSession while nothing can be written: %v", err)
+	}
+	b.pragma(t, "PRAGMA max_page_count = 1000000")
+	must(t, b.append(t, strings.Repeat("large", 100_000))())
+	must(t, b.spend(t)())
+	b.left(t, 2)
+	must(t, b.Close())
+	b.DB = opened(t, b.path)
+	b.left(t, 2)
+}
+
+// rival opens the file as another program would and takes the lock for writing.
+func rival(t *testing.T, path string) (release func()) {
+	t.Helper()
+	other, err := sql.Open("sqlite", "file:"+path)
+	must(t, err)
+	conn, err := other.Conn(t.Context())
+	must(t, err)
+	_, err = conn.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	must(t, err)
+	release = sync.OnceFunc(func() { _, _ = conn.Close(), other.Close() })
+	t.Cleanup(release)
+	return release
+}
+
+func TestALockedFileGrantsNothing(t *testing.T) {
+	b := newBench(t)
+	b.pragma(t, "PRAGMA busy_timeout = 50")
+	release := rival(t, b.path)
+	var wg sync.WaitGroup
+	for range 5 {
+		wg.Go(func() {
+			if err := b.spend(t)(); !errors.Is(err, jeton.ErrUnavailable) || code(err) != lib.SQLITE_BUSY {
+				t.Errorf("Spend while another holds the file: %v, want ErrUnavailable, because it is busy", err)
+			}
+		})
+	}
+	wg.Wait()
+	b.left(t, 3)
+	release()
+	must(t, b.spend(t)())
+	b.left(t, 2)
+}
+
+func TestACallerIsToldWhenNoCommitComes(t *testing.T) {
+	b := newBench(t)
+	release := rival(t, b.path)
+	start := time.Now()
+	err := b.spend(t)()
+	if took := time.Since(start); !errors.Is(err, jeton.ErrUnavailable) || took < patience/2 || took > 2*patience {
+		t.Errorf("Spend: %v after %v, want ErrUnavailable after %v", err, took, patience)
+	}
+	release()
+	must(t, b.Append(t.Context(), []jeton.Event{{}})) // comes after what was waiting
+	b.left(t, 2)                                      // an unknown outcome counts as used
+}
+
+func TestACallerWhoGoesAwayLeavesTheOthersAlone(t *testing.T) {
+	b := newBench(t)
+	ctx, goAway := context.WithCancel(t.Context())
+	pw, yes := "new", true
+	calls := []func() error{
+		func() error { _, err := b.Spend(ctx, b.use); return err },
+		func() error {
+			_, err := b.EndSessions(ctx, session.Which{ID: "s_none"}, jeton.Event{})
+			return err
+		},
+		func() error {
+			_, _, err := b.StartSession(ctx, session.Start{}, func(policy.History) ([]int64, error) { return nil, nil })
+			return err
+		},
+		func() error { _, err := b.BudgetID(ctx, "shop", "new"); return err },
+		func() error { _, err := b.SweepSessions(ctx, noon, 1); return err },
+		func() error { _, err := b.Forget(ctx, noon, 1); return err },
+		func() error {
+			_, err := b.ChangeUser(ctx, "carl", account.Change{Password: &pw, Disabled: &yes}, noon, jeton.Event{})
+			return err
+		},
+		func() error { _, err := b.RemoveUser(ctx, "carl", jeton.Event{}); return err },
+		func() error {
+			_, err := b.DeclareUsers(ctx, []account.Account{{Name: "ben", Folded: "ben", Declared: true}}, noon, jeton.Event{})
+			return err
+		},
+	}
+	must(t, b.AddUser(t.Context(), account.Account{Name: "carl", Folded: "carl"}, jeton.Event{}))
+	release := b.hold(t)
+	var wg sync.WaitGroup
+	for i, call := range calls {
+		wg.Go(func() {
+			if err := call(); !errors.Is(err, jeton.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+				t.Errorf("call %d of a caller who has gone away: %v, want ErrUnavailable", i, err)
+			}
+		})
+	}
+	b.queued(t, len(calls))
+	var stayed sync.WaitGroup
+	for range 2 {
+		stayed.Go(func() {
+			if err := b.spend(t)(); err != nil {
+				t.Errorf("Spend of a caller who stayed: %v", err)
+			}
+		})
+	}
+	b.queued(t, len(calls)+2)
+	goAway()
+	wg.Wait()
+	release()
+	stayed.Wait()
+	b.left(t, 0)
+}
+
+func TestAFullQueueIsBusy(t *testing.T) {
+	b := newBench(t)
+	release := b.hold(t)
+	for range waiting {
+		b.writer.jobs <- &job{run: func(context.Context, *sql.Conn) error { return nil }, done: make(chan struct{}, 1)}
+	}
+	for name, call := range map[string]func() error{"Spend": b.spend(t), "Append": b.append(t, "")} {
+		err := call()
+		if wait, ok := jeton.RetryAfter(err); !errors.Is(err, jeton.ErrBusy) || !ok || wait <= 0 {
+			t.Errorf("%s into a full queue: %v (wait %v), want ErrBusy and when to come again", name, err, wait)
+		}
+	}
+	release()
+	must(t, b.append(t, "")()) // behind all of them
+	b.left(t, 3)
+}
+
+func TestClosingAnswersWhoWaits(t *testing.T) {
+	b := newBench(t)
+	release := b.hold(t)
+	errs := make(chan error, 3)
+	for range cap(errs) {
+		go func() { errs <- b.spend(t)() }()
+	}
+	b.queued(t, cap(errs))
+	closed := make(chan error)
+	go func() { closed <- b.Close() }()
+	<-b.writer.quit
+	if err := b.spend(t)(); !errors.Is(err, jeton.ErrUnavailable) {
+		t.Errorf("Spend of a store that is being closed: %v, want ErrUnavailable", err)
+	}
+	release()
+	must(t, <-closed)
+	for range cap(errs) {
+		if err := <-errs; err != nil {
+			t.Errorf("Spend that waited when the store was closed: %v", err)
+		}
+	}
+	b.DB = opened(t, b.path)
+	b.left(t, 0)
+}
+
+// TestCountsGoWithTheirSessions looks into the table: through the store nobody sees
+// counts that stayed, but they would fill the disk.
+func TestCountsGoWithTheirSessions(t *testing.T) {
+	for name, end := range map[string]func(b *bench) error{
+		"ended": func(b *bench) error {
+			_, err := b.EndSessions(t.Context(), session.Which{ID: "s_one"}, jeton.Event{})
+			return err
+		},
+		"swept": func(b *bench) error {
+			_, err := b.SweepSessions(t.Context(), noon.Add(24*time.Hour), 10)
+			return err
+		},
+		"removed": func(b *bench) error {
+			_, err := b.RemoveUser(t.Context(), "diane", jeton.Event{})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			must(t, b.spend(t)())
+			must(t, end(b))
+			var n int
+			must(t, b.read.QueryRowContext(t.Context(), "SELECT count(*) FROM uses").Scan(&n))
+			if n != 0 {
+				t.Errorf("%d counts are left", n)
+			}
+		})
+	}
+}

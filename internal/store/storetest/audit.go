@@ -1,0 +1,135 @@
+package storetest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/audit"
+)
+
+// Audit checks that the record keeps what it is given, in order.
+func Audit(t *testing.T, open Open) {
+	t.Run("events are chosen and come oldest first", func(t *testing.T) { choosing(t, opened(t, open)) })
+	each(t, open, []test{
+		{"an event comes back as it was given", eventComesBack},
+		{"without a limit a thousand are returned", thousand},
+		{"the oldest are forgotten, bounded, and their numbers not given again", forgetting},
+	})
+}
+
+func eventComesBack(t *testing.T, s Store) {
+	none, err := s.Events(t.Context(), audit.Filter{})
+	must(t, err)
+	if len(none) != 0 {
+		t.Errorf("an empty record holds %v", none)
+	}
+	must(t, s.Append(t.Context(), nil))
+	full := jeton.Event{
+		Time: noon.Add(7 * time.Millisecond), Request: "r_1", Actor: "user:diane", Action: audit.Request, Target: "GET /'; DROP TABLE audit; --",
+		Service: "shop", Outcome: "spent", Reason: "no uses \"left\"\n\u202e", Source: source,
+		Checks: []jeton.Check{{Name: "credential", Value: "session", Result: "pass"}, {Name: "uses", Result: "fail"}},
+	}
+	bare := jeton.Event{Time: noon, Action: audit.Start, Outcome: audit.OK}
+	must(t, s.Append(t.Context(), []jeton.Event{full, bare}))
+	got, err := s.Events(t.Context(), audit.Filter{})
+	must(t, err)
+	if len(got) != 2 || got[0].Seq <= 0 || got[1].Seq <= got[0].Seq {
+		t.Fatalf("events are %+v, want two with growing numbers", got)
+	}
+	full.Seq, bare.Seq = got[0].Seq, got[1].Seq
+	same(t, "the events", got, []jeton.Event{full, bare})
+}
+
+func choosing(t *testing.T, s Store) {
+	// Times go back and forth as a clock does; the order is that of writing.
+	for i := range 9 {
+		e := jeton.Event{Time: noon.Add(time.Duration(i%3) * time.Hour), Action: audit.Request, Target: fmt.Sprint(i), Request: fmt.Sprintf("r_%d", i%2), Outcome: audit.OK}
+		if i == 8 {
+			e.Request = ""
+		}
+		must(t, s.Append(t.Context(), []jeton.Event{e}))
+	}
+	all, err := s.Events(t.Context(), audit.Filter{})
+	must(t, err)
+	for _, tc := range []struct {
+		name   string
+		filter audit.Filter
+		want   string
+	}{
+		{"all", audit.Filter{}, "012345678"},
+		{"the first of all", audit.Filter{Limit: 2}, "01"},
+		{"after one", audit.Filter{After: all[5].Seq}, "678"},
+		{"after one, the first", audit.Filter{After: all[5].Seq, Limit: 1}, "6"},
+		{"after the last", audit.Filter{After: all[8].Seq}, ""},
+		{"the newest", audit.Filter{Last: 3}, "678"},
+		{"the newest, whatever came before", audit.Filter{Last: 3, After: all[7].Seq}, "678"},
+		{"the newest, limited", audit.Filter{Last: 3, Limit: 2}, "78"},
+		{"more of the newest than there are", audit.Filter{Last: 100}, "012345678"},
+		{"of a request", audit.Filter{Request: "r_1"}, "1357"},
+		{"of a request, the first", audit.Filter{Request: "r_1", Limit: 2}, "13"},
+		{"of a request after one", audit.Filter{Request: "r_1", After: all[3].Seq}, "57"},
+		{"of a request, the newest", audit.Filter{Request: "r_1", Last: 2}, "57"},
+		{"of an unknown request", audit.Filter{Request: "r_"}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			events, err := s.Events(t.Context(), tc.filter)
+			must(t, err)
+			got := ""
+			for _, e := range events {
+				got += e.Target
+			}
+			if got != tc.want {
+				t.Errorf("Events(%+v) = %q, want %q", tc.filter, got, tc.want)
+			}
+		})
+	}
+}
+
+func thousand(t *testing.T, s Store) {
+	events := make([]jeton.Event, 1001)
+	for i := range events {
+		events[i] = event(audit.Request, fmt.Sprint(i))
+	}
+	must(t, s.Append(t.Context(), events))
+	for _, tc := range []struct {
+		filter audit.Filter
+		want   int
+	}{{audit.Filter{}, 1000}, {audit.Filter{Limit: 1001}, 1001}} {
+		got, err := s.Events(t.Context(), tc.filter)
+		must(t, err)
+		if len(got) != tc.want || got[len(got)-1].Target != fmt.Sprint(tc.want-1) {
+			t.Errorf("Events(%+v) returned %d, want the first %d", tc.filter, len(got), tc.want)
+		}
+	}
+}
+
+func forgetting(t *testing.T, s Store) {
+	for i := range 6 {
+		e := event(audit.Request, fmt.Sprint(i))
+		e.Time = noon.Add(time.Duration(i) * time.Minute)
+		must(t, s.Append(t.Context(), []jeton.Event{e}))
+	}
+	all, err := s.Events(t.Context(), audit.Filter{})
+	must(t, err)
+	// The fifth is of just that time, and stays.
+	for _, want := range []int{3, 1, 0} {
+		n, err := s.Forget(t.Context(), noon.Add(4*time.Minute), 3)
+		must(t, err)
+		if n != want {
+			t.Errorf("Forget = %d, want %d", n, want)
+		}
+	}
+	same(t, "what is left", record(t, s), []string{"request 4", "request 5"})
+	n, err := s.Forget(t.Context(), noon.Add(time.Hour), 100)
+	if err != nil || n != 2 {
+		t.Errorf("Forget = %d, %v, want the last 2", n, err)
+	}
+	must(t, s.Append(t.Context(), []jeton.Event{event(audit.Request, "new")}))
+	got, err := s.Events(t.Context(), audit.Filter{After: all[5].Seq})
+	must(t, err)
+	if len(got) != 1 {
+		t.Errorf("the event after the last number is not there: %v", got)
+	}
+}

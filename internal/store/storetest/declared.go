@@ -1,0 +1,180 @@
+package storetest
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/account"
+	"jeton/internal/audit"
+	"jeton/internal/session"
+)
+
+// Declared checks that declared accounts become what the configuration says.
+func Declared(t *testing.T, open Open) {
+	each(t, open, []test{
+		{"new names are added, and saying it again writes nothing", declaredAgain},
+		{"a change of one is a change of that one", declaredChange},
+		{"the password and disabling end sessions, groups do not", declaredEnds},
+		{"an account that was there is adopted and keeps its number", declaredAdopts},
+		{"who is no longer declared is removed, and nobody else", declaredRemoves},
+		{"a name may change its case", declaredCase},
+		{"a conflict changes nothing at all", declaredConflict},
+	})
+}
+
+func person(name string) account.Account {
+	return account.Account{Name: name, Folded: name, Groups: []string{"blue"}, Password: "hash of " + name, Declared: true}
+}
+
+func declare(t *testing.T, s Store, want []int64, people ...account.Account) {
+	t.Helper()
+	changed, err := s.DeclareUsers(t.Context(), people, noon, event(audit.UserChange, ""))
+	must(t, err)
+	slices.Sort(changed)
+	if !slices.Equal(changed, want) {
+		t.Errorf("DeclareUsers changed %v, want %v", changed, want)
+	}
+}
+
+func declaredAgain(t *testing.T, s Store) {
+	anna, ben := person("anna"), person("ben")
+	ben.Groups, ben.Disabled = nil, true
+	declare(t, s, nil, ben, anna)
+	got := found(t, s, "anna")
+	same(t, "anna", got, account.Account{
+		ID: got.ID, Name: "anna", Folded: "anna", Groups: []string{"blue"}, Password: "hash of anna", Version: 1,
+		Declared: true, Created: noon, Updated: noon,
+	})
+	if got := found(t, s, "ben"); !got.Disabled || !got.Declared || len(got.Groups) != 0 {
+		t.Errorf("ben is %+v", got)
+	}
+	started(t, s, at(got, "shop", "one", noon))
+	want, lines := []account.Account{got, found(t, s, "ben")}, record(t, s)
+	same(t, "the record", lines, []string{"user.add user:ben", "user.add user:anna", "login session:s_one"})
+	for _, people := range [][]account.Account{{anna, ben}, {ben, anna}} {
+		changed, err := s.DeclareUsers(t.Context(), people, noon.Add(time.Hour), event(audit.UserChange, ""))
+		must(t, err)
+		if len(changed) != 0 {
+			t.Errorf("saying it again changed %v", changed)
+		}
+	}
+	list, err := s.ListUsers(t.Context())
+	must(t, err)
+	same(t, "accounts after saying it again", list, want)
+	same(t, "the record after saying it again", record(t, s), lines)
+	there(t, s, "one")
+}
+
+func declaredChange(t *testing.T, s Store) {
+	anna, ben := person("anna"), person("ben")
+	declare(t, s, nil, anna, ben)
+	before := found(t, s, "ben")
+	anna.Groups = []string{"red"}
+	declare(t, s, []int64{found(t, s, "anna").ID}, anna, ben)
+	same(t, "anna's groups", found(t, s, "anna").Groups, anna.Groups)
+	same(t, "ben", found(t, s, "ben"), before)
+	same(t, "the record", record(t, s), []string{"user.add user:anna", "user.add user:ben", "user.change user:anna"})
+}
+
+func declaredEnds(t *testing.T, s Store) {
+	anna := person("anna")
+	declare(t, s, nil, anna)
+	for _, tc := range []struct {
+		name   string
+		change func()
+		ends   bool
+	}{
+		{"groups", func() { anna.Groups = []string{"red"} }, false},
+		{"password", func() { anna.Password = "new" }, true},
+		{"disabled", func() { anna.Disabled = true }, true},
+	} {
+		before := found(t, s, "anna")
+		started(t, s, at(before, "shop", tc.name, noon))
+		tc.change()
+		declare(t, s, []int64{before.ID}, anna)
+		after := found(t, s, "anna")
+		if grew := after.Version > before.Version; grew != tc.ends {
+			t.Errorf("%s: version %d after %d", tc.name, after.Version, before.Version)
+		}
+		if tc.ends {
+			gone(t, s, tc.name)
+		} else {
+			there(t, s, tc.name)
+		}
+	}
+}
+
+func declaredAdopts(t *testing.T, s Store) {
+	anna, ben := user(t, s, "anna"), user(t, s, "ben")
+	started(t, s, at(anna, "shop", "anna's", noon))
+	started(t, s, at(ben, "shop", "ben's", noon))
+	alike, other := person("anna"), person("ben")
+	alike.Groups, other.Password = anna.Groups, "another"
+	declare(t, s, []int64{anna.ID, ben.ID}, alike, other)
+	for _, old := range []account.Account{anna, ben} {
+		if got := found(t, s, old.Name); got.ID != old.ID || !got.Declared {
+			t.Errorf("%s is number %d, declared %t, want the old number %d, declared", old.Name, got.ID, got.Declared, old.ID)
+		}
+	}
+	there(t, s, "anna's") // nothing that a login was judged by has changed
+	gone(t, s, "ben's")
+	if got := found(t, s, "ben"); got.Password != "another" || got.Version <= ben.Version {
+		t.Errorf("ben is %+v", got)
+	}
+	declare(t, s, nil, alike, other)
+}
+
+func declaredRemoves(t *testing.T, s Store) {
+	carl := user(t, s, "carl")
+	declare(t, s, nil, person("anna"), person("ben"))
+	anna := found(t, s, "anna")
+	started(t, s, at(anna, "shop", "anna's", noon))
+	started(t, s, at(carl, "shop", "carl's", noon))
+	declare(t, s, []int64{anna.ID}, person("ben"))
+	_, err := s.FindUser(t.Context(), "anna")
+	wants(t, "FindUser", err, jeton.ErrNotFound)
+	gone(t, s, "anna's")
+	there(t, s, "carl's")
+	same(t, "carl", found(t, s, "carl"), carl)
+	lines := record(t, s)
+	same(t, "the last event", lines[len(lines)-1], "user.remove user:anna")
+	declare(t, s, []int64{found(t, s, "ben").ID})
+	declare(t, s, nil, person("anna"))
+	if again := found(t, s, "anna"); again.ID == anna.ID {
+		t.Errorf("the number %d was given twice", again.ID)
+	}
+	gone(t, s, "anna's")
+}
+
+func declaredCase(t *testing.T, s Store) {
+	declare(t, s, nil, person("anna"))
+	old := found(t, s, "anna")
+	upper := person("Anna")
+	upper.Folded = "anna"
+	declare(t, s, []int64{old.ID}, upper)
+	if got := found(t, s, "Anna"); got.ID == old.ID {
+		t.Errorf("Anna has anna's number %d", got.ID)
+	}
+	_, err := s.FindUser(t.Context(), "anna")
+	wants(t, "FindUser(anna)", err, jeton.ErrNotFound)
+}
+
+func declaredConflict(t *testing.T, s Store) {
+	user(t, s, "carl")
+	declare(t, s, nil, person("anna"))
+	anna := found(t, s, "anna")
+	started(t, s, at(anna, "shop", "anna's", noon))
+	before := record(t, s)
+	changedAnna, upper := person("anna"), person("Carl")
+	changedAnna.Password, upper.Folded = "new", "carl"
+	_, err := s.DeclareUsers(t.Context(), []account.Account{changedAnna, person("ben"), upper}, noon, event(audit.UserChange, ""))
+	wants(t, "DeclareUsers", err, jeton.ErrConflict)
+	same(t, "anna", found(t, s, "anna"), anna)
+	_, err = s.FindUser(t.Context(), "ben")
+	wants(t, "FindUser(ben)", err, jeton.ErrNotFound)
+	there(t, s, "anna's")
+	same(t, "sessions", ids(t, s, session.Which{}, 10), []string{"s_anna's"})
+	same(t, "the record", record(t, s), before)
+}

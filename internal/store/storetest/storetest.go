@@ -1,0 +1,286 @@
+// Package storetest is the contract of a store, as tests.
+//
+// Every store runs all of it; no part is optional. What it asks for is what the comments
+// of session.Store, account.Store and audit.Store promise, and nothing that one store does by
+// accident. It sees a store only through these interfaces. How a store behaves when its disk or its
+// database fails is left to the tests beside that store.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/account"
+	"jeton/internal/audit"
+	"jeton/internal/policy"
+	"jeton/internal/session"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Store is everything that a server keeps.
+type Store interface {
+	session.Store
+	account.Store
+	audit.Store
+	Close() error
+}
+
+// Open opens an empty store. The suite closes it.
+type Open func(t *testing.T) Store
+
+// Run runs the whole suite.
+func Run(t *testing.T, open Open) {
+	for _, area := range []struct {
+		name string
+		run  func(*testing.T, Open)
+	}{
+		{"starting sessions", Starting},
+		{"keeping sessions", Keeping},
+		{"uses", Uses},
+		{"accounts", Accounts},
+		{"declared accounts", Declared},
+		{"audit", Audit},
+		{"closed", Closed},
+		{"races", Races},
+		{"linearizable", Linearizable},
+	} {
+		t.Run(area.name, func(t *testing.T) { area.run(t, open) })
+	}
+}
+
+// test is one promise of a contract.
+type test struct {
+	name string
+	run  func(*testing.T, Store)
+}
+
+// each runs every test on an empty store of its own.
+func each(t *testing.T, open Open, tests []test) {
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) { tc.run(t, opened(t, open)) })
+	}
+}
+
+func opened(t *testing.T, open Open) Store {
+	t.Helper()
+	s := open(t)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+
+const source = "192.0.2.7"
+
+// user adds an account and returns it as it was stored.
+func user(t *testing.T, s Store, name string) account.Account {
+	t.Helper()
+	_, folded, err := account.Name(name)
+	must(t, err)
+	a := account.Account{
+		Name: name, Folded: folded, Groups: []string{"blue", "green"}, Password: "hash of " + name,
+		Version: 1, Created: noon.Add(-time.Hour), Updated: noon.Add(-time.Hour),
+	}
+	must(t, s.AddUser(t.Context(), a, event(audit.UserAdd, "user:"+name)))
+	return found(t, s, name)
+}
+
+func found(t *testing.T, s Store, name string) account.Account {
+	t.Helper()
+	a, err := s.FindUser(t.Context(), name)
+	must(t, err)
+	return a
+}
+
+// at returns a login of an hour by the user, to be handed to StartSession.
+func at(u account.Account, service, secret string, now time.Time) session.Start {
+	return session.Start{
+		Record: session.Record{
+			ID: "s_" + secret, Hash: session.HashOf(secret), User: u.ID, Service: service, Created: now, Expires: now.Add(time.Hour),
+			Idle: 10 * time.Minute, LastUsed: now, Source: source, Name: u.Name, Groups: u.Groups,
+		},
+		Version: u.Version,
+		Event:   event(audit.Login, "session:s_"+secret),
+	}
+}
+
+// agree is a judge who lets everybody in.
+func agree(policy.History) ([]int64, error) { return nil, nil }
+
+// started starts a session and returns it as it was stored.
+func started(t *testing.T, s Store, in session.Start) session.Record {
+	t.Helper()
+	login, _, err := s.StartSession(t.Context(), in, agree)
+	must(t, err)
+	r, err := s.FindSession(t.Context(), in.Hash)
+	must(t, err)
+	if r.Login != login {
+		t.Fatalf("StartSession returned login %d, FindSession %d", login, r.Login)
+	}
+	return r
+}
+
+// past returns what the next login of the user at the service would be judged by.
+func past(t *testing.T, s Store, u account.Account, service string, remember time.Time) policy.History {
+	t.Helper()
+	var seen policy.History
+	in := at(u, service, "asking for the past", noon)
+	in.Remember = remember
+	refusal := errors.New("only asking")
+	_, _, err := s.StartSession(t.Context(), in, func(h policy.History) ([]int64, error) {
+		seen = h
+		return nil, jeton.Say(jeton.ErrRelogin, refusal.Error())
+	})
+	wants(t, "StartSession", err, jeton.ErrRelogin)
+	return seen
+}
+
+// budget returns a budget that the store knows.
+func budget(t *testing.T, s Store, name string, most int64) policy.Budget {
+	t.Helper()
+	id, err := s.BudgetID(t.Context(), "shop", name)
+	must(t, err)
+	return policy.Budget{ID: id, Name: name, Max: most}
+}
+
+func use(r session.Record, budgets ...policy.Budget) session.Use {
+	return session.Use{Login: r.Login, Budgets: budgets}
+}
+
+func event(action, target string) jeton.Event {
+	return jeton.Event{Time: noon, Actor: "operator", Action: action, Target: target, Outcome: audit.OK}
+}
+
+// record returns the action and target of every event, oldest first.
+func record(t *testing.T, s Store) []string {
+	t.Helper()
+	events, err := s.Events(t.Context(), audit.Filter{})
+	must(t, err)
+	lines := []string{}
+	for _, e := range events {
+		lines = append(lines, e.Action+" "+e.Target)
+	}
+	return lines
+}
+
+// ids returns the ids of the sessions that are listed.
+func ids(t *testing.T, s Store, w session.Which, limit int) []string {
+	t.Helper()
+	list, err := s.ListSessions(t.Context(), w, limit)
+	must(t, err)
+	names := []string{}
+	for _, r := range list {
+		names = append(names, r.ID)
+	}
+	return names
+}
+
+// gone checks that sessions are not found by their secrets.
+func gone(t *testing.T, s Store, secrets ...string) {
+	t.Helper()
+	for _, secret := range secrets {
+		_, err := s.FindSession(t.Context(), session.HashOf(secret))
+		wants(t, fmt.Sprintf("FindSession(%s)", secret), err, jeton.ErrNotFound)
+	}
+}
+
+// there checks that sessions are found by their secrets.
+func there(t *testing.T, s Store, secrets ...string) {
+	t.Helper()
+	for _, secret := range secrets {
+		_, err := s.FindSession(t.Context(), session.HashOf(secret))
+		wants(t, fmt.Sprintf("FindSession(%s)", secret), err, nil)
+	}
+}
+
+// hashes returns the hashes of secrets in an order that does not depend on theirs.
+func hashes(secrets ...string) []session.Hash {
+	list := []session.Hash{}
+	for _, secret := range secrets {
+		list = append(list, session.HashOf(secret))
+	}
+	return sorted(list)
+}
+
+func sorted(list []session.Hash) []session.Hash {
+	list = append([]session.Hash{}, list...)
+	slices.SortFunc(list, func(a, b session.Hash) int { return slices.Compare(a[:], b[:]) })
+	return list
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wants(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: %v, want %v", what, err, want)
+	}
+}
+
+func same(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+// Closed checks that a store which was closed says that it cannot tell, whatever it is asked.
+func Closed(t *testing.T, open Open) {
+	s := opened(t, open)
+	u := user(t, s, "diane")
+	r := started(t, s, at(u, "shop", "one", noon))
+	b := budget(t, s, "*", 3)
+	must(t, s.Close())
+	for _, tc := range []struct {
+		name string
+		call func(context.Context) error
+	}{
+		{"StartSession", func(ctx context.Context) error {
+			_, _, err := s.StartSession(ctx, at(u, "shop", "two", noon), agree)
+			return err
+		}},
+		{"FindSession", func(ctx context.Context) error { _, err := s.FindSession(ctx, r.Hash); return err }},
+		{"Spend", func(ctx context.Context) error { _, err := s.Spend(ctx, use(r, b)); return err }},
+		{"Left", func(ctx context.Context) error { _, err := s.Left(ctx, use(r, b)); return err }},
+		{"EndSessions", func(ctx context.Context) error {
+			_, err := s.EndSessions(ctx, session.Which{ID: r.ID}, event(audit.Logout, ""))
+			return err
+		}},
+		{"TouchSessions", func(ctx context.Context) error {
+			return s.TouchSessions(ctx, map[int64]time.Time{r.Login: noon})
+		}},
+		{"ListSessions", func(ctx context.Context) error { _, err := s.ListSessions(ctx, session.Which{}, 9); return err }},
+		{"AllowLogin", func(ctx context.Context) error {
+			return s.AllowLogin(ctx, "diane", "shop", event(audit.LoginAllowed, ""))
+		}},
+		{"SweepSessions", func(ctx context.Context) error { _, err := s.SweepSessions(ctx, noon, 9); return err }},
+		{"BudgetID", func(ctx context.Context) error { _, err := s.BudgetID(ctx, "shop", "new"); return err }},
+		{"FindUser", func(ctx context.Context) error { _, err := s.FindUser(ctx, "diane"); return err }},
+		{"KnownSource", func(ctx context.Context) error { _, err := s.KnownSource(ctx, u.ID, source); return err }},
+		{"AddUser", func(ctx context.Context) error { return s.AddUser(ctx, account.Account{Name: "new"}, event("", "")) }},
+		{"ChangeUser", func(ctx context.Context) error {
+			_, err := s.ChangeUser(ctx, "diane", account.Change{}, noon, event("", ""))
+			return err
+		}},
+		{"RehashUser", func(ctx context.Context) error { return s.RehashUser(ctx, u.ID, u.Version, "x") }},
+		{"RemoveUser", func(ctx context.Context) error { _, err := s.RemoveUser(ctx, "diane", event("", "")); return err }},
+		{"ListUsers", func(ctx context.Context) error { _, err := s.ListUsers(ctx); return err }},
+		{"DeclareUsers", func(ctx context.Context) error { _, err := s.DeclareUsers(ctx, nil, noon, event("", "")); return err }},
+		{"Append", func(ctx context.Context) error { return s.Append(ctx, []jeton.Event{event("", "")}) }},
+		{"Events", func(ctx context.Context) error { _, err := s.Events(ctx, audit.Filter{}); return err }},
+		{"Forget", func(ctx context.Context) error { _, err := s.Forget(ctx, noon, 9); return err }},
+	} {
+		t.Run(tc.name, func(t *testing.T) { wants(t, tc.name, tc.call(t.Context()), jeton.ErrUnavailable) })
+	}
+}

@@ -1,0 +1,176 @@
+package web_test
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"jeton"
+	"jeton/internal/web"
+)
+
+func TestCheckPath(t *testing.T) {
+	for _, tc := range []struct {
+		name, path string
+		ok         bool
+	}{
+		{"the root", "/", true},
+		{"a path", "/a/b", true},
+		{"a slash at the end", "/a/b/", true},
+		{"a space, encoded", "/a%20b", true},
+		{"UTF-8", "/%C3%A9/%E2%82%AC", true},
+		{"a dot in a name", "/a.b/c.d", true},
+		{"a dot before a name", "/.well-known/jeton", true},
+		{"three dots", "/.../x", true},
+		{"two dots before a name", "/..a", true},
+		{"a tilde", "/~diane", true},
+		{"a parameter", "/a;v=1/b", true},
+		{"a colon and an at sign", "/a:b@c", true},
+		{"a question mark, encoded", "/a%3Fb", true},
+		{"a star", "/*", true},
+
+		{"nothing", "", false},
+		{"no slash", "a", false},
+		{"a star alone", "*", false},
+		{"a dot segment", "/a/./b", false},
+		{"two dots", "/a/../b", false},
+		{"two dots at the end", "/a/..", false},
+		{"a dot at the end", "/a/.", false},
+		{"two dots alone", "/..", false},
+		{"two dots, encoded", "/a/%2e%2e/b", false},
+		{"two dots, half encoded", "/a/.%2E/b", false},
+		{"a dot in a name, encoded", "/a%2eb", false},
+		{"two dots and a parameter", "/a/..;/b", false},
+		{"a dot and a parameter", "/a/.;x=1/b", false},
+		{"a parameter of nothing", "/a/;/b", false},
+		{"a parameter of nothing at the end", "/a/;x", false},
+		{"two slashes", "/a//b", false},
+		{"two slashes first", "//a", false},
+		{"two slashes last", "/a//", false},
+		{"a slash, encoded", "/a%2Fb", false},
+		{"a slash, encoded in lower case", "/a%2fb", false},
+		{"a slash, encoded twice", "/a%252fb", false},
+		{"a backslash", `/a\b`, false},
+		{"a backslash, encoded", "/a%5Cb", false},
+		{"a percent sign", "/a%25b", false},
+		{"NUL", "/a%00b", false},
+		{"a newline", "/a%0Ab", false},
+		{"a tab", "/a%09b", false},
+		{"DEL", "/a%7Fb", false},
+		{"no UTF-8", "/a%FFb", false},
+		{"an overlong dot", "/%C0%AE%C0%AE/b", false},
+		{"half a character", "/a%C3/b", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			u, err := url.ParseRequestURI("http://x" + tc.path)
+			if tc.path == "" || tc.path[0] != '/' {
+				u, err = &url.URL{Path: tc.path}, nil
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := web.CheckPath(u); (err == nil) != tc.ok || err != nil && !errors.Is(err, jeton.ErrInvalid) {
+				t.Errorf("CheckPath(%q) = %v, want accepted: %t", tc.path, err, tc.ok)
+			}
+		})
+	}
+}
+
+// FuzzCheckPath checks that what is let through means one thing to every reader.
+func FuzzCheckPath(f *testing.F) {
+	for _, seed := range []string{"/", "/a/b", "/a%20b", "/a/../b", "/%2e%2e/", "//", "/a;b/..;c", "/%c3%a9", "/%2525", "/a\\b", "/.a", "/a/"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, target string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil || web.CheckPath(u) != nil {
+			return
+		}
+		p := u.Path
+		if again, err := url.PathUnescape(p); err != nil || again != p {
+			t.Errorf("%q: the path %q decodes once more, to %q", target, p, again)
+		}
+		clean := path.Clean(p)
+		if strings.HasSuffix(p, "/") && clean != "/" {
+			clean += "/"
+		}
+		if clean != p {
+			t.Errorf("%q: the path %q is cleaned to %q", target, p, clean)
+		}
+		if !utf8.ValidString(p) || strings.ContainsAny(p, "\\\x00\r\n\x7f") || !strings.HasPrefix(p, "/") {
+			t.Errorf("%q: the path is %q", target, p)
+		}
+		if back, err := url.ParseRequestURI(u.EscapedPath()); err != nil || back.Path != p {
+			t.Errorf("%q: the path %q does not come back from %q", target, p, u.EscapedPath())
+		}
+		for s := range strings.SplitSeq(p, "/") {
+			if name, _, _ := strings.Cut(s, ";"); name == "." || name == ".." {
+				t.Errorf("%q: segment %q is dots to who drops parameters", target, s)
+			}
+		}
+	})
+}
+
+func TestSource(t *testing.T) {
+	trusted := web.Proxies{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8:1::/48")}
+	for _, tc := range []struct {
+		name    string
+		proxies web.Proxies
+		peer    string
+		header  []string
+		want    string
+	}{
+		{"nobody is trusted by default", nil, "127.0.0.1:1", []string{"1.1.1.1"}, "127.0.0.1"},
+		{"a stranger is not believed", trusted, "203.0.113.1:1", []string{"1.1.1.1"}, "203.0.113.1"},
+		{"a proxy is", trusted, "10.1.1.1:1", []string{"1.1.1.1"}, "1.1.1.1"},
+		{"a proxy that says nothing", trusted, "10.1.1.1:1", nil, "10.1.1.1"},
+		{"a proxy that says an empty text", trusted, "10.1.1.1:1", []string{""}, "10.1.1.1"},
+		{"the nearest stranger counts", trusted, "10.1.1.1:1", []string{"9.9.9.9, 1.1.1.1, 10.2.2.2"}, "1.1.1.1"},
+		{"lines are one list", trusted, "10.1.1.1:1", []string{"9.9.9.9", "1.1.1.1", "10.2.2.2"}, "1.1.1.1"},
+		{"proxies all the way", trusted, "10.1.1.1:1", []string{"10.3.3.3, 10.2.2.2"}, "10.3.3.3"},
+		{"nonsense ends the chain", trusted, "10.1.1.1:1", []string{"1.1.1.1, unknown, 10.2.2.2"}, "10.2.2.2"},
+		{"a port is nonsense", trusted, "10.1.1.1:1", []string{"1.1.1.1:80"}, "10.1.1.1"},
+		{"IPv4 in IPv6", trusted, "[::ffff:10.1.1.1]:1", []string{"::ffff:1.1.1.1"}, "1.1.1.1"},
+		{"IPv6", trusted, "[2001:db8:1::5]:1", []string{"2001:db8:2::1"}, "2001:db8:2::1"},
+		{"a zone", trusted, "10.1.1.1:1", []string{"fe80::1%eth0"}, "fe80::1"},
+		{"a Unix socket", trusted, "@", []string{"1.1.1.1"}, "invalid IP"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := &http.Request{RemoteAddr: tc.peer, Header: http.Header{"X-Forwarded-For": tc.header}}
+			if got := tc.proxies.Source(r).String(); got != tc.want {
+				t.Errorf("Source = %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// FuzzXFF checks that what a client puts in front of a list changes nothing.
+func FuzzXFF(f *testing.F) {
+	for _, seed := range []string{"", "1.1.1.1", ", ,", "::1", "1.1.1.1, 10.0.0.1", "unknown", "%", "10.0.0.1,\t2.2.2.2", "fe80::1%x"} {
+		f.Add(seed)
+	}
+	trusted := web.Proxies{netip.MustParsePrefix("10.0.0.0/8")}
+	real := netip.MustParseAddr("198.51.100.7")
+	f.Fuzz(func(t *testing.T, claimed string) {
+		source := func(p web.Proxies, peer string, lines ...string) netip.Addr {
+			return p.Source(&http.Request{RemoteAddr: peer, Header: http.Header{"X-Forwarded-For": lines}})
+		}
+		if got := source(trusted, "198.51.100.7:1", claimed); got != real {
+			t.Errorf("a stranger who claims %q is %v", claimed, got)
+		}
+		if got := source(trusted, "10.0.0.1:1", claimed, real.String()); got != real {
+			t.Errorf("a stranger behind a proxy who claims %q is %v", claimed, got)
+		}
+		if got := source(trusted, "10.0.0.1:1", claimed+", "+real.String()+", 10.0.0.2"); got != real {
+			t.Errorf("a stranger behind two proxies who claims %q is %v", claimed, got)
+		}
+		if got := source(trusted, "10.0.0.1:1", claimed); !got.IsValid() || got.Zone() != "" || got.Is4In6() {
+			t.Errorf("a proxy that says %q yields %v", claimed, got)
+		}
+	})
+}
