@@ -15,11 +15,11 @@ build:
 
 # The long proofs: a thousand crashes, a million rows.
 soak: tools
-	JETON_SOAK=1 go test -count=1 -timeout=3h ./internal/e2e/...
+	JETON_SOAK=1 go test -count=1 -timeout=3h ./internal/e2e/... ./internal/store/...
 
 bench:
 	go run ./bench
 
 # Rewrites what is made from the code: reference pages and golden files.
 generate:
-	go test ./... -run 'Golden|Reference' -update
+	go test . ./cmd/jeton ./internal/config ./internal/server -update

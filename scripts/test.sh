@@ -23,3 +23,5 @@ else
 fi
 
 go test -race -timeout=25m ./...
+# What the race detector's own memory would drown.
+go test -run Memory ./internal/password

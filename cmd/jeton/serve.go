@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 
 	"jeton/internal/config"
@@ -42,6 +43,11 @@ func serve(ctx context.Context, p *place, out io.Writer) error {
 		return err
 	}
 	log := logger(conf.Log)
+	if os.Getenv("GOGC") == "" {
+		// The heap of a server is small and its garbage is of requests: collecting it half as
+		// often costs a few megabytes and gives a few percent of a processor back.
+		debug.SetGCPercent(200)
+	}
 	for _, name := range config.UnknownEnv(os.Environ()) {
 		log.Warn("environment variable is not one of ours", "name", name)
 	}

@@ -55,6 +55,10 @@ type Change struct {
 
 // Store keeps accounts. Methods are safe for concurrent use, on many nodes.
 type Store interface {
+	// WatchUsers names the function that hears of every user that is no longer what it
+	// was: after the change is durable and before it is answered, and also when nobody
+	// waits for the answer any more. It is called once, before anything else.
+	WatchUsers(changed func(user int64))
 	// FindUser returns jeton.ErrNotFound for a name that nobody has.
 	FindUser(ctx context.Context, name string) (Account, error)
 	// KnownSource reports whether the user has logged in from the address before.
@@ -82,11 +86,10 @@ type Store interface {
 
 // Accounts is the people of one server.
 type Accounts struct {
-	store   Store
-	hasher  *password.Pool
-	now     func() time.Time
-	log     *slog.Logger
-	changed func(user int64)
+	store  Store
+	hasher *password.Pool
+	now    func() time.Time
+	log    *slog.Logger
 }
 
 // Config is what New needs.
@@ -95,14 +98,14 @@ type Config struct {
 	Hasher *password.Pool
 	Now    func() time.Time
 	Log    *slog.Logger
-	// Changed is called, before the change is answered, with the number of every account
-	// that is no longer what it was.
+	// Changed hears of every account that is no longer what it was, as Store.WatchUsers says.
 	Changed func(user int64)
 }
 
 // New returns the people of a server.
 func New(c Config) *Accounts {
-	return &Accounts{store: c.Store, hasher: c.Hasher, now: c.Now, log: c.Log, changed: c.Changed}
+	c.Store.WatchUsers(c.Changed)
+	return &Accounts{store: c.Store, hasher: c.Hasher, now: c.Now, log: c.Log}
 }
 
 // reserved is how our secrets begin; a name like that would end up in logs unmasked
@@ -257,21 +260,17 @@ func (a *Accounts) SetGroups(ctx context.Context, by, name string, groups []stri
 }
 
 func (a *Accounts) change(ctx context.Context, name string, c Change, ev jeton.Event) error {
-	id, err := a.store.ChangeUser(ctx, name, c, a.now(), ev)
-	if err != nil {
+	if _, err := a.store.ChangeUser(ctx, name, c, a.now(), ev); err != nil {
 		return fmt.Errorf("change user %s: %w", name, err)
 	}
-	a.changed(id)
 	return nil
 }
 
 // Remove removes the account with all its sessions.
 func (a *Accounts) Remove(ctx context.Context, by, name string) error {
-	id, err := a.store.RemoveUser(ctx, name, a.event(by, audit.UserRemove, name, "all sessions ended"))
-	if err != nil {
+	if _, err := a.store.RemoveUser(ctx, name, a.event(by, audit.UserRemove, name, "all sessions ended")); err != nil {
 		return fmt.Errorf("remove user %s: %w", name, err)
 	}
-	a.changed(id)
 	return nil
 }
 
@@ -320,12 +319,8 @@ func CheckDeclared(people []Declared) ([]Account, error) {
 
 // Declare makes the declared people be the given ones, which CheckDeclared has prepared.
 func (a *Accounts) Declare(ctx context.Context, people []Account) error {
-	changed, err := a.store.DeclareUsers(ctx, people, a.now(), a.event("config", audit.UserChange, "", "declared in the configuration file"))
-	if err != nil {
+	if _, err := a.store.DeclareUsers(ctx, people, a.now(), a.event("config", audit.UserChange, "", "declared in the configuration file")); err != nil {
 		return fmt.Errorf("declare users: %w", err)
-	}
-	for _, id := range changed {
-		a.changed(id)
 	}
 	return nil
 }

@@ -72,6 +72,7 @@ type Log struct {
 	wake    chan struct{}
 	missing atomic.Int64 // events that found no room and that the record does not know of yet
 	lost    atomic.Int64 // all of them since the start
+	writing sync.Mutex   // held by flush, so that who reads the record waits for what is on its way
 }
 
 // Config is what New needs.
@@ -165,6 +166,8 @@ func (l *Log) Run(ctx context.Context) error {
 func (l *Log) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.mu.Lock()
 	batch := l.waiting
 	l.waiting = nil

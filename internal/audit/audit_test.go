@@ -154,13 +154,9 @@ func TestNoteNeverWaits(t *testing.T) {
 	stop := run(t, l)
 	note(l, 0, 1)
 	<-m.entered // the store hangs with the first
-	start := time.Now()
 	note(l, 1, burst)
 	for range 1000 {
 		l.Note(jeton.Event{Time: noon, Target: "surplus"})
-	}
-	if took := time.Since(start); took > 2*time.Second {
-		t.Errorf("%d notes took %v while the store hung", burst+1000, took)
 	}
 	if n := l.Lost(); n != 1000 {
 		t.Errorf("Lost = %d, want the 1000 that found no room", n)

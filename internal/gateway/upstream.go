@@ -40,12 +40,12 @@ var identity = []string{
 	"x-remote-user", "x-remote-groups", "x-remote-name", "x-remote-email", "x-remote-group",
 	"x-forwarded-user", "x-forwarded-groups", "x-forwarded-email", "x-forwarded-preferred-username", "x-forwarded-access-token",
 	"x-webauth-user", "x-webauth-groups", "x-webauth-email", "x-webauth-name",
-	"x-authenticated-user", "x-authenticated-userid", "x-user", "x-username", "x-real-ip", "x-client-ip", "true-client-ip",
+	"x-authenticated-user", "x-authenticated-userid", "x-user", "x-username", "x-real-ip", "x-client-ip", "client-ip", "true-client-ip", "cf-connecting-ip", "fastly-client-ip", "x-cluster-client-ip",
 	"x-original-url", "x-original-uri", "x-original-method", "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override",
 	"forwarded", "authorization", "proxy-authorization", "x-request-id",
 }
 
-var identityPrefixes = []string{"x-auth-request-", "x-authentik-", "x-authelia-", "x-pomerium-", "x-jeton-", "jeton-", "x-forwarded-"}
+var identityPrefixes = []string{"x-auth-request-", "x-authentik-", "x-authelia-", "x-pomerium-", "x-jeton-", "jeton-", "x-forwarded-", "x-remote-extra-", "x-ssl-", "ssl-client-"}
 
 // hides reports whether a client's header must not reach an upstream. Whatever is neither
 // letter nor digit counts as a dash: many servers make one of the other.
@@ -117,7 +117,7 @@ func (f finalOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (g *Gateway) rewrite(pr *httputil.ProxyRequest, c config.Upstream, target *url.URL, ours []string) {
 	if c.StripPrefix != "" {
-		pr.Out.URL.Path = ensureSlash(strings.TrimPrefix(pr.Out.URL.Path, c.StripPrefix))
+		pr.Out.URL.Path = strip(pr.Out.URL.Path, c.StripPrefix)
 		pr.Out.URL.RawPath = ""
 	}
 	pr.SetURL(target)
@@ -151,11 +151,16 @@ func (g *Gateway) rewrite(pr *httputil.ProxyRequest, c config.Upstream, target *
 	}
 }
 
-func ensureSlash(path string) string {
-	if strings.HasPrefix(path, "/") {
+// strip takes a prefix of whole segments off a path: /app off /app/x, and not off /apple.
+func strip(path, prefix string) string {
+	rest, ok := strings.CutPrefix(path, strings.TrimSuffix(prefix, "/"))
+	switch {
+	case !ok || rest != "" && rest[0] != '/':
 		return path
+	case rest == "":
+		return "/"
 	}
-	return "/" + path
+	return rest
 }
 
 // dropCookies takes our cookies out of a request and leaves the others as they were.

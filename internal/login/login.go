@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"jeton"
@@ -188,7 +189,7 @@ func (t *trail) event(now time.Time, err error) jeton.Event {
 	}
 	e := jeton.Event{
 		Time: now, Request: t.attempt.Request, Actor: actor, Action: audit.Login, Service: t.attempt.Service,
-		Outcome: audit.OK, Source: sourceKey(t.attempt.Source), Checks: t.checks,
+		Outcome: audit.OK, Source: sourceKey(t.attempt.Source), Checks: slices.Clone(t.checks),
 	}
 	if err != nil {
 		e.Outcome, e.Reason = jeton.Code(err), string(Why(err))

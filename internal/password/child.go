@@ -23,11 +23,11 @@ const (
 	stopGrace = 2 * time.Second
 )
 
-// child keeps one hasher process: started when there is work and none is running.
+// child keeps the hasher process of one worker: started when there is work and none is
+// running.
 type child struct {
-	argv    []string
-	workers int
-	log     *slog.Logger
+	argv []string
+	log  *slog.Logger
 
 	mu       sync.Mutex
 	proc     *process      // nil: none is running
@@ -37,8 +37,8 @@ type child struct {
 	wg       sync.WaitGroup // goroutines of processes
 }
 
-func newChild(argv []string, workers int, log *slog.Logger) *child {
-	return &child{argv: argv, workers: workers, log: log, backoff: minBackoff}
+func newChild(argv []string, log *slog.Logger) *child {
+	return &child{argv: argv, log: log, backoff: minBackoff}
 }
 
 // derive has j done by the process. When there is none to do it, or it dies, the
@@ -126,7 +126,7 @@ func (c *child) launch() (*process, error) {
 		cmd.Args[0] = os.Args[0] // this program again, under its own name
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirIn, theirOut, &lines{log: c.log}
-	cmd.Env = []string{fmt.Sprintf("GOMAXPROCS=%d", c.workers)}
+	cmd.Env = []string{"GOMAXPROCS=1"}
 	cmd.SysProcAttr = childAttr()
 	p := &process{out: ourOut, waiting: map[uint64]chan response{}, cmd: cmd, gone: make(chan struct{})}
 

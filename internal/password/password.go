@@ -62,12 +62,12 @@ type Config struct {
 // Pool hashes passwords, a bounded number at a time. Its methods are safe for
 // concurrent use. Nothing is hashed before Run is called or after it has returned.
 type Pool struct {
-	workers int
-	log     *slog.Logger
-	rand    io.Reader
-	params  Params // of new hashes, and of the work done for those who do not exist
-	child   *child // nil: hash in this process
-	jobs    chan *job
+	workers  int
+	log      *slog.Logger
+	rand     io.Reader
+	params   Params   // of new hashes, and of the work done for those who do not exist
+	children []*child // one a worker; nil: hash in this process
+	jobs     chan *job
 
 	mu      sync.Mutex
 	held    int // places taken: jobs that wait and jobs that have begun
@@ -105,7 +105,11 @@ func New(cfg Config) (*Pool, error) {
 	}
 	p.jobs = make(chan *job, p.workers+cfg.Queue)
 	if len(cfg.Command) > 0 && childrenWork {
-		p.child = newChild(cfg.Command, p.workers, p.log)
+		// A process for each: one that shared its collector with another worker would wait
+		// at every collection for a thread that the system, at this priority, is slow to run.
+		for range p.workers {
+			p.children = append(p.children, newChild(cfg.Command, p.log))
+		}
 	}
 	return p, nil
 }
@@ -122,15 +126,15 @@ func (p *Pool) Run(ctx context.Context) error {
 		return errors.New("password: Run was called twice")
 	}
 	var wg sync.WaitGroup
-	for range p.workers {
-		wg.Go(func() { p.work(ctx) })
+	for i := range p.workers {
+		wg.Go(func() { p.work(ctx, i) })
 	}
 	<-ctx.Done()
 	p.mu.Lock()
 	p.stopped = true
 	p.mu.Unlock()
-	if p.child != nil {
-		p.child.stop()
+	for _, c := range p.children {
+		wg.Go(c.stop)
 	}
 	wg.Wait()
 	for {
@@ -144,7 +148,7 @@ func (p *Pool) Run(ctx context.Context) error {
 }
 
 // work takes jobs in the order they came.
-func (p *Pool) work(ctx context.Context) {
+func (p *Pool) work(ctx context.Context, worker int) {
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -153,14 +157,14 @@ func (p *Pool) work(ctx context.Context) {
 				p.end(j, answer{err: err}) // nobody waits for it any more
 				continue
 			}
-			p.end(j, p.do(ctx, j))
+			p.end(j, p.do(ctx, worker, j))
 		}
 	}
 }
 
-func (p *Pool) do(ctx context.Context, j *job) answer {
-	if p.child != nil {
-		key, err := p.child.derive(ctx, j)
+func (p *Pool) do(ctx context.Context, worker int, j *job) answer {
+	if p.children != nil {
+		key, err := p.children[worker].derive(ctx, j)
 		return answer{key, err}
 	}
 	pw := []byte(j.pw.Reveal())

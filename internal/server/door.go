@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"jeton"
@@ -100,15 +101,22 @@ func (d *door) serve(row web.Route) http.HandlerFunc {
 	}
 }
 
+// questions are used again: the gate keeps none after it has answered.
+var questions = sync.Pool{New: func() any { return new(gate.Question) }}
+
 // admit asks the gate, and tells the caller what is left of what is counted.
 func (d *door) admit(w *web.Reply, r *http.Request, row web.Route) error {
 	if d.operator && row.Access.NeedsOperator() || row.Access.IsOpen() {
 		return nil
 	}
-	pass, err := d.gate.Admit(r.Context(), &gate.Question{
+	q := questions.Get().(*gate.Question)
+	*q = gate.Question{
 		Service: d.service, Access: row.Access, Route: row.Pattern, Method: r.Method, Path: r.URL.Path,
 		Header: r.Header, Source: w.Source, Request: w.ID, Now: w.Start,
-	})
+	}
+	pass, err := d.gate.Admit(r.Context(), q)
+	*q = gate.Question{}
+	questions.Put(q)
 	if left, counted := pass.Left(); counted {
 		w.Header()[jeton.HeaderUsesRemaining] = []string{strconv.FormatInt(left, 10)}
 	} else if errors.Is(err, jeton.ErrSpent) {

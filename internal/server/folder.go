@@ -78,6 +78,7 @@ func holder(path string) string {
 }
 
 func (f *folder) release() {
+	_ = os.Remove(filepath.Join(f.path, fileSocket))
 	_ = os.Remove(filepath.Join(f.path, filePID))
 	_ = f.lock.Unlock()
 }

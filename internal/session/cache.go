@@ -164,22 +164,12 @@ func (c *cache) drop(hashes ...Hash) {
 }
 
 func (c *cache) dropUser(user int64) {
-	c.dropIf(func(l *Live) bool { return l.User == user })
-}
-
-func (c *cache) dropChosen(w Which) {
-	c.dropIf(func(l *Live) bool {
-		return (w.ID == "" || w.ID == l.ID) && (w.User == "" || w.User == l.Name) && (w.Service == "" || w.Service == l.Service)
-	})
-}
-
-func (c *cache) dropIf(chosen func(*Live) bool) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
 		s.generation++
 		for h, l := range s.live {
-			if chosen(l) {
+			if l.User == user {
 				delete(s.live, h)
 			}
 		}

@@ -27,11 +27,12 @@ type memory struct {
 	used     map[[2]int64]int64
 	touched  map[int64]time.Time
 	login    int64
-	fail     error               // what every call answers
-	found    func()              // called by FindSession between reading and answering
-	answer   func([]Hash) []Hash // changes what EndSessions answers
-	history  policy.History      // what judges see
-	asked    atomic.Int64        // calls of FindSession and Spend
+	fail     error  // what every call answers
+	found    func() // called by FindSession between reading and answering
+	ended    func(...Hash)
+	unheard  bool           // EndSessions ends, and nobody hears the answer
+	history  policy.History // what judges see
+	asked    atomic.Int64   // calls of FindSession and Spend
 	swept    func(int) (int, error)
 	last     Start
 }
@@ -40,6 +41,8 @@ func (m *memory) lock() (unlock func(), err error) {
 	m.mu.Lock()
 	return m.mu.Unlock, m.fail
 }
+
+func (m *memory) WatchSessions(ended func(...Hash)) { m.ended = ended }
 
 func (m *memory) StartSession(_ context.Context, s Start, judge func(policy.History) ([]int64, error)) (int64, []Hash, error) {
 	unlock, err := m.lock()
@@ -52,6 +55,7 @@ func (m *memory) StartSession(_ context.Context, s Start, judge func(policy.Hist
 		return 0, nil, err
 	}
 	ended := m.end(func(r Record) bool { return slices.Contains(evict, r.Login) })
+	m.ended(ended...)
 	m.login++
 	m.last, s.Login = s, m.login
 	m.sessions[s.Hash] = s.Record
@@ -123,8 +127,9 @@ func (m *memory) EndSessions(_ context.Context, w Which, _ jeton.Event) ([]Hash,
 	ended := m.end(func(r Record) bool {
 		return (w.ID == "" || w.ID == r.ID) && (w.User == "" || w.User == r.Name) && (w.Service == "" || w.Service == r.Service)
 	})
-	if m.answer != nil {
-		return m.answer(ended), nil
+	m.ended(ended...)
+	if m.unheard {
+		return nil, jeton.ErrUnavailable
 	}
 	return ended, nil
 }

@@ -1,8 +1,10 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"encoding/base32"
+	"slices"
 	"time"
 )
 
@@ -43,8 +45,9 @@ func (s *Sessions) Run(ctx context.Context) error {
 
 // flush writes the last uses that were noted since the previous flush.
 func (s *Sessions) flush(ctx context.Context) {
-	const step = 500
+	const step = 100 // bounds how long others wait for their turn
 	noted := s.cache.takeNoted()
+	slices.SortFunc(noted, func(a, b *Live) int { return cmp.Compare(a.Login, b.Login) })
 	for len(noted) > 0 {
 		n := min(step, len(noted))
 		at := make(map[int64]time.Time, n)

@@ -63,6 +63,7 @@ type Start struct {
 	Record         // without Login
 	Version  int64 // of the owner's credential that was proved
 	Remember time.Time
+	Siblings bool // judge looks at the open sessions, of which there may be many
 	Event    jeton.Event
 }
 
@@ -82,11 +83,16 @@ type Which struct {
 
 // Store keeps sessions. Methods are safe for concurrent use, on many nodes.
 type Store interface {
+	// WatchSessions names the function that hears of every session that has ended before
+	// its time: after the end is durable and before it is answered, and also when nobody
+	// waits for the answer any more. It is called once, before anything else.
+	WatchSessions(ended func(...Hash))
 	// StartSession is one atomic step. It returns jeton.ErrBadCredential unless the owner is there,
 	// enabled, and its credential still has the version that was proved. It hands judge
 	// what the owner did at the service before; if judge agrees it ends the sessions
 	// judge names, adds this one and the event, and returns the login's number and the
-	// hashes of the ended sessions. Otherwise nothing has happened.
+	// hashes of the ended sessions. Otherwise nothing has happened. Without Siblings the
+	// history holds no open sessions.
 	StartSession(ctx context.Context, s Start, judge func(policy.History) (evict []int64, err error)) (login int64, ended []Hash, err error)
 	// FindSession returns jeton.ErrNotFound for a hash it does not hold.
 	FindSession(ctx context.Context, h Hash) (Record, error)
@@ -138,7 +144,9 @@ func New(c Config) *Sessions {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	return &Sessions{store: c.Store, now: c.Now, rand: c.Rand, log: c.Log, cache: newCache(c.Cache)}
+	s := &Sessions{store: c.Store, now: c.Now, rand: c.Rand, log: c.Log, cache: newCache(c.Cache)}
+	c.Store.WatchSessions(s.cache.drop)
+	return s
 }
 
 // Owner is who a session is started for: a subject that has just been proved.
@@ -171,16 +179,22 @@ func (s *Sessions) Start(ctx context.Context, o Owner, service string, t policy.
 			ID: id, Hash: HashOf(secret), User: o.ID, Service: service, Created: now, Expires: now.Add(t.Lifetime),
 			Idle: t.Idle, LastUsed: now, Source: ev.Source, Name: o.Name, Groups: o.Groups,
 		},
-		Version: o.Version, Remember: now, Event: ev,
+		Version: o.Version, Remember: now, Siblings: t.MaxSessions != policy.Unlimited, Event: ev,
 	}
 	if t.Relogin.Counts() {
 		in.Remember = t.Relogin.Remembers(now)
 	}
-	_, ended, err := s.store.StartSession(ctx, in, func(h policy.History) ([]int64, error) { return t.Login(h, now) })
+	_, _, err = s.store.StartSession(ctx, in, func(h policy.History) ([]int64, error) {
+		for i := range h.Open {
+			// The store hears of a last use up to so much later. A session counts as
+			// open until it has certainly been idle for too long.
+			h.Open[i].LastUsed = h.Open[i].LastUsed.Add(flushEvery)
+		}
+		return t.Login(h, now)
+	})
 	if err != nil {
 		return Started{}, fmt.Errorf("start session: %w", err)
 	}
-	s.cache.drop(ended...)
 	return Started{Secret: jeton.NewSecret(secret), ID: id, At: now, Ends: in.Expires}, nil
 }
 
@@ -290,15 +304,9 @@ func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error
 		return 0, jeton.Say(jeton.ErrInvalid, "which sessions: name an id, a user or a service")
 	}
 	ended, err := s.store.EndSessions(ctx, w, ev)
-	if err != nil || w.ID == "" || len(ended) == 0 {
-		// An earlier call whose outcome nobody learned may have ended sessions that this
-		// one did not find any more, and so may this one.
-		s.cache.dropChosen(w)
-	}
 	if err != nil {
 		return 0, fmt.Errorf("end sessions: %w", err)
 	}
-	s.cache.drop(ended...)
 	return len(ended), nil
 }
 

@@ -85,7 +85,7 @@ func TestSecretsComeFromTheRandomnessThatWasHandedIn(t *testing.T) {
 }
 
 func TestWhatIsNotTheSecretIsRefused(t *testing.T) {
-	b := newBench(64)
+	b := newBench(64 * 64)
 	s := b.start(t)
 	secret := s.Secret.Reveal()
 	b.live(t, s) // in the cache, too
@@ -126,7 +126,7 @@ func TestWhatIsNotTheSecretIsRefused(t *testing.T) {
 }
 
 func TestTheStoreDownLogsNobodyOutAndLetsNobodyIn(t *testing.T) {
-	b := newBench(64)
+	b := newBench(64 * 64)
 	s := b.start(t)
 	l := b.live(t, s)
 	unknown := b.start(t) // not in the cache
@@ -153,7 +153,7 @@ func TestTheStoreDownLogsNobodyOutAndLetsNobodyIn(t *testing.T) {
 }
 
 func TestStartRecordsTheSession(t *testing.T) {
-	b := newBench(64)
+	b := newBench(64 * 64)
 	tm := terms
 	tm.Relogin = policy.Relogin{Max: 2, Window: 20 * time.Minute}
 	s, err := b.Start(t.Context(), diane, "shop", tm, jeton.Event{Action: "login", Source: "192.0.2.7"})
@@ -184,7 +184,7 @@ func TestStartRecordsTheSession(t *testing.T) {
 }
 
 func TestCheckJudgesByTheTimeThatIsHandedIn(t *testing.T) {
-	b := newBench(64)
+	b := newBench(64 * 64)
 	l := b.live(t, b.start(t)) // an hour, ten minutes idle
 	for _, tc := range []struct {
 		name  string
@@ -214,7 +214,7 @@ func TestCheckJudgesByTheTimeThatIsHandedIn(t *testing.T) {
 }
 
 func TestTheLastUseMovesForwardOnly(t *testing.T) {
-	b := newBench(64)
+	b := newBench(64 * 64)
 	l := b.live(t, b.start(t))
 	for _, tc := range []struct{ use, want time.Duration }{
 		{999 * time.Millisecond, 0}, {time.Second, time.Second}, {500 * time.Millisecond, time.Second}, {-time.Hour, time.Second}, {time.Minute, time.Minute},
@@ -230,7 +230,7 @@ func TestTheLastUseMovesForwardOnly(t *testing.T) {
 }
 
 func TestSpentIsRememberedAndARaisedLimitIsNot(t *testing.T) {
-	b := newBench(64)
+	b := newBench(64 * 64)
 	l := b.live(t, b.start(t))
 	a, c := policy.Budget{ID: 1, Max: 2}, policy.Budget{ID: 2, Max: 9}
 	spend := func(want error, asks int64, budgets ...policy.Budget) {
@@ -266,7 +266,7 @@ func TestSpentIsRememberedAndARaisedLimitIsNot(t *testing.T) {
 }
 
 func TestEndNeedsAName(t *testing.T) {
-	b := newBench(64)
+	b := newBench(64 * 64)
 	s := b.start(t)
 	if _, err := b.End(t.Context(), Which{}, jeton.Event{}); !errors.Is(err, jeton.ErrInvalid) {
 		t.Errorf("End of nothing in particular: %v, want ErrInvalid", err)
@@ -278,7 +278,7 @@ func TestEndNeedsAName(t *testing.T) {
 }
 
 func TestListShowsWhatHasNotEnded(t *testing.T) {
-	b := newBench(64)
+	b := newBench(64 * 64)
 	idle, used := b.start(t), b.start(t)
 	l := b.live(t, used)
 	b.Used(l, noon.Add(8*time.Minute))
@@ -354,7 +354,7 @@ func TestEndedIsEnded(t *testing.T) {
 }
 
 func TestNewFillsInRandomness(t *testing.T) {
-	s := New(Config{Log: slog.New(slog.DiscardHandler)})
+	s := New(Config{Store: &memory{}, Log: slog.New(slog.DiscardHandler)})
 	if s.rand == nil {
 		t.Error("without randomness handed in there is none")
 	}

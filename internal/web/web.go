@@ -217,5 +217,8 @@ func Log(w *Reply, log *slog.Logger, r *http.Request, err error) {
 	if Problem(err).Status < http.StatusInternalServerError || errors.Is(err, jeton.ErrBusy) {
 		return
 	}
+	if r.Context().Err() != nil {
+		return // the client has gone; strangers can do that as often as they like
+	}
 	log.Error("request failed", "request_id", w.ID, "method", r.Method, "path", ShownPath(r.URL.Path), "error", err)
 }

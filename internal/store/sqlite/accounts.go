@@ -83,10 +83,13 @@ func list(groups []string) string {
 	return string(b)
 }
 
+// WatchUsers implements account.Store.
+func (db *DB) WatchUsers(changed func(user int64)) { db.changed = changed }
+
 // ChangeUser implements account.Store.
 func (db *DB) ChangeUser(ctx context.Context, name string, c account.Change, now time.Time, ev jeton.Event) (int64, error) {
 	var id int64
-	err := db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
+	err := db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		a, err := scanAccount(tx.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM users WHERE name = $1", name))
 		if err != nil {
 			return missing(err)
@@ -99,7 +102,7 @@ func (db *DB) ChangeUser(ctx context.Context, name string, c account.Change, now
 			return err
 		}
 		return appendEvents(ctx, tx, ev)
-	})
+	}, func() { db.changed(id) })
 	if err != nil {
 		return 0, err
 	}
@@ -143,7 +146,7 @@ func (db *DB) RehashUser(ctx context.Context, id, version int64, phc string) err
 // RemoveUser implements account.Store.
 func (db *DB) RemoveUser(ctx context.Context, name string, ev jeton.Event) (int64, error) {
 	var id int64
-	err := db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
+	err := db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		a, err := scanAccount(tx.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM users WHERE name = $1", name))
 		if err != nil {
 			return missing(err)
@@ -156,7 +159,7 @@ func (db *DB) RemoveUser(ctx context.Context, name string, ev jeton.Event) (int6
 			return err
 		}
 		return appendEvents(ctx, tx, ev)
-	})
+	}, func() { db.changed(id) })
 	if err != nil {
 		return 0, err
 	}
@@ -209,7 +212,7 @@ func (db *DB) DeclareUsers(ctx context.Context, declared []account.Account, now 
 		return nil, nil
 	}
 	var changed []int64
-	err = db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
+	err = db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		changed = nil
 		rows, err := tx.QueryContext(ctx, "SELECT "+accountColumns+" FROM users ORDER BY name")
 		if err != nil {
@@ -232,6 +235,10 @@ func (db *DB) DeclareUsers(ctx context.Context, declared []account.Account, now 
 			}
 		}
 		return nil
+	}, func() {
+		for _, id := range changed {
+			db.changed(id)
+		}
 	})
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"jeton/internal/store/storetest"
 
@@ -22,6 +23,7 @@ func opened(t *testing.T, path string) *DB {
 	if err != nil {
 		t.Fatal(err)
 	}
+	db.writer.patience = time.Minute // a slow machine is no fault of the store
 	t.Cleanup(func() { _ = db.Close() })
 	return db
 }

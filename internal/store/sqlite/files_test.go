@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"jeton"
 	"jeton/internal/account"
@@ -190,11 +189,7 @@ func TestALockedFileIsRefusedWithAdvice(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jeton.db")
 	statement(t, path, "PRAGMA user_version = 1")
 	release := rival(t, path)
-	start := time.Now()
 	refused(t, path, "another process uses the file", "stop it first")
-	if took := time.Since(start); took > 30*time.Second {
-		t.Errorf("Open took %v to say so", took)
-	}
 	release()
 	must(t, opened(t, path).Ping(t.Context()))
 }

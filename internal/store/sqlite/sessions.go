@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"jeton"
@@ -21,15 +23,18 @@ WHERE s.hash = $1 AND u.disabled = 0`
 // lookAlive finds no row when the session has ended, so that it does not look unused.
 const lookAlive = `SELECT COALESCE(u.used, 0) FROM sessions s LEFT JOIN uses u ON u.login = s.login AND u.budget = $2 WHERE s.login = $1`
 
+// WatchSessions implements session.Store.
+func (db *DB) WatchSessions(ended func(...session.Hash)) { db.ended = ended }
+
 // StartSession implements session.Store.
 func (db *DB) StartSession(ctx context.Context, s session.Start, judge func(policy.History) ([]int64, error)) (int64, []session.Hash, error) {
 	var login int64
 	var ended []session.Hash
-	err := db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
+	err := db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		if err := proved(ctx, tx, s.User, s.Version); err != nil {
 			return err
 		}
-		h, err := history(ctx, tx, s.User, s.Service, s.Remember)
+		h, err := history(ctx, tx, s)
 		if err != nil {
 			return err
 		}
@@ -48,7 +53,7 @@ func (db *DB) StartSession(ctx context.Context, s session.Start, judge func(poli
 			return err
 		}
 		return appendEvents(ctx, tx, s.Event)
-	})
+	}, func() { db.ended(ended...) })
 	if err != nil {
 		return 0, nil, err
 	}
@@ -65,9 +70,9 @@ func proved(ctx context.Context, tx *sql.Conn, user, version int64) error {
 	return err
 }
 
-func history(ctx context.Context, tx *sql.Conn, user int64, service string, since time.Time) (policy.History, error) {
+func history(ctx context.Context, tx *sql.Conn, s session.Start) (policy.History, error) {
 	var h policy.History
-	logins, err := tx.QueryContext(ctx, "SELECT at FROM logins WHERE user = $1 AND service = $2 AND at > $3 ORDER BY login", user, service, milli(since))
+	logins, err := tx.QueryContext(ctx, "SELECT at FROM logins WHERE user = $1 AND service = $2 AND at > $3 ORDER BY login", s.User, s.Service, milli(s.Remember))
 	if err != nil {
 		return h, err
 	}
@@ -79,10 +84,10 @@ func history(ctx context.Context, tx *sql.Conn, user int64, service string, sinc
 		}
 		h.Logins = append(h.Logins, time.UnixMilli(at))
 	}
-	if err := logins.Err(); err != nil {
+	if err := logins.Err(); err != nil || !s.Siblings {
 		return h, err
 	}
-	open, err := tx.QueryContext(ctx, "SELECT login, expires, used, idle FROM sessions WHERE user = $1 AND service = $2 ORDER BY login", user, service)
+	open, err := tx.QueryContext(ctx, "SELECT login, expires, used, idle FROM sessions WHERE user = $1 AND service = $2 ORDER BY login", s.User, s.Service)
 	if err != nil {
 		return h, err
 	}
@@ -217,12 +222,12 @@ func (db *DB) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) 
 	}
 	var ended []session.Hash
 	where, args := chosen(w)
-	err := db.do(ctx, func(ctx context.Context, tx *sql.Conn) (err error) {
+	err := db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) (err error) {
 		if ended, err = endSessions(ctx, tx, where, args...); err != nil || len(ended) == 0 {
 			return err
 		}
 		return appendEvents(ctx, tx, ev)
-	})
+	}, func() { db.ended(ended...) })
 	if err != nil {
 		return nil, err
 	}
@@ -245,11 +250,18 @@ func chosen(w session.Which) (where string, args []any) {
 	return where, args
 }
 
-// TouchSessions implements session.Store.
+// TouchSessions implements session.Store. In the order of their numbers, neighbours
+// share a page.
 func (db *DB) TouchSessions(ctx context.Context, at map[int64]time.Time) error {
+	logins := slices.Sorted(maps.Keys(at))
 	return db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		for login, t := range at {
-			if _, err := tx.ExecContext(ctx, "UPDATE sessions SET used = $2 WHERE login = $1 AND used < $2", login, milli(t)); err != nil {
+		touch, err := tx.PrepareContext(ctx, "UPDATE sessions SET used = $2 WHERE login = $1 AND used < $2")
+		if err != nil {
+			return err
+		}
+		defer touch.Close()
+		for _, login := range logins {
+			if _, err := touch.ExecContext(ctx, login, milli(at[login])); err != nil {
 				return err
 			}
 		}

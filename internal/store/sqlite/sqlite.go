@@ -22,6 +22,7 @@ import (
 	"runtime"
 
 	"jeton"
+	"jeton/internal/session"
 
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -29,12 +30,16 @@ import (
 
 // DB is an open store. Its methods are safe for concurrent use.
 type DB struct {
-	path   string
-	log    *slog.Logger
-	write  *sql.DB   // one connection
-	conn   *sql.Conn // the one
-	read   *sql.DB
-	find   *sql.Stmt
+	path  string
+	log   *slog.Logger
+	write *sql.DB   // one connection
+	conn  *sql.Conn // the one
+	read  *sql.DB
+	find  *sql.Stmt
+	// changed hears of users that are no longer what they were.
+	changed func(user int64)
+	// ended hears of sessions that have ended before their time.
+	ended  func(...session.Hash)
 	look   *sql.Stmt
 	writer writer
 }
@@ -54,7 +59,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err := create(c.Path); err != nil {
 		return nil, err
 	}
-	db := &DB{path: c.Path, log: c.Log}
+	db := &DB{path: c.Path, log: c.Log, changed: func(int64) {}, ended: func(...session.Hash) {}}
 	if err := db.open(ctx); err != nil {
 		db.closeFiles()
 		return nil, fmt.Errorf("open database %s: %w", c.Path, advise(err))

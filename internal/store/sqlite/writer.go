@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -26,14 +27,18 @@ type writer struct {
 	done    chan struct{}
 	once    sync.Once
 	spend   sqldriver.Stmt
+	first   sqldriver.Stmt
 	look    sqldriver.Stmt
 	alive   sqldriver.Stmt
 	started bool
+	// patience is how long a caller waits; tests that are not about it make it longer.
+	patience time.Duration
 }
 
 // job is one atomic step that waits for its commit.
 type job struct {
 	run  func(ctx context.Context, tx *sql.Conn) error // nil for a use
+	then func()                                        // runs once what run did is durable, whether anybody still waits or not
 	use  session.Use
 	left []int64
 	err  error
@@ -61,7 +66,7 @@ func (w *writer) prepare(ctx context.Context, conn *sql.Conn) error {
 		if !ok {
 			return errors.New("the driver cannot prepare statements")
 		}
-		for s, text := range map[*sqldriver.Stmt]string{&w.spend: spendOne, &w.look: lookUses, &w.alive: "SELECT login FROM sessions WHERE login = $1"} {
+		for s, text := range map[*sqldriver.Stmt]string{&w.spend: spendOne, &w.first: spendFirst, &w.look: lookUses, &w.alive: "SELECT login FROM sessions WHERE login = $1"} {
 			var err error
 			if *s, err = p.PrepareContext(ctx, text); err != nil {
 				return err
@@ -73,7 +78,7 @@ func (w *writer) prepare(ctx context.Context, conn *sql.Conn) error {
 
 func (w *writer) start(db *DB) {
 	w.jobs, w.quit, w.done = make(chan *job, waiting), make(chan struct{}), make(chan struct{})
-	w.started = true
+	w.started, w.patience = true, patience
 	go func() {
 		defer close(w.done)
 		w.loop(db)
@@ -86,7 +91,7 @@ func (w *writer) stop() {
 	}
 	w.once.Do(func() { close(w.quit) })
 	<-w.done
-	for _, s := range []sqldriver.Stmt{w.spend, w.look, w.alive} {
+	for _, s := range []sqldriver.Stmt{w.spend, w.first, w.look, w.alive} {
 		_ = s.Close()
 	}
 }
@@ -94,11 +99,17 @@ func (w *writer) stop() {
 // do has run executed in a transaction and waits until it is durable. After an error run
 // may still be about to be executed: what it sets is not the caller's to read.
 func (db *DB) do(ctx context.Context, run func(ctx context.Context, tx *sql.Conn) error) error {
+	return db.doThen(ctx, run, nil)
+}
+
+// doThen is do for a step that somebody must hear of: then runs when the step is durable,
+// before it is answered, and also when the caller has given up waiting for the answer.
+func (db *DB) doThen(ctx context.Context, run func(ctx context.Context, tx *sql.Conn) error, then func()) error {
 	j := jobs.Get().(*job)
-	j.run, j.err = run, nil
+	j.run, j.then, j.err = run, then, nil
 	err, mine := db.writer.wait(ctx, j)
 	if mine {
-		j.run = nil
+		j.run, j.then = nil, nil
 		jobs.Put(j)
 	}
 	return err
@@ -117,7 +128,7 @@ func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
 	default:
 		return jeton.After(jeton.ErrBusy, time.Second), true
 	}
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(w.patience)
 	defer timer.Stop()
 	select {
 	case <-j.done:
@@ -125,7 +136,7 @@ func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, ctx.Err()), false
 	case <-timer.C:
-		return fmt.Errorf("%w: no commit within %v", jeton.ErrUnavailable, patience), false
+		return fmt.Errorf("%w: no commit within %v", jeton.ErrUnavailable, w.patience), false
 	case <-w.done:
 	}
 	// The writer has ended; it answered everything that it took.
@@ -152,20 +163,35 @@ func (w *writer) loop(db *DB) {
 				return
 			}
 		}
-	gather:
-		for len(batch) < together {
-			select {
-			case j := <-w.jobs:
-				batch = append(batch, j)
-			default:
-				break gather
-			}
-		}
+		batch = w.gather(batch)
 		w.commit(db, batch)
 		for _, j := range batch {
+			if j.err == nil && j.then != nil {
+				j.then()
+			}
 			j.done <- struct{}{}
 		}
 	}
+}
+
+// gather takes what else waits. The one who queued the first job made this goroutine the
+// next to run, ahead of others who are about to queue theirs: they get their turn before
+// the commit, as long as more come.
+func (w *writer) gather(batch []*job) []*job {
+	for len(batch) < together {
+		select {
+		case j := <-w.jobs:
+			batch = append(batch, j)
+			continue
+		default:
+		}
+		before := len(w.jobs)
+		runtime.Gosched()
+		if len(w.jobs) == before {
+			break
+		}
+	}
+	return batch
 }
 
 // commit runs a batch in one transaction. If the transaction as a whole does not become
@@ -259,19 +285,32 @@ func (w *writer) spends(conn *sql.Conn, batch []*job) error {
 
 // spendSingle needs no savepoint: one statement is a whole step by itself.
 func (w *writer) spendSingle(j *job) error {
-	b := j.use.Budgets[0]
-	used, err := w.one(w.spend, j.use.Login, b.ID, b.Max)
-	switch {
-	case err == nil:
-		j.left, j.err = append(j.left[:0], b.Max-used), nil
-	case errors.Is(err, io.EOF):
-		j.left = append(j.left[:0], 0)
-		j.err, err = w.whyNot(j.use.Login)
-		return err
-	default:
+	left, err := w.take(j.use.Login, j.use.Budgets[0])
+	if err != nil {
 		return err
 	}
-	return nil
+	if j.left, j.err = append(j.left[:0], left), nil; left < 0 {
+		j.left[0] = 0
+		j.err, err = w.whyNot(j.use.Login)
+	}
+	return err
+}
+
+// take takes one use of a budget and returns how many are left, or -1 when it took none.
+func (w *writer) take(login int64, b policy.Budget) (left int64, err error) {
+	n, err := w.exec(w.spend, login, b.ID, b.Max)
+	if err != nil {
+		return 0, err
+	}
+	if n == 1 {
+		used, err := w.one(w.look, login, b.ID)
+		return max(b.Max-used, 0), err
+	}
+	// There is no count yet, or it has reached the limit.
+	if n, err = w.exec(w.first, login, b.ID); err != nil || n == 0 {
+		return -1, err
+	}
+	return b.Max - 1, nil
 }
 
 // whyNot tells a login that has no use left from one that has ended.
@@ -299,15 +338,17 @@ func (w *writer) spendSeveral(j *job) error {
 		return err
 	}
 	for i, b := range j.use.Budgets {
-		used, err := w.one(w.spend, j.use.Login, b.ID, b.Max)
-		if errors.Is(err, io.EOF) && i == 0 {
+		n, err := w.take(j.use.Login, b)
+		switch {
+		case err != nil:
+			return err
+		case n < 0 && i == 0:
 			j.err, err = w.whyNot(j.use.Login)
 			return err
+		case n < 0:
+			return errors.New("a budget that had a use left gave none")
 		}
-		if err != nil {
-			return err
-		}
-		left[i] = b.Max - used
+		left[i] = n
 	}
 	return nil
 }
@@ -324,6 +365,19 @@ func (w *writer) left(u session.Use, left []int64) ([]int64, error) {
 		left = append(left, b.Max-used)
 	}
 	return left, nil
+}
+
+// exec runs a prepared statement and returns how many rows it changed.
+func (w *writer) exec(s sqldriver.Stmt, args ...int64) (int64, error) {
+	var named [3]sqldriver.NamedValue
+	for i, a := range args {
+		named[i] = sqldriver.NamedValue{Ordinal: i + 1, Value: a}
+	}
+	result, err := s.(sqldriver.StmtExecContext).ExecContext(context.Background(), named[:len(args)])
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 // one runs a prepared statement and returns the number in its only row, or io.EOF when
@@ -358,7 +412,7 @@ func (db *DB) Spend(ctx context.Context, u session.Use) ([]int64, error) {
 		return nil, jeton.ErrSpent
 	}
 	j := jobs.Get().(*job)
-	j.run, j.err, j.use = nil, nil, u
+	j.run, j.then, j.err, j.use = nil, nil, nil, u
 	err, mine := db.writer.wait(ctx, j)
 	if !mine {
 		return nil, err

@@ -251,13 +251,14 @@ func TestALockedFileGrantsNothing(t *testing.T) {
 
 func TestACallerIsToldWhenNoCommitComes(t *testing.T) {
 	b := newBench(t)
+	b.writer.patience = 100 * time.Millisecond
 	release := rival(t, b.path)
-	start := time.Now()
-	err := b.spend(t)()
-	if took := time.Since(start); !errors.Is(err, jeton.ErrUnavailable) || took < patience/2 || took > 2*patience {
-		t.Errorf("Spend: %v after %v, want ErrUnavailable after %v", err, took, patience)
+	if err := b.spend(t)(); !errors.Is(err, jeton.ErrUnavailable) || !strings.Contains(err.Error(), "no commit within") {
+		t.Errorf("Spend: %v, want ErrUnavailable because no commit came", err)
 	}
+	b.writer.patience = time.Minute
 	release()
+	b.writer.patience = patience
 	must(t, b.Append(t.Context(), []jeton.Event{{}})) // comes after what was waiting
 	b.left(t, 2)                                      // an unknown outcome counts as used
 }
@@ -329,6 +330,9 @@ func TestAFullQueueIsBusy(t *testing.T) {
 		}
 	}
 	release()
+	for len(b.writer.jobs) == waiting {
+		time.Sleep(time.Millisecond)
+	}
 	must(t, b.append(t, "")()) // behind all of them
 	b.left(t, 3)
 }

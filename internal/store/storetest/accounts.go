@@ -1,7 +1,10 @@
 package storetest
 
 import (
+	"context"
+	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +27,44 @@ func Accounts(t *testing.T, open Open) {
 		{"nobody and declared accounts are not changed or removed", notChanged},
 		{"a re-hash is kept only while the version is the one that was verified", rehash},
 		{"a removed account takes everything with it and a new one starts anew", removedStartsAnew},
+		{"every change is heard of before it is answered, and when nobody waits for it", changesAreHeard},
 	})
+}
+
+func changesAreHeard(t *testing.T, s Store) {
+	var mu sync.Mutex
+	var heard []int64
+	s.WatchUsers(func(id int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		heard = append(heard, id)
+	})
+	take := func() []int64 {
+		mu.Lock()
+		defer mu.Unlock()
+		list := heard
+		heard = nil
+		return list
+	}
+	diane := user(t, s, "diane")
+	same(t, "heard of a new user", take(), []int64(nil))
+	yes := true
+	_, err := s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &yes}, noon, event(audit.UserChange, "user:diane"))
+	must(t, err)
+	same(t, "heard of a change", take(), []int64{diane.ID})
+	_, err = s.ChangeUser(t.Context(), "nobody", account.Change{Disabled: &yes}, noon, event(audit.UserChange, "user:nobody"))
+	wants(t, "ChangeUser of nobody", err, jeton.ErrNotFound)
+	same(t, "heard of a change that failed", take(), []int64(nil))
+	gaveUp, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = s.RemoveUser(gaveUp, "diane", event(audit.UserRemove, "user:diane"))
+	wants(t, "RemoveUser for a caller who has given up", err, jeton.ErrUnavailable)
+	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
+	if _, err := s.FindUser(t.Context(), "diane"); errors.Is(err, jeton.ErrNotFound) {
+		same(t, "heard of a removal that nobody waited for", take(), []int64{diane.ID})
+	} else {
+		same(t, "heard of a removal that did not happen", take(), []int64(nil))
+	}
 }
 
 func addedIsFound(t *testing.T, s Store) {

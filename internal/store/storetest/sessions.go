@@ -1,7 +1,10 @@
 package storetest
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -256,6 +259,7 @@ func Keeping(t *testing.T, open Open) {
 		{"lists are newest first and no longer than asked for", listing},
 		{"a sweep takes what ended before, bounded, with its counts", sweeping},
 		{"numbers of logins are never given twice", loginsNeverAgain},
+		{"every end is heard of before it is answered, and when nobody waits for it", endsAreHeard},
 	})
 }
 
@@ -454,4 +458,41 @@ func loginsNeverAgain(t *testing.T, s Store) {
 		t.Errorf("the new diane has number %d, the old one had %d", again.ID, u.ID)
 	}
 	next("a removed user")
+}
+
+func endsAreHeard(t *testing.T, s Store) {
+	var mu sync.Mutex
+	var heard []session.Hash
+	s.WatchSessions(func(ended ...session.Hash) {
+		mu.Lock()
+		defer mu.Unlock()
+		heard = append(heard, ended...)
+	})
+	take := func() []session.Hash {
+		mu.Lock()
+		defer mu.Unlock()
+		list := heard
+		heard = nil
+		return sorted(list)
+	}
+	diane := user(t, s, "diane")
+	started(t, s, at(diane, "shop", "one", noon))
+	one := started(t, s, at(diane, "shop", "two", noon))
+	same(t, "heard of logins", take(), sorted(nil))
+	_, _, err := s.StartSession(t.Context(), at(diane, "shop", "three", noon), func(policy.History) ([]int64, error) { return []int64{one.Login}, nil })
+	must(t, err)
+	same(t, "heard of an eviction", take(), hashes("two"))
+	_, err = s.EndSessions(t.Context(), session.Which{ID: "s_one"}, event(audit.Logout, "session:s_one"))
+	must(t, err)
+	same(t, "heard of a logout", take(), hashes("one"))
+	gaveUp, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = s.EndSessions(gaveUp, session.Which{User: "diane"}, event(audit.Logout, "all"))
+	wants(t, "EndSessions for a caller who has given up", err, jeton.ErrUnavailable)
+	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
+	if _, err := s.FindSession(t.Context(), session.HashOf("three")); errors.Is(err, jeton.ErrNotFound) {
+		same(t, "heard of an end that nobody waited for", take(), hashes("three"))
+	} else {
+		same(t, "heard of an end that did not happen", take(), sorted(nil))
+	}
 }

@@ -105,8 +105,9 @@ func at(u account.Account, service, secret string, now time.Time) session.Start 
 			ID: "s_" + secret, Hash: session.HashOf(secret), User: u.ID, Service: service, Created: now, Expires: now.Add(time.Hour),
 			Idle: 10 * time.Minute, LastUsed: now, Source: source, Name: u.Name, Groups: u.Groups,
 		},
-		Version: u.Version,
-		Event:   event(audit.Login, "session:s_"+secret),
+		Version:  u.Version,
+		Siblings: true,
+		Event:    event(audit.Login, "session:s_"+secret),
 	}
 }
 

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+//go:embed flask.py
+var flaskApp []byte
+
+// flaskPython is the interpreter for which a distribution packages Flask.
+const flaskPython = "/usr/bin/python3"
+
+// flaskVersions says what is installed, or why the comparison cannot be made.
+func flaskVersions(ctx context.Context) (string, error) {
+	const ask = `import flask, gunicorn, platform; from importlib.metadata import version; print("Python", platform.python_version() + ", Flask", version("flask") + ", gunicorn", gunicorn.__version__)`
+	out, err := exec.CommandContext(ctx, flaskPython, "-c", ask).Output()
+	if err != nil {
+		return "", fmt.Errorf("Flask or gunicorn is not installed for %s (apt-get install python3-flask gunicorn)", flaskPython)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// startFlask starts the Flask program with one worker of four threads, on the cores.
+func (b *bench) startFlask(cores []int) (*process, error) {
+	if err := os.WriteFile(filepath.Join(b.dir, "flaskapp.py"), flaskApp, 0o600); err != nil {
+		return nil, err
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	return launch("flask", addr, b.dir, cores, nil, flaskPython, "-m", "gunicorn", "--bind", addr,
+		"--workers", "1", "--worker-class", "gthread", "--threads", "4", "--keep-alive", "75", "--log-level", "warning", "flaskapp:app")
+}
+
+// flaskCookies logs in and returns the header that shows it.
+func flaskCookies(ctx context.Context, addr string) (string, error) {
+	form := url.Values{"username": {userName(0)}, "password": {password}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/login", strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("login at Flask: %s", answer.Status)
+	}
+	var pairs []string
+	for _, c := range answer.Cookies() {
+		pairs = append(pairs, c.Name+"="+c.Value)
+	}
+	return strings.Join(pairs, "; "), nil
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// config is a service as an operator would write it. Two things differ from what is
+// shipped: it speaks plain HTTP, as all servers measured here do, and it does not slow
+// down guessing, so that a flood of wrong passwords reaches the hasher.
+const config = `admin:
+  listen: %s
+throttle: {pair_burst: 1000000, pair_every: 1ms, account_burst: 1000000, account_every: 1ms, source_burst: 1000000, source_every: 1ms}
+services:
+  - name: ` + service + `
+    listen: %s
+    plain_http: true
+    login: {paths: [/login]}
+    logout: /logout
+    session: {lifetime: 24h, idle_timeout: 24h}
+    routes:
+      - match: GET /check
+        respond:
+          json: {Secret-number: 42}
+      - match: GET /use
+        max_uses: 1000000000
+        respond:
+          json: {Secret-number: 42}
+      - match: GET /open
+        open: true
+        respond:
+          json: {Secret-number: 42}
+`
+
+// build makes the program as it is shipped and returns its path.
+func build(ctx context.Context, dir string) (string, error) {
+	out := filepath.Join(dir, "jeton")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, "jeton/cmd/jeton")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build jeton: %w: %s", err, said)
+	}
+	return out, nil
+}
+
+// jeton starts the server on a data folder, on the cores.
+func (b *bench) startJeton(dir string, cores []int) (*process, error) {
+	admin, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "jeton.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, config, admin, addr), 0o600); err != nil {
+		return nil, err
+	}
+	return launch("jeton", addr, dir, cores, nil, b.program, "serve", "--config", file, "--data-dir", dir)
+}
+
+// startBare starts the bare server, on the cores.
+func (b *bench) startBare(n int, cores []int) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	return launch("bare", addr, b.dir, cores, nil, self, "role-bare", "-addr", addr, "-sessions", fmt.Sprint(n))
+}

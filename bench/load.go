@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+)
+
+// load is an order for the load generator.
+type load struct {
+	Addr  string
+	Kind  string
+	Path  string
+	Conns int
+	// Sessions, Users: how many the requests are spread over, at random.
+	Sessions int
+	Users    int
+	Password string
+	Cookie   string // sent with every plain request
+	// Rate makes the load an open loop of so many requests a second: latency counts from
+	// the moment at which a request should have been sent. 0 is a closed loop.
+	Rate float64
+	// Each makes every session be asked once, in order, and ends then: memory is warm
+	// before anything is measured.
+	Each  bool
+	Pause time.Duration // of a client that was answered 503
+	Warm  time.Duration // not measured
+	Run   time.Duration
+	PIDs  []int // the server, whose processor time is measured
+}
+
+// loaded is what came of a load.
+type loaded struct {
+	Seconds  float64
+	Status   map[int]int
+	Broken   int // connections that ended unasked
+	P50, P99 time.Duration
+	CPU      float64 // seconds of the server and its children
+	Others   float64 // processors that were busy with something else
+}
+
+// rate returns how many answers with the status came in a second.
+func (l loaded) rate(status int) float64 { return float64(l.Status[status]) / l.Seconds }
+
+func (l loaded) answers() int {
+	n := 0
+	for _, k := range l.Status {
+		n += k
+	}
+	return n
+}
+
+// sample turns what came of a load into a sample of answers with the status.
+func (l loaded) sample(status int) sample {
+	return sample{
+		rate: l.rate(status), cpu: l.CPU * 1e6 / float64(max(l.answers(), 1)), others: l.Others,
+		p50: float64(l.P50) / 1e6, p99: float64(l.P99) / 1e6,
+	}
+}
+
+// generate runs a load in a process of its own, on the cores. It returns when it is over.
+func generate(ctx context.Context, cores []int, l load) (loaded, error) {
+	wait, err := generating(ctx, cores, l)
+	if err != nil {
+		return loaded{}, err
+	}
+	return wait()
+}
+
+// generating starts a load. The function it returns waits until it is over.
+func generating(ctx context.Context, cores []int, l load) (func() (loaded, error), error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	order, err := json.Marshal(l)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self, "role-load")
+	var out bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(order), &out, os.Stderr
+	if err := startPinned(cmd, cores); err != nil {
+		return nil, fmt.Errorf("start load generator: %w", err)
+	}
+	return func() (loaded, error) {
+		if err := cmd.Wait(); err != nil {
+			return loaded{}, fmt.Errorf("load generator, %s %s: %w", l.Kind, l.Path, err)
+		}
+		var result loaded
+		if err := json.Unmarshal(out.Bytes(), &result); err != nil {
+			return loaded{}, fmt.Errorf("read the load generator's result: %w", err)
+		}
+		return result, nil
+	}, nil
+}
+
+// loadRole is the load generator's process: an order on standard input, the result on
+// standard output.
+func loadRole([]string) error {
+	var l load
+	if err := json.NewDecoder(os.Stdin).Decode(&l); err != nil {
+		return err
+	}
+	result, err := drive(l)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(result)
+}
+
+// usage is processor time at one moment, in seconds.
+type usage struct {
+	server, self, all float64
+}
+
+func (l *load) usage() usage {
+	return usage{cpuOf(l.PIDs...), cpuOf(os.Getpid()), cpuOfAll()}
+}
+
+// since tells what was used since an earlier moment: by the server, and by others than
+// the server and the generator.
+func (u usage) since(before usage, seconds float64) (server, others float64) {
+	server = u.server - before.server
+	return server, max(u.all-before.all-server-(u.self-before.self), 0) / seconds
+}

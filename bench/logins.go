@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"time"
+)
+
+// hashes measures how many passwords a second the cores can hash at all.
+func (b *bench) hashes(ctx context.Context) (sample, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return sample{}, err
+	}
+	before, begin := usage{all: cpuOfAll()}, time.Now()
+	cmd := exec.CommandContext(ctx, self, "role-hash", "-run", b.run.String())
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return sample{}, fmt.Errorf("hash passwords: %w", err)
+	}
+	var s sample
+	if err := json.Unmarshal(out, &s.rate); err != nil {
+		return sample{}, err
+	}
+	spent := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	seconds := time.Since(begin).Seconds()
+	s.cpu = spent.Seconds() * 1e6 / (s.rate * seconds)
+	now := usage{server: spent.Seconds(), all: cpuOfAll()}
+	_, s.others = now.since(before, seconds)
+	return s, nil
+}
+
+// logins measures logins by password, and what they take when too many come.
+func (b *bench) logins(ctx context.Context) error {
+	if err := b.loginRate(ctx); err != nil {
+		return err
+	}
+	return b.crowd(ctx)
+}
+
+func (b *bench) loginRate(ctx context.Context) error {
+	jeton, err := b.jetonUp(ctx, b.sessions, shared)
+	if err != nil {
+		return err
+	}
+	defer jeton.stop()
+	all, err := b.rounds(ctx, b.hashes, b.get(jeton, shared, load{Kind: kindLogin, Path: "/login", Users: users, Password: password, Conns: 8}))
+	if err != nil {
+		return err
+	}
+	b.report.block("Login by password (argon2id, 19 MiB, t=2), all cores, 8 connections")
+	b.report.add(row{what: "argon2id alone", unit: "hashes/s", sample: middle(all[0])})
+	r := ratios(all[1], all[0])
+	b.report.add(row{what: "jeton, login", unit: "logins/s", sample: middle(all[1]), ratio: r, aim: ">= 0.95 of argon2id", met: met(r >= .95)})
+	return nil
+}
+
+// crowd measures the memory of a server at whose door 500 clients stand.
+func (b *bench) crowd(ctx context.Context) error {
+	jeton, err := b.jetonUp(ctx, b.sessions, shared)
+	if err != nil {
+		return err
+	}
+	defer jeton.stop()
+	const clients = 500
+	result, err := generate(ctx, nil, load{
+		Addr: jeton.addr, Kind: kindLogin, Path: "/login", Users: users, Password: password, Conns: clients, Pause: time.Second,
+		Run: max(b.run, time.Second), PIDs: []int{jeton.pid()},
+	})
+	if err != nil {
+		return err
+	}
+	good, busy := result.Status[200], result.Status[503]
+	if good == 0 || good+busy != result.answers() || result.Broken > 0 {
+		return fmt.Errorf("%d clients: answers by status %v, broken connections %d: %s", clients, result.Status, result.Broken, jeton.said())
+	}
+	peak := memoryOf(jeton.pid(), "VmHWM")
+	most := 40 + 19*float64(runtime.NumCPU())
+	b.report.add(row{
+		what: fmt.Sprintf("jeton, memory with %d clients waiting (%d let in, %d told 503)", clients, good, busy), value: peak, unit: "MiB at most",
+		aim: fmt.Sprintf("<= %.0f MiB", most), met: met(peak <= most && busy > 0),
+	})
+	return nil
+}
+
+// flood measures what a flood of logins does to everybody else.
+func (b *bench) flood(ctx context.Context) error {
+	jeton, err := b.jetonUp(ctx, b.sessions, shared)
+	if err != nil {
+		return err
+	}
+	defer jeton.stop()
+	if err := b.warmUp(ctx, jeton, b.sessions); err != nil {
+		return err
+	}
+	probe := check(b.sessions)
+	probe.Addr, probe.PIDs, probe.Conns, probe.Rate, probe.Warm, probe.Run = jeton.addr, []int{jeton.pid()}, 64, 400, b.warm, b.run
+	guesses := load{Addr: jeton.addr, Kind: kindLogin, Path: "/login", Users: users, Password: "wrong-" + password, Conns: 32, Warm: b.warm, Run: b.run, PIDs: []int{jeton.pid()}}
+	var limit, quiet, flooded, guessed []sample
+	for range b.options.rounds {
+		hashes, err := b.hashes(ctx)
+		if err != nil {
+			return err
+		}
+		before, err := paced(ctx, probe)
+		if err != nil {
+			return err
+		}
+		wait, err := generating(ctx, nil, guesses)
+		if err != nil {
+			return err
+		}
+		during, err := paced(ctx, probe)
+		result, werr := wait()
+		if err != nil {
+			return err
+		}
+		if werr != nil {
+			return werr
+		}
+		if result.Status[401] != result.answers() {
+			return fmt.Errorf("flood: answers by status %v", result.Status)
+		}
+		limit, quiet, flooded = append(limit, hashes), append(quiet, before), append(flooded, during)
+		guessed = append(guessed, result.sample(401))
+	}
+	b.report.block("Session checks, 400/s in an open loop, while 32 connections guess passwords; all cores")
+	idle, busy := middle(quiet), middle(flooded)
+	b.report.add(row{what: "check, no flood", unit: "req/s", sample: idle})
+	factor := busy.p99 / idle.p99
+	b.report.add(row{what: "check, flood", unit: "req/s", sample: busy})
+	b.report.add(row{what: "check, flood, p99", value: busy.p99, unit: "ms", ratio: factor, aim: "<= 3 x idle and <= 5 ms", met: met(factor <= 3 && busy.p99 <= 5)})
+	r := ratios(guessed, limit)
+	b.report.add(row{what: "guesses refused meanwhile", unit: "logins/s", sample: middle(guessed), ratio: r, aim: ">= 0.60 of argon2id", met: met(r >= .60)})
+	return nil
+}
+
+// paced runs a probe; what it asks for must all be answered with 200.
+func paced(ctx context.Context, probe load) (sample, error) {
+	result, err := generate(ctx, nil, probe)
+	if err != nil {
+		return sample{}, err
+	}
+	if n := result.answers(); n == 0 || n != result.Status[200] {
+		return sample{}, fmt.Errorf("probe: answers by status %v", result.Status)
+	}
+	return result.sample(200), nil
+}

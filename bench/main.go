@@ -1,0 +1,120 @@
+// Command bench measures jeton beside the least that could do the same job, in one run.
+//
+// Every figure is a ratio to a bare Go server, a bare hash loop or the Flask program that
+// jeton replaces, measured in turn with it: same machine, same minute, same load
+// generator, same cores. What is absolute (sizes, start-up) is printed as it is. The
+// command promises to write only into a temporary folder and, if asked, the report; to
+// use loopback alone; and to end by its process id everything that it started. It judges
+// the goals of docs/reference/performance.md and proves nothing about correctness.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// roles are what this program does when it starts itself again.
+var roles = map[string]func(args []string) error{
+	"role-load": loadRole,
+	"role-bare": bareRole,
+	"role-hash": hashRole,
+}
+
+// options are what a run was asked to do.
+type options struct {
+	only     []string
+	quick    bool
+	run      time.Duration // of one measurement
+	warm     time.Duration // before it
+	rounds   int
+	sessions int
+	many     int    // sessions of the large store
+	out      string // file to write the report to
+	jeton    string // program to measure; "": built from this checkout
+}
+
+func main() {
+	if len(os.Args) > 1 {
+		if role, ok := roles[os.Args[1]]; ok {
+			if err := role(os.Args[2:]); err != nil {
+				fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[1], err)
+				os.Exit(1)
+			}
+			return
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func command(ctx context.Context, args []string) error {
+	o, err := parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if o.out != "" {
+		// Minutes are too much to lose to a typing error.
+		if _, _, err := around(o.out); err != nil {
+			return err
+		}
+	}
+	b, err := newBench(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	if err := b.measure(ctx); err != nil {
+		return err
+	}
+	b.report.print(os.Stdout)
+	if o.out != "" {
+		return b.report.save(o.out)
+	}
+	return nil
+}
+
+func parse(args []string) (options, error) {
+	o := options{warm: time.Second, rounds: 3, many: 1_000_000}
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	only := f.String("only", "", "measure only these, separated by commas: "+strings.Join(blockNames(), ","))
+	seconds := f.Float64("seconds", 3, "length of one measurement")
+	f.IntVar(&o.sessions, "sessions", 20_000, "sessions in the store")
+	f.BoolVar(&o.quick, "quick", false, "short runs, one round, 100,000 sessions in the large store: to see that it works")
+	f.StringVar(&o.out, "o", "", "write the report into this file, between its markers")
+	f.StringVar(&o.jeton, "jeton", "", "measure this program in place of a build of this checkout")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() > 0 || *seconds <= 0 || o.sessions < 1 {
+		return o, fmt.Errorf("usage: go run ./bench [-quick] [-only %s] [-seconds 3] [-sessions 20000] [-o FILE] [-jeton PROGRAM]", strings.Join(blockNames(), ","))
+	}
+	o.run = time.Duration(*seconds * float64(time.Second))
+	if o.quick {
+		o.run, o.warm, o.rounds, o.many = min(o.run, 700*time.Millisecond), 300*time.Millisecond, 1, 100_000
+	}
+	for name := range strings.SplitSeq(*only, ",") {
+		if name == "" {
+			continue
+		}
+		if !slices.Contains(blockNames(), name) {
+			return o, fmt.Errorf("-only: there is no %q; there are %s", name, strings.Join(blockNames(), ", "))
+		}
+		o.only = append(o.only, name)
+	}
+	return o, nil
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// bench is one run.
+type bench struct {
+	options
+	dir     string // everything that is written
+	program string // jeton
+	report  report
+	stores  map[int]string // data folders, by number of sessions
+}
+
+// blocks are the measurements, in the order in which they are made. A block's servers
+// are alone on the machine, as far as it is ours.
+var blocks = []struct {
+	name string
+	run  func(*bench, context.Context) error
+}{
+	{"check", (*bench).checks},
+	{"use", (*bench).uses},
+	{"login", (*bench).logins},
+	{"flood", (*bench).flood},
+	{"start", (*bench).starts},
+	{"flask", (*bench).againstFlask},
+}
+
+func blockNames() []string {
+	var names []string
+	for _, b := range blocks {
+		names = append(names, b.name)
+	}
+	return names
+}
+
+// newBench makes the temporary folder and the program. close removes them.
+func newBench(ctx context.Context, o options) (*bench, error) {
+	dir, err := os.MkdirTemp("", "jeton-bench-")
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{options: o, dir: dir, program: o.jeton, stores: map[int]string{}}
+	if b.program == "" {
+		if b.program, err = build(ctx, dir); err != nil {
+			b.close()
+			return nil, err
+		}
+	}
+	if b.program, err = filepath.Abs(b.program); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *bench) close() { _ = os.RemoveAll(b.dir) }
+
+func (b *bench) measure(ctx context.Context) error {
+	if err := b.report.describe(b.dir); err != nil {
+		return err
+	}
+	for _, block := range blocks {
+		if len(b.only) > 0 && !slices.Contains(b.only, block.name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "measuring %s\n", block.name)
+		if err := block.run(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", block.name, err)
+		}
+	}
+	return nil
+}
+
+// store returns a data folder with n sessions, made when it is first asked for.
+func (b *bench) store(ctx context.Context, n int) (string, error) {
+	if dir, ok := b.stores[n]; ok {
+		return dir, nil
+	}
+	dir := filepath.Join(b.dir, "data"+strconv.Itoa(n))
+	if err := seed(ctx, dir, n); err != nil {
+		return "", err
+	}
+	b.stores[n] = dir
+	return dir, nil
+}
+
+// place is where the server and the load generator run.
+type place struct {
+	name           string
+	server, client []int
+}
+
+var (
+	pinned = place{"server on one core, load on another", []int{0}, []int{1}}
+	shared = place{"server and load share all cores", nil, nil}
+)
+
+// sample is one measurement. A figure that was not taken is 0.
+type sample struct {
+	rate     float64
+	cpu      float64 // microseconds of the server a request
+	p50, p99 float64 // milliseconds
+	others   float64 // processors busy with something else
+}
+
+func median(list []float64) float64 {
+	if len(list) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(list))
+	mid := len(sorted) / 2
+	if len(sorted)%2 == 0 {
+		return (sorted[mid-1] + sorted[mid]) / 2
+	}
+	return sorted[mid]
+}
+
+func pick(list []sample, field func(sample) float64) float64 {
+	var values []float64
+	for _, s := range list {
+		values = append(values, field(s))
+	}
+	return median(values)
+}
+
+// middle returns the median of each figure.
+func middle(list []sample) sample {
+	return sample{
+		rate: pick(list, func(s sample) float64 { return s.rate }), cpu: pick(list, func(s sample) float64 { return s.cpu }),
+		p50: pick(list, func(s sample) float64 { return s.p50 }), p99: pick(list, func(s sample) float64 { return s.p99 }),
+		others: pick(list, func(s sample) float64 { return s.others }),
+	}
+}
+
+// ratios returns the median over the rounds of what each rate is to the base's in the
+// same round: what disturbs a round disturbs both.
+func ratios(list, base []sample) float64 {
+	var values []float64
+	for i := range list {
+		if base[i].rate > 0 {
+			values = append(values, list[i].rate/base[i].rate)
+		}
+	}
+	return median(values)
+}
+
+// subject is something that can be measured again and again.
+type subject func(ctx context.Context) (sample, error)
+
+// rounds measures the subjects in turn and returns the samples of each.
+func (b *bench) rounds(ctx context.Context, subjects ...subject) ([][]sample, error) {
+	all := make([][]sample, len(subjects))
+	for range b.options.rounds {
+		for i, measure := range subjects {
+			s, err := measure(ctx)
+			if err != nil {
+				return nil, err
+			}
+			all[i] = append(all[i], s)
+		}
+	}
+	return all, nil
+}
+
+// get measures requests at a server in a closed loop of 64 connections. An answer that
+// is not a 200 spoils it.
+func (b *bench) get(p *process, at place, l load) subject {
+	l.Addr, l.PIDs, l.Warm, l.Run = p.addr, []int{p.pid()}, b.warm, b.run
+	if l.Conns == 0 {
+		l.Conns = 64
+	}
+	return func(ctx context.Context) (sample, error) {
+		result, err := generate(ctx, at.client, l)
+		if err != nil {
+			return sample{}, err
+		}
+		if n := result.answers(); n == 0 || n != result.Status[200] || result.Broken > 0 {
+			return sample{}, fmt.Errorf("%s %s: answers by status %v, broken connections %d: %s", p.name, l.Path, result.Status, result.Broken, p.said())
+		}
+		return result.sample(200), nil
+	}
+}
+
+// check and use are the loads of a session check and of a counted use.
+func check(sessions int) load { return load{Kind: kindCookie, Path: "/check", Sessions: sessions} }
+func use(sessions int) load   { return load{Kind: kindCookie, Path: "/use", Sessions: sessions} }
+
+// syncTime returns the median time of a durable write of 8 KiB into a file in dir.
+func syncTime(dir string) (time.Duration, error) {
+	f, err := os.CreateTemp(dir, "sync-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	const block, many = 8 << 10, 200
+	if _, err := f.Write(make([]byte, block*many)); err != nil {
+		return 0, err
+	}
+	if err := f.Sync(); err != nil {
+		return 0, err
+	}
+	var times []time.Duration
+	for i := range many {
+		d, err := fdatasync(int(f.Fd()), make([]byte, block), int64(i*block))
+		if err != nil {
+			return 0, err
+		}
+		times = append(times, d)
+	}
+	slices.Sort(times)
+	return times[len(times)/2], nil
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// checks measures what it costs to check a session.
+func (b *bench) checks(ctx context.Context) error {
+	for _, at := range []place{pinned, shared} {
+		if err := b.checkAt(ctx, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) checkAt(ctx context.Context, at place) error {
+	bare, err := b.bareUp(ctx, b.sessions, at)
+	if err != nil {
+		return err
+	}
+	defer bare.stop()
+	jeton, err := b.jetonUp(ctx, b.sessions, at)
+	if err != nil {
+		return err
+	}
+	defer jeton.stop()
+	if err := b.warmUp(ctx, jeton, b.sessions); err != nil {
+		return err
+	}
+	all, err := b.rounds(ctx, b.get(bare, at, check(b.sessions)), b.get(jeton, at, check(b.sessions)))
+	if err != nil {
+		return err
+	}
+	b.report.block("Session check, " + at.name)
+	b.report.add(row{what: "bare", unit: "req/s", sample: middle(all[0])})
+	r := ratios(all[1], all[0])
+	b.report.add(row{what: "jeton", unit: "req/s", sample: middle(all[1]), ratio: r, aim: ">= 0.90 of bare", met: met(r >= .90)})
+	return nil
+}
+
+// uses measures what it costs to count: every use is on disk before it is answered.
+func (b *bench) uses(ctx context.Context) error {
+	for _, v := range []struct {
+		at           place
+		stored, busy int
+		least        float64
+	}{
+		{pinned, b.sessions, b.sessions, .42},
+		{shared, b.sessions, b.sessions, .60},
+		{shared, b.many, b.sessions, .60},
+		{shared, b.many, b.many, 0},
+	} {
+		if err := b.useAt(ctx, v.at, v.stored, v.busy, v.least); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) useAt(ctx context.Context, at place, stored, busy int, least float64) error {
+	jeton, err := b.jetonUp(ctx, stored, at)
+	if err != nil {
+		return err
+	}
+	defer jeton.stop()
+	if err := b.warmUp(ctx, jeton, busy); err != nil {
+		return err
+	}
+	all, err := b.rounds(ctx, b.get(jeton, at, check(busy)), b.get(jeton, at, use(busy)))
+	if err != nil {
+		return err
+	}
+	sync, err := syncTime(b.dir)
+	if err != nil {
+		return err
+	}
+	b.report.block(fmt.Sprintf("Counted use, %s; %s sessions stored, %s of them busy; fdatasync %d us", at.name, grouped(stored), grouped(busy), sync.Microseconds()))
+	b.report.add(row{what: "jeton, check", unit: "req/s", sample: middle(all[0])})
+	r, m := ratios(all[1], all[0]), middle(all[1])
+	if least == 0 {
+		b.report.add(row{what: "jeton, use", unit: "uses/s", sample: m, ratio: r})
+		return nil
+	}
+	b.report.add(row{what: "jeton, use", unit: "uses/s", sample: m, ratio: r, aim: fmt.Sprintf(">= %.2f of check", least), met: met(r >= least)})
+	note := ""
+	if sync > 200*time.Microsecond {
+		note = " (meant for a disk that syncs in 200 us)"
+	}
+	b.report.add(row{what: "jeton, use, p99", value: m.p99, unit: "ms", aim: "<= 5 ms" + note, met: met(m.p99 <= 5)})
+	return nil
+}
+
+func (b *bench) bareUp(ctx context.Context, n int, at place) (*process, error) {
+	p, err := b.startBare(n, at.server)
+	return up(ctx, p, err)
+}
+
+func (b *bench) jetonUp(ctx context.Context, n int, at place) (*process, error) {
+	dir, err := b.store(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	p, err := b.startJeton(dir, at.server)
+	return up(ctx, p, err)
+}
+
+// warmUp asks once with each of n sessions, so that what is measured is a server that has
+// been up for a while. More than a server keeps in memory need not be asked.
+func (b *bench) warmUp(ctx context.Context, p *process, n int) error {
+	n = min(n, 100_000)
+	l := check(n)
+	l.Addr, l.Conns, l.Each, l.Run = p.addr, 64, true, time.Minute
+	result, err := generate(ctx, nil, l)
+	if err != nil {
+		return err
+	}
+	if result.Status[200] < n {
+		return fmt.Errorf("warm up %s: answers by status %v: %s", p.name, result.Status, p.said())
+	}
+	return nil
+}
+
+// up waits until a server that was started answers, and stops it if it does not.
+func up(ctx context.Context, p *process, err error) (*process, error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := p.await(ctx, "/open"); err != nil {
+		p.stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+// againstFlask measures jeton against the program that it replaces.
+func (b *bench) againstFlask(ctx context.Context) error {
+	versions, err := flaskVersions(ctx)
+	if err != nil {
+		b.report.note("Not measured against Flask: " + err.Error() + ".")
+		return nil
+	}
+	at := pinned
+	p, err := b.startFlask(at.server)
+	flask, err := up(ctx, p, err)
+	if err != nil {
+		return err
+	}
+	defer flask.stop()
+	jeton, err := b.jetonUp(ctx, b.sessions, at)
+	if err != nil {
+		return err
+	}
+	defer jeton.stop()
+	if err := b.warmUp(ctx, jeton, b.sessions); err != nil {
+		return err
+	}
+	cookies, err := flaskCookies(ctx, flask.addr)
+	if err != nil {
+		return err
+	}
+	all, err := b.rounds(ctx,
+		b.get(flask, at, load{Kind: kindPlain, Path: "/get-info", Cookie: cookies}), b.get(jeton, at, check(b.sessions)),
+		b.get(flask, at, load{Kind: kindPlain, Path: "/limited-info", Cookie: cookies}), b.get(jeton, at, use(b.sessions)))
+	if err != nil {
+		return err
+	}
+	b.report.block("Against Flask (" + versions + "; 1 worker, 4 threads), " + at.name)
+	for i, pair := range []struct {
+		theirs, ours string
+		least        float64
+	}{{"Flask, /get-info", "jeton, check", 12}, {"Flask, /limited-info (counts in a dict)", "jeton, use (durable)", 8}} {
+		b.report.add(row{what: pair.theirs, unit: "req/s", sample: middle(all[2*i])})
+		r := ratios(all[2*i+1], all[2*i])
+		b.report.add(row{what: pair.ours, unit: "req/s", sample: middle(all[2*i+1]), ratio: r, aim: fmt.Sprintf(">= %.0f x Flask", pair.least), met: met(r >= pair.least)})
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Client asks a service over TLS, trusting its certificate and nothing else. It keeps no
+// cookies. It is safe for concurrent use.
+type Client struct {
+	url  string
+	http *http.Client
+}
+
+// Client returns a client of the server's first service.
+func (s *Server) Client(tb testing.TB) *Client {
+	tb.Helper()
+	pem, err := os.ReadFile(s.Cert)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	trust := x509.NewCertPool()
+	if !trust.AppendCertsFromPEM(pem) {
+		tb.Fatalf("no certificate in %s", s.Cert)
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust}, MaxIdleConnsPerHost: 128}
+	tb.Cleanup(transport.CloseIdleConnections)
+	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{s.URL, &http.Client{Transport: transport, Timeout: Patience, CheckRedirect: refuse}}
+}
+
+// Answer is what a service answered.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// String shows an answer in a test's failure.
+func (a Answer) String() string {
+	return fmt.Sprintf("%d %s %q", a.Status, a.Header.Get("Jeton-Error"), a.Body)
+}
+
+// Left returns how many uses the answer says are left, or -1.
+func (a Answer) Left() int {
+	n, err := strconv.Atoi(a.Header.Get("Jeton-Uses-Remaining"))
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// Do asks for a path, showing cookies ("" for none). An error means that no answer came:
+// whether the request had an effect is unknown.
+func (c *Client) Do(method, path, cookies string) (Answer, error) {
+	return c.send(method, path, cookies, "")
+}
+
+func (c *Client) send(method, path, cookies, form string) (Answer, error) {
+	r, err := http.NewRequest(method, c.url+path, strings.NewReader(form))
+	if err != nil {
+		return Answer{}, err
+	}
+	if cookies != "" {
+		r.Header.Set("Cookie", cookies)
+	}
+	if form != "" {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	return Answer{answer.StatusCode, answer.Header, string(body)}, err
+}
+
+// Login logs in and returns the cookies to show from then on; they are "" on a refusal.
+func (c *Client) Login(name, password string) (cookies string, a Answer, err error) {
+	a, err = c.send(http.MethodPost, "/login", "", url.Values{"username": {name}, "password": {password}}.Encode())
+	if err != nil || a.Status != http.StatusOK {
+		return "", a, err
+	}
+	var pairs []string
+	for _, line := range a.Header.Values("Set-Cookie") {
+		pair, _, _ := strings.Cut(line, ";")
+		pairs = append(pairs, pair)
+	}
+	return strings.Join(pairs, "; "), a, nil
+}
+
+// MustDo is Do for a request that has to be answered.
+func (c *Client) MustDo(tb testing.TB, method, path, cookies string) Answer {
+	tb.Helper()
+	a, err := c.Do(method, path, cookies)
+	if err != nil {
+		tb.Fatalf("%s %s: %v", method, path, err)
+	}
+	return a
+}
+
+// MustLogin is Login for one that has to succeed.
+func (c *Client) MustLogin(tb testing.TB, name, password string) string {
+	tb.Helper()
+	cookies, a, err := c.Login(name, password)
+	if err != nil || a.Status != http.StatusOK {
+		tb.Fatalf("log in as %s: %v %v", name, a, err)
+	}
+	return cookies
+}

@@ -1,0 +1,165 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestKillUnderLoad kills the server again and again while 32 clients use it, and
+// compares what they were told with what is there after each restart.
+func TestKillUnderLoad(t *testing.T) {
+	rounds := 5
+	if soak() {
+		rounds = 100
+	}
+	l, people, logins := &ledger{}, &people{}, 0
+	var s *Server
+	for round := range rounds {
+		if round%10 == 0 {
+			// A folder of its own for every ten, as each login looks at the open ones.
+			if s != nil {
+				s.Stop(t)
+			}
+			s, l.logins = Start(t, Options{Config: counted}), nil
+		}
+		first := len(l.logins)
+		strain(t, s, l, people, round)
+		s = s.Restart(t)
+		c := s.Client(t)
+		l.checkAll(c, first)
+		people.check(t, c)
+		if len(l.faults) > 0 {
+			t.Fatalf("round %d: %d promises broken:\n%s", round, len(l.faults), strings.Join(l.faults[:min(20, len(l.faults))], "\n"))
+		}
+		logins += len(l.logins) - first
+	}
+	t.Logf("%d kills under 32 clients: %d uses acknowledged and %d without an answer, of %d logins; %d changes of accounts acknowledged; 0 lost, 0 too many",
+		rounds, l.grants, l.lost, logins, people.acked)
+}
+
+// strain has 32 clients work until the server, killed in their midst, answers none of them.
+func strain(t *testing.T, s *Server, l *ledger, p *people, round int) {
+	c, first := s.Client(t), len(l.logins)
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			for act(c, l, first) == nil {
+			}
+		})
+	}
+	wg.Go(func() {
+		for n := 0; p.change(t, s, c, fmt.Sprintf("p%d-%d", round, n)); n++ {
+		}
+	})
+	enough, changes := l.granted()+500+rand.IntN(1500), p.count()+1+rand.IntN(3)
+	Wait(t, "enough to happen", func() bool { return l.granted() >= enough && p.count() >= changes })
+	s.Kill()
+	wg.Wait()
+}
+
+// act does one thing that clients do. An error means that the server is gone.
+func act(c *Client, l *ledger, first int) error {
+	s := l.pick(first)
+	switch n := rand.IntN(100); {
+	case s == nil || n < 10:
+		return l.login(c)
+	case n < 12:
+		return l.end(c, s)
+	case n < 40:
+		return l.use(c, s, 0)
+	default:
+		return l.use(c, s, 1)
+	}
+}
+
+// people are accounts that are changed by commands while the server is killed.
+type people struct {
+	mu    sync.Mutex
+	list  []*person
+	acked int
+}
+
+// person is an account to which one change was made.
+type person struct {
+	name, pw, newPW string
+	cookies         string // of a login before the change
+	change          string
+	fate            fate
+	checked         bool
+}
+
+func (p *people) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.acked
+}
+
+// change adds an account, logs in, and makes one change. It reports false when the
+// server is gone.
+func (p *people) change(t *testing.T, s *Server, c *Client, name string) bool {
+	who := &person{name: name, pw: "the first of " + name, newPW: "the second of " + name}
+	if s.Jeton(t, who.pw, "user", "add", name, "--password-stdin").Code != 0 {
+		return false
+	}
+	p.mu.Lock()
+	p.list, p.acked = append(p.list, who), p.acked+1
+	p.mu.Unlock()
+	var err error
+	if who.cookies, _, err = c.Login(name, who.pw); err != nil {
+		return false
+	}
+	changes := [][]string{{"passwd", "user", "passwd", name, "--password-stdin"}, {"disable", "user", "disable", name}, {"remove", "user", "remove", name}, {"logout", "user", "logout", name}}
+	chosen := changes[rand.IntN(len(changes))]
+	who.change, who.fate = chosen[0], unknown
+	if s.Jeton(t, who.newPW, chosen[1:]...).Code == 0 {
+		who.fate = done
+		p.mu.Lock()
+		p.acked++
+		p.mu.Unlock()
+	}
+	_, err = c.Do(http.MethodGet, "/free", "")
+	return err == nil
+}
+
+// check compares what is there with what commands reported.
+func (p *people) check(t *testing.T, c *Client) {
+	t.Helper()
+	for _, who := range p.list {
+		if !who.checked {
+			who.check(t, c)
+			who.checked = true
+		}
+	}
+}
+
+func (w *person) check(t *testing.T, c *Client) {
+	t.Helper()
+	old, second, open := w.logsIn(t, c, w.pw), w.logsIn(t, c, w.newPW), false
+	if w.cookies != "" {
+		open = c.MustDo(t, http.MethodGet, "/free", w.cookies).Status == http.StatusOK
+	}
+	before := old && !second && open == (w.cookies != "")
+	after := map[string]bool{
+		"":        false,
+		"passwd":  !old && second && !open,
+		"disable": !old && !second && !open,
+		"remove":  !old && !second && !open,
+		"logout":  old && !second && !open,
+	}[w.change]
+	if w.fate == done && !after || w.fate == unknown && !before && !after || w.fate == never && !before {
+		t.Errorf("%s: change %q with fate %d left this: first password %t, second %t, old login %t", w.name, w.change, w.fate, old, second, open)
+	}
+}
+
+func (w *person) logsIn(t *testing.T, c *Client, pw string) bool {
+	t.Helper()
+	_, a, err := c.Login(w.name, pw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.Status == http.StatusOK
+}

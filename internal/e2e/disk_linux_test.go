@@ -1,0 +1,139 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// mounted makes a file system in memory of so many bytes, and returns its folder. It
+// takes a process that may mount.
+func mounted(t *testing.T, size int) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("making a small file system takes root")
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("jeton", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", size)); err != nil {
+		t.Skipf("root may not mount here: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	return dir
+}
+
+// fillUp takes all room of a file system and returns the file that does.
+func fillUp(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "ballast")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for block := make([]byte, 4096); err == nil; {
+		_, err = f.Write(block)
+	}
+	return path
+}
+
+func TestAFullDisk(t *testing.T) {
+	disk := mounted(t, 4<<20)
+	s := Start(t, Options{Config: counted, DataDir: filepath.Join(disk, "data")})
+	c, l := s.Client(t), &ledger{}
+	for range 3 {
+		if err := l.login(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ballast := fillUp(t, disk)
+	// Until what the store had left for itself is full, too, grants are fine.
+	full := func() bool {
+		before := l.lost
+		for _, login := range l.logins {
+			if err := l.use(c, login, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return l.lost == before+len(l.logins)
+	}
+	Wait(t, "the disk to be full", full)
+	for range 5 {
+		if !full() {
+			t.Error("a use was granted after the disk was full")
+		}
+	}
+	if _, a, err := c.Login(crashName, crashPW); err != nil || a.Status != http.StatusServiceUnavailable {
+		t.Errorf("a login is answered %v %v, want 503", a, err)
+	}
+	if a := c.MustDo(t, http.MethodGet, "/free", l.logins[0].cookies); a.Status != http.StatusOK {
+		t.Errorf("what needs no write is answered %v, want 200", a)
+	}
+	if !strings.Contains(s.Err.String(), "full") {
+		t.Errorf("the log does not tell that the disk is full:\n%s", tail(s.Err.String()))
+	}
+
+	// As long as there is no room it cannot start anew, and says so.
+	s.Kill()
+	again := Launch(t, s.Options)
+	if again.Up(t) {
+		again.Stop(t)
+	} else if code := again.Code(t); code == 0 || !strings.Contains(again.Err.String(), "jeton: ") {
+		t.Errorf("on a full disk the server ended with code %d:\n%s", code, again.Err)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	s = s.Restart(t)
+	l.checkAll(s.Client(t), 0)
+	for _, text := range l.faults {
+		t.Error(text)
+	}
+}
+
+func TestAFullDiskThatGetsRoom(t *testing.T) {
+	disk := mounted(t, 4<<20)
+	s := Start(t, Options{Config: counted, DataDir: filepath.Join(disk, "data")})
+	c, l := s.Client(t), &ledger{}
+	if err := l.login(c); err != nil {
+		t.Fatal(err)
+	}
+	use := func() bool {
+		before := l.grants
+		if err := l.use(c, l.logins[0], 1); err != nil {
+			t.Fatal(err)
+		}
+		return l.grants > before
+	}
+	ballast := fillUp(t, disk)
+	Wait(t, "the disk to be full", func() bool { return !use() })
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	Wait(t, "uses to be granted again", use)
+	c.MustLogin(t, crashName, crashPW)
+	l.checkAll(s.Restart(t).Client(t), 0)
+	for _, text := range l.faults {
+		t.Error(text)
+	}
+}
+
+func TestADataFolderThatIsReadOnly(t *testing.T) {
+	disk := mounted(t, 4<<20)
+	o := Options{Config: counted, DataDir: filepath.Join(disk, "data")}
+	Start(t, o).Stop(t)
+	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Skipf("root may not remount here: %v", err)
+	}
+	s := Launch(t, o)
+	if s.Up(t) {
+		t.Fatal("the server started")
+	}
+	if code := s.Code(t); code != 1 {
+		t.Errorf("the server ended with code %d, want 1", code)
+	}
+	contains(t, s.Err.String(), "jeton: ", s.DataDir, "read-only file system")
+}

@@ -1,0 +1,160 @@
+package e2e
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	_ "modernc.org/sqlite"
+)
+
+// TestWhatAServerDoesNotStartWith prepares a data folder or a configuration that is no
+// good, and expects a clear word on standard error and nothing started.
+func TestWhatAServerDoesNotStartWith(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		prepare func(t *testing.T, o *Options)
+		says    []string
+	}{
+		{"a database that is no database", func(t *testing.T, o *Options) {
+			damage(t, o, 0, strings.Repeat("not a database at all", 1000))
+		}, []string{"jeton.db", "not a Jeton database, or it is damaged", "restore a backup"}},
+		{"a database with a damaged page", func(t *testing.T, o *Options) {
+			damage(t, o, 100, strings.Repeat("\xff", 12<<10))
+		}, []string{"jeton.db", "damaged", "restore a backup"}},
+		{"a database that is cut off", func(t *testing.T, o *Options) {
+			fill(t, o)
+			if err := os.Truncate(filepath.Join(o.DataDir, "jeton.db"), 5000); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"jeton.db", "damaged", "restore a backup"}},
+		{"a database of a newer version", func(t *testing.T, o *Options) {
+			fill(t, o)
+			alter(t, o, "INSERT INTO migrations (number, name, sum, at) SELECT max(number) + 1, '9999_future.sql', 'x', 0 FROM migrations")
+		}, []string{"jeton.db", "a newer version of jeton has written it", "restore a backup"}},
+		{"a database of another build", func(t *testing.T, o *Options) {
+			fill(t, o)
+			alter(t, o, "UPDATE migrations SET sum = 'x' WHERE number = 1")
+		}, []string{"jeton.db", "another build of jeton"}},
+		{"a database of another program", func(t *testing.T, o *Options) {
+			alter(t, o, "CREATE TABLE books (title TEXT)")
+		}, []string{"jeton.db", "a database of another program", "name another data folder"}},
+		{"a data folder that is a file", func(t *testing.T, o *Options) {
+			write(t, o.DataDir, "")
+		}, []string{"data folder"}},
+		{"a certificate without its key", func(t *testing.T, o *Options) {
+			fill(t, o)
+			if err := os.Remove(filepath.Join(o.DataDir, "private.pem")); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"private.pem", "no such file"}},
+		{"a configuration that is not there", func(_ *testing.T, o *Options) {
+			o.Config = filepath.Join(o.DataDir, "none.yaml")
+		}, []string{"read configuration", "none.yaml", "no such file"}},
+		{"a configuration with faults", func(t *testing.T, o *Options) {
+			text := strings.Replace(read(t, counted), "max_uses: 3\n", "max_use: 3\n", 1)
+			o.Config = file(t, strings.Replace(text, "max_uses: 1000\n", "max_uses: many\n", 1))
+		}, []string{"jeton.yaml:25:9: ", "max_use: ", "did you mean max_uses?", "jeton.yaml:28:19: ", "many"}},
+		{"a configuration that is not YAML", func(t *testing.T, o *Options) {
+			o.Config = file(t, "services:\n  - name: [\n")
+		}, []string{"jeton.yaml:", "not YAML"}},
+		{"a data folder that nobody may write", func(t *testing.T, o *Options) {
+			if os.Getuid() == 0 {
+				t.Skip("root may write everywhere; another case has a file system that is read-only")
+			}
+			if err := os.Mkdir(o.DataDir, 0o500); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"lock data folder", "must be able to write there"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			o := Options{Config: counted, DataDir: filepath.Join(t.TempDir(), "data")}
+			tc.prepare(t, &o)
+			s := Launch(t, o)
+			if s.Up(t) {
+				t.Fatal("the server started")
+			}
+			if code := s.Code(t); code != 1 {
+				t.Errorf("the server ended with code %d, want 1", code)
+			}
+			contains(t, s.Err.String(), append(tc.says, "jeton: ")...)
+			if strings.Contains(s.Err.String(), "goroutine ") {
+				t.Errorf("the server crashed:\n%s", s.Err)
+			}
+		})
+	}
+}
+
+// fill makes a data folder by running a server there for a moment.
+func fill(t *testing.T, o *Options) {
+	t.Helper()
+	s := Start(t, *o)
+	s.Client(t).MustLogin(t, crashName, crashPW)
+	s.Stop(t)
+}
+
+// damage writes bytes into a database that has been used.
+func damage(t *testing.T, o *Options, at int64, with string) {
+	t.Helper()
+	fill(t, o)
+	f, err := os.OpenFile(filepath.Join(o.DataDir, "jeton.db"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte(with), at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// alter changes a database as a stranger would, and makes it if it is not there.
+func alter(t *testing.T, o *Options, statement string) {
+	t.Helper()
+	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(o.DataDir, "jeton.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(context.Background(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestASlipInTheEnvironmentIsNamed(t *testing.T) {
+	s := Start(t, Options{Config: counted, Env: []string{"JETON_DATADIR=/somewhere", "JETON_SERVICE_PORT=1"}})
+	contains(t, s.Err.String(), "environment variable is not one of ours", "JETON_DATADIR")
+	if strings.Contains(s.Err.String(), "JETON_SERVICE_PORT") {
+		t.Error("a variable that container tools set is named, too")
+	}
+}
+
+// A server needs no file: one service on loopback, and a hint how to make the first admin.
+func TestWithoutAConfiguration(t *testing.T) {
+	if _, err := os.Stat("/etc/jeton/jeton.yaml"); err == nil {
+		t.Skip("this machine has a configuration of its own")
+	}
+	s := Launch(t, Options{Env: []string{"JETON_ADMIN_LISTEN=127.0.0.1:0"}})
+	if !s.Up(t) {
+		if strings.Contains(s.Err.String(), "address already in use") {
+			t.Skip("something else answers on the default port")
+		}
+		t.Fatalf("the server ended:\n%s", s.Err)
+	}
+	contains(t, s.Out.String(), "Nobody can log in yet", "jeton user add admin --group admin --data-dir "+s.DataDir)
+	s.Must(t, "a long password", "user", "add", "admin", "--group", "admin", "--password-stdin")
+	c := s.Client(t)
+	a := c.MustDo(t, http.MethodGet, "/whoami", c.MustLogin(t, "admin", "a long password"))
+	if want := fmt.Sprintf("{%q: %q, %q: %q}\n", "name", "admin", "service", "jeton"); a.Body != want {
+		t.Errorf("answered %v, want %s", a, want)
+	}
+	s.Stop(t)
+}

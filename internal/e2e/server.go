@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Options say how a server is started.
+type Options struct {
+	Config  string   // file; "": none
+	DataDir string   // "": a new one
+	Port    string   // of the service; "": any
+	Env     []string // beside what Run gives
+	Under   []string // a program that runs the server, and its flags
+}
+
+// Server is a server that runs as a process of its own.
+type Server struct {
+	*Process
+	Options
+	URL   string // of the first service
+	Admin string // URL of the admin listener
+	Cert  string // file of the first service's certificate
+	PID   int    // of the server itself, also when it runs under another program
+}
+
+// Start starts a server and waits until it answers. A server that does not come up
+// fails the test.
+func Start(tb testing.TB, o Options) *Server {
+	tb.Helper()
+	s := Launch(tb, o)
+	if !s.Up(tb) {
+		tb.Fatalf("the server ended instead of answering:\n%s%s", s.Out, s.Err)
+	}
+	return s
+}
+
+// Launch starts a server and does not wait.
+func Launch(tb testing.TB, o Options) *Server {
+	tb.Helper()
+	if o.DataDir == "" {
+		o.DataDir = filepath.Join(tb.TempDir(), "data")
+	}
+	args := append(slices.Clone(o.Under), Program(tb), "serve")
+	return &Server{Process: Run(tb, Command{Args: append(args, o.place()...), Env: o.env()}), Options: o}
+}
+
+// place is where the server's configuration and data are, as flags.
+func (o Options) place() []string {
+	flags := []string{"--data-dir", o.DataDir}
+	if o.Config != "" {
+		flags = append(flags, "--config", o.Config)
+	}
+	return flags
+}
+
+func (o Options) env() []string {
+	port := o.Port
+	if port == "" {
+		port = "0"
+	}
+	return append([]string{"PORT=" + port, "ADMIN_PORT=0"}, o.Env...)
+}
+
+var (
+	serviceLine = regexp.MustCompile(`(?m)^  \S+ +(https?://\S+)(?:   certificate (.+))?$`)
+	adminLine   = regexp.MustCompile(`(?m)^  admin +(http://\S+)/healthz`)
+)
+
+// Up waits until the server answers, and reports false when it has ended instead.
+func (s *Server) Up(tb testing.TB) bool {
+	tb.Helper()
+	up := false
+	Wait(tb, "the server to answer or to end", func() bool {
+		select {
+		case <-s.Ended():
+			return true
+		default:
+			up = strings.Contains(s.Out.String(), "  admin ")
+			return up
+		}
+	})
+	if !up {
+		return false
+	}
+	out := s.Out.String()
+	at := serviceLine.FindStringSubmatch(out)
+	admin := adminLine.FindStringSubmatch(out)
+	if at == nil || admin == nil {
+		tb.Fatalf("the server does not say where it answers:\n%s", out)
+	}
+	s.URL, s.Cert, s.Admin = at[1], at[2], admin[1]
+	b, err := os.ReadFile(filepath.Join(s.DataDir, "jeton.pid"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if s.PID, err = strconv.Atoi(strings.TrimSpace(string(b))); err != nil {
+		tb.Fatal(err)
+	}
+	return true
+}
+
+// Stop ends the server as an operator does, and waits.
+func (s *Server) Stop(tb testing.TB) {
+	tb.Helper()
+	s.Signal(tb, os.Interrupt)
+	if code := s.Code(tb); code != 0 {
+		tb.Errorf("the server ended with code %d:\n%s", code, s.Err)
+	}
+}
+
+// Restart kills the server if it is up, and starts another on the same data folder.
+func (s *Server) Restart(tb testing.TB) *Server {
+	tb.Helper()
+	s.Kill()
+	o := s.Options
+	o.Under = nil
+	return Start(tb, o)
+}
+
+// Result is what a command came to.
+type Result struct {
+	Code     int
+	Out, Err string
+}
+
+// Jeton runs a command of the program on a place and waits for its end. stdin may be "".
+func (o Options) Jeton(tb testing.TB, stdin string, args ...string) Result {
+	tb.Helper()
+	p := Run(tb, Command{Args: append(append([]string{Program(tb)}, args...), o.place()...), Env: o.env(), Stdin: strings.NewReader(stdin)})
+	code := p.Code(tb)
+	return Result{code, p.Out.String(), p.Err.String()}
+}
+
+// Must is Jeton for a command that has to succeed. It returns what the command printed.
+func (o Options) Must(tb testing.TB, stdin string, args ...string) string {
+	tb.Helper()
+	r := o.Jeton(tb, stdin, args...)
+	if r.Code != 0 {
+		tb.Fatalf("jeton %s: code %d\n%s%s", strings.Join(args, " "), r.Code, r.Out, r.Err)
+	}
+	return r.Out
+}
