@@ -42,7 +42,7 @@ func Serve(ctx context.Context, workers int, in io.Reader, out io.Writer) error 
 	m := &memory{workers: workers}
 	debug.SetGCPercent(-1)
 	m.add(0)
-	err := serve(ctx, workers, in, out, m, note)
+	err := serve(ctx, workers, pollable(in), out, m, note)
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -86,7 +86,7 @@ func create(path string) error {
 }
 
 func (db *DB) open(ctx context.Context) (err error) {
-	if db.write, err = sql.Open("sqlite", dsn(db.path, "_txlock=immediate")); err != nil {
+	if db.write, err = sql.Open("sqlite", dsn(db.path, "_txlock=immediate&_pragma=cache_size(-16384)")); err != nil {
 		return err
 	}
 	db.write.SetMaxOpenConns(1)
