@@ -52,11 +52,8 @@ func serve(ctx context.Context, p *place, out io.Writer) error {
 		log.Warn("environment variable is not one of ours", "name", name)
 	}
 	c := server.Config{
-		File: conf, DataDir: dir, Log: log, Version: version(), HasherCommand: hasher(),
+		File: conf, Load: p.load, DataDir: dir, Log: log, Version: version(), HasherCommand: hasher(),
 		Started: func(s server.Started) { greet(out, s) },
-	}
-	if conf.Path != "" {
-		c.Load = p.load
 	}
 	s, err := server.New(c)
 	if err != nil {

@@ -61,8 +61,8 @@ type Store interface {
 	WatchUsers(changed func(user int64))
 	// FindUser returns jeton.ErrNotFound for a name that nobody has.
 	FindUser(ctx context.Context, name string) (Account, error)
-	// KnownSource reports whether the user has logged in from the address before.
-	KnownSource(ctx context.Context, user int64, source string) (bool, error)
+	// KnownSource reports whether the user has logged in from the network since then.
+	KnownSource(ctx context.Context, user int64, network string, since time.Time) (bool, error)
 	// AddUser adds the account and the event, or returns jeton.ErrConflict when the name,
 	// or one that differs from it in case alone, is taken.
 	AddUser(ctx context.Context, a Account, ev jeton.Event) error
@@ -166,9 +166,9 @@ func (a *Accounts) Find(ctx context.Context, name string) (Account, error) {
 	return found, nil
 }
 
-// KnownSource reports whether the user has logged in from the address before.
-func (a *Accounts) KnownSource(ctx context.Context, user int64, source string) (bool, error) {
-	known, err := a.store.KnownSource(ctx, user, source)
+// KnownSource reports whether the user has logged in from the network since then.
+func (a *Accounts) KnownSource(ctx context.Context, user int64, network string, since time.Time) (bool, error) {
+	known, err := a.store.KnownSource(ctx, user, network, since)
 	if err != nil {
 		return false, fmt.Errorf("look up source: %w", err)
 	}

@@ -67,12 +67,49 @@ type Log struct {
 
 	mu      sync.Mutex
 	waiting []jeton.Event
-	room    float64   // refusals that may be kept at once
-	filled  time.Time // when room was last added to
+	rooms   [kinds]room // each its own, so that a flood of one kind does not hide another
 	wake    chan struct{}
 	missing atomic.Int64 // events that found no room and that the record does not know of yet
 	lost    atomic.Int64 // all of them since the start
 	writing sync.Mutex   // held by flush, so that who reads the record waits for what is on its way
+}
+
+// room is how many events of a kind may be kept at once.
+type room struct {
+	left   float64
+	filled time.Time // when it was last added to
+}
+
+func (r *room) take(now time.Time) bool {
+	// Times come slightly out of order. Going back with each would fill the room again and
+	// again; staying behind a clock that has really jumped back would never fill it.
+	if since := now.Sub(r.filled); since > 0 || since < -time.Minute {
+		r.left = min(burst, r.left+max(0, since.Seconds())*sustained)
+		r.filled = now
+	}
+	if r.left < 1 {
+		return false
+	}
+	r.left--
+	return true
+}
+
+// The kinds of event that are bounded apart.
+const (
+	kindRefusal = iota
+	kindLogin
+	kindAllowed
+	kinds
+)
+
+func kindOf(e jeton.Event) int {
+	switch {
+	case e.Action == Login:
+		return kindLogin
+	case e.Outcome == OK:
+		return kindAllowed
+	}
+	return kindRefusal
 }
 
 // Config is what New needs.
@@ -84,7 +121,7 @@ type Config struct {
 }
 
 const (
-	// burst is how many refusals are kept at once, and so how many may wait to be
+	// burst is how many events of a kind are kept at once, and so how many may wait to be
 	// written: a megabyte or two.
 	burst = 4096
 	// sustained is how many a second are kept beyond that: a few gigabytes in a
@@ -96,21 +133,18 @@ const (
 
 // New returns a record that writes once Run is called.
 func New(c Config) *Log {
-	return &Log{store: c.Store, slog: c.Log, now: c.Now, keep: c.Keep, room: burst, filled: c.Now(), wake: make(chan struct{}, 1)}
+	l := &Log{store: c.Store, slog: c.Log, now: c.Now, keep: c.Keep, wake: make(chan struct{}, 1)}
+	for i := range l.rooms {
+		l.rooms[i] = room{burst, c.Now()}
+	}
+	return l
 }
 
 // Note queues an event that changes nothing. It never waits.
 func (l *Log) Note(e jeton.Event) {
 	l.mu.Lock()
-	// Times come slightly out of order. Going back with each would fill the room again and
-	// again; staying behind a clock that has really jumped back would never fill it.
-	if since := e.Time.Sub(l.filled); since > 0 || since < -time.Minute {
-		l.room = min(burst, l.room+max(0, since.Seconds())*sustained)
-		l.filled = e.Time
-	}
-	kept := l.room >= 1
+	kept := l.rooms[kindOf(e)].take(e.Time)
 	if kept {
-		l.room--
 		l.waiting = append(l.waiting, e)
 	}
 	l.mu.Unlock()
@@ -174,7 +208,7 @@ func (l *Log) flush(ctx context.Context) {
 	l.mu.Unlock()
 	missing := l.missing.Swap(0)
 	if missing > 0 {
-		batch = append(batch, jeton.Event{Time: l.now(), Action: Missing, Outcome: OK, Reason: fmt.Sprintf("%d refusals came faster than they are kept", missing)})
+		batch = append(batch, jeton.Event{Time: l.now(), Action: Missing, Outcome: OK, Reason: fmt.Sprintf("%d events came faster than they are kept", missing)})
 	}
 	for len(batch) > 0 {
 		n := min(together, len(batch))

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"jeton"
@@ -59,7 +60,8 @@ func (c NamedCookies) Read(ctx context.Context, q *Question) (*session.Live, err
 	if err != nil {
 		return nil, err
 	}
-	if live.Name != name {
+	// A cookie carries ASCII alone, so the name is percent-encoded where it has more.
+	if claimed, err := url.PathUnescape(name); err != nil || live.Name != claimed {
 		return nil, jeton.ErrBadCredential
 	}
 	return live, nil

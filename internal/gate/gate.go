@@ -59,6 +59,7 @@ var ErrNotMine = errors.New("no credential of this kind")
 // Pass says who was let through. Its zero value names nobody.
 type Pass struct {
 	live    *session.Live
+	seen    time.Time // when the session had last been used, as it was judged
 	left    int64
 	counted bool
 	free    bool
@@ -78,6 +79,14 @@ func (p Pass) Name() string {
 		return ""
 	}
 	return p.live.Name
+}
+
+// Login returns the number of the login that was shown, or 0.
+func (p Pass) Login() int64 {
+	if p.live == nil {
+		return 0
+	}
+	return p.live.Login
 }
 
 // Left returns how many uses are left, and whether the route counts them.
@@ -157,7 +166,7 @@ func (g *Gate) judge(ctx context.Context, q *Question, pass *Pass) (step, error)
 	if err != nil {
 		return stepCredential, err
 	}
-	pass.live = live
+	pass.live, pass.seen = live, live.LastUsed()
 	if err := live.Check(q.Now); err != nil {
 		return stepWindow, err
 	}
@@ -234,7 +243,7 @@ func describe(q *Question, pass *Pass, s step) string {
 	case s == stepCredential && live != nil:
 		return fmt.Sprintf("session %s of user %s, made %s from %s", live.ID, live.Name, stamp(live.Created), live.Source)
 	case s == stepWindow && live != nil:
-		return fmt.Sprintf("now %s, ends %s, last used %s, idle at most %v", stamp(q.Now), stamp(live.Expires), stamp(live.LastUsed()), live.Idle)
+		return fmt.Sprintf("now %s, ends %s, last used %s, idle at most %v", stamp(q.Now), stamp(live.Expires), stamp(pass.seen), live.Idle)
 	case s == stepScope && live != nil && q.Access.Allow != nil:
 		return fmt.Sprintf("user %s in groups %v; allowed are %s", live.Name, live.Groups, q.Access.Allow)
 	case s == stepUse && len(q.Access.Budgets) == 0:

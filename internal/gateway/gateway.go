@@ -31,6 +31,7 @@ type Gateway struct {
 	sessions *session.Sessions
 	logins   *login.Logins
 	service  *gate.Service
+	secrets  *gate.Service // the same, where the secret alone is asked for
 	terms    policy.Terms
 	allow    *policy.Allow
 	denied   *template.Template
@@ -56,9 +57,13 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		terms: terms(c.Service), allow: allow(c.Service.Login.Allow), csrf: http.NewCrossOriginProtection(),
 	}
 	g.service = &gate.Service{Name: c.Service.Name, Readers: readers(c.Service, c.Sessions)}
+	g.secrets = g.service
+	if t := c.Service.Teaching; t != nil && t.Cookies != nil {
+		g.secrets = &gate.Service{Name: c.Service.Name, Readers: []gate.Reader{gate.Cookie{Name: t.Cookies.Token, Sessions: c.Sessions}}}
+	}
 	if t := c.Service.Teaching; t != nil && t.DeniedText != "" {
 		var err error
-		if g.denied, err = template.New("denied_text").Parse(t.DeniedText); err != nil {
+		if g.denied, err = template.New("denied_text").Funcs(functions).Parse(t.DeniedText); err != nil {
 			return nil, fmt.Errorf("service %s: denied_text: %w", c.Service.Name, err)
 		}
 	}

@@ -50,13 +50,14 @@ func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	started, who, err := g.logins.Password(r.Context(), login.Attempt{
-		Name: name, Password: pw, Service: g.conf.Name, Terms: g.terms, Allow: g.allow, Source: w.Source, Request: w.ID,
-	})
+	old, err := g.previous(w, r)
 	if err != nil {
 		return err
 	}
-	if err := g.endPrevious(w, r); err != nil {
+	started, who, err := g.logins.Password(r.Context(), login.Attempt{
+		Name: name, Password: pw, Service: g.conf.Name, Terms: g.terms, Allow: g.allow, Source: w.Source, Request: w.ID, Replaces: old,
+	})
+	if err != nil {
 		return err
 	}
 	g.setCookies(w, started, who)
@@ -80,19 +81,22 @@ func (g *Gateway) sameOrigin(r *http.Request) error {
 	return nil
 }
 
-// endPrevious ends the session that the request still showed: a login always makes a
-// new one, and the old cookie is about to be overwritten.
-func (g *Gateway) endPrevious(w *web.Reply, r *http.Request) error {
+// previous returns the number of the login that the request still shows, or 0: a login
+// always makes a new session, and this one's cookie is about to be overwritten.
+func (g *Gateway) previous(w *web.Reply, r *http.Request) (int64, error) {
 	pass, err := g.gate.Identify(r.Context(), g.question(w, r))
-	if err != nil {
-		return nil // there is none
+	if err == nil {
+		return pass.Login(), nil
 	}
-	who := pass.Principal()
-	ev := jeton.Event{Time: w.Start, Request: w.ID, Actor: "user:" + who.Name, Action: audit.SessionEnd, Target: "session:" + who.Session, Service: g.conf.Name, Outcome: audit.OK, Reason: "replaced by a new login", Source: w.Source.String()}
-	if _, err := g.sessions.End(r.Context(), session.Which{ID: who.Session}, ev); err != nil {
-		return fmt.Errorf("end previous session: %w", err)
+	if cannotTell(err) {
+		return 0, err
 	}
-	return nil
+	return 0, nil
+}
+
+// cannotTell reports whether an error says nothing about the credential.
+func cannotTell(err error) bool {
+	return errors.Is(err, jeton.ErrUnavailable) || jeton.Outcome(err) == nil
 }
 
 func (g *Gateway) question(w *web.Reply, r *http.Request) *gate.Question {
@@ -196,7 +200,7 @@ func prefersJSON(r *http.Request) bool {
 func (g *Gateway) setCookies(w *web.Reply, s session.Started, who jeton.Principal) {
 	age := int(s.Ends.Sub(s.At).Seconds())
 	if t := g.conf.Teaching; t != nil && t.Cookies != nil {
-		g.setCookie(w, t.Cookies.Name, who.Name, age)
+		g.setCookie(w, t.Cookies.Name, url.PathEscape(who.Name), age)
 		g.setCookie(w, t.Cookies.Token, s.Secret.Reveal(), age)
 		g.setCookie(w, t.Cookies.LoginTime, s.At.UTC().Format(time.RFC3339), age)
 		return
@@ -227,14 +231,16 @@ func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
 	if err := g.sameOrigin(r); err != nil {
 		return err
 	}
-	pass, err := g.gate.Identify(r.Context(), g.question(w, r))
+	q := g.question(w, r)
+	q.Service = g.secrets // what ends a session is its secret, whatever else fits
+	pass, err := g.gate.Identify(r.Context(), q)
 	switch {
 	case err == nil:
 		if err := g.end(w, r, pass.Principal()); err != nil {
 			return err
 		}
-	case errors.Is(err, jeton.ErrUnavailable) || jeton.Outcome(err) == nil:
-		return err
+	case cannotTell(err) || errors.Is(err, jeton.ErrAmbiguous):
+		return err // a session may be left that this would call ended
 	}
 	for _, name := range g.cookieNames() {
 		g.setCookie(w, name, "", -1)
@@ -269,6 +275,7 @@ func everywhere(w *web.Reply, r *http.Request) (bool, error) {
 	if kind != "application/x-www-form-urlencoded" {
 		return false, nil
 	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(formPatience))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
 	if err != nil {
 		return false, jeton.Say(jeton.ErrInvalid, "the body of the logout did not arrive whole")
@@ -344,8 +351,10 @@ func (g *Gateway) refuse(w *web.Reply, r *http.Request, err error) {
 // a name at all.
 func (g *Gateway) claimed(r *http.Request) string {
 	if t := g.conf.Teaching; t != nil && t.Cookies != nil {
-		if name, _, err := account.Name(gate.CookieValue(r.Header, t.Cookies.Name)); err == nil {
-			return name
+		if claimed, err := url.PathUnescape(gate.CookieValue(r.Header, t.Cookies.Name)); err == nil {
+			if name, _, err := account.Name(claimed); err == nil {
+				return name
+			}
 		}
 	}
 	return "None"

@@ -94,7 +94,7 @@ type budget struct {
 // source like any other.
 func (l *Logins) Begin(now time.Time, account string, source netip.Addr, known bool) (*Attempt, error) {
 	a := &Attempt{of: l}
-	name, from := fold(account), network(source)
+	name, from := fold(account), Network(source)
 	a.took[0] = budget{l.pair, keyOf(name, from)}
 	a.took[1] = budget{l.source, keyOf(from)}
 	if !known {
@@ -211,13 +211,13 @@ func fold(name string) string {
 	return strings.TrimSpace(norm.NFKC.String(name))
 }
 
-// network returns the network that counts as one source: the address itself, or the
+// Network returns the network that counts as one source: the address itself, or the
 // /64 of an IPv6 address, which is what one customer has. An IPv4 address in IPv6
-// form is that IPv4 address.
-func network(source netip.Addr) string {
-	source = source.Unmap()
+// form is that IPv4 address; no address is "local".
+func Network(source netip.Addr) string {
+	source = source.Unmap().WithZone("")
 	if !source.IsValid() {
-		return ""
+		return "local"
 	}
 	bits := source.BitLen()
 	if source.Is6() {
@@ -225,7 +225,7 @@ func network(source netip.Addr) string {
 	}
 	p, err := source.Prefix(bits)
 	if err != nil {
-		return ""
+		return "local"
 	}
-	return string(p.Addr().AsSlice())
+	return p.String()
 }

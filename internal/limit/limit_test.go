@@ -317,7 +317,7 @@ func TestSources(t *testing.T) {
 			if tc.b != "" {
 				b = netip.MustParseAddr(tc.b)
 			}
-			if same := network(a) == network(b); same != tc.same {
+			if same := Network(a) == Network(b); same != tc.same {
 				t.Errorf("one source: %v, want %v", same, tc.same)
 			}
 		})

@@ -45,6 +45,9 @@ func New(c Config) *Logins {
 	return &Logins{accounts: c.Accounts, sessions: c.Sessions, guard: c.Guard, audit: c.Audit, now: c.Now}
 }
 
+// knownFor is how long a network that somebody logged in from is known as theirs.
+const knownFor = 90 * 24 * time.Hour
+
 // Attempt is somebody's try to log in at a service.
 type Attempt struct {
 	Name     string
@@ -54,6 +57,7 @@ type Attempt struct {
 	Allow    *policy.Allow // nil: every user
 	Source   netip.Addr
 	Request  string // id of the request
+	Replaces int64  // login that ends as this one begins, or 0
 }
 
 // Reason tells the operator, and nobody else, why a credential was not good.
@@ -104,7 +108,7 @@ func (l *Logins) password(ctx context.Context, a Attempt, t *trail) (session.Sta
 		return session.Started{}, jeton.Principal{}, t.check("store", "", err)
 	}
 	t.known = acct.Name
-	known, err := l.accounts.KnownSource(ctx, acct.ID, sourceKey(a.Source))
+	known, err := l.accounts.KnownSource(ctx, acct.ID, limit.Network(a.Source), l.now().Add(-knownFor))
 	if err != nil {
 		return session.Started{}, jeton.Principal{}, t.check("store", "", err)
 	}
@@ -114,7 +118,10 @@ func (l *Logins) password(ctx context.Context, a Attempt, t *trail) (session.Sta
 	}
 	ok, err := l.accounts.Verify(ctx, acct, a.Password)
 	if err != nil {
-		attempt.Cancel()
+		// A caller who left after the work had begun has had it done.
+		if errors.Is(err, jeton.ErrBusy) || errors.Is(err, jeton.ErrUnavailable) {
+			attempt.Cancel()
+		}
 		return session.Started{}, jeton.Principal{}, t.check("password", "could not be checked", err)
 	}
 	if err := t.check("password", "", judge(acct, ok)); err != nil {
@@ -144,7 +151,7 @@ func (l *Logins) start(ctx context.Context, a Attempt, acct account.Account, t *
 			return session.Started{}, jeton.Principal{}, err
 		}
 	}
-	owner := session.Owner{ID: acct.ID, Name: acct.Name, Groups: acct.Groups, Version: acct.Version}
+	owner := session.Owner{ID: acct.ID, Name: acct.Name, Groups: acct.Groups, Version: acct.Version, Network: limit.Network(a.Source), Replaces: a.Replaces}
 	t.checks = append(t.checks, jeton.Check{Name: "terms", Value: describe(a.Terms), Result: "pass"})
 	started, err := l.sessions.Start(ctx, owner, a.Service, a.Terms, t.event(l.now(), nil))
 	if err != nil {

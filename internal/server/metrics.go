@@ -34,7 +34,7 @@ func newMetrics(version string, lost func() int64) *metrics {
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "jeton_build_info", Help: "Always 1; the label says which build this is."}, []string{"version"})
 	info.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(m.requests, m.duration, info,
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "jeton_audit_lost_total", Help: "Refusals that came faster than they are recorded; the record says how many are missing."},
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "jeton_audit_lost_total", Help: "Events that came faster than they are recorded; the record says how many are missing."},
 			func() float64 { return float64(lost()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -225,8 +225,28 @@ func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
 		s.listeners[l.listen] = l
 		s.serve(l)
 	}
+	if s.up.Load() {
+		s.noteChanges(conf)
+	}
 	s.conf = conf
 	return nil
+}
+
+// noteChanges tells the operator what a reload does not change, and what it has weakened.
+func (s *Server) noteChanges(conf *config.Config) {
+	for key, same := range map[string]bool{
+		"hashing": s.conf.Hashing == conf.Hashing, "throttle": s.conf.Throttle == conf.Throttle, "audit": s.conf.Audit == conf.Audit,
+		"cache": s.conf.Cache == conf.Cache, "log": s.conf.Log == conf.Log, "data_dir": s.conf.DataDir == conf.DataDir,
+	} {
+		if !same {
+			s.c.Log.Warn("this part of the configuration changes with a restart only", "key", key)
+		}
+	}
+	for _, service := range conf.Services {
+		for _, weak := range gateway.Weaknesses(service) {
+			s.c.Log.Warn("service is weaker than the default", "service", service.Name, "option", weak)
+		}
+	}
 }
 
 // planned is what a listener is to be.

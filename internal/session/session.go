@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +64,8 @@ type Start struct {
 	Record         // without Login
 	Version  int64 // of the owner's credential that was proved
 	Remember time.Time
-	Siblings bool // judge looks at the open sessions, of which there may be many
+	Network  string // that the owner is known by from now on
+	Siblings bool   // judge looks at the open sessions, of which there may be many
 	Event    jeton.Event
 }
 
@@ -155,6 +157,9 @@ type Owner struct {
 	Name    string
 	Groups  []string
 	Version int64 // of the credential that was proved
+
+	Network  string // where the login comes from; the owner is known by it from now on
+	Replaces int64  // login that ends as this one begins, or 0
 }
 
 // Started is a new session. The secret is in nobody's hands but the caller's.
@@ -179,7 +184,7 @@ func (s *Sessions) Start(ctx context.Context, o Owner, service string, t policy.
 			ID: id, Hash: HashOf(secret), User: o.ID, Service: service, Created: now, Expires: now.Add(t.Lifetime),
 			Idle: t.Idle, LastUsed: now, Source: ev.Source, Name: o.Name, Groups: o.Groups,
 		},
-		Version: o.Version, Remember: now, Siblings: t.MaxSessions != policy.Unlimited, Event: ev,
+		Version: o.Version, Remember: now, Siblings: t.MaxSessions != policy.Unlimited, Network: o.Network, Event: ev,
 	}
 	if t.Relogin.Counts() {
 		in.Remember = t.Relogin.Remembers(now)
@@ -190,7 +195,13 @@ func (s *Sessions) Start(ctx context.Context, o Owner, service string, t policy.
 			// open until it has certainly been idle for too long.
 			h.Open[i].LastUsed = h.Open[i].LastUsed.Add(flushEvery)
 		}
-		return t.Login(h, now)
+		// What this login replaces takes no room.
+		h.Open = slices.DeleteFunc(h.Open, func(s policy.OpenSession) bool { return s.Login == o.Replaces })
+		evict, err := t.Login(h, now)
+		if err == nil && o.Replaces != 0 {
+			evict = append(evict, o.Replaces)
+		}
+		return evict, err
 	})
 	if err != nil {
 		return Started{}, fmt.Errorf("start session: %w", err)

@@ -42,9 +42,9 @@ func (db *DB) FindUser(ctx context.Context, name string) (account.Account, error
 }
 
 // KnownSource implements account.Store.
-func (db *DB) KnownSource(ctx context.Context, user int64, source string) (bool, error) {
+func (db *DB) KnownSource(ctx context.Context, user int64, network string, since time.Time) (bool, error) {
 	var one int
-	err := db.read.QueryRowContext(ctx, "SELECT 1 FROM sources WHERE user = $1 AND source = $2", user, source).Scan(&one)
+	err := db.read.QueryRowContext(ctx, "SELECT 1 FROM sources WHERE user = $1 AND source = $2 AND at >= $3", user, network, milli(since)).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"jeton"
 	"jeton/internal/account"
@@ -33,7 +34,7 @@ func TestReopeningKeepsEverything(t *testing.T) {
 		a.user, errs[0] = b.FindUser(t.Context(), "diane")
 		a.session, errs[1] = b.FindSession(t.Context(), session.HashOf("one"))
 		a.events, errs[2] = b.Events(t.Context(), audit.Filter{})
-		a.known, errs[3] = b.KnownSource(t.Context(), a.user.ID, "")
+		a.known, errs[3] = b.KnownSource(t.Context(), a.user.ID, "", time.Time{})
 		must(t, errors.Join(errs[:]...))
 		return a
 	}

@@ -121,7 +121,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING login`
 		return 0, err
 	}
 	const known = "INSERT INTO sources (user, source, at) VALUES ($1, $2, $3) ON CONFLICT (user, source) DO UPDATE SET at = excluded.at"
-	_, err = tx.ExecContext(ctx, known, s.User, s.Source, milli(s.Created))
+	_, err = tx.ExecContext(ctx, known, s.User, s.Network, milli(s.Created))
 	return login, err
 }
 

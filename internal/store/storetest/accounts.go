@@ -165,7 +165,7 @@ func passwordEnds(t *testing.T, s Store) {
 	_, _, err = s.StartSession(t.Context(), at(diane, "shop", "late", noon), agree)
 	wants(t, "StartSession with what was proved before", err, jeton.ErrBadCredential)
 	started(t, s, at(found(t, s, "diane"), "shop", "new", noon))
-	if known, err := s.KnownSource(t.Context(), diane.ID, source); err != nil || !known {
+	if known, err := s.KnownSource(t.Context(), diane.ID, source, time.Time{}); err != nil || !known {
 		t.Errorf("KnownSource = %t, %v: a new password does not make the address a stranger's", known, err)
 	}
 }
@@ -256,7 +256,7 @@ func removedStartsAnew(t *testing.T, s Store) {
 	}
 	gone(t, s, "one")
 	for _, id := range []int64{diane.ID, again.ID} {
-		if known, err := s.KnownSource(t.Context(), id, source); err != nil || known {
+		if known, err := s.KnownSource(t.Context(), id, source, time.Time{}); err != nil || known {
 			t.Errorf("KnownSource(%d) = %t, %v, want an address that nobody has used", id, known, err)
 		}
 	}

@@ -94,7 +94,7 @@ func onlyProved(t *testing.T, s Store) {
 			_, _, err := s.StartSession(t.Context(), at(tc.as, "shop", "one", noon), agree)
 			wants(t, "StartSession", err, jeton.ErrBadCredential)
 			gone(t, s, "one")
-			known, err := s.KnownSource(t.Context(), tc.as.ID, source)
+			known, err := s.KnownSource(t.Context(), tc.as.ID, source, time.Time{})
 			must(t, err)
 			if known {
 				t.Error("the address has become known")
@@ -123,7 +123,7 @@ func refusalLeavesNothing(t *testing.T, s Store) {
 	there(t, s, "old")
 	gone(t, s, "new")
 	same(t, "the record", record(t, s), before)
-	known, err := s.KnownSource(t.Context(), u.ID, "192.0.2.99")
+	known, err := s.KnownSource(t.Context(), u.ID, "192.0.2.99", time.Time{})
 	must(t, err)
 	if known {
 		t.Error("the address of a refused login has become known")
@@ -203,7 +203,7 @@ func recordedWith(t *testing.T, s Store) {
 	want.Seq = events[0].Seq
 	same(t, "the event", events[0], want)
 	for address, want := range map[string]bool{source: true, "192.0.2.8": false} {
-		known, err := s.KnownSource(t.Context(), u.ID, address)
+		known, err := s.KnownSource(t.Context(), u.ID, address, time.Time{})
 		must(t, err)
 		if known != want {
 			t.Errorf("KnownSource(%s) = %t, want %t", address, known, want)

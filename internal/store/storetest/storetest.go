@@ -106,6 +106,7 @@ func at(u account.Account, service, secret string, now time.Time) session.Start 
 			Idle: 10 * time.Minute, LastUsed: now, Source: source, Name: u.Name, Groups: u.Groups,
 		},
 		Version:  u.Version,
+		Network:  source,
 		Siblings: true,
 		Event:    event(audit.Login, "session:s_"+secret),
 	}
@@ -268,7 +269,7 @@ func Closed(t *testing.T, open Open) {
 		{"SweepSessions", func(ctx context.Context) error { _, err := s.SweepSessions(ctx, noon, 9); return err }},
 		{"BudgetID", func(ctx context.Context) error { _, err := s.BudgetID(ctx, "shop", "new"); return err }},
 		{"FindUser", func(ctx context.Context) error { _, err := s.FindUser(ctx, "diane"); return err }},
-		{"KnownSource", func(ctx context.Context) error { _, err := s.KnownSource(ctx, u.ID, source); return err }},
+		{"KnownSource", func(ctx context.Context) error { _, err := s.KnownSource(ctx, u.ID, source, time.Time{}); return err }},
 		{"AddUser", func(ctx context.Context) error { return s.AddUser(ctx, account.Account{Name: "new"}, event("", "")) }},
 		{"ChangeUser", func(ctx context.Context) error {
 			_, err := s.ChangeUser(ctx, "diane", account.Change{}, noon, event("", ""))
