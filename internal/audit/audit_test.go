@@ -292,3 +292,16 @@ func TestForgettingTakesStepsUntilNothingIsLeft(t *testing.T) {
 		}
 	}
 }
+
+func TestAFloodOfRefusalsDoesNotHideLogins(t *testing.T) {
+	m := &memory{}
+	l := newLog(m)
+	for range 3 * burst {
+		l.Note(jeton.Event{Time: noon, Action: Request, Outcome: "no_credential"})
+	}
+	l.Note(jeton.Event{Time: noon, Action: Login, Outcome: "bad_credential", Actor: "user:diane"})
+	l.Note(jeton.Event{Time: noon, Action: Request, Outcome: OK, Actor: "user:carl"})
+	if n := l.Lost(); n != 2*burst {
+		t.Errorf("Lost = %d, want the %d refusals beyond the burst and nothing else", n, 2*burst)
+	}
+}

@@ -89,10 +89,6 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 			w.WriteHeader(http.StatusOK)
 			return nil
 		}
-		if _, counted := gate.Of(w).Left(); counted && r.Header.Get("Upgrade") != "" {
-			// One use would buy as many messages as fit into a connection.
-			return jeton.Say(jeton.ErrInvalid, "a route that counts uses does not upgrade connections")
-		}
 		proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), replyKey{}, &asked{w, r.Context()})))
 		return nil
 	}, nil

@@ -334,6 +334,11 @@ func TestUpgrade(t *testing.T) {
 			t.Errorf("%q and %q", hello, said)
 		}
 	})
+	t.Run("on a route that counts uses there is none", func(t *testing.T) {
+		if resp, _ := dial(t, s, "app").ask(strings.Replace(head, "/do/ws", "/paid/ws", 1) + "Cookie: " + c + "\r\n\r\n"); resp.StatusCode == 101 {
+			t.Error("one use bought a connection")
+		}
+	})
 	t.Run("without one", func(t *testing.T) {
 		if resp, _ := dial(t, s, "app").ask(head + "\r\n"); resp.StatusCode != 401 || resp.Header.Get(jeton.HeaderError) != "no_credential" {
 			t.Errorf("%d %s, want 401 no_credential", resp.StatusCode, resp.Header.Get(jeton.HeaderError))

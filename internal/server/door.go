@@ -87,6 +87,10 @@ func (d *door) serve(row web.Route) http.HandlerFunc {
 			d.options(w, r)
 			return
 		}
+		if len(row.Access.Budgets) > 0 {
+			// One use would buy as many messages as fit into an upgraded connection.
+			r.Header.Del("Upgrade")
+		}
 		err := d.admit(w, r, row)
 		if err == nil {
 			err = row.Handle(w, r)

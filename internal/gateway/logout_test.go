@@ -1,0 +1,103 @@
+package gateway_test
+
+import (
+	"strings"
+	"testing"
+
+	"jeton/jetontest"
+)
+
+const leaving = `
+services:
+  - name: shop
+    listen: localhost:0
+    login: {paths: [/login]}
+    logout: /logout
+    session: {max_sessions: 1, when_full: refuse}
+    routes:
+      - match: GET /me
+        respond: {text: me}
+  - name: old
+    listen: localhost:0
+    login: {paths: [/login]}
+    logout: /logout
+    teaching: {cookies: {name: n, token: t, login_time: l}}
+    routes:
+      - match: GET /me
+        respond: {template: "{{.Name}}"}
+`
+
+// token cuts the pair of the secret out of the cookies of a teaching service.
+func token(t *testing.T, cookies string) string {
+	t.Helper()
+	for pair := range strings.SplitSeq(cookies, "; ") {
+		if strings.HasPrefix(pair, "t=") {
+			return pair
+		}
+	}
+	t.Fatalf("no token in %q", cookies)
+	return ""
+}
+
+func TestLogoutAnswersOnlyForWhatItEnded(t *testing.T) {
+	s := jetontest.Start(t, leaving)
+	s.AddUser("diane", right)
+	mine := s.Enter("shop", "diane", right)
+	if a := s.Ask("POST", "shop", "/logout", "Cookie", mine+"; __Host-jeton=planted"); a.Status != 400 || a.Code() != "ambiguous_credential" {
+		t.Errorf("two cookies of the name: %d %s, want 400 ambiguous_credential", a.Status, a.Code())
+	}
+	if a := s.Ask("GET", "shop", "/me", "Cookie", mine); a.Status != 200 {
+		t.Errorf("after a logout that ended nothing: %d, want 200", a.Status)
+	}
+	if a := s.Ask("POST", "shop", "/logout", "Cookie", mine); a.Status != 200 {
+		t.Errorf("logout: %d, want 200", a.Status)
+	}
+	if a := s.Ask("GET", "shop", "/me", "Cookie", mine); a.Status != 401 {
+		t.Errorf("after the logout: %d, want 401", a.Status)
+	}
+	for _, name := range []string{"", "; n=carlos"} {
+		old := s.Enter("old", "diane", right)
+		if a := s.Ask("POST", "old", "/logout", "Cookie", token(t, old)+name); a.Status != 200 {
+			t.Errorf("logout by the token with name %q: %d, want 200", name, a.Status)
+		}
+		if a := s.Ask("GET", "old", "/me", "Cookie", old); a.Status != 401 {
+			t.Errorf("after a logout by the token with name %q: %d, want 401", name, a.Status)
+		}
+	}
+}
+
+func TestALoginTakesThePlaceOfTheOneThatIsShown(t *testing.T) {
+	s := jetontest.Start(t, leaving)
+	s.AddUser("diane", right)
+	first := s.Enter("shop", "diane", right)
+	if a := s.TryEnter("shop", "diane", right); a.Code() != "sessions_full" {
+		t.Errorf("another browser: %d %s, want sessions_full", a.Status, a.Code())
+	}
+	again := s.TryEnter("shop", "diane", right, "Cookie", first)
+	if again.Status != 200 {
+		t.Fatalf("the same browser: %d %s, want 200", again.Status, again.Code())
+	}
+	if a := s.Ask("GET", "shop", "/me", "Cookie", first); a.Status != 401 {
+		t.Errorf("the session that was replaced: %d, want 401", a.Status)
+	}
+	if a := s.Ask("GET", "shop", "/me", "Cookie", again.Cookies()); a.Status != 200 {
+		t.Errorf("the new session: %d, want 200", a.Status)
+	}
+	if a := s.TryEnter("shop", "diane", "wrong password", "Cookie", again.Cookies()); a.Status != 401 {
+		t.Errorf("a wrong password: %d, want 401", a.Status)
+	}
+	if a := s.Ask("GET", "shop", "/me", "Cookie", again.Cookies()); a.Status != 200 {
+		t.Errorf("after a login that failed: %d, want 200", a.Status)
+	}
+}
+
+func TestATeachingCookieCarriesAnyName(t *testing.T) {
+	s := jetontest.Start(t, leaving)
+	for _, name := range []string{"José", "Ωmega", `a"b;c\d`, "100%"} {
+		s.AddUser(name, right)
+		cookies := s.Enter("old", name, right)
+		if a := s.Ask("GET", "old", "/me", "Cookie", cookies); a.Status != 200 || a.Body != name {
+			t.Errorf("%s: %d %q, want 200 and the name", name, a.Status, a.Body)
+		}
+	}
+}
