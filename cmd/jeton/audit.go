@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"time"
 
@@ -27,6 +26,9 @@ func auditCommand() *cobra.Command {
   jeton audit --follow --json | jq .`,
 	}
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
+		if follow && ctl.offline {
+			return exit{exitUnreachable, "no server is up on this data folder, so nothing will come; leave --follow out to read what there is"}
+		}
 		show := func(e jeton.Event) { printEvent(c.OutOrStdout(), e, asJSON) }
 		after, err := showEvents(ctx, ctl, url.Values{"last": {strconv.Itoa(last)}}, 0, show)
 		for err == nil && follow {
@@ -122,7 +124,7 @@ func statusCommand() *cobra.Command {
 		if err := ctl.call(ctx, http.MethodGet, "/api/v1/status", nil, &s); err != nil {
 			return err
 		}
-		if s.PID == os.Getpid() {
+		if ctl.offline {
 			return exit{exitUnreachable, "no server is up on this data folder"}
 		}
 		return out.print(c.OutOrStdout(), s, []string{"VERSION", "PID", "SINCE", "SERVICES"}, [][]string{{s.Version, strconv.Itoa(s.PID), when(s.Started), fmt.Sprint(s.Services)}})

@@ -21,8 +21,9 @@ import (
 // control speaks to the operators' API: of the server that is up, or in this process
 // when none is.
 type control struct {
-	http *http.Client
-	end  func()
+	http    *http.Client
+	end     func()
+	offline bool // no server is up; the data folder is held until end
 }
 
 // openControl finds the API of a data folder.
@@ -40,7 +41,7 @@ func openControl(ctx context.Context, p *place) (*control, error) {
 		log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 		handler, end, err := server.Offline(ctx, server.Config{File: conf, DataDir: dir, Version: version(), Log: log})
 		if err == nil {
-			return &control{http: &http.Client{Transport: inProcess{handler}}, end: end}, nil
+			return &control{http: &http.Client{Transport: inProcess{handler}}, end: end, offline: true}, nil
 		}
 		// A server that is starting or stopping holds the folder and does not answer.
 		if !errors.Is(err, server.ErrInUse) || time.Since(start) > patience {

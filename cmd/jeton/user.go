@@ -40,6 +40,20 @@ func withControl(p *place, run func(ctx context.Context, c *cobra.Command, args 
 	}
 }
 
+// withPassword is withControl for a command that needs a password first: the data folder
+// is not held while a person types.
+func withPassword(pw *passwordSource, prompt string, p *place, run func(ctx context.Context, c *cobra.Command, args []string, api *control, secret jeton.Secret) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		secret, err := pw.read(c, prompt+args[0], true)
+		if err != nil {
+			return err
+		}
+		return withControl(p, func(ctx context.Context, c *cobra.Command, args []string, api *control) error {
+			return run(ctx, c, args, api, secret)
+		})(c, args)
+	}
+}
+
 func userPath(name, what string) string {
 	path := "/api/v1/users/" + url.PathEscape(name)
 	if what != "" {
@@ -57,11 +71,7 @@ func userAdd() *cobra.Command {
 		Example: `  jeton user add diane
   jeton user add ops --group admin --password-file ops.txt`,
 	}
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		secret, err := pw.read(c, "Password for "+args[0], true)
-		if err != nil {
-			return err
-		}
+	c.RunE = withPassword(&pw, "Password for ", &p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control, secret jeton.Secret) error {
 		var u jeton.User
 		if err := ctl.call(ctx, http.MethodPost, "/api/v1/users", api.NewUser{Name: args[0], Password: secret.Reveal(), Groups: groups}, &u); err != nil {
 			return named(err, "user "+args[0])
@@ -137,11 +147,7 @@ func userPasswd() *cobra.Command {
 		Example: `  jeton user passwd diane
   printf %s "$NEW" | jeton user passwd diane --password-stdin`,
 	}
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		secret, err := pw.read(c, "New password for "+args[0], true)
-		if err != nil {
-			return err
-		}
+	c.RunE = withPassword(&pw, "New password for ", &p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control, secret jeton.Secret) error {
 		if err := ctl.call(ctx, http.MethodPut, userPath(args[0], "password"), api.NewPassword{Password: secret.Reveal()}, nil); err != nil {
 			return named(err, "user "+args[0])
 		}
