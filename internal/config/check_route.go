@@ -110,6 +110,9 @@ func (d *document) route(path string, r *Route) {
 	if r.Open && r.Allow != nil {
 		d.fault(path+".allow", "given next to open, which lets anybody in; keep one")
 	}
+	if r.Open && r.Audit {
+		d.fault(path+".audit", "given with open: true; nobody is judged there, so there is nothing to record")
+	}
 	if r.Open && r.MaxUses != nil {
 		d.fault(path+".max_uses", "given next to open, where nobody's uses are counted; keep one")
 	}

@@ -154,15 +154,15 @@ func (d *document) session(path string, s *Service) {
 	if v.IdleTimeout > v.Lifetime && d.right(path+".lifetime") {
 		d.fault(path+".idle_timeout", fmt.Sprintf("%v is longer than lifetime, %v; at most as long is right", v.IdleTimeout, v.Lifetime))
 	}
-	if v.MaxSessions < 0 {
-		d.fault(path+".max_sessions", fmt.Sprintf("%d is below zero; 0 (no limit) or more is right", v.MaxSessions))
+	if d.has(path+".max_sessions") && v.MaxSessions < 1 && d.right(path+".max_sessions") {
+		d.fault(path+".max_sessions", fmt.Sprintf("%d would let nobody in; 1 or more is right, and leaving it out means no limit", v.MaxSessions))
 	}
 	d.maxUses(path+".max_uses", v.MaxUses)
 }
 
 func (d *document) relogin(path string, r Relogin) {
-	if r.MaxLogins < 0 {
-		d.fault(path+".max_logins", fmt.Sprintf("%d is below zero; 0 (no limit) or more is right", r.MaxLogins))
+	if d.has(path+".max_logins") && r.MaxLogins < 1 && d.right(path+".max_logins") {
+		d.fault(path+".max_logins", fmt.Sprintf("%d would let nobody in; 1 or more is right, and leaving it out means no limit", r.MaxLogins))
 	}
 	if !d.has(path + ".window") {
 		return

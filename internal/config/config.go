@@ -123,14 +123,14 @@ type Session struct {
 	Cookie      string   `yaml:"cookie" doc:"Name of the cookie."`
 	IdleTimeout Duration `yaml:"idle_timeout" doc:"A session that is not used for so long has ended."`
 	Lifetime    Duration `yaml:"lifetime" doc:"A session ends so long after the login, used or not."`
-	MaxSessions int      `yaml:"max_sessions" doc:"Sessions one person may have here. 0: no limit."`
+	MaxSessions int      `yaml:"max_sessions" doc:"Sessions one person may have here. Absent: no limit."`
 	WhenFull    string   `yaml:"when_full" enum:"evict_oldest,refuse" doc:"What a login does when max_sessions are open."`
 	MaxUses     *int64   `yaml:"max_uses" doc:"How many requests one login is good for here, over all routes. Absent: no limit."`
 }
 
 // Relogin says when a person may log in again.
 type Relogin struct {
-	MaxLogins int      `yaml:"max_logins" doc:"Logins permitted in the window. 0: no limit."`
+	MaxLogins int      `yaml:"max_logins" doc:"Logins permitted in the window. Absent: no limit."`
 	Window    Duration `yaml:"window" doc:"Length of the window. Absent: max_logins is all until an operator allows more ('jeton user allow-login')."`
 	Cooldown  Duration `yaml:"cooldown" doc:"Least time between two logins."`
 }
