@@ -152,10 +152,14 @@ func (l *Logins) start(ctx context.Context, a Attempt, acct account.Account, t *
 		}
 	}
 	owner := session.Owner{ID: acct.ID, Name: acct.Name, Groups: acct.Groups, Version: acct.Version, Network: limit.Network(a.Source), Replaces: a.Replaces}
+	judged := len(t.checks)
 	t.checks = append(t.checks, jeton.Check{Name: "terms", Value: describe(a.Terms), Result: "pass"})
+	if a.Replaces != 0 {
+		t.checks = append(t.checks, jeton.Check{Name: "replaces", Value: fmt.Sprintf("login %d, which the request still showed, ends with this one", a.Replaces), Result: "pass"})
+	}
 	started, err := l.sessions.Start(ctx, owner, a.Service, a.Terms, t.event(l.now(), nil))
 	if err != nil {
-		t.checks = t.checks[:len(t.checks)-1]
+		t.checks = t.checks[:judged]
 		return session.Started{}, jeton.Principal{}, t.check("terms", describe(a.Terms), err)
 	}
 	who.Session = started.ID
