@@ -24,6 +24,8 @@ var (
 	ErrSpent = errors.New("no uses are left")
 	// ErrForbidden means that the caller is known and may not do this.
 	ErrForbidden = errors.New("not allowed")
+	// ErrScope means that the token is good and lacks a scope that this needs.
+	ErrScope = errors.New("the scopes of the token are not enough")
 	// ErrRelogin means that the service's terms do not permit this subject to log
 	// in again now. RetryAfter tells when, unless only an operator can allow it.
 	ErrRelogin = errors.New("the terms do not permit another login now")
@@ -42,6 +44,8 @@ var (
 	ErrMethod = errors.New("method not allowed")
 	// ErrConflict means that the thing exists already, or changed meanwhile.
 	ErrConflict = errors.New("conflict")
+	// ErrChanged means that the thing is no longer what the caller says that it was (If-Match).
+	ErrChanged = errors.New("changed meanwhile")
 	// ErrDeclared means that the thing is declared in the configuration file and
 	// can be changed only there.
 	ErrDeclared = errors.New("declared in the configuration file; change it there")
@@ -68,6 +72,7 @@ var codes = []struct {
 	{ErrTooEarly, "too_early"},
 	{ErrSpent, "spent"},
 	{ErrForbidden, "forbidden"},
+	{ErrScope, "insufficient_scope"},
 	{ErrRelogin, "relogin_refused"},
 	{ErrSessionsFull, "sessions_full"},
 	{ErrTooMany, "too_many_attempts"},
@@ -76,6 +81,7 @@ var codes = []struct {
 	{ErrNotFound, "not_found"},
 	{ErrMethod, "method_not_allowed"},
 	{ErrConflict, "conflict"},
+	{ErrChanged, "changed"},
 	{ErrDeclared, "declared"},
 	{ErrInvalid, "invalid_request"},
 	{ErrTooLarge, "too_large"},

@@ -18,6 +18,8 @@ type Principal struct {
 	Name    string    // unique among subjects of its kind
 	Groups  []string  // sorted; never changed in place
 	Session string    // public id of the session that proved it, "" when none did
+	Token   string    // accessor of the token that proved it, "" when none did
+	Scopes  []string  // of that token, sorted; never changed in place
 	Since   time.Time // when the subject proved itself (auth_time)
 }
 
@@ -49,7 +51,11 @@ const (
 
 // User is what is told about a person. It holds no secret by construction.
 type User struct {
+	ID       string    `json:"id"` // UUID
 	Name     string    `json:"name"`
+	Email    string    `json:"email,omitempty"`
+	First    string    `json:"first_name,omitempty"`
+	Last     string    `json:"last_name,omitempty"`
 	Groups   []string  `json:"groups"`
 	Disabled bool      `json:"disabled"`
 	Declared bool      `json:"declared"` // in the configuration file, and changed only there

@@ -3,9 +3,14 @@
 package main
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -65,6 +70,167 @@ func TestEveryServerAnswersTheLoad(t *testing.T) {
 				t.Errorf("sample %+v: want a rate, and p50 <= p99", s)
 			}
 		})
+	}
+}
+
+func TestEveryDoorOfATokenAnswersTheLoad(t *testing.T) {
+	b := newTestBench(t)
+	client, err := newKeyPair(clientRSA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jeton, err := b.authorityUp(t.Context(), stored{sessions: 5, tokens: 5}, client, shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(jeton.stop)
+	jwts, err := jeton.signedTokens(t.Context(), 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	assertion, err := client.assertion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := personal(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := t.TempDir()
+	for name, answer := range map[string]string{"EdDSA": jwts[0], "ES256": jwts[0], "RS256": jwts[0], "introspect": "{}"} {
+		if err := os.WriteFile(bareAnswer(answers, name), []byte(answer), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bare, err := b.bareSignUp(t.Context(), answers, shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(bare.stop)
+	timed, err := posted(t.Context(), http.DefaultClient, "http://"+jeton.timed.addr+"/login", "", "text/plain", assertion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := func(value string) load { return load{Kind: kindHeader, Path: "/check", Lines: value, Lined: 1} }
+	form := func(path, body string) load {
+		return load{Kind: kindBody, Path: path, Header: formHead(), Lines: body, Lined: 1}
+	}
+	for _, tc := range []struct {
+		name string
+		p    *process
+		load load // Lines is the line itself
+		good bool
+	}{
+		{"a session", jeton.process, check(5), true},
+		{"a password", jeton.process, shown(basic(userName(0), password)), true},
+		{"a wrong password", jeton.process, shown(basic(userName(0), "wrong")), false},
+		{"an opaque token", jeton.process, shown("Bearer " + text), true},
+		{"a token that is not stored", jeton.process, shown("Bearer " + text + "x"), false},
+		{"a token as a password", jeton.process, shown(basic("x", text)), true},
+		{"a JWT", jeton.process, shown("Bearer " + jwts[4]), true},
+		{"a JWT as a name", jeton.process, shown(basic(jwts[4], "x")), true},
+		{"issuing by EdDSA", jeton.issuer, form("/oauth2/token", wishForm(service)), true},
+		{"issuing by ES256", jeton.issuer, form("/oauth2/token", wishForm("es256")), true},
+		{"issuing by RS256", jeton.issuer, form("/oauth2/token", wishForm("rs256")), true},
+		{"introspection", jeton.issuer, form("/oauth2/introspect", lookForm(text)), true},
+		{"a login by assertion", jeton.timed, load{Kind: kindBody, Path: "/login", Lines: assertion, Lined: 1}, true},
+		{"a token as the body", jeton.timed, load{Kind: kindBody, Path: "/", Lines: string(timed), Lined: 1}, true},
+		{"bare, EdDSA", bare, form("/EdDSA", wishForm(service)), true},
+		{"bare, ES256", bare, form("/ES256", wishForm(service)), true},
+		{"bare, RS256", bare, form("/RS256", wishForm(service)), true},
+		{"bare, introspection", bare, form("/introspect", lookForm(text)), true},
+		{"bare, introspection of nothing", bare, form("/introspect", "token="), false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := tc.load
+			if l.Lines != "" {
+				if l.Lines, err = b.lines(1, always(l.Lines)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.Conns = 2
+			s, err := b.get(tc.p, shared, l)(t.Context())
+			if (err == nil) != tc.good || tc.good && s.rate <= 0 {
+				t.Errorf("sample %+v, %v; want a rate: %t", s, err, tc.good)
+			}
+		})
+	}
+}
+
+func TestWarmingSendsEveryRequestOnceAndWaitsForAllAnswers(t *testing.T) {
+	var asked sync.Map
+	slow := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who := r.Header.Get("Authorization")
+		n, _ := asked.LoadOrStore(who, new(atomic.Int32))
+		n.(*atomic.Int32).Add(1)
+		if who == "line 0" { // answered last of all
+			<-slow
+		} else if who == "line 99" {
+			close(slow)
+		}
+		_, _ = w.Write([]byte("ok"))
+	}))
+	t.Cleanup(server.Close)
+	b := &bench{dir: t.TempDir()}
+	l, err := b.shown(100, func(i int) (string, error) { return fmt.Sprint("line ", i), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.warmWith(t.Context(), &process{addr: server.Listener.Addr().String()}, l); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		n, ok := asked.Load(fmt.Sprint("line ", i))
+		if !ok || n.(*atomic.Int32).Load() != 1 {
+			t.Errorf("line %d was not sent once", i)
+		}
+	}
+}
+
+func TestTheFirstLookAtATokenIsMeasuredForEveryAlgorithm(t *testing.T) {
+	b := newTestBench(t)
+	for _, alg := range algs {
+		l, err := b.look(t.Context(), alg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Whole <= 0 || l.Raw <= 0 {
+			t.Errorf("%s: %+v, want rates", alg, l)
+		}
+	}
+}
+
+func TestFlaskWithPyJWTAnswersTheLoad(t *testing.T) {
+	if _, err := pyJWTVersions(t.Context()); err != nil {
+		t.Skip(err)
+	}
+	b := newTestBench(t)
+	client, err := newKeyPair(clientRSA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flask, err := b.startPyJWT(t.Context(), client, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(flask.stop)
+	assertion, err := client.assertion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := "http://" + flask.addr
+	text, err := posted(t.Context(), http.DefaultClient, at+"/login", "", "text/plain", assertion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := posted(t.Context(), http.DefaultClient, at+"/", "", "text/plain", string(text)); err != nil {
+		t.Error(err)
+	}
+	for path, body := range map[string]string{"/": assertion, "/login": string(text)} {
+		if _, err := posted(t.Context(), http.DefaultClient, at+path, "", "text/plain", body); err == nil {
+			t.Errorf("POST %s lets in what another key has signed", path)
+		}
 	}
 }
 

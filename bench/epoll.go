@@ -128,7 +128,7 @@ func (d *driver) run() (loaded, error) {
 		}
 		// On a machine that is very busy, the first answer is waited for.
 		over := measuring && now >= from+d.Run
-		if over && (len(d.result.Status) > 0 || now >= from+d.Run+patience) || d.Each && d.result.Status[200] >= d.Sessions {
+		if over && (len(d.result.Status) > 0 || now >= from+d.Run+patience) || d.Each && d.result.answers() >= d.many() {
 			break
 		}
 		if err := d.due(now); err != nil {
@@ -242,13 +242,13 @@ func (d *driver) free(c *client, status int, now time.Duration) error {
 
 func (d *driver) send(c *client, sent time.Duration) error {
 	i := 0
-	switch {
-	case d.Each:
-		i = d.asked % d.Sessions
-	case d.Kind == kindCookie:
-		i = rand.IntN(d.Sessions)
-	case d.Kind == kindLogin:
-		i = rand.IntN(d.Users)
+	if d.Each {
+		if d.asked == d.many() {
+			return nil // what is slow is waited for
+		}
+		i = d.asked
+	} else if n := d.many(); n > 1 {
+		i = rand.IntN(n)
 	}
 	d.asked++
 	c.out = d.appendRequest(c.out[:0], i)

@@ -10,10 +10,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"jeton/internal/jose"
 )
 
-//go:embed flask.py
-var flaskApp []byte
+var (
+	//go:embed flask.py
+	flaskApp []byte
+	//go:embed timed.py
+	timedApp []byte
+)
 
 // flaskPython is the interpreter for which a distribution packages Flask.
 const flaskPython = "/usr/bin/python3"
@@ -21,11 +27,40 @@ const flaskPython = "/usr/bin/python3"
 // flaskVersions says what is installed, or why the comparison cannot be made.
 func flaskVersions(ctx context.Context) (string, error) {
 	const ask = `import flask, gunicorn, platform; from importlib.metadata import version; print("Python", platform.python_version() + ", Flask", version("flask") + ", gunicorn", gunicorn.__version__)`
-	out, err := exec.CommandContext(ctx, flaskPython, "-c", ask).Output()
+	out, err := exec.CommandContext(ctx, flaskPython, "-I", "-c", ask).Output()
 	if err != nil {
 		return "", fmt.Errorf("Flask or gunicorn is not installed for %s (apt-get install python3-flask gunicorn)", flaskPython)
 	}
 	return strings.TrimSpace(string(out)), nil
+}
+
+// pyJWTVersions is flaskVersions for the server of timed tokens.
+func pyJWTVersions(ctx context.Context) (string, error) {
+	flask, err := flaskVersions(ctx)
+	if err != nil {
+		return "", err
+	}
+	const ask = `import jwt, cryptography; print("PyJWT", jwt.__version__ + ", cryptography", cryptography.__version__)`
+	out, err := exec.CommandContext(ctx, flaskPython, "-I", "-c", ask).Output()
+	if err != nil {
+		return "", fmt.Errorf("PyJWT or cryptography is not installed for %s (apt-get install python3-jwt python3-cryptography)", flaskPython)
+	}
+	return flask + ", " + strings.TrimSpace(string(out)), nil
+}
+
+// startPyJWT starts the teaching server of timed tokens, which knows one client.
+func (b *bench) startPyJWT(ctx context.Context, client keyPair, cores []int) (*process, error) {
+	own, err := newKeyPair(jose.OwnRSA) // as long as jeton's own: the signatures cost the same
+	if err != nil {
+		return nil, err
+	}
+	for name, text := range map[string][]byte{"timed.py": timedApp, "timed.key": own.private, "timed.pub": own.public, "timedclient.pub": client.public} {
+		if err := os.WriteFile(filepath.Join(b.dir, name), text, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	p, err := b.gunicorn("timed", cores)
+	return up(ctx, p, err)
 }
 
 // startFlask starts the Flask program with one worker of four threads, on the cores.
@@ -33,12 +68,16 @@ func (b *bench) startFlask(cores []int) (*process, error) {
 	if err := os.WriteFile(filepath.Join(b.dir, "flaskapp.py"), flaskApp, 0o600); err != nil {
 		return nil, err
 	}
+	return b.gunicorn("flaskapp", cores)
+}
+
+func (b *bench) gunicorn(module string, cores []int) (*process, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
 	}
 	return launch("flask", addr, b.dir, cores, nil, flaskPython, "-m", "gunicorn", "--bind", addr,
-		"--workers", "1", "--worker-class", "gthread", "--threads", "4", "--keep-alive", "75", "--log-level", "warning", "flaskapp:app")
+		"--workers", "1", "--worker-class", "gthread", "--threads", "4", "--keep-alive", "75", "--log-level", "warning", module+":app")
 }
 
 // flaskCookies logs in and returns the header that shows it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 )
 
@@ -21,16 +22,50 @@ type load struct {
 	Users    int
 	Password string
 	Cookie   string // sent with every plain request
+	Header   string // a line of the head, sent with every request of kindHeader and kindBody
+	Lines    string // file of which those requests take a line each
+	Lined    int    // how many lines it has
 	// Rate makes the load an open loop of so many requests a second: latency counts from
 	// the moment at which a request should have been sent. 0 is a closed loop.
 	Rate float64
-	// Each makes every session be asked once, in order, and ends then: memory is warm
+	// Each makes every different request be sent once, in order, and ends then: memory is warm
 	// before anything is measured.
 	Each  bool
 	Pause time.Duration // of a client that was answered 503
 	Warm  time.Duration // not measured
 	Run   time.Duration
 	PIDs  []int // the server, whose processor time is measured
+
+	lines []string // what Lines holds
+}
+
+// many returns how many different requests there are.
+func (l *load) many() int {
+	switch l.Kind {
+	case kindCookie:
+		return l.Sessions
+	case kindLogin:
+		return l.Users
+	case kindHeader, kindBody:
+		return l.Lined
+	}
+	return 1
+}
+
+// read reads the file of lines.
+func (l *load) read() error {
+	if l.Lines == "" {
+		return nil
+	}
+	b, err := os.ReadFile(l.Lines)
+	if err != nil {
+		return err
+	}
+	l.lines = strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	if len(l.lines) < l.Lined {
+		return fmt.Errorf("%s has %d lines, not %d", l.Lines, len(l.lines), l.Lined)
+	}
+	return nil
 }
 
 // loaded is what came of a load.
@@ -104,6 +139,9 @@ func generating(ctx context.Context, cores []int, l load) (func() (loaded, error
 func loadRole([]string) error {
 	var l load
 	if err := json.NewDecoder(os.Stdin).Decode(&l); err != nil {
+		return err
+	}
+	if err := l.read(); err != nil {
 		return err
 	}
 	result, err := drive(l)

@@ -88,19 +88,31 @@ func (b *bench) crowd(ctx context.Context) error {
 	return nil
 }
 
-// flood measures what a flood of logins does to everybody else.
+// flood measures what a flood of logins does to everybody else: at the form, and with
+// every request.
 func (b *bench) flood(ctx context.Context) error {
+	if err := b.floodForm(ctx); err != nil {
+		return err
+	}
+	return b.floodBasic(ctx)
+}
+
+func (b *bench) floodForm(ctx context.Context) error {
 	jeton, err := b.jetonUp(ctx, b.sessions, shared)
 	if err != nil {
 		return err
 	}
 	defer jeton.stop()
+	return b.floodWith(ctx, jeton, load{Kind: kindLogin, Path: "/login", Users: users, Password: "wrong-" + password}, "guess passwords")
+}
+
+func (b *bench) floodWith(ctx context.Context, jeton *process, guesses load, doing string) error {
 	if err := b.warmUp(ctx, jeton, b.sessions); err != nil {
 		return err
 	}
 	probe := check(b.sessions)
 	probe.Addr, probe.PIDs, probe.Conns, probe.Rate, probe.Warm, probe.Run = jeton.addr, []int{jeton.pid()}, 64, 400, b.warm, b.run
-	guesses := load{Addr: jeton.addr, Kind: kindLogin, Path: "/login", Users: users, Password: "wrong-" + password, Conns: 32, Warm: b.warm, Run: b.run, PIDs: []int{jeton.pid()}}
+	guesses.Addr, guesses.PIDs, guesses.Conns, guesses.Warm, guesses.Run = jeton.addr, []int{jeton.pid()}, 32, b.warm, b.run
 	var limit, quiet, flooded, guessed []sample
 	for range b.options.rounds {
 		hashes, err := b.hashes(ctx)
@@ -129,7 +141,7 @@ func (b *bench) flood(ctx context.Context) error {
 		limit, quiet, flooded = append(limit, hashes), append(quiet, before), append(flooded, during)
 		guessed = append(guessed, result.sample(401))
 	}
-	b.report.block("Session checks, 400/s in an open loop, while 32 connections guess passwords; all cores")
+	b.report.block("Session checks, 400/s in an open loop, while 32 connections " + doing + "; all cores")
 	idle, busy := middle(quiet), middle(flooded)
 	b.report.add(row{what: "check, no flood", unit: "req/s", sample: idle})
 	factor := busy.p99 / idle.p99

@@ -23,9 +23,11 @@ import (
 
 // roles are what this program does when it starts itself again.
 var roles = map[string]func(args []string) error{
-	"role-load": loadRole,
-	"role-bare": bareRole,
-	"role-hash": hashRole,
+	"role-load":   loadRole,
+	"role-bare":   bareRole,
+	"role-hash":   hashRole,
+	"role-sign":   signRole,
+	"role-verify": verifyRole,
 }
 
 // options are what a run was asked to do.
@@ -36,7 +38,7 @@ type options struct {
 	warm     time.Duration // before it
 	rounds   int
 	sessions int
-	many     int    // sessions of the large store
+	many     int    // sessions or tokens of the large store
 	out      string // file to write the report to
 	jeton    string // program to measure; "": built from this checkout
 }
@@ -93,8 +95,8 @@ func parse(args []string) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := f.String("only", "", "measure only these, separated by commas: "+strings.Join(blockNames(), ","))
 	seconds := f.Float64("seconds", 3, "length of one measurement")
-	f.IntVar(&o.sessions, "sessions", 20_000, "sessions in the store")
-	f.BoolVar(&o.quick, "quick", false, "short runs, one round, 100,000 sessions in the large store: to see that it works")
+	f.IntVar(&o.sessions, "sessions", 20_000, "sessions in the store, or tokens")
+	f.BoolVar(&o.quick, "quick", false, "short runs, one round, 100,000 sessions or tokens in the large store: to see that it works")
 	f.StringVar(&o.out, "o", "", "write the report into this file, between its markers")
 	f.StringVar(&o.jeton, "jeton", "", "measure this program in place of a build of this checkout")
 	if err := f.Parse(args); err != nil {

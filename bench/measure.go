@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -16,7 +15,7 @@ type bench struct {
 	dir     string // everything that is written
 	program string // jeton
 	report  report
-	stores  map[int]string // data folders, by number of sessions
+	stores  map[stored]string // data folders
 }
 
 // blocks are the measurements, in the order in which they are made. A block's servers
@@ -31,6 +30,10 @@ var blocks = []struct {
 	{"flood", (*bench).flood},
 	{"start", (*bench).starts},
 	{"flask", (*bench).againstFlask},
+	{"tokens", (*bench).tokens},
+	{"introspect", (*bench).introspects},
+	{"doors", (*bench).doors},
+	{"flasktokens", (*bench).againstPyJWT},
 }
 
 func blockNames() []string {
@@ -47,7 +50,7 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{options: o, dir: dir, program: o.jeton, stores: map[int]string{}}
+	b := &bench{options: o, dir: dir, program: o.jeton, stores: map[stored]string{}}
 	if b.program == "" {
 		if b.program, err = build(ctx, dir); err != nil {
 			b.close()
@@ -79,12 +82,12 @@ func (b *bench) measure(ctx context.Context) error {
 	return nil
 }
 
-// store returns a data folder with n sessions, made when it is first asked for.
-func (b *bench) store(ctx context.Context, n int) (string, error) {
+// store returns a data folder with sessions and tokens, made when it is first asked for.
+func (b *bench) store(ctx context.Context, n stored) (string, error) {
 	if dir, ok := b.stores[n]; ok {
 		return dir, nil
 	}
-	dir := filepath.Join(b.dir, "data"+strconv.Itoa(n))
+	dir := filepath.Join(b.dir, fmt.Sprintf("data%d-%d", n.sessions, n.tokens))
 	if err := seed(ctx, dir, n); err != nil {
 		return "", err
 	}

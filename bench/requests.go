@@ -99,7 +99,7 @@ func (b *bench) bareUp(ctx context.Context, n int, at place) (*process, error) {
 }
 
 func (b *bench) jetonUp(ctx context.Context, n int, at place) (*process, error) {
-	dir, err := b.store(ctx, n)
+	dir, err := b.store(ctx, stored{sessions: n})
 	if err != nil {
 		return nil, err
 	}
@@ -110,8 +110,12 @@ func (b *bench) jetonUp(ctx context.Context, n int, at place) (*process, error) 
 // warmUp asks once with each of n sessions, so that what is measured is a server that has
 // been up for a while. More than a server keeps in memory need not be asked.
 func (b *bench) warmUp(ctx context.Context, p *process, n int) error {
-	n = min(n, 100_000)
-	l := check(n)
+	return b.warmWith(ctx, p, check(min(n, 100_000)))
+}
+
+// warmWith sends every different request of a load once.
+func (b *bench) warmWith(ctx context.Context, p *process, l load) error {
+	n := l.many()
 	l.Addr, l.Conns, l.Each, l.Run = p.addr, 64, true, time.Minute
 	result, err := generate(ctx, nil, l)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	secrets "jeton/internal/secret"
 	"jeton/internal/store/sqlite"
 
 	"golang.org/x/crypto/argon2"
@@ -22,8 +24,14 @@ const (
 	service  = "bench"
 )
 
-// seed makes a data folder whose store holds n sessions, and closes it.
-func seed(ctx context.Context, dir string, n int) error {
+// stored is what a data folder holds.
+type stored struct {
+	sessions int
+	tokens   int // personal ones
+}
+
+// seed makes a data folder, and closes it.
+func seed(ctx context.Context, dir string, n stored) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -43,7 +51,7 @@ func seed(ctx context.Context, dir string, n int) error {
 	defer db.Close()
 	db.SetMaxOpenConns(1)
 	if err := fill(ctx, db, n); err != nil {
-		return fmt.Errorf("seed %d sessions: %w", n, err)
+		return fmt.Errorf("seed %d sessions and %d tokens: %w", n.sessions, n.tokens, err)
 	}
 	if _, err := db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
 		return err
@@ -51,7 +59,7 @@ func seed(ctx context.Context, dir string, n int) error {
 	return db.Close()
 }
 
-func fill(ctx context.Context, db *sql.DB, n int) error {
+func fill(ctx context.Context, db *sql.DB, n stored) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -73,13 +81,35 @@ func fill(ctx context.Context, db *sql.DB, n int) error {
 		return err
 	}
 	created, ends, idle := now.UnixMilli(), now.Add(24*time.Hour).UnixMilli(), (24 * time.Hour).Milliseconds()
-	for i := range n {
+	for i := range n.sessions {
 		hash := sha256.Sum256([]byte(secret(i)))
 		if _, err := addSession.ExecContext(ctx, fmt.Sprintf("s_%023d", i), hash[:], i%users+1, service, created, ends, idle); err != nil {
 			return err
 		}
 	}
+	addToken, err := tx.PrepareContext(ctx, `INSERT INTO tokens (accessor, hash, format, kind, name, parent, user, client, version, audience, scopes, allows, networks, max_uses, created, opens, expires, source)
+VALUES ($1, $2, 'opaque', 'personal', 'bench', 0, $3, 0, 1, '["`+service+`"]', '[]', '[]', '[]', -1, $4, $4, $5, '127.0.0.1')`)
+	if err != nil {
+		return err
+	}
+	for i := range n.tokens {
+		text, err := personal(i)
+		if err != nil {
+			return err
+		}
+		hash := secrets.HashOf(text)
+		if _, err := addToken.ExecContext(ctx, fmt.Sprintf("t_%023d", i), hash[:], i%users+1, created, ends); err != nil {
+			return err
+		}
+	}
 	return tx.Commit()
+}
+
+// personal returns the text of a seeded token, which has the form of a real one.
+func personal(i int) (string, error) {
+	sum := sha256.Sum256(fmt.Append(nil, "personal ", i))
+	text, err := secrets.New(secrets.Personal, bytes.NewReader(sum[:]))
+	return text.Reveal(), err
 }
 
 // hashed returns the PHC string of a password at the default cost.

@@ -30,7 +30,7 @@ func (b *bench) starts(ctx context.Context) error {
 }
 
 func (b *bench) startWith(ctx context.Context, sessions int, most float64, aim string) error {
-	dir, err := b.store(ctx, sessions)
+	dir, err := b.store(ctx, stored{sessions: sessions})
 	if err != nil {
 		return err
 	}

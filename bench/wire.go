@@ -15,6 +15,8 @@ const (
 	kindPlain  = "plain"  // GET
 	kindCookie = "cookie" // GET with the cookie of one of many sessions
 	kindLogin  = "login"  // POST of a name and a password
+	kindHeader = "header" // GET with one of many values of the header Authorization
+	kindBody   = "body"   // POST of one of many bodies
 )
 
 // secret returns the secret of a seeded session: as long and as random looking as a real
@@ -32,7 +34,7 @@ func userName(i int) string { return fmt.Sprintf("u%06d", i) }
 // appendRequest appends the request number i of a load.
 func (l *load) appendRequest(b []byte, i int) []byte {
 	method := "GET "
-	if l.Kind == kindLogin {
+	if l.Kind == kindLogin || l.Kind == kindBody {
 		method = "POST "
 	}
 	b = append(append(append(b, method...), l.Path...), " HTTP/1.1\r\nHost: 127.0.0.1\r\n"...)
@@ -46,6 +48,15 @@ func (l *load) appendRequest(b []byte, i int) []byte {
 		b = append(b, "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: "...)
 		b = append(strconv.AppendInt(b, int64(len(body)), 10), "\r\n\r\n"...)
 		return append(b, body...)
+	case kindHeader:
+		b = append(append(append(b, "Authorization: "...), l.lines[i]...), "\r\n"...)
+	case kindBody:
+		if l.Header != "" {
+			b = append(append(b, l.Header...), "\r\n"...)
+		}
+		b = append(b, "Content-Length: "...)
+		b = append(strconv.AppendInt(b, int64(len(l.lines[i])), 10), "\r\n\r\n"...)
+		return append(b, l.lines[i]...)
 	default:
 		if l.Cookie != "" {
 			b = append(append(append(b, "Cookie: "...), l.Cookie...), "\r\n"...)

@@ -1,6 +1,7 @@
 package examples_test
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/url"
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) { os.Exit(e2e.Main(m)) }
 // TestREADMEs does what the READMEs say, from the first line to the last, and compares
 // what is printed with what they show. "..." in them stands for anything.
 func TestREADMEs(t *testing.T) {
-	for _, name := range []string{"cookie-login", "many-identities", "limited-info"} {
+	for _, name := range []string{"cookie-login", "many-identities", "limited-info", "future-tokens", "basic-and-token", "users-api"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			needs(t)
@@ -40,7 +41,7 @@ func TestREADMEs(t *testing.T) {
 
 func needs(t *testing.T) {
 	t.Helper()
-	for _, command := range [][]string{{"sh", "-c", "exit 0"}, {"curl", "--version"}, {python, "-c", "import requests"}} {
+	for _, command := range [][]string{{"sh", "-c", "exit 0"}, {"curl", "--version"}, {"openssl", "version"}, {python, "-c", "import jwt, requests"}} {
 		if err := exec.Command(command[0], command[1:]...).Run(); err != nil {
 			if os.Getenv("JETON_CI") != "" {
 				t.Fatalf("%v: %v; this test may not be skipped where JETON_CI is set", command, err)
@@ -50,7 +51,7 @@ func needs(t *testing.T) {
 	}
 }
 
-// python is the system's own: it is the one that has the requests package.
+// python is the system's own: it is the one that has the packages.
 const python = "/usr/bin/python3"
 
 // block is a fenced block of a README.
@@ -122,8 +123,8 @@ func (r *reader) do(t *testing.T, b block) {
 		want = strings.TrimSuffix(want, "\n")
 		r.commands++
 		got := ""
-		if serve, ok := strings.CutPrefix(command, "go run ./cmd/jeton serve --config "); ok {
-			got = r.serve(t, serve)
+		if serve := served.FindStringSubmatch(command); serve != nil {
+			got = r.serve(t, serve[2], strings.Fields(serve[1]))
 		} else {
 			got = r.sh(t, command)
 		}
@@ -133,26 +134,40 @@ func (r *reader) do(t *testing.T, b block) {
 	}
 }
 
+// served is a command that starts a server, with what it sets in the environment.
+var served = regexp.MustCompile(`^((?:[A-Z_]+=\S* )*)go run \./cmd/jeton serve --config (.*)$`)
+
 // serve starts a server in the background, and returns what it prints, with the ports
 // of the README in the place of its own. A second one has the port of the first.
-func (r *reader) serve(t *testing.T, conf string) string {
+func (r *reader) serve(t *testing.T, conf string, env []string) string {
 	t.Helper()
-	o := e2e.Options{Config: filepath.Join(r.root, conf), DataDir: r.dir}
+	o := e2e.Options{Config: filepath.Join(r.root, conf), DataDir: r.dir, Env: env}
+	text, err := os.ReadFile(o.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if r.server != nil {
 		r.server.Kill()
 		at, err := url.Parse(r.server.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.Port = at.Port()
+		o.Port, o.IssuerPort = at.Port(), r.server.IssuerPort
+	} else if strings.Contains(string(text), "\nissuer:\n") {
+		o.Port = e2e.FreePort(t) // the issuer's name has it, and a name is known beforehand
+	}
+	ofService := "PORT"
+	if strings.Contains(string(text), "${API_PORT") {
+		ofService = "API_PORT"
+		o.Env = append(o.Env, "API_PORT="+cmp.Or(o.Port, "0"))
 	}
 	r.server = e2e.Start(t, o)
 	r.servers++
-	text, err := os.ReadFile(o.Config)
-	if err != nil {
-		t.Fatal(err)
+	ports := map[string]string{ofService: r.server.URL, "ADMIN_PORT": r.server.Admin}
+	if strings.Contains(string(text), "${ISSUER_PORT") {
+		ports["ISSUER_PORT"] = r.server.Issuer
 	}
-	for variable, is := range map[string]string{"PORT": r.server.URL, "ADMIN_PORT": r.server.Admin} {
+	for variable, is := range ports {
 		at, err := url.Parse(is)
 		if err != nil {
 			t.Fatal(err)

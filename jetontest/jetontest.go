@@ -64,7 +64,7 @@ func DataDir(dir string) Option { return func(s *Server) { s.dir = dir } }
 
 // Env sets a variable that the configuration may name. The environment of the test is
 // not looked at; PORT and ADMIN_PORT are 0 unless they are set, so that the examples
-// take free ports.
+// take free ports, and ISSUER_PORT is one that nobody listens on.
 func Env(name, value string) Option { return func(s *Server) { s.env[name] = value } }
 
 // Log writes the server's log to w, from level on. It must be safe for concurrent use.
@@ -92,6 +92,11 @@ func TryStart(t testing.TB, yaml string, options ...Option) (*Server, error) {
 
 func start(t testing.TB, yaml string, options []Option) (*Server, error) {
 	s := &Server{t: t, now: time.Now, log: io.Discard, level: slog.LevelInfo, env: map[string]string{"PORT": "0", "ADMIN_PORT": "0"}, ended: make(chan struct{})}
+	port, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	s.env["ISSUER_PORT"] = port
 	for _, o := range options {
 		o(s)
 	}

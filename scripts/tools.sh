@@ -10,7 +10,22 @@ need() { # need COMMAND PACKAGE
 need curl curl
 need strace strace
 need openssl openssl
-/usr/bin/python3 -c 'import requests' >/dev/null 2>&1 || missing="$missing python3-requests"
+need node nodejs
+need npm npm
+need git git
+need bash bash
+# The client of docker is a package of its own since Debian 13. Before, the daemon comes with it.
+if apt-cache show docker-cli >/dev/null 2>&1; then need docker docker-cli; else need docker docker.io; fi
+python() { # python MODULE PACKAGE
+	/usr/bin/python3 -c "import $1" >/dev/null 2>&1 || missing="$missing $2"
+}
+need htpasswd apache2-utils
+python requests python3-requests
+python passlib python3-passlib
+python werkzeug python3-werkzeug
+python django python3-django
+python jwt python3-jwt
+python cryptography python3-cryptography
 
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -1,10 +1,14 @@
 // Package wallet is a client that holds many identities: diane at one service,
-// eshana at the same one, diane again at another, each with its own session.
+// eshana at the same one, diane again at another, each with its own session; and
+// software that proves itself by a key, each with its own token; and tokens that somebody
+// made, each as an identity.
 //
 // It promises that
-//   - the sessions of two identities, or of two origins, never mix: cookies are
-//     kept per identity and sent to the very origin that set them, never across
-//     a redirect to another one and never down from https to http;
+//   - the sessions of two identities, or of two origins, never mix: cookies and
+//     tokens are kept per identity and sent to the very origin that they are of,
+//     never across a redirect to another one and never down from https to http;
+//   - a private key stays in its file: it is read at each use, and neither it nor
+//     a part of it is in the wallet, in an error or in anything that is sent;
 //   - it is safe under concurrent use, by goroutines and by processes: every
 //     change is read, made and written back under a lock, by atomic rename, so
 //     that no process undoes what another did;
@@ -35,6 +39,26 @@
 // session. A login that is given a password source ([Login.Save] or
 // [Login.Command]) is renewed by itself when the server says that it is over:
 // once a request, one login for all requests that wait for it.
+//
+// # Software
+//
+//	ci, err := w.Login(ctx, wallet.Login{URL: "https://app.example", As: "ci", Key: "ci.key"})
+//	resp, err := ci.Client().Get("https://app.example/limited-info")
+//
+// The service tells who issues its tokens. That issuer gets an assertion that the key has
+// signed, of which it is the only audience (RFC 7523, section 2.2; RFC 10070), and gives a
+// token, which goes to the service alone. Each request to the issuer has an assertion of
+// its own, good for a minute. Tokens are renewed by themselves as [Identity.RoundTrip]
+// says, one renewal for all goroutines and processes; one that is spent is not. Whoever
+// mounts a new key into the file needs to do no more, and [Wallet.RotateKey] registers one.
+//
+// # Tokens that somebody made
+//
+//	job, err := w.Login(ctx, wallet.Login{URL: "https://app.example", As: "job", Token: token})
+//
+// A personal token is kept and sent like those of software: to the very origin and as Bearer.
+// It cannot renew itself, so [NeedsLogin] says when another has to be handed in. Logging out
+// forgets it here and does not revoke it.
 //
 // # Where it keeps things
 //

@@ -15,9 +15,11 @@ import (
 	"jeton"
 )
 
-// version is that of the document inside wallet.age. A wallet refuses a newer one
-// rather than write it back without what it does not know.
-const version = 1
+// version is the newest document inside wallet.age that is known here. A wallet refuses
+// a newer one rather than write it back without what it does not know. 2 has identities
+// that prove themselves by a key, and 3 such that were handed a token; without any, the
+// oldest that will do is written, for older programs.
+const version = 3
 
 // document is what wallet.age holds. Its secrets are plain strings because it is
 // only ever encoded to be encrypted; what callers see is Info.
@@ -49,6 +51,8 @@ type entry struct {
 	Source        source    `json:"source,omitzero"`
 	Auto          bool      `json:"auto,omitempty"`
 	Held          *held     `json:"held,omitempty"`
+	Key           *software `json:"key,omitempty"`
+	Handed        *handed   `json:"handed,omitempty"` // without it and Key: it logs in by a form and keeps cookies
 }
 
 // source is where the password of a later login comes from. At most one is set.
@@ -127,7 +131,13 @@ func (d *document) names(o Origin) []string {
 }
 
 func encode(d document) ([]byte, error) {
-	d.Version = version
+	d.Version = 1
+	if slices.ContainsFunc(d.Identities, func(e entry) bool { return e.Key != nil }) {
+		d.Version = 2
+	}
+	if slices.ContainsFunc(d.Identities, func(e entry) bool { return e.Handed != nil }) {
+		d.Version = 3
+	}
 	if d.Identities == nil {
 		d.Identities = []entry{}
 	}
@@ -174,6 +184,19 @@ func (e *entry) check() error {
 	if o != e.Origin {
 		return jeton.Say(jeton.ErrInvalid, "the origin is not in its normal form")
 	}
+	if err := checkName(e.Name); err != nil {
+		return err
+	}
+	switch {
+	case e.Key != nil && e.Handed != nil:
+		return jeton.Say(jeton.ErrInvalid, "an identity has a key and a token that was handed in")
+	case e.Key != nil:
+		return e.Key.check()
+	case e.Handed != nil && e.Handed.Token != "" && !isToken(e.Handed.Token):
+		return jeton.Say(jeton.ErrInvalid, "a token holds what no token holds")
+	case e.Handed != nil:
+		return nil
+	}
 	for _, path := range []string{e.LoginPath, e.LogoutPath} {
 		if err := checkPath(path); err != nil {
 			return err
@@ -182,7 +205,7 @@ func (e *entry) check() error {
 	if e.UsernameField == "" || e.PasswordField == "" {
 		return jeton.Say(jeton.ErrInvalid, "a form field has no name")
 	}
-	return checkName(e.Name)
+	return nil
 }
 
 // checkName returns jeton.ErrInvalid unless name can be written in a .jeton file,

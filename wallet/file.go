@@ -232,8 +232,14 @@ func writeNew(path string, text []byte) error {
 	return err
 }
 
-// readPrivate reads a file of at most limit bytes that only its owner can open.
+// readPrivate reads a file of at most limit bytes that only its owner, who is the user,
+// can open.
 func readPrivate(path string, limit int64) ([]byte, error) {
+	return readRegular(path, limit, func(info fs.FileInfo) error { return private(path, info, 0o600) })
+}
+
+// readRegular reads a regular file of at most limit bytes that check does not refuse.
+func readRegular(path string, limit int64, check func(fs.FileInfo) error) ([]byte, error) {
 	r, err := openFile(path)
 	if err != nil {
 		return nil, err
@@ -246,7 +252,7 @@ func readPrivate(path string, limit int64) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, jeton.Say(jeton.ErrInvalid, path+" is not a regular file")
 	}
-	if err := private(path, info, 0o600); err != nil {
+	if err := check(info); err != nil {
 		return nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(r, limit+1))

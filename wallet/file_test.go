@@ -74,7 +74,7 @@ func TestDamagedFileIsLeftAlone(t *testing.T) {
 		{"not an age file", func(string, []byte) []byte { return []byte("{}") }, ErrCorrupt},
 		{"over 16 MiB", func(string, []byte) []byte { return make([]byte, maxFile+1) }, jeton.ErrTooLarge},
 		{"a newer document", func(home string, _ []byte) []byte {
-			seal(t, home, `{"version":2,"people":[]}`)
+			seal(t, home, `{"version":4,"people":[]}`)
 			return must(os.ReadFile(filepath.Join(home, "data", fileName)))
 		}, ErrNewer},
 		{"an unknown member", func(home string, _ []byte) []byte {
@@ -216,6 +216,11 @@ func TestLockWaitsAsLongAsTheCaller(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"version":1,"revision":3,"identities":[]}`))
 	f.Add([]byte(`{"version":2}`))
+	f.Add([]byte(`{"version":2,"revision":3,"identities":[{"origin":"https://app.example","name":"ci","username":"ci",` +
+		`"epoch":"x","created":"2026-03-01T12:00:00Z","auto":true,"key":{"file":"/run/ci.key","issuer":"https://auth.example",` +
+		`"token_endpoint":"https://auth.example/oauth2/token","audience":"app","token":"abc","got":"2026-03-01T12:00:00Z","ends":"2026-03-01T13:00:00Z"}}]}`))
+	f.Add([]byte(`{"version":3,"revision":3,"identities":[{"origin":"https://app.example","name":"job","username":"job",` +
+		`"epoch":"x","created":"2026-03-01T12:00:00Z","handed":{"token":"abc"}}]}`))
 	f.Add([]byte(`{"version":1,"revision":3,"identities":[{"origin":"https://app.example","name":"diane","username":"d",` +
 		`"login_path":"/login","logout_path":"/logout","username_field":"u","password_field":"p",` +
 		`"cookies":[{"name":"s","value":"1","path":"/","created":"2026-03-01T12:00:00Z","set":"2026-03-01T12:00:00Z"}],` +

@@ -15,6 +15,11 @@ func private(path string, info fs.FileInfo, want fs.FileMode) error {
 	if uid, ok := owner(info); ok && uid != os.Geteuid() {
 		return fmt.Errorf("%s belongs to user %d, not to you: %w", path, uid, ErrExposed)
 	}
+	return closed(path, info, want)
+}
+
+// closed refuses what users other than its owner can open.
+func closed(path string, info fs.FileInfo, want fs.FileMode) error {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return fmt.Errorf("%s has mode %04o: %w; run: chmod %o %s", path, mode, ErrExposed, want, path)
 	}

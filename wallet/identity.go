@@ -33,6 +33,7 @@ type Identity struct {
 	jarNew   bool  // not written yet
 	attempts int   // logins by itself, and what came of the last one
 	outcome  error
+	patience time.Time // a token that is still good is not asked for again before
 }
 
 // Origin returns the origin that the identity belongs to.
@@ -70,12 +71,13 @@ type view struct {
 	e        entry
 	gone     bool
 	attempts int
+	patience time.Time
 }
 
 func (id *Identity) view() view {
 	id.mu.Lock()
 	defer id.mu.Unlock()
-	return view{id.e, id.gone, id.attempts}
+	return view{id.e, id.gone, id.attempts, id.patience}
 }
 
 // RoundTrip sends r with the cookies of the identity. A request for another
@@ -83,11 +85,20 @@ func (id *Identity) view() view {
 // set are sent too, unless the identity has one of that name; an Authorization
 // header is the caller's business and is sent as it stands.
 //
+// An identity that proves itself by a key, or was handed a token, sends its token as Bearer
+// instead (RFC 6750, section 2.1), and keeps no cookie. A request that has an Authorization header of its own
+// would be somebody else's: it is not sent and returns jeton.ErrInvalid. Where the token is
+// not valid yet the request waits, as long as its context lets it or 30 s where that has no
+// deadline; a longer wait is jeton.ErrTooEarly at once, with jeton.RetryAfter.
+//
 // When the answer says that the session is over ([NeedsLogin]), the identity logs
 // in again by itself and the body can be sent again, RoundTrip logs in and sends
 // the request a second time, never a third. All requests that meet the same end
 // share one login, over all processes. Where it cannot, it returns the answer as
-// it is; NeedsLogin then tells why.
+// it is; NeedsLogin then tells why. A token is also replaced before it ends: when less
+// than a tenth of its life is left, or less than 10 s, but never in the first half of its
+// life. One that is counted, or was not valid at once, is used to its end, and one that is
+// spent is not replaced before it: the terms said how many uses there are.
 //
 // An error of RoundTrip after the request was sent is one of the network. That a
 // new cookie could not be written to disk is none: Flush tries again and tells.
@@ -100,19 +111,24 @@ func (id *Identity) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	renewed, failure := false, error(nil)
-	known := !saw.e.Cookies.live(id.w.now())
-	if known {
+	now := id.w.now()
+	known := !saw.e.live(now)
+	early := !known && saw.e.over(now) && !now.Before(saw.patience)
+	if known || early {
 		// The session is over before anything was sent: a body that cannot be sent
 		// twice is spared.
 		if renewed, failure = id.renew(r.Context(), saw); renewed {
-			saw = id.view()
+			saw, known = id.view(), true
+		} else if early {
+			failure = nil // what there is does still
+			id.bear(now.Add(calm))
 		}
 	}
 	resp, err := id.send(r, r.Body, saw, failure)
 	if err != nil || known || !replayable(r) {
 		return resp, err
 	}
-	if _, over := NeedsLogin(resp); !over {
+	if why, over := NeedsLogin(resp); !over || saw.e.Key != nil && errors.Is(why, jeton.ErrSpent) {
 		return resp, nil
 	}
 	if renewed, failure = id.renew(r.Context(), saw); renewed {
@@ -130,7 +146,14 @@ func (id *Identity) RoundTrip(r *http.Request) (*http.Response, error) {
 	return annotate(resp, n), nil
 }
 
-// mine returns an error unless r goes to the origin of the identity.
+// bear keeps a token that is still good from being asked for again before a time.
+func (id *Identity) bear(until time.Time) {
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	id.patience = until
+}
+
+// mine returns an error unless r goes to the origin of the identity, and is its own.
 func (id *Identity) mine(r *http.Request, saw view) error {
 	if saw.gone {
 		return notFound(id.origin, id.name)
@@ -152,6 +175,9 @@ func (id *Identity) mine(r *http.Request, saw view) error {
 	if o != id.origin {
 		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("request for %s is not sent as %s of %s", o, id.name, id.origin))
 	}
+	if _, byToken := saw.e.bearer(id.w.now()); byToken && len(r.Header.Values("Authorization")) > 0 {
+		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("the request has an Authorization header; %s of %s sends its own", id.name, id.origin))
+	}
 	return nil
 }
 
@@ -159,6 +185,9 @@ func (id *Identity) mine(r *http.Request, saw view) error {
 // the answer.
 func (id *Identity) send(r *http.Request, body io.ReadCloser, saw view, failure error) (*http.Response, error) {
 	t, err := id.w.transportFor(saw.e.CACert)
+	if err == nil {
+		err = id.await(r.Context(), saw.e)
+	}
 	if err != nil {
 		if body != nil {
 			_ = body.Close()
@@ -171,25 +200,36 @@ func (id *Identity) send(r *http.Request, body io.ReadCloser, saw view, failure 
 	if c.Header == nil {
 		c.Header = http.Header{}
 	}
-	cookies := saw.e.Cookies.send(id.origin, c.URL.EscapedPath(), id.w.now())
-	addTo(c, cookies)
+	sent := false
+	if token, byToken := saw.e.bearer(id.w.now()); byToken {
+		if sent = token != ""; sent {
+			c.Header.Set("Authorization", "Bearer "+token)
+		}
+	} else {
+		cookies := saw.e.Cookies.send(id.origin, c.URL.EscapedPath(), id.w.now())
+		addTo(c, cookies)
+		sent = len(cookies) > 0
+	}
 	resp, err := t.RoundTrip(c)
 	if err != nil {
 		return nil, err
 	}
-	id.learn(r, resp, saw.e.Epoch)
+	id.learn(r, resp, saw.e)
 	// The request that the caller gets back is its own: the copy holds the session.
 	resp.Request = r
-	return annotate(resp, note{sent: len(cookies) > 0, failure: failure}), nil
+	return annotate(resp, note{sent: sent, failure: failure}), nil
 }
 
 func replayable(r *http.Request) bool {
 	return r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
 }
 
-// learn takes the cookies and the count from an answer to the login epoch.
-func (id *Identity) learn(r *http.Request, resp *http.Response, epoch string) {
-	set := resp.Cookies()
+// learn takes the cookies and the count from an answer to the login of e.
+func (id *Identity) learn(r *http.Request, resp *http.Response, e entry) {
+	set, epoch := resp.Cookies(), e.Epoch
+	if e.Key != nil || e.Handed != nil {
+		set = nil // a session next to the token would be a second credential
+	}
 	uses, counted := usesRemaining(resp)
 	if epoch == "" || (len(set) == 0 && !counted) {
 		return
@@ -311,8 +351,9 @@ func usesRemaining(resp *http.Response) (int64, bool) {
 // NeedsLogin reports whether an answer says that its sender must log in, and why:
 // jeton.ErrSpent, ErrExpired, ErrBadCredential or ErrNoCredential, to be tested
 // with errors.Is. A 401 of a server that does not speak Jeton is ErrBadCredential
-// when cookies of the identity were sent and ErrNoCredential when not. When the
-// identity tried to log in again by itself and could not, why is that error too.
+// when cookies or a token of the identity were sent and ErrNoCredential when not. When the
+// identity tried to log in again by itself and could not, why is that error too; of one
+// that was handed a token, which cannot renew itself, the text says so.
 //
 // It does not read the body.
 func NeedsLogin(resp *http.Response) (why error, ok bool) {
@@ -337,7 +378,7 @@ func NeedsLogin(resp *http.Response) (why error, ok bool) {
 
 // note is what RoundTrip knows about an answer and NeedsLogin wants.
 type note struct {
-	sent    bool  // cookies of the identity went with the request
+	sent    bool  // cookies or a token of the identity went with the request
 	failure error // of the login by itself
 }
 

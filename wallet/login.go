@@ -33,24 +33,25 @@ const (
 	maxCACert    = 256 << 10
 )
 
-// Relogin says when an identity that has a password source logs in again by itself.
+// Relogin says when an identity that has a password source or a key logs in again by itself.
 type Relogin string
 
 const (
-	// ReloginWhenAsked logs in again when the server says that the session is over.
+	// ReloginWhenAsked logs in again when the server says that the session is over, and
+	// with a key also before its token ends, but not because the uses of one are spent.
 	ReloginWhenAsked Relogin = ""
 	// ReloginNever leaves every login to a call of Login.
 	ReloginNever Relogin = "never"
 )
 
-// Login says who logs in where, and how. Only URL and one of As and Username must
-// be set. Of an identity that the wallet holds already, a field left at its zero
+// Login says who logs in where, and how: by a password, by a key, or by a token. Only URL and one of
+// As and Username must be set. Of an identity that the wallet holds already, a field left at its zero
 // value keeps what was given before, so that logging in again takes no more than
 // URL, As and the password.
 type Login struct {
 	URL      string // of the service; its path does not matter
 	As       string // name of the identity in the wallet; by default Username
-	Username string // at the service; by default As
+	Username string // at the service, or name of the client at its issuer; by default As
 
 	// Password is used for this login. Save also keeps it in the wallet, for later
 	// logins; a saved password is dropped when one is given without Save.
@@ -60,15 +61,33 @@ type Login struct {
 	// first line of its output. It is kept for later logins, and runs for this one
 	// when there is no Password.
 	Command []string
-	// Relogin says whether the identity, when it has a source (Save or Command),
+	// Relogin says whether the identity, when it has a source (Save or Command) or a key,
 	// logs in again by itself.
 	Relogin Relogin
 
+	// Key is the path of a private key, for software: PEM (PKCS #8, PKCS #1 or SEC 1) or
+	// JWK, not encrypted, at most 64 KiB, a regular file that no other user can open. The
+	// wallet keeps its absolute path and reads it at each use, so that whoever put it
+	// there can replace it; the key itself is never kept.
+	Key string
+	// KeyID names the key in what it signs; by default as a JWK names itself, else by its
+	// thumbprint (RFC 7638). Algorithm is what it signs with; by default as a JWK says,
+	// else EdDSA, ES256, ES384, ES512 or RS256 by its kind.
+	KeyID, Algorithm string
+	// Scope is what its tokens are asked for; none: all that the client may have.
+	Scope []string
+
+	// Token is one that somebody made, as with 'jeton token create'. It is kept in the
+	// wallet and sent with each request, and cannot renew itself.
+	Token jeton.Secret
+
 	// CACert is one or more CA certificates in PEM form. They alone are trusted for
-	// this identity, in place of the system's: for a server with its own.
+	// this identity, in place of the system's: for a server with its own. The issuer of
+	// its tokens is trusted by them, too.
 	CACert []byte
 	// AllowHTTP accepts plain http for this identity at a host that is not this
-	// machine: passwords and sessions can then be read on the way.
+	// machine, the service or the issuer of its tokens: passwords, sessions and tokens
+	// can then be read on the way.
 	AllowHTTP bool
 
 	// These override what the service tells at /.well-known/jeton, and the defaults
@@ -81,10 +100,18 @@ type Login struct {
 // a 2xx answer, or of a redirect within the origin to another page, as plain
 // websites give. On failure the wallet keeps the session that it had.
 //
-// Its errors are those of the service (jeton.ErrBadCredential, ErrRelogin,
+// With a Key it asks there who issues the service's tokens and for which audience, asks
+// the issuer where (RFC 8414), proves itself by an assertion that the key has signed
+// (RFC 7523, section 2.2, with the rules of RFC 10070), and keeps the token that it gets.
+//
+// With a Token it asks there whether the service takes any, and keeps it. It does not try
+// it, for a token may be counted: the first request tells whether it is good.
+//
+// Its errors are those of the service or the issuer (jeton.ErrBadCredential, ErrRelogin,
 // ErrTooMany, ErrSessionsFull, …, with jeton.RetryAfter where the service says how
-// long), jeton.ErrInvalid for a Login that cannot be carried out, ErrNotFound when
-// the login path is not there, and those of the network.
+// long), jeton.ErrInvalid for a Login that cannot be carried out and for an issuer that is
+// not believed, ErrExposed for a key that others can open, ErrNotFound when the login path
+// is not there or the service takes no tokens, and those of the network.
 func (w *Wallet) Login(ctx context.Context, in Login) (*Identity, error) {
 	o, err := ParseOrigin(in.URL)
 	if err != nil {
@@ -116,22 +143,55 @@ func (w *Wallet) Login(ctx context.Context, in Login) (*Identity, error) {
 	if err := o.allow(w.allowHTTP || e.AllowHTTP); err != nil {
 		return nil, err
 	}
-	pass := in.Password
-	if pass.IsZero() {
-		if pass, err = w.password(ctx, e.Source); err != nil {
-			return nil, err
-		}
+	switch {
+	case e.Handed != nil:
+		err = w.byToken(ctx, &e)
+	case e.Key != nil:
+		err = w.byKey(ctx, &e)
+	default:
+		err = w.byForm(ctx, &e, in)
 	}
-	if err := w.discover(ctx, &e, in); err != nil {
-		return nil, fmt.Errorf("log in at %s: %w", o, err)
-	}
-	if err := w.signIn(ctx, &e, pass); err != nil {
-		return nil, fmt.Errorf("log in at %s as %s: %w", o, in.As, err)
+	if err != nil {
+		return nil, err
 	}
 	if err := id.install(ctx, e, true); err != nil {
 		return nil, fmt.Errorf("keep the session of %s at %s: %w", in.As, o, err)
 	}
 	return id, nil
+}
+
+// byForm logs e in by the form of the service.
+func (w *Wallet) byForm(ctx context.Context, e *entry, in Login) error {
+	pass := in.Password
+	if pass.IsZero() {
+		var err error
+		if pass, err = w.password(ctx, e.Source); err != nil {
+			return err
+		}
+	}
+	if err := w.discover(ctx, e, in); err != nil {
+		return fmt.Errorf("log in at %s: %w", e.Origin, err)
+	}
+	if err := w.signIn(ctx, e, pass); err != nil {
+		return fmt.Errorf("log in at %s as %s: %w", e.Origin, e.Name, err)
+	}
+	return nil
+}
+
+// byKey logs e in by its key.
+func (w *Wallet) byKey(ctx context.Context, e *entry) error {
+	// First the key: where it cannot be read, nobody need be asked.
+	k, err := e.Key.signer()
+	if err != nil {
+		return err
+	}
+	if err := w.findIssuer(ctx, e); err != nil {
+		return fmt.Errorf("log in at %s: %w", e.Origin, err)
+	}
+	if err := w.proveBy(ctx, e, k); err != nil {
+		return fmt.Errorf("log in at %s: %w", e.Origin, err)
+	}
+	return nil
 }
 
 // settle puts the settings of a login into its entry.
@@ -160,7 +220,13 @@ func (in Login) settle(e *entry) error {
 	case given && e.Source.Password != in.Password.Reveal():
 		e.Source.Password = ""
 	}
-	e.Auto = in.Relogin == ReloginWhenAsked && e.Source.kind() != SourceNone
+	if err := in.settleToken(e); err != nil {
+		return err
+	}
+	if err := in.settleKey(e); err != nil {
+		return err
+	}
+	e.Auto = in.Relogin == ReloginWhenAsked && (e.Source.kind() != SourceNone || e.Key != nil)
 	e.AllowHTTP = e.AllowHTTP || in.AllowHTTP
 	if len(in.CACert) > 0 {
 		certs, err := checkCerts(in.CACert)
@@ -271,6 +337,8 @@ type wellKnown struct {
 	Logout        string `json:"logout"`
 	UsernameField string `json:"username_field"`
 	PasswordField string `json:"password_field"`
+	Issuer        string `json:"issuer"`   // of the tokens that it takes; "": it takes none
+	Audience      string `json:"audience"` // that they are for
 }
 
 // wellKnown asks the service. A server that does not know the question, or answers
@@ -299,6 +367,11 @@ func (w *Wallet) wellKnown(ctx context.Context, e *entry) (wellKnown, error) {
 
 // ask sends one request to the server of e and follows no redirect.
 func (w *Wallet) ask(ctx context.Context, e *entry, method, path string, form url.Values, cookies []cookie) (*http.Response, error) {
+	return w.exchange(ctx, e, method, string(e.Origin)+path, form, cookies)
+}
+
+// exchange sends one request for e, to its server or its issuer, and follows no redirect.
+func (w *Wallet) exchange(ctx context.Context, e *entry, method, address string, form url.Values, cookies []cookie) (*http.Response, error) {
 	t, err := w.transportFor(e.CACert)
 	if err != nil {
 		return nil, err
@@ -307,7 +380,7 @@ func (w *Wallet) ask(ctx context.Context, e *entry, method, path string, form ur
 	if form != nil {
 		body = strings.NewReader(form.Encode())
 	}
-	r, err := http.NewRequestWithContext(ctx, method, string(e.Origin)+path, body)
+	r, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
 		return nil, err
 	}

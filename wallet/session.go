@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"jeton"
 )
@@ -41,6 +42,9 @@ func (id *Identity) renew(ctx context.Context, saw view) (ok bool, failure error
 	}
 	e := d.find(id.origin, id.name)
 	if e == nil || e.Epoch == saw.e.Epoch || e.Epoch == "" {
+		if saw.e.Handed != nil {
+			return false, errHanded
+		}
 		return false, nil
 	}
 	id.adopt(*e, d.Revision)
@@ -57,15 +61,15 @@ func (id *Identity) relogin(ctx context.Context, saw view) error {
 	}
 	defer done()
 	id.mu.Lock()
-	epoch, attempts, outcome := id.e.Epoch, id.attempts, id.outcome
+	have, attempts, outcome := id.e, id.attempts, id.outcome
 	id.mu.Unlock()
-	if epoch != saw.e.Epoch {
+	if have.Epoch != saw.e.Epoch && !have.over(id.w.now()) {
 		return nil
 	}
 	if attempts != saw.attempts {
 		return outcome
 	}
-	err = id.logInAgain(ctx, saw.e.Epoch)
+	err = id.logInAgain(ctx, have.Epoch)
 	if ctx.Err() != nil {
 		return err // this caller went away; the next one in line may do better
 	}
@@ -76,8 +80,8 @@ func (id *Identity) relogin(ctx context.Context, saw view) error {
 	return err
 }
 
-// logInAgain logs in with the password source, unless another process did. The
-// caller is alone.
+// logInAgain logs in with the password source or the key, unless another process did.
+// The caller is alone.
 func (id *Identity) logInAgain(ctx context.Context, epoch string) error {
 	d, err := id.w.file.read(ctx)
 	if err != nil {
@@ -94,7 +98,9 @@ func (id *Identity) logInAgain(ctx context.Context, epoch string) error {
 		if e.Epoch == "" {
 			return jeton.Say(jeton.ErrNoCredential, "it was logged out")
 		}
-		return nil
+		if !e.over(id.w.now()) {
+			return nil
+		}
 	}
 	if !e.Auto {
 		id.adopt(e, d.Revision)
@@ -103,23 +109,31 @@ func (id *Identity) logInAgain(ctx context.Context, epoch string) error {
 	if err := e.Held.err(id.w.now()); err != nil {
 		return err
 	}
-	pass, err := id.w.password(ctx, e.Source)
-	if err != nil {
-		return err
+	was := e
+	if e.Key != nil {
+		err = id.w.prove(ctx, &e)
+	} else {
+		var pass jeton.Secret
+		if pass, err = id.w.password(ctx, e.Source); err != nil {
+			return err
+		}
+		err = id.w.signIn(ctx, &e, pass)
 	}
-	if err := id.w.signIn(ctx, &e, pass); err != nil {
-		return errors.Join(err, id.hold(ctx, epoch, err))
+	if err != nil {
+		return errors.Join(err, id.hold(ctx, was, err))
 	}
 	return id.install(ctx, e, false)
 }
 
-// hold keeps a refused login from being repeated, by any process.
-func (id *Identity) hold(ctx context.Context, epoch string, refused error) error {
+// hold keeps a refused login of e from being repeated, by any process.
+func (id *Identity) hold(ctx context.Context, was entry, refused error) error {
 	h := held{Code: jeton.Code(refused)}
 	switch {
-	case errors.Is(refused, jeton.ErrBadCredential):
+	case errors.Is(refused, jeton.ErrBadCredential) && was.Key == nil:
 		// The same password will not be right later.
-	case errors.Is(refused, jeton.ErrRelogin), errors.Is(refused, jeton.ErrTooMany), errors.Is(refused, jeton.ErrSessionsFull):
+	case errors.Is(refused, jeton.ErrRelogin), errors.Is(refused, jeton.ErrTooMany), errors.Is(refused, jeton.ErrSessionsFull),
+		// A key may be registered, or put into its file, any moment.
+		errors.Is(refused, jeton.ErrBadCredential), errors.Is(refused, jeton.ErrForbidden), errors.Is(refused, jeton.ErrScope):
 		wait, ok := jeton.RetryAfter(refused)
 		if !ok {
 			wait = holdWait
@@ -131,7 +145,7 @@ func (id *Identity) hold(ctx context.Context, epoch string, refused error) error
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWait)
 	defer cancel()
 	return id.w.file.change(ctx, func(d *document) error {
-		if e := d.find(id.origin, id.name); e != nil && e.Epoch == epoch {
+		if e := d.find(id.origin, id.name); e != nil && e.Epoch == was.Epoch {
 			e.Held = &h
 		}
 		return nil
@@ -160,9 +174,11 @@ func (id *Identity) install(ctx context.Context, e entry, create bool) error {
 	return nil
 }
 
-// Logout ends the session at the server, then forgets its cookies. The identity
-// stays, with its settings and password source, and does not log in by itself
-// until the next Login; Forget removes it. Logging out an identity that has no
+// Logout ends the session at the server, then forgets its cookies. Of an identity that
+// proves itself by a key it revokes the token at the issuer (RFC 7009), proved by the key.
+// A token that was handed in is forgotten and not revoked: whoever made it ends it.
+// The identity stays, with its settings and its password source or key, and does not log
+// in by itself until the next Login; Forget removes it. Logging out an identity that has no
 // session, or whose session the server says is over, is not an error.
 //
 // When the server cannot be reached or refuses, Logout returns that error and the
@@ -182,8 +198,12 @@ func (w *Wallet) Logout(ctx context.Context, rawURL, name string) error {
 		return err
 	}
 	e := id.view().e
-	if e.Cookies.live(w.now()) {
-		if err := w.signOut(ctx, &e); err != nil {
+	if e.Handed == nil && e.live(w.now()) {
+		end := w.signOut
+		if e.Key != nil {
+			end = w.revoke
+		}
+		if err := end(ctx, &e); err != nil {
 			return fmt.Errorf("log %s out at %s: %w", name, id.origin, err)
 		}
 	}
@@ -194,6 +214,12 @@ func (w *Wallet) Logout(ctx context.Context, rawURL, name string) error {
 		after = d
 		if have := d.find(id.origin, name); have != nil {
 			have.Cookies, have.Epoch, have.Uses, have.Auto = nil, "", nil, false
+			if s := have.Key; s != nil {
+				s.Token, s.SignedBy, s.Got, s.Opens, s.Ends = "", "", time.Time{}, time.Time{}, time.Time{}
+			}
+			if have.Handed != nil {
+				have.Handed = &handed{}
+			}
 			e = *have
 		}
 		return nil

@@ -46,6 +46,9 @@ type Config struct {
 	Stderr io.Writer
 	// Now is the clock, by default time.Now.
 	Now func() time.Time
+	// Wait passes d, the time until a token becomes valid, or returns the error of ctx
+	// when that ends first. By default it waits by the clock of the machine.
+	Wait func(ctx context.Context, d time.Duration) error
 	// Getenv reads the environment, by default os.Getenv.
 	Getenv func(string) string
 }
@@ -58,6 +61,7 @@ type Wallet struct {
 	allowHTTP bool
 	stderr    io.Writer
 	now       func() time.Time
+	wait      func(context.Context, time.Duration) error
 	getenv    func(string) string
 	home      string
 
@@ -82,8 +86,11 @@ func Open(c Config) (*Wallet, error) {
 	if c.Getenv == nil {
 		c.Getenv = os.Getenv
 	}
+	if c.Wait == nil {
+		c.Wait = pass
+	}
 	w := &Wallet{
-		transport: c.Transport, allowHTTP: c.AllowHTTP, stderr: c.Stderr, getenv: c.Getenv,
+		transport: c.Transport, allowHTTP: c.AllowHTTP, stderr: c.Stderr, getenv: c.Getenv, wait: c.Wait,
 		home: cmp.Or(c.Getenv("HOME"), c.Getenv("USERPROFILE")),
 		live: map[place]*Identity{}, trusts: map[string]*http.Transport{},
 	}
@@ -192,27 +199,50 @@ const (
 	SourceCommand Source = "command" // a command prints it
 )
 
+// Kind is how an identity proves itself.
+type Kind string
+
+// The kinds of identities.
+const (
+	KindSession Kind = "session" // by a login, which made a session
+	KindKey     Kind = "key"     // by a private key, which gets it tokens
+	KindToken   Kind = "token"   // by a token that somebody made and handed to it
+)
+
 // Info is what is told about an identity. It holds no secret by construction.
 type Info struct {
 	Origin   Origin    `json:"origin"`
 	Name     string    `json:"name"`
+	Kind     Kind      `json:"kind"`
 	Username string    `json:"username"`
 	Service  string    `json:"service,omitempty"` // what the service calls itself
-	SignedIn bool      `json:"signed_in"`         // has a session, as far as the wallet knows
+	SignedIn bool      `json:"signed_in"`         // has a session or token, as far as the wallet knows
 	Created  time.Time `json:"created_at"`
 	LoggedIn time.Time `json:"logged_in_at,omitzero"`
-	Expires  time.Time `json:"expires_at,omitzero"`      // when its first cookie ends; zero: the server knows
+	Expires  time.Time `json:"expires_at,omitzero"`      // when its first cookie or its token ends; zero: the server knows
 	Uses     *int64    `json:"uses_remaining,omitempty"` // last seen; under concurrent requests any of the counts sent
 	Source   Source    `json:"password_source"`
 	Auto     bool      `json:"auto"`             // logs in again by itself
 	Trusts   bool      `json:"own_ca,omitempty"` // trusts a CA certificate given at login
+
+	// Of an identity that proves itself by a key.
+	Issuer    string    `json:"issuer,omitempty"`    // of its tokens
+	KeyFile   string    `json:"key_file,omitempty"`  // where the private key is
+	KeyID     string    `json:"kid,omitempty"`       // of the key that the token was got with
+	NotBefore time.Time `json:"not_before,omitzero"` // of the token; zero: it was good at once
 }
 
 func (e *entry) info(now time.Time) Info {
 	in := Info{
-		Origin: e.Origin, Name: e.Name, Username: e.Username, Service: e.Service,
-		SignedIn: e.Cookies.live(now), Created: e.Created, LoggedIn: e.LoggedIn, Expires: e.Cookies.expires(),
+		Origin: e.Origin, Name: e.Name, Kind: KindSession, Username: e.Username, Service: e.Service,
+		SignedIn: e.live(now), Created: e.Created, LoggedIn: e.LoggedIn, Expires: e.Cookies.expires(),
 		Source: e.Source.kind(), Auto: e.Auto, Trusts: e.CACert != "",
+	}
+	if s := e.Key; s != nil {
+		in.Kind, in.Expires, in.Issuer, in.KeyFile, in.KeyID, in.NotBefore = KindKey, s.Ends, s.Issuer, s.File, s.SignedBy, s.Opens
+	}
+	if e.Handed != nil {
+		in.Kind = KindToken
 	}
 	if e.Uses != nil {
 		n := *e.Uses

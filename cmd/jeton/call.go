@@ -114,6 +114,9 @@ func (k *call) once(ctx context.Context, id *wallet.Identity, method, url, body 
 		r.Header.Set(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
 	answer, err := id.Client().Do(r)
+	if jeton.Outcome(err) != nil {
+		return err // of the wallet, which sent nothing
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", jeton.ErrUpstream, err)
 	}
@@ -173,7 +176,11 @@ func printHead(out io.Writer, answer *http.Response) {
 // judge says what an answer means for the identity.
 func (k *call) judge(id *wallet.Identity, answer *http.Response) error {
 	if why, ok := wallet.NeedsLogin(answer); ok {
-		return fmt.Errorf("%w; run: jeton login %s --as %s", why, id.Origin(), id.Name())
+		again := ""
+		if id.Info().Kind == wallet.KindToken {
+			again = " --token-stdin"
+		}
+		return fmt.Errorf("%w; run: jeton login %s --as %s%s", why, id.Origin(), id.Name(), again)
 	}
 	if k.fail && answer.StatusCode >= 400 {
 		return exit{exitFailure, "the service answered " + answer.Status}

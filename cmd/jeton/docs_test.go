@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -49,6 +50,9 @@ func TestEveryCommandShownIsOne(t *testing.T) {
 	}
 }
 
+// shellWord is a word as a shell sees it, in which double quotes hold blanks together.
+var shellWord = regexp.MustCompile(`(?:[^\s"]|"[^"]*")+`)
+
 // commandLine returns the words after jeton in a line of a block.
 func commandLine(line string) ([]string, bool) {
 	line = strings.TrimPrefix(strings.TrimSpace(line), "$ ")
@@ -56,7 +60,11 @@ func commandLine(line string) ([]string, bool) {
 	for _, program := range []string{"jeton ", "bin/jeton ", "go run ./cmd/jeton "} {
 		if rest, ok := strings.CutPrefix(line, program); ok {
 			rest, _, _ = strings.Cut(rest, " | ")
-			return strings.Fields(strings.TrimSuffix(strings.TrimSpace(rest), "&")), true
+			var words []string
+			for _, word := range shellWord.FindAllString(strings.TrimSuffix(strings.TrimSpace(rest), "&"), -1) {
+				words = append(words, strings.ReplaceAll(word, `"`, ""))
+			}
+			return words, true
 		}
 	}
 	return nil, false

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -21,7 +22,20 @@ import (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Environ()))
+	os.Exit(run(called(os.Args), os.Environ()))
+}
+
+// called returns the arguments of the program. Other programs find their helper by its
+// name, which is a link to this one.
+func called(argv []string) []string {
+	switch name, args := strings.TrimSuffix(filepath.Base(argv[0]), ".exe"), argv[1:]; name {
+	case "git-credential-jeton":
+		return append([]string{"credential", "git"}, args...)
+	case "docker-credential-jeton":
+		return append([]string{"credential", "docker"}, args...)
+	default:
+		return args
+	}
 }
 
 // The exit codes, which scripts may rely on.
@@ -112,7 +126,7 @@ One program is the server, the gateway in front of services, and the wallet of t
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "operate", Title: "Operators:"}, &cobra.Group{ID: "wallet", Title: "Wallet:"})
 	for group, commands := range map[string][]*cobra.Command{
 		"server":  {serveCommand(), demoCommand(), configCommand(), routesCommand(), hashPasswordCommand()},
-		"operate": {userCommand(), sessionCommand(), auditCommand(), explainCommand(), statusCommand()},
+		"operate": {userCommand(), clientCommand(), sessionCommand(), keysCommand(), tokenCommand(), auditCommand(), explainCommand(), statusCommand()},
 		"wallet":  walletCommands(),
 	} {
 		for _, c := range commands {

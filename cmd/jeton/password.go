@@ -28,6 +28,53 @@ func (s *passwordSource) flags(c *cobra.Command) {
 	c.Flags().StringVar(&s.file, "password-file", "", "read the password from a file")
 }
 
+// tokenSource is where a command takes a token from that somebody made. There is no flag for
+// the token itself.
+type tokenSource struct {
+	stdin bool
+	file  string
+}
+
+func (s *tokenSource) flags(c *cobra.Command) {
+	c.Flags().BoolVar(&s.stdin, "token-stdin", false, "read a token that somebody made from standard input, and prove itself by it")
+	c.Flags().StringVar(&s.file, "token-file", "", "read such a token from a file")
+}
+
+func (s *tokenSource) given() bool { return s.stdin || s.file != "" }
+
+// read returns the token: from the file, from standard input, or by asking. Blanks and ends
+// of lines around it are cut off.
+func (s *tokenSource) read(c *cobra.Command, prompt string) (jeton.Secret, error) {
+	const most = 16 << 10
+	var in io.Reader
+	switch {
+	case s.stdin && s.file != "":
+		return jeton.Secret{}, usage{errors.New("--token-stdin and --token-file exclude each other")}
+	case s.stdin:
+		in = c.InOrStdin()
+	case s.file != "":
+		f, err := os.Open(s.file)
+		if err != nil {
+			return jeton.Secret{}, fmt.Errorf("token file: %w", err)
+		}
+		defer f.Close()
+		in = f
+	case !term.IsTerminal(int(os.Stdin.Fd())):
+		return jeton.Secret{}, usage{errors.New("there is no terminal to ask for the token: use --token-stdin or --token-file")}
+	default:
+		return ask(prompt)
+	}
+	b, err := io.ReadAll(io.LimitReader(in, most+1))
+	if err != nil {
+		return jeton.Secret{}, fmt.Errorf("read token: %w", err)
+	}
+	text := strings.TrimSpace(string(b))
+	if text == "" || len(b) > most {
+		return jeton.Secret{}, usage{errors.New("there is no token in what was given, or more than one")}
+	}
+	return jeton.NewSecret(text), nil
+}
+
 // maxPasswordInput bounds what is read in search of a password, in bytes.
 const maxPasswordInput = 4 << 10
 
@@ -122,10 +169,19 @@ func hashPasswordCommand() *cobra.Command {
 	return c
 }
 
-func hashOnce(ctx context.Context, secret jeton.Secret) (string, error) {
+func hashOnce(ctx context.Context, secret jeton.Secret) (phc string, err error) {
+	err = withPool(ctx, func(ctx context.Context, pool *password.Pool) error {
+		phc, err = pool.Hash(ctx, secret)
+		return err
+	})
+	return phc, err
+}
+
+// withPool lends a pool for a single password.
+func withPool(ctx context.Context, use func(ctx context.Context, pool *password.Pool) error) error {
 	pool, err := password.New(password.Config{Workers: 1, Queue: 1})
 	if err != nil {
-		return "", err
+		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
@@ -134,5 +190,5 @@ func hashOnce(ctx context.Context, secret jeton.Secret) (string, error) {
 		stop()
 		<-ended
 	}()
-	return pool.Hash(ctx, secret)
+	return use(ctx, pool)
 }

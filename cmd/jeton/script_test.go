@@ -16,7 +16,7 @@ import (
 var update = flag.Bool("update", false, "rewrite golden files and reference pages")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"jeton": main})
+	testscript.Main(m, map[string]func(){"jeton": main, "git-credential-jeton": main, "docker-credential-jeton": main})
 }
 
 // TestScripts runs the files of testdata/script: what a person types, and what they see.
@@ -29,7 +29,10 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("JETON_HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("JETON_DATA_DIR", filepath.Join(e.WorkDir, "d"))
-			return nil
+			// An issuer has to know its address before it listens.
+			port, err := freePort()
+			e.Setenv("ISSUER_PORT", port)
+			return err
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"waitup": waitUp},
 	})

@@ -116,6 +116,13 @@ func greet(out io.Writer, s server.Started) {
 		}
 		fmt.Fprintln(out)
 	}
+	if s.Issuer.URL != "" {
+		fmt.Fprintf(out, "  %-16s %s/.well-known/oauth-authorization-server", "issuer", s.Issuer.URL)
+		if s.Issuer.Cert != "" {
+			fmt.Fprintf(out, "   certificate %s", s.Issuer.Cert)
+		}
+		fmt.Fprintln(out)
+	}
 	if s.Admin != "" {
 		fmt.Fprintf(out, "  %-16s http://%s/healthz /readyz /metrics\n", "admin", s.Admin)
 	}

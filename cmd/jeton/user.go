@@ -24,7 +24,7 @@ are changed only there.`,
 		Example: `  jeton user add diane --group staff
   jeton user list --output json`,
 	}
-	c.AddCommand(userAdd(), userList(), userDisable(true), userDisable(false), userPasswd(), userGroups(), userLogout(), userAllowLogin(), userRemove())
+	c.AddCommand(userAdd(), userList(), userDisable(true), userDisable(false), userPasswd(), userGroups(), userLogout(), userAllowLogin(), userRemove(), userImport(), userExport())
 	return c
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 func walletCommands() []*cobra.Command {
-	return []*cobra.Command{loginCommand(), callCommand(), identitiesCommand(), logoutCommand()}
+	return []*cobra.Command{loginCommand(), callCommand(), identitiesCommand(), logoutCommand(), keyCommand(), credentialCommand()}
 }
 
 // openWallet opens the caller's wallet.
@@ -52,28 +52,39 @@ func choose(ctx context.Context, w *wallet.Wallet, url, as string) (string, erro
 func loginCommand() *cobra.Command {
 	var in wallet.Login
 	var pw passwordSource
+	var handed tokenSource
 	var caFile, command string
 	var allowHTTP, never bool
 	c := &cobra.Command{
 		Use: "login URL", Short: "Log in at a service and keep the session in the wallet", Args: exactArgs("URL"),
 		Long: `Log in at a service and keep the session in the wallet, under the service's origin and
-the name given with --as. Several identities can be logged in at one service at once.`,
+the name given with --as. Several identities can be logged in at one service at once.
+
+With --key, software proves itself by a private key instead: the issuer of the service's
+tokens gets an assertion that the key has signed and gives a token, which the wallet sends
+with each request and renews by itself. The key stays in its file, which only its owner may
+open, and is read again at each use.
+
+With --token-stdin or --token-file, the identity is a token that somebody made, as with
+'jeton token create'. It is kept in the wallet and cannot renew itself.`,
 		Example: `  jeton login https://shop.example --as diane
+  jeton login https://shop.example --as ci --key ci.key --scope read
+  jeton login https://shop.example --as job --token-file job.token
   jeton login https://localhost:5014 --as diane --username Diane --cacert data/pubkey.pem`,
 		RunE: func(c *cobra.Command, args []string) error {
 			in.URL = args[0]
 			in.AllowHTTP = allowHTTP
-			if err := readLogin(c, &in, &pw, caFile, command); err != nil {
-				return err
-			}
-			if never {
-				in.Relogin = wallet.ReloginNever
-			}
 			w, err := openWallet(allowHTTP)
 			if err != nil {
 				return err
 			}
 			defer w.Close()
+			if err := readLogin(c, w, &in, &pw, &handed, caFile, command); err != nil {
+				return err
+			}
+			if never {
+				in.Relogin = wallet.ReloginNever
+			}
 			id, err := w.Login(c.Context(), in)
 			if err != nil {
 				return err
@@ -84,8 +95,13 @@ the name given with --as. Several identities can be logged in at one service at 
 	}
 	f := c.Flags()
 	f.StringVar(&in.As, "as", "", "name of the identity in the wallet (default: the user name)")
-	f.StringVar(&in.Username, "username", "", "user name at the service (default: the name of the identity)")
+	f.StringVar(&in.Username, "username", "", "user name at the service, or name of the client (default: the name of the identity)")
+	f.StringVar(&in.Key, "key", "", "file of the private key that software proves itself by, PEM or JWK")
+	f.StringVar(&in.KeyID, "kid", "", "name of the key at the issuer (default: as a JWK says, else its thumbprint)")
+	f.StringVar(&in.Algorithm, "alg", "", "algorithm that the key signs with (default: by its kind)")
+	f.StringSliceVar(&in.Scope, "scope", nil, "scope to ask tokens for (may be repeated; default: all that the client may have)")
 	pw.flags(c)
+	handed.flags(c)
 	f.StringVar(&command, "password-command", "", "program that prints the password; it is run again when the session is over")
 	f.BoolVar(&in.Save, "save-password", false, "keep the password in the wallet and log in again by itself when the session is over")
 	f.BoolVar(&never, "no-relogin", false, "never log in again by itself")
@@ -95,11 +111,18 @@ the name given with --as. Several identities can be logged in at one service at 
 	return c
 }
 
-// readLogin completes what a login needs: the certificate, and the password unless the
-// wallet knows where to get it.
-func readLogin(c *cobra.Command, in *wallet.Login, pw *passwordSource, caFile, command string) error {
+// readLogin completes what a login needs: the certificate, and the token, or the password
+// unless the wallet knows where to get it, or the identity proves itself by a key.
+func readLogin(c *cobra.Command, w *wallet.Wallet, in *wallet.Login, pw *passwordSource, handed *tokenSource, caFile, command string) error {
 	if in.As == "" && in.Username == "" {
 		return usage{errors.New("who logs in? name the identity with --as")}
+	}
+	password := pw.stdin || pw.file != "" || command != "" || in.Save
+	if in.Key != "" && password {
+		return usage{errors.New("an identity proves itself by --key or by a password, not both")}
+	}
+	if handed.given() && (in.Key != "" || password) {
+		return usage{errors.New("an identity proves itself by a token, by --key or by a password, one of them")}
 	}
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
@@ -116,9 +139,34 @@ func readLogin(c *cobra.Command, in *wallet.Login, pw *passwordSource, caFile, c
 	if who == "" {
 		who = in.As
 	}
+	kind := wallet.KindSession
+	if !password {
+		kind = kindOf(c.Context(), w, in)
+	}
+	if handed.given() || in.Key == "" && kind == wallet.KindToken {
+		token, err := handed.read(c, fmt.Sprintf("Token of %s at %s", who, in.URL))
+		in.Token = token
+		return err
+	}
+	if in.Key != "" || kind == wallet.KindKey {
+		return nil
+	}
 	secret, err := pw.read(c, fmt.Sprintf("Password of %s at %s", who, in.URL), false)
 	in.Password = secret
 	return err
+}
+
+// kindOf returns how the identity that logs in has proved itself so far.
+func kindOf(ctx context.Context, w *wallet.Wallet, in *wallet.Login) wallet.Kind {
+	name := in.As
+	if name == "" {
+		name = in.Username
+	}
+	id, err := w.Identity(ctx, in.URL, name)
+	if err != nil {
+		return wallet.KindSession
+	}
+	return id.Info().Kind
 }
 
 func identitiesCommand() *cobra.Command {
@@ -137,12 +185,12 @@ func identitiesCommand() *cobra.Command {
 			}
 			var rows [][]string
 			for _, id := range list {
-				rows = append(rows, []string{string(id.Origin), id.Name, id.Username, state(id), uses(id.Uses), when(id.LoggedIn), when(id.Expires)})
+				rows = append(rows, []string{string(id.Origin), id.Name, id.Username, state(id), uses(id.Uses), when(id.LoggedIn), when(id.Expires), string(id.Kind), dash(id.Issuer)})
 			}
 			if list == nil {
 				list = []wallet.Info{}
 			}
-			return out.print(c.OutOrStdout(), list, []string{"ORIGIN", "IDENTITY", "USER", "STATE", "USES LEFT", "SINCE", "ENDS"}, rows)
+			return out.print(c.OutOrStdout(), list, []string{"ORIGIN", "IDENTITY", "USER", "STATE", "USES LEFT", "SINCE", "ENDS", "KIND", "ISSUER"}, rows)
 		},
 	}
 	out.flags(c)
@@ -156,6 +204,13 @@ func state(id wallet.Info) string {
 	return "needs login"
 }
 
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
 func uses(n *int64) string {
 	if n == nil {
 		return "-"
@@ -167,7 +222,12 @@ func logoutCommand() *cobra.Command {
 	var as string
 	var forget bool
 	c := &cobra.Command{
-		Use: "logout URL", Short: "End a session, and forget it in the wallet", Args: exactArgs("URL"),
+		Use: "logout URL", Short: "End a session or a token, and forget it in the wallet", Args: exactArgs("URL"),
+		Long: `End a session or a token, and forget it in the wallet. The identity stays, and so does its
+key: the next login takes no more than 'jeton login URL --as NAME'.
+
+A token that somebody made and handed in is forgotten and not revoked: it is good until
+'jeton token revoke' or its end.`,
 		Example: `  jeton logout https://shop.example --as diane`,
 		RunE: func(c *cobra.Command, args []string) error {
 			w, err := openWallet(false)
@@ -179,6 +239,11 @@ func logoutCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			id, err := w.Identity(c.Context(), args[0], name)
+			if err != nil {
+				return err
+			}
+			kind := id.Info().Kind
 			if err := w.Logout(c.Context(), args[0], name); err != nil && !forget {
 				return fmt.Errorf("%w (--forget removes the identity without asking the server)", err)
 			}
@@ -188,6 +253,9 @@ func logoutCommand() *cobra.Command {
 				}
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s is logged out at %s\n", name, args[0])
+			if kind == wallet.KindToken {
+				fmt.Fprintln(c.ErrOrStderr(), "its token is forgotten here and not revoked; 'jeton token revoke' ends it")
+			}
 			return nil
 		},
 	}

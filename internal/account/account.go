@@ -26,6 +26,7 @@ import (
 // Account is a person as the store keeps them.
 type Account struct {
 	ID       int64
+	UUID     string // public id (RFC 9562, version 4)
 	Name     string
 	Folded   string // Name without regard to case: no two accounts share it
 	Groups   []string
@@ -35,7 +36,20 @@ type Account struct {
 	Declared bool
 	Created  time.Time
 	Updated  time.Time
+	Person
 }
+
+// Person is what is told of somebody beside the name. All of it may be empty.
+type Person struct {
+	Email       string
+	EmailFolded string // without regard to case: no two people share it
+	First       string // name
+	Last        string // name
+}
+
+// Generation names the version of the account's credential, in tokens: they are void
+// once it has grown.
+func (a Account) Generation() string { return fmt.Sprintf("u%d.%d", a.ID, a.Version) }
 
 // User returns what may be told about the account.
 func (a Account) User() jeton.User {
@@ -43,7 +57,7 @@ func (a Account) User() jeton.User {
 	if groups == nil {
 		groups = []string{}
 	}
-	return jeton.User{Name: a.Name, Groups: groups, Disabled: a.Disabled, Declared: a.Declared, Created: a.Created, Updated: a.Updated}
+	return jeton.User{ID: a.UUID, Name: a.Name, Email: a.Email, First: a.First, Last: a.Last, Groups: groups, Disabled: a.Disabled, Declared: a.Declared, Created: a.Created, Updated: a.Updated}
 }
 
 // Change is what to change of an account; nil fields stay as they are.
@@ -51,25 +65,36 @@ type Change struct {
 	Password *string // PHC string
 	Groups   *[]string
 	Disabled *bool
+	// Person makes what is told of the person of what was told before.
+	Person func(Person) Person
+	// If judges the account as it is in the very step. Its error ends the change.
+	If func(Account) error
 }
 
 // Store keeps accounts. Methods are safe for concurrent use, on many nodes.
 type Store interface {
+	Mover
 	// WatchUsers names the function that hears of every user that is no longer what it
 	// was: after the change is durable and before it is answered, and also when nobody
 	// waits for the answer any more. It is called once, before anything else.
 	WatchUsers(changed func(user int64))
 	// FindUser returns jeton.ErrNotFound for a name that nobody has.
 	FindUser(ctx context.Context, name string) (Account, error)
+	// FindUserEmail returns who has an address, which FoldEmail has folded, or
+	// jeton.ErrNotFound. Nobody has the address "".
+	FindUserEmail(ctx context.Context, folded string) (Account, error)
+	// FindUserID returns the account of a public id, or jeton.ErrNotFound. Nobody has the id "".
+	FindUserID(ctx context.Context, uuid string) (Account, error)
 	// KnownSource reports whether the user has logged in from the network since then.
 	KnownSource(ctx context.Context, user int64, network string, since time.Time) (bool, error)
 	// AddUser adds the account and the event, or returns jeton.ErrConflict when the name,
-	// or one that differs from it in case alone, is taken.
+	// or one that differs from it in case alone, is taken by a user or a client.
 	AddUser(ctx context.Context, a Account, ev jeton.Event) error
 	// ChangeUser changes the account and adds the event, in one step in which a changed
 	// password, a disabling and changed groups end or refresh what hangs on them: a new
 	// password grows the version; it and a disabling end all sessions. It returns the
-	// account's number, jeton.ErrNotFound, or jeton.ErrDeclared.
+	// account's number, jeton.ErrNotFound, jeton.ErrDeclared, jeton.ErrConflict when the
+	// address is taken, or what c.If does.
 	ChangeUser(ctx context.Context, name string, c Change, now time.Time, ev jeton.Event) (int64, error)
 	// RehashUser stores a stronger hash of the same password if the version is still the one given.
 	RehashUser(ctx context.Context, id, version int64, phc string) error
@@ -77,6 +102,10 @@ type Store interface {
 	RemoveUser(ctx context.Context, name string, ev jeton.Event) (int64, error)
 	// ListUsers returns all accounts by name.
 	ListUsers(ctx context.Context) ([]Account, error)
+	// PageUsers returns the accounts of a page in the order in which they were made.
+	PageUsers(ctx context.Context, p Page) ([]Account, error)
+	// CountUsers returns how many accounts there are.
+	CountUsers(ctx context.Context) (int64, error)
 	// DeclareUsers makes the declared accounts be the given ones: adds, changes and
 	// removes, each with its event, and returns the numbers of those that it changed
 	// or removed. A name that is taken by an account that is not declared becomes
@@ -199,29 +228,46 @@ func (a *Accounts) rehash(ctx context.Context, acct Account, pw jeton.Secret) {
 	}
 }
 
+// Wish is an account to be made.
+type Wish struct {
+	Name     string
+	Password jeton.Secret
+	Groups   []string
+	Email    string // "": none
+	First    string // name
+	Last     string // name
+	// AnyPassword takes passwords of every length but none, for teaching clients of old.
+	AnyPassword bool
+}
+
 // Add makes an account.
-func (a *Accounts) Add(ctx context.Context, by, name string, pw jeton.Secret, groups []string) (jeton.User, error) {
-	prepared, folded, err := Name(name)
+func (a *Accounts) Add(ctx context.Context, by string, w Wish) (jeton.User, error) {
+	prepared, folded, err := Name(w.Name)
 	if err != nil {
 		return jeton.User{}, err
 	}
-	if groups, err = Groups(groups); err != nil {
-		return jeton.User{}, err
-	}
-	phc, err := a.hash(ctx, pw)
+	groups, err := Groups(w.Groups)
 	if err != nil {
 		return jeton.User{}, err
 	}
-	now := a.now()
-	acct := Account{Name: prepared, Folded: folded, Groups: groups, Password: phc, Version: 1, Created: now, Updated: now}
+	person, err := NewPerson(w.Email, w.First, w.Last)
+	if err != nil {
+		return jeton.User{}, err
+	}
+	phc, err := a.hash(ctx, w.Password, w.AnyPassword)
+	if err != nil {
+		return jeton.User{}, err
+	}
+	now := a.now().Truncate(time.Millisecond) // as stores keep it
+	acct := Account{UUID: newUUID(), Name: prepared, Folded: folded, Groups: groups, Password: phc, Version: 1, Created: now, Updated: now, Person: person}
 	if err := a.store.AddUser(ctx, acct, a.event(by, audit.UserAdd, prepared, "groups "+strings.Join(groups, ","))); err != nil {
 		return jeton.User{}, fmt.Errorf("add user %s: %w", prepared, err)
 	}
 	return acct.User(), nil
 }
 
-func (a *Accounts) hash(ctx context.Context, pw jeton.Secret) (string, error) {
-	if err := password.CheckNew(pw); err != nil {
+func (a *Accounts) hash(ctx context.Context, pw jeton.Secret, anyLength bool) (string, error) {
+	if err := password.CheckNew(pw); err != nil && (!anyLength || pw.IsZero() || len(pw.Reveal()) > password.Max) {
 		return "", err
 	}
 	phc, err := a.hasher.Hash(ctx, pw)
@@ -233,7 +279,7 @@ func (a *Accounts) hash(ctx context.Context, pw jeton.Secret) (string, error) {
 
 // SetPassword gives the account a new password and ends all its sessions.
 func (a *Accounts) SetPassword(ctx context.Context, by, name string, pw jeton.Secret) error {
-	phc, err := a.hash(ctx, pw)
+	phc, err := a.hash(ctx, pw, false)
 	if err != nil {
 		return err
 	}
@@ -293,6 +339,9 @@ type Declared struct {
 	Hash     jeton.Secret // PHC string
 	Groups   []string
 	Disabled bool
+	Email    string // "": none
+	First    string // name
+	Last     string // name
 }
 
 // CheckDeclared prepares declared people for Declare and returns every fault.
@@ -309,10 +358,14 @@ func CheckDeclared(people []Declared) ([]Account, error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("users[%d].groups of %s: %w", i, d.Name, err))
 		}
+		person, err := NewPerson(d.Email, d.First, d.Last)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("users[%d] %s: %w", i, d.Name, err))
+		}
 		if _, err := password.Parse(d.Hash.Reveal()); err != nil {
 			errs = append(errs, fmt.Errorf("users[%d].password_hash of %s: %w; 'jeton hash-password' makes one", i, d.Name, err))
 		}
-		list = append(list, Account{Name: prepared, Folded: folded, Groups: groups, Password: d.Hash.Reveal(), Disabled: d.Disabled, Declared: true})
+		list = append(list, Account{UUID: newUUID(), Name: prepared, Folded: folded, Groups: groups, Password: d.Hash.Reveal(), Disabled: d.Disabled, Declared: true, Person: person})
 	}
 	return list, errors.Join(errs...)
 }

@@ -130,7 +130,7 @@ func TestEveryAnswerCostsTheSameWork(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	b := newBench(t, true)
-	_, err := b.Add(t.Context(), "operator", "diane", jeton.NewSecret("right password"), nil)
+	_, err := b.Add(t.Context(), "operator", account.Wish{Name: "diane", Password: jeton.NewSecret("right password")})
 	must(t, err)
 	diane := b.find(t, "diane")
 	disabled := diane
@@ -185,7 +185,7 @@ func TestAWeakHashIsMadeStronger(t *testing.T) {
 func TestChangesAreRecordedAndTold(t *testing.T) {
 	b := newBench(t, true)
 	ctx, pw := t.Context(), jeton.NewSecret("right password")
-	u, err := b.Add(ctx, "operator", "Diane", pw, []string{"b", "a", "b"})
+	u, err := b.Add(ctx, "operator", account.Wish{Name: "Diane", Password: pw, Groups: []string{"b", "a", "b"}})
 	must(t, err)
 	if u.Name != "Diane" || !slices.Equal(u.Groups, []string{"a", "b"}) || u.Disabled || u.Declared || !u.Created.Equal(noon) {
 		t.Errorf("Add = %+v", u)
@@ -219,12 +219,12 @@ func TestChangesAreRecordedAndTold(t *testing.T) {
 func TestWhatIsRefusedChangesNothing(t *testing.T) {
 	b := newBench(t, true)
 	ctx, pw := t.Context(), jeton.NewSecret("right password")
-	_, err := b.Add(ctx, "operator", "diane", pw, nil)
+	_, err := b.Add(ctx, "operator", account.Wish{Name: "diane", Password: pw})
 	must(t, err)
 	before, lines := b.find(t, "diane"), b.record(t)
 	b.changed = nil
 	add := func(name string, pw jeton.Secret, groups ...string) error {
-		_, err := b.Add(ctx, "operator", name, pw, groups)
+		_, err := b.Add(ctx, "operator", account.Wish{Name: name, Password: pw, Groups: groups})
 		return err
 	}
 	for _, tc := range []struct {

@@ -1,4 +1,4 @@
-// Package api is the operators' door: users, sessions and the record, as JSON.
+// Package api is the operators' door: users, clients, sessions, tokens, signing keys and the record, as JSON.
 //
 // For now it is served on a Unix socket inside the data folder, to whoever may open that
 // folder; the commands of the jeton program speak to it there, and run it in their own
@@ -15,20 +15,28 @@ import (
 	"jeton"
 	"jeton/internal/account"
 	"jeton/internal/audit"
+	"jeton/internal/client"
 	"jeton/internal/gate"
+	"jeton/internal/keys"
 	"jeton/internal/policy"
 	"jeton/internal/session"
+	"jeton/internal/token"
 	"jeton/internal/web"
 )
 
 // API answers operators.
 type API struct {
 	Accounts *account.Accounts
+	Clients  *client.Clients
 	Sessions *session.Sessions
+	Tokens   *token.Tokens
+	Keys     *keys.Ring
 	Audit    *audit.Log
 	Gate     *gate.Gate
 	Status   func() Status
-	Now      func() time.Time
+	// Audiences translates names of services into what tokens for them are for.
+	Audiences func(names []string) ([]string, error)
+	Now       func() time.Time
 }
 
 // Status is what a running server says of itself.
@@ -41,7 +49,7 @@ type Status struct {
 
 // Routes returns the rows of the door.
 func (a *API) Routes() []web.Route {
-	return []web.Route{
+	rows := []web.Route{
 		{Pattern: "GET /api/v1/status", Access: policy.Operator, Handle: a.status},
 		{Pattern: "GET /api/v1/users", Access: policy.Operator, Handle: a.listUsers},
 		{Pattern: "POST /api/v1/users", Access: policy.Operator, Handle: a.addUser},
@@ -55,6 +63,10 @@ func (a *API) Routes() []web.Route {
 		{Pattern: "GET /api/v1/audit", Access: policy.Operator, Handle: a.listEvents},
 		{Pattern: "GET /api/v1/explain/{request}", Access: policy.Operator, Handle: a.explain},
 	}
+	rows = append(rows, a.importRoutes()...)
+	rows = append(rows, a.clientRoutes()...)
+	rows = append(rows, a.tokenRoutes()...)
+	return append(rows, a.keyRoutes()...)
 }
 
 // by names the caller in the record.
@@ -77,6 +89,9 @@ type NewUser struct {
 	Name     string   `json:"name"`
 	Password string   `json:"password"`
 	Groups   []string `json:"groups,omitempty"`
+	Email    string   `json:"email,omitempty"`
+	First    string   `json:"first_name,omitempty"`
+	Last     string   `json:"last_name,omitempty"`
 }
 
 // addUser answers POST /api/v1/users.
@@ -85,7 +100,9 @@ func (a *API) addUser(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	user, err := a.Accounts.Add(r.Context(), by, in.Name, jeton.NewSecret(in.Password), in.Groups)
+	user, err := a.Accounts.Add(r.Context(), by, account.Wish{
+		Name: in.Name, Password: jeton.NewSecret(in.Password), Groups: in.Groups, Email: in.Email, First: in.First, Last: in.Last,
+	})
 	if err != nil {
 		return err
 	}

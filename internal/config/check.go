@@ -21,6 +21,9 @@ func (d *document) check(c *Config) {
 		}
 	}
 	d.users(c)
+	d.issuer(c)
+	d.clients(c)
+	d.audiences(c)
 	d.services(c)
 }
 
@@ -115,7 +118,7 @@ func hostName(s string) bool {
 }
 
 func (d *document) users(c *Config) {
-	names := make(map[string]int)
+	names, emails := make(map[string]int), make(map[string]int)
 	for i := range c.Users {
 		u, path := &c.Users[i], at("users", i)
 		if u.Name != "" {
@@ -128,6 +131,12 @@ func (d *document) users(c *Config) {
 			} else {
 				d.fault(path+".name", fmt.Sprintf("%s differs from %s, users[%d], in case only; pick another name", quote(u.Name), quote(other), first))
 			}
+		}
+		if email := strings.ToLower(u.Email); email != "" {
+			if first, taken := emails[email]; taken {
+				d.fault(path+".email", fmt.Sprintf("%s is the address of users[%d] already; each has their own", quote(u.Email), first))
+			}
+			emails[email] = i
 		}
 		d.passwordHash(path, u)
 		for j, group := range u.Groups {

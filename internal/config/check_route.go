@@ -26,6 +26,14 @@ func (d *document) routes(path string, s *Service) {
 		p.door(door, at("login.paths", i))
 	}
 	p.door(s.Logout, "logout")
+	if strings.HasPrefix(s.Login.Token, "/") && !strings.ContainsAny(s.Login.Token, "{}") {
+		_ = p.add("GET "+s.Login.Token, "login.token")
+	}
+	if s.Teaching != nil {
+		p.door(s.Teaching.AssertionLogin, "teaching.assertion_login")
+		p.door(s.Teaching.Register, "teaching.register")
+	}
+	p.usersAPI(s.UsersAPI)
 	for i := range s.Routes {
 		r, path := &s.Routes[i], at(path+".routes", i)
 		if r.Match != "" && d.match(path+".match", r.Match) {
@@ -34,6 +42,7 @@ func (d *document) routes(path string, s *Service) {
 			}
 		}
 		d.route(path, r)
+		d.accept(path, s, r)
 	}
 }
 

@@ -44,8 +44,18 @@ func (d *document) service(path string, s *Service) {
 	d.login(path, s)
 	d.session(path+".session", s)
 	d.relogin(path+".relogin", s.Relogin)
+	d.acceptList(path+".accept", s, s.Accept)
+	if d.has(path+".accept") && len(s.Accept) == 0 {
+		d.fault(path+".accept", "empty, so nobody could ask anything; name session, token or basic, or leave it out")
+	}
+	if s.Tokens != nil {
+		d.tokens(path+".tokens", s.Tokens)
+	}
 	if s.Teaching != nil {
 		d.teaching(path+".teaching", s)
+	}
+	if s.UsersAPI != nil {
+		d.usersAPI(path+".users_api", s)
 	}
 	d.routes(path, s)
 }
@@ -111,14 +121,20 @@ func (d *document) login(path string, s *Service) {
 		}
 		seen[p] = true
 	}
+	if d.has(path + ".login.token") {
+		d.doorPath(path+".login.token", s.Login.Token)
+		if s.Tokens == nil {
+			d.fault(path+".login.token", "answers with tokens, and the service has none; give it a tokens section")
+		}
+	}
 	d.notEmpty(path+".login.username_field", s.Login.UsernameField)
 	d.notEmpty(path+".login.password_field", s.Login.PasswordField)
 	if s.Login.UsernameField == s.Login.PasswordField {
 		d.fault(path+".login.password_field", "is username_field too; two fields are needed")
 	}
 	for i := range s.Routes {
-		if !s.Routes[i].Open && len(s.Login.Paths) == 0 {
-			d.fault(path+".login.paths", fmt.Sprintf("missing; routes[%d] needs a login, so a path such as /login is right, or open: true on the route", i))
+		if r := &s.Routes[i]; !r.Open && len(r.Accept) == 0 && len(s.Accepts()) == 0 {
+			d.fault(path+".login.paths", fmt.Sprintf("missing; routes[%d] needs a login, so a path such as /login is right, or tokens on the service, or open: true on the route", i))
 			return
 		}
 	}
@@ -190,6 +206,7 @@ func (d *document) cookie(path, name string, plain bool) {
 
 func (d *document) teaching(path string, s *Service) {
 	d.template(path+".denied_text", s.Teaching.DeniedText)
+	d.teachingTokens(path, s)
 	v := s.Teaching.Cookies
 	if v == nil {
 		return

@@ -30,6 +30,8 @@ type Config struct {
 	Shutdown       Shutdown  `yaml:"shutdown" doc:"How the server stops."`
 	TrustedProxies []Prefix  `yaml:"trusted_proxies" doc:"Addresses (CIDR) of proxies whose X-Forwarded-For and X-Request-Id are believed. Empty: nobody's."`
 	Users          []User    `yaml:"users" doc:"People declared here. They are changed only here."`
+	Issuer         *Issuer   `yaml:"issuer" doc:"The authorization server. Absent: no tokens are issued."`
+	Clients        []Client  `yaml:"clients" doc:"Software declared here. It is changed only here."`
 	Services       []Service `yaml:"services" doc:"What is protected: each service has its own address, login and routes."`
 
 	// Path is the file this came from, "" for the built-in default.
@@ -86,6 +88,9 @@ type User struct {
 	PasswordHashFile string   `yaml:"password_hash_file" doc:"File that holds password_hash."`
 	Groups           []string `yaml:"groups" doc:"Groups the person is in."`
 	Disabled         bool     `yaml:"disabled" doc:"The person cannot log in and has no sessions."`
+	Email            string   `yaml:"email" doc:"E-mail address. No two people have one that differs in case alone."`
+	FirstName        string   `yaml:"first_name" doc:"First name."`
+	LastName         string   `yaml:"last_name" doc:"Last name."`
 }
 
 // Service is one thing that is protected.
@@ -98,8 +103,11 @@ type Service struct {
 	Login     Login     `yaml:"login" doc:"How people log in here."`
 	Logout    string    `yaml:"logout" doc:"Path that ends the session (POST)."`
 	Session   Session   `yaml:"session" doc:"Terms of a login."`
+	Accept    []string  `yaml:"accept" doc:"What callers may prove themselves with: session, token, basic (name and password in every request). Absent: session where there is a login, token where there are tokens."`
+	Tokens    *Tokens   `yaml:"tokens" doc:"Terms of access tokens for this service. Absent: it takes none."`
 	Relogin   Relogin   `yaml:"relogin" doc:"When the same person may log in again."`
 	Teaching  *Teaching `yaml:"teaching" doc:"What a teaching client of old needs. Each option is named in the start-up log."`
+	UsersAPI  *UsersAPI `yaml:"users_api" doc:"The API of users, sessions and tokens, served here. Absent: it is not."`
 	Routes    []Route   `yaml:"routes" doc:"What the service answers."`
 }
 
@@ -114,6 +122,7 @@ type Login struct {
 	Paths         []string `yaml:"paths" doc:"Paths that take POST with a name and a password."`
 	UsernameField string   `yaml:"username_field" doc:"Field that holds the name."`
 	PasswordField string   `yaml:"password_field" doc:"Field that holds the password."`
+	Token         string   `yaml:"token" doc:"Path that takes GET with a name and a password (Basic) and answers with a signed token for them, as tokens says. A token does not open it."`
 	Success       string   `yaml:"success" doc:"Text of a successful answer."`
 	Allow         *Allow   `yaml:"allow" doc:"Who may log in here. Absent: every user."`
 }
@@ -139,6 +148,10 @@ type Relogin struct {
 type Teaching struct {
 	Cookies            *TeachingCookies `yaml:"cookies" doc:"Separate cookies for name, token and login time in place of one session cookie."`
 	RevealLoginFailure bool             `yaml:"reveal_login_failure" doc:"A failed login says whether the name or the password was wrong."`
+	AssertionLogin     string           `yaml:"assertion_login" doc:"Path that takes POST with a JWT that a client has signed, as the whole body, and answers with a token. Refusals are 401 or 403 with a plain text."`
+	IssOnly            bool             `yaml:"iss_only" doc:"The JWT of assertion_login need hold nothing but iss: whoever has seen it can use it again."`
+	Register           string           `yaml:"register" doc:"Path that takes POST with a username and a password, JSON, from anybody and makes a user of it."`
+	TokenInBody        bool             `yaml:"token_in_body" doc:"A token is the whole body of a request, and refusals are 403 with a plain text."`
 	DeniedText         string           `yaml:"denied_text" doc:"Text of every refusal, status 403; {{.Name}} is the name that the request claims, or None."`
 }
 
@@ -153,7 +166,9 @@ type TeachingCookies struct {
 type Route struct {
 	Match    string    `yaml:"match" required:"true" doc:"Method and path as in 'GET /reports/{id}' or 'GET /static/{rest...}'; without a method: every method."`
 	Open     bool      `yaml:"open" doc:"Anybody may ask, with or without a session."`
-	Allow    *Allow    `yaml:"allow" doc:"Who may ask. Absent: everybody who has logged in."`
+	Accept   []string  `yaml:"accept" doc:"What a caller may prove itself with: session, token, basic. Absent: what the service accepts."`
+	Scopes   []string  `yaml:"scopes" doc:"Scopes that a token needs here, all of them. A session is not limited by them."`
+	Allow    *Allow    `yaml:"allow" doc:"Who may ask. Absent: everybody who has proved who they are."`
 	MaxUses  *int64    `yaml:"max_uses" doc:"How many times one login may ask this route. Absent: no limit."`
 	Audit    bool      `yaml:"audit" doc:"Record requests that were let through, too."`
 	Respond  *Respond  `yaml:"respond" doc:"Answer given by Jeton itself."`
@@ -162,8 +177,9 @@ type Route struct {
 
 // Allow lists who may. Being in one of the lists is enough; empty lists allow nobody.
 type Allow struct {
-	Users  []string `yaml:"users" doc:"Names of users."`
-	Groups []string `yaml:"groups" doc:"Names of groups."`
+	Users   []string `yaml:"users" doc:"Names of users."`
+	Groups  []string `yaml:"groups" doc:"Names of groups of users."`
+	Clients []string `yaml:"clients" doc:"Names of clients."`
 }
 
 // Respond is a built-in answer. Exactly one of JSON, Text and Template is set.

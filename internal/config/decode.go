@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -175,6 +176,9 @@ func (d *document) value(path string, n *yaml.Node, out reflect.Value, tag refle
 	case *Prefix:
 		d.prefix(path, n, v)
 		return
+	case *Time:
+		d.time(path, n, v)
+		return
 	}
 	switch out.Kind() {
 	case reflect.Pointer:
@@ -334,6 +338,20 @@ func (d *document) duration(path string, n *yaml.Node, out *Duration) {
 		return
 	}
 	*out = v
+}
+
+// time reads a point in time.
+func (d *document) time(path string, n *yaml.Node, out *Time) {
+	if n.Kind != yaml.ScalarNode {
+		d.mismatch(path, n, "a time such as 2026-12-01T00:00:00Z")
+		return
+	}
+	v, err := time.Parse(time.RFC3339, n.Value)
+	if err != nil {
+		d.reject(n, path, quote(n.Value)+" is no time; write it as in 2026-12-01T00:00:00Z (RFC 3339)")
+		return
+	}
+	out.Time = v
 }
 
 // prefix reads a CIDR or an address. An IPv4 address in IPv6 clothes is stored

@@ -24,9 +24,39 @@ func (d *document) defaults(c *Config) {
 	fill(d, "audit.keep", &c.Audit.Keep, Duration(90*day))
 	fill(d, "cache.sessions", &c.Cache.Sessions, 200_000)
 	fill(d, "shutdown.timeout", &c.Shutdown.Timeout, Duration(10*time.Second))
+	algorithm := "EdDSA"
+	if c.Issuer != nil {
+		d.issuerDefaults(c.Issuer)
+		algorithm = c.Issuer.Keys.Algorithm
+	}
+	for i := range c.Clients {
+		if s := c.Clients[i].KeySource; s != nil {
+			fill(d, at("clients", i)+".key_source.format", &s.Format, "jwks")
+		}
+	}
 	for i := range c.Services {
 		d.serviceDefaults(at("services", i), &c.Services[i])
+		if t := c.Services[i].Tokens; t != nil {
+			d.tokenDefaults(at("services", i)+".tokens", t, c.Services[i].Name, algorithm)
+		}
 	}
+}
+
+func (d *document) issuerDefaults(s *Issuer) {
+	if !s.PlainHTTP {
+		fill(d, "issuer.tls.cert", &s.TLS.Cert, "pubkey.pem")
+		fill(d, "issuer.tls.key", &s.TLS.Key, "private.pem")
+	}
+	fill(d, "issuer.keys.algorithm", &s.Keys.Algorithm, "EdDSA")
+	fill(d, "issuer.keys.rotate_every", &s.Keys.RotateEvery, Duration(30*day))
+	fill(d, "issuer.keys.publish_for", &s.Keys.PublishFor, Duration(10*time.Minute))
+}
+
+func (d *document) tokenDefaults(path string, t *Tokens, service, algorithm string) {
+	fill(d, path+".format", &t.Format, "jwt")
+	fill(d, path+".audience", &t.Audience, service)
+	fill(d, path+".algorithm", &t.Algorithm, algorithm)
+	fill(d, path+".lifetime", &t.Lifetime, Duration(10*time.Minute))
 }
 
 func (d *document) serviceDefaults(path string, s *Service) {
@@ -42,6 +72,10 @@ func (d *document) serviceDefaults(path string, s *Service) {
 	fill(d, path+".session.cookie", &s.Session.Cookie, cookie)
 	fill(d, path+".session.idle_timeout", &s.Session.IdleTimeout, Duration(time.Hour))
 	fill(d, path+".session.lifetime", &s.Session.Lifetime, Duration(day))
+	if s.UsersAPI != nil {
+		fill(d, path+".users_api.prefix", &s.UsersAPI.Prefix, "/api/v1")
+		fill(d, path+".users_api.admins", &s.UsersAPI.Admins, []string{"admin"})
+	}
 	fill(d, path+".session.when_full", &s.Session.WhenFull, "evict_oldest")
 	for i := range s.Routes {
 		r, path := &s.Routes[i], at(path+".routes", i)

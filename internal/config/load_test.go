@@ -56,6 +56,10 @@ func defaults() *config.Config {
 		Audit:    config.Audit{Keep: config.Duration(90 * 24 * time.Hour)},
 		Cache:    config.Cache{Sessions: 200_000},
 		Shutdown: config.Shutdown{Timeout: config.Duration(10 * time.Second)},
+		Issuer: &config.Issuer{
+			URL: "https://localhost:8443", Listen: "127.0.0.1:8443", TLS: config.TLS{Cert: "pubkey.pem", Key: "private.pem"},
+			Keys: config.IssuerKeys{Algorithm: "EdDSA", RotateEvery: config.Duration(30 * 24 * time.Hour), PublishFor: config.Duration(10 * time.Minute)},
+		},
 		Services: []config.Service{{
 			Name:   "jeton",
 			Listen: "127.0.0.1:8443",
@@ -70,14 +74,16 @@ func defaults() *config.Config {
 				Lifetime:    config.Duration(24 * time.Hour),
 				WhenFull:    "evict_oldest",
 			},
+			Tokens: &config.Tokens{Format: "jwt", Audience: "jeton", Algorithm: "EdDSA", Lifetime: config.Duration(10 * time.Minute)},
 		}},
 	}
 }
 
 func TestLoadReadsEveryKey(t *testing.T) {
-	c := load(t, filepath.Join(folder, "full.yaml"))
 	seen := make(map[string]bool)
-	visit(reflect.ValueOf(c).Elem(), "", seen)
+	for _, file := range []string{"full.yaml", "plain.yaml"} { // what cannot stand next to each other
+		visit(reflect.ValueOf(load(t, filepath.Join(folder, file))).Elem(), "", seen)
+	}
 	for path, set := range seen {
 		if !set {
 			t.Errorf("%s is nowhere set: add it to full.yaml, or to the decoder", path)

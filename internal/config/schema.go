@@ -40,7 +40,7 @@ func shapeOf(t reflect.Type, tag reflect.StructTag) *jsonschema.Schema {
 		return &jsonschema.Schema{}
 	case reflect.TypeFor[Duration]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^` + durationPattern + `$|` + expansionPattern}
-	case reflect.TypeFor[Prefix]():
+	case reflect.TypeFor[Prefix](), reflect.TypeFor[Time]():
 		return &jsonschema.Schema{Type: "string"}
 	}
 	switch t.Kind() {

@@ -75,6 +75,11 @@ func (c *Client) send(method, path, cookies, form string) (Answer, error) {
 	if form != "" {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+	return c.Send(r)
+}
+
+// Send sends a request of the caller's own making to a path of the server.
+func (c *Client) Send(r *http.Request) (Answer, error) {
 	answer, err := c.http.Do(r)
 	if err != nil {
 		return Answer{}, err

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// python is the system's own: it is the one that has the requests package.
+// python is the system's own: it is the one that has the packages.
 const python = "/usr/bin/python3"
 
 func TestPythonClients(t *testing.T) {
@@ -32,7 +32,7 @@ func TestPythonClients(t *testing.T) {
 
 // converse runs a script in the data folder, where it finds the certificate, and
 // restarts the server on the same port when it asks for that.
-func converse(t *testing.T, s *Server, script string) {
+func converse(t *testing.T, s *Server, script string, env ...string) {
 	path, err := filepath.Abs(filepath.Join("testdata", script))
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func converse(t *testing.T, s *Server, script string) {
 		t.Fatal(err)
 	}
 	defer answer.Close()
-	p := Run(t, Command{Args: []string{python, "-B", path}, Dir: s.DataDir, Env: []string{"URL=" + s.URL}, Stdin: in})
+	p := Run(t, Command{Args: []string{python, "-B", path}, Dir: s.DataDir, Env: append(env, "URL="+s.URL), Stdin: in})
 	in.Close()
 	at, err := url.Parse(s.URL)
 	if err != nil {

@@ -4,7 +4,8 @@
 //
 // It promises that every process it starts is gone when its test is, also when the test
 // fails or is killed itself (on Linux); that no test reads the environment or the home
-// of the person who runs it; and that nothing waits for a time where it can wait for an
-// event. It knows the program by its flags, its output and its answers alone, and
-// imports no other package of it. The READMEs of the examples are run with it, too.
+// of the person who runs it, but for what npm is told there of its registry; and that
+// nothing waits for a time where it can wait for an event. It knows the program by its
+// flags, its output and its answers alone, and imports no other package of it. The
+// READMEs of the examples are run with it, too.
 package e2e

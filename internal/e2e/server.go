@@ -8,25 +8,31 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"jeton/jetontest"
 )
 
 // Options say how a server is started.
 type Options struct {
-	Config  string   // file; "": none
-	DataDir string   // "": a new one
-	Port    string   // of the service; "": any
-	Env     []string // beside what Run gives
-	Under   []string // a program that runs the server, and its flags
+	Config  string // file; "": none
+	DataDir string // "": a new one
+	Port    string // of the service; "": any
+	// IssuerPort is of an authorization server with a port of its own. Its name has the
+	// port, so that it cannot be any: "" is one that is free.
+	IssuerPort string
+	Env        []string // beside what Run gives
+	Under      []string // a program that runs the server, and its flags
 }
 
 // Server is a server that runs as a process of its own.
 type Server struct {
 	*Process
 	Options
-	URL   string // of the first service
-	Admin string // URL of the admin listener
-	Cert  string // file of the first service's certificate
-	PID   int    // of the server itself, also when it runs under another program
+	URL    string // of the first service
+	Issuer string // name of the authorization server, or ""
+	Admin  string // URL of the admin listener
+	Cert   string // file of the first service's certificate
+	PID    int    // of the server itself, also when it runs under another program
 }
 
 // Start starts a server and waits until it answers. A server that does not come up
@@ -46,8 +52,21 @@ func Launch(tb testing.TB, o Options) *Server {
 	if o.DataDir == "" {
 		o.DataDir = filepath.Join(tb.TempDir(), "data")
 	}
+	if o.IssuerPort == "" {
+		o.IssuerPort = FreePort(tb)
+	}
 	args := append(slices.Clone(o.Under), Program(tb), "serve")
 	return &Server{Process: Run(tb, Command{Args: append(args, o.place()...), Env: o.env()}), Options: o}
+}
+
+// FreePort returns a port that nobody listens on.
+func FreePort(tb testing.TB) string {
+	tb.Helper()
+	port, err := jetontest.FreePort()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return port
 }
 
 // place is where the server's configuration and data are, as flags.
@@ -64,11 +83,12 @@ func (o Options) env() []string {
 	if port == "" {
 		port = "0"
 	}
-	return append([]string{"PORT=" + port, "ADMIN_PORT=0"}, o.Env...)
+	return append([]string{"PORT=" + port, "ADMIN_PORT=0", "ISSUER_PORT=" + o.IssuerPort}, o.Env...)
 }
 
 var (
 	serviceLine = regexp.MustCompile(`(?m)^  \S+ +(https?://\S+)(?:   certificate (.+))?$`)
+	issuerLine  = regexp.MustCompile(`(?m)^  issuer +(https?://\S+)/\.well-known/oauth-authorization-server\b`)
 	adminLine   = regexp.MustCompile(`(?m)^  admin +(http://\S+)/healthz`)
 )
 
@@ -95,6 +115,9 @@ func (s *Server) Up(tb testing.TB) bool {
 		tb.Fatalf("the server does not say where it answers:\n%s", out)
 	}
 	s.URL, s.Cert, s.Admin = at[1], at[2], admin[1]
+	if issuer := issuerLine.FindStringSubmatch(out); issuer != nil {
+		s.Issuer = issuer[1]
+	}
 	b, err := os.ReadFile(filepath.Join(s.DataDir, "jeton.pid"))
 	if err != nil {
 		tb.Fatal(err)

@@ -1,12 +1,14 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"jeton"
+	"jeton/internal/policy"
 	"jeton/internal/session"
 )
 
@@ -14,14 +16,15 @@ import (
 type Cookie struct {
 	Name     string
 	Sessions *session.Sessions
+	Service  string // whose sessions they are, where that is not the service that is asked
 }
 
-// Kind implements Reader.
-func (c Cookie) Kind() string { return "cookie " + c.Name }
+// By implements Reader.
+func (c Cookie) By() policy.Kinds { return policy.BySession }
 
 // Read implements Reader. Two cookies of the name are refused and not picked from: one
 // of them may have been planted by a neighbouring host.
-func (c Cookie) Read(ctx context.Context, q *Question) (*session.Live, error) {
+func (c Cookie) Read(ctx context.Context, q *Question) (Proof, error) {
 	value, n := cookie(q.Header, c.Name)
 	switch {
 	case n == 0 || n == 1 && value == "":
@@ -29,7 +32,11 @@ func (c Cookie) Read(ctx context.Context, q *Question) (*session.Live, error) {
 	case n > 1:
 		return nil, jeton.Say(jeton.ErrAmbiguous, "more than one cookie "+c.Name)
 	}
-	return c.Sessions.Find(ctx, value, q.Service.Name, q.Now)
+	live, err := c.Sessions.Find(ctx, value, cmp.Or(c.Service, q.Service.Name), q.Now)
+	if err != nil {
+		return nil, err // a nil session in a Proof would not be nil
+	}
+	return live, nil
 }
 
 // NamedCookies reads a session from the separate cookies of a teaching client: one with
@@ -41,11 +48,11 @@ type NamedCookies struct {
 	Sessions *session.Sessions
 }
 
-// Kind implements Reader.
-func (c NamedCookies) Kind() string { return "cookies " + c.User + " and " + c.Token }
+// By implements Reader.
+func (c NamedCookies) By() policy.Kinds { return policy.BySession }
 
 // Read implements Reader.
-func (c NamedCookies) Read(ctx context.Context, q *Question) (*session.Live, error) {
+func (c NamedCookies) Read(ctx context.Context, q *Question) (Proof, error) {
 	token, tokens := cookie(q.Header, c.Token)
 	name, users := cookie(q.Header, c.User)
 	switch {

@@ -14,11 +14,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"jeton"
 	"jeton/internal/audit"
+	"jeton/internal/count"
 	"jeton/internal/policy"
 	"jeton/internal/session"
 	"jeton/internal/web"
@@ -31,7 +33,8 @@ type Question struct {
 	Route   string // the row of the route table
 	Method  string
 	Path    string
-	Header  http.Header // read, never changed
+	Header  http.Header            // read, never changed
+	Body    func() ([]byte, error) // nil where no credential is looked for in it
 	Source  netip.Addr
 	Request string // id
 	Now     time.Time
@@ -40,17 +43,36 @@ type Question struct {
 // Service is what the gate knows of a service: its name, and how credentials are read
 // there, in the order in which they are asked.
 type Service struct {
-	Name    string
-	Readers []Reader
+	Name     string
+	Readers  []Reader
+	ReadBody bool // one of the readers looks into the body
+}
+
+// Proof is a credential that was found: whose it is, and what it is good for.
+type Proof interface {
+	// Principal returns the subject that it proves.
+	Principal() jeton.Principal
+	// Check judges it by time: jeton.ErrTooEarly or jeton.ErrExpired outside of its window.
+	Check(now time.Time) error
+	// May returns jeton.ErrScope or jeton.ErrForbidden unless it is good for what is asked.
+	May(a policy.Asked) error
+	// Counts returns what its uses hang on, and the budgets of its own that every
+	// accepted request takes a use from.
+	Counts() (*count.Holder, []policy.Budget)
+	// Seen returns when it had last let a request through, or the zero time where that
+	// is not kept.
+	Seen() time.Time
+	// Describe tells the operator which it is, and when it is good. Nothing in it is secret.
+	Describe() (which, window string)
 }
 
 // Reader looks for one kind of credential in a question.
 type Reader interface {
-	// Read returns the credential's session; or ErrNotMine when the question shows no
-	// credential of this kind, and the next reader is asked; or an error that ends the search.
-	Read(ctx context.Context, q *Question) (*session.Live, error)
-	// Kind names the credential for the record.
-	Kind() string
+	// Read returns the credential; or ErrNotMine when the question shows none of this
+	// kind, and the next reader is asked; or an error that ends the search.
+	Read(ctx context.Context, q *Question) (Proof, error)
+	// By says which kind of credential it reads: routes choose what they accept.
+	By() policy.Kinds
 }
 
 // ErrNotMine says that a question shows no credential of the reader's kind.
@@ -58,8 +80,8 @@ var ErrNotMine = errors.New("no credential of this kind")
 
 // Pass says who was let through. Its zero value names nobody.
 type Pass struct {
-	live    *session.Live
-	seen    time.Time // when the session had last been used, as it was judged
+	proof   Proof
+	seen    time.Time // when the credential had last been used, as it was judged
 	left    int64
 	counted bool
 	free    bool
@@ -67,45 +89,40 @@ type Pass struct {
 
 // Principal returns the proved subject, which is nobody where a route is open.
 func (p Pass) Principal() jeton.Principal {
-	if p.live == nil {
+	if p.proof == nil {
 		return jeton.Principal{}
 	}
-	return jeton.Principal{Kind: jeton.KindUser, Name: p.live.Name, Groups: p.live.Groups, Session: p.live.ID, Since: p.live.Created}
+	return p.proof.Principal()
 }
 
-// Name returns the name of the proved subject, or "".
-func (p Pass) Name() string {
-	if p.live == nil {
-		return ""
-	}
-	return p.live.Name
+// Session returns the session that was shown, or nil.
+func (p Pass) Session() *session.Live {
+	live, _ := p.proof.(*session.Live)
+	return live
 }
 
-// Login returns the number of the login that was shown, or 0.
-func (p Pass) Login() int64 {
-	if p.live == nil {
-		return 0
-	}
-	return p.live.Login
-}
+// Proof returns the credential that was shown, or nil.
+func (p Pass) Proof() Proof { return p.proof }
 
-// Left returns how many uses are left, and whether the route counts them.
+// Left returns how many uses are left, and whether the route or the credential counts them.
 func (p Pass) Left() (int64, bool) { return p.left, p.counted }
 
-// Free reports whether the route counts uses and this question took none: the door
+// Free reports whether uses are counted and this question took none: the door
 // must not let it have what a use pays for.
 func (p Pass) Free() bool { return p.free }
 
 // Gate judges requests.
 type Gate struct {
 	sessions *session.Sessions
+	counts   *count.Counts
 	audit    *audit.Log
 	recent   recent
 }
 
-// New returns a gate over the sessions, recording in the audit log.
-func New(sessions *session.Sessions, log *audit.Log) *Gate {
-	return &Gate{sessions: sessions, audit: log}
+// New returns a gate that counts uses and records in the audit log. It tells the sessions
+// when they have been used.
+func New(sessions *session.Sessions, counts *count.Counts, log *audit.Log) *Gate {
+	return &Gate{sessions: sessions, counts: counts, audit: log}
 }
 
 // Admit judges a question. It returns one of package jeton's outcomes on a refusal,
@@ -119,7 +136,9 @@ func (g *Gate) Admit(ctx context.Context, q *Question) (Pass, error) {
 		g.audit.Note(g.refusal(q, &pass, step, err))
 		return Pass{}, err
 	}
-	g.sessions.Used(pass.live, q.Now)
+	if live := pass.Session(); live != nil {
+		g.sessions.Used(live, q.Now)
+	}
 	g.passed(q, pass)
 	return pass, nil
 }
@@ -127,14 +146,14 @@ func (g *Gate) Admit(ctx context.Context, q *Question) (Pass, error) {
 // Identify says who asks, without judging whether they may: for the doors that end or
 // replace a session. It records nothing and takes nothing.
 func (g *Gate) Identify(ctx context.Context, q *Question) (Pass, error) {
-	live, err := who(ctx, q)
+	proof, err := who(ctx, q)
 	if err != nil {
 		return Pass{}, err
 	}
-	if err := live.Check(q.Now); err != nil {
+	if err := proof.Check(q.Now); err != nil {
 		return Pass{}, err
 	}
-	return Pass{live: live}, nil
+	return Pass{proof: proof}, nil
 }
 
 // Of returns what a request was let through with: nobody where its route is open.
@@ -144,6 +163,9 @@ func Of(w *web.Reply) Pass {
 	}
 	return Pass{}
 }
+
+// Note records an event of a request that was let through.
+func (g *Gate) Note(e jeton.Event) { g.audit.Note(e) }
 
 // step is where in the walk a question is.
 type step int
@@ -159,41 +181,64 @@ const (
 
 // judge walks the checks in order and returns the one at which a refusal happened.
 func (g *Gate) judge(ctx context.Context, q *Question, pass *Pass) (step, error) {
-	if !q.Access.NeedsSession() {
+	if !q.Access.NeedsProof() {
 		return stepRoute, jeton.ErrForbidden
 	}
-	live, err := who(ctx, q)
+	proof, err := who(ctx, q)
 	if err != nil {
 		return stepCredential, err
 	}
-	pass.live, pass.seen = live, live.LastUsed()
-	if err := live.Check(q.Now); err != nil {
+	pass.proof, pass.seen = proof, proof.Seen()
+	if err := proof.Check(q.Now); err != nil {
 		return stepWindow, err
 	}
 	if q.Access.Allow != nil {
-		if err := q.Access.Allow.Check(pass.Principal()); err != nil {
+		if err := q.Access.Allow.Check(proof.Principal()); err != nil {
 			return stepScope, err
 		}
 	}
-	if len(q.Access.Budgets) == 0 {
+	if err := proof.May(policy.Asked{Method: q.Method, Path: q.Path, Source: q.Source, Scopes: q.Access.Scopes}); err != nil {
+		return stepScope, err
+	}
+	return g.spend(ctx, q, pass)
+}
+
+// spend takes what the route and the credential count, last of all.
+func (g *Gate) spend(ctx context.Context, q *Question, pass *Pass) (_ step, err error) {
+	holder, budgets := pass.proof.Counts()
+	route := q.Access.PerToken
+	if pass.Session() != nil {
+		route = q.Access.Budgets
+	}
+	switch {
+	case len(budgets) == 0:
+		budgets = route
+	case len(route) > 0:
+		budgets = slices.Concat(route, budgets)
+	}
+	if len(budgets) == 0 {
 		return steps, nil
 	}
 	pass.counted = true
 	if pass.free = q.Method == http.MethodHead; pass.free {
 		// Nothing is given for a HEAD, so nothing is taken.
-		pass.left, err = g.sessions.Left(ctx, live, q.Access.Budgets)
+		pass.left, err = g.counts.Left(ctx, holder, budgets)
 	} else {
-		pass.left, err = g.sessions.Spend(ctx, live, q.Access.Budgets)
+		pass.left, err = g.counts.Spend(ctx, holder, budgets)
 	}
 	return stepUse, err
 }
 
-// who asks the readers in order. The first that finds something of its kind decides.
-func who(ctx context.Context, q *Question) (*session.Live, error) {
+// who asks the readers of what the route accepts, in order. The first that finds something
+// of its kind decides.
+func who(ctx context.Context, q *Question) (Proof, error) {
 	for _, r := range q.Service.Readers {
-		live, err := r.Read(ctx, q)
+		if r.By()&q.Access.Accept == 0 {
+			continue
+		}
+		proof, err := r.Read(ctx, q)
 		if !errors.Is(err, ErrNotMine) {
-			return live, err
+			return proof, err
 		}
 	}
 	return nil, jeton.ErrNoCredential
@@ -201,19 +246,22 @@ func who(ctx context.Context, q *Question) (*session.Live, error) {
 
 // refusal makes the line of the record, with every check up to the one that failed.
 func (g *Gate) refusal(q *Question, pass *Pass, at step, err error) jeton.Event {
-	e := event(q, pass.live)
+	e := event(q, pass.proof)
 	e.Outcome, e.Reason = jeton.Code(err), err.Error()
 	e.Checks = checks(q, pass, at, err)
 	return e
 }
 
-func event(q *Question, live *session.Live) jeton.Event {
+func event(q *Question, proof Proof) jeton.Event {
 	e := jeton.Event{Time: q.Now, Request: q.Request, Action: audit.Request, Target: string(appendTarget(nil, q)), Service: q.Service.Name, Outcome: audit.OK, Source: source(q.Source)}
-	if live != nil {
-		e.Actor = "user:" + live.Name
+	if proof != nil {
+		e.Actor = Actor(proof.Principal())
 	}
 	return e
 }
+
+// Actor names a subject as the record does.
+func Actor(p jeton.Principal) string { return string(p.Kind) + ":" + p.Name }
 
 func checks(q *Question, pass *Pass, at step, err error) []jeton.Check {
 	list := make([]jeton.Check, 0, steps)
@@ -236,17 +284,23 @@ var names = [steps]string{"route", "credential", "window", "scope", "uses"}
 
 // describe tells what a step looked at. Nothing in it is secret.
 func describe(q *Question, pass *Pass, s step) string {
-	live := pass.live
-	switch {
-	case s == stepRoute:
+	if s == stepRoute {
 		return q.Route + ": " + q.Access.String()
-	case s == stepCredential && live != nil:
-		return fmt.Sprintf("session %s of user %s, made %s from %s", live.ID, live.Name, stamp(live.Created), live.Source)
-	case s == stepWindow && live != nil:
-		return fmt.Sprintf("now %s, ends %s, last used %s, idle at most %v", stamp(q.Now), stamp(live.Expires), stamp(pass.seen), live.Idle)
-	case s == stepScope && live != nil && q.Access.Allow != nil:
-		return fmt.Sprintf("user %s in groups %v; allowed are %s", live.Name, live.Groups, q.Access.Allow)
-	case s == stepUse && len(q.Access.Budgets) == 0:
+	}
+	if pass.proof == nil {
+		return ""
+	}
+	which, window := pass.proof.Describe()
+	switch {
+	case s == stepCredential:
+		return which
+	case s == stepWindow && !pass.seen.IsZero():
+		return fmt.Sprintf("now %s, last used %s, %s", stamp(q.Now), stamp(pass.seen), window)
+	case s == stepWindow:
+		return fmt.Sprintf("now %s, %s", stamp(q.Now), window)
+	case s == stepScope && (q.Access.Allow != nil || len(q.Access.Scopes) > 0):
+		return describeScope(q, pass.proof.Principal())
+	case s == stepUse && !pass.counted:
 		return "not counted"
 	case s == stepUse && pass.free:
 		return fmt.Sprintf("HEAD takes none, %d left", pass.left)
@@ -256,6 +310,20 @@ func describe(q *Question, pass *Pass, s step) string {
 	return ""
 }
 
+func describeScope(q *Question, p jeton.Principal) string {
+	s := fmt.Sprintf("%s %s in groups %v", p.Kind, p.Name, p.Groups)
+	if p.Token != "" {
+		s = fmt.Sprintf("%s %s with scopes %v", p.Kind, p.Name, p.Scopes)
+	}
+	if q.Access.Allow != nil {
+		s += "; allowed are " + q.Access.Allow.String()
+	}
+	if len(q.Access.Scopes) > 0 {
+		s += fmt.Sprintf("; needed are scopes %v", q.Access.Scopes)
+	}
+	return s
+}
+
 func join(a, b string) string {
 	if a == "" {
 		return b
@@ -263,7 +331,7 @@ func join(a, b string) string {
 	return a + ": " + b
 }
 
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+func stamp(t time.Time) string { return t.UTC().Format(policy.Stamp) }
 
 func source(a netip.Addr) string {
 	if !a.IsValid() {
@@ -296,7 +364,7 @@ func (g *Gate) passed(q *Question, pass Pass) {
 }
 
 func allowed(q *Question, pass *Pass) jeton.Event {
-	e := event(q, pass.live)
+	e := event(q, pass.proof)
 	e.Checks = checks(q, pass, steps, nil)
 	return e
 }

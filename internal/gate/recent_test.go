@@ -16,8 +16,8 @@ import (
 func TestZeroPassNamesNobody(t *testing.T) {
 	for name, p := range map[string]Pass{"zero": {}, "of a reply that none was given to": Of(&web.Reply{}), "of a reply with something else": Of(&web.Reply{Pass: "diane"})} {
 		left, counted := p.Left()
-		if !p.Principal().IsZero() || p.Name() != "" || left != 0 || counted || p.Free() {
-			t.Errorf("%s: %+v names %q, %+v", name, p, p.Name(), p.Principal())
+		if !p.Principal().IsZero() || p.Principal().Name != "" || left != 0 || counted || p.Free() {
+			t.Errorf("%s: %+v names %q, %+v", name, p, p.Principal().Name, p.Principal())
 		}
 		if p.Principal().Kind == jeton.KindUser {
 			t.Errorf("%s: nobody is a user", name)
@@ -111,7 +111,7 @@ func TestTarget(t *testing.T) {
 }
 
 func TestNobodyIsLetInByAForgottenField(t *testing.T) {
-	g := New(nil, nil)
+	g := New(nil, nil, nil)
 	var pass Pass
 	if at, err := g.judge(t.Context(), &Question{Service: &Service{}}, &pass); at != stepRoute || jeton.Code(err) != "forbidden" {
 		t.Errorf("a question with no access rule: step %d, %v, want the route, forbidden", at, err)

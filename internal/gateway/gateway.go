@@ -13,31 +13,41 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"text/template"
 
+	"jeton/internal/account"
 	"jeton/internal/config"
+	"jeton/internal/count"
 	"jeton/internal/gate"
 	"jeton/internal/login"
 	"jeton/internal/policy"
 	"jeton/internal/session"
+	"jeton/internal/token"
 	"jeton/internal/web"
 )
 
 // Gateway is one configured service.
 type Gateway struct {
-	conf     config.Service
-	gate     *gate.Gate
-	sessions *session.Sessions
-	logins   *login.Logins
-	service  *gate.Service
-	secrets  *gate.Service // the same, where the secret alone is asked for
-	terms    policy.Terms
-	allow    *policy.Allow
-	denied   *template.Template
-	routes   []web.Route
-	csrf     *http.CrossOriginProtection
-	log      *slog.Logger
+	conf       config.Service
+	gate       *gate.Gate
+	sessions   *session.Sessions
+	counts     *count.Counts
+	tokens     *token.Tokens
+	accounts   *account.Accounts
+	logins     *login.Logins
+	service    *gate.Service
+	secrets    *gate.Service // the same, where the secret alone is asked for
+	terms      policy.Terms
+	issuer     string // of tokens
+	tokenTerms policy.TokenTerms
+	takesBasic bool // some route takes a password or a token in the header of RFC 7617
+	allow      *policy.Allow
+	denied     *template.Template
+	routes     []web.Route
+	csrf       *http.CrossOriginProtection
+	log        *slog.Logger
 }
 
 // Config is what New needs.
@@ -46,17 +56,22 @@ type Config struct {
 	DataDir  string
 	Gate     *gate.Gate
 	Sessions *session.Sessions
+	Counts   *count.Counts
+	Tokens   *token.Tokens
+	Accounts *account.Accounts
 	Logins   *login.Logins
+	Issuer   string // the authorization server whose tokens are taken, or ""
 	Log      *slog.Logger
 }
 
 // New builds the door of a service from a configuration that has been checked.
 func New(ctx context.Context, c Config) (*Gateway, error) {
 	g := &Gateway{
-		conf: c.Service, gate: c.Gate, sessions: c.Sessions, logins: c.Logins, log: c.Log,
-		terms: terms(c.Service), allow: allow(c.Service.Login.Allow), csrf: http.NewCrossOriginProtection(),
+		conf: c.Service, gate: c.Gate, sessions: c.Sessions, counts: c.Counts, tokens: c.Tokens, accounts: c.Accounts, logins: c.Logins, log: c.Log,
+		terms: terms(c.Service), issuer: c.Issuer, allow: allow(c.Service.Login.Allow), csrf: http.NewCrossOriginProtection(),
 	}
-	g.service = &gate.Service{Name: c.Service.Name, Readers: readers(c.Service, c.Sessions)}
+	g.tokenTerms, _ = Terms(c.Service)
+	g.service = &gate.Service{Name: c.Service.Name, Readers: readers(c), ReadBody: teaching(c.Service).TokenInBody}
 	g.secrets = g.service
 	if t := c.Service.Teaching; t != nil && t.Cookies != nil {
 		g.secrets = &gate.Service{Name: c.Service.Name, Readers: []gate.Reader{gate.Cookie{Name: t.Cookies.Token, Sessions: c.Sessions}}}
@@ -69,6 +84,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	}
 	g.routes = g.doors()
 	for _, r := range c.Service.Routes {
+		g.takesBasic = g.takesBasic || accepts(c.Service, r)&policy.ByPassword != 0
 		row, err := g.route(ctx, r, c.DataDir)
 		if err != nil {
 			return nil, fmt.Errorf("service %s: route %s: %w", c.Service.Name, r.Match, err)
@@ -81,6 +97,12 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 // Service returns what the gate needs to know of the service.
 func (g *Gateway) Service() *gate.Service { return g.service }
 
+// Accepts returns what the callers of the service may prove themselves with.
+func (g *Gateway) Accepts() policy.Kinds { return accepts(g.conf, config.Route{}) }
+
+// Terms returns the terms of a login at the service.
+func (g *Gateway) Terms() policy.Terms { return g.terms }
+
 // Routes returns the rows of the service.
 func (g *Gateway) Routes() []web.Route { return g.routes }
 
@@ -89,6 +111,18 @@ func (g *Gateway) doors() []web.Route {
 	rows := []web.Route{{Pattern: "GET /.well-known/jeton", Access: policy.Open, Handle: g.describe}}
 	for _, path := range g.conf.Login.Paths {
 		rows = append(rows, web.Route{Pattern: "POST " + exact(path), Access: policy.Open, Handle: g.login, Refuse: g.refuseLogin})
+	}
+	if path := g.conf.Login.Token; path != "" {
+		// A password alone opens it: a token that makes tokens would never end.
+		access := policy.Proved(policy.ByPassword)
+		access.Allow = g.allow
+		rows = append(rows, web.Route{Pattern: "GET " + exact(path), Access: access, Handle: g.shortToken, Refuse: g.refuseBasic})
+	}
+	if path := teaching(g.conf).Register; path != "" {
+		rows = append(rows, web.Route{Pattern: "POST " + exact(path), Access: policy.Open, Handle: g.register})
+	}
+	if path := teaching(g.conf).AssertionLogin; path != "" {
+		rows = append(rows, web.Route{Pattern: "POST " + exact(path), Access: policy.Open, Handle: g.assertionLogin, Refuse: g.refuseAssertion})
 	}
 	if g.conf.Logout != "" {
 		rows = append(rows, web.Route{Pattern: "POST " + exact(g.conf.Logout), Access: policy.Open, Handle: g.logout})
@@ -105,7 +139,7 @@ func exact(path string) string {
 }
 
 func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (web.Route, error) {
-	row := web.Route{Pattern: r.Match, Access: policy.Session, Refuse: g.refuse}
+	row := web.Route{Pattern: r.Match, Access: policy.Proved(accepts(g.conf, r)), Refuse: g.refuse}
 	if r.Open {
 		row.Access = policy.Open
 	}
@@ -116,6 +150,9 @@ func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (we
 			return row, err
 		}
 		row.Access.Budgets = budgets
+		row.Access.Scopes = slices.Sorted(slices.Values(r.Scopes))
+		// What is said of a login over all routes is about logins; a token has its own.
+		row.Access.PerToken = slices.DeleteFunc(slices.Clone(budgets), func(b policy.Budget) bool { return b.Name == "*" })
 	}
 	var err error
 	if r.Upstream != nil {
@@ -134,9 +171,9 @@ func (g *Gateway) budgets(ctx context.Context, r config.Route) ([]policy.Budget,
 		if limit == nil {
 			continue
 		}
-		id, err := g.sessions.BudgetID(ctx, g.conf.Name, name)
+		id, err := g.counts.BudgetID(ctx, g.conf.Name, name)
 		if err != nil {
-			return nil, fmt.Errorf("budget %q: %w", name, err)
+			return nil, err
 		}
 		b := policy.Budget{ID: id, Name: name, Max: *limit}
 		if name == "*" {
@@ -148,12 +185,37 @@ func (g *Gateway) budgets(ctx context.Context, r config.Route) ([]policy.Budget,
 	return list, nil
 }
 
-func readers(s config.Service, sessions *session.Sessions) []gate.Reader {
-	if s.Teaching != nil && s.Teaching.Cookies != nil {
-		c := s.Teaching.Cookies
-		return []gate.Reader{gate.NamedCookies{User: c.Name, Token: c.Token, Sessions: sessions}}
+// readers are how credentials are read at a service, in the order in which they are asked.
+func readers(c Config) []gate.Reader {
+	s := c.Service
+	list := []gate.Reader{gate.Cookie{Name: s.Session.Cookie, Sessions: c.Sessions, Service: s.SessionsOf()}}
+	if t := teaching(s).Cookies; t != nil {
+		list = []gate.Reader{gate.NamedCookies{User: t.Name, Token: t.Token, Sessions: c.Sessions}}
 	}
-	return []gate.Reader{gate.Cookie{Name: s.Session.Cookie, Sessions: sessions}}
+	if s.Tokens != nil {
+		list = append(list, gate.Bearer{Tokens: c.Tokens, Audience: s.Tokens.Audience, Allow: allow(s.Login.Allow)})
+	}
+	list = append(list, gate.Basic{Tokens: c.Tokens, Audience: audience(s), Logins: c.Logins, Allow: allow(s.Login.Allow), ByEmail: s.UsersAPI != nil && s.UsersAPI.Classic != nil})
+	if teaching(s).TokenInBody {
+		list = append(list, gate.Body{Tokens: c.Tokens, Audience: s.Tokens.Audience, Allow: allow(s.Login.Allow)})
+	}
+	return list
+}
+
+// audience returns what tokens for a service are for, "" when it takes none.
+func audience(s config.Service) string {
+	if s.Tokens == nil {
+		return ""
+	}
+	return s.Tokens.Audience
+}
+
+// teaching returns what a service has for teaching clients of old: mostly nothing.
+func teaching(s config.Service) config.Teaching {
+	if s.Teaching == nil {
+		return config.Teaching{}
+	}
+	return *s.Teaching
 }
 
 func terms(s config.Service) policy.Terms {
@@ -177,7 +239,7 @@ func allow(a *config.Allow) *policy.Allow {
 	if a == nil {
 		return nil
 	}
-	return &policy.Allow{Users: a.Users, Groups: a.Groups}
+	return &policy.Allow{Users: a.Users, Groups: a.Groups, Clients: a.Clients}
 }
 
 // Weaknesses names the options of a service that make it weaker than the default, for
@@ -193,6 +255,18 @@ func Weaknesses(s config.Service) []string {
 		}
 		if t.RevealLoginFailure {
 			list = append(list, "teaching.reveal_login_failure: a stranger learns which names exist")
+		}
+		if t.AssertionLogin != "" {
+			list = append(list, "teaching.assertion_login: a stranger learns which clients exist")
+		}
+		if t.Register != "" {
+			list = append(list, "teaching.register: anybody becomes a user, with a password as short as they like")
+		}
+		if t.IssOnly {
+			list = append(list, "teaching.iss_only: whoever has seen an assertion can use it again, for as long as its key is registered")
+		}
+		if t.TokenInBody {
+			list = append(list, "teaching.token_in_body: every refusal is a 403 that says whether the token came too early or too late")
 		}
 		if t.DeniedText != "" {
 			list = append(list, "teaching.denied_text: every refusal is a 403 with the same text")

@@ -22,12 +22,8 @@ import (
 	"jeton/internal/web"
 )
 
-const (
-	// maxForm bounds the body of a login, in bytes.
-	maxForm = 16 << 10
-	// formPatience bounds how long a login's body may take to arrive.
-	formPatience = 10 * time.Second
-)
+// maxForm bounds the body of a login, in bytes.
+const maxForm = 16 << 10
 
 // describe answers GET /.well-known/jeton: what a wallet needs to know to log in.
 func (g *Gateway) describe(w *web.Reply, _ *http.Request) error {
@@ -37,6 +33,9 @@ func (g *Gateway) describe(w *web.Reply, _ *http.Request) error {
 	}
 	if len(g.conf.Login.Paths) > 0 {
 		d["login"] = g.conf.Login.Paths[0]
+	}
+	if g.conf.Tokens != nil {
+		d["issuer"], d["audience"] = g.issuer, g.conf.Tokens.Audience
 	}
 	return web.JSON(w, http.StatusOK, d)
 }
@@ -86,7 +85,7 @@ func (g *Gateway) sameOrigin(r *http.Request) error {
 func (g *Gateway) previous(w *web.Reply, r *http.Request) (int64, error) {
 	pass, err := g.gate.Identify(r.Context(), g.question(w, r))
 	if err == nil {
-		return pass.Login(), nil
+		return pass.Session().Login, nil
 	}
 	if cannotTell(err) {
 		return 0, err
@@ -106,16 +105,10 @@ func (g *Gateway) question(w *web.Reply, r *http.Request) *gate.Question {
 // credentials reads a name and a password from a form or a JSON document. A body that
 // is not there holds none.
 func (g *Gateway) credentials(w *web.Reply, r *http.Request) (name string, pw jeton.Secret, err error) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(formPatience))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	body, err := web.Body(w, r, "a login", maxForm)
 	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return "", pw, jeton.Say(jeton.ErrTooLarge, fmt.Sprintf("the body of a login is over %d KiB", maxForm>>10))
-		}
-		return "", pw, jeton.Say(jeton.ErrInvalid, "the body of the login did not arrive whole")
+		return "", pw, err
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	if len(body) == 0 {
 		return "", pw, nil
 	}
@@ -275,10 +268,9 @@ func everywhere(w *web.Reply, r *http.Request) (bool, error) {
 	if kind != "application/x-www-form-urlencoded" {
 		return false, nil
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(formPatience))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	body, err := web.Body(w, r, "a logout", maxForm)
 	if err != nil {
-		return false, jeton.Say(jeton.ErrInvalid, "the body of the logout did not arrive whole")
+		return false, err
 	}
 	fields, err := parseForm(string(body))
 	return first(fields["everywhere"]) == "true", err
@@ -293,7 +285,8 @@ func (g *Gateway) refuseLogin(w *web.Reply, r *http.Request, err error) {
 	}
 	t := g.conf.Teaching
 	if t == nil || !t.RevealLoginFailure {
-		g.challenge(w)
+		// Not the one of Basic, which would make a browser ask in a dialog of its own.
+		w.Header()["Www-Authenticate"] = []string{g.cookieChallenge()}
 		web.Fail(w, r, err)
 		return
 	}
@@ -309,14 +302,53 @@ func (g *Gateway) refuseLogin(w *web.Reply, r *http.Request, err error) {
 	plain(w, status, "Verification failed")
 }
 
-// challenge says how to log in (RFC 9110, section 11.6.1 asks for a challenge with
-// every 401). There is no registered scheme for a form and a cookie.
-func (g *Gateway) challenge(w *web.Reply) {
+// challenge says how to prove oneself (RFC 9110, section 11.6.1 asks for a challenge with
+// every 401). There is no registered scheme for a form and a cookie; for tokens there is
+// (RFC 6750, section 3), with a code where one was shown.
+func (g *Gateway) challenge(w *web.Reply, r *http.Request, err error) {
+	var list []string
+	if g.takesBasic && !scripted(r) {
+		list = append(list, g.basicChallenge())
+	}
+	if len(list) > 0 && registry(r) {
+		// Docker before version 23 goes on only where a refusal says that there is one.
+		w.Header()["Docker-Distribution-Api-Version"] = []string{"registry/2.0"}
+	} else if g.conf.Tokens != nil {
+		value := `Bearer realm="` + g.conf.Name + `"`
+		if errors.Is(err, jeton.ErrScope) {
+			value += `, error="insufficient_scope"`
+		} else if !errors.Is(err, jeton.ErrNoCredential) {
+			value += `, error="invalid_token"`
+		}
+		list = append(list, value)
+	}
+	if len(g.conf.Login.Paths) > 0 || len(list) == 0 {
+		list = append(list, g.cookieChallenge())
+	}
+	w.Header()["Www-Authenticate"] = list
+}
+
+func (g *Gateway) cookieChallenge() string {
 	value := `Cookie realm="` + g.conf.Name + `"`
 	if len(g.conf.Login.Paths) > 0 {
 		value += `, login="` + g.conf.Login.Paths[0] + `"`
 	}
-	w.Header().Set("WWW-Authenticate", value)
+	return value
+}
+
+// scripted reports whether a script in a page asks: a Basic challenge would make the browser
+// open a dialog of its own.
+func scripted(r *http.Request) bool {
+	mode := r.Header.Get("Sec-Fetch-Mode")
+	return mode != "" && mode != "navigate" || r.Header.Get("X-Requested-With") != ""
+}
+
+// registry reports whether a client of a container registry asks and shows no Bearer token:
+// it takes the realm of a Bearer challenge for the URL of a token server (distribution,
+// token authentication), and gives up where it is none. Basic is all that it wants.
+func registry(r *http.Request) bool {
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.HasPrefix(r.URL.Path, "/v2/") && !strings.EqualFold(scheme, "Bearer")
 }
 
 func plain(w *web.Reply, status int, text string) {
@@ -331,9 +363,13 @@ func plain(w *web.Reply, status int, text string) {
 func (g *Gateway) refuse(w *web.Reply, r *http.Request, err error) {
 	status := web.Problem(err).Status
 	denial := status == http.StatusUnauthorized || status == http.StatusForbidden || errors.Is(err, jeton.ErrAmbiguous)
+	if denial && teaching(g.conf).TokenInBody {
+		refuseBody(w, r, err)
+		return
+	}
 	if g.denied == nil || !denial {
-		if status == http.StatusUnauthorized {
-			g.challenge(w)
+		if status == http.StatusUnauthorized || errors.Is(err, jeton.ErrScope) {
+			g.challenge(w, r, err)
 		}
 		web.Fail(w, r, err)
 		return

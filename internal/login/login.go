@@ -1,9 +1,12 @@
-// Package login turns a proof of who somebody is into a session.
+// Package login turns a proof of who somebody is into a session or a token.
 //
-// The walk of a login: throttle, verify (the same work for names that nobody has), the
-// service's terms, and then one step that starts the session and records it. Every
-// failure is recorded with its reason; the caller is told only that it failed. The
-// package never sees an HTTP request and never phrases an answer.
+// The walk of a person's login: throttle, verify (the same work for names that nobody
+// has), the service's terms, and then one step that starts the session and records it. The
+// walk of a client's: find it, check its secret or the assertion that it has signed, what it
+// asks for against what it may have, and then one step that uses the assertion up and
+// makes the token. Every failure is recorded with each check and its value; the caller is
+// told only that it failed. The package never sees an HTTP request and never phrases an
+// answer.
 package login
 
 import (
@@ -17,16 +20,21 @@ import (
 	"jeton"
 	"jeton/internal/account"
 	"jeton/internal/audit"
+	"jeton/internal/client"
 	"jeton/internal/limit"
 	"jeton/internal/policy"
 	"jeton/internal/session"
+	"jeton/internal/token"
 )
 
 // Logins logs people in.
 type Logins struct {
 	accounts *account.Accounts
 	sessions *session.Sessions
+	clients  *client.Clients
+	tokens   *token.Tokens
 	guard    *limit.Logins
+	verified *verified
 	audit    *audit.Log
 	now      func() time.Time
 }
@@ -35,6 +43,8 @@ type Logins struct {
 type Config struct {
 	Accounts *account.Accounts
 	Sessions *session.Sessions
+	Clients  *client.Clients
+	Tokens   *token.Tokens
 	Guard    *limit.Logins
 	Audit    *audit.Log
 	Now      func() time.Time
@@ -42,7 +52,7 @@ type Config struct {
 
 // New returns the logins of a server.
 func New(c Config) *Logins {
-	return &Logins{accounts: c.Accounts, sessions: c.Sessions, guard: c.Guard, audit: c.Audit, now: c.Now}
+	return &Logins{accounts: c.Accounts, sessions: c.Sessions, clients: c.Clients, tokens: c.Tokens, guard: c.Guard, verified: newVerified(), audit: c.Audit, now: c.Now}
 }
 
 // knownFor is how long a network that somebody logged in from is known as theirs.
@@ -51,6 +61,7 @@ const knownFor = 90 * 24 * time.Hour
 // Attempt is somebody's try to log in at a service.
 type Attempt struct {
 	Name     string
+	ByEmail  bool // Name is an e-mail address
 	Password jeton.Secret
 	Service  string
 	Terms    policy.Terms
@@ -90,7 +101,7 @@ func Why(err error) Reason {
 // when either is missing, jeton.ErrBadCredential, jeton.ErrTooMany, jeton.ErrBusy, jeton.ErrForbidden,
 // jeton.ErrRelogin or jeton.ErrSessionsFull, and the session otherwise.
 func (l *Logins) Password(ctx context.Context, a Attempt) (session.Started, jeton.Principal, error) {
-	t := trail{attempt: a}
+	t := trail{action: audit.Login, service: a.Service, source: a.Source, request: a.Request}
 	started, who, err := l.password(ctx, a, &t)
 	if err != nil {
 		l.audit.Note(t.event(l.now(), err))
@@ -100,34 +111,10 @@ func (l *Logins) Password(ctx context.Context, a Attempt) (session.Started, jeto
 }
 
 func (l *Logins) password(ctx context.Context, a Attempt, t *trail) (session.Started, jeton.Principal, error) {
-	if a.Name == "" || a.Password.IsZero() {
-		return session.Started{}, jeton.Principal{}, t.check("given", "a name and a password", jeton.ErrNoCredential)
-	}
-	acct, err := l.accounts.Find(ctx, a.Name)
+	acct, err := l.prove(ctx, a, t)
 	if err != nil {
-		return session.Started{}, jeton.Principal{}, t.check("store", "", err)
-	}
-	t.known = acct.Name
-	known, err := l.accounts.KnownSource(ctx, acct.ID, limit.Network(a.Source), l.now().Add(-knownFor))
-	if err != nil {
-		return session.Started{}, jeton.Principal{}, t.check("store", "", err)
-	}
-	attempt, err := l.guard.Begin(l.now(), a.Name, a.Source, known)
-	if t.check("throttle", fmt.Sprintf("source %s, known to the account: %t", sourceKey(a.Source), known), err) != nil {
 		return session.Started{}, jeton.Principal{}, err
 	}
-	ok, err := l.accounts.Verify(ctx, acct, a.Password)
-	if err != nil {
-		// A caller who left after the work had begun has had it done.
-		if errors.Is(err, jeton.ErrBusy) || errors.Is(err, jeton.ErrUnavailable) {
-			attempt.Cancel()
-		}
-		return session.Started{}, jeton.Principal{}, t.check("password", "could not be checked", err)
-	}
-	if err := t.check("password", "", judge(acct, ok)); err != nil {
-		return session.Started{}, jeton.Principal{}, err
-	}
-	attempt.Succeeded()
 	return l.start(ctx, a, acct, t)
 }
 
@@ -168,8 +155,11 @@ func (l *Logins) start(ctx context.Context, a Attempt, acct account.Account, t *
 
 // trail collects the checks of one attempt for the record.
 type trail struct {
-	attempt Attempt
-	known   string // the name, once it is found to be somebody's
+	action  string
+	actor   string // the name is shown once it is found to be somebody's
+	service string
+	source  netip.Addr
+	request string
 	checks  []jeton.Check
 }
 
@@ -188,19 +178,11 @@ func (t *trail) check(name, value string, err error) error {
 	return err
 }
 
-// event makes the line of the record. It shows what was typed as a name only when it is
-// one: people type passwords into the wrong field.
+// event makes the line of the record.
 func (t *trail) event(now time.Time, err error) jeton.Event {
-	actor := ""
-	switch {
-	case t.known != "":
-		actor = "user:" + t.known
-	case t.attempt.Name != "":
-		actor = "user:?"
-	}
 	e := jeton.Event{
-		Time: now, Request: t.attempt.Request, Actor: actor, Action: audit.Login, Service: t.attempt.Service,
-		Outcome: audit.OK, Source: sourceKey(t.attempt.Source), Checks: slices.Clone(t.checks),
+		Time: now, Request: t.request, Actor: t.actor, Action: t.action, Service: t.service,
+		Outcome: audit.OK, Source: sourceKey(t.source), Checks: slices.Clone(t.checks),
 	}
 	if err != nil {
 		e.Outcome, e.Reason = jeton.Code(err), string(Why(err))

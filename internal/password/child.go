@@ -48,11 +48,15 @@ func (c *child) derive(ctx context.Context, j *job) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := p.ask(j.hash, j.pw)
+	r, err := p.ask(j)
 	if err != nil {
 		return nil, err
 	}
-	if r.status != statusKey || len(r.body) != len(j.hash.key) {
+	size := len(j.hash.key)
+	if j.foreign != "" {
+		size++ // the verdict
+	}
+	if r.status != statusKey || len(r.body) != size {
 		return nil, errors.New("the hasher refused the work as out of bounds")
 	}
 	c.mu.Lock()
@@ -208,7 +212,7 @@ type process struct {
 }
 
 // ask sends a request and waits for its answer.
-func (p *process) ask(h Hash, pw jeton.Secret) (response, error) {
+func (p *process) ask(j *job) (response, error) {
 	answer := make(chan response, 1)
 	p.mu.Lock()
 	if p.waiting == nil {
@@ -220,7 +224,7 @@ func (p *process) ask(h Hash, pw jeton.Secret) (response, error) {
 	p.waiting[id] = answer
 	p.mu.Unlock()
 
-	frame := appendRequest(make([]byte, 0, maxFrame), id, h, pw.Reveal())
+	frame := appendRequest(make([]byte, 0, maxFrame), id, j.hash, j.foreign, j.pw.Reveal())
 	p.writing.Lock()
 	_, err := p.out.Write(frame)
 	p.writing.Unlock()

@@ -251,6 +251,9 @@ func TestChildEndsWhatHasBegunWhenRunEnds(t *testing.T) {
 	}
 }
 
+// shaOf12345678 is a foreign hash that costs nothing: htpasswd -nbs x 12345678
+const shaOf12345678 = "{SHA}fCIvspJ9goryL1khNOiTJIBjfA0="
+
 // TestServe talks to the loop without a process around it.
 func TestServe(t *testing.T) {
 	cheapHash := Hash{Params: cheap, salt: make([]byte, saltSize), key: make([]byte, keySize)}
@@ -262,9 +265,12 @@ func TestServe(t *testing.T) {
 		status byte
 		err    string
 	}{
-		{"a request", appendRequest(nil, 7, cheapHash, "12345678"), statusKey, ""},
-		{"a request out of bounds", appendRequest(nil, 7, costly, "12345678"), statusRefused, ""},
-		{"a password too long", appendRequest(nil, 7, cheapHash, strings.Repeat("x", Max+1)), statusRefused, ""},
+		{"a request", appendRequest(nil, 7, cheapHash, "", "12345678"), statusKey, ""},
+		{"a request out of bounds", appendRequest(nil, 7, costly, "", "12345678"), statusRefused, ""},
+		{"a password too long", appendRequest(nil, 7, cheapHash, "", strings.Repeat("x", Max+1)), statusRefused, ""},
+		{"the password of a foreign hash", appendRequest(nil, 7, cheapHash, shaOf12345678, "12345678"), statusKey, ""},
+		{"a foreign hash that is none", appendRequest(nil, 7, cheapHash, "plain", "plain"), statusRefused, ""},
+		{"a foreign hash out of bounds", appendRequest(nil, 7, cheapHash, "$5$rounds=5000001$salt$"+strings.Repeat(".", 43), "x"), statusRefused, ""},
 		{"a frame too long", []byte{0, 0, 16, 1}, 0, "frame of 4097 bytes"},
 		{"a frame that stops", []byte{0, 0, 0, 9, 1}, 0, "unexpected EOF"},
 		{"a frame too short", []byte{0, 0, 0, 1, 1}, 0, "cut short"},
@@ -309,8 +315,9 @@ func TestServe(t *testing.T) {
 
 // FuzzRequest checks that no input makes the hasher do more than it may.
 func FuzzRequest(f *testing.F) {
-	f.Add(appendRequest(nil, 1, Hash{Params: cheap, salt: make([]byte, saltSize), key: make([]byte, keySize)}, "pw"))
-	f.Add([]byte{0, 0, 0, 19, 18: 255, 22: 255})
+	f.Add(appendRequest(nil, 1, Hash{Params: cheap, salt: make([]byte, saltSize), key: make([]byte, keySize)}, "", "pw"))
+	f.Add(appendRequest(nil, 1, Hash{Params: cheap, salt: make([]byte, saltSize), key: make([]byte, keySize)}, shaOf12345678, "pw"))
+	f.Add([]byte{0, 0, 0, 21, 18: 255, 22: 255, 24: 255})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := readRequest(strings.NewReader(string(b)))
 		if err != nil || r.check() != nil {

@@ -11,24 +11,26 @@ import (
 // and so many bytes. Each request has an id, and its answer has the same, so answers
 // may come in any order. The first frame of all is the hasher's greeting.
 //
-//	request:  id 8 | memory 4 | passes 4 | lanes 1 | key length 1 | salt length 1 | salt | password
-//	response: id 8 | status 1 | key
+//	request:  id 8 | memory 4 | passes 4 | lanes 1 | key length 1 | salt length 1 | foreign length 2 | salt | foreign | password
+//	response: id 8 | status 1 | key | with a foreign hash: verdict 1
 //	greeting: id 8, always 0 | version 1 | a line for the log, may be empty
 const (
-	frameVersion = 1
+	frameVersion = 2
 	maxFrame     = 4 << 10 // bytes, without the length
-	requestHead  = 8 + 4 + 4 + 1 + 1 + 1
+	requestHead  = 8 + 4 + 4 + 1 + 1 + 1 + 2
 	responseHead = 8 + 1
 
 	statusKey     = 0 // the key follows
 	statusRefused = 1 // the request is outside the bounds
 )
 
-// request asks for the key of a password. The password is wiped after use.
+// request asks for the key of a password and, where it holds a foreign hash, whether that
+// is the hash of the password. The password is wiped after use.
 type request struct {
-	id   uint64
-	hash Hash // its key is only a length
-	pw   []byte
+	id      uint64
+	hash    Hash // its key is only a length
+	foreign string
+	pw      []byte
 }
 
 // response is also the greeting.
@@ -39,13 +41,15 @@ type response struct {
 }
 
 // appendRequest adds the frame of a request to b.
-func appendRequest(b []byte, id uint64, h Hash, pw string) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(requestHead+len(h.salt)+len(pw)))
+func appendRequest(b []byte, id uint64, h Hash, foreign, pw string) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(requestHead+len(h.salt)+len(foreign)+len(pw)))
 	b = binary.BigEndian.AppendUint64(b, id)
 	b = binary.BigEndian.AppendUint32(b, h.MemoryKiB)
 	b = binary.BigEndian.AppendUint32(b, h.Passes)
 	b = append(b, h.Lanes, byte(len(h.key)), byte(len(h.salt)))
+	b = binary.BigEndian.AppendUint16(b, uint16(len(foreign)))
 	b = append(b, h.salt...)
+	b = append(b, foreign...)
 	return append(b, pw...)
 }
 
@@ -55,11 +59,12 @@ func readRequest(r io.Reader) (request, error) {
 	if err != nil {
 		return request{}, err
 	}
-	if len(b) < requestHead || len(b) < requestHead+int(b[18]) {
+	if len(b) < requestHead || len(b) < requestHead+int(b[18])+int(binary.BigEndian.Uint16(b[19:])) {
 		clear(b)
 		return request{}, errors.New("request is cut short")
 	}
 	salt := requestHead + int(b[18])
+	foreign := salt + int(binary.BigEndian.Uint16(b[19:]))
 	return request{
 		id: binary.BigEndian.Uint64(b),
 		hash: Hash{
@@ -67,7 +72,8 @@ func readRequest(r io.Reader) (request, error) {
 			salt:   b[requestHead:salt],
 			key:    make([]byte, b[17]),
 		},
-		pw: b[salt:],
+		foreign: string(b[salt:foreign]),
+		pw:      b[foreign:],
 	}, nil
 }
 
@@ -82,6 +88,11 @@ func (r request) check() error {
 	}
 	if n := len(r.pw); n > Max {
 		return fmt.Errorf("password of %d bytes", n)
+	}
+	if r.foreign != "" {
+		if _, err := parseForeign(r.foreign); err != nil {
+			return err
+		}
 	}
 	return r.hash.check()
 }

@@ -80,7 +80,10 @@ type job struct {
 	ctx  context.Context // of the caller; once it has ended, nobody waits for the answer
 	pw   jeton.Secret
 	hash Hash // its key is only a length
-	done chan answer
+	// foreign is a hash that another program made, or "". The answer says, too, whether it
+	// is the password's, and hash is work that is done besides.
+	foreign string
+	done    chan answer
 }
 
 type answer struct {
@@ -169,6 +172,9 @@ func (p *Pool) do(ctx context.Context, worker int, j *job) answer {
 	}
 	pw := []byte(j.pw.Reveal())
 	defer clear(pw)
+	if j.foreign != "" {
+		return answer{key: matchForeign(j.foreign, j.hash, pw)}
+	}
 	return answer{key: j.hash.derive(pw)}
 }
 
@@ -180,12 +186,13 @@ func (p *Pool) end(j *job, a answer) {
 	j.done <- a
 }
 
-// derive returns the key that pw has under h's cost and salt, when a worker is free.
-func (p *Pool) derive(ctx context.Context, h Hash, pw jeton.Secret) ([]byte, error) {
+// derive returns the key that pw has under h's cost and salt, when a worker is free. With
+// a foreign hash it does that work as well, and the key has one more byte: the verdict.
+func (p *Pool) derive(ctx context.Context, h Hash, foreign string, pw jeton.Secret) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	j := &job{ctx: ctx, pw: pw, hash: h, done: make(chan answer, 1)}
+	j := &job{ctx: ctx, pw: pw, hash: h, foreign: foreign, done: make(chan answer, 1)}
 	p.mu.Lock()
 	full := p.stopped || p.held == cap(p.jobs)
 	if !full {
@@ -216,7 +223,7 @@ func (p *Pool) Hash(ctx context.Context, pw jeton.Secret) (string, error) {
 	if _, err := io.ReadFull(p.rand, h.salt); err != nil {
 		return "", fmt.Errorf("make salt: %w", err)
 	}
-	key, err := p.derive(ctx, h, pw)
+	key, err := p.derive(ctx, h, "", pw)
 	if err != nil {
 		return "", fmt.Errorf("hash password: %w", err)
 	}
@@ -225,34 +232,46 @@ func (p *Pool) Hash(ctx context.Context, pw jeton.Secret) (string, error) {
 }
 
 // Verify reports whether pw is the password whose hash is phc, and when it is,
-// whether phc is weaker than Default and should be replaced by what Hash returns.
+// whether phc is weaker than Default and should be replaced by what Hash returns. A hash
+// that another program made and Recognize knows is checked, too, and always to be
+// replaced. With it, and with one that is weaker, the work of a default hash is done
+// besides, so that none is checked in less.
 //
 // An empty phc means that there is no such user: Verify does the work of a default
 // hash and answers no. It does so too for a password that is empty or longer than
-// Max, whatever phc is. A phc that Parse refuses is the operator's to mend: after the
+// Max, whatever phc is. A phc that Recognize refuses is the operator's to mend: after the
 // same work it is an error that is none of jeton's outcomes. When too many wait,
 // Verify returns jeton.ErrBusy at once; when ctx ends first, ctx.Err().
 func (p *Pool) Verify(ctx context.Context, phc string, pw jeton.Secret) (ok, rehash bool, err error) {
 	nobody := Hash{Params: p.params, salt: make([]byte, saltSize), key: make([]byte, keySize)}
 	h, real := nobody, false
 	var bad error
+	var foreign string
 	if phc != "" {
 		stored, err := Parse(phc)
-		if err != nil {
+		if err == nil && !stored.weakerThan(p.params) {
+			h, real = stored, true
+		} else if _, ferr := parseForeign(phc); ferr == nil {
+			foreign, real = phc, true // or one of ours that costs too little by itself
+		} else if errors.Is(ferr, errUnknown) {
 			bad = fmt.Errorf("read stored hash: %w", err)
 		} else {
-			h, real = stored, true
+			bad = fmt.Errorf("read stored hash: %w", ferr)
 		}
 	}
 	if !hashable(pw) {
-		h, real, pw = nobody, false, jeton.Secret{}
+		h, real, foreign, pw = nobody, false, "", jeton.Secret{}
 	}
-	key, err := p.derive(ctx, h, pw)
+	key, err := p.derive(ctx, h, foreign, pw)
 	if err == nil {
 		err = bad
 	}
 	if err != nil {
 		return false, false, fmt.Errorf("check password: %w", err)
+	}
+	if foreign != "" {
+		ok = key[len(key)-1] == matches
+		return ok, ok, nil
 	}
 	ok = subtle.ConstantTimeCompare(key, h.key) == 1 && real
 	return ok, ok && h.weakerThan(p.params), nil

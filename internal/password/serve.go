@@ -85,9 +85,10 @@ func serve(ctx context.Context, workers int, in io.Reader, out io.Writer, m *mem
 			for {
 				select {
 				case r := <-requests:
-					m.begin(r.hash)
+					n := r.memory()
+					m.begin(n)
 					write(r.answer())
-					m.end(r.hash)
+					m.end(n)
 				case <-ctx.Done():
 					return
 				}
@@ -125,7 +126,21 @@ func (r request) answer() response {
 	if r.check() != nil {
 		return response{id: r.id, status: statusRefused}
 	}
+	if r.foreign != "" {
+		return response{id: r.id, status: statusKey, body: matchForeign(r.foreign, r.hash, r.pw)}
+	}
 	return response{id: r.id, status: statusKey, body: r.hash.derive(r.pw)}
+}
+
+// memory returns how many bytes the work of r fills: as much as the larger of two steps.
+func (r request) memory() int64 {
+	n := int64(r.hash.MemoryKiB) << 10
+	if r.foreign != "" {
+		if f, err := parseForeign(r.foreign); err == nil {
+			n = max(n, int64(f.memory))
+		}
+	}
+	return n
 }
 
 // memory keeps a hasher's memory at what its workers fill. The collector is off, as
@@ -141,15 +156,15 @@ type memory struct {
 	idle  bool  // nothing has been done since the last release
 }
 
-func (m *memory) begin(h Hash) {
+func (m *memory) begin(n int64) {
 	if m != nil {
-		m.add(int64(h.MemoryKiB) << 10)
+		m.add(n)
 	}
 }
 
-func (m *memory) end(h Hash) {
+func (m *memory) end(n int64) {
 	if m != nil {
-		m.add(-int64(h.MemoryKiB) << 10)
+		m.add(-n)
 		runtime.GC()
 	}
 }

@@ -11,10 +11,13 @@ import (
 // Access is who may ask a route, and what asking costs: the column of the route
 // table that the gate judges by. Its zero value lets nobody in.
 type Access struct {
-	how     how
-	Allow   *Allow   // nil: every subject that the service knows
-	Budgets []Budget // each accepted request takes one use from every one of them
-	Audit   bool     // record what was let through, too
+	how      how
+	Accept   Kinds    // what a subject may prove itself with
+	Scopes   []string // a token needs all of these; a session is not limited by any
+	Allow    *Allow   // nil: every subject that the service knows
+	Budgets  []Budget // each accepted request takes one use of the login from every one of them
+	PerToken []Budget // and where a token was shown, one use of the token from these
+	Audit    bool     // record what was let through, too
 }
 
 type how uint8
@@ -22,16 +25,43 @@ type how uint8
 const (
 	closed how = iota
 	open
-	session
+	proved
 	operator
 )
+
+// Kinds is a set of kinds of credential.
+type Kinds uint8
+
+// The kinds of credential.
+const (
+	BySession  Kinds = 1 << iota // the login of a person
+	ByToken                      // an access token, in the header Authorization (RFC 6750)
+	ByPassword                   // a person's name and password in that header (RFC 7617)
+	ByClient                     // a client's own proof: a secret, or an assertion that it signed (RFC 6749, section 2.3)
+)
+
+// String lists the kinds for the route table.
+func (k Kinds) String() string {
+	var list []string
+	for i, name := range []string{"session", "token", "password", "client"} {
+		if k&(1<<i) != 0 {
+			list = append(list, name)
+		}
+	}
+	if len(list) == 0 {
+		return "nothing"
+	}
+	return strings.Join(list, " or ")
+}
 
 // The kinds of access.
 var (
 	// Open lets anybody ask, proved or not.
 	Open = Access{how: open}
 	// Session asks for a subject that has logged in.
-	Session = Access{how: session}
+	Session = Access{how: proved, Accept: BySession}
+	// Client asks for a client that proves itself.
+	Client = Access{how: proved, Accept: ByClient}
 	// Operator is for whoever may open the data folder. No credential that travels
 	// over a network gives it.
 	Operator = Access{how: operator}
@@ -40,8 +70,11 @@ var (
 // IsOpen reports whether anybody may ask.
 func (a Access) IsOpen() bool { return a.how == open }
 
-// NeedsSession reports whether only a subject that has logged in may ask.
-func (a Access) NeedsSession() bool { return a.how == session }
+// Proved asks for a subject that proves itself with one of the kinds of credential.
+func Proved(by Kinds) Access { return Access{how: proved, Accept: by} }
+
+// NeedsProof reports whether only a subject that has proved itself may ask.
+func (a Access) NeedsProof() bool { return a.how == proved }
 
 // NeedsOperator reports whether only an operator may ask.
 func (a Access) NeedsOperator() bool { return a.how == operator }
@@ -51,7 +84,10 @@ func (a Access) IsClosed() bool { return a.how == closed }
 
 // String prints the access for the route table.
 func (a Access) String() string {
-	parts := []string{[...]string{"closed", "open", "session", "operator"}[a.how]}
+	parts := []string{[...]string{"closed", "open", a.Accept.String(), "operator"}[a.how]}
+	if len(a.Scopes) > 0 {
+		parts = append(parts, fmt.Sprintf("scopes %v", a.Scopes))
+	}
 	if a.Allow != nil {
 		parts = append(parts, a.Allow.String())
 	}
@@ -64,15 +100,31 @@ func (a Access) String() string {
 	return strings.Join(parts, ", ")
 }
 
+// Scoped returns jeton.ErrScope unless all that is needed is among what a token has.
+func Scoped(has, needs []string) error {
+	for _, s := range needs {
+		if !slices.Contains(has, s) {
+			return jeton.ErrScope
+		}
+	}
+	return nil
+}
+
 // Allow lists the subjects that may. Being in one list is enough.
 type Allow struct {
-	Users  []string
-	Groups []string
+	AnyUser bool // every person, and of clients those that are named
+	Users   []string
+	Groups  []string // of users
+	Clients []string
 }
 
 // Check returns jeton.ErrForbidden unless the principal is in one of the lists.
 func (a *Allow) Check(p jeton.Principal) error {
-	if slices.Contains(a.Users, p.Name) {
+	names := a.Users
+	if p.Kind == jeton.KindClient {
+		names = a.Clients
+	}
+	if slices.Contains(names, p.Name) || a.AnyUser && p.Kind == jeton.KindUser {
 		return nil
 	}
 	for _, g := range p.Groups {
@@ -85,7 +137,14 @@ func (a *Allow) Check(p jeton.Principal) error {
 
 // String prints the lists for the route table.
 func (a *Allow) String() string {
-	return fmt.Sprintf("users %v groups %v", a.Users, a.Groups)
+	s := fmt.Sprintf("users %v groups %v", a.Users, a.Groups)
+	if a.AnyUser {
+		s = "every user"
+	}
+	if len(a.Clients) > 0 {
+		s += fmt.Sprintf(" clients %v", a.Clients)
+	}
+	return s
 }
 
 // Budget is a number of uses that one login has at a service.

@@ -23,8 +23,8 @@ func TestAccess(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := tc.access
-			if a.IsOpen() != tc.open || a.NeedsSession() != tc.session || a.NeedsOperator() != tc.operator || a.IsClosed() != tc.closed {
-				t.Errorf("open %t, session %t, operator %t, closed %t", a.IsOpen(), a.NeedsSession(), a.NeedsOperator(), a.IsClosed())
+			if a.IsOpen() != tc.open || a.NeedsProof() != tc.session || a.NeedsOperator() != tc.operator || a.IsClosed() != tc.closed {
+				t.Errorf("open %t, session %t, operator %t, closed %t", a.IsOpen(), a.NeedsProof(), a.NeedsOperator(), a.IsClosed())
 			}
 			if a.String() != tc.prints {
 				t.Errorf("it prints %q, want %q", a, tc.prints)

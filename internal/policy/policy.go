@@ -17,6 +17,9 @@ import (
 // Unlimited is the limit that never binds. Zero is the limit that always does.
 const Unlimited = -1
 
+// Stamp is how times are written for operators: UTC, to the millisecond.
+const Stamp = "2006-01-02T15:04:05.000Z"
+
 // Window is a span of time. It is open from Opens on and closed from Closes on
 // (RFC 7519, sections 4.1.4 and 4.1.5: at exp itself a token is over).
 type Window struct {
@@ -62,6 +65,33 @@ type Terms struct {
 	WhenFull    Full
 	Relogin     Relogin
 }
+
+// Format is what a token looks like.
+type Format string
+
+// The formats of tokens.
+const (
+	JWT    Format = "jwt"    // signed; whoever has our keys can check it (RFC 9068)
+	Opaque Format = "opaque" // random; it means something to its issuer alone
+)
+
+// TokenTerms are what an access token for a service is good for.
+type TokenTerms struct {
+	Format   Format
+	Audience string        // what it says that it is for
+	Alg      string        // of the signature of a JWT
+	Delay    time.Duration // not good for so long after it was issued
+	Lifetime time.Duration // over so long after it was issued
+	MaxUses  int64         // or Unlimited
+	Counted  bool          // some route of the service counts uses of a token
+}
+
+// MaxToken is how long a token may be good at most. What is known of revoked ones is kept
+// for longer.
+const MaxToken = 24 * time.Hour
+
+// VoidFor is how long a revocation is remembered: longer than anything it could be about.
+const VoidFor = MaxToken + time.Hour
 
 // Relogin says when a subject may log in again.
 type Relogin struct {

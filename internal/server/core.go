@@ -7,19 +7,25 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
+	"jeton"
 	"jeton/internal/account"
 	"jeton/internal/api"
 	"jeton/internal/audit"
+	"jeton/internal/client"
 	"jeton/internal/config"
+	"jeton/internal/count"
 	"jeton/internal/gate"
+	"jeton/internal/keys"
 	"jeton/internal/limit"
 	"jeton/internal/login"
 	"jeton/internal/password"
 	"jeton/internal/session"
 	"jeton/internal/store/sqlite"
+	"jeton/internal/token"
 )
 
 // core is everything behind the doors, on one data folder.
@@ -28,10 +34,15 @@ type core struct {
 	db       *sqlite.DB
 	hasher   *password.Pool
 	accounts *account.Accounts
+	clients  *client.Clients
 	sessions *session.Sessions
+	counts   *count.Counts
+	keys     *keys.Ring
+	tokens   *token.Tokens
 	audit    *audit.Log
 	gate     *gate.Gate
 	logins   *login.Logins
+	secret   keys.Secret
 }
 
 // openCore takes hold of the data folder and opens what is in it.
@@ -58,8 +69,24 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	}
 	k.audit = audit.New(audit.Config{Store: k.db, Log: c.Log, Now: c.Now, Keep: conf.Audit.Keep.Std()})
 	k.sessions = session.New(session.Config{Store: k.db, Now: c.Now, Log: c.Log, Cache: conf.Cache.Sessions})
-	k.accounts = account.New(account.Config{Store: k.db, Hasher: k.hasher, Now: c.Now, Log: c.Log, Changed: k.sessions.Forget})
-	k.gate = gate.New(k.sessions, k.audit)
+	k.accounts = account.New(account.Config{Store: k.db, Hasher: k.hasher, Now: c.Now, Log: c.Log, Changed: k.userChanged})
+	k.clients = client.New(client.Config{Store: k.db, Now: c.Now, Log: c.Log, Changed: func(id int64) { k.tokens.Forget(jeton.KindClient, id) }})
+	k.counts = count.New(k.db)
+	k.gate = gate.New(k.sessions, k.counts, k.audit)
+	secret, err := keys.LoadSecret(k.folder.file(fileSecret))
+	if err != nil {
+		return err
+	}
+	k.secret = secret
+	n := needs(conf)
+	k.keys, err = keys.New(keys.Config{Store: k.db, Secret: secret, Now: c.Now, Log: c.Log, RotateEvery: n.RotateEvery, PublishFor: n.PublishFor, Keep: n.Keep})
+	if err != nil {
+		return err
+	}
+	k.tokens, err = token.New(ctx, token.Config{Store: k.db, Ring: k.keys, People: k.accounts, Clients: k.clients, Counts: k.counts, Now: c.Now, Log: c.Log, Cache: conf.Cache.Sessions})
+	if err != nil {
+		return err
+	}
 	t := conf.Throttle
 	guard, err := limit.New(limit.Config{
 		Pair:    limit.Rate{Burst: t.PairBurst, Every: t.PairEvery.Std()},
@@ -69,14 +96,21 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	if err != nil {
 		return err
 	}
-	k.logins = login.New(login.Config{Accounts: k.accounts, Sessions: k.sessions, Guard: guard, Audit: k.audit, Now: c.Now})
+	k.logins = login.New(login.Config{Accounts: k.accounts, Sessions: k.sessions, Clients: k.clients, Tokens: k.tokens, Guard: guard, Audit: k.audit, Now: c.Now})
 	return nil
+}
+
+// userChanged makes whoever remembers something of a user ask the store again.
+func (k *core) userChanged(id int64) {
+	k.sessions.Forget(id)
+	k.tokens.Forget(jeton.KindUser, id)
+	k.logins.Forget(id)
 }
 
 // run does the background work until ctx ends, and returns when all of it has.
 func (k *core) run(ctx context.Context, log *slog.Logger) {
 	var wg sync.WaitGroup
-	for name, work := range map[string]func(context.Context) error{"audit": k.audit.Run, "sessions": k.sessions.Run, "hasher": k.hasher.Run} {
+	for name, work := range map[string]func(context.Context) error{"audit": k.audit.Run, "sessions": k.sessions.Run, "keys": k.keys.Run, "tokens": k.tokens.Run, "hasher": k.hasher.Run} {
 		wg.Go(func() {
 			if err := work(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				log.Error("background work ended", "work", name, "error", err)
@@ -93,15 +127,36 @@ func (k *core) close() {
 	k.folder.release()
 }
 
-func (k *core) api(c Config, status func() api.Status) *api.API {
-	return &api.API{Accounts: k.accounts, Sessions: k.sessions, Audit: k.audit, Gate: k.gate, Status: status, Now: c.Now}
+// api makes the operators' door; conf returns the configuration of now.
+func (k *core) api(c Config, status func() api.Status, conf func() *config.Config) *api.API {
+	return &api.API{
+		Accounts: k.accounts, Clients: k.clients, Sessions: k.sessions, Tokens: k.tokens, Keys: k.keys, Audit: k.audit, Gate: k.gate, Status: status, Now: c.Now,
+		Audiences: func(names []string) ([]string, error) { return audiences(conf(), names) },
+	}
+}
+
+// audiences translates names of services into what tokens for them are for.
+func audiences(conf *config.Config, names []string) ([]string, error) {
+	var list, known []string
+	for _, t := range targets(conf) {
+		known = append(known, t.Service)
+		if slices.Contains(names, t.Service) {
+			list = append(list, t.Terms.Audience)
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("%.60q is no service that takes tokens; there are %v", name, known))
+		}
+	}
+	return list, nil
 }
 
 // declared prepares the people of a configuration.
 func declared(conf *config.Config) ([]account.Account, error) {
 	var people []account.Declared
 	for _, u := range conf.Users {
-		people = append(people, account.Declared{Name: u.Name, Hash: u.Secret(), Groups: u.Groups, Disabled: u.Disabled})
+		people = append(people, account.Declared{Name: u.Name, Hash: u.Secret(), Groups: u.Groups, Disabled: u.Disabled, Email: u.Email, First: u.FirstName, Last: u.LastName})
 	}
 	accounts, err := account.CheckDeclared(people)
 	if err != nil && conf.Path != "" {
@@ -121,7 +176,7 @@ func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 	}
 	status := func() api.Status { return api.Status{Version: c.Version, PID: os.Getpid(), Started: c.Now()} }
 	m := newMetrics(c.Version, k.audit.Lost)
-	d, err := newDoor(door{name: "control", gate: k.gate, operator: true, log: c.Log, metrics: m}, k.api(c, status).Routes())
+	d, err := newDoor(door{name: "control", gate: k.gate, operator: true, log: c.Log, metrics: m}, k.api(c, status, func() *config.Config { return c.File }).Routes())
 	if err != nil {
 		k.close()
 		return nil, nil, err
@@ -137,7 +192,7 @@ func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 		<-done
 		k.close()
 	}
-	return &front{only: d, now: c.Now, log: c.Log}, end, nil
+	return &front{only: &site{service: d}, now: c.Now, log: c.Log}, end, nil
 }
 
 // withDefaults fills in what a caller left out.

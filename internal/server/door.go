@@ -1,8 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -33,6 +35,7 @@ type door struct {
 	name     string
 	mux      *http.ServeMux
 	service  *gate.Service
+	owns     func(path string) bool // not nil: shares its address, and has these paths of it
 	gate     *gate.Gate
 	operator bool // whoever reaches this door may open the data folder
 	log      *slog.Logger
@@ -113,10 +116,14 @@ func (d *door) admit(w *web.Reply, r *http.Request, row web.Route) error {
 	if d.operator && row.Access.NeedsOperator() || row.Access.IsOpen() {
 		return nil
 	}
+	var body func() ([]byte, error)
+	if d.service.ReadBody {
+		body = bodyOf(w, r)
+	}
 	q := questions.Get().(*gate.Question)
 	*q = gate.Question{
 		Service: d.service, Access: row.Access, Route: row.Pattern, Method: r.Method, Path: r.URL.Path,
-		Header: r.Header, Source: w.Source, Request: w.ID, Now: w.Start,
+		Header: r.Header, Body: body, Source: w.Source, Request: w.ID, Now: w.Start,
 	}
 	pass, err := d.gate.Admit(r.Context(), q)
 	*q = gate.Question{}
@@ -130,6 +137,21 @@ func (d *door) admit(w *web.Reply, r *http.Request, row web.Route) error {
 		w.Pass = &pass
 	}
 	return err
+}
+
+// maxBody bounds a body that a credential is looked for in, in bytes.
+const maxBody = 64 << 10
+
+// bodyOf returns how the gate reads the body of a request. Whoever handles the request
+// afterwards finds it unread.
+func bodyOf(w *web.Reply, r *http.Request) func() ([]byte, error) {
+	return sync.OnceValues(func() ([]byte, error) {
+		b, err := web.Body(w, r, "the request", maxBody)
+		if err == nil {
+			r.Body = io.NopCloser(bytes.NewReader(b))
+		}
+		return b, err
+	})
 }
 
 // fallback answers what no row does: 405 with the methods that there are, or 404.
@@ -171,12 +193,46 @@ func (d *door) methods(r *http.Request) []string {
 // front answers for one listener: it gives the request an id, refuses what could be read
 // in two ways, and finds the door.
 type front struct {
-	only    *door            // the door of a listener with one
-	byHost  map[string]*door // the doors of a shared listener, by host name
+	only    *site            // of a listener with one
+	byHost  map[string]*site // of a shared listener, by host name
 	proxies web.Proxies
 	now     func() time.Time
 	log     *slog.Logger
 	hosts   []string // when not empty: the only host names answered to, against DNS rebinding
+}
+
+// site is what answers under one name of a listener: a service, the authorization server,
+// or both, of which the second comes first on its own paths.
+type site struct{ service, issuer *door }
+
+func (s *site) door(path string) *door {
+	if s.issuer != nil && (s.service == nil || s.issuer.owns(path)) {
+		return s.issuer
+	}
+	return s.service
+}
+
+// add puts a door on the listener, under a host name or, where it has none, under all.
+func (f *front) add(host string, d *door) {
+	s := &f.only
+	if host != "" {
+		if f.byHost == nil {
+			f.byHost = map[string]*site{}
+		}
+		if f.byHost[hostname(host)] == nil {
+			f.byHost[hostname(host)] = &site{}
+		}
+		named := f.byHost[hostname(host)]
+		s = &named
+	}
+	if *s == nil {
+		*s = &site{}
+	}
+	if d.owns != nil {
+		(*s).issuer = d
+	} else {
+		(*s).service = d
+	}
 }
 
 // ServeHTTP implements http.Handler.
@@ -203,11 +259,11 @@ func (f *front) door(r *http.Request) (*door, error) {
 	if len(f.hosts) > 0 && !slices.Contains(f.hosts, hostname(r.Host)) {
 		return nil, jeton.Say(jeton.ErrForbidden, "this listener does not answer to that host name")
 	}
-	if f.only != nil {
-		return f.only, nil
+	if s := f.byHost[hostname(r.Host)]; s != nil {
+		return s.door(r.URL.Path), nil
 	}
-	if d, ok := f.byHost[hostname(r.Host)]; ok {
-		return d, nil
+	if f.only != nil {
+		return f.only.door(r.URL.Path), nil
 	}
 	return nil, jeton.Say(jeton.ErrNotFound, "no service has this host name")
 }

@@ -43,11 +43,11 @@ func serveRows(t *testing.T, rows ...web.Route) (*httptest.Server, *lines) {
 	t.Helper()
 	out := &lines{}
 	log := slog.New(slog.NewJSONHandler(out, nil))
-	d, err := newDoor(door{name: "test", gate: gate.New(nil, audit.New(audit.Config{Now: time.Now})), log: log, metrics: newMetrics("test", func() int64 { return 0 })}, rows)
+	d, err := newDoor(door{name: "test", gate: gate.New(nil, nil, audit.New(audit.Config{Now: time.Now})), log: log, metrics: newMetrics("test", func() int64 { return 0 })}, rows)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewUnstartedServer(&front{only: d, now: time.Now, log: log})
+	s := httptest.NewUnstartedServer(&front{only: &site{service: d}, now: time.Now, log: log})
 	s.Config.ErrorLog = noise(log, "test")
 	s.Start()
 	t.Cleanup(s.Close)
@@ -56,7 +56,7 @@ func serveRows(t *testing.T, rows ...web.Route) (*httptest.Server, *lines) {
 
 func TestRowWithoutAccessRule(t *testing.T) {
 	row := web.Route{Pattern: "GET /x", Handle: func(*web.Reply, *http.Request) error { return nil }}
-	_, err := newDoor(door{name: "shop", gate: gate.New(nil, nil), metrics: newMetrics("test", nil)}, []web.Route{row})
+	_, err := newDoor(door{name: "shop", gate: gate.New(nil, nil, nil), metrics: newMetrics("test", nil)}, []web.Route{row})
 	if err == nil || !strings.Contains(err.Error(), "shop: route GET /x has no access rule") {
 		t.Errorf("newDoor: %v, want a refusal that names the route", err)
 	}
@@ -65,7 +65,7 @@ func TestRowWithoutAccessRule(t *testing.T) {
 func TestRowsThatDoNotFitTogether(t *testing.T) {
 	row := web.Route{Pattern: "GET /x", Access: policy.Open}
 	for _, rows := range [][]web.Route{{row, row}, {{Pattern: "no pattern at all {", Access: policy.Open}}} {
-		if _, err := newDoor(door{name: "shop", gate: gate.New(nil, nil), metrics: newMetrics("test", nil)}, rows); err == nil {
+		if _, err := newDoor(door{name: "shop", gate: gate.New(nil, nil, nil), metrics: newMetrics("test", nil)}, rows); err == nil {
 			t.Errorf("%v: no error", rows)
 		}
 	}

@@ -27,6 +27,7 @@ import (
 // The files in a data folder.
 const (
 	fileDB      = "jeton.db"
+	fileSecret  = "keys.secret"
 	fileSocket  = "control.sock"
 	fileLock    = "jeton.lock"
 	filePID     = "jeton.pid"

@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jeton/internal/gateway"
+	"jeton/internal/oauth"
 )
 
 // controlListen names the control socket among the listeners.
@@ -115,7 +115,9 @@ func (s *Server) serve(l *listener) {
 func (s *Server) announce(ctx context.Context) {
 	s.mu.Lock()
 	started := Started{DataDir: s.c.DataDir}
+	takesPasswords := false
 	for _, service := range s.conf.Services {
+		takesPasswords = takesPasswords || len(service.Login.Paths) > 0
 		l := s.listeners[listenKey(service.Listen, service.Name)]
 		a := Address{Service: service.Name, Listen: l.net.Addr().String()}
 		if !service.PlainHTTP {
@@ -124,8 +126,19 @@ func (s *Server) announce(ctx context.Context) {
 		a.URL = address(service.PlainHTTP, service.Listen, service.Host, a.Listen)
 		started.Services = append(started.Services, a)
 		s.c.Log.Info("service answers", "service", service.Name, "url", a.URL, "certificate", a.Cert)
-		for _, weak := range gateway.Weaknesses(service) {
+		for _, weak := range weaknesses(service) {
 			s.c.Log.Warn("service is weaker than the default", "service", service.Name, "option", weak)
+		}
+	}
+	if c := s.conf.Issuer; c != nil {
+		l := s.listeners[listenKey(c.Listen, oauth.Name)]
+		started.Issuer = Address{Service: oauth.Name, URL: c.URL, Listen: l.net.Addr().String()}
+		if !c.PlainHTTP {
+			started.Issuer.Cert = s.core.folder.file(c.TLS.Cert)
+		}
+		s.c.Log.Info("authorization server answers", "issuer", c.URL, "listen", started.Issuer.Listen)
+		for _, weak := range oauth.Weaknesses(*c) {
+			s.c.Log.Warn("the authorization server is weaker than the default", "option", weak)
 		}
 	}
 	if l := s.listeners[listenKey(s.conf.Admin.Listen, adminName)]; l != nil {
@@ -134,7 +147,7 @@ func (s *Server) announce(ctx context.Context) {
 	}
 	s.mu.Unlock()
 	users, err := s.core.accounts.List(ctx)
-	started.NoUsers = err == nil && len(users) == 0
+	started.NoUsers = err == nil && len(users) == 0 && takesPasswords
 	if s.c.Started != nil {
 		s.c.Started(started)
 	}

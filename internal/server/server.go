@@ -25,6 +25,7 @@ import (
 	"jeton/internal/api"
 	"jeton/internal/config"
 	"jeton/internal/gateway"
+	"jeton/internal/oauth"
 	"jeton/internal/policy"
 	"jeton/internal/web"
 )
@@ -45,7 +46,8 @@ type Config struct {
 // Started tells where a server answers.
 type Started struct {
 	Services []Address
-	Admin    string // address of the admin listener, or ""
+	Issuer   Address // the authorization server; zero when there is none
+	Admin    string  // address of the admin listener, or ""
 	DataDir  string
 	NoUsers  bool // nobody can log in yet
 }
@@ -120,6 +122,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 // open makes every listener answer.
 func (s *Server) open(ctx context.Context) error {
 	if err := s.openControl(); err != nil {
+		return err
+	}
+	if err := s.endOfProcess(ctx, s.conf); err != nil {
 		return err
 	}
 	if err := s.takeOver(ctx, s.conf); err != nil {
@@ -198,18 +203,27 @@ func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
 	if err != nil {
 		return err
 	}
+	clients, err := s.core.software(conf)
+	if err != nil {
+		return err
+	}
 	wanted, err := s.plan(ctx, conf)
 	if err != nil {
+		return err
+	}
+	if err := s.core.keys.Use(ctx, needs(conf)); err != nil {
 		return err
 	}
 	opened, err := s.bind(wanted)
 	if err != nil {
 		return err
 	}
-	if err := s.core.accounts.Declare(ctx, people); err != nil {
-		for _, l := range opened {
-			_ = l.net.Close()
-		}
+	err = s.core.accounts.Declare(ctx, people)
+	if err == nil {
+		err = s.takeIssuer(ctx, conf, clients)
+	}
+	if err != nil {
+		closeAll(opened)
 		return err
 	}
 	for listen, l := range s.listeners {
@@ -243,18 +257,22 @@ func (s *Server) noteChanges(conf *config.Config) {
 		}
 	}
 	for _, service := range conf.Services {
-		for _, weak := range gateway.Weaknesses(service) {
+		for _, weak := range weaknesses(service) {
 			s.c.Log.Warn("service is weaker than the default", "service", service.Name, "option", weak)
+		}
+	}
+	if conf.Issuer != nil {
+		for _, weak := range oauth.Weaknesses(*conf.Issuer) {
+			s.c.Log.Warn("the authorization server is weaker than the default", "option", weak)
 		}
 	}
 }
 
 // planned is what a listener is to be.
 type planned struct {
-	listen   string // address
-	front    *front
-	tls      *tls.Config // nil without TLS
-	services []config.Service
+	listen string // address
+	front  *front
+	tls    *tls.Config // nil without TLS
 }
 
 // adminName names the admin listener's door.
@@ -276,18 +294,32 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 	for _, p := range conf.TrustedProxies {
 		proxies = append(proxies, p.Prefix)
 	}
+	at := func(listen, name string) *planned {
+		key := listenKey(listen, name)
+		if wanted[key] == nil {
+			wanted[key] = &planned{listen: listen, front: &front{proxies: proxies, now: s.c.Now, log: s.c.Log}}
+		}
+		return wanted[key]
+	}
 	for _, service := range conf.Services {
-		d, err := s.serviceDoor(ctx, service)
+		d, err := s.serviceDoor(ctx, conf, service)
 		if err != nil {
 			return nil, err
 		}
-		key := listenKey(service.Listen, service.Name)
-		p := wanted[key]
-		if p == nil {
-			p = &planned{listen: service.Listen, front: &front{proxies: proxies, now: s.c.Now, log: s.c.Log}}
-			wanted[key] = p
+		p := at(service.Listen, service.Name)
+		p.front.add(service.Host, d)
+		if err := s.secure(p, service.Name, service.PlainHTTP, service.TLS, certHosts(service.Host, service.Listen)); err != nil {
+			return nil, err
 		}
-		if err := s.join(p, service, d); err != nil {
+	}
+	if c := conf.Issuer; c != nil {
+		d, err := s.issuerDoor(conf)
+		if err != nil {
+			return nil, err
+		}
+		p := at(c.Listen, oauth.Name)
+		p.front.add(c.Host, d)
+		if err := s.secure(p, oauth.Name, c.PlainHTTP, c.TLS, certHosts(c.Host, c.Listen)); err != nil {
 			return nil, err
 		}
 	}
@@ -296,46 +328,45 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 		if err != nil {
 			return nil, err
 		}
-		wanted[listenKey(conf.Admin.Listen, adminName)] = &planned{listen: conf.Admin.Listen, front: &front{only: d, now: s.c.Now, log: s.c.Log, hosts: []string{"localhost", "127.0.0.1", "::1"}}}
+		wanted[listenKey(conf.Admin.Listen, adminName)] = &planned{listen: conf.Admin.Listen, front: &front{only: &site{service: d}, now: s.c.Now, log: s.c.Log, hosts: []string{"localhost", "127.0.0.1", "::1"}}}
 	}
 	return wanted, nil
 }
 
 // serviceDoor builds the door of one service.
-func (s *Server) serviceDoor(ctx context.Context, service config.Service) (*door, error) {
+func (s *Server) serviceDoor(ctx context.Context, conf *config.Config, service config.Service) (*door, error) {
+	issuer := ""
+	if conf.Issuer != nil {
+		issuer = conf.Issuer.URL
+	}
 	g, err := gateway.New(ctx, gateway.Config{
-		Service: service, DataDir: s.c.DataDir, Gate: s.core.gate, Sessions: s.core.sessions, Logins: s.core.logins, Log: s.c.Log,
+		Service: service, DataDir: s.c.DataDir, Gate: s.core.gate, Sessions: s.core.sessions, Counts: s.core.counts, Tokens: s.core.tokens, Accounts: s.core.accounts, Logins: s.core.logins, Issuer: issuer, Log: s.c.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return newDoor(door{name: service.Name, service: g.Service(), gate: s.core.gate, log: s.c.Log, metrics: s.metrics}, g.Routes())
+	rows, err := s.peopleRows(conf, service, g)
+	if err != nil {
+		return nil, err
+	}
+	return newDoor(door{name: service.Name, service: g.Service(), gate: s.core.gate, log: s.c.Log, metrics: s.metrics}, append(g.Routes(), rows...))
 }
 
-// join adds a service to its listener.
-func (s *Server) join(p *planned, service config.Service, d *door) error {
-	p.services = append(p.services, service)
-	if service.Host == "" {
-		p.front.only = d
-	} else {
-		if p.front.byHost == nil {
-			p.front.byHost = map[string]*door{}
-		}
-		p.front.byHost[hostname(service.Host)] = d
-	}
-	if service.PlainHTTP {
+// secure gives a listener the certificate of one of its doors.
+func (s *Server) secure(p *planned, name string, plain bool, files config.TLS, hosts []string) error {
+	if plain {
 		return nil
 	}
-	pair, made, err := certificate(s.core.folder.file(service.TLS.Cert), s.core.folder.file(service.TLS.Key), certHosts(service), s.c.Now())
+	file := s.core.folder.file(files.Cert)
+	pair, made, err := certificate(file, s.core.folder.file(files.Key), hosts, s.c.Now())
 	if err != nil {
-		return fmt.Errorf("service %s: %w", service.Name, err)
+		return fmt.Errorf("service %s: %w", name, err)
 	}
-	file := s.core.folder.file(service.TLS.Cert)
 	if made {
-		s.c.Log.Info("made a self-signed certificate", "service", service.Name, "file", file)
+		s.c.Log.Info("made a self-signed certificate", "service", name, "file", file)
 	}
 	if left := pair.Leaf.NotAfter.Sub(s.c.Now()); left < 30*24*time.Hour {
-		s.c.Log.Warn("the certificate ends soon", "service", service.Name, "file", file, "ends", pair.Leaf.NotAfter)
+		s.c.Log.Warn("the certificate ends soon", "service", name, "file", file, "ends", pair.Leaf.NotAfter)
 	}
 	if p.tls == nil {
 		p.tls = tlsConfig()
@@ -345,10 +376,10 @@ func (s *Server) join(p *planned, service config.Service, d *door) error {
 }
 
 // certHosts are the names of a certificate of our own making.
-func certHosts(service config.Service) []string {
+func certHosts(host, listen string) []string {
 	hosts := []string{"localhost", "127.0.0.1", "::1"}
-	host, _, _ := net.SplitHostPort(service.Listen)
-	for _, h := range []string{service.Host, host} {
+	bound, _, _ := net.SplitHostPort(listen)
+	for _, h := range []string{host, bound} {
 		if addr, err := netip.ParseAddr(h); err == nil && addr.IsUnspecified() {
 			continue
 		}
@@ -404,6 +435,13 @@ func notReady(w *web.Reply, _ *http.Request, err error) {
 	_, _ = w.Write([]byte(text))
 }
 
+// current returns the configuration of now.
+func (s *Server) current() *config.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conf
+}
+
 // openControl opens the operators' socket.
 func (s *Server) openControl() error {
 	status := func() api.Status {
@@ -415,7 +453,7 @@ func (s *Server) openControl() error {
 		}
 		return st
 	}
-	d, err := newDoor(door{name: "control", gate: s.core.gate, operator: true, log: s.c.Log, metrics: s.metrics}, s.core.api(s.c, status).Routes())
+	d, err := newDoor(door{name: "control", gate: s.core.gate, operator: true, log: s.c.Log, metrics: s.metrics}, s.core.api(s.c, status, s.current).Routes())
 	if err != nil {
 		return err
 	}
@@ -423,7 +461,7 @@ func (s *Server) openControl() error {
 	if err != nil {
 		return err
 	}
-	control := newListener(controlListen, l, &planned{listen: controlListen, front: &front{only: d, now: s.c.Now, log: s.c.Log}}, s.c.Log)
+	control := newListener(controlListen, l, &planned{listen: controlListen, front: &front{only: &site{service: d}, now: s.c.Now, log: s.c.Log}}, s.c.Log)
 	s.listeners[controlListen] = control
 	s.serve(control)
 	return nil
@@ -452,17 +490,24 @@ func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 		}
 	}
 	for _, service := range conf.Services {
-		d, err := s.serviceDoor(ctx, service)
+		d, err := s.serviceDoor(ctx, conf, service)
 		if err != nil {
 			return nil, err
 		}
 		add(strings.TrimSpace(service.Listen+" "+service.Host), service.Name, d.rows)
+	}
+	if c := conf.Issuer; c != nil {
+		d, err := s.issuerDoor(conf)
+		if err != nil {
+			return nil, err
+		}
+		add(strings.TrimSpace(c.Listen+" "+c.Host), d.name, d.rows)
 	}
 	d, err := s.adminDoor()
 	if err != nil {
 		return nil, err
 	}
 	add(conf.Admin.Listen, d.name, d.rows)
-	add(controlListen, "control", s.core.api(s.c, nil).Routes())
+	add(controlListen, "control", s.core.api(s.c, nil, s.current).Routes())
 	return table, nil
 }

@@ -2,10 +2,7 @@ package session
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -132,31 +129,6 @@ func TestReadersOfOneSessionShareIt(t *testing.T) {
 		if l != kept {
 			t.Error("two values stand for one session: what one learns the other does not know")
 		}
-	}
-}
-
-func TestTheCacheIsBounded(t *testing.T) {
-	for _, tc := range []struct{ entries, most int }{{0, 64}, {64, 64}, {640, 640}} {
-		t.Run(fmt.Sprint(tc.entries), func(t *testing.T) {
-			c := newCache(tc.entries)
-			var h Hash
-			for i := range 5000 {
-				binary.LittleEndian.PutUint64(h[:], uint64(i))
-				binary.LittleEndian.PutUint16(h[30:], uint16(rand.Uint32()))
-				l := newLive(Record{Hash: h, Login: int64(i)})
-				l.noted.Store(i%2 == 0)
-				if got := c.add(h, l, c.generation(h)); got != l || c.get(h) != l {
-					t.Fatal("what was added last is not there")
-				}
-			}
-			n := 0
-			for i := range c.shards {
-				n += len(c.shards[i].live)
-			}
-			if n > tc.most {
-				t.Errorf("%d entries are kept, want at most %d", n, tc.most)
-			}
-		})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"jeton"
+	"jeton/internal/count"
 	"jeton/internal/policy"
 
 	"go.uber.org/goleak"
@@ -87,7 +88,7 @@ func (m *memory) FindSession(_ context.Context, h Hash) (Record, error) {
 	return r, err
 }
 
-func (m *memory) Spend(_ context.Context, u Use) ([]int64, error) {
+func (m *memory) Spend(_ context.Context, u count.Use) ([]int64, error) {
 	m.asked.Add(1)
 	unlock, err := m.lock()
 	defer unlock()
@@ -99,20 +100,20 @@ func (m *memory) Spend(_ context.Context, u Use) ([]int64, error) {
 		return nil, err
 	}
 	for i, b := range u.Budgets {
-		m.used[[2]int64{u.Login, b.ID}]++
+		m.used[[2]int64{u.Holder, b.ID}]++
 		left[i]--
 	}
 	return left, nil
 }
 
-func (m *memory) left(u Use) (left []int64) {
+func (m *memory) left(u count.Use) (left []int64) {
 	for _, b := range u.Budgets {
-		left = append(left, b.Max-m.used[[2]int64{u.Login, b.ID}])
+		left = append(left, b.Max-m.used[[2]int64{u.Holder, b.ID}])
 	}
 	return left
 }
 
-func (m *memory) Left(_ context.Context, u Use) ([]int64, error) {
+func (m *memory) Left(_ context.Context, u count.Use) ([]int64, error) {
 	unlock, err := m.lock()
 	defer unlock()
 	return m.left(u), err
@@ -167,12 +168,14 @@ func (m *memory) BudgetID(context.Context, string, string) (int64, error) { retu
 // bench is the sessions of a server over a memory.
 type bench struct {
 	*Sessions
+	*count.Counts
 	m   *memory
 	now time.Time
 }
 
 func newBench(cache int) *bench {
 	b := &bench{m: &memory{sessions: map[Hash]Record{}, used: map[[2]int64]int64{}, touched: map[int64]time.Time{}}, now: noon}
+	b.Counts = count.New(b.m)
 	b.Sessions = New(Config{Store: b.m, Now: func() time.Time { return b.now }, Log: slog.New(slog.DiscardHandler), Cache: cache})
 	return b
 }

@@ -3,13 +3,9 @@ package session
 import (
 	"cmp"
 	"context"
-	"encoding/base32"
 	"slices"
 	"time"
 )
-
-// idEncoding has no characters that are easily confused, and sorts as the bytes do.
-var idEncoding = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
 
 const (
 	// flushEvery bounds how much of a last use a crash can lose. Losing it makes a

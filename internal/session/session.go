@@ -1,14 +1,13 @@
-// Package session starts, finds, renews and ends logins, and counts their uses.
+// Package session starts, finds, renews and ends logins.
 //
 // A session is known by its secret, of which only the SHA-256 is kept, and named by
 // a public id. It promises: a secret is good from its login until it ends by time,
 // logout, eviction, a changed password or a disabled owner, and once the end has
-// been answered it is never accepted again; of any number of concurrent spends of a
-// budget with n uses, exactly n succeed, and each was durable before it was answered.
-// When the store cannot tell, the answer is jeton.ErrUnavailable: nobody is logged
-// out and nobody is let in.
+// been answered it is never accepted again. When the store cannot tell, the answer is
+// jeton.ErrUnavailable: nobody is logged out and nobody is let in.
 //
-// The package never sees an HTTP request and never checks a password.
+// The package never sees an HTTP request and never checks a password; what a session has
+// used is for internal/count.
 package session
 
 import (
@@ -16,24 +15,25 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"jeton"
+	"jeton/internal/cache"
+	"jeton/internal/count"
 	"jeton/internal/policy"
+	"jeton/internal/secret"
 )
 
 // Hash is the SHA-256 of a secret. Secrets are random, so nothing slower is needed.
 type Hash [sha256.Size]byte
 
 // HashOf returns what a secret is stored and looked up by.
-func HashOf(secret string) Hash { return sha256.Sum256([]byte(secret)) }
+func HashOf(text string) Hash { return sha256.Sum256([]byte(text)) }
 
 // Prefix is how every session secret begins, so that scanners can find leaked ones.
 const Prefix = "jtn_s_"
@@ -69,18 +69,13 @@ type Start struct {
 	Event    jeton.Event
 }
 
-// Use asks for one use of each of some budgets of a login.
-type Use struct {
-	Login   int64
-	Budgets []policy.Budget
-}
-
 // Which chooses sessions to end or to list; set fields must all fit. The zero value ends
 // none and lists all.
 type Which struct {
 	ID      string
 	User    string
 	Service string
+	Not     string // id of one that stays; alone it chooses none
 }
 
 // Store keeps sessions. Methods are safe for concurrent use, on many nodes.
@@ -98,14 +93,6 @@ type Store interface {
 	StartSession(ctx context.Context, s Start, judge func(policy.History) (evict []int64, err error)) (login int64, ended []Hash, err error)
 	// FindSession returns jeton.ErrNotFound for a hash it does not hold.
 	FindSession(ctx context.Context, h Hash) (Record, error)
-	// Spend takes one use of every budget, or of none. It returns how many of each are
-	// left; or jeton.ErrSpent when one of them has none, with 0 or less for those; or
-	// jeton.ErrBadCredential when the session has ended. It is a single atomic step
-	// and what it took is durable when it returns.
-	Spend(ctx context.Context, u Use) (left []int64, err error)
-	// Left returns how many uses of each budget are left and takes nothing; or
-	// jeton.ErrBadCredential when the session has ended.
-	Left(ctx context.Context, u Use) ([]int64, error)
 	// EndSessions ends the chosen sessions, adds the event to the record if it ended any,
 	// and returns their hashes.
 	EndSessions(ctx context.Context, w Which, ev jeton.Event) ([]Hash, error)
@@ -119,8 +106,6 @@ type Store interface {
 	// SweepSessions removes at most limit sessions that ended by time before the given
 	// time, with their counts, and says how many it removed.
 	SweepSessions(ctx context.Context, before time.Time, limit int) (int, error)
-	// BudgetID returns the number of a budget, the same on every call.
-	BudgetID(ctx context.Context, service, name string) (int64, error)
 }
 
 // Sessions is what a server holds of its sessions.
@@ -129,7 +114,7 @@ type Sessions struct {
 	now   func() time.Time
 	rand  io.Reader
 	log   *slog.Logger
-	cache *cache
+	cache *lives
 }
 
 // Config is what New needs.
@@ -146,7 +131,7 @@ func New(c Config) *Sessions {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	s := &Sessions{store: c.Store, now: c.Now, rand: c.Rand, log: c.Log, cache: newCache(c.Cache)}
+	s := &Sessions{store: c.Store, now: c.Now, rand: c.Rand, log: c.Log, cache: newLives(c.Cache)}
 	c.Store.WatchSessions(s.cache.drop)
 	return s
 }
@@ -174,14 +159,14 @@ type Started struct {
 // new secret. The event is completed with the session's id and recorded with it.
 func (s *Sessions) Start(ctx context.Context, o Owner, service string, t policy.Terms, ev jeton.Event) (Started, error) {
 	now := s.now()
-	secret, id, err := s.mint(now)
+	text, id, err := s.mint(now)
 	if err != nil {
 		return Started{}, err
 	}
 	ev.Target = "session:" + id
 	in := Start{
 		Record: Record{
-			ID: id, Hash: HashOf(secret), User: o.ID, Service: service, Created: now, Expires: now.Add(t.Lifetime),
+			ID: id, Hash: HashOf(text), User: o.ID, Service: service, Created: now, Expires: now.Add(t.Lifetime),
 			Idle: t.Idle, LastUsed: now, Source: ev.Source, Name: o.Name, Groups: o.Groups,
 		},
 		Version: o.Version, Remember: now, Siblings: t.MaxSessions != policy.Unlimited, Network: o.Network, Event: ev,
@@ -206,30 +191,31 @@ func (s *Sessions) Start(ctx context.Context, o Owner, service string, t policy.
 	if err != nil {
 		return Started{}, fmt.Errorf("start session: %w", err)
 	}
-	return Started{Secret: jeton.NewSecret(secret), ID: id, At: now, Ends: in.Expires}, nil
+	return Started{Secret: jeton.NewSecret(text), ID: id, At: now, Ends: in.Expires}, nil
 }
 
 // mint makes a secret of 256 random bits and a public id whose order is that of time,
 // so that the store's index of ids grows at one end.
-func (s *Sessions) mint(now time.Time) (secret, id string, err error) {
-	var b [32 + 16]byte
+func (s *Sessions) mint(now time.Time) (text, id string, err error) {
+	var b [32]byte
 	if _, err := io.ReadFull(s.rand, b[:]); err != nil {
 		return "", "", fmt.Errorf("read randomness: %w", err)
 	}
-	public := b[32:]
-	binary.BigEndian.PutUint64(public, uint64(now.UnixMilli())<<16|uint64(binary.BigEndian.Uint16(public)))
-	return Prefix + base64.RawURLEncoding.EncodeToString(b[:32]), "s_" + strings.ToLower(idEncoding.EncodeToString(public[:14])), nil
+	if id, err = secret.ID("s_", now, s.rand); err != nil {
+		return "", "", err
+	}
+	return Prefix + base64.RawURLEncoding.EncodeToString(b[:]), id, nil
 }
 
 // Find returns the session that a secret opens, as the service asked about sees it.
 // It returns jeton.ErrBadCredential for what is not, or no longer, a session of the
 // service, and jeton.ErrExpired for one that has ended by time.
-func (s *Sessions) Find(ctx context.Context, secret, service string, now time.Time) (*Live, error) {
-	if len(secret) != secretLen || secret[:len(Prefix)] != Prefix {
+func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time) (*Live, error) {
+	if len(text) != secretLen || text[:len(Prefix)] != Prefix {
 		return nil, jeton.ErrBadCredential
 	}
-	h := HashOf(secret)
-	live := s.cache.get(h)
+	h := HashOf(text)
+	live := s.cache.Get(cache.Key(h))
 	if live == nil {
 		var err error
 		if live, err = s.load(ctx, h); err != nil {
@@ -243,7 +229,7 @@ func (s *Sessions) Find(ctx context.Context, secret, service string, now time.Ti
 }
 
 func (s *Sessions) load(ctx context.Context, h Hash) (*Live, error) {
-	before := s.cache.generation(h)
+	before := s.cache.Generation(cache.Key(h))
 	r, err := s.store.FindSession(ctx, h)
 	if errors.Is(err, jeton.ErrNotFound) {
 		return nil, jeton.ErrBadCredential
@@ -251,7 +237,7 @@ func (s *Sessions) load(ctx context.Context, h Hash) (*Live, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find session: %w", err)
 	}
-	return s.cache.add(h, newLive(r), before), nil
+	return s.cache.Add(cache.Key(h), newLive(r), before), nil
 }
 
 // Check judges a session by time: jeton.ErrTooEarly never, jeton.ErrExpired once it
@@ -263,6 +249,26 @@ func (l *Live) Check(now time.Time) error {
 	return policy.Idle(l.LastUsed(), l.Idle, now)
 }
 
+// Principal returns the owner.
+func (l *Live) Principal() jeton.Principal {
+	return jeton.Principal{Kind: jeton.KindUser, Name: l.Name, Groups: l.Groups, Session: l.ID, Since: l.Created}
+}
+
+// May returns nil: a session may whatever its owner may.
+func (l *Live) May(policy.Asked) error { return nil }
+
+// Counts returns what the uses of the login hang on. A session has no budget of its own.
+func (l *Live) Counts() (*count.Holder, []policy.Budget) { return &l.Holder, nil }
+
+// Seen returns when the session last let a request through.
+func (l *Live) Seen() time.Time { return l.LastUsed() }
+
+// Describe tells the operator which session it is, and when it is good.
+func (l *Live) Describe() (which, window string) {
+	which = fmt.Sprintf("session %s of user %s, made %s from %s", l.ID, l.Name, l.Created.UTC().Format(policy.Stamp), l.Source)
+	return which, fmt.Sprintf("ends %s, idle at most %v", l.Expires.UTC().Format(policy.Stamp), l.Idle)
+}
+
 // Used notes that the session let a request through.
 func (s *Sessions) Used(l *Live, now time.Time) {
 	if l.touch(now) {
@@ -270,48 +276,9 @@ func (s *Sessions) Used(l *Live, now time.Time) {
 	}
 }
 
-// Spend takes one use of every budget and returns the smallest number left.
-// It returns jeton.ErrSpent, and takes nothing, when one of them has none.
-func (s *Sessions) Spend(ctx context.Context, l *Live, budgets []policy.Budget) (int64, error) {
-	if l.knownSpent(budgets) {
-		return 0, jeton.ErrSpent
-	}
-	left, err := s.store.Spend(ctx, Use{Login: l.Login, Budgets: budgets})
-	switch {
-	case errors.Is(err, jeton.ErrSpent):
-		l.learnSpent(budgets, left)
-		return 0, err
-	case err != nil:
-		return 0, fmt.Errorf("spend: %w", err)
-	}
-	return smallest(left), nil
-}
-
-// Left returns the smallest number of uses left, or jeton.ErrSpent when there are none.
-// It takes nothing.
-func (s *Sessions) Left(ctx context.Context, l *Live, budgets []policy.Budget) (int64, error) {
-	left, err := s.store.Left(ctx, Use{Login: l.Login, Budgets: budgets})
-	if err != nil {
-		return 0, fmt.Errorf("look up uses: %w", err)
-	}
-	n := smallest(left)
-	if n <= 0 {
-		return 0, jeton.ErrSpent
-	}
-	return n, nil
-}
-
-func smallest(left []int64) int64 {
-	n := left[0]
-	for _, m := range left[1:] {
-		n = min(n, m)
-	}
-	return n
-}
-
 // End ends the chosen sessions and says how many. Ending none is not an error.
 func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error) {
-	if w == (Which{}) {
+	if (w == Which{Not: w.Not}) {
 		return 0, jeton.Say(jeton.ErrInvalid, "which sessions: name an id, a user or a service")
 	}
 	ended, err := s.store.EndSessions(ctx, w, ev)
@@ -323,7 +290,7 @@ func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error
 
 // Forget makes the next look at every session of a user ask the store: what is
 // known of the user has changed.
-func (s *Sessions) Forget(user int64) { s.cache.dropUser(user) }
+func (s *Sessions) Forget(user int64) { s.cache.DropIf(func(l *Live) bool { return l.User == user }) }
 
 // List returns the chosen sessions that have not ended by time, newest first.
 func (s *Sessions) List(ctx context.Context, w Which, limit int) ([]jeton.Session, error) {
@@ -334,7 +301,7 @@ func (s *Sessions) List(ctx context.Context, w Which, limit int) ([]jeton.Sessio
 	now := s.now()
 	list := []jeton.Session{}
 	for _, r := range records {
-		if live := s.cache.get(r.Hash); live != nil {
+		if live := s.cache.Get(cache.Key(r.Hash)); live != nil {
 			r.LastUsed = live.LastUsed()
 		}
 		if !now.Before(r.Expires) || policy.Idle(r.LastUsed, r.Idle, now) != nil {
@@ -353,9 +320,4 @@ func (s *Sessions) AllowLogin(ctx context.Context, user, service string, ev jeto
 		return fmt.Errorf("allow login: %w", err)
 	}
 	return nil
-}
-
-// BudgetID returns the number that the store knows a budget by.
-func (s *Sessions) BudgetID(ctx context.Context, service, name string) (int64, error) {
-	return s.store.BudgetID(ctx, service, name)
 }

@@ -55,6 +55,8 @@ var statuses = map[string]struct {
 	"ErrTooEarly":      {jeton.ErrTooEarly, 401},
 	"ErrSpent":         {jeton.ErrSpent, 403},
 	"ErrForbidden":     {jeton.ErrForbidden, 403},
+	"ErrChanged":       {jeton.ErrChanged, 412},
+	"ErrScope":         {jeton.ErrScope, 403},
 	"ErrRelogin":       {jeton.ErrRelogin, 403},
 	"ErrSessionsFull":  {jeton.ErrSessionsFull, 403},
 	"ErrTooMany":       {jeton.ErrTooMany, 429},

@@ -7,22 +7,26 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"jeton"
 	"jeton/internal/account"
 	"jeton/internal/audit"
+	"jeton/internal/policy"
+	"jeton/internal/secret"
+	"jeton/internal/token"
 
 	lib "modernc.org/sqlite/lib"
 )
 
-const accountColumns = "id, name, folded, password, version, groups, disabled, declared, created, updated"
+const accountColumns = "id, name, folded, password, version, groups, disabled, declared, created, updated, uuid, email, email_folded, first_name, last_name"
 
 func scanAccount(row scanner) (account.Account, error) {
 	var a account.Account
 	var groups []byte
 	var created, updated int64
-	if err := row.Scan(&a.ID, &a.Name, &a.Folded, &a.Password, &a.Version, &groups, &a.Disabled, &a.Declared, &created, &updated); err != nil {
+	if err := row.Scan(&a.ID, &a.Name, &a.Folded, &a.Password, &a.Version, &groups, &a.Disabled, &a.Declared, &created, &updated, &a.UUID, &a.Email, &a.EmailFolded, &a.First, &a.Last); err != nil {
 		return a, err
 	}
 	a.Created, a.Updated = time.UnixMilli(created), time.UnixMilli(updated)
@@ -34,7 +38,21 @@ func scanAccount(row scanner) (account.Account, error) {
 
 // FindUser implements account.Store.
 func (db *DB) FindUser(ctx context.Context, name string) (account.Account, error) {
-	a, err := scanAccount(db.read.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM users WHERE name = $1", name))
+	return db.findUser(ctx, "name = $1", name)
+}
+
+// FindUserEmail implements account.Store.
+func (db *DB) FindUserEmail(ctx context.Context, folded string) (account.Account, error) {
+	return db.findUser(ctx, "email_folded = $1 AND email_folded <> ''", folded)
+}
+
+// FindUserID implements account.Store.
+func (db *DB) FindUserID(ctx context.Context, uuid string) (account.Account, error) {
+	return db.findUser(ctx, "uuid = $1 AND uuid <> ''", uuid)
+}
+
+func (db *DB) findUser(ctx context.Context, where, value string) (account.Account, error) {
+	a, err := scanAccount(db.read.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM users WHERE "+where, value))
 	if err != nil {
 		return account.Account{}, unavailable(missing(err))
 	}
@@ -62,12 +80,16 @@ func (db *DB) AddUser(ctx context.Context, a account.Account, ev jeton.Event) er
 }
 
 func insertUser(ctx context.Context, tx *sql.Conn, a account.Account) (int64, error) {
-	const add = `INSERT INTO users (name, folded, password, version, groups, disabled, declared, created, updated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id`
+	if err := free(ctx, tx, "clients", a.Folded); err != nil {
+		return 0, err
+	}
+	const add = `INSERT INTO users (name, folded, password, version, groups, disabled, declared, created, updated, uuid, email, email_folded, first_name, last_name)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id`
 	var id int64
-	err := tx.QueryRowContext(ctx, add, a.Name, a.Folded, a.Password, max(a.Version, 1), list(a.Groups), a.Disabled, a.Declared, milli(a.Created), milli(a.Updated)).Scan(&id)
+	err := tx.QueryRowContext(ctx, add, a.Name, a.Folded, a.Password, max(a.Version, 1), list(a.Groups), a.Disabled, a.Declared, milli(a.Created), milli(a.Updated),
+		a.UUID, a.Email, a.EmailFolded, a.First, a.Last).Scan(&id)
 	if code(err) == lib.SQLITE_CONSTRAINT {
-		return 0, jeton.Say(jeton.ErrConflict, "there is a user of this name, or of one that differs in case alone")
+		return 0, jeton.Say(jeton.ErrConflict, "there is a user of this name or e-mail address, or of one that differs in case alone")
 	}
 	return id, err
 }
@@ -97,6 +119,11 @@ func (db *DB) ChangeUser(ctx context.Context, name string, c account.Change, now
 		if a.Declared {
 			return jeton.ErrDeclared
 		}
+		if c.If != nil {
+			if err := c.If(a); err != nil {
+				return err
+			}
+		}
 		id = a.ID
 		if err := changeUser(ctx, tx, a, c, now); err != nil {
 			return err
@@ -111,7 +138,7 @@ func (db *DB) ChangeUser(ctx context.Context, name string, c account.Change, now
 
 // changeUser writes the change and ends the sessions that must not outlive it.
 func changeUser(ctx context.Context, tx *sql.Conn, a account.Account, c account.Change, now time.Time) error {
-	end := false
+	end, old := false, a
 	if c.Password != nil {
 		a.Password, a.Version, end = *c.Password, a.Version+1, true
 	}
@@ -124,14 +151,35 @@ func changeUser(ctx context.Context, tx *sql.Conn, a account.Account, c account.
 	if c.Groups != nil {
 		a.Groups = *c.Groups
 	}
-	const set = "UPDATE users SET password = $2, version = $3, groups = $4, disabled = $5, declared = $6, updated = $7 WHERE id = $1"
-	if _, err := tx.ExecContext(ctx, set, a.ID, a.Password, a.Version, list(a.Groups), a.Disabled, a.Declared, milli(now)); err != nil {
+	if c.Person != nil {
+		a.Person = c.Person(a.Person)
+	}
+	const set = `UPDATE users SET password = $2, version = $3, groups = $4, disabled = $5, declared = $6, updated = $7,
+email = $8, email_folded = $9, first_name = $10, last_name = $11 WHERE id = $1`
+	_, err := tx.ExecContext(ctx, set, a.ID, a.Password, a.Version, list(a.Groups), a.Disabled, a.Declared, milli(now), a.Email, a.EmailFolded, a.First, a.Last)
+	if code(err) == lib.SQLITE_CONSTRAINT {
+		return jeton.Say(jeton.ErrConflict, "there is a user of this e-mail address, or of one that differs in case alone")
+	}
+	if err != nil {
 		return err
 	}
 	if !end {
 		return nil
 	}
-	_, err := endSessions(ctx, tx, "user = $1", a.ID)
+	if _, err = endSessions(ctx, tx, "user = $1", a.ID); err != nil {
+		return err
+	}
+	// Personal tokens stay when only the password has changed.
+	return endTokensOfUser(ctx, tx, old, a.Disabled, now)
+}
+
+// endTokensOfUser voids the tokens that were issued for a person's credential as it was,
+// and where all end the personal ones, too.
+func endTokensOfUser(ctx context.Context, tx *sql.Conn, a account.Account, all bool, now time.Time) error {
+	if _, err := makeVoid(ctx, tx, token.Void{Hash: secret.HashOf(a.Generation()), Until: now.Add(policy.VoidFor)}); err != nil {
+		return err
+	}
+	_, err := endTokens(ctx, tx, "user = $1 AND (kind <> 'personal' OR $2)", a.ID, all)
 	return err
 }
 
@@ -155,7 +203,7 @@ func (db *DB) RemoveUser(ctx context.Context, name string, ev jeton.Event) (int6
 			return jeton.ErrDeclared
 		}
 		id = a.ID
-		if err := removeUser(ctx, tx, id); err != nil {
+		if err := removeUser(ctx, tx, a, ev.Time); err != nil {
 			return err
 		}
 		return appendEvents(ctx, tx, ev)
@@ -166,8 +214,12 @@ func (db *DB) RemoveUser(ctx context.Context, name string, ev jeton.Event) (int6
 	return id, nil
 }
 
-func removeUser(ctx context.Context, tx *sql.Conn, id int64) error {
+func removeUser(ctx context.Context, tx *sql.Conn, a account.Account, now time.Time) error {
+	id := a.ID
 	if _, err := endSessions(ctx, tx, "user = $1", id); err != nil {
+		return err
+	}
+	if err := endTokensOfUser(ctx, tx, a, true, now); err != nil {
 		return err
 	}
 	for _, from := range []string{"logins WHERE user", "sources WHERE user", "users WHERE id"} {
@@ -186,6 +238,35 @@ func (db *DB) ListUsers(ctx context.Context) ([]account.Account, error) {
 	}
 	accounts, err := scanAccounts(rows)
 	return accounts, unavailable(err)
+}
+
+// PageUsers implements account.Store.
+func (db *DB) PageUsers(ctx context.Context, p account.Page) ([]account.Account, error) {
+	where, args := "id > $1", []any{p.After, p.Limit}
+	if p.Search != "" {
+		// LIKE knows no case of ASCII alone; names and addresses are stored folded, too.
+		where += ` AND (name LIKE $3 ESCAPE '\' OR first_name LIKE $3 ESCAPE '\' OR last_name LIKE $3 ESCAPE '\' OR email LIKE $3 ESCAPE '\'
+OR folded LIKE $4 ESCAPE '\' OR email_folded LIKE $4 ESCAPE '\')`
+		args = append(args, contains(p.Search), contains(account.FoldEmail(p.Search)))
+	}
+	rows, err := db.read.QueryContext(ctx, "SELECT "+accountColumns+" FROM users WHERE "+where+" ORDER BY id LIMIT $2", args...)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	accounts, err := scanAccounts(rows)
+	return accounts, unavailable(err)
+}
+
+// contains makes a text a pattern of LIKE that it is a part of.
+func contains(text string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(text) + "%"
+}
+
+// CountUsers implements account.Store.
+func (db *DB) CountUsers(ctx context.Context) (int64, error) {
+	var n int64
+	err := db.read.QueryRowContext(ctx, "SELECT count(*) FROM users").Scan(&n)
+	return n, unavailable(err)
 }
 
 func scanAccounts(rows *sql.Rows) ([]account.Account, error) {
@@ -266,7 +347,7 @@ func plan(stored, declared []account.Account) []declareStep {
 		switch {
 		case !ok:
 			steps = append(steps, declareStep{audit.UserAdd, account.Account{}, d})
-		case !old.Declared || old.Password != d.Password || old.Disabled != d.Disabled || !slices.Equal(old.Groups, d.Groups):
+		case !old.Declared || old.Password != d.Password || old.Disabled != d.Disabled || old.Person != d.Person || !slices.Equal(old.Groups, d.Groups):
 			steps = append(steps, declareStep{audit.UserChange, old, d})
 		}
 	}
@@ -296,9 +377,9 @@ func (s declareStep) take(ctx context.Context, tx *sql.Conn, now time.Time) erro
 		_, err := insertUser(ctx, tx, s.to)
 		return err
 	case audit.UserRemove:
-		return removeUser(ctx, tx, s.from.ID)
+		return removeUser(ctx, tx, s.from, now)
 	}
-	c := account.Change{Groups: &s.to.Groups}
+	c := account.Change{Groups: &s.to.Groups, Person: func(account.Person) account.Person { return s.to.Person }}
 	if s.from.Password != s.to.Password {
 		c.Password = &s.to.Password
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"jeton"
+	"jeton/internal/count"
 	"jeton/internal/policy"
 	"jeton/internal/session"
 )
@@ -20,8 +21,10 @@ const sessionColumns = `s.login, s.id, s.hash, s.user, s.service, s.created, s.e
 const findSession = `SELECT ` + sessionColumns + ` FROM sessions s JOIN users u ON u.id = s.user
 WHERE s.hash = $1 AND u.disabled = 0`
 
-// lookAlive finds no row when the session has ended, so that it does not look unused.
-const lookAlive = `SELECT COALESCE(u.used, 0) FROM sessions s LEFT JOIN uses u ON u.login = s.login AND u.budget = $2 WHERE s.login = $1`
+// lookAlive finds no row when the holder has ended, so that it does not look unused.
+const lookAlive = `SELECT COALESCE(u.used, 0)
+FROM (SELECT login FROM sessions WHERE login = $1 UNION ALL SELECT -number FROM tokens WHERE number = -$1) h
+LEFT JOIN uses u ON u.login = h.login AND u.budget = $2`
 
 // WatchSessions implements session.Store.
 func (db *DB) WatchSessions(ended func(...session.Hash)) { db.ended = ended }
@@ -198,12 +201,12 @@ func scanSession(row scanner) (session.Record, error) {
 	return r, nil
 }
 
-// Left implements session.Store.
-func (db *DB) Left(ctx context.Context, u session.Use) ([]int64, error) {
+// Left implements count.Store.
+func (db *DB) Left(ctx context.Context, u count.Use) ([]int64, error) {
 	var left []int64
 	for _, b := range u.Budgets {
 		var used int64
-		err := db.look.QueryRowContext(ctx, u.Login, b.ID).Scan(&used)
+		err := db.look.QueryRowContext(ctx, u.Holder, b.ID).Scan(&used)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil, jeton.ErrBadCredential
 		}
@@ -217,7 +220,7 @@ func (db *DB) Left(ctx context.Context, u session.Use) ([]int64, error) {
 
 // EndSessions implements session.Store.
 func (db *DB) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) ([]session.Hash, error) {
-	if w == (session.Which{}) {
+	if (w == session.Which{Not: w.Not}) {
 		return nil, nil
 	}
 	var ended []session.Hash
@@ -242,6 +245,7 @@ func chosen(w session.Which) (where string, args []any) {
 		{w.ID, "id = ?"},
 		{w.User, "user = (SELECT id FROM users WHERE name = ?)"},
 		{w.Service, "service = ?"},
+		{w.Not, "id <> ?"},
 	} {
 		if f.value != "" {
 			where, args = where+" AND "+f.clause, append(args, f.value)
@@ -318,7 +322,7 @@ func (db *DB) SweepSessions(ctx context.Context, before time.Time, limit int) (i
 	return n, nil
 }
 
-// BudgetID implements session.Store.
+// BudgetID implements count.Store.
 func (db *DB) BudgetID(ctx context.Context, service, name string) (int64, error) {
 	const find = "SELECT id FROM budgets WHERE service = $1 AND name = $2"
 	var id int64

@@ -22,6 +22,7 @@ import (
 	"runtime"
 
 	"jeton"
+	"jeton/internal/secret"
 	"jeton/internal/session"
 
 	driver "modernc.org/sqlite"
@@ -38,10 +39,16 @@ type DB struct {
 	find  *sql.Stmt
 	// changed hears of users that are no longer what they were.
 	changed func(user int64)
+	// changedClient hears of clients that are no longer what they were.
+	changedClient func(id int64)
 	// ended hears of sessions that have ended before their time.
-	ended  func(...session.Hash)
-	look   *sql.Stmt
-	writer writer
+	ended func(...session.Hash)
+	// endedTokens hears of tokens that have ended before their time.
+	endedTokens func(...secret.Hash)
+	look        *sql.Stmt
+	findToken   *sql.Stmt
+	findSigned  *sql.Stmt
+	writer      writer
 }
 
 // Config is what Open needs.
@@ -59,7 +66,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err := create(c.Path); err != nil {
 		return nil, err
 	}
-	db := &DB{path: c.Path, log: c.Log, changed: func(int64) {}, ended: func(...session.Hash) {}}
+	db := &DB{path: c.Path, log: c.Log, changed: func(int64) {}, changedClient: func(int64) {}, ended: func(...session.Hash) {}, endedTokens: func(...secret.Hash) {}}
 	if err := db.open(ctx); err != nil {
 		db.closeFiles()
 		return nil, fmt.Errorf("open database %s: %w", c.Path, advise(err))
@@ -102,11 +109,10 @@ func (db *DB) open(ctx context.Context) (err error) {
 	readers := max(4, 2*runtime.NumCPU())
 	db.read.SetMaxOpenConns(readers)
 	db.read.SetMaxIdleConns(readers)
-	if db.find, err = db.read.PrepareContext(ctx, findSession); err != nil {
-		return err
-	}
-	if db.look, err = db.read.PrepareContext(ctx, lookAlive); err != nil {
-		return err
+	for stmt, text := range map[**sql.Stmt]string{&db.find: findSession, &db.look: lookAlive, &db.findToken: findToken, &db.findSigned: findSigned} {
+		if *stmt, err = db.read.PrepareContext(ctx, text); err != nil {
+			return err
+		}
 	}
 	return db.writer.prepare(ctx, db.conn)
 }
@@ -129,11 +135,10 @@ func (db *DB) Close() error {
 
 func (db *DB) closeFiles() error {
 	var errs []error
-	if db.find != nil {
-		errs = append(errs, db.find.Close())
-	}
-	if db.look != nil {
-		errs = append(errs, db.look.Close())
+	for _, stmt := range []*sql.Stmt{db.find, db.look, db.findToken, db.findSigned} {
+		if stmt != nil {
+			errs = append(errs, stmt.Close())
+		}
 	}
 	if db.read != nil {
 		errs = append(errs, db.read.Close())

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"jeton"
+	"jeton/internal/count"
 	"jeton/internal/policy"
-	"jeton/internal/session"
 
 	lib "modernc.org/sqlite/lib"
 )
@@ -39,7 +39,7 @@ type writer struct {
 type job struct {
 	run  func(ctx context.Context, tx *sql.Conn) error // nil for a use
 	then func()                                        // runs once what run did is durable, whether anybody still waits or not
-	use  session.Use
+	use  count.Use
 	left []int64
 	err  error
 	done chan struct{} // receives once, when the outcome is durable or known to be none
@@ -60,13 +60,21 @@ var jobs = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)}
 
 const lookUses = `SELECT used FROM uses WHERE login = $1 AND budget = $2`
 
+// spendFirst takes the first use, if the holder is there and has no count yet. A login
+// stands under its number and a token under its own with a minus before it.
+const spendFirst = `INSERT INTO uses (login, budget, used)
+SELECT $1, $2, 1 WHERE EXISTS (SELECT 1 FROM sessions WHERE login = $1) OR EXISTS (SELECT 1 FROM tokens WHERE number = -$1)
+ON CONFLICT (login, budget) DO NOTHING`
+
+const lookHolder = `SELECT login FROM sessions WHERE login = $1 UNION ALL SELECT number FROM tokens WHERE number = -$1`
+
 func (w *writer) prepare(ctx context.Context, conn *sql.Conn) error {
 	return conn.Raw(func(c any) error {
 		p, ok := c.(sqldriver.ConnPrepareContext)
 		if !ok {
 			return errors.New("the driver cannot prepare statements")
 		}
-		for s, text := range map[*sqldriver.Stmt]string{&w.spend: spendOne, &w.first: spendFirst, &w.look: lookUses, &w.alive: "SELECT login FROM sessions WHERE login = $1"} {
+		for s, text := range map[*sqldriver.Stmt]string{&w.spend: spendOne, &w.first: spendFirst, &w.look: lookUses, &w.alive: lookHolder} {
 			var err error
 			if *s, err = p.PrepareContext(ctx, text); err != nil {
 				return err
@@ -285,13 +293,13 @@ func (w *writer) spends(conn *sql.Conn, batch []*job) error {
 
 // spendSingle needs no savepoint: one statement is a whole step by itself.
 func (w *writer) spendSingle(j *job) error {
-	left, err := w.take(j.use.Login, j.use.Budgets[0])
+	left, err := w.take(j.use.Holder, j.use.Budgets[0])
 	if err != nil {
 		return err
 	}
 	if j.left, j.err = append(j.left[:0], left), nil; left < 0 {
 		j.left[0] = 0
-		j.err, err = w.whyNot(j.use.Login)
+		j.err, err = w.whyNot(j.use.Holder)
 	}
 	return err
 }
@@ -334,16 +342,16 @@ func (w *writer) spendSeveral(j *job) error {
 	}
 	j.left, j.err = left, nil
 	if slices.Min(left) <= 0 {
-		j.err, err = w.whyNot(j.use.Login)
+		j.err, err = w.whyNot(j.use.Holder)
 		return err
 	}
 	for i, b := range j.use.Budgets {
-		n, err := w.take(j.use.Login, b)
+		n, err := w.take(j.use.Holder, b)
 		switch {
 		case err != nil:
 			return err
 		case n < 0 && i == 0:
-			j.err, err = w.whyNot(j.use.Login)
+			j.err, err = w.whyNot(j.use.Holder)
 			return err
 		case n < 0:
 			return errors.New("a budget that had a use left gave none")
@@ -353,9 +361,9 @@ func (w *writer) spendSeveral(j *job) error {
 	return nil
 }
 
-func (w *writer) left(u session.Use, left []int64) ([]int64, error) {
+func (w *writer) left(u count.Use, left []int64) ([]int64, error) {
 	for _, b := range u.Budgets {
-		used, err := w.one(w.look, u.Login, b.ID)
+		used, err := w.one(w.look, u.Holder, b.ID)
 		if errors.Is(err, io.EOF) {
 			used, err = 0, nil
 		}
@@ -406,8 +414,8 @@ func (w *writer) one(s sqldriver.Stmt, args ...int64) (int64, error) {
 	return n, nil
 }
 
-// Spend implements session.Store.
-func (db *DB) Spend(ctx context.Context, u session.Use) ([]int64, error) {
+// Spend implements count.Store.
+func (db *DB) Spend(ctx context.Context, u count.Use) ([]int64, error) {
 	if len(u.Budgets) == 0 || slices.ContainsFunc(u.Budgets, func(b policy.Budget) bool { return b.Max < 1 }) {
 		return nil, jeton.ErrSpent
 	}
@@ -418,7 +426,7 @@ func (db *DB) Spend(ctx context.Context, u session.Use) ([]int64, error) {
 		return nil, err
 	}
 	left := append([]int64(nil), j.left...)
-	j.use = session.Use{}
+	j.use = count.Use{}
 	jobs.Put(j)
 	return left, err
 }

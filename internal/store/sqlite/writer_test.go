@@ -14,6 +14,7 @@ import (
 	"jeton"
 	"jeton/internal/account"
 	"jeton/internal/audit"
+	"jeton/internal/count"
 	"jeton/internal/policy"
 	"jeton/internal/session"
 
@@ -26,7 +27,7 @@ var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 type bench struct {
 	*DB
 	path string
-	use  session.Use
+	use  count.Use
 }
 
 func newBench(t *testing.T) *bench {
@@ -50,7 +51,7 @@ func (b *bench) fill(t *testing.T) {
 		Version: u.Version,
 	}, func(policy.History) ([]int64, error) { return nil, nil })
 	must(t, err)
-	b.use = session.Use{Login: login, Budgets: []policy.Budget{{ID: id, Name: "*", Max: 3}}}
+	b.use = count.Use{Holder: login, Budgets: []policy.Budget{{ID: id, Name: "*", Max: 3}}}
 }
 
 // left checks how many uses are left.

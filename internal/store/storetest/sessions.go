@@ -280,6 +280,9 @@ func ending(t *testing.T, open Open) {
 		{"an id that is the user's", session.Which{ID: "s_diane bank", User: "diane"}, []string{"diane bank"}},
 		{"an id that is another's", session.Which{ID: "s_diane bank", User: "carl"}, nil},
 		{"an id that is at another service", session.Which{ID: "s_diane bank", Service: "shop"}, nil},
+		{"all of a user but one", session.Which{User: "diane", Not: "s_diane shop"}, []string{"diane shop 2", "diane bank"}},
+		{"all of a user but one that is another's", session.Which{User: "carl", Not: "s_diane shop"}, []string{"carl shop"}},
+		{"nothing named but one that stays", session.Which{Not: "s_diane shop"}, nil},
 		{"nothing named", session.Which{}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

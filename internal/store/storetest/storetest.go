@@ -1,7 +1,7 @@
 // Package storetest is the contract of a store, as tests.
 //
 // Every store runs all of it; no part is optional. What it asks for is what the comments
-// of session.Store, account.Store and audit.Store promise, and nothing that one store does by
+// of count.Store, session.Store, account.Store, client.Store, token.Store, keys.Store and audit.Store promise, and nothing that one store does by
 // accident. It sees a store only through these interfaces. How a store behaves when its disk or its
 // database fails is left to the tests beside that store.
 package storetest
@@ -17,17 +17,26 @@ import (
 	"jeton"
 	"jeton/internal/account"
 	"jeton/internal/audit"
+	"jeton/internal/client"
+	"jeton/internal/count"
+	"jeton/internal/keys"
 	"jeton/internal/policy"
+	"jeton/internal/secret"
 	"jeton/internal/session"
+	"jeton/internal/token"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 // Store is everything that a server keeps.
 type Store interface {
+	count.Store
 	session.Store
 	account.Store
+	client.Store
+	token.Store
 	audit.Store
+	keys.Store
 	Close() error
 }
 
@@ -45,7 +54,14 @@ func Run(t *testing.T, open Open) {
 		{"uses", Uses},
 		{"accounts", Accounts},
 		{"declared accounts", Declared},
+		{"importing accounts", Importing},
+		{"people", People},
+		{"clients", Clients},
+		{"declared clients", DeclaredClients},
+		{"tokens", Tokens},
+		{"uses of tokens", TokenUses},
 		{"audit", Audit},
+		{"keys", Keys},
 		{"closed", Closed},
 		{"races", Races},
 		{"linearizable", Linearizable},
@@ -151,8 +167,8 @@ func budget(t *testing.T, s Store, name string, most int64) policy.Budget {
 	return policy.Budget{ID: id, Name: name, Max: most}
 }
 
-func use(r session.Record, budgets ...policy.Budget) session.Use {
-	return session.Use{Login: r.Login, Budgets: budgets}
+func use(r session.Record, budgets ...policy.Budget) count.Use {
+	return count.Use{Holder: r.Login, Budgets: budgets}
 }
 
 func event(action, target string) jeton.Event {
@@ -269,6 +285,10 @@ func Closed(t *testing.T, open Open) {
 		{"SweepSessions", func(ctx context.Context) error { _, err := s.SweepSessions(ctx, noon, 9); return err }},
 		{"BudgetID", func(ctx context.Context) error { _, err := s.BudgetID(ctx, "shop", "new"); return err }},
 		{"FindUser", func(ctx context.Context) error { _, err := s.FindUser(ctx, "diane"); return err }},
+		{"FindUserEmail", func(ctx context.Context) error { _, err := s.FindUserEmail(ctx, "diane@example.org"); return err }},
+		{"FindUserID", func(ctx context.Context) error { _, err := s.FindUserID(ctx, "x"); return err }},
+		{"PageUsers", func(ctx context.Context) error { _, err := s.PageUsers(ctx, account.Page{Limit: 9}); return err }},
+		{"CountUsers", func(ctx context.Context) error { _, err := s.CountUsers(ctx); return err }},
 		{"KnownSource", func(ctx context.Context) error { _, err := s.KnownSource(ctx, u.ID, source, time.Time{}); return err }},
 		{"AddUser", func(ctx context.Context) error { return s.AddUser(ctx, account.Account{Name: "new"}, event("", "")) }},
 		{"ChangeUser", func(ctx context.Context) error {
@@ -279,6 +299,41 @@ func Closed(t *testing.T, open Open) {
 		{"RemoveUser", func(ctx context.Context) error { _, err := s.RemoveUser(ctx, "diane", event("", "")); return err }},
 		{"ListUsers", func(ctx context.Context) error { _, err := s.ListUsers(ctx); return err }},
 		{"DeclareUsers", func(ctx context.Context) error { _, err := s.DeclareUsers(ctx, nil, noon, event("", "")); return err }},
+		{"ListKeys", func(ctx context.Context) error { _, err := s.ListKeys(ctx); return err }},
+		{"ChangeKeys", func(ctx context.Context) error {
+			return s.ChangeKeys(ctx, func([]keys.Record) ([]keys.Record, []string, []jeton.Event, error) { return nil, nil, nil, nil })
+		}},
+		{"FindClient", func(ctx context.Context) error { _, err := s.FindClient(ctx, "job"); return err }},
+		{"AddClient", func(ctx context.Context) error { return s.AddClient(ctx, client.Client{Name: "new"}, event("", "")) }},
+		{"ChangeClient", func(ctx context.Context) error {
+			return s.ChangeClient(ctx, "job", client.Change{End: true}, client.Step{Now: noon})
+		}},
+		{"RemoveClient", func(ctx context.Context) error { return s.RemoveClient(ctx, "job", client.Step{Now: noon}) }},
+		{"ListClients", func(ctx context.Context) error { _, err := s.ListClients(ctx); return err }},
+		{"DeclareClients", func(ctx context.Context) error { return s.DeclareClients(ctx, nil, client.Step{Now: noon}) }},
+		{"AddClientKey", func(ctx context.Context) error {
+			return s.AddClientKey(ctx, "job", client.Key{}, func(client.Client) error { return nil }, client.Step{Now: noon})
+		}},
+		{"RetireClientKey", func(ctx context.Context) error {
+			return s.RetireClientKey(ctx, "job", "a", true, client.Step{Now: noon})
+		}},
+		{"MintToken", func(ctx context.Context) error {
+			_, err := s.MintToken(ctx, token.Mint{Once: token.Once{Client: 1}})
+			return err
+		}},
+		{"UseOnce", func(ctx context.Context) error { return s.UseOnce(ctx, token.Once{Client: 1}) }},
+		{"FindToken", func(ctx context.Context) error { _, err := s.FindToken(ctx, secret.HashOf("one")); return err }},
+		{"FindSigned", func(ctx context.Context) error {
+			_, _, err := s.FindSigned(ctx, secret.HashOf("jti"), secret.HashOf("generation"))
+			return err
+		}},
+		{"EndTokens", func(ctx context.Context) error {
+			_, err := s.EndTokens(ctx, token.Which{Accessor: "t_one"}, &token.Void{Until: noon}, event(audit.TokenRevoke, ""))
+			return err
+		}},
+		{"ListTokens", func(ctx context.Context) error { _, err := s.ListTokens(ctx, token.Which{}, 9); return err }},
+		{"ListVoid", func(ctx context.Context) error { _, err := s.ListVoid(ctx, 0, noon, 9); return err }},
+		{"SweepTokens", func(ctx context.Context) error { _, err := s.SweepTokens(ctx, noon, 9); return err }},
 		{"Append", func(ctx context.Context) error { return s.Append(ctx, []jeton.Event{event("", "")}) }},
 		{"Events", func(ctx context.Context) error { _, err := s.Events(ctx, audit.Filter{}); return err }},
 		{"Forget", func(ctx context.Context) error { _, err := s.Forget(ctx, noon, 9); return err }},

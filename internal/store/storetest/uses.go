@@ -10,6 +10,7 @@ import (
 
 	"jeton"
 	"jeton/internal/audit"
+	"jeton/internal/count"
 	"jeton/internal/policy"
 	"jeton/internal/session"
 )
@@ -32,7 +33,7 @@ func Uses(t *testing.T, open Open) {
 }
 
 // race has n callers take uses until each is refused or has had enough, and returns how many were taken.
-func race(t *testing.T, s Store, n int, u session.Use) int64 {
+func race(t *testing.T, s Store, n int, u count.Use) int64 {
 	t.Helper()
 	var won atomic.Int64
 	var wg sync.WaitGroup
@@ -142,7 +143,7 @@ func ownCounts(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	one, two := started(t, s, at(u, "shop", "one", noon)), started(t, s, at(u, "shop", "two", noon))
 	a, b := budget(t, s, "a", 1), budget(t, s, "b", 1)
-	for _, use := range []session.Use{use(one, a), use(one, b), use(two, a), use(two, b)} {
+	for _, use := range []count.Use{use(one, a), use(one, b), use(two, a), use(two, b)} {
 		left, err := s.Spend(t.Context(), use)
 		must(t, err)
 		same(t, "left", left, []int64{0})
@@ -159,10 +160,10 @@ func endedHasNone(t *testing.T, s Store) {
 	must(t, err)
 	_, err = s.EndSessions(t.Context(), session.Which{User: "diane"}, event(audit.LogoutAll, "user:diane"))
 	must(t, err)
-	for name, u := range map[string]session.Use{
+	for name, u := range map[string]count.Use{
 		"fresh, one budget": use(fresh, a), "fresh, two budgets": use(fresh, a, b),
 		"spent, one budget": use(used, a), "spent, two budgets": use(used, a, b),
-		"never there": {Login: used.Login + 100, Budgets: []policy.Budget{a}},
+		"never there": {Holder: used.Login + 100, Budgets: []policy.Budget{a}},
 	} {
 		_, err := s.Spend(t.Context(), u)
 		wants(t, "Spend of "+name, err, jeton.ErrBadCredential)
@@ -192,7 +193,7 @@ func noBudget(t *testing.T, s Store) {
 		"no budget": nil, "a zero limit": {{ID: good.ID, Name: "good"}}, "unlimited": {{ID: good.ID, Name: "good", Max: policy.Unlimited}},
 		"a zero limit beside a good one": {good, budget(t, s, "zero", 0)},
 	} {
-		_, err := s.Spend(t.Context(), session.Use{Login: r.Login, Budgets: budgets})
+		_, err := s.Spend(t.Context(), count.Use{Holder: r.Login, Budgets: budgets})
 		wants(t, "Spend with "+name, err, jeton.ErrSpent)
 	}
 	left, err := s.Left(t.Context(), use(r, good))

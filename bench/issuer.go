@@ -1,0 +1,298 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"jeton/internal/jose"
+)
+
+// issuerConfig is an authorization server with a service for every door that a token opens,
+// one for every algorithm, and one as the teaching clients of old know it.
+const issuerConfig = `admin:
+  listen: %s
+throttle: {pair_burst: 1000000, pair_every: 1ms, account_burst: 1000000, account_every: 1ms, source_burst: 1000000, source_every: 1ms}
+issuer:
+  url: http://%[2]s
+  listen: %[2]s
+  plain_http: true
+clients:
+  - name: ` + clientName + `
+    secret_hash: %[3]x
+    services: [` + service + `, es256, rs256, timed]
+    introspects: [` + service + `]
+    keys:
+      - file: %[4]s
+        algorithm: RS256
+services:
+  - name: ` + service + `
+    listen: %[5]s
+    plain_http: true
+    login: {paths: [/login]}
+    logout: /logout
+    session: {lifetime: 24h, idle_timeout: 24h}
+    accept: [session, token, basic]
+    tokens: {lifetime: 12h}
+    routes:
+      - match: GET /check
+        respond:
+          json: {Secret-number: 42}
+      - match: GET /open
+        open: true
+        respond:
+          json: {Secret-number: 42}
+  - name: es256
+    listen: %[6]s
+    plain_http: true
+    tokens: {algorithm: ES256}
+    routes: [{match: GET /check, respond: {text: ok}}]
+  - name: rs256
+    listen: %[7]s
+    plain_http: true
+    tokens: {algorithm: RS256}
+    routes: [{match: GET /check, respond: {text: ok}}]
+  - name: timed
+    listen: %[8]s
+    plain_http: true
+    tokens: {algorithm: RS256, lifetime: 12h}
+    teaching:
+      assertion_login: /login
+      iss_only: true
+      token_in_body: true
+    routes:
+      - match: POST /{$}
+        respond:
+          text: Patience is a key that opens at its hour.
+`
+
+const clientName = "client"
+
+// authority is a jeton with an authorization server. The process is the service that
+// every credential opens; the others are the same process at other addresses.
+type authority struct {
+	*process
+	issuer, timed *process
+}
+
+// keyPair is the RSA key of a client or of a teaching server, PEM.
+type keyPair struct {
+	key             *rsa.PrivateKey
+	private, public []byte
+}
+
+func newKeyPair(bits int) (keyPair, error) {
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		return keyPair{}, err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return keyPair{}, err
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return keyPair{}, err
+	}
+	return keyPair{
+		key:     key,
+		private: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+		public:  pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}),
+	}, nil
+}
+
+// clientRSA is how long the key of a client is, in bits.
+const clientRSA = 2048
+
+// assertion is what a teaching client of old logs in with.
+func (k keyPair) assertion() (string, error) {
+	signer, err := jose.NewSigner(k.key, jose.RS256, "")
+	if err != nil {
+		return "", err
+	}
+	return signer.Sign("JWT", []byte(`{"iss":"`+clientName+`"}`))
+}
+
+// clientSecret is as random as a real one: one SHA-256 checks it.
+func clientSecret() string { return secret(1 << 40) }
+
+// basic returns the value of the header Authorization (RFC 7617).
+func basic(name, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
+}
+
+// authorityUp starts jeton with an authorization server, and waits until it answers.
+func (b *bench) authorityUp(ctx context.Context, n stored, client keyPair, at place) (*authority, error) {
+	dir, err := b.store(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	var addrs [6]string
+	for i := range addrs {
+		if addrs[i], err = freeAddr(); err != nil {
+			return nil, err
+		}
+	}
+	public := filepath.Join(dir, "client.pub")
+	if err := os.WriteFile(public, client.public, 0o600); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "issuer.yaml")
+	hash := sha256.Sum256([]byte(clientSecret()))
+	text := fmt.Appendf(nil, issuerConfig, addrs[0], addrs[1], hash, public, addrs[2], addrs[3], addrs[4], addrs[5])
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return nil, err
+	}
+	p, err := launch("jeton", addrs[2], dir, at.server, nil, b.program, "serve", "--config", file, "--data-dir", dir)
+	if p, err = up(ctx, p, err); err != nil {
+		return nil, err
+	}
+	return &authority{process: p, issuer: p.elsewhere(addrs[1]), timed: p.elsewhere(addrs[5])}, nil
+}
+
+// elsewhere is the same process at another of its addresses.
+func (p *process) elsewhere(addr string) *process {
+	q := *p
+	q.addr = addr
+	return &q
+}
+
+// bareSignUp starts the bare authorization server, which answers what lies in the folder.
+func (b *bench) bareSignUp(ctx context.Context, answers string, at place) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	p, err := launch("bare", addr, b.dir, at.server, nil, self, "role-sign", "-addr", addr, "-answers", answers)
+	return up(ctx, p, err)
+}
+
+// formHead is the head of a request of the client's at the authorization server.
+func formHead() string {
+	return "Content-Type: application/x-www-form-urlencoded\r\nAuthorization: " + basic(clientName, clientSecret())
+}
+
+// wishForm asks for a token for a service.
+func wishForm(name string) string { return "grant_type=client_credentials&audience=" + name }
+
+// posted sends a body and returns the answer, which must be a 200.
+func posted(ctx context.Context, c *http.Client, address, authorization, kind, body string) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", kind)
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	answer, err := c.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("POST %s: %s: %s", address, answer.Status, text)
+	}
+	return text, nil
+}
+
+// ask posts a form as the client to the authorization server.
+func (a *authority) ask(ctx context.Context, c *http.Client, path, form string) ([]byte, error) {
+	return posted(ctx, c, "http://"+a.issuer.addr+path, basic(clientName, clientSecret()), "application/x-www-form-urlencoded", form)
+}
+
+// signedTokens gets n signed tokens for the service that every credential opens.
+func (a *authority) signedTokens(ctx context.Context, n int) ([]string, error) {
+	return manyOf(n, func(c *http.Client) (string, error) {
+		text, err := a.ask(ctx, c, "/oauth2/token", wishForm(service))
+		if err != nil {
+			return "", err
+		}
+		var in struct {
+			Token string `json:"access_token"`
+		}
+		if err := json.Unmarshal(text, &in); err != nil || in.Token == "" {
+			return "", errors.Join(err, fmt.Errorf("no token in %q", text))
+		}
+		return in.Token, nil
+	})
+}
+
+// manyOf gets n texts over a few connections.
+func manyOf(n int, get func(*http.Client) (string, error)) ([]string, error) {
+	const conns = 16
+	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: conns}}
+	defer c.CloseIdleConnections()
+	texts, errs := make([]string, n), make([]error, conns)
+	var wg sync.WaitGroup
+	for w := range conns {
+		wg.Go(func() {
+			for i := w; i < n && errs[w] == nil; i += conns {
+				texts[i], errs[w] = get(c)
+			}
+		})
+	}
+	wg.Wait()
+	return texts, errors.Join(errs...)
+}
+
+// lines writes a file of which a load takes a line for each request.
+func (b *bench) lines(n int, line func(i int) (string, error)) (string, error) {
+	f, err := os.CreateTemp(b.dir, "lines-")
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	w := bufio.NewWriter(f)
+	for i := range n {
+		text, err := line(i)
+		if err != nil {
+			return "", err
+		}
+		_, _ = w.WriteString(text + "\n") // Flush tells
+	}
+	return f.Name(), w.Flush()
+}
+
+// shown is a load of checks, each with one of n values of the header Authorization.
+func (b *bench) shown(n int, value func(i int) (string, error)) (load, error) {
+	file, err := b.lines(n, value)
+	return load{Kind: kindHeader, Path: "/check", Lines: file, Lined: n}, err
+}
+
+// posts is a load of one of n bodies.
+func (b *bench) posts(path, header string, n int, body func(i int) (string, error)) (load, error) {
+	file, err := b.lines(n, body)
+	return load{Kind: kindBody, Path: path, Header: header, Lines: file, Lined: n}, err
+}
+
+// always is one text for every line.
+func always(text string) func(int) (string, error) {
+	return func(int) (string, error) { return text, nil }
+}
+
+// lookForm asks about a token (RFC 7662).
+func lookForm(text string) string { return "token=" + url.QueryEscape(text) }

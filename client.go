@@ -1,0 +1,69 @@
+package jeton
+
+import "time"
+
+// Client is what is told about a piece of software that proves itself with keys or a
+// secret. It holds neither a secret nor a private key by construction.
+type Client struct {
+	Name        string      `json:"name"`
+	Services    []string    `json:"services"`    // that it may have tokens for
+	Scopes      []string    `json:"scopes"`      // that its tokens may have
+	Introspects []string    `json:"introspects"` // services whose tokens it may look up
+	Secret      bool        `json:"secret"`      // it has one
+	KeySource   string      `json:"key_source,omitempty"`
+	Keys        []ClientKey `json:"keys"`
+	Disabled    bool        `json:"disabled"`
+	Declared    bool        `json:"declared"` // in the configuration file, and changed only there
+	Created     time.Time   `json:"created_at"`
+	Updated     time.Time   `json:"updated_at"`
+}
+
+// ClientKey is a public key that a client proves itself with.
+type ClientKey struct {
+	ID        string    `json:"kid"`
+	Algorithm string    `json:"alg"`
+	Retired   bool      `json:"retired"`
+	NotBefore time.Time `json:"not_before,omitzero"`
+	NotAfter  time.Time `json:"not_after,omitzero"`
+	Created   time.Time `json:"created_at"`
+	Public    string    `json:"public"` // JWK
+}
+
+// SigningKey is what is told about a key that the server signs tokens with.
+type SigningKey struct {
+	ID        string    `json:"kid"`
+	Kind      string    `json:"kind"` // of tokens: it signs no other
+	Algorithm string    `json:"alg"`
+	Status    string    `json:"status"` // next, current, retired or revoked
+	Created   time.Time `json:"created_at"`
+	Signs     time.Time `json:"signs_from"`
+	Retires   time.Time `json:"retires_at,omitzero"`   // signs no more from then on
+	Withdrawn time.Time `json:"withdrawn_at,omitzero"` // checks no more from then on
+}
+
+// Token is what is told about a token. The secret or the signed text is nowhere in it.
+type Token struct {
+	Accessor      string    `json:"accessor"` // public handle; the jti of a signed token
+	Format        string    `json:"format"`   // jwt or opaque
+	Kind          string    `json:"kind"`     // access, or personal: made by its owner
+	Name          string    `json:"name,omitempty"`
+	Client        string    `json:"client,omitempty"`
+	User          string    `json:"user,omitempty"`
+	Audience      []string  `json:"audience"`
+	Scopes        []string  `json:"scopes"`
+	Allows        []string  `json:"allows,omitempty"`   // methods and paths; none: all
+	Networks      []string  `json:"networks,omitempty"` // that it may come from; none: all
+	Created       time.Time `json:"created_at"`
+	NotBefore     time.Time `json:"not_before"`
+	Expires       time.Time `json:"expires_at"`
+	MaxUses       int64     `json:"max_uses,omitempty"`       // 0: not counted
+	UsesRemaining *int64    `json:"uses_remaining,omitempty"` // nil: not counted
+}
+
+// Revocations is a page of what is void although a signature may be right: the SHA-256,
+// base64url, of "jti:" and the jti of a token, or of its claim gen.
+type Revocations struct {
+	Next int64    `json:"next"` // what to ask after next time
+	More bool     `json:"more"` // there is more to be had at once
+	Void []string `json:"void"`
+}

@@ -1,0 +1,290 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"jeton"
+	"jeton/wallet"
+
+	"github.com/spf13/cobra"
+)
+
+// credentialCommand speaks to programs that ask a helper for credentials, in the words of each.
+func credentialCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "credential",
+		Short: "Give other programs the token of an identity: git, docker, kubectl, aws, netrc",
+		Long: `Give another program the token of an identity of the wallet, in the words that it asks a
+helper for credentials with. Who acts is chosen as with 'jeton call'; an identity that keeps
+a session has no token to give. What is printed is for the program that asked: it holds the
+secret.
+
+As git-credential-jeton and docker-credential-jeton, which are links to this program, it is
+found by git and docker by itself.`,
+		Example: `  git config --global credential.https://git.example.helper jeton
+  jeton credential kubectl https://kube.example --as ci
+  curl --netrc-file <(jeton credential netrc https://shop.example --as ci) https://shop.example/orders`,
+	}
+	c.AddCommand(credentialGit(), credentialDocker(), credentialKubectl(), credentialAWS(), credentialNetrc())
+	return c
+}
+
+const (
+	// maxAsked bounds what a program may ask in, in bytes.
+	maxAsked = 64 << 10
+	// maxTokenWait is how long a token that is not good yet is waited for.
+	maxTokenWait = 30 * time.Second
+)
+
+// readAsked reads what a program asks. It is in no error, for it may hold a secret.
+func readAsked(r io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxAsked+1))
+	if err != nil {
+		return nil, fmt.Errorf("read what is asked: %w", err)
+	}
+	if len(text) > maxAsked {
+		return nil, jeton.Say(jeton.ErrTooLarge, "what is asked is over 64 KiB")
+	}
+	return text, nil
+}
+
+// credential is what an identity shows in the place of a name and a password.
+type credential struct {
+	origin  wallet.Origin
+	name    string // of Basic; at a Jeton service the token counts, whatever it is
+	token   jeton.Secret
+	expires time.Time // zero: not known
+}
+
+// helpAs gives the credential of the identity that acts at a URL to show.
+func helpAs(ctx context.Context, url, as string, show func(credential) error) error {
+	return asIdentity(ctx, url, as, func(_ *wallet.Wallet, id *wallet.Identity) error {
+		c, err := credentialOf(ctx, id)
+		if err != nil {
+			return err
+		}
+		return show(c)
+	})
+}
+
+// credentialOf returns what an identity shows, a new token when it is time for that. It
+// waits for one that is good in a moment: the program that asks would be refused.
+func credentialOf(ctx context.Context, id *wallet.Identity) (credential, error) {
+	t, err := id.Token(ctx)
+	if err != nil {
+		if id.Info().Kind == wallet.KindSession {
+			err = fmt.Errorf("%w; make one, and hand it in: jeton login %s --as NAME --token-stdin", err, id.Origin())
+		}
+		return credential{}, err
+	}
+	wait := time.Until(t.Opens)
+	if wait > maxTokenWait {
+		return credential{}, jeton.After(jeton.Say(jeton.ErrTooEarly, "the token is good from "+when(t.Opens)+" on"), wait)
+	}
+	if err := pause(ctx, wait); err != nil {
+		return credential{}, fmt.Errorf("wait until the token is good: %w", err)
+	}
+	return credential{id.Origin(), basicName(id.Info()), t.Text, t.Expires}, nil
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// basicName returns the user name of an identity, or its own name where that could not
+// stand in every form of helper: the characters of the latter are harmless in all.
+func basicName(in wallet.Info) string {
+	if in.Username == "" || strings.ContainsFunc(in.Username, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`:"'\#<>`, r) }) {
+		return in.Name
+	}
+	return in.Username
+}
+
+// heldAt returns the identities that the wallet holds at an origin.
+func heldAt(ctx context.Context, w *wallet.Wallet, o wallet.Origin) ([]wallet.Info, error) {
+	all, err := w.Identities(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var at []wallet.Info
+	for _, in := range all {
+		if in.Origin == o {
+			at = append(at, in)
+		}
+	}
+	return at, nil
+}
+
+func credentialNetrc() *cobra.Command {
+	var as string
+	c := &cobra.Command{
+		Use: "netrc URL", Short: "Print a line of a .netrc file, as curl and Python read it", Args: exactArgs("URL"),
+		Long: `Print a line of a .netrc file with the token as the password. The format knows neither
+scheme nor port: the program that reads it sends the token to every server of that host.`,
+		Example: `  curl --netrc-file <(jeton credential netrc https://shop.example --as ci) https://shop.example/orders`,
+		RunE: func(c *cobra.Command, args []string) error {
+			return helpAs(c.Context(), args[0], as, func(k credential) error {
+				line, err := netrcLine(k)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(c.OutOrStdout(), line)
+				return nil
+			})
+		},
+	}
+	c.Flags().StringVar(&as, "as", "", "name of the identity")
+	return c
+}
+
+func netrcLine(k credential) (string, error) {
+	u, err := url.Parse(string(k.origin))
+	if err != nil {
+		return "", err
+	}
+	line := fmt.Sprintf("machine %s login %s password %s", u.Hostname(), k.name, k.token.Reveal())
+	// curl takes no longer line before version 8.
+	if len(line) > 4000 {
+		return "", jeton.Say(jeton.ErrTooLarge, "the token is longer than programs read in a .netrc file")
+	}
+	return line, nil
+}
+
+// The versions of the protocol between kubectl and its plugins.
+const (
+	execV1     = "client.authentication.k8s.io/v1"
+	execV1beta = "client.authentication.k8s.io/v1beta1"
+)
+
+// execCredential is the answer of a kubectl plugin, and the form of the question in
+// KUBERNETES_EXEC_INFO.
+type execCredential struct {
+	APIVersion string      `json:"apiVersion"`
+	Kind       string      `json:"kind"`
+	Status     *execStatus `json:"status,omitempty"`
+}
+
+type execStatus struct {
+	Expires time.Time `json:"expirationTimestamp,omitzero"`
+	Token   string    `json:"token"`
+}
+
+func credentialKubectl() *cobra.Command {
+	var as string
+	var beta bool
+	c := &cobra.Command{
+		Use: "kubectl URL", Short: "Print a token as kubectl wants it of a plugin", Args: exactArgs("URL"),
+		Long: `Print a token as an ExecCredential, which kubectl and the libraries of Kubernetes want of a
+plugin (client.authentication.k8s.io/v1). They keep it until it ends, or is refused.`,
+		Example: `  jeton credential kubectl https://kube.example --as ci
+  kubectl config set-credentials ci --exec-api-version=client.authentication.k8s.io/v1 --exec-command=jeton --exec-arg=credential --exec-arg=kubectl --exec-arg=https://kube.example --exec-arg=--as=ci`,
+		RunE: func(c *cobra.Command, args []string) error {
+			version, err := execVersion(os.Getenv("KUBERNETES_EXEC_INFO"), beta)
+			if err != nil {
+				return err
+			}
+			return helpAs(c.Context(), args[0], as, func(k credential) error {
+				return printJSON(c.OutOrStdout(), execCredential{version, "ExecCredential", &execStatus{k.expires.UTC().Truncate(time.Second), k.token.Reveal()}})
+			})
+		},
+	}
+	c.Flags().StringVar(&as, "as", "", "name of the identity")
+	c.Flags().BoolVar(&beta, "v1beta1", false, "speak the old version v1beta1")
+	return c
+}
+
+// execVersion returns the version to answer in. info is what kubectl says that it speaks; it
+// takes no other.
+func execVersion(info string, beta bool) (string, error) {
+	version := execV1
+	if beta {
+		version = execV1beta
+	}
+	if info == "" {
+		return version, nil
+	}
+	var asked execCredential
+	if len(info) > maxAsked || json.Unmarshal([]byte(info), &asked) != nil || asked.Kind != "ExecCredential" {
+		return "", jeton.Say(jeton.ErrInvalid, "KUBERNETES_EXEC_INFO holds no ExecCredential")
+	}
+	switch {
+	case asked.APIVersion == version:
+		return version, nil
+	case asked.APIVersion == execV1beta:
+		return "", jeton.Say(jeton.ErrInvalid, "kubectl asks in the old version v1beta1: write apiVersion: "+execV1+" into its configuration, or add --v1beta1")
+	}
+	return "", jeton.Say(jeton.ErrInvalid, fmt.Sprintf("kubectl asks in version %q, and the answer would be in %s", asked.APIVersion, version))
+}
+
+// plainPath are the characters that a line NAME=VALUE carries through every shell.
+const plainPath = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@%+,=-\\"
+
+func credentialAWS() *cobra.Command {
+	var as, file, role string
+	var watch bool
+	c := &cobra.Command{
+		Use: "aws URL", Short: "Keep a token in a file, as the tools of AWS take it for a web identity", Args: exactArgs("URL"),
+		Long: `Write the signed token of an identity into a file, which only its owner can open, and print
+the variables by which the tools of AWS find it: they trade it for keys themselves
+(AssumeRoleWithWebIdentity). Jeton has no keys of AWS to give, and does not ask for any.
+
+The file is replaced at once, never cut short. Tokens end: run it again before that, or let
+--watch keep the file fresh until it is stopped.`,
+		Example: `  jeton credential aws https://shop.example --as ci --write ~/.aws/jeton.jwt --role-arn arn:aws:iam::123456789012:role/ci
+  export $(jeton credential aws https://shop.example --as ci --write /run/user/1000/jeton.jwt)`,
+		RunE: func(c *cobra.Command, args []string) error {
+			to, err := webIdentityFile(file, role)
+			if err != nil {
+				return err
+			}
+			return asIdentity(c.Context(), args[0], as, func(_ *wallet.Wallet, id *wallet.Identity) error {
+				if watch && id.Info().Kind == wallet.KindToken {
+					return jeton.Say(jeton.ErrInvalid, "a token that was handed in cannot renew itself: leave out --watch")
+				}
+				get := func(ctx context.Context) (credential, error) { return credentialOf(ctx, id) }
+				k, err := get(c.Context())
+				if err != nil {
+					return err
+				}
+				if err := writeWebIdentity(to, k); err != nil {
+					return err
+				}
+				fmt.Fprintln(c.OutOrStdout(), "AWS_WEB_IDENTITY_TOKEN_FILE="+to)
+				if role != "" {
+					fmt.Fprintln(c.OutOrStdout(), "AWS_ROLE_ARN="+role)
+				}
+				if !watch {
+					return nil
+				}
+				f := freshFile{get: get, put: func(k credential) error { return writeWebIdentity(to, k) }, wait: pause, now: time.Now,
+					complain: func(err error) { fmt.Fprintln(c.ErrOrStderr(), "jeton: "+err.Error()) }}
+				f.run(c.Context(), k)
+				return nil
+			})
+		},
+	}
+	c.Flags().StringVar(&as, "as", "", "name of the identity")
+	c.Flags().StringVar(&file, "write", "", "file that gets the token (required)")
+	c.Flags().StringVar(&role, "role-arn", "", "role to act in, to be printed as AWS_ROLE_ARN")
+	c.Flags().BoolVar(&watch, "watch", false, "keep the file fresh until stopped")
+	_ = c.MarkFlagRequired("write")
+	return c
+}

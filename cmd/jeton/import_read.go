@@ -1,0 +1,249 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"jeton/internal/api"
+)
+
+// maxImportLine bounds a line of a file of people, in bytes. A row is a line in every
+// format, so that a quote that is never closed spoils one row and fills no memory.
+const maxImportLine = 48 << 10
+
+// errPlain is the answer to a password where a hash belongs.
+var errPlain = errors.New("plain passwords are not imported: leave the column out and set passwords with 'jeton user passwd', or hash them first")
+
+// fault marks an error as that of one row: the next can be read.
+type fault struct{ error }
+
+func (f fault) Unwrap() error { return f.error }
+
+// people reads a file of people, a row at a time.
+type people struct {
+	lines    *bufio.Scanner
+	line     int
+	comments bool // a line that begins with # is none
+	parse    func(line string) (api.Moved, error)
+}
+
+// readPeople begins to read a file in a format: csv, jsonl or htpasswd; "" finds it out by
+// the name of the file and by how it begins.
+func readPeople(from io.Reader, name, format string) (*people, error) {
+	buffered := bufio.NewReaderSize(from, 64<<10)
+	if begin, _ := buffered.Peek(3); bytes.Equal(begin, []byte("\xef\xbb\xbf")) {
+		_, _ = buffered.Discard(3) // what some programs put before UTF-8
+	}
+	begin, _ := buffered.Peek(4 << 10)
+	if format == "" {
+		format = formatOf(name, string(begin))
+	}
+	if format != "htpasswd" && strings.HasPrefix(strings.TrimSpace(string(begin)), "[") {
+		return nil, errors.New("this is a JSON list; write one object a line, without the brackets: jq -c '.[]'")
+	}
+	p := &people{lines: bufio.NewScanner(buffered)}
+	p.lines.Buffer(make([]byte, 4<<10), maxImportLine)
+	switch format {
+	case "csv":
+		return p, p.csv()
+	case "jsonl":
+		p.parse = parseJSONRow
+	case "htpasswd":
+		p.parse, p.comments = parseHtpasswdRow, true
+	case "":
+		return nil, usage{errors.New("the format of the file is not clear: say --format csv, jsonl or htpasswd")}
+	default:
+		return nil, usage{fmt.Errorf("--format is csv, jsonl or htpasswd, not %q", format)}
+	}
+	return p, nil
+}
+
+// formatOf finds out a format by the name of a file, else by how it begins.
+func formatOf(name, begin string) string {
+	base := strings.ToLower(filepath.Base(name))
+	switch ext := filepath.Ext(base); {
+	case strings.Contains(base, "htpasswd"):
+		return "htpasswd"
+	case ext == ".csv":
+		return "csv"
+	case ext == ".jsonl", ext == ".ndjson", ext == ".json":
+		return "jsonl"
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(begin), "\n")
+	columns := strings.Split(strings.TrimSpace(first), ",")
+	switch {
+	case strings.HasPrefix(first, "{") && strings.Contains(first, `"name"`), strings.HasPrefix(first, "["):
+		return "jsonl"
+	case slices.Contains(columns, "name") || slices.Contains(columns, `"name"`):
+		return "csv"
+	case strings.Contains(first, ":"):
+		return "htpasswd"
+	}
+	return ""
+}
+
+// next returns a row with the number of its line: io.EOF after the last, a fault for a row
+// that cannot be read, any other error when nothing more can.
+func (p *people) next() (api.Moved, int, error) {
+	for p.lines.Scan() {
+		p.line++
+		line := strings.TrimSuffix(p.lines.Text(), "\r")
+		if strings.TrimSpace(line) == "" || p.comments && strings.HasPrefix(line, "#") {
+			continue
+		}
+		row, err := p.parse(line)
+		return row, p.line, err
+	}
+	if err := p.lines.Err(); err != nil {
+		if errors.Is(err, bufio.ErrTooLong) {
+			err = fmt.Errorf("the line is over %d KiB", maxImportLine>>10)
+		}
+		return api.Moved{}, p.line + 1, fmt.Errorf("line %d: %w", p.line+1, err)
+	}
+	return api.Moved{}, p.line, io.EOF
+}
+
+var importColumns = []string{"name", "email", "first_name", "last_name", "groups", "password_hash", "disabled", "id"}
+
+// csv reads the row of headings.
+func (p *people) csv() error {
+	var heads []string
+	p.parse = func(line string) (api.Moved, error) {
+		cells, err := csvCells(line)
+		heads = cells
+		return api.Moved{}, err
+	}
+	if _, line, err := p.next(); errors.Is(err, io.EOF) {
+		return errors.New("the file is empty; its first line names the columns: " + strings.Join(importColumns, ","))
+	} else if err != nil {
+		return fmt.Errorf("line %d: %w", line, err)
+	}
+	for i, h := range heads {
+		heads[i] = strings.TrimSpace(h)
+		switch {
+		case heads[i] == "password":
+			return fmt.Errorf("there is a column named password: %w", errPlain)
+		case !slices.Contains(importColumns, heads[i]):
+			return fmt.Errorf("the column %q is not known; known are %s", heads[i], strings.Join(importColumns, ", "))
+		case slices.Index(heads, heads[i]) < i:
+			return fmt.Errorf("there are two columns named %s", heads[i])
+		}
+	}
+	if !slices.Contains(heads, "name") {
+		return errors.New("there is no column named name; the first line names the columns: " + strings.Join(importColumns, ","))
+	}
+	p.parse = func(line string) (api.Moved, error) { return parseCSVRow(heads, line) }
+	return nil
+}
+
+func csvCells(line string) ([]string, error) {
+	r := csv.NewReader(strings.NewReader(line))
+	cells, err := r.Read()
+	if err != nil {
+		return nil, fault{errors.New("the row is no CSV: a quote is missing or stands where none may")}
+	}
+	return cells, nil
+}
+
+func parseCSVRow(heads []string, line string) (api.Moved, error) {
+	var row api.Moved
+	cells, err := csvCells(line)
+	if err != nil {
+		return row, err
+	}
+	for i, cell := range cells {
+		if i >= len(heads) {
+			break
+		}
+		switch heads[i] {
+		case "name":
+			row.Name = cell
+		case "email":
+			row.Email = cell
+		case "first_name":
+			row.First = cell
+		case "last_name":
+			row.Last = cell
+		case "password_hash":
+			row.Hash = cell
+		case "id":
+			row.ID = cell
+		case "groups":
+			if groups := strings.FieldsFunc(cell, func(r rune) bool { return strings.ContainsRune(" ,;", r) }); len(groups) > 0 {
+				row.Groups = &groups
+			}
+		case "disabled":
+			if cell != "" {
+				yes, known := truth(cell)
+				if !known {
+					return row, fault{errors.New("disabled is true or false")}
+				}
+				row.Disabled = &yes
+			}
+		}
+	}
+	if len(cells) != len(heads) {
+		return row, fault{fmt.Errorf("the row has %d cells and the head %d", len(cells), len(heads))}
+	}
+	return row, nil
+}
+
+func truth(cell string) (yes, known bool) {
+	switch strings.ToLower(cell) {
+	case "yes":
+		return true, true
+	case "no":
+		return false, true
+	}
+	yes, err := strconv.ParseBool(cell)
+	return yes, err == nil
+}
+
+func parseJSONRow(line string) (api.Moved, error) {
+	var row struct {
+		api.Moved
+		Password json.RawMessage `json:"password"`
+	}
+	d := json.NewDecoder(strings.NewReader(line))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&row); err != nil {
+		var kind *json.UnmarshalTypeError
+		switch {
+		case errors.As(err, &kind):
+			err = fmt.Errorf("member %q: want %s", strings.TrimPrefix(kind.Field, "Moved."), kind.Type)
+		case !strings.HasPrefix(err.Error(), "json: unknown field"):
+			err = errors.New("the line is no JSON object")
+		}
+		return row.Moved, fault{err}
+	}
+	if row.Password != nil {
+		return row.Moved, fault{errPlain}
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return row.Moved, fault{errors.New("there is more than one JSON object on the line")}
+	}
+	return row.Moved, nil
+}
+
+func parseHtpasswdRow(line string) (api.Moved, error) {
+	name, hash, ok := strings.Cut(line, ":")
+	if !ok {
+		return api.Moved{}, fault{errors.New("the line is not NAME:HASH")}
+	}
+	if hash == "" {
+		return api.Moved{Name: name}, fault{errors.New("there is no hash after the colon")}
+	}
+	if strings.HasPrefix(hash, "$") || strings.HasPrefix(hash, "{") {
+		hash, _, _ = strings.Cut(hash, ":") // some servers allow a comment after it
+	}
+	return api.Moved{Name: name, Hash: hash}, nil
+}

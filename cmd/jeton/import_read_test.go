@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"jeton/internal/api"
+)
+
+// readAll reads a file of people whole: what it holds as text, row by row.
+func readAll(t *testing.T, file, name, format string) ([]string, error) {
+	t.Helper()
+	p, err := readPeople(strings.NewReader(file), name, format)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for {
+		row, _, err := p.next()
+		var one fault
+		switch {
+		case errors.Is(err, io.EOF):
+			return list, nil
+		case errors.As(err, &one):
+			list = append(list, row.Name+" refused: "+one.Error())
+		case err != nil:
+			return list, err
+		default:
+			list = append(list, told(row))
+		}
+	}
+}
+
+func told(row api.Moved) string {
+	text := row.Name + "|" + row.Email + "|" + row.First + "|" + row.Last + "|"
+	if row.Groups != nil {
+		text += strings.Join(*row.Groups, " ")
+	} else {
+		text += "-"
+	}
+	text += "|" + row.Hash + "|"
+	switch {
+	case row.Disabled == nil:
+		return text + "-"
+	case *row.Disabled:
+		return text + "disabled"
+	}
+	return text + "enabled"
+}
+
+func TestReadPeople(t *testing.T) {
+	for _, tc := range []struct {
+		name, file, path, format string
+		want                     []string
+		err                      string
+	}{
+		{"CSV with everything", "name,email,first_name,last_name,groups,password_hash,disabled\ndiane,d@x.org,Di,\"Prince, of T.\",a;b,$5$x,yes\n", "p.csv", "",
+			[]string{"diane|d@x.org|Di|Prince, of T.|a b|$5$x|disabled"}, ""},
+		{"CSV with names alone, told by its head", "name\r\ndiane\r\n\r\ncarl\r\n", "-", "", []string{"diane||||-||-", "carl||||-||-"}, ""},
+		{"CSV behind a byte order mark", "\xef\xbb\xbfname,disabled\ndiane,false\n", "x", "", []string{"diane||||-||enabled"}, ""},
+		{"a quote that is never closed spoils one row", "name,email\n\"diane,x\ncarl,\n", "p.csv", "", []string{" refused: the row is no CSV: a quote is missing or stands where none may", "carl||||-||-"}, ""},
+		{"a cell too few and one too many", "name,email\ndiane\ncarl,a,b\n", "p.csv", "", []string{"diane refused: the row has 1 cells and the head 2", "carl refused: the row has 3 cells and the head 2"}, ""},
+		{"neither yes nor no", "name,disabled\ndiane,perhaps\n", "p.csv", "", []string{"diane refused: disabled is true or false"}, ""},
+		{"a name that begins like a comment is a name", "name\n#diane\n", "p.csv", "", []string{"#diane||||-||-"}, ""},
+		{"a column of passwords", "name,password\ndiane,hunter2\n", "p.csv", "", nil, "plain passwords are not imported"},
+		{"a column that is not known", "name,mail\n", "p.csv", "", nil, `"mail" is not known`},
+		{"a column twice", "name,name\n", "p.csv", "", nil, "two columns"},
+		{"no names", "email\n", "p.csv", "", nil, "no column named name"},
+		{"an empty file", "", "p.csv", "", nil, "is empty"},
+		{"a file of which nothing is known", "hello\n", "p", "", nil, "the format of the file is not clear"},
+		{"a format that is not known", "name\n", "p", "xml", nil, "--format is"},
+
+		{"JSON lines", `{"name":"diane","groups":[],"disabled":false,"password_hash":"$5$x"}` + "\n" + `{"name":"carl"}`, "-", "", []string{"diane|||||$5$x|enabled", "carl||||-||-"}, ""},
+		{"JSON with a password", `{"name":"diane","password":"hunter2"}`, "p.jsonl", "", []string{"diane refused: " + errPlain.Error()}, ""},
+		{"JSON with a member that is not known", `{"name":"diane","x":1}`, "p.jsonl", "", []string{`diane refused: json: unknown field "x"`}, ""},
+		{"JSON of another kind", `{"name":7}` + "\nhunter2\n{}{}\n", "p.jsonl", "", []string{` refused: member "name": want string`, " refused: the line is no JSON object", " refused: there is more than one JSON object on the line"}, ""},
+		{"a JSON list", "[\n{}]", "p.json", "", nil, "one object a line"},
+
+		{"htpasswd", "# ours\ndiane:$apr1$x$y\ncarl:{SHA}x=:a comment\nzoe:plain:text\n", ".htpasswd", "",
+			[]string{"diane||||-|$apr1$x$y|-", "carl||||-|{SHA}x=|-", "zoe||||-|plain:text|-"}, ""},
+		{"htpasswd told by how it begins", "diane:pbkdf2:sha256:1$s$00\n", "users", "", []string{"diane||||-|pbkdf2:sha256:1$s$00|-"}, ""},
+		{"htpasswd without a hash, and without a colon", "diane:\nhunter2\n", "htpasswd", "", []string{"diane refused: there is no hash after the colon", " refused: the line is not NAME:HASH"}, ""},
+		{"a line without end", "name\ndiane\n" + strings.Repeat("x", maxImportLine+1), "p.csv", "", []string{"diane||||-||-"}, "line 3: the line is over 48 KiB"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := readAll(t, tc.file, tc.path, tc.format)
+			if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
+				t.Errorf("error %v, want %q", err, tc.err)
+			}
+			if strings.Join(got, "\n") != strings.Join(tc.want, "\n") {
+				t.Errorf("rows:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(tc.want, "\n"))
+			}
+			if all := strings.Join(got, "\n"); err != nil && strings.Contains(err.Error(), "hunter2") || strings.Contains(all, "refused") && strings.Contains(all, "hunter2") {
+				t.Errorf("a refusal holds a password: %v %s", err, all)
+			}
+		})
+	}
+}
+
+// FuzzReadPeople checks that every line that is not blank is a row or a fault, whatever
+// stands in it, so that nobody is lost without a word.
+func FuzzReadPeople(f *testing.F) {
+	f.Add("name,email\ndiane,\"x\"\"y\"\n\"carl\n", "csv")
+	f.Add("{\"name\":\"diane\"}\n[]\n", "jsonl")
+	f.Add("diane:$5$x\n:\n", "htpasswd")
+	f.Fuzz(func(t *testing.T, file, format string) {
+		p, err := readPeople(strings.NewReader(file), "", format)
+		if err != nil {
+			return
+		}
+		rows := 0
+		for {
+			_, _, err := p.next()
+			var one fault
+			if err != nil && !errors.As(err, &one) {
+				if !errors.Is(err, io.EOF) {
+					return // a line too long, which says so
+				}
+				break
+			}
+			rows++
+		}
+		lines := 0
+		for line := range strings.Lines(strings.TrimPrefix(file, "\xef\xbb\xbf")) {
+			if strings.TrimSpace(line) != "" && (!p.comments || !strings.HasPrefix(line, "#")) {
+				lines++
+			}
+		}
+		if format == "csv" {
+			lines-- // the head
+		}
+		if rows != lines && format != "" {
+			t.Errorf("%d rows of %d lines", rows, lines)
+		}
+	})
+}

@@ -1,0 +1,248 @@
+package guard_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/guard"
+	"jeton/internal/jose"
+)
+
+var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+
+// clock is a time that a test sets.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) Set(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = at
+}
+
+func (c *clock) Add(d time.Duration) { c.Set(c.Now().Add(d)) }
+
+// issuer is an authorization server that does what a test tells it to, also what ours would
+// never do. It is for what a real one cannot be brought to; the others use a real one.
+type issuer struct {
+	t     testing.TB
+	srv   *httptest.Server
+	clock *clock
+	key   *jose.Signer
+
+	mu      sync.Mutex
+	keys    []jose.Key
+	control string // Cache-Control of the keys
+	lines   []line
+	odd     map[string]http.HandlerFunc // by path, instead of the right answer
+	asked   map[string]int              // by path
+}
+
+type line struct {
+	seq  int64
+	hash string
+}
+
+const (
+	pathMetadata   = "/.well-known/oauth-authorization-server"
+	pathJWKS       = "/.well-known/jwks.json"
+	pathVoid       = "/oauth2/revocations"
+	pathIntrospect = "/oauth2/introspect"
+)
+
+func newSigner(t testing.TB) *jose.Signer {
+	t.Helper()
+	s, err := jose.Generate(jose.EdDSA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func newIssuer(t testing.TB) *issuer {
+	t.Helper()
+	i := &issuer{t: t, clock: &clock{at: noon}, key: newSigner(t), control: "public, max-age=300", odd: map[string]http.HandlerFunc{}, asked: map[string]int{}}
+	i.keys = []jose.Key{i.key.Key()}
+	i.srv = httptest.NewUnstartedServer(http.HandlerFunc(i.serve))
+	i.srv.EnableHTTP2 = true // many questions need no connection each
+	i.srv.StartTLS()
+	t.Cleanup(i.srv.Close)
+	return i
+}
+
+func (i *issuer) serve(w http.ResponseWriter, r *http.Request) {
+	i.mu.Lock()
+	i.asked[r.URL.Path]++
+	odd := i.odd[r.URL.Path]
+	i.mu.Unlock()
+	if odd != nil {
+		odd(w, r)
+		return
+	}
+	i.right(w, r)
+}
+
+// right answers as a server of ours does.
+func (i *issuer) right(w http.ResponseWriter, r *http.Request) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	switch r.URL.Path {
+	case pathMetadata:
+		_ = json.NewEncoder(w).Encode(i.metadata())
+	case pathJWKS:
+		w.Header().Set("Cache-Control", i.control)
+		_, _ = w.Write(jose.MarshalSet(i.keys))
+	case pathVoid:
+		after, err := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
+		if err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		const most = 3
+		out := jeton.Revocations{Next: after, Void: []string{}}
+		for _, l := range i.lines {
+			if l.seq > after && len(out.Void) < most {
+				out.Next, out.Void = l.seq, append(out.Void, l.hash)
+			}
+		}
+		out.More = len(out.Void) == most
+		_ = json.NewEncoder(w).Encode(out)
+	default:
+		w.WriteHeader(http.StatusNotFound)
+	}
+}
+
+func (i *issuer) metadata() map[string]any {
+	return map[string]any{
+		"issuer": i.srv.URL, "jwks_uri": i.srv.URL + pathJWKS,
+		"jeton_revocations_endpoint": i.srv.URL + pathVoid, "introspection_endpoint": i.srv.URL + pathIntrospect,
+	}
+}
+
+// answer makes the issuer answer oddly; nil makes it right again.
+func (i *issuer) answer(path string, odd http.HandlerFunc) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.odd[path] = odd
+}
+
+func (i *issuer) count(path string) int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.asked[path]
+}
+
+func (i *issuer) publish(keys ...jose.Key) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.keys = keys
+}
+
+// revoke adds lines to the list: "jti:" and a jti, or a generation.
+func (i *issuer) revoke(seq int64, what ...string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, text := range what {
+		sum := sha256.Sum256([]byte(text))
+		i.lines = append(i.lines, line{seq, base64.RawURLEncoding.EncodeToString(sum[:])})
+		seq++
+	}
+}
+
+func (i *issuer) setLines(lines []line) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.lines = lines
+}
+
+// guard returns a guard for the issuer that has heard from it.
+func (i *issuer) guard(change ...func(*guard.Config)) *guard.Guard {
+	i.t.Helper()
+	g := i.fresh(change...)
+	if err := g.Step(i.t.Context()); err != nil {
+		i.t.Fatal(err)
+	}
+	return g
+}
+
+// fresh returns a guard that has heard nothing yet.
+func (i *issuer) fresh(change ...func(*guard.Config)) *guard.Guard {
+	i.t.Helper()
+	c := guard.Config{Issuer: i.srv.URL, Audience: "reports", Client: i.srv.Client(), Now: i.clock.Now}
+	for _, f := range change {
+		f(&c)
+	}
+	g, err := guard.New(c)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	return g
+}
+
+// claims are those of a right token, issued now and good for ten minutes.
+func (i *issuer) claims() map[string]any {
+	now := i.clock.Now()
+	return map[string]any{
+		"iss": i.srv.URL, "sub": "ci", "client_id": "ci", "aud": "reports", "jti": "t_1", "gen": "c1.1", "scope": "write read",
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(10 * time.Minute).Unix(),
+	}
+}
+
+// token signs the claims of a right token, changed.
+func (i *issuer) token(change map[string]any) string {
+	i.t.Helper()
+	return i.signed(i.key, map[string]any{"alg": "EdDSA", "typ": "at+jwt", "kid": i.key.Key().ID}, change)
+}
+
+// signed signs whatever it is told to. A claim that is nil is left out.
+func (i *issuer) signed(by *jose.Signer, header, change map[string]any) string {
+	i.t.Helper()
+	claims := i.claims()
+	maps.Copy(claims, change)
+	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
+	text, err := by.SignHead(part(i.t, header)+".", marshal(i.t, claims))
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	return text
+}
+
+func marshal(t testing.TB, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func part(t testing.TB, v any) string {
+	t.Helper()
+	return base64.RawURLEncoding.EncodeToString(marshal(t, v))
+}
+
+// says returns a handler that answers with a status and a text.
+func says(status int, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = fmt.Fprint(w, text)
+	}
+}

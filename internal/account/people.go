@@ -1,0 +1,148 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"jeton"
+	"jeton/internal/audit"
+)
+
+// Page chooses accounts to list.
+type Page struct {
+	After  int64  // number of the account before the first of the page; 0: from the beginning
+	Search string // part of a name, an address, a first or a last name; "": all
+	Limit  int    // at most so many
+}
+
+// FindEmail returns the account of an e-mail address, without regard to case, or a zero
+// Account when nobody has it.
+func (a *Accounts) FindEmail(ctx context.Context, email string) (Account, error) {
+	return found(a.store.FindUserEmail(ctx, FoldEmail(email)))
+}
+
+// FindID returns the account of a public id, or a zero Account when nobody has it.
+func (a *Accounts) FindID(ctx context.Context, uuid string) (Account, error) {
+	return found(a.store.FindUserID(ctx, uuid))
+}
+
+func found(acct Account, err error) (Account, error) {
+	if errors.Is(err, jeton.ErrNotFound) {
+		return Account{}, nil
+	}
+	if err != nil {
+		return Account{}, fmt.Errorf("find user: %w", err)
+	}
+	return acct, nil
+}
+
+// Page returns the accounts of a page, and the number that the next one begins after: 0
+// when this is the last.
+func (a *Accounts) Page(ctx context.Context, p Page) ([]jeton.User, int64, error) {
+	limit := p.Limit
+	p.Limit++ // whether there is a next one
+	accounts, err := a.store.PageUsers(ctx, p)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list users: %w", err)
+	}
+	next := int64(0)
+	if len(accounts) > limit {
+		accounts = accounts[:limit]
+		next = accounts[limit-1].ID
+	}
+	users := make([]jeton.User, len(accounts))
+	for i, acct := range accounts {
+		users[i] = acct.User()
+	}
+	return users, next, nil
+}
+
+// Count returns how many accounts there are.
+func (a *Accounts) Count(ctx context.Context) (int64, error) {
+	n, err := a.store.CountUsers(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count users: %w", err)
+	}
+	return n, nil
+}
+
+// Edit is what to change of an account; nil fields stay as they are.
+type Edit struct {
+	Email    *string // "" takes it away
+	First    *string // name
+	Last     *string // name
+	Groups   *[]string
+	Disabled *bool
+	Password *jeton.Secret // ends all sessions
+	// AnyPassword is as in Wish.
+	AnyPassword bool
+	// If judges the account as it is when it is changed, as in Change.
+	If func(Account) error
+}
+
+// Edit changes an account, all of it in one step, and returns it as it is afterwards. It
+// returns jeton.ErrInvalid, jeton.ErrNotFound, jeton.ErrDeclared, jeton.ErrConflict for an
+// address that is taken, or what e.If does.
+func (a *Accounts) Edit(ctx context.Context, by string, acct Account, e Edit) (Account, error) {
+	c := Change{Disabled: e.Disabled, If: e.If}
+	var what []string
+	note := func(given bool, name string) {
+		if given {
+			what = append(what, name)
+		}
+	}
+	note(e.Email != nil, "email")
+	note(e.First != nil, "first_name")
+	note(e.Last != nil, "last_name")
+	if len(what) > 0 {
+		told, err := NewPerson(value(e.Email), value(e.First), value(e.Last))
+		if err != nil {
+			return Account{}, err
+		}
+		c.Person = func(p Person) Person {
+			if e.Email != nil {
+				p.Email, p.EmailFolded = told.Email, told.EmailFolded
+			}
+			if e.First != nil {
+				p.First = told.First
+			}
+			if e.Last != nil {
+				p.Last = told.Last
+			}
+			return p
+		}
+	}
+	if e.Groups != nil {
+		groups, err := Groups(*e.Groups)
+		if err != nil {
+			return Account{}, err
+		}
+		c.Groups = &groups
+		what = append(what, "groups "+strings.Join(groups, ","))
+	}
+	if e.Disabled != nil {
+		what = append(what, fmt.Sprintf("disabled %t", *e.Disabled))
+	}
+	action := audit.UserChange
+	if e.Password != nil {
+		phc, err := a.hash(ctx, *e.Password, e.AnyPassword)
+		if err != nil {
+			return Account{}, err
+		}
+		c.Password, action = &phc, audit.UserPassword
+		what = append(what, "password, all sessions ended")
+	}
+	if err := a.change(ctx, acct.Name, c, a.event(by, action, acct.Name, strings.Join(what, ", "))); err != nil {
+		return Account{}, err
+	}
+	return a.FindID(ctx, acct.UUID)
+}
+
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

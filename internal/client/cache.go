@@ -1,0 +1,63 @@
+package client
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// cache keeps clients by name. Reading takes no lock. A client that changes while another
+// goroutine is reading it from the store is not put in by that reader: add refuses what
+// was read before the last drop.
+type cache struct {
+	byName sync.Map // string to *Client
+
+	mu         sync.Mutex // held to change anything
+	names      map[int64]string
+	generation atomic.Uint64 // counts drops
+	limit      int           // entries
+}
+
+func newCache(entries int) *cache {
+	return &cache{names: map[int64]string{}, limit: max(entries, 1)}
+}
+
+func (c *cache) get(name string) (Client, bool) {
+	v, ok := c.byName.Load(name)
+	if !ok {
+		return Client{}, false
+	}
+	return *v.(*Client), true
+}
+
+// add keeps a client unless something was dropped since generation was read.
+func (c *cache) add(found Client, generation uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.generation.Load() != generation {
+		return
+	}
+	if _, known := c.names[found.ID]; !known && len(c.names) >= c.limit {
+		c.makeRoom()
+	}
+	c.names[found.ID] = found.Name
+	c.byName.Store(found.Name, &found)
+}
+
+// makeRoom forgets an arbitrary client.
+func (c *cache) makeRoom() {
+	for id, name := range c.names {
+		delete(c.names, id)
+		c.byName.Delete(name)
+		return
+	}
+}
+
+func (c *cache) drop(id int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation.Add(1)
+	if name, ok := c.names[id]; ok {
+		delete(c.names, id)
+		c.byName.Delete(name)
+	}
+}

@@ -1,0 +1,236 @@
+// Package client keeps software that proves itself: its name, what it may have tokens
+// for, its secret, and its public keys, registered or fetched from where it publishes them.
+//
+// It promises that what it is told of a client is what the next token is judged by; that
+// a disabling, and whatever else is to end a client's tokens, voids them in the same
+// step; that a key is one client's alone, whatever other keys have its kid; and that
+// keys are fetched from the address of the configuration and from nowhere else: nothing
+// that a caller sends chooses an address (RFC 8725, section 3.10). Where a source of keys
+// does not answer, the answer is jeton.ErrUnavailable, and nobody is let in.
+//
+// What an assertion must say, and the tokens themselves, are for others to know.
+package client
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"jeton"
+	"jeton/internal/jose"
+	"jeton/internal/secret"
+)
+
+// Client is a piece of software (RFC 6749, section 1.1) as the store keeps it. What one
+// is found as is shared: nobody changes it.
+type Client struct {
+	ID          int64 // 0: there is no such client
+	Name        string
+	Folded      string       // Name without regard to case: no other client or user has it
+	Version     int64        // grows with every change that voids its tokens
+	Secret      *secret.Hash // nil: it has none
+	Services    []string     // that it may have tokens for; this and the next two are sorted
+	Scopes      []string     // that its tokens may have
+	Introspects []string     // services whose tokens it may look up
+	Source      *Source      // where more of its keys are fetched from; nil: nowhere
+	Keys        []Key        // by age
+	Disabled    bool
+	Declared    bool
+	Created     time.Time
+	Updated     time.Time
+}
+
+// Public returns what may be told about the client.
+func (c Client) Public() jeton.Client {
+	out := jeton.Client{
+		Name: c.Name, Services: notNil(c.Services), Scopes: notNil(c.Scopes), Introspects: notNil(c.Introspects), Secret: c.Secret != nil,
+		Keys: []jeton.ClientKey{}, Disabled: c.Disabled, Declared: c.Declared, Created: c.Created, Updated: c.Updated,
+	}
+	if c.Source != nil {
+		out.KeySource = c.Source.URL
+	}
+	for _, k := range c.Keys {
+		out.Keys = append(out.Keys, k.Public())
+	}
+	return out
+}
+
+func notNil(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// Generation names the client as it is now. A token carries the generation that it was
+// issued in, and is void once the client has another.
+func (c Client) Generation() string { return fmt.Sprintf("c%d.%d", c.ID, c.Version) }
+
+// Key is a public key of a client.
+type Key struct {
+	jose.Key
+	Retired bool
+	Opens   time.Time // zero: since ever
+	Closes  time.Time // zero: never
+	Created time.Time
+}
+
+// Public returns what may be told about the key.
+func (k Key) Public() jeton.ClientKey {
+	return jeton.ClientKey{
+		ID: k.ID, Algorithm: string(k.Alg), Retired: k.Retired, NotBefore: k.Opens, NotAfter: k.Closes, Created: k.Created, Public: string(k.JWK()),
+	}
+}
+
+// Check returns nil when the key may check a signature now, and jeton.ErrBadCredential
+// with its Reason otherwise.
+func (k Key) Check(now time.Time) error {
+	switch {
+	case k.Retired:
+		return refuse(KeyRetired)
+	case !k.Opens.IsZero() && now.Before(k.Opens):
+		return refuse(KeyTooEarly)
+	case !k.Closes.IsZero() && !now.Before(k.Closes):
+		return refuse(KeyOver)
+	}
+	return nil
+}
+
+// Change is what to change of a client; nil fields stay as they are.
+type Change struct {
+	Secret      *SetSecret
+	Services    *[]string
+	Scopes      *[]string
+	Introspects *[]string
+	Disabled    *bool
+	End         bool // the client's tokens end, too
+}
+
+// SetSecret is the secret to be set: the hash of one, or none at all.
+type SetSecret struct{ Hash *secret.Hash }
+
+// Step is what a change of a client is done with.
+type Step struct {
+	Now time.Time
+	// VoidFor is how long a generation that is over stays on the list of what is void:
+	// longer than any token lives.
+	VoidFor time.Duration
+	Event   jeton.Event
+}
+
+// Store keeps clients. Methods are safe for concurrent use, on many nodes.
+//
+// A client's tokens end with a step that grows its version or removes it: the step puts
+// the SHA-256 of the generation that is over on the list of what is void, until VoidFor
+// from then, and removes those of its tokens that are kept one by one, with their counts.
+type Store interface {
+	// WatchClients names the function that hears of every client that is no longer what
+	// it was: after the change is durable and before it is answered, and also when nobody
+	// waits for the answer any more. It is called once, before anything else.
+	WatchClients(changed func(id int64))
+	// FindClient returns the client of exactly this name with all its keys, or
+	// jeton.ErrNotFound.
+	FindClient(ctx context.Context, name string) (Client, error)
+	// AddClient adds the client with its keys, and the event, or returns
+	// jeton.ErrConflict when a client or a user has the name, or one that differs from it
+	// in case alone. A token's subject must name one of them (RFC 9700, section 4.15).
+	AddClient(ctx context.Context, c Client, ev jeton.Event) error
+	// ChangeClient changes the client and adds the event, in one step. Disabling,
+	// enabling and End grow the version. It returns jeton.ErrNotFound; or
+	// jeton.ErrDeclared, except for a change that only ends tokens.
+	ChangeClient(ctx context.Context, name string, c Change, s Step) error
+	// RemoveClient removes the client with its keys, ends its tokens and adds the event.
+	// It returns jeton.ErrNotFound or jeton.ErrDeclared.
+	RemoveClient(ctx context.Context, name string, s Step) error
+	// ListClients returns all clients by name, with their keys.
+	ListClients(ctx context.Context) ([]Client, error)
+	// DeclareClients makes the declared clients be the given ones, with exactly the keys
+	// given: adds, changes and removes, each with its event, and writes nothing when
+	// nothing differs. A name that is taken by a client that is not declared becomes
+	// declared and keeps its number; one that a user has is jeton.ErrConflict.
+	DeclareClients(ctx context.Context, declared []Client, s Step) error
+	// AddClientKey adds the key and the event if judge, which sees the client as it is in
+	// this step, returns nil; its error otherwise. It returns jeton.ErrConflict for a kid
+	// that a key of this client has, retired or not, jeton.ErrNotFound or
+	// jeton.ErrDeclared. The kids of other clients do not matter.
+	AddClientKey(ctx context.Context, name string, k Key, judge func(Client) error, s Step) error
+	// RetireClientKey keeps the key from checking anything from now on, and adds the
+	// event; with end, the client's tokens end in the same step. Retiring twice is not an
+	// error. It returns jeton.ErrNotFound for a client or a kid that is not there, or
+	// jeton.ErrDeclared.
+	RetireClientKey(ctx context.Context, name, kid string, end bool, s Step) error
+}
+
+// The bounds of what is kept of a client.
+const (
+	maxName  = 128 // bytes of a name, a scope or a kid
+	maxItems = 100 // of a list
+	// MaxKeys is how many keys a client may have that are not retired. An assertion that
+	// names none of them is checked with each.
+	MaxKeys = 16
+)
+
+// reserved is how our secrets begin; a name like that would end up in logs unmasked
+// where a secret is expected.
+const reserved = "jtn_"
+
+// Name checks the name of a client and returns it without regard to case. Software is
+// named more narrowly than people are: a name is the same in a URL, in a header, in Basic
+// authentication (RFC 6749, section 2.3.1) and in the claims of a token.
+func Name(name string) (folded string, err error) {
+	if name == "" || len(name) > maxName {
+		return "", jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a client name has 1 to %d bytes", maxName))
+	}
+	if strings.ContainsFunc(name, func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("._-", r) }) || !alphanumeric(rune(name[0])) {
+		return "", jeton.Say(jeton.ErrInvalid, "a client name has ASCII letters, digits and . _ -, and begins with a letter or a digit")
+	}
+	if folded = strings.ToLower(name); strings.HasPrefix(folded, reserved) {
+		return "", jeton.Say(jeton.ErrInvalid, "a client name does not begin with "+reserved)
+	}
+	return folded, nil
+}
+
+func alphanumeric(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+}
+
+// checkID checks the kid of a key that is registered here. What a source publishes may be
+// named as it likes (RFC 7517, section 4.5); ours stand in URLs.
+func checkID(kid string) error {
+	if kid == "" || len(kid) > maxName || kid == "." || kid == ".." || strings.HasPrefix(kid, reserved) ||
+		strings.ContainsFunc(kid, func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("._-~:@=+", r) }) {
+		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a kid has 1 to %d ASCII letters, digits and . _ - ~ : @ = +; give the key another one", maxName))
+	}
+	return nil
+}
+
+// Services prepares a list of names of services: checked, sorted, each once.
+func Services(names []string) ([]string, error) {
+	return prepare(names, "a service name has 1 to 63 of a to z, 0 to 9 and -, no - first", func(s string) bool {
+		return len(s) <= 63 && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return r != '-' && (!alphanumeric(r) || 'A' <= r && r <= 'Z') })
+	})
+}
+
+// Scopes prepares a list of scopes (RFC 6749, section 3.3): checked, sorted, each once.
+func Scopes(names []string) ([]string, error) {
+	return prepare(names, fmt.Sprintf("a scope has 1 to %d ASCII characters without spaces, quotes and backslashes", maxName), func(s string) bool {
+		return len(s) <= maxName && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' })
+	})
+}
+
+func prepare(names []string, rule string, ok func(string) bool) ([]string, error) {
+	if len(names) > maxItems {
+		return nil, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a list has at most %d names", maxItems))
+	}
+	list := []string{}
+	for _, name := range names {
+		if name == "" || !ok(name) {
+			return nil, jeton.Say(jeton.ErrInvalid, rule)
+		}
+		list = append(list, name)
+	}
+	slices.Sort(list)
+	return slices.Compact(list), nil
+}

@@ -1,0 +1,435 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"jeton"
+	"jeton/internal/audit"
+	"jeton/internal/jose"
+	"jeton/internal/secret"
+)
+
+// voidFor is how long a generation that is over is remembered: a day, which no token
+// outlives, and an hour for clocks that differ.
+const voidFor = 25 * time.Hour
+
+// Clients is the software of one server. Its methods are safe for concurrent use.
+type Clients struct {
+	store   Store
+	now     func() time.Time
+	rand    io.Reader
+	cache   *cache
+	sources *fetcher
+}
+
+// Config is what New needs.
+type Config struct {
+	Store Store
+	Now   func() time.Time
+	Rand  io.Reader // nil: crypto/rand
+	Log   *slog.Logger
+	// Changed hears of every client that is no longer what it was, as Store.WatchClients
+	// says; nil: nobody does.
+	Changed func(id int64)
+	Cache   int // clients kept in memory; 0: 4096
+}
+
+// New returns the clients of a server.
+func New(c Config) *Clients {
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Cache == 0 {
+		c.Cache = 4096
+	}
+	k := &Clients{store: c.Store, now: c.Now, rand: c.Rand, cache: newCache(c.Cache), sources: newFetcher(c.Log)}
+	c.Store.WatchClients(func(id int64) {
+		k.cache.drop(id)
+		if c.Changed != nil {
+			c.Changed(id)
+		}
+	})
+	return k
+}
+
+// Find returns the client of a name, or a zero Client when there is none. It is exact:
+// once a change has been answered, nobody finds what was before it.
+func (k *Clients) Find(ctx context.Context, name string) (Client, error) {
+	if c, ok := k.cache.get(name); ok {
+		return c, nil
+	}
+	if _, err := Name(name); err != nil {
+		return Client{}, nil // nobody's name
+	}
+	generation := k.cache.generation.Load()
+	c, err := k.store.FindClient(ctx, name)
+	if errors.Is(err, jeton.ErrNotFound) {
+		return Client{}, nil
+	}
+	if err != nil {
+		return Client{}, fmt.Errorf("find client: %w", err)
+	}
+	k.cache.add(c, generation)
+	return c, nil
+}
+
+// CheckSecret reports whether the text is the client's secret. It takes the same time for
+// every client and every wrong text of one length; a client that is not there, has no
+// secret or is disabled has no text that is right.
+func (k *Clients) CheckSecret(c Client, text string) bool {
+	var want secret.Hash
+	if c.Secret != nil {
+		want = *c.Secret
+	}
+	got := secret.HashOf(text)
+	same := subtle.ConstantTimeCompare(got[:], want[:]) == 1
+	return same && c.ID != 0 && c.Secret != nil && !c.Disabled
+}
+
+// Keys returns the keys that may check an assertion of the client which names kid, or
+// names none (""): those that are valid now of its own, and those of its source. A kid of
+// its own goes before one of its source, so that what is retired here stays retired. The
+// kid is compared and never becomes part of an address.
+//
+// It returns jeton.ErrUnavailable when the source does not answer and what it said before
+// is too old, and jeton.ErrBadCredential with a Reason when there is no such key.
+func (k *Clients) Keys(ctx context.Context, c Client, kid string, now time.Time) ([]jose.Key, error) {
+	switch {
+	case c.ID == 0:
+		return nil, refuse(UnknownClient)
+	case c.Disabled:
+		return nil, refuse(Disabled)
+	}
+	var keys []jose.Key
+	var why error
+	for _, own := range c.Keys {
+		if kid != "" && own.ID != kid {
+			continue
+		}
+		if err := own.Check(now); err != nil {
+			why = err
+			continue
+		}
+		keys = append(keys, own.Key)
+	}
+	switch {
+	case kid != "" && len(keys) > 0:
+		return keys, nil
+	case kid != "" && why != nil:
+		return nil, why
+	}
+	if c.Source != nil {
+		theirs, err := k.sources.keys(ctx, *c.Source, kid, now)
+		if err != nil {
+			return nil, fmt.Errorf("keys of client %s: %w", c.Name, err)
+		}
+		for _, key := range theirs {
+			// Nor does a key come back under another kid that may check nothing here.
+			if !slices.ContainsFunc(c.Keys, func(own Key) bool {
+				return own.ID == key.ID || own.Check(now) != nil && own.Thumbprint() == key.Thumbprint()
+			}) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	if len(keys) > 0 {
+		return keys, nil
+	}
+	if kid != "" {
+		return nil, refuse(UnknownKey)
+	}
+	if len(c.Keys) == 1 && why != nil {
+		return nil, why
+	}
+	return nil, refuse(NoKey)
+}
+
+// Wish is a client as an operator asks for it.
+type Wish struct {
+	Name        string
+	Services    []string
+	Scopes      []string
+	Introspects []string
+	Secret      bool // give it one
+	Keys        []NewKey
+}
+
+// NewKey is a public key as it was sent.
+type NewKey struct {
+	Text      []byte   // PEM or JWK
+	Alg       jose.Alg // "": what the text says, or the usual one of its kind
+	ID        string   // "": what the text says, or the thumbprint; otherwise it wins over the text
+	NotBefore time.Time
+	NotAfter  time.Time
+}
+
+// key reads the key and checks what may be registered.
+func (n NewKey) key(now time.Time) (Key, error) {
+	parsed, err := jose.ParseKey(n.Text, n.Alg, n.ID)
+	if err == nil && n.ID != "" && parsed.ID != n.ID {
+		parsed, err = jose.ParsePEM(parsed.PEM(), parsed.Alg, n.ID) // a JWK with a name of its own
+	}
+	if err != nil {
+		return Key{}, jeton.Say(jeton.ErrInvalid, err.Error())
+	}
+	if err := checkID(parsed.ID); err != nil {
+		return Key{}, err
+	}
+	k := Key{Key: parsed, Opens: n.NotBefore, Closes: n.NotAfter, Created: now}
+	if !k.Closes.IsZero() && !k.Opens.Before(k.Closes) {
+		return Key{}, jeton.Say(jeton.ErrInvalid, "the key is over (not_after) before it is valid (not_before)")
+	}
+	return k, nil
+}
+
+// Add makes a client. The secret, where one was asked for, is shown this once.
+func (k *Clients) Add(ctx context.Context, by string, n Wish) (jeton.Client, jeton.Secret, error) {
+	now := k.now()
+	c := Client{Name: n.Name, Version: 1, Created: now, Updated: now}
+	var err error
+	if c.Folded, err = Name(n.Name); err != nil {
+		return jeton.Client{}, jeton.Secret{}, err
+	}
+	if err := c.setTerms(n.Services, n.Scopes, n.Introspects); err != nil {
+		return jeton.Client{}, jeton.Secret{}, err
+	}
+	for _, one := range n.Keys {
+		key, err := one.key(now)
+		if err == nil {
+			err = c.takes(key)
+		}
+		if err != nil {
+			return jeton.Client{}, jeton.Secret{}, err
+		}
+		c.Keys = append(c.Keys, key)
+	}
+	var text jeton.Secret
+	if n.Secret {
+		if text, c.Secret, err = k.mint(); err != nil {
+			return jeton.Client{}, jeton.Secret{}, err
+		}
+	}
+	ev := k.event(by, audit.ClientAdd, c.Name, fmt.Sprintf("services %s, scopes %s, introspects %s, keys %d, secret %t",
+		strings.Join(c.Services, ","), strings.Join(c.Scopes, ","), strings.Join(c.Introspects, ","), len(c.Keys), n.Secret))
+	if err := k.store.AddClient(ctx, c, ev); err != nil {
+		return jeton.Client{}, jeton.Secret{}, fmt.Errorf("add client %s: %w", c.Name, err)
+	}
+	return c.Public(), text, nil
+}
+
+func (c *Client) setTerms(services, scopes, introspects []string) (err error) {
+	if c.Services, err = Services(services); err != nil {
+		return fmt.Errorf("services: %w", err)
+	}
+	if c.Scopes, err = Scopes(scopes); err != nil {
+		return fmt.Errorf("scopes: %w", err)
+	}
+	if c.Introspects, err = Services(introspects); err != nil {
+		return fmt.Errorf("introspects: %w", err)
+	}
+	return nil
+}
+
+// takes reports whether the client can have one more key, this one. A key that it has had
+// does not come back under another name: it was retired for a reason.
+func (c Client) takes(k Key) error {
+	active := 0
+	for _, own := range c.Keys {
+		if own.ID == k.ID {
+			return jeton.Say(jeton.ErrConflict, fmt.Sprintf("the client has a key with the kid %s", own.ID))
+		}
+		if own.Thumbprint() == k.Thumbprint() {
+			return jeton.Say(jeton.ErrConflict, fmt.Sprintf("the client has this key as %s", own.ID))
+		}
+		if !own.Retired {
+			active++
+		}
+	}
+	if active >= MaxKeys {
+		return jeton.Say(jeton.ErrConflict, fmt.Sprintf("the client has %d keys that are not retired; retire one first", active))
+	}
+	return nil
+}
+
+func (k *Clients) mint() (jeton.Secret, *secret.Hash, error) {
+	text, err := secret.New(secret.Client, k.rand)
+	if err != nil {
+		return jeton.Secret{}, nil, fmt.Errorf("make client secret: %w", err)
+	}
+	h := secret.HashOf(text.Reveal())
+	return text, &h, nil
+}
+
+// Remove removes the client with its keys and ends its tokens.
+func (k *Clients) Remove(ctx context.Context, by, name string) error {
+	if err := k.store.RemoveClient(ctx, name, k.step(by, audit.ClientRemove, name, "all tokens ended")); err != nil {
+		return fmt.Errorf("remove client %s: %w", name, err)
+	}
+	return nil
+}
+
+// Disable keeps the client from proving itself and ends its tokens; or lets it prove
+// itself again.
+func (k *Clients) Disable(ctx context.Context, by, name string, disabled bool) error {
+	reason := "enabled"
+	if disabled {
+		reason = "disabled, all tokens ended"
+	}
+	return k.change(ctx, name, Change{Disabled: &disabled}, k.step(by, audit.ClientChange, name, reason))
+}
+
+// SetTerms sets what the client may have tokens for, from its next token on; a nil list
+// stays as it is. Tokens that were issued before keep what they were issued with: where
+// that must not be, end them.
+func (k *Clients) SetTerms(ctx context.Context, by, name string, services, scopes, introspects *[]string) error {
+	var c Change
+	var told []string
+	for _, l := range []struct {
+		what string
+		in   *[]string
+		out  **[]string
+		rule func([]string) ([]string, error)
+	}{{"services", services, &c.Services, Services}, {"scopes", scopes, &c.Scopes, Scopes}, {"introspects", introspects, &c.Introspects, Services}} {
+		if l.in == nil {
+			continue
+		}
+		list, err := l.rule(*l.in)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.what, err)
+		}
+		*l.out = &list
+		told = append(told, l.what+" "+strings.Join(list, ","))
+	}
+	if len(told) == 0 {
+		return jeton.Say(jeton.ErrInvalid, "name services, scopes or introspects")
+	}
+	return k.change(ctx, name, c, k.step(by, audit.ClientChange, name, strings.Join(told, ", ")))
+}
+
+// NewSecret gives the client a new secret, which is shown this once; the old one is over.
+// With end, its tokens end, too.
+func (k *Clients) NewSecret(ctx context.Context, by, name string, end bool) (jeton.Secret, error) {
+	text, h, err := k.mint()
+	if err != nil {
+		return jeton.Secret{}, err
+	}
+	err = k.change(ctx, name, Change{Secret: &SetSecret{h}, End: end}, k.step(by, audit.ClientSecret, name, "new secret"+ended(end)))
+	if err != nil {
+		return jeton.Secret{}, err
+	}
+	return text, nil
+}
+
+// RemoveSecret leaves the client without a secret. With end, its tokens end, too.
+func (k *Clients) RemoveSecret(ctx context.Context, by, name string, end bool) error {
+	return k.change(ctx, name, Change{Secret: &SetSecret{}, End: end}, k.step(by, audit.ClientSecret, name, "secret removed"+ended(end)))
+}
+
+// EndTokens ends all tokens of the client, declared or not. It may get new ones.
+func (k *Clients) EndTokens(ctx context.Context, by, name string) error {
+	return k.change(ctx, name, Change{End: true}, k.step(by, audit.ClientEndTokens, name, "all tokens ended"))
+}
+
+func ended(end bool) string {
+	if end {
+		return ", all tokens ended"
+	}
+	return ""
+}
+
+func (k *Clients) change(ctx context.Context, name string, c Change, s Step) error {
+	if err := k.store.ChangeClient(ctx, name, c, s); err != nil {
+		return fmt.Errorf("change client %s: %w", name, err)
+	}
+	return nil
+}
+
+// AddKey registers a key, as an operator asks for it.
+func (k *Clients) AddKey(ctx context.Context, by, name string, n NewKey) (jeton.ClientKey, error) {
+	now := k.now()
+	key, err := n.key(now)
+	if err != nil {
+		return jeton.ClientKey{}, err
+	}
+	judge := func(c Client) error { return c.takes(key) }
+	if err := k.store.AddClientKey(ctx, name, key, judge, k.step(by, audit.ClientKeyAdd, name, keyNote(key))); err != nil {
+		return jeton.ClientKey{}, fmt.Errorf("add key to client %s: %w", name, err)
+	}
+	return key.Public(), nil
+}
+
+// AddOwnKey registers a key that the client itself has sent. The caller has verified that
+// c holds one of its older keys and the new one. Whatever has changed of the client's keys
+// or its standing since c was found makes it jeton.ErrConflict: a key that is being retired
+// brings no successor in.
+func (k *Clients) AddOwnKey(ctx context.Context, c Client, key jose.Key, ev jeton.Event) error {
+	now := k.now()
+	if err := checkID(key.ID); err != nil {
+		return err
+	}
+	fresh := Key{Key: key, Created: now}
+	ev.Time, ev.Action, ev.Target = now, audit.ClientKeyAdd, "client:"+c.Name
+	if ev.Outcome == "" {
+		ev.Outcome = audit.OK
+	}
+	if ev.Reason == "" {
+		ev.Reason = keyNote(fresh)
+	}
+	judge := func(stored Client) error {
+		if stored.ID != c.ID || stored.Version != c.Version || stored.Disabled || !sameKeys(stored.Keys, c.Keys) {
+			return jeton.Say(jeton.ErrConflict, "the client has changed meanwhile; prove it again")
+		}
+		return stored.takes(fresh)
+	}
+	if err := k.store.AddClientKey(ctx, c.Name, fresh, judge, Step{Now: now, VoidFor: voidFor, Event: ev}); err != nil {
+		return fmt.Errorf("add own key to client %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+func sameKeys(a, b []Key) bool {
+	return slices.EqualFunc(a, b, func(a, b Key) bool { return a.ID == b.ID && a.Retired == b.Retired })
+}
+
+func keyNote(k Key) string {
+	return fmt.Sprintf("kid %s, %s, thumbprint %s", k.ID, k.Alg, k.Thumbprint())
+}
+
+// RetireKey keeps a key from checking anything from now on, for good. With end, the
+// client's tokens end, too.
+func (k *Clients) RetireKey(ctx context.Context, by, name, kid string, end bool) error {
+	if err := k.store.RetireClientKey(ctx, name, kid, end, k.step(by, audit.ClientKeyRetire, name, "kid "+kid+ended(end))); err != nil {
+		return fmt.Errorf("retire key of client %s: %w", name, err)
+	}
+	return nil
+}
+
+// List returns all clients by name.
+func (k *Clients) List(ctx context.Context) ([]jeton.Client, error) {
+	found, err := k.store.ListClients(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list clients: %w", err)
+	}
+	list := make([]jeton.Client, len(found))
+	for i, c := range found {
+		list[i] = c.Public()
+	}
+	return list, nil
+}
+
+func (k *Clients) step(by, action, name, reason string) Step {
+	return Step{Now: k.now(), VoidFor: voidFor, Event: k.event(by, action, name, reason)}
+}
+
+func (k *Clients) event(by, action, name, reason string) jeton.Event {
+	return jeton.Event{Time: k.now(), Actor: by, Action: action, Target: "client:" + name, Outcome: audit.OK, Reason: reason}
+}

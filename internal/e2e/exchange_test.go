@@ -1,0 +1,176 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// shown is an assertion that was shown to a server that was killed, and what came of it.
+type shown struct {
+	text   string
+	fate   fate
+	tokens []*spent
+}
+
+// spent is what a client knows of a token that is good for three uses of one route.
+type spent struct {
+	token          string
+	acked, unknown int
+}
+
+// exchanges is what all clients of one server know. A fault is a promise that it broke.
+type exchanges struct {
+	mu     sync.Mutex
+	list   []*shown
+	acked  int // assertions that were exchanged, in all
+	lost   int // those without an answer
+	uses   int
+	faults []string
+}
+
+func (x *exchanges) fault(format string, args ...any) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.faults = append(x.faults, fmt.Sprintf(format, args...))
+}
+
+func (x *exchanges) count() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.acked
+}
+
+// TestKillWhileAssertionsAreExchanged kills the server again and again in the midst of
+// clients that prove themselves, and compares what they were told with what is there
+// after each restart: a proof that was answered is used up, and a token never has more
+// uses than three.
+func TestKillWhileAssertionsAreExchanged(t *testing.T) {
+	t.Parallel()
+	rounds := 20
+	if soak() {
+		rounds = 300
+	}
+	s := Start(t, Options{Config: issuing})
+	r, x := newRobot(t, s, "robot"), &exchanges{}
+	for round := range rounds {
+		x.list = nil
+		c := s.Client(t)
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				for x.exchange(c, r) {
+				}
+			})
+		}
+		enough := x.count() + 10 + rand.IntN(50)
+		Wait(t, "enough to happen", func() bool { return x.count() >= enough })
+		s.Kill()
+		wg.Wait()
+		s = s.Restart(t)
+		x.check(s.Client(t), r)
+		if len(x.faults) > 0 {
+			t.Fatalf("round %d: %d promises broken:\n%s", round, len(x.faults), strings.Join(x.faults[:min(20, len(x.faults))], "\n"))
+		}
+	}
+	if x.lost == 0 {
+		t.Error("no kill left anybody without an answer, so the kills proved little")
+	}
+	t.Logf("%d kills under 16 clients: %d assertions exchanged and %d without an answer, %d uses; 0 exchanged twice, 0 uses lost, 0 too many", rounds, x.acked, x.lost, x.uses)
+}
+
+// exchange shows a new assertion, and uses the token once or twice. It reports false when
+// the server is gone.
+func (x *exchanges) exchange(c *Client, r *robot) bool {
+	s := &shown{text: r.assertion(), fate: unknown}
+	x.mu.Lock()
+	x.list = append(x.list, s)
+	x.mu.Unlock()
+	a, err := r.exchange(c, s.text, "reports")
+	switch {
+	case err != nil:
+		x.mu.Lock()
+		x.lost++
+		x.mu.Unlock()
+		return false
+	case a.Status != 200 || a.token() == "":
+		x.fault("a new assertion was answered %v", a)
+		return false
+	}
+	tok := &spent{token: a.token()}
+	x.mu.Lock()
+	s.fate, s.tokens = done, append(s.tokens, tok)
+	x.acked++
+	x.mu.Unlock()
+	for range 1 + rand.IntN(2) {
+		if !x.use(c, r, tok) {
+			return false
+		}
+	}
+	return true
+}
+
+// use asks for one use and notes what came of it.
+func (x *exchanges) use(c *Client, r *robot, s *spent) bool {
+	a, err := r.use(c, "POST", "/three", s.token)
+	switch {
+	case err != nil:
+		s.unknown++
+		return false
+	case a.Status == 200:
+		if s.acked++; s.acked > 3 {
+			x.fault("a token was good for %d uses", s.acked)
+		}
+		x.mu.Lock()
+		x.uses++
+		x.mu.Unlock()
+	case a.Status != 403 || s.acked+s.unknown < 3:
+		x.fault("a token with %d uses acknowledged and %d unknown is answered %v", s.acked, s.unknown, a)
+	}
+	return true
+}
+
+// check shows every assertion of the round again, and uses every token up.
+func (x *exchanges) check(c *Client, r *robot) {
+	work := make(chan *shown)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for s := range work {
+				x.checkOne(c, r, s)
+			}
+		})
+	}
+	for _, s := range x.list {
+		work <- s
+	}
+	close(work)
+	wg.Wait()
+}
+
+func (x *exchanges) checkOne(c *Client, r *robot, s *shown) {
+	// The first answer to an assertion whose fate is unknown may be a token. No second is.
+	for try := range 2 {
+		a, err := r.exchange(c, s.text, "reports")
+		switch {
+		case err != nil:
+			x.fault("after the restart: %v", err)
+		case a.Status == 200 && s.fate == unknown && try == 0:
+			s.tokens = append(s.tokens, &spent{token: a.token()})
+		case a.Status != 401 || !strings.Contains(a.Body, "invalid_client"):
+			x.fault("an assertion of fate %d, shown again, is answered %v", s.fate, a)
+		}
+	}
+	for _, tok := range s.tokens {
+		for range 4 {
+			if !x.use(c, r, tok) {
+				x.fault("a use after the restart was not answered")
+			}
+		}
+		if total := tok.acked + tok.unknown; tok.acked > 3 || total < 3 {
+			x.fault("a token had %d uses and %d unknown, want three", tok.acked, tok.unknown)
+		}
+	}
+}

@@ -1,0 +1,281 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// The configuration of the tests of software that proves itself.
+const issuing = "testdata/issuer.yaml"
+
+// everywhere are its services, as flags of 'jeton client add'.
+var everywhere = []string{"--service", "reports", "--service", "ledger", "--service", "archive", "--service", "vault", "--introspect", "reports", "--introspect", "vault"}
+
+// registered makes a key pair of each kind with openssl and registers a client for each. It
+// returns the folder with the private keys, which is not the server's.
+func registered(t *testing.T, s *Server) string {
+	t.Helper()
+	if _, err := exec.LookPath("openssl"); err != nil {
+		missing(t, "openssl is not there")
+	}
+	dir := t.TempDir()
+	for _, k := range []struct {
+		name string
+		how  []string
+		add  []string
+	}{
+		{"rsa", []string{"-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:2048"}, []string{"client", "add", "rsa", "--key"}},
+		{"ec", []string{"-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"}, []string{"client", "add", "ec", "--key"}},
+		{"ed", []string{"-algorithm", "ed25519"}, []string{"client", "add", "ed", "--key"}},
+		// The libraries of Node call EdDSA by its newer name (RFC 9864), and PyJWT by the older.
+		{"ed25519", []string{"-algorithm", "ed25519"}, []string{"client", "key", "add", "--alg", "Ed25519", "ed"}},
+	} {
+		private, public := filepath.Join(dir, k.name+".key"), filepath.Join(dir, k.name+".pub")
+		openssl(t, append([]string{"genpkey", "-out", private}, k.how...)...)
+		openssl(t, "pkey", "-in", private, "-pubout", "-out", public)
+		args := append(k.add, public)
+		if k.add[1] == "add" {
+			args = append(args, everywhere...)
+		}
+		s.Must(t, "", args...)
+	}
+	return dir
+}
+
+func openssl(t *testing.T, args ...string) {
+	t.Helper()
+	p := Run(t, Command{Args: append([]string{"openssl"}, args...)})
+	if code := p.Code(t); code != 0 {
+		t.Fatalf("openssl %v: code %d\n%s", args, code, p.Err)
+	}
+}
+
+func needPyJWT(t *testing.T) {
+	t.Helper()
+	if exec.Command(python, "-c", "import requests, jwt, cryptography").Run() != nil {
+		missing(t, "python3 with the packages requests, jwt and cryptography is not there")
+	}
+}
+
+// software is what a script of software finds in its environment.
+func software(s *Server, keys string) []string {
+	return []string{"ISSUER=" + s.Issuer, "KEYS=" + keys, "SSL_CERT_FILE=" + s.Cert}
+}
+
+func TestPyJWTProvesItselfAndVerifiesOurTokens(t *testing.T) {
+	t.Parallel()
+	needPyJWT(t)
+	s := Start(t, Options{Config: issuing})
+	converse(t, s, "assertions.py", software(s, registered(t, s))...)
+}
+
+// TestLibrariesOfNode has three libraries of others find the server by its metadata, prove
+// themselves with each kind of key, look tokens up, end them, and verify ours.
+func TestLibrariesOfNode(t *testing.T) {
+	t.Parallel()
+	modules, node := nodeModules(t)
+	s := Start(t, Options{Config: issuing})
+	keys := registered(t, s)
+	fields := strings.Fields(s.Must(t, "", append([]string{"client", "add", "secretive", "--secret"}, everywhere...)...))
+	var secret string
+	for _, f := range fields {
+		if strings.HasPrefix(f, "jtn_") {
+			secret = f
+		}
+	}
+	// A module is looked for beside the script that names it.
+	dir := t.TempDir()
+	script, err := os.ReadFile("testdata/npm/conversation.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "conversation.mjs"), script, 0o600), os.Symlink(modules, filepath.Join(dir, "node_modules"))); err != nil {
+		t.Fatal(err)
+	}
+	env := append(software(s, keys), "URL="+s.URL, "SECRET="+secret, "NODE_EXTRA_CA_CERTS="+s.Cert)
+	p := Run(t, Command{Args: append(node, "conversation.mjs"), Dir: dir, Env: env})
+	if code := p.Code(t); code != 0 || !strings.HasSuffix(p.Out.String(), "done\n") {
+		t.Errorf("node ended with code %d:\n%s%s", code, p.Out, p.Err)
+	}
+}
+
+// nodeModules returns a folder with the packages that testdata/npm/package-lock.json pins,
+// and the command that runs them. The folder is installed once and kept in the user's cache:
+// the registry is asked as npm is set up to ask it.
+func nodeModules(t *testing.T) (folder string, node []string) {
+	t.Helper()
+	node = []string{"node"}
+	old, err := exec.Command("node", "-p", "parseInt(process.versions.node) < 20").Output()
+	if err != nil {
+		missing(t, "node is not there")
+	}
+	if strings.TrimSpace(string(old)) == "true" { // Debian's has what the libraries need, and asks to be asked
+		node = append(node, "--experimental-global-webcrypto")
+	}
+	if _, err := exec.LookPath("npm"); err != nil {
+		missing(t, "npm is not there")
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	lock, err := os.ReadFile("testdata/npm/package-lock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := filepath.Join(cache, "jeton-e2e", fmt.Sprintf("npm-%x", sum(lock)))
+	modules := filepath.Join(place, "node_modules")
+	if _, err := os.Stat(modules); err == nil {
+		return modules, node
+	}
+	if err := install(place); err != nil {
+		missing(t, err.Error())
+	}
+	return modules, node
+}
+
+// install installs the packages somewhere else and moves them to their place whole.
+func install(place string) error {
+	if err := os.MkdirAll(filepath.Dir(place), 0o700); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(place), "new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		b, err := os.ReadFile(filepath.Join("testdata", "npm", name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), b, 0o600)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	cmd := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("npm ci: %w\n%s", err, out)
+	}
+	if err := os.Rename(dir, place); err != nil && !errors.Is(err, fs.ErrExist) {
+		if _, there := os.Stat(place); there != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestTenRotationsUnderLoad makes new signing keys ten times, at once, while tokens are got,
+// used and verified by others. Nobody is refused anything.
+func TestTenRotationsUnderLoad(t *testing.T) {
+	t.Parallel()
+	needPyJWT(t)
+	s := Start(t, Options{Config: issuing})
+	keys := registered(t, s)
+	in, tell, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tell.Close()
+	script, err := filepath.Abs("testdata/follow.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	follower := Run(t, Command{Args: []string{python, "-B", script}, Dir: s.DataDir, Env: software(s, keys), Stdin: in})
+	in.Close()
+
+	r, c := newRobot(t, s, "worker"), s.Client(t)
+	stop := make(chan struct{})
+	var got, failed tallied
+	var workers sync.WaitGroup
+	for range 8 {
+		workers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := getAndUse(c, r); err != nil {
+					failed.add(err.Error())
+				}
+				got.add("")
+			}
+		})
+	}
+	follows := func(n int) func() bool {
+		return func() bool {
+			select {
+			case <-follower.Ended():
+				return true
+			default:
+			}
+			return strings.Count(follower.Out.String(), "key ") >= n
+		}
+	}
+	Wait(t, "the first key to be seen", follows(1))
+	for i := range 10 {
+		before := got.count()
+		s.Must(t, "", "keys", "rotate", "--now", "--alg", "EdDSA")
+		Wait(t, "the new key to be seen", follows(i+2))
+		Wait(t, "the load to go on", func() bool { return got.count() >= before+16 })
+	}
+	close(stop)
+	workers.Wait()
+	if _, err := tell.WriteString("stop\n"); err != nil {
+		t.Fatal(err)
+	}
+	if code := follower.Code(t); code != 0 || !strings.HasSuffix(follower.Out.String(), "by 11 keys: done\n") {
+		t.Errorf("the verifier ended with code %d:\n%s%s", code, follower.Out, follower.Err)
+	}
+	if failed.count() > 0 {
+		t.Errorf("%d of %d tokens were not got or not good: %v", failed.count(), got.count(), failed.first())
+	}
+	t.Logf("%d tokens got and used while 10 keys were made; %s", got.count(), strings.TrimSpace(follower.Out.String()[strings.LastIndex(follower.Out.String(), "verified"):]))
+}
+
+func getAndUse(c *Client, r *robot) error {
+	a, err := r.exchange(c, r.assertion(), "reports")
+	if err != nil || a.Status != 200 {
+		return fmt.Errorf("get: %v %w", a, err)
+	}
+	if a, err = r.use(c, "GET", "/who", a.token()); err != nil || a.Status != 200 || a.Body != r.name {
+		return fmt.Errorf("use: %v %w", a, err)
+	}
+	return nil
+}
+
+// tallied counts, and keeps what was said first. It is safe for concurrent use.
+type tallied struct {
+	mu   sync.Mutex
+	n    int
+	said string
+}
+
+func (c *tallied) add(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n++; c.n == 1 {
+		c.said = text
+	}
+}
+
+func (c *tallied) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
+}
+
+func (c *tallied) first() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.said
+}

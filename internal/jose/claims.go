@@ -1,0 +1,127 @@
+package jose
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// Claims are the claims of a token that decisions are made by (RFC 7519, section 4.1;
+// RFC 9068, section 2.2), and two of our own. What is absent is zero.
+type Claims struct {
+	Issuer    string
+	Subject   string
+	Audience  []string // of one, also where the token has a text and not a list
+	Expires   time.Time
+	NotBefore time.Time
+	IssuedAt  time.Time
+	ID        string // jti
+	ClientID  string
+	Scope     string // names separated by spaces
+	// Generation is of the credential of the token's subject when it was issued: gen.
+	Generation string
+	// MaxUses is what the token is good for: max_uses. 0 when it is not counted.
+	MaxUses int64
+}
+
+// ParseClaims reads the claims in a payload: one JSON object of unique members, each of
+// the type that its standard gives it, none of them null. A claim that names somebody or
+// something is not empty. Members that are not in Claims are passed over.
+func ParseClaims(payload []byte) (Claims, error) {
+	var c Claims
+	members, err := object(payload)
+	if err != nil {
+		return Claims{}, fmt.Errorf("%w: claims: %w", ErrMalformed, err)
+	}
+	for _, m := range members {
+		if err := c.set(m); err != nil {
+			return Claims{}, fmt.Errorf("%w: claim %s: %w", ErrMalformed, m.name, err)
+		}
+	}
+	return c, nil
+}
+
+func (c *Claims) set(m member) (err error) {
+	switch string(m.name) {
+	case "iss":
+		c.Issuer, err = m.text()
+	case "sub":
+		c.Subject, err = m.text()
+	case "aud":
+		c.Audience, err = m.texts()
+	case "exp":
+		c.Expires, err = m.date()
+	case "nbf":
+		c.NotBefore, err = m.date()
+	case "iat":
+		c.IssuedAt, err = m.date()
+	case "jti":
+		c.ID, err = m.text()
+	case "client_id":
+		c.ClientID, err = m.text()
+	case "scope":
+		var scope []byte
+		scope, err = unquote(m.value) // some issuers write "" for none
+		c.Scope = string(scope)
+	case "gen":
+		c.Generation, err = m.text()
+	case "max_uses":
+		c.MaxUses, err = strconv.ParseInt(string(m.value), 10, 64)
+		if err != nil || c.MaxUses < 1 {
+			err = errors.New("not a whole number of 1 or more")
+		}
+	}
+	return err
+}
+
+// text returns a value that is a text and not an empty one.
+func (m member) text() (string, error) {
+	s, err := unquote(m.value)
+	if err == nil && len(s) == 0 {
+		err = errors.New("empty")
+	}
+	return string(s), err
+}
+
+// texts returns a value that is a text or a list of them, none of them empty. A list of
+// nothing is refused, lest it be taken for a claim that is not there.
+func (m member) texts() ([]string, error) {
+	if m.value[0] == '"' {
+		s, err := m.text()
+		return []string{s}, err
+	}
+	values, err := elements(m.value, maxMembers)
+	if err != nil {
+		return nil, err
+	}
+	if len(values) == 0 {
+		return nil, errors.New("empty")
+	}
+	list := make([]string, len(values))
+	for i, v := range values {
+		if list[i], err = (member{value: v}).text(); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// date returns a NumericDate: seconds since 1970, perhaps with a fraction. Whatever is
+// before 1970 or after the year 9999 is no date of a token.
+func (m member) date() (time.Time, error) {
+	const last = 253402300799
+	if b := m.value[0]; b < '0' || b > '9' {
+		return time.Time{}, errors.New("not a date")
+	}
+	if n, err := strconv.ParseInt(string(m.value), 10, 64); err == nil && n <= last {
+		return time.Unix(n, 0).UTC(), nil
+	}
+	f, err := strconv.ParseFloat(string(m.value), 64)
+	if err != nil || f > last {
+		return time.Time{}, errors.New("not a date")
+	}
+	whole, fraction := math.Modf(f)
+	return time.Unix(int64(whole), int64(fraction*1e9)).UTC(), nil
+}

@@ -1,0 +1,165 @@
+// Package jose signs and checks JSON Web Signatures (RFC 7515) and reads the keys that
+// they are checked with (RFC 7517, RFC 7638, RFC 8037).
+//
+// It promises that one key has one algorithm, so that what a token says of its algorithm
+// can only be compared and never chooses (RFC 8725, section 3.1); that a token has one
+// form: compact, canonical base64url, one JSON object of unique members in the header,
+// no critical extensions, at most MaxToken bytes, all of it checked before anything is
+// believed; and that keys weaker than today's floor are refused when they are read.
+// The signatures are checked by the standard library on the bytes as they came, so that
+// no second parser sees another token. There are no symmetric keys: who could check with
+// one could sign with it.
+//
+// What the claims of a token mean, and when, is for the packages that ask.
+package jose
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// MaxToken bounds a token, in bytes. Ours have a few hundred.
+const MaxToken = 8 << 10
+
+// The ways in which a token or key can be wrong, for the operator's eyes.
+var (
+	// ErrMalformed means that a text is not a compact JWS as this package reads them, or
+	// that its payload holds no claims.
+	ErrMalformed = errors.New("malformed token")
+	// ErrAlgorithm means that a token names another algorithm than its key has.
+	ErrAlgorithm = errors.New("algorithm is not the key's")
+	// ErrSignature means that the signature is not of this key over this token.
+	ErrSignature = errors.New("signature is wrong")
+	// ErrKey means that a text is no key that this package takes.
+	ErrKey = errors.New("unusable key")
+)
+
+// Header is the protected header of a token.
+type Header struct {
+	Alg   Alg
+	KeyID string // "" when it names none; any text at all otherwise
+	Type  string // as it stands; Typ compares as media types are
+	// Foreign names the members by which a token would bring its own key: jwk, jku, x5c,
+	// x5u. This package never follows one.
+	Foreign []string
+}
+
+// Typ reports whether the token says that it is of a media type. The prefix application/
+// may be left out, and case does not matter (RFC 7515, section 4.1.9). A token that says
+// nothing is of no type.
+func (h Header) Typ(kind string) bool {
+	return h.Type != "" && mediaType(h.Type) == mediaType(kind)
+}
+
+// mediaType folds the case of ASCII letters only: strings.ToLower has the Kelvin sign for a k.
+func mediaType(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, s)
+	if rest, ok := strings.CutPrefix(s, "application/"); ok && !strings.Contains(rest, "/") {
+		return rest
+	}
+	return s
+}
+
+// Signed is a token whose shape is right and whose signature has not been checked.
+type Signed struct {
+	Header    Header
+	Payload   []byte
+	input     string // what was signed
+	signature []byte
+}
+
+// Parse splits a token and checks its shape. Of a text that is too long or has not three
+// parts, nothing is decoded.
+func Parse(token string) (Signed, error) {
+	if len(token) > MaxToken {
+		return Signed{}, fmt.Errorf("%w: %d bytes, at most %d are read", ErrMalformed, len(token), MaxToken)
+	}
+	head, rest, ok := strings.Cut(token, ".")
+	body, tail, ok2 := strings.Cut(rest, ".")
+	if !ok || !ok2 || strings.IndexByte(tail, '.') >= 0 {
+		return Signed{}, fmt.Errorf("%w: it is not header.payload.signature", ErrMalformed)
+	}
+	raw, err := decode(head)
+	if err != nil {
+		return Signed{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
+	}
+	s := Signed{input: token[:len(head)+1+len(body)]}
+	if s.Header, err = parseHeader(raw); err != nil {
+		return Signed{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
+	}
+	if s.Payload, err = decode(body); err != nil {
+		return Signed{}, fmt.Errorf("%w: payload: %w", ErrMalformed, err)
+	}
+	if s.signature, err = decode(tail); err != nil {
+		return Signed{}, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
+	}
+	return s, nil
+}
+
+// Verify returns nil when the token is signed by the key, ErrAlgorithm when it says that
+// it has another algorithm or there is no key, and ErrSignature otherwise. The text of a
+// token is no identity: an ECDSA signature has a second form that is as good. Replays are
+// known by what is inside.
+func (s Signed) Verify(k Key) error {
+	if k.IsZero() || s.Header.Alg.canonical() != k.Alg.canonical() {
+		return ErrAlgorithm
+	}
+	if !k.check([]byte(s.input), s.signature) {
+		return ErrSignature
+	}
+	return nil
+}
+
+// decode reads base64url without padding, in the one spelling that a value has
+// (RFC 7515, section 2; RFC 4648, section 3.5).
+func decode(text string) ([]byte, error) {
+	// The decoder passes over line breaks, even the strict one.
+	if strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0 {
+		return nil, errors.New("not base64url")
+	}
+	out, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil {
+		return nil, errors.New("not base64url")
+	}
+	return out, nil
+}
+
+func parseHeader(raw []byte) (Header, error) {
+	var h Header
+	members, err := object(raw)
+	if err != nil {
+		return h, err
+	}
+	for _, m := range members {
+		switch string(m.name) {
+		case "alg":
+			var alg string
+			alg, err = m.text()
+			h.Alg = Alg(alg)
+		case "kid":
+			h.KeyID, err = m.text()
+		case "typ":
+			h.Type, err = m.text()
+		case "crit", "b64":
+			// We know no extension, so whatever is critical is not understood (section
+			// 4.1.11); and b64 says that the payload is no base64 (RFC 7797).
+			err = errors.New("not understood")
+		case "jwk", "jku", "x5c", "x5u":
+			h.Foreign = append(h.Foreign, string(m.name))
+		}
+		if err != nil {
+			return h, fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	if h.Alg == "" {
+		return h, errors.New("no alg")
+	}
+	return h, nil
+}

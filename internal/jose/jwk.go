@@ -1,0 +1,267 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+
+	jose "github.com/go-jose/go-jose/v4"
+)
+
+// jwk is what a JWK says, read with the same eyes as tokens are. Certificates are not
+// read: nothing here decides by one.
+type jwk struct {
+	kty, crv, alg, kid string
+	n, e, x, y         string // base64url
+	private            string // the name of a private or secret member
+}
+
+// readJWK reads a JWK that is to be used for an operation: verify or sign. Its use and its
+// key_ops are held to (RFC 7517, sections 4.2 and 4.3). Beside the operation key_ops may
+// name its counterpart: those two go together, and a public key is often what remains of a
+// private one.
+func readJWK(text []byte, operation string) (jwk, error) {
+	var j jwk
+	members, err := object(text)
+	if err != nil {
+		return j, err
+	}
+	for _, m := range members {
+		var to *string
+		switch name := string(m.name); name {
+		case "kty":
+			to = &j.kty
+		case "crv":
+			to = &j.crv
+		case "alg":
+			to = &j.alg
+		case "kid":
+			to = &j.kid
+		case "n":
+			to = &j.n
+		case "e":
+			to = &j.e
+		case "x":
+			to = &j.x
+		case "y":
+			to = &j.y
+		case "use":
+			if use, err := m.text(); err != nil || use != "sig" {
+				return j, errors.New("its use is not sig")
+			}
+		case "key_ops":
+			if !m.operations(operation) {
+				return j, fmt.Errorf("its key_ops are not those of a key to %s with", operation)
+			}
+		default:
+			if isPrivate(name) {
+				j.private = name
+			}
+		}
+		if to == nil {
+			continue
+		}
+		if *to, err = m.text(); err != nil {
+			return j, fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	return j, nil
+}
+
+// operations reports whether key_ops are an operation, perhaps with its counterpart, and
+// neither of them twice.
+func (m member) operations(want string) bool {
+	list, err := m.texts()
+	seen := map[string]bool{}
+	for _, op := range list {
+		if seen[op] || op != "sign" && op != "verify" {
+			return false
+		}
+		seen[op] = true
+	}
+	return err == nil && m.value[0] == '[' && seen[want]
+}
+
+// isPrivate tells the members of a JWK that only its owner may see (RFC 7518, sections
+// 6.2.2, 6.3.2 and 6.4; RFC 8037, section 2; RFC 9964).
+func isPrivate(member string) bool {
+	switch member {
+	case "d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv":
+		return true
+	}
+	return false
+}
+
+// pin says what counts: the JWK where it speaks, and what is asked for where it does not.
+func (j jwk) pin(alg Alg, id string) (Alg, string, error) {
+	if j.alg != "" {
+		if alg != "" && alg != Alg(j.alg) {
+			return "", "", fmt.Errorf("%w: it is for %.40q, not for %s", ErrKey, j.alg, alg)
+		}
+		alg = Alg(j.alg)
+	}
+	if j.kid != "" {
+		id = j.kid
+	}
+	return alg, id, nil
+}
+
+// public returns the key itself. Whether it is a good one is for NewKey.
+func (j jwk) public() (crypto.PublicKey, error) {
+	switch {
+	case j.kty == "RSA":
+		n, err := decode(j.n)
+		if err != nil || len(n) == 0 {
+			return nil, errors.New("n: not the number of a key")
+		}
+		e, err := decode(j.e)
+		if err != nil || len(e) == 0 || len(e) > 4 {
+			return nil, errors.New("e: not the number of a key")
+		}
+		return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}, nil
+	case j.kty == "EC" && j.crv == "P-256":
+		return j.point(elliptic.P256(), 32)
+	case j.kty == "EC" && j.crv == "P-384":
+		return j.point(elliptic.P384(), 48)
+	case j.kty == "EC" && j.crv == "P-521":
+		return j.point(elliptic.P521(), 66)
+	case j.kty == "OKP" && j.crv == "Ed25519":
+		x, err := decode(j.x)
+		if err != nil {
+			return nil, fmt.Errorf("x: %w", err)
+		}
+		return ed25519.PublicKey(x), nil
+	}
+	return nil, fmt.Errorf("no keys of the kind %.40q %.40q are taken", j.kty, j.crv)
+}
+
+// point reads the coordinates of an EC key, whose lengths are fixed (RFC 7518, section 6.2.1.2).
+func (j jwk) point(curve elliptic.Curve, size int) (*ecdsa.PublicKey, error) {
+	x, err := decode(j.x)
+	if err != nil || len(x) != size {
+		return nil, errors.New("x: not a coordinate of its curve")
+	}
+	y, err := decode(j.y)
+	if err != nil || len(y) != size {
+		return nil, errors.New("y: not a coordinate of its curve")
+	}
+	return ecdsa.ParseUncompressedPublicKey(curve, append(append([]byte{4}, x...), y...))
+}
+
+// ParseJWK reads a public JWK (RFC 7517). Its alg, use and key_ops are held to: a key for
+// encryption is refused, and so is one with private or secret members.
+func ParseJWK(text []byte) (Key, error) { return parseJWK(text, "", "") }
+
+func parseJWK(text []byte, alg Alg, id string) (Key, error) {
+	if len(text) > MaxKeyText {
+		return Key{}, fmt.Errorf("%w: %d bytes, at most %d are read", ErrKey, len(text), MaxKeyText)
+	}
+	j, err := readJWK(text, "verify")
+	if err != nil {
+		return Key{}, fmt.Errorf("%w: JWK: %w", ErrKey, err)
+	}
+	if j.private != "" {
+		return Key{}, fmt.Errorf("%w: a JWK that shows the private member %s", ErrKey, j.private)
+	}
+	alg, id, err = j.pin(alg, id)
+	if err != nil {
+		return Key{}, err
+	}
+	public, err := j.public()
+	if err != nil {
+		return Key{}, fmt.Errorf("%w: JWK: %w", ErrKey, err)
+	}
+	return NewKey(public, alg, id)
+}
+
+// MaxKeys bounds the keys of a set.
+const MaxKeys = 64
+
+// ParseSet reads a JWK Set (RFC 7517, section 5). Keys that this package does not take
+// are passed over, as section 5 asks, so that perhaps none is left. What no honest set
+// has makes all of it ErrKey: two keys of one kid, more than MaxKeys, a private or secret
+// member, or an element that is no JSON object of unique members.
+func ParseSet(text []byte) ([]Key, error) {
+	if len(text) > MaxKeyText {
+		return nil, fmt.Errorf("%w: set of %d bytes; at most %d are read", ErrKey, len(text), MaxKeyText)
+	}
+	members, err := object(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: set: %w", ErrKey, err)
+	}
+	var list [][]byte
+	found := false
+	for _, m := range members {
+		if string(m.name) == "keys" {
+			found = true
+			if list, err = elements(m.value, MaxKeys); err != nil {
+				return nil, fmt.Errorf("%w: set: keys: %w", ErrKey, err)
+			}
+		}
+	}
+	if !found {
+		return nil, fmt.Errorf("%w: set: no keys", ErrKey)
+	}
+	seen := map[string]bool{}
+	var keys []Key
+	for i, text := range list {
+		if err := harmless(text); err != nil {
+			return nil, fmt.Errorf("%w: set: key %d: %w", ErrKey, i+1, err)
+		}
+		k, err := ParseJWK(text)
+		if err != nil {
+			continue
+		}
+		if seen[k.ID] {
+			return nil, fmt.Errorf("%w: set: two keys have the kid %q", ErrKey, k.ID)
+		}
+		seen[k.ID] = true
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+// harmless returns nil for a JWK that may be one of a set, also if it cannot be used.
+func harmless(text []byte) error {
+	members, err := object(text)
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		if isPrivate(string(m.name)) {
+			return fmt.Errorf("it shows the private member %s", m.name)
+		}
+	}
+	return nil
+}
+
+// JWK returns the key as a JWK with kid, alg and use. It has no private member by
+// construction: a Key holds none.
+func (k Key) JWK() json.RawMessage {
+	b, err := (jose.JSONWebKey{Key: k.public, KeyID: k.ID, Algorithm: string(k.Alg), Use: "sig"}).MarshalJSON()
+	if err != nil {
+		return nil // NewKey takes only keys that have a form
+	}
+	return b
+}
+
+// MarshalSet returns keys as a JWK Set.
+func MarshalSet(keys []Key) []byte {
+	set := struct {
+		Keys []json.RawMessage `json:"keys"`
+	}{[]json.RawMessage{}}
+	for _, k := range keys {
+		set.Keys = append(set.Keys, k.JWK())
+	}
+	b, err := json.Marshal(set)
+	if err != nil {
+		return []byte(`{"keys":[]}`) // a list of documents always encodes
+	}
+	return b
+}

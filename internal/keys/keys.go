@@ -1,0 +1,402 @@
+// Package keys makes, keeps and rotates the keys that the server signs tokens with.
+//
+// A key has one algorithm and signs one kind of token; its kid is its RFC 7638
+// thumbprint. It is next (published, so that everybody has it before it is used), then
+// current (it signs), then retired (it checks what it has signed until that has
+// expired), and then withdrawn. Which of them it is, is judged by the clock whenever it
+// is asked for: no timer can be late. A revoked key neither signs nor checks from the
+// moment its revocation is answered; another node knows after a minute at most.
+//
+// The store holds private keys sealed with a secret that is not in it (Secret). Only a
+// key that the secret opens signs, checks or is published, so whoever writes the database
+// can neither read a key nor slip in one of their own. What times and revocations say is
+// the store's word. Rotation has one owner on any number of nodes: the step of the store
+// that it happens in.
+//
+// What a token says, and who may have one, is for internal/token. Keys of others are with
+// internal/client.
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"jeton"
+	"jeton/internal/jose"
+)
+
+// Kind is a kind of token. A key signs and checks tokens of one kind only, so that none
+// is ever taken for another (RFC 8725, section 2.8).
+type Kind string
+
+// Access is the kind of access tokens as RFC 9068 has them.
+const Access Kind = "access"
+
+// typ returns what the header of a token of the kind says that it is (RFC 9068, section 2.1).
+func (k Kind) typ() string {
+	if k == Access {
+		return "at+jwt"
+	}
+	return ""
+}
+
+// Pair is what a key is for.
+type Pair struct {
+	Kind Kind
+	Alg  jose.Alg
+}
+
+// String returns the pair for people: access ES256.
+func (p Pair) String() string { return string(p.Kind) + " " + string(p.Alg) }
+
+// check refuses what no key is made for.
+func (p Pair) check() error {
+	if p.Kind.typ() == "" {
+		return fmt.Errorf("signing keys: there is no kind of token %q", p.Kind)
+	}
+	return checkAlg(p.Alg)
+}
+
+func checkAlg(alg jose.Alg) error {
+	switch alg {
+	case jose.RS256, jose.ES256, jose.EdDSA:
+		return nil
+	}
+	return jeton.Say(jeton.ErrInvalid, "signing keys are of RS256, ES256 or EdDSA")
+}
+
+// Record is a key as the store keeps it. Times are kept to the millisecond.
+type Record struct {
+	ID      string // kid
+	Kind    Kind
+	Alg     jose.Alg
+	Public  string // JWK
+	Sealed  []byte // private key, PKCS #8, encrypted
+	Created time.Time
+	Opens   time.Time // signs from then on
+	Retires time.Time // signs no more from then on; zero: not yet known
+	Closes  time.Time // checks no more from then on; zero: not yet known
+	Revoked bool
+}
+
+func (k *Record) pair() Pair                 { return Pair{k.Kind, k.Alg} }
+func (k *Record) opened(now time.Time) bool  { return !now.Before(k.Opens) }
+func (k *Record) retired(now time.Time) bool { return !k.Retires.IsZero() && !now.Before(k.Retires) }
+func (k *Record) closed(now time.Time) bool  { return !k.Closes.IsZero() && !now.Before(k.Closes) }
+
+// live reports whether the key signs, now or later.
+func (k *Record) live(now time.Time) bool { return !k.Revoked && !k.retired(now) }
+
+// Store keeps keys. Methods are safe for concurrent use, on many nodes.
+type Store interface {
+	// ListKeys returns all keys, oldest first, those of one moment by their kid.
+	ListKeys(ctx context.Context) ([]Record, error)
+	// ChangeKeys is one atomic step: it hands all keys, as ListKeys returns them, to decide,
+	// adds or replaces those that decide puts, removes those that it drops, and appends the
+	// events. An error of decide is returned and nothing is changed. Steps come one
+	// after another on all nodes: each is handed what the one before has left. decide may
+	// be called again, holds up other writes while it runs, and must not call the store.
+	ChangeKeys(ctx context.Context, decide func(have []Record) (put []Record, drop []string, events []jeton.Event, err error)) error
+}
+
+// Needs is what the configuration asks of the keys.
+type Needs struct {
+	Pairs       []Pair
+	RotateEvery time.Duration // how long a key signs; 0: until somebody rotates it
+	PublishFor  time.Duration // how long a key is published before it signs
+	Keep        time.Duration // how long a retired key checks: the longest life of a token and the age of a cached JWKS
+}
+
+func (n Needs) check() error {
+	if n.RotateEvery < 0 || n.PublishFor < 0 || n.Keep <= 0 {
+		return fmt.Errorf("signing keys: rotated every %v, published for %v, kept for %v: none may be below zero, nor the last be zero", n.RotateEvery, n.PublishFor, n.Keep)
+	}
+	for _, p := range n.Pairs {
+		if err := p.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Config is what New needs.
+type Config struct {
+	Store  Store
+	Secret Secret
+	Now    func() time.Time
+	Log    *slog.Logger
+	// The three times are those of Needs, until Use brings others.
+	RotateEvery, PublishFor, Keep time.Duration
+}
+
+// Ring is the signing keys of one server. It is safe for concurrent use.
+type Ring struct {
+	store  Store
+	secret Secret
+	now    func() time.Time
+	log    *slog.Logger
+	needs  atomic.Pointer[needs]
+	known  atomic.Pointer[snapshot] // replaced whole, never changed
+
+	turn    chan struct{} // who has taken it out reads the store and replaces known
+	read    time.Time     // when it was last read
+	readErr error         // what came of it
+}
+
+// needs is Needs and whether they are the configuration's or only the times of Config.
+type needs struct {
+	Needs
+	used bool
+}
+
+// New returns a ring that holds no key yet: Use fetches and makes them. Before that it
+// lists and revokes, and rotates what the store has.
+func New(c Config) (*Ring, error) {
+	n := Needs{RotateEvery: c.RotateEvery, PublishFor: c.PublishFor, Keep: c.Keep}
+	if err := n.check(); err != nil {
+		return nil, err
+	}
+	if c.Secret.key.IsZero() {
+		return nil, errors.New("signing keys: no secret")
+	}
+	r := &Ring{store: c.Store, secret: c.Secret, now: c.Now, log: c.Log, turn: make(chan struct{}, 1)}
+	r.turn <- struct{}{}
+	r.needs.Store(&needs{Needs: n})
+	r.known.Store(&snapshot{})
+	return r, nil
+}
+
+// Use makes the ring be what the configuration asks for. A pair that has no key gets one,
+// which signs at once: nobody can have seen an older one. It is called at every start
+// and reload, and writes nothing when nothing is missing. When there are keys that the
+// secret does not open, it says so and changes nothing.
+func (r *Ring) Use(ctx context.Context, n Needs) error {
+	if err := n.check(); err != nil {
+		return err
+	}
+	n.Pairs = slices.Clone(n.Pairs)
+	used := needs{n, true}
+	if _, err := r.change(ctx, used, "config", func(c *change) error {
+		c.supply()
+		return nil
+	}); err != nil {
+		return fmt.Errorf("make signing keys: %w", err)
+	}
+	r.needs.Store(&used)
+	return nil
+}
+
+// Rotate makes the next key of every pair of an algorithm, "" for all, and returns those
+// keys. Each is published at once and signs when it has been for PublishFor, upon which
+// the one before it retires; with now it signs at once, and so does one that was waiting.
+// Where a next key waits already it returns jeton.ErrConflict, and jeton.ErrNotFound where there is
+// no key to follow.
+func (r *Ring) Rotate(ctx context.Context, by string, alg jose.Alg, now bool) ([]jeton.SigningKey, error) {
+	if alg != "" {
+		if err := checkAlg(alg); err != nil {
+			return nil, err
+		}
+	}
+	c, err := r.change(ctx, *r.needs.Load(), by, func(c *change) error {
+		pairs := slices.DeleteFunc(c.pairs(), func(p Pair) bool { return alg != "" && p.Alg != alg })
+		if len(pairs) == 0 {
+			return jeton.Say(jeton.ErrNotFound, "no key of that sort signs; the server makes those that its configuration asks for when it starts")
+		}
+		for _, p := range pairs {
+			if err := c.rotate(p, now, ""); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("rotate signing keys: %w", err)
+	}
+	return tell(c.list(c.coming), c.all, c.now), nil
+}
+
+// Revoke makes a key neither sign nor check any more: tokens that it has signed are void.
+// If it was the one that signs, the next one does at once, or another that is made for it.
+// why is for the record. Revoking twice is not an error; an unknown kid is jeton.ErrNotFound.
+// It works on keys that the secret does not open, too.
+func (r *Ring) Revoke(ctx context.Context, by, kid, why string) error {
+	if len(why) > maxReason {
+		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a reason has %d bytes at most", maxReason))
+	}
+	if _, err := r.step(ctx, *r.needs.Load(), by, func(c *change) error { return c.revoke(kid, why) }); err != nil {
+		return fmt.Errorf("revoke signing key %s: %w", kid, err)
+	}
+	return nil
+}
+
+// maxReason bounds what an operator says of a revocation, in bytes.
+const maxReason = 200
+
+// List returns all keys that are not withdrawn, by kind, algorithm and age.
+func (r *Ring) List(ctx context.Context) ([]jeton.SigningKey, error) {
+	have, err := r.store.ListKeys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list signing keys: %w", err)
+	}
+	now := r.time()
+	all := pointers(have)
+	return tell(slices.DeleteFunc(slices.Clone(all), func(k *Record) bool { return k.closed(now) }), all, now), nil
+}
+
+// tell returns what may be told of some keys among all.
+func tell(some, all []*Record, now time.Time) []jeton.SigningKey {
+	list := make([]jeton.SigningKey, 0, len(some))
+	for _, k := range some {
+		list = append(list, jeton.SigningKey{
+			ID: k.ID, Kind: string(k.Kind), Algorithm: string(k.Alg), Status: status(k, all, now),
+			Created: k.Created, Signs: k.Opens, Retires: k.Retires, Withdrawn: k.Closes,
+		})
+	}
+	slices.SortStableFunc(list, func(a, b jeton.SigningKey) int {
+		return strings.Compare(a.Kind+" "+a.Algorithm, b.Kind+" "+b.Algorithm)
+	})
+	return list
+}
+
+func status(k *Record, all []*Record, now time.Time) string {
+	switch {
+	case k.Revoked:
+		return "revoked"
+	case current(line(all, k.pair()), now) == k:
+		return "current"
+	case k.opened(now) || k.retired(now):
+		return "retired"
+	}
+	return "next"
+}
+
+// time returns the time as the store keeps it.
+func (r *Ring) time() time.Time { return time.UnixMilli(r.now().UnixMilli()).UTC() }
+
+// tickEvery is how often the store is looked at for what other nodes have changed and for
+// keys that are due. It bounds how late another node knows of a revocation.
+const tickEvery = time.Minute
+
+// Run rotates keys when they are due and takes over what other nodes have changed, until
+// ctx ends.
+func (r *Ring) Run(ctx context.Context) error {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := r.tick(ctx); err != nil && ctx.Err() == nil {
+				r.log.Error("signing keys were not looked after", "error", err)
+			}
+		}
+	}
+}
+
+// tick does what Run does once a minute.
+func (r *Ring) tick(ctx context.Context) error {
+	n := *r.needs.Load()
+	if !n.used {
+		return nil // keys are nobody's business here, as in a command without a server
+	}
+	_, err := r.change(ctx, n, "schedule", func(c *change) error {
+		c.supply()
+		for _, p := range c.pairs() {
+			if err := c.schedule(p); err != nil {
+				return err
+			}
+		}
+		c.tidy()
+		return nil
+	})
+	return err
+}
+
+// change is step for whoever adds keys to those that are there: where the secret does not
+// open them it is not the one to seal others with.
+func (r *Ring) change(ctx context.Context, n needs, by string, decide func(*change) error) (*change, error) {
+	known, err := r.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := known.shutError(r.secret); err != nil {
+		return nil, err
+	}
+	return r.step(ctx, n, by, decide)
+}
+
+// errShort means that a step needs a key that has not been made before it.
+var errShort = errors.New("a key is missing for this step")
+
+// step has decide work out a change, first on what is read, so that the keys which it
+// needs are made before the step and an unchanged store is not written; then in the step of the
+// store. When it returns nil the ring knows what has changed.
+func (r *Ring) step(ctx context.Context, n needs, by string, decide func(*change) error) (*change, error) {
+	// Who asked may go away; what is on its way to the store must be known here all the same.
+	ctx = context.WithoutCancel(ctx)
+	have, err := r.store.ListKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	fresh := map[Pair]Record{}
+	const tries = 4
+	for range tries {
+		c := newChange(have, fresh, n, by, r.time())
+		if err := decide(c); err != nil || c.isEmpty() {
+			return c, err
+		}
+		for _, p := range c.short {
+			if fresh[p], err = r.make(p); err != nil {
+				return nil, err
+			}
+		}
+		err = r.store.ChangeKeys(ctx, func(found []Record) ([]Record, []string, []jeton.Event, error) {
+			c = newChange(found, fresh, n, by, r.time())
+			if err := decide(c); err != nil {
+				return nil, nil, nil, err
+			}
+			if len(c.short) > 0 {
+				have = found
+				return nil, nil, nil, errShort
+			}
+			return c.put(), c.drop, c.events, nil
+		})
+		if errors.Is(err, errShort) {
+			continue // somebody was faster, and took what this step was to build on
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range c.events {
+			r.log.Info("signing keys changed", "action", e.Action, "key", e.Target, "what", e.Reason, "by", by)
+		}
+		_, err = r.load(ctx)
+		return c, err
+	}
+	return nil, jeton.Say(jeton.ErrConflict, "the signing keys are changed by others; try again")
+}
+
+// make makes a key, which takes a second for RSA.
+func (r *Ring) make(p Pair) (Record, error) {
+	s, err := jose.Generate(p.Alg)
+	if err != nil {
+		return Record{}, err
+	}
+	der, err := s.MarshalPKCS8()
+	if err != nil {
+		return Record{}, fmt.Errorf("encode key: %w", err)
+	}
+	defer clear(der)
+	k := Record{ID: s.Key().ID, Kind: p.Kind, Alg: p.Alg, Public: string(s.Key().JWK())}
+	if k.Sealed, err = r.secret.seal(&k, der); err != nil {
+		return Record{}, fmt.Errorf("seal key: %w", err)
+	}
+	return k, nil
+}

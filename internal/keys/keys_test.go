@@ -1,0 +1,617 @@
+package keys_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/audit"
+	"jeton/internal/jose"
+	"jeton/internal/keys"
+	"jeton/internal/store/sqlite"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+
+const (
+	day        = 24 * time.Hour
+	every      = 30 * day
+	publishFor = 10 * time.Minute
+	keep       = 25 * time.Hour
+)
+
+var (
+	ec = keys.Pair{Kind: keys.Access, Alg: jose.ES256}
+	ed = keys.Pair{Kind: keys.Access, Alg: jose.EdDSA}
+)
+
+func needs(pairs ...keys.Pair) keys.Needs {
+	return keys.Needs{Pairs: pairs, RotateEvery: every, PublishFor: publishFor, Keep: keep}
+}
+
+// bench is the keys of one server on a real store, with a clock that a test sets.
+type bench struct {
+	*keys.Ring
+	dir    string
+	db     *sqlite.DB
+	store  *counted
+	secret keys.Secret
+	now    *atomic.Int64 // milliseconds
+}
+
+// counted is a store that counts what it is asked.
+type counted struct {
+	keys.Store
+	lists, changes atomic.Int64
+	during         func() // called when a step begins, unless it is nil
+}
+
+func (c *counted) ListKeys(ctx context.Context) ([]keys.Record, error) {
+	c.lists.Add(1)
+	return c.Store.ListKeys(ctx)
+}
+
+func (c *counted) ChangeKeys(ctx context.Context, decide func([]keys.Record) ([]keys.Record, []string, []jeton.Event, error)) error {
+	c.changes.Add(1)
+	if c.during != nil {
+		c.during()
+	}
+	return c.Store.ChangeKeys(ctx, decide)
+}
+
+// empty returns a bench whose store has no key.
+func empty(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{dir: t.TempDir(), now: &atomic.Int64{}}
+	b.set(noon)
+	var err error
+	b.db, err = sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(b.dir, "jeton.db")})
+	must(t, err)
+	t.Cleanup(func() { _ = b.db.Close() })
+	b.secret, err = keys.LoadSecret(filepath.Join(b.dir, "keys.secret"))
+	must(t, err)
+	b.store = &counted{Store: b.db}
+	b.Ring = b.ring(t, b.secret)
+	return b
+}
+
+// with returns a bench with a key for each pair.
+func with(t *testing.T, pairs ...keys.Pair) *bench {
+	t.Helper()
+	b := empty(t)
+	must(t, b.Use(t.Context(), needs(pairs...)))
+	return b
+}
+
+// ring returns another ring on the same store, as another node has it.
+func (b *bench) ring(t *testing.T, secret keys.Secret) *keys.Ring {
+	t.Helper()
+	r, err := keys.New(keys.Config{
+		Store: b.store, Secret: secret, Now: b.time, Log: slog.New(slog.DiscardHandler),
+		RotateEvery: every, PublishFor: publishFor, Keep: keep,
+	})
+	must(t, err)
+	return r
+}
+
+// restarted returns the ring of a server that has started anew.
+func (b *bench) restarted(t *testing.T, pairs ...keys.Pair) *keys.Ring {
+	t.Helper()
+	secret, err := keys.LoadSecret(filepath.Join(b.dir, "keys.secret"))
+	must(t, err)
+	r := b.ring(t, secret)
+	must(t, r.Use(t.Context(), needs(pairs...)))
+	return r
+}
+
+func (b *bench) time() time.Time         { return time.UnixMilli(b.now.Load()) }
+func (b *bench) set(at time.Time)        { b.now.Store(at.UnixMilli()) }
+func (b *bench) forward(d time.Duration) { b.now.Add(d.Milliseconds()) }
+func (b *bench) tick(t *testing.T)       { t.Helper(); must(t, b.Tick(t.Context())) }
+
+// stored returns what the store holds.
+func (b *bench) stored(t *testing.T) []keys.Record {
+	t.Helper()
+	list, err := b.db.ListKeys(t.Context())
+	must(t, err)
+	return list
+}
+
+// put changes a record behind the ring's back.
+func (b *bench) put(t *testing.T, list ...keys.Record) {
+	t.Helper()
+	must(t, b.db.ChangeKeys(t.Context(), func([]keys.Record) ([]keys.Record, []string, []jeton.Event, error) { return list, nil, nil, nil }))
+}
+
+// record returns the events as text, oldest first.
+func (b *bench) record(t *testing.T) []string {
+	t.Helper()
+	events, err := b.db.Events(t.Context(), audit.Filter{})
+	must(t, err)
+	list := []string{}
+	for _, e := range events {
+		list = append(list, strings.Join([]string{e.Actor, e.Action, e.Target, e.Outcome}, " "))
+	}
+	return list
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// signs returns the kid that signs.
+func signs(t *testing.T, r *keys.Ring, p keys.Pair) string {
+	t.Helper()
+	s, err := r.Signer(p.Kind, p.Alg)
+	must(t, err)
+	return s.Signer.Key().ID
+}
+
+func checks(r *keys.Ring, kid string) bool {
+	k, ok := r.Verifier(keys.Access, kid)
+	return ok && k.ID == kid
+}
+
+// published returns the kids of the set.
+func published(t *testing.T, r *keys.Ring) []string {
+	t.Helper()
+	body, _ := r.JWKS()
+	list, err := jose.ParseSet(body)
+	must(t, err)
+	kids := []string{}
+	for _, k := range list {
+		kids = append(kids, k.ID)
+	}
+	return kids
+}
+
+// told returns kid and status of what is listed.
+func told(t *testing.T, r *keys.Ring) map[string]string {
+	t.Helper()
+	list, err := r.List(t.Context())
+	must(t, err)
+	found := map[string]string{}
+	for _, k := range list {
+		found[k.ID] = k.Status
+	}
+	return found
+}
+
+func rotated(t *testing.T, r *keys.Ring, now bool) string {
+	t.Helper()
+	list, err := r.Rotate(t.Context(), "operator", "", now)
+	must(t, err)
+	if len(list) != 1 {
+		t.Fatalf("Rotate returns %+v, want one key", list)
+	}
+	return list[0].ID
+}
+
+func mint(r *keys.Ring, p keys.Pair) (string, error) {
+	s, err := r.Signer(p.Kind, p.Alg)
+	if err != nil {
+		return "", err
+	}
+	return s.Sign([]byte(`{"sub":"x"}`))
+}
+
+// check checks a token as whoever receives it does.
+func check(r *keys.Ring, text string) error {
+	token, err := jose.Parse(text)
+	if err != nil {
+		return err
+	}
+	k, ok := r.Verifier(keys.Access, token.Header.KeyID)
+	if !ok {
+		return fmt.Errorf("%w: %s", errUnknown, token.Header.KeyID)
+	}
+	if token.Header.Type != "at+jwt" {
+		return fmt.Errorf("the token is a %q", token.Header.Type)
+	}
+	return token.Verify(k)
+}
+
+var errUnknown = errors.New("no key of that kid checks")
+
+func signAndCheck(r *keys.Ring, p keys.Pair) error {
+	text, err := mint(r, p)
+	if err != nil {
+		return err
+	}
+	return check(r, text)
+}
+
+func TestWalk(t *testing.T) {
+	b := with(t, ec)
+	first := signs(t, b.Ring, ec)
+	b.forward(time.Hour)
+	second := rotated(t, b.Ring, false)
+	opens := noon.Add(time.Hour + publishFor)
+	for _, tc := range []struct {
+		name          string
+		at            time.Time
+		signs         string
+		first, second string // status, "" when it is withdrawn
+	}{
+		{"as it is published", noon.Add(time.Hour), first, "current", "next"},
+		{"a moment before it signs", opens.Add(-time.Millisecond), first, "current", "next"},
+		{"as it signs", opens, second, "retired", "current"},
+		{"a moment before the first is withdrawn", opens.Add(keep - time.Millisecond), second, "retired", "current"},
+		{"as the first is withdrawn", opens.Add(keep), second, "", "current"},
+		{"a clock that goes back brings it back", opens.Add(keep - time.Hour), second, "retired", "current"},
+		{"and further back", opens.Add(-time.Minute), first, "current", "next"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b.set(tc.at)
+			want, set := map[string]string{second: tc.second}, []string{first, second}
+			if tc.first == "" {
+				set = set[1:]
+			} else {
+				want[first] = tc.first
+			}
+			if got := signs(t, b.Ring, ec); got != tc.signs {
+				t.Errorf("key %s signs, want %s", got, tc.signs)
+			}
+			if got := published(t, b.Ring); !slices.Equal(got, set) {
+				t.Errorf("published are %v, want %v", got, set)
+			}
+			if got := told(t, b.Ring); fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("listed are %v, want %v", got, want)
+			}
+			if checks(b.Ring, first) != (tc.first != "") || !checks(b.Ring, second) {
+				t.Errorf("the first checks: %t, the second: %t", checks(b.Ring, first), checks(b.Ring, second))
+			}
+			must(t, signAndCheck(b.Ring, ec))
+		})
+	}
+	b.set(opens.Add(keep))
+	b.tick(t)
+	if list := b.stored(t); len(list) != 1 || list[0].ID != second {
+		t.Errorf("after the walk %d keys are stored, want the second alone", len(list))
+	}
+	if got, want := b.record(t), []string{"config key.make key:" + first + " ok", "operator key.rotate key:" + second + " ok"}; !slices.Equal(got, want) {
+		t.Errorf("the record is %v, want %v", got, want)
+	}
+}
+
+func TestEntityTagFollowsTheSet(t *testing.T) {
+	b := with(t, ec)
+	first := signs(t, b.Ring, ec)
+	seen := map[string]string{}
+	note := func() {
+		t.Helper()
+		for range 2 {
+			body, tag := b.JWKS()
+			if old, ok := seen[tag]; ok && old != string(body) {
+				t.Fatalf("tag %s stands for two sets", tag)
+			}
+			seen[tag] = string(body)
+		}
+	}
+	note()
+	b.forward(time.Second)
+	rotated(t, b.Ring, true)
+	note()
+	b.forward(keep)
+	note()
+	must(t, b.Reload(t.Context()))
+	note()
+	if len(seen) != 3 || slices.Contains(published(t, b.Ring), first) {
+		t.Errorf("%d sets were seen, want 3: one, two and one key", len(seen))
+	}
+}
+
+func TestRotationsWhileOthersSign(t *testing.T) {
+	b := with(t, ec, ed)
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	var signed atomic.Int64
+	for i := range 8 {
+		p := []keys.Pair{ec, ed}[i%2]
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if err := signAndCheck(b.Ring, p); err != nil {
+					t.Errorf("%s: %v", p, err)
+					return
+				}
+				b.JWKS()
+				signed.Add(1)
+			}
+		})
+	}
+	for i := range 10 {
+		before := signs(t, b.Ring, ec)
+		if _, err := b.Rotate(t.Context(), "operator", "", i%2 == 0); err != nil {
+			t.Errorf("rotation %d: %v", i, err)
+		}
+		b.forward(publishFor)
+		if after := signs(t, b.Ring, ec); after == before {
+			t.Errorf("rotation %d: key %s signs as before", i, after)
+		}
+		for at := signed.Load(); signed.Load() < at+8 && !t.Failed(); {
+			time.Sleep(time.Millisecond) // let the others come by
+		}
+	}
+	stop()
+	wg.Wait()
+	if n := len(b.stored(t)); n != 22 {
+		t.Errorf("%d keys are stored, want 22", n)
+	}
+}
+
+func TestTwoNodesAtTheSameMoment(t *testing.T) {
+	b := empty(t)
+	nodes := []*keys.Ring{b.Ring, b.ring(t, b.secret)}
+	both := func(do func(*keys.Ring) error) (errs []error) {
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		for _, r := range nodes {
+			wg.Go(func() {
+				err := do(r)
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			})
+		}
+		wg.Wait()
+		return errs
+	}
+	use := func(r *keys.Ring) error { return r.Use(t.Context(), needs(ed, ec)) }
+	must(t, errors.Join(both(use)...))
+	if list := b.stored(t); len(list) != 2 || signs(t, nodes[0], ec) != signs(t, nodes[1], ec) || signs(t, nodes[0], ed) != signs(t, nodes[1], ed) {
+		t.Fatalf("%d keys were made, want one for each pair that both sign with", len(list))
+	}
+	t.Run("on demand", func(t *testing.T) {
+		errs := both(func(r *keys.Ring) error {
+			_, err := r.Rotate(t.Context(), "operator", jose.ES256, false)
+			return err
+		})
+		lost := slices.IndexFunc(errs, func(err error) bool { return errors.Is(err, jeton.ErrConflict) })
+		if lost < 0 || errs[1-lost] != nil || len(b.stored(t)) != 3 {
+			t.Errorf("%v, and %d keys; want one conflict and one key more", errs, len(b.stored(t)))
+		}
+	})
+	t.Run("on schedule", func(t *testing.T) {
+		b.set(noon.Add(every - publishFor))
+		must(t, errors.Join(both(func(r *keys.Ring) error { return r.Tick(t.Context()) })...))
+		b.set(noon.Add(every))
+		must(t, errors.Join(both(func(r *keys.Ring) error { return r.Tick(t.Context()) })...))
+		var next int
+		for _, status := range told(t, b.Ring) {
+			if status == "current" {
+				next++
+			}
+		}
+		if next != 2 || signs(t, nodes[0], ed) != signs(t, nodes[1], ed) || signs(t, nodes[0], ec) != signs(t, nodes[1], ec) {
+			t.Errorf("listed are %v, want two current keys that both sign with", told(t, b.Ring))
+		}
+		scheduled := 0
+		for _, e := range b.record(t) {
+			if strings.HasPrefix(e, "schedule key.rotate") {
+				scheduled++
+			}
+		}
+		if scheduled != 2 {
+			t.Errorf("%d rotations on schedule, want one for each pair: %v", scheduled, b.record(t))
+		}
+	})
+}
+
+func TestSchedule(t *testing.T) {
+	b := with(t, ec)
+	first := signs(t, b.Ring, ec)
+	b.set(noon.Add(every - publishFor - time.Millisecond))
+	b.tick(t)
+	if n := len(b.stored(t)); n != 1 {
+		t.Fatalf("%d keys a moment before it is due, want 1", n)
+	}
+	b.set(noon.Add(every - publishFor))
+	b.tick(t)
+	b.tick(t)
+	if got := published(t, b.Ring); len(got) != 2 || signs(t, b.Ring, ec) != first {
+		t.Fatalf("published when it is due are %v, want two", got)
+	}
+	b.set(noon.Add(every))
+	if signs(t, b.Ring, ec) == first {
+		t.Error("the first key signs on")
+	}
+	must(t, b.Use(t.Context(), keys.Needs{Pairs: []keys.Pair{ec}, PublishFor: publishFor, Keep: keep}))
+	b.forward(10 * every)
+	b.tick(t)
+	if n := len(b.stored(t)); n != 1 {
+		t.Errorf("%d keys where nothing is rotated on schedule, want 1", n)
+	}
+}
+
+func TestPairThatNothingAsksForAnyMore(t *testing.T) {
+	b := with(t, ec, ed)
+	old := signs(t, b.Ring, ec)
+	must(t, b.Use(t.Context(), needs(ed)))
+	b.set(noon.Add(2*every - time.Millisecond))
+	b.tick(t)
+	if signs(t, b.Ring, ec) != old {
+		t.Error("it signs no more while another node may still need it")
+	}
+	b.set(noon.Add(2 * every))
+	b.tick(t)
+	if _, err := b.Signer(keys.Access, jose.ES256); err == nil || !checks(b.Ring, old) {
+		t.Errorf("Signer: %v; the old key checks: %t, want an error and true", err, checks(b.Ring, old))
+	}
+	b.forward(keep)
+	b.tick(t)
+	if checks(b.Ring, old) || told(t, b.Ring)[old] != "" {
+		t.Error("it is never withdrawn")
+	}
+	must(t, signAndCheck(b.Ring, ed))
+}
+
+func TestRotateWhileOneWaits(t *testing.T) {
+	b := with(t, ec)
+	first := signs(t, b.Ring, ec)
+	waits := rotated(t, b.Ring, false)
+	_, err := b.Rotate(t.Context(), "operator", "", false)
+	if !errors.Is(err, jeton.ErrConflict) || !strings.Contains(jeton.Said(err), waits) || !strings.Contains(jeton.Said(err), "2026-03-01T12:10:00Z") {
+		t.Errorf("Rotate: %v, want ErrConflict with the key that waits and its time", err)
+	}
+	if got := rotated(t, b.Ring, true); got != waits || signs(t, b.Ring, ec) != waits || len(b.stored(t)) != 2 {
+		t.Errorf("rotating now returns %s, want the one that waited, %s", got, waits)
+	}
+	if !checks(b.Ring, first) {
+		t.Error("the first key does not check any more")
+	}
+	b.forward(keep)
+	if checks(b.Ring, first) {
+		t.Error("the first key is kept from when it was to retire, not from when it did")
+	}
+}
+
+func TestRotateRefuses(t *testing.T) {
+	b := with(t, ec)
+	for _, tc := range []struct {
+		name string
+		alg  jose.Alg
+		want error
+	}{
+		{"an algorithm of no key", jose.EdDSA, jeton.ErrNotFound},
+		{"an algorithm that keys are not made for", jose.PS256, jeton.ErrInvalid},
+		{"none", "none", jeton.ErrInvalid},
+	} {
+		if list, err := b.Rotate(t.Context(), "operator", tc.alg, true); !errors.Is(err, tc.want) || list != nil {
+			t.Errorf("%s: %v, %v, want %v", tc.name, list, err, tc.want)
+		}
+	}
+	if n := len(b.stored(t)); n != 1 {
+		t.Errorf("%d keys, want 1", n)
+	}
+}
+
+func TestNeedsThatCannotBe(t *testing.T) {
+	b := empty(t)
+	for name, n := range map[string]keys.Needs{
+		"an algorithm that keys are not made for": needs(keys.Pair{Kind: keys.Access, Alg: jose.RS512}),
+		"no algorithm":                 needs(keys.Pair{Kind: keys.Access}),
+		"a kind that is not there":     needs(keys.Pair{Kind: "id", Alg: jose.ES256}),
+		"nothing kept":                 {Pairs: []keys.Pair{ec}, RotateEvery: every, PublishFor: publishFor},
+		"published for less than zero": {Pairs: []keys.Pair{ec}, PublishFor: -1, Keep: keep},
+	} {
+		if err := b.Use(t.Context(), n); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, err := keys.New(keys.Config{Store: b.store, Keep: keep}); err == nil {
+		t.Error("no secret: no error")
+	}
+	if n := len(b.stored(t)); n != 0 {
+		t.Errorf("%d keys were made", n)
+	}
+}
+
+func TestRSA(t *testing.T) {
+	rs := keys.Pair{Kind: keys.Access, Alg: jose.RS256}
+	b := with(t, rs)
+	must(t, signAndCheck(b.Ring, rs))
+	body, _ := b.JWKS()
+	var set struct {
+		Keys []struct{ Alg, Kty, N, Use string }
+	}
+	must(t, json.Unmarshal(body, &set))
+	if k := set.Keys[0]; k.Alg != "RS256" || k.Kty != "RSA" || k.Use != "sig" || len(k.N) != 512 {
+		t.Errorf("the key is %+v, want RS256 with 3072 bits", k)
+	}
+	must(t, signAndCheck(b.restarted(t, rs), rs))
+}
+
+func TestStartingAgain(t *testing.T) {
+	b := with(t, ec, ed)
+	token, err := mint(b.Ring, ec)
+	must(t, err)
+	events, changes := len(b.record(t)), b.store.changes.Load()
+	for range 2 {
+		r := b.restarted(t, ec, ed, ec)
+		if signs(t, r, ec) != signs(t, b.Ring, ec) || signs(t, r, ed) != signs(t, b.Ring, ed) {
+			t.Error("another key signs after a restart")
+		}
+		must(t, check(r, token))
+	}
+	must(t, b.Use(t.Context(), needs(ed, ec)))
+	b.tick(t)
+	if b.store.changes.Load() != changes || len(b.record(t)) != events {
+		t.Errorf("%d steps and %d events where nothing is missing", b.store.changes.Load()-changes, len(b.record(t))-events)
+	}
+	if _, err := b.Signer("id", jose.ES256); err == nil {
+		t.Error("a key signs tokens of another kind")
+	}
+	if _, ok := b.Verifier("id", signs(t, b.Ring, ec)); ok {
+		t.Error("a key checks tokens of another kind")
+	}
+}
+
+func TestPairThatIsNamedTwice(t *testing.T) {
+	b := with(t, ec, ed, ec)
+	if len(b.stored(t)) != 2 || len(b.record(t)) != 2 {
+		t.Errorf("%d keys were made, and the record is %v", len(b.stored(t)), b.record(t))
+	}
+}
+
+func TestClockJumps(t *testing.T) {
+	b := with(t, ec)
+	first := signs(t, b.Ring, ec)
+	t.Run("before the first key opens: it signs, and rotation goes on", func(t *testing.T) {
+		b.set(noon.Add(-day))
+		must(t, signAndCheck(b.Ring, ec))
+		if r := b.restarted(t, ec); signs(t, r, ec) != first {
+			t.Error("another key was made")
+		}
+		second := rotated(t, b.Ring, false)
+		if signs(t, b.Ring, ec) != first || told(t, b.Ring)[second] != "next" {
+			t.Errorf("listed are %v, want the first current and the second next", told(t, b.Ring))
+		}
+		b.forward(publishFor)
+		if signs(t, b.Ring, ec) != second || !checks(b.Ring, first) {
+			t.Error("the second does not follow")
+		}
+	})
+	t.Run("a year ahead and back: what was made there does not wait for a year", func(t *testing.T) {
+		b.set(noon.Add(365 * day))
+		b.tick(t)
+		now := signs(t, b.Ring, ec)
+		b.set(noon.Add(time.Hour))
+		must(t, signAndCheck(b.Ring, ec))
+		b.tick(t)
+		must(t, signAndCheck(b.Ring, ec))
+		b.forward(publishFor)
+		if signs(t, b.Ring, ec) == now {
+			t.Errorf("listed are %v: the next key waits for its year", told(t, b.Ring))
+		}
+		must(t, signAndCheck(b.Ring, ec))
+	})
+	t.Run("made while the clock was ahead: it is due by today's clock", func(t *testing.T) {
+		b := empty(t)
+		b.set(noon.Add(365 * day))
+		must(t, b.Use(t.Context(), needs(ec)))
+		b.set(noon)
+		b.tick(t)
+		b.forward(every)
+		b.tick(t)
+		if n := len(b.stored(t)); n != 2 {
+			t.Errorf("%d keys, want another after %v", n, every)
+		}
+	})
+}

@@ -1,0 +1,186 @@
+package oauth
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"jeton"
+	"jeton/internal/client"
+	"jeton/internal/count"
+	"jeton/internal/gate"
+	"jeton/internal/login"
+	"jeton/internal/policy"
+	"jeton/internal/web"
+)
+
+// maxForm bounds the body of a request here, in bytes.
+const maxForm = 64 << 10
+
+// assertionJWT is what the one type of client assertion is called (RFC 7523, section 2.2).
+const assertionJWT = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// several are the parameters that may be there more than once (RFC 8707, section 2).
+var several = []string{"resource", "audience"}
+
+// parse reads a form. A parameter without a value counts as absent, and one that is there
+// twice is refused (RFC 6749, section 3.2).
+func parse(h http.Header, body []byte) (url.Values, error) {
+	const encoded = "application/x-www-form-urlencoded"
+	if kind := h.Get("Content-Type"); kind != encoded {
+		if kind, _, err := mime.ParseMediaType(kind); err != nil || kind != encoded {
+			return nil, jeton.Say(jeton.ErrInvalid, "send "+encoded)
+		}
+	}
+	if bytes.Count(body, []byte("&")) > 100 {
+		return nil, jeton.Say(jeton.ErrInvalid, "the form has more than 100 parameters")
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		// The decoder's words would show what was sent, which may be a secret.
+		return nil, jeton.Say(jeton.ErrInvalid, "the form is not properly encoded")
+	}
+	for name, values := range form {
+		values = slices.DeleteFunc(values, func(v string) bool { return v == "" })
+		if len(values) > 1 && !slices.Contains(several, name) {
+			return nil, jeton.Say(jeton.ErrInvalid, "a parameter is there twice")
+		}
+		if form[name] = values; len(values) == 0 {
+			delete(form, name)
+		}
+	}
+	return form, nil
+}
+
+// proof reads how a client proves itself: by exactly one of an assertion, the header
+// Authorization and a secret in the form (RFC 6749, section 2.3). The zero Proof says that
+// it does not.
+func (d *Door) proof(h http.Header, form url.Values) (login.Proof, error) {
+	p := login.Proof{ClientID: form.Get("client_id"), Issuer: d.conf.URL, Purpose: login.Authentication}
+	ways := 0
+	if form.Has("client_assertion") || form.Has("client_assertion_type") {
+		ways++
+		p.Assertion = form.Get("client_assertion")
+		if form.Get("client_assertion_type") != assertionJWT || p.Assertion == "" {
+			return p, jeton.Say(jeton.ErrInvalid, "client_assertion goes with client_assertion_type="+assertionJWT)
+		}
+	}
+	if text := form.Get("client_secret"); text != "" {
+		ways++
+		p.Secret = jeton.NewSecret(text)
+	}
+	if lines := h["Authorization"]; len(lines) > 0 {
+		ways++
+		id, text, ok := basic(lines)
+		if !ok {
+			return p, fmt.Errorf("%w: the header Authorization is not Basic with a client_id and a secret", jeton.ErrBadCredential)
+		}
+		if p.ClientID != "" && p.ClientID != id {
+			return p, fmt.Errorf("%w: client_id and the header Authorization name different clients", jeton.ErrBadCredential)
+		}
+		p.ClientID, p.Secret = id, jeton.NewSecret(text)
+	}
+	if ways > 1 {
+		return p, jeton.Say(jeton.ErrInvalid, "more than one way to prove a client; use one")
+	}
+	return p, nil
+}
+
+// basic reads a client's name and secret from the header Authorization. Both are
+// form-encoded first (RFC 6749, section 2.3.1).
+func basic(lines []string) (id, text string, ok bool) {
+	scheme, value, _ := strings.Cut(lines[0], " ")
+	if len(lines) > 1 || !strings.EqualFold(scheme, "Basic") {
+		return "", "", false
+	}
+	raw, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(value))
+	if err != nil {
+		return "", "", false
+	}
+	id, text, ok = strings.Cut(string(raw), ":")
+	id, err = url.QueryUnescape(id)
+	if err != nil || !ok {
+		return "", "", false
+	}
+	text, err = url.QueryUnescape(text)
+	return id, text, err == nil && id != "" && text != ""
+}
+
+// reader is how the gate hears which client asks.
+type reader struct{ door *Door }
+
+// By implements gate.Reader.
+func (reader) By() policy.Kinds { return policy.ByClient }
+
+// Read implements gate.Reader.
+func (c reader) Read(ctx context.Context, q *gate.Question) (gate.Proof, error) {
+	b, err := q.Body()
+	if err != nil {
+		return nil, err
+	}
+	form, err := parse(q.Header, b)
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.door.proof(q.Header, form)
+	switch {
+	case err != nil:
+		return nil, err
+	case p.Assertion == "" && p.Secret.IsZero():
+		return nil, gate.ErrNotMine
+	}
+	found, err := c.door.logins.Client(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return &proved{client: found, byKey: p.Assertion != "", at: q.Now, form: form}, nil
+}
+
+// proved is a client that has proved itself, for this one request.
+type proved struct {
+	client client.Client
+	byKey  bool
+	at     time.Time
+	form   url.Values // what it asks; the handler takes it, for the proof is remembered for a while
+}
+
+// Principal implements gate.Proof.
+func (p *proved) Principal() jeton.Principal {
+	return jeton.Principal{Kind: jeton.KindClient, Name: p.client.Name, Since: p.at}
+}
+
+// Check implements gate.Proof: a proof is good for the request that it came with.
+func (p *proved) Check(time.Time) error { return nil }
+
+// May implements gate.Proof: the client itself is not limited.
+func (p *proved) May(policy.Asked) error { return nil }
+
+// Counts implements gate.Proof: nothing is counted.
+func (p *proved) Counts() (*count.Holder, []policy.Budget) { return nil, nil }
+
+// Seen implements gate.Proof.
+func (p *proved) Seen() time.Time { return time.Time{} }
+
+// Describe implements gate.Proof.
+func (p *proved) Describe() (which, window string) {
+	if p.byKey {
+		return "client " + p.client.Name + ", by an assertion", "good for this request"
+	}
+	return "client " + p.client.Name + ", by its secret", "good for this request"
+}
+
+// caller returns the client that a request was let through as.
+func caller(w *web.Reply) (*proved, error) {
+	p, ok := gate.Of(w).Proof().(*proved)
+	if !ok {
+		return nil, jeton.ErrNoCredential
+	}
+	return p, nil
+}

@@ -1,0 +1,157 @@
+package people
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"jeton"
+	"jeton/internal/audit"
+	"jeton/internal/gate"
+	"jeton/internal/login"
+	"jeton/internal/policy"
+	"jeton/internal/session"
+	"jeton/internal/web"
+)
+
+// maxBody bounds the bodies that are read here, in bytes.
+const maxBody = 64 << 10
+
+// credentials is what a login takes: a password, and an address or a name.
+type credentials struct {
+	Email    string `json:"email,omitempty" jsonschema:"E-mail address"`
+	Name     string `json:"name,omitempty" jsonschema:"Name, in place of the address"`
+	Password string `json:"password"`
+}
+
+// login answers POST /auth_session/login: an address and a password become a session.
+func (a *API) login(w *web.Reply, r *http.Request) error {
+	in, err := readCredentials(w, r)
+	if err != nil {
+		return err
+	}
+	if err := missing("email", in.Email+in.Name); err != nil {
+		return err
+	}
+	if err := missing("password", in.Password); err != nil {
+		return err
+	}
+	old, err := a.previous(w, r)
+	if err != nil {
+		return err
+	}
+	attempt := login.Attempt{
+		Name: in.Email, ByEmail: true, Password: jeton.NewSecret(in.Password), Service: a.conf.SessionsOf(), Terms: a.terms, Source: w.Source, Request: w.ID, Replaces: old,
+	}
+	if in.Email == "" {
+		attempt.Name, attempt.ByEmail = in.Name, false
+	}
+	if l := a.conf.Login.Allow; l != nil {
+		attempt.Allow = &policy.Allow{Users: l.Users, Groups: l.Groups, Clients: l.Clients}
+	}
+	started, who, err := a.logins.Password(r.Context(), attempt)
+	if err != nil {
+		return err
+	}
+	acct, err := a.accounts.Find(r.Context(), who.Name)
+	if err != nil {
+		return err
+	}
+	age := int(started.Ends.Sub(started.At).Seconds())
+	if a.terms.Lifetime == forGood {
+		age = 0 // browsers forget it when they are closed
+	}
+	a.setCookie(w, started.Secret.Reveal(), age)
+	return a.show(w, acct)
+}
+
+// readCredentials reads a form or a JSON object.
+func readCredentials(w *web.Reply, r *http.Request) (in credentials, err error) {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	body, err := web.Body(w, r, "a login", maxBody)
+	if err != nil || len(body) == 0 {
+		return in, err
+	}
+	switch kind {
+	case "application/json":
+		if json.Unmarshal(body, &in) != nil {
+			return in, jeton.Say(jeton.ErrInvalid, "Wrong format")
+		}
+	case "application/x-www-form-urlencoded":
+		// The decoder's words would show what was sent, which may be a password.
+		form, ferr := url.ParseQuery(string(body))
+		if ferr != nil {
+			return in, jeton.Say(jeton.ErrInvalid, "the form is not properly encoded")
+		}
+		for field, to := range map[string]*string{"email": &in.Email, "name": &in.Name, "password": &in.Password} {
+			if len(form[field]) > 1 {
+				return in, jeton.Say(jeton.ErrInvalid, "field "+field+" is given more than once")
+			}
+			*to = form.Get(field)
+		}
+	default:
+		err = jeton.Say(jeton.ErrMediaType, "send application/x-www-form-urlencoded or application/json")
+	}
+	in.Email = strings.TrimSpace(in.Email)
+	return in, err
+}
+
+// shown returns the session that the request shows, or nil.
+func (a *API) shown(w *web.Reply, r *http.Request) (*session.Live, error) {
+	pass, err := a.gate.Identify(r.Context(), &gate.Question{
+		Service: a.door, Access: policy.Session, Route: r.Pattern, Method: r.Method, Path: r.URL.Path, Header: r.Header, Source: w.Source, Request: w.ID, Now: w.Start,
+	})
+	if err == nil {
+		return pass.Session(), nil
+	}
+	if errors.Is(err, jeton.ErrUnavailable) || errors.Is(err, jeton.ErrAmbiguous) || jeton.Outcome(err) == nil {
+		return nil, err
+	}
+	return nil, nil
+}
+
+// previous returns the number of the login that the request still shows, or 0: its cookie
+// is about to be overwritten.
+func (a *API) previous(w *web.Reply, r *http.Request) (int64, error) {
+	live, err := a.shown(w, r)
+	if live == nil || errors.Is(err, jeton.ErrAmbiguous) {
+		if errors.Is(err, jeton.ErrAmbiguous) {
+			err = nil
+		}
+		return 0, err
+	}
+	return live.Login, nil
+}
+
+// logout answers DELETE /auth_session/logout. Without a session there is nothing to end,
+// which the classic shape says.
+func (a *API) logout(w *web.Reply, r *http.Request) error {
+	live, err := a.shown(w, r)
+	if err != nil {
+		return err
+	}
+	if live == nil && a.shape.classic != nil {
+		return jeton.ErrNotFound
+	}
+	if live != nil {
+		ev := a.event(w, audit.Logout, "session:"+live.ID)
+		ev.Actor = gate.Actor(live.Principal())
+		if _, err := a.sessions.End(r.Context(), session.Which{ID: live.ID}, ev); err != nil {
+			return fmt.Errorf("log out: %w", err)
+		}
+	}
+	a.setCookie(w, "", -1)
+	return a.shape.done(w)
+}
+
+// setCookie sets the cookie of the service's sessions; a negative age takes it away.
+func (a *API) setCookie(w *web.Reply, value string, age int) {
+	http.SetCookie(w, &http.Cookie{
+		Name: a.conf.Session.Cookie, Value: value, Path: "/", MaxAge: age,
+		Secure: !a.conf.PlainHTTP, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}

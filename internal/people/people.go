@@ -1,0 +1,251 @@
+// Package people is the door of the users API: users, their sessions and their tokens.
+//
+// It promises that people see and change themselves alone, and that those who manage see
+// and change everybody; that nobody gives themselves groups or another id; that no answer
+// holds a password or its hash; and that the document which describes it (OpenAPI) is
+// made of the same rows that answer. It has two shapes, of one set of handlers: its own,
+// and that of the users API of old, for teaching clients.
+//
+// Who asks is judged by internal/gate, before any handler; what is kept, by
+// internal/account, internal/session and internal/token. The rows are part of a service,
+// whose other paths are internal/gateway's.
+package people
+
+import (
+	"cmp"
+	"html/template"
+	"net/http"
+	"time"
+
+	"jeton"
+	"jeton/internal/account"
+	"jeton/internal/config"
+	"jeton/internal/gate"
+	"jeton/internal/login"
+	"jeton/internal/policy"
+	"jeton/internal/session"
+	"jeton/internal/token"
+	"jeton/internal/web"
+)
+
+// API is the users API of one service.
+type API struct {
+	conf      config.Service
+	door      *gate.Service
+	gate      *gate.Gate
+	accounts  *account.Accounts
+	sessions  *session.Sessions
+	tokens    *token.Tokens
+	logins    *login.Logins
+	audiences func(names []string) ([]string, error)
+	accepts   policy.Kinds
+	terms     policy.Terms
+	managers  *policy.Allow
+	cursors   cursors
+	shape     shape
+	csrf      *http.CrossOriginProtection
+	rows      []operation
+	paths     *http.ServeMux // of the rows, by which a wrong method is told from a wrong path
+	document  []byte
+	page      []byte
+	pageCSP   string
+}
+
+// Config is what New needs.
+type Config struct {
+	Service  config.Service // with a UsersAPI
+	Door     *gate.Service  // how credentials are read there
+	Accepts  policy.Kinds   // what callers of the service may prove themselves with
+	Terms    policy.Terms   // of a login
+	Gate     *gate.Gate
+	Accounts *account.Accounts
+	Sessions *session.Sessions
+	Tokens   *token.Tokens
+	Logins   *login.Logins
+	// Audiences translates names of services into what tokens for them are for.
+	Audiences func(names []string) ([]string, error)
+	// CursorKey is a secret that is the same on every node and after a restart.
+	CursorKey []byte
+}
+
+// New builds the API from a configuration that has been checked.
+func New(c Config) (*API, error) {
+	u := c.Service.UsersAPI
+	a := &API{
+		conf: c.Service, door: c.Door, gate: c.Gate, accounts: c.Accounts, sessions: c.Sessions, tokens: c.Tokens, logins: c.Logins, audiences: c.Audiences,
+		accepts: c.Accepts, terms: c.Terms, managers: &policy.Allow{Groups: u.Admins, Clients: u.Clients}, cursors: cursors{c.CursorKey},
+		csrf: http.NewCrossOriginProtection(), shape: shape{classic: u.Classic},
+	}
+	if u.Classic != nil {
+		a.accepts, a.terms = classicProof(u.Classic.Auth), classicTerms(*u.Classic)
+	}
+	a.rows = a.operations()
+	a.paths = http.NewServeMux()
+	for _, op := range a.rows {
+		for _, pattern := range a.patterns(op) {
+			a.paths.HandleFunc(pattern, func(http.ResponseWriter, *http.Request) {})
+		}
+	}
+	var err error
+	if a.document, err = a.openAPI(); err != nil {
+		return nil, err
+	}
+	a.page, a.pageCSP, err = a.docs()
+	return a, err
+}
+
+// Routes returns the rows of the API.
+func (a *API) Routes() []web.Route {
+	var rows []web.Route
+	for _, op := range a.rows {
+		for _, pattern := range a.patterns(op) {
+			rows = append(rows, a.route(op, pattern))
+		}
+	}
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
+		other := operation{access: policy.Open, handle: a.elsewhere, anyOrigin: true}
+		rows = append(rows, a.route(other, method+" "+a.conf.UsersAPI.Prefix+"/{rest...}"))
+	}
+	return rows
+}
+
+// patterns are those that a row answers to: one, and in the classic shape a second with a
+// slash at its end.
+func (a *API) patterns(op operation) []string {
+	pattern := op.method + " " + a.conf.UsersAPI.Prefix + op.path
+	if a.shape.classic != nil {
+		return []string{pattern, pattern + "/{$}"}
+	}
+	return []string{pattern}
+}
+
+func (a *API) route(op operation, pattern string) web.Route {
+	return web.Route{
+		Pattern: pattern, Access: op.access,
+		Handle: func(w *web.Reply, r *http.Request) error {
+			a.shape.open(w)
+			if err := a.sameOrigin(w, r, op); err != nil {
+				return err
+			}
+			return op.handle(w, r)
+		},
+		Refuse: func(w *web.Reply, r *http.Request, err error) {
+			a.shape.open(w)
+			a.refuse(w, r, err)
+		},
+	}
+}
+
+// sameOrigin refuses a change that a browser was sent here for by another site, where what
+// it shows is what a browser shows by itself. A token is not.
+func (a *API) sameOrigin(w *web.Reply, r *http.Request, op operation) error {
+	if op.anyOrigin {
+		return nil
+	}
+	_, byToken := gate.Of(w).Proof().(*token.Live)
+	if byToken || gate.Of(w).Proof() == nil && !op.login {
+		return nil
+	}
+	if err := a.csrf.Check(r); err != nil {
+		return jeton.Say(jeton.ErrForbidden, "the request comes from another origin")
+	}
+	return nil
+}
+
+// elsewhere answers what no row does.
+func (a *API) elsewhere(w *web.Reply, r *http.Request) error {
+	var allowed []string
+	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
+		if _, pattern := a.paths.Handler(&http.Request{Method: m, URL: r.URL, Host: r.Host}); pattern != "" {
+			allowed = append(allowed, m)
+		}
+	}
+	if len(allowed) == 0 {
+		return jeton.ErrNotFound
+	}
+	return a.otherMethod(w, r, allowed)
+}
+
+// me returns the person who asks, or jeton.ErrNotFound where nobody has proved to be one.
+func (a *API) me(w *web.Reply, r *http.Request) (account.Account, error) {
+	who := gate.Of(w).Principal()
+	if who.Kind != jeton.KindUser {
+		return account.Account{}, jeton.ErrNotFound
+	}
+	acct, err := a.accounts.Find(r.Context(), who.Name)
+	if err == nil && acct.ID == 0 {
+		err = jeton.ErrNotFound // removed a moment ago
+	}
+	return acct, err
+}
+
+// manages reports whether who asks manages everybody. In the classic shape all do.
+func (a *API) manages(w *web.Reply) bool {
+	return a.shape.classic != nil || a.managers.Check(gate.Of(w).Principal()) == nil
+}
+
+// by names who asks in the record.
+func by(w *web.Reply) string {
+	who := gate.Of(w).Principal()
+	if who.IsZero() {
+		return "nobody"
+	}
+	return gate.Actor(who)
+}
+
+// event begins a line of the record.
+func (a *API) event(w *web.Reply, action, target string) jeton.Event {
+	source := "local"
+	if w.Source.IsValid() {
+		source = w.Source.String()
+	}
+	return jeton.Event{Time: w.Start, Request: w.ID, Actor: by(w), Action: action, Target: target, Service: a.conf.Name, Outcome: "ok", Source: source}
+}
+
+// Weaknesses names what of a service's users API is weaker than the default, for the
+// start-up log.
+func Weaknesses(s config.Service) []string {
+	if s.UsersAPI == nil || s.UsersAPI.Classic == nil {
+		return nil
+	}
+	list := []string{"users_api.classic: passwords may be as short as they like, a stranger learns which addresses exist, and every page in a browser may read the answers"}
+	switch s.UsersAPI.Classic.Auth {
+	case "":
+		list = append(list, "users_api.classic.auth is empty: EVERYTHING IS OPEN, anybody reads, changes and removes every user")
+	case "auth":
+	default:
+		list = append(list, "users_api.classic: whoever has proved who they are reads, changes and removes every user")
+	}
+	return list
+}
+
+// forGood is how long a session lives that does not end by time.
+const forGood = 100 * 365 * 24 * time.Hour
+
+// classicTerms are the terms of a login in the classic shape: it ends so long after it
+// began, used or not.
+func classicTerms(c config.Classic) policy.Terms {
+	d := forGood
+	if c.Auth != "session_auth" {
+		d = cmp.Or(c.SessionDuration.Std(), d)
+	}
+	return policy.Terms{Idle: d, Lifetime: d, MaxSessions: policy.Unlimited, Relogin: policy.Relogin{Max: policy.Unlimited}}
+}
+
+func classicProof(auth string) policy.Kinds {
+	switch auth {
+	case "basic_auth":
+		return policy.ByPassword
+	case "session_auth", "session_exp_auth", "session_db_auth":
+		return policy.BySession
+	}
+	return 0
+}
+
+// docPage is what the readable page is made of.
+type docPage struct {
+	Prefix string
+	Title  string
+	Style  template.CSS
+	Rows   []docRow
+}

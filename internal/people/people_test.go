@@ -1,0 +1,495 @@
+package people_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"jeton"
+	"jeton/internal/config"
+	"jeton/internal/server"
+	"jeton/jetontest"
+
+	"github.com/google/jsonschema-go/jsonschema"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	right  = "correct horse battery"
+	prefix = "/api/v1"
+	asJSON = "application/json"
+)
+
+const conf = `
+throttle: {pair_burst: 1000000, account_burst: 1000000, source_burst: 1000000}
+issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PORT}"}
+users:
+  - name: declared
+    email: Declared@example.org
+    first_name: Dee
+    password_hash: $argon2id$v=19$m=19456,t=2,p=1$1PCBIeRl9jh5RZ3wuB0tWg$Brk0ImOifExtrG14kJBF6YRdJBufVb+vvHzbVfIR/NM # alice_pw
+services:
+  - name: people
+    listen: localhost:0
+    accept: [session, token, basic]
+    tokens: {}
+    users_api: {clients: [provisioner]}
+`
+
+// bench is a server with the API, and those who ask it.
+type bench struct {
+	*jetontest.Server
+	t      *testing.T
+	client *http.Client
+	people int // made so far
+}
+
+func newBench(t *testing.T, options ...jetontest.Option) *bench {
+	t.Helper()
+	s := jetontest.Start(t, conf, options...)
+	return &bench{Server: s, t: t, client: s.Client()}
+}
+
+// someone is a person and how they prove it.
+type someone struct {
+	jeton.User
+	cookie string
+	basic  string
+}
+
+// person makes somebody who has logged in.
+func (b *bench) person(groups ...string) someone {
+	b.t.Helper()
+	b.people++
+	name := fmt.Sprintf("p%d", b.people)
+	in := map[string]any{"name": name, "password": right, "groups": groups, "email": name + "@example.org", "first_name": "First of " + name}
+	p := someone{basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+right))}
+	b.MustControl("POST", "/api/v1/users", in, &p.User)
+	a := b.ask("POST", "/auth_session/login", `{"name":"`+name+`","password":"`+right+`"}`)
+	if p.cookie = a.Cookies(); a.Status != 200 || p.cookie == "" {
+		b.t.Fatalf("log in as %s: %d %s", name, a.Status, a.Body)
+	}
+	return p
+}
+
+// ask sends a JSON body to a path under the prefix. header holds names and values by turns.
+func (b *bench) ask(method, path, body string, header ...string) jetontest.Answer {
+	b.t.Helper()
+	if body != "" {
+		header = append([]string{"Content-Type", asJSON}, header...)
+	}
+	return b.Send(b.client, method, b.URL("people")+prefix+path, body, header...)
+}
+
+// as asks as somebody who has logged in.
+func (b *bench) as(p someone, method, path, body string) jetontest.Answer {
+	b.t.Helper()
+	return b.ask(method, path, body, "Cookie", p.cookie)
+}
+
+// want fails the test unless the answer has the status, and returns it.
+func want(t *testing.T, what string, a jetontest.Answer, status int) jetontest.Answer {
+	t.Helper()
+	if a.Status != status {
+		t.Errorf("%s: %d %s, want %d", what, a.Status, a.Body, status)
+	}
+	return a
+}
+
+func decode[T any](t *testing.T, a jetontest.Answer) (out T) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.Body), &out); err != nil {
+		t.Fatalf("%d %s: %v", a.Status, a.Body, err)
+	}
+	return out
+}
+
+// token makes a personal token of somebody.
+func (b *bench) token(p someone, more string) (accessor, secret string) {
+	b.t.Helper()
+	body := fmt.Sprintf(`{"name":"job","expires_at":%q%s}`, time.Now().Add(time.Hour).UTC().Format(time.RFC3339), more)
+	a := want(b.t, "make a token", b.as(p, "POST", "/users/me/tokens", body), 201)
+	made := decode[struct{ Accessor, Token string }](b.t, a)
+	return made.Accessor, made.Token
+}
+
+// rows returns the patterns of the API, from the route table of the server.
+func rows(t *testing.T, yaml string, env map[string]string) []string {
+	t.Helper()
+	var list []string
+	for _, r := range table(t, yaml, env) {
+		list = append(list, strings.Replace(r.Pattern, prefix, "", 1))
+	}
+	return list
+}
+
+// table returns the rows of the API.
+func table(t *testing.T, yaml string, env map[string]string) []server.Row {
+	t.Helper()
+	c, err := config.Parse("jeton.yaml", []byte(yaml), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := server.Table(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(all, func(r server.Row) bool {
+		return r.Door != c.Services[0].Name || !strings.Contains(r.Pattern, " "+prefix)
+	})
+}
+
+// The columns of the matrix.
+var callers = []string{"nobody", "another user", "the user", "the user by Basic", "a client", "an admin"}
+
+// matrix says what everybody hears from every row about one user: ID, SESSION, ACCESSOR and
+// EMAIL stand for what is theirs.
+var matrix = map[string]struct {
+	path, body string
+	want       [6]int
+}{
+	"GET /status":                             {want: [6]int{200, 200, 200, 200, 200, 200}},
+	"GET /stats":                              {want: [6]int{401, 200, 200, 200, 200, 200}},
+	"GET /unauthorized":                       {want: [6]int{401, 401, 401, 401, 401, 401}},
+	"GET /forbidden":                          {want: [6]int{403, 403, 403, 403, 403, 403}},
+	"POST /auth_session/login":                {body: `{"email":"EMAIL","password":"` + right + `"}`, want: [6]int{200, 200, 200, 200, 200, 200}},
+	"POST /auth_session":                      {body: `{"email":"EMAIL","password":"wrong"}`, want: [6]int{401, 401, 401, 401, 401, 401}},
+	"DELETE /auth_session/logout":             {want: [6]int{204, 204, 204, 204, 204, 204}},
+	"POST /auth_session/logout":               {want: [6]int{204, 204, 204, 204, 204, 204}},
+	"DELETE /auth_session":                    {want: [6]int{204, 204, 204, 204, 204, 204}},
+	"GET /users":                              {want: [6]int{401, 403, 403, 403, 403, 200}},
+	"POST /users":                             {body: `{"email":"new.EMAIL","password":"` + right + `"}`, want: [6]int{401, 403, 403, 403, 403, 201}},
+	"GET /users/me":                           {want: [6]int{401, 200, 200, 200, 403, 200}},
+	"PUT /users/me":                           {body: `{"first_name":"New"}`, want: [6]int{401, 200, 200, 200, 403, 200}},
+	"GET /users/{id}":                         {path: "/users/ID", want: [6]int{401, 404, 200, 200, 403, 200}},
+	"PUT /users/{id}":                         {path: "/users/ID", body: `{"last_name":"New"}`, want: [6]int{401, 404, 200, 200, 403, 200}},
+	"DELETE /users/{id}":                      {path: "/users/ID", want: [6]int{401, 403, 403, 403, 403, 204}},
+	"GET /users/me/sessions":                  {want: [6]int{401, 200, 200, 200, 403, 200}},
+	"DELETE /users/me/sessions":               {want: [6]int{401, 204, 204, 204, 403, 204}},
+	"DELETE /users/me/sessions/{session}":     {path: "/users/me/sessions/SESSION", want: [6]int{401, 404, 204, 204, 403, 404}},
+	"GET /users/me/tokens":                    {want: [6]int{401, 200, 200, 200, 403, 200}},
+	"POST /users/me/tokens":                   {body: `{"name":"job","expires_at":"SOON"}`, want: [6]int{401, 201, 201, 201, 403, 201}},
+	"DELETE /users/me/tokens/{accessor}":      {path: "/users/me/tokens/ACCESSOR", want: [6]int{401, 404, 204, 204, 403, 404}},
+	"POST /users/me/tokens/{accessor}/rotate": {path: "/users/me/tokens/ACCESSOR/rotate", want: [6]int{401, 404, 200, 200, 403, 404}},
+	"GET /openapi.json":                       {want: [6]int{200, 200, 200, 200, 200, 200}},
+	"GET /docs":                               {want: [6]int{200, 200, 200, 200, 200, 200}},
+	"GET /{rest...}":                          {path: "/nothing", want: [6]int{404, 404, 404, 404, 404, 404}},
+	"POST /{rest...}":                         {path: "/stats", want: [6]int{405, 405, 405, 405, 405, 405}},
+	"PUT /{rest...}":                          {path: "/users", want: [6]int{405, 405, 405, 405, 405, 405}},
+	"PATCH /{rest...}":                        {path: "/users/ID", want: [6]int{405, 405, 405, 405, 405, 405}},
+	"DELETE /{rest...}":                       {path: "/users", want: [6]int{405, 405, 405, 405, 405, 405}},
+	"OPTIONS /{rest...}":                      {path: "/users", want: [6]int{204, 204, 204, 204, 204, 204}},
+}
+
+// TestEveryRowForEverybody asks every row of the route table as everybody. A row that
+// nobody has thought about fails.
+func TestEveryRowForEverybody(t *testing.T) {
+	b := newBench(t)
+	admin := b.person("admin")
+	bearer := "Bearer " + b.Token(b.AddClient("job", "people"))
+	doc := readDocument(t, b.ask("GET", "/openapi.json", ""))
+	list := rows(t, conf, map[string]string{"ISSUER_PORT": "1"})
+	if len(list) != len(matrix) {
+		t.Errorf("the route table has %d rows, the matrix %d", len(list), len(matrix))
+	}
+	for _, row := range list {
+		t.Run(row, func(t *testing.T) {
+			tc, ok := matrix[row]
+			if !ok {
+				t.Fatal("the matrix says nothing of this row")
+			}
+			method, template, _ := strings.Cut(row, " ")
+			if tc.path == "" {
+				tc.path = template
+			}
+			user, other := b.person(), b.person()
+			for i, caller := range callers {
+				if i > 0 && method != "GET" && !strings.Contains(row, "{rest...}") {
+					user, other = b.person(), b.person()
+				}
+				accessor, _ := b.token(user, "")
+				fill := strings.NewReplacer("ID", user.ID, "EMAIL", user.Email, "ACCESSOR", accessor,
+					"SESSION", decode[[]struct{ ID string }](t, b.as(user, "GET", "/users/me/sessions", ""))[0].ID,
+					"SOON", time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+				var header []string
+				switch caller {
+				case "another user":
+					header = []string{"Cookie", other.cookie}
+				case "the user":
+					header = []string{"Cookie", user.cookie}
+				case "the user by Basic":
+					header = []string{"Authorization", user.basic}
+				case "a client":
+					header = []string{"Authorization", bearer}
+				case "an admin":
+					header = []string{"Cookie", admin.cookie}
+				}
+				a := b.ask(method, fill.Replace(tc.path), fill.Replace(tc.body), header...)
+				if a.Status != tc.want[i] {
+					t.Errorf("%s: %d %s, want %d", caller, a.Status, a.Body, tc.want[i])
+				}
+				if strings.Contains(a.Body, right) || strings.Contains(a.Body, "argon2") {
+					t.Errorf("%s: the answer holds a password: %s", caller, a.Body)
+				}
+				if !strings.Contains(row, "{rest...}") {
+					doc.check(t, method, template, a)
+				}
+				if strings.Contains(row, "/logout") || row == "DELETE /auth_session" || row == "DELETE /users/me/sessions" {
+					admin = b.person("admin")
+				}
+			}
+		})
+	}
+}
+
+// TestRefusalsAreInTheDocument checks refusals that the matrix has not, and their bodies.
+func TestRefusalsAreInTheDocument(t *testing.T) {
+	b := newBench(t)
+	admin := b.person("admin")
+	doc := readDocument(t, b.ask("GET", "/openapi.json", ""))
+	declared := decode[[]jeton.User](t, b.as(admin, "GET", "/users?search=declared", ""))[0].ID
+	for _, tc := range []struct {
+		method, template, path, body string
+		status                       int
+		header                       []string
+	}{
+		{"GET", "/users", "/users?limit=x", "", 400, nil},
+		{"POST", "/users", "/users", `{"email":"x"}`, 400, nil},
+		{"POST", "/users", "/users", `{"email":"DECLARED@example.org","password":"` + right + `"}`, 409, nil},
+		{"POST", "/users", "/users", `{"email":"` + strings.Repeat("x", 70_000) + `"}`, 413, nil},
+		{"POST", "/users", "/users", `{}`, 415, []string{"Content-Type", "text/plain"}},
+		{"POST", "/users", "/users", `{}`, 403, []string{"Sec-Fetch-Site", "cross-site"}},
+		{"PUT", "/users/{id}", "/users/x", `{}`, 404, nil},
+		{"PUT", "/users/{id}", "/users/" + declared, `{}`, 409, nil},
+		{"PUT", "/users/{id}", "/users/" + admin.ID, `{}`, 412, []string{"If-Match", `"x"`}},
+		{"PUT", "/users/me", "/users/me", `{}`, 412, []string{"If-Match", `"x"`}},
+		{"PUT", "/users/me", "/users/me", `{"email":"declared@example.org"}`, 409, nil},
+		{"DELETE", "/users/{id}", "/users/x", "", 404, nil},
+		{"DELETE", "/users/{id}", "/users/" + declared, "", 409, nil},
+		{"DELETE", "/users/{id}", "/users/" + admin.ID, "", 412, []string{"If-Match", `"x"`}},
+		{"POST", "/auth_session/login", "/auth_session/login", `x`, 415, []string{"Content-Type", "text/plain"}},
+		{"POST", "/auth_session/login", "/auth_session/login", `x`, 400, nil},
+		{"POST", "/auth_session", "/auth_session", `{"name":"x","password":"x"}`, 403, []string{"Sec-Fetch-Site", "cross-site"}},
+		{"POST", "/users/me/tokens", "/users/me/tokens", `{}`, 400, nil},
+		{"POST", "/users/me/tokens/{accessor}/rotate", "/users/me/tokens/x/rotate", "", 404, nil},
+	} {
+		header := append([]string{"Cookie", admin.cookie}, tc.header...)
+		if tc.body != "" && !slices.Contains(tc.header, "Content-Type") {
+			header = append(header, "Content-Type", asJSON)
+		}
+		a := b.Send(b.client, tc.method, b.URL("people")+prefix+tc.path, tc.body, header...)
+		want(t, tc.method+" "+tc.path+" "+fmt.Sprint(tc.header), a, tc.status)
+		doc.check(t, tc.method, tc.template, a)
+	}
+}
+
+// TestGoldenRoutes shows who may ask what. A difference is a door that opened or closed.
+func TestGoldenRoutes(t *testing.T) {
+	const golden = "testdata/routes.golden"
+	var out strings.Builder
+	for _, tc := range []struct {
+		yaml string
+		env  map[string]string
+	}{
+		{conf, map[string]string{"ISSUER_PORT": "1"}},
+		{classic(t), map[string]string{}},
+		{classic(t), map[string]string{"AUTH_TYPE": "auth"}},
+		{classic(t), map[string]string{"AUTH_TYPE": "basic_auth"}},
+		{classic(t), map[string]string{"AUTH_TYPE": "session_db_auth"}},
+	} {
+		fmt.Fprintf(&out, "AUTH_TYPE=%s\n", tc.env["AUTH_TYPE"])
+		w := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
+		for _, r := range table(t, tc.yaml, tc.env) {
+			if strings.Contains(r.Pattern, "openapi") || strings.HasSuffix(r.Pattern, "{$}") {
+				continue
+			}
+			fmt.Fprintf(w, "  %s\t%s\n", r.Pattern, r.Access)
+		}
+		_ = w.Flush()
+	}
+	if *update {
+		if err := os.WriteFile(golden, []byte(out.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != string(text) {
+		t.Errorf("the routes are\n%s\nwant\n%s\n(rewrite it with -update)", out.String(), text)
+	}
+}
+
+var update = flag.Bool("update", false, "rewrite the golden file")
+
+// document is what openapi.json says.
+type document struct {
+	OpenAPI string `json:"openapi"`
+	Info    struct{ Title, Version string }
+	Servers []struct{ URL string }
+	Paths   map[string]map[string]struct {
+		Summary     string
+		OperationID string `json:"operationId"`
+		Responses   map[string]struct {
+			Description string
+			Content     map[string]struct{ Schema json.RawMessage }
+		}
+		Security []map[string][]string
+	}
+	Components struct {
+		Schemas         map[string]*jsonschema.Schema
+		SecuritySchemes map[string]map[string]string
+	}
+}
+
+func readDocument(t *testing.T, a jetontest.Answer) document {
+	t.Helper()
+	d := decode[document](t, a)
+	if a.Status != 200 || a.Header.Get("Content-Type") != asJSON || !strings.HasPrefix(d.OpenAPI, "3.1.") || d.Info.Title == "" || d.Info.Version == "" {
+		t.Fatalf("the document is %d %s %+v", a.Status, a.Header, d.Info)
+	}
+	return d
+}
+
+// check holds an answer against what the document says of the row.
+func (d document) check(t *testing.T, method, path string, a jetontest.Answer) {
+	t.Helper()
+	op, ok := d.Paths[path][strings.ToLower(method)]
+	if !ok {
+		t.Errorf("the document has no %s %s", method, path)
+		return
+	}
+	said, ok := op.Responses[fmt.Sprint(a.Status)]
+	if !ok {
+		t.Errorf("the document says nothing of status %d of %s %s", a.Status, method, path)
+		return
+	}
+	if a.Body == "" && len(said.Content) == 0 {
+		return
+	}
+	kind, _, _ := strings.Cut(a.Header.Get("Content-Type"), ";")
+	content, ok := said.Content[kind]
+	if !ok {
+		t.Errorf("%s %s %d is of type %q, and the document says %v", method, path, a.Status, kind, said.Content)
+		return
+	}
+	if kind == "text/html" {
+		return
+	}
+	if err := d.resolve(t, content.Schema).Validate(decode[any](t, a)); err != nil {
+		t.Errorf("%s %s %d is not what the document says: %v\n%s", method, path, a.Status, err, a.Body)
+	}
+}
+
+func (d document) resolve(t *testing.T, schema json.RawMessage) *jsonschema.Resolved {
+	t.Helper()
+	var s jsonschema.Schema
+	if err := json.Unmarshal(schema, &s); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []**jsonschema.Schema{&s.Items} {
+		if *at != nil {
+			*at = d.follow(*at)
+		}
+	}
+	r, err := d.follow(&s).CloneSchemas().Resolve(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (d document) follow(s *jsonschema.Schema) *jsonschema.Schema {
+	if to := d.Components.Schemas[strings.TrimPrefix(s.Ref, "#/components/schemas/")]; to != nil {
+		return to.CloneSchemas()
+	}
+	return s
+}
+
+// TestTheDocumentHasEveryRow checks that the document and the route table are of the same rows.
+func TestTheDocumentHasEveryRow(t *testing.T) {
+	for _, tc := range []struct {
+		name, yaml string
+		env        map[string]string
+	}{
+		{"the standard shape", conf, map[string]string{"ISSUER_PORT": "1"}},
+		{"the classic shape", classic(t), map[string]string{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var s *jetontest.Server
+			service := "people"
+			if tc.yaml == conf {
+				s = jetontest.Start(t, conf)
+			} else {
+				s, service = startClassic(t), "users-api"
+			}
+			d := readDocument(t, s.Send(s.Client(), "GET", s.URL(service)+prefix+"/openapi.json", ""))
+			var said, there []string
+			ids := map[string]bool{}
+			for path, methods := range d.Paths {
+				for method, op := range methods {
+					said = append(said, strings.ToUpper(method)+" "+path)
+					if op.Summary == "" || ids[op.OperationID] || op.Security == nil || len(op.Responses) < 2 {
+						t.Errorf("%s %s has no summary, an id that is another's, or too few responses", method, path)
+					}
+					ids[op.OperationID] = true
+				}
+			}
+			for _, row := range rows(t, tc.yaml, tc.env) {
+				if !strings.HasSuffix(row, "/{$}") && !strings.HasSuffix(row, "/{rest...}") {
+					there = append(there, row)
+				}
+			}
+			slices.Sort(said)
+			slices.Sort(there)
+			if !slices.Equal(said, there) || len(said) < 15 {
+				t.Errorf("the document has\n%v\nand the table\n%v", said, there)
+			}
+		})
+	}
+}
+
+func TestThePageHasNoScript(t *testing.T) {
+	b := newBench(t)
+	a := want(t, "docs", b.ask("GET", "/docs", ""), 200)
+	csp := a.Header.Get("Content-Security-Policy")
+	if !strings.HasPrefix(csp, "default-src 'none'; style-src 'sha256-") || strings.Contains(csp, "unsafe") || !strings.Contains(csp, "frame-ancestors 'none'") {
+		t.Errorf("the policy is %q", csp)
+	}
+	for _, row := range rows(t, conf, map[string]string{"ISSUER_PORT": "1"}) {
+		method, path, _ := strings.Cut(row, " ")
+		if !strings.HasSuffix(path, "{rest...}") && !strings.Contains(a.Body, method+" "+prefix+path+"<") {
+			t.Errorf("the page does not show %s", row)
+		}
+	}
+	if strings.Contains(strings.ToLower(a.Body), "<script") || strings.Contains(a.Body, " style=") || !strings.Contains(a.Header.Get("Content-Type"), "text/html") {
+		t.Errorf("the page is %s\n%s", a.Header, a.Body)
+	}
+}
+
+// TestProblems checks that refusals are problem details with the member error.
+func TestProblems(t *testing.T) {
+	b := newBench(t)
+	a := want(t, "nobody", b.ask("GET", "/users/me", ""), http.StatusUnauthorized)
+	p := decode[struct {
+		jeton.Problem
+		Error string
+	}](t, a)
+	if a.Header.Get("Content-Type") != "application/problem+json" || p.Status != 401 || p.Code != "no_credential" || p.Error != "Log in first" || p.Title != p.Error || p.Request != a.Request() {
+		t.Errorf("%s %s", a.Header, a.Body)
+	}
+	if got := a.Header["Www-Authenticate"]; len(got) != 3 {
+		t.Errorf("challenges are %q, want Basic, Bearer and Cookie", got)
+	}
+}

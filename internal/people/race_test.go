@@ -1,0 +1,7 @@
+//go:build race
+
+package people_test
+
+// underRace says that the race detector watches, which makes everything ten times slower:
+// tests whose length is their point go a tenth of the way.
+const underRace = true

@@ -1,0 +1,202 @@
+package secret_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"jeton/internal/secret"
+)
+
+var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+
+func made(t *testing.T, k secret.Kind, r io.Reader) string {
+	t.Helper()
+	s, err := secret.New(k, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Reveal()
+}
+
+// digits are those of secrets, by their value.
+const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+func TestForm(t *testing.T) {
+	for name, k := range map[string]secret.Kind{"jtn_a_": secret.Access, "jtn_c_": secret.Client} {
+		text := made(t, k, rand.Reader)
+		if !strings.HasPrefix(text, name) || len(text) != secret.Len || strings.Trim(text[len(name):], digits) != "" {
+			t.Errorf("a secret that begins with %s: %s", name, text)
+		}
+		if !secret.Is(k, text) {
+			t.Errorf("%s is not taken for what it is", text)
+		}
+	}
+	if s, err := secret.New(secret.Access, rand.Reader); err != nil || strings.Contains(fmt.Sprint(s), "jtn_") {
+		t.Errorf("printed: %v, %v", s, err)
+	}
+}
+
+// TestNumbers reads the random part as the number in base62 that it is.
+func TestNumbers(t *testing.T) {
+	for _, b := range [][]byte{make([]byte, 32), bytes.Repeat([]byte{0xff}, 32), append(make([]byte, 31), 61), append(make([]byte, 31), 62), bytes.Repeat([]byte{0x80, 0x01}, 16)} {
+		text := made(t, secret.Access, bytes.NewReader(b))
+		n := new(big.Int)
+		for _, c := range text[6 : secret.Len-6] {
+			n.Add(n.Mul(n, big.NewInt(62)), big.NewInt(int64(strings.IndexRune(digits, c))))
+		}
+		if want := new(big.Int).SetBytes(b); n.Cmp(want) != 0 {
+			t.Errorf("%s holds %x, want %x", text, n, want)
+		}
+	}
+	// Its end is the CRC-32 of all that is before it, as another program works it out.
+	if text := made(t, secret.Access, bytes.NewReader(make([]byte, 32))); text != "jtn_a_"+strings.Repeat("0", 43)+"2hklFN" {
+		t.Errorf("of no bits: %s", text)
+	}
+}
+
+func TestNoTwoAreAlike(t *testing.T) {
+	seen := map[string]bool{}
+	var counts [62]int
+	for range 2000 {
+		text := made(t, secret.Access, rand.Reader)
+		body := text[6 : secret.Len-6]
+		if seen[body] {
+			t.Fatal("a secret was made twice")
+		}
+		seen[body] = true
+		for _, c := range body[8:] {
+			counts[strings.IndexRune(digits, c)]++
+		}
+	}
+	// 70000 digits, 1129 of each: one that is a third off is no chance.
+	for i, n := range counts {
+		if n < 750 || n > 1500 {
+			t.Errorf("the digit %c is there %d times", digits[i], n)
+		}
+	}
+	t.Run("every bit of the randomness is in it", func(t *testing.T) {
+		zero := make([]byte, 32)
+		texts := map[string]bool{made(t, secret.Access, bytes.NewReader(zero)): true}
+		for bit := range 256 {
+			b := slices.Clone(zero)
+			b[bit/8] |= 1 << (bit % 8)
+			texts[made(t, secret.Access, bytes.NewReader(b))] = true
+		}
+		if len(texts) != 257 {
+			t.Errorf("%d secrets of 257 different ones", len(texts))
+		}
+	})
+}
+
+func TestRandomnessThatFails(t *testing.T) {
+	broken := errors.New("no randomness")
+	for name, r := range map[string]io.Reader{"at once": iotest.ErrReader(broken), "too early": io.MultiReader(bytes.NewReader(make([]byte, 7)), iotest.ErrReader(broken))} {
+		if s, err := secret.New(secret.Access, r); !errors.Is(err, broken) || !s.IsZero() {
+			t.Errorf("New, which fails %s: %v, %v", name, s, err)
+		}
+		if id, err := secret.ID("t_", noon, r); err == nil || id != "" {
+			t.Errorf("ID, which fails %s: %q, %v", name, id, err)
+		}
+	}
+	if s, err := secret.New(secret.Access, bytes.NewReader(make([]byte, 31))); !errors.Is(err, io.ErrUnexpectedEOF) || !s.IsZero() {
+		t.Errorf("New of 31 bytes: %v, %v", s, err)
+	}
+}
+
+func TestWhatIsNoSecret(t *testing.T) {
+	text := made(t, secret.Access, rand.Reader)
+	other := func(c byte) string {
+		if c == '0' {
+			return "1"
+		}
+		return "0"
+	}
+	t.Run("with one character changed", func(t *testing.T) {
+		for i := range len(text) {
+			if wrong := text[:i] + other(text[i]) + text[i+1:]; secret.Is(secret.Access, wrong) {
+				t.Errorf("changed at %d: %s", i, wrong)
+			}
+		}
+	})
+	t.Run("with two neighbours exchanged", func(t *testing.T) {
+		for i := range len(text) - 1 {
+			if wrong := text[:i] + text[i+1:i+2] + text[i:i+1] + text[i+2:]; wrong != text && secret.Is(secret.Access, wrong) {
+				t.Errorf("exchanged at %d: %s", i, wrong)
+			}
+		}
+	})
+	for i := range len(text) {
+		if secret.Is(secret.Access, text[:i]) || i > 0 && secret.Is(secret.Access, text[i:]) {
+			t.Errorf("a part of it up to or from %d", i)
+		}
+	}
+	for name, wrong := range map[string]string{
+		"another kind": made(t, secret.Client, rand.Reader), "more behind it": text + "0", "more before it": "0" + text, "capitals": strings.ToUpper(text), "small letters": strings.ToLower(text),
+		"a space behind it": text + " ", "a line break behind it": text + "\n", "nothing": "", "the prefix": "jtn_a_", "a dash in it": text[:20] + "-" + text[21:],
+		"an umlaut in it": text[:20] + "ü" + text[22:], "bytes that are no text": text[:20] + "\xff" + text[21:], "a NUL in it": text[:20] + "\x00" + text[21:], "long": strings.Repeat(text, 1000),
+	} {
+		if secret.Is(secret.Access, wrong) {
+			t.Errorf("%s: %s", name, wrong)
+		}
+	}
+	if secret.Is(secret.Client, text) {
+		t.Error("an access token is taken for a client's secret")
+	}
+}
+
+func TestHashes(t *testing.T) {
+	// The SHA-256 of abc (FIPS 180-2, appendix B.1).
+	if got := fmt.Sprintf("%x", secret.HashOf("abc")); got != "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" {
+		t.Errorf("HashOf(abc) = %s", got)
+	}
+}
+
+func TestIDs(t *testing.T) {
+	id := func(at time.Time, r io.Reader) string {
+		t.Helper()
+		text, err := secret.ID("t_", at, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	t.Run("sort by time, whatever the randomness", func(t *testing.T) {
+		low, high := func() io.Reader { return bytes.NewReader(make([]byte, 16)) }, func() io.Reader { return bytes.NewReader(bytes.Repeat([]byte{0xff}, 16)) }
+		var last string
+		for _, at := range []time.Time{time.UnixMilli(0), time.UnixMilli(1), time.UnixMilli(255), time.UnixMilli(256), noon, noon.Add(time.Millisecond), noon.Add(time.Hour), noon.AddDate(10, 0, 0), noon.AddDate(4000, 0, 0)} {
+			first, second := id(at, high()), id(at.Add(time.Millisecond), low())
+			if first >= second || last >= id(at, low()) {
+				t.Errorf("at %v: %s, and a millisecond later %s; before it %s", at, first, second, last)
+			}
+			last = id(at, low())
+		}
+	})
+	t.Run("are short, of one length, and of characters that are not confused", func(t *testing.T) {
+		for _, at := range []time.Time{time.UnixMilli(0), noon, noon.AddDate(1000, 0, 0)} {
+			if text := id(at, rand.Reader); len(text) != 25 || !strings.HasPrefix(text, "t_") || strings.Trim(text[2:], "0123456789abcdefghjkmnpqrstvwxyz") != "" {
+				t.Errorf("%q", text)
+			}
+		}
+	})
+	t.Run("of one moment are told apart by 64 bits", func(t *testing.T) {
+		base := make([]byte, 16)
+		texts := map[string]bool{}
+		for bit := range 128 {
+			b := slices.Clone(base)
+			b[bit/8] |= 1 << (bit % 8)
+			texts[id(noon, bytes.NewReader(b))] = true
+		}
+		if len(texts) < 64 {
+			t.Errorf("%d ids of 128 different readings, want 64 at least", len(texts))
+		}
+	})
+}

@@ -1,0 +1,473 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"jeton"
+	"jeton/internal/audit"
+	"jeton/internal/client"
+	"jeton/internal/jose"
+	"jeton/internal/secret"
+
+	lib "modernc.org/sqlite/lib"
+)
+
+// selectClients reads clients with their keys in one statement, so that nobody sees the
+// keys of one moment with the client of another. A client without keys has one row.
+const selectClients = `SELECT c.id, c.name, c.folded, c.version, c.secret, c.services, c.scopes, c.introspects, c.source, c.disabled, c.declared, c.created, c.updated,
+  k.public, k.retired, k.opens, k.closes, k.created
+FROM clients c LEFT JOIN client_keys k ON k.client = c.id `
+
+const inOrder = " ORDER BY c.name, k.created, k.kid"
+
+// scanClients reads what selectClients chose.
+func scanClients(rows *sql.Rows) ([]client.Client, error) {
+	defer rows.Close()
+	var list []client.Client
+	for rows.Next() {
+		var c client.Client
+		var hash, services, scopes, introspects, source []byte
+		var created, updated int64
+		var public sql.NullString
+		var retired sql.NullBool
+		var opens, closes, since sql.NullInt64
+		if err := rows.Scan(&c.ID, &c.Name, &c.Folded, &c.Version, &hash, &services, &scopes, &introspects, &source, &c.Disabled, &c.Declared, &created, &updated,
+			&public, &retired, &opens, &closes, &since); err != nil {
+			return nil, err
+		}
+		if len(list) == 0 || list[len(list)-1].ID != c.ID {
+			c.Created, c.Updated = known(created), known(updated)
+			if err := decodeClient(&c, hash, services, scopes, introspects, source); err != nil {
+				return nil, fmt.Errorf("client %d: %w", c.ID, err)
+			}
+			list = append(list, c)
+		}
+		if !public.Valid {
+			continue
+		}
+		k, err := jose.ParseJWK([]byte(public.String))
+		if err != nil {
+			return nil, fmt.Errorf("key of client %d: %w", c.ID, err)
+		}
+		last := &list[len(list)-1]
+		last.Keys = append(last.Keys, client.Key{Key: k, Retired: retired.Bool, Opens: known(opens.Int64), Closes: known(closes.Int64), Created: known(since.Int64)})
+	}
+	return list, rows.Err()
+}
+
+func decodeClient(c *client.Client, hash, services, scopes, introspects, source []byte) error {
+	if hash != nil {
+		if len(hash) != len(secret.Hash{}) {
+			return fmt.Errorf("a stored hash has %d bytes instead of %d", len(hash), len(secret.Hash{}))
+		}
+		h := secret.Hash(hash)
+		c.Secret = &h
+	}
+	for _, l := range []struct {
+		text []byte
+		into *[]string
+	}{{services, &c.Services}, {scopes, &c.Scopes}, {introspects, &c.Introspects}} {
+		if err := json.Unmarshal(l.text, l.into); err != nil {
+			return err
+		}
+	}
+	if len(source) == 0 {
+		return nil
+	}
+	c.Source = &client.Source{}
+	return json.Unmarshal(source, c.Source)
+}
+
+// queries is what reads: the pool, or the step that is being taken.
+type queries interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func findClient(ctx context.Context, q queries, name string) (client.Client, error) {
+	rows, err := q.QueryContext(ctx, selectClients+"WHERE c.name = $1"+inOrder, name)
+	if err != nil {
+		return client.Client{}, err
+	}
+	list, err := scanClients(rows)
+	if err != nil {
+		return client.Client{}, err
+	}
+	if len(list) == 0 {
+		return client.Client{}, jeton.ErrNotFound
+	}
+	return list[0], nil
+}
+
+func allClients(ctx context.Context, q queries) ([]client.Client, error) {
+	rows, err := q.QueryContext(ctx, selectClients+inOrder)
+	if err != nil {
+		return nil, err
+	}
+	return scanClients(rows)
+}
+
+// WatchClients implements client.Store.
+func (db *DB) WatchClients(changed func(id int64)) { db.changedClient = changed }
+
+// FindClient implements client.Store.
+func (db *DB) FindClient(ctx context.Context, name string) (client.Client, error) {
+	c, err := findClient(ctx, db.read, name)
+	return c, unavailable(err)
+}
+
+// ListClients implements client.Store.
+func (db *DB) ListClients(ctx context.Context) ([]client.Client, error) {
+	list, err := allClients(ctx, db.read)
+	return list, unavailable(err)
+}
+
+// AddClient implements client.Store.
+func (db *DB) AddClient(ctx context.Context, c client.Client, ev jeton.Event) error {
+	return db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		if err := insertClient(ctx, tx, c); err != nil {
+			return err
+		}
+		return appendEvents(ctx, tx, ev)
+	})
+}
+
+func insertClient(ctx context.Context, tx *sql.Conn, c client.Client) error {
+	if err := free(ctx, tx, "users", c.Folded); err != nil {
+		return err
+	}
+	const add = `INSERT INTO clients (name, folded, version, secret, services, scopes, introspects, source, disabled, declared, created, updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id`
+	source, err := encodeSource(c.Source)
+	if err != nil {
+		return err
+	}
+	var id int64
+	err = tx.QueryRowContext(ctx, add, c.Name, c.Folded, max(c.Version, 1), hashOrNone(c.Secret), list(c.Services), list(c.Scopes), list(c.Introspects), source,
+		c.Disabled, c.Declared, milli(c.Created), milli(c.Updated)).Scan(&id)
+	if code(err) == lib.SQLITE_CONSTRAINT {
+		return jeton.Say(jeton.ErrConflict, "there is a client of this name, or of one that differs in case alone")
+	}
+	if err != nil {
+		return err
+	}
+	for _, k := range c.Keys {
+		if err := insertKey(ctx, tx, id, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// free returns jeton.ErrConflict when a name is taken in the other of the two tables that
+// share their names: a token's subject is a user or a client, never perhaps the other
+// (RFC 9700, section 4.15).
+func free(ctx context.Context, tx *sql.Conn, table, folded string) error {
+	var one int
+	err := tx.QueryRowContext(ctx, "SELECT 1 FROM "+table+" WHERE folded = $1", folded).Scan(&one)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return jeton.Say(jeton.ErrConflict, "there is a "+strings.TrimSuffix(table, "s")+" of this name; users and clients share their names")
+}
+
+func encodeSource(s *client.Source) (string, error) {
+	if s == nil {
+		return "", nil
+	}
+	b, err := json.Marshal(s)
+	return string(b), err
+}
+
+func hashOrNone(h *secret.Hash) []byte {
+	if h == nil {
+		return nil
+	}
+	return h[:]
+}
+
+func insertKey(ctx context.Context, tx *sql.Conn, id int64, k client.Key) error {
+	const add = "INSERT INTO client_keys (client, kid, alg, public, retired, opens, closes, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+	_, err := tx.ExecContext(ctx, add, id, k.ID, string(k.Alg), string(k.JWK()), k.Retired, milli(k.Opens), milli(k.Closes), milli(k.Created))
+	if code(err) == lib.SQLITE_CONSTRAINT {
+		return jeton.Say(jeton.ErrConflict, "the client has a key of this kid")
+	}
+	return err
+}
+
+// changing runs a step that changes a client which is not declared.
+func (db *DB) changing(ctx context.Context, name string, evenDeclared bool, ev jeton.Event, change func(ctx context.Context, tx *sql.Conn, c client.Client) ([]secret.Hash, error)) error {
+	var id int64
+	var ended []secret.Hash
+	return db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		c, err := findClient(ctx, tx, name)
+		if err != nil {
+			return err
+		}
+		if c.Declared && !evenDeclared {
+			return jeton.ErrDeclared
+		}
+		id = c.ID
+		if ended, err = change(ctx, tx, c); err != nil {
+			return err
+		}
+		return appendEvents(ctx, tx, ev)
+	}, func() { db.tellOfClient(id, ended) })
+}
+
+// tellOfClient is called when a change of a client is durable, with the tokens of it that
+// were kept and have ended.
+func (db *DB) tellOfClient(id int64, ended []secret.Hash) {
+	db.endedTokens(ended...)
+	db.changedClient(id)
+}
+
+// ChangeClient implements client.Store.
+func (db *DB) ChangeClient(ctx context.Context, name string, ch client.Change, s client.Step) error {
+	onlyEnds := ch == client.Change{End: true}
+	return db.changing(ctx, name, onlyEnds, s.Event, func(ctx context.Context, tx *sql.Conn, c client.Client) ([]secret.Hash, error) {
+		return changeClient(ctx, tx, c, ch, s)
+	})
+}
+
+// changeClient writes the change and ends the tokens that must not outlive it.
+func changeClient(ctx context.Context, tx *sql.Conn, c client.Client, ch client.Change, s client.Step) (ended []secret.Hash, err error) {
+	if ch.End || ch.Disabled != nil {
+		// Enabling, too: a token that was being issued while the client was disabled must
+		// not come through.
+		if ended, err = endTokensOfClient(ctx, tx, c, s); err != nil {
+			return nil, err
+		}
+		c.Version++
+	}
+	if ch.Secret != nil {
+		c.Secret = ch.Secret.Hash
+	}
+	if ch.Disabled != nil {
+		c.Disabled = *ch.Disabled
+	}
+	for _, l := range []struct{ from, to *[]string }{{ch.Services, &c.Services}, {ch.Scopes, &c.Scopes}, {ch.Introspects, &c.Introspects}} {
+		if l.from != nil {
+			*l.to = *l.from
+		}
+	}
+	return ended, updateClient(ctx, tx, c, s.Now)
+}
+
+func updateClient(ctx context.Context, tx *sql.Conn, c client.Client, now time.Time) error {
+	source, err := encodeSource(c.Source)
+	if err != nil {
+		return err
+	}
+	const set = `UPDATE clients SET version = $2, secret = $3, services = $4, scopes = $5, introspects = $6, source = $7, disabled = $8, declared = $9, updated = $10 WHERE id = $1`
+	_, err = tx.ExecContext(ctx, set, c.ID, c.Version, hashOrNone(c.Secret), list(c.Services), list(c.Scopes), list(c.Introspects), source, c.Disabled, c.Declared, milli(now))
+	return err
+}
+
+// endTokensOfClient voids the generation of a client that is over: whoever carries it is
+// refused by the list of what is void, and the tokens that are kept one by one are
+// removed with their counts. It returns the hashes of those, and of the generation.
+func endTokensOfClient(ctx context.Context, tx *sql.Conn, c client.Client, s client.Step) ([]secret.Hash, error) {
+	const void = "INSERT INTO revoked (hash, until) VALUES ($1, $2) ON CONFLICT (hash) DO UPDATE SET until = max(until, excluded.until)"
+	over := sha256.Sum256([]byte(c.Generation()))
+	if _, err := tx.ExecContext(ctx, void, over[:], milli(s.Now.Add(s.VoidFor))); err != nil {
+		return nil, err
+	}
+	ended, err := endTokens(ctx, tx, "client = $1 AND client <> 0", c.ID)
+	return append(ended, over), err
+}
+
+// RemoveClient implements client.Store.
+func (db *DB) RemoveClient(ctx context.Context, name string, s client.Step) error {
+	return db.changing(ctx, name, false, s.Event, func(ctx context.Context, tx *sql.Conn, c client.Client) ([]secret.Hash, error) {
+		return removeClient(ctx, tx, c, s)
+	})
+}
+
+func removeClient(ctx context.Context, tx *sql.Conn, c client.Client, s client.Step) ([]secret.Hash, error) {
+	ended, err := endTokensOfClient(ctx, tx, c, s)
+	if err != nil {
+		return nil, err
+	}
+	for _, from := range []string{"client_keys WHERE client", "assertions WHERE client", "clients WHERE id"} {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+from+" = $1", c.ID); err != nil {
+			return nil, err
+		}
+	}
+	return ended, nil
+}
+
+// AddClientKey implements client.Store.
+func (db *DB) AddClientKey(ctx context.Context, name string, k client.Key, judge func(client.Client) error, s client.Step) error {
+	return db.changing(ctx, name, false, s.Event, func(ctx context.Context, tx *sql.Conn, c client.Client) ([]secret.Hash, error) {
+		if err := judge(c); err != nil {
+			return nil, err
+		}
+		if err := insertKey(ctx, tx, c.ID, k); err != nil {
+			return nil, err
+		}
+		return nil, updateClient(ctx, tx, c, s.Now)
+	})
+}
+
+// RetireClientKey implements client.Store.
+func (db *DB) RetireClientKey(ctx context.Context, name, kid string, end bool, s client.Step) error {
+	return db.changing(ctx, name, false, s.Event, func(ctx context.Context, tx *sql.Conn, c client.Client) ([]secret.Hash, error) {
+		if !slices.ContainsFunc(c.Keys, func(k client.Key) bool { return k.ID == kid }) {
+			return nil, jeton.Say(jeton.ErrNotFound, "the client has no key of this kid")
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE client_keys SET retired = 1 WHERE client = $1 AND kid = $2", c.ID, kid); err != nil {
+			return nil, err
+		}
+		return changeClient(ctx, tx, c, client.Change{End: end}, s)
+	})
+}
+
+// DeclareClients implements client.Store.
+func (db *DB) DeclareClients(ctx context.Context, declared []client.Client, s client.Step) error {
+	// Nothing to do is the common case, and a start without a write is a fast one.
+	stored, err := db.ListClients(ctx)
+	if err != nil {
+		return err
+	}
+	if len(planClients(stored, declared)) == 0 {
+		return nil
+	}
+	var changed []int64
+	var ended []secret.Hash
+	return db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		changed, ended = nil, nil
+		stored, err := allClients(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, step := range planClients(stored, declared) {
+			over, err := step.take(ctx, tx, s)
+			if err != nil {
+				return fmt.Errorf("client %s: %w", step.to.Name, err)
+			}
+			ended = append(ended, over...)
+			if step.from.ID != 0 {
+				changed = append(changed, step.from.ID)
+			}
+			ev := s.Event
+			ev.Action, ev.Target = step.action, "client:"+step.to.Name
+			if err := appendEvents(ctx, tx, ev); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func() {
+		for i, id := range changed {
+			if i > 0 {
+				ended = nil // all of them were told with the first
+			}
+			db.tellOfClient(id, ended)
+		}
+	})
+}
+
+// clientStep is one difference between what is declared and what is stored.
+type clientStep struct {
+	action   string
+	from, to client.Client // from is zero for a new client
+}
+
+// planClients lists the steps that make the stored clients be the declared ones: removals
+// first, so that a name that changed its case finds its place free.
+func planClients(stored, declared []client.Client) []clientStep {
+	var gone, rest []clientStep
+	byName := map[string]client.Client{}
+	for _, c := range stored {
+		byName[c.Name] = c
+	}
+	wanted := map[string]bool{}
+	for _, d := range declared {
+		wanted[d.Name] = true
+		old, ok := byName[d.Name]
+		switch {
+		case !ok:
+			rest = append(rest, clientStep{audit.ClientAdd, client.Client{}, d})
+		case !old.Declared || !sameTerms(old, d) || !sameKeys(old.Keys, d.Keys):
+			rest = append(rest, clientStep{audit.ClientChange, old, d})
+		}
+	}
+	for _, c := range stored {
+		if c.Declared && !wanted[c.Name] {
+			gone = append(gone, clientStep{audit.ClientRemove, c, c})
+		}
+	}
+	return append(gone, rest...)
+}
+
+func sameTerms(a, b client.Client) bool {
+	return a.Disabled == b.Disabled && slices.Equal(a.Services, b.Services) && slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.Introspects, b.Introspects) &&
+		equal(a.Secret, b.Secret) && equal(a.Source, b.Source)
+}
+
+// equal compares what is behind two pointers, either of which may be nil.
+func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// sameKeys compares keys without regard to their order and their age.
+func sameKeys(a, b []client.Key) bool {
+	byID := func(a, b client.Key) int { return strings.Compare(a.ID, b.ID) }
+	return slices.EqualFunc(slices.SortedFunc(slices.Values(a), byID), slices.SortedFunc(slices.Values(b), byID), sameKey)
+}
+
+func sameKey(a, b client.Key) bool {
+	return a.ID == b.ID && a.Alg == b.Alg && bytes.Equal(a.JWK(), b.JWK()) && a.Retired == b.Retired && milli(a.Opens) == milli(b.Opens) && milli(a.Closes) == milli(b.Closes)
+}
+
+func (p clientStep) take(ctx context.Context, tx *sql.Conn, s client.Step) (ended []secret.Hash, err error) {
+	switch p.action {
+	case audit.ClientAdd:
+		p.to.Created, p.to.Updated, p.to.Keys = s.Now, s.Now, slices.Clone(p.to.Keys)
+		for i := range p.to.Keys {
+			p.to.Keys[i].Created = s.Now
+		}
+		return nil, insertClient(ctx, tx, p.to)
+	case audit.ClientRemove:
+		return removeClient(ctx, tx, p.from, s)
+	}
+	ch := client.Change{Secret: &client.SetSecret{Hash: p.to.Secret}, Services: &p.to.Services, Scopes: &p.to.Scopes, Introspects: &p.to.Introspects}
+	if p.from.Disabled != p.to.Disabled {
+		ch.Disabled = &p.to.Disabled
+	}
+	c := p.from
+	c.Source, c.Declared = p.to.Source, true
+	if ended, err = changeClient(ctx, tx, c, ch, s); err != nil {
+		return nil, err
+	}
+	if sameKeys(p.from.Keys, p.to.Keys) {
+		return ended, nil
+	}
+	return ended, replaceKeys(ctx, tx, p.from, p.to.Keys, s.Now)
+}
+
+// replaceKeys gives a client exactly these keys. One that it had stays as old as it was.
+func replaceKeys(ctx context.Context, tx *sql.Conn, c client.Client, keys []client.Key, now time.Time) error {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM client_keys WHERE client = $1", c.ID); err != nil {
+		return err
+	}
+	for _, k := range keys {
+		k.Created = now
+		if i := slices.IndexFunc(c.Keys, func(old client.Key) bool { return sameKey(old, k) }); i >= 0 {
+			k.Created = c.Keys[i].Created
+		}
+		if err := insertKey(ctx, tx, c.ID, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package sqlite
+
+import (
+	"crypto/sha256"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/client"
+	"jeton/internal/jose"
+	"jeton/internal/secret"
+	"jeton/internal/token"
+)
+
+// TestAClientsTokensEndWithItsGeneration looks into the tables, because tokens are kept by
+// another contract: the generation that is over is on the list of what is void, and what
+// is kept of the client's tokens is gone, with its counts.
+func TestAClientsTokensEndWithItsGeneration(t *testing.T) {
+	yes, no := true, false
+	step := client.Step{Now: noon, VoidFor: 25 * time.Hour, Event: jeton.Event{Time: noon}}
+	set := client.Change{Secret: &client.SetSecret{}}
+	setAndEnd := set
+	setAndEnd.End = true
+	for _, tc := range []struct {
+		name string
+		end  func(*testing.T, *DB) error
+		ends bool
+	}{
+		{"disabling", func(t *testing.T, db *DB) error {
+			return db.ChangeClient(t.Context(), "job", client.Change{Disabled: &yes}, step)
+		}, true},
+		{"enabling", func(t *testing.T, db *DB) error {
+			return db.ChangeClient(t.Context(), "job", client.Change{Disabled: &no}, step)
+		}, true},
+		{"ending its tokens", func(t *testing.T, db *DB) error {
+			return db.ChangeClient(t.Context(), "job", client.Change{End: true}, step)
+		}, true},
+		{"another secret", func(t *testing.T, db *DB) error { return db.ChangeClient(t.Context(), "job", set, step) }, false},
+		{"another secret, with the end of its tokens", func(t *testing.T, db *DB) error { return db.ChangeClient(t.Context(), "job", setAndEnd, step) }, true},
+		{"removing it", func(t *testing.T, db *DB) error { return db.RemoveClient(t.Context(), "job", step) }, true},
+		{"a change that is refused", func(t *testing.T, db *DB) error {
+			if err := db.RetireClientKey(t.Context(), "job", "none", true, step); err == nil {
+				t.Error("a key that is not there was retired")
+			}
+			return nil
+		}, false},
+		{"declaring it disabled", func(t *testing.T, db *DB) error {
+			return db.DeclareClients(t.Context(), []client.Client{{Name: "job", Folded: "job", Disabled: true, Declared: true}}, step)
+		}, true},
+		{"declaring it as it is", func(t *testing.T, db *DB) error {
+			return db.DeclareClients(t.Context(), []client.Client{{Name: "job", Folded: "job", Declared: true}}, step)
+		}, false},
+		{"declaring it no more", func(t *testing.T, db *DB) error {
+			must(t, db.DeclareClients(t.Context(), []client.Client{{Name: "job", Folded: "job", Declared: true}}, step))
+			return db.DeclareClients(t.Context(), nil, step)
+		}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			db := opened(t, filepath.Join(t.TempDir(), "jeton.db"))
+			h := secret.HashOf("x")
+			for _, name := range []string{"job", "other"} {
+				must(t, db.AddClient(t.Context(), client.Client{Name: name, Folded: name, Secret: &h, Created: noon, Updated: noon}, jeton.Event{Time: noon}))
+			}
+			job, err := db.FindClient(t.Context(), "job")
+			must(t, err)
+			other, err := db.FindClient(t.Context(), "other")
+			must(t, err)
+			for i, owner := range []client.Client{job, job, other} {
+				accessor := string(rune('a' + i))
+				number, err := db.MintToken(t.Context(), token.Mint{Keep: true, Event: jeton.Event{Time: noon}, Record: token.Record{
+					Accessor: accessor, Hash: secret.HashOf(accessor), Owner: token.ClientOwner(owner), MaxUses: 3, Created: noon,
+				}})
+				must(t, err)
+				direct(t, db, "INSERT INTO uses (login, budget, used) VALUES ($1, 1, 1), ($2, 1, 1)", -number, number)
+			}
+			must(t, tc.end(t, db))
+			over := sha256.Sum256([]byte(job.Generation()))
+			void, tokens, uses := 0, 3, 6
+			if tc.ends {
+				void, tokens, uses = 1, 1, 4
+			}
+			for _, q := range []struct {
+				what, query string
+				args        []any
+				want        int
+			}{
+				{"generations that are void until a day and an hour from now", "SELECT count(*) FROM revoked WHERE hash = $1 AND until = $2", []any{over[:], noon.Add(25 * time.Hour).UnixMilli()}, void},
+				{"void generations of anybody", "SELECT count(*) FROM revoked", nil, void},
+				{"tokens", "SELECT count(*) FROM tokens", nil, tokens},
+				{"tokens of another client", "SELECT count(*) FROM tokens WHERE client = $1", []any{other.ID}, 1},
+				{"counts", "SELECT count(*) FROM uses", nil, uses},
+				{"counts of logins, which have the same numbers", "SELECT count(*) FROM uses WHERE login > 0", nil, 3},
+			} {
+				var n int
+				must(t, db.read.QueryRowContext(t.Context(), q.query, q.args...).Scan(&n))
+				if n != q.want {
+					t.Errorf("%d %s, want %d", n, q.what, q.want)
+				}
+			}
+		})
+	}
+}
+
+func TestARemovedClientLeavesNothing(t *testing.T) {
+	db := opened(t, filepath.Join(t.TempDir(), "jeton.db"))
+	s, err := jose.Generate(jose.EdDSA)
+	must(t, err)
+	for _, name := range []string{"job", "other"} {
+		must(t, db.AddClient(t.Context(), client.Client{Name: name, Folded: name, Keys: []client.Key{{Key: s.Key()}}}, jeton.Event{Time: noon}))
+		direct(t, db, "INSERT INTO assertions (client, jti, expires) SELECT id, x'00', 0 FROM clients WHERE name = $1", name)
+	}
+	must(t, db.RemoveClient(t.Context(), "job", client.Step{Now: noon, VoidFor: time.Hour}))
+	for _, table := range []string{"clients", "client_keys", "assertions"} {
+		var n int
+		must(t, db.read.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table).Scan(&n))
+		if n != 1 {
+			t.Errorf("%d rows in %s, want the other client's", n, table)
+		}
+	}
+}
+
+// direct writes past all contracts.
+func direct(t *testing.T, db *DB, query string, args ...any) {
+	t.Helper()
+	_, err := db.conn.ExecContext(t.Context(), query, args...)
+	must(t, err)
+}

@@ -1,0 +1,126 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"jeton"
+	"jeton/internal/account"
+	"jeton/internal/audit"
+)
+
+// errDry takes back a step that was run only to see what would come of it.
+var errDry = errors.New("dry run")
+
+// ImportUsers implements account.Mover.
+func (db *DB) ImportUsers(ctx context.Context, rows []account.Import, now time.Time, dry bool, ev jeton.Event) ([]account.Result, error) {
+	var results []account.Result
+	var changed []int64
+	err := db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		results, changed = make([]account.Result, len(rows)), nil
+		var events []jeton.Event
+		for i, r := range rows {
+			result, id, err := importUser(ctx, tx, r, now)
+			if err != nil {
+				return fmt.Errorf("user %s: %w", r.Account.Name, err)
+			}
+			results[i] = result
+			ev := ev
+			ev.Target, ev.Reason = "user:"+r.Account.Name, r.Reason
+			switch result.Verdict {
+			case account.Added:
+				ev.Action = audit.UserAdd
+				events = append(events, ev)
+			case account.Changed:
+				ev.Action = audit.UserChange
+				events, changed = append(events, ev), append(changed, id)
+			}
+		}
+		if dry {
+			return errDry
+		}
+		return appendEvents(ctx, tx, events...)
+	}, func() {
+		for _, id := range changed {
+			db.changed(id)
+		}
+	})
+	if err != nil && !errors.Is(err, errDry) {
+		return nil, err
+	}
+	return results, nil
+}
+
+// importUser takes one row. Its statements fail, if they do, before any has changed
+// something, so that a refusal leaves nothing behind.
+func importUser(ctx context.Context, tx *sql.Conn, r account.Import, now time.Time) (account.Result, int64, error) {
+	a, err := scanAccount(tx.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM users WHERE folded = $1", r.Account.Folded))
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		_, err := insertUser(ctx, tx, r.Account)
+		if errors.Is(err, jeton.ErrConflict) {
+			return keptOut(whyTaken(ctx, tx, r.Account))
+		}
+		return account.Result{Verdict: account.Added}, 0, err
+	case err != nil:
+		return account.Result{}, 0, err
+	case a.Declared:
+		return account.Result{Verdict: account.IsInFile, Reason: "the configuration file declares this name"}, 0, nil
+	case r.Update == nil:
+		return account.Result{Verdict: account.Exists}, 0, nil
+	}
+	c, some := differences(a, *r.Update)
+	if !some {
+		return account.Result{Verdict: account.Exists}, 0, nil
+	}
+	err = changeUser(ctx, tx, a, c, now)
+	if errors.Is(err, jeton.ErrConflict) {
+		return keptOut(jeton.Said(err), nil)
+	}
+	return account.Result{Verdict: account.Changed}, a.ID, err
+}
+
+func keptOut(reason string, err error) (account.Result, int64, error) {
+	return account.Result{Verdict: account.IsRefused, Reason: reason}, 0, err
+}
+
+// whyTaken says what of an account is another's already.
+func whyTaken(ctx context.Context, tx *sql.Conn, a account.Account) (string, error) {
+	for _, q := range []struct{ where, value, reason string }{
+		{"users WHERE uuid = $1 AND uuid <> ''", a.UUID, "somebody of another name has this id"},
+		{"users WHERE email_folded = $1 AND email_folded <> ''", a.EmailFolded, "somebody of another name has this e-mail address"},
+		{"clients WHERE folded = $1", a.Folded, "there is a client of this name"},
+	} {
+		var one int
+		err := tx.QueryRowContext(ctx, "SELECT 1 FROM "+q.where, q.value).Scan(&one)
+		if err == nil {
+			return q.reason, nil
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return "", err
+		}
+	}
+	return "name, id or e-mail address is another's", nil
+}
+
+// differences leaves of a change what is not so already, and reports whether that is
+// anything: to set a password or the state again would end sessions for nothing.
+func differences(a account.Account, c account.Change) (account.Change, bool) {
+	if c.Password != nil && *c.Password == a.Password {
+		c.Password = nil
+	}
+	if c.Groups != nil && slices.Equal(*c.Groups, a.Groups) {
+		c.Groups = nil
+	}
+	if c.Disabled != nil && *c.Disabled == a.Disabled {
+		c.Disabled = nil
+	}
+	if c.Person != nil && c.Person(a.Person) == a.Person {
+		c.Person = nil
+	}
+	return c, c.Password != nil || c.Groups != nil || c.Disabled != nil || c.Person != nil
+}

@@ -1,0 +1,112 @@
+package storetest
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/audit"
+	"jeton/internal/keys"
+)
+
+// Keys checks that signing keys are kept as they are, and changed one step after another.
+func Keys(t *testing.T, open Open) {
+	each(t, open, []test{
+		{"keys come back as they were put, oldest first", keysComeBack},
+		{"what is put replaces, what is dropped is gone, and events say so", keysChange},
+		{"an error of the decision is returned and changes nothing", keysRefused},
+		{"each decision sees what the one before has left", keysInTurn},
+	})
+}
+
+func signingKey(kid string, created time.Time) keys.Record {
+	return keys.Record{
+		ID: kid, Kind: keys.Access, Alg: "ES256", Public: `{"kty":"EC"}`, Sealed: []byte("sealed\x00" + kid),
+		Created: created, Opens: created.Add(time.Minute),
+	}
+}
+
+func listKeys(t *testing.T, s Store) []keys.Record {
+	t.Helper()
+	list, err := s.ListKeys(t.Context())
+	must(t, err)
+	return list
+}
+
+// putKeys puts keys and returns what the decision was handed.
+func putKeys(t *testing.T, s Store, put []keys.Record, drop []string, events ...jeton.Event) (seen []keys.Record) {
+	t.Helper()
+	must(t, s.ChangeKeys(t.Context(), func(have []keys.Record) ([]keys.Record, []string, []jeton.Event, error) {
+		seen = have
+		return put, drop, events, nil
+	}))
+	return seen
+}
+
+func keysComeBack(t *testing.T, s Store) {
+	if list := listKeys(t, s); len(list) != 0 {
+		t.Errorf("an empty store has the keys %v", list)
+	}
+	bare, full := signingKey("b", noon), signingKey("a", noon)
+	full.Alg, full.Kind, full.Public = "RS256", "another", `{"n":"'; DROP TABLE keys; --"}`
+	full.Opens, full.Retires, full.Closes = noon.Add(7*time.Millisecond), noon.Add(time.Hour), noon.Add(2*time.Hour)
+	full.Revoked = true
+	old := signingKey("z", noon.Add(-time.Hour))
+	if seen := putKeys(t, s, []keys.Record{bare, full, old}, nil); len(seen) != 0 {
+		t.Errorf("the first decision is handed %v", seen)
+	}
+	want := []keys.Record{old, full, bare}
+	same(t, "ListKeys", listKeys(t, s), want)
+	same(t, "what a decision is handed", putKeys(t, s, nil, nil), want)
+}
+
+func keysChange(t *testing.T, s Store) {
+	one, two, three := signingKey("one", noon), signingKey("two", noon.Add(time.Second)), signingKey("three", noon.Add(2*time.Second))
+	putKeys(t, s, []keys.Record{one, two}, nil, event(audit.KeyMake, "key:one"), event(audit.KeyMake, "key:two"))
+	one.Retires, one.Closes, one.Revoked, one.Sealed = noon.Add(time.Hour), noon.Add(2*time.Hour), true, []byte{0}
+	putKeys(t, s, []keys.Record{three, one}, []string{"two", "nobody's"}, event(audit.KeyRotate, "key:three"))
+	same(t, "ListKeys", listKeys(t, s), []keys.Record{one, three})
+	one.Retires, one.Closes = time.Time{}, time.Time{}
+	putKeys(t, s, []keys.Record{one}, nil)
+	same(t, "ListKeys when no end is known any more", listKeys(t, s), []keys.Record{one, three})
+	same(t, "the record", record(t, s), []string{"key.make key:one", "key.make key:two", "key.rotate key:three"})
+}
+
+func keysRefused(t *testing.T, s Store) {
+	one := signingKey("one", noon)
+	putKeys(t, s, []keys.Record{one}, nil)
+	err := s.ChangeKeys(t.Context(), func([]keys.Record) ([]keys.Record, []string, []jeton.Event, error) {
+		return []keys.Record{signingKey("two", noon)}, []string{"one"}, []jeton.Event{event(audit.KeyMake, "key:two")}, jeton.Say(jeton.ErrConflict, "no")
+	})
+	wants(t, "ChangeKeys", err, jeton.ErrConflict)
+	same(t, "ListKeys", listKeys(t, s), []keys.Record{one})
+	same(t, "the record", record(t, s), []string{})
+}
+
+func keysInTurn(t *testing.T, s Store) {
+	var first atomic.Int64
+	var wg sync.WaitGroup
+	const steps = 24
+	for i := range steps {
+		wg.Go(func() {
+			var alone bool
+			err := s.ChangeKeys(t.Context(), func(have []keys.Record) ([]keys.Record, []string, []jeton.Event, error) {
+				alone = len(have) == 0
+				return []keys.Record{signingKey(fmt.Sprint(len(have)), noon)}, nil, []jeton.Event{event(audit.KeyMake, fmt.Sprint(i))}, nil
+			})
+			if err != nil {
+				t.Errorf("ChangeKeys: %v", err)
+			}
+			if alone {
+				first.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(listKeys(t, s)); first.Load() != 1 || n != steps || len(record(t, s)) != steps {
+		t.Errorf("%d decisions saw no key, and there are %d keys and %d events; want 1, %d and %d", first.Load(), n, len(record(t, s)), steps, steps)
+	}
+}

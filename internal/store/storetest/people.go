@@ -1,0 +1,219 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"jeton"
+	"jeton/internal/account"
+	"jeton/internal/audit"
+)
+
+// People checks what is kept of people beside their names, and how they are listed.
+func People(t *testing.T, open Open) {
+	each(t, open, []test{
+		{"a person is found by address and by id, and nobody by none", foundByAddress},
+		{"an address is one person's", oneAddress},
+		{"of adds with one address at the same time one wins", addressRace},
+		{"what is told of a person changes in the step, and what is not named stays", toldChanges},
+		{"a condition is judged in the step and its error changes nothing", conditionHolds},
+		{"pages go through everybody once, in the order in which they were made", pages},
+		{"a search finds parts of names and addresses, literally and without regard to case", searches},
+		{"what is declared of a person is told of them", declaredPerson},
+	})
+}
+
+// told adds an account of whom something is told.
+func told(t *testing.T, s Store, name, email, first, last string) account.Account {
+	t.Helper()
+	must(t, add(t, s, name, email, first, last))
+	return found(t, s, name)
+}
+
+func add(t *testing.T, s Store, name, email, first, last string) error {
+	t.Helper()
+	_, folded, err := account.Name(name)
+	must(t, err)
+	p, err := account.NewPerson(email, first, last)
+	must(t, err)
+	a := account.Account{UUID: "id of " + name, Name: name, Folded: folded, Groups: []string{}, Password: "hash of " + name, Version: 1, Created: noon, Updated: noon, Person: p}
+	return s.AddUser(t.Context(), a, event(audit.UserAdd, "user:"+name))
+}
+
+func foundByAddress(t *testing.T, s Store) {
+	user(t, s, "carl") // with neither
+	want := told(t, s, "diane", "Diane@Example.org", "Diane", "Prince")
+	got, err := s.FindUserEmail(t.Context(), account.FoldEmail("dIANE@example.ORG"))
+	must(t, err)
+	same(t, "by address", got, want)
+	got, err = s.FindUserID(t.Context(), "id of diane")
+	must(t, err)
+	same(t, "by id", got, want)
+	for _, text := range []string{"", "%", "diane", "ID OF DIANE"} {
+		_, err := s.FindUserEmail(t.Context(), text)
+		wants(t, "FindUserEmail("+text+")", err, jeton.ErrNotFound)
+		_, err = s.FindUserID(t.Context(), text)
+		wants(t, "FindUserID("+text+")", err, jeton.ErrNotFound)
+	}
+}
+
+func oneAddress(t *testing.T, s Store) {
+	told(t, s, "diane", "diane@example.org", "", "")
+	carl := told(t, s, "carl", "", "", "")
+	told(t, s, "anna", "", "", "") // any number have none
+	wants(t, "AddUser with it in other case", add(t, s, "ben", "DIANE@example.org", "", ""), jeton.ErrConflict)
+	before := record(t, s)
+	_, err := s.ChangeUser(t.Context(), "carl", account.Change{Person: func(account.Person) account.Person {
+		return account.Person{Email: "Diane@example.org", EmailFolded: "diane@example.org"}
+	}}, noon, event(audit.UserChange, "user:carl"))
+	wants(t, "ChangeUser to it", err, jeton.ErrConflict)
+	same(t, "carl", found(t, s, "carl"), carl)
+	same(t, "the record", record(t, s), before)
+	_, err = s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
+	must(t, err)
+	told(t, s, "ben", "diane@example.org", "", "")
+}
+
+func addressRace(t *testing.T, s Store) {
+	var won atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			if err := add(t, s, fmt.Sprintf("user%d", i), "one@example.org", "", ""); err == nil {
+				won.Add(1)
+			} else if !errors.Is(err, jeton.ErrConflict) {
+				t.Errorf("AddUser: %v, want ErrConflict", err)
+			}
+		})
+	}
+	wg.Wait()
+	n, err := s.CountUsers(t.Context())
+	must(t, err)
+	if won.Load() != 1 || n != 1 {
+		t.Errorf("%d adds succeeded and %d users are there, want 1", won.Load(), n)
+	}
+}
+
+func toldChanges(t *testing.T, s Store) {
+	want := told(t, s, "diane", "diane@example.org", "Diane", "Prince")
+	var wg sync.WaitGroup
+	for _, change := range []func(*account.Person){
+		func(p *account.Person) { p.First = "Di" },
+		func(p *account.Person) { p.Last = "Trevor" },
+		func(p *account.Person) { p.Email, p.EmailFolded = "di@example.org", "di@example.org" },
+	} {
+		wg.Go(func() {
+			_, err := s.ChangeUser(t.Context(), "diane", account.Change{Person: func(p account.Person) account.Person { change(&p); return p }}, noon, event(audit.UserChange, "user:diane"))
+			if err != nil {
+				t.Errorf("ChangeUser: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	want.Person = account.Person{Email: "di@example.org", EmailFolded: "di@example.org", First: "Di", Last: "Trevor"}
+	same(t, "the account", found(t, s, "diane"), want)
+}
+
+func conditionHolds(t *testing.T, s Store) {
+	want := told(t, s, "diane", "", "Diane", "")
+	before, yes := record(t, s), true
+	var seen account.Account
+	_, err := s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &yes, If: func(a account.Account) error {
+		seen = a
+		return jeton.ErrChanged
+	}}, noon, event(audit.UserChange, "user:diane"))
+	wants(t, "ChangeUser", err, jeton.ErrChanged)
+	same(t, "what is judged", seen, want)
+	same(t, "the account", found(t, s, "diane"), want)
+	same(t, "the record", record(t, s), before)
+	_, err = s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &yes, If: func(account.Account) error { return nil }}, noon, event(audit.UserChange, "user:diane"))
+	must(t, err)
+	if !found(t, s, "diane").Disabled {
+		t.Error("a condition that holds kept the change away")
+	}
+}
+
+func pages(t *testing.T, s Store) {
+	if list, err := s.PageUsers(t.Context(), account.Page{Limit: 5}); err != nil || len(list) != 0 {
+		t.Errorf("an empty store has the page %v, %v", list, err)
+	}
+	var want []string
+	for _, name := range []string{"zoe", "anna", "mia", "ben", "yan"} {
+		told(t, s, name, "", "", "")
+		want = append(want, name)
+	}
+	var got []string
+	after := int64(0)
+	for range 4 {
+		list, err := s.PageUsers(t.Context(), account.Page{After: after, Limit: 2})
+		must(t, err)
+		if len(list) > 2 {
+			t.Fatalf("a page of 2 has %d", len(list))
+		}
+		for _, a := range list {
+			got, after = append(got, a.Name), a.ID
+		}
+		if after != 0 && len(got) == 2 { // who comes and goes meanwhile moves nobody else
+			_, err := s.RemoveUser(t.Context(), "zoe", event(audit.UserRemove, "user:zoe"))
+			must(t, err)
+			told(t, s, "aaron", "", "", "")
+			want = append(want, "aaron")
+		}
+	}
+	same(t, "the pages", got, want)
+	n, err := s.CountUsers(t.Context())
+	must(t, err)
+	if n != 5 {
+		t.Errorf("CountUsers = %d, want 5", n)
+	}
+}
+
+func searches(t *testing.T, s Store) {
+	told(t, s, "diane", "d.prince@example.org", "Diane", "Prince")
+	told(t, s, "Änne", "", "Änne", "100%")
+	told(t, s, "carl_x", "", "Carl", `back\slash`)
+	told(t, s, "carlax", "", "", "")
+	for _, tc := range []struct {
+		search string
+		want   []string
+	}{
+		{"", []string{"diane", "Änne", "carl_x", "carlax"}},
+		{"dian", []string{"diane"}},
+		{"PRINCE", []string{"diane"}},
+		{"@Example", []string{"diane"}},
+		{"änne", []string{"Änne"}},
+		{"ÄNNE", []string{"Änne"}},
+		{"%", []string{"Änne"}},
+		{"_", []string{"carl_x"}},
+		{"l_x", []string{"carl_x"}},
+		{`\`, []string{"carl_x"}},
+		{"carl", []string{"carl_x", "carlax"}},
+		{"' OR 1=1 --", nil},
+		{"hash of", nil}, // nobody looks for passwords
+	} {
+		var got []string
+		list, err := s.PageUsers(t.Context(), account.Page{Search: tc.search, Limit: 9})
+		must(t, err)
+		for _, a := range list {
+			got = append(got, a.Name)
+		}
+		same(t, "search "+tc.search, got, tc.want)
+	}
+}
+
+func declaredPerson(t *testing.T, s Store) {
+	diane := person("diane")
+	diane.UUID = "one"
+	diane.Person = account.Person{Email: "d@example.org", EmailFolded: "d@example.org", First: "Diane"}
+	declare(t, s, nil, diane)
+	was := found(t, s, "diane")
+	same(t, "declared", was.Person, diane.Person)
+	diane.UUID, diane.Last = "another", "Prince"
+	declare(t, s, []int64{was.ID}, diane)
+	was.Last = "Prince"
+	same(t, "declared again", found(t, s, "diane"), was)
+	declare(t, s, nil, diane)
+}

@@ -1,0 +1,27 @@
+package token
+
+import (
+	"context"
+	"fmt"
+
+	"jeton"
+)
+
+// RevokeOwn ends a token of a person, and what was made of it. It returns jeton.ErrNotFound
+// for one that is not theirs, or not kept.
+func (t *Tokens) RevokeOwn(ctx context.Context, user, accessor string, ev jeton.Event) error {
+	if user == "" || accessor == "" {
+		return jeton.ErrNotFound
+	}
+	ev.Target = "token:" + accessor
+	list, err := t.store.ListTokens(ctx, Which{User: user, Accessor: accessor}, 1)
+	if err != nil {
+		return fmt.Errorf("find token: %w", err)
+	}
+	if len(list) == 0 {
+		return jeton.ErrNotFound
+	}
+	// A signed one that is kept for its count would be good without it.
+	_, err = t.end(ctx, Which{User: user, Accessor: accessor}, signedHash(accessor), ev)
+	return err
+}

@@ -1,0 +1,296 @@
+package wallet
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/jose"
+)
+
+// pair is a service and an authorization server that lie as a test wants.
+type pair struct {
+	service, issuer *httptest.Server
+	wellKnown       string // of the service
+	metadata        string // of the issuer
+	token           string // the answer of its token endpoint
+	status          int    // of it, 0: 200
+	code            string // Jeton-Error of it
+	moved           bool   // the issuer redirects whatever it is asked
+	path            string // where its metadata are
+
+	asserted atomic.Int64 // requests that brought an assertion
+}
+
+func newPair(t *testing.T) *pair {
+	t.Helper()
+	p := &pair{path: wellKnownIssuer}
+	p.issuer = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.PostFormValue("client_assertion") != "" {
+			p.asserted.Add(1)
+		}
+		switch {
+		case p.moved:
+			http.Redirect(w, r, p.issuer.URL+"/moved"+r.URL.Path, http.StatusTemporaryRedirect)
+		case r.URL.Path == p.path:
+			_, _ = io.WriteString(w, p.metadata)
+		case r.URL.Path == "/t":
+			if p.code != "" {
+				w.Header().Set(jeton.HeaderError, p.code)
+			}
+			w.WriteHeader(max(p.status, 200))
+			_, _ = io.WriteString(w, p.token)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(p.issuer.Close)
+	p.service = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/.well-known/jeton":
+			_, _ = io.WriteString(w, p.wellKnown)
+		case "/to":
+			w.Header().Set("Location", r.URL.Query().Get("url"))
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		default:
+			http.SetCookie(w, &http.Cookie{Name: "s", Value: "1", Path: "/"})
+			fmt.Fprintf(w, "%s %s", r.Header.Get("Authorization"), r.Header.Get("Cookie"))
+		}
+	}))
+	t.Cleanup(p.service.Close)
+	p.wellKnown = fmt.Sprintf(`{"service":"app","issuer":%q,"audience":"app"}`, p.issuer.URL)
+	p.metadata = fmt.Sprintf(`{"issuer":%q,"token_endpoint":%q}`, p.issuer.URL, p.issuer.URL+"/t")
+	p.token = `{"access_token":"canary-token","token_type":"bearer","expires_in":3600}`
+	return p
+}
+
+// login returns how ci logs in at the service, and a wallet that trusts both.
+func (p *pair) login(t *testing.T) (*Wallet, Login) {
+	k := must(jose.Generate(jose.EdDSA))
+	s := &scene{t: t, dir: t.TempDir()}
+	w := openWallet(t, t.TempDir(), func(c *Config) { c.Transport = p.issuer.Client().Transport })
+	return w, Login{URL: p.service.URL, As: "ci", Key: s.keep("ci.key", k)}
+}
+
+func TestIssuersThatAreNotBelieved(t *testing.T) {
+	other := httptest.NewTLSServer(http.NotFoundHandler())
+	defer other.Close()
+	for _, tc := range []struct {
+		name string
+		lie  func(p *pair)
+		want error
+		says string
+	}{
+		{"the metadata are another issuer's", func(p *pair) { p.metadata = strings.Replace(p.metadata, p.issuer.URL, "https://auth.example", 1) }, jeton.ErrInvalid, "another one's"},
+		{"but for a slash", func(p *pair) { p.metadata = strings.Replace(p.metadata, p.issuer.URL, p.issuer.URL+"/", 1) }, jeton.ErrInvalid, "another one's"},
+		{"but for the case", func(p *pair) { p.metadata = strings.Replace(p.metadata, "https", "HTTPS", 1) }, jeton.ErrInvalid, "another one's"},
+		{"the service says it with a slash", func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"/", 1) }, jeton.ErrInvalid, "another one's"},
+		{"no issuer in the metadata", func(p *pair) { p.metadata = strings.Replace(p.metadata, `"issuer"`, `"x"`, 1) }, jeton.ErrInvalid, "another one's"},
+		{"the token endpoint is elsewhere", func(p *pair) {
+			p.metadata = strings.Replace(p.metadata, p.issuer.URL+"/t", other.URL+"/t", 1)
+		}, jeton.ErrInvalid, "where nothing is sent"},
+		{"the token endpoint is plain http", func(p *pair) {
+			p.metadata = strings.Replace(p.metadata, p.issuer.URL+"/t", strings.Replace(p.issuer.URL, "https", "http", 1)+"/t", 1)
+		}, jeton.ErrInvalid, "where nothing is sent"},
+		{"the token endpoint holds a user", func(p *pair) {
+			p.metadata = strings.Replace(p.metadata, p.issuer.URL+"/t", "https://x@"+p.issuer.URL[8:]+"/t", 1)
+		}, jeton.ErrInvalid, "user name"},
+		{"the token endpoint is missing", func(p *pair) { p.metadata = strings.Replace(p.metadata, "token_endpoint", "x", 1) }, jeton.ErrInvalid, "endpoint"},
+		{"the token endpoint is a path", func(p *pair) { p.metadata = strings.Replace(p.metadata, p.issuer.URL+"/t", "/t", 1) }, jeton.ErrInvalid, "endpoint"},
+		{"the revocation endpoint is elsewhere", func(p *pair) {
+			p.metadata = strings.Replace(p.metadata, "{", fmt.Sprintf(`{"revocation_endpoint":%q,`, other.URL), 1)
+		}, jeton.ErrInvalid, "where nothing is sent"},
+		{"no metadata", func(p *pair) { p.path = "/elsewhere" }, jeton.ErrNotFound, "status 404"},
+		{"a page for people", func(p *pair) { p.metadata = "<html>" }, jeton.ErrInvalid, "cannot be read"},
+		{"over 64 KiB", func(p *pair) {
+			p.metadata = strings.Replace(p.metadata, "{", `{"x":"`+strings.Repeat("x", maxAnswer)+`",`, 1)
+		}, jeton.ErrTooLarge, "64 KiB"},
+		{"a redirect", func(p *pair) { p.moved = true }, jeton.ErrNotFound, "status 307"},
+		{"an issuer with a query", func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"?a", 1) }, jeton.ErrInvalid, "identifier"},
+		{"an issuer with a fragment", func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"#a", 1) }, jeton.ErrInvalid, "identifier"},
+		{"an issuer at plain http", func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, "http://auth.example", 1) }, jeton.ErrInvalid, "plain http"},
+		{"an issuer that is no URL", func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, "file:///etc/passwd", 1) }, jeton.ErrInvalid, "https://"},
+		{"no issuer", func(p *pair) { p.wellKnown = "{}" }, jeton.ErrNotFound, "takes no tokens"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newPair(t)
+			tc.lie(p)
+			w, in := p.login(t)
+			if _, err := w.Login(t.Context(), in); !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("Login: %v, want %v with %q", err, tc.want, tc.says)
+			}
+			if n := p.asserted.Load(); n != 0 {
+				t.Errorf("%d assertions were sent", n)
+			}
+			if list := must(w.Identities(t.Context())); len(list) != 0 {
+				t.Errorf("kept: %+v", list)
+			}
+		})
+	}
+}
+
+func TestIssuerWithAPath(t *testing.T) {
+	p := newPair(t)
+	p.path = wellKnownIssuer + "/tenant"
+	p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"/tenant", 1)
+	p.metadata = strings.Replace(p.metadata, p.issuer.URL, p.issuer.URL+"/tenant", 1)
+	w, in := p.login(t)
+	if id := mustLogin(t, w, in); id.Info().Issuer != p.issuer.URL+"/tenant" {
+		t.Errorf("Info = %+v", id.Info())
+	}
+}
+
+func TestAnswersOfTheTokenEndpoint(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		status int
+		code   string
+		text   string
+		want   error
+	}{
+		{"a code of the standard", 401, "", `{"error":"invalid_client","error_description":"canary"}`, jeton.ErrBadCredential},
+		{"a code of ours", 401, "bad_credential", `{"error":"invalid_client"}`, jeton.ErrBadCredential},
+		{"a target that is not allowed", 400, "", `{"error":"invalid_target"}`, jeton.ErrForbidden},
+		{"a scope that is not allowed", 400, "", `{"error":"invalid_scope"}`, jeton.ErrScope},
+		{"a code of nobody", 400, "", `{"error":"canary"}`, nil},
+		{"no JSON", 500, "", "canary", nil},
+		{"too many", 429, "", "", jeton.ErrTooMany},
+		{"busy", 503, "", `{"error":"temporarily_unavailable"}`, jeton.ErrBusy},
+		{"not there", 404, "", "", jeton.ErrNotFound},
+		{"a redirect", 302, "", "", nil},
+		{"no content", 204, "", "", nil},
+		{"no token", 200, "", `{"token_type":"Bearer","expires_in":1}`, jeton.ErrInvalid},
+		{"a token of another type", 200, "", `{"access_token":"canary","token_type":"DPoP"}`, jeton.ErrInvalid},
+		{"a token that breaks the line", 200, "", `{"access_token":"canary\r\nCookie: a","token_type":"Bearer"}`, jeton.ErrInvalid},
+		{"a token that has ended", 200, "", `{"access_token":"canary","token_type":"Bearer","expires_in":0}`, jeton.ErrInvalid},
+		{"a life that is no number", 200, "", `{"access_token":"canary","token_type":"Bearer","expires_in":"soon"}`, jeton.ErrInvalid},
+		{"two documents", 200, "", `{"access_token":"canary","token_type":"Bearer"}{}`, jeton.ErrInvalid},
+		{"over 64 KiB", 200, "", `{"access_token":"canary","token_type":"Bearer","x":"` + strings.Repeat("x", maxAnswer) + `"}`, jeton.ErrInvalid},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newPair(t)
+			p.status, p.code, p.token = tc.status, tc.code, tc.text
+			w, in := p.login(t)
+			_, err := w.Login(t.Context(), in)
+			if err == nil || tc.want != nil && !errors.Is(err, tc.want) || strings.Contains(err.Error(), "canary") {
+				t.Errorf("Login: %v, want %v and nothing of the answer", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestTokenCrossesNoRedirect(t *testing.T) {
+	p := newPair(t)
+	var reached, shown atomic.Int64
+	canary := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		reached.Add(1)
+		if r.Header.Get("Authorization") != "" {
+			shown.Add(1)
+		}
+	})
+	elsewhere, plain := httptest.NewTLSServer(canary), httptest.NewServer(canary)
+	defer elsewhere.Close()
+	defer plain.Close()
+	w, in := p.login(t)
+	id := mustLogin(t, w, in)
+	to := func(target string) string { return p.service.URL + "/to?url=" + url.QueryEscape(target) }
+	down := strings.Replace(p.service.URL, "https://", "http://", 1)
+	for _, target := range []string{elsewhere.URL, plain.URL, down, p.issuer.URL, "//" + strings.TrimPrefix(elsewhere.URL, "https://")} {
+		resp, err := id.Client().Get(to(target))
+		if err != nil || resp.StatusCode != http.StatusTemporaryRedirect {
+			t.Errorf("redirect to %s: %v, %v, want it as the answer", target, resp, err)
+		} else {
+			_ = resp.Body.Close()
+		}
+		// A client that follows whatever it is told still cannot send it.
+		if resp, err := (&http.Client{Transport: id}).Get(to(target)); !errors.Is(err, jeton.ErrInvalid) {
+			t.Errorf("redirect to %s, followed: %v, want ErrInvalid", target, err)
+			_ = resp.Body.Close()
+		}
+	}
+	if reached.Load() != 0 || shown.Load() != 0 {
+		t.Errorf("%d requests arrived elsewhere, %d of them with the token", reached.Load(), shown.Load())
+	}
+	for range 2 { // within the origin it goes along, and no cookie ever
+		if _, body := get(t, id, to("/here")); body != "Bearer canary-token" {
+			t.Errorf("within the origin: %q", body)
+		}
+	}
+	if n := len(id.view().e.Cookies); n != 0 {
+		t.Errorf("kept %d cookies next to a token", n)
+	}
+}
+
+func TestOneCACertificateForServiceAndIssuer(t *testing.T) {
+	s := newScene(t)
+	in := s.ci("reports")
+	w := openWallet(t, t.TempDir())
+	if _, err := w.Login(t.Context(), in); err == nil || !strings.Contains(err.Error(), "CA certificate") {
+		t.Errorf("an unknown CA: %v", err)
+	}
+	in.CACert = must(os.ReadFile(filepath.Join(s.Dir(), "pubkey.pem")))
+	s.mustAsk(mustLogin(t, w, in), "ci")
+}
+
+func FuzzMetadata(f *testing.F) {
+	const issuer = "https://auth.example"
+	f.Add([]byte(`{"issuer":"https://auth.example","token_endpoint":"https://auth.example/t","revocation_endpoint":"https://auth.example/r"}`))
+	f.Add([]byte(`{"issuer":"https://auth.example","token_endpoint":"https://auth.example@evil.example/t"}`))
+	f.Add([]byte(`{"issuer":"https://auth.example","token_endpoint":"HTTPS://AUTH.example:443/t?a=b"}`))
+	f.Add([]byte(`{"issuer":"https://auth.example","token_endpoint":"https://auth.example\\.evil.example/t"}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := parseMetadata(text, issuer)
+		if err != nil {
+			if m != (metadata{}) || jeton.Outcome(err) == nil {
+				t.Errorf("%+v, %v", m, err)
+			}
+			return
+		}
+		if !strings.Contains(string(text), `"https:`) {
+			t.Errorf("believed: %q", text)
+		}
+		for _, endpoint := range []string{m.token, m.revoke} {
+			if endpoint == "" && endpoint == m.revoke {
+				continue
+			}
+			r, err := http.NewRequest(http.MethodPost, endpoint, nil)
+			if err != nil || r.URL.Scheme != "https" || r.URL.User != nil || !strings.EqualFold(r.URL.Hostname(), "auth.example") || r.URL.Port() != "" && must(normalPort(r.URL.Port())) != "443" {
+				t.Errorf("%q is not of the issuer: %v", endpoint, err)
+			}
+		}
+	})
+}
+
+func FuzzTokenAnswer(f *testing.F) {
+	f.Add([]byte(`{"access_token":"a.b-c","token_type":"Bearer","expires_in":300,"nbf":1772366410,"max_uses":3}`))
+	f.Add([]byte(`{"access_token":"a","token_type":"bearer","expires_in":9223372036854775807,"nbf":9223372036854775807}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got, err := parseToken(text, noon)
+		if err != nil {
+			if got != (granted{}) || !errors.Is(err, jeton.ErrInvalid) {
+				t.Errorf("%+v, %v", got, err)
+			}
+			return
+		}
+		r := &http.Request{Method: "GET", URL: &url.URL{Scheme: "https", Host: "app.example"}, Header: http.Header{"Authorization": {"Bearer " + got.text}}}
+		var sent strings.Builder
+		if err := r.Write(&sent); err != nil || strings.Count(sent.String(), "\r\n") != 5 {
+			t.Errorf("%q makes another request: %v %q", got.text, err, sent.String())
+		}
+		for _, at := range []time.Time{got.opens, got.ends} {
+			if !at.IsZero() && (!at.After(noon) || at.After(noon.Add(maxLife))) {
+				t.Errorf("a time out of range: %+v", got)
+			}
+		}
+	})
+}
