@@ -44,6 +44,9 @@ func (d *document) usersAPI(path string, s *Service) {
 	if u.Classic != nil && !d.has(path+".classic.auth") {
 		d.fault(path+".classic.auth", "missing, and without it everything would be open; write auth: \"\" where that is meant")
 	}
+	if s.Session.MaxUses != nil {
+		d.fault(path, "given next to session.max_uses, and its paths are not counted; keep one")
+	}
 	if s.Teaching != nil && s.Teaching.Cookies != nil {
 		d.fault(path, "given next to teaching.cookies, and its login sets the one session cookie; keep one")
 	}

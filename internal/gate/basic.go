@@ -50,8 +50,10 @@ func (b Basic) Read(ctx context.Context, q *Question) (Proof, error) {
 		return admitted(b.Allow)(b.Tokens.Find(ctx, name, b.Audience, q.Now))
 	case byToken && isToken(password):
 		return admitted(b.Allow)(b.Tokens.Find(ctx, password, b.Audience, q.Now))
-	case q.Access.Accept&policy.ByPassword == 0 || isToken(name) || isToken(password):
+	case isToken(name) || isToken(password):
 		return nil, jeton.ErrBadCredential
+	case q.Access.Accept&policy.ByPassword == 0:
+		return nil, ErrNotMine // for whoever is behind the gateway, perhaps
 	}
 	v, err := b.Logins.Basic(ctx, login.Attempt{
 		Name: name, ByEmail: b.ByEmail, Password: jeton.NewSecret(password), Service: q.Service.Name, Allow: b.Allow, Source: q.Source, Request: q.Request,

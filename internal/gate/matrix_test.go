@@ -266,6 +266,33 @@ services:
 	}
 }
 
+// A request that shows two: the header, which somebody wrote, counts, and not the cookie.
+func TestTheHeaderComesBeforeTheCookie(t *testing.T) {
+	m := newMatrix(t)
+	name, password := m.person()
+	other, otherPassword := m.person()
+	cookie, text := m.Enter("app", name, password), func() string { t, _ := m.personal(other, 0, time.Time{}); return t }()
+	for _, tc := range []struct {
+		name, cookie, header string
+		status               int
+		who                  string
+	}{
+		{"a session and another's token", cookie, "Bearer " + text, 200, other},
+		{"a session and another's password", cookie, basic(other, otherPassword), 200, other},
+		{"a session that has ended and a token", cookie[:len(cookie)-2] + "xx", "Bearer " + text, 200, other},
+		{"a session and a token that is none", cookie, "Bearer nothing", 401, ""},
+		{"a session and a wrong password", cookie, basic(name, "wrong"), 401, ""},
+		{"a session and a scheme that is nobody's", cookie, "Digest x", 200, name},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := m.Ask("GET", "app", "/who", "Cookie", tc.cookie, "Authorization", tc.header)
+			if a.Status != tc.status || !strings.Contains(a.Body, tc.who) {
+				t.Errorf("%d %s, want %d for %s", a.Status, a.Body, tc.status, tc.who)
+			}
+		})
+	}
+}
+
 func TestATokenMakesNoToken(t *testing.T) {
 	m := newMatrix(t)
 	name, password := m.person()

@@ -188,14 +188,18 @@ func (g *Gateway) budgets(ctx context.Context, r config.Route) ([]policy.Budget,
 // readers are how credentials are read at a service, in the order in which they are asked.
 func readers(c Config) []gate.Reader {
 	s := c.Service
-	list := []gate.Reader{gate.Cookie{Name: s.Session.Cookie, Sessions: c.Sessions, Service: s.SessionsOf()}}
-	if t := teaching(s).Cookies; t != nil {
-		list = []gate.Reader{gate.NamedCookies{User: t.Name, Token: t.Token, Sessions: c.Sessions}}
-	}
+	// What a caller says in so many words comes before the cookie that a client sends by
+	// itself: one that has ended must not spoil a good token.
+	var list []gate.Reader
 	if s.Tokens != nil {
 		list = append(list, gate.Bearer{Tokens: c.Tokens, Audience: s.Tokens.Audience, Allow: allow(s.Login.Allow)})
 	}
 	list = append(list, gate.Basic{Tokens: c.Tokens, Audience: audience(s), Logins: c.Logins, Allow: allow(s.Login.Allow), ByEmail: s.UsersAPI != nil && s.UsersAPI.Classic != nil})
+	if t := teaching(s).Cookies; t != nil {
+		list = append(list, gate.NamedCookies{User: t.Name, Token: t.Token, Sessions: c.Sessions})
+	} else {
+		list = append(list, gate.Cookie{Name: s.Session.Cookie, Sessions: c.Sessions, Service: s.SessionsOf()})
+	}
 	if teaching(s).TokenInBody {
 		list = append(list, gate.Body{Tokens: c.Tokens, Audience: s.Tokens.Audience, Allow: allow(s.Login.Allow)})
 	}

@@ -148,7 +148,7 @@ func (l *Logins) AddKey(ctx context.Context, c client.Client, k jose.Key, p Proo
 		err = l.claims(p, claims, &t)
 	}
 	if err == nil {
-		err = l.tokens.UseOnce(ctx, token.Once{Client: c.ID, JTI: secret.HashOf(claims.ID), Expires: claims.Expires})
+		err = l.tokens.UseOnce(ctx, token.Once{Issuer: c.Name, JTI: secret.HashOf(claims.ID), Expires: claims.Expires})
 		if errors.Is(err, token.ErrUsed) {
 			err = t.fail("single use", "", Replayed)
 		}
@@ -247,7 +247,7 @@ func (l *Logins) assertion(ctx context.Context, p Proof, t *trail) (c client.Cli
 		if expires.IsZero() {
 			expires = l.now().Add(MaxAssertion)
 		}
-		once = token.Once{Client: c.ID, JTI: secret.HashOf(claims.ID), Expires: expires}
+		once = token.Once{Issuer: c.Name, JTI: secret.HashOf(claims.ID), Expires: expires}
 	}
 	return c, once, nil
 }

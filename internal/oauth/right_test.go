@@ -134,6 +134,15 @@ func TestReplay(t *testing.T) {
 		}
 		again(t, f, ways[0], assertion)
 	})
+	t.Run("by a client that was removed and added again", func(t *testing.T) {
+		f := f.on(t)
+		assertion := f.right(other)
+		opens(t, "the first", f.show(ways[0], assertion))
+		f.MustControl("DELETE", "/api/v1/clients/"+other.Client, nil, nil)
+		f.MustControl("POST", "/api/v1/clients", api.NewClient{Name: other.Client, Services: []string{"reports"}, Keys: []api.NewClientKey{{Key: string(other.Signer.Key().PEM())}}}, nil)
+		again(t, f, ways[0], assertion)
+		opens(t, "a fresh one", f.show(ways[0], f.right(other)))
+	})
 	t.Run("another assertion with the same jti", func(t *testing.T) {
 		f := f.on(t)
 		claims := f.claims(ci)

@@ -239,6 +239,10 @@ func TestClassicSessions(t *testing.T) {
 			}
 
 			cookie = old(t, s, "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd").Cookies()
+			if err := s.Reload(classic(t)); err != nil {
+				t.Fatal(err)
+			}
+			transcript(t, s, line200("after a reload", cookie))
 			s.Stop()
 			s = startClassic(t, options...)
 			if tc.outlives {

@@ -32,7 +32,7 @@ func naughty(t *testing.T) []string {
 	if err := json.Unmarshal(text, &list); err != nil || len(list) < 500 {
 		t.Fatalf("%d naughty strings: %v", len(list), err)
 	}
-	if underRace {
+	if raceDetector {
 		var some []string
 		for i := 0; i < len(list); i += 10 {
 			some = append(some, list[i])

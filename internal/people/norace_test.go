@@ -2,4 +2,4 @@
 
 package people_test
 
-const underRace = false
+const raceDetector = false

@@ -189,6 +189,14 @@ var docsHTML string
 const style = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}code,pre{font-family:ui-monospace,monospace}" +
 	"section{border-top:1px solid #8884;padding:.5rem 0}h2{font-size:1rem}table{border-collapse:collapse}td{padding:.1rem 1rem .1rem 0;vertical-align:top}:root{color-scheme:light dark}"
 
+// docPage is what the readable page is made of.
+type docPage struct {
+	Prefix string
+	Title  string
+	Style  template.CSS
+	Rows   []docRow
+}
+
 // docRow is a row of the readable page.
 type docRow struct {
 	Method, Path, Summary, Who string

@@ -13,7 +13,6 @@ package people
 
 import (
 	"cmp"
-	"html/template"
 	"net/http"
 	"time"
 
@@ -131,7 +130,7 @@ func (a *API) route(op operation, pattern string) web.Route {
 		},
 		Refuse: func(w *web.Reply, r *http.Request, err error) {
 			a.shape.open(w)
-			a.refuse(w, r, err)
+			a.refuse(w, r, op, err)
 		},
 	}
 }
@@ -240,12 +239,4 @@ func classicProof(auth string) policy.Kinds {
 		return policy.BySession
 	}
 	return 0
-}
-
-// docPage is what the readable page is made of.
-type docPage struct {
-	Prefix string
-	Title  string
-	Style  template.CSS
-	Rows   []docRow
 }

@@ -2,6 +2,6 @@
 
 package people_test
 
-// underRace says that the race detector watches, which makes everything ten times slower:
+// raceDetector says that the race detector watches, which makes everything ten times slower:
 // tests whose length is their point go a tenth of the way.
-const underRace = true
+const raceDetector = true

@@ -47,7 +47,7 @@ func (a *API) operations() []operation {
 	}
 	user, users := s.user(jeton.User{}), s.users(nil)
 	rows := []operation{
-		{method: "GET", path: "/status", access: open, handle: a.answers, summary: "Whether the API answers.", out: status{}, code: 200},
+		{method: "GET", path: "/status", access: open, handle: a.alive, summary: "Whether the API answers.", out: status{}, code: 200},
 		{method: "GET", path: "/stats", access: known, handle: a.count, summary: "How many users there are.", out: stats{}, code: 200},
 		{method: "GET", path: "/unauthorized", access: open, handle: a.unauthorized, summary: "A refusal for want of a credential, always.", fails: []int{401}},
 		{method: "GET", path: "/forbidden", access: open, handle: a.forbidden, summary: "A refusal of somebody who may not, always.", fails: []int{403}},
@@ -93,7 +93,7 @@ type status struct {
 	Status string `json:"status"`
 }
 
-func (a *API) answers(w *web.Reply, _ *http.Request) error {
+func (a *API) alive(w *web.Reply, _ *http.Request) error {
 	return web.JSON(w, http.StatusOK, status{"OK"})
 }
 

@@ -218,10 +218,10 @@ func (s shape) refusal() any {
 }
 
 // refuse phrases a refusal.
-func (a *API) refuse(w *web.Reply, r *http.Request, err error) {
+func (a *API) refuse(w *web.Reply, r *http.Request, op operation, err error) {
 	p := web.Mark(w, err)
 	if a.shape.classic != nil {
-		status, text := classicRefusal(r, a.conf.Session.Cookie, err, p)
+		status, text := a.classicRefusal(r, op, err, p)
 		a.answer(w, status, "application/json", classicError{text})
 		return
 	}
@@ -247,7 +247,7 @@ func (a *API) answer(w *web.Reply, status int, kind string, body any) {
 
 // classicRefusal is what the users API of old said: 401 to who shows nothing, 403 to who
 // shows what is not good, and short texts.
-func classicRefusal(r *http.Request, cookie string, err error, p jeton.Problem) (int, string) {
+func (a *API) classicRefusal(r *http.Request, op operation, err error, p jeton.Problem) (int, string) {
 	var own *plain
 	var not *notMade
 	switch kind := jeton.Outcome(err); {
@@ -255,11 +255,11 @@ func classicRefusal(r *http.Request, cookie string, err error, p jeton.Problem) 
 		return own.status, own.text
 	case errors.As(err, &not) && (kind == jeton.ErrConflict || kind == jeton.ErrInvalid):
 		return http.StatusBadRequest, "Can't create User: " + jeton.Said(err)
-	case login.Why(err) == login.UnknownUser && loggingIn(r):
+	case op.login && login.Why(err) == login.UnknownUser:
 		return http.StatusNotFound, "no user found for this email"
-	case kind == jeton.ErrBadCredential && loggingIn(r):
+	case op.login && kind == jeton.ErrBadCredential:
 		return http.StatusUnauthorized, "wrong password"
-	case kind == jeton.ErrNoCredential && !shows(r, cookie):
+	case kind == jeton.ErrNoCredential && !shows(r, a.conf.Session.Cookie):
 		return http.StatusUnauthorized, "Unauthorized"
 	case p.Status == http.StatusUnauthorized, p.Status == http.StatusForbidden, kind == jeton.ErrAmbiguous:
 		return http.StatusForbidden, "Forbidden"
@@ -269,12 +269,6 @@ func classicRefusal(r *http.Request, cookie string, err error, p jeton.Problem) 
 		return p.Status, jeton.Said(err)
 	}
 	return p.Status, p.Title
-}
-
-// loggingIn reports whether a request is to log in.
-func loggingIn(r *http.Request) bool {
-	path := strings.TrimSuffix(r.URL.Path, "/")
-	return r.Method == http.MethodPost && (strings.HasSuffix(path, "/auth_session/login") || strings.HasSuffix(path, "/auth_session"))
 }
 
 // shows reports whether a request shows something that could be a credential.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 
 	"jeton"
 	"jeton/internal/audit"
@@ -29,10 +30,12 @@ func (s *Server) peopleRows(conf *config.Config, service config.Service, g *gate
 	return a.Routes(), nil
 }
 
-// endOfProcess ends the sessions that were to end with the process before this one.
+// endOfProcess ends the sessions that were to end with a process before this one, of the
+// services that conf brings. The caller holds mu.
 func (s *Server) endOfProcess(ctx context.Context, conf *config.Config) error {
 	for _, service := range conf.Services {
-		if service.UsersAPI == nil || service.UsersAPI.Classic == nil {
+		served := func(old config.Service) bool { return s.up.Load() && old.Name == service.Name && classic(old) }
+		if !classic(service) || slices.ContainsFunc(s.conf.Services, served) {
 			continue
 		}
 		ev := jeton.Event{Time: s.c.Now(), Actor: "config", Action: audit.SessionEnd, Target: "service:" + service.Name, Service: service.Name, Outcome: audit.OK, Reason: "they end with the process"}
@@ -41,6 +44,10 @@ func (s *Server) endOfProcess(ctx context.Context, conf *config.Config) error {
 		}
 	}
 	return nil
+}
+
+func classic(service config.Service) bool {
+	return service.UsersAPI != nil && service.UsersAPI.Classic != nil
 }
 
 // weaknesses names the options of a service that make it weaker than the default.

@@ -124,9 +124,6 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.openControl(); err != nil {
 		return err
 	}
-	if err := s.endOfProcess(ctx, s.conf); err != nil {
-		return err
-	}
 	if err := s.takeOver(ctx, s.conf); err != nil {
 		return err
 	}
@@ -221,6 +218,9 @@ func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
 	err = s.core.accounts.Declare(ctx, people)
 	if err == nil {
 		err = s.takeIssuer(ctx, conf, clients)
+	}
+	if err == nil {
+		err = s.endOfProcess(ctx, conf)
 	}
 	if err != nil {
 		closeAll(opened)

@@ -86,7 +86,7 @@ type Record struct {
 // Once is a client's assertion that is used up by what it was shown for. The zero value is
 // none.
 type Once struct {
-	Client  int64
+	Issuer  string      // name of the client: what it has used stays used when it is removed and added again
 	JTI     secret.Hash // of the assertion's jti
 	Expires time.Time   // until when it must be remembered
 }

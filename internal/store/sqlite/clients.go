@@ -300,7 +300,7 @@ func removeClient(ctx context.Context, tx *sql.Conn, c client.Client, s client.S
 	if err != nil {
 		return nil, err
 	}
-	for _, from := range []string{"client_keys WHERE client", "assertions WHERE client", "clients WHERE id"} {
+	for _, from := range []string{"client_keys WHERE client", "clients WHERE id"} {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM "+from+" = $1", c.ID); err != nil {
 			return nil, err
 		}

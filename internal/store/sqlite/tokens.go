@@ -93,7 +93,7 @@ func (db *DB) UseOnce(ctx context.Context, o token.Once) error {
 // useOnce is the step that keeps an assertion single: of two that insert the same row, the
 // second inserts none.
 func useOnce(ctx context.Context, tx *sql.Conn, o token.Once) error {
-	r, err := tx.ExecContext(ctx, "INSERT INTO assertions (client, jti, expires) VALUES ($1, $2, $3) ON CONFLICT (client, jti) DO NOTHING", o.Client, o.JTI[:], milli(o.Expires))
+	r, err := tx.ExecContext(ctx, "INSERT INTO assertions (issuer, jti, expires) VALUES ($1, $2, $3) ON CONFLICT (issuer, jti) DO NOTHING", o.Issuer, o.JTI[:], milli(o.Expires))
 	if err != nil {
 		return err
 	}
@@ -354,7 +354,7 @@ func (db *DB) SweepTokens(ctx context.Context, before time.Time, limit int) (int
 		}
 		n = len(ended)
 		for _, over := range []string{
-			"DELETE FROM assertions WHERE (client, jti) IN (SELECT client, jti FROM assertions WHERE expires < $1 ORDER BY expires LIMIT $2)",
+			"DELETE FROM assertions WHERE (issuer, jti) IN (SELECT issuer, jti FROM assertions WHERE expires < $1 ORDER BY expires LIMIT $2)",
 			"DELETE FROM revoked WHERE seq IN (SELECT seq FROM revoked WHERE until < $1 ORDER BY until LIMIT $2)",
 		} {
 			r, err := tx.ExecContext(ctx, over, milli(before), limit)

@@ -60,6 +60,7 @@ func Run(t *testing.T, open Open) {
 		{"declared clients", DeclaredClients},
 		{"tokens", Tokens},
 		{"uses of tokens", TokenUses},
+		{"personal tokens", Personal},
 		{"audit", Audit},
 		{"keys", Keys},
 		{"closed", Closed},
@@ -318,10 +319,10 @@ func Closed(t *testing.T, open Open) {
 			return s.RetireClientKey(ctx, "job", "a", true, client.Step{Now: noon})
 		}},
 		{"MintToken", func(ctx context.Context) error {
-			_, err := s.MintToken(ctx, token.Mint{Once: token.Once{Client: 1}})
+			_, err := s.MintToken(ctx, token.Mint{Once: token.Once{Issuer: "job"}})
 			return err
 		}},
-		{"UseOnce", func(ctx context.Context) error { return s.UseOnce(ctx, token.Once{Client: 1}) }},
+		{"UseOnce", func(ctx context.Context) error { return s.UseOnce(ctx, token.Once{Issuer: "job"}) }},
 		{"FindToken", func(ctx context.Context) error { _, err := s.FindToken(ctx, secret.HashOf("one")); return err }},
 		{"FindSigned", func(ctx context.Context) error {
 			_, _, err := s.FindSigned(ctx, secret.HashOf("jti"), secret.HashOf("generation"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -84,13 +85,13 @@ func minted(t *testing.T, s Store, m token.Mint) token.Record {
 func kept(t *testing.T, what string, got, want token.Record) {
 	t.Helper()
 	want.Number = got.Number
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(token.Owner{}, "Generation", "Groups"), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(token.Owner{}, "Generation", "Groups"), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }
 
 func once(c client.Client, jti string) token.Once {
-	return token.Once{Client: c.ID, JTI: secret.HashOf(jti), Expires: noon.Add(time.Minute)}
+	return token.Once{Issuer: c.Name, JTI: secret.HashOf(jti), Expires: noon.Add(time.Minute)}
 }
 
 func tokenUse(r token.Record, budgets ...policy.Budget) count.Use {
@@ -195,7 +196,7 @@ func tokenOnlyProved(t *testing.T, s Store) {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, keep := range []bool{true, false} {
 				m := mint(tc.as, "one")
-				m.Keep, m.Once = keep, token.Once{Client: job.ID, JTI: secret.HashOf(tc.name), Expires: noon.Add(time.Minute)}
+				m.Keep, m.Once = keep, token.Once{Issuer: job.Name, JTI: secret.HashOf(tc.name), Expires: noon.Add(time.Minute)}
 				_, err := s.MintToken(t.Context(), m)
 				wants(t, "MintToken", err, jeton.ErrBadCredential)
 				if errors.Is(err, token.ErrUsed) {

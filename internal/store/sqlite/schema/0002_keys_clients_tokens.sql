@@ -46,10 +46,10 @@ CREATE TABLE client_keys (
 -- Assertions that have been used. A row stays for longer than its assertion is good, so
 -- that a clock that jumps back brings none back.
 CREATE TABLE assertions (
-  client  INTEGER NOT NULL,
+  issuer  TEXT    NOT NULL,       -- name of the client, which may be removed and added again
   jti     BLOB    NOT NULL,       -- SHA-256
   expires INTEGER NOT NULL,
-  PRIMARY KEY (client, jti)
+  PRIMARY KEY (issuer, jti)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX assertions_by_end ON assertions (expires);
 

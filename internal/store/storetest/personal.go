@@ -1,0 +1,175 @@
+package storetest
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+
+	"jeton"
+	"jeton/internal/account"
+	"jeton/internal/audit"
+	"jeton/internal/policy"
+	"jeton/internal/secret"
+	"jeton/internal/token"
+)
+
+// Personal checks how tokens that people make are kept: with all their limits, with what
+// they were made of, and for as long as their owners are there and enabled.
+func Personal(t *testing.T, open Open) {
+	each(t, open, []test{
+		{"a token comes back as it was made", personalComesBack},
+		{"the end of a token ends what was made of it, and nothing else", childrenEnd},
+		{"another secret takes the place of the old one and ends what was made of it", rotates},
+		{"a token of somebody else, of no kind, or that is not there, is not rotated", rotatesItsOwn},
+		{"a changed password ends what was issued for it and not what its owner has made", passwordAndTokens},
+		{"a disabled owner's tokens are gone, and enabling brings none back", disabledAndTokens},
+		{"tokens are chosen by all fields that are set", chosenByAll},
+	})
+}
+
+// personal is a personal token of a user, to be handed to MintToken.
+func personal(u account.Account, text string, parent int64) token.Mint {
+	return token.Mint{
+		Record: token.Record{
+			Accessor: "t_" + text, Hash: secret.HashOf(text), Format: policy.Opaque, Kind: token.Personal, Name: "of " + text, Parent: parent,
+			Owner: token.UserOwner(u), Audience: []string{"shop"}, Scopes: []string{"read"},
+			Limits: policy.Limits{
+				Allows:   []policy.Rule{{Method: "GET", Path: "/a/*"}, {Method: "*", Path: "/b"}},
+				Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
+			},
+			MaxUses: 3, Window: policy.Window{Opens: noon, Closes: noon.Add(1e12)}, Created: noon, Source: source,
+		},
+		Keep: true, Event: event(audit.TokenCreate, "token:t_"+text),
+	}
+}
+
+func personalComesBack(t *testing.T, s Store) {
+	u := user(t, s, "diane")
+	m := personal(u, "one", 0)
+	r := minted(t, s, m)
+	kept(t, "FindToken", r, m.Record)
+	if r.Owner.Kind != jeton.KindUser || r.Owner.ID != u.ID || len(r.Owner.Groups) != 2 {
+		t.Errorf("the owner came back as %+v", r.Owner)
+	}
+	list, err := s.ListTokens(t.Context(), token.Which{User: "diane"}, 10)
+	if must(t, err); len(list) != 1 {
+		t.Fatalf("%d tokens are listed", len(list))
+	}
+	kept(t, "ListTokens", list[0], m.Record)
+}
+
+// family makes a token, one of it, one of that, and a stranger.
+func family(t *testing.T, s Store, u account.Account) (root token.Record) {
+	t.Helper()
+	root = minted(t, s, personal(u, "root", 0))
+	child := minted(t, s, personal(u, "child", root.Number))
+	minted(t, s, personal(u, "grandchild", child.Number))
+	minted(t, s, personal(u, "stranger", 0))
+	return root
+}
+
+func childrenEnd(t *testing.T, s Store) {
+	root := family(t, s, user(t, s, "diane"))
+	var told []secret.Hash
+	s.WatchTokens(func(h ...secret.Hash) { told = append(told, h...) })
+	b := budget(t, s, "token", 3)
+	grandchild, err := s.FindToken(t.Context(), secret.HashOf("grandchild"))
+	must(t, err)
+	_, err = s.Spend(t.Context(), tokenUse(grandchild, b))
+	must(t, err)
+	_, err = s.EndTokens(t.Context(), token.Which{Accessor: root.Accessor}, nil, event(audit.TokenRevoke, "token:"+root.Accessor))
+	must(t, err)
+	noToken(t, s, "root", "child", "grandchild")
+	isToken(t, s, "stranger")
+	if len(told) != 3 {
+		t.Errorf("%d ends were told, want 3", len(told))
+	}
+	_, err = s.Spend(t.Context(), tokenUse(grandchild, b))
+	wants(t, "Spend by what ended with its parent", err, jeton.ErrBadCredential)
+}
+
+func rotates(t *testing.T, s Store) {
+	u := user(t, s, "diane")
+	root := family(t, s, u)
+	b := budget(t, s, "token", 3)
+	_, err := s.Spend(t.Context(), tokenUse(root, b))
+	must(t, err)
+	owner := token.UserOwner(u)
+	r, err := s.RotateToken(t.Context(), root.Accessor, &owner, secret.HashOf("fresh"), event(audit.TokenRotate, "token:"+root.Accessor))
+	must(t, err)
+	noToken(t, s, "root", "child", "grandchild")
+	isToken(t, s, "fresh", "stranger")
+	if r.Number != root.Number || r.Hash != secret.HashOf("fresh") || r.Accessor != root.Accessor {
+		t.Errorf("RotateToken returned %+v", r)
+	}
+	left, err := s.Spend(t.Context(), tokenUse(r, b))
+	if must(t, err); left[0] != 1 {
+		t.Errorf("%d uses are left, want 1: what was taken stays taken", left[0])
+	}
+}
+
+func rotatesItsOwn(t *testing.T, s Store) {
+	u, other := user(t, s, "diane"), user(t, s, "eshana")
+	minted(t, s, personal(u, "one", 0))
+	issued := personal(u, "issued", 0)
+	issued.Kind = token.Access
+	minted(t, s, issued)
+	stranger := token.UserOwner(other)
+	for _, tc := range []struct {
+		accessor string
+		owner    *token.Owner
+	}{{"t_one", &stranger}, {"t_issued", nil}, {"t_nobody", nil}} {
+		_, err := s.RotateToken(t.Context(), tc.accessor, tc.owner, secret.HashOf("fresh"), event(audit.TokenRotate, "x"))
+		wants(t, "RotateToken("+tc.accessor+")", err, jeton.ErrNotFound)
+	}
+	noToken(t, s, "fresh")
+	isToken(t, s, "one", "issued")
+}
+
+func passwordAndTokens(t *testing.T, s Store) {
+	u := user(t, s, "diane")
+	minted(t, s, personal(u, "made", 0))
+	issued := personal(u, "issued", 0)
+	issued.Kind = token.Access
+	minted(t, s, issued)
+	fresh := "another hash"
+	_, err := s.ChangeUser(t.Context(), "diane", account.Change{Password: &fresh}, noon, event(audit.UserPassword, "user:diane"))
+	must(t, err)
+	isToken(t, s, "made")
+	noToken(t, s, "issued")
+	isVoid(t, s, "jti:x", u.Generation(), true)
+	_, err = s.MintToken(t.Context(), personal(u, "late", 0))
+	wants(t, "MintToken for a password of before", err, jeton.ErrBadCredential)
+}
+
+func disabledAndTokens(t *testing.T, s Store) {
+	u := user(t, s, "diane")
+	minted(t, s, personal(u, "made", 0))
+	for _, disabled := range []bool{true, false} {
+		_, err := s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &disabled}, noon, event(audit.UserChange, "user:diane"))
+		must(t, err)
+		noToken(t, s, "made")
+	}
+	u = found(t, s, "diane")
+	minted(t, s, personal(u, "again", 0))
+	_, err := s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
+	must(t, err)
+	noToken(t, s, "again")
+}
+
+func chosenByAll(t *testing.T, s Store) {
+	u := user(t, s, "diane")
+	user(t, s, "eshana")
+	minted(t, s, personal(u, "one", 0))
+	_, err := s.EndTokens(t.Context(), token.Which{Accessor: "t_one", User: "eshana"}, nil, event(audit.TokenRevoke, "x"))
+	if err != nil && !errors.Is(err, jeton.ErrNotFound) {
+		t.Fatal(err)
+	}
+	isToken(t, s, "one")
+	_, err = s.EndTokens(t.Context(), token.Which{}, nil, event(audit.TokenRevoke, "x"))
+	must(t, err)
+	isToken(t, s, "one")
+	_, err = s.EndTokens(t.Context(), token.Which{Accessor: "t_one", User: "diane"}, nil, event(audit.TokenRevoke, "x"))
+	must(t, err)
+	noToken(t, s, "one")
+}
