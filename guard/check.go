@@ -60,6 +60,9 @@ func (g *Guard) check(ctx context.Context, text string, scopes []string) (Token,
 	if strings.HasPrefix(text, opaquePrefix) {
 		return g.checkOpaque(ctx, text, scopes)
 	}
+	if len(g.keys.known.Load().keys) == 0 {
+		return Token{}, g.unavailable(errNoKeys)
+	}
 	p, err := g.prove(ctx, text)
 	if err != nil {
 		return Token{}, err
@@ -142,7 +145,7 @@ func (g *Guard) ours(c jose.Claims) error {
 		return refused("its issuer is %.100q", c.Issuer)
 	case !slices.Contains(c.Audience, g.conf.Audience):
 		return refused("it is for %.200q", c.Audience)
-	case c.ID == "" || c.Subject == "" || c.ClientID == "" || c.Generation == "":
+	case c.ID == "" || c.Subject == "" || c.Generation == "" || c.ClientID == "" && !ofPerson(c.Generation):
 		return refused("it lacks jti, sub, client_id or gen")
 	case c.Expires.IsZero() || c.NotBefore.IsZero() || c.IssuedAt.IsZero():
 		return refused("it lacks exp, nbf or iat")
@@ -153,12 +156,16 @@ func (g *Guard) ours(c jose.Claims) error {
 	return nil
 }
 
+// ofPerson reports whether it is a person's generation that a token names. A token that a
+// person got for a password names no client: there was none.
+func ofPerson(generation string) bool { return strings.HasPrefix(generation, "u") }
+
 // token makes a Token of claims.
 func token(c jose.Claims) Token {
 	scopes := strings.Fields(c.Scope)
 	slices.Sort(scopes)
 	kind := jeton.KindUser
-	if c.Subject == c.ClientID { // RFC 9068, section 2.2: nobody but the client itself is involved
+	if c.ClientID != "" && c.Subject == c.ClientID { // RFC 9068, section 2.2: nobody but the client itself is involved
 		kind = jeton.KindClient
 	}
 	return Token{

@@ -202,7 +202,7 @@ func (g *Guard) every(ctx context.Context, do func()) {
 // reason, for the operator's eyes: nothing, or too long nothing, was heard from the issuer.
 func (g *Guard) Ready() error {
 	now := g.conf.Now()
-	if err := g.keys.ready(now); err != nil {
+	if err := g.keys.ready(now); err != nil && !(errors.Is(err, errNoKeys) && g.conf.Introspect != nil) {
 		return g.unavailable(err)
 	}
 	if err := g.feed.ready(now, g.conf.Bound); err != nil {

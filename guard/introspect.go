@@ -79,7 +79,8 @@ func (g *Guard) introspect(ctx context.Context, text string, consume bool) (Toke
 		return Token{}, err
 	}
 	defer func() { <-g.asking }()
-	form := url.Values{"token": {text}, "token_type_hint": {"access_token"}}
+	// The issuer hears what it has to be for before it takes a use.
+	form := url.Values{"token": {text}, "token_type_hint": {"access_token"}, "audience": {g.conf.Audience}}
 	if consume {
 		form.Set("consume", "true")
 	}
@@ -98,8 +99,8 @@ func (g *Guard) introspect(ctx context.Context, text string, consume bool) (Toke
 		return Token{}, refused("the issuer says that it is not good: unknown, over, spent, for another service, or for one that client %s may not look up", g.conf.Introspect.ClientID)
 	case in.Issuer != g.conf.Issuer || !slices.Contains(in.Audience, g.conf.Audience):
 		return Token{}, refused("it is of %.100q, for %.200q", in.Issuer, in.Audience)
-	case in.Subject == "" || in.ClientID == "" || in.ID == "" || in.Expires <= 0 || in.Left != nil && *in.Left < 0:
-		return Token{}, g.unavailable(errors.New("introspect token: the answer lacks sub, client_id, jti or exp"))
+	case in.Subject == "" || in.ID == "" || in.Expires <= 0 || in.Left != nil && *in.Left < 0:
+		return Token{}, g.unavailable(errors.New("introspect token: the answer lacks sub, jti or exp"))
 	}
 	tok := token(jose.Claims{
 		Subject: in.Subject, ClientID: in.ClientID, Scope: in.Scope, ID: in.ID,

@@ -65,10 +65,14 @@ func (k *keyring) ready(now time.Time) error {
 	case age(now, s.asked) > s.fresh:
 		return fmt.Errorf("the keys of the issuer are from %s and have run out: %w", s.asked.UTC().Format(time.RFC3339), k.lastError())
 	case len(s.keys) == 0:
-		return errors.New("the issuer publishes no key that is of use here")
+		return errNoKeys
 	}
 	return nil
 }
+
+// errNoKeys is how it is with an issuer that has not signed anything yet, or issues opaque
+// tokens alone.
+var errNoKeys = errors.New("the issuer publishes no key that is of use here")
 
 var errNotAsked = errors.New("it has not been asked")
 

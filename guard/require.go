@@ -128,7 +128,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, scopes
 	if errors.Is(err, errBlind) || p.Status == http.StatusInternalServerError {
 		level = slog.LevelWarn
 	}
-	g.conf.Log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path, "code", p.Code, "error", err)
+	g.conf.Log.Log(r.Context(), level, "request refused", "method", r.Method, "path", shown(r.URL.Path), "code", p.Code, "error", err)
 
 	h := w.Header()
 	if p.Status < 500 {
@@ -163,4 +163,17 @@ func (g *Guard) challenge(code string, scopes []string) string {
 		value += `, scope="` + strings.Join(scopes, " ") + `"`
 	}
 	return value
+}
+
+// shown is a path as the log may have it: without a secret that somebody put into it, and
+// not longer than a line.
+func shown(path string) string {
+	const most = 200
+	if i := strings.Index(path, "jtn_"); i >= 0 {
+		path = path[:i] + "jtn_…"
+	}
+	if len(path) > most {
+		path = strings.ToValidUTF8(path[:most], "") + "…"
+	}
+	return path
 }

@@ -174,7 +174,7 @@ func (a *API) showToken(w *web.Reply, r *http.Request) error {
 // rotateToken answers POST /api/v1/tokens/{accessor}/rotate: a personal token gets another
 // secret; the old one is refused from then on.
 func (a *API) rotateToken(w *web.Reply, r *http.Request) error {
-	made, text, err := a.Tokens.Rotate(r.Context(), r.PathValue("accessor"), nil, a.event(audit.TokenRotate, ""))
+	made, text, err := a.Tokens.Rotate(r.Context(), r.PathValue("accessor"), nil, nil, a.event(audit.TokenRotate, ""))
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,9 @@ func Terms(s config.Service) (policy.TokenTerms, bool) {
 	return t, true
 }
 
+// LoginAllow says which people may log in at a service; nil: all.
+func LoginAllow(s config.Service) *policy.Allow { return allow(s.Login.Allow) }
+
 // accepts returns what the callers of a route may prove themselves with.
 func accepts(s config.Service, r config.Route) policy.Kinds {
 	names := r.Accept

@@ -53,6 +53,7 @@ type Proof struct {
 type Target struct {
 	Service string
 	Terms   policy.TokenTerms
+	Allow   *policy.Allow // which people may log in there; nil: all
 }
 
 // Wish is a client's request for a token.

@@ -194,7 +194,8 @@ func (d *Door) introspect(w *web.Reply, r *http.Request) error {
 	if text == "" {
 		return jeton.Say(jeton.ErrInvalid, "token is missing")
 	}
-	seen, err := d.tokens.Inspect(r.Context(), text, d.audiences(c.client.Introspects), form.Get("consume") == "true", w.Start)
+	may := func(l *token.Live) bool { return d.mayLookUp(c, l, asked(form)) }
+	seen, err := d.tokens.Inspect(r.Context(), text, may, form.Get("consume") == "true", w.Start)
 	switch outcome := jeton.Outcome(err); {
 	case err == nil:
 		return web.JSON(w, http.StatusOK, d.active(seen))
@@ -220,14 +221,18 @@ func called(w *web.Reply) (*proved, url.Values, error) {
 	return c, form, nil
 }
 
-func (d *Door) audiences(services []string) []string {
-	var list []string
-	for _, t := range d.targets {
-		if slices.Contains(services, t.Service) {
-			list = append(list, t.Terms.Audience)
+// mayLookUp reports whether a token is for a service whose tokens the caller may look up,
+// and where its owner may log in; one of those that are asked about, where some are.
+func (d *Door) mayLookUp(c *proved, l *token.Live, about []string) bool {
+	return slices.ContainsFunc(d.targets, func(t login.Target) bool {
+		switch {
+		case !slices.Contains(c.client.Introspects, t.Service) || !slices.Contains(l.Audience, t.Terms.Audience):
+			return false
+		case len(about) > 0 && !slices.Contains(about, t.Service) && !slices.Contains(about, t.Terms.Audience):
+			return false
 		}
-	}
-	return list
+		return l.Owner.Kind != jeton.KindUser || t.Allow == nil || t.Allow.Check(l.Principal()) == nil
+	})
 }
 
 // active is what is told of a token that is good (RFC 7662, section 2.2).
@@ -235,7 +240,7 @@ type active struct {
 	Active    bool     `json:"active"`
 	Issuer    string   `json:"iss"`
 	Subject   string   `json:"sub"`
-	ClientID  string   `json:"client_id"`
+	ClientID  string   `json:"client_id,omitempty"` // of a client's token alone
 	Audience  []string `json:"aud"`
 	Scope     string   `json:"scope,omitempty"`
 	TokenType string   `json:"token_type"`
@@ -249,8 +254,11 @@ type active struct {
 
 func (d *Door) active(s token.Seen) active {
 	out := active{
-		Active: true, Issuer: d.conf.URL, Subject: s.Owner.Name, ClientID: s.Owner.Name, Audience: s.Audience, Scope: strings.Join(s.Scopes, " "), TokenType: "Bearer",
+		Active: true, Issuer: d.conf.URL, Subject: s.Owner.Name, Audience: s.Audience, Scope: strings.Join(s.Scopes, " "), TokenType: "Bearer",
 		Issued: s.Created.Unix(), NotBefore: s.Window.Opens.Unix(), Expires: s.Window.Closes.Unix(), ID: s.Accessor,
+	}
+	if s.Owner.Kind == jeton.KindClient {
+		out.ClientID = s.Owner.Name
 	}
 	if s.Counted {
 		out.MaxUses, out.Left = s.MaxUses, &s.Left

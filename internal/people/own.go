@@ -9,6 +9,7 @@ import (
 	"jeton"
 	"jeton/internal/audit"
 	"jeton/internal/gate"
+	"jeton/internal/login"
 	"jeton/internal/policy"
 	"jeton/internal/session"
 	"jeton/internal/token"
@@ -131,9 +132,17 @@ func (a *API) createToken(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	ev := a.event(w, audit.TokenCreate, "")
-	d.Parent, _ = gate.Of(w).Proof().(*token.Live)
+	owner := token.UserOwner(me)
+	switch by := gate.Of(w).Proof().(type) {
+	case *token.Live:
+		d.Parent = by
+	case *session.Live:
+		d.Login = by.Login // it may end before the token is there
+	case *login.Verified:
+		owner = token.UserOwner(by.Account) // whose password it was then
+	}
 	d.Source = ev.Source
-	made, text, err := a.tokens.Create(r.Context(), token.UserOwner(me), d, ev)
+	made, text, err := a.tokens.Create(r.Context(), owner, d, ev)
 	if err != nil {
 		return err
 	}
@@ -160,7 +169,8 @@ func (a *API) rotateToken(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	owner := token.UserOwner(me)
-	made, text, err := a.tokens.Rotate(r.Context(), accessor, &owner, a.event(w, audit.TokenRotate, ""))
+	itself, _ := gate.Of(w).Proof().(*token.Live)
+	made, text, err := a.tokens.Rotate(r.Context(), accessor, &owner, itself, a.event(w, audit.TokenRotate, ""))
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ package people
 import (
 	"cmp"
 	"net/http"
+	"strings"
 	"time"
 
 	"jeton"
@@ -120,9 +121,14 @@ func (a *API) patterns(op operation) []string {
 
 func (a *API) route(op operation, pattern string) web.Route {
 	return web.Route{
-		Pattern: pattern, Access: op.access,
+		Pattern: pattern, Access: op.access, Whole: op.method != http.MethodGet && op.method != "",
 		Handle: func(w *web.Reply, r *http.Request) error {
 			a.shape.open(w)
+			if gate.Of(w).Free() {
+				// A HEAD that took no use gets nothing that a use pays for.
+				w.WriteHeader(http.StatusOK)
+				return nil
+			}
 			if err := a.sameOrigin(w, r, op); err != nil {
 				return err
 			}
@@ -141,14 +147,21 @@ func (a *API) sameOrigin(w *web.Reply, r *http.Request, op operation) error {
 	if op.anyOrigin {
 		return nil
 	}
-	_, byToken := gate.Of(w).Proof().(*token.Live)
-	if byToken || gate.Of(w).Proof() == nil && !op.login {
+	if gate.Of(w).Proof() == nil && !op.login || bearer(r) {
 		return nil
 	}
 	if err := a.csrf.Check(r); err != nil {
 		return jeton.Say(jeton.ErrForbidden, "the request comes from another origin")
 	}
 	return nil
+}
+
+// bearer reports whether a request shows what no browser shows by itself. It sends again by
+// itself what it was once told by way of Basic, a token as well.
+func bearer(r *http.Request) bool {
+	const scheme = "bearer "
+	line := r.Header.Get("Authorization")
+	return len(line) > len(scheme) && strings.EqualFold(line[:len(scheme)], scheme)
 }
 
 // elsewhere answers what no row does.

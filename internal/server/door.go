@@ -94,8 +94,14 @@ func (d *door) serve(row web.Route) http.HandlerFunc {
 			// One use would buy as many messages as fit into an upgraded connection.
 			r.Header.Del("Upgrade")
 		}
-		err := d.admit(w, r, row)
+		err := d.whole(w, r, row)
 		if err == nil {
+			err = d.admit(w, r, row)
+		}
+		if err == nil {
+			if _, counted := gate.Of(w).Left(); counted {
+				r.Header.Del("Upgrade") // what the credential counts, too
+			}
 			err = row.Handle(w, r)
 		}
 		if err != nil {
@@ -106,6 +112,19 @@ func (d *door) serve(row web.Route) http.HandlerFunc {
 		}
 		seen.observe(w, err)
 	}
+}
+
+// whole reads the body of a row that changes something before anybody is asked whether it
+// may: who was let through must not keep the permission while the body is on its way.
+func (d *door) whole(w *web.Reply, r *http.Request, row web.Route) error {
+	if !row.Whole {
+		return nil
+	}
+	b, err := web.Body(w, r, "the request", maxBody)
+	if err == nil {
+		r.Body = io.NopCloser(bytes.NewReader(b))
+	}
+	return err
 }
 
 // questions are used again: the gate keeps none after it has answered.

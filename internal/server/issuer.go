@@ -41,7 +41,7 @@ func targets(conf *config.Config) []login.Target {
 	var list []login.Target
 	for _, s := range conf.Services {
 		if terms, ok := gateway.Terms(s); ok {
-			list = append(list, login.Target{Service: s.Name, Terms: terms})
+			list = append(list, login.Target{Service: s.Name, Terms: terms, Allow: gateway.LoginAllow(s)})
 		}
 	}
 	return list

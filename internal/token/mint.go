@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -155,16 +154,21 @@ type Seen struct {
 	Counted bool
 }
 
-// Inspect returns a token that is good now for one of the audiences, and what is left
-// of it. It takes nothing, unless consume is set: then it takes one use. It returns
+// Inspect returns a token that is good now, and what is left of it. may says whether the
+// caller may look it up: it is asked before anything is taken. Nothing is, unless consume
+// is set: then one use is. A token that is limited to methods, paths or networks is not
+// good here: only a door that sees the request can judge those. It returns
 // jeton.ErrBadCredential, jeton.ErrTooEarly, jeton.ErrExpired or jeton.ErrSpent for what is not good.
-func (t *Tokens) Inspect(ctx context.Context, text string, audiences []string, consume bool, now time.Time) (Seen, error) {
+func (t *Tokens) Inspect(ctx context.Context, text string, may func(*Live) bool, consume bool, now time.Time) (Seen, error) {
 	l, err := t.Lookup(ctx, text, now)
 	if err != nil {
 		return Seen{}, err
 	}
-	if !slices.ContainsFunc(l.Audience, func(a string) bool { return slices.Contains(audiences, a) }) {
-		return Seen{Live: l}, refused("token %s is for %v, none of which the caller may look up", l.Accessor, l.Audience)
+	if !may(l) {
+		return Seen{Live: l}, refused("token %s of %s is for %v: not what the caller may look up, or not where its owner may log in", l.Accessor, l.Owner.Name, l.Audience)
+	}
+	if len(l.Limits.Allows) > 0 || len(l.Limits.Networks) > 0 {
+		return Seen{Live: l}, refused("token %s is limited to methods, paths or networks, which cannot be judged here", l.Accessor)
 	}
 	if err := l.Check(now); err != nil {
 		return Seen{Live: l}, err

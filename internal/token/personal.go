@@ -24,6 +24,7 @@ type Draft struct {
 	NotBefore time.Time
 	Expires   time.Time
 	Parent    *Live  // that it is made of, or nil: of the owner's own password or session
+	Login     int64  // number of the session that asks, or 0
 	Source    string // address that asks
 }
 
@@ -66,7 +67,11 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 	}
 	r.Hash = secret.HashOf(text.Reveal())
 	ev.Target = "token:" + r.Accessor
-	if _, err := t.store.MintToken(ctx, Mint{Record: r, Keep: true, Event: ev}); err != nil {
+	m := Mint{Record: r, Keep: true, Login: d.Login, Event: ev}
+	if d.Parent != nil {
+		m.Shown = d.Parent.Hash
+	}
+	if _, err := t.store.MintToken(ctx, m); err != nil {
 		return jeton.Token{}, jeton.Secret{}, fmt.Errorf("create token: %w", err)
 	}
 	return tell(r), text, nil
@@ -96,8 +101,9 @@ func within(r Record, p *Live) error {
 		return jeton.Say(jeton.ErrForbidden, "a token is never wider than the one that it is made of: "+what)
 	}
 	switch {
-	case p.Record.Number == 0:
-		return jeton.Say(jeton.ErrForbidden, "of a signed token no other is made")
+	case p.Kind != Personal:
+		// One that is issued for a proof is short; what it makes would outlive that.
+		return jeton.Say(jeton.ErrForbidden, "of a token that was issued no other is made; make one of a personal token, or with a password or a session")
 	case p.MaxUses != policy.Unlimited:
 		// Its uses would have to be shared out; who needs that makes two tokens.
 		return jeton.Say(jeton.ErrForbidden, "of a token that is counted no other is made")
@@ -150,13 +156,18 @@ func tell(r Record) jeton.Token {
 
 // Rotate gives a personal token another secret. The old one is not accepted once that has
 // been answered; uses that it has taken stay taken, and what was made of it ends.
-func (t *Tokens) Rotate(ctx context.Context, accessor string, owner *Owner, ev jeton.Event) (jeton.Token, jeton.Secret, error) {
+// shown is the token itself where it asks, and nil where somebody else does.
+func (t *Tokens) Rotate(ctx context.Context, accessor string, owner *Owner, shown *Live, ev jeton.Event) (jeton.Token, jeton.Secret, error) {
 	text, err := secret.New(secret.Personal, t.rand)
 	if err != nil {
 		return jeton.Token{}, jeton.Secret{}, err
 	}
 	ev.Target = "token:" + accessor
-	r, err := t.store.RotateToken(ctx, accessor, owner, secret.HashOf(text.Reveal()), ev)
+	change := Rotation{Accessor: accessor, Owner: owner, Fresh: secret.HashOf(text.Reveal())}
+	if shown != nil {
+		change.Shown = shown.Hash
+	}
+	r, err := t.store.RotateToken(ctx, change, ev)
 	if err != nil {
 		return jeton.Token{}, jeton.Secret{}, fmt.Errorf("rotate token: %w", err)
 	}

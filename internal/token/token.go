@@ -93,10 +93,23 @@ type Once struct {
 
 // Mint is a token to be recorded.
 type Mint struct {
-	Record             // without Number
-	Keep   bool        // the store holds the token itself
-	Once   Once        // used up in the same step
-	Event  jeton.Event // added in the same step
+	Record      // without Number
+	Keep   bool // the store holds the token itself
+	// Shown is the hash of the parent as it was shown, where there is one; and Login the
+	// session that asks, where one does: neither may have ended meanwhile. A child has the
+	// credential of its parent's owner as it is now.
+	Shown secret.Hash
+	Login int64
+	Once  Once        // used up in the same step
+	Event jeton.Event // added in the same step
+}
+
+// Rotation is another secret for a personal token.
+type Rotation struct {
+	Accessor string
+	Owner    *Owner      // nil: whosever it is
+	Shown    secret.Hash // that the token has now, where it rotates itself; zero: whichever
+	Fresh    secret.Hash
 }
 
 // Which chooses tokens; set fields must all fit. The zero value ends none and lists all.
@@ -127,8 +140,8 @@ type Store interface {
 	// when nobody waits for the answer any more. It is called once, before anything else.
 	WatchTokens(ended func(...secret.Hash))
 	// MintToken is one atomic step. It returns jeton.ErrBadCredential unless the owner is there,
-	// enabled, and its credential still has the version that was proved; or ErrUsed when the
-	// assertion has been used before. Otherwise it remembers the assertion, keeps the token if
+	// enabled, and its credential still has the version that was proved, and unless the parent and
+	// the session that are named are there; or ErrUsed when the assertion has been used before. Otherwise it remembers the assertion, keeps the token if
 	// it is to be kept, adds the event, and returns the token's number or 0.
 	MintToken(ctx context.Context, m Mint) (number int64, err error)
 	// UseOnce remembers an assertion, or returns ErrUsed when it has been used before.
@@ -142,9 +155,9 @@ type Store interface {
 	// EndTokens ends the chosen tokens, remembers what is void from now on, adds the event if
 	// it did either, and returns the hashes of the ended tokens and of what it made void.
 	EndTokens(ctx context.Context, w Which, void *Void, ev jeton.Event) ([]secret.Hash, error)
-	// RotateToken gives a personal token, of that owner where one is named, another hash, ends what
-	// was made of it, adds the event, and returns the token; or jeton.ErrNotFound.
-	RotateToken(ctx context.Context, accessor string, owner *Owner, h secret.Hash, ev jeton.Event) (Record, error)
+	// RotateToken gives a personal token another hash, ends what was made of it, adds the
+	// event, and returns the token; or jeton.ErrNotFound where there is none that fits.
+	RotateToken(ctx context.Context, r Rotation, ev jeton.Event) (Record, error)
 	// ListTokens returns the chosen tokens with what they have used, newest first, at most limit.
 	ListTokens(ctx context.Context, w Which, limit int) ([]Record, error)
 	// ListVoid returns what became void after a line of the list and is not forgotten yet,

@@ -29,6 +29,8 @@ type Route struct {
 	Pattern string // as http.ServeMux reads it
 	Access  policy.Access
 	Handle  Handler
+	// Whole reads the body, of 64 KiB at most, before the gate is asked.
+	Whole bool
 	// Refuse phrases a refusal, or any other error of this route. Nil is Fail.
 	Refuse func(w *Reply, r *http.Request, err error)
 }

@@ -34,7 +34,7 @@ func (db *DB) WatchTokens(ended func(...secret.Hash)) { db.endedTokens = ended }
 func (db *DB) MintToken(ctx context.Context, m token.Mint) (int64, error) {
 	var number int64
 	err := db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		if err := stands(ctx, tx, m.Owner); err != nil {
+		if err := permitted(ctx, tx, &m); err != nil {
 			return err
 		}
 		if m.Once != (token.Once{}) {
@@ -54,6 +54,32 @@ func (db *DB) MintToken(ctx context.Context, m token.Mint) (int64, error) {
 		return 0, err
 	}
 	return number, nil
+}
+
+// permitted checks that those who ask for a token are still who they were when they were
+// let through: their credential, their session, the token that this one is made of.
+func permitted(ctx context.Context, tx *sql.Conn, m *token.Mint) error {
+	var one int
+	if m.Login != 0 {
+		err := tx.QueryRowContext(ctx, "SELECT 1 FROM sessions WHERE login = $1 AND user = $2", m.Login, m.Owner.ID).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) {
+			return jeton.ErrBadCredential
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if m.Parent == 0 {
+		return stands(ctx, tx, m.Owner)
+	}
+	// A personal token outlives a changed password, and so may what it makes.
+	const parent = `SELECT COALESCE(c.version, u.version) FROM tokens t ` + tokenOwners + `
+WHERE t.number = $1 AND t.hash = $2 AND COALESCE(c.disabled, u.disabled) = 0`
+	err := tx.QueryRowContext(ctx, parent, m.Parent, m.Shown[:]).Scan(&m.Owner.Version)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.ErrBadCredential
+	}
+	return err
 }
 
 // stands checks that an owner who was proved a moment ago is still who they were.
@@ -216,25 +242,28 @@ func (db *DB) EndTokens(ctx context.Context, w token.Which, void *token.Void, ev
 }
 
 // RotateToken implements token.Store.
-func (db *DB) RotateToken(ctx context.Context, accessor string, owner *token.Owner, h secret.Hash, ev jeton.Event) (token.Record, error) {
+func (db *DB) RotateToken(ctx context.Context, change token.Rotation, ev jeton.Event) (token.Record, error) {
 	var r token.Record
 	var gone []secret.Hash
 	err := db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) (err error) {
-		r, err = scanToken(tx.QueryRowContext(ctx, "SELECT "+tokenColumns+" FROM tokens t "+tokenOwners+" WHERE t.accessor = $1 AND t.kind = 'personal'", accessor))
+		r, err = scanToken(tx.QueryRowContext(ctx, "SELECT "+tokenColumns+" FROM tokens t "+tokenOwners+" WHERE t.accessor = $1 AND t.kind = 'personal'", change.Accessor))
 		if err != nil {
 			return missing(err)
 		}
-		if owner != nil && (r.Owner.Kind != owner.Kind || r.Owner.ID != owner.ID) {
+		if o := change.Owner; o != nil && (r.Owner.Kind != o.Kind || r.Owner.ID != o.ID) {
 			return jeton.ErrNotFound
+		}
+		if change.Shown != (secret.Hash{}) && r.Hash != change.Shown {
+			return jeton.ErrNotFound // it has been rotated meanwhile
 		}
 		if gone, err = endTokens(ctx, tx, "parent = $1", r.Number); err != nil {
 			return err
 		}
 		gone = append(gone, r.Hash)
-		if _, err := tx.ExecContext(ctx, "UPDATE tokens SET hash = $2 WHERE number = $1", r.Number, h[:]); err != nil {
+		if _, err := tx.ExecContext(ctx, "UPDATE tokens SET hash = $2 WHERE number = $1", r.Number, change.Fresh[:]); err != nil {
 			return err
 		}
-		r.Hash = h
+		r.Hash = change.Fresh
 		return appendEvents(ctx, tx, ev)
 	}, func() { db.endedTokens(gone...) })
 	if err != nil {

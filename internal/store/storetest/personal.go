@@ -10,6 +10,7 @@ import (
 	"jeton/internal/audit"
 	"jeton/internal/policy"
 	"jeton/internal/secret"
+	"jeton/internal/session"
 	"jeton/internal/token"
 )
 
@@ -19,6 +20,7 @@ func Personal(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"a token comes back as it was made", personalComesBack},
 		{"the end of a token ends what was made of it, and nothing else", childrenEnd},
+		{"what has ended since it was let through makes no token", endedMeanwhile},
 		{"another secret takes the place of the old one and ends what was made of it", rotates},
 		{"a token of somebody else, of no kind, or that is not there, is not rotated", rotatesItsOwn},
 		{"a changed password ends what was issued for it and not what its owner has made", passwordAndTokens},
@@ -62,10 +64,45 @@ func personalComesBack(t *testing.T, s Store) {
 func family(t *testing.T, s Store, u account.Account) (root token.Record) {
 	t.Helper()
 	root = minted(t, s, personal(u, "root", 0))
-	child := minted(t, s, personal(u, "child", root.Number))
-	minted(t, s, personal(u, "grandchild", child.Number))
+	child := minted(t, s, of(root, personal(u, "child", root.Number)))
+	minted(t, s, of(child, personal(u, "grandchild", child.Number)))
 	minted(t, s, personal(u, "stranger", 0))
 	return root
+}
+
+// of shows the parent as it was when the child was asked for.
+func of(parent token.Record, m token.Mint) token.Mint {
+	m.Shown = parent.Hash
+	return m
+}
+
+// What was let through and has ended since makes nothing.
+func endedMeanwhile(t *testing.T, s Store) {
+	u := user(t, s, "diane")
+	parent := minted(t, s, personal(u, "parent", 0))
+	login := started(t, s, at(u, "shop", "cookie", noon))
+	late := personal(u, "late", 0)
+	late.Login = login.Login
+	_, err := s.EndSessions(t.Context(), session.Which{ID: login.ID}, event(audit.Logout, "x"))
+	must(t, err)
+	_, err = s.MintToken(t.Context(), late)
+	wants(t, "MintToken by a session that has ended", err, jeton.ErrBadCredential)
+	other := of(parent, personal(u, "late", parent.Number))
+	other.Shown = secret.HashOf("the secret before")
+	_, err = s.MintToken(t.Context(), other)
+	wants(t, "MintToken by a secret that is no longer the parent's", err, jeton.ErrBadCredential)
+	fresh := "another hash"
+	_, err = s.ChangeUser(t.Context(), "diane", account.Change{Password: &fresh}, noon, event(audit.UserPassword, "user:diane"))
+	must(t, err)
+	child := minted(t, s, of(parent, personal(u, "child", parent.Number)))
+	if child.Owner.Version != u.Version+1 {
+		t.Errorf("the child is of version %d, want that of now", child.Owner.Version)
+	}
+	_, err = s.EndTokens(t.Context(), token.Which{Accessor: parent.Accessor}, nil, event(audit.TokenRevoke, "x"))
+	must(t, err)
+	_, err = s.MintToken(t.Context(), of(parent, personal(u, "late", parent.Number)))
+	wants(t, "MintToken by a parent that has ended", err, jeton.ErrBadCredential)
+	noToken(t, s, "late", "child")
 }
 
 func childrenEnd(t *testing.T, s Store) {
@@ -95,7 +132,7 @@ func rotates(t *testing.T, s Store) {
 	_, err := s.Spend(t.Context(), tokenUse(root, b))
 	must(t, err)
 	owner := token.UserOwner(u)
-	r, err := s.RotateToken(t.Context(), root.Accessor, &owner, secret.HashOf("fresh"), event(audit.TokenRotate, "token:"+root.Accessor))
+	r, err := s.RotateToken(t.Context(), token.Rotation{Accessor: root.Accessor, Owner: &owner, Shown: root.Hash, Fresh: secret.HashOf("fresh")}, event(audit.TokenRotate, "token:"+root.Accessor))
 	must(t, err)
 	noToken(t, s, "root", "child", "grandchild")
 	isToken(t, s, "fresh", "stranger")
@@ -118,8 +155,9 @@ func rotatesItsOwn(t *testing.T, s Store) {
 	for _, tc := range []struct {
 		accessor string
 		owner    *token.Owner
-	}{{"t_one", &stranger}, {"t_issued", nil}, {"t_nobody", nil}} {
-		_, err := s.RotateToken(t.Context(), tc.accessor, tc.owner, secret.HashOf("fresh"), event(audit.TokenRotate, "x"))
+		shown    secret.Hash
+	}{{"t_one", &stranger, secret.Hash{}}, {"t_issued", nil, secret.Hash{}}, {"t_nobody", nil, secret.Hash{}}, {"t_one", nil, secret.HashOf("the one before")}} {
+		_, err := s.RotateToken(t.Context(), token.Rotation{Accessor: tc.accessor, Owner: tc.owner, Shown: tc.shown, Fresh: secret.HashOf("fresh")}, event(audit.TokenRotate, "x"))
 		wants(t, "RotateToken("+tc.accessor+")", err, jeton.ErrNotFound)
 	}
 	noToken(t, s, "fresh")
