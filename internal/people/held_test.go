@@ -42,37 +42,56 @@ func personalOf(s *jetontest.Server, uses int64) api.MadeToken {
 	return made
 }
 
-// Whoever is let through while the body is still on its way must not keep the permission.
-func TestARevocationWhileTheBodyIsOnItsWayActs(t *testing.T) {
-	s := heldServer(t, "http://127.0.0.1:1")
-	made := personalOf(s, 0)
-	body := fmt.Sprintf(`{"name":"late","expires_at":%q}`, time.Now().Add(30*time.Minute).UTC().Format(time.RFC3339))
+// held posts a document whose body it holds back until something has happened.
+func held(t *testing.T, s *jetontest.Server, path, secret, body string, meanwhile func()) (int, string) {
+	t.Helper()
 	conn, err := tls.Dial("tcp", s.Addr("app"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "POST /api/v1/users/me/tokens HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", made.Secret, len(body))
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", path, secret, len(body))
 	in := bufio.NewReader(conn)
 	line, err := in.ReadString('\n') // 100: the body is being waited for
 	if err != nil || !strings.Contains(line, "100") {
 		t.Fatalf("%q, %v", line, err)
 	}
-	s.MustControl("DELETE", "/api/v1/tokens/"+made.Accessor, nil, nil)
+	meanwhile()
 	fmt.Fprint(conn, body)
 	_, _ = in.ReadString('\n')
 	resp, err := http.ReadResponse(in, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode != http.StatusUnauthorized {
-		t.Errorf("%s %s", resp.Status, b)
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+// Whoever is let through while the body is still on its way must not keep the permission.
+func TestWhatEndsWhileTheBodyIsOnItsWayActs(t *testing.T) {
+	s := heldServer(t, "http://127.0.0.1:1")
+	made := personalOf(s, 0)
+	body := fmt.Sprintf(`{"name":"late","expires_at":%q}`, time.Now().Add(30*time.Minute).UTC().Format(time.RFC3339))
+	status, answer := held(t, s, "/api/v1/users/me/tokens", made.Secret, body, func() {
+		s.MustControl("DELETE", "/api/v1/tokens/"+made.Accessor, nil, nil)
+	})
+	if status != http.StatusUnauthorized {
+		t.Errorf("a token that was revoked makes another: %d %s", status, answer)
 	}
 	var list []any
 	s.MustControl("GET", "/api/v1/tokens?user=diane", nil, &list)
 	if len(list) != 0 {
 		t.Errorf("there are tokens: %v", list)
+	}
+	s.MustControl("PUT", "/api/v1/users/diane/groups", api.Groups{Groups: []string{"admin"}}, nil)
+	status, answer = held(t, s, "/api/v1/users", personalOf(s, 0).Secret, `{"name":"mallory","password":"correct horse battery","groups":["admin"]}`, func() {
+		s.MustControl("PUT", "/api/v1/users/diane/groups", api.Groups{Groups: []string{}}, nil)
+	})
+	if status != http.StatusForbidden {
+		t.Errorf("who managed a moment ago makes a user: %d %s", status, answer)
 	}
 }
 
