@@ -49,14 +49,16 @@ var layers = map[string]int{
 	"jeton/internal/e2e":      10,
 	// The stores stand beside the order: they know the records that they keep (0 to 4), and
 	// only the server introduces them.
-	"jeton/internal/store/sqlite":    5,
-	"jeton/internal/store/storetest": 6,
+	"jeton/internal/store/statements": 5,
+	"jeton/internal/store/sqlite":     6,
+	"jeton/internal/store/storetest":  6,
 }
 
 // only says who alone may import a package.
 var only = map[string][]string{
-	"jeton/internal/store/sqlite":    {"jeton/internal/server", "jeton/bench"},
-	"jeton/internal/store/storetest": {},
+	"jeton/internal/store/statements": {"jeton/internal/store/sqlite", "jeton/internal/store/postgres"},
+	"jeton/internal/store/sqlite":     {"jeton/internal/server", "jeton/bench"},
+	"jeton/internal/store/storetest":  {},
 }
 
 // source is a Go file of the project.

@@ -15,6 +15,7 @@ import (
 	"jeton/internal/account"
 	"jeton/internal/audit"
 	"jeton/internal/session"
+	"jeton/internal/store/statements"
 )
 
 func TestReopeningKeepsEverything(t *testing.T) {
@@ -82,8 +83,8 @@ func TestDurabilityIsAskedFor(t *testing.T) {
 	b := newBench(t)
 	for name, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"} {
 		var got string
-		must(t, b.do(t.Context(), func(ctx context.Context, tx *sql.Conn) error {
-			return tx.QueryRowContext(ctx, "PRAGMA "+name).Scan(&got)
+		must(t, b.do(t.Context(), func(ctx context.Context, tx statements.Conn) error {
+			return tx.QueryRow(ctx, "PRAGMA "+name).Scan(&got)
 		}))
 		if got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)

@@ -21,9 +21,7 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"jeton"
-	"jeton/internal/secret"
-	"jeton/internal/session"
+	"jeton/internal/store/statements"
 
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -31,24 +29,14 @@ import (
 
 // DB is an open store. Its methods are safe for concurrent use.
 type DB struct {
-	path  string
-	log   *slog.Logger
-	write *sql.DB   // one connection
-	conn  *sql.Conn // the one
-	read  *sql.DB
-	find  *sql.Stmt
-	// changed hears of users that are no longer what they were.
-	changed func(user int64)
-	// changedClient hears of clients that are no longer what they were.
-	changedClient func(id int64)
-	// ended hears of sessions that have ended before their time.
-	ended func(...session.Hash)
-	// endedTokens hears of tokens that have ended before their time.
-	endedTokens func(...secret.Hash)
-	look        *sql.Stmt
-	findToken   *sql.Stmt
-	findSigned  *sql.Stmt
-	writer      writer
+	*statements.Store // every contract but that of uses
+	path              string
+	log               *slog.Logger
+	write             *sql.DB   // one connection
+	conn              *sql.Conn // the one
+	read              *sql.DB
+	prepared          map[string]*sql.Stmt // by text: what is asked most
+	writer            writer
 }
 
 // Config is what Open needs.
@@ -66,7 +54,8 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err := create(c.Path); err != nil {
 		return nil, err
 	}
-	db := &DB{path: c.Path, log: c.Log, changed: func(int64) {}, changedClient: func(int64) {}, ended: func(...session.Hash) {}, endedTokens: func(...secret.Hash) {}}
+	db := &DB{path: c.Path, log: c.Log, prepared: map[string]*sql.Stmt{}}
+	db.Store = statements.New(engine{db})
 	if err := db.open(ctx); err != nil {
 		db.closeFiles()
 		return nil, fmt.Errorf("open database %s: %w", c.Path, advise(err))
@@ -109,8 +98,8 @@ func (db *DB) open(ctx context.Context) (err error) {
 	readers := max(4, 2*runtime.NumCPU())
 	db.read.SetMaxOpenConns(readers)
 	db.read.SetMaxIdleConns(readers)
-	for stmt, text := range map[**sql.Stmt]string{&db.find: findSession, &db.look: lookAlive, &db.findToken: findToken, &db.findSigned: findSigned} {
-		if *stmt, err = db.read.PrepareContext(ctx, text); err != nil {
+	for _, text := range []string{statements.FindSession, statements.LookAlive, statements.FindToken, statements.FindSigned} {
+		if db.prepared[text], err = db.read.PrepareContext(ctx, text); err != nil {
 			return err
 		}
 	}
@@ -135,7 +124,7 @@ func (db *DB) Close() error {
 
 func (db *DB) closeFiles() error {
 	var errs []error
-	for _, stmt := range []*sql.Stmt{db.find, db.look, db.findToken, db.findSigned} {
+	for _, stmt := range db.prepared {
 		if stmt != nil {
 			errs = append(errs, stmt.Close())
 		}
@@ -155,16 +144,7 @@ func (db *DB) closeFiles() error {
 // Ping reports whether the file can be read.
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
-	return unavailable(db.read.QueryRowContext(ctx, "SELECT 1 FROM migrations LIMIT 1").Scan(&one))
-}
-
-// unavailable marks every fault of the database as "cannot tell". What is an outcome
-// already stays what it is.
-func unavailable(err error) error {
-	if err == nil || jeton.Outcome(err) != nil {
-		return err
-	}
-	return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
+	return statements.Unavailable(db.read.QueryRowContext(ctx, "SELECT 1 FROM migrations LIMIT 1").Scan(&one))
 }
 
 // code returns SQLite's own number for an error, without its extension, or 0.

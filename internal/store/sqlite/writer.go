@@ -15,6 +15,7 @@ import (
 	"jeton"
 	"jeton/internal/count"
 	"jeton/internal/policy"
+	"jeton/internal/store/statements"
 
 	lib "modernc.org/sqlite/lib"
 )
@@ -37,12 +38,12 @@ type writer struct {
 
 // job is one atomic step that waits for its commit.
 type job struct {
-	run  func(ctx context.Context, tx *sql.Conn) error // nil for a use
-	then func()                                        // runs once what run did is durable, whether anybody still waits or not
-	use  count.Use
-	left []int64
-	err  error
-	done chan struct{} // receives once, when the outcome is durable or known to be none
+	run     func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) // nil for a use
+	changes []statements.Change                                                        // that run made, to be told once they are durable
+	use     count.Use
+	left    []int64
+	err     error
+	done    chan struct{} // receives once, when the outcome is durable or known to be none
 }
 
 const (
@@ -104,25 +105,6 @@ func (w *writer) stop() {
 	}
 }
 
-// do has run executed in a transaction and waits until it is durable. After an error run
-// may still be about to be executed: what it sets is not the caller's to read.
-func (db *DB) do(ctx context.Context, run func(ctx context.Context, tx *sql.Conn) error) error {
-	return db.doThen(ctx, run, nil)
-}
-
-// doThen is do for a step that somebody must hear of: then runs when the step is durable,
-// before it is answered, and also when the caller has given up waiting for the answer.
-func (db *DB) doThen(ctx context.Context, run func(ctx context.Context, tx *sql.Conn) error, then func()) error {
-	j := jobs.Get().(*job)
-	j.run, j.then, j.err = run, then, nil
-	err, mine := db.writer.wait(ctx, j)
-	if mine {
-		j.run, j.then = nil, nil
-		jobs.Put(j)
-	}
-	return err
-}
-
 // wait queues a job and waits for its outcome. The job is the caller's again only
 // if mine is true; otherwise the writer may still be about to use it.
 func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
@@ -174,8 +156,8 @@ func (w *writer) loop(db *DB) {
 		batch = w.gather(batch)
 		w.commit(db, batch)
 		for _, j := range batch {
-			if j.err == nil && j.then != nil {
-				j.then()
+			if j.err == nil && len(j.changes) > 0 {
+				db.Hear(j.changes) // whether anybody still waits or not
 			}
 			j.done <- struct{}{}
 		}
@@ -217,7 +199,7 @@ func (w *writer) commit(db *DB, batch []*job) {
 	}
 	db.log.Error("writes were not committed", "count", len(batch), "error", err)
 	for _, j := range batch {
-		j.left, j.err = nil, fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
+		j.left, j.changes, j.err = nil, nil, fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 	}
 }
 
@@ -246,7 +228,7 @@ func runAlone(ctx context.Context, conn *sql.Conn, j *job) error {
 	if _, err := conn.ExecContext(ctx, "SAVEPOINT job"); err != nil {
 		return err
 	}
-	j.err = j.run(ctx, conn)
+	j.changes, j.err = j.run(ctx, tx{conn})
 	if j.err == nil {
 		_, err := conn.ExecContext(ctx, "RELEASE job")
 		return err
@@ -254,7 +236,7 @@ func runAlone(ctx context.Context, conn *sql.Conn, j *job) error {
 	if spoils(j.err) {
 		return j.err
 	}
-	j.err = unavailable(j.err)
+	j.changes, j.err = nil, statements.Unavailable(j.err)
 	_, err := conn.ExecContext(ctx, "ROLLBACK TO job; RELEASE job")
 	return err
 }
@@ -420,7 +402,7 @@ func (db *DB) Spend(ctx context.Context, u count.Use) ([]int64, error) {
 		return nil, jeton.ErrSpent
 	}
 	j := jobs.Get().(*job)
-	j.run, j.then, j.err, j.use = nil, nil, nil, u
+	j.run, j.changes, j.err, j.use = nil, nil, nil, u
 	err, mine := db.writer.wait(ctx, j)
 	if !mine {
 		return nil, err

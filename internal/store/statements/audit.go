@@ -1,8 +1,7 @@
-package sqlite
+package statements
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -13,7 +12,7 @@ import (
 )
 
 // appendEvents adds events inside a step that changes something.
-func appendEvents(ctx context.Context, tx *sql.Conn, events ...jeton.Event) error {
+func appendEvents(ctx context.Context, tx Conn, events ...jeton.Event) error {
 	const add = `INSERT INTO audit (at, request, actor, action, target, service, outcome, reason, source, checks)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 	for _, e := range events {
@@ -25,7 +24,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 			}
 			checks = string(b)
 		}
-		if _, err := tx.ExecContext(ctx, add, milli(e.Time), e.Request, e.Actor, e.Action, e.Target, e.Service, e.Outcome, e.Reason, e.Source, checks); err != nil {
+		if _, err := tx.Exec(ctx, add, milli(e.Time), e.Request, e.Actor, e.Action, e.Target, e.Service, e.Outcome, e.Reason, e.Source, checks); err != nil {
 			return err
 		}
 	}
@@ -33,38 +32,38 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 }
 
 // Append implements audit.Store.
-func (db *DB) Append(ctx context.Context, events []jeton.Event) error {
-	return db.do(ctx, func(ctx context.Context, tx *sql.Conn) error { return appendEvents(ctx, tx, events...) })
+func (db *Store) Append(ctx context.Context, events []jeton.Event) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error { return appendEvents(ctx, tx, events...) })
 }
 
 // Events implements audit.Store.
-func (db *DB) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, error) {
+func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, error) {
 	const columns = "SELECT seq, at, request, actor, action, target, service, outcome, reason, source, checks FROM audit "
 	after, order, most := f.After, "seq", limit(f)
 	if f.Last > 0 {
 		after, order, most = 0, "seq DESC", min(f.Last, most)
 	}
-	where, args := "seq > ?", []any{after}
+	where, args := "seq > $1", []any{after}
 	if f.Request != "" {
-		where, args = where+" AND request <> '' AND request = ?", append(args, f.Request)
+		where, args = where+" AND request <> '' AND request = $2", append(args, f.Request)
 	}
-	rows, err := db.read.QueryContext(ctx, columns+"WHERE "+where+" ORDER BY "+order+" LIMIT ?", append(args, most)...)
+	rows, err := db.engine.Query(ctx, columns+"WHERE "+where+" ORDER BY "+order+fmt.Sprintf(" LIMIT %d", most), args...)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, Unavailable(err)
 	}
 	defer rows.Close()
 	events := []jeton.Event{}
 	for rows.Next() {
 		e, err := scanEvent(rows)
 		if err != nil {
-			return nil, unavailable(err)
+			return nil, Unavailable(err)
 		}
 		events = append(events, e)
 	}
 	if f.Last > 0 {
 		slices.Reverse(events)
 	}
-	return events, unavailable(rows.Err())
+	return events, Unavailable(rows.Err())
 }
 
 func limit(f audit.Filter) int {
@@ -74,7 +73,7 @@ func limit(f audit.Filter) int {
 	return f.Limit
 }
 
-func scanEvent(row scanner) (jeton.Event, error) {
+func scanEvent(row Row) (jeton.Event, error) {
 	var e jeton.Event
 	var at int64
 	var checks string
@@ -91,15 +90,11 @@ func scanEvent(row scanner) (jeton.Event, error) {
 }
 
 // Forget implements audit.Store.
-func (db *DB) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
+func (db *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
 	var n int64
-	err := db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
+	err := db.do(ctx, func(ctx context.Context, tx Conn) (err error) {
 		// The record is in the order of time, so the oldest are the first.
-		r, err := tx.ExecContext(ctx, "DELETE FROM audit WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT $2) WHERE at < $1)", milli(before), limit)
-		if err != nil {
-			return err
-		}
-		n, err = r.RowsAffected()
+		n, err = tx.Exec(ctx, "DELETE FROM audit WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT $2) oldest WHERE at < $1)", milli(before), limit)
 		return err
 	})
 	if err != nil {

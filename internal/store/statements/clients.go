@@ -1,4 +1,4 @@
-package sqlite
+package statements
 
 import (
 	"bytes"
@@ -17,8 +17,6 @@ import (
 	"jeton/internal/client"
 	"jeton/internal/jose"
 	"jeton/internal/secret"
-
-	lib "modernc.org/sqlite/lib"
 )
 
 // selectClients reads clients with their keys in one statement, so that nobody sees the
@@ -30,7 +28,7 @@ FROM clients c LEFT JOIN client_keys k ON k.client = c.id `
 const inOrder = " ORDER BY c.name, k.created, k.kid"
 
 // scanClients reads what selectClients chose.
-func scanClients(rows *sql.Rows) ([]client.Client, error) {
+func scanClients(rows Rows) ([]client.Client, error) {
 	defer rows.Close()
 	var list []client.Client
 	for rows.Next() {
@@ -87,13 +85,8 @@ func decodeClient(c *client.Client, hash, services, scopes, introspects, source 
 	return json.Unmarshal(source, c.Source)
 }
 
-// queries is what reads: the pool, or the step that is being taken.
-type queries interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-func findClient(ctx context.Context, q queries, name string) (client.Client, error) {
-	rows, err := q.QueryContext(ctx, selectClients+"WHERE c.name = $1"+inOrder, name)
+func findClient(ctx context.Context, q Queries, name, lock string) (client.Client, error) {
+	rows, err := q.Query(ctx, selectClients+"WHERE c.name = $1"+inOrder+lock, name)
 	if err != nil {
 		return client.Client{}, err
 	}
@@ -107,8 +100,8 @@ func findClient(ctx context.Context, q queries, name string) (client.Client, err
 	return list[0], nil
 }
 
-func allClients(ctx context.Context, q queries) ([]client.Client, error) {
-	rows, err := q.QueryContext(ctx, selectClients+inOrder)
+func allClients(ctx context.Context, q Queries) ([]client.Client, error) {
+	rows, err := q.Query(ctx, selectClients+inOrder)
 	if err != nil {
 		return nil, err
 	}
@@ -116,44 +109,44 @@ func allClients(ctx context.Context, q queries) ([]client.Client, error) {
 }
 
 // WatchClients implements client.Store.
-func (db *DB) WatchClients(changed func(id int64)) { db.changedClient = changed }
+func (db *Store) WatchClients(changed func(id int64)) { db.changedClient = changed }
 
 // FindClient implements client.Store.
-func (db *DB) FindClient(ctx context.Context, name string) (client.Client, error) {
-	c, err := findClient(ctx, db.read, name)
-	return c, unavailable(err)
+func (db *Store) FindClient(ctx context.Context, name string) (client.Client, error) {
+	c, err := findClient(ctx, db.engine, name, "")
+	return c, Unavailable(err)
 }
 
 // ListClients implements client.Store.
-func (db *DB) ListClients(ctx context.Context) ([]client.Client, error) {
-	list, err := allClients(ctx, db.read)
-	return list, unavailable(err)
+func (db *Store) ListClients(ctx context.Context) ([]client.Client, error) {
+	list, err := allClients(ctx, db.engine)
+	return list, Unavailable(err)
 }
 
 // AddClient implements client.Store.
-func (db *DB) AddClient(ctx context.Context, c client.Client, ev jeton.Event) error {
-	return db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
+func (db *Store) AddClient(ctx context.Context, c client.Client, ev jeton.Event) error {
+	return db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
 		if err := insertClient(ctx, tx, c); err != nil {
-			return err
+			return nil, err
 		}
-		return appendEvents(ctx, tx, ev)
+		return nil, appendEvents(ctx, tx, ev)
 	})
 }
 
-func insertClient(ctx context.Context, tx *sql.Conn, c client.Client) error {
+func insertClient(ctx context.Context, tx Conn, c client.Client) error {
 	if err := free(ctx, tx, "users", c.Folded); err != nil {
 		return err
 	}
 	const add = `INSERT INTO clients (name, folded, version, secret, services, scopes, introspects, source, disabled, declared, created, updated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id`
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING RETURNING id`
 	source, err := encodeSource(c.Source)
 	if err != nil {
 		return err
 	}
 	var id int64
-	err = tx.QueryRowContext(ctx, add, c.Name, c.Folded, max(c.Version, 1), hashOrNone(c.Secret), list(c.Services), list(c.Scopes), list(c.Introspects), source,
+	err = tx.QueryRow(ctx, add, c.Name, c.Folded, max(c.Version, 1), hashOrNone(c.Secret), list(c.Services), list(c.Scopes), list(c.Introspects), source,
 		c.Disabled, c.Declared, milli(c.Created), milli(c.Updated)).Scan(&id)
-	if code(err) == lib.SQLITE_CONSTRAINT {
+	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.Say(jeton.ErrConflict, "there is a client of this name, or of one that differs in case alone")
 	}
 	if err != nil {
@@ -170,9 +163,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id`
 // free returns jeton.ErrConflict when a name is taken in the other of the two tables that
 // share their names: a token's subject is a user or a client, never perhaps the other
 // (RFC 9700, section 4.15).
-func free(ctx context.Context, tx *sql.Conn, table, folded string) error {
+func free(ctx context.Context, tx Conn, table, folded string) error {
 	var one int
-	err := tx.QueryRowContext(ctx, "SELECT 1 FROM "+table+" WHERE folded = $1", folded).Scan(&one)
+	err := tx.QueryRow(ctx, "SELECT 1 FROM "+table+" WHERE folded = $1", folded).Scan(&one)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil
@@ -197,52 +190,53 @@ func hashOrNone(h *secret.Hash) []byte {
 	return h[:]
 }
 
-func insertKey(ctx context.Context, tx *sql.Conn, id int64, k client.Key) error {
-	const add = "INSERT INTO client_keys (client, kid, alg, public, retired, opens, closes, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-	_, err := tx.ExecContext(ctx, add, id, k.ID, string(k.Alg), string(k.JWK()), k.Retired, milli(k.Opens), milli(k.Closes), milli(k.Created))
-	if code(err) == lib.SQLITE_CONSTRAINT {
+func insertKey(ctx context.Context, tx Conn, id int64, k client.Key) error {
+	const add = "INSERT INTO client_keys (client, kid, alg, public, retired, opens, closes, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"
+	n, err := tx.Exec(ctx, add, id, k.ID, string(k.Alg), string(k.JWK()), k.Retired, milli(k.Opens), milli(k.Closes), milli(k.Created))
+	if err == nil && n == 0 {
 		return jeton.Say(jeton.ErrConflict, "the client has a key of this kid")
 	}
 	return err
 }
 
 // changing runs a step that changes a client which is not declared.
-func (db *DB) changing(ctx context.Context, name string, evenDeclared bool, ev jeton.Event, change func(ctx context.Context, tx *sql.Conn, c client.Client) ([]secret.Hash, error)) error {
-	var id int64
-	var ended []secret.Hash
-	return db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		c, err := findClient(ctx, tx, name)
+func (db *Store) changing(ctx context.Context, name string, evenDeclared bool, ev jeton.Event, change func(ctx context.Context, tx Conn, c client.Client) ([]secret.Hash, error)) error {
+	return db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
+		c, err := findClient(ctx, tx, name, tx.Lock("FOR UPDATE OF c"))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if c.Declared && !evenDeclared {
-			return jeton.ErrDeclared
+			return nil, jeton.ErrDeclared
 		}
-		id = c.ID
-		if ended, err = change(ctx, tx, c); err != nil {
-			return err
+		ended, err := change(ctx, tx, c)
+		if err != nil {
+			return nil, err
 		}
-		return appendEvents(ctx, tx, ev)
-	}, func() { db.tellOfClient(id, ended) })
+		return clientChanged(ended, c.ID), appendEvents(ctx, tx, ev)
+	})
 }
 
-// tellOfClient is called when a change of a client is durable, with the tokens of it that
+// clientChanged returns what there is to hear of clients, with the tokens of them that
 // were kept and have ended.
-func (db *DB) tellOfClient(id int64, ended []secret.Hash) {
-	db.endedTokens(ended...)
-	db.changedClient(id)
+func clientChanged(ended []secret.Hash, ids ...int64) []Change {
+	changes := []Change{{Kind: ClientChanged, IDs: ids}}
+	if len(ended) > 0 {
+		changes = append(tokensEnded(ended), changes...)
+	}
+	return changes
 }
 
 // ChangeClient implements client.Store.
-func (db *DB) ChangeClient(ctx context.Context, name string, ch client.Change, s client.Step) error {
+func (db *Store) ChangeClient(ctx context.Context, name string, ch client.Change, s client.Step) error {
 	onlyEnds := ch == client.Change{End: true}
-	return db.changing(ctx, name, onlyEnds, s.Event, func(ctx context.Context, tx *sql.Conn, c client.Client) ([]secret.Hash, error) {
+	return db.changing(ctx, name, onlyEnds, s.Event, func(ctx context.Context, tx Conn, c client.Client) ([]secret.Hash, error) {
 		return changeClient(ctx, tx, c, ch, s)
 	})
 }
 
 // changeClient writes the change and ends the tokens that must not outlive it.
-func changeClient(ctx context.Context, tx *sql.Conn, c client.Client, ch client.Change, s client.Step) (ended []secret.Hash, err error) {
+func changeClient(ctx context.Context, tx Conn, c client.Client, ch client.Change, s client.Step) (ended []secret.Hash, err error) {
 	if ch.End || ch.Disabled != nil {
 		// Enabling, too: a token that was being issued while the client was disabled must
 		// not come through.
@@ -265,23 +259,27 @@ func changeClient(ctx context.Context, tx *sql.Conn, c client.Client, ch client.
 	return ended, updateClient(ctx, tx, c, s.Now)
 }
 
-func updateClient(ctx context.Context, tx *sql.Conn, c client.Client, now time.Time) error {
+func updateClient(ctx context.Context, tx Conn, c client.Client, now time.Time) error {
 	source, err := encodeSource(c.Source)
 	if err != nil {
 		return err
 	}
 	const set = `UPDATE clients SET version = $2, secret = $3, services = $4, scopes = $5, introspects = $6, source = $7, disabled = $8, declared = $9, updated = $10 WHERE id = $1`
-	_, err = tx.ExecContext(ctx, set, c.ID, c.Version, hashOrNone(c.Secret), list(c.Services), list(c.Scopes), list(c.Introspects), source, c.Disabled, c.Declared, milli(now))
+	_, err = tx.Exec(ctx, set, c.ID, c.Version, hashOrNone(c.Secret), list(c.Services), list(c.Scopes), list(c.Introspects), source, c.Disabled, c.Declared, milli(now))
 	return err
 }
 
 // endTokensOfClient voids the generation of a client that is over: whoever carries it is
 // refused by the list of what is void, and the tokens that are kept one by one are
 // removed with their counts. It returns the hashes of those, and of the generation.
-func endTokensOfClient(ctx context.Context, tx *sql.Conn, c client.Client, s client.Step) ([]secret.Hash, error) {
-	const void = "INSERT INTO revoked (hash, until) VALUES ($1, $2) ON CONFLICT (hash) DO UPDATE SET until = max(until, excluded.until)"
+func endTokensOfClient(ctx context.Context, tx Conn, c client.Client, s client.Step) ([]secret.Hash, error) {
+	if err := tx.Order(ctx, "void"); err != nil {
+		return nil, err
+	}
+	const void = `INSERT INTO revoked (hash, until) VALUES ($1, $2)
+ON CONFLICT (hash) DO UPDATE SET until = CASE WHEN revoked.until > excluded.until THEN revoked.until ELSE excluded.until END`
 	over := sha256.Sum256([]byte(c.Generation()))
-	if _, err := tx.ExecContext(ctx, void, over[:], milli(s.Now.Add(s.VoidFor))); err != nil {
+	if _, err := tx.Exec(ctx, void, over[:], milli(s.Now.Add(s.VoidFor))); err != nil {
 		return nil, err
 	}
 	ended, err := endTokens(ctx, tx, "client = $1 AND client <> 0", c.ID)
@@ -289,19 +287,19 @@ func endTokensOfClient(ctx context.Context, tx *sql.Conn, c client.Client, s cli
 }
 
 // RemoveClient implements client.Store.
-func (db *DB) RemoveClient(ctx context.Context, name string, s client.Step) error {
-	return db.changing(ctx, name, false, s.Event, func(ctx context.Context, tx *sql.Conn, c client.Client) ([]secret.Hash, error) {
+func (db *Store) RemoveClient(ctx context.Context, name string, s client.Step) error {
+	return db.changing(ctx, name, false, s.Event, func(ctx context.Context, tx Conn, c client.Client) ([]secret.Hash, error) {
 		return removeClient(ctx, tx, c, s)
 	})
 }
 
-func removeClient(ctx context.Context, tx *sql.Conn, c client.Client, s client.Step) ([]secret.Hash, error) {
+func removeClient(ctx context.Context, tx Conn, c client.Client, s client.Step) ([]secret.Hash, error) {
 	ended, err := endTokensOfClient(ctx, tx, c, s)
 	if err != nil {
 		return nil, err
 	}
 	for _, from := range []string{"client_keys WHERE client", "clients WHERE id"} {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+from+" = $1", c.ID); err != nil {
+		if _, err := tx.Exec(ctx, "DELETE FROM "+from+" = $1", c.ID); err != nil {
 			return nil, err
 		}
 	}
@@ -309,8 +307,8 @@ func removeClient(ctx context.Context, tx *sql.Conn, c client.Client, s client.S
 }
 
 // AddClientKey implements client.Store.
-func (db *DB) AddClientKey(ctx context.Context, name string, k client.Key, judge func(client.Client) error, s client.Step) error {
-	return db.changing(ctx, name, false, s.Event, func(ctx context.Context, tx *sql.Conn, c client.Client) ([]secret.Hash, error) {
+func (db *Store) AddClientKey(ctx context.Context, name string, k client.Key, judge func(client.Client) error, s client.Step) error {
+	return db.changing(ctx, name, false, s.Event, func(ctx context.Context, tx Conn, c client.Client) ([]secret.Hash, error) {
 		if err := judge(c); err != nil {
 			return nil, err
 		}
@@ -322,12 +320,12 @@ func (db *DB) AddClientKey(ctx context.Context, name string, k client.Key, judge
 }
 
 // RetireClientKey implements client.Store.
-func (db *DB) RetireClientKey(ctx context.Context, name, kid string, end bool, s client.Step) error {
-	return db.changing(ctx, name, false, s.Event, func(ctx context.Context, tx *sql.Conn, c client.Client) ([]secret.Hash, error) {
+func (db *Store) RetireClientKey(ctx context.Context, name, kid string, end bool, s client.Step) error {
+	return db.changing(ctx, name, false, s.Event, func(ctx context.Context, tx Conn, c client.Client) ([]secret.Hash, error) {
 		if !slices.ContainsFunc(c.Keys, func(k client.Key) bool { return k.ID == kid }) {
 			return nil, jeton.Say(jeton.ErrNotFound, "the client has no key of this kid")
 		}
-		if _, err := tx.ExecContext(ctx, "UPDATE client_keys SET retired = 1 WHERE client = $1 AND kid = $2", c.ID, kid); err != nil {
+		if _, err := tx.Exec(ctx, "UPDATE client_keys SET retired = TRUE WHERE client = $1 AND kid = $2", c.ID, kid); err != nil {
 			return nil, err
 		}
 		return changeClient(ctx, tx, c, client.Change{End: end}, s)
@@ -335,7 +333,7 @@ func (db *DB) RetireClientKey(ctx context.Context, name, kid string, end bool, s
 }
 
 // DeclareClients implements client.Store.
-func (db *DB) DeclareClients(ctx context.Context, declared []client.Client, s client.Step) error {
+func (db *Store) DeclareClients(ctx context.Context, declared []client.Client, s client.Step) error {
 	// Nothing to do is the common case, and a start without a write is a fast one.
 	stored, err := db.ListClients(ctx)
 	if err != nil {
@@ -344,18 +342,17 @@ func (db *DB) DeclareClients(ctx context.Context, declared []client.Client, s cl
 	if len(planClients(stored, declared)) == 0 {
 		return nil
 	}
-	var changed []int64
-	var ended []secret.Hash
-	return db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		changed, ended = nil, nil
+	return db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
+		var changed []int64
+		var ended []secret.Hash
 		stored, err := allClients(ctx, tx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, step := range planClients(stored, declared) {
 			over, err := step.take(ctx, tx, s)
 			if err != nil {
-				return fmt.Errorf("client %s: %w", step.to.Name, err)
+				return nil, fmt.Errorf("client %s: %w", step.to.Name, err)
 			}
 			ended = append(ended, over...)
 			if step.from.ID != 0 {
@@ -364,17 +361,10 @@ func (db *DB) DeclareClients(ctx context.Context, declared []client.Client, s cl
 			ev := s.Event
 			ev.Action, ev.Target = step.action, "client:"+step.to.Name
 			if err := appendEvents(ctx, tx, ev); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		return nil
-	}, func() {
-		for i, id := range changed {
-			if i > 0 {
-				ended = nil // all of them were told with the first
-			}
-			db.tellOfClient(id, ended)
-		}
+		return clientChanged(ended, changed...), nil
 	})
 }
 
@@ -429,7 +419,7 @@ func sameKey(a, b client.Key) bool {
 	return a.ID == b.ID && a.Alg == b.Alg && bytes.Equal(a.JWK(), b.JWK()) && a.Retired == b.Retired && milli(a.Opens) == milli(b.Opens) && milli(a.Closes) == milli(b.Closes)
 }
 
-func (p clientStep) take(ctx context.Context, tx *sql.Conn, s client.Step) (ended []secret.Hash, err error) {
+func (p clientStep) take(ctx context.Context, tx Conn, s client.Step) (ended []secret.Hash, err error) {
 	switch p.action {
 	case audit.ClientAdd:
 		p.to.Created, p.to.Updated, p.to.Keys = s.Now, s.Now, slices.Clone(p.to.Keys)
@@ -456,8 +446,8 @@ func (p clientStep) take(ctx context.Context, tx *sql.Conn, s client.Step) (ende
 }
 
 // replaceKeys gives a client exactly these keys. One that it had stays as old as it was.
-func replaceKeys(ctx context.Context, tx *sql.Conn, c client.Client, keys []client.Key, now time.Time) error {
-	if _, err := tx.ExecContext(ctx, "DELETE FROM client_keys WHERE client = $1", c.ID); err != nil {
+func replaceKeys(ctx context.Context, tx Conn, c client.Client, keys []client.Key, now time.Time) error {
+	if _, err := tx.Exec(ctx, "DELETE FROM client_keys WHERE client = $1", c.ID); err != nil {
 		return err
 	}
 	for _, k := range keys {

@@ -1,4 +1,4 @@
-package sqlite
+package statements
 
 import (
 	"context"
@@ -16,13 +16,11 @@ import (
 	"jeton/internal/policy"
 	"jeton/internal/secret"
 	"jeton/internal/token"
-
-	lib "modernc.org/sqlite/lib"
 )
 
 const accountColumns = "id, name, folded, password, version, groups, disabled, declared, created, updated, uuid, email, email_folded, first_name, last_name"
 
-func scanAccount(row scanner) (account.Account, error) {
+func scanAccount(row Row) (account.Account, error) {
 	var a account.Account
 	var groups []byte
 	var created, updated int64
@@ -37,58 +35,58 @@ func scanAccount(row scanner) (account.Account, error) {
 }
 
 // FindUser implements account.Store.
-func (db *DB) FindUser(ctx context.Context, name string) (account.Account, error) {
+func (db *Store) FindUser(ctx context.Context, name string) (account.Account, error) {
 	return db.findUser(ctx, "name = $1", name)
 }
 
 // FindUserEmail implements account.Store.
-func (db *DB) FindUserEmail(ctx context.Context, folded string) (account.Account, error) {
+func (db *Store) FindUserEmail(ctx context.Context, folded string) (account.Account, error) {
 	return db.findUser(ctx, "email_folded = $1 AND email_folded <> ''", folded)
 }
 
 // FindUserID implements account.Store.
-func (db *DB) FindUserID(ctx context.Context, uuid string) (account.Account, error) {
+func (db *Store) FindUserID(ctx context.Context, uuid string) (account.Account, error) {
 	return db.findUser(ctx, "uuid = $1 AND uuid <> ''", uuid)
 }
 
-func (db *DB) findUser(ctx context.Context, where, value string) (account.Account, error) {
-	a, err := scanAccount(db.read.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM users WHERE "+where, value))
+func (db *Store) findUser(ctx context.Context, where, value string) (account.Account, error) {
+	a, err := scanAccount(db.engine.QueryRow(ctx, "SELECT "+accountColumns+" FROM users WHERE "+where, value))
 	if err != nil {
-		return account.Account{}, unavailable(missing(err))
+		return account.Account{}, Unavailable(missing(err))
 	}
 	return a, nil
 }
 
 // KnownSource implements account.Store.
-func (db *DB) KnownSource(ctx context.Context, user int64, network string, since time.Time) (bool, error) {
+func (db *Store) KnownSource(ctx context.Context, user int64, network string, since time.Time) (bool, error) {
 	var one int
-	err := db.read.QueryRowContext(ctx, "SELECT 1 FROM sources WHERE user = $1 AND source = $2 AND at >= $3", user, network, milli(since)).Scan(&one)
+	err := db.engine.QueryRow(ctx, "SELECT 1 FROM sources WHERE account = $1 AND source = $2 AND at >= $3", user, network, milli(since)).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
-	return err == nil, unavailable(err)
+	return err == nil, Unavailable(err)
 }
 
 // AddUser implements account.Store.
-func (db *DB) AddUser(ctx context.Context, a account.Account, ev jeton.Event) error {
-	return db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
+func (db *Store) AddUser(ctx context.Context, a account.Account, ev jeton.Event) error {
+	return db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
 		if _, err := insertUser(ctx, tx, a); err != nil {
-			return err
+			return nil, err
 		}
-		return appendEvents(ctx, tx, ev)
+		return nil, appendEvents(ctx, tx, ev)
 	})
 }
 
-func insertUser(ctx context.Context, tx *sql.Conn, a account.Account) (int64, error) {
+func insertUser(ctx context.Context, tx Conn, a account.Account) (int64, error) {
 	if err := free(ctx, tx, "clients", a.Folded); err != nil {
 		return 0, err
 	}
 	const add = `INSERT INTO users (name, folded, password, version, groups, disabled, declared, created, updated, uuid, email, email_folded, first_name, last_name)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id`
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING RETURNING id`
 	var id int64
-	err := tx.QueryRowContext(ctx, add, a.Name, a.Folded, a.Password, max(a.Version, 1), list(a.Groups), a.Disabled, a.Declared, milli(a.Created), milli(a.Updated),
+	err := tx.QueryRow(ctx, add, a.Name, a.Folded, a.Password, max(a.Version, 1), list(a.Groups), a.Disabled, a.Declared, milli(a.Created), milli(a.Updated),
 		a.UUID, a.Email, a.EmailFolded, a.First, a.Last).Scan(&id)
-	if code(err) == lib.SQLITE_CONSTRAINT {
+	if errors.Is(err, sql.ErrNoRows) {
 		return 0, jeton.Say(jeton.ErrConflict, "there is a user of this name or e-mail address, or of one that differs in case alone")
 	}
 	return id, err
@@ -106,38 +104,55 @@ func list(groups []string) string {
 }
 
 // WatchUsers implements account.Store.
-func (db *DB) WatchUsers(changed func(user int64)) { db.changed = changed }
+func (db *Store) WatchUsers(changed func(user int64)) { db.changed = changed }
 
 // ChangeUser implements account.Store.
-func (db *DB) ChangeUser(ctx context.Context, name string, c account.Change, now time.Time, ev jeton.Event) (int64, error) {
+func (db *Store) ChangeUser(ctx context.Context, name string, c account.Change, now time.Time, ev jeton.Event) (int64, error) {
 	var id int64
-	err := db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		a, err := scanAccount(tx.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM users WHERE name = $1", name))
+	err := db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
+		a, err := heldUser(ctx, tx, name)
 		if err != nil {
-			return missing(err)
-		}
-		if a.Declared {
-			return jeton.ErrDeclared
+			return nil, err
 		}
 		if c.If != nil {
 			if err := c.If(a); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		id = a.ID
 		if err := changeUser(ctx, tx, a, c, now); err != nil {
-			return err
+			return nil, err
 		}
-		return appendEvents(ctx, tx, ev)
-	}, func() { db.changed(id) })
+		return usersChanged(id), appendEvents(ctx, tx, ev)
+	})
 	if err != nil {
 		return 0, err
 	}
 	return id, nil
 }
 
+func usersChanged(ids ...int64) []Change {
+	if len(ids) == 0 {
+		return nil
+	}
+	return []Change{{Kind: UsersChanged, IDs: ids}}
+}
+
+// heldUser returns an account that may be changed, and keeps logins of it waiting to the
+// end of the step.
+func heldUser(ctx context.Context, tx Conn, name string) (account.Account, error) {
+	a, err := scanAccount(tx.QueryRow(ctx, "SELECT "+accountColumns+" FROM users WHERE name = $1"+tx.Lock("FOR UPDATE"), name))
+	if err != nil {
+		return a, missing(err)
+	}
+	if a.Declared {
+		return a, jeton.ErrDeclared
+	}
+	return a, nil
+}
+
 // changeUser writes the change and ends the sessions that must not outlive it.
-func changeUser(ctx context.Context, tx *sql.Conn, a account.Account, c account.Change, now time.Time) error {
+func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Change, now time.Time) error {
 	end, old := false, a
 	if c.Password != nil {
 		a.Password, a.Version, end = *c.Password, a.Version+1, true
@@ -156,74 +171,91 @@ func changeUser(ctx context.Context, tx *sql.Conn, a account.Account, c account.
 	}
 	const set = `UPDATE users SET password = $2, version = $3, groups = $4, disabled = $5, declared = $6, updated = $7,
 email = $8, email_folded = $9, first_name = $10, last_name = $11 WHERE id = $1`
-	_, err := tx.ExecContext(ctx, set, a.ID, a.Password, a.Version, list(a.Groups), a.Disabled, a.Declared, milli(now), a.Email, a.EmailFolded, a.First, a.Last)
-	if code(err) == lib.SQLITE_CONSTRAINT {
-		return jeton.Say(jeton.ErrConflict, "there is a user of this e-mail address, or of one that differs in case alone")
+	if err := freeEmail(ctx, tx, a); err != nil {
+		return err
 	}
-	if err != nil {
+	if _, err := tx.Exec(ctx, set, a.ID, a.Password, a.Version, list(a.Groups), a.Disabled, a.Declared, milli(now), a.Email, a.EmailFolded, a.First, a.Last); err != nil {
 		return err
 	}
 	if !end {
 		return nil
 	}
-	if _, err = endSessions(ctx, tx, "user = $1", a.ID); err != nil {
+	if _, err := endSessions(ctx, tx, "account = $1", a.ID); err != nil {
 		return err
 	}
 	// Personal tokens stay when only the password has changed.
 	return endTokensOfUser(ctx, tx, old, a.Disabled, now)
 }
 
+// freeEmail returns jeton.ErrConflict when somebody else has the address. Steps that change
+// people come one after another, so that nobody takes it meanwhile.
+func freeEmail(ctx context.Context, tx Conn, a account.Account) error {
+	if a.EmailFolded == "" {
+		return nil
+	}
+	var one int
+	err := tx.QueryRow(ctx, "SELECT 1 FROM users WHERE email_folded = $1 AND email_folded <> '' AND id <> $2", a.EmailFolded, a.ID).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return jeton.Say(jeton.ErrConflict, "there is a user of this e-mail address, or of one that differs in case alone")
+}
+
 // endTokensOfUser voids the tokens that were issued for a person's credential as it was,
 // and where all end the personal ones, too.
-func endTokensOfUser(ctx context.Context, tx *sql.Conn, a account.Account, all bool, now time.Time) error {
+func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, now time.Time) error {
 	if _, err := makeVoid(ctx, tx, token.Void{Hash: secret.HashOf(a.Generation()), Until: now.Add(policy.VoidFor)}); err != nil {
 		return err
 	}
-	_, err := endTokens(ctx, tx, "user = $1 AND (kind <> 'personal' OR $2)", a.ID, all)
+	_, err := endTokens(ctx, tx, "account = $1 AND (kind <> 'personal' OR $2)", a.ID, all)
 	return err
 }
 
 // RehashUser implements account.Store.
-func (db *DB) RehashUser(ctx context.Context, id, version int64, phc string) error {
-	return db.do(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		_, err := tx.ExecContext(ctx, "UPDATE users SET password = $3 WHERE id = $1 AND version = $2", id, version, phc)
+func (db *Store) RehashUser(ctx context.Context, id, version int64, phc string) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		_, err := tx.Exec(ctx, "UPDATE users SET password = $3 WHERE id = $1 AND version = $2", id, version, phc)
 		return err
 	})
 }
 
 // RemoveUser implements account.Store.
-func (db *DB) RemoveUser(ctx context.Context, name string, ev jeton.Event) (int64, error) {
+func (db *Store) RemoveUser(ctx context.Context, name string, ev jeton.Event) (int64, error) {
 	var id int64
-	err := db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		a, err := scanAccount(tx.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM users WHERE name = $1", name))
+	err := db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
+		a, err := heldUser(ctx, tx, name)
 		if err != nil {
-			return missing(err)
-		}
-		if a.Declared {
-			return jeton.ErrDeclared
+			return nil, err
 		}
 		id = a.ID
 		if err := removeUser(ctx, tx, a, ev.Time); err != nil {
-			return err
+			return nil, err
 		}
-		return appendEvents(ctx, tx, ev)
-	}, func() { db.changed(id) })
+		return usersChanged(id), appendEvents(ctx, tx, ev)
+	})
 	if err != nil {
 		return 0, err
 	}
 	return id, nil
 }
 
-func removeUser(ctx context.Context, tx *sql.Conn, a account.Account, now time.Time) error {
+func removeUser(ctx context.Context, tx Conn, a account.Account, now time.Time) error {
 	id := a.ID
-	if _, err := endSessions(ctx, tx, "user = $1", id); err != nil {
+	// Nobody logs in from here on: they wait for this row, and find none.
+	if _, err := tx.Exec(ctx, "UPDATE users SET version = version + 1 WHERE id = $1", id); err != nil {
+		return err
+	}
+	if _, err := endSessions(ctx, tx, "account = $1", id); err != nil {
 		return err
 	}
 	if err := endTokensOfUser(ctx, tx, a, true, now); err != nil {
 		return err
 	}
-	for _, from := range []string{"logins WHERE user", "sources WHERE user", "users WHERE id"} {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+from+" = $1", id); err != nil {
+	for _, from := range []string{"logins WHERE account", "sources WHERE account", "users WHERE id"} {
+		if _, err := tx.Exec(ctx, "DELETE FROM "+from+" = $1", id); err != nil {
 			return err
 		}
 	}
@@ -231,30 +263,30 @@ func removeUser(ctx context.Context, tx *sql.Conn, a account.Account, now time.T
 }
 
 // ListUsers implements account.Store.
-func (db *DB) ListUsers(ctx context.Context) ([]account.Account, error) {
-	rows, err := db.read.QueryContext(ctx, "SELECT "+accountColumns+" FROM users ORDER BY name")
+func (db *Store) ListUsers(ctx context.Context) ([]account.Account, error) {
+	rows, err := db.engine.Query(ctx, "SELECT "+accountColumns+" FROM users ORDER BY name")
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, Unavailable(err)
 	}
 	accounts, err := scanAccounts(rows)
-	return accounts, unavailable(err)
+	return accounts, Unavailable(err)
 }
 
 // PageUsers implements account.Store.
-func (db *DB) PageUsers(ctx context.Context, p account.Page) ([]account.Account, error) {
+func (db *Store) PageUsers(ctx context.Context, p account.Page) ([]account.Account, error) {
 	where, args := "id > $1", []any{p.After, p.Limit}
 	if p.Search != "" {
-		// LIKE knows no case of ASCII alone; names and addresses are stored folded, too.
-		where += ` AND (name LIKE $3 ESCAPE '\' OR first_name LIKE $3 ESCAPE '\' OR last_name LIKE $3 ESCAPE '\' OR email LIKE $3 ESCAPE '\'
-OR folded LIKE $4 ESCAPE '\' OR email_folded LIKE $4 ESCAPE '\')`
+		// Case is that of ASCII alone; names and addresses are stored folded, too.
+		where += ` AND (lower(name) LIKE lower($3) ESCAPE '\' OR lower(first_name) LIKE lower($3) ESCAPE '\' OR lower(last_name) LIKE lower($3) ESCAPE '\'
+OR lower(email) LIKE lower($3) ESCAPE '\' OR folded LIKE $4 ESCAPE '\' OR email_folded LIKE $4 ESCAPE '\')`
 		args = append(args, contains(p.Search), contains(account.FoldEmail(p.Search)))
 	}
-	rows, err := db.read.QueryContext(ctx, "SELECT "+accountColumns+" FROM users WHERE "+where+" ORDER BY id LIMIT $2", args...)
+	rows, err := db.engine.Query(ctx, "SELECT "+accountColumns+" FROM users WHERE "+where+" ORDER BY id LIMIT $2", args...)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, Unavailable(err)
 	}
 	accounts, err := scanAccounts(rows)
-	return accounts, unavailable(err)
+	return accounts, Unavailable(err)
 }
 
 // contains makes a text a pattern of LIKE that it is a part of.
@@ -263,13 +295,13 @@ func contains(text string) string {
 }
 
 // CountUsers implements account.Store.
-func (db *DB) CountUsers(ctx context.Context) (int64, error) {
+func (db *Store) CountUsers(ctx context.Context) (int64, error) {
 	var n int64
-	err := db.read.QueryRowContext(ctx, "SELECT count(*) FROM users").Scan(&n)
-	return n, unavailable(err)
+	err := db.engine.QueryRow(ctx, "SELECT count(*) FROM users").Scan(&n)
+	return n, Unavailable(err)
 }
 
-func scanAccounts(rows *sql.Rows) ([]account.Account, error) {
+func scanAccounts(rows Rows) ([]account.Account, error) {
 	defer rows.Close()
 	var accounts []account.Account
 	for rows.Next() {
@@ -283,7 +315,7 @@ func scanAccounts(rows *sql.Rows) ([]account.Account, error) {
 }
 
 // DeclareUsers implements account.Store.
-func (db *DB) DeclareUsers(ctx context.Context, declared []account.Account, now time.Time, ev jeton.Event) ([]int64, error) {
+func (db *Store) DeclareUsers(ctx context.Context, declared []account.Account, now time.Time, ev jeton.Event) ([]int64, error) {
 	// Nothing to do is the common case, and a start without a write is a fast one.
 	accounts, err := db.ListUsers(ctx)
 	if err != nil {
@@ -293,33 +325,29 @@ func (db *DB) DeclareUsers(ctx context.Context, declared []account.Account, now 
 		return nil, nil
 	}
 	var changed []int64
-	err = db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) error {
+	err = db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
 		changed = nil
-		rows, err := tx.QueryContext(ctx, "SELECT "+accountColumns+" FROM users ORDER BY name")
+		rows, err := tx.Query(ctx, "SELECT "+accountColumns+" FROM users ORDER BY name")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		accounts, err := scanAccounts(rows)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, step := range plan(accounts, declared) {
 			if err := step.take(ctx, tx, now); err != nil {
-				return fmt.Errorf("user %s: %w", step.to.Name, err)
+				return nil, fmt.Errorf("user %s: %w", step.to.Name, err)
 			}
 			if step.from.ID != 0 {
 				changed = append(changed, step.from.ID)
 			}
 			ev.Action, ev.Target = step.action, "user:"+step.to.Name
 			if err := appendEvents(ctx, tx, ev); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		return nil
-	}, func() {
-		for _, id := range changed {
-			db.changed(id)
-		}
+		return usersChanged(changed...), nil
 	})
 	if err != nil {
 		return nil, err
@@ -370,7 +398,7 @@ func order(action string) int {
 	return 1
 }
 
-func (s declareStep) take(ctx context.Context, tx *sql.Conn, now time.Time) error {
+func (s declareStep) take(ctx context.Context, tx Conn, now time.Time) error {
 	switch s.action {
 	case audit.UserAdd:
 		s.to.Created, s.to.Updated = now, now

@@ -1,4 +1,4 @@
-package sqlite
+package statements
 
 import (
 	"context"
@@ -17,16 +17,16 @@ import (
 var errDry = errors.New("dry run")
 
 // ImportUsers implements account.Mover.
-func (db *DB) ImportUsers(ctx context.Context, rows []account.Import, now time.Time, dry bool, ev jeton.Event) ([]account.Result, error) {
+func (db *Store) ImportUsers(ctx context.Context, rows []account.Import, now time.Time, dry bool, ev jeton.Event) ([]account.Result, error) {
 	var results []account.Result
-	var changed []int64
-	err := db.doThen(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		results, changed = make([]account.Result, len(rows)), nil
+	err := db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
+		results = make([]account.Result, len(rows))
+		var changed []int64
 		var events []jeton.Event
 		for i, r := range rows {
 			result, id, err := importUser(ctx, tx, r, now)
 			if err != nil {
-				return fmt.Errorf("user %s: %w", r.Account.Name, err)
+				return nil, fmt.Errorf("user %s: %w", r.Account.Name, err)
 			}
 			results[i] = result
 			ev := ev
@@ -41,13 +41,9 @@ func (db *DB) ImportUsers(ctx context.Context, rows []account.Import, now time.T
 			}
 		}
 		if dry {
-			return errDry
+			return nil, errDry
 		}
-		return appendEvents(ctx, tx, events...)
-	}, func() {
-		for _, id := range changed {
-			db.changed(id)
-		}
+		return usersChanged(changed...), appendEvents(ctx, tx, events...)
 	})
 	if err != nil && !errors.Is(err, errDry) {
 		return nil, err
@@ -57,8 +53,8 @@ func (db *DB) ImportUsers(ctx context.Context, rows []account.Import, now time.T
 
 // importUser takes one row. Its statements fail, if they do, before any has changed
 // something, so that a refusal leaves nothing behind.
-func importUser(ctx context.Context, tx *sql.Conn, r account.Import, now time.Time) (account.Result, int64, error) {
-	a, err := scanAccount(tx.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM users WHERE folded = $1", r.Account.Folded))
+func importUser(ctx context.Context, tx Conn, r account.Import, now time.Time) (account.Result, int64, error) {
+	a, err := scanAccount(tx.QueryRow(ctx, "SELECT "+accountColumns+" FROM users WHERE folded = $1"+tx.Lock("FOR UPDATE"), r.Account.Folded))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		_, err := insertUser(ctx, tx, r.Account)
@@ -89,14 +85,14 @@ func keptOut(reason string, err error) (account.Result, int64, error) {
 }
 
 // whyTaken says what of an account is another's already.
-func whyTaken(ctx context.Context, tx *sql.Conn, a account.Account) (string, error) {
+func whyTaken(ctx context.Context, tx Conn, a account.Account) (string, error) {
 	for _, q := range []struct{ where, value, reason string }{
 		{"users WHERE uuid = $1 AND uuid <> ''", a.UUID, "somebody of another name has this id"},
 		{"users WHERE email_folded = $1 AND email_folded <> ''", a.EmailFolded, "somebody of another name has this e-mail address"},
 		{"clients WHERE folded = $1", a.Folded, "there is a client of this name"},
 	} {
 		var one int
-		err := tx.QueryRowContext(ctx, "SELECT 1 FROM "+q.where, q.value).Scan(&one)
+		err := tx.QueryRow(ctx, "SELECT 1 FROM "+q.where, q.value).Scan(&one)
 		if err == nil {
 			return q.reason, nil
 		}

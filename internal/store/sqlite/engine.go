@@ -1,0 +1,66 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+
+	"jeton/internal/store/statements"
+)
+
+// engine is what the statements run on: readers beside the one writer.
+type engine struct{ *DB }
+
+func (e engine) Query(ctx context.Context, text string, args ...any) (statements.Rows, error) {
+	r, err := e.read.QueryContext(ctx, text, args...)
+	return rows{r}, err
+}
+
+func (e engine) QueryRow(ctx context.Context, text string, args ...any) statements.Row {
+	if stmt := e.prepared[text]; stmt != nil {
+		return stmt.QueryRowContext(ctx, args...)
+	}
+	return e.read.QueryRowContext(ctx, text, args...)
+}
+
+// Do takes a step. All steps are serial here.
+func (e engine) Do(ctx context.Context, s statements.Step) error {
+	j := jobs.Get().(*job)
+	j.run, j.err = s.Run, nil
+	err, mine := e.writer.wait(ctx, j)
+	if mine {
+		j.run, j.changes = nil, nil
+		jobs.Put(j)
+	}
+	return err
+}
+
+// tx is the writer's connection while a step is being taken.
+type tx struct{ *sql.Conn }
+
+func (t tx) Query(ctx context.Context, text string, args ...any) (statements.Rows, error) {
+	r, err := t.QueryContext(ctx, text, args...)
+	return rows{r}, err
+}
+
+func (t tx) QueryRow(ctx context.Context, text string, args ...any) statements.Row {
+	return t.QueryRowContext(ctx, text, args...)
+}
+
+func (t tx) Exec(ctx context.Context, text string, args ...any) (int64, error) {
+	r, err := t.ExecContext(ctx, text, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// Steps come one after another, and nobody else writes: there is nothing to wait for.
+
+func (tx) Order(context.Context, string) error         { return nil }
+func (tx) Alone(context.Context, string) (bool, error) { return true, nil }
+func (tx) Lock(string) string                          { return "" }
+
+type rows struct{ *sql.Rows }
+
+// Close closes the rows. What went wrong, Err has said.
+func (r rows) Close() { _ = r.Rows.Close() }

@@ -1,0 +1,340 @@
+package statements
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"jeton"
+	"jeton/internal/count"
+	"jeton/internal/policy"
+	"jeton/internal/session"
+)
+
+const sessionColumns = `s.login, s.id, s.hash, s.account, s.service, s.created, s.expires, s.idle, s.used, s.source, u.name, u.groups`
+
+// FindSession is the text of the statement that is asked most: an engine may prepare it.
+const FindSession = `SELECT ` + sessionColumns + ` FROM sessions s JOIN users u ON u.id = s.account
+WHERE s.hash = $1 AND NOT u.disabled`
+
+// LookAlive finds no row when the holder has ended, so that it does not look unused.
+const LookAlive = `SELECT COALESCE(u.used, 0)
+FROM (SELECT login FROM sessions WHERE login = $1 UNION ALL SELECT -number FROM tokens WHERE number = 0 - $1) h
+LEFT JOIN uses u ON u.login = h.login AND u.budget = $2`
+
+// WatchSessions implements session.Store.
+func (db *Store) WatchSessions(ended func(...session.Hash)) { db.ended = ended }
+
+// StartSession implements session.Store.
+func (db *Store) StartSession(ctx context.Context, s session.Start, judge func(policy.History) ([]int64, error)) (int64, []session.Hash, error) {
+	var login int64
+	var ended []session.Hash
+	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]Change, error) {
+		// The owner's row is held to the end: of two logins at once the second sees the first.
+		if err := proved(ctx, tx, s.User, s.Version, "FOR UPDATE"); err != nil {
+			return nil, err
+		}
+		h, err := history(ctx, tx, s)
+		if err != nil {
+			return nil, err
+		}
+		evict, err := judge(h)
+		if err != nil {
+			return nil, err
+		}
+		ended = nil
+		for _, old := range evict {
+			gone, err := endSessions(ctx, tx, "login = $1", old)
+			if err != nil {
+				return nil, err
+			}
+			ended = append(ended, gone...)
+		}
+		if login, err = insertSession(ctx, tx, s); err != nil {
+			return nil, err
+		}
+		return sessionsEnded(ended), appendEvents(ctx, tx, s.Event)
+	}})
+	if err != nil {
+		return 0, nil, err
+	}
+	return login, ended, nil
+}
+
+// proved checks that the credential that was verified a moment ago is still the one, and
+// keeps it so to the end of the step.
+func proved(ctx context.Context, tx Conn, user, version int64, lock string) error {
+	var one int
+	err := tx.QueryRow(ctx, "SELECT 1 FROM users WHERE id = $1 AND version = $2 AND NOT disabled"+tx.Lock(lock), user, version).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.ErrBadCredential
+	}
+	return err
+}
+
+func history(ctx context.Context, tx Conn, s session.Start) (policy.History, error) {
+	var h policy.History
+	logins, err := tx.Query(ctx, "SELECT at FROM logins WHERE account = $1 AND service = $2 AND at > $3 ORDER BY login", s.User, s.Service, milli(s.Remember))
+	if err != nil {
+		return h, err
+	}
+	defer logins.Close()
+	for logins.Next() {
+		var at int64
+		if err := logins.Scan(&at); err != nil {
+			return h, err
+		}
+		h.Logins = append(h.Logins, time.UnixMilli(at))
+	}
+	if err := logins.Err(); err != nil || !s.Siblings {
+		return h, err
+	}
+	open, err := tx.Query(ctx, "SELECT login, expires, used, idle FROM sessions WHERE account = $1 AND service = $2 ORDER BY login", s.User, s.Service)
+	if err != nil {
+		return h, err
+	}
+	defer open.Close()
+	for open.Next() {
+		var o policy.OpenSession
+		var closes, used, idle int64
+		if err := open.Scan(&o.Login, &closes, &used, &idle); err != nil {
+			return h, err
+		}
+		o.Closes, o.LastUsed, o.Idle = time.UnixMilli(closes), time.UnixMilli(used), time.Duration(idle)*time.Millisecond
+		h.Open = append(h.Open, o)
+	}
+	return h, open.Err()
+}
+
+func insertSession(ctx context.Context, tx Conn, s session.Start) (int64, error) {
+	const add = `INSERT INTO sessions (id, hash, account, service, created, expires, idle, used, source)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING login`
+	var login int64
+	err := tx.QueryRow(ctx, add, s.ID, s.Hash[:], s.User, s.Service, milli(s.Created), milli(s.Expires), s.Idle.Milliseconds(), milli(s.LastUsed), s.Source).Scan(&login)
+	if err != nil {
+		return 0, err
+	}
+	// Logins that no terms look at any more go as a new one comes, so that the table
+	// does not grow with time.
+	if _, err := tx.Exec(ctx, "DELETE FROM logins WHERE account = $1 AND service = $2 AND at <= $3", s.User, s.Service, milli(s.Remember)); err != nil {
+		return 0, err
+	}
+	if _, err := tx.Exec(ctx, "INSERT INTO logins (account, service, login, at) VALUES ($1, $2, $3, $4)", s.User, s.Service, login, milli(s.Created)); err != nil {
+		return 0, err
+	}
+	const known = "INSERT INTO sources (account, source, at) VALUES ($1, $2, $3) ON CONFLICT (account, source) DO UPDATE SET at = excluded.at"
+	_, err = tx.Exec(ctx, known, s.User, s.Network, milli(s.Created))
+	return login, err
+}
+
+// endSessions removes the sessions that where chooses, with their counts, and returns
+// their hashes. A use that is being taken at this moment finds no session and fails.
+func endSessions(ctx context.Context, tx Conn, where string, args ...any) ([]session.Hash, error) {
+	rows, err := tx.Query(ctx, "DELETE FROM sessions WHERE "+where+" RETURNING hash, login", args...)
+	if err != nil {
+		return nil, err
+	}
+	ended, logins, err := scanEnded(rows)
+	if err != nil {
+		return nil, err
+	}
+	return ended, removeUses(ctx, tx, logins)
+}
+
+func scanEnded(rows Rows) (ended []session.Hash, logins []int64, err error) {
+	defer rows.Close()
+	for rows.Next() {
+		var b []byte
+		var login int64
+		if err := rows.Scan(&b, &login); err != nil {
+			return nil, nil, err
+		}
+		h, err := hash(b)
+		if err != nil {
+			return nil, nil, err
+		}
+		ended, logins = append(ended, h), append(logins, login)
+	}
+	return ended, logins, rows.Err()
+}
+
+func hash(b []byte) (h session.Hash, err error) {
+	if len(b) != len(h) {
+		return h, fmt.Errorf("a stored hash has %d bytes instead of %d", len(b), len(h))
+	}
+	return session.Hash(b), nil
+}
+
+// FindSession implements session.Store.
+func (db *Store) FindSession(ctx context.Context, h session.Hash) (session.Record, error) {
+	r, err := scanSession(db.engine.QueryRow(ctx, FindSession, h[:]))
+	if errors.Is(err, sql.ErrNoRows) {
+		return session.Record{}, jeton.ErrNotFound
+	}
+	return r, Unavailable(err)
+}
+
+func scanSession(row Row) (session.Record, error) {
+	var r session.Record
+	var h, groups []byte
+	var created, expires, idle, used int64
+	if err := row.Scan(&r.Login, &r.ID, &h, &r.User, &r.Service, &created, &expires, &idle, &used, &r.Source, &r.Name, &groups); err != nil {
+		return r, err
+	}
+	r.Created, r.Expires, r.LastUsed = time.UnixMilli(created), time.UnixMilli(expires), time.UnixMilli(used)
+	r.Idle = time.Duration(idle) * time.Millisecond
+	var err error
+	if r.Hash, err = hash(h); err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(groups, &r.Groups); err != nil {
+		return r, fmt.Errorf("groups of user %d: %w", r.User, err)
+	}
+	return r, nil
+}
+
+// Left implements count.Store.
+func (db *Store) Left(ctx context.Context, u count.Use) ([]int64, error) {
+	var left []int64
+	for _, b := range u.Budgets {
+		var used int64
+		err := db.engine.QueryRow(ctx, LookAlive, u.Holder, b.ID).Scan(&used)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, jeton.ErrBadCredential
+		}
+		if err != nil {
+			return nil, Unavailable(err)
+		}
+		left = append(left, b.Max-used)
+	}
+	return left, nil
+}
+
+// EndSessions implements session.Store.
+func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) ([]session.Hash, error) {
+	if (w == session.Which{Not: w.Not}) {
+		return nil, nil
+	}
+	var ended []session.Hash
+	where, args := chosen(w)
+	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) (_ []Change, err error) {
+		if ended, err = endSessions(ctx, tx, where, args...); err != nil || len(ended) == 0 {
+			return nil, err
+		}
+		return sessionsEnded(ended), appendEvents(ctx, tx, ev)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return ended, nil
+}
+
+// chosen phrases a session.Which. It names only the fields that are set, so that the
+// database finds an index for them and a logout does not read the whole table.
+func chosen(w session.Which) (where string, args []any) {
+	where = "TRUE"
+	for _, f := range []struct{ value, clause string }{
+		{w.ID, "id = $%d"},
+		{w.User, `account = (SELECT id FROM users WHERE name = $%d)`},
+		{w.Service, "service = $%d"},
+		{w.Not, "id <> $%d"},
+	} {
+		if f.value != "" {
+			args = append(args, f.value)
+			where += " AND " + fmt.Sprintf(f.clause, len(args))
+		}
+	}
+	return where, args
+}
+
+// TouchSessions implements session.Store. In the order of their numbers, neighbours
+// share a page.
+func (db *Store) TouchSessions(ctx context.Context, at map[int64]time.Time) error {
+	logins := slices.Sorted(maps.Keys(at))
+	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		for _, login := range logins {
+			if _, err := tx.Exec(ctx, "UPDATE sessions SET used = $2 WHERE login = $1 AND used < $2", login, milli(at[login])); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// ListSessions implements session.Store.
+func (db *Store) ListSessions(ctx context.Context, w session.Which, limit int) ([]session.Record, error) {
+	where, args := chosen(w)
+	list := "SELECT " + sessionColumns + " FROM (SELECT * FROM sessions WHERE " + where + " ORDER BY login DESC LIMIT " + fmt.Sprintf("$%d", len(args)+1) + ") s JOIN users u ON u.id = s.account ORDER BY s.login DESC"
+	rows, err := db.engine.Query(ctx, list, append(args, limit)...)
+	if err != nil {
+		return nil, Unavailable(err)
+	}
+	defer rows.Close()
+	var records []session.Record
+	for rows.Next() {
+		r, err := scanSession(rows)
+		if err != nil {
+			return nil, Unavailable(err)
+		}
+		records = append(records, r)
+	}
+	return records, Unavailable(rows.Err())
+}
+
+// AllowLogin implements session.Store.
+func (db *Store) AllowLogin(ctx context.Context, user, service string, ev jeton.Event) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		var id int64
+		if err := tx.QueryRow(ctx, "SELECT id FROM users WHERE name = $1", user).Scan(&id); err != nil {
+			return missing(err)
+		}
+		if _, err := tx.Exec(ctx, "DELETE FROM logins WHERE account = $1 AND service = $2", id, service); err != nil {
+			return err
+		}
+		return appendEvents(ctx, tx, ev)
+	})
+}
+
+// SweepSessions implements session.Store.
+func (db *Store) SweepSessions(ctx context.Context, before time.Time, limit int) (int, error) {
+	var n int
+	err := db.do(ctx, func(ctx context.Context, tx Conn) error {
+		n = 0
+		if mine, err := tx.Alone(ctx, "sweep of sessions"); err != nil || !mine {
+			return err
+		}
+		const over = "login IN (SELECT login FROM sessions WHERE expires < $1 ORDER BY expires LIMIT $2)"
+		ended, err := endSessions(ctx, tx, over, milli(before), limit)
+		n = len(ended)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// BudgetID implements count.Store.
+func (db *Store) BudgetID(ctx context.Context, service, name string) (int64, error) {
+	const find = "SELECT id FROM budgets WHERE service = $1 AND name = $2"
+	var id int64
+	err := db.engine.QueryRow(ctx, find, service, name).Scan(&id)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return id, Unavailable(err)
+	}
+	err = db.do(ctx, func(ctx context.Context, tx Conn) error {
+		if _, err := tx.Exec(ctx, "INSERT INTO budgets (service, name) VALUES ($1, $2) ON CONFLICT (service, name) DO NOTHING", service, name); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, find, service, name).Scan(&id)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return id, nil
+}

@@ -1,0 +1,228 @@
+// Package statements holds what the stores say to their databases: one set of SQL
+// statements for SQLite and PostgreSQL, and the steps that are made of them.
+//
+// It promises that each method is one atomic step of its engine, whatever other nodes do
+// at the same time, and that the same rows come of it on either engine. What a step that
+// ends or changes something has changed is handed to the engine, which lets everybody
+// hear of it who keeps such things in memory. Opening, committing, retrying, migrating
+// and the counting of uses are the engines' (internal/store/sqlite and
+// internal/store/postgres); the rules are with the callers.
+package statements
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"jeton"
+	"jeton/internal/secret"
+	"jeton/internal/session"
+)
+
+// Queries is what reads. An engine binds $1 … $n by number. A row that is not there is
+// sql.ErrNoRows.
+type Queries interface {
+	Query(ctx context.Context, text string, args ...any) (Rows, error)
+	QueryRow(ctx context.Context, text string, args ...any) Row
+}
+
+// Rows is what a query returned. Close may be called more than once.
+type Rows interface {
+	Next() bool
+	Scan(into ...any) error
+	Err() error
+	Close()
+}
+
+// Row is the only row of a query.
+type Row interface{ Scan(into ...any) error }
+
+// Conn is a transaction that is under way.
+type Conn interface {
+	Queries
+	// Exec returns how many rows it changed.
+	Exec(ctx context.Context, text string, args ...any) (int64, error)
+	// Order waits for other steps that have named the same and are under way, so that what
+	// follows becomes visible in the order in which it was done.
+	Order(ctx context.Context, what string) error
+	// Alone reports whether no other step that has named the same is under way.
+	Alone(ctx context.Context, what string) (bool, error)
+	// Lock returns a clause that locks rows, or "" where steps come one after another anyway.
+	Lock(clause string) string
+}
+
+// Step is one atomic step.
+type Step struct {
+	// Serial steps come one after another on all nodes. They are those that change people,
+	// clients and keys, whose rules look at more than one row.
+	Serial bool
+	// Run takes the step and returns what has changed by it that somebody may keep in
+	// memory. It may be called again when what it did has been taken back. What it returns
+	// is for the engine to tell, with Store.Hear, once it is durable and before the step is
+	// answered, and also when nobody waits for the answer any more.
+	Run func(ctx context.Context, tx Conn) ([]Change, error)
+}
+
+// Engine is a database.
+type Engine interface {
+	Queries
+	// Do takes a step. The error is an outcome of package jeton, or jeton.ErrUnavailable.
+	Do(ctx context.Context, s Step) error
+}
+
+// Kind says of what sort a change is. Other nodes read it: a number is never given anew.
+type Kind int16
+
+// The kinds of change.
+const (
+	SessionsEnded Kind = 1 // Hashes of their secrets
+	TokensEnded   Kind = 2 // Hashes of them, or of what became void
+	UsersChanged  Kind = 3 // IDs; with everything that hangs on them
+	ClientChanged Kind = 4 // IDs; with everything that hangs on them
+	KeysChanged   Kind = 5 // that the server signs with
+)
+
+// Change is something that is no longer what it was.
+type Change struct {
+	Kind   Kind
+	IDs    []int64
+	Hashes []secret.Hash
+}
+
+// Store takes the steps of every contract but that of counting uses. Its methods are safe
+// for concurrent use.
+type Store struct {
+	engine Engine
+
+	changed       func(user int64)
+	changedClient func(id int64)
+	ended         func(...session.Hash)
+	endedTokens   func(...secret.Hash)
+	changedKeys   func()
+}
+
+// New returns a store on an engine.
+func New(engine Engine) *Store {
+	return &Store{
+		engine: engine, changed: func(int64) {}, changedClient: func(int64) {}, ended: func(...session.Hash) {}, endedTokens: func(...secret.Hash) {}, changedKeys: func() {},
+	}
+}
+
+// Hear tells those who keep things in memory what has changed.
+func (db *Store) Hear(changes []Change) {
+	for _, c := range changes {
+		switch c.Kind {
+		case SessionsEnded:
+			hashes := make([]session.Hash, len(c.Hashes))
+			for i, h := range c.Hashes {
+				hashes[i] = session.Hash(h)
+			}
+			db.ended(hashes...)
+		case TokensEnded:
+			db.endedTokens(c.Hashes...)
+		case UsersChanged:
+			for _, id := range c.IDs {
+				db.changed(id)
+			}
+		case ClientChanged:
+			for _, id := range c.IDs {
+				db.changedClient(id)
+			}
+		case KeysChanged:
+			db.changedKeys()
+		}
+	}
+}
+
+// sessionsEnded returns the change that the end of sessions is, or none.
+func sessionsEnded(hashes []session.Hash) []Change {
+	if len(hashes) == 0 {
+		return nil
+	}
+	c := Change{Kind: SessionsEnded, Hashes: make([]secret.Hash, len(hashes))}
+	for i, h := range hashes {
+		c.Hashes[i] = secret.Hash(h)
+	}
+	return []Change{c}
+}
+
+// do takes a step of which nobody has to hear.
+func (db *Store) do(ctx context.Context, run func(ctx context.Context, tx Conn) error) error {
+	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]Change, error) { return nil, run(ctx, tx) }})
+}
+
+// change takes a serial step.
+func (db *Store) change(ctx context.Context, run func(ctx context.Context, tx Conn) ([]Change, error)) error {
+	return db.engine.Do(ctx, Step{Serial: true, Run: run})
+}
+
+// together is how many values one statement names at most. Both engines take more.
+const together = 500
+
+// removeUses removes the counts of holders.
+func removeUses(ctx context.Context, tx Conn, holders []int64) error {
+	for len(holders) > 0 {
+		n := min(together, len(holders))
+		if _, err := tx.Exec(ctx, "DELETE FROM uses WHERE login IN ("+places(n)+")", anys(holders[:n])...); err != nil {
+			return err
+		}
+		holders = holders[n:]
+	}
+	return nil
+}
+
+// places returns "$1, $2, …".
+func places(n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "$%d", i+1)
+	}
+	return b.String()
+}
+
+func anys(numbers []int64) []any {
+	list := make([]any, len(numbers))
+	for i, n := range numbers {
+		list[i] = n
+	}
+	return list
+}
+
+// Unavailable marks every fault of a database as "cannot tell". What is an outcome
+// already stays what it is.
+func Unavailable(err error) error {
+	if err == nil || jeton.Outcome(err) != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
+}
+
+// missing tells a row that is not there from a store that cannot tell.
+func missing(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.ErrNotFound
+	}
+	return err
+}
+
+// milli is how times are kept. The zero time is before all others.
+func milli(t time.Time) int64 {
+	if t.IsZero() {
+		return -1
+	}
+	return t.UnixMilli()
+}
+
+// known reads what milli wrote.
+func known(at int64) time.Time {
+	if at < 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(at).UTC()
+}

@@ -1,0 +1,442 @@
+package statements
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"jeton"
+	"jeton/internal/policy"
+	"jeton/internal/secret"
+	"jeton/internal/token"
+)
+
+// A token's owner is a client or a user: one of the two joins finds a row.
+const tokenColumns = `t.number, t.accessor, t.hash, t.format, t.kind, t.name, t.parent, t.version, t.audience, t.scopes, t.allows, t.networks, t.max_uses,
+t.created, t.opens, t.expires, t.source, t.client <> 0, COALESCE(c.id, u.id), COALESCE(c.name, u.name), COALESCE(u.groups, '[]')`
+
+const tokenOwners = `LEFT JOIN clients c ON c.id = t.client LEFT JOIN users u ON u.id = t.account`
+
+// FindToken is asked for each token that is not in memory: an engine may prepare it.
+// A personal token outlives a changed password; it ends when its owner is disabled.
+const FindToken = `SELECT ` + tokenColumns + ` FROM tokens t ` + tokenOwners + `
+WHERE t.hash = $1 AND (NOT c.disabled AND c.version = t.version OR NOT u.disabled AND (t.kind = 'personal' OR u.version = t.version))`
+
+// FindSigned is asked for each signed token that is not in memory.
+const FindSigned = `SELECT COALESCE((SELECT number FROM tokens WHERE hash = $1), 0), EXISTS (SELECT 1 FROM revoked WHERE hash = $1 OR hash = $2)`
+
+// WatchTokens implements token.Store.
+func (db *Store) WatchTokens(ended func(...secret.Hash)) { db.endedTokens = ended }
+
+// MintToken implements token.Store.
+func (db *Store) MintToken(ctx context.Context, m token.Mint) (int64, error) {
+	var number int64
+	err := db.do(ctx, func(ctx context.Context, tx Conn) error {
+		if err := permitted(ctx, tx, &m); err != nil {
+			return err
+		}
+		if m.Once != (token.Once{}) {
+			if err := useOnce(ctx, tx, m.Once); err != nil {
+				return err
+			}
+		}
+		if m.Keep {
+			var err error
+			if number, err = insertToken(ctx, tx, m.Record); err != nil {
+				return err
+			}
+		}
+		return appendEvents(ctx, tx, m.Event)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return number, nil
+}
+
+// permitted checks that those who ask for a token are still who they were when they were
+// let through: their credential, their session, the token that this one is made of.
+func permitted(ctx context.Context, tx Conn, m *token.Mint) error {
+	// The owner comes first, as in every step that holds more than one of these.
+	owner := stands
+	if m.Parent != 0 {
+		owner = holdOwner
+	}
+	if err := owner(ctx, tx, m.Owner); err != nil {
+		return err
+	}
+	var one int
+	if m.Login != 0 {
+		err := tx.QueryRow(ctx, "SELECT 1 FROM sessions WHERE login = $1 AND account = $2"+tx.Lock("FOR KEY SHARE"), m.Login, m.Owner.ID).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) {
+			return jeton.ErrBadCredential
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if m.Parent == 0 {
+		return nil
+	}
+	// A personal token outlives a changed password, and so may what it makes.
+	const parent = `SELECT COALESCE(c.version, u.version) FROM tokens t ` + tokenOwners + `
+WHERE t.number = $1 AND t.hash = $2 AND NOT COALESCE(c.disabled, u.disabled)`
+	err := tx.QueryRow(ctx, parent+tx.Lock("FOR KEY SHARE OF t"), m.Parent, m.Shown[:]).Scan(&m.Owner.Version)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.ErrBadCredential
+	}
+	return err
+}
+
+// holdOwner keeps an owner as they are to the end of the step: who ends all tokens of
+// theirs waits, and then finds the new one.
+func holdOwner(ctx context.Context, tx Conn, o token.Owner) error {
+	table := "clients"
+	if o.Kind == jeton.KindUser {
+		table = "users"
+	}
+	var one int
+	err := tx.QueryRow(ctx, "SELECT 1 FROM "+table+" WHERE id = $1"+tx.Lock("FOR SHARE"), o.ID).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.ErrBadCredential
+	}
+	return err
+}
+
+// stands checks that an owner who was proved a moment ago is still who they were.
+func stands(ctx context.Context, tx Conn, o token.Owner) error {
+	if o.Kind == jeton.KindUser {
+		return proved(ctx, tx, o.ID, o.Version, "FOR SHARE")
+	}
+	if o.Kind != jeton.KindClient {
+		return jeton.ErrBadCredential
+	}
+	var one int
+	err := tx.QueryRow(ctx, "SELECT 1 FROM clients WHERE id = $1 AND version = $2 AND NOT disabled"+tx.Lock("FOR SHARE"), o.ID, o.Version).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.ErrBadCredential
+	}
+	return err
+}
+
+func insertToken(ctx context.Context, tx Conn, r token.Record) (int64, error) {
+	const add = `INSERT INTO tokens (accessor, hash, format, kind, name, parent, account, client, version, audience, scopes, allows, networks, max_uses, created, opens, expires, source)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) RETURNING number`
+	user, client := r.Owner.ID, int64(0)
+	if r.Owner.Kind == jeton.KindClient {
+		user, client = 0, r.Owner.ID
+	}
+	var number int64
+	err := tx.QueryRow(ctx, add, r.Accessor, r.Hash[:], string(r.Format), string(r.Kind), r.Name, r.Parent, user, client, r.Owner.Version, list(r.Audience), list(r.Scopes),
+		texts(r.Limits.Allows), texts(r.Limits.Networks), r.MaxUses, milli(r.Created), milli(r.Window.Opens), milli(r.Window.Closes), r.Source).Scan(&number)
+	return number, err
+}
+
+// UseOnce implements token.Store.
+func (db *Store) UseOnce(ctx context.Context, o token.Once) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error { return useOnce(ctx, tx, o) })
+}
+
+// useOnce is the step that keeps an assertion single: of two that insert the same row, the
+// second inserts none.
+func useOnce(ctx context.Context, tx Conn, o token.Once) error {
+	n, err := tx.Exec(ctx, "INSERT INTO assertions (issuer, jti, expires) VALUES ($1, $2, $3) ON CONFLICT (issuer, jti) DO NOTHING", o.Issuer, o.JTI[:], milli(o.Expires))
+	if err == nil && n == 0 {
+		return token.ErrUsed
+	}
+	return err
+}
+
+// texts writes values as a JSON list of their texts.
+func texts[T fmt.Stringer](values []T) string {
+	list := make([]string, len(values))
+	for i, v := range values {
+		list[i] = v.String()
+	}
+	b, err := json.Marshal(list)
+	if err != nil {
+		return "[]" // a list of strings always encodes
+	}
+	return string(b)
+}
+
+// read reads what texts wrote.
+func read[T any](text []byte, parse func(string) (T, error)) (list []T, err error) {
+	var each []string
+	if err := json.Unmarshal(text, &each); err != nil {
+		return nil, err
+	}
+	for _, one := range each {
+		v, err := parse(one)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// FindToken implements token.Store.
+func (db *Store) FindToken(ctx context.Context, h secret.Hash) (token.Record, error) {
+	r, err := scanToken(db.engine.QueryRow(ctx, FindToken, h[:]))
+	if err != nil {
+		return token.Record{}, Unavailable(missing(err))
+	}
+	return r, nil
+}
+
+func scanToken(row Row) (token.Record, error) {
+	var r token.Record
+	var h, audience, scopes, allows, networks, groups []byte
+	var format, kind string
+	var created, opens, expires int64
+	var client bool
+	err := row.Scan(&r.Number, &r.Accessor, &h, &format, &kind, &r.Name, &r.Parent, &r.Owner.Version, &audience, &scopes, &allows, &networks, &r.MaxUses,
+		&created, &opens, &expires, &r.Source, &client, &r.Owner.ID, &r.Owner.Name, &groups)
+	if err != nil {
+		return r, err
+	}
+	r.Format, r.Kind, r.Owner.Kind = policy.Format(format), token.Kind(kind), jeton.KindUser
+	if client {
+		r.Owner.Kind = jeton.KindClient
+	}
+	r.Created = time.UnixMilli(created)
+	r.Window = policy.Window{Opens: time.UnixMilli(opens), Closes: time.UnixMilli(expires)}
+	if len(h) != len(r.Hash) {
+		return r, fmt.Errorf("token %s: its hash has %d bytes", r.Accessor, len(h))
+	}
+	r.Hash = secret.Hash(h)
+	var rules, nets error
+	r.Limits.Allows, rules = read(allows, policy.ParseRule)
+	r.Limits.Networks, nets = read(networks, netip.ParsePrefix)
+	if err := errors.Join(json.Unmarshal(audience, &r.Audience), json.Unmarshal(scopes, &r.Scopes), rules, nets); err != nil {
+		return r, fmt.Errorf("token %s: %w", r.Accessor, err)
+	}
+	if !client {
+		if err := json.Unmarshal(groups, &r.Owner.Groups); err != nil {
+			return r, fmt.Errorf("groups of the owner of token %s: %w", r.Accessor, err)
+		}
+	}
+	return r, nil
+}
+
+// FindSigned implements token.Store.
+func (db *Store) FindSigned(ctx context.Context, jti, generation secret.Hash) (number int64, void bool, err error) {
+	err = db.engine.QueryRow(ctx, FindSigned, jti[:], generation[:]).Scan(&number, &void)
+	return number, void, Unavailable(err)
+}
+
+// EndTokens implements token.Store.
+func (db *Store) EndTokens(ctx context.Context, w token.Which, void *token.Void, ev jeton.Event) ([]secret.Hash, error) {
+	where, args := chosenTokens(w)
+	var gone []secret.Hash
+	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) (_ []Change, err error) {
+		gone = nil
+		// What is void comes first: all steps that do both wait for one another here, and
+		// never for a token that the other holds.
+		if void != nil {
+			fresh, err := makeVoid(ctx, tx, *void)
+			if err != nil {
+				return nil, err
+			}
+			if fresh {
+				gone = append(gone, void.Hash)
+			}
+		}
+		if len(args) > 0 {
+			ended, err := endTokens(ctx, tx, where, args...)
+			if err != nil {
+				return nil, err
+			}
+			gone = append(ended, gone...)
+		}
+		if len(gone) == 0 {
+			return nil, nil
+		}
+		return tokensEnded(gone), appendEvents(ctx, tx, ev)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return gone, nil
+}
+
+// RotateToken implements token.Store.
+func (db *Store) RotateToken(ctx context.Context, change token.Rotation, ev jeton.Event) (token.Record, error) {
+	var r token.Record
+	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) (_ []Change, err error) {
+		r, err = scanToken(tx.QueryRow(ctx, "SELECT "+tokenColumns+" FROM tokens t "+tokenOwners+" WHERE t.accessor = $1 AND t.kind = 'personal'"+tx.Lock("FOR UPDATE OF t"), change.Accessor))
+		if err != nil {
+			return nil, missing(err)
+		}
+		if o := change.Owner; o != nil && (r.Owner.Kind != o.Kind || r.Owner.ID != o.ID) {
+			return nil, jeton.ErrNotFound
+		}
+		if change.Shown != (secret.Hash{}) && r.Hash != change.Shown {
+			return nil, jeton.ErrNotFound // it has been rotated meanwhile
+		}
+		gone, err := endTokens(ctx, tx, "parent = $1", r.Number)
+		if err != nil {
+			return nil, err
+		}
+		gone = append(gone, r.Hash)
+		if _, err := tx.Exec(ctx, "UPDATE tokens SET hash = $2 WHERE number = $1", r.Number, change.Fresh[:]); err != nil {
+			return nil, err
+		}
+		r.Hash = change.Fresh
+		return tokensEnded(gone), appendEvents(ctx, tx, ev)
+	}})
+	if err != nil {
+		return token.Record{}, err
+	}
+	return r, nil
+}
+
+func tokensEnded(hashes []secret.Hash) []Change {
+	return []Change{{Kind: TokensEnded, Hashes: hashes}}
+}
+
+// makeVoid remembers that something must no longer be believed, and reports whether that
+// is new. Lines become visible in the order of their numbers: who has read up to one of
+// them has missed none before it.
+func makeVoid(ctx context.Context, tx Conn, v token.Void) (bool, error) {
+	if err := tx.Order(ctx, "void"); err != nil {
+		return false, err
+	}
+	n, err := tx.Exec(ctx, "INSERT INTO revoked (hash, until) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING", v.Hash[:], milli(v.Until))
+	return n > 0, err
+}
+
+// endTokens removes the tokens that where chooses, with what was made of them and with
+// their counts, and returns their hashes. A use that is being taken at this moment finds
+// no token and fails. Who makes a token of one of these at this moment is waited for, and
+// what they made is found when its turn comes.
+func endTokens(ctx context.Context, tx Conn, where string, args ...any) ([]secret.Hash, error) {
+	hashes, numbers, err := removeTokens(ctx, tx, where, args...)
+	for err == nil && len(numbers) > 0 {
+		n := min(together, len(numbers))
+		var gone []secret.Hash
+		var children []int64
+		gone, children, err = removeTokens(ctx, tx, "parent IN ("+places(n)+")", anys(numbers[:n])...)
+		hashes, numbers = append(hashes, gone...), append(numbers[n:], children...)
+	}
+	return hashes, err
+}
+
+// removeTokens removes the tokens that where chooses with their counts, and nothing else.
+func removeTokens(ctx context.Context, tx Conn, where string, args ...any) ([]secret.Hash, []int64, error) {
+	rows, err := tx.Query(ctx, "DELETE FROM tokens WHERE "+where+" RETURNING hash, number", args...)
+	if err != nil {
+		return nil, nil, err
+	}
+	ended, numbers, err := scanEnded(rows)
+	if err != nil {
+		return nil, nil, err
+	}
+	hashes, holders := make([]secret.Hash, len(ended)), make([]int64, len(ended))
+	for i, h := range ended {
+		hashes[i], holders[i] = secret.Hash(h), -numbers[i]
+	}
+	return hashes, numbers, removeUses(ctx, tx, holders)
+}
+
+// chosenTokens phrases a token.Which by the fields that are set.
+func chosenTokens(w token.Which) (where string, args []any) {
+	where = "TRUE"
+	add := func(clause string, value any) {
+		args = append(args, value)
+		where += fmt.Sprintf(" AND "+clause, len(args))
+	}
+	if w.Hash != (secret.Hash{}) {
+		add("hash = $%d", w.Hash[:])
+	}
+	if w.Accessor != "" {
+		add("accessor = $%d", w.Accessor)
+	}
+	if w.Client != "" {
+		add("client = (SELECT id FROM clients WHERE name = $%d)", w.Client)
+	}
+	if w.User != "" {
+		add("account = (SELECT id FROM users WHERE name = $%d)", w.User)
+	}
+	return where, args
+}
+
+// ListTokens implements token.Store.
+func (db *Store) ListTokens(ctx context.Context, w token.Which, limit int) ([]token.Record, error) {
+	where, args := chosenTokens(w)
+	most := fmt.Sprintf("$%d", len(args)+1)
+	text := "SELECT " + tokenColumns + " FROM (SELECT * FROM tokens WHERE " + where + " ORDER BY number DESC LIMIT " + most + ") t " + tokenOwners + " ORDER BY t.number DESC"
+	rows, err := db.engine.Query(ctx, text, append(args, limit)...)
+	if err != nil {
+		return nil, Unavailable(err)
+	}
+	defer rows.Close()
+	var records []token.Record
+	for rows.Next() {
+		r, err := scanToken(rows)
+		if err != nil {
+			return nil, Unavailable(err)
+		}
+		records = append(records, r)
+	}
+	return records, Unavailable(rows.Err())
+}
+
+// ListVoid implements token.Store.
+func (db *Store) ListVoid(ctx context.Context, after int64, now time.Time, limit int) ([]token.Voided, error) {
+	rows, err := db.engine.Query(ctx, "SELECT seq, hash FROM revoked WHERE seq > $1 AND until > $2 ORDER BY seq LIMIT $3", after, milli(now), limit)
+	if err != nil {
+		return nil, Unavailable(err)
+	}
+	defer rows.Close()
+	var list []token.Voided
+	for rows.Next() {
+		var v token.Voided
+		var h []byte
+		if err := rows.Scan(&v.Seq, &h); err != nil {
+			return nil, Unavailable(err)
+		}
+		if len(h) != len(v.Hash) {
+			return nil, Unavailable(fmt.Errorf("void line %d: its hash has %d bytes", v.Seq, len(h)))
+		}
+		v.Hash = secret.Hash(h)
+		list = append(list, v)
+	}
+	return list, Unavailable(rows.Err())
+}
+
+// SweepTokens implements token.Store.
+func (db *Store) SweepTokens(ctx context.Context, before time.Time, limit int) (int, error) {
+	var n int
+	err := db.do(ctx, func(ctx context.Context, tx Conn) error {
+		if mine, err := tx.Alone(ctx, "sweep of tokens"); err != nil || !mine {
+			n = 0
+			return err
+		}
+		ended, err := endTokens(ctx, tx, "number IN (SELECT number FROM tokens WHERE expires < $1 ORDER BY expires LIMIT $2)", milli(before), limit)
+		if err != nil {
+			return err
+		}
+		n = len(ended)
+		for _, over := range []string{
+			"DELETE FROM assertions WHERE (issuer, jti) IN (SELECT issuer, jti FROM assertions WHERE expires < $1 ORDER BY expires LIMIT $2)",
+			"DELETE FROM revoked WHERE seq IN (SELECT seq FROM revoked WHERE until < $1 ORDER BY until LIMIT $2)",
+		} {
+			gone, err := tx.Exec(ctx, over, milli(before), limit)
+			if err != nil {
+				return err
+			}
+			n = max(n, int(gone))
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
