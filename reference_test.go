@@ -226,7 +226,8 @@ func (n node) kind() string {
 // defaults returns what Load fills in, by key.
 func defaults(t *testing.T) map[string]string {
 	t.Helper()
-	const least = "services: [{name: s, listen: 'localhost:1', login: {paths: [/login]}, routes: [{match: GET /, respond: {text: t}}, {match: GET /u, upstream: {url: 'http://u'}}]}]"
+	const least = "database: postgres://localhost/jeton\n" +
+		"services: [{name: s, listen: 'localhost:1', login: {paths: [/login]}, routes: [{match: GET /, respond: {text: t}}, {match: GET /u, upstream: {url: 'http://u'}}]}]"
 	conf, err := config.Parse("least.yaml", []byte(least), func(string) (string, bool) { return "", false })
 	if err != nil {
 		t.Fatal(err)

@@ -51,14 +51,18 @@ var layers = map[string]int{
 	// only the server introduces them.
 	"jeton/internal/store/statements": 5,
 	"jeton/internal/store/sqlite":     6,
+	"jeton/internal/store/postgres":   6,
 	"jeton/internal/store/storetest":  6,
+	"jeton/internal/store/pgtest":     5,
 }
 
 // only says who alone may import a package.
 var only = map[string][]string{
 	"jeton/internal/store/statements": {"jeton/internal/store/sqlite", "jeton/internal/store/postgres"},
 	"jeton/internal/store/sqlite":     {"jeton/internal/server", "jeton/bench"},
+	"jeton/internal/store/postgres":   {"jeton/internal/server", "jeton/bench"},
 	"jeton/internal/store/storetest":  {},
+	"jeton/internal/store/pgtest":     {},
 }
 
 // source is a Go file of the project.

@@ -4,6 +4,8 @@
 set -eu
 
 missing=""
+# Debian keeps these programs of servers where not everyone's PATH looks.
+PATH=$PATH:/usr/sbin:$(echo /usr/lib/postgresql/*/bin | tr ' ' :)
 need() { # need COMMAND PACKAGE
 	command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
@@ -14,6 +16,8 @@ need node nodejs
 need npm npm
 need git git
 need bash bash
+need initdb postgresql
+need nginx nginx
 python() { # python MODULE PACKAGE
 	/usr/bin/python3 -c "import $1" >/dev/null 2>&1 || missing="$missing $2"
 }
@@ -47,6 +51,22 @@ if ! command -v apt-get >/dev/null 2>&1; then
 	exit 1
 fi
 echo "installing:$missing"
+# The tests start their own servers: the system's are not to be set up or started. A file
+# that is there already is the administrator's.
+write() { # write FILE MODE, from the standard input
+	[ -e "$1" ] && return 1
+	$as_root mkdir -p "$(dirname "$1")"
+	$as_root tee "$1" >/dev/null
+	$as_root chmod "$2" "$1"
+}
+echo "create_main_cluster = false" | write /etc/postgresql-common/createcluster.conf 644 || :
+policy=/usr/sbin/policy-rc.d # 101 forbids each start of a service
+if printf '#!/bin/sh\nexit 101\n' | write $policy 755; then
+	trap '$as_root rm -f $policy' EXIT
+fi
 $as_root apt-get update -qq
-DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq $missing >/dev/null
+$as_root env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 apt-get install -y -qq $missing >/dev/null
+case $missing in
+*nginx*) if command -v systemctl >/dev/null 2>&1; then $as_root systemctl disable -q nginx || :; fi ;; # at the next boot
+esac
 docker_client

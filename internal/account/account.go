@@ -78,6 +78,10 @@ type Store interface {
 	// was: after the change is durable and before it is answered, and also when nobody
 	// waits for the answer any more. It is called once, before anything else.
 	WatchUsers(changed func(user int64))
+	// Fresh returns nil when the watchers have been told of every change up to now, or up to
+	// as long ago as the operator allows: what is in memory may be judged from. Otherwise
+	// it returns jeton.ErrUnavailable.
+	Fresh(ctx context.Context) error
 	// FindUser returns jeton.ErrNotFound for a name that nobody has.
 	FindUser(ctx context.Context, name string) (Account, error)
 	// FindUserEmail returns who has an address, which FoldEmail has folded, or
@@ -136,6 +140,9 @@ func New(c Config) *Accounts {
 	c.Store.WatchUsers(c.Changed)
 	return &Accounts{store: c.Store, hasher: c.Hasher, now: c.Now, log: c.Log}
 }
+
+// Fresh returns nil when what somebody remembers of an account may be judged from.
+func (a *Accounts) Fresh(ctx context.Context) error { return a.store.Fresh(ctx) }
 
 // reserved is how our secrets begin; a name like that would end up in logs unmasked
 // where a secret is expected.

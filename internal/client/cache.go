@@ -61,3 +61,11 @@ func (c *cache) drop(id int64) {
 		c.byName.Delete(name)
 	}
 }
+
+func (c *cache) dropAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation.Add(1)
+	clear(c.names)
+	c.byName.Clear()
+}

@@ -130,6 +130,10 @@ type Store interface {
 	// it was: after the change is durable and before it is answered, and also when nobody
 	// waits for the answer any more. It is called once, before anything else.
 	WatchClients(changed func(id int64))
+	// Fresh returns nil when the watchers have been told of every change up to now, or up to
+	// as long ago as the operator allows: what is in memory may be judged from. Otherwise
+	// it returns jeton.ErrUnavailable.
+	Fresh(ctx context.Context) error
 	// FindClient returns the client of exactly this name with all its keys, or
 	// jeton.ErrNotFound.
 	FindClient(ctx context.Context, name string) (Client, error)

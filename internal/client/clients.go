@@ -64,6 +64,9 @@ func New(c Config) *Clients {
 // Find returns the client of a name, or a zero Client when there is none. It is exact:
 // once a change has been answered, nobody finds what was before it.
 func (k *Clients) Find(ctx context.Context, name string) (Client, error) {
+	if err := k.store.Fresh(ctx); err != nil {
+		return Client{}, err
+	}
 	if c, ok := k.cache.get(name); ok {
 		return c, nil
 	}
@@ -81,6 +84,9 @@ func (k *Clients) Find(ctx context.Context, name string) (Client, error) {
 	k.cache.add(c, generation)
 	return c, nil
 }
+
+// ForgetAll makes the next look at every client ask the store.
+func (k *Clients) ForgetAll() { k.cache.dropAll() }
 
 // CheckSecret reports whether the text is the client's secret. It takes the same time for
 // every client and every wrong text of one length; a client that is not there, has no

@@ -14,6 +14,8 @@ import (
 // then what one value says about another.
 func (d *document) check(c *Config) {
 	d.ranges(c)
+	d.database(c.Database)
+	d.keysSecret(c)
 	d.admin(c)
 	for i, p := range c.TrustedProxies {
 		if path := at("trusted_proxies", i); p.IsValid() && p.Bits() == 0 {

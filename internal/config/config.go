@@ -21,6 +21,8 @@ import (
 // means the documented default; Load fills the defaults in.
 type Config struct {
 	DataDir        string    `yaml:"data_dir" doc:"Folder for everything the server writes. A relative path starts at this file. --data-dir and JETON_DATA_DIR win over it."`
+	Database       *Database `yaml:"database" doc:"The PostgreSQL database that many nodes share: its URL, or a mapping. Absent: SQLite in the data folder. A URL may name several hosts of one database, with commas between, or a Unix socket, as in postgres:///NAME?host=/run/postgresql. Other parameters of it are user, port, application_name and those of TLS: sslmode (verify-full, unless every host is this machine), sslrootcert, sslcert and sslkey, whose relative paths start at this file."`
+	KeysSecretFile string    `yaml:"keys_secret_file" doc:"File with the secret that signing keys are sealed with in the database: a copy of keys.secret that is the same on all nodes, mode 0600. A relative path starts at this file. Absent: keys.secret in the data folder, made at the first start."`
 	Log            Log       `yaml:"log" doc:"What the server says about itself, on standard error."`
 	Admin          Admin     `yaml:"admin" doc:"Listener for health, readiness and metrics."`
 	Hashing        Hashing   `yaml:"hashing" doc:"How many passwords are checked at once, and how many may wait."`

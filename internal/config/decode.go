@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"jeton"
+
 	"go.yaml.in/yaml/v4"
 )
 
@@ -179,6 +181,9 @@ func (d *document) value(path string, n *yaml.Node, out reflect.Value, tag refle
 	case *Time:
 		d.time(path, n, v)
 		return
+	case *jeton.Secret:
+		d.secret(path, n, v, tag)
+		return
 	}
 	switch out.Kind() {
 	case reflect.Pointer:
@@ -292,6 +297,20 @@ func (d *document) text(path string, n *yaml.Node, out reflect.Value, tag reflec
 		return
 	}
 	out.SetString(n.Value)
+}
+
+// secret reads text that no fault shows.
+func (d *document) secret(path string, n *yaml.Node, out *jeton.Secret, tag reflect.StructTag) {
+	switch kind := n.ShortTag(); {
+	case n.Kind != yaml.ScalarNode:
+		d.mismatch(path, n, "text")
+	case kind != "!!str" && !d.expanded[n]:
+		d.reject(n, path, "not text; put it in quotes if it is meant as it stands")
+	case tag.Get("required") == "true" && n.Value == "":
+		d.reject(n, path, "empty; it is required: "+tag.Get("doc"))
+	default:
+		*out = jeton.NewSecret(n.Value)
+	}
 }
 
 // didYouMean names the nearest of known, if one is near. The caller has named all.

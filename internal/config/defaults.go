@@ -11,6 +11,12 @@ func fill[T any](d *document, path string, field *T, value T) {
 
 // defaults gives every value that is absent its documented default.
 func (d *document) defaults(c *Config) {
+	if v := c.Database; v != nil {
+		fill(d, "database.connections", &v.Connections, 12)
+		fill(d, "database.connect_timeout", &v.ConnectTimeout, Duration(2*time.Second))
+		fill(d, "database.statement_timeout", &v.StatementTimeout, Duration(time.Second))
+		fill(d, "database.staleness", &v.Staleness, Duration(250*time.Millisecond))
+	}
 	fill(d, "log.level", &c.Log.Level, "info")
 	fill(d, "log.format", &c.Log.Format, "json")
 	fill(d, "admin.listen", &c.Admin.Listen, "127.0.0.1:9180")

@@ -17,6 +17,7 @@ type override struct {
 // JETON_DATA_DIR are flags of the command and are read there.
 func overrides() []override {
 	return []override{
+		{"JETON_DATABASE", []string{"database", "url"}},
 		{"JETON_LOG_LEVEL", []string{"log", "level"}},
 		{"JETON_LOG_FORMAT", []string{"log", "format"}},
 		{"JETON_ADMIN_LISTEN", []string{"admin", "listen"}},

@@ -24,7 +24,10 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(text)
 	}
-	env := environment("WORD", "word", "FIVE", "5", "EMPTY", "")
+	for _, url := range databaseURLs() {
+		f.Add([]byte("database: \"" + url + "\"\n"))
+	}
+	env := environment("WORD", "word", "FIVE", "5", "EMPTY", "", "SECRETS", secrets(f))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := config.Parse("testdata/fuzz.yaml", data, env)
 		if err == nil {

@@ -57,6 +57,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	d := newDocument(name, env)
 	c := &Config{Path: name}
 	if root := d.parse(data); root != nil {
+		longForm(root)
 		d.override(root)
 		d.prepare("", root, 0)
 		d.decode(c, root)
@@ -139,22 +140,24 @@ func (d *document) invalidText(data []byte) {
 // maxSecret bounds a file that holds one value.
 const maxSecret = 64 << 10
 
-// secrets reads the files that hold values, and gives data_dir its place.
+// secrets reads the files that hold values, and gives relative paths their place.
 func (d *document) secrets(c *Config) {
 	folder := filepath.Dir(c.Path)
-	if c.DataDir != "" && !filepath.IsAbs(c.DataDir) {
-		c.DataDir = filepath.Join(folder, c.DataDir)
+	if c.DataDir != "" {
+		c.DataDir = from(folder, c.DataDir)
+	}
+	if c.KeysSecretFile != "" {
+		c.KeysSecretFile = from(folder, c.KeysSecretFile)
+	}
+	if c.Database != nil {
+		d.databaseSecrets(c.Database, folder)
 	}
 	for i := range c.Users {
 		u, path := &c.Users[i], fmt.Sprintf("users[%d].password_hash_file", i)
 		if u.PasswordHashFile == "" || d.has(fmt.Sprintf("users[%d].password_hash", i)) {
 			continue
 		}
-		file := u.PasswordHashFile
-		if !filepath.IsAbs(file) {
-			file = filepath.Join(folder, file)
-		}
-		text, err := readSecret(file)
+		text, err := readSecret(from(folder, u.PasswordHashFile))
 		if err != nil {
 			d.fault(path, fmt.Sprintf("cannot be read: %v", err))
 			d.wrong[path] = true
@@ -162,6 +165,14 @@ func (d *document) secrets(c *Config) {
 		}
 		u.PasswordHash = text
 	}
+}
+
+// from returns where a path leads that may be relative to a folder.
+func from(folder, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(folder, path)
 }
 
 // readSecret returns the text of a file without its last newline. It refuses what

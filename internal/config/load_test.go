@@ -105,7 +105,7 @@ func visit(v reflect.Value, path string, seen map[string]bool) {
 		for i := range v.Len() {
 			visit(v.Index(i), path, seen)
 		}
-	case v.Kind() == reflect.Struct && strings.HasPrefix(v.Type().PkgPath(), "jeton") && v.Type().Name() != "Prefix":
+	case v.Kind() == reflect.Struct && strings.HasPrefix(v.Type().PkgPath(), "jeton") && v.Type().Name() != "Prefix" && v.Type().Name() != "Secret":
 		for i := range v.NumField() {
 			if name := v.Type().Field(i).Tag.Get("yaml"); name != "" && name != "-" {
 				visit(v.Field(i), path+"."+name, seen)
@@ -151,7 +151,7 @@ func TestLoad(t *testing.T) {
 
 func load(t *testing.T, path string) *config.Config {
 	t.Helper()
-	c, err := config.Load(path, environment())
+	c, err := config.Load(path, environment("SECRETS", secrets(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +291,7 @@ func TestNearestKey(t *testing.T) {
 		{"capitals", "Users", "users"},
 		{"a dash", "trusted-proxies", "trusted_proxies"},
 		{"two slips in a long word", "trustd_proxys", "trusted_proxies"},
-		{"another word", "database", ""},
+		{"another word", "banana", ""},
 		{"too short to tell", "x", ""},
 		{"very long", strings.Repeat("services", 10_000), ""},
 	} {
@@ -299,7 +299,7 @@ func TestNearestKey(t *testing.T) {
 			_, err := config.Parse("", []byte("? "+tc.key+"\n: 1\n"), environment())
 			want := "did you mean " + tc.want + "?"
 			if tc.want == "" {
-				want = "known here: data_dir, log, "
+				want = "known here: data_dir, database, "
 			}
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("key %.20s: %v, want %q", tc.key, err, want)
@@ -343,7 +343,7 @@ func TestOverrides(t *testing.T) {
 
 func TestUnknownEnv(t *testing.T) {
 	got := config.UnknownEnv([]string{
-		"PATH=/bin", "JETON_LOG_LEVEL=info", "JETON_LOG_FORMAT=text", "JETON_ADMIN_LISTEN=off", "JETON_DATA_DIR=/d",
+		"PATH=/bin", "JETON_DATABASE=postgres:", "JETON_LOG_LEVEL=info", "JETON_LOG_FORMAT=text", "JETON_ADMIN_LISTEN=off", "JETON_DATA_DIR=/d",
 		"JETON_CONFIG=c", "JETON_IDENTITY=i", "JETON_HOME=h", "JETON_WALLET_X=1", "JETON_VECTORS=v",
 		"JETON_PORT=tcp://1", "JETON_PORT_8443_TCP=x", "JETON_SERVICE_HOST=h",
 		"JETON_LOGLEVEL=debug", "JETON_ADMIN=off", "JETON_ADMIN=on", "JETONLOG=x",

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"reflect"
 
+	"jeton"
+
 	"github.com/google/jsonschema-go/jsonschema"
 	"go.yaml.in/yaml/v4"
 )
@@ -40,6 +42,13 @@ func shapeOf(t reflect.Type, tag reflect.StructTag) *jsonschema.Schema {
 		return &jsonschema.Schema{}
 	case reflect.TypeFor[Duration]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^` + durationPattern + `$|` + expansionPattern}
+	case reflect.TypeFor[jeton.Secret]():
+		return textSchema(tag)
+	case reflect.TypeFor[Database]():
+		s := structSchema(t)
+		s.Type, s.Types = "", []string{"object", "string"} // the URL alone is the short form
+		s.MinLength = jsonschema.Ptr(1)
+		return s
 	case reflect.TypeFor[Prefix](), reflect.TypeFor[Time]():
 		return &jsonschema.Schema{Type: "string"}
 	}

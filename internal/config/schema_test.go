@@ -33,6 +33,10 @@ func TestSchema(t *testing.T) {
 		{"a configuration with every key", file(t, "testdata/full.yaml"), true},
 		{"variables in the place of any value", "cache: {sessions: '${N}'}\nlog: {level: '${L:-info}'}\naudit: {keep: '${K}'}\n" +
 			service("plain_http: '${P}'"), true},
+		{"a database that is a URL", "database: postgres://db.example/jeton", true},
+		{"a database that is empty", "database: ''", false},
+		{"a database without a URL", "database: {connections: 4}", false},
+		{"an unknown key of a database", "database: {url: 'postgres://db.example/jeton', pool: 4}", false},
 		{"an unknown key", "lgo: {}", false},
 		{"an unknown key further down", service("sesion: {}"), false},
 		{"a word that is not in the list", "log: {level: loud}", false},

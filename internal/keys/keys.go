@@ -95,6 +95,13 @@ func (k *Record) live(now time.Time) bool { return !k.Revoked && !k.retired(now)
 
 // Store keeps keys. Methods are safe for concurrent use, on many nodes.
 type Store interface {
+	// WatchKeys names the function that hears of every change of the keys, on whatever node:
+	// after it is durable and before it is answered. It is called once, before anything else.
+	WatchKeys(changed func())
+	// Fresh returns nil when the watchers have been told of every change up to now, or up to
+	// as long ago as the operator allows: what is in memory may be judged from. Otherwise
+	// it returns jeton.ErrUnavailable.
+	Fresh(ctx context.Context) error
 	// ListKeys returns all keys, oldest first, those of one moment by their kid.
 	ListKeys(ctx context.Context) ([]Record, error)
 	// ChangeKeys is one atomic step: it hands all keys, as ListKeys returns them, to decide,
@@ -142,6 +149,7 @@ type Ring struct {
 	now    func() time.Time
 	log    *slog.Logger
 	needs  atomic.Pointer[needs]
+	stale  atomic.Bool              // the store has other keys than are known
 	known  atomic.Pointer[snapshot] // replaced whole, never changed
 
 	turn    chan struct{} // who has taken it out reads the store and replaces known
@@ -169,6 +177,7 @@ func New(c Config) (*Ring, error) {
 	r.turn <- struct{}{}
 	r.needs.Store(&needs{Needs: n})
 	r.known.Store(&snapshot{})
+	c.Store.WatchKeys(r.Outdated)
 	return r, nil
 }
 

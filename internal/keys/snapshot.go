@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"jeton"
 	"jeton/internal/jose"
 )
 
@@ -116,6 +117,32 @@ func (r *Ring) Reload(ctx context.Context) error {
 	}
 	_, err := r.fetch(ctx)
 	return err
+}
+
+// Outdated makes Fresh read the keys anew.
+func (r *Ring) Outdated() { r.stale.Store(true) }
+
+// Fresh makes what the ring knows at least as new as the store says that memory has to be.
+// Signer, Verifier and JWKS tell what it knows.
+func (r *Ring) Fresh(ctx context.Context) error {
+	if err := r.store.Fresh(ctx); err != nil {
+		return err
+	}
+	if !r.stale.Load() {
+		return nil
+	}
+	if err := r.wait(ctx); err != nil {
+		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
+	}
+	defer r.pass()
+	if !r.stale.Swap(false) {
+		return nil // somebody else has read them
+	}
+	if _, err := r.fetch(ctx); err != nil {
+		r.stale.Store(true)
+		return err
+	}
+	return nil
 }
 
 // load reads the keys from the store. What it returns is at least as new as the call.

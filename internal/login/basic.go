@@ -116,6 +116,9 @@ func (l *Logins) Forget(user int64) {
 	l.verified.people.DropIf(func(v *Verified) bool { return v.Account.ID == user })
 }
 
+// ForgetAll makes the next request with any password check it anew.
+func (l *Logins) ForgetAll() { l.verified.people.DropIf(func(*Verified) bool { return true }) }
+
 // Basic checks a name and a password that come with a request. It takes the throttle of a
 // login, and its errors; where the password was right a short while ago and nothing has
 // changed since, it costs no slow hash.
@@ -125,6 +128,9 @@ func (l *Logins) Basic(ctx context.Context, a Attempt) (*Verified, error) {
 		who = "\x00" + who // an address is not the name that it looks like
 	}
 	k := l.verified.key(who, a.Password.Reveal())
+	if err := l.accounts.Fresh(ctx); err != nil {
+		return nil, err
+	}
 	v := l.remembered(k)
 	if v == nil {
 		done, err := l.verified.turn(ctx, k)

@@ -158,6 +158,9 @@ func (d *Door) discover(w *web.Reply, r *http.Request) error {
 
 // jwks answers GET /.well-known/jwks.json: the public keys that our tokens are signed with.
 func (d *Door) jwks(w *web.Reply, r *http.Request) error {
+	// Without the store they get what is known: whoever checks with these keys keeps a copy of
+	// them for longer than that.
+	_ = d.ring.Fresh(r.Context())
 	body, etag := d.ring.JWKS()
 	return d.publish(w, r, "application/jwk-set+json", body, etag)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jeton"
@@ -24,14 +25,13 @@ import (
 	"jeton/internal/login"
 	"jeton/internal/password"
 	"jeton/internal/session"
-	"jeton/internal/store/sqlite"
 	"jeton/internal/token"
 )
 
 // core is everything behind the doors, on one data folder.
 type core struct {
 	folder   *folder
-	db       *sqlite.DB
+	db       store
 	hasher   *password.Pool
 	accounts *account.Accounts
 	clients  *client.Clients
@@ -43,6 +43,7 @@ type core struct {
 	gate     *gate.Gate
 	logins   *login.Logins
 	secret   keys.Secret
+	whole    atomic.Bool // everything above is there: other nodes may have changed something before
 }
 
 // openCore takes hold of the data folder and opens what is in it.
@@ -60,9 +61,10 @@ func openCore(ctx context.Context, c Config, conf *config.Config) (*core, error)
 }
 
 func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err error) {
-	if k.db, err = sqlite.Open(ctx, sqlite.Config{Path: k.folder.file(fileDB), Log: c.Log}); err != nil {
+	if k.db, err = openStore(ctx, c, conf, k.folder); err != nil {
 		return err
 	}
+	k.db.WatchAll(k.forgetAll)
 	k.hasher, err = password.New(password.Config{Workers: conf.Hashing.Workers, Queue: conf.Hashing.Queue, Command: c.HasherCommand, Log: c.Log})
 	if err != nil {
 		return err
@@ -70,16 +72,14 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	k.audit = audit.New(audit.Config{Store: k.db, Log: c.Log, Now: c.Now, Keep: conf.Audit.Keep.Std()})
 	k.sessions = session.New(session.Config{Store: k.db, Now: c.Now, Log: c.Log, Cache: conf.Cache.Sessions})
 	k.accounts = account.New(account.Config{Store: k.db, Hasher: k.hasher, Now: c.Now, Log: c.Log, Changed: k.userChanged})
-	k.clients = client.New(client.Config{Store: k.db, Now: c.Now, Log: c.Log, Changed: func(id int64) { k.tokens.Forget(jeton.KindClient, id) }})
+	k.clients = client.New(client.Config{Store: k.db, Now: c.Now, Log: c.Log, Changed: k.clientChanged})
 	k.counts = count.New(k.db)
 	k.gate = gate.New(k.sessions, k.counts, k.audit)
-	secret, err := keys.LoadSecret(k.folder.file(fileSecret))
-	if err != nil {
+	if k.secret, err = loadSecret(ctx, conf, k.folder, k.db); err != nil {
 		return err
 	}
-	k.secret = secret
 	n := needs(conf)
-	k.keys, err = keys.New(keys.Config{Store: k.db, Secret: secret, Now: c.Now, Log: c.Log, RotateEvery: n.RotateEvery, PublishFor: n.PublishFor, Keep: n.Keep})
+	k.keys, err = keys.New(keys.Config{Store: k.db, Secret: k.secret, Now: c.Now, Log: c.Log, RotateEvery: n.RotateEvery, PublishFor: n.PublishFor, Keep: n.Keep})
 	if err != nil {
 		return err
 	}
@@ -96,15 +96,37 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	if err != nil {
 		return err
 	}
+	defer func() { k.whole.Store(err == nil) }()
 	k.logins = login.New(login.Config{Accounts: k.accounts, Sessions: k.sessions, Clients: k.clients, Tokens: k.tokens, Guard: guard, Audit: k.audit, Now: c.Now})
 	return nil
 }
 
 // userChanged makes whoever remembers something of a user ask the store again.
 func (k *core) userChanged(id int64) {
+	if !k.whole.Load() {
+		return // nobody remembers anything yet
+	}
 	k.sessions.Forget(id)
 	k.tokens.Forget(jeton.KindUser, id)
 	k.logins.Forget(id)
+}
+
+func (k *core) clientChanged(id int64) {
+	if k.whole.Load() {
+		k.tokens.Forget(jeton.KindClient, id)
+	}
+}
+
+// forgetAll makes whoever remembers anything ask the store again.
+func (k *core) forgetAll() {
+	if !k.whole.Load() {
+		return
+	}
+	k.sessions.ForgetAll()
+	k.tokens.ForgetAll()
+	k.clients.ForgetAll()
+	k.logins.ForgetAll()
+	k.keys.Outdated()
 }
 
 // run does the background work until ctx ends, and returns when all of it has.

@@ -251,6 +251,7 @@ func (s *Server) noteChanges(conf *config.Config) {
 	for key, same := range map[string]bool{
 		"hashing": s.conf.Hashing == conf.Hashing, "throttle": s.conf.Throttle == conf.Throttle, "audit": s.conf.Audit == conf.Audit,
 		"cache": s.conf.Cache == conf.Cache, "log": s.conf.Log == conf.Log, "data_dir": s.conf.DataDir == conf.DataDir,
+		"database": s.conf.Database.Same(conf.Database), "keys_secret_file": s.conf.KeysSecretFile == conf.KeysSecretFile,
 	} {
 		if !same {
 			s.c.Log.Warn("this part of the configuration changes with a restart only", "key", key)
@@ -474,6 +475,10 @@ func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+	// What the doors are does not hang on what is stored.
+	alone := *conf
+	alone.Database, alone.KeysSecretFile = nil, ""
+	conf = &alone
 	s, err := New(Config{File: conf, DataDir: dir})
 	if err != nil {
 		return nil, err

@@ -43,6 +43,8 @@ func (m *memory) lock() (unlock func(), err error) {
 	return m.mu.Unlock, m.fail
 }
 
+func (m *memory) Fresh(context.Context) error { return nil }
+
 func (m *memory) WatchSessions(ended func(...Hash)) { m.ended = ended }
 
 func (m *memory) StartSession(_ context.Context, s Start, judge func(policy.History) ([]int64, error)) (int64, []Hash, error) {

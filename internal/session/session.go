@@ -84,6 +84,10 @@ type Store interface {
 	// its time: after the end is durable and before it is answered, and also when nobody
 	// waits for the answer any more. It is called once, before anything else.
 	WatchSessions(ended func(...Hash))
+	// Fresh returns nil when the watchers have been told of every change up to now, or up to
+	// as long ago as the operator allows: what is in memory may be judged from. Otherwise
+	// it returns jeton.ErrUnavailable.
+	Fresh(ctx context.Context) error
 	// StartSession is one atomic step. It returns jeton.ErrBadCredential unless the owner is there,
 	// enabled, and its credential still has the version that was proved. It hands judge
 	// what the owner did at the service before; if judge agrees it ends the sessions
@@ -214,6 +218,9 @@ func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time
 	if len(text) != secretLen || text[:len(Prefix)] != Prefix {
 		return nil, jeton.ErrBadCredential
 	}
+	if err := s.store.Fresh(ctx); err != nil {
+		return nil, err
+	}
 	h := HashOf(text)
 	live := s.cache.Get(cache.Key(h))
 	if live == nil {
@@ -291,6 +298,9 @@ func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error
 // Forget makes the next look at every session of a user ask the store: what is
 // known of the user has changed.
 func (s *Sessions) Forget(user int64) { s.cache.DropIf(func(l *Live) bool { return l.User == user }) }
+
+// ForgetAll makes the next look at every session ask the store.
+func (s *Sessions) ForgetAll() { s.cache.DropIf(func(*Live) bool { return true }) }
 
 // List returns the chosen sessions that have not ended by time, newest first.
 func (s *Sessions) List(ctx context.Context, w Which, limit int) ([]jeton.Session, error) {

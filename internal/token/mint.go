@@ -56,6 +56,9 @@ func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, 
 		Keep: r.Terms.Format == policy.Opaque || r.Terms.MaxUses != policy.Unlimited || r.Terms.Counted,
 		Once: r.Once,
 	}
+	if err := t.ring.Fresh(ctx); err != nil {
+		return Minted{}, fmt.Errorf("sign token: %w", err)
+	}
 	text, err := t.text(&m.Record, r.Terms)
 	if err != nil {
 		return Minted{}, err

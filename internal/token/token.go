@@ -139,6 +139,10 @@ type Store interface {
 	// time, by its hash: after the end is durable and before it is answered, and also
 	// when nobody waits for the answer any more. It is called once, before anything else.
 	WatchTokens(ended func(...secret.Hash))
+	// Fresh returns nil when the watchers have been told of every change up to now, or up to
+	// as long ago as the operator allows: what is in memory may be judged from. Otherwise
+	// it returns jeton.ErrUnavailable.
+	Fresh(ctx context.Context) error
 	// MintToken is one atomic step. It returns jeton.ErrBadCredential unless the owner is there,
 	// enabled, and its credential still has the version that was proved, and unless the parent and
 	// the session that are named are there; or ErrUsed when the assertion has been used before. Otherwise it remembers the assertion, keeps the token if
@@ -243,6 +247,9 @@ func (t *Tokens) Forget(kind jeton.Kind, id int64) {
 	t.live.DropIf(func(l *Live) bool { return l.Owner.Kind == kind && l.Owner.ID == id })
 }
 
+// ForgetAll makes the next look at every token ask the store.
+func (t *Tokens) ForgetAll() { t.live.DropIf(func(*Live) bool { return true }) }
+
 // Live is a token in memory. It never changes; when the token does, another takes its place.
 type Live struct {
 	Record
@@ -318,6 +325,9 @@ func (t *Tokens) Lookup(ctx context.Context, text string, now time.Time) (*Live,
 }
 
 func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
+	if err := t.store.Fresh(ctx); err != nil {
+		return nil, err
+	}
 	h := secret.HashOf(text)
 	if l := t.live.Get(cache.Key(h)); l != nil {
 		return l, nil
@@ -349,6 +359,9 @@ type proof struct {
 func (t *Tokens) findSigned(ctx context.Context, text string, now time.Time) (*Live, error) {
 	if len(text) > jose.MaxToken {
 		return nil, refused("%d bytes are no token of ours", len(text))
+	}
+	if err := t.ring.Fresh(ctx); err != nil {
+		return nil, err
 	}
 	sum := cache.Key(secret.HashOf(text))
 	p := t.checked.Get(sum)

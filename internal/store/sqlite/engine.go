@@ -34,6 +34,12 @@ func (e engine) Do(ctx context.Context, s statements.Step) error {
 	return err
 }
 
+// Settled returns nothing: numbers are given in the order of the commits.
+func (engine) Settled() string { return "" }
+
+// Fresh returns nil: what is in memory is told of every change before it is answered.
+func (db *DB) Fresh(context.Context) error { return nil }
+
 // tx is the writer's connection while a step is being taken.
 type tx struct{ *sql.Conn }
 

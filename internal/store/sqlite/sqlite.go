@@ -82,6 +82,22 @@ func create(path string) error {
 }
 
 func (db *DB) open(ctx context.Context) (err error) {
+	if err := db.openFiles(ctx); err != nil {
+		return err
+	}
+	if err := db.begin(ctx); err != nil {
+		return err
+	}
+	for _, text := range []string{statements.FindSession, statements.LookAlive, statements.FindToken, statements.FindSigned} {
+		if db.prepared[text], err = db.read.PrepareContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	return db.writer.prepare(ctx, db.conn)
+}
+
+// openFiles opens the connections and brings the schema up to date.
+func (db *DB) openFiles(ctx context.Context) (err error) {
 	if db.write, err = sql.Open("sqlite", dsn(db.path, "_txlock=immediate&_pragma=cache_size(-16384)")); err != nil {
 		return err
 	}
@@ -92,18 +108,29 @@ func (db *DB) open(ctx context.Context) (err error) {
 	if err := migrate(ctx, db.conn, db.log); err != nil {
 		return err
 	}
+	return db.openReaders(max(4, 2*runtime.NumCPU()))
+}
+
+func (db *DB) openReaders(most int) (err error) {
 	if db.read, err = sql.Open("sqlite", dsn(db.path, "mode=ro")); err != nil {
 		return err
 	}
-	readers := max(4, 2*runtime.NumCPU())
-	db.read.SetMaxOpenConns(readers)
-	db.read.SetMaxIdleConns(readers)
-	for _, text := range []string{statements.FindSession, statements.LookAlive, statements.FindToken, statements.FindSigned} {
-		if db.prepared[text], err = db.read.PrepareContext(ctx, text); err != nil {
-			return err
-		}
+	db.read.SetMaxOpenConns(most)
+	db.read.SetMaxIdleConns(most)
+	return nil
+}
+
+// begin takes the first step of a server.
+func (db *DB) begin(ctx context.Context) error {
+	if _, err := db.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
 	}
-	return db.writer.prepare(ctx, db.conn)
+	if err := statements.Serve(ctx, tx{db.conn}); err != nil {
+		_, rerr := db.conn.ExecContext(ctx, "ROLLBACK")
+		return errors.Join(err, rerr)
+	}
+	_, err := db.conn.ExecContext(ctx, "COMMIT")
+	return err
 }
 
 // dsn carries every setting, so that each connection of a pool has it.

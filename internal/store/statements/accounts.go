@@ -104,7 +104,7 @@ func list(groups []string) string {
 }
 
 // WatchUsers implements account.Store.
-func (db *Store) WatchUsers(changed func(user int64)) { db.changed = changed }
+func (db *Store) WatchUsers(changed func(user int64)) { db.watch(func() { db.changed = changed }) }
 
 // ChangeUser implements account.Store.
 func (db *Store) ChangeUser(ctx context.Context, name string, c account.Change, now time.Time, ev jeton.Event) (int64, error) {

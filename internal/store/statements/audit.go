@@ -46,6 +46,8 @@ func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, err
 	where, args := "seq > $1", []any{after}
 	if f.Request != "" {
 		where, args = where+" AND request <> '' AND request = $2", append(args, f.Request)
+	} else if f.Last <= 0 {
+		where += db.engine.Settled()
 	}
 	rows, err := db.engine.Query(ctx, columns+"WHERE "+where+" ORDER BY "+order+fmt.Sprintf(" LIMIT %d", most), args...)
 	if err != nil {

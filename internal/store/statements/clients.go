@@ -109,7 +109,9 @@ func allClients(ctx context.Context, q Queries) ([]client.Client, error) {
 }
 
 // WatchClients implements client.Store.
-func (db *Store) WatchClients(changed func(id int64)) { db.changedClient = changed }
+func (db *Store) WatchClients(changed func(id int64)) {
+	db.watch(func() { db.changedClient = changed })
+}
 
 // FindClient implements client.Store.
 func (db *Store) FindClient(ctx context.Context, name string) (client.Client, error) {

@@ -11,6 +11,9 @@ const keyColumns = "kid, kind, alg, public, sealed, created, opens, retires, clo
 
 const listKeys = "SELECT " + keyColumns + " FROM keys ORDER BY created, kid"
 
+// WatchKeys implements keys.Store.
+func (db *Store) WatchKeys(changed func()) { db.watch(func() { db.changedKeys = changed }) }
+
 // ListKeys implements keys.Store.
 func (db *Store) ListKeys(ctx context.Context) ([]keys.Record, error) {
 	rows, err := db.engine.Query(ctx, listKeys)

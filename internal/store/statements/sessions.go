@@ -28,7 +28,7 @@ FROM (SELECT login FROM sessions WHERE login = $1 UNION ALL SELECT -number FROM 
 LEFT JOIN uses u ON u.login = h.login AND u.budget = $2`
 
 // WatchSessions implements session.Store.
-func (db *Store) WatchSessions(ended func(...session.Hash)) { db.ended = ended }
+func (db *Store) WatchSessions(ended func(...session.Hash)) { db.watch(func() { db.ended = ended }) }
 
 // StartSession implements session.Store.
 func (db *Store) StartSession(ctx context.Context, s session.Start, judge func(policy.History) ([]int64, error)) (int64, []session.Hash, error) {

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"jeton"
@@ -71,6 +72,9 @@ type Engine interface {
 	Queries
 	// Do takes a step. The error is an outcome of package jeton, or jeton.ErrUnavailable.
 	Do(ctx context.Context, s Step) error
+	// Settled returns what to add to the condition of a query for events, so that none
+	// appears later among those that it returns.
+	Settled() string
 }
 
 // Kind says of what sort a change is. Other nodes read it: a number is never given anew.
@@ -83,6 +87,7 @@ const (
 	UsersChanged  Kind = 3 // IDs; with everything that hangs on them
 	ClientChanged Kind = 4 // IDs; with everything that hangs on them
 	KeysChanged   Kind = 5 // that the server signs with
+	Everything    Kind = 6 // whatever is in memory is to be read anew
 )
 
 // Change is something that is no longer what it was.
@@ -97,22 +102,39 @@ type Change struct {
 type Store struct {
 	engine Engine
 
+	mu            sync.RWMutex // other nodes may be heard before everybody listens
 	changed       func(user int64)
 	changedClient func(id int64)
 	ended         func(...session.Hash)
 	endedTokens   func(...secret.Hash)
 	changedKeys   func()
+	everything    func()
 }
 
 // New returns a store on an engine.
 func New(engine Engine) *Store {
 	return &Store{
-		engine: engine, changed: func(int64) {}, changedClient: func(int64) {}, ended: func(...session.Hash) {}, endedTokens: func(...secret.Hash) {}, changedKeys: func() {},
+		engine: engine, changed: func(int64) {}, changedClient: func(int64) {}, ended: func(...session.Hash) {}, endedTokens: func(...secret.Hash) {}, changedKeys: func() {}, everything: func() {},
 	}
+}
+
+// WatchAll names the function that hears when everything that is in memory is to be read
+// anew. It is called once, before anything else.
+func (db *Store) WatchAll(everything func()) { db.watch(func() { db.everything = everything }) }
+
+func (db *Store) watch(set func()) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	set()
 }
 
 // Hear tells those who keep things in memory what has changed.
 func (db *Store) Hear(changes []Change) {
+	if len(changes) == 0 {
+		return
+	}
+	db.mu.RLock()
+	defer db.mu.RUnlock()
 	for _, c := range changes {
 		switch c.Kind {
 		case SessionsEnded:
@@ -133,6 +155,8 @@ func (db *Store) Hear(changes []Change) {
 			}
 		case KeysChanged:
 			db.changedKeys()
+		default: // Everything, and what a newer node tells
+			db.everything()
 		}
 	}
 }

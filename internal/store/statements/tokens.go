@@ -30,7 +30,7 @@ WHERE t.hash = $1 AND (NOT c.disabled AND c.version = t.version OR NOT u.disable
 const FindSigned = `SELECT COALESCE((SELECT number FROM tokens WHERE hash = $1), 0), EXISTS (SELECT 1 FROM revoked WHERE hash = $1 OR hash = $2)`
 
 // WatchTokens implements token.Store.
-func (db *Store) WatchTokens(ended func(...secret.Hash)) { db.endedTokens = ended }
+func (db *Store) WatchTokens(ended func(...secret.Hash)) { db.watch(func() { db.endedTokens = ended }) }
 
 // MintToken implements token.Store.
 func (db *Store) MintToken(ctx context.Context, m token.Mint) (int64, error) {

@@ -1,0 +1,110 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"jeton/internal/account"
+	"jeton/internal/audit"
+	"jeton/internal/client"
+	"jeton/internal/config"
+	"jeton/internal/count"
+	"jeton/internal/keys"
+	"jeton/internal/session"
+	"jeton/internal/store/postgres"
+	"jeton/internal/store/sqlite"
+	"jeton/internal/token"
+)
+
+// store is everything that a server keeps.
+type store interface {
+	count.Store
+	session.Store
+	account.Store
+	client.Store
+	token.Store
+	audit.Store
+	keys.Store
+	// WatchAll names the function that hears when everything in memory is to be read anew.
+	WatchAll(everything func())
+	// Ping reports whether the store can be read now.
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// openStore opens the database that the configuration names: PostgreSQL, or SQLite in the
+// data folder.
+func openStore(ctx context.Context, c Config, conf *config.Config, f *folder) (store, error) {
+	if conf.Database == nil {
+		return sqliteStore(sqlite.Open(ctx, sqlite.Config{Path: f.file(fileDB), Log: c.Log}))
+	}
+	return postgresStore(postgres.Open(ctx, sharedDatabase(c, conf)))
+}
+
+// A nil pointer in an interface is not nil, and would be closed.
+
+func sqliteStore(db *sqlite.DB, err error) (store, error) {
+	if err != nil {
+		return nil, err
+	}
+	return db, nil
+}
+
+func postgresStore(db *postgres.DB, err error) (store, error) {
+	if err != nil {
+		return nil, err
+	}
+	return db, nil
+}
+
+// sharedDatabase returns what the PostgreSQL store is opened with.
+func sharedDatabase(c Config, conf *config.Config) postgres.Config {
+	d := conf.Database
+	return postgres.Config{
+		URL: d.ConnString(), Where: d.Where(), Connections: d.Connections, Connect: d.ConnectTimeout.Std(), Answer: d.StatementTimeout.Std(),
+		Staleness: d.Staleness.Std(), Log: c.Log,
+	}
+}
+
+// loadSecret reads the secret that signing keys are sealed with. Nodes that share a
+// database have to share it: one with another could neither sign nor publish.
+func loadSecret(ctx context.Context, conf *config.Config, f *folder, db store) (keys.Secret, error) {
+	path := f.file(fileSecret)
+	shared, many := db.(*postgres.DB)
+	if named := conf.KeysSecretFile; named != "" {
+		path = f.file(named)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return keys.Secret{}, fmt.Errorf("keys_secret_file: there is no %s; copy keys.secret of another node there, or leave the key out of the configuration of the first", path)
+		}
+	}
+	if !many {
+		return keys.LoadSecret(path)
+	}
+	_, err := os.Stat(path)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	known, err := shared.Meta(ctx, metaSecret)
+	if err != nil {
+		return keys.Secret{}, fmt.Errorf("secret of the signing keys: %w", err)
+	}
+	if fresh && known != "" {
+		return keys.Secret{}, fmt.Errorf("this node has no secret of the signing keys, and the others have one: copy keys.secret from the data folder of another node to %s (mode 0600), or name it with keys_secret_file", path)
+	}
+	secret, err := keys.LoadSecret(path)
+	if err != nil {
+		return keys.Secret{}, err
+	}
+	mine := fmt.Sprintf("%x", secret.Derive("which secret it is"))
+	if known, err = shared.Claim(ctx, metaSecret, mine); err != nil {
+		return keys.Secret{}, fmt.Errorf("secret of the signing keys: %w", err)
+	}
+	if known != mine {
+		return keys.Secret{}, fmt.Errorf("the secret of the signing keys, %s, is not the one of the other nodes: copy keys.secret from the data folder of another node there", path)
+	}
+	return secret, nil
+}
+
+// metaSecret is where the database remembers which secret its nodes share.
+const metaSecret = "secret"

@@ -1,0 +1,291 @@
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	chunk  = 32 << 10 // what is read at once
+	flight = 64       // chunks under way in one direction; more waits at the sender
+)
+
+// Proxy is a line between clients and a server that a test can spoil. A new one is sound.
+// Methods are safe for concurrent use.
+type Proxy struct {
+	target string
+	addr   string
+	work   sync.WaitGroup
+
+	mu       sync.Mutex
+	listener net.Listener // nil while the line is cut, and once it is closed
+	links    map[*link]struct{}
+	hang     bool
+	delay    time.Duration
+	healed   chan struct{} // closed when hang ends
+	closed   bool
+}
+
+// link is one connection through the proxy.
+type link struct {
+	ctx    context.Context // done when the link has ended
+	cancel context.CancelFunc
+	client net.Conn
+	server net.Conn // nil until the server took the connection
+}
+
+// NewProxy listens on a free port of the loopback interface and passes what comes to target,
+// a host and a port.
+func NewProxy(target string) (*Proxy, error) {
+	l, err := listen()
+	if err != nil {
+		return nil, fmt.Errorf("make a proxy for %s: %w", target, err)
+	}
+	p := &Proxy{target: target, addr: l.Addr().String(), links: map[*link]struct{}{}, healed: make(chan struct{})}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.serve(l)
+	return p, nil
+}
+
+// Addr returns where clients reach the proxy. It stays the same.
+func (p *Proxy) Addr() string { return p.addr }
+
+// Cut resets all connections, on both sides, and has new ones refused.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut()
+}
+
+func (p *Proxy) cut() {
+	if p.listener != nil {
+		_ = p.listener.Close()
+		p.listener = nil
+	}
+	for l := range p.links {
+		p.end(l, reset)
+	}
+}
+
+// Hang passes nothing more, in neither direction, nor the end of a connection: as if the
+// cable were out. Connections are still accepted. What is just being written may arrive;
+// the rest waits for Heal.
+func (p *Proxy) Hang() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hang = true
+}
+
+// Delay makes all that is read from now on arrive d later, in each direction. It costs time,
+// not throughput.
+func (p *Proxy) Delay(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = d
+}
+
+// Heal makes the line sound again. What waits goes on; what was cut stays cut, and new
+// connections are taken. It fails when another program has taken the port while the line
+// was cut.
+func (p *Proxy) Heal() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return errors.New("heal a proxy: it is closed")
+	}
+	p.delay = 0
+	if p.hang {
+		p.hang = false
+		close(p.healed)
+		p.healed = make(chan struct{})
+	}
+	if p.listener != nil {
+		return nil
+	}
+	l, err := net.Listen("tcp", p.addr)
+	if err != nil {
+		return fmt.Errorf("heal a proxy: %w", err)
+	}
+	p.serve(l)
+	return nil
+}
+
+// Close cuts the line for good and waits until nothing of it runs. Closing twice is not an
+// error.
+func (p *Proxy) Close() {
+	p.mu.Lock()
+	p.closed = true
+	p.cut()
+	p.mu.Unlock()
+	p.work.Wait()
+}
+
+// serve takes connections until the line is cut. It is called with the lock held.
+func (p *Proxy) serve(l net.Listener) {
+	p.listener = l
+	p.work.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return // closed
+			}
+			p.take(l, conn)
+		}
+	})
+}
+
+// take starts a link, unless its listener was cut in the meantime.
+func (p *Proxy) take(from net.Listener, client net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := &link{client: client}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	p.links[l] = struct{}{}
+	if p.listener != from {
+		p.end(l, reset)
+		return
+	}
+	p.work.Go(func() { p.run(l) })
+}
+
+// end takes a link away, and closes both its connections in the given way. It is called
+// with the lock held.
+func (p *Proxy) end(l *link, how func(net.Conn)) {
+	if _, ok := p.links[l]; !ok {
+		return
+	}
+	delete(p.links, l)
+	l.cancel()
+	how(l.client)
+	if l.server != nil {
+		how(l.server)
+	}
+}
+
+// hangUp lets the other side hear all that was said. reset lets it see a fault, at once.
+func hangUp(conn net.Conn) { _ = conn.Close() }
+
+func reset(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	hangUp(conn)
+}
+
+// run passes what a client and the server say. When both have ended, the link ends.
+func (p *Proxy) run(l *link) {
+	if !p.pass(l, time.Now()) {
+		return
+	}
+	var dialer net.Dialer // a server that stands still may let it wait for minutes
+	server, err := dialer.DialContext(l.ctx, "tcp", p.target)
+	if err != nil {
+		p.fail(l)
+		return
+	}
+	p.mu.Lock()
+	l.server = server
+	if _, ok := p.links[l]; !ok { // cut while dialling
+		reset(server)
+	}
+	p.mu.Unlock()
+	var both sync.WaitGroup
+	both.Go(func() { p.copy(l, server, l.client) })
+	both.Go(func() { p.copy(l, l.client, server) })
+	both.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end(l, hangUp)
+}
+
+// parcel is what was read at once, and when it is to arrive.
+type parcel struct {
+	b   []byte
+	err error // io.EOF or a fault, behind which nothing comes
+	due time.Time
+}
+
+// copy passes one direction of a link until it ends. The end is passed in its turn: as an
+// end of this direction, or for a fault as a reset of the link.
+func (p *Proxy) copy(l *link, to, from net.Conn) {
+	parcels := make(chan parcel, flight)
+	var reader sync.WaitGroup
+	defer reader.Wait()
+	reader.Go(func() {
+		defer close(parcels)
+		for {
+			b := make([]byte, chunk)
+			n, err := from.Read(b)
+			p.mu.Lock()
+			due := time.Now().Add(p.delay)
+			p.mu.Unlock()
+			select {
+			case parcels <- parcel{b[:n], err, due}:
+			case <-l.ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	for next := range parcels {
+		if !p.pass(l, next.due) {
+			return
+		}
+		_, err := to.Write(next.b)
+		if tcp, ok := to.(*net.TCPConn); ok && err == nil && errors.Is(next.err, io.EOF) {
+			err = tcp.CloseWrite()
+		} else if err == nil {
+			err = next.err
+		}
+		if err != nil {
+			p.fail(l)
+			return
+		}
+	}
+}
+
+// fail ends a link of which one side has failed. While the line hangs, the other side does
+// not hear of it.
+func (p *Proxy) fail(l *link) {
+	if p.pass(l, time.Now()) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.end(l, reset)
+	}
+}
+
+// pass waits until what is due may pass, and reports whether the link is still there.
+func (p *Proxy) pass(l *link, due time.Time) bool {
+	for {
+		p.mu.Lock()
+		hang, healed := p.hang, p.healed
+		p.mu.Unlock()
+		var timer <-chan time.Time
+		if !hang {
+			wait := time.Until(due)
+			if wait <= 0 {
+				select {
+				case <-l.ctx.Done():
+					return false
+				default:
+					return true
+				}
+			}
+			timer, healed = time.After(wait), nil
+		}
+		select {
+		case <-l.ctx.Done():
+			return false
+		case <-healed:
+		case <-timer:
+		}
+	}
+}

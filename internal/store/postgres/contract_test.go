@@ -1,0 +1,37 @@
+package postgres
+
+import (
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/store/pgtest"
+	"jeton/internal/store/storetest"
+)
+
+var shared pgtest.Shared
+
+func TestMain(m *testing.M) { shared.Main(m) }
+
+func TestKeepsItsContract(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Store { return opened(t, Config{}) })
+}
+
+// opened opens a store on an empty database of its own and closes it when the test ends.
+func opened(t *testing.T, c Config) *DB {
+	t.Helper()
+	return node(t, shared.Database(t), c)
+}
+
+// node opens a store on a database.
+func node(t *testing.T, url string, c Config) *DB {
+	t.Helper()
+	c.URL, c.Where = jeton.NewSecret(url), "the test's"
+	c.Answer = max(c.Answer, 10*time.Second) // a slow machine is no fault of the store
+	db, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}

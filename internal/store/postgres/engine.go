@@ -1,0 +1,272 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"jeton"
+	"jeton/internal/secret"
+	"jeton/internal/store/statements"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// long is how long a step that changes people, clients or keys may take, or a list. A
+// database that has gone away ends it sooner.
+const long = 10 * time.Second
+
+// attempts is how often a step is tried that PostgreSQL has taken back, or that found a
+// connection broken before it said anything.
+const attempts = 4
+
+// engine is what the statements run on.
+type engine struct{ *DB }
+
+func (e engine) Query(ctx context.Context, text string, args ...any) (statements.Rows, error) {
+	ctx, cancel, err := e.link.bind(ctx, long)
+	if err != nil {
+		return nil, err
+	}
+	var r pgx.Rows
+	for range attempts {
+		if r, err = e.pool.Query(ctx, text, clean(args)...); !untouched(err) {
+			break
+		}
+	}
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return &rows{r, cancel}, nil
+}
+
+// rows ends the time of a query with it.
+type rows struct {
+	pgx.Rows
+	cancel context.CancelFunc
+}
+
+func (r *rows) Close() {
+	r.Rows.Close()
+	r.cancel()
+}
+
+func (e engine) QueryRow(ctx context.Context, text string, args ...any) statements.Row {
+	return row{e.DB, ctx, text, clean(args)}
+}
+
+// row asks when it is scanned, once more if the connection that it got was broken.
+type row struct {
+	db   *DB
+	ctx  context.Context
+	text string
+	args []any
+}
+
+func (r row) Scan(into ...any) error {
+	ctx, cancel, err := r.db.link.bind(r.ctx, r.db.c.Answer)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	for range attempts {
+		if err = r.db.pool.QueryRow(ctx, r.text, r.args...).Scan(into...); !broken(err) {
+			break
+		}
+	}
+	return err
+}
+
+// Settled leaves out events that another with a smaller number may still join: numbers are
+// given before the commit. No step of ours takes longer than the time that is looked back.
+func (e engine) Settled() string {
+	return " AND (xid < pg_snapshot_xmin(pg_current_snapshot()) OR at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - 15000)"
+}
+
+// Do takes a step. It goes on when the caller gives up, so that nobody has to guess
+// whether it came to its end.
+func (e engine) Do(ctx context.Context, s statements.Step) error {
+	most := e.c.Answer
+	if s.Serial {
+		most = long
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
+	}
+	var done committed
+	var err error
+	for range attempts {
+		if done, err = e.once(context.WithoutCancel(ctx), s, most); !takenBack(err) {
+			break
+		}
+	}
+	if err != nil {
+		return statements.Unavailable(err)
+	}
+	if len(done.changes) == 0 {
+		return nil
+	}
+	return e.hearing.tell(ctx, done)
+}
+
+// committed is a step that is durable, with what others have to hear of it.
+type committed struct {
+	changes []statements.Change
+	xid     uint64
+	at      time.Time
+}
+
+// once tries a step one time.
+func (e engine) once(ctx context.Context, s statements.Step, most time.Duration) (done committed, err error) {
+	bound, cancel, err := e.link.bind(ctx, most)
+	if err != nil {
+		return done, err
+	}
+	defer cancel()
+	tx, err := e.pool.Begin(bound)
+	if err != nil {
+		return done, err
+	}
+	// After a commit it does nothing. A connection that is not fit to roll back is closed.
+	defer func() { _ = tx.Rollback(bound) }()
+	c := conn{tx}
+	if s.Serial {
+		if err := c.Order(bound, "serial"); err != nil {
+			return done, err
+		}
+	}
+	if done.changes, err = s.Run(bound, c); err != nil {
+		return committed{}, err
+	}
+	if len(done.changes) > 0 {
+		if done.xid, err = e.hearing.write(bound, tx, done.changes); err != nil {
+			return committed{}, err
+		}
+	}
+	if err = tx.Commit(bound); err != nil {
+		err = &commitError{err}
+	}
+	done.at = time.Now()
+	if len(done.changes) > 0 {
+		e.hearing.settle(done, err)
+	}
+	return done, err
+}
+
+// conn is a transaction that is under way.
+type conn struct{ tx pgx.Tx }
+
+func (c conn) Query(ctx context.Context, text string, args ...any) (statements.Rows, error) {
+	return c.tx.Query(ctx, text, clean(args)...)
+}
+
+func (c conn) QueryRow(ctx context.Context, text string, args ...any) statements.Row {
+	return c.tx.QueryRow(ctx, text, clean(args)...)
+}
+
+func (c conn) Exec(ctx context.Context, text string, args ...any) (int64, error) {
+	tag, err := c.tx.Exec(ctx, text, clean(args)...)
+	return tag.RowsAffected(), err
+}
+
+func (c conn) Order(ctx context.Context, what string) error {
+	_, err := c.tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", lockNumber(what))
+	return err
+}
+
+func (c conn) Alone(ctx context.Context, what string) (mine bool, err error) {
+	err = c.tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", lockNumber(what)).Scan(&mine)
+	return mine, err
+}
+
+func (conn) Lock(clause string) string { return " " + clause }
+
+// lockNumber is the number of an advisory lock of ours.
+func lockNumber(what string) int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte("jeton " + what))
+	return int64(h.Sum64())
+}
+
+// clean makes texts such as PostgreSQL can hold: valid UTF-8 without NUL. What is not is
+// no name of anything that is stored.
+func clean(args []any) []any {
+	for i, a := range args {
+		if s, ok := a.(string); ok && (strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s)) {
+			args = slices.Clone(args)
+			args[i] = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+		}
+	}
+	return args
+}
+
+// untouched reports an error from before anything was said to the database.
+func untouched(err error) bool { return err != nil && pgconn.SafeToRetry(err) }
+
+// broken reports that a connection has ended under a question that changes nothing, other
+// than by our own impatience.
+func broken(err error) bool {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return false
+	}
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code == "57P01" || e.Code == "57P02" // it is being stopped, or a crash
+	}
+	return untouched(err)
+}
+
+// commitError is what became of a commit that did not say that it was done. Unless the
+// database says that it took it back, nobody knows.
+type commitError struct{ error }
+
+func (e *commitError) Unwrap() error { return e.error }
+
+// takenBack reports that a step was certainly not taken and may be tried again.
+func takenBack(err error) bool {
+	var e *pgconn.PgError
+	if errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01") { // serialization failure, deadlock
+		return true
+	}
+	var c *commitError
+	return !errors.As(err, &c) && broken(err)
+}
+
+// TouchSessions implements session.Store. A row that somebody else holds is left out:
+// nobody waits for a last use.
+func (db *DB) TouchSessions(ctx context.Context, at map[int64]time.Time) error {
+	const touch = `UPDATE sessions s SET used = h.at FROM (
+  SELECT s.login, v.at FROM unnest($1::bigint[], $2::bigint[]) v (login, at) JOIN sessions s ON s.login = v.login
+  WHERE s.used < v.at ORDER BY s.login FOR NO KEY UPDATE OF s SKIP LOCKED) h
+WHERE s.login = h.login`
+	logins := slices.Sorted(maps.Keys(at))
+	times := make([]int64, len(logins))
+	for i, l := range logins {
+		times[i] = at[l].UnixMilli()
+	}
+	return engine{db}.Do(ctx, statements.Step{Run: func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) {
+		_, err := tx.Exec(ctx, touch, logins, times)
+		return nil, err
+	}})
+}
+
+// hashesOf splits what a line of changes holds.
+func hashesOf(b []byte) ([]secret.Hash, error) {
+	const size = len(secret.Hash{})
+	if len(b)%size != 0 {
+		return nil, fmt.Errorf("%w: a line of changes has %d bytes of hashes", jeton.ErrUnavailable, len(b))
+	}
+	list := make([]secret.Hash, 0, len(b)/size)
+	for ; len(b) > 0; b = b[size:] {
+		list = append(list, secret.Hash(b[:size]))
+	}
+	return list, nil
+}

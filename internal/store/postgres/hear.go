@@ -1,0 +1,408 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"jeton"
+	"jeton/internal/store/statements"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// hearing keeps what this node holds in memory as new as it has to be.
+//
+// A step that ends or changes something writes a line into changes in its own transaction.
+// Each node polls: it reads the lines that the snapshot of its last poll did not show,
+// drops what they name, and from then on has heard of all that was committed before the
+// poll began. It judges from memory only while that is less than its bound ago, by its own
+// monotonic clock; otherwise it polls first, and when it cannot, it judges nothing.
+// Whoever ended something is answered when every other node has said that it has heard, or
+// when the longest bound of any node has passed since the commit, whichever is first.
+// docs/decisions/0013 has the argument.
+type hearing struct {
+	db       *DB
+	id       string // of this process among the nodes
+	bound    time.Duration
+	settings *pgx.ConnConfig
+
+	heard atomic.Pointer[time.Time] // when the last poll that succeeded began; nil: it may not judge
+
+	mu      sync.Mutex
+	round   *round // that has not begun, and who waits for it
+	asked   chan struct{}
+	speak   bool                // others have to be told that there is something to hear
+	said    map[string]snapshot // what other nodes have heard
+	news    chan struct{}       // closed when said changes
+	restart time.Time           // when this node last found another server than before
+	own     map[uint64]fate     // steps of this node whose end it does not know yet
+
+	// Of the goroutine that polls.
+	conn   *pgx.Conn
+	last   string // snapshot of the last poll
+	server string // the server that it came from
+	others map[string]seen
+	beaten time.Time
+}
+
+// fate is what a node knows of a step of its own. A step that was committed is told by
+// itself, once; only of one that lost its connection in the commit a poll has to tell.
+type fate int
+
+const (
+	underWay fate = iota
+	shown         // a poll has seen it committed
+	doubtful      // nobody knows whether it is
+)
+
+// round is a poll that some wait for.
+type round struct {
+	done chan struct{}
+	err  error
+}
+
+const (
+	channel = "jeton"
+	// slowest is how often a node polls that may be older than that.
+	slowest = 250 * time.Millisecond
+	fastest = 5 * time.Millisecond
+	// retry is how long a node waits before it looks for a lost database again.
+	retry = 200 * time.Millisecond
+	// slack covers two monotonic clocks that do not run at the same rate, and their grain.
+	slack = time.Millisecond
+)
+
+func newHearing(db *DB, settings *pgx.ConnConfig) *hearing {
+	settings = settings.Copy()
+	// A node that looks for the database finds out soon whether it is there.
+	settings.ConnectTimeout = min(settings.ConnectTimeout, time.Second)
+	// What this connection writes is of no worth after a crash: who lives says so again.
+	settings.RuntimeParams["synchronous_commit"] = "off"
+	return &hearing{
+		db: db, id: newID(), bound: min(db.c.Staleness, MaxStaleness), settings: settings,
+		round: newRound(), asked: make(chan struct{}, 1), said: map[string]snapshot{}, news: make(chan struct{}), others: map[string]seen{}, own: map[uint64]fate{},
+	}
+}
+
+func newRound() *round { return &round{done: make(chan struct{})} }
+
+func newID() string {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// fresh returns nil when memory may be judged from, and asks first when it may not.
+func (h *hearing) fresh(ctx context.Context) error {
+	if t := h.heard.Load(); t != nil && young(*t, time.Now(), h.bound) {
+		return nil
+	}
+	return h.ask(ctx)
+}
+
+// young reports whether less than a bound has passed since a time. The monotonic clock
+// says so. The wall clock may only say no: of a machine that slept, it alone knows.
+func young(since, now time.Time, bound time.Duration) bool {
+	wall := now.Round(0).Sub(since.Round(0))
+	return now.Sub(since) < bound && wall < bound && wall > -bound
+}
+
+// ask waits for a poll that begins after now. All who ask meanwhile share it.
+func (h *hearing) ask(ctx context.Context) error {
+	ctx, cancel, err := h.db.link.bind(ctx, h.db.c.Answer)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	h.mu.Lock()
+	r := h.round
+	h.mu.Unlock()
+	h.wake()
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		return jeton.After(fmt.Errorf("%w: the database has not said in time what has changed", jeton.ErrUnavailable), time.Second)
+	}
+}
+
+func (h *hearing) wake() {
+	select {
+	case h.asked <- struct{}{}:
+	default:
+	}
+}
+
+// run polls until ctx ends.
+func (h *hearing) run(ctx context.Context) {
+	defer func() { _ = h.hangUp() }()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-h.asked:
+		case <-timer.C:
+		}
+		began := time.Now()
+		h.mu.Lock()
+		r, speak := h.round, h.speak
+		h.round, h.speak = newRound(), false
+		h.mu.Unlock()
+		r.err = h.poll(ctx, began, speak)
+		close(r.done)
+		if r.err != nil && ctx.Err() == nil {
+			h.lost(ctx, r.err)
+		}
+		timer.Reset(max(h.pause()-time.Since(began), 0))
+	}
+	h.mu.Lock()
+	h.round.err = fmt.Errorf("%w: %w", jeton.ErrUnavailable, errClosed)
+	close(h.round.done)
+	h.mu.Unlock()
+}
+
+// pause is how long a poll may be ago before the next begins: a third of the bound, so
+// that one may be late.
+func (h *hearing) pause() time.Duration {
+	if h.bound == 0 {
+		return slowest
+	}
+	return min(max(h.bound/3, fastest), slowest)
+}
+
+// lost says that the database is gone, ends whatever waits for it, and looks for it until
+// it is back.
+func (h *hearing) lost(ctx context.Context, why error) {
+	h.heard.Store(nil)
+	h.db.link.down(why)
+	h.db.c.Log.Error("the database is lost: nobody is let in and nobody is logged out until it is back", "database", h.db.c.Where, "error", why)
+	_ = h.hangUp()
+	since := time.Now()
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := h.poll(ctx, began, true)
+		if err == nil {
+			break
+		}
+		_ = h.hangUp()
+		select {
+		case <-ctx.Done():
+		case <-time.After(retry - min(time.Since(began), retry)):
+		}
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	h.db.pool.Reset() // what is left of the connections of before
+	h.db.link.up()
+	h.db.c.Log.Info("the database is back", "database", h.db.c.Where, "after", time.Since(since).Round(time.Millisecond).String())
+}
+
+func (h *hearing) hangUp() error {
+	if h.conn == nil {
+		return nil
+	}
+	conn := h.conn
+	h.conn = nil
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return conn.Close(ctx)
+}
+
+// pollText returns what a snapshot did not show, and how things stand. One row without a
+// change says that there is none.
+const pollText = `SELECT pg_current_snapshot()::text, pg_is_in_recovery(), pg_postmaster_start_time()::text, COALESCE((SELECT NOT gone FROM nodes WHERE id = $1), FALSE),
+  c.node, c.xid::text::bigint, c.kind, c.ids, c.hashes
+FROM (SELECT 1) one LEFT JOIN changes c ON c.xid >= pg_snapshot_xmin($2::text::pg_snapshot) AND NOT pg_visible_in_snapshot(c.xid, $2::text::pg_snapshot)`
+
+// poll hears of what has changed. When it returns nil, memory is as new as began.
+func (h *hearing) poll(ctx context.Context, began time.Time, speak bool) error {
+	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
+	defer cancel()
+	if err := h.connect(ctx); err != nil {
+		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
+	}
+	if speak {
+		// The others look at once. Should they not hear it, they poll in a moment anyway.
+		if err := h.say(ctx, "look"); err != nil {
+			return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
+		}
+	}
+	n, err := h.read(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: hear of changes: %w", jeton.ErrUnavailable, err)
+	}
+	switch {
+	case n.standby:
+		return fmt.Errorf("%w: the database has become a standby", jeton.ErrUnavailable)
+	case !n.member || n.server != h.server:
+		// It was taken for dead, or what it has heard came from a server that is no more.
+		return h.rejoin(ctx, began, n)
+	}
+	h.last = n.snapshot
+	h.db.Hear(n.changes)
+	h.heard.Store(&began)
+	if n.foreign {
+		if err := h.say(ctx, "heard "+h.id+" "+n.snapshot); err != nil {
+			return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
+		}
+	}
+	if time.Since(h.beaten) > beatEvery {
+		h.beaten = time.Now()
+		if err := h.beat(ctx); err != nil {
+			return fmt.Errorf("%w: beat: %w", jeton.ErrUnavailable, err)
+		}
+	}
+	return nil
+}
+
+// now is what a poll has found.
+type now struct {
+	snapshot string
+	standby  bool
+	server   string
+	member   bool
+	changes  []statements.Change
+	foreign  bool // some of them are other nodes'
+}
+
+func (h *hearing) read(ctx context.Context) (n now, err error) {
+	rows, err := h.conn.Query(ctx, pollText, h.id, h.last)
+	if err != nil {
+		return n, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var node *string
+		var xid *int64
+		var kind *int16
+		var ids []int64
+		var hashes []byte
+		if err := rows.Scan(&n.snapshot, &n.standby, &n.server, &n.member, &node, &xid, &kind, &ids, &hashes); err != nil {
+			return n, err
+		}
+		if kind == nil || *node == h.id && !h.hears(uint64(*xid)) {
+			continue
+		}
+		c := statements.Change{Kind: statements.Kind(*kind), IDs: ids}
+		if c.Hashes, err = hashesOf(hashes); err != nil {
+			return n, err
+		}
+		n.changes, n.foreign = append(n.changes, c), n.foreign || *node != h.id
+	}
+	if err := rows.Err(); err != nil {
+		return n, err
+	}
+	if n.snapshot == "" {
+		return n, errors.New("the database returned no row")
+	}
+	return n, nil
+}
+
+// hears reports whether a poll that finds a step of this node has to tell of it.
+func (h *hearing) hears(xid uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f, known := h.own[xid]
+	if known && f == underWay {
+		h.own[xid] = shown
+	}
+	return known && f == doubtful
+}
+
+// settle takes what has become of a step: err is nil when it is committed.
+func (h *hearing) settle(done committed, err error) {
+	var unknown *commitError
+	h.mu.Lock()
+	lost := errors.As(err, &unknown) && !takenBack(err)
+	f := h.own[done.xid]
+	if lost && f == underWay {
+		h.own[done.xid] = doubtful
+	} else {
+		delete(h.own, done.xid)
+	}
+	h.mu.Unlock()
+	if err == nil || lost && f == shown {
+		h.db.Hear(done.changes)
+	}
+}
+
+func (h *hearing) connect(ctx context.Context) (err error) {
+	if h.conn == nil || h.conn.IsClosed() {
+		h.conn, err = pgx.ConnectConfig(ctx, h.settings)
+	}
+	return err
+}
+
+func (h *hearing) say(ctx context.Context, text string) error {
+	const most = 7900 // bytes of a notification are at most 8000
+	if len(text) > most {
+		return nil // the others wait for the bound instead
+	}
+	_, err := h.conn.Exec(ctx, "SELECT pg_notify($1, $2)", channel, text)
+	return err
+}
+
+// join makes this process a node, before it holds anything in memory.
+func (h *hearing) join(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, h.db.c.Connect+h.db.c.Answer)
+	defer cancel()
+	if err := h.connect(ctx); err != nil {
+		return err
+	}
+	began := time.Now()
+	h.last = "1:1:"
+	if err := h.enlist(ctx); err != nil {
+		return err
+	}
+	return h.start(ctx, began)
+}
+
+// enlist puts the node on the list. It is durable before the node trusts its memory: who
+// ends something must find it there even if the database falls over meanwhile.
+func (h *hearing) enlist(ctx context.Context) error {
+	return pgx.BeginFunc(ctx, h.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', true)"); err != nil {
+			return err
+		}
+		const add = `INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ($1, $2, 0, pg_snapshot_xmin(pg_current_snapshot()), FALSE)
+ON CONFLICT (id) DO UPDATE SET bound = excluded.bound, beat = nodes.beat + 1, heard = excluded.heard, gone = FALSE`
+		_, err := tx.Exec(ctx, add, h.id, h.bound.Milliseconds())
+		return err
+	})
+}
+
+// start begins to hear from now on: what was in memory before is dropped.
+func (h *hearing) start(ctx context.Context, began time.Time) error {
+	const look = "SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text"
+	if err := h.conn.QueryRow(ctx, look).Scan(&h.last, &h.server); err != nil {
+		return err
+	}
+	h.db.Hear([]statements.Change{{Kind: statements.Everything}})
+	h.heard.Store(&began)
+	return nil
+}
+
+// rejoin begins anew after this node was taken for dead, or found another server.
+func (h *hearing) rejoin(ctx context.Context, began time.Time, n now) error {
+	h.heard.Store(nil)
+	if n.server != h.server {
+		h.mu.Lock()
+		h.restart = time.Now()
+		h.mu.Unlock()
+	}
+	if err := h.enlist(ctx); err != nil {
+		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
+	}
+	if err := h.start(ctx, began); err != nil {
+		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
+	}
+	return nil
+}

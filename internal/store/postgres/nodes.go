@@ -1,0 +1,250 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"jeton"
+	"jeton/internal/store/statements"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// seen is how another node looked when it last changed.
+type seen struct {
+	beat int64
+	gone bool
+	at   time.Time
+}
+
+const (
+	beatEvery = 5 * time.Second
+	// silent is after how long a node that does not beat is marked as gone, and after how
+	// long again it is forgotten. It is longer than any bound: a node that comes back finds the
+	// mark, or that its line is missing, before it trusts its memory again.
+	silent = 3 * MaxStaleness
+)
+
+// write writes what a step has changed into its transaction, and returns its number.
+func (h *hearing) write(ctx context.Context, tx pgx.Tx, changes []statements.Change) (xid uint64, err error) {
+	const add = "INSERT INTO changes (node, kind, ids, hashes) VALUES ($1, $2, $3, $4) RETURNING xid::text::bigint"
+	// More than that is told by its number: nobody has to know each of them.
+	const most = 4096
+	for _, c := range changes {
+		kind, ids, hashes := c.Kind, c.IDs, []byte{}
+		if ids == nil {
+			ids = []int64{}
+		}
+		if len(c.Hashes) > most || len(ids) > most {
+			kind, ids = statements.Everything, []int64{}
+		} else {
+			for _, hash := range c.Hashes {
+				hashes = append(hashes, hash[:]...)
+			}
+		}
+		var number int64
+		if err := tx.QueryRow(ctx, add, h.id, int16(kind), ids, hashes).Scan(&number); err != nil {
+			return 0, fmt.Errorf("note what has changed: %w", err)
+		}
+		xid = uint64(number)
+	}
+	h.mu.Lock()
+	h.own[xid] = underWay
+	h.mu.Unlock()
+	return xid, nil
+}
+
+// tell returns when no node judges any more from what was before a step.
+func (h *hearing) tell(ctx context.Context, done committed) error {
+	h.mu.Lock()
+	h.speak = true
+	h.mu.Unlock()
+	h.wake()
+	// The list is read after the commit: a node that joins later reads what is committed.
+	others, bound, err := h.nodes(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: the change is made, but whether every node has heard of it is not known: %w", jeton.ErrUnavailable, err)
+	}
+	if bound == 0 {
+		return nil // they all ask each time
+	}
+	timer := time.NewTimer(time.Until(done.at.Add(bound + bound/100 + slack)))
+	defer timer.Stop()
+	for {
+		heard, news := h.heardBy(others, done)
+		if heard {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("%w: the change is made, and every node hears of it within %v: %w", jeton.ErrUnavailable, bound, ctx.Err())
+		}
+	}
+}
+
+// nodes returns the other nodes that may judge from memory, and the longest bound of any.
+func (h *hearing) nodes(ctx context.Context) (others []string, bound time.Duration, err error) {
+	ctx, cancel, err := h.db.link.bind(ctx, h.db.c.Answer)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer cancel()
+	rows, err := h.db.pool.Query(ctx, "SELECT id, bound FROM nodes WHERE id <> $1 AND bound > 0", h.id)
+	if err != nil {
+		return nil, 0, err
+	}
+	var id string
+	var ms int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &ms}, func() error {
+		others, bound = append(others, id), max(bound, time.Duration(ms)*time.Millisecond)
+		return nil
+	})
+	return others, bound, err
+}
+
+// heardBy reports whether all of the nodes have said that they have heard of a step, and
+// otherwise returns what is closed when there is something new.
+func (h *hearing) heardBy(nodes []string, done committed) (bool, <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	// Of a server that has only just come up the list may be short: a failover may have
+	// lost the line of a node that still trusts what it heard before.
+	if !h.restart.IsZero() && done.at.Sub(h.restart) < MaxStaleness {
+		return false, h.news
+	}
+	for _, id := range nodes {
+		if s, ok := h.said[id]; !ok || !s.shows(done.xid) {
+			return false, h.news
+		}
+	}
+	return true, nil
+}
+
+// listen hears what other nodes say, until ctx ends. It makes things fast; what is
+// promised does not hang on it.
+func (h *hearing) listen(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := h.listenOnce(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		h.db.c.Log.Debug("listening to other nodes was cut off", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(retry):
+		}
+	}
+}
+
+func (h *hearing) listenOnce(ctx context.Context) error {
+	conn, err := pgx.ConnectConfig(ctx, h.settings)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(ctx)
+	}()
+	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+		return err
+	}
+	for {
+		n, err := conn.WaitForNotification(ctx)
+		if err != nil {
+			return err
+		}
+		h.hear(n.Payload)
+	}
+}
+
+// hear takes what another node says.
+func (h *hearing) hear(text string) {
+	if text == "look" {
+		h.wake()
+		return
+	}
+	rest, ok := strings.CutPrefix(text, "heard ")
+	if !ok {
+		return // of a newer version
+	}
+	id, at, _ := strings.Cut(rest, " ")
+	s, err := parseSnapshot(at)
+	if err != nil || id == h.id {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.said[id] = s
+	close(h.news)
+	h.news = make(chan struct{})
+}
+
+// beat says that this node lives, and clears away what no node needs any more. No clock but
+// this node's own is asked for how long another has been silent.
+func (h *hearing) beat(ctx context.Context) error {
+	if _, err := h.conn.Exec(ctx, "UPDATE nodes SET beat = beat + 1, heard = pg_snapshot_xmin($2::text::pg_snapshot) WHERE id = $1", h.id, h.last); err != nil {
+		return err
+	}
+	rows, err := h.conn.Query(ctx, "SELECT id, beat, gone FROM nodes WHERE id <> $1", h.id)
+	if err != nil {
+		return err
+	}
+	at, found := time.Now(), map[string]seen{}
+	var id string
+	var s seen
+	if _, err := pgx.ForEachRow(rows, []any{&id, &s.beat, &s.gone}, func() error {
+		s.at = at
+		if old, ok := h.others[id]; ok && old.beat == s.beat && old.gone == s.gone {
+			s.at = old.at
+		}
+		found[id] = s
+		return nil
+	}); err != nil {
+		return err
+	}
+	h.others = found
+	h.forget(found)
+	for id, s := range found {
+		if at.Sub(s.at) < silent {
+			continue
+		}
+		text := "UPDATE nodes SET gone = TRUE WHERE id = $1 AND beat = $2 AND NOT gone"
+		if s.gone {
+			text = "DELETE FROM nodes WHERE id = $1 AND beat = $2 AND gone"
+		}
+		if _, err := h.conn.Exec(ctx, text, id, s.beat); err != nil {
+			return err
+		}
+		h.db.c.Log.Warn("a node has not been seen for long", "node", id, "forgotten", s.gone)
+	}
+	_, err = h.conn.Exec(ctx, "DELETE FROM changes WHERE xid < (SELECT heard FROM nodes ORDER BY heard LIMIT 1)")
+	return err
+}
+
+// forget forgets what nodes have said that are no more.
+func (h *hearing) forget(found map[string]seen) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id := range h.said {
+		if _, ok := found[id]; !ok {
+			delete(h.said, id)
+		}
+	}
+}
+
+// leave takes this node off the list. It judges nothing any more.
+func (h *hearing) leave() {
+	h.heard.Store(nil)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if h.connect(ctx) == nil {
+		_, _ = h.conn.Exec(ctx, "DELETE FROM nodes WHERE id = $1", h.id) // the others find out otherwise
+	}
+	_ = h.hangUp()
+}

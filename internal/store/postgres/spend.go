@@ -1,0 +1,391 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"jeton"
+	"jeton/internal/count"
+	"jeton/internal/policy"
+	"jeton/internal/store/statements"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// spender takes uses. Whatever waits when one of its workers is free goes into one
+// statement: one commit, one sync, for all of this node. The rows that the statement
+// locks keep it exact beside other workers and other nodes.
+type spender struct {
+	jobs  chan *job
+	quit  chan struct{}
+	work  sync.WaitGroup
+	begun bool
+}
+
+// job is a use that waits for its commit.
+type job struct {
+	use   count.Use
+	left  []int64
+	err   error
+	until time.Time // nobody waits for longer
+	done  chan struct{}
+}
+
+const (
+	// workers is how many statements are under way at once: while one waits for its
+	// commit, another is filled.
+	workers = 2
+	// waiting is how many uses may wait; more are refused at once.
+	waiting = 8192
+	// together is how many uses one statement carries at most, to bound how long it takes.
+	together = 256
+)
+
+func (s *spender) start(ctx context.Context, db *DB) {
+	s.jobs, s.quit, s.begun = make(chan *job, waiting), make(chan struct{}), true
+	for range workers {
+		s.work.Go(func() { s.loop(ctx, db) })
+	}
+}
+
+// close lets what waits be answered and ends the workers.
+func (s *spender) close() {
+	if s.begun {
+		close(s.quit)
+		s.work.Wait()
+	}
+}
+
+// Spend implements count.Store.
+func (db *DB) Spend(ctx context.Context, u count.Use) ([]int64, error) {
+	if len(u.Budgets) == 0 || slices.ContainsFunc(u.Budgets, func(b policy.Budget) bool { return b.Max < 1 }) {
+		return nil, jeton.ErrSpent
+	}
+	patience := db.c.Answer
+	// Whoever waits is told at once when the database goes away.
+	bound, cancel, err := db.link.bind(ctx, patience)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	j := &job{use: u, until: time.Now().Add(patience), done: make(chan struct{})}
+	select {
+	case <-db.spender.quit:
+		return nil, fmt.Errorf("%w: %w", jeton.ErrUnavailable, errClosed)
+	default:
+	}
+	select {
+	case db.spender.jobs <- j:
+	default:
+		return nil, jeton.After(jeton.ErrBusy, time.Second)
+	}
+	select {
+	case <-j.done:
+		return j.left, j.err
+	case <-bound.Done():
+		// It may still be taken: an unknown outcome counts as used.
+		return nil, fmt.Errorf("%w: no commit in time: %w", jeton.ErrUnavailable, context.Cause(bound))
+	}
+}
+
+func (s *spender) loop(ctx context.Context, db *DB) {
+	var again []*job
+	for {
+		batch := again
+		again = nil
+		if len(batch) == 0 {
+			select {
+			case j := <-s.jobs:
+				batch = append(batch, j)
+			case <-s.quit:
+				select {
+				case j := <-s.jobs:
+					batch = append(batch, j)
+				default:
+					return
+				}
+			}
+		}
+		batch = s.gather(batch)
+		again = db.spendAll(ctx, batch)
+		if len(again) > 0 {
+			// Somebody holds what they need and will have let go of it in a moment.
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// gather takes what else waits, and lets those who are about to queue have their turn.
+func (s *spender) gather(batch []*job) []*job {
+	for len(batch) < together {
+		select {
+		case j := <-s.jobs:
+			batch = append(batch, j)
+			continue
+		default:
+		}
+		before := len(s.jobs)
+		runtime.Gosched()
+		if len(s.jobs) == before {
+			break
+		}
+	}
+	return batch
+}
+
+// spendAll takes the uses of a batch and answers them. It returns those that have to be
+// tried again: what they need changed while the statement ran.
+func (db *DB) spendAll(ctx context.Context, batch []*job) (again []*job) {
+	now := time.Now()
+	var single, several []*job
+	for _, j := range batch {
+		switch {
+		case now.After(j.until):
+			j.answer(nil, fmt.Errorf("%w: no commit in time", jeton.ErrUnavailable))
+		case len(j.use.Budgets) == 1:
+			single = append(single, j)
+		default:
+			several = append(several, j)
+		}
+	}
+	if len(single) > 0 {
+		again = db.spendSingle(ctx, single)
+	}
+	if len(several) > 0 {
+		again = append(again, db.spendSeveral(ctx, several)...)
+	}
+	return again
+}
+
+func (j *job) answer(left []int64, err error) {
+	j.left, j.err = left, err
+	close(j.done)
+}
+
+// pair is what a count hangs on.
+type pair struct{ holder, budget int64 }
+
+// wish is what the jobs of a batch want of one count.
+type wish struct {
+	pair
+	most int64
+	jobs []*job
+}
+
+// wishes sorts jobs by what they want, in the order in which rows are locked everywhere.
+// Jobs that know of another limit of the same count wait for the next batch.
+func wishes(batch []*job) (list []*wish, later []*job) {
+	byPair := make(map[pair]*wish, len(batch))
+	for _, j := range batch {
+		b := j.use.Budgets[0]
+		p := pair{j.use.Holder, b.ID}
+		w := byPair[p]
+		if w == nil {
+			w = &wish{pair: p, most: b.Max}
+			byPair[p] = w
+			list = append(list, w)
+		}
+		if w.most != b.Max {
+			later = append(later, j)
+			continue
+		}
+		w.jobs = append(w.jobs, j)
+	}
+	slices.SortFunc(list, func(a, b *wish) int {
+		return cmp.Or(cmp.Compare(a.holder, b.holder), cmp.Compare(a.budget, b.budget))
+	})
+	return list, later
+}
+
+// spendSingle answers uses of one budget each, with one statement for all of them.
+func (db *DB) spendSingle(ctx context.Context, batch []*job) (again []*job) {
+	list, again := wishes(batch)
+	holders, budgets, wants, mosts := make([]int64, len(list)), make([]int64, len(list)), make([]int64, len(list)), make([]int64, len(list))
+	for i, w := range list {
+		holders[i], budgets[i], wants[i], mosts[i] = w.holder, w.budget, int64(len(w.jobs)), w.most
+	}
+	took := make([]taken, len(list))
+	err := db.spending(ctx, func(ctx context.Context) error {
+		rows, err := db.pool.Query(ctx, spendBatch, holders, budgets, wants, mosts)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var i int64
+			var t taken
+			if err := rows.Scan(&i, &t.count, &t.used, &t.there); err != nil {
+				return err
+			}
+			took[i-1] = t
+		}
+		return rows.Err()
+	})
+	for i, w := range list {
+		if err != nil {
+			for _, j := range w.jobs {
+				j.answer(nil, err)
+			}
+			continue
+		}
+		again = append(again, w.share(took[i])...)
+	}
+	return again
+}
+
+// taken is what the statement says of one wish.
+type taken struct {
+	count int64 // how many uses it took
+	used  int64 // how many are used by now; of a count that it did not touch: at the latest
+	there bool  // the holder is there
+}
+
+// share answers the jobs of a wish in the order in which they came, and returns those to
+// which the statement has no answer.
+func (w *wish) share(t taken) (again []*job) {
+	for i, j := range w.jobs {
+		switch n := int64(i); {
+		case n < t.count:
+			j.answer([]int64{w.most - t.used + t.count - n - 1}, nil)
+		case t.used >= w.most:
+			j.answer([]int64{0}, jeton.ErrSpent)
+		case !t.there:
+			j.answer(nil, jeton.ErrBadCredential)
+		default:
+			again = append(again, j)
+		}
+	}
+	return again
+}
+
+// spending runs one attempt to take uses, again if it was certainly taken back.
+func (db *DB) spending(ctx context.Context, do func(ctx context.Context) error) error {
+	ctx, cancel, err := db.link.bind(ctx, db.c.Answer)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	for range attempts {
+		if err = do(ctx); !takenBack(err) {
+			break
+		}
+	}
+	return statements.Unavailable(err)
+}
+
+// spendSeveral answers uses of several budgets each, all of them or none, in one
+// transaction.
+func (db *DB) spendSeveral(ctx context.Context, batch []*job) (again []*job) {
+	var holders, budgets []int64
+	for _, j := range batch {
+		for _, b := range j.use.Budgets {
+			holders, budgets = append(holders, j.use.Holder), append(budgets, b.ID)
+		}
+	}
+	var verdicts []error
+	var lefts [][]int64
+	err := db.spending(ctx, func(ctx context.Context) error {
+		return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
+			counts, err := holdCounts(ctx, tx, holders, budgets)
+			if err != nil {
+				return err
+			}
+			verdicts, lefts = make([]error, len(batch)), make([][]int64, len(batch))
+			changed := map[pair]bool{}
+			for i, j := range batch {
+				lefts[i], verdicts[i] = j.take(counts, changed)
+			}
+			return writeCounts(ctx, tx, counts, changed)
+		})
+	})
+	for i, j := range batch {
+		switch {
+		case err != nil:
+			j.answer(nil, err)
+		case verdicts[i] == errAgain:
+			again = append(again, j)
+		default:
+			j.answer(lefts[i], verdicts[i])
+		}
+	}
+	return again
+}
+
+var errAgain = fmt.Errorf("%w: the holder is being ended", jeton.ErrUnavailable)
+
+// counted is a count whose row is held.
+type counted struct {
+	used  int64
+	row   bool // there is one
+	there bool // the holder is
+}
+
+// take takes one use of every budget of a job, or of none.
+func (j *job) take(counts map[pair]*counted, changed map[pair]bool) (left []int64, err error) {
+	for _, b := range j.use.Budgets {
+		c := counts[pair{j.use.Holder, b.ID}]
+		switch {
+		case !c.there:
+			return nil, jeton.ErrBadCredential
+		case !c.row:
+			return nil, errAgain
+		}
+		left = append(left, b.Max-c.used)
+	}
+	if slices.Min(left) <= 0 {
+		return left, jeton.ErrSpent
+	}
+	for i, b := range j.use.Budgets {
+		p := pair{j.use.Holder, b.ID}
+		counts[p].used++
+		changed[p] = true
+		left[i] = b.Max - counts[p].used
+	}
+	return left, nil
+}
+
+// holdCounts makes the counts that are not there yet, and holds all of them to the end of
+// the transaction.
+func holdCounts(ctx context.Context, tx pgx.Tx, holders, budgets []int64) (map[pair]*counted, error) {
+	if _, err := tx.Exec(ctx, makeCounts, holders, budgets); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, holdCountsOf, holders, budgets)
+	if err != nil {
+		return nil, err
+	}
+	counts := map[pair]*counted{}
+	var p pair
+	var used *int64
+	var there bool
+	_, err = pgx.ForEachRow(rows, []any{&p.holder, &p.budget, &used, &there}, func() error {
+		c := &counted{there: there}
+		if used != nil {
+			c.used, c.row = *used, true
+		}
+		counts[p] = c
+		return nil
+	})
+	return counts, err
+}
+
+// writeCounts writes the counts that have changed. Each is held, and is what it was.
+func writeCounts(ctx context.Context, tx pgx.Tx, counts map[pair]*counted, changed map[pair]bool) error {
+	if len(changed) == 0 {
+		return nil
+	}
+	var holders, budgets, used []int64
+	for p := range changed {
+		holders, budgets, used = append(holders, p.holder), append(budgets, p.budget), append(used, counts[p].used)
+	}
+	tag, err := tx.Exec(ctx, setCounts, holders, budgets, used)
+	if err == nil && tag.RowsAffected() != int64(len(changed)) {
+		err = fmt.Errorf("%d of %d counts that were held are gone", len(changed)-int(tag.RowsAffected()), len(changed))
+	}
+	return err
+}

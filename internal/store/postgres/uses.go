@@ -1,0 +1,33 @@
+package postgres
+
+// spentBatch phrases the answer of spendBatch.
+const spentBatch = `
+SELECT w.place, COALESCE(t.count, f.count, 0), COALESCE(t.used, f.used, u.used, 0),
+  t.count IS NOT NULL OR f.count IS NOT NULL OR EXISTS (SELECT 1 FROM sessions s WHERE s.login = w.login) OR EXISTS (SELECT 1 FROM tokens t WHERE t.number = -w.login)
+FROM wish w LEFT JOIN taken t ON t.login = w.login AND t.budget = w.budget
+LEFT JOIN first f ON f.login = w.login AND f.budget = w.budget
+LEFT JOIN uses u ON u.login = w.login AND u.budget = w.budget`
+
+// holds is true of a wish whose holder is there and nobody is ending; it stays so to the
+// end of the transaction.
+const holds = `EXISTS (SELECT 1 FROM sessions s WHERE s.login = w.login FOR KEY SHARE SKIP LOCKED)
+  OR EXISTS (SELECT 1 FROM tokens t WHERE t.number = -w.login FOR KEY SHARE SKIP LOCKED)`
+
+// makeCounts makes rows for holders that are there.
+const makeCounts = `INSERT INTO uses (login, budget, used)
+SELECT DISTINCT w.login, w.budget, 0 FROM unnest($1::bigint[], $2::bigint[]) AS w (login, budget)
+WHERE NOT EXISTS (SELECT 1 FROM uses u WHERE u.login = w.login AND u.budget = w.budget) AND (` + holds + `)
+ORDER BY 1, 2 ON CONFLICT DO NOTHING`
+
+// holdCountsOf holds counts, in one order on all nodes.
+const holdCountsOf = `WITH wish AS MATERIALIZED (
+  SELECT DISTINCT w.login, w.budget FROM unnest($1::bigint[], $2::bigint[]) AS w (login, budget)
+), held AS MATERIALIZED (
+  SELECT u.login, u.budget, u.used FROM wish w JOIN uses u ON u.login = w.login AND u.budget = w.budget ORDER BY u.login, u.budget FOR UPDATE OF u
+)
+SELECT w.login, w.budget, h.used, EXISTS (SELECT 1 FROM sessions s WHERE s.login = w.login) OR EXISTS (SELECT 1 FROM tokens t WHERE t.number = -w.login)
+FROM wish w LEFT JOIN held h ON h.login = w.login AND h.budget = w.budget`
+
+// setCounts writes counts that are held. A count only grows.
+const setCounts = `UPDATE uses u SET used = w.used FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w (login, budget, used)
+WHERE u.login = w.login AND u.budget = w.budget AND u.used < w.used`

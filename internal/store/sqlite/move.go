@@ -1,0 +1,161 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"jeton/internal/store/statements"
+)
+
+// Side is a file that is moved to or from while nobody serves from it. One goroutine uses it.
+type Side struct {
+	db       *DB
+	readOnly bool
+}
+
+// OpenSide opens the file as Open does, but to move what is in it: half a copy, too.
+func OpenSide(ctx context.Context, c Config) (*Side, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := create(c.Path); err != nil {
+		return nil, err
+	}
+	s := &Side{db: &DB{path: c.Path, log: c.Log}}
+	if err := s.db.openFiles(ctx); err != nil {
+		_ = s.db.closeFiles()
+		return nil, fmt.Errorf("open database %s: %w", c.Path, advise(err))
+	}
+	return s, nil
+}
+
+// ReadSide opens a file that another process serves from, to read it and nothing else. Its
+// schema has to be the one of this program.
+func ReadSide(ctx context.Context, path string) (*Side, error) {
+	db := &DB{path: path}
+	if err := db.openServed(ctx); err != nil {
+		_ = db.closeFiles()
+		return nil, fmt.Errorf("read database %s: %w", path, advise(err))
+	}
+	return &Side{db, true}, nil
+}
+
+func (db *DB) openServed(ctx context.Context) (err error) {
+	if err := db.openReaders(1); err != nil {
+		return err
+	}
+	conn, err := db.read.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	steps, err := migrations()
+	if err != nil {
+		return err
+	}
+	done, err := applied(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if len(done) != len(steps) {
+		return fmt.Errorf("its schema is number %d and this program's is %d: the server that is up is of another version; restart it with this one", len(done), len(steps))
+	}
+	return nil
+}
+
+// Snapshot hands read one consistent state. Others may go on writing; what they write
+// stays in the log beside the file until read returns.
+func (db *DB) Snapshot(ctx context.Context, read func(ctx context.Context, q statements.Queries) error) error {
+	conn, err := db.read.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	// The state is the one of the first look.
+	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	defer func() { _, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") }()
+	if _, err := conn.ExecContext(ctx, "SELECT 1 FROM migrations LIMIT 1"); err != nil {
+		return err
+	}
+	return read(ctx, tx{conn})
+}
+
+// Last returns the greatest number that a row of a table was ever given, 0 for none.
+func (db *DB) Last(ctx context.Context, q statements.Queries, table, column string) (int64, error) {
+	var last, given int64
+	err := q.QueryRow(ctx, "SELECT COALESCE(max("+column+"), 0) FROM "+table).Scan(&last)
+	if err != nil {
+		return 0, err
+	}
+	err = q.QueryRow(ctx, "SELECT seq FROM sqlite_sequence WHERE name = $1", table).Scan(&given)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, err
+	}
+	return max(last, given), nil
+}
+
+// Snapshot hands read one consistent state.
+func (s *Side) Snapshot(ctx context.Context, read func(ctx context.Context, q statements.Queries) error) error {
+	return s.db.Snapshot(ctx, read)
+}
+
+// Last is DB.Last.
+func (s *Side) Last(ctx context.Context, q statements.Queries, table, column string) (int64, error) {
+	return s.db.Last(ctx, q, table, column)
+}
+
+// Step takes a step of any length, whole or not at all.
+func (s *Side) Step(ctx context.Context, write func(ctx context.Context, tx statements.Conn) error) error {
+	if s.readOnly {
+		return errors.New("another process serves from this file: it can only be read")
+	}
+	// Not ctx: whoever gives up must find the connection fit to roll back.
+	plain := context.WithoutCancel(ctx)
+	if _, err := s.db.conn.ExecContext(plain, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := write(ctx, tx{s.db.conn})
+	if err == nil {
+		_, err = s.db.conn.ExecContext(plain, "COMMIT")
+	}
+	if err != nil {
+		if _, rerr := s.db.conn.ExecContext(plain, "ROLLBACK"); rerr != nil && !spoils(err) {
+			return errors.Join(err, rerr)
+		}
+		return advise(err)
+	}
+	return nil
+}
+
+// Advance makes the next number of a table greater than last. Numbers of a table that has
+// no count of them follow its greatest anyway.
+func (s *Side) Advance(ctx context.Context, tx statements.Conn, table, column string, last int64) error {
+	now, err := s.db.Last(ctx, tx, table, column)
+	if err != nil || now >= last {
+		return err
+	}
+	n, err := tx.Exec(ctx, "UPDATE sqlite_sequence SET seq = $2 WHERE name = $1", table, last)
+	if err != nil || n > 0 {
+		return err
+	}
+	var counted int
+	if err := tx.QueryRow(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = $1 AND sql LIKE '%AUTOINCREMENT%'", table).Scan(&counted); err != nil || counted == 0 {
+		return err
+	}
+	_, err = tx.Exec(ctx, "INSERT INTO sqlite_sequence (name, seq) VALUES ($1, $2)", table, last)
+	return err
+}
+
+// Close closes the file. Where it was written, everything is in the one file then.
+func (s *Side) Close() error {
+	var err error
+	if !s.readOnly && s.db.conn != nil {
+		_, err = s.db.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+	}
+	return errors.Join(err, s.db.closeFiles())
+}

@@ -1,0 +1,111 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// The files that SQLite keeps beside one that is in use.
+const (
+	logFile   = "-wal"
+	indexFile = "-shm"
+)
+
+// Settle brings a file that nobody uses into one piece, and returns the number of the
+// epoch that it is in, 0 where that cannot be read. A file that is damaged, another's, or
+// not there stays as it is, which is no error: it may be why it is to be replaced.
+func Settle(ctx context.Context, path string) (epoch int64) {
+	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+		return 0
+	}
+	db, err := sql.Open("sqlite", dsn(path, "mode=rw"))
+	if err != nil {
+		return 0
+	}
+	defer db.Close() // the last one to close removes the log
+	db.SetMaxOpenConns(1)
+	var text string
+	if db.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'epoch'").Scan(&text) == nil {
+		epoch, _ = strconv.ParseInt(text, 10, 64)
+	}
+	_, _ = db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	return epoch
+}
+
+// Replace puts the file with in the place of path, and keeps what was there under a third
+// name, which must be free. Nobody uses any of them, and Settle has been called for path.
+// A crash leaves the old one or the new one in its place, whole, and never none.
+func Replace(path, with, kept string) error {
+	if err := keep(path, kept); err != nil {
+		return fmt.Errorf("keep the old database: %w", err)
+	}
+	if err := os.Rename(with, path); err != nil {
+		return fmt.Errorf("put the new database in its place: %w", err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func keep(path, kept string) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	// The new file must never meet the log of the old one. There is still one only where the
+	// old file could not be read.
+	if err := os.Rename(path+logFile, kept+logFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Remove(path + indexFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Link(path, kept); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		return duplicate(path, kept) // a file system without links
+	}
+	return nil
+}
+
+func duplicate(path, kept string) (err error) {
+	from, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(kept, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	return errors.Join(err, to.Sync(), to.Close())
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	return errors.Join(err, d.Close())
+}
+
+// Remove removes a file with what is beside it. One that is not there is no error.
+func Remove(path string) error {
+	var errs []error
+	for _, name := range []string{path, path + logFile, path + indexFile} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

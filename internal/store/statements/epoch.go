@@ -1,0 +1,75 @@
+package statements
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"jeton"
+	"jeton/internal/policy"
+)
+
+// Renewal is a database that was brought back from the past. What it was asked to let
+// through or to end between then and now, it does not know.
+type Renewal struct {
+	Now   time.Time
+	After int64 // the epoch is greater than this and than the one of the database
+	// Trust keeps every credential: what was spent or revoked in the lost time is good
+	// again.
+	Trust bool
+	Event jeton.Event // added in the same step
+}
+
+// Renewed tells what became of it.
+type Renewed struct {
+	Epoch    int64 `json:"epoch"`
+	Sessions int64 `json:"sessions_ended"`
+	Tokens   int64 `json:"tokens_ended"`
+	Keys     int64 `json:"keys_revoked"`
+}
+
+// Renew begins a new epoch inside a step. Unless the credentials are trusted, no session,
+// token or count is left, and no key checks what it has signed: each could have been
+// spent, ended or revoked in the lost time.
+func Renew(ctx context.Context, tx Conn, r Renewal) (Renewed, error) {
+	epoch, err := EpochOf(ctx, tx)
+	if err != nil {
+		return Renewed{}, err
+	}
+	out := Renewed{Epoch: max(epoch, r.After) + 1}
+	if err := SetMeta(ctx, tx, MetaEpoch, strconv.FormatInt(out.Epoch, 10)); err != nil {
+		return out, err
+	}
+	if !r.Trust {
+		if err := distrust(ctx, tx, r.Now, &out); err != nil {
+			return out, fmt.Errorf("end credentials: %w", err)
+		}
+	}
+	return out, appendEvents(ctx, tx, r.Event)
+}
+
+func distrust(ctx context.Context, tx Conn, now time.Time, out *Renewed) error {
+	at, until := milli(now), milli(now.Add(policy.VoidFor))
+	for _, s := range []struct {
+		text string
+		args []any
+		n    *int64
+	}{
+		{"DELETE FROM uses", nil, new(int64)},
+		{"DELETE FROM sessions", nil, &out.Sessions},
+		{"DELETE FROM tokens", nil, &out.Tokens},
+		// As internal/keys revokes a key: it signs no more from now on, and is forgotten when
+		// nobody can have anything of it any more.
+		{"UPDATE keys SET retires = $1, closes = $2 WHERE NOT revoked AND (retires < 0 OR retires > $1)", []any{at, until}, new(int64)},
+		{"UPDATE keys SET revoked = TRUE WHERE NOT revoked", nil, &out.Keys},
+	} {
+		n, err := tx.Exec(ctx, s.text, s.args...)
+		if err != nil {
+			return err
+		}
+		*s.n = n
+	}
+	// An assertion of the lost time could be shown a second time: internal/login looks at this.
+	return SetMeta(ctx, tx, MetaRestored, strconv.FormatInt(at, 10))
+}

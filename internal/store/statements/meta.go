@@ -1,0 +1,111 @@
+package statements
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"jeton"
+)
+
+// The names in the table meta. Those of MetaOwn are never moved to another database.
+const (
+	MetaID       = "id"          // random, of this one database
+	MetaEpoch    = "epoch"       // how often it was brought back from the past
+	MetaRestored = "restored_at" // when it last was, in milliseconds
+	MetaCopying  = "copying"     // id of the database of which this is half a copy
+	MetaCopied   = "copied"      // id of the database of which this is a copy that nobody has served from
+)
+
+// MetaOwn is a condition that leaves out of meta what belongs to this one database.
+const MetaOwn = "name NOT IN ('id', 'copying', 'copied')"
+
+// ErrHalf means that a database is half a copy of another one, and of no use until it is
+// whole.
+var ErrHalf = errors.New("it is a copy of another database that has not come to its end: run 'jeton db copy' again, or name another database")
+
+// Serve is the first step of a server on a database. It returns ErrHalf for half a copy;
+// a whole one has a life of its own from now on, which no further copy may take. A
+// database that has no id gets one.
+func Serve(ctx context.Context, tx Conn) error {
+	switch of, err := Meta(ctx, tx, MetaCopying); {
+	case err != nil:
+		return err
+	case of != "":
+		return ErrHalf
+	}
+	if err := SetMeta(ctx, tx, MetaCopied, ""); err != nil {
+		return err
+	}
+	return Identify(ctx, tx)
+}
+
+// Identify gives a database that has no id one.
+func Identify(ctx context.Context, tx Conn) error {
+	// Several nodes may do so at once: one of them does.
+	_, err := tx.Exec(ctx, "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", MetaID, rand.Text())
+	if err != nil {
+		return fmt.Errorf("write meta id: %w", err)
+	}
+	return nil
+}
+
+// Meta returns what is kept under a name, "" for nothing.
+func Meta(ctx context.Context, q Queries, name string) (string, error) {
+	var value string
+	err := q.QueryRow(ctx, "SELECT value FROM meta WHERE name = $1", name).Scan(&value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read meta %s: %w", name, err)
+	}
+	return value, nil
+}
+
+// SetMeta keeps a value under a name; "" keeps nothing.
+func SetMeta(ctx context.Context, tx Conn, name, value string) error {
+	text, args := "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", []any{name, value}
+	if value == "" {
+		text, args = "DELETE FROM meta WHERE name = $1", args[:1]
+	}
+	if _, err := tx.Exec(ctx, text, args...); err != nil {
+		return fmt.Errorf("write meta %s: %w", name, err)
+	}
+	return nil
+}
+
+// EpochOf returns the number of the epoch that a database is in: 0 until it is brought
+// back from the past for the first time.
+func EpochOf(ctx context.Context, q Queries) (int64, error) {
+	text, err := Meta(ctx, q, MetaEpoch)
+	if err != nil || text == "" {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("meta epoch is %q, which is no number", text)
+	}
+	return n, nil
+}
+
+// Restored returns when the database was last brought back from the past without its
+// credentials being trusted, or the zero time.
+func (db *Store) Restored(ctx context.Context) (time.Time, error) {
+	text, err := Meta(ctx, db.engine, MetaRestored)
+	if err != nil {
+		return time.Time{}, Unavailable(err)
+	}
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%w: meta restored_at is %q, which is no time", jeton.ErrUnavailable, text)
+	}
+	return known(at), nil
+}
