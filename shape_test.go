@@ -54,15 +54,17 @@ var layers = map[string]int{
 	"jeton/internal/store/postgres":   6,
 	"jeton/internal/store/storetest":  6,
 	"jeton/internal/store/pgtest":     5,
+	"jeton/internal/store/move":       7,
 }
 
 // only says who alone may import a package.
 var only = map[string][]string{
-	"jeton/internal/store/statements": {"jeton/internal/store/sqlite", "jeton/internal/store/postgres"},
+	"jeton/internal/store/statements": {"jeton/internal/store/sqlite", "jeton/internal/store/postgres", "jeton/internal/store/move"},
 	"jeton/internal/store/sqlite":     {"jeton/internal/server", "jeton/bench"},
 	"jeton/internal/store/postgres":   {"jeton/internal/server", "jeton/bench"},
+	"jeton/internal/store/move":       {"jeton/internal/server"},
 	"jeton/internal/store/storetest":  {},
-	"jeton/internal/store/pgtest":     {},
+	"jeton/internal/store/pgtest":     {"jeton/bench"},
 }
 
 // source is a Go file of the project.

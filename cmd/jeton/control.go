@@ -10,8 +10,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
+	"sync"
 	"time"
 
 	"jeton"
@@ -54,13 +54,71 @@ func dialing(dir string) http.RoundTripper {
 	return &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return server.DialControl(ctx, dir) }}
 }
 
-// inProcess asks a handler without a connection.
+// inProcess asks a handler without a connection. The answer is read while it is made.
 type inProcess struct{ handler http.Handler }
 
 func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer := httptest.NewRecorder()
-	t.handler.ServeHTTP(answer, r)
-	return answer.Result(), nil
+	from, to := io.Pipe()
+	w := &piped{header: http.Header{}, body: to, answer: make(chan *http.Response, 1)}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer func() {
+			switch p := recover(); p {
+			case nil:
+			case http.ErrAbortHandler: // as a connection that is cut off
+				w.WriteHeader(http.StatusInternalServerError)
+				_ = to.CloseWithError(io.ErrUnexpectedEOF)
+			default:
+				panic(p)
+			}
+		}()
+		t.handler.ServeHTTP(w, r)
+		w.WriteHeader(http.StatusOK)
+		_ = to.Close()
+	}()
+	answer := <-w.answer
+	answer.Request, answer.Body = r, &pipedBody{from, ended}
+	return answer, nil
+}
+
+// piped is the answer of a handler on its way.
+type piped struct {
+	header http.Header
+	body   *io.PipeWriter
+	answer chan *http.Response
+	once   sync.Once
+}
+
+func (w *piped) Header() http.Header { return w.header }
+
+func (w *piped) WriteHeader(status int) {
+	if status < http.StatusOK {
+		return // there is more to come
+	}
+	w.once.Do(func() {
+		w.answer <- &http.Response{
+			Status: fmt.Sprintf("%d %s", status, http.StatusText(status)), StatusCode: status,
+			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: w.header.Clone(), ContentLength: -1,
+		}
+	})
+}
+
+func (w *piped) Write(b []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(b)
+}
+
+// pipedBody waits for the handler when it is closed: what it uses may end after that.
+type pipedBody struct {
+	*io.PipeReader
+	ended chan struct{}
+}
+
+func (b *pipedBody) Close() error {
+	err := b.PipeReader.Close()
+	<-b.ended
+	return err
 }
 
 // call asks the API. in and out may be nil. The error of a refusal is the outcome that

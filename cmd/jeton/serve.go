@@ -108,7 +108,11 @@ func reloadOnHangup(ctx context.Context, s *server.Server, log *slog.Logger) {
 
 // greet tells a person where to go from here.
 func greet(out io.Writer, s server.Started) {
-	fmt.Fprintf(out, "jeton is up, with its data in %s\n", s.DataDir)
+	if s.Database != "" {
+		fmt.Fprintf(out, "jeton is up, with its data in the database %s and its files in %s\n", s.Database, s.DataDir)
+	} else {
+		fmt.Fprintf(out, "jeton is up, with its data in %s\n", s.DataDir)
+	}
 	for _, a := range s.Services {
 		fmt.Fprintf(out, "  %-16s %s", a.Service, a.URL)
 		if a.Cert != "" {

@@ -8,6 +8,8 @@
 package api
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -36,7 +38,9 @@ type API struct {
 	Status   func() Status
 	// Audiences translates names of services into what tokens for them are for.
 	Audiences func(names []string) ([]string, error)
-	Now       func() time.Time
+	// Backup writes everything that the server keeps, as of one moment.
+	Backup func(ctx context.Context, to io.Writer) error
+	Now    func() time.Time
 }
 
 // Status is what a running server says of itself.
@@ -66,7 +70,24 @@ func (a *API) Routes() []web.Route {
 	rows = append(rows, a.importRoutes()...)
 	rows = append(rows, a.clientRoutes()...)
 	rows = append(rows, a.tokenRoutes()...)
+	rows = append(rows, web.Route{Pattern: "GET /api/v1/backup", Access: policy.Operator, Handle: a.backup})
 	return append(rows, a.keyRoutes()...)
+}
+
+// backup answers GET /api/v1/backup: everything that the server keeps, as 'jeton restore'
+// reads it. Half an answer is cut off, so that it does not look like a whole one.
+func (a *API) backup(w *web.Reply, r *http.Request) error {
+	h := w.Header()
+	h["Content-Type"], h["Cache-Control"] = []string{"application/octet-stream"}, []string{"no-store"}
+	err := a.Backup(r.Context(), w)
+	switch {
+	case err == nil:
+		a.Audit.Note(a.event(audit.Backup, "database"))
+		return nil
+	case w.Status() == 0:
+		return err
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // by names the caller in the record.

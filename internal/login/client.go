@@ -190,6 +190,7 @@ const (
 	NotYet         Reason = "the assertion is not valid yet (nbf)"
 	NoID           Reason = "the assertion has no jti"
 	LongID         Reason = "jti is too long"
+	Forgotten      Reason = "the assertion is from before the database was restored: it may have been used"
 )
 
 // proveClient checks a proof and returns whose it is, and what has to be used up for it.
@@ -325,6 +326,7 @@ func (l *Logins) claims(p Proof, c jose.Claims, t *trail) error {
 		{c.NotBefore.After(now.Add(ahead)), "nbf", stampAt(c.NotBefore, now), NotYet},
 		{all && c.ID == "", "jti", "", NoID},
 		{len(c.ID) > maxJTI, "jti", fmt.Sprintf("%d bytes", len(c.ID)), LongID},
+		{l.forgotten(c, now), "restored", stamp(c.IssuedAt) + ", restored " + stamp(l.restored), Forgotten},
 	} {
 		if check.wrong {
 			return t.fail(check.name, check.value, check.why)
@@ -332,6 +334,25 @@ func (l *Logins) claims(p Proof, c jose.Claims, t *trail) error {
 	}
 	t.pass("claims", fmt.Sprintf("sub %q, aud %q, iat %s, exp %s, jti %q", c.Subject, c.Audience, stamp(c.IssuedAt), stamp(c.Expires), clip(c.ID)))
 	return nil
+}
+
+// forgotten reports whether an assertion may have been used when the store was not yet
+// restored, and would be taken a second time. Such a one was issued before that, by a clock
+// that may be ahead of ours. One that does not say when it was issued is judged by its
+// end; one that has none either, by how long it would be remembered. One without jti may
+// be shown as often as its client likes anyway.
+func (l *Logins) forgotten(c jose.Claims, now time.Time) bool {
+	if l.restored.IsZero() || c.ID == "" {
+		return false
+	}
+	issued := c.IssuedAt
+	switch {
+	case issued.IsZero() && c.Expires.IsZero():
+		return now.Before(l.restored.Add(MaxAssertion))
+	case issued.IsZero():
+		issued = c.Expires.Add(-MaxAssertion)
+	}
+	return !issued.After(l.restored.Add(ahead))
 }
 
 func (t *trail) pass(name, value string) {

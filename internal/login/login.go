@@ -37,6 +37,7 @@ type Logins struct {
 	verified *verified
 	audit    *audit.Log
 	now      func() time.Time
+	restored time.Time
 }
 
 // Config is what New needs.
@@ -48,11 +49,14 @@ type Config struct {
 	Guard    *limit.Logins
 	Audit    *audit.Log
 	Now      func() time.Time
+	// Restored is when the store was last brought back from the past, or zero: it does not
+	// know of assertions that were used shortly before that.
+	Restored time.Time
 }
 
 // New returns the logins of a server.
 func New(c Config) *Logins {
-	return &Logins{accounts: c.Accounts, sessions: c.Sessions, clients: c.Clients, tokens: c.Tokens, guard: c.Guard, verified: newVerified(), audit: c.Audit, now: c.Now}
+	return &Logins{accounts: c.Accounts, sessions: c.Sessions, clients: c.Clients, tokens: c.Tokens, guard: c.Guard, verified: newVerified(), audit: c.Audit, now: c.Now, restored: c.Restored}
 }
 
 // knownFor is how long a network that somebody logged in from is known as theirs.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -26,6 +27,8 @@ import (
 	"jeton/internal/password"
 	"jeton/internal/session"
 	"jeton/internal/token"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // core is everything behind the doors, on one data folder.
@@ -43,6 +46,7 @@ type core struct {
 	gate     *gate.Gate
 	logins   *login.Logins
 	secret   keys.Secret
+	told     prometheus.Histogram
 	whole    atomic.Bool // everything above is there: other nodes may have changed something before
 }
 
@@ -61,7 +65,8 @@ func openCore(ctx context.Context, c Config, conf *config.Config) (*core, error)
 }
 
 func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err error) {
-	if k.db, err = openStore(ctx, c, conf, k.folder); err != nil {
+	k.told = newTold()
+	if k.db, err = openStore(ctx, c, conf, k.folder, func(d time.Duration) { k.told.Observe(d.Seconds()) }); err != nil {
 		return err
 	}
 	k.db.WatchAll(k.forgetAll)
@@ -97,7 +102,11 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 		return err
 	}
 	defer func() { k.whole.Store(err == nil) }()
-	k.logins = login.New(login.Config{Accounts: k.accounts, Sessions: k.sessions, Clients: k.clients, Tokens: k.tokens, Guard: guard, Audit: k.audit, Now: c.Now})
+	restored, err := k.db.Restored(ctx)
+	if err != nil {
+		return err
+	}
+	k.logins = login.New(login.Config{Accounts: k.accounts, Sessions: k.sessions, Clients: k.clients, Tokens: k.tokens, Guard: guard, Audit: k.audit, Now: c.Now, Restored: restored})
 	return nil
 }
 
@@ -154,6 +163,7 @@ func (k *core) api(c Config, status func() api.Status, conf func() *config.Confi
 	return &api.API{
 		Accounts: k.accounts, Clients: k.clients, Sessions: k.sessions, Tokens: k.tokens, Keys: k.keys, Audit: k.audit, Gate: k.gate, Status: status, Now: c.Now,
 		Audiences: func(names []string) ([]string, error) { return audiences(conf(), names) },
+		Backup:    func(ctx context.Context, to io.Writer) error { return k.backup(ctx, c, to) },
 	}
 }
 
@@ -197,7 +207,7 @@ func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 		return nil, nil, err
 	}
 	status := func() api.Status { return api.Status{Version: c.Version, PID: os.Getpid(), Started: c.Now()} }
-	m := newMetrics(c.Version, k.audit.Lost)
+	m := newMetrics(c.Version, k)
 	d, err := newDoor(door{name: "control", gate: k.gate, operator: true, log: c.Log, metrics: m}, k.api(c, status, func() *config.Config { return c.File }).Routes())
 	if err != nil {
 		k.close()

@@ -43,7 +43,7 @@ func serveRows(t *testing.T, rows ...web.Route) (*httptest.Server, *lines) {
 	t.Helper()
 	out := &lines{}
 	log := slog.New(slog.NewJSONHandler(out, nil))
-	d, err := newDoor(door{name: "test", gate: gate.New(nil, nil, audit.New(audit.Config{Now: time.Now})), log: log, metrics: newMetrics("test", func() int64 { return 0 })}, rows)
+	d, err := newDoor(door{name: "test", gate: gate.New(nil, nil, audit.New(audit.Config{Now: time.Now})), log: log, metrics: newMetrics("test", nil)}, rows)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,7 @@ const controlListen = "control"
 const (
 	headerPatience = 10 * time.Second
 	idlePatience   = 2 * time.Minute
+	latePatience   = time.Second // for a request on a connection that came while the server was stopping
 	maxHeader      = 32 << 10
 )
 
@@ -36,20 +38,70 @@ type listener struct {
 	http   *http.Server
 	front  atomic.Pointer[front]
 	tls    atomic.Pointer[tls.Config]
+
+	closing atomic.Bool // it takes no connection any more
+	mu      sync.Mutex
+	late    map[net.Conn]struct{} // taken while the server was stopping, and not answered yet
 }
 
-func newListener(listen string, n net.Listener, p *planned, log *slog.Logger) *listener {
-	l := &listener{listen: listen, net: n}
+func newListener(listen string, n net.Listener, p *planned, draining *atomic.Bool, log *slog.Logger) *listener {
+	l := &listener{listen: listen, net: n, late: map[net.Conn]struct{}{}}
 	l.front.Store(p.front)
 	l.tls.Store(p.tls)
 	l.http = &http.Server{
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.front.Load().ServeHTTP(w, r) }),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			// A proxy that keeps connections opens its next one elsewhere. One that is closed
+			// while nobody asks on it could be closed under a request.
+			if draining.Load() && r.Header.Get("Upgrade") == "" {
+				w.Header().Set("Connection", "close")
+			}
+			l.front.Load().ServeHTTP(w, r)
+		}),
 		ReadHeaderTimeout: headerPatience,
 		IdleTimeout:       idlePatience,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          noise(log, listen),
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if draining.Load() {
+				l.note(c, state)
+			}
+		},
 	}
 	return l
+}
+
+// note keeps account of the connections that come while the server is stopping.
+func (l *listener) note(c net.Conn, state http.ConnState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		l.late[c] = struct{}{}
+	case http.StateIdle, http.StateClosed, http.StateHijacked:
+		delete(l.late, c)
+	}
+}
+
+// settle lets whoever came last be answered: net/http drops a request that it reads after
+// its Shutdown has begun. Who says nothing for long is not waited for.
+func (l *listener) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, latePatience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		l.mu.Lock()
+		left := len(l.late)
+		l.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // tlsConfig is TLS 1.2 and 1.3 with authenticated encryption only.
@@ -81,7 +133,7 @@ func (s *Server) bind(wanted map[string]*planned) ([]*listener, error) {
 			closeAll(opened)
 			return nil, fmt.Errorf("listen on %s: %w", p.listen, err)
 		}
-		opened = append(opened, newListener(key, n, p, s.c.Log))
+		opened = append(opened, newListener(key, n, p, &s.draining, s.c.Log))
 	}
 	return opened, nil
 }
@@ -102,7 +154,7 @@ func (s *Server) serve(l *listener) {
 		n = tls.NewListener(n, conf)
 	}
 	go func() {
-		if err := l.http.Serve(n); !errors.Is(err, http.ErrServerClosed) {
+		if err := l.http.Serve(n); !errors.Is(err, http.ErrServerClosed) && !l.closing.Load() {
 			select {
 			case s.failed <- fmt.Errorf("listen %s: %w", l.listen, err):
 			default:
@@ -115,6 +167,13 @@ func (s *Server) serve(l *listener) {
 func (s *Server) announce(ctx context.Context) {
 	s.mu.Lock()
 	started := Started{DataDir: s.c.DataDir}
+	if d := s.conf.Database; d != nil {
+		started.Database = d.Where()
+		s.c.Log.Info("what is kept is in a database that nodes share", "database", started.Database)
+		for _, weak := range d.Weaknesses() {
+			s.c.Log.Warn("the way to the database is weaker than the default", "option", weak)
+		}
+	}
 	takesPasswords := false
 	for _, service := range s.conf.Services {
 		takesPasswords = takesPasswords || len(service.Login.Paths) > 0

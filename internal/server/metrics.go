@@ -1,10 +1,12 @@
 package server
 
 import (
+	"math"
 	"net/http"
 	"time"
 
 	"jeton"
+	"jeton/internal/store/postgres"
 	"jeton/internal/web"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,7 +22,8 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 }
 
-func newMetrics(version string, lost func() int64) *metrics {
+// newMetrics makes the metrics of a server; without a core, as in tests, those of requests alone.
+func newMetrics(version string, k *core) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -33,11 +36,60 @@ func newMetrics(version string, lost func() int64) *metrics {
 	}
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "jeton_build_info", Help: "Always 1; the label says which build this is."}, []string{"version"})
 	info.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.requests, m.duration, info,
+	m.registry.MustRegister(m.requests, m.duration, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if k == nil {
+		return m
+	}
+	m.registry.MustRegister(
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "jeton_audit_lost_total", Help: "Events that came faster than they are recorded; the record says how many are missing."},
-			func() float64 { return float64(lost()) }),
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+			func() float64 { return float64(k.audit.Lost()) }))
+	if shared, many := k.db.(*postgres.DB); many {
+		m.registry.MustRegister(k.told, database{shared.Stats})
+	}
 	return m
+}
+
+// newTold makes what counts how long ends take to be heard by all nodes.
+func newTold() prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "jeton_database_end_seconds", Help: "Time from the commit of an end (logout, revocation, change of a password) until no node judges from what was before it.",
+		Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 10},
+	})
+}
+
+// database tells how the database that nodes share stands, when it is asked.
+type database struct{ stats func() postgres.Stats }
+
+var (
+	databaseUp     = prometheus.NewDesc("jeton_database_up", "1 while the database answers this node, else 0: then every request that needs it is answered 503.", nil, nil)
+	databaseAge    = prometheus.NewDesc("jeton_database_heard_age_seconds", "How old what this node judges from memory is; +Inf while it may judge nothing from memory.", nil, nil)
+	databaseConns  = prometheus.NewDesc("jeton_database_connections", "Connections of this node's pool, by state. Two more, which hear of changes, are not in it.", []string{"state"}, nil)
+	databaseMost   = prometheus.NewDesc("jeton_database_connections_max", "Connections that the pool may have: database.connections.", nil, nil)
+	databaseWaited = prometheus.NewDesc("jeton_database_connection_waits_total", "How often a statement had to wait for a connection of the pool.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (d database) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(d, to) }
+
+// Collect implements prometheus.Collector.
+func (d database) Collect(to chan<- prometheus.Metric) {
+	s := d.stats()
+	gauge := func(desc *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, labels...)
+	}
+	up, age := 0.0, math.Inf(1)
+	if s.Up {
+		up = 1
+	}
+	if !s.Heard.IsZero() {
+		age = time.Since(s.Heard).Seconds()
+	}
+	gauge(databaseUp, up)
+	gauge(databaseAge, age)
+	gauge(databaseConns, float64(s.InUse), "in_use")
+	gauge(databaseConns, float64(s.Open-s.InUse), "idle")
+	gauge(databaseMost, float64(s.Most))
+	to <- prometheus.MustNewConstMetric(databaseWaited, prometheus.CounterValue, float64(s.Waited))
 }
 
 func (m *metrics) handler() http.Handler {

@@ -49,7 +49,8 @@ type Started struct {
 	Issuer   Address // the authorization server; zero when there is none
 	Admin    string  // address of the admin listener, or ""
 	DataDir  string
-	NoUsers  bool // nobody can log in yet
+	Database string // that nodes share, without secrets; "": SQLite in DataDir
+	NoUsers  bool   // nobody can log in yet
 }
 
 // Address is where a service answers.
@@ -96,7 +97,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer s.core.close()
-	s.metrics = newMetrics(s.c.Version, s.core.audit.Lost)
+	s.metrics = newMetrics(s.c.Version, s.core)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	go func() {
@@ -161,6 +162,9 @@ func (s *Server) close(ctx context.Context, l *listener) {
 	s.closed.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
+		l.closing.Store(true)
+		_ = l.net.Close()
+		l.settle(ctx)
 		if err := l.http.Shutdown(ctx); err != nil {
 			s.c.Log.Warn("requests were cut off", "listen", l.listen, "error", err)
 			_ = l.http.Close()
@@ -462,7 +466,7 @@ func (s *Server) openControl() error {
 	if err != nil {
 		return err
 	}
-	control := newListener(controlListen, l, &planned{listen: controlListen, front: &front{only: &site{service: d}, now: s.c.Now, log: s.c.Log}}, s.c.Log)
+	control := newListener(controlListen, l, &planned{listen: controlListen, front: &front{only: &site{service: d}, now: s.c.Now, log: s.c.Log}}, &s.draining, s.c.Log)
 	s.listeners[controlListen] = control
 	s.serve(control)
 	return nil
@@ -487,7 +491,7 @@ func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 		return nil, err
 	}
 	defer s.core.close()
-	s.metrics = newMetrics(s.c.Version, s.core.audit.Lost)
+	s.metrics = newMetrics(s.c.Version, s.core)
 	var table []Row
 	add := func(listen, name string, rows []web.Route) {
 		for _, r := range rows {

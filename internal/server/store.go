@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"jeton/internal/account"
 	"jeton/internal/audit"
@@ -14,6 +15,7 @@ import (
 	"jeton/internal/count"
 	"jeton/internal/keys"
 	"jeton/internal/session"
+	"jeton/internal/store/move"
 	"jeton/internal/store/postgres"
 	"jeton/internal/store/sqlite"
 	"jeton/internal/token"
@@ -30,18 +32,24 @@ type store interface {
 	keys.Store
 	// WatchAll names the function that hears when everything in memory is to be read anew.
 	WatchAll(everything func())
+	// A backup is made of it.
+	move.Source
+	// Restored returns when the store was last brought back from the past, or the zero time.
+	Restored(ctx context.Context) (time.Time, error)
 	// Ping reports whether the store can be read now.
 	Ping(ctx context.Context) error
 	Close() error
 }
 
 // openStore opens the database that the configuration names: PostgreSQL, or SQLite in the
-// data folder.
-func openStore(ctx context.Context, c Config, conf *config.Config, f *folder) (store, error) {
+// data folder. told hears how long the end of something took to be heard by every node.
+func openStore(ctx context.Context, c Config, conf *config.Config, f *folder, told func(time.Duration)) (store, error) {
 	if conf.Database == nil {
 		return sqliteStore(sqlite.Open(ctx, sqlite.Config{Path: f.file(fileDB), Log: c.Log}))
 	}
-	return postgresStore(postgres.Open(ctx, sharedDatabase(c, conf)))
+	shared := sharedDatabase(c, conf)
+	shared.Told = told
+	return postgresStore(postgres.Open(ctx, shared))
 }
 
 // A nil pointer in an interface is not nil, and would be closed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"time"
 
@@ -16,8 +17,9 @@ import (
 
 // Side is a database that is moved to or from. It is no node. One goroutine uses it.
 type Side struct {
-	pool *pgxpool.Pool
-	log  func(msg string, args ...any)
+	pool     *pgxpool.Pool
+	log      *slog.Logger
+	patience time.Duration // with nodes that may have ended without a word
 }
 
 // OpenSide connects and brings the schema up to date, to move what is in it: half a copy,
@@ -47,7 +49,7 @@ func (c Config) side(ctx context.Context) (*Side, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Side{pool, c.Log.Info}
+	s := &Side{pool, c.Log, patienceWithNodes}
 	if err := s.identify(ctx); err != nil {
 		s.pool.Close()
 		return nil, err
@@ -142,12 +144,12 @@ func (s *Side) Served(ctx context.Context) (int, error) {
 	if err != nil || len(before) == 0 {
 		return 0, err
 	}
-	s.log("waiting to see whether the nodes on the list are alive", "nodes", len(before), "seconds", int(patienceWithNodes.Seconds()))
-	for end := time.Now().Add(patienceWithNodes); ; {
+	s.log.Warn("nodes are on the list of the database; waiting to see whether they are alive", "nodes", len(before), "for", s.patience.String())
+	for end := time.Now().Add(s.patience); ; {
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
-		case <-time.After(beatEvery / 5):
+		case <-time.After(min(beatEvery/5, s.patience/5)):
 		}
 		now, err := s.beats(ctx)
 		if err != nil {
@@ -188,6 +190,16 @@ func (s *Side) forget(ctx context.Context, silent map[string]int64) error {
 		}
 	}
 	return nil
+}
+
+// Insert adds rows to a table inside a step.
+func (s *Side) Insert(ctx context.Context, tx statements.Conn, table string, columns []string, rows [][]any) error {
+	c, ok := tx.(conn)
+	if !ok {
+		return fmt.Errorf("a step of %T is none of PostgreSQL", tx)
+	}
+	_, err := c.tx.CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromRows(rows))
+	return err
 }
 
 // Advance makes the next number of a table greater than last.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"jeton/internal/store/statements"
 )
@@ -128,6 +129,22 @@ func (s *Side) Step(ctx context.Context, write func(ctx context.Context, tx stat
 			return errors.Join(err, rerr)
 		}
 		return advise(err)
+	}
+	return nil
+}
+
+// Insert adds rows to a table inside a step.
+func (s *Side) Insert(ctx context.Context, _ statements.Conn, table string, columns []string, rows [][]any) error {
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")
+	stmt, err := s.db.conn.PrepareContext(ctx, "INSERT INTO "+table+" ("+strings.Join(columns, ", ")+") VALUES ("+marks+")")
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	for _, r := range rows {
+		if _, err := stmt.ExecContext(ctx, r...); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -18,12 +18,18 @@ const (
 	indexFile = "-shm"
 )
 
+// Exists reports whether there is a file, of whatever sort.
+func Exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // Settle brings a file that nobody uses into one piece, and returns the number of the
 // epoch that it is in, 0 where that cannot be read. A file that is damaged, another's, or
 // not there stays as it is, which is no error: it may be why it is to be replaced.
 func Settle(ctx context.Context, path string) (epoch int64) {
-	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
-		return 0
+	if !hasLog(path) {
+		return 0 // SQLite would take away the log of what it does not know
 	}
 	db, err := sql.Open("sqlite", dsn(path, "mode=rw"))
 	if err != nil {
@@ -37,6 +43,19 @@ func Settle(ctx context.Context, path string) (epoch int64) {
 	}
 	_, _ = db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 	return epoch
+}
+
+// hasLog reports whether a file begins as one of SQLite that has a log (its file format,
+// section 1.3). Whose it is may be in the log alone.
+func hasLog(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var head [100]byte
+	_, err = io.ReadFull(f, head[:])
+	return err == nil && string(head[:16]) == "SQLite format 3\x00" && head[18] == 2 && head[19] == 2
 }
 
 // Replace puts the file with in the place of path, and keeps what was there under a third

@@ -210,7 +210,7 @@ func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, 
 	if _, err := makeVoid(ctx, tx, token.Void{Hash: secret.HashOf(a.Generation()), Until: now.Add(policy.VoidFor)}); err != nil {
 		return err
 	}
-	_, err := endTokens(ctx, tx, "account = $1 AND (kind <> 'personal' OR $2)", a.ID, all)
+	_, err := endTokens(ctx, tx, "account = $1 AND account <> 0 AND (kind <> 'personal' OR $2)", a.ID, all)
 	return err
 }
 

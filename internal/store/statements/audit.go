@@ -96,7 +96,7 @@ func (db *Store) Forget(ctx context.Context, before time.Time, limit int) (int, 
 	var n int64
 	err := db.do(ctx, func(ctx context.Context, tx Conn) (err error) {
 		// The record is in the order of time, so the oldest are the first.
-		n, err = tx.Exec(ctx, "DELETE FROM audit WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT $2) oldest WHERE at < $1)", milli(before), limit)
+		n, err = tx.Exec(ctx, "DELETE FROM audit WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq"+atMost(limit)+") oldest WHERE at < $1)", milli(before))
 		return err
 	})
 	if err != nil {

@@ -70,6 +70,10 @@ func distrust(ctx context.Context, tx Conn, now time.Time, out *Renewed) error {
 		}
 		*s.n = n
 	}
+	// Which secret the keys are sealed with matters no more, and it may be what was lost.
+	if err := SetMeta(ctx, tx, MetaSecret, ""); err != nil {
+		return err
+	}
 	// An assertion of the lost time could be shown a second time: internal/login looks at this.
 	return SetMeta(ctx, tx, MetaRestored, strconv.FormatInt(at, 10))
 }

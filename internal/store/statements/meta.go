@@ -17,6 +17,7 @@ const (
 	MetaID       = "id"          // random, of this one database
 	MetaEpoch    = "epoch"       // how often it was brought back from the past
 	MetaRestored = "restored_at" // when it last was, in milliseconds
+	MetaSecret   = "secret"      // which secret its nodes seal signing keys with
 	MetaCopying  = "copying"     // id of the database of which this is half a copy
 	MetaCopied   = "copied"      // id of the database of which this is a copy that nobody has served from
 )

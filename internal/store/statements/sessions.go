@@ -224,7 +224,7 @@ func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Even
 	where, args := chosen(w)
 	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) (_ []Change, err error) {
 		if ended, err = endSessions(ctx, tx, where, args...); err != nil || len(ended) == 0 {
-			return nil, err
+			return nothingLeft(), err
 		}
 		return sessionsEnded(ended), appendEvents(ctx, tx, ev)
 	}})
@@ -308,8 +308,7 @@ func (db *Store) SweepSessions(ctx context.Context, before time.Time, limit int)
 		if mine, err := tx.Alone(ctx, "sweep of sessions"); err != nil || !mine {
 			return err
 		}
-		const over = "login IN (SELECT login FROM sessions WHERE expires < $1 ORDER BY expires LIMIT $2)"
-		ended, err := endSessions(ctx, tx, over, milli(before), limit)
+		ended, err := endSessions(ctx, tx, "login IN (SELECT login FROM sessions WHERE expires < $1 ORDER BY expires"+atMost(limit)+")", milli(before))
 		n = len(ended)
 		return err
 	})

@@ -109,6 +109,10 @@ type Store struct {
 	endedTokens   func(...secret.Hash)
 	changedKeys   func()
 	everything    func()
+
+	settleMu   sync.Mutex
+	settling   *settling  // that has not begun
+	settleTurn sync.Mutex // held by the one that has
 }
 
 // New returns a store on an engine.
@@ -173,6 +177,46 @@ func sessionsEnded(hashes []session.Hash) []Change {
 	return []Change{c}
 }
 
+// nothingLeft is the change of a step that found nothing left to end. Another may have ended
+// it a moment ago and not be answered yet, because somebody still judges from memory: who
+// has heard of this change, which names nothing, has heard of that one.
+func nothingLeft() []Change { return []Change{{Kind: SessionsEnded}} }
+
+// settling is a step that some wait for and that has not begun.
+type settling struct {
+	done chan struct{}
+	err  error
+}
+
+// Settle implements session.Store and token.Store. All who ask while one step is under way
+// share the next: whoever shows what is no session costs no step of their own.
+func (db *Store) Settle(ctx context.Context) error {
+	db.settleMu.Lock()
+	s := db.settling
+	if s == nil {
+		s = &settling{done: make(chan struct{})}
+		db.settling = s
+		go db.settle(s)
+	}
+	db.settleMu.Unlock()
+	select {
+	case <-s.done:
+		return s.err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: wait for others to hear what has ended: %w", jeton.ErrUnavailable, ctx.Err())
+	}
+}
+
+func (db *Store) settle(s *settling) {
+	defer close(s.done)
+	db.settleTurn.Lock()
+	defer db.settleTurn.Unlock()
+	db.settleMu.Lock()
+	db.settling = nil
+	db.settleMu.Unlock()
+	s.err = db.engine.Do(context.Background(), Step{Run: func(context.Context, Conn) ([]Change, error) { return nothingLeft(), nil }})
+}
+
 // do takes a step of which nobody has to hear.
 func (db *Store) do(ctx context.Context, run func(ctx context.Context, tx Conn) error) error {
 	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]Change, error) { return nil, run(ctx, tx) }})
@@ -197,6 +241,10 @@ func removeUses(ctx context.Context, tx Conn, holders []int64) error {
 	}
 	return nil
 }
+
+// atMost is the clause that bounds how many rows are removed. The number stands in it: of a
+// parameter PostgreSQL assumes that it is a tenth of the table, and reads all of it.
+func atMost(limit int) string { return fmt.Sprintf(" LIMIT %d", limit) }
 
 // places returns "$1, $2, …".
 func places(n int) string {

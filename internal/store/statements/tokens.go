@@ -255,7 +255,7 @@ func (db *Store) EndTokens(ctx context.Context, w token.Which, void *token.Void,
 			gone = append(ended, gone...)
 		}
 		if len(gone) == 0 {
-			return nil, nil
+			return nothingLeft(), nil
 		}
 		return tokensEnded(gone), appendEvents(ctx, tx, ev)
 	}})
@@ -279,7 +279,7 @@ func (db *Store) RotateToken(ctx context.Context, change token.Rotation, ev jeto
 		if change.Shown != (secret.Hash{}) && r.Hash != change.Shown {
 			return nil, jeton.ErrNotFound // it has been rotated meanwhile
 		}
-		gone, err := endTokens(ctx, tx, "parent = $1", r.Number)
+		gone, err := endTokens(ctx, tx, "parent = $1 AND parent <> 0", r.Number)
 		if err != nil {
 			return nil, err
 		}
@@ -314,14 +314,16 @@ func makeVoid(ctx context.Context, tx Conn, v token.Void) (bool, error) {
 // endTokens removes the tokens that where chooses, with what was made of them and with
 // their counts, and returns their hashes. A use that is being taken at this moment finds
 // no token and fails. Who makes a token of one of these at this moment is waited for, and
-// what they made is found when its turn comes.
+// what they made is found when its turn comes. A condition on the parent or the owner says
+// that it is not 0: only then do the indexes fit, which leave those out, and no step reads the
+// whole table.
 func endTokens(ctx context.Context, tx Conn, where string, args ...any) ([]secret.Hash, error) {
 	hashes, numbers, err := removeTokens(ctx, tx, where, args...)
 	for err == nil && len(numbers) > 0 {
 		n := min(together, len(numbers))
 		var gone []secret.Hash
 		var children []int64
-		gone, children, err = removeTokens(ctx, tx, "parent IN ("+places(n)+")", anys(numbers[:n])...)
+		gone, children, err = removeTokens(ctx, tx, "parent IN ("+places(n)+") AND parent <> 0", anys(numbers[:n])...)
 		hashes, numbers = append(hashes, gone...), append(numbers[n:], children...)
 	}
 	return hashes, err
@@ -344,7 +346,7 @@ func removeTokens(ctx context.Context, tx Conn, where string, args ...any) ([]se
 	return hashes, numbers, removeUses(ctx, tx, holders)
 }
 
-// chosenTokens phrases a token.Which by the fields that are set.
+// chosenTokens phrases a token.Which by the fields that are set, so that an index fits.
 func chosenTokens(w token.Which) (where string, args []any) {
 	where = "TRUE"
 	add := func(clause string, value any) {
@@ -358,10 +360,10 @@ func chosenTokens(w token.Which) (where string, args []any) {
 		add("accessor = $%d", w.Accessor)
 	}
 	if w.Client != "" {
-		add("client = (SELECT id FROM clients WHERE name = $%d)", w.Client)
+		add("client = (SELECT id FROM clients WHERE name = $%d) AND client <> 0", w.Client)
 	}
 	if w.User != "" {
-		add("account = (SELECT id FROM users WHERE name = $%d)", w.User)
+		add("account = (SELECT id FROM users WHERE name = $%d) AND account <> 0", w.User)
 	}
 	return where, args
 }
@@ -418,16 +420,16 @@ func (db *Store) SweepTokens(ctx context.Context, before time.Time, limit int) (
 			n = 0
 			return err
 		}
-		ended, err := endTokens(ctx, tx, "number IN (SELECT number FROM tokens WHERE expires < $1 ORDER BY expires LIMIT $2)", milli(before), limit)
+		ended, err := endTokens(ctx, tx, "number IN (SELECT number FROM tokens WHERE expires < $1 ORDER BY expires"+atMost(limit)+")", milli(before))
 		if err != nil {
 			return err
 		}
 		n = len(ended)
 		for _, over := range []string{
-			"DELETE FROM assertions WHERE (issuer, jti) IN (SELECT issuer, jti FROM assertions WHERE expires < $1 ORDER BY expires LIMIT $2)",
-			"DELETE FROM revoked WHERE seq IN (SELECT seq FROM revoked WHERE until < $1 ORDER BY until LIMIT $2)",
+			"DELETE FROM assertions WHERE (issuer, jti) IN (SELECT issuer, jti FROM assertions WHERE expires < $1 ORDER BY expires" + atMost(limit) + ")",
+			"DELETE FROM revoked WHERE seq IN (SELECT seq FROM revoked WHERE until < $1 ORDER BY until" + atMost(limit) + ")",
 		} {
-			gone, err := tx.Exec(ctx, over, milli(before), limit)
+			gone, err := tx.Exec(ctx, over, milli(before))
 			if err != nil {
 				return err
 			}

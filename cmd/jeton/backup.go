@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"jeton"
+	"jeton/internal/server"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func backupCommand() *cobra.Command {
+	var p place
+	var out output
+	var force bool
+	c := &cobra.Command{
+		Use: "backup FILE", Short: "Write everything that the server keeps into one file", Args: exactArgs("FILE"),
+		Long: `Write everything that the server keeps into one file, as of one moment, with the server
+running or stopped; - is standard output. 'jeton restore' reads it, into SQLite or
+PostgreSQL, whichever it came from. It carries its version and a checksum, and is there
+whole or not at all: it is read from beginning to end before it gets its name.
+
+Keep the file as you would the passwords: their hashes are in it, and it is made readable
+for you alone. keys.secret is not in it: keep a copy of that elsewhere.`,
+		Example: `  jeton backup /backup/jeton-monday
+  jeton backup - | age -r age1qqqsyqcyq5rqwzqfpg9scrgwpugpzysn4vqsrr9h7ahpnpjwvq3sgsyetd > jeton.age`,
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		name := args[0]
+		if name == "-" && !force && term.IsTerminal(int(os.Stdout.Fd())) {
+			return usage{errors.New("a backup does not belong on a terminal: name a file, or use --force")}
+		}
+		if _, err := os.Lstat(name); name != "-" && err == nil && !force {
+			return fmt.Errorf("%w: %s is there already; --force replaces it", jeton.ErrConflict, name)
+		}
+		if _, err := out.json(); err != nil {
+			return err
+		}
+		return withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
+			if name == "-" {
+				return fetchBackup(ctx, ctl, c.OutOrStdout(), func(int64) {})
+			}
+			show := newProgress(c.ErrOrStderr())
+			summary, err := backupTo(ctx, ctl, name, show)
+			show.end()
+			if err != nil {
+				return interrupted(ctx, err, "the backup was broken off; there is none")
+			}
+			return printBackup(c, &out, name, summary)
+		})(c, args)
+	}
+	p.flags(c)
+	out.flags(c)
+	c.Flags().BoolVar(&force, "force", false, "write to a terminal, or over a file that is there")
+	return c
+}
+
+func printBackup(c *cobra.Command, out *output, name string, s server.Summary) error {
+	var rows [][]string
+	for _, t := range s.Tables {
+		rows = append(rows, []string{t.Table, strconv.FormatInt(t.Rows, 10)})
+	}
+	if err := out.print(c.OutOrStdout(), s, []string{"TABLE", "ROWS"}, rows); err != nil {
+		return err
+	}
+	if asJSON, _ := out.json(); !asJSON {
+		fmt.Fprintf(c.OutOrStdout(), "backed up %d rows to %s, and read them back\n", s.Rows(), name)
+	}
+	return nil
+}
+
+// backupTo writes a backup beside the place that is asked for, reads it from beginning to
+// end, and moves it there.
+func backupTo(ctx context.Context, ctl *control, name string, show *progress) (s server.Summary, err error) {
+	part := name + ".part"
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) { // of one that was broken off
+		return s, err
+	}
+	f, err := os.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return s, fmt.Errorf("make file for the backup: %w", err)
+	}
+	err = fetchBackup(ctx, ctl, f, show.bytes)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		s, err = server.CheckBackup(ctx, part)
+	}
+	if err == nil {
+		err = os.Rename(part, name)
+	}
+	if err != nil {
+		return s, errors.Join(fmt.Errorf("write backup: %w", err), os.Remove(part))
+	}
+	return s, syncFolder(filepath.Dir(name))
+}
+
+// syncFolder makes a new name in a folder durable, where the system can.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}
+
+// fetchBackup asks the server for a backup and copies it to w.
+func fetchBackup(ctx context.Context, ctl *control, w io.Writer, told func(int64)) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://control/api/v1/backup", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := ctl.http.Do(r)
+	if err != nil {
+		return fmt.Errorf("%w: ask the server: %w", jeton.ErrUnavailable, err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode >= 400 {
+		return problem(answer)
+	}
+	var n int64
+	b := make([]byte, 256<<10)
+	for {
+		got, err := answer.Body.Read(b)
+		if _, werr := w.Write(b[:got]); werr != nil {
+			return werr
+		}
+		if n += int64(got); got > 0 {
+			told(n)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%w: the backup was cut off; the server's log says why: %w", jeton.ErrUnavailable, err)
+		}
+	}
+}
+
+func restoreCommand() *cobra.Command {
+	var p place
+	var out output
+	var r server.Restoring
+	c := &cobra.Command{
+		Use: "restore FILE", Short: "Put a backup in the place of what the server keeps", Args: exactArgs("FILE"),
+		Long: `Put a backup in the place of what the server keeps. The server has to be stopped, on all
+nodes. The file is read from beginning to end first: one that is cut short, damaged, of
+another program or of a newer jeton is refused, and nothing is touched. Then everything
+takes its place in one step. The old database of SQLite is kept beside the new one; one
+of PostgreSQL has to be empty, or is given up with --replace.
+
+What was spent, ended or revoked after the backup was made, the backup does not know. So
+the restore begins a new epoch: all sessions and tokens end, all signing keys are revoked,
+assertions of clients from before now are refused, and no number is given twice.
+Passwords, people and clients are as they were when the backup was made.
+
+With --trust-credentials sessions, tokens and signing keys stay as they were: what was
+spent or revoked since is GOOD AGAIN.`,
+		Example: `  jeton restore /backup/jeton-monday
+  jeton restore jeton-monday --config jeton.yaml --replace --output json`,
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		conf, dir, err := p.both()
+		if err != nil {
+			return err
+		}
+		asJSON, err := out.json()
+		if err != nil {
+			return err
+		}
+		show := newProgress(c.ErrOrStderr())
+		r.Path, r.Report = args[0], show.rows
+		done, err := server.Restore(c.Context(), server.Config{File: conf, DataDir: dir, Version: version(), Log: warnings()}, r)
+		show.end()
+		if err != nil {
+			return interrupted(c.Context(), err, "the restore was broken off; nothing has changed")
+		}
+		made := done.Backup.Made.UTC().Format(time.RFC3339)
+		if asJSON {
+			err = printJSON(c.OutOrStdout(), done)
+		} else {
+			fmt.Fprintf(c.OutOrStdout(), "restored %d rows from a backup of %s\n", done.Backup.Rows(), made)
+			if done.Kept != "" {
+				fmt.Fprintf(c.OutOrStdout(), "the database that was there is now %s\n", done.Kept)
+			}
+			printRenewed(c.OutOrStdout(), done.Renewed, r.Trust)
+		}
+		warnOfThePast(c.ErrOrStderr(), r.Trust, made)
+		return err
+	}
+	p.flags(c)
+	out.flags(c)
+	c.Flags().BoolVar(&r.Trust, "trust-credentials", false, "keep sessions, tokens and signing keys: what was spent or revoked since is good again")
+	c.Flags().BoolVar(&r.Replace, "replace", false, "give up what a PostgreSQL database holds")
+	return c
+}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"jeton/internal/store/pgtest"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestScriptsOfPostgres runs the files of testdata/script_postgres, which have two empty
+// databases, DB1 and DB2.
+func TestScriptsOfPostgres(t *testing.T) {
+	cluster := pgtest.Start(t)
+	testscript.Run(t, testscript.Params{
+		Dir:           filepath.Join("testdata", "script_postgres"),
+		UpdateScripts: *update,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("JETON_DATA_DIR", filepath.Join(e.WorkDir, "d"))
+			for _, name := range []string{"DB1", "DB2"} {
+				url, drop, err := cluster.Database(t.Context())
+				if err != nil {
+					return err
+				}
+				e.Defer(drop)
+				e.Setenv(name, url)
+			}
+			return nil
+		},
+	})
+}

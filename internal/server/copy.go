@@ -1,0 +1,115 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"jeton"
+	"jeton/internal/config"
+	"jeton/internal/store/move"
+	"jeton/internal/store/postgres"
+	"jeton/internal/store/sqlite"
+)
+
+// End is one end of a copy: a database of PostgreSQL or a data folder with SQLite in it.
+type End struct {
+	Database *config.Database // nil: SQLite
+	DataDir  string           // of SQLite
+}
+
+// Copied tells what a copy has done.
+type Copied struct {
+	move.Copied
+	// Served says that a server was up on the source: what it has written since the copy
+	// began is not in it.
+	Served bool `json:"source_is_served"`
+}
+
+// CopyDatabase makes a database equal to another one, which may be served from meanwhile.
+// It may be broken off and run again. It returns ErrInUse or jeton.ErrConflict when the
+// destination is in use or has data of its own.
+func CopyDatabase(ctx context.Context, c Config, from, to End, report func(Progress)) (Copied, error) {
+	c = c.withDefaults()
+	var out Copied
+	source, served, done, err := from.source(ctx, c)
+	if err != nil {
+		return out, fmt.Errorf("source: %w", err)
+	}
+	defer done()
+	out.Served = served
+	var f *folder
+	if to.Database == nil {
+		if f, err = holdFolder(to.DataDir); err != nil {
+			return out, fmt.Errorf("destination: %w", err)
+		}
+		defer f.release()
+	}
+	target, err := to.hold(ctx, c, f)
+	if err != nil {
+		return out, fmt.Errorf("destination: %w", err)
+	}
+	defer target.Close()
+	out.Copied, err = move.Copy(ctx, source, target, report)
+	return out, err
+}
+
+// source opens an end to read it, and says whether a server is up on it.
+func (e End) source(ctx context.Context, c Config) (s move.Source, served bool, done func(), err error) {
+	if e.Database != nil {
+		side, err := postgres.OpenSide(ctx, sharedDatabase(c, &config.Config{Database: e.Database}))
+		if err != nil {
+			return nil, false, nil, err
+		}
+		nodes, err := side.Served(ctx)
+		if err != nil {
+			_ = side.Close()
+			return nil, false, nil, err
+		}
+		return side, nodes > 0, func() { _ = side.Close() }, nil
+	}
+	if !sqlite.Exists(DataFile(e.DataDir)) {
+		return nil, false, nil, jeton.Say(jeton.ErrNotFound, "there is no "+DataFile(e.DataDir))
+	}
+	f, err := holdFolder(e.DataDir)
+	if errors.Is(err, ErrInUse) {
+		side, err := sqlite.ReadSide(ctx, DataFile(e.DataDir))
+		if err != nil {
+			return nil, true, nil, err
+		}
+		return side, true, func() { _ = side.Close() }, nil
+	}
+	if err != nil {
+		return nil, false, nil, err
+	}
+	side, err := e.hold(ctx, c, f)
+	if err != nil {
+		f.release()
+		return nil, false, nil, err
+	}
+	return side, false, func() { _ = side.Close(); f.release() }, nil
+}
+
+// hold opens an end to write it. f is its folder, which this process holds, where it is
+// SQLite.
+func (e End) hold(ctx context.Context, c Config, f *folder) (side, error) {
+	if e.Database == nil {
+		s, err := sqlite.OpenSide(ctx, sqlite.Config{Path: f.file(fileDB), Log: c.Log})
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	s, err := postgres.OpenSide(ctx, sharedDatabase(c, &config.Config{Database: e.Database}))
+	if err != nil {
+		return nil, err
+	}
+	// What a crash has left on the list of nodes keeps nobody out.
+	if nodes, err := s.Served(ctx); err != nil || nodes > 0 {
+		if err == nil {
+			err = fmt.Errorf("%w: %d nodes serve from %s; stop them first", ErrInUse, nodes, e.Database.Where())
+		}
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}

@@ -1,0 +1,13 @@
+package server_test
+
+import (
+	"os"
+	"testing"
+
+	"jeton/internal/store/pgtest"
+)
+
+// shared is the PostgreSQL that the tests of this package share.
+var shared pgtest.Shared
+
+func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }

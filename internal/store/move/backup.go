@@ -1,0 +1,180 @@
+package move
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io"
+	"time"
+
+	"jeton/internal/store/statements"
+)
+
+// A backup is a line "jeton backup VERSION", then records, compressed with gzip, then an
+// end that tells how long all before it is and its SHA-256. A record is a letter, a
+// length and so many bytes:
+//
+//	H  Head, as JSON
+//	T  a table with its columns, as JSON
+//	R  a row of it (row.go)
+//	E  end of the table: how many rows, and the greatest number that was given, as JSON
+//	Z  end of all
+const (
+	magic   = "jeton backup "
+	version = 1
+	// lastWord ends a backup. What lacks it is cut short.
+	lastWord = "jeton.end\n"
+	tailSize = 8 + sha256.Size + len(lastWord)
+)
+
+// Head says what a backup is of.
+type Head struct {
+	Level   int       `json:"level"`  // Level of the program that made it
+	Engine  string    `json:"engine"` // sqlite or postgres; it may be restored into either
+	Program string    `json:"program"`
+	Made    time.Time `json:"made_at"`
+	Epoch   int64     `json:"epoch"`
+}
+
+// ending is the record behind a table.
+type ending struct {
+	Rows int64 `json:"rows"`
+	Last int64 `json:"last,omitempty"`
+}
+
+// Count is how many rows a table has.
+type Count struct {
+	Table string `json:"table"`
+	Rows  int64  `json:"rows"`
+}
+
+// Summary tells what is in a backup.
+type Summary struct {
+	Head
+	Tables []Count `json:"tables"`
+}
+
+// Rows returns how many rows there are in all.
+func (s Summary) Rows() (n int64) {
+	for _, c := range s.Tables {
+		n += c.Rows
+	}
+	return n
+}
+
+// Backup writes one state of a database to w. Others may go on writing to the database.
+// Level and Epoch of the head are set here. What was written is a backup only when Backup
+// returns no error.
+func Backup(ctx context.Context, from Source, w io.Writer, head Head) (Summary, error) {
+	out := Summary{Head: head}
+	out.Level = Level
+	raw := &sealing{w: bufio.NewWriterSize(w, 64<<10), sum: sha256.New()}
+	if _, err := fmt.Fprintf(raw, "%s%d\n", magic, version); err != nil {
+		return out, err
+	}
+	zip, err := gzip.NewWriterLevel(raw, gzip.BestSpeed)
+	if err != nil {
+		return out, err
+	}
+	err = from.Snapshot(ctx, func(ctx context.Context, q statements.Queries) (err error) {
+		if out.Epoch, err = statements.EpochOf(ctx, q); err != nil {
+			return err
+		}
+		return writing{zip, nil}.all(ctx, from, q, &out)
+	})
+	if err != nil {
+		return out, err
+	}
+	if err := zip.Close(); err != nil {
+		return out, err
+	}
+	return out, raw.seal()
+}
+
+// sealing sums up what passes, and writes the end of it.
+type sealing struct {
+	w   *bufio.Writer
+	sum hash.Hash
+	n   uint64
+}
+
+func (s *sealing) Write(b []byte) (int, error) {
+	_, _ = s.sum.Write(b) // a hash takes everything
+	s.n += uint64(len(b))
+	return s.w.Write(b)
+}
+
+func (s *sealing) seal() error {
+	tail := binary.BigEndian.AppendUint64(nil, s.n)
+	tail = append(s.sum.Sum(tail), lastWord...)
+	if _, err := s.w.Write(tail); err != nil {
+		return err
+	}
+	return s.w.Flush()
+}
+
+// writing writes records.
+type writing struct {
+	w io.Writer
+	b []byte
+}
+
+func (w writing) all(ctx context.Context, from Source, q statements.Queries, out *Summary) error {
+	if err := w.document('H', out.Head); err != nil {
+		return err
+	}
+	for _, t := range tables() {
+		n, err := w.table(ctx, from, q, t)
+		if err != nil {
+			return fmt.Errorf("back up %s: %w", t.Name, err)
+		}
+		out.Tables = append(out.Tables, Count{t.Name, n})
+	}
+	return w.record('Z', nil)
+}
+
+func (w writing) table(ctx context.Context, from Source, q statements.Queries, t table) (int64, error) {
+	if err := w.document('T', t); err != nil {
+		return 0, err
+	}
+	var e ending
+	err := t.read(ctx, q, span{}, 0, func(r row) error {
+		w.b = t.append(w.b[:0], r)
+		if len(w.b) > maxRow {
+			return fmt.Errorf("a row has %d bytes: more than a backup holds", len(w.b))
+		}
+		e.Rows++
+		return w.record('R', w.b)
+	})
+	if err == nil && t.gives {
+		e.Last, err = from.Last(ctx, q, t.Name, t.Columns[0].Name)
+	}
+	if err != nil {
+		return e.Rows, err
+	}
+	return e.Rows, w.document('E', e)
+}
+
+func (w writing) document(letter byte, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return w.record(letter, b)
+}
+
+func (w writing) record(letter byte, b []byte) error {
+	var head [1 + binary.MaxVarintLen64]byte
+	head[0] = letter
+	n := 1 + binary.PutUvarint(head[1:], uint64(len(b)))
+	if _, err := w.w.Write(head[:n]); err != nil {
+		return err
+	}
+	_, err := w.w.Write(b)
+	return err
+}

@@ -1,0 +1,277 @@
+package move
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+
+	"jeton"
+	"jeton/internal/store/statements"
+)
+
+// chunk is how many rows are compared, and replaced, at once.
+const chunk = 1000
+
+// Sum is what a table holds.
+type Sum struct {
+	Table  string `json:"table"`
+	Rows   int64  `json:"rows"`
+	SHA256 string `json:"sha256"`
+}
+
+// Copied tells what a copy has done.
+type Copied struct {
+	Tables  []Sum `json:"tables"`  // of both sides
+	Written int64 `json:"written"` // rows that were not there yet, or were others
+	Removed int64 `json:"removed"` // rows that were others, or that the source does not have
+}
+
+// Copy makes a database equal to another one: chunk by chunk, of which only those are
+// written that differ. It may be broken off at any moment and run again, and run again
+// when the source has changed. The destination is empty or a copy of this source that
+// nobody has served from, and no server starts on it before the copy is whole; otherwise
+// Copy returns jeton.ErrConflict and changes nothing.
+func Copy(ctx context.Context, from Source, to Side, report func(Progress)) (Copied, error) {
+	return copyBy(ctx, chunk, from, to, report)
+}
+
+func copyBy(ctx context.Context, size int, from Source, to Side, report func(Progress)) (Copied, error) {
+	var out Copied
+	err := from.Snapshot(ctx, func(ctx context.Context, q statements.Queries) (err error) {
+		id, err := statements.Meta(ctx, q, statements.MetaID)
+		if err != nil {
+			return err
+		}
+		c := copying{from: q, to: to, size: size, report: report, out: &out}
+		if err := to.Step(ctx, func(ctx context.Context, tx statements.Conn) error { return claim(ctx, tx, id) }); err != nil {
+			return err
+		}
+		for _, t := range tables() {
+			if err := c.table(ctx, t); err != nil {
+				return fmt.Errorf("copy %s: %w", t.Name, err)
+			}
+		}
+		if err := c.numbers(ctx, from); err != nil {
+			return err
+		}
+		if out.Tables, err = c.compare(ctx); err != nil {
+			return err
+		}
+		return to.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
+			if err := statements.SetMeta(ctx, tx, statements.MetaCopied, id); err != nil {
+				return err
+			}
+			return statements.SetMeta(ctx, tx, statements.MetaCopying, "")
+		})
+	})
+	return out, err
+}
+
+// claim marks the destination as half a copy of a source, if it may be one.
+func claim(ctx context.Context, tx statements.Conn, source string) error {
+	var marks [3]string
+	for i, name := range []string{statements.MetaID, statements.MetaCopying, statements.MetaCopied} {
+		var err error
+		if marks[i], err = statements.Meta(ctx, tx, name); err != nil {
+			return err
+		}
+	}
+	empty, err := isEmpty(ctx, tx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case source == "":
+		return jeton.Say(jeton.ErrConflict, "the source has no id; start its server with this version of jeton once")
+	case marks[0] == source:
+		return jeton.Say(jeton.ErrConflict, "both are the same database")
+	case marks[1] == source || marks[2] == source || empty && marks[1] == "":
+	case marks[1] != "" || marks[2] != "":
+		return jeton.Say(jeton.ErrConflict, "the destination is a copy of another database; name an empty one")
+	default:
+		return jeton.Say(jeton.ErrConflict, "the destination has data of its own; name an empty database")
+	}
+	if err := statements.SetMeta(ctx, tx, statements.MetaCopied, ""); err != nil {
+		return err
+	}
+	return statements.SetMeta(ctx, tx, statements.MetaCopying, source)
+}
+
+type copying struct {
+	from   statements.Queries
+	to     Side
+	size   int // of a chunk
+	report func(Progress)
+	out    *Copied
+}
+
+// table makes one table equal. What differs goes first everywhere and comes after that: a
+// name that has gone from one row to another is never there twice.
+func (c *copying) table(ctx context.Context, t table) error {
+	all, err := t.count(ctx, c.from)
+	if err != nil {
+		return err
+	}
+	c.report(Progress{t.Name, 0, all})
+	var other []span
+	var done int64
+	for low := row(nil); ; {
+		s := span{low: low}
+		n, sum, err := c.next(ctx, t, &s)
+		if err != nil {
+			return err
+		}
+		same, there, err := c.same(ctx, t, s, sum)
+		if err != nil {
+			return err
+		}
+		if !same {
+			other = append(other, s)
+			if there > 0 {
+				if err := c.clear(ctx, t, s); err != nil {
+					return err
+				}
+			}
+		} else {
+			done += int64(n)
+			c.report(Progress{t.Name, done, all})
+		}
+		if s.high == nil {
+			break
+		}
+		low = s.high
+	}
+	for _, s := range other {
+		n, err := c.fill(ctx, t, s)
+		if err != nil {
+			return err
+		}
+		done += n
+		c.report(Progress{t.Name, done, all})
+	}
+	return nil
+}
+
+// next reads the chunk behind s.low and sets s.high to its last key. The last chunk has
+// no end.
+func (c *copying) next(ctx context.Context, t table, s *span) (n int, sum []byte, err error) {
+	h := newDigest(t)
+	var last row
+	err = t.read(ctx, c.from, *s, c.size, func(r row) error {
+		last = r[:t.keys]
+		h.add(r)
+		return nil
+	})
+	if h.rows == int64(c.size) {
+		s.high = last
+	}
+	return int(h.rows), h.sum(), err
+}
+
+// same reports whether the destination has the same rows there, and how many it has.
+func (c *copying) same(ctx context.Context, t table, s span, sum []byte) (same bool, there int64, err error) {
+	h := newDigest(t)
+	err = c.to.Snapshot(ctx, func(ctx context.Context, q statements.Queries) error {
+		return t.read(ctx, q, s, 0, func(r row) error {
+			h.add(r)
+			return nil
+		})
+	})
+	return bytes.Equal(sum, h.sum()), h.rows, err
+}
+
+func (c *copying) clear(ctx context.Context, t table, s span) error {
+	return c.to.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
+		n, err := t.remove(ctx, tx, s)
+		c.out.Removed += n
+		return err
+	})
+}
+
+// fill writes a chunk where the destination has nothing.
+func (c *copying) fill(ctx context.Context, t table, s span) (int64, error) {
+	var rows []row
+	err := t.read(ctx, c.from, s, c.size, func(r row) error {
+		rows = append(rows, r)
+		return nil
+	})
+	if err != nil || len(rows) == 0 {
+		return 0, err
+	}
+	err = c.to.Step(ctx, func(ctx context.Context, tx statements.Conn) error { return t.insert(ctx, c.to, tx, rows) })
+	if err == nil {
+		c.out.Written += int64(len(rows))
+	}
+	return int64(len(rows)), err
+}
+
+// numbers makes the numbers of the destination go on behind those of both.
+func (c *copying) numbers(ctx context.Context, from Source) error {
+	return c.to.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
+		for _, t := range tables() {
+			if !t.gives {
+				continue
+			}
+			last, err := from.Last(ctx, c.from, t.Name, t.Columns[0].Name)
+			if err != nil {
+				return fmt.Errorf("read numbers of %s: %w", t.Name, err)
+			}
+			if err := c.to.Advance(ctx, tx, t.Name, t.Columns[0].Name, last); err != nil {
+				return fmt.Errorf("set numbers of %s: %w", t.Name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// compare reads both sides from beginning to end.
+func (c *copying) compare(ctx context.Context) (sums []Sum, err error) {
+	err = c.to.Snapshot(ctx, func(ctx context.Context, q statements.Queries) error {
+		for _, t := range tables() {
+			source, err := t.sum(ctx, c.from)
+			if err != nil {
+				return err
+			}
+			copied, err := t.sum(ctx, q)
+			if err != nil {
+				return err
+			}
+			if source != copied {
+				return fmt.Errorf("%s has %d rows and SHA-256 %s in the source, %d and %s in the copy: does somebody else write to it? run the same command again", t.Name, source.Rows, source.SHA256, copied.Rows, copied.SHA256)
+			}
+			sums = append(sums, source)
+		}
+		return nil
+	})
+	return sums, err
+}
+
+func (t table) sum(ctx context.Context, q statements.Queries) (Sum, error) {
+	h := newDigest(t)
+	err := t.read(ctx, q, span{}, 0, func(r row) error {
+		h.add(r)
+		return nil
+	})
+	return Sum{t.Name, h.rows, hex.EncodeToString(h.sum())}, err
+}
+
+// digest sums up rows in their order.
+type digest struct {
+	t    table
+	h    hash.Hash
+	rows int64
+	b    []byte
+}
+
+func newDigest(t table) *digest { return &digest{t: t, h: sha256.New()} }
+
+func (d *digest) add(r row) {
+	d.b = d.t.append(d.b[:0], r)
+	d.rows++
+	_, _ = d.h.Write(d.b) // a hash takes everything
+}
+
+func (d *digest) sum() []byte { return d.h.Sum(nil) }

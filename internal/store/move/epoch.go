@@ -1,0 +1,62 @@
+package move
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"jeton"
+	"jeton/internal/store/statements"
+)
+
+// Ask is what begins a new epoch.
+type Ask struct {
+	Now time.Time
+	// Trust keeps every credential, also those that were spent or revoked in the time that
+	// the database has lost.
+	Trust bool
+	Event jeton.Event // added in the same step
+}
+
+// Renewed tells what a new epoch has brought.
+type Renewed = statements.Renewed
+
+// Renew begins a new epoch of a database that was brought back from the past by other
+// means than Restore: all its numbers jump ahead, and its credentials end unless they are
+// trusted.
+func Renew(ctx context.Context, s Side, a Ask) (out statements.Renewed, err error) {
+	err = s.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
+		out, err = renew(ctx, s, tx, a, 0)
+		return err
+	})
+	return out, err
+}
+
+// jump is how far numbers jump ahead at least. So many were not given in the lost time.
+const jump = 1 << 32
+
+// clockJump is where numbers are at least after a jump: as if so many had been given every
+// second since 2020. One and the same past that is brought back twice, and the second
+// time perhaps where nobody knows of the first, goes on with other numbers each time. It
+// stays below 2^53, beyond which programs that read JSON lose count, for 2,000 years.
+func clockJump(now time.Time) int64 {
+	const perSecond, since = 1 << 17, 1_577_836_800
+	return max(0, now.Unix()-since) * perSecond
+}
+
+// renew begins a new epoch, greater than after, inside a step.
+func renew(ctx context.Context, s Side, tx statements.Conn, a Ask, after int64) (statements.Renewed, error) {
+	for _, t := range tables() {
+		if !t.gives || t.Name == "budgets" { // what is counted hangs on the number of its holder, too
+			continue
+		}
+		last, err := s.Last(ctx, tx, t.Name, t.Columns[0].Name)
+		if err == nil {
+			err = s.Advance(ctx, tx, t.Name, t.Columns[0].Name, max(last+jump, clockJump(a.Now)))
+		}
+		if err != nil {
+			return statements.Renewed{}, fmt.Errorf("set numbers of %s: %w", t.Name, err)
+		}
+	}
+	return statements.Renew(ctx, tx, statements.Renewal{Now: a.Now, After: after, Trust: a.Trust, Event: a.Event})
+}

@@ -1,0 +1,439 @@
+package move
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/store/pgtest"
+	"jeton/internal/store/postgres"
+	"jeton/internal/store/sqlite"
+	"jeton/internal/store/statements"
+)
+
+var shared pgtest.Shared
+
+func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
+
+var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// engine opens empty sides.
+type engine struct {
+	name string
+	open func(t *testing.T) Side
+}
+
+func engines() []engine {
+	return []engine{{"sqlite", newSQLite}, {"postgres", newPostgres}}
+}
+
+func newSQLite(t *testing.T) Side {
+	t.Helper()
+	return sideOf(t, filepath.Join(t.TempDir(), "jeton.db"))
+}
+
+func sideOf(t *testing.T, path string) Side {
+	t.Helper()
+	s, err := sqlite.OpenSide(t.Context(), sqlite.Config{Path: path})
+	must(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func newPostgres(t *testing.T) Side {
+	t.Helper()
+	s, err := postgres.OpenSide(t.Context(), postgres.Config{URL: jeton.NewSecret(shared.Database(t)), Where: "the test's"})
+	must(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// both runs a test for every pair of engines.
+func both(t *testing.T, run func(t *testing.T, from, to Side)) {
+	for _, a := range engines() {
+		for _, b := range engines() {
+			t.Run(a.name+" to "+b.name, func(t *testing.T) { run(t, a.open(t), b.open(t)) })
+		}
+	}
+}
+
+// exec runs statements as one step.
+func exec(t *testing.T, s Side, texts ...string) {
+	t.Helper()
+	must(t, s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
+		for _, text := range texts {
+			if _, err := tx.Exec(ctx, text); err != nil {
+				return fmt.Errorf("%s: %w", text, err)
+			}
+		}
+		return nil
+	}))
+}
+
+// put adds rows.
+func put(t *testing.T, s Side, name string, rows ...row) {
+	t.Helper()
+	must(t, s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error { return tableOf(t, name).insert(ctx, s, tx, rows) }))
+}
+
+func tableOf(t *testing.T, name string) table {
+	t.Helper()
+	for _, each := range tables() {
+		if each.Name == name {
+			return each
+		}
+	}
+	t.Fatalf("no table %s", name)
+	return table{}
+}
+
+// sample returns row n of a table: every column has a value that depends on n.
+func sample(t table, n int) row {
+	r := make(row, len(t.Columns))
+	for i, c := range t.Columns {
+		switch c.Kind {
+		case integer:
+			r[i] = int64(n + 1)
+		case boolean:
+			r[i] = (n+i)%2 == 0
+		case text:
+			r[i] = fmt.Sprintf("%s %05d \u00e9\t\"'%%", c.Name, n)
+		case blob:
+			r[i] = bytes.Repeat([]byte{byte(n), byte(n >> 8), 0xff, 0}, n%9)
+			if c.Name != "sealed" {
+				r[i] = []byte(fmt.Sprintf("\x00\xff%s%d", c.Name, n)) // those are unique
+			}
+		case maybe:
+			if n%2 == 0 {
+				r[i] = []byte{byte(n)}
+			}
+		}
+	}
+	return r
+}
+
+// fill puts so many rows into every table.
+func fill(t *testing.T, s Side, rows int) {
+	t.Helper()
+	for _, each := range tables() {
+		if each.Name == "meta" {
+			continue
+		}
+		var list []row
+		for n := range rows {
+			r := sample(each, n)
+			if each.Name == "uses" {
+				r[0] = int64(n - rows/2) // tokens have the numbers below 0
+			}
+			list = append(list, r)
+		}
+		put(t, s, each.Name, list...)
+	}
+	exec(t, s, "INSERT INTO meta (name, value) VALUES ('epoch', '7')")
+	for _, each := range tables() {
+		if each.gives {
+			must(t, s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
+				return s.Advance(ctx, tx, each.Name, each.Columns[0].Name, int64(rows+100))
+			}))
+		}
+	}
+}
+
+// sums returns what every table holds.
+func sums(t *testing.T, s Source) (list []Sum) {
+	t.Helper()
+	must(t, s.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) error {
+		for _, each := range tables() {
+			sum, err := each.sum(ctx, q)
+			if err != nil {
+				return err
+			}
+			list = append(list, sum)
+		}
+		return nil
+	}))
+	return list
+}
+
+// equal checks that two databases hold the same, and enough to tell.
+func equal(t *testing.T, a, b Source) {
+	t.Helper()
+	left, right := sums(t, a), sums(t, b)
+	for i := range left {
+		if left[i] != right[i] {
+			t.Errorf("one has %+v, the other %+v", left[i], right[i])
+		}
+		if left[i].Rows == 0 {
+			t.Errorf("%s is empty: this compares nothing", left[i].Table)
+		}
+	}
+}
+
+// numbered checks that what is added to every table that gives numbers gets a greater one.
+func numbered(t *testing.T, s Side, table string, more int64) int64 {
+	t.Helper()
+	var got int64
+	each := tableOf(t, table)
+	r := sample(each, 900_000)
+	must(t, s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
+		marks, args := make([]string, len(r)-1), []any(r[1:])
+		for i := range marks {
+			marks[i] = fmt.Sprintf("$%d", i+1)
+		}
+		text := "INSERT INTO " + each.Name + " (" + names(each.Columns[1:]) + ") VALUES (" + strings.Join(marks, ", ") + ") RETURNING " + each.Columns[0].Name
+		return tx.QueryRow(ctx, text, args...).Scan(&got)
+	}))
+	if got <= more {
+		t.Errorf("the next number of %s is %d, want one above %d", table, got, more)
+	}
+	return got
+}
+
+func silent(Progress) {}
+
+// few is how many rows a chunk of these tests has.
+const few = 40
+
+func TestACopyIsEqual(t *testing.T) {
+	both(t, func(t *testing.T, from, to Side) {
+		fill(t, from, 2*few+7)
+		var last Progress
+		done, err := copyBy(t.Context(), few, from, to, func(p Progress) { last = p })
+		must(t, err)
+		equal(t, from, to)
+		if want := sums(t, to); fmt.Sprint(done.Tables) != fmt.Sprint(want) {
+			t.Errorf("it says %v, and there is %v", done.Tables, want)
+		}
+		if last != (Progress{"meta", 1, 1}) {
+			t.Errorf("its last word was %+v", last)
+		}
+		for _, each := range tables() {
+			// budgets of SQLite follow the greatest that is there
+			if more := int64(2*few + 107); each.gives && each.Name != "budgets" {
+				numbered(t, to, each.Name, more)
+			}
+		}
+		if n := int64((2*few+7)*(len(tables())-1) + 1); done.Written != n || done.Removed != 0 {
+			t.Errorf("%d rows written and %d removed, want %d and none", done.Written, done.Removed, n)
+		}
+	})
+}
+
+func TestThereAndBackIsEqual(t *testing.T) {
+	from, there, back := newSQLite(t), newPostgres(t), newSQLite(t)
+	fill(t, from, few+1)
+	_, err := copyBy(t.Context(), few, from, there, silent)
+	must(t, err)
+	_, err = copyBy(t.Context(), few, there, back, silent)
+	must(t, err)
+	equal(t, from, back)
+}
+
+func TestASecondCopyWritesOnlyWhatDiffers(t *testing.T) {
+	both(t, func(t *testing.T, from, to Side) {
+		fill(t, from, 2*few)
+		_, err := copyBy(t.Context(), few, from, to, silent)
+		must(t, err)
+		again, err := copyBy(t.Context(), few, from, to, silent)
+		must(t, err)
+		if again.Written != 0 || again.Removed != 0 {
+			t.Errorf("nothing has changed: %d rows written, %d removed", again.Written, again.Removed)
+		}
+		exec(t, from,
+			// A name goes from one row to another that lies before it, and the other way round.
+			"DELETE FROM users WHERE id IN (3, 60)",
+			"UPDATE users SET name = 'x' WHERE id = 5",
+			"DELETE FROM sessions WHERE login > 45",
+			"DELETE FROM assertions",
+			"UPDATE uses SET used = used + 1 WHERE login = 7",
+			"UPDATE meta SET value = '8' WHERE name = 'epoch'",
+		)
+		names := [2]row{sample(tableOf(t, "users"), 59), sample(tableOf(t, "users"), 2)}
+		names[0][0], names[1][0] = int64(3), int64(60)
+		put(t, from, "users", names[0], names[1])
+		third, err := copyBy(t.Context(), few, from, to, silent)
+		must(t, err)
+		if most := int64(5 * few); third.Written == 0 || third.Written > most {
+			t.Errorf("%d rows written, want some, and at most %d", third.Written, most)
+		}
+		left, right := sums(t, from), sums(t, to)
+		if fmt.Sprint(left) != fmt.Sprint(right) {
+			t.Errorf("the source has %v, the copy %v", left, right)
+		}
+	})
+}
+
+// broken is a side on which the nth step fails after all was written.
+type broken struct {
+	Side
+	after int
+}
+
+var errBroken = errors.New("the line is cut")
+
+func (b *broken) Step(ctx context.Context, write func(ctx context.Context, tx statements.Conn) error) error {
+	b.after--
+	return b.Side.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
+		err := write(ctx, tx)
+		if b.after <= 0 && err == nil {
+			err = errBroken
+		}
+		return err
+	})
+}
+
+func TestACopyThatWasBrokenOffGoesOn(t *testing.T) {
+	both(t, func(t *testing.T, from, to Side) {
+		fill(t, from, few+1)
+		var written int64
+		for _, after := range []int{1, 2, 3, 9, 14, 10} { // in the end all but the last step
+
+			half, err := copyBy(t.Context(), few, from, &broken{to, after}, silent)
+			if !errors.Is(err, errBroken) {
+				t.Fatalf("cut off after %d steps: %v", after, err)
+			}
+			err = to.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error { return statements.Serve(ctx, tx) })
+			if wants := error(statements.ErrHalf); after == 1 && err != nil || after > 1 && !errors.Is(err, wants) {
+				t.Fatalf("a server that starts on the half copy after %d steps: %v", after, err)
+			}
+			written += half.Written
+		}
+		whole, err := copyBy(t.Context(), few, from, to, silent)
+		must(t, err)
+		equal(t, from, to)
+		if all := int64((few+1)*(len(tables())-1) + 1); written+whole.Written != all || whole.Written != 0 {
+			t.Errorf("%d rows written before and %d in the end, of %d: none has to be written twice", written, whole.Written, all)
+		}
+		must(t, to.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error { return statements.Serve(ctx, tx) }))
+		if _, err := copyBy(t.Context(), few, from, to, silent); !errors.Is(err, jeton.ErrConflict) {
+			t.Errorf("a copy over one that a server has started on: %v, want ErrConflict", err)
+		}
+	})
+}
+
+func TestADestinationWithDataOfItsOwnIsRefused(t *testing.T) {
+	both(t, func(t *testing.T, from, to Side) {
+		fill(t, from, 3)
+		other := newSQLite(t)
+		fill(t, other, 2)
+		put(t, to, "revoked", sample(tableOf(t, "revoked"), 5))
+		before := sums(t, to)
+		refuse := func(from, to Side, says string) {
+			t.Helper()
+			if _, err := copyBy(t.Context(), few, from, to, silent); !errors.Is(err, jeton.ErrConflict) || !strings.Contains(err.Error(), says) {
+				t.Errorf("it is answered %v, want ErrConflict that says %q", err, says)
+			}
+		}
+		refuse(from, to, "data of its own")
+		if after := sums(t, to); fmt.Sprint(before) != fmt.Sprint(after) {
+			t.Errorf("it was %v and is %v", before, after)
+		}
+		refuse(from, from, "the same database")
+		exec(t, to, "DELETE FROM revoked")
+		_, err := copyBy(t.Context(), few, from, to, silent)
+		must(t, err)
+		refuse(other, to, "a copy of another database")
+		equalButMeta(t, from, to)
+	})
+}
+
+func equalButMeta(t *testing.T, a, b Source) {
+	t.Helper()
+	if left, right := sums(t, a), sums(t, b); fmt.Sprint(left) != fmt.Sprint(right) {
+		t.Errorf("one has %v, the other %v", left, right)
+	}
+}
+
+func TestASourceIsReadAsOfOneMoment(t *testing.T) {
+	for _, e := range engines() {
+		t.Run(e.name, func(t *testing.T) {
+			from, to := e.open(t), newSQLite(t)
+			fill(t, from, few+10)
+			want := sums(t, from)
+			// The source goes on while it is copied: each time something is told, a user goes
+			// and an event comes.
+			n := 0
+			_, err := copyBy(t.Context(), few, from, to, func(Progress) {
+				n++
+				exec(t, from, fmt.Sprintf("DELETE FROM users WHERE id = %d", n), "DELETE FROM sessions", "UPDATE meta SET value = '9' WHERE name = 'epoch'")
+				put(t, from, "audit", sample(tableOf(t, "audit"), 5000+n))
+			})
+			must(t, err)
+			if got := sums(t, to); fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("the copy has %v, the source had %v", got, want)
+			}
+			if now := sums(t, from); n < 10 || fmt.Sprint(now) == fmt.Sprint(want) {
+				t.Error("the source did not change: this tests nothing")
+			}
+		})
+	}
+}
+
+// TestTheListOfTablesIsTheSchema compares the list with what the engines have.
+func TestTheListOfTablesIsTheSchema(t *testing.T) {
+	const columns = "SELECT m.name, p.name, p.type || CASE WHEN p.\"notnull\" = 0 AND p.pk = 0 THEN '?' ELSE '' END FROM sqlite_schema m JOIN pragma_table_info(m.name) p WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%'"
+	const attributes = "SELECT table_name::text, column_name::text, data_type::text || CASE is_nullable WHEN 'YES' THEN '?' ELSE '' END || CASE WHEN collation_name = 'C' THEN ' C' ELSE '' END FROM information_schema.columns WHERE table_schema = current_schema()"
+	for _, tc := range []struct {
+		engine
+		query   string
+		types   map[kind][]string
+		besides []string
+	}{
+		{engines()[0], columns, map[kind][]string{integer: {"INTEGER"}, boolean: {"INTEGER"}, text: {"TEXT"}, blob: {"BLOB"}, maybe: {"BLOB?"}}, []string{"migrations"}},
+		{engines()[1], attributes, map[kind][]string{integer: {"bigint"}, boolean: {"boolean"}, text: {"text", "text C"}, blob: {"bytea"}, maybe: {"bytea?"}}, []string{"migrations", "changes", "nodes", "audit.xid", "audit.wrote", "uses.took"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := tc.open(t)
+			have := map[string]string{}
+			must(t, s.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) error {
+				rows, err := q.Query(ctx, tc.query)
+				if err != nil {
+					return err
+				}
+				defer rows.Close()
+				for rows.Next() {
+					var table, column, kind string
+					if err := rows.Scan(&table, &column, &kind); err != nil {
+						return err
+					}
+					have[table+"."+column] = kind
+				}
+				return rows.Err()
+			}))
+			for _, each := range tables() {
+				for i, c := range each.Columns {
+					name := each.Name + "." + c.Name
+					got, ok := have[name]
+					delete(have, name)
+					if !ok || !slices.Contains(tc.types[c.Kind], got) {
+						t.Errorf("%s is %q in the list and %q in the schema", name, c.Kind, got)
+					}
+					if i < each.keys && c.Kind == text && tc.name == "postgres" && got != "text C" {
+						t.Errorf("%s is %q: a key is not sorted by its bytes", name, got)
+					}
+				}
+			}
+			for name := range have {
+				table, _, _ := strings.Cut(name, ".")
+				if !slices.Contains(tc.besides, table) && !slices.Contains(tc.besides, name) {
+					t.Errorf("%s is in the schema and not in the list: it would be left behind", name)
+				}
+			}
+		})
+	}
+}

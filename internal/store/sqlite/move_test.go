@@ -1,0 +1,147 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"jeton/internal/store/statements"
+)
+
+// sideOf opens a side on a file and closes it when the test ends.
+func sideOf(t *testing.T, path string) *Side {
+	t.Helper()
+	s, err := OpenSide(t.Context(), Config{Path: path})
+	must(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func setMeta(t *testing.T, s *Side, name, value string) {
+	t.Helper()
+	must(t, s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error { return statements.SetMeta(ctx, tx, name, value) }))
+}
+
+func TestAServerDoesNotStartOnHalfACopy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jeton.db")
+	s := sideOf(t, path)
+	setMeta(t, s, statements.MetaCopying, "another")
+	must(t, s.Close())
+	refused(t, path, "a copy of another database", "jeton db copy")
+	s = sideOf(t, path)
+	setMeta(t, s, statements.MetaCopying, "")
+	setMeta(t, s, statements.MetaCopied, "another")
+	must(t, s.Close())
+	db := opened(t, path)
+	if mark, err := statements.Meta(t.Context(), engine{db}, statements.MetaCopied); mark != "" || err != nil {
+		t.Errorf("a server has started, and the mark of a copy is %q, %v", mark, err)
+	}
+}
+
+func TestAFileThatIsServedIsReadAndNotWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jeton.db")
+	db := opened(t, path)
+	s, err := ReadSide(t.Context(), path)
+	must(t, err)
+	defer s.Close()
+	var before, after string
+	must(t, s.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) error {
+		// What the server writes meanwhile is not in the snapshot.
+		err := engine{db}.Do(ctx, statements.Step{Run: func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) {
+			return nil, statements.SetMeta(ctx, tx, "x", "y")
+		}})
+		if err == nil {
+			before, err = statements.Meta(ctx, q, "x")
+		}
+		return err
+	}))
+	must(t, s.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) (err error) {
+		after, err = statements.Meta(ctx, q, "x")
+		return err
+	}))
+	if before != "" || after != "y" {
+		t.Errorf("in the snapshot there was %q, in the next %q", before, after)
+	}
+	if err := s.Step(t.Context(), func(context.Context, statements.Conn) error { return nil }); err == nil {
+		t.Error("a file that another process serves from is written")
+	}
+}
+
+func TestAStepThatFailsLeavesNothing(t *testing.T) {
+	s := sideOf(t, filepath.Join(t.TempDir(), "jeton.db"))
+	stop := errors.New("no further")
+	err := s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
+		return errors.Join(statements.SetMeta(ctx, tx, "x", "y"), stop)
+	})
+	if !errors.Is(err, stop) {
+		t.Errorf("Step: %v", err)
+	}
+	setMeta(t, s, "z", "1") // the connection goes on
+	must(t, s.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) error {
+		value, err := statements.Meta(ctx, q, "x")
+		if value != "" {
+			t.Errorf("there is %q", value)
+		}
+		return err
+	}))
+}
+
+func TestReplaceKeepsWhatWasThere(t *testing.T) {
+	dir := t.TempDir()
+	path, fresh, kept := filepath.Join(dir, "jeton.db"), filepath.Join(dir, "new"), filepath.Join(dir, "old")
+	db := opened(t, path)
+	must(t, engine{db}.Do(t.Context(), statements.Step{Run: func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) {
+		return nil, statements.SetMeta(ctx, tx, statements.MetaEpoch, "12")
+	}}))
+	// As a crash leaves it: the last commits are in the log alone.
+	crashed, log := filepath.Join(dir, "crashed.db"), []byte(nil)
+	for _, end := range []string{"", logFile} {
+		b, err := os.ReadFile(path + end)
+		must(t, err)
+		must(t, os.WriteFile(crashed+end, b, 0o600))
+		log = b
+	}
+	if len(log) == 0 {
+		t.Fatal("there is no log: this tests nothing")
+	}
+	if epoch := Settle(t.Context(), crashed); epoch != 12 {
+		t.Errorf("its epoch is %d, want 12: what is in the log counts", epoch)
+	}
+	must(t, os.WriteFile(fresh, []byte("new"), 0o600))
+	must(t, Replace(crashed, fresh, kept))
+	if b, err := os.ReadFile(crashed); err != nil || string(b) != "new" {
+		t.Errorf("in its place is %q, %v", b, err)
+	}
+	if Exists(crashed+logFile) || Exists(fresh) {
+		t.Error("the log of the old file, or the name of the new one, is left")
+	}
+	s := sideOf(t, kept)
+	must(t, s.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) error {
+		if epoch, err := statements.EpochOf(ctx, q); epoch != 12 || err != nil {
+			t.Errorf("the old one is in epoch %d, %v: it has lost its log", epoch, err)
+		}
+		return nil
+	}))
+	must(t, os.WriteFile(fresh, []byte("newer"), 0o600))
+	if err := Replace(crashed, fresh, kept); err == nil {
+		t.Error("the file that was kept is overwritten")
+	}
+	for name, harm := range map[string]string{"another's": "SQLite format 2", "empty": ""} {
+		file := filepath.Join(dir, name)
+		must(t, os.WriteFile(file, []byte(harm), 0o600))
+		must(t, os.WriteFile(file+logFile, []byte("log"), 0o600))
+		if epoch := Settle(t.Context(), file); epoch != 0 {
+			t.Errorf("%s: its epoch is %d", name, epoch)
+		}
+		if b, err := os.ReadFile(file + logFile); err != nil || !bytes.Equal(b, []byte("log")) {
+			t.Errorf("%s: its log is gone: %v", name, err)
+		}
+	}
+	if n := Settle(t.Context(), filepath.Join(dir, "nothing")); n != 0 || strings.Contains(dir, "nothing") || Exists(filepath.Join(dir, "nothing")) {
+		t.Error("a file that is not there is made")
+	}
+}
