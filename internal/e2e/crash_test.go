@@ -14,7 +14,7 @@ import (
 func TestKillUnderLoad(t *testing.T) {
 	rounds := 5
 	if soak() {
-		rounds = 100
+		rounds = 1000
 	}
 	l, people, logins := &ledger{}, &people{}, 0
 	var s *Server

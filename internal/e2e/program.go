@@ -20,7 +20,7 @@ const Patience = 90 * time.Second
 // What the processes of one test run share: the program, which is built once, and the
 // thread that starts them.
 var (
-	program = sync.OnceValues(build)
+	program = sync.OnceValues(func() (string, error) { return build("") })
 	starts  = sync.OnceValue(starter)
 )
 
@@ -45,13 +45,13 @@ func Program(tb testing.TB) string {
 	return path
 }
 
-// build builds the program as it is shipped: without cgo.
-func build() (string, error) {
-	path := filepath.Join(binDir(), "jeton")
+// build builds the program as it is shipped: without cgo. A tag puts a bug into it.
+func build(tag string) (string, error) {
+	path := filepath.Join(binDir(), "jeton"+tag)
 	if runtime.GOOS == "windows" {
 		path += ".exe"
 	}
-	cmd := exec.Command("go", "build", "-o", path, "jeton/cmd/jeton")
+	cmd := exec.Command("go", "build", "-tags="+tag, "-o", path, "jeton/cmd/jeton")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)

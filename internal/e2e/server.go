@@ -14,6 +14,7 @@ import (
 
 // Options say how a server is started.
 type Options struct {
+	Program string // file; "": the program as it is shipped
 	Config  string // file; "": none
 	DataDir string // "": a new one
 	Port    string // of the service; "": any
@@ -55,7 +56,7 @@ func Launch(tb testing.TB, o Options) *Server {
 	if o.IssuerPort == "" {
 		o.IssuerPort = FreePort(tb)
 	}
-	args := append(slices.Clone(o.Under), Program(tb), "serve")
+	args := append(slices.Clone(o.Under), o.program(tb), "serve")
 	return &Server{Process: Run(tb, Command{Args: append(args, o.place()...), Env: o.env()}), Options: o}
 }
 
@@ -67,6 +68,14 @@ func FreePort(tb testing.TB) string {
 		tb.Fatal(err)
 	}
 	return port
+}
+
+func (o Options) program(tb testing.TB) string {
+	tb.Helper()
+	if o.Program != "" {
+		return o.Program
+	}
+	return Program(tb)
 }
 
 // place is where the server's configuration and data are, as flags.
@@ -155,7 +164,7 @@ type Result struct {
 // Jeton runs a command of the program on a place and waits for its end. stdin may be "".
 func (o Options) Jeton(tb testing.TB, stdin string, args ...string) Result {
 	tb.Helper()
-	p := Run(tb, Command{Args: append(append([]string{Program(tb)}, args...), o.place()...), Env: o.env(), Stdin: strings.NewReader(stdin)})
+	p := Run(tb, Command{Args: append(append([]string{o.program(tb)}, args...), o.place()...), Env: o.env(), Stdin: strings.NewReader(stdin)})
 	code := p.Code(tb)
 	return Result{code, p.Out.String(), p.Err.String()}
 }

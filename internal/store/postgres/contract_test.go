@@ -24,7 +24,7 @@ func opened(t *testing.T, c Config) *DB {
 }
 
 // node opens a store on a database.
-func node(t *testing.T, url string, c Config) *DB {
+func node(t testing.TB, url string, c Config) *DB {
 	t.Helper()
 	c.URL, c.Where = jeton.NewSecret(url), "the test's"
 	c.Answer = max(c.Answer, 10*time.Second) // a slow machine is no fault of the store

@@ -17,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // long is how long a step that changes people, clients or keys may take, or a list. A
@@ -35,27 +36,42 @@ func (e engine) Query(ctx context.Context, text string, args ...any) (statements
 	if err != nil {
 		return nil, err
 	}
+	var c *pgxpool.Conn
 	var r pgx.Rows
 	for range attempts {
-		if r, err = e.pool.Query(ctx, text, clean(args)...); !untouched(err) {
+		if c, err = e.acquire(ctx); err != nil {
+			break
+		}
+		if r, err = c.Query(ctx, text, clean(args)...); err == nil {
+			return &rows{r, c, cancel}, nil
+		}
+		c.Release()
+		if !untouched(err) {
 			break
 		}
 	}
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	return &rows{r, cancel}, nil
+	cancel()
+	return nil, err
 }
 
-// rows ends the time of a query with it.
+// acquire takes a connection of the pool. What may take long waits for one no longer than
+// anything else.
+func (db *DB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, db.c.Answer)
+	defer cancel()
+	return db.pool.Acquire(ctx)
+}
+
+// rows gives the connection of a query back with it.
 type rows struct {
 	pgx.Rows
+	conn   *pgxpool.Conn
 	cancel context.CancelFunc
 }
 
 func (r *rows) Close() {
 	r.Rows.Close()
+	r.conn.Release()
 	r.cancel()
 }
 
@@ -86,14 +102,17 @@ func (r row) Scan(into ...any) error {
 }
 
 // Settled leaves out events that another with a smaller number may still join: numbers are
-// given before the commit. No step of ours takes longer than the time that is looked back.
+// given before the commit. What another program does for hours holds nothing up: no step of
+// ours takes longer than the time that is looked back, by the one clock of the database. When
+// an event happened says nothing about it: it may have waited for a database that was away.
 func (e engine) Settled() string {
-	return " AND (xid < pg_snapshot_xmin(pg_current_snapshot()) OR at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - 15000)"
+	return " AND (xid < pg_snapshot_xmin(pg_current_snapshot()) OR wrote < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - 15000)"
 }
 
-// Do takes a step. It goes on when the caller gives up, so that nobody has to guess
-// whether it came to its end.
-func (e engine) Do(ctx context.Context, s statements.Step) error {
+// step takes a step, and returns when it is durable and no node judges any more from what
+// was before it. It goes on when the caller gives up, so that nobody has to guess whether
+// it came to its end.
+func (e engine) step(ctx context.Context, s statements.Step) error {
 	most := e.c.Answer
 	if s.Serial {
 		most = long
@@ -114,7 +133,11 @@ func (e engine) Do(ctx context.Context, s statements.Step) error {
 	if len(done.changes) == 0 {
 		return nil
 	}
-	return e.hearing.tell(ctx, done)
+	if err := e.hearing.tell(ctx, done); err != nil {
+		return err
+	}
+	e.c.Told(time.Since(done.at))
+	return nil
 }
 
 // committed is a step that is durable, with what others have to hear of it.
@@ -131,7 +154,12 @@ func (e engine) once(ctx context.Context, s statements.Step, most time.Duration)
 		return done, err
 	}
 	defer cancel()
-	tx, err := e.pool.Begin(bound)
+	held, err := e.acquire(bound)
+	if err != nil {
+		return done, err
+	}
+	defer held.Release()
+	tx, err := held.Begin(bound)
 	if err != nil {
 		return done, err
 	}

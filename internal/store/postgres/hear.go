@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,22 +43,25 @@ type hearing struct {
 	news    chan struct{}       // closed when said changes
 	restart time.Time           // when this node last found another server than before
 	own     map[uint64]fate     // steps of this node whose end it does not know yet
+	deaf    context.CancelFunc  // ends the connection on which others are heard
+	telling sync.Mutex          // so that a step is told once; it is locked before mu
 
 	// Of the goroutine that polls.
-	conn   *pgx.Conn
-	last   string // snapshot of the last poll
-	server string // the server that it came from
-	others map[string]seen
-	beaten time.Time
+	conn    *pgx.Conn
+	unheard bool   // nothing was heard on this connection yet
+	last    string // snapshot of the last poll
+	server  string // the server that it came from
+	others  map[string]seen
+	beaten  time.Time
 }
 
-// fate is what a node knows of a step of its own. A step that was committed is told by
-// itself, once; only of one that lost its connection in the commit a poll has to tell.
+// fate is what a node knows of a step of its own. A step that was committed is told once: by
+// itself, or by a poll that finds it before its commit is answered.
 type fate int
 
 const (
 	underWay fate = iota
-	shown         // a poll has seen it committed
+	shown         // a poll has seen it committed, and told of it
 	doubtful      // nobody knows whether it is
 )
 
@@ -80,8 +84,10 @@ const (
 
 func newHearing(db *DB, settings *pgx.ConnConfig) *hearing {
 	settings = settings.Copy()
-	// A node that looks for the database finds out soon whether it is there.
-	settings.ConnectTimeout = min(settings.ConnectTimeout, time.Second)
+	// A node that looks for the database finds out soon whether it is there, also behind a
+	// line that swallows everything.
+	settings.ConnectTimeout = min(settings.ConnectTimeout, 3*time.Second)
+	settings.DialFunc = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
 	// What this connection writes is of no worth after a crash: who lives says so again.
 	settings.RuntimeParams["synchronous_commit"] = "off"
 	return &hearing{
@@ -98,19 +104,14 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// fresh returns nil when memory may be judged from, and asks first when it may not.
-func (h *hearing) fresh(ctx context.Context) error {
-	if t := h.heard.Load(); t != nil && young(*t, time.Now(), h.bound) {
-		return nil
-	}
-	return h.ask(ctx)
-}
-
 // young reports whether less than a bound has passed since a time. The monotonic clock
 // says so. The wall clock may only say no: of a machine that slept, it alone knows.
 func young(since, now time.Time, bound time.Duration) bool {
-	wall := now.Round(0).Sub(since.Round(0))
-	return now.Sub(since) < bound && wall < bound && wall > -bound
+	return within(now.Sub(since), now.Round(0).Sub(since.Round(0)), bound)
+}
+
+func within(passed, wall, bound time.Duration) bool {
+	return passed < bound && wall < bound && wall > -bound
 }
 
 // ask waits for a poll that begins after now. All who ask meanwhile share it.
@@ -155,7 +156,12 @@ func (h *hearing) run(ctx context.Context) {
 		r, speak := h.round, h.speak
 		h.round, h.speak = newRound(), false
 		h.mu.Unlock()
-		r.err = h.poll(ctx, began, speak)
+		if r.err = h.poll(ctx, began, speak); r.err != nil && time.Since(began) < h.db.c.Answer/2 {
+			// It may be this connection alone that was cut.
+			_ = h.hangUp()
+			began = time.Now()
+			r.err = h.poll(ctx, began, true)
+		}
 		close(r.done)
 		if r.err != nil && ctx.Err() == nil {
 			h.lost(ctx, r.err)
@@ -222,10 +228,9 @@ const pollText = `SELECT pg_current_snapshot()::text, pg_is_in_recovery(), pg_po
   c.node, c.xid::text::bigint, c.kind, c.ids, c.hashes
 FROM (SELECT 1) one LEFT JOIN changes c ON c.xid >= pg_snapshot_xmin($2::text::pg_snapshot) AND NOT pg_visible_in_snapshot(c.xid, $2::text::pg_snapshot)`
 
-// poll hears of what has changed. When it returns nil, memory is as new as began.
+// poll hears of what has changed. When it returns nil, memory is as new as began. What it
+// asks has Config.Answer each time, so that a database which is slow and not away is heard.
 func (h *hearing) poll(ctx context.Context, began time.Time, speak bool) error {
-	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
-	defer cancel()
 	if err := h.connect(ctx); err != nil {
 		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 	}
@@ -242,19 +247,24 @@ func (h *hearing) poll(ctx context.Context, began time.Time, speak bool) error {
 	switch {
 	case n.standby:
 		return fmt.Errorf("%w: the database has become a standby", jeton.ErrUnavailable)
-	case !n.member || n.server != h.server:
-		// It was taken for dead, or what it has heard came from a server that is no more.
+	case h.unheard || !n.member || n.server != h.server:
+		// It was taken for dead, or what it has heard came from a server that is no more. After a
+		// crash, a server gives the numbers of transactions anew that it had not written down:
+		// the last snapshot seems to show them. So nothing that was heard on a connection before
+		// this one counts.
 		return h.rejoin(ctx, began, n)
 	}
 	h.last = n.snapshot
+	h.hearOwn(n.own)
+	h.settled(n.snapshot)
 	h.db.Hear(n.changes)
 	h.heard.Store(&began)
-	if n.foreign {
+	if len(n.changes) > 0 {
 		if err := h.say(ctx, "heard "+h.id+" "+n.snapshot); err != nil {
 			return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 		}
 	}
-	if time.Since(h.beaten) > beatEvery {
+	if time.Since(h.beaten) > h.db.c.beatEvery {
 		h.beaten = time.Now()
 		if err := h.beat(ctx); err != nil {
 			return fmt.Errorf("%w: beat: %w", jeton.ErrUnavailable, err)
@@ -269,11 +279,19 @@ type now struct {
 	standby  bool
 	server   string
 	member   bool
-	changes  []statements.Change
-	foreign  bool // some of them are other nodes'
+	changes  []statements.Change // of other nodes
+	own      []ownChange
+}
+
+// ownChange is what a poll has found of a step of this node.
+type ownChange struct {
+	xid uint64
+	statements.Change
 }
 
 func (h *hearing) read(ctx context.Context) (n now, err error) {
+	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
+	defer cancel()
 	rows, err := h.conn.Query(ctx, pollText, h.id, h.last)
 	if err != nil {
 		return n, err
@@ -288,14 +306,18 @@ func (h *hearing) read(ctx context.Context) (n now, err error) {
 		if err := rows.Scan(&n.snapshot, &n.standby, &n.server, &n.member, &node, &xid, &kind, &ids, &hashes); err != nil {
 			return n, err
 		}
-		if kind == nil || *node == h.id && !h.hears(uint64(*xid)) {
+		if kind == nil {
 			continue
 		}
 		c := statements.Change{Kind: statements.Kind(*kind), IDs: ids}
 		if c.Hashes, err = hashesOf(hashes); err != nil {
 			return n, err
 		}
-		n.changes, n.foreign = append(n.changes, c), n.foreign || *node != h.id
+		if *node == h.id {
+			n.own = append(n.own, ownChange{uint64(*xid), c})
+		} else {
+			n.changes = append(n.changes, c)
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return n, err
@@ -306,6 +328,23 @@ func (h *hearing) read(ctx context.Context) (n now, err error) {
 	return n, nil
 }
 
+// hearOwn tells of steps of this node that a poll has found and that nobody has told of yet:
+// their commits may be answered late, and what the poll has shown may not be judged from
+// memory any more, whoever ended it.
+func (h *hearing) hearOwn(found []ownChange) {
+	h.telling.Lock()
+	defer h.telling.Unlock()
+	tell := map[uint64]bool{}
+	for _, c := range found {
+		if _, asked := tell[c.xid]; !asked {
+			tell[c.xid] = h.hears(c.xid)
+		}
+		if tell[c.xid] {
+			h.db.Hear([]statements.Change{c.Change})
+		}
+	}
+}
+
 // hears reports whether a poll that finds a step of this node has to tell of it.
 func (h *hearing) hears(xid uint64) bool {
 	h.mu.Lock()
@@ -314,12 +353,14 @@ func (h *hearing) hears(xid uint64) bool {
 	if known && f == underWay {
 		h.own[xid] = shown
 	}
-	return known && f == doubtful
+	return known && f != shown
 }
 
 // settle takes what has become of a step: err is nil when it is committed.
 func (h *hearing) settle(done committed, err error) {
 	var unknown *commitError
+	h.telling.Lock()
+	defer h.telling.Unlock()
 	h.mu.Lock()
 	lost := errors.As(err, &unknown) && !takenBack(err)
 	f := h.own[done.xid]
@@ -329,14 +370,34 @@ func (h *hearing) settle(done committed, err error) {
 		delete(h.own, done.xid)
 	}
 	h.mu.Unlock()
-	if err == nil || lost && f == shown {
+	if err == nil && f != shown {
 		h.db.Hear(done.changes)
+	}
+}
+
+// settled forgets steps whose end nobody knew and that a poll has told of by now, or that
+// were rolled back.
+func (h *hearing) settled(last string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.own) == 0 {
+		return
+	}
+	s, err := parseSnapshot(last)
+	if err != nil {
+		return
+	}
+	for xid, f := range h.own {
+		if f == doubtful && xid < s.xmin {
+			delete(h.own, xid)
+		}
 	}
 }
 
 func (h *hearing) connect(ctx context.Context) (err error) {
 	if h.conn == nil || h.conn.IsClosed() {
 		h.conn, err = pgx.ConnectConfig(ctx, h.settings)
+		h.unheard = true
 	}
 	return err
 }
@@ -346,19 +407,15 @@ func (h *hearing) say(ctx context.Context, text string) error {
 	if len(text) > most {
 		return nil // the others wait for the bound instead
 	}
-	_, err := h.conn.Exec(ctx, "SELECT pg_notify($1, $2)", channel, text)
-	return err
+	return h.exec(ctx, "SELECT pg_notify($1, $2)", channel, text)
 }
 
 // join makes this process a node, before it holds anything in memory.
 func (h *hearing) join(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, h.db.c.Connect+h.db.c.Answer)
-	defer cancel()
 	if err := h.connect(ctx); err != nil {
 		return err
 	}
 	began := time.Now()
-	h.last = "1:1:"
 	if err := h.enlist(ctx); err != nil {
 		return err
 	}
@@ -368,6 +425,9 @@ func (h *hearing) join(ctx context.Context) error {
 // enlist puts the node on the list. It is durable before the node trusts its memory: who
 // ends something must find it there even if the database falls over meanwhile.
 func (h *hearing) enlist(ctx context.Context) error {
+	// It asks more than once, and nobody waits for it who could be answered.
+	ctx, cancel := context.WithTimeout(ctx, 3*h.db.c.Answer)
+	defer cancel()
 	return pgx.BeginFunc(ctx, h.conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', true)"); err != nil {
 			return err
@@ -381,10 +441,19 @@ ON CONFLICT (id) DO UPDATE SET bound = excluded.bound, beat = nodes.beat + 1, he
 
 // start begins to hear from now on: what was in memory before is dropped.
 func (h *hearing) start(ctx context.Context, began time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
+	defer cancel()
 	const look = "SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text"
 	if err := h.conn.QueryRow(ctx, look).Scan(&h.last, &h.server); err != nil {
 		return err
 	}
+	h.unheard = false
+	h.mu.Lock()
+	clear(h.said)
+	if h.deaf != nil {
+		h.deaf()
+	}
+	h.mu.Unlock()
 	h.db.Hear([]statements.Change{{Kind: statements.Everything}})
 	h.heard.Store(&began)
 	return nil

@@ -77,7 +77,7 @@ func (c Config) schemaFiles() fs.FS {
 // It refuses a schema of another program, one whose past differs from ours, and one that
 // a newer version has changed in a way that this one cannot work with.
 func migrate(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
-	return c.withSchema(ctx, settings, func(conn *pgx.Conn, list []Step) error {
+	return c.withSchema(ctx, settings, true, func(conn *pgx.Conn, list []Step) error {
 		for _, s := range list {
 			if s.Applied {
 				continue
@@ -91,9 +91,11 @@ func migrate(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 	})
 }
 
-// Migrations returns the steps of the schema, in order, and which have been applied.
+// Migrations returns the steps of the schema, in order, and which have been applied: also
+// steps of a newer version that this program can work with. It changes nothing and waits
+// for nobody.
 func Migrations(ctx context.Context, c Config) (list []Step, err error) {
-	err = c.migration(ctx, func(_ *pgx.Conn, steps []Step) error {
+	err = c.migration(ctx, false, func(_ *pgx.Conn, steps []Step) error {
 		list = steps
 		return nil
 	})
@@ -103,7 +105,7 @@ func Migrations(ctx context.Context, c Config) (list []Step, err error) {
 // Migrate applies the steps that are missing and returns their names. With try it takes
 // all of them back again: it says whether they would go through.
 func Migrate(ctx context.Context, c Config, try bool) (applied []string, err error) {
-	err = c.migration(ctx, func(conn *pgx.Conn, list []Step) error {
+	err = c.migration(ctx, true, func(conn *pgx.Conn, list []Step) error {
 		if !try {
 			for _, s := range list {
 				if s.Applied {
@@ -120,7 +122,11 @@ func Migrate(ctx context.Context, c Config, try bool) (applied []string, err err
 		if err != nil {
 			return err
 		}
-		defer func() { _ = tx.Rollback(ctx) }()
+		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+		// Nodes that serve must not queue up behind a trial that waits for its turn.
+		if _, err := conn.Exec(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
+			return err
+		}
 		for _, s := range list {
 			if s.Applied {
 				continue
@@ -135,11 +141,11 @@ func Migrate(ctx context.Context, c Config, try bool) (applied []string, err err
 	return applied, err
 }
 
-func (c Config) migration(ctx context.Context, do func(*pgx.Conn, []Step) error) error {
+func (c Config) migration(ctx context.Context, alone bool, do func(*pgx.Conn, []Step) error) error {
 	c = c.withDefaults()
 	settings, err := c.parse()
 	if err == nil {
-		err = c.withSchema(ctx, settings.ConnConfig, do)
+		err = c.withSchema(ctx, settings.ConnConfig, alone, do)
 	}
 	if err != nil {
 		return fmt.Errorf("database %s: %w", c.Where, advise(err))
@@ -147,9 +153,9 @@ func (c Config) migration(ctx context.Context, do func(*pgx.Conn, []Step) error)
 	return nil
 }
 
-// withSchema connects and calls do with the steps of the schema while no other node
-// changes it.
-func (c Config) withSchema(ctx context.Context, settings *pgx.ConnConfig, do func(*pgx.Conn, []Step) error) (err error) {
+// withSchema connects and calls do with the steps of the schema, and with alone while no
+// other node changes it.
+func (c Config) withSchema(ctx context.Context, settings *pgx.ConnConfig, alone bool, do func(*pgx.Conn, []Step) error) (err error) {
 	settings = settings.Copy()
 	// A step may take its time; whoever runs it may interrupt it.
 	settings.RuntimeParams["statement_timeout"] = "0"
@@ -170,55 +176,62 @@ func (c Config) withSchema(ctx context.Context, settings *pgx.ConnConfig, do fun
 	if fsync != "on" || commit != "on" {
 		c.Log.Warn("the database is told not to keep what it was given through a crash: uses may be granted twice", "fsync", fsync, "full_page_writes", commit)
 	}
-	// The lock goes with the connection, whatever becomes of this process.
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockNumber("schema")); err != nil {
-		return err
+	if alone {
+		// The lock goes with the connection, whatever becomes of this process.
+		if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockNumber("schema")); err != nil {
+			return err
+		}
 	}
 	list, err := steps(c.schemaFiles())
 	if err != nil {
 		return err
 	}
-	if err := mark(ctx, conn, list); err != nil {
+	if list, err = mark(ctx, conn, list); err != nil {
 		return err
 	}
 	return do(conn, list)
 }
 
-// mark marks the steps that have been applied, and refuses a schema that is not ours or
-// that this program cannot work with.
-func mark(ctx context.Context, conn *pgx.Conn, list []Step) error {
-	const look = `SELECT to_regclass('migrations') IS NOT NULL, (SELECT count(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm'))`
-	var ours *bool
+// mark marks the steps that have been applied and adds those of a newer version. It refuses
+// a schema that is not ours or that this program cannot work with.
+func mark(ctx context.Context, conn *pgx.Conn, list []Step) ([]Step, error) {
+	const look = `SELECT current_schema() IS NOT NULL, COALESCE(bool_or(relname = 'migrations'), FALSE), count(*)
+FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm')`
+	var place, ours bool
 	var tables int
-	if err := conn.QueryRow(ctx, look).Scan(&ours, &tables); err != nil {
-		return err
+	if err := conn.QueryRow(ctx, look).Scan(&place, &ours, &tables); err != nil {
+		return nil, err
 	}
-	if ours == nil || !*ours {
-		if tables > 0 {
-			return errors.New("its schema holds tables of another program; name a database, or with search_path a schema, that is empty")
-		}
-		return nil
+	switch {
+	case !place:
+		return nil, errors.New("no schema of its search_path is there; CREATE SCHEMA makes one")
+	case !ours && tables > 0:
+		return nil, errors.New("its schema holds tables of another program; name a database, or with search_path a schema, that is empty")
+	case !ours:
+		return list, nil
 	}
-	rows, err := conn.Query(ctx, "SELECT number, name, sum, needs FROM migrations ORDER BY number")
+	rows, _ := conn.Query(ctx, "SELECT number, name, sum, needs FROM migrations ORDER BY number")
+	done, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Step, err error) {
+		s.Applied = true
+		return s, row.Scan(&s.Number, &s.Name, &s.sum, &s.Needs)
+	})
 	if err != nil {
-		return fmt.Errorf("its table of migrations is not ours; name another database: %w", err)
+		return nil, fmt.Errorf("its table of migrations is not ours; name another database: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var s Step
-		if err := rows.Scan(&s.Number, &s.Name, &s.sum, &s.Needs); err != nil {
-			return err
-		}
+	known := len(list)
+	for _, s := range done {
 		switch {
-		case s.Number <= len(list) && list[s.Number-1].sum != s.sum:
-			return fmt.Errorf("step %s of its schema is not the one of this program: it comes from another build of jeton", s.Name)
-		case s.Number <= len(list):
+		case s.Number <= known && list[s.Number-1].sum != s.sum:
+			return nil, fmt.Errorf("step %s of its schema is not the one of this program: it comes from another build of jeton", s.Name)
+		case s.Number <= known:
 			list[s.Number-1].Applied = true
-		case s.Needs > len(list):
-			return fmt.Errorf("a newer version of jeton has changed its schema (step %s) in a way that this one, which knows %d, cannot work with; run that version, or restore a backup made before the upgrade", s.Name, len(list))
+		case s.Needs > known:
+			return nil, fmt.Errorf("a newer version of jeton has changed its schema (step %s) in a way that this one, which knows %d, cannot work with; run that version, or restore a backup made before the upgrade", s.Name, known)
+		default:
+			list = append(list, s)
 		}
 	}
-	return rows.Err()
+	return list, nil
 }
 
 // apply applies one step. nested: the caller has a transaction that takes it back again.

@@ -60,6 +60,7 @@ func (h *hearing) write(ctx context.Context, tx pgx.Tx, changes []statements.Cha
 func (h *hearing) tell(ctx context.Context, done committed) error {
 	h.mu.Lock()
 	h.speak = true
+	r := h.round
 	h.mu.Unlock()
 	h.wake()
 	// The list is read after the commit: a node that joins later reads what is committed.
@@ -70,14 +71,19 @@ func (h *hearing) tell(ctx context.Context, done committed) error {
 	if bound == 0 {
 		return nil // they all ask each time
 	}
+	// What others have said counts when a poll that began after the commit has found the
+	// server that they said it on.
+	polled, trusted := r.done, false
 	timer := time.NewTimer(time.Until(done.at.Add(bound + bound/100 + slack)))
 	defer timer.Stop()
 	for {
 		heard, news := h.heardBy(others, done)
-		if heard {
+		if heard && trusted {
 			return nil
 		}
 		select {
+		case <-polled:
+			polled, trusted = nil, r.err == nil
 		case <-news:
 		case <-timer.C:
 			return nil
@@ -94,17 +100,31 @@ func (h *hearing) nodes(ctx context.Context) (others []string, bound time.Durati
 		return nil, 0, err
 	}
 	defer cancel()
-	rows, err := h.db.pool.Query(ctx, "SELECT id, bound FROM nodes WHERE id <> $1 AND bound > 0", h.id)
-	if err != nil {
-		return nil, 0, err
+	for range attempts {
+		rows, _ := h.db.pool.Query(ctx, "SELECT id, bound FROM nodes WHERE id <> $1 AND bound > 0", h.id)
+		var id string
+		var ms int64
+		others, bound = nil, 0
+		_, err = pgx.ForEachRow(rows, []any{&id, &ms}, func() error {
+			others, bound = append(others, id), max(bound, time.Duration(ms)*time.Millisecond)
+			return nil
+		})
+		if !broken(err) {
+			break
+		}
 	}
-	var id string
-	var ms int64
-	_, err = pgx.ForEachRow(rows, []any{&id, &ms}, func() error {
-		others, bound = append(others, id), max(bound, time.Duration(ms)*time.Millisecond)
-		return nil
-	})
+	if h.anew() {
+		bound = max(bound, h.bound)
+	}
 	return others, bound, err
+}
+
+// anew reports whether the server has only just come up. A failover may have lost the line
+// of a node that still trusts what it heard before.
+func (h *hearing) anew() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.restart.IsZero() && time.Since(h.restart) < MaxStaleness
 }
 
 // heardBy reports whether all of the nodes have said that they have heard of a step, and
@@ -112,8 +132,7 @@ func (h *hearing) nodes(ctx context.Context) (others []string, bound time.Durati
 func (h *hearing) heardBy(nodes []string, done committed) (bool, <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	// Of a server that has only just come up the list may be short: a failover may have
-	// lost the line of a node that still trusts what it heard before.
+	// Of a server that has only just come up the list may be short.
 	if !h.restart.IsZero() && done.at.Sub(h.restart) < MaxStaleness {
 		return false, h.news
 	}
@@ -142,6 +161,11 @@ func (h *hearing) listen(ctx context.Context) {
 }
 
 func (h *hearing) listenOnce(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	h.mu.Lock()
+	h.deaf = cancel
+	h.mu.Unlock()
 	conn, err := pgx.ConnectConfig(ctx, h.settings)
 	if err != nil {
 		return err
@@ -159,12 +183,12 @@ func (h *hearing) listenOnce(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		h.hear(n.Payload)
+		h.hear(ctx, n.Payload)
 	}
 }
 
-// hear takes what another node says.
-func (h *hearing) hear(text string) {
+// hear takes what another node says on the connection that ctx is of.
+func (h *hearing) hear(ctx context.Context, text string) {
 	if text == "look" {
 		h.wake()
 		return
@@ -180,6 +204,9 @@ func (h *hearing) hear(text string) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if ctx.Err() != nil {
+		return // the server that it was said on may be no more
+	}
 	h.said[id] = s
 	close(h.news)
 	h.news = make(chan struct{})
@@ -188,42 +215,55 @@ func (h *hearing) hear(text string) {
 // beat says that this node lives, and clears away what no node needs any more. No clock but
 // this node's own is asked for how long another has been silent.
 func (h *hearing) beat(ctx context.Context) error {
-	if _, err := h.conn.Exec(ctx, "UPDATE nodes SET beat = beat + 1, heard = pg_snapshot_xmin($2::text::pg_snapshot) WHERE id = $1", h.id, h.last); err != nil {
+	if err := h.exec(ctx, "UPDATE nodes SET beat = beat + 1, heard = pg_snapshot_xmin($2::text::pg_snapshot) WHERE id = $1", h.id, h.last); err != nil {
 		return err
 	}
-	rows, err := h.conn.Query(ctx, "SELECT id, beat, gone FROM nodes WHERE id <> $1", h.id)
+	found, err := h.look(ctx)
 	if err != nil {
-		return err
-	}
-	at, found := time.Now(), map[string]seen{}
-	var id string
-	var s seen
-	if _, err := pgx.ForEachRow(rows, []any{&id, &s.beat, &s.gone}, func() error {
-		s.at = at
-		if old, ok := h.others[id]; ok && old.beat == s.beat && old.gone == s.gone {
-			s.at = old.at
-		}
-		found[id] = s
-		return nil
-	}); err != nil {
 		return err
 	}
 	h.others = found
 	h.forget(found)
 	for id, s := range found {
-		if at.Sub(s.at) < silent {
+		if time.Since(s.at) < h.db.c.silent {
 			continue
 		}
 		text := "UPDATE nodes SET gone = TRUE WHERE id = $1 AND beat = $2 AND NOT gone"
 		if s.gone {
 			text = "DELETE FROM nodes WHERE id = $1 AND beat = $2 AND gone"
 		}
-		if _, err := h.conn.Exec(ctx, text, id, s.beat); err != nil {
+		if err := h.exec(ctx, text, id, s.beat); err != nil {
 			return err
 		}
 		h.db.c.Log.Warn("a node has not been seen for long", "node", id, "forgotten", s.gone)
 	}
-	_, err = h.conn.Exec(ctx, "DELETE FROM changes WHERE xid < (SELECT heard FROM nodes ORDER BY heard LIMIT 1)")
+	return h.exec(ctx, "DELETE FROM changes WHERE xid < (SELECT heard FROM nodes ORDER BY heard LIMIT 1)")
+}
+
+// look returns how the other nodes look, and since when they look so.
+func (h *hearing) look(ctx context.Context) (map[string]seen, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
+	defer cancel()
+	at, found := time.Now(), map[string]seen{}
+	rows, _ := h.conn.Query(ctx, "SELECT id, beat, gone FROM nodes WHERE id <> $1", h.id)
+	var id string
+	var s seen
+	_, err := pgx.ForEachRow(rows, []any{&id, &s.beat, &s.gone}, func() error {
+		s.at = at
+		if old, ok := h.others[id]; ok && old.beat == s.beat && old.gone == s.gone {
+			s.at = old.at
+		}
+		found[id] = s
+		return nil
+	})
+	return found, err
+}
+
+// exec says one thing on the connection that polls.
+func (h *hearing) exec(ctx context.Context, text string, args ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
+	defer cancel()
+	_, err := h.conn.Exec(ctx, text, args...)
 	return err
 }
 

@@ -202,40 +202,70 @@ func wishes(batch []*job) (list []*wish, later []*job) {
 	return list, later
 }
 
-// spendSingle answers uses of one budget each, with one statement for all of them.
+// spendSingle answers uses of one budget each, with one statement for all of them; those
+// that found no count to take from need another.
 func (db *DB) spendSingle(ctx context.Context, batch []*job) (again []*job) {
 	list, again := wishes(batch)
-	holders, budgets, wants, mosts := make([]int64, len(list)), make([]int64, len(list)), make([]int64, len(list)), make([]int64, len(list))
+	took, err := db.takeUses(ctx, spendBatch, list)
+	if err != nil {
+		return append(again, answerAll(list, err)...)
+	}
+	var missed []*wish
+	for i, w := range list {
+		if took[i].count == 0 {
+			missed = append(missed, w)
+			continue
+		}
+		again = append(again, w.share(took[i])...)
+	}
+	if len(missed) == 0 {
+		return again
+	}
+	if took, err = db.takeUses(ctx, beginBatch, missed); err != nil {
+		return append(again, answerAll(missed, err)...)
+	}
+	for i, w := range missed {
+		again = append(again, w.share(took[i])...)
+	}
+	return again
+}
+
+func answerAll(list []*wish, err error) []*job {
+	for _, w := range list {
+		for _, j := range w.jobs {
+			j.answer(nil, err)
+		}
+	}
+	return nil
+}
+
+// takeUses runs one of the two statements.
+func (db *DB) takeUses(ctx context.Context, text string, list []*wish) ([]taken, error) {
+	n := len(list)
+	numbers := make([]int64, 4*n)
+	holders, budgets, wants, mosts := numbers[:n], numbers[n:2*n], numbers[2*n:3*n], numbers[3*n:]
 	for i, w := range list {
 		holders[i], budgets[i], wants[i], mosts[i] = w.holder, w.budget, int64(len(w.jobs)), w.most
 	}
-	took := make([]taken, len(list))
+	took := make([]taken, n)
 	err := db.spending(ctx, func(ctx context.Context) error {
-		rows, err := db.pool.Query(ctx, spendBatch, holders, budgets, wants, mosts)
+		rows, err := db.pool.Query(ctx, text, holders, budgets, wants, mosts)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var i int64
+			var place int64
 			var t taken
-			if err := rows.Scan(&i, &t.count, &t.used, &t.there); err != nil {
+			into := []any{&place, &t.count, &t.used, &t.there}
+			if err := rows.Scan(into[:len(rows.FieldDescriptions())]...); err != nil {
 				return err
 			}
-			took[i-1] = t
+			took[place-1] = t
 		}
 		return rows.Err()
 	})
-	for i, w := range list {
-		if err != nil {
-			for _, j := range w.jobs {
-				j.answer(nil, err)
-			}
-			continue
-		}
-		again = append(again, w.share(took[i])...)
-	}
-	return again
+	return took, err
 }
 
 // taken is what the statement says of one wish.
@@ -252,7 +282,7 @@ func (w *wish) share(t taken) (again []*job) {
 		switch n := int64(i); {
 		case n < t.count:
 			j.answer([]int64{w.most - t.used + t.count - n - 1}, nil)
-		case t.used >= w.most:
+		case t.count > 0 || t.used >= w.most: // it takes all that is left, or all that is wanted
 			j.answer([]int64{0}, jeton.ErrSpent)
 		case !t.there:
 			j.answer(nil, jeton.ErrBadCredential)

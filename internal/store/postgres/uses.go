@@ -1,23 +1,35 @@
 package postgres
 
-// spentBatch phrases the answer of spendBatch.
-const spentBatch = `
-SELECT w.place, COALESCE(t.count, f.count, 0), COALESCE(t.used, f.used, u.used, 0),
-  t.count IS NOT NULL OR f.count IS NOT NULL OR EXISTS (SELECT 1 FROM sessions s WHERE s.login = w.login) OR EXISTS (SELECT 1 FROM tokens t WHERE t.number = -w.login)
-FROM wish w LEFT JOIN taken t ON t.login = w.login AND t.budget = w.budget
-LEFT JOIN first f ON f.login = w.login AND f.budget = w.budget
+// beginBatch takes the first uses of counts that have no row yet, if their holders are
+// there and nobody is ending them at this moment. It returns for each wish how many it took,
+// how many are used, and whether the holder is there; what it says of a count that it did not
+// touch is as of its start.
+const beginBatch = `WITH wish AS MATERIALIZED (
+  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS w (login, budget, want, most, place)
+), fresh AS MATERIALIZED (
+  SELECT * FROM wish w WHERE NOT EXISTS (SELECT 1 FROM uses u WHERE u.login = w.login AND u.budget = w.budget)
+), first AS (
+  INSERT INTO uses (login, budget, used, took) SELECT w.login, w.budget, LEAST(w.want, w.most), LEAST(w.want, w.most) FROM fresh w WHERE ` + holds + `
+  ORDER BY w.login, w.budget ON CONFLICT DO NOTHING
+  RETURNING login, budget, used
+)
+SELECT w.place, COALESCE(f.used, 0), COALESCE(f.used, u.used, 0),
+  EXISTS (SELECT 1 FROM sessions s WHERE s.login = w.login) OR EXISTS (SELECT 1 FROM tokens t WHERE t.number = -w.login)
+FROM wish w LEFT JOIN first f ON f.login = w.login AND f.budget = w.budget
 LEFT JOIN uses u ON u.login = w.login AND u.budget = w.budget`
 
 // holds is true of a wish whose holder is there and nobody is ending; it stays so to the
 // end of the transaction.
-const holds = `EXISTS (SELECT 1 FROM sessions s WHERE s.login = w.login FOR KEY SHARE SKIP LOCKED)
-  OR EXISTS (SELECT 1 FROM tokens t WHERE t.number = -w.login FOR KEY SHARE SKIP LOCKED)`
+const holds = `(EXISTS (SELECT 1 FROM sessions s WHERE s.login = w.login FOR KEY SHARE SKIP LOCKED)
+  OR EXISTS (SELECT 1 FROM tokens t WHERE t.number = -w.login FOR KEY SHARE SKIP LOCKED))`
 
 // makeCounts makes rows for holders that are there.
-const makeCounts = `INSERT INTO uses (login, budget, used)
-SELECT DISTINCT w.login, w.budget, 0 FROM unnest($1::bigint[], $2::bigint[]) AS w (login, budget)
-WHERE NOT EXISTS (SELECT 1 FROM uses u WHERE u.login = w.login AND u.budget = w.budget) AND (` + holds + `)
-ORDER BY 1, 2 ON CONFLICT DO NOTHING`
+const makeCounts = `WITH fresh AS MATERIALIZED (
+  SELECT DISTINCT w.login, w.budget FROM unnest($1::bigint[], $2::bigint[]) AS w (login, budget)
+  WHERE NOT EXISTS (SELECT 1 FROM uses u WHERE u.login = w.login AND u.budget = w.budget)
+)
+INSERT INTO uses (login, budget, used, took) SELECT w.login, w.budget, 0, 0 FROM fresh w WHERE ` + holds + `
+ORDER BY w.login, w.budget ON CONFLICT DO NOTHING`
 
 // holdCountsOf holds counts, in one order on all nodes.
 const holdCountsOf = `WITH wish AS MATERIALIZED (

@@ -43,6 +43,7 @@ CREATE TABLE uses (
   login  BIGINT NOT NULL,
   budget BIGINT NOT NULL,
   used   BIGINT NOT NULL,
+  took   BIGINT NOT NULL DEFAULT 0,   -- by the last statement, of those that it was asked for
   PRIMARY KEY (login, budget)
 ) WITH (fillfactor = 70);
 
@@ -82,7 +83,8 @@ CREATE TABLE audit (
   reason  TEXT   NOT NULL,
   source  TEXT   NOT NULL,
   checks  TEXT   NOT NULL,            -- JSON list, '' for none
-  xid     XID8   NOT NULL DEFAULT pg_current_xact_id() -- numbers are given before the commit: this tells which may still be missing
+  xid     XID8   NOT NULL DEFAULT pg_current_xact_id(), -- numbers are given before the commit: this tells which may still be missing
+  wrote   BIGINT NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 );
 CREATE INDEX audit_of_request ON audit (request) WHERE request <> '';
 

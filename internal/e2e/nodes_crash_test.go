@@ -1,0 +1,83 @@
+//go:build unix
+
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"jeton/internal/store/pgtest"
+)
+
+// TestKillNodesUnderLoad is TestKillUnderLoad with two nodes on one database: one of them is
+// killed again and again, and the other goes on.
+func TestKillNodesUnderLoad(t *testing.T) {
+	rounds := 5
+	if soak() {
+		rounds = 200
+	}
+	l, people, logins, survived := &ledger{}, &people{}, 0, 0
+	pg := pgtest.Start(t)
+	var all *nodes
+	for round := range rounds {
+		if round%20 == 0 {
+			if all != nil {
+				all.close()
+			}
+			all, l.logins = newNodes(t, pg, "", "250ms", "250ms"), nil
+		}
+		first := len(l.logins)
+		survived += strainNodes(t, all, l, people, round)
+		c := all.any()
+		l.checkAll(c, first)
+		people.check(t, c)
+		if len(l.faults) > 0 {
+			t.Fatalf("round %d: %d promises broken:\n%s", round, len(l.faults), strings.Join(l.faults[:min(20, len(l.faults))], "\n"))
+		}
+		logins += len(l.logins) - first
+	}
+	t.Logf("%d kills of one of two nodes under 32 clients: %d uses acknowledged (%d by the other node after the kill) and %d without an answer, of %d logins; %d changes of accounts acknowledged; 0 lost, 0 too many",
+		rounds, l.grants, survived, l.lost, logins, people.acked)
+}
+
+// strainNodes has 32 clients work at both nodes, kills one in their midst, lets them go on
+// with the other, and starts it again. It returns how many uses were granted in between.
+func strainNodes(t *testing.T, all *nodes, l *ledger, p *people, round int) int {
+	first, victim := len(l.logins), rand.IntN(len(all.list))
+	var killed, ended atomic.Bool
+	pick := func() *node {
+		if killed.Load() {
+			return all.list[1-victim]
+		}
+		return all.list[rand.IntN(len(all.list))]
+	}
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			for !ended.Load() {
+				_ = act(pick().talk(), l, first) // what had no answer, the ledger notes
+			}
+		})
+	}
+	wg.Go(func() {
+		for n := 0; !ended.Load(); n++ {
+			at := pick()
+			p.change(t, at.server, at.talk(), fmt.Sprintf("p%d-%d", round, n))
+		}
+	})
+	enough, changes := l.granted()+500+rand.IntN(1500), p.count()+1+rand.IntN(3)
+	Wait(t, "enough to happen", func() bool { return l.granted() >= enough && p.count() >= changes })
+	killed.Store(true)
+	all.list[victim].server.Kill()
+	before := l.granted()
+	Wait(t, "the other node to go on", func() bool { return l.granted() >= before+200 })
+	after := l.granted() - before
+	ended.Store(true)
+	wg.Wait()
+	all.list[victim].revive(t)
+	return after
+}

@@ -1,0 +1,307 @@
+//go:build unix
+
+package e2e
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+const (
+	twenty    = "/twenty"
+	mostUses  = 20 // of twenty, by one credential
+	ownUses   = 12 // of a token that counts: fewer than of the route
+	crowd     = 12 // clients
+	window    = 7  // credentials that are used at the same time
+	mostDoubt = 4  // uses without an answer, of one credential: each may hide one that was lost or doubled
+)
+
+// question is what a client asked, of which credential.
+type question int
+
+const (
+	useCounted question = iota // POST to the route that counts
+	useFree                    // POST to the one that does not
+	lookCounted
+	endIt
+)
+
+func (q question) String() string {
+	return [...]string{"use /twenty", "use /free", "look at /twenty", "end"}[q]
+}
+
+// outcome is what became of it.
+type outcome int
+
+const (
+	granted   outcome = iota // 200, or for an end: it was acknowledged
+	exhausted                // 403: no use is left
+	refused                  // 401; for an end: there was nothing to end
+	nobodyCanTell
+)
+
+func (o outcome) String() string {
+	return [...]string{"granted", "exhausted", "refused", "?"}[o]
+}
+
+// deed is one line of a history. Times are of one monotonic clock, in nanoseconds.
+type deed struct {
+	client, node int
+	holding      int
+	question     question
+	outcome      outcome
+	left         int // that the answer says
+	text         string
+	call, back   int64
+}
+
+func (d deed) String() string {
+	return fmt.Sprintf("%9.3f to %9.3f ms: client %2d at node %d: %s: %v, %d left %s",
+		float64(d.call)/1e6, float64(d.back)/1e6, d.client, d.node, d.question, d.outcome, d.left, d.text)
+}
+
+// history is what clients saw while everything was hurt.
+type history struct {
+	*nodes
+	seed     uint64
+	holdings []*holding
+	epoch    time.Time
+	end      atomic.Bool
+
+	mu     sync.Mutex
+	deeds  []deed
+	doubts []int // by holding
+	odd    []string
+	faults map[string]int
+	after  int // uses that were granted at a node that had been hurt
+}
+
+func (h *history) now() int64 { return int64(time.Since(h.epoch)) }
+
+// record has clients at work on all nodes while one after another is hurt.
+func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *history {
+	t.Helper()
+	h := &history{nodes: all, seed: seed, faults: map[string]int{}}
+	all.well(t)
+	h.hand(t)
+	h.epoch = time.Now()
+	for _, n := range all.list {
+		n.healed.Store(0)
+	}
+	var front atomic.Int64 // the first of the credentials that are used now
+	var work sync.WaitGroup
+	for c := range crowd {
+		work.Go(func() {
+			dice := rand.New(rand.NewPCG(seed, uint64(c)))
+			for !h.end.Load() {
+				i := (int(front.Load()) + dice.IntN(window)) % len(h.holdings)
+				h.act(c, i, dice)
+				time.Sleep(time.Duration(dice.IntN(8)) * time.Millisecond)
+			}
+		})
+	}
+	step := lasts / time.Duration(len(h.holdings))
+	work.Go(func() {
+		for !h.end.Load() {
+			time.Sleep(step)
+			front.Add(1)
+		}
+	})
+	dice := rand.New(rand.NewPCG(seed, math.MaxUint64))
+	pause(t, step*2)
+	for h.now() < int64(lasts) {
+		h.hurt(t, dice)
+	}
+	all.well(t)
+	pause(t, 5*step)
+	h.end.Store(true)
+	work.Wait()
+	all.well(t)
+	// What is left in the end has to fit to all that was answered.
+	for i := range h.holdings {
+		for _, n := range all.list {
+			h.ask(0, n, i, lookCounted)
+		}
+	}
+	return h
+}
+
+// hand makes the credentials of a history, and shows them to all nodes.
+func (h *history) hand(t *testing.T) {
+	t.Helper()
+	for range 10 {
+		h.holdings = append(h.holdings, h.session(t, crashName, crashPW, nil))
+	}
+	for i := range 10 {
+		h.holdings = append(h.holdings, h.token(t, h.crash, i%2*ownUses, nil))
+	}
+	for i := range 2 {
+		who := h.human(t, fmt.Sprintf("h%d-%d", h.seed, i))
+		steady := h.session(t, who.name, who.password, who)
+		h.holdings = append(h.holdings, steady, h.token(t, steady.secret, i%2*ownUses, who))
+	}
+	dice := rand.New(rand.NewPCG(h.seed, math.MaxUint64-1))
+	dice.Shuffle(len(h.holdings), func(i, j int) { h.holdings[i], h.holdings[j] = h.holdings[j], h.holdings[i] })
+	h.doubts = make([]int, len(h.holdings))
+	for _, each := range h.holdings {
+		h.warm(t, each)
+	}
+}
+
+// act does one thing that clients do.
+func (h *history) act(client, i int, dice *rand.Rand) {
+	n := h.list[dice.IntN(len(h.list))]
+	switch roll := dice.IntN(1000); {
+	case roll < 400:
+		h.ask(client, n, i, useCounted)
+	case roll < 850:
+		h.ask(client, n, i, useFree)
+	case roll < 985:
+		h.ask(client, n, i, lookCounted)
+	default:
+		// Whoever has ended something tries at once whether it has ended, everywhere.
+		if h.ask(client, n, i, endIt) != granted {
+			return
+		}
+		for range 2 {
+			for _, n := range h.list {
+				h.ask(client, n, i, useFree)
+			}
+		}
+	}
+}
+
+// ask asks one question and writes down what came of it.
+func (h *history) ask(client int, n *node, i int, q question) outcome {
+	each := h.holdings[i]
+	counts := q == useCounted || q == useFree && each.own > 0
+	if counts && !h.mayDoubt(i) {
+		return nobodyCanTell
+	}
+	d := deed{client: client, node: n.number, holding: i, question: q, call: h.now()}
+	var a Answer
+	var err error
+	switch q {
+	case useCounted:
+		a, err = n.talk().show(http.MethodPost, twenty, each, nil)
+	case useFree:
+		a, err = n.talk().show(http.MethodPost, "/free", each, nil)
+	case lookCounted:
+		a, err = n.talk().show(http.MethodHead, twenty, each, nil)
+	case endIt:
+		a, err = h.finish(n.talk(), each)
+	}
+	d.back, d.left = h.now(), a.Left()
+	switch {
+	case err != nil:
+		d.outcome, d.text = nobodyCanTell, err.Error()
+	case a.Status == http.StatusServiceUnavailable:
+		d.outcome, d.text = nobodyCanTell, a.Body
+	case q == endIt && a.Status/100 == 2 || a.Status == http.StatusOK:
+		d.outcome = granted
+	case a.Status == http.StatusForbidden && q != endIt:
+		d.outcome = exhausted
+	case a.Status == http.StatusUnauthorized && q != endIt, a.Status == http.StatusNotFound && q == endIt:
+		d.outcome = refused
+	default:
+		d.outcome = nobodyCanTell
+		h.mu.Lock()
+		h.odd = append(h.odd, fmt.Sprintf("%s is answered %v", q, a))
+		h.mu.Unlock()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.deeds = append(h.deeds, d)
+	if counts && d.outcome == nobodyCanTell {
+		h.doubts[i]++
+	}
+	if since := n.healed.Load(); d.outcome == granted && since != 0 && d.call > since && q != endIt {
+		h.after++
+	}
+	return d.outcome
+}
+
+// mayDoubt reports whether there is room for another use without an answer.
+func (h *history) mayDoubt(i int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.doubts[i] < mostDoubt
+}
+
+// finish ends a credential in its own way: a logout, a revocation, or that its owner is
+// disabled.
+func (h *history) finish(c *Client, each *holding) (Answer, error) {
+	switch {
+	case each.owner != nil:
+		return h.change(c, each.owner, map[string]any{"disabled": true})
+	case each.kind == aSession:
+		return c.show(http.MethodPost, "/logout", each, nil)
+	}
+	return c.json(http.MethodDelete, "/api/v1/users/me/tokens/"+each.accessor, "Cookie", h.crash, nil)
+}
+
+// hurt hurts one of the nodes, or the database, for a while.
+func (h *history) hurt(t *testing.T, dice *rand.Rand) {
+	t.Helper()
+	n := h.list[dice.IntN(len(h.list))]
+	between := func(low, high int) time.Duration {
+		return time.Duration(low+dice.IntN(high-low)) * time.Millisecond
+	}
+	what := ""
+	switch roll := dice.IntN(100); {
+	case roll < 20:
+		what = "kill"
+		n.server.Kill()
+		pause(t, between(1, 300))
+		n.revive(t)
+	case roll < 45:
+		what = "pause"
+		n.stop(t)
+		most := 700
+		if dice.IntN(4) == 0 {
+			most = 2000
+		}
+		pause(t, between(50, most))
+		n.goOn(t)
+	case roll < 60:
+		what = "cut"
+		n.line.Cut()
+		pause(t, between(10, 600))
+		n.heal(t)
+	case roll < 80:
+		what = "hang"
+		n.line.Hang()
+		pause(t, between(50, 1200))
+		n.heal(t)
+	case roll < 92:
+		what = "delay"
+		n.line.Delay(between(5, 250))
+		pause(t, between(300, 900))
+		n.heal(t)
+	default:
+		// All nodes lose it.
+		what = "kill of the database"
+		end := h.pg.Kill
+		if dice.IntN(3) == 0 {
+			what, end = "stop of the database", h.pg.Stop
+		}
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		pause(t, between(1, 300))
+		if err := h.pg.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.mu.Lock()
+	h.faults[what]++
+	h.mu.Unlock()
+	n.healed.CompareAndSwap(0, h.now())
+	pause(t, between(1, 150))
+}

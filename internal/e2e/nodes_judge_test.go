@@ -1,0 +1,247 @@
+//go:build unix
+
+package e2e
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// What a history is judged by. A breach begins with one of them.
+const (
+	tooMany        = "granted more often than there are uses"
+	afterTheEnd    = "granted after its end was acknowledged"
+	withoutAnEnd   = "refused although nobody has asked for its end"
+	noExplanation  = "no order of the calls explains the answers"
+	tooLong        = "not judged in time"
+	unexpectedly   = "unexpected answer"
+	nothingHappens = "vacuous"
+)
+
+// judge returns which promises the history shows broken.
+func (h *history) judge() (breaches []string) {
+	for _, text := range h.odd {
+		breaches = append(breaches, unexpectedly+": "+text)
+	}
+	for i, each := range h.holdings {
+		deeds := h.of(i)
+		breaches = append(breaches, overspent(each, deeds)...)
+		breaches = append(breaches, afterEnds(each, deeds)...)
+		switch porcupine.CheckOperationsTimeout(spending(each), operations(each, deeds), time.Minute) {
+		case porcupine.Illegal:
+			breaches = append(breaches, noExplanation+":\n"+transcript(each, deeds))
+		case porcupine.Unknown:
+			breaches = append(breaches, tooLong+":\n"+transcript(each, deeds))
+		}
+	}
+	return breaches
+}
+
+// of returns what is about a credential, by the time of the call. The end of its owner is.
+func (h *history) of(i int) []deed {
+	var list []deed
+	for _, d := range h.deeds {
+		shared := d.question == endIt && h.holdings[i].owner != nil && h.holdings[d.holding].owner == h.holdings[i].owner
+		if d.holding == i || shared {
+			list = append(list, d)
+		}
+	}
+	slices.SortFunc(list, func(a, b deed) int { return int(a.call - b.call) })
+	return list
+}
+
+func transcript(each *holding, deeds []deed) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "  a credential of kind %d with %d uses of its own:\n", each.kind, each.own)
+	for _, d := range deeds {
+		fmt.Fprintln(&b, "   ", d)
+	}
+	return b.String()
+}
+
+// overspent counts what was granted for certain.
+func overspent(each *holding, deeds []deed) []string {
+	counted, own := 0, 0
+	for _, d := range deeds {
+		if d.outcome == granted && d.question == useCounted {
+			counted++
+		}
+		if d.outcome == granted && (d.question == useCounted || d.question == useFree) {
+			own++
+		}
+	}
+	if counted > mostUses || each.own > 0 && own > each.own {
+		return []string{fmt.Sprintf("%s: %d of %d, and %d of %d of its own:\n%s", tooMany, counted, mostUses, own, each.own, transcript(each, deeds))}
+	}
+	return nil
+}
+
+// afterEnds holds each answer against the ends. From the moment at which somebody asks for
+// the end until it is acknowledged, nodes may know of it or not; an answer that came to a
+// question from after that tells nothing but that it has ended. This also judges what is
+// not counted, which a node answers from memory.
+func afterEnds(each *holding, deeds []deed) (breaches []string) {
+	asked, acknowledged := int64(math.MaxInt64), int64(math.MaxInt64)
+	for _, d := range deeds {
+		if d.question != endIt {
+			continue
+		}
+		if d.outcome != refused {
+			asked = min(asked, d.call)
+		}
+		if d.outcome == granted || d.outcome == refused { // that there is nothing to end says the same
+			acknowledged = min(acknowledged, d.back)
+		}
+	}
+	for _, d := range deeds {
+		if d.question == endIt {
+			continue
+		}
+		if (d.outcome == granted || d.outcome == exhausted) && d.call > acknowledged {
+			breaches = append(breaches, fmt.Sprintf("%s:\n    %v\n%s", afterTheEnd, d, transcript(each, deeds)))
+		}
+		if d.outcome == refused && d.back < asked {
+			breaches = append(breaches, fmt.Sprintf("%s:\n    %v\n%s", withoutAnEnd, d, transcript(each, deeds)))
+		}
+	}
+	return breaches
+}
+
+// purse is what a credential should be: how many uses are left, and whether it has ended;
+// and what may have happened to it besides, of which nobody knows when. What is left of a
+// token that counts is less than what is left of the route, so that one number says it.
+type purse struct {
+	left     int
+	doubts   int // uses without an answer that may still be found to have been taken
+	ended    bool
+	mayBeOff bool // an end without an answer
+}
+
+// spending is the whole specification of what is counted: one after another, uses count
+// down, and there are none after the end.
+func spending(each *holding) porcupine.Model {
+	full := purse{left: mostUses}
+	if each.own > 0 {
+		full.left = each.own
+	}
+	return porcupine.Model{
+		Init: func() any { return full },
+		Step: func(before, in, out any) (bool, any) {
+			return before.(purse).after(in.(question), out.(deed))
+		},
+	}
+}
+
+// after returns whether an answer is possible, and what is left after it. What has no answer
+// may have happened then, later, or never: it is owed until an answer shows that it has.
+func (p purse) after(q question, d deed) (possible bool, after purse) {
+	switch {
+	case d.outcome == nobodyCanTell && q == endIt:
+		p.mayBeOff = true
+		return true, p
+	case d.outcome == nobodyCanTell:
+		p.doubts++
+		return true, p
+	case q == endIt && d.outcome == granted:
+		p.ended = true
+		return true, p
+	case d.outcome == refused:
+		possible = p.ended || p.mayBeOff
+		p.ended = true
+		return possible, p
+	case d.outcome == exhausted:
+		// A node knows for good that something is used up, and may not know yet that it
+		// has ended: afterEnds looks for who should.
+		possible = p.left <= p.doubts
+		p.doubts -= p.left
+		p.left = 0
+		return possible, p
+	}
+	found := p.left - d.left // by this answer, of what was owed
+	if q != lookCounted {
+		found--
+	}
+	possible = !p.ended && found >= 0 && found <= p.doubts && d.left >= 0 && (d.left > 0 || q != lookCounted)
+	return possible, purse{left: d.left, doubts: p.doubts - found, mayBeOff: p.mayBeOff}
+}
+
+// operations returns what the model judges. A use that counts nothing is judged by
+// afterEnds, and a look without an answer tells nothing.
+func operations(each *holding, deeds []deed) []porcupine.Operation {
+	var list []porcupine.Operation
+	for _, d := range deeds {
+		op := porcupine.Operation{ClientId: d.client, Input: d.question, Output: d, Call: d.call, Return: d.back}
+		switch {
+		case d.question == useFree && each.own == 0, d.question == lookCounted && d.outcome == nobodyCanTell:
+			continue
+		case d.outcome == nobodyCanTell:
+			op.Return = d.call + 1 // it is owed from then on
+		}
+		list = append(list, op)
+	}
+	return list
+}
+
+// total is what happened in histories.
+type total struct {
+	deeds, uses, unknown, after int
+	ends, elsewhere             int // ends that were acknowledged, and refusals after that
+	faults                      map[string]int
+}
+
+func (t *total) add(h *history) {
+	if t.faults == nil {
+		t.faults = map[string]int{}
+	}
+	ended := map[int]int64{}
+	for _, d := range h.deeds {
+		t.deeds++
+		switch {
+		case d.outcome == nobodyCanTell:
+			t.unknown++
+		case d.outcome == granted && d.question == endIt:
+			t.ends++
+			if at, ok := ended[d.holding]; !ok || d.back < at {
+				ended[d.holding] = d.back
+			}
+		case d.outcome == granted && d.question != lookCounted:
+			t.uses++
+		}
+	}
+	for _, d := range h.deeds {
+		if at, ok := ended[d.holding]; ok && d.outcome == refused && d.call > at {
+			t.elsewhere++
+		}
+	}
+	t.after += h.after
+	for what, n := range h.faults {
+		t.faults[what] += n
+	}
+}
+
+// vacuous says what of a history is missing that would make it worth something, or "".
+func (t total) vacuous() string {
+	switch {
+	case len(t.faults) == 0:
+		return "nothing was hurt"
+	case t.after == 0:
+		return "no use was granted by a node that had been hurt"
+	case t.ends == 0:
+		return "no end was acknowledged"
+	case t.elsewhere == 0:
+		return "nobody tried what had ended"
+	case t.uses < 100:
+		return fmt.Sprintf("only %d uses were granted", t.uses)
+	}
+	return ""
+}
+
+func (t total) String() string {
+	return fmt.Sprintf("%d questions, %d uses granted (%d by nodes that had been hurt), %d without an answer, %d ends acknowledged and %d refusals after them, hurt by %v",
+		t.deeds, t.uses, t.after, t.unknown, t.ends, t.elsewhere, t.faults)
+}

@@ -1,0 +1,51 @@
+//go:build unix
+
+package e2e
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"jeton/internal/store/pgtest"
+)
+
+// TestPlantedBugsAreFlagged runs programs with a bug each, as it is easily made, and expects
+// that histories of them are not taken for good ones. What does not flag these would say
+// nothing about the program as it is.
+func TestPlantedBugsAreFlagged(t *testing.T) {
+	const most = 20 // histories
+	pg := pgtest.Start(t)
+	for _, tc := range []struct {
+		name, tag string
+		by        []string // one of these flags it
+	}{
+		{"uses are counted by reading, then writing", "planted_reading", []string{tooMany, noExplanation}},
+		{"memory is trusted for ever", "planted_boundless", []string{afterTheEnd}},
+		{"an end is answered before its commit", "planted_early", []string{afterTheEnd, noExplanation}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			program, err := build(tc.tag)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := newNodes(t, pg, program, mixed()...)
+			defer all.close()
+			first := rand.Uint64N(1_000_000_000)
+			for i := range uint64(most) {
+				breaches := all.record(t, first+i, historyLasts).judge()
+				by := map[string]int{}
+				for _, text := range breaches {
+					check, _, _ := strings.Cut(text, ":")
+					by[check]++
+				}
+				if slices.ContainsFunc(tc.by, func(check string) bool { return by[check] > 0 }) {
+					t.Logf("%s: flagged in history %d of it (seed %d), by %v", tc.tag, i+1, first+i, by)
+					return
+				}
+			}
+			t.Errorf("%s was not flagged by %v in %d histories from seed %d on", tc.tag, tc.by, most, first)
+		})
+	}
+}

@@ -1,0 +1,192 @@
+//go:build unix
+
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"jeton/internal/store/pgtest"
+)
+
+// revoking is many sequences of the kind "ended on one node, then used on another".
+type revoking struct {
+	*nodes
+	left     atomic.Int64 // sequences that have not begun
+	accepted atomic.Int64 // uses after an end was acknowledged: there may be none
+	refused  atomic.Int64
+	unknown  atomic.Int64
+	hurt     atomic.Int64 // sequences while a line was hurt
+	hurting  atomic.Bool
+
+	mu    sync.Mutex
+	kinds map[string]int
+}
+
+// TestWhatWasEndedOnOneNodeIsRefusedOnTheOthers ends credentials that every node has in
+// memory on one of them, and uses them on all from the moment at which that is answered:
+// for a part of the time while lines to the database are slow, hang or are cut.
+func TestWhatWasEndedOnOneNodeIsRefusedOnTheOthers(t *testing.T) {
+	sequences, workers := 300, 8
+	if soak() {
+		sequences = 10_000
+	}
+	all := newNodes(t, pgtest.Start(t), "", mixed()...)
+	r := &revoking{nodes: all, kinds: map[string]int{}}
+	r.left.Store(int64(sequences))
+	var work sync.WaitGroup
+	for w := range workers {
+		work.Go(func() {
+			who := all.human(t, fmt.Sprint("worker", w))
+			for r.left.Add(-1) >= 0 && !t.Failed() {
+				r.sequence(t, who)
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() {
+		work.Wait()
+		close(ended)
+	}()
+	for again := true; again; {
+		again = r.disturb(t, ended)
+	}
+	if n := r.accepted.Load(); n > 0 {
+		t.Errorf("%d uses were accepted after their end was answered", n)
+	}
+	if r.refused.Load() < int64(sequences) || r.hurt.Load() < int64(sequences/20) {
+		t.Errorf("%s: only %d refusals, and %d sequences while a line was hurt", nothingHappens, r.refused.Load(), r.hurt.Load())
+	}
+	t.Logf("%d ends acknowledged on one of three nodes (%v; %d while a line was hurt): %d uses accepted afterwards, %d refused, %d not answered or 503",
+		sequences, r.kinds, r.hurt.Load(), r.accepted.Load(), r.refused.Load(), r.unknown.Load())
+}
+
+// disturb leaves everything in peace for a while, then hurts one line. It reports false when
+// the work has ended.
+func (r *revoking) disturb(t *testing.T, ended <-chan struct{}) bool {
+	t.Helper()
+	wait := func(low, high int) bool {
+		select {
+		case <-ended:
+			return false
+		case <-time.After(time.Duration(low+rand.IntN(high-low)) * time.Millisecond):
+			return true
+		}
+	}
+	if !wait(300, 900) {
+		return false
+	}
+	r.hurting.Store(true)
+	defer r.hurting.Store(false)
+	n := r.list[rand.IntN(len(r.list))]
+	switch rand.IntN(4) {
+	case 0:
+		n.line.Cut()
+	case 1:
+		n.line.Hang()
+	case 2:
+		n.line.Delay(time.Duration(5+rand.IntN(150)) * time.Millisecond)
+	default:
+		n.stop(t)
+		defer n.goOn(t)
+		return wait(50, 500)
+	}
+	defer n.heal(t)
+	return wait(50, 800)
+}
+
+// sequence makes a credential, shows it to all nodes, ends it at one, and uses it.
+func (r *revoking) sequence(t *testing.T, who *human) {
+	var h *holding
+	var end func(c *Client) (Answer, error)
+	kind, after := "", func() {}
+	switch roll := rand.IntN(100); {
+	case roll < 40:
+		kind, h = "logout", r.session(t, crashName, crashPW, nil)
+		end = func(c *Client) (Answer, error) { return c.show(http.MethodPost, "/logout", h, nil) }
+	case roll < 70:
+		kind, h = "revocation", r.token(t, r.crash, 0, nil)
+		end = func(c *Client) (Answer, error) {
+			return c.json(http.MethodDelete, "/api/v1/users/me/tokens/"+h.accessor, "Cookie", r.crash, nil)
+		}
+	case roll < 85:
+		kind, h = "disabling", r.session(t, who.name, who.password, nil)
+		if rand.IntN(2) == 0 {
+			h = r.token(t, h.secret, 0, nil)
+		}
+		end = func(c *Client) (Answer, error) { return r.change(c, who, map[string]any{"disabled": true}) }
+		after = func() {
+			again(t, "enable "+who.name, http.StatusOK, func() (Answer, error) { return r.change(r.any(), who, map[string]any{"disabled": false}) })
+		}
+	default:
+		kind, h = "password", r.session(t, who.name, who.password, nil)
+		who.password = fmt.Sprintf("another %d of %s", rand.Uint64(), who.name)
+		end = func(c *Client) (Answer, error) { return r.change(c, who, map[string]any{"password": who.password}) }
+	}
+	r.warm(t, h)
+	hurt := r.hurting.Load()
+	at := rand.IntN(len(r.list))
+	finished := r.finish(t, kind, at, end)
+	if kind == "disabling" {
+		finished() // the second would disable whom we enable
+	}
+	var uses sync.WaitGroup
+	for i := range r.list {
+		uses.Go(func() {
+			for range 2 {
+				r.use(t, h, kind, at, i)
+			}
+		})
+	}
+	uses.Wait()
+	finished()
+	after()
+	r.mu.Lock()
+	r.kinds[kind]++
+	r.mu.Unlock()
+	if hurt || r.hurting.Load() {
+		r.hurt.Add(1)
+	}
+}
+
+// finish asks for the end until it is acknowledged: at one node, and sometimes at another
+// at the same time. It returns when the first of them has answered, and what waits for both.
+func (r *revoking) finish(t *testing.T, kind string, at int, end func(*Client) (Answer, error)) (finished func()) {
+	first := make(chan struct{}, 2)
+	ask := func(n *node) {
+		defer func() { first <- struct{}{} }()
+		Wait(t, kind+" to be answered", func() bool {
+			a, err := end(n.talk())
+			if err == nil && a.Status/100 != 2 && a.Status != http.StatusServiceUnavailable && a.Status != http.StatusNotFound {
+				t.Errorf("%s is answered %v", kind, a)
+			}
+			return err == nil && a.Status != http.StatusServiceUnavailable
+		})
+	}
+	var both sync.WaitGroup
+	both.Go(func() { ask(r.list[at]) })
+	if kind != "password" && rand.IntN(4) == 0 {
+		both.Go(func() { ask(r.list[(at+1)%len(r.list)]) })
+	}
+	<-first
+	return both.Wait
+}
+
+// use uses what has ended.
+func (r *revoking) use(t *testing.T, h *holding, kind string, at, i int) {
+	a, err := r.list[i].talk().show(http.MethodPost, "/free", h, nil)
+	switch {
+	case err != nil || a.Status == http.StatusServiceUnavailable:
+		r.unknown.Add(1)
+	case a.Status == http.StatusUnauthorized:
+		r.refused.Add(1)
+	default:
+		r.accepted.Add(1)
+		t.Errorf("after a %s at node %d had been answered, node %d answered %v", kind, at, i, a)
+	}
+}

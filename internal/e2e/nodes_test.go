@@ -1,0 +1,291 @@
+//go:build unix
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"jeton/internal/store/pgtest"
+)
+
+// The users of testdata/nodes.yaml: people come from bossName.
+const (
+	onNodes  = "testdata/nodes.yaml"
+	bossName = "boss" // has crashPW, too
+)
+
+// nodes are servers that share a database, each by a line of its own that can be hurt.
+type nodes struct {
+	pg    *pgtest.Cluster
+	list  []*node
+	crash string // cookies of a session that nobody ends
+	boss  string // of one of somebody who manages people
+}
+
+// node is one of them.
+type node struct {
+	number int
+	line   *pgtest.Proxy
+	server *Server // of the goroutine of the test
+	client atomic.Pointer[Client]
+	healed atomic.Int64 // when a fault of it was last over, in history time; 0: there was none
+}
+
+// newNodes starts as many nodes as there are bounds. program is as in Options.
+func newNodes(t *testing.T, pg *pgtest.Cluster, program string, bounds ...string) *nodes {
+	t.Helper()
+	name, err := pg.Create(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := &nodes{pg: pg}
+	for i, bound := range bounds {
+		line, err := pgtest.NewProxy(pg.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(line.Close)
+		o := Options{Program: program, Config: onNodes, DataDir: filepath.Join(t.TempDir(), "data"), Env: []string{
+			"DATABASE=" + pg.Via(line.Addr(), name), "STALENESS=" + bound,
+		}}
+		if i > 0 {
+			shareSecret(t, all.list[0].server.DataDir, o.DataDir)
+		}
+		n := &node{number: i, line: line, server: Start(t, o)}
+		n.meet(t)
+		all.list = append(all.list, n)
+	}
+	all.crash = all.list[0].talk().MustLogin(t, crashName, crashPW)
+	all.boss = all.list[0].talk().MustLogin(t, bossName, crashPW)
+	return all
+}
+
+// close ends the nodes, so that their connections are free for others.
+func (all *nodes) close() {
+	for _, n := range all.list {
+		n.server.Kill()
+		n.line.Close()
+	}
+}
+
+// shareSecret copies what nodes have to have in common.
+func shareSecret(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(from, "keys.secret"))
+	if err == nil {
+		err = os.Mkdir(to, 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(to, "keys.secret"), b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// meet makes the client of a node that has just come up.
+func (n *node) meet(t *testing.T) {
+	t.Helper()
+	c := n.server.Client(t)
+	// Nobody waits for a node that stands still for ever.
+	c.http.Timeout = 4 * time.Second
+	n.client.Store(c)
+}
+
+func (n *node) talk() *Client { return n.client.Load() }
+
+// revive starts a node that was killed, again if it did not find its database.
+func (n *node) revive(t *testing.T) {
+	t.Helper()
+	n.server.Kill()
+	o := n.server.Options
+	for deadline := time.Now().Add(Patience); ; {
+		n.server = Launch(t, o)
+		if n.server.Up(t) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("node %d does not come up again:\n%s%s", n.number, n.server.Out, n.server.Err)
+		}
+	}
+	n.meet(t)
+}
+
+// stop and goOn make a node stand still and go on.
+func (n *node) stop(t *testing.T) { n.server.Signal(t, syscall.SIGSTOP) }
+func (n *node) goOn(t *testing.T) { n.server.Signal(t, syscall.SIGCONT) }
+
+func (n *node) heal(t *testing.T) {
+	t.Helper()
+	if err := n.line.Heal(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// well waits until every node answers, and returns when all have heard each other.
+func (all *nodes) well(t *testing.T) {
+	t.Helper()
+	for _, n := range all.list {
+		Wait(t, fmt.Sprintf("node %d to be well", n.number), func() bool {
+			for range 3 {
+				a, err := n.talk().Do(http.MethodPost, "/free", all.crash)
+				if err != nil || a.Status == http.StatusServiceUnavailable {
+					return false
+				}
+				if a.Status != http.StatusOK {
+					t.Fatalf("a session that nobody has ended is answered %v", a)
+				}
+			}
+			return true
+		})
+	}
+}
+
+// kinds of what a holding is.
+type holdingKind int
+
+const (
+	aSession holdingKind = iota
+	aToken
+)
+
+// holding is a credential, and what its uses may come to.
+type holding struct {
+	kind     holdingKind
+	secret   string // cookies of a session, or the token
+	accessor string // of a token
+	own      int    // uses that a token has over all routes; 0: it does not count
+	owner    *human // who can be disabled, or nil
+}
+
+// human is somebody who can be disabled.
+type human struct {
+	name, password, id string
+}
+
+// show asks a node with a credential; body is nil or what is sent as JSON.
+func (c *Client) show(method, path string, h *holding, body any) (Answer, error) {
+	if h.kind == aSession {
+		return c.json(method, path, "Cookie", h.secret, body)
+	}
+	return c.json(method, path, "Authorization", "Bearer "+h.secret, body)
+}
+
+func (c *Client) json(method, path, header, value string, body any) (Answer, error) {
+	var b []byte
+	if body != nil {
+		var err error
+		if b, err = json.Marshal(body); err != nil {
+			return Answer{}, err
+		}
+	}
+	r, err := http.NewRequest(method, c.url+path, bytes.NewReader(b))
+	if err != nil {
+		return Answer{}, err
+	}
+	r.Header.Set(header, value)
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return c.Send(r)
+}
+
+// again asks until it is answered otherwise than 503: for what has to be there before a
+// test begins.
+func again(t *testing.T, what string, want int, ask func() (Answer, error)) Answer {
+	t.Helper()
+	var a Answer
+	Wait(t, what, func() bool {
+		var err error
+		a, err = ask()
+		return err == nil && a.Status != http.StatusServiceUnavailable
+	})
+	if a.Status != want {
+		t.Fatalf("%s: %v, want %d", what, a, want)
+	}
+	return a
+}
+
+// session logs in.
+func (all *nodes) session(t *testing.T, name, password string, owner *human) *holding {
+	t.Helper()
+	h := &holding{kind: aSession, owner: owner}
+	again(t, "log in as "+name, http.StatusOK, func() (a Answer, err error) {
+		h.secret, a, err = all.any().Login(name, password)
+		return a, err
+	})
+	return h
+}
+
+// token makes a personal token of whoever the cookies are of.
+func (all *nodes) token(t *testing.T, cookies string, own int, owner *human) *holding {
+	t.Helper()
+	wish := map[string]any{"name": "a token", "expires_at": time.Now().Add(24 * time.Hour)}
+	if own > 0 {
+		wish["max_uses"] = own
+	}
+	a := again(t, "make a token", http.StatusCreated, func() (Answer, error) {
+		return all.any().json(http.MethodPost, "/api/v1/users/me/tokens", "Cookie", cookies, wish)
+	})
+	var made struct{ Accessor, Token string }
+	if err := json.Unmarshal([]byte(a.Body), &made); err != nil || !strings.HasPrefix(made.Token, "jtn_p_") {
+		t.Fatalf("a new token is answered %v", a)
+	}
+	return &holding{kind: aToken, secret: made.Token, accessor: made.Accessor, own: own, owner: owner}
+}
+
+// human makes a user.
+func (all *nodes) human(t *testing.T, name string) *human {
+	t.Helper()
+	who := &human{name: name, password: "the first of " + name}
+	a := again(t, "make a user", http.StatusCreated, func() (Answer, error) {
+		return all.any().json(http.MethodPost, "/api/v1/users", "Cookie", all.boss, map[string]any{"name": name, "password": who.password})
+	})
+	var made struct{ ID string }
+	if err := json.Unmarshal([]byte(a.Body), &made); err != nil || made.ID == "" {
+		t.Fatalf("a new user is answered %v", a)
+	}
+	who.id = made.ID
+	return who
+}
+
+// any returns the client of one of the nodes.
+func (all *nodes) any() *Client { return all.list[rand.IntN(len(all.list))].talk() }
+
+// change changes a user at a node.
+func (all *nodes) change(c *Client, who *human, what map[string]any) (Answer, error) {
+	return c.json(http.MethodPut, "/api/v1/users/"+who.id, "Cookie", all.boss, what)
+}
+
+// warm uses a credential at every node, so that each has it in memory. It takes no use.
+func (all *nodes) warm(t *testing.T, h *holding) {
+	t.Helper()
+	method := http.MethodPost
+	if h.own > 0 {
+		method = http.MethodHead
+	}
+	for _, n := range all.list {
+		again(t, fmt.Sprintf("show a new credential to node %d", n.number), http.StatusOK, func() (Answer, error) {
+			return n.talk().show(method, "/free", h, nil)
+		})
+	}
+}
+
+// pause waits, or until the test is over.
+func pause(t *testing.T, d time.Duration) {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	<-ctx.Done()
+}

@@ -1,0 +1,12 @@
+//go:build !planted_early
+
+package postgres
+
+import (
+	"context"
+
+	"jeton/internal/store/statements"
+)
+
+// Do implements statements.Engine: it answers when the step is durable and told.
+func (e engine) Do(ctx context.Context, s statements.Step) error { return e.step(ctx, s) }

@@ -1,0 +1,245 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/account"
+	"jeton/internal/count"
+	"jeton/internal/policy"
+	"jeton/internal/secret"
+	"jeton/internal/session"
+	"jeton/internal/store/pgtest"
+
+	"github.com/jackc/pgx/v5"
+)
+
+var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wants(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: %v, want %v", what, err, want)
+	}
+}
+
+// away checks that a store which could not tell has said so, and when to ask again as far
+// as it knows.
+func away(t *testing.T, what string, err error) {
+	t.Helper()
+	if !errors.Is(err, jeton.ErrUnavailable) && !errors.Is(err, jeton.ErrBusy) {
+		t.Errorf("%s without a database: %v, want ErrUnavailable or ErrBusy", what, err)
+	}
+}
+
+// until waits for something that comes by itself.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// ear notes what a node is told of.
+type ear struct {
+	mu    sync.Mutex
+	heard []string
+}
+
+const all = "everything"
+
+func listening(db *DB) *ear {
+	e := &ear{}
+	note := func(what string) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.heard = append(e.heard, what)
+	}
+	db.WatchAll(func() { note(all) })
+	db.WatchSessions(func(list ...session.Hash) {
+		for _, h := range list {
+			note(fmt.Sprintf("session %x", h))
+		}
+	})
+	db.WatchTokens(func(list ...secret.Hash) {
+		for _, h := range list {
+			note(fmt.Sprintf("token %x", h))
+		}
+	})
+	db.WatchUsers(func(id int64) { note(fmt.Sprint("user ", id)) })
+	db.WatchClients(func(id int64) { note(fmt.Sprint("client ", id)) })
+	db.WatchKeys(func() { note("keys") })
+	return e
+}
+
+func (e *ear) times(what string) (n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, h := range e.heard {
+		if h == what {
+			n++
+		}
+	}
+	return n
+}
+
+// take returns what was heard since it was last called, sorted.
+func (e *ear) take() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	list := slices.Sorted(slices.Values(e.heard))
+	e.heard = nil
+	return list
+}
+
+// person adds a user.
+func person(t testing.TB, db *DB, name string) account.Account {
+	t.Helper()
+	a := account.Account{Name: name, Folded: name, Password: "hash", Version: 1, Created: noon, Updated: noon}
+	if err := db.AddUser(t.Context(), a, jeton.Event{Time: noon, Action: "user.add"}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := db.FindUser(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// entry is a login that nobody refuses.
+func entry(u account.Account, text string) session.Start {
+	return session.Start{
+		Record: session.Record{
+			ID: "s_" + text, Hash: session.HashOf(text), User: u.ID, Service: "shop", Created: noon, Expires: noon.Add(time.Hour), Idle: time.Hour, LastUsed: noon,
+			Source: "192.0.2.7", Name: u.Name, Groups: []string{},
+		},
+		Version: u.Version, Network: "192.0.2.7", Siblings: true, Event: jeton.Event{Time: noon, Action: "login"},
+	}
+}
+
+func agree(policy.History) ([]int64, error) { return nil, nil }
+
+// enter logs in, and returns the number of the login.
+func enter(t testing.TB, db *DB, u account.Account, text string) int64 {
+	t.Helper()
+	login, _, err := db.StartSession(t.Context(), entry(u, text), agree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return login
+}
+
+func end(ctx context.Context, db *DB, text string) error {
+	_, err := db.EndSessions(ctx, session.Which{ID: "s_" + text}, jeton.Event{Time: noon, Action: "logout"})
+	return err
+}
+
+func ended(text string) string { return fmt.Sprintf("session %x", session.HashOf(text)) }
+
+func use(login int64, budgets ...policy.Budget) count.Use {
+	return count.Use{Holder: login, Budgets: budgets}
+}
+
+// behind is a connection to a database behind the back of the stores.
+func behind(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func say(t testing.TB, q interface {
+	QueryRow(context.Context, string, ...any) pgx.Row
+}, into any, text string, args ...any) {
+	t.Helper()
+	if err := q.QueryRow(t.Context(), text, args...).Scan(into); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+func do(t testing.TB, conn *pgx.Conn, text string, args ...any) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), text, args...); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+// gated lets what is done to a table wait until the test lets it through. It goes on
+// although whoever asked for it has gone.
+func gated(t testing.TB, url, table, when string) (open func()) {
+	t.Helper()
+	conn := behind(t, url)
+	// A client that gives up asks the server to cancel; not every server hears that in time.
+	do(t, conn, `CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN LOOP
+		BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NEW; EXCEPTION WHEN query_canceled THEN END;
+	END LOOP; END'`)
+	do(t, conn, fmt.Sprintf(when, table))
+	do(t, conn, "SELECT pg_advisory_lock(7)")
+	return func() { do(t, conn, "SELECT pg_advisory_unlock(7)") }
+}
+
+// How gated waits: as a transaction is committed, or before a row is changed.
+const (
+	atCommit = "CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION gate()"
+	atUpdate = "CREATE TRIGGER gate BEFORE UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION gate()"
+)
+
+// waitingFor waits until so many statements wait for a lock.
+func waitingFor(t *testing.T, conn *pgx.Conn, n int) {
+	t.Helper()
+	until(t, fmt.Sprint(n, " statements that wait"), func() bool {
+		var found int
+		say(t, conn, &found, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+		return found >= n
+	})
+}
+
+// line makes a proxy before the shared cluster and returns the database's URL through it.
+func line(t *testing.T, c *pgtest.Cluster, db string) (*pgtest.Proxy, string) {
+	t.Helper()
+	p, err := pgtest.NewProxy(c.Addr())
+	must(t, err)
+	t.Cleanup(p.Close)
+	return p, c.Via(p.Addr(), db)
+}
+
+// empty makes an empty database and returns its name.
+func empty(t *testing.T, c *pgtest.Cluster) string {
+	t.Helper()
+	name, err := c.Create(t.Context())
+	must(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = c.Drop(ctx, name)
+	})
+	return name
+}
+
+// quick opens a store that waits no longer than a server's does.
+func quick(t *testing.T, url string, c Config) *DB {
+	t.Helper()
+	c.URL, c.Where = jeton.NewSecret(url), "the test's"
+	db, err := Open(t.Context(), c)
+	must(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}

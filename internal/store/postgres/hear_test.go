@@ -1,0 +1,389 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/account"
+	"jeton/internal/session"
+	"jeton/internal/store/statements"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+)
+
+// poll makes a node poll.
+func poll(t *testing.T, db *DB) {
+	t.Helper()
+	must(t, db.Ping(t.Context()))
+}
+
+const addChange = "INSERT INTO changes (node, kind, ids, hashes) VALUES ('another', $1, $2, '')"
+
+func TestAChangeIsHeardWhateverTheOrderOfTheCommits(t *testing.T) {
+	url := shared.Database(t)
+	db := node(t, url, Config{})
+	ear := listening(db)
+	early, late, last := behind(t, url), behind(t, url), behind(t, url)
+	do(t, early, "BEGIN")
+	do(t, early, addChange, statements.UsersChanged, []int64{1}) // it has its number from here on
+	do(t, late, "BEGIN")
+	do(t, late, addChange, statements.UsersChanged, []int64{2})
+	poll(t, db)
+	do(t, last, addChange, statements.UsersChanged, []int64{3})
+	do(t, late, "COMMIT")
+	poll(t, db)
+	if got := ear.take(); !slices.Equal(got, []string{"user 2", "user 3"}) {
+		t.Errorf("heard %v of what was committed out of order", got)
+	}
+	do(t, early, "COMMIT")
+	for range 3 {
+		poll(t, db)
+	}
+	if got := ear.take(); !slices.Equal(got, []string{"user 1"}) {
+		t.Errorf("heard %v of what began first and was committed last, want it once", got)
+	}
+	do(t, early, "BEGIN")
+	do(t, early, addChange, statements.UsersChanged, []int64{4})
+	do(t, early, "ROLLBACK")
+	poll(t, db)
+	if got := ear.take(); len(got) > 0 {
+		t.Errorf("heard %v of what was rolled back", got)
+	}
+}
+
+func TestEveryKindOfChangeIsHeardOnAnotherNode(t *testing.T) {
+	url := shared.Database(t)
+	db := node(t, url, Config{})
+	ear, conn := listening(db), behind(t, url)
+	for _, tc := range []struct {
+		name string
+		kind statements.Kind
+		want string
+	}{
+		{"a user", statements.UsersChanged, "user 8"},
+		{"a client", statements.ClientChanged, "client 8"},
+		{"the keys", statements.KeysChanged, "keys"},
+		{"everything", statements.Everything, all},
+		{"what a newer version tells", 99, all},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			do(t, conn, addChange, tc.kind, []int64{8})
+			poll(t, db)
+			if got := ear.take(); !slices.Equal(got, []string{tc.want}) {
+				t.Errorf("heard %v, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestEndsAreHeardOnceOnEveryNode(t *testing.T) {
+	url := shared.Database(t)
+	nodes := []*DB{node(t, url, Config{Staleness: 50 * time.Millisecond}), node(t, url, Config{}), node(t, url, Config{Staleness: 250 * time.Millisecond})}
+	var ears []*ear
+	for _, db := range nodes {
+		ears = append(ears, listening(db))
+	}
+	u := person(t, nodes[0], "diane")
+	const ends = 40
+	var wg sync.WaitGroup
+	var done atomic.Bool
+	wg.Go(func() {
+		for !done.Load() {
+			if err := nodes[1].Ping(t.Context()); err != nil {
+				t.Errorf("Ping: %v", err)
+				return
+			}
+		}
+	})
+	var work sync.WaitGroup
+	for g := range 4 {
+		work.Go(func() {
+			for i := range ends / 4 {
+				text := fmt.Sprint(g, " ", i)
+				enter(t, nodes[g%3], u, text)
+				if err := end(t.Context(), nodes[(g+i)%3], text); err != nil {
+					t.Errorf("end: %v", err)
+				}
+				// The answer is the promise: by now everybody has heard, or asks first.
+				for n, db := range nodes {
+					if err := db.Fresh(t.Context()); err != nil || ears[n].times(ended(text)) == 0 {
+						t.Errorf("node %d judges after the end was answered and has not heard of it (%v)", n, err)
+					}
+				}
+			}
+		})
+	}
+	work.Wait()
+	done.Store(true)
+	wg.Wait()
+	for n, db := range nodes {
+		poll(t, db)
+		for g := range 4 {
+			for i := range ends / 4 {
+				if times := ears[n].times(ended(fmt.Sprint(g, " ", i))); times != 1 {
+					t.Errorf("node %d heard of an end %d times", n, times)
+				}
+			}
+		}
+	}
+}
+
+func TestAnEndWhoseCommitWasNotAnsweredIsHeardByItsOwnNode(t *testing.T) {
+	name := empty(t, shared.Cluster(t))
+	url := shared.Cluster(t).URL(name)
+	db, other := quick(t, url, Config{Answer: 700 * time.Millisecond}), node(t, url, Config{})
+	mine, others, conn := listening(db), listening(other), behind(t, url)
+	u := person(t, db, "diane")
+	enter(t, db, u, "one")
+	through := gated(t, url, "changes", atCommit)
+	away(t, "an end whose commit is not answered", end(t.Context(), db, "one"))
+	poll(t, db)
+	if mine.times(ended("one")) != 0 {
+		t.Error("heard of what is not committed")
+	}
+	waitingFor(t, conn, 1) // the commit goes on without us
+	through()
+	until(t, "the commit", func() bool {
+		var n int
+		say(t, conn, &n, "SELECT count(*) FROM sessions")
+		return n == 0
+	})
+	for _, n := range []*DB{db, other, db, other} {
+		poll(t, n)
+	}
+	if mine.times(ended("one")) != 1 || others.times(ended("one")) != 1 {
+		t.Errorf("its own node heard of it %d times, another %d times", mine.times(ended("one")), others.times(ended("one")))
+	}
+	until(t, "the step to be forgotten", func() bool {
+		poll(t, db)
+		db.hearing.mu.Lock()
+		defer db.hearing.mu.Unlock()
+		return len(db.hearing.own) == 0
+	})
+}
+
+func TestAnEndWhoseConnectionWasEndedInTheCommitIsNotTaken(t *testing.T) {
+	name := empty(t, shared.Cluster(t))
+	url := shared.Cluster(t).URL(name)
+	db := node(t, url, Config{})
+	ear, conn := listening(db), behind(t, shared.Cluster(t).Superuser(name))
+	enter(t, db, person(t, db, "diane"), "one")
+	gated(t, url, "changes", atCommit)
+	answer := make(chan error, 1)
+	go func() { answer <- end(context.WithoutCancel(t.Context()), db, "one") }()
+	waitingFor(t, conn, 1)
+	do(t, conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+	away(t, "an end whose connection was ended", <-answer)
+	poll(t, db)
+	_, err := db.FindSession(t.Context(), session.HashOf("one"))
+	if err != nil || ear.times(ended("one")) != 0 {
+		t.Errorf("the session is %v and was heard %d times; nothing was committed", err, ear.times(ended("one")))
+	}
+}
+
+// TestWhatANodeKnowsOfItsOwnSteps walks through the orders in which the answer of a commit
+// and the poll that finds it may come.
+func TestWhatANodeKnowsOfItsOwnSteps(t *testing.T) {
+	lost := &commitError{errors.New("cut")}
+	for _, tc := range []struct {
+		name  string
+		found bool // a poll finds the step before its commit is answered
+		err   error
+		after bool // a poll finds it afterwards
+		want  int  // how often it is told
+	}{
+		{"committed, and found later", false, nil, true, 1},
+		{"found, then committed", true, nil, false, 1},
+		{"found, then the answer is lost", true, lost, false, 1},
+		{"the answer is lost, then found", false, lost, true, 1},
+		{"the answer is lost, and it was not committed", false, lost, false, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			db := &DB{c: Config{}.withDefaults()}
+			db.Store = statements.New(engine{db})
+			settings, err := pgx.ParseConfig("postgres://nobody@localhost/nothing")
+			must(t, err)
+			h := newHearing(db, settings)
+			db.hearing = h
+			ear := listening(db)
+			done := committed{xid: 7, changes: []statements.Change{{Kind: statements.UsersChanged, IDs: []int64{1}}}}
+			h.own[7] = underWay
+			pollFinds := func() {
+				if h.hears(7) {
+					db.Hear(done.changes)
+				}
+			}
+			if tc.found {
+				pollFinds()
+			}
+			h.settle(done, tc.err)
+			if tc.after {
+				pollFinds()
+			}
+			if got := ear.times("user 1"); got != tc.want {
+				t.Errorf("told %d times, want %d", got, tc.want)
+			}
+			h.settled("8:8:")
+			if len(h.own) > 0 {
+				t.Errorf("%v is kept for good", h.own)
+			}
+		})
+	}
+}
+
+func TestMemoryIsYoung(t *testing.T) {
+	const bound = 250 * time.Millisecond
+	for _, tc := range []struct {
+		name          string
+		passed, clock time.Duration
+		bound         time.Duration
+		want          bool
+	}{
+		{"at once", 0, 0, bound, true},
+		{"just before the bound", bound - 1, bound - 1, bound, true},
+		{"at the bound", bound, bound, bound, false},
+		{"the wall clock jumps ahead, as after a sleep", time.Millisecond, time.Hour, bound, false},
+		{"the wall clock jumps back by more than the bound", time.Millisecond, -time.Hour, bound, false},
+		{"the wall clock goes back a little", 2 * time.Millisecond, -time.Millisecond, bound, true},
+		{"the wall clock stands still", bound, 0, bound, false},
+		{"without a bound nothing is young", 0, 0, 0, false},
+		{"time that was handed back", -1, -1, 0, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := within(tc.passed, tc.clock, tc.bound); got != tc.want {
+				t.Errorf("within(%v, %v, %v) = %v, want %v", tc.passed, tc.clock, tc.bound, got, tc.want)
+			}
+		})
+	}
+	now := time.Now()
+	if !young(now, now.Add(bound-1), bound) || young(now, now.Add(bound), bound) {
+		t.Error("young does not end at the bound")
+	}
+}
+
+func TestANodeThatWasTakenForDeadDropsEverything(t *testing.T) {
+	url := shared.Database(t)
+	db := node(t, url, Config{})
+	ear, conn := listening(db), behind(t, url)
+	for name, text := range map[string]string{
+		"marked":    "UPDATE nodes SET gone = TRUE",
+		"forgotten": "DELETE FROM nodes",
+	} {
+		poll(t, db)
+		ear.take()
+		do(t, conn, text)
+		must(t, db.Fresh(t.Context()))
+		until(t, "a poll", func() bool { return ear.times(all) > 0 })
+		poll(t, db)
+		if got := ear.take(); !slices.Equal(got, []string{all}) {
+			t.Errorf("%s: heard %v, want to drop everything once", name, got)
+		}
+		var there bool
+		say(t, conn, &there, "SELECT NOT gone FROM nodes")
+		if !there {
+			t.Errorf("%s: it is not on the list again", name)
+		}
+	}
+}
+
+func TestAConnectionThatIsCutMakesEverythingBeDropped(t *testing.T) {
+	name := empty(t, shared.Cluster(t))
+	db := node(t, shared.Cluster(t).URL(name), Config{})
+	ear, conn := listening(db), behind(t, shared.Cluster(t).Superuser(name))
+	poll(t, db)
+	ear.take()
+	u := person(t, db, "diane")
+	do(t, conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	poll(t, db)
+	until(t, "everything to be dropped", func() bool { return ear.times(all) > 0 })
+	if _, err := db.FindUser(t.Context(), u.Name); err != nil {
+		t.Errorf("FindUser after all connections were ended: %v", err)
+	}
+}
+
+func TestWithoutABoundEachRequestAsks(t *testing.T) {
+	url := shared.Database(t)
+	db := node(t, url, Config{Staleness: 0})
+	for range 20 {
+		began := time.Now()
+		must(t, db.Fresh(t.Context()))
+		if at := db.hearing.heard.Load(); at == nil || at.Before(began) {
+			t.Fatal("judged by a poll that began before the request came")
+		}
+	}
+	// A poll stands still; those who come meanwhile share the next one.
+	conn := behind(t, url)
+	do(t, conn, "BEGIN")
+	do(t, conn, "LOCK TABLE nodes IN ACCESS EXCLUSIVE MODE")
+	go func() { _ = db.Fresh(context.WithoutCancel(t.Context())) }()
+	waitingFor(t, behind(t, url), 1)
+	rounds := make(chan *round, 200)
+	var wg sync.WaitGroup
+	for range cap(rounds) {
+		wg.Go(func() {
+			db.hearing.mu.Lock()
+			rounds <- db.hearing.round
+			db.hearing.mu.Unlock()
+			if err := db.Fresh(t.Context()); err != nil {
+				t.Errorf("Fresh: %v", err)
+			}
+		})
+	}
+	var first *round
+	for range cap(rounds) {
+		r := <-rounds
+		if first == nil {
+			first = r
+		}
+		if r != first {
+			t.Fatal("those who wait do not share one poll")
+		}
+	}
+	do(t, conn, "COMMIT")
+	wg.Wait()
+}
+
+func TestABigChangeIsToldAsEverything(t *testing.T) {
+	url := shared.Database(t)
+	db, other := node(t, url, Config{}), node(t, url, Config{})
+	ear := listening(other)
+	poll(t, other)
+	ear.take()
+	must(t, engine{db}.Do(t.Context(), statements.Step{Run: func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) {
+		return []statements.Change{{Kind: statements.UsersChanged, IDs: make([]int64, 5000)}}, nil
+	}}))
+	poll(t, other)
+	if got := ear.take(); !slices.Equal(got, []string{all}) {
+		t.Errorf("heard %d things, want %s", len(got), all)
+	}
+}
+
+func TestReadingIsNotToldToOthers(t *testing.T) {
+	url := shared.Database(t)
+	db, other := node(t, url, Config{}), node(t, url, Config{})
+	ear := listening(other)
+	poll(t, other)
+	ear.take()
+	u := person(t, db, "diane")
+	login := enter(t, db, u, "one")
+	must(t, db.TouchSessions(t.Context(), map[int64]time.Time{login: noon.Add(time.Minute)}))
+	poll(t, other)
+	if diff := cmp.Diff([]string(nil), ear.take()); diff != "" {
+		t.Errorf("heard of what ends nothing (-want +got):\n%s", diff)
+	}
+	pw := "new"
+	_, err := db.ChangeUser(t.Context(), u.Name, account.Change{Password: &pw}, noon, jeton.Event{Action: "user.password"})
+	must(t, err)
+	poll(t, other)
+	if ear.times(fmt.Sprint("user ", u.ID)) == 0 {
+		t.Error("a changed password was not heard of")
+	}
+}

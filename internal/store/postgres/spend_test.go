@@ -1,0 +1,295 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/count"
+	"jeton/internal/policy"
+	"jeton/internal/store/storetest"
+)
+
+// pairOf opens two stores on one new database.
+func pairOf(t *testing.T) (url string, nodes [2]*DB) {
+	t.Helper()
+	url = shared.Database(t)
+	return url, [2]*DB{node(t, url, Config{}), node(t, url, Config{})}
+}
+
+// outcomes counts what came of uses.
+type outcomes struct{ granted, spent, bad, busy, unknown atomic.Int64 }
+
+func (o *outcomes) count(t *testing.T, err error) {
+	switch {
+	case err == nil:
+		o.granted.Add(1)
+	case errors.Is(err, jeton.ErrSpent):
+		o.spent.Add(1)
+	case errors.Is(err, jeton.ErrBadCredential):
+		o.bad.Add(1)
+	case errors.Is(err, jeton.ErrBusy):
+		o.busy.Add(1)
+	case errors.Is(err, jeton.ErrUnavailable):
+		o.unknown.Add(1)
+	default:
+		t.Errorf("Spend: %v", err)
+	}
+}
+
+func TestTwoNodesGrantExactlyTheUsesThereAre(t *testing.T) {
+	_, nodes := pairOf(t)
+	const most = 40
+	u := person(t, nodes[0], "diane")
+	for round := range 5 {
+		login := enter(t, nodes[0], u, fmt.Sprint(round))
+		budget := policy.Budget{ID: 1, Max: most}
+		var mu sync.Mutex
+		var lefts []int64
+		var o outcomes
+		var wg sync.WaitGroup
+		for i := range 64 {
+			wg.Go(func() {
+				for range 2 {
+					left, err := nodes[i%2].Spend(t.Context(), use(login, budget))
+					if o.count(t, err); err == nil {
+						mu.Lock()
+						lefts = append(lefts, left[0])
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if g, s := o.granted.Load(), o.spent.Load(); g != most || s != 128-most {
+			t.Errorf("%d uses were granted and %d refused, want %d of 128", g, s, most)
+		}
+		// Each of the numbers that are left is told once.
+		slices.Sort(lefts)
+		for i, left := range lefts {
+			if left != int64(i) {
+				t.Fatalf("what is left was told as %v", lefts)
+			}
+		}
+	}
+}
+
+func TestBudgetsAreTakenAllOrNoneInAnyOrder(t *testing.T) {
+	_, nodes := pairOf(t)
+	u := person(t, nodes[0], "diane")
+	for round := range 4 {
+		login := enter(t, nodes[0], u, fmt.Sprint(round))
+		wide, small, third := policy.Budget{ID: 1, Max: 60}, policy.Budget{ID: 2, Max: 13}, policy.Budget{ID: 3, Max: 1000}
+		var both, alone outcomes
+		var wg sync.WaitGroup
+		for i := range 32 {
+			wg.Go(func() {
+				list := []policy.Budget{wide, small, third}
+				if i%4 < 2 {
+					slices.Reverse(list)
+				}
+				_, err := nodes[i%2].Spend(t.Context(), use(login, list...))
+				both.count(t, err)
+				_, err = nodes[i%2].Spend(t.Context(), use(login, third))
+				alone.count(t, err)
+			})
+		}
+		wg.Wait()
+		if both.granted.Load() != 13 || both.spent.Load() != 19 || alone.granted.Load() != 32 {
+			t.Errorf("of both %d were granted and %d refused, and %d of one alone; want 13, 19, 32", both.granted.Load(), both.spent.Load(), alone.granted.Load())
+		}
+		left, err := nodes[1].Left(t.Context(), use(login, wide, small, third))
+		must(t, err)
+		if !slices.Equal(left, []int64{60 - 13, 0, 1000 - 13 - 32}) {
+			t.Errorf("%v are left: a refusal has cost something", left)
+		}
+	}
+}
+
+// TestManyHoldersInOppositeOrders has batches of both nodes name the same counts in every
+// order. None may wait for the other for good.
+func TestManyHoldersInOppositeOrders(t *testing.T) {
+	_, nodes := pairOf(t)
+	u := person(t, nodes[0], "diane")
+	var logins []int64
+	for i := range 12 {
+		logins = append(logins, enter(t, nodes[0], u, fmt.Sprint(i)))
+	}
+	a, b := policy.Budget{ID: 1, Max: 1 << 40}, policy.Budget{ID: 2, Max: 1 << 40}
+	var o outcomes
+	var wg sync.WaitGroup
+	for g := range 32 {
+		wg.Go(func() {
+			for i := range 24 {
+				n := i % len(logins)
+				if g%4 < 2 {
+					n = len(logins) - 1 - n
+				}
+				list := []policy.Budget{a, b}
+				if g%3 == 0 {
+					list = list[:1]
+				}
+				_, err := nodes[g%2].Spend(t.Context(), use(logins[n], list...))
+				o.count(t, err)
+			}
+		})
+	}
+	wg.Wait()
+	if o.granted.Load() != 32*24 {
+		t.Errorf("%d of %d were granted; %d of unknown outcome, %d busy", o.granted.Load(), 32*24, o.unknown.Load(), o.busy.Load())
+	}
+}
+
+func TestTheFirstUseRacesWithTheEnd(t *testing.T) {
+	url, nodes := pairOf(t)
+	conn := behind(t, url)
+	u := person(t, nodes[0], "diane")
+	one, two := policy.Budget{ID: 1, Max: 9}, policy.Budget{ID: 2, Max: 9}
+	for round := range 25 {
+		text := fmt.Sprint(round)
+		login := enter(t, nodes[0], u, text)
+		var o outcomes
+		var wg sync.WaitGroup
+		for i := range 6 {
+			wg.Go(func() {
+				list := []policy.Budget{one, two}[:1+i%2]
+				_, err := nodes[i%2].Spend(t.Context(), use(login, list...))
+				o.count(t, err)
+			})
+			if i == round%6 {
+				wg.Go(func() {
+					if err := end(t.Context(), nodes[round%2], text); err != nil {
+						t.Errorf("end: %v", err)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		if o.unknown.Load()+o.busy.Load()+o.spent.Load() > 0 {
+			t.Errorf("%d of unknown outcome, %d busy, %d spent", o.unknown.Load(), o.busy.Load(), o.spent.Load())
+		}
+		var rows int
+		say(t, conn, &rows, "SELECT count(*) FROM uses WHERE login = $1", login)
+		if rows > 0 {
+			t.Fatalf("%d counts are left of a session that has ended", rows)
+		}
+	}
+}
+
+func TestWishesOfOneBatch(t *testing.T) {
+	want := func(holder, budget, most int64) *job {
+		return &job{use: count.Use{Holder: holder, Budgets: []policy.Budget{{ID: budget, Max: most}}}}
+	}
+	list, later := wishes([]*job{want(9, 1, 3), want(2, 5, 3), want(9, 1, 3), want(2, 1, 3), want(9, 1, 4), want(-7, 1, 3)})
+	var got []string
+	for _, w := range list {
+		got = append(got, fmt.Sprintf("%d/%d: %d of %d", w.holder, w.budget, len(w.jobs), w.most))
+	}
+	if want := []string{"-7/1: 1 of 3", "2/1: 1 of 3", "2/5: 1 of 3", "9/1: 2 of 3"}; !slices.Equal(got, want) {
+		t.Errorf("wishes are %v, want %v", got, want)
+	}
+	if len(later) != 1 || later[0].use.Budgets[0].Max != 4 {
+		t.Errorf("%d wait for the next batch, want the one of another limit", len(later))
+	}
+}
+
+func TestLimitsThatDifferAreEachKept(t *testing.T) {
+	_, nodes := pairOf(t)
+	login := enter(t, nodes[0], person(t, nodes[0], "diane"), "one")
+	var low, high outcomes
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			if i%2 == 0 {
+				left, err := nodes[i%4/2].Spend(t.Context(), use(login, policy.Budget{ID: 1, Max: 3}))
+				low.count(t, err)
+				if err == nil && (left[0] < 0 || left[0] > 2) {
+					t.Errorf("%d of 3 are left after a use", left[0])
+				}
+				return
+			}
+			_, err := nodes[i%4/2].Spend(t.Context(), use(login, policy.Budget{ID: 1, Max: 5}))
+			high.count(t, err)
+		})
+	}
+	wg.Wait()
+	if l, h := low.granted.Load(), high.granted.Load(); l > 3 || l+h != 5 {
+		t.Errorf("%d were granted by the limit of 3 and %d by that of 5, want 5 together", l, h)
+	}
+}
+
+func TestAUseOfUnknownOutcomeIsCounted(t *testing.T) {
+	name := empty(t, shared.Cluster(t))
+	url := shared.Cluster(t).URL(name)
+	hasty, other := quick(t, url, Config{Answer: 300 * time.Millisecond}), node(t, url, Config{})
+	login := enter(t, other, person(t, other, "diane"), "one")
+	budget := policy.Budget{ID: 1, Max: 4}
+	_, err := other.Spend(t.Context(), use(login, budget)) // makes the count
+	must(t, err)
+	through := gated(t, url, "uses", atUpdate)
+	_, err = hasty.Spend(t.Context(), use(login, budget))
+	away(t, "a use that is not answered in time", err)
+	through()
+	var o outcomes
+	for range 6 {
+		_, err := other.Spend(t.Context(), use(login, budget))
+		o.count(t, err)
+	}
+	if o.granted.Load() != 2 || o.spent.Load() != 4 {
+		t.Errorf("%d were granted after one of unknown outcome, want 2 of the 3 that were left", o.granted.Load())
+	}
+}
+
+func TestAFullQueueIsBusyAndCloseAnswersWhoWaits(t *testing.T) {
+	url := shared.Database(t)
+	db := node(t, url, Config{})
+	login := enter(t, db, person(t, db, "diane"), "one")
+	budget := policy.Budget{ID: 1, Max: 1 << 40}
+	_, err := db.Spend(t.Context(), use(login, budget))
+	must(t, err)
+	through := gated(t, url, "uses", atUpdate)
+	var o outcomes
+	o.count(t, nil)
+	var wg sync.WaitGroup
+	ask := func() {
+		_, err := db.Spend(context.WithoutCancel(t.Context()), use(login, budget))
+		o.count(t, err)
+		if _, told := jeton.RetryAfter(err); errors.Is(err, jeton.ErrBusy) && !told {
+			t.Errorf("busy does not say when to come again: %v", err)
+		}
+	}
+	const callers = waiting + workers*together + 500
+	for range callers {
+		wg.Go(ask)
+	}
+	until(t, "a full queue", func() bool { return o.busy.Load() > 0 })
+	closed := make(chan error, 1)
+	go func() { closed <- db.Close() }()
+	through()
+	wg.Wait() // nobody waits for good
+	must(t, <-closed)
+	after := o.unknown.Load()
+	ask()
+	if o.unknown.Load() != after+1 {
+		t.Error("a store that is closed grants uses")
+	}
+	var used int64
+	say(t, behind(t, url), &used, "SELECT used FROM uses WHERE login = $1", login)
+	if g, n := o.granted.Load(), o.unknown.Load(); used < g || used > g+n {
+		t.Errorf("%d were granted, %d of unknown outcome, and %d are counted", g, n, used)
+	}
+}
+
+// TestRacesOverTwoNodes runs what every store keeps with its calls going to two nodes by turns.
+func TestRacesOverTwoNodes(t *testing.T) {
+	storetest.Races(t, func(t *testing.T) storetest.Store {
+		_, nodes := pairOf(t)
+		return &alternating{DB: nodes[0], other: nodes[1]}
+	})
+}

@@ -1,0 +1,32 @@
+package postgres
+
+import "time"
+
+// Stats is how a node and its database stand at one moment.
+type Stats struct {
+	Up bool // the database is there, as far as this node knows
+	// Heard is when the poll began that memory is as new as. It is zero while this node
+	// may judge nothing from memory.
+	Heard time.Time
+	// Connections of the pool: in use, open, and at most. Two more are this node's own.
+	InUse, Open, Most int
+	Waited            int64 // how often somebody had to wait for one, since the start
+}
+
+// Stats tells how things stand. It asks the database nothing.
+func (db *DB) Stats() Stats {
+	p := db.pool.Stat()
+	s := Stats{
+		Up: db.link.isUp(), InUse: int(p.AcquiredConns()), Open: int(p.TotalConns()), Most: int(p.MaxConns()), Waited: p.EmptyAcquireCount(),
+	}
+	if t := db.hearing.heard.Load(); t != nil {
+		s.Heard = *t
+	}
+	return s
+}
+
+func (l *link) isUp() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gone == nil
+}

@@ -1,0 +1,88 @@
+package postgres
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"jeton"
+	"jeton/internal/account"
+	"jeton/internal/audit"
+	"jeton/internal/client"
+	"jeton/internal/count"
+	"jeton/internal/policy"
+	"jeton/internal/secret"
+	"jeton/internal/session"
+	"jeton/internal/token"
+)
+
+// alternating is two nodes that look like one store: what may race goes to each by turns.
+type alternating struct {
+	*DB
+	other *DB
+	calls atomic.Int64
+}
+
+func (a *alternating) node() *DB {
+	if a.calls.Add(1)%2 == 0 {
+		return a.DB
+	}
+	return a.other
+}
+
+func (a *alternating) StartSession(ctx context.Context, s session.Start, judge func(policy.History) ([]int64, error)) (int64, []session.Hash, error) {
+	return a.node().StartSession(ctx, s, judge)
+}
+
+func (a *alternating) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) ([]session.Hash, error) {
+	return a.node().EndSessions(ctx, w, ev)
+}
+
+func (a *alternating) SweepSessions(ctx context.Context, before time.Time, limit int) (int, error) {
+	return a.node().SweepSessions(ctx, before, limit)
+}
+
+func (a *alternating) Spend(ctx context.Context, u count.Use) ([]int64, error) {
+	return a.node().Spend(ctx, u)
+}
+
+func (a *alternating) AddUser(ctx context.Context, u account.Account, ev jeton.Event) error {
+	return a.node().AddUser(ctx, u, ev)
+}
+
+func (a *alternating) ChangeUser(ctx context.Context, name string, c account.Change, now time.Time, ev jeton.Event) (int64, error) {
+	return a.node().ChangeUser(ctx, name, c, now, ev)
+}
+
+func (a *alternating) RemoveUser(ctx context.Context, name string, ev jeton.Event) (int64, error) {
+	return a.node().RemoveUser(ctx, name, ev)
+}
+
+func (a *alternating) AddClient(ctx context.Context, c client.Client, ev jeton.Event) error {
+	return a.node().AddClient(ctx, c, ev)
+}
+
+func (a *alternating) MintToken(ctx context.Context, m token.Mint) (int64, error) {
+	return a.node().MintToken(ctx, m)
+}
+
+func (a *alternating) EndTokens(ctx context.Context, w token.Which, void *token.Void, ev jeton.Event) ([]secret.Hash, error) {
+	return a.node().EndTokens(ctx, w, void, ev)
+}
+
+func (a *alternating) ListVoid(ctx context.Context, after int64, now time.Time, limit int) ([]token.Voided, error) {
+	return a.node().ListVoid(ctx, after, now, limit)
+}
+
+func (a *alternating) Append(ctx context.Context, events []jeton.Event) error {
+	return a.node().Append(ctx, events)
+}
+
+func (a *alternating) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, error) {
+	return a.node().Events(ctx, f)
+}
+
+func (a *alternating) Close() error {
+	_ = a.other.Close()
+	return a.DB.Close()
+}
