@@ -234,6 +234,10 @@ func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
 		}
 	case cannotTell(err) || errors.Is(err, jeton.ErrAmbiguous):
 		return err // a session may be left that this would call ended
+	case errors.Is(err, jeton.ErrBadCredential):
+		if err := g.sessions.Ended(r.Context()); err != nil {
+			return err
+		}
 	}
 	for _, name := range g.cookieNames() {
 		g.setCookie(w, name, "", -1)

@@ -134,6 +134,11 @@ func (a *API) logout(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if live == nil && gate.CookieValue(r.Header, a.conf.Session.Cookie) != "" {
+		if err := a.sessions.Ended(r.Context()); err != nil {
+			return err
+		}
+	}
 	if live == nil && a.shape.classic != nil {
 		return jeton.ErrNotFound
 	}

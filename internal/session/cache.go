@@ -40,6 +40,16 @@ func (l *Live) touch(now time.Time) bool {
 	return !l.noted.Load() && l.noted.CompareAndSwap(false, true)
 }
 
+// seen moves the last use forward to one that is written down already.
+func (l *Live) seen(at time.Time) {
+	for ms := at.UnixMilli(); ; {
+		known := l.lastUsed.Load()
+		if known >= ms || l.lastUsed.CompareAndSwap(known, ms) {
+			return
+		}
+	}
+}
+
 // flushed returns the last use to be written and lets the session be noted again.
 func (l *Live) flushed() time.Time {
 	l.noted.Store(false)

@@ -197,3 +197,31 @@ func TestSweepTakesStepsUntilNothingIsLeft(t *testing.T) {
 		}
 	}
 }
+
+// A session that idles at one node may be busy at another, which writes down that it is.
+func TestIdleHereAndBusyElsewhere(t *testing.T) {
+	b := newBench(64 * 64)
+	s := b.start(t)
+	l := b.live(t, s)
+	h := HashOf(s.Secret.Reveal())
+	b.now = noon.Add(terms.Idle + time.Minute)
+	if err := b.live(t, s).Check(b.now); !errors.Is(err, jeton.ErrExpired) {
+		t.Errorf("idle everywhere: %v, want ErrExpired", err)
+	}
+	r := b.m.sessions[h]
+	r.LastUsed = noon.Add(terms.Idle)
+	b.m.sessions[h] = r
+	if err := b.live(t, s).Check(b.now); err != nil {
+		t.Errorf("used a minute ago at another node: %v", err)
+	}
+	r.LastUsed = noon
+	b.m.sessions[h] = r
+	if l.seen(noon); !l.LastUsed().Equal(noon.Add(terms.Idle)) {
+		t.Errorf("the last use went back to %v", l.LastUsed())
+	}
+	b.now = b.now.Add(terms.Idle)
+	delete(b.m.sessions, h)
+	if err := b.live(t, s).Check(b.now); !errors.Is(err, jeton.ErrExpired) {
+		t.Errorf("idle, and swept away: %v, want ErrExpired", err)
+	}
+}

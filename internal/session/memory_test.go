@@ -43,7 +43,8 @@ func (m *memory) lock() (unlock func(), err error) {
 	return m.mu.Unlock, m.fail
 }
 
-func (m *memory) Fresh(context.Context) error { return nil }
+func (m *memory) Fresh(context.Context) error  { return nil }
+func (m *memory) Settle(context.Context) error { return nil }
 
 func (m *memory) WatchSessions(ended func(...Hash)) { m.ended = ended }
 

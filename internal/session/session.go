@@ -88,6 +88,10 @@ type Store interface {
 	// as long ago as the operator allows: what is in memory may be judged from. Otherwise
 	// it returns jeton.ErrUnavailable.
 	Fresh(ctx context.Context) error
+	// Settle returns when whatever had ended before is judged good from memory nowhere any
+	// more: who finds that there is nothing left to end cannot know whether that has been
+	// answered yet. Otherwise it returns jeton.ErrUnavailable.
+	Settle(ctx context.Context) error
 	// StartSession is one atomic step. It returns jeton.ErrBadCredential unless the owner is there,
 	// enabled, and its credential still has the version that was proved. It hands judge
 	// what the owner did at the service before; if judge agrees it ends the sessions
@@ -228,6 +232,10 @@ func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time
 		if live, err = s.load(ctx, h); err != nil {
 			return nil, err
 		}
+	} else if policy.Idle(live.LastUsed(), live.Idle, now) != nil {
+		if err := s.seenElsewhere(ctx, h, live); err != nil {
+			return nil, err
+		}
 	}
 	if live.Service != service {
 		return nil, jeton.ErrBadCredential
@@ -245,6 +253,20 @@ func (s *Sessions) load(ctx context.Context, h Hash) (*Live, error) {
 		return nil, fmt.Errorf("find session: %w", err)
 	}
 	return s.cache.Add(cache.Key(h), newLive(r), before), nil
+}
+
+// seenElsewhere takes over a last use that another node has written down: a session that
+// idles here may be busy there.
+func (s *Sessions) seenElsewhere(ctx context.Context, h Hash, live *Live) error {
+	r, err := s.store.FindSession(ctx, h)
+	if errors.Is(err, jeton.ErrNotFound) {
+		return nil // it has been swept away, and stays idle
+	}
+	if err != nil {
+		return fmt.Errorf("find session: %w", err)
+	}
+	live.seen(r.LastUsed)
+	return nil
 }
 
 // Check judges a session by time: jeton.ErrTooEarly never, jeton.ErrExpired once it
@@ -293,6 +315,15 @@ func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error
 		return 0, fmt.Errorf("end sessions: %w", err)
 	}
 	return len(ended), nil
+}
+
+// Ended returns when a session that was not found is accepted nowhere any more: another may
+// have ended it a moment ago, whose answer waits for the same.
+func (s *Sessions) Ended(ctx context.Context) error {
+	if err := s.store.Settle(ctx); err != nil {
+		return fmt.Errorf("wait for an end to be heard: %w", err)
+	}
+	return nil
 }
 
 // Forget makes the next look at every session of a user ask the store: what is

@@ -19,6 +19,10 @@ func (t *Tokens) RevokeOwn(ctx context.Context, user, accessor string, ev jeton.
 		return fmt.Errorf("find token: %w", err)
 	}
 	if len(list) == 0 {
+		// They may have ended it themselves a moment ago, and take this for its end.
+		if err := t.store.Settle(ctx); err != nil {
+			return fmt.Errorf("find token: %w", err)
+		}
 		return jeton.ErrNotFound
 	}
 	// A signed one that is kept for its count would be good without it.

@@ -143,6 +143,10 @@ type Store interface {
 	// as long ago as the operator allows: what is in memory may be judged from. Otherwise
 	// it returns jeton.ErrUnavailable.
 	Fresh(ctx context.Context) error
+	// Settle returns when whatever had ended before is judged good from memory nowhere any
+	// more: who finds that there is nothing left to end cannot know whether that has been
+	// answered yet. Otherwise it returns jeton.ErrUnavailable.
+	Settle(ctx context.Context) error
 	// MintToken is one atomic step. It returns jeton.ErrBadCredential unless the owner is there,
 	// enabled, and its credential still has the version that was proved, and unless the parent and
 	// the session that are named are there; or ErrUsed when the assertion has been used before. Otherwise it remembers the assertion, keeps the token if

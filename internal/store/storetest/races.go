@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,7 +14,9 @@ import (
 	"jeton/internal/account"
 	"jeton/internal/audit"
 	"jeton/internal/policy"
+	"jeton/internal/secret"
 	"jeton/internal/session"
+	"jeton/internal/token"
 )
 
 // Races checks what holds when everything happens at once. Run it with the race detector.
@@ -23,6 +26,10 @@ func Races(t *testing.T, open Open) {
 		{"once an end has been answered no use is granted", endAgainstUse},
 		{"of logins at the same time no more come through than the judge allows", loginAgainstLogin},
 		{"an end finds every login that was answered before it", endAgainstLogin},
+		{"no child outlives its parent or an owner who was disabled", childAgainstEnd},
+		{"of two of one name at once, one comes to be", namesAtOnce},
+		{"what became void is never listed before an earlier line", voidInOrder},
+		{"who reads the record page by page misses no event", pagesMissNothing},
 		{"sixty-four goroutines do everything", everything},
 	})
 }
@@ -168,6 +175,177 @@ func endAgainstLogin(t *testing.T, s Store) {
 		must(t, err)
 		gone(t, s, before...)
 		wg.Wait()
+	}
+}
+
+// childAgainstEnd has tokens that are made of a personal one race with its end.
+func childAgainstEnd(t *testing.T, s Store) {
+	yes := true
+	for name, finish := range map[string]func(u account.Account, parent token.Record) error{
+		"revoked": func(_ account.Account, parent token.Record) error {
+			_, err := s.EndTokens(t.Context(), token.Which{Accessor: parent.Accessor}, nil, event(audit.TokenRevoke, parent.Accessor))
+			return err
+		},
+		"disabled": func(u account.Account, _ token.Record) error {
+			_, err := s.ChangeUser(t.Context(), u.Name, account.Change{Disabled: &yes}, noon, event(audit.UserChange, u.Name))
+			return err
+		},
+		"removed": func(u account.Account, _ token.Record) error {
+			_, err := s.RemoveUser(t.Context(), u.Name, event(audit.UserRemove, u.Name))
+			return err
+		},
+	} {
+		for round := range 10 {
+			u := user(t, s, fmt.Sprint(name, round))
+			parent := minted(t, s, personal(u, u.Name+" parent", 0))
+			var wg sync.WaitGroup
+			for i := range 6 {
+				wg.Go(func() {
+					_, err := s.MintToken(t.Context(), of(parent, personal(u, fmt.Sprint(u.Name, i), parent.Number)))
+					if err != nil && !errors.Is(err, jeton.ErrBadCredential) {
+						t.Errorf("MintToken: %v", err)
+					}
+				})
+				if i == round%6 {
+					wg.Go(func() {
+						if err := finish(u, parent); err != nil {
+							t.Errorf("%s: %v", name, err)
+						}
+					})
+				}
+			}
+			wg.Wait()
+			for i := range 6 {
+				noToken(t, s, fmt.Sprint(u.Name, i))
+			}
+			noToken(t, s, u.Name+" parent")
+			left, err := s.ListTokens(t.Context(), token.Which{User: u.Name}, 10)
+			if err == nil && len(left) > 0 {
+				t.Errorf("%s: %d tokens have outlived it", name, len(left))
+			}
+		}
+	}
+}
+
+// namesAtOnce adds users and clients of one name, in any case of its letters, at once.
+func namesAtOnce(t *testing.T, s Store) {
+	for round := range 10 {
+		name := fmt.Sprint("name", round)
+		var won, lost atomic.Int64
+		var wg sync.WaitGroup
+		for i := range 6 {
+			shown := []string{name, strings.ToUpper(name)}[i%2]
+			wg.Go(func() {
+				var err error
+				if i%3 == 0 {
+					err = s.AddClient(t.Context(), program(t, shown), event(audit.ClientAdd, shown))
+				} else {
+					err = s.AddUser(t.Context(), account.Account{Name: shown, Folded: name, Version: 1}, event(audit.UserAdd, shown))
+				}
+				switch {
+				case err == nil:
+					won.Add(1)
+				case errors.Is(err, jeton.ErrConflict):
+					lost.Add(1)
+				default:
+					t.Errorf("add %s: %v", shown, err)
+				}
+			})
+		}
+		wg.Wait()
+		if won.Load() != 1 {
+			t.Errorf("%d of one name came to be and %d were refused, want one of each name", won.Load(), lost.Load())
+		}
+	}
+}
+
+// voidInOrder reads on from the last line that it has seen while lines are added. It must
+// have all of them in the end.
+func voidInOrder(t *testing.T, s Store) {
+	const writers, lines = 6, 15
+	var writing atomic.Int64
+	writing.Store(writers)
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			defer writing.Add(-1)
+			for i := range lines {
+				void := &token.Void{Hash: secret.HashOf(fmt.Sprint(w, " ", i)), Until: noon.Add(time.Hour)}
+				if _, err := s.EndTokens(t.Context(), token.Which{}, void, event(audit.TokenRevoke, "x")); err != nil {
+					t.Errorf("EndTokens: %v", err)
+				}
+			}
+		})
+	}
+	seen := map[secret.Hash]bool{}
+	for after, last := int64(0), false; ; {
+		list, err := s.ListVoid(t.Context(), after, noon, 7)
+		must(t, err)
+		for _, v := range list {
+			after, seen[v.Hash] = v.Seq, true
+		}
+		if len(list) == 0 {
+			if last {
+				break
+			}
+			last = writing.Load() == 0
+		}
+	}
+	wg.Wait()
+	if len(seen) != writers*lines {
+		t.Errorf("who read on from line to line has %d of %d", len(seen), writers*lines)
+	}
+}
+
+// pagesMissNothing reads on from the last event that it has seen while events are added, of
+// which each knows best when it happened.
+func pagesMissNothing(t *testing.T, s Store) {
+	const writers, rounds, each = 6, 12, 3
+	var writing atomic.Int64
+	writing.Store(writers)
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			defer writing.Add(-1)
+			for i := range rounds {
+				var list []jeton.Event
+				for n := range each {
+					e := event(audit.Request, fmt.Sprint(w, " ", i, " ", n))
+					e.Time = e.Time.Add(time.Duration(rand.IntN(1000)-500) * time.Hour)
+					list = append(list, e)
+				}
+				if err := s.Append(t.Context(), list); err != nil {
+					t.Errorf("Append: %v", err)
+				}
+			}
+		})
+	}
+	seen := map[string]int{}
+	for after, last := int64(0), false; ; {
+		list, err := s.Events(t.Context(), audit.Filter{After: after, Limit: 5})
+		must(t, err)
+		for _, e := range list {
+			if e.Seq <= after {
+				t.Fatalf("event %d comes after %d", e.Seq, after)
+			}
+			after = e.Seq
+			seen[e.Target]++
+		}
+		if len(list) == 0 {
+			if last {
+				break
+			}
+			last = writing.Load() == 0
+		}
+	}
+	wg.Wait()
+	if len(seen) != writers*rounds*each {
+		t.Errorf("who read on from page to page has %d of %d events", len(seen), writers*rounds*each)
+	}
+	for target, n := range seen {
+		if n != 1 {
+			t.Errorf("event %s was read %d times", target, n)
+		}
 	}
 }
 
