@@ -74,7 +74,7 @@ type Audit struct {
 
 // Cache bounds memory.
 type Cache struct {
-	Sessions int `yaml:"sessions" doc:"Sessions kept in memory; the others are read from the store when they are used."`
+	Sessions int `yaml:"sessions" doc:"Sessions kept in memory, and as many tokens; the others are read from the store when they are used. Memory is taken as they come: about 50 bytes a session, and 100 for each user who has one."`
 }
 
 // Shutdown bounds stopping.

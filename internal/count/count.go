@@ -13,7 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
+	"sync/atomic"
 
 	"jeton"
 	"jeton/internal/policy"
@@ -40,39 +40,40 @@ type Store interface {
 }
 
 // Holder is a credential in memory, as far as its uses go. Its zero value holds
-// nothing; set Number before it is shared. It must not be copied.
+// nothing; set Number, and Known where there is one, before it is shared. It must not
+// be copied.
 type Holder struct {
-	Number int64 // as in Use.Holder
+	Number int64  // as in Use.Holder
+	Known  *Known // what remembers for it; nil: it does itself
 
-	mu    sync.Mutex
-	spent []known // what it is known to have used
+	spent atomic.Pointer[spent]
 }
-
-// known is a number of uses that a holder has certainly used of a budget: it only grows.
-type known struct{ budget, used int64 }
 
 // knownSpent reports whether one of the budgets is known to have nothing left, so
 // that a flood of refused requests asks the store nothing. Uses only grow, so what
 // is known never becomes wrong; a raised limit is compared anew.
 func (h *Holder) knownSpent(budgets []policy.Budget) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, k := range h.spent {
-		for _, b := range budgets {
-			if k.budget == b.ID && k.used >= b.Max {
-				return true
-			}
-		}
+	if h.Known != nil {
+		return h.Known.has(h.Number, budgets)
 	}
-	return false
+	s := h.spent.Load()
+	return s != nil && s.has(budgets)
 }
 
 func (h *Holder) learnSpent(budgets []policy.Budget, left []int64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for i, b := range budgets {
-		if k := (known{b.ID, b.Max}); i < len(left) && left[i] <= 0 && !slices.Contains(h.spent, k) {
-			h.spent = append(h.spent, k)
+	if h.Known != nil {
+		h.Known.learn(h.Number, budgets, left)
+		return
+	}
+	for {
+		old := h.spent.Load()
+		var had spent
+		if old != nil {
+			had = *old
+		}
+		now := had.learn(budgets, left)
+		if h.spent.CompareAndSwap(old, &now) {
+			return
 		}
 	}
 }

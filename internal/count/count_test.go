@@ -3,7 +3,9 @@ package count_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -149,6 +151,58 @@ func TestWhatIsKnownToBeSpentAsksNobody(t *testing.T) {
 			t.Errorf("the store was asked %d times", n)
 		}
 	})
+}
+
+// TestHoldersThatComeAndGoKnowTheSame makes a holder for every spend, as requests do.
+func TestHoldersThatComeAndGoKnowTheSame(t *testing.T) {
+	b := newBench(t)
+	known := count.NewKnown(64)
+	h, _ := b.holder("one")
+	fresh := func() *count.Holder { return &count.Holder{Number: h.Number, Known: known} }
+	own, route := b.budget("own", 1), b.budget("route", 2)
+	b.spends(fresh(), 0, nil, true, own, route)
+	b.spends(fresh(), 0, jeton.ErrSpent, true, own)
+	b.spends(fresh(), 0, jeton.ErrSpent, false, own)
+	b.spends(fresh(), 0, nil, true, route)
+	b.spends(fresh(), 0, jeton.ErrSpent, true, route)
+	for range 3 {
+		b.spends(fresh(), 0, jeton.ErrSpent, false, route)
+		b.spends(fresh(), 0, jeton.ErrSpent, false, own)
+	}
+	more := own
+	more.Max = 2
+	b.spends(fresh(), 0, nil, true, more)
+	other, _ := b.holder("two")
+	other.Known = known
+	b.spends(other, 0, nil, true, own, route)
+}
+
+func TestWhatIsKnownIsBounded(t *testing.T) {
+	b := newBench(t)
+	known := count.NewKnown(64) // one a shard
+	own := b.budget("own", 1)
+	var holders []*count.Holder
+	for i := range 130 {
+		h, _ := b.holder(fmt.Sprint("holder-", i))
+		h.Known = known
+		b.spends(h, 0, nil, true, own)
+		b.spends(h, 0, jeton.ErrSpent, true, own)
+		b.spends(h, 0, jeton.ErrSpent, false, own)
+		holders = append(holders, h)
+	}
+	remembered := 0
+	for _, h := range slices.Backward(holders) { // those that come last are known
+		before := b.store.spends.Load()
+		if _, err := b.Spend(t.Context(), h, []policy.Budget{own}); !errors.Is(err, jeton.ErrSpent) {
+			t.Fatalf("Spend: %v, want ErrSpent", err)
+		}
+		if b.store.spends.Load() == before {
+			remembered++
+		}
+	}
+	if remembered != 64 {
+		t.Errorf("%d holders are known to have spent, want 64", remembered)
+	}
 }
 
 func TestExactlyAsManyAsThereAre(t *testing.T) {

@@ -80,7 +80,14 @@ var secrets = regexp.MustCompile(`jtn_[0-9A-Za-z_-]+|eyJ[0-9A-Za-z_-]+\.[0-9A-Za
 func Mask(text string) string { return secrets.ReplaceAllString(text, "[secret]") }
 
 // idEncoding has no characters that are easily confused, and sorts as the bytes do.
-var idEncoding = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
+var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// Handle is a public handle without its prefix: 6 bytes of time, in milliseconds since
+// 1970, and 8 random ones.
+type Handle [14]byte
+
+// HandleLen is the length of a handle as text, in bytes, without its prefix.
+const HandleLen = 23
 
 // ID makes a public handle: a prefix, the time to the millisecond and 64 bits of r. It is
 // no secret. Handles sort by time, so that the store's index of them grows at one end.
@@ -90,8 +97,28 @@ func ID(prefix string, now time.Time, r io.Reader) (string, error) {
 		return "", fmt.Errorf("read randomness: %w", err)
 	}
 	binary.BigEndian.PutUint64(b[:], uint64(now.UnixMilli())<<16|uint64(binary.BigEndian.Uint16(b[:])))
-	return prefix + strings.ToLower(idEncoding.EncodeToString(b[:14])), nil
+	return prefix + idEncoding.EncodeToString(b[:14]), nil
 }
+
+// ReadID takes a handle of that prefix apart. It reports false for what ID does not make:
+// Append gives back exactly what ReadID took.
+func ReadID(prefix, text string) (Handle, bool) {
+	var h Handle
+	body, ok := strings.CutPrefix(text, prefix)
+	if !ok || len(body) != HandleLen {
+		return h, false
+	}
+	b, err := idEncoding.AppendDecode(make([]byte, 0, len(h)+2), []byte(body))
+	if err != nil || len(b) != len(h) {
+		return h, false
+	}
+	h = Handle(b)
+	// The last character has three bits that say nothing, and the decoder skips line breaks.
+	return h, string(h.Append(nil)) == body
+}
+
+// Append appends the text of the handle, without a prefix, to b.
+func (h Handle) Append(b []byte) []byte { return idEncoding.AppendEncode(b, h[:]) }
 
 func checksum(text string) string {
 	return digits(new(big.Int).SetUint64(uint64(crc32.ChecksumIEEE([]byte(text)))), check)

@@ -3,6 +3,7 @@ package secret_test
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -184,6 +185,27 @@ func TestIDs(t *testing.T) {
 		for _, at := range []time.Time{time.UnixMilli(0), noon, noon.AddDate(1000, 0, 0)} {
 			if text := id(at, rand.Reader); len(text) != 25 || !strings.HasPrefix(text, "t_") || strings.Trim(text[2:], "0123456789abcdefghjkmnpqrstvwxyz") != "" {
 				t.Errorf("%q", text)
+			}
+		}
+	})
+	t.Run("are read as what they were made of, and written again as they were", func(t *testing.T) {
+		for _, at := range []time.Time{time.UnixMilli(0), noon, noon.AddDate(1000, 0, 0)} {
+			text := id(at, rand.Reader)
+			h, ok := secret.ReadID("t_", text)
+			if got := "t_" + string(h.Append(nil)); !ok || got != text || len(got) != 2+secret.HandleLen {
+				t.Errorf("%s is read as %x, %t, and written as %s", text, h, ok, got)
+			}
+			if ms := binary.BigEndian.Uint64(h[:]) >> 16; int64(ms) != at.UnixMilli() {
+				t.Errorf("%s is of %d ms, want %d", text, ms, at.UnixMilli())
+			}
+		}
+		text := id(noon, rand.Reader)[:24] + "0"
+		for name, wrong := range map[string]string{
+			"nothing": "", "the prefix": "t_", "another prefix": "s_" + text[2:], "no prefix": text[2:], "a character less": text[:24], "one more": text + "0", "capitals": strings.ToUpper(text),
+			"a character that is none of ours": text[:5] + "l" + text[6:], "bits behind the end": text[:24] + "1", "a line break in it": text[:5] + "\n" + text[6:],
+		} {
+			if h, ok := secret.ReadID("t_", wrong); ok {
+				t.Errorf("%s, %q, is read as %x", name, wrong, h)
 			}
 		}
 	})

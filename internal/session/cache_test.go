@@ -30,6 +30,13 @@ func TestADroppedSessionIsNotPutBack(t *testing.T) {
 			b.Forget(diane.ID)
 			return nil
 		},
+		"forgotten with all others": func(b *bench, _ Started) error {
+			b.m.mu.Lock()
+			clear(b.m.sessions)
+			b.m.mu.Unlock()
+			b.ForgetAll()
+			return nil
+		},
 		"evicted": func(b *bench, _ Started) error {
 			b.m.history = policy.History{Open: []policy.OpenSession{{Login: 1, Closes: noon.Add(time.Hour), LastUsed: noon, Idle: time.Hour}}}
 			tm := terms
@@ -94,41 +101,64 @@ func TestAnEndThatNobodyHeardOfActs(t *testing.T) {
 func TestTheCacheSparesTheStore(t *testing.T) {
 	b := newBench(64 * 64)
 	s := b.start(t)
-	first := b.live(t, s)
-	for range 10 {
-		if b.live(t, s) != first {
-			t.Error("two values stand for one session")
+	asked := func(want int64, when string) {
+		t.Helper()
+		b.live(t, s)
+		if n := b.m.asked.Load(); n != want {
+			t.Errorf("the store was asked %d times %s, want %d", n, when, want)
 		}
 	}
-	if n := b.m.asked.Load(); n != 1 {
-		t.Errorf("the store was asked %d times, want once", n)
+	for range 10 {
+		asked(1, "by many looks")
 	}
 	b.Forget(diane.ID + 1)
-	b.live(t, s)
-	if n := b.m.asked.Load(); n != 1 {
-		t.Errorf("the store was asked %d times after another user changed, want once", n)
-	}
+	asked(1, "after another user changed")
 	b.Forget(diane.ID)
-	b.live(t, s)
-	if n := b.m.asked.Load(); n != 2 {
-		t.Errorf("the store was asked %d times after the user changed, want twice", n)
-	}
+	asked(2, "after the user changed")
+	asked(2, "after another look")
+	b.ForgetAll()
+	asked(3, "after all was forgotten")
+	asked(3, "after another look")
 }
 
-func TestReadersOfOneSessionShareIt(t *testing.T) {
+// TestWhatOneLearnsOfASessionAllKnow looks at a session through values of their own.
+func TestWhatOneLearnsOfASessionAllKnow(t *testing.T) {
 	b := newBench(64 * 64)
 	s := b.start(t)
 	lives := make([]*Live, 16)
 	var wg sync.WaitGroup
 	for i := range lives {
-		wg.Go(func() { lives[i], _ = b.find(t, s) })
+		wg.Go(func() { lives[i] = b.live(t, s); b.cool() })
 	}
 	wg.Wait()
-	kept := b.live(t, s)
-	for _, l := range lives {
-		if l != kept {
-			t.Error("two values stand for one session: what one learns the other does not know")
+	b.cool()
+	lives = append(lives, b.live(t, s))
+	budgets := []policy.Budget{{ID: 1, Max: 1}}
+	for i, want := range []error{nil, jeton.ErrSpent} {
+		if _, err := b.Spend(t.Context(), &lives[i].Holder, budgets); !errors.Is(err, want) {
+			t.Fatalf("Spend: %v, want %v", err, want)
 		}
+	}
+	before := b.m.asked.Load()
+	for i, l := range lives {
+		if _, err := b.Spend(t.Context(), &l.Holder, budgets); !errors.Is(err, jeton.ErrSpent) {
+			t.Errorf("Spend by %d: %v, want ErrSpent", i, err)
+		}
+		at := noon.Add(time.Duration(i+1) * time.Minute)
+		b.Used(l, at)
+		if got := b.live(t, s).LastUsed(); !got.Equal(at) {
+			t.Errorf("after the use by %d the last use is %v, want %v", i, got, at)
+		}
+		b.cool()
+		if got := b.live(t, s).LastUsed(); !got.Equal(at) {
+			t.Errorf("after the use by %d the last use is %v to one who comes later, want %v", i, got, at)
+		}
+	}
+	if n := b.m.asked.Load(); n != before {
+		t.Errorf("the store was asked %d times for what is known", n-before)
+	}
+	if n := len(b.table.unwritten()); n != 1 {
+		t.Errorf("%d last uses of one session wait", n)
 	}
 }
 
@@ -145,14 +175,14 @@ func TestLastUsesAreWrittenDown(t *testing.T) {
 	for range 3 { // the store is down for a while
 		b.flush(t.Context())
 	}
-	if len(b.m.touched) != 0 || len(b.cache.noted) != n {
-		t.Errorf("%d are written and %d wait, want all %d to wait", len(b.m.touched), len(b.cache.noted), n)
+	if len(b.m.touched) != 0 || len(b.table.unwritten()) != n {
+		t.Errorf("%d are written and %d wait, want all %d to wait", len(b.m.touched), len(b.table.unwritten()), n)
 	}
 	b.Used(lives[0], noon.Add(2*time.Minute)) // noted already
 	b.m.fail = nil
 	b.flush(t.Context())
-	if len(b.m.touched) != n || len(b.cache.noted) != 0 {
-		t.Errorf("%d are written and %d wait, want all %d to be written", len(b.m.touched), len(b.cache.noted), n)
+	if len(b.m.touched) != n || len(b.table.unwritten()) != 0 {
+		t.Errorf("%d are written and %d wait, want all %d to be written", len(b.m.touched), len(b.table.unwritten()), n)
 	}
 	if got := b.m.touched[lives[0].Login]; !got.Equal(noon.Add(2 * time.Minute)) {
 		t.Errorf("written is %v, want the newest use", got)
@@ -216,7 +246,7 @@ func TestIdleHereAndBusyElsewhere(t *testing.T) {
 	}
 	r.LastUsed = noon
 	b.m.sessions[h] = r
-	if l.seen(noon); !l.LastUsed().Equal(noon.Add(terms.Idle)) {
+	if l.heard(noon.UnixMilli()); l.LastUsed().Before(noon.Add(terms.Idle)) {
 		t.Errorf("the last use went back to %v", l.LastUsed())
 	}
 	b.now = b.now.Add(terms.Idle)

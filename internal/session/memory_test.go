@@ -211,3 +211,14 @@ func (b *bench) live(t testing.TB, s Started) *Live {
 	}
 	return l
 }
+
+// cool makes the next look at every session make a value of its own.
+func (b *bench) cool() { b.table.cool() }
+
+func (t *table) cool() {
+	for i := range t.shards {
+		for j := range t.shards[i].hot {
+			t.shards[i].hot[j].Store(nil)
+		}
+	}
+}

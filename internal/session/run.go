@@ -1,9 +1,7 @@
 package session
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"time"
 )
 
@@ -39,23 +37,24 @@ func (s *Sessions) Run(ctx context.Context) error {
 	}
 }
 
-// flush writes the last uses that were noted since the previous flush.
+// flush writes the last uses that wait. What could not be written goes on waiting.
 func (s *Sessions) flush(ctx context.Context) {
 	const step = 100 // bounds how long others wait for their turn
-	noted := s.cache.takeNoted()
-	slices.SortFunc(noted, func(a, b *Live) int { return cmp.Compare(a.Login, b.Login) })
-	for len(noted) > 0 {
-		n := min(step, len(noted))
+	for list := s.table.unwritten(); len(list) > 0; {
+		n := min(step, len(list))
 		at := make(map[int64]time.Time, n)
-		for _, l := range noted[:n] {
-			at[l.Login] = l.flushed()
+		for i := range list[:n] {
+			s.table.newest(&list[i])
+			at[list[i].login] = time.UnixMilli(list[i].used)
 		}
 		if err := s.store.TouchSessions(ctx, at); err != nil {
-			s.log.Warn("last uses of sessions were not written", "count", len(noted), "error", err)
-			s.cache.noteAgain(noted[:n], noted[n:])
+			s.log.Warn("last uses of sessions were not written", "count", len(list), "error", err)
 			return
 		}
-		noted = noted[n:]
+		for _, w := range list[:n] {
+			s.table.written(w)
+		}
+		list = list[n:]
 	}
 }
 

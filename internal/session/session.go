@@ -23,8 +23,6 @@ import (
 	"time"
 
 	"jeton"
-	"jeton/internal/cache"
-	"jeton/internal/count"
 	"jeton/internal/policy"
 	"jeton/internal/secret"
 )
@@ -37,6 +35,11 @@ func HashOf(text string) Hash { return sha256.Sum256([]byte(text)) }
 
 // Prefix is how every session secret begins, so that scanners can find leaked ones.
 const Prefix = "jtn_s_"
+
+// idPrefix is how every public id of a session begins.
+const idPrefix = "s_"
+
+const idLen = len(idPrefix) + secret.HandleLen
 
 // secretLen is the length of a secret: the prefix and 256 bits in base64url.
 const secretLen = len(Prefix) + 43
@@ -122,7 +125,7 @@ type Sessions struct {
 	now   func() time.Time
 	rand  io.Reader
 	log   *slog.Logger
-	cache *lives
+	table *table
 }
 
 // Config is what New needs.
@@ -131,7 +134,7 @@ type Config struct {
 	Now   func() time.Time
 	Log   *slog.Logger
 	Rand  io.Reader // nil: crypto/rand
-	Cache int       // sessions kept in memory
+	Cache int       // sessions kept in memory, 48 bytes each
 }
 
 // New returns the sessions of a server. Run writes down last uses and sweeps.
@@ -139,8 +142,8 @@ func New(c Config) *Sessions {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	s := &Sessions{store: c.Store, now: c.Now, rand: c.Rand, log: c.Log, cache: newLives(c.Cache)}
-	c.Store.WatchSessions(s.cache.drop)
+	s := &Sessions{store: c.Store, now: c.Now, rand: c.Rand, log: c.Log, table: newTable(c.Cache)}
+	c.Store.WatchSessions(s.table.drop)
 	return s
 }
 
@@ -209,7 +212,7 @@ func (s *Sessions) mint(now time.Time) (text, id string, err error) {
 	if _, err := io.ReadFull(s.rand, b[:]); err != nil {
 		return "", "", fmt.Errorf("read randomness: %w", err)
 	}
-	if id, err = secret.ID("s_", now, s.rand); err != nil {
+	if id, err = secret.ID(idPrefix, now, s.rand); err != nil {
 		return "", "", err
 	}
 	return Prefix + base64.RawURLEncoding.EncodeToString(b[:]), id, nil
@@ -225,11 +228,11 @@ func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time
 	if err := s.store.Fresh(ctx); err != nil {
 		return nil, err
 	}
-	h := HashOf(text)
-	live := s.cache.Get(cache.Key(h))
+	h := sha256.Sum256(append(make([]byte, 0, secretLen), text...)) // as HashOf, and takes no memory
+	live := s.table.get((*Hash)(&h))
 	if live == nil {
 		var err error
-		if live, err = s.load(ctx, h); err != nil {
+		if live, err = s.load(ctx, h, now); err != nil {
 			return nil, err
 		}
 	} else if policy.Idle(live.LastUsed(), live.Idle, now) != nil {
@@ -243,8 +246,8 @@ func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time
 	return live, nil
 }
 
-func (s *Sessions) load(ctx context.Context, h Hash) (*Live, error) {
-	before := s.cache.Generation(cache.Key(h))
+func (s *Sessions) load(ctx context.Context, h Hash, now time.Time) (*Live, error) {
+	before := s.table.since(&h)
 	r, err := s.store.FindSession(ctx, h)
 	if errors.Is(err, jeton.ErrNotFound) {
 		return nil, jeton.ErrBadCredential
@@ -252,7 +255,7 @@ func (s *Sessions) load(ctx context.Context, h Hash) (*Live, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find session: %w", err)
 	}
-	return s.cache.Add(cache.Key(h), newLive(r), before), nil
+	return s.table.add(&h, &r, before, now), nil
 }
 
 // seenElsewhere takes over a last use that another node has written down: a session that
@@ -265,45 +268,12 @@ func (s *Sessions) seenElsewhere(ctx context.Context, h Hash, live *Live) error 
 	if err != nil {
 		return fmt.Errorf("find session: %w", err)
 	}
-	live.seen(r.LastUsed)
+	live.heard(r.LastUsed.UnixMilli())
 	return nil
 }
 
-// Check judges a session by time: jeton.ErrTooEarly never, jeton.ErrExpired once it
-// has ended or has been idle for too long.
-func (l *Live) Check(now time.Time) error {
-	if !now.Before(l.Expires) {
-		return jeton.ErrExpired
-	}
-	return policy.Idle(l.LastUsed(), l.Idle, now)
-}
-
-// Principal returns the owner.
-func (l *Live) Principal() jeton.Principal {
-	return jeton.Principal{Kind: jeton.KindUser, Name: l.Name, Groups: l.Groups, Session: l.ID, Since: l.Created}
-}
-
-// May returns nil: a session may whatever its owner may.
-func (l *Live) May(policy.Asked) error { return nil }
-
-// Counts returns what the uses of the login hang on. A session has no budget of its own.
-func (l *Live) Counts() (*count.Holder, []policy.Budget) { return &l.Holder, nil }
-
-// Seen returns when the session last let a request through.
-func (l *Live) Seen() time.Time { return l.LastUsed() }
-
-// Describe tells the operator which session it is, and when it is good.
-func (l *Live) Describe() (which, window string) {
-	which = fmt.Sprintf("session %s of user %s, made %s from %s", l.ID, l.Name, l.Created.UTC().Format(policy.Stamp), l.Source)
-	return which, fmt.Sprintf("ends %s, idle at most %v", l.Expires.UTC().Format(policy.Stamp), l.Idle)
-}
-
 // Used notes that the session let a request through.
-func (s *Sessions) Used(l *Live, now time.Time) {
-	if l.touch(now) {
-		s.cache.note(l)
-	}
-}
+func (s *Sessions) Used(l *Live, now time.Time) { s.table.touch(l, now) }
 
 // End ends the chosen sessions and says how many. Ending none is not an error.
 func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error) {
@@ -328,10 +298,11 @@ func (s *Sessions) Ended(ctx context.Context) error {
 
 // Forget makes the next look at every session of a user ask the store: what is
 // known of the user has changed.
-func (s *Sessions) Forget(user int64) { s.cache.DropIf(func(l *Live) bool { return l.User == user }) }
+func (s *Sessions) Forget(user int64) { s.table.forget(user) }
 
-// ForgetAll makes the next look at every session ask the store.
-func (s *Sessions) ForgetAll() { s.cache.DropIf(func(*Live) bool { return true }) }
+// ForgetAll makes the next look at every session ask the store: what has been heard
+// of the store is not enough to judge from memory. It takes no longer for many sessions.
+func (s *Sessions) ForgetAll() { s.table.forgetAll() }
 
 // List returns the chosen sessions that have not ended by time, newest first.
 func (s *Sessions) List(ctx context.Context, w Which, limit int) ([]jeton.Session, error) {
@@ -342,8 +313,8 @@ func (s *Sessions) List(ctx context.Context, w Which, limit int) ([]jeton.Sessio
 	now := s.now()
 	list := []jeton.Session{}
 	for _, r := range records {
-		if live := s.cache.Get(cache.Key(r.Hash)); live != nil {
-			r.LastUsed = live.LastUsed()
+		if used := s.table.lastUsed(&r.Hash, r.Login); used > r.LastUsed.UnixMilli() {
+			r.LastUsed = time.UnixMilli(used)
 		}
 		if !now.Before(r.Expires) || policy.Idle(r.LastUsed, r.Idle, now) != nil {
 			continue

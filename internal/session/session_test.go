@@ -207,7 +207,7 @@ func TestCheckJudgesByTheTimeThatIsHandedIn(t *testing.T) {
 			}
 		})
 	}
-	forgotten := newLive(Record{Created: noon, LastUsed: noon, Expires: noon.Add(time.Hour)})
+	forgotten := newLive(&Record{Created: noon, LastUsed: noon, Expires: noon.Add(time.Hour)})
 	if err := forgotten.Check(noon); !errors.Is(err, jeton.ErrExpired) {
 		t.Errorf("a session without an idle time: %v, want ErrExpired: forgotten fields are closed", err)
 	}
@@ -224,7 +224,7 @@ func TestTheLastUseMovesForwardOnly(t *testing.T) {
 			t.Errorf("after a use at noon+%v the last use is %v, want noon+%v", tc.use, got, tc.want)
 		}
 	}
-	if n := len(b.cache.takeNoted()); n != 1 {
+	if n := len(b.table.unwritten()); n != 1 {
 		t.Errorf("it is noted %d times, want once", n)
 	}
 }

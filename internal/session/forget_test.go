@@ -1,0 +1,253 @@
+package session
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestForgettingIsExact(t *testing.T) {
+	tab := newTable(64 * 64)
+	for i := range 300 {
+		r := sample(i, int64(i%3))
+		if i%30 < 3 {
+			r.ID = "odd"
+		}
+		tab.keep(r, noon)
+	}
+	tab.forget(1)
+	for i := range 300 {
+		if h := sample(i, 0).Hash; (tab.get(&h) == nil) != (i%3 == 1) {
+			t.Errorf("session %d of user %d is there: %t", i, i%3, tab.get(&h) != nil)
+		}
+	}
+	tab.forgetAll()
+	if n := tab.kept(); n != 0 {
+		t.Errorf("%d are there after all were forgotten", n)
+	}
+	r := sample(1, 1)
+	if tab.keep(r, noon); tab.get(&r.Hash) == nil {
+		t.Error("a session that was read after it was forgotten is not kept")
+	}
+}
+
+// TestAReaderWhoBeganBeforeAddsNothing also checks whom that concerns.
+func TestAReaderWhoBeganBeforeAddsNothing(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		do   func(*table, Hash)
+		kept bool
+	}{
+		{"nothing happened", func(*table, Hash) {}, true},
+		{"it was dropped", func(tab *table, h Hash) { tab.drop(h) }, false},
+		{"its owner was forgotten", func(tab *table, _ Hash) { tab.forget(7) }, false},
+		{"another owner was forgotten", func(tab *table, _ Hash) { tab.forget(8) }, true},
+		{"all were forgotten", func(tab *table, _ Hash) { tab.forgetAll() }, false},
+	} {
+		for _, id := range []string{sample(0, 7).ID, "odd"} {
+			t.Run(tc.name+", "+id, func(t *testing.T) {
+				tab := newTable(64)
+				r := sample(0, 7)
+				r.ID = id
+				before := tab.since(&r.Hash)
+				tc.do(tab, r.Hash)
+				if l := tab.add(&r.Hash, &r, before, noon); l.ID != r.ID || l.Known == nil {
+					t.Errorf("the reader gets %+v, want what it read", l)
+				}
+				if got := tab.get(&r.Hash) != nil; got != tc.kept {
+					t.Errorf("it is kept: %t, want %t", got, tc.kept)
+				}
+				if n := tab.owners.people.held(); n > 1 || !tc.kept && n != 0 {
+					t.Errorf("%d owners are held", n)
+				}
+			})
+		}
+	}
+}
+
+// TestAnOwnerWhoChangesIsNotSeenAsBefore has sessions read before and after a change that
+// nobody has spoken of yet.
+func TestAnOwnerWhoChangesIsNotSeenAsBefore(t *testing.T) {
+	tab := newTable(64)
+	older, newer := sample(0, 7), sample(1, 7)
+	newer.Groups = []string{"red"}
+	tab.keep(older, noon)
+	tab.keep(newer, noon)
+	if l := tab.get(&older.Hash); l != nil {
+		t.Errorf("an older session shows the groups %v", l.Groups)
+	}
+	if l := tab.get(&newer.Hash); l == nil || !slices.Equal(l.Groups, newer.Groups) {
+		t.Errorf("the newer session is %+v", l)
+	}
+	tab.forget(7)
+	if tab.kept() != 0 {
+		t.Error("one is there after the owner was forgotten")
+	}
+}
+
+// TestTheTableAgreesWithAModel does thirty thousand things to a small table, in which
+// slots are given again all the time, and asks for every session that must not be there.
+func TestTheTableAgreesWithAModel(t *testing.T) {
+	const sessions, users = 120, 12
+	var samples [sessions]Record
+	for n := range samples {
+		samples[n] = sample(n, int64(n%users))
+	}
+	tab := newTable(64)
+	rnd := rand.New(rand.NewPCG(4, 7))
+	var version [users]int // of a user, which the name shows
+	ended := [sessions]bool{}
+	record := func(n int) Record {
+		r := samples[n]
+		r.Name = fmt.Sprintf("user-%d-%d", n%users, version[n%users])
+		r.Groups = []string{fmt.Sprint("group-", rnd.IntN(2))}[:version[n%users]%2]
+		r.Source = fmt.Sprintf("2001:db8::%x", n%5)
+		if n%11 == 0 {
+			r.ID = fmt.Sprint("odd-", n)
+		}
+		return r
+	}
+	var reading []func()
+	for step := range 30_000 {
+		n := rnd.IntN(sessions)
+		h := samples[n].Hash
+		switch op := rnd.IntN(100); {
+		case op < 50 && !ended[n]: // reads now and adds later
+			r, before := record(n), tab.since(&h)
+			reading = append(reading, func() { tab.add(&r.Hash, &r, before, noon) })
+		case op < 85 && len(reading) > 0:
+			i := rnd.IntN(len(reading))
+			reading[i]()
+			reading = slices.Delete(reading, i, i+1)
+		case op < 90:
+			ended[n] = true
+			tab.drop(h)
+		case op < 95:
+			version[n%users]++
+			tab.forget(int64(n % users))
+		case op == 99 && rnd.IntN(10) == 0:
+			for u := range version {
+				version[u]++
+			}
+			tab.forgetAll()
+		case op < 98:
+			ended[n] = false // as another of that number
+		}
+		if len(reading) > 40 {
+			reading = nil
+		}
+		for range 5 {
+			n := rnd.IntN(sessions)
+			r := record(n)
+			l := tab.get(&r.Hash)
+			switch {
+			case l == nil:
+			case ended[n]:
+				t.Fatalf("step %d: session %d is there after it was dropped", step, n)
+			case l.Name != r.Name || l.ID != r.ID || l.User != r.User || l.from() != r.Source:
+				t.Fatalf("step %d: session %d is %s of %s from %s, want %s of %s from %s", step, n, l.ID, l.Name, l.from(), r.ID, r.Name, r.Source)
+			}
+		}
+		if n := tab.owners.people.held(); n > 64 {
+			t.Fatalf("step %d: %d owners are held", step, n)
+		}
+	}
+	for _, r := range samples {
+		tab.drop(r.Hash)
+	}
+	if p, l, c, s := tab.owners.people.held(), tab.owners.lists.held(), tab.classes.held(), tab.sources.held(); p+l+c+s != 0 {
+		t.Errorf("at the end, held are %d owners, %d lists, %d classes, %d sources", p, l, c, s)
+	}
+}
+
+// TestNobodySeesWhatWasForgottenBeforeTheyAsked changes users and ends sessions while many
+// read, use and write.
+func TestNobodySeesWhatWasForgottenBeforeTheyAsked(t *testing.T) {
+	const sessions, users, rounds = 64, 4, 2000
+	tab := newTable(40) // too few for all
+	var version [users]atomic.Int64
+	var ended [sessions]atomic.Bool
+	read := func(n int) (Record, bool) {
+		gone := ended[n].Load()
+		r := sample(n, int64(n%users))
+		r.Name = fmt.Sprint(version[n%users].Load())
+		if n%7 == 0 {
+			r.ID = "odd"
+		}
+		return r, !gone
+	}
+	var readers, others sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		readers.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				n := rand.IntN(sessions)
+				gone, least := ended[n].Load(), version[n%users].Load()
+				h := sample(n, 0).Hash
+				l := tab.get(&h)
+				if l != nil && gone {
+					t.Errorf("session %d is there after it was dropped", n)
+				}
+				if l == nil {
+					before := tab.since(&h)
+					r, ok := read(n)
+					if !ok {
+						continue
+					}
+					l = tab.add(&h, &r, before, noon)
+				}
+				// The last step may be on its way still: what was done before it has ended.
+				if v := int64(0); l.User != int64(n%users) || func() bool { _, err := fmt.Sscan(l.Name, &v); return err != nil || v < least-1 }() {
+					t.Errorf("session %d is of user %d in version %s, want at least %d", n, l.User, l.Name, least-1)
+				}
+				tab.touch(l, noon.Add(time.Duration(i)*time.Second))
+			}
+		})
+	}
+	others.Go(func() {
+		for i := range rounds {
+			version[i%users].Add(1)
+			tab.forget(int64(i % users))
+		}
+	})
+	others.Go(func() {
+		for range rounds / 10 {
+			tab.forgetAll()
+		}
+	})
+	others.Go(func() {
+		for range rounds / 10 {
+			for _, w := range tab.unwritten() {
+				tab.newest(&w)
+				tab.written(w)
+			}
+			tab.kept()
+		}
+	})
+	others.Go(func() {
+		for n := range sessions / 2 {
+			h := sample(n, 0).Hash
+			tab.drop(h)
+			ended[n].Store(true)
+			tab.drop(h)
+		}
+	})
+	others.Wait()
+	close(stop)
+	readers.Wait()
+	for n := range sessions {
+		tab.drop(sample(n, 0).Hash)
+	}
+	if n := tab.owners.people.held() + tab.classes.held(); n != 0 {
+		t.Errorf("%d slots are held at the end", n)
+	}
+}

@@ -1,0 +1,99 @@
+package session
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"jeton"
+	"jeton/internal/count"
+	"jeton/internal/policy"
+)
+
+// Live is a session as a request sees it. Two of them may stand for one session: what is
+// known of its uses and of its last use they share, and everything else never changes.
+// It is safe for concurrent use.
+type Live struct {
+	count.Holder // of the login
+	Login        int64
+	ID           string
+	User         int64
+	Name         string
+	Groups       []string
+	Created      time.Time
+	*class
+
+	hash     Hash
+	lastUsed atomic.Int64 // unix milliseconds
+	source   string       // where the login came from; when empty, ipv4 where there is one
+	ipv4     uint64       // numbered and above for none
+}
+
+// class is what sessions have in common that were started on the same terms.
+type class struct {
+	Service  string
+	Idle     time.Duration
+	lifetime time.Duration
+}
+
+// newLive returns a session as it was read from the store.
+func newLive(r *Record) *Live {
+	l := &Live{
+		Login: r.Login, ID: r.ID, User: r.User, Name: r.Name, Groups: r.Groups, Created: r.Created,
+		class: &class{r.Service, r.Idle, r.Expires.Sub(r.Created)}, hash: r.Hash, source: r.Source, ipv4: numbered,
+	}
+	l.Number = r.Login
+	l.lastUsed.Store(r.LastUsed.UnixMilli())
+	return l
+}
+
+// Expires returns when the session ends, however busy it is.
+func (l *Live) Expires() time.Time { return l.Created.Add(l.lifetime) }
+
+// LastUsed returns when the session last let a request through.
+func (l *Live) LastUsed() time.Time { return time.UnixMilli(l.lastUsed.Load()) }
+
+// heard moves the last use forward as somebody else knows it.
+func (l *Live) heard(ms int64) {
+	for last := l.lastUsed.Load(); ms > last && !l.lastUsed.CompareAndSwap(last, ms); {
+		last = l.lastUsed.Load()
+	}
+}
+
+// Seen returns when the session last let a request through.
+func (l *Live) Seen() time.Time { return l.LastUsed() }
+
+// Check judges a session by time: jeton.ErrTooEarly never, jeton.ErrExpired once it
+// has ended or has been idle for too long.
+func (l *Live) Check(now time.Time) error {
+	if !now.Before(l.Expires()) {
+		return jeton.ErrExpired
+	}
+	return policy.Idle(l.LastUsed(), l.Idle, now)
+}
+
+// Principal returns the owner.
+func (l *Live) Principal() jeton.Principal {
+	return jeton.Principal{Kind: jeton.KindUser, Name: l.Name, Groups: l.Groups, Session: l.ID, Since: l.Created}
+}
+
+// May returns nil: a session may whatever its owner may.
+func (l *Live) May(policy.Asked) error { return nil }
+
+// Counts returns what the uses of the login hang on. A session has no budget of its own.
+func (l *Live) Counts() (*count.Holder, []policy.Budget) { return &l.Holder, nil }
+
+// Describe tells the operator which session it is, and when it is good.
+func (l *Live) Describe() (which, window string) {
+	which = fmt.Sprintf("session %s of user %s, made %s from %s", l.ID, l.Name, l.Created.UTC().Format(policy.Stamp), l.from())
+	return which, fmt.Sprintf("ends %s, idle at most %v", l.Expires().UTC().Format(policy.Stamp), l.Idle)
+}
+
+// from returns where the login came from.
+func (l *Live) from() string {
+	if l.source != "" || l.ipv4 >= numbered {
+		return l.source
+	}
+	return netip.AddrFrom4([4]byte{byte(l.ipv4 >> 24), byte(l.ipv4 >> 16), byte(l.ipv4 >> 8), byte(l.ipv4)}).String()
+}

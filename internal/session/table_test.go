@@ -1,0 +1,485 @@
+package session
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"jeton"
+	"jeton/internal/policy"
+	"jeton/internal/secret"
+)
+
+// sample returns the n-th session of a user, as a store would have it.
+func sample(n int, user int64) Record {
+	h := sha256.Sum256(binary.LittleEndian.AppendUint64(nil, uint64(n)))
+	id, err := secret.ID("s_", noon, rand.NewChaCha8(h))
+	if err != nil {
+		panic(err)
+	}
+	return Record{
+		Login: int64(n + 1), ID: id, Hash: h, User: user, Service: "shop", Created: noon, Expires: noon.Add(time.Hour), Idle: 10 * time.Minute, LastUsed: noon,
+		Source: "192.0.2.7", Name: fmt.Sprint("user-", user), Groups: []string{"blue"},
+	}
+}
+
+// keep reads a session from a store and adds it.
+func (t *table) keep(r Record, now time.Time) *Live {
+	return t.add(&r.Hash, &r, t.since(&r.Hash), now)
+}
+
+// isOdd reports whether a session is kept as one that does not fit an entry.
+func (t *table) isOdd(h Hash) bool { _, ok := t.shard(&h).odd[h]; return ok }
+
+// waiting counts last uses by what the shards hold of them.
+func (t *table) waiting() map[int64]int64 {
+	m := map[int64]int64{}
+	for _, w := range t.unwritten() {
+		m[w.login] = w.used
+	}
+	return m
+}
+
+func TestAnEntryIs48BytesAndNothingInTheTablePointsAnywhere(t *testing.T) {
+	var flat func(reflect.Type) bool
+	flat = func(r reflect.Type) bool {
+		switch k := r.Kind(); {
+		case k >= reflect.Bool && k <= reflect.Complex128 && k != reflect.Uintptr:
+			return true
+		case k == reflect.Array:
+			return flat(r.Elem())
+		case k == reflect.Struct:
+			for i := range r.NumField() {
+				if !flat(r.Field(i).Type) {
+					return false
+				}
+			}
+			return true
+		}
+		return false
+	}
+	for _, tc := range []struct {
+		row  reflect.Type
+		size uintptr
+	}{
+		{reflect.TypeFor[entry](), 48},
+		{reflect.TypeFor[bucket](), 8 * 48},
+		{reflect.TypeFor[row[int64, owner]](), 64},
+		{reflect.TypeFor[row[[16]byte, struct{}]](), 20},
+	} {
+		if tc.row.Size() != tc.size || !flat(tc.row) {
+			t.Errorf("%v takes %d bytes and is flat: %t, want %d bytes without pointers", tc.row, tc.row.Size(), flat(tc.row), tc.size)
+		}
+	}
+	if flat(reflect.TypeFor[Live]()) {
+		t.Error("the test finds no pointer where there are some")
+	}
+}
+
+// TestASessionIsFoundAsItWasRead checks that nothing is lost on the way through an entry,
+// and that what does not fit one goes another way and comes to the same.
+func TestASessionIsFoundAsItWasRead(t *testing.T) {
+	handle := strings.TrimPrefix(sample(0, 7).ID, "s_")
+	other, err := secret.ID("s_", noon.Add(time.Millisecond), rand.NewChaCha8([32]byte{1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name   string
+		change func(*Record)
+		odd    bool
+	}{
+		{"as Start makes it", func(*Record) {}, false},
+		{"from an IPv6 address", func(r *Record) { r.Source = "2001:db8::17" }, false},
+		{"from a long IPv6 address", func(r *Record) { r.Source = "2001:db81:1234:5678:9abc:def0:1234:5678" }, false},
+		{"from an IPv4 address that is an IPv6 one", func(r *Record) { r.Source = "::ffff:192.0.2.7" }, false},
+		{"from 0.0.0.0", func(r *Record) { r.Source = "0.0.0.0" }, false},
+		{"from 255.255.255.255", func(r *Record) { r.Source = "255.255.255.255" }, false},
+		{"from the machine itself", func(r *Record) { r.Source = "local" }, false},
+		{"from nowhere", func(r *Record) { r.Source = "" }, false},
+		{"from an address with a zone", func(r *Record) { r.Source = "fe80::1%eth0" }, true},
+		{"from an address in another spelling", func(r *Record) { r.Source = "2001:DB8::17" }, true},
+		{"from a place that is no address", func(r *Record) { r.Source = "the moon" }, true},
+		{"without groups", func(r *Record) { r.Groups = nil }, false},
+		{"with an empty list of groups", func(r *Record) { r.Groups = []string{} }, false},
+		{"with many groups", func(r *Record) { r.Groups = strings.Split(strings.Repeat("g ", 300), " ") }, false},
+		{"with a group that looks like two", func(r *Record) { r.Groups = []string{"a\x00b"} }, false},
+		{"without a name", func(r *Record) { r.Name = "" }, false},
+		{"with a name of 43 bytes", func(r *Record) { r.Name = strings.Repeat("x", 43) }, false},
+		{"with a name of 44 bytes", func(r *Record) { r.Name = strings.Repeat("x", 44) }, true},
+		{"of the user 0", func(r *Record) { r.User = 0 }, false},
+		{"of a user with a number below 0", func(r *Record) { r.User = -5 }, false},
+		{"with the largest number of a login", func(r *Record) { r.Login = 1<<40 - 1 }, false},
+		{"with a larger one", func(r *Record) { r.Login = 1 << 40 }, true},
+		{"with none", func(r *Record) { r.Login = 0 }, true},
+		{"used a second later", func(r *Record) { r.LastUsed = noon.Add(time.Second + time.Millisecond) }, false},
+		{"used two years later", func(r *Record) { r.LastUsed = noon.Add((1<<36 - 1) * time.Millisecond) }, false},
+		{"used even later", func(r *Record) { r.LastUsed = noon.Add(1 << 36 * time.Millisecond) }, true},
+		{"used before it was there", func(r *Record) { r.LastUsed = noon.Add(-time.Millisecond) }, true},
+		{"with an id of another kind", func(r *Record) { r.ID = "t_" + handle }, true},
+		{"with an id in capitals", func(r *Record) { r.ID = "s_" + strings.ToUpper(handle) }, true},
+		{"with an id that is short", func(r *Record) { r.ID = "s_1" }, true},
+		{"with an id whose last bits say something", func(r *Record) { r.ID = r.ID[:24] + "z" }, true},
+		{"with an id that was made a millisecond later", func(r *Record) { r.ID = other }, true},
+		{"made between two milliseconds", func(r *Record) { r.Created = noon.Add(1) }, true},
+		{"that lives for a nanosecond", func(r *Record) { r.Expires = noon.Add(1) }, false},
+		{"that lives for ever", func(r *Record) { r.Expires = noon.AddDate(1000, 0, 0) }, true},
+		{"without an idle time", func(r *Record) { r.Idle = 0 }, false},
+		{"of no service", func(r *Record) { r.Service = "" }, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tab := newTable(64 * 64)
+			r := sample(0, 7)
+			tc.change(&r)
+			tab.keep(r, noon)
+			for _, look := range []string{"as it was added", "again", "made anew"} {
+				l := tab.get(&r.Hash)
+				if l == nil {
+					t.Fatalf("%s: it is not there", look)
+				}
+				got := Record{l.Login, l.ID, l.hash, l.User, l.Service, l.Created, r.Expires, l.Idle, l.LastUsed(), l.from(), l.Name, l.Groups}
+				if !got.Created.Equal(r.Created) || !got.LastUsed.Equal(r.LastUsed) || !tc.odd && !l.Expires().Equal(r.Expires) {
+					t.Errorf("%s: the times are %+v, want %+v", look, got, r)
+				}
+				got.Created, got.LastUsed = r.Created, r.LastUsed
+				if !reflect.DeepEqual(got, r) || l.Number != r.Login {
+					t.Errorf("%s: found is %+v, want %+v", look, got, r)
+				}
+				if which, _ := l.Describe(); !strings.HasSuffix(which, " from "+r.Source) {
+					t.Errorf("%s: the operator reads %q", look, which)
+				}
+				if look == "again" {
+					tab.cool()
+				}
+			}
+			if got := tab.isOdd(r.Hash); got != tc.odd || tab.kept() != 1 {
+				t.Errorf("it is odd: %t, want %t; %d are kept", got, tc.odd, tab.kept())
+			}
+			if tab.drop(r.Hash); tab.get(&r.Hash) != nil || tab.kept() != 0 {
+				t.Error("it is there after it was dropped")
+			}
+		})
+	}
+}
+
+// TestAnotherHashFindsNothing alters one bit after the other.
+func TestAnotherHashFindsNothing(t *testing.T) {
+	tab := newTable(64)
+	r := sample(0, 7)
+	tab.keep(r, noon)
+	for i := range 128 {
+		h := r.Hash
+		h[i/8] ^= 1 << (i % 8)
+		if tab.get(&h) != nil {
+			t.Errorf("the session is found with bit %d altered", i)
+		}
+	}
+}
+
+func TestTheTableIsBounded(t *testing.T) {
+	for _, most := range []int{1, 8, 100, 4096} {
+		t.Run(fmt.Sprint(most), func(t *testing.T) {
+			tab := newTable(most)
+			n := 3 * max(most, 100)
+			for i := range n {
+				r := sample(i, int64(i%(n/2)))
+				r.Source = fmt.Sprintf("2001:db8::1:%x:%x", i>>16, i&0xffff)
+				if i%2 == 0 {
+					r.ID = fmt.Sprint("odd-", i)
+				}
+				if tab.keep(r, noon); tab.get(&r.Hash) == nil {
+					t.Fatal("what was added last is not there")
+				}
+			}
+			entries, odd := 0, 0
+			for i := range tab.shards {
+				entries += len(tab.shards[i].buckets) * len(bucket{})
+				odd += len(tab.shards[i].odd)
+			}
+			if entries > max(most, 8) || entries < most*9/10 || odd > max(most/oddShare, 1) {
+				t.Errorf("there is room for %d and there are %d odd ones, want %d and a %dth of it", entries, odd, most, oddShare)
+			}
+			if got := tab.kept() - odd; got > entries || got < entries*9/10 {
+				t.Errorf("%d are kept where %d have room", got, entries)
+			}
+			if p, s := tab.owners.people.held(), tab.sources.held(); p > entries || s > entries {
+				t.Errorf("%d owners and %d sources are held by %d entries", p, s, entries)
+			}
+			for i := range n {
+				tab.drop(sample(i, 0).Hash)
+			}
+			if k, p, l, c, s := tab.kept(), tab.owners.people.held(), tab.owners.lists.held(), tab.classes.held(), tab.sources.held(); k+p+l+c+s != 0 {
+				t.Errorf("after all were dropped, held are %d sessions, %d owners, %d lists, %d classes, %d sources", k, p, l, c, s)
+			}
+		})
+	}
+}
+
+func TestATableThatIsNotFullKeepsAll(t *testing.T) {
+	const most = 20_000
+	tab := newTable(most)
+	for i := range most * 17 / 20 {
+		tab.keep(sample(i, int64(i%100)), noon)
+	}
+	if n := tab.kept(); n != most*17/20 {
+		t.Errorf("%d are kept, want all %d", n, most*17/20)
+	}
+}
+
+func TestAnEmptyTableIsSmall(t *testing.T) {
+	tab := newTable(50_000_000)
+	if n := len(tab.shards); n != 1024 {
+		t.Errorf("there are %d shards", n)
+	}
+	for i := range tab.shards {
+		if tab.shards[i].buckets != nil {
+			t.Fatal("there is room before there are sessions")
+		}
+	}
+}
+
+// TestMoreTermsThanAnEntryCanNameAreOdd has one class too many, until one ends.
+func TestMoreTermsThanAnEntryCanNameAreOdd(t *testing.T) {
+	tab := newTable(1024)
+	tab.classes.most = 2
+	for i, odd := range []bool{false, false, true, false} {
+		if i == 3 {
+			tab.drop(sample(0, 7).Hash)
+		}
+		r := sample(i, 7)
+		r.Service = fmt.Sprint("service-", i)
+		if tab.keep(r, noon); tab.isOdd(r.Hash) != odd || tab.get(&r.Hash).Service != r.Service {
+			t.Errorf("session %d is odd: %t, want %t", i, !odd, odd)
+		}
+	}
+	for i := range 4 {
+		tab.drop(sample(i, 7).Hash)
+	}
+	if p, c := tab.owners.people.held(), tab.classes.held(); p+c != 0 {
+		t.Errorf("%d owners and %d classes are held by nobody", p, c)
+	}
+}
+
+func TestWhatIsWorthLeastMakesRoom(t *testing.T) {
+	at := func(m int) time.Time { return noon.Add(time.Duration(m) * time.Minute) }
+	for _, tc := range []struct {
+		name  string
+		first func(*table, *Record) // of eight sessions, what is different with one
+		then  func(*table, *Live)
+		goes  bool
+	}{
+		{"one that was used before the others", func(_ *table, r *Record) { r.LastUsed = at(1) }, func(*table, *Live) {}, true},
+		{"one that was used after the others", func(_ *table, r *Record) { r.LastUsed = at(3) }, func(*table, *Live) {}, false},
+		{"one whose use is not written down", func(_ *table, r *Record) { r.LastUsed = at(0) }, func(tab *table, l *Live) { tab.touch(l, at(1)) }, false},
+		{"one that has ended", func(_ *table, r *Record) { r.LastUsed, r.Expires = at(3), at(4) }, func(*table, *Live) {}, true},
+		{"one that is idle", func(_ *table, r *Record) { r.LastUsed, r.Idle = at(3), time.Minute }, func(*table, *Live) {}, true},
+		{"one of an owner who was forgotten", func(_ *table, r *Record) { r.LastUsed, r.User = at(3), 9 }, func(tab *table, l *Live) { tab.forget(9) }, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tab := newTable(8)
+			one := sample(0, 7)
+			tc.first(tab, &one)
+			l := tab.keep(one, noon)
+			for i := range 7 {
+				r := sample(i+1, 7)
+				r.LastUsed = at(2)
+				tab.keep(r, noon)
+			}
+			tc.then(tab, l)
+			r := sample(8, 7)
+			r.LastUsed = at(4)
+			tab.keep(r, at(4))
+			if e := tab.shards[0].find(keyOf(&one.Hash)); (e == nil) != tc.goes {
+				t.Errorf("it is there: %t, want %t", e != nil, !tc.goes)
+			}
+		})
+	}
+}
+
+// TestALastUseOutlivesItsEntry uses sessions, which then make room for others.
+func TestALastUseOutlivesItsEntry(t *testing.T) {
+	const used = 300
+	tab := newTable(512)
+	last := map[int64]int64{}
+	for i := range used {
+		r := sample(i, 7)
+		if i%20 == 0 {
+			r.ID = "odd"
+		}
+		l := tab.keep(r, noon)
+		tab.touch(l, noon.Add(time.Minute))
+		at := noon.Add(2*time.Minute + time.Duration(i)*time.Millisecond)
+		tab.touch(l, at) // later than what waits since the first use
+		last[l.Login] = at.UnixMilli()
+	}
+	for i := range 5000 {
+		r := sample(used+i, 8)
+		l := tab.keep(r, noon)
+		if i%100 == 0 && i < 4550 {
+			tab.forget(8) // what is worth nothing may be in the way
+		}
+		if i >= 4550 { // enough that those go, too, whose use is not written
+			tab.touch(l, noon.Add(5*time.Minute))
+			last[l.Login] = noon.Add(5 * time.Minute).UnixMilli()
+		}
+	}
+	here := 0
+	for i := range used {
+		if h := sample(i, 7).Hash; tab.get(&h) != nil {
+			here++
+		}
+	}
+	if here > used/2 {
+		t.Fatalf("%d of %d are still there: nothing is tested", here, used)
+	}
+	list := tab.unwritten()
+	for i := range list {
+		tab.newest(&list[i])
+		if want := last[list[i].login]; list[i].used != want {
+			t.Errorf("login %d was last used at %d, want %d", list[i].login, list[i].used, want)
+		}
+	}
+	if len(list) != len(last) {
+		t.Errorf("%d last uses wait, want all %d", len(list), len(last))
+	}
+	for i := range used {
+		r := sample(i, 7) // as the store has it still
+		if l := tab.keep(r, noon); l.LastUsed().UnixMilli() != last[l.Login] || tab.lastUsed(&r.Hash, r.Login) != last[l.Login] {
+			t.Fatalf("session %d comes back with a last use of %v", i, l.LastUsed())
+		}
+	}
+	for _, w := range list {
+		tab.written(w)
+	}
+	if left := tab.waiting(); len(left) != 0 {
+		t.Errorf("%d last uses wait after all were written", len(left))
+	}
+}
+
+// TestALastUseOutlivesItsOwner has an owner change between two uses and their writing.
+func TestALastUseOutlivesItsOwner(t *testing.T) {
+	tab := newTable(8)
+	r := sample(0, 7)
+	l := tab.keep(r, noon)
+	tab.touch(l, noon.Add(time.Minute))
+	second := noon.Add(2 * time.Minute)
+	tab.touch(l, second) // the entry alone knows of it
+	tab.forget(7)
+	if l = tab.keep(r, noon); !l.LastUsed().Equal(second) {
+		t.Errorf("after the owner changed it was last used at %v, want %v", l.LastUsed(), second)
+	}
+	for i := range 100 {
+		o := sample(i+1, 8)
+		o.LastUsed = noon.Add(3 * time.Minute)
+		tab.touch(tab.keep(o, noon), noon.Add(4*time.Minute))
+	}
+	if tab.get(&r.Hash) != nil {
+		t.Fatal("it is still there: nothing is tested")
+	}
+	if got := tab.waiting()[r.Login]; got != second.UnixMilli() {
+		t.Errorf("waiting is %d, want the second use", got)
+	}
+}
+
+func TestAUseWhileTheLastOneIsWrittenWaitsAnew(t *testing.T) {
+	for _, odd := range []bool{false, true} {
+		tab := newTable(64)
+		r := sample(0, 7)
+		if odd {
+			r.ID = "odd"
+		}
+		l := tab.keep(r, noon)
+		tab.touch(l, noon.Add(time.Minute))
+		list := tab.unwritten()
+		tab.newest(&list[0])
+		later := noon.Add(2 * time.Minute)
+		tab.touch(l, later)
+		tab.written(list[0])
+		if got := tab.waiting(); got[l.Login] != later.UnixMilli() {
+			t.Errorf("odd %t: waiting is %v, want the later use", odd, got)
+		}
+		list = tab.unwritten()
+		tab.newest(&list[0])
+		tab.written(list[0])
+		if got := tab.waiting(); len(got) != 0 {
+			t.Errorf("odd %t: waiting is %v, want nothing", odd, got)
+		}
+		tab.touch(l, noon.Add(3*time.Minute))
+		tab.drop(r.Hash)
+		if got := tab.waiting(); len(got) != 0 {
+			t.Errorf("odd %t: waiting is %v of a session that has ended", odd, got)
+		}
+	}
+}
+
+func TestWhatWaitsIsBoundedToo(t *testing.T) {
+	tab := newTable(64)
+	for i := range 5000 {
+		tab.touch(tab.keep(sample(i, 7), noon), noon.Add(time.Minute))
+	}
+	if n := len(tab.waiting()); n != 128 {
+		t.Errorf("%d last uses wait, want twice what the table keeps", n)
+	}
+	for _, w := range tab.unwritten() {
+		tab.newest(&w)
+		tab.written(w)
+	}
+	r := sample(4999, 7) // had no room to wait
+	l := tab.get(&r.Hash)
+	tab.touch(l, noon.Add(2*time.Minute))
+	if got := tab.waiting(); got[l.Login] != noon.Add(2*time.Minute).UnixMilli() {
+		t.Errorf("waiting is %v, want the use that came when there was room", got)
+	}
+}
+
+// TestASessionMayBeUsedForLongerThanAnEntryCanTell uses one for ten years.
+func TestASessionMayBeUsedForLongerThanAnEntryCanTell(t *testing.T) {
+	tab := newTable(64)
+	r := sample(0, 7)
+	r.Expires = noon.AddDate(20, 0, 0)
+	for year := range 10 {
+		at := noon.AddDate(year, 0, 1)
+		l := tab.keep(r, at)
+		tab.touch(l, at)
+		if l = tab.get(&r.Hash); l == nil {
+			l = tab.keep(r, at)
+		}
+		if !l.LastUsed().Equal(at) {
+			t.Errorf("in year %d it was last used at %v, want %v", year, l.LastUsed(), at)
+		}
+	}
+	if !tab.isOdd(r.Hash) || tab.kept() != 1 {
+		t.Errorf("it is odd: %t, want one odd session of %d", tab.isOdd(r.Hash), tab.kept())
+	}
+}
+
+// TestSpentIsKnownAfterTheSessionMadeRoom floods with refused requests of a session that
+// comes and goes.
+func TestSpentIsKnownAfterTheSessionMadeRoom(t *testing.T) {
+	b := newBench(8)
+	s := b.start(t)
+	spend := func() error {
+		_, err := b.Spend(t.Context(), &b.live(t, s).Holder, []policy.Budget{{ID: 1, Max: 1}})
+		return err
+	}
+	if err := spend(); err != nil {
+		t.Fatal(err)
+	}
+	if err := spend(); !errors.Is(err, jeton.ErrSpent) {
+		t.Fatal(err)
+	}
+	for range 50 {
+		b.live(t, b.start(t))
+	}
+	b.live(t, s)
+	before := b.m.asked.Load()
+	if err := spend(); !errors.Is(err, jeton.ErrSpent) || b.m.asked.Load() != before {
+		t.Errorf("Spend: %v, and the store was asked %d times", err, b.m.asked.Load()-before)
+	}
+}
