@@ -203,10 +203,13 @@ func (l *Log) Run(ctx context.Context) error {
 			l.flush(ctx)
 			return nil
 		case <-l.wake:
-			l.flush(ctx)
+			pause := gather
+			if !l.flush(ctx) {
+				pause = time.Second // the log says once a second that the store is away
+			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(gather):
+			case <-time.After(pause):
 			}
 		case <-sweep.C:
 			l.forget(ctx)
@@ -215,8 +218,9 @@ func (l *Log) Run(ctx context.Context) error {
 }
 
 // flush writes what waits. Nobody who asked for it can end it early by going away: what
-// is on its way to the store may be written, and would be counted as missing.
-func (l *Log) flush(ctx context.Context) {
+// is on its way to the store may be written, and would be counted as missing. It reports
+// whether the store took all of it.
+func (l *Log) flush(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	l.writing.Lock()
@@ -238,10 +242,11 @@ func (l *Log) flush(ctx context.Context) {
 			}
 			l.lose(len(batch))
 			l.slog.Error("audit events were not written", "count", len(batch), "error", err)
-			return
+			return false
 		}
 		batch = batch[n:]
 	}
+	return true
 }
 
 func (l *Log) forget(ctx context.Context) {

@@ -41,11 +41,12 @@ type door struct {
 	log      *slog.Logger
 	metrics  *metrics
 	rows     []web.Route
+	away     *away // how often it is said that the store is
 }
 
 // newDoor compiles a route table. A row without an access rule is refused.
 func newDoor(d door, rows []web.Route) (*door, error) {
-	d.mux, d.rows = http.NewServeMux(), rows
+	d.mux, d.rows, d.away = http.NewServeMux(), rows, &away{}
 	if d.service == nil {
 		d.service = &gate.Service{Name: d.name}
 	}
@@ -105,7 +106,9 @@ func (d *door) serve(row web.Route) http.HandlerFunc {
 			err = row.Handle(w, r)
 		}
 		if err != nil {
-			web.Log(w, d.log, r, err)
+			if d.away.tell(err, time.Now(), d.log) {
+				web.Log(w, d.log, r, err)
+			}
 			if w.Status() == 0 {
 				refuse(w, r, err)
 			}
