@@ -126,7 +126,7 @@ One program is the server, the gateway in front of services, and the wallet of t
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "operate", Title: "Operators:"}, &cobra.Group{ID: "wallet", Title: "Wallet:"})
 	for group, commands := range map[string][]*cobra.Command{
 		"server":  {serveCommand(), demoCommand(), configCommand(), routesCommand(), hashPasswordCommand()},
-		"operate": {userCommand(), clientCommand(), sessionCommand(), keysCommand(), tokenCommand(), auditCommand(), explainCommand(), statusCommand(), benchCommand(), backupCommand(), restoreCommand(), dbCommand()},
+		"operate": {userCommand(), clientCommand(), sessionCommand(), keysCommand(), tokenCommand(), auditCommand(), explainCommand(), statusCommand(), benchCommand(), backupCommand(), restoreCommand(), dbCommand(), migrateCommand()},
 		"wallet":  walletCommands(),
 	} {
 		for _, c := range commands {

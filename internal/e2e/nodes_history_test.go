@@ -120,6 +120,11 @@ func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *histor
 	}
 	all.well(t)
 	pause(t, 5*step)
+	for range 3 { // should the machine have been too slow for any
+		i, n := dice.IntN(len(h.holdings)), h.list[dice.IntN(len(h.list))]
+		h.finishAndTry(0, n, i)
+		h.ask(0, n, (i+1)%len(h.holdings), useFree)
+	}
 	h.end.Store(true)
 	work.Wait()
 	all.well(t)
@@ -162,17 +167,21 @@ func (h *history) act(client, i int, dice *rand.Rand) {
 		h.ask(client, n, i, useCounted)
 	case roll < 850:
 		h.ask(client, n, i, useFree)
-	case roll < 985:
+	case roll < 980:
 		h.ask(client, n, i, lookCounted)
 	default:
-		// Whoever has ended something tries at once whether it has ended, everywhere.
-		if h.ask(client, n, i, endIt) != granted {
-			return
-		}
-		for range 2 {
-			for _, n := range h.list {
-				h.ask(client, n, i, useFree)
-			}
+		h.finishAndTry(client, n, i)
+	}
+}
+
+// finishAndTry ends a credential at a node and tries at once whether it has ended, everywhere.
+func (h *history) finishAndTry(client int, n *node, i int) {
+	if h.ask(client, n, i, endIt) != granted {
+		return
+	}
+	for range 2 {
+		for _, n := range h.list {
+			h.ask(client, n, i, useFree)
 		}
 	}
 }

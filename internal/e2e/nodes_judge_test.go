@@ -235,7 +235,7 @@ func (t total) vacuous() string {
 		return "no end was acknowledged"
 	case t.elsewhere == 0:
 		return "nobody tried what had ended"
-	case t.uses < 100:
+	case t.uses < 50:
 		return fmt.Sprintf("only %d uses were granted", t.uses)
 	}
 	return ""

@@ -115,8 +115,8 @@ func (r *revoking) sequence(t *testing.T, who *human) {
 			return c.json(http.MethodDelete, "/api/v1/users/me/tokens/"+h.accessor, "Cookie", r.crash, nil)
 		}
 	case roll < 85:
-		kind, h = "disabling", r.session(t, who.name, who.password, nil)
-		if rand.IntN(2) == 0 {
+		kind, h = "disabling", r.held(t, who)
+		if h.kind == aSession && rand.IntN(2) == 0 {
 			h = r.token(t, h.secret, 0, nil)
 		}
 		end = func(c *Client) (Answer, error) { return r.change(c, who, map[string]any{"disabled": true}) }
@@ -124,7 +124,7 @@ func (r *revoking) sequence(t *testing.T, who *human) {
 			again(t, "enable "+who.name, http.StatusOK, func() (Answer, error) { return r.change(r.any(), who, map[string]any{"disabled": false}) })
 		}
 	default:
-		kind, h = "password", r.session(t, who.name, who.password, nil)
+		kind, h = "password", r.held(t, who)
 		who.password = fmt.Sprintf("another %d of %s", rand.Uint64(), who.name)
 		end = func(c *Client) (Answer, error) { return r.change(c, who, map[string]any{"password": who.password}) }
 	}
@@ -152,6 +152,18 @@ func (r *revoking) sequence(t *testing.T, who *human) {
 	if hurt || r.hurting.Load() {
 		r.hurt.Add(1)
 	}
+}
+
+// held is something of a user's that ends with the password.
+func (r *revoking) held(t *testing.T, who *human) *holding {
+	t.Helper()
+	switch rand.IntN(6) {
+	case 0:
+		return &holding{kind: aPassword, secret: basic(who.name, who.password)}
+	case 1, 2:
+		return r.signed(t, who)
+	}
+	return r.session(t, who.name, who.password, nil)
 }
 
 // finish asks for the end until it is acknowledged: at one node, and sometimes at another

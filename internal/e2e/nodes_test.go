@@ -159,12 +159,13 @@ type holdingKind int
 const (
 	aSession holdingKind = iota
 	aToken
+	aPassword // a name with it, in every request
 )
 
 // holding is a credential, and what its uses may come to.
 type holding struct {
 	kind     holdingKind
-	secret   string // cookies of a session, or the token
+	secret   string // cookies of a session, the token, or the header of a password
 	accessor string // of a token
 	own      int    // uses that a token has over all routes; 0: it does not count
 	owner    *human // who can be disabled, or nil
@@ -177,8 +178,11 @@ type human struct {
 
 // show asks a node with a credential; body is nil or what is sent as JSON.
 func (c *Client) show(method, path string, h *holding, body any) (Answer, error) {
-	if h.kind == aSession {
+	switch h.kind {
+	case aSession:
 		return c.json(method, path, "Cookie", h.secret, body)
+	case aPassword:
+		return c.json(method, path, "Authorization", h.secret, body)
 	}
 	return c.json(method, path, "Authorization", "Bearer "+h.secret, body)
 }
@@ -244,6 +248,19 @@ func (all *nodes) token(t *testing.T, cookies string, own int, owner *human) *ho
 		t.Fatalf("a new token is answered %v", a)
 	}
 	return &holding{kind: aToken, secret: made.Token, accessor: made.Accessor, own: own, owner: owner}
+}
+
+// signed gets a signed token of a user.
+func (all *nodes) signed(t *testing.T, who *human) *holding {
+	t.Helper()
+	a := again(t, "get a signed token", http.StatusOK, func() (Answer, error) {
+		return all.any().json(http.MethodGet, "/token", "Authorization", basic(who.name, who.password), nil)
+	})
+	var made struct{ Token string }
+	if err := json.Unmarshal([]byte(a.Body), &made); err != nil || strings.Count(made.Token, ".") != 2 {
+		t.Fatalf("a signed token is answered %v", a)
+	}
+	return &holding{kind: aToken, secret: made.Token, owner: who}
 }
 
 // human makes a user.

@@ -432,6 +432,7 @@ var errDraining = errors.New("the server is stopping")
 
 func notReady(w *web.Reply, _ *http.Request, err error) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Retry-After", "1")
 	w.WriteHeader(http.StatusServiceUnavailable)
 	text := "not ready: the store does not answer\n"
 	if errors.Is(err, errDraining) {

@@ -501,3 +501,26 @@ func (c *Cluster) Close() error {
 	}
 	return err
 }
+
+// Secure makes the server speak TLS to whoever asks for it over TCP, with a certificate and its
+// key as PEM, and returns when it does.
+func (c *Cluster) Secure(ctx context.Context, cert, key []byte) error {
+	for name, text := range map[string][]byte{"server.crt": cert, "server.key": key} {
+		path := filepath.Join(c.data(), name)
+		if err := errors.Join(os.WriteFile(path, text, 0o600), c.owner.give(path)); err != nil {
+			return fmt.Errorf("give postgres a certificate: %w", err)
+		}
+	}
+	for _, sql := range []string{"ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"} {
+		if err := c.Exec(ctx, "postgres", sql); err != nil {
+			return err
+		}
+	}
+	const check = "DO $$BEGIN IF current_setting('ssl') <> 'on' THEN RAISE 'not yet'; END IF; END$$"
+	for end := time.Now().Add(patience); ; time.Sleep(pause) {
+		err := c.Exec(ctx, "postgres", check)
+		if err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+}

@@ -121,6 +121,15 @@ func person(t testing.TB, db *DB, name string) account.Account {
 	return a
 }
 
+func found(t testing.TB, db *DB, name string) account.Account {
+	t.Helper()
+	a, err := db.FindUser(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 // entry is a login that nobody refuses.
 func entry(u account.Account, text string) session.Start {
 	return session.Start{
@@ -142,6 +151,14 @@ func enter(t testing.TB, db *DB, u account.Account, text string) int64 {
 		t.Fatal(err)
 	}
 	return login
+}
+
+// enterQuietly logs in, from any goroutine.
+func enterQuietly(t testing.TB, db *DB, in session.Start) {
+	in.Siblings = false
+	if _, _, err := db.StartSession(t.Context(), in, agree); err != nil {
+		t.Errorf("StartSession: %v", err)
+	}
 }
 
 func end(ctx context.Context, db *DB, text string) error {

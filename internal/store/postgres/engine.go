@@ -101,12 +101,36 @@ func (r row) Scan(into ...any) error {
 	return err
 }
 
-// Settled leaves out events that another with a smaller number may still join: numbers are
-// given before the commit. What another program does for hours holds nothing up: no step of
-// ours takes longer than the time that is looked back, by the one clock of the database. When
-// an event happened says nothing about it: it may have waited for a database that was away.
-func (e engine) Settled() string {
-	return " AND (xid < pg_snapshot_xmin(pg_current_snapshot()) OR wrote < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - 15000)"
+// Settled implements statements.Engine. Numbers are given before the commit: so it looks which
+// was the last one given, and waits for all who are adding events at this moment; they hold
+// the table. What they leave behind is whole up to that number. Where somebody does not come
+// to an end, it leaves out what was written in the time that a step may take, by the one
+// clock of the database. When an event happened says nothing: it may have waited long.
+func (e engine) Settled(ctx context.Context) (string, error) {
+	const given = "SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence('audit', 'seq')::regclass), 0)"
+	const adding = `SELECT COALESCE(array_agg(virtualtransaction), '{}') FROM pg_locks
+WHERE relation = 'audit'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND mode = 'RowExclusiveLock' AND granted`
+	var last int64
+	if err := e.QueryRow(ctx, given).Scan(&last); err != nil {
+		return "", err
+	}
+	var first []string
+	for end, again := time.Now().Add(e.c.Answer/2), false; ; again = true {
+		var now []string
+		if err := e.QueryRow(ctx, adding).Scan(&now); err != nil {
+			return "", err
+		}
+		if !again {
+			first = now
+		}
+		if !slices.ContainsFunc(first, func(held string) bool { return slices.Contains(now, held) }) {
+			return fmt.Sprintf(" AND seq <= %d", last), nil
+		}
+		if time.Now().After(end) {
+			return " AND wrote < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - 15000", nil
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // step takes a step, and returns when it is durable and no node judges any more from what

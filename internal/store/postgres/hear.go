@@ -133,6 +133,14 @@ func (h *hearing) ask(ctx context.Context) error {
 	}
 }
 
+// fresher makes memory as new as now, unless this node asks each time anyway.
+func (h *hearing) fresher(ctx context.Context) error {
+	if h.bound == 0 {
+		return nil
+	}
+	return h.ask(ctx)
+}
+
 func (h *hearing) wake() {
 	select {
 	case h.asked <- struct{}{}:

@@ -223,6 +223,9 @@ func TestWhatANodeKnowsOfItsOwnSteps(t *testing.T) {
 			}
 			if tc.found {
 				pollFinds()
+				if ear.times("user 1") != 1 {
+					t.Error("what a poll has found may still be judged from memory")
+				}
 			}
 			h.settle(done, tc.err)
 			if tc.after {

@@ -69,7 +69,9 @@ func (h *hearing) tell(ctx context.Context, done committed) error {
 		return fmt.Errorf("%w: the change is made, but whether every node has heard of it is not known: %w", jeton.ErrUnavailable, err)
 	}
 	if bound == 0 {
-		return nil // they all ask each time
+		// The others all ask each time. This node has heard of its other steps when it has
+		// polled: their answers may be under way.
+		return h.fresher(ctx)
 	}
 	// What others have said counts when a poll that began after the commit has found the
 	// server that they said it on.

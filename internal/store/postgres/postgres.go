@@ -12,10 +12,12 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -137,6 +139,9 @@ func (db *DB) open(ctx context.Context) error {
 func (c Config) parse() (*pgxpool.Config, error) {
 	s, err := pgxpool.ParseConfig(c.URL.Reveal())
 	if err != nil {
+		if file := new(fs.PathError); errors.As(err, &file) {
+			return nil, fmt.Errorf("read the files of TLS that its URL names (sslrootcert, sslcert, sslkey): %w", file)
+		}
 		// The library's error may quote the string, which may hold a password.
 		return nil, errors.New("the URL of the database is not one: postgres://USER@HOST:PORT/DATABASE")
 	}
@@ -209,13 +214,22 @@ func advise(err error) error {
 			return fmt.Errorf("the user may not do this; it must own its schema: %w", err)
 		case "25006":
 			return fmt.Errorf("the database takes no writes; is it a standby? %w", err)
+		case "55P03":
+			return fmt.Errorf("the database is in use: the step would have to wait for somebody else's; try again: %w", err)
 		case "53300":
 			return fmt.Errorf("the database has no connection left; raise max_connections there or lower database.connections here: %w", err)
 		}
 		return err
 	}
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		return fmt.Errorf("the certificate of the database does not prove that it is the one; look at sslrootcert and at the name of its host: %w", err)
+	}
 	var c *pgconn.ConnectError
 	if errors.As(err, &c) {
+		if strings.Contains(err.Error(), "server refused TLS connection") { // the library has no other word for it
+			return fmt.Errorf("the database does not speak TLS; set ssl = on there: %w", err)
+		}
 		return fmt.Errorf("the database does not answer; is it up, and is the address right? %w", err)
 	}
 	return err

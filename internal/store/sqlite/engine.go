@@ -35,7 +35,7 @@ func (e engine) Do(ctx context.Context, s statements.Step) error {
 }
 
 // Settled returns nothing: numbers are given in the order of the commits.
-func (engine) Settled() string { return "" }
+func (engine) Settled(context.Context) (string, error) { return "", nil }
 
 // Fresh returns nil: what is in memory is told of every change before it is answered.
 func (db *DB) Fresh(context.Context) error { return nil }

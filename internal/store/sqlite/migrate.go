@@ -63,13 +63,8 @@ func migrate(ctx context.Context, conn *sql.Conn, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if len(done) > len(steps) {
-		return fmt.Errorf("its schema is number %d and this program knows %d: a newer version of jeton has written it; run that version, or restore a backup made before the upgrade", len(done), len(steps))
-	}
-	for i, sum := range done {
-		if sum != steps[i].sum {
-			return fmt.Errorf("step %s of its schema is not the one of this program: it comes from another build of jeton", steps[i].name)
-		}
+	if err := known(steps, done); err != nil {
+		return err
 	}
 	// Only now, so that a file which is not ours stays as it was. The mode is kept in the file.
 	var mode string
@@ -84,6 +79,19 @@ func migrate(ctx context.Context, conn *sql.Conn, log *slog.Logger) error {
 			return fmt.Errorf("migration %s: %w", step.name, err)
 		}
 		log.Info("database migrated", "step", step.name)
+	}
+	return nil
+}
+
+// known refuses what a newer version or another build has written.
+func known(steps []migration, done []string) error {
+	if len(done) > len(steps) {
+		return fmt.Errorf("its schema is number %d and this program knows %d: a newer version of jeton has written it; run that version, or restore a backup made before the upgrade", len(done), len(steps))
+	}
+	for i, sum := range done {
+		if sum != steps[i].sum {
+			return fmt.Errorf("step %s of its schema is not the one of this program: it comes from another build of jeton", steps[i].name)
+		}
 	}
 	return nil
 }

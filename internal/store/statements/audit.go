@@ -47,7 +47,11 @@ func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, err
 	if f.Request != "" {
 		where, args = where+" AND request <> '' AND request = $2", append(args, f.Request)
 	} else if f.Last <= 0 {
-		where += db.engine.Settled()
+		settled, err := db.engine.Settled(ctx)
+		if err != nil {
+			return nil, Unavailable(err)
+		}
+		where += settled
 	}
 	rows, err := db.engine.Query(ctx, columns+"WHERE "+where+" ORDER BY "+order+fmt.Sprintf(" LIMIT %d", most), args...)
 	if err != nil {

@@ -74,7 +74,7 @@ type Engine interface {
 	Do(ctx context.Context, s Step) error
 	// Settled returns what to add to the condition of a query for events, so that none
 	// appears later among those that it returns.
-	Settled() string
+	Settled(ctx context.Context) (condition string, err error)
 }
 
 // Kind says of what sort a change is. Other nodes read it: a number is never given anew.

@@ -83,8 +83,7 @@ CREATE TABLE audit (
   reason  TEXT   NOT NULL,
   source  TEXT   NOT NULL,
   checks  TEXT   NOT NULL,            -- JSON list, '' for none
-  xid     XID8   NOT NULL DEFAULT pg_current_xact_id(), -- numbers are given before the commit: this tells which may still be missing
-  wrote   BIGINT NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+  wrote   BIGINT NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000)::bigint -- by the clock of the database
 );
 CREATE INDEX audit_of_request ON audit (request) WHERE request <> '';
 

@@ -1,0 +1,269 @@
+package postgres
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"jeton"
+	"jeton/internal/policy"
+)
+
+// later returns the steps of this program and others behind them.
+func later(t *testing.T, texts ...string) fs.FS {
+	t.Helper()
+	files := fstest.MapFS{}
+	names, err := fs.Glob(schema, "schema/*.sql")
+	must(t, err)
+	for _, name := range names {
+		text, err := schema.ReadFile(name)
+		must(t, err)
+		files[name] = &fstest.MapFile{Data: text}
+	}
+	for i, text := range texts {
+		files[fmt.Sprintf("schema/%04d_later.sql", len(names)+i+1)] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return files
+}
+
+// known is how many steps this program knows.
+func known(t *testing.T) int {
+	t.Helper()
+	list, err := steps(schema)
+	must(t, err)
+	return len(list)
+}
+
+// adds is a step that programs of before can work with, for the test that has n of before.
+func adds(n int) string {
+	return fmt.Sprintf("-- needs: %d\nALTER TABLE sessions ADD COLUMN note TEXT NOT NULL DEFAULT ''; ALTER TABLE uses ADD COLUMN noted BIGINT NOT NULL DEFAULT 0; CREATE TABLE notes (id BIGINT)", n)
+}
+
+// TestVersionsServeSideBySide goes from one version to the next and back, under load, with
+// nodes of both at work, and counts.
+func TestVersionsServeSideBySide(t *testing.T) {
+	url := shared.Database(t)
+	before, after := Config{}, Config{Schema: later(t, adds(known(t)))}
+	first := node(t, url, before)
+	u := person(t, first, "diane")
+	login := enter(t, first, u, "one")
+	const most = 1 << 40
+	budget := policy.Budget{ID: 1, Max: most}
+	var granted atomic.Int64
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	load := func(db *DB) (stop func()) {
+		var done atomic.Bool
+		var callers sync.WaitGroup
+		for g := range 4 {
+			callers.Go(func() {
+				for i := 0; !done.Load(); i++ {
+					if _, err := db.Spend(t.Context(), use(login, budget)); err != nil {
+						t.Errorf("Spend: %v", err)
+						return
+					}
+					granted.Add(1)
+					text := fmt.Sprintf("%p %d %d", db, g, i)
+					enterQuietly(t, db, entry(u, text))
+					if err := end(t.Context(), db, text); err != nil {
+						t.Errorf("end: %v", err)
+					}
+				}
+			})
+		}
+		wg.Go(callers.Wait)
+		return func() {
+			done.Store(true)
+			callers.Wait()
+		}
+	}
+	for range 2 { // there and back, twice
+		stop := load(first)
+		second := node(t, url, after) // takes the step while the old one serves
+		stopSecond := load(second)
+		from := granted.Load()
+		until(t, "both to have served", func() bool { return granted.Load() > from+40 })
+		stop()
+		must(t, first.Close())
+		first = node(t, url, before) // one that starts after the step
+		stop = load(first)
+		from = granted.Load()
+		until(t, "both to have served", func() bool { return granted.Load() > from+40 })
+		stopSecond()
+		must(t, second.Close())
+		stop()
+	}
+	left, err := first.Left(t.Context(), use(login, budget))
+	must(t, err)
+	if used := most - left[0]; used != granted.Load() {
+		t.Errorf("%d uses are counted and %d were granted", used, granted.Load())
+	}
+}
+
+func TestAStepThatNeedsItselfRefusesOlderPrograms(t *testing.T) {
+	url := shared.Database(t)
+	n := known(t)
+	db := node(t, url, Config{Schema: later(t, adds(n), fmt.Sprintf("-- needs: %d\nALTER TABLE sessions DROP COLUMN note", n+2))})
+	must(t, db.Close())
+	refused(t, Config{URL: jeton.NewSecret(url)}, "newer version", fmt.Sprintf("%04d_later.sql", n+2), fmt.Sprintf("knows %d", n), "run that version")
+	refused(t, Config{URL: jeton.NewSecret(url), Schema: later(t, adds(n))}, "newer version")
+	refused(t, Config{URL: jeton.NewSecret(url), Schema: later(t, adds(n)+"; SELECT 1")}, "another build", fmt.Sprintf("%04d_later.sql", n+1))
+	_, err := Migrations(t.Context(), Config{URL: jeton.NewSecret(url), Where: where})
+	if err == nil || !strings.Contains(err.Error(), "newer version") || !strings.Contains(err.Error(), where) {
+		t.Errorf("Migrations: %v", err)
+	}
+}
+
+func TestManyMigrateAtOnceAndEachStepIsTakenOnce(t *testing.T) {
+	url := shared.Database(t)
+	c := Config{Schema: later(t, "SELECT pg_sleep(0.2); CREATE TABLE notes (id BIGINT)", "CREATE TABLE more (id BIGINT)")}
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			c := c
+			c.URL, c.Answer = jeton.NewSecret(url), 20*time.Second
+			db, err := Open(t.Context(), c)
+			if err != nil {
+				t.Errorf("Open: %v", err)
+				return
+			}
+			_ = db.Close()
+		})
+	}
+	wg.Wait()
+	var steps int
+	if say(t, behind(t, url), &steps, "SELECT count(*) FROM migrations"); steps != known(t)+2 {
+		t.Errorf("%d steps are noted, want %d", steps, known(t)+2)
+	}
+}
+
+func TestAStepThatFailsLeavesNothing(t *testing.T) {
+	url := shared.Database(t)
+	must(t, node(t, url, Config{}).Close())
+	failing := Config{URL: jeton.NewSecret(url), Schema: later(t, adds(known(t)), "CREATE TABLE half (id BIGINT); SELECT 1/0")}
+	name := fmt.Sprintf("%04d_later.sql", known(t)+2)
+	conn := behind(t, url)
+	tables := func() (list string) {
+		say(t, conn, &list, "SELECT string_agg(relname || relnatts, ',' ORDER BY relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+		return list
+	}
+	before := tables()
+	if _, err := Migrate(t.Context(), failing, true); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "division by zero") {
+		t.Errorf("a trial of a step that fails: %v, want the name of it", err)
+	}
+	if after := tables(); after != before {
+		t.Errorf("a trial has changed %s to %s", before, after)
+	}
+	refused(t, failing, name, "division by zero")
+	list, err := Migrations(t.Context(), failing)
+	must(t, err)
+	if got := marks(list); !slices.Equal(got[known(t):], []string{"+", "-"}) {
+		t.Errorf("the steps are %v, want the one before the fault applied, whole", got)
+	}
+	var half bool
+	if say(t, conn, &half, "SELECT to_regclass('half') IS NOT NULL"); half {
+		t.Error("half a step is left")
+	}
+	must(t, node(t, url, Config{}).Close()) // and the version of before still works
+}
+
+// marks tells which steps are applied.
+func marks(list []Step) (marks []string) {
+	for _, s := range list {
+		mark := "-"
+		if s.Applied {
+			mark = "+"
+		}
+		marks = append(marks, mark)
+	}
+	return marks
+}
+
+func TestATrialSaysWhatWouldBeDoneAndDoesNothing(t *testing.T) {
+	url := shared.Database(t)
+	c := Config{URL: jeton.NewSecret(url), Schema: later(t, adds(known(t)))}
+	all, err := steps(c.Schema)
+	must(t, err)
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Name)
+	}
+	conn := behind(t, url)
+	for range 2 {
+		got, err := Migrate(t.Context(), c, true)
+		must(t, err)
+		var tables int
+		if say(t, conn, &tables, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"); !slices.Equal(got, names) || tables > 0 {
+			t.Errorf("a trial named %v and left %d tables", got, tables)
+		}
+	}
+	got, err := Migrate(t.Context(), c, false)
+	if must(t, err); !slices.Equal(got, names) {
+		t.Errorf("applied %v, want %v", got, names)
+	}
+	if got, err := Migrate(t.Context(), c, false); err != nil || len(got) > 0 {
+		t.Errorf("applied %v again (%v)", got, err)
+	}
+	list, err := Migrations(t.Context(), Config{URL: c.URL})
+	if must(t, err); len(list) != len(names) || slices.Contains(marks(list), "-") {
+		t.Errorf("an older program that can work with it sees %v", marks(list))
+	}
+}
+
+func TestATrialDoesNotHoldUpWhoServes(t *testing.T) {
+	url := shared.Database(t)
+	db := node(t, url, Config{})
+	u := person(t, db, "diane")
+	conn := behind(t, url)
+	do(t, conn, "BEGIN")
+	do(t, conn, "LOCK TABLE sessions IN ACCESS SHARE MODE") // as somebody who reads for long
+	_, err := Migrate(t.Context(), Config{URL: jeton.NewSecret(url), Schema: later(t, adds(known(t)))}, true)
+	if err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("a trial whose turn does not come: %v", err)
+	}
+	enter(t, db, u, "one")
+	// Who is to tell how things stand waits for nobody who migrates.
+	do(t, conn, "SELECT pg_advisory_lock($1)", lockNumber("schema"))
+	_, err = Migrations(t.Context(), Config{URL: jeton.NewSecret(url)})
+	must(t, err)
+}
+
+func TestStepsAreInOrder(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		files map[string]string
+		says  string // "" for good ones
+		needs []int
+	}{
+		{"one after the other", map[string]string{"0001_a.sql": "SELECT 1", "0002_b.sql": "-- needs: 1\nSELECT 1", "0003_c.sql": "-- because\nSELECT 1"}, "", []int{1, 1, 3}},
+		{"one is missing", map[string]string{"0001_a.sql": "", "0003_b.sql": ""}, "out of order", nil},
+		{"no number", map[string]string{"first.sql": ""}, "out of order", nil},
+		{"two of one number", map[string]string{"0001_a.sql": "", "0001_b.sql": ""}, "out of order", nil},
+		{"needs what comes later", map[string]string{"0001_a.sql": "-- needs: 2\n"}, "first line", nil},
+		{"needs a word", map[string]string{"0001_a.sql": "-- needs: all\n"}, "first line", nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			files := fstest.MapFS{}
+			for name, text := range tc.files {
+				files["schema/"+name] = &fstest.MapFile{Data: []byte(text)}
+			}
+			list, err := steps(files)
+			if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
+				t.Fatalf("steps: %v, want %q", err, tc.says)
+			}
+			var needs []int
+			for _, s := range list {
+				needs = append(needs, s.Needs)
+			}
+			if !slices.Equal(needs, tc.needs) {
+				t.Errorf("they need %v, want %v", needs, tc.needs)
+			}
+		})
+	}
+}
