@@ -21,7 +21,7 @@ const patience = 20 * time.Second
 // would cost the generator as much as the server under test.
 type driver struct {
 	load
-	addr  unix.SockaddrInet4
+	addrs []unix.SockaddrInet4
 	epoll int
 	timer int
 	conns map[int]*client
@@ -42,6 +42,7 @@ type driver struct {
 // client is one connection.
 type client struct {
 	fd   int
+	to   int           // number of the address
 	sent time.Duration // when the request was, or should have been, sent
 	out  []byte
 	in   []byte
@@ -58,11 +59,15 @@ type parked struct {
 func drive(l load) (loaded, error) {
 	runtime.LockOSThread()
 	debug.SetGCPercent(400)
-	at, err := netip.ParseAddrPort(l.Addr)
-	if err != nil {
-		return loaded{}, err
+	d := &driver{load: l, conns: map[int]*client{}}
+	for _, addr := range l.Addrs {
+		at, err := netip.ParseAddrPort(addr)
+		if err != nil {
+			return loaded{}, err
+		}
+		d.addrs = append(d.addrs, unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()})
 	}
-	d := &driver{load: l, addr: unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}, conns: map[int]*client{}}
+	var err error
 	if d.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return loaded{}, err
 	}
@@ -72,8 +77,8 @@ func drive(l load) (loaded, error) {
 	if err := d.watch(d.timer); err != nil {
 		return loaded{}, err
 	}
-	for range l.Conns {
-		c, err := d.connect(&client{in: make([]byte, 16<<10)})
+	for i := range l.Conns {
+		c, err := d.connect(&client{to: i % len(d.addrs), in: make([]byte, 16<<10)})
 		if err != nil {
 			return loaded{}, err
 		}
@@ -92,8 +97,8 @@ func (d *driver) connect(c *client) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Connect(fd, &d.addr); err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", d.Addr, err)
+	if err := unix.Connect(fd, &d.addrs[c.to]); err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", d.Addrs[c.to], err)
 	}
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	if err := unix.SetNonblock(fd, true); err != nil {

@@ -18,6 +18,14 @@ func (h *hist) add(d time.Duration) {
 	h.count++
 }
 
+// merge adds all that another has counted.
+func (h *hist) merge(other *hist) {
+	h.count += other.count
+	for i, n := range other.buckets {
+		h.buckets[i] += n
+	}
+}
+
 // quantile returns the latency below which the share q of all are.
 func (h *hist) quantile(q float64) time.Duration {
 	rank, seen := uint64(q*float64(h.count)), uint64(0)

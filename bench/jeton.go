@@ -13,12 +13,12 @@ import (
 // down guessing, so that a flood of wrong passwords reaches the hasher.
 const config = `admin:
   listen: %s
-throttle: {pair_burst: 1000000, pair_every: 1ms, account_burst: 1000000, account_every: 1ms, source_burst: 1000000, source_every: 1ms}
+%sthrottle: {pair_burst: 1000000, pair_every: 1ms, account_burst: 1000000, account_every: 1ms, source_burst: 1000000, source_every: 1ms}
 services:
   - name: ` + service + `
     listen: %s
     plain_http: true
-    login: {paths: [/login]}
+%s    login: {paths: [/login]}
     logout: /logout
     session: {lifetime: 24h, idle_timeout: 24h}
     routes:
@@ -46,8 +46,18 @@ func build(ctx context.Context, dir string) (string, error) {
 	return out, nil
 }
 
-// jeton starts the server on a data folder, on the cores.
+// setup is what a configuration says beside what all of them do.
+type setup struct {
+	top     string // lines of the file
+	service string // and of the service, indented
+}
+
+// startJeton starts the server on a data folder, on the cores.
 func (b *bench) startJeton(dir string, cores []int) (*process, error) {
+	return b.startAs(dir, setup{}, cores)
+}
+
+func (b *bench) startAs(dir string, s setup, cores []int) (*process, error) {
 	admin, err := freeAddr()
 	if err != nil {
 		return nil, err
@@ -57,7 +67,7 @@ func (b *bench) startJeton(dir string, cores []int) (*process, error) {
 		return nil, err
 	}
 	file := filepath.Join(dir, "jeton.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, config, admin, addr), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, config, admin, s.top, addr, s.service), 0o600); err != nil {
 		return nil, err
 	}
 	return launch("jeton", addr, dir, cores, nil, b.program, "serve", "--config", file, "--data-dir", dir)

@@ -13,12 +13,14 @@ import (
 
 // load is an order for the load generator.
 type load struct {
-	Addr  string
+	Addrs []string // the connections are spread over them
 	Kind  string
 	Path  string
 	Conns int
-	// Sessions, Users: how many the requests are spread over, at random.
+	// Sessions (or tokens), Users: how many the requests are spread over, at random. From is
+	// the first of them.
 	Sessions int
+	From     int
 	Users    int
 	Password string
 	Cookie   string // sent with every plain request
@@ -42,7 +44,7 @@ type load struct {
 // many returns how many different requests there are.
 func (l *load) many() int {
 	switch l.Kind {
-	case kindCookie:
+	case kindCookie, kindLogout, kindToken:
 		return l.Sessions
 	case kindLogin:
 		return l.Users

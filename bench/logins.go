@@ -69,7 +69,7 @@ func (b *bench) crowd(ctx context.Context) error {
 	defer jeton.stop()
 	const clients = 500
 	result, err := generate(ctx, nil, load{
-		Addr: jeton.addr, Kind: kindLogin, Path: "/login", Users: users, Password: password, Conns: clients, Pause: time.Second,
+		Addrs: []string{jeton.addr}, Kind: kindLogin, Path: "/login", Users: users, Password: password, Conns: clients, Pause: time.Second,
 		Run: max(b.run, time.Second), PIDs: []int{jeton.pid()},
 	})
 	if err != nil {
@@ -111,8 +111,8 @@ func (b *bench) floodWith(ctx context.Context, jeton *process, guesses load, doi
 		return err
 	}
 	probe := check(b.sessions)
-	probe.Addr, probe.PIDs, probe.Conns, probe.Rate, probe.Warm, probe.Run = jeton.addr, []int{jeton.pid()}, 64, 400, b.warm, b.run
-	guesses.Addr, guesses.PIDs, guesses.Conns, guesses.Warm, guesses.Run = jeton.addr, []int{jeton.pid()}, 32, b.warm, b.run
+	probe.Addrs, probe.PIDs, probe.Conns, probe.Rate, probe.Warm, probe.Run = []string{jeton.addr}, []int{jeton.pid()}, 64, 400, b.warm, b.run
+	guesses.Addrs, guesses.PIDs, guesses.Conns, guesses.Warm, guesses.Run = []string{jeton.addr}, []int{jeton.pid()}, 32, b.warm, b.run
 	var limit, quiet, flooded, guessed []sample
 	for range b.options.rounds {
 		hashes, err := b.hashes(ctx)

@@ -3,7 +3,7 @@
 // Every figure is a ratio to a bare Go server, a bare hash loop or the Flask program that
 // jeton replaces, measured in turn with it: same machine, same minute, same load
 // generator, same cores. What is absolute (sizes, start-up) is printed as it is. The
-// command promises to write only into a temporary folder and, if asked, the report; to
+// command promises to write only into temporary folders and, if asked, the report; to
 // use loopback alone; and to end by its process id everything that it started. It judges
 // the goals of docs/reference/performance.md and proves nothing about correctness.
 package main
@@ -39,6 +39,7 @@ type options struct {
 	rounds   int
 	sessions int
 	many     int    // sessions or tokens of the large store
+	most     int    // of that of the block scale
 	out      string // file to write the report to
 	jeton    string // program to measure; "": built from this checkout
 }
@@ -91,23 +92,27 @@ func command(ctx context.Context, args []string) error {
 }
 
 func parse(args []string) (options, error) {
-	o := options{warm: time.Second, rounds: 3, many: 1_000_000}
+	o := options{warm: time.Second, rounds: 3, many: 1_000_000, most: 10_000_000}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := f.String("only", "", "measure only these, separated by commas: "+strings.Join(blockNames(), ","))
 	seconds := f.Float64("seconds", 3, "length of one measurement")
 	f.IntVar(&o.sessions, "sessions", 20_000, "sessions in the store, or tokens")
+	many := f.Int("many", 0, "sessions or tokens in the large store; 0: 1,000,000, and 10,000,000 for scale")
 	f.BoolVar(&o.quick, "quick", false, "short runs, one round, 100,000 sessions or tokens in the large store: to see that it works")
 	f.StringVar(&o.out, "o", "", "write the report into this file, between its markers")
 	f.StringVar(&o.jeton, "jeton", "", "measure this program in place of a build of this checkout")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	if f.NArg() > 0 || *seconds <= 0 || o.sessions < 1 {
-		return o, fmt.Errorf("usage: go run ./bench [-quick] [-only %s] [-seconds 3] [-sessions 20000] [-o FILE] [-jeton PROGRAM]", strings.Join(blockNames(), ","))
+	if f.NArg() > 0 || *seconds <= 0 || o.sessions < 1 || *many < 0 {
+		return o, fmt.Errorf("usage: go run ./bench [-quick] [-only %s] [-seconds 3] [-sessions 20000] [-many N] [-o FILE] [-jeton PROGRAM]", strings.Join(blockNames(), ","))
 	}
 	o.run = time.Duration(*seconds * float64(time.Second))
 	if o.quick {
-		o.run, o.warm, o.rounds, o.many = min(o.run, 700*time.Millisecond), 300*time.Millisecond, 1, 100_000
+		o.run, o.warm, o.rounds, o.many, o.most = min(o.run, 700*time.Millisecond), 300*time.Millisecond, 1, 100_000, 100_000
+	}
+	if *many > 0 {
+		o.many, o.most = *many, *many
 	}
 	for name := range strings.SplitSeq(*only, ",") {
 		if name == "" {

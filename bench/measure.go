@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"jeton/internal/store/pgtest"
 )
 
 // bench is one run.
@@ -16,24 +18,32 @@ type bench struct {
 	program string // jeton
 	report  report
 	stores  map[stored]string // data folders
+
+	cluster   *pgtest.Cluster // nil until somebody needs it
+	databases map[stored]*database
 }
 
 // blocks are the measurements, in the order in which they are made. A block's servers
 // are alone on the machine, as far as it is ours.
 var blocks = []struct {
-	name string
-	run  func(*bench, context.Context) error
+	name  string
+	run   func(*bench, context.Context) error
+	asked bool // it takes so long that it is made only when it is asked for
 }{
-	{"check", (*bench).checks},
-	{"use", (*bench).uses},
-	{"login", (*bench).logins},
-	{"flood", (*bench).flood},
-	{"start", (*bench).starts},
-	{"flask", (*bench).againstFlask},
-	{"tokens", (*bench).tokens},
-	{"introspect", (*bench).introspects},
-	{"doors", (*bench).doors},
-	{"flasktokens", (*bench).againstPyJWT},
+	{name: "check", run: (*bench).checks},
+	{name: "use", run: (*bench).uses},
+	{name: "login", run: (*bench).logins},
+	{name: "flood", run: (*bench).flood},
+	{name: "start", run: (*bench).starts},
+	{name: "flask", run: (*bench).againstFlask},
+	{name: "tokens", run: (*bench).tokens},
+	{name: "introspect", run: (*bench).introspects},
+	{name: "doors", run: (*bench).doors},
+	{name: "flasktokens", run: (*bench).againstPyJWT},
+	{name: "nodes", run: onPostgres((*bench).nodes)},
+	{name: "nodeuses", run: onPostgres((*bench).nodeUses)},
+	{name: "revoke", run: onPostgres((*bench).revokes)},
+	{name: "scale", run: (*bench).scales, asked: true},
 }
 
 func blockNames() []string {
@@ -44,13 +54,23 @@ func blockNames() []string {
 	return names
 }
 
+// wanted returns the names of what is measured.
+func (o options) wanted() (names []string) {
+	for _, b := range blocks {
+		if slices.Contains(o.only, b.name) || len(o.only) == 0 && !b.asked {
+			names = append(names, b.name)
+		}
+	}
+	return names
+}
+
 // newBench makes the temporary folder and the program. close removes them.
 func newBench(ctx context.Context, o options) (*bench, error) {
 	dir, err := os.MkdirTemp("", "jeton-bench-")
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{options: o, dir: dir, program: o.jeton, stores: map[stored]string{}}
+	b := &bench{options: o, dir: dir, program: o.jeton, stores: map[stored]string{}, databases: map[stored]*database{}}
 	if b.program == "" {
 		if b.program, err = build(ctx, dir); err != nil {
 			b.close()
@@ -64,14 +84,20 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	return b, nil
 }
 
-func (b *bench) close() { _ = os.RemoveAll(b.dir) }
+func (b *bench) close() {
+	if b.cluster != nil {
+		_ = b.cluster.Close()
+	}
+	_ = os.RemoveAll(b.dir)
+}
 
 func (b *bench) measure(ctx context.Context) error {
 	if err := b.report.describe(b.dir); err != nil {
 		return err
 	}
+	wanted := b.wanted()
 	for _, block := range blocks {
-		if len(b.only) > 0 && !slices.Contains(b.only, block.name) {
+		if !slices.Contains(wanted, block.name) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "measuring %s\n", block.name)
@@ -173,10 +199,17 @@ func (b *bench) rounds(ctx context.Context, subjects ...subject) ([][]sample, er
 	return all, nil
 }
 
-// get measures requests at a server in a closed loop of 64 connections. An answer that
-// is not a 200 spoils it.
-func (b *bench) get(p *process, at place, l load) subject {
-	l.Addr, l.PIDs, l.Warm, l.Run = p.addr, []int{p.pid()}, b.warm, b.run
+// get measures requests at a server in a closed loop of 64 connections, if the load says
+// nothing else. An answer that is not a 200 spoils it.
+func (b *bench) get(p *process, at place, l load) subject { return b.spread([]*process{p}, nil, at, l) }
+
+// spread measures requests at servers that share the load. also are other processes whose
+// processor time is theirs: those of their database.
+func (b *bench) spread(list []*process, also []int, at place, l load) subject {
+	l.Addrs, l.PIDs, l.Warm, l.Run = nil, slices.Clone(also), b.warm, b.run
+	for _, p := range list {
+		l.Addrs, l.PIDs = append(l.Addrs, p.addr), append(l.PIDs, p.pid())
+	}
 	if l.Conns == 0 {
 		l.Conns = 64
 	}
@@ -186,21 +219,21 @@ func (b *bench) get(p *process, at place, l load) subject {
 			return sample{}, err
 		}
 		if n := result.answers(); n == 0 || n != result.Status[200] || result.Broken > 0 {
-			return sample{}, fmt.Errorf("%s %s: answers by status %v, broken connections %d: %s", p.name, l.Path, result.Status, result.Broken, p.said())
+			return sample{}, fmt.Errorf("%s %s: answers by status %v, broken connections %d: %s", list[0].name, l.Path, result.Status, result.Broken, list[0].said())
 		}
-		settle(ctx, p.pid())
+		settle(ctx, l.PIDs...)
 		return result.sample(200), nil
 	}
 }
 
-// settle waits until a server has ended what it was asked, for a minute at most: one that
-// is slow still works when its turn is over, on the processor of the next.
-func settle(ctx context.Context, pid int) {
+// settle waits until servers have ended what they were asked, for a minute at most: one
+// that is slow still works when its turn is over, on the processor of the next.
+func settle(ctx context.Context, pids ...int) {
 	const look = 300 * time.Millisecond
 	for end := time.Now().Add(time.Minute); time.Now().Before(end) && ctx.Err() == nil; {
-		before := cpuOf(pid)
+		before := cpuOf(pids...)
 		time.Sleep(look)
-		if cpuOf(pid)-before <= 2*tick {
+		if cpuOf(pids...)-before <= 2*tick {
 			return
 		}
 	}

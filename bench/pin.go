@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,18 +24,54 @@ func startPinned(cmd *exec.Cmd, cores []int) error {
 	if cores == nil {
 		return cmd.Start()
 	}
-	var before, wanted unix.CPUSet
+	var before unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		return err
 	}
-	for _, c := range cores {
-		wanted.Set(c)
-	}
+	wanted := setOf(cores)
 	if err := unix.SchedSetaffinity(0, &wanted); err != nil {
 		return fmt.Errorf("pin to cores %v: %w", cores, err)
 	}
 	defer func() { _ = unix.SchedSetaffinity(0, &before) }()
 	return cmd.Start()
+}
+
+func setOf(cores []int) (set unix.CPUSet) {
+	for _, c := range cores {
+		set.Set(c)
+	}
+	return set
+}
+
+// pin moves processes that run, each of one thread, to the cores; nil is all of them. What
+// they start from then on is there, too.
+func pin(cores []int, pids ...int) error {
+	if cores == nil {
+		for c := range runtime.NumCPU() {
+			cores = append(cores, c)
+		}
+	}
+	set := setOf(cores)
+	for _, pid := range pids {
+		if err := unix.SchedSetaffinity(pid, &set); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("pin process %d to cores %v: %w", pid, cores, err)
+		}
+	}
+	return nil
+}
+
+// cool takes what the kernel keeps of a file out of memory, so that the next to read it
+// reads the disk. What has not been written yet stays.
+func cool(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 }
 
 // beNice takes the lowest priority for every thread of this process; on Linux each has

@@ -45,12 +45,12 @@ func launch(name, addr, dir string, cores []int, env []string, argv ...string) (
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// await waits until the server answers GET path with a 200.
-func (p *process) await(ctx context.Context, path string) error {
+// await waits until the server answers the first request of a load with a 200.
+func (p *process) await(ctx context.Context, l load) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
-		if answers200(p.addr, path) {
+		if answers200(p.addr, l) {
 			return nil
 		}
 		select {
@@ -63,14 +63,13 @@ func (p *process) await(ctx context.Context, path string) error {
 	}
 }
 
-func answers200(addr, path string) bool {
+func answers200(addr string, l load) bool {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return false
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-	l := load{Kind: kindPlain, Path: path}
 	if _, err := c.Write(l.appendRequest(nil, 0)); err != nil {
 		return false
 	}

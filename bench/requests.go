@@ -116,7 +116,7 @@ func (b *bench) warmUp(ctx context.Context, p *process, n int) error {
 // warmWith sends every different request of a load once.
 func (b *bench) warmWith(ctx context.Context, p *process, l load) error {
 	n := l.many()
-	l.Addr, l.Conns, l.Each, l.Run = p.addr, 64, true, time.Minute
+	l.Addrs, l.Conns, l.Each, l.Run = []string{p.addr}, 64, true, time.Minute+time.Duration(n)*time.Millisecond/2
 	result, err := generate(ctx, nil, l)
 	if err != nil {
 		return err
@@ -127,12 +127,15 @@ func (b *bench) warmWith(ctx context.Context, p *process, l load) error {
 	return nil
 }
 
+// open is the load that no server needs to know anything for.
+func open() load { return load{Kind: kindPlain, Path: "/open"} }
+
 // up waits until a server that was started answers, and stops it if it does not.
 func up(ctx context.Context, p *process, err error) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.await(ctx, "/open"); err != nil {
+	if err := p.await(ctx, open()); err != nil {
 		p.stop()
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	secrets "jeton/internal/secret"
@@ -43,8 +44,13 @@ func seed(ctx context.Context, dir string, n stored) error {
 	if err := store.Close(); err != nil {
 		return err
 	}
-	// Nothing is lost if this breaks off: the folder is made anew by the next run.
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=synchronous(OFF)&_pragma=cache_size(-200000)")
+	// Nothing is lost if this breaks off: the folder is made anew by the next run. The server
+	// takes the journal that it wants when it opens the file.
+	cache := 200_000 // KiB
+	if n.sessions+n.tokens > 4_000_000 {
+		cache = 2_000_000 // hashes are random: all of their index is written to at once
+	}
+	db, err := sql.Open("sqlite", fmt.Sprintf("file:%s?_pragma=cache_size(-%d)&_pragma=synchronous(OFF)&_pragma=journal_mode(OFF)", path, cache))
 	if err != nil {
 		return err
 	}
@@ -53,10 +59,40 @@ func seed(ctx context.Context, dir string, n stored) error {
 	if err := fill(ctx, db, n); err != nil {
 		return fmt.Errorf("seed %d sessions and %d tokens: %w", n.sessions, n.tokens, err)
 	}
-	if _, err := db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
-		return err
-	}
 	return db.Close()
+}
+
+// table is the rows of a table that a store is filled with.
+type table struct {
+	name    string
+	columns []string
+	rows    int
+	row     func(i int) ([]any, error)
+}
+
+// rowsOf returns what every store holds of the same size, whatever its database: the
+// same cookies and tokens open both.
+func rowsOf(n stored) []table {
+	now := time.Now()
+	created, ends, idle := now.UnixMilli(), now.Add(24*time.Hour).UnixMilli(), (24 * time.Hour).Milliseconds()
+	phc := hashed(password)
+	return []table{
+		{"users", []string{"id", "name", "folded", "password", "version", "groups", "disabled", "declared", "created", "updated"}, users, func(i int) ([]any, error) {
+			return []any{int64(i + 1), userName(i), userName(i), phc, int64(1), "[]", false, false, created, created}, nil
+		}},
+		{"sessions", []string{"id", "hash", "account", "service", "created", "expires", "idle", "used", "source"}, n.sessions, func(i int) ([]any, error) {
+			hash := sha256.Sum256([]byte(secret(i)))
+			return []any{fmt.Sprintf("s_%023d", i), hash[:], int64(i%users + 1), service, created, ends, idle, created, "127.0.0.1"}, nil
+		}},
+		{"tokens", []string{"accessor", "hash", "format", "kind", "name", "parent", "account", "client", "version", "audience", "scopes", "allows", "networks", "max_uses", "created", "opens", "expires", "source"}, n.tokens, func(i int) ([]any, error) {
+			text, err := personal(i)
+			if err != nil {
+				return nil, err
+			}
+			hash := secrets.HashOf(text)
+			return []any{fmt.Sprintf("t_%023d", i), hash[:], "opaque", "personal", "bench", int64(0), int64(i%users + 1), int64(0), int64(1), `["` + service + `"]`, "[]", "[]", "[]", int64(-1), created, created, ends, "127.0.0.1"}, nil
+		}},
+	}
 }
 
 func fill(ctx context.Context, db *sql.DB, n stored) error {
@@ -65,44 +101,68 @@ func fill(ctx context.Context, db *sql.DB, n stored) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	now := time.Now()
-	addUser, err := tx.PrepareContext(ctx, "INSERT INTO users (id, name, folded, password, version, groups, disabled, declared, created, updated) VALUES ($1, $2, $2, $3, 1, '[]', 0, 0, $4, $4)")
-	if err != nil {
-		return err
-	}
-	phc := hashed(password)
-	for i := range users {
-		if _, err := addUser.ExecContext(ctx, i+1, userName(i), phc, now.UnixMilli()); err != nil {
-			return err
-		}
-	}
-	addSession, err := tx.PrepareContext(ctx, "INSERT INTO sessions (id, hash, user, service, created, expires, idle, used, source) VALUES ($1, $2, $3, $4, $5, $6, $7, $5, '127.0.0.1')")
-	if err != nil {
-		return err
-	}
-	created, ends, idle := now.UnixMilli(), now.Add(24*time.Hour).UnixMilli(), (24 * time.Hour).Milliseconds()
-	for i := range n.sessions {
-		hash := sha256.Sum256([]byte(secret(i)))
-		if _, err := addSession.ExecContext(ctx, fmt.Sprintf("s_%023d", i), hash[:], i%users+1, service, created, ends, idle); err != nil {
-			return err
-		}
-	}
-	addToken, err := tx.PrepareContext(ctx, `INSERT INTO tokens (accessor, hash, format, kind, name, parent, user, client, version, audience, scopes, allows, networks, max_uses, created, opens, expires, source)
-VALUES ($1, $2, 'opaque', 'personal', 'bench', 0, $3, 0, 1, '["`+service+`"]', '[]', '[]', '[]', -1, $4, $4, $5, '127.0.0.1')`)
-	if err != nil {
-		return err
-	}
-	for i := range n.tokens {
-		text, err := personal(i)
-		if err != nil {
-			return err
-		}
-		hash := secrets.HashOf(text)
-		if _, err := addToken.ExecContext(ctx, fmt.Sprintf("t_%023d", i), hash[:], i%users+1, created, ends); err != nil {
+	for _, t := range rowsOf(n) {
+		if err := t.insert(ctx, tx); err != nil {
 			return err
 		}
 	}
 	return tx.Commit()
+}
+
+// insert fills an empty table in SQLite. An index is made faster than it grows.
+func (t table) insert(ctx context.Context, tx *sql.Tx) error {
+	indexes, err := texts(ctx, tx, "SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?", t.name)
+	if err != nil {
+		return err
+	}
+	names, err := texts(ctx, tx, "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?", t.name)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if _, err := tx.ExecContext(ctx, "DROP INDEX "+name); err != nil {
+			return err
+		}
+	}
+	places := strings.TrimSuffix(strings.Repeat("?, ", len(t.columns)), ", ")
+	add, err := tx.PrepareContext(ctx, "INSERT INTO "+t.name+" ("+strings.Join(t.columns, ", ")+") VALUES ("+places+")")
+	if err != nil {
+		return err
+	}
+	defer add.Close()
+	for i := range t.rows {
+		row, err := t.row(i)
+		if err != nil {
+			return err
+		}
+		if _, err := add.ExecContext(ctx, row...); err != nil {
+			return err
+		}
+	}
+	for _, text := range indexes {
+		if _, err := tx.ExecContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// texts returns the only column of a query.
+func texts(ctx context.Context, tx *sql.Tx, query string, args ...any) ([]string, error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []string
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		list = append(list, text)
+	}
+	return list, rows.Err()
 }
 
 // personal returns the text of a seeded token, which has the form of a real one.

@@ -14,6 +14,8 @@ import (
 const (
 	kindPlain  = "plain"  // GET
 	kindCookie = "cookie" // GET with the cookie of one of many sessions
+	kindLogout = "logout" // POST with it
+	kindToken  = "token"  // GET with one of many personal tokens
 	kindLogin  = "login"  // POST of a name and a password
 	kindHeader = "header" // GET with one of many values of the header Authorization
 	kindBody   = "body"   // POST of one of many bodies
@@ -34,15 +36,21 @@ func userName(i int) string { return fmt.Sprintf("u%06d", i) }
 // appendRequest appends the request number i of a load.
 func (l *load) appendRequest(b []byte, i int) []byte {
 	method := "GET "
-	if l.Kind == kindLogin || l.Kind == kindBody {
+	if l.Kind == kindLogin || l.Kind == kindBody || l.Kind == kindLogout {
 		method = "POST "
 	}
 	b = append(append(append(b, method...), l.Path...), " HTTP/1.1\r\nHost: 127.0.0.1\r\n"...)
 	switch l.Kind {
-	case kindCookie:
+	case kindCookie, kindLogout:
 		b = append(b, "Cookie: jeton="...)
-		b = append(b, secret(i)...)
+		b = append(b, secret(l.From+i)...)
 		b = append(b, "\r\n"...)
+		if l.Kind == kindLogout {
+			b = append(b, "Content-Length: 0\r\n"...)
+		}
+	case kindToken:
+		text, _ := personal(l.From + i) // it has made the one that is stored
+		b = append(append(append(b, "Authorization: Bearer "...), text...), "\r\n"...)
 	case kindLogin:
 		body := "username=" + userName(i) + "&password=" + l.Password
 		b = append(b, "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: "...)

@@ -73,6 +73,7 @@ type history struct {
 	holdings []*holding
 	epoch    time.Time
 	end      atomic.Bool
+	extra    sync.WaitGroup // what endElsewhere has begun
 
 	mu     sync.Mutex
 	deeds  []deed
@@ -127,6 +128,7 @@ func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *histor
 	}
 	h.end.Store(true)
 	work.Wait()
+	h.extra.Wait()
 	all.well(t)
 	// What is left in the end has to fit to all that was answered.
 	for i := range h.holdings {
@@ -236,6 +238,16 @@ func (h *history) ask(client int, n *node, i int, q question) outcome {
 	return d.outcome
 }
 
+// endElsewhere ends credentials at another node than one that was just hurt, which has them
+// in memory. That node is asked the moment that the end is answered: clients may all be
+// waiting for it, and too late.
+func (h *history) endElsewhere(hurt *node, dice *rand.Rand) {
+	for range 2 {
+		other, i := h.list[(hurt.number+1+dice.IntN(len(h.list)-1))%len(h.list)], dice.IntN(len(h.holdings))
+		h.extra.Go(func() { h.finishAndTry(crowd, other, i) })
+	}
+}
+
 // mayDoubt reports whether there is room for another use without an answer.
 func (h *history) mayDoubt(i int) bool {
 	h.mu.Lock()
@@ -286,11 +298,13 @@ func (h *history) hurt(t *testing.T, dice *rand.Rand) {
 	case roll < 80:
 		what = "hang"
 		n.line.Hang()
+		h.endElsewhere(n, dice)
 		pause(t, between(50, 1200))
 		n.heal(t)
 	case roll < 92:
 		what = "delay"
 		n.line.Delay(between(5, 250))
+		h.endElsewhere(n, dice)
 		pause(t, between(300, 900))
 		n.heal(t)
 	default:

@@ -144,16 +144,15 @@ func (g *Gate) Admit(ctx context.Context, q *Question) (Pass, error) {
 }
 
 // Identify says who asks, without judging whether they may: for the doors that end or
-// replace a session. It records nothing and takes nothing.
+// replace a session. It records nothing and takes nothing. With an error that says that the
+// time of a credential is over it still returns whose it is: another node may know of a
+// later use, and what ends must end there, too.
 func (g *Gate) Identify(ctx context.Context, q *Question) (Pass, error) {
 	proof, err := who(ctx, q)
 	if err != nil {
 		return Pass{}, err
 	}
-	if err := proof.Check(q.Now); err != nil {
-		return Pass{}, err
-	}
-	return Pass{proof: proof}, nil
+	return Pass{proof: proof}, proof.Check(q.Now)
 }
 
 // Of returns what a request was let through with: nobody where its route is open.

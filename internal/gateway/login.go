@@ -84,10 +84,10 @@ func (g *Gateway) sameOrigin(r *http.Request) error {
 // always makes a new session, and this one's cookie is about to be overwritten.
 func (g *Gateway) previous(w *web.Reply, r *http.Request) (int64, error) {
 	pass, err := g.gate.Identify(r.Context(), g.question(w, r))
-	if err == nil {
-		return pass.Session().Login, nil
+	if live := pass.Session(); live != nil {
+		return live.Login, nil
 	}
-	if cannotTell(err) {
+	if err != nil && cannotTell(err) {
 		return 0, err
 	}
 	return 0, nil
@@ -228,7 +228,7 @@ func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
 	q.Service = g.secrets // what ends a session is its secret, whatever else fits
 	pass, err := g.gate.Identify(r.Context(), q)
 	switch {
-	case err == nil:
+	case pass.Session() != nil: // also one whose time is over as far as this node knows
 		if err := g.end(w, r, pass.Principal()); err != nil {
 			return err
 		}

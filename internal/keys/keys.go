@@ -102,6 +102,9 @@ type Store interface {
 	// as long ago as the operator allows: what is in memory may be judged from. Otherwise
 	// it returns jeton.ErrUnavailable.
 	Fresh(ctx context.Context) error
+	// Settle returns when whatever was changed before is known everywhere. Otherwise it
+	// returns jeton.ErrUnavailable.
+	Settle(ctx context.Context) error
 	// ListKeys returns all keys, oldest first, those of one moment by their kid.
 	ListKeys(ctx context.Context) ([]Record, error)
 	// ChangeKeys is one atomic step: it hands all keys, as ListKeys returns them, to decide,
@@ -149,8 +152,10 @@ type Ring struct {
 	now    func() time.Time
 	log    *slog.Logger
 	needs  atomic.Pointer[needs]
-	stale  atomic.Bool              // the store has other keys than are known
-	known  atomic.Pointer[snapshot] // replaced whole, never changed
+
+	changed atomic.Int64             // how often the store has said that it has other keys
+	seen    atomic.Int64             // how much of that is in what is known
+	known   atomic.Pointer[snapshot] // replaced whole, never changed
 
 	turn    chan struct{} // who has taken it out reads the store and replaces known
 	read    time.Time     // when it was last read
@@ -238,7 +243,12 @@ func (r *Ring) Revoke(ctx context.Context, by, kid, why string) error {
 	if len(why) > maxReason {
 		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a reason has %d bytes at most", maxReason))
 	}
-	if _, err := r.step(ctx, *r.needs.Load(), by, func(c *change) error { return c.revoke(kid, why) }); err != nil {
+	c, err := r.step(ctx, *r.needs.Load(), by, func(c *change) error { return c.revoke(kid, why) })
+	if err == nil && c.isEmpty() {
+		// Another node may have revoked it a moment ago, whose answer waits until all have heard.
+		err = r.store.Settle(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("revoke signing key %s: %w", kid, err)
 	}
 	return nil

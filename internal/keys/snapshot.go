@@ -120,7 +120,7 @@ func (r *Ring) Reload(ctx context.Context) error {
 }
 
 // Outdated makes Fresh read the keys anew.
-func (r *Ring) Outdated() { r.stale.Store(true) }
+func (r *Ring) Outdated() { r.changed.Add(1) }
 
 // Fresh makes what the ring knows at least as new as the store says that memory has to be.
 // Signer, Verifier and JWKS tell what it knows.
@@ -128,20 +128,23 @@ func (r *Ring) Fresh(ctx context.Context) error {
 	if err := r.store.Fresh(ctx); err != nil {
 		return err
 	}
-	if !r.stale.Load() {
+	if r.seen.Load() == r.changed.Load() {
 		return nil
 	}
 	if err := r.wait(ctx); err != nil {
 		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 	}
 	defer r.pass()
-	if !r.stale.Swap(false) {
+	// Only when what is known has been replaced is it as new as it has to be: until then all
+	// who come meanwhile wait for their turn here.
+	changed := r.changed.Load()
+	if r.seen.Load() == changed {
 		return nil // somebody else has read them
 	}
 	if _, err := r.fetch(ctx); err != nil {
-		r.stale.Store(true)
 		return err
 	}
+	r.seen.Store(changed)
 	return nil
 }
 

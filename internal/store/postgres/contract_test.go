@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +21,21 @@ func TestKeepsItsContract(t *testing.T) {
 // opened opens a store on an empty database of its own and closes it when the test ends.
 func opened(t *testing.T, c Config) *DB {
 	t.Helper()
+	hasten(t)
 	return node(t, shared.Database(t), c)
+}
+
+var hastened sync.Once
+
+// hasten lets the shared server leave syncing to the kernel: most of the time goes into making
+// and dropping databases. What a kill does to it stays the same.
+func hasten(t *testing.T) {
+	t.Helper()
+	hastened.Do(func() {
+		for _, sql := range []string{"ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"} {
+			must(t, shared.Cluster(t).Exec(t.Context(), "postgres", sql))
+		}
+	})
 }
 
 // node opens a store on a database.

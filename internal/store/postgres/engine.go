@@ -138,7 +138,7 @@ WHERE relation = 'audit'::regclass AND database = (SELECT oid FROM pg_database W
 // it came to its end.
 func (e engine) step(ctx context.Context, s statements.Step) error {
 	most := e.c.Answer
-	if s.Serial {
+	if s.Serial || s.Long {
 		most = long
 	}
 	if err := ctx.Err(); err != nil {
@@ -178,6 +178,15 @@ func (e engine) once(ctx context.Context, s statements.Step, most time.Duration)
 		return done, err
 	}
 	defer cancel()
+	if s.Serial {
+		// They wait for one another, and would do it with all the connections of this node.
+		select {
+		case e.serial <- struct{}{}:
+			defer func() { <-e.serial }()
+		case <-bound.Done():
+			return done, fmt.Errorf("wait for the turn to change something: %w", context.Cause(bound))
+		}
+	}
 	held, err := e.acquire(bound)
 	if err != nil {
 		return done, err
@@ -284,12 +293,15 @@ func (e *commitError) Unwrap() error { return e.error }
 
 // takenBack reports that a step was certainly not taken and may be tried again.
 func takenBack(err error) bool {
-	var e *pgconn.PgError
-	if errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01") { // serialization failure, deadlock
-		return true
-	}
 	var c *commitError
-	return !errors.As(err, &c) && broken(err)
+	return gaveWay(err) || !errors.As(err, &c) && broken(err)
+}
+
+// gaveWay reports that the database itself has taken a transaction back, so that others
+// could go on.
+func gaveWay(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01") // serialization failure, deadlock
 }
 
 // TouchSessions implements session.Store. A row that somebody else holds is left out:

@@ -14,6 +14,8 @@ import (
 	"jeton/internal/policy"
 	"jeton/internal/session"
 	"jeton/internal/store/pgtest"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // What is promised while the database is hurt, and after. The rest is for a machine that is
@@ -74,10 +76,15 @@ func faults() []fault {
 		}, func(t *testing.T, f *field) { f.exec(t, "ALTER ROLE "+pgtest.Role+" CONNECTION LIMIT -1") }, true},
 		{"it ends connections at random", func(t *testing.T, f *field) { f.exec(t, endAll+" AND random() < 0.5") }, func(*testing.T, *field) {}, false},
 		{"another program holds a table, and the pool runs dry", func(t *testing.T, f *field) {
-			conn := behind(t, f.cluster.URL(f.db))
-			do(t, conn, "BEGIN")
-			do(t, conn, "LOCK TABLE sessions, uses, users IN ACCESS EXCLUSIVE MODE")
-			f.undo = func() { do(t, conn, "ROLLBACK") }
+			users, uses := behind(t, f.cluster.URL(f.db)), behind(t, f.cluster.URL(f.db))
+			for conn, table := range map[*pgx.Conn]string{users: "users", uses: "uses"} {
+				do(t, conn, "BEGIN")
+				do(t, conn, "LOCK TABLE "+table+" IN ACCESS EXCLUSIVE MODE")
+			}
+			f.undo = func() {
+				do(t, users, "ROLLBACK")
+				do(t, uses, "ROLLBACK")
+			}
 		}, func(_ *testing.T, f *field) { f.undo() }, false},
 	}
 }

@@ -51,8 +51,10 @@ type hearing struct {
 	unheard bool   // nothing was heard on this connection yet
 	last    string // snapshot of the last poll
 	server  string // the server that it came from
-	others  map[string]seen
-	beaten  time.Time
+	// database is what whatDatabase said at the start.
+	database string
+	others   map[string]seen
+	beaten   time.Time
 }
 
 // fate is what a node knows of a step of its own. A step that was committed is told once: by
@@ -230,11 +232,12 @@ func (h *hearing) hangUp() error {
 	return conn.Close(ctx)
 }
 
-// pollText returns what a snapshot did not show, and how things stand. One row without a
-// change says that there is none.
+// pollText returns what a snapshot did not show, and how things stand: what began after it,
+// and what was under way. So it reads no more than that, however long the oldest of them has
+// been under way. One row without a change says that there is none.
 const pollText = `SELECT pg_current_snapshot()::text, pg_is_in_recovery(), pg_postmaster_start_time()::text, COALESCE((SELECT NOT gone FROM nodes WHERE id = $1), FALSE),
   c.node, c.xid::text::bigint, c.kind, c.ids, c.hashes
-FROM (SELECT 1) one LEFT JOIN changes c ON c.xid >= pg_snapshot_xmin($2::text::pg_snapshot) AND NOT pg_visible_in_snapshot(c.xid, $2::text::pg_snapshot)`
+FROM (SELECT 1) one LEFT JOIN changes c ON c.xid >= pg_snapshot_xmax($2::text::pg_snapshot) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip($2::text::pg_snapshot)))`
 
 // poll hears of what has changed. When it returns nil, memory is as new as began. What it
 // asks has Config.Answer each time, so that a database which is slow and not away is heard.
@@ -467,6 +470,22 @@ func (h *hearing) start(ctx context.Context, began time.Time) error {
 	return nil
 }
 
+// whatDatabase returns what tells this database from another one, and from itself before
+// it was brought back from the past. What a node learns at its start holds for this one.
+func (h *hearing) whatDatabase(ctx context.Context) (text string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
+	defer cancel()
+	const look = "SELECT COALESCE(string_agg(name || '=' || value, ' ' ORDER BY name), '') FROM meta WHERE name IN ('id', 'epoch', 'copying')"
+	err = h.conn.QueryRow(ctx, look).Scan(&text)
+	return text, err
+}
+
+// remember notes which database this node has started on.
+func (h *hearing) remember(ctx context.Context) (err error) {
+	h.database, err = h.whatDatabase(ctx)
+	return err
+}
+
 // rejoin begins anew after this node was taken for dead, or found another server.
 func (h *hearing) rejoin(ctx context.Context, began time.Time, n now) error {
 	h.heard.Store(nil)
@@ -474,6 +493,11 @@ func (h *hearing) rejoin(ctx context.Context, began time.Time, n now) error {
 		h.mu.Lock()
 		h.restart = time.Now()
 		h.mu.Unlock()
+	}
+	if now, err := h.whatDatabase(ctx); err != nil {
+		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
+	} else if now != h.database {
+		return fmt.Errorf("%w: the database is another one, or was brought back from the past, since this node started: start it again", jeton.ErrUnavailable)
 	}
 	if err := h.enlist(ctx); err != nil {
 		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 //go:embed schema/*.sql
@@ -82,7 +84,7 @@ func migrate(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 			if s.Applied {
 				continue
 			}
-			if err := apply(ctx, conn, s, false); err != nil {
+			if err := apply(ctx, c.Log, conn, s, false); err != nil {
 				return err
 			}
 			c.Log.Info("database migrated", "step", s.Name)
@@ -111,7 +113,7 @@ func Migrate(ctx context.Context, c Config, try bool) (applied []string, err err
 				if s.Applied {
 					continue
 				}
-				if err := apply(ctx, conn, s, false); err != nil {
+				if err := apply(ctx, c.Log, conn, s, false); err != nil {
 					return err
 				}
 				applied = append(applied, s.Name)
@@ -131,7 +133,7 @@ func Migrate(ctx context.Context, c Config, try bool) (applied []string, err err
 			if s.Applied {
 				continue
 			}
-			if err := apply(ctx, conn, s, true); err != nil {
+			if err := apply(ctx, c.Log, conn, s, true); err != nil {
 				return err
 			}
 			applied = append(applied, s.Name)
@@ -234,8 +236,26 @@ FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN
 	return list, nil
 }
 
+// patiently tries a step until nobody is in its way. While it waits for a lock on a table,
+// everybody else waits for it: so it gives way every other second.
+func patiently(ctx context.Context, log *slog.Logger, s Step, try func() error) error {
+	for {
+		err := try()
+		var e *pgconn.PgError
+		if !errors.As(err, &e) || e.Code != "55P03" {
+			return err
+		}
+		log.Warn("a schema step waits for somebody who uses its table; is a backup being made?", "step", s.Name)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
+}
+
 // apply applies one step. nested: the caller has a transaction that takes it back again.
-func apply(ctx context.Context, conn *pgx.Conn, s Step, nested bool) error {
+func apply(ctx context.Context, log *slog.Logger, conn *pgx.Conn, s Step, nested bool) error {
 	do := func() error {
 		if s.Number == 1 {
 			const table = `CREATE TABLE migrations (number INT PRIMARY KEY, name TEXT NOT NULL, sum TEXT NOT NULL, needs INT NOT NULL, at BIGINT NOT NULL)`
@@ -256,7 +276,14 @@ func apply(ctx context.Context, conn *pgx.Conn, s Step, nested bool) error {
 	if nested {
 		err = do()
 	} else {
-		err = pgx.BeginFunc(ctx, conn, func(pgx.Tx) error { return do() })
+		err = patiently(ctx, log, s, func() error {
+			return pgx.BeginFunc(ctx, conn, func(pgx.Tx) error {
+				if _, err := conn.Exec(ctx, "SELECT set_config('lock_timeout', '2s', true)"); err != nil {
+					return err
+				}
+				return do()
+			})
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("migration %s: %w", s.Name, err)

@@ -111,9 +111,9 @@ func TestAStepThatNeedsItselfRefusesOlderPrograms(t *testing.T) {
 	n := known(t)
 	db := node(t, url, Config{Schema: later(t, adds(n), fmt.Sprintf("-- needs: %d\nALTER TABLE sessions DROP COLUMN note", n+2))})
 	must(t, db.Close())
-	refused(t, Config{URL: jeton.NewSecret(url)}, "newer version", fmt.Sprintf("%04d_later.sql", n+2), fmt.Sprintf("knows %d", n), "run that version")
-	refused(t, Config{URL: jeton.NewSecret(url), Schema: later(t, adds(n))}, "newer version")
-	refused(t, Config{URL: jeton.NewSecret(url), Schema: later(t, adds(n)+"; SELECT 1")}, "another build", fmt.Sprintf("%04d_later.sql", n+1))
+	doesNotOpen(t, Config{URL: jeton.NewSecret(url)}, "newer version", fmt.Sprintf("%04d_later.sql", n+2), fmt.Sprintf("knows %d", n), "run that version")
+	doesNotOpen(t, Config{URL: jeton.NewSecret(url), Schema: later(t, adds(n))}, "newer version")
+	doesNotOpen(t, Config{URL: jeton.NewSecret(url), Schema: later(t, adds(n)+"; SELECT 1")}, "another build", fmt.Sprintf("%04d_later.sql", n+1))
 	_, err := Migrations(t.Context(), Config{URL: jeton.NewSecret(url), Where: where})
 	if err == nil || !strings.Contains(err.Error(), "newer version") || !strings.Contains(err.Error(), where) {
 		t.Errorf("Migrations: %v", err)
@@ -160,7 +160,7 @@ func TestAStepThatFailsLeavesNothing(t *testing.T) {
 	if after := tables(); after != before {
 		t.Errorf("a trial has changed %s to %s", before, after)
 	}
-	refused(t, failing, name, "division by zero")
+	doesNotOpen(t, failing, name, "division by zero")
 	list, err := Migrations(t.Context(), failing)
 	must(t, err)
 	if got := marks(list); !slices.Equal(got[known(t):], []string{"+", "-"}) {

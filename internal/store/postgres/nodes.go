@@ -115,7 +115,9 @@ func (h *hearing) nodes(ctx context.Context) (others []string, bound time.Durati
 			break
 		}
 	}
-	if h.anew() {
+	if len(others) > 0 || h.anew() {
+		// This node itself may judge from memory until it has heard of what another step of its
+		// own has done.
 		bound = max(bound, h.bound)
 	}
 	return others, bound, err

@@ -23,9 +23,9 @@ import (
 
 const where = "db.example:5432/jeton"
 
-// refused checks that a database does not open, that the error names it and says what to
+// doesNotOpen checks that a database does not open, that the error names it and says what to
 // do, and that no secret is in it.
-func refused(t *testing.T, c Config, says ...string) {
+func doesNotOpen(t *testing.T, c Config, says ...string) {
 	t.Helper()
 	c.Where = where
 	db, err := Open(t.Context(), c)
@@ -79,7 +79,7 @@ func TestADatabaseThatDoesNotOpenSaysWhatToDo(t *testing.T) {
 		{"a schema that is not there", changed(t, tcp, func(u *url.URL) { u.RawQuery += "&search_path=missing" }), []string{"CREATE SCHEMA"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			refused(t, Config{URL: tc.url, Connect: 500 * time.Millisecond}, tc.says...)
+			doesNotOpen(t, Config{URL: tc.url, Connect: 500 * time.Millisecond}, tc.says...)
 		})
 	}
 }
@@ -112,7 +112,7 @@ func TestADatabaseThatIsNotOursIsLeftAsItIs(t *testing.T) {
 			look := behind(t, c.Superuser(name))
 			var before, after string
 			say(t, look, &before, state)
-			refused(t, Config{URL: jeton.NewSecret(c.TCP(name))}, tc.says...)
+			doesNotOpen(t, Config{URL: jeton.NewSecret(c.TCP(name))}, tc.says...)
 			if say(t, look, &after, state); after != before {
 				t.Errorf("it was changed from %s to %s", before, after)
 			}
@@ -137,7 +137,7 @@ func TestTooManyConnectionsAreExplained(t *testing.T) {
 	c := pgtest.Start(t)
 	name := empty(t, c)
 	must(t, c.Exec(t.Context(), "postgres", "ALTER ROLE jeton CONNECTION LIMIT 0"))
-	refused(t, Config{URL: jeton.NewSecret(c.TCP(name))}, "no connection left", "max_connections", "database.connections")
+	doesNotOpen(t, Config{URL: jeton.NewSecret(c.TCP(name))}, "no connection left", "max_connections", "database.connections")
 }
 
 // authority is who signs certificates in a test.
@@ -192,7 +192,7 @@ func TestTLSProvesWhoAnswers(t *testing.T) {
 		})}
 	}
 	t.Run("a server without TLS", func(t *testing.T) {
-		refused(t, at("localhost", ours.file), "does not speak TLS", "ssl = on")
+		doesNotOpen(t, at("localhost", ours.file), "does not speak TLS", "ssl = on")
 	})
 	cert, key := ours.server(t, "localhost")
 	must(t, c.Secure(t.Context(), cert, key))
@@ -206,13 +206,13 @@ func TestTLSProvesWhoAnswers(t *testing.T) {
 		}
 	})
 	t.Run("another authority", func(t *testing.T) {
-		refused(t, at("localhost", theirs.file), "certificate", "sslrootcert")
+		doesNotOpen(t, at("localhost", theirs.file), "certificate", "sslrootcert")
 	})
 	t.Run("another host", func(t *testing.T) {
-		refused(t, at("127.0.0.1", ours.file), "certificate", "127.0.0.1")
+		doesNotOpen(t, at("127.0.0.1", ours.file), "certificate", "127.0.0.1")
 	})
 	t.Run("no such file", func(t *testing.T) {
 		missing := filepath.Join(t.TempDir(), "missing.pem")
-		refused(t, at("localhost", missing), fmt.Sprint("sslrootcert"))
+		doesNotOpen(t, at("localhost", missing), fmt.Sprint("sslrootcert"))
 	})
 }

@@ -37,6 +37,7 @@ type DB struct {
 	link              link
 	spender           spender
 	hearing           *hearing
+	serial            chan struct{} // whose turn it is at this node to take a serial step
 	stop              context.CancelFunc
 	work              sync.WaitGroup
 	closed            sync.Once
@@ -99,7 +100,7 @@ func (c Config) withDefaults() Config {
 // Close ends it. The error says which database and what to do about it.
 func Open(ctx context.Context, c Config) (*DB, error) {
 	c = c.withDefaults()
-	db := &DB{c: c}
+	db := &DB{c: c, serial: make(chan struct{}, 1)}
 	db.Store = statements.New(engine{db})
 	if err := db.open(ctx); err != nil {
 		_ = db.Close()
@@ -127,6 +128,9 @@ func (db *DB) open(ctx context.Context) error {
 		return err
 	}
 	if err := db.begin(ctx); err != nil {
+		return err
+	}
+	if err := db.hearing.remember(ctx); err != nil {
 		return err
 	}
 	db.spender.start(background, db)

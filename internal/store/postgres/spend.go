@@ -249,6 +249,7 @@ func (db *DB) takeUses(ctx context.Context, text string, list []*wish) ([]taken,
 	}
 	took := make([]taken, n)
 	err := db.spending(ctx, func(ctx context.Context) error {
+		clear(took) // what an attempt said that was taken back is not so
 		rows, err := db.pool.Query(ctx, text, holders, budgets, wants, mosts)
 		if err != nil {
 			return err
@@ -301,7 +302,8 @@ func (db *DB) spending(ctx context.Context, do func(ctx context.Context) error) 
 	}
 	defer cancel()
 	for range attempts {
-		if err = do(ctx); !takenBack(err) {
+		// A connection that broke may have committed first.
+		if err = do(ctx); !gaveWay(err) && !untouched(err) {
 			break
 		}
 	}

@@ -68,7 +68,7 @@ opens = excluded.opens, retires = excluded.retires, closes = excluded.closes, re
 			}
 		}
 		if len(put)+len(drop) == 0 {
-			return nil, appendEvents(ctx, tx, events...)
+			return nothingLeft(), appendEvents(ctx, tx, events...)
 		}
 		return []Change{{Kind: KeysChanged}}, appendEvents(ctx, tx, events...)
 	})

@@ -58,7 +58,11 @@ func (db *Store) StartSession(ctx context.Context, s session.Start, judge func(p
 		if login, err = insertSession(ctx, tx, s); err != nil {
 			return nil, err
 		}
-		return sessionsEnded(ended), appendEvents(ctx, tx, s.Event)
+		changes := sessionsEnded(ended)
+		if len(evict) > 0 && len(ended) == 0 {
+			changes = nothingLeft() // another was faster
+		}
+		return changes, appendEvents(ctx, tx, s.Event)
 	}})
 	if err != nil {
 		return 0, nil, err
@@ -222,7 +226,7 @@ func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Even
 	}
 	var ended []session.Hash
 	where, args := chosen(w)
-	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) (_ []Change, err error) {
+	err := db.engine.Do(ctx, Step{Long: w.ID == "", Run: func(ctx context.Context, tx Conn) (_ []Change, err error) {
 		if ended, err = endSessions(ctx, tx, where, args...); err != nil || len(ended) == 0 {
 			return nothingLeft(), err
 		}

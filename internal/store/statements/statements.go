@@ -60,6 +60,8 @@ type Step struct {
 	// Serial steps come one after another on all nodes. They are those that change people,
 	// clients and keys, whose rules look at more than one row.
 	Serial bool
+	// Long steps may touch so many rows that they take seconds.
+	Long bool
 	// Run takes the step and returns what has changed by it that somebody may keep in
 	// memory. It may be called again when what it did has been taken back. What it returns
 	// is for the engine to tell, with Store.Hear, once it is durable and before the step is
@@ -90,6 +92,9 @@ const (
 	Everything    Kind = 6 // whatever is in memory is to be read anew
 )
 
+// few is how many users are told of one by one.
+const few = 16
+
 // Change is something that is no longer what it was.
 type Change struct {
 	Kind   Kind
@@ -118,7 +123,7 @@ type Store struct {
 // New returns a store on an engine.
 func New(engine Engine) *Store {
 	return &Store{
-		engine: engine, changed: func(int64) {}, changedClient: func(int64) {}, ended: func(...session.Hash) {}, endedTokens: func(...secret.Hash) {}, changedKeys: func() {}, everything: func() {},
+		engine: engine, changed: func(int64) {}, changedClient: func(int64) {}, ended: func(...session.Hash) {}, endedTokens: func(...secret.Hash) {}, changedKeys: func() {},
 	}
 }
 
@@ -150,6 +155,10 @@ func (db *Store) Hear(changes []Change) {
 		case TokensEnded:
 			db.endedTokens(c.Hashes...)
 		case UsersChanged:
+			if len(c.IDs) > few && db.everything != nil {
+				db.everything() // each of them would look through all that is in memory
+				continue
+			}
 			for _, id := range c.IDs {
 				db.changed(id)
 			}
@@ -160,7 +169,9 @@ func (db *Store) Hear(changes []Change) {
 		case KeysChanged:
 			db.changedKeys()
 		default: // Everything, and what a newer node tells
-			db.everything()
+			if db.everything != nil {
+				db.everything()
+			}
 		}
 	}
 }
