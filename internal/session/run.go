@@ -10,8 +10,9 @@ const (
 	// session idle earlier, never later.
 	flushEvery = 10 * time.Second
 	sweepEvery = time.Minute
-	// sweepStep bounds how long a sweep holds the writer.
-	sweepStep = 500
+	// sweepStep bounds how long a sweep holds the writer. Between two steps it leaves it to
+	// others for as long.
+	sweepStep = 100
 	// sweepGrace is how long an ended session stays, so that its owner is told that
 	// it has expired and not that it was never there.
 	sweepGrace = 24 * time.Hour
@@ -60,6 +61,7 @@ func (s *Sessions) flush(ctx context.Context) {
 
 func (s *Sessions) sweep(ctx context.Context) {
 	for ctx.Err() == nil {
+		began := time.Now()
 		n, err := s.store.SweepSessions(ctx, s.now().Add(-sweepGrace), sweepStep)
 		if err != nil {
 			s.log.Warn("ended sessions were not swept away", "error", err)
@@ -67,6 +69,10 @@ func (s *Sessions) sweep(ctx context.Context) {
 		}
 		if n < sweepStep {
 			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Since(began)):
 		}
 	}
 }

@@ -268,8 +268,9 @@ func (t *Tokens) Voided(ctx context.Context, after int64, limit int) ([]Voided, 
 
 const (
 	sweepEvery = time.Minute
-	// sweepStep bounds how long a sweep holds the writer.
-	sweepStep = 500
+	// sweepStep bounds how long a sweep holds the writer. Between two steps it leaves it to
+	// others for as long.
+	sweepStep = 100
 	// sweepGrace is how long what is over stays: a clock that jumps back by less brings
 	// no assertion back.
 	sweepGrace = 24 * time.Hour
@@ -291,6 +292,7 @@ func (t *Tokens) Run(ctx context.Context) error {
 
 func (t *Tokens) sweep(ctx context.Context) {
 	for ctx.Err() == nil {
+		began := time.Now()
 		n, err := t.store.SweepTokens(ctx, t.now().Add(-sweepGrace), sweepStep)
 		if err != nil {
 			t.log.Warn("tokens that are over were not swept away", "error", err)
@@ -298,6 +300,10 @@ func (t *Tokens) sweep(ctx context.Context) {
 		}
 		if n < sweepStep {
 			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Since(began)):
 		}
 	}
 }
