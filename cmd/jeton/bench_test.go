@@ -142,7 +142,9 @@ func TestBenchRevokeFindsABreach(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var ended atomic.Bool
 			m := http.NewServeMux()
-			m.HandleFunc("GET /.well-known/jeton", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"login":"/in","logout":"/out"}`)) })
+			m.HandleFunc("GET /.well-known/jeton", func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = w.Write([]byte(`{"login":"/in","logout":"/out"}`))
+			})
 			m.HandleFunc("POST /in", func(w http.ResponseWriter, r *http.Request) {
 				ended.Store(false)
 				if r.FormValue("username") != "probe" || r.FormValue("password") != probePassword {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,7 +88,6 @@ func newHearing(db *DB, settings *pgx.ConnConfig) *hearing {
 	// A node that looks for the database finds out soon whether it is there, also behind a
 	// line that swallows everything.
 	settings.ConnectTimeout = min(settings.ConnectTimeout, 3*time.Second)
-	settings.DialFunc = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
 	// What this connection writes is of no worth after a crash: who lives says so again.
 	settings.RuntimeParams["synchronous_commit"] = "off"
 	return &hearing{

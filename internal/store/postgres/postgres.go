@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -152,6 +153,7 @@ func (c Config) parse() (*pgxpool.Config, error) {
 	s.MaxConns, s.MinConns = int32(c.Connections), 0
 	s.MaxConnIdleTime = 5 * time.Minute
 	s.ConnConfig.ConnectTimeout = c.Connect
+	s.ConnConfig.DialFunc = c.dial
 	// A standby is behind: what has ended would still look good there.
 	s.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	params := s.ConnConfig.RuntimeParams
@@ -171,6 +173,26 @@ func (c Config) parse() (*pgxpool.Config, error) {
 		return err
 	}
 	return s, nil
+}
+
+// dial connects to a server. Where the library has given up on an answer it asks the server,
+// on another connection, to stop working on it; for up to 15 s it keeps the place in the pool
+// meanwhile. Behind a line that swallows everything the pool would be empty for as long after
+// the line is well again, so that question gets no more time than any other.
+func (c Config) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{KeepAlive: 15 * time.Second}
+	limit, limited := ctx.Deadline()
+	if !limited || time.Until(limit) <= c.Connect {
+		return d.DialContext(ctx, network, addr)
+	}
+	end := time.Now().Add(c.Answer)
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	conn, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return conn, conn.SetDeadline(end)
 }
 
 // durable makes commits durable before they are answered where a database was told that
