@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"time"
@@ -173,26 +172,6 @@ func (c Config) parse() (*pgxpool.Config, error) {
 		return err
 	}
 	return s, nil
-}
-
-// dial connects to a server. Where the library has given up on an answer it asks the server,
-// on another connection, to stop working on it; for up to 15 s it keeps the place in the pool
-// meanwhile. Behind a line that swallows everything the pool would be empty for as long after
-// the line is well again, so that question gets no more time than any other.
-func (c Config) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := net.Dialer{KeepAlive: 15 * time.Second}
-	limit, limited := ctx.Deadline()
-	if !limited || time.Until(limit) <= c.Connect {
-		return d.DialContext(ctx, network, addr)
-	}
-	end := time.Now().Add(c.Answer)
-	ctx, cancel := context.WithDeadline(ctx, end)
-	defer cancel()
-	conn, err := d.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	return conn, conn.SetDeadline(end)
 }
 
 // durable makes commits durable before they are answered where a database was told that
