@@ -66,7 +66,7 @@ func strainNodes(t *testing.T, all *nodes, l *ledger, p *people, round int) int 
 			}
 		})
 	}
-	enough, changes := l.granted()+someUses(round), p.count()
+	enough, changes := l.granted()+someUses(round)/2, p.count()
 	if thorough(round) {
 		changes += 1 + rand.IntN(3)
 		wg.Go(func() {

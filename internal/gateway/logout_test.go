@@ -2,7 +2,9 @@ package gateway_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"jeton/jetontest"
 )
@@ -99,5 +101,35 @@ func TestATeachingCookieCarriesAnyName(t *testing.T) {
 		if a := s.Ask("GET", "old", "/me", "Cookie", cookies); a.Status != 200 || a.Body != name {
 			t.Errorf("%s: %d %q, want 200 and the name", name, a.Status, a.Body)
 		}
+	}
+}
+
+// What looks idle here may be busy at another node, or by another clock: a logout ends it.
+func TestALogoutEndsWhatLooksIdle(t *testing.T) {
+	var now atomic.Int64
+	now.Store(time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
+	s := jetontest.Start(t, `
+services:
+  - name: shop
+    listen: localhost:0
+    login: {paths: [/login]}
+    logout: /logout
+    session: {idle_timeout: 5m}
+    routes:
+      - match: GET /me
+        respond: {text: me}
+`, jetontest.Clock(func() time.Time { return time.UnixMilli(now.Load()) }))
+	s.AddUser("diane", right)
+	mine := s.Enter("shop", "diane", right)
+	now.Add((6 * time.Minute).Milliseconds())
+	if a := s.Ask("GET", "shop", "/me", "Cookie", mine); a.Status != 401 || a.Code() != "expired" {
+		t.Fatalf("idle: %d %s, want 401 expired", a.Status, a.Code())
+	}
+	if a := s.Ask("POST", "shop", "/logout", "Cookie", mine); a.Status != 200 {
+		t.Errorf("logout: %d, want 200", a.Status)
+	}
+	now.Add(-(6 * time.Minute).Milliseconds())
+	if a := s.Ask("GET", "shop", "/me", "Cookie", mine); a.Status != 401 {
+		t.Errorf("after the logout, by a clock that has it busy: %d, want 401", a.Status)
 	}
 }

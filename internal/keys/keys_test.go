@@ -58,10 +58,14 @@ type counted struct {
 	keys.Store
 	lists, changes atomic.Int64
 	during         func() // called when a step begins, unless it is nil
+	reading        func() // called before the keys are read, unless it is nil
 }
 
 func (c *counted) ListKeys(ctx context.Context) ([]keys.Record, error) {
 	c.lists.Add(1)
+	if c.reading != nil {
+		c.reading()
+	}
 	return c.Store.ListKeys(ctx)
 }
 

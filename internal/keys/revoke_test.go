@@ -321,3 +321,29 @@ func whole(t *testing.T, b *bench, r *keys.Ring, what string) {
 		}
 	}
 }
+
+// Another node has revoked a key. While one request reads the keys anew, the next must not
+// be judged by those of before.
+func TestNobodyIsJudgedByTheKeysOfBeforeWhileTheyAreReadAnew(t *testing.T) {
+	b := with(t, ec)
+	kid := signs(t, b.Ring, ec)
+	other := b.ring(t, b.secret)
+	must(t, other.Use(t.Context(), needs(ec)))
+	must(t, b.Revoke(t.Context(), "operator", kid, "a backup was stolen"))
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	b.store.reading = func() { close(begun); <-goOn }
+	first := make(chan error)
+	go func() { first <- other.Fresh(t.Context()) }()
+	<-begun
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := other.Fresh(gone); !errors.Is(err, jeton.ErrUnavailable) {
+		t.Errorf("while the keys are being read: %v, want that it waits for them", err)
+	}
+	close(goOn)
+	must(t, <-first)
+	b.store.reading = nil
+	if must(t, other.Fresh(t.Context())); checks(other, kid) {
+		t.Error("the revoked key still checks")
+	}
+}

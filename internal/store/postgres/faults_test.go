@@ -22,7 +22,7 @@ import (
 // busy with other tests.
 const (
 	answered = 2*time.Second + 2*time.Second
-	healthy  = 5*time.Second + 10*time.Second
+	healthy  = 5*time.Second + 5*time.Second
 )
 
 // fault is something that happens to a database.
