@@ -281,10 +281,10 @@ func TestOpaqueAndCountedTokensNeedTheIssuer(t *testing.T) {
 
 func TestRevokedKeysOfAServer(t *testing.T) {
 	s := jetontest.Start(t, conf)
-	clock := &clock{at: time.Now()}
-	g := guardOf(t, s, "reports", func(c *guard.Config) { c.Now = clock.Now })
 	ci := s.AddClient("ci", "reports")
 	text := s.Token(ci, "audience", "reports")
+	clock := &clock{at: time.Now()} // the server has its own: here the token must be good already
+	g := guardOf(t, s, "reports", func(c *guard.Config) { c.Now = clock.Now })
 	if _, err := g.Check(t.Context(), text); err != nil {
 		t.Fatal(err)
 	}
