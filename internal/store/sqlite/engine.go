@@ -25,10 +25,10 @@ func (e engine) QueryRow(ctx context.Context, text string, args ...any) statemen
 // Do takes a step. All steps are serial here.
 func (e engine) Do(ctx context.Context, s statements.Step) error {
 	j := jobs.Get().(*job)
-	j.run, j.err = s.Run, nil
+	j.run, j.err, j.long = s.Run, nil, s.Serial || s.Long
 	err, mine := e.writer.wait(ctx, j)
 	if mine {
-		j.run, j.changes = nil, nil
+		j.run, j.changes, j.long = nil, nil, false
 		jobs.Put(j)
 	}
 	return err

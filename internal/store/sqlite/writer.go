@@ -40,6 +40,7 @@ type writer struct {
 type job struct {
 	run     func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) // nil for a use
 	changes []statements.Change                                                        // that run made, to be told once they are durable
+	long    bool                                                                       // it may touch many rows
 	use     count.Use
 	left    []int64
 	err     error
@@ -55,6 +56,8 @@ const (
 	// store does not answer. What it asked for may still happen: an unknown
 	// outcome counts as used.
 	patience = 2 * time.Second
+	// forLong is how many times longer it waits for a step that touches many rows: an import.
+	forLong = 5
 )
 
 var jobs = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}
@@ -118,7 +121,11 @@ func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
 	default:
 		return jeton.After(jeton.ErrBusy, time.Second), true
 	}
-	timer := time.NewTimer(w.patience)
+	patience := w.patience
+	if j.long {
+		patience *= forLong
+	}
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case <-j.done:
@@ -126,7 +133,7 @@ func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, ctx.Err()), false
 	case <-timer.C:
-		return fmt.Errorf("%w: no commit within %v", jeton.ErrUnavailable, w.patience), false
+		return fmt.Errorf("%w: no commit within %v", jeton.ErrUnavailable, patience), false
 	case <-w.done:
 	}
 	// The writer has ended; it answered everything that it took.
