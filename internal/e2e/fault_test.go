@@ -280,14 +280,15 @@ func TestAChangeThatIsAskedForAgainHolds(t *testing.T) {
 		}
 		return s.Jeton(t, "", "user", name, name).Code == 0
 	}
-	// A commit takes longer than anybody waits for it, and succeeds in the end.
-	detach := attach(t, s, "fsync,fdatasync:delay_enter=3000000")
 	for _, name := range changes {
+		// A commit takes longer than anybody waits for it, and succeeds in the end. A change
+		// of a person may touch many rows and is waited for longer.
+		detach := attach(t, s, "fsync,fdatasync:delay_enter="+map[string]string{"logout": "3s", "disable": "12s"}[name])
 		if ask(name) {
 			t.Errorf("%s was answered before it was durable", name)
 		}
+		detach()
 	}
-	detach()
 	for _, name := range changes {
 		Wait(t, name+" to be answered", func() bool { return ask(name) })
 		if a := c.MustDo(t, http.MethodGet, "/free", cookies[name]); a.Status != http.StatusUnauthorized {
