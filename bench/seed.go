@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -82,7 +83,8 @@ func rowsOf(n stored) []table {
 		}},
 		{"sessions", []string{"id", "hash", "account", "service", "created", "expires", "idle", "used", "source"}, n.sessions, func(i int) ([]any, error) {
 			hash := sha256.Sum256([]byte(secret(i)))
-			return []any{fmt.Sprintf("s_%023d", i), hash[:], int64(i%users + 1), service, created, ends, idle, created, "127.0.0.1"}, nil
+			id, err := handle("s_", i, now)
+			return []any{id, hash[:], int64(i%users + 1), service, created, ends, idle, created, "127.0.0.1"}, err
 		}},
 		{"tokens", []string{"accessor", "hash", "format", "kind", "name", "parent", "account", "client", "version", "audience", "scopes", "allows", "networks", "max_uses", "created", "opens", "expires", "source"}, n.tokens, func(i int) ([]any, error) {
 			text, err := personal(i)
@@ -90,9 +92,18 @@ func rowsOf(n stored) []table {
 				return nil, err
 			}
 			hash := secrets.HashOf(text)
-			return []any{fmt.Sprintf("t_%023d", i), hash[:], "opaque", "personal", "bench", int64(0), int64(i%users + 1), int64(0), int64(1), `["` + service + `"]`, "[]", "[]", "[]", int64(-1), created, created, ends, "127.0.0.1"}, nil
+			id, err := handle("t_", i, now)
+			return []any{id, hash[:], "opaque", "personal", "bench", int64(0), int64(i%users + 1), int64(0), int64(1), `["` + service + `"]`, "[]", "[]", "[]", int64(-1), created, created, ends, "127.0.0.1"}, err
 		}},
 	}
+}
+
+// handle returns the id of a seeded session or token, which has the form of a real one: a
+// server keeps few of any other form in memory.
+func handle(prefix string, i int, now time.Time) (string, error) {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[6:], uint64(i))
+	return secrets.ID(prefix, now, bytes.NewReader(b[:]))
 }
 
 func fill(ctx context.Context, db *sql.DB, n stored) error {
