@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	secrets "jeton/internal/secret"
 )
 
 func TestMain(m *testing.M) {
@@ -284,14 +286,20 @@ func TestQuantilesAreWithinTwoPercent(t *testing.T) {
 
 func TestTheReportKeepsWhatPeopleWrote(t *testing.T) {
 	path := t.TempDir() + "/performance.md"
-	if err := os.WriteFile(path, []byte("before\n"+markBegin+"old\n"+markEnd+"after\n"), 0o600); err != nil {
+	only := []string{"nodes", "revoke"}
+	allBegin, end := marks(nil)
+	begin, _ := marks(only)
+	if err := os.WriteFile(path, []byte("before\n"+allBegin+"all\n"+end+"between\n"+begin+"old\n"+end+"after\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r := report{machine: "a machine"}
 	r.block("Block")
 	r.add(row{what: "fast", value: 1234, unit: "req/s", aim: ">= 1", met: met(true)})
 	r.add(row{what: "slow", value: 1, unit: "ms", aim: "<= 0.5 ms", met: met(false)})
-	if err := r.save(path); err != nil {
+	if err := r.save(path, []string{"scale"}); err == nil {
+		t.Error("a run that the page has no place for was written into it")
+	}
+	if err := r.save(path, only); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(path)
@@ -299,7 +307,7 @@ func TestTheReportKeepsWhatPeopleWrote(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	if lines[0] != "before" || lines[len(lines)-1] != "after" || slices.Contains(lines, "old") {
+	if lines[0] != "before" || lines[2] != "all" || lines[4] != "between" || lines[len(lines)-1] != "after" || slices.Contains(lines, "old") {
 		t.Errorf("the report is %q", lines)
 	}
 	for _, want := range []string{"| fast | 1,234 req/s |  | >= 1 | yes |", "- Block; slow: aim <= 0.5 ms"} {
@@ -307,7 +315,22 @@ func TestTheReportKeepsWhatPeopleWrote(t *testing.T) {
 			t.Errorf("the report lacks %q:\n%s", want, b)
 		}
 	}
-	if err := r.save(t.TempDir() + "/new.md"); err != nil {
+	if err := r.save(t.TempDir()+"/new.md", nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// A server keeps few sessions in memory whose ids have another form: all checks of the
+// others would be read from the store.
+func TestSeededIDsHaveTheFormOfRealOnes(t *testing.T) {
+	now := time.Now()
+	for _, i := range []int{0, 1, 10_000_000} {
+		id, err := handle("s_", i, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := secrets.ReadID("s_", id); !ok {
+			t.Errorf("the id of session %d is %q", i, id)
+		}
 	}
 }

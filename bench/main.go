@@ -72,7 +72,7 @@ func command(ctx context.Context, args []string) error {
 	}
 	if o.out != "" {
 		// Minutes are too much to lose to a typing error.
-		if _, _, err := around(o.out); err != nil {
+		if _, _, err := around(o.out, o.only); err != nil {
 			return err
 		}
 	}
@@ -86,7 +86,7 @@ func command(ctx context.Context, args []string) error {
 	}
 	b.report.print(os.Stdout)
 	if o.out != "" {
-		return b.report.save(o.out)
+		return b.report.save(o.out, o.only)
 	}
 	return nil
 }

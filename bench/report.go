@@ -151,15 +151,18 @@ func (r *report) print(w io.Writer) {
 	}
 }
 
-// The markers between which a file holds the last run. What is around them is written
-// by people and stays.
-const (
-	markBegin = "<!-- go run ./bench -o writes from here -->\n"
-	markEnd   = "<!-- to here -->\n"
-)
+// marks are the lines between which a file holds the last run of these blocks: a page holds
+// several, each with what people write around it. What they wrote stays.
+func marks(only []string) (begin, end string) {
+	run := "go run ./bench"
+	if len(only) > 0 {
+		run += " -only " + strings.Join(only, ",")
+	}
+	return "<!-- " + run + " -o writes from here -->\n", "<!-- to here -->\n"
+}
 
-// around returns what a report file holds before and after the markers.
-func around(path string) (before, after []byte, err error) {
+// around returns what a report file holds before and after the last run of these blocks.
+func around(path string, only []string) (before, after []byte, err error) {
 	old, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return []byte("# Performance\n\n"), nil, nil
@@ -167,25 +170,27 @@ func around(path string) (before, after []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	before, rest, ok := bytes.Cut(old, []byte(markBegin))
-	_, after, ok2 := bytes.Cut(rest, []byte(markEnd))
+	begin, end := marks(only)
+	before, rest, ok := bytes.Cut(old, []byte(begin))
+	_, after, ok2 := bytes.Cut(rest, []byte(end))
 	if !ok || !ok2 {
-		return nil, nil, fmt.Errorf("%s does not hold the lines %q and %q", path, strings.TrimSpace(markBegin), strings.TrimSpace(markEnd))
+		return nil, nil, fmt.Errorf("%s does not hold the lines %q and %q", path, strings.TrimSpace(begin), strings.TrimSpace(end))
 	}
 	return before, after, nil
 }
 
-// save writes the report into a file.
-func (r *report) save(path string) error {
-	before, after, err := around(path)
+// save writes the report into a file, in place of the last run of the same blocks.
+func (r *report) save(path string, only []string) error {
+	before, after, err := around(path, only)
 	if err != nil {
 		return err
 	}
+	begin, end := marks(only)
 	var b bytes.Buffer
 	b.Write(before)
-	b.WriteString(markBegin)
+	b.WriteString(begin)
 	r.print(&b)
-	b.WriteString(markEnd)
+	b.WriteString(end)
 	b.Write(after)
 	return os.WriteFile(path, b.Bytes(), 0o644)
 }
