@@ -58,7 +58,10 @@ func run(args, _ []string) int {
 	context.AfterFunc(ctx, stop)
 	root := newRoot()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := known(root, args)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -66,6 +69,21 @@ func run(args, _ []string) int {
 		fmt.Fprintln(os.Stderr, "jeton: "+text)
 	}
 	return exitCode(err)
+}
+
+// known refuses a word that is no command of its group, for which cobra prints help and
+// reports success.
+func known(root *cobra.Command, args []string) error {
+	group, rest, err := root.Find(args)
+	if err != nil || group == root || group.Runnable() || len(rest) == 0 || strings.HasPrefix(rest[0], "-") || rest[0] == "help" {
+		return nil // the others are judged when they are executed
+	}
+	text := fmt.Sprintf("%s has no command %q", group.CommandPath(), rest[0])
+	group.SuggestionsMinimumDistance = 2 // as cobra has it at the root
+	if near := group.SuggestionsFor(rest[0]); len(near) > 0 {
+		text += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usage{fmt.Errorf("%s; see '%s --help'", text, group.CommandPath())}
 }
 
 // usage marks an error as a mistake in how the program was called.
