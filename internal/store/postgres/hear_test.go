@@ -312,6 +312,43 @@ func TestAConnectionThatIsCutMakesEverythingBeDropped(t *testing.T) {
 	}
 }
 
+// A node that was cut off while the database was brought back from the past may hold keys
+// and people of a time that is no more: it judges nothing until it is started again.
+func TestANodeDoesNotGoOnWithADatabaseFromThePast(t *testing.T) {
+	for _, change := range []string{
+		"UPDATE meta SET value = 'another' WHERE name = 'id'",
+		"INSERT INTO meta (name, value) VALUES ('epoch', '1')",
+	} {
+		t.Run(change, func(t *testing.T) {
+			name := empty(t, shared.Cluster(t))
+			url := shared.Cluster(t).URL(name)
+			db := node(t, url, Config{})
+			conn := behind(t, shared.Cluster(t).Superuser(name))
+			enter(t, db, person(t, db, "diane"), "one")
+			poll(t, db)
+			tag, err := conn.Exec(t.Context(), change)
+			must(t, err)
+			if tag.RowsAffected() != 1 {
+				t.Fatalf("%s changed %d rows", change, tag.RowsAffected())
+			}
+			do(t, conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+			for range 5 {
+				err := db.Fresh(t.Context())
+				away(t, "memory of before", err)
+				_, err = db.FindSession(t.Context(), session.HashOf("one"))
+				away(t, "a session", err)
+				time.Sleep(50 * time.Millisecond)
+			}
+			// Started again, it goes on.
+			must(t, db.Close())
+			again := node(t, url, Config{})
+			poll(t, again)
+			_, err = again.FindSession(t.Context(), session.HashOf("one"))
+			must(t, err)
+		})
+	}
+}
+
 func TestWithoutABoundEachRequestAsks(t *testing.T) {
 	url := shared.Database(t)
 	db := node(t, url, Config{Staleness: 0})

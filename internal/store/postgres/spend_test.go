@@ -246,6 +246,49 @@ func TestAUseOfUnknownOutcomeIsCounted(t *testing.T) {
 	}
 }
 
+// A statement that has said what it took and is then taken back has taken nothing; what
+// counts is what the next attempt says.
+func TestWhatAnAttemptTookThatWasTakenBackIsNotGranted(t *testing.T) {
+	url := shared.Database(t)
+	db, conn := node(t, url, Config{}), behind(t, url)
+	login := enter(t, db, person(t, db, "diane"), "one")
+	budget := policy.Budget{ID: 1, Max: 3}
+	_, err := db.Spend(t.Context(), use(login, budget)) // makes the count
+	must(t, err)
+	// The first attempt is taken back in its commit. The second waits before it looks.
+	for _, text := range []string{
+		"CREATE SEQUENCE attempts",
+		`CREATE FUNCTION attempt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF current_setting('the.test', true) = 'yes' THEN RETURN NULL; END IF;
+			IF nextval('attempts') = 2 THEN PERFORM pg_advisory_xact_lock_shared(7); END IF;
+			RETURN NULL; END $$`,
+		`CREATE FUNCTION take_back() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF current_setting('the.test', true) = 'yes' OR currval('attempts') > 1 THEN RETURN NULL; END IF;
+			RAISE EXCEPTION 'taken back' USING ERRCODE = 'serialization_failure'; END $$`,
+		"CREATE TRIGGER attempt BEFORE UPDATE ON uses FOR EACH STATEMENT EXECUTE FUNCTION attempt()",
+		"CREATE CONSTRAINT TRIGGER take_back AFTER UPDATE ON uses DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION take_back()",
+		"SET the.test = 'yes'",
+		"SELECT pg_advisory_lock(7)",
+	} {
+		do(t, conn, text)
+	}
+	answer := make(chan error, 1)
+	go func() {
+		_, err := db.Spend(t.Context(), use(login, budget))
+		answer <- err
+	}()
+	waitingFor(t, conn, 1)
+	do(t, conn, "UPDATE uses SET used = 3") // somebody else takes what is left
+	do(t, conn, "SELECT pg_advisory_unlock(7)")
+	wants(t, "a use of which the second attempt found nothing left", <-answer, jeton.ErrSpent)
+	var used, tries int64
+	say(t, conn, &used, "SELECT used FROM uses")
+	say(t, conn, &tries, "SELECT last_value FROM attempts")
+	if used != 3 || tries < 2 {
+		t.Errorf("%d uses are counted after %d attempts, want 3 after more than one", used, tries)
+	}
+}
+
 func TestAFullQueueIsBusyAndCloseAnswersWhoWaits(t *testing.T) {
 	url := shared.Database(t)
 	db := node(t, url, Config{})
