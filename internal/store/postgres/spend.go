@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -111,31 +110,13 @@ func (s *spender) loop(ctx context.Context, db *DB) {
 				}
 			}
 		}
-		batch = s.gather(batch)
+		batch = statements.Gather(batch, s.jobs, together)
 		again = db.spendAll(ctx, batch)
 		if len(again) > 0 {
 			// Somebody holds what they need and will have let go of it in a moment.
 			time.Sleep(time.Millisecond)
 		}
 	}
-}
-
-// gather takes what else waits, and lets those who are about to queue have their turn.
-func (s *spender) gather(batch []*job) []*job {
-	for len(batch) < together {
-		select {
-		case j := <-s.jobs:
-			batch = append(batch, j)
-			continue
-		default:
-		}
-		before := len(s.jobs)
-		runtime.Gosched()
-		if len(s.jobs) == before {
-			break
-		}
-	}
-	return batch
 }
 
 // spendAll takes the uses of a batch and answers them. It returns those that have to be

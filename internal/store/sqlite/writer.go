@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -160,7 +159,7 @@ func (w *writer) loop(db *DB) {
 				return
 			}
 		}
-		batch = w.gather(batch)
+		batch = statements.Gather(batch, w.jobs, together)
 		w.commit(db, batch)
 		for _, j := range batch {
 			if j.err == nil && len(j.changes) > 0 {
@@ -169,26 +168,6 @@ func (w *writer) loop(db *DB) {
 			j.done <- struct{}{}
 		}
 	}
-}
-
-// gather takes what else waits. The one who queued the first job made this goroutine the
-// next to run, ahead of others who are about to queue theirs: they get their turn before
-// the commit, as long as more come.
-func (w *writer) gather(batch []*job) []*job {
-	for len(batch) < together {
-		select {
-		case j := <-w.jobs:
-			batch = append(batch, j)
-			continue
-		default:
-		}
-		before := len(w.jobs)
-		runtime.Gosched()
-		if len(w.jobs) == before {
-			break
-		}
-	}
-	return batch
 }
 
 // commit runs a batch in one transaction. If the transaction as a whole does not become

@@ -321,7 +321,7 @@ func (db *Store) DeclareUsers(ctx context.Context, declared []account.Account, n
 	if err != nil {
 		return nil, err
 	}
-	if len(plan(accounts, declared)) == 0 {
+	if len(declaringUsers.plan(accounts, declared)) == 0 {
 		return nil, nil
 	}
 	var changed []int64
@@ -335,8 +335,8 @@ func (db *Store) DeclareUsers(ctx context.Context, declared []account.Account, n
 		if err != nil {
 			return nil, err
 		}
-		for _, step := range plan(accounts, declared) {
-			if err := step.take(ctx, tx, now); err != nil {
+		for _, step := range declaringUsers.plan(accounts, declared) {
+			if err := declareUser(ctx, tx, step, now); err != nil {
 				return nil, fmt.Errorf("user %s: %w", step.to.Name, err)
 			}
 			if step.from.ID != 0 {
@@ -355,50 +355,17 @@ func (db *Store) DeclareUsers(ctx context.Context, declared []account.Account, n
 	return changed, nil
 }
 
-// declareStep is one difference between what is declared and what is stored.
-type declareStep struct {
-	action   string
-	from, to account.Account // from is zero for a new account
+// declaringUsers compares people.
+var declaringUsers = declaring[account.Account]{
+	add: audit.UserAdd, change: audit.UserChange, remove: audit.UserRemove,
+	name:     func(a account.Account) string { return a.Name },
+	declared: func(a account.Account) bool { return a.Declared },
+	same: func(a, b account.Account) bool {
+		return a.Password == b.Password && a.Disabled == b.Disabled && a.Person == b.Person && slices.Equal(a.Groups, b.Groups)
+	},
 }
 
-// plan lists the steps that make the stored accounts be the declared ones.
-func plan(stored, declared []account.Account) []declareStep {
-	var steps []declareStep
-	byName := map[string]account.Account{}
-	for _, a := range stored {
-		byName[a.Name] = a
-	}
-	wanted := map[string]bool{}
-	for _, d := range declared {
-		wanted[d.Name] = true
-		old, ok := byName[d.Name]
-		switch {
-		case !ok:
-			steps = append(steps, declareStep{audit.UserAdd, account.Account{}, d})
-		case !old.Declared || old.Password != d.Password || old.Disabled != d.Disabled || old.Person != d.Person || !slices.Equal(old.Groups, d.Groups):
-			steps = append(steps, declareStep{audit.UserChange, old, d})
-		}
-	}
-	for _, a := range stored {
-		if a.Declared && !wanted[a.Name] {
-			steps = append(steps, declareStep{audit.UserRemove, a, a})
-		}
-	}
-	// Removals first, so that a name that changed its case finds its place free.
-	slices.SortStableFunc(steps, func(a, b declareStep) int {
-		return order(a.action) - order(b.action)
-	})
-	return steps
-}
-
-func order(action string) int {
-	if action == audit.UserRemove {
-		return 0
-	}
-	return 1
-}
-
-func (s declareStep) take(ctx context.Context, tx Conn, now time.Time) error {
+func declareUser(ctx context.Context, tx Conn, s difference[account.Account], now time.Time) error {
 	switch s.action {
 	case audit.UserAdd:
 		s.to.Created, s.to.Updated = now, now

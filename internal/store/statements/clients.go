@@ -341,7 +341,7 @@ func (db *Store) DeclareClients(ctx context.Context, declared []client.Client, s
 	if err != nil {
 		return err
 	}
-	if len(planClients(stored, declared)) == 0 {
+	if len(declaringClients.plan(stored, declared)) == 0 {
 		return nil
 	}
 	return db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
@@ -351,8 +351,8 @@ func (db *Store) DeclareClients(ctx context.Context, declared []client.Client, s
 		if err != nil {
 			return nil, err
 		}
-		for _, step := range planClients(stored, declared) {
-			over, err := step.take(ctx, tx, s)
+		for _, step := range declaringClients.plan(stored, declared) {
+			over, err := declareClient(ctx, tx, step, s)
 			if err != nil {
 				return nil, fmt.Errorf("client %s: %w", step.to.Name, err)
 			}
@@ -370,37 +370,12 @@ func (db *Store) DeclareClients(ctx context.Context, declared []client.Client, s
 	})
 }
 
-// clientStep is one difference between what is declared and what is stored.
-type clientStep struct {
-	action   string
-	from, to client.Client // from is zero for a new client
-}
-
-// planClients lists the steps that make the stored clients be the declared ones: removals
-// first, so that a name that changed its case finds its place free.
-func planClients(stored, declared []client.Client) []clientStep {
-	var gone, rest []clientStep
-	byName := map[string]client.Client{}
-	for _, c := range stored {
-		byName[c.Name] = c
-	}
-	wanted := map[string]bool{}
-	for _, d := range declared {
-		wanted[d.Name] = true
-		old, ok := byName[d.Name]
-		switch {
-		case !ok:
-			rest = append(rest, clientStep{audit.ClientAdd, client.Client{}, d})
-		case !old.Declared || !sameTerms(old, d) || !sameKeys(old.Keys, d.Keys):
-			rest = append(rest, clientStep{audit.ClientChange, old, d})
-		}
-	}
-	for _, c := range stored {
-		if c.Declared && !wanted[c.Name] {
-			gone = append(gone, clientStep{audit.ClientRemove, c, c})
-		}
-	}
-	return append(gone, rest...)
+// declaringClients compares clients.
+var declaringClients = declaring[client.Client]{
+	add: audit.ClientAdd, change: audit.ClientChange, remove: audit.ClientRemove,
+	name:     func(c client.Client) string { return c.Name },
+	declared: func(c client.Client) bool { return c.Declared },
+	same:     func(a, b client.Client) bool { return sameTerms(a, b) && sameKeys(a.Keys, b.Keys) },
 }
 
 func sameTerms(a, b client.Client) bool {
@@ -421,7 +396,7 @@ func sameKey(a, b client.Key) bool {
 	return a.ID == b.ID && a.Alg == b.Alg && bytes.Equal(a.JWK(), b.JWK()) && a.Retired == b.Retired && milli(a.Opens) == milli(b.Opens) && milli(a.Closes) == milli(b.Closes)
 }
 
-func (p clientStep) take(ctx context.Context, tx Conn, s client.Step) (ended []secret.Hash, err error) {
+func declareClient(ctx context.Context, tx Conn, p difference[client.Client], s client.Step) (ended []secret.Hash, err error) {
 	switch p.action {
 	case audit.ClientAdd:
 		p.to.Created, p.to.Updated, p.to.Keys = s.Now, s.Now, slices.Clone(p.to.Keys)

@@ -14,6 +14,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -236,6 +237,26 @@ func (db *Store) do(ctx context.Context, run func(ctx context.Context, tx Conn) 
 // change takes a serial step.
 func (db *Store) change(ctx context.Context, run func(ctx context.Context, tx Conn) ([]Change, error)) error {
 	return db.engine.Do(ctx, Step{Serial: true, Run: run})
+}
+
+// Gather takes what else waits, up to so many. Whoever queued the first job made the one
+// that takes them the next to run, ahead of others who are about to queue theirs: they get
+// their turn before the commit, as long as more come.
+func Gather[J any](batch []J, jobs <-chan J, most int) []J {
+	for len(batch) < most {
+		select {
+		case j := <-jobs:
+			batch = append(batch, j)
+			continue
+		default:
+		}
+		before := len(jobs)
+		runtime.Gosched()
+		if len(jobs) == before {
+			break
+		}
+	}
+	return batch
 }
 
 // together is how many values one statement names at most. Both engines take more.

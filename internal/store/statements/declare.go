@@ -1,0 +1,43 @@
+package statements
+
+// declaring says how what the configuration declares of one kind is compared with what is
+// stored of it.
+type declaring[T any] struct {
+	add, change, remove string // the actions, as the record names them
+	name                func(T) string
+	declared            func(T) bool
+	same                func(stored, declared T) bool
+}
+
+// difference is one step from what is stored to what is declared.
+type difference[T any] struct {
+	action   string
+	from, to T // from is zero for what is new
+}
+
+// plan lists the steps that make what is stored be what is declared: removals first, so that
+// a name that changed its case finds its place free. What nobody has declared stays.
+func (d declaring[T]) plan(stored, declared []T) []difference[T] {
+	var gone, rest []difference[T]
+	byName := map[string]T{}
+	for _, s := range stored {
+		byName[d.name(s)] = s
+	}
+	wanted := map[string]bool{}
+	for _, w := range declared {
+		wanted[d.name(w)] = true
+		old, ok := byName[d.name(w)]
+		switch {
+		case !ok:
+			rest = append(rest, difference[T]{action: d.add, to: w})
+		case !d.declared(old) || !d.same(old, w):
+			rest = append(rest, difference[T]{d.change, old, w})
+		}
+	}
+	for _, s := range stored {
+		if d.declared(s) && !wanted[d.name(s)] {
+			gone = append(gone, difference[T]{d.remove, s, s})
+		}
+	}
+	return append(gone, rest...)
+}
