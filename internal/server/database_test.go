@@ -46,21 +46,28 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func TestAnOperatorSeesTheSharedDatabase(t *testing.T) {
-	cluster := pgtest.Start(t)
-	name, err := cluster.Create(t.Context())
-	if err != nil {
+// proxied starts a PostgreSQL of the test's own with an empty database, a proxy before it, and
+// writes the file of the secret that its nodes share.
+func proxied(t *testing.T) (cluster *pgtest.Cluster, name string, proxy *pgtest.Proxy, secret string) {
+	t.Helper()
+	cluster = pgtest.Start(t)
+	var err error
+	if name, err = cluster.Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	proxy, err := pgtest.NewProxy(cluster.Addr())
-	if err != nil {
+	if proxy, err = pgtest.NewProxy(cluster.Addr()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(proxy.Close)
-	secret := filepath.Join(t.TempDir(), "keys.secret")
+	secret = filepath.Join(t.TempDir(), "keys.secret")
 	if err := os.WriteFile(secret, []byte(strings.Repeat("0f", 32)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return cluster, name, proxy, secret
+}
+
+func TestAnOperatorSeesTheSharedDatabase(t *testing.T) {
+	cluster, name, proxy, secret := proxied(t)
 	conf := "keys_secret_file: " + secret + "\ndatabase: {url: '${DATABASE}', allow_weak_tls: true}\n" + easy + shop()
 	var log logged
 	// The second host is another machine. It is never asked: the first one answers.

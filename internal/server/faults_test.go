@@ -23,20 +23,7 @@ import (
 // off, silent, paused and killed. Nobody is logged out for it, and no use is granted that is
 // not counted.
 func TestADatabaseThatGoesAwayIsA503(t *testing.T) {
-	cluster := pgtest.Start(t)
-	name, err := cluster.Create(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy, err := pgtest.NewProxy(cluster.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(proxy.Close)
-	secret := filepath.Join(t.TempDir(), "keys.secret")
-	if err := os.WriteFile(secret, []byte(strings.Repeat("0f", 32)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	cluster, name, proxy, secret := proxied(t)
 	const most = 1_000_000
 	conf := "keys_secret_file: " + secret + "\ndatabase: {url: '${DATABASE}'}\n" + easy + `
 services:

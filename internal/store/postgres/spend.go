@@ -95,22 +95,10 @@ func (db *DB) Spend(ctx context.Context, u count.Use) ([]int64, error) {
 func (s *spender) loop(ctx context.Context, db *DB) {
 	var again []*job
 	for {
-		batch := again
-		again = nil
+		batch := statements.Batch(again, s.jobs, s.quit, together)
 		if len(batch) == 0 {
-			select {
-			case j := <-s.jobs:
-				batch = append(batch, j)
-			case <-s.quit:
-				select {
-				case j := <-s.jobs:
-					batch = append(batch, j)
-				default:
-					return
-				}
-			}
+			return
 		}
-		batch = statements.Gather(batch, s.jobs, together)
 		again = db.spendAll(ctx, batch)
 		if len(again) > 0 {
 			// Somebody holds what they need and will have let go of it in a moment.

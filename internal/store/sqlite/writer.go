@@ -147,19 +147,9 @@ func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
 func (w *writer) loop(db *DB) {
 	batch := make([]*job, 0, together)
 	for {
-		batch = batch[:0]
-		select {
-		case j := <-w.jobs:
-			batch = append(batch, j)
-		case <-w.quit:
-			select {
-			case j := <-w.jobs:
-				batch = append(batch, j)
-			default:
-				return
-			}
+		if batch = statements.Batch(batch[:0], w.jobs, w.quit, together); len(batch) == 0 {
+			return
 		}
-		batch = statements.Gather(batch, w.jobs, together)
 		w.commit(db, batch)
 		for _, j := range batch {
 			if j.err == nil && len(j.changes) > 0 {

@@ -239,10 +239,25 @@ func (db *Store) change(ctx context.Context, run func(ctx context.Context, tx Co
 	return db.engine.Do(ctx, Step{Serial: true, Run: run})
 }
 
-// Gather takes what else waits, up to so many. Whoever queued the first job made the one
-// that takes them the next to run, ahead of others who are about to queue theirs: they get
-// their turn before the commit, as long as more come.
-func Gather[J any](batch []J, jobs <-chan J, most int) []J {
+// Batch returns what one commit is to carry: the first that waits, or a batch that has begun
+// already, and whatever else waits, up to so many. Whoever queued the first made the one that
+// takes it the next to run, ahead of others who are about to queue theirs: they get their
+// turn before the commit, as long as more come. It returns nothing once quit is closed and
+// nothing waits any more.
+func Batch[J any](batch []J, jobs <-chan J, quit <-chan struct{}, most int) []J {
+	if len(batch) == 0 {
+		select {
+		case j := <-jobs:
+			batch = append(batch, j)
+		case <-quit:
+			select {
+			case j := <-jobs:
+				batch = append(batch, j)
+			default:
+				return nil
+			}
+		}
+	}
 	for len(batch) < most {
 		select {
 		case j := <-jobs:
