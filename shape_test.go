@@ -22,6 +22,7 @@ var layers = map[string]int{
 	"jeton/internal/cache":    1,
 	"jeton/internal/jose":     1,
 	"jeton/internal/secret":   1,
+	"jeton/internal/sweep":    1,
 	"jeton/examples":          1,
 	"jeton/wallet":            2, // it signs assertions
 	"jeton/guard":             2, // it checks signatures

@@ -208,23 +208,20 @@ func TestRunWritesTheLastUsesAsItEnds(t *testing.T) {
 	}
 }
 
-func TestSweepTakesStepsUntilNothingIsLeft(t *testing.T) {
+func TestASweepTakesAllThatEndedADayAgo(t *testing.T) {
 	b := newBench(64 * 64)
-	for name, tc := range map[string]struct {
-		left  int
-		err   error
-		steps int
-	}{"nothing": {0, nil, 1}, "less than a step": {sweepStep - 1, nil, 1}, "three steps": {2*sweepStep + 1, nil, 3}, "a store that is down": {9 * sweepStep, jeton.ErrUnavailable, 1}} {
-		steps := 0
-		b.m.swept = func(limit int) (int, error) {
-			steps++
-			n := min(limit, tc.left)
-			tc.left -= n
-			return n, tc.err
+	left, steps := 1000, 0
+	b.m.swept = func(before time.Time, limit int) (int, error) {
+		if want := noon.Add(-24 * time.Hour); !before.Equal(want) {
+			t.Errorf("what ended before %v is swept away, want %v", before, want)
 		}
-		if b.sweep(t.Context()); steps != tc.steps {
-			t.Errorf("%s: %d steps, want %d", name, steps, tc.steps)
-		}
+		steps++
+		n := min(limit, left)
+		left -= n
+		return n, nil
+	}
+	if b.sweep(t.Context()); left != 0 || steps < 2 {
+		t.Errorf("%d sessions are left after %d steps, want none after several", left, steps)
 	}
 }
 

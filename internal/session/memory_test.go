@@ -34,7 +34,7 @@ type memory struct {
 	unheard  bool           // EndSessions ends, and nobody hears the answer
 	history  policy.History // what judges see
 	asked    atomic.Int64   // calls of FindSession and Spend
-	swept    func(int) (int, error)
+	swept    func(before time.Time, limit int) (int, error)
 	last     Start
 }
 
@@ -162,8 +162,8 @@ func (m *memory) ListSessions(_ context.Context, _ Which, limit int) (list []Rec
 
 func (m *memory) AllowLogin(context.Context, string, string, jeton.Event) error { return m.fail }
 
-func (m *memory) SweepSessions(_ context.Context, _ time.Time, limit int) (int, error) {
-	return m.swept(limit)
+func (m *memory) SweepSessions(_ context.Context, before time.Time, limit int) (int, error) {
+	return m.swept(before, limit)
 }
 
 func (m *memory) BudgetID(context.Context, string, string) (int64, error) { return 1, m.fail }

@@ -3,16 +3,14 @@ package session
 import (
 	"context"
 	"time"
+
+	"jeton/internal/sweep"
 )
 
 const (
 	// flushEvery bounds how much of a last use a crash can lose. Losing it makes a
 	// session idle earlier, never later.
 	flushEvery = 10 * time.Second
-	sweepEvery = time.Minute
-	// sweepStep bounds how long a sweep holds the writer. Between two steps it leaves it to
-	// others for as long.
-	sweepStep = 100
 	// sweepGrace is how long an ended session stays, so that its owner is told that
 	// it has expired and not that it was never there.
 	sweepGrace = 24 * time.Hour
@@ -20,9 +18,9 @@ const (
 
 // Run writes down last uses and sweeps ended sessions away until ctx ends.
 func (s *Sessions) Run(ctx context.Context) error {
-	flush, sweep := time.NewTicker(flushEvery), time.NewTicker(sweepEvery)
+	flush, over := time.NewTicker(flushEvery), time.NewTicker(sweep.Every)
 	defer flush.Stop()
-	defer sweep.Stop()
+	defer over.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -32,7 +30,7 @@ func (s *Sessions) Run(ctx context.Context) error {
 			return nil
 		case <-flush.C:
 			s.flush(ctx)
-		case <-sweep.C:
+		case <-over.C:
 			s.sweep(ctx)
 		}
 	}
@@ -60,19 +58,10 @@ func (s *Sessions) flush(ctx context.Context) {
 }
 
 func (s *Sessions) sweep(ctx context.Context) {
-	for ctx.Err() == nil {
-		began := time.Now()
-		n, err := s.store.SweepSessions(ctx, s.now().Add(-sweepGrace), sweepStep)
-		if err != nil {
-			s.log.Warn("ended sessions were not swept away", "error", err)
-			return
-		}
-		if n < sweepStep {
-			return
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Since(began)):
-		}
+	err := sweep.Run(ctx, func(ctx context.Context, most int) (int, error) {
+		return s.store.SweepSessions(ctx, s.now().Add(-sweepGrace), most)
+	})
+	if err != nil {
+		s.log.Warn("ended sessions were not swept away", "error", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"jeton/internal/keys"
 	"jeton/internal/policy"
 	"jeton/internal/secret"
+	"jeton/internal/sweep"
 )
 
 // Request asks for a token. The owner has been proved, and may have what is asked.
@@ -266,19 +267,13 @@ func (t *Tokens) Voided(ctx context.Context, after int64, limit int) ([]Voided, 
 	return list, nil
 }
 
-const (
-	sweepEvery = time.Minute
-	// sweepStep bounds how long a sweep holds the writer. Between two steps it leaves it to
-	// others for as long.
-	sweepStep = 100
-	// sweepGrace is how long what is over stays: a clock that jumps back by less brings
-	// no assertion back.
-	sweepGrace = 24 * time.Hour
-)
+// sweepGrace is how long what is over stays: a clock that jumps back by less brings
+// no assertion back.
+const sweepGrace = 24 * time.Hour
 
 // Run sweeps what is over away until ctx ends.
 func (t *Tokens) Run(ctx context.Context) error {
-	tick := time.NewTicker(sweepEvery)
+	tick := time.NewTicker(sweep.Every)
 	defer tick.Stop()
 	for {
 		select {
@@ -291,19 +286,10 @@ func (t *Tokens) Run(ctx context.Context) error {
 }
 
 func (t *Tokens) sweep(ctx context.Context) {
-	for ctx.Err() == nil {
-		began := time.Now()
-		n, err := t.store.SweepTokens(ctx, t.now().Add(-sweepGrace), sweepStep)
-		if err != nil {
-			t.log.Warn("tokens that are over were not swept away", "error", err)
-			return
-		}
-		if n < sweepStep {
-			return
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Since(began)):
-		}
+	err := sweep.Run(ctx, func(ctx context.Context, most int) (int, error) {
+		return t.store.SweepTokens(ctx, t.now().Add(-sweepGrace), most)
+	})
+	if err != nil {
+		t.log.Warn("tokens that are over were not swept away", "error", err)
 	}
 }

@@ -35,6 +35,7 @@ type DB struct {
 	write             *sql.DB   // one connection
 	conn              *sql.Conn // the one
 	read              *sql.DB
+	aside             *sql.DB              // copies the log into the file, beside the writer
 	prepared          map[string]*sql.Stmt // by text: what is asked most
 	writer            writer
 }
@@ -108,6 +109,10 @@ func (db *DB) openFiles(ctx context.Context) (err error) {
 	if err := migrate(ctx, db.conn, db.log); err != nil {
 		return err
 	}
+	if db.aside, err = sql.Open("sqlite", dsn(db.path, "")); err != nil {
+		return err
+	}
+	db.aside.SetMaxOpenConns(1)
 	return db.openReaders(max(4, 2*runtime.NumCPU()))
 }
 
@@ -158,6 +163,9 @@ func (db *DB) closeFiles() error {
 	}
 	if db.read != nil {
 		errs = append(errs, db.read.Close())
+	}
+	if db.aside != nil {
+		errs = append(errs, db.aside.Close())
 	}
 	if db.conn != nil {
 		errs = append(errs, db.conn.Close())
