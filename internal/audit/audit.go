@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"jeton"
+	"jeton/internal/sweep"
 )
 
 // Store keeps events. Methods are safe for concurrent use.
@@ -191,10 +192,12 @@ func (l *Log) Events(ctx context.Context, f Filter) ([]jeton.Event, error) {
 	return l.store.Events(ctx, f)
 }
 
-// Run writes queued events until ctx ends, then writes the rest.
+// Run writes queued events until ctx ends, then writes the rest. Every hour it forgets what
+// is older than is kept.
 func (l *Log) Run(ctx context.Context) error {
-	sweep := time.NewTicker(time.Hour)
-	defer sweep.Stop()
+	var forgetting sync.WaitGroup
+	defer forgetting.Wait()
+	forgetting.Go(func() { l.forgetHourly(ctx) }) // events do not wait for it
 	// A short wait lets refusals share a commit.
 	const gather = 100 * time.Millisecond
 	for {
@@ -211,7 +214,18 @@ func (l *Log) Run(ctx context.Context) error {
 			case <-ctx.Done():
 			case <-time.After(pause):
 			}
-		case <-sweep.C:
+		}
+	}
+}
+
+func (l *Log) forgetHourly(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 			l.forget(ctx)
 		}
 	}
@@ -250,15 +264,10 @@ func (l *Log) flush(ctx context.Context) bool {
 }
 
 func (l *Log) forget(ctx context.Context) {
-	const step = 1000
-	for ctx.Err() == nil {
-		n, err := l.store.Forget(ctx, l.now().Add(-l.keep), step)
-		if err != nil {
-			l.slog.Error("old audit events were not removed", "error", err)
-			return
-		}
-		if n < step {
-			return
-		}
+	err := sweep.Run(ctx, func(ctx context.Context, most int) (int, error) {
+		return l.store.Forget(ctx, l.now().Add(-l.keep), most)
+	})
+	if err != nil {
+		l.slog.Error("old audit events were not removed", "error", err)
 	}
 }

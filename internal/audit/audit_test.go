@@ -279,17 +279,21 @@ func TestManyNoteAtOnce(t *testing.T) {
 	}
 }
 
-func TestForgettingTakesStepsUntilNothingIsLeft(t *testing.T) {
-	for name, tc := range map[string]struct {
-		old   int
-		fail  error
-		steps int
-	}{"nothing": {0, nil, 1}, "less than a step": {999, nil, 1}, "three steps": {2001, nil, 3}, "a store that is down": {5000, jeton.ErrUnavailable, 1}} {
-		m := &memory{old: tc.old, fail: tc.fail}
-		newLog(m).forget(t.Context())
-		if len(m.forgets) != tc.steps || !m.forgets[0].Equal(noon.Add(-time.Hour)) {
-			t.Errorf("%s: asked to forget before %v, want %d times an hour ago", name, m.forgets, tc.steps)
+func TestForgettingTakesAllThatIsTooOld(t *testing.T) {
+	m := &memory{old: 1000}
+	newLog(m).forget(t.Context())
+	if m.old != 0 || len(m.forgets) < 2 {
+		t.Errorf("%d old events are left after %d steps, want none after several", m.old, len(m.forgets))
+	}
+	for _, before := range m.forgets {
+		if !before.Equal(noon.Add(-time.Hour)) {
+			t.Errorf("asked to forget what is from before %v, want an hour ago", before)
 		}
+	}
+	m = &memory{old: 1000, fail: jeton.ErrUnavailable}
+	newLog(m).forget(t.Context())
+	if len(m.forgets) != 1 {
+		t.Errorf("a store that is down was asked %d times, want once", len(m.forgets))
 	}
 }
 

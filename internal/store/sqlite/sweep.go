@@ -22,6 +22,12 @@ func (db *DB) SweepTokens(ctx context.Context, before time.Time, limit int) (int
 	return n, db.copied(ctx, n, err)
 }
 
+// Forget implements audit.Store.
+func (db *DB) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
+	n, err := db.Store.Forget(ctx, before, limit)
+	return n, db.copied(ctx, n, err)
+}
+
 // copied copies what is in the log into the file after a step that swept n rows. That it could
 // not is no fault of the step: the log stays, and the next commit that finds it full copies it.
 func (db *DB) copied(ctx context.Context, n int, err error) error {
