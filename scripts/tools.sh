@@ -18,6 +18,7 @@ need git git
 need bash bash
 need initdb postgresql
 need nginx nginx
+need pgbouncer pgbouncer
 python() { # python MODULE PACKAGE
 	/usr/bin/python3 -c "import $1" >/dev/null 2>&1 || missing="$missing $2"
 }
@@ -66,7 +67,9 @@ if printf '#!/bin/sh\nexit 101\n' | write $policy 755; then
 fi
 $as_root apt-get update -qq
 $as_root env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 apt-get install -y -qq $missing >/dev/null
-case $missing in
-*nginx*) if command -v systemctl >/dev/null 2>&1; then $as_root systemctl disable -q nginx || :; fi ;; # at the next boot
-esac
+for service in nginx pgbouncer; do
+	case $missing in
+	*$service*) if command -v systemctl >/dev/null 2>&1; then $as_root systemctl disable -q $service || :; fi ;; # at the next boot
+	esac
+done
 docker_client

@@ -114,6 +114,9 @@ func (db *DB) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := unshared(ctx, settings.ConnConfig); err != nil {
+		return err
+	}
 	if err := migrate(ctx, db.c, settings.ConnConfig); err != nil {
 		return err
 	}
@@ -136,6 +139,40 @@ func (db *DB) open(ctx context.Context) error {
 	db.spender.start(background, db)
 	db.work.Go(func() { db.hearing.run(background) })
 	db.work.Go(func() { db.hearing.listen(background) })
+	return nil
+}
+
+// unshared returns an error when a connection is not one session of the server from its
+// beginning to its end: a pooler may hand it to others between two transactions. Locks and
+// settings would be left with them, and a node could not tell that the server which it has
+// heard from has fallen over since.
+func unshared(ctx context.Context, settings *pgx.ConnConfig) (err error) {
+	var conns [2]*pgx.Conn
+	for i := range conns {
+		conn, err := pgx.ConnectConfig(ctx, settings)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close(ctx) }()
+		conns[i] = conn
+	}
+	// What the second takes while it is in a transaction is what the first has let go of.
+	plain := pgx.QueryExecModeSimpleProtocol
+	for _, step := range []struct {
+		conn *pgx.Conn
+		text string
+	}{{conns[0], "SELECT set_config('jeton.mark', 'mine', false)"}, {conns[1], "BEGIN"}, {conns[1], "SELECT 1"}} {
+		if _, err := step.conn.Exec(ctx, step.text, plain); err != nil {
+			return err
+		}
+	}
+	var mark *string
+	if err := conns[0].QueryRow(ctx, "SELECT current_setting('jeton.mark', true)", plain).Scan(&mark); err != nil {
+		return err
+	}
+	if mark == nil || *mark != "mine" {
+		return errors.New("a pooler in front of the database hands connections on between transactions; set pool_mode = session there, or name the database itself")
+	}
 	return nil
 }
 
