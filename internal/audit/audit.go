@@ -197,7 +197,7 @@ func (l *Log) Events(ctx context.Context, f Filter) ([]jeton.Event, error) {
 func (l *Log) Run(ctx context.Context) error {
 	var forgetting sync.WaitGroup
 	defer forgetting.Wait()
-	forgetting.Go(func() { l.forgetHourly(ctx) }) // events do not wait for it
+	forgetting.Go(func() { sweep.Loop(ctx, time.Hour, l.forget) }) // events do not wait for it
 	// A short wait lets refusals share a commit.
 	const gather = 100 * time.Millisecond
 	for {
@@ -214,19 +214,6 @@ func (l *Log) Run(ctx context.Context) error {
 			case <-ctx.Done():
 			case <-time.After(pause):
 			}
-		}
-	}
-}
-
-func (l *Log) forgetHourly(ctx context.Context) {
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			l.forget(ctx)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"jeton"
@@ -206,6 +207,35 @@ func TestRunWritesTheLastUsesAsItEnds(t *testing.T) {
 	if got := b.m.touched[l.Login]; !got.Equal(noon.Add(time.Minute)) {
 		t.Errorf("written is %v, want the last use", got)
 	}
+}
+
+// A sweep may take minutes. How long a session has been idle is exact to ten seconds all the
+// same.
+func TestLastUsesAreWrittenWhileASweepIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(64 * 64)
+		begun := make(chan struct{})
+		b.m.swept = func(time.Time, int) (int, error) {
+			close(begun)
+			time.Sleep(5 * time.Minute)
+			return 0, nil
+		}
+		l := b.live(t, b.start(t))
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = b.Run(ctx) })
+		<-begun
+		b.Used(l, noon.Add(time.Minute))
+		time.Sleep(flushEvery + time.Second)
+		b.m.mu.Lock()
+		got := b.m.touched[l.Login]
+		b.m.mu.Unlock()
+		if !got.Equal(noon.Add(time.Minute)) {
+			t.Errorf("written is %v while a sweep is under way, want the last use", got)
+		}
+		cancel()
+		running.Wait()
+	})
 }
 
 func TestASweepTakesAllThatEndedADayAgo(t *testing.T) {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"jeton/internal/sweep"
@@ -18,9 +19,11 @@ const (
 
 // Run writes down last uses and sweeps ended sessions away until ctx ends.
 func (s *Sessions) Run(ctx context.Context) error {
-	flush, over := time.NewTicker(flushEvery), time.NewTicker(sweep.Every)
-	defer flush.Stop()
-	defer over.Stop()
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
+	sweeping.Go(func() { sweep.Loop(ctx, sweep.Interval, s.sweep) }) // last uses do not wait for it
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -28,10 +31,8 @@ func (s *Sessions) Run(ctx context.Context) error {
 			defer cancel()
 			s.flush(last)
 			return nil
-		case <-flush.C:
+		case <-tick.C:
 			s.flush(ctx)
-		case <-over.C:
-			s.sweep(ctx)
 		}
 	}
 }

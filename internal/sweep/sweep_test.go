@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -50,12 +51,24 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func TestLoopSweepsOnceInAnInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*Interval+time.Second)
+		defer cancel()
+		sweeps := 0
+		Loop(ctx, Interval, func(context.Context) { sweeps++ })
+		if sweeps != 3 {
+			t.Errorf("%d sweeps in three intervals", sweeps)
+		}
+	})
+}
+
 func TestPausesShrinkAsASweepGoesOn(t *testing.T) {
 	for _, tc := range []struct{ sweeping, want time.Duration }{
 		{0, 9 * time.Millisecond},
-		{Every - 1, 9 * time.Millisecond},
-		{2 * Every, 3 * time.Millisecond},
-		{8 * Every, time.Millisecond},
+		{Interval - 1, 9 * time.Millisecond},
+		{2 * Interval, 3 * time.Millisecond},
+		{8 * Interval, time.Millisecond},
 		{24 * time.Hour, 6245 * time.Nanosecond},
 	} {
 		if got := pause(tc.sweeping, time.Millisecond); got != tc.want {

@@ -273,16 +273,8 @@ const sweepGrace = 24 * time.Hour
 
 // Run sweeps what is over away until ctx ends.
 func (t *Tokens) Run(ctx context.Context) error {
-	tick := time.NewTicker(sweep.Every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			t.sweep(ctx)
-		}
-	}
+	sweep.Loop(ctx, sweep.Interval, t.sweep)
+	return nil
 }
 
 func (t *Tokens) sweep(ctx context.Context) {
