@@ -38,17 +38,19 @@ func TestRunTakesStepsUntilNothingIsLeft(t *testing.T) {
 }
 
 func TestRunEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	steps := 0
-	err := Run(ctx, func(_ context.Context, most int) (int, error) {
-		steps++
-		cancel()
-		time.Sleep(time.Millisecond) // so that there is a pause to break off
-		return most, nil
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		steps, first := 0, time.Now()
+		err := Run(ctx, func(_ context.Context, most int) (int, error) {
+			steps++
+			time.Sleep(time.Second)
+			cancel()
+			return most, nil
+		})
+		if steps != 1 || err != nil || time.Since(first) != time.Second {
+			t.Errorf("%d steps in %v and %v after the context has ended, want one in a second and none", steps, time.Since(first), err)
+		}
 	})
-	if steps != 1 || err != nil {
-		t.Errorf("%d steps and %v after the context has ended, want one and none", steps, err)
-	}
 }
 
 func TestLoopSweepsOnceInAnInterval(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"jeton"
 	"jeton/internal/policy"
@@ -118,4 +119,10 @@ func TestAPoolerThatHandsConnectionsOnIsRefused(t *testing.T) {
 	cluster := shared.Cluster(t)
 	url := pooled(t, cluster, empty(t, cluster), "transaction")
 	doesNotOpen(t, Config{URL: jeton.NewSecret(url)}, "pool_mode = session")
+}
+
+func TestAPoolerWithNothingLeftToGiveIsNotWaitedForForever(t *testing.T) {
+	cluster := shared.Cluster(t)
+	url := pooled(t, cluster, empty(t, cluster), "transaction\ndefault_pool_size = 1")
+	doesNotOpen(t, Config{URL: jeton.NewSecret(url), Answer: 200 * time.Millisecond}, "a pooler shares connections out")
 }

@@ -114,7 +114,7 @@ func (db *DB) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := unshared(ctx, settings.ConnConfig); err != nil {
+	if err := unshared(ctx, db.c, settings.ConnConfig); err != nil {
 		return err
 	}
 	if err := migrate(ctx, db.c, settings.ConnConfig); err != nil {
@@ -146,29 +146,36 @@ func (db *DB) open(ctx context.Context) error {
 // beginning to its end: a pooler may hand it to others between two transactions. Locks and
 // settings would be left with them, and a node could not tell that the server which it has
 // heard from has fallen over since.
-func unshared(ctx context.Context, settings *pgx.ConnConfig) (err error) {
+func unshared(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 	var conns [2]*pgx.Conn
 	for i := range conns {
 		conn, err := pgx.ConnectConfig(ctx, settings)
 		if err != nil {
 			return err
 		}
-		defer func() { _ = conn.Close(ctx) }()
+		defer func() {
+			leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			_ = conn.Close(leaving)
+		}()
 		conns[i] = conn
 	}
+	// A pooler that has nothing left to give lets whoever asks wait.
+	asking, cancel := context.WithTimeout(ctx, 3*c.Answer)
+	defer cancel()
 	// What the second takes while it is in a transaction is what the first has let go of.
 	plain := pgx.QueryExecModeSimpleProtocol
 	for _, step := range []struct {
 		conn *pgx.Conn
 		text string
 	}{{conns[0], "SELECT set_config('jeton.mark', 'mine', false)"}, {conns[1], "BEGIN"}, {conns[1], "SELECT 1"}} {
-		if _, err := step.conn.Exec(ctx, step.text, plain); err != nil {
-			return err
+		if _, err := step.conn.Exec(asking, step.text, plain); err != nil {
+			return fmt.Errorf("look whether a pooler shares connections out: %w", err)
 		}
 	}
 	var mark *string
-	if err := conns[0].QueryRow(ctx, "SELECT current_setting('jeton.mark', true)", plain).Scan(&mark); err != nil {
-		return err
+	if err := conns[0].QueryRow(asking, "SELECT current_setting('jeton.mark', true)", plain).Scan(&mark); err != nil {
+		return fmt.Errorf("look whether a pooler shares connections out: %w", err)
 	}
 	if mark == nil || *mark != "mine" {
 		return errors.New("a pooler in front of the database hands connections on between transactions; set pool_mode = session there, or name the database itself")
