@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/config"
 )
 
 // block is a fenced block of a page.

@@ -1,4 +1,4 @@
-module jeton
+module github.com/jeton-auth/jeton
 
 go 1.26.0
 

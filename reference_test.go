@@ -14,9 +14,9 @@ import (
 	"strings"
 	"testing"
 
-	"jeton"
-	"jeton/internal/config"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files and reference pages")

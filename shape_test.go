@@ -14,63 +14,66 @@ import (
 	"testing"
 )
 
+// module is the path of the module, with a slash at its end.
+const module = "github.com/jeton-auth/jeton/"
+
 // layers is the order in which a request walks: a package imports only smaller numbers.
 // It is the table of docs/decisions/0001-layout.md.
 var layers = map[string]int{
-	"jeton":                   0,
-	"jeton/internal/policy":   1,
-	"jeton/internal/cache":    1,
-	"jeton/internal/jose":     1,
-	"jeton/internal/secret":   1,
-	"jeton/internal/sweep":    1,
-	"jeton/examples":          1,
-	"jeton/wallet":            2, // it signs assertions
-	"jeton/guard":             2, // it checks signatures
-	"jeton/internal/password": 2,
-	"jeton/internal/limit":    2,
-	"jeton/internal/audit":    2,
-	"jeton/internal/count":    2,
-	"jeton/internal/web":      2,
-	"jeton/internal/config":   2,
-	"jeton/internal/account":  3,
-	"jeton/internal/client":   3,
-	"jeton/internal/keys":     3,
-	"jeton/internal/session":  4,
-	"jeton/internal/token":    4,
-	"jeton/internal/login":    5,
-	"jeton/internal/gate":     6,
-	"jeton/internal/api":      7,
-	"jeton/internal/gateway":  7,
-	"jeton/internal/oauth":    7,
-	"jeton/internal/people":   7,
-	"jeton/internal/server":   8,
-	"jeton/jetontest":         9, // it starts servers
-	"jeton/cmd/jeton":         9,
-	"jeton/bench":             10,
-	"jeton/internal/e2e":      10,
+	".":                 0,
+	"internal/policy":   1,
+	"internal/cache":    1,
+	"internal/jose":     1,
+	"internal/secret":   1,
+	"internal/sweep":    1,
+	"examples":          1,
+	"wallet":            2, // it signs assertions
+	"guard":             2, // it checks signatures
+	"internal/password": 2,
+	"internal/limit":    2,
+	"internal/audit":    2,
+	"internal/count":    2,
+	"internal/web":      2,
+	"internal/config":   2,
+	"internal/account":  3,
+	"internal/client":   3,
+	"internal/keys":     3,
+	"internal/session":  4,
+	"internal/token":    4,
+	"internal/login":    5,
+	"internal/gate":     6,
+	"internal/api":      7,
+	"internal/gateway":  7,
+	"internal/oauth":    7,
+	"internal/people":   7,
+	"internal/server":   8,
+	"jetontest":         9, // it starts servers
+	"cmd/jeton":         9,
+	"bench":             10,
+	"internal/e2e":      10,
 	// The stores stand beside the order: they know the records that they keep (0 to 4), and
 	// only the server introduces them.
-	"jeton/internal/store/statements": 5,
-	"jeton/internal/store/sqlite":     6,
-	"jeton/internal/store/postgres":   6,
-	"jeton/internal/store/storetest":  6,
-	"jeton/internal/store/pgtest":     5,
-	"jeton/internal/store/move":       7,
+	"internal/store/statements": 5,
+	"internal/store/sqlite":     6,
+	"internal/store/postgres":   6,
+	"internal/store/storetest":  6,
+	"internal/store/pgtest":     5,
+	"internal/store/move":       7,
 }
 
 // only says who alone may import a package.
 var only = map[string][]string{
-	"jeton/internal/store/statements": {"jeton/internal/store/sqlite", "jeton/internal/store/postgres", "jeton/internal/store/move"},
-	"jeton/internal/store/sqlite":     {"jeton/internal/server", "jeton/bench"},
-	"jeton/internal/store/postgres":   {"jeton/internal/server", "jeton/bench"},
-	"jeton/internal/store/move":       {"jeton/internal/server"},
-	"jeton/internal/store/storetest":  {},
-	"jeton/internal/store/pgtest":     {"jeton/bench"},
+	"internal/store/statements": {"internal/store/sqlite", "internal/store/postgres", "internal/store/move"},
+	"internal/store/sqlite":     {"internal/server", "bench"},
+	"internal/store/postgres":   {"internal/server", "bench"},
+	"internal/store/move":       {"internal/server"},
+	"internal/store/storetest":  {},
+	"internal/store/pgtest":     {"bench"},
 }
 
 // source is a Go file of the project.
 type source struct {
-	pkg  string // import path
+	pkg  string // its folder; "." is the root
 	name string // path of the file
 	ast  *ast.File
 }
@@ -93,7 +96,7 @@ func sources(t *testing.T) []source {
 		if err != nil {
 			return err
 		}
-		list = append(list, source{path.Join("jeton", filepath.ToSlash(filepath.Dir(name))), name, f})
+		list = append(list, source{filepath.ToSlash(filepath.Dir(name)), name, f})
 		return nil
 	})
 	if err != nil {
@@ -117,8 +120,10 @@ func TestPackagesImportOnlySmallerNumbers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if target != "jeton" && !strings.HasPrefix(target, "jeton/") {
-				if s.pkg == "jeton" && strings.Contains(target, ".") {
+			target, ours := strings.CutPrefix(target+"/", module)
+			target = path.Clean(target)
+			if !ours {
+				if s.pkg == "." && strings.Contains(target, ".") {
 					t.Errorf("%s imports %s: package jeton imports the standard library only", s.name, target)
 				}
 				continue
@@ -135,7 +140,7 @@ func TestPackagesImportOnlySmallerNumbers(t *testing.T) {
 
 func TestTheTableOfLayersHasNoGhosts(t *testing.T) {
 	for pkg := range layers {
-		dir := filepath.FromSlash(strings.TrimPrefix(strings.TrimPrefix(pkg, "jeton"), "/"))
+		dir := filepath.FromSlash(pkg)
 		if files, err := filepath.Glob(filepath.Join(".", dir, "*.go")); err != nil || len(files) == 0 {
 			t.Errorf("package %s is in the table and not in the tree", pkg)
 		}

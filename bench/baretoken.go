@@ -23,7 +23,7 @@ import (
 	"strings"
 	"time"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // algs are the algorithms of signed tokens.

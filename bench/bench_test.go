@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	secrets "jeton/internal/secret"
+	secrets "github.com/jeton-auth/jeton/internal/secret"
 )
 
 func TestMain(m *testing.M) {

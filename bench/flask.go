@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 var (

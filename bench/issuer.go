@@ -20,7 +20,7 @@ import (
 	"strings"
 	"sync"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // issuerConfig is an authorization server with a service for every door that a token opens,

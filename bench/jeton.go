@@ -38,7 +38,7 @@ services:
 // build makes the program as it is shipped and returns its path.
 func build(ctx context.Context, dir string) (string, error) {
 	out := filepath.Join(dir, "jeton")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, "jeton/cmd/jeton")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, "github.com/jeton-auth/jeton/cmd/jeton")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build jeton: %w: %s", err, said)

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
 )
 
 // bench is one run.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
 )
 
 // newSharedBench is a bench with a PostgreSQL.

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/keys"
-	"jeton/internal/store/pgtest"
-	"jeton/internal/store/postgres"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/store/postgres"
 
 	"github.com/jackc/pgx/v5"
 )

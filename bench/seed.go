@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	secrets "jeton/internal/secret"
-	"jeton/internal/store/sqlite"
+	secrets "github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
 
 	"golang.org/x/crypto/argon2"
 )

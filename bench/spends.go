@@ -9,10 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"jeton"
-	"jeton/internal/count"
-	"jeton/internal/policy"
-	"jeton/internal/store/postgres"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/store/postgres"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )

@@ -9,7 +9,7 @@ import (
 	"os/exec"
 	"time"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // tokens measures what it costs to issue a signed token, and to look at one for the

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"jeton"
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // Token is a token that has been accepted, and whose it is. Nobody may change its lists.

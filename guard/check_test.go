@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/guard"
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/guard"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 func TestOnlyRightTokensPass(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"os/signal"
 	"time"
 
-	"jeton/guard"
+	"github.com/jeton-auth/jeton/guard"
 )
 
 // A service that lets in whoever has a token for reports, and to /exports only those whose

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 const (

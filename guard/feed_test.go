@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/guard"
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/guard"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // accepts reports what comes of a right token.

@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // Bounds of a configuration.

@@ -17,10 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/guard"
-	"jeton/internal/api"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/guard"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 const conf = `

@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/guard"
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/guard"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)

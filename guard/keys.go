@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jeton"
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // How long a copy of the keys is good.

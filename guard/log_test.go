@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/guard"
+	"github.com/jeton-auth/jeton/guard"
 )
 
 // Somebody puts a token into the path, where it does not belong: the log has the path

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"testing"
 
-	"jeton"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 const ofPeople = `

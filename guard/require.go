@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 type contextKey struct{}

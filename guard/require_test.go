@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/guard"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/guard"
 )
 
 // ask sends a request with headers, names and values by turns, through a handler.

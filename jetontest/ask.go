@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"strings"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // Answer is what came of a request.

@@ -7,7 +7,7 @@ import (
 	"os"
 	"testing"
 
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // A test of what talks to a service that counts: three uses, then none.

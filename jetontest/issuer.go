@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"jeton/internal/api"
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // Issuer returns where the authorization server answers: its identifier. In a

@@ -25,10 +25,10 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/api"
-	"jeton/internal/config"
-	"jeton/internal/server"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/server"
 )
 
 // patience is how long a server may take to start or to stop.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 const (

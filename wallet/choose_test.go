@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 func TestSelect(t *testing.T) {

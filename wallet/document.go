@@ -12,7 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // version is the newest document inside wallet.age that is known here. A wallet refuses

@@ -11,8 +11,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"jeton"
-	"jeton/wallet"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/wallet"
 )
 
 // app is a service that knows diane and eshana, and grants one use a login.

@@ -15,7 +15,7 @@ import (
 	"filippo.io/age"
 	"github.com/gofrs/flock"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 const (

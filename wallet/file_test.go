@@ -15,7 +15,7 @@ import (
 	"filippo.io/age"
 	"github.com/zalando/go-keyring"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 func TestExposedFilesAreRefused(t *testing.T) {

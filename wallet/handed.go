@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/secret"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // handed is a token that somebody made elsewhere and handed to the wallet: a personal one,

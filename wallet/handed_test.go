@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/api"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
 )
 
 // personal makes a token of diane for the service reports.

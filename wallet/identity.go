@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // keepWait bounds the write that follows an answer which changed the session.

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // pair is a service and an authorization server that lie as a test wants.

@@ -14,7 +14,7 @@ import (
 	"filippo.io/age"
 	"github.com/zalando/go-keyring"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 const (

@@ -17,7 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 const (

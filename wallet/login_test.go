@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 func TestLoginLearnsTheService(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"unicode"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // Origin is scheme, host and port of a server in one normal form (RFC 6454,

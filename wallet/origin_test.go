@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

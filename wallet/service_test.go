@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // service is a small teaching service: a login by three cookies, good for so many

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // alone waits until nobody else logs this identity in or out, in this process or

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 const (

@@ -15,10 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/api"
-	"jeton/internal/jose"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 const issued = `

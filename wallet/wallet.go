@@ -16,7 +16,7 @@ import (
 	"sync"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // Config says where a wallet lies and how it is opened. Its zero value is what a

@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // childEnv makes the test binary a second process: a JSON child on it.

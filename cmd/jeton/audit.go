@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"time"
 
-	"jeton"
-	"jeton/internal/api"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
 
 	"github.com/spf13/cobra"
 )

@@ -12,8 +12,8 @@ import (
 	"strconv"
 	"time"
 
-	"jeton"
-	"jeton/internal/server"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/server"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"

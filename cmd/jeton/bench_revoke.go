@@ -19,7 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // revocation measures what happens around a logout.

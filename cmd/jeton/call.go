@@ -10,8 +10,8 @@ import (
 	"sort"
 	"strings"
 
-	"jeton"
-	"jeton/wallet"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/wallet"
 
 	"github.com/spf13/cobra"
 )

@@ -14,9 +14,9 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/api"
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/jose"
 
 	"github.com/spf13/cobra"
 )

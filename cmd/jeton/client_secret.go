@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 
-	"jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/secret"
 
 	"github.com/spf13/cobra"
 )

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"os"
 
-	"jeton/internal/config"
-	"jeton/internal/server"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/server"
 
 	"github.com/spf13/cobra"
 )

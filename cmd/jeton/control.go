@@ -14,8 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"jeton"
-	"jeton/internal/server"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/server"
 )
 
 // control speaks to the operators' API: of the server that is up, or in this process

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // asked is a control whose answers a handler makes.

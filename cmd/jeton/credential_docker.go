@@ -9,8 +9,8 @@ import (
 	"io"
 	"strings"
 
-	"jeton"
-	"jeton/wallet"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/wallet"
 
 	"github.com/spf13/cobra"
 )

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // webIdentityFile returns the absolute path of a file, where it and the role can be printed

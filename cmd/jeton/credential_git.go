@@ -8,8 +8,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"jeton"
-	"jeton/wallet"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/wallet"
 
 	"github.com/spf13/cobra"
 )

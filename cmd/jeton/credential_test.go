@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/wallet"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/wallet"
 )
 
 // end is when the tokens of these tests end.

@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"strings"
 
-	"jeton/internal/config"
-	"jeton/internal/server"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/server"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"

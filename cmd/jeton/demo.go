@@ -12,11 +12,11 @@ import (
 	"path/filepath"
 	"strings"
 
-	"jeton"
-	"jeton/examples"
-	"jeton/internal/config"
-	"jeton/internal/server"
-	"jeton/wallet"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/examples"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/server"
+	"github.com/jeton-auth/jeton/wallet"
 
 	"github.com/spf13/cobra"
 )

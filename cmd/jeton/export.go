@@ -11,7 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/api"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"

@@ -12,10 +12,10 @@ import (
 	"slices"
 	"time"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/api"
-	"jeton/internal/password"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/password"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/api"
 )
 
 // maxImportLine bounds a line of a file of people, in bytes. A row is a line in every

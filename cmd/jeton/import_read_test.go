@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/api"
 )
 
 // readAll reads a file of people whole: what it holds as text, row by row.

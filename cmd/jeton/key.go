@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/jose"
-	"jeton/wallet"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/wallet"
 
 	"github.com/spf13/cobra"
 )

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"syscall"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 
 	"github.com/spf13/cobra"
 )

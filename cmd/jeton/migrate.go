@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"jeton/internal/server"
+	"github.com/jeton-auth/jeton/internal/server"
 
 	"github.com/spf13/cobra"
 )

@@ -9,8 +9,8 @@ import (
 	"os"
 	"strings"
 
-	"jeton"
-	"jeton/internal/password"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/password"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"

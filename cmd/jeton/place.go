@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/config"
 
 	"github.com/spf13/cobra"
 )

@@ -11,9 +11,9 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"jeton/internal/config"
-	"jeton/internal/password"
-	"jeton/internal/server"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/password"
+	"github.com/jeton-auth/jeton/internal/server"
 
 	"github.com/spf13/cobra"
 )

@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"net/url"
 
-	"jeton"
-	"jeton/internal/api"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
 
 	"github.com/spf13/cobra"
 )

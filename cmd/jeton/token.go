@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 
 	"github.com/spf13/cobra"
 )

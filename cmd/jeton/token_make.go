@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/api"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
 
 	"github.com/spf13/cobra"
 )

@@ -8,8 +8,8 @@ import (
 	"net/url"
 	"strings"
 
-	"jeton"
-	"jeton/internal/api"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
 
 	"github.com/spf13/cobra"
 )

@@ -7,8 +7,8 @@ import (
 	"os"
 	"strings"
 
-	"jeton"
-	"jeton/wallet"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/wallet"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"

@@ -16,9 +16,9 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/password"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/password"
 
 	"golang.org/x/text/secure/precis"
 )

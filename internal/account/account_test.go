@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/audit"
-	"jeton/internal/password"
-	"jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/password"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
 
 	"go.uber.org/goleak"
 )

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/password"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/password"
 )
 
 // Row is a person who moves in, as a file tells of them. What a file does not tell is nil

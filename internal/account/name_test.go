@@ -8,7 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 func TestName(t *testing.T) {

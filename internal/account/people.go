@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"jeton"
-	"jeton/internal/audit"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
 )
 
 // Page chooses accounts to list.

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/audit"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
 )
 
 func TestNewPerson(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 
 	"golang.org/x/text/cases"
 )

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"jeton"
-	"jeton/internal/api"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 const conf = `

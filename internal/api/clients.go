@@ -5,11 +5,11 @@ import (
 	"strconv"
 	"time"
 
-	"jeton"
-	"jeton/internal/client"
-	"jeton/internal/jose"
-	"jeton/internal/policy"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // clientRoutes returns the rows about clients.

@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/api"
-	"jeton/internal/jose"
-	"jeton/internal/secret"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 func publicKey(t *testing.T) jose.Key {

@@ -5,10 +5,10 @@ import (
 	"net/http"
 	"time"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/policy"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // The most people that are moved in or out by one call.

@@ -3,9 +3,9 @@ package api
 import (
 	"net/http"
 
-	"jeton/internal/jose"
-	"jeton/internal/policy"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // keyRoutes returns the rows about the keys that the server signs with.

@@ -9,11 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/policy"
-	"jeton/internal/token"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 func (a *API) tokenRoutes() []web.Route {

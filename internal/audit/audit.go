@@ -17,8 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jeton"
-	"jeton/internal/sweep"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/sweep"
 )
 
 // Store keeps events. Methods are safe for concurrent use.

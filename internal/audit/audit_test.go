@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 
 	"go.uber.org/goleak"
 )

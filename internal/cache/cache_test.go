@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"jeton/internal/cache"
+	"github.com/jeton-auth/jeton/internal/cache"
 )
 
 type value struct {

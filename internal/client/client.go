@@ -18,9 +18,9 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/jose"
-	"jeton/internal/secret"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // Client is a piece of software (RFC 6749, section 1.1) as the store keeps it. What one

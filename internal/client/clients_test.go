@@ -18,12 +18,12 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/client"
-	"jeton/internal/jose"
-	"jeton/internal/secret"
-	"jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
 
 	"go.uber.org/goleak"
 )

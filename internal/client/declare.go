@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/jose"
-	"jeton/internal/secret"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // Declared is a client as the configuration declares it.

@@ -17,8 +17,8 @@ import (
 	"syscall"
 	"time"
 
-	"jeton"
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // How a source is asked.

@@ -19,9 +19,9 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/client"
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // keyserver is a source of keys whose answer can be changed.

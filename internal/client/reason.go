@@ -3,7 +3,7 @@ package client
 import (
 	"errors"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // Reason tells the operator, and nobody else, why a key or a client was not good.

@@ -9,7 +9,7 @@ import (
 	"os"
 	"strings"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // Source is where keys of a client are fetched from. It is compared as a whole: two

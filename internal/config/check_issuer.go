@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // The names under which a service says what its routes accept.

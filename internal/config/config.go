@@ -12,7 +12,7 @@ import (
 	"net/netip"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 
 	"go.yaml.in/yaml/v4"
 )

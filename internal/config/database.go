@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // Database is the PostgreSQL database that nodes share. Its methods are for what Load

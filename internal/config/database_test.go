@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/config"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )

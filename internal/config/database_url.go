@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // standardPort is where PostgreSQL answers when nothing else is said.

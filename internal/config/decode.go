@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 
 	"go.yaml.in/yaml/v4"
 )

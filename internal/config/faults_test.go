@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/config"
 )
 
 var update = flag.Bool("update", false, "write what was found into testdata/faults; read the difference before keeping it")

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/config"
 )
 
 // FuzzParse holds that no file makes the parser panic or leaves it without

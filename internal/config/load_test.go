@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/config"
 
 	"go.yaml.in/yaml/v4"
 )

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"reflect"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 
 	"github.com/google/jsonschema-go/jsonschema"
 	"go.yaml.in/yaml/v4"

@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/config"
 
 	"github.com/google/jsonschema-go/jsonschema"
 	"go.yaml.in/yaml/v4"

@@ -15,8 +15,8 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"jeton"
-	"jeton/internal/policy"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 // Use asks for one use of each of some budgets of a holder.

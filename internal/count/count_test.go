@@ -11,14 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/client"
-	"jeton/internal/count"
-	"jeton/internal/jose"
-	"jeton/internal/policy"
-	"jeton/internal/secret"
-	"jeton/internal/store/sqlite"
-	"jeton/internal/token"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)

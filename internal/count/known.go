@@ -4,7 +4,7 @@ import (
 	"slices"
 	"sync"
 
-	"jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 // spent is what a holder is known to have used of some budgets: uses only grow.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
 )
 
 const historyLasts = 2500 * time.Millisecond

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
 )
 
 // The users of testdata/nodes.yaml: people come from bossName.

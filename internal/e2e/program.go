@@ -51,7 +51,7 @@ func build(tag string) (string, error) {
 	if runtime.GOOS == "windows" {
 		path += ".exe"
 	}
-	cmd := exec.Command("go", "build", "-tags="+tag, "-o", path, "jeton/cmd/jeton")
+	cmd := exec.Command("go", "build", "-tags="+tag, "-o", path, "github.com/jeton-auth/jeton/cmd/jeton")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)

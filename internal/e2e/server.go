@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // Options say how a server is started.

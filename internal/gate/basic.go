@@ -7,10 +7,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"jeton"
-	"jeton/internal/login"
-	"jeton/internal/policy"
-	"jeton/internal/token"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/login"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 // Basic reads the header Authorization as RFC 7617 has it: a name and a password; or a

@@ -4,9 +4,9 @@ import (
 	"context"
 	"strings"
 
-	"jeton"
-	"jeton/internal/policy"
-	"jeton/internal/token"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 // Bearer reads an access token from the header Authorization (RFC 6750, section 2.1), and

@@ -7,9 +7,9 @@ import (
 	"net/url"
 	"strings"
 
-	"jeton"
-	"jeton/internal/policy"
-	"jeton/internal/session"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
 )
 
 // Cookie reads a session from the one cookie of that name.

@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"jeton/internal/api"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 const counted = easy + `

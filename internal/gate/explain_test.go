@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // explain asks until there is an answer: a refusal is written a moment after it was

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"jeton/internal/config"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // easy keeps guessing limits out of tests that are about something else.

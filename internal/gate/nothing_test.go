@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"jeton"
-	"jeton/internal/config"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // hand is what somebody may hold who tries doors: names of cookies, a real session of

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"jeton"
-	"jeton/internal/session"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 func TestZeroPassNamesNobody(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // echo is a backend that answers with the bytes of the request it received, as they came

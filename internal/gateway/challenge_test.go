@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 func TestWhatARefusalAsksFor(t *testing.T) {

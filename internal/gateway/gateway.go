@@ -17,15 +17,15 @@ import (
 	"strings"
 	"text/template"
 
-	"jeton/internal/account"
-	"jeton/internal/config"
-	"jeton/internal/count"
-	"jeton/internal/gate"
-	"jeton/internal/login"
-	"jeton/internal/policy"
-	"jeton/internal/session"
-	"jeton/internal/token"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/login"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // Gateway is one configured service.

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/api"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // easy keeps guessing limits out of tests that are about something else.

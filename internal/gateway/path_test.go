@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 const rules = `

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"text/template"
 
-	"jeton/internal/config"
-	"jeton/internal/gate"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/web"
 
 	"go.yaml.in/yaml/v4"
 )

@@ -22,8 +22,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/api"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // moved is a clock that the test moves.

@@ -17,10 +17,10 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/config"
-	"jeton/internal/gate"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // The headers by which an upstream hears who asks. All of them are always set, so

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"jeton"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 const behind = `

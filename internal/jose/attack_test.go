@@ -17,7 +17,7 @@ import (
 	"sync"
 	"testing"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // Keys that tests share: making them takes longer than most tests. newSigner keeps one of

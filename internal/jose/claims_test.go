@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 func TestParseClaims(t *testing.T) {

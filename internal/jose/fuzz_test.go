@@ -11,7 +11,7 @@ import (
 
 	gojose "github.com/go-jose/go-jose/v4"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // go-jose reads RSA keys of 4096 bits at most unless it is told. As a judge it must read

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // accessToken is what we issue: the claims of RFC 9068 with the two of our own.

@@ -10,7 +10,7 @@ import (
 
 	gojose "github.com/go-jose/go-jose/v4"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // second is the verdict of go-jose on a token: the payload, and whether it is signed. It

@@ -19,7 +19,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // algs are all algorithms.

@@ -4,7 +4,7 @@ import (
 	"encoding/base64"
 	"testing"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // Keys of RFC 7515, appendix A, of RFC 8037, appendix A, and of RFC 7638, section 3.1.

@@ -23,7 +23,7 @@ import (
 
 	gojose "github.com/go-jose/go-jose/v4"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 func TestSignAndVerify(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // vector reads a file of test vectors that others have written. They lie beside the

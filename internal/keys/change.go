@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
 )
 
 // change is what one step does to the keys, worked out on a copy of all of them. It reads

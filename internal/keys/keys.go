@@ -27,8 +27,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jeton"
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // Kind is a kind of token. A key signs and checks tokens of one kind only, so that none

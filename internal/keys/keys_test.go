@@ -14,11 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/jose"
-	"jeton/internal/keys"
-	"jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
 
 	"go.uber.org/goleak"
 )

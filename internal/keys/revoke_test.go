@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/jose"
-	"jeton/internal/keys"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/keys"
 )
 
 // is checks that a kid has the status everywhere that it shows, here and after a restart.

@@ -15,8 +15,8 @@ import (
 	"runtime"
 	"strings"
 
-	"jeton"
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // Secret is what private keys are sealed with in the store: 256 bits in a file that is

@@ -15,8 +15,8 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/internal/jose"
-	"jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/keys"
 )
 
 func TestSecretFile(t *testing.T) {

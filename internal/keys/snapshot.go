@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // Signing is a key with the header of the tokens that it signs. It is never changed.

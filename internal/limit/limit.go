@@ -22,7 +22,7 @@ import (
 	"sync"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"

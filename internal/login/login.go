@@ -17,14 +17,14 @@ import (
 	"slices"
 	"time"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/audit"
-	"jeton/internal/client"
-	"jeton/internal/limit"
-	"jeton/internal/policy"
-	"jeton/internal/session"
-	"jeton/internal/token"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/limit"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 // Logins logs people in.

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"jeton"
-	"jeton/internal/api"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // TestLoginRecord checks that the operator learns what the caller is not told.

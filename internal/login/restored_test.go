@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 func TestAssertionsFromBeforeARestore(t *testing.T) {

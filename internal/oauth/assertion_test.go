@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/api"
-	"jeton/internal/jose"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // draft is an assertion before it is signed.

@@ -15,9 +15,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"jeton/internal/api"
-	"jeton/internal/jose"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // forgery is a text that looks like a genuine JWT and was not signed by its key.

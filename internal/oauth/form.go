@@ -12,13 +12,13 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/client"
-	"jeton/internal/count"
-	"jeton/internal/gate"
-	"jeton/internal/login"
-	"jeton/internal/policy"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/login"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // maxForm bounds the body of a request here, in bytes.

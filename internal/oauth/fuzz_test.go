@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/internal/jose"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // sent is what came of a request that a fuzzer made; nil when it is no request at all.

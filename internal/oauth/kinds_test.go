@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/jose"
-	"jeton/internal/keys"
-	"jeton/internal/store/sqlite"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // signer returns the key that signs the access tokens of a stopped server.

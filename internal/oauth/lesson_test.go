@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // lessons has what teaching clients of old need, strict and not.

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/api"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // Looking a token up says no more than our own doors do: what is limited to a part of a

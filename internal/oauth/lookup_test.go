@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // introspects sets which services' tokens a client may look up.

@@ -20,17 +20,17 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/client"
-	"jeton/internal/config"
-	"jeton/internal/gate"
-	"jeton/internal/jose"
-	"jeton/internal/keys"
-	"jeton/internal/login"
-	"jeton/internal/policy"
-	"jeton/internal/token"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/login"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // Door is the authorization server.

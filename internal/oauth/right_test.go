@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/api"
-	"jeton/internal/jose"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // TestRightAssertions shows assertions that a strict server could refuse by mistake.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 const conf = `

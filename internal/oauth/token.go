@@ -10,15 +10,15 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/client"
-	"jeton/internal/gate"
-	"jeton/internal/jose"
-	"jeton/internal/login"
-	"jeton/internal/policy"
-	"jeton/internal/token"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/login"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // The grants that there are.

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 const (

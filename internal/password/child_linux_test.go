@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 func TestChildHasTheLowestPriority(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // roles are what this binary can be when it is started as a child.

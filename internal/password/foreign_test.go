@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // Made with the programs themselves, or where Debian has none of the version, with the

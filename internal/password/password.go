@@ -25,7 +25,7 @@ import (
 	"sync"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // The length of a password, in bytes.

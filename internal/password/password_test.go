@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 
 	"go.uber.org/goleak"
 )

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // classic returns the configuration of the example.

@@ -6,7 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // cursors makes and reads where a page of the list begins. A cursor is good for the search

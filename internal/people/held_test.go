@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/api"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 const heldConf = `

@@ -9,13 +9,13 @@ import (
 	"net/url"
 	"strings"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/gate"
-	"jeton/internal/login"
-	"jeton/internal/policy"
-	"jeton/internal/session"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/login"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // maxBody bounds the bodies that are read here, in bytes.

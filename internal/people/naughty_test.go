@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // naughty returns strings that have broken other programs. They lie beside the

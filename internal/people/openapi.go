@@ -15,8 +15,8 @@ import (
 	"strconv"
 	"strings"
 
-	"jeton/internal/policy"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
 
 	"github.com/google/jsonschema-go/jsonschema"
 )

@@ -6,14 +6,14 @@ import (
 	"net/netip"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/gate"
-	"jeton/internal/login"
-	"jeton/internal/policy"
-	"jeton/internal/session"
-	"jeton/internal/token"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/login"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // listMost bounds the lists of one's own sessions and tokens.

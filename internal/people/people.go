@@ -17,15 +17,15 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/config"
-	"jeton/internal/gate"
-	"jeton/internal/login"
-	"jeton/internal/policy"
-	"jeton/internal/session"
-	"jeton/internal/token"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/login"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // API is the users API of one service.

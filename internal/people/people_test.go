@@ -13,10 +13,10 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"jeton"
-	"jeton/internal/config"
-	"jeton/internal/server"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/server"
+	"github.com/jeton-auth/jeton/jetontest"
 
 	"github.com/google/jsonschema-go/jsonschema"
 	"go.uber.org/goleak"

@@ -3,9 +3,9 @@ package people
 import (
 	"net/http"
 
-	"jeton"
-	"jeton/internal/policy"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // operation is a row of the API: who may, who answers, and what the document says of it.

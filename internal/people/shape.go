@@ -6,11 +6,11 @@ import (
 	"net/http"
 	"strings"
 
-	"jeton"
-	"jeton/internal/config"
-	"jeton/internal/login"
-	"jeton/internal/policy"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/login"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // shape phrases what comes in and goes out: as this API does, or as the users API of old

@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/store/sqlite"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // TestNobodyGivesThemselvesMore sends members that are not the caller's to set.

@@ -11,10 +11,10 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/login"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/login"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 const (

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // Access is who may ask a route, and what asking costs: the column of the route

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 func TestAccess(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // Asked is what a credential's own limits are held against.

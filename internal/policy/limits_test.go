@@ -5,8 +5,8 @@ import (
 	"net/netip"
 	"testing"
 
-	"jeton"
-	"jeton/internal/policy"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 func rules(t *testing.T, texts ...string) []policy.Rule {

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // Unlimited is the limit that never binds. Zero is the limit that always does.

@@ -3,7 +3,7 @@ package secret_test
 import (
 	"testing"
 
-	"jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 func TestMask(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // Kind says what a secret is for.

@@ -14,7 +14,7 @@ import (
 	"testing/iotest"
 	"time"
 
-	"jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)

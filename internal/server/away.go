@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // away keeps the log readable while the store is away: then every request fails for the

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 func TestAStoreThatIsAwayIsNotToldOfAThousandTimes(t *testing.T) {

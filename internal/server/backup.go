@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/store/move"
-	"jeton/internal/store/postgres"
-	"jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/store/move"
+	"github.com/jeton-auth/jeton/internal/store/postgres"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
 )
 
 // Progress tells how far a copy or a restore has come.

@@ -14,8 +14,8 @@ import (
 	"sync"
 	"testing"
 
-	"jeton/internal/api"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // lines is a log that a test reads while it is written.

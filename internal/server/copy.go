@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 
-	"jeton"
-	"jeton/internal/config"
-	"jeton/internal/store/move"
-	"jeton/internal/store/postgres"
-	"jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/store/move"
+	"github.com/jeton-auth/jeton/internal/store/postgres"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
 )
 
 // End is one end of a copy: a database of PostgreSQL or a data folder with SQLite in it.

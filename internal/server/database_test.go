@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/store/pgtest"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // logged is a log that may be read while it is written.

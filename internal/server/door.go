@@ -15,9 +15,9 @@ import (
 	"sync"
 	"time"
 
-	"jeton"
-	"jeton/internal/gate"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // Row is a line of the printed route table.

@@ -12,12 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/api"
-	"jeton/internal/audit"
-	"jeton/internal/gate"
-	"jeton/internal/policy"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // lines is a log that a test reads while it is written.

@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/config"
-	"jeton/internal/server"
-	"jeton/internal/store/pgtest"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/server"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // TestADatabaseThatGoesAwayIsA503 asks two nodes without pause while their database is cut

@@ -9,14 +9,14 @@ import (
 	"slices"
 	"time"
 
-	"jeton/internal/client"
-	"jeton/internal/config"
-	"jeton/internal/gateway"
-	"jeton/internal/jose"
-	"jeton/internal/keys"
-	"jeton/internal/login"
-	"jeton/internal/oauth"
-	"jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/gateway"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/login"
+	"github.com/jeton-auth/jeton/internal/oauth"
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 // needs returns what a configuration asks of the signing keys.

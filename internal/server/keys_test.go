@@ -10,12 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/api"
-	"jeton/internal/jose"
-	"jeton/internal/keys"
-	"jeton/internal/store/sqlite"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // withKeys returns a data folder in which a server has made a signing key for each algorithm.

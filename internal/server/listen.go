@@ -16,7 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jeton/internal/oauth"
+	"github.com/jeton-auth/jeton/internal/oauth"
 )
 
 // controlListen names the control socket among the listeners.

@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"time"
 
-	"jeton"
-	"jeton/internal/store/postgres"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/store/postgres"
+	"github.com/jeton-auth/jeton/internal/web"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"jeton/internal/store/postgres"
-	"jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton/internal/store/postgres"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
 )
 
 // Migration is a step of the schema of a database.

@@ -4,13 +4,13 @@ import (
 	"context"
 	"slices"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/config"
-	"jeton/internal/gateway"
-	"jeton/internal/people"
-	"jeton/internal/session"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/gateway"
+	"github.com/jeton-auth/jeton/internal/people"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // peopleRows returns the rows of the users API of a service, beside those of the gateway:

@@ -24,9 +24,9 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/config"
-	"jeton/internal/server"
-	"jeton/jetontest"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/server"
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 const easy = `

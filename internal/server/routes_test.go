@@ -8,8 +8,8 @@ import (
 	"testing"
 	"text/tabwriter"
 
-	"jeton/internal/config"
-	"jeton/internal/server"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/server"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

@@ -22,12 +22,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jeton/internal/api"
-	"jeton/internal/config"
-	"jeton/internal/gateway"
-	"jeton/internal/oauth"
-	"jeton/internal/policy"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/gateway"
+	"github.com/jeton-auth/jeton/internal/oauth"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // Config is what New needs.

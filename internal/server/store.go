@@ -8,17 +8,17 @@ import (
 	"os"
 	"time"
 
-	"jeton/internal/account"
-	"jeton/internal/audit"
-	"jeton/internal/client"
-	"jeton/internal/config"
-	"jeton/internal/count"
-	"jeton/internal/keys"
-	"jeton/internal/session"
-	"jeton/internal/store/move"
-	"jeton/internal/store/postgres"
-	"jeton/internal/store/sqlite"
-	"jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/store/move"
+	"github.com/jeton-auth/jeton/internal/store/postgres"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 // store is everything that a server keeps.

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"jeton"
-	"jeton/internal/policy"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 // TestADroppedSessionIsNotPutBack holds a reader between the store's answer and the

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // entry is a live session in the table: 48 bytes, and nothing in it points anywhere, so that

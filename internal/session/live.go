@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jeton"
-	"jeton/internal/count"
-	"jeton/internal/policy"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 // Live is a session as a request sees it. Two of them may stand for one session: what is

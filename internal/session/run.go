@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"jeton/internal/sweep"
+	"github.com/jeton-auth/jeton/internal/sweep"
 )
 
 const (

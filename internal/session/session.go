@@ -22,9 +22,9 @@ import (
 	"slices"
 	"time"
 
-	"jeton"
-	"jeton/internal/policy"
-	"jeton/internal/secret"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // Hash is the SHA-256 of a secret. Secrets are random, so nothing slower is needed.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // endless is a store that has every session that is asked for, of so many users, each

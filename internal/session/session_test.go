@@ -13,8 +13,8 @@ import (
 	"testing/iotest"
 	"time"
 
-	"jeton"
-	"jeton/internal/policy"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 func TestASecretIs256RandomBits(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/count"
 )
 
 // table keeps live sessions by hash, a bounded number of them in bounded memory, and stays

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/policy"
-	"jeton/internal/secret"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // sample returns the n-th session of a user, as a store would have it.

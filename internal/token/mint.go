@@ -9,12 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/jose"
-	"jeton/internal/keys"
-	"jeton/internal/policy"
-	"jeton/internal/secret"
-	"jeton/internal/sweep"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/sweep"
 )
 
 // Request asks for a token. The owner has been proved, and may have what is asked.

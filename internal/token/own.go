@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // RevokeOwn ends a token of a person, and what was made of it. It returns jeton.ErrNotFound

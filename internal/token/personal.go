@@ -8,9 +8,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"jeton"
-	"jeton/internal/policy"
-	"jeton/internal/secret"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // Draft is a personal token to be made. Its zero values are closed or absent: no audience is

@@ -24,15 +24,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/cache"
-	"jeton/internal/client"
-	"jeton/internal/count"
-	"jeton/internal/jose"
-	"jeton/internal/keys"
-	"jeton/internal/policy"
-	"jeton/internal/secret"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/cache"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // Owner is whose token it is, as of when it was read.

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // bodyPatience bounds how long a body may take to arrive.

@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"strings"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // NewID makes the id of a request. It is a name, not a secret.

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"jeton"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 func TestCheckPath(t *testing.T) {

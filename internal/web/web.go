@@ -20,8 +20,8 @@ import (
 	"strconv"
 	"time"
 
-	"jeton"
-	"jeton/internal/policy"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 // Route is a row of the route table: there is no other way to answer a request.

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/web"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // outcomes returns the names of the exported errors of package jeton.

@@ -12,7 +12,7 @@ import (
 	"io"
 	"time"
 
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 // A backup is a line "jeton backup VERSION", then records, compressed with gzip, then an

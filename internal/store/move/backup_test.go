@@ -18,9 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 // backupOf returns a backup of a database.

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"hash"
 
-	"jeton"
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 // chunk is how many rows are compared, and replaced, at once.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"jeton"
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 // Ask is what begins a new epoch.

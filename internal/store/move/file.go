@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strconv"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // File is a backup that is whole: nothing of it is cut off or changed, and all of it can

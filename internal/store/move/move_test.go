@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/store/pgtest"
-	"jeton/internal/store/postgres"
-	"jeton/internal/store/sqlite"
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/store/postgres"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 var shared pgtest.Shared

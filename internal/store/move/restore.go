@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"jeton"
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 // Restore puts what is in a backup into a database and begins a new epoch, in one step. A

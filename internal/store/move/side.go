@@ -16,7 +16,7 @@ import (
 	"fmt"
 	"strings"
 
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 const metaOwn = statements.MetaOwn

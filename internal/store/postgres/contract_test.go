@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/store/pgtest"
-	"jeton/internal/store/storetest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/store/storetest"
 )
 
 var shared pgtest.Shared

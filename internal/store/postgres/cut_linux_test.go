@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/policy"
-	"jeton/internal/session"
-	"jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
 
 	"golang.org/x/sys/unix"
 )

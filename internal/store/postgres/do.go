@@ -5,7 +5,7 @@ package postgres
 import (
 	"context"
 
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 // Do implements statements.Engine: it answers when the step is durable and told.

@@ -6,7 +6,7 @@ import (
 	"context"
 	"time"
 
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 // Do answers a step that ends or changes something once it has run, and commits it a moment

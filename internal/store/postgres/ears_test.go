@@ -9,13 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/count"
-	"jeton/internal/policy"
-	"jeton/internal/secret"
-	"jeton/internal/session"
-	"jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
 
 	"github.com/jackc/pgx/v5"
 )

@@ -11,9 +11,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"jeton"
-	"jeton/internal/secret"
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"

@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/policy"
-	"jeton/internal/session"
-	"jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
 
 	"github.com/jackc/pgx/v5"
 )

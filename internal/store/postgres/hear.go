@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jeton"
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	"github.com/jackc/pgx/v5"
 )

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 // Meta returns what the database remembers under a name, or "".

@@ -11,8 +11,8 @@ import (
 	"testing/fstest"
 	"time"
 
-	"jeton"
-	"jeton/internal/policy"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 // later returns the steps of this program and others behind them.

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 // sideOf opens a side on a database and closes it when the test ends.

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	"github.com/jackc/pgx/v5"
 )

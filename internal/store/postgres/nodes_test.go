@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/session"
-	"jeton/internal/store/pgtest"
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 // order notes what came first.

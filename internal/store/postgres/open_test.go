@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
 )
 
 const where = "db.example:5432/jeton"

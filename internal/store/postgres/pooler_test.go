@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/policy"
-	"jeton/internal/session"
-	"jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/store/pgtest"
 )
 
 // pooled starts a PgBouncer before a database, with the line that the guide has for it, and

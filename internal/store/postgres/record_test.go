@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
 )
 
 // TestAnEventThatMayStillComeHoldsUpThoseBehindIt has somebody take a number for an event and

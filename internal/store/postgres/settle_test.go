@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/session"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/session"
 )
 
 // TestWhoFindsNothingLeftToEndIsAnsweredWhenAllHaveHeard has an end that waits for a node

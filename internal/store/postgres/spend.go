@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"jeton"
-	"jeton/internal/count"
-	"jeton/internal/policy"
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	"github.com/jackc/pgx/v5"
 )

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/account"
-	"jeton/internal/count"
-	"jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/policy"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/count"
-	"jeton/internal/policy"
-	"jeton/internal/store/storetest"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/store/storetest"
 )
 
 // pairOf opens two stores on one new database.

@@ -5,15 +5,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/audit"
-	"jeton/internal/client"
-	"jeton/internal/count"
-	"jeton/internal/policy"
-	"jeton/internal/secret"
-	"jeton/internal/session"
-	"jeton/internal/token"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 // alternating is two nodes that look like one store: what may race goes to each by turns.

@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/client"
-	"jeton/internal/jose"
-	"jeton/internal/secret"
-	"jeton/internal/token"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 // TestAClientsTokensEndWithItsGeneration looks into the tables, because tokens are kept by

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"jeton/internal/store/storetest"
+	"github.com/jeton-auth/jeton/internal/store/storetest"
 
 	"go.uber.org/goleak"
 )

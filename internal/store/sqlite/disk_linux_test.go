@@ -9,8 +9,8 @@ import (
 	"syscall"
 	"testing"
 
-	"jeton"
-	"jeton/internal/audit"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
 )
 
 // smallDisk mounts a file system of its own for the test. Only root may do that.

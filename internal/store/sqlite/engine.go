@@ -4,7 +4,7 @@ import (
 	"context"
 	"database/sql"
 
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 // engine is what the statements run on: readers beside the one writer.

@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"strings"
 
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 // Side is a file that is moved to or from while nobody serves from it. One goroutine uses it.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 // sideOf opens a side on a file and closes it when the test ends.

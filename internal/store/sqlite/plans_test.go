@@ -9,8 +9,8 @@ import (
 	"sync"
 	"testing"
 
-	"jeton/internal/store/statements"
-	"jeton/internal/store/storetest"
+	"github.com/jeton-auth/jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/store/storetest"
 )
 
 // said is what was said to the database.

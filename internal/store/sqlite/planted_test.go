@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/internal/store/storetest"
+	"github.com/jeton-auth/jeton/internal/store/storetest"
 )
 
 // TestPlantedBugIsNoticed builds this package with a spend that has lost its condition

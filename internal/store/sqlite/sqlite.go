@@ -21,7 +21,7 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"

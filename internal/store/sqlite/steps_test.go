@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"jeton"
-	"jeton/internal/account"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
 )
 
 // past makes a file as the version of n steps has left it.

@@ -11,10 +11,10 @@ import (
 	"sync"
 	"time"
 
-	"jeton"
-	"jeton/internal/count"
-	"jeton/internal/policy"
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	lib "modernc.org/sqlite/lib"
 )

@@ -11,13 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/audit"
-	"jeton/internal/count"
-	"jeton/internal/policy"
-	"jeton/internal/session"
-	"jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	lib "modernc.org/sqlite/lib"
 )

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/audit"
-	"jeton/internal/policy"
-	"jeton/internal/secret"
-	"jeton/internal/token"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 const accountColumns = "id, name, folded, password, version, groups, disabled, declared, created, updated, uuid, email, email_folded, first_name, last_name"

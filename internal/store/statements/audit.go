@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
 )
 
 // appendEvents adds events inside a step that changes something.

@@ -12,11 +12,11 @@ import (
 	"strings"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/client"
-	"jeton/internal/jose"
-	"jeton/internal/secret"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // selectClients reads clients with their keys in one statement, so that nobody sees the

@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"time"
 
-	"jeton"
-	"jeton/internal/policy"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 // Renewal is a database that was brought back from the past. What it was asked to let

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/audit"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
 )
 
 // errDry takes back a step that was run only to see what would come of it.

@@ -3,8 +3,8 @@ package statements
 import (
 	"context"
 
-	"jeton"
-	"jeton/internal/keys"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/keys"
 )
 
 const keyColumns = "kid, kind, alg, public, sealed, created, opens, retires, closes, revoked"

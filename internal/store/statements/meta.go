@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"jeton"
+	"github.com/jeton-auth/jeton"
 )
 
 // The names in the table meta. Those of MetaOwn are never moved to another database.

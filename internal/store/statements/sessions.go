@@ -10,10 +10,10 @@ import (
 	"slices"
 	"time"
 
-	"jeton"
-	"jeton/internal/count"
-	"jeton/internal/policy"
-	"jeton/internal/session"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
 )
 
 const sessionColumns = `s.login, s.id, s.hash, s.account, s.service, s.created, s.expires, s.idle, s.used, s.source, u.name, u.groups`

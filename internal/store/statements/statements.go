@@ -19,9 +19,9 @@ import (
 	"sync"
 	"time"
 
-	"jeton"
-	"jeton/internal/secret"
-	"jeton/internal/session"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/session"
 )
 
 // Queries is what reads. An engine binds $1 … $n by number. A row that is not there is

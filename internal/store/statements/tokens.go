@@ -9,10 +9,10 @@ import (
 	"net/netip"
 	"time"
 
-	"jeton"
-	"jeton/internal/policy"
-	"jeton/internal/secret"
-	"jeton/internal/token"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 // A token's owner is a client or a user: one of the two joins finds a row.

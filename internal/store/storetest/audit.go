@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
 )
 
 // Audit checks that the record keeps what it is given, in order.

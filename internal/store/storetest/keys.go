@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/keys"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/keys"
 )
 
 // Keys checks that signing keys are kept as they are, and changed one step after another.

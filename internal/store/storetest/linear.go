@@ -15,10 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/policy"
-	"jeton/internal/session"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
 
 	"github.com/anishathalye/porcupine"
 )

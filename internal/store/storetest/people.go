@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/audit"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
 )
 
 // People checks what is kept of people beside their names, and how they are listed.

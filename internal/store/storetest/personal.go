@@ -5,13 +5,13 @@ import (
 	"net/netip"
 	"testing"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/audit"
-	"jeton/internal/policy"
-	"jeton/internal/secret"
-	"jeton/internal/session"
-	"jeton/internal/token"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 // Personal checks how tokens that people make are kept: with all their limits, with what

@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/account"
-	"jeton/internal/audit"
-	"jeton/internal/policy"
-	"jeton/internal/session"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
 )
 
 // Starting checks how logins are judged and recorded.

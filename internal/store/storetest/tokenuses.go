@@ -8,14 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/client"
-	"jeton/internal/count"
-	"jeton/internal/policy"
-	"jeton/internal/secret"
-	"jeton/internal/session"
-	"jeton/internal/token"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 func tokenUses(t *testing.T, s Store) {

@@ -8,11 +8,11 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"jeton"
-	"jeton/internal/audit"
-	"jeton/internal/count"
-	"jeton/internal/policy"
-	"jeton/internal/session"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
 )
 
 // Uses checks that uses are counted exactly.

@@ -13,8 +13,8 @@ import (
 	"runtime"
 	"testing"
 
-	"jeton"
-	"jeton/internal/store/move"
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/store/move"
 )
 
 const (
