@@ -15,7 +15,7 @@ build:
 
 # The long proofs: a thousand crashes, a million rows.
 soak: tools
-	JETON_SOAK=1 go test -count=1 -timeout=3h ./internal/e2e/... ./internal/store/...
+	JETON_SOAK=1 go test -count=1 -timeout=3h ./internal/test/... ./internal/store/...
 
 bench:
 	go run ./bench

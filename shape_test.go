@@ -50,14 +50,14 @@ var layers = map[string]int{
 	"jetontest":         9, // it starts servers
 	"cmd/jeton":         9,
 	"bench":             10,
-	"internal/e2e":      10,
+	"internal/test/e2e": 10,
 	// The stores stand beside the order: they know the records that they keep (0 to 4), and
 	// only the server introduces them.
 	"internal/store/statements": 5,
 	"internal/store/sqlite":     6,
 	"internal/store/postgres":   6,
-	"internal/store/storetest":  6,
-	"internal/store/pgtest":     5,
+	"internal/test/storetest":   6,
+	"internal/test/pgtest":      5,
 	"internal/store/move":       7,
 }
 
@@ -67,8 +67,8 @@ var only = map[string][]string{
 	"internal/store/sqlite":     {"internal/server", "bench"},
 	"internal/store/postgres":   {"internal/server", "bench"},
 	"internal/store/move":       {"internal/server"},
-	"internal/store/storetest":  {},
-	"internal/store/pgtest":     {"bench"},
+	"internal/test/storetest":   {},
+	"internal/test/pgtest":      {"bench"},
 }
 
 // source is a Go file of the project.

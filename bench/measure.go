@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jeton-auth/jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
 // bench is one run.

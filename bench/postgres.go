@@ -11,8 +11,8 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/keys"
-	"github.com/jeton-auth/jeton/internal/store/pgtest"
 	"github.com/jeton-auth/jeton/internal/store/postgres"
+	"github.com/jeton-auth/jeton/internal/test/pgtest"
 
 	"github.com/jackc/pgx/v5"
 )

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/internal/e2e"
+	"jeton/internal/test/e2e"
 )
 
 func TestMain(m *testing.M) { os.Exit(e2e.Main(m)) }

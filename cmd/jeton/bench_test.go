@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jeton-auth/jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/test/pgtest"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 

@@ -15,7 +15,7 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/server"
-	"github.com/jeton-auth/jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/test/pgtest"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 

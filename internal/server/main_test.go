@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/jeton-auth/jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
 // shared is the PostgreSQL that the tests of this package share.

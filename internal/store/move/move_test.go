@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/store/pgtest"
 	"github.com/jeton-auth/jeton/internal/store/postgres"
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
 	"github.com/jeton-auth/jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
 var shared pgtest.Shared

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/store/pgtest"
-	"github.com/jeton-auth/jeton/internal/store/storetest"
+	"github.com/jeton-auth/jeton/internal/test/pgtest"
+	"github.com/jeton-auth/jeton/internal/test/storetest"
 )
 
 var shared pgtest.Shared

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/session"
-	"github.com/jeton-auth/jeton/internal/store/pgtest"
 	"github.com/jeton-auth/jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
 // order notes what came first.

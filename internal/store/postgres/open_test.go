@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
 const where = "db.example:5432/jeton"

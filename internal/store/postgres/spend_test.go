@@ -13,7 +13,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/policy"
-	"github.com/jeton-auth/jeton/internal/store/storetest"
+	"github.com/jeton-auth/jeton/internal/test/storetest"
 )
 
 // pairOf opens two stores on one new database.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jeton-auth/jeton/internal/store/storetest"
+	"github.com/jeton-auth/jeton/internal/test/storetest"
 
 	"go.uber.org/goleak"
 )

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/jeton-auth/jeton/internal/store/statements"
-	"github.com/jeton-auth/jeton/internal/store/storetest"
+	"github.com/jeton-auth/jeton/internal/test/storetest"
 )
 
 // said is what was said to the database.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jeton-auth/jeton/internal/store/storetest"
+	"github.com/jeton-auth/jeton/internal/test/storetest"
 )
 
 // TestPlantedBugIsNoticed builds this package with a spend that has lost its condition

@@ -17,7 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/jeton-auth/jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
 var postgres pgtest.Shared

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jeton-auth/jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
 // The users of testdata/nodes.yaml: people come from bossName.

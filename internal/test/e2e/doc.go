@@ -7,7 +7,7 @@
 // of the person who runs it, but for what npm is told there of its registry; and that
 // nothing waits for a time where it can wait for an event. It knows the program by its
 // flags, its output and its answers alone, and imports no other package of it; databases
-// that can be hurt come from internal/store/pgtest. The READMEs of the examples are run
+// that can be hurt come from internal/test/pgtest. The READMEs of the examples are run
 // with it, too.
 //
 // The tests over many nodes (nodes*_test.go) hurt everything at random: nodes, the

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jeton-auth/jeton/internal/store/pgtest"
+	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
 const historyLasts = 2500 * time.Millisecond
