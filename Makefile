@@ -18,7 +18,7 @@ soak: tools
 	JETON_SOAK=1 go test -count=1 -timeout=3h ./internal/test/... ./internal/store/...
 
 bench:
-	go run ./bench
+	go -C bench run .
 
 # Rewrites what is made from the code: reference pages and golden files.
 generate:

@@ -3,7 +3,7 @@
 //
 // Jeton proves who is calling, decides whether they may, and counts how often.
 // A request comes in at internal/server, which looks up its row in the route
-// table. internal/gate asks who it is (internal/session, with internal/login
+// table. internal/gate asks who it is (internal/session, with internal/signin
 // having made it) and whether they may (internal/policy), spends a use if the
 // row has a budget, and records what happened (internal/audit). Then a door
 // answers: internal/gateway for configured services, internal/api for

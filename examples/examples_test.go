@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"jeton/internal/test/e2e"
+	"github.com/jeton-auth/jeton/internal/test/e2e"
 )
 
 func TestMain(m *testing.M) { os.Exit(e2e.Main(m)) }

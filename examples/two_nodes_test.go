@@ -22,8 +22,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/jeton-auth/jeton/internal/test/e2e"
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
-	"jeton/internal/test/e2e"
 )
 
 // twoNodes is the example two-nodes on ports of its own, with a database of its own.

@@ -4,7 +4,7 @@
 // that a changed password, a disabling and a removal end the person's sessions in the
 // same step; and that checking a password takes the same work whether the name is
 // unknown, the password wrong or the account disabled. Passwords are hashed by
-// internal/password; sessions, throttling and terms are internal/login's.
+// internal/password; sessions, throttling and terms are internal/signin's.
 package account
 
 import (

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
@@ -19,7 +19,7 @@ import (
 type Basic struct {
 	Tokens   *token.Tokens // nil: the service takes none
 	Audience string        // of tokens that are for this service
-	Logins   *login.Logins
+	Logins   *signin.Logins
 	Allow    *policy.Allow // which people may log in at the service; nil: all
 	ByEmail  bool          // the name is an e-mail address
 }
@@ -55,7 +55,7 @@ func (b Basic) Read(ctx context.Context, q *Question) (Proof, error) {
 	case q.Access.Accept&policy.ByPassword == 0:
 		return nil, ErrNotMine // for whoever is behind the gateway, perhaps
 	}
-	v, err := b.Logins.Basic(ctx, login.Attempt{
+	v, err := b.Logins.Basic(ctx, signin.Attempt{
 		Name: name, ByEmail: b.ByEmail, Password: jeton.NewSecret(password), Service: q.Service.Name, Allow: b.Allow, Source: q.Source, Request: q.Request,
 	})
 	if err != nil {

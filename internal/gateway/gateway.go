@@ -21,9 +21,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/gate"
-	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -36,7 +36,7 @@ type Gateway struct {
 	counts     *count.Counts
 	tokens     *token.Tokens
 	accounts   *account.Accounts
-	logins     *login.Logins
+	logins     *signin.Logins
 	service    *gate.Service
 	secrets    *gate.Service // the same, where the secret alone is asked for
 	terms      policy.Terms
@@ -59,7 +59,7 @@ type Config struct {
 	Counts   *count.Counts
 	Tokens   *token.Tokens
 	Accounts *account.Accounts
-	Logins   *login.Logins
+	Logins   *signin.Logins
 	Issuer   string // the authorization server whose tokens are taken, or ""
 	Log      *slog.Logger
 }

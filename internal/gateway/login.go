@@ -16,9 +16,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/gate"
-	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -53,7 +53,7 @@ func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	started, who, err := g.logins.Password(r.Context(), login.Attempt{
+	started, who, err := g.logins.Password(r.Context(), signin.Attempt{
 		Name: name, Password: pw, Service: g.conf.Name, Terms: g.terms, Allow: g.allow, Source: w.Source, Request: w.ID, Replaces: old,
 	})
 	if err != nil {
@@ -295,10 +295,10 @@ func (g *Gateway) refuseLogin(w *web.Reply, r *http.Request, err error) {
 		return
 	}
 	realm := "Login required"
-	switch login.Why(err) {
-	case login.UnknownUser:
+	switch signin.Why(err) {
+	case signin.UnknownUser:
 		realm = "No such user"
-	case login.WrongPassword, login.Disabled:
+	case signin.WrongPassword, signin.Disabled:
 		realm, status = "Password incorrect", http.StatusForbidden
 	}
 	web.Mark(w, err)

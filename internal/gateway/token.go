@@ -13,8 +13,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/jose"
-	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -72,9 +72,9 @@ func (g *Gateway) assertionLogin(w *web.Reply, r *http.Request) error {
 	if text == "" {
 		return jeton.ErrNoCredential
 	}
-	m, err := g.logins.Token(r.Context(), login.Wish{
-		Proof:   login.Proof{Assertion: text, Purpose: login.Authentication, IssOnly: g.conf.Teaching.IssOnly, Issuer: g.issuer},
-		Targets: []login.Target{{Service: g.conf.Name, Terms: g.tokenTerms}}, Source: w.Source, Request: w.ID,
+	m, err := g.logins.Token(r.Context(), signin.Wish{
+		Proof:   signin.Proof{Assertion: text, Purpose: signin.Authentication, IssOnly: g.conf.Teaching.IssOnly, Issuer: g.issuer},
+		Targets: []signin.Target{{Service: g.conf.Name, Terms: g.tokenTerms}}, Source: w.Source, Request: w.ID,
 	})
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func (g *Gateway) refuseAssertion(w *web.Reply, r *http.Request, err error) {
 		return
 	}
 	web.Mark(w, err)
-	if login.Why(err) == login.UnknownClient {
+	if signin.Why(err) == signin.UnknownClient {
 		plain(w, http.StatusUnauthorized, "Unknown issuer")
 		return
 	}
@@ -134,7 +134,7 @@ func refuseBody(w *web.Reply, r *http.Request, err error) {
 // shortToken answers GET on the path of login.token: somebody who has just shown a name and
 // a password gets a signed token for them.
 func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
-	v, ok := gate.Of(w).Proof().(*login.Verified)
+	v, ok := gate.Of(w).Proof().(*signin.Verified)
 	if !ok {
 		return jeton.ErrNoCredential
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/gate"
-	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -62,8 +62,8 @@ func parse(h http.Header, body []byte) (url.Values, error) {
 // proof reads how a client proves itself: by exactly one of an assertion, the header
 // Authorization and a secret in the form (RFC 6749, section 2.3). The zero Proof says that
 // it does not.
-func (d *Door) proof(h http.Header, form url.Values) (login.Proof, error) {
-	p := login.Proof{ClientID: form.Get("client_id"), Issuer: d.conf.URL, Purpose: login.Authentication}
+func (d *Door) proof(h http.Header, form url.Values) (signin.Proof, error) {
+	p := signin.Proof{ClientID: form.Get("client_id"), Issuer: d.conf.URL, Purpose: signin.Authentication}
 	ways := 0
 	if form.Has("client_assertion") || form.Has("client_assertion_type") {
 		ways++

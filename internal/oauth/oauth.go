@@ -5,7 +5,7 @@
 // assertions and the JWT bearer grant), RFC 7662 (introspection), RFC 7009 (revocation),
 // RFC 8414 (discovery), RFC 7517 (our keys and those of clients), and the plain keyserver
 // of the teaching world. It promises that a caller learns from a refusal no more than
-// the code that the standard has for it. It reads, asks internal/login and
+// the code that the standard has for it. It reads, asks internal/signin and
 // internal/token, and answers; it judges nothing.
 package oauth
 
@@ -27,8 +27,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/keys"
-	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -36,8 +36,8 @@ import (
 // Door is the authorization server.
 type Door struct {
 	conf     config.Issuer
-	targets  []login.Target
-	logins   *login.Logins
+	targets  []signin.Target
+	logins   *signin.Logins
 	tokens   *token.Tokens
 	clients  *client.Clients
 	ring     *keys.Ring
@@ -50,8 +50,8 @@ type Door struct {
 // Config is what New needs.
 type Config struct {
 	Issuer  config.Issuer
-	Targets []login.Target // the services that tokens can be for
-	Logins  *login.Logins
+	Targets []signin.Target // the services that tokens can be for
+	Logins  *signin.Logins
 	Tokens  *token.Tokens
 	Clients *client.Clients
 	Ring    *keys.Ring

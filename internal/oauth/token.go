@@ -15,8 +15,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/jose"
-	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -66,11 +66,11 @@ func (d *Door) token(w *web.Reply, r *http.Request) error {
 	case grant == grantAssertion && !form.Has("assertion"):
 		return jeton.Say(jeton.ErrInvalid, "assertion is missing")
 	case grant == grantAssertion:
-		p.Assertion, p.Purpose = form.Get("assertion"), login.Grant
+		p.Assertion, p.Purpose = form.Get("assertion"), signin.Grant
 	case grant != grantClient:
 		return errGrant
 	}
-	m, err := d.logins.Token(r.Context(), login.Wish{
+	m, err := d.logins.Token(r.Context(), signin.Wish{
 		Proof: p, Ask: asked(form), Scope: scopes(form), Targets: d.targets, Source: w.Source, Request: w.ID,
 	})
 	if err != nil {
@@ -224,7 +224,7 @@ func called(w *web.Reply) (*proved, url.Values, error) {
 // mayLookUp reports whether a token is for a service whose tokens the caller may look up,
 // and where its owner may log in; one of those that are asked about, where some are.
 func (d *Door) mayLookUp(c *proved, l *token.Live, about []string) bool {
-	return slices.ContainsFunc(d.targets, func(t login.Target) bool {
+	return slices.ContainsFunc(d.targets, func(t signin.Target) bool {
 		switch {
 		case !slices.Contains(c.client.Introspects, t.Service) || !slices.Contains(l.Audience, t.Terms.Audience):
 			return false
@@ -300,7 +300,7 @@ func (d *Door) addKey(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return jeton.Say(jeton.ErrInvalid, "key is no public key that is taken here, PEM or JWK")
 	}
-	proof := login.Proof{ClientID: c.client.Name, Assertion: form.Get("proof"), Purpose: login.Possession, Issuer: d.conf.URL}
+	proof := signin.Proof{ClientID: c.client.Name, Assertion: form.Get("proof"), Purpose: signin.Possession, Issuer: d.conf.URL}
 	if err := d.logins.AddKey(r.Context(), c.client, k, proof, d.event(w, audit.ClientKeyAdd, c, nil)); err != nil {
 		return err
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/gate"
-	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -44,7 +44,7 @@ func (a *API) login(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	attempt := login.Attempt{
+	attempt := signin.Attempt{
 		Name: in.Email, ByEmail: true, Password: jeton.NewSecret(in.Password), Service: a.conf.SessionsOf(), Terms: a.terms, Source: w.Source, Request: w.ID, Replaces: old,
 	}
 	if in.Email == "" {

@@ -9,9 +9,9 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/gate"
-	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -138,7 +138,7 @@ func (a *API) createToken(w *web.Reply, r *http.Request) error {
 		d.Parent = by
 	case *session.Live:
 		d.Login = by.Login // it may end before the token is there
-	case *login.Verified:
+	case *signin.Verified:
 		owner = token.UserOwner(by.Account) // whose password it was then
 	}
 	d.Source = ev.Source

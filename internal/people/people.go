@@ -21,9 +21,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
-	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -36,7 +36,7 @@ type API struct {
 	accounts  *account.Accounts
 	sessions  *session.Sessions
 	tokens    *token.Tokens
-	logins    *login.Logins
+	logins    *signin.Logins
 	audiences func(names []string) ([]string, error)
 	accepts   policy.Kinds
 	terms     policy.Terms
@@ -61,7 +61,7 @@ type Config struct {
 	Accounts *account.Accounts
 	Sessions *session.Sessions
 	Tokens   *token.Tokens
-	Logins   *login.Logins
+	Logins   *signin.Logins
 	// Audiences translates names of services into what tokens for them are for.
 	Audiences func(names []string) ([]string, error)
 	// CursorKey is a secret that is the same on every node and after a restart.

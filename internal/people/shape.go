@@ -8,8 +8,8 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
-	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -255,7 +255,7 @@ func (a *API) classicRefusal(r *http.Request, op operation, err error, p jeton.P
 		return own.status, own.text
 	case errors.As(err, &not) && (kind == jeton.ErrConflict || kind == jeton.ErrInvalid):
 		return http.StatusBadRequest, "Can't create User: " + jeton.Said(err)
-	case op.login && login.Why(err) == login.UnknownUser:
+	case op.login && signin.Why(err) == signin.UnknownUser:
 		return http.StatusNotFound, "no user found for this email"
 	case op.login && kind == jeton.ErrBadCredential:
 		return http.StatusUnauthorized, "wrong password"

@@ -13,7 +13,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
-	"github.com/jeton-auth/jeton/internal/login"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -230,7 +230,7 @@ func (a *API) prove(w *web.Reply, r *http.Request, acct account.Account, current
 	if current == nil {
 		return jeton.Say(jeton.ErrInvalid, "current_password missing")
 	}
-	_, err := a.logins.Basic(r.Context(), login.Attempt{Name: acct.Name, Password: jeton.NewSecret(*current), Service: a.conf.Name, Source: w.Source, Request: w.ID})
+	_, err := a.logins.Basic(r.Context(), signin.Attempt{Name: acct.Name, Password: jeton.NewSecret(*current), Service: a.conf.Name, Source: w.Source, Request: w.ID})
 	if out := jeton.Outcome(err); out == jeton.ErrBadCredential || out == jeton.ErrNoCredential {
 		return jeton.Say(jeton.ErrForbidden, "current_password is wrong")
 	}

@@ -4,7 +4,7 @@
 // Every rule is a pure function: facts and the time go in, a verdict comes out.
 // Zero values are closed: a forgotten field allows nothing, and what is without a
 // limit says Unlimited. The package keeps nothing, asks no store and knows no
-// HTTP; internal/gate and internal/login collect the facts.
+// HTTP; internal/gate and internal/signin collect the facts.
 package policy
 
 import (

@@ -23,9 +23,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/limit"
-	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,7 +44,7 @@ type core struct {
 	tokens   *token.Tokens
 	audit    *audit.Log
 	gate     *gate.Gate
-	logins   *login.Logins
+	logins   *signin.Logins
 	secret   keys.Secret
 	told     prometheus.Histogram
 	whole    atomic.Bool // everything above is there: other nodes may have changed something before
@@ -106,7 +106,7 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	if err != nil {
 		return err
 	}
-	k.logins = login.New(login.Config{Accounts: k.accounts, Sessions: k.sessions, Clients: k.clients, Tokens: k.tokens, Guard: guard, Audit: k.audit, Now: c.Now, Restored: restored})
+	k.logins = signin.New(signin.Config{Accounts: k.accounts, Sessions: k.sessions, Clients: k.clients, Tokens: k.tokens, Guard: guard, Audit: k.audit, Now: c.Now, Restored: restored})
 	return nil
 }
 

@@ -14,9 +14,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/gateway"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/keys"
-	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/oauth"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/signin"
 )
 
 // needs returns what a configuration asks of the signing keys.
@@ -37,11 +37,11 @@ func needs(conf *config.Config) keys.Needs {
 }
 
 // targets are the services that tokens can be for.
-func targets(conf *config.Config) []login.Target {
-	var list []login.Target
+func targets(conf *config.Config) []signin.Target {
+	var list []signin.Target
 	for _, s := range conf.Services {
 		if terms, ok := gateway.Terms(s); ok {
-			list = append(list, login.Target{Service: s.Name, Terms: terms, Allow: gateway.LoginAllow(s)})
+			list = append(list, signin.Target{Service: s.Name, Terms: terms, Allow: gateway.LoginAllow(s)})
 		}
 	}
 	return list

@@ -8,7 +8,7 @@
 // the answer is jeton.ErrUnavailable. Of an opaque token only the SHA-256 is kept, of a
 // signed one that nobody counts nothing at all until it is revoked.
 //
-// Proving the owner is internal/login's, counting internal/count's. The package never
+// Proving the owner is internal/signin's, counting internal/count's. The package never
 // sees an HTTP request.
 package token
 

@@ -74,6 +74,6 @@ func distrust(ctx context.Context, tx Conn, now time.Time, out *Renewed) error {
 	if err := SetMeta(ctx, tx, MetaSecret, ""); err != nil {
 		return err
 	}
-	// An assertion of the lost time could be shown a second time: internal/login looks at this.
+	// An assertion of the lost time could be shown a second time: internal/signin looks at this.
 	return SetMeta(ctx, tx, MetaRestored, strconv.FormatInt(at, 10))
 }

@@ -1,4 +1,4 @@
-// Package login turns a proof of who somebody is into a session or a token.
+// Package signin turns a proof of who somebody is into a session or a token.
 //
 // The walk of a person's login: throttle, verify (the same work for names that nobody
 // has), the service's terms, and then one step that starts the session and records it. The
@@ -7,7 +7,7 @@
 // makes the token. Every failure is recorded with each check and its value; the caller is
 // told only that it failed. The package never sees an HTTP request and never phrases an
 // answer.
-package login
+package signin
 
 import (
 	"context"
