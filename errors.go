@@ -127,12 +127,12 @@ func FromCode(code string) error {
 	return nil
 }
 
-// Say returns an error that is kind and carries a text that is safe to show to
+// WithDetail returns an error that is kind and carries a text that is safe to show to
 // the caller. It must hold no secret and nothing the caller may not know.
-func Say(kind error, text string) error { return &said{kind: kind, text: text} }
+func WithDetail(kind error, text string) error { return &said{kind: kind, text: text} }
 
-// Said returns the text that Say gave err, or "".
-func Said(err error) string {
+// Detail returns the text that Say gave err, or "".
+func Detail(err error) string {
 	var s *said
 	if errors.As(err, &s) {
 		return s.text
@@ -148,9 +148,9 @@ type said struct {
 func (s *said) Error() string { return s.kind.Error() + ": " + s.text }
 func (s *said) Unwrap() error { return s.kind }
 
-// After returns an error that is err and tells the caller how long to wait
+// WithRetryAfter returns an error that is err and tells the caller how long to wait
 // before asking again.
-func After(err error, wait time.Duration) error { return &after{err: err, wait: wait} }
+func WithRetryAfter(err error, wait time.Duration) error { return &after{err: err, wait: wait} }
 
 // RetryAfter returns how long the caller should wait, and whether err says so.
 func RetryAfter(err error) (time.Duration, bool) {

@@ -84,7 +84,7 @@ func TestEveryOutcomeHasOneCode(t *testing.T) {
 
 func TestCodesGoThereAndBack(t *testing.T) {
 	for _, c := range codes {
-		wrapped := fmt.Errorf("do this: %w", After(fmt.Errorf("do that: %w", Say(c.err, "text")), time.Second))
+		wrapped := fmt.Errorf("do this: %w", WithRetryAfter(fmt.Errorf("do that: %w", WithDetail(c.err, "text")), time.Second))
 		if got := Code(wrapped); got != c.code {
 			t.Errorf("Code(%v) = %q, want %q", c.err, got, c.code)
 		}
@@ -120,19 +120,19 @@ func TestSayAndAfter(t *testing.T) {
 	}{
 		{"nothing", nil, nil, "", 0, false},
 		{"bare", ErrBusy, ErrBusy, "", 0, false},
-		{"with a text", Say(ErrInvalid, "a text"), ErrInvalid, "a text", 0, false},
-		{"with a wait", After(ErrBusy, time.Second), ErrBusy, "", time.Second, true},
-		{"with no wait at all", After(ErrBusy, 0), ErrBusy, "", 0, true},
-		{"both", After(Say(ErrBusy, "a text"), time.Second), ErrBusy, "a text", time.Second, true},
-		{"both, the other way round", Say(After(ErrBusy, time.Second), "a text"), ErrBusy, "a text", time.Second, true},
-		{"wrapped", fmt.Errorf("at: %w", After(fmt.Errorf("in: %w", Say(ErrBusy, "a text")), time.Second)), ErrBusy, "a text", time.Second, true},
-		{"the outermost counts", After(After(Say(Say(ErrBusy, "old"), "new"), time.Hour), time.Second), ErrBusy, "new", time.Second, true},
+		{"with a text", WithDetail(ErrInvalid, "a text"), ErrInvalid, "a text", 0, false},
+		{"with a wait", WithRetryAfter(ErrBusy, time.Second), ErrBusy, "", time.Second, true},
+		{"with no wait at all", WithRetryAfter(ErrBusy, 0), ErrBusy, "", 0, true},
+		{"both", WithRetryAfter(WithDetail(ErrBusy, "a text"), time.Second), ErrBusy, "a text", time.Second, true},
+		{"both, the other way round", WithDetail(WithRetryAfter(ErrBusy, time.Second), "a text"), ErrBusy, "a text", time.Second, true},
+		{"wrapped", fmt.Errorf("at: %w", WithRetryAfter(fmt.Errorf("in: %w", WithDetail(ErrBusy, "a text")), time.Second)), ErrBusy, "a text", time.Second, true},
+		{"the outermost counts", WithRetryAfter(WithRetryAfter(WithDetail(WithDetail(ErrBusy, "old"), "new"), time.Hour), time.Second), ErrBusy, "new", time.Second, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if !errors.Is(tc.err, tc.is) || errors.Is(tc.err, ErrSpent) {
 				t.Errorf("%v is not %v alone", tc.err, tc.is)
 			}
-			if got := Said(tc.err); got != tc.said {
+			if got := Detail(tc.err); got != tc.said {
 				t.Errorf("Said = %q, want %q", got, tc.said)
 			}
 			if wait, ok := RetryAfter(tc.err); wait != tc.wait || ok != tc.waits {
@@ -140,10 +140,10 @@ func TestSayAndAfter(t *testing.T) {
 			}
 		})
 	}
-	if got := Say(ErrSpent, "a text").Error(); got != "no uses are left: a text" {
+	if got := WithDetail(ErrSpent, "a text").Error(); got != "no uses are left: a text" {
 		t.Errorf("Say prints %q", got)
 	}
-	if got := After(ErrBusy, time.Second).Error(); got != "busy" {
+	if got := WithRetryAfter(ErrBusy, time.Second).Error(); got != "busy" {
 		t.Errorf("After prints %q", got)
 	}
 }

@@ -105,19 +105,19 @@ func (c *Config) check() error {
 	u, err := url.Parse(c.Issuer)
 	switch {
 	case err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil || u.Scheme+"://"+u.Host != c.Issuer:
-		return jeton.Say(jeton.ErrInvalid, "Issuer is https:// and a host, with nothing behind")
+		return jeton.WithDetail(jeton.ErrInvalid, "Issuer is https:// and a host, with nothing behind")
 	case u.Scheme != "https" && (u.Scheme != "http" || !c.PlainHTTP):
-		return jeton.Say(jeton.ErrInvalid, "Issuer is not https://; PlainHTTP permits http://")
+		return jeton.WithDetail(jeton.ErrInvalid, "Issuer is not https://; PlainHTTP permits http://")
 	case c.Audience == "":
-		return jeton.Say(jeton.ErrInvalid, "Audience is missing: whom the tokens are for")
+		return jeton.WithDetail(jeton.ErrInvalid, "Audience is missing: whom the tokens are for")
 	case c.Bound != 0 && (c.Bound < minBound || c.Bound > maxBound):
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("Bound is %v to %v", minBound, maxBound))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("Bound is %v to %v", minBound, maxBound))
 	case c.Leeway < 0 || c.Leeway > maxLeeway:
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("Leeway is 0 to %v", maxLeeway))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("Leeway is 0 to %v", maxLeeway))
 	case c.Introspect != nil && (c.Introspect.ClientID == "" || c.Introspect.Secret.IsZero()):
-		return jeton.Say(jeton.ErrInvalid, "Introspect lacks the name or the secret of the client")
+		return jeton.WithDetail(jeton.ErrInvalid, "Introspect lacks the name or the secret of the client")
 	case c.Client != nil && len(c.CACert) > 0:
-		return jeton.Say(jeton.ErrInvalid, "CACert goes without Client: trust the certificates in its transport")
+		return jeton.WithDetail(jeton.ErrInvalid, "CACert goes without Client: trust the certificates in its transport")
 	}
 	return nil
 }
@@ -133,7 +133,7 @@ func (c *Config) client(pace time.Duration) (*http.Client, error) {
 	var roots *x509.CertPool
 	if len(c.CACert) > 0 {
 		if roots = x509.NewCertPool(); !roots.AppendCertsFromPEM(c.CACert) {
-			return nil, jeton.Say(jeton.ErrInvalid, "CACert has no certificate in PEM form")
+			return nil, jeton.WithDetail(jeton.ErrInvalid, "CACert has no certificate in PEM form")
 		}
 	}
 	dialer := net.Dialer{Timeout: patience}
@@ -213,7 +213,7 @@ func (g *Guard) Ready() error {
 
 // unavailable is the outcome where nothing can be said about a token.
 func (g *Guard) unavailable(why error) error {
-	return jeton.After(fmt.Errorf("%w: %w", jeton.ErrUnavailable, why), g.pace)
+	return jeton.WithRetryAfter(fmt.Errorf("%w: %w", jeton.ErrUnavailable, why), g.pace)
 }
 
 // age returns how long ago a time was. A machine that sleeps stops the monotonic clock, and

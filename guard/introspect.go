@@ -118,6 +118,6 @@ func (g *Guard) turn(ctx context.Context) error {
 	case g.asking <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return jeton.After(fmt.Errorf("%w: %d tokens are being looked up", jeton.ErrBusy, maxAsking), g.pace)
+		return jeton.WithRetryAfter(fmt.Errorf("%w: %d tokens are being looked up", jeton.ErrBusy, maxAsking), g.pace)
 	}
 }

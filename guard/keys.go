@@ -206,7 +206,7 @@ func (g *Guard) look(ctx context.Context, issued time.Time) error {
 		case issued.Before(looked.Truncate(time.Second)): // iat is in whole seconds
 			return nil
 		}
-		return jeton.After(fmt.Errorf("%w: the keys were fetched just now", jeton.ErrUnavailable), lookEvery-since)
+		return jeton.WithRetryAfter(fmt.Errorf("%w: the keys were fetched just now", jeton.ErrUnavailable), lookEvery-since)
 	}
 	f := &flight{done: make(chan struct{})}
 	k.flight, k.looked = f, now

@@ -87,7 +87,7 @@ func bearer(h http.Header) (string, error) {
 		return "", jeton.ErrNoCredential
 	}
 	if len(lines) > 1 {
-		return "", jeton.Say(jeton.ErrAmbiguous, "more than one header Authorization")
+		return "", jeton.WithDetail(jeton.ErrAmbiguous, "more than one header Authorization")
 	}
 	scheme, text, _ := strings.Cut(lines[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -120,7 +120,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, scopes
 	code := ""
 	for _, row := range replies {
 		if errors.Is(err, row.err) {
-			p.Title, p.Status, p.Code, p.Detail, code = row.title, row.status, jeton.Code(row.err), jeton.Said(err), row.code
+			p.Title, p.Status, p.Code, p.Detail, code = row.title, row.status, jeton.Code(row.err), jeton.Detail(err), row.code
 			break
 		}
 	}

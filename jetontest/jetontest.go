@@ -271,7 +271,7 @@ func decode(resp *http.Response, out any) error {
 	}
 	if resp.StatusCode >= 400 {
 		if kind := jeton.FromCode(resp.Header.Get(jeton.HeaderError)); kind != nil {
-			return jeton.Say(kind, string(b))
+			return jeton.WithDetail(kind, string(b))
 		}
 		return fmt.Errorf("%s: %s", resp.Status, b)
 	}

@@ -68,15 +68,15 @@ func (w *Wallet) Select(ctx context.Context, rawURL string, c Choice) (name, how
 	case name != "" && d.find(o, name) != nil:
 		return name, how, nil
 	case name != "" && len(have) > 0:
-		return "", "", jeton.Say(jeton.ErrNotFound, fmt.Sprintf("no identity %q for %s (chosen by %s); there are: %s", name, o, how, strings.Join(have, ", ")))
+		return "", "", jeton.WithDetail(jeton.ErrNotFound, fmt.Sprintf("no identity %q for %s (chosen by %s); there are: %s", name, o, how, strings.Join(have, ", ")))
 	case name != "":
-		return "", "", jeton.Say(jeton.ErrNotFound, fmt.Sprintf("no identity %q for %s (chosen by %s); log it in first", name, o, how))
+		return "", "", jeton.WithDetail(jeton.ErrNotFound, fmt.Sprintf("no identity %q for %s (chosen by %s); log it in first", name, o, how))
 	case len(have) == 1:
 		return have[0], "the only identity for " + string(o), nil
 	case len(have) == 0:
-		return "", "", jeton.Say(jeton.ErrNoCredential, fmt.Sprintf("the wallet holds no identity for %s; log one in first", o))
+		return "", "", jeton.WithDetail(jeton.ErrNoCredential, fmt.Sprintf("the wallet holds no identity for %s; log one in first", o))
 	}
-	return "", "", jeton.Say(jeton.ErrAmbiguous, fmt.Sprintf("which identity should act at %s? There are: %s. Name one with --as, %s or a %s file",
+	return "", "", jeton.WithDetail(jeton.ErrAmbiguous, fmt.Sprintf("which identity should act at %s? There are: %s. Name one with --as, %s or a %s file",
 		o, strings.Join(have, ", "), envIdentity, dotName))
 }
 
@@ -129,7 +129,7 @@ func splitName(text string) (name string, at Origin, err error) {
 	if i := strings.Index(text, "://"); i >= 0 {
 		i = strings.LastIndexByte(text[:i], '@')
 		if i < 0 {
-			return "", "", jeton.Say(jeton.ErrInvalid, "write it as name or name@https://host")
+			return "", "", jeton.WithDetail(jeton.ErrInvalid, "write it as name or name@https://host")
 		}
 		if at, err = ParseOrigin(text[i+1:]); err != nil {
 			return "", "", err
@@ -158,7 +158,7 @@ func readDotFile(path string) (map[string]dotRule, error) {
 		return nil, err
 	}
 	if !before.Mode().IsRegular() {
-		return nil, jeton.Say(jeton.ErrInvalid, "it is not a regular file")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "it is not a regular file")
 	}
 	r, err := openFile(path)
 	if err != nil {
@@ -170,7 +170,7 @@ func readDotFile(path string) (map[string]dotRule, error) {
 		return nil, err
 	}
 	if !os.SameFile(before, info) {
-		return nil, jeton.Say(jeton.ErrConflict, "it was replaced while it was opened")
+		return nil, jeton.WithDetail(jeton.ErrConflict, "it was replaced while it was opened")
 	}
 	if uid, ok := owner(info); ok && uid != os.Geteuid() && uid != 0 {
 		return nil, fmt.Errorf("it belongs to user %d: %w", uid, ErrExposed)
@@ -188,10 +188,10 @@ func readDotFile(path string) (map[string]dotRule, error) {
 // parseDot reads the text of a .jeton file: rules by normal origin or everyOrigin.
 func parseDot(text []byte) (map[string]dotRule, error) {
 	if len(text) > maxDotFile {
-		return nil, jeton.Say(jeton.ErrTooLarge, "it is over 64 KiB")
+		return nil, jeton.WithDetail(jeton.ErrTooLarge, "it is over 64 KiB")
 	}
 	if !utf8.Valid(text) {
-		return nil, jeton.Say(jeton.ErrInvalid, "it is not text in UTF-8")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "it is not text in UTF-8")
 	}
 	rules, n := map[string]dotRule{}, 0
 	for line := range strings.Lines(string(text)) {
@@ -203,7 +203,7 @@ func parseDot(text []byte) (map[string]dotRule, error) {
 		key, name, ok := strings.Cut(line, "=")
 		key, name = strings.TrimSpace(key), strings.TrimSpace(name)
 		if !ok {
-			return nil, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("line %d: write `identity = NAME` or `https://HOST = NAME`", n))
+			return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("line %d: write `identity = NAME` or `https://HOST = NAME`", n))
 		}
 		if err := checkName(name); err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
@@ -216,7 +216,7 @@ func parseDot(text []byte) (map[string]dotRule, error) {
 			key = string(o)
 		}
 		if was, twice := rules[key]; twice {
-			return nil, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("line %d: %s is there already, in line %d", n, key, was.line))
+			return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("line %d: %s is there already, in line %d", n, key, was.line))
 		}
 		rules[key] = dotRule{name, n}
 	}

@@ -87,9 +87,9 @@ func (h *held) err(now time.Time) error {
 		why = jeton.ErrBadCredential
 	}
 	if h.Until.IsZero() {
-		return jeton.Say(why, "the last login was refused; log in by hand")
+		return jeton.WithDetail(why, "the last login was refused; log in by hand")
 	}
-	return jeton.After(jeton.Say(why, "the last login was refused; it is not tried again yet"), h.Until.Sub(now))
+	return jeton.WithRetryAfter(jeton.WithDetail(why, "the last login was refused; it is not tried again yet"), h.Until.Sub(now))
 }
 
 // find returns the place of an identity in the document, or nil.
@@ -182,18 +182,18 @@ func (e *entry) check() error {
 		return err
 	}
 	if o != e.Origin {
-		return jeton.Say(jeton.ErrInvalid, "the origin is not in its normal form")
+		return jeton.WithDetail(jeton.ErrInvalid, "the origin is not in its normal form")
 	}
 	if err := checkName(e.Name); err != nil {
 		return err
 	}
 	switch {
 	case e.Key != nil && e.Handed != nil:
-		return jeton.Say(jeton.ErrInvalid, "an identity has a key and a token that was handed in")
+		return jeton.WithDetail(jeton.ErrInvalid, "an identity has a key and a token that was handed in")
 	case e.Key != nil:
 		return e.Key.check()
 	case e.Handed != nil && e.Handed.Token != "" && !isToken(e.Handed.Token):
-		return jeton.Say(jeton.ErrInvalid, "a token holds what no token holds")
+		return jeton.WithDetail(jeton.ErrInvalid, "a token holds what no token holds")
 	case e.Handed != nil:
 		return nil
 	}
@@ -203,7 +203,7 @@ func (e *entry) check() error {
 		}
 	}
 	if e.UsernameField == "" || e.PasswordField == "" {
-		return jeton.Say(jeton.ErrInvalid, "a form field has no name")
+		return jeton.WithDetail(jeton.ErrInvalid, "a form field has no name")
 	}
 	return nil
 }
@@ -223,5 +223,5 @@ func checkName(name string) error {
 	return nil
 }
 
-var errName = jeton.Say(jeton.ErrInvalid,
+var errName = jeton.WithDetail(jeton.ErrInvalid,
 	"the name of an identity begins with a letter or digit and goes on with these and . _ + @ -, 128 bytes at most")

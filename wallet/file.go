@@ -170,7 +170,7 @@ func (f *file) store(ctx context.Context, text []byte, first bool) error {
 		return fmt.Errorf("encrypt wallet: %w", err)
 	}
 	if crypt.Len() > maxFile {
-		return jeton.Say(jeton.ErrTooLarge, "the wallet would be over 16 MiB; forget some identities")
+		return jeton.WithDetail(jeton.ErrTooLarge, "the wallet would be over 16 MiB; forget some identities")
 	}
 	if err := replace(f.dir, tempName, fileName, crypt.Bytes()); err != nil {
 		return fmt.Errorf("write wallet: %w", err)
@@ -250,7 +250,7 @@ func readRegular(path string, limit int64, check func(fs.FileInfo) error) ([]byt
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, jeton.Say(jeton.ErrInvalid, path+" is not a regular file")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, path+" is not a regular file")
 	}
 	if err := check(info); err != nil {
 		return nil, err
@@ -260,7 +260,7 @@ func readRegular(path string, limit int64, check func(fs.FileInfo) error) ([]byt
 		return nil, err
 	}
 	if int64(len(text)) > limit {
-		return nil, jeton.Say(jeton.ErrTooLarge, fmt.Sprintf("%s is over %d bytes", path, limit))
+		return nil, jeton.WithDetail(jeton.ErrTooLarge, fmt.Sprintf("%s is over %d bytes", path, limit))
 	}
 	return text, nil
 }
@@ -283,7 +283,7 @@ func checkDir(dir string) error {
 		return fmt.Errorf("look at wallet folder: %w", err)
 	}
 	if !info.IsDir() {
-		return jeton.Say(jeton.ErrInvalid, dir+" is not a folder")
+		return jeton.WithDetail(jeton.ErrInvalid, dir+" is not a folder")
 	}
 	return private(dir, info, 0o700)
 }

@@ -47,7 +47,7 @@ func (in Login) settleToken(e *entry) error {
 	case in.Token.IsZero():
 		return nil
 	case otherwise:
-		return jeton.Say(jeton.ErrInvalid, "an identity proves itself by a token, a key or a password; give one of them")
+		return jeton.WithDetail(jeton.ErrInvalid, "an identity proves itself by a token, a key or a password; give one of them")
 	}
 	text := in.Token.Reveal()
 	if err := checkHanded(text); err != nil {
@@ -60,29 +60,29 @@ func (in Login) settleToken(e *entry) error {
 // checkHanded refuses what cannot be a token. Its errors repeat nothing of it.
 func checkHanded(text string) error {
 	if !isToken(text) {
-		return jeton.Say(jeton.ErrInvalid, "that is not a token: it holds what no token holds, or is over 16 KiB")
+		return jeton.WithDetail(jeton.ErrInvalid, "that is not a token: it holds what no token holds, or is over 16 KiB")
 	}
 	// Of those that a Jeton server makes, a slip of the pen shows.
 	switch ours, _ := strings.CutPrefix(text, "jtn_"); {
 	case ours == text:
 		return nil
 	case strings.HasPrefix(ours, "s_"), strings.HasPrefix(ours, "c_"):
-		return jeton.Say(jeton.ErrInvalid, "that is the secret of a session or of a client, and not a token")
+		return jeton.WithDetail(jeton.ErrInvalid, "that is the secret of a session or of a client, and not a token")
 	case secret.Is(secret.Personal, text), secret.Is(secret.Access, text):
 		return nil
 	}
-	return jeton.Say(jeton.ErrInvalid, "the token is cut short or mistyped: its checksum is not right")
+	return jeton.WithDetail(jeton.ErrInvalid, "the token is cut short or mistyped: its checksum is not right")
 }
 
 // byToken takes over a token that was handed in. It is not tried: it may be counted, and a
 // trial would cost a use.
 func (w *Wallet) byToken(ctx context.Context, e *entry) error {
 	if e.Handed.Token == "" {
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("%s at %s has no token any more; hand one in", e.Name, e.Origin))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s at %s has no token any more; hand one in", e.Name, e.Origin))
 	}
 	told, err := w.wellKnown(ctx, e)
 	if err == nil && told.Service != "" && told.Issuer == "" {
-		err = jeton.Say(jeton.ErrNotFound, "the service takes no tokens: it names no issuer at /.well-known/jeton")
+		err = jeton.WithDetail(jeton.ErrNotFound, "the service takes no tokens: it names no issuer at /.well-known/jeton")
 	}
 	if err != nil {
 		return fmt.Errorf("log in at %s: %w", e.Origin, err)

@@ -159,7 +159,7 @@ func (id *Identity) mine(r *http.Request, saw view) error {
 		return notFound(id.origin, id.name)
 	}
 	if r.URL == nil {
-		return jeton.Say(jeton.ErrInvalid, "request without a URL")
+		return jeton.WithDetail(jeton.ErrInvalid, "request without a URL")
 	}
 	o, err := originOf(r.URL)
 	if err != nil {
@@ -173,10 +173,10 @@ func (id *Identity) mine(r *http.Request, saw view) error {
 		}
 	}
 	if o != id.origin {
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("request for %s is not sent as %s of %s", o, id.name, id.origin))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("request for %s is not sent as %s of %s", o, id.name, id.origin))
 	}
 	if _, byToken := saw.e.bearer(id.w.now()); byToken && len(r.Header.Values("Authorization")) > 0 {
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("the request has an Authorization header; %s of %s sends its own", id.name, id.origin))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("the request has an Authorization header; %s of %s sends its own", id.name, id.origin))
 	}
 	return nil
 }

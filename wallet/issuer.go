@@ -31,7 +31,7 @@ const (
 func issuerOrigin(issuer string) (Origin, error) {
 	u, err := url.Parse(issuer)
 	if err != nil || len(issuer) > 1024 || strings.ContainsAny(issuer, "?#") {
-		return "", jeton.Say(jeton.ErrInvalid, "not the identifier of an authorization server")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "not the identifier of an authorization server")
 	}
 	return originOf(u)
 }
@@ -45,7 +45,7 @@ func metadataURL(issuer string) (string, error) {
 	}
 	u, err := url.Parse(issuer)
 	if err != nil {
-		return "", jeton.Say(jeton.ErrInvalid, "not the identifier of an authorization server")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "not the identifier of an authorization server")
 	}
 	return string(o) + wellKnownIssuer + strings.TrimSuffix(u.EscapedPath(), "/"), nil
 }
@@ -55,14 +55,14 @@ func metadataURL(issuer string) (string, error) {
 func checkEndpoint(o Origin, endpoint string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil || len(endpoint) > 1024 || strings.Contains(endpoint, "#") {
-		return jeton.Say(jeton.ErrInvalid, "an endpoint of the authorization server is not a URL without a fragment")
+		return jeton.WithDetail(jeton.ErrInvalid, "an endpoint of the authorization server is not a URL without a fragment")
 	}
 	at, err := originOf(u)
 	if err != nil {
 		return fmt.Errorf("endpoint of the authorization server: %w", err)
 	}
 	if at != o {
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("an endpoint of the authorization server %s is at %s, where nothing is sent", o, at))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("an endpoint of the authorization server %s is at %s, where nothing is sent", o, at))
 	}
 	return nil
 }
@@ -79,17 +79,17 @@ func parseMetadata(text []byte, issuer string) (metadata, error) {
 		Revoke string `json:"revocation_endpoint"`
 	}
 	if len(text) > maxAnswer {
-		return metadata{}, jeton.Say(jeton.ErrTooLarge, "the metadata of the authorization server is over 64 KiB")
+		return metadata{}, jeton.WithDetail(jeton.ErrTooLarge, "the metadata of the authorization server is over 64 KiB")
 	}
 	if json.Unmarshal(text, &said) != nil {
-		return metadata{}, jeton.Say(jeton.ErrInvalid, "the metadata of the authorization server cannot be read")
+		return metadata{}, jeton.WithDetail(jeton.ErrInvalid, "the metadata of the authorization server cannot be read")
 	}
 	o, err := issuerOrigin(issuer)
 	if err != nil {
 		return metadata{}, err
 	}
 	if said.Issuer != issuer {
-		return metadata{}, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("the metadata found for the authorization server %s are another one's", o))
+		return metadata{}, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("the metadata found for the authorization server %s are another one's", o))
 	}
 	if err := checkEndpoint(o, said.Token); err != nil {
 		return metadata{}, err
@@ -110,7 +110,7 @@ func (w *Wallet) findIssuer(ctx context.Context, e *entry) error {
 		return err
 	}
 	if told.Issuer == "" {
-		return jeton.Say(jeton.ErrNotFound, "the service takes no tokens: it names no issuer at /.well-known/jeton")
+		return jeton.WithDetail(jeton.ErrNotFound, "the service takes no tokens: it names no issuer at /.well-known/jeton")
 	}
 	o, err := issuerOrigin(told.Issuer)
 	if err != nil {
@@ -130,7 +130,7 @@ func (w *Wallet) findIssuer(ctx context.Context, e *entry) error {
 		return fmt.Errorf("ask the authorization server %s: %w", o, err)
 	}
 	if status.StatusCode != http.StatusOK {
-		return jeton.Say(jeton.ErrNotFound, fmt.Sprintf("the authorization server %s has no metadata: status %d", o, status.StatusCode))
+		return jeton.WithDetail(jeton.ErrNotFound, fmt.Sprintf("the authorization server %s has no metadata: status %d", o, status.StatusCode))
 	}
 	m, err := parseMetadata(text, told.Issuer)
 	if err != nil {
@@ -196,12 +196,12 @@ func refusedBy(resp *http.Response, text []byte, now time.Time) error {
 			{"invalid_target", jeton.ErrForbidden}, {"invalid_scope", jeton.ErrScope}, {"temporarily_unavailable", jeton.ErrBusy},
 		} {
 			if said.Code == c.code {
-				return jeton.Say(c.err, "the authorization server says "+c.code)
+				return jeton.WithDetail(c.err, "the authorization server says "+c.code)
 			}
 		}
 	}
 	if resp.StatusCode == http.StatusNotFound {
-		return jeton.Say(jeton.ErrNotFound, "the authorization server has no such endpoint")
+		return jeton.WithDetail(jeton.ErrNotFound, "the authorization server has no such endpoint")
 	}
 	return refusal(resp, now)
 }
@@ -244,15 +244,15 @@ func parseToken(text []byte, at time.Time) (granted, error) {
 		MaxUses *int64 `json:"max_uses"`
 	}
 	if len(text) > maxAnswer || json.Unmarshal(text, &said) != nil {
-		return granted{}, jeton.Say(jeton.ErrInvalid, "the answer of the authorization server cannot be read")
+		return granted{}, jeton.WithDetail(jeton.ErrInvalid, "the answer of the authorization server cannot be read")
 	}
 	if !strings.EqualFold(said.Type, "Bearer") || !isToken(said.Token) {
-		return granted{}, jeton.Say(jeton.ErrInvalid, "the authorization server gave no Bearer token")
+		return granted{}, jeton.WithDetail(jeton.ErrInvalid, "the authorization server gave no Bearer token")
 	}
 	got := granted{text: said.Token, at: at}
 	if said.Life != nil {
 		if *said.Life <= 0 {
-			return granted{}, jeton.Say(jeton.ErrInvalid, "the authorization server gave a token that has ended")
+			return granted{}, jeton.WithDetail(jeton.ErrInvalid, "the authorization server gave a token that has ended")
 		}
 		got.ends = at.Add(time.Duration(min(*said.Life, int64(maxLife/time.Second))) * time.Second)
 	}
@@ -271,7 +271,7 @@ func parseToken(text []byte, at time.Time) (granted, error) {
 // revoke ends the token of e at the issuer (RFC 7009).
 func (w *Wallet) revoke(ctx context.Context, e *entry) error {
 	if e.Key.RevokeURL == "" {
-		return jeton.Say(jeton.ErrNotFound, "its authorization server has no way to revoke a token")
+		return jeton.WithDetail(jeton.ErrNotFound, "its authorization server has no way to revoke a token")
 	}
 	k, err := e.Key.signer()
 	if err != nil {

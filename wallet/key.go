@@ -102,7 +102,7 @@ func (k *keys) fromPassphrase(ctx context.Context, first bool) (*key, error) {
 		return nil, fmt.Errorf("passphrase of the wallet: %w", err)
 	}
 	if pass.IsZero() {
-		return nil, jeton.Say(jeton.ErrInvalid, "the passphrase of the wallet is empty")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "the passphrase of the wallet is empty")
 	}
 	r, err := age.NewScryptRecipient(pass.Reveal())
 	if err != nil {
@@ -227,11 +227,11 @@ func firstLine(r io.Reader) (jeton.Secret, error) {
 		return jeton.Secret{}, err
 	}
 	if len(text) > maxSecretFile {
-		return jeton.Secret{}, jeton.Say(jeton.ErrTooLarge, "it is over 64 KiB")
+		return jeton.Secret{}, jeton.WithDetail(jeton.ErrTooLarge, "it is over 64 KiB")
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	if line = strings.TrimSuffix(line, "\r"); line == "" {
-		return jeton.Secret{}, jeton.Say(jeton.ErrInvalid, "its first line is empty")
+		return jeton.Secret{}, jeton.WithDetail(jeton.ErrInvalid, "its first line is empty")
 	}
 	return jeton.NewSecret(line), nil
 }

@@ -197,7 +197,7 @@ func (w *Wallet) byKey(ctx context.Context, e *entry) error {
 // settle puts the settings of a login into its entry.
 func (in Login) settle(e *entry) error {
 	if in.Relogin != ReloginWhenAsked && in.Relogin != ReloginNever {
-		return jeton.Say(jeton.ErrInvalid, "Relogin is neither WhenAsked nor Never")
+		return jeton.WithDetail(jeton.ErrInvalid, "Relogin is neither WhenAsked nor Never")
 	}
 	if in.Username != "" && e.Username != "" && in.Username != e.Username {
 		e.Source = source{} // it is the password of another user
@@ -210,11 +210,11 @@ func (in Login) settle(e *entry) error {
 	}
 	switch given := !in.Password.IsZero(); {
 	case in.Save && len(in.Command) > 0:
-		return jeton.Say(jeton.ErrInvalid, "a password is saved or comes from a command, not both")
+		return jeton.WithDetail(jeton.ErrInvalid, "a password is saved or comes from a command, not both")
 	case in.Save && given:
 		e.Source = source{Password: in.Password.Reveal()}
 	case in.Save && e.Source.kind() != SourceSaved:
-		return jeton.Say(jeton.ErrInvalid, "there is no password to save")
+		return jeton.WithDetail(jeton.ErrInvalid, "there is no password to save")
 	case len(in.Command) > 0:
 		e.Source = source{Command: in.Command}
 	case given && e.Source.Password != in.Password.Reveal():
@@ -241,7 +241,7 @@ func (in Login) settle(e *entry) error {
 // checkCerts returns the certificates of text in PEM form, without what else is in it.
 func checkCerts(text []byte) (string, error) {
 	if len(text) > maxCACert {
-		return "", jeton.Say(jeton.ErrTooLarge, "the CA certificate is over 256 KiB")
+		return "", jeton.WithDetail(jeton.ErrTooLarge, "the CA certificate is over 256 KiB")
 	}
 	var out strings.Builder
 	for {
@@ -253,12 +253,12 @@ func checkCerts(text []byte) (string, error) {
 			continue
 		}
 		if _, err := x509.ParseCertificate(b.Bytes); err != nil {
-			return "", jeton.Say(jeton.ErrInvalid, "the CA certificate is damaged")
+			return "", jeton.WithDetail(jeton.ErrInvalid, "the CA certificate is damaged")
 		}
 		out.Write(pem.EncodeToMemory(&pem.Block{Type: b.Type, Bytes: b.Bytes}))
 	}
 	if out.Len() == 0 {
-		return "", jeton.Say(jeton.ErrInvalid, "the CA certificate file holds no certificate in PEM form")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "the CA certificate file holds no certificate in PEM form")
 	}
 	return out.String(), nil
 }
@@ -269,7 +269,7 @@ func (w *Wallet) password(ctx context.Context, s source) (jeton.Secret, error) {
 	case SourceSaved:
 		return jeton.NewSecret(s.Password), nil
 	case SourceNone:
-		return jeton.Secret{}, jeton.Say(jeton.ErrInvalid, "no password: give one, or a command that prints it")
+		return jeton.Secret{}, jeton.WithDetail(jeton.ErrInvalid, "no password: give one, or a command that prints it")
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandWait)
 	defer cancel()
@@ -411,11 +411,11 @@ func (w *Wallet) signIn(ctx context.Context, e *entry, pass jeton.Secret) error 
 		return err
 	}
 	if resp.StatusCode >= 300 && !elsewhere(resp, e) {
-		return jeton.Say(jeton.ErrBadCredential, fmt.Sprintf("the server answered the login with status %d", resp.StatusCode))
+		return jeton.WithDetail(jeton.ErrBadCredential, fmt.Sprintf("the server answered the login with status %d", resp.StatusCode))
 	}
 	cookies, _ := jar(nil).learn(e.Origin, e.LoginPath, resp.Cookies(), w.now())
 	if len(cookies) == 0 {
-		return jeton.Say(jeton.ErrBadCredential, "the server set no cookie that could be kept")
+		return jeton.WithDetail(jeton.ErrBadCredential, "the server set no cookie that could be kept")
 	}
 	e.Cookies, e.Epoch, e.LoggedIn, e.Uses, e.Held = cookies, rand.Text(), w.now(), nil, nil
 	if n, ok := usesRemaining(resp); ok {
@@ -450,7 +450,7 @@ func refusal(resp *http.Response, now time.Time) error {
 	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
 		err = jeton.ErrBadCredential
 	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusMethodNotAllowed:
-		err = jeton.Say(jeton.ErrNotFound, "the server has no such form at this path")
+		err = jeton.WithDetail(jeton.ErrNotFound, "the server has no such form at this path")
 	case resp.StatusCode == http.StatusTooManyRequests:
 		err = jeton.ErrTooMany
 	case resp.StatusCode == http.StatusServiceUnavailable:
@@ -459,7 +459,7 @@ func refusal(resp *http.Response, now time.Time) error {
 		return fmt.Errorf("the server answered with status %d", resp.StatusCode)
 	}
 	if wait, ok := retryAfter(resp, now); ok {
-		return jeton.After(err, wait)
+		return jeton.WithRetryAfter(err, wait)
 	}
 	return err
 }

@@ -30,7 +30,7 @@ type Origin string
 func ParseOrigin(rawURL string) (Origin, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return "", jeton.Say(jeton.ErrInvalid, "not a URL; write https://host or https://host:port")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "not a URL; write https://host or https://host:port")
 	}
 	return originOf(u)
 }
@@ -40,11 +40,11 @@ func originOf(u *url.URL) (Origin, error) {
 	own := map[string]string{"http": "80", "https": "443"}[scheme]
 	switch {
 	case own == "":
-		return "", jeton.Say(jeton.ErrInvalid, "URL must begin with https:// or http://")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "URL must begin with https:// or http://")
 	case u.User != nil:
-		return "", jeton.Say(jeton.ErrInvalid, "URL must not hold a user name or password")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "URL must not hold a user name or password")
 	case u.Opaque != "" || u.Host == "":
-		return "", jeton.Say(jeton.ErrInvalid, "URL names no host")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "URL names no host")
 	}
 	host, err := normalHost(u.Hostname())
 	if err != nil {
@@ -64,7 +64,7 @@ func originOf(u *url.URL) (Origin, error) {
 func normalHost(host string) (string, error) {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if ip.Zone() != "" {
-			return "", jeton.Say(jeton.ErrInvalid, "host must not hold a zone")
+			return "", jeton.WithDetail(jeton.ErrInvalid, "host must not hold a zone")
 		}
 		if ip = ip.Unmap(); ip.Is6() {
 			return "[" + ip.String() + "]", nil
@@ -76,17 +76,17 @@ func normalHost(host string) (string, error) {
 		return "", err
 	}
 	if len(name) > 253 {
-		return "", jeton.Say(jeton.ErrInvalid, "host name is too long")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "host name is too long")
 	}
 	labels := strings.Split(name, ".")
 	for _, l := range labels {
 		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, letters) != "" {
-			return "", jeton.Say(jeton.ErrInvalid, "not a host name")
+			return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
 		}
 	}
 	// Some resolvers read such a name as an IPv4 address, others as a name.
 	if last := labels[len(labels)-1]; strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") {
-		return "", jeton.Say(jeton.ErrInvalid, "host looks like an address in an unusual form; write 127.0.0.1")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "host looks like an address in an unusual form; write 127.0.0.1")
 	}
 	return name, nil
 }
@@ -103,7 +103,7 @@ func asciiHost(name string) (string, error) {
 			continue
 		}
 		if ascii = false; !unicode.In(r, unicode.L, unicode.M, unicode.Nd) {
-			return "", jeton.Say(jeton.ErrInvalid, "not a host name")
+			return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
 		}
 	}
 	if ascii {
@@ -115,16 +115,16 @@ func asciiHost(name string) (string, error) {
 		}
 		return r
 	}, name), letters+".") != "" {
-		return "", jeton.Say(jeton.ErrInvalid, "not a host name")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
 	}
 	var sent bytes.Buffer
 	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Host: name}
 	if err := r.Write(&sent); err != nil {
-		return "", jeton.Say(jeton.ErrInvalid, "not a host name")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
 	}
 	back, err := http.ReadRequest(bufio.NewReader(&sent))
 	if err != nil {
-		return "", jeton.Say(jeton.ErrInvalid, "not a host name")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
 	}
 	return strings.ToLower(back.Host), nil
 }
@@ -135,7 +135,7 @@ func normalPort(port string) (string, error) {
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {
-		return "", jeton.Say(jeton.ErrInvalid, "port must be 1 to 65535")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "port must be 1 to 65535")
 	}
 	return strconv.FormatUint(n, 10), nil
 }
@@ -179,7 +179,7 @@ func (o Origin) allow(plain bool) error {
 	if o.secure() || plain || o.Loopback() {
 		return nil
 	}
-	return jeton.Say(jeton.ErrInvalid, string(o)+" is plain http, where passwords and sessions can be read on the way; use https, or allow http for it")
+	return jeton.WithDetail(jeton.ErrInvalid, string(o)+" is plain http, where passwords and sessions can be read on the way; use https, or allow http for it")
 }
 
 // checkPath returns an error when path is not the plain absolute path of a page:
@@ -188,7 +188,7 @@ func checkPath(path string) error {
 	u, err := url.Parse(path)
 	if err != nil || len(path) > 1024 || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") ||
 		strings.ContainsAny(path, "\\?#") || u.Host != "" || u.Scheme != "" {
-		return jeton.Say(jeton.ErrInvalid, "a login or logout path begins with one / and has no query")
+		return jeton.WithDetail(jeton.ErrInvalid, "a login or logout path begins with one / and has no query")
 	}
 	return nil
 }

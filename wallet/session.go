@@ -96,7 +96,7 @@ func (id *Identity) logInAgain(ctx context.Context, epoch string) error {
 	if e.Epoch != epoch {
 		id.adopt(e, d.Revision)
 		if e.Epoch == "" {
-			return jeton.Say(jeton.ErrNoCredential, "it was logged out")
+			return jeton.WithDetail(jeton.ErrNoCredential, "it was logged out")
 		}
 		if !e.over(id.w.now()) {
 			return nil
@@ -104,7 +104,7 @@ func (id *Identity) logInAgain(ctx context.Context, epoch string) error {
 	}
 	if !e.Auto {
 		id.adopt(e, d.Revision)
-		return jeton.Say(jeton.ErrNoCredential, "it does not log in by itself any more")
+		return jeton.WithDetail(jeton.ErrNoCredential, "it does not log in by itself any more")
 	}
 	if err := e.Held.err(id.w.now()); err != nil {
 		return err

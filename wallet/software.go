@@ -98,9 +98,9 @@ func (in Login) settleKey(e *entry) error {
 	more := in.KeyID != "" || in.Algorithm != "" || in.Scope != nil
 	switch {
 	case in.Key != "" && password:
-		return jeton.Say(jeton.ErrInvalid, "an identity proves itself by a key or by a password, not both")
+		return jeton.WithDetail(jeton.ErrInvalid, "an identity proves itself by a key or by a password, not both")
 	case password && more, in.Key == "" && e.Key == nil && more:
-		return jeton.Say(jeton.ErrInvalid, "KeyID, Algorithm and Scope are for an identity that proves itself by a key")
+		return jeton.WithDetail(jeton.ErrInvalid, "KeyID, Algorithm and Scope are for an identity that proves itself by a key")
 	case password:
 		e.Key = nil
 	case in.Key != "" || e.Key != nil:
@@ -146,10 +146,10 @@ func (s *software) check() error {
 		}
 	}
 	if !filepath.IsAbs(s.File) {
-		return jeton.Say(jeton.ErrInvalid, "the path of a key is not absolute")
+		return jeton.WithDetail(jeton.ErrInvalid, "the path of a key is not absolute")
 	}
 	if s.Token != "" && !isToken(s.Token) {
-		return jeton.Say(jeton.ErrInvalid, "a token holds what no token holds")
+		return jeton.WithDetail(jeton.ErrInvalid, "a token holds what no token holds")
 	}
 	return nil
 }
@@ -173,14 +173,14 @@ func readSigner(path, kid, alg string) (*jose.Signer, error) {
 		return nil, fmt.Errorf("read private key: %w", err)
 	}
 	if encrypted(text) {
-		return nil, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("private key %s is encrypted, and nobody is there to ask; 'openssl pkey -in KEY -out PLAIN' decrypts it", path))
+		return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("private key %s is encrypted, and nobody is there to ask; 'openssl pkey -in KEY -out PLAIN' decrypts it", path))
 	}
 	k, err := jose.ParseSigner(text, jose.Alg(alg), kid)
 	if err != nil {
 		return nil, fmt.Errorf("%w: private key %s: %w", jeton.ErrInvalid, path, err)
 	}
 	if kid != "" && k.Key().ID != kid {
-		return nil, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("private key %s calls itself %q, not %q", path, k.Key().ID, kid))
+		return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("private key %s calls itself %q, not %q", path, k.Key().ID, kid))
 	}
 	return k, nil
 }
@@ -250,7 +250,7 @@ func (id *Identity) await(ctx context.Context, e entry) error {
 		most = time.Until(deadline)
 	}
 	if wait > most {
-		return jeton.After(jeton.Say(jeton.ErrTooEarly, "the token is good from "+e.Key.Opens.Format(time.RFC3339)+" on, which is longer than this request may wait"), wait)
+		return jeton.WithRetryAfter(jeton.WithDetail(jeton.ErrTooEarly, "the token is good from "+e.Key.Opens.Format(time.RFC3339)+" on, which is longer than this request may wait"), wait)
 	}
 	if err := id.w.wait(ctx, wait); err != nil {
 		return fmt.Errorf("wait until the token of %s at %s is valid: %w", id.name, id.origin, err)
@@ -292,9 +292,9 @@ func (id *Identity) Token(ctx context.Context) (Token, error) {
 	case saw.e.Handed != nil && saw.e.Handed.Token != "":
 		return Token{Text: jeton.NewSecret(saw.e.Handed.Token)}, nil
 	case saw.e.Handed != nil:
-		return Token{}, jeton.Say(jeton.ErrNoCredential, fmt.Sprintf("%s is not logged in at %s", id.name, id.origin))
+		return Token{}, jeton.WithDetail(jeton.ErrNoCredential, fmt.Sprintf("%s is not logged in at %s", id.name, id.origin))
 	case saw.e.Key == nil:
-		return Token{}, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("%s at %s keeps a session and has no token", id.name, id.origin))
+		return Token{}, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s at %s keeps a session and has no token", id.name, id.origin))
 	}
 	var failure error
 	if saw.e.due(id.w.now()) {
@@ -308,7 +308,7 @@ func (id *Identity) Token(ctx context.Context) (Token, error) {
 	case failure != nil:
 		return Token{}, fmt.Errorf("get a token of %s for %s: %w", id.name, id.origin, failure)
 	}
-	return Token{}, jeton.Say(jeton.ErrNoCredential, fmt.Sprintf("%s is not logged in at %s", id.name, id.origin))
+	return Token{}, jeton.WithDetail(jeton.ErrNoCredential, fmt.Sprintf("%s is not logged in at %s", id.name, id.origin))
 }
 
 // RotateKey makes an identity prove itself by another private key, the one in the file
@@ -335,7 +335,7 @@ func (w *Wallet) RotateKey(ctx context.Context, rawURL, name, keyFile string) er
 	}
 	e := id.view().e
 	if e.Key == nil {
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("%s at %s does not prove itself by a key", name, id.origin))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s at %s does not prove itself by a key", name, id.origin))
 	}
 	file, err := filepath.Abs(keyFile)
 	if err != nil {
@@ -350,7 +350,7 @@ func (w *Wallet) RotateKey(ctx context.Context, rawURL, name, keyFile string) er
 		return err
 	}
 	if old.Key().Thumbprint() == next.Key().Thumbprint() {
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("%s holds the key that is in use", keyFile))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s holds the key that is in use", keyFile))
 	}
 	refused := w.registerKey(ctx, &e, old, next)
 	if refused != nil && !errors.Is(refused, jeton.ErrConflict) {

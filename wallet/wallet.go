@@ -129,7 +129,7 @@ func Open(c Config) (*Wallet, error) {
 func (w *Wallet) folder(xdg, under, ours string) (string, error) {
 	if home := w.getenv("JETON_HOME"); home != "" {
 		if !filepath.IsAbs(home) {
-			return "", jeton.Say(jeton.ErrInvalid, "JETON_HOME must be an absolute path")
+			return "", jeton.WithDetail(jeton.ErrInvalid, "JETON_HOME must be an absolute path")
 		}
 		return filepath.Join(home, ours), nil
 	}
@@ -140,7 +140,7 @@ func (w *Wallet) folder(xdg, under, ours string) (string, error) {
 		return filepath.Join(dir, "jeton"), nil
 	}
 	if !filepath.IsAbs(w.home) {
-		return "", jeton.Say(jeton.ErrInvalid, "no place for the wallet: set HOME or JETON_HOME to an absolute path")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "no place for the wallet: set HOME or JETON_HOME to an absolute path")
 	}
 	return filepath.Join(w.home, filepath.FromSlash(under), "jeton"), nil
 }
@@ -169,7 +169,7 @@ func (w *Wallet) transportFor(caCert string) (http.RoundTripper, error) {
 	}
 	base, ok := w.transport.(*http.Transport)
 	if !ok {
-		return nil, jeton.Say(jeton.ErrInvalid, "a CA certificate needs Config.Transport to be a *http.Transport")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "a CA certificate needs Config.Transport to be a *http.Transport")
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -178,7 +178,7 @@ func (w *Wallet) transportFor(caCert string) (http.RoundTripper, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM([]byte(caCert)) {
-		return nil, jeton.Say(jeton.ErrInvalid, "the CA certificate is not in PEM form")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "the CA certificate is not in PEM form")
 	}
 	t := base.Clone()
 	if t.TLSClientConfig == nil {
@@ -292,7 +292,7 @@ func (w *Wallet) Identity(ctx context.Context, rawURL, name string) (*Identity, 
 }
 
 func notFound(o Origin, name string) error {
-	return jeton.Say(jeton.ErrNotFound, fmt.Sprintf("the wallet holds no identity %q for %s", name, o))
+	return jeton.WithDetail(jeton.ErrNotFound, fmt.Sprintf("the wallet holds no identity %q for %s", name, o))
 }
 
 // identity returns the one Identity that this process has for o and name.

@@ -164,7 +164,7 @@ func problem(answer *http.Response) error {
 		return fmt.Errorf("%s (request %s; the server's log tells more)", p.Title, p.Request)
 	}
 	if p.Detail != "" {
-		return jeton.Say(kind, p.Detail)
+		return jeton.WithDetail(kind, p.Detail)
 	}
 	return kind
 }

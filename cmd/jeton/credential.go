@@ -50,7 +50,7 @@ func readAsked(r io.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("read what is asked: %w", err)
 	}
 	if len(text) > maxAsked {
-		return nil, jeton.Say(jeton.ErrTooLarge, "what is asked is over 64 KiB")
+		return nil, jeton.WithDetail(jeton.ErrTooLarge, "what is asked is over 64 KiB")
 	}
 	return text, nil
 }
@@ -86,7 +86,7 @@ func credentialOf(ctx context.Context, id *wallet.Identity) (credential, error) 
 	}
 	wait := time.Until(t.Opens)
 	if wait > maxTokenWait {
-		return credential{}, jeton.After(jeton.Say(jeton.ErrTooEarly, "the token is good from "+when(t.Opens)+" on"), wait)
+		return credential{}, jeton.WithRetryAfter(jeton.WithDetail(jeton.ErrTooEarly, "the token is good from "+when(t.Opens)+" on"), wait)
 	}
 	if err := pause(ctx, wait); err != nil {
 		return credential{}, fmt.Errorf("wait until the token is good: %w", err)
@@ -163,7 +163,7 @@ func netrcLine(k credential) (string, error) {
 	line := fmt.Sprintf("machine %s login %s password %s", u.Hostname(), k.name, k.token.Reveal())
 	// curl takes no longer line before version 8.
 	if len(line) > 4000 {
-		return "", jeton.Say(jeton.ErrTooLarge, "the token is longer than programs read in a .netrc file")
+		return "", jeton.WithDetail(jeton.ErrTooLarge, "the token is longer than programs read in a .netrc file")
 	}
 	return line, nil
 }
@@ -223,15 +223,15 @@ func execVersion(info string, beta bool) (string, error) {
 	}
 	var asked execCredential
 	if len(info) > maxAsked || json.Unmarshal([]byte(info), &asked) != nil || asked.Kind != "ExecCredential" {
-		return "", jeton.Say(jeton.ErrInvalid, "KUBERNETES_EXEC_INFO holds no ExecCredential")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "KUBERNETES_EXEC_INFO holds no ExecCredential")
 	}
 	switch {
 	case asked.APIVersion == version:
 		return version, nil
 	case asked.APIVersion == execV1beta:
-		return "", jeton.Say(jeton.ErrInvalid, "kubectl asks in the old version v1beta1: write apiVersion: "+execV1+" into its configuration, or add --v1beta1")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "kubectl asks in the old version v1beta1: write apiVersion: "+execV1+" into its configuration, or add --v1beta1")
 	}
-	return "", jeton.Say(jeton.ErrInvalid, fmt.Sprintf("kubectl asks in version %q, and the answer would be in %s", asked.APIVersion, version))
+	return "", jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("kubectl asks in version %q, and the answer would be in %s", asked.APIVersion, version))
 }
 
 // plainPath are the characters that a line NAME=VALUE carries through every shell.
@@ -257,7 +257,7 @@ The file is replaced at once, never cut short. Tokens end: run it again before t
 			}
 			return asIdentity(c.Context(), args[0], as, func(_ *wallet.Wallet, id *wallet.Identity) error {
 				if watch && id.Info().Kind == wallet.KindToken {
-					return jeton.Say(jeton.ErrInvalid, "a token that was handed in cannot renew itself: leave out --watch")
+					return jeton.WithDetail(jeton.ErrInvalid, "a token that was handed in cannot renew itself: leave out --watch")
 				}
 				get := func(ctx context.Context) (credential, error) { return credentialOf(ctx, id) }
 				k, err := get(c.Context())

@@ -164,7 +164,7 @@ func parseStore(text []byte) (dockerCredential, error) {
 	var in dockerCredential
 	dec := json.NewDecoder(bytes.NewReader(text))
 	if dec.Decode(&in) != nil || in.ServerURL == "" {
-		return dockerCredential{}, jeton.Say(jeton.ErrInvalid, "what is to be stored is not a credential of docker")
+		return dockerCredential{}, jeton.WithDetail(jeton.ErrInvalid, "what is to be stored is not a credential of docker")
 	}
 	return in, nil
 }

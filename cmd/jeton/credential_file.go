@@ -32,7 +32,7 @@ func webIdentityFile(file, role string) (string, error) {
 func writeWebIdentity(path string, k credential) error {
 	text := k.token.Reveal()
 	if !strings.HasPrefix(text, "eyJ") || strings.Count(text, ".") != 2 {
-		return jeton.Say(jeton.ErrInvalid, "AWS takes signed tokens alone, and the token is opaque: give the service tokens with 'format: jwt'")
+		return jeton.WithDetail(jeton.ErrInvalid, "AWS takes signed tokens alone, and the token is opaque: give the service tokens with 'format: jwt'")
 	}
 	if err := replaceFile(path, text); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

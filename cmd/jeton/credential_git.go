@@ -56,7 +56,7 @@ type gitRequest struct {
 func parseGit(text []byte) (gitRequest, error) {
 	var q gitRequest
 	if strings.ContainsAny(string(text), "\x00\r") || !utf8.Valid(text) {
-		return q, jeton.Say(jeton.ErrInvalid, "what git asks holds what no line of it holds")
+		return q, jeton.WithDetail(jeton.ErrInvalid, "what git asks holds what no line of it holds")
 	}
 	for line := range strings.SplitSeq(string(text), "\n") {
 		if line == "" {
@@ -64,7 +64,7 @@ func parseGit(text []byte) (gitRequest, error) {
 		}
 		key, value, ok := strings.Cut(line, "=")
 		if !ok {
-			return q, jeton.Say(jeton.ErrInvalid, "what git asks has a line without =")
+			return q, jeton.WithDetail(jeton.ErrInvalid, "what git asks has a line without =")
 		}
 		switch key {
 		case "protocol":
@@ -129,7 +129,7 @@ func byUsername(list []wallet.Info, username string) (string, error) {
 	for _, in := range list {
 		switch {
 		case in.Username == username && found != "":
-			return "", jeton.Say(jeton.ErrAmbiguous, fmt.Sprintf("%s and %s are both %s at %s; name one as the user, or with --as", found, in.Name, username, in.Origin))
+			return "", jeton.WithDetail(jeton.ErrAmbiguous, fmt.Sprintf("%s and %s are both %s at %s; name one as the user, or with --as", found, in.Name, username, in.Origin))
 		case in.Username == username:
 			found = in.Name
 		}

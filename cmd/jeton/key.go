@@ -101,7 +101,7 @@ func makeKey(file, alg string) (newKey, error) {
 func writeNew(path string, text []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
 	if errors.Is(err, fs.ErrExist) {
-		return jeton.Say(jeton.ErrConflict, path+" is there already; name another file")
+		return jeton.WithDetail(jeton.ErrConflict, path+" is there already; name another file")
 	}
 	if err != nil {
 		return err

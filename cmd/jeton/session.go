@@ -76,7 +76,7 @@ func endSessions(ctx context.Context, c *cobra.Command, ctl *control, which url.
 		return err
 	}
 	if ended.Ended == 0 {
-		return jeton.Say(jeton.ErrNotFound, "no such session is open")
+		return jeton.WithDetail(jeton.ErrNotFound, "no such session is open")
 	}
 	fmt.Fprintf(c.OutOrStdout(), "ended %d sessions\n", ended.Ended)
 	return nil

@@ -36,11 +36,11 @@ type Account struct {
 	Declared bool
 	Created  time.Time
 	Updated  time.Time
-	Person
+	Profile
 }
 
-// Person is what is told of somebody beside the name. All of it may be empty.
-type Person struct {
+// Profile is what is told of somebody beside the name. All of it may be empty.
+type Profile struct {
 	Email       string
 	EmailFolded string // without regard to case: no two people share it
 	First       string // name
@@ -66,7 +66,7 @@ type Change struct {
 	Groups   *[]string
 	Disabled *bool
 	// Person makes what is told of the person of what was told before.
-	Person func(Person) Person
+	Person func(Profile) Profile
 	// If judges the account as it is in the very step. Its error ends the change.
 	If func(Account) error
 }
@@ -155,19 +155,19 @@ const maxName = 128
 // its form without regard to case.
 func Name(name string) (prepared, folded string, err error) {
 	if name == "" || len(name) > maxName {
-		return "", "", jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a user name has 1 to %d bytes", maxName))
+		return "", "", jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a user name has 1 to %d bytes", maxName))
 	}
 	if prepared, err = precis.UsernameCasePreserved.String(name); err != nil {
-		return "", "", jeton.Say(jeton.ErrInvalid, "a user name has letters, digits and punctuation, no spaces (RFC 8265)")
+		return "", "", jeton.WithDetail(jeton.ErrInvalid, "a user name has letters, digits and punctuation, no spaces (RFC 8265)")
 	}
 	if folded, err = precis.UsernameCaseMapped.String(name); err != nil {
-		return "", "", jeton.Say(jeton.ErrInvalid, "a user name has letters, digits and punctuation, no spaces (RFC 8265)")
+		return "", "", jeton.WithDetail(jeton.ErrInvalid, "a user name has letters, digits and punctuation, no spaces (RFC 8265)")
 	}
 	if strings.Contains(prepared, ":") {
-		return "", "", jeton.Say(jeton.ErrInvalid, "a user name has no colon: Basic authentication (RFC 7617) could not carry it")
+		return "", "", jeton.WithDetail(jeton.ErrInvalid, "a user name has no colon: Basic authentication (RFC 7617) could not carry it")
 	}
 	if strings.HasPrefix(folded, reserved) {
-		return "", "", jeton.Say(jeton.ErrInvalid, "a user name does not begin with "+reserved)
+		return "", "", jeton.WithDetail(jeton.ErrInvalid, "a user name does not begin with "+reserved)
 	}
 	return prepared, folded, nil
 }
@@ -177,7 +177,7 @@ func Groups(groups []string) ([]string, error) {
 	list := []string{}
 	for _, g := range groups {
 		if g == "" || len(g) > maxName || strings.ContainsFunc(g, func(r rune) bool { return r <= ' ' || r == ',' || r == 0x7f }) {
-			return nil, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a group name has 1 to %d bytes without spaces and commas", maxName))
+			return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a group name has 1 to %d bytes without spaces and commas", maxName))
 		}
 		list = append(list, g)
 	}
@@ -266,7 +266,7 @@ func (a *Accounts) Add(ctx context.Context, by string, w Wish) (jeton.User, erro
 		return jeton.User{}, err
 	}
 	now := a.now().Truncate(time.Millisecond) // as stores keep it
-	acct := Account{UUID: newUUID(), Name: prepared, Folded: folded, Groups: groups, Password: phc, Version: 1, Created: now, Updated: now, Person: person}
+	acct := Account{UUID: newUUID(), Name: prepared, Folded: folded, Groups: groups, Password: phc, Version: 1, Created: now, Updated: now, Profile: person}
 	if err := a.store.AddUser(ctx, acct, a.event(by, audit.UserAdd, prepared, "groups "+strings.Join(groups, ","))); err != nil {
 		return jeton.User{}, fmt.Errorf("add user %s: %w", prepared, err)
 	}
@@ -372,7 +372,7 @@ func CheckDeclared(people []Declared) ([]Account, error) {
 		if _, err := password.Parse(d.Hash.Reveal()); err != nil {
 			errs = append(errs, fmt.Errorf("users[%d].password_hash of %s: %w; 'jeton hash-password' makes one", i, d.Name, err))
 		}
-		list = append(list, Account{UUID: newUUID(), Name: prepared, Folded: folded, Groups: groups, Password: d.Hash.Reveal(), Disabled: d.Disabled, Declared: true, Person: person})
+		list = append(list, Account{UUID: newUUID(), Name: prepared, Folded: folded, Groups: groups, Password: d.Hash.Reveal(), Disabled: d.Disabled, Declared: true, Profile: person})
 	}
 	return list, errors.Join(errs...)
 }

@@ -111,7 +111,7 @@ func (a *Accounts) Import(ctx context.Context, by string, rows []Row, m Moving) 
 // reason is what a person who moves people in is told: the words for the caller, or those
 // of the error, which hold no hash.
 func reason(err error) string {
-	if said := jeton.Said(err); said != "" {
+	if said := jeton.Detail(err); said != "" {
 		return said
 	}
 	return err.Error()
@@ -134,7 +134,7 @@ func prepare(r Row, m Moving, now time.Time) (Import, error) {
 			return Import{}, err
 		}
 	}
-	if acct.Person, err = NewPerson(r.Email, r.First, r.Last); err != nil {
+	if acct.Profile, err = NewPerson(r.Email, r.First, r.Last); err != nil {
 		return Import{}, err
 	}
 	acct.Disabled = r.Disabled != nil && *r.Disabled
@@ -174,7 +174,7 @@ func update(r Row, acct Account) *Change {
 	if r.Groups != nil {
 		c.Groups = &acct.Groups
 	}
-	c.Person = func(p Person) Person {
+	c.Person = func(p Profile) Profile {
 		if acct.Email != "" {
 			p.Email, p.EmailFolded = acct.Email, acct.EmailFolded
 		}

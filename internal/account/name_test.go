@@ -67,7 +67,7 @@ func TestName(t *testing.T) {
 			if (err != nil) != (tc.prepared == "") {
 				t.Errorf("Name(%q): %v", tc.in, err)
 			}
-			if err != nil && (!errors.Is(err, jeton.ErrInvalid) || jeton.Said(err) == "") {
+			if err != nil && (!errors.Is(err, jeton.ErrInvalid) || jeton.Detail(err) == "") {
 				t.Errorf("Name(%q): %v, want ErrInvalid and what a name is", tc.in, err)
 			}
 		})

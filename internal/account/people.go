@@ -101,7 +101,7 @@ func (a *Accounts) Edit(ctx context.Context, by string, acct Account, e Edit) (A
 		if err != nil {
 			return Account{}, err
 		}
-		c.Person = func(p Person) Person {
+		c.Person = func(p Profile) Profile {
 			if e.Email != nil {
 				p.Email, p.EmailFolded = told.Email, told.EmailFolded
 			}

@@ -15,21 +15,21 @@ func TestNewPerson(t *testing.T) {
 	long := strings.Repeat("x", 257)
 	for _, tc := range []struct {
 		name, email, first string
-		want               account.Person
+		want               account.Profile
 		err                error
 	}{
-		{"nothing", "", "", account.Person{}, nil},
-		{"an address with space around it", " Diane@Example.org ", "", account.Person{Email: "Diane@Example.org", EmailFolded: "diane@example.org"}, nil},
-		{"an address that is folded by more than ASCII", "STRASSE@ß.example", "", account.Person{Email: "STRASSE@ß.example", EmailFolded: "strasse@ss.example"}, nil},
-		{"a first name of any characters", "", "<b>'; DROP", account.Person{First: "<b>'; DROP"}, nil},
-		{"no at sign", "diane", "", account.Person{}, jeton.ErrInvalid},
-		{"two at signs", "a@b@c", "", account.Person{}, jeton.ErrInvalid},
-		{"no domain", "a@", "", account.Person{}, jeton.ErrInvalid},
-		{"a line break", "a@b\nc", "", account.Person{}, jeton.ErrInvalid},
-		{"an address that is too long", long + "@x", "", account.Person{}, jeton.ErrInvalid},
-		{"a name that is too long", "", long, account.Person{}, jeton.ErrInvalid},
-		{"a name with a NUL", "", "a\x00b", account.Person{}, jeton.ErrInvalid},
-		{"a name that is no UTF-8", "", "\xff", account.Person{}, jeton.ErrInvalid},
+		{"nothing", "", "", account.Profile{}, nil},
+		{"an address with space around it", " Diane@Example.org ", "", account.Profile{Email: "Diane@Example.org", EmailFolded: "diane@example.org"}, nil},
+		{"an address that is folded by more than ASCII", "STRASSE@ß.example", "", account.Profile{Email: "STRASSE@ß.example", EmailFolded: "strasse@ss.example"}, nil},
+		{"a first name of any characters", "", "<b>'; DROP", account.Profile{First: "<b>'; DROP"}, nil},
+		{"no at sign", "diane", "", account.Profile{}, jeton.ErrInvalid},
+		{"two at signs", "a@b@c", "", account.Profile{}, jeton.ErrInvalid},
+		{"no domain", "a@", "", account.Profile{}, jeton.ErrInvalid},
+		{"a line break", "a@b\nc", "", account.Profile{}, jeton.ErrInvalid},
+		{"an address that is too long", long + "@x", "", account.Profile{}, jeton.ErrInvalid},
+		{"a name that is too long", "", long, account.Profile{}, jeton.ErrInvalid},
+		{"a name with a NUL", "", "a\x00b", account.Profile{}, jeton.ErrInvalid},
+		{"a name that is no UTF-8", "", "\xff", account.Profile{}, jeton.ErrInvalid},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := account.NewPerson(tc.email, tc.first, "")

@@ -18,17 +18,17 @@ const (
 )
 
 // NewPerson prepares what is told of somebody.
-func NewPerson(email, first, last string) (Person, error) {
-	p := Person{Email: strings.TrimSpace(email), First: first, Last: last}
+func NewPerson(email, first, last string) (Profile, error) {
+	p := Profile{Email: strings.TrimSpace(email), First: first, Last: last}
 	if p.Email != "" {
 		if err := checkEmail(p.Email); err != nil {
-			return Person{}, err
+			return Profile{}, err
 		}
 		p.EmailFolded = FoldEmail(p.Email)
 	}
 	for _, name := range []string{first, last} {
 		if len(name) > maxPerson || !utf8.ValidString(name) || strings.ContainsFunc(name, control) {
-			return Person{}, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("first_name and last_name have at most %d bytes and no control characters", maxPerson))
+			return Profile{}, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("first_name and last_name have at most %d bytes and no control characters", maxPerson))
 		}
 	}
 	return p, nil
@@ -42,7 +42,7 @@ func checkEmail(email string) error {
 	local, domain, ok := strings.Cut(email, "@")
 	odd := func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("\"(),:;<>[\\]", r) }
 	if !ok || local == "" || domain == "" || strings.Contains(domain, "@") || len(email) > maxEmail || !utf8.ValidString(email) || strings.ContainsFunc(email, odd) {
-		return jeton.Say(jeton.ErrInvalid, "email is not an address; write it as in diane@example.org")
+		return jeton.WithDetail(jeton.ErrInvalid, "email is not an address; write it as in diane@example.org")
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func (a *API) backup(w *web.Reply, r *http.Request) error {
 	err := a.Backup(r.Context(), w)
 	switch {
 	case err == nil:
-		a.Audit.Note(a.event(audit.Backup, "database"))
+		a.Audit.Record(a.event(audit.Backup, "database"))
 		return nil
 	case w.Status() == 0:
 		return err
@@ -168,7 +168,7 @@ func (a *API) setDisabled(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	if in.Disabled == nil {
-		return jeton.Say(jeton.ErrInvalid, "say whether the user is disabled: true or false")
+		return jeton.WithDetail(jeton.ErrInvalid, "say whether the user is disabled: true or false")
 	}
 	if err := a.Accounts.Disable(r.Context(), by, r.PathValue("name"), *in.Disabled); err != nil {
 		return err
@@ -187,7 +187,7 @@ func (a *API) setGroups(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	if in.Groups == nil {
-		return jeton.Say(jeton.ErrInvalid, "name the groups; [] takes the user out of all")
+		return jeton.WithDetail(jeton.ErrInvalid, "name the groups; [] takes the user out of all")
 	}
 	if err := a.Accounts.SetGroups(r.Context(), by, r.PathValue("name"), in.Groups); err != nil {
 		return err
@@ -208,7 +208,7 @@ func (a *API) allowLogin(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	if in.Service == "" {
-		return jeton.Say(jeton.ErrInvalid, "name the service")
+		return jeton.WithDetail(jeton.ErrInvalid, "name the service")
 	}
 	name := r.PathValue("name")
 	ev := a.event(audit.LoginAllowed, "user:"+name)
@@ -288,7 +288,7 @@ func (a *API) explain(w *web.Reply, r *http.Request) error {
 		events = append(events, e)
 	}
 	if len(events) == 0 {
-		return jeton.Say(jeton.ErrNotFound, "no decision on request "+strconv.Quote(id)+" is recorded; what was let through is remembered for a short while only, unless its route says audit: true")
+		return jeton.WithDetail(jeton.ErrNotFound, "no decision on request "+strconv.Quote(id)+" is recorded; what was let through is remembered for a short while only, unless its route says audit: true")
 	}
 	return web.JSON(w, http.StatusOK, events)
 }
@@ -304,7 +304,7 @@ func number(r *http.Request, name string, absent int) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {
-		return 0, jeton.Say(jeton.ErrInvalid, name+" must be a whole number, 0 or greater")
+		return 0, jeton.WithDetail(jeton.ErrInvalid, name+" must be a whole number, 0 or greater")
 	}
 	return n, nil
 }

@@ -98,7 +98,7 @@ func (a *API) setClientDisabled(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	if in.Disabled == nil {
-		return jeton.Say(jeton.ErrInvalid, "say whether the client is disabled: true or false")
+		return jeton.WithDetail(jeton.ErrInvalid, "say whether the client is disabled: true or false")
 	}
 	if err := a.Clients.Disable(r.Context(), by, r.PathValue("name"), *in.Disabled); err != nil {
 		return err
@@ -198,7 +198,7 @@ func flag(r *http.Request, name string) (bool, error) {
 	}
 	yes, err := strconv.ParseBool(text)
 	if err != nil {
-		return false, jeton.Say(jeton.ErrInvalid, name+" is true or false")
+		return false, jeton.WithDetail(jeton.ErrInvalid, name+" is true or false")
 	}
 	return yes, nil
 }

@@ -74,7 +74,7 @@ func (a *API) importUsers(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	if len(in.Users) == 0 || len(in.Users) > MaxImport {
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("users must be 1 to %d", MaxImport))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("users must be 1 to %d", MaxImport))
 	}
 	rows := make([]account.Row, len(in.Users))
 	for i, u := range in.Users {
@@ -112,7 +112,7 @@ func (a *API) exportUsers(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	if limit < 1 || limit > MaxExport {
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("limit must be 1 to %d", MaxExport))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("limit must be 1 to %d", MaxExport))
 	}
 	accounts, next, err := a.Accounts.Export(r.Context(), by, account.Page{After: int64(after), Limit: limit})
 	if err != nil {

@@ -95,7 +95,7 @@ func network(text string) (netip.Prefix, error) {
 		p, err = netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	if err != nil || p.Addr().Is4In6() {
-		return p, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("%.60q is no address and no CIDR; write it as in 10.0.0.7, 10.0.0.0/8 or fd00::/8", text))
+		return p, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%.60q is no address and no CIDR; write it as in 10.0.0.7, 10.0.0.0/8 or fd00::/8", text))
 	}
 	return p.Masked(), nil
 }
@@ -137,21 +137,21 @@ func (a *API) createToken(w *web.Reply, r *http.Request) error {
 func (a *API) owner(ctx context.Context, in NewToken) (token.Owner, error) {
 	switch {
 	case in.User != "" && in.Client != "" || in.User == "" && in.Client == "":
-		return token.Owner{}, jeton.Say(jeton.ErrInvalid, "say whose the token is: one user or one client")
+		return token.Owner{}, jeton.WithDetail(jeton.ErrInvalid, "say whose the token is: one user or one client")
 	case in.User != "":
 		u, err := a.Accounts.Find(ctx, in.User)
 		if err == nil && u.ID == 0 {
-			err = jeton.Say(jeton.ErrNotFound, "there is no such user")
+			err = jeton.WithDetail(jeton.ErrNotFound, "there is no such user")
 		}
 		return token.UserOwner(u), err
 	}
 	c, err := a.Clients.Find(ctx, in.Client)
 	if err == nil && c.ID == 0 {
-		err = jeton.Say(jeton.ErrNotFound, "there is no such client")
+		err = jeton.WithDetail(jeton.ErrNotFound, "there is no such client")
 	}
 	for _, name := range in.Services {
 		if err == nil && !slices.Contains(c.Services, name) {
-			err = jeton.Say(jeton.ErrForbidden, "the client may have tokens for "+strings.Join(c.Services, ", ")+" alone; see 'jeton client terms'")
+			err = jeton.WithDetail(jeton.ErrForbidden, "the client may have tokens for "+strings.Join(c.Services, ", ")+" alone; see 'jeton client terms'")
 		}
 	}
 	if err == nil {
@@ -166,7 +166,7 @@ func (a *API) showToken(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	if len(list) == 0 {
-		return jeton.Say(jeton.ErrNotFound, "no such token is kept")
+		return jeton.WithDetail(jeton.ErrNotFound, "no such token is kept")
 	}
 	return web.JSON(w, http.StatusOK, list[0])
 }

@@ -160,8 +160,8 @@ func New(c Config) *Log {
 	return l
 }
 
-// Note queues an event that changes nothing. It never waits.
-func (l *Log) Note(e jeton.Event) {
+// Record queues an event that changes nothing. It never waits.
+func (l *Log) Record(e jeton.Event) {
 	l.mu.Lock()
 	kept := l.rooms[kindOf(e)].take(e.Time)
 	if kept {

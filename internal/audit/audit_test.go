@@ -87,7 +87,7 @@ func run(t *testing.T, l *Log) (stop func()) {
 
 func note(l *Log, from, to int) {
 	for i := from; i < to; i++ {
-		l.Note(jeton.Event{Time: noon, Action: Request, Target: fmt.Sprint(i)})
+		l.Record(jeton.Event{Time: noon, Action: Request, Target: fmt.Sprint(i)})
 	}
 }
 
@@ -156,7 +156,7 @@ func TestNoteNeverWaits(t *testing.T) {
 	<-m.entered // the store hangs with the first
 	note(l, 1, burst)
 	for range 1000 {
-		l.Note(jeton.Event{Time: noon, Target: "surplus"})
+		l.Record(jeton.Event{Time: noon, Target: "surplus"})
 	}
 	if n := l.Lost(); n != 1000 {
 		t.Errorf("Lost = %d, want the 1000 that found no room", n)
@@ -171,7 +171,7 @@ func TestAFloodIsKeptInPartOnly(t *testing.T) {
 	flood := func(n int, at ...time.Duration) (kept int64) {
 		before := l.Lost()
 		for i := range n {
-			l.Note(jeton.Event{Time: noon.Add(at[i%len(at)])})
+			l.Record(jeton.Event{Time: noon.Add(at[i%len(at)])})
 		}
 		return int64(n) - (l.Lost() - before)
 	}
@@ -200,7 +200,7 @@ func TestWhatCouldNotBeWrittenIsAccountedFor(t *testing.T) {
 	l.lose(5)
 	for round := range 3 { // the store stays down; nothing is counted twice and nothing forgotten
 		for range together + 10 {
-			l.Note(jeton.Event{Time: noon, Target: "lost"})
+			l.Record(jeton.Event{Time: noon, Target: "lost"})
 		}
 		l.flush(t.Context())
 		if n, want := l.Lost(), int64(5+(together+10)*(round+1)); n != want {
@@ -255,7 +255,7 @@ func TestManyNoteAtOnce(t *testing.T) {
 	for range 32 {
 		wg.Go(func() {
 			for range 300 {
-				l.Note(jeton.Event{Time: noon, Action: Request})
+				l.Record(jeton.Event{Time: noon, Action: Request})
 			}
 		})
 	}
@@ -301,10 +301,10 @@ func TestAFloodOfRefusalsDoesNotHideLogins(t *testing.T) {
 	m := &memory{}
 	l := newLog(m)
 	for range 3 * burst {
-		l.Note(jeton.Event{Time: noon, Action: Request, Outcome: "no_credential"})
+		l.Record(jeton.Event{Time: noon, Action: Request, Outcome: "no_credential"})
 	}
-	l.Note(jeton.Event{Time: noon, Action: Login, Outcome: "bad_credential", Actor: "user:diane"})
-	l.Note(jeton.Event{Time: noon, Action: Request, Outcome: OK, Actor: "user:carl"})
+	l.Record(jeton.Event{Time: noon, Action: Login, Outcome: "bad_credential", Actor: "user:diane"})
+	l.Record(jeton.Event{Time: noon, Action: Request, Outcome: OK, Actor: "user:carl"})
 	if n := l.Lost(); n != 2*burst {
 		t.Errorf("Lost = %d, want the %d refusals beyond the burst and nothing else", n, 2*burst)
 	}

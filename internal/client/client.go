@@ -185,13 +185,13 @@ const reserved = "jtn_"
 // authentication (RFC 6749, section 2.3.1) and in the claims of a token.
 func Name(name string) (folded string, err error) {
 	if name == "" || len(name) > maxName {
-		return "", jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a client name has 1 to %d bytes", maxName))
+		return "", jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a client name has 1 to %d bytes", maxName))
 	}
 	if strings.ContainsFunc(name, func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("._-", r) }) || !alphanumeric(rune(name[0])) {
-		return "", jeton.Say(jeton.ErrInvalid, "a client name has ASCII letters, digits and . _ -, and begins with a letter or a digit")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "a client name has ASCII letters, digits and . _ -, and begins with a letter or a digit")
 	}
 	if folded = strings.ToLower(name); strings.HasPrefix(folded, reserved) {
-		return "", jeton.Say(jeton.ErrInvalid, "a client name does not begin with "+reserved)
+		return "", jeton.WithDetail(jeton.ErrInvalid, "a client name does not begin with "+reserved)
 	}
 	return folded, nil
 }
@@ -205,7 +205,7 @@ func alphanumeric(r rune) bool {
 func checkID(kid string) error {
 	if kid == "" || len(kid) > maxName || kid == "." || kid == ".." || strings.HasPrefix(kid, reserved) ||
 		strings.ContainsFunc(kid, func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("._-~:@=+", r) }) {
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a kid has 1 to %d ASCII letters, digits and . _ - ~ : @ = +; give the key another one", maxName))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a kid has 1 to %d ASCII letters, digits and . _ - ~ : @ = +; give the key another one", maxName))
 	}
 	return nil
 }
@@ -226,12 +226,12 @@ func Scopes(names []string) ([]string, error) {
 
 func prepare(names []string, rule string, ok func(string) bool) ([]string, error) {
 	if len(names) > maxItems {
-		return nil, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a list has at most %d names", maxItems))
+		return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a list has at most %d names", maxItems))
 	}
 	list := []string{}
 	for _, name := range names {
 		if name == "" || !ok(name) {
-			return nil, jeton.Say(jeton.ErrInvalid, rule)
+			return nil, jeton.WithDetail(jeton.ErrInvalid, rule)
 		}
 		list = append(list, name)
 	}

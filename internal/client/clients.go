@@ -185,14 +185,14 @@ func (n NewKey) key(now time.Time) (Key, error) {
 		parsed, err = jose.ParsePEM(parsed.PEM(), parsed.Alg, n.ID) // a JWK with a name of its own
 	}
 	if err != nil {
-		return Key{}, jeton.Say(jeton.ErrInvalid, err.Error())
+		return Key{}, jeton.WithDetail(jeton.ErrInvalid, err.Error())
 	}
 	if err := checkID(parsed.ID); err != nil {
 		return Key{}, err
 	}
 	k := Key{Key: parsed, Opens: n.NotBefore, Closes: n.NotAfter, Created: now}
 	if !k.Closes.IsZero() && !k.Opens.Before(k.Closes) {
-		return Key{}, jeton.Say(jeton.ErrInvalid, "the key is over (not_after) before it is valid (not_before)")
+		return Key{}, jeton.WithDetail(jeton.ErrInvalid, "the key is over (not_after) before it is valid (not_before)")
 	}
 	return k, nil
 }
@@ -251,17 +251,17 @@ func (c Client) takes(k Key) error {
 	active := 0
 	for _, own := range c.Keys {
 		if own.ID == k.ID {
-			return jeton.Say(jeton.ErrConflict, fmt.Sprintf("the client has a key with the kid %s", own.ID))
+			return jeton.WithDetail(jeton.ErrConflict, fmt.Sprintf("the client has a key with the kid %s", own.ID))
 		}
 		if own.Thumbprint() == k.Thumbprint() {
-			return jeton.Say(jeton.ErrConflict, fmt.Sprintf("the client has this key as %s", own.ID))
+			return jeton.WithDetail(jeton.ErrConflict, fmt.Sprintf("the client has this key as %s", own.ID))
 		}
 		if !own.Retired {
 			active++
 		}
 	}
 	if active >= MaxKeys {
-		return jeton.Say(jeton.ErrConflict, fmt.Sprintf("the client has %d keys that are not retired; retire one first", active))
+		return jeton.WithDetail(jeton.ErrConflict, fmt.Sprintf("the client has %d keys that are not retired; retire one first", active))
 	}
 	return nil
 }
@@ -316,7 +316,7 @@ func (k *Clients) SetTerms(ctx context.Context, by, name string, services, scope
 		told = append(told, l.what+" "+strings.Join(list, ","))
 	}
 	if len(told) == 0 {
-		return jeton.Say(jeton.ErrInvalid, "name services, scopes or introspects")
+		return jeton.WithDetail(jeton.ErrInvalid, "name services, scopes or introspects")
 	}
 	return k.change(ctx, name, c, k.step(by, audit.ClientChange, name, strings.Join(told, ", ")))
 }
@@ -392,7 +392,7 @@ func (k *Clients) AddOwnKey(ctx context.Context, c Client, key jose.Key, ev jeto
 	}
 	judge := func(stored Client) error {
 		if stored.ID != c.ID || stored.Version != c.Version || stored.Disabled || !sameKeys(stored.Keys, c.Keys) {
-			return jeton.Say(jeton.ErrConflict, "the client has changed meanwhile; prove it again")
+			return jeton.WithDetail(jeton.ErrConflict, "the client has changed meanwhile; prove it again")
 		}
 		return stored.takes(fresh)
 	}

@@ -207,7 +207,7 @@ func TestAddRefuses(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, text, err := b.Add(t.Context(), "operator", tc.wish)
-			if !errors.Is(err, tc.want) || !strings.Contains(jeton.Said(err), tc.says) || !text.IsZero() {
+			if !errors.Is(err, tc.want) || !strings.Contains(jeton.Detail(err), tc.says) || !text.IsZero() {
 				t.Errorf("Add: %v, want %v that says %q", err, tc.want, tc.says)
 			}
 		})

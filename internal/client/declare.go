@@ -119,4 +119,4 @@ func (k *Clients) Declare(ctx context.Context, clients []Client) error {
 }
 
 // errSource is what a declared source is told that cannot be one.
-func errSource(text string) error { return jeton.Say(jeton.ErrInvalid, text) }
+func errSource(text string) error { return jeton.WithDetail(jeton.ErrInvalid, text) }

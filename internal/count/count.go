@@ -39,10 +39,10 @@ type Store interface {
 	BudgetID(ctx context.Context, service, name string) (int64, error)
 }
 
-// Holder is a credential in memory, as far as its uses go. Its zero value holds
+// Key is a credential in memory, as far as its uses go. Its zero value holds
 // nothing; set Number, and Known where there is one, before it is shared. It must not
 // be copied.
-type Holder struct {
+type Key struct {
 	Number int64  // as in Use.Holder
 	Known  *Known // what remembers for it; nil: it does itself
 
@@ -52,7 +52,7 @@ type Holder struct {
 // knownSpent reports whether one of the budgets is known to have nothing left, so
 // that a flood of refused requests asks the store nothing. Uses only grow, so what
 // is known never becomes wrong; a raised limit is compared anew.
-func (h *Holder) knownSpent(budgets []policy.Budget) bool {
+func (h *Key) knownSpent(budgets []policy.Budget) bool {
 	if h.Known != nil {
 		return h.Known.has(h.Number, budgets)
 	}
@@ -60,7 +60,7 @@ func (h *Holder) knownSpent(budgets []policy.Budget) bool {
 	return s != nil && s.has(budgets)
 }
 
-func (h *Holder) learnSpent(budgets []policy.Budget, left []int64) {
+func (h *Key) learnSpent(budgets []policy.Budget, left []int64) {
 	if h.Known != nil {
 		h.Known.learn(h.Number, budgets, left)
 		return
@@ -78,7 +78,7 @@ func (h *Holder) learnSpent(budgets []policy.Budget, left []int64) {
 	}
 }
 
-// Counts counts uses in a store.
+// Budgets counts uses in a store.
 type Counts struct{ store Store }
 
 // New returns the counts of a server.
@@ -86,7 +86,7 @@ func New(s Store) *Counts { return &Counts{s} }
 
 // Spend takes one use of every budget and returns the smallest number left.
 // It returns jeton.ErrSpent, and takes nothing, when one of them has none.
-func (c *Counts) Spend(ctx context.Context, h *Holder, budgets []policy.Budget) (int64, error) {
+func (c *Counts) Spend(ctx context.Context, h *Key, budgets []policy.Budget) (int64, error) {
 	if h.knownSpent(budgets) {
 		return 0, jeton.ErrSpent
 	}
@@ -103,7 +103,7 @@ func (c *Counts) Spend(ctx context.Context, h *Holder, budgets []policy.Budget) 
 
 // Left returns the smallest number of uses left, or jeton.ErrSpent when there are none.
 // It takes nothing.
-func (c *Counts) Left(ctx context.Context, h *Holder, budgets []policy.Budget) (int64, error) {
+func (c *Counts) Left(ctx context.Context, h *Key, budgets []policy.Budget) (int64, error) {
 	if len(budgets) == 0 {
 		return 0, jeton.ErrSpent // as Spend says of no budget
 	}

@@ -70,7 +70,7 @@ func newBench(t *testing.T) *bench {
 }
 
 // holder makes a token, and returns what its uses hang on as two that hold it see it.
-func (b *bench) holder(text string) (one, two *count.Holder) {
+func (b *bench) holder(text string) (one, two *count.Key) {
 	b.t.Helper()
 	n, err := b.store.MintToken(b.t.Context(), token.Mint{Keep: true, Record: token.Record{
 		Accessor: "t_" + text, Hash: secret.HashOf(text), Format: policy.Opaque, Kind: token.Access, Owner: token.ClientOwner(b.owner), MaxUses: 3,
@@ -79,7 +79,7 @@ func (b *bench) holder(text string) (one, two *count.Holder) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return &count.Holder{Number: -n}, &count.Holder{Number: -n}
+	return &count.Key{Number: -n}, &count.Key{Number: -n}
 }
 
 func (b *bench) budget(name string, most int64) policy.Budget {
@@ -92,7 +92,7 @@ func (b *bench) budget(name string, most int64) policy.Budget {
 }
 
 // spends expects what a spend says, and whether it asked the store.
-func (b *bench) spends(h *count.Holder, want int64, outcome error, asks bool, budgets ...policy.Budget) {
+func (b *bench) spends(h *count.Key, want int64, outcome error, asks bool, budgets ...policy.Budget) {
 	b.t.Helper()
 	before := b.store.spends.Load()
 	left, err := b.Spend(b.t.Context(), h, budgets)
@@ -158,7 +158,7 @@ func TestHoldersThatComeAndGoKnowTheSame(t *testing.T) {
 	b := newBench(t)
 	known := count.NewKnown(64)
 	h, _ := b.holder("one")
-	fresh := func() *count.Holder { return &count.Holder{Number: h.Number, Known: known} }
+	fresh := func() *count.Key { return &count.Key{Number: h.Number, Known: known} }
 	own, route := b.budget("own", 1), b.budget("route", 2)
 	b.spends(fresh(), 0, nil, true, own, route)
 	b.spends(fresh(), 0, jeton.ErrSpent, true, own)
@@ -181,7 +181,7 @@ func TestWhatIsKnownIsBounded(t *testing.T) {
 	b := newBench(t)
 	known := count.NewKnown(64) // one a shard
 	own := b.budget("own", 1)
-	var holders []*count.Holder
+	var holders []*count.Key
 	for i := range 130 {
 		h, _ := b.holder(fmt.Sprint("holder-", i))
 		h.Known = known
@@ -259,8 +259,8 @@ func TestWhatIsNotSpent(t *testing.T) {
 	h, _ := b.holder("one")
 	own := b.budget("own", 1)
 	t.Run("nobody holds anything without a number", func(t *testing.T) {
-		b.spends(&count.Holder{}, 0, jeton.ErrBadCredential, true, own)
-		if _, err := b.Left(t.Context(), &count.Holder{}, []policy.Budget{own}); !errors.Is(err, jeton.ErrBadCredential) {
+		b.spends(&count.Key{}, 0, jeton.ErrBadCredential, true, own)
+		if _, err := b.Left(t.Context(), &count.Key{}, []policy.Budget{own}); !errors.Is(err, jeton.ErrBadCredential) {
 			t.Errorf("Left: %v", err)
 		}
 	})
@@ -290,7 +290,7 @@ func TestWhatIsNotSpent(t *testing.T) {
 		if err := b.store.Close(); err != nil {
 			t.Fatal(err)
 		}
-		fresh := &count.Holder{Number: h.Number}
+		fresh := &count.Key{Number: h.Number}
 		b.spends(fresh, 0, jeton.ErrUnavailable, true, own)
 		b.spends(fresh, 0, jeton.ErrUnavailable, true, own)
 		if _, err := b.BudgetID(t.Context(), "shop", "new"); !errors.Is(err, jeton.ErrUnavailable) {

@@ -24,17 +24,17 @@ type Basic struct {
 	ByEmail  bool          // the name is an e-mail address
 }
 
-// By implements Reader.
-func (b Basic) By() policy.Kinds { return policy.ByPassword | policy.ByToken }
+// Kinds implements Reader.
+func (b Basic) Kinds() policy.Kinds { return policy.ByPassword | policy.ByToken }
 
 // Read implements Reader.
-func (b Basic) Read(ctx context.Context, q *Question) (Proof, error) {
+func (b Basic) Read(ctx context.Context, q *Request) (Credential, error) {
 	lines := q.Header["Authorization"]
 	if len(lines) == 0 {
 		return nil, ErrNotMine
 	}
 	if len(lines) > 1 {
-		return nil, jeton.Say(jeton.ErrAmbiguous, "more than one header Authorization")
+		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one header Authorization")
 	}
 	const scheme = "basic "
 	if len(lines[0]) < len(scheme) || !strings.EqualFold(lines[0][:len(scheme)], scheme) {
@@ -56,7 +56,7 @@ func (b Basic) Read(ctx context.Context, q *Question) (Proof, error) {
 		return nil, ErrNotMine // for whoever is behind the gateway, perhaps
 	}
 	v, err := b.Logins.Basic(ctx, signin.Attempt{
-		Name: name, ByEmail: b.ByEmail, Password: jeton.NewSecret(password), Service: q.Service.Name, Allow: b.Allow, Source: q.Source, Request: q.Request,
+		Name: name, ByEmail: b.ByEmail, Password: jeton.NewSecret(password), Service: q.Service.Name, Allow: b.Allow, Source: q.Source, Request: q.RequestID,
 	})
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ var errBasic = errors.New("not Basic credentials (RFC 7617)")
 // that it has, of a name, a colon and a password, in UTF-8 and without control characters.
 func ParseBasic(text string) (name, password string, err error) {
 	const most = 16 << 10
-	bad := jeton.Say(jeton.ErrBadCredential, errBasic.Error())
+	bad := jeton.WithDetail(jeton.ErrBadCredential, errBasic.Error())
 	text = strings.TrimSpace(text)
 	if len(text) > most || strings.ContainsAny(text, "\r\n") {
 		return "", "", bad

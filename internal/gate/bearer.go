@@ -17,17 +17,17 @@ type Bearer struct {
 	Allow    *policy.Allow // which people may log in at the service; nil: all
 }
 
-// By implements Reader.
-func (b Bearer) By() policy.Kinds { return policy.ByToken }
+// Kinds implements Reader.
+func (b Bearer) Kinds() policy.Kinds { return policy.ByToken }
 
 // Read implements Reader. The name of the scheme has no case (RFC 9110, section 11.1).
-func (b Bearer) Read(ctx context.Context, q *Question) (Proof, error) {
+func (b Bearer) Read(ctx context.Context, q *Request) (Credential, error) {
 	lines := q.Header["Authorization"]
 	if len(lines) == 0 {
 		return nil, ErrNotMine
 	}
 	if len(lines) > 1 {
-		return nil, jeton.Say(jeton.ErrAmbiguous, "more than one header Authorization")
+		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one header Authorization")
 	}
 	const scheme = "bearer "
 	line := lines[0]
@@ -39,8 +39,8 @@ func (b Bearer) Read(ctx context.Context, q *Question) (Proof, error) {
 
 // admitted makes a Proof of what Find returned. A person's token is good where the person
 // may log in; which services a client may have tokens for is said of the client.
-func admitted(allow *policy.Allow) func(*token.Live, error) (Proof, error) {
-	return func(l *token.Live, err error) (Proof, error) {
+func admitted(allow *policy.Allow) func(*token.Live, error) (Credential, error) {
+	return func(l *token.Live, err error) (Credential, error) {
 		if err == nil && allow != nil && l.Owner.Kind == jeton.KindUser {
 			err = allow.Check(l.Principal())
 		}
@@ -59,11 +59,11 @@ type Body struct {
 	Allow    *policy.Allow
 }
 
-// By implements Reader.
-func (b Body) By() policy.Kinds { return policy.ByToken }
+// Kinds implements Reader.
+func (b Body) Kinds() policy.Kinds { return policy.ByToken }
 
 // Read implements Reader.
-func (b Body) Read(ctx context.Context, q *Question) (Proof, error) {
+func (b Body) Read(ctx context.Context, q *Request) (Credential, error) {
 	if q.Body == nil {
 		return nil, ErrNotMine
 	}

@@ -19,18 +19,18 @@ type Cookie struct {
 	Service  string // whose sessions they are, where that is not the service that is asked
 }
 
-// By implements Reader.
-func (c Cookie) By() policy.Kinds { return policy.BySession }
+// Kinds implements Reader.
+func (c Cookie) Kinds() policy.Kinds { return policy.BySession }
 
 // Read implements Reader. Two cookies of the name are refused and not picked from: one
 // of them may have been planted by a neighbouring host.
-func (c Cookie) Read(ctx context.Context, q *Question) (Proof, error) {
+func (c Cookie) Read(ctx context.Context, q *Request) (Credential, error) {
 	value, n := cookie(q.Header, c.Name)
 	switch {
 	case n == 0 || n == 1 && value == "":
 		return nil, ErrNotMine
 	case n > 1:
-		return nil, jeton.Say(jeton.ErrAmbiguous, "more than one cookie "+c.Name)
+		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one cookie "+c.Name)
 	}
 	live, err := c.Sessions.Find(ctx, value, cmp.Or(c.Service, q.Service.Name), q.Now)
 	if err != nil {
@@ -48,16 +48,16 @@ type NamedCookies struct {
 	Sessions *session.Sessions
 }
 
-// By implements Reader.
-func (c NamedCookies) By() policy.Kinds { return policy.BySession }
+// Kinds implements Reader.
+func (c NamedCookies) Kinds() policy.Kinds { return policy.BySession }
 
 // Read implements Reader.
-func (c NamedCookies) Read(ctx context.Context, q *Question) (Proof, error) {
+func (c NamedCookies) Read(ctx context.Context, q *Request) (Credential, error) {
 	token, tokens := cookie(q.Header, c.Token)
 	name, users := cookie(q.Header, c.User)
 	switch {
 	case tokens > 1 || users > 1:
-		return nil, jeton.Say(jeton.ErrAmbiguous, "more than one cookie of a name")
+		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one cookie of a name")
 	case token == "" && name == "":
 		return nil, ErrNotMine
 	case token == "" || name == "":

@@ -26,18 +26,18 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// Question is what a door asks about one request.
-type Question struct {
-	Service *Service
-	Access  policy.Access
-	Route   string // the row of the route table
-	Method  string
-	Path    string
-	Header  http.Header            // read, never changed
-	Body    func() ([]byte, error) // nil where no credential is looked for in it
-	Source  netip.Addr
-	Request string // id
-	Now     time.Time
+// RequestID is what a door asks about one request.
+type Request struct {
+	Service   *Service
+	Access    policy.Access
+	Route     string // the row of the route table
+	Method    string
+	Path      string
+	Header    http.Header            // read, never changed
+	Body      func() ([]byte, error) // nil where no credential is looked for in it
+	Source    netip.Addr
+	RequestID string // id
+	Now       time.Time
 }
 
 // Service is what the gate knows of a service: its name, and how credentials are read
@@ -48,20 +48,20 @@ type Service struct {
 	ReadBody bool // one of the readers looks into the body
 }
 
-// Proof is a credential that was found: whose it is, and what it is good for.
-type Proof interface {
+// Credential is a credential that was found: whose it is, and what it is good for.
+type Credential interface {
 	// Principal returns the subject that it proves.
 	Principal() jeton.Principal
 	// Check judges it by time: jeton.ErrTooEarly or jeton.ErrExpired outside of its window.
 	Check(now time.Time) error
-	// May returns jeton.ErrScope or jeton.ErrForbidden unless it is good for what is asked.
-	May(a policy.Asked) error
-	// Counts returns what its uses hang on, and the budgets of its own that every
+	// Permits returns jeton.ErrScope or jeton.ErrForbidden unless it is good for what is asked.
+	Permits(a policy.Request) error
+	// Budgets returns what its uses hang on, and the budgets of its own that every
 	// accepted request takes a use from.
-	Counts() (*count.Holder, []policy.Budget)
-	// Seen returns when it had last let a request through, or the zero time where that
+	Budgets() (*count.Key, []policy.Budget)
+	// LastUsed returns when it had last let a request through, or the zero time where that
 	// is not kept.
-	Seen() time.Time
+	LastUsed() time.Time
 	// Describe tells the operator which it is, and when it is good. Nothing in it is secret.
 	Describe() (which, window string)
 }
@@ -70,17 +70,17 @@ type Proof interface {
 type Reader interface {
 	// Read returns the credential; or ErrNotMine when the question shows none of this
 	// kind, and the next reader is asked; or an error that ends the search.
-	Read(ctx context.Context, q *Question) (Proof, error)
-	// By says which kind of credential it reads: routes choose what they accept.
-	By() policy.Kinds
+	Read(ctx context.Context, q *Request) (Credential, error)
+	// Kinds says which kind of credential it reads: routes choose what they accept.
+	Kinds() policy.Kinds
 }
 
 // ErrNotMine says that a question shows no credential of the reader's kind.
 var ErrNotMine = errors.New("no credential of this kind")
 
-// Pass says who was let through. Its zero value names nobody.
-type Pass struct {
-	proof   Proof
+// Decision says who was let through. Its zero value names nobody.
+type Decision struct {
+	proof   Credential
 	seen    time.Time // when the credential had last been used, as it was judged
 	left    int64
 	counted bool
@@ -88,7 +88,7 @@ type Pass struct {
 }
 
 // Principal returns the proved subject, which is nobody where a route is open.
-func (p Pass) Principal() jeton.Principal {
+func (p Decision) Principal() jeton.Principal {
 	if p.proof == nil {
 		return jeton.Principal{}
 	}
@@ -96,20 +96,20 @@ func (p Pass) Principal() jeton.Principal {
 }
 
 // Session returns the session that was shown, or nil.
-func (p Pass) Session() *session.Live {
+func (p Decision) Session() *session.Live {
 	live, _ := p.proof.(*session.Live)
 	return live
 }
 
-// Proof returns the credential that was shown, or nil.
-func (p Pass) Proof() Proof { return p.proof }
+// Credential returns the credential that was shown, or nil.
+func (p Decision) Credential() Credential { return p.proof }
 
 // Left returns how many uses are left, and whether the route or the credential counts them.
-func (p Pass) Left() (int64, bool) { return p.left, p.counted }
+func (p Decision) Left() (int64, bool) { return p.left, p.counted }
 
 // Free reports whether uses are counted and this question took none: the door
 // must not let it have what a use pays for.
-func (p Pass) Free() bool { return p.free }
+func (p Decision) Free() bool { return p.free }
 
 // Gate judges requests.
 type Gate struct {
@@ -127,14 +127,14 @@ func New(sessions *session.Sessions, counts *count.Counts, log *audit.Log) *Gate
 
 // Admit judges a question. It returns one of package jeton's outcomes on a refusal,
 // and jeton.ErrUnavailable when it cannot tell.
-func (g *Gate) Admit(ctx context.Context, q *Question) (Pass, error) {
+func (g *Gate) Admit(ctx context.Context, q *Request) (Decision, error) {
 	if q.Access.IsOpen() {
-		return Pass{}, nil
+		return Decision{}, nil
 	}
-	var pass Pass
+	var pass Decision
 	if step, err := g.judge(ctx, q, &pass); err != nil {
-		g.audit.Note(g.refusal(q, &pass, step, err))
-		return Pass{}, err
+		g.audit.Record(g.refusal(q, &pass, step, err))
+		return Decision{}, err
 	}
 	if live := pass.Session(); live != nil {
 		g.sessions.Used(live, q.Now)
@@ -147,24 +147,24 @@ func (g *Gate) Admit(ctx context.Context, q *Question) (Pass, error) {
 // replace a session. It records nothing and takes nothing. With an error that says that the
 // time of a credential is over it still returns whose it is: another node may know of a
 // later use, and what ends must end there, too.
-func (g *Gate) Identify(ctx context.Context, q *Question) (Pass, error) {
+func (g *Gate) Identify(ctx context.Context, q *Request) (Decision, error) {
 	proof, err := who(ctx, q)
 	if err != nil {
-		return Pass{}, err
+		return Decision{}, err
 	}
-	return Pass{proof: proof}, proof.Check(q.Now)
+	return Decision{proof: proof}, proof.Check(q.Now)
 }
 
-// Of returns what a request was let through with: nobody where its route is open.
-func Of(w *web.Reply) Pass {
-	if p, ok := w.Pass.(*Pass); ok {
+// From returns what a request was let through with: nobody where its route is open.
+func From(w *web.Reply) Decision {
+	if p, ok := w.Decision.(*Decision); ok {
 		return *p
 	}
-	return Pass{}
+	return Decision{}
 }
 
-// Note records an event of a request that was let through.
-func (g *Gate) Note(e jeton.Event) { g.audit.Note(e) }
+// Record records an event of a request that was let through.
+func (g *Gate) Record(e jeton.Event) { g.audit.Record(e) }
 
 // step is where in the walk a question is.
 type step int
@@ -179,7 +179,7 @@ const (
 )
 
 // judge walks the checks in order and returns the one at which a refusal happened.
-func (g *Gate) judge(ctx context.Context, q *Question, pass *Pass) (step, error) {
+func (g *Gate) judge(ctx context.Context, q *Request, pass *Decision) (step, error) {
 	if !q.Access.NeedsProof() {
 		return stepRoute, jeton.ErrForbidden
 	}
@@ -187,7 +187,7 @@ func (g *Gate) judge(ctx context.Context, q *Question, pass *Pass) (step, error)
 	if err != nil {
 		return stepCredential, err
 	}
-	pass.proof, pass.seen = proof, proof.Seen()
+	pass.proof, pass.seen = proof, proof.LastUsed()
 	if err := proof.Check(q.Now); err != nil {
 		return stepWindow, err
 	}
@@ -196,15 +196,15 @@ func (g *Gate) judge(ctx context.Context, q *Question, pass *Pass) (step, error)
 			return stepScope, err
 		}
 	}
-	if err := proof.May(policy.Asked{Method: q.Method, Path: q.Path, Source: q.Source, Scopes: q.Access.Scopes}); err != nil {
+	if err := proof.Permits(policy.Request{Method: q.Method, Path: q.Path, Source: q.Source, Scopes: q.Access.Scopes}); err != nil {
 		return stepScope, err
 	}
 	return g.spend(ctx, q, pass)
 }
 
 // spend takes what the route and the credential count, last of all.
-func (g *Gate) spend(ctx context.Context, q *Question, pass *Pass) (_ step, err error) {
-	holder, budgets := pass.proof.Counts()
+func (g *Gate) spend(ctx context.Context, q *Request, pass *Decision) (_ step, err error) {
+	holder, budgets := pass.proof.Budgets()
 	route := q.Access.PerToken
 	if pass.Session() != nil {
 		route = q.Access.Budgets
@@ -230,9 +230,9 @@ func (g *Gate) spend(ctx context.Context, q *Question, pass *Pass) (_ step, err 
 
 // who asks the readers of what the route accepts, in order. The first that finds something
 // of its kind decides.
-func who(ctx context.Context, q *Question) (Proof, error) {
+func who(ctx context.Context, q *Request) (Credential, error) {
 	for _, r := range q.Service.Readers {
-		if r.By()&q.Access.Accept == 0 {
+		if r.Kinds()&q.Access.Accept == 0 {
 			continue
 		}
 		proof, err := r.Read(ctx, q)
@@ -244,15 +244,15 @@ func who(ctx context.Context, q *Question) (Proof, error) {
 }
 
 // refusal makes the line of the record, with every check up to the one that failed.
-func (g *Gate) refusal(q *Question, pass *Pass, at step, err error) jeton.Event {
+func (g *Gate) refusal(q *Request, pass *Decision, at step, err error) jeton.Event {
 	e := event(q, pass.proof)
 	e.Outcome, e.Reason = jeton.Code(err), err.Error()
 	e.Checks = checks(q, pass, at, err)
 	return e
 }
 
-func event(q *Question, proof Proof) jeton.Event {
-	e := jeton.Event{Time: q.Now, Request: q.Request, Action: audit.Request, Target: string(appendTarget(nil, q)), Service: q.Service.Name, Outcome: audit.OK, Source: source(q.Source)}
+func event(q *Request, proof Credential) jeton.Event {
+	e := jeton.Event{Time: q.Now, Request: q.RequestID, Action: audit.Request, Target: string(appendTarget(nil, q)), Service: q.Service.Name, Outcome: audit.OK, Source: source(q.Source)}
 	if proof != nil {
 		e.Actor = Actor(proof.Principal())
 	}
@@ -262,7 +262,7 @@ func event(q *Question, proof Proof) jeton.Event {
 // Actor names a subject as the record does.
 func Actor(p jeton.Principal) string { return string(p.Kind) + ":" + p.Name }
 
-func checks(q *Question, pass *Pass, at step, err error) []jeton.Check {
+func checks(q *Request, pass *Decision, at step, err error) []jeton.Check {
 	list := make([]jeton.Check, 0, steps)
 	for s := stepRoute; s < steps; s++ {
 		c := jeton.Check{Name: names[s], Value: describe(q, pass, s), Result: "pass"}
@@ -282,7 +282,7 @@ func checks(q *Question, pass *Pass, at step, err error) []jeton.Check {
 var names = [steps]string{"route", "credential", "window", "scope", "uses"}
 
 // describe tells what a step looked at. Nothing in it is secret.
-func describe(q *Question, pass *Pass, s step) string {
+func describe(q *Request, pass *Decision, s step) string {
 	if s == stepRoute {
 		return q.Route + ": " + q.Access.String()
 	}
@@ -309,7 +309,7 @@ func describe(q *Question, pass *Pass, s step) string {
 	return ""
 }
 
-func describeScope(q *Question, p jeton.Principal) string {
+func describeScope(q *Request, p jeton.Principal) string {
 	s := fmt.Sprintf("%s %s in groups %v", p.Kind, p.Name, p.Groups)
 	if p.Token != "" {
 		s = fmt.Sprintf("%s %s with scopes %v", p.Kind, p.Name, p.Scopes)
@@ -341,7 +341,7 @@ func source(a netip.Addr) string {
 
 // appendTarget writes what was asked for, as the record may show it: bounded, and without
 // a secret that somebody put into the path.
-func appendTarget(b []byte, q *Question) []byte {
+func appendTarget(b []byte, q *Request) []byte {
 	const most = 200
 	b = append(b, q.Method[:min(len(q.Method), 20)]...)
 	b = append(b, ' ')
@@ -354,15 +354,15 @@ func appendTarget(b []byte, q *Question) []byte {
 
 // passed remembers why a request was let through: for good where the route says so,
 // for a while otherwise.
-func (g *Gate) passed(q *Question, pass Pass) {
+func (g *Gate) passed(q *Request, pass Decision) {
 	if q.Access.Audit {
-		g.audit.Note(allowed(q, &pass))
+		g.audit.Record(allowed(q, &pass))
 		return
 	}
 	g.recent.add(q, pass)
 }
 
-func allowed(q *Question, pass *Pass) jeton.Event {
+func allowed(q *Request, pass *Decision) jeton.Event {
 	e := event(q, pass.proof)
 	e.Checks = checks(q, pass, steps, nil)
 	return e

@@ -18,16 +18,16 @@ type recent struct {
 }
 
 type decision struct {
-	question Question // without header, method and path
-	pass     Pass
+	question Request // without header, method and path
+	pass     Decision
 	target   []byte // method and path, copied: the request's own hold all of its head in memory
 }
 
-func (r *recent) add(q *Question, pass Pass) {
-	if q.Request == "" {
+func (r *recent) add(q *Request, pass Decision) {
+	if q.RequestID == "" {
 		return
 	}
-	s := &r.shards[uint(q.Request[0])%uint(len(r.shards))]
+	s := &r.shards[uint(q.RequestID[0])%uint(len(r.shards))]
 	s.mu.Lock()
 	d := &s.ring[s.next%uint(len(s.ring))]
 	d.question, d.pass = *q, pass
@@ -45,7 +45,7 @@ func (r *recent) find(request string) (decision, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.ring {
-		if s.ring[i].question.Request == request {
+		if s.ring[i].question.RequestID == request {
 			d := s.ring[i]
 			d.target = slices.Clone(d.target) // the ring's own is written over
 			return d, true

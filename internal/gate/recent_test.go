@@ -14,7 +14,7 @@ import (
 )
 
 func TestZeroPassNamesNobody(t *testing.T) {
-	for name, p := range map[string]Pass{"zero": {}, "of a reply that none was given to": Of(&web.Reply{}), "of a reply with something else": Of(&web.Reply{Pass: "diane"})} {
+	for name, p := range map[string]Decision{"zero": {}, "of a reply that none was given to": From(&web.Reply{}), "of a reply with something else": From(&web.Reply{Decision: "diane"})} {
 		left, counted := p.Left()
 		if !p.Principal().IsZero() || p.Principal().Name != "" || left != 0 || counted || p.Free() {
 			t.Errorf("%s: %+v names %q, %+v", name, p, p.Principal().Name, p.Principal())
@@ -27,19 +27,19 @@ func TestZeroPassNamesNobody(t *testing.T) {
 
 func TestRecent(t *testing.T) {
 	service := &Service{Name: "shop"}
-	ask := func(id, path string) *Question {
-		return &Question{Service: service, Method: "GET", Path: path, Request: id, Header: http.Header{"Cookie": {"jeton=" + session.Prefix + "x"}}}
+	ask := func(id, path string) *Request {
+		return &Request{Service: service, Method: "GET", Path: path, RequestID: id, Header: http.Header{"Cookie": {"jeton=" + session.Prefix + "x"}}}
 	}
 	t.Run("holds a bounded number of decisions of bounded size", func(t *testing.T) {
 		var r recent
 		long := strings.Repeat("/ü", 20_000)
 		for i := range 10_000 {
-			r.add(ask(fmt.Sprintf("%c-request-%d", 'a'+i%16, i), long), Pass{})
+			r.add(ask(fmt.Sprintf("%c-request-%d", 'a'+i%16, i), long), Decision{})
 		}
 		held := 0
 		for i := range r.shards {
 			for _, d := range r.shards[i].ring {
-				if d.question.Request == "" {
+				if d.question.RequestID == "" {
 					continue
 				}
 				held++
@@ -60,17 +60,17 @@ func TestRecent(t *testing.T) {
 	})
 	t.Run("forgets nobody's request", func(t *testing.T) {
 		var r recent
-		r.add(ask("", "/x"), Pass{})
+		r.add(ask("", "/x"), Decision{})
 		if _, ok := r.find(""); ok {
 			t.Error("a request without an id was found")
 		}
 	})
 	t.Run("what was found does not change when the ring goes round", func(t *testing.T) {
 		var r recent
-		r.add(ask("a-first-one", "/first"), Pass{})
+		r.add(ask("a-first-one", "/first"), Decision{})
 		d, ok := r.find("a-first-one")
 		for i := range 200 {
-			r.add(ask(fmt.Sprintf("a-%d", i), "/other"), Pass{})
+			r.add(ask(fmt.Sprintf("a-%d", i), "/other"), Decision{})
 		}
 		if !ok || string(d.target) != "GET /first" {
 			t.Errorf("found %t, %q, want GET /first", ok, d.target)
@@ -83,7 +83,7 @@ func TestRecent(t *testing.T) {
 			wg.Go(func() {
 				for i := range 500 {
 					id := fmt.Sprintf("%d-%d", g, i)
-					r.add(ask(id, "/"+id), Pass{})
+					r.add(ask(id, "/"+id), Decision{})
 					if d, ok := r.find(id); ok && string(d.target) != "GET /"+id {
 						t.Errorf("request %s has target %s", id, d.target)
 					}
@@ -103,7 +103,7 @@ func TestTarget(t *testing.T) {
 		{"a long method", strings.Repeat("M", 99), "/", strings.Repeat("M", 20) + " /"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := string(appendTarget(nil, &Question{Method: tc.method, Path: tc.path})); got != tc.want {
+			if got := string(appendTarget(nil, &Request{Method: tc.method, Path: tc.path})); got != tc.want {
 				t.Errorf("target %q, want %q", got, tc.want)
 			}
 		})
@@ -112,8 +112,8 @@ func TestTarget(t *testing.T) {
 
 func TestNobodyIsLetInByAForgottenField(t *testing.T) {
 	g := New(nil, nil, nil)
-	var pass Pass
-	if at, err := g.judge(t.Context(), &Question{Service: &Service{}}, &pass); at != stepRoute || jeton.Code(err) != "forbidden" {
+	var pass Decision
+	if at, err := g.judge(t.Context(), &Request{Service: &Service{}}, &pass); at != stepRoute || jeton.Code(err) != "forbidden" {
 		t.Errorf("a question with no access rule: step %d, %v, want the route, forbidden", at, err)
 	}
 }

@@ -119,7 +119,7 @@ func (g *Gateway) doors() []web.Route {
 		rows = append(rows, web.Route{Pattern: "GET " + exact(path), Access: access, Handle: g.shortToken, Refuse: g.refuseBasic})
 	}
 	if path := teaching(g.conf).Register; path != "" {
-		rows = append(rows, web.Route{Pattern: "POST " + exact(path), Access: policy.Open, Whole: true, Handle: g.register})
+		rows = append(rows, web.Route{Pattern: "POST " + exact(path), Access: policy.Open, BufferBody: true, Handle: g.register})
 	}
 	if path := teaching(g.conf).AssertionLogin; path != "" {
 		rows = append(rows, web.Route{Pattern: "POST " + exact(path), Access: policy.Open, Handle: g.assertionLogin, Refuse: g.refuseAssertion})

@@ -75,7 +75,7 @@ func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 // person in as somebody else, or out.
 func (g *Gateway) sameOrigin(r *http.Request) error {
 	if err := g.csrf.Check(r); err != nil {
-		return jeton.Say(jeton.ErrForbidden, "the request comes from another origin")
+		return jeton.WithDetail(jeton.ErrForbidden, "the request comes from another origin")
 	}
 	return nil
 }
@@ -98,8 +98,8 @@ func cannotTell(err error) bool {
 	return errors.Is(err, jeton.ErrUnavailable) || jeton.Outcome(err) == nil
 }
 
-func (g *Gateway) question(w *web.Reply, r *http.Request) *gate.Question {
-	return &gate.Question{Service: g.service, Access: policy.Session, Route: r.Pattern, Method: r.Method, Path: r.URL.Path, Header: r.Header, Source: w.Source, Request: w.ID, Now: w.Start}
+func (g *Gateway) question(w *web.Reply, r *http.Request) *gate.Request {
+	return &gate.Request{Service: g.service, Access: policy.Session, Route: r.Pattern, Method: r.Method, Path: r.URL.Path, Header: r.Header, Source: w.Source, RequestID: w.ID, Now: w.Start}
 }
 
 // credentials reads a name and a password from a form or a JSON document. A body that
@@ -123,7 +123,7 @@ func (g *Gateway) credentials(w *web.Reply, r *http.Request) (name string, pw je
 	case "application/json":
 		fields, err = parseObject(body)
 	default:
-		return "", pw, jeton.Say(jeton.ErrMediaType, "send application/x-www-form-urlencoded or application/json")
+		return "", pw, jeton.WithDetail(jeton.ErrMediaType, "send application/x-www-form-urlencoded or application/json")
 	}
 	if err != nil {
 		return "", pw, err
@@ -131,7 +131,7 @@ func (g *Gateway) credentials(w *web.Reply, r *http.Request) (name string, pw je
 	nameField, pwField := g.conf.Login.UsernameField, g.conf.Login.PasswordField
 	for _, field := range []string{nameField, pwField} {
 		if len(fields[field]) > 1 {
-			return "", pw, jeton.Say(jeton.ErrInvalid, "field "+field+" is given more than once")
+			return "", pw, jeton.WithDetail(jeton.ErrInvalid, "field "+field+" is given more than once")
 		}
 	}
 	return first(fields[nameField]), jeton.NewSecret(first(fields[pwField])), nil
@@ -139,12 +139,12 @@ func (g *Gateway) credentials(w *web.Reply, r *http.Request) (name string, pw je
 
 func parseForm(body string) (map[string][]string, error) {
 	if strings.Count(body, "&") > 100 {
-		return nil, jeton.Say(jeton.ErrInvalid, "the form has more than 100 fields")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form has more than 100 fields")
 	}
 	fields, err := url.ParseQuery(body)
 	if err != nil {
 		// The decoder's words would show what was sent, which may be a password.
-		return nil, jeton.Say(jeton.ErrInvalid, "the form is not properly encoded")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form is not properly encoded")
 	}
 	return fields, nil
 }
@@ -152,7 +152,7 @@ func parseForm(body string) (map[string][]string, error) {
 // parseObject reads the texts of a JSON object. A member that is there twice has two
 // values, as in a form.
 func parseObject(body []byte) (map[string][]string, error) {
-	wrong := jeton.Say(jeton.ErrInvalid, "the body is not a JSON object")
+	wrong := jeton.WithDetail(jeton.ErrInvalid, "the body is not a JSON object")
 	d := json.NewDecoder(bytes.NewReader(body))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return nil, wrong

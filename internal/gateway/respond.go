@@ -88,11 +88,11 @@ func static(status int, kind string, body []byte) web.Handler {
 
 func varying(status int, kind string, make func(*bytes.Buffer, subject) error) web.Handler {
 	return func(w *web.Reply, r *http.Request) error {
-		if gate.Of(w).Free() {
+		if gate.From(w).Free() {
 			w.WriteHeader(status)
 			return nil
 		}
-		who := gate.Of(w).Principal()
+		who := gate.From(w).Principal()
 		var b bytes.Buffer
 		if err := make(&b, subject{who.Name, who.Groups, who.Session}); err != nil {
 			return fmt.Errorf("built-in answer: %w", err)

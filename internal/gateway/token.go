@@ -134,7 +134,7 @@ func refuseBody(w *web.Reply, r *http.Request, err error) {
 // shortToken answers GET on the path of login.token: somebody who has just shown a name and
 // a password gets a signed token for them.
 func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
-	v, ok := gate.Of(w).Proof().(*signin.Verified)
+	v, ok := gate.From(w).Credential().(*signin.Verified)
 	if !ok {
 		return jeton.ErrNoCredential
 	}
@@ -144,7 +144,7 @@ func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	if !m.Recorded {
-		g.gate.Note(ev)
+		g.gate.Record(ev)
 	}
 	return web.JSON(w, http.StatusOK, map[string]string{"token": m.Text.Reveal()})
 }
@@ -178,7 +178,7 @@ func (g *Gateway) register(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	if in.Name == "" || in.Password == "" {
-		return jeton.Say(jeton.ErrInvalid, "username and password are needed")
+		return jeton.WithDetail(jeton.ErrInvalid, "username and password are needed")
 	}
 	u, err := g.accounts.Add(r.Context(), "nobody", account.Wish{Name: in.Name, Password: jeton.NewSecret(in.Password), AnyPassword: true})
 	if err != nil {

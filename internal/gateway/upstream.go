@@ -84,7 +84,7 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 		ErrorLog:     slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}
 	return func(w *web.Reply, r *http.Request) error {
-		if gate.Of(w).Free() {
+		if gate.From(w).Free() {
 			// A HEAD that took no use gets nothing that a use pays for.
 			w.WriteHeader(http.StatusOK)
 			return nil
@@ -137,7 +137,7 @@ func (g *Gateway) rewrite(pr *httputil.ProxyRequest, c config.Upstream, target *
 		return
 	}
 	w := a.reply
-	who := gate.Of(w).Principal()
+	who := gate.From(w).Principal()
 	h := pr.Out.Header
 	h.Set(headerUser, who.Name)
 	h.Set(headerName, who.Name)

@@ -179,7 +179,7 @@ func (c *change) rotate(p Pair, atOnce bool, why string) error {
 	cur, waits := current(keys, c.now), next(keys, c.now)
 	switch {
 	case waits != nil && !atOnce:
-		return jeton.Say(jeton.ErrConflict, fmt.Sprintf("key %s is the next for %s already and signs from %s; rotate now lets it sign at once", waits.ID, p, stamp(waits.Opens)))
+		return jeton.WithDetail(jeton.ErrConflict, fmt.Sprintf("key %s is the next for %s already and signs from %s; rotate now lets it sign at once", waits.ID, p, stamp(waits.Opens)))
 	case waits != nil:
 		c.settle(cur)
 		c.promote(waits, why, " instead of "+cur.ID)
@@ -253,7 +253,7 @@ func (c *change) schedule(p Pair) error {
 func (c *change) revoke(kid, why string) error {
 	at := slices.IndexFunc(c.all, func(k *Record) bool { return k.ID == kid && !k.closed(c.now) })
 	if at < 0 {
-		return jeton.Say(jeton.ErrNotFound, "there is no signing key of that kid")
+		return jeton.WithDetail(jeton.ErrNotFound, "there is no signing key of that kid")
 	}
 	k := c.all[at]
 	if k.Revoked {

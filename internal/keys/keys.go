@@ -68,7 +68,7 @@ func checkAlg(alg jose.Alg) error {
 	case jose.RS256, jose.ES256, jose.EdDSA:
 		return nil
 	}
-	return jeton.Say(jeton.ErrInvalid, "signing keys are of RS256, ES256 or EdDSA")
+	return jeton.WithDetail(jeton.ErrInvalid, "signing keys are of RS256, ES256 or EdDSA")
 }
 
 // Record is a key as the store keeps it. Times are kept to the millisecond.
@@ -220,7 +220,7 @@ func (r *Ring) Rotate(ctx context.Context, by string, alg jose.Alg, now bool) ([
 	c, err := r.change(ctx, *r.needs.Load(), by, func(c *change) error {
 		pairs := slices.DeleteFunc(c.pairs(), func(p Pair) bool { return alg != "" && p.Alg != alg })
 		if len(pairs) == 0 {
-			return jeton.Say(jeton.ErrNotFound, "no key of that sort signs; the server makes those that its configuration asks for when it starts")
+			return jeton.WithDetail(jeton.ErrNotFound, "no key of that sort signs; the server makes those that its configuration asks for when it starts")
 		}
 		for _, p := range pairs {
 			if err := c.rotate(p, now, ""); err != nil {
@@ -241,7 +241,7 @@ func (r *Ring) Rotate(ctx context.Context, by string, alg jose.Alg, now bool) ([
 // It works on keys that the secret does not open, too.
 func (r *Ring) Revoke(ctx context.Context, by, kid, why string) error {
 	if len(why) > maxReason {
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a reason has %d bytes at most", maxReason))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a reason has %d bytes at most", maxReason))
 	}
 	c, err := r.step(ctx, *r.needs.Load(), by, func(c *change) error { return c.revoke(kid, why) })
 	if err == nil && c.isEmpty() {
@@ -399,7 +399,7 @@ func (r *Ring) step(ctx context.Context, n needs, by string, decide func(*change
 		_, err = r.load(ctx)
 		return c, err
 	}
-	return nil, jeton.Say(jeton.ErrConflict, "the signing keys are changed by others; try again")
+	return nil, jeton.WithDetail(jeton.ErrConflict, "the signing keys are changed by others; try again")
 }
 
 // make makes a key, which takes a second for RSA.

@@ -471,7 +471,7 @@ func TestRotateWhileOneWaits(t *testing.T) {
 	first := signs(t, b.Ring, ec)
 	waits := rotated(t, b.Ring, false)
 	_, err := b.Rotate(t.Context(), "operator", "", false)
-	if !errors.Is(err, jeton.ErrConflict) || !strings.Contains(jeton.Said(err), waits) || !strings.Contains(jeton.Said(err), "2026-03-01T12:10:00Z") {
+	if !errors.Is(err, jeton.ErrConflict) || !strings.Contains(jeton.Detail(err), waits) || !strings.Contains(jeton.Detail(err), "2026-03-01T12:10:00Z") {
 		t.Errorf("Rotate: %v, want ErrConflict with the key that waits and its time", err)
 	}
 	if got := rotated(t, b.Ring, true); got != waits || signs(t, b.Ring, ec) != waits || len(b.stored(t)) != 2 {

@@ -110,7 +110,7 @@ func (l *Logins) Begin(now time.Time, account string, source netip.Addr, known b
 		}
 	}
 	if wait > 0 {
-		return nil, jeton.After(jeton.ErrTooMany, wait)
+		return nil, jeton.WithRetryAfter(jeton.ErrTooMany, wait)
 	}
 	for _, b := range a.took {
 		if b.table != nil {

@@ -36,21 +36,21 @@ func parse(h http.Header, body []byte) (url.Values, error) {
 	const encoded = "application/x-www-form-urlencoded"
 	if kind := h.Get("Content-Type"); kind != encoded {
 		if kind, _, err := mime.ParseMediaType(kind); err != nil || kind != encoded {
-			return nil, jeton.Say(jeton.ErrInvalid, "send "+encoded)
+			return nil, jeton.WithDetail(jeton.ErrInvalid, "send "+encoded)
 		}
 	}
 	if bytes.Count(body, []byte("&")) > 100 {
-		return nil, jeton.Say(jeton.ErrInvalid, "the form has more than 100 parameters")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form has more than 100 parameters")
 	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
 		// The decoder's words would show what was sent, which may be a secret.
-		return nil, jeton.Say(jeton.ErrInvalid, "the form is not properly encoded")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form is not properly encoded")
 	}
 	for name, values := range form {
 		values = slices.DeleteFunc(values, func(v string) bool { return v == "" })
 		if len(values) > 1 && !slices.Contains(several, name) {
-			return nil, jeton.Say(jeton.ErrInvalid, "a parameter is there twice")
+			return nil, jeton.WithDetail(jeton.ErrInvalid, "a parameter is there twice")
 		}
 		if form[name] = values; len(values) == 0 {
 			delete(form, name)
@@ -69,7 +69,7 @@ func (d *Door) proof(h http.Header, form url.Values) (signin.Proof, error) {
 		ways++
 		p.Assertion = form.Get("client_assertion")
 		if form.Get("client_assertion_type") != assertionJWT || p.Assertion == "" {
-			return p, jeton.Say(jeton.ErrInvalid, "client_assertion goes with client_assertion_type="+assertionJWT)
+			return p, jeton.WithDetail(jeton.ErrInvalid, "client_assertion goes with client_assertion_type="+assertionJWT)
 		}
 	}
 	if text := form.Get("client_secret"); text != "" {
@@ -88,7 +88,7 @@ func (d *Door) proof(h http.Header, form url.Values) (signin.Proof, error) {
 		p.ClientID, p.Secret = id, jeton.NewSecret(text)
 	}
 	if ways > 1 {
-		return p, jeton.Say(jeton.ErrInvalid, "more than one way to prove a client; use one")
+		return p, jeton.WithDetail(jeton.ErrInvalid, "more than one way to prove a client; use one")
 	}
 	return p, nil
 }
@@ -116,11 +116,11 @@ func basic(lines []string) (id, text string, ok bool) {
 // reader is how the gate hears which client asks.
 type reader struct{ door *Door }
 
-// By implements gate.Reader.
-func (reader) By() policy.Kinds { return policy.ByClient }
+// Kinds implements gate.Reader.
+func (reader) Kinds() policy.Kinds { return policy.ByClient }
 
 // Read implements gate.Reader.
-func (c reader) Read(ctx context.Context, q *gate.Question) (gate.Proof, error) {
+func (c reader) Read(ctx context.Context, q *gate.Request) (gate.Credential, error) {
 	b, err := q.Body()
 	if err != nil {
 		return nil, err
@@ -159,14 +159,14 @@ func (p *proved) Principal() jeton.Principal {
 // Check implements gate.Proof: a proof is good for the request that it came with.
 func (p *proved) Check(time.Time) error { return nil }
 
-// May implements gate.Proof: the client itself is not limited.
-func (p *proved) May(policy.Asked) error { return nil }
+// Permits implements gate.Proof: the client itself is not limited.
+func (p *proved) Permits(policy.Request) error { return nil }
 
-// Counts implements gate.Proof: nothing is counted.
-func (p *proved) Counts() (*count.Holder, []policy.Budget) { return nil, nil }
+// Budgets implements gate.Proof: nothing is counted.
+func (p *proved) Budgets() (*count.Key, []policy.Budget) { return nil, nil }
 
-// Seen implements gate.Proof.
-func (p *proved) Seen() time.Time { return time.Time{} }
+// LastUsed implements gate.Proof.
+func (p *proved) LastUsed() time.Time { return time.Time{} }
 
 // Describe implements gate.Proof.
 func (p *proved) Describe() (which, window string) {
@@ -178,7 +178,7 @@ func (p *proved) Describe() (which, window string) {
 
 // caller returns the client that a request was let through as.
 func caller(w *web.Reply) (*proved, error) {
-	p, ok := gate.Of(w).Proof().(*proved)
+	p, ok := gate.From(w).Credential().(*proved)
 	if !ok {
 		return nil, jeton.ErrNoCredential
 	}

@@ -179,7 +179,7 @@ func (d *Door) clientJWKS(w *web.Reply, r *http.Request) error {
 func (d *Door) getKey(w *web.Reply, r *http.Request) error {
 	names := r.URL.Query()["identity"]
 	if len(names) != 1 || names[0] == "" {
-		return jeton.Say(jeton.ErrInvalid, "name one identity: ?identity=NAME")
+		return jeton.WithDetail(jeton.ErrInvalid, "name one identity: ?identity=NAME")
 	}
 	list, err := d.keysOf(r, names[0], w.Start)
 	if err != nil {
@@ -248,7 +248,7 @@ func (d *Door) void(w *web.Reply, r *http.Request) error {
 	if text := r.URL.Query().Get("after"); text != "" {
 		var err error
 		if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 {
-			return jeton.Say(jeton.ErrInvalid, "after must be a whole number, 0 or greater")
+			return jeton.WithDetail(jeton.ErrInvalid, "after must be a whole number, 0 or greater")
 		}
 	}
 	list, err := d.tokens.Voided(r.Context(), after, most)

@@ -28,7 +28,7 @@ const (
 )
 
 // errGrant means that a request asks for a grant that there is not.
-var errGrant = jeton.Say(jeton.ErrInvalid, "grant_type is "+grantClient+" or "+grantAssertion)
+var errGrant = jeton.WithDetail(jeton.ErrInvalid, "grant_type is "+grantClient+" or "+grantAssertion)
 
 // grantRefused marks the refusal of what was shown as a grant, which is another code than
 // the refusal of a client (RFC 6749, section 5.2).
@@ -49,7 +49,7 @@ func (d *Door) token(w *web.Reply, r *http.Request) error {
 	}
 	p, err := d.proof(r.Header, form)
 	if errors.Is(err, jeton.ErrBadCredential) { // of what cannot be read, the caller is told more
-		d.audit.Note(jeton.Event{
+		d.audit.Record(jeton.Event{
 			Time: w.Start, Request: w.ID, Actor: "client:?", Action: audit.TokenIssue, Service: Name, Outcome: jeton.Code(err), Reason: err.Error(), Source: w.Source.String(),
 			Checks: []jeton.Check{{Name: "given", Value: err.Error(), Result: "fail"}},
 		})
@@ -60,11 +60,11 @@ func (d *Door) token(w *web.Reply, r *http.Request) error {
 	grant := form.Get("grant_type")
 	switch {
 	case grant == "":
-		return jeton.Say(jeton.ErrInvalid, "grant_type is missing")
+		return jeton.WithDetail(jeton.ErrInvalid, "grant_type is missing")
 	case grant == grantAssertion && (p.Assertion != "" || !p.Secret.IsZero()):
-		return jeton.Say(jeton.ErrInvalid, "the assertion is the proof; no other is needed next to it")
+		return jeton.WithDetail(jeton.ErrInvalid, "the assertion is the proof; no other is needed next to it")
 	case grant == grantAssertion && !form.Has("assertion"):
-		return jeton.Say(jeton.ErrInvalid, "assertion is missing")
+		return jeton.WithDetail(jeton.ErrInvalid, "assertion is missing")
 	case grant == grantAssertion:
 		p.Assertion, p.Purpose = form.Get("assertion"), signin.Grant
 	case grant != grantClient:
@@ -173,7 +173,7 @@ func refuse(w *web.Reply, err error, status int, code string) {
 	out := struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description,omitempty"`
-	}{code, jeton.Said(err)}
+	}{code, jeton.Detail(err)}
 	b, merr := json.Marshal(out)
 	if merr != nil {
 		b = []byte(`{"error":"server_error"}`)
@@ -192,7 +192,7 @@ func (d *Door) introspect(w *web.Reply, r *http.Request) error {
 	}
 	text := form.Get("token")
 	if text == "" {
-		return jeton.Say(jeton.ErrInvalid, "token is missing")
+		return jeton.WithDetail(jeton.ErrInvalid, "token is missing")
 	}
 	may := func(l *token.Live) bool { return d.mayLookUp(c, l, asked(form)) }
 	seen, err := d.tokens.Inspect(r.Context(), text, may, form.Get("consume") == "true", w.Start)
@@ -203,7 +203,7 @@ func (d *Door) introspect(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	// One answer for all that is not good: which of them it is would help who scans.
-	d.audit.Note(d.event(w, audit.TokenInspect, c, err))
+	d.audit.Record(d.event(w, audit.TokenInspect, c, err))
 	h := w.Header()
 	h["Content-Type"], h["Cache-Control"] = typeJSON, noStore
 	_, _ = w.Write([]byte("{\"active\":false}\n"))
@@ -275,7 +275,7 @@ func (d *Door) revoke(w *web.Reply, r *http.Request) error {
 	}
 	text := form.Get("token")
 	if text == "" {
-		return jeton.Say(jeton.ErrInvalid, "token is missing")
+		return jeton.WithDetail(jeton.ErrInvalid, "token is missing")
 	}
 	if err := d.tokens.Revoke(r.Context(), text, token.ClientOwner(c.client), d.event(w, audit.TokenRevoke, c, nil)); err != nil {
 		return err
@@ -294,11 +294,11 @@ func (d *Door) addKey(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	if !c.byKey {
-		return jeton.Say(jeton.ErrInvalid, "prove the client by an assertion that an older key has signed; a secret does not do")
+		return jeton.WithDetail(jeton.ErrInvalid, "prove the client by an assertion that an older key has signed; a secret does not do")
 	}
 	k, err := jose.ParseKey([]byte(form.Get("key")), jose.Alg(form.Get("alg")), form.Get("kid"))
 	if err != nil {
-		return jeton.Say(jeton.ErrInvalid, "key is no public key that is taken here, PEM or JWK")
+		return jeton.WithDetail(jeton.ErrInvalid, "key is no public key that is taken here, PEM or JWK")
 	}
 	proof := signin.Proof{ClientID: c.client.Name, Assertion: form.Get("proof"), Purpose: signin.Possession, Issuer: d.conf.URL}
 	if err := d.logins.AddKey(r.Context(), c.client, k, proof, d.event(w, audit.ClientKeyAdd, c, nil)); err != nil {

@@ -74,7 +74,7 @@ func (c *child) get(ctx context.Context) (*process, error) {
 		switch {
 		case c.stopped:
 			c.mu.Unlock()
-			return nil, jeton.After(jeton.ErrBusy, busyFor)
+			return nil, jeton.WithRetryAfter(jeton.ErrBusy, busyFor)
 		case c.proc != nil:
 			defer c.mu.Unlock()
 			return c.proc, nil
@@ -84,11 +84,11 @@ func (c *child) get(ctx context.Context) (*process, error) {
 		}
 		c.mu.Unlock()
 		if wait > minBackoff {
-			return nil, jeton.After(jeton.ErrBusy, max(wait, busyFor))
+			return nil, jeton.WithRetryAfter(jeton.ErrBusy, max(wait, busyFor))
 		}
 		select {
 		case <-ctx.Done():
-			return nil, jeton.After(jeton.ErrBusy, busyFor)
+			return nil, jeton.WithRetryAfter(jeton.ErrBusy, busyFor)
 		case <-time.After(wait):
 		}
 	}
@@ -100,7 +100,7 @@ func (c *child) start() (*process, error) {
 	if err != nil {
 		c.died()
 		c.log.Error("the hasher could not be started; logins are answered as busy", "error", err, "again in", time.Until(c.earliest).Round(time.Millisecond))
-		return nil, jeton.After(jeton.ErrBusy, busyFor)
+		return nil, jeton.WithRetryAfter(jeton.ErrBusy, busyFor)
 	}
 	c.proc = p
 	return p, nil
@@ -243,7 +243,7 @@ func (p *process) ask(j *job) (response, error) {
 	return r, nil
 }
 
-func errDied() error { return jeton.After(jeton.ErrBusy, busyFor) }
+func errDied() error { return jeton.WithRetryAfter(jeton.ErrBusy, busyFor) }
 
 // read hands out answers until there are no more.
 func (p *process) read(from *os.File, log *slog.Logger) error {

@@ -42,9 +42,9 @@ const busyFor = time.Second
 func CheckNew(pw jeton.Secret) error {
 	switch n := len(pw.Reveal()); {
 	case n < MinNew:
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("the password is too short; use at least %d characters", MinNew))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("the password is too short; use at least %d characters", MinNew))
 	case n > Max:
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("the password is too long; use at most %d bytes", Max))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("the password is too long; use at most %d bytes", Max))
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	for {
 		select {
 		case j := <-p.jobs:
-			p.end(j, answer{err: jeton.After(jeton.ErrBusy, busyFor)})
+			p.end(j, answer{err: jeton.WithRetryAfter(jeton.ErrBusy, busyFor)})
 		default:
 			return nil
 		}
@@ -201,7 +201,7 @@ func (p *Pool) derive(ctx context.Context, h Hash, foreign string, pw jeton.Secr
 	}
 	p.mu.Unlock()
 	if full {
-		return nil, jeton.After(jeton.ErrBusy, busyFor)
+		return nil, jeton.WithRetryAfter(jeton.ErrBusy, busyFor)
 	}
 	select {
 	case a := <-j.done:
@@ -217,7 +217,7 @@ func (p *Pool) derive(ctx context.Context, h Hash, foreign string, pw jeton.Secr
 // ctx ends first, ctx.Err().
 func (p *Pool) Hash(ctx context.Context, pw jeton.Secret) (string, error) {
 	if !hashable(pw) {
-		return "", jeton.Say(jeton.ErrInvalid, fmt.Sprintf("a password has 1 to %d bytes", Max))
+		return "", jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a password has 1 to %d bytes", Max))
 	}
 	h := Hash{Params: p.params, salt: make([]byte, saltSize), key: make([]byte, keySize)}
 	if _, err := io.ReadFull(p.rand, h.salt); err != nil {

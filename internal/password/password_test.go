@@ -77,7 +77,7 @@ func TestCheckNew(t *testing.T) {
 			if !errors.Is(err, tc.want) {
 				t.Errorf("CheckNew = %v, want %v", err, tc.want)
 			}
-			if err != nil && jeton.Said(err) == "" {
+			if err != nil && jeton.Detail(err) == "" {
 				t.Error("the user is not told why")
 			}
 		})

@@ -28,7 +28,7 @@ func (c cursors) make(after int64, search string) string {
 }
 
 func (c cursors) read(text, search string) (after int64, err error) {
-	bad := jeton.Say(jeton.ErrInvalid, "cursor is not one that this search gave")
+	bad := jeton.WithDetail(jeton.ErrInvalid, "cursor is not one that this search gave")
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(b) != 8+cursorMAC || !hmac.Equal(b[8:], c.mac(b[:8], search)) {
 		return 0, bad

@@ -79,22 +79,22 @@ func readCredentials(w *web.Reply, r *http.Request) (in credentials, err error) 
 	switch kind {
 	case "application/json":
 		if json.Unmarshal(body, &in) != nil {
-			return in, jeton.Say(jeton.ErrInvalid, "Wrong format")
+			return in, jeton.WithDetail(jeton.ErrInvalid, "Wrong format")
 		}
 	case "application/x-www-form-urlencoded":
 		// The decoder's words would show what was sent, which may be a password.
 		form, ferr := url.ParseQuery(string(body))
 		if ferr != nil {
-			return in, jeton.Say(jeton.ErrInvalid, "the form is not properly encoded")
+			return in, jeton.WithDetail(jeton.ErrInvalid, "the form is not properly encoded")
 		}
 		for field, to := range map[string]*string{"email": &in.Email, "name": &in.Name, "password": &in.Password} {
 			if len(form[field]) > 1 {
-				return in, jeton.Say(jeton.ErrInvalid, "field "+field+" is given more than once")
+				return in, jeton.WithDetail(jeton.ErrInvalid, "field "+field+" is given more than once")
 			}
 			*to = form.Get(field)
 		}
 	default:
-		err = jeton.Say(jeton.ErrMediaType, "send application/x-www-form-urlencoded or application/json")
+		err = jeton.WithDetail(jeton.ErrMediaType, "send application/x-www-form-urlencoded or application/json")
 	}
 	in.Email = strings.TrimSpace(in.Email)
 	return in, err
@@ -102,8 +102,8 @@ func readCredentials(w *web.Reply, r *http.Request) (in credentials, err error) 
 
 // shown returns the session that the request shows, or nil.
 func (a *API) shown(w *web.Reply, r *http.Request) (*session.Live, error) {
-	pass, err := a.gate.Identify(r.Context(), &gate.Question{
-		Service: a.door, Access: policy.Session, Route: r.Pattern, Method: r.Method, Path: r.URL.Path, Header: r.Header, Source: w.Source, Request: w.ID, Now: w.Start,
+	pass, err := a.gate.Identify(r.Context(), &gate.Request{
+		Service: a.door, Access: policy.Session, Route: r.Pattern, Method: r.Method, Path: r.URL.Path, Header: r.Header, Source: w.Source, RequestID: w.ID, Now: w.Start,
 	})
 	if live := pass.Session(); err == nil || live != nil {
 		return live, nil // also one whose time is over as far as this node knows

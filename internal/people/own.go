@@ -27,7 +27,7 @@ type ownSession struct {
 
 // listSessions answers GET /users/me/sessions.
 func (a *API) listSessions(w *web.Reply, r *http.Request) error {
-	who := gate.Of(w).Principal()
+	who := gate.From(w).Principal()
 	sessions, err := a.sessions.List(r.Context(), session.Which{User: who.Name}, listMost)
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func (a *API) listSessions(w *web.Reply, r *http.Request) error {
 // endSession answers DELETE /users/me/sessions/{session}.
 func (a *API) endSession(w *web.Reply, r *http.Request) error {
 	id := r.PathValue("session")
-	n, err := a.sessions.End(r.Context(), session.Which{ID: id, User: gate.Of(w).Principal().Name}, a.event(w, audit.SessionEnd, "session:"+id))
+	n, err := a.sessions.End(r.Context(), session.Which{ID: id, User: gate.From(w).Principal().Name}, a.event(w, audit.SessionEnd, "session:"+id))
 	if err == nil && n == 0 {
 		err = jeton.ErrNotFound
 	}
@@ -54,7 +54,7 @@ func (a *API) endSession(w *web.Reply, r *http.Request) error {
 
 // endOtherSessions answers DELETE /users/me/sessions.
 func (a *API) endOtherSessions(w *web.Reply, r *http.Request) error {
-	who := gate.Of(w).Principal()
+	who := gate.From(w).Principal()
 	if _, err := a.sessions.End(r.Context(), session.Which{User: who.Name, Not: who.Session}, a.event(w, audit.LogoutAll, "user:"+who.Name)); err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (a *API) endOtherSessions(w *web.Reply, r *http.Request) error {
 
 // listTokens answers GET /users/me/tokens.
 func (a *API) listTokens(w *web.Reply, r *http.Request) error {
-	list, err := a.tokens.List(r.Context(), token.Which{User: gate.Of(w).Principal().Name}, listMost)
+	list, err := a.tokens.List(r.Context(), token.Which{User: gate.From(w).Principal().Name}, listMost)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (n newToken) draft() (token.Draft, error) {
 			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
 		if err != nil || p.Addr().Is4In6() {
-			return d, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("%.60q is no address and no CIDR; write it as in 10.0.0.7, 10.0.0.0/8 or fd00::/8", text))
+			return d, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%.60q is no address and no CIDR; write it as in 10.0.0.7, 10.0.0.0/8 or fd00::/8", text))
 		}
 		d.Limits.Networks = append(d.Limits.Networks, p.Masked())
 	}
@@ -133,7 +133,7 @@ func (a *API) createToken(w *web.Reply, r *http.Request) error {
 	}
 	ev := a.event(w, audit.TokenCreate, "")
 	owner := token.UserOwner(me)
-	switch by := gate.Of(w).Proof().(type) {
+	switch by := gate.From(w).Credential().(type) {
 	case *token.Live:
 		d.Parent = by
 	case *session.Live:
@@ -151,7 +151,7 @@ func (a *API) createToken(w *web.Reply, r *http.Request) error {
 
 // revokeToken answers DELETE /users/me/tokens/{accessor}.
 func (a *API) revokeToken(w *web.Reply, r *http.Request) error {
-	if err := a.tokens.RevokeOwn(r.Context(), gate.Of(w).Principal().Name, r.PathValue("accessor"), a.event(w, audit.TokenRevoke, "")); err != nil {
+	if err := a.tokens.RevokeOwn(r.Context(), gate.From(w).Principal().Name, r.PathValue("accessor"), a.event(w, audit.TokenRevoke, "")); err != nil {
 		return err
 	}
 	return web.NoContent(w)
@@ -161,15 +161,15 @@ func (a *API) revokeToken(w *web.Reply, r *http.Request) error {
 // another would be told the secret of one that is wider than itself.
 func (a *API) rotateToken(w *web.Reply, r *http.Request) error {
 	accessor := r.PathValue("accessor")
-	if who := gate.Of(w).Principal(); who.Token != "" && who.Token != accessor {
-		return jeton.Say(jeton.ErrForbidden, "a token rotates itself alone")
+	if who := gate.From(w).Principal(); who.Token != "" && who.Token != accessor {
+		return jeton.WithDetail(jeton.ErrForbidden, "a token rotates itself alone")
 	}
 	me, err := a.me(w, r)
 	if err != nil {
 		return err
 	}
 	owner := token.UserOwner(me)
-	itself, _ := gate.Of(w).Proof().(*token.Live)
+	itself, _ := gate.From(w).Credential().(*token.Live)
 	made, text, err := a.tokens.Rotate(r.Context(), accessor, &owner, itself, a.event(w, audit.TokenRotate, ""))
 	if err != nil {
 		return err

@@ -121,10 +121,10 @@ func (a *API) patterns(op operation) []string {
 
 func (a *API) route(op operation, pattern string) web.Route {
 	return web.Route{
-		Pattern: pattern, Access: op.access, Whole: op.method != http.MethodGet && op.method != "",
+		Pattern: pattern, Access: op.access, BufferBody: op.method != http.MethodGet && op.method != "",
 		Handle: func(w *web.Reply, r *http.Request) error {
 			a.shape.open(w)
-			if gate.Of(w).Free() {
+			if gate.From(w).Free() {
 				// A HEAD that took no use gets nothing that a use pays for.
 				w.WriteHeader(http.StatusOK)
 				return nil
@@ -147,11 +147,11 @@ func (a *API) sameOrigin(w *web.Reply, r *http.Request, op operation) error {
 	if op.anyOrigin {
 		return nil
 	}
-	if gate.Of(w).Proof() == nil && !op.login || bearer(r) {
+	if gate.From(w).Credential() == nil && !op.login || bearer(r) {
 		return nil
 	}
 	if err := a.csrf.Check(r); err != nil {
-		return jeton.Say(jeton.ErrForbidden, "the request comes from another origin")
+		return jeton.WithDetail(jeton.ErrForbidden, "the request comes from another origin")
 	}
 	return nil
 }
@@ -180,7 +180,7 @@ func (a *API) elsewhere(w *web.Reply, r *http.Request) error {
 
 // me returns the person who asks, or jeton.ErrNotFound where nobody has proved to be one.
 func (a *API) me(w *web.Reply, r *http.Request) (account.Account, error) {
-	who := gate.Of(w).Principal()
+	who := gate.From(w).Principal()
 	if who.Kind != jeton.KindUser {
 		return account.Account{}, jeton.ErrNotFound
 	}
@@ -193,12 +193,12 @@ func (a *API) me(w *web.Reply, r *http.Request) (account.Account, error) {
 
 // manages reports whether who asks manages everybody. In the classic shape all do.
 func (a *API) manages(w *web.Reply) bool {
-	return a.shape.classic != nil || a.managers.Check(gate.Of(w).Principal()) == nil
+	return a.shape.classic != nil || a.managers.Check(gate.From(w).Principal()) == nil
 }
 
 // by names who asks in the record.
 func by(w *web.Reply) string {
-	who := gate.Of(w).Principal()
+	who := gate.From(w).Principal()
 	if who.IsZero() {
 		return "nobody"
 	}

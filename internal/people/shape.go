@@ -133,7 +133,7 @@ func lenient[T any](w *web.Reply, r *http.Request) (T, error) {
 		return *new(T), err
 	}
 	if json.Unmarshal(body, &in) != nil || in == nil {
-		return *new(T), jeton.Say(jeton.ErrInvalid, "Wrong format")
+		return *new(T), jeton.WithDetail(jeton.ErrInvalid, "Wrong format")
 	}
 	return *in, nil
 }
@@ -254,7 +254,7 @@ func (a *API) classicRefusal(r *http.Request, op operation, err error, p jeton.P
 	case errors.As(err, &own):
 		return own.status, own.text
 	case errors.As(err, &not) && (kind == jeton.ErrConflict || kind == jeton.ErrInvalid):
-		return http.StatusBadRequest, "Can't create User: " + jeton.Said(err)
+		return http.StatusBadRequest, "Can't create User: " + jeton.Detail(err)
 	case op.login && signin.Why(err) == signin.UnknownUser:
 		return http.StatusNotFound, "no user found for this email"
 	case op.login && kind == jeton.ErrBadCredential:
@@ -265,8 +265,8 @@ func (a *API) classicRefusal(r *http.Request, op operation, err error, p jeton.P
 		return http.StatusForbidden, "Forbidden"
 	case kind == jeton.ErrNotFound:
 		return http.StatusNotFound, "Not found"
-	case kind == jeton.ErrInvalid && jeton.Said(err) != "":
-		return p.Status, jeton.Said(err)
+	case kind == jeton.ErrInvalid && jeton.Detail(err) != "":
+		return p.Status, jeton.Detail(err)
 	}
 	return p.Status, p.Title
 }

@@ -451,7 +451,7 @@ func fill(t *testing.T, path string, many int) {
 		wg.Go(func() {
 			for i := w; i < many; i += workers {
 				name := fmt.Sprintf("user%d", i)
-				a := account.Account{UUID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i), Name: name, Folded: name, Version: 1, Person: account.Person{First: fmt.Sprintf("Number %d of many", i)}}
+				a := account.Account{UUID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i), Name: name, Folded: name, Version: 1, Profile: account.Profile{First: fmt.Sprintf("Number %d of many", i)}}
 				err := db.AddUser(t.Context(), a, jeton.Event{Action: "user.add"})
 				for errors.Is(err, jeton.ErrUnavailable) { // a busy disk
 					if err = db.AddUser(t.Context(), a, jeton.Event{Action: "user.add"}); errors.Is(err, jeton.ErrConflict) {

@@ -47,11 +47,11 @@ func (a *API) listUsers(w *web.Reply, r *http.Request) error {
 func (a *API) wanted(q url.Values) (p account.Page, err error) {
 	p.Limit, p.Search = a.shape.pageDefault(), q.Get("search")
 	if len(p.Search) > searchMost || !utf8.ValidString(p.Search) {
-		return p, jeton.Say(jeton.ErrInvalid, "search has at most 256 bytes of UTF-8")
+		return p, jeton.WithDetail(jeton.ErrInvalid, "search has at most 256 bytes of UTF-8")
 	}
 	if text := q.Get("limit"); text != "" {
 		if p.Limit, err = strconv.Atoi(text); err != nil || p.Limit < 1 || p.Limit > pageMost {
-			return p, jeton.Say(jeton.ErrInvalid, "limit is a number from 1 to 1000")
+			return p, jeton.WithDetail(jeton.ErrInvalid, "limit is a number from 1 to 1000")
 		}
 	}
 	if text := q.Get("cursor"); text != "" {
@@ -98,7 +98,7 @@ func (a *API) createUser(w *web.Reply, r *http.Request) error {
 
 func missing(field, value string) error {
 	if value == "" {
-		return jeton.Say(jeton.ErrInvalid, field+" missing")
+		return jeton.WithDetail(jeton.ErrInvalid, field+" missing")
 	}
 	return nil
 }
@@ -193,7 +193,7 @@ func (a *API) update(w *web.Reply, r *http.Request, acct account.Account, in man
 		return err
 	}
 	if (own || !a.manages(w)) && (in.Groups != nil || in.Disabled != nil) {
-		return jeton.Say(jeton.ErrForbidden, "nobody sets their own groups, or whether they are disabled")
+		return jeton.WithDetail(jeton.ErrForbidden, "nobody sets their own groups, or whether they are disabled")
 	}
 	e := account.Edit{Email: in.Email, First: in.First, Last: in.Last, Groups: in.Groups, Disabled: in.Disabled, If: unchanged(r)}
 	if in.Password != nil {
@@ -228,11 +228,11 @@ func (a *API) isMe(w *web.Reply, r *http.Request, acct account.Account) (bool, e
 // become the account. It is throttled as a login is.
 func (a *API) prove(w *web.Reply, r *http.Request, acct account.Account, current *string) error {
 	if current == nil {
-		return jeton.Say(jeton.ErrInvalid, "current_password missing")
+		return jeton.WithDetail(jeton.ErrInvalid, "current_password missing")
 	}
 	_, err := a.logins.Basic(r.Context(), signin.Attempt{Name: acct.Name, Password: jeton.NewSecret(*current), Service: a.conf.Name, Source: w.Source, Request: w.ID})
 	if out := jeton.Outcome(err); out == jeton.ErrBadCredential || out == jeton.ErrNoCredential {
-		return jeton.Say(jeton.ErrForbidden, "current_password is wrong")
+		return jeton.WithDetail(jeton.ErrForbidden, "current_password is wrong")
 	}
 	return err
 }

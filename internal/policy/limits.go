@@ -9,8 +9,8 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// Asked is what a credential's own limits are held against.
-type Asked struct {
+// Request is what a credential's own limits are held against.
+type Request struct {
 	Method string
 	Path   string
 	Source netip.Addr
@@ -36,7 +36,7 @@ func ParseRule(text string) (Rule, error) {
 	known := method == "*" || slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, method)
 	star := strings.IndexByte(path, '*')
 	if !ok || !known || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " \t?#") || star >= 0 && (star != len(path)-1 || path[star-1] != '/') || len(text) > 500 {
-		return Rule{}, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("%.60q is no rule; write it as in \"GET /reports\" or \"* /reports/*\"", text))
+		return Rule{}, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%.60q is no rule; write it as in \"GET /reports\" or \"* /reports/*\"", text))
 	}
 	return Rule{method, path}, nil
 }
@@ -64,7 +64,7 @@ func (r Rule) covers(other Rule) bool {
 // Check returns jeton.ErrForbidden unless what is asked is within the limits. A request
 // without an address comes from this machine itself, and only a limit without networks
 // permits it.
-func (l Limits) Check(a Asked) error {
+func (l Limits) Check(a Request) error {
 	if len(l.Allows) > 0 && !slices.ContainsFunc(l.Allows, func(r Rule) bool { return r.fits(a.Method, a.Path) }) {
 		return fmt.Errorf("%w: the token is good for %v", jeton.ErrForbidden, l.Allows)
 	}

@@ -97,7 +97,7 @@ func TestLimits(t *testing.T) {
 			if tc.source != "" {
 				source = netip.MustParseAddr(tc.source)
 			}
-			err := tc.limits.Check(policy.Asked{Method: tc.method, Path: tc.path, Source: source})
+			err := tc.limits.Check(policy.Request{Method: tc.method, Path: tc.path, Source: source})
 			if (err == nil) != tc.ok || err != nil && !errors.Is(err, jeton.ErrForbidden) {
 				t.Errorf("Check: %v", err)
 			}

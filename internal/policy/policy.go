@@ -165,7 +165,7 @@ func (r Relogin) check(logins []time.Time, now time.Time) error {
 		}
 	}
 	if wait > 0 {
-		return jeton.After(jeton.ErrRelogin, wait)
+		return jeton.WithRetryAfter(jeton.ErrRelogin, wait)
 	}
 	return nil
 }
@@ -179,5 +179,5 @@ func (r Relogin) Remembers(now time.Time) time.Time {
 	return now.Add(-max(r.Window, r.Cooldown))
 }
 
-// Counts reports whether r judges by past logins at all.
+// Budgets reports whether r judges by past logins at all.
 func (r Relogin) Counts() bool { return r.Max != Unlimited || r.Cooldown > 0 }

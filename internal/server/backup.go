@@ -53,7 +53,7 @@ func openBackup(ctx context.Context, path string) (*move.File, func(), error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = jeton.Say(jeton.ErrInvalid, path+" is no file; a backup is read more than once, so write it to one first")
+		err = jeton.WithDetail(jeton.ErrInvalid, path+" is no file; a backup is read more than once, so write it to one first")
 	}
 	var file *move.File
 	if err == nil {

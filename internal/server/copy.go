@@ -69,7 +69,7 @@ func (e End) source(ctx context.Context, c Config) (s move.Source, served bool, 
 		return side, nodes > 0, func() { _ = side.Close() }, nil
 	}
 	if !sqlite.Exists(DataFile(e.DataDir)) {
-		return nil, false, nil, jeton.Say(jeton.ErrNotFound, "there is no "+DataFile(e.DataDir))
+		return nil, false, nil, jeton.WithDetail(jeton.ErrNotFound, "there is no "+DataFile(e.DataDir))
 	}
 	f, err := holdFolder(e.DataDir)
 	if errors.Is(err, ErrInUse) {

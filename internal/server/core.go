@@ -178,7 +178,7 @@ func audiences(conf *config.Config, names []string) ([]string, error) {
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return nil, jeton.Say(jeton.ErrInvalid, fmt.Sprintf("%.60q is no service that takes tokens; there are %v", name, known))
+			return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%.60q is no service that takes tokens; there are %v", name, known))
 		}
 	}
 	return list, nil

@@ -100,7 +100,7 @@ func (d *door) serve(row web.Route) http.HandlerFunc {
 			err = d.admit(w, r, row)
 		}
 		if err == nil {
-			if _, counted := gate.Of(w).Left(); counted {
+			if _, counted := gate.From(w).Left(); counted {
 				r.Header.Del("Upgrade") // what the credential counts, too
 			}
 			err = row.Handle(w, r)
@@ -120,7 +120,7 @@ func (d *door) serve(row web.Route) http.HandlerFunc {
 // whole reads the body of a row that changes something before anybody is asked whether it
 // may: who was let through must not keep the permission while the body is on its way.
 func (d *door) whole(w *web.Reply, r *http.Request, row web.Route) error {
-	if !row.Whole {
+	if !row.BufferBody {
 		return nil
 	}
 	b, err := web.Body(w, r, "the request", maxBody)
@@ -131,7 +131,7 @@ func (d *door) whole(w *web.Reply, r *http.Request, row web.Route) error {
 }
 
 // questions are used again: the gate keeps none after it has answered.
-var questions = sync.Pool{New: func() any { return new(gate.Question) }}
+var questions = sync.Pool{New: func() any { return new(gate.Request) }}
 
 // admit asks the gate, and tells the caller what is left of what is counted.
 func (d *door) admit(w *web.Reply, r *http.Request, row web.Route) error {
@@ -142,13 +142,13 @@ func (d *door) admit(w *web.Reply, r *http.Request, row web.Route) error {
 	if d.service.ReadBody {
 		body = bodyOf(w, r)
 	}
-	q := questions.Get().(*gate.Question)
-	*q = gate.Question{
+	q := questions.Get().(*gate.Request)
+	*q = gate.Request{
 		Service: d.service, Access: row.Access, Route: row.Pattern, Method: r.Method, Path: r.URL.Path,
-		Header: r.Header, Body: body, Source: w.Source, Request: w.ID, Now: w.Start,
+		Header: r.Header, Body: body, Source: w.Source, RequestID: w.ID, Now: w.Start,
 	}
 	pass, err := d.gate.Admit(r.Context(), q)
-	*q = gate.Question{}
+	*q = gate.Request{}
 	questions.Put(q)
 	if left, counted := pass.Left(); counted {
 		w.Header()[jeton.HeaderUsesRemaining] = []string{strconv.FormatInt(left, 10)}
@@ -156,7 +156,7 @@ func (d *door) admit(w *web.Reply, r *http.Request, row web.Route) error {
 		w.Header()[jeton.HeaderUsesRemaining] = []string{"0"}
 	}
 	if err == nil {
-		w.Pass = &pass
+		w.Decision = &pass
 	}
 	return err
 }
@@ -279,7 +279,7 @@ func (f *front) door(r *http.Request) (*door, error) {
 		return nil, err
 	}
 	if len(f.hosts) > 0 && !slices.Contains(f.hosts, hostname(r.Host)) {
-		return nil, jeton.Say(jeton.ErrForbidden, "this listener does not answer to that host name")
+		return nil, jeton.WithDetail(jeton.ErrForbidden, "this listener does not answer to that host name")
 	}
 	if s := f.byHost[hostname(r.Host)]; s != nil {
 		return s.door(r.URL.Path), nil
@@ -287,7 +287,7 @@ func (f *front) door(r *http.Request) (*door, error) {
 	if f.only != nil {
 		return f.only.door(r.URL.Path), nil
 	}
-	return nil, jeton.Say(jeton.ErrNotFound, "no service has this host name")
+	return nil, jeton.WithDetail(jeton.ErrNotFound, "no service has this host name")
 }
 
 // hostname takes the port off a Host header.

@@ -136,13 +136,13 @@ func TestWhatOneLearnsOfASessionAllKnow(t *testing.T) {
 	lives = append(lives, b.live(t, s))
 	budgets := []policy.Budget{{ID: 1, Max: 1}}
 	for i, want := range []error{nil, jeton.ErrSpent} {
-		if _, err := b.Spend(t.Context(), &lives[i].Holder, budgets); !errors.Is(err, want) {
+		if _, err := b.Spend(t.Context(), &lives[i].Key, budgets); !errors.Is(err, want) {
 			t.Fatalf("Spend: %v, want %v", err, want)
 		}
 	}
 	before := b.m.asked.Load()
 	for i, l := range lives {
-		if _, err := b.Spend(t.Context(), &l.Holder, budgets); !errors.Is(err, jeton.ErrSpent) {
+		if _, err := b.Spend(t.Context(), &l.Key, budgets); !errors.Is(err, jeton.ErrSpent) {
 			t.Errorf("Spend by %d: %v, want ErrSpent", i, err)
 		}
 		at := noon.Add(time.Duration(i+1) * time.Minute)

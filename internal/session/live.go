@@ -15,13 +15,13 @@ import (
 // known of its uses and of its last use they share, and everything else never changes.
 // It is safe for concurrent use.
 type Live struct {
-	count.Holder // of the login
-	Login        int64
-	ID           string
-	User         int64
-	Name         string
-	Groups       []string
-	Created      time.Time
+	count.Key // of the login
+	Login     int64
+	ID        string
+	User      int64
+	Name      string
+	Groups    []string
+	Created   time.Time
 	*class
 
 	hash     Hash
@@ -61,9 +61,6 @@ func (l *Live) heard(ms int64) {
 	}
 }
 
-// Seen returns when the session last let a request through.
-func (l *Live) Seen() time.Time { return l.LastUsed() }
-
 // Check judges a session by time: jeton.ErrTooEarly never, jeton.ErrExpired once it
 // has ended or has been idle for too long.
 func (l *Live) Check(now time.Time) error {
@@ -78,11 +75,11 @@ func (l *Live) Principal() jeton.Principal {
 	return jeton.Principal{Kind: jeton.KindUser, Name: l.Name, Groups: l.Groups, Session: l.ID, Since: l.Created}
 }
 
-// May returns nil: a session may whatever its owner may.
-func (l *Live) May(policy.Asked) error { return nil }
+// Permits returns nil: a session may whatever its owner may.
+func (l *Live) Permits(policy.Request) error { return nil }
 
-// Counts returns what the uses of the login hang on. A session has no budget of its own.
-func (l *Live) Counts() (*count.Holder, []policy.Budget) { return &l.Holder, nil }
+// Budgets returns what the uses of the login hang on. A session has no budget of its own.
+func (l *Live) Budgets() (*count.Key, []policy.Budget) { return &l.Key, nil }
 
 // Describe tells the operator which session it is, and when it is good.
 func (l *Live) Describe() (which, window string) {

@@ -278,7 +278,7 @@ func (s *Sessions) Used(l *Live, now time.Time) { s.table.touch(l, now) }
 // End ends the chosen sessions and says how many. Ending none is not an error.
 func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error) {
 	if (w == Which{Not: w.Not}) {
-		return 0, jeton.Say(jeton.ErrInvalid, "which sessions: name an id, a user or a service")
+		return 0, jeton.WithDetail(jeton.ErrInvalid, "which sessions: name an id, a user or a service")
 	}
 	ended, err := s.store.EndSessions(ctx, w, ev)
 	if err != nil {

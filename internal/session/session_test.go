@@ -135,8 +135,8 @@ func TestTheStoreDownLogsNobodyOutAndLetsNobodyIn(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"Start": func() error { _, err := b.Start(t.Context(), diane, "shop", terms, jeton.Event{}); return err },
 		"Find":  func() error { _, err := b.find(t, unknown); return err },
-		"Spend": func() error { _, err := b.Spend(t.Context(), &l.Holder, budgets); return err },
-		"Left":  func() error { _, err := b.Left(t.Context(), &l.Holder, budgets); return err },
+		"Spend": func() error { _, err := b.Spend(t.Context(), &l.Key, budgets); return err },
+		"Left":  func() error { _, err := b.Left(t.Context(), &l.Key, budgets); return err },
 		"End":   func() error { _, err := b.End(t.Context(), Which{ID: s.ID}, jeton.Event{}); return err },
 		"List":  func() error { _, err := b.List(t.Context(), Which{}, 9); return err },
 	} {
@@ -147,7 +147,7 @@ func TestTheStoreDownLogsNobodyOutAndLetsNobodyIn(t *testing.T) {
 	b.m.fail = nil
 	b.live(t, s)
 	b.live(t, unknown)
-	if left, err := b.Spend(t.Context(), &l.Holder, budgets); err != nil || left != 2 {
+	if left, err := b.Spend(t.Context(), &l.Key, budgets); err != nil || left != 2 {
 		t.Errorf("Spend = %d, %v, want the first use", left, err)
 	}
 }
@@ -236,7 +236,7 @@ func TestSpentIsRememberedAndARaisedLimitIsNot(t *testing.T) {
 	spend := func(want error, asks int64, budgets ...policy.Budget) {
 		t.Helper()
 		before := b.m.asked.Load()
-		if _, err := b.Spend(t.Context(), &l.Holder, budgets); !errors.Is(err, want) {
+		if _, err := b.Spend(t.Context(), &l.Key, budgets); !errors.Is(err, want) {
 			t.Errorf("Spend(%v) = %v, want %v", budgets, err, want)
 		}
 		if n := b.m.asked.Load() - before; n != asks {
@@ -257,10 +257,10 @@ func TestSpentIsRememberedAndARaisedLimitIsNot(t *testing.T) {
 	spend(jeton.ErrSpent, 0, a)
 	a.Max = 2
 	spend(jeton.ErrSpent, 0, a)
-	if _, err := b.Left(t.Context(), &l.Holder, []policy.Budget{a, c}); !errors.Is(err, jeton.ErrSpent) {
+	if _, err := b.Left(t.Context(), &l.Key, []policy.Budget{a, c}); !errors.Is(err, jeton.ErrSpent) {
 		t.Errorf("Left with nothing left: %v, want ErrSpent", err)
 	}
-	if n, err := b.Left(t.Context(), &l.Holder, []policy.Budget{c, {ID: 3, Max: 4}}); err != nil || n != 4 {
+	if n, err := b.Left(t.Context(), &l.Key, []policy.Budget{c, {ID: 3, Max: 4}}); err != nil || n != 4 {
 		t.Errorf("Left = %d, %v, want the smaller 4", n, err)
 	}
 }

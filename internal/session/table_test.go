@@ -465,7 +465,7 @@ func TestSpentIsKnownAfterTheSessionMadeRoom(t *testing.T) {
 	b := newBench(8)
 	s := b.start(t)
 	spend := func() error {
-		_, err := b.Spend(t.Context(), &b.live(t, s).Holder, []policy.Budget{{ID: 1, Max: 1}})
+		_, err := b.Spend(t.Context(), &b.live(t, s).Key, []policy.Budget{{ID: 1, Max: 1}})
 		return err
 	}
 	if err := spend(); err != nil {

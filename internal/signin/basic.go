@@ -97,14 +97,14 @@ func (v *Verified) Principal() jeton.Principal {
 // Check returns nil: a password comes with every request anew.
 func (v *Verified) Check(time.Time) error { return nil }
 
-// May returns nil: a password may whatever its owner may.
-func (v *Verified) May(policy.Asked) error { return nil }
+// Permits returns nil: a password may whatever its owner may.
+func (v *Verified) Permits(policy.Request) error { return nil }
 
-// Counts returns nothing: without a login there is nothing that uses could hang on.
-func (v *Verified) Counts() (*count.Holder, []policy.Budget) { return nil, nil }
+// Budgets returns nothing: without a login there is nothing that uses could hang on.
+func (v *Verified) Budgets() (*count.Key, []policy.Budget) { return nil, nil }
 
-// Seen returns the zero time.
-func (v *Verified) Seen() time.Time { return time.Time{} }
+// LastUsed returns the zero time.
+func (v *Verified) LastUsed() time.Time { return time.Time{} }
 
 // Describe tells the operator who it is.
 func (v *Verified) Describe() (which, window string) {
@@ -169,7 +169,7 @@ func (l *Logins) verify(ctx context.Context, a Attempt, k cache.Key) (*Verified,
 	t.pass("way", "Basic (RFC 7617)")
 	before := l.verified.people.Generation(k)
 	acct, err := l.prove(ctx, a, &t)
-	l.audit.Note(t.event(l.now(), err))
+	l.audit.Record(t.event(l.now(), err))
 	if err != nil {
 		return nil, fmt.Errorf("check password: %w", err)
 	}

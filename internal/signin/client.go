@@ -37,7 +37,7 @@ const (
 	Possession     Purpose = "key-possession+jwt"        // ours: whoever signed holds the key
 )
 
-// Proof is what a client shows to prove itself: a secret, or an assertion that it has signed.
+// Credential is what a client shows to prove itself: a secret, or an assertion that it has signed.
 type Proof struct {
 	ClientID  string // as it was given beside the proof; an assertion names the client by itself
 	Secret    jeton.Secret
@@ -74,7 +74,7 @@ func (l *Logins) Token(ctx context.Context, w Wish) (token.Minted, error) {
 	t := trail{action: audit.TokenIssue, source: w.Source, request: w.Request}
 	m, err := l.token(ctx, w, &t)
 	if err != nil {
-		l.audit.Note(t.event(l.now(), err))
+		l.audit.Record(t.event(l.now(), err))
 		return token.Minted{}, fmt.Errorf("issue token: %w", err)
 	}
 	return m, nil
@@ -112,7 +112,7 @@ func (l *Logins) token(ctx context.Context, w Wish, t *trail) (token.Minted, err
 		return m, t.check("terms", describeToken(target.Terms), err)
 	}
 	if !m.Recorded {
-		l.audit.Note(ev)
+		l.audit.Record(ev)
 	}
 	return m, nil
 }
@@ -160,8 +160,8 @@ func (l *Logins) AddKey(ctx context.Context, c client.Client, k jose.Key, p Proo
 	}
 	if err != nil {
 		ev.Outcome, ev.Reason = jeton.Code(err), "proof of the new key: "+string(Why(err))
-		l.audit.Note(ev)
-		return jeton.Say(jeton.ErrInvalid, "proof is no JWT that the new key has signed for this server")
+		l.audit.Record(ev)
+		return jeton.WithDetail(jeton.ErrInvalid, "proof is no JWT that the new key has signed for this server")
 	}
 	return l.clients.AddOwnKey(ctx, c, k, ev)
 }
@@ -410,9 +410,9 @@ func choose(c client.Client, w Wish) (Target, error) {
 	case len(chosen) == 1 && len(w.Ask) <= 1:
 		return chosen[0], nil
 	case len(w.Ask) > 1:
-		return Target{}, jeton.Say(jeton.ErrForbidden, "a token is for one service: ask for one")
+		return Target{}, jeton.WithDetail(jeton.ErrForbidden, "a token is for one service: ask for one")
 	case len(chosen) > 1:
-		return Target{}, jeton.Say(jeton.ErrForbidden, "name the service that the token is for: audience=NAME or resource=NAME")
+		return Target{}, jeton.WithDetail(jeton.ErrForbidden, "name the service that the token is for: audience=NAME or resource=NAME")
 	}
 	return Target{}, jeton.ErrForbidden
 }

@@ -108,7 +108,7 @@ func (l *Logins) Password(ctx context.Context, a Attempt) (session.Started, jeto
 	t := trail{action: audit.Login, service: a.Service, source: a.Source, request: a.Request}
 	started, who, err := l.password(ctx, a, &t)
 	if err != nil {
-		l.audit.Note(t.event(l.now(), err))
+		l.audit.Record(t.event(l.now(), err))
 		return session.Started{}, jeton.Principal{}, fmt.Errorf("log in: %w", err)
 	}
 	return started, who, nil

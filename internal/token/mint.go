@@ -17,7 +17,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/sweep"
 )
 
-// Request asks for a token. The owner has been proved, and may have what is asked.
+// RequestID asks for a token. The owner has been proved, and may have what is asked.
 type Request struct {
 	Owner  Owner
 	Scopes []string // sorted
@@ -151,7 +151,7 @@ func (t *Tokens) UseOnce(ctx context.Context, o Once) error {
 	return nil
 }
 
-// Seen is what a look at a token tells.
+// LastUsed is what a look at a token tells.
 type Seen struct {
 	*Live
 	Left    int64 // uses
@@ -183,9 +183,9 @@ func (t *Tokens) Inspect(ctx context.Context, text string, may func(*Live) bool,
 	}
 	s.Counted = true
 	if consume {
-		s.Left, err = t.counts.Spend(ctx, &l.Holder, l.own)
+		s.Left, err = t.counts.Spend(ctx, &l.Key, l.own)
 	} else {
-		s.Left, err = t.counts.Left(ctx, &l.Holder, l.own)
+		s.Left, err = t.counts.Left(ctx, &l.Key, l.own)
 	}
 	return s, err
 }
@@ -214,7 +214,7 @@ func (t *Tokens) Revoke(ctx context.Context, text string, of Owner, ev jeton.Eve
 // of that it need not be known whether there ever was one.
 func (t *Tokens) RevokeAccessor(ctx context.Context, accessor string, ev jeton.Event) error {
 	if !strings.HasPrefix(accessor, "t_") || len(accessor) > 64 {
-		return jeton.Say(jeton.ErrInvalid, "an accessor begins with t_; 'jeton token list' shows those of tokens that are kept, and a signed token has it as its jti")
+		return jeton.WithDetail(jeton.ErrInvalid, "an accessor begins with t_; 'jeton token list' shows those of tokens that are kept, and a signed token has it as its jti")
 	}
 	_, err := t.end(ctx, Which{Accessor: accessor}, signedHash(accessor), ev)
 	return err
@@ -243,7 +243,7 @@ func (t *Tokens) List(ctx context.Context, w Which, limit int) ([]jeton.Token, e
 		tok := tell(r)
 		if r.MaxUses != policy.Unlimited {
 			l := t.newLive(r)
-			left, err := t.counts.Left(ctx, &l.Holder, l.own)
+			left, err := t.counts.Left(ctx, &l.Key, l.own)
 			if errors.Is(err, jeton.ErrBadCredential) {
 				continue // it has ended since it was read
 			}

@@ -80,17 +80,17 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 func (d Draft) check(now time.Time) error {
 	switch {
 	case d.Name == "" || len(d.Name) > maxName || !utf8.ValidString(d.Name) || strings.ContainsFunc(d.Name, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return jeton.Say(jeton.ErrInvalid, fmt.Sprintf("give the token a name of 1 to %d bytes, by which you will know what it is for", maxName))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("give the token a name of 1 to %d bytes, by which you will know what it is for", maxName))
 	case len(d.Audience) == 0:
-		return jeton.Say(jeton.ErrInvalid, "name the services that the token is for")
+		return jeton.WithDetail(jeton.ErrInvalid, "name the services that the token is for")
 	case d.Expires.IsZero():
-		return jeton.Say(jeton.ErrInvalid, "say when the token ends")
+		return jeton.WithDetail(jeton.ErrInvalid, "say when the token ends")
 	case !d.Expires.After(now) || !d.Expires.After(d.NotBefore):
-		return jeton.Say(jeton.ErrInvalid, "the token would be over before it began")
+		return jeton.WithDetail(jeton.ErrInvalid, "the token would be over before it began")
 	case d.Expires.After(now.Add(MaxPersonal)):
-		return jeton.Say(jeton.ErrInvalid, "a token is good for a year and a day at most")
+		return jeton.WithDetail(jeton.ErrInvalid, "a token is good for a year and a day at most")
 	case d.MaxUses < 0:
-		return jeton.Say(jeton.ErrInvalid, "max_uses is 1 or more, or left out")
+		return jeton.WithDetail(jeton.ErrInvalid, "max_uses is 1 or more, or left out")
 	}
 	return nil
 }
@@ -98,15 +98,15 @@ func (d Draft) check(now time.Time) error {
 // within checks that a token is not wider than the one that it is made of.
 func within(r Record, p *Live) error {
 	wider := func(what string) error {
-		return jeton.Say(jeton.ErrForbidden, "a token is never wider than the one that it is made of: "+what)
+		return jeton.WithDetail(jeton.ErrForbidden, "a token is never wider than the one that it is made of: "+what)
 	}
 	switch {
 	case p.Kind != Personal:
 		// One that is issued for a proof is short; what it makes would outlive that.
-		return jeton.Say(jeton.ErrForbidden, "of a token that was issued no other is made; make one of a personal token, or with a password or a session")
+		return jeton.WithDetail(jeton.ErrForbidden, "of a token that was issued no other is made; make one of a personal token, or with a password or a session")
 	case p.MaxUses != policy.Unlimited:
 		// Its uses would have to be shared out; who needs that makes two tokens.
-		return jeton.Say(jeton.ErrForbidden, "of a token that is counted no other is made")
+		return jeton.WithDetail(jeton.ErrForbidden, "of a token that is counted no other is made")
 	case slices.ContainsFunc(r.Audience, func(a string) bool { return !slices.Contains(p.Audience, a) }):
 		return wider("services")
 	case policy.Scoped(p.Scopes, r.Scopes) != nil:
@@ -182,7 +182,7 @@ func (t *Tokens) Accessor(ctx context.Context, accessor string) (*Live, error) {
 		return nil, fmt.Errorf("find token: %w", err)
 	}
 	if accessor == "" || len(list) == 0 || list[0].Window.Check(t.now()) != nil {
-		return nil, jeton.Say(jeton.ErrNotFound, "there is no such token, or it is not good now")
+		return nil, jeton.WithDetail(jeton.ErrNotFound, "there is no such token, or it is not good now")
 	}
 	return t.newLive(list[0]), nil
 }

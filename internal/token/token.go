@@ -257,13 +257,13 @@ func (t *Tokens) ForgetAll() { t.live.DropIf(func(*Live) bool { return true }) }
 // Live is a token in memory. It never changes; when the token does, another takes its place.
 type Live struct {
 	Record
-	count.Holder
+	count.Key
 	own []policy.Budget
 }
 
 func (t *Tokens) newLive(r Record) *Live {
 	l := &Live{Record: r}
-	l.Holder.Number = -r.Number
+	l.Key.Number = -r.Number
 	if r.MaxUses != policy.Unlimited {
 		l.own = []policy.Budget{{ID: t.budget, Name: "token", Max: r.MaxUses}}
 	}
@@ -279,20 +279,20 @@ func (l *Live) Principal() jeton.Principal {
 // is over. There is no leeway.
 func (l *Live) Check(now time.Time) error { return l.Window.Check(now) }
 
-// May returns jeton.ErrScope unless the token has the scopes that are needed, and
+// Permits returns jeton.ErrScope unless the token has the scopes that are needed, and
 // jeton.ErrForbidden unless it is good for what is asked and from where.
-func (l *Live) May(a policy.Asked) error {
+func (l *Live) Permits(a policy.Request) error {
 	if err := l.Limits.Check(a); err != nil {
 		return err
 	}
 	return policy.Scoped(l.Scopes, a.Scopes)
 }
 
-// Counts returns what the uses of the token hang on, and its own budget if it has one.
-func (l *Live) Counts() (*count.Holder, []policy.Budget) { return &l.Holder, l.own }
+// Budgets returns what the uses of the token hang on, and its own budget if it has one.
+func (l *Live) Budgets() (*count.Key, []policy.Budget) { return &l.Key, l.own }
 
-// Seen returns the zero time: when a token was last used is not kept.
-func (l *Live) Seen() time.Time { return time.Time{} }
+// LastUsed returns the zero time: when a token was last used is not kept.
+func (l *Live) LastUsed() time.Time { return time.Time{} }
 
 // Describe tells the operator which token it is, and when it is good.
 func (l *Live) Describe() (which, window string) {

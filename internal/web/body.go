@@ -21,9 +21,9 @@ func Body(w *Reply, r *http.Request, what string, most int64) ([]byte, error) {
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
-			return nil, jeton.Say(jeton.ErrTooLarge, fmt.Sprintf("the body of %s is over %d KiB", what, most>>10))
+			return nil, jeton.WithDetail(jeton.ErrTooLarge, fmt.Sprintf("the body of %s is over %d KiB", what, most>>10))
 		}
-		return nil, jeton.Say(jeton.ErrInvalid, "the body of "+what+" did not arrive whole")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "the body of "+what+" did not arrive whole")
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	return b, nil

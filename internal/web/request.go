@@ -45,7 +45,7 @@ func ValidID(id string) bool {
 // characters, semicolon parameters in dot segments, and what is not UTF-8.
 func CheckPath(u *url.URL) error {
 	if u.Path == "" || u.Path[0] != '/' {
-		return jeton.Say(jeton.ErrInvalid, "the path must begin with a slash")
+		return jeton.WithDetail(jeton.ErrInvalid, "the path must begin with a slash")
 	}
 	if plain(u.Path) && u.RawPath == "" {
 		return nil
@@ -71,22 +71,22 @@ func plain(path string) bool {
 
 func checkOdd(u *url.URL) error {
 	if strings.ToValidUTF8(u.Path, "") != u.Path {
-		return jeton.Say(jeton.ErrInvalid, "the path is not UTF-8")
+		return jeton.WithDetail(jeton.ErrInvalid, "the path is not UTF-8")
 	}
 	if strings.ContainsFunc(u.Path, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }) {
-		return jeton.Say(jeton.ErrInvalid, "the path has a control character or a backslash in it")
+		return jeton.WithDetail(jeton.ErrInvalid, "the path has a control character or a backslash in it")
 	}
 	escaped := strings.ToLower(u.EscapedPath())
 	for _, bad := range []string{"%2f", "%5c", "%2e", "%00", "%25"} {
 		if strings.Contains(escaped, bad) {
-			return jeton.Say(jeton.ErrInvalid, "the path has an encoded slash, backslash, dot or percent sign in it")
+			return jeton.WithDetail(jeton.ErrInvalid, "the path has an encoded slash, backslash, dot or percent sign in it")
 		}
 	}
 	segments := strings.Split(u.Path[1:], "/")
 	for i, s := range segments {
 		name, _, _ := strings.Cut(s, ";")
 		if name == "." || name == ".." || name == "" && i != len(segments)-1 || name == "" && s != "" {
-			return jeton.Say(jeton.ErrInvalid, "the path has an empty or a dot segment in it")
+			return jeton.WithDetail(jeton.ErrInvalid, "the path has an empty or a dot segment in it")
 		}
 	}
 	return nil

@@ -29,8 +29,8 @@ type Route struct {
 	Pattern string // as http.ServeMux reads it
 	Access  policy.Access
 	Handle  Handler
-	// Whole reads the body, of 64 KiB at most, before the gate is asked.
-	Whole bool
+	// BufferBody reads the body, of 64 KiB at most, before the gate is asked.
+	BufferBody bool
 	// Refuse phrases a refusal, or any other error of this route. Nil is Fail.
 	Refuse func(w *Reply, r *http.Request, err error)
 }
@@ -43,10 +43,10 @@ type Handler func(w *Reply, r *http.Request) error
 // beside it. It is used by one goroutine at a time.
 type Reply struct {
 	http.ResponseWriter
-	ID     string     // of the request
-	Start  time.Time  // when it came
-	Source netip.Addr // who sent it, after trusted proxies; invalid on a Unix socket
-	Pass   any        // what internal/gate let it through with
+	ID       string     // of the request
+	Start    time.Time  // when it came
+	Source   netip.Addr // who sent it, after trusted proxies; invalid on a Unix socket
+	Decision any        // what internal/gate let it through with
 
 	status int
 	bytes  int64
@@ -118,7 +118,7 @@ const maxBody = 64 << 10
 func Read[T any](r *http.Request) (T, error) {
 	var in T
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return in, jeton.Say(jeton.ErrMediaType, "send application/json")
+		return in, jeton.WithDetail(jeton.ErrMediaType, "send application/json")
 	}
 	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxBody))
 	d.DisallowUnknownFields()
@@ -126,7 +126,7 @@ func Read[T any](r *http.Request) (T, error) {
 		return in, readError(err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return in, jeton.Say(jeton.ErrInvalid, "more than one JSON document")
+		return in, jeton.WithDetail(jeton.ErrInvalid, "more than one JSON document")
 	}
 	return in, nil
 }
@@ -136,14 +136,14 @@ func readError(err error) error {
 	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &large):
-		return jeton.Say(jeton.ErrTooLarge, "the body is over "+strconv.Itoa(maxBody>>10)+" KiB")
+		return jeton.WithDetail(jeton.ErrTooLarge, "the body is over "+strconv.Itoa(maxBody>>10)+" KiB")
 	case errors.As(err, &kind):
-		return jeton.Say(jeton.ErrInvalid, "member "+strconv.Quote(kind.Field)+": want "+kind.Type.String())
+		return jeton.WithDetail(jeton.ErrInvalid, "member "+strconv.Quote(kind.Field)+": want "+kind.Type.String())
 	case errors.Is(err, io.EOF):
-		return jeton.Say(jeton.ErrInvalid, "the body is empty")
+		return jeton.WithDetail(jeton.ErrInvalid, "the body is empty")
 	}
 	// A syntax error or an unknown member; the decoder's words hold no value of the body.
-	return jeton.Say(jeton.ErrInvalid, err.Error())
+	return jeton.WithDetail(jeton.ErrInvalid, err.Error())
 }
 
 // replies maps each outcome to its status, once.
@@ -180,7 +180,7 @@ var replies = []struct {
 func Problem(err error) jeton.Problem {
 	for _, r := range replies {
 		if errors.Is(err, r.err) {
-			return jeton.Problem{Type: "about:blank", Title: r.title, Status: r.status, Code: jeton.Code(err), Detail: jeton.Said(err)}
+			return jeton.Problem{Type: "about:blank", Title: r.title, Status: r.status, Code: jeton.Code(err), Detail: jeton.Detail(err)}
 		}
 	}
 	return jeton.Problem{Type: "about:blank", Title: "Internal error", Status: http.StatusInternalServerError, Code: jeton.CodeInternal}

@@ -116,8 +116,8 @@ func TestFail(t *testing.T) {
 		{"an unknown error", errors.New("open /var/lib/x: permission denied"), `{"type":"about:blank","title":"Internal error","status":500,"code":"internal","request_id":"the-id-of-it"}`, ""},
 		{"an unknown error around a said one", fmt.Errorf("secret path: %w", errors.New("x")), `{"type":"about:blank","title":"Internal error","status":500,"code":"internal","request_id":"the-id-of-it"}`, ""},
 		{"an outcome in the words of the inside", fmt.Errorf("select from users: %w", jeton.ErrNotFound), `{"type":"about:blank","title":"Not found","status":404,"code":"not_found","request_id":"the-id-of-it"}`, ""},
-		{"an outcome with a text for the caller", jeton.Say(jeton.ErrInvalid, "no <b> & \""), `{"type":"about:blank","title":"Invalid request","status":400,"detail":"no \u003cb\u003e \u0026 \"","code":"invalid_request","request_id":"the-id-of-it"}`, ""},
-		{"how long to wait, rounded up", jeton.After(jeton.ErrTooMany, 1500*time.Millisecond), `{"type":"about:blank","title":"Too many attempts","status":429,"code":"too_many_attempts","request_id":"the-id-of-it"}`, "2"},
+		{"an outcome with a text for the caller", jeton.WithDetail(jeton.ErrInvalid, "no <b> & \""), `{"type":"about:blank","title":"Invalid request","status":400,"detail":"no \u003cb\u003e \u0026 \"","code":"invalid_request","request_id":"the-id-of-it"}`, ""},
+		{"how long to wait, rounded up", jeton.WithRetryAfter(jeton.ErrTooMany, 1500*time.Millisecond), `{"type":"about:blank","title":"Too many attempts","status":429,"code":"too_many_attempts","request_id":"the-id-of-it"}`, "2"},
 		{"the store is down", fmt.Errorf("x: %w", jeton.ErrUnavailable), `{"type":"about:blank","title":"Unavailable","status":503,"code":"unavailable","request_id":"the-id-of-it"}`, "1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -206,7 +206,7 @@ func TestRead(t *testing.T) {
 			if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
 				t.Errorf("Read: %v, want %v", err, tc.want)
 			}
-			if err != nil && jeton.Said(err) == "" {
+			if err != nil && jeton.Detail(err) == "" {
 				t.Errorf("Read: %v says nothing to the caller", err)
 			}
 		})
@@ -249,7 +249,7 @@ func TestReplyCounts(t *testing.T) {
 		t.Errorf("status %d, %d bytes", w.Status(), w.Bytes())
 	}
 	w.Reset(rec, "another-id", time.Time{}, netip.Addr{})
-	if w.Status() != 0 || w.Bytes() != 0 || w.Pass != nil {
+	if w.Status() != 0 || w.Bytes() != 0 || w.Decision != nil {
 		t.Error("a reset reply remembers")
 	}
 	if _, _ = w.Write(nil); w.Status() != http.StatusOK {

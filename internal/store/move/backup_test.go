@@ -201,7 +201,7 @@ func TestAFileThatIsNoWholeBackupIsRefused(t *testing.T) {
 		if !errors.Is(err, jeton.ErrInvalid) || f != nil {
 			t.Fatalf("it is answered %v, want ErrInvalid", err)
 		}
-		if !strings.Contains(jeton.Said(err), says) {
+		if !strings.Contains(jeton.Detail(err), says) {
 			t.Errorf("it says %q and not %q", err, says)
 		}
 	}

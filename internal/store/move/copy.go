@@ -85,14 +85,14 @@ func claim(ctx context.Context, tx statements.Conn, source string) error {
 	}
 	switch {
 	case source == "":
-		return jeton.Say(jeton.ErrConflict, "the source has no id; start its server with this version of jeton once")
+		return jeton.WithDetail(jeton.ErrConflict, "the source has no id; start its server with this version of jeton once")
 	case marks[0] == source:
-		return jeton.Say(jeton.ErrConflict, "both are the same database")
+		return jeton.WithDetail(jeton.ErrConflict, "both are the same database")
 	case marks[1] == source || marks[2] == source || empty && marks[1] == "":
 	case marks[1] != "" || marks[2] != "":
-		return jeton.Say(jeton.ErrConflict, "the destination is a copy of another database; name an empty one")
+		return jeton.WithDetail(jeton.ErrConflict, "the destination is a copy of another database; name an empty one")
 	default:
-		return jeton.Say(jeton.ErrConflict, "the destination has data of its own; name an empty database")
+		return jeton.WithDetail(jeton.ErrConflict, "the destination has data of its own; name an empty database")
 	}
 	if err := statements.SetMeta(ctx, tx, statements.MetaCopied, ""); err != nil {
 		return err

@@ -32,7 +32,7 @@ type File struct {
 func Open(ctx context.Context, from io.ReaderAt, size int64) (*File, error) {
 	f, err := open(ctx, from, size)
 	if errors.Is(err, errBackup) {
-		return nil, jeton.Say(jeton.ErrInvalid, err.Error())
+		return nil, jeton.WithDetail(jeton.ErrInvalid, err.Error())
 	}
 	return f, err
 }

@@ -36,7 +36,7 @@ func makeRoom(ctx context.Context, tx statements.Conn, replace bool) error {
 		return err
 	}
 	if !empty && !replace {
-		return jeton.Say(jeton.ErrConflict, "the database is not empty; --replace gives up what is in it")
+		return jeton.WithDetail(jeton.ErrConflict, "the database is not empty; --replace gives up what is in it")
 	}
 	for _, t := range tables() {
 		if _, err := t.remove(ctx, tx, span{}); err != nil {

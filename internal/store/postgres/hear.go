@@ -129,7 +129,7 @@ func (h *hearing) ask(ctx context.Context) error {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
-		return jeton.After(fmt.Errorf("%w: the database has not said in time what has changed", jeton.ErrUnavailable), time.Second)
+		return jeton.WithRetryAfter(fmt.Errorf("%w: the database has not said in time what has changed", jeton.ErrUnavailable), time.Second)
 	}
 }
 

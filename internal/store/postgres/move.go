@@ -130,7 +130,7 @@ func nodesOf(ctx context.Context, tx pgx.Tx) (n int, err error) {
 }
 
 func errNodes(n int) error {
-	return jeton.Say(jeton.ErrConflict, fmt.Sprintf("%d nodes serve from the database; stop them first", n))
+	return jeton.WithDetail(jeton.ErrConflict, fmt.Sprintf("%d nodes serve from the database; stop them first", n))
 }
 
 // patienceWithNodes is how long a node that has ended without a word is waited for: it

@@ -318,7 +318,7 @@ func (l *link) bind(ctx context.Context, most time.Duration) (context.Context, c
 	gone, linked := l.gone, l.ctx
 	l.mu.Unlock()
 	if gone != nil {
-		return nil, nil, jeton.After(fmt.Errorf("%w: %w", jeton.ErrUnavailable, gone), time.Second)
+		return nil, nil, jeton.WithRetryAfter(fmt.Errorf("%w: %w", jeton.ErrUnavailable, gone), time.Second)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)

@@ -81,7 +81,7 @@ func (db *DB) Spend(ctx context.Context, u count.Use) ([]int64, error) {
 	select {
 	case db.spender.jobs <- j:
 	default:
-		return nil, jeton.After(jeton.ErrBusy, time.Second)
+		return nil, jeton.WithRetryAfter(jeton.ErrBusy, time.Second)
 	}
 	select {
 	case <-j.done:

@@ -118,7 +118,7 @@ func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
 	select {
 	case w.jobs <- j:
 	default:
-		return jeton.After(jeton.ErrBusy, time.Second), true
+		return jeton.WithRetryAfter(jeton.ErrBusy, time.Second), true
 	}
 	patience := w.patience
 	if j.long {

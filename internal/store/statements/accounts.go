@@ -87,7 +87,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT
 	err := tx.QueryRow(ctx, add, a.Name, a.Folded, a.Password, max(a.Version, 1), list(a.Groups), a.Disabled, a.Declared, milli(a.Created), milli(a.Updated),
 		a.UUID, a.Email, a.EmailFolded, a.First, a.Last).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, jeton.Say(jeton.ErrConflict, "there is a user of this name or e-mail address, or of one that differs in case alone")
+		return 0, jeton.WithDetail(jeton.ErrConflict, "there is a user of this name or e-mail address, or of one that differs in case alone")
 	}
 	return id, err
 }
@@ -167,7 +167,7 @@ func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Chang
 		a.Groups = *c.Groups
 	}
 	if c.Person != nil {
-		a.Person = c.Person(a.Person)
+		a.Profile = c.Person(a.Profile)
 	}
 	const set = `UPDATE users SET password = $2, version = $3, groups = $4, disabled = $5, declared = $6, updated = $7,
 email = $8, email_folded = $9, first_name = $10, last_name = $11 WHERE id = $1`
@@ -201,7 +201,7 @@ func freeEmail(ctx context.Context, tx Conn, a account.Account) error {
 	if err != nil {
 		return err
 	}
-	return jeton.Say(jeton.ErrConflict, "there is a user of this e-mail address, or of one that differs in case alone")
+	return jeton.WithDetail(jeton.ErrConflict, "there is a user of this e-mail address, or of one that differs in case alone")
 }
 
 // endTokensOfUser voids the tokens that were issued for a person's credential as it was,
@@ -361,7 +361,7 @@ var declaringUsers = declaring[account.Account]{
 	name:     func(a account.Account) string { return a.Name },
 	declared: func(a account.Account) bool { return a.Declared },
 	same: func(a, b account.Account) bool {
-		return a.Password == b.Password && a.Disabled == b.Disabled && a.Person == b.Person && slices.Equal(a.Groups, b.Groups)
+		return a.Password == b.Password && a.Disabled == b.Disabled && a.Profile == b.Profile && slices.Equal(a.Groups, b.Groups)
 	},
 }
 
@@ -374,7 +374,7 @@ func declareUser(ctx context.Context, tx Conn, s difference[account.Account], no
 	case audit.UserRemove:
 		return removeUser(ctx, tx, s.from, now)
 	}
-	c := account.Change{Groups: &s.to.Groups, Person: func(account.Person) account.Person { return s.to.Person }}
+	c := account.Change{Groups: &s.to.Groups, Person: func(account.Profile) account.Profile { return s.to.Profile }}
 	if s.from.Password != s.to.Password {
 		c.Password = &s.to.Password
 	}

@@ -149,7 +149,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHIN
 	err = tx.QueryRow(ctx, add, c.Name, c.Folded, max(c.Version, 1), hashOrNone(c.Secret), list(c.Services), list(c.Scopes), list(c.Introspects), source,
 		c.Disabled, c.Declared, milli(c.Created), milli(c.Updated)).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return jeton.Say(jeton.ErrConflict, "there is a client of this name, or of one that differs in case alone")
+		return jeton.WithDetail(jeton.ErrConflict, "there is a client of this name, or of one that differs in case alone")
 	}
 	if err != nil {
 		return err
@@ -174,7 +174,7 @@ func free(ctx context.Context, tx Conn, table, folded string) error {
 	case err != nil:
 		return err
 	}
-	return jeton.Say(jeton.ErrConflict, "there is a "+strings.TrimSuffix(table, "s")+" of this name; users and clients share their names")
+	return jeton.WithDetail(jeton.ErrConflict, "there is a "+strings.TrimSuffix(table, "s")+" of this name; users and clients share their names")
 }
 
 func encodeSource(s *client.Source) (string, error) {
@@ -196,7 +196,7 @@ func insertKey(ctx context.Context, tx Conn, id int64, k client.Key) error {
 	const add = "INSERT INTO client_keys (client, kid, alg, public, retired, opens, closes, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"
 	n, err := tx.Exec(ctx, add, id, k.ID, string(k.Alg), string(k.JWK()), k.Retired, milli(k.Opens), milli(k.Closes), milli(k.Created))
 	if err == nil && n == 0 {
-		return jeton.Say(jeton.ErrConflict, "the client has a key of this kid")
+		return jeton.WithDetail(jeton.ErrConflict, "the client has a key of this kid")
 	}
 	return err
 }
@@ -325,7 +325,7 @@ func (db *Store) AddClientKey(ctx context.Context, name string, k client.Key, ju
 func (db *Store) RetireClientKey(ctx context.Context, name, kid string, end bool, s client.Step) error {
 	return db.changing(ctx, name, false, s.Event, func(ctx context.Context, tx Conn, c client.Client) ([]secret.Hash, error) {
 		if !slices.ContainsFunc(c.Keys, func(k client.Key) bool { return k.ID == kid }) {
-			return nil, jeton.Say(jeton.ErrNotFound, "the client has no key of this kid")
+			return nil, jeton.WithDetail(jeton.ErrNotFound, "the client has no key of this kid")
 		}
 		if _, err := tx.Exec(ctx, "UPDATE client_keys SET retired = TRUE WHERE client = $1 AND kid = $2", c.ID, kid); err != nil {
 			return nil, err

@@ -75,7 +75,7 @@ func importUser(ctx context.Context, tx Conn, r account.Import, now time.Time) (
 	}
 	err = changeUser(ctx, tx, a, c, now)
 	if errors.Is(err, jeton.ErrConflict) {
-		return keptOut(jeton.Said(err), nil)
+		return keptOut(jeton.Detail(err), nil)
 	}
 	return account.Result{Verdict: account.Changed}, a.ID, err
 }
@@ -115,7 +115,7 @@ func differences(a account.Account, c account.Change) (account.Change, bool) {
 	if c.Disabled != nil && *c.Disabled == a.Disabled {
 		c.Disabled = nil
 	}
-	if c.Person != nil && c.Person(a.Person) == a.Person {
+	if c.Person != nil && c.Person(a.Profile) == a.Profile {
 		c.Person = nil
 	}
 	return c, c.Password != nil || c.Groups != nil || c.Disabled != nil || c.Person != nil

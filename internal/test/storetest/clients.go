@@ -249,7 +249,7 @@ func judgeOfKeys(t *testing.T, s Store) {
 	var seen client.Client
 	err := s.AddClientKey(t.Context(), "job", publicKey(t, "b"), func(c client.Client) error {
 		seen = c
-		return jeton.Say(jeton.ErrConflict, "not now")
+		return jeton.WithDetail(jeton.ErrConflict, "not now")
 	}, stepOf(audit.ClientKeyAdd, "client:job"))
 	wants(t, "AddClientKey against the judge", err, jeton.ErrConflict)
 	same(t, "what the judge saw", view(seen), view(before))

@@ -27,7 +27,7 @@ func moved(name, email string) account.Import {
 	return account.Import{Reason: "imported", Account: account.Account{
 		UUID: "00000000-0000-4000-8000-" + (name + "000000000000")[:12], Name: name, Folded: folded, Groups: []string{"blue"}, Password: "hash of " + name,
 		Version: 1, Created: noon.Add(-time.Hour), Updated: noon.Add(-time.Minute),
-		Person: account.Person{Email: email, EmailFolded: account.FoldEmail(email), First: "F", Last: "L"},
+		Profile: account.Profile{Email: email, EmailFolded: account.FoldEmail(email), First: "F", Last: "L"},
 	}}
 }
 
@@ -109,7 +109,7 @@ func importUpdates(t *testing.T, s Store) {
 	sess := started(t, s, at(diane, "shop", "one", noon))
 	row := moved("diane", "")
 	no, pw, groups := false, diane.Password, []string{"blue", "green"}
-	row.Update = &account.Change{Password: &pw, Groups: &groups, Disabled: &no, Person: func(p account.Person) account.Person { return p }}
+	row.Update = &account.Change{Password: &pw, Groups: &groups, Disabled: &no, Person: func(p account.Profile) account.Profile { return p }}
 	same(t, "the verdict of what is so already", verdicts(importAll(t, s, false, row)), []account.Verdict{account.Exists})
 	same(t, "diane", found(t, s, "diane"), diane)
 	_, err := s.FindSession(t.Context(), sess.Hash)
@@ -117,7 +117,7 @@ func importUpdates(t *testing.T, s Store) {
 
 	other := "another hash"
 	row.Update.Password = &other
-	row.Update.Person = func(p account.Person) account.Person { p.First = "Di"; return p }
+	row.Update.Person = func(p account.Profile) account.Profile { p.First = "Di"; return p }
 	same(t, "the verdict", verdicts(importAll(t, s, false, row)), []account.Verdict{account.Changed})
 	want := diane
 	want.Password, want.Version, want.First, want.Updated = other, diane.Version+1, "Di", noon

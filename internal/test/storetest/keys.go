@@ -79,7 +79,7 @@ func keysRefused(t *testing.T, s Store) {
 	one := signingKey("one", noon)
 	putKeys(t, s, []keys.Record{one}, nil)
 	err := s.ChangeKeys(t.Context(), func([]keys.Record) ([]keys.Record, []string, []jeton.Event, error) {
-		return []keys.Record{signingKey("two", noon)}, []string{"one"}, []jeton.Event{event(audit.KeyMake, "key:two")}, jeton.Say(jeton.ErrConflict, "no")
+		return []keys.Record{signingKey("two", noon)}, []string{"one"}, []jeton.Event{event(audit.KeyMake, "key:two")}, jeton.WithDetail(jeton.ErrConflict, "no")
 	})
 	wants(t, "ChangeKeys", err, jeton.ErrConflict)
 	same(t, "ListKeys", listKeys(t, s), []keys.Record{one})

@@ -39,7 +39,7 @@ func add(t *testing.T, s Store, name, email, first, last string) error {
 	must(t, err)
 	p, err := account.NewPerson(email, first, last)
 	must(t, err)
-	a := account.Account{UUID: "id of " + name, Name: name, Folded: folded, Groups: []string{}, Password: "hash of " + name, Version: 1, Created: noon, Updated: noon, Person: p}
+	a := account.Account{UUID: "id of " + name, Name: name, Folded: folded, Groups: []string{}, Password: "hash of " + name, Version: 1, Created: noon, Updated: noon, Profile: p}
 	return s.AddUser(t.Context(), a, event(audit.UserAdd, "user:"+name))
 }
 
@@ -66,8 +66,8 @@ func oneAddress(t *testing.T, s Store) {
 	told(t, s, "anna", "", "", "") // any number have none
 	wants(t, "AddUser with it in other case", add(t, s, "ben", "DIANE@example.org", "", ""), jeton.ErrConflict)
 	before := record(t, s)
-	_, err := s.ChangeUser(t.Context(), "carl", account.Change{Person: func(account.Person) account.Person {
-		return account.Person{Email: "Diane@example.org", EmailFolded: "diane@example.org"}
+	_, err := s.ChangeUser(t.Context(), "carl", account.Change{Person: func(account.Profile) account.Profile {
+		return account.Profile{Email: "Diane@example.org", EmailFolded: "diane@example.org"}
 	}}, noon, event(audit.UserChange, "user:carl"))
 	wants(t, "ChangeUser to it", err, jeton.ErrConflict)
 	same(t, "carl", found(t, s, "carl"), carl)
@@ -100,20 +100,20 @@ func addressRace(t *testing.T, s Store) {
 func toldChanges(t *testing.T, s Store) {
 	want := told(t, s, "diane", "diane@example.org", "Diane", "Prince")
 	var wg sync.WaitGroup
-	for _, change := range []func(*account.Person){
-		func(p *account.Person) { p.First = "Di" },
-		func(p *account.Person) { p.Last = "Trevor" },
-		func(p *account.Person) { p.Email, p.EmailFolded = "di@example.org", "di@example.org" },
+	for _, change := range []func(*account.Profile){
+		func(p *account.Profile) { p.First = "Di" },
+		func(p *account.Profile) { p.Last = "Trevor" },
+		func(p *account.Profile) { p.Email, p.EmailFolded = "di@example.org", "di@example.org" },
 	} {
 		wg.Go(func() {
-			_, err := s.ChangeUser(t.Context(), "diane", account.Change{Person: func(p account.Person) account.Person { change(&p); return p }}, noon, event(audit.UserChange, "user:diane"))
+			_, err := s.ChangeUser(t.Context(), "diane", account.Change{Person: func(p account.Profile) account.Profile { change(&p); return p }}, noon, event(audit.UserChange, "user:diane"))
 			if err != nil {
 				t.Errorf("ChangeUser: %v", err)
 			}
 		})
 	}
 	wg.Wait()
-	want.Person = account.Person{Email: "di@example.org", EmailFolded: "di@example.org", First: "Di", Last: "Trevor"}
+	want.Profile = account.Profile{Email: "di@example.org", EmailFolded: "di@example.org", First: "Di", Last: "Trevor"}
 	same(t, "the account", found(t, s, "diane"), want)
 }
 
@@ -207,10 +207,10 @@ func searches(t *testing.T, s Store) {
 func declaredPerson(t *testing.T, s Store) {
 	diane := person("diane")
 	diane.UUID = "one"
-	diane.Person = account.Person{Email: "d@example.org", EmailFolded: "d@example.org", First: "Diane"}
+	diane.Profile = account.Profile{Email: "d@example.org", EmailFolded: "d@example.org", First: "Diane"}
 	declare(t, s, nil, diane)
 	was := found(t, s, "diane")
-	same(t, "declared", was.Person, diane.Person)
+	same(t, "declared", was.Profile, diane.Profile)
 	diane.UUID, diane.Last = "another", "Prince"
 	declare(t, s, []int64{was.ID}, diane)
 	was.Last = "Prince"

@@ -114,7 +114,7 @@ func refusalLeavesNothing(t *testing.T, s Store) {
 	in := at(u, "shop", "new", noon.Add(time.Second))
 	in.Source = "192.0.2.99"
 	_, _, err := s.StartSession(t.Context(), in, func(policy.History) ([]int64, error) {
-		return []int64{old.Login}, jeton.After(jeton.ErrRelogin, time.Minute)
+		return []int64{old.Login}, jeton.WithRetryAfter(jeton.ErrRelogin, time.Minute)
 	})
 	wants(t, "StartSession", err, jeton.ErrRelogin)
 	if wait, ok := jeton.RetryAfter(err); !ok || wait != time.Minute {

@@ -154,7 +154,7 @@ func past(t *testing.T, s Store, u account.Account, service string, remember tim
 	refusal := errors.New("only asking")
 	_, _, err := s.StartSession(t.Context(), in, func(h policy.History) ([]int64, error) {
 		seen = h
-		return nil, jeton.Say(jeton.ErrRelogin, refusal.Error())
+		return nil, jeton.WithDetail(jeton.ErrRelogin, refusal.Error())
 	})
 	wants(t, "StartSession", err, jeton.ErrRelogin)
 	return seen
