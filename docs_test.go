@@ -23,6 +23,7 @@ type block struct {
 func blocks(t *testing.T) []block {
 	t.Helper()
 	var list []block
+
 	pages := []string{"README.md"}
 	for _, root := range []string{"docs", "examples"} {
 		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
@@ -35,11 +36,13 @@ func blocks(t *testing.T) []block {
 			t.Fatal(err)
 		}
 	}
+
 	for _, page := range pages {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		var open *block
 		for i, line := range strings.Split(string(text), "\n") {
 			switch {
@@ -52,13 +55,16 @@ func blocks(t *testing.T) []block {
 				open.text += line + "\n"
 			}
 		}
+
 		if open != nil {
 			t.Errorf("%s:%d: the block is not closed", page, open.line)
 		}
 	}
+
 	if len(list) < 10 {
 		t.Fatalf("only %d blocks found: the test looks in the wrong place", len(list))
 	}
+
 	return list
 }
 
@@ -68,11 +74,15 @@ func TestEveryConfigurationShownIsGood(t *testing.T) {
 		if b.kind != "yaml" {
 			continue
 		}
+
 		shown++
-		if _, err := config.Parse(b.page, []byte(b.text), func(string) (string, bool) { return "", false }); err != nil {
+		if _, err := config.Parse(b.page, []byte(b.text), func(string) (string, bool) {
+			return "", false
+		}); err != nil {
 			t.Errorf("%s:%d: %v", b.page, b.line, err)
 		}
 	}
+
 	if shown < 3 {
 		t.Errorf("only %d configurations are shown", shown)
 	}
@@ -86,10 +96,12 @@ func TestEveryLinkLeadsSomewhere(t *testing.T) {
 			if err != nil || !strings.HasSuffix(path, ".md") {
 				return err
 			}
+
 			text, err := os.ReadFile(path)
 			if err != nil {
 				return err
 			}
+
 			for _, m := range link.FindAllStringSubmatch(string(text), -1) {
 				if strings.Contains(m[1], "://") {
 					continue
@@ -98,6 +110,7 @@ func TestEveryLinkLeadsSomewhere(t *testing.T) {
 					t.Errorf("%s: link to %s: %v", path, m[1], err)
 				}
 			}
+
 			return nil
 		})
 		if err != nil {

@@ -99,6 +99,7 @@ func Outcome(err error) error {
 			return c.err
 		}
 	}
+
 	return nil
 }
 
@@ -108,11 +109,13 @@ func Code(err error) string {
 	if err == nil {
 		return ""
 	}
+
 	for _, c := range codes {
 		if errors.Is(err, c.err) {
 			return c.code
 		}
 	}
+
 	return CodeInternal
 }
 
@@ -124,6 +127,7 @@ func FromCode(code string) error {
 			return c.err
 		}
 	}
+
 	return nil
 }
 

@@ -29,6 +29,7 @@ func golden(t *testing.T, path, got string) {
 		}
 		return
 	}
+
 	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatalf("%v; 'make generate' writes it", err)
@@ -45,6 +46,7 @@ func outcomes(t *testing.T) (names []string, docs map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	docs = map[string]string{}
 	ast.Inspect(f, func(n ast.Node) bool {
 		if v, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(v.Names[0].Name, "Err") {
@@ -53,6 +55,7 @@ func outcomes(t *testing.T) (names []string, docs map[string]string) {
 		}
 		return true
 	})
+
 	return names, docs
 }
 
@@ -64,6 +67,7 @@ func TestReferenceOfErrors(t *testing.T) {
 	b.WriteString("# Errors\n\nEvery refusal carries its code in the header `Jeton-Error`, and in the member `code` of a\n" +
 		"problem document (RFC 9457). In Go, `jeton.FromCode` gives the value back, and `errors.Is`\ntests it. Anything else is a bare 500 with the code `internal`; the request's id, in\n" +
 		"`X-Request-Id`, leads an operator to the cause. Made from the code by `make generate`.\n\n| code | status | in Go | means |\n| --- | --- | --- | --- |\n")
+
 	seen := map[string]bool{}
 	for _, name := range names {
 		err := valueOf(name)
@@ -71,19 +75,23 @@ func TestReferenceOfErrors(t *testing.T) {
 			t.Errorf("%s has no code in errors.go", name)
 			continue
 		}
+
 		code := jeton.Code(err)
 		if code == jeton.CodeInternal || seen[code] {
 			t.Errorf("%s has no code of its own: %q", name, code)
 		}
+
 		seen[code] = true
 		p := web.Problem(err)
 		if p.Status == 500 {
 			t.Errorf("%s has no row in package web", name)
 		}
+
 		meaning := strings.Join(strings.Fields(strings.TrimPrefix(docs[name], name)), " ")
 		meaning = strings.TrimPrefix(strings.TrimPrefix(meaning, "means that "), "means ")
 		fmt.Fprintf(&b, "| `%s` | %d | `jeton.%s` | %s |\n", code, p.Status, name, meaning)
 	}
+
 	golden(t, filepath.Join("docs", "reference", "errors.md"), b.String())
 }
 
@@ -94,19 +102,23 @@ func valueOf(name string) error {
 	if err != nil {
 		return nil
 	}
+
 	var code string
 	ast.Inspect(f, func(n ast.Node) bool {
 		row, ok := n.(*ast.CompositeLit)
 		if !ok || len(row.Elts) != 2 {
 			return true
 		}
+
 		id, isName := row.Elts[0].(*ast.Ident)
 		text, isText := row.Elts[1].(*ast.BasicLit)
 		if isName && isText && id.Name == name {
 			code = strings.Trim(text.Value, `"`)
 		}
+
 		return true
 	})
+
 	return jeton.FromCode(code)
 }
 
@@ -117,19 +129,29 @@ func TestReferenceOfConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var root node
 	if err := json.Unmarshal(text, &root); err != nil {
 		t.Fatal(err)
 	}
+
 	var b strings.Builder
 	b.WriteString("# Configuration\n\nOne YAML file. Unknown keys are errors. `${NAME:-default}` in a value is replaced from the\nenvironment; `$${` is a literal `${`. " +
 		"Durations are written as `30s`, `1h30m` or `7d`. `jeton config check`\nnames every fault at its line; `jeton config schema` prints the JSON Schema this page is made\nfrom (`make generate`). A list is marked `[]`.\n\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
+
 	rows := 0
-	page := page{b: &b, root: &root, defaults: defaults(t), rows: &rows}
+	page := page{
+		b:        &b,
+		root:     &root,
+		defaults: defaults(t),
+		rows:     &rows,
+	}
 	page.write(root, "")
+
 	if rows < 50 {
 		t.Errorf("only %d keys found: the schema is not read right", rows)
 	}
+
 	golden(t, filepath.Join("docs", "reference", "configuration.md"), b.String())
 }
 
@@ -163,12 +185,14 @@ func (p page) write(n node, path string) {
 		}
 		slices.Sort(keys)
 	}
+
 	for _, k := range keys {
 		child := n.Properties[k].resolve(p.root)
 		name := k
 		if path != "" {
 			name = path + "." + k
 		}
+
 		*p.rows++
 		required := ""
 		for _, r := range n.Required {
@@ -176,14 +200,17 @@ func (p page) write(n node, path string) {
 				required = " Required."
 			}
 		}
+
 		value := ""
 		if d, ok := p.defaults[name]; ok && required == "" {
 			value = "`" + d + "`"
 		}
+
 		fmt.Fprintf(p.b, "| `%s` | %s | %s | %s%s |\n", name, child.kind(), value, child.Description, required)
 		if child.Items != nil {
 			p.write(child.Items.resolve(p.root), name+"[]")
 		}
+
 		p.write(child, name)
 	}
 }
@@ -195,6 +222,7 @@ func (n node) resolve(root *node) node {
 		}
 		return def
 	}
+
 	return n
 }
 
@@ -205,6 +233,7 @@ func (n node) kind() string {
 	if len(n.Properties) > 0 {
 		return "map"
 	}
+
 	for _, alternative := range append([]node{n}, n.AnyOf...) {
 		if len(alternative.Enum) > 0 {
 			var words []string
@@ -214,12 +243,14 @@ func (n node) kind() string {
 			return strings.Join(words, ", ")
 		}
 	}
+
 	switch kind := n.Type.(type) {
 	case string:
 		return kind
 	case []any: // a number or a truth value may be an expansion, too
 		return fmt.Sprint(kind[0])
 	}
+
 	return "any"
 }
 
@@ -232,9 +263,11 @@ func defaults(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	found := map[string]string{}
 	collect(reflect.ValueOf(*conf), "", found)
 	delete(found, "services[].routes[].respond.text") // what the configuration itself says
+
 	return found
 }
 
@@ -255,7 +288,8 @@ func collect(v reflect.Value, path string, found map[string]string) {
 			collect(v.Field(i), strings.TrimPrefix(path+"."+key, "."), found)
 		}
 	case !v.IsZero() && v.Kind() != reflect.Pointer:
-		if text := fmt.Sprint(v.Interface()); !strings.Contains(path, "name") || strings.HasSuffix(path, "field") {
+		text := fmt.Sprint(v.Interface())
+		if !strings.Contains(path, "name") || strings.HasSuffix(path, "field") {
 			found[path] = text
 		}
 	}

@@ -81,6 +81,7 @@ type source struct {
 func sources(t *testing.T) []source {
 	t.Helper()
 	var list []source
+
 	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -91,11 +92,14 @@ func sources(t *testing.T) []source {
 		if d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
 			return nil
 		}
+
 		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			return err
 		}
+
 		list = append(list, source{filepath.ToSlash(filepath.Dir(name)), name, f})
+
 		return nil
 	})
 	if err != nil {
@@ -104,6 +108,7 @@ func sources(t *testing.T) []source {
 	if len(list) < 40 {
 		t.Fatalf("only %d files found: the test looks in the wrong place", len(list))
 	}
+
 	return list
 }
 
@@ -114,23 +119,36 @@ func TestPackagesImportOnlySmallerNumbers(t *testing.T) {
 			t.Errorf("package %s is not in the table of layers: give it a number, and a line in docs/decisions", s.pkg)
 			continue
 		}
+
 		for _, i := range s.ast.Imports {
 			target, err := strconv.Unquote(i.Path.Value)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			target, ours := strings.CutPrefix(target+"/", module)
 			target = path.Clean(target)
+
 			if !ours {
 				if s.pkg == "." && strings.Contains(target, ".") {
 					t.Errorf("%s imports %s: package jeton imports the standard library only", s.name, target)
 				}
 				continue
 			}
+
 			if to, ok := layers[target]; !ok || to >= from {
-				t.Errorf("%s imports %s: %s is layer %d and may import only smaller ones, not %d", s.name, target, s.pkg, from, to)
+				t.Errorf(
+					"%s imports %s: %s is layer %d and may import only smaller ones, not %d",
+					s.name,
+					target,
+					s.pkg,
+					from,
+					to,
+				)
 			}
-			if may, limited := only[target]; limited && !slices.Contains(may, s.pkg) {
+
+			may, limited := only[target]
+			if limited && !slices.Contains(may, s.pkg) {
 				t.Errorf("%s imports %s: only %v may", s.name, target, may)
 			}
 		}
@@ -156,11 +174,13 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 			docs[s.pkg] = append(docs[s.pkg], s.ast.Doc.Text())
 		}
 	}
+
 	for pkg, texts := range docs {
 		if len(texts) != 1 {
 			t.Errorf("package %s has %d package comments, want one", pkg, len(texts))
 			continue
 		}
+
 		if len(texts[0]) < 100 {
 			t.Errorf("package %s says too little of what it is for: %q", pkg, texts[0])
 		}
@@ -172,6 +192,7 @@ func TestEveryExportedThingIsDocumented(t *testing.T) {
 		if s.ast.Name.Name == "main" {
 			continue
 		}
+
 		for _, d := range s.ast.Decls {
 			switch d := d.(type) {
 			case *ast.FuncDecl:
@@ -189,16 +210,19 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 	if d.Recv == nil {
 		return true
 	}
+
 	kind := d.Recv.List[0].Type
 	if star, ok := kind.(*ast.StarExpr); ok {
 		kind = star.X
 	}
+
 	id, ok := kind.(*ast.Ident)
 	return ok && id.IsExported()
 }
 
 func undocumented(t *testing.T, s source, d *ast.GenDecl) {
 	t.Helper()
+
 	for _, spec := range d.Specs {
 		switch spec := spec.(type) {
 		case *ast.TypeSpec:
@@ -219,7 +243,9 @@ func TestNoFileIsTooLongToRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := strings.Count(string(b), "\n"); n > 700 {
+
+		n := strings.Count(string(b), "\n")
+		if n > 700 {
 			t.Errorf("%s has %d lines; split it where its halves have different readers", s.name, n)
 		}
 	}
