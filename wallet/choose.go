@@ -55,27 +55,40 @@ func (w *Wallet) Select(ctx context.Context, rawURL string, c Choice) (name, how
 	if err != nil {
 		return "", "", err
 	}
+
 	d, err := w.file.read(ctx)
 	if err != nil {
 		return "", "", err
 	}
+
 	have := d.names(o)
 	name, how, err = w.named(o, c)
 	if err != nil {
 		return "", "", err
 	}
+
 	switch {
 	case name != "" && d.find(o, name) != nil:
 		return name, how, nil
 	case name != "" && len(have) > 0:
-		return "", "", jeton.WithDetail(jeton.ErrNotFound, fmt.Sprintf("no identity %q for %s (chosen by %s); there are: %s", name, o, how, strings.Join(have, ", ")))
+		return "", "", jeton.WithDetail(
+			jeton.ErrNotFound,
+			fmt.Sprintf("no identity %q for %s (chosen by %s); there are: %s", name, o, how, strings.Join(have, ", ")),
+		)
 	case name != "":
-		return "", "", jeton.WithDetail(jeton.ErrNotFound, fmt.Sprintf("no identity %q for %s (chosen by %s); log it in first", name, o, how))
+		return "", "", jeton.WithDetail(
+			jeton.ErrNotFound,
+			fmt.Sprintf("no identity %q for %s (chosen by %s); log it in first", name, o, how),
+		)
 	case len(have) == 1:
 		return have[0], "the only identity for " + string(o), nil
 	case len(have) == 0:
-		return "", "", jeton.WithDetail(jeton.ErrNoCredential, fmt.Sprintf("the wallet holds no identity for %s; log one in first", o))
+		return "", "", jeton.WithDetail(
+			jeton.ErrNoCredential,
+			fmt.Sprintf("the wallet holds no identity for %s; log one in first", o),
+		)
 	}
+
 	return "", "", jeton.WithDetail(jeton.ErrAmbiguous, fmt.Sprintf("which identity should act at %s? There are: %s. Name one with --as, %s or a %s file",
 		o, strings.Join(have, ", "), envIdentity, dotName))
 }
@@ -88,7 +101,9 @@ func (w *Wallet) named(o Origin, c Choice) (name, how string, err error) {
 	if c.Getenv == nil {
 		c.Getenv = w.getenv
 	}
-	if text := c.Getenv(envIdentity); text != "" {
+
+	text := c.Getenv(envIdentity)
+	if text != "" {
 		name, at, err := splitName(text)
 		if err != nil {
 			return "", "", fmt.Errorf("%s: %w", envIdentity, err)
@@ -97,28 +112,34 @@ func (w *Wallet) named(o Origin, c Choice) (name, how string, err error) {
 			return name, envIdentity, nil
 		}
 	}
+
 	if c.Dir == "" {
 		return "", "", nil
 	}
+
 	dir, err := filepath.Abs(c.Dir)
 	if err != nil {
 		return "", "", fmt.Errorf("look for %s: %w", dotName, err)
 	}
+
 	for {
 		path := filepath.Join(dir, dotName)
 		rules, err := readDotFile(path)
 		if err != nil {
 			return "", "", fmt.Errorf("read %s: %w", path, err)
 		}
+
 		for _, key := range []string{string(o), everyOrigin} {
 			if rule, ok := rules[key]; ok {
 				return rule.name, fmt.Sprintf("%s, line %d", path, rule.line), nil
 			}
 		}
+
 		up := filepath.Dir(dir)
 		if up == dir || (w.home != "" && dir == filepath.Clean(w.home)) {
 			return "", "", nil
 		}
+
 		dir = up
 	}
 }
@@ -126,7 +147,8 @@ func (w *Wallet) named(o Origin, c Choice) (name, how string, err error) {
 // splitName reads name or name@origin. Names may hold an @ themselves.
 func splitName(text string) (name string, at Origin, err error) {
 	name = text
-	if i := strings.Index(text, "://"); i >= 0 {
+	i := strings.Index(text, "://")
+	if i >= 0 {
 		i = strings.LastIndexByte(text[:i], '@')
 		if i < 0 {
 			return "", "", jeton.WithDetail(jeton.ErrInvalid, "write it as name or name@https://host")
@@ -134,8 +156,10 @@ func splitName(text string) (name string, at Origin, err error) {
 		if at, err = ParseOrigin(text[i+1:]); err != nil {
 			return "", "", err
 		}
+
 		name = text[:i]
 	}
+
 	return name, at, checkName(name)
 }
 
@@ -157,14 +181,17 @@ func readDotFile(path string) (map[string]dotRule, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if !before.Mode().IsRegular() {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "it is not a regular file")
 	}
+
 	r, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
+
 	info, err := r.Stat()
 	if err != nil {
 		return nil, err
@@ -172,16 +199,19 @@ func readDotFile(path string) (map[string]dotRule, error) {
 	if !os.SameFile(before, info) {
 		return nil, jeton.WithDetail(jeton.ErrConflict, "it was replaced while it was opened")
 	}
+
 	if uid, ok := owner(info); ok && uid != os.Geteuid() && uid != 0 {
 		return nil, fmt.Errorf("it belongs to user %d: %w", uid, ErrExposed)
 	}
 	if _, ok := owner(info); ok && info.Mode().Perm()&0o002 != 0 {
 		return nil, fmt.Errorf("everybody can write it: %w; run: chmod o-w %s", ErrExposed, path)
 	}
+
 	text, err := io.ReadAll(io.LimitReader(r, maxDotFile+1))
 	if err != nil {
 		return nil, err
 	}
+
 	return parseDot(text)
 }
 
@@ -193,21 +223,29 @@ func parseDot(text []byte) (map[string]dotRule, error) {
 	if !utf8.Valid(text) {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "it is not text in UTF-8")
 	}
+
 	rules, n := map[string]dotRule{}, 0
 	for line := range strings.Lines(string(text)) {
 		n++
 		line, _, _ = strings.Cut(line, "#") // neither a name nor an origin holds one
-		if line = strings.TrimSpace(line); line == "" {
+		line = strings.TrimSpace(line)
+		if line == "" {
 			continue
 		}
+
 		key, name, ok := strings.Cut(line, "=")
 		key, name = strings.TrimSpace(key), strings.TrimSpace(name)
+
 		if !ok {
-			return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("line %d: write `identity = NAME` or `https://HOST = NAME`", n))
+			return nil, jeton.WithDetail(
+				jeton.ErrInvalid,
+				fmt.Sprintf("line %d: write `identity = NAME` or `https://HOST = NAME`", n),
+			)
 		}
 		if err := checkName(name); err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
+
 		if key != everyOrigin {
 			o, err := ParseOrigin(key)
 			if err != nil {
@@ -215,10 +253,17 @@ func parseDot(text []byte) (map[string]dotRule, error) {
 			}
 			key = string(o)
 		}
-		if was, twice := rules[key]; twice {
-			return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("line %d: %s is there already, in line %d", n, key, was.line))
+
+		was, twice := rules[key]
+		if twice {
+			return nil, jeton.WithDetail(
+				jeton.ErrInvalid,
+				fmt.Sprintf("line %d: %s is there already, in line %d", n, key, was.line),
+			)
 		}
+
 		rules[key] = dotRule{name, n}
 	}
+
 	return rules, nil
 }

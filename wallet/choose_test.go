@@ -11,12 +11,15 @@ import (
 )
 
 func TestSelect(t *testing.T) {
-	one, two, none := newService(t, "app1"), newService(t, "app2"), "https://app3.example"
+	one := newService(t, "app1")
+	two := newService(t, "app2")
+	none := "https://app3.example"
 	home := t.TempDir()
 	w := openWallet(t, home)
 	for _, in := range []Login{one.as("diane"), one.as("eshana"), two.as("diane")} {
 		mustLogin(t, w, in)
 	}
+
 	dir := func(name, text string) string {
 		path := filepath.Join(home, name)
 		if err := os.MkdirAll(path, 0o755); err != nil {
@@ -25,8 +28,10 @@ func TestSelect(t *testing.T) {
 		if text != "" {
 			file600(t, filepath.Join(path, dotName), text)
 		}
+
 		return path
 	}
+
 	work := dir("work", "# ours\nidentity = eshana # by default\n"+two.URL+" = diane\n")
 	below := dir("work/a/b", "")
 	inner := dir("work/inner", "https://elsewhere.example = somebody\n")
@@ -35,10 +40,12 @@ func TestSelect(t *testing.T) {
 	if err := os.Chmod(filepath.Join(wide, dotName), 0o666); err != nil {
 		t.Fatal(err)
 	}
+
 	linked := dir("linked", "")
 	if err := os.Symlink(filepath.Join(work, dotName), filepath.Join(linked, dotName)); err != nil {
 		t.Fatal(err)
 	}
+
 	ghost := dir("ghost", "identity = ghost\n")
 	outside := t.TempDir()
 	for _, tc := range []struct {
@@ -56,7 +63,17 @@ func TestSelect(t *testing.T) {
 		{"but not for another", one.URL, "", "diane@" + two.URL, work, "eshana", "line 2", nil, ""},
 		{"then the nearest file", one.URL, "", "", below, "eshana", filepath.Join(work, dotName), nil, ""},
 		{"whose line for the origin goes first", two.URL, "", "", below, "diane", "line 3", nil, ""},
-		{"a file that says nothing about the origin is passed", one.URL, "", "", inner, "eshana", filepath.Join(work, dotName), nil, ""},
+		{
+			"a file that says nothing about the origin is passed",
+			one.URL,
+			"",
+			"",
+			inner,
+			"eshana",
+			filepath.Join(work, dotName),
+			nil,
+			"",
+		},
 		{"then the only one", two.URL, "", "", outside, "diane", "the only identity", nil, ""},
 		{"no folder, no file", two.URL, "", "", "", "diane", "the only identity", nil, ""},
 		{"two and nothing names one", one.URL, "", "", outside, "", "", jeton.ErrAmbiguous, "diane, eshana"},
@@ -75,6 +92,7 @@ func TestSelect(t *testing.T) {
 			if got != tc.want || !strings.Contains(how, tc.how) || !errors.Is(err, tc.err) {
 				t.Errorf("Select = %q, %q, %v; want %q, %q, %v", got, how, err, tc.want, tc.how, tc.err)
 			}
+
 			if err != nil && !strings.Contains(err.Error(), tc.text) {
 				t.Errorf("%q does not tell %q", err, tc.text)
 			}
@@ -89,9 +107,11 @@ func TestSelectStopsAtHome(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(home, "work"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	s := newService(t, "app1")
 	w := openWallet(t, home)
 	mustLogin(t, w, s.as("diane"))
+
 	if got, _, err := w.Select(t.Context(), s.URL, Choice{Dir: filepath.Join(home, "work")}); got != "diane" {
 		t.Errorf("Select = %q, %v; a file above the home folder was read", got, err)
 	}
@@ -112,6 +132,7 @@ func FuzzParseDot(f *testing.F) {
 			}
 			return
 		}
+
 		for key, rule := range rules {
 			if err := checkName(rule.name); err != nil || rule.line < 1 {
 				t.Errorf("rule %q: %+v, %v", key, rule, err)

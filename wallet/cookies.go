@@ -55,6 +55,7 @@ func (j jar) learn(o Origin, path string, set []*http.Cookie, now time.Time) (ja
 		if !ok {
 			continue
 		}
+
 		at := slices.IndexFunc(out, func(have cookie) bool { return have.is(c.Name, c.Path) })
 		switch {
 		case !c.live(now):
@@ -65,30 +66,43 @@ func (j jar) learn(o Origin, path string, set []*http.Cookie, now time.Time) (ja
 			out, what = append(out, c), changed
 		default:
 			c.Created = out[at].Created
-			if was := out[at]; was.Value != c.Value || was.Secure != c.Secure || was.Quoted != c.Quoted {
+			was := out[at]
+			if was.Value != c.Value || was.Secure != c.Secure || was.Quoted != c.Quoted {
 				what = changed
 			} else if !was.Expires.Equal(c.Expires) {
 				what = max(what, touched)
 			}
+
 			out[at] = c
 		}
 	}
+
 	if what == same {
 		return j, same
 	}
+
 	out = slices.DeleteFunc(out, func(c cookie) bool { return !c.live(now) })
-	if over := len(out) - maxCookies; over > 0 {
+	over := len(out) - maxCookies
+	if over > 0 {
 		slices.SortStableFunc(out, func(a, b cookie) int { return a.Set.Compare(b.Set) })
 		out = out[over:]
 	}
+
 	return out, what
 }
 
 // accept makes the cookie that sc asks for, or reports that it must be ignored.
 func accept(o Origin, path string, sc *http.Cookie, now time.Time) (cookie, bool) {
 	c := cookie{
-		Name: sc.Name, Value: sc.Value, Quoted: sc.Quoted, Path: sc.Path,
-		Secure: sc.Secure, HTTPOnly: sc.HttpOnly, SameSite: int(sc.SameSite), Created: now, Set: now,
+		Name:     sc.Name,
+		Value:    sc.Value,
+		Quoted:   sc.Quoted,
+		Path:     sc.Path,
+		Secure:   sc.Secure,
+		HTTPOnly: sc.HttpOnly,
+		SameSite: int(sc.SameSite),
+		Created:  now,
+		Set:      now,
 	}
 	if c.Name == "" || len(c.Name)+len(c.Value) > maxCookieSize || len(c.Path) > 1024 {
 		return cookie{}, false
@@ -96,9 +110,11 @@ func accept(o Origin, path string, sc *http.Cookie, now time.Time) (cookie, bool
 	if !strings.HasPrefix(c.Path, "/") {
 		c.Path = defaultPath(path)
 	}
+
 	if c.Secure && !carriesSecure(o) {
 		return cookie{}, false
 	}
+
 	lower := strings.ToLower(c.Name)
 	if strings.HasPrefix(lower, "__secure-") && !c.Secure {
 		return cookie{}, false
@@ -106,6 +122,7 @@ func accept(o Origin, path string, sc *http.Cookie, now time.Time) (cookie, bool
 	if strings.HasPrefix(lower, "__host-") && (!c.Secure || sc.Path != "/" || sc.Domain != "") {
 		return cookie{}, false
 	}
+
 	switch {
 	case sc.MaxAge < 0:
 		c.Expires = now
@@ -115,6 +132,7 @@ func accept(o Origin, path string, sc *http.Cookie, now time.Time) (cookie, bool
 	case !sc.Expires.IsZero():
 		c.Expires = sc.Expires
 	}
+
 	return c, true
 }
 
@@ -146,18 +164,22 @@ func (j jar) send(o Origin, path string, now time.Time) []cookie {
 	if path == "" {
 		path = "/"
 	}
+
 	var out []cookie
 	for _, c := range j {
 		if c.live(now) && pathMatch(path, c.Path) && (!c.Secure || carriesSecure(o)) {
 			out = append(out, c)
 		}
 	}
+
 	slices.SortStableFunc(out, func(a, b cookie) int {
-		if d := len(b.Path) - len(a.Path); d != 0 {
+		d := len(b.Path) - len(a.Path)
+		if d != 0 {
 			return d
 		}
 		return a.Created.Compare(b.Created)
 	})
+
 	return out
 }
 
@@ -174,6 +196,7 @@ func (j jar) merge(other jar) jar {
 			out[at] = c
 		}
 	}
+
 	return out
 }
 
@@ -195,6 +218,7 @@ func (j jar) expires() time.Time {
 			first = c.Expires
 		}
 	}
+
 	return first
 }
 
@@ -203,9 +227,11 @@ func (j jar) expires() time.Time {
 func addTo(r *http.Request, cookies []cookie) {
 	theirs := r.Cookies()
 	r.Header.Del("Cookie")
+
 	for _, c := range cookies {
 		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value, Quoted: c.Quoted})
 	}
+
 	for _, c := range theirs {
 		if !slices.ContainsFunc(cookies, func(own cookie) bool { return own.Name == c.Name }) {
 			r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value, Quoted: c.Quoted})

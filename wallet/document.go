@@ -68,6 +68,7 @@ func (s source) kind() Source {
 	case s.Password != "":
 		return SourceSaved
 	}
+
 	return SourceNone
 }
 
@@ -82,6 +83,7 @@ func (h *held) err(now time.Time) error {
 	if h == nil || (!h.Until.IsZero() && !now.Before(h.Until)) {
 		return nil
 	}
+
 	why := jeton.FromCode(h.Code)
 	if why == nil {
 		why = jeton.ErrBadCredential
@@ -89,7 +91,11 @@ func (h *held) err(now time.Time) error {
 	if h.Until.IsZero() {
 		return jeton.WithDetail(why, "the last login was refused; log in by hand")
 	}
-	return jeton.WithRetryAfter(jeton.WithDetail(why, "the last login was refused; it is not tried again yet"), h.Until.Sub(now))
+
+	return jeton.WithRetryAfter(
+		jeton.WithDetail(why, "the last login was refused; it is not tried again yet"),
+		h.Until.Sub(now),
+	)
 }
 
 // find returns the place of an identity in the document, or nil.
@@ -99,15 +105,18 @@ func (d *document) find(o Origin, name string) *entry {
 			return &d.Identities[i]
 		}
 	}
+
 	return nil
 }
 
 // put adds e or replaces the identity of the same origin and name.
 func (d *document) put(e entry) {
-	if have := d.find(e.Origin, e.Name); have != nil {
+	have := d.find(e.Origin, e.Name)
+	if have != nil {
 		*have = e
 		return
 	}
+
 	d.Identities = append(d.Identities, e)
 }
 
@@ -126,6 +135,7 @@ func (d *document) names(o Origin) []string {
 			out = append(out, e.Name)
 		}
 	}
+
 	slices.Sort(out)
 	return out
 }
@@ -138,9 +148,11 @@ func encode(d document) ([]byte, error) {
 	if slices.ContainsFunc(d.Identities, func(e entry) bool { return e.Handed != nil }) {
 		d.Version = 3
 	}
+
 	if d.Identities == nil {
 		d.Identities = []entry{}
 	}
+
 	return json.Marshal(d)
 }
 
@@ -153,18 +165,27 @@ func decode(text []byte) (document, error) {
 		return document{}, fmt.Errorf("%w: it holds no wallet document", ErrCorrupt)
 	}
 	if v.Version > version {
-		return document{}, fmt.Errorf("%w: the document has version %d, this program knows %d", ErrNewer, v.Version, version)
+		return document{}, fmt.Errorf(
+			"%w: the document has version %d, this program knows %d",
+			ErrNewer,
+			v.Version,
+			version,
+		)
 	}
+
 	var d document
+
 	dec := json.NewDecoder(bytes.NewReader(text))
 	// A member that is not known here would be lost by the next write.
 	dec.DisallowUnknownFields()
+
 	if err := dec.Decode(&d); err != nil {
 		return document{}, fmt.Errorf("%w: a member of the document is unknown or of the wrong type", ErrCorrupt)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return document{}, fmt.Errorf("%w: more follows after the document", ErrCorrupt)
 	}
+
 	for i := range d.Identities {
 		if err := d.Identities[i].check(); err != nil {
 			return document{}, fmt.Errorf("%w: identity %d: %w", ErrCorrupt, i+1, err)
@@ -173,6 +194,7 @@ func decode(text []byte) (document, error) {
 			return document{}, fmt.Errorf("%w: identity %d is there twice", ErrCorrupt, i+1)
 		}
 	}
+
 	return d, nil
 }
 
@@ -184,9 +206,11 @@ func (e *entry) check() error {
 	if o != e.Origin {
 		return jeton.WithDetail(jeton.ErrInvalid, "the origin is not in its normal form")
 	}
+
 	if err := checkName(e.Name); err != nil {
 		return err
 	}
+
 	switch {
 	case e.Key != nil && e.Handed != nil:
 		return jeton.WithDetail(jeton.ErrInvalid, "an identity has a key and a token that was handed in")
@@ -197,14 +221,17 @@ func (e *entry) check() error {
 	case e.Handed != nil:
 		return nil
 	}
+
 	for _, path := range []string{e.LoginPath, e.LogoutPath} {
 		if err := checkPath(path); err != nil {
 			return err
 		}
 	}
+
 	if e.UsernameField == "" || e.PasswordField == "" {
 		return jeton.WithDetail(jeton.ErrInvalid, "a form field has no name")
 	}
+
 	return nil
 }
 
@@ -215,11 +242,13 @@ func checkName(name string) error {
 	if len(name) > 128 || !utf8.ValidString(name) || !(unicode.IsLetter(first) || unicode.IsDigit(first)) {
 		return errName
 	}
+
 	for _, r := range name {
 		if !unicode.In(r, unicode.L, unicode.M, unicode.Nd) && !strings.ContainsRune("._+@-", r) {
 			return errName
 		}
 	}
+
 	return nil
 }
 

@@ -26,9 +26,11 @@ func app() *httptest.Server {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
+
 		used[user] = false
 		http.SetCookie(w, &http.Cookie{Name: "session", Value: user, Path: "/"})
 	})
+
 	mux.HandleFunc("GET /info", func(w http.ResponseWriter, r *http.Request) {
 		c, err := r.Cookie("session")
 		if err != nil || used[c.Value] {
@@ -36,9 +38,11 @@ func app() *httptest.Server {
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}
+
 		used[c.Value] = true
 		fmt.Fprintf(w, "hello %s", c.Value)
 	})
+
 	return httptest.NewServer(mux)
 }
 
@@ -47,10 +51,12 @@ func open() (*wallet.Wallet, func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	w, err := wallet.Open(wallet.Config{Dir: filepath.Join(dir, "data"), KeyDir: filepath.Join(dir, "config")})
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	return w, func() { w.Close(); os.RemoveAll(dir) }
 }
 
@@ -58,8 +64,10 @@ func open() (*wallet.Wallet, func()) {
 func Example() {
 	srv := app()
 	defer srv.Close()
+
 	w, done := open()
 	defer done()
+
 	ctx := context.Background()
 
 	for _, name := range []string{"diane", "eshana"} {
@@ -67,10 +75,12 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
+
 		resp, err := id.Client().Get(srv.URL + "/info")
 		if err != nil {
 			log.Fatal(err)
 		}
+
 		body, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		fmt.Printf("%s\n", body)
@@ -84,18 +94,25 @@ func Example() {
 func ExampleNeedsLogin() {
 	srv := app()
 	defer srv.Close()
+
 	w, done := open()
 	defer done()
 
-	diane, err := w.Login(context.Background(), wallet.Login{URL: srv.URL, As: "diane", Password: jeton.NewSecret("secret of diane")})
+	diane, err := w.Login(context.Background(), wallet.Login{
+		URL:      srv.URL,
+		As:       "diane",
+		Password: jeton.NewSecret("secret of diane"),
+	})
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	for range 2 {
 		resp, err := diane.Client().Get(srv.URL + "/info")
 		if err != nil {
 			log.Fatal(err)
 		}
+
 		resp.Body.Close()
 		why, ok := wallet.NeedsLogin(resp)
 		fmt.Println(resp.StatusCode, ok, errors.Is(why, jeton.ErrSpent))
@@ -109,20 +126,26 @@ func ExampleNeedsLogin() {
 func ExampleLogin_save() {
 	srv := app()
 	defer srv.Close()
+
 	w, done := open()
 	defer done()
 
 	diane, err := w.Login(context.Background(), wallet.Login{
-		URL: srv.URL, As: "diane", Password: jeton.NewSecret("secret of diane"), Save: true,
+		URL:      srv.URL,
+		As:       "diane",
+		Password: jeton.NewSecret("secret of diane"),
+		Save:     true,
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	for range 3 {
 		resp, err := diane.Client().Get(srv.URL + "/info")
 		if err != nil {
 			log.Fatal(err)
 		}
+
 		resp.Body.Close()
 		fmt.Println(resp.StatusCode)
 	}
@@ -136,15 +159,22 @@ func ExampleLogin_save() {
 func ExampleWallet_Select() {
 	srv := app()
 	defer srv.Close()
+
 	w, done := open()
 	defer done()
+
 	ctx, nothing := context.Background(), func(string) string { return "" }
 
 	for _, name := range []string{"diane", "eshana"} {
-		if _, err := w.Login(ctx, wallet.Login{URL: srv.URL, As: name, Password: jeton.NewSecret("secret of " + name)}); err != nil {
+		if _, err := w.Login(ctx, wallet.Login{
+			URL:      srv.URL,
+			As:       name,
+			Password: jeton.NewSecret("secret of " + name),
+		}); err != nil {
 			log.Fatal(err)
 		}
 	}
+
 	name, how, err := w.Select(ctx, srv.URL+"/info", wallet.Choice{Flag: "eshana", Getenv: nothing})
 	fmt.Println(name, how, err)
 	_, _, err = w.Select(ctx, srv.URL+"/info", wallet.Choice{Getenv: nothing})

@@ -71,11 +71,13 @@ func (f *file) change(ctx context.Context, edit func(*document) error) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the wallet: %w", ctx.Err())
 	}
+
 	unlock, err := f.lock(ctx, lockName)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+
 	d, before, err := f.load(ctx)
 	if err != nil {
 		return err
@@ -83,6 +85,7 @@ func (f *file) change(ctx context.Context, edit func(*document) error) error {
 	if err := edit(&d); err != nil {
 		return err
 	}
+
 	after, err := encode(d)
 	if err != nil {
 		return fmt.Errorf("encode wallet: %w", err)
@@ -90,11 +93,13 @@ func (f *file) change(ctx context.Context, edit func(*document) error) error {
 	if bytes.Equal(before, after) {
 		return nil
 	}
+
 	// Not just one more: a wallet made anew must count on from the one thrown away.
 	d.Revision = max(d.Revision+1, f.now().UnixMilli())
 	if after, err = encode(d); err != nil {
 		return fmt.Errorf("encode wallet: %w", err)
 	}
+
 	return f.store(ctx, after, before == nil)
 }
 
@@ -103,22 +108,27 @@ func (f *file) load(ctx context.Context) (document, []byte, error) {
 	if err := checkDir(f.dir); err != nil {
 		return document{}, nil, err
 	}
+
 	path := filepath.Join(f.dir, fileName)
 	crypt, err := readPrivate(path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return document{Version: version}, nil, nil
 	}
+
 	if err != nil {
 		return document{}, nil, fmt.Errorf("read wallet: %w", err)
 	}
+
 	plain, err := f.open(ctx, crypt)
 	if err != nil {
 		return document{}, nil, fmt.Errorf("read wallet %s: %w", path, err)
 	}
+
 	d, err := decode(plain)
 	if err != nil {
 		return document{}, nil, fmt.Errorf("read wallet %s: %w", path, err)
 	}
+
 	return d, plain, nil
 }
 
@@ -126,21 +136,29 @@ func (f *file) load(ctx context.Context) (document, []byte, error) {
 func (f *file) open(ctx context.Context, crypt []byte) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	if f.crypt != nil && bytes.Equal(f.crypt, crypt) {
 		return f.plain, nil
 	}
 	if !bytes.HasPrefix(crypt, []byte("age-encryption.org/v1\n")) {
-		return nil, fmt.Errorf("%w: it is not an age file; restore it from a backup, or move it away and log in again", ErrCorrupt)
+		return nil, fmt.Errorf(
+			"%w: it is not an age file; restore it from a backup, or move it away and log in again",
+			ErrCorrupt,
+		)
 	}
+
 	key, err := f.keys.get(ctx, false)
 	if err != nil {
 		return nil, err
 	}
+
 	r, err := age.Decrypt(bytes.NewReader(crypt), key.identity)
-	if none := new(age.NoIdentityMatchError); errors.As(err, &none) {
+	none := new(age.NoIdentityMatchError)
+	if errors.As(err, &none) {
 		f.keys.forget()
 		return nil, fmt.Errorf("%w (%s)", ErrKey, f.keys.where())
 	}
+
 	if err == nil {
 		var plain []byte
 		if plain, err = io.ReadAll(r); err == nil {
@@ -148,6 +166,7 @@ func (f *file) open(ctx context.Context, crypt []byte) ([]byte, error) {
 			return plain, nil
 		}
 	}
+
 	// The text of age tells where it stopped, never what it read.
 	return nil, fmt.Errorf("%w: restore it from a backup, or move it away and log in again: %w", ErrCorrupt, err)
 }
@@ -158,11 +177,13 @@ func (f *file) store(ctx context.Context, text []byte, first bool) error {
 	if err != nil {
 		return err
 	}
+
 	var crypt bytes.Buffer
 	w, err := age.Encrypt(&crypt, key.recipient)
 	if err != nil {
 		return fmt.Errorf("encrypt wallet: %w", err)
 	}
+
 	if _, err := w.Write(text); err != nil {
 		return fmt.Errorf("encrypt wallet: %w", err)
 	}
@@ -172,12 +193,15 @@ func (f *file) store(ctx context.Context, text []byte, first bool) error {
 	if crypt.Len() > maxFile {
 		return jeton.WithDetail(jeton.ErrTooLarge, "the wallet would be over 16 MiB; forget some identities")
 	}
+
 	if err := replace(f.dir, tempName, fileName, crypt.Bytes()); err != nil {
 		return fmt.Errorf("write wallet: %w", err)
 	}
+
 	f.mu.Lock()
 	f.crypt, f.plain = crypt.Bytes(), text
 	f.mu.Unlock()
+
 	return nil
 }
 
@@ -186,16 +210,19 @@ func (f *file) lock(ctx context.Context, name string) (func(), error) {
 	if err := makeDir(f.dir); err != nil {
 		return nil, err
 	}
+
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, lockWait)
 		defer cancel()
 	}
+
 	path := filepath.Join(f.dir, name)
 	l := flock.New(path, flock.SetPermissions(0o600))
 	if _, err := l.TryLockContext(ctx, lockPoll); err != nil {
 		return nil, fmt.Errorf("wait for lock %s, which another process may hold: %w", path, err)
 	}
+
 	return func() { _ = l.Unlock() }, nil
 }
 
@@ -209,10 +236,12 @@ func replace(dir, temp, name string, text []byte) error {
 	if err := writeNew(from, text); err != nil {
 		return err
 	}
+
 	if err := os.Rename(from, filepath.Join(dir, name)); err != nil {
 		_ = os.Remove(from)
 		return err
 	}
+
 	return syncDir(dir)
 }
 
@@ -222,6 +251,7 @@ func writeNew(path string, text []byte) error {
 	if err != nil {
 		return err
 	}
+
 	_, err = w.Write(text)
 	if err == nil {
 		err = w.Sync()
@@ -229,6 +259,7 @@ func writeNew(path string, text []byte) error {
 	if err = errors.Join(err, w.Close()); err != nil {
 		_ = os.Remove(path)
 	}
+
 	return err
 }
 
@@ -245,6 +276,7 @@ func readRegular(path string, limit int64, check func(fs.FileInfo) error) ([]byt
 		return nil, err
 	}
 	defer r.Close()
+
 	info, err := r.Stat()
 	if err != nil {
 		return nil, err
@@ -252,9 +284,11 @@ func readRegular(path string, limit int64, check func(fs.FileInfo) error) ([]byt
 	if !info.Mode().IsRegular() {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, path+" is not a regular file")
 	}
+
 	if err := check(info); err != nil {
 		return nil, err
 	}
+
 	text, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, err
@@ -262,6 +296,7 @@ func readRegular(path string, limit int64, check func(fs.FileInfo) error) ([]byt
 	if int64(len(text)) > limit {
 		return nil, jeton.WithDetail(jeton.ErrTooLarge, fmt.Sprintf("%s is over %d bytes", path, limit))
 	}
+
 	return text, nil
 }
 
@@ -282,8 +317,10 @@ func checkDir(dir string) error {
 	if err != nil {
 		return fmt.Errorf("look at wallet folder: %w", err)
 	}
+
 	if !info.IsDir() {
 		return jeton.WithDetail(jeton.ErrInvalid, dir+" is not a folder")
 	}
+
 	return private(dir, info, 0o700)
 }

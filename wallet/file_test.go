@@ -37,6 +37,7 @@ func TestExposedFilesAreRefused(t *testing.T) {
 		if err := os.Chmod(path, tc.mode); err != nil {
 			t.Fatal(err)
 		}
+
 		w, err := Open(Config{Dir: filepath.Join(home, "data"), KeyDir: filepath.Join(home, "config")})
 		if err == nil {
 			_, err = w.Identities(t.Context())
@@ -54,6 +55,7 @@ func seal(t *testing.T, home, text string) {
 	if err := makeDir(w.file.dir); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := w.file.store(t.Context(), []byte(text), true); err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +90,7 @@ func TestDamagedFileIsLeftAlone(t *testing.T) {
 			path := filepath.Join(home, "data", fileName)
 			bad := tc.spot(home, must(os.ReadFile(path)))
 			file600(t, path, string(bad))
+
 			w := openWallet(t, home)
 			if _, err := w.Identities(t.Context()); !errors.Is(err, tc.want) {
 				t.Errorf("Identities: %v, want %v", err, tc.want)
@@ -95,6 +98,7 @@ func TestDamagedFileIsLeftAlone(t *testing.T) {
 			if _, err := w.Login(t.Context(), s.as("eshana")); !errors.Is(err, tc.want) {
 				t.Errorf("Login: %v, want %v", err, tc.want)
 			}
+
 			if !bytes.Equal(must(os.ReadFile(path)), bad) {
 				t.Error("the file was changed")
 			}
@@ -106,18 +110,22 @@ func TestKeys(t *testing.T) {
 	t.Parallel()
 	s := newService(t, "app1")
 	keyring.MockInit()
+
 	phrase := func(text string) func(*Config) {
 		return func(c *Config) {
 			c.Passphrase = func(context.Context, bool) (jeton.Secret, error) { return jeton.NewSecret(text), nil }
 		}
 	}
+
 	env := func(name, value string) func(*Config) {
 		return func(c *Config) {
 			c.Getenv = func(n string) string { return map[string]string{name: value, "HOME": "/nowhere"}[n] }
 		}
 	}
+
 	file := filepath.Join(t.TempDir(), "passphrase")
 	file600(t, file, "open sesame\n")
+
 	for _, tc := range []struct {
 		name       string
 		mine, bad  func(*Config)
@@ -131,10 +139,15 @@ func TestKeys(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			home := t.TempDir()
 			mustLogin(t, openWallet(t, home, tc.mine), s.as("diane"))
+
 			if infos, err := openWallet(t, home, tc.mine).Identities(t.Context()); err != nil || len(infos) != 1 {
 				t.Errorf("Identities with the key: %v, %v", infos, err)
 			}
-			if _, err := openWallet(t, home, tc.bad).Identities(t.Context()); !errors.Is(err, ErrKey) || strings.Contains(err.Error(), "wrong") {
+			if _, err := openWallet(
+				t,
+				home,
+				tc.bad,
+			).Identities(t.Context()); !errors.Is(err, ErrKey) || strings.Contains(err.Error(), "wrong") {
 				t.Errorf("Identities with another key: %v, want ErrKey", err)
 			}
 			if _, err := os.Stat(filepath.Join(home, "config", keyName)); (err == nil) != tc.hasKeyFile {
@@ -142,10 +155,12 @@ func TestKeys(t *testing.T) {
 			}
 		})
 	}
+
 	home := t.TempDir()
 	mustLogin(t, openWallet(t, home, phrase("open sesame")), s.as("diane"))
 	header := must(os.ReadFile(filepath.Join(home, "data", fileName)))
-	if line := strings.Split(string(header), "\n")[1]; !strings.HasPrefix(line, "-> scrypt ") || !strings.HasSuffix(line, fmt.Sprint(" ", workFactor)) {
+	line := strings.Split(string(header), "\n")[1]
+	if !strings.HasPrefix(line, "-> scrypt ") || !strings.HasSuffix(line, fmt.Sprint(" ", workFactor)) {
 		t.Errorf("stanza %q, want scrypt with work factor %d", line, workFactor)
 	}
 }
@@ -153,6 +168,7 @@ func TestKeys(t *testing.T) {
 func TestOneKeyFileForAll(t *testing.T) {
 	dir := t.TempDir()
 	var wg sync.WaitGroup
+
 	got := make([]string, 20)
 	for i := range got {
 		wg.Go(func() {
@@ -161,16 +177,21 @@ func TestOneKeyFileForAll(t *testing.T) {
 				t.Errorf("get: %v", err)
 				return
 			}
+
 			got[i] = k.identity.(*age.X25519Identity).String()
 		})
 	}
+
 	wg.Wait()
+
 	for _, k := range got {
 		if k != got[0] {
 			t.Fatal("two keys were made")
 		}
 	}
-	if names := must(os.ReadDir(dir)); len(names) != 1 {
+
+	names := must(os.ReadDir(dir))
+	if len(names) != 1 {
 		t.Errorf("%d files are left, want the key alone", len(names))
 	}
 }
@@ -182,9 +203,24 @@ func TestFolders(t *testing.T) {
 		data, key string
 	}{
 		{"home", map[string]string{"HOME": "/h"}, "/h/.local/share/jeton", "/h/.config/jeton"},
-		{"XDG", map[string]string{"HOME": "/h", "XDG_DATA_HOME": "/d", "XDG_CONFIG_HOME": "/c"}, "/d/jeton", "/c/jeton"},
-		{"XDG that is not absolute", map[string]string{"HOME": "/h", "XDG_DATA_HOME": "d"}, "/h/.local/share/jeton", "/h/.config/jeton"},
-		{"JETON_HOME before all", map[string]string{"HOME": "/h", "XDG_DATA_HOME": "/d", "JETON_HOME": "/j"}, "/j/wallet", "/j"},
+		{
+			"XDG",
+			map[string]string{"HOME": "/h", "XDG_DATA_HOME": "/d", "XDG_CONFIG_HOME": "/c"},
+			"/d/jeton",
+			"/c/jeton",
+		},
+		{
+			"XDG that is not absolute",
+			map[string]string{"HOME": "/h", "XDG_DATA_HOME": "d"},
+			"/h/.local/share/jeton",
+			"/h/.config/jeton",
+		},
+		{
+			"JETON_HOME before all",
+			map[string]string{"HOME": "/h", "XDG_DATA_HOME": "/d", "JETON_HOME": "/j"},
+			"/j/wallet",
+			"/j",
+		},
 		{"none", nil, "", ""},
 	} {
 		w, err := Open(Config{Getenv: func(n string) string { return tc.env[n] }})
@@ -206,8 +242,10 @@ func TestLockWaitsAsLongAsTheCaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unlock()
+
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
+
 	if err := w.Forget(ctx, s.URL, "diane"); !errors.Is(err, context.Canceled) {
 		t.Errorf("Forget under a lock: %v, want Canceled", err)
 	}
@@ -219,12 +257,15 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"version":2,"revision":3,"identities":[{"origin":"https://app.example","name":"ci","username":"ci",` +
 		`"epoch":"x","created":"2026-03-01T12:00:00Z","auto":true,"key":{"file":"/run/ci.key","issuer":"https://auth.example",` +
 		`"token_endpoint":"https://auth.example/oauth2/token","audience":"app","token":"abc","got":"2026-03-01T12:00:00Z","ends":"2026-03-01T13:00:00Z"}}]}`))
+
 	f.Add([]byte(`{"version":3,"revision":3,"identities":[{"origin":"https://app.example","name":"job","username":"job",` +
 		`"epoch":"x","created":"2026-03-01T12:00:00Z","handed":{"token":"abc"}}]}`))
+
 	f.Add([]byte(`{"version":1,"revision":3,"identities":[{"origin":"https://app.example","name":"diane","username":"d",` +
 		`"login_path":"/login","logout_path":"/logout","username_field":"u","password_field":"p",` +
 		`"cookies":[{"name":"s","value":"1","path":"/","created":"2026-03-01T12:00:00Z","set":"2026-03-01T12:00:00Z"}],` +
 		`"epoch":"x","created":"2026-03-01T12:00:00Z","uses":3,"source":{"password":"pw"},"held":{"code":"spent"}}]}`))
+
 	f.Fuzz(func(t *testing.T, text []byte) {
 		d, err := decode(text)
 		if err != nil {
@@ -233,10 +274,12 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
+
 		out, err := encode(d)
 		if err != nil {
 			t.Fatalf("encode: %v", err)
 		}
+
 		again, err := decode(out)
 		if err != nil {
 			t.Fatalf("decode what encode wrote: %v", err)
@@ -244,6 +287,7 @@ func FuzzDecode(f *testing.F) {
 		if out2, err := encode(again); err != nil || !bytes.Equal(out, out2) {
 			t.Errorf("a second turn differs: %v\n%s\n%s", err, out, out2)
 		}
+
 		for i := range d.Identities {
 			_ = d.Identities[i].info(noon)
 			_ = d.Identities[i].Cookies.send(d.Identities[i].Origin, "/", noon)

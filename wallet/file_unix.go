@@ -20,7 +20,8 @@ func private(path string, info fs.FileInfo, want fs.FileMode) error {
 
 // closed refuses what users other than its owner can open.
 func closed(path string, info fs.FileInfo, want fs.FileMode) error {
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+	mode := info.Mode().Perm()
+	if mode&0o077 != 0 {
 		return fmt.Errorf("%s has mode %04o: %w; run: chmod %o %s", path, mode, ErrExposed, want, path)
 	}
 	return nil
@@ -47,5 +48,6 @@ func syncDir(dir string) error {
 		return err
 	}
 	defer d.Close()
+
 	return d.Sync()
 }

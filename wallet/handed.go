@@ -33,6 +33,7 @@ func (e *entry) bearer(now time.Time) (text string, ok bool) {
 	case !e.Key.live(now):
 		return "", true
 	}
+
 	return e.Key.Token, true
 }
 
@@ -47,23 +48,37 @@ func (in Login) settleToken(e *entry) error {
 	case in.Token.IsZero():
 		return nil
 	case otherwise:
-		return jeton.WithDetail(jeton.ErrInvalid, "an identity proves itself by a token, a key or a password; give one of them")
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			"an identity proves itself by a token, a key or a password; give one of them",
+		)
 	}
+
 	text := in.Token.Reveal()
 	if err := checkHanded(text); err != nil {
 		return err
 	}
-	e.Handed, e.Key, e.Source, e.Cookies = &handed{Token: text}, nil, source{}, nil
+
+	e.Handed = &handed{Token: text}
+	e.Key = nil
+	e.Source = source{}
+	e.Cookies = nil
+
 	return nil
 }
 
 // checkHanded refuses what cannot be a token. Its errors repeat nothing of it.
 func checkHanded(text string) error {
 	if !isToken(text) {
-		return jeton.WithDetail(jeton.ErrInvalid, "that is not a token: it holds what no token holds, or is over 16 KiB")
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			"that is not a token: it holds what no token holds, or is over 16 KiB",
+		)
 	}
+
 	// Of those that a Jeton server makes, a slip of the pen shows.
-	switch ours, _ := strings.CutPrefix(text, "jtn_"); {
+	ours, _ := strings.CutPrefix(text, "jtn_")
+	switch {
 	case ours == text:
 		return nil
 	case strings.HasPrefix(ours, "s_"), strings.HasPrefix(ours, "c_"):
@@ -71,6 +86,7 @@ func checkHanded(text string) error {
 	case secret.Is(secret.Personal, text), secret.Is(secret.Access, text):
 		return nil
 	}
+
 	return jeton.WithDetail(jeton.ErrInvalid, "the token is cut short or mistyped: its checksum is not right")
 }
 
@@ -78,15 +94,28 @@ func checkHanded(text string) error {
 // trial would cost a use.
 func (w *Wallet) byToken(ctx context.Context, e *entry) error {
 	if e.Handed.Token == "" {
-		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s at %s has no token any more; hand one in", e.Name, e.Origin))
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			fmt.Sprintf("%s at %s has no token any more; hand one in", e.Name, e.Origin),
+		)
 	}
+
 	told, err := w.wellKnown(ctx, e)
 	if err == nil && told.Service != "" && told.Issuer == "" {
-		err = jeton.WithDetail(jeton.ErrNotFound, "the service takes no tokens: it names no issuer at /.well-known/jeton")
+		err = jeton.WithDetail(
+			jeton.ErrNotFound,
+			"the service takes no tokens: it names no issuer at /.well-known/jeton",
+		)
 	}
 	if err != nil {
 		return fmt.Errorf("log in at %s: %w", e.Origin, err)
 	}
-	e.Service, e.Epoch, e.LoggedIn, e.Uses, e.Held = told.Service, rand.Text(), w.now(), nil, nil
+
+	e.Service = told.Service
+	e.Epoch = rand.Text()
+	e.LoggedIn = w.now()
+	e.Uses = nil
+	e.Held = nil
+
 	return nil
 }

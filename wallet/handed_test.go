@@ -17,12 +17,19 @@ import (
 // personal makes a token of diane for the service reports.
 func (s *scene) personal(set ...func(*api.NewToken)) api.MadeToken {
 	s.t.Helper()
-	in := api.NewToken{User: "diane", Name: "job", Services: []string{"reports"}, Expires: s.now().Add(time.Hour)}
+	in := api.NewToken{
+		User:     "diane",
+		Name:     "job",
+		Services: []string{"reports"},
+		Expires:  s.now().Add(time.Hour),
+	}
 	for _, f := range set {
 		f(&in)
 	}
+
 	var made api.MadeToken
 	s.MustControl("POST", "/api/v1/tokens", in, &made)
+
 	return made
 }
 
@@ -45,15 +52,20 @@ func TestHandedTokenIsKeptAndSent(t *testing.T) {
 	w := s.wallet(home)
 	id := mustLogin(t, w, s.job(made.Secret))
 	s.mustAsk(id, "diane")
+
 	again := must(s.wallet(home).Identity(t.Context(), s.URL("reports"), "job"))
 	s.mustAsk(again, "diane")
-	if got := again.Info(); got.Kind != KindToken || !got.SignedIn || got.Auto || !got.Expires.IsZero() || got.Service != "reports" {
+
+	if got := again.Info(); got.Kind != KindToken || !got.SignedIn || got.Auto || !got.Expires.IsZero() ||
+		got.Service != "reports" {
 		t.Errorf("Info = %+v", got)
 	}
+
 	got, err := again.Token(t.Context())
 	if err != nil || got.Text.Reveal() != made.Secret || !got.Opens.IsZero() || !got.Expires.IsZero() {
 		t.Errorf("Token = %+v, %v", got, err)
 	}
+
 	for host, values := range s.spy.auth {
 		for value := range values {
 			if value != "" && ("https://"+host != s.URL("reports") || value != "Bearer "+made.Secret) {
@@ -61,11 +73,14 @@ func TestHandedTokenIsKeptAndSent(t *testing.T) {
 			}
 		}
 	}
+
 	_, plain, err := w.file.load(t.Context())
 	if err != nil || !bytes.Contains(plain, []byte(`"version":3`)) {
 		t.Errorf("an older program would not refuse the document, %v", err)
 	}
-	if n := len(must(w.Identities(t.Context()))); n != 1 {
+
+	n := len(must(w.Identities(t.Context())))
+	if n != 1 {
 		t.Errorf("%d identities, want 1", n)
 	}
 }
@@ -75,22 +90,28 @@ func TestLogoutForgetsAHandedTokenAndDoesNotRevokeIt(t *testing.T) {
 	made := s.personal()
 	w := s.wallet(home)
 	id := mustLogin(t, w, s.job(made.Secret))
+
 	if err := w.Logout(t.Context(), s.URL("reports"), "job"); err != nil {
 		t.Fatal(err)
 	}
+
 	_, plain, err := w.file.load(t.Context())
 	if err != nil || bytes.Contains(plain, []byte(made.Secret)) {
 		t.Errorf("the wallet still holds the token, %v", err)
 	}
-	if code, _, why := s.ask(id); code != http.StatusUnauthorized || !errors.Is(why, jeton.ErrNoCredential) {
+
+	code, _, why := s.ask(id)
+	if code != http.StatusUnauthorized || !errors.Is(why, jeton.ErrNoCredential) {
 		t.Errorf("after the logout: %d, %v; want 401, ErrNoCredential", code, why)
 	}
 	if _, err := id.Token(t.Context()); !errors.Is(err, jeton.ErrNoCredential) {
 		t.Errorf("Token: %v, want ErrNoCredential", err)
 	}
+
 	if _, err := w.Login(t.Context(), Login{URL: s.URL("reports"), As: "job"}); !errors.Is(err, jeton.ErrInvalid) {
 		t.Errorf("a login that hands in nothing: %v, want ErrInvalid", err)
 	}
+
 	// It was not revoked: handed in again it is good.
 	s.mustAsk(mustLogin(t, s.wallet(home), s.job(made.Secret)), "diane")
 	s.mustAsk(id, "diane") // and the first process finds it
@@ -106,8 +127,18 @@ func TestHandedTokenThatIsOverSaysThatItCannotRenewItself(t *testing.T) {
 		{"revoked", func(*api.NewToken) {}, func(s *scene, _ *Identity, m api.MadeToken) {
 			s.MustControl("DELETE", "/api/v1/tokens/"+m.Accessor, nil, nil)
 		}, jeton.ErrBadCredential},
-		{"expired", func(*api.NewToken) {}, func(s *scene, _ *Identity, _ api.MadeToken) { s.pass(time.Hour) }, jeton.ErrExpired},
-		{"spent", func(n *api.NewToken) { n.MaxUses = 1 }, func(s *scene, id *Identity, _ api.MadeToken) { s.mustAsk(id, "diane") }, jeton.ErrSpent},
+		{
+			"expired",
+			func(*api.NewToken) {},
+			func(s *scene, _ *Identity, _ api.MadeToken) { s.pass(time.Hour) },
+			jeton.ErrExpired,
+		},
+		{
+			"spent",
+			func(n *api.NewToken) { n.MaxUses = 1 },
+			func(s *scene, id *Identity, _ api.MadeToken) { s.mustAsk(id, "diane") },
+			jeton.ErrSpent,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, home := handedScene(t), t.TempDir()
@@ -118,6 +149,7 @@ func TestHandedTokenThatIsOverSaysThatItCannotRenewItself(t *testing.T) {
 			if !errors.Is(why, tc.want) || !strings.Contains(why.Error(), "cannot renew itself") {
 				t.Errorf("NeedsLogin = %v, want %v that says it cannot renew itself", why, tc.want)
 			}
+
 			mustLogin(t, s.wallet(home), s.job(s.personal().Secret))
 			s.mustAsk(id, "diane") // another process handed in another one
 		})
@@ -141,11 +173,51 @@ func TestWhatIsNoTokenIsNotTaken(t *testing.T) {
 		{"one with a slip of the pen", s.job(swapped), jeton.ErrInvalid, "mistyped"},
 		{"the secret of a session", s.job("jtn_s_" + strings.Repeat("a", 43)), jeton.ErrInvalid, "not a token"},
 		{"the secret of a client", s.job("jtn_c_" + good[6:]), jeton.ErrInvalid, "not a token"},
-		{"a token and a password", Login{URL: s.URL("reports"), As: "job", Token: jeton.NewSecret(good), Password: jeton.NewSecret("x")}, jeton.ErrInvalid, "one of them"},
-		{"a token and a key", Login{URL: s.URL("reports"), As: "job", Token: jeton.NewSecret(good), Key: "ci.key"}, jeton.ErrInvalid, "one of them"},
-		{"a token and scopes", Login{URL: s.URL("reports"), As: "job", Token: jeton.NewSecret(good), Scope: []string{"read"}}, jeton.ErrInvalid, "Scope"},
-		{"a service without tokens", Login{URL: s.URL("people"), As: "job", Token: jeton.NewSecret(good)}, jeton.ErrNotFound, "takes no tokens"},
-		{"plain http to another machine", Login{URL: "http://app.example", As: "job", Token: jeton.NewSecret(good)}, jeton.ErrInvalid, "plain http"},
+		{
+			"a token and a password",
+			Login{
+				URL:      s.URL("reports"),
+				As:       "job",
+				Token:    jeton.NewSecret(good),
+				Password: jeton.NewSecret("x"),
+			},
+			jeton.ErrInvalid,
+			"one of them",
+		},
+		{
+			"a token and a key",
+			Login{
+				URL:   s.URL("reports"),
+				As:    "job",
+				Token: jeton.NewSecret(good),
+				Key:   "ci.key",
+			},
+			jeton.ErrInvalid,
+			"one of them",
+		},
+		{
+			"a token and scopes",
+			Login{
+				URL:   s.URL("reports"),
+				As:    "job",
+				Token: jeton.NewSecret(good),
+				Scope: []string{"read"},
+			},
+			jeton.ErrInvalid,
+			"Scope",
+		},
+		{
+			"a service without tokens",
+			Login{URL: s.URL("people"), As: "job", Token: jeton.NewSecret(good)},
+			jeton.ErrNotFound,
+			"takes no tokens",
+		},
+		{
+			"plain http to another machine",
+			Login{URL: "http://app.example", As: "job", Token: jeton.NewSecret(good)},
+			jeton.ErrInvalid,
+			"plain http",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := s.wallet(t.TempDir()).Login(t.Context(), tc.in)
@@ -157,6 +229,7 @@ func TestWhatIsNoTokenIsNotTaken(t *testing.T) {
 			}
 		})
 	}
+
 	for path := range s.spy.auth {
 		if len(s.spy.auth[path]) != 1 || !s.spy.auth[path][""] {
 			t.Errorf("%s got a token that was not taken", path)
@@ -167,22 +240,31 @@ func TestWhatIsNoTokenIsNotTaken(t *testing.T) {
 func TestAnIdentityChangesHowItProvesItself(t *testing.T) {
 	s, home := handedScene(t), t.TempDir()
 	w := s.wallet(home)
-	byPassword := Login{URL: s.URL("reports"), As: "job", Username: "diane", Password: jeton.NewSecret("diane-good-password")}
+	byPassword := Login{
+		URL:      s.URL("reports"),
+		As:       "job",
+		Username: "diane",
+		Password: jeton.NewSecret("diane-good-password"),
+	}
 	mustLogin(t, w, byPassword)
 	id := mustLogin(t, w, s.job(s.personal().Secret))
 	s.mustAsk(id, "diane")
+
 	if got := id.Info(); got.Kind != KindToken {
 		t.Errorf("after a token: %s", got.Kind)
 	}
+
 	mustLogin(t, w, byPassword)
 	if got := id.Info(); got.Kind != KindSession || !got.SignedIn {
 		t.Errorf("after a password: %+v", got)
 	}
+
 	mustLogin(t, w, s.job(s.personal().Secret))
 	in := s.ci("reports")
 	in.As, in.Username = "job", "ci"
 	mustLogin(t, w, in)
 	s.mustAsk(id, "ci")
+
 	if got := id.Info(); got.Kind != KindKey {
 		t.Errorf("after a key: %s", got.Kind)
 	}
@@ -190,23 +272,37 @@ func TestAnIdentityChangesHowItProvesItself(t *testing.T) {
 
 func TestHandedTokenGoesToItsOriginOnly(t *testing.T) {
 	leaked := make(chan string, 10)
-	thief := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { leaked <- r.Header.Get("Authorization") }))
+	thief := httptest.NewServer(http.HandlerFunc(func(
+		_ http.ResponseWriter,
+		r *http.Request,
+	) {
+		leaked <- r.Header.Get("Authorization")
+	}))
 	defer thief.Close()
+
 	// Any server takes tokens, also one that knows nothing of Jeton.
 	s := newService(t, "git", func(s *service) { s.plain = true })
 	w := newWallet(t)
-	id := mustLogin(t, w, Login{URL: s.URL, As: "job", Token: jeton.NewSecret("some-token-of-another-maker"), CACert: s.ca()})
+	id := mustLogin(t, w, Login{
+		URL:    s.URL,
+		As:     "job",
+		Token:  jeton.NewSecret("some-token-of-another-maker"),
+		CACert: s.ca(),
+	})
 	for _, status := range []string{"302", "307", "308"} {
 		resp, err := id.Client().Get(s.URL + "/to?status=" + status + "&url=" + url.QueryEscape(thief.URL+"/"))
 		if err != nil || resp.Header.Get("Location") == "" {
 			t.Errorf("redirect: %v, %v, want it as the answer", resp, err)
 		}
 	}
+
 	if _, err := id.Client().Get(thief.URL); !errors.Is(err, jeton.ErrInvalid) {
 		t.Errorf("another origin: %v, want ErrInvalid", err)
 	}
+
 	r := must(http.NewRequestWithContext(t.Context(), "GET", s.URL+"/whoami", nil))
 	r.Header.Set("Authorization", "Basic ZGlhbmU6cHc=")
+
 	if _, err := id.Client().Do(r); !errors.Is(err, jeton.ErrInvalid) {
 		t.Errorf("an Authorization of its own: %v, want ErrInvalid", err)
 	}
@@ -222,11 +318,13 @@ func TestHandedTokenKeepsNoCookie(t *testing.T) {
 		http.SetCookie(w, &http.Cookie{Name: "session", Value: "of-the-token", Path: "/"})
 	}))
 	defer s.Close()
+
 	w := newWallet(t)
 	id := mustLogin(t, w, Login{URL: s.URL, As: "job", Token: jeton.NewSecret("some-token")})
 	for range 3 {
 		get(t, id, s.URL+"/")
 	}
+
 	_, plain, err := w.file.load(t.Context())
 	if err != nil || cookies > 0 || bytes.Contains(plain, []byte("of-the-token")) {
 		t.Error("a session stands next to the token, which would be a second credential")

@@ -61,6 +61,7 @@ func (id *Identity) Client() *http.Client {
 			if len(via) >= 10 {
 				return errors.New("stopped after 10 redirects")
 			}
+
 			return nil
 		},
 	}
@@ -110,6 +111,7 @@ func (id *Identity) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
+
 	renewed, failure := false, error(nil)
 	now := id.w.now()
 	known := !saw.e.live(now)
@@ -117,32 +119,41 @@ func (id *Identity) RoundTrip(r *http.Request) (*http.Response, error) {
 	if known || early {
 		// The session is over before anything was sent: a body that cannot be sent
 		// twice is spared.
-		if renewed, failure = id.renew(r.Context(), saw); renewed {
+		renewed, failure = id.renew(r.Context(), saw)
+		if renewed {
 			saw, known = id.view(), true
 		} else if early {
 			failure = nil // what there is does still
 			id.bear(now.Add(calm))
 		}
 	}
+
 	resp, err := id.send(r, r.Body, saw, failure)
 	if err != nil || known || !replayable(r) {
 		return resp, err
 	}
-	if why, over := NeedsLogin(resp); !over || saw.e.Key != nil && errors.Is(why, jeton.ErrSpent) {
+
+	why, over := NeedsLogin(resp)
+	if !over || saw.e.Key != nil && errors.Is(why, jeton.ErrSpent) {
 		return resp, nil
 	}
-	if renewed, failure = id.renew(r.Context(), saw); renewed {
+
+	renewed, failure = id.renew(r.Context(), saw)
+	if renewed {
 		body := r.Body
 		if r.GetBody != nil {
 			body, failure = r.GetBody()
 		}
+
 		if failure == nil {
 			drain(resp.Body)
 			return id.send(r, body, id.view(), nil)
 		}
 	}
+
 	n := noteOf(resp)
 	n.failure = failure
+
 	return annotate(resp, n), nil
 }
 
@@ -161,10 +172,12 @@ func (id *Identity) mine(r *http.Request, saw view) error {
 	if r.URL == nil {
 		return jeton.WithDetail(jeton.ErrInvalid, "request without a URL")
 	}
+
 	o, err := originOf(r.URL)
 	if err != nil {
 		return err
 	}
+
 	if o == id.origin && r.Host != "" && r.Host != r.URL.Host {
 		// The address is ours and the name another's: a server of many names would
 		// hand our cookies to the wrong one.
@@ -172,12 +185,22 @@ func (id *Identity) mine(r *http.Request, saw view) error {
 			return err
 		}
 	}
+
 	if o != id.origin {
-		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("request for %s is not sent as %s of %s", o, id.name, id.origin))
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			fmt.Sprintf("request for %s is not sent as %s of %s", o, id.name, id.origin),
+		)
 	}
-	if _, byToken := saw.e.bearer(id.w.now()); byToken && len(r.Header.Values("Authorization")) > 0 {
-		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("the request has an Authorization header; %s of %s sends its own", id.name, id.origin))
+
+	_, byToken := saw.e.bearer(id.w.now())
+	if byToken && len(r.Header.Values("Authorization")) > 0 {
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			fmt.Sprintf("the request has an Authorization header; %s of %s sends its own", id.name, id.origin),
+		)
 	}
+
 	return nil
 }
 
@@ -188,21 +211,29 @@ func (id *Identity) send(r *http.Request, body io.ReadCloser, saw view, failure 
 	if err == nil {
 		err = id.await(r.Context(), saw.e)
 	}
+
 	if err != nil {
 		if body != nil {
 			_ = body.Close()
 		}
 		return nil, err
 	}
+
 	c := r.Clone(r.Context())
 	c.Body = body
-	c.URL.Scheme, c.URL.Host, c.Host = id.origin.scheme(), id.origin.hostport(), ""
+	c.URL.Scheme = id.origin.scheme()
+	c.URL.Host = id.origin.hostport()
+	c.Host = ""
+
 	if c.Header == nil {
 		c.Header = http.Header{}
 	}
+
 	sent := false
-	if token, byToken := saw.e.bearer(id.w.now()); byToken {
-		if sent = token != ""; sent {
+	token, byToken := saw.e.bearer(id.w.now())
+	if byToken {
+		sent = token != ""
+		if sent {
 			c.Header.Set("Authorization", "Bearer "+token)
 		}
 	} else {
@@ -210,13 +241,16 @@ func (id *Identity) send(r *http.Request, body io.ReadCloser, saw view, failure 
 		addTo(c, cookies)
 		sent = len(cookies) > 0
 	}
+
 	resp, err := t.RoundTrip(c)
 	if err != nil {
 		return nil, err
 	}
+
 	id.learn(r, resp, saw.e)
 	// The request that the caller gets back is its own: the copy holds the session.
 	resp.Request = r
+
 	return annotate(resp, note{sent: sent, failure: failure}), nil
 }
 
@@ -230,24 +264,31 @@ func (id *Identity) learn(r *http.Request, resp *http.Response, e entry) {
 	if e.Key != nil || e.Handed != nil {
 		set = nil // a session next to the token would be a second credential
 	}
+
 	uses, counted := usesRemaining(resp)
 	if epoch == "" || (len(set) == 0 && !counted) {
 		return
 	}
+
 	path, now := r.URL.EscapedPath(), id.w.now()
 	id.mu.Lock()
+
 	if id.gone || id.e.Epoch != epoch {
 		// A newer login is in place: the end of the old session must not end it.
 		id.mu.Unlock()
 		return
 	}
+
 	next, what := id.e.Cookies.learn(id.origin, path, set, now)
 	id.e.Cookies = next
+
 	if counted {
 		id.e.Uses, id.usesNew = &uses, true
 	}
+
 	id.jarNew = id.jarNew || what != same
 	id.mu.Unlock()
+
 	if what == changed {
 		id.keep(r.Context(), epoch, func(e *entry) {
 			e.Cookies, _ = e.Cookies.learn(id.origin, path, set, now)
@@ -263,6 +304,7 @@ func (id *Identity) learn(r *http.Request, resp *http.Response, e entry) {
 func (id *Identity) keep(ctx context.Context, epoch string, edit func(*entry)) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWait)
 	defer cancel()
+
 	var after *document
 	err := id.w.file.change(ctx, func(d *document) error {
 		after = d
@@ -274,6 +316,7 @@ func (id *Identity) keep(ctx context.Context, epoch string, edit func(*entry)) {
 	if err != nil {
 		return // jarNew stays, so that Flush tries again
 	}
+
 	if e := after.find(id.origin, id.name); e != nil {
 		id.adopt(*e, after.Revision)
 	} else {
@@ -286,18 +329,23 @@ func (id *Identity) keep(ctx context.Context, epoch string, edit func(*entry)) {
 func (id *Identity) adopt(e entry, revision int64) {
 	id.mu.Lock()
 	defer id.mu.Unlock()
+
 	if revision < id.revision {
 		return
 	}
+
 	old, fresh := id.e, id.gone || id.e.Epoch != e.Epoch
 	id.e, id.gone, id.revision = e, false, revision
+
 	if fresh {
 		id.usesNew, id.jarNew = false, false
 		return
 	}
+
 	if id.usesNew {
 		id.e.Uses = old.Uses
 	}
+
 	if id.jarNew {
 		id.e.Cookies = e.Cookies.merge(old.Cookies)
 		id.jarNew = !id.e.Cookies.equal(e.Cookies)
@@ -324,6 +372,7 @@ func (id *Identity) isDirty() bool {
 func (id *Identity) flushInto(d *document) {
 	id.mu.Lock()
 	defer id.mu.Unlock()
+
 	e := d.find(id.origin, id.name)
 	if id.gone || e == nil || e.Epoch != id.e.Epoch {
 		return
@@ -331,6 +380,7 @@ func (id *Identity) flushInto(d *document) {
 	if id.usesNew {
 		e.Uses = id.e.Uses
 	}
+
 	if id.jarNew {
 		e.Cookies = e.Cookies.merge(id.e.Cookies)
 	}
@@ -358,7 +408,8 @@ func usesRemaining(resp *http.Response) (int64, bool) {
 // It does not read the body.
 func NeedsLogin(resp *http.Response) (why error, ok bool) {
 	n := noteOf(resp)
-	switch out := jeton.FromCode(resp.Header.Get(jeton.HeaderError)); {
+	out := jeton.FromCode(resp.Header.Get(jeton.HeaderError))
+	switch {
 	case out == nil && resp.StatusCode != http.StatusUnauthorized:
 		return nil, false
 	case out == nil && n.sent:
@@ -370,9 +421,11 @@ func NeedsLogin(resp *http.Response) (why error, ok bool) {
 	default:
 		return nil, false
 	}
+
 	if n.failure != nil {
 		why = fmt.Errorf("%w; logging in again: %w", why, n.failure)
 	}
+
 	return why, true
 }
 

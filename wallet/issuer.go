@@ -43,10 +43,12 @@ func metadataURL(issuer string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	u, err := url.Parse(issuer)
 	if err != nil {
 		return "", jeton.WithDetail(jeton.ErrInvalid, "not the identifier of an authorization server")
 	}
+
 	return string(o) + wellKnownIssuer + strings.TrimSuffix(u.EscapedPath(), "/"), nil
 }
 
@@ -55,15 +57,23 @@ func metadataURL(issuer string) (string, error) {
 func checkEndpoint(o Origin, endpoint string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil || len(endpoint) > 1024 || strings.Contains(endpoint, "#") {
-		return jeton.WithDetail(jeton.ErrInvalid, "an endpoint of the authorization server is not a URL without a fragment")
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			"an endpoint of the authorization server is not a URL without a fragment",
+		)
 	}
+
 	at, err := originOf(u)
 	if err != nil {
 		return fmt.Errorf("endpoint of the authorization server: %w", err)
 	}
 	if at != o {
-		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("an endpoint of the authorization server %s is at %s, where nothing is sent", o, at))
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			fmt.Sprintf("an endpoint of the authorization server %s is at %s, where nothing is sent", o, at),
+		)
 	}
+
 	return nil
 }
 
@@ -78,27 +88,38 @@ func parseMetadata(text []byte, issuer string) (metadata, error) {
 		Token  string `json:"token_endpoint"`
 		Revoke string `json:"revocation_endpoint"`
 	}
+
 	if len(text) > maxAnswer {
-		return metadata{}, jeton.WithDetail(jeton.ErrTooLarge, "the metadata of the authorization server is over 64 KiB")
+		return metadata{}, jeton.WithDetail(
+			jeton.ErrTooLarge,
+			"the metadata of the authorization server is over 64 KiB",
+		)
 	}
 	if json.Unmarshal(text, &said) != nil {
 		return metadata{}, jeton.WithDetail(jeton.ErrInvalid, "the metadata of the authorization server cannot be read")
 	}
+
 	o, err := issuerOrigin(issuer)
 	if err != nil {
 		return metadata{}, err
 	}
 	if said.Issuer != issuer {
-		return metadata{}, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("the metadata found for the authorization server %s are another one's", o))
+		return metadata{}, jeton.WithDetail(
+			jeton.ErrInvalid,
+			fmt.Sprintf("the metadata found for the authorization server %s are another one's", o),
+		)
 	}
+
 	if err := checkEndpoint(o, said.Token); err != nil {
 		return metadata{}, err
 	}
+
 	if said.Revoke != "" {
 		if err := checkEndpoint(o, said.Revoke); err != nil {
 			return metadata{}, err
 		}
 	}
+
 	return metadata{said.Token, said.Revoke}, nil
 }
 
@@ -110,8 +131,12 @@ func (w *Wallet) findIssuer(ctx context.Context, e *entry) error {
 		return err
 	}
 	if told.Issuer == "" {
-		return jeton.WithDetail(jeton.ErrNotFound, "the service takes no tokens: it names no issuer at /.well-known/jeton")
+		return jeton.WithDetail(
+			jeton.ErrNotFound,
+			"the service takes no tokens: it names no issuer at /.well-known/jeton",
+		)
 	}
+
 	o, err := issuerOrigin(told.Issuer)
 	if err != nil {
 		return err
@@ -119,41 +144,61 @@ func (w *Wallet) findIssuer(ctx context.Context, e *entry) error {
 	if err := o.allow(w.allowHTTP || e.AllowHTTP); err != nil {
 		return err
 	}
+
 	where, err := metadataURL(told.Issuer)
 	if err != nil {
 		return err
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, loginWait)
 	defer cancel()
+
 	status, text, err := w.read(ctx, e, http.MethodGet, where, nil)
 	if err != nil {
 		return fmt.Errorf("ask the authorization server %s: %w", o, err)
 	}
 	if status.StatusCode != http.StatusOK {
-		return jeton.WithDetail(jeton.ErrNotFound, fmt.Sprintf("the authorization server %s has no metadata: status %d", o, status.StatusCode))
+		return jeton.WithDetail(
+			jeton.ErrNotFound,
+			fmt.Sprintf("the authorization server %s has no metadata: status %d", o, status.StatusCode),
+		)
 	}
+
 	m, err := parseMetadata(text, told.Issuer)
 	if err != nil {
 		return err
 	}
+
 	s := *e.Key
-	s.Issuer, s.Audience, s.TokenURL, s.RevokeURL = told.Issuer, told.Audience, m.token, m.revoke
+	s.Issuer = told.Issuer
+	s.Audience = told.Audience
+	s.TokenURL = m.token
+	s.RevokeURL = m.revoke
+
 	e.Service, e.Key = told.Service, &s
+
 	return e.check()
 }
 
 // read sends one request and returns the answer with its body, of which it reads one byte
 // more than maxAnswer at most.
-func (w *Wallet) read(ctx context.Context, e *entry, method, address string, form url.Values) (*http.Response, []byte, error) {
+func (w *Wallet) read(
+	ctx context.Context,
+	e *entry,
+	method, address string,
+	form url.Values,
+) (*http.Response, []byte, error) {
 	resp, err := w.exchange(ctx, e, method, address, form, nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer drain(resp.Body)
+
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the answer: %w", err)
 	}
+
 	return resp, text, nil
 }
 
@@ -163,14 +208,17 @@ func (w *Wallet) tell(ctx context.Context, e *entry, k *jose.Signer, address str
 	if err != nil {
 		return nil, err
 	}
+
 	form.Set("client_assertion_type", assertionType)
 	form.Set("client_assertion", proof)
 	ctx, cancel := context.WithTimeout(ctx, loginWait)
 	defer cancel()
+
 	resp, text, err := w.read(ctx, e, http.MethodPost, address, form)
 	if err != nil {
 		return nil, err
 	}
+
 	return text, refusedBy(resp, text, w.now())
 }
 
@@ -184,6 +232,7 @@ func refusedBy(resp *http.Response, text []byte, now time.Time) error {
 	if resp.StatusCode < 400 {
 		return fmt.Errorf("the authorization server answered with status %d", resp.StatusCode)
 	}
+
 	var said struct {
 		Code string `json:"error"`
 	}
@@ -192,17 +241,25 @@ func refusedBy(resp *http.Response, text []byte, now time.Time) error {
 			code string
 			err  error
 		}{
-			{"invalid_client", jeton.ErrBadCredential}, {"invalid_grant", jeton.ErrBadCredential}, {"unauthorized_client", jeton.ErrForbidden},
-			{"invalid_target", jeton.ErrForbidden}, {"invalid_scope", jeton.ErrScope}, {"temporarily_unavailable", jeton.ErrBusy},
+			{
+				"invalid_client",
+				jeton.ErrBadCredential,
+			}, {"invalid_grant", jeton.ErrBadCredential}, {"unauthorized_client", jeton.ErrForbidden},
+			{
+				"invalid_target",
+				jeton.ErrForbidden,
+			}, {"invalid_scope", jeton.ErrScope}, {"temporarily_unavailable", jeton.ErrBusy},
 		} {
 			if said.Code == c.code {
 				return jeton.WithDetail(c.err, "the authorization server says "+c.code)
 			}
 		}
 	}
+
 	if resp.StatusCode == http.StatusNotFound {
 		return jeton.WithDetail(jeton.ErrNotFound, "the authorization server has no such endpoint")
 	}
+
 	return refusal(resp, now)
 }
 
@@ -225,11 +282,13 @@ func (w *Wallet) requestToken(ctx context.Context, e *entry, k *jose.Signer) (gr
 	if len(e.Key.Scope) > 0 {
 		form.Set("scope", strings.Join(e.Key.Scope, " "))
 	}
+
 	at := w.now()
 	text, err := w.tell(ctx, e, k, e.Key.TokenURL, form)
 	if err != nil {
 		return granted{}, err
 	}
+
 	return parseToken(text, at)
 }
 
@@ -249,6 +308,7 @@ func parseToken(text []byte, at time.Time) (granted, error) {
 	if !strings.EqualFold(said.Type, "Bearer") || !isToken(said.Token) {
 		return granted{}, jeton.WithDetail(jeton.ErrInvalid, "the authorization server gave no Bearer token")
 	}
+
 	got := granted{text: said.Token, at: at}
 	if said.Life != nil {
 		if *said.Life <= 0 {
@@ -256,15 +316,19 @@ func parseToken(text []byte, at time.Time) (granted, error) {
 		}
 		got.ends = at.Add(time.Duration(min(*said.Life, int64(maxLife/time.Second))) * time.Second)
 	}
-	if opens := time.Unix(said.Opens, 0).UTC(); said.Opens > 0 && opens.After(at) {
+
+	opens := time.Unix(said.Opens, 0).UTC()
+	if said.Opens > 0 && opens.After(at) {
 		got.opens = opens
 		if opens.After(at.Add(maxLife)) {
 			got.opens = at.Add(maxLife)
 		}
 	}
+
 	if said.MaxUses != nil && *said.MaxUses > 0 {
 		got.uses = said.MaxUses
 	}
+
 	return got, nil
 }
 
@@ -273,10 +337,12 @@ func (w *Wallet) revoke(ctx context.Context, e *entry) error {
 	if e.Key.RevokeURL == "" {
 		return jeton.WithDetail(jeton.ErrNotFound, "its authorization server has no way to revoke a token")
 	}
+
 	k, err := e.Key.signer()
 	if err != nil {
 		return err
 	}
+
 	_, err = w.tell(ctx, e, k, e.Key.RevokeURL, url.Values{"token": {e.Key.Token}, "token_type_hint": {"access_token"}})
 	return err
 }
@@ -288,9 +354,14 @@ func (w *Wallet) registerKey(ctx context.Context, e *entry, old, next *jose.Sign
 	if err != nil {
 		return err
 	}
+
 	k := next.Key()
 	_, err = w.tell(ctx, e, old, strings.TrimSuffix(e.Key.Issuer, "/")+pathKeys, url.Values{
-		"key": {string(k.PEM())}, "alg": {string(k.Alg)}, "kid": {k.ID}, "proof": {held},
+		"key":   {string(k.PEM())},
+		"alg":   {string(k.Alg)},
+		"kid":   {k.ID},
+		"proof": {held},
 	})
+
 	return err
 }

@@ -35,10 +35,12 @@ type pair struct {
 func newPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{path: wellKnownIssuer}
+
 	p.issuer = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.PostFormValue("client_assertion") != "" {
 			p.asserted.Add(1)
 		}
+
 		switch {
 		case p.moved:
 			http.Redirect(w, r, p.issuer.URL+"/moved"+r.URL.Path, http.StatusTemporaryRedirect)
@@ -54,6 +56,7 @@ func newPair(t *testing.T) *pair {
 			http.NotFound(w, r)
 		}
 	}))
+
 	t.Cleanup(p.issuer.Close)
 	p.service = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -67,10 +70,12 @@ func newPair(t *testing.T) *pair {
 			fmt.Fprintf(w, "%s %s", r.Header.Get("Authorization"), r.Header.Get("Cookie"))
 		}
 	}))
+
 	t.Cleanup(p.service.Close)
 	p.wellKnown = fmt.Sprintf(`{"service":"app","issuer":%q,"audience":"app"}`, p.issuer.URL)
 	p.metadata = fmt.Sprintf(`{"issuer":%q,"token_endpoint":%q}`, p.issuer.URL, p.issuer.URL+"/t")
 	p.token = `{"access_token":"canary-token","token_type":"bearer","expires_in":3600}`
+
 	return p
 }
 
@@ -85,28 +90,69 @@ func (p *pair) login(t *testing.T) (*Wallet, Login) {
 func TestIssuersThatAreNotBelieved(t *testing.T) {
 	other := httptest.NewTLSServer(http.NotFoundHandler())
 	defer other.Close()
+
 	for _, tc := range []struct {
 		name string
 		lie  func(p *pair)
 		want error
 		says string
 	}{
-		{"the metadata are another issuer's", func(p *pair) { p.metadata = strings.Replace(p.metadata, p.issuer.URL, "https://auth.example", 1) }, jeton.ErrInvalid, "another one's"},
-		{"but for a slash", func(p *pair) { p.metadata = strings.Replace(p.metadata, p.issuer.URL, p.issuer.URL+"/", 1) }, jeton.ErrInvalid, "another one's"},
-		{"but for the case", func(p *pair) { p.metadata = strings.Replace(p.metadata, "https", "HTTPS", 1) }, jeton.ErrInvalid, "another one's"},
-		{"the service says it with a slash", func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"/", 1) }, jeton.ErrInvalid, "another one's"},
-		{"no issuer in the metadata", func(p *pair) { p.metadata = strings.Replace(p.metadata, `"issuer"`, `"x"`, 1) }, jeton.ErrInvalid, "another one's"},
+		{
+			"the metadata are another issuer's",
+			func(p *pair) { p.metadata = strings.Replace(p.metadata, p.issuer.URL, "https://auth.example", 1) },
+			jeton.ErrInvalid,
+			"another one's",
+		},
+		{
+			"but for a slash",
+			func(p *pair) { p.metadata = strings.Replace(p.metadata, p.issuer.URL, p.issuer.URL+"/", 1) },
+			jeton.ErrInvalid,
+			"another one's",
+		},
+		{
+			"but for the case",
+			func(p *pair) { p.metadata = strings.Replace(p.metadata, "https", "HTTPS", 1) },
+			jeton.ErrInvalid,
+			"another one's",
+		},
+		{
+			"the service says it with a slash",
+			func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"/", 1) },
+			jeton.ErrInvalid,
+			"another one's",
+		},
+		{
+			"no issuer in the metadata",
+			func(p *pair) { p.metadata = strings.Replace(p.metadata, `"issuer"`, `"x"`, 1) },
+			jeton.ErrInvalid,
+			"another one's",
+		},
 		{"the token endpoint is elsewhere", func(p *pair) {
 			p.metadata = strings.Replace(p.metadata, p.issuer.URL+"/t", other.URL+"/t", 1)
 		}, jeton.ErrInvalid, "where nothing is sent"},
 		{"the token endpoint is plain http", func(p *pair) {
-			p.metadata = strings.Replace(p.metadata, p.issuer.URL+"/t", strings.Replace(p.issuer.URL, "https", "http", 1)+"/t", 1)
+			p.metadata = strings.Replace(
+				p.metadata,
+				p.issuer.URL+"/t",
+				strings.Replace(p.issuer.URL, "https", "http", 1)+"/t",
+				1,
+			)
 		}, jeton.ErrInvalid, "where nothing is sent"},
 		{"the token endpoint holds a user", func(p *pair) {
 			p.metadata = strings.Replace(p.metadata, p.issuer.URL+"/t", "https://x@"+p.issuer.URL[8:]+"/t", 1)
 		}, jeton.ErrInvalid, "user name"},
-		{"the token endpoint is missing", func(p *pair) { p.metadata = strings.Replace(p.metadata, "token_endpoint", "x", 1) }, jeton.ErrInvalid, "endpoint"},
-		{"the token endpoint is a path", func(p *pair) { p.metadata = strings.Replace(p.metadata, p.issuer.URL+"/t", "/t", 1) }, jeton.ErrInvalid, "endpoint"},
+		{
+			"the token endpoint is missing",
+			func(p *pair) { p.metadata = strings.Replace(p.metadata, "token_endpoint", "x", 1) },
+			jeton.ErrInvalid,
+			"endpoint",
+		},
+		{
+			"the token endpoint is a path",
+			func(p *pair) { p.metadata = strings.Replace(p.metadata, p.issuer.URL+"/t", "/t", 1) },
+			jeton.ErrInvalid,
+			"endpoint",
+		},
 		{"the revocation endpoint is elsewhere", func(p *pair) {
 			p.metadata = strings.Replace(p.metadata, "{", fmt.Sprintf(`{"revocation_endpoint":%q,`, other.URL), 1)
 		}, jeton.ErrInvalid, "where nothing is sent"},
@@ -116,10 +162,30 @@ func TestIssuersThatAreNotBelieved(t *testing.T) {
 			p.metadata = strings.Replace(p.metadata, "{", `{"x":"`+strings.Repeat("x", maxAnswer)+`",`, 1)
 		}, jeton.ErrTooLarge, "64 KiB"},
 		{"a redirect", func(p *pair) { p.moved = true }, jeton.ErrNotFound, "status 307"},
-		{"an issuer with a query", func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"?a", 1) }, jeton.ErrInvalid, "identifier"},
-		{"an issuer with a fragment", func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"#a", 1) }, jeton.ErrInvalid, "identifier"},
-		{"an issuer at plain http", func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, "http://auth.example", 1) }, jeton.ErrInvalid, "plain http"},
-		{"an issuer that is no URL", func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, "file:///etc/passwd", 1) }, jeton.ErrInvalid, "https://"},
+		{
+			"an issuer with a query",
+			func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"?a", 1) },
+			jeton.ErrInvalid,
+			"identifier",
+		},
+		{
+			"an issuer with a fragment",
+			func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"#a", 1) },
+			jeton.ErrInvalid,
+			"identifier",
+		},
+		{
+			"an issuer at plain http",
+			func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, "http://auth.example", 1) },
+			jeton.ErrInvalid,
+			"plain http",
+		},
+		{
+			"an issuer that is no URL",
+			func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, "file:///etc/passwd", 1) },
+			jeton.ErrInvalid,
+			"https://",
+		},
 		{"no issuer", func(p *pair) { p.wellKnown = "{}" }, jeton.ErrNotFound, "takes no tokens"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -129,10 +195,14 @@ func TestIssuersThatAreNotBelieved(t *testing.T) {
 			if _, err := w.Login(t.Context(), in); !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("Login: %v, want %v with %q", err, tc.want, tc.says)
 			}
-			if n := p.asserted.Load(); n != 0 {
+
+			n := p.asserted.Load()
+			if n != 0 {
 				t.Errorf("%d assertions were sent", n)
 			}
-			if list := must(w.Identities(t.Context())); len(list) != 0 {
+
+			list := must(w.Identities(t.Context()))
+			if len(list) != 0 {
 				t.Errorf("kept: %+v", list)
 			}
 		})
@@ -145,7 +215,8 @@ func TestIssuerWithAPath(t *testing.T) {
 	p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"/tenant", 1)
 	p.metadata = strings.Replace(p.metadata, p.issuer.URL, p.issuer.URL+"/tenant", 1)
 	w, in := p.login(t)
-	if id := mustLogin(t, w, in); id.Info().Issuer != p.issuer.URL+"/tenant" {
+	id := mustLogin(t, w, in)
+	if id.Info().Issuer != p.issuer.URL+"/tenant" {
 		t.Errorf("Info = %+v", id.Info())
 	}
 }
@@ -158,7 +229,13 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		text   string
 		want   error
 	}{
-		{"a code of the standard", 401, "", `{"error":"invalid_client","error_description":"canary"}`, jeton.ErrBadCredential},
+		{
+			"a code of the standard",
+			401,
+			"",
+			`{"error":"invalid_client","error_description":"canary"}`,
+			jeton.ErrBadCredential,
+		},
 		{"a code of ours", 401, "bad_credential", `{"error":"invalid_client"}`, jeton.ErrBadCredential},
 		{"a target that is not allowed", 400, "", `{"error":"invalid_target"}`, jeton.ErrForbidden},
 		{"a scope that is not allowed", 400, "", `{"error":"invalid_scope"}`, jeton.ErrScope},
@@ -171,15 +248,41 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		{"no content", 204, "", "", nil},
 		{"no token", 200, "", `{"token_type":"Bearer","expires_in":1}`, jeton.ErrInvalid},
 		{"a token of another type", 200, "", `{"access_token":"canary","token_type":"DPoP"}`, jeton.ErrInvalid},
-		{"a token that breaks the line", 200, "", `{"access_token":"canary\r\nCookie: a","token_type":"Bearer"}`, jeton.ErrInvalid},
-		{"a token that has ended", 200, "", `{"access_token":"canary","token_type":"Bearer","expires_in":0}`, jeton.ErrInvalid},
-		{"a life that is no number", 200, "", `{"access_token":"canary","token_type":"Bearer","expires_in":"soon"}`, jeton.ErrInvalid},
+		{
+			"a token that breaks the line",
+			200,
+			"",
+			`{"access_token":"canary\r\nCookie: a","token_type":"Bearer"}`,
+			jeton.ErrInvalid,
+		},
+		{
+			"a token that has ended",
+			200,
+			"",
+			`{"access_token":"canary","token_type":"Bearer","expires_in":0}`,
+			jeton.ErrInvalid,
+		},
+		{
+			"a life that is no number",
+			200,
+			"",
+			`{"access_token":"canary","token_type":"Bearer","expires_in":"soon"}`,
+			jeton.ErrInvalid,
+		},
 		{"two documents", 200, "", `{"access_token":"canary","token_type":"Bearer"}{}`, jeton.ErrInvalid},
-		{"over 64 KiB", 200, "", `{"access_token":"canary","token_type":"Bearer","x":"` + strings.Repeat("x", maxAnswer) + `"}`, jeton.ErrInvalid},
+		{
+			"over 64 KiB",
+			200,
+			"",
+			`{"access_token":"canary","token_type":"Bearer","x":"` + strings.Repeat("x", maxAnswer) + `"}`,
+			jeton.ErrInvalid,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := newPair(t)
-			p.status, p.code, p.token = tc.status, tc.code, tc.text
+			p.status = tc.status
+			p.code = tc.code
+			p.token = tc.text
 			w, in := p.login(t)
 			_, err := w.Login(t.Context(), in)
 			if err == nil || tc.want != nil && !errors.Is(err, tc.want) || strings.Contains(err.Error(), "canary") {
@@ -192,41 +295,57 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 func TestTokenCrossesNoRedirect(t *testing.T) {
 	p := newPair(t)
 	var reached, shown atomic.Int64
+
 	canary := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		reached.Add(1)
 		if r.Header.Get("Authorization") != "" {
 			shown.Add(1)
 		}
 	})
+
 	elsewhere, plain := httptest.NewTLSServer(canary), httptest.NewServer(canary)
 	defer elsewhere.Close()
+
 	defer plain.Close()
+
 	w, in := p.login(t)
 	id := mustLogin(t, w, in)
 	to := func(target string) string { return p.service.URL + "/to?url=" + url.QueryEscape(target) }
 	down := strings.Replace(p.service.URL, "https://", "http://", 1)
-	for _, target := range []string{elsewhere.URL, plain.URL, down, p.issuer.URL, "//" + strings.TrimPrefix(elsewhere.URL, "https://")} {
+	for _, target := range []string{
+		elsewhere.URL,
+		plain.URL,
+		down,
+		p.issuer.URL,
+		"//" + strings.TrimPrefix(elsewhere.URL, "https://"),
+	} {
 		resp, err := id.Client().Get(to(target))
 		if err != nil || resp.StatusCode != http.StatusTemporaryRedirect {
 			t.Errorf("redirect to %s: %v, %v, want it as the answer", target, resp, err)
 		} else {
 			_ = resp.Body.Close()
 		}
+
 		// A client that follows whatever it is told still cannot send it.
 		if resp, err := (&http.Client{Transport: id}).Get(to(target)); !errors.Is(err, jeton.ErrInvalid) {
 			t.Errorf("redirect to %s, followed: %v, want ErrInvalid", target, err)
 			_ = resp.Body.Close()
 		}
 	}
+
 	if reached.Load() != 0 || shown.Load() != 0 {
 		t.Errorf("%d requests arrived elsewhere, %d of them with the token", reached.Load(), shown.Load())
 	}
+
 	for range 2 { // within the origin it goes along, and no cookie ever
-		if _, body := get(t, id, to("/here")); body != "Bearer canary-token" {
+		_, body := get(t, id, to("/here"))
+		if body != "Bearer canary-token" {
 			t.Errorf("within the origin: %q", body)
 		}
 	}
-	if n := len(id.view().e.Cookies); n != 0 {
+
+	n := len(id.view().e.Cookies)
+	if n != 0 {
 		t.Errorf("kept %d cookies next to a token", n)
 	}
 }
@@ -238,12 +357,14 @@ func TestOneCACertificateForServiceAndIssuer(t *testing.T) {
 	if _, err := w.Login(t.Context(), in); err == nil || !strings.Contains(err.Error(), "CA certificate") {
 		t.Errorf("an unknown CA: %v", err)
 	}
+
 	in.CACert = must(os.ReadFile(filepath.Join(s.Dir(), "pubkey.pem")))
 	s.mustAsk(mustLogin(t, w, in), "ci")
 }
 
 func FuzzMetadata(f *testing.F) {
 	const issuer = "https://auth.example"
+
 	f.Add([]byte(`{"issuer":"https://auth.example","token_endpoint":"https://auth.example/t","revocation_endpoint":"https://auth.example/r"}`))
 	f.Add([]byte(`{"issuer":"https://auth.example","token_endpoint":"https://auth.example@evil.example/t"}`))
 	f.Add([]byte(`{"issuer":"https://auth.example","token_endpoint":"HTTPS://AUTH.example:443/t?a=b"}`))
@@ -256,15 +377,21 @@ func FuzzMetadata(f *testing.F) {
 			}
 			return
 		}
+
 		if !strings.Contains(string(text), `"https:`) {
 			t.Errorf("believed: %q", text)
 		}
+
 		for _, endpoint := range []string{m.token, m.revoke} {
 			if endpoint == "" && endpoint == m.revoke {
 				continue
 			}
+
 			r, err := http.NewRequest(http.MethodPost, endpoint, nil)
-			if err != nil || r.URL.Scheme != "https" || r.URL.User != nil || !strings.EqualFold(r.URL.Hostname(), "auth.example") || r.URL.Port() != "" && must(normalPort(r.URL.Port())) != "443" {
+			if err != nil || r.URL.Scheme != "https" || r.URL.User != nil || !strings.EqualFold(
+				r.URL.Hostname(),
+				"auth.example",
+			) || r.URL.Port() != "" && must(normalPort(r.URL.Port())) != "443" {
 				t.Errorf("%q is not of the issuer: %v", endpoint, err)
 			}
 		}
@@ -282,11 +409,17 @@ func FuzzTokenAnswer(f *testing.F) {
 			}
 			return
 		}
-		r := &http.Request{Method: "GET", URL: &url.URL{Scheme: "https", Host: "app.example"}, Header: http.Header{"Authorization": {"Bearer " + got.text}}}
+
+		r := &http.Request{
+			Method: "GET",
+			URL:    &url.URL{Scheme: "https", Host: "app.example"},
+			Header: http.Header{"Authorization": {"Bearer " + got.text}},
+		}
 		var sent strings.Builder
 		if err := r.Write(&sent); err != nil || strings.Count(sent.String(), "\r\n") != 5 {
 			t.Errorf("%q makes another request: %v %q", got.text, err, sent.String())
 		}
+
 		for _, at := range []time.Time{got.opens, got.ends} {
 			if !at.IsZero() && (!at.After(noon) || at.After(noon.Add(maxLife))) {
 				t.Errorf("a time out of range: %+v", got)

@@ -51,9 +51,11 @@ type keys struct {
 func (k *keys) get(ctx context.Context, first bool) (*key, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	if k.have != nil {
 		return k.have, nil
 	}
+
 	var got *key
 	var err error
 	switch {
@@ -64,10 +66,13 @@ func (k *keys) get(ctx context.Context, first bool) (*key, error) {
 	default:
 		got, err = k.fromFile(first)
 	}
+
 	if err != nil {
 		return nil, err
 	}
+
 	k.have = got
+
 	return got, nil
 }
 
@@ -98,23 +103,28 @@ func (k *keys) fromPassphrase(ctx context.Context, first bool) (*key, error) {
 	} else {
 		pass, err = readSecret(k.passphraseFile)
 	}
+
 	if err != nil {
 		return nil, fmt.Errorf("passphrase of the wallet: %w", err)
 	}
 	if pass.IsZero() {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the passphrase of the wallet is empty")
 	}
+
 	r, err := age.NewScryptRecipient(pass.Reveal())
 	if err != nil {
 		return nil, fmt.Errorf("passphrase of the wallet: %w", err)
 	}
+
 	r.SetWorkFactor(workFactor)
 	id, err := age.NewScryptIdentity(pass.Reveal())
 	if err != nil {
 		return nil, fmt.Errorf("passphrase of the wallet: %w", err)
 	}
+
 	// Room for two stronger settings; a forged file must not cost minutes.
 	id.SetMaxWorkFactor(workFactor + 2)
+
 	return &key{r, id}, nil
 }
 
@@ -129,16 +139,19 @@ func (k *keys) fromKeyring(first bool) (*key, error) {
 		if err := keyring.Set(keyringService, keyringUser, id.String()); err != nil {
 			return nil, fmt.Errorf("put wallet key into the keyring of the system: %w", err)
 		}
+
 		// Another wallet may have put its own meanwhile; the keyring has the last word.
 		if text, err = keyring.Get(keyringService, keyringUser); err != nil {
 			return nil, fmt.Errorf("read wallet key from the keyring of the system: %w", err)
 		}
+
 		return parseKey(text, "the keyring of the system")
 	case errors.Is(err, keyring.ErrNotFound):
 		return nil, fmt.Errorf("%w: the keyring of the system holds no key %s", ErrKey, keyringService)
 	case err != nil:
 		return nil, fmt.Errorf("read wallet key from the keyring of the system: %w", err)
 	}
+
 	return parseKey(text, "the keyring of the system")
 }
 
@@ -152,11 +165,14 @@ func (k *keys) fromFile(first bool) (*key, error) {
 		if err := makeKeyFile(k.dir); err != nil {
 			return nil, fmt.Errorf("make wallet key: %w", err)
 		}
+
 		text, err = readPrivate(path, maxSecretFile)
 	}
+
 	if err != nil {
 		return nil, fmt.Errorf("read wallet key: %w", err)
 	}
+
 	return parseKey(string(text), path)
 }
 
@@ -166,15 +182,18 @@ func makeKeyFile(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+
 	id, err := age.GenerateX25519Identity()
 	if err != nil {
 		return err
 	}
+
 	temp, err := os.CreateTemp(dir, keyName+".*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(temp.Name())
+
 	_, err = fmt.Fprintf(temp, "# Opens wallet.age. Keep it secret, and out of backups that hold wallet.age.\n%s\n", id)
 	if err == nil {
 		err = temp.Sync()
@@ -182,29 +201,36 @@ func makeKeyFile(dir string) error {
 	if err = errors.Join(err, temp.Close()); err != nil {
 		return err
 	}
+
 	err = os.Link(temp.Name(), filepath.Join(dir, keyName))
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) {
 		// A file system without links: the name comes first and the text after it.
 		err = writeNew(filepath.Join(dir, keyName), []byte(id.String()+"\n"))
 	}
+
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
+
 	return syncDir(dir)
 }
 
 // parseKey reads an age identity. The text is a secret and in no error.
 func parseKey(text, from string) (*key, error) {
 	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
+
 		id, err := age.ParseX25519Identity(line)
 		if err != nil {
 			break
 		}
+
 		return &key{id.Recipient(), id}, nil
 	}
+
 	return nil, fmt.Errorf("%w: what is in %s is not a key", ErrKey, from)
 }
 
@@ -216,6 +242,7 @@ func readSecret(path string) (jeton.Secret, error) {
 		return jeton.Secret{}, err
 	}
 	defer r.Close()
+
 	return firstLine(r)
 }
 
@@ -229,9 +256,12 @@ func firstLine(r io.Reader) (jeton.Secret, error) {
 	if len(text) > maxSecretFile {
 		return jeton.Secret{}, jeton.WithDetail(jeton.ErrTooLarge, "it is over 64 KiB")
 	}
+
 	line, _, _ := strings.Cut(string(text), "\n")
-	if line = strings.TrimSuffix(line, "\r"); line == "" {
+	line = strings.TrimSuffix(line, "\r")
+	if line == "" {
 		return jeton.Secret{}, jeton.WithDetail(jeton.ErrInvalid, "its first line is empty")
 	}
+
 	return jeton.NewSecret(line), nil
 }

@@ -120,29 +120,36 @@ func (w *Wallet) Login(ctx context.Context, in Login) (*Identity, error) {
 	if in.As == "" {
 		in.As = in.Username
 	}
+
 	if err := checkName(in.As); err != nil {
 		return nil, err
 	}
+
 	id := w.identity(o, in.As)
 	done, err := id.alone(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
+
 	d, err := w.file.read(ctx)
 	if err != nil {
 		return nil, err
 	}
+
 	e := entry{Origin: o, Name: in.As, Created: w.now()}
-	if have := d.find(o, in.As); have != nil {
+	have := d.find(o, in.As)
+	if have != nil {
 		e = *have
 	}
+
 	if err := in.settle(&e); err != nil {
 		return nil, err
 	}
 	if err := o.allow(w.allowHTTP || e.AllowHTTP); err != nil {
 		return nil, err
 	}
+
 	switch {
 	case e.Handed != nil:
 		err = w.byToken(ctx, &e)
@@ -151,12 +158,14 @@ func (w *Wallet) Login(ctx context.Context, in Login) (*Identity, error) {
 	default:
 		err = w.byForm(ctx, &e, in)
 	}
+
 	if err != nil {
 		return nil, err
 	}
 	if err := id.install(ctx, e, true); err != nil {
 		return nil, fmt.Errorf("keep the session of %s at %s: %w", in.As, o, err)
 	}
+
 	return id, nil
 }
 
@@ -169,12 +178,14 @@ func (w *Wallet) byForm(ctx context.Context, e *entry, in Login) error {
 			return err
 		}
 	}
+
 	if err := w.discover(ctx, e, in); err != nil {
 		return fmt.Errorf("log in at %s: %w", e.Origin, err)
 	}
 	if err := w.signIn(ctx, e, pass); err != nil {
 		return fmt.Errorf("log in at %s as %s: %w", e.Origin, e.Name, err)
 	}
+
 	return nil
 }
 
@@ -188,9 +199,11 @@ func (w *Wallet) byKey(ctx context.Context, e *entry) error {
 	if err := w.findIssuer(ctx, e); err != nil {
 		return fmt.Errorf("log in at %s: %w", e.Origin, err)
 	}
+
 	if err := w.proveBy(ctx, e, k); err != nil {
 		return fmt.Errorf("log in at %s: %w", e.Origin, err)
 	}
+
 	return nil
 }
 
@@ -205,10 +218,13 @@ func (in Login) settle(e *entry) error {
 	if in.Username != "" {
 		e.Username = in.Username
 	}
+
 	if e.Username == "" {
 		e.Username = in.As
 	}
-	switch given := !in.Password.IsZero(); {
+
+	given := !in.Password.IsZero()
+	switch {
 	case in.Save && len(in.Command) > 0:
 		return jeton.WithDetail(jeton.ErrInvalid, "a password is saved or comes from a command, not both")
 	case in.Save && given:
@@ -220,14 +236,17 @@ func (in Login) settle(e *entry) error {
 	case given && e.Source.Password != in.Password.Reveal():
 		e.Source.Password = ""
 	}
+
 	if err := in.settleToken(e); err != nil {
 		return err
 	}
 	if err := in.settleKey(e); err != nil {
 		return err
 	}
+
 	e.Auto = in.Relogin == ReloginWhenAsked && (e.Source.kind() != SourceNone || e.Key != nil)
 	e.AllowHTTP = e.AllowHTTP || in.AllowHTTP
+
 	if len(in.CACert) > 0 {
 		certs, err := checkCerts(in.CACert)
 		if err != nil {
@@ -235,6 +254,7 @@ func (in Login) settle(e *entry) error {
 		}
 		e.CACert = certs
 	}
+
 	return nil
 }
 
@@ -243,23 +263,29 @@ func checkCerts(text []byte) (string, error) {
 	if len(text) > maxCACert {
 		return "", jeton.WithDetail(jeton.ErrTooLarge, "the CA certificate is over 256 KiB")
 	}
+
 	var out strings.Builder
 	for {
 		var b *pem.Block
-		if b, text = pem.Decode(text); b == nil {
+		b, text = pem.Decode(text)
+		if b == nil {
 			break
 		}
+
 		if b.Type != "CERTIFICATE" {
 			continue
 		}
 		if _, err := x509.ParseCertificate(b.Bytes); err != nil {
 			return "", jeton.WithDetail(jeton.ErrInvalid, "the CA certificate is damaged")
 		}
+
 		out.Write(pem.EncodeToMemory(&pem.Block{Type: b.Type, Bytes: b.Bytes}))
 	}
+
 	if out.Len() == 0 {
 		return "", jeton.WithDetail(jeton.ErrInvalid, "the CA certificate file holds no certificate in PEM form")
 	}
+
 	return out.String(), nil
 }
 
@@ -271,12 +297,15 @@ func (w *Wallet) password(ctx context.Context, s source) (jeton.Secret, error) {
 	case SourceNone:
 		return jeton.Secret{}, jeton.WithDetail(jeton.ErrInvalid, "no password: give one, or a command that prints it")
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, commandWait)
 	defer cancel()
+
 	cmd := exec.CommandContext(ctx, s.Command[0], s.Command[1:]...)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &limited{w: &out, left: maxSecretFile + 1}, w.stderr
 	cmd.WaitDelay = 2 * time.Second
+
 	// The arguments may hold a secret; the name of the program does not.
 	if err := cmd.Run(); err != nil {
 		var exit *exec.ExitError
@@ -285,10 +314,12 @@ func (w *Wallet) password(ctx context.Context, s source) (jeton.Secret, error) {
 		}
 		return jeton.Secret{}, fmt.Errorf("run password command: %w", err)
 	}
+
 	pass, err := firstLine(strings.NewReader(out.String()))
 	if err != nil {
 		return jeton.Secret{}, fmt.Errorf("output of password command %s: %w", s.Command[0], err)
 	}
+
 	return pass, nil
 }
 
@@ -301,9 +332,11 @@ type limited struct {
 func (l *limited) Write(p []byte) (int, error) {
 	n := min(len(p), l.left)
 	l.left -= n
+
 	if _, err := l.w.Write(p[:n]); err != nil {
 		return 0, err
 	}
+
 	return len(p), nil
 }
 
@@ -314,6 +347,7 @@ func (w *Wallet) discover(ctx context.Context, e *entry, in Login) error {
 	if err != nil {
 		return err
 	}
+
 	pick := func(to *string, choices ...string) {
 		for _, c := range choices {
 			if c != "" {
@@ -322,11 +356,13 @@ func (w *Wallet) discover(ctx context.Context, e *entry, in Login) error {
 			}
 		}
 	}
+
 	e.Service = told.Service
 	pick(&e.LoginPath, in.LoginPath, told.Login, e.LoginPath, "/login")
 	pick(&e.LogoutPath, in.LogoutPath, told.Logout, e.LogoutPath, "/logout")
 	pick(&e.UsernameField, in.UsernameField, told.UsernameField, e.UsernameField, "username")
 	pick(&e.PasswordField, in.PasswordField, told.PasswordField, e.PasswordField, "password")
+
 	return e.check()
 }
 
@@ -346,15 +382,19 @@ type wellKnown struct {
 func (w *Wallet) wellKnown(ctx context.Context, e *entry) (wellKnown, error) {
 	ctx, cancel := context.WithTimeout(ctx, loginWait)
 	defer cancel()
+
 	resp, err := w.ask(ctx, e, http.MethodGet, "/.well-known/jeton", nil, nil)
 	if err != nil {
 		return wellKnown{}, err
 	}
 	defer drain(resp.Body)
+
 	var told wellKnown
+
 	if resp.StatusCode != http.StatusOK {
 		return told, nil
 	}
+
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxWellKnown+1))
 	if err != nil {
 		return told, fmt.Errorf("read /.well-known/jeton: %w", err)
@@ -362,37 +402,56 @@ func (w *Wallet) wellKnown(ctx context.Context, e *entry) (wellKnown, error) {
 	if len(text) > maxWellKnown || json.Unmarshal(text, &told) != nil {
 		return wellKnown{}, nil
 	}
+
 	return told, nil
 }
 
 // ask sends one request to the server of e and follows no redirect.
-func (w *Wallet) ask(ctx context.Context, e *entry, method, path string, form url.Values, cookies []cookie) (*http.Response, error) {
+func (w *Wallet) ask(
+	ctx context.Context,
+	e *entry,
+	method, path string,
+	form url.Values,
+	cookies []cookie,
+) (*http.Response, error) {
 	return w.exchange(ctx, e, method, string(e.Origin)+path, form, cookies)
 }
 
 // exchange sends one request for e, to its server or its issuer, and follows no redirect.
-func (w *Wallet) exchange(ctx context.Context, e *entry, method, address string, form url.Values, cookies []cookie) (*http.Response, error) {
+func (w *Wallet) exchange(
+	ctx context.Context,
+	e *entry,
+	method, address string,
+	form url.Values,
+	cookies []cookie,
+) (*http.Response, error) {
 	t, err := w.transportFor(e.CACert)
 	if err != nil {
 		return nil, err
 	}
+
 	var body io.Reader
 	if form != nil {
 		body = strings.NewReader(form.Encode())
 	}
+
 	r, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
 		return nil, err
 	}
+
 	r.Header.Set("User-Agent", "jeton-wallet")
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+
 	addTo(r, cookies)
 	resp, err := t.RoundTrip(r)
-	if bad := new(tls.CertificateVerificationError); errors.As(err, &bad) {
+	bad := new(tls.CertificateVerificationError)
+	if errors.As(err, &bad) {
 		return nil, fmt.Errorf("%w; if the server is yours, give its CA certificate at login", err)
 	}
+
 	return resp, err
 }
 
@@ -400,6 +459,7 @@ func (w *Wallet) exchange(ctx context.Context, e *entry, method, address string,
 func (w *Wallet) signIn(ctx context.Context, e *entry, pass jeton.Secret) error {
 	ctx, cancel := context.WithTimeout(ctx, loginWait)
 	defer cancel()
+
 	resp, err := w.ask(ctx, e, http.MethodPost, e.LoginPath, url.Values{
 		e.UsernameField: {e.Username}, e.PasswordField: {pass.Reveal()},
 	}, nil)
@@ -407,20 +467,32 @@ func (w *Wallet) signIn(ctx context.Context, e *entry, pass jeton.Secret) error 
 		return err
 	}
 	defer drain(resp.Body)
+
 	if err := refusal(resp, w.now()); err != nil {
 		return err
 	}
 	if resp.StatusCode >= 300 && !elsewhere(resp, e) {
-		return jeton.WithDetail(jeton.ErrBadCredential, fmt.Sprintf("the server answered the login with status %d", resp.StatusCode))
+		return jeton.WithDetail(
+			jeton.ErrBadCredential,
+			fmt.Sprintf("the server answered the login with status %d", resp.StatusCode),
+		)
 	}
+
 	cookies, _ := jar(nil).learn(e.Origin, e.LoginPath, resp.Cookies(), w.now())
 	if len(cookies) == 0 {
 		return jeton.WithDetail(jeton.ErrBadCredential, "the server set no cookie that could be kept")
 	}
-	e.Cookies, e.Epoch, e.LoggedIn, e.Uses, e.Held = cookies, rand.Text(), w.now(), nil, nil
+
+	e.Cookies = cookies
+	e.Epoch = rand.Text()
+	e.LoggedIn = w.now()
+	e.Uses = nil
+	e.Held = nil
+
 	if n, ok := usesRemaining(resp); ok {
 		e.Uses = &n
 	}
+
 	return nil
 }
 
@@ -430,10 +502,12 @@ func elsewhere(resp *http.Response, e *entry) bool {
 	if resp.StatusCode != http.StatusFound && resp.StatusCode != http.StatusSeeOther {
 		return false
 	}
+
 	to, err := resp.Location()
 	if err != nil {
 		return false
 	}
+
 	o, err := originOf(to)
 	return err == nil && o == e.Origin && to.Path != e.LoginPath
 }
@@ -442,7 +516,9 @@ func elsewhere(resp *http.Response, e *entry) bool {
 // body is not repeated: a server may echo what was sent to it.
 func refusal(resp *http.Response, now time.Time) error {
 	var err error
-	switch out := jeton.FromCode(resp.Header.Get(jeton.HeaderError)); {
+
+	out := jeton.FromCode(resp.Header.Get(jeton.HeaderError))
+	switch {
 	case out != nil:
 		err = out
 	case resp.StatusCode < 400:
@@ -458,9 +534,11 @@ func refusal(resp *http.Response, now time.Time) error {
 	default:
 		return fmt.Errorf("the server answered with status %d", resp.StatusCode)
 	}
+
 	if wait, ok := retryAfter(resp, now); ok {
 		return jeton.WithRetryAfter(err, wait)
 	}
+
 	return err
 }
 
@@ -473,5 +551,6 @@ func retryAfter(resp *http.Response, now time.Time) (time.Duration, bool) {
 	if at, err := http.ParseTime(text); err == nil {
 		return max(0, at.Sub(now)), true
 	}
+
 	return 0, false
 }

@@ -16,9 +16,11 @@ import (
 func TestLoginLearnsTheService(t *testing.T) {
 	w := newWallet(t)
 	id := mustLogin(t, w, newService(t, "app1").as("diane"))
-	if in := id.Info(); in.Service != "app1" || !in.SignedIn || in.Expires.IsZero() || !in.Trusts || in.Source != SourceNone || in.Auto {
+	in := id.Info()
+	if in.Service != "app1" || !in.SignedIn || in.Expires.IsZero() || !in.Trusts || in.Source != SourceNone || in.Auto {
 		t.Errorf("Info = %+v", in)
 	}
+
 	plain := newService(t, "old", func(s *service) { s.plain = true })
 	id = mustLogin(t, w, plain.as("diane"))
 	mustGet(t, id, plain.URL+"/whoami", "diane@old")
@@ -35,6 +37,7 @@ func TestLoginFails(t *testing.T) {
 	mustLogin(t, w, s.as("diane"))
 	wrong := s.as("diane")
 	wrong.Password = jeton.NewSecret("canary-wrong")
+
 	noCA := s.as("eshana")
 	noCA.CACert = nil
 	noForm := s.as("diane")
@@ -51,18 +54,71 @@ func TestLoginFails(t *testing.T) {
 		{"too many attempts", s.as("diane"), &refusing{"", 429, "7"}, jeton.ErrTooMany, ""},
 		{"an unknown CA", noCA, nil, nil, "CA certificate"},
 		{"no form at the path", noForm, nil, jeton.ErrNotFound, ""},
-		{"a path to elsewhere", Login{URL: s.URL, As: "diane", Password: wrong.Password, LoginPath: "//evil.example/"}, nil, jeton.ErrInvalid, "path"},
+		{
+			"a path to elsewhere",
+			Login{
+				URL:       s.URL,
+				As:        "diane",
+				Password:  wrong.Password,
+				LoginPath: "//evil.example/",
+			},
+			nil,
+			jeton.ErrInvalid,
+			"path",
+		},
 		{"no password", Login{URL: s.URL, As: "new", CACert: s.ca()}, nil, jeton.ErrInvalid, "no password"},
 		{"no name", Login{URL: s.URL, Password: wrong.Password}, nil, jeton.ErrInvalid, "name"},
-		{"a user name that is no name", Login{URL: s.URL, Username: "a b", Password: wrong.Password}, nil, jeton.ErrInvalid, "name"},
-		{"no certificate in the file", Login{URL: s.URL, As: "diane", Password: wrong.Password, CACert: []byte("x")}, nil, jeton.ErrInvalid, "PEM"},
-		{"a saved password and a command", Login{URL: s.URL, As: "diane", Password: wrong.Password, Save: true, Command: []string{"x"}}, nil, jeton.ErrInvalid, "both"},
-		{"a command that fails", Login{URL: s.URL, As: "diane", Command: []string{"sh", "-c", "echo canary >&2; exit 3"}}, nil, nil, "exit status 3"},
-		{"a command that says nothing", Login{URL: s.URL, As: "diane", Command: []string{"true"}}, nil, jeton.ErrInvalid, "empty"},
+		{
+			"a user name that is no name",
+			Login{URL: s.URL, Username: "a b", Password: wrong.Password},
+			nil,
+			jeton.ErrInvalid,
+			"name",
+		},
+		{
+			"no certificate in the file",
+			Login{
+				URL:      s.URL,
+				As:       "diane",
+				Password: wrong.Password,
+				CACert:   []byte("x"),
+			},
+			nil,
+			jeton.ErrInvalid,
+			"PEM",
+		},
+		{
+			"a saved password and a command",
+			Login{
+				URL:      s.URL,
+				As:       "diane",
+				Password: wrong.Password,
+				Save:     true,
+				Command:  []string{"x"},
+			},
+			nil,
+			jeton.ErrInvalid,
+			"both",
+		},
+		{
+			"a command that fails",
+			Login{URL: s.URL, As: "diane", Command: []string{"sh", "-c", "echo canary >&2; exit 3"}},
+			nil,
+			nil,
+			"exit status 3",
+		},
+		{
+			"a command that says nothing",
+			Login{URL: s.URL, As: "diane", Command: []string{"true"}},
+			nil,
+			jeton.ErrInvalid,
+			"empty",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s.refuseLogins(tc.refuse)
 			defer s.refuseLogins(nil)
+
 			_, err := w.Login(t.Context(), tc.in)
 			if err == nil || (tc.want != nil && !errors.Is(err, tc.want)) || !strings.Contains(err.Error(), tc.text) {
 				t.Fatalf("Login: %v, want %v with %q", err, tc.want, tc.text)
@@ -70,17 +126,21 @@ func TestLoginFails(t *testing.T) {
 			if strings.Contains(err.Error(), "canary") {
 				t.Errorf("the error holds a secret: %v", err)
 			}
+
 			if wait, ok := jeton.RetryAfter(err); tc.refuse != nil && (!ok || wait != 7*time.Second) {
 				t.Errorf("RetryAfter = %v, %v, want 7s", wait, ok)
 			}
 		})
 	}
+
 	id, err := w.Identity(t.Context(), s.URL, "diane")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	mustGet(t, id, s.URL+"/whoami", "diane@app1") // the old session outlives failures
-	if infos := must(w.Identities(t.Context())); len(infos) != 1 {
+	infos := must(w.Identities(t.Context()))
+	if len(infos) != 1 {
 		t.Errorf("failures left identities: %+v", infos)
 	}
 }
@@ -91,18 +151,23 @@ func TestPasswordCommand(t *testing.T) {
 	in := s.as("diane")
 	in.Password = jeton.Secret{}
 	in.Command = []string{"sh", "-c", "echo x >> " + ran + "; printf '%s\\nnotes\\n' " + passwordOf + "diane"}
+
 	id := mustLogin(t, newWallet(t), in)
 	if in := id.Info(); in.Source != SourceCommand || !in.Auto {
 		t.Errorf("Info = %+v, want a command that runs by itself", in)
 	}
+
 	s.end()
 	mustGet(t, id, s.URL+"/whoami", "diane@app1")
-	if text := must(os.ReadFile(ran)); len(text) != 4 {
+	text := must(os.ReadFile(ran))
+	if len(text) != 4 {
 		t.Errorf("the command ran %d times, want 2", len(text)/2)
 	}
+
 	mustLogin(t, id.w, Login{URL: s.URL, As: "diane", Relogin: ReloginNever})
 	s.end()
-	if resp, _ := get(t, id, s.URL+"/whoami"); resp.StatusCode != http.StatusUnauthorized {
+	resp, _ := get(t, id, s.URL+"/whoami")
+	if resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("ReloginNever: status %d, want 401", resp.StatusCode)
 	}
 }
@@ -114,36 +179,48 @@ func TestSavedPasswordIsOnlyKeptWhenAsked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		e := d.find(must(ParseOrigin(s.URL)), "diane")
 		return e.Source, e.Auto
 	}
+
 	in := s.as("diane")
 	mustLogin(t, w, in)
+
 	if src, auto := source(); src.kind() != SourceNone || auto {
 		t.Errorf("a password was kept unasked")
 	}
+
 	in.Save = true
 	mustLogin(t, w, in)
+
 	if src, auto := source(); src.Password != passwordOf+"diane" || !auto {
 		t.Errorf("the password was not kept")
 	}
+
 	second := s.as("diane")
 	second.Password = jeton.NewSecret(secondPasswordOf + "diane")
 	mustLogin(t, w, second)
+
 	if src, auto := source(); src.kind() != SourceNone || auto {
 		t.Errorf("a password was kept after another one was given")
 	}
+
 	in.Save, in.Command = false, []string{"echo", passwordOf + "diane"}
 	mustLogin(t, w, in)
+
 	if src, auto := source(); src.kind() != SourceCommand || !auto {
 		t.Errorf("the command was not kept")
 	}
+
 	other := s.as("diane")
 	other.Username, other.Password = "eshana", jeton.NewSecret(passwordOf+"eshana")
 	id := mustLogin(t, w, other)
+
 	if src, auto := source(); src.kind() != SourceNone || auto {
 		t.Errorf("the password source of another user was kept")
 	}
+
 	mustGet(t, id, s.URL+"/whoami", "eshana@app1")
 }
 
@@ -154,12 +231,20 @@ func TestWebsiteThatRedirectsAfterLogin(t *testing.T) {
 			http.NotFound(w, r)
 			return
 		}
+
 		http.SetCookie(w, &http.Cookie{Name: "sessionid", Value: "1", Path: "/"})
 		w.Header().Set("Location", to)
 		w.WriteHeader(http.StatusFound)
 	}))
 	defer srv.Close()
-	for where, ok := range map[string]bool{"/home": true, srv.URL + "/home": true, "/login?error": false, "https://evil.example/": false, "": false} {
+
+	for where, ok := range map[string]bool{
+		"/home":                 true,
+		srv.URL + "/home":       true,
+		"/login?error":          false,
+		"https://evil.example/": false,
+		"":                      false,
+	} {
 		to = where
 		_, err := newWallet(t).Login(t.Context(), Login{URL: srv.URL, As: "diane", Password: jeton.NewSecret("pw")})
 		if (err == nil) != ok {

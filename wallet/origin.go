@@ -46,10 +46,12 @@ func originOf(u *url.URL) (Origin, error) {
 	case u.Opaque != "" || u.Host == "":
 		return "", jeton.WithDetail(jeton.ErrInvalid, "URL names no host")
 	}
+
 	host, err := normalHost(u.Hostname())
 	if err != nil {
 		return "", err
 	}
+
 	port, err := normalPort(u.Port())
 	if err != nil {
 		return "", err
@@ -57,6 +59,7 @@ func originOf(u *url.URL) (Origin, error) {
 	if port == "" || port == own {
 		return Origin(scheme + "://" + host), nil
 	}
+
 	return Origin(scheme + "://" + host + ":" + port), nil
 }
 
@@ -66,11 +69,15 @@ func normalHost(host string) (string, error) {
 		if ip.Zone() != "" {
 			return "", jeton.WithDetail(jeton.ErrInvalid, "host must not hold a zone")
 		}
-		if ip = ip.Unmap(); ip.Is6() {
+
+		ip = ip.Unmap()
+		if ip.Is6() {
 			return "[" + ip.String() + "]", nil
 		}
+
 		return ip.String(), nil
 	}
+
 	name, err := asciiHost(strings.ToLower(host))
 	if err != nil {
 		return "", err
@@ -78,16 +85,20 @@ func normalHost(host string) (string, error) {
 	if len(name) > 253 {
 		return "", jeton.WithDetail(jeton.ErrInvalid, "host name is too long")
 	}
+
 	labels := strings.Split(name, ".")
 	for _, l := range labels {
 		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, letters) != "" {
 			return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
 		}
 	}
+
 	// Some resolvers read such a name as an IPv4 address, others as a name.
-	if last := labels[len(labels)-1]; strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") {
+	last := labels[len(labels)-1]
+	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") {
 		return "", jeton.WithDetail(jeton.ErrInvalid, "host looks like an address in an unusual form; write 127.0.0.1")
 	}
+
 	return name, nil
 }
 
@@ -102,13 +113,17 @@ func asciiHost(name string) (string, error) {
 		if r <= unicode.MaxASCII {
 			continue
 		}
-		if ascii = false; !unicode.In(r, unicode.L, unicode.M, unicode.Nd) {
+
+		ascii = false
+		if !unicode.In(r, unicode.L, unicode.M, unicode.Nd) {
 			return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
 		}
 	}
+
 	if ascii {
 		return name, nil
 	}
+
 	if strings.Trim(strings.Map(func(r rune) rune {
 		if r > unicode.MaxASCII {
 			return -1
@@ -117,15 +132,19 @@ func asciiHost(name string) (string, error) {
 	}, name), letters+".") != "" {
 		return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
 	}
+
 	var sent bytes.Buffer
+
 	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Host: name}
 	if err := r.Write(&sent); err != nil {
 		return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
 	}
+
 	back, err := http.ReadRequest(bufio.NewReader(&sent))
 	if err != nil {
 		return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
 	}
+
 	return strings.ToLower(back.Host), nil
 }
 
@@ -133,10 +152,12 @@ func normalPort(port string) (string, error) {
 	if port == "" {
 		return "", nil
 	}
+
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {
 		return "", jeton.WithDetail(jeton.ErrInvalid, "port must be 1 to 65535")
 	}
+
 	return strconv.FormatUint(n, 10), nil
 }
 
@@ -148,6 +169,7 @@ func (o Origin) Loopback() bool {
 	if host == "localhost" {
 		return true
 	}
+
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.IsLoopback()
 }
@@ -167,9 +189,11 @@ func (o Origin) scheme() string {
 
 func (o Origin) hostname() string {
 	rest := o.hostport()
-	if host, _, err := net.SplitHostPort(rest); err == nil {
+	host, _, err := net.SplitHostPort(rest)
+	if err == nil {
 		return host
 	}
+
 	return strings.Trim(rest, "[]")
 }
 
@@ -179,7 +203,11 @@ func (o Origin) allow(plain bool) error {
 	if o.secure() || plain || o.Loopback() {
 		return nil
 	}
-	return jeton.WithDetail(jeton.ErrInvalid, string(o)+" is plain http, where passwords and sessions can be read on the way; use https, or allow http for it")
+	return jeton.WithDetail(
+		jeton.ErrInvalid,
+		string(o)+
+			" is plain http, where passwords and sessions can be read on the way; use https, or allow http for it",
+	)
 }
 
 // checkPath returns an error when path is not the plain absolute path of a page:
@@ -190,5 +218,6 @@ func checkPath(path string) error {
 		strings.ContainsAny(path, "\\?#") || u.Host != "" || u.Scheme != "" {
 		return jeton.WithDetail(jeton.ErrInvalid, "a login or logout path begins with one / and has no query")
 	}
+
 	return nil
 }

@@ -58,9 +58,17 @@ func TestParseOrigin(t *testing.T) {
 }
 
 func FuzzParseOrigin(f *testing.F) {
-	for _, s := range []string{"https://app.example:8443/x", "http://[::1]", "https://bücher.example", "https://a:b@c", "https://0x7f.1", "https://xn--"} {
+	for _, s := range []string{
+		"https://app.example:8443/x",
+		"http://[::1]",
+		"https://bücher.example",
+		"https://a:b@c",
+		"https://0x7f.1",
+		"https://xn--",
+	} {
 		f.Add(s)
 	}
+
 	f.Fuzz(func(t *testing.T, text string) {
 		o, err := ParseOrigin(text)
 		if err != nil {
@@ -69,6 +77,7 @@ func FuzzParseOrigin(f *testing.F) {
 		if again, err := ParseOrigin(string(o)); err != nil || again != o {
 			t.Errorf("ParseOrigin(%q) = %q, which is no normal form: %q, %v", text, o, again, err)
 		}
+
 		u, err := url.Parse(string(o))
 		if err != nil || u.Host != o.hostport() || u.Scheme != o.scheme() || u.Path != "" || u.User != nil {
 			t.Errorf("origin %q is read as %#v, %v", o, u, err)
@@ -98,7 +107,12 @@ func TestPlainHTTP(t *testing.T) {
 			t.Errorf("%s, allowed %v: %v", tc.origin, tc.plain, err)
 		}
 	}
-	if _, err := newWallet(t).Login(t.Context(), Login{URL: "http://app.example", As: "diane", Password: jeton.NewSecret("x")}); !errors.Is(err, jeton.ErrInvalid) {
+
+	if _, err := newWallet(t).Login(t.Context(), Login{
+		URL:      "http://app.example",
+		As:       "diane",
+		Password: jeton.NewSecret("x"),
+	}); !errors.Is(err, jeton.ErrInvalid) {
 		t.Errorf("Login over plain http: %v, want ErrInvalid", err)
 	}
 }
@@ -128,7 +142,14 @@ func TestCookieRules(t *testing.T) {
 		{"__Secure- without Secure", secure, "__Secure-s=1; Path=/", "/x", 0, ""},
 		{"just before Max-Age", secure, "s=1; Path=/; Max-Age=10", "/x", 9 * time.Second, "s=1"},
 		{"at Max-Age", secure, "s=1; Path=/; Max-Age=10", "/x", 10 * time.Second, ""},
-		{"Max-Age goes before Expires", secure, "s=1; Path=/; Max-Age=10; Expires=Sun, 01 Mar 2020 12:00:00 GMT", "/x", 0, "s=1"},
+		{
+			"Max-Age goes before Expires",
+			secure,
+			"s=1; Path=/; Max-Age=10; Expires=Sun, 01 Mar 2020 12:00:00 GMT",
+			"/x",
+			0,
+			"s=1",
+		},
 		{"after Expires", secure, "s=1; Path=/; Expires=Sun, 01 Mar 2026 12:00:10 GMT", "/x", 11 * time.Second, ""},
 		{"a Max-Age of ages does not wrap", secure, "s=1; Path=/; Max-Age=9000000000", "/x", time.Hour, "s=1"},
 		{"quotes are kept", secure, `s="1"; Path=/`, "/x", 0, `s="1"`},
@@ -139,7 +160,8 @@ func TestCookieRules(t *testing.T) {
 			j, _ := jar(nil).learn(tc.origin, "/a/login", resp.Cookies(), noon)
 			r := &http.Request{Header: http.Header{}}
 			addTo(r, j.send(tc.origin, tc.path, noon.Add(tc.after)))
-			if got := r.Header.Get("Cookie"); got != tc.want {
+			got := r.Header.Get("Cookie")
+			if got != tc.want {
 				t.Errorf("sent %q, want %q", got, tc.want)
 			}
 		})
@@ -151,6 +173,7 @@ func TestJarLearns(t *testing.T) {
 	learn := func(j jar, set string, at time.Time) (jar, change) {
 		return j.learn(o, "/", (&http.Response{Header: http.Header{"Set-Cookie": {set}}}).Cookies(), at)
 	}
+
 	first, what := learn(nil, "s=1; Max-Age=60", noon)
 	if what != changed || len(first) != 1 {
 		t.Fatalf("a new cookie: %v, %v", first, what)
@@ -158,7 +181,12 @@ func TestJarLearns(t *testing.T) {
 	if j, what := learn(first, "s=1; Max-Age=60", noon); what != same || len(j) != 1 {
 		t.Errorf("the same cookie: %v, %v, want same", j, what)
 	}
-	if j, what := learn(first, "s=1; Max-Age=90", noon); what != touched || !j.expires().Equal(noon.Add(90*time.Second)) {
+
+	if j, what := learn(
+		first,
+		"s=1; Max-Age=90",
+		noon,
+	); what != touched || !j.expires().Equal(noon.Add(90*time.Second)) {
 		t.Errorf("a later expiry: %v, %v, want touched", j, what)
 	}
 	if j, what := learn(first, "s=; Max-Age=0", noon); what != changed || len(j) != 0 {
@@ -167,18 +195,30 @@ func TestJarLearns(t *testing.T) {
 	if len(first) != 1 || first[0].Value != "1" {
 		t.Errorf("the old jar was changed: %v", first)
 	}
+
 	full := first
 	for i := range 2 * maxCookies {
 		full, _ = learn(full, "n"+strings.Repeat("x", i)+"=1", noon.Add(time.Second))
 	}
+
 	if len(full) != maxCookies {
 		t.Errorf("the jar holds %d cookies, want %d", len(full), maxCookies)
 	}
 }
 
 func TestMergeKeepsWhatWasSetLater(t *testing.T) {
-	old := jar{{Name: "s", Value: "old", Path: "/", Set: noon}, {Name: "a", Path: "/", Set: noon}}
-	late := jar{{Name: "s", Value: "new", Path: "/", Set: noon.Add(time.Second)}}
+	old := jar{{
+		Name:  "s",
+		Value: "old",
+		Path:  "/",
+		Set:   noon,
+	}, {Name: "a", Path: "/", Set: noon}}
+	late := jar{{
+		Name:  "s",
+		Value: "new",
+		Path:  "/",
+		Set:   noon.Add(time.Second),
+	}}
 	for _, j := range []jar{old.merge(late), late.merge(old)} {
 		if len(j) != 2 || !j.equal(jar{late[0], old[1]}) {
 			t.Errorf("merge = %v", j)

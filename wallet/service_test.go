@@ -66,10 +66,12 @@ func newService(t testing.TB, name string, set ...func(*service)) *service {
 	for _, f := range set {
 		f(s)
 	}
+
 	s.Server = httptest.NewUnstartedServer(s.routes())
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // connections cut at the end
 	s.StartTLS()
 	t.Cleanup(s.Close)
+
 	return s
 }
 
@@ -83,34 +85,46 @@ func (s *service) routes() http.Handler {
 	} else {
 		mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) { s.login(w, r, "username") })
 	}
+
 	mux.HandleFunc("POST /logout", func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.sessions, cookieValue(r, s.name+"-token"))
 		w.WriteHeader(http.StatusNoContent)
 	})
+
 	mux.HandleFunc("/whoami", func(w http.ResponseWriter, r *http.Request) {
 		if user, ok := s.spend(w, r); ok {
 			body, _ := io.ReadAll(r.Body)
 			fmt.Fprintf(w, "%s@%s %s", user, s.name, body)
 		}
 	})
+
 	mux.HandleFunc("/rotate", func(w http.ResponseWriter, r *http.Request) {
 		if _, ok := s.spend(w, r); !ok {
 			return
 		}
+
 		s.mu.Lock()
 		defer s.mu.Unlock()
+
 		old, fresh := cookieValue(r, s.name+"-token"), "canary-token-"+rand.Text()
 		s.sessions[fresh] = s.sessions[old]
 		delete(s.sessions, old)
-		http.SetCookie(w, &http.Cookie{Name: s.name + "-token", Value: fresh, Path: "/", Secure: true})
+		http.SetCookie(w, &http.Cookie{
+			Name:   s.name + "-token",
+			Value:  fresh,
+			Path:   "/",
+			Secure: true,
+		})
 	})
+
 	mux.HandleFunc("/to", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", r.URL.Query().Get("url"))
 		code, _ := strconv.Atoi(r.URL.Query().Get("status"))
 		w.WriteHeader(code)
 	})
+
 	return mux
 }
 
@@ -119,30 +133,46 @@ func (s *service) login(w http.ResponseWriter, r *http.Request, field string) {
 	if s.during != nil {
 		s.during()
 	}
+
 	user := r.PostFormValue(field)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ref := s.refuse; ref != nil {
+
+	ref := s.refuse
+	if ref != nil {
 		s.refused.Add(1)
 		w.Header().Set(jeton.HeaderError, ref.code)
 		w.Header().Set("Retry-After", ref.after)
 		w.WriteHeader(ref.status)
 		return
 	}
-	if pass := r.PostFormValue("password"); pass != passwordOf+user && pass != secondPasswordOf+user {
+
+	pass := r.PostFormValue("password")
+	if pass != passwordOf+user && pass != secondPasswordOf+user {
 		s.refused.Add(1)
 		if !s.plain {
 			w.Header().Set(jeton.HeaderError, "bad_credential")
 		}
+
 		w.WriteHeader(http.StatusUnauthorized)
 		fmt.Fprintf(w, "not the password: %s", r.PostFormValue("password")) // a rude echo
+
 		return
 	}
+
 	s.logins.Add(1)
 	token := "canary-token-" + rand.Text()
 	s.sessions[token] = &session{user, s.uses}
+
 	for name, value := range map[string]string{"username": user, "token": token, "login-timestamp": "1700000000"} {
-		http.SetCookie(w, &http.Cookie{Name: s.name + "-" + name, Value: value, Path: "/", Secure: true, HttpOnly: true, MaxAge: 3600})
+		http.SetCookie(w, &http.Cookie{
+			Name:     s.name + "-" + name,
+			Value:    value,
+			Path:     "/",
+			Secure:   true,
+			HttpOnly: true,
+			MaxAge:   3600,
+		})
 	}
 }
 
@@ -150,13 +180,16 @@ func (s *service) login(w http.ResponseWriter, r *http.Request, field string) {
 func (s *service) spend(w http.ResponseWriter, r *http.Request) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	token := cookieValue(r, s.name+"-token")
 	sess := s.sessions[token]
+
 	for _, c := range r.Cookies() {
 		if !strings.HasPrefix(c.Name, s.name+"-") {
 			s.foreign.Add(1)
 		}
 	}
+
 	code := ""
 	switch {
 	case token == "":
@@ -171,20 +204,29 @@ func (s *service) spend(w http.ResponseWriter, r *http.Request) (string, bool) {
 	case s.uses > 0 && sess.left == 0:
 		code = "spent"
 	}
+
 	if code != "" {
 		if s.clear {
-			http.SetCookie(w, &http.Cookie{Name: s.name + "-token", Path: "/", MaxAge: -1, Secure: true})
+			http.SetCookie(w, &http.Cookie{
+				Name:   s.name + "-token",
+				Path:   "/",
+				MaxAge: -1,
+				Secure: true,
+			})
 		}
 		if !s.plain {
 			w.Header().Set(jeton.HeaderError, code)
 		}
+
 		w.WriteHeader(http.StatusUnauthorized)
 		return "", false
 	}
+
 	if s.uses > 0 {
 		sess.left--
 		w.Header().Set(jeton.HeaderUsesRemaining, strconv.FormatInt(sess.left, 10))
 	}
+
 	return sess.user, true
 }
 
@@ -209,7 +251,12 @@ func (s *service) ca() []byte {
 
 // as returns the login of a user of the service.
 func (s *service) as(user string) Login {
-	return Login{URL: s.URL + "/some/page", As: user, Password: jeton.NewSecret(passwordOf + user), CACert: s.ca()}
+	return Login{
+		URL:      s.URL + "/some/page",
+		As:       user,
+		Password: jeton.NewSecret(passwordOf + user),
+		CACert:   s.ca(),
+	}
 }
 
 func cookieValue(r *http.Request, name string) string {
@@ -237,14 +284,18 @@ func openWallet(t testing.TB, home string, set ...func(*Config)) *Wallet {
 			return ""
 		},
 	}
+
 	for _, f := range set {
 		f(&c)
 	}
+
 	w, err := Open(c)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
+
 	t.Cleanup(func() { _ = w.Close() })
+
 	return w
 }
 
@@ -254,6 +305,7 @@ func mustLogin(t testing.TB, w *Wallet, in Login) *Identity {
 	if err != nil {
 		t.Fatalf("Login as %s: %v", in.As, err)
 	}
+
 	return id
 }
 
@@ -265,16 +317,19 @@ func get(t testing.TB, id *Identity, url string) (*http.Response, string) {
 		t.Fatalf("GET %s: %v", url, err)
 	}
 	defer resp.Body.Close()
+
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatalf("GET %s: %v", url, err)
 	}
+
 	return resp, strings.TrimSpace(string(body))
 }
 
 func mustGet(t testing.TB, id *Identity, url, want string) {
 	t.Helper()
-	if resp, body := get(t, id, url); resp.StatusCode != http.StatusOK || body != want {
+	resp, body := get(t, id, url)
+	if resp.StatusCode != http.StatusOK || body != want {
 		t.Errorf("GET %s = %d %q, want 200 %q", url, resp.StatusCode, body, want)
 	}
 }

@@ -19,6 +19,7 @@ func (id *Identity) alone(ctx context.Context) (done func(), err error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for a login of %s at %s: %w", id.name, id.origin, ctx.Err())
 	}
+
 	// One of 256 locks, by hash: the names of files tell next to nothing.
 	sum := sha256.Sum256([]byte(string(id.origin) + "\n" + id.name))
 	unlock, err := id.w.file.lock(ctx, fmt.Sprintf("login-%02x.lock", sum[0]))
@@ -26,6 +27,7 @@ func (id *Identity) alone(ctx context.Context) (done func(), err error) {
 		<-id.flight
 		return nil, err
 	}
+
 	return func() { unlock(); <-id.flight }, nil
 }
 
@@ -36,10 +38,12 @@ func (id *Identity) renew(ctx context.Context, saw view) (ok bool, failure error
 		err := id.relogin(ctx, saw)
 		return err == nil, err
 	}
+
 	d, err := id.w.file.read(ctx)
 	if err != nil {
 		return false, err
 	}
+
 	e := d.find(id.origin, id.name)
 	if e == nil || e.Epoch == saw.e.Epoch || e.Epoch == "" {
 		if saw.e.Handed != nil {
@@ -47,7 +51,9 @@ func (id *Identity) renew(ctx context.Context, saw view) (ok bool, failure error
 		}
 		return false, nil
 	}
+
 	id.adopt(*e, d.Revision)
+
 	return true, nil
 }
 
@@ -60,23 +66,31 @@ func (id *Identity) relogin(ctx context.Context, saw view) error {
 		return err
 	}
 	defer done()
+
 	id.mu.Lock()
-	have, attempts, outcome := id.e, id.attempts, id.outcome
+	have := id.e
+	attempts := id.attempts
+	outcome := id.outcome
 	id.mu.Unlock()
+
 	if have.Epoch != saw.e.Epoch && !have.over(id.w.now()) {
 		return nil
 	}
 	if attempts != saw.attempts {
 		return outcome
 	}
+
 	err = id.logInAgain(ctx, have.Epoch)
 	if ctx.Err() != nil {
 		return err // this caller went away; the next one in line may do better
 	}
+
 	id.mu.Lock()
 	defer id.mu.Unlock()
+
 	id.attempts++
 	id.outcome = err
+
 	return err
 }
 
@@ -87,11 +101,13 @@ func (id *Identity) logInAgain(ctx context.Context, epoch string) error {
 	if err != nil {
 		return err
 	}
+
 	have := d.find(id.origin, id.name)
 	if have == nil {
 		id.leave(d.Revision)
 		return notFound(id.origin, id.name)
 	}
+
 	e := *have
 	if e.Epoch != epoch {
 		id.adopt(e, d.Revision)
@@ -102,13 +118,16 @@ func (id *Identity) logInAgain(ctx context.Context, epoch string) error {
 			return nil
 		}
 	}
+
 	if !e.Auto {
 		id.adopt(e, d.Revision)
 		return jeton.WithDetail(jeton.ErrNoCredential, "it does not log in by itself any more")
 	}
+
 	if err := e.Held.err(id.w.now()); err != nil {
 		return err
 	}
+
 	was := e
 	if e.Key != nil {
 		err = id.w.prove(ctx, &e)
@@ -119,9 +138,11 @@ func (id *Identity) logInAgain(ctx context.Context, epoch string) error {
 		}
 		err = id.w.signIn(ctx, &e, pass)
 	}
+
 	if err != nil {
 		return errors.Join(err, id.hold(ctx, was, err))
 	}
+
 	return id.install(ctx, e, false)
 }
 
@@ -131,21 +152,31 @@ func (id *Identity) hold(ctx context.Context, was entry, refused error) error {
 	switch {
 	case errors.Is(refused, jeton.ErrBadCredential) && was.Key == nil:
 		// The same password will not be right later.
-	case errors.Is(refused, jeton.ErrRelogin), errors.Is(refused, jeton.ErrTooMany), errors.Is(refused, jeton.ErrSessionsFull),
+	case errors.Is(
+		refused,
+		jeton.ErrRelogin,
+	), errors.Is(refused, jeton.ErrTooMany), errors.Is(refused, jeton.ErrSessionsFull),
 		// A key may be registered, or put into its file, any moment.
-		errors.Is(refused, jeton.ErrBadCredential), errors.Is(refused, jeton.ErrForbidden), errors.Is(refused, jeton.ErrScope):
+		errors.Is(
+			refused,
+			jeton.ErrBadCredential,
+		), errors.Is(refused, jeton.ErrForbidden), errors.Is(refused, jeton.ErrScope):
 		wait, ok := jeton.RetryAfter(refused)
 		if !ok {
 			wait = holdWait
 		}
+
 		h.Until = id.w.now().Add(wait)
 	default:
 		return nil
 	}
+
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWait)
 	defer cancel()
+
 	return id.w.file.change(ctx, func(d *document) error {
-		if e := d.find(id.origin, id.name); e != nil && e.Epoch == was.Epoch {
+		e := d.find(id.origin, id.name)
+		if e != nil && e.Epoch == was.Epoch {
 			e.Held = &h
 		}
 		return nil
@@ -158,19 +189,24 @@ func (id *Identity) install(ctx context.Context, e entry, create bool) error {
 	// The session exists at the server: a caller who leaves must not lose it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWait)
 	defer cancel()
+
 	var after *document
 	err := id.w.file.change(ctx, func(d *document) error {
 		if !create && d.find(id.origin, id.name) == nil {
 			return notFound(id.origin, id.name)
 		}
+
 		d.put(e)
 		after = d
+
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+
 	id.adopt(e, after.Revision)
+
 	return nil
 }
 
@@ -188,15 +224,18 @@ func (w *Wallet) Logout(ctx context.Context, rawURL, name string) error {
 	if err != nil {
 		return err
 	}
+
 	done, err := id.alone(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
+
 	// Only now: a login may have ended while this waited.
 	if id, err = w.Identity(ctx, rawURL, name); err != nil {
 		return err
 	}
+
 	e := id.view().e
 	if e.Handed == nil && e.live(w.now()) {
 		end := w.signOut
@@ -207,27 +246,43 @@ func (w *Wallet) Logout(ctx context.Context, rawURL, name string) error {
 			return fmt.Errorf("log %s out at %s: %w", name, id.origin, err)
 		}
 	}
+
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWait)
 	defer cancel()
+
 	var after *document
 	err = w.file.change(ctx, func(d *document) error {
 		after = d
-		if have := d.find(id.origin, name); have != nil {
-			have.Cookies, have.Epoch, have.Uses, have.Auto = nil, "", nil, false
-			if s := have.Key; s != nil {
-				s.Token, s.SignedBy, s.Got, s.Opens, s.Ends = "", "", time.Time{}, time.Time{}, time.Time{}
+		have := d.find(id.origin, name)
+		if have != nil {
+			have.Cookies = nil
+			have.Epoch = ""
+			have.Uses = nil
+			have.Auto = false
+			s := have.Key
+			if s != nil {
+				s.Token = ""
+				s.SignedBy = ""
+				s.Got = time.Time{}
+				s.Opens = time.Time{}
+				s.Ends = time.Time{}
 			}
+
 			if have.Handed != nil {
 				have.Handed = &handed{}
 			}
+
 			e = *have
 		}
+
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("forget the session of %s at %s: %w", name, id.origin, err)
 	}
+
 	id.adopt(e, after.Revision)
+
 	return nil
 }
 
@@ -235,16 +290,20 @@ func (w *Wallet) Logout(ctx context.Context, rawURL, name string) error {
 func (w *Wallet) signOut(ctx context.Context, e *entry) error {
 	ctx, cancel := context.WithTimeout(ctx, loginWait)
 	defer cancel()
+
 	resp, err := w.ask(ctx, e, http.MethodPost, e.LogoutPath, nil, e.Cookies.send(e.Origin, e.LogoutPath, w.now()))
 	if err != nil {
 		return err
 	}
 	defer drain(resp.Body)
-	if _, over := NeedsLogin(resp); over {
+
+	_, over := NeedsLogin(resp)
+	if over {
 		return nil
 	}
 	if resp.StatusCode == http.StatusForbidden && resp.Header.Get(jeton.HeaderError) == "" {
 		return fmt.Errorf("the server answered with status %d", resp.StatusCode)
 	}
+
 	return refusal(resp, w.now())
 }

@@ -75,6 +75,7 @@ func (e *entry) due(now time.Time) bool {
 	if s.Ends.IsZero() || s.Opens.After(s.Got) || e.Uses != nil {
 		return false
 	}
+
 	life := s.Ends.Sub(s.Got)
 	return s.Ends.Sub(now) < min(max(life/10, margin), life/2)
 }
@@ -100,7 +101,10 @@ func (in Login) settleKey(e *entry) error {
 	case in.Key != "" && password:
 		return jeton.WithDetail(jeton.ErrInvalid, "an identity proves itself by a key or by a password, not both")
 	case password && more, in.Key == "" && e.Key == nil && more:
-		return jeton.WithDetail(jeton.ErrInvalid, "KeyID, Algorithm and Scope are for an identity that proves itself by a key")
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			"KeyID, Algorithm and Scope are for an identity that proves itself by a key",
+		)
 	case password:
 		e.Key = nil
 	case in.Key != "" || e.Key != nil:
@@ -108,15 +112,20 @@ func (in Login) settleKey(e *entry) error {
 		if e.Key != nil {
 			s = *e.Key
 		}
+
 		if in.Key != "" {
 			file, err := filepath.Abs(in.Key)
 			if err != nil {
 				return fmt.Errorf("key %s: %w", in.Key, err)
 			}
+
 			if file != s.File {
-				s.File, s.KeyID, s.Algorithm = file, "", "" // they were of another key
+				s.File = file
+				s.KeyID = ""
+				s.Algorithm = "" // they were of another key
 			}
 		}
+
 		if in.KeyID != "" {
 			s.KeyID = in.KeyID
 		}
@@ -126,8 +135,12 @@ func (in Login) settleKey(e *entry) error {
 		if in.Scope != nil {
 			s.Scope = slices.Clone(in.Scope)
 		}
-		e.Key, e.Source, e.Cookies = &s, source{}, nil
+
+		e.Key = &s
+		e.Source = source{}
+		e.Cookies = nil
 	}
+
 	return nil
 }
 
@@ -137,6 +150,7 @@ func (s *software) check() error {
 	if err != nil {
 		return err
 	}
+
 	for _, endpoint := range []string{s.TokenURL, s.RevokeURL} {
 		if endpoint == "" && endpoint == s.RevokeURL {
 			continue
@@ -145,12 +159,14 @@ func (s *software) check() error {
 			return err
 		}
 	}
+
 	if !filepath.IsAbs(s.File) {
 		return jeton.WithDetail(jeton.ErrInvalid, "the path of a key is not absolute")
 	}
 	if s.Token != "" && !isToken(s.Token) {
 		return jeton.WithDetail(jeton.ErrInvalid, "a token holds what no token holds")
 	}
+
 	return nil
 }
 
@@ -173,15 +189,26 @@ func readSigner(path, kid, alg string) (*jose.Signer, error) {
 		return nil, fmt.Errorf("read private key: %w", err)
 	}
 	if encrypted(text) {
-		return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("private key %s is encrypted, and nobody is there to ask; 'openssl pkey -in KEY -out PLAIN' decrypts it", path))
+		return nil, jeton.WithDetail(
+			jeton.ErrInvalid,
+			fmt.Sprintf(
+				"private key %s is encrypted, and nobody is there to ask; 'openssl pkey -in KEY -out PLAIN' decrypts it",
+				path,
+			),
+		)
 	}
+
 	k, err := jose.ParseSigner(text, jose.Alg(alg), kid)
 	if err != nil {
 		return nil, fmt.Errorf("%w: private key %s: %w", jeton.ErrInvalid, path, err)
 	}
 	if kid != "" && k.Key().ID != kid {
-		return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("private key %s calls itself %q, not %q", path, k.Key().ID, kid))
+		return nil, jeton.WithDetail(
+			jeton.ErrInvalid,
+			fmt.Sprintf("private key %s calls itself %q, not %q", path, k.Key().ID, kid),
+		)
 	}
+
 	return k, nil
 }
 
@@ -190,9 +217,11 @@ func readSigner(path, kid, alg string) (*jose.Signer, error) {
 func encrypted(text []byte) bool {
 	for {
 		var b *pem.Block
-		if b, text = pem.Decode(text); b == nil {
+		b, text = pem.Decode(text)
+		if b == nil {
 			return false
 		}
+
 		if b.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(b.Headers["Proc-Type"], "ENCRYPTED") {
 			return true
 		}
@@ -215,6 +244,7 @@ func (w *Wallet) assertion(k *jose.Signer, typ, client, issuer string) (string, 
 	if err != nil {
 		return "", fmt.Errorf("make assertion: %w", err)
 	}
+
 	return k.Sign(typ, claims)
 }
 
@@ -232,10 +262,21 @@ func (w *Wallet) proveBy(ctx context.Context, e *entry, k *jose.Signer) error {
 	if err != nil {
 		return fmt.Errorf("prove client %s by key %s at %s: %w", e.Username, k.Key().ID, e.Key.Issuer, err)
 	}
+
 	s := *e.Key
-	s.Token, s.SignedBy, s.Got, s.Opens, s.Ends = got.text, k.Key().ID, got.at, got.opens, got.ends
-	e.Key, e.Uses, e.Held, e.Cookies = &s, got.uses, nil, nil
+	s.Token = got.text
+	s.SignedBy = k.Key().ID
+	s.Got = got.at
+	s.Opens = got.opens
+
+	s.Ends = got.ends
+	e.Key = &s
+	e.Uses = got.uses
+	e.Held = nil
+	e.Cookies = nil
+
 	e.Epoch, e.LoggedIn = rand.Text(), got.at
+
 	return nil
 }
 
@@ -245,16 +286,26 @@ func (id *Identity) await(ctx context.Context, e entry) error {
 	if e.Key == nil || !e.Key.live(now) || !now.Before(e.Key.Opens) {
 		return nil
 	}
+
 	wait, most := e.Key.Opens.Sub(now), openWait
 	if deadline, ok := ctx.Deadline(); ok {
 		most = time.Until(deadline)
 	}
 	if wait > most {
-		return jeton.WithRetryAfter(jeton.WithDetail(jeton.ErrTooEarly, "the token is good from "+e.Key.Opens.Format(time.RFC3339)+" on, which is longer than this request may wait"), wait)
+		return jeton.WithRetryAfter(
+			jeton.WithDetail(
+				jeton.ErrTooEarly,
+				"the token is good from "+e.Key.Opens.Format(time.RFC3339)+
+					" on, which is longer than this request may wait",
+			),
+			wait,
+		)
 	}
+
 	if err := id.w.wait(ctx, wait); err != nil {
 		return fmt.Errorf("wait until the token of %s at %s is valid: %w", id.name, id.origin, err)
 	}
+
 	return nil
 }
 
@@ -262,6 +313,7 @@ func (id *Identity) await(ctx context.Context, e entry) error {
 func pass(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
+
 	select {
 	case <-t.C:
 		return nil
@@ -292,15 +344,23 @@ func (id *Identity) Token(ctx context.Context) (Token, error) {
 	case saw.e.Handed != nil && saw.e.Handed.Token != "":
 		return Token{Text: jeton.NewSecret(saw.e.Handed.Token)}, nil
 	case saw.e.Handed != nil:
-		return Token{}, jeton.WithDetail(jeton.ErrNoCredential, fmt.Sprintf("%s is not logged in at %s", id.name, id.origin))
+		return Token{}, jeton.WithDetail(
+			jeton.ErrNoCredential,
+			fmt.Sprintf("%s is not logged in at %s", id.name, id.origin),
+		)
 	case saw.e.Key == nil:
-		return Token{}, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s at %s keeps a session and has no token", id.name, id.origin))
+		return Token{}, jeton.WithDetail(
+			jeton.ErrInvalid,
+			fmt.Sprintf("%s at %s keeps a session and has no token", id.name, id.origin),
+		)
 	}
+
 	var failure error
 	if saw.e.due(id.w.now()) {
 		_, failure = id.renew(ctx, saw)
 		saw = id.view()
 	}
+
 	s := saw.e.Key
 	switch {
 	case s != nil && s.live(id.w.now()):
@@ -308,7 +368,11 @@ func (id *Identity) Token(ctx context.Context) (Token, error) {
 	case failure != nil:
 		return Token{}, fmt.Errorf("get a token of %s for %s: %w", id.name, id.origin, failure)
 	}
-	return Token{}, jeton.WithDetail(jeton.ErrNoCredential, fmt.Sprintf("%s is not logged in at %s", id.name, id.origin))
+
+	return Token{}, jeton.WithDetail(
+		jeton.ErrNoCredential,
+		fmt.Sprintf("%s is not logged in at %s", id.name, id.origin),
+	)
 }
 
 // RotateKey makes an identity prove itself by another private key, the one in the file
@@ -324,27 +388,36 @@ func (w *Wallet) RotateKey(ctx context.Context, rawURL, name, keyFile string) er
 	if err != nil {
 		return err
 	}
+
 	done, err := id.alone(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
+
 	// Only now: a login may have ended while this waited.
 	if id, err = w.Identity(ctx, rawURL, name); err != nil {
 		return err
 	}
+
 	e := id.view().e
 	if e.Key == nil {
-		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s at %s does not prove itself by a key", name, id.origin))
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			fmt.Sprintf("%s at %s does not prove itself by a key", name, id.origin),
+		)
 	}
+
 	file, err := filepath.Abs(keyFile)
 	if err != nil {
 		return fmt.Errorf("key %s: %w", keyFile, err)
 	}
+
 	old, err := e.Key.signer()
 	if err != nil {
 		return err
 	}
+
 	next, err := readSigner(file, "", "")
 	if err != nil {
 		return err
@@ -352,21 +425,35 @@ func (w *Wallet) RotateKey(ctx context.Context, rawURL, name, keyFile string) er
 	if old.Key().Thumbprint() == next.Key().Thumbprint() {
 		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s holds the key that is in use", keyFile))
 	}
+
 	refused := w.registerKey(ctx, &e, old, next)
 	if refused != nil && !errors.Is(refused, jeton.ErrConflict) {
 		return fmt.Errorf("register key %s of client %s at %s: %w", next.Key().ID, e.Username, e.Key.Issuer, refused)
 	}
+
 	s := *e.Key
-	s.File, s.KeyID, s.Algorithm = file, "", ""
+	s.File = file
+	s.KeyID = ""
+	s.Algorithm = ""
 	e.Key = &s
+
 	if err := w.proveBy(ctx, &e, next); err != nil {
 		if refused != nil {
-			err = fmt.Errorf("register key %s of client %s at %s: %w; %w", next.Key().ID, e.Username, e.Key.Issuer, refused, err)
+			err = fmt.Errorf(
+				"register key %s of client %s at %s: %w; %w",
+				next.Key().ID,
+				e.Username,
+				e.Key.Issuer,
+				refused,
+				err,
+			)
 		}
 		return fmt.Errorf("the old key stays in use: %w", err)
 	}
+
 	if err := id.install(ctx, e, false); err != nil {
 		return fmt.Errorf("keep the new key of %s at %s: %w", name, id.origin, err)
 	}
+
 	return nil
 }

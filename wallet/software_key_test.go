@@ -27,40 +27,56 @@ func TestKeyRotation(t *testing.T) {
 	id := mustLogin(t, w, in)
 	next := must(jose.Generate(jose.ES256))
 	file := s.keep("next.key", next)
+
 	if err := w.RotateKey(t.Context(), in.URL, "ci", in.Key); !errors.Is(err, jeton.ErrInvalid) {
 		t.Errorf("the same key: %v, want ErrInvalid", err)
 	}
+
 	s.spy.lose(func(r *http.Request) error {
 		if r.URL.Path == "/oauth2/token" {
 			return errors.New("no route to host")
 		}
 		return nil
 	})
+
 	if err := w.RotateKey(t.Context(), in.URL, "ci", file); err == nil || id.Info().KeyFile != in.Key {
 		t.Errorf("no token with the new key: %v, key %s", err, id.Info().KeyFile)
 	}
+
 	s.spy.lose(nil)
 	// The new key is registered by now, which is no reason to fail.
 	if err := w.RotateKey(t.Context(), in.URL, "ci", file); err != nil {
 		t.Fatalf("RotateKey: %v", err)
 	}
-	if got := id.Info(); got.KeyFile != file || got.KeyID != next.Key().ID {
+
+	got := id.Info()
+	if got.KeyFile != file || got.KeyID != next.Key().ID {
 		t.Errorf("Info = %+v", got)
 	}
+
 	s.mustAsk(id, "ci")
 	old := string(must(os.ReadFile(in.Key)))
 	s.MustControl("DELETE", "/api/v1/clients/ci/keys/"+must(jose.ParseSigner([]byte(old), "", "")).Key().ID, nil, nil)
 	s.pass(time.Hour)
 	s.mustAsk(id, "ci") // the old one is not needed any more
-	if err := w.RotateKey(t.Context(), in.URL, "ci", in.Key); !errors.Is(err, jeton.ErrConflict) || id.Info().KeyFile != file {
+
+	if err := w.RotateKey(
+		t.Context(),
+		in.URL,
+		"ci",
+		in.Key,
+	); !errors.Is(err, jeton.ErrConflict) || id.Info().KeyFile != file {
 		t.Errorf("a key that was retired: %v, key %s, want ErrConflict and the one before", err, id.Info().KeyFile)
 	}
+
 	stranger := must(jose.Generate(jose.EdDSA))
 	s.keep("next.key", stranger) // somebody puts another key there
 	s.pass(time.Hour)
-	if _, _, why := s.ask(id); !errors.Is(why, jeton.ErrBadCredential) {
+	_, _, why := s.ask(id)
+	if !errors.Is(why, jeton.ErrBadCredential) {
 		t.Errorf("a key that nobody knows: %v, want ErrBadCredential", why)
 	}
+
 	s.MustControl("POST", "/api/v1/clients/ci/keys", api.NewClientKey{Key: string(stranger.Key().PEM())}, nil)
 	s.pass(holdWait)
 	s.mustAsk(id, "ci")
@@ -70,7 +86,11 @@ func TestWrongKeyIsABadCredential(t *testing.T) {
 	s := newScene(t)
 	in := s.ci("reports")
 	in.Key = s.keep("wrong.key", must(jose.Generate(jose.EdDSA)))
-	if _, err := s.wallet(t.TempDir()).Login(t.Context(), in); !errors.Is(err, jeton.ErrBadCredential) || !strings.Contains(err.Error(), "prove client ci by key ") {
+
+	if _, err := s.wallet(t.TempDir()).Login(
+		t.Context(),
+		in,
+	); !errors.Is(err, jeton.ErrBadCredential) || !strings.Contains(err.Error(), "prove client ci by key ") {
 		t.Errorf("Login: %v, want ErrBadCredential and which key", err)
 	}
 }
@@ -80,15 +100,23 @@ func TestKeysInAllTheirForms(t *testing.T) {
 	in := s.ci("reports")
 	ec := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	rs := must(rsa.GenerateKey(rand.Reader, 2048))
+
 	block := func(kind string, der []byte) string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
+
 	jwk := `{"kty":"OKP","crv":"Ed25519","kid":"mine","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}` // RFC 8037, appendix A.1
 	for _, tc := range []struct {
 		name, text, alg, given, kid string
 	}{
 		{"PKCS #8", block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(ec))), "", "", ""},
-		{"SEC 1, named by the operator", block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(ec))), "", "2026-03", "2026-03"},
+		{
+			"SEC 1, named by the operator",
+			block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(ec))),
+			"",
+			"2026-03",
+			"2026-03",
+		},
 		{"PKCS #1", block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rs)), "", "", ""},
 		{"PKCS #1, signing by PSS", block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rs)), "PS256", "", ""},
 		{"JWK that names itself", jwk, "", "", "mine"},
@@ -96,12 +124,24 @@ func TestKeysInAllTheirForms(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			k := must(jose.ParseSigner([]byte(tc.text), jose.Alg(tc.alg), tc.given)).Key()
 			name := "c" + strings.ToLower(rand.Text())
-			s.MustControl("POST", "/api/v1/clients", api.NewClient{Name: name, Services: []string{"reports"}, Keys: []api.NewClientKey{{Key: string(k.PEM()), Algorithm: string(k.Alg), ID: k.ID}}}, nil)
+			s.MustControl("POST", "/api/v1/clients", api.NewClient{
+				Name:     name,
+				Services: []string{"reports"},
+				Keys:     []api.NewClientKey{{Key: string(k.PEM()), Algorithm: string(k.Alg), ID: k.ID}},
+			}, nil)
 			file := filepath.Join(t.TempDir(), "a.key")
 			file600(t, file, tc.text)
-			id := mustLogin(t, s.wallet(t.TempDir()), Login{URL: in.URL, As: name, Key: file, Algorithm: tc.alg, KeyID: tc.given})
+
+			id := mustLogin(t, s.wallet(t.TempDir()), Login{
+				URL:       in.URL,
+				As:        name,
+				Key:       file,
+				Algorithm: tc.alg,
+				KeyID:     tc.given,
+			})
 			s.mustAsk(id, name)
-			if got := id.Info().KeyID; got != k.ID || tc.kid != "" && got != tc.kid {
+			got := id.Info().KeyID
+			if got != k.ID || tc.kid != "" && got != tc.kid {
 				t.Errorf("kid %q, want %q", got, k.ID)
 			}
 		})
@@ -114,10 +154,17 @@ func TestKeyFilesThatAreRefused(t *testing.T) {
 	id := mustLogin(t, w, in)
 	whole := string(must(os.ReadFile(in.Key)))
 	middle := strings.Split(whole, "\n")[1]
+
 	as := func(kind string) string {
 		return "-----BEGIN " + kind + "-----\n" + middle + "\n-----END " + kind + "-----\n"
 	}
-	legacy := strings.Replace(as("RSA PRIVATE KEY"), "\n", "\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\n", 1)
+
+	legacy := strings.Replace(
+		as("RSA PRIVATE KEY"),
+		"\n",
+		"\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\n",
+		1,
+	)
 	for _, tc := range []struct {
 		name, text string
 		mode       os.FileMode
@@ -130,18 +177,33 @@ func TestKeyFilesThatAreRefused(t *testing.T) {
 		{"encrypted", as("ENCRYPTED PRIVATE KEY"), 0o600, jeton.ErrInvalid, "is encrypted"},
 		{"encrypted as of old", legacy, 0o600, jeton.ErrInvalid, "is encrypted"},
 		{"no key", "hello " + middle, 0o600, jeton.ErrInvalid, "no PEM block and no JWK"},
-		{"a public key", string(must(jose.ParseSigner([]byte(whole), "", "")).Key().PEM()), 0o600, jeton.ErrInvalid, "PRIVATE KEY is right"},
+		{
+			"a public key",
+			string(must(jose.ParseSigner([]byte(whole), "", "")).Key().PEM()),
+			0o600,
+			jeton.ErrInvalid,
+			"PRIVATE KEY is right",
+		},
 		{"a damaged key", as("PRIVATE KEY")[:60] + as("PRIVATE KEY")[64:], 0o600, jeton.ErrInvalid, "private key"},
 		{"over 64 KiB", whole + strings.Repeat(" ", maxKeyFile), 0o600, jeton.ErrTooLarge, "65536"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "bad.key")
 			file600(t, path, tc.text)
+
 			if err := os.Chmod(path, tc.mode); err != nil {
 				t.Fatal(err)
 			}
+
 			for what, do := range map[string]func() error{
-				"Login":     func() error { _, err := w.Login(t.Context(), Login{URL: in.URL, As: "ci", Key: path}); return err },
+				"Login": func() error {
+					_, err := w.Login(t.Context(), Login{
+						URL: in.URL,
+						As:  "ci",
+						Key: path,
+					})
+					return err
+				},
 				"RotateKey": func() error { return w.RotateKey(t.Context(), in.URL, "ci", path) },
 			} {
 				err := do()
@@ -154,19 +216,35 @@ func TestKeyFilesThatAreRefused(t *testing.T) {
 			}
 		})
 	}
+
 	if err := os.Chmod(in.Key, 0o644); err != nil {
 		t.Fatal(err)
 	}
+
 	s.pass(time.Hour)
-	if _, _, why := s.ask(id); !errors.Is(why, ErrExposed) {
+	_, _, why := s.ask(id)
+	if !errors.Is(why, ErrExposed) {
 		t.Errorf("exposed since the login: %v, want ErrExposed", why)
 	}
-	for name, path := range map[string]string{"a folder": t.TempDir(), "not there": filepath.Join(t.TempDir(), "none")} {
+
+	for name, path := range map[string]string{
+		"a folder":  t.TempDir(),
+		"not there": filepath.Join(t.TempDir(), "none"),
+	} {
 		if _, err := w.Login(t.Context(), Login{URL: in.URL, As: "ci", Key: path}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if _, err := w.Login(t.Context(), Login{URL: in.URL, As: "x", Key: path(t, `{"kty":"OKP","crv":"Ed25519","kid":"mine","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`), KeyID: "yours"}); !errors.Is(err, jeton.ErrInvalid) || !strings.Contains(err.Error(), `"mine"`) {
+
+	if _, err := w.Login(t.Context(), Login{
+		URL: in.URL,
+		As:  "x",
+		Key: path(
+			t,
+			`{"kty":"OKP","crv":"Ed25519","kid":"mine","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`,
+		),
+		KeyID: "yours",
+	}); !errors.Is(err, jeton.ErrInvalid) || !strings.Contains(err.Error(), `"mine"`) {
 		t.Errorf("a key by another name: %v", err)
 	}
 }

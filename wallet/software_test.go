@@ -129,9 +129,11 @@ func (s *spy) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		r.Body = io.NopCloser(bytes.NewReader(b))
 		form, _ = url.ParseQuery(string(b))
 	}
+
 	s.mu.Lock()
 	if s.auth == nil {
 		s.auth = map[string]map[string]bool{}
@@ -139,24 +141,30 @@ func (s *spy) RoundTrip(r *http.Request) (*http.Response, error) {
 	if s.auth[r.URL.Host] == nil {
 		s.auth[r.URL.Host] = map[string]bool{}
 	}
+
 	s.auth[r.URL.Host][r.Header.Get("Authorization")] = true
 	if strings.HasSuffix(r.URL.Path, "/token") {
 		s.tokens++
 	}
+
 	for _, name := range []string{"client_assertion", "proof"} {
-		if a := form.Get(name); a != "" && s.seen[a] {
+		a := form.Get(name)
+		if a != "" && s.seen[a] {
 			s.t.Errorf("an assertion was sent twice")
 		} else if a != "" {
 			s.seen[a] = true
 		}
 	}
+
 	down := s.down
 	s.mu.Unlock()
+
 	if down != nil {
 		if err := down(r); err != nil {
 			return nil, err
 		}
 	}
+
 	return s.next.RoundTrip(r)
 }
 
@@ -185,7 +193,8 @@ func (s *scene) ask(id *Identity) (int, string, error) {
 
 func (s *scene) mustAsk(id *Identity, name string) {
 	s.t.Helper()
-	if code, body, why := s.ask(id); code != http.StatusOK || body != `{"name": "`+name+`"}` {
+	code, body, why := s.ask(id)
+	if code != http.StatusOK || body != `{"name": "`+name+`"}` {
 		s.t.Errorf("GET /who as %s = %d %s, %v", name, code, body, why)
 	}
 }
@@ -196,14 +205,19 @@ func TestSoftwareLogsInByItsKey(t *testing.T) {
 	id := mustLogin(t, s.wallet(home), in)
 	s.mustAsk(id, "ci")
 	got := id.Info()
-	if got.Kind != KindKey || !got.SignedIn || !got.Auto || got.Issuer != s.Issuer() || got.KeyFile != in.Key || len(got.KeyID) != 43 || !got.Expires.Equal(begin.Add(time.Hour)) {
+	if got.Kind != KindKey || !got.SignedIn || !got.Auto || got.Issuer != s.Issuer() || got.KeyFile != in.Key ||
+		len(got.KeyID) != 43 ||
+		!got.Expires.Equal(begin.Add(time.Hour)) {
 		t.Errorf("Info = %+v", got)
 	}
+
 	again := must(s.wallet(home).Identity(t.Context(), in.URL, "ci"))
 	s.mustAsk(again, "ci")
-	if n := s.spy.asked(); n != 1 {
+	n := s.spy.asked()
+	if n != 1 {
 		t.Errorf("%d tokens were asked for, want 1: the next process has it from the wallet", n)
 	}
+
 	for host, values := range s.spy.auth {
 		for value := range values {
 			if value != "" && "https://"+host != in.URL {
@@ -211,10 +225,16 @@ func TestSoftwareLogsInByItsKey(t *testing.T) {
 			}
 		}
 	}
+
 	mustLogin(t, s.wallet(home), Login{URL: in.URL, As: "ci"}) // the key is known
-	if _, err := s.wallet(t.TempDir()).Login(t.Context(), Login{URL: s.URL("people"), As: "ci", Key: in.Key}); !errors.Is(err, jeton.ErrNotFound) || !strings.Contains(err.Error(), "takes no tokens") {
+	if _, err := s.wallet(t.TempDir()).Login(t.Context(), Login{
+		URL: s.URL("people"),
+		As:  "ci",
+		Key: in.Key,
+	}); !errors.Is(err, jeton.ErrNotFound) || !strings.Contains(err.Error(), "takes no tokens") {
 		t.Errorf("a service without tokens: %v, want ErrNotFound", err)
 	}
+
 	in.Scope = []string{"admin"}
 	if _, err := s.wallet(t.TempDir()).Login(t.Context(), in); !errors.Is(err, jeton.ErrScope) {
 		t.Errorf("a scope that the client may not have: %v, want ErrScope", err)
@@ -243,7 +263,9 @@ func TestTokenIsRenewedBeforeItEnds(t *testing.T) {
 			s.spy.asked()
 			s.pass(tc.after)
 			s.mustAsk(id, "ci")
-			if n := s.spy.asked(); n != tc.want {
+
+			n := s.spy.asked()
+			if n != tc.want {
 				t.Errorf("%d tokens were asked for, want %d", n, tc.want)
 			}
 		})
@@ -260,16 +282,62 @@ func TestDue(t *testing.T) {
 	}{
 		{"no token", entry{Key: &software{Ends: noon}}, time.Hour, true},
 		{"no end", entry{Key: &software{Token: "t", Got: at(time.Hour)}}, time.Second, false},
-		{"an hour, at the edge", entry{Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}}, 6 * time.Minute, false},
-		{"an hour, past it", entry{Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}}, 6*time.Minute - 1, true},
-		{"a minute: ten seconds, not six", entry{Key: &software{Token: "t", Got: at(time.Minute), Ends: noon}}, 9 * time.Second, true},
-		{"four seconds: not in the first half", entry{Key: &software{Token: "t", Got: at(4 * time.Second), Ends: noon}}, 3 * time.Second, false},
-		{"four seconds: in the second half", entry{Key: &software{Token: "t", Got: at(4 * time.Second), Ends: noon}}, time.Second, true},
-		{"one that was waited for", entry{Key: &software{Token: "t", Got: at(time.Hour), Opens: at(50 * time.Minute), Ends: noon}}, 1, false},
-		{"one that is counted", entry{Uses: new(int64), Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}}, 1, false},
-		{"one that is counted and over", entry{Uses: new(int64), Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}}, 0, true},
+		{
+			"an hour, at the edge",
+			entry{Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}},
+			6 * time.Minute,
+			false,
+		},
+		{
+			"an hour, past it",
+			entry{Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}},
+			6*time.Minute - 1,
+			true,
+		},
+		{
+			"a minute: ten seconds, not six",
+			entry{Key: &software{Token: "t", Got: at(time.Minute), Ends: noon}},
+			9 * time.Second,
+			true,
+		},
+		{
+			"four seconds: not in the first half",
+			entry{Key: &software{Token: "t", Got: at(4 * time.Second), Ends: noon}},
+			3 * time.Second,
+			false,
+		},
+		{
+			"four seconds: in the second half",
+			entry{Key: &software{Token: "t", Got: at(4 * time.Second), Ends: noon}},
+			time.Second,
+			true,
+		},
+		{
+			"one that was waited for",
+			entry{Key: &software{
+				Token: "t",
+				Got:   at(time.Hour),
+				Opens: at(50 * time.Minute),
+				Ends:  noon,
+			}},
+			1,
+			false,
+		},
+		{
+			"one that is counted",
+			entry{Uses: new(int64), Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}},
+			1,
+			false,
+		},
+		{
+			"one that is counted and over",
+			entry{Uses: new(int64), Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}},
+			0,
+			true,
+		},
 	} {
-		if got := tc.e.due(at(tc.left)); got != tc.want {
+		got := tc.e.due(at(tc.left))
+		if got != tc.want {
 			t.Errorf("%s: due with %v left = %v, want %v", tc.name, tc.left, got, tc.want)
 		}
 	}
@@ -291,23 +359,28 @@ func TestOneRenewalForAll(t *testing.T) {
 			for range 4 {
 				ids = append(ids, must(s.wallet(home).Identity(t.Context(), in.URL, "ci")))
 			}
+
 			for _, id := range ids {
 				s.mustAsk(id, "ci")
 			}
+
 			s.spy.asked()
 			tc.end(s)
 			var wg sync.WaitGroup
 			for i := range 50 {
 				wg.Go(func() { s.mustAsk(ids[i%len(ids)], "ci") })
 			}
+
 			wg.Wait()
 			if n := s.spy.asked(); n != 1 {
 				t.Errorf("%d tokens were asked for by 50 requests in 5 wallets, want 1", n)
 			}
+
 			for _, id := range ids { // a wallet that slept has the newer one's word, if that is good
 				s.pass(time.Hour)
 				s.mustAsk(id, "ci")
 			}
+
 			if n := s.spy.asked(); n != len(ids) {
 				t.Errorf("%d tokens were asked for, want one for each hour, %d", n, len(ids))
 			}
@@ -322,8 +395,13 @@ func TestPeopleAndSoftwareNeverMix(t *testing.T) {
 	var ids []*Identity
 	for _, service := range []string{"reports", "shop"} {
 		in.URL = s.URL(service)
-		ids = append(ids, mustLogin(t, w, in), mustLogin(t, w, Login{URL: in.URL, As: "diane", Password: jeton.NewSecret("correct horse battery")}))
+		ids = append(ids, mustLogin(t, w, in), mustLogin(t, w, Login{
+			URL:      in.URL,
+			As:       "diane",
+			Password: jeton.NewSecret("correct horse battery"),
+		}))
 	}
+
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
@@ -332,12 +410,15 @@ func TestPeopleAndSoftwareNeverMix(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
+
 	for _, id := range ids {
 		if id.view().e.Key != nil && len(id.view().e.Cookies) > 0 {
 			t.Errorf("%s keeps a cookie next to its token", id.Name())
 		}
 	}
+
 	for host, values := range s.spy.auth {
 		if len(values) > 2 { // none for diane, and ci's one token
 			t.Errorf("%s got %d Authorization headers", host, len(values))
@@ -351,17 +432,22 @@ func TestSpentTokenIsNotReplaced(t *testing.T) {
 	if n := id.Info().Uses; n == nil || *n != 2 {
 		t.Errorf("Uses after the login = %v, want 2", n)
 	}
+
 	s.mustAsk(id, "ci")
 	s.mustAsk(id, "ci")
 	s.spy.asked()
+
 	for range 3 {
-		if _, _, why := s.ask(id); !errors.Is(why, jeton.ErrSpent) {
+		_, _, why := s.ask(id)
+		if !errors.Is(why, jeton.ErrSpent) {
 			t.Errorf("the third use: %v, want ErrSpent", why)
 		}
 	}
+
 	if n := s.spy.asked(); n != 0 {
 		t.Errorf("%d tokens were asked for, want 0", n)
 	}
+
 	mustLogin(t, id.w, Login{URL: s.URL("twice"), As: "ci"})
 	s.mustAsk(id, "ci")
 }
@@ -371,29 +457,40 @@ func TestTokenThatIsNotValidYetIsWaitedFor(t *testing.T) {
 	id := mustLogin(t, s.wallet(t.TempDir()), s.ci("later"))
 	short, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
+
 	_, err := id.RoundTrip(must(http.NewRequestWithContext(short, "GET", s.URL("later")+"/who", nil)))
-	if wait, ok := jeton.RetryAfter(err); !errors.Is(err, jeton.ErrTooEarly) || !ok || wait != 10*time.Second || len(s.waited) != 0 {
+	if wait, ok := jeton.RetryAfter(err); !errors.Is(
+		err,
+		jeton.ErrTooEarly,
+	) || !ok || wait != 10*time.Second || len(s.waited) != 0 {
 		t.Errorf("5 s to wait for 10: %v, after %v, waited %v", err, wait, s.waited)
 	}
+
 	tok, err := id.Token(t.Context())
 	if err != nil || !tok.Opens.Equal(begin.Add(10*time.Second)) {
 		t.Errorf("Token = %+v, %v, want one that opens in 10 s", tok, err)
 	}
+
 	s.mustAsk(id, "ci")
 	if len(s.waited) != 1 || s.waited[0] != 10*time.Second {
 		t.Errorf("waited %v, want 10 s", s.waited)
 	}
+
 	s.mustAsk(id, "ci")
 	if len(s.waited) != 1 {
 		t.Errorf("waited again: %v", s.waited)
 	}
+
 	e := id.view().e
 	e.Key = &software{Token: "t", Opens: s.now().Add(openWait + 1), Ends: s.now().Add(time.Hour)}
+
 	if err := id.await(t.Context(), e); !errors.Is(err, jeton.ErrTooEarly) {
 		t.Errorf("without a deadline, more than %v: %v, want ErrTooEarly", openWait, err)
 	}
+
 	gone, end := context.WithCancel(t.Context())
 	end()
+
 	if err := pass(gone, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Errorf("a caller who leaves: %v", err)
 	}
@@ -408,18 +505,25 @@ func TestIssuerThatDoesNotAnswer(t *testing.T) {
 		}
 		return nil
 	})
+
 	s.spy.asked()
 	s.pass(55 * time.Minute)
+
 	for range 3 {
 		s.mustAsk(id, "ci")
 	}
-	if n := s.spy.asked(); n != 1 {
+
+	n := s.spy.asked()
+	if n != 1 {
 		t.Errorf("a token that is still good was asked for %d times, want once in %v", n, calm)
 	}
+
 	s.pass(5 * time.Minute)
-	if _, _, why := s.ask(id); why == nil || !strings.Contains(why.Error(), "no route to host") {
+	_, _, why := s.ask(id)
+	if why == nil || !strings.Contains(why.Error(), "no route to host") {
 		t.Errorf("over, and nobody to ask: %v", why)
 	}
+
 	if err := id.w.Logout(t.Context(), s.URL("reports"), "ci"); err != nil {
 		t.Errorf("Logout of a token that has ended: %v", err)
 	}
@@ -428,19 +532,26 @@ func TestIssuerThatDoesNotAnswer(t *testing.T) {
 func TestRefusedKeyIsNotTriedAtOnce(t *testing.T) {
 	s := newScene(t)
 	id := mustLogin(t, s.wallet(t.TempDir()), s.ci("reports"))
+
 	disable := func(yes bool) {
 		s.MustControl("PUT", "/api/v1/clients/ci/disabled", api.Disabled{Disabled: yes}, nil)
 	}
+
 	disable(true)
 	s.spy.asked()
+
 	for range 3 {
-		if code, _, why := s.ask(id); code != http.StatusUnauthorized || !errors.Is(why, jeton.ErrBadCredential) {
+		code, _, why := s.ask(id)
+		if code != http.StatusUnauthorized || !errors.Is(why, jeton.ErrBadCredential) {
 			t.Errorf("a disabled client: %d, %v", code, why)
 		}
 	}
-	if n := s.spy.asked(); n != 1 {
+
+	n := s.spy.asked()
+	if n != 1 {
 		t.Errorf("%d tokens were asked for, want 1", n)
 	}
+
 	disable(false)
 	s.pass(holdWait)
 	s.mustAsk(id, "ci") // nobody had to log in by hand
@@ -456,15 +567,18 @@ func TestLogoutRevokesTheToken(t *testing.T) {
 	if code := use(); code != http.StatusOK {
 		t.Fatalf("the token before: %d", code)
 	}
+
 	s.spy.lose(func(r *http.Request) error {
 		if r.URL.Path == "/oauth2/revoke" {
 			return errors.New("no route to host")
 		}
 		return nil
 	})
+
 	if err := w.Logout(t.Context(), in.URL, "ci"); err == nil || !id.Info().SignedIn {
 		t.Errorf("Logout that did not arrive: %v, signed in %v", err, id.Info().SignedIn)
 	}
+
 	s.spy.lose(nil)
 	if err := w.Logout(t.Context(), in.URL, "ci"); err != nil {
 		t.Fatalf("Logout: %v", err)
@@ -472,6 +586,7 @@ func TestLogoutRevokesTheToken(t *testing.T) {
 	if code := use(); code != http.StatusUnauthorized {
 		t.Errorf("the token after: %d, want 401", code)
 	}
+
 	s.spy.asked()
 	if code, _, why := s.ask(id); code != http.StatusUnauthorized || why == nil {
 		t.Errorf("after Logout: %d, %v", code, why)
@@ -479,13 +594,18 @@ func TestLogoutRevokesTheToken(t *testing.T) {
 	if _, err := id.Token(t.Context()); !errors.Is(err, jeton.ErrNoCredential) {
 		t.Errorf("Token after Logout: %v, want ErrNoCredential", err)
 	}
-	if n := s.spy.asked(); n != 0 {
+
+	n := s.spy.asked()
+	if n != 0 {
 		t.Errorf("it logged in by itself after Logout")
 	}
+
 	d := must(w.file.read(t.Context()))
-	if e := d.find(id.Origin(), "ci"); e.Key == nil || e.Key.Token != "" || e.Key.File != in.Key {
+	e := d.find(id.Origin(), "ci")
+	if e.Key == nil || e.Key.Token != "" || e.Key.File != in.Key {
 		t.Errorf("what is kept: %+v", e.Key)
 	}
+
 	mustLogin(t, w, Login{URL: in.URL, As: "ci"})
 	s.mustAsk(id, "ci")
 }
@@ -494,20 +614,27 @@ func TestWalletNeverHoldsThePrivateKey(t *testing.T) {
 	s := newScene(t)
 	in, w := s.ci("reports"), s.wallet(t.TempDir())
 	mustLogin(t, w, in)
+
 	if err := w.RotateKey(t.Context(), in.URL, "ci", s.keep("next.key", must(jose.Generate(jose.ES256)))); err != nil {
 		t.Fatal(err)
 	}
+
 	_, plain, err := w.file.load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, file := range []string{"ci.key", "next.key"} {
 		b, _ := pem.Decode(must(os.ReadFile(filepath.Join(s.dir, file))))
 		secret := b.Bytes[len(b.Bytes)-16:]
-		if bytes.Contains(plain, []byte(strings.Split(string(pem.EncodeToMemory(b)), "\n")[1])) || bytes.Contains(plain, secret) || bytes.Contains(plain, []byte("PRIVATE")) {
+		if bytes.Contains(
+			plain,
+			[]byte(strings.Split(string(pem.EncodeToMemory(b)), "\n")[1]),
+		) || bytes.Contains(plain, secret) || bytes.Contains(plain, []byte("PRIVATE")) {
 			t.Errorf("the wallet holds the key of %s", file)
 		}
 	}
+
 	if !bytes.Contains(plain, []byte(`"version":2`)) {
 		t.Errorf("an older program would not refuse the document")
 	}
@@ -518,14 +645,17 @@ func TestRequestWithACredentialOfItsOwnIsNotSent(t *testing.T) {
 	id := mustLogin(t, s.wallet(t.TempDir()), s.ci("reports"))
 	r := must(http.NewRequestWithContext(t.Context(), "GET", s.URL("reports")+"/who", nil))
 	r.Header.Set("Authorization", "Basic ZGlhbmU6cHc=")
+
 	if _, err := id.RoundTrip(r); !errors.Is(err, jeton.ErrInvalid) {
 		t.Errorf("RoundTrip: %v, want ErrInvalid", err)
 	}
+
 	r.Header.Del("Authorization")
 	resp, err := id.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_ = resp.Body.Close()
 	if r.Header.Get("Authorization") != "" || resp.Request.Header.Get("Authorization") != "" {
 		t.Error("the caller gets to see the token")
@@ -536,30 +666,49 @@ func TestAnIdentityHasOneWayToProveItself(t *testing.T) {
 	s := newScene(t)
 	in, w := s.ci("reports"), s.wallet(t.TempDir())
 	s.AddUser("diane", "correct horse battery")
-	person := Login{URL: in.URL, As: "ci", Username: "diane", Password: jeton.NewSecret("correct horse battery"), Save: true}
+	person := Login{
+		URL:      in.URL,
+		As:       "ci",
+		Username: "diane",
+		Password: jeton.NewSecret("correct horse battery"),
+		Save:     true,
+	}
 	both := in
 	both.Password = person.Password
+
 	kid := person
 	kid.KeyID = "x"
-	for name, bad := range map[string]Login{"a key and a password": both, "a password and a kid": kid, "a kid of nothing": {URL: in.URL, As: "new", KeyID: "x"}} {
+	for name, bad := range map[string]Login{
+		"a key and a password": both,
+		"a password and a kid": kid,
+		"a kid of nothing":     {URL: in.URL, As: "new", KeyID: "x"},
+	} {
 		if _, err := w.Login(t.Context(), bad); !errors.Is(err, jeton.ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)
 		}
 	}
+
 	e := entry{Username: "x", Source: source{Password: "pw"}, Cookies: jar{{Name: "s"}}}
-	if err := (Login{As: "x", Key: in.Key}).settle(&e); err != nil || e.Source.kind() != SourceNone || e.Cookies != nil {
+	if err := (Login{
+		As:  "x",
+		Key: in.Key,
+	}).settle(&e); err != nil || e.Source.kind() != SourceNone || e.Cookies != nil {
 		t.Errorf("settle: %v, left %v and %d cookies", err, e.Source.kind(), len(e.Cookies))
 	}
+
 	id := mustLogin(t, w, person)
 	s.mustAsk(id, "diane")
 	in.Username = "ci"
 	mustLogin(t, w, in)
 	s.mustAsk(id, "ci")
+
 	if e := id.view().e; e.Source.kind() != SourceNone || len(e.Cookies) > 0 || id.Info().Kind != KindKey {
 		t.Errorf("a session or a password is left: %+v", id.Info())
 	}
+
 	mustLogin(t, w, person)
 	s.mustAsk(id, "diane")
+
 	if id.Info().Kind != KindSession || id.view().e.Key != nil {
 		t.Errorf("a key is left: %+v", id.Info())
 	}

@@ -89,27 +89,39 @@ func Open(c Config) (*Wallet, error) {
 	if c.Wait == nil {
 		c.Wait = pass
 	}
+
 	w := &Wallet{
-		transport: c.Transport, allowHTTP: c.AllowHTTP, stderr: c.Stderr, getenv: c.Getenv, wait: c.Wait,
-		home: cmp.Or(c.Getenv("HOME"), c.Getenv("USERPROFILE")),
-		live: map[place]*Identity{}, trusts: map[string]*http.Transport{},
+		transport: c.Transport,
+		allowHTTP: c.AllowHTTP,
+		stderr:    c.Stderr,
+		getenv:    c.Getenv,
+		wait:      c.Wait,
+		home:      cmp.Or(c.Getenv("HOME"), c.Getenv("USERPROFILE")),
+		live:      map[place]*Identity{},
+		trusts:    map[string]*http.Transport{},
 	}
+
 	// Times that went through the file compare equal to those that did not.
 	w.now = func() time.Time { return c.Now().UTC().Round(0) }
 	if w.transport == nil {
 		w.transport = defaultTransport()
 	}
+
 	var err error
 	if c.Dir == "" {
-		if c.Dir, err = w.folder("XDG_DATA_HOME", ".local/share", "wallet"); err != nil {
+		c.Dir, err = w.folder("XDG_DATA_HOME", ".local/share", "wallet")
+		if err != nil {
 			return nil, err
 		}
 	}
+
 	if c.KeyDir == "" {
-		if c.KeyDir, err = w.folder("XDG_CONFIG_HOME", ".config", ""); err != nil {
+		c.KeyDir, err = w.folder("XDG_CONFIG_HOME", ".config", "")
+		if err != nil {
 			return nil, err
 		}
 	}
+
 	w.file = &file{
 		dir:  c.Dir,
 		now:  w.now,
@@ -121,18 +133,21 @@ func Open(c Config) (*Wallet, error) {
 			dir:            c.KeyDir,
 		},
 	}
+
 	return w, checkDir(c.Dir)
 }
 
 // folder returns the folder that the environment names (XDG Base Directory
 // Specification: a value that is not absolute is ignored).
 func (w *Wallet) folder(xdg, under, ours string) (string, error) {
-	if home := w.getenv("JETON_HOME"); home != "" {
+	home := w.getenv("JETON_HOME")
+	if home != "" {
 		if !filepath.IsAbs(home) {
 			return "", jeton.WithDetail(jeton.ErrInvalid, "JETON_HOME must be an absolute path")
 		}
 		return filepath.Join(home, ours), nil
 	}
+
 	if dir := w.getenv(xdg); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "jeton"), nil
 	}
@@ -140,8 +155,12 @@ func (w *Wallet) folder(xdg, under, ours string) (string, error) {
 		return filepath.Join(dir, "jeton"), nil
 	}
 	if !filepath.IsAbs(w.home) {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "no place for the wallet: set HOME or JETON_HOME to an absolute path")
+		return "", jeton.WithDetail(
+			jeton.ErrInvalid,
+			"no place for the wallet: set HOME or JETON_HOME to an absolute path",
+		)
 	}
+
 	return filepath.Join(w.home, filepath.FromSlash(under), "jeton"), nil
 }
 
@@ -167,25 +186,35 @@ func (w *Wallet) transportFor(caCert string) (http.RoundTripper, error) {
 	if caCert == "" {
 		return w.transport, nil
 	}
+
 	base, ok := w.transport.(*http.Transport)
 	if !ok {
-		return nil, jeton.WithDetail(jeton.ErrInvalid, "a CA certificate needs Config.Transport to be a *http.Transport")
+		return nil, jeton.WithDetail(
+			jeton.ErrInvalid,
+			"a CA certificate needs Config.Transport to be a *http.Transport",
+		)
 	}
+
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	if t := w.trusts[caCert]; t != nil {
 		return t, nil
 	}
+
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM([]byte(caCert)) {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the CA certificate is not in PEM form")
 	}
+
 	t := base.Clone()
 	if t.TLSClientConfig == nil {
 		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
+
 	t.TLSClientConfig.RootCAs = pool
 	w.trusts[caCert] = t
+
 	return t, nil
 }
 
@@ -234,20 +263,40 @@ type Info struct {
 
 func (e *entry) info(now time.Time) Info {
 	in := Info{
-		Origin: e.Origin, Name: e.Name, Kind: KindSession, Username: e.Username, Service: e.Service,
-		SignedIn: e.live(now), Created: e.Created, LoggedIn: e.LoggedIn, Expires: e.Cookies.expires(),
-		Source: e.Source.kind(), Auto: e.Auto, Trusts: e.CACert != "",
+		Origin:   e.Origin,
+		Name:     e.Name,
+		Kind:     KindSession,
+		Username: e.Username,
+		Service:  e.Service,
+		SignedIn: e.live(now),
+		Created:  e.Created,
+		LoggedIn: e.LoggedIn,
+		Expires:  e.Cookies.expires(),
+		Source:   e.Source.kind(),
+		Auto:     e.Auto,
+		Trusts:   e.CACert != "",
 	}
-	if s := e.Key; s != nil {
-		in.Kind, in.Expires, in.Issuer, in.KeyFile, in.KeyID, in.NotBefore = KindKey, s.Ends, s.Issuer, s.File, s.SignedBy, s.Opens
+
+	s := e.Key
+	if s != nil {
+		in.Kind = KindKey
+		in.Expires = s.Ends
+		in.Issuer = s.Issuer
+		in.KeyFile = s.File
+		in.KeyID = s.SignedBy
+
+		in.NotBefore = s.Opens
 	}
+
 	if e.Handed != nil {
 		in.Kind = KindToken
 	}
+
 	if e.Uses != nil {
 		n := *e.Uses
 		in.Uses = &n
 	}
+
 	return in
 }
 
@@ -257,13 +306,16 @@ func (w *Wallet) Identities(ctx context.Context) ([]Info, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	out := make([]Info, 0, len(d.Identities))
 	for i := range d.Identities {
 		out = append(out, d.Identities[i].info(w.now()))
 	}
+
 	slices.SortFunc(out, func(a, b Info) int {
 		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Name, b.Name))
 	})
+
 	return out, nil
 }
 
@@ -275,10 +327,12 @@ func (w *Wallet) Identity(ctx context.Context, rawURL, name string) (*Identity, 
 	if err != nil {
 		return nil, err
 	}
+
 	d, err := w.file.read(ctx)
 	if err != nil {
 		return nil, err
 	}
+
 	e := d.find(o, name)
 	if e == nil {
 		return nil, notFound(o, name)
@@ -286,8 +340,10 @@ func (w *Wallet) Identity(ctx context.Context, rawURL, name string) (*Identity, 
 	if err := o.allow(w.allowHTTP || e.AllowHTTP); err != nil {
 		return nil, err
 	}
+
 	id := w.identity(o, name)
 	id.adopt(*e, d.Revision)
+
 	return id, nil
 }
 
@@ -299,11 +355,18 @@ func notFound(o Origin, name string) error {
 func (w *Wallet) identity(o Origin, name string) *Identity {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	id := w.live[place{o, name}]
 	if id == nil {
-		id = &Identity{w: w, origin: o, name: name, flight: make(chan struct{}, 1)}
+		id = &Identity{
+			w:      w,
+			origin: o,
+			name:   name,
+			flight: make(chan struct{}, 1),
+		}
 		w.live[place{o, name}] = id
 	}
+
 	return id
 }
 
@@ -314,6 +377,7 @@ func (w *Wallet) Forget(ctx context.Context, rawURL, name string) error {
 	if err != nil {
 		return err
 	}
+
 	var after *document
 	err = w.file.change(ctx, func(d *document) error {
 		after = d
@@ -325,6 +389,7 @@ func (w *Wallet) Forget(ctx context.Context, rawURL, name string) error {
 	if err == nil {
 		w.identity(o, name).leave(after.Revision)
 	}
+
 	return err
 }
 
@@ -338,10 +403,12 @@ func (w *Wallet) Flush(ctx context.Context) error {
 			dirty = append(dirty, id)
 		}
 	}
+
 	w.mu.Unlock()
 	if len(dirty) == 0 {
 		return nil
 	}
+
 	err := w.file.change(ctx, func(d *document) error {
 		for _, id := range dirty {
 			id.flushInto(d)
@@ -351,9 +418,11 @@ func (w *Wallet) Flush(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("write what the wallet learned: %w", err)
 	}
+
 	for _, id := range dirty {
 		id.clean()
 	}
+
 	return nil
 }
 
@@ -362,11 +431,14 @@ func (w *Wallet) Close() error {
 	err := w.Flush(context.Background())
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	for _, t := range w.trusts {
 		t.CloseIdleConnections()
 	}
+
 	if t, ok := w.transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
+
 	return err
 }

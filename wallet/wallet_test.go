@@ -33,13 +33,15 @@ type child struct {
 }
 
 func TestMain(m *testing.M) {
-	if text := os.Getenv(childEnv); text != "" {
+	text := os.Getenv(childEnv)
+	if text != "" {
 		if err := runChild(text); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		os.Exit(0)
 	}
+
 	os.Exit(m.Run())
 }
 
@@ -48,32 +50,41 @@ func runChild(text string) error {
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		return err
 	}
+
 	w, err := Open(Config{Dir: filepath.Join(c.Home, "data"), KeyDir: filepath.Join(c.Home, "config")})
 	if err != nil {
 		return err
 	}
+
 	for _, name := range c.Login {
 		if _, err := w.Login(context.Background(), Login{
-			URL: c.URL, As: name, Password: jeton.NewSecret(passwordOf + name), CACert: c.CA,
+			URL:      c.URL,
+			As:       name,
+			Password: jeton.NewSecret(passwordOf + name),
+			CACert:   c.CA,
 		}); err != nil {
 			return err
 		}
 	}
+
 	if c.Call != "" {
 		id, err := w.Identity(context.Background(), c.URL, c.Call)
 		if err != nil {
 			return err
 		}
+
 		resp, err := id.Client().Get(c.URL + "/whoami")
 		if err != nil {
 			return err
 		}
 		defer resp.Body.Close()
+
 		if resp.StatusCode != http.StatusOK {
 			why, _ := NeedsLogin(resp)
 			return fmt.Errorf("status %d: %w", resp.StatusCode, why)
 		}
 	}
+
 	return w.Close()
 }
 
@@ -86,6 +97,7 @@ func processes(t *testing.T, children []child) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		wg.Go(func() {
 			cmd := exec.CommandContext(t.Context(), os.Args[0])
 			cmd.Env = append(os.Environ(), childEnv+"="+string(text))
@@ -94,6 +106,7 @@ func processes(t *testing.T, children []child) {
 			}
 		})
 	}
+
 	wg.Wait()
 }
 
@@ -106,6 +119,7 @@ func TestIdentitiesNeverMix(t *testing.T) {
 		all = append(all, s)
 		ids = append(ids, mustLogin(t, w, s.as("diane")), mustLogin(t, w, s.as("eshana")))
 	}
+
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
@@ -115,15 +129,20 @@ func TestIdentitiesNeverMix(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
+
 	for _, s := range all {
-		if n := s.foreign.Load(); n != 0 {
+		n := s.foreign.Load()
+		if n != 0 {
 			t.Errorf("%s saw %d cookies of others", s.name, n)
 		}
 	}
+
 	if err := w.Flush(t.Context()); err != nil {
 		t.Fatalf("Flush: %v", err)
 	}
+
 	for _, in := range must(w.Identities(t.Context())) {
 		if in.Uses == nil || *in.Uses < 950 || *in.Uses > 999 {
 			t.Errorf("%s at %s: uses remaining %v, want one of the counts that were sent", in.Name, in.Origin, in.Uses)
@@ -150,15 +169,19 @@ func TestProcessesLoseNoUpdate(t *testing.T) {
 		}
 		children = append(children, c)
 	}
+
 	processes(t, children)
 	infos, err := openWallet(t, home).Identities(t.Context())
 	if err != nil {
 		t.Fatalf("Identities: %v", err)
 	}
+
 	if len(infos) != procs*each+1 {
 		t.Errorf("the wallet holds %d identities, want %d", len(infos), procs*each+1)
 	}
-	if n := s.logins.Load(); n != 2*procs*each {
+
+	n := s.logins.Load()
+	if n != 2*procs*each {
 		t.Errorf("%d logins, want %d", n, 2*procs*each)
 	}
 }
@@ -169,9 +192,16 @@ func TestProcessesShareOneRelogin(t *testing.T) {
 	in := s.as("diane")
 	in.Save = true
 	mustLogin(t, openWallet(t, home), in)
+
 	s.end()
-	processes(t, slices.Repeat([]child{{Home: home, URL: s.URL, CA: s.ca(), Call: "diane"}}, 5))
-	if n := s.logins.Load(); n != 2 {
+	processes(t, slices.Repeat([]child{{
+		Home: home,
+		URL:  s.URL,
+		CA:   s.ca(),
+		Call: "diane",
+	}}, 5))
+	n := s.logins.Load()
+	if n != 2 {
 		t.Errorf("%d logins, want 2: the first, and one for all processes", n)
 	}
 }
@@ -182,6 +212,7 @@ func TestReloginOnceForAll(t *testing.T) {
 	in.Save = true
 	id := mustLogin(t, newWallet(t), in)
 	s.end()
+
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
@@ -192,13 +223,17 @@ func TestReloginOnceForAll(t *testing.T) {
 				return
 			}
 			defer resp.Body.Close()
-			if got, _ := io.ReadAll(resp.Body); string(got) != "diane@app1 "+body {
+
+			got, _ := io.ReadAll(resp.Body)
+			if string(got) != "diane@app1 "+body {
 				t.Errorf("answer %d %q, want diane with her own body", resp.StatusCode, got)
 			}
 		})
 	}
+
 	wg.Wait()
-	if n := s.logins.Load(); n != 2 {
+	n := s.logins.Load()
+	if n != 2 {
 		t.Errorf("%d logins, want 2: the first, and one for fifty requests", n)
 	}
 }
@@ -212,14 +247,17 @@ func TestReloginRenewsASpentSession(t *testing.T) {
 	for range 9 {
 		mustGet(t, id, s.URL+"/whoami", "diane@app1")
 	}
+
 	if n := s.logins.Load(); n != 3 {
 		t.Errorf("%d logins for 9 uses, want 3", n)
 	}
+
 	plain := s.as("eshana")
 	id = mustLogin(t, w, plain)
 	for range 3 {
 		mustGet(t, id, s.URL+"/whoami", "eshana@app1")
 	}
+
 	resp, _ := get(t, id, s.URL+"/whoami")
 	if why, ok := NeedsLogin(resp); !ok || !errors.Is(why, jeton.ErrSpent) {
 		t.Errorf("without a source: NeedsLogin = %v, %v, want ErrSpent", why, ok)
@@ -237,7 +275,12 @@ func TestRefusedReloginIsNotRepeated(t *testing.T) {
 		repeat time.Duration // when it is tried again; 0: never
 	}{
 		{"the password is wrong", refusing{"bad_credential", 401, ""}, jeton.ErrBadCredential, 0},
-		{"the terms refuse, for ten seconds", refusing{"relogin_refused", 403, "10"}, jeton.ErrRelogin, 10 * time.Second},
+		{
+			"the terms refuse, for ten seconds",
+			refusing{"relogin_refused", 403, "10"},
+			jeton.ErrRelogin,
+			10 * time.Second,
+		},
 		{"too many attempts", refusing{"too_many_attempts", 429, ""}, jeton.ErrTooMany, time.Minute},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -246,11 +289,13 @@ func TestRefusedReloginIsNotRepeated(t *testing.T) {
 			s, home := newService(t, "app1"), t.TempDir()
 			in := s.as("diane")
 			in.Save = true
+
 			mine := mustLogin(t, openWallet(t, home, clock), in)
 			theirs, err := openWallet(t, home, clock).Identity(t.Context(), s.URL, "diane")
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			s.end()
 			s.refuseLogins(&tc.how)
 			var wg sync.WaitGroup
@@ -262,22 +307,27 @@ func TestRefusedReloginIsNotRepeated(t *testing.T) {
 						if !ok || !errors.Is(why, jeton.ErrExpired) || !errors.Is(why, tc.want) {
 							t.Errorf("NeedsLogin = %v, %v, want ErrExpired and %v", why, ok, tc.want)
 						}
+
 						if why != nil && strings.Contains(why.Error(), passwordOf) {
 							t.Errorf("the error holds the password: %v", why)
 						}
 					})
 				}
 			}
+
 			wg.Wait()
-			if n := s.refused.Load(); n != 1 {
+			n := s.refused.Load()
+			if n != 1 {
 				t.Errorf("%d refused logins, want 1 for all requests of two processes", n)
 			}
+
 			s.refuseLogins(nil)
 			ahead.Store(int64(max(tc.repeat, time.Minute) + time.Second))
 			resp, _ := get(t, mine, s.URL+"/whoami")
 			if ok := resp.StatusCode == http.StatusOK; ok != (tc.repeat > 0) {
 				t.Errorf("after the wait: status %d", resp.StatusCode)
 			}
+
 			mustLogin(t, mine.w, in)
 			mustGet(t, theirs, s.URL+"/whoami", "diane@app1")
 		})
@@ -290,19 +340,24 @@ func TestLateAnswerDoesNotEndANewerSession(t *testing.T) {
 	id := mustLogin(t, w, s.as("diane"))
 	saw := id.view()
 	s.end()
+
 	mustLogin(t, w, s.as("diane"))
 	r, err := http.NewRequest(http.MethodGet, s.URL+"/whoami", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	resp, err := id.send(r, nil, saw, nil) // the request that set out before the login
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	resp.Body.Close()
-	if _, over := NeedsLogin(resp); !over {
+	_, over := NeedsLogin(resp)
+	if !over {
 		t.Errorf("the old session was accepted: status %d", resp.StatusCode)
 	}
+
 	mustGet(t, id, s.URL+"/whoami", "diane@app1")
 }
 
@@ -314,12 +369,15 @@ func TestAnOldReadDoesNotReplaceWhatIsKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s.end()
 	mustLogin(t, w, s.as("diane"))
 	id.adopt(old.Identities[0], old.Revision)
-	if got := id.view().e.Epoch; got == old.Identities[0].Epoch {
+	got := id.view().e.Epoch
+	if got == old.Identities[0].Epoch {
 		t.Error("an old read brought the old session back")
 	}
+
 	id.leave(old.Revision)
 	mustGet(t, id, s.URL+"/whoami", "diane@app1")
 }
@@ -330,21 +388,26 @@ func TestWaitersShareAFailureThatIsNotHeld(t *testing.T) {
 	in := s.as("diane")
 	in.Command = []string{"sh", "-c", "echo x >> " + ran + "; sleep 0.5; exit 1"}
 	id := mustLogin(t, newWallet(t), in)
+
 	s.end()
 	var start, wg sync.WaitGroup
 	start.Add(10)
+
 	for range 10 {
 		wg.Go(func() {
 			saw := id.view()
 			start.Done()
 			start.Wait()
+
 			if err := id.relogin(t.Context(), saw); err == nil || !strings.Contains(err.Error(), "exit status 1") {
 				t.Errorf("relogin: %v, want the failure of the command", err)
 			}
 		})
 	}
+
 	wg.Wait()
-	if text := must(os.ReadFile(ran)); len(text) != 2 {
+	text := must(os.ReadFile(ran))
+	if len(text) != 2 {
 		t.Errorf("the command ran %d times, want once for all", len(text)/2)
 	}
 }
@@ -363,15 +426,18 @@ func TestBodyThatCannotBeSentTwice(t *testing.T) {
 	in.Save = true
 	id := mustLogin(t, newWallet(t), in)
 	s.end()
+
 	r, err := http.NewRequest(http.MethodPost, s.URL+"/whoami", io.MultiReader(strings.NewReader("once")))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	resp, err := id.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
+
 	if why, ok := NeedsLogin(resp); !ok || !errors.Is(why, jeton.ErrExpired) || s.logins.Load() != 1 {
 		t.Errorf("NeedsLogin = %v, %v after %d logins; want ErrExpired and no second login", why, ok, s.logins.Load())
 	}
@@ -380,6 +446,7 @@ func TestBodyThatCannotBeSentTwice(t *testing.T) {
 func TestNothingCrossesARedirect(t *testing.T) {
 	var leaked atomic.Int64
 	var hits atomic.Int64
+
 	canary := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		hits.Add(1)
 		if r.Header.Get("Cookie") != "" || r.Header.Get("Authorization") != "" {
@@ -387,34 +454,50 @@ func TestNothingCrossesARedirect(t *testing.T) {
 		}
 	}))
 	defer canary.Close()
+
 	plain := httptest.NewServer(canary.Config.Handler)
 	defer plain.Close()
+
 	s := newService(t, "app1")
 	id := mustLogin(t, newWallet(t), s.as("diane"))
-	for _, target := range []string{canary.URL, plain.URL, strings.Replace(s.URL, "https:", "http:", 1), strings.Replace(canary.URL, "https:", "", 1)} {
+	for _, target := range []string{
+		canary.URL,
+		plain.URL,
+		strings.Replace(s.URL, "https:", "http:", 1),
+		strings.Replace(canary.URL, "https:", "", 1),
+	} {
 		for _, status := range []int{301, 302, 303, 307, 308} {
-			r, _ := http.NewRequest(http.MethodPost, fmt.Sprintf("%s/to?status=%d&url=%s/x", s.URL, status, target), strings.NewReader("body"))
+			r, _ := http.NewRequest(
+				http.MethodPost,
+				fmt.Sprintf("%s/to?status=%d&url=%s/x", s.URL, status, target),
+				strings.NewReader("body"),
+			)
 			r.Header.Set("Authorization", "Bearer canary")
 			resp, err := id.Client().Do(r)
 			if err != nil {
 				t.Fatalf("redirect to %s: %v", target, err)
 			}
+
 			resp.Body.Close()
 			if resp.StatusCode != status {
 				t.Errorf("redirect to %s: status %d, want the %d itself", target, resp.StatusCode, status)
 			}
+
 			// A caller's own client, which follows everything, gets an error instead.
 			own := &http.Client{Transport: id}
 			r.Body, _ = r.GetBody()
+
 			if resp, err := own.Do(r); err == nil {
 				resp.Body.Close()
 				t.Errorf("own client: redirect to %s gave status %d, want an error", target, resp.StatusCode)
 			}
 		}
 	}
+
 	if hits.Load() != 0 || leaked.Load() != 0 {
 		t.Errorf("the canary was reached %d times, with credentials %d times", hits.Load(), leaked.Load())
 	}
+
 	mustGet(t, id, s.URL+"/to?status=302&url=/whoami", "diane@app1")
 }
 
@@ -434,17 +517,21 @@ func TestRequestsForOthersAreRefused(t *testing.T) {
 			t.Errorf("%s: %v, %v, want ErrInvalid", name, resp, err)
 		}
 	}
+
 	r, _ := http.NewRequest(http.MethodGet, strings.Replace(s.URL, "https", "HTTPS", 1)+"/whoami", nil)
 	r.Header.Set("Cookie", "app1-token=mine; extra=1")
 	resp, err := id.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		t.Errorf("a cookie of the caller took the place of the identity's: status %d", resp.StatusCode)
 	}
-	if got := r.Header.Get("Cookie"); got != "app1-token=mine; extra=1" || strings.Contains(fmt.Sprint(resp.Request.Header), "canary") {
+
+	got := r.Header.Get("Cookie")
+	if got != "app1-token=mine; extra=1" || strings.Contains(fmt.Sprint(resp.Request.Header), "canary") {
 		t.Errorf("the request of the caller was changed: %v", resp.Request.Header)
 	}
 }
@@ -457,6 +544,7 @@ func TestRotatedCookieIsDurable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	mustGet(t, again, s.URL+"/whoami", "diane@app1")
 	mustGet(t, id, s.URL+"/whoami", "diane@app1")
 }
@@ -466,19 +554,24 @@ func TestForgottenStaysForgotten(t *testing.T) {
 	w := openWallet(t, home)
 	id := mustLogin(t, w, s.as("diane"))
 	get(t, id, s.URL+"/whoami")
+
 	if err := openWallet(t, home).Forget(t.Context(), s.URL, "diane"); err != nil {
 		t.Fatalf("Forget: %v", err)
 	}
+
 	get(t, id, s.URL+"/rotate")
 	if err := w.Flush(t.Context()); err != nil {
 		t.Fatalf("Flush: %v", err)
 	}
-	if infos := must(w.Identities(t.Context())); len(infos) != 0 {
+
+	infos := must(w.Identities(t.Context()))
+	if len(infos) != 0 {
 		t.Errorf("the identity is back: %v", infos)
 	}
 	if _, err := id.Client().Get(s.URL + "/whoami"); !errors.Is(err, jeton.ErrNotFound) {
 		t.Errorf("request after Forget: %v, want ErrNotFound", err)
 	}
+
 	if err := w.Forget(t.Context(), s.URL, "diane"); !errors.Is(err, jeton.ErrNotFound) {
 		t.Errorf("second Forget: %v, want ErrNotFound", err)
 	}
@@ -490,16 +583,20 @@ func TestForgottenDuringALoginStaysForgotten(t *testing.T) {
 	in.Save = true
 	id := mustLogin(t, w, in)
 	s.end()
+
 	s.during = func() {
 		if err := w.Forget(context.Background(), s.URL, "diane"); err != nil {
 			t.Errorf("Forget: %v", err)
 		}
 	}
+
 	resp, _ := get(t, id, s.URL+"/whoami")
 	if why, ok := NeedsLogin(resp); !ok || !errors.Is(why, jeton.ErrNotFound) {
 		t.Errorf("NeedsLogin = %v, %v, want ErrNotFound", why, ok)
 	}
-	if infos := must(w.Identities(t.Context())); len(infos) != 0 {
+
+	infos := must(w.Identities(t.Context()))
+	if len(infos) != 0 {
 		t.Errorf("the identity is back: %v", infos)
 	}
 }
@@ -510,22 +607,31 @@ func TestLogout(t *testing.T) {
 	in := s.as("diane")
 	in.Save = true
 	id := mustLogin(t, w, in)
+
 	if err := w.Logout(t.Context(), s.URL, "diane"); err != nil {
 		t.Fatalf("Logout: %v", err)
 	}
 	if len(s.sessions) != 0 {
 		t.Error("the session lives on at the server")
 	}
+
 	resp, _ := get(t, id, s.URL+"/whoami")
 	if why, ok := NeedsLogin(resp); !ok || !errors.Is(why, jeton.ErrNoCredential) || s.logins.Load() != 1 {
-		t.Errorf("after Logout: %v, %v, %d logins; want ErrNoCredential and no login by itself", why, ok, s.logins.Load())
+		t.Errorf(
+			"after Logout: %v, %v, %d logins; want ErrNoCredential and no login by itself",
+			why,
+			ok,
+			s.logins.Load(),
+		)
 	}
 	if err := w.Logout(t.Context(), s.URL, "diane"); err != nil {
 		t.Errorf("second Logout: %v", err)
 	}
+
 	mustLogin(t, w, Login{URL: s.URL, As: "diane"}) // with the saved password and the known CA
 	mustGet(t, id, s.URL+"/whoami", "diane@app1")
 	s.Close()
+
 	if err := w.Logout(t.Context(), s.URL, "diane"); err == nil {
 		t.Error("Logout without a server succeeded")
 	}
@@ -541,12 +647,15 @@ func TestStolenFileTellsNothing(t *testing.T) {
 	in.Save = true
 	id := mustLogin(t, w, in)
 	get(t, id, s.URL+"/rotate")
+
 	host := strings.TrimPrefix(s.URL, "https://")
 	seen := 0
+
 	err := filepath.WalkDir(filepath.Join(home, "data"), func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
+
 		seen++
 		text, err := os.ReadFile(path)
 		for _, secret := range []string{"canary", "diane", host, "AGE-SECRET-KEY"} {
@@ -554,9 +663,12 @@ func TestStolenFileTellsNothing(t *testing.T) {
 				t.Errorf("%s holds %q", path, secret)
 			}
 		}
-		if info, _ := d.Info(); info.Mode().Perm() != 0o600 {
+
+		info, _ := d.Info()
+		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v", path, info.Mode())
 		}
+
 		return err
 	})
 	if err != nil || seen < 2 {
@@ -565,6 +677,7 @@ func TestStolenFileTellsNothing(t *testing.T) {
 	if text := fmt.Sprintf("%+v", must(w.Identities(t.Context()))); strings.Contains(text, "canary") {
 		t.Errorf("Info holds a secret: %s", text)
 	}
+
 	// The thief's own key does not open it.
 	if err := os.Remove(filepath.Join(home, "config", keyName)); err != nil {
 		t.Fatal(err)
@@ -575,6 +688,7 @@ func TestStolenFileTellsNothing(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(home, "config", keyName)); err == nil {
 		t.Error("a new key was made for an old wallet")
 	}
+
 	if err := makeKeyFile(filepath.Join(home, "config")); err != nil {
 		t.Fatal(err)
 	}
