@@ -23,12 +23,15 @@ const (
 func (g *Guard) get(ctx context.Context, address string, within time.Duration) ([]byte, http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, nil, err
 	}
+
 	r.Header.Set("Accept", "application/json, application/jwk-set+json")
 	r.Header.Set("Cache-Control", "no-cache") // what lies between would answer with what was
+
 	return g.answer(r)
 }
 
@@ -36,15 +39,18 @@ func (g *Guard) get(ctx context.Context, address string, within time.Duration) (
 func (g *Guard) post(ctx context.Context, address string, form url.Values) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}
+
 	r.GetBody = nil // a use that was perhaps taken is not asked for again
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth(url.QueryEscape(g.conf.Introspect.ClientID), url.QueryEscape(g.conf.Introspect.Secret.Reveal()))
 	body, _, err := g.answer(r)
+
 	return body, err
 }
 
@@ -55,9 +61,11 @@ func (g *Guard) answer(r *http.Request) ([]byte, http.Header, error) {
 		return nil, nil, err
 	}
 	defer resp.Body.Close()
+
 	if resp.StatusCode != http.StatusOK {
 		return nil, nil, fmt.Errorf("%s %s: the answer is %d", r.Method, r.URL.Path, resp.StatusCode)
 	}
+
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
@@ -65,6 +73,7 @@ func (g *Guard) answer(r *http.Request) ([]byte, http.Header, error) {
 	case len(body) > maxAnswer:
 		return nil, nil, fmt.Errorf("%s %s: the answer is over %d bytes", r.Method, r.URL.Path, maxAnswer)
 	}
+
 	return body, resp.Header, nil
 }
 
@@ -92,6 +101,7 @@ func (g *Guard) discover(ctx context.Context) (metadata, error) {
 	if err != nil {
 		return metadata{}, err
 	}
+
 	var m metadata
 	if err := decode(body, &m); err != nil {
 		return metadata{}, err
@@ -99,6 +109,7 @@ func (g *Guard) discover(ctx context.Context) (metadata, error) {
 	if m.Issuer != g.conf.Issuer {
 		return metadata{}, fmt.Errorf("the issuer says that it is %.200q", m.Issuer)
 	}
+
 	for _, at := range []struct{ name, address string }{
 		{"jwks_uri", m.JWKS}, {"jeton_revocations_endpoint", m.Void}, {"introspection_endpoint", m.Introspection},
 	} {
@@ -106,6 +117,7 @@ func (g *Guard) discover(ctx context.Context) (metadata, error) {
 			return metadata{}, fmt.Errorf("%s: %w", at.name, err)
 		}
 	}
+
 	return m, nil
 }
 

@@ -60,9 +60,11 @@ func (g *Guard) check(ctx context.Context, text string, scopes []string) (Token,
 	if strings.HasPrefix(text, opaquePrefix) {
 		return g.checkOpaque(ctx, text, scopes)
 	}
+
 	if len(g.keys.known.Load().keys) == 0 {
 		return Token{}, g.unavailable(errNoKeys)
 	}
+
 	p, err := g.prove(ctx, text)
 	if err != nil {
 		return Token{}, err
@@ -70,12 +72,14 @@ func (g *Guard) check(ctx context.Context, text string, scopes []string) (Token,
 	if err := g.stands(p); err != nil {
 		return Token{}, err
 	}
+
 	if err := scoped(p.token.Scopes, scopes); err != nil {
 		return Token{}, err
 	}
 	if p.counted {
 		return g.spend(ctx, text, p.token)
 	}
+
 	return p.token, nil
 }
 
@@ -85,6 +89,7 @@ func scoped(have, need []string) error {
 			return fmt.Errorf("%w: it lacks %s", jeton.ErrScope, s)
 		}
 	}
+
 	return nil
 }
 
@@ -104,11 +109,14 @@ func (g *Guard) prove(ctx context.Context, text string) (*proof, error) {
 	if p := g.proofs.get(sum); p != nil && g.keys.known.Load().keys[p.key.ID] == p.key {
 		return p, nil
 	}
+
 	signed, err := jose.Parse(text)
 	if err != nil {
 		return nil, refused("%v", err)
 	}
-	switch h := signed.Header; {
+
+	h := signed.Header
+	switch {
 	case !h.Typ("at+jwt"): // RFC 9068, section 4: whatever else we sign is no access token
 		return nil, refused("its type is %.40q, not at+jwt", h.Type)
 	case h.KeyID == "":
@@ -116,6 +124,7 @@ func (g *Guard) prove(ctx context.Context, text string) (*proof, error) {
 	case len(h.Foreign) > 0:
 		return nil, refused("it brings its own key (%s)", strings.Join(h.Foreign, ", "))
 	}
+
 	c, err := jose.ParseClaims(signed.Payload)
 	if err != nil {
 		return nil, refused("%v", err)
@@ -123,6 +132,7 @@ func (g *Guard) prove(ctx context.Context, text string) (*proof, error) {
 	if err := g.ours(c); err != nil {
 		return nil, err
 	}
+
 	key, err := g.key(ctx, signed.Header.KeyID, c.IssuedAt)
 	if err != nil {
 		return nil, err
@@ -130,11 +140,19 @@ func (g *Guard) prove(ctx context.Context, text string) (*proof, error) {
 	if err := signed.Verify(key.Key); err != nil {
 		return nil, refused("%v (key %s)", err, key.ID)
 	}
+
 	p := &proof{
-		sum: sum, token: token(c), opens: c.NotBefore, counted: c.MaxUses > 0, key: key,
-		jti: sha256.Sum256([]byte("jti:" + c.ID)), generation: sha256.Sum256([]byte(c.Generation)),
+		sum:        sum,
+		token:      token(c),
+		opens:      c.NotBefore,
+		counted:    c.MaxUses > 0,
+		key:        key,
+		jti:        sha256.Sum256([]byte("jti:" + c.ID)),
+		generation: sha256.Sum256([]byte(c.Generation)),
 	}
+
 	g.proofs.add(p)
+
 	return p, nil
 }
 
@@ -153,6 +171,7 @@ func (g *Guard) ours(c jose.Claims) error {
 		// What is void is forgotten after a while; such a token could outlive that.
 		return refused("it is good for more than %v", maxLife)
 	}
+
 	return nil
 }
 
@@ -168,9 +187,19 @@ func token(c jose.Claims) Token {
 	if c.ClientID != "" && c.Subject == c.ClientID { // RFC 9068, section 2.2: nobody but the client itself is involved
 		kind = jeton.KindClient
 	}
+
 	return Token{
-		Principal: jeton.Principal{Kind: kind, Name: c.Subject, Token: c.ID, Scopes: scopes, Since: c.IssuedAt},
-		Client:    c.ClientID, ID: c.ID, Expires: c.Expires, Scopes: scopes,
+		Principal: jeton.Principal{
+			Kind:   kind,
+			Name:   c.Subject,
+			Token:  c.ID,
+			Scopes: scopes,
+			Since:  c.IssuedAt,
+		},
+		Client:  c.ClientID,
+		ID:      c.ID,
+		Expires: c.Expires,
+		Scopes:  scopes,
 	}
 }
 
@@ -186,11 +215,22 @@ func (g *Guard) stands(p *proof) error {
 		g.proofs.drop(p.sum)
 		return refused("token %s has been revoked, or its owner has voided it", p.token.ID)
 	case now.Add(g.conf.Leeway).Before(p.opens):
-		return fmt.Errorf("%w: token %s is good from %s on", jeton.ErrTooEarly, p.token.ID, p.opens.Format(time.RFC3339))
+		return fmt.Errorf(
+			"%w: token %s is good from %s on",
+			jeton.ErrTooEarly,
+			p.token.ID,
+			p.opens.Format(time.RFC3339),
+		)
 	case !now.Add(-g.conf.Leeway).Before(p.token.Expires):
 		g.proofs.drop(p.sum)
-		return fmt.Errorf("%w: token %s was good until %s", jeton.ErrExpired, p.token.ID, p.token.Expires.Format(time.RFC3339))
+		return fmt.Errorf(
+			"%w: token %s was good until %s",
+			jeton.ErrExpired,
+			p.token.ID,
+			p.token.Expires.Format(time.RFC3339),
+		)
 	}
+
 	return nil
 }
 
@@ -214,15 +254,18 @@ func (c *proofs) get(sum hash) *proof {
 func (c *proofs) add(p *proof) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if c.list == nil {
 		c.list = map[hash]*proof{}
 	}
+
 	if len(c.list) >= maxProofs {
 		for k := range c.list {
 			delete(c.list, k)
 			break
 		}
 	}
+
 	c.list[p.sum] = p
 }
 
@@ -235,6 +278,7 @@ func (c *proofs) drop(sum hash) {
 func (c *proofs) dropIf(gone func(*proof) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	for k, p := range c.list {
 		if gone(p) {
 			delete(c.list, k)

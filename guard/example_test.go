@@ -28,6 +28,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	go func() {
 		if err := g.Run(ctx); err != nil {
 			log.Fatal(err)
@@ -39,12 +40,14 @@ func Example() {
 		tok, _ := guard.From(r.Context())
 		fmt.Fprintf(w, "report %s for %s\n", r.PathValue("id"), tok.Principal.Name)
 	})))
+
 	mux.Handle("POST /exports", g.Require("reports:export")(http.HandlerFunc(export)))
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if g.Ready() != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
+
 	srv := &http.Server{Addr: "127.0.0.1:9000", Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	log.Print(srv.ListenAndServe())
 }

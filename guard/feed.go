@@ -58,12 +58,18 @@ func (f *feed) stale(now time.Time, bound time.Duration) error {
 	if err == nil {
 		err = errNotAsked
 	}
+
 	switch {
 	case f.heard.IsZero():
 		return fmt.Errorf("the issuer has not yet said what is revoked: %w", err)
 	case age(now, f.heard) > bound:
-		return fmt.Errorf("the issuer last said what is revoked %v ago, which is over the bound: %w", age(now, f.heard).Round(time.Millisecond), err)
+		return fmt.Errorf(
+			"the issuer last said what is revoked %v ago, which is over the bound: %w",
+			age(now, f.heard).Round(time.Millisecond),
+			err,
+		)
 	}
+
 	return nil
 }
 
@@ -71,9 +77,11 @@ func (f *feed) stale(now time.Time, bound time.Duration) error {
 func (f *feed) void(now time.Time, bound time.Duration, a, b hash) (bool, error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+
 	if err := f.stale(now, bound); err != nil {
 		return false, err
 	}
+
 	for _, set := range []map[hash]struct{}{f.young, f.old} {
 		if _, ok := set[a]; ok {
 			return true, nil
@@ -82,6 +90,7 @@ func (f *feed) void(now time.Time, bound time.Duration, a, b hash) (bool, error)
 			return true, nil
 		}
 	}
+
 	return false, nil
 }
 
@@ -89,6 +98,7 @@ func (f *feed) void(now time.Time, bound time.Duration, a, b hash) (bool, error)
 func (f *feed) remember(list []hash) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	for _, h := range list {
 		if _, ok := f.young[h]; ok {
 			continue
@@ -96,8 +106,10 @@ func (f *feed) remember(list []hash) error {
 		if len(f.young)+len(f.old) >= maxVoid {
 			return fmt.Errorf("more is void than the %d entries that are remembered", maxVoid)
 		}
+
 		f.young[h] = struct{}{}
 	}
+
 	return nil
 }
 
@@ -105,6 +117,7 @@ func (f *feed) remember(list []hash) error {
 func (f *feed) forget(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	if f.young == nil {
 		f.young, f.turned = map[hash]struct{}{}, now
 	}
@@ -119,18 +132,23 @@ func (g *Guard) listen(ctx context.Context) error {
 	f := &g.feed
 	f.turn.Lock()
 	defer f.turn.Unlock()
+
 	f.forget(g.conf.Now())
 	sent, err := g.follow(ctx)
 	if err != nil && ctx.Err() != nil {
 		return err // Run is ending
 	}
+
 	f.mu.Lock()
 	before := f.err
-	if f.err = err; err == nil {
+	f.err = err
+	if err == nil {
 		f.heard = sent
 	}
+
 	f.mu.Unlock()
 	g.trouble("what is revoked", before, err)
+
 	return err
 }
 
@@ -146,16 +164,19 @@ func (g *Guard) follow(ctx context.Context) (sent time.Time, err error) {
 	if s == nil {
 		return sent, errors.New("the issuer has not yet said where its list is")
 	}
+
 	after, again := f.last.seq, f.last.seq > 0
 	if again {
 		after--
 	}
+
 	for {
 		sent = g.conf.Now()
 		p, err := g.page(ctx, s.at.Void, after)
 		if err != nil {
 			return sent, fmt.Errorf("ask what is void after line %d: %w", after, err)
 		}
+
 		if again {
 			again = false
 			if len(p.void) == 0 || p.void[0] != f.last.hash {
@@ -163,15 +184,21 @@ func (g *Guard) follow(ctx context.Context) (sent time.Time, err error) {
 				f.last, after = position{}, 0
 				continue
 			}
+
 			p.void = p.void[1:]
 		}
+
 		if err := f.remember(p.void); err != nil {
 			return sent, err
 		}
-		if n := len(p.void); n > 0 {
+
+		n := len(p.void)
+		if n > 0 {
 			f.last = position{p.next, p.void[n-1]}
 		}
-		if after = p.next; !p.more {
+
+		after = p.next
+		if !p.more {
 			return sent, nil
 		}
 	}
@@ -189,6 +216,7 @@ func (g *Guard) page(ctx context.Context, address string, after int64) (page, er
 	if err != nil {
 		return page{}, err
 	}
+
 	var in struct {
 		jeton.Revocations
 		Next *int64    `json:"next"`
@@ -200,6 +228,7 @@ func (g *Guard) page(ctx context.Context, address string, after int64) (page, er
 	if in.Next == nil || in.Void == nil {
 		return page{}, errors.New("the answer is not a page of the list")
 	}
+
 	p := page{next: *in.Next, more: in.More, void: make([]hash, len(*in.Void))}
 	for i, text := range *in.Void {
 		b, err := base64.RawURLEncoding.Strict().DecodeString(text)
@@ -208,11 +237,13 @@ func (g *Guard) page(ctx context.Context, address string, after int64) (page, er
 		}
 		p.void[i] = hash(b)
 	}
+
 	// Lines are counted upwards, so a page of n ends n lines further on at least, and one that
 	// has none where it began.
 	n := int64(len(p.void))
 	if p.next < after || p.next-after < n || n == 0 && (p.next != after || p.more) {
 		return page{}, fmt.Errorf("a page of %d entries after line %d ends at line %d", n, after, p.next)
 	}
+
 	return p, nil
 }

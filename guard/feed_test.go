@@ -29,6 +29,7 @@ func TestNobodyIsLetInBeforeTheFirstWord(t *testing.T) {
 			t.Errorf("a %s token: %v, want ErrUnavailable", name, err)
 		}
 	}
+
 	i.answer(pathVoid, says(500, ""))
 	if err := g.Step(t.Context()); err == nil {
 		t.Error("a list that cannot be had is no error")
@@ -36,6 +37,7 @@ func TestNobodyIsLetInBeforeTheFirstWord(t *testing.T) {
 	if err := accepts(t, i, g); !errors.Is(err, jeton.ErrUnavailable) || !errors.Is(g.Ready(), jeton.ErrUnavailable) {
 		t.Errorf("with keys and without the list: %v, Ready = %v", err, g.Ready())
 	}
+
 	i.answer(pathVoid, nil)
 	if err := g.Step(t.Context()); err != nil || g.Ready() != nil || accepts(t, i, g) != nil {
 		t.Errorf("with both: %v, Ready = %v, Check = %v", err, g.Ready(), accepts(t, i, g))
@@ -47,20 +49,24 @@ func TestNothingHeardForLongerThanTheBound(t *testing.T) {
 	g := i.guard(func(c *guard.Config) { c.Bound = 9 * time.Second })
 	i.answer(pathVoid, says(503, ""))
 	i.clock.Add(9 * time.Second)
+
 	if err := g.Step(t.Context()); err == nil {
 		t.Error("a list that cannot be had is no error")
 	}
 	if err := accepts(t, i, g); err != nil {
 		t.Errorf("at the bound: %v", err)
 	}
+
 	i.clock.Add(1)
 	err := accepts(t, i, g)
 	if wait, ok := jeton.RetryAfter(err); !errors.Is(err, jeton.ErrUnavailable) || !ok || wait != 3*time.Second {
 		t.Errorf("beyond it: %v, retry after %v; want ErrUnavailable and 3s", err, wait)
 	}
+
 	if _, err := g.Check(t.Context(), i.token(map[string]any{"aud": "other"})); !errors.Is(err, jeton.ErrUnavailable) {
 		t.Errorf("a token for others: %v, want ErrUnavailable: nobody is told that theirs is bad", err)
 	}
+
 	i.answer(pathVoid, nil)
 	if err := g.Step(t.Context()); err != nil || accepts(t, i, g) != nil {
 		t.Errorf("when it is back: %v, %v", err, accepts(t, i, g))
@@ -75,13 +81,16 @@ func TestWhatCountsIsWhenTheQuestionWasSent(t *testing.T) {
 		i.right(w, r)
 		i.clock.Add(4 * time.Second)
 	})
+
 	if err := g.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	i.clock.Set(noon.Add(10 * time.Second))
 	if err := accepts(t, i, g); err != nil {
 		t.Errorf("ten seconds after the question: %v", err)
 	}
+
 	i.clock.Add(1)
 	if err := accepts(t, i, g); !errors.Is(err, jeton.ErrUnavailable) {
 		t.Errorf("a moment later: %v, want ErrUnavailable", err)
@@ -94,6 +103,7 @@ func TestTheBoundHoldsInTheWorstMoment(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard(func(c *guard.Config) { c.Bound = 9 * time.Second })
 	i.revoke(1, "jti:t_1") // answered at noon, just after the list was read at noon
+
 	for at := time.Duration(0); at <= 9*time.Second; at += 3 * time.Second {
 		i.clock.Set(noon.Add(at))
 		if at == 3*time.Second || at == 6*time.Second {
@@ -101,10 +111,12 @@ func TestTheBoundHoldsInTheWorstMoment(t *testing.T) {
 		} else {
 			i.answer(pathVoid, nil)
 		}
+
 		if at > 0 {
 			_ = g.Step(t.Context())
 		}
 	}
+
 	if err := accepts(t, i, g); !errors.Is(err, jeton.ErrBadCredential) {
 		t.Errorf("at the bound: %v, want ErrBadCredential", err)
 	}
@@ -113,7 +125,10 @@ func TestTheBoundHoldsInTheWorstMoment(t *testing.T) {
 func TestAnAnswerThatIsNoListIsNotBelieved(t *testing.T) {
 	right := strings.Repeat("A", 43)
 	for name, odd := range map[string]http.HandlerFunc{
-		"huge":                        says(200, `{"next":0,"more":false,"void":[]}`+strings.Repeat(" ", guard.MaxAnswer)),
+		"huge": says(
+			200,
+			`{"next":0,"more":false,"void":[]}`+strings.Repeat(" ", guard.MaxAnswer),
+		),
 		"not JSON":                    says(200, "<html>all is well</html>"),
 		"nothing":                     says(200, ""),
 		"cut":                         says(200, `{"next":0,"more":false,"void":[`),
@@ -143,16 +158,19 @@ func TestAnAnswerThatIsNoListIsNotBelieved(t *testing.T) {
 			g := i.guard()
 			i.answer(pathVoid, odd)
 			i.clock.Add(10 * time.Second)
+
 			if err := g.Step(t.Context()); err == nil {
 				t.Error("it is taken for a list")
 			}
 			if err := accepts(t, i, g); err != nil {
 				t.Errorf("within the bound: %v", err)
 			}
+
 			i.clock.Add(1)
 			if err := accepts(t, i, g); !errors.Is(err, jeton.ErrUnavailable) {
 				t.Errorf("beyond the bound: %v, want ErrUnavailable", err)
 			}
+
 			i.answer(pathVoid, nil)
 			if err := g.Step(t.Context()); err != nil || accepts(t, i, g) != nil {
 				t.Errorf("afterwards: %v, %v", err, accepts(t, i, g))
@@ -168,10 +186,20 @@ func TestAnIssuerThatIsNotItselfIsNotBelieved(t *testing.T) {
 		m[name] = value
 		return says(200, string(marshal(t, m)))
 	}
-	private, err := json.Marshal(map[string]any{"keys": []any{map[string]any{"kty": "OKP", "crv": "Ed25519", "kid": "x", "x": strings.Repeat("A", 43), "d": strings.Repeat("A", 43)}}})
+
+	private, err := json.Marshal(map[string]any{
+		"keys": []any{map[string]any{
+			"kty": "OKP",
+			"crv": "Ed25519",
+			"kid": "x",
+			"x":   strings.Repeat("A", 43),
+			"d":   strings.Repeat("A", 43),
+		}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, tc := range []struct {
 		name, path string
 		odd        http.HandlerFunc
@@ -180,9 +208,17 @@ func TestAnIssuerThatIsNotItselfIsNotBelieved(t *testing.T) {
 		{"it says that it is itself with a slash", pathMetadata, lie("issuer", i.srv.URL+"/")},
 		{"it says nothing", pathMetadata, says(200, "{}")},
 		{"its keys are elsewhere", pathMetadata, lie("jwks_uri", "https://other.example/keys")},
-		{"its keys are in the clear", pathMetadata, lie("jwks_uri", "http"+strings.TrimPrefix(i.srv.URL, "https")+pathJWKS)},
+		{
+			"its keys are in the clear",
+			pathMetadata,
+			lie("jwks_uri", "http"+strings.TrimPrefix(i.srv.URL, "https")+pathJWKS),
+		},
 		{"its keys are at a host that begins like it", pathMetadata, lie("jwks_uri", i.srv.URL+"1"+pathJWKS)},
-		{"its keys are behind a user name", pathMetadata, lie("jwks_uri", strings.Replace(i.srv.URL, "https://", "https://x@", 1)+pathJWKS)},
+		{
+			"its keys are behind a user name",
+			pathMetadata,
+			lie("jwks_uri", strings.Replace(i.srv.URL, "https://", "https://x@", 1)+pathJWKS),
+		},
 		{"its list is elsewhere", pathMetadata, lie("jeton_revocations_endpoint", "https://other.example/void")},
 		{"it has no list", pathMetadata, lie("jeton_revocations_endpoint", "")},
 		{"tokens are shown elsewhere", pathMetadata, lie("introspection_endpoint", "https://other.example/introspect")},
@@ -191,19 +227,25 @@ func TestAnIssuerThatIsNotItselfIsNotBelieved(t *testing.T) {
 		{"its keys: not JSON", pathJWKS, says(200, "keys")},
 		{"its keys: a private one", pathJWKS, says(200, string(private))},
 		{"its keys: none", pathJWKS, says(200, `{"keys":[]}`)},
-		{"its keys: two of one name", pathJWKS, says(200, `{"keys":[`+string(i.key.Key().JWK())+`,`+string(i.key.Key().JWK())+`]}`)},
+		{
+			"its keys: two of one name",
+			pathJWKS,
+			says(200, `{"keys":[`+string(i.key.Key().JWK())+`,`+string(i.key.Key().JWK())+`]}`),
+		},
 		{"its keys: not there", pathJWKS, says(404, `{"keys":[]}`)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := i.fresh()
 			i.answer(tc.path, tc.odd)
 			_ = g.Step(t.Context()) // a set without a key is no error, and nobody is let in by it
+
 			if err := accepts(t, i, g); !errors.Is(err, jeton.ErrUnavailable) {
 				t.Errorf("Check = %v, want ErrUnavailable", err)
 			}
 			if g.Ready() == nil {
 				t.Error("it says that it is ready")
 			}
+
 			i.answer(tc.path, nil)
 			if err := g.Step(t.Context()); err != nil || accepts(t, i, g) != nil {
 				t.Errorf("afterwards: %v, %v", err, accepts(t, i, g))
@@ -234,17 +276,21 @@ func TestACopyOfTheKeysRunsOut(t *testing.T) {
 				w.Header().Set("Age", tc.age)
 				_, _ = w.Write(jose.MarshalSet([]jose.Key{i.key.Key()}))
 			})
+
 			g := i.guard()
 			i.answer(pathMetadata, says(500, ""))
 			i.clock.Add(tc.want)
 			_ = g.Step(t.Context()) // hears the list, and not the keys
+
 			if err := accepts(t, i, g); err != nil {
 				t.Errorf("as it is about to run out: %v", err)
 			}
+
 			i.clock.Add(1)
 			if err := accepts(t, i, g); !errors.Is(err, jeton.ErrUnavailable) {
 				t.Errorf("when it has run out: %v, want ErrUnavailable", err)
 			}
+
 			i.answer(pathMetadata, nil)
 			if err := g.Step(t.Context()); err != nil || accepts(t, i, g) != nil {
 				t.Errorf("afterwards: %v, %v", err, accepts(t, i, g))
@@ -260,6 +306,7 @@ func isVoid(t *testing.T, i *issuer, g *guard.Guard, jti string) bool {
 	if err != nil && !errors.Is(err, jeton.ErrBadCredential) {
 		t.Fatal(err)
 	}
+
 	return err != nil
 }
 
@@ -270,16 +317,20 @@ func TestTheListIsReadToItsEnd(t *testing.T) {
 	if n := g.Void(); n != 7 {
 		t.Errorf("%d are void, want 7", n)
 	}
+
 	i.revoke(20, "jti:h")
 	before := i.count(pathVoid)
+
 	if err := g.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, jti := range []string{"a", "g", "h"} {
 		if !isVoid(t, i, g, jti) {
 			t.Errorf("%s is not void", jti)
 		}
 	}
+
 	if isVoid(t, i, g, "i") {
 		t.Error("i is void")
 	}
@@ -296,8 +347,10 @@ func TestAListThatBeginsAnew(t *testing.T) {
 		i.revoke(1, what...)
 		lines := i.lines
 		i.lines = old
+
 		return lines
 	}
+
 	for _, tc := range []struct {
 		name string
 		then []string // what the list has afterwards, from line 1 on
@@ -312,6 +365,7 @@ func TestAListThatBeginsAnew(t *testing.T) {
 			i.revoke(1, "jti:a", "jti:b", "jti:c")
 			g := i.guard()
 			i.setLines(sum(i, tc.then...))
+
 			if err := g.Step(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -321,6 +375,7 @@ func TestAListThatBeginsAnew(t *testing.T) {
 			if !isVoid(t, i, g, "c") {
 				t.Error("what was void before is not void any more")
 			}
+
 			i.revoke(50, "jti:w")
 			if err := g.Step(t.Context()); err != nil || !isVoid(t, i, g, "w") {
 				t.Errorf("afterwards: %v; w is void: %v", err, isVoid(t, i, g, "w"))
@@ -336,10 +391,13 @@ func TestVoidIsRememberedForAsLongAsItMatters(t *testing.T) {
 	g := i.guard()
 	i.clock.Set(noon)
 	i.revoke(1, "jti:a")
+
 	if err := g.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	i.setLines(nil)
+
 	for at := time.Duration(0); at <= guard.KeepVoid; at += 30 * time.Minute {
 		i.clock.Set(noon.Add(at))
 		if err := g.Step(t.Context()); err != nil {
@@ -349,6 +407,7 @@ func TestVoidIsRememberedForAsLongAsItMatters(t *testing.T) {
 			t.Fatalf("after %v it is forgotten, want %v at least", at, guard.KeepVoid)
 		}
 	}
+
 	i.clock.Set(noon.Add(2 * guard.KeepVoid))
 	if err := g.Step(t.Context()); err != nil || g.Void() != 0 {
 		t.Errorf("after %v: %v, %d are remembered", 2*guard.KeepVoid, err, g.Void())

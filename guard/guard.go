@@ -82,10 +82,12 @@ func New(c Config) (*Guard, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
+
 	g := &Guard{conf: c, own: c.Client == nil, asking: make(chan struct{}, maxAsking)}
 	if g.conf.Bound == 0 {
 		g.conf.Bound = defaultBound
 	}
+
 	g.pace = g.conf.Bound / 3
 	if g.conf.Now == nil {
 		g.conf.Now = time.Now
@@ -93,18 +95,23 @@ func New(c Config) (*Guard, error) {
 	if g.conf.Log == nil {
 		g.conf.Log = slog.New(slog.DiscardHandler)
 	}
+
 	client, err := g.conf.client(g.pace)
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
+
 	g.conf.Client = client
+
 	return g, nil
 }
 
 func (c *Config) check() error {
 	u, err := url.Parse(c.Issuer)
 	switch {
-	case err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil || u.Scheme+"://"+u.Host != c.Issuer:
+	case err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" ||
+		u.User != nil ||
+		u.Scheme+"://"+u.Host != c.Issuer:
 		return jeton.WithDetail(jeton.ErrInvalid, "Issuer is https:// and a host, with nothing behind")
 	case u.Scheme != "https" && (u.Scheme != "http" || !c.PlainHTTP):
 		return jeton.WithDetail(jeton.ErrInvalid, "Issuer is not https://; PlainHTTP permits http://")
@@ -119,6 +126,7 @@ func (c *Config) check() error {
 	case c.Client != nil && len(c.CACert) > 0:
 		return jeton.WithDetail(jeton.ErrInvalid, "CACert goes without Client: trust the certificates in its transport")
 	}
+
 	return nil
 }
 
@@ -130,12 +138,15 @@ func (c *Config) client(pace time.Duration) (*http.Client, error) {
 		given.CheckRedirect, given.Jar = stay, nil
 		return &given, nil
 	}
+
 	var roots *x509.CertPool
 	if len(c.CACert) > 0 {
-		if roots = x509.NewCertPool(); !roots.AppendCertsFromPEM(c.CACert) {
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(c.CACert) {
 			return nil, jeton.WithDetail(jeton.ErrInvalid, "CACert has no certificate in PEM form")
 		}
 	}
+
 	dialer := net.Dialer{Timeout: patience}
 	return &http.Client{CheckRedirect: stay, Transport: &http.Transport{
 		DialContext:            dialer.DialContext,
@@ -159,10 +170,13 @@ func (g *Guard) Run(ctx context.Context) error {
 		return errors.New("guard: it is running already")
 	}
 	defer g.running.Store(false)
+
 	if g.own {
 		defer g.conf.Client.CloseIdleConnections()
 	}
+
 	var wg sync.WaitGroup
+
 	published := make(chan struct{}) // the issuer has said where its list is
 	// The two do not wait for each other: keys that are slow to come must not make the guard
 	// deaf to revocations.
@@ -174,6 +188,7 @@ func (g *Guard) Run(ctx context.Context) error {
 			}
 		})
 	})
+
 	wg.Go(func() {
 		select {
 		case <-ctx.Done():
@@ -181,7 +196,9 @@ func (g *Guard) Run(ctx context.Context) error {
 			g.every(ctx, func() { _ = g.listen(ctx) }) // it is logged, and Ready tells it
 		}
 	})
+
 	wg.Wait()
+
 	return nil
 }
 
@@ -189,6 +206,7 @@ func (g *Guard) Run(ctx context.Context) error {
 func (g *Guard) every(ctx context.Context, do func()) {
 	tick := time.NewTicker(g.pace)
 	defer tick.Stop()
+
 	for ctx.Err() == nil {
 		do()
 		select {
@@ -208,6 +226,7 @@ func (g *Guard) Ready() error {
 	if err := g.feed.ready(now, g.conf.Bound); err != nil {
 		return g.unavailable(err)
 	}
+
 	return nil
 }
 

@@ -57,6 +57,7 @@ func guardOf(t *testing.T, s *jetontest.Server, audience string, change ...func(
 	for _, f := range change {
 		f(&c)
 	}
+
 	g, err := guard.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +65,7 @@ func guardOf(t *testing.T, s *jetontest.Server, audience string, change ...func(
 	if err := g.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	return g
 }
 
@@ -77,6 +79,7 @@ func accessor(t *testing.T, text string) string {
 	if err != nil || json.Unmarshal(b, &c) != nil || c.ID == "" {
 		t.Fatalf("no jti in %s", b)
 	}
+
 	return c.ID
 }
 
@@ -86,16 +89,24 @@ func TestATokenOfAServer(t *testing.T) {
 	ci := s.AddClient("ci", "reports", "other", "thrice", "plain")
 	text := s.Token(ci, "audience", "reports")
 	tok, err := g.Check(t.Context(), text)
-	if err != nil || tok.Principal.Name != "ci" || tok.Principal.Kind != jeton.KindClient || tok.ID != accessor(t, text) {
+	if err != nil || tok.Principal.Name != "ci" || tok.Principal.Kind != jeton.KindClient || tok.ID != accessor(
+		t,
+		text,
+	) {
 		t.Errorf("its own: %+v, %v", tok, err)
 	}
+
 	for _, audience := range []string{"other", "thrice", "plain"} {
 		if _, err := g.Check(t.Context(), s.Token(ci, "audience", audience)); !errors.Is(err, jeton.ErrBadCredential) {
 			t.Errorf("a token for %s: %v, want ErrBadCredential", audience, err)
 		}
 	}
+
 	// An assertion is signed by its client and is no token.
-	if _, err := g.Check(t.Context(), ci.Assertion("at+jwt", ci.Claims(s.Issuer(), time.Now()))); !errors.Is(err, jeton.ErrBadCredential) {
+	if _, err := g.Check(
+		t.Context(),
+		ci.Assertion("at+jwt", ci.Claims(s.Issuer(), time.Now())),
+	); !errors.Is(err, jeton.ErrBadCredential) {
 		t.Errorf("an assertion: %v, want ErrBadCredential", err)
 	}
 }
@@ -111,7 +122,15 @@ func TestRevokedIsRefusedAfterTheNextQuestion(t *testing.T) {
 		revoke func(t *testing.T, k jetontest.Key, text string)
 	}{
 		{"by its client (RFC 7009)", "ci-1", false, func(t *testing.T, k jetontest.Key, text string) {
-			a := s.Post("/oauth2/revoke", "token", text, "client_assertion", k.Assertion("", k.Claims(s.Issuer(), time.Now())), "client_assertion_type", jwtBearer)
+			a := s.Post(
+				"/oauth2/revoke",
+				"token",
+				text,
+				"client_assertion",
+				k.Assertion("", k.Claims(s.Issuer(), time.Now())),
+				"client_assertion_type",
+				jwtBearer,
+			)
 			if a.Status != http.StatusOK {
 				t.Fatalf("revoke: %d %s", a.Status, a.Body)
 			}
@@ -132,10 +151,14 @@ func TestRevokedIsRefusedAfterTheNextQuestion(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			k := s.AddClient(tc.client, "reports")
 			bystander := s.AddClient("bystander-of-"+tc.client, "reports")
-			seen, unseen, others := s.Token(k, "audience", "reports"), s.Token(k, "audience", "reports"), s.Token(bystander, "audience", "reports")
+			seen := s.Token(k, "audience", "reports")
+			unseen := s.Token(k, "audience", "reports")
+			others := s.Token(bystander, "audience", "reports")
+
 			if _, err := g.Check(t.Context(), seen); err != nil {
 				t.Fatal(err)
 			}
+
 			tc.revoke(t, k, seen)
 			if err := g.Step(t.Context()); err != nil {
 				t.Fatal(err)
@@ -143,6 +166,7 @@ func TestRevokedIsRefusedAfterTheNextQuestion(t *testing.T) {
 			if _, err := g.Check(t.Context(), seen); !errors.Is(err, jeton.ErrBadCredential) {
 				t.Errorf("Check = %v, want ErrBadCredential", err)
 			}
+
 			if _, err := g.Check(t.Context(), unseen); (err != nil) != tc.all {
 				t.Errorf("another token of the same owner: %v", err)
 			}
@@ -160,24 +184,30 @@ func TestAServerThatGoesAwayAndComesBack(t *testing.T) {
 	g := guardOf(t, s, "reports", func(c *guard.Config) { c.Now = clock.Now })
 	ci := s.AddClient("ci", "reports")
 	text := s.Token(ci, "audience", "reports")
+
 	u, err := url.Parse(s.Issuer())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s.Stop()
 	clock.Add(10 * time.Second)
+
 	if err := g.Step(t.Context()); err == nil {
 		t.Fatal("a server that is gone answers")
 	}
 	if _, err := g.Check(t.Context(), text); err != nil {
 		t.Errorf("within the bound: %v", err)
 	}
+
 	clock.Add(1)
 	if _, err := g.Check(t.Context(), text); !errors.Is(err, jeton.ErrUnavailable) {
 		t.Errorf("beyond the bound: %v, want ErrUnavailable", err)
 	}
+
 	s = jetontest.Start(t, conf, jetontest.DataDir(dir), jetontest.Env("ISSUER_PORT", u.Port()))
 	s.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "later"}, nil) // it is the same store, and works
+
 	if err := g.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -201,9 +231,13 @@ func TestThreeUsesFiftyRequests(t *testing.T) {
 	for _, service := range []string{"thrice", "opaque"} {
 		t.Run(service, func(t *testing.T) {
 			// Two guards, as of two instances of a service.
-			handlers := []http.Handler{guardOf(t, s, service, creds).Require()(hello), guardOf(t, s, service, creds).Require()(hello)}
+			handlers := []http.Handler{
+				guardOf(t, s, service, creds).Require()(hello),
+				guardOf(t, s, service, creds).Require()(hello),
+			}
 			text := s.Token(ci, "audience", service)
 			var mu sync.Mutex
+
 			left := map[string]int{}
 			var wg sync.WaitGroup
 			for n := range 50 {
@@ -212,6 +246,7 @@ func TestThreeUsesFiftyRequests(t *testing.T) {
 					r.Header.Set("Authorization", "Bearer "+text)
 					w := httptest.NewRecorder()
 					handlers[n%2].ServeHTTP(w, r)
+
 					switch {
 					case w.Code == 200:
 						mu.Lock()
@@ -222,6 +257,7 @@ func TestThreeUsesFiftyRequests(t *testing.T) {
 					}
 				})
 			}
+
 			wg.Wait()
 			if len(left) != 3 || left["2"] != 1 || left["1"] != 1 || left["0"] != 1 {
 				t.Errorf("let through with so many left: %v, want 2, 1 and 0", left)
@@ -234,13 +270,21 @@ func TestOpaqueAndCountedTokensNeedTheIssuer(t *testing.T) {
 	s := jetontest.Start(t, conf)
 	ci, creds := s.AddClient("ci", "thrice", "opaque", "plain"), countedBy(s, "opaque", "plain")
 	s.MustControl("PUT", "/api/v1/clients/ci/terms", map[string]any{"scopes": []string{"read"}}, nil)
+
 	for _, service := range []string{"thrice", "opaque", "plain"} {
-		if _, err := guardOf(t, s, service).Check(t.Context(), s.Token(ci, "audience", service)); !errors.Is(err, jeton.ErrBadCredential) || !strings.Contains(err.Error(), "Config.Introspect") {
+		if _, err := guardOf(t, s, service).Check(
+			t.Context(),
+			s.Token(ci, "audience", service),
+		); !errors.Is(err, jeton.ErrBadCredential) || !strings.Contains(err.Error(), "Config.Introspect") {
 			t.Errorf("%s, without credentials: %v", service, err)
 		}
 	}
+
 	plain, opaque := guardOf(t, s, "plain", creds), guardOf(t, s, "opaque", creds)
-	if _, err := guardOf(t, s, "thrice", creds).Check(t.Context(), s.Token(ci, "audience", "thrice")); !errors.Is(err, jeton.ErrBadCredential) {
+	if _, err := guardOf(t, s, "thrice", creds).Check(
+		t.Context(),
+		s.Token(ci, "audience", "thrice"),
+	); !errors.Is(err, jeton.ErrBadCredential) {
 		t.Errorf("for a service that the client may not look up: %v", err)
 	}
 
@@ -251,16 +295,25 @@ func TestOpaqueAndCountedTokensNeedTheIssuer(t *testing.T) {
 			t.Errorf("uncounted: %+v, %v", tok, err)
 		}
 	}
-	if w := ask(t, plain.Require("read")(hello), "/", "Authorization", "Bearer "+text); w.Code != 200 || w.Header().Get(jeton.HeaderUsesRemaining) != "" {
+
+	if w := ask(
+		t,
+		plain.Require("read")(hello),
+		"/",
+		"Authorization",
+		"Bearer "+text,
+	); w.Code != 200 || w.Header().Get(jeton.HeaderUsesRemaining) != "" {
 		t.Errorf("uncounted, with its scope: %d %v", w.Code, w.Header())
 	}
 	if _, err := opaque.Check(t.Context(), text); !errors.Is(err, jeton.ErrBadCredential) {
 		t.Errorf("for another service: %v", err)
 	}
+
 	tok, err := plain.Check(t.Context(), text)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s.MustControl("DELETE", "/api/v1/tokens/"+tok.ID, nil, nil)
 	if _, err := plain.Check(t.Context(), text); !errors.Is(err, jeton.ErrBadCredential) {
 		t.Errorf("revoked, at once: %v", err)
@@ -271,10 +324,21 @@ func TestOpaqueAndCountedTokensNeedTheIssuer(t *testing.T) {
 	if w := ask(t, opaque.Require("write")(hello), "/", bearer...); w.Code != 403 {
 		t.Errorf("a scope is missing: %d", w.Code)
 	}
-	if w := ask(t, opaque.Require()(opaque.Require("read")(hello)), "/", bearer...); w.Code != 200 || w.Header().Get(jeton.HeaderUsesRemaining) != "2" {
+
+	if w := ask(
+		t,
+		opaque.Require()(opaque.Require("read")(hello)),
+		"/",
+		bearer...,
+	); w.Code != 200 || w.Header().Get(jeton.HeaderUsesRemaining) != "2" {
 		t.Errorf("two Requires take %v of 3: the refusal was to cost nothing, and the two one use", w.Header())
 	}
-	if w := ask(t, opaque.Require("read")(hello), "/", bearer...); w.Code != 200 || w.Header().Get(jeton.HeaderUsesRemaining) != "1" {
+	if w := ask(
+		t,
+		opaque.Require("read")(hello),
+		"/",
+		bearer...,
+	); w.Code != 200 || w.Header().Get(jeton.HeaderUsesRemaining) != "1" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 }
@@ -288,13 +352,16 @@ func TestRevokedKeysOfAServer(t *testing.T) {
 	if _, err := g.Check(t.Context(), text); err != nil {
 		t.Fatal(err)
 	}
+
 	var keys []jeton.SigningKey
 	s.MustControl("GET", "/api/v1/keys", nil, &keys)
+
 	for _, k := range keys {
 		if k.Status == "current" {
 			s.MustControl("DELETE", "/api/v1/keys/"+k.ID+"?reason=stolen", nil, nil)
 		}
 	}
+
 	clock.Add(150 * time.Second) // half of what the server gives for a copy
 	if err := g.Step(t.Context()); err != nil {
 		t.Fatal(err)
@@ -302,6 +369,7 @@ func TestRevokedKeysOfAServer(t *testing.T) {
 	if _, err := g.Check(t.Context(), text); !errors.Is(err, jeton.ErrBadCredential) {
 		t.Errorf("Check = %v, want ErrBadCredential", err)
 	}
+
 	clock.Set(time.Now())
 	if _, err := g.Check(t.Context(), s.Token(ci, "audience", "reports")); err != nil {
 		t.Errorf("by the key that signs now: %v", err)
@@ -312,14 +380,21 @@ func TestRevokedKeysOfAServer(t *testing.T) {
 // revoked, and refused from then on.
 func TestRunUnderLoad(t *testing.T) {
 	s := jetontest.Start(t, conf)
-	g, err := guard.New(guard.Config{Issuer: s.Issuer(), Audience: "reports", CACert: certOf(t, s), Bound: time.Second})
+	g, err := guard.New(guard.Config{
+		Issuer:   s.Issuer(),
+		Audience: "reports",
+		CACert:   certOf(t, s),
+		Bound:    time.Second,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- g.Run(ctx) }()
 	await(t, func() bool { return g.Ready() == nil })
+
 	if err := g.Run(ctx); err == nil {
 		t.Error("it runs twice")
 	}
@@ -329,6 +404,7 @@ func TestRunUnderLoad(t *testing.T) {
 	set := func() string { text := s.Token(ci, "audience", "reports"); newest.Store(&text); return text }
 	set()
 	stop := make(chan struct{})
+
 	var checked atomic.Int64
 	var wg sync.WaitGroup
 	for range 4 {
@@ -339,19 +415,23 @@ func TestRunUnderLoad(t *testing.T) {
 					return
 				default:
 				}
+
 				if _, err := g.Check(ctx, *newest.Load()); err != nil {
 					t.Errorf("under load: %v", err)
 					return
 				}
+
 				checked.Add(1)
 			}
 		})
 	}
+
 	s.MustControl("POST", "/api/v1/keys/rotate", map[string]bool{"now": true}, nil)
 	last := set()
 	before := checked.Load()
 	await(t, func() bool { return checked.Load() > before+100 })
 	close(stop)
+
 	wg.Wait()
 
 	s.MustControl("DELETE", "/api/v1/tokens/"+accessor(t, last), nil, nil)
@@ -359,6 +439,7 @@ func TestRunUnderLoad(t *testing.T) {
 		_, err := g.Check(ctx, last)
 		return errors.Is(err, jeton.ErrBadCredential)
 	})
+
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("Run = %v", err)
@@ -370,6 +451,7 @@ func await(t *testing.T, so func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
+
 	for end := time.After(time.Minute); !so(); {
 		select {
 		case <-tick.C:
@@ -386,6 +468,7 @@ func certOf(t *testing.T, s *jetontest.Server) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var all []byte
 	for _, name := range files {
 		b, err := os.ReadFile(name)
@@ -396,5 +479,6 @@ func certOf(t *testing.T, s *jetontest.Server) []byte {
 			all = append(all, b...)
 		}
 	}
+
 	return all
 }

@@ -29,6 +29,7 @@ func (g *Guard) checkOpaque(ctx context.Context, text string, scopes []string) (
 	}) {
 		return Token{}, refused("not the form of an opaque token")
 	}
+
 	tok, err := g.introspect(ctx, text, len(scopes) == 0)
 	if err != nil || len(scopes) == 0 {
 		return tok, err
@@ -36,9 +37,11 @@ func (g *Guard) checkOpaque(ctx context.Context, text string, scopes []string) (
 	if err := scoped(tok.Scopes, scopes); err != nil {
 		return Token{}, err
 	}
+
 	if tok.UsesRemaining == nil {
 		return tok, nil
 	}
+
 	return g.introspect(ctx, text, true)
 }
 
@@ -49,9 +52,14 @@ func (g *Guard) spend(ctx context.Context, text string, tok Token) (Token, error
 	case err != nil:
 		return Token{}, err
 	case seen.ID != tok.ID || seen.UsesRemaining == nil:
-		return Token{}, g.unavailable(fmt.Errorf("the issuer was asked to take a use of token %s and says nothing of it", tok.ID))
+		return Token{}, g.unavailable(fmt.Errorf(
+			"the issuer was asked to take a use of token %s and says nothing of it",
+			tok.ID,
+		))
 	}
+
 	tok.UsesRemaining = seen.UsesRemaining
+
 	return tok, nil
 }
 
@@ -79,34 +87,48 @@ func (g *Guard) introspect(ctx context.Context, text string, consume bool) (Toke
 		return Token{}, err
 	}
 	defer func() { <-g.asking }()
+
 	// The issuer hears what it has to be for before it takes a use.
 	form := url.Values{"token": {text}, "token_type_hint": {"access_token"}, "audience": {g.conf.Audience}}
 	if consume {
 		form.Set("consume", "true")
 	}
+
 	body, err := g.post(ctx, g.keys.known.Load().at.Introspection, form)
 	if err != nil {
 		return Token{}, g.unavailable(fmt.Errorf("introspect token: %w", err))
 	}
+
 	var in inspected
 	if err := decode(body, &in); err != nil {
 		return Token{}, g.unavailable(fmt.Errorf("introspect token: %w", err))
 	}
+
 	switch {
 	case in.Active == nil:
 		return Token{}, g.unavailable(errors.New("introspect token: the answer does not say whether it is active"))
 	case !*in.Active:
-		return Token{}, refused("the issuer says that it is not good: unknown, over, spent, for another service, or for one that client %s may not look up", g.conf.Introspect.ClientID)
+		return Token{}, refused(
+			"the issuer says that it is not good: unknown, over, spent, for another service, or for one that client %s may not look up",
+			g.conf.Introspect.ClientID,
+		)
 	case in.Issuer != g.conf.Issuer || !slices.Contains(in.Audience, g.conf.Audience):
 		return Token{}, refused("it is of %.100q, for %.200q", in.Issuer, in.Audience)
 	case in.Subject == "" || in.ID == "" || in.Expires <= 0 || in.Left != nil && *in.Left < 0:
 		return Token{}, g.unavailable(errors.New("introspect token: the answer lacks sub, jti or exp"))
 	}
+
 	tok := token(jose.Claims{
-		Subject: in.Subject, ClientID: in.ClientID, Scope: in.Scope, ID: in.ID,
-		IssuedAt: time.Unix(in.Issued, 0).UTC(), Expires: time.Unix(in.Expires, 0).UTC(),
+		Subject:  in.Subject,
+		ClientID: in.ClientID,
+		Scope:    in.Scope,
+		ID:       in.ID,
+		IssuedAt: time.Unix(in.Issued, 0).UTC(),
+		Expires:  time.Unix(in.Expires, 0).UTC(),
 	})
+
 	tok.UsesRemaining = in.Left
+
 	return tok, nil
 }
 
@@ -114,6 +136,7 @@ func (g *Guard) introspect(ctx context.Context, text string, consume bool) (Toke
 func (g *Guard) turn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+
 	select {
 	case g.asking <- struct{}{}:
 		return nil

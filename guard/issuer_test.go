@@ -74,17 +74,27 @@ func newSigner(t testing.TB) *jose.Signer {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return s
 }
 
 func newIssuer(t testing.TB) *issuer {
 	t.Helper()
-	i := &issuer{t: t, clock: &clock{at: noon}, key: newSigner(t), control: "public, max-age=300", odd: map[string]http.HandlerFunc{}, asked: map[string]int{}}
+	i := &issuer{
+		t:       t,
+		clock:   &clock{at: noon},
+		key:     newSigner(t),
+		control: "public, max-age=300",
+		odd:     map[string]http.HandlerFunc{},
+		asked:   map[string]int{},
+	}
 	i.keys = []jose.Key{i.key.Key()}
 	i.srv = httptest.NewUnstartedServer(http.HandlerFunc(i.serve))
 	i.srv.EnableHTTP2 = true // many questions need no connection each
+
 	i.srv.StartTLS()
 	t.Cleanup(i.srv.Close)
+
 	return i
 }
 
@@ -93,10 +103,12 @@ func (i *issuer) serve(w http.ResponseWriter, r *http.Request) {
 	i.asked[r.URL.Path]++
 	odd := i.odd[r.URL.Path]
 	i.mu.Unlock()
+
 	if odd != nil {
 		odd(w, r)
 		return
 	}
+
 	i.right(w, r)
 }
 
@@ -104,6 +116,7 @@ func (i *issuer) serve(w http.ResponseWriter, r *http.Request) {
 func (i *issuer) right(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+
 	switch r.URL.Path {
 	case pathMetadata:
 		_ = json.NewEncoder(w).Encode(i.metadata())
@@ -116,13 +129,16 @@ func (i *issuer) right(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
+
 		const most = 3
+
 		out := jeton.Revocations{Next: after, Void: []string{}}
 		for _, l := range i.lines {
 			if l.seq > after && len(out.Void) < most {
 				out.Next, out.Void = l.seq, append(out.Void, l.hash)
 			}
 		}
+
 		out.More = len(out.Void) == most
 		_ = json.NewEncoder(w).Encode(out)
 	default:
@@ -132,8 +148,10 @@ func (i *issuer) right(w http.ResponseWriter, r *http.Request) {
 
 func (i *issuer) metadata() map[string]any {
 	return map[string]any{
-		"issuer": i.srv.URL, "jwks_uri": i.srv.URL + pathJWKS,
-		"jeton_revocations_endpoint": i.srv.URL + pathVoid, "introspection_endpoint": i.srv.URL + pathIntrospect,
+		"issuer":                     i.srv.URL,
+		"jwks_uri":                   i.srv.URL + pathJWKS,
+		"jeton_revocations_endpoint": i.srv.URL + pathVoid,
+		"introspection_endpoint":     i.srv.URL + pathIntrospect,
 	}
 }
 
@@ -160,6 +178,7 @@ func (i *issuer) publish(keys ...jose.Key) {
 func (i *issuer) revoke(seq int64, what ...string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+
 	for _, text := range what {
 		sum := sha256.Sum256([]byte(text))
 		i.lines = append(i.lines, line{seq, base64.RawURLEncoding.EncodeToString(sum[:])})
@@ -180,20 +199,28 @@ func (i *issuer) guard(change ...func(*guard.Config)) *guard.Guard {
 	if err := g.Step(i.t.Context()); err != nil {
 		i.t.Fatal(err)
 	}
+
 	return g
 }
 
 // fresh returns a guard that has heard nothing yet.
 func (i *issuer) fresh(change ...func(*guard.Config)) *guard.Guard {
 	i.t.Helper()
-	c := guard.Config{Issuer: i.srv.URL, Audience: "reports", Client: i.srv.Client(), Now: i.clock.Now}
+	c := guard.Config{
+		Issuer:   i.srv.URL,
+		Audience: "reports",
+		Client:   i.srv.Client(),
+		Now:      i.clock.Now,
+	}
 	for _, f := range change {
 		f(&c)
 	}
+
 	g, err := guard.New(c)
 	if err != nil {
 		i.t.Fatal(err)
 	}
+
 	return g
 }
 
@@ -201,8 +228,16 @@ func (i *issuer) fresh(change ...func(*guard.Config)) *guard.Guard {
 func (i *issuer) claims() map[string]any {
 	now := i.clock.Now()
 	return map[string]any{
-		"iss": i.srv.URL, "sub": "ci", "client_id": "ci", "aud": "reports", "jti": "t_1", "gen": "c1.1", "scope": "write read",
-		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(10 * time.Minute).Unix(),
+		"iss":       i.srv.URL,
+		"sub":       "ci",
+		"client_id": "ci",
+		"aud":       "reports",
+		"jti":       "t_1",
+		"gen":       "c1.1",
+		"scope":     "write read",
+		"iat":       now.Unix(),
+		"nbf":       now.Unix(),
+		"exp":       now.Add(10 * time.Minute).Unix(),
 	}
 }
 
@@ -222,6 +257,7 @@ func (i *issuer) signed(by *jose.Signer, header, change map[string]any) string {
 	if err != nil {
 		i.t.Fatal(err)
 	}
+
 	return text
 }
 
@@ -231,6 +267,7 @@ func marshal(t testing.TB, v any) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return b
 }
 

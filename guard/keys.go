@@ -63,10 +63,15 @@ func (k *keyring) ready(now time.Time) error {
 	case s == nil:
 		return fmt.Errorf("the issuer has not yet given its keys: %w", k.lastError())
 	case age(now, s.asked) > s.fresh:
-		return fmt.Errorf("the keys of the issuer are from %s and have run out: %w", s.asked.UTC().Format(time.RFC3339), k.lastError())
+		return fmt.Errorf(
+			"the keys of the issuer are from %s and have run out: %w",
+			s.asked.UTC().Format(time.RFC3339),
+			k.lastError(),
+		)
 	case len(s.keys) == 0:
 		return errNoKeys
 	}
+
 	return nil
 }
 
@@ -79,9 +84,11 @@ var errNotAsked = errors.New("it has not been asked")
 func (k *keyring) lastError() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	if k.err == nil {
 		return errNotAsked
 	}
+
 	return k.err
 }
 
@@ -99,10 +106,12 @@ func (g *Guard) keepKeys(ctx context.Context) error {
 	if s != nil && len(s.keys) > 0 && age(g.conf.Now(), s.asked) < s.fresh/2 {
 		return nil
 	}
+
 	err := g.renew(ctx)
 	if ctx.Err() == nil {
 		g.trouble("its keys", g.keys.note(err), err)
 	}
+
 	return err
 }
 
@@ -119,27 +128,39 @@ func (g *Guard) renew(ctx context.Context) error {
 func (g *Guard) fetch(ctx context.Context, at metadata) error {
 	g.keys.turn.Lock()
 	defer g.keys.turn.Unlock()
+
 	asked := g.conf.Now()
 	body, header, err := g.get(ctx, at.JWKS, patience)
 	if err != nil {
 		return fmt.Errorf("fetch keys: %w", err)
 	}
+
 	list, err := jose.ParseSet(body)
 	if err != nil {
 		return fmt.Errorf("fetch keys: %w", err)
 	}
-	s, old := &keyset{at: at, keys: map[string]*trusted{}, asked: asked, fresh: freshness(header)}, g.keys.known.Load()
+
+	s, old := &keyset{
+		at:    at,
+		keys:  map[string]*trusted{},
+		asked: asked,
+		fresh: freshness(header),
+	}, g.keys.known.Load()
 	for _, k := range list {
 		t := &trusted{k, k.Thumbprint()}
 		if old != nil {
-			if o := old.keys[k.ID]; o != nil && o.Alg == t.Alg && o.print == t.print {
+			o := old.keys[k.ID]
+			if o != nil && o.Alg == t.Alg && o.print == t.print {
 				t = o
 			}
 		}
+
 		s.keys[k.ID] = t
 	}
+
 	g.keys.known.Store(s)
 	g.proofs.dropIf(func(p *proof) bool { return s.keys[p.key.ID] != p.key })
+
 	return nil
 }
 
@@ -161,9 +182,11 @@ func freshness(h http.Header) time.Duration {
 			}
 		}
 	}
+
 	if n, err := strconv.ParseUint(h.Get("Age"), 10, 31); err == nil {
 		fresh -= time.Duration(n) * time.Second // it has lain in a cache on the way
 	}
+
 	return min(max(fresh, minFresh), maxFresh)
 }
 
@@ -181,6 +204,7 @@ func (g *Guard) key(ctx context.Context, kid string, issued time.Time) (*trusted
 	if t := g.keys.known.Load().keys[kid]; t != nil {
 		return t, nil
 	}
+
 	return nil, refused("key %.100q is none of the issuer's", kid)
 }
 
@@ -188,8 +212,10 @@ func (g *Guard) key(ctx context.Context, kid string, issued time.Time) (*trusted
 func (g *Guard) look(ctx context.Context, issued time.Time) error {
 	k, now := &g.keys, g.conf.Now()
 	k.mu.Lock()
+
 	if f := k.flight; f != nil {
 		k.mu.Unlock()
+
 		select {
 		case <-f.done:
 			return f.err
@@ -197,17 +223,25 @@ func (g *Guard) look(ctx context.Context, issued time.Time) error {
 			return g.unavailable(fmt.Errorf("wait for keys: %w", ctx.Err()))
 		}
 	}
-	if since := now.Sub(k.looked); !k.looked.IsZero() && since >= 0 && since < lookEvery {
+
+	since := now.Sub(k.looked)
+	if !k.looked.IsZero() && since >= 0 && since < lookEvery {
 		looked, failed := k.looked, k.failed
 		k.mu.Unlock()
+
 		switch {
 		case failed != nil:
 			return failed
 		case issued.Before(looked.Truncate(time.Second)): // iat is in whole seconds
 			return nil
 		}
-		return jeton.WithRetryAfter(fmt.Errorf("%w: the keys were fetched just now", jeton.ErrUnavailable), lookEvery-since)
+
+		return jeton.WithRetryAfter(
+			fmt.Errorf("%w: the keys were fetched just now", jeton.ErrUnavailable),
+			lookEvery-since,
+		)
 	}
+
 	f := &flight{done: make(chan struct{})}
 	k.flight, k.looked = f, now
 	k.mu.Unlock()
@@ -216,9 +250,11 @@ func (g *Guard) look(ctx context.Context, issued time.Time) error {
 	if err := g.fetch(context.WithoutCancel(ctx), k.known.Load().at); err != nil {
 		f.err = g.unavailable(err)
 	}
+
 	k.mu.Lock()
 	k.flight, k.failed = nil, f.err
 	k.mu.Unlock()
 	close(f.done)
+
 	return f.err
 }

@@ -15,16 +15,25 @@ import (
 // without it.
 func TestTheLogShowsNoTokenOfAPath(t *testing.T) {
 	var log bytes.Buffer
-	g, err := guard.New(guard.Config{Issuer: "https://auth.example", Audience: "reports", Log: slog.New(slog.NewTextHandler(&log, nil))})
+	g, err := guard.New(guard.Config{
+		Issuer:   "https://auth.example",
+		Audience: "reports",
+		Log:      slog.New(slog.NewTextHandler(&log, nil)),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	h := g.Require()(http.NotFoundHandler())
 	for _, path := range []string{"/x/jtn_p_canary", "/" + strings.Repeat("y", 5000)} {
 		log.Reset()
 		rec := httptest.NewRecorder()
 		h.ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
-		if out := log.String(); rec.Code != http.StatusUnauthorized || !strings.Contains(out, "request refused") || strings.Contains(out, "canary") || len(out) > 1000 {
+		out := log.String()
+		if rec.Code != http.StatusUnauthorized || !strings.Contains(
+			out,
+			"request refused",
+		) || strings.Contains(out, "canary") || len(out) > 1000 {
 			t.Errorf("%d, the log says %.300s", rec.Code, out)
 		}
 	}

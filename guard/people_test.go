@@ -28,11 +28,18 @@ func TestAPersonsTokenIsAPersons(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			s := jetontest.Start(t, ofPeople, jetontest.Env("FORMAT", format))
 			s.AddUser("diane", "correct horse battery")
-			a := s.Ask("GET", "app", "/token", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("diane:correct horse battery")))
+			a := s.Ask(
+				"GET",
+				"app",
+				"/token",
+				"Authorization",
+				"Basic "+base64.StdEncoding.EncodeToString([]byte("diane:correct horse battery")),
+			)
 			var out struct{ Token string }
 			if json.Unmarshal([]byte(a.Body), &out) != nil || out.Token == "" {
 				t.Fatalf("%d %s", a.Status, a.Body)
 			}
+
 			g := guardOf(t, s, "app", countedBy(s, "app"))
 			tok, err := g.Check(t.Context(), out.Token)
 			if err != nil || tok.Principal.Kind != jeton.KindUser || tok.Principal.Name != "diane" || tok.Client != "" {

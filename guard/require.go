@@ -43,10 +43,13 @@ func From(ctx context.Context) (Token, bool) {
 // section 3.3): that is a mistake of the program, and it is seen when it starts.
 func (g *Guard) Require(scopes ...string) func(http.Handler) http.Handler {
 	for _, s := range scopes {
-		if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+		if s == "" || strings.ContainsFunc(s, func(r rune) bool {
+			return r <= ' ' || r > '~' || r == '"' || r == '\\'
+		}) {
 			panic("guard: not the name of a scope: " + strconv.Quote(s))
 		}
 	}
+
 	scopes = append([]string(nil), scopes...)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -55,9 +58,12 @@ func (g *Guard) Require(scopes ...string) func(http.Handler) http.Handler {
 				g.refuse(w, r, err, scopes)
 				return
 			}
-			if tok, _ := From(ctx); tok.UsesRemaining != nil {
+
+			tok, _ := From(ctx)
+			if tok.UsesRemaining != nil {
 				w.Header().Set(jeton.HeaderUsesRemaining, strconv.FormatInt(*tok.UsesRemaining, 10))
 			}
+
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
@@ -69,14 +75,17 @@ func (g *Guard) admit(r *http.Request, scopes []string) (context.Context, error)
 	if p, ok := ctx.Value(contextKey{}).(*passed); ok && p.guard == g {
 		return ctx, scoped(p.token.Scopes, scopes)
 	}
+
 	text, err := bearer(r.Header)
 	if err != nil {
 		return nil, err
 	}
+
 	tok, err := g.check(ctx, text, scopes)
 	if err != nil {
 		return nil, err
 	}
+
 	return context.WithValue(ctx, contextKey{}, &passed{g, tok}), nil
 }
 
@@ -89,10 +98,12 @@ func bearer(h http.Header) (string, error) {
 	if len(lines) > 1 {
 		return "", jeton.WithDetail(jeton.ErrAmbiguous, "more than one header Authorization")
 	}
+
 	scheme, text, _ := strings.Cut(lines[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", jeton.ErrNoCredential
 	}
+
 	return strings.TrimSpace(text), nil
 }
 
@@ -116,21 +127,46 @@ var replies = []struct {
 
 // refuse answers a request that may not pass, and tells the operator why.
 func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, scopes []string) {
-	p := jeton.Problem{Type: "about:blank", Title: "Internal error", Status: http.StatusInternalServerError, Code: jeton.CodeInternal}
+	p := jeton.Problem{
+		Type:   "about:blank",
+		Title:  "Internal error",
+		Status: http.StatusInternalServerError,
+		Code:   jeton.CodeInternal,
+	}
 	code := ""
 	for _, row := range replies {
 		if errors.Is(err, row.err) {
-			p.Title, p.Status, p.Code, p.Detail, code = row.title, row.status, jeton.Code(row.err), jeton.Detail(err), row.code
+			p.Title = row.title
+			p.Status = row.status
+			p.Code = jeton.Code(row.err)
+			p.Detail = jeton.Detail(err)
+			code = row.code
+
 			break
 		}
 	}
+
 	level := slog.LevelInfo
 	if errors.Is(err, errBlind) || p.Status == http.StatusInternalServerError {
 		level = slog.LevelWarn
 	}
-	g.conf.Log.Log(r.Context(), level, "request refused", "method", r.Method, "path", shown(r.URL.Path), "code", p.Code, "error", err)
+
+	g.conf.Log.Log(
+		r.Context(),
+		level,
+		"request refused",
+		"method",
+		r.Method,
+		"path",
+		shown(r.URL.Path),
+		"code",
+		p.Code,
+		"error",
+		err,
+	)
 
 	h := w.Header()
+
 	if p.Status < 500 {
 		h.Set("WWW-Authenticate", g.challenge(code, scopes))
 	} else if p.Status == http.StatusServiceUnavailable {
@@ -140,6 +176,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, scopes
 		}
 		h.Set("Retry-After", strconv.Itoa(max(int(math.Ceil(wait.Seconds())), 1)))
 	}
+
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -148,6 +185,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, scopes
 	if merr != nil {
 		b = []byte("{}") // a Problem always encodes
 	}
+
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(b, '\n'))
 }
@@ -159,9 +197,11 @@ func (g *Guard) challenge(code string, scopes []string) string {
 	if code != "" {
 		value += `, error="` + code + `"`
 	}
+
 	if code == "insufficient_scope" {
 		value += `, scope="` + strings.Join(scopes, " ") + `"`
 	}
+
 	return value
 }
 
@@ -169,11 +209,14 @@ func (g *Guard) challenge(code string, scopes []string) string {
 // not longer than a line.
 func shown(path string) string {
 	const most = 200
-	if i := strings.Index(path, "jtn_"); i >= 0 {
+
+	i := strings.Index(path, "jtn_")
+	if i >= 0 {
 		path = path[:i] + "jtn_…"
 	}
 	if len(path) > most {
 		path = strings.ToValidUTF8(path[:most], "") + "…"
 	}
+
 	return path
 }

@@ -25,8 +25,10 @@ func ask(t *testing.T, h http.Handler, target string, header ...string) *httptes
 	for n := 0; n+1 < len(header); n += 2 {
 		r.Header.Add(header[n], header[n+1])
 	}
+
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
+
 	return w
 }
 
@@ -53,39 +55,129 @@ func TestRequireAnswers(t *testing.T) {
 		{"a right token", open, "/", []string{"Authorization", "Bearer " + good}, 200, "", ""},
 		{"the scheme in another case", open, "/", []string{"Authorization", "bEARER  " + good}, 200, "", ""},
 		{"nothing", open, "/", nil, 401, "no_credential", `Bearer realm="reports"`},
-		{"another scheme", open, "/", []string{"Authorization", "Basic " + good}, 401, "no_credential", `Bearer realm="reports"`},
-		{"the token and no scheme", open, "/", []string{"Authorization", good}, 401, "no_credential", `Bearer realm="reports"`},
+		{
+			"another scheme",
+			open,
+			"/",
+			[]string{"Authorization", "Basic " + good},
+			401,
+			"no_credential",
+			`Bearer realm="reports"`,
+		},
+		{
+			"the token and no scheme",
+			open,
+			"/",
+			[]string{"Authorization", good},
+			401,
+			"no_credential",
+			`Bearer realm="reports"`,
+		},
 		{"in the query", open, "/?access_token=" + good, nil, 401, "no_credential", `Bearer realm="reports"`},
-		{"in a cookie", open, "/", []string{"Cookie", "access_token=" + good}, 401, "no_credential", `Bearer realm="reports"`},
-		{"no token behind the scheme", open, "/", []string{"Authorization", "Bearer "}, 401, "bad_credential", `Bearer realm="reports", error="invalid_token"`},
-		{"a wrong token", open, "/", []string{"Authorization", "Bearer x"}, 401, "bad_credential", `Bearer realm="reports", error="invalid_token"`},
-		{"two of them", open, "/", []string{"Authorization", "Bearer " + good, "Authorization", "Bearer " + good}, 400, "ambiguous_credential", `Bearer realm="reports", error="invalid_request"`},
-		{"two, one of another scheme", open, "/", []string{"Authorization", "Basic eDp5", "Authorization", "Bearer " + good}, 400, "ambiguous_credential", `Bearer realm="reports", error="invalid_request"`},
-		{"a scope is missing", admin, "/", []string{"Authorization", "Bearer " + good}, 403, "insufficient_scope", `Bearer realm="reports", error="insufficient_scope", scope="read admin"`},
-		{"over", open, "/", []string{"Authorization", "Bearer " + i.token(map[string]any{"exp": noon.Unix()})}, 401, "expired", `Bearer realm="reports", error="invalid_token"`},
-		{"too early", open, "/", []string{"Authorization", "Bearer " + i.token(map[string]any{"nbf": noon.Unix() + 1})}, 401, "too_early", `Bearer realm="reports", error="invalid_token"`},
+		{
+			"in a cookie",
+			open,
+			"/",
+			[]string{"Cookie", "access_token=" + good},
+			401,
+			"no_credential",
+			`Bearer realm="reports"`,
+		},
+		{
+			"no token behind the scheme",
+			open,
+			"/",
+			[]string{"Authorization", "Bearer "},
+			401,
+			"bad_credential",
+			`Bearer realm="reports", error="invalid_token"`,
+		},
+		{
+			"a wrong token",
+			open,
+			"/",
+			[]string{"Authorization", "Bearer x"},
+			401,
+			"bad_credential",
+			`Bearer realm="reports", error="invalid_token"`,
+		},
+		{
+			"two of them",
+			open,
+			"/",
+			[]string{"Authorization", "Bearer " + good, "Authorization", "Bearer " + good},
+			400,
+			"ambiguous_credential",
+			`Bearer realm="reports", error="invalid_request"`,
+		},
+		{
+			"two, one of another scheme",
+			open,
+			"/",
+			[]string{"Authorization", "Basic eDp5", "Authorization", "Bearer " + good},
+			400,
+			"ambiguous_credential",
+			`Bearer realm="reports", error="invalid_request"`,
+		},
+		{
+			"a scope is missing",
+			admin,
+			"/",
+			[]string{"Authorization", "Bearer " + good},
+			403,
+			"insufficient_scope",
+			`Bearer realm="reports", error="insufficient_scope", scope="read admin"`,
+		},
+		{
+			"over",
+			open,
+			"/",
+			[]string{"Authorization", "Bearer " + i.token(map[string]any{"exp": noon.Unix()})},
+			401,
+			"expired",
+			`Bearer realm="reports", error="invalid_token"`,
+		},
+		{
+			"too early",
+			open,
+			"/",
+			[]string{"Authorization", "Bearer " + i.token(map[string]any{"nbf": noon.Unix() + 1})},
+			401,
+			"too_early",
+			`Bearer realm="reports", error="invalid_token"`,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := ask(t, tc.handler, tc.target, tc.header...)
-			if w.Code != tc.status || w.Header().Get(jeton.HeaderError) != tc.code || w.Header().Get("WWW-Authenticate") != tc.challenge {
+			if w.Code != tc.status || w.Header().Get(jeton.HeaderError) != tc.code ||
+				w.Header().Get("WWW-Authenticate") != tc.challenge {
 				t.Errorf("%d %v, want %d, %s, %s", w.Code, w.Header(), tc.status, tc.code, tc.challenge)
 			}
+
 			if tc.status == 200 {
 				if w.Body.String() != "hello ci true" {
 					t.Errorf("the handler says %q", w.Body)
 				}
 				return
 			}
+
 			var p jeton.Problem
-			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != tc.status || p.Code != tc.code || p.Type != "about:blank" || p.Title == "" {
+			if err := json.Unmarshal(
+				w.Body.Bytes(),
+				&p,
+			); err != nil || p.Status != tc.status || p.Code != tc.code || p.Type != "about:blank" || p.Title == "" {
 				t.Errorf("body %s, %v", w.Body, err)
 			}
-			if kind := w.Header().Get("Content-Type"); kind != "application/problem+json" || w.Header().Get("Cache-Control") != "no-store" {
+
+			kind := w.Header().Get("Content-Type")
+			if kind != "application/problem+json" || w.Header().Get("Cache-Control") != "no-store" {
 				t.Errorf("%v", w.Header())
 			}
 		})
 	}
-	if text := log.String(); strings.Contains(text, good) || !strings.Contains(text, "it lacks admin") {
+
+	text := log.String()
+	if strings.Contains(text, good) || !strings.Contains(text, "it lacks admin") {
 		t.Errorf("the log shows a token, or not why one was refused:\n%s", text)
 	}
 }
@@ -95,9 +187,11 @@ func TestRequireAnswers503WhereNothingIsKnown(t *testing.T) {
 	g := i.fresh()
 	h := g.Require()(hello)
 	w := ask(t, h, "/", "Authorization", "Bearer "+i.token(nil))
-	if w.Code != 503 || w.Header().Get("Retry-After") != "4" || w.Header().Get(jeton.HeaderError) != "unavailable" || w.Header().Get("WWW-Authenticate") != "" {
+	if w.Code != 503 || w.Header().Get("Retry-After") != "4" || w.Header().Get(jeton.HeaderError) != "unavailable" ||
+		w.Header().Get("WWW-Authenticate") != "" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
+
 	if strings.Contains(w.Body.String(), "127.0.0.1") {
 		t.Errorf("the caller hears of the inside: %s", w.Body)
 	}
@@ -113,6 +207,7 @@ func TestRequireWithinRequire(t *testing.T) {
 	if w := ask(t, g.Require()(g.Require("read")(hello)), "/", "Authorization", token); w.Code != 200 {
 		t.Errorf("an inner scope that is there: %d", w.Code)
 	}
+
 	if w := ask(t, g.Require()(g.Require("admin")(hello)), "/", "Authorization", token); w.Code != 403 {
 		t.Errorf("an inner scope that is not: %d", w.Code)
 	}
@@ -130,6 +225,7 @@ func TestRequirePanicsAtWhatIsNoScope(t *testing.T) {
 					t.Errorf("Require(%q) does not panic", scope)
 				}
 			}()
+
 			g.Require(scope)
 		}()
 	}
@@ -158,7 +254,11 @@ func TestNewRefusesWhatCannotBeRight(t *testing.T) {
 		{"an issuer without a scheme", func(c *guard.Config) { c.Issuer = "jeton.example" }, false},
 		{"plain HTTP", func(c *guard.Config) { c.Issuer = "http://jeton.example" }, false},
 		{"plain HTTP, permitted", func(c *guard.Config) { c.Issuer, c.PlainHTTP = "http://jeton.example", true }, true},
-		{"another scheme, permitted", func(c *guard.Config) { c.Issuer, c.PlainHTTP = "ftp://jeton.example", true }, false},
+		{
+			"another scheme, permitted",
+			func(c *guard.Config) { c.Issuer, c.PlainHTTP = "ftp://jeton.example", true },
+			false,
+		},
 		{"no audience", func(c *guard.Config) { c.Audience = "" }, false},
 		{"the least bound", func(c *guard.Config) { c.Bound = time.Second }, true},
 		{"less", func(c *guard.Config) { c.Bound = time.Second - 1 }, false},
@@ -168,11 +268,27 @@ func TestNewRefusesWhatCannotBeRight(t *testing.T) {
 		{"a leeway of seconds", func(c *guard.Config) { c.Leeway = 5 * time.Second }, true},
 		{"a leeway of more", func(c *guard.Config) { c.Leeway = 5*time.Second + 1 }, false},
 		{"a negative leeway", func(c *guard.Config) { c.Leeway = -1 }, false},
-		{"credentials", func(c *guard.Config) { c.Introspect = &guard.Credentials{ClientID: "r", Secret: jeton.NewSecret("s")} }, true},
-		{"credentials without a name", func(c *guard.Config) { c.Introspect = &guard.Credentials{Secret: jeton.NewSecret("s")} }, false},
-		{"credentials without a secret", func(c *guard.Config) { c.Introspect = &guard.Credentials{ClientID: "r"} }, false},
+		{
+			"credentials",
+			func(c *guard.Config) { c.Introspect = &guard.Credentials{ClientID: "r", Secret: jeton.NewSecret("s")} },
+			true,
+		},
+		{
+			"credentials without a name",
+			func(c *guard.Config) { c.Introspect = &guard.Credentials{Secret: jeton.NewSecret("s")} },
+			false,
+		},
+		{
+			"credentials without a secret",
+			func(c *guard.Config) { c.Introspect = &guard.Credentials{ClientID: "r"} },
+			false,
+		},
 		{"a certificate that is none", func(c *guard.Config) { c.CACert = []byte("x") }, false},
-		{"a certificate and a client", func(c *guard.Config) { c.CACert, c.Client = []byte("x"), &http.Client{} }, false},
+		{
+			"a certificate and a client",
+			func(c *guard.Config) { c.CACert, c.Client = []byte("x"), &http.Client{} },
+			false,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := right()
@@ -187,15 +303,26 @@ func TestNewRefusesWhatCannotBeRight(t *testing.T) {
 
 func TestWhatTheIssuerSaysOfACountedToken(t *testing.T) {
 	full := func(change string) string {
-		return `{"active":true,"iss":"ISSUER","aud":["reports"],"sub":"ci","client_id":"ci","jti":"t_1","iat":1,"exp":9000000000,"uses_remaining":2` + change + `}`
+		return `{"active":true,"iss":"ISSUER","aud":["reports"],"sub":"ci","client_id":"ci","jti":"t_1","iat":1,"exp":9000000000,"uses_remaining":2` +
+			change +
+			`}`
 	}
+
 	for _, tc := range []struct {
 		name string
 		odd  func(issuer string) http.HandlerFunc
 		want error
 	}{
-		{"two are left", func(iss string) http.HandlerFunc { return says(200, strings.Replace(full(""), "ISSUER", iss, 1)) }, nil},
-		{"it is not active", func(string) http.HandlerFunc { return says(200, `{"active":false}`) }, jeton.ErrBadCredential},
+		{
+			"two are left",
+			func(iss string) http.HandlerFunc { return says(200, strings.Replace(full(""), "ISSUER", iss, 1)) },
+			nil,
+		},
+		{
+			"it is not active",
+			func(string) http.HandlerFunc { return says(200, `{"active":false}`) },
+			jeton.ErrBadCredential,
+		},
 		{"of another issuer", func(string) http.HandlerFunc { return says(200, full("")) }, jeton.ErrBadCredential},
 		{"for another service", func(iss string) http.HandlerFunc {
 			return says(200, strings.Replace(full(`,"aud":["other"]`), "ISSUER", iss, 1))
@@ -211,7 +338,11 @@ func TestWhatTheIssuerSaysOfACountedToken(t *testing.T) {
 		}, jeton.ErrUnavailable},
 		{"nothing", func(string) http.HandlerFunc { return says(200, `{}`) }, jeton.ErrUnavailable},
 		{"no JSON", func(string) http.HandlerFunc { return says(200, `true`) }, jeton.ErrUnavailable},
-		{"that we are not known", func(string) http.HandlerFunc { return says(401, `{"error":"invalid_client"}`) }, jeton.ErrUnavailable},
+		{
+			"that we are not known",
+			func(string) http.HandlerFunc { return says(401, `{"error":"invalid_client"}`) },
+			jeton.ErrUnavailable,
+		},
 		{"that it is not well", func(string) http.HandlerFunc { return says(500, "") }, jeton.ErrUnavailable},
 		{"to go elsewhere", func(string) http.HandlerFunc {
 			return http.RedirectHandler("/", http.StatusTemporaryRedirect).ServeHTTP
@@ -220,9 +351,11 @@ func TestWhatTheIssuerSaysOfACountedToken(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			i := newIssuer(t)
 			i.answer(pathIntrospect, tc.odd(i.srv.URL))
+
 			g := i.guard(func(c *guard.Config) {
 				c.Introspect = &guard.Credentials{ClientID: "r", Secret: jeton.NewSecret("the secret of r")}
 			})
+
 			tok, err := g.Check(t.Context(), i.token(map[string]any{"max_uses": 3}))
 			if !errors.Is(err, tc.want) || tc.want == nil && (tok.UsesRemaining == nil || *tok.UsesRemaining != 2) {
 				t.Errorf("Check = %+v, %v; want %v", tok, err, tc.want)
@@ -230,7 +363,9 @@ func TestWhatTheIssuerSaysOfACountedToken(t *testing.T) {
 			if err != nil && strings.Contains(err.Error(), "the secret of r") {
 				t.Errorf("it shows the secret: %v", err)
 			}
-			if n := i.count(pathIntrospect); n != 1 {
+
+			n := i.count(pathIntrospect)
+			if n != 1 {
 				t.Errorf("it was asked %d times, want once", n)
 			}
 		})
@@ -241,9 +376,11 @@ func TestWhatTheIssuerSaysOfACountedToken(t *testing.T) {
 func TestARefusalCostsNothing(t *testing.T) {
 	i := newIssuer(t)
 	i.revoke(1, "jti:t_void")
+
 	g := i.guard(func(c *guard.Config) {
 		c.Introspect = &guard.Credentials{ClientID: "r", Secret: jeton.NewSecret("s")}
 	})
+
 	for name, change := range map[string]map[string]any{
 		"a scope is missing": {"scope": "read"},
 		"revoked":            {"jti": "t_void"},
@@ -251,16 +388,23 @@ func TestARefusalCostsNothing(t *testing.T) {
 		"for others":         {"aud": "other"},
 	} {
 		change["max_uses"] = 3
-		if w := ask(t, g.Require("write")(hello), "/", "Authorization", "Bearer "+i.token(change)); w.Code == 200 {
+		w := ask(t, g.Require("write")(hello), "/", "Authorization", "Bearer "+i.token(change))
+		if w.Code == 200 {
 			t.Errorf("%s: it is let through", name)
 		}
 	}
-	for name, text := range map[string]string{"too long": "jtn_a_" + strings.Repeat("0", 130), "of odd characters": "jtn_a_/../x"} {
+
+	for name, text := range map[string]string{
+		"too long":          "jtn_a_" + strings.Repeat("0", 130),
+		"of odd characters": "jtn_a_/../x",
+	} {
 		if _, err := g.Check(t.Context(), text); !errors.Is(err, jeton.ErrBadCredential) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if n := i.count(pathIntrospect); n != 0 {
+
+	n := i.count(pathIntrospect)
+	if n != 0 {
 		t.Errorf("the issuer was asked %d times", n)
 	}
 }
@@ -270,31 +414,40 @@ func TestOnlySoManyTokensAreLookedUpAtATime(t *testing.T) {
 	g := i.guard(func(c *guard.Config) {
 		c.Introspect = &guard.Credentials{ClientID: "r", Secret: jeton.NewSecret("s")}
 	})
+
 	const text = "jtn_a_0000000000000000000000000000000000000000000000000"
+
 	i.answer(pathIntrospect, says(200, `{"active":false}`))
+
 	for range guard.MaxAsking + 1 { // one after the other they do not run out
 		if _, err := g.Check(t.Context(), text); !errors.Is(err, jeton.ErrBadCredential) {
 			t.Fatal(err)
 		}
 	}
+
 	came, answer := make(chan struct{}), make(chan struct{})
 	i.answer(pathIntrospect, func(w http.ResponseWriter, _ *http.Request) {
 		came <- struct{}{}
 		<-answer
 		_, _ = fmt.Fprint(w, `{"active":false}`)
 	})
+
 	var wg sync.WaitGroup
 	for range guard.MaxAsking {
 		wg.Go(func() { _, _ = g.Check(t.Context(), text) })
 	}
+
 	for range guard.MaxAsking {
 		<-came
 	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
+
 	if _, err := g.Check(ctx, text); !errors.Is(err, jeton.ErrBusy) {
 		t.Errorf("one more: %v, want ErrBusy", err)
 	}
+
 	close(answer)
 	wg.Wait()
 }
