@@ -36,6 +36,7 @@ func (a Answer) Cookies() string {
 			pairs = append(pairs, c.Name+"="+c.Value)
 		}
 	}
+
 	return strings.Join(pairs, "; ")
 }
 
@@ -55,28 +56,36 @@ func (s *Server) Send(c *http.Client, method, address, body string, header ...st
 		s.t.Error(err)
 		return Answer{}
 	}
+
 	for i := 0; i+1 < len(header); i += 2 {
 		if http.CanonicalHeaderKey(header[i]) == "Host" {
 			r.Host = header[i+1]
 		}
 		r.Header[http.CanonicalHeaderKey(header[i])] = append(r.Header[http.CanonicalHeaderKey(header[i])], header[i+1])
 	}
+
 	var a Answer
 	trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
 		a.Early = append(a.Early, code)
 		return nil
 	}}
+
 	resp, err := c.Do(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
 	if err != nil {
 		s.t.Errorf("%s %s: %v", method, address, err)
 		return Answer{}
 	}
 	defer resp.Body.Close()
+
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		s.t.Errorf("%s %s: read the answer: %v", method, address, err)
 	}
-	a.Status, a.Header, a.Body = resp.StatusCode, resp.Header, string(b)
+
+	a.Status = resp.StatusCode
+	a.Header = resp.Header
+	a.Body = string(b)
+
 	return a
 }
 
@@ -88,6 +97,7 @@ func (s *Server) Enter(service, name, password string) string {
 	if a.Status != http.StatusOK {
 		s.t.Fatalf("log in as %s at %s: %d %s", name, service, a.Status, a.Code())
 	}
+
 	return a.Cookies()
 }
 

@@ -31,6 +31,7 @@ func (s *Server) Client(options ...ClientOption) *http.Client {
 	for _, o := range options {
 		o(&set)
 	}
+
 	t := &http.Transport{
 		TLSClientConfig:   s.TLS(),
 		ForceAttemptHTTP2: !set.http1,
@@ -39,6 +40,7 @@ func (s *Server) Client(options ...ClientOption) *http.Client {
 			return d.DialContext(ctx, network, s.bound(address))
 		},
 	}
+
 	c := &http.Client{
 		Transport: t, Timeout: patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -46,7 +48,9 @@ func (s *Server) Client(options ...ClientOption) *http.Client {
 	if set.jar {
 		c.Jar, _ = cookiejar.New(nil) // it has no way to fail
 	}
+
 	s.t.Cleanup(t.CloseIdleConnections)
+
 	return c
 }
 
@@ -58,12 +62,15 @@ func (s *Server) TLS() *tls.Config {
 		if a.Cert == "" {
 			continue
 		}
+
 		pem, err := os.ReadFile(a.Cert)
 		if err != nil {
 			s.t.Fatal(err)
 		}
+
 		pool.AppendCertsFromPEM(pem)
 	}
+
 	return &tls.Config{RootCAs: pool, Time: s.now}
 }
 
@@ -75,6 +82,7 @@ func (s *Server) bound(address string) string {
 			return a.Listen
 		}
 	}
+
 	return address
 }
 
@@ -87,9 +95,11 @@ func (s *Server) Login(c *http.Client, service, name, password string) *http.Res
 	if err != nil {
 		s.t.Fatal(err)
 	}
+
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		s.t.Fatalf("log in as %s at %s: %s, Jeton-Error %q", name, service, resp.Status, resp.Header.Get("Jeton-Error"))
 	}
+
 	return resp
 }

@@ -23,17 +23,26 @@ services:
     routes:
       - {match: GET /voucher, max_uses: 3, respond: {text: here it is}}
 `)
+
 	s.AddUser("diane", "correct horse battery")
 	c := s.Client(jetontest.Jar())
 	s.Login(c, "shop", "diane", "correct horse battery")
+
 	for range 4 {
 		resp, err := c.Get(s.URL("shop") + "/voucher")
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		body, _ := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
-		fmt.Println(resp.StatusCode, "left:", resp.Header.Get("Jeton-Uses-Remaining"), resp.Header.Get("Jeton-Error"), len(body) > 0)
+		fmt.Println(
+			resp.StatusCode,
+			"left:",
+			resp.Header.Get("Jeton-Uses-Remaining"),
+			resp.Header.Get("Jeton-Error"),
+			len(body) > 0,
+		)
 	}
 	// Output:
 	// 200 left: 2  true
@@ -60,6 +69,7 @@ func (t *standIn) TempDir() string {
 	if err != nil {
 		panic(err)
 	}
+
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
 }

@@ -38,8 +38,10 @@ func FreePort() (string, error) {
 		if err != nil {
 			continue
 		}
+
 		return port, l.Close()
 	}
+
 	return "", errors.New("there is no free port")
 }
 
@@ -56,12 +58,15 @@ func (s *Server) AddClient(name string, services ...string) Key {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+
 	signer, err := jose.NewSigner(private, "", "")
 	if err != nil {
 		s.t.Fatal(err)
 	}
+
 	in := api.NewClient{Name: name, Services: services, Keys: []api.NewClientKey{{Key: string(signer.Key().PEM())}}}
 	s.MustControl("POST", "/api/v1/clients", in, nil)
+
 	return Key{name, signer}
 }
 
@@ -71,17 +76,24 @@ func (k Key) Assertion(typ string, claims map[string]any) string {
 	if err != nil {
 		return err.Error()
 	}
+
 	text, err := k.Signer.Sign(typ, b)
 	if err != nil {
 		return err.Error()
 	}
+
 	return text
 }
 
 // Claims are those of a right assertion for an issuer at a time. A test changes what it is about.
 func (k Key) Claims(issuer string, now time.Time) map[string]any {
 	return map[string]any{
-		"iss": k.Client, "sub": k.Client, "aud": issuer, "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "jti": fmt.Sprintf("%s-%s", k.Client, rand.Text()),
+		"iss": k.Client,
+		"sub": k.Client,
+		"aud": issuer,
+		"iat": now.Unix(),
+		"exp": now.Add(time.Minute).Unix(),
+		"jti": fmt.Sprintf("%s-%s", k.Client, rand.Text()),
 	}
 }
 
@@ -92,7 +104,15 @@ func (s *Server) Post(path string, fields ...string) Answer {
 	for i := 0; i+1 < len(fields); i += 2 {
 		form.Add(fields[i], fields[i+1])
 	}
-	return s.Send(s.plain, http.MethodPost, s.Issuer()+path, form.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+
+	return s.Send(
+		s.plain,
+		http.MethodPost,
+		s.Issuer()+path,
+		form.Encode(),
+		"Content-Type",
+		"application/x-www-form-urlencoded",
+	)
 }
 
 // TryToken asks for a token with an assertion (RFC 7523, section 2.2).
@@ -114,5 +134,6 @@ func (s *Server) Token(k Key, fields ...string) string {
 	if a.Status != http.StatusOK || json.Unmarshal([]byte(a.Body), &out) != nil || out.Token == "" {
 		s.t.Fatalf("token for %s: %d %s", k.Client, a.Status, strings.TrimSpace(a.Body))
 	}
+
 	return out.Token
 }

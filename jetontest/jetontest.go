@@ -81,6 +81,7 @@ func Start(t testing.TB, yaml string, options ...Option) *Server {
 	if err != nil {
 		t.Fatalf("start a server: %v", err)
 	}
+
 	return s
 }
 
@@ -91,40 +92,58 @@ func TryStart(t testing.TB, yaml string, options ...Option) (*Server, error) {
 }
 
 func start(t testing.TB, yaml string, options []Option) (*Server, error) {
-	s := &Server{t: t, now: time.Now, log: io.Discard, level: slog.LevelInfo, env: map[string]string{"PORT": "0", "ADMIN_PORT": "0"}, ended: make(chan struct{})}
+	s := &Server{
+		t:     t,
+		now:   time.Now,
+		log:   io.Discard,
+		level: slog.LevelInfo,
+		env:   map[string]string{"PORT": "0", "ADMIN_PORT": "0"},
+		ended: make(chan struct{}),
+	}
 	port, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
+
 	s.env["ISSUER_PORT"] = port
+
 	for _, o := range options {
 		o(s)
 	}
+
 	folder := t.TempDir()
 	if s.dir == "" {
 		s.dir = filepath.Join(folder, "data")
 	}
+
 	s.file = filepath.Join(folder, "jeton.yaml")
 	s.Write(yaml)
 	conf, err := s.load()
 	if err != nil {
 		return nil, err
 	}
+
 	up := make(chan server.Started, 1)
 	s.server, err = server.New(server.Config{
-		File: conf, Load: s.load, DataDir: s.dir, Now: s.now, Version: "test",
+		File:    conf,
+		Load:    s.load,
+		DataDir: s.dir,
+		Now:     s.now,
+		Version: "test",
 		Log:     slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: s.level})),
 		Started: func(st server.Started) { up <- st },
 	})
 	if err != nil {
 		return nil, err
 	}
+
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.WithoutCancel(t.Context()))
 	go func() {
 		defer close(s.ended)
 		s.err = s.server.Run(ctx)
 	}()
+
 	select {
 	case s.started = <-up:
 	case <-s.ended:
@@ -134,8 +153,10 @@ func start(t testing.TB, yaml string, options []Option) (*Server, error) {
 		s.cancel()
 		return nil, errors.New("it does not answer")
 	}
+
 	t.Cleanup(s.Stop)
 	s.plain = s.Client()
+
 	return s, nil
 }
 
@@ -146,6 +167,7 @@ func (s *Server) load() (*config.Config, error) {
 	if err != nil || conf.Admin.Listen != defaultAdmin {
 		return conf, err
 	}
+
 	return config.Load(s.file, func(name string) (string, bool) {
 		if name == "JETON_ADMIN_LISTEN" {
 			return "127.0.0.1:0", true
@@ -165,11 +187,13 @@ func (s *Server) lookup(name string) (string, bool) {
 // the server did not start with fails the test.
 func (s *Server) URL(service string) string {
 	s.t.Helper()
+
 	for _, a := range s.started.Services {
 		if a.Service == service {
 			return a.URL
 		}
 	}
+
 	s.t.Fatalf("no service %s answers; there are %v", service, s.started.Services)
 	return ""
 }
@@ -177,11 +201,13 @@ func (s *Server) URL(service string) string {
 // Addr returns the address that a service is bound to, for a test that dials by itself.
 func (s *Server) Addr(service string) string {
 	s.t.Helper()
+
 	for _, a := range s.started.Services {
 		if a.Service == service {
 			return a.Listen
 		}
 	}
+
 	s.t.Fatalf("no service %s answers; there are %v", service, s.started.Services)
 	return ""
 }
@@ -211,11 +237,13 @@ func (s *Server) Reload(yaml string) error {
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.cancel()
+
 	select {
 	case <-s.ended:
 	case <-time.After(patience):
 		s.t.Fatal("the server does not stop")
 	}
+
 	if s.err != nil {
 		s.t.Errorf("the server ended with: %v", s.err)
 	}
@@ -238,6 +266,7 @@ func (s *Server) Control(method, path string, in, out any) error {
 	if err != nil {
 		return err
 	}
+
 	r, err := http.NewRequestWithContext(s.t.Context(), method, "http://control"+path, body)
 	if err != nil {
 		return err
@@ -245,11 +274,13 @@ func (s *Server) Control(method, path string, in, out any) error {
 	if in != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
+
 	resp, err := s.ControlClient().Do(r)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
+
 	return decode(resp, out)
 }
 
@@ -260,6 +291,7 @@ func encode(in any) (io.Reader, error) {
 	case string:
 		return strings.NewReader(in), nil
 	}
+
 	b, err := json.Marshal(in)
 	return bytes.NewReader(b), err
 }
@@ -269,15 +301,19 @@ func decode(resp *http.Response, out any) error {
 	if err != nil {
 		return err
 	}
+
 	if resp.StatusCode >= 400 {
-		if kind := jeton.FromCode(resp.Header.Get(jeton.HeaderError)); kind != nil {
+		kind := jeton.FromCode(resp.Header.Get(jeton.HeaderError))
+		if kind != nil {
 			return jeton.WithDetail(kind, string(b))
 		}
 		return fmt.Errorf("%s: %s", resp.Status, b)
 	}
+
 	if out == nil {
 		return nil
 	}
+
 	return json.Unmarshal(b, out)
 }
 
