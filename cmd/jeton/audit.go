@@ -20,15 +20,23 @@ func auditCommand() *cobra.Command {
 	var p place
 	var last int
 	var follow, asJSON bool
+
 	c := &cobra.Command{
-		Use: "audit", Short: "Show the record of logins, refusals and changes", Args: noArgs,
+		Use:   "audit",
+		Short: "Show the record of logins, refusals and changes",
+		Args:  noArgs,
 		Example: `  jeton audit --last 20
   jeton audit --follow --json | jq .`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		if follow && ctl.offline {
-			return exit{exitUnreachable, "no server is up on this data folder, so nothing will come; leave --follow out to read what there is"}
+			return exit{
+				exitUnreachable,
+				"no server is up on this data folder, so nothing will come; leave --follow out to read what there is",
+			}
 		}
+
 		show := func(e jeton.Event) { printEvent(c.OutOrStdout(), e, asJSON) }
 		after, err := showEvents(ctx, ctl, url.Values{"last": {strconv.Itoa(last)}}, 0, show)
 		for err == nil && follow {
@@ -37,30 +45,43 @@ func auditCommand() *cobra.Command {
 				return nil
 			case <-time.After(500 * time.Millisecond):
 			}
+
 			after, err = showEvents(ctx, ctl, url.Values{"after": {strconv.FormatInt(after, 10)}}, after, show)
 		}
+
 		if ctx.Err() != nil {
 			return nil
 		}
+
 		return err
 	})
+
 	p.flags(c)
 	c.Flags().IntVar(&last, "last", 50, "how many events to begin with")
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with events as they come")
 	c.Flags().BoolVar(&asJSON, "json", false, "one JSON document a line")
+
 	return c
 }
 
 // showEvents shows the events of a query and returns the number of the last.
-func showEvents(ctx context.Context, ctl *control, query url.Values, after int64, show func(jeton.Event)) (int64, error) {
+func showEvents(
+	ctx context.Context,
+	ctl *control,
+	query url.Values,
+	after int64,
+	show func(jeton.Event),
+) (int64, error) {
 	var events []jeton.Event
 	if err := ctl.call(ctx, http.MethodGet, "/api/v1/audit?"+query.Encode(), nil, &events); err != nil {
 		return after, err
 	}
+
 	for _, e := range events {
 		show(e)
 		after = e.Seq
 	}
+
 	return after, nil
 }
 
@@ -72,29 +93,42 @@ func printEvent(w io.Writer, e jeton.Event, asJSON bool) {
 		}
 		return
 	}
+
 	line := fmt.Sprintf("%s  %-14s %-18s %s", when(e.Time), e.Action, e.Outcome, e.Actor)
-	for _, part := range []struct{ label, text string }{{"", e.Target}, {"at ", e.Service}, {"from ", e.Source}, {"request ", e.Request}, {"", e.Reason}} {
+	for _, part := range []struct{ label, text string }{
+		{"", e.Target},
+		{"at ", e.Service},
+		{"from ", e.Source},
+		{"request ", e.Request},
+		{"", e.Reason},
+	} {
 		if part.text != "" {
 			line += "  " + part.label + part.text
 		}
 	}
+
 	fmt.Fprintln(w, oneLine(line))
 }
 
 func explainCommand() *cobra.Command {
 	var p place
 	var out output
+
 	c := &cobra.Command{
-		Use: "explain REQUEST_ID", Short: "Tell why a request was refused or let through", Args: exactArgs("REQUEST_ID"),
+		Use:   "explain REQUEST_ID",
+		Short: "Tell why a request was refused or let through",
+		Args:  exactArgs("REQUEST_ID"),
 		Long: `Tell why a request was refused or let through: every check of the decision, with the
 value it looked at. The id is in the answer's X-Request-Id header and in the audit record.`,
 		Example: `  jeton explain 7d2kx0c4m9q1r8t5v3w6`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		var events []jeton.Event
 		if err := ctl.call(ctx, http.MethodGet, "/api/v1/explain/"+url.PathEscape(args[0]), nil, &events); err != nil {
 			return err
 		}
+
 		asJSON, err := out.json()
 		if err != nil {
 			return err
@@ -102,23 +136,33 @@ value it looked at. The id is in the answer's X-Request-Id header and in the aud
 		if asJSON {
 			return printJSON(c.OutOrStdout(), events)
 		}
+
 		for _, e := range events {
 			printEvent(c.OutOrStdout(), e, false)
 			for _, check := range e.Checks {
 				fmt.Fprintf(c.OutOrStdout(), "  %-5s %-16s %s\n", check.Result, check.Name, oneLine(check.Value))
 			}
 		}
+
 		return nil
 	})
+
 	p.flags(c)
 	out.flags(c)
+
 	return c
 }
 
 func statusCommand() *cobra.Command {
 	var p place
 	var out output
-	c := &cobra.Command{Use: "status", Short: "Tell whether a server is up on the data folder", Args: noArgs, Example: `  jeton status`}
+
+	c := &cobra.Command{
+		Use:     "status",
+		Short:   "Tell whether a server is up on the data folder",
+		Args:    noArgs,
+		Example: `  jeton status`,
+	}
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		var s api.Status
 		if err := ctl.call(ctx, http.MethodGet, "/api/v1/status", nil, &s); err != nil {
@@ -127,9 +171,17 @@ func statusCommand() *cobra.Command {
 		if ctl.offline {
 			return exit{exitUnreachable, "no server is up on this data folder"}
 		}
-		return out.print(c.OutOrStdout(), s, []string{"VERSION", "PID", "SINCE", "SERVICES"}, [][]string{{s.Version, strconv.Itoa(s.PID), when(s.Started), fmt.Sprint(s.Services)}})
+
+		return out.print(c.OutOrStdout(), s, []string{
+			"VERSION",
+			"PID",
+			"SINCE",
+			"SERVICES",
+		}, [][]string{{s.Version, strconv.Itoa(s.PID), when(s.Started), fmt.Sprint(s.Services)}})
 	})
+
 	p.flags(c)
 	out.flags(c)
+
 	return c
 }

@@ -16,12 +16,15 @@ func awaitURL(path string) (string, error) {
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		b, err := os.ReadFile(path)
-		if m := serviceURL.FindSubmatch(b); err == nil && m != nil {
+		m := serviceURL.FindSubmatch(b)
+		if err == nil && m != nil {
 			return string(m[1]), nil
 		}
+
 		if time.Now().After(deadline) {
 			return "", fmt.Errorf("the server did not come up: %s %v", b, err)
 		}
+
 		time.Sleep(20 * time.Millisecond)
 	}
 }
@@ -32,6 +35,7 @@ func freePort() (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	return port, errors.Join(err, l.Close())
 }

@@ -23,8 +23,11 @@ func backupCommand() *cobra.Command {
 	var p place
 	var out output
 	var force bool
+
 	c := &cobra.Command{
-		Use: "backup FILE", Short: "Write everything that the server keeps into one file", Args: exactArgs("FILE"),
+		Use:   "backup FILE",
+		Short: "Write everything that the server keeps into one file",
+		Args:  exactArgs("FILE"),
 		Long: `Write everything that the server keeps into one file, as of one moment, with the server
 running or stopped; - is standard output. 'jeton restore' reads it, into SQLite or
 PostgreSQL, whichever it came from. It carries its version and a checksum, and is there
@@ -35,6 +38,7 @@ for you alone. keys.secret is not in it: keep a copy of that elsewhere.`,
 		Example: `  jeton backup /backup/jeton-monday
   jeton backup - | age -r age1qqqsyqcyq5rqwzqfpg9scrgwpugpzysn4vqsrr9h7ahpnpjwvq3sgsyetd > jeton.age`,
 	}
+
 	c.RunE = func(c *cobra.Command, args []string) error {
 		name := args[0]
 		if name == "-" && !force && term.IsTerminal(int(os.Stdout.Fd())) {
@@ -43,25 +47,32 @@ for you alone. keys.secret is not in it: keep a copy of that elsewhere.`,
 		if _, err := os.Lstat(name); name != "-" && err == nil && !force {
 			return fmt.Errorf("%w: %s is there already; --force replaces it", jeton.ErrConflict, name)
 		}
+
 		if _, err := out.json(); err != nil {
 			return err
 		}
+
 		return withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 			if name == "-" {
 				return fetchBackup(ctx, ctl, c.OutOrStdout(), func(int64) {})
 			}
+
 			show := newProgress(c.ErrOrStderr())
 			summary, err := backupTo(ctx, ctl, name, show)
 			show.end()
+
 			if err != nil {
 				return interrupted(ctx, err, "the backup was broken off; there is none")
 			}
+
 			return printBackup(c, &out, name, summary)
 		})(c, args)
 	}
+
 	p.flags(c)
 	out.flags(c)
 	c.Flags().BoolVar(&force, "force", false, "write to a terminal, or over a file that is there")
+
 	return c
 }
 
@@ -70,12 +81,16 @@ func printBackup(c *cobra.Command, out *output, name string, s server.Summary) e
 	for _, t := range s.Tables {
 		rows = append(rows, []string{t.Table, strconv.FormatInt(t.Rows, 10)})
 	}
+
 	if err := out.print(c.OutOrStdout(), s, []string{"TABLE", "ROWS"}, rows); err != nil {
 		return err
 	}
-	if asJSON, _ := out.json(); !asJSON {
+
+	asJSON, _ := out.json()
+	if !asJSON {
 		fmt.Fprintf(c.OutOrStdout(), "backed up %d rows to %s, and read them back\n", s.Rows(), name)
 	}
+
 	return nil
 }
 
@@ -86,10 +101,12 @@ func backupTo(ctx context.Context, ctl *control, name string, show *progress) (s
 	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) { // of one that was broken off
 		return s, err
 	}
+
 	f, err := os.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return s, fmt.Errorf("make file for the backup: %w", err)
 	}
+
 	err = fetchBackup(ctx, ctl, f, show.bytes)
 	if err == nil {
 		err = f.Sync()
@@ -97,6 +114,7 @@ func backupTo(ctx context.Context, ctl *control, name string, show *progress) (s
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
+
 	if err == nil {
 		s, err = server.CheckBackup(ctx, part)
 	}
@@ -106,6 +124,7 @@ func backupTo(ctx context.Context, ctl *control, name string, show *progress) (s
 	if err != nil {
 		return s, errors.Join(fmt.Errorf("write backup: %w", err), os.Remove(part))
 	}
+
 	return s, syncFolder(filepath.Dir(name))
 }
 
@@ -116,9 +135,11 @@ func syncFolder(dir string) error {
 		return err
 	}
 	defer d.Close()
+
 	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
+
 	return nil
 }
 
@@ -128,27 +149,34 @@ func fetchBackup(ctx context.Context, ctl *control, w io.Writer, told func(int64
 	if err != nil {
 		return err
 	}
+
 	answer, err := ctl.http.Do(r)
 	if err != nil {
 		return fmt.Errorf("%w: ask the server: %w", jeton.ErrUnavailable, err)
 	}
 	defer answer.Body.Close()
+
 	if answer.StatusCode >= 400 {
 		return problem(answer)
 	}
+
 	var n int64
+
 	b := make([]byte, 256<<10)
 	for {
 		got, err := answer.Body.Read(b)
 		if _, werr := w.Write(b[:got]); werr != nil {
 			return werr
 		}
-		if n += int64(got); got > 0 {
+
+		n += int64(got)
+		if got > 0 {
 			told(n)
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+
 		if err != nil {
 			return fmt.Errorf("%w: the backup was cut off; the server's log says why: %w", jeton.ErrUnavailable, err)
 		}
@@ -159,8 +187,11 @@ func restoreCommand() *cobra.Command {
 	var p place
 	var out output
 	var r server.Restoring
+
 	c := &cobra.Command{
-		Use: "restore FILE", Short: "Put a backup in the place of what the server keeps", Args: exactArgs("FILE"),
+		Use:   "restore FILE",
+		Short: "Put a backup in the place of what the server keeps",
+		Args:  exactArgs("FILE"),
 		Long: `Put a backup in the place of what the server keeps. The server has to be stopped, on all
 nodes. The file is read from beginning to end first: one that is cut short, damaged, of
 another program or of a newer jeton is refused, and nothing is touched. Then everything
@@ -177,22 +208,32 @@ spent or revoked since is GOOD AGAIN.`,
 		Example: `  jeton restore /backup/jeton-monday
   jeton restore jeton-monday --config jeton.yaml --replace --output json`,
 	}
+
 	c.RunE = func(c *cobra.Command, args []string) error {
 		conf, dir, err := p.both()
 		if err != nil {
 			return err
 		}
+
 		asJSON, err := out.json()
 		if err != nil {
 			return err
 		}
+
 		show := newProgress(c.ErrOrStderr())
 		r.Path, r.Report = args[0], show.rows
-		done, err := server.Restore(c.Context(), server.Config{File: conf, DataDir: dir, Version: version(), Log: warnings()}, r)
+		done, err := server.Restore(c.Context(), server.Config{
+			File:    conf,
+			DataDir: dir,
+			Version: version(),
+			Log:     warnings(),
+		}, r)
 		show.end()
+
 		if err != nil {
 			return interrupted(c.Context(), err, "the restore was broken off; nothing has changed")
 		}
+
 		made := done.Backup.Made.UTC().Format(time.RFC3339)
 		if asJSON {
 			err = printJSON(c.OutOrStdout(), done)
@@ -203,12 +244,21 @@ spent or revoked since is GOOD AGAIN.`,
 			}
 			printRenewed(c.OutOrStdout(), done.Renewed, r.Trust)
 		}
+
 		warnOfThePast(c.ErrOrStderr(), r.Trust, made)
+
 		return err
 	}
+
 	p.flags(c)
 	out.flags(c)
-	c.Flags().BoolVar(&r.Trust, "trust-credentials", false, "keep sessions, tokens and signing keys: what was spent or revoked since is good again")
+	c.Flags().BoolVar(
+		&r.Trust,
+		"trust-credentials",
+		false,
+		"keep sessions, tokens and signing keys: what was spent or revoked since is good again",
+	)
 	c.Flags().BoolVar(&r.Replace, "replace", false, "give up what a PostgreSQL database holds")
+
 	return c
 }

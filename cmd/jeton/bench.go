@@ -15,10 +15,12 @@ import (
 
 func benchCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "bench", Short: "Measure a promise at servers that are up",
+		Use:     "bench",
+		Short:   "Measure a promise at servers that are up",
 		Long:    `Measure a promise of Jeton from outside, at servers that are up.`,
 		Example: `  jeton bench revoke https://n1.example:8443 https://n2.example:8443 --user probe --password-file probe.txt`,
 	}
+
 	c.AddCommand(benchRevoke())
 	return c
 }
@@ -27,8 +29,10 @@ func benchRevoke() *cobra.Command {
 	var out output
 	var pw passwordSource
 	var b benchFlags
+
 	c := &cobra.Command{
-		Use: "revoke URL [URL…]", Short: "Measure how soon nobody is let in any more after a logout",
+		Use:   "revoke URL [URL…]",
+		Short: "Measure how soon nobody is let in any more after a logout",
 		Long: `Measure how soon nobody is let in any more after a logout, over all nodes that share a
 database, or at a single one.
 
@@ -56,32 +60,47 @@ server, so use a person of their own for this. The clock is this machine's alone
 			if err != nil {
 				return err
 			}
+
 			v, err := b.revocation(args)
 			if err != nil {
 				return err
 			}
-			if v.password, err = pw.read(c, "Password of "+b.user, false); err != nil {
+
+			v.password, err = pw.read(c, "Password of "+b.user, false)
+			if err != nil {
 				return err
 			}
+
 			v.progress = func(done int) { fmt.Fprintf(c.ErrOrStderr(), "%d of %d rounds\n", done, b.rounds) }
 			result, err := v.run(c.Context())
 			if err != nil {
 				return err
 			}
+
 			if asJSON {
 				err = printJSON(c.OutOrStdout(), result)
 			} else {
-				fmt.Fprintf(c.OutOrStdout(), "%d rounds at %d nodes; %d uses were let through, %d of them too late\n", result.Rounds, len(result.Nodes), result.Accepted, result.Late)
+				fmt.Fprintf(
+					c.OutOrStdout(),
+					"%d rounds at %d nodes; %d uses were let through, %d of them too late\n",
+					result.Rounds,
+					len(result.Nodes),
+					result.Accepted,
+					result.Late,
+				)
 				err = out.print(c.OutOrStdout(), nil, []string{"", "MIN", "P50", "P99", "MAX"}, [][]string{
 					result.LastAccepted.row("last accepted - acknowledged"), result.Acknowledged.row("logout acknowledged after"),
 				})
 			}
+
 			return errors.Join(err, result.breach())
 		},
 	}
+
 	out.flags(c)
 	pw.flags(c)
 	b.flags(c)
+
 	return c
 }
 
@@ -100,10 +119,16 @@ func (b *benchFlags) flags(c *cobra.Command) {
 	f.StringVar(&b.path, "path", "/whoami", "path of a route that is open to whoever is logged in, and not counted")
 	f.StringVar(&b.login, "login-path", "", "path of the login (default: as the service tells)")
 	f.StringVar(&b.logout, "logout-path", "", "path of the logout (default: as the service tells)")
+
 	f.StringSliceVar(&b.cacert, "cacert", nil, "PEM file of a certificate to trust (may be repeated)")
 	f.IntVar(&b.rounds, "rounds", 100, "how often to log in and out")
 	f.IntVar(&b.connections, "connections", 8, "connections that use the session at each node")
-	f.DurationVar(&b.after, "after", 300*time.Millisecond, "how long the session is tried on after the answer of the logout; more than the staleness of the nodes")
+	f.DurationVar(
+		&b.after,
+		"after",
+		300*time.Millisecond,
+		"how long the session is tried on after the answer of the logout; more than the staleness of the nodes",
+	)
 	f.BoolVar(&b.allowHTTP, "allow-http", false, "accept plain http to another machine")
 }
 
@@ -115,25 +140,49 @@ func (b *benchFlags) revocation(nodes []string) (*revocation, error) {
 	case b.rounds < 1 || b.connections < 1 || b.connections > 1000 || b.after < 0:
 		return nil, usage{errors.New("--rounds and --connections are 1 or more, at most 1000 connections, and --after is not negative")}
 	}
+
 	for _, path := range []string{b.path, b.login, b.logout} {
-		if u, err := url.ParseRequestURI(path); path != "" && (err != nil || u.Host != "" || path[0] != '/' || strings.ContainsAny(path, " \r\n")) {
+		if u, err := url.ParseRequestURI(path); path != "" && (err != nil || u.Host != "" ||
+			path[0] != '/' || strings.ContainsAny(
+			path,
+			" \r\n",
+		)) {
 			return nil, usage{fmt.Errorf("%.100q is no path, as in /whoami", path)}
 		}
 	}
-	v := &revocation{user: b.user, path: b.path, login: b.login, logout: b.logout, rounds: b.rounds, connections: b.connections, after: b.after}
+
+	v := &revocation{
+		user:        b.user,
+		path:        b.path,
+		login:       b.login,
+		logout:      b.logout,
+		rounds:      b.rounds,
+		connections: b.connections,
+		after:       b.after,
+	}
 	for _, node := range nodes {
 		u, err := url.Parse(node)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return nil, usage{fmt.Errorf("%.100q is no URL of a node, as in https://n1.example:8443", node)}
 		}
-		if u.Scheme == "http" && !b.allowHTTP && !slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname()) {
-			return nil, usage{fmt.Errorf("%s is plain http to another machine, where the password would travel in the clear; --allow-http accepts that", node)}
+		if u.Scheme == "http" && !b.allowHTTP && !slices.Contains([]string{
+			"localhost",
+			"127.0.0.1",
+			"::1",
+		}, u.Hostname()) {
+			return nil, usage{fmt.Errorf(
+				"%s is plain http to another machine, where the password would travel in the clear; --allow-http accepts that",
+				node,
+			)}
 		}
+
 		v.nodes = append(v.nodes, u)
 	}
+
 	if len(b.cacert) > 0 {
 		v.trust = x509.NewCertPool()
 	}
+
 	for _, file := range b.cacert {
 		pem, err := os.ReadFile(file)
 		if err != nil {
@@ -143,6 +192,7 @@ func (b *benchFlags) revocation(nodes []string) (*revocation, error) {
 			return nil, fmt.Errorf("--cacert: %s holds no certificate in PEM form", file)
 		}
 	}
+
 	return v, nil
 }
 
@@ -164,9 +214,16 @@ func spreadOf(figures []time.Duration) spread {
 		if d > 0 && time.Duration(us)*time.Microsecond < d {
 			us++
 		}
+
 		return us
 	}
-	return spread{Min: at(1), P50: at(50), P99: at(99), Max: at(100)}
+
+	return spread{
+		Min: at(1),
+		P50: at(50),
+		P99: at(99),
+		Max: at(100),
+	}
 }
 
 func (s spread) row(name string) []string {

@@ -72,38 +72,47 @@ func (v *revocation) run(ctx context.Context) (*revoked, error) {
 	if err := v.prepare(ctx); err != nil {
 		return nil, err
 	}
+
 	var lines []*line
 	for _, node := range v.nodes {
 		for range v.connections {
 			lines = append(lines, &line{at: node, trust: v.trust})
 		}
 	}
+
 	defer func() {
 		for _, l := range lines {
 			l.hangUp()
 		}
 	}()
+
 	result := &revoked{Rounds: v.rounds, Connections: v.connections}
 	for _, node := range v.nodes {
 		result.Nodes = append(result.Nodes, node.String())
 	}
+
 	var last, took []time.Duration
 	for n, told := 0, time.Now(); n < v.rounds; n++ {
 		r, err := v.round(ctx, v.nodes[n%len(v.nodes)], lines)
 		if err != nil {
 			return nil, fmt.Errorf("round %d: %w", n+1, err)
 		}
+
 		last, took = append(last, r.last), append(took, r.took)
 		if n == 0 || r.last > result.worst.last {
 			result.worst = r
 		}
-		result.Accepted, result.Late, result.Unclear = result.Accepted+r.accepted, result.Late+r.late, result.Unclear+r.unclear
+
+		result.Accepted, result.Late, result.Unclear = result.Accepted+
+			r.accepted, result.Late+r.late, result.Unclear+r.unclear
 		if time.Since(told) > 2*time.Second {
 			told = time.Now()
 			v.progress(n + 1)
 		}
 	}
+
 	result.LastAccepted, result.Acknowledged = spreadOf(last), spreadOf(took)
+
 	return result, nil
 }
 
@@ -119,30 +128,43 @@ func (v *revocation) prepare(ctx context.Context) error {
 	for i, node := range v.nodes {
 		l := &line{at: node, trust: v.trust}
 		defer l.hangUp()
+
 		if i == 0 {
 			a, err := l.ask(ctx, l.request(http.MethodGet, "/.well-known/jeton", "", ""))
 			if err != nil {
 				return err
 			}
+
 			if a.status == http.StatusOK {
 				if err := json.Unmarshal(a.body, &tells); err != nil {
 					return fmt.Errorf("%s does not tell how to log in: %w", node, err)
 				}
 			}
 		}
+
 		a, err := l.ask(ctx, l.request(http.MethodGet, v.path, "", ""))
 		if err != nil {
 			return err
 		}
 		if a.accepted() {
-			return usage{fmt.Errorf("%s%s is open to everybody; name a route with --path that asks for a login", node, v.path)}
+			return usage{fmt.Errorf(
+				"%s%s is open to everybody; name a route with --path that asks for a login",
+				node,
+				v.path,
+			)}
 		}
 	}
+
 	v.login, v.logout = cmp.Or(v.login, tells.Login), cmp.Or(v.logout, tells.Logout)
 	v.userField, v.passwordField = cmp.Or(tells.User, "username"), cmp.Or(tells.Password, "password")
+
 	if v.login == "" || v.logout == "" {
-		return usage{fmt.Errorf("%s does not tell where to log in and out; name it with --login-path and --logout-path", v.nodes[0])}
+		return usage{fmt.Errorf(
+			"%s does not tell where to log in and out; name it with --login-path and --logout-path",
+			v.nodes[0],
+		)}
 	}
+
 	return nil
 }
 
@@ -165,27 +187,33 @@ type tally struct {
 func (v *revocation) round(ctx context.Context, at *url.URL, lines []*line) (round, error) {
 	own := &line{at: at, trust: v.trust}
 	defer own.hangUp()
+
 	cookies, err := v.enter(ctx, own)
 	if err != nil {
 		return round{}, err
 	}
+
 	t := &trial{path: v.path, cookies: cookies, over: make(chan struct{})}
 	var warm, work sync.WaitGroup
+
 	seen := make([]tally, len(lines))
 	for i, l := range lines {
 		warm.Add(1)
 		work.Go(func() { seen[i] = l.use(ctx, t, sync.OnceFunc(warm.Done)) })
 	}
+
 	warm.Wait()
 	t.ending.Store(true)
 	out, err := own.ask(ctx, own.request(http.MethodPost, v.logout, cookies, ""))
 	answered := time.Now()
+
 	if err == nil && !out.accepted() {
 		err = fmt.Errorf("the logout at %s is answered %d", at, out.status)
 	}
 	if err == nil {
 		err = rest(ctx, v.after)
 	}
+
 	close(t.over)
 	work.Wait()
 	r := round{took: answered.Sub(out.sent)}
@@ -193,16 +221,20 @@ func (v *revocation) round(ctx context.Context, at *url.URL, lines []*line) (rou
 		if u.err != nil {
 			return r, u.err
 		}
+
 		r.accepted, r.unclear = r.accepted+u.accepted, r.unclear+u.unclear
-		if d := u.last.Sub(answered); i == 0 || d > r.last {
+		d := u.last.Sub(answered)
+		if i == 0 || d > r.last {
 			r.last, r.where = d, lines[i].at.String()
 		}
+
 		for _, sent := range u.ending {
 			if sent.After(answered) {
 				r.late++
 			}
 		}
 	}
+
 	return r, err
 }
 
@@ -213,17 +245,22 @@ func (v *revocation) enter(ctx context.Context, l *line) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	var pairs []string
 	for _, c := range (&http.Response{Header: a.header}).Cookies() {
 		pairs = append(pairs, c.Name+"="+c.Value)
 	}
+
 	if !a.accepted() || len(pairs) == 0 {
 		what := fmt.Errorf("log in as %s at %s: it is answered %d", v.user, l.at, a.status)
-		if kind := jeton.FromCode(a.header.Get(jeton.HeaderError)); kind != nil {
+		kind := jeton.FromCode(a.header.Get(jeton.HeaderError))
+		if kind != nil {
 			what = fmt.Errorf("%w: %w", what, kind)
 		}
+
 		return "", what
 	}
+
 	return strings.Join(pairs, "; "), nil
 }
 
@@ -231,7 +268,9 @@ func (v *revocation) enter(ctx context.Context, l *line) (string, error) {
 // session has been let through, or never will be.
 func (l *line) use(ctx context.Context, t *trial, warm func()) (u tally) {
 	const patience = 20 // answers that tell nothing, before the logout
+
 	defer warm()
+
 	request := l.request(http.MethodGet, t.path, t.cookies, "")
 	for {
 		select {
@@ -239,6 +278,7 @@ func (l *line) use(ctx context.Context, t *trial, warm func()) (u tally) {
 			return u
 		default:
 		}
+
 		a, err := l.ask(ctx, request)
 		ending := t.ending.Load()
 		switch {
@@ -260,7 +300,12 @@ func (l *line) use(ctx context.Context, t *trial, warm func()) (u tally) {
 			}
 			warm()
 		case !ending:
-			u.err = fmt.Errorf("GET %s at %s is answered %d although the session is good; --path names the route", t.path, l.at, a.status)
+			u.err = fmt.Errorf(
+				"GET %s at %s is answered %d although the session is good; --path names the route",
+				t.path,
+				l.at,
+				a.status,
+			)
 			return u
 		default:
 			time.Sleep(time.Millisecond) // it has ended; there is no need to fill the record
@@ -302,13 +347,16 @@ func (a answer) accepted() bool { return a.status >= 200 && a.status < 300 }
 func (l *line) request(method, path, cookies, form string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: jeton-bench\r\n", method, path, l.at.Host)
+
 	if cookies != "" {
 		fmt.Fprintf(&b, "Cookie: %s\r\n", cookies)
 	}
 	if method == http.MethodPost {
 		fmt.Fprintf(&b, "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n", len(form))
 	}
+
 	b.WriteString("\r\n" + form)
+
 	return b.Bytes()
 }
 
@@ -326,24 +374,30 @@ func (l *line) ask(ctx context.Context, request []byte) (a answer, err error) {
 			err = fmt.Errorf("%w: ask %s: %w", jeton.ErrUnavailable, l.at, cmp.Or(ctx.Err(), err))
 		}
 	}()
+
 	const most, patience = 1 << 20, 30 * time.Second
 	_ = l.conn.SetDeadline(time.Now().Add(patience))
 	a.sent = time.Now()
+
 	if _, err := l.conn.Write(request); err != nil {
 		return a, err
 	}
+
 	resp, err := http.ReadResponse(l.r, nil)
 	if err != nil {
 		return a, err
 	}
+
 	a.status, a.header = resp.StatusCode, resp.Header
 	a.body, err = io.ReadAll(io.LimitReader(resp.Body, most+1))
 	if err == nil && len(a.body) > most {
 		err = errors.New("the answer is over 1 MiB")
 	}
+
 	if err == nil && resp.Close {
 		l.hangUp()
 	}
+
 	return a, err
 }
 
@@ -353,21 +407,26 @@ func (l *line) dial(ctx context.Context) (err error) {
 	if port == "" {
 		port = l.at.Scheme
 	}
+
 	address := net.JoinHostPort(l.at.Hostname(), port)
 	d := net.Dialer{Timeout: 10 * time.Second}
+
 	if l.at.Scheme == "https" {
 		t := tls.Dialer{NetDialer: &d, Config: &tls.Config{RootCAs: l.trust, MinVersion: tls.VersionTLS12}}
 		l.conn, err = t.DialContext(ctx, "tcp", address)
 	} else {
 		l.conn, err = d.DialContext(ctx, "tcp", address)
 	}
+
 	if err != nil {
 		l.conn = nil // not one that holds nil
 		return err
 	}
+
 	conn := l.conn
 	l.r = bufio.NewReader(conn)
 	l.free = context.AfterFunc(ctx, func() { _ = conn.Close() })
+
 	return nil
 }
 

@@ -36,11 +36,13 @@ const probePassword = "correct horse battery"
 func bench(t *testing.T, args ...string) (out, progress string, err error) {
 	t.Helper()
 	var o, e bytes.Buffer
+
 	root := newRoot()
 	root.SetIn(strings.NewReader(probePassword))
 	root.SetOut(&o)
 	root.SetErr(&e)
 	root.SetArgs(append([]string{"bench", "revoke", "--user", "probe", "--password-stdin"}, args...))
+
 	err = root.ExecuteContext(t.Context())
 	return o.String(), e.String(), err
 }
@@ -52,6 +54,7 @@ func certs(t *testing.T, servers ...*jetontest.Server) []string {
 	for _, s := range servers {
 		flags = append(flags, "--cacert", filepath.Join(s.Dir(), "pubkey.pem"))
 	}
+
 	return flags
 }
 
@@ -61,30 +64,45 @@ func TestBenchRevokeAtTwoNodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	secret := filepath.Join(t.TempDir(), "keys.secret")
 	if err := os.WriteFile(secret, []byte(strings.Repeat("0f", 32)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	conf := "keys_secret_file: " + secret + "\ndatabase: {url: '" + cluster.URL(name) + "'}\n" + probed
 	one, two := jetontest.Start(t, conf), jetontest.Start(t, conf)
 	one.AddUser("probe", probePassword)
-	args := append(certs(t, one, two), one.URL("shop"), two.URL("shop"), "--connections", "3", "--after", "300ms", "--rounds")
+	args := append(
+		certs(t, one, two),
+		one.URL("shop"),
+		two.URL("shop"),
+		"--connections",
+		"3",
+		"--after",
+		"300ms",
+		"--rounds",
+	)
 
 	out, _, err := bench(t, append(args, "6", "-o", "json")...)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var r revoked
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatalf("%v in %s", err, out)
 	}
-	if r.Rounds != 6 || len(r.Nodes) != 2 || r.Nodes[0] != one.URL("shop") || r.Connections != 3 || r.Late != 0 || r.Unclear != 0 {
+	if r.Rounds != 6 || len(r.Nodes) != 2 || r.Nodes[0] != one.URL("shop") || r.Connections != 3 || r.Late != 0 ||
+		r.Unclear != 0 {
 		t.Errorf("what was measured: %s", out)
 	}
+
 	// Each of six connections has had at least one use in each round.
 	if r.Accepted < 36 || r.LastAccepted.Max > 0 || r.Acknowledged.Min <= 0 {
 		t.Errorf("figures: %s", out)
 	}
+
 	for _, s := range []spread{r.LastAccepted, r.Acknowledged} {
 		if s.Min > s.P50 || s.P50 > s.P99 || s.P99 > s.Max {
 			t.Errorf("figures are not in order: %+v", s)
@@ -92,8 +110,14 @@ func TestBenchRevokeAtTwoNodes(t *testing.T) {
 	}
 
 	out, _, err = bench(t, append(args, "1")...)
-	if err != nil || !strings.HasPrefix(out, "1 rounds at 2 nodes; ") || !strings.Contains(out, " let through, 0 of them too late\n") ||
-		!strings.Contains(out, "\nlast accepted - acknowledged  -") || !strings.Contains(out, "\nlogout acknowledged after ") {
+	if err != nil || !strings.HasPrefix(
+		out,
+		"1 rounds at 2 nodes; ",
+	) || !strings.Contains(out, " let through, 0 of them too late\n") ||
+		!strings.Contains(
+			out,
+			"\nlast accepted - acknowledged  -",
+		) || !strings.Contains(out, "\nlogout acknowledged after ") {
 		t.Errorf("%v, the table is\n%s", err, out)
 	}
 }
@@ -105,6 +129,7 @@ func TestBenchRevokeAtOneNode(t *testing.T) {
 	if out, _, err := bench(t, args...); err != nil || !strings.HasPrefix(out, "2 rounds at 1 nodes; ") {
 		t.Errorf("%v %s", err, out)
 	}
+
 	for _, tc := range []struct {
 		name string
 		args []string
@@ -113,7 +138,12 @@ func TestBenchRevokeAtOneNode(t *testing.T) {
 	}{
 		{"a route that is open to everybody", []string{"--path", "/open"}, "is open to everybody", exitUsage},
 		{"a counted route", []string{"--path", "/counted"}, "/counted is counted", exitUsage},
-		{"a route that is not there", []string{"--path", "/nowhere"}, "is answered 404 although the session is good", exitFailure},
+		{
+			"a route that is not there",
+			[]string{"--path", "/nowhere"},
+			"is answered 404 although the session is good",
+			exitFailure,
+		},
 		{"a person who is not there", []string{"--user", "nobody"}, "log in as nobody at " + s.URL("shop"), exitLogin},
 		{"no round", []string{"--rounds", "0"}, "1 or more", exitUsage},
 		{"a node that is no URL", []string{"localhost"}, "is no URL of a node", exitUsage},
@@ -141,24 +171,29 @@ func TestBenchRevokeFindsABreach(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var ended atomic.Bool
+
 			m := http.NewServeMux()
 			m.HandleFunc("GET /.well-known/jeton", func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = w.Write([]byte(`{"login":"/in","logout":"/out"}`))
 			})
+
 			m.HandleFunc("POST /in", func(w http.ResponseWriter, r *http.Request) {
 				ended.Store(false)
 				if r.FormValue("username") != "probe" || r.FormValue("password") != probePassword {
 					http.Error(w, "no", http.StatusUnauthorized)
 					return
 				}
+
 				http.SetCookie(w, &http.Cookie{Name: "s", Value: "1"})
 			})
+
 			m.HandleFunc("POST /out", func(http.ResponseWriter, *http.Request) { ended.Store(!tc.late) })
 			m.HandleFunc("GET /whoami", func(w http.ResponseWriter, r *http.Request) {
 				if _, err := r.Cookie("s"); err != nil || ended.Load() {
 					http.Error(w, "no", http.StatusUnauthorized)
 				}
 			})
+
 			s := httptest.NewTLSServer(m)
 			t.Cleanup(s.Close)
 			cert := filepath.Join(t.TempDir(), "cert.pem")
@@ -166,18 +201,24 @@ func TestBenchRevokeFindsABreach(t *testing.T) {
 			if err := os.WriteFile(cert, text, 0o600); err != nil {
 				t.Fatal(err)
 			}
+
 			out, _, err := bench(t, s.URL, "--cacert", cert, "--rounds", "2", "--after", "50ms", "-o", "json")
 			var r revoked
 			if err := json.Unmarshal([]byte(out), &r); err != nil {
 				t.Fatalf("%v in %s", err, out)
 			}
+
 			if !tc.late {
 				if err != nil || r.Late != 0 || r.LastAccepted.Max > 0 {
 					t.Errorf("%v %s", err, out)
 				}
 				return
 			}
-			if err == nil || !strings.HasPrefix(err.Error(), "A SESSION WAS ACCEPTED AFTER ITS LOGOUT: ") || !strings.Contains(err.Error(), s.URL) || exitCode(err) != exitFailure {
+
+			if err == nil || !strings.HasPrefix(
+				err.Error(),
+				"A SESSION WAS ACCEPTED AFTER ITS LOGOUT: ",
+			) || !strings.Contains(err.Error(), s.URL) || exitCode(err) != exitFailure {
 				t.Errorf("the error is %v", err)
 			}
 			if r.Late == 0 || r.LastAccepted.Min <= 0 {
@@ -192,6 +233,7 @@ func TestSpread(t *testing.T) {
 	for i := range 100 {
 		hundred = append(hundred, time.Duration(100-i)*time.Millisecond)
 	}
+
 	for _, tc := range []struct {
 		name    string
 		figures []time.Duration
@@ -208,6 +250,7 @@ func TestSpread(t *testing.T) {
 			}
 		})
 	}
+
 	if got := (spread{-1500, 0, 7, 2_000_000}).row("x"); strings.Join(got, " ") != "x -1.5ms 0s 7µs 2s" {
 		t.Errorf("row = %q", got)
 	}

@@ -29,7 +29,9 @@ type call struct {
 func callCommand() *cobra.Command {
 	var k call
 	c := &cobra.Command{
-		Use: "call METHOD URL", Short: "Send a request as an identity of the wallet", Args: exactArgs("METHOD", "URL"),
+		Use:   "call METHOD URL",
+		Short: "Send a request as an identity of the wallet",
+		Args:  exactArgs("METHOD", "URL"),
 		Long: `Send a request as an identity of the wallet. Who acts: --as, else JETON_IDENTITY, else
 the nearest .jeton file, else the only identity that the wallet has for the origin.
 
@@ -40,13 +42,16 @@ the exit code says so: 3 no uses are left, 4 log in again.`,
   jeton call POST https://shop.example/orders -H 'Content-Type: application/json' -d @order.json`,
 		RunE: func(c *cobra.Command, args []string) error { return k.run(c, args[0], args[1]) },
 	}
+
 	f := c.Flags()
 	f.StringVar(&k.as, "as", "", "name of the identity")
 	f.StringArrayVarP(&k.headers, "header", "H", nil, "header of the request, 'Name: value' (may be repeated)")
 	f.StringVarP(&k.data, "data", "d", "", "body of the request; @FILE reads a file, @- standard input")
 	f.BoolVarP(&k.include, "include", "i", false, "print status and headers, too")
+
 	f.BoolVar(&k.fail, "fail", false, "end with an error on every status of 400 and above")
 	f.IntVar(&k.repeat, "repeat", 1, "send it so many times, one after another")
+
 	return c
 }
 
@@ -54,28 +59,34 @@ func (k *call) run(c *cobra.Command, method, url string) error {
 	if k.repeat < 1 {
 		return usage{errors.New("--repeat is 1 or more")}
 	}
+
 	body, err := k.body(c.InOrStdin())
 	if err != nil {
 		return err
 	}
+
 	w, err := openWallet(true)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
+
 	name, err := choose(c.Context(), w, url, k.as)
 	if err != nil {
 		return err
 	}
+
 	id, err := w.Identity(c.Context(), url, name)
 	if err != nil {
 		return err
 	}
+
 	for range k.repeat {
 		if err = k.once(c.Context(), id, method, url, body, c.OutOrStdout()); err != nil && k.repeat == 1 {
 			return err
 		}
 	}
+
 	return err
 }
 
@@ -85,14 +96,17 @@ func (k *call) body(stdin io.Reader) (string, error) {
 	if !ok {
 		return k.data, nil
 	}
+
 	if file == "-" {
 		b, err := io.ReadAll(stdin)
 		return string(b), err
 	}
+
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return "", fmt.Errorf("--data: %w", err)
 	}
+
 	return string(b), nil
 }
 
@@ -101,11 +115,15 @@ func (k *call) once(ctx context.Context, id *wallet.Identity, method, url, body 
 	if err != nil {
 		return usage{err}
 	}
+
 	if body == "" {
-		r.Body, r.GetBody, r.ContentLength = nil, nil, 0
+		r.Body = nil
+		r.GetBody = nil
+		r.ContentLength = 0
 	} else {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+
 	for _, h := range k.headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {
@@ -113,6 +131,7 @@ func (k *call) once(ctx context.Context, id *wallet.Identity, method, url, body 
 		}
 		r.Header.Set(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
+
 	answer, err := id.Client().Do(r)
 	if jeton.Outcome(err) != nil {
 		return err // of the wallet, which sent nothing
@@ -121,12 +140,14 @@ func (k *call) once(ctx context.Context, id *wallet.Identity, method, url, body 
 		return fmt.Errorf("%w: %w", jeton.ErrUpstream, err)
 	}
 	defer answer.Body.Close()
+
 	if k.include {
 		printHead(out, answer)
 	}
 	if err := copyBody(out, answer.Body); err != nil {
 		return err
 	}
+
 	return k.judge(id, answer)
 }
 
@@ -139,6 +160,7 @@ func copyBody(out io.Writer, body io.Reader) error {
 	if last.any && last.b != '\n' {
 		fmt.Fprintln(out)
 	}
+
 	return nil
 }
 
@@ -161,7 +183,9 @@ func printHead(out io.Writer, answer *http.Response) {
 	for name := range answer.Header {
 		names = append(names, name)
 	}
+
 	sort.Strings(names)
+
 	for _, name := range names {
 		for _, value := range answer.Header[name] {
 			if name == "Set-Cookie" {
@@ -170,6 +194,7 @@ func printHead(out io.Writer, answer *http.Response) {
 			fmt.Fprintf(out, "%s: %s\n", name, oneLine(value))
 		}
 	}
+
 	fmt.Fprintln(out)
 }
 
@@ -182,8 +207,10 @@ func (k *call) judge(id *wallet.Identity, answer *http.Response) error {
 		}
 		return fmt.Errorf("%w; run: jeton login %s --as %s%s", why, id.Origin(), id.Name(), again)
 	}
+
 	if k.fail && answer.StatusCode >= 400 {
 		return exit{exitFailure, "the service answered " + answer.Status}
 	}
+
 	return nil
 }

@@ -33,7 +33,21 @@ running or stopped. Clients declared in the configuration file are changed only 
   jeton client add reports-job --key reports.pub --service reports --scope read
   jeton client list`,
 	}
-	c.AddCommand(clientNewSecret(), clientAdd(), clientList(), clientShow(), clientTerms(), clientDisable(true), clientDisable(false), clientSecret(), clientEndTokens(), clientKey(), clientRemove())
+
+	c.AddCommand(
+		clientNewSecret(),
+		clientAdd(),
+		clientList(),
+		clientShow(),
+		clientTerms(),
+		clientDisable(true),
+		clientDisable(false),
+		clientSecret(),
+		clientEndTokens(),
+		clientKey(),
+		clientRemove(),
+	)
+
 	return c
 }
 
@@ -58,8 +72,10 @@ func readKey(stdin io.Reader, file string) (string, error) {
 			return "", fmt.Errorf("key: %w", err)
 		}
 		defer f.Close()
+
 		in = f
 	}
+
 	text, err := io.ReadAll(io.LimitReader(in, maxKeyInput+1))
 	if err != nil {
 		return "", fmt.Errorf("read key from %s: %w", file, err)
@@ -67,14 +83,21 @@ func readKey(stdin io.Reader, file string) (string, error) {
 	if len(text) > maxKeyInput {
 		return "", usage{fmt.Errorf("%s holds more than a key", file)}
 	}
+
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
-			return "", usage{fmt.Errorf("%s holds a private key, which nobody but the client may have; this prints the public one:\n  openssl pkey -in %s -pubout", file, file)}
+			return "", usage{fmt.Errorf(
+				"%s holds a private key, which nobody but the client may have; this prints the public one:\n  openssl pkey -in %s -pubout",
+				file,
+				file,
+			)}
 		}
 	}
+
 	if _, err := jose.ParseKey(text, "", ""); err != nil {
 		return "", usage{fmt.Errorf("key in %s: %w", file, err)}
 	}
+
 	return string(bytes.TrimSpace(text)), nil
 }
 
@@ -83,7 +106,12 @@ type keyFlags struct{ alg, kid, notBefore, notAfter string }
 
 func (k *keyFlags) flags(c *cobra.Command) {
 	c.Flags().StringVar(&k.kid, "kid", "", "name of the key; absent: the one in the key, or its thumbprint (RFC 7638)")
-	c.Flags().StringVar(&k.alg, "alg", "", "algorithm that it signs with; absent: the one in the key, or EdDSA, ES256/384/512 or RS256 by its kind")
+	c.Flags().StringVar(
+		&k.alg,
+		"alg",
+		"",
+		"algorithm that it signs with; absent: the one in the key, or EdDSA, ES256/384/512 or RS256 by its kind",
+	)
 	c.Flags().StringVar(&k.notBefore, "not-before", "", "time it is valid from, as in 2026-03-01T12:00:00Z")
 	c.Flags().StringVar(&k.notAfter, "not-after", "", "time it is valid until")
 }
@@ -97,10 +125,13 @@ func (k *keyFlags) request(text string) (in api.NewClientKey, err error) {
 		if f.text == "" {
 			continue
 		}
-		if *f.into, err = time.Parse(time.RFC3339, f.text); err != nil {
+
+		*f.into, err = time.Parse(time.RFC3339, f.text)
+		if err != nil {
 			return in, usage{fmt.Errorf("--%s %q is not a time as in 2026-03-01T12:00:00Z", f.name, f.text)}
 		}
 	}
+
 	return in, nil
 }
 
@@ -109,33 +140,45 @@ func clientAdd() *cobra.Command {
 	var out output
 	var in api.NewClient
 	var files []string
+
 	c := &cobra.Command{
-		Use: "add NAME", Short: "Add a client", Args: exactArgs("NAME"),
+		Use:   "add NAME",
+		Short: "Add a client",
+		Args:  exactArgs("NAME"),
 		Long: `Add a client. With --secret it gets a secret, which is printed this once; prefer keys,
 where the client can sign.`,
 		Example: `  jeton client add reports-job --key reports.pub --service reports --scope read
   jeton client add api-gateway --secret --introspect reports`,
 	}
+
 	run := withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		in.Name = args[0]
 		var made api.MadeClient
 		if err := ctl.call(ctx, http.MethodPost, "/api/v1/clients", in, &made); err != nil {
 			return named(err, "client "+args[0])
 		}
-		if asJSON, _ := out.json(); asJSON {
+
+		asJSON, _ := out.json()
+		if asJSON {
 			return printJSON(c.OutOrStdout(), made)
 		}
+
 		fmt.Fprintf(c.OutOrStdout(), "added client %s\n", made.Client.Name)
+
 		for _, k := range made.Client.Keys {
 			fmt.Fprintf(c.OutOrStdout(), "key %s (%s)\n", oneLine(k.ID), k.Algorithm)
 		}
+
 		printSecret(c, made.Secret)
+
 		return nil
 	})
+
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if _, err := out.json(); err != nil {
 			return err
 		}
+
 		for _, file := range files {
 			text, err := readKey(c.InOrStdin(), file)
 			if err != nil {
@@ -143,15 +186,29 @@ where the client can sign.`,
 			}
 			in.Keys = append(in.Keys, api.NewClientKey{Key: text})
 		}
+
 		return run(c, args)
 	}
+
 	p.flags(c)
 	out.flags(c)
-	c.Flags().StringArrayVar(&files, "key", nil, "file with a public key, PEM or JWK; - reads standard input (may be repeated)")
+	c.Flags().StringArrayVar(
+		&files,
+		"key",
+		nil,
+		"file with a public key, PEM or JWK; - reads standard input (may be repeated)",
+	)
 	c.Flags().StringSliceVar(&in.Services, "service", nil, "service that it may have tokens for (may be repeated)")
 	c.Flags().StringSliceVar(&in.Scopes, "scope", nil, "scope that its tokens may have (may be repeated)")
-	c.Flags().StringSliceVar(&in.Introspects, "introspect", nil, "service whose tokens it may look up (may be repeated)")
+
+	c.Flags().StringSliceVar(
+		&in.Introspects,
+		"introspect",
+		nil,
+		"service whose tokens it may look up (may be repeated)",
+	)
 	c.Flags().BoolVar(&in.Secret, "secret", false, "make a secret for it and print it once")
+
 	return c
 }
 
@@ -166,20 +223,46 @@ func printSecret(c *cobra.Command, text string) {
 func clientList() *cobra.Command {
 	var p place
 	var out output
-	c := &cobra.Command{Use: "list", Short: "List clients", Args: noArgs, Example: `  jeton client list`}
+
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List clients",
+		Args:    noArgs,
+		Example: `  jeton client list`,
+	}
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		var list []jeton.Client
 		if err := ctl.call(ctx, http.MethodGet, "/api/v1/clients", nil, &list); err != nil {
 			return err
 		}
+
 		var rows [][]string
 		for _, k := range list {
-			rows = append(rows, []string{k.Name, stateOf(k), provesBy(k), strings.Join(k.Services, ","), strings.Join(k.Scopes, ","), fromOf(k), when(k.Created)})
+			rows = append(rows, []string{
+				k.Name,
+				stateOf(k),
+				provesBy(k),
+				strings.Join(k.Services, ","),
+				strings.Join(k.Scopes, ","),
+				fromOf(k),
+				when(k.Created),
+			})
 		}
-		return out.print(c.OutOrStdout(), list, []string{"NAME", "STATE", "PROVES BY", "SERVICES", "SCOPES", "FROM", "SINCE"}, rows)
+
+		return out.print(c.OutOrStdout(), list, []string{
+			"NAME",
+			"STATE",
+			"PROVES BY",
+			"SERVICES",
+			"SCOPES",
+			"FROM",
+			"SINCE",
+		}, rows)
 	})
+
 	p.flags(c)
 	out.flags(c)
+
 	return c
 }
 
@@ -200,12 +283,14 @@ func fromOf(k jeton.Client) string {
 // provesBy says what a client can prove itself with.
 func provesBy(k jeton.Client) string {
 	var ways []string
+
 	n := 0
 	for _, key := range k.Keys {
 		if !key.Retired {
 			n++
 		}
 	}
+
 	if n > 0 {
 		ways = append(ways, strconv.Itoa(n)+" keys")
 	}
@@ -215,25 +300,35 @@ func provesBy(k jeton.Client) string {
 	if k.Secret {
 		ways = append(ways, "secret")
 	}
+
 	if len(ways) == 0 {
 		return "nothing"
 	}
+
 	return strings.Join(ways, ", ")
 }
 
 func clientShow() *cobra.Command {
 	var p place
 	var out output
-	c := &cobra.Command{Use: "show NAME", Short: "Show a client and its keys", Args: exactArgs("NAME"), Example: `  jeton client show reports-job`}
+
+	c := &cobra.Command{
+		Use:     "show NAME",
+		Short:   "Show a client and its keys",
+		Args:    exactArgs("NAME"),
+		Example: `  jeton client show reports-job`,
+	}
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		asJSON, err := out.json()
 		if err != nil {
 			return err
 		}
+
 		var list []jeton.Client
 		if err := ctl.call(ctx, http.MethodGet, "/api/v1/clients", nil, &list); err != nil {
 			return err
 		}
+
 		for _, k := range list {
 			if k.Name != args[0] {
 				continue
@@ -241,12 +336,16 @@ func clientShow() *cobra.Command {
 			if asJSON {
 				return printJSON(c.OutOrStdout(), k)
 			}
+
 			return showClient(c.OutOrStdout(), &out, k)
 		}
+
 		return named(jeton.ErrNotFound, "client "+args[0])
 	})
+
 	p.flags(c)
 	out.flags(c)
+
 	return c
 }
 
@@ -255,9 +354,16 @@ func showClient(w io.Writer, out *output, k jeton.Client) error {
 	if k.Secret {
 		secret = "set"
 	}
+
 	facts := [][]string{
-		{"state", stateOf(k)}, {"from", fromOf(k)}, {"since", when(k.Created)}, {"services", strings.Join(k.Services, ",")},
-		{"scopes", strings.Join(k.Scopes, ",")}, {"introspects", strings.Join(k.Introspects, ",")}, {"secret", secret}, {"key source", k.KeySource},
+		{
+			"state",
+			stateOf(k),
+		}, {"from", fromOf(k)}, {"since", when(k.Created)}, {"services", strings.Join(k.Services, ",")},
+		{
+			"scopes",
+			strings.Join(k.Scopes, ","),
+		}, {"introspects", strings.Join(k.Introspects, ",")}, {"secret", secret}, {"key source", k.KeySource},
 	}
 	if err := out.print(w, nil, []string{"CLIENT", k.Name}, facts); err != nil {
 		return err
@@ -265,6 +371,7 @@ func showClient(w io.Writer, out *output, k jeton.Client) error {
 	if len(k.Keys) == 0 {
 		return nil
 	}
+
 	fmt.Fprintln(w)
 	var rows [][]string
 	for _, key := range k.Keys {
@@ -272,8 +379,16 @@ func showClient(w io.Writer, out *output, k jeton.Client) error {
 		if key.Retired {
 			state = "retired"
 		}
-		rows = append(rows, []string{key.ID, key.Algorithm, state, bound(key.NotBefore), bound(key.NotAfter), when(key.Created)})
+		rows = append(rows, []string{
+			key.ID,
+			key.Algorithm,
+			state,
+			bound(key.NotBefore),
+			bound(key.NotAfter),
+			when(key.Created),
+		})
 	}
+
 	return out.print(w, nil, []string{"KID", "ALG", "STATE", "NOT BEFORE", "NOT AFTER", "SINCE"}, rows)
 }
 
@@ -288,63 +403,93 @@ func bound(t time.Time) string {
 func clientTerms() *cobra.Command {
 	var p place
 	var services, scopes, introspects []string
+
 	c := &cobra.Command{
-		Use: "terms NAME", Short: "Set what a client may have tokens for, from its next token on", Args: exactArgs("NAME"),
+		Use:   "terms NAME",
+		Short: "Set what a client may have tokens for, from its next token on",
+		Args:  exactArgs("NAME"),
 		Long: `Set what a client may have tokens for, from its next token on. A list that is named
 replaces the one that was; --scope '' leaves none. Tokens that are out keep what they were
 issued with: 'jeton client end-tokens' ends them.`,
 		Example: `  jeton client terms reports-job --service reports --scope read --scope write
   jeton client terms api-gateway --introspect ''`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		var in api.ClientTerms
 		for _, f := range []struct {
 			name string
 			list []string
 			into **[]string
-		}{{"service", services, &in.Services}, {"scope", scopes, &in.Scopes}, {"introspect", introspects, &in.Introspects}} {
+		}{
+			{"service", services, &in.Services},
+			{"scope", scopes, &in.Scopes},
+			{"introspect", introspects, &in.Introspects},
+		} {
 			if !c.Flags().Changed(f.name) {
 				continue
 			}
+
 			list := []string{}
 			for _, name := range f.list {
 				if name != "" {
 					list = append(list, name)
 				}
 			}
+
 			*f.into = &list
 		}
+
 		if in == (api.ClientTerms{}) {
 			return usage{errors.New("name what it may with --service, --scope or --introspect")}
 		}
 		if err := ctl.call(ctx, http.MethodPut, clientPath(args[0], "terms"), in, nil); err != nil {
 			return named(err, "client "+args[0])
 		}
+
 		fmt.Fprintf(c.OutOrStdout(), "set the terms of client %s\n", args[0])
+
 		return nil
 	})
+
 	p.flags(c)
 	c.Flags().StringSliceVar(&services, "service", nil, "service that it may have tokens for (may be repeated)")
 	c.Flags().StringSliceVar(&scopes, "scope", nil, "scope that its tokens may have (may be repeated)")
 	c.Flags().StringSliceVar(&introspects, "introspect", nil, "service whose tokens it may look up (may be repeated)")
+
 	return c
 }
 
 func clientDisable(disable bool) *cobra.Command {
 	var p place
-	use, short, done := "disable NAME", "Keep a client from proving itself and end all its tokens", "disabled"
+
+	use := "disable NAME"
+	short := "Keep a client from proving itself and end all its tokens"
+	done := "disabled"
 	if !disable {
-		use, short, done = "enable NAME", "Let a disabled client prove itself again", "enabled"
+		use = "enable NAME"
+		short = "Let a disabled client prove itself again"
+		done = "enabled"
 	}
-	c := &cobra.Command{Use: use, Short: short, Args: exactArgs("NAME"), Example: "  jeton client " + strings.Replace(use, "NAME", "reports-job", 1)}
+
+	c := &cobra.Command{
+		Use:     use,
+		Short:   short,
+		Args:    exactArgs("NAME"),
+		Example: "  jeton client " + strings.Replace(use, "NAME", "reports-job", 1),
+	}
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		if err := ctl.call(ctx, http.MethodPut, clientPath(args[0], "disabled"), api.Disabled{Disabled: disable}, nil); err != nil {
+		if err := ctl.call(ctx, http.MethodPut, clientPath(args[0], "disabled"), api.Disabled{
+			Disabled: disable,
+		}, nil); err != nil {
 			return named(err, "client "+args[0])
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%s client %s\n", done, args[0])
 		return nil
 	})
+
 	p.flags(c)
+
 	return c
 }
 
@@ -361,13 +506,17 @@ const endTokensHelp = "end all tokens of the client, too"
 func clientSecret() *cobra.Command {
 	var p place
 	var remove, end bool
+
 	c := &cobra.Command{
-		Use: "secret NAME", Short: "Give a client a new secret and print it once, or remove it", Args: exactArgs("NAME"),
+		Use:   "secret NAME",
+		Short: "Give a client a new secret and print it once, or remove it",
+		Args:  exactArgs("NAME"),
 		Long: `Give a client a new secret and print it once; the old one is over at once. Tokens that are
 out stay good unless --end-tokens is given.`,
 		Example: `  jeton client secret api-gateway
   jeton client secret api-gateway --remove --end-tokens`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		path := clientPath(args[0], "secret") + ending(end)
 		if remove {
@@ -377,22 +526,33 @@ out stay good unless --end-tokens is given.`,
 			fmt.Fprintf(c.OutOrStdout(), "removed the secret of client %s\n", args[0])
 			return nil
 		}
+
 		var made api.ClientSecret
 		if err := ctl.call(ctx, http.MethodPost, path, nil, &made); err != nil {
 			return named(err, "client "+args[0])
 		}
+
 		printSecret(c, made.Secret)
+
 		return nil
 	})
+
 	p.flags(c)
 	c.Flags().BoolVar(&remove, "remove", false, "leave it without a secret")
 	c.Flags().BoolVar(&end, "end-tokens", false, endTokensHelp)
+
 	return c
 }
 
 func clientEndTokens() *cobra.Command {
 	var p place
-	c := &cobra.Command{Use: "end-tokens NAME", Short: "End all tokens of a client; it may get new ones", Args: exactArgs("NAME"), Example: `  jeton client end-tokens reports-job`}
+
+	c := &cobra.Command{
+		Use:     "end-tokens NAME",
+		Short:   "End all tokens of a client; it may get new ones",
+		Args:    exactArgs("NAME"),
+		Example: `  jeton client end-tokens reports-job`,
+	}
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		if err := ctl.call(ctx, http.MethodPost, clientPath(args[0], "end-tokens"), nil, nil); err != nil {
 			return named(err, "client "+args[0])
@@ -400,12 +560,18 @@ func clientEndTokens() *cobra.Command {
 		fmt.Fprintf(c.OutOrStdout(), "ended all tokens of client %s\n", args[0])
 		return nil
 	})
+
 	p.flags(c)
+
 	return c
 }
 
 func clientKey() *cobra.Command {
-	c := &cobra.Command{Use: "key", Short: "Add and retire public keys of a client", Example: `  jeton client key add reports-job new.pub`}
+	c := &cobra.Command{
+		Use:     "key",
+		Short:   "Add and retire public keys of a client",
+		Example: `  jeton client key add reports-job new.pub`,
+	}
 	c.AddCommand(clientKeyAdd(), clientKeyRetire())
 	return c
 }
@@ -414,29 +580,39 @@ func clientKeyAdd() *cobra.Command {
 	var p place
 	var said keyFlags
 	var out output
+
 	c := &cobra.Command{
-		Use: "add NAME FILE", Short: "Register a public key", Args: exactArgs("NAME", "FILE"),
+		Use:   "add NAME FILE",
+		Short: "Register a public key",
+		Args:  exactArgs("NAME", "FILE"),
 		Long: `Register a public key: PEM or JWK, from a file or standard input (-). Keys that a client
 has stay good: add the new one, let the client sign with it, then retire the old one.`,
 		Example: `  openssl pkey -in reports.key -pubout | jeton client key add reports-job -
   jeton client key add reports-job new.pub --kid 2026-03 --not-before 2026-03-01T00:00:00Z`,
 	}
+
 	var in api.NewClientKey
 	run := withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		var key jeton.ClientKey
 		if err := ctl.call(ctx, http.MethodPost, clientPath(args[0], "keys"), in, &key); err != nil {
 			return named(err, "client "+args[0])
 		}
-		if asJSON, _ := out.json(); asJSON {
+
+		asJSON, _ := out.json()
+		if asJSON {
 			return printJSON(c.OutOrStdout(), key)
 		}
+
 		fmt.Fprintf(c.OutOrStdout(), "added key %s (%s) to client %s\n", oneLine(key.ID), key.Algorithm, args[0])
+
 		return nil
 	})
+
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if _, err := out.json(); err != nil {
 			return err
 		}
+
 		text, err := readKey(c.InOrStdin(), args[1])
 		if err != nil {
 			return err
@@ -444,39 +620,60 @@ has stay good: add the new one, let the client sign with it, then retire the old
 		if in, err = said.request(text); err != nil {
 			return err
 		}
+
 		return run(c, args)
 	}
+
 	p.flags(c)
 	out.flags(c)
 	said.flags(c)
+
 	return c
 }
 
 func clientKeyRetire() *cobra.Command {
 	var p place
 	var end bool
+
 	c := &cobra.Command{
-		Use: "retire NAME KID", Short: "Keep a key from proving anything from now on", Args: exactArgs("NAME", "KID"),
+		Use:   "retire NAME KID",
+		Short: "Keep a key from proving anything from now on",
+		Args:  exactArgs("NAME", "KID"),
 		Long: `Keep a key from proving anything from now on, for good. Tokens that are out stay good until
 they expire; where the key was stolen, end them with --end-tokens.`,
 		Example: `  jeton client key retire reports-job 2025-03
   jeton client key retire reports-job 2025-03 --end-tokens`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		if err := ctl.call(ctx, http.MethodDelete, clientPath(args[0], "keys", args[1])+ending(end), nil, nil); err != nil {
+		if err := ctl.call(
+			ctx,
+			http.MethodDelete,
+			clientPath(args[0], "keys", args[1])+ending(end),
+			nil,
+			nil,
+		); err != nil {
 			return named(err, "client "+args[0])
 		}
 		fmt.Fprintf(c.OutOrStdout(), "retired key %s of client %s\n", args[1], args[0])
 		return nil
 	})
+
 	p.flags(c)
 	c.Flags().BoolVar(&end, "end-tokens", false, endTokensHelp)
+
 	return c
 }
 
 func clientRemove() *cobra.Command {
 	var p place
-	c := &cobra.Command{Use: "remove NAME", Short: "Remove a client and end all its tokens", Args: exactArgs("NAME"), Example: `  jeton client remove reports-job`}
+
+	c := &cobra.Command{
+		Use:     "remove NAME",
+		Short:   "Remove a client and end all its tokens",
+		Args:    exactArgs("NAME"),
+		Example: `  jeton client remove reports-job`,
+	}
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		if err := ctl.call(ctx, http.MethodDelete, clientPath(args[0]), nil, nil); err != nil {
 			return named(err, "client "+args[0])
@@ -484,6 +681,8 @@ func clientRemove() *cobra.Command {
 		fmt.Fprintf(c.OutOrStdout(), "removed client %s\n", args[0])
 		return nil
 	})
+
 	p.flags(c)
+
 	return c
 }

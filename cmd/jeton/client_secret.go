@@ -12,7 +12,9 @@ import (
 
 func clientNewSecret() *cobra.Command {
 	return &cobra.Command{
-		Use: "new-secret", Short: "Make a secret for a client that a configuration file declares", Args: noArgs,
+		Use:   "new-secret",
+		Short: "Make a secret for a client that a configuration file declares",
+		Args:  noArgs,
 		Long: `Make a secret for a client that a configuration file declares. The secret goes to standard
 output, for the client; its SHA-256 goes to standard error, for secret_hash in the file.
 No server hears of it.`,
@@ -22,9 +24,11 @@ No server hears of it.`,
 			if err != nil {
 				return err
 			}
+
 			sum := secret.HashOf(text.Reveal())
 			fmt.Fprintf(c.ErrOrStderr(), "secret_hash: %s\n", hex.EncodeToString(sum[:]))
 			fmt.Fprintln(c.OutOrStdout(), text.Reveal())
+
 			return nil
 		},
 	}

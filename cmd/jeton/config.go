@@ -11,7 +11,11 @@ import (
 )
 
 func configCommand() *cobra.Command {
-	c := &cobra.Command{Use: "config", Short: "Check the configuration file, or print its schema", Example: `  jeton config check --config jeton.yaml`}
+	c := &cobra.Command{
+		Use:     "config",
+		Short:   "Check the configuration file, or print its schema",
+		Example: `  jeton config check --config jeton.yaml`,
+	}
 	c.AddCommand(configCheck(), configSchema())
 	return c
 }
@@ -19,7 +23,9 @@ func configCommand() *cobra.Command {
 func configCheck() *cobra.Command {
 	var p place
 	c := &cobra.Command{
-		Use: "check", Short: "Check a configuration file and name every fault in it", Args: noArgs,
+		Use:     "check",
+		Short:   "Check a configuration file and name every fault in it",
+		Args:    noArgs,
 		Example: `  jeton config check --config jeton.yaml`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			conf, err := p.load()
@@ -29,24 +35,38 @@ func configCheck() *cobra.Command {
 			if _, err := server.New(server.Config{File: conf}); err != nil {
 				return err
 			}
+
 			for _, name := range config.UnknownEnv(os.Environ()) {
 				fmt.Fprintf(c.ErrOrStderr(), "jeton: environment variable %s is not one of ours\n", name)
 			}
+
 			name := conf.Path
 			if name == "" {
 				name = "the built-in configuration"
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s is good: %d services, %d users\n", name, len(conf.Services), len(conf.Users))
+
+			fmt.Fprintf(
+				c.OutOrStdout(),
+				"%s is good: %d services, %d users\n",
+				name,
+				len(conf.Services),
+				len(conf.Users),
+			)
+
 			return nil
 		},
 	}
+
 	p.flags(c)
+
 	return c
 }
 
 func configSchema() *cobra.Command {
 	return &cobra.Command{
-		Use: "schema", Short: "Print the JSON Schema of the configuration file", Args: noArgs,
+		Use:   "schema",
+		Short: "Print the JSON Schema of the configuration file",
+		Args:  noArgs,
 		Long: `Print the JSON Schema of the configuration file, made from the program itself. Editors
 that speak YAML complete and check a file that begins with
   # yaml-language-server: $schema=FILE`,
@@ -56,6 +76,7 @@ that speak YAML complete and check a file that begins with
 			if err != nil {
 				return err
 			}
+
 			_, err = c.OutOrStdout().Write(append(b, '\n'))
 			return err
 		},
@@ -65,26 +86,34 @@ that speak YAML complete and check a file that begins with
 func routesCommand() *cobra.Command {
 	var p place
 	var out output
+
 	c := &cobra.Command{
-		Use: "routes", Short: "Print every route with who may ask and what it costs", Args: noArgs,
+		Use:     "routes",
+		Short:   "Print every route with who may ask and what it costs",
+		Args:    noArgs,
 		Example: `  jeton routes --config jeton.yaml`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			conf, err := p.load()
 			if err != nil {
 				return err
 			}
+
 			table, err := server.Table(c.Context(), conf)
 			if err != nil {
 				return err
 			}
+
 			var rows [][]string
 			for _, r := range table {
 				rows = append(rows, []string{r.Listen, r.Door, r.Pattern, r.Access})
 			}
+
 			return out.print(c.OutOrStdout(), table, []string{"LISTEN", "DOOR", "ROUTE", "ACCESS"}, rows)
 		},
 	}
+
 	p.flags(c)
 	out.flags(c)
+
 	return c
 }

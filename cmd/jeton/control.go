@@ -32,17 +32,25 @@ func openControl(ctx context.Context, p *place) (*control, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	const patience = 3 * time.Second
 	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		if conn, err := server.DialControl(ctx, dir); err == nil {
 			_ = conn.Close()
 			return &control{http: &http.Client{Transport: dialing(dir)}, end: func() {}}, nil
 		}
+
 		log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-		handler, end, err := server.Offline(ctx, server.Config{File: conf, DataDir: dir, Version: version(), Log: log})
+		handler, end, err := server.Offline(ctx, server.Config{
+			File:    conf,
+			DataDir: dir,
+			Version: version(),
+			Log:     log,
+		})
 		if err == nil {
 			return &control{http: &http.Client{Transport: inProcess{handler}}, end: end, offline: true}, nil
 		}
+
 		// A server that is starting or stopping holds the folder and does not answer.
 		if !errors.Is(err, server.ErrInUse) || time.Since(start) > patience {
 			return nil, err
@@ -51,7 +59,9 @@ func openControl(ctx context.Context, p *place) (*control, error) {
 }
 
 func dialing(dir string) http.RoundTripper {
-	return &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return server.DialControl(ctx, dir) }}
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return server.DialControl(ctx, dir) },
+	}
 }
 
 // inProcess asks a handler without a connection. The answer is read while it is made.
@@ -63,8 +73,10 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+
 		defer func() {
-			switch p := recover(); p {
+			p := recover()
+			switch p {
 			case nil:
 			case http.ErrAbortHandler: // as a connection that is cut off
 				w.WriteHeader(http.StatusInternalServerError)
@@ -73,12 +85,15 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 				panic(p)
 			}
 		}()
+
 		t.handler.ServeHTTP(w, r)
 		w.WriteHeader(http.StatusOK)
 		_ = to.Close()
 	}()
+
 	answer := <-w.answer
 	answer.Request, answer.Body = r, &pipedBody{from, ended}
+
 	return answer, nil
 }
 
@@ -96,10 +111,16 @@ func (w *piped) WriteHeader(status int) {
 	if status < http.StatusOK {
 		return // there is more to come
 	}
+
 	w.once.Do(func() {
 		w.answer <- &http.Response{
-			Status: fmt.Sprintf("%d %s", status, http.StatusText(status)), StatusCode: status,
-			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: w.header.Clone(), ContentLength: -1,
+			Status:        fmt.Sprintf("%d %s", status, http.StatusText(status)),
+			StatusCode:    status,
+			Proto:         "HTTP/1.1",
+			ProtoMajor:    1,
+			ProtoMinor:    1,
+			Header:        w.header.Clone(),
+			ContentLength: -1,
 		}
 	})
 }
@@ -132,6 +153,7 @@ func (c *control) call(ctx context.Context, method, path string, in, out any) er
 		}
 		body = bytes.NewReader(b)
 	}
+
 	r, err := http.NewRequestWithContext(ctx, method, "http://control"+path, body)
 	if err != nil {
 		return err
@@ -139,17 +161,20 @@ func (c *control) call(ctx context.Context, method, path string, in, out any) er
 	if in != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
+
 	answer, err := c.http.Do(r)
 	if err != nil {
 		return fmt.Errorf("%w: ask the server: %w", jeton.ErrUnavailable, err)
 	}
 	defer answer.Body.Close()
+
 	if answer.StatusCode >= 400 {
 		return problem(answer)
 	}
 	if out == nil {
 		return nil
 	}
+
 	return json.NewDecoder(answer.Body).Decode(out)
 }
 
@@ -159,6 +184,7 @@ func problem(answer *http.Response) error {
 	if err := json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(&p); err != nil {
 		return fmt.Errorf("the server answered %s", answer.Status)
 	}
+
 	kind := jeton.FromCode(p.Code)
 	if kind == nil {
 		return fmt.Errorf("%s (request %s; the server's log tells more)", p.Title, p.Request)
@@ -166,5 +192,6 @@ func problem(answer *http.Response) error {
 	if p.Detail != "" {
 		return jeton.WithDetail(kind, p.Detail)
 	}
+
 	return kind
 }

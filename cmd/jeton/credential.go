@@ -32,7 +32,9 @@ found by git and docker by itself.`,
   jeton credential kubectl https://kube.example --as ci
   curl --netrc-file <(jeton credential netrc https://shop.example --as ci) https://shop.example/orders`,
 	}
+
 	c.AddCommand(credentialGit(), credentialDocker(), credentialKubectl(), credentialAWS(), credentialNetrc())
+
 	return c
 }
 
@@ -52,6 +54,7 @@ func readAsked(r io.Reader) ([]byte, error) {
 	if len(text) > maxAsked {
 		return nil, jeton.WithDetail(jeton.ErrTooLarge, "what is asked is over 64 KiB")
 	}
+
 	return text, nil
 }
 
@@ -84,13 +87,18 @@ func credentialOf(ctx context.Context, id *wallet.Identity) (credential, error) 
 		}
 		return credential{}, err
 	}
+
 	wait := time.Until(t.Opens)
 	if wait > maxTokenWait {
-		return credential{}, jeton.WithRetryAfter(jeton.WithDetail(jeton.ErrTooEarly, "the token is good from "+when(t.Opens)+" on"), wait)
+		return credential{}, jeton.WithRetryAfter(
+			jeton.WithDetail(jeton.ErrTooEarly, "the token is good from "+when(t.Opens)+" on"),
+			wait,
+		)
 	}
 	if err := pause(ctx, wait); err != nil {
 		return credential{}, fmt.Errorf("wait until the token is good: %w", err)
 	}
+
 	return credential{id.Origin(), basicName(id.Info()), t.Text, t.Expires}, nil
 }
 
@@ -99,8 +107,10 @@ func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil
 	}
+
 	t := time.NewTimer(d)
 	defer t.Stop()
+
 	select {
 	case <-t.C:
 		return nil
@@ -112,7 +122,12 @@ func pause(ctx context.Context, d time.Duration) error {
 // basicName returns the user name of an identity, or its own name where that could not
 // stand in every form of helper: the characters of the latter are harmless in all.
 func basicName(in wallet.Info) string {
-	if in.Username == "" || strings.ContainsFunc(in.Username, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`:"'\#<>`, r) }) {
+	if in.Username == "" || strings.ContainsFunc(in.Username, func(r rune) bool {
+		return r <= ' ' || r == 0x7f || strings.ContainsRune(
+			`:"'\#<>`,
+			r,
+		)
+	}) {
 		return in.Name
 	}
 	return in.Username
@@ -124,19 +139,23 @@ func heldAt(ctx context.Context, w *wallet.Wallet, o wallet.Origin) ([]wallet.In
 	if err != nil {
 		return nil, err
 	}
+
 	var at []wallet.Info
 	for _, in := range all {
 		if in.Origin == o {
 			at = append(at, in)
 		}
 	}
+
 	return at, nil
 }
 
 func credentialNetrc() *cobra.Command {
 	var as string
 	c := &cobra.Command{
-		Use: "netrc URL", Short: "Print a line of a .netrc file, as curl and Python read it", Args: exactArgs("URL"),
+		Use:   "netrc URL",
+		Short: "Print a line of a .netrc file, as curl and Python read it",
+		Args:  exactArgs("URL"),
 		Long: `Print a line of a .netrc file with the token as the password. The format knows neither
 scheme nor port: the program that reads it sends the token to every server of that host.`,
 		Example: `  curl --netrc-file <(jeton credential netrc https://shop.example --as ci) https://shop.example/orders`,
@@ -146,12 +165,15 @@ scheme nor port: the program that reads it sends the token to every server of th
 				if err != nil {
 					return err
 				}
+
 				fmt.Fprintln(c.OutOrStdout(), line)
 				return nil
 			})
 		},
 	}
+
 	c.Flags().StringVar(&as, "as", "", "name of the identity")
+
 	return c
 }
 
@@ -160,11 +182,13 @@ func netrcLine(k credential) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	line := fmt.Sprintf("machine %s login %s password %s", u.Hostname(), k.name, k.token.Reveal())
 	// curl takes no longer line before version 8.
 	if len(line) > 4000 {
 		return "", jeton.WithDetail(jeton.ErrTooLarge, "the token is longer than programs read in a .netrc file")
 	}
+
 	return line, nil
 }
 
@@ -190,8 +214,11 @@ type execStatus struct {
 func credentialKubectl() *cobra.Command {
 	var as string
 	var beta bool
+
 	c := &cobra.Command{
-		Use: "kubectl URL", Short: "Print a token as kubectl wants it of a plugin", Args: exactArgs("URL"),
+		Use:   "kubectl URL",
+		Short: "Print a token as kubectl wants it of a plugin",
+		Args:  exactArgs("URL"),
 		Long: `Print a token as an ExecCredential, which kubectl and the libraries of Kubernetes want of a
 plugin (client.authentication.k8s.io/v1). They keep it until it ends, or is refused.`,
 		Example: `  jeton credential kubectl https://kube.example --as ci
@@ -201,13 +228,20 @@ plugin (client.authentication.k8s.io/v1). They keep it until it ends, or is refu
 			if err != nil {
 				return err
 			}
+
 			return helpAs(c.Context(), args[0], as, func(k credential) error {
-				return printJSON(c.OutOrStdout(), execCredential{version, "ExecCredential", &execStatus{k.expires.UTC().Truncate(time.Second), k.token.Reveal()}})
+				return printJSON(c.OutOrStdout(), execCredential{
+					version,
+					"ExecCredential",
+					&execStatus{k.expires.UTC().Truncate(time.Second), k.token.Reveal()},
+				})
 			})
 		},
 	}
+
 	c.Flags().StringVar(&as, "as", "", "name of the identity")
 	c.Flags().BoolVar(&beta, "v1beta1", false, "speak the old version v1beta1")
+
 	return c
 }
 
@@ -221,17 +255,27 @@ func execVersion(info string, beta bool) (string, error) {
 	if info == "" {
 		return version, nil
 	}
+
 	var asked execCredential
 	if len(info) > maxAsked || json.Unmarshal([]byte(info), &asked) != nil || asked.Kind != "ExecCredential" {
 		return "", jeton.WithDetail(jeton.ErrInvalid, "KUBERNETES_EXEC_INFO holds no ExecCredential")
 	}
+
 	switch {
 	case asked.APIVersion == version:
 		return version, nil
 	case asked.APIVersion == execV1beta:
-		return "", jeton.WithDetail(jeton.ErrInvalid, "kubectl asks in the old version v1beta1: write apiVersion: "+execV1+" into its configuration, or add --v1beta1")
+		return "", jeton.WithDetail(
+			jeton.ErrInvalid,
+			"kubectl asks in the old version v1beta1: write apiVersion: "+execV1+
+				" into its configuration, or add --v1beta1",
+		)
 	}
-	return "", jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("kubectl asks in version %q, and the answer would be in %s", asked.APIVersion, version))
+
+	return "", jeton.WithDetail(
+		jeton.ErrInvalid,
+		fmt.Sprintf("kubectl asks in version %q, and the answer would be in %s", asked.APIVersion, version),
+	)
 }
 
 // plainPath are the characters that a line NAME=VALUE carries through every shell.
@@ -240,8 +284,11 @@ const plainPath = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 func credentialAWS() *cobra.Command {
 	var as, file, role string
 	var watch bool
+
 	c := &cobra.Command{
-		Use: "aws URL", Short: "Keep a token in a file, as the tools of AWS take it for a web identity", Args: exactArgs("URL"),
+		Use:   "aws URL",
+		Short: "Keep a token in a file, as the tools of AWS take it for a web identity",
+		Args:  exactArgs("URL"),
 		Long: `Write the signed token of an identity into a file, which only its owner can open, and print
 the variables by which the tools of AWS find it: they trade it for keys themselves
 (AssumeRoleWithWebIdentity). Jeton has no keys of AWS to give, and does not ask for any.
@@ -255,18 +302,25 @@ The file is replaced at once, never cut short. Tokens end: run it again before t
 			if err != nil {
 				return err
 			}
+
 			return asIdentity(c.Context(), args[0], as, func(_ *wallet.Wallet, id *wallet.Identity) error {
 				if watch && id.Info().Kind == wallet.KindToken {
-					return jeton.WithDetail(jeton.ErrInvalid, "a token that was handed in cannot renew itself: leave out --watch")
+					return jeton.WithDetail(
+						jeton.ErrInvalid,
+						"a token that was handed in cannot renew itself: leave out --watch",
+					)
 				}
+
 				get := func(ctx context.Context) (credential, error) { return credentialOf(ctx, id) }
 				k, err := get(c.Context())
 				if err != nil {
 					return err
 				}
+
 				if err := writeWebIdentity(to, k); err != nil {
 					return err
 				}
+
 				fmt.Fprintln(c.OutOrStdout(), "AWS_WEB_IDENTITY_TOKEN_FILE="+to)
 				if role != "" {
 					fmt.Fprintln(c.OutOrStdout(), "AWS_ROLE_ARN="+role)
@@ -274,17 +328,27 @@ The file is replaced at once, never cut short. Tokens end: run it again before t
 				if !watch {
 					return nil
 				}
-				f := freshFile{get: get, put: func(k credential) error { return writeWebIdentity(to, k) }, wait: pause, now: time.Now,
-					complain: func(err error) { fmt.Fprintln(c.ErrOrStderr(), "jeton: "+err.Error()) }}
+
+				f := freshFile{
+					get:      get,
+					put:      func(k credential) error { return writeWebIdentity(to, k) },
+					wait:     pause,
+					now:      time.Now,
+					complain: func(err error) { fmt.Fprintln(c.ErrOrStderr(), "jeton: "+err.Error()) },
+				}
+
 				f.run(c.Context(), k)
+
 				return nil
 			})
 		},
 	}
+
 	c.Flags().StringVar(&as, "as", "", "name of the identity")
 	c.Flags().StringVar(&file, "write", "", "file that gets the token (required)")
 	c.Flags().StringVar(&role, "role-arn", "", "role to act in, to be printed as AWS_ROLE_ARN")
 	c.Flags().BoolVar(&watch, "watch", false, "keep the file fresh until stopped")
 	_ = c.MarkFlagRequired("write")
+
 	return c
 }

@@ -22,7 +22,9 @@ const dockerNone = "credentials not found in native keychain"
 func credentialDocker() *cobra.Command {
 	var as string
 	c := &cobra.Command{
-		Use: "docker OPERATION", Short: "Speak to docker as its credential helper: get, list, store, erase, version", Args: exactArgs("OPERATION"),
+		Use:   "docker OPERATION",
+		Short: "Speak to docker as its credential helper: get, list, store, erase, version",
+		Args:  exactArgs("OPERATION"),
 		Long: `Speak to docker, podman and helm as their credential helper. Asked to get a credential, it
 gives the token of the identity that acts at the registry, as the password.
 
@@ -37,11 +39,14 @@ has it, errors go to standard output.`,
 			if err == nil || errors.As(err, &u) {
 				return err
 			}
+
 			fmt.Fprintln(c.OutOrStdout(), err)
 			return exit{code: exitFailure}
 		},
 	}
+
 	c.Flags().StringVar(&as, "as", "", "name of the identity")
+
 	return c
 }
 
@@ -50,11 +55,13 @@ func dockerHelper(ctx context.Context, operation, as string, in io.Reader, out i
 		fmt.Fprintln(out, "docker-credential-jeton", version())
 		return nil
 	}
+
 	w, err := openWallet(false)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
+
 	d := docker{w, as}
 	if operation == "list" {
 		list, err := d.list(ctx)
@@ -63,10 +70,12 @@ func dockerHelper(ctx context.Context, operation, as string, in io.Reader, out i
 		}
 		return printJSON(out, list)
 	}
+
 	text, err := readAsked(in)
 	if err != nil {
 		return err
 	}
+
 	switch operation {
 	case "get":
 		k, err := d.get(ctx, string(text))
@@ -79,6 +88,7 @@ func dockerHelper(ctx context.Context, operation, as string, in io.Reader, out i
 	case "erase":
 		return d.erase(ctx, string(text))
 	}
+
 	return usage{fmt.Errorf("docker asks for get, list, store, erase or version, not %q", operation)}
 }
 
@@ -102,12 +112,14 @@ func dockerOrigins(server string) []wallet.Origin {
 	if strings.Contains(server, "://") {
 		tries = []string{server}
 	}
+
 	var list []wallet.Origin
 	for _, try := range tries {
 		if o, err := wallet.ParseOrigin(try); err == nil {
 			list = append(list, o)
 		}
 	}
+
 	return list
 }
 
@@ -121,12 +133,15 @@ func (d docker) find(ctx context.Context, server string) (*wallet.Identity, erro
 		if len(list) == 0 {
 			continue
 		}
+
 		name, err := choose(ctx, d.w, string(o), d.as)
 		if err != nil {
 			return nil, err
 		}
+
 		return d.w.Identity(ctx, string(o), name)
 	}
+
 	return nil, nil
 }
 
@@ -138,6 +153,7 @@ func (d docker) get(ctx context.Context, server string) (dockerCredential, error
 	if id == nil {
 		return dockerCredential{}, errors.New(dockerNone)
 	}
+
 	k, err := credentialOf(ctx, id)
 	return dockerCredential{strings.TrimSpace(server), k.name, k.token.Reveal()}, err
 }
@@ -148,6 +164,7 @@ func (d docker) list(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	list := map[string]string{}
 	for _, in := range all {
 		// Where nobody is chosen, get would say so.
@@ -156,16 +173,22 @@ func (d docker) list(ctx context.Context) (map[string]string, error) {
 			list[string(in.Origin)] = basicName(in)
 		}
 	}
+
 	return list, nil
 }
 
 // parseStore reads what docker wants to be kept. Its error repeats nothing of it.
 func parseStore(text []byte) (dockerCredential, error) {
 	var in dockerCredential
+
 	dec := json.NewDecoder(bytes.NewReader(text))
 	if dec.Decode(&in) != nil || in.ServerURL == "" {
-		return dockerCredential{}, jeton.WithDetail(jeton.ErrInvalid, "what is to be stored is not a credential of docker")
+		return dockerCredential{}, jeton.WithDetail(
+			jeton.ErrInvalid,
+			"what is to be stored is not a credential of docker",
+		)
 	}
+
 	return in, nil
 }
 
@@ -175,16 +198,23 @@ func (d docker) store(ctx context.Context, text []byte) error {
 	if err != nil {
 		return err
 	}
+
 	if id, err := d.find(ctx, in.ServerURL); err == nil && id != nil {
 		if t, err := id.Token(ctx); err == nil && t.Text.Reveal() == in.Secret {
 			return nil
 		}
 	}
+
 	origin := "https://HOST"
-	if list := dockerOrigins(in.ServerURL); len(list) > 0 {
+	list := dockerOrigins(in.ServerURL)
+	if len(list) > 0 {
 		origin = string(list[0])
 	}
-	return fmt.Errorf("docker does not put credentials into the wallet; run: jeton login %s --as NAME --token-stdin", origin)
+
+	return fmt.Errorf(
+		"docker does not put credentials into the wallet; run: jeton login %s --as NAME --token-stdin",
+		origin,
+	)
 }
 
 // erase refuses to log out an identity that other programs use.
@@ -193,5 +223,9 @@ func (d docker) erase(ctx context.Context, server string) error {
 	if err != nil || id == nil {
 		return err
 	}
-	return fmt.Errorf("the wallet keeps it for other programs; to log it out, run: jeton logout %s --as %s", id.Origin(), id.Name())
+	return fmt.Errorf(
+		"the wallet keeps it for other programs; to log it out, run: jeton logout %s --as %s",
+		id.Origin(),
+		id.Name(),
+	)
 }

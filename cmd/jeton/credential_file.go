@@ -22,9 +22,11 @@ func webIdentityFile(file, role string) (string, error) {
 	if strings.Trim(path, plainPath) != "" {
 		return "", usage{errors.New("--write: name a file whose whole path is of letters, digits and _ . / : @ % + , = -")}
 	}
+
 	if strings.Trim(role, plainPath) != "" {
 		return "", usage{errors.New("--role-arn is not the name of a role")}
 	}
+
 	return path, nil
 }
 
@@ -32,11 +34,15 @@ func webIdentityFile(file, role string) (string, error) {
 func writeWebIdentity(path string, k credential) error {
 	text := k.token.Reveal()
 	if !strings.HasPrefix(text, "eyJ") || strings.Count(text, ".") != 2 {
-		return jeton.WithDetail(jeton.ErrInvalid, "AWS takes signed tokens alone, and the token is opaque: give the service tokens with 'format: jwt'")
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			"AWS takes signed tokens alone, and the token is opaque: give the service tokens with 'format: jwt'",
+		)
 	}
 	if err := replaceFile(path, text); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
+
 	return nil
 }
 
@@ -48,6 +54,7 @@ func replaceFile(path, text string) error {
 		return err
 	}
 	defer os.Remove(temp.Name()) // where it was not renamed
+
 	_, err = temp.WriteString(text)
 	if err == nil {
 		err = temp.Sync()
@@ -55,6 +62,7 @@ func replaceFile(path, text string) error {
 	if err = errors.Join(err, temp.Close()); err != nil {
 		return err
 	}
+
 	return os.Rename(temp.Name(), path)
 }
 
@@ -85,12 +93,14 @@ func (f *freshFile) run(ctx context.Context, in credential) {
 		if f.wait(ctx, max(wait, freshest)) != nil {
 			return
 		}
+
 		next, err := f.get(ctx)
 		if err == nil && next.token.Reveal() != in.token.Reveal() {
 			if err = f.put(next); err == nil {
 				in = next
 			}
 		}
+
 		if err != nil && ctx.Err() == nil {
 			f.complain(err)
 		}

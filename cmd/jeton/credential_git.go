@@ -17,7 +17,9 @@ import (
 func credentialGit() *cobra.Command {
 	var as string
 	c := &cobra.Command{
-		Use: "git OPERATION", Short: "Speak to git as its credential helper: get, store, erase", Args: exactArgs("OPERATION"),
+		Use:   "git OPERATION",
+		Short: "Speak to git as its credential helper: get, store, erase",
+		Args:  exactArgs("OPERATION"),
 		Long: `Speak to git as its credential helper. Asked to get a credential, it gives the token of the
 identity that acts at the origin: as Bearer where git can (2.46 and later), else as the
 password. The user name that git asks for names the identity, or its user. Of a host that
@@ -34,14 +36,18 @@ changes the wallet.`,
 			if err != nil || args[0] != "get" {
 				return err
 			}
+
 			asked, err := parseGit(text)
 			if err != nil {
 				return err
 			}
+
 			return asked.get(c.Context(), as, c.OutOrStdout())
 		},
 	}
+
 	c.Flags().StringVar(&as, "as", "", "name of the identity")
+
 	return c
 }
 
@@ -55,17 +61,21 @@ type gitRequest struct {
 // FORMAT). Keys that are not known are passed over. Its errors repeat nothing of the text.
 func parseGit(text []byte) (gitRequest, error) {
 	var q gitRequest
+
 	if strings.ContainsAny(string(text), "\x00\r") || !utf8.Valid(text) {
 		return q, jeton.WithDetail(jeton.ErrInvalid, "what git asks holds what no line of it holds")
 	}
+
 	for line := range strings.SplitSeq(string(text), "\n") {
 		if line == "" {
 			break
 		}
+
 		key, value, ok := strings.Cut(line, "=")
 		if !ok {
 			return q, jeton.WithDetail(jeton.ErrInvalid, "what git asks has a line without =")
 		}
+
 		switch key {
 		case "protocol":
 			q.protocol = value
@@ -78,6 +88,7 @@ func parseGit(text []byte) (gitRequest, error) {
 			q.authtype = value == "authtype" || value != "" && q.authtype
 		}
 	}
+
 	return q, nil
 }
 
@@ -86,36 +97,44 @@ func (q gitRequest) get(ctx context.Context, as string, out io.Writer) error {
 	if q.protocol != "https" && q.protocol != "http" || strings.ContainsAny(q.host, `/\?#@`) {
 		return nil
 	}
+
 	o, err := wallet.ParseOrigin(q.protocol + "://" + q.host)
 	if err != nil {
 		return nil // not a host that the wallet could know
 	}
+
 	w, err := openWallet(false)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
+
 	list, err := heldAt(ctx, w, o)
 	if err != nil || len(list) == 0 {
 		return err
 	}
+
 	if as == "" && q.username != "" {
 		if as, err = byUsername(list, q.username); as == "" {
 			return err
 		}
 	}
+
 	name, err := choose(ctx, w, string(o), as)
 	if err != nil {
 		return err
 	}
+
 	id, err := w.Identity(ctx, string(o), name)
 	if err != nil {
 		return err
 	}
+
 	k, err := credentialOf(ctx, id)
 	if err != nil {
 		return err
 	}
+
 	_, err = io.WriteString(out, q.answer(k))
 	return err
 }
@@ -125,21 +144,33 @@ func byUsername(list []wallet.Info, username string) (string, error) {
 	if slices.ContainsFunc(list, func(in wallet.Info) bool { return in.Name == username }) {
 		return username, nil
 	}
+
 	found := ""
 	for _, in := range list {
 		switch {
 		case in.Username == username && found != "":
-			return "", jeton.WithDetail(jeton.ErrAmbiguous, fmt.Sprintf("%s and %s are both %s at %s; name one as the user, or with --as", found, in.Name, username, in.Origin))
+			return "", jeton.WithDetail(
+				jeton.ErrAmbiguous,
+				fmt.Sprintf(
+					"%s and %s are both %s at %s; name one as the user, or with --as",
+					found,
+					in.Name,
+					username,
+					in.Origin,
+				),
+			)
 		case in.Username == username:
 			found = in.Name
 		}
 	}
+
 	return found, nil
 }
 
 // answer writes a credential as git reads it.
 func (q gitRequest) answer(k credential) string {
 	var b strings.Builder
+
 	if q.authtype {
 		// First of all what both sides can do, or git does not take the rest.
 		fmt.Fprintf(&b, "capability[]=authtype\nauthtype=Bearer\ncredential=%s\nephemeral=1\n", k.token.Reveal())
@@ -150,8 +181,10 @@ func (q gitRequest) answer(k credential) string {
 		}
 		fmt.Fprintf(&b, "username=%s\npassword=%s\n", name, k.token.Reveal())
 	}
+
 	if !k.expires.IsZero() {
 		fmt.Fprintf(&b, "password_expiry_utc=%d\n", k.expires.Unix())
 	}
+
 	return b.String()
 }

@@ -19,7 +19,12 @@ import (
 var end = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func shown(text string, expires time.Time) credential {
-	return credential{origin: "https://git.example:8443", name: "diane", token: jeton.NewSecret(text), expires: expires}
+	return credential{
+		origin:  "https://git.example:8443",
+		name:    "diane",
+		token:   jeton.NewSecret(text),
+		expires: expires,
+	}
 }
 
 func TestWhatGitIsAnswered(t *testing.T) {
@@ -28,21 +33,53 @@ func TestWhatGitIsAnswered(t *testing.T) {
 		expires     time.Time
 		want        string
 	}{
-		{"a git that can send a name and a password alone", "protocol=https\nhost=git.example\n\n", end, "username=diane\npassword=jtn_p_1\npassword_expiry_utc=1772366400\n"},
-		{"an end that is not known", "protocol=https\nhost=git.example\n", time.Time{}, "username=diane\npassword=jtn_p_1\n"},
-		{"a user name that was asked for stays", "protocol=https\nhost=git.example\nusername=x-token\n", time.Time{}, "username=x-token\npassword=jtn_p_1\n"},
+		{
+			"a git that can send a name and a password alone",
+			"protocol=https\nhost=git.example\n\n",
+			end,
+			"username=diane\npassword=jtn_p_1\npassword_expiry_utc=1772366400\n",
+		},
+		{
+			"an end that is not known",
+			"protocol=https\nhost=git.example\n",
+			time.Time{},
+			"username=diane\npassword=jtn_p_1\n",
+		},
+		{
+			"a user name that was asked for stays",
+			"protocol=https\nhost=git.example\nusername=x-token\n",
+			time.Time{},
+			"username=x-token\npassword=jtn_p_1\n",
+		},
 		{"a git that can send a header", "capability[]=authtype\ncapability[]=state\nprotocol=https\nhost=git.example\nwwwauth[]=Basic realm=\"x=y\"\n\n", end,
 			"capability[]=authtype\nauthtype=Bearer\ncredential=jtn_p_1\nephemeral=1\npassword_expiry_utc=1772366400\n"},
-		{"a capability that was taken back", "capability[]=authtype\ncapability[]=\nprotocol=https\n", time.Time{}, "username=diane\npassword=jtn_p_1\n"},
-		{"another capability", "capability[]=state\nprotocol=https\n", time.Time{}, "username=diane\npassword=jtn_p_1\n"},
-		{"what follows the empty line is not part of it", "protocol=https\n\ncapability[]=authtype\n", time.Time{}, "username=diane\npassword=jtn_p_1\n"},
+		{
+			"a capability that was taken back",
+			"capability[]=authtype\ncapability[]=\nprotocol=https\n",
+			time.Time{},
+			"username=diane\npassword=jtn_p_1\n",
+		},
+		{
+			"another capability",
+			"capability[]=state\nprotocol=https\n",
+			time.Time{},
+			"username=diane\npassword=jtn_p_1\n",
+		},
+		{
+			"what follows the empty line is not part of it",
+			"protocol=https\n\ncapability[]=authtype\n",
+			time.Time{},
+			"username=diane\npassword=jtn_p_1\n",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			q, err := parseGit([]byte(tc.asked))
 			if err != nil || q.protocol != "https" {
 				t.Fatalf("parseGit = %+v, %v", q, err)
 			}
-			if got := q.answer(shown("jtn_p_1", tc.expires)); got != tc.want {
+
+			got := q.answer(shown("jtn_p_1", tc.expires))
+			if got != tc.want {
 				t.Errorf("answer = %q, want %q", got, tc.want)
 			}
 		})
@@ -57,7 +94,10 @@ func TestWhatGitNeverAsksIsRefused(t *testing.T) {
 		{"no text", "protocol=\xff\xfe\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if _, err := parseGit([]byte(tc.asked)); !errors.Is(err, jeton.ErrInvalid) || strings.Contains(err.Error(), "secret-word") {
+			if _, err := parseGit([]byte(tc.asked)); !errors.Is(
+				err,
+				jeton.ErrInvalid,
+			) || strings.Contains(err.Error(), "secret-word") {
 				t.Errorf("parseGit: %v, want ErrInvalid that repeats nothing", err)
 			}
 		})
@@ -65,7 +105,12 @@ func TestWhatGitNeverAsksIsRefused(t *testing.T) {
 }
 
 func TestUserNameThatGitAsksFor(t *testing.T) {
-	list := []wallet.Info{{Name: "ci", Username: "robot"}, {Name: "work", Username: "diane"}, {Name: "job", Username: "diane"}, {Name: "diane", Username: "someone"}}
+	list := []wallet.Info{
+		{Name: "ci", Username: "robot"},
+		{Name: "work", Username: "diane"},
+		{Name: "job", Username: "diane"},
+		{Name: "diane", Username: "someone"},
+	}
 	for _, tc := range []struct{ name, asked, want string }{
 		{"the name of an identity goes first", "diane", "diane"},
 		{"the user of one", "robot", "ci"},
@@ -75,6 +120,7 @@ func TestUserNameThatGitAsksFor(t *testing.T) {
 			t.Errorf("%s: %q, %v, want %q", tc.name, got, err, tc.want)
 		}
 	}
+
 	if got, err := byUsername(list[:3], "diane"); got != "" || !errors.Is(err, jeton.ErrAmbiguous) {
 		t.Errorf("the user of two: %q, %v, want ErrAmbiguous", got, err)
 	}
@@ -92,16 +138,20 @@ func FuzzParseGit(f *testing.F) {
 		if err != nil {
 			return
 		}
+
 		for _, value := range []string{q.protocol, q.host, q.username} {
 			if value != "" && !strings.Contains(string(text), "="+value) || strings.ContainsAny(value, "\r\n\x00") {
 				t.Errorf("read %q", value)
 			}
 		}
+
 		lines := 2
 		if q.authtype {
 			lines = 4
 		}
-		if got := q.answer(shown("token", time.Time{})); strings.Count(got, "\n") != lines {
+
+		got := q.answer(shown("token", time.Time{}))
+		if strings.Count(got, "\n") != lines {
 			t.Errorf("answer = %q", got)
 		}
 	})
@@ -122,6 +172,7 @@ func TestWhereDockerMeans(t *testing.T) {
 		for _, o := range dockerOrigins(tc.server) {
 			got = append(got, string(o))
 		}
+
 		if strings.Join(got, " ") != tc.want {
 			t.Errorf("%s: %v, want %s", tc.name, got, tc.want)
 		}
@@ -140,6 +191,7 @@ func FuzzDocker(f *testing.F) {
 				t.Errorf("%q: %q is %q, %v", text, o, again, err)
 			}
 		}
+
 		in, err := parseStore([]byte(text))
 		if err == nil && in.ServerURL == "" {
 			t.Errorf("stored nowhere")
@@ -152,8 +204,10 @@ func FuzzDocker(f *testing.F) {
 
 func TestVersionThatKubectlAsksFor(t *testing.T) {
 	info := func(version string) string {
-		return `{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/` + version + `","spec":{"interactive":false}}`
+		return `{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/` + version +
+			`","spec":{"interactive":false}}`
 	}
+
 	for _, tc := range []struct {
 		name, info string
 		beta       bool
@@ -170,7 +224,10 @@ func TestVersionThatKubectlAsksFor(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := execVersion(tc.info, tc.beta)
-			if got != tc.want || tc.want == "" && (!errors.Is(err, jeton.ErrInvalid) || !strings.Contains(err.Error(), tc.says)) {
+			if got != tc.want || tc.want == "" && (!errors.Is(
+				err,
+				jeton.ErrInvalid,
+			) || !strings.Contains(err.Error(), tc.says)) {
 				t.Errorf("%q, %v; want %q that says %q", got, err, tc.want, tc.says)
 			}
 		})
@@ -185,10 +242,12 @@ func TestNameThatEveryHelperCanShow(t *testing.T) {
 		{"one with the colon of Basic", "diane:x", "job"},
 		{"none", "", "job"},
 	} {
-		if got := basicName(wallet.Info{Name: "job", Username: tc.username}); got != tc.want {
+		got := basicName(wallet.Info{Name: "job", Username: tc.username})
+		if got != tc.want {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
 	}
+
 	line, err := netrcLine(shown("jtn_p_1", end))
 	if want := "machine git.example login diane password jtn_p_1"; line != want || err != nil {
 		t.Errorf("netrcLine = %q, %v, want %q", line, err, want)
@@ -213,30 +272,44 @@ func TestFileOfAWebIdentity(t *testing.T) {
 	if err := os.WriteFile(path, []byte("the old one"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, opaque := range []string{"jtn_a_opaque", "of.another.maker", "eyJa"} {
-		if err := writeWebIdentity(path, shown(opaque, end)); !errors.Is(err, jeton.ErrInvalid) || !strings.Contains(err.Error(), "format: jwt") {
+		if err := writeWebIdentity(
+			path,
+			shown(opaque, end),
+		); !errors.Is(err, jeton.ErrInvalid) || !strings.Contains(err.Error(), "format: jwt") {
 			t.Errorf("an opaque token: %v, want ErrInvalid that tells what to do", err)
 		}
 	}
+
 	if text, _ := os.ReadFile(path); string(text) != "the old one" {
 		t.Errorf("a failure left %q", text)
 	}
 	if err := writeWebIdentity(path, shown("eyJa.eyJb.c", end)); err != nil {
 		t.Fatal(err)
 	}
+
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, _ := os.ReadFile(path); string(text) != "eyJa.eyJb.c" || info.Mode().Perm() != 0o600 && runtime.GOOS != "windows" {
+	if text, _ := os.ReadFile(path); string(text) != "eyJa.eyJb.c" ||
+		info.Mode().Perm() != 0o600 && runtime.GOOS != "windows" {
 		t.Errorf("the file holds %q, mode %v", text, info.Mode())
 	}
-	if err := writeWebIdentity(filepath.Join(dir, "none", "jeton.jwt"), shown("eyJa.eyJb.c", end)); !errors.Is(err, fs.ErrNotExist) {
+
+	if err := writeWebIdentity(
+		filepath.Join(dir, "none", "jeton.jwt"),
+		shown("eyJa.eyJb.c", end),
+	); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a folder that is not there: %v", err)
 	}
-	if list, _ := os.ReadDir(dir); len(list) != 1 {
+
+	list, _ := os.ReadDir(dir)
+	if len(list) != 1 {
 		t.Errorf("%d files are left, want 1", len(list))
 	}
+
 	for _, path := range []string{"/home/di ane/x", "/tmp/$(id)", "/tmp/a'b", "/tmp/a\nb"} {
 		if _, err := webIdentityFile(path, ""); exitCode(err) != exitUsage {
 			t.Errorf("%q: %v, want a mistake in how it was called", path, err)
@@ -251,6 +324,7 @@ func TestFileIsKeptFresh(t *testing.T) {
 	broken := errors.New("the issuer is not there")
 	now := end.Add(-time.Hour)
 	old, fresh := shown("eyJa.old.c", end), shown("eyJa.new.c", end.Add(time.Hour))
+
 	steps := []struct {
 		wait time.Duration
 		next credential
@@ -262,9 +336,14 @@ func TestFileIsKeptFresh(t *testing.T) {
 		{7*time.Minute + 30*time.Second, fresh, nil},
 		{15 * time.Minute, credential{}, broken}, // of the new one
 	}
+
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	at, written, complaints := 0, []string{}, 0
+
+	at := 0
+	written := []string{}
+	complaints := 0
+
 	f := freshFile{
 		get: func(context.Context) (credential, error) {
 			s := steps[at]
@@ -284,9 +363,15 @@ func TestFileIsKeptFresh(t *testing.T) {
 		now:      func() time.Time { return now },
 		complain: func(error) { complaints++ },
 	}
+
 	f.run(ctx, old)
 	if at != len(steps) || len(written) != 1 || written[0] != fresh.token.Reveal() || complaints != 1 {
-		t.Errorf("%d steps, written %v, %d complaints; want all, the new token once, and one that is not of the end", at, written, complaints)
+		t.Errorf(
+			"%d steps, written %v, %d complaints; want all, the new token once, and one that is not of the end",
+			at,
+			written,
+			complaints,
+		)
 	}
 }
 
@@ -300,7 +385,8 @@ func TestNameThatTheProgramIsCalledBy(t *testing.T) {
 		{[]string{"docker-credential-jeton", "--as", "ci", "list"}, "credential docker --as ci list"},
 		{[]string{"git-credential-jeton.exe", "store"}, "credential git store"},
 	} {
-		if got := strings.Join(called(tc.argv), " "); got != tc.want {
+		got := strings.Join(called(tc.argv), " ")
+		if got != tc.want {
 			t.Errorf("%s: %s, want %s", tc.argv, got, tc.want)
 		}
 	}

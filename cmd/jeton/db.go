@@ -24,6 +24,7 @@ func dbCommand() *cobra.Command {
 		Example: `  jeton db copy --from sqlite:/var/lib/jeton --to postgres://jeton@db.example/jeton
   jeton db epoch`,
 	}
+
 	c.AddCommand(dbCopy(), dbEpoch())
 	return c
 }
@@ -32,8 +33,11 @@ func dbCopy() *cobra.Command {
 	var p place
 	var out output
 	var from, to string
+
 	c := &cobra.Command{
-		Use: "copy", Short: "Make a database equal to another one, of either engine", Args: noArgs,
+		Use:   "copy",
+		Short: "Make a database equal to another one, of either engine",
+		Args:  noArgs,
 		Long: `Make a database equal to another one: SQLite to PostgreSQL, back, or to its own kind. An
 end is sqlite:FOLDER (a data folder), a postgres:// URL, or the word config for the
 database that the configuration names. Where PostgreSQL wants a password, put it into
@@ -51,34 +55,45 @@ The file keys.secret is not in the database: take it along.`,
 		Example: `  jeton db copy --from sqlite:/var/lib/jeton --to postgres://jeton@db.example/jeton
   jeton db copy --from config --to sqlite:/srv/jeton --output json`,
 	}
+
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		source, err := databaseEnd("from", from, &p)
 		if err != nil {
 			return err
 		}
+
 		target, err := databaseEnd("to", to, &p)
 		if err != nil {
 			return err
 		}
+
 		asJSON, err := out.json()
 		if err != nil {
 			return err
 		}
+
 		show := newProgress(c.ErrOrStderr())
-		done, err := server.CopyDatabase(c.Context(), server.Config{Version: version(), Log: warnings()}, source, target, show.rows)
+		done, err := server.CopyDatabase(c.Context(), server.Config{
+			Version: version(),
+			Log:     warnings(),
+		}, source, target, show.rows)
 		show.end()
+
 		if err != nil {
 			return interrupted(c.Context(), err, "the copy was broken off; the same command goes on with it")
 		}
 		if asJSON {
 			return printJSON(c.OutOrStdout(), done)
 		}
+
 		return printCopied(c, &out, done)
 	}
+
 	p.flags(c)
 	out.flags(c)
 	c.Flags().StringVar(&from, "from", "", "what is copied: sqlite:FOLDER, postgres://USER@HOST/NAME, or config")
 	c.Flags().StringVar(&to, "to", "", "what becomes equal to it: the same")
+
 	return c
 }
 
@@ -87,16 +102,27 @@ func printCopied(c *cobra.Command, out *output, done server.Copied) error {
 	for _, t := range done.Tables {
 		rows = append(rows, []string{t.Table, strconv.FormatInt(t.Rows, 10), t.SHA256})
 	}
+
 	if err := out.print(c.OutOrStdout(), done, []string{"TABLE", "ROWS", "SHA-256 OF BOTH SIDES"}, rows); err != nil {
 		return err
 	}
+
 	w := c.OutOrStdout()
 	fmt.Fprintf(w, "equal: %d rows written, %d removed\n", done.Written, done.Removed)
+
 	if done.Served {
-		fmt.Fprintln(w, "A server is up on the source, and what it writes from now on is not in the copy: stop it,\nrun the same command again, which copies what differs, and only then start on the copy.")
+		fmt.Fprintln(
+			w,
+			"A server is up on the source, and what it writes from now on is not in the copy: stop it,\nrun the same command again, which copies what differs, and only then start on the copy.",
+		)
 		return nil
 	}
-	fmt.Fprintln(w, "No server is up on the source: nothing is missing. Take keys.secret along, start on the copy,\nand do not start on the source again: what is spent here would not be spent there.")
+
+	fmt.Fprintln(
+		w,
+		"No server is up on the source: nothing is missing. Take keys.secret along, start on the copy,\nand do not start on the source again: what is spent here would not be spent there.",
+	)
+
 	return nil
 }
 
@@ -107,9 +133,11 @@ func databaseEnd(flag, text string, p *place) (server.End, error) {
 		if filepath.Base(folder) == filepath.Base(server.DataFile("")) {
 			folder = filepath.Dir(folder)
 		}
+
 		dir, err := filepath.Abs(folder)
 		return server.End{DataDir: dir}, err
 	}
+
 	switch {
 	case text == "config":
 		conf, dir, err := p.both()
@@ -127,14 +155,21 @@ func databaseEnd(flag, text string, p *place) (server.End, error) {
 		if err != nil {
 			return server.End{}, usage{fmt.Errorf("--%s: %w", flag, err)}
 		}
+
 		return server.End{Database: conf.Database}, nil
 	}
-	return server.End{}, usage{fmt.Errorf("--%s is sqlite:FOLDER, postgres://USER@HOST/NAME, or config, not %q", flag, secretless(text))}
+
+	return server.End{}, usage{fmt.Errorf(
+		"--%s is sqlite:FOLDER, postgres://USER@HOST/NAME, or config, not %q",
+		flag,
+		secretless(text),
+	)}
 }
 
 // secretless keeps a password that came in a wrong place off the screen.
 func secretless(text string) string {
-	if i := strings.LastIndex(text, "@"); i >= 0 {
+	i := strings.LastIndex(text, "@")
+	if i >= 0 {
 		return "…" + text[i:]
 	}
 	return text
@@ -144,8 +179,11 @@ func dbEpoch() *cobra.Command {
 	var p place
 	var out output
 	var trust bool
+
 	c := &cobra.Command{
-		Use: "epoch", Short: "Begin a new epoch of a database that was brought back by other means", Args: noArgs,
+		Use:   "epoch",
+		Short: "Begin a new epoch of a database that was brought back by other means",
+		Args:  noArgs,
 		Long: `Begin a new epoch of a database that was brought back from the past: by pg_restore, from a
 snapshot of a disk, by a failover that has lost what was committed last. 'jeton restore'
 does this by itself.
@@ -160,30 +198,48 @@ revoked since is GOOD AGAIN.`,
 		Example: `  pg_restore --dbname jeton jeton.dump && jeton db epoch --config jeton.yaml
   jeton db epoch --data-dir /var/lib/jeton`,
 	}
+
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		conf, dir, err := p.both()
 		if err != nil {
 			return err
 		}
+
 		asJSON, err := out.json()
 		if err != nil {
 			return err
 		}
-		done, err := server.NewEpoch(c.Context(), server.Config{File: conf, DataDir: dir, Version: version(), Log: warnings()}, trust)
+
+		done, err := server.NewEpoch(c.Context(), server.Config{
+			File:    conf,
+			DataDir: dir,
+			Version: version(),
+			Log:     warnings(),
+		}, trust)
 		if err != nil {
 			return err
 		}
+
 		if asJSON {
 			err = printJSON(c.OutOrStdout(), done)
 		} else {
 			printRenewed(c.OutOrStdout(), done, trust)
 		}
+
 		warnOfThePast(c.ErrOrStderr(), trust, "")
+
 		return err
 	}
+
 	p.flags(c)
 	out.flags(c)
-	c.Flags().BoolVar(&trust, "trust-credentials", false, "keep sessions, tokens and signing keys: what was spent or revoked since is good again")
+	c.Flags().BoolVar(
+		&trust,
+		"trust-credentials",
+		false,
+		"keep sessions, tokens and signing keys: what was spent or revoked since is good again",
+	)
+
 	return c
 }
 
@@ -199,6 +255,7 @@ func warnOfThePast(w io.Writer, trust bool, when string) {
 	if when == "" {
 		when = "the moment that the database is from"
 	}
+
 	fmt.Fprintf(w, `
 Everything is as of %s. What was changed since then is as it was before:
   - passwords that were changed are the old ones again
@@ -207,6 +264,7 @@ Everything is as of %s. What was changed since then is as it was before:
   - logins since then do not count for the terms of the next login
 Do what was done since then once more, before you let anybody in.
 `, when)
+
 	if trust {
 		fmt.Fprint(w, `
 WARNING: THE CREDENTIALS ARE TRUSTED. Sessions that were logged out since then are open again,

@@ -24,7 +24,9 @@ import (
 func demoCommand() *cobra.Command {
 	var once bool
 	c := &cobra.Command{
-		Use: "demo", Short: "Start the examples on this machine and walk through them", Args: noArgs,
+		Use:   "demo",
+		Short: "Start the examples on this machine and walk through them",
+		Args:  noArgs,
 		Long: `Start the three example services on loopback, with their data in a temporary folder, and
 walk through them with the wallet: log two people in from one client, call, spend
 three uses, be denied, log in again. Then stay up until Ctrl-C.`,
@@ -32,7 +34,9 @@ three uses, be denied, log in again. Then stay up until Ctrl-C.`,
   jeton demo --once`,
 		RunE: func(c *cobra.Command, _ []string) error { return demo(c.Context(), c.OutOrStdout(), once) },
 	}
+
 	c.Flags().BoolVar(&once, "once", false, "end after the walk")
+
 	return c
 }
 
@@ -48,8 +52,10 @@ func demo(ctx context.Context, out io.Writer, once bool) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
+
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+
 	up := map[string]demoService{}
 	ended := make(chan error, 3)
 	running := 0
@@ -59,24 +65,34 @@ func demo(ctx context.Context, out io.Writer, once bool) (err error) {
 			err = errors.Join(err, <-ended)
 		}
 	}()
+
 	for _, name := range []string{"cookie-login", "many-identities", "limited-info"} {
 		service, err := startExample(ctx, filepath.Join(dir, name), name, ended)
 		if err != nil {
 			return err
 		}
+
 		running++
 		up[name] = service
 		fmt.Fprintf(out, "started %-16s %s\n", name, service.url)
 	}
+
 	if err := walk(ctx, out, dir, up); err != nil {
 		return err
 	}
 	if once {
 		return nil
 	}
+
 	fmt.Fprintf(out, "\nThe services stay up until Ctrl-C. Their certificates: %s/*/pubkey.pem\n", dir)
-	fmt.Fprintf(out, "  curl --cacert %s/cookie-login/pubkey.pem -d 'username=Alice&password=alice_pw' -i %s/login\n", dir, up["cookie-login"].url)
+	fmt.Fprintf(
+		out,
+		"  curl --cacert %s/cookie-login/pubkey.pem -d 'username=Alice&password=alice_pw' -i %s/login\n",
+		dir,
+		up["cookie-login"].url,
+	)
 	<-ctx.Done()
+
 	return nil
 }
 
@@ -86,27 +102,35 @@ func startExample(ctx context.Context, dir, name string, ended chan<- error) (de
 	if err != nil {
 		return demoService{}, err
 	}
+
 	conf, err := config.Parse(name+"/jeton.yaml", text, os.LookupEnv)
 	if err != nil {
 		return demoService{}, err
 	}
+
 	conf.Admin.Listen = "off"
 	conf.Services[0].Listen = freeAddress(conf.Services[0].Listen)
 	started := make(chan server.Started, 1)
+
 	s, err := server.New(server.Config{
-		File: conf, DataDir: dir, Version: version(), HasherCommand: hasher(),
-		Log:     slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
-		Started: func(s server.Started) { started <- s },
+		File:          conf,
+		DataDir:       dir,
+		Version:       version(),
+		HasherCommand: hasher(),
+		Log:           slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+		Started:       func(s server.Started) { started <- s },
 	})
 	if err != nil {
 		return demoService{}, err
 	}
+
 	failed := make(chan error, 1)
 	go func() {
 		err := s.Run(ctx)
 		failed <- err
 		ended <- err
 	}()
+
 	select {
 	case at := <-started:
 		cert, err := os.ReadFile(at.Services[0].Cert)
@@ -122,6 +146,7 @@ func freeAddress(listen string) string {
 	if err != nil {
 		return "localhost:0"
 	}
+
 	_ = l.Close()
 	return listen
 }
@@ -134,11 +159,16 @@ type story struct {
 }
 
 func walk(ctx context.Context, out io.Writer, dir string, up map[string]demoService) error {
-	w, err := wallet.Open(wallet.Config{Dir: filepath.Join(dir, "wallet"), KeyDir: filepath.Join(dir, "key"), Getenv: func(string) string { return "" }})
+	w, err := wallet.Open(wallet.Config{
+		Dir:    filepath.Join(dir, "wallet"),
+		KeyDir: filepath.Join(dir, "key"),
+		Getenv: func(string) string { return "" },
+	})
 	if err != nil {
 		return err
 	}
 	defer w.Close()
+
 	s := &story{ctx, out, w}
 	return errors.Join(s.identities(up["many-identities"]), s.counted(up["limited-info"]), s.kept())
 }
@@ -156,12 +186,15 @@ func (s *story) identities(at demoService) error {
 		}
 		people[name] = id
 	}
+
 	s.say("   Then they call in turn. No login is repeated, and nobody is taken for the other:")
+
 	for _, name := range []string{"Diane", "Eshana", "Diane", "Eshana"} {
 		if _, err := s.call(people[name], at.url+"/get-info"); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -172,6 +205,7 @@ func (s *story) counted(at demoService) error {
 	if err != nil {
 		return err
 	}
+
 	for range 4 {
 		answer, err := s.call(carlos, at.url+"/limited-info")
 		if err != nil {
@@ -181,14 +215,17 @@ func (s *story) counted(at demoService) error {
 			s.say("   The fourth is refused: %v. It stays so, whoever asks and however often.", why)
 		}
 	}
+
 	s.say("   /get-info is not counted there, so the same login still opens it:")
 	if _, err := s.call(carlos, at.url+"/get-info"); err != nil {
 		return err
 	}
+
 	s.say("   A new login brings three new uses:")
 	if carlos, err = s.login(at, "Carlos"); err != nil {
 		return err
 	}
+
 	_, err = s.call(carlos, at.url+"/limited-info")
 	return err
 }
@@ -199,22 +236,31 @@ func (s *story) kept() error {
 	if err := s.wallet.Flush(s.ctx); err != nil {
 		return err
 	}
+
 	list, err := s.wallet.Identities(s.ctx)
 	if err != nil {
 		return err
 	}
+
 	for _, id := range list {
 		fmt.Fprintf(s.out, "   %-24s %-8s %s, uses left: %s\n", id.Origin, id.Name, state(id), uses(id.Uses))
 	}
+
 	return nil
 }
 
 func (s *story) login(at demoService, name string) (*wallet.Identity, error) {
 	fmt.Fprintf(s.out, "   $ jeton login %s --as %s\n", at.url, name)
-	id, err := s.wallet.Login(s.ctx, wallet.Login{URL: at.url, As: name, Password: jeton.NewSecret(strings.ToLower(name) + "_pw"), CACert: at.cert})
+	id, err := s.wallet.Login(s.ctx, wallet.Login{
+		URL:      at.url,
+		As:       name,
+		Password: jeton.NewSecret(strings.ToLower(name) + "_pw"),
+		CACert:   at.cert,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("log in as %s: %w", name, err)
 	}
+
 	return id, nil
 }
 
@@ -224,19 +270,33 @@ func (s *story) call(id *wallet.Identity, url string) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	answer, err := id.Client().Do(r)
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Body.Close()
+
 	body, err := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
 	if err != nil {
 		return nil, err
 	}
+
 	left := ""
-	if n := answer.Header.Get(jeton.HeaderUsesRemaining); n != "" {
+	n := answer.Header.Get(jeton.HeaderUsesRemaining)
+	if n != "" {
 		left = "   uses left: " + n
 	}
-	fmt.Fprintf(s.out, "   $ jeton call --as %-7s GET %s\n     %d %s%s\n", id.Name(), url, answer.StatusCode, strings.TrimSpace(string(body)), left)
+
+	fmt.Fprintf(
+		s.out,
+		"   $ jeton call --as %-7s GET %s\n     %d %s%s\n",
+		id.Name(),
+		url,
+		answer.StatusCode,
+		strings.TrimSpace(string(body)),
+		left,
+	)
+
 	return answer, nil
 }

@@ -14,37 +14,45 @@ import (
 func TestEveryCommandShownIsOne(t *testing.T) {
 	top := filepath.Join("..", "..")
 	shown := 0
+
 	check := func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".md") || strings.Contains(path, "commands.md") {
 			return err
 		}
+
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
+
 		fenced, console := false, false
 		for i, line := range strings.Split(string(text), "\n") {
 			if strings.HasPrefix(line, "```") {
 				fenced, console = !fenced, line == "```console"
 				continue
 			}
+
 			words, ok := commandLine(line)
 			// In a console block everything but the lines after a prompt is output.
 			if !fenced || !ok || console && !strings.HasPrefix(line, "$ ") {
 				continue
 			}
+
 			shown++
 			if err := parse(words); err != nil {
 				t.Errorf("%s:%d: %s: %v", path, i+1, line, err)
 			}
 		}
+
 		return nil
 	}
+
 	for _, root := range []string{"README.md", "docs", "examples"} {
 		if err := filepath.WalkDir(filepath.Join(top, root), check); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if shown < 20 {
 		t.Errorf("only %d commands found: the test looks in the wrong place", shown)
 	}
@@ -64,9 +72,11 @@ func commandLine(line string) ([]string, bool) {
 			for _, word := range shellWord.FindAllString(strings.TrimSuffix(strings.TrimSpace(rest), "&"), -1) {
 				words = append(words, strings.ReplaceAll(word, `"`, ""))
 			}
+
 			return words, true
 		}
 	}
+
 	return nil, false
 }
 
@@ -79,5 +89,6 @@ func parse(words []string) error {
 	if err := c.ParseFlags(rest); err != nil {
 		return err
 	}
+
 	return c.ValidateArgs(c.Flags().Args())
 }

@@ -25,9 +25,12 @@ func userImport() *cobra.Command {
 	var p place
 	var out output
 	var pw passwordSource
+
 	m := mover{}
 	c := &cobra.Command{
-		Use: "import FILE", Short: "Move people in from a file, with their password hashes", Args: exactArgs("FILE"),
+		Use:   "import FILE",
+		Short: "Move people in from a file, with their password hashes",
+		Args:  exactArgs("FILE"),
 		Long: `Move people in from a file, with the hashes of their passwords; - reads standard input.
 
 CSV (first line: name,email,first_name,last_name,groups,password_hash,disabled; only name
@@ -43,47 +46,75 @@ the first login the password is hashed anew. Plain passwords are refused.`,
   jeton user import /etc/nginx/htpasswd --group staff --allow-weak
   jeton user import people.jsonl --verify diane`,
 	}
+
 	c.RunE = func(c *cobra.Command, args []string) error {
 		asJSON, err := out.json()
 		if err != nil {
 			return err
 		}
+
 		if m.verify != "" {
 			if args[0] == "-" && pw.stdin {
 				return usage{errors.New("the file and the password cannot both come from standard input")}
 			}
-			if m.password, err = pw.read(c, "Password of "+m.verify, false); err != nil {
+
+			m.password, err = pw.read(c, "Password of "+m.verify, false)
+			if err != nil {
 				return err
 			}
 		}
+
 		file, err := openInput(c, args[0])
 		if err != nil {
 			return err
 		}
 		defer file.Close()
-		if m.rows, err = readPeople(file, args[0], m.format); err != nil {
+
+		m.rows, err = readPeople(file, args[0], m.format)
+		if err != nil {
 			return fmt.Errorf("%s: %w", args[0], err)
 		}
+
 		m.out, m.json = c.OutOrStdout(), asJSON
 		m.quiet = asJSON || !term.IsTerminal(int(os.Stderr.Fd()))
+
 		if m.verify != "" {
 			return m.prove(c.Context())
 		}
+
 		return withControl(&p, func(ctx context.Context, _ *cobra.Command, _ []string, ctl *control) error {
 			m.ctl = ctl
 			return m.run(ctx)
 		})(c, args)
 	}
+
 	p.flags(c)
 	out.flags(c)
 	pw.flags(c)
 	f := c.Flags()
 	f.StringVar(&m.format, "format", "", "csv, jsonl or htpasswd (else told by the file's name, or by how it begins)")
+
 	f.BoolVar(&m.ask.DryRun, "dry-run", false, "say what would become of each row, and change nothing")
-	f.BoolVar(&m.ask.Update, "update", false, "change who is there to be as the row says; a changed hash ends their sessions")
-	f.BoolVar(&m.ask.AllowWeak, "allow-weak", false, "take md5-crypt ($1$, $apr1$) and {SHA} hashes, until the next login")
+	f.BoolVar(
+		&m.ask.Update,
+		"update",
+		false,
+		"change who is there to be as the row says; a changed hash ends their sessions",
+	)
+	f.BoolVar(
+		&m.ask.AllowWeak,
+		"allow-weak",
+		false,
+		"take md5-crypt ($1$, $apr1$) and {SHA} hashes, until the next login",
+	)
 	f.StringSliceVar(&m.groups, "group", nil, "put everybody into this group, too (may be repeated)")
-	f.StringVar(&m.verify, "verify", "", "import nothing; check that the hash of this person in the file is that of a password")
+	f.StringVar(
+		&m.verify,
+		"verify",
+		"",
+		"import nothing; check that the hash of this person in the file is that of a password",
+	)
+
 	return c
 }
 
@@ -91,10 +122,12 @@ func openInput(c *cobra.Command, name string) (io.ReadCloser, error) {
 	if name == "-" {
 		return io.NopCloser(c.InOrStdin()), nil
 	}
+
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("open file of people: %w", err)
 	}
+
 	return f, nil
 }
 
@@ -129,9 +162,11 @@ const maxImportBytes = 56 << 10
 func (m *mover) run(ctx context.Context) error {
 	m.counts = map[string]int{}
 	m.told = time.Now()
+
 	if m.ask.DryRun {
 		m.seen, m.seed = map[uint64]int{}, maphash.MakeSeed()
 	}
+
 	for {
 		row, line, err := m.rows.next()
 		var one fault
@@ -169,20 +204,25 @@ func (m *mover) add(ctx context.Context, row api.Moved, line int) error {
 		}
 		row.Groups = &all
 	}
+
 	b, err := json.Marshal(row)
 	if err != nil {
 		return err
 	}
+
 	if len(m.ask.Users) == api.MaxImport || m.size+len(b)+1 > maxImportBytes {
 		if err := m.flush(ctx); err != nil {
 			return err
 		}
 	}
+
 	if len(b) > maxImportBytes {
 		m.tell(line, api.Verdict{Name: row.Name, Verdict: string(account.IsRefused), Reason: "the row is too long"})
 		return nil
 	}
+
 	m.ask.Users, m.lines, m.size = append(m.ask.Users, row), append(m.lines, line), m.size+len(b)+1
+
 	return nil
 }
 
@@ -191,17 +231,27 @@ func (m *mover) flush(ctx context.Context) error {
 	if len(m.ask.Users) == 0 {
 		return nil
 	}
+
 	var got api.Verdicts
 	if err := m.ctl.call(ctx, http.MethodPost, "/api/v1/users/import", m.ask, &got); err != nil {
-		return fmt.Errorf("lines %d to %d: %w; the %d rows before are in or refused, run it again for the rest", m.lines[0], m.lines[len(m.lines)-1], err, m.total)
+		return fmt.Errorf(
+			"lines %d to %d: %w; the %d rows before are in or refused, run it again for the rest",
+			m.lines[0],
+			m.lines[len(m.lines)-1],
+			err,
+			m.total,
+		)
 	}
 	if len(got.Verdicts) != len(m.lines) {
 		return fmt.Errorf("the server told %d verdicts of %d rows", len(got.Verdicts), len(m.lines))
 	}
+
 	for i, v := range got.Verdicts {
 		m.tell(m.lines[i], v)
 	}
+
 	m.ask.Users, m.lines, m.size = m.ask.Users[:0], m.lines[:0], 0
+
 	return nil
 }
 
@@ -215,6 +265,7 @@ func (m *mover) verdictOf(v string) string {
 			return "would change"
 		}
 	}
+
 	return v
 }
 
@@ -228,26 +279,32 @@ type rowVerdict struct {
 func (m *mover) tell(line int, v api.Verdict) {
 	// A dry run leaves nothing behind by which the store could see that a name comes twice.
 	if m.ask.DryRun && v.Verdict == string(account.Added) {
-		if _, folded, err := account.Name(v.Name); err == nil {
+		_, folded, err := account.Name(v.Name)
+		if err == nil {
 			n := maphash.String(m.seed, folded)
-			if first := m.seen[n]; first > 0 {
+			first := m.seen[n]
+			if first > 0 {
 				v.Verdict, v.Reason = string(account.Exists), fmt.Sprintf("line %d has the name, too", first)
 			} else {
 				m.seen[n] = line
 			}
 		}
 	}
+
 	m.total++
 	m.counts[v.Verdict]++
 	v.Verdict = m.verdictOf(v.Verdict)
+
 	if m.json {
 		_ = json.NewEncoder(m.out).Encode(rowVerdict{line, v})
 		return
 	}
+
 	text := v.Verdict
 	if v.Reason != "" {
 		text += ": " + oneLine(v.Reason)
 	}
+
 	fmt.Fprintf(m.out, "line %-6d %-24s %s\n", line, oneLine(v.Name), text)
 	m.progress()
 }
@@ -264,16 +321,25 @@ func (m *mover) progress() {
 // sum tells the numbers, and returns the error of a file with rows that were refused.
 func (m *mover) sum() error {
 	if !m.json {
-		for _, v := range []account.Verdict{account.Added, account.Changed, account.Exists, account.IsInFile, account.IsRefused} {
+		for _, v := range []account.Verdict{
+			account.Added,
+			account.Changed,
+			account.Exists,
+			account.IsInFile,
+			account.IsRefused,
+		} {
 			if n := m.counts[string(v)]; n > 0 || v == account.Added {
 				fmt.Fprintf(m.out, "%s: %d\n", m.verdictOf(string(v)), n)
 			}
 		}
+
 		fmt.Fprintf(m.out, "rows: %d\n", m.total)
 	}
+
 	if n := m.counts[string(account.IsRefused)]; n > 0 {
 		return exit{exitFailure, fmt.Sprintf("%d of %d rows were refused", n, m.total)}
 	}
+
 	return nil
 }
 
@@ -283,6 +349,7 @@ func (m *mover) prove(ctx context.Context) error {
 	for {
 		row, line, err := m.rows.next()
 		var one fault
+
 		if errors.Is(err, io.EOF) {
 			return fmt.Errorf("%w: nobody in the file is named %s", jeton.ErrNotFound, m.verify)
 		}
@@ -292,9 +359,11 @@ func (m *mover) prove(ctx context.Context) error {
 		if row.Name != m.verify {
 			continue
 		}
+
 		if err == nil && row.Hash == "" {
 			err = errors.New("the row has no hash")
 		}
+
 		var stored password.Stored
 		if err == nil {
 			stored, err = password.Recognize(row.Hash)
@@ -302,6 +371,7 @@ func (m *mover) prove(ctx context.Context) error {
 		if err != nil {
 			return exit{exitFailure, fmt.Sprintf("line %d: %s: %v", line, m.verify, err)}
 		}
+
 		var ok bool
 		err = withPool(ctx, func(ctx context.Context, pool *password.Pool) error {
 			ok, _, err = pool.Verify(ctx, row.Hash, m.password)
@@ -310,10 +380,16 @@ func (m *mover) prove(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+
 		if !ok {
-			return exit{exitFailure, fmt.Sprintf("line %d: %s: the %s hash is not that of the password", line, m.verify, stored.Kind)}
+			return exit{
+				exitFailure,
+				fmt.Sprintf("line %d: %s: the %s hash is not that of the password", line, m.verify, stored.Kind),
+			}
 		}
+
 		fmt.Fprintf(m.out, "line %d: %s: the %s hash is that of the password\n", line, m.verify, stored.Kind)
+
 		return nil
 	}
 }

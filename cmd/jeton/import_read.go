@@ -43,6 +43,7 @@ func readPeople(from io.Reader, name, format string) (*people, error) {
 	if begin, _ := buffered.Peek(3); bytes.Equal(begin, []byte("\xef\xbb\xbf")) {
 		_, _ = buffered.Discard(3) // what some programs put before UTF-8
 	}
+
 	begin, _ := buffered.Peek(4 << 10)
 	if format == "" {
 		format = formatOf(name, string(begin))
@@ -50,8 +51,10 @@ func readPeople(from io.Reader, name, format string) (*people, error) {
 	if format != "htpasswd" && strings.HasPrefix(strings.TrimSpace(string(begin)), "[") {
 		return nil, errors.New("this is a JSON list; write one object a line, without the brackets: jq -c '.[]'")
 	}
+
 	p := &people{lines: bufio.NewScanner(buffered)}
 	p.lines.Buffer(make([]byte, 4<<10), maxImportLine)
+
 	switch format {
 	case "csv":
 		return p, p.csv()
@@ -64,13 +67,15 @@ func readPeople(from io.Reader, name, format string) (*people, error) {
 	default:
 		return nil, usage{fmt.Errorf("--format is csv, jsonl or htpasswd, not %q", format)}
 	}
+
 	return p, nil
 }
 
 // formatOf finds out a format by the name of a file, else by how it begins.
 func formatOf(name, begin string) string {
 	base := strings.ToLower(filepath.Base(name))
-	switch ext := filepath.Ext(base); {
+	ext := filepath.Ext(base)
+	switch {
 	case strings.Contains(base, "htpasswd"):
 		return "htpasswd"
 	case ext == ".csv":
@@ -78,6 +83,7 @@ func formatOf(name, begin string) string {
 	case ext == ".jsonl", ext == ".ndjson", ext == ".json":
 		return "jsonl"
 	}
+
 	first, _, _ := strings.Cut(strings.TrimSpace(begin), "\n")
 	columns := strings.Split(strings.TrimSpace(first), ",")
 	switch {
@@ -88,6 +94,7 @@ func formatOf(name, begin string) string {
 	case strings.Contains(first, ":"):
 		return "htpasswd"
 	}
+
 	return ""
 }
 
@@ -100,15 +107,18 @@ func (p *people) next() (api.Moved, int, error) {
 		if strings.TrimSpace(line) == "" || p.comments && strings.HasPrefix(line, "#") {
 			continue
 		}
+
 		row, err := p.parse(line)
 		return row, p.line, err
 	}
+
 	if err := p.lines.Err(); err != nil {
 		if errors.Is(err, bufio.ErrTooLong) {
 			err = fmt.Errorf("the line is over %d KiB", maxImportLine>>10)
 		}
 		return api.Moved{}, p.line + 1, fmt.Errorf("line %d: %w", p.line+1, err)
 	}
+
 	return api.Moved{}, p.line, io.EOF
 }
 
@@ -122,13 +132,16 @@ func (p *people) csv() error {
 		heads = cells
 		return api.Moved{}, err
 	}
+
 	if _, line, err := p.next(); errors.Is(err, io.EOF) {
 		return errors.New("the file is empty; its first line names the columns: " + strings.Join(importColumns, ","))
 	} else if err != nil {
 		return fmt.Errorf("line %d: %w", line, err)
 	}
+
 	for i, h := range heads {
 		heads[i] = strings.TrimSpace(h)
+
 		switch {
 		case heads[i] == "password":
 			return fmt.Errorf("there is a column named password: %w", errPlain)
@@ -138,10 +151,16 @@ func (p *people) csv() error {
 			return fmt.Errorf("there are two columns named %s", heads[i])
 		}
 	}
+
 	if !slices.Contains(heads, "name") {
-		return errors.New("there is no column named name; the first line names the columns: " + strings.Join(importColumns, ","))
+		return errors.New("there is no column named name; the first line names the columns: " + strings.Join(
+			importColumns,
+			",",
+		))
 	}
+
 	p.parse = func(line string) (api.Moved, error) { return parseCSVRow(heads, line) }
+
 	return nil
 }
 
@@ -151,19 +170,23 @@ func csvCells(line string) ([]string, error) {
 	if err != nil {
 		return nil, fault{errors.New("the row is no CSV: a quote is missing or stands where none may")}
 	}
+
 	return cells, nil
 }
 
 func parseCSVRow(heads []string, line string) (api.Moved, error) {
 	var row api.Moved
+
 	cells, err := csvCells(line)
 	if err != nil {
 		return row, err
 	}
+
 	for i, cell := range cells {
 		if i >= len(heads) {
 			break
 		}
+
 		switch heads[i] {
 		case "name":
 			row.Name = cell
@@ -178,7 +201,8 @@ func parseCSVRow(heads []string, line string) (api.Moved, error) {
 		case "id":
 			row.ID = cell
 		case "groups":
-			if groups := strings.FieldsFunc(cell, func(r rune) bool { return strings.ContainsRune(" ,;", r) }); len(groups) > 0 {
+			groups := strings.FieldsFunc(cell, func(r rune) bool { return strings.ContainsRune(" ,;", r) })
+			if len(groups) > 0 {
 				row.Groups = &groups
 			}
 		case "disabled":
@@ -191,9 +215,11 @@ func parseCSVRow(heads []string, line string) (api.Moved, error) {
 			}
 		}
 	}
+
 	if len(cells) != len(heads) {
 		return row, fault{fmt.Errorf("the row has %d cells and the head %d", len(cells), len(heads))}
 	}
+
 	return row, nil
 }
 
@@ -204,6 +230,7 @@ func truth(cell string) (yes, known bool) {
 	case "no":
 		return false, true
 	}
+
 	yes, err := strconv.ParseBool(cell)
 	return yes, err == nil
 }
@@ -213,8 +240,10 @@ func parseJSONRow(line string) (api.Moved, error) {
 		api.Moved
 		Password json.RawMessage `json:"password"`
 	}
+
 	d := json.NewDecoder(strings.NewReader(line))
 	d.DisallowUnknownFields()
+
 	if err := d.Decode(&row); err != nil {
 		var kind *json.UnmarshalTypeError
 		switch {
@@ -223,14 +252,17 @@ func parseJSONRow(line string) (api.Moved, error) {
 		case !strings.HasPrefix(err.Error(), "json: unknown field"):
 			err = errors.New("the line is no JSON object")
 		}
+
 		return row.Moved, fault{err}
 	}
+
 	if row.Password != nil {
 		return row.Moved, fault{errPlain}
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return row.Moved, fault{errors.New("there is more than one JSON object on the line")}
 	}
+
 	return row.Moved, nil
 }
 
@@ -242,8 +274,10 @@ func parseHtpasswdRow(line string) (api.Moved, error) {
 	if hash == "" {
 		return api.Moved{Name: name}, fault{errors.New("there is no hash after the colon")}
 	}
+
 	if strings.HasPrefix(hash, "$") || strings.HasPrefix(hash, "{") {
 		hash, _, _ = strings.Cut(hash, ":") // some servers allow a comment after it
 	}
+
 	return api.Moved{Name: name, Hash: hash}, nil
 }

@@ -16,6 +16,7 @@ func readAll(t *testing.T, file, name, format string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var list []string
 	for {
 		row, _, err := p.next()
@@ -40,6 +41,7 @@ func told(row api.Moved) string {
 	} else {
 		text += "-"
 	}
+
 	text += "|" + row.Hash + "|"
 	switch {
 	case row.Disabled == nil:
@@ -47,6 +49,7 @@ func told(row api.Moved) string {
 	case *row.Disabled:
 		return text + "disabled"
 	}
+
 	return text + "enabled"
 }
 
@@ -58,13 +61,58 @@ func TestReadPeople(t *testing.T) {
 	}{
 		{"CSV with everything", "name,email,first_name,last_name,groups,password_hash,disabled\ndiane,d@x.org,Di,\"Prince, of T.\",a;b,$5$x,yes\n", "p.csv", "",
 			[]string{"diane|d@x.org|Di|Prince, of T.|a b|$5$x|disabled"}, ""},
-		{"CSV with names alone, told by its head", "name\r\ndiane\r\n\r\ncarl\r\n", "-", "", []string{"diane||||-||-", "carl||||-||-"}, ""},
-		{"CSV behind a byte order mark", "\xef\xbb\xbfname,disabled\ndiane,false\n", "x", "", []string{"diane||||-||enabled"}, ""},
-		{"a quote that is never closed spoils one row", "name,email\n\"diane,x\ncarl,\n", "p.csv", "", []string{" refused: the row is no CSV: a quote is missing or stands where none may", "carl||||-||-"}, ""},
-		{"a cell too few and one too many", "name,email\ndiane\ncarl,a,b\n", "p.csv", "", []string{"diane refused: the row has 1 cells and the head 2", "carl refused: the row has 3 cells and the head 2"}, ""},
-		{"neither yes nor no", "name,disabled\ndiane,perhaps\n", "p.csv", "", []string{"diane refused: disabled is true or false"}, ""},
+		{
+			"CSV with names alone, told by its head",
+			"name\r\ndiane\r\n\r\ncarl\r\n",
+			"-",
+			"",
+			[]string{"diane||||-||-", "carl||||-||-"},
+			"",
+		},
+		{
+			"CSV behind a byte order mark",
+			"\xef\xbb\xbfname,disabled\ndiane,false\n",
+			"x",
+			"",
+			[]string{"diane||||-||enabled"},
+			"",
+		},
+		{
+			"a quote that is never closed spoils one row",
+			"name,email\n\"diane,x\ncarl,\n",
+			"p.csv",
+			"",
+			[]string{" refused: the row is no CSV: a quote is missing or stands where none may", "carl||||-||-"},
+			"",
+		},
+		{
+			"a cell too few and one too many",
+			"name,email\ndiane\ncarl,a,b\n",
+			"p.csv",
+			"",
+			[]string{
+				"diane refused: the row has 1 cells and the head 2",
+				"carl refused: the row has 3 cells and the head 2",
+			},
+			"",
+		},
+		{
+			"neither yes nor no",
+			"name,disabled\ndiane,perhaps\n",
+			"p.csv",
+			"",
+			[]string{"diane refused: disabled is true or false"},
+			"",
+		},
 		{"a name that begins like a comment is a name", "name\n#diane\n", "p.csv", "", []string{"#diane||||-||-"}, ""},
-		{"a column of passwords", "name,password\ndiane,hunter2\n", "p.csv", "", nil, "plain passwords are not imported"},
+		{
+			"a column of passwords",
+			"name,password\ndiane,hunter2\n",
+			"p.csv",
+			"",
+			nil,
+			"plain passwords are not imported",
+		},
 		{"a column that is not known", "name,mail\n", "p.csv", "", nil, `"mail" is not known`},
 		{"a column twice", "name,name\n", "p.csv", "", nil, "two columns"},
 		{"no names", "email\n", "p.csv", "", nil, "no column named name"},
@@ -72,17 +120,70 @@ func TestReadPeople(t *testing.T) {
 		{"a file of which nothing is known", "hello\n", "p", "", nil, "the format of the file is not clear"},
 		{"a format that is not known", "name\n", "p", "xml", nil, "--format is"},
 
-		{"JSON lines", `{"name":"diane","groups":[],"disabled":false,"password_hash":"$5$x"}` + "\n" + `{"name":"carl"}`, "-", "", []string{"diane|||||$5$x|enabled", "carl||||-||-"}, ""},
-		{"JSON with a password", `{"name":"diane","password":"hunter2"}`, "p.jsonl", "", []string{"diane refused: " + errPlain.Error()}, ""},
-		{"JSON with a member that is not known", `{"name":"diane","x":1}`, "p.jsonl", "", []string{`diane refused: json: unknown field "x"`}, ""},
-		{"JSON of another kind", `{"name":7}` + "\nhunter2\n{}{}\n", "p.jsonl", "", []string{` refused: member "name": want string`, " refused: the line is no JSON object", " refused: there is more than one JSON object on the line"}, ""},
+		{
+			"JSON lines",
+			`{"name":"diane","groups":[],"disabled":false,"password_hash":"$5$x"}` + "\n" + `{"name":"carl"}`,
+			"-",
+			"",
+			[]string{"diane|||||$5$x|enabled", "carl||||-||-"},
+			"",
+		},
+		{
+			"JSON with a password",
+			`{"name":"diane","password":"hunter2"}`,
+			"p.jsonl",
+			"",
+			[]string{"diane refused: " + errPlain.Error()},
+			"",
+		},
+		{
+			"JSON with a member that is not known",
+			`{"name":"diane","x":1}`,
+			"p.jsonl",
+			"",
+			[]string{`diane refused: json: unknown field "x"`},
+			"",
+		},
+		{
+			"JSON of another kind",
+			`{"name":7}` + "\nhunter2\n{}{}\n",
+			"p.jsonl",
+			"",
+			[]string{
+				` refused: member "name": want string`,
+				" refused: the line is no JSON object",
+				" refused: there is more than one JSON object on the line",
+			},
+			"",
+		},
 		{"a JSON list", "[\n{}]", "p.json", "", nil, "one object a line"},
 
 		{"htpasswd", "# ours\ndiane:$apr1$x$y\ncarl:{SHA}x=:a comment\nzoe:plain:text\n", ".htpasswd", "",
 			[]string{"diane||||-|$apr1$x$y|-", "carl||||-|{SHA}x=|-", "zoe||||-|plain:text|-"}, ""},
-		{"htpasswd told by how it begins", "diane:pbkdf2:sha256:1$s$00\n", "users", "", []string{"diane||||-|pbkdf2:sha256:1$s$00|-"}, ""},
-		{"htpasswd without a hash, and without a colon", "diane:\nhunter2\n", "htpasswd", "", []string{"diane refused: there is no hash after the colon", " refused: the line is not NAME:HASH"}, ""},
-		{"a line without end", "name\ndiane\n" + strings.Repeat("x", maxImportLine+1), "p.csv", "", []string{"diane||||-||-"}, "line 3: the line is over 48 KiB"},
+		{
+			"htpasswd told by how it begins",
+			"diane:pbkdf2:sha256:1$s$00\n",
+			"users",
+			"",
+			[]string{"diane||||-|pbkdf2:sha256:1$s$00|-"},
+			"",
+		},
+		{
+			"htpasswd without a hash, and without a colon",
+			"diane:\nhunter2\n",
+			"htpasswd",
+			"",
+			[]string{"diane refused: there is no hash after the colon", " refused: the line is not NAME:HASH"},
+			"",
+		},
+		{
+			"a line without end",
+			"name\ndiane\n" + strings.Repeat("x", maxImportLine+1),
+			"p.csv",
+			"",
+			[]string{"diane||||-||-"},
+			"line 3: the line is over 48 KiB",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := readAll(t, tc.file, tc.path, tc.format)
@@ -92,7 +193,12 @@ func TestReadPeople(t *testing.T) {
 			if strings.Join(got, "\n") != strings.Join(tc.want, "\n") {
 				t.Errorf("rows:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(tc.want, "\n"))
 			}
-			if all := strings.Join(got, "\n"); err != nil && strings.Contains(err.Error(), "hunter2") || strings.Contains(all, "refused") && strings.Contains(all, "hunter2") {
+
+			all := strings.Join(got, "\n")
+			if err != nil && strings.Contains(
+				err.Error(),
+				"hunter2",
+			) || strings.Contains(all, "refused") && strings.Contains(all, "hunter2") {
 				t.Errorf("a refusal holds a password: %v %s", err, all)
 			}
 		})
@@ -110,6 +216,7 @@ func FuzzReadPeople(f *testing.F) {
 		if err != nil {
 			return
 		}
+
 		rows := 0
 		for {
 			_, _, err := p.next()
@@ -120,14 +227,17 @@ func FuzzReadPeople(f *testing.F) {
 				}
 				break
 			}
+
 			rows++
 		}
+
 		lines := 0
 		for line := range strings.Lines(strings.TrimPrefix(file, "\xef\xbb\xbf")) {
 			if strings.TrimSpace(line) != "" && (!p.comments || !strings.HasPrefix(line, "#")) {
 				lines++
 			}
 		}
+
 		if format == "csv" {
 			lines-- // the head
 		}

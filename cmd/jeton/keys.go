@@ -25,18 +25,24 @@ whoever may open its data folder.`,
 		Example: `  jeton keys list
   jeton keys rotate`,
 	}
+
 	c.AddCommand(keysList(), keysRotate(), keysRevoke())
+
 	return c
 }
 
 func keysList() *cobra.Command {
 	var p place
 	var out output
+
 	c := &cobra.Command{
-		Use: "list", Short: "List signing keys", Args: noArgs,
+		Use:   "list",
+		Short: "List signing keys",
+		Args:  noArgs,
 		Example: `  jeton keys list
   jeton keys list --output json`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		var list []jeton.SigningKey
 		if err := ctl.call(ctx, http.MethodGet, "/api/v1/keys", nil, &list); err != nil {
@@ -44,17 +50,35 @@ func keysList() *cobra.Command {
 		}
 		return printKeys(c, &out, list)
 	})
+
 	p.flags(c)
 	out.flags(c)
+
 	return c
 }
 
 func printKeys(c *cobra.Command, out *output, list []jeton.SigningKey) error {
 	var rows [][]string
 	for _, k := range list {
-		rows = append(rows, []string{k.ID, k.Kind, k.Algorithm, k.Status, when(k.Signs), orOpen(k.Retires), orOpen(k.Withdrawn)})
+		rows = append(rows, []string{
+			k.ID,
+			k.Kind,
+			k.Algorithm,
+			k.Status,
+			when(k.Signs),
+			orOpen(k.Retires),
+			orOpen(k.Withdrawn),
+		})
 	}
-	return out.print(c.OutOrStdout(), list, []string{"KID", "TOKENS", "ALG", "STATUS", "SIGNS FROM", "UNTIL", "CHECKS UNTIL"}, rows)
+	return out.print(c.OutOrStdout(), list, []string{
+		"KID",
+		"TOKENS",
+		"ALG",
+		"STATUS",
+		"SIGNS FROM",
+		"UNTIL",
+		"CHECKS UNTIL",
+	}, rows)
 }
 
 // orOpen shows an end that may not be known yet.
@@ -69,8 +93,11 @@ func keysRotate() *cobra.Command {
 	var p place
 	var out output
 	var in api.Rotation
+
 	c := &cobra.Command{
-		Use: "rotate", Short: "Make the keys that sign next", Args: noArgs,
+		Use:   "rotate",
+		Short: "Make the keys that sign next",
+		Args:  noArgs,
 		Long: `Make the keys that sign next. They are published now and sign when everybody who caches
 the published keys has had time to see them; the ones before sign until then, and check
 for as long as a token that they have signed can live.
@@ -80,6 +107,7 @@ have cached the keys may refuse its tokens until they fetch them again.`,
 		Example: `  jeton keys rotate
   jeton keys rotate --alg ES256 --now`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		var list []jeton.SigningKey
 		if err := ctl.call(ctx, http.MethodPost, "/api/v1/keys/rotate", in, &list); err != nil {
@@ -87,24 +115,30 @@ have cached the keys may refuse its tokens until they fetch them again.`,
 		}
 		return printKeys(c, &out, list)
 	})
+
 	p.flags(c)
 	out.flags(c)
 	c.Flags().StringVar(&in.Algorithm, "alg", "", "of this algorithm only: RS256, ES256 or EdDSA")
 	c.Flags().BoolVar(&in.Now, "now", false, "they sign at once")
+
 	return c
 }
 
 func keysRevoke() *cobra.Command {
 	var p place
 	var reason string
+
 	c := &cobra.Command{
-		Use: "revoke KID", Short: "Make a key neither sign nor check any more", Args: exactArgs("KID"),
+		Use:   "revoke KID",
+		Short: "Make a key neither sign nor check any more",
+		Args:  exactArgs("KID"),
 		Long: `Make a key neither sign nor check any more, at once: every token that it has signed is
 void. If it was the one that signs, another takes its place. It is no longer published;
 services that check tokens by themselves go on to accept it until they fetch the
 keys again.`,
 		Example: `  jeton keys revoke NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --reason 'a backup was stolen'`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		path := "/api/v1/keys/" + url.PathEscape(args[0])
 		if reason != "" {
@@ -113,10 +147,14 @@ keys again.`,
 		if err := ctl.call(ctx, http.MethodDelete, path, nil, nil); err != nil {
 			return named(err, "key "+args[0])
 		}
+
 		fmt.Fprintf(c.OutOrStdout(), "revoked key %s; the tokens that it has signed are void\n", args[0])
+
 		return nil
 	})
+
 	p.flags(c)
 	c.Flags().StringVar(&reason, "reason", "", "why, for the record")
+
 	return c
 }

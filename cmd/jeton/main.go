@@ -28,7 +28,8 @@ func main() {
 // called returns the arguments of the program. Other programs find their helper by its
 // name, which is a link to this one.
 func called(argv []string) []string {
-	switch name, args := strings.TrimSuffix(filepath.Base(argv[0]), ".exe"), argv[1:]; name {
+	name, args := strings.TrimSuffix(filepath.Base(argv[0]), ".exe"), argv[1:]
+	switch name {
 	case "git-credential-jeton":
 		return append([]string{"credential", "git"}, args...)
 	case "docker-credential-jeton":
@@ -54,6 +55,7 @@ const (
 func run(args, _ []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+
 	// A second signal ends the program at once.
 	context.AfterFunc(ctx, stop)
 	root := newRoot()
@@ -62,12 +64,16 @@ func run(args, _ []string) int {
 	if err == nil {
 		err = root.ExecuteContext(ctx)
 	}
+
 	if err == nil {
 		return exitOK
 	}
-	if text := err.Error(); text != "" {
+
+	text := err.Error()
+	if text != "" {
 		fmt.Fprintln(os.Stderr, "jeton: "+text)
 	}
+
 	return exitCode(err)
 }
 
@@ -75,14 +81,20 @@ func run(args, _ []string) int {
 // reports success.
 func known(root *cobra.Command, args []string) error {
 	group, rest, err := root.Find(args)
-	if err != nil || group == root || group.Runnable() || len(rest) == 0 || strings.HasPrefix(rest[0], "-") || rest[0] == "help" {
+	if err != nil || group == root || group.Runnable() || len(rest) == 0 || strings.HasPrefix(
+		rest[0],
+		"-",
+	) || rest[0] == "help" {
 		return nil // the others are judged when they are executed
 	}
+
 	text := fmt.Sprintf("%s has no command %q", group.CommandPath(), rest[0])
 	group.SuggestionsMinimumDistance = 2 // as cobra has it at the root
-	if near := group.SuggestionsFor(rest[0]); len(near) > 0 {
+	near := group.SuggestionsFor(rest[0])
+	if len(near) > 0 {
 		text += "; did you mean " + strings.Join(near, " or ") + "?"
 	}
+
 	return usage{fmt.Errorf("%s; see '%s --help'", text, group.CommandPath())}
 }
 
@@ -111,9 +123,15 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, jeton.ErrTooMany):
 		return exitTooMany
-	case errors.Is(err, jeton.ErrForbidden), errors.Is(err, jeton.ErrSpent), errors.Is(err, jeton.ErrRelogin), errors.Is(err, jeton.ErrSessionsFull):
+	case errors.Is(
+		err,
+		jeton.ErrForbidden,
+	), errors.Is(err, jeton.ErrSpent), errors.Is(err, jeton.ErrRelogin), errors.Is(err, jeton.ErrSessionsFull):
 		return exitDenied
-	case errors.Is(err, jeton.ErrNoCredential), errors.Is(err, jeton.ErrBadCredential), errors.Is(err, jeton.ErrExpired):
+	case errors.Is(
+		err,
+		jeton.ErrNoCredential,
+	), errors.Is(err, jeton.ErrBadCredential), errors.Is(err, jeton.ErrExpired):
 		return exitLogin
 	case errors.Is(err, jeton.ErrNotFound):
 		return exitNotFound
@@ -124,6 +142,7 @@ func exitCode(err error) int {
 	case strings.HasPrefix(err.Error(), "unknown command"):
 		return exitUsage
 	}
+
 	return exitFailure
 }
 
@@ -135,31 +154,59 @@ func newRoot() *cobra.Command {
 One program is the server, the gateway in front of services, and the wallet of the caller.`,
 		Example: `  jeton demo
   jeton serve --config jeton.yaml`,
-		SilenceErrors: true, SilenceUsage: true,
-		Version: version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version(),
 	}
+
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage{fmt.Errorf("%w; see '%s --help'", err, c.CommandPath())}
 	})
-	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "operate", Title: "Operators:"}, &cobra.Group{ID: "wallet", Title: "Wallet:"})
+
+	root.AddGroup(&cobra.Group{
+		ID:    "server",
+		Title: "Server:",
+	}, &cobra.Group{ID: "operate", Title: "Operators:"}, &cobra.Group{ID: "wallet", Title: "Wallet:"})
+
 	for group, commands := range map[string][]*cobra.Command{
-		"server":  {serveCommand(), demoCommand(), configCommand(), routesCommand(), hashPasswordCommand()},
-		"operate": {userCommand(), clientCommand(), sessionCommand(), keysCommand(), tokenCommand(), auditCommand(), explainCommand(), statusCommand(), benchCommand(), backupCommand(), restoreCommand(), dbCommand(), migrateCommand()},
-		"wallet":  walletCommands(),
+		"server": {serveCommand(), demoCommand(), configCommand(), routesCommand(), hashPasswordCommand()},
+		"operate": {
+			userCommand(),
+			clientCommand(),
+			sessionCommand(),
+			keysCommand(),
+			tokenCommand(),
+			auditCommand(),
+			explainCommand(),
+			statusCommand(),
+			benchCommand(),
+			backupCommand(),
+			restoreCommand(),
+			dbCommand(),
+			migrateCommand(),
+		},
+		"wallet": walletCommands(),
 	} {
 		for _, c := range commands {
 			c.GroupID = group
 			root.AddCommand(c)
 		}
 	}
+
 	root.AddCommand(hasherCommand())
+
 	return root
 }
 
 // noArgs refuses arguments with an error that says what was not understood.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage{fmt.Errorf("%s takes no argument, got %q; see '%s --help'", c.CommandPath(), args[0], c.CommandPath())}
+		return usage{fmt.Errorf(
+			"%s takes no argument, got %q; see '%s --help'",
+			c.CommandPath(),
+			args[0],
+			c.CommandPath(),
+		)}
 	}
 	return nil
 }
@@ -168,7 +215,12 @@ func noArgs(c *cobra.Command, args []string) error {
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != len(names) {
-			return usage{fmt.Errorf("%s takes %s; see '%s --help'", c.CommandPath(), strings.Join(names, " "), c.CommandPath())}
+			return usage{fmt.Errorf(
+				"%s takes %s; see '%s --help'",
+				c.CommandPath(),
+				strings.Join(names, " "),
+				c.CommandPath(),
+			)}
 		}
 		return nil
 	}

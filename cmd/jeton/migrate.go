@@ -13,7 +13,8 @@ import (
 
 func migrateCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "migrate", Short: "Bring the schema of the database up to date, or see what an upgrade would do",
+		Use:   "migrate",
+		Short: "Bring the schema of the database up to date, or see what an upgrade would do",
 		Long: `Bring the schema of the database up to date, or see what an upgrade would do. A server does
 so by itself when it starts; these commands are for whoever wants to do it before, or to
 know beforehand that it goes through. Each step is taken whole or not at all, and one
@@ -25,15 +26,20 @@ after which they could not is refused to them: they do not start any more.`,
   jeton migrate preflight
   jeton migrate up`,
 	}
+
 	c.AddCommand(migrateStatus(), migrateUp(), migratePreflight())
+
 	return c
 }
 
 func migrateStatus() *cobra.Command {
 	var p place
 	var out output
+
 	c := &cobra.Command{
-		Use: "status", Short: "List the steps of the schema and which have been applied", Args: noArgs,
+		Use:   "status",
+		Short: "List the steps of the schema and which have been applied",
+		Args:  noArgs,
 		Long: `List the steps of the schema and which have been applied. It changes nothing, and works
 beside a server that is up.`,
 		Example: `  jeton migrate status
@@ -43,10 +49,12 @@ beside a server that is up.`,
 			if err != nil {
 				return err
 			}
+
 			list, err := server.Migrations(c.Context(), conf)
 			if err != nil {
 				return err
 			}
+
 			var rows [][]string
 			for _, m := range list {
 				state := "missing"
@@ -55,17 +63,22 @@ beside a server that is up.`,
 				}
 				rows = append(rows, []string{strconv.Itoa(m.Step), m.Name, state})
 			}
+
 			return out.print(c.OutOrStdout(), list, []string{"STEP", "NAME", "STATE"}, rows)
 		},
 	}
+
 	p.flags(c)
 	out.flags(c)
+
 	return c
 }
 
 func migrateUp() *cobra.Command {
 	return migrating(&cobra.Command{
-		Use: "up", Short: "Apply the steps that are missing", Args: noArgs,
+		Use:   "up",
+		Short: "Apply the steps that are missing",
+		Args:  noArgs,
 		Long: `Apply the steps that are missing. With SQLite no server may be up; make a backup first: the
 version before does not open what this one has changed.`,
 		Example: `  jeton migrate up
@@ -75,7 +88,9 @@ version before does not open what this one has changed.`,
 
 func migratePreflight() *cobra.Command {
 	return migrating(&cobra.Command{
-		Use: "preflight", Short: "Say whether the steps that are missing would go through", Args: noArgs,
+		Use:   "preflight",
+		Short: "Say whether the steps that are missing would go through",
+		Args:  noArgs,
 		Long: `Apply the steps that are missing and take all of them back: it says whether they would go
 through, and changes nothing. On PostgreSQL it does so in one transaction, which holds up
 the nodes for as long as the steps take; where it would have to wait for others, it
@@ -95,15 +110,18 @@ type migrated struct {
 func migrating(c *cobra.Command, try bool, done string) *cobra.Command {
 	var p place
 	var out output
+
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		asJSON, err := out.json()
 		if err != nil {
 			return err
 		}
+
 		conf, err := p.server()
 		if err != nil {
 			return err
 		}
+
 		names, err := server.Migrate(c.Context(), conf, try)
 		if err != nil {
 			if errors.Is(err, context.Canceled) && c.Context().Err() != nil {
@@ -111,24 +129,35 @@ func migrating(c *cobra.Command, try bool, done string) *cobra.Command {
 			}
 			return err
 		}
+
 		if asJSON {
 			return printJSON(c.OutOrStdout(), migrated{append([]string{}, names...), try})
 		}
+
 		for _, name := range names {
 			fmt.Fprintf(c.OutOrStdout(), "%s %s\n", oneLine(name), done)
 		}
+
 		if len(names) == 0 {
 			fmt.Fprintln(c.OutOrStdout(), "the schema is up to date")
 		}
+
 		return nil
 	}
+
 	p.flags(c)
 	out.flags(c)
+
 	return c
 }
 
 // server is how a command reaches the database of a server without being one.
 func (p *place) server() (server.Config, error) {
 	conf, dir, err := p.both()
-	return server.Config{File: conf, DataDir: dir, Version: version(), Log: warnings()}, err
+	return server.Config{
+		File:    conf,
+		DataDir: dir,
+		Version: version(),
+		Log:     warnings(),
+	}, err
 }

@@ -25,6 +25,7 @@ func (o *output) json() (bool, error) {
 	case "table":
 		return false, nil
 	}
+
 	return false, usage{fmt.Errorf("--output is table or json, not %q", o.format)}
 }
 
@@ -37,14 +38,17 @@ func (o *output) print(w io.Writer, result any, headings []string, rows [][]stri
 	if asJSON {
 		return printJSON(w, result)
 	}
+
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, strings.Join(headings, "\t"))
+
 	for _, row := range rows {
 		for i := range row {
 			row[i] = oneLine(row[i])
 		}
 		fmt.Fprintln(t, strings.Join(row, "\t"))
 	}
+
 	return t.Flush()
 }
 

@@ -36,7 +36,12 @@ type tokenSource struct {
 }
 
 func (s *tokenSource) flags(c *cobra.Command) {
-	c.Flags().BoolVar(&s.stdin, "token-stdin", false, "read a token that somebody made from standard input, and prove itself by it")
+	c.Flags().BoolVar(
+		&s.stdin,
+		"token-stdin",
+		false,
+		"read a token that somebody made from standard input, and prove itself by it",
+	)
 	c.Flags().StringVar(&s.file, "token-file", "", "read such a token from a file")
 }
 
@@ -64,14 +69,17 @@ func (s *tokenSource) read(c *cobra.Command, prompt string) (jeton.Secret, error
 	default:
 		return ask(prompt)
 	}
+
 	b, err := io.ReadAll(io.LimitReader(in, most+1))
 	if err != nil {
 		return jeton.Secret{}, fmt.Errorf("read token: %w", err)
 	}
+
 	text := strings.TrimSpace(string(b))
 	if text == "" || len(b) > most {
 		return jeton.Secret{}, usage{errors.New("there is no token in what was given, or more than one")}
 	}
+
 	return jeton.NewSecret(text), nil
 }
 
@@ -94,13 +102,16 @@ func (s *passwordSource) read(c *cobra.Command, prompt string, twice bool) (jeto
 		defer f.Close()
 		return readPassword(f, s.file)
 	}
+
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
 		return jeton.Secret{}, usage{errors.New("there is no terminal to ask for the password: use --password-stdin or --password-file")}
 	}
+
 	first, err := ask(prompt)
 	if err != nil || !twice {
 		return first, err
 	}
+
 	second, err := ask("The same again")
 	if err != nil {
 		return second, err
@@ -108,6 +119,7 @@ func (s *passwordSource) read(c *cobra.Command, prompt string, twice bool) (jeto
 	if first.Reveal() != second.Reveal() {
 		return jeton.Secret{}, errors.New("the two passwords differ")
 	}
+
 	return first, nil
 }
 
@@ -119,10 +131,12 @@ func readPassword(r io.Reader, from string) (jeton.Secret, error) {
 	if len(b) > maxPasswordInput {
 		return jeton.Secret{}, fmt.Errorf("%s holds more than a password", from)
 	}
+
 	text := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	if text == "" {
 		return jeton.Secret{}, fmt.Errorf("%s holds no password", from)
 	}
+
 	return jeton.NewSecret(text), nil
 }
 
@@ -130,9 +144,11 @@ func ask(prompt string) (jeton.Secret, error) {
 	fmt.Fprint(os.Stderr, prompt+": ")
 	b, err := term.ReadPassword(int(os.Stdin.Fd()))
 	fmt.Fprintln(os.Stderr)
+
 	if err != nil {
 		return jeton.Secret{}, fmt.Errorf("read password: %w", err)
 	}
+
 	return jeton.NewSecret(string(b)), nil
 }
 
@@ -146,7 +162,9 @@ func confirm(in io.Reader, question string) bool {
 func hashPasswordCommand() *cobra.Command {
 	var pw passwordSource
 	c := &cobra.Command{
-		Use: "hash-password", Short: "Hash a password for password_hash in the configuration file", Args: noArgs,
+		Use:   "hash-password",
+		Short: "Hash a password for password_hash in the configuration file",
+		Args:  noArgs,
 		Example: `  jeton hash-password
   printf %s "$PASSWORD" | jeton hash-password --password-stdin`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -157,15 +175,20 @@ func hashPasswordCommand() *cobra.Command {
 			if err := password.CheckNew(secret); err != nil {
 				return err
 			}
+
 			phc, err := hashOnce(c.Context(), secret)
 			if err != nil {
 				return err
 			}
+
 			fmt.Fprintln(c.OutOrStdout(), phc)
+
 			return nil
 		},
 	}
+
 	pw.flags(c)
+
 	return c
 }
 
@@ -183,6 +206,7 @@ func withPool(ctx context.Context, use func(ctx context.Context, pool *password.
 	if err != nil {
 		return err
 	}
+
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- pool.Run(ctx) }()
@@ -190,5 +214,6 @@ func withPool(ctx context.Context, use func(ctx context.Context, pool *password.
 		stop()
 		<-ended
 	}()
+
 	return use(ctx, pool)
 }

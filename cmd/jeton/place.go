@@ -20,8 +20,18 @@ type place struct {
 }
 
 func (p *place) flags(c *cobra.Command) {
-	c.Flags().StringVar(&p.config, "config", "", "configuration file (JETON_CONFIG; else /etc/jeton/jeton.yaml if it is there; else the built-in default)")
-	c.Flags().StringVar(&p.dataDir, "data-dir", "", "data folder (JETON_DATA_DIR; else data_dir of the file; else a folder of the user)")
+	c.Flags().StringVar(
+		&p.config,
+		"config",
+		"",
+		"configuration file (JETON_CONFIG; else /etc/jeton/jeton.yaml if it is there; else the built-in default)",
+	)
+	c.Flags().StringVar(
+		&p.dataDir,
+		"data-dir",
+		"",
+		"data folder (JETON_DATA_DIR; else data_dir of the file; else a folder of the user)",
+	)
 }
 
 // load reads the configuration.
@@ -39,18 +49,24 @@ func (p *place) path() string {
 	if p.config != "" {
 		return p.config
 	}
-	if env := os.Getenv("JETON_CONFIG"); env != "" {
+
+	env := os.Getenv("JETON_CONFIG")
+	if env != "" {
 		return env
 	}
+
 	candidates := []string{"/etc/jeton/jeton.yaml"}
-	if dir := os.Getenv("CONFIGURATION_DIRECTORY"); dir != "" {
+	dir := os.Getenv("CONFIGURATION_DIRECTORY")
+	if dir != "" {
 		candidates = []string{filepath.Join(dir, "jeton.yaml"), candidates[0]}
 	}
+
 	for _, c := range candidates {
 		if _, err := os.Stat(c); !errors.Is(err, fs.ErrNotExist) {
 			return c
 		}
 	}
+
 	return ""
 }
 
@@ -61,13 +77,17 @@ func (p *place) folder(conf *config.Config) (string, error) {
 			return filepath.Abs(dir)
 		}
 	}
-	if xdg := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(xdg) {
+
+	xdg := os.Getenv("XDG_DATA_HOME")
+	if filepath.IsAbs(xdg) {
 		return filepath.Join(xdg, "jeton", "server"), nil
 	}
+
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return "", fmt.Errorf("no data folder: name one with --data-dir: %w", err)
 	}
+
 	return filepath.Join(home, ".local", "share", "jeton", "server"), nil
 }
 
@@ -77,6 +97,7 @@ func (p *place) both() (*config.Config, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+
 	dir, err := p.folder(conf)
 	return conf, dir, err
 }

@@ -19,14 +19,17 @@ func TestScriptsOfPostgres(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("JETON_DATA_DIR", filepath.Join(e.WorkDir, "d"))
+
 			for _, name := range []string{"DB1", "DB2"} {
 				url, drop, err := cluster.Database(t.Context())
 				if err != nil {
 					return err
 				}
+
 				e.Defer(drop)
 				e.Setenv(name, url)
 			}
+
 			return nil
 		},
 	})

@@ -32,6 +32,7 @@ func TestScripts(t *testing.T) {
 			// An issuer has to know its address before it listens.
 			port, err := freePort()
 			e.Setenv("ISSUER_PORT", port)
+
 			return err
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"waitup": waitUp},
@@ -44,10 +45,12 @@ func waitUp(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: waitup FILE")
 	}
+
 	url, err := awaitURL(ts.MkAbs(args[0]))
 	if err != nil {
 		ts.Fatalf("%v", err)
 	}
+
 	ts.Setenv("URL", url)
 }
 
@@ -64,6 +67,7 @@ func golden(t *testing.T, path, got string) {
 		}
 		return
 	}
+
 	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatalf("%v; 'make generate' writes it", err)
@@ -78,20 +82,25 @@ func reference(root *cobra.Command) string {
 	var b strings.Builder
 	b.WriteString("# Commands\n\nWhat `jeton COMMAND --help` prints. Made from the program by `make generate`.\n")
 	var visit func(c *cobra.Command)
+
 	visit = func(c *cobra.Command) {
 		if c.Hidden || c.Name() == "help" || c.Name() == "completion" {
 			return
 		}
+
 		var help bytes.Buffer
 		c.SetOut(&help)
 		c.InitDefaultHelpFlag()
 		_ = c.Help()
 		fmt.Fprintf(&b, "\n## %s\n\n```text\n%s```\n", c.CommandPath(), help.String())
+
 		for _, sub := range c.Commands() {
 			visit(sub)
 		}
 	}
+
 	visit(root)
+
 	return b.String()
 }
 
@@ -107,9 +116,11 @@ func TestEveryCommandShowsAnExample(t *testing.T) {
 		if c.Short == "" || strings.HasSuffix(c.Short, ".") {
 			t.Errorf("%s: the short help %q is empty or ends with a stop", c.CommandPath(), c.Short)
 		}
+
 		for _, sub := range c.Commands() {
 			visit(sub)
 		}
 	}
+
 	visit(newRoot())
 }

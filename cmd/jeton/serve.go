@@ -33,7 +33,9 @@ again; a file with a fault in it is refused and the running configuration stays.
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return serve(c.Context(), &p, c.OutOrStdout()) },
 	}
+
 	p.flags(c)
+
 	return c
 }
 
@@ -42,24 +44,35 @@ func serve(ctx context.Context, p *place, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+
 	log := logger(conf.Log)
 	if os.Getenv("GOGC") == "" {
 		// The heap of a server is small and its garbage is of requests: collecting it half as
 		// often costs a few megabytes and gives a few percent of a processor back.
 		debug.SetGCPercent(200)
 	}
+
 	for _, name := range config.UnknownEnv(os.Environ()) {
 		log.Warn("environment variable is not one of ours", "name", name)
 	}
+
 	c := server.Config{
-		File: conf, Load: p.load, DataDir: dir, Log: log, Version: version(), HasherCommand: hasher(),
-		Started: func(s server.Started) { greet(out, s) },
+		File:          conf,
+		Load:          p.load,
+		DataDir:       dir,
+		Log:           log,
+		Version:       version(),
+		HasherCommand: hasher(),
+		Started:       func(s server.Started) { greet(out, s) },
 	}
+
 	s, err := server.New(c)
 	if err != nil {
 		return err
 	}
+
 	reloadOnHangup(ctx, s, log)
+
 	return s.Run(ctx)
 }
 
@@ -69,10 +82,12 @@ func hasher() []string {
 	if runtime.GOOS == "linux" {
 		return []string{"/proc/self/exe", "hasher"}
 	}
+
 	self, err := os.Executable()
 	if err != nil {
 		return nil
 	}
+
 	return []string{self, "hasher"}
 }
 
@@ -81,10 +96,12 @@ func logger(c config.Log) *slog.Logger {
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		level = slog.LevelInfo
 	}
+
 	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "text" {
 		return slog.New(slog.NewTextHandler(os.Stderr, options))
 	}
+
 	return slog.New(slog.NewJSONHandler(os.Stderr, options))
 }
 
@@ -93,6 +110,7 @@ func reloadOnHangup(ctx context.Context, s *server.Server, log *slog.Logger) {
 	signal.Notify(hangup, syscall.SIGHUP)
 	go func() {
 		defer signal.Stop(hangup)
+
 		for {
 			select {
 			case <-ctx.Done():
@@ -113,6 +131,7 @@ func greet(out io.Writer, s server.Started) {
 	} else {
 		fmt.Fprintf(out, "jeton is up, with its data in %s\n", s.DataDir)
 	}
+
 	for _, a := range s.Services {
 		fmt.Fprintf(out, "  %-16s %s", a.Service, a.URL)
 		if a.Cert != "" {
@@ -120,6 +139,7 @@ func greet(out io.Writer, s server.Started) {
 		}
 		fmt.Fprintln(out)
 	}
+
 	if s.Issuer.URL != "" {
 		fmt.Fprintf(out, "  %-16s %s/.well-known/oauth-authorization-server", "issuer", s.Issuer.URL)
 		if s.Issuer.Cert != "" {
@@ -127,18 +147,25 @@ func greet(out io.Writer, s server.Started) {
 		}
 		fmt.Fprintln(out)
 	}
+
 	if s.Admin != "" {
 		fmt.Fprintf(out, "  %-16s http://%s/healthz /readyz /metrics\n", "admin", s.Admin)
 	}
 	if s.NoUsers {
-		fmt.Fprintf(out, "Nobody can log in yet. Make the first admin, in another terminal:\n  jeton user add admin --group admin --data-dir %s\n", s.DataDir)
+		fmt.Fprintf(
+			out,
+			"Nobody can log in yet. Make the first admin, in another terminal:\n  jeton user add admin --group admin --data-dir %s\n",
+			s.DataDir,
+		)
 	}
 }
 
 func hasherCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "hasher", Hidden: true, Args: noArgs,
-		Short: "Hash passwords for a server (started by it)",
+		Use:    "hasher",
+		Hidden: true,
+		Args:   noArgs,
+		Short:  "Hash passwords for a server (started by it)",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return password.Serve(c.Context(), 0, os.Stdin, os.Stdout)
 		},

@@ -23,31 +23,60 @@ func sessionList() *cobra.Command {
 	var p place
 	var out output
 	var user, service string
-	c := &cobra.Command{Use: "list", Short: "List logins, newest first", Args: noArgs, Example: `  jeton session list --user diane`}
+
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List logins, newest first",
+		Args:    noArgs,
+		Example: `  jeton session list --user diane`,
+	}
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		var list []jeton.Session
+
 		path := "/api/v1/sessions?" + url.Values{"user": {user}, "service": {service}}.Encode()
 		if err := ctl.call(ctx, http.MethodGet, path, nil, &list); err != nil {
 			return err
 		}
+
 		var rows [][]string
 		for _, s := range list {
-			rows = append(rows, []string{s.ID, s.User, s.Service, when(s.Created), when(s.LastUsed), when(s.Expires), s.Source})
+			rows = append(rows, []string{
+				s.ID,
+				s.User,
+				s.Service,
+				when(s.Created),
+				when(s.LastUsed),
+				when(s.Expires),
+				s.Source,
+			})
 		}
-		return out.print(c.OutOrStdout(), list, []string{"ID", "USER", "SERVICE", "SINCE", "LAST USED", "ENDS", "FROM"}, rows)
+
+		return out.print(c.OutOrStdout(), list, []string{
+			"ID",
+			"USER",
+			"SERVICE",
+			"SINCE",
+			"LAST USED",
+			"ENDS",
+			"FROM",
+		}, rows)
 	})
+
 	p.flags(c)
 	out.flags(c)
 	c.Flags().StringVar(&user, "user", "", "of this person")
 	c.Flags().StringVar(&service, "service", "", "at this service")
+
 	return c
 }
 
 func sessionEnd() *cobra.Command {
 	var p place
 	var user, service string
+
 	c := &cobra.Command{
-		Use: "end [ID]", Short: "End one login, or all of a person or service",
+		Use:   "end [ID]",
+		Short: "End one login, or all of a person or service",
 		Example: `  jeton session end s_06f3k2
   jeton session end --user diane --service shop`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -57,6 +86,7 @@ func sessionEnd() *cobra.Command {
 			return nil
 		},
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		which := url.Values{"user": {user}, "service": {service}}
 		if len(args) == 1 {
@@ -64,9 +94,11 @@ func sessionEnd() *cobra.Command {
 		}
 		return endSessions(ctx, c, ctl, which)
 	})
+
 	p.flags(c)
 	c.Flags().StringVar(&user, "user", "", "of this person")
 	c.Flags().StringVar(&service, "service", "", "at this service")
+
 	return c
 }
 
@@ -78,6 +110,8 @@ func endSessions(ctx context.Context, c *cobra.Command, ctl *control, which url.
 	if ended.Ended == 0 {
 		return jeton.WithDetail(jeton.ErrNotFound, "no such session is open")
 	}
+
 	fmt.Fprintf(c.OutOrStdout(), "ended %d sessions\n", ended.Ended)
+
 	return nil
 }

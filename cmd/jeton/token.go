@@ -14,7 +14,11 @@ import (
 )
 
 func tokenCommand() *cobra.Command {
-	c := &cobra.Command{Use: "token", Short: "Make, list, revoke and print tokens", Example: `  jeton token create nightly --user diane --service reports --expires 12h --max-uses 3`}
+	c := &cobra.Command{
+		Use:     "token",
+		Short:   "Make, list, revoke and print tokens",
+		Example: `  jeton token create nightly --user diane --service reports --expires 12h --max-uses 3`,
+	}
 	c.AddCommand(tokenCreate(), tokenList(), tokenShow(), tokenRotate(), tokenRevoke(), tokenPrint())
 	return c
 }
@@ -23,36 +27,68 @@ func tokenList() *cobra.Command {
 	var p place
 	var out output
 	var client, user string
+
 	c := &cobra.Command{
-		Use: "list", Short: "List the tokens that are kept, newest first", Args: noArgs,
+		Use:     "list",
+		Short:   "List the tokens that are kept, newest first",
+		Args:    noArgs,
 		Long:    "List the tokens that are kept, newest first: opaque ones and all that are counted. Signed tokens that nobody counts are kept nowhere.",
 		Example: `  jeton token list --client ci`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		var list []jeton.Token
-		if err := ctl.call(ctx, http.MethodGet, "/api/v1/tokens?"+url.Values{"client": {client}, "user": {user}}.Encode(), nil, &list); err != nil {
+		if err := ctl.call(ctx, http.MethodGet, "/api/v1/tokens?"+url.Values{
+			"client": {client},
+			"user":   {user},
+		}.Encode(), nil, &list); err != nil {
 			return err
 		}
+
 		var rows [][]string
 		for _, t := range list {
-			rows = append(rows, []string{t.Accessor, t.Format, t.Client + t.User, strings.Join(t.Audience, " "), strings.Join(t.Scopes, " "), when(t.NotBefore), when(t.Expires), usesLeft(t)})
+			rows = append(rows, []string{
+				t.Accessor,
+				t.Format,
+				t.Client + t.User,
+				strings.Join(t.Audience, " "),
+				strings.Join(t.Scopes, " "),
+				when(t.NotBefore),
+				when(t.Expires),
+				usesLeft(t),
+			})
 		}
-		return out.print(c.OutOrStdout(), list, []string{"ACCESSOR", "FORMAT", "OF", "FOR", "SCOPES", "GOOD FROM", "ENDS", "USES LEFT"}, rows)
+
+		return out.print(c.OutOrStdout(), list, []string{
+			"ACCESSOR",
+			"FORMAT",
+			"OF",
+			"FOR",
+			"SCOPES",
+			"GOOD FROM",
+			"ENDS",
+			"USES LEFT",
+		}, rows)
 	})
+
 	p.flags(c)
 	out.flags(c)
 	c.Flags().StringVar(&client, "client", "", "of this client")
 	c.Flags().StringVar(&user, "user", "", "of this person")
+
 	return c
 }
 
 func tokenRevoke() *cobra.Command {
 	var p place
+
 	c := &cobra.Command{
-		Use: "revoke ACCESSOR", Short: "End one token, by its accessor (the jti of a signed token)",
+		Use:     "revoke ACCESSOR",
+		Short:   "End one token, by its accessor (the jti of a signed token)",
 		Example: `  jeton token revoke t_06h03tp9e1xyq4jgdbkdrx8`,
 		Args:    exactArgs("ACCESSOR"),
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		if err := ctl.call(ctx, http.MethodDelete, "/api/v1/tokens/"+url.PathEscape(args[0]), nil, nil); err != nil {
 			return err
@@ -60,6 +96,8 @@ func tokenRevoke() *cobra.Command {
 		fmt.Fprintln(c.OutOrStdout(), "revoked", strconv.Quote(args[0]))
 		return nil
 	})
+
 	p.flags(c)
+
 	return c
 }

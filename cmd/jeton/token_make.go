@@ -21,8 +21,10 @@ func tokenCreate() *cobra.Command {
 	var in api.NewToken
 	var expires time.Duration
 	var notBefore string
+
 	c := &cobra.Command{
-		Use: "create NAME", Short: "Make a personal token, and print it this once",
+		Use:   "create NAME",
+		Short: "Make a personal token, and print it this once",
 		Long: `Make a personal token for a user or a client, and print it this once: its SHA-256 alone is
 kept. It opens the services that it names, as Bearer, as the password of Basic with any
 name, or as the name of Basic with any password. It ends by itself (--expires).
@@ -33,6 +35,7 @@ goes to standard error.`,
   jeton token create agent --parent t_06h03tp9e1xyq4jgdbkdrx8 --service reports --allow "GET /reports/*" --expires 10m`,
 		Args: exactArgs("NAME"),
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		in.Name, in.Expires = args[0], time.Now().Add(expires)
 		if notBefore != "" {
@@ -42,32 +45,54 @@ goes to standard error.`,
 			}
 			in.NotBefore = at
 		}
+
 		if in.Parent != "" && in.User == "" && in.Client == "" {
 			if err := ownerOf(ctx, ctl, &in); err != nil {
 				return err
 			}
 		}
+
 		var made api.MadeToken
 		if err := ctl.call(ctx, http.MethodPost, "/api/v1/tokens", in, &made); err != nil {
 			return err
 		}
+
 		return printMade(c, out, made)
 	})
+
 	p.flags(c)
 	out.flags(c)
 	f := c.Flags()
 	f.StringVar(&in.User, "user", "", "person whose token it is")
 	f.StringVar(&in.Client, "client", "", "client whose token it is")
-	f.StringVar(&in.Parent, "parent", "", "accessor of the token that it is made of: it is never wider, and ends with it")
+
+	f.StringVar(
+		&in.Parent,
+		"parent",
+		"",
+		"accessor of the token that it is made of: it is never wider, and ends with it",
+	)
 	f.StringSliceVar(&in.Services, "service", nil, "service that it opens (may be repeated)")
 	f.StringSliceVar(&in.Scopes, "scope", nil, "scope that it has (may be repeated)")
-	f.StringArrayVar(&in.Allows, "allow", nil, `method and path that it is good for, as in "GET /reports/*" (may be repeated; default: all)`)
-	f.StringSliceVar(&in.Networks, "from", nil, "address or CIDR that it may come from (may be repeated; default: everywhere)")
+	f.StringArrayVar(
+		&in.Allows,
+		"allow",
+		nil,
+		`method and path that it is good for, as in "GET /reports/*" (may be repeated; default: all)`,
+	)
+	f.StringSliceVar(
+		&in.Networks,
+		"from",
+		nil,
+		"address or CIDR that it may come from (may be repeated; default: everywhere)",
+	)
+
 	f.Int64Var(&in.MaxUses, "max-uses", 0, "how many requests it is good for (default: no limit)")
 	f.StringVar(&notBefore, "not-before", "", "when it begins to be good (RFC 3339; default: now)")
 	f.DurationVar(&expires, "expires", 0, "how long it is good, as in 30m or 720h (required)")
 	_ = c.MarkFlagRequired("expires")
 	_ = c.MarkFlagRequired("service")
+
 	return c
 }
 
@@ -77,6 +102,7 @@ func ownerOf(ctx context.Context, ctl *control, in *api.NewToken) error {
 	if err := ctl.call(ctx, http.MethodGet, "/api/v1/tokens/"+url.PathEscape(in.Parent), nil, &parent); err != nil {
 		return err
 	}
+
 	in.User, in.Client = parent.User, parent.Client
 	return nil
 }
@@ -90,33 +116,70 @@ func printMade(c *cobra.Command, out output, made api.MadeToken) error {
 	if asJSON {
 		return out.print(c.OutOrStdout(), made, nil, nil)
 	}
+
 	uses := "any number of uses"
 	if made.MaxUses > 0 {
 		uses = fmt.Sprintf("%d uses", made.MaxUses)
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "token %s of %s%s for %s, %s, until %s; it is shown this once:\n", made.Accessor, made.User, made.Client, strings.Join(made.Audience, " "), uses, when(made.Expires))
+
+	fmt.Fprintf(
+		c.ErrOrStderr(),
+		"token %s of %s%s for %s, %s, until %s; it is shown this once:\n",
+		made.Accessor,
+		made.User,
+		made.Client,
+		strings.Join(made.Audience, " "),
+		uses,
+		when(made.Expires),
+	)
 	_, err = fmt.Fprintln(c.OutOrStdout(), made.Secret)
+
 	return err
 }
 
 func tokenShow() *cobra.Command {
 	var p place
 	var out output
-	c := &cobra.Command{Use: "show ACCESSOR", Short: "Show what a token is good for", Args: exactArgs("ACCESSOR"), Example: `  jeton token show t_06h03tp9e1xyq4jgdbkdrx8`}
+
+	c := &cobra.Command{
+		Use:     "show ACCESSOR",
+		Short:   "Show what a token is good for",
+		Args:    exactArgs("ACCESSOR"),
+		Example: `  jeton token show t_06h03tp9e1xyq4jgdbkdrx8`,
+	}
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		var t jeton.Token
 		if err := ctl.call(ctx, http.MethodGet, "/api/v1/tokens/"+url.PathEscape(args[0]), nil, &t); err != nil {
 			return err
 		}
+
 		rows := [][]string{
-			{"accessor", t.Accessor}, {"name", t.Name}, {"owner", t.User + t.Client}, {"kind", t.Kind + ", " + t.Format}, {"services", strings.Join(t.Audience, " ")},
-			{"scopes", strings.Join(t.Scopes, " ")}, {"allows", strings.Join(t.Allows, ", ")}, {"networks", strings.Join(t.Networks, " ")},
-			{"made", when(t.Created)}, {"good from", when(t.NotBefore)}, {"ends", when(t.Expires)}, {"uses left", usesLeft(t)},
+			{
+				"accessor",
+				t.Accessor,
+			}, {
+				"name",
+				t.Name,
+			}, {
+				"owner",
+				t.User + t.Client,
+			}, {"kind", t.Kind + ", " + t.Format}, {"services", strings.Join(t.Audience, " ")},
+			{
+				"scopes",
+				strings.Join(t.Scopes, " "),
+			}, {"allows", strings.Join(t.Allows, ", ")}, {"networks", strings.Join(t.Networks, " ")},
+			{
+				"made",
+				when(t.Created),
+			}, {"good from", when(t.NotBefore)}, {"ends", when(t.Expires)}, {"uses left", usesLeft(t)},
 		}
+
 		return out.print(c.OutOrStdout(), t, []string{"WHAT", "VALUE"}, rows)
 	})
+
 	p.flags(c)
 	out.flags(c)
+
 	return c
 }
 
@@ -130,19 +193,31 @@ func usesLeft(t jeton.Token) string {
 func tokenRotate() *cobra.Command {
 	var p place
 	var out output
+
 	c := &cobra.Command{
-		Use: "rotate ACCESSOR", Short: "Give a personal token another secret, and print it this once", Args: exactArgs("ACCESSOR"),
+		Use:     "rotate ACCESSOR",
+		Short:   "Give a personal token another secret, and print it this once",
+		Args:    exactArgs("ACCESSOR"),
 		Example: `  jeton token rotate t_06h03tp9e1xyq4jgdbkdrx8`,
 		Long:    "Give a personal token another secret, and print it this once. The old one is refused from then on. Uses that it has taken stay taken, and tokens that were made of it end.",
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		var made api.MadeToken
-		if err := ctl.call(ctx, http.MethodPost, "/api/v1/tokens/"+url.PathEscape(args[0])+"/rotate", nil, &made); err != nil {
+		if err := ctl.call(
+			ctx,
+			http.MethodPost,
+			"/api/v1/tokens/"+url.PathEscape(args[0])+"/rotate",
+			nil,
+			&made,
+		); err != nil {
 			return err
 		}
 		return printMade(c, out, made)
 	})
+
 	p.flags(c)
 	out.flags(c)
+
 	return c
 }

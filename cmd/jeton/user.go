@@ -24,30 +24,54 @@ are changed only there.`,
 		Example: `  jeton user add diane --group staff
   jeton user list --output json`,
 	}
-	c.AddCommand(userAdd(), userList(), userDisable(true), userDisable(false), userPasswd(), userGroups(), userLogout(), userAllowLogin(), userRemove(), userImport(), userExport())
+
+	c.AddCommand(
+		userAdd(),
+		userList(),
+		userDisable(true),
+		userDisable(false),
+		userPasswd(),
+		userGroups(),
+		userLogout(),
+		userAllowLogin(),
+		userRemove(),
+		userImport(),
+		userExport(),
+	)
+
 	return c
 }
 
 // withControl runs a command against the API of a place.
-func withControl(p *place, run func(ctx context.Context, c *cobra.Command, args []string, api *control) error) func(*cobra.Command, []string) error {
+func withControl(
+	p *place,
+	run func(ctx context.Context, c *cobra.Command, args []string, api *control) error,
+) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		api, err := openControl(c.Context(), p)
 		if err != nil {
 			return err
 		}
 		defer api.end()
+
 		return run(c.Context(), c, args, api)
 	}
 }
 
 // withPassword is withControl for a command that needs a password first: the data folder
 // is not held while a person types.
-func withPassword(pw *passwordSource, prompt string, p *place, run func(ctx context.Context, c *cobra.Command, args []string, api *control, secret jeton.Secret) error) func(*cobra.Command, []string) error {
+func withPassword(
+	pw *passwordSource,
+	prompt string,
+	p *place,
+	run func(ctx context.Context, c *cobra.Command, args []string, api *control, secret jeton.Secret) error,
+) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		secret, err := pw.read(c, prompt+args[0], true)
 		if err != nil {
 			return err
 		}
+
 		return withControl(p, func(ctx context.Context, c *cobra.Command, args []string, api *control) error {
 			return run(ctx, c, args, api, secret)
 		})(c, args)
@@ -66,22 +90,39 @@ func userAdd() *cobra.Command {
 	var p place
 	var pw passwordSource
 	var groups []string
+
 	c := &cobra.Command{
-		Use: "add NAME", Short: "Add a person", Args: exactArgs("NAME"),
+		Use:   "add NAME",
+		Short: "Add a person",
+		Args:  exactArgs("NAME"),
 		Example: `  jeton user add diane
   jeton user add ops --group admin --password-file ops.txt`,
 	}
-	c.RunE = withPassword(&pw, "Password for ", &p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control, secret jeton.Secret) error {
+
+	c.RunE = withPassword(&pw, "Password for ", &p, func(
+		ctx context.Context,
+		c *cobra.Command,
+		args []string,
+		ctl *control,
+		secret jeton.Secret,
+	) error {
 		var u jeton.User
-		if err := ctl.call(ctx, http.MethodPost, "/api/v1/users", api.NewUser{Name: args[0], Password: secret.Reveal(), Groups: groups}, &u); err != nil {
+		if err := ctl.call(ctx, http.MethodPost, "/api/v1/users", api.NewUser{
+			Name:     args[0],
+			Password: secret.Reveal(),
+			Groups:   groups,
+		}, &u); err != nil {
 			return named(err, "user "+args[0])
 		}
+
 		fmt.Fprintf(c.OutOrStdout(), "added user %s\n", u.Name)
 		return nil
 	})
+
 	p.flags(c)
 	pw.flags(c)
 	c.Flags().StringSliceVar(&groups, "group", nil, "group that the person is in (may be repeated)")
+
 	return c
 }
 
@@ -96,73 +137,116 @@ func named(err error, what string) error {
 func userList() *cobra.Command {
 	var p place
 	var out output
-	c := &cobra.Command{Use: "list", Short: "List people", Args: noArgs, Example: `  jeton user list`}
+
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List people",
+		Args:    noArgs,
+		Example: `  jeton user list`,
+	}
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		var users []jeton.User
 		if err := ctl.call(ctx, http.MethodGet, "/api/v1/users", nil, &users); err != nil {
 			return err
 		}
+
 		var rows [][]string
 		for _, u := range users {
 			state := "active"
 			if u.Disabled {
 				state = "disabled"
 			}
+
 			from := "added"
 			if u.Declared {
 				from = "declared in the file"
 			}
+
 			rows = append(rows, []string{u.Name, state, strings.Join(u.Groups, ","), from, when(u.Created)})
 		}
+
 		return out.print(c.OutOrStdout(), users, []string{"NAME", "STATE", "GROUPS", "FROM", "SINCE"}, rows)
 	})
+
 	p.flags(c)
 	out.flags(c)
+
 	return c
 }
 
 func userDisable(disable bool) *cobra.Command {
 	var p place
-	use, short, done := "disable NAME", "Keep a person from logging in and end all their sessions", "disabled"
+
+	use := "disable NAME"
+	short := "Keep a person from logging in and end all their sessions"
+	done := "disabled"
 	if !disable {
-		use, short, done = "enable NAME", "Let a disabled person log in again", "enabled"
+		use = "enable NAME"
+		short = "Let a disabled person log in again"
+		done = "enabled"
 	}
-	c := &cobra.Command{Use: use, Short: short, Args: exactArgs("NAME"), Example: "  jeton user " + strings.Replace(use, "NAME", "diane", 1)}
+
+	c := &cobra.Command{
+		Use:     use,
+		Short:   short,
+		Args:    exactArgs("NAME"),
+		Example: "  jeton user " + strings.Replace(use, "NAME", "diane", 1),
+	}
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		if err := ctl.call(ctx, http.MethodPut, userPath(args[0], "disabled"), api.Disabled{Disabled: disable}, nil); err != nil {
+		if err := ctl.call(ctx, http.MethodPut, userPath(args[0], "disabled"), api.Disabled{
+			Disabled: disable,
+		}, nil); err != nil {
 			return named(err, "user "+args[0])
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%s user %s\n", done, args[0])
 		return nil
 	})
+
 	p.flags(c)
+
 	return c
 }
 
 func userPasswd() *cobra.Command {
 	var p place
 	var pw passwordSource
+
 	c := &cobra.Command{
-		Use: "passwd NAME", Short: "Set a person's password and end all their sessions", Args: exactArgs("NAME"),
+		Use:   "passwd NAME",
+		Short: "Set a person's password and end all their sessions",
+		Args:  exactArgs("NAME"),
 		Example: `  jeton user passwd diane
   printf %s "$NEW" | jeton user passwd diane --password-stdin`,
 	}
-	c.RunE = withPassword(&pw, "New password for ", &p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control, secret jeton.Secret) error {
-		if err := ctl.call(ctx, http.MethodPut, userPath(args[0], "password"), api.NewPassword{Password: secret.Reveal()}, nil); err != nil {
+
+	c.RunE = withPassword(&pw, "New password for ", &p, func(
+		ctx context.Context,
+		c *cobra.Command,
+		args []string,
+		ctl *control,
+		secret jeton.Secret,
+	) error {
+		if err := ctl.call(ctx, http.MethodPut, userPath(args[0], "password"), api.NewPassword{
+			Password: secret.Reveal(),
+		}, nil); err != nil {
 			return named(err, "user "+args[0])
 		}
 		fmt.Fprintf(c.OutOrStdout(), "set the password of user %s; all their sessions have ended\n", args[0])
 		return nil
 	})
+
 	p.flags(c)
 	pw.flags(c)
+
 	return c
 }
 
 func userGroups() *cobra.Command {
 	var p place
+
 	c := &cobra.Command{
-		Use: "groups NAME [GROUP…]", Short: "Put a person into exactly these groups",
+		Use:     "groups NAME [GROUP…]",
+		Short:   "Put a person into exactly these groups",
 		Example: `  jeton user groups diane staff admin`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -171,23 +255,35 @@ func userGroups() *cobra.Command {
 			return nil
 		},
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		if err := ctl.call(ctx, http.MethodPut, userPath(args[0], "groups"), api.Groups{Groups: args[1:]}, nil); err != nil {
+		if err := ctl.call(ctx, http.MethodPut, userPath(args[0], "groups"), api.Groups{
+			Groups: args[1:],
+		}, nil); err != nil {
 			return named(err, "user "+args[0])
 		}
 		fmt.Fprintf(c.OutOrStdout(), "user %s is in groups [%s]\n", args[0], strings.Join(args[1:], " "))
 		return nil
 	})
+
 	p.flags(c)
+
 	return c
 }
 
 func userLogout() *cobra.Command {
 	var p place
-	c := &cobra.Command{Use: "logout NAME", Short: "End all sessions of a person", Args: exactArgs("NAME"), Example: `  jeton user logout diane`}
+
+	c := &cobra.Command{
+		Use:     "logout NAME",
+		Short:   "End all sessions of a person",
+		Args:    exactArgs("NAME"),
+		Example: `  jeton user logout diane`,
+	}
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		return endSessions(ctx, c, ctl, url.Values{"user": {args[0]}})
 	})
+
 	p.flags(c)
 	return c
 }
@@ -195,28 +291,43 @@ func userLogout() *cobra.Command {
 func userAllowLogin() *cobra.Command {
 	var p place
 	var service string
+
 	c := &cobra.Command{
-		Use: "allow-login NAME", Short: "Let a person log in at a service again, whatever its re-login terms say",
-		Args: exactArgs("NAME"), Example: `  jeton user allow-login carlos --service limited-info`,
+		Use:     "allow-login NAME",
+		Short:   "Let a person log in at a service again, whatever its re-login terms say",
+		Args:    exactArgs("NAME"),
+		Example: `  jeton user allow-login carlos --service limited-info`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		if service == "" {
 			return usage{errors.New("name the service with --service")}
 		}
-		if err := ctl.call(ctx, http.MethodPost, userPath(args[0], "allow-login"), api.AllowLogin{Service: service}, nil); err != nil {
+		if err := ctl.call(ctx, http.MethodPost, userPath(args[0], "allow-login"), api.AllowLogin{
+			Service: service,
+		}, nil); err != nil {
 			return named(err, "user "+args[0])
 		}
+
 		fmt.Fprintf(c.OutOrStdout(), "user %s may log in at %s again\n", args[0], service)
 		return nil
 	})
+
 	p.flags(c)
 	c.Flags().StringVar(&service, "service", "", "name of the service")
+
 	return c
 }
 
 func userRemove() *cobra.Command {
 	var p place
-	c := &cobra.Command{Use: "remove NAME", Short: "Remove a person and end all their sessions", Args: exactArgs("NAME"), Example: `  jeton user remove diane`}
+
+	c := &cobra.Command{
+		Use:     "remove NAME",
+		Short:   "Remove a person and end all their sessions",
+		Args:    exactArgs("NAME"),
+		Example: `  jeton user remove diane`,
+	}
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		if err := ctl.call(ctx, http.MethodDelete, userPath(args[0], ""), nil, nil); err != nil {
 			return named(err, "user "+args[0])
@@ -224,6 +335,8 @@ func userRemove() *cobra.Command {
 		fmt.Fprintf(c.OutOrStdout(), "removed user %s\n", args[0])
 		return nil
 	})
+
 	p.flags(c)
+
 	return c
 }

@@ -15,7 +15,14 @@ import (
 )
 
 func walletCommands() []*cobra.Command {
-	return []*cobra.Command{loginCommand(), callCommand(), identitiesCommand(), logoutCommand(), keyCommand(), credentialCommand()}
+	return []*cobra.Command{
+		loginCommand(),
+		callCommand(),
+		identitiesCommand(),
+		logoutCommand(),
+		keyCommand(),
+		credentialCommand(),
+	}
 }
 
 // openWallet opens the caller's wallet.
@@ -32,10 +39,12 @@ func askPassphrase(first bool) (jeton.Secret, error) {
 	if err != nil || !first {
 		return secret, err
 	}
+
 	again, err := ask("The same again")
 	if err == nil && again.Reveal() != secret.Reveal() {
 		err = errors.New("the two passphrases differ")
 	}
+
 	return secret, err
 }
 
@@ -45,6 +54,7 @@ func choose(ctx context.Context, w *wallet.Wallet, url, as string) (string, erro
 	if err != nil {
 		dir = ""
 	}
+
 	name, _, err := w.Select(ctx, url, wallet.Choice{Flag: as, Dir: dir})
 	return name, err
 }
@@ -55,8 +65,11 @@ func loginCommand() *cobra.Command {
 	var handed tokenSource
 	var caFile, command string
 	var allowHTTP, never bool
+
 	c := &cobra.Command{
-		Use: "login URL", Short: "Log in at a service and keep the session in the wallet", Args: exactArgs("URL"),
+		Use:   "login URL",
+		Short: "Log in at a service and keep the session in the wallet",
+		Args:  exactArgs("URL"),
 		Long: `Log in at a service and keep the session in the wallet, under the service's origin and
 the name given with --as. Several identities can be logged in at one service at once.
 
@@ -79,44 +92,80 @@ With --token-stdin or --token-file, the identity is a token that somebody made, 
 				return err
 			}
 			defer w.Close()
+
 			if err := readLogin(c, w, &in, &pw, &handed, caFile, command); err != nil {
 				return err
 			}
 			if never {
 				in.Relogin = wallet.ReloginNever
 			}
+
 			id, err := w.Login(c.Context(), in)
 			if err != nil {
 				return err
 			}
+
 			fmt.Fprintf(c.OutOrStdout(), "%s is logged in at %s\n", id.Name(), id.Origin())
+
 			return nil
 		},
 	}
+
 	f := c.Flags()
 	f.StringVar(&in.As, "as", "", "name of the identity in the wallet (default: the user name)")
-	f.StringVar(&in.Username, "username", "", "user name at the service, or name of the client (default: the name of the identity)")
+	f.StringVar(
+		&in.Username,
+		"username",
+		"",
+		"user name at the service, or name of the client (default: the name of the identity)",
+	)
 	f.StringVar(&in.Key, "key", "", "file of the private key that software proves itself by, PEM or JWK")
 	f.StringVar(&in.KeyID, "kid", "", "name of the key at the issuer (default: as a JWK says, else its thumbprint)")
+
 	f.StringVar(&in.Algorithm, "alg", "", "algorithm that the key signs with (default: by its kind)")
-	f.StringSliceVar(&in.Scope, "scope", nil, "scope to ask tokens for (may be repeated; default: all that the client may have)")
+	f.StringSliceVar(
+		&in.Scope,
+		"scope",
+		nil,
+		"scope to ask tokens for (may be repeated; default: all that the client may have)",
+	)
 	pw.flags(c)
 	handed.flags(c)
-	f.StringVar(&command, "password-command", "", "program that prints the password; it is run again when the session is over")
-	f.BoolVar(&in.Save, "save-password", false, "keep the password in the wallet and log in again by itself when the session is over")
+	f.StringVar(
+		&command,
+		"password-command",
+		"",
+		"program that prints the password; it is run again when the session is over",
+	)
+
+	f.BoolVar(
+		&in.Save,
+		"save-password",
+		false,
+		"keep the password in the wallet and log in again by itself when the session is over",
+	)
 	f.BoolVar(&never, "no-relogin", false, "never log in again by itself")
 	f.StringVar(&caFile, "cacert", "", "PEM file of the certificate to trust for this identity")
 	f.StringVar(&in.LoginPath, "login-path", "", "path of the login form, where the service does not tell")
 	f.BoolVar(&allowHTTP, "allow-http", false, "accept plain http to another machine")
+
 	return c
 }
 
 // readLogin completes what a login needs: the certificate, and the token, or the password
 // unless the wallet knows where to get it, or the identity proves itself by a key.
-func readLogin(c *cobra.Command, w *wallet.Wallet, in *wallet.Login, pw *passwordSource, handed *tokenSource, caFile, command string) error {
+func readLogin(
+	c *cobra.Command,
+	w *wallet.Wallet,
+	in *wallet.Login,
+	pw *passwordSource,
+	handed *tokenSource,
+	caFile, command string,
+) error {
 	if in.As == "" && in.Username == "" {
 		return usage{errors.New("who logs in? name the identity with --as")}
 	}
+
 	password := pw.stdin || pw.file != "" || command != "" || in.Save
 	if in.Key != "" && password {
 		return usage{errors.New("an identity proves itself by --key or by a password, not both")}
@@ -124,6 +173,7 @@ func readLogin(c *cobra.Command, w *wallet.Wallet, in *wallet.Login, pw *passwor
 	if handed.given() && (in.Key != "" || password) {
 		return usage{errors.New("an identity proves itself by a token, by --key or by a password, one of them")}
 	}
+
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
 		if err != nil {
@@ -131,28 +181,35 @@ func readLogin(c *cobra.Command, w *wallet.Wallet, in *wallet.Login, pw *passwor
 		}
 		in.CACert = pem
 	}
+
 	if command != "" {
 		in.Command = strings.Fields(command)
 		return nil
 	}
+
 	who := in.Username
 	if who == "" {
 		who = in.As
 	}
+
 	kind := wallet.KindSession
 	if !password {
 		kind = kindOf(c.Context(), w, in)
 	}
+
 	if handed.given() || in.Key == "" && kind == wallet.KindToken {
 		token, err := handed.read(c, fmt.Sprintf("Token of %s at %s", who, in.URL))
 		in.Token = token
 		return err
 	}
+
 	if in.Key != "" || kind == wallet.KindKey {
 		return nil
 	}
+
 	secret, err := pw.read(c, fmt.Sprintf("Password of %s at %s", who, in.URL), false)
 	in.Password = secret
+
 	return err
 }
 
@@ -162,38 +219,69 @@ func kindOf(ctx context.Context, w *wallet.Wallet, in *wallet.Login) wallet.Kind
 	if name == "" {
 		name = in.Username
 	}
+
 	id, err := w.Identity(ctx, in.URL, name)
 	if err != nil {
 		return wallet.KindSession
 	}
+
 	return id.Info().Kind
 }
 
 func identitiesCommand() *cobra.Command {
 	var out output
 	c := &cobra.Command{
-		Use: "identities", Short: "List the identities in the wallet", Args: noArgs, Example: `  jeton identities`,
+		Use:     "identities",
+		Short:   "List the identities in the wallet",
+		Args:    noArgs,
+		Example: `  jeton identities`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			w, err := openWallet(false)
 			if err != nil {
 				return err
 			}
 			defer w.Close()
+
 			list, err := w.Identities(c.Context())
 			if err != nil {
 				return err
 			}
+
 			var rows [][]string
 			for _, id := range list {
-				rows = append(rows, []string{string(id.Origin), id.Name, id.Username, state(id), uses(id.Uses), when(id.LoggedIn), when(id.Expires), string(id.Kind), dash(id.Issuer)})
+				rows = append(rows, []string{
+					string(id.Origin),
+					id.Name,
+					id.Username,
+					state(id),
+					uses(id.Uses),
+					when(id.LoggedIn),
+					when(id.Expires),
+					string(id.Kind),
+					dash(id.Issuer),
+				})
 			}
+
 			if list == nil {
 				list = []wallet.Info{}
 			}
-			return out.print(c.OutOrStdout(), list, []string{"ORIGIN", "IDENTITY", "USER", "STATE", "USES LEFT", "SINCE", "ENDS", "KIND", "ISSUER"}, rows)
+
+			return out.print(c.OutOrStdout(), list, []string{
+				"ORIGIN",
+				"IDENTITY",
+				"USER",
+				"STATE",
+				"USES LEFT",
+				"SINCE",
+				"ENDS",
+				"KIND",
+				"ISSUER",
+			}, rows)
 		},
 	}
+
 	out.flags(c)
+
 	return c
 }
 
@@ -221,8 +309,11 @@ func uses(n *int64) string {
 func logoutCommand() *cobra.Command {
 	var as string
 	var forget bool
+
 	c := &cobra.Command{
-		Use: "logout URL", Short: "End a session or a token, and forget it in the wallet", Args: exactArgs("URL"),
+		Use:   "logout URL",
+		Short: "End a session or a token, and forget it in the wallet",
+		Args:  exactArgs("URL"),
 		Long: `End a session or a token, and forget it in the wallet. The identity stays, and so does its
 key: the next login takes no more than 'jeton login URL --as NAME'.
 
@@ -235,31 +326,42 @@ A token that somebody made and handed in is forgotten and not revoked: it is goo
 				return err
 			}
 			defer w.Close()
+
 			name, err := choose(c.Context(), w, args[0], as)
 			if err != nil {
 				return err
 			}
+
 			id, err := w.Identity(c.Context(), args[0], name)
 			if err != nil {
 				return err
 			}
+
 			kind := id.Info().Kind
 			if err := w.Logout(c.Context(), args[0], name); err != nil && !forget {
 				return fmt.Errorf("%w (--forget removes the identity without asking the server)", err)
 			}
+
 			if forget {
 				if err := w.Forget(c.Context(), args[0], name); err != nil {
 					return err
 				}
 			}
+
 			fmt.Fprintf(c.OutOrStdout(), "%s is logged out at %s\n", name, args[0])
 			if kind == wallet.KindToken {
-				fmt.Fprintln(c.ErrOrStderr(), "its token is forgotten here and not revoked; 'jeton token revoke' ends it")
+				fmt.Fprintln(
+					c.ErrOrStderr(),
+					"its token is forgotten here and not revoked; 'jeton token revoke' ends it",
+				)
 			}
+
 			return nil
 		},
 	}
+
 	c.Flags().StringVar(&as, "as", "", "name of the identity")
 	c.Flags().BoolVar(&forget, "forget", false, "remove the identity from the wallet, too")
+
 	return c
 }
