@@ -36,14 +36,17 @@ func (b *bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no cookie", http.StatusUnauthorized)
 		return
 	}
+
 	hash := sha256.Sum256([]byte(c.Value))
 	b.mu.RLock()
 	e, ok := b.sessions[hash]
 	b.mu.RUnlock()
+
 	if !ok || time.Now().Unix() >= e.expires {
 		http.Error(w, "no session", http.StatusUnauthorized)
 		return
 	}
+
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -54,17 +57,21 @@ func (b *bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func bareRole(args []string) error {
 	f := flag.NewFlagSet("role-bare", flag.ContinueOnError)
 	addr, n := f.String("addr", "", ""), f.Int("sessions", 0, "")
+
 	if err := f.Parse(args); err != nil {
 		return err
 	}
+
 	b := &bare{sessions: make(map[[sha256.Size]byte]entry, *n)}
 	ends := time.Now().Add(24 * time.Hour).Unix()
 	for i := range *n {
 		b.sessions[sha256.Sum256([]byte(secret(i)))] = entry{int64(i), ends}
 	}
+
 	m := http.NewServeMux()
 	m.Handle("GET /check", b)
 	m.HandleFunc("GET /open", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+
 	return http.ListenAndServe(*addr, m)
 }
 
@@ -82,12 +89,15 @@ const (
 func hashRole(args []string) error {
 	f := flag.NewFlagSet("role-hash", flag.ContinueOnError)
 	run := f.Duration("run", time.Second, "")
+
 	if err := f.Parse(args); err != nil {
 		return err
 	}
+
 	beNice()
 	var done atomic.Int64
 	var wg sync.WaitGroup
+
 	begin := time.Now()
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
@@ -96,6 +106,8 @@ func hashRole(args []string) error {
 			}
 		})
 	}
+
 	wg.Wait()
+
 	return json.NewEncoder(os.Stdout).Encode(float64(done.Load()) / time.Since(begin).Seconds())
 }

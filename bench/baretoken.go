@@ -56,9 +56,11 @@ func newRaw(alg jose.Alg) (raw, error) {
 				if err != nil {
 					return nil, err
 				}
+
 				out := make([]byte, 64)
 				r.FillBytes(out[:32])
 				s.FillBytes(out[32:])
+
 				return out, nil
 			},
 			verify: func(in, signature []byte) bool {
@@ -81,6 +83,7 @@ func newRaw(alg jose.Alg) (raw, error) {
 			},
 		}, err
 	}
+
 	return raw{}, fmt.Errorf("no raw signature of %s", alg)
 }
 
@@ -95,10 +98,12 @@ func bareSign(r raw, text []byte) http.HandlerFunc {
 		if _, err := io.Copy(io.Discard, q.Body); err != nil {
 			return
 		}
+
 		if _, err := r.sign(input); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
+
 		answerJSON(w, text)
 	}
 }
@@ -126,11 +131,14 @@ func answerJSON(w http.ResponseWriter, text []byte) {
 func signRole(args []string) error {
 	f := flag.NewFlagSet("role-sign", flag.ContinueOnError)
 	addr, dir := f.String("addr", "", ""), f.String("answers", "", "")
+
 	if err := f.Parse(args); err != nil {
 		return err
 	}
+
 	m := http.NewServeMux()
 	m.HandleFunc("GET /open", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+
 	for _, alg := range algs {
 		text, err := os.ReadFile(bareAnswer(*dir, string(alg)))
 		if errors.Is(err, os.ErrNotExist) {
@@ -139,15 +147,19 @@ func signRole(args []string) error {
 		if err != nil {
 			return err
 		}
+
 		r, err := newRaw(alg)
 		if err != nil {
 			return err
 		}
+
 		m.Handle("POST /"+string(alg), bareSign(r, text))
 	}
+
 	if text, err := os.ReadFile(bareAnswer(*dir, "introspect")); err == nil {
 		m.Handle("POST /introspect", bareIntrospect(text))
 	}
+
 	return http.ListenAndServe(*addr, m)
 }
 
@@ -162,48 +174,63 @@ type looked struct {
 func verifyRole(args []string) error {
 	f := flag.NewFlagSet("role-verify", flag.ContinueOnError)
 	alg, run := f.String("alg", "", ""), f.Duration("run", time.Second, "")
+
 	if err := f.Parse(args); err != nil {
 		return err
 	}
+
 	r, err := newRaw(jose.Alg(*alg))
 	if err != nil {
 		return err
 	}
+
 	signer, err := jose.NewSigner(r.key, jose.Alg(*alg), "")
 	if err != nil {
 		return err
 	}
+
 	const claims = `{"iss":"https://login.example.org","sub":"backup-job","aud":"files","client_id":"backup-job","iat":1763800000,` +
 		`"nbf":1763800000,"exp":1763800600,"jti":"t_06h03tp9e1xyq4jgdbkdrx8","gen":"c1.1","scope":"files:read files:write"}`
 	text, err := signer.Sign("at+jwt", []byte(claims))
 	if err != nil {
 		return err
 	}
+
 	dot := strings.LastIndexByte(text, '.')
 	signature, err := base64.RawURLEncoding.DecodeString(text[dot+1:])
 	if err != nil {
 		return err
 	}
+
 	input, key := []byte(text[:dot]), signer.Key()
 	var whole, plain time.Duration
+
 	n := 0
+
 	for begin := time.Now(); time.Since(begin) < *run; n++ {
 		start := time.Now()
 		signed, err := jose.Parse(text)
 		if err != nil {
 			return err
 		}
+
 		if err := signed.Verify(key); err != nil {
 			return err
 		}
 		if c, err := jose.ParseClaims(signed.Payload); err != nil || c.Subject != "backup-job" {
 			return fmt.Errorf("claims %+v: %w", c, err)
 		}
+
 		middle := time.Now()
 		if !r.verify(input, signature) {
 			return errors.New("the signature is wrong")
 		}
+
 		whole, plain = whole+middle.Sub(start), plain+time.Since(middle)
 	}
-	return json.NewEncoder(os.Stdout).Encode(looked{Whole: float64(n) / whole.Seconds(), Raw: float64(n) / plain.Seconds()})
+
+	return json.NewEncoder(os.Stdout).Encode(looked{
+		Whole: float64(n) / whole.Seconds(),
+		Raw:   float64(n) / plain.Seconds(),
+	})
 }

@@ -67,16 +67,21 @@ func drive(l load) (loaded, error) {
 		}
 		d.addrs = append(d.addrs, unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()})
 	}
+
 	var err error
-	if d.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+	d.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
 		return loaded{}, err
 	}
-	if d.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
+
+	d.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
 		return loaded{}, err
 	}
 	if err := d.watch(d.timer); err != nil {
 		return loaded{}, err
 	}
+
 	for i := range l.Conns {
 		c, err := d.connect(&client{to: i % len(d.addrs), in: make([]byte, 16<<10)})
 		if err != nil {
@@ -84,6 +89,7 @@ func drive(l load) (loaded, error) {
 		}
 		d.idle = append(d.idle, c)
 	}
+
 	return d.run()
 }
 
@@ -100,12 +106,15 @@ func (d *driver) connect(c *client) (*client, error) {
 	if err := unix.Connect(fd, &d.addrs[c.to]); err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", d.Addrs[c.to], err)
 	}
+
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, err
 	}
+
 	c.fd, c.have = fd, 0
 	d.conns[fd] = c
+
 	return c, d.watch(fd)
 }
 
@@ -114,44 +123,57 @@ func (d *driver) now() time.Duration { return time.Since(d.begin) }
 func (d *driver) run() (loaded, error) {
 	d.begin = time.Now()
 	d.result.Status = map[int]int{}
+
 	if d.Rate == 0 {
 		for _, c := range d.idle {
 			if err := d.send(c, d.now()); err != nil {
 				return loaded{}, err
 			}
 		}
+
 		d.idle = nil
 	}
-	measuring, from, before := false, time.Duration(0), usage{}
+
+	measuring := false
+	from := time.Duration(0)
+	before := usage{}
 	events := make([]unix.EpollEvent, 128)
 	for {
 		now := d.now()
 		if !measuring && now >= d.Warm {
-			measuring, d.latency, d.result = true, hist{}, loaded{Status: map[int]int{}}
+			measuring = true
+			d.latency = hist{}
+			d.result = loaded{Status: map[int]int{}}
 			before = d.usage()
 			from = d.now()
 		}
+
 		// On a machine that is very busy, the first answer is waited for.
 		over := measuring && now >= from+d.Run
-		if over && (len(d.result.Status) > 0 || now >= from+d.Run+patience) || d.Each && d.result.answers() >= d.many() {
+		if over && (len(d.result.Status) > 0 || now >= from+d.Run+patience) ||
+			d.Each && d.result.answers() >= d.many() {
 			break
 		}
 		if err := d.due(now); err != nil {
 			return loaded{}, err
 		}
+
 		n, err := unix.EpollWait(d.epoll, events, 20)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return loaded{}, err
 		}
+
 		for _, e := range events[:max(n, 0)] {
 			if err := d.ready(int(e.Fd)); err != nil {
 				return loaded{}, err
 			}
 		}
 	}
+
 	d.result.Seconds = (d.now() - from).Seconds()
 	d.result.CPU, d.result.Others = d.usage().since(before, d.result.Seconds)
 	d.result.P50, d.result.P99 = d.latency.quantile(.5), d.latency.quantile(.99)
+
 	return d.result, nil
 }
 
@@ -164,26 +186,32 @@ func (d *driver) due(now time.Duration) error {
 		}
 		wake = d.next
 	}
+
 	for len(d.late) > 0 && len(d.idle) > 0 {
 		c := d.idle[len(d.idle)-1]
 		d.idle = d.idle[:len(d.idle)-1]
+
 		if err := d.send(c, d.late[0]); err != nil {
 			return err
 		}
+
 		d.late = d.late[1:]
 	}
+
 	for len(d.parked) > 0 && d.parked[0].until <= now {
 		if err := d.send(d.parked[0].c, now); err != nil {
 			return err
 		}
 		d.parked = d.parked[1:]
 	}
+
 	if len(d.parked) > 0 {
 		wake = d.parked[0].until
 	}
 	if wake == 0 {
 		return nil
 	}
+
 	in := unix.NsecToTimespec(max(int64(wake-d.now()), 1))
 	return unix.TimerfdSettime(d.timer, 0, &unix.ItimerSpec{Value: in}, nil)
 }
@@ -194,11 +222,13 @@ func (d *driver) ready(fd int) error {
 		_, _ = unix.Read(fd, expired[:])
 		return nil
 	}
+
 	c := d.conns[fd]
 	n, err := unix.Read(fd, c.in[c.have:])
 	if errors.Is(err, unix.EAGAIN) {
 		return nil
 	}
+
 	if err != nil || n == 0 {
 		d.result.Broken++
 		if d.result.Broken > 10*d.Conns {
@@ -206,18 +236,22 @@ func (d *driver) ready(fd int) error {
 		}
 		return d.again(c)
 	}
+
 	c.have += n
 	a, err := parseAnswer(c.in[:c.have])
 	if err != nil || a.size == 0 {
 		return err
 	}
+
 	now := d.now()
 	d.latency.add(now - c.sent)
 	d.result.Status[a.status]++
 	c.have = 0
+
 	if a.last {
 		return d.again(c)
 	}
+
 	return d.free(c, a.status, now)
 }
 
@@ -229,6 +263,7 @@ func (d *driver) again(c *client) error {
 	if err != nil {
 		return err
 	}
+
 	return d.free(c, 0, d.now())
 }
 
@@ -242,6 +277,7 @@ func (d *driver) free(c *client, status int, now time.Duration) error {
 		d.parked = append(d.parked, parked{now + d.Pause, c})
 		return nil
 	}
+
 	return d.send(c, now)
 }
 
@@ -255,6 +291,7 @@ func (d *driver) send(c *client, sent time.Duration) error {
 	} else if n := d.many(); n > 1 {
 		i = rand.IntN(n)
 	}
+
 	d.asked++
 	c.out = d.appendRequest(c.out[:0], i)
 	c.sent = sent
@@ -262,8 +299,10 @@ func (d *driver) send(c *client, sent time.Duration) error {
 	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
 		return nil // the read that follows finds it closed
 	}
+
 	if err == nil && n < len(c.out) {
 		err = errors.New("a request was not taken whole")
 	}
+
 	return err
 }

@@ -30,7 +30,8 @@ func (h *hist) merge(other *hist) {
 func (h *hist) quantile(q float64) time.Duration {
 	rank, seen := uint64(q*float64(h.count)), uint64(0)
 	for i, n := range h.buckets {
-		if seen += uint64(n); seen > rank {
+		seen += uint64(n)
+		if seen > rank {
 			if i < 128 {
 				return time.Duration(i)
 			}
@@ -38,5 +39,6 @@ func (h *hist) quantile(q float64) time.Duration {
 			return time.Duration((i%64+64)<<shift + 1<<shift/2)
 		}
 	}
+
 	return 0
 }

@@ -101,14 +101,17 @@ func newKeyPair(bits int) (keyPair, error) {
 	if err != nil {
 		return keyPair{}, err
 	}
+
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return keyPair{}, err
 	}
+
 	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	if err != nil {
 		return keyPair{}, err
 	}
+
 	return keyPair{
 		key:     key,
 		private: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
@@ -142,26 +145,32 @@ func (b *bench) authorityUp(ctx context.Context, n stored, client keyPair, at pl
 	if err != nil {
 		return nil, err
 	}
+
 	var addrs [6]string
 	for i := range addrs {
-		if addrs[i], err = freeAddr(); err != nil {
+		addrs[i], err = freeAddr()
+		if err != nil {
 			return nil, err
 		}
 	}
+
 	public := filepath.Join(dir, "client.pub")
 	if err := os.WriteFile(public, client.public, 0o600); err != nil {
 		return nil, err
 	}
+
 	file := filepath.Join(dir, "issuer.yaml")
 	hash := sha256.Sum256([]byte(clientSecret()))
 	text := fmt.Appendf(nil, issuerConfig, addrs[0], addrs[1], hash, public, addrs[2], addrs[3], addrs[4], addrs[5])
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return nil, err
 	}
+
 	p, err := launch("jeton", addrs[2], dir, at.server, nil, b.program, "serve", "--config", file, "--data-dir", dir)
 	if p, err = up(ctx, p, err); err != nil {
 		return nil, err
 	}
+
 	return &authority{process: p, issuer: p.elsewhere(addrs[1]), timed: p.elsewhere(addrs[5])}, nil
 }
 
@@ -178,10 +187,12 @@ func (b *bench) bareSignUp(ctx context.Context, answers string, at place) (*proc
 	if err != nil {
 		return nil, err
 	}
+
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
 	}
+
 	p, err := launch("bare", addr, b.dir, at.server, nil, self, "role-sign", "-addr", addr, "-answers", answers)
 	return up(ctx, p, err)
 }
@@ -200,15 +211,18 @@ func posted(ctx context.Context, c *http.Client, address, authorization, kind, b
 	if err != nil {
 		return nil, err
 	}
+
 	r.Header.Set("Content-Type", kind)
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}
+
 	answer, err := c.Do(r)
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Body.Close()
+
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
 		return nil, err
@@ -216,12 +230,20 @@ func posted(ctx context.Context, c *http.Client, address, authorization, kind, b
 	if answer.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("POST %s: %s: %s", address, answer.Status, text)
 	}
+
 	return text, nil
 }
 
 // ask posts a form as the client to the authorization server.
 func (a *authority) ask(ctx context.Context, c *http.Client, path, form string) ([]byte, error) {
-	return posted(ctx, c, "http://"+a.issuer.addr+path, basic(clientName, clientSecret()), "application/x-www-form-urlencoded", form)
+	return posted(
+		ctx,
+		c,
+		"http://"+a.issuer.addr+path,
+		basic(clientName, clientSecret()),
+		"application/x-www-form-urlencoded",
+		form,
+	)
 }
 
 // signedTokens gets n signed tokens for the service that every credential opens.
@@ -231,12 +253,14 @@ func (a *authority) signedTokens(ctx context.Context, n int) ([]string, error) {
 		if err != nil {
 			return "", err
 		}
+
 		var in struct {
 			Token string `json:"access_token"`
 		}
 		if err := json.Unmarshal(text, &in); err != nil || in.Token == "" {
 			return "", errors.Join(err, fmt.Errorf("no token in %q", text))
 		}
+
 		return in.Token, nil
 	})
 }
@@ -246,6 +270,7 @@ func manyOf(n int, get func(*http.Client) (string, error)) ([]string, error) {
 	const conns = 16
 	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: conns}}
 	defer c.CloseIdleConnections()
+
 	texts, errs := make([]string, n), make([]error, conns)
 	var wg sync.WaitGroup
 	for w := range conns {
@@ -255,7 +280,9 @@ func manyOf(n int, get func(*http.Client) (string, error)) ([]string, error) {
 			}
 		})
 	}
+
 	wg.Wait()
+
 	return texts, errors.Join(errs...)
 }
 
@@ -266,6 +293,7 @@ func (b *bench) lines(n int, line func(i int) (string, error)) (string, error) {
 		return "", err
 	}
 	defer f.Close()
+
 	w := bufio.NewWriter(f)
 	for i := range n {
 		text, err := line(i)
@@ -274,19 +302,31 @@ func (b *bench) lines(n int, line func(i int) (string, error)) (string, error) {
 		}
 		_, _ = w.WriteString(text + "\n") // Flush tells
 	}
+
 	return f.Name(), w.Flush()
 }
 
 // shown is a load of checks, each with one of n values of the header Authorization.
 func (b *bench) shown(n int, value func(i int) (string, error)) (load, error) {
 	file, err := b.lines(n, value)
-	return load{Kind: kindHeader, Path: "/check", Lines: file, Lined: n}, err
+	return load{
+		Kind:  kindHeader,
+		Path:  "/check",
+		Lines: file,
+		Lined: n,
+	}, err
 }
 
 // posts is a load of one of n bodies.
 func (b *bench) posts(path, header string, n int, body func(i int) (string, error)) (load, error) {
 	file, err := b.lines(n, body)
-	return load{Kind: kindBody, Path: path, Header: header, Lines: file, Lined: n}, err
+	return load{
+		Kind:   kindBody,
+		Path:   path,
+		Header: header,
+		Lines:  file,
+		Lined:  n,
+	}, err
 }
 
 // always is one text for every line.

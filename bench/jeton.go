@@ -38,11 +38,23 @@ services:
 // build makes the program as it is shipped and returns its path.
 func build(ctx context.Context, dir string) (string, error) {
 	out := filepath.Join(dir, "jeton")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, "github.com/jeton-auth/jeton/cmd/jeton")
+	cmd := exec.CommandContext(
+		ctx,
+		"go",
+		"build",
+		"-trimpath",
+		"-ldflags",
+		"-s -w",
+		"-o",
+		out,
+		"github.com/jeton-auth/jeton/cmd/jeton",
+	)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build jeton: %w: %s", err, said)
 	}
+
 	return out, nil
 }
 
@@ -62,14 +74,17 @@ func (b *bench) startAs(dir string, s setup, cores []int) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
 	}
+
 	file := filepath.Join(dir, "jeton.yaml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, config, admin, s.top, addr, s.service), 0o600); err != nil {
 		return nil, err
 	}
+
 	return launch("jeton", addr, dir, cores, nil, b.program, "serve", "--config", file, "--data-dir", dir)
 }
 
@@ -79,9 +94,11 @@ func (b *bench) startBare(n int, cores []int) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
 	}
+
 	return launch("bare", addr, b.dir, cores, nil, self, "role-bare", "-addr", addr, "-sessions", fmt.Sprint(n))
 }

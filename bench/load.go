@@ -51,6 +51,7 @@ func (l *load) many() int {
 	case kindHeader, kindBody:
 		return l.Lined
 	}
+
 	return 1
 }
 
@@ -59,14 +60,17 @@ func (l *load) read() error {
 	if l.Lines == "" {
 		return nil
 	}
+
 	b, err := os.ReadFile(l.Lines)
 	if err != nil {
 		return err
 	}
+
 	l.lines = strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
 	if len(l.lines) < l.Lined {
 		return fmt.Errorf("%s has %d lines, not %d", l.Lines, len(l.lines), l.Lined)
 	}
+
 	return nil
 }
 
@@ -94,8 +98,11 @@ func (l loaded) answers() int {
 // sample turns what came of a load into a sample of answers with the status.
 func (l loaded) sample(status int) sample {
 	return sample{
-		rate: l.rate(status), cpu: l.CPU * 1e6 / float64(max(l.answers(), 1)), others: l.Others,
-		p50: float64(l.P50) / 1e6, p99: float64(l.P99) / 1e6,
+		rate:   l.rate(status),
+		cpu:    l.CPU * 1e6 / float64(max(l.answers(), 1)),
+		others: l.Others,
+		p50:    float64(l.P50) / 1e6,
+		p99:    float64(l.P99) / 1e6,
 	}
 }
 
@@ -114,24 +121,33 @@ func generating(ctx context.Context, cores []int, l load) (func() (loaded, error
 	if err != nil {
 		return nil, err
 	}
+
 	order, err := json.Marshal(l)
 	if err != nil {
 		return nil, err
 	}
+
 	cmd := exec.CommandContext(ctx, self, "role-load")
 	var out bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(order), &out, os.Stderr
+
+	cmd.Stdin = bytes.NewReader(order)
+	cmd.Stdout = &out
+	cmd.Stderr = os.Stderr
+
 	if err := startPinned(cmd, cores); err != nil {
 		return nil, fmt.Errorf("start load generator: %w", err)
 	}
+
 	return func() (loaded, error) {
 		if err := cmd.Wait(); err != nil {
 			return loaded{}, fmt.Errorf("load generator, %s %s: %w", l.Kind, l.Path, err)
 		}
+
 		var result loaded
 		if err := json.Unmarshal(out.Bytes(), &result); err != nil {
 			return loaded{}, fmt.Errorf("read the load generator's result: %w", err)
 		}
+
 		return result, nil
 	}, nil
 }
@@ -146,10 +162,12 @@ func loadRole([]string) error {
 	if err := l.read(); err != nil {
 		return err
 	}
+
 	result, err := drive(l)
 	if err != nil {
 		return err
 	}
+
 	return json.NewEncoder(os.Stdout).Encode(result)
 }
 

@@ -54,8 +54,10 @@ func main() {
 			return
 		}
 	}
+
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+
 	if err := command(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -70,50 +72,75 @@ func command(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+
 	if o.out != "" {
 		// Minutes are too much to lose to a typing error.
 		if _, _, err := around(o.out, o.only); err != nil {
 			return err
 		}
 	}
+
 	b, err := newBench(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer b.close()
+
 	if err := b.measure(ctx); err != nil {
 		return err
 	}
+
 	b.report.print(os.Stdout)
 	if o.out != "" {
 		return b.report.save(o.out, o.only)
 	}
+
 	return nil
 }
 
 func parse(args []string) (options, error) {
-	o := options{warm: time.Second, rounds: 3, many: 1_000_000, most: 10_000_000}
+	o := options{
+		warm:   time.Second,
+		rounds: 3,
+		many:   1_000_000,
+		most:   10_000_000,
+	}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := f.String("only", "", "measure only these, separated by commas: "+strings.Join(blockNames(), ","))
 	seconds := f.Float64("seconds", 3, "length of one measurement")
 	f.IntVar(&o.sessions, "sessions", 20_000, "sessions in the store, or tokens")
+
 	many := f.Int("many", 0, "sessions or tokens in the large store; 0: 1,000,000, and 10,000,000 for scale")
-	f.BoolVar(&o.quick, "quick", false, "short runs, one round, 100,000 sessions or tokens in the large store: to see that it works")
+	f.BoolVar(
+		&o.quick,
+		"quick",
+		false,
+		"short runs, one round, 100,000 sessions or tokens in the large store: to see that it works",
+	)
 	f.StringVar(&o.out, "o", "", "write the report into this file, between its markers")
 	f.StringVar(&o.jeton, "jeton", "", "measure this program in place of a build of this checkout")
+
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
 	if f.NArg() > 0 || *seconds <= 0 || o.sessions < 1 || *many < 0 {
-		return o, fmt.Errorf("usage: go run ./bench [-quick] [-only %s] [-seconds 3] [-sessions 20000] [-many N] [-o FILE] [-jeton PROGRAM]", strings.Join(blockNames(), ","))
+		return o, fmt.Errorf(
+			"usage: go run ./bench [-quick] [-only %s] [-seconds 3] [-sessions 20000] [-many N] [-o FILE] [-jeton PROGRAM]",
+			strings.Join(blockNames(), ","),
+		)
 	}
+
 	o.run = time.Duration(*seconds * float64(time.Second))
 	if o.quick {
-		o.run, o.warm, o.rounds, o.many, o.most = min(o.run, 700*time.Millisecond), 300*time.Millisecond, 1, 100_000, 100_000
+		o.run, o.warm, o.rounds, o.many, o.most = min(
+			o.run,
+			700*time.Millisecond,
+		), 300*time.Millisecond, 1, 100_000, 100_000
 	}
 	if *many > 0 {
 		o.many, o.most = *many, *many
 	}
+
 	for name := range strings.SplitSeq(*only, ",") {
 		if name == "" {
 			continue
@@ -121,7 +148,9 @@ func parse(args []string) (options, error) {
 		if !slices.Contains(blockNames(), name) {
 			return o, fmt.Errorf("-only: there is no %q; there are %s", name, strings.Join(blockNames(), ", "))
 		}
+
 		o.only = append(o.only, name)
 	}
+
 	return o, nil
 }

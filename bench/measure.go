@@ -61,6 +61,7 @@ func (o options) wanted() (names []string) {
 			names = append(names, b.name)
 		}
 	}
+
 	return names
 }
 
@@ -70,17 +71,28 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{options: o, dir: dir, program: o.jeton, stores: map[stored]string{}, databases: map[stored]*database{}}
+
+	b := &bench{
+		options:   o,
+		dir:       dir,
+		program:   o.jeton,
+		stores:    map[stored]string{},
+		databases: map[stored]*database{},
+	}
 	if b.program == "" {
-		if b.program, err = build(ctx, dir); err != nil {
+		b.program, err = build(ctx, dir)
+		if err != nil {
 			b.close()
 			return nil, err
 		}
 	}
-	if b.program, err = filepath.Abs(b.program); err != nil {
+
+	b.program, err = filepath.Abs(b.program)
+	if err != nil {
 		b.close()
 		return nil, err
 	}
+
 	return b, nil
 }
 
@@ -95,16 +107,19 @@ func (b *bench) measure(ctx context.Context) error {
 	if err := b.report.describe(b.dir); err != nil {
 		return err
 	}
+
 	wanted := b.wanted()
 	for _, block := range blocks {
 		if !slices.Contains(wanted, block.name) {
 			continue
 		}
+
 		fmt.Fprintf(os.Stderr, "measuring %s\n", block.name)
 		if err := block.run(b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", block.name, err)
 		}
 	}
+
 	return nil
 }
 
@@ -113,11 +128,14 @@ func (b *bench) store(ctx context.Context, n stored) (string, error) {
 	if dir, ok := b.stores[n]; ok {
 		return dir, nil
 	}
+
 	dir := filepath.Join(b.dir, fmt.Sprintf("data%d-%d", n.sessions, n.tokens))
 	if err := seed(ctx, dir, n); err != nil {
 		return "", err
 	}
+
 	b.stores[n] = dir
+
 	return dir, nil
 }
 
@@ -144,11 +162,14 @@ func median(list []float64) float64 {
 	if len(list) == 0 {
 		return 0
 	}
+
 	sorted := slices.Sorted(slices.Values(list))
 	mid := len(sorted) / 2
+
 	if len(sorted)%2 == 0 {
 		return (sorted[mid-1] + sorted[mid]) / 2
 	}
+
 	return sorted[mid]
 }
 
@@ -163,8 +184,10 @@ func pick(list []sample, field func(sample) float64) float64 {
 // middle returns the median of each figure.
 func middle(list []sample) sample {
 	return sample{
-		rate: pick(list, func(s sample) float64 { return s.rate }), cpu: pick(list, func(s sample) float64 { return s.cpu }),
-		p50: pick(list, func(s sample) float64 { return s.p50 }), p99: pick(list, func(s sample) float64 { return s.p99 }),
+		rate:   pick(list, func(s sample) float64 { return s.rate }),
+		cpu:    pick(list, func(s sample) float64 { return s.cpu }),
+		p50:    pick(list, func(s sample) float64 { return s.p50 }),
+		p99:    pick(list, func(s sample) float64 { return s.p99 }),
 		others: pick(list, func(s sample) float64 { return s.others }),
 	}
 }
@@ -178,6 +201,7 @@ func ratios(list, base []sample) float64 {
 			values = append(values, list[i].rate/base[i].rate)
 		}
 	}
+
 	return median(values)
 }
 
@@ -196,6 +220,7 @@ func (b *bench) rounds(ctx context.Context, subjects ...subject) ([][]sample, er
 			all[i] = append(all[i], s)
 		}
 	}
+
 	return all, nil
 }
 
@@ -206,22 +231,39 @@ func (b *bench) get(p *process, at place, l load) subject { return b.spread([]*p
 // spread measures requests at servers that share the load. also are other processes whose
 // processor time is theirs: those of their database.
 func (b *bench) spread(list []*process, also []int, at place, l load) subject {
-	l.Addrs, l.PIDs, l.Warm, l.Run = nil, slices.Clone(also), b.warm, b.run
+	l.Addrs = nil
+	l.PIDs = slices.Clone(also)
+	l.Warm = b.warm
+	l.Run = b.run
+
 	for _, p := range list {
 		l.Addrs, l.PIDs = append(l.Addrs, p.addr), append(l.PIDs, p.pid())
 	}
+
 	if l.Conns == 0 {
 		l.Conns = 64
 	}
+
 	return func(ctx context.Context) (sample, error) {
 		result, err := generate(ctx, at.client, l)
 		if err != nil {
 			return sample{}, err
 		}
-		if n := result.answers(); n == 0 || n != result.Status[200] || result.Broken > 0 {
-			return sample{}, fmt.Errorf("%s %s: answers by status %v, broken connections %d: %s", list[0].name, l.Path, result.Status, result.Broken, list[0].said())
+
+		n := result.answers()
+		if n == 0 || n != result.Status[200] || result.Broken > 0 {
+			return sample{}, fmt.Errorf(
+				"%s %s: answers by status %v, broken connections %d: %s",
+				list[0].name,
+				l.Path,
+				result.Status,
+				result.Broken,
+				list[0].said(),
+			)
 		}
+
 		settle(ctx, l.PIDs...)
+
 		return result.sample(200), nil
 	}
 }
@@ -250,7 +292,9 @@ func syncTime(dir string) (time.Duration, error) {
 		return 0, err
 	}
 	defer os.Remove(f.Name())
+
 	defer f.Close()
+
 	const block, many = 8 << 10, 200
 	if _, err := f.Write(make([]byte, block*many)); err != nil {
 		return 0, err
@@ -258,6 +302,7 @@ func syncTime(dir string) (time.Duration, error) {
 	if err := f.Sync(); err != nil {
 		return 0, err
 	}
+
 	var times []time.Duration
 	for i := range many {
 		d, err := fdatasync(int(f.Fd()), make([]byte, block), int64(i*block))
@@ -266,6 +311,8 @@ func syncTime(dir string) (time.Duration, error) {
 		}
 		times = append(times, d)
 	}
+
 	slices.Sort(times)
+
 	return times[len(times)/2], nil
 }

@@ -34,6 +34,7 @@ func (b *bench) nodes(ctx context.Context) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -43,32 +44,52 @@ func (b *bench) nodesAt(ctx context.Context, at place, staleness time.Duration, 
 		return err
 	}
 	defer done()
+
 	l := check(b.sessions)
 	subjects := []subject{b.get(sqlite, at, l), b.spread(g.list[:1], g.also, at, l)}
 	if many > 1 {
 		subjects = append(subjects, b.spread(g.list, g.also, at, l))
 	}
+
 	all, err := b.rounds(ctx, subjects...)
 	if err != nil {
 		return err
 	}
+
 	b.report.block(fmt.Sprintf("Session check on PostgreSQL, staleness %v, %s", staleness, at.name))
 	b.report.add(row{what: "jeton on SQLite", unit: "req/s", sample: middle(all[0])})
 	r := ratios(all[1], all[0])
-	one := row{what: "one node", unit: "req/s", sample: middle(all[1]), ratio: r}
+	one := row{
+		what:   "one node",
+		unit:   "req/s",
+		sample: middle(all[1]),
+		ratio:  r,
+	}
 	if staleness > 0 {
 		one.aim, one.met = ">= 0.90 of SQLite", met(r >= .90)
 	}
+
 	b.report.add(one)
 	if many > 1 {
-		b.report.add(row{what: fmt.Sprintf("%d nodes together", many), unit: "req/s", sample: middle(all[2]), ratio: ratios(all[2], all[0])})
+		b.report.add(row{
+			what:   fmt.Sprintf("%d nodes together", many),
+			unit:   "req/s",
+			sample: middle(all[2]),
+			ratio:  ratios(all[2], all[0]),
+		})
 	}
+
 	return nil
 }
 
 // twins starts a server on SQLite and nodes on PostgreSQL that hold the same sessions, all
 // of them in memory.
-func (b *bench) twins(ctx context.Context, at place, staleness time.Duration, many int) (sqlite *process, g *group, done func(), err error) {
+func (b *bench) twins(
+	ctx context.Context,
+	at place,
+	staleness time.Duration,
+	many int,
+) (sqlite *process, g *group, done func(), err error) {
 	d, err := b.database(ctx, stored{sessions: b.sessions})
 	if err != nil {
 		return nil, nil, nil, err
@@ -76,15 +97,18 @@ func (b *bench) twins(ctx context.Context, at place, staleness time.Duration, ma
 	if sqlite, err = b.jetonUp(ctx, b.sessions, at); err != nil {
 		return nil, nil, nil, err
 	}
+
 	if g, err = b.nodesUp(ctx, d, staleness, many, at.server, setup{}); err != nil {
 		sqlite.stop()
 		return nil, nil, nil, err
 	}
+
 	done = func() {
 		g.stop()
 		sqlite.stop()
 		_ = pin(nil, family(g.also...)...)
 	}
+
 	err = pin(at.client, family(g.also...)...)
 	if err == nil {
 		err = b.warmUp(ctx, sqlite, b.sessions)
@@ -92,10 +116,12 @@ func (b *bench) twins(ctx context.Context, at place, staleness time.Duration, ma
 	if err == nil {
 		err = b.warmAll(ctx, g, check(b.sessions))
 	}
+
 	if err != nil {
 		done()
 		return nil, nil, nil, err
 	}
+
 	return sqlite, g, done, nil
 }
 
@@ -104,12 +130,14 @@ func (b *bench) nodeUses(ctx context.Context) error {
 	if err := b.spends(ctx); err != nil {
 		return err
 	}
+
 	at := shared
 	sqlite, g, done, err := b.twins(ctx, at, bound, several)
 	if err != nil {
 		return err
 	}
 	defer done()
+
 	// The first use of a login is another matter: it has to make the row.
 	if err := b.warmWith(ctx, sqlite, use(b.sessions)); err != nil {
 		return err
@@ -117,6 +145,7 @@ func (b *bench) nodeUses(ctx context.Context) error {
 	if err := b.warmWith(ctx, g.list[0], use(b.sessions)); err != nil {
 		return err
 	}
+
 	widths := []int{1, 16, 64}
 	var subjects []subject
 	for _, n := range widths {
@@ -127,25 +156,41 @@ func (b *bench) nodeUses(ctx context.Context) error {
 			subjects = append(subjects, b.spread(g.list, g.also, at, l))
 		}
 	}
+
 	all, err := b.rounds(ctx, subjects...)
 	if err != nil {
 		return err
 	}
+
 	sync, err := syncTime(b.dir)
 	if err != nil {
 		return err
 	}
+
 	b.report.block(fmt.Sprintf("Counted use on PostgreSQL, %s; fdatasync %d us", at.name, sync.Microseconds()))
+
 	for _, n := range widths {
 		on := ", connections: " + fmt.Sprint(n)
 		base := all[0]
 		b.report.add(row{what: "jeton on SQLite" + on, unit: "uses/s", sample: middle(base)})
-		b.report.add(row{what: "one node" + on, unit: "uses/s", sample: middle(all[1]), ratio: ratios(all[1], base)})
-		if all = all[2:]; n > 1 {
-			b.report.add(row{what: fmt.Sprintf("%d nodes together%s", several, on), unit: "uses/s", sample: middle(all[0]), ratio: ratios(all[0], base)})
+		b.report.add(row{
+			what:   "one node" + on,
+			unit:   "uses/s",
+			sample: middle(all[1]),
+			ratio:  ratios(all[1], base),
+		})
+		all = all[2:]
+		if n > 1 {
+			b.report.add(row{
+				what:   fmt.Sprintf("%d nodes together%s", several, on),
+				unit:   "uses/s",
+				sample: middle(all[0]),
+				ratio:  ratios(all[0], base),
+			})
 			all = all[1:]
 		}
 	}
+
 	return nil
 }
 
@@ -156,7 +201,12 @@ func (b *bench) revokes(ctx context.Context) error {
 	if b.quick {
 		each = 50
 	}
-	b.report.block(fmt.Sprintf("Logout on PostgreSQL, one after the other, until no node lets the session in; staleness %v", bound))
+
+	b.report.block(fmt.Sprintf(
+		"Logout on PostgreSQL, one after the other, until no node lets the session in; staleness %v",
+		bound,
+	))
+
 	for _, v := range []struct {
 		what  string
 		many  int
@@ -171,11 +221,19 @@ func (b *bench) revokes(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+
 		// What a commit takes comes on top of the bound.
 		most := float64(bound.Milliseconds()) + 20
 		b.report.add(row{what: v.what, unit: "logouts/s", sample: s})
-		b.report.add(row{what: v.what + ", p99", value: s.p99, unit: "ms", aim: fmt.Sprintf("<= %.0f ms", most), met: met(s.p99 <= most)})
+		b.report.add(row{
+			what:  v.what + ", p99",
+			value: s.p99,
+			unit:  "ms",
+			aim:   fmt.Sprintf("<= %.0f ms", most),
+			met:   met(s.p99 <= most),
+		})
 	}
+
 	return nil
 }
 
@@ -186,15 +244,18 @@ func (b *bench) revoke(ctx context.Context, many int, stuck bool, each int) (sam
 		return sample{}, err
 	}
 	defer d.drop()
+
 	g, err := b.nodesUp(ctx, d, bound, many, nil, setup{})
 	if err != nil {
 		return sample{}, err
 	}
 	defer g.stop()
+
 	// Every node holds all of the sessions.
 	if err := b.warmAll(ctx, g, check(n)); err != nil {
 		return sample{}, err
 	}
+
 	first, last := g.list[0], g.list[many-1]
 	if stuck {
 		if err := syscall.Kill(last.pid(), syscall.SIGSTOP); err != nil {
@@ -202,22 +263,36 @@ func (b *bench) revoke(ctx context.Context, many int, stuck bool, each int) (sam
 		}
 		defer func() { _ = syscall.Kill(last.pid(), syscall.SIGCONT) }()
 	}
+
 	var list []sample
 	for i := range b.options.rounds {
-		l := load{Kind: kindLogout, Path: "/logout", Sessions: each, From: i * each, Each: true, Conns: 1, Addrs: []string{first.addr}, Run: time.Minute}
+		l := load{
+			Kind:     kindLogout,
+			Path:     "/logout",
+			Sessions: each,
+			From:     i * each,
+			Each:     true,
+			Conns:    1,
+			Addrs:    []string{first.addr},
+			Run:      time.Minute,
+		}
 		for _, p := range g.list {
 			l.PIDs = append(l.PIDs, p.pid())
 		}
+
 		l.PIDs = append(l.PIDs, g.also...)
 		result, err := generate(ctx, nil, l)
 		if err != nil {
 			return sample{}, err
 		}
+
 		if result.Status[200] != each || result.Broken > 0 {
 			return sample{}, fmt.Errorf("logout: answers by status %v: %s", result.Status, first.said())
 		}
+
 		list = append(list, result.sample(200))
 	}
+
 	return middle(list), b.loggedOut(ctx, g.list[:many-map[bool]int{true: 1}[stuck]], n)
 }
 
@@ -225,14 +300,24 @@ func (b *bench) revoke(ctx context.Context, many int, stuck bool, each int) (sam
 func (b *bench) loggedOut(ctx context.Context, nodes []*process, n int) error {
 	for _, p := range slices.Backward(nodes) {
 		l := check(n)
-		l.Addrs, l.Conns, l.Each, l.Run = []string{p.addr}, 16, true, time.Minute
+		l.Addrs = []string{p.addr}
+		l.Conns = 16
+		l.Each = true
+		l.Run = time.Minute
+
 		result, err := generate(ctx, nil, l)
 		if err != nil {
 			return err
 		}
 		if result.Status[401] != n {
-			return fmt.Errorf("after their logout, %d sessions are answered by status %v: %s", n, result.Status, p.said())
+			return fmt.Errorf(
+				"after their logout, %d sessions are answered by status %v: %s",
+				n,
+				result.Status,
+				p.said(),
+			)
 		}
 	}
+
 	return nil
 }

@@ -24,9 +24,11 @@ func newSharedBench(t *testing.T) *bench {
 	if errors.Is(err, pgtest.ErrMissing) && os.Getenv("JETON_CI") == "" {
 		t.Skip(err)
 	}
+
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return b
 }
 
@@ -37,6 +39,7 @@ func TestEveryNodeAnswersTheLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		for name, measure := range map[string]subject{
 			"SQLite, check":    b.get(sqlite, shared, check(b.sessions)),
 			"one node, check":  b.spread(g.list[:1], g.also, shared, check(b.sessions)),
@@ -48,6 +51,7 @@ func TestEveryNodeAnswersTheLoad(t *testing.T) {
 				t.Errorf("staleness %v, %s: %+v, %v", staleness, name, s, err)
 			}
 		}
+
 		done()
 	}
 }
@@ -63,14 +67,17 @@ func TestALogoutIsMeasuredUntilNoNodeLetsTheSessionIn(t *testing.T) {
 			t.Errorf("a logout beside a node that stands still was answered after %.0f ms, before its bound", s.p50)
 		}
 	}
+
 	d, err := b.database(t.Context(), stored{sessions: 5})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	g, err := b.nodesUp(t.Context(), d, bound, 1, nil, setup{})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(g.stop)
 	if err := b.loggedOut(t.Context(), g.list, 5); err == nil {
 		t.Error("sessions that are still let in were taken for ended")
@@ -83,10 +90,12 @@ func TestUsesAtTheStoreAreTakenOncePerCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s, err := b.newSpending(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(s.close)
 	var counted uint64
 	for _, do := range []struct {
@@ -99,11 +108,16 @@ func TestUsesAtTheStoreAreTakenOncePerCall(t *testing.T) {
 		if err != nil || h.count == 0 {
 			t.Fatalf("%s: %d calls, %v", do.what, h.count, err)
 		}
+
 		counted += h.count * uint64(do.worth)
 		var used uint64
-		if err := s.few.QueryRow(t.Context(), "SELECT sum(used)::bigint FROM uses").Scan(&used); err != nil || used != counted {
+		if err := s.few.QueryRow(
+			t.Context(),
+			"SELECT sum(used)::bigint FROM uses",
+		).Scan(&used); err != nil || used != counted {
 			t.Fatalf("%s: %d uses are stored, and %d were measured: %v", do.what, used, counted, err)
 		}
+
 		if m, err := s.by(do.callers, do.worth, do.take)(t.Context()); err != nil || m.rate <= 0 || m.p99 < m.p50 {
 			t.Errorf("%s: %+v, %v", do.what, m, err)
 		}
@@ -119,12 +133,15 @@ func TestAGrownStoreIsMeasured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = file.db.Close() })
 	shared, err := b.grownDatabase(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = shared.db.Close() })
+
 	for _, g := range []*grown{file, shared} {
 		t.Run(g.name, func(t *testing.T) {
 			b.report.block(g.name)
@@ -134,9 +151,11 @@ func TestAGrownStoreIsMeasured(t *testing.T) {
 			if err := b.cold(t.Context(), g); err != nil {
 				t.Error(err)
 			}
+
 			if err := b.remembers(t.Context(), g); err != nil {
 				t.Error(err)
 			}
+
 			for _, of := range sweeps() {
 				now := time.Now()
 				if n, err := g.toSweep(t.Context(), of, now); n != 0 || err != nil {
@@ -145,6 +164,7 @@ func TestAGrownStoreIsMeasured(t *testing.T) {
 				if err := g.expire(t.Context(), of, 200, 50, now); err != nil {
 					t.Fatal(err)
 				}
+
 				if n, err := g.toSweep(t.Context(), of, now); n != 50 || err != nil {
 					t.Errorf("%d %s are to be swept, not 50: %v", n, of.table, err)
 				}
@@ -161,12 +181,21 @@ func TestALoadIsSpreadOverAllServers(t *testing.T) {
 			asked[i].Add(1)
 			_, _ = w.Write([]byte("ok"))
 		}))
+
 		t.Cleanup(s.Close)
 		addrs = append(addrs, s.Listener.Addr().String())
 	}
-	if _, err := generate(t.Context(), nil, load{Kind: kindPlain, Path: "/", Addrs: addrs, Conns: 3, Run: 50 * time.Millisecond}); err != nil {
+
+	if _, err := generate(t.Context(), nil, load{
+		Kind:  kindPlain,
+		Path:  "/",
+		Addrs: addrs,
+		Conns: 3,
+		Run:   50 * time.Millisecond,
+	}); err != nil {
 		t.Fatal(err)
 	}
+
 	for i := range asked {
 		if asked[i].Load() == 0 {
 			t.Errorf("server %d was not asked", i)
@@ -191,6 +220,7 @@ func TestWhatIsMeasured(t *testing.T) {
 			if err != nil || o.many != tc.many || o.most != tc.most {
 				t.Fatalf("parse = %+v, %v", o, err)
 			}
+
 			names := o.wanted()
 			if !slices.Contains(names, tc.wants) || slices.Contains(names, tc.not) {
 				t.Errorf("measures %v: want %s and not %s", names, tc.wants, tc.not)

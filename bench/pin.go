@@ -20,19 +20,23 @@ func startPinned(cmd *exec.Cmd, cores []int) error {
 	// The thread keeps its place while the child is made from it, and the child inherits it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if cores == nil {
 		return cmd.Start()
 	}
+
 	var before unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		return err
 	}
+
 	wanted := setOf(cores)
 	if err := unix.SchedSetaffinity(0, &wanted); err != nil {
 		return fmt.Errorf("pin to cores %v: %w", cores, err)
 	}
 	defer func() { _ = unix.SchedSetaffinity(0, &before) }()
+
 	return cmd.Start()
 }
 
@@ -51,12 +55,14 @@ func pin(cores []int, pids ...int) error {
 			cores = append(cores, c)
 		}
 	}
+
 	set := setOf(cores)
 	for _, pid := range pids {
 		if err := unix.SchedSetaffinity(pid, &set); err != nil && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("pin process %d to cores %v: %w", pid, cores, err)
 		}
 	}
+
 	return nil
 }
 
@@ -68,9 +74,11 @@ func cool(path string) error {
 		return err
 	}
 	defer f.Close()
+
 	if err := f.Sync(); err != nil {
 		return err
 	}
+
 	return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 }
 
@@ -100,6 +108,7 @@ func fdatasync(fd int, block []byte, at int64) (time.Duration, error) {
 	if _, err := unix.Pwrite(fd, block, at); err != nil {
 		return 0, err
 	}
+
 	err := unix.Fdatasync(fd)
 	return time.Since(begin), err
 }

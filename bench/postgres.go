@@ -30,9 +30,11 @@ func onPostgres(run func(*bench, context.Context) error) func(*bench, context.Co
 			b.report.note("Not measured on PostgreSQL: " + err.Error() + ".")
 			return nil
 		}
+
 		if err != nil {
 			return err
 		}
+
 		return run(b, ctx)
 	}
 }
@@ -42,34 +44,43 @@ func (b *bench) postgres(ctx context.Context) error {
 	if b.cluster != nil {
 		return nil
 	}
+
 	c, err := pgtest.New(ctx, "")
 	if err != nil {
 		return err
 	}
+
 	b.cluster = c
+
 	for _, s := range settings {
 		if err := c.Exec(ctx, "postgres", "ALTER SYSTEM SET "+s); err != nil {
 			return err
 		}
 	}
+
 	if err := c.Restart(ctx); err != nil {
 		return err
 	}
+
 	var said []string
 	const ask = `SELECT 'version ' || current_setting('server_version') UNION ALL
 SELECT name || '=' || current_setting(name) FROM pg_settings WHERE name IN ('shared_buffers', 'max_wal_size', 'fsync', 'synchronous_commit', 'full_page_writes', 'wal_sync_method')`
+
 	err = withConn(ctx, c.Superuser("postgres"), func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, ask)
 		if err != nil {
 			return err
 		}
+
 		said, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
 	})
 	if err != nil {
 		return err
 	}
+
 	b.report.note("PostgreSQL, on the same cores and disk, by a Unix socket: " + strings.Join(said, ", ") + ".")
+
 	return nil
 }
 
@@ -77,22 +88,28 @@ SELECT name || '=' || current_setting(name) FROM pg_settings WHERE name IN ('sha
 func (b *bench) postmaster(ctx context.Context) (int, error) {
 	var backend int
 	var parent string
+
 	err := withConn(ctx, b.cluster.Superuser("postgres"), func(conn *pgx.Conn) error {
 		if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&backend); err != nil {
 			return err
 		}
-		if f := procStat(backend); len(f) > 1 {
+
+		f := procStat(backend)
+		if len(f) > 1 {
 			parent = f[1]
 		}
+
 		return nil
 	})
 	if err != nil {
 		return 0, err
 	}
+
 	var pid int
 	if _, err := fmt.Sscan(parent, &pid); err != nil {
 		return 0, fmt.Errorf("who started process %d: %w", backend, err)
 	}
+
 	return pid, nil
 }
 
@@ -114,7 +131,12 @@ type database struct {
 // lines are what a node's configuration says of it. A node waits for the database for as
 // long as it may: where it is slow, that is to be seen in the figures, not in refusals.
 func (d *database) lines(staleness time.Duration) string {
-	return fmt.Sprintf("database: {url: %q, staleness: %v, statement_timeout: 1.5s, connect_timeout: 10s}\nkeys_secret_file: %s\n", d.url, staleness, d.secret)
+	return fmt.Sprintf(
+		"database: {url: %q, staleness: %v, statement_timeout: 1.5s, connect_timeout: 10s}\nkeys_secret_file: %s\n",
+		d.url,
+		staleness,
+		d.secret,
+	)
 }
 
 // database returns a database of that size, made when it is first asked for.
@@ -122,10 +144,12 @@ func (b *bench) database(ctx context.Context, n stored) (*database, error) {
 	if d, ok := b.databases[n]; ok {
 		return d, nil
 	}
+
 	d, err := b.newDatabase(ctx, n)
 	if err == nil {
 		b.databases[n] = d
 	}
+
 	return d, err
 }
 
@@ -135,27 +159,37 @@ func (b *bench) newDatabase(ctx context.Context, n stored) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	dir, err := os.MkdirTemp(b.dir, "shared-")
 	if err != nil {
 		return nil, err
 	}
+
 	d := &database{url: url, secret: filepath.Join(dir, "keys.secret"), drop: drop}
 	if _, err := keys.LoadSecret(d.secret); err != nil {
 		return nil, err
 	}
-	db, err := postgres.Open(ctx, postgres.Config{URL: jeton.NewSecret(url), Where: "the benchmark's", Answer: 20 * time.Second, Connect: 20 * time.Second})
+
+	db, err := postgres.Open(ctx, postgres.Config{
+		URL:     jeton.NewSecret(url),
+		Where:   "the benchmark's",
+		Answer:  20 * time.Second,
+		Connect: 20 * time.Second,
+	})
 	if err != nil {
 		return nil, err
 	}
 	if err := db.Close(); err != nil {
 		return nil, err
 	}
+
 	err = withConn(ctx, url, func(conn *pgx.Conn) error {
 		for _, t := range rowsOf(n) {
 			if err := t.copy(ctx, conn); err != nil {
 				return fmt.Errorf("seed %s: %w", t.name, err)
 			}
 		}
+
 		return nil
 	})
 	if err != nil {
@@ -165,6 +199,7 @@ func (b *bench) newDatabase(ctx context.Context, n stored) (*database, error) {
 	if err := b.cluster.Exec(ctx, strings.Trim(pathOf(url), "/"), "CHECKPOINT"); err != nil {
 		return nil, err
 	}
+
 	return d, nil
 }
 
@@ -187,7 +222,9 @@ AND indexname NOT IN (SELECT conname FROM pg_constraint WHERE conrelid = $1::tex
 	if err != nil {
 		return err
 	}
+
 	var drop, add string
+
 	texts := []string{"SET maintenance_work_mem = '256MB'"}
 	var after []string
 	if _, err := pgx.ForEachRow(rows, []any{&drop, &add}, func() error {
@@ -196,19 +233,23 @@ AND indexname NOT IN (SELECT conname FROM pg_constraint WHERE conrelid = $1::tex
 	}); err != nil {
 		return err
 	}
+
 	for _, text := range texts {
 		if _, err := conn.Exec(ctx, text); err != nil {
 			return err
 		}
 	}
+
 	if _, err := conn.CopyFrom(ctx, pgx.Identifier{t.name}, t.columns, pgx.CopyFromSlice(t.rows, t.row)); err != nil {
 		return err
 	}
+
 	for _, text := range append(after, "VACUUM ANALYZE "+pgx.Identifier{t.name}.Sanitize()) {
 		if _, err := conn.Exec(ctx, text); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -220,26 +261,38 @@ type group struct {
 
 // nodesUp starts so many nodes on a database, and waits until they answer. staleness is how
 // old what they judge from may be.
-func (b *bench) nodesUp(ctx context.Context, d *database, staleness time.Duration, many int, cores []int, s setup) (*group, error) {
+func (b *bench) nodesUp(
+	ctx context.Context,
+	d *database,
+	staleness time.Duration,
+	many int,
+	cores []int,
+	s setup,
+) (*group, error) {
 	pid, err := b.postmaster(ctx)
 	if err != nil {
 		return nil, err
 	}
+
 	g := &group{also: []int{pid}}
 	s.top += d.lines(staleness)
+
 	for range many {
 		dir, err := os.MkdirTemp(b.dir, "node-")
 		if err != nil {
 			g.stop()
 			return nil, err
 		}
+
 		p, err := b.startAs(dir, s, cores)
 		if p, err = up(ctx, p, err); err != nil {
 			g.stop()
 			return nil, err
 		}
+
 		g.list = append(g.list, p)
 	}
+
 	return g, nil
 }
 
@@ -257,5 +310,6 @@ func (b *bench) warmAll(ctx context.Context, g *group, l load) error {
 			return err
 		}
 	}
+
 	return nil
 }

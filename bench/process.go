@@ -30,16 +30,28 @@ func launch(name, addr, dir string, cores []int, env []string, argv ...string) (
 		return nil, err
 	}
 	defer log.Close()
-	p := &process{name: name, addr: addr, cmd: exec.Command(argv[0], argv[1:]...), log: log.Name(), done: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, log, log
+
+	p := &process{
+		name: name,
+		addr: addr,
+		cmd:  exec.Command(argv[0], argv[1:]...),
+		log:  log.Name(),
+		done: make(chan struct{}),
+	}
+	p.cmd.Dir = dir
+	p.cmd.Stdout = log
+	p.cmd.Stderr = log
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, env...)
+
 	if err := startPinned(p.cmd, cores); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
+
 	go func() {
 		_ = p.cmd.Wait()
 		close(p.done)
 	}()
+
 	return p, nil
 }
 
@@ -49,10 +61,12 @@ func (p *process) pid() int { return p.cmd.Process.Pid }
 func (p *process) await(ctx context.Context, l load) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+
 	for {
 		if answers200(p.addr, l) {
 			return nil
 		}
+
 		select {
 		case <-p.done:
 			return fmt.Errorf("%s ended: %s", p.name, p.said())
@@ -69,21 +83,25 @@ func answers200(addr string, l load) bool {
 		return false
 	}
 	defer c.Close()
+
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
 	if _, err := c.Write(l.appendRequest(nil, 0)); err != nil {
 		return false
 	}
+
 	b := make([]byte, 16<<10)
 	for have := 0; have < len(b); {
 		n, err := c.Read(b[have:])
 		if err != nil {
 			return false
 		}
+
 		have += n
 		if a, err := parseAnswer(b[:have]); err != nil || a.size > 0 {
 			return err == nil && a.status == 200
 		}
 	}
+
 	return false
 }
 
@@ -96,6 +114,7 @@ func (p *process) said() string {
 // stop ends the server as an operator would, and by force if it does not.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+
 	select {
 	case <-p.done:
 	case <-time.After(15 * time.Second):
@@ -110,10 +129,12 @@ func family(pids ...int) []int {
 	parent := map[int]int{}
 	for _, file := range stats {
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		if fields := procStat(pid); len(fields) > 1 {
+		fields := procStat(pid)
+		if len(fields) > 1 {
 			parent[pid], _ = strconv.Atoi(fields[1])
 		}
 	}
+
 	all := append([]int(nil), pids...)
 	for i := 0; i < len(all); i++ {
 		for pid, of := range parent {
@@ -122,6 +143,7 @@ func family(pids ...int) []int {
 			}
 		}
 	}
+
 	return all
 }
 
@@ -141,12 +163,14 @@ const tick = 0.01
 func cpuOf(pids ...int) float64 {
 	ticks := 0
 	for _, pid := range family(pids...) {
-		if f := procStat(pid); len(f) > 12 {
+		f := procStat(pid)
+		if len(f) > 12 {
 			user, _ := strconv.Atoi(f[11])
 			system, _ := strconv.Atoi(f[12])
 			ticks += user + system
 		}
 	}
+
 	return float64(ticks) * tick
 }
 
@@ -162,6 +186,7 @@ func cpuOfAll() float64 {
 			ticks += n
 		}
 	}
+
 	return float64(ticks) * tick
 }
 
@@ -171,11 +196,13 @@ func memoryOf(pid int, line string) float64 {
 	kib := 0
 	for _, p := range family(pid) {
 		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p))
-		if _, rest, ok := strings.Cut(string(b), "\n"+line+":"); ok {
+		_, rest, ok := strings.Cut(string(b), "\n"+line+":")
+		if ok {
 			n, _ := strconv.Atoi(strings.Fields(rest)[0])
 			kib += n
 		}
 	}
+
 	return float64(kib) / 1024
 }
 
@@ -186,5 +213,6 @@ func freeAddr() (string, error) {
 		return "", err
 	}
 	defer l.Close()
+
 	return l.Addr().String(), nil
 }

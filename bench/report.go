@@ -59,17 +59,21 @@ func (r *report) describe(dir string) error {
 	if err != nil {
 		return err
 	}
+
 	r.machine = fmt.Sprintf("%s. %d cores (%s), Linux %s, %s %s/%s, fdatasync of 8 KiB %d us.", time.Now().UTC().Format("2006-01-02 15:04 MST"),
 		runtime.NumCPU(), processor(), kernel(), runtime.Version(), runtime.GOOS, runtime.GOARCH, sync.Microseconds())
+
 	return nil
 }
 
 func processor() string {
 	b, _ := os.ReadFile("/proc/cpuinfo")
-	if _, rest, ok := strings.Cut(string(b), "model name"); ok {
+	_, rest, ok := strings.Cut(string(b), "model name")
+	if ok {
 		line, _, _ := strings.Cut(rest, "\n")
 		return strings.TrimSpace(strings.TrimLeft(line, "\t :"))
 	}
+
 	return runtime.GOARCH
 }
 
@@ -82,6 +86,7 @@ func (r row) String() string {
 	if r.met != nil {
 		verdict = map[bool]string{true: "yes", false: "**no**"}[*r.met]
 	}
+
 	ratio, others := "", ""
 	if r.ratio != 0 {
 		ratio = fmt.Sprintf("%.2f", r.ratio)
@@ -89,7 +94,18 @@ func (r row) String() string {
 	if r.rate != 0 {
 		others = fmt.Sprintf("%.2f", r.others)
 	}
-	return "| " + strings.Join([]string{r.what, figure(value) + " " + r.unit, ratio, r.aim, verdict, some(r.cpu), some(r.p50), some(r.p99), others}, " | ") + " |"
+
+	return "| " + strings.Join([]string{
+		r.what,
+		figure(value) + " " + r.unit,
+		ratio,
+		r.aim,
+		verdict,
+		some(r.cpu),
+		some(r.p50),
+		some(r.p99),
+		others,
+	}, " | ") + " |"
 }
 
 // some prints a figure that may not have been taken.
@@ -110,6 +126,7 @@ func figure(v float64) string {
 	case v >= 10:
 		return fmt.Sprintf("%.1f", v)
 	}
+
 	return fmt.Sprintf("%.2f", v)
 }
 
@@ -129,6 +146,7 @@ func (r *report) print(w io.Writer) {
 	var missed []string
 	for _, b := range r.blocks {
 		fmt.Fprintf(w, "| **%s** | | | | | | | | |\n", b.title)
+
 		for _, line := range b.rows {
 			fmt.Fprintln(w, line)
 			if line.met != nil && !*line.met {
@@ -136,16 +154,21 @@ func (r *report) print(w io.Writer) {
 			}
 		}
 	}
+
 	fmt.Fprintln(w)
+
 	for _, n := range r.notes {
 		fmt.Fprintln(w, n)
 	}
+
 	if len(missed) == 0 {
 		fmt.Fprintln(w, "Every aim was met.")
 		return
 	}
+
 	fmt.Fprintln(w, "Missed:")
 	fmt.Fprintln(w)
+
 	for _, m := range missed {
 		fmt.Fprintln(w, "- "+m)
 	}
@@ -170,12 +193,19 @@ func around(path string, only []string) (before, after []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+
 	begin, end := marks(only)
 	before, rest, ok := bytes.Cut(old, []byte(begin))
 	_, after, ok2 := bytes.Cut(rest, []byte(end))
 	if !ok || !ok2 {
-		return nil, nil, fmt.Errorf("%s does not hold the lines %q and %q", path, strings.TrimSpace(begin), strings.TrimSpace(end))
+		return nil, nil, fmt.Errorf(
+			"%s does not hold the lines %q and %q",
+			path,
+			strings.TrimSpace(begin),
+			strings.TrimSpace(end),
+		)
 	}
+
 	return before, after, nil
 }
 
@@ -185,12 +215,15 @@ func (r *report) save(path string, only []string) error {
 	if err != nil {
 		return err
 	}
+
 	begin, end := marks(only)
 	var b bytes.Buffer
 	b.Write(before)
 	b.WriteString(begin)
 	r.print(&b)
+
 	b.WriteString(end)
 	b.Write(after)
+
 	return os.WriteFile(path, b.Bytes(), 0o644)
 }

@@ -13,6 +13,7 @@ func (b *bench) checks(ctx context.Context) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -22,22 +23,34 @@ func (b *bench) checkAt(ctx context.Context, at place) error {
 		return err
 	}
 	defer bare.stop()
+
 	jeton, err := b.jetonUp(ctx, b.sessions, at)
 	if err != nil {
 		return err
 	}
 	defer jeton.stop()
+
 	if err := b.warmUp(ctx, jeton, b.sessions); err != nil {
 		return err
 	}
+
 	all, err := b.rounds(ctx, b.get(bare, at, check(b.sessions)), b.get(jeton, at, check(b.sessions)))
 	if err != nil {
 		return err
 	}
+
 	b.report.block("Session check, " + at.name)
 	b.report.add(row{what: "bare", unit: "req/s", sample: middle(all[0])})
 	r := ratios(all[1], all[0])
-	b.report.add(row{what: "jeton", unit: "req/s", sample: middle(all[1]), ratio: r, aim: ">= 0.90 of bare", met: met(r >= .90)})
+	b.report.add(row{
+		what:   "jeton",
+		unit:   "req/s",
+		sample: middle(all[1]),
+		ratio:  r,
+		aim:    ">= 0.90 of bare",
+		met:    met(r >= .90),
+	})
+
 	return nil
 }
 
@@ -57,6 +70,7 @@ func (b *bench) uses(ctx context.Context) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -66,30 +80,62 @@ func (b *bench) useAt(ctx context.Context, at place, stored, busy int, least flo
 		return err
 	}
 	defer jeton.stop()
+
 	if err := b.warmUp(ctx, jeton, busy); err != nil {
 		return err
 	}
+
 	all, err := b.rounds(ctx, b.get(jeton, at, check(busy)), b.get(jeton, at, use(busy)))
 	if err != nil {
 		return err
 	}
+
 	sync, err := syncTime(b.dir)
 	if err != nil {
 		return err
 	}
-	b.report.block(fmt.Sprintf("Counted use, %s; %s sessions stored, %s of them busy; fdatasync %d us", at.name, grouped(stored), grouped(busy), sync.Microseconds()))
+
+	b.report.block(fmt.Sprintf(
+		"Counted use, %s; %s sessions stored, %s of them busy; fdatasync %d us",
+		at.name,
+		grouped(stored),
+		grouped(busy),
+		sync.Microseconds(),
+	))
 	b.report.add(row{what: "jeton, check", unit: "req/s", sample: middle(all[0])})
 	r, m := ratios(all[1], all[0]), middle(all[1])
+
 	if least == 0 {
-		b.report.add(row{what: "jeton, use", unit: "uses/s", sample: m, ratio: r})
+		b.report.add(row{
+			what:   "jeton, use",
+			unit:   "uses/s",
+			sample: m,
+			ratio:  r,
+		})
 		return nil
 	}
-	b.report.add(row{what: "jeton, use", unit: "uses/s", sample: m, ratio: r, aim: fmt.Sprintf(">= %.2f of check", least), met: met(r >= least)})
+
+	b.report.add(row{
+		what:   "jeton, use",
+		unit:   "uses/s",
+		sample: m,
+		ratio:  r,
+		aim:    fmt.Sprintf(">= %.2f of check", least),
+		met:    met(r >= least),
+	})
 	note := ""
 	if sync > 200*time.Microsecond {
 		note = " (meant for a disk that syncs in 200 us)"
 	}
-	b.report.add(row{what: "jeton, use, p99", value: m.p99, unit: "ms", aim: "<= 5 ms" + note, met: met(m.p99 <= 5)})
+
+	b.report.add(row{
+		what:  "jeton, use, p99",
+		value: m.p99,
+		unit:  "ms",
+		aim:   "<= 5 ms" + note,
+		met:   met(m.p99 <= 5),
+	})
+
 	return nil
 }
 
@@ -103,6 +149,7 @@ func (b *bench) jetonUp(ctx context.Context, n int, at place) (*process, error) 
 	if err != nil {
 		return nil, err
 	}
+
 	p, err := b.startJeton(dir, at.server)
 	return up(ctx, p, err)
 }
@@ -116,7 +163,11 @@ func (b *bench) warmUp(ctx context.Context, p *process, n int) error {
 // warmWith sends every different request of a load once.
 func (b *bench) warmWith(ctx context.Context, p *process, l load) error {
 	n := l.many()
-	l.Addrs, l.Conns, l.Each, l.Run = []string{p.addr}, 64, true, time.Minute+time.Duration(n)*time.Millisecond/2
+	l.Addrs = []string{p.addr}
+	l.Conns = 64
+	l.Each = true
+	l.Run = time.Minute + time.Duration(n)*time.Millisecond/2
+
 	result, err := generate(ctx, nil, l)
 	if err != nil {
 		return err
@@ -124,6 +175,7 @@ func (b *bench) warmWith(ctx context.Context, p *process, l load) error {
 	if result.Status[200] < n {
 		return fmt.Errorf("warm up %s: answers by status %v: %s", p.name, result.Status, p.said())
 	}
+
 	return nil
 }
 
@@ -135,10 +187,12 @@ func up(ctx context.Context, p *process, err error) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if err := p.await(ctx, open()); err != nil {
 		p.stop()
 		return nil, err
 	}
+
 	return p, nil
 }
 
@@ -149,6 +203,7 @@ func (b *bench) againstFlask(ctx context.Context) error {
 		b.report.note("Not measured against Flask: " + err.Error() + ".")
 		return nil
 	}
+
 	at := pinned
 	p, err := b.startFlask(at.server)
 	flask, err := up(ctx, p, err)
@@ -156,32 +211,57 @@ func (b *bench) againstFlask(ctx context.Context) error {
 		return err
 	}
 	defer flask.stop()
+
 	jeton, err := b.jetonUp(ctx, b.sessions, at)
 	if err != nil {
 		return err
 	}
 	defer jeton.stop()
+
 	if err := b.warmUp(ctx, jeton, b.sessions); err != nil {
 		return err
 	}
+
 	cookies, err := flaskCookies(ctx, flask.addr)
 	if err != nil {
 		return err
 	}
+
 	all, err := b.rounds(ctx,
-		b.get(flask, at, load{Kind: kindPlain, Path: "/get-info", Cookie: cookies}), b.get(jeton, at, check(b.sessions)),
-		b.get(flask, at, load{Kind: kindPlain, Path: "/limited-info", Cookie: cookies}), b.get(jeton, at, use(b.sessions)))
+		b.get(flask, at, load{
+			Kind:   kindPlain,
+			Path:   "/get-info",
+			Cookie: cookies,
+		}), b.get(jeton, at, check(b.sessions)),
+		b.get(flask, at, load{
+			Kind:   kindPlain,
+			Path:   "/limited-info",
+			Cookie: cookies,
+		}), b.get(jeton, at, use(b.sessions)))
 	if err != nil {
 		return err
 	}
+
 	b.report.block("Against Flask (" + versions + "; 1 worker, 4 threads), " + at.name)
+
 	for i, pair := range []struct {
 		theirs, ours string
 		least        float64
-	}{{"Flask, /get-info", "jeton, check", 12}, {"Flask, /limited-info (counts in a dict)", "jeton, use (durable)", 8}} {
+	}{
+		{"Flask, /get-info", "jeton, check", 12},
+		{"Flask, /limited-info (counts in a dict)", "jeton, use (durable)", 8},
+	} {
 		b.report.add(row{what: pair.theirs, unit: "req/s", sample: middle(all[2*i])})
 		r := ratios(all[2*i+1], all[2*i])
-		b.report.add(row{what: pair.ours, unit: "req/s", sample: middle(all[2*i+1]), ratio: r, aim: fmt.Sprintf(">= %.0f x Flask", pair.least), met: met(r >= pair.least)})
+		b.report.add(row{
+			what:   pair.ours,
+			unit:   "req/s",
+			sample: middle(all[2*i+1]),
+			ratio:  r,
+			aim:    fmt.Sprintf(">= %.0f x Flask", pair.least),
+			met:    met(r >= pair.least),
+		})
 	}
+
 	return nil
 }

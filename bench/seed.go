@@ -37,29 +37,38 @@ func seed(ctx context.Context, dir string, n stored) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+
 	path := filepath.Join(dir, "jeton.db")
 	store, err := sqlite.Open(ctx, sqlite.Config{Path: path})
 	if err != nil {
 		return err
 	}
+
 	if err := store.Close(); err != nil {
 		return err
 	}
+
 	// Nothing is lost if this breaks off: the folder is made anew by the next run. The server
 	// takes the journal that it wants when it opens the file.
 	cache := 200_000 // KiB
 	if n.sessions+n.tokens > 4_000_000 {
 		cache = 2_000_000 // hashes are random: all of their index is written to at once
 	}
-	db, err := sql.Open("sqlite", fmt.Sprintf("file:%s?_pragma=cache_size(-%d)&_pragma=synchronous(OFF)&_pragma=journal_mode(OFF)", path, cache))
+
+	db, err := sql.Open(
+		"sqlite",
+		fmt.Sprintf("file:%s?_pragma=cache_size(-%d)&_pragma=synchronous(OFF)&_pragma=journal_mode(OFF)", path, cache),
+	)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+
 	db.SetMaxOpenConns(1)
 	if err := fill(ctx, db, n); err != nil {
 		return fmt.Errorf("seed %d sessions and %d tokens: %w", n.sessions, n.tokens, err)
 	}
+
 	return db.Close()
 }
 
@@ -75,25 +84,100 @@ type table struct {
 // same cookies and tokens open both.
 func rowsOf(n stored) []table {
 	now := time.Now()
-	created, ends, idle := now.UnixMilli(), now.Add(24*time.Hour).UnixMilli(), (24 * time.Hour).Milliseconds()
+	created := now.UnixMilli()
+	ends := now.Add(24 * time.Hour).UnixMilli()
+	idle := (24 * time.Hour).Milliseconds()
 	phc := hashed(password)
+
 	return []table{
-		{"users", []string{"id", "name", "folded", "password", "version", "groups", "disabled", "declared", "created", "updated"}, users, func(i int) ([]any, error) {
-			return []any{int64(i + 1), userName(i), userName(i), phc, int64(1), "[]", false, false, created, created}, nil
+		{"users", []string{
+			"id",
+			"name",
+			"folded",
+			"password",
+			"version",
+			"groups",
+			"disabled",
+			"declared",
+			"created",
+			"updated",
+		}, users, func(i int) ([]any, error) {
+			return []any{
+				int64(i + 1),
+				userName(i),
+				userName(i),
+				phc,
+				int64(1),
+				"[]",
+				false,
+				false,
+				created,
+				created,
+			}, nil
 		}},
-		{"sessions", []string{"id", "hash", "account", "service", "created", "expires", "idle", "used", "source"}, n.sessions, func(i int) ([]any, error) {
+		{"sessions", []string{
+			"id",
+			"hash",
+			"account",
+			"service",
+			"created",
+			"expires",
+			"idle",
+			"used",
+			"source",
+		}, n.sessions, func(i int) ([]any, error) {
 			hash := sha256.Sum256([]byte(secret(i)))
 			id, err := handle("s_", i, now)
 			return []any{id, hash[:], int64(i%users + 1), service, created, ends, idle, created, "127.0.0.1"}, err
 		}},
-		{"tokens", []string{"accessor", "hash", "format", "kind", "name", "parent", "account", "client", "version", "audience", "scopes", "allows", "networks", "max_uses", "created", "opens", "expires", "source"}, n.tokens, func(i int) ([]any, error) {
+		{"tokens", []string{
+			"accessor",
+			"hash",
+			"format",
+			"kind",
+			"name",
+			"parent",
+			"account",
+			"client",
+			"version",
+			"audience",
+			"scopes",
+			"allows",
+			"networks",
+			"max_uses",
+			"created",
+			"opens",
+			"expires",
+			"source",
+		}, n.tokens, func(i int) ([]any, error) {
 			text, err := personal(i)
 			if err != nil {
 				return nil, err
 			}
+
 			hash := secrets.HashOf(text)
 			id, err := handle("t_", i, now)
-			return []any{id, hash[:], "opaque", "personal", "bench", int64(0), int64(i%users + 1), int64(0), int64(1), `["` + service + `"]`, "[]", "[]", "[]", int64(-1), created, created, ends, "127.0.0.1"}, err
+
+			return []any{
+				id,
+				hash[:],
+				"opaque",
+				"personal",
+				"bench",
+				int64(0),
+				int64(i%users + 1),
+				int64(0),
+				int64(1),
+				`["` + service + `"]`,
+				"[]",
+				"[]",
+				"[]",
+				int64(-1),
+				created,
+				created,
+				ends,
+				"127.0.0.1",
+			}, err
 		}},
 	}
 }
@@ -112,35 +196,51 @@ func fill(ctx context.Context, db *sql.DB, n stored) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
+
 	for _, t := range rowsOf(n) {
 		if err := t.insert(ctx, tx); err != nil {
 			return err
 		}
 	}
+
 	return tx.Commit()
 }
 
 // insert fills an empty table in SQLite. An index is made faster than it grows.
 func (t table) insert(ctx context.Context, tx *sql.Tx) error {
-	indexes, err := texts(ctx, tx, "SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?", t.name)
+	indexes, err := texts(
+		ctx,
+		tx,
+		"SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?",
+		t.name,
+	)
 	if err != nil {
 		return err
 	}
-	names, err := texts(ctx, tx, "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?", t.name)
+
+	names, err := texts(
+		ctx,
+		tx,
+		"SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?",
+		t.name,
+	)
 	if err != nil {
 		return err
 	}
+
 	for _, name := range names {
 		if _, err := tx.ExecContext(ctx, "DROP INDEX "+name); err != nil {
 			return err
 		}
 	}
+
 	places := strings.TrimSuffix(strings.Repeat("?, ", len(t.columns)), ", ")
 	add, err := tx.PrepareContext(ctx, "INSERT INTO "+t.name+" ("+strings.Join(t.columns, ", ")+") VALUES ("+places+")")
 	if err != nil {
 		return err
 	}
 	defer add.Close()
+
 	for i := range t.rows {
 		row, err := t.row(i)
 		if err != nil {
@@ -150,11 +250,13 @@ func (t table) insert(ctx context.Context, tx *sql.Tx) error {
 			return err
 		}
 	}
+
 	for _, text := range indexes {
 		if _, err := tx.ExecContext(ctx, text); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -165,6 +267,7 @@ func texts(ctx context.Context, tx *sql.Tx, query string, args ...any) ([]string
 		return nil, err
 	}
 	defer rows.Close()
+
 	var list []string
 	for rows.Next() {
 		var text string
@@ -173,6 +276,7 @@ func texts(ctx context.Context, tx *sql.Tx, query string, args ...any) ([]string
 		}
 		list = append(list, text)
 	}
+
 	return list, rows.Err()
 }
 

@@ -34,34 +34,58 @@ func (b *bench) spends(ctx context.Context) error {
 		return err
 	}
 	defer d.drop()
+
 	s, err := b.newSpending(ctx, d)
 	if err != nil {
 		return err
 	}
 	defer s.close()
+
 	callers := []int{1, 16, 64}
 	var subjects []subject
 	for _, n := range callers {
 		subjects = append(subjects, s.by(n, 1, s.bare(s.few)), s.by(n, 1, s.take))
 	}
+
 	subjects = append(subjects, s.by(64, 1, s.bare(s.many)), s.by(1, s.together(), s.batch))
 	all, err := b.rounds(ctx, subjects...)
 	if err != nil {
 		return err
 	}
-	b.report.block(fmt.Sprintf("Counted use at the store, no HTTP: PostgreSQL, %d connections, %s logins at random", conns, grouped(b.sessions)))
+
+	b.report.block(fmt.Sprintf(
+		"Counted use at the store, no HTTP: PostgreSQL, %d connections, %s logins at random",
+		conns,
+		grouped(b.sessions),
+	))
+
 	for i, n := range callers {
 		bare, ours := all[2*i], all[2*i+1]
 		b.report.add(row{what: fmt.Sprintf("bare update, callers: %d", n), unit: "uses/s", sample: middle(bare)})
-		line := row{what: fmt.Sprintf("jeton, callers: %d", n), unit: "uses/s", sample: middle(ours), ratio: ratios(ours, bare)}
+		line := row{
+			what:   fmt.Sprintf("jeton, callers: %d", n),
+			unit:   "uses/s",
+			sample: middle(ours),
+			ratio:  ratios(ours, bare),
+		}
 		if n == 64 {
 			line.aim, line.met = ">= 4 x bare", met(line.ratio >= 4)
 		}
+
 		b.report.add(line)
 	}
+
 	last := all[2*len(callers):]
 	b.report.add(row{what: "bare update, callers: 64, connections: 64", unit: "uses/s", sample: middle(last[0])})
-	b.report.add(row{what: fmt.Sprintf("bare, %d rows in one statement, one after the other (p50, p99: of a statement)", s.together()), unit: "rows/s", sample: middle(last[1])})
+	b.report.add(row{
+		what: fmt.Sprintf(
+			"bare, %d rows in one statement, one after the other (p50, p99: of a statement)",
+			s.together(),
+		),
+		unit:   "rows/s",
+		sample: middle(last[1]),
+	})
+
 	return nil
 }
 
@@ -76,27 +100,42 @@ type spending struct {
 func (b *bench) newSpending(ctx context.Context, d *database) (*spending, error) {
 	s := &spending{b: b, logins: b.sessions}
 	var err error
-	if s.db, err = postgres.Open(ctx, postgres.Config{URL: jeton.NewSecret(d.url), Where: "the benchmark's", Connections: conns, Staleness: bound, Answer: 20 * time.Second, Connect: 20 * time.Second}); err != nil {
+	s.db, err = postgres.Open(ctx, postgres.Config{
+		URL:         jeton.NewSecret(d.url),
+		Where:       "the benchmark's",
+		Connections: conns,
+		Staleness:   bound,
+		Answer:      20 * time.Second,
+		Connect:     20 * time.Second,
+	})
+	if err != nil {
 		return nil, err
 	}
+
 	for p, n := range map[**pgxpool.Pool]int{&s.few: conns, &s.many: 64} {
 		c, err := pgxpool.ParseConfig(d.url)
 		if err == nil {
 			c.MaxConns = int32(n)
 			*p, err = pgxpool.NewWithConfig(ctx, c)
 		}
+
 		if err != nil {
 			s.close()
 			return nil, err
 		}
 	}
+
 	// Both find a row and change it; the first use of a login is another matter.
-	for _, text := range []string{"INSERT INTO uses (login, budget, used) SELECT login, 1, 0 FROM sessions", "VACUUM ANALYZE uses"} {
+	for _, text := range []string{
+		"INSERT INTO uses (login, budget, used) SELECT login, 1, 0 FROM sessions",
+		"VACUUM ANALYZE uses",
+	} {
 		if _, err := s.few.Exec(ctx, text); err != nil {
 			s.close()
 			return nil, err
 		}
 	}
+
 	return s, nil
 }
 
@@ -106,6 +145,7 @@ func (s *spending) close() {
 			p.Close()
 		}
 	}
+
 	_ = s.db.Close()
 }
 
@@ -133,15 +173,18 @@ func (s *spending) bare(pool *pgxpool.Pool) call {
 // batch takes uses of many logins by one statement, and looks at none of them.
 func (s *spending) batch(ctx context.Context) error {
 	const text = "UPDATE uses u SET used = u.used + 1 FROM unnest($1::bigint[]) w (login) WHERE u.login = w.login AND u.budget = $2 AND u.used < $3"
+
 	n := s.together()
 	first, list := rand.IntN(s.logins), make([]int64, n)
 	for i := range list {
 		list[i] = int64(1 + (first+i*(s.logins/n))%s.logins) // far apart, and no two the same
 	}
+
 	tag, err := s.few.Exec(ctx, text, list, budgetOf, limitOf)
 	if err == nil && tag.RowsAffected() != int64(n) {
 		err = fmt.Errorf("one statement changed %d rows, not %d", tag.RowsAffected(), n)
 	}
+
 	return err
 }
 
@@ -154,25 +197,32 @@ func (s *spending) by(callers, worth int, do call) subject {
 		if _, err := s.run(ctx, callers, s.b.warm, do); err != nil {
 			return sample{}, err
 		}
+
 		before, begin := usage{server: cpuOf(os.Getpid()), all: cpuOfAll()}, time.Now()
 		h, err := s.run(ctx, callers, s.b.options.run, do)
 		if err != nil {
 			return sample{}, err
 		}
+
 		seconds := time.Since(begin).Seconds()
 		now := usage{server: cpuOf(os.Getpid()), all: cpuOfAll()}
 		server, others := now.since(before, seconds)
 		n := float64(h.count) * float64(worth)
 		settle(ctx, os.Getpid())
+
 		return sample{
-			rate: n / seconds, cpu: server * 1e6 / max(n, 1), others: others,
-			p50: float64(h.quantile(.5)) / 1e6, p99: float64(h.quantile(.99)) / 1e6,
+			rate:   n / seconds,
+			cpu:    server * 1e6 / max(n, 1),
+			others: others,
+			p50:    float64(h.quantile(.5)) / 1e6,
+			p99:    float64(h.quantile(.99)) / 1e6,
 		}, nil
 	}
 }
 
 func (s *spending) run(ctx context.Context, callers int, long time.Duration, do call) (*hist, error) {
 	var wg sync.WaitGroup
+
 	all, errs := make([]hist, callers), make([]error, callers)
 	end := time.Now().Add(long)
 	for i := range callers {
@@ -182,15 +232,18 @@ func (s *spending) run(ctx context.Context, callers int, long time.Duration, do 
 				if begin.After(end) {
 					return
 				}
+
 				errs[i] = do(ctx)
 				all[i].add(time.Since(begin))
 			}
 		})
 	}
+
 	wg.Wait()
 	sum := &hist{}
 	for i := range all {
 		sum.merge(&all[i])
 	}
+
 	return sum, errors.Join(errs...)
 }

@@ -11,6 +11,7 @@ const few = 10 // sessions of a small store
 // starts measures what a server takes before anybody has asked anything.
 func (b *bench) starts(ctx context.Context) error {
 	b.report.block("Start, memory, size")
+
 	for _, v := range []struct {
 		sessions int
 		most     float64 // milliseconds
@@ -20,12 +21,21 @@ func (b *bench) starts(ctx context.Context) error {
 			return err
 		}
 	}
+
 	info, err := os.Stat(b.program)
 	if err != nil {
 		return err
 	}
+
 	size := float64(info.Size()) / 1e6
-	b.report.add(row{what: "program, stripped", value: size, unit: "MB", aim: "<= 22 MB", met: met(size <= 22)})
+	b.report.add(row{
+		what:  "program, stripped",
+		value: size,
+		unit:  "MB",
+		aim:   "<= 22 MB",
+		met:   met(size <= 22),
+	})
+
 	return nil
 }
 
@@ -34,10 +44,12 @@ func (b *bench) startWith(ctx context.Context, sessions int, most float64, aim s
 	if err != nil {
 		return err
 	}
+
 	times := 7
 	if b.quick {
 		times = 3
 	}
+
 	var took []float64
 	var memory float64
 	for i := range times {
@@ -46,16 +58,32 @@ func (b *bench) startWith(ctx context.Context, sessions int, most float64, aim s
 		if p, err = up(ctx, p, err); err != nil {
 			return err
 		}
+
 		took = append(took, float64(time.Since(begin))/1e6)
 		if i == times-1 {
 			time.Sleep(2 * time.Second)
 			memory = memoryOf(p.pid(), "VmRSS")
 		}
+
 		p.stop()
 	}
+
 	ms := median(took)
 	stored := " with " + grouped(sessions) + " sessions stored"
-	b.report.add(row{what: "from exec to the first 200," + stored, value: ms, unit: "ms", aim: aim, met: met(ms <= most)})
-	b.report.add(row{what: "memory (RSS) after 2 s," + stored, value: memory, unit: "MiB", aim: "<= 20 MB", met: met(memory*1.048576 <= 20)})
+	b.report.add(row{
+		what:  "from exec to the first 200," + stored,
+		value: ms,
+		unit:  "ms",
+		aim:   aim,
+		met:   met(ms <= most),
+	})
+	b.report.add(row{
+		what:  "memory (RSS) after 2 s," + stored,
+		value: memory,
+		unit:  "MiB",
+		aim:   "<= 20 MB",
+		met:   met(memory*1.048576 <= 20),
+	})
+
 	return nil
 }

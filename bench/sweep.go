@@ -30,16 +30,22 @@ func (g *grown) expire(ctx context.Context, of swept, from, n int, now time.Time
 	if err != nil {
 		return err
 	}
+
 	if changed, err := r.RowsAffected(); err != nil || changed != int64(n) {
 		return fmt.Errorf("%d rows were made to end, not %d: %w", changed, n, err)
 	}
+
 	_, err = g.db.ExecContext(ctx, g.tidy)
 	return err
 }
 
 // toSweep returns how many rows have ended and are still there.
 func (g *grown) toSweep(ctx context.Context, of swept, now time.Time) (n int, err error) {
-	err = g.db.QueryRowContext(ctx, "SELECT count(*) FROM "+of.table+" WHERE expires < $1", now.Add(-ended/2).UnixMilli()).Scan(&n)
+	err = g.db.QueryRowContext(
+		ctx,
+		"SELECT count(*) FROM "+of.table+" WHERE expires < $1",
+		now.Add(-ended/2).UnixMilli(),
+	).Scan(&n)
 	return n, err
 }
 
@@ -50,39 +56,61 @@ func (b *bench) sweep(ctx context.Context, g *grown, of swept) error {
 	if err := g.expire(ctx, of, b.most/2, over, time.Now()); err != nil {
 		return err
 	}
+
 	p, also, err := b.grownUp(ctx, g, 0)
 	if err != nil {
 		return err
 	}
 	defer p.stop()
-	checks := load{Kind: of.kind, Path: "/check", Sessions: busy, Rate: 1000}
-	uses := load{Kind: kindCookie, Path: "/use", Sessions: busy, Rate: 500}
+
+	checks := load{
+		Kind:     of.kind,
+		Path:     "/check",
+		Sessions: busy,
+		Rate:     1000,
+	}
+	uses := load{
+		Kind:     kindCookie,
+		Path:     "/use",
+		Sessions: busy,
+		Rate:     500,
+	}
 	for _, l := range []load{checks, uses} {
 		l.Rate = 0
 		if err := b.warmWith(ctx, p, l); err != nil {
 			return err
 		}
 	}
+
 	settle(ctx, append(also, p.pid())...)
 	window := func() (checked, used sample, err error) {
 		l, u := checks, uses
 		for _, x := range []*load{&l, &u} {
-			x.Addrs, x.PIDs, x.Conns, x.Run = []string{p.addr}, append(also, p.pid()), 32, min(b.run, 2*time.Second)
+			x.Addrs = []string{p.addr}
+			x.PIDs = append(also, p.pid())
+			x.Conns = 32
+			x.Run = min(b.run, 2*time.Second)
 		}
+
 		wait, err := generating(ctx, nil, u)
 		if err != nil {
 			return checked, used, err
 		}
+
 		checked, err = paced(ctx, l)
 		result, werr := wait()
 		if err != nil || werr != nil {
 			return checked, used, fmt.Errorf("probe: %w", errors.Join(err, werr))
 		}
-		if n := result.answers(); n == 0 || n != result.Status[200] {
+
+		n := result.answers()
+		if n == 0 || n != result.Status[200] {
 			return checked, used, fmt.Errorf("probe of uses: answers by status %v: %s", result.Status, p.said())
 		}
+
 		return checked, result.sample(200), nil
 	}
+
 	var quiet, quietUses, during, duringUses []sample
 	for range 3 {
 		c, u, err := window()
@@ -91,18 +119,23 @@ func (b *bench) sweep(ctx context.Context, g *grown, of swept) error {
 		}
 		quiet, quietUses = append(quiet, c), append(quietUses, u)
 	}
+
 	left, err := g.begun(ctx, of, over)
 	if err != nil {
 		return err
 	}
+
 	begin := time.Now()
+
 	for left > 0 {
 		c, u, err := window()
 		if err != nil {
 			return err
 		}
+
 		during, duringUses = append(during, c), append(duringUses, u)
 		now := left
+
 		if left, err = g.toSweep(ctx, of, time.Now()); err != nil {
 			return err
 		}
@@ -110,19 +143,37 @@ func (b *bench) sweep(ctx context.Context, g *grown, of swept) error {
 			return fmt.Errorf("the sweep has stopped, and %d are left: %s", left, p.said())
 		}
 	}
+
 	took := time.Since(begin).Seconds()
-	b.report.add(row{what: fmt.Sprintf("checks of %s, 1,000/s in an open loop, beside 500 uses/s", of.table), unit: "req/s", sample: middle(quiet)})
-	b.report.add(row{what: fmt.Sprintf("the same while %s %s are swept away (in %.0f s)", grouped(over), of.table, took), unit: "req/s", sample: middle(during)})
+	b.report.add(row{
+		what:   fmt.Sprintf("checks of %s, 1,000/s in an open loop, beside 500 uses/s", of.table),
+		unit:   "req/s",
+		sample: middle(quiet),
+	})
+	b.report.add(row{
+		what:   fmt.Sprintf("the same while %s %s are swept away (in %.0f s)", grouped(over), of.table, took),
+		unit:   "req/s",
+		sample: middle(during),
+	})
 	b.slower("checks of "+of.table+", p99 during the sweep", middle(quiet), middle(during))
 	b.report.add(row{what: "uses of sessions", unit: "uses/s", sample: middle(quietUses)})
+
 	b.report.add(row{what: "uses of sessions during the sweep", unit: "uses/s", sample: middle(duringUses)})
 	b.slower("uses of sessions, p99 during the sweep of "+of.table, middle(quietUses), middle(duringUses))
+
 	return nil
 }
 
 func (b *bench) slower(what string, before, during sample) {
 	r := during.p99 / before.p99
-	b.report.add(row{what: what, value: during.p99, unit: "ms", ratio: r, aim: "<= 2 x without", met: met(r <= 2)})
+	b.report.add(row{
+		what:  what,
+		value: during.p99,
+		unit:  "ms",
+		ratio: r,
+		aim:   "<= 2 x without",
+		met:   met(r <= 2),
+	})
 }
 
 // begun waits until a server has begun to sweep, and returns how many rows are left. It
@@ -136,6 +187,7 @@ func (g *grown) begun(ctx context.Context, of swept, over int) (int, error) {
 		if time.Now().After(end) {
 			return left, fmt.Errorf("nothing of %d rows that have ended was swept away in two minutes", over)
 		}
+
 		select {
 		case <-ctx.Done():
 			return left, ctx.Err()

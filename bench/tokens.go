@@ -28,15 +28,18 @@ func (b *bench) issue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	jeton, err := b.authorityUp(ctx, stored{}, client, at)
 	if err != nil {
 		return err
 	}
 	defer jeton.stop()
+
 	answers, err := os.MkdirTemp(b.dir, "answers-")
 	if err != nil {
 		return err
 	}
+
 	services := map[jose.Alg]string{jose.EdDSA: service, jose.ES256: "es256", jose.RS256: "rs256"}
 	ours := map[jose.Alg]load{}
 	for _, alg := range algs {
@@ -47,31 +50,50 @@ func (b *bench) issue(ctx context.Context) error {
 		if err := os.WriteFile(bareAnswer(answers, string(alg)), text, 0o600); err != nil {
 			return err
 		}
-		if ours[alg], err = b.posts("/oauth2/token", formHead(), 1, always(wishForm(services[alg]))); err != nil {
+
+		ours[alg], err = b.posts("/oauth2/token", formHead(), 1, always(wishForm(services[alg])))
+		if err != nil {
 			return err
 		}
 	}
+
 	bare, err := b.bareSignUp(ctx, answers, at)
 	if err != nil {
 		return err
 	}
 	defer bare.stop()
+
 	var subjects []subject
 	for _, alg := range algs {
 		theirs := ours[alg]
 		theirs.Path = "/" + string(alg)
 		subjects = append(subjects, b.get(bare, at, theirs), b.get(jeton.issuer, at, ours[alg]))
 	}
+
 	all, err := b.rounds(ctx, subjects...)
 	if err != nil {
 		return err
 	}
+
 	b.report.block("Issuing a signed token to a client with a secret, " + at.name)
+
 	for i, alg := range algs {
-		b.report.add(row{what: "bare, HTTP and the raw " + string(alg) + " signature", unit: "req/s", sample: middle(all[2*i])})
+		b.report.add(row{
+			what:   "bare, HTTP and the raw " + string(alg) + " signature",
+			unit:   "req/s",
+			sample: middle(all[2*i]),
+		})
 		r := ratios(all[2*i+1], all[2*i])
-		b.report.add(row{what: "jeton, token by " + string(alg), unit: "tokens/s", sample: middle(all[2*i+1]), ratio: r, aim: ">= 0.80 of bare", met: met(r >= .80)})
+		b.report.add(row{
+			what:   "jeton, token by " + string(alg),
+			unit:   "tokens/s",
+			sample: middle(all[2*i+1]),
+			ratio:  r,
+			aim:    ">= 0.80 of bare",
+			met:    met(r >= .80),
+		})
 	}
+
 	return nil
 }
 
@@ -79,6 +101,7 @@ func (b *bench) issue(ctx context.Context) error {
 // remembered, so that a request does not show it.
 func (b *bench) firstLooks(ctx context.Context) error {
 	b.report.block("The first look at a signed token (reading it, its signature, its claims), one core, without HTTP")
+
 	for _, alg := range algs {
 		var whole, plain, times []float64
 		for range b.options.rounds {
@@ -88,10 +111,19 @@ func (b *bench) firstLooks(ctx context.Context) error {
 			}
 			whole, plain, times = append(whole, l.Whole), append(plain, l.Raw), append(times, l.Raw/l.Whole)
 		}
+
 		b.report.add(row{what: string(alg) + ", the signature alone", value: median(plain), unit: "checks/s"})
 		r := median(times)
-		b.report.add(row{what: string(alg) + ", the token (ratio of times)", value: median(whole), unit: "checks/s", ratio: r, aim: "<= 1.25 x the signature", met: met(r <= 1.25)})
+		b.report.add(row{
+			what:  string(alg) + ", the token (ratio of times)",
+			value: median(whole),
+			unit:  "checks/s",
+			ratio: r,
+			aim:   "<= 1.25 x the signature",
+			met:   met(r <= 1.25),
+		})
 	}
+
 	return nil
 }
 
@@ -100,12 +132,14 @@ func (b *bench) look(ctx context.Context, alg jose.Alg) (looked, error) {
 	if err != nil {
 		return looked{}, err
 	}
+
 	cmd := exec.CommandContext(ctx, self, "role-verify", "-alg", string(alg), "-run", b.run.String())
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
 		return looked{}, fmt.Errorf("look at tokens: %w", err)
 	}
+
 	var l looked
 	return l, json.Unmarshal(out, &l)
 }
@@ -117,23 +151,28 @@ func (b *bench) introspects(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	busy := b.sessions
 	empty, err := b.authorityUp(ctx, stored{}, client, at)
 	if err != nil {
 		return err
 	}
 	defer empty.stop()
+
 	full, err := b.authorityUp(ctx, stored{tokens: b.many}, client, at)
 	if err != nil {
 		return err
 	}
 	defer full.stop()
+
 	signed := map[*authority]load{}
 	for _, a := range []*authority{empty, full} {
-		if signed[a], err = b.looks(ctx, a, busy); err != nil {
+		signed[a], err = b.looks(ctx, a, busy)
+		if err != nil {
 			return err
 		}
 	}
+
 	opaque, err := b.posts("/oauth2/introspect", formHead(), busy, func(i int) (string, error) {
 		text, err := personal(i)
 		return lookForm(text), err
@@ -144,14 +183,17 @@ func (b *bench) introspects(ctx context.Context) error {
 	if err := b.warmWith(ctx, full.issuer, opaque); err != nil {
 		return err
 	}
+
 	answers, err := os.MkdirTemp(b.dir, "answers-")
 	if err != nil {
 		return err
 	}
+
 	text, err := personal(0)
 	if err != nil {
 		return err
 	}
+
 	answer, err := full.ask(ctx, http.DefaultClient, "/oauth2/introspect", lookForm(text))
 	if err != nil {
 		return err
@@ -159,31 +201,59 @@ func (b *bench) introspects(ctx context.Context) error {
 	if err := isActive(answer); err != nil {
 		return err
 	}
+
 	if err := os.WriteFile(bareAnswer(answers, "introspect"), answer, 0o600); err != nil {
 		return err
 	}
+
 	bare, err := b.bareSignUp(ctx, answers, at)
 	if err != nil {
 		return err
 	}
 	defer bare.stop()
+
 	bareOpaque, bareSigned := opaque, signed[full]
 	bareOpaque.Path, bareSigned.Path = "/introspect", "/introspect"
+
 	all, err := b.rounds(ctx,
 		b.get(bare, at, bareOpaque), b.get(full.issuer, at, opaque),
 		b.get(bare, at, bareSigned), b.get(empty.issuer, at, signed[empty]), b.get(full.issuer, at, signed[full]))
 	if err != nil {
 		return err
 	}
+
 	b.report.block(fmt.Sprintf("Introspection, %s; %s tokens busy", at.name, grouped(busy)))
 	b.report.add(row{what: "bare, reads the form", unit: "req/s", sample: middle(all[0])})
 	r := ratios(all[1], all[0])
-	b.report.add(row{what: "jeton, opaque, " + grouped(b.many) + " stored", unit: "req/s", sample: middle(all[1]), ratio: r, aim: ">= 0.80 of bare", met: met(r >= .80)})
+	b.report.add(row{
+		what:   "jeton, opaque, " + grouped(b.many) + " stored",
+		unit:   "req/s",
+		sample: middle(all[1]),
+		ratio:  r,
+		aim:    ">= 0.80 of bare",
+		met:    met(r >= .80),
+	})
 	b.report.add(row{what: "bare, reads a form with a JWT", unit: "req/s", sample: middle(all[2])})
+
 	r = ratios(all[3], all[2])
-	b.report.add(row{what: "jeton, JWT, none stored", unit: "req/s", sample: middle(all[3]), ratio: r, aim: ">= 0.80 of bare", met: met(r >= .80)})
+	b.report.add(row{
+		what:   "jeton, JWT, none stored",
+		unit:   "req/s",
+		sample: middle(all[3]),
+		ratio:  r,
+		aim:    ">= 0.80 of bare",
+		met:    met(r >= .80),
+	})
 	r = ratios(all[4], all[3])
-	b.report.add(row{what: "jeton, JWT, " + grouped(b.many) + " others stored", unit: "req/s", sample: middle(all[4]), ratio: r, aim: ">= 0.95 of none stored", met: met(r >= .95)})
+	b.report.add(row{
+		what:   "jeton, JWT, " + grouped(b.many) + " others stored",
+		unit:   "req/s",
+		sample: middle(all[4]),
+		ratio:  r,
+		aim:    ">= 0.95 of none stored",
+		met:    met(r >= .95),
+	})
+
 	return nil
 }
 
@@ -193,10 +263,14 @@ func (b *bench) looks(ctx context.Context, a *authority, n int) (load, error) {
 	if err != nil {
 		return load{}, err
 	}
-	l, err := b.posts("/oauth2/introspect", formHead(), n, func(i int) (string, error) { return lookForm(texts[i]), nil })
+
+	l, err := b.posts("/oauth2/introspect", formHead(), n, func(i int) (string, error) {
+		return lookForm(texts[i]), nil
+	})
 	if err != nil {
 		return load{}, err
 	}
+
 	answer, err := a.ask(ctx, http.DefaultClient, "/oauth2/introspect", lookForm(texts[0]))
 	if err != nil {
 		return load{}, err
@@ -204,6 +278,7 @@ func (b *bench) looks(ctx context.Context, a *authority, n int) (load, error) {
 	if err := isActive(answer); err != nil {
 		return load{}, err
 	}
+
 	return l, b.warmWith(ctx, a.issuer, l)
 }
 
@@ -217,6 +292,7 @@ func isActive(answer []byte) error {
 	if !in.Active {
 		return fmt.Errorf("a token that was made to be looked up is not good: %s", answer)
 	}
+
 	return nil
 }
 
@@ -231,18 +307,22 @@ func (b *bench) doors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	n := b.sessions
 	jeton, err := b.authorityUp(ctx, stored{sessions: n, tokens: n}, client, at)
 	if err != nil {
 		return err
 	}
 	defer jeton.stop()
+
 	jwts, err := jeton.signedTokens(ctx, n)
 	if err != nil {
 		return err
 	}
+
 	signed := func(i int) (string, error) { return jwts[i], nil }
 	const aim = .95
+
 	list := []struct {
 		what  string
 		n     int
@@ -257,9 +337,11 @@ func (b *bench) doors(ctx context.Context) error {
 		{"Basic, JWT as the password", n, in(signed, func(t string) string { return basic("x", t) }), aim},
 		{"Basic, JWT as the name", n, in(signed, func(t string) string { return basic(t, "x") }), aim},
 	}
+
 	if err := b.warmUp(ctx, jeton.process, n); err != nil {
 		return err
 	}
+
 	subjects := []subject{b.get(jeton.process, at, check(n))}
 	for _, d := range list {
 		l, err := b.shown(d.n, d.value)
@@ -269,21 +351,41 @@ func (b *bench) doors(ctx context.Context) error {
 		if err := b.warmWith(ctx, jeton.process, l); err != nil {
 			return fmt.Errorf("%s: %w", d.what, err)
 		}
+
 		subjects = append(subjects, b.get(jeton.process, at, l))
 	}
+
 	all, err := b.rounds(ctx, subjects...)
 	if err != nil {
 		return err
 	}
+
 	b.report.block("Every way to show who asks, " + at.name)
 	b.report.add(row{what: "session (cookie)", unit: "req/s", sample: middle(all[0])})
+
 	for i, d := range list {
 		r := ratios(all[i+1], all[0])
-		b.report.add(row{what: d.what, unit: "req/s", sample: middle(all[i+1]), ratio: r, aim: fmt.Sprintf(">= %.2f of session", d.least), met: met(r >= d.least)})
+		b.report.add(row{
+			what:   d.what,
+			unit:   "req/s",
+			sample: middle(all[i+1]),
+			ratio:  r,
+			aim:    fmt.Sprintf(">= %.2f of session", d.least),
+			met:    met(r >= d.least),
+		})
 	}
+
 	const opaque, jwt = 2, 5
 	r := ratios(all[jwt], all[opaque])
-	b.report.add(row{what: "Bearer, JWT seen before, beside opaque", unit: "req/s", value: middle(all[jwt]).rate, ratio: r, aim: ">= 0.85 of opaque", met: met(r >= .85)})
+	b.report.add(row{
+		what:  "Bearer, JWT seen before, beside opaque",
+		unit:  "req/s",
+		value: middle(all[jwt]).rate,
+		ratio: r,
+		aim:   ">= 0.85 of opaque",
+		met:   met(r >= .85),
+	})
+
 	return nil
 }
 
@@ -301,16 +403,24 @@ func (b *bench) floodBasic(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	jeton, err := b.authorityUp(ctx, stored{sessions: b.sessions}, client, shared)
 	if err != nil {
 		return err
 	}
 	defer jeton.stop()
+
 	const each = 10 // guesses at one account
-	guesses, err := b.shown(each*users, func(i int) (string, error) { return basic(userName(i%users), fmt.Sprint("wrong-", i)), nil })
+	guesses, err := b.shown(each*users, func(i int) (string, error) {
+		return basic(
+			userName(i%users),
+			fmt.Sprint("wrong-", i),
+		), nil
+	})
 	if err != nil {
 		return err
 	}
+
 	return b.floodWith(ctx, jeton.process, guesses, "guess passwords with Basic")
 }
 
@@ -321,29 +431,35 @@ func (b *bench) againstPyJWT(ctx context.Context) error {
 		b.report.note("Not measured against Flask and PyJWT: " + err.Error() + ".")
 		return nil
 	}
+
 	at := pinned
 	client, err := newKeyPair(clientRSA)
 	if err != nil {
 		return err
 	}
+
 	flask, err := b.startPyJWT(ctx, client, at.server)
 	if err != nil {
 		return err
 	}
 	defer flask.stop()
+
 	jeton, err := b.authorityUp(ctx, stored{}, client, at)
 	if err != nil {
 		return err
 	}
 	defer jeton.stop()
+
 	assertion, err := client.assertion()
 	if err != nil {
 		return err
 	}
+
 	login, err := b.posts("/login", "", 1, always(assertion))
 	if err != nil {
 		return err
 	}
+
 	var subjects []subject
 	for _, p := range []*process{flask, jeton.timed} {
 		const many = 16
@@ -354,27 +470,46 @@ func (b *bench) againstPyJWT(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+
 		asks, err := b.posts("/", "", many, func(i int) (string, error) { return texts[i], nil })
 		if err != nil {
 			return err
 		}
+
 		// A login of the other program takes so long that three seconds see few of them.
 		slow := *b
 		slow.run, slow.warm = 2*b.run, max(b.warm, time.Second)
 		subjects = append(subjects, b.get(p, at, asks), slow.get(p, at, login))
 	}
+
 	all, err := b.rounds(ctx, subjects...)
 	if err != nil {
 		return err
 	}
-	b.report.block("Timed tokens against Flask (" + versions + "; 1 worker, 4 threads), RS256, the servers' keys of " + fmt.Sprint(jose.OwnRSA) + " bits, " + at.name)
+
+	b.report.block("Timed tokens against Flask (" + versions + "; 1 worker, 4 threads), RS256, the servers' keys of " +
+		fmt.Sprint(jose.OwnRSA) +
+		" bits, " +
+		at.name)
+
 	for i, pair := range []struct {
 		theirs, ours string
 		least        float64
-	}{{"Flask, a token as the body", "jeton, a token as the body", 60}, {"Flask, login by assertion", "jeton, login by assertion", 70}} {
+	}{
+		{"Flask, a token as the body", "jeton, a token as the body", 60},
+		{"Flask, login by assertion", "jeton, login by assertion", 70},
+	} {
 		b.report.add(row{what: pair.theirs, unit: "req/s", sample: middle(all[i])})
 		r := ratios(all[i+2], all[i])
-		b.report.add(row{what: pair.ours, unit: "req/s", sample: middle(all[i+2]), ratio: r, aim: fmt.Sprintf(">= %.0f x Flask", pair.least), met: met(r >= pair.least)})
+		b.report.add(row{
+			what:   pair.ours,
+			unit:   "req/s",
+			sample: middle(all[i+2]),
+			ratio:  r,
+			aim:    fmt.Sprintf(">= %.0f x Flask", pair.least),
+			met:    met(r >= pair.least),
+		})
 	}
+
 	return nil
 }

@@ -39,7 +39,9 @@ func (l *load) appendRequest(b []byte, i int) []byte {
 	if l.Kind == kindLogin || l.Kind == kindBody || l.Kind == kindLogout {
 		method = "POST "
 	}
+
 	b = append(append(append(b, method...), l.Path...), " HTTP/1.1\r\nHost: 127.0.0.1\r\n"...)
+
 	switch l.Kind {
 	case kindCookie, kindLogout:
 		b = append(b, "Cookie: jeton="...)
@@ -70,6 +72,7 @@ func (l *load) appendRequest(b []byte, i int) []byte {
 			b = append(append(append(b, "Cookie: "...), l.Cookie...), "\r\n"...)
 		}
 	}
+
 	return append(b, "\r\n"...)
 }
 
@@ -93,14 +96,17 @@ func parseAnswer(b []byte) (answer, error) {
 	if end < 0 {
 		return answer{}, nil
 	}
+
 	head := b[:end+2]
 	if len(head) < 14 || string(head[:7]) != "HTTP/1." {
 		return answer{}, errors.New("the answer is not HTTP/1")
 	}
+
 	status, err := strconv.Atoi(string(head[9:12]))
 	if err != nil {
 		return answer{}, fmt.Errorf("status of an answer: %w", err)
 	}
+
 	a := answer{status: status, size: end + 4, last: bytes.Contains(head, closing)}
 	at := bytes.Index(head, length)
 	if at < 0 {
@@ -109,6 +115,7 @@ func parseAnswer(b []byte) (answer, error) {
 		}
 		return answer{}, fmt.Errorf("an answer without Content-Length: %q", head)
 	}
+
 	n := 0
 	for _, c := range head[at+len(length):] {
 		if c < '0' || c > '9' {
@@ -116,8 +123,11 @@ func parseAnswer(b []byte) (answer, error) {
 		}
 		n = n*10 + int(c-'0')
 	}
-	if a.size += n; len(b) < a.size {
+
+	a.size += n
+	if len(b) < a.size {
 		return answer{}, nil
 	}
+
 	return a, nil
 }
