@@ -20,7 +20,14 @@ func TestMain(m *testing.M) { os.Exit(e2e.Main(m)) }
 // TestREADMEs does what the READMEs say, from the first line to the last, and compares
 // what is printed with what they show. "..." in them stands for anything.
 func TestREADMEs(t *testing.T) {
-	for _, name := range []string{"cookie-login", "many-identities", "limited-info", "future-tokens", "basic-and-token", "users-api"} {
+	for _, name := range []string{
+		"cookie-login",
+		"many-identities",
+		"limited-info",
+		"future-tokens",
+		"basic-and-token",
+		"users-api",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			needs(t)
@@ -28,12 +35,19 @@ func TestREADMEs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			r := newReader(t, name)
 			for _, b := range blocks(t, string(text)) {
 				r.do(t, b)
 			}
+
 			if r.servers == 0 || r.commands < 5 || r.lessons == 0 {
-				t.Errorf("the README was not understood: %d servers, %d commands, %d lines of Python", r.servers, r.commands, r.lessons)
+				t.Errorf(
+					"the README was not understood: %d servers, %d commands, %d lines of Python",
+					r.servers,
+					r.commands,
+					r.lessons,
+				)
 			}
 		})
 	}
@@ -41,7 +55,13 @@ func TestREADMEs(t *testing.T) {
 
 func needs(t *testing.T) {
 	t.Helper()
-	for _, command := range [][]string{{"sh", "-c", "exit 0"}, {"curl", "--version"}, {"openssl", "version"}, {python, "-c", "import jwt, requests"}} {
+
+	for _, command := range [][]string{
+		{"sh", "-c", "exit 0"},
+		{"curl", "--version"},
+		{"openssl", "version"},
+		{python, "-c", "import jwt, requests"},
+	} {
 		if err := exec.Command(command[0], command[1:]...).Run(); err != nil {
 			if os.Getenv("JETON_CI") != "" {
 				t.Fatalf("%v: %v; this test may not be skipped where JETON_CI is set", command, err)
@@ -65,12 +85,15 @@ func blocks(t *testing.T, text string) []block {
 		if i%2 == 0 {
 			continue
 		}
+
 		kind, body, _ := strings.Cut(part, "\n")
 		if kind != "console" && kind != "python" {
 			t.Errorf("a block of kind %q is not run; make it console or python", kind)
 		}
+
 		list = append(list, block{kind, body + "\n"})
 	}
+
 	return list
 }
 
@@ -92,9 +115,11 @@ func newReader(t *testing.T, name string) *reader {
 	r := &reader{root: t.TempDir(), address: map[string]string{}}
 	place := filepath.Join("examples", name)
 	r.dir = filepath.Join(r.root, place, "data")
+
 	if err := os.MkdirAll(filepath.Join(r.root, place), 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	conf, err := os.ReadFile(filepath.Join(name, "jeton.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -102,13 +127,16 @@ func newReader(t *testing.T, name string) *reader {
 	if err := os.WriteFile(filepath.Join(r.root, place, "jeton.yaml"), conf, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	in, out, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = out.Close() })
 	r.in, r.shell = out, e2e.Run(t, e2e.Command{Args: []string{"sh"}, Dir: r.root, Stdin: in})
 	_ = in.Close()
+
 	return r
 }
 
@@ -118,16 +146,19 @@ func (r *reader) do(t *testing.T, b block) {
 		r.python(t, b.text)
 		return
 	}
+
 	for _, part := range strings.Split("\n"+b.text, "\n$ ")[1:] {
 		command, want, _ := strings.Cut(part, "\n")
 		want = strings.TrimSuffix(want, "\n")
 		r.commands++
 		got := ""
-		if serve := served.FindStringSubmatch(command); serve != nil {
+		serve := served.FindStringSubmatch(command)
+		if serve != nil {
 			got = r.serve(t, serve[2], strings.Fields(serve[1]))
 		} else {
 			got = r.sh(t, command)
 		}
+
 		if !like(got, want) {
 			t.Errorf("$ %s\nprints\n%s\nand the README shows\n%s", command, got, want)
 		}
@@ -146,38 +177,46 @@ func (r *reader) serve(t *testing.T, conf string, env []string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if r.server != nil {
 		r.server.Kill()
 		at, err := url.Parse(r.server.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		o.Port, o.IssuerPort = at.Port(), r.server.IssuerPort
 	} else if strings.Contains(string(text), "\nissuer:\n") {
 		o.Port = e2e.FreePort(t) // the issuer's name has it, and a name is known beforehand
 	}
+
 	ofService := "PORT"
 	if strings.Contains(string(text), "${API_PORT") {
 		ofService = "API_PORT"
 		o.Env = append(o.Env, "API_PORT="+cmp.Or(o.Port, "0"))
 	}
+
 	r.server = e2e.Start(t, o)
 	r.servers++
 	ports := map[string]string{ofService: r.server.URL, "ADMIN_PORT": r.server.Admin}
 	if strings.Contains(string(text), "${ISSUER_PORT") {
 		ports["ISSUER_PORT"] = r.server.Issuer
 	}
+
 	for variable, is := range ports {
 		at, err := url.Parse(is)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		shown := regexp.MustCompile(`\$\{` + variable + `:-(\d+)\}`).FindStringSubmatch(string(text))
 		if shown == nil {
 			t.Fatalf("%s does not name ${%s}", conf, variable)
 		}
+
 		r.address[at.Hostname()+":"+shown[1]] = at.Host
 	}
+
 	return r.shown(r.server.Out.String())
 }
 
@@ -204,8 +243,10 @@ func (r *reader) sh(t *testing.T, command string) string {
 	if _, err := fmt.Fprintf(r.in, "{ %s\n} </dev/null 2>&1; echo '%s'\n", command, end); err != nil {
 		t.Fatal(err)
 	}
+
 	e2e.Wait(t, command, func() bool { return strings.Contains(r.shell.Out.String(), end) })
 	got, _, _ := strings.Cut(r.shell.Out.String()[before:], end)
+
 	return r.shown(strings.TrimPrefix(got, "\n"))
 }
 
@@ -216,13 +257,16 @@ func (r *reader) python(t *testing.T, lesson string) {
 kinds = doctest.ELLIPSIS | doctest.REPORT_ONLY_FIRST_FAILURE
 result = doctest.testfile(sys.argv[1], module_relative=False, optionflags=kinds)
 sys.exit(result.failed)`
+
 	path := filepath.Join(t.TempDir(), "README")
 	if err := os.WriteFile(path, []byte(r.real(lesson)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	r.lessons += strings.Count(lesson, ">>> ")
 	p := e2e.Run(t, e2e.Command{Args: []string{python, "-c", run, path}, Dir: r.dir})
-	if code := p.Code(t); code != 0 {
+	code := p.Code(t)
+	if code != 0 {
 		t.Errorf("Python says\n%s%s", p.Out, p.Err)
 	}
 }

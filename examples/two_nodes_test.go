@@ -50,7 +50,13 @@ func newTwoNodes(t *testing.T) *twoNodes {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &twoNodes{reader: newReader(t, "two-nodes"), database: cluster.TCP(name), ports: map[string]string{}, nodes: map[string]*e2e.Server{}}
+
+	n := &twoNodes{
+		reader:   newReader(t, "two-nodes"),
+		database: cluster.TCP(name),
+		ports:    map[string]string{},
+		nodes:    map[string]*e2e.Server{},
+	}
 	for _, shown := range []string{frontPort, onePort, twoPort, "9101", "9102"} {
 		is := e2e.FreePort(t)
 		n.ports[shown] = is
@@ -58,14 +64,17 @@ func newTwoNodes(t *testing.T) *twoNodes {
 			n.address[host+shown] = host + is
 		}
 	}
+
 	text, err := os.ReadFile(filepath.Join("two-nodes", "nginx.conf"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	conf := filepath.Join(n.root, "examples", "two-nodes", "nginx.conf")
 	if err := os.WriteFile(conf, []byte(n.real(string(text))), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	return n
 }
 
@@ -76,12 +85,14 @@ func program(t *testing.T, name string) string {
 	if err != nil {
 		path, err = exec.LookPath(filepath.Join("/usr/sbin", name))
 	}
+
 	if err != nil {
 		if os.Getenv("JETON_CI") != "" {
 			t.Fatalf("%v; this test may not be skipped where JETON_CI is set", err)
 		}
 		t.Skip(err)
 	}
+
 	return path
 }
 
@@ -98,12 +109,14 @@ func (n *twoNodes) follow(t *testing.T, until string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, b := range blocks(t, string(text)) {
 		for _, part := range strings.Split("\n"+b.text, "\n$ ")[1:] {
 			command, want, _ := strings.Cut(part, "\n")
 			if until != "" && strings.HasPrefix(command, until) {
 				return
 			}
+
 			n.commands++
 			got := n.command(t, command)
 			if !like(got, strings.TrimSuffix(want, "\n")) {
@@ -111,6 +124,7 @@ func (n *twoNodes) follow(t *testing.T, until string) {
 			}
 		}
 	}
+
 	if until != "" {
 		t.Fatalf("the README has no command %q", until)
 	}
@@ -121,20 +135,24 @@ func (n *twoNodes) command(t *testing.T, command string) string {
 	if m := nodeServed.FindStringSubmatch(command); m != nil {
 		return n.serve(t, m[1], m[2], m[3], m[4])
 	}
+
 	if m := frontUp.FindStringSubmatch(command); m != nil {
 		n.front(t, strings.Fields(m[1]))
 		return ""
 	}
+
 	if exported.MatchString(command) {
 		command = "export JETON_DATABASE='" + n.database + "'"
 	}
+
 	return n.sh(t, command)
 }
 
 // serve starts a node, after the one before it on its port has ended.
 func (n *twoNodes) serve(t *testing.T, port, admin, conf, data string) string {
 	t.Helper()
-	if old := n.nodes[port]; old != nil {
+	old := n.nodes[port]
+	if old != nil {
 		e2e.Wait(t, "the node of before to end", func() bool {
 			select {
 			case <-old.Ended():
@@ -144,11 +162,16 @@ func (n *twoNodes) serve(t *testing.T, port, admin, conf, data string) string {
 			}
 		})
 	}
+
 	n.nodes[port] = e2e.Start(t, e2e.Options{
-		Config: filepath.Join(n.root, conf), DataDir: filepath.Join(n.root, data), Port: n.ports[port],
-		Env: []string{"JETON_DATABASE=" + n.database, "ADMIN_PORT=" + n.ports[admin]},
+		Config:  filepath.Join(n.root, conf),
+		DataDir: filepath.Join(n.root, data),
+		Port:    n.ports[port],
+		Env:     []string{"JETON_DATABASE=" + n.database, "ADMIN_PORT=" + n.ports[admin]},
 	})
+
 	n.servers++
+
 	return n.shown(n.nodes[port].Out.String())
 }
 
@@ -185,9 +208,11 @@ func (n *twoNodes) listed(t *testing.T) (count int) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(t.Context()) }()
+
 	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM nodes").Scan(&count); err != nil {
 		t.Fatal(err)
 	}
+
 	return count
 }
 
@@ -205,11 +230,17 @@ func (n *twoNodes) person(t *testing.T) *person {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	trust := x509.NewCertPool()
 	trust.AppendCertsFromPEM(pem)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &person{t: t, url: "https://localhost:" + n.ports[frontPort], http: &http.Client{Transport: transport, Timeout: e2e.Patience}}
+
+	return &person{
+		t:    t,
+		url:  "https://localhost:" + n.ports[frontPort],
+		http: &http.Client{Transport: transport, Timeout: e2e.Patience},
+	}
 }
 
 // ask returns the status of an answer; 0 is none.
@@ -219,20 +250,25 @@ func (p *person) ask(method, path, form string) int {
 		p.t.Error(err)
 		return 0
 	}
+
 	r.Header.Set("Cookie", p.cookies)
 	if form != "" {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+
 	a, err := p.http.Do(r)
 	if err != nil {
 		p.t.Errorf("%s %s: %v", method, path, err)
 		return 0
 	}
 	defer a.Body.Close()
+
 	_, _ = io.Copy(io.Discard, a.Body)
+
 	for _, c := range a.Cookies() {
 		p.cookies = c.Name + "=" + c.Value
 	}
+
 	return a.StatusCode
 }
 
@@ -245,6 +281,7 @@ func TestTwoNodes(t *testing.T) {
 	t.Parallel()
 	n := newTwoNodes(t)
 	n.follow(t, "")
+
 	if n.commands < 30 || n.servers != 6 {
 		t.Errorf("the README was not understood: %d commands, %d servers", n.commands, n.servers)
 	}
@@ -258,31 +295,46 @@ func TestNobodyNoticesARollingRestart(t *testing.T) {
 	n.follow(t, "ask() ")
 	var done atomic.Bool
 	var rounds atomic.Int64
+
 	var work sync.WaitGroup
 	for range 6 {
 		p := n.person(t)
 		work.Go(func() {
 			for !done.Load() && !t.Failed() {
-				got := fmt.Sprint(p.enter(), p.ask("GET", "/limited-info", ""), p.ask("GET", "/whoami", ""), p.ask("GET", "/limited-info", ""),
-					p.ask("GET", "/limited-info", ""), p.ask("GET", "/limited-info", ""), p.ask("POST", "/logout", ""), p.ask("GET", "/whoami", ""))
+				got := fmt.Sprint(p.enter(), p.ask(
+					"GET",
+					"/limited-info",
+					"",
+				), p.ask("GET", "/whoami", ""), p.ask("GET", "/limited-info", ""),
+					p.ask(
+						"GET",
+						"/limited-info",
+						"",
+					), p.ask("GET", "/limited-info", ""), p.ask("POST", "/logout", ""), p.ask("GET", "/whoami", ""))
 				if got != "200 200 200 200 200 403 200 401" {
 					t.Errorf("login, a use, a look, two uses and one too many, logout, a look: %s", got)
 				}
+
 				rounds.Add(1)
 			}
 		})
 	}
+
 	for _, port := range []string{onePort, twoPort} {
 		before := rounds.Load()
 		e2e.Wait(t, "people to go on", func() bool { return rounds.Load() > before+12 || t.Failed() })
 		n.nodes[port].Signal(t, syscall.SIGTERM)
 		name := map[string]string{onePort: "one", twoPort: "two"}[port]
 		n.nodes[port].Code(t)
-		if left := n.listed(t); left != 1 {
+
+		left := n.listed(t)
+		if left != 1 {
 			t.Errorf("%d nodes are on the list after one of two has stopped", left)
 		}
+
 		n.serve(t, port, "9"+port[1:], "examples/two-nodes/jeton.yaml", "examples/two-nodes/data/"+name)
 	}
+
 	before := rounds.Load()
 	e2e.Wait(t, "people to go on", func() bool { return rounds.Load() > before+12 || t.Failed() })
 	done.Store(true)
@@ -298,6 +350,7 @@ func TestACountedUseIsNotSentTwice(t *testing.T) {
 	if code := p.enter(); code != http.StatusOK {
 		t.Fatalf("login: %d", code)
 	}
+
 	n.nodes[onePort].Kill()
 	taken := n.dying(t, n.ports[onePort])
 	var lost, used int
@@ -324,6 +377,7 @@ func TestACountedUseIsNotSentTwice(t *testing.T) {
 			t.Fatalf("status %d, the node that dies was asked %d times, after %d uses", code, taken.Load()-before, used)
 		}
 	}
+
 	t.Errorf("%d uses and %d requests that were lost, and no end", used, lost)
 }
 
@@ -336,26 +390,31 @@ func (n *twoNodes) dying(t *testing.T, port string) *atomic.Int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	l, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var taken atomic.Int64
 	s := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		taken.Add(1)
 		panic(http.ErrAbortHandler)
 	})}
+
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		_ = s.Serve(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}}))
 	}()
+
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = s.Shutdown(ctx)
 		<-ended
 	})
+
 	return &taken
 }
 
@@ -366,6 +425,7 @@ func TestComposeFileFits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var c struct {
 		Services map[string]struct {
 			Environment map[string]string `yaml:"environment"`
@@ -375,19 +435,26 @@ func TestComposeFileFits(t *testing.T) {
 	if err := yaml.Unmarshal(text, &c); err != nil {
 		t.Fatal(err)
 	}
+
 	nginx, err := os.ReadFile(filepath.Join("two-nodes", "nginx.conf"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, name := range []string{"one", "two"} {
 		env := c.Services[name].Environment
 		if !strings.Contains(string(nginx), "server 127.0.0.1:"+env["PORT"]+" ") {
 			t.Errorf("nginx does not ask node %s on port %q", name, env["PORT"])
 		}
-		if env["JETON_CONFIG"] != "/two-nodes/jeton.yaml" || env["JETON_DATA_DIR"] != "/two-nodes/data/"+name || !strings.HasPrefix(env["JETON_DATABASE"], "postgres://") {
+		if env["JETON_CONFIG"] != "/two-nodes/jeton.yaml" ||
+			env["JETON_DATA_DIR"] != "/two-nodes/data/"+name || !strings.HasPrefix(
+			env["JETON_DATABASE"],
+			"postgres://",
+		) {
 			t.Errorf("node %s has the environment %v", name, env)
 		}
 	}
+
 	for _, name := range []string{"database", "one", "two", "nginx"} {
 		if c.Services[name].Network != "host" {
 			t.Errorf("%s is not on the host's network, where the addresses are those of the README", name)
