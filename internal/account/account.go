@@ -57,7 +57,18 @@ func (a Account) User() jeton.User {
 	if groups == nil {
 		groups = []string{}
 	}
-	return jeton.User{ID: a.UUID, Name: a.Name, Email: a.Email, First: a.First, Last: a.Last, Groups: groups, Disabled: a.Disabled, Declared: a.Declared, Created: a.Created, Updated: a.Updated}
+	return jeton.User{
+		ID:       a.UUID,
+		Name:     a.Name,
+		Email:    a.Email,
+		First:    a.First,
+		Last:     a.Last,
+		Groups:   groups,
+		Disabled: a.Disabled,
+		Declared: a.Declared,
+		Created:  a.Created,
+		Updated:  a.Updated,
+	}
 }
 
 // Change is what to change of an account; nil fields stay as they are.
@@ -138,7 +149,12 @@ type Config struct {
 // New returns the people of a server.
 func New(c Config) *Accounts {
 	c.Store.WatchUsers(c.Changed)
-	return &Accounts{store: c.Store, hasher: c.Hasher, now: c.Now, log: c.Log}
+	return &Accounts{
+		store:  c.Store,
+		hasher: c.Hasher,
+		now:    c.Now,
+		log:    c.Log,
+	}
 }
 
 // Fresh returns nil when what somebody remembers of an account may be judged from.
@@ -158,17 +174,28 @@ func Name(name string) (prepared, folded string, err error) {
 		return "", "", jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a user name has 1 to %d bytes", maxName))
 	}
 	if prepared, err = precis.UsernameCasePreserved.String(name); err != nil {
-		return "", "", jeton.WithDetail(jeton.ErrInvalid, "a user name has letters, digits and punctuation, no spaces (RFC 8265)")
+		return "", "", jeton.WithDetail(
+			jeton.ErrInvalid,
+			"a user name has letters, digits and punctuation, no spaces (RFC 8265)",
+		)
 	}
 	if folded, err = precis.UsernameCaseMapped.String(name); err != nil {
-		return "", "", jeton.WithDetail(jeton.ErrInvalid, "a user name has letters, digits and punctuation, no spaces (RFC 8265)")
+		return "", "", jeton.WithDetail(
+			jeton.ErrInvalid,
+			"a user name has letters, digits and punctuation, no spaces (RFC 8265)",
+		)
 	}
+
 	if strings.Contains(prepared, ":") {
-		return "", "", jeton.WithDetail(jeton.ErrInvalid, "a user name has no colon: Basic authentication (RFC 7617) could not carry it")
+		return "", "", jeton.WithDetail(
+			jeton.ErrInvalid,
+			"a user name has no colon: Basic authentication (RFC 7617) could not carry it",
+		)
 	}
 	if strings.HasPrefix(folded, reserved) {
 		return "", "", jeton.WithDetail(jeton.ErrInvalid, "a user name does not begin with "+reserved)
 	}
+
 	return prepared, folded, nil
 }
 
@@ -176,12 +203,19 @@ func Name(name string) (prepared, folded string, err error) {
 func Groups(groups []string) ([]string, error) {
 	list := []string{}
 	for _, g := range groups {
-		if g == "" || len(g) > maxName || strings.ContainsFunc(g, func(r rune) bool { return r <= ' ' || r == ',' || r == 0x7f }) {
-			return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a group name has 1 to %d bytes without spaces and commas", maxName))
+		if g == "" || len(g) > maxName || strings.ContainsFunc(g, func(r rune) bool {
+			return r <= ' ' || r == ',' || r == 0x7f
+		}) {
+			return nil, jeton.WithDetail(
+				jeton.ErrInvalid,
+				fmt.Sprintf("a group name has 1 to %d bytes without spaces and commas", maxName),
+			)
 		}
 		list = append(list, g)
 	}
+
 	slices.Sort(list)
+
 	return slices.Compact(list), nil
 }
 
@@ -192,6 +226,7 @@ func (a *Accounts) Find(ctx context.Context, name string) (Account, error) {
 	if err != nil {
 		prepared = "" // nobody's name; look it up all the same
 	}
+
 	found, err := a.store.FindUser(ctx, prepared)
 	if errors.Is(err, jeton.ErrNotFound) {
 		return Account{}, nil
@@ -199,6 +234,7 @@ func (a *Accounts) Find(ctx context.Context, name string) (Account, error) {
 	if err != nil {
 		return Account{}, fmt.Errorf("find user: %w", err)
 	}
+
 	return found, nil
 }
 
@@ -221,6 +257,7 @@ func (a *Accounts) Verify(ctx context.Context, acct Account, pw jeton.Secret) (b
 	if ok && rehash && !acct.Declared && !acct.Disabled {
 		a.rehash(ctx, acct, pw)
 	}
+
 	return ok, nil
 }
 
@@ -253,23 +290,42 @@ func (a *Accounts) Add(ctx context.Context, by string, w Wish) (jeton.User, erro
 	if err != nil {
 		return jeton.User{}, err
 	}
+
 	groups, err := Groups(w.Groups)
 	if err != nil {
 		return jeton.User{}, err
 	}
+
 	person, err := NewPerson(w.Email, w.First, w.Last)
 	if err != nil {
 		return jeton.User{}, err
 	}
+
 	phc, err := a.hash(ctx, w.Password, w.AnyPassword)
 	if err != nil {
 		return jeton.User{}, err
 	}
+
 	now := a.now().Truncate(time.Millisecond) // as stores keep it
-	acct := Account{UUID: newUUID(), Name: prepared, Folded: folded, Groups: groups, Password: phc, Version: 1, Created: now, Updated: now, Profile: person}
-	if err := a.store.AddUser(ctx, acct, a.event(by, audit.UserAdd, prepared, "groups "+strings.Join(groups, ","))); err != nil {
+	acct := Account{
+		UUID:     newUUID(),
+		Name:     prepared,
+		Folded:   folded,
+		Groups:   groups,
+		Password: phc,
+		Version:  1,
+		Created:  now,
+		Updated:  now,
+		Profile:  person,
+	}
+	if err := a.store.AddUser(
+		ctx,
+		acct,
+		a.event(by, audit.UserAdd, prepared, "groups "+strings.Join(groups, ",")),
+	); err != nil {
 		return jeton.User{}, fmt.Errorf("add user %s: %w", prepared, err)
 	}
+
 	return acct.User(), nil
 }
 
@@ -277,10 +333,12 @@ func (a *Accounts) hash(ctx context.Context, pw jeton.Secret, anyLength bool) (s
 	if err := password.CheckNew(pw); err != nil && (!anyLength || pw.IsZero() || len(pw.Reveal()) > password.Max) {
 		return "", err
 	}
+
 	phc, err := a.hasher.Hash(ctx, pw)
 	if err != nil {
 		return "", fmt.Errorf("hash password: %w", err)
 	}
+
 	return phc, nil
 }
 
@@ -309,7 +367,9 @@ func (a *Accounts) SetGroups(ctx context.Context, by, name string, groups []stri
 	if err != nil {
 		return err
 	}
-	return a.change(ctx, name, Change{Groups: &groups}, a.event(by, audit.UserChange, name, "groups "+strings.Join(groups, ",")))
+	return a.change(ctx, name, Change{
+		Groups: &groups,
+	}, a.event(by, audit.UserChange, name, "groups "+strings.Join(groups, ",")))
 }
 
 func (a *Accounts) change(ctx context.Context, name string, c Change, ev jeton.Event) error {
@@ -333,10 +393,12 @@ func (a *Accounts) List(ctx context.Context) ([]jeton.User, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
 	}
+
 	users := make([]jeton.User, len(accounts))
 	for i, acct := range accounts {
 		users[i] = acct.User()
 	}
+
 	return users, nil
 }
 
@@ -361,30 +423,58 @@ func CheckDeclared(people []Declared) ([]Account, error) {
 			errs = append(errs, fmt.Errorf("users[%d].name %q: %w", i, d.Name, err))
 			continue
 		}
+
 		groups, err := Groups(d.Groups)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("users[%d].groups of %s: %w", i, d.Name, err))
 		}
+
 		person, err := NewPerson(d.Email, d.First, d.Last)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("users[%d] %s: %w", i, d.Name, err))
 		}
 		if _, err := password.Parse(d.Hash.Reveal()); err != nil {
-			errs = append(errs, fmt.Errorf("users[%d].password_hash of %s: %w; 'jeton hash-password' makes one", i, d.Name, err))
+			errs = append(
+				errs,
+				fmt.Errorf("users[%d].password_hash of %s: %w; 'jeton hash-password' makes one", i, d.Name, err),
+			)
 		}
-		list = append(list, Account{UUID: newUUID(), Name: prepared, Folded: folded, Groups: groups, Password: d.Hash.Reveal(), Disabled: d.Disabled, Declared: true, Profile: person})
+
+		list = append(list, Account{
+			UUID:     newUUID(),
+			Name:     prepared,
+			Folded:   folded,
+			Groups:   groups,
+			Password: d.Hash.Reveal(),
+			Disabled: d.Disabled,
+			Declared: true,
+			Profile:  person,
+		})
 	}
+
 	return list, errors.Join(errs...)
 }
 
 // Declare makes the declared people be the given ones, which CheckDeclared has prepared.
 func (a *Accounts) Declare(ctx context.Context, people []Account) error {
-	if _, err := a.store.DeclareUsers(ctx, people, a.now(), a.event("config", audit.UserChange, "", "declared in the configuration file")); err != nil {
+	if _, err := a.store.DeclareUsers(
+		ctx,
+		people,
+		a.now(),
+		a.event("config", audit.UserChange, "", "declared in the configuration file"),
+	); err != nil {
 		return fmt.Errorf("declare users: %w", err)
 	}
 	return nil
 }
 
 func (a *Accounts) event(by, action, name, reason string) jeton.Event {
-	return jeton.Event{Time: a.now(), Actor: by, Action: action, Target: "user:" + name, Outcome: audit.OK, Reason: reason}
+	return jeton.Event{
+		Time:    a.now(),
+		Actor:   by,
+		Action:  action,
+		Target:  "user:" + name,
+		Outcome: audit.OK,
+		Reason:  reason,
+	}
 }

@@ -40,16 +40,22 @@ func newBench(t *testing.T, hashing bool) *bench {
 	b := &bench{db: db}
 	b.pool, err = password.New(password.Config{Workers: 1})
 	must(t, err)
+
 	if hashing {
 		ctx, cancel := context.WithCancel(context.Background())
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = b.pool.Run(ctx) })
 		t.Cleanup(func() { cancel(); wg.Wait() })
 	}
+
 	b.Accounts = account.New(account.Config{
-		Store: db, Hasher: b.pool, Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler),
+		Store:   db,
+		Hasher:  b.pool,
+		Now:     func() time.Time { return noon },
+		Log:     slog.New(slog.DiscardHandler),
 		Changed: func(id int64) { b.changed = append(b.changed, id) },
 	})
+
 	return b
 }
 
@@ -79,6 +85,7 @@ func (b *bench) record(t *testing.T) []string {
 	for _, e := range events {
 		lines = append(lines, e.Actor+" "+e.Action+" "+e.Target+" "+e.Outcome)
 	}
+
 	return lines
 }
 
@@ -88,21 +95,33 @@ func (b *bench) record(t *testing.T) []string {
 func TestEveryAnswerCostsTheSameWork(t *testing.T) {
 	b := newBench(t, false)
 	add := func(name, hash string, disabled bool) {
-		must(t, b.db.AddUser(t.Context(), account.Account{Name: name, Folded: name, Password: hash, Version: 1, Disabled: disabled}, jeton.Event{}))
+		must(t, b.db.AddUser(t.Context(), account.Account{
+			Name:     name,
+			Folded:   name,
+			Password: hash,
+			Version:  1,
+			Disabled: disabled,
+		}, jeton.Event{}))
 	}
+
 	hash := phc + strings.Repeat("A", 43)
 	add("diane", hash, false)
 	add("disabled", hash, true)
 	add("without", "", false)
 	ctx, cancel := context.WithCancel(t.Context())
+
 	var wg sync.WaitGroup
+
 	busy := make(chan struct{})
 	wg.Go(func() { // the pool does not run, so this one waits until the end
 		close(busy)
 		_, _ = b.pool.Hash(ctx, jeton.NewSecret("takes the place"))
 	})
+
 	defer wg.Wait()
+
 	defer cancel()
+
 	<-busy
 	asks := func(a account.Account, pw string) bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -110,6 +129,7 @@ func TestEveryAnswerCostsTheSameWork(t *testing.T) {
 		ok, err := b.Verify(ctx, a, jeton.NewSecret(pw))
 		return !ok && (errors.Is(err, jeton.ErrBusy) || errors.Is(err, context.DeadlineExceeded))
 	}
+
 	for _, tc := range []struct{ name, user, pw string }{
 		{"a wrong password", "diane", "wrong password"},
 		{"an unknown name", "nobody", "wrong password"},
@@ -135,6 +155,7 @@ func TestVerify(t *testing.T) {
 	diane := b.find(t, "diane")
 	disabled := diane
 	disabled.Disabled = true
+
 	for _, tc := range []struct {
 		name string
 		acct account.Account
@@ -162,17 +183,24 @@ func TestAWeakHashIsMadeStronger(t *testing.T) {
 	b := newBench(t, true)
 	// A hash that was made when half the memory was enough.
 	weak := "$argon2id$v=19$m=8192,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$NFOYVnXJ/mad/gDuc2yy9dgHymBR8VZGkemQLdmKewk"
-	must(t, b.db.AddUser(t.Context(), account.Account{Name: "diane", Folded: "diane", Password: weak, Version: 1}, jeton.Event{}))
+	must(t, b.db.AddUser(t.Context(), account.Account{
+		Name:     "diane",
+		Folded:   "diane",
+		Password: weak,
+		Version:  1,
+	}, jeton.Event{}))
 	before := b.find(t, "diane")
 	if ok, err := b.Verify(t.Context(), before, jeton.NewSecret("wrong password")); ok || err != nil {
 		t.Fatalf("Verify = %t, %v", ok, err)
 	}
+
 	if b.find(t, "diane").Password != weak {
 		t.Error("a wrong password replaced the hash")
 	}
 	if ok, err := b.Verify(t.Context(), before, jeton.NewSecret("right password")); !ok || err != nil {
 		t.Fatalf("Verify = %t, %v", ok, err)
 	}
+
 	after := b.find(t, "diane")
 	if after.Password == weak || after.Version != before.Version {
 		t.Errorf("the hash is new: %t; version %d after %d", after.Password != weak, after.Version, before.Version)
@@ -187,30 +215,58 @@ func TestChangesAreRecordedAndTold(t *testing.T) {
 	ctx, pw := t.Context(), jeton.NewSecret("right password")
 	u, err := b.Add(ctx, "operator", account.Wish{Name: "Diane", Password: pw, Groups: []string{"b", "a", "b"}})
 	must(t, err)
-	if u.Name != "Diane" || !slices.Equal(u.Groups, []string{"a", "b"}) || u.Disabled || u.Declared || !u.Created.Equal(noon) {
+
+	if u.Name != "Diane" || !slices.Equal(u.Groups, []string{
+		"a",
+		"b",
+	}) || u.Disabled || u.Declared || !u.Created.Equal(noon) {
 		t.Errorf("Add = %+v", u)
 	}
-	if a := b.find(t, "Diane"); strings.Contains(a.Password, "right") || !strings.HasPrefix(a.Password, "$argon2id$") || a.Version != 1 {
+	if a := b.find(
+		t,
+		"Diane",
+	); strings.Contains(a.Password, "right") || !strings.HasPrefix(a.Password, "$argon2id$") || a.Version != 1 {
 		t.Errorf("stored is a password %.10q of version %d", a.Password, a.Version)
 	}
+
 	id := b.find(t, "Diane").ID
 	for _, tc := range []struct {
 		name  string
 		call  func() error
 		wants string
 	}{
-		{"groups", func() error { return b.SetGroups(ctx, "operator", "Diane", nil) }, "operator user.change user:Diane ok"},
-		{"password", func() error { return b.SetPassword(ctx, "user:Diane", "Diane", pw) }, "user:Diane user.password user:Diane ok"},
-		{"disable", func() error { return b.Disable(ctx, "operator", "Diane", true) }, "operator user.change user:Diane ok"},
+		{
+			"groups",
+			func() error { return b.SetGroups(ctx, "operator", "Diane", nil) },
+			"operator user.change user:Diane ok",
+		},
+		{
+			"password",
+			func() error { return b.SetPassword(ctx, "user:Diane", "Diane", pw) },
+			"user:Diane user.password user:Diane ok",
+		},
+		{
+			"disable",
+			func() error { return b.Disable(ctx, "operator", "Diane", true) },
+			"operator user.change user:Diane ok",
+		},
 		{"remove", func() error { return b.Remove(ctx, "operator", "Diane") }, "operator user.remove user:Diane ok"},
 	} {
 		b.changed = nil
 		must(t, tc.call())
 		lines := b.record(t)
 		if lines[len(lines)-1] != tc.wants || !slices.Equal(b.changed, []int64{id}) {
-			t.Errorf("%s: recorded %q and told %v, want %q and %d", tc.name, lines[len(lines)-1], b.changed, tc.wants, id)
+			t.Errorf(
+				"%s: recorded %q and told %v, want %q and %d",
+				tc.name,
+				lines[len(lines)-1],
+				b.changed,
+				tc.wants,
+				id,
+			)
 		}
 	}
+
 	if a := b.find(t, "Diane"); a.ID != 0 {
 		t.Errorf("who was removed is %+v", a)
 	}
@@ -222,11 +278,13 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 	_, err := b.Add(ctx, "operator", account.Wish{Name: "diane", Password: pw})
 	must(t, err)
 	before, lines := b.find(t, "diane"), b.record(t)
+
 	b.changed = nil
 	add := func(name string, pw jeton.Secret, groups ...string) error {
 		_, err := b.Add(ctx, "operator", account.Wish{Name: name, Password: pw, Groups: groups})
 		return err
 	}
+
 	for _, tc := range []struct {
 		name string
 		call func() error
@@ -236,8 +294,16 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 		{"no name", func() error { return add("", pw) }, jeton.ErrInvalid},
 		{"a bad group", func() error { return add("carl", pw, "a b") }, jeton.ErrInvalid},
 		{"a short password", func() error { return add("carl", jeton.NewSecret("short")) }, jeton.ErrInvalid},
-		{"a short new password", func() error { return b.SetPassword(ctx, "operator", "diane", jeton.NewSecret("short")) }, jeton.ErrInvalid},
-		{"a bad new group", func() error { return b.SetGroups(ctx, "operator", "diane", []string{""}) }, jeton.ErrInvalid},
+		{
+			"a short new password",
+			func() error { return b.SetPassword(ctx, "operator", "diane", jeton.NewSecret("short")) },
+			jeton.ErrInvalid,
+		},
+		{
+			"a bad new group",
+			func() error { return b.SetGroups(ctx, "operator", "diane", []string{""}) },
+			jeton.ErrInvalid,
+		},
 		{"nobody's password", func() error { return b.SetPassword(ctx, "operator", "nobody", pw) }, jeton.ErrNotFound},
 		{"nobody's removal", func() error { return b.Remove(ctx, "operator", "nobody") }, jeton.ErrNotFound},
 	} {
@@ -245,7 +311,9 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 			if err := tc.call(); !errors.Is(err, tc.want) {
 				t.Errorf("%v, want %v", err, tc.want)
 			}
-			if got := b.record(t); !slices.Equal(got, lines) || len(b.changed) > 0 || b.find(t, "diane").Version != before.Version {
+
+			got := b.record(t)
+			if !slices.Equal(got, lines) || len(b.changed) > 0 || b.find(t, "diane").Version != before.Version {
 				t.Errorf("the record is %v, told was %v", got, b.changed)
 			}
 		})
@@ -255,14 +323,23 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 func TestDeclare(t *testing.T) {
 	b := newBench(t, false)
 	hash := jeton.NewSecret(phc + strings.Repeat("A", 43))
-	people, err := account.CheckDeclared([]account.Declared{{Name: "Diane", Hash: hash, Groups: []string{"b", "a"}}, {Name: "carl", Hash: hash, Disabled: true}})
+	people, err := account.CheckDeclared([]account.Declared{
+		{Name: "Diane", Hash: hash, Groups: []string{"b", "a"}},
+		{Name: "carl", Hash: hash, Disabled: true},
+	})
 	must(t, err)
+
 	for range 2 {
 		must(t, b.Declare(t.Context(), people))
 	}
+
 	users, err := b.List(t.Context())
 	must(t, err)
-	if len(users) != 2 || users[0].Name != "Diane" || !users[0].Declared || !slices.Equal(users[0].Groups, []string{"a", "b"}) || !users[1].Disabled || users[1].Groups == nil {
+
+	if len(users) != 2 || users[0].Name != "Diane" || !users[0].Declared || !slices.Equal(users[0].Groups, []string{
+		"a",
+		"b",
+	}) || !users[1].Disabled || users[1].Groups == nil {
 		t.Errorf("List = %+v", users)
 	}
 	if len(b.changed) != 0 || len(b.record(t)) != 2 {
@@ -271,6 +348,7 @@ func TestDeclare(t *testing.T) {
 	if err := b.Disable(t.Context(), "operator", "Diane", true); !errors.Is(err, jeton.ErrDeclared) {
 		t.Errorf("Disable of who is declared: %v, want ErrDeclared", err)
 	}
+
 	must(t, b.Declare(t.Context(), people[:1]))
 	if len(b.changed) != 1 {
 		t.Errorf("told was %v, want who was removed", b.changed)
@@ -280,17 +358,35 @@ func TestDeclare(t *testing.T) {
 func TestCheckDeclaredNamesEveryFault(t *testing.T) {
 	good := jeton.NewSecret(phc + strings.Repeat("A", 43))
 	secret := "not a hash but hunter2"
+
 	_, err := account.CheckDeclared([]account.Declared{
-		{Name: "diane", Hash: good}, {Name: "a b", Hash: good}, {Name: "carl", Hash: jeton.NewSecret(secret)}, {Name: "ben", Hash: good, Groups: []string{"a,b"}}, {Name: "eve"},
+		{
+			Name: "diane",
+			Hash: good,
+		}, {
+			Name: "a b",
+			Hash: good,
+		}, {
+			Name: "carl",
+			Hash: jeton.NewSecret(secret),
+		}, {Name: "ben", Hash: good, Groups: []string{"a,b"}}, {Name: "eve"},
 	})
 	if err == nil {
 		t.Fatal("CheckDeclared takes it")
 	}
-	for _, want := range []string{"users[1].name", "users[2].password_hash of carl", "users[3].groups of ben", "users[4].password_hash of eve", "jeton hash-password"} {
+
+	for _, want := range []string{
+		"users[1].name",
+		"users[2].password_hash of carl",
+		"users[3].groups of ben",
+		"users[4].password_hash of eve",
+		"jeton hash-password",
+	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}
 	}
+
 	if strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("%q shows what may be a password", err)
 	}

@@ -88,30 +88,37 @@ func (a *Accounts) Import(ctx context.Context, by string, rows []Row, m Moving) 
 			results[i] = Result{IsInFile, "it was declared in a configuration file; declare it in this server's"}
 			continue
 		}
+
 		in, err := prepare(r, m, now)
 		if err != nil {
 			results[i] = Result{IsRefused, reason(err)}
 			continue
 		}
+
 		good, at = append(good, in), append(at, i)
 	}
+
 	if len(good) == 0 {
 		return results, nil
 	}
+
 	done, err := a.store.ImportUsers(ctx, good, now, m.DryRun, a.event(by, "", "", ""))
 	if err != nil {
 		return nil, fmt.Errorf("import %d users: %w", len(good), err)
 	}
+
 	for i, r := range done {
 		results[at[i]] = r
 	}
+
 	return results, nil
 }
 
 // reason is what a person who moves people in is told: the words for the caller, or those
 // of the error, which hold no hash.
 func reason(err error) string {
-	if said := jeton.Detail(err); said != "" {
+	said := jeton.Detail(err)
+	if said != "" {
 		return said
 	}
 	return err.Error()
@@ -123,20 +130,34 @@ func prepare(r Row, m Moving, now time.Time) (Import, error) {
 	if err != nil {
 		return Import{}, err
 	}
-	acct := Account{UUID: r.UUID, Name: prepared, Folded: folded, Password: r.Hash.Reveal(), Version: 1, Created: r.Created, Updated: r.Updated}
+
+	acct := Account{
+		UUID:     r.UUID,
+		Name:     prepared,
+		Folded:   folded,
+		Password: r.Hash.Reveal(),
+		Version:  1,
+		Created:  r.Created,
+		Updated:  r.Updated,
+	}
 	if acct.UUID == "" {
 		acct.UUID = newUUID()
 	} else if !isUUID(acct.UUID) {
 		return Import{}, errors.New("id is no UUID in small letters; leave it out, and the account gets one")
 	}
+
 	if r.Groups != nil {
-		if acct.Groups, err = Groups(*r.Groups); err != nil {
+		acct.Groups, err = Groups(*r.Groups)
+		if err != nil {
 			return Import{}, err
 		}
 	}
-	if acct.Profile, err = NewPerson(r.Email, r.First, r.Last); err != nil {
+
+	acct.Profile, err = NewPerson(r.Email, r.First, r.Last)
+	if err != nil {
 		return Import{}, err
 	}
+
 	acct.Disabled = r.Disabled != nil && *r.Disabled
 	if acct.Created.IsZero() {
 		acct.Created = now
@@ -144,9 +165,12 @@ func prepare(r Row, m Moving, now time.Time) (Import, error) {
 	if acct.Updated.IsZero() {
 		acct.Updated = acct.Created
 	}
-	if day := now.Add(24 * time.Hour); acct.Created.After(day) || acct.Updated.After(day) { // clocks differ, but not by that
+
+	day := now.Add(24 * time.Hour)
+	if acct.Created.After(day) || acct.Updated.After(day) { // clocks differ, but not by that
 		return Import{}, errors.New("created_at or updated_at is in the future")
 	}
+
 	what := "no password"
 	if acct.Password != "" {
 		stored, err := password.Recognize(acct.Password)
@@ -154,14 +178,20 @@ func prepare(r Row, m Moving, now time.Time) (Import, error) {
 			return Import{}, fmt.Errorf("password_hash: %w", err)
 		}
 		if stored.Weak && !m.AllowWeak {
-			return Import{}, fmt.Errorf("password_hash: %s hardly protects a password; --allow-weak takes it until the next login", stored.Kind)
+			return Import{}, fmt.Errorf(
+				"password_hash: %s hardly protects a password; --allow-weak takes it until the next login",
+				stored.Kind,
+			)
 		}
+
 		what = "password hashed by " + stored.Kind
 	}
+
 	in := Import{Account: acct, Reason: "imported, groups " + strings.Join(acct.Groups, ",") + ", " + what}
 	if m.Update {
 		in.Update = update(r, acct)
 	}
+
 	return in, nil
 }
 
@@ -174,6 +204,7 @@ func update(r Row, acct Account) *Change {
 	if r.Groups != nil {
 		c.Groups = &acct.Groups
 	}
+
 	c.Person = func(p Profile) Profile {
 		if acct.Email != "" {
 			p.Email, p.EmailFolded = acct.Email, acct.EmailFolded
@@ -184,8 +215,10 @@ func update(r Row, acct Account) *Change {
 		if acct.Last != "" {
 			p.Last = acct.Last
 		}
+
 		return p
 	}
+
 	return &c
 }
 
@@ -203,11 +236,19 @@ func isUUID(s string) bool {
 // has left, the record says that it has.
 func (a *Accounts) Export(ctx context.Context, by string, p Page) ([]Account, int64, error) {
 	if p.After == 0 {
-		ev := jeton.Event{Time: a.now(), Actor: by, Action: audit.UserExport, Target: "users", Outcome: audit.OK, Reason: "with password hashes"}
+		ev := jeton.Event{
+			Time:    a.now(),
+			Actor:   by,
+			Action:  audit.UserExport,
+			Target:  "users",
+			Outcome: audit.OK,
+			Reason:  "with password hashes",
+		}
 		if err := a.store.Append(ctx, []jeton.Event{ev}); err != nil {
 			return nil, 0, fmt.Errorf("record export: %w", err)
 		}
 	}
+
 	accounts, err := a.store.PageUsers(ctx, Page{After: p.After, Limit: p.Limit + 1})
 	if err != nil {
 		return nil, 0, fmt.Errorf("export users: %w", err)
@@ -215,5 +256,6 @@ func (a *Accounts) Export(ctx context.Context, by string, p Page) ([]Account, in
 	if len(accounts) <= p.Limit {
 		return accounts, 0, nil
 	}
+
 	return accounts[:p.Limit], accounts[p.Limit-1].ID, nil
 }

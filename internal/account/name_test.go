@@ -67,6 +67,7 @@ func TestName(t *testing.T) {
 			if (err != nil) != (tc.prepared == "") {
 				t.Errorf("Name(%q): %v", tc.in, err)
 			}
+
 			if err != nil && (!errors.Is(err, jeton.ErrInvalid) || jeton.Detail(err) == "") {
 				t.Errorf("Name(%q): %v, want ErrInvalid and what a name is", tc.in, err)
 			}
@@ -99,6 +100,7 @@ func TestGroups(t *testing.T) {
 			if !slices.Equal(got, tc.want) || (got == nil) != (tc.want == nil) {
 				t.Errorf("Groups(%q) = %q, %v, want %q", tc.in, got, err, tc.want)
 			}
+
 			if (err != nil) != (tc.want == nil) || err != nil && !errors.Is(err, jeton.ErrInvalid) {
 				t.Errorf("Groups(%q): %v", tc.in, err)
 			}
@@ -111,9 +113,30 @@ func TestGroups(t *testing.T) {
 
 // FuzzName holds what the rest of the server builds on, whatever is typed.
 func FuzzName(f *testing.F) {
-	for _, s := range []string{"diane", "Diane", "É", "E\u0301", "a:b", "jtn_x", "\uff4atn_", "x\x00", "\xff", "groß", "ΟΔΟΣ", "ſ", "K", "İ", "ﬁ", "діана", "דיאנה", "a\u200db", "ᾳ"} {
+	for _, s := range []string{
+		"diane",
+		"Diane",
+		"É",
+		"E\u0301",
+		"a:b",
+		"jtn_x",
+		"\uff4atn_",
+		"x\x00",
+		"\xff",
+		"groß",
+		"ΟΔΟΣ",
+		"ſ",
+		"K",
+		"İ",
+		"ﬁ",
+		"діана",
+		"דיאנה",
+		"a\u200db",
+		"ᾳ",
+	} {
 		f.Add(s)
 	}
+
 	f.Fuzz(func(t *testing.T, in string) {
 		prepared, folded, err := Name(in)
 		if err != nil {
@@ -122,16 +145,22 @@ func FuzzName(f *testing.F) {
 			}
 			return
 		}
+
 		for _, s := range []string{prepared, folded} {
-			if s == "" || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == ':' || r == 0x7f || r >= 0x80 && r < 0xa0 }) {
+			if s == "" || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool {
+				return r <= ' ' || r == ':' || r == 0x7f || r >= 0x80 && r < 0xa0
+			}) {
 				t.Errorf("Name(%q) lets through %q", in, s)
 			}
 		}
+
 		if strings.HasPrefix(strings.ToLower(prepared), reserved) || strings.HasPrefix(folded, reserved) {
 			t.Errorf("Name(%q) = %q, %q, which begins like a secret", in, prepared, folded)
 		}
+
 		// What is stored is found again by itself.
-		if again, foldedAgain, err := Name(prepared); len(prepared) <= maxName && (err != nil || again != prepared || foldedAgain != folded) {
+		again, foldedAgain, err := Name(prepared)
+		if len(prepared) <= maxName && (err != nil || again != prepared || foldedAgain != folded) {
 			t.Errorf("Name(%q) = %q, %q; of that it makes %q, %q, %v", in, prepared, folded, again, foldedAgain, err)
 		}
 		if b, err := json.Marshal(prepared); err != nil || strings.Contains(string(b), `\ufffd`) {

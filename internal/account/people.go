@@ -35,6 +35,7 @@ func found(acct Account, err error) (Account, error) {
 	if err != nil {
 		return Account{}, fmt.Errorf("find user: %w", err)
 	}
+
 	return acct, nil
 }
 
@@ -47,15 +48,18 @@ func (a *Accounts) Page(ctx context.Context, p Page) ([]jeton.User, int64, error
 	if err != nil {
 		return nil, 0, fmt.Errorf("list users: %w", err)
 	}
+
 	next := int64(0)
 	if len(accounts) > limit {
 		accounts = accounts[:limit]
 		next = accounts[limit-1].ID
 	}
+
 	users := make([]jeton.User, len(accounts))
 	for i, acct := range accounts {
 		users[i] = acct.User()
 	}
+
 	return users, next, nil
 }
 
@@ -88,19 +92,23 @@ type Edit struct {
 func (a *Accounts) Edit(ctx context.Context, by string, acct Account, e Edit) (Account, error) {
 	c := Change{Disabled: e.Disabled, If: e.If}
 	var what []string
+
 	note := func(given bool, name string) {
 		if given {
 			what = append(what, name)
 		}
 	}
+
 	note(e.Email != nil, "email")
 	note(e.First != nil, "first_name")
 	note(e.Last != nil, "last_name")
+
 	if len(what) > 0 {
 		told, err := NewPerson(value(e.Email), value(e.First), value(e.Last))
 		if err != nil {
 			return Account{}, err
 		}
+
 		c.Person = func(p Profile) Profile {
 			if e.Email != nil {
 				p.Email, p.EmailFolded = told.Email, told.EmailFolded
@@ -111,32 +119,40 @@ func (a *Accounts) Edit(ctx context.Context, by string, acct Account, e Edit) (A
 			if e.Last != nil {
 				p.Last = told.Last
 			}
+
 			return p
 		}
 	}
+
 	if e.Groups != nil {
 		groups, err := Groups(*e.Groups)
 		if err != nil {
 			return Account{}, err
 		}
+
 		c.Groups = &groups
 		what = append(what, "groups "+strings.Join(groups, ","))
 	}
+
 	if e.Disabled != nil {
 		what = append(what, fmt.Sprintf("disabled %t", *e.Disabled))
 	}
+
 	action := audit.UserChange
 	if e.Password != nil {
 		phc, err := a.hash(ctx, *e.Password, e.AnyPassword)
 		if err != nil {
 			return Account{}, err
 		}
+
 		c.Password, action = &phc, audit.UserPassword
 		what = append(what, "password, all sessions ended")
 	}
+
 	if err := a.change(ctx, acct.Name, c, a.event(by, action, acct.Name, strings.Join(what, ", "))); err != nil {
 		return Account{}, err
 	}
+
 	return a.FindID(ctx, acct.UUID)
 }
 

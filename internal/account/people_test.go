@@ -19,8 +19,20 @@ func TestNewPerson(t *testing.T) {
 		err                error
 	}{
 		{"nothing", "", "", account.Profile{}, nil},
-		{"an address with space around it", " Diane@Example.org ", "", account.Profile{Email: "Diane@Example.org", EmailFolded: "diane@example.org"}, nil},
-		{"an address that is folded by more than ASCII", "STRASSE@ß.example", "", account.Profile{Email: "STRASSE@ß.example", EmailFolded: "strasse@ss.example"}, nil},
+		{
+			"an address with space around it",
+			" Diane@Example.org ",
+			"",
+			account.Profile{Email: "Diane@Example.org", EmailFolded: "diane@example.org"},
+			nil,
+		},
+		{
+			"an address that is folded by more than ASCII",
+			"STRASSE@ß.example",
+			"",
+			account.Profile{Email: "STRASSE@ß.example", EmailFolded: "strasse@ss.example"},
+			nil,
+		},
 		{"a first name of any characters", "", "<b>'; DROP", account.Profile{First: "<b>'; DROP"}, nil},
 		{"no at sign", "diane", "", account.Profile{}, jeton.ErrInvalid},
 		{"two at signs", "a@b@c", "", account.Profile{}, jeton.ErrInvalid},
@@ -42,26 +54,44 @@ func TestNewPerson(t *testing.T) {
 
 func TestEdit(t *testing.T) {
 	b := newBench(t, true)
-	made, err := b.Add(t.Context(), "operator", account.Wish{Name: "diane", Password: jeton.NewSecret("a good password"), Email: "diane@example.org", First: "Diane"})
+	made, err := b.Add(t.Context(), "operator", account.Wish{
+		Name:     "diane",
+		Password: jeton.NewSecret("a good password"),
+		Email:    "diane@example.org",
+		First:    "Diane",
+	})
 	must(t, err)
 	diane, err := b.FindID(t.Context(), made.ID)
 	must(t, err)
+
 	if byEmail, err := b.FindEmail(t.Context(), " DIANE@example.org"); err != nil || byEmail.ID != diane.ID {
 		t.Errorf("FindEmail = %+v, %v", byEmail, err)
 	}
 	if nobody, err := b.FindEmail(t.Context(), ""); err != nil || nobody.ID != 0 {
 		t.Errorf("FindEmail of none = %+v, %v", nobody, err)
 	}
-	first, none, pw, short := "Di", "", jeton.NewSecret("another password"), jeton.NewSecret("x")
+
+	first := "Di"
+	none := ""
+	pw := jeton.NewSecret("another password")
+	short := jeton.NewSecret("x")
 	groups := []string{"b", "a", "b"}
-	after, err := b.Edit(t.Context(), "user:diane", diane, account.Edit{First: &first, Email: &none, Groups: &groups, Password: &pw})
+	after, err := b.Edit(t.Context(), "user:diane", diane, account.Edit{
+		First:    &first,
+		Email:    &none,
+		Groups:   &groups,
+		Password: &pw,
+	})
 	must(t, err)
-	if after.First != "Di" || after.Email != "" || after.EmailFolded != "" || fmt.Sprint(after.Groups) != "[a b]" || after.Version <= diane.Version {
+
+	if after.First != "Di" || after.Email != "" || after.EmailFolded != "" || fmt.Sprint(after.Groups) != "[a b]" ||
+		after.Version <= diane.Version {
 		t.Errorf("afterwards %+v", after)
 	}
 	if ok, err := b.Verify(t.Context(), after, pw); err != nil || !ok {
 		t.Errorf("the new password: %t, %v", ok, err)
 	}
+
 	for name, e := range map[string]account.Edit{
 		"a short password":     {Password: &short},
 		"an address of no one": {Email: &first},
@@ -70,15 +100,24 @@ func TestEdit(t *testing.T) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)
 		}
 	}
-	if _, err := b.Edit(t.Context(), "user:diane", diane, account.Edit{Password: &short, AnyPassword: true}); err != nil {
+
+	if _, err := b.Edit(t.Context(), "user:diane", diane, account.Edit{
+		Password:    &short,
+		AnyPassword: true,
+	}); err != nil {
 		t.Errorf("a short password where any is taken: %v", err)
 	}
 	if n, err := b.Count(t.Context()); err != nil || n != 1 {
 		t.Errorf("Count = %d, %v", n, err)
 	}
+
 	events, err := b.db.Events(t.Context(), audit.Filter{})
 	must(t, err)
-	if e := events[1]; e.Actor != "user:diane" || e.Action != audit.UserPassword || !strings.Contains(e.Reason, "email, first_name, groups a,b, password") || strings.Contains(e.Reason, "Di,") {
+
+	if e := events[1]; e.Actor != "user:diane" || e.Action != audit.UserPassword || !strings.Contains(
+		e.Reason,
+		"email, first_name, groups a,b, password",
+	) || strings.Contains(e.Reason, "Di,") {
 		t.Errorf("the record says %+v", e)
 	}
 }
@@ -89,17 +128,23 @@ func TestPage(t *testing.T) {
 		_, err := b.Add(t.Context(), "operator", account.Wish{Name: name, Password: jeton.NewSecret("a good password")})
 		must(t, err)
 	}
+
 	page, next, err := b.Page(t.Context(), account.Page{Limit: 2})
 	must(t, err)
+
 	if len(page) != 2 || next == 0 {
 		t.Fatalf("the first page is %v, next %d", page, next)
 	}
+
 	page, next, err = b.Page(t.Context(), account.Page{Limit: 2, After: next})
 	must(t, err)
+
 	if len(page) != 1 || page[0].Name != "three" || next != 0 {
 		t.Errorf("the last page is %v, next %d", page, next)
 	}
-	if page, next, err = b.Page(t.Context(), account.Page{Limit: 3}); err != nil || len(page) != 3 || next != 0 {
+
+	page, next, err = b.Page(t.Context(), account.Page{Limit: 3})
+	if err != nil || len(page) != 3 || next != 0 {
 		t.Errorf("a page that is just full is %v, next %d, %v", page, next, err)
 	}
 }

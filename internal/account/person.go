@@ -26,11 +26,16 @@ func NewPerson(email, first, last string) (Profile, error) {
 		}
 		p.EmailFolded = FoldEmail(p.Email)
 	}
+
 	for _, name := range []string{first, last} {
 		if len(name) > maxPerson || !utf8.ValidString(name) || strings.ContainsFunc(name, control) {
-			return Profile{}, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("first_name and last_name have at most %d bytes and no control characters", maxPerson))
+			return Profile{}, jeton.WithDetail(
+				jeton.ErrInvalid,
+				fmt.Sprintf("first_name and last_name have at most %d bytes and no control characters", maxPerson),
+			)
 		}
 	}
+
 	return p, nil
 }
 
@@ -41,9 +46,13 @@ func FoldEmail(email string) string { return cases.Fold().String(strings.TrimSpa
 func checkEmail(email string) error {
 	local, domain, ok := strings.Cut(email, "@")
 	odd := func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("\"(),:;<>[\\]", r) }
-	if !ok || local == "" || domain == "" || strings.Contains(domain, "@") || len(email) > maxEmail || !utf8.ValidString(email) || strings.ContainsFunc(email, odd) {
+	if !ok || local == "" || domain == "" || strings.Contains(
+		domain,
+		"@",
+	) || len(email) > maxEmail || !utf8.ValidString(email) || strings.ContainsFunc(email, odd) {
 		return jeton.WithDetail(jeton.ErrInvalid, "email is not an address; write it as in diane@example.org")
 	}
+
 	return nil
 }
 
