@@ -67,10 +67,12 @@ func (a *API) Routes() []web.Route {
 		{Pattern: "GET /api/v1/audit", Access: policy.Operator, Handle: a.listEvents},
 		{Pattern: "GET /api/v1/explain/{request}", Access: policy.Operator, Handle: a.explain},
 	}
+
 	rows = append(rows, a.importRoutes()...)
 	rows = append(rows, a.clientRoutes()...)
 	rows = append(rows, a.tokenRoutes()...)
 	rows = append(rows, web.Route{Pattern: "GET /api/v1/backup", Access: policy.Operator, Handle: a.backup})
+
 	return append(rows, a.keyRoutes()...)
 }
 
@@ -87,6 +89,7 @@ func (a *API) backup(w *web.Reply, r *http.Request) error {
 	case w.Status() == 0:
 		return err
 	}
+
 	panic(http.ErrAbortHandler)
 }
 
@@ -121,12 +124,19 @@ func (a *API) addUser(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	user, err := a.Accounts.Add(r.Context(), by, account.Wish{
-		Name: in.Name, Password: jeton.NewSecret(in.Password), Groups: in.Groups, Email: in.Email, First: in.First, Last: in.Last,
+		Name:     in.Name,
+		Password: jeton.NewSecret(in.Password),
+		Groups:   in.Groups,
+		Email:    in.Email,
+		First:    in.First,
+		Last:     in.Last,
 	})
 	if err != nil {
 		return err
 	}
+
 	return web.JSON(w, http.StatusCreated, user)
 }
 
@@ -151,6 +161,7 @@ func (a *API) setPassword(w *web.Reply, r *http.Request) error {
 	if err := a.Accounts.SetPassword(r.Context(), by, r.PathValue("name"), jeton.NewSecret(in.Password)); err != nil {
 		return err
 	}
+
 	return web.NoContent(w)
 }
 
@@ -170,9 +181,11 @@ func (a *API) setDisabled(w *web.Reply, r *http.Request) error {
 	if in.Disabled == nil {
 		return jeton.WithDetail(jeton.ErrInvalid, "say whether the user is disabled: true or false")
 	}
+
 	if err := a.Accounts.Disable(r.Context(), by, r.PathValue("name"), *in.Disabled); err != nil {
 		return err
 	}
+
 	return web.NoContent(w)
 }
 
@@ -189,9 +202,11 @@ func (a *API) setGroups(w *web.Reply, r *http.Request) error {
 	if in.Groups == nil {
 		return jeton.WithDetail(jeton.ErrInvalid, "name the groups; [] takes the user out of all")
 	}
+
 	if err := a.Accounts.SetGroups(r.Context(), by, r.PathValue("name"), in.Groups); err != nil {
 		return err
 	}
+
 	return web.NoContent(w)
 }
 
@@ -210,12 +225,14 @@ func (a *API) allowLogin(w *web.Reply, r *http.Request) error {
 	if in.Service == "" {
 		return jeton.WithDetail(jeton.ErrInvalid, "name the service")
 	}
+
 	name := r.PathValue("name")
 	ev := a.event(audit.LoginAllowed, "user:"+name)
 	ev.Service = in.Service
 	if err := a.Sessions.AllowLogin(r.Context(), name, in.Service, ev); err != nil {
 		return err
 	}
+
 	return web.NoContent(w)
 }
 
@@ -225,10 +242,12 @@ func (a *API) listSessions(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	list, err := a.Sessions.List(r.Context(), which(r), limit)
 	if err != nil {
 		return err
 	}
+
 	return web.JSON(w, http.StatusOK, list)
 }
 
@@ -244,10 +263,12 @@ func (a *API) endSessions(w *web.Reply, r *http.Request) error {
 	if choice.ID == "" {
 		target = "sessions of user:" + choice.User + " service:" + choice.Service
 	}
+
 	n, err := a.Sessions.End(r.Context(), choice, a.event(audit.SessionEnd, target))
 	if err != nil {
 		return err
 	}
+
 	return web.JSON(w, http.StatusOK, Ended{n})
 }
 
@@ -262,18 +283,22 @@ func (a *API) listEvents(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	last, err := number(r, "last", 0)
 	if err != nil {
 		return err
 	}
+
 	limit, err := number(r, "limit", 1000)
 	if err != nil {
 		return err
 	}
+
 	events, err := a.Audit.Events(r.Context(), audit.Filter{After: int64(after), Last: last, Limit: min(limit, 1000)})
 	if err != nil {
 		return err
 	}
+
 	return web.JSON(w, http.StatusOK, events)
 }
 
@@ -284,17 +309,29 @@ func (a *API) explain(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	if e, ok := a.Gate.Explain(id); ok {
 		events = append(events, e)
 	}
 	if len(events) == 0 {
-		return jeton.WithDetail(jeton.ErrNotFound, "no decision on request "+strconv.Quote(id)+" is recorded; what was let through is remembered for a short while only, unless its route says audit: true")
+		return jeton.WithDetail(
+			jeton.ErrNotFound,
+			"no decision on request "+strconv.Quote(id)+
+				" is recorded; what was let through is remembered for a short while only, unless its route says audit: true",
+		)
 	}
+
 	return web.JSON(w, http.StatusOK, events)
 }
 
 func (a *API) event(action, target string) jeton.Event {
-	return jeton.Event{Time: a.Now(), Actor: by, Action: action, Target: target, Outcome: audit.OK}
+	return jeton.Event{
+		Time:    a.Now(),
+		Actor:   by,
+		Action:  action,
+		Target:  target,
+		Outcome: audit.OK,
+	}
 }
 
 func number(r *http.Request, name string, absent int) (int, error) {
@@ -302,9 +339,11 @@ func number(r *http.Request, name string, absent int) (int, error) {
 	if text == "" {
 		return absent, nil
 	}
+
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {
 		return 0, jeton.WithDetail(jeton.ErrInvalid, name+" must be a whole number, 0 or greater")
 	}
+
 	return n, nil
 }

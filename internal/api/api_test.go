@@ -38,27 +38,72 @@ func TestBadInput(t *testing.T) {
 		{"no name", "POST /users", `{"password":"` + right + `"}`, jeton.ErrInvalid},
 		{"no password", "POST /users", `{"name":"x"}`, jeton.ErrInvalid},
 		{"a short password", "POST /users", `{"name":"x","password":"1234567"}`, jeton.ErrInvalid},
-		{"a password of 1025 bytes", "POST /users", object(api.NewUser{Name: "x", Password: strings.Repeat("p", 1025)}), jeton.ErrInvalid},
+		{
+			"a password of 1025 bytes",
+			"POST /users",
+			object(api.NewUser{Name: "x", Password: strings.Repeat("p", 1025)}),
+			jeton.ErrInvalid,
+		},
 		{"a name with a space", "POST /users", object(api.NewUser{Name: "x y", Password: right}), jeton.ErrInvalid},
 		{"a name with a colon", "POST /users", object(api.NewUser{Name: "x:y", Password: right}), jeton.ErrInvalid},
 		{"a name with a newline", "POST /users", object(api.NewUser{Name: "x\ny", Password: right}), jeton.ErrInvalid},
 		{"a name like a token", "POST /users", object(api.NewUser{Name: "JTN_s_x", Password: right}), jeton.ErrInvalid},
-		{"a name of 129 bytes", "POST /users", object(api.NewUser{Name: strings.Repeat("n", 129), Password: right}), jeton.ErrInvalid},
-		{"a group with a comma", "POST /users", object(api.NewUser{Name: "x", Password: right, Groups: []string{"a,admin"}}), jeton.ErrInvalid},
-		{"a group with a newline", "POST /users", object(api.NewUser{Name: "x", Password: right, Groups: []string{"a\r\nRemote-User: boss"}}), jeton.ErrInvalid},
-		{"an empty group", "POST /users", object(api.NewUser{Name: "x", Password: right, Groups: []string{""}}), jeton.ErrInvalid},
+		{
+			"a name of 129 bytes",
+			"POST /users",
+			object(api.NewUser{Name: strings.Repeat("n", 129), Password: right}),
+			jeton.ErrInvalid,
+		},
+		{
+			"a group with a comma",
+			"POST /users",
+			object(api.NewUser{Name: "x", Password: right, Groups: []string{"a,admin"}}),
+			jeton.ErrInvalid,
+		},
+		{
+			"a group with a newline",
+			"POST /users",
+			object(api.NewUser{Name: "x", Password: right, Groups: []string{"a\r\nRemote-User: boss"}}),
+			jeton.ErrInvalid,
+		},
+		{
+			"an empty group",
+			"POST /users",
+			object(api.NewUser{Name: "x", Password: right, Groups: []string{""}}),
+			jeton.ErrInvalid,
+		},
 		{"an unknown member", "POST /users", `{"name":"x","password":"` + right + `","admin":true}`, jeton.ErrInvalid},
 		{"a name that is taken", "POST /users", object(api.NewUser{Name: "diane", Password: right}), jeton.ErrConflict},
-		{"a name that differs in case", "POST /users", object(api.NewUser{Name: "DIANE", Password: right}), jeton.ErrConflict},
+		{
+			"a name that differs in case",
+			"POST /users",
+			object(api.NewUser{Name: "DIANE", Password: right}),
+			jeton.ErrConflict,
+		},
 		{"a declared name", "POST /users", object(api.NewUser{Name: "alice", Password: right}), jeton.ErrConflict},
 		{"no JSON", "POST /users", `name=x`, jeton.ErrInvalid},
 		{"an empty body", "POST /users", ``, jeton.ErrInvalid},
 		{"null", "POST /users", `null`, jeton.ErrInvalid},
 		{"a list", "POST /users", `[]`, jeton.ErrInvalid},
-		{"65 KiB", "POST /users", object(api.NewUser{Name: "x", Password: strings.Repeat("p", 65<<10)}), jeton.ErrTooLarge},
+		{
+			"65 KiB",
+			"POST /users",
+			object(api.NewUser{Name: "x", Password: strings.Repeat("p", 65<<10)}),
+			jeton.ErrTooLarge,
+		},
 
-		{"the password of nobody", "PUT /users/nobody/password", object(api.NewPassword{Password: right}), jeton.ErrNotFound},
-		{"the password of a declared user", "PUT /users/Alice/password", object(api.NewPassword{Password: right}), jeton.ErrDeclared},
+		{
+			"the password of nobody",
+			"PUT /users/nobody/password",
+			object(api.NewPassword{Password: right}),
+			jeton.ErrNotFound,
+		},
+		{
+			"the password of a declared user",
+			"PUT /users/Alice/password",
+			object(api.NewPassword{Password: right}),
+			jeton.ErrDeclared,
+		},
 		{"no new password", "PUT /users/diane/password", `{}`, jeton.ErrInvalid},
 		{"disabling nobody", "PUT /users/nobody/disabled", `{"disabled":true}`, jeton.ErrNotFound},
 		{"disabling a declared user", "PUT /users/Alice/disabled", `{"disabled":true}`, jeton.ErrDeclared},
@@ -92,17 +137,22 @@ func TestBadInput(t *testing.T) {
 			if tc.body != "" || strings.HasPrefix(method, "P") {
 				in = tc.body
 			}
+
 			if err := s.Control(method, "/api/v1"+path, in, nil); !errors.Is(err, tc.want) {
 				t.Errorf("%s %s: %v, want %v", tc.call, tc.body, err, tc.want)
 			}
 		})
 	}
+
 	var users []jeton.User
 	s.MustControl("GET", "/api/v1/users", nil, &users)
-	if got := fmt.Sprintf("%d %s %s %v %t", len(users), users[0].Name, users[1].Name, users[1].Groups, users[1].Disabled); got != "2 Alice diane [staff] false" {
+	got := fmt.Sprintf("%d %s %s %v %t", len(users), users[0].Name, users[1].Name, users[1].Groups, users[1].Disabled)
+	if got != "2 Alice diane [staff] false" {
 		t.Errorf("afterwards the users are %+v", users)
 	}
-	if a := s.Ask("GET", "shop", "/me", "Cookie", cookie); a.Body != "diane" {
+
+	a := s.Ask("GET", "shop", "/me", "Cookie", cookie)
+	if a.Body != "diane" {
 		t.Errorf("afterwards the session is answered %d %s", a.Status, a.Code())
 	}
 }
@@ -110,38 +160,53 @@ func TestBadInput(t *testing.T) {
 func TestUsersAndSessions(t *testing.T) {
 	s := jetontest.Start(t, conf)
 	var made jeton.User
-	s.MustControl("POST", "/api/v1/users", api.NewUser{Name: "diane", Password: right, Groups: []string{"b", "a", "b"}}, &made)
+	s.MustControl("POST", "/api/v1/users", api.NewUser{
+		Name:     "diane",
+		Password: right,
+		Groups:   []string{"b", "a", "b"},
+	}, &made)
+
 	if got := fmt.Sprintf("%s %v %t", made.Name, made.Groups, made.Declared); got != "diane [a b] false" {
 		t.Errorf("made %+v", made)
 	}
+
 	cookie := s.Enter("shop", "diane", right)
 	var list []jeton.Session
 	s.MustControl("GET", "/api/v1/sessions?user=diane", nil, &list)
+
 	if len(list) != 1 || list[0].Service != "shop" || list[0].Source != "127.0.0.1" {
 		t.Fatalf("sessions %+v", list)
 	}
+
 	var none []jeton.Session
 	s.MustControl("GET", "/api/v1/sessions?user=nobody", nil, &none)
+
 	if none == nil || len(none) != 0 {
 		t.Errorf("sessions of nobody: %v, want an empty list", none)
 	}
+
 	var ended api.Ended
 	s.MustControl("DELETE", "/api/v1/sessions?id="+list[0].ID+"&user=nobody", nil, &ended)
+
 	if ended.Ended != 0 || s.Ask("GET", "shop", "/me", "Cookie", cookie).Status != 200 {
 		t.Errorf("%d ended where what is named does not fit together, want 0", ended.Ended)
 	}
+
 	s.MustControl("DELETE", "/api/v1/sessions?id="+list[0].ID, nil, &ended)
 	if ended.Ended != 1 || s.Ask("GET", "shop", "/me", "Cookie", cookie).Status != 401 {
 		t.Errorf("%d ended, want 1", ended.Ended)
 	}
+
 	s.MustControl("POST", "/api/v1/users/diane/allow-login", api.AllowLogin{Service: "shop"}, nil)
 	s.MustControl("PUT", "/api/v1/users/diane/groups", api.Groups{Groups: []string{}}, nil)
 	s.MustControl("DELETE", "/api/v1/users/diane", nil, nil)
 	var status api.Status
 	s.MustControl("GET", "/api/v1/status", nil, &status)
+
 	if status.PID == 0 || status.Version != "test" || fmt.Sprint(status.Services) != "[shop]" {
 		t.Errorf("status %+v", status)
 	}
+
 	t.Run("each change left an event, in order", func(t *testing.T) {
 		var got []string
 		for _, e := range s.Events() {
@@ -149,15 +214,19 @@ func TestUsersAndSessions(t *testing.T) {
 				got = append(got, e.Action)
 			}
 		}
-		if want := "[user.add session.end login.allowed user.change user.remove]"; fmt.Sprint(got) != want {
+
+		want := "[user.add session.end login.allowed user.change user.remove]"
+		if fmt.Sprint(got) != want {
 			t.Errorf("events %v, want %s", got, want)
 		}
 	})
+
 	t.Run("pages of the record", func(t *testing.T) {
 		all := s.Events()
 		var page, last []jeton.Event
 		s.MustControl("GET", fmt.Sprintf("/api/v1/audit?after=%d&limit=2", all[0].Seq), nil, &page)
 		s.MustControl("GET", "/api/v1/audit?last=2", nil, &last)
+
 		if len(page) != 2 || page[0].Seq != all[1].Seq || len(last) != 2 || last[1].Seq != all[len(all)-1].Seq {
 			t.Errorf("page %v, last %v of %d", page, last, len(all))
 		}

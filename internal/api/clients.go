@@ -56,7 +56,13 @@ type NewClientKey struct {
 }
 
 func (k NewClientKey) wish() client.NewKey {
-	return client.NewKey{Text: []byte(k.Key), Alg: jose.Alg(k.Algorithm), ID: k.ID, NotBefore: k.NotBefore, NotAfter: k.NotAfter}
+	return client.NewKey{
+		Text:      []byte(k.Key),
+		Alg:       jose.Alg(k.Algorithm),
+		ID:        k.ID,
+		NotBefore: k.NotBefore,
+		NotAfter:  k.NotAfter,
+	}
 }
 
 // MadeClient is a client with its secret in the clear, which is told this once.
@@ -71,14 +77,23 @@ func (a *API) addClient(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	wish := client.Wish{Name: in.Name, Services: in.Services, Scopes: in.Scopes, Introspects: in.Introspects, Secret: in.Secret}
+
+	wish := client.Wish{
+		Name:        in.Name,
+		Services:    in.Services,
+		Scopes:      in.Scopes,
+		Introspects: in.Introspects,
+		Secret:      in.Secret,
+	}
 	for _, k := range in.Keys {
 		wish.Keys = append(wish.Keys, k.wish())
 	}
+
 	made, text, err := a.Clients.Add(r.Context(), by, wish)
 	if err != nil {
 		return err
 	}
+
 	return web.JSON(w, http.StatusCreated, MadeClient{made, text.Reveal()})
 }
 
@@ -100,9 +115,11 @@ func (a *API) setClientDisabled(w *web.Reply, r *http.Request) error {
 	if in.Disabled == nil {
 		return jeton.WithDetail(jeton.ErrInvalid, "say whether the client is disabled: true or false")
 	}
+
 	if err := a.Clients.Disable(r.Context(), by, r.PathValue("name"), *in.Disabled); err != nil {
 		return err
 	}
+
 	return web.NoContent(w)
 }
 
@@ -120,9 +137,17 @@ func (a *API) setClientTerms(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Clients.SetTerms(r.Context(), by, r.PathValue("name"), in.Services, in.Scopes, in.Introspects); err != nil {
+	if err := a.Clients.SetTerms(
+		r.Context(),
+		by,
+		r.PathValue("name"),
+		in.Services,
+		in.Scopes,
+		in.Introspects,
+	); err != nil {
 		return err
 	}
+
 	return web.NoContent(w)
 }
 
@@ -138,10 +163,12 @@ func (a *API) newClientSecret(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	text, err := a.Clients.NewSecret(r.Context(), by, r.PathValue("name"), end)
 	if err != nil {
 		return err
 	}
+
 	return web.JSON(w, http.StatusCreated, ClientSecret{text.Reveal()})
 }
 
@@ -154,6 +181,7 @@ func (a *API) removeClientSecret(w *web.Reply, r *http.Request) error {
 	if err := a.Clients.RemoveSecret(r.Context(), by, r.PathValue("name"), end); err != nil {
 		return err
 	}
+
 	return web.NoContent(w)
 }
 
@@ -171,10 +199,12 @@ func (a *API) addClientKey(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	key, err := a.Clients.AddKey(r.Context(), by, r.PathValue("name"), in.wish())
 	if err != nil {
 		return err
 	}
+
 	return web.JSON(w, http.StatusCreated, key)
 }
 
@@ -188,6 +218,7 @@ func (a *API) retireClientKey(w *web.Reply, r *http.Request) error {
 	if err := a.Clients.RetireKey(r.Context(), by, r.PathValue("name"), r.PathValue("kid"), end); err != nil {
 		return err
 	}
+
 	return web.NoContent(w)
 }
 
@@ -196,9 +227,11 @@ func flag(r *http.Request, name string) (bool, error) {
 	if text == "" {
 		return false, nil
 	}
+
 	yes, err := strconv.ParseBool(text)
 	if err != nil {
 		return false, jeton.WithDetail(jeton.ErrInvalid, name+" is true or false")
 	}
+
 	return yes, nil
 }

@@ -21,6 +21,7 @@ func publicKey(t *testing.T) jose.Key {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return s.Key()
 }
 
@@ -28,8 +29,12 @@ func TestBadInputAboutClients(t *testing.T) {
 	s := jetontest.Start(t, conf)
 	s.AddUser("diane", right)
 	key := publicKey(t)
-	s.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "job", Keys: []api.NewClientKey{{Key: string(key.PEM()), ID: "a"}}}, nil)
+	s.MustControl("POST", "/api/v1/clients", api.NewClient{
+		Name: "job",
+		Keys: []api.NewClientKey{{Key: string(key.PEM()), ID: "a"}},
+	}, nil)
 	object := func(v any) string { b, _ := json.Marshal(v); return string(b) }
+
 	other := string(publicKey(t).PEM())
 	for _, tc := range []struct {
 		name, call, body string
@@ -41,8 +46,18 @@ func TestBadInputAboutClients(t *testing.T) {
 		{"a name that differs in case", "POST /clients", `{"name":"JOB"}`, jeton.ErrConflict},
 		{"a person's name", "POST /clients", `{"name":"Diane"}`, jeton.ErrConflict},
 		{"a declared person's name", "POST /clients", `{"name":"alice"}`, jeton.ErrConflict},
-		{"a person of a client's name", "POST /users", object(api.NewUser{Name: "job", Password: right}), jeton.ErrConflict},
-		{"a source of its choice", "POST /clients", `{"name":"x","source":{"url":"http://169.254.169.254/"}}`, jeton.ErrInvalid},
+		{
+			"a person of a client's name",
+			"POST /users",
+			object(api.NewUser{Name: "job", Password: right}),
+			jeton.ErrConflict,
+		},
+		{
+			"a source of its choice",
+			"POST /clients",
+			`{"name":"x","source":{"url":"http://169.254.169.254/"}}`,
+			jeton.ErrInvalid,
+		},
 		{"declared by hand", "POST /clients", `{"name":"x","declared":true}`, jeton.ErrInvalid},
 		{"a hash for a secret", "POST /clients", `{"name":"x","secret":"abc"}`, jeton.ErrInvalid},
 		{"a key that is none", "POST /clients", `{"name":"x","keys":[{"key":"x"}]}`, jeton.ErrInvalid},
@@ -51,11 +66,31 @@ func TestBadInputAboutClients(t *testing.T) {
 
 		{"no key", "POST /clients/job/keys", `{}`, jeton.ErrInvalid},
 		{"the key of nobody", "POST /clients/nobody/keys", object(api.NewClientKey{Key: other}), jeton.ErrNotFound},
-		{"the key that it has", "POST /clients/job/keys", object(api.NewClientKey{Key: string(key.PEM())}), jeton.ErrConflict},
-		{"a kid that it has", "POST /clients/job/keys", object(api.NewClientKey{Key: other, ID: "a"}), jeton.ErrConflict},
+		{
+			"the key that it has",
+			"POST /clients/job/keys",
+			object(api.NewClientKey{Key: string(key.PEM())}),
+			jeton.ErrConflict,
+		},
+		{
+			"a kid that it has",
+			"POST /clients/job/keys",
+			object(api.NewClientKey{Key: other, ID: "a"}),
+			jeton.ErrConflict,
+		},
 		{"a time that is none", "POST /clients/job/keys", `{"key":"x","not_before":"soon"}`, jeton.ErrInvalid},
-		{"a key that is over before it is valid", "POST /clients/job/keys", object(api.NewClientKey{Key: other, NotBefore: time.Unix(2, 0), NotAfter: time.Unix(1, 0)}), jeton.ErrInvalid},
-		{"an unknown algorithm", "POST /clients/job/keys", object(api.NewClientKey{Key: other, Algorithm: "none"}), jeton.ErrInvalid},
+		{
+			"a key that is over before it is valid",
+			"POST /clients/job/keys",
+			object(api.NewClientKey{Key: other, NotBefore: time.Unix(2, 0), NotAfter: time.Unix(1, 0)}),
+			jeton.ErrInvalid,
+		},
+		{
+			"an unknown algorithm",
+			"POST /clients/job/keys",
+			object(api.NewClientKey{Key: other, Algorithm: "none"}),
+			jeton.ErrInvalid,
+		},
 		{"retiring no key", "DELETE /clients/job/keys/none", "", jeton.ErrNotFound},
 		{"retiring the key of nobody", "DELETE /clients/nobody/keys/a", "", jeton.ErrNotFound},
 		{"ending tokens perhaps", "DELETE /clients/job/keys/a?end_tokens=perhaps", "", jeton.ErrInvalid},
@@ -77,13 +112,16 @@ func TestBadInputAboutClients(t *testing.T) {
 			if tc.body != "" {
 				in = tc.body
 			}
+
 			if err := s.Control(method, "/api/v1"+path, in, nil); !errors.Is(err, tc.want) {
 				t.Errorf("%s %s: %v, want %v", tc.call, tc.body, err, tc.want)
 			}
 		})
 	}
+
 	var list []jeton.Client
 	s.MustControl("GET", "/api/v1/clients", nil, &list)
+
 	if len(list) != 1 || list[0].Disabled || list[0].Secret || len(list[0].Keys) != 1 || list[0].Keys[0].Retired {
 		t.Errorf("afterwards the clients are %+v", list)
 	}
@@ -93,36 +131,70 @@ func TestClients(t *testing.T) {
 	s := jetontest.Start(t, conf)
 	var list []jeton.Client
 	s.MustControl("GET", "/api/v1/clients", nil, &list)
+
 	if list == nil || len(list) != 0 {
 		t.Errorf("with no client the list is %v, want an empty one", list)
 	}
+
 	one, two := publicKey(t), publicKey(t)
 	var made api.MadeClient
 	s.MustControl("POST", "/api/v1/clients", api.NewClient{
-		Name: "job", Services: []string{"shop"}, Scopes: []string{"write", "read"}, Secret: true, Keys: []api.NewClientKey{{Key: string(one.PEM())}},
+		Name:     "job",
+		Services: []string{"shop"},
+		Scopes:   []string{"write", "read"},
+		Secret:   true,
+		Keys:     []api.NewClientKey{{Key: string(one.PEM())}},
 	}, &made)
-	if !secret.Is(secret.Client, made.Secret) || made.Client.Name != "job" || !made.Client.Secret || made.Client.Keys[0].ID != one.Thumbprint() {
+
+	if !secret.Is(
+		secret.Client,
+		made.Secret,
+	) || made.Client.Name != "job" || !made.Client.Secret || made.Client.Keys[0].ID != one.Thumbprint() {
 		t.Errorf("made %+v", made.Client)
 	}
+
 	var key jeton.ClientKey
-	s.MustControl("POST", "/api/v1/clients/job/keys", api.NewClientKey{Key: string(two.JWK()), ID: "second", NotAfter: time.Unix(4_000_000_000, 0)}, &key)
-	if key.ID != "second" || key.Algorithm != "EdDSA" || !key.NotBefore.IsZero() || key.NotAfter.Unix() != 4_000_000_000 {
+	s.MustControl("POST", "/api/v1/clients/job/keys", api.NewClientKey{
+		Key:      string(two.JWK()),
+		ID:       "second",
+		NotAfter: time.Unix(4_000_000_000, 0),
+	}, &key)
+
+	if key.ID != "second" || key.Algorithm != "EdDSA" || !key.NotBefore.IsZero() ||
+		key.NotAfter.Unix() != 4_000_000_000 {
 		t.Errorf("added %+v", key)
 	}
+
 	var fresh api.ClientSecret
 	s.MustControl("POST", "/api/v1/clients/job/secret?end_tokens=true", nil, &fresh)
+
 	if !secret.Is(secret.Client, fresh.Secret) || fresh.Secret == made.Secret {
 		t.Error("the new secret is none, or the old one")
 	}
-	s.MustControl("PUT", "/api/v1/clients/job/terms", api.ClientTerms{Scopes: &[]string{}, Introspects: &[]string{"shop"}}, nil)
+
+	s.MustControl("PUT", "/api/v1/clients/job/terms", api.ClientTerms{
+		Scopes:      &[]string{},
+		Introspects: &[]string{"shop"},
+	}, nil)
 	s.MustControl("DELETE", "/api/v1/clients/job/keys/second?end_tokens=true", nil, nil)
 	s.MustControl("PUT", "/api/v1/clients/job/disabled", api.Disabled{Disabled: true}, nil)
 	s.MustControl("DELETE", "/api/v1/clients/job/secret", nil, nil)
 	s.MustControl("POST", "/api/v1/clients/job/end-tokens", nil, nil)
+
 	s.MustControl("GET", "/api/v1/clients", nil, &list)
-	if got := fmt.Sprintln(len(list), list[0].Services, list[0].Scopes, list[0].Introspects, list[0].Secret, list[0].Disabled, list[0].Keys[0].Retired, list[0].Keys[1].Retired); got != "1 [shop] [] [shop] false true false true\n" {
+	if got := fmt.Sprintln(
+		len(list),
+		list[0].Services,
+		list[0].Scopes,
+		list[0].Introspects,
+		list[0].Secret,
+		list[0].Disabled,
+		list[0].Keys[0].Retired,
+		list[0].Keys[1].Retired,
+	); got != "1 [shop] [] [shop] false true false true\n" {
 		t.Errorf("afterwards %s", got)
 	}
+
 	s.MustControl("DELETE", "/api/v1/clients/job", nil, nil)
 	var got []string
 	for _, e := range s.Events() {
@@ -133,7 +205,9 @@ func TestClients(t *testing.T) {
 			t.Errorf("the record shows a secret: %+v", e)
 		}
 	}
-	if want := "[client.add client.key.add client.secret client.change client.key.retire client.change client.secret client.end-tokens client.remove]"; fmt.Sprint(got) != want {
+
+	want := "[client.add client.key.add client.secret client.change client.key.retire client.change client.secret client.end-tokens client.remove]"
+	if fmt.Sprint(got) != want {
 		t.Errorf("events %v, want %s", got, want)
 	}
 }

@@ -76,21 +76,38 @@ func (a *API) importUsers(w *web.Reply, r *http.Request) error {
 	if len(in.Users) == 0 || len(in.Users) > MaxImport {
 		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("users must be 1 to %d", MaxImport))
 	}
+
 	rows := make([]account.Row, len(in.Users))
 	for i, u := range in.Users {
 		rows[i] = account.Row{
-			UUID: u.ID, Name: u.Name, Email: u.Email, First: u.First, Last: u.Last, Groups: u.Groups, Hash: jeton.NewSecret(u.Hash),
-			Disabled: u.Disabled, Declared: u.Declared, Created: at(u.Created), Updated: at(u.Updated),
+			UUID:     u.ID,
+			Name:     u.Name,
+			Email:    u.Email,
+			First:    u.First,
+			Last:     u.Last,
+			Groups:   u.Groups,
+			Hash:     jeton.NewSecret(u.Hash),
+			Disabled: u.Disabled,
+			Declared: u.Declared,
+			Created:  at(u.Created),
+			Updated:  at(u.Updated),
 		}
 	}
-	results, err := a.Accounts.Import(r.Context(), by, rows, account.Moving{DryRun: in.DryRun, Update: in.Update, AllowWeak: in.AllowWeak})
+
+	results, err := a.Accounts.Import(r.Context(), by, rows, account.Moving{
+		DryRun:    in.DryRun,
+		Update:    in.Update,
+		AllowWeak: in.AllowWeak,
+	})
 	if err != nil {
 		return err
 	}
+
 	out := Verdicts{Verdicts: make([]Verdict, len(results))}
 	for i, result := range results {
 		out.Verdicts[i] = Verdict{Name: rows[i].Name, Verdict: string(result.Verdict), Reason: result.Reason}
 	}
+
 	return web.JSON(w, http.StatusOK, out)
 }
 
@@ -107,6 +124,7 @@ func (a *API) exportUsers(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	limit, err := number(r, "limit", MaxExport)
 	if err != nil {
 		return err
@@ -114,18 +132,30 @@ func (a *API) exportUsers(w *web.Reply, r *http.Request) error {
 	if limit < 1 || limit > MaxExport {
 		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("limit must be 1 to %d", MaxExport))
 	}
+
 	accounts, next, err := a.Accounts.Export(r.Context(), by, account.Page{After: int64(after), Limit: limit})
 	if err != nil {
 		return err
 	}
+
 	out := Exported{Users: make([]Moved, len(accounts)), Next: next}
 	for i, acct := range accounts {
 		u := acct.User()
 		out.Users[i] = Moved{
-			ID: u.ID, Name: u.Name, Email: u.Email, First: u.First, Last: u.Last, Groups: &u.Groups, Hash: acct.Password,
-			Disabled: &u.Disabled, Declared: u.Declared, Created: utc(u.Created), Updated: utc(u.Updated),
+			ID:       u.ID,
+			Name:     u.Name,
+			Email:    u.Email,
+			First:    u.First,
+			Last:     u.Last,
+			Groups:   &u.Groups,
+			Hash:     acct.Password,
+			Disabled: &u.Disabled,
+			Declared: u.Declared,
+			Created:  utc(u.Created),
+			Updated:  utc(u.Updated),
 		}
 	}
+
 	return web.JSON(w, http.StatusOK, out)
 }
 

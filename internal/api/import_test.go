@@ -39,6 +39,7 @@ func move(t *testing.T, s *jetontest.Server, in api.Import) []string {
 	for _, v := range got.Verdicts {
 		list = append(list, v.Name+" "+v.Verdict)
 	}
+
 	return list
 }
 
@@ -49,10 +50,13 @@ func leave(t *testing.T, s *jetontest.Server, limit int) map[string]api.Moved {
 	for after := int64(0); ; {
 		var page api.Exported
 		s.MustControl("GET", fmt.Sprintf("/api/v1/users/export?after=%d&limit=%d", after, limit), nil, &page)
+
 		for _, u := range page.Users {
 			all[u.Name] = u
 		}
-		if after = page.Next; after == 0 {
+
+		after = page.Next
+		if after == 0 {
 			return all
 		}
 	}
@@ -61,9 +65,19 @@ func leave(t *testing.T, s *jetontest.Server, limit int) map[string]api.Moved {
 func TestWhoMovedInLogsInAndIsHashedAnew(t *testing.T) {
 	s := jetontest.Start(t, movingConf)
 	const want = "[diane added dj added weak added]"
-	if got := move(t, s, api.Import{AllowWeak: true, Users: []api.Moved{{Name: "diane", Hash: sha512Crypt}, {Name: "dj", Hash: djangoOf}, {Name: "weak", Hash: shaOf8}}}); fmt.Sprint(got) != want {
+
+	got := move(t, s, api.Import{
+		AllowWeak: true,
+		Users: []api.Moved{
+			{Name: "diane", Hash: sha512Crypt},
+			{Name: "dj", Hash: djangoOf},
+			{Name: "weak", Hash: shaOf8},
+		},
+	})
+	if fmt.Sprint(got) != want {
 		t.Fatalf("verdicts %v, want %s", got, want)
 	}
+
 	for name, pw := range map[string]string{"diane": "pässwörd", "dj": "pässwörd", "weak": "12345678"} {
 		before := leave(t, s, 500)[name].Hash
 		if a := s.TryEnter("shop", name, pw+"x"); a.Status != 401 {
@@ -72,16 +86,20 @@ func TestWhoMovedInLogsInAndIsHashedAnew(t *testing.T) {
 		if after := leave(t, s, 500)[name].Hash; after != before {
 			t.Errorf("%s: a wrong password changed the hash", name)
 		}
+
 		cookie := s.Enter("shop", name, pw)
 		after := leave(t, s, 500)[name].Hash
 		if !strings.HasPrefix(after, "$argon2id$v=19$m=19456,t=2,p=1$") {
 			t.Errorf("%s is hashed by %.12s after a login", name, after)
 		}
+
 		if a := s.Ask("GET", "shop", "/me", "Cookie", cookie); a.Body != name {
 			t.Errorf("%s: the session is answered %d", name, a.Status)
 		}
+
 		s.Enter("shop", name, pw) // by the new hash
-		if again := leave(t, s, 500)[name].Hash; again != after {
+		again := leave(t, s, 500)[name].Hash
+		if again != after {
 			t.Errorf("%s is hashed anew at every login", name)
 		}
 	}
@@ -91,35 +109,50 @@ func TestExportThenImportIsTheSame(t *testing.T) {
 	s := jetontest.Start(t, movingConf)
 	yes := true
 	move(t, s, api.Import{Users: []api.Moved{
-		{Name: "Diane", Email: "Diane@example.org", First: "Di", Last: "<b>", Groups: &[]string{"b", "a"}, Hash: sha512Crypt},
+		{
+			Name:   "Diane",
+			Email:  "Diane@example.org",
+			First:  "Di",
+			Last:   "<b>",
+			Groups: &[]string{"b", "a"},
+			Hash:   sha512Crypt,
+		},
 		{Name: "ben", Disabled: &yes}, {Name: "zoe", Hash: djangoOf, Disabled: &yes},
 	}})
+
 	s.AddUser("carl", right, "staff")
 	before := leave(t, s, 2)
 	if len(before) != 5 || !before["Alice"].Declared || before["ben"].Hash != "" {
 		t.Fatalf("exported %+v", before)
 	}
+
 	empty := jetontest.Start(t, strings.Replace(movingConf, "Alice", "Bob", 1))
 	var in api.Import
 	for _, name := range []string{"Alice", "Diane", "ben", "carl", "zoe"} {
 		in.Users = append(in.Users, before[name])
 	}
+
 	want := "[Alice declared Diane added ben added carl added zoe added]"
-	if got := move(t, empty, in); fmt.Sprint(got) != want {
+	got := move(t, empty, in)
+	if fmt.Sprint(got) != want {
 		t.Errorf("verdicts %v, want %s", got, want)
 	}
+
 	after := leave(t, empty, 500)
 	delete(before, "Alice")
 	delete(after, "Bob")
-	if a, b := object(before), object(after); a != b {
+	a, b := object(before), object(after)
+	if a != b {
 		t.Errorf("before: %s\nafter:  %s", a, b)
 	}
+
 	events := 0
 	for _, e := range s.Events() {
 		if e.Action == "user.export" {
 			events++
 		}
 	}
+
 	if events != 1 {
 		t.Errorf("%d events of one export in pages", events)
 	}
@@ -130,6 +163,7 @@ func object(v any) string { b, _ := json.Marshal(v); return string(b) }
 func TestImport(t *testing.T) {
 	s := jetontest.Start(t, movingConf)
 	s.AddUser("old", right, "staff")
+
 	for _, tc := range []struct {
 		name    string
 		user    api.Moved
@@ -144,8 +178,18 @@ func TestImport(t *testing.T) {
 		{"a group with a comma", api.Moved{Name: "x", Groups: &[]string{"a,b"}}, "refused", "a group name has"},
 		{"a plain password for a hash", api.Moved{Name: "x", Hash: "hunter2hunter2"}, "refused", "not a password hash"},
 		{"a weak hash", api.Moved{Name: "x", Hash: shaOf8}, "refused", "--allow-weak"},
-		{"a hash that would cost a minute", api.Moved{Name: "x", Hash: strings.Replace(sha512Crypt, "1000", "999999999", 1)}, "refused", "out of bounds"},
-		{"a hash that would cost all memory", api.Moved{Name: "x", Hash: "$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHQ$AJFIsNZTMKTAewB4+ETN1A"}, "refused", "out of bounds"},
+		{
+			"a hash that would cost a minute",
+			api.Moved{Name: "x", Hash: strings.Replace(sha512Crypt, "1000", "999999999", 1)},
+			"refused",
+			"out of bounds",
+		},
+		{
+			"a hash that would cost all memory",
+			api.Moved{Name: "x", Hash: "$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHQ$AJFIsNZTMKTAewB4+ETN1A"},
+			"refused",
+			"out of bounds",
+		},
 		{"who is there", api.Moved{Name: "old", Hash: sha512Crypt}, "exists", ""},
 		{"who is there in other letters", api.Moved{Name: "OLD"}, "exists", ""},
 		{"who is declared here", api.Moved{Name: "alice", Hash: sha512Crypt}, "declared", "configuration file"},
@@ -155,12 +199,17 @@ func TestImport(t *testing.T) {
 			var got api.Verdicts
 			s.MustControl("POST", "/api/v1/users/import", api.Import{Users: []api.Moved{tc.user}}, &got)
 			v := got.Verdicts[0]
-			if v.Verdict != tc.verdict || !strings.Contains(v.Reason, tc.reason) || strings.Contains(v.Reason, "hunter2") {
+			if v.Verdict != tc.verdict || !strings.Contains(
+				v.Reason,
+				tc.reason,
+			) || strings.Contains(v.Reason, "hunter2") {
 				t.Errorf("%+v, want %s: %s", v, tc.verdict, tc.reason)
 			}
 		})
 	}
-	if all := leave(t, s, 500); len(all) != 2 {
+
+	all := leave(t, s, 500)
+	if len(all) != 2 {
 		t.Errorf("afterwards there are %d users, want 2", len(all))
 	}
 }
@@ -173,6 +222,7 @@ func TestUpdateByImport(t *testing.T) {
 	in := api.Import{Update: true, Users: []api.Moved{row}}
 	dry := in
 	dry.DryRun = true
+
 	before := object(leave(t, s, 500))
 	if got := move(t, s, dry); got[0] != "diane changed" || object(leave(t, s, 500)) != before {
 		t.Errorf("a dry run is told %v, and changed something", got)
@@ -180,18 +230,28 @@ func TestUpdateByImport(t *testing.T) {
 	if got := move(t, s, in); got[0] != "diane changed" {
 		t.Errorf("verdict %v", got)
 	}
+
 	u := leave(t, s, 500)["diane"]
-	if u.Email != row.Email || fmt.Sprint(*u.Groups) != "[staff]" || s.Ask("GET", "shop", "/me", "Cookie", cookie).Status != 200 {
+	if u.Email != row.Email || fmt.Sprint(*u.Groups) != "[staff]" || s.Ask(
+		"GET",
+		"shop",
+		"/me",
+		"Cookie",
+		cookie,
+	).Status != 200 {
 		t.Errorf("an address more made of diane %+v", u)
 	}
 	if got := move(t, s, in); got[0] != "diane exists" {
 		t.Errorf("verdict of the same again %v", got)
 	}
+
 	in.Users[0].Hash = sha512Crypt
 	move(t, s, in)
+
 	if s.Ask("GET", "shop", "/me", "Cookie", cookie).Status != 401 || s.TryEnter("shop", "diane", right).Status != 401 {
 		t.Error("after another hash, the session or the old password is still good")
 	}
+
 	s.Enter("shop", "diane", "pässwörd")
 }
 
@@ -202,7 +262,12 @@ func TestImportBadInput(t *testing.T) {
 		want             error
 	}{
 		{"nobody", "POST /users/import", `{"users":[]}`, jeton.ErrInvalid},
-		{"one too many", "POST /users/import", object(api.Import{Users: make([]api.Moved, api.MaxImport+1)}), jeton.ErrInvalid},
+		{
+			"one too many",
+			"POST /users/import",
+			object(api.Import{Users: make([]api.Moved, api.MaxImport+1)}),
+			jeton.ErrInvalid,
+		},
 		{"a password", "POST /users/import", `{"users":[{"name":"x","password":"hunter2"}]}`, jeton.ErrInvalid},
 		{"a page of none", "GET /users/export?limit=0", "", jeton.ErrInvalid},
 		{"a page of too many", "GET /users/export?limit=501", "", jeton.ErrInvalid},
@@ -214,6 +279,7 @@ func TestImportBadInput(t *testing.T) {
 			if tc.body != "" {
 				in = tc.body
 			}
+
 			if err := s.Control(method, "/api/v1"+path, in, nil); !errors.Is(err, tc.want) {
 				t.Errorf("%v, want %v", err, tc.want)
 			}

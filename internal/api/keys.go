@@ -37,10 +37,12 @@ func (a *API) rotateKeys(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	list, err := a.Keys.Rotate(r.Context(), by, jose.Alg(in.Algorithm), in.Now)
 	if err != nil {
 		return err
 	}
+
 	return web.JSON(w, http.StatusOK, list)
 }
 

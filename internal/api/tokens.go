@@ -32,10 +32,15 @@ func (a *API) listTokens(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list, err := a.Tokens.List(r.Context(), token.Which{Client: r.URL.Query().Get("client"), User: r.URL.Query().Get("user")}, limit)
+
+	list, err := a.Tokens.List(r.Context(), token.Which{
+		Client: r.URL.Query().Get("client"),
+		User:   r.URL.Query().Get("user"),
+	}, limit)
 	if err != nil {
 		return err
 	}
+
 	return web.JSON(w, http.StatusOK, list)
 }
 
@@ -43,7 +48,11 @@ func (a *API) listTokens(w *web.Reply, r *http.Request) error {
 // is not kept, so it cannot be said whether there was one: it is refused from now on.
 func (a *API) revokeToken(w *web.Reply, r *http.Request) error {
 	accessor := r.PathValue("accessor")
-	if err := a.Tokens.RevokeAccessor(r.Context(), accessor, a.event(audit.TokenRevoke, "token:"+accessor)); err != nil {
+	if err := a.Tokens.RevokeAccessor(
+		r.Context(),
+		accessor,
+		a.event(audit.TokenRevoke, "token:"+accessor),
+	); err != nil {
 		return err
 	}
 	return web.NoContent(w)
@@ -66,11 +75,19 @@ type NewToken struct {
 
 // Draft makes of it what internal/token wants. audiences translates names of services.
 func (n NewToken) Draft(audiences func(names []string) ([]string, error)) (token.Draft, error) {
-	d := token.Draft{Name: n.Name, Scopes: n.Scopes, MaxUses: n.MaxUses, NotBefore: n.NotBefore, Expires: n.Expires}
+	d := token.Draft{
+		Name:      n.Name,
+		Scopes:    n.Scopes,
+		MaxUses:   n.MaxUses,
+		NotBefore: n.NotBefore,
+		Expires:   n.Expires,
+	}
 	var err error
-	if d.Audience, err = audiences(n.Services); err != nil {
+	d.Audience, err = audiences(n.Services)
+	if err != nil {
 		return d, err
 	}
+
 	for _, text := range n.Allows {
 		rule, err := policy.ParseRule(text)
 		if err != nil {
@@ -78,6 +95,7 @@ func (n NewToken) Draft(audiences func(names []string) ([]string, error)) (token
 		}
 		d.Limits.Allows = append(d.Limits.Allows, rule)
 	}
+
 	for _, text := range n.Networks {
 		p, err := network(text)
 		if err != nil {
@@ -85,6 +103,7 @@ func (n NewToken) Draft(audiences func(names []string) ([]string, error)) (token
 		}
 		d.Limits.Networks = append(d.Limits.Networks, p)
 	}
+
 	return d, nil
 }
 
@@ -95,8 +114,12 @@ func network(text string) (netip.Prefix, error) {
 		p, err = netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	if err != nil || p.Addr().Is4In6() {
-		return p, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%.60q is no address and no CIDR; write it as in 10.0.0.7, 10.0.0.0/8 or fd00::/8", text))
+		return p, jeton.WithDetail(
+			jeton.ErrInvalid,
+			fmt.Sprintf("%.60q is no address and no CIDR; write it as in 10.0.0.7, 10.0.0.0/8 or fd00::/8", text),
+		)
 	}
+
 	return p.Masked(), nil
 }
 
@@ -112,24 +135,30 @@ func (a *API) createToken(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	owner, err := a.owner(r.Context(), in)
 	if err != nil {
 		return err
 	}
+
 	d, err := in.Draft(a.Audiences)
 	if err != nil {
 		return err
 	}
+
 	if in.Parent != "" {
-		if d.Parent, err = a.Tokens.Accessor(r.Context(), in.Parent); err != nil {
+		d.Parent, err = a.Tokens.Accessor(r.Context(), in.Parent)
+		if err != nil {
 			return err
 		}
 	}
+
 	d.Source = w.Source.String()
 	made, text, err := a.Tokens.Create(r.Context(), owner, d, a.event(audit.TokenCreate, ""))
 	if err != nil {
 		return err
 	}
+
 	return web.JSON(w, http.StatusCreated, MadeToken{made, text.Reveal()})
 }
 
@@ -145,18 +174,25 @@ func (a *API) owner(ctx context.Context, in NewToken) (token.Owner, error) {
 		}
 		return token.UserOwner(u), err
 	}
+
 	c, err := a.Clients.Find(ctx, in.Client)
 	if err == nil && c.ID == 0 {
 		err = jeton.WithDetail(jeton.ErrNotFound, "there is no such client")
 	}
+
 	for _, name := range in.Services {
 		if err == nil && !slices.Contains(c.Services, name) {
-			err = jeton.WithDetail(jeton.ErrForbidden, "the client may have tokens for "+strings.Join(c.Services, ", ")+" alone; see 'jeton client terms'")
+			err = jeton.WithDetail(
+				jeton.ErrForbidden,
+				"the client may have tokens for "+strings.Join(c.Services, ", ")+" alone; see 'jeton client terms'",
+			)
 		}
 	}
+
 	if err == nil {
 		err = policy.Scoped(c.Scopes, in.Scopes)
 	}
+
 	return token.ClientOwner(c), err
 }
 
@@ -168,6 +204,7 @@ func (a *API) showToken(w *web.Reply, r *http.Request) error {
 	if len(list) == 0 {
 		return jeton.WithDetail(jeton.ErrNotFound, "no such token is kept")
 	}
+
 	return web.JSON(w, http.StatusOK, list[0])
 }
 
