@@ -103,14 +103,18 @@ type room struct {
 func (r *room) take(now time.Time) bool {
 	// Times come slightly out of order. Going back with each would fill the room again and
 	// again; staying behind a clock that has really jumped back would never fill it.
-	if since := now.Sub(r.filled); since > 0 || since < -time.Minute {
+	since := now.Sub(r.filled)
+	if since > 0 || since < -time.Minute {
 		r.left = min(burst, r.left+max(0, since.Seconds())*sustained)
 		r.filled = now
 	}
+
 	if r.left < 1 {
 		return false
 	}
+
 	r.left--
+
 	return true
 }
 
@@ -129,6 +133,7 @@ func kindOf(e jeton.Event) int {
 	case e.Outcome == OK:
 		return kindAllowed
 	}
+
 	return kindRefusal
 }
 
@@ -153,7 +158,13 @@ const (
 
 // New returns a record that writes once Run is called.
 func New(c Config) *Log {
-	l := &Log{store: c.Store, slog: c.Log, now: c.Now, keep: c.Keep, wake: make(chan struct{}, 1)}
+	l := &Log{
+		store: c.Store,
+		slog:  c.Log,
+		now:   c.Now,
+		keep:  c.Keep,
+		wake:  make(chan struct{}, 1),
+	}
 	for i := range l.rooms {
 		l.rooms[i] = room{burst, c.Now()}
 	}
@@ -167,10 +178,12 @@ func (l *Log) Record(e jeton.Event) {
 	if kept {
 		l.waiting = append(l.waiting, e)
 	}
+
 	l.mu.Unlock()
 	if !kept {
 		l.lose(1)
 	}
+
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -197,6 +210,7 @@ func (l *Log) Events(ctx context.Context, f Filter) ([]jeton.Event, error) {
 func (l *Log) Run(ctx context.Context) error {
 	var forgetting sync.WaitGroup
 	defer forgetting.Wait()
+
 	forgetting.Go(func() { sweep.Loop(ctx, time.Hour, l.forget) }) // events do not wait for it
 	// A short wait lets refusals share a commit.
 	const gather = 100 * time.Millisecond
@@ -210,6 +224,7 @@ func (l *Log) Run(ctx context.Context) error {
 			if !l.flush(ctx) {
 				pause = time.Second // the log says once a second that the store is away
 			}
+
 			select {
 			case <-ctx.Done():
 			case <-time.After(pause):
@@ -224,16 +239,24 @@ func (l *Log) Run(ctx context.Context) error {
 func (l *Log) flush(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
+
 	l.writing.Lock()
 	defer l.writing.Unlock()
+
 	l.mu.Lock()
 	batch := l.waiting
 	l.waiting = nil
 	l.mu.Unlock()
 	missing := l.missing.Swap(0)
 	if missing > 0 {
-		batch = append(batch, jeton.Event{Time: l.now(), Action: Missing, Outcome: OK, Reason: fmt.Sprintf("%d events came faster than they are kept", missing)})
+		batch = append(batch, jeton.Event{
+			Time:    l.now(),
+			Action:  Missing,
+			Outcome: OK,
+			Reason:  fmt.Sprintf("%d events came faster than they are kept", missing),
+		})
 	}
+
 	for len(batch) > 0 {
 		n := min(together, len(batch))
 		if err := l.store.Append(ctx, batch[:n]); err != nil {
@@ -241,12 +264,16 @@ func (l *Log) flush(ctx context.Context) bool {
 				batch = batch[:len(batch)-1]
 				l.missing.Add(missing)
 			}
+
 			l.lose(len(batch))
 			l.slog.Error("audit events were not written", "count", len(batch), "error", err)
+
 			return false
 		}
+
 		batch = batch[n:]
 	}
+
 	return true
 }
 

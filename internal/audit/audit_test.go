@@ -37,19 +37,24 @@ func (m *memory) Append(ctx context.Context, events []jeton.Event) error {
 		case m.entered <- struct{}{}:
 		default:
 		}
+
 		select {
 		case <-m.block:
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", jeton.ErrUnavailable, ctx.Err())
 		}
 	}
+
 	m.mu.Lock()
 	defer m.mu.Unlock()
+
 	if m.fail != nil {
 		return m.fail
 	}
+
 	m.batches++
 	m.events = append(m.events, events...)
+
 	return nil
 }
 
@@ -67,7 +72,12 @@ func (m *memory) Forget(_ context.Context, before time.Time, limit int) (int, er
 }
 
 func newLog(m *memory) *Log {
-	return New(Config{Store: m, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return noon }, Keep: time.Hour})
+	return New(Config{
+		Store: m,
+		Log:   slog.New(slog.DiscardHandler),
+		Now:   func() time.Time { return noon },
+		Keep:  time.Hour,
+	})
 }
 
 // run starts the log; the returned function ends it and waits.
@@ -80,8 +90,10 @@ func run(t *testing.T, l *Log) (stop func()) {
 			t.Errorf("Run: %v", err)
 		}
 	})
+
 	stop = func() { cancel(); wg.Wait() }
 	t.Cleanup(stop)
+
 	return stop
 }
 
@@ -96,21 +108,30 @@ func (m *memory) check(t *testing.T, want, missing int) {
 	t.Helper()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+
 	n, lost := 0, 0
 	for _, e := range m.events {
 		if e.Action == Missing {
 			k := 0
-			if _, err := fmt.Sscanf(e.Reason, "%d ", &k); err != nil || k == 0 || e.Outcome != OK || !e.Time.Equal(noon) {
+			if _, err := fmt.Sscanf(
+				e.Reason,
+				"%d ",
+				&k,
+			); err != nil || k == 0 || e.Outcome != OK || !e.Time.Equal(noon) {
 				t.Errorf("the event of what is missing is %+v", e)
 			}
+
 			lost += k
 			continue
 		}
+
 		if e.Target != fmt.Sprint(n) {
 			t.Fatalf("event %d is %s", n, e.Target)
 		}
+
 		n++
 	}
+
 	if n != want || lost != missing {
 		t.Errorf("%d events are written and %d are said to be missing, want %d and %d", n, lost, want, missing)
 	}
@@ -121,18 +142,23 @@ func TestWhatIsNotedIsWrittenInOrderTogether(t *testing.T) {
 	l := newLog(m)
 	note(l, 0, 500)
 	stop := run(t, l)
+
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		m.mu.Lock()
 		done := len(m.events) == 500
 		m.mu.Unlock()
+
 		if done {
 			break
 		}
 	}
+
 	m.check(t, 500, 0)
-	if want := (500 + together - 1) / together; m.batches != want {
+	want := (500 + together - 1) / together
+	if m.batches != want {
 		t.Errorf("what waited was written in %d steps, want %d", m.batches, want)
 	}
+
 	stop()
 }
 
@@ -142,9 +168,11 @@ func TestTheRestIsWrittenAtTheEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	note(l, 0, 100)
+
 	if err := l.Run(ctx); err != nil {
 		t.Errorf("Run: %v", err)
 	}
+
 	m.check(t, 100, 0)
 }
 
@@ -154,13 +182,18 @@ func TestNoteNeverWaits(t *testing.T) {
 	stop := run(t, l)
 	note(l, 0, 1)
 	<-m.entered // the store hangs with the first
+
 	note(l, 1, burst)
+
 	for range 1000 {
 		l.Record(jeton.Event{Time: noon, Target: "surplus"})
 	}
-	if n := l.Lost(); n != 1000 {
+
+	n := l.Lost()
+	if n != 1000 {
 		t.Errorf("Lost = %d, want the 1000 that found no room", n)
 	}
+
 	close(m.block)
 	stop()
 	m.check(t, burst, 1000)
@@ -175,6 +208,7 @@ func TestAFloodIsKeptInPartOnly(t *testing.T) {
 		}
 		return int64(n) - (l.Lost() - before)
 	}
+
 	for _, tc := range []struct {
 		name string
 		at   []time.Duration
@@ -182,7 +216,11 @@ func TestAFloodIsKeptInPartOnly(t *testing.T) {
 	}{
 		{"a burst", []time.Duration{0}, burst},
 		{"a second later", []time.Duration{time.Second}, sustained},
-		{"at times that go a little back and forth", []time.Duration{time.Second, 900 * time.Millisecond, time.Second, 0}, 0},
+		{
+			"at times that go a little back and forth",
+			[]time.Duration{time.Second, 900 * time.Millisecond, time.Second, 0},
+			0,
+		},
 		{"half a second later, back and forth", []time.Duration{1500 * time.Millisecond, time.Second}, sustained / 2},
 		{"after the clock has jumped back", []time.Duration{-time.Hour}, 0},
 		{"a second after it has", []time.Duration{time.Second - time.Hour}, sustained},
@@ -198,20 +236,25 @@ func TestWhatCouldNotBeWrittenIsAccountedFor(t *testing.T) {
 	m := &memory{fail: jeton.ErrUnavailable}
 	l := newLog(m)
 	l.lose(5)
+
 	for round := range 3 { // the store stays down; nothing is counted twice and nothing forgotten
 		for range together + 10 {
 			l.Record(jeton.Event{Time: noon, Target: "lost"})
 		}
+
 		l.flush(t.Context())
-		if n, want := l.Lost(), int64(5+(together+10)*(round+1)); n != want {
+		n, want := l.Lost(), int64(5+(together+10)*(round+1))
+		if n != want {
 			t.Errorf("Lost = %d, want %d", n, want)
 		}
 	}
+
 	m.fail = nil
 	note(l, 0, 3)
 	l.flush(t.Context())
 	m.check(t, 3, 35+3*together)
 	l.flush(t.Context())
+
 	m.check(t, 3, 35+3*together)
 }
 
@@ -223,6 +266,7 @@ func TestEventsShowsWhatWasJustNoted(t *testing.T) {
 	if err != nil || len(events) != 3 {
 		t.Errorf("Events = %d events, %v, want the 3 that wait", len(events), err)
 	}
+
 	m.fail = jeton.ErrUnavailable
 	if _, err := l.Events(t.Context(), Filter{}); !errors.Is(err, jeton.ErrUnavailable) {
 		t.Errorf("Events of a store that is down: %v, want ErrUnavailable", err)
@@ -236,13 +280,16 @@ func TestAReaderWhoGoesAwayLosesNobodysEvents(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = l.Events(ctx, Filter{}) })
+
 	<-m.entered
 	cancel()
 	time.Sleep(10 * time.Millisecond) // so that giving up would be seen
 	close(m.block)
 	wg.Wait()
+
 	m.check(t, 3, 0)
-	if n := l.Lost(); n != 0 {
+	n := l.Lost()
+	if n != 0 {
 		t.Errorf("Lost = %d", n)
 	}
 }
@@ -259,6 +306,7 @@ func TestManyNoteAtOnce(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	stop()
 	lost := 0
@@ -268,12 +316,15 @@ func TestManyNoteAtOnce(t *testing.T) {
 			written++
 			continue
 		}
+
 		k := 0
 		if _, err := fmt.Sscanf(strings.Fields(e.Reason)[0], "%d", &k); err != nil {
 			t.Error(err)
 		}
+
 		lost += k
 	}
+
 	if written+lost != 32*300 {
 		t.Errorf("%d events are written and %d said to be missing, of %d", written, lost, 32*300)
 	}
@@ -282,16 +333,20 @@ func TestManyNoteAtOnce(t *testing.T) {
 func TestForgettingTakesAllThatIsTooOld(t *testing.T) {
 	m := &memory{old: 1000}
 	newLog(m).forget(t.Context())
+
 	if m.old != 0 || len(m.forgets) < 2 {
 		t.Errorf("%d old events are left after %d steps, want none after several", m.old, len(m.forgets))
 	}
+
 	for _, before := range m.forgets {
 		if !before.Equal(noon.Add(-time.Hour)) {
 			t.Errorf("asked to forget what is from before %v, want an hour ago", before)
 		}
 	}
+
 	m = &memory{old: 1000, fail: jeton.ErrUnavailable}
 	newLog(m).forget(t.Context())
+
 	if len(m.forgets) != 1 {
 		t.Errorf("a store that is down was asked %d times, want once", len(m.forgets))
 	}
@@ -303,9 +358,21 @@ func TestAFloodOfRefusalsDoesNotHideLogins(t *testing.T) {
 	for range 3 * burst {
 		l.Record(jeton.Event{Time: noon, Action: Request, Outcome: "no_credential"})
 	}
-	l.Record(jeton.Event{Time: noon, Action: Login, Outcome: "bad_credential", Actor: "user:diane"})
-	l.Record(jeton.Event{Time: noon, Action: Request, Outcome: OK, Actor: "user:carl"})
-	if n := l.Lost(); n != 2*burst {
+
+	l.Record(jeton.Event{
+		Time:    noon,
+		Action:  Login,
+		Outcome: "bad_credential",
+		Actor:   "user:diane",
+	})
+	l.Record(jeton.Event{
+		Time:    noon,
+		Action:  Request,
+		Outcome: OK,
+		Actor:   "user:carl",
+	})
+	n := l.Lost()
+	if n != 2*burst {
 		t.Errorf("Lost = %d, want the %d refusals beyond the burst and nothing else", n, 2*burst)
 	}
 }
