@@ -32,9 +32,11 @@ type shard[V any] struct {
 func New[V any](entries int, pinned func(*V) bool) *Cache[V] {
 	c := &Cache[V]{pinned: pinned}
 	c.limit = max(entries/len(c.shards), 1)
+
 	for i := range c.shards {
 		c.shards[i].values = map[Key]*V{}
 	}
+
 	return c
 }
 
@@ -75,9 +77,11 @@ func (c *Cache[V]) put(k Key, v *V, generation uint64, renew bool) *V {
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.generation != generation {
 		return v
 	}
+
 	first, ok := s.values[k]
 	if ok && !renew {
 		return first
@@ -85,7 +89,9 @@ func (c *Cache[V]) put(k Key, v *V, generation uint64, renew bool) *V {
 	if !ok && len(s.values) >= c.limit {
 		c.makeRoom(s)
 	}
+
 	s.values[k] = v
+
 	return v
 }
 
@@ -117,11 +123,13 @@ func (c *Cache[V]) DropIf(gone func(*V) bool) {
 		s := &c.shards[i]
 		s.mu.Lock()
 		s.generation++
+
 		for k, v := range s.values {
 			if gone(v) {
 				delete(s.values, k)
 			}
 		}
+
 		s.mu.Unlock()
 	}
 }
@@ -135,5 +143,6 @@ func (c *Cache[V]) Len() int {
 		n += len(s.values)
 		s.mu.RUnlock()
 	}
+
 	return n
 }

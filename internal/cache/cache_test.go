@@ -24,11 +24,14 @@ func TestWhatWasAddedIsFoundAndTheCacheIsBounded(t *testing.T) {
 			c := cache.New(tc.entries, func(v *value) bool { return v.pinned })
 			for i := range 5000 {
 				v := &value{i, i%2 == 0}
-				if got := c.Add(key(i), v, c.Generation(key(i))); got != v || c.Get(key(i)) != v {
+				got := c.Add(key(i), v, c.Generation(key(i)))
+				if got != v || c.Get(key(i)) != v {
 					t.Fatal("what was added last is not there")
 				}
 			}
-			if n := c.Len(); n > tc.most || n < tc.most/2 {
+
+			n := c.Len()
+			if n > tc.most || n < tc.most/2 {
 				t.Errorf("%d values are kept, want at most %d and not much less", n, tc.most)
 			}
 		})
@@ -40,6 +43,7 @@ func TestPinnedValuesMakeRoomLast(t *testing.T) {
 	for i := range 5000 {
 		c.Add(key(i), &value{i, i < 20}, c.Generation(key(i)))
 	}
+
 	for i := range 20 {
 		if c.Get(key(i)) == nil {
 			t.Errorf("pinned value %d made room", i)
@@ -58,9 +62,11 @@ func TestADroppedValueIsNotPutBackByAnEarlierReader(t *testing.T) {
 			before := c.Generation(key(1))
 			drop(c)
 			v := &value{n: 1}
-			if got := c.Add(key(1), v, before); got != v || c.Get(key(1)) != nil {
+			got := c.Add(key(1), v, before)
+			if got != v || c.Get(key(1)) != nil {
 				t.Errorf("Add returned %v and keeps %v, want its own back and nothing kept", got, c.Get(key(1)))
 			}
+
 			if c.Add(key(1), v, c.Generation(key(1))); c.Get(key(1)) != v {
 				t.Error("a reader who began after the drop is not kept")
 			}
@@ -74,19 +80,24 @@ func TestARenewedValueTakesThePlaceOfTheOlderOne(t *testing.T) {
 	for key(neighbour)[30]%64 != key(1)[30]%64 {
 		neighbour++
 	}
+
 	before := c.Generation(key(neighbour))
 	older, newer := &value{n: 1}, &value{n: 2}
 	c.Renew(key(1), older, c.Generation(key(1)))
 	c.Renew(key(1), newer, c.Generation(key(1)))
-	if got := c.Get(key(1)); got != newer {
+	got := c.Get(key(1))
+	if got != newer {
 		t.Errorf("Get returns %v, want the newer value", got)
 	}
+
 	beside := &value{n: neighbour}
 	if c.Add(key(neighbour), beside, before); c.Get(key(neighbour)) != beside {
 		t.Error("a reader of another value in the same shard, who began before, is not kept")
 	}
+
 	before = c.Generation(key(1))
 	c.Drop(key(1))
+
 	if c.Renew(key(1), newer, before); c.Get(key(1)) != nil {
 		t.Error("a dropped value was put back by somebody who began before the drop")
 	}
@@ -97,7 +108,9 @@ func TestDropIfForgetsWhatItIsToldAndNothingElse(t *testing.T) {
 	for i := range 1000 {
 		c.Add(key(i), &value{n: i}, c.Generation(key(i)))
 	}
+
 	c.DropIf(func(v *value) bool { return v.n%3 == 0 })
+
 	for i := range 1000 {
 		if (c.Get(key(i)) == nil) != (i%3 == 0) {
 			t.Fatalf("value %d is there: %t", i, c.Get(key(i)) != nil)
@@ -110,14 +123,18 @@ func TestDropIfForgetsWhatItIsToldAndNothingElse(t *testing.T) {
 func TestReadersNeverSeeWhatWasDroppedBeforeTheyAsked(t *testing.T) {
 	c := cache.New[value](64, nil)
 	var stored atomic.Int64
+
 	read := func() int {
 		if v := c.Get(key(1)); v != nil {
 			return v.n
 		}
+
 		before := c.Generation(key(1))
 		v := &value{n: int(stored.Load())}
+
 		return c.Add(key(1), v, before).n
 	}
+
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -129,10 +146,12 @@ func TestReadersNeverSeeWhatWasDroppedBeforeTheyAsked(t *testing.T) {
 			}
 		})
 	}
+
 	for range 5000 {
 		stored.Add(1)
 		c.Drop(key(1))
 	}
+
 	wg.Wait()
 	if got := read(); got != 5000 {
 		t.Errorf("read %d at the end, want 5000", got)
