@@ -33,12 +33,16 @@ func (c *cache) get(name string) (Client, bool) {
 func (c *cache) add(found Client, generation uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if c.generation.Load() != generation {
 		return
 	}
-	if _, known := c.names[found.ID]; !known && len(c.names) >= c.limit {
+
+	_, known := c.names[found.ID]
+	if !known && len(c.names) >= c.limit {
 		c.makeRoom()
 	}
+
 	c.names[found.ID] = found.Name
 	c.byName.Store(found.Name, &found)
 }
@@ -55,6 +59,7 @@ func (c *cache) makeRoom() {
 func (c *cache) drop(id int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	c.generation.Add(1)
 	if name, ok := c.names[id]; ok {
 		delete(c.names, id)

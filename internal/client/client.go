@@ -45,15 +45,25 @@ type Client struct {
 // Public returns what may be told about the client.
 func (c Client) Public() jeton.Client {
 	out := jeton.Client{
-		Name: c.Name, Services: notNil(c.Services), Scopes: notNil(c.Scopes), Introspects: notNil(c.Introspects), Secret: c.Secret != nil,
-		Keys: []jeton.ClientKey{}, Disabled: c.Disabled, Declared: c.Declared, Created: c.Created, Updated: c.Updated,
+		Name:        c.Name,
+		Services:    notNil(c.Services),
+		Scopes:      notNil(c.Scopes),
+		Introspects: notNil(c.Introspects),
+		Secret:      c.Secret != nil,
+		Keys:        []jeton.ClientKey{},
+		Disabled:    c.Disabled,
+		Declared:    c.Declared,
+		Created:     c.Created,
+		Updated:     c.Updated,
 	}
 	if c.Source != nil {
 		out.KeySource = c.Source.URL
 	}
+
 	for _, k := range c.Keys {
 		out.Keys = append(out.Keys, k.Public())
 	}
+
 	return out
 }
 
@@ -80,7 +90,13 @@ type Key struct {
 // Public returns what may be told about the key.
 func (k Key) Public() jeton.ClientKey {
 	return jeton.ClientKey{
-		ID: k.ID, Algorithm: string(k.Alg), Retired: k.Retired, NotBefore: k.Opens, NotAfter: k.Closes, Created: k.Created, Public: string(k.JWK()),
+		ID:        k.ID,
+		Algorithm: string(k.Alg),
+		Retired:   k.Retired,
+		NotBefore: k.Opens,
+		NotAfter:  k.Closes,
+		Created:   k.Created,
+		Public:    string(k.JWK()),
 	}
 }
 
@@ -95,6 +111,7 @@ func (k Key) Check(now time.Time) error {
 	case !k.Closes.IsZero() && !now.Before(k.Closes):
 		return refuse(KeyOver)
 	}
+
 	return nil
 }
 
@@ -187,12 +204,23 @@ func Name(name string) (folded string, err error) {
 	if name == "" || len(name) > maxName {
 		return "", jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a client name has 1 to %d bytes", maxName))
 	}
-	if strings.ContainsFunc(name, func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("._-", r) }) || !alphanumeric(rune(name[0])) {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "a client name has ASCII letters, digits and . _ -, and begins with a letter or a digit")
+	if strings.ContainsFunc(name, func(r rune) bool {
+		return !alphanumeric(r) && !strings.ContainsRune(
+			"._-",
+			r,
+		)
+	}) || !alphanumeric(rune(name[0])) {
+		return "", jeton.WithDetail(
+			jeton.ErrInvalid,
+			"a client name has ASCII letters, digits and . _ -, and begins with a letter or a digit",
+		)
 	}
-	if folded = strings.ToLower(name); strings.HasPrefix(folded, reserved) {
+
+	folded = strings.ToLower(name)
+	if strings.HasPrefix(folded, reserved) {
 		return "", jeton.WithDetail(jeton.ErrInvalid, "a client name does not begin with "+reserved)
 	}
+
 	return folded, nil
 }
 
@@ -204,8 +232,19 @@ func alphanumeric(r rune) bool {
 // named as it likes (RFC 7517, section 4.5); ours stand in URLs.
 func checkID(kid string) error {
 	if kid == "" || len(kid) > maxName || kid == "." || kid == ".." || strings.HasPrefix(kid, reserved) ||
-		strings.ContainsFunc(kid, func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("._-~:@=+", r) }) {
-		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a kid has 1 to %d ASCII letters, digits and . _ - ~ : @ = +; give the key another one", maxName))
+		strings.ContainsFunc(kid, func(r rune) bool {
+			return !alphanumeric(r) && !strings.ContainsRune(
+				"._-~:@=+",
+				r,
+			)
+		}) {
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			fmt.Sprintf(
+				"a kid has 1 to %d ASCII letters, digits and . _ - ~ : @ = +; give the key another one",
+				maxName,
+			),
+		)
 	}
 	return nil
 }
@@ -213,14 +252,21 @@ func checkID(kid string) error {
 // Services prepares a list of names of services: checked, sorted, each once.
 func Services(names []string) ([]string, error) {
 	return prepare(names, "a service name has 1 to 63 of a to z, 0 to 9 and -, no - first", func(s string) bool {
-		return len(s) <= 63 && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return r != '-' && (!alphanumeric(r) || 'A' <= r && r <= 'Z') })
+		return len(s) <= 63 && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool {
+			return r != '-' && (!alphanumeric(r) || 'A' <= r && r <= 'Z')
+		})
 	})
 }
 
 // Scopes prepares a list of scopes (RFC 6749, section 3.3): checked, sorted, each once.
 func Scopes(names []string) ([]string, error) {
-	return prepare(names, fmt.Sprintf("a scope has 1 to %d ASCII characters without spaces, quotes and backslashes", maxName), func(s string) bool {
-		return len(s) <= maxName && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' })
+	return prepare(names, fmt.Sprintf(
+		"a scope has 1 to %d ASCII characters without spaces, quotes and backslashes",
+		maxName,
+	), func(s string) bool {
+		return len(s) <= maxName && !strings.ContainsFunc(s, func(r rune) bool {
+			return r <= ' ' || r > '~' || r == '"' || r == '\\'
+		})
 	})
 }
 
@@ -228,6 +274,7 @@ func prepare(names []string, rule string, ok func(string) bool) ([]string, error
 	if len(names) > maxItems {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a list has at most %d names", maxItems))
 	}
+
 	list := []string{}
 	for _, name := range names {
 		if name == "" || !ok(name) {
@@ -235,6 +282,8 @@ func prepare(names []string, rule string, ok func(string) bool) ([]string, error
 		}
 		list = append(list, name)
 	}
+
 	slices.Sort(list)
+
 	return slices.Compact(list), nil
 }

@@ -51,13 +51,21 @@ func New(c Config) *Clients {
 	if c.Cache == 0 {
 		c.Cache = 4096
 	}
-	k := &Clients{store: c.Store, now: c.Now, rand: c.Rand, cache: newCache(c.Cache), sources: newFetcher(c.Log)}
+
+	k := &Clients{
+		store:   c.Store,
+		now:     c.Now,
+		rand:    c.Rand,
+		cache:   newCache(c.Cache),
+		sources: newFetcher(c.Log),
+	}
 	c.Store.WatchClients(func(id int64) {
 		k.cache.drop(id)
 		if c.Changed != nil {
 			c.Changed(id)
 		}
 	})
+
 	return k
 }
 
@@ -73,15 +81,19 @@ func (k *Clients) Find(ctx context.Context, name string) (Client, error) {
 	if _, err := Name(name); err != nil {
 		return Client{}, nil // nobody's name
 	}
+
 	generation := k.cache.generation.Load()
 	c, err := k.store.FindClient(ctx, name)
 	if errors.Is(err, jeton.ErrNotFound) {
 		return Client{}, nil
 	}
+
 	if err != nil {
 		return Client{}, fmt.Errorf("find client: %w", err)
 	}
+
 	k.cache.add(c, generation)
+
 	return c, nil
 }
 
@@ -96,8 +108,10 @@ func (k *Clients) CheckSecret(c Client, text string) bool {
 	if c.Secret != nil {
 		want = *c.Secret
 	}
+
 	got := secret.HashOf(text)
 	same := subtle.ConstantTimeCompare(got[:], want[:]) == 1
+
 	return same && c.ID != 0 && c.Secret != nil && !c.Disabled
 }
 
@@ -115,29 +129,35 @@ func (k *Clients) Keys(ctx context.Context, c Client, kid string, now time.Time)
 	case c.Disabled:
 		return nil, refuse(Disabled)
 	}
+
 	var keys []jose.Key
 	var why error
 	for _, own := range c.Keys {
 		if kid != "" && own.ID != kid {
 			continue
 		}
+
 		if err := own.Check(now); err != nil {
 			why = err
 			continue
 		}
+
 		keys = append(keys, own.Key)
 	}
+
 	switch {
 	case kid != "" && len(keys) > 0:
 		return keys, nil
 	case kid != "" && why != nil:
 		return nil, why
 	}
+
 	if c.Source != nil {
 		theirs, err := k.sources.keys(ctx, *c.Source, kid, now)
 		if err != nil {
 			return nil, fmt.Errorf("keys of client %s: %w", c.Name, err)
 		}
+
 		for _, key := range theirs {
 			// Nor does a key come back under another kid that may check nothing here.
 			if !slices.ContainsFunc(c.Keys, func(own Key) bool {
@@ -147,6 +167,7 @@ func (k *Clients) Keys(ctx context.Context, c Client, kid string, now time.Time)
 			}
 		}
 	}
+
 	if len(keys) > 0 {
 		return keys, nil
 	}
@@ -156,6 +177,7 @@ func (k *Clients) Keys(ctx context.Context, c Client, kid string, now time.Time)
 	if len(c.Keys) == 1 && why != nil {
 		return nil, why
 	}
+
 	return nil, refuse(NoKey)
 }
 
@@ -187,27 +209,43 @@ func (n NewKey) key(now time.Time) (Key, error) {
 	if err != nil {
 		return Key{}, jeton.WithDetail(jeton.ErrInvalid, err.Error())
 	}
+
 	if err := checkID(parsed.ID); err != nil {
 		return Key{}, err
 	}
-	k := Key{Key: parsed, Opens: n.NotBefore, Closes: n.NotAfter, Created: now}
+
+	k := Key{
+		Key:     parsed,
+		Opens:   n.NotBefore,
+		Closes:  n.NotAfter,
+		Created: now,
+	}
 	if !k.Closes.IsZero() && !k.Opens.Before(k.Closes) {
 		return Key{}, jeton.WithDetail(jeton.ErrInvalid, "the key is over (not_after) before it is valid (not_before)")
 	}
+
 	return k, nil
 }
 
 // Add makes a client. The secret, where one was asked for, is shown this once.
 func (k *Clients) Add(ctx context.Context, by string, n Wish) (jeton.Client, jeton.Secret, error) {
 	now := k.now()
-	c := Client{Name: n.Name, Version: 1, Created: now, Updated: now}
+	c := Client{
+		Name:    n.Name,
+		Version: 1,
+		Created: now,
+		Updated: now,
+	}
 	var err error
-	if c.Folded, err = Name(n.Name); err != nil {
+	c.Folded, err = Name(n.Name)
+	if err != nil {
 		return jeton.Client{}, jeton.Secret{}, err
 	}
+
 	if err := c.setTerms(n.Services, n.Scopes, n.Introspects); err != nil {
 		return jeton.Client{}, jeton.Secret{}, err
 	}
+
 	for _, one := range n.Keys {
 		key, err := one.key(now)
 		if err == nil {
@@ -216,32 +254,46 @@ func (k *Clients) Add(ctx context.Context, by string, n Wish) (jeton.Client, jet
 		if err != nil {
 			return jeton.Client{}, jeton.Secret{}, err
 		}
+
 		c.Keys = append(c.Keys, key)
 	}
+
 	var text jeton.Secret
 	if n.Secret {
-		if text, c.Secret, err = k.mint(); err != nil {
+		text, c.Secret, err = k.mint()
+		if err != nil {
 			return jeton.Client{}, jeton.Secret{}, err
 		}
 	}
+
 	ev := k.event(by, audit.ClientAdd, c.Name, fmt.Sprintf("services %s, scopes %s, introspects %s, keys %d, secret %t",
-		strings.Join(c.Services, ","), strings.Join(c.Scopes, ","), strings.Join(c.Introspects, ","), len(c.Keys), n.Secret))
+		strings.Join(
+			c.Services,
+			",",
+		), strings.Join(c.Scopes, ","), strings.Join(c.Introspects, ","), len(c.Keys), n.Secret))
 	if err := k.store.AddClient(ctx, c, ev); err != nil {
 		return jeton.Client{}, jeton.Secret{}, fmt.Errorf("add client %s: %w", c.Name, err)
 	}
+
 	return c.Public(), text, nil
 }
 
 func (c *Client) setTerms(services, scopes, introspects []string) (err error) {
-	if c.Services, err = Services(services); err != nil {
+	c.Services, err = Services(services)
+	if err != nil {
 		return fmt.Errorf("services: %w", err)
 	}
-	if c.Scopes, err = Scopes(scopes); err != nil {
+
+	c.Scopes, err = Scopes(scopes)
+	if err != nil {
 		return fmt.Errorf("scopes: %w", err)
 	}
-	if c.Introspects, err = Services(introspects); err != nil {
+
+	c.Introspects, err = Services(introspects)
+	if err != nil {
 		return fmt.Errorf("introspects: %w", err)
 	}
+
 	return nil
 }
 
@@ -260,9 +312,14 @@ func (c Client) takes(k Key) error {
 			active++
 		}
 	}
+
 	if active >= MaxKeys {
-		return jeton.WithDetail(jeton.ErrConflict, fmt.Sprintf("the client has %d keys that are not retired; retire one first", active))
+		return jeton.WithDetail(
+			jeton.ErrConflict,
+			fmt.Sprintf("the client has %d keys that are not retired; retire one first", active),
+		)
 	}
+
 	return nil
 }
 
@@ -271,6 +328,7 @@ func (k *Clients) mint() (jeton.Secret, *secret.Hash, error) {
 	if err != nil {
 		return jeton.Secret{}, nil, fmt.Errorf("make client secret: %w", err)
 	}
+
 	h := secret.HashOf(text.Reveal())
 	return text, &h, nil
 }
@@ -304,20 +362,28 @@ func (k *Clients) SetTerms(ctx context.Context, by, name string, services, scope
 		in   *[]string
 		out  **[]string
 		rule func([]string) ([]string, error)
-	}{{"services", services, &c.Services, Services}, {"scopes", scopes, &c.Scopes, Scopes}, {"introspects", introspects, &c.Introspects, Services}} {
+	}{
+		{"services", services, &c.Services, Services},
+		{"scopes", scopes, &c.Scopes, Scopes},
+		{"introspects", introspects, &c.Introspects, Services},
+	} {
 		if l.in == nil {
 			continue
 		}
+
 		list, err := l.rule(*l.in)
 		if err != nil {
 			return fmt.Errorf("%s: %w", l.what, err)
 		}
+
 		*l.out = &list
 		told = append(told, l.what+" "+strings.Join(list, ","))
 	}
+
 	if len(told) == 0 {
 		return jeton.WithDetail(jeton.ErrInvalid, "name services, scopes or introspects")
 	}
+
 	return k.change(ctx, name, c, k.step(by, audit.ClientChange, name, strings.Join(told, ", ")))
 }
 
@@ -328,16 +394,24 @@ func (k *Clients) NewSecret(ctx context.Context, by, name string, end bool) (jet
 	if err != nil {
 		return jeton.Secret{}, err
 	}
-	err = k.change(ctx, name, Change{Secret: &SetSecret{h}, End: end}, k.step(by, audit.ClientSecret, name, "new secret"+ended(end)))
+
+	err = k.change(ctx, name, Change{
+		Secret: &SetSecret{h},
+		End:    end,
+	}, k.step(by, audit.ClientSecret, name, "new secret"+ended(end)))
 	if err != nil {
 		return jeton.Secret{}, err
 	}
+
 	return text, nil
 }
 
 // RemoveSecret leaves the client without a secret. With end, its tokens end, too.
 func (k *Clients) RemoveSecret(ctx context.Context, by, name string, end bool) error {
-	return k.change(ctx, name, Change{Secret: &SetSecret{}, End: end}, k.step(by, audit.ClientSecret, name, "secret removed"+ended(end)))
+	return k.change(ctx, name, Change{
+		Secret: &SetSecret{},
+		End:    end,
+	}, k.step(by, audit.ClientSecret, name, "secret removed"+ended(end)))
 }
 
 // EndTokens ends all tokens of the client, declared or not. It may get new ones.
@@ -366,10 +440,18 @@ func (k *Clients) AddKey(ctx context.Context, by, name string, n NewKey) (jeton.
 	if err != nil {
 		return jeton.ClientKey{}, err
 	}
+
 	judge := func(c Client) error { return c.takes(key) }
-	if err := k.store.AddClientKey(ctx, name, key, judge, k.step(by, audit.ClientKeyAdd, name, keyNote(key))); err != nil {
+	if err := k.store.AddClientKey(
+		ctx,
+		name,
+		key,
+		judge,
+		k.step(by, audit.ClientKeyAdd, name, keyNote(key)),
+	); err != nil {
 		return jeton.ClientKey{}, fmt.Errorf("add key to client %s: %w", name, err)
 	}
+
 	return key.Public(), nil
 }
 
@@ -382,14 +464,19 @@ func (k *Clients) AddOwnKey(ctx context.Context, c Client, key jose.Key, ev jeto
 	if err := checkID(key.ID); err != nil {
 		return err
 	}
+
 	fresh := Key{Key: key, Created: now}
-	ev.Time, ev.Action, ev.Target = now, audit.ClientKeyAdd, "client:"+c.Name
+	ev.Time = now
+	ev.Action = audit.ClientKeyAdd
+	ev.Target = "client:" + c.Name
+
 	if ev.Outcome == "" {
 		ev.Outcome = audit.OK
 	}
 	if ev.Reason == "" {
 		ev.Reason = keyNote(fresh)
 	}
+
 	judge := func(stored Client) error {
 		if stored.ID != c.ID || stored.Version != c.Version || stored.Disabled || !sameKeys(stored.Keys, c.Keys) {
 			return jeton.WithDetail(jeton.ErrConflict, "the client has changed meanwhile; prove it again")
@@ -399,6 +486,7 @@ func (k *Clients) AddOwnKey(ctx context.Context, c Client, key jose.Key, ev jeto
 	if err := k.store.AddClientKey(ctx, c.Name, fresh, judge, Step{Now: now, VoidFor: voidFor, Event: ev}); err != nil {
 		return fmt.Errorf("add own key to client %s: %w", c.Name, err)
 	}
+
 	return nil
 }
 
@@ -413,7 +501,13 @@ func keyNote(k Key) string {
 // RetireKey keeps a key from checking anything from now on, for good. With end, the
 // client's tokens end, too.
 func (k *Clients) RetireKey(ctx context.Context, by, name, kid string, end bool) error {
-	if err := k.store.RetireClientKey(ctx, name, kid, end, k.step(by, audit.ClientKeyRetire, name, "kid "+kid+ended(end))); err != nil {
+	if err := k.store.RetireClientKey(
+		ctx,
+		name,
+		kid,
+		end,
+		k.step(by, audit.ClientKeyRetire, name, "kid "+kid+ended(end)),
+	); err != nil {
 		return fmt.Errorf("retire key of client %s: %w", name, err)
 	}
 	return nil
@@ -425,10 +519,12 @@ func (k *Clients) List(ctx context.Context) ([]jeton.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list clients: %w", err)
 	}
+
 	list := make([]jeton.Client, len(found))
 	for i, c := range found {
 		list[i] = c.Public()
 	}
+
 	return list, nil
 }
 
@@ -437,5 +533,12 @@ func (k *Clients) step(by, action, name, reason string) Step {
 }
 
 func (k *Clients) event(by, action, name, reason string) jeton.Event {
-	return jeton.Event{Time: k.now(), Actor: by, Action: action, Target: "client:" + name, Outcome: audit.OK, Reason: reason}
+	return jeton.Event{
+		Time:    k.now(),
+		Actor:   by,
+		Action:  action,
+		Target:  "client:" + name,
+		Outcome: audit.OK,
+		Reason:  reason,
+	}
 }

@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
 		_ = os.Setenv(name, proxy.URL)
 	}
+
 	_ = os.Unsetenv("NO_PROXY")
 	_ = os.Unsetenv("no_proxy")
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent(), goleak.Cleanup(func(code int) {
@@ -75,14 +76,18 @@ func newBench(t *testing.T) *bench {
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() }) // some tests have closed it
 	b := &bench{db: db}
+
 	b.Clients = client.New(client.Config{
-		Store: db, Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(b, nil)),
+		Store: db,
+		Now:   func() time.Time { return noon },
+		Log:   slog.New(slog.NewTextHandler(b, nil)),
 		Changed: func(id int64) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.changed = append(b.changed, id)
 		},
 	})
+
 	return b
 }
 
@@ -114,8 +119,10 @@ func (b *bench) add(t *testing.T, name string, kids ...string) client.Client {
 	for _, kid := range kids {
 		wish.Keys = append(wish.Keys, client.NewKey{Text: publicPEM(t), ID: kid})
 	}
+
 	_, _, err := b.Add(t.Context(), "operator", wish)
 	must(t, err)
+
 	return b.find(t, name)
 }
 
@@ -160,7 +167,10 @@ func TestNames(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			folded, err := client.Name(tc.in)
-			if ok := err == nil; ok != tc.ok || ok && folded != strings.ToLower(tc.in) || !ok && !errors.Is(err, jeton.ErrInvalid) {
+			if ok := err == nil; ok != tc.ok || ok && folded != strings.ToLower(tc.in) || !ok && !errors.Is(
+				err,
+				jeton.ErrInvalid,
+			) {
 				t.Errorf("Name(%q) = %q, %v", tc.in, folded, err)
 			}
 		})
@@ -174,11 +184,13 @@ func TestAddRefuses(t *testing.T) {
 	must(t, err)
 	der, err := private.MarshalPKCS8()
 	must(t, err)
+
 	same := publicPEM(t)
 	many := make([]string, 101)
 	for i := range many {
 		many[i] = fmt.Sprintf("s%d", i)
 	}
+
 	key := func(text []byte, kid string) client.NewKey { return client.NewKey{Text: text, ID: kid} }
 	for _, tc := range []struct {
 		name string
@@ -189,21 +201,76 @@ func TestAddRefuses(t *testing.T) {
 		{"a name that is taken", client.Wish{Name: "taken"}, jeton.ErrConflict, "client of this name"},
 		{"a name that differs in case alone", client.Wish{Name: "Taken"}, jeton.ErrConflict, "client of this name"},
 		{"no name", client.Wish{}, jeton.ErrInvalid, "1 to 128 bytes"},
-		{"a service that cannot be one", client.Wish{Name: "x", Services: []string{"Shop"}}, jeton.ErrInvalid, "service name"},
-		{"a service of 64 bytes", client.Wish{Name: "x", Services: []string{strings.Repeat("s", 64)}}, jeton.ErrInvalid, "service name"},
+		{
+			"a service that cannot be one",
+			client.Wish{Name: "x", Services: []string{"Shop"}},
+			jeton.ErrInvalid,
+			"service name",
+		},
+		{
+			"a service of 64 bytes",
+			client.Wish{Name: "x", Services: []string{strings.Repeat("s", 64)}},
+			jeton.ErrInvalid,
+			"service name",
+		},
 		{"an empty service", client.Wish{Name: "x", Introspects: []string{""}}, jeton.ErrInvalid, "service name"},
 		{"a scope with a space", client.Wish{Name: "x", Scopes: []string{"a b"}}, jeton.ErrInvalid, "scope"},
 		{"a scope with a quote", client.Wish{Name: "x", Scopes: []string{`a"b`}}, jeton.ErrInvalid, "scope"},
 		{"101 scopes", client.Wish{Name: "x", Scopes: many}, jeton.ErrInvalid, "at most 100"},
-		{"no key in a text", client.Wish{Name: "x", Keys: []client.NewKey{key([]byte("hello"), "")}}, jeton.ErrInvalid, "no PEM block"},
-		{"a private key", client.Wish{Name: "x", Keys: []client.NewKey{key(pemOf("PRIVATE KEY", der), "")}}, jeton.ErrInvalid, "openssl pkey -in KEY -pubout"},
-		{"two keys of one kid", client.Wish{Name: "x", Keys: []client.NewKey{key(publicPEM(t), "a"), key(publicPEM(t), "a")}}, jeton.ErrConflict, "kid a"},
-		{"one key under two kids", client.Wish{Name: "x", Keys: []client.NewKey{key(same, "a"), key(same, "b")}}, jeton.ErrConflict, "this key as a"},
-		{"a kid that leaves its place in a URL", client.Wish{Name: "x", Keys: []client.NewKey{key(same, "a/../b")}}, jeton.ErrInvalid, "a kid has"},
-		{"a kid that is a dot segment", client.Wish{Name: "x", Keys: []client.NewKey{key(same, "..")}}, jeton.ErrInvalid, "a kid has"},
-		{"a kid of 129 bytes", client.Wish{Name: "x", Keys: []client.NewKey{key(same, strings.Repeat("k", 129))}}, jeton.ErrInvalid, "a kid has"},
-		{"a key for another algorithm", client.Wish{Name: "x", Keys: []client.NewKey{{Text: same, Alg: jose.RS256}}}, jeton.ErrInvalid, "RS256"},
-		{"a key that is over before it is valid", client.Wish{Name: "x", Keys: []client.NewKey{{Text: same, NotBefore: noon, NotAfter: noon}}}, jeton.ErrInvalid, "not_after"},
+		{
+			"no key in a text",
+			client.Wish{Name: "x", Keys: []client.NewKey{key([]byte("hello"), "")}},
+			jeton.ErrInvalid,
+			"no PEM block",
+		},
+		{
+			"a private key",
+			client.Wish{Name: "x", Keys: []client.NewKey{key(pemOf("PRIVATE KEY", der), "")}},
+			jeton.ErrInvalid,
+			"openssl pkey -in KEY -pubout",
+		},
+		{
+			"two keys of one kid",
+			client.Wish{Name: "x", Keys: []client.NewKey{key(publicPEM(t), "a"), key(publicPEM(t), "a")}},
+			jeton.ErrConflict,
+			"kid a",
+		},
+		{
+			"one key under two kids",
+			client.Wish{Name: "x", Keys: []client.NewKey{key(same, "a"), key(same, "b")}},
+			jeton.ErrConflict,
+			"this key as a",
+		},
+		{
+			"a kid that leaves its place in a URL",
+			client.Wish{Name: "x", Keys: []client.NewKey{key(same, "a/../b")}},
+			jeton.ErrInvalid,
+			"a kid has",
+		},
+		{
+			"a kid that is a dot segment",
+			client.Wish{Name: "x", Keys: []client.NewKey{key(same, "..")}},
+			jeton.ErrInvalid,
+			"a kid has",
+		},
+		{
+			"a kid of 129 bytes",
+			client.Wish{Name: "x", Keys: []client.NewKey{key(same, strings.Repeat("k", 129))}},
+			jeton.ErrInvalid,
+			"a kid has",
+		},
+		{
+			"a key for another algorithm",
+			client.Wish{Name: "x", Keys: []client.NewKey{{Text: same, Alg: jose.RS256}}},
+			jeton.ErrInvalid,
+			"RS256",
+		},
+		{
+			"a key that is over before it is valid",
+			client.Wish{Name: "x", Keys: []client.NewKey{{Text: same, NotBefore: noon, NotAfter: noon}}},
+			jeton.ErrInvalid,
+			"not_after",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, text, err := b.Add(t.Context(), "operator", tc.wish)
@@ -212,8 +279,10 @@ func TestAddRefuses(t *testing.T) {
 			}
 		})
 	}
+
 	list, err := b.List(t.Context())
 	must(t, err)
+
 	if len(list) != 1 {
 		t.Errorf("afterwards the clients are %+v", list)
 	}
@@ -222,12 +291,19 @@ func TestAddRefuses(t *testing.T) {
 func TestAddPreparesWhatItStores(t *testing.T) {
 	b := newBench(t)
 	made, text, err := b.Add(t.Context(), "operator", client.Wish{
-		Name: "job", Services: []string{"shop", "bank", "shop"}, Scopes: []string{"write", "read"}, Secret: true, Keys: []client.NewKey{{Text: publicPEM(t)}},
+		Name:     "job",
+		Services: []string{"shop", "bank", "shop"},
+		Scopes:   []string{"write", "read"},
+		Secret:   true,
+		Keys:     []client.NewKey{{Text: publicPEM(t)}},
 	})
+
 	must(t, err)
-	if got := fmt.Sprint(made.Services, made.Scopes, made.Introspects, made.Secret, len(made.Keys)); got != "[bank shop] [read write] [] true 1" {
+	got := fmt.Sprint(made.Services, made.Scopes, made.Introspects, made.Secret, len(made.Keys))
+	if got != "[bank shop] [read write] [] true 1" {
 		t.Errorf("made %s", got)
 	}
+
 	c := b.find(t, "job")
 	if !secret.Is(secret.Client, text.Reveal()) || !b.CheckSecret(c, text.Reveal()) {
 		t.Error("the secret that was made is not the client's")
@@ -235,13 +311,17 @@ func TestAddPreparesWhatItStores(t *testing.T) {
 	if c.Keys[0].ID != c.Keys[0].Thumbprint() {
 		t.Errorf("a key without a kid is named %s, want its thumbprint", c.Keys[0].ID)
 	}
+
 	shown, err := json.Marshal([]any{made, c, fmt.Sprintf("%+v", c.Public())})
 	must(t, err)
+
 	if strings.Contains(string(shown), text.Reveal()) {
 		t.Error("the client shows its secret")
 	}
+
 	events, err := b.db.Events(t.Context(), audit.Filter{})
 	must(t, err)
+
 	for _, e := range events {
 		if strings.Contains(e.Reason, text.Reveal()) {
 			t.Error("the record shows the secret")
@@ -255,6 +335,7 @@ func TestSecrets(t *testing.T) {
 	b.add(t, "job")
 	old, err := b.NewSecret(t.Context(), "operator", "job", false)
 	must(t, err)
+
 	before := b.find(t, "job")
 	now, err := b.NewSecret(t.Context(), "operator", "job", false)
 	must(t, err)
@@ -262,6 +343,7 @@ func TestSecrets(t *testing.T) {
 	if job.Version != before.Version {
 		t.Error("a new secret voids tokens that were not to be")
 	}
+
 	disabled := job
 	disabled.Disabled = true
 	zero := secret.Hash{}
@@ -285,11 +367,13 @@ func TestSecrets(t *testing.T) {
 		{"nothing, of a secret that is all zeros", client.Client{ID: 1, Secret: &zero}, "", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := b.CheckSecret(tc.c, tc.text); got != tc.want {
+			got := b.CheckSecret(tc.c, tc.text)
+			if got != tc.want {
 				t.Errorf("CheckSecret = %t, want %t", got, tc.want)
 			}
 		})
 	}
+
 	must(t, b.RemoveSecret(t.Context(), "operator", "job", true))
 	after := b.find(t, "job")
 	if b.CheckSecret(after, now.Reveal()) || after.Version <= job.Version {
@@ -309,11 +393,19 @@ func TestKeyWindow(t *testing.T) {
 		{"as it opens", client.Key{Opens: noon}, 0, ""},
 		{"a second before it closes", client.Key{Closes: noon}, -time.Second, ""},
 		{"as it closes", client.Key{Closes: noon}, 0, client.KeyOver},
-		{"retired within its bounds", client.Key{Retired: true, Opens: noon, Closes: noon.Add(time.Hour)}, time.Minute, client.KeyRetired},
+		{
+			"retired within its bounds",
+			client.Key{Retired: true, Opens: noon, Closes: noon.Add(time.Hour)},
+			time.Minute,
+			client.KeyRetired,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			err := tc.key.Check(noon.Add(tc.at))
-			if client.Why(err) != tc.want || tc.want != "" && !errors.Is(err, jeton.ErrBadCredential) || tc.want == "" && err != nil {
+			if client.Why(err) != tc.want || tc.want != "" && !errors.Is(
+				err,
+				jeton.ErrBadCredential,
+			) || tc.want == "" && err != nil {
 				t.Errorf("Check = %v, reason %q, want %q", err, client.Why(err), tc.want)
 			}
 		})
@@ -323,6 +415,7 @@ func TestKeyWindow(t *testing.T) {
 func TestKeys(t *testing.T) {
 	b := newBench(t)
 	job, other := b.add(t, "job", "a", "b"), b.add(t, "other", "a", "c")
+
 	for _, n := range []client.NewKey{
 		{Text: publicPEM(t), ID: "late", NotBefore: noon.Add(time.Hour)},
 		{Text: publicPEM(t), ID: "over", NotAfter: noon.Add(-time.Hour)},
@@ -331,11 +424,13 @@ func TestKeys(t *testing.T) {
 		_, err := b.AddKey(t.Context(), "operator", "job", n)
 		must(t, err)
 	}
+
 	must(t, b.RetireKey(t.Context(), "operator", "job", "gone", false))
 	job = b.find(t, "job")
 	b.add(t, "bare")
 	disabled := job
 	disabled.Disabled = true
+
 	single := b.add(t, "single", "x")
 	must(t, b.RetireKey(t.Context(), "operator", "single", "x", false))
 	single = b.find(t, "single")
@@ -360,17 +455,23 @@ func TestKeys(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			keys, err := b.Keys(t.Context(), tc.c, tc.kid, noon)
-			if kids(keys) != tc.want || client.Why(err) != tc.why || tc.why != "" && !errors.Is(err, jeton.ErrBadCredential) {
+			if kids(keys) != tc.want || client.Why(err) != tc.why || tc.why != "" && !errors.Is(
+				err,
+				jeton.ErrBadCredential,
+			) {
 				t.Errorf("Keys = %q, %v (%s), want %q, %q", kids(keys), err, client.Why(err), tc.want, tc.why)
 			}
 		})
 	}
+
 	t.Run("one kid of two clients is two keys", func(t *testing.T) {
 		mine, err := b.Keys(t.Context(), job, "a", noon)
 		must(t, err)
 		theirs, err := b.Keys(t.Context(), other, "a", noon)
 		must(t, err)
-		if mine[0].Thumbprint() != job.Keys[0].Thumbprint() || theirs[0].Thumbprint() != other.Keys[0].Thumbprint() || mine[0].Thumbprint() == theirs[0].Thumbprint() {
+
+		if mine[0].Thumbprint() != job.Keys[0].Thumbprint() || theirs[0].Thumbprint() != other.Keys[0].Thumbprint() ||
+			mine[0].Thumbprint() == theirs[0].Thumbprint() {
 			t.Error("a client's kid led to another client's key")
 		}
 	})
@@ -382,6 +483,7 @@ func TestAKeyThatWasRetiredDoesNotComeBack(t *testing.T) {
 	b.add(t, "job")
 	_, err := b.AddKey(t.Context(), "operator", "job", client.NewKey{Text: text, ID: "a"})
 	must(t, err)
+
 	must(t, b.RetireKey(t.Context(), "operator", "job", "a", false))
 	_, err = b.AddKey(t.Context(), "operator", "job", client.NewKey{Text: text, ID: "b"})
 	wants(t, "the same key under another kid", err, jeton.ErrConflict)
@@ -401,18 +503,31 @@ func TestAddOwnKey(t *testing.T) {
 		if err != nil || kids(keys) != k.ID {
 			t.Errorf("Keys = %v, %v", kids(keys), err)
 		}
+
 		last, err := b.db.Events(t.Context(), audit.Filter{Last: 1})
 		must(t, err)
-		if e := last[0]; e.Actor != "client:job" || e.Action != audit.ClientKeyAdd || e.Target != "client:job" || e.Request != "r1" || e.Outcome != audit.OK || !strings.Contains(e.Reason, k.ID) {
+		e := last[0]
+		if e.Actor != "client:job" || e.Action != audit.ClientKeyAdd || e.Target != "client:job" || e.Request != "r1" ||
+			e.Outcome != audit.OK || !strings.Contains(
+			e.Reason,
+			k.ID,
+		) {
 			t.Errorf("event %+v", e)
 		}
 	})
+
 	for i, tc := range []struct {
 		name      string
 		meanwhile func(name string) error
 	}{
-		{"the key that proved it is retired meanwhile", func(name string) error { return b.RetireKey(t.Context(), "operator", name, "a", false) }},
-		{"its tokens are ended meanwhile", func(name string) error { return b.EndTokens(t.Context(), "operator", name) }},
+		{
+			"the key that proved it is retired meanwhile",
+			func(name string) error { return b.RetireKey(t.Context(), "operator", name, "a", false) },
+		},
+		{
+			"its tokens are ended meanwhile",
+			func(name string) error { return b.EndTokens(t.Context(), "operator", name) },
+		},
 		{"it is disabled meanwhile", func(name string) error { return b.Disable(t.Context(), "operator", name, true) }},
 		{"another key came meanwhile", func(name string) error {
 			_, err := b.AddKey(t.Context(), "operator", name, client.NewKey{Text: publicPEM(t)})
@@ -422,7 +537,10 @@ func TestAddOwnKey(t *testing.T) {
 			if err := b.Remove(t.Context(), "operator", name); err != nil {
 				return err
 			}
-			_, _, err := b.Add(t.Context(), "operator", client.Wish{Name: name, Keys: []client.NewKey{{Text: publicPEM(t), ID: "a"}}})
+			_, _, err := b.Add(t.Context(), "operator", client.Wish{
+				Name: name,
+				Keys: []client.NewKey{{Text: publicPEM(t), ID: "a"}},
+			})
 			return err
 		}},
 	} {
@@ -432,27 +550,36 @@ func TestAddOwnKey(t *testing.T) {
 			must(t, tc.meanwhile(name))
 			before := len(b.find(t, name).Keys)
 			wants(t, "AddOwnKey", b.AddOwnKey(t.Context(), c, generated(t), event), jeton.ErrConflict)
-			if n := len(b.find(t, name).Keys); n != before {
+
+			n := len(b.find(t, name).Keys)
+			if n != before {
 				t.Errorf("%d keys after %d", n, before)
 			}
 		})
 	}
+
 	t.Run("sixteen keys, not seventeen; a retired one makes room", func(t *testing.T) {
 		c := b.add(t, "many", "a")
 		for range client.MaxKeys - 1 {
 			must(t, b.AddOwnKey(t.Context(), c, generated(t), event))
 			c = b.find(t, "many")
 		}
+
 		wants(t, "one more", b.AddOwnKey(t.Context(), c, generated(t), event), jeton.ErrConflict)
 		must(t, b.RetireKey(t.Context(), "operator", "many", "a", false))
 		must(t, b.AddOwnKey(t.Context(), b.find(t, "many"), generated(t), event))
 	})
+
 	t.Run("a declared client adds none", func(t *testing.T) {
-		list, err := client.CheckDeclared([]client.Declared{{Name: "fixed", Keys: []client.DeclaredKey{{Text: publicPEM(t), ID: "a"}}}})
+		list, err := client.CheckDeclared([]client.Declared{{
+			Name: "fixed",
+			Keys: []client.DeclaredKey{{Text: publicPEM(t), ID: "a"}},
+		}})
 		must(t, err)
 		must(t, b.Declare(t.Context(), list))
 		wants(t, "AddOwnKey", b.AddOwnKey(t.Context(), b.find(t, "fixed"), generated(t), event), jeton.ErrDeclared)
 	})
+
 	t.Run("a kid that is no name of ours", func(t *testing.T) {
 		k, err := jose.ParsePEM(publicPEM(t), "", "a b")
 		must(t, err)
@@ -465,9 +592,11 @@ func TestSetTerms(t *testing.T) {
 	b.add(t, "job")
 	list, bad := []string{"z", "a"}, []string{"A B"}
 	must(t, b.SetTerms(t.Context(), "operator", "job", nil, &list, &[]string{}))
-	if c := b.find(t, "job"); fmt.Sprint(c.Services, c.Scopes, c.Introspects) != "[shop] [a z] []" {
+	c := b.find(t, "job")
+	if fmt.Sprint(c.Services, c.Scopes, c.Introspects) != "[shop] [a z] []" {
 		t.Errorf("terms %v %v %v", c.Services, c.Scopes, c.Introspects)
 	}
+
 	wants(t, "a bad list", b.SetTerms(t.Context(), "operator", "job", &bad, nil, nil), jeton.ErrInvalid)
 	wants(t, "no list", b.SetTerms(t.Context(), "operator", "job", nil, nil, nil), jeton.ErrInvalid)
 	wants(t, "nobody", b.SetTerms(t.Context(), "operator", "nobody", &list, nil, nil), jeton.ErrNotFound)
@@ -481,22 +610,50 @@ func TestFindIsExact(t *testing.T) {
 		change func() error
 		seen   func(client.Client) bool
 	}{
-		{"disabled", func() error { return b.Disable(t.Context(), "o", "job", true) }, func(c client.Client) bool { return c.Disabled }},
-		{"enabled", func() error { return b.Disable(t.Context(), "o", "job", false) }, func(c client.Client) bool { return !c.Disabled }},
+		{
+			"disabled",
+			func() error { return b.Disable(t.Context(), "o", "job", true) },
+			func(c client.Client) bool { return c.Disabled },
+		},
+		{
+			"enabled",
+			func() error { return b.Disable(t.Context(), "o", "job", false) },
+			func(c client.Client) bool { return !c.Disabled },
+		},
 		{"a key", func() error {
 			_, err := b.AddKey(t.Context(), "o", "job", client.NewKey{Text: publicPEM(t)})
 			return err
 		}, func(c client.Client) bool { return len(c.Keys) == 2 }},
-		{"retired", func() error { return b.RetireKey(t.Context(), "o", "job", "a", false) }, func(c client.Client) bool { return c.Keys[0].Retired || c.Keys[1].Retired }},
-		{"ended", func() error { return b.EndTokens(t.Context(), "o", "job") }, func(c client.Client) bool { return c.Generation() == fmt.Sprintf("c%d.4", old.ID) }},
+		{
+			"retired",
+			func() error { return b.RetireKey(t.Context(), "o", "job", "a", false) },
+			func(c client.Client) bool { return c.Keys[0].Retired || c.Keys[1].Retired },
+		},
+		{
+			"ended",
+			func() error { return b.EndTokens(t.Context(), "o", "job") },
+			func(c client.Client) bool { return c.Generation() == fmt.Sprintf("c%d.4", old.ID) },
+		},
 		{"declared", func() error {
 			list, err := client.CheckDeclared([]client.Declared{{Name: "job", SecretHash: strings.Repeat("ab", 32)}})
 			must(t, err)
 			return b.Declare(t.Context(), list)
 		}, func(c client.Client) bool { return c.Declared && len(c.Keys) == 0 }},
-		{"declared no more", func() error { return b.Declare(t.Context(), nil) }, func(c client.Client) bool { return c.ID == 0 }},
-		{"another of that name", func() error { _, _, err := b.Add(t.Context(), "o", client.Wish{Name: "job"}); return err }, func(c client.Client) bool { return c.ID > old.ID }},
-		{"removed", func() error { return b.Remove(t.Context(), "o", "job") }, func(c client.Client) bool { return c.ID == 0 }},
+		{
+			"declared no more",
+			func() error { return b.Declare(t.Context(), nil) },
+			func(c client.Client) bool { return c.ID == 0 },
+		},
+		{
+			"another of that name",
+			func() error { _, _, err := b.Add(t.Context(), "o", client.Wish{Name: "job"}); return err },
+			func(c client.Client) bool { return c.ID > old.ID },
+		},
+		{
+			"removed",
+			func() error { return b.Remove(t.Context(), "o", "job") },
+			func(c client.Client) bool { return c.ID == 0 },
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b.find(t, "job") // so that what was before is in memory
@@ -506,8 +663,10 @@ func TestFindIsExact(t *testing.T) {
 			}
 		})
 	}
+
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	if len(b.changed) != 8 {
 		t.Errorf("%d changes were told of, want 8", len(b.changed))
 	}
@@ -517,11 +676,14 @@ func TestFindKeepsWhatItReadInMemory(t *testing.T) {
 	b := newBench(t)
 	b.add(t, "job")
 	must(t, b.db.Close())
+
 	if c, err := b.Find(t.Context(), "job"); err != nil || c.ID == 0 {
 		t.Errorf("a client in memory: %+v, %v", c, err)
 	}
+
 	_, err := b.Find(t.Context(), "other")
 	wants(t, "a client that is not, with the store closed", err, jeton.ErrUnavailable)
+
 	if c, err := b.Find(t.Context(), "no name at all"); err != nil || c.ID != 0 {
 		t.Errorf("what cannot be a name: %+v, %v", c, err)
 	}
@@ -530,13 +692,16 @@ func TestFindKeepsWhatItReadInMemory(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	b := newBench(t)
 	small := client.New(client.Config{Store: b.db, Now: func() time.Time { return noon }, Cache: 2})
+
 	for i := range 5 {
 		b.add(t, fmt.Sprintf("job%d", i))
 	}
+
 	for i := range 5 {
 		_, err := small.Find(t.Context(), fmt.Sprintf("job%d", i))
 		must(t, err)
 	}
+
 	must(t, b.db.Close())
 	kept := 0
 	for i := range 5 {
@@ -544,6 +709,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			kept++
 		}
 	}
+
 	if kept != 2 {
 		t.Errorf("%d clients are in memory, want 2", kept)
 	}
@@ -562,6 +728,7 @@ func (s *slow) FindClient(ctx context.Context, name string) (client.Client, erro
 		s.read <- struct{}{}
 		<-s.answer
 	}
+
 	return c, err
 }
 
@@ -571,21 +738,26 @@ func TestAReadThatBeganBeforeAChangeIsNotKept(t *testing.T) {
 	must(t, err)
 	s := &slow{Store: b.db, read: make(chan struct{}), answer: make(chan struct{})}
 	clients := client.New(client.Config{Store: s, Now: func() time.Time { return noon }})
+
 	s.hold.Store(true)
 	done := make(chan client.Client)
 	go func() {
 		c, _ := clients.Find(context.Background(), "job")
 		done <- c
 	}()
+
 	<-s.read
 	s.hold.Store(false)
 	must(t, clients.Disable(t.Context(), "o", "job", true))
 	close(s.answer)
+
 	if c := <-done; c.Disabled {
 		t.Error("the read was not under way before the change: the test tests nothing")
 	}
+
 	c, err := clients.Find(t.Context(), "job")
 	must(t, err)
+
 	if !c.Disabled {
 		t.Error("what was read before the change is found after it")
 	}
@@ -597,6 +769,7 @@ func TestChangesAgainstFinds(t *testing.T) {
 	var floor atomic.Int64 // of the version that has been answered
 	floor.Store(1)
 	stop := make(chan struct{})
+
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
@@ -607,6 +780,7 @@ func TestChangesAgainstFinds(t *testing.T) {
 				default:
 					runtime.Gosched() // to whom it is that changes
 				}
+
 				least := floor.Load()
 				c, err := b.Find(context.Background(), "job")
 				if err != nil || c.Version < least {
@@ -616,10 +790,12 @@ func TestChangesAgainstFinds(t *testing.T) {
 			}
 		})
 	}
+
 	for i := range 30 {
 		must(t, b.EndTokens(t.Context(), "o", "job"))
 		floor.Store(int64(i + 2))
 	}
+
 	close(stop)
 	wg.Wait()
 }

@@ -78,6 +78,7 @@ type flight struct {
 func (f *fetcher) keepOnly(named []Source) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	for s := range f.sources {
 		if !slices.Contains(named, s) {
 			delete(f.sources, s)
@@ -88,11 +89,13 @@ func (f *fetcher) keepOnly(named []Source) {
 func (f *fetcher) remote(s Source) *remote {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	r, ok := f.sources[s]
 	if !ok {
 		r = &remote{}
 		f.sources[s] = r
 	}
+
 	return r
 }
 
@@ -105,14 +108,17 @@ func (f *fetcher) keys(ctx context.Context, s Source, kid string, now time.Time)
 	if fl == nil {
 		return keys, err
 	}
+
 	select {
 	case <-fl.done:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: wait for the source of keys: %w", jeton.ErrUnavailable, ctx.Err())
 	}
+
 	if fl.err != nil {
 		return nil, errDown
 	}
+
 	return choose(fl.keys, kid), nil
 }
 
@@ -124,15 +130,19 @@ var errDown = fmt.Errorf("%w: the source of keys does not answer", jeton.ErrUnav
 func (r *remote) look(kid string, now time.Time, start func(*flight)) ([]jose.Key, *flight, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	fresh := r.got != nil && within(r.got.life, r.got.at, now)
 	if fresh {
-		if keys := choose(r.got.keys, kid); len(keys) > 0 {
+		keys := choose(r.got.keys, kid)
+		if len(keys) > 0 {
 			return keys, nil, nil
 		}
 	}
+
 	if r.flight != nil {
 		return nil, r.flight, nil
 	}
+
 	switch {
 	case r.failed && within(downFor, r.asked, now):
 		return nil, nil, errDown
@@ -143,8 +153,10 @@ func (r *remote) look(kid string, now time.Time, start func(*flight)) ([]jose.Ke
 		}
 		return nil, nil, nil
 	}
+
 	r.asked, r.flight = now, &flight{done: make(chan struct{})}
 	start(r.flight)
+
 	return nil, r.flight, nil
 }
 
@@ -160,11 +172,13 @@ func choose(keys []jose.Key, kid string) []jose.Key {
 	if kid == "" {
 		return keys
 	}
+
 	for _, k := range keys {
 		if k.ID == kid {
 			return []jose.Key{k}
 		}
 	}
+
 	return nil
 }
 
@@ -172,20 +186,25 @@ func choose(keys []jose.Key, kid string) []jose.Key {
 func (f *fetcher) fly(s Source, r *remote, fl *flight, now time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), f.timeout)
 	defer cancel()
+
 	keys, life, err := s.fetch(ctx)
 	r.mu.Lock()
 	recovered := r.failed && err == nil
 	r.flight, r.failed = nil, err != nil
+
 	if err == nil {
 		r.got = &fetched{keys, now, life}
 	}
+
 	r.mu.Unlock()
+
 	switch {
 	case err != nil:
 		f.log.Warn("keys were not fetched; clients that need them are answered 503", "url", s.URL, "error", err)
 	case recovered:
 		f.log.Info("keys are fetched again", "url", s.URL, "keys", len(keys))
 	}
+
 	fl.keys, fl.err = keys, err
 	close(fl.done)
 }
@@ -197,15 +216,19 @@ func (s Source) fetch(ctx context.Context) (keys []jose.Key, life time.Duration,
 	if err != nil {
 		return nil, 0, err
 	}
+
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
 	if err != nil {
 		return nil, 0, err
 	}
+
 	r.Header.Set("Accept", s.accepts())
 	r.Header.Set("User-Agent", "jeton")
+
 	dialer := net.Dialer{ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		return s.mayDial(address, r.URL.Scheme != "https")
 	}}
+
 	asking := http.Client{
 		Transport: &http.Transport{
 			Proxy:                  nil, // one of the environment would be dialled in place of the source
@@ -217,17 +240,22 @@ func (s Source) fetch(ctx context.Context) (keys []jose.Key, life time.Duration,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+
 	answer, err := asking.Do(r)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer answer.Body.Close()
+
 	if answer.StatusCode != http.StatusOK {
 		return nil, 0, fmt.Errorf("it answers %s; only 200 is taken, and no redirect followed", answer.Status)
 	}
-	if kind := answer.Header.Get("Content-Type"); s.Format == FormatJWKS && !maybeJSON(kind) {
+
+	kind := answer.Header.Get("Content-Type")
+	if s.Format == FormatJWKS && !maybeJSON(kind) {
 		return nil, 0, fmt.Errorf("it answers with %q, not with a JWK Set", kind)
 	}
+
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody+1))
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the answer: %w", err)
@@ -235,9 +263,11 @@ func (s Source) fetch(ctx context.Context) (keys []jose.Key, life time.Duration,
 	if len(body) > maxBody {
 		return nil, 0, fmt.Errorf("its answer is over %d KiB", maxBody>>10)
 	}
+
 	if keys, err = s.parse(body); err != nil {
 		return nil, 0, err
 	}
+
 	return keys, lifeOf(answer.Header), nil
 }
 
@@ -254,11 +284,16 @@ func maybeJSON(kind string) bool {
 	if kind == "" {
 		return true
 	}
+
 	media, _, err := mime.ParseMediaType(kind)
 	if err != nil {
 		return false
 	}
-	return media == "application/json" || strings.HasSuffix(media, "+json") || media == "text/plain" || media == "application/octet-stream"
+
+	return media == "application/json" || strings.HasSuffix(
+		media,
+		"+json",
+	) || media == "text/plain" || media == "application/octet-stream"
 }
 
 func (s Source) parse(body []byte) ([]jose.Key, error) {
@@ -272,6 +307,7 @@ func (s Source) parse(body []byte) ([]jose.Key, error) {
 		}
 		return []jose.Key{k}, nil
 	}
+
 	return nil, errors.New("it has no format")
 }
 
@@ -291,5 +327,6 @@ func lifeOf(h http.Header) time.Duration {
 			life = min(time.Duration(min(n, 1<<20))*time.Second, mostLife)
 		}
 	}
+
 	return max(life, leastLife)
 }

@@ -35,6 +35,7 @@ type keyserver struct {
 func newKeyserver(t *testing.T, start func(http.Handler) *httptest.Server, answer http.HandlerFunc) *keyserver {
 	t.Helper()
 	s := &keyserver{answer: answer}
+
 	s.Server = start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.asked.Add(1)
 		s.mu.Lock()
@@ -42,7 +43,9 @@ func newKeyserver(t *testing.T, start func(http.Handler) *httptest.Server, answe
 		s.mu.Unlock()
 		answer(w, r)
 	}))
+
 	t.Cleanup(s.Close)
+
 	return s
 }
 
@@ -55,7 +58,8 @@ func (s *keyserver) set(answer http.HandlerFunc) {
 // times checks how many requests there have been.
 func (s *keyserver) times(t *testing.T, want int64) {
 	t.Helper()
-	if n := s.asked.Load(); n != want {
+	n := s.asked.Load()
+	if n != want {
 		t.Errorf("the source was asked %d times, want %d", n, want)
 	}
 }
@@ -93,6 +97,7 @@ func TestASourceGivesKeys(t *testing.T) {
 	a, b2 := generated(t), generated(t)
 	rsa, err := jose.Generate(jose.PS256)
 	must(t, err)
+
 	for _, tc := range []struct {
 		name   string
 		answer http.HandlerFunc
@@ -105,10 +110,38 @@ func TestASourceGivesKeys(t *testing.T) {
 		{"one of a set", jwks(a, b2), client.Source{Format: "jwks"}, b2.ID, []jose.Key{b2}, ""},
 		{"none of a set", jwks(a), client.Source{Format: "jwks"}, b2.ID, nil, client.UnknownKey},
 		{"an empty set", jwks(), client.Source{Format: "jwks"}, "", nil, client.NoKey},
-		{"PEM", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(a.PEM()) }, client.Source{Format: "pem"}, "", []jose.Key{a}, ""},
-		{"PEM, by its thumbprint", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(a.PEM()) }, client.Source{Format: "pem"}, a.ID, []jose.Key{a}, ""},
-		{"PEM, by another name", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(a.PEM()) }, client.Source{Format: "pem"}, "other", nil, client.UnknownKey},
-		{"PEM for an algorithm", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(rsa.Key().PEM()) }, client.Source{Format: "pem", Alg: jose.PS256}, "", []jose.Key{rsa.Key()}, ""},
+		{
+			"PEM",
+			func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(a.PEM()) },
+			client.Source{Format: "pem"},
+			"",
+			[]jose.Key{a},
+			"",
+		},
+		{
+			"PEM, by its thumbprint",
+			func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(a.PEM()) },
+			client.Source{Format: "pem"},
+			a.ID,
+			[]jose.Key{a},
+			"",
+		},
+		{
+			"PEM, by another name",
+			func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(a.PEM()) },
+			client.Source{Format: "pem"},
+			"other",
+			nil,
+			client.UnknownKey,
+		},
+		{
+			"PEM for an algorithm",
+			func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(rsa.Key().PEM()) },
+			client.Source{Format: "pem", Alg: jose.PS256},
+			"",
+			[]jose.Key{rsa.Key()},
+			"",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := newBench(t)
@@ -118,6 +151,7 @@ func TestASourceGivesKeys(t *testing.T) {
 			if client.Why(err) != tc.why || len(keys) != len(tc.want) {
 				t.Fatalf("Keys = %v, %v (%s)", kids(keys), err, client.Why(err))
 			}
+
 			for i, k := range keys {
 				if k.Thumbprint() != tc.want[i].Thumbprint() || k.Alg != tc.want[i].Alg {
 					t.Errorf("key %d is %s for %s", i, k.ID, k.Alg)
@@ -133,6 +167,7 @@ func TestASourceThatCannotBeBelieved(t *testing.T) {
 	must(t, err)
 	der, err := private.MarshalPKCS8()
 	must(t, err)
+
 	canary := newKeyserver(t, httptest.NewServer, jwks(good))
 	typed := func(kind, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -140,21 +175,33 @@ func TestASourceThatCannotBeBelieved(t *testing.T) {
 			_, _ = w.Write([]byte(body))
 		}
 	}
+
 	set := string(jose.MarshalSet([]jose.Key{good}))
 	for _, tc := range []struct {
 		name, format string
 		answer       http.HandlerFunc
 		says         string
 	}{
-		{"a redirect", "jwks", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, canary.URL, http.StatusFound) }, "302"},
+		{
+			"a redirect",
+			"jwks",
+			func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, canary.URL, http.StatusFound) },
+			"302",
+		},
 		{"a permanent redirect", "jwks", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, canary.URL, http.StatusPermanentRedirect)
 		}, "308"},
 		{"an error", "jwks", broken, "500"},
-		{"nothing, with success", "jwks", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, "204"},
+		{
+			"nothing, with success",
+			"jwks",
+			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+			"204",
+		},
 		{"a set over 64 KiB", "jwks", typed("application/json", set+strings.Repeat(" ", 64<<10)), "over 64 KiB"},
 		{"a body without end", "jwks", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
+
 			for r.Context().Err() == nil {
 				if _, err := w.Write(make([]byte, 4096)); err != nil {
 					return
@@ -168,12 +215,22 @@ func TestASourceThatCannotBeBelieved(t *testing.T) {
 		{"a page for people", "jwks", typed("text/html", set), "text/html"},
 		{"no JSON", "jwks", typed("application/json", "{"), "unusable key"},
 		{"a key that is no set", "jwks", func(w http.ResponseWriter, _ *http.Request) {}, "unusable key"},
-		{"a set with a secret in it", "jwks", typed("application/json", `{"keys":[{"kty":"oct","k":"AAAA"}]}`), "private member"},
+		{
+			"a set with a secret in it",
+			"jwks",
+			typed("application/json", `{"keys":[{"kty":"oct","k":"AAAA"}]}`),
+			"private member",
+		},
 		{"two keys of one kid", "jwks", jwks(good, good), "two keys"},
 		{"PEM for a set", "jwks", typed("text/plain", string(good.PEM())), "unusable key"},
 		{"a set for PEM", "pem", typed("application/json", set), "no PEM block"},
 		{"two PEM blocks", "pem", typed("text/plain", string(good.PEM())+string(good.PEM())), "more than one"},
-		{"a private key", "pem", typed("text/plain", string(pemOf("PRIVATE KEY", der))), "openssl pkey -in KEY -pubout"},
+		{
+			"a private key",
+			"pem",
+			typed("text/plain", string(pemOf("PRIVATE KEY", der))),
+			"openssl pkey -in KEY -pubout",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := newBench(t)
@@ -182,7 +239,9 @@ func TestASourceThatCannotBeBelieved(t *testing.T) {
 			if keys != nil || !errors.Is(err, jeton.ErrUnavailable) {
 				t.Errorf("Keys = %v, %v, want ErrUnavailable", kids(keys), err)
 			}
-			if text := b.logged(); !strings.Contains(text, tc.says) || !strings.Contains(text, s.URL) {
+
+			text := b.logged()
+			if !strings.Contains(text, tc.says) || !strings.Contains(text, s.URL) {
 				t.Errorf("the log says %s, want %q and the address", text, tc.says)
 			}
 			if strings.Contains(err.Error(), tc.says) {
@@ -190,27 +249,34 @@ func TestASourceThatCannotBeBelieved(t *testing.T) {
 			}
 		})
 	}
+
 	canary.times(t, 0)
 }
 
 func TestWhereASourceMayBe(t *testing.T) {
 	key := generated(t)
 	var connections atomic.Int64
+
 	s := newKeyserver(t, func(h http.Handler) *httptest.Server {
 		s := httptest.NewUnstartedServer(h)
 		s.Config.ErrorLog = log.New(io.Discard, "", 0) // it would tell of the handshake that is refused
+
 		s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 			if state == http.StateNew {
 				connections.Add(1)
 			}
 		}
+
 		s.StartTLS()
+
 		return s
 	}, jwks(key))
+
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	must(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600))
 	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
 	must(t, err)
+
 	for _, tc := range []struct {
 		name, host string
 		private    bool
@@ -220,20 +286,50 @@ func TestWhereASourceMayBe(t *testing.T) {
 		reached    bool
 	}{
 		{"this machine, named as one that may be private", "127.0.0.1", true, ca, nil, "", true},
-		{"this machine, not named so", "127.0.0.1", false, ca, jeton.ErrUnavailable, "127.0.0.1 is not a public address", false},
-		{"a name that leads to this machine", "localhost", false, ca, jeton.ErrUnavailable, "is not a public address", false},
-		{"this machine, as IPv6 writes it", "[::ffff:127.0.0.1]", false, ca, jeton.ErrUnavailable, "is not a public address", false},
+		{
+			"this machine, not named so",
+			"127.0.0.1",
+			false,
+			ca,
+			jeton.ErrUnavailable,
+			"127.0.0.1 is not a public address",
+			false,
+		},
+		{
+			"a name that leads to this machine",
+			"localhost",
+			false,
+			ca,
+			jeton.ErrUnavailable,
+			"is not a public address",
+			false,
+		},
+		{
+			"this machine, as IPv6 writes it",
+			"[::ffff:127.0.0.1]",
+			false,
+			ca,
+			jeton.ErrUnavailable,
+			"is not a public address",
+			false,
+		},
 		{"this machine, as no address", "0.0.0.0", false, ca, jeton.ErrUnavailable, "is not a public address", false},
 		{"another authority than the named one", "127.0.0.1", true, "", jeton.ErrUnavailable, "certificate", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := newBench(t)
 			before := connections.Load()
-			c := b.sourced(t, "job", client.Source{URL: "https://" + net.JoinHostPort(strings.Trim(tc.host, "[]"), port), Format: "jwks", CA: tc.ca, Private: tc.private})
+			c := b.sourced(t, "job", client.Source{
+				URL:     "https://" + net.JoinHostPort(strings.Trim(tc.host, "[]"), port),
+				Format:  "jwks",
+				CA:      tc.ca,
+				Private: tc.private,
+			})
 			keys, err := b.Keys(t.Context(), c, key.ID, noon)
 			if !errors.Is(err, tc.want) || tc.want == nil && kids(keys) != key.ID {
 				t.Errorf("Keys = %v, %v, want %v", kids(keys), err, tc.want)
 			}
+
 			if !strings.Contains(b.logged(), tc.says) {
 				t.Errorf("the log says %s, want %q", b.logged(), tc.says)
 			}
@@ -242,13 +338,19 @@ func TestWhereASourceMayBe(t *testing.T) {
 			}
 		})
 	}
+
 	t.Run("a proxy of the environment is not asked", func(t *testing.T) {
 		b := newBench(t)
 		b.SetTimeout(time.Second)
 		// A name that does not exist (RFC 6761): only a proxy could answer for it.
-		_, err := b.Keys(t.Context(), b.sourced(t, "job", client.Source{URL: "https://keys.invalid/", Format: "jwks", Private: true}), "", noon)
+		_, err := b.Keys(t.Context(), b.sourced(t, "job", client.Source{
+			URL:     "https://keys.invalid/",
+			Format:  "jwks",
+			Private: true,
+		}), "", noon)
 		wants(t, "Keys", err, jeton.ErrUnavailable)
-		if n := proxied.Load(); n != 0 {
+		n := proxied.Load()
+		if n != 0 {
 			t.Errorf("the proxy was asked %d times", n)
 		}
 	})
@@ -298,7 +400,8 @@ func TestPublicAddresses(t *testing.T) {
 		{"NAT64 for a local network", "64:ff9b:1::a00:1", false},
 	} {
 		t.Run(tc.what, func(t *testing.T) {
-			if got := client.Public(netip.MustParseAddr(tc.addr)); got != tc.want {
+			got := client.Public(netip.MustParseAddr(tc.addr))
+			if got != tc.want {
 				t.Errorf("public(%s) = %t, want %t", tc.addr, got, tc.want)
 			}
 		})
@@ -329,10 +432,12 @@ func TestAHundredCallersAskOnce(t *testing.T) {
 	b := newBench(t)
 	key := generated(t)
 	release := make(chan struct{})
+
 	s := newKeyserver(t, httptest.NewServer, func(w http.ResponseWriter, r *http.Request) {
 		<-release
 		jwks(key)(w, r)
 	})
+
 	c := b.sourced(t, "job", local(s, "jwks"))
 	var ready, wg sync.WaitGroup
 	for i := range 100 {
@@ -341,6 +446,7 @@ func TestAHundredCallersAskOnce(t *testing.T) {
 		if i%2 == 0 {
 			kid = ""
 		}
+
 		wg.Go(func() {
 			ready.Done()
 			keys, err := b.Keys(context.Background(), c, kid, noon)
@@ -349,6 +455,7 @@ func TestAHundredCallersAskOnce(t *testing.T) {
 			}
 		})
 	}
+
 	ready.Wait()
 	close(release)
 	wg.Wait()
@@ -359,11 +466,13 @@ func TestACallerWhoLeavesEndsItsOwnWaitingOnly(t *testing.T) {
 	b := newBench(t)
 	key := generated(t)
 	asked, release := make(chan struct{}), make(chan struct{})
+
 	s := newKeyserver(t, httptest.NewServer, func(w http.ResponseWriter, r *http.Request) {
 		close(asked)
 		<-release
 		jwks(key)(w, r)
 	})
+
 	c := b.sourced(t, "job", local(s, "jwks"))
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error)
@@ -371,16 +480,19 @@ func TestACallerWhoLeavesEndsItsOwnWaitingOnly(t *testing.T) {
 		_, err := b.Keys(ctx, c, "", noon)
 		left <- err
 	}()
+
 	<-asked
 	leave()
 	err := <-left
 	wants(t, "Keys for who has left", err, jeton.ErrUnavailable)
 	wants(t, "Keys for who has left", err, context.Canceled)
+
 	close(release)
 	keys, err := b.Keys(t.Context(), c, "", noon)
 	if err != nil || kids(keys) != key.ID {
 		t.Errorf("Keys = %v, %v", kids(keys), err)
 	}
+
 	s.times(t, 1)
 }
 
@@ -416,6 +528,7 @@ func TestWhenASourceIsAsked(t *testing.T) {
 		err   error
 		asked int64
 	}
+
 	for _, tc := range []struct {
 		name  string
 		looks []look
@@ -495,10 +608,12 @@ func TestWhenASourceIsAsked(t *testing.T) {
 				if l.now != nil {
 					s.set(l.now)
 				}
+
 				keys, err := b.Keys(t.Context(), c, l.kid, noon.Add(l.at))
 				if kids(keys) != l.want || !errors.Is(err, l.err) {
 					t.Errorf("look %d, %v: %q, %v, want %q, %v", i, l.at, kids(keys), err, l.want, l.err)
 				}
+
 				s.times(t, l.asked)
 			}
 		})
@@ -509,27 +624,35 @@ func TestOwnKeysGoBeforeThoseOfASource(t *testing.T) {
 	b := newBench(t)
 	mine, theirs := generated(t), generated(t)
 	s := newKeyserver(t, httptest.NewServer, nil)
+
 	named := func(k jose.Key, kid string) jose.Key {
 		out, err := jose.ParsePEM(k.PEM(), "", kid)
 		must(t, err)
 		return out
 	}
+
 	s.set(jwks(named(theirs, "main"), named(theirs, "other")))
-	c := b.sourced(t, "job", local(s, "jwks"), client.DeclaredKey{Text: mine.PEM(), ID: "main"}, client.DeclaredKey{Text: publicPEM(t), ID: "late", NotBefore: noon.Add(time.Hour)})
+	c := b.sourced(t, "job", local(s, "jwks"), client.DeclaredKey{
+		Text: mine.PEM(),
+		ID:   "main",
+	}, client.DeclaredKey{Text: publicPEM(t), ID: "late", NotBefore: noon.Add(time.Hour)})
 	look := func(kid string) ([]jose.Key, error) { return b.Keys(t.Context(), c, kid, noon) }
 	keys, err := look("main")
 	if err != nil || len(keys) != 1 || keys[0].Thumbprint() != mine.Thumbprint() {
 		t.Errorf("the kid of both: %v, %v", kids(keys), err)
 	}
+
 	_, err = look("late")
 	if client.Why(err) != client.KeyTooEarly {
 		t.Errorf("an own key that is not valid yet: %v", err)
 	}
+
 	s.times(t, 0)
 	keys, err = look("other")
 	if err != nil || len(keys) != 1 || keys[0].Thumbprint() != theirs.Thumbprint() {
 		t.Errorf("the kid of the source: %v, %v", kids(keys), err)
 	}
+
 	keys, err = look("")
 	if err != nil || kids(keys) != "main other" || keys[0].Thumbprint() != mine.Thumbprint() {
 		t.Errorf("no kid: %v, %v", kids(keys), err)
@@ -543,6 +666,7 @@ func TestWhatIsRetiredHereIsNotTakenFromASource(t *testing.T) {
 	c := b.sourced(t, "job", local(s, "jwks"))
 	retired, err := jose.ParsePEM(key.PEM(), "", "before")
 	must(t, err)
+
 	for _, own := range []client.Key{{Key: retired, Retired: true}, {Key: retired, Closes: noon}} {
 		c.Keys = []client.Key{own}
 		for _, kid := range []string{"", key.ID, "before"} {
@@ -562,14 +686,17 @@ func TestTwoClientsOfOneSourceShareWhatWasFetched(t *testing.T) {
 		source := local(s, "jwks")
 		declared = append(declared, client.Declared{Name: fmt.Sprintf("job%d", i), Source: &source})
 	}
+
 	declared[2].Source.Format = "pem" // another reading of the same address is another source
 	list, err := client.CheckDeclared(declared)
 	must(t, err)
 	must(t, b.Declare(t.Context(), list))
+
 	for i, want := range []error{nil, nil, jeton.ErrUnavailable} {
 		_, err := b.Keys(t.Context(), b.find(t, fmt.Sprintf("job%d", i)), "", noon)
 		wants(t, fmt.Sprintf("Keys of job%d", i), err, want)
 	}
+
 	s.times(t, 2)
 	must(t, b.Declare(t.Context(), list))
 	_, err = b.Keys(t.Context(), b.find(t, "job0"), "", noon)

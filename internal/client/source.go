@@ -34,6 +34,7 @@ func (s Source) check() error {
 	if err != nil || u.Host == "" || u.Opaque != "" {
 		return errSource("the address is a whole URL, https://host/path")
 	}
+
 	switch {
 	case u.User != nil:
 		return errSource("the address has no name and password in it")
@@ -51,9 +52,11 @@ func (s Source) check() error {
 	case s.Alg != "" && !s.Alg.Known():
 		return errSource(fmt.Sprintf("there is no algorithm %q", string(s.Alg)))
 	}
+
 	if s.CA != "" {
 		_, err = s.authorities()
 	}
+
 	return err
 }
 
@@ -67,14 +70,17 @@ func (s Source) authorities() (*x509.CertPool, error) {
 	if s.CA == "" {
 		return nil, nil
 	}
+
 	text, err := os.ReadFile(s.CA)
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority: %w", err)
 	}
+
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
 		return nil, fmt.Errorf("certificate authority: no certificate in %s", s.CA)
 	}
+
 	return pool, nil
 }
 
@@ -86,17 +92,23 @@ func (s Source) mayDial(address string, plain bool) error {
 	if err != nil {
 		return fmt.Errorf("dial %s: %w", address, err)
 	}
+
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
 		return fmt.Errorf("dial %s: %w", address, err)
 	}
+
 	switch {
 	case plain && !addr.Unmap().IsLoopback():
 		return fmt.Errorf("%s is not this machine, and without TLS anybody could answer in its place", addr)
 	case s.Private || public(addr):
 		return nil
 	}
-	return fmt.Errorf("%s is not a public address, and the source is not named as one that may be on a private one", addr)
+
+	return fmt.Errorf(
+		"%s is not a public address, and the source is not named as one that may be on a private one",
+		addr,
+	)
 }
 
 // Addresses that netip takes for global unicast and that are not the Internet, or lead
@@ -131,13 +143,16 @@ func public(addr netip.Addr) bool {
 		b := addr.As16()
 		return public(netip.AddrFrom4([4]byte(b[12:])))
 	}
+
 	if addr.Zone() != "" || !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.Is6() && !unicast.Contains(addr) {
 		return false
 	}
+
 	for _, p := range special {
 		if p.Contains(addr) {
 			return false
 		}
 	}
+
 	return true
 }
