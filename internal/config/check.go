@@ -17,11 +17,14 @@ func (d *document) check(c *Config) {
 	d.database(c.Database)
 	d.keysSecret(c)
 	d.admin(c)
+
 	for i, p := range c.TrustedProxies {
-		if path := at("trusted_proxies", i); p.IsValid() && p.Bits() == 0 {
+		path := at("trusted_proxies", i)
+		if p.IsValid() && p.Bits() == 0 {
 			d.fault(path, p.String()+" believes everybody, so anybody could claim any address; name the proxies")
 		}
 	}
+
 	d.users(c)
 	d.issuer(c)
 	d.clients(c)
@@ -47,6 +50,7 @@ func (d *document) ranges(c *Config) {
 	} {
 		d.within(b)
 	}
+
 	d.positive("throttle.pair_every", c.Throttle.PairEvery)
 	d.positive("throttle.account_every", c.Throttle.AccountEvery)
 	d.positive("throttle.source_every", c.Throttle.SourceEvery)
@@ -77,15 +81,21 @@ func (d *document) maxUses(path string, n *int64) {
 // who is there.
 func (d *document) admin(c *Config) {
 	const path = "admin.listen"
+
 	if c.Admin.Listen == "off" {
 		return
 	}
+
 	host, ok := d.listen(path, c.Admin.Listen)
 	if !ok {
 		return
 	}
 	if a, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !a.IsLoopback()) {
-		d.fault(path, quote(c.Admin.Listen)+" can be reached from other machines; a loopback address such as 127.0.0.1:9180, or off, is right")
+		d.fault(
+			path,
+			quote(c.Admin.Listen)+
+				" can be reached from other machines; a loopback address such as 127.0.0.1:9180, or off, is right",
+		)
 	}
 }
 
@@ -98,10 +108,12 @@ func (d *document) listen(path, address string) (host string, ok bool) {
 	if err == nil && host != "" && !hostName(host) {
 		err = fmt.Errorf("no host")
 	}
+
 	if err != nil {
 		d.fault(path, quote(address)+" is no address and port; write it as in 127.0.0.1:8443, [::1]:8443 or :8443")
 		return "", false
 	}
+
 	return host, true
 }
 
@@ -111,11 +123,13 @@ func hostName(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return true
 	}
+
 	for _, r := range s {
 		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_", r) {
 			return false
 		}
 	}
+
 	return s != "" && len(s) <= 253 && s[0] != '.' && s[0] != '-'
 }
 
@@ -129,18 +143,36 @@ func (d *document) users(c *Config) {
 			if first, taken := names[folded]; !taken {
 				names[folded] = i
 			} else if other := c.Users[first].Name; other == u.Name {
-				d.fault(path+".name", fmt.Sprintf("%s is declared already, by users[%d]; names are unique", quote(u.Name), first))
+				d.fault(
+					path+".name",
+					fmt.Sprintf("%s is declared already, by users[%d]; names are unique", quote(u.Name), first),
+				)
 			} else {
-				d.fault(path+".name", fmt.Sprintf("%s differs from %s, users[%d], in case only; pick another name", quote(u.Name), quote(other), first))
+				d.fault(
+					path+".name",
+					fmt.Sprintf(
+						"%s differs from %s, users[%d], in case only; pick another name",
+						quote(u.Name),
+						quote(other),
+						first,
+					),
+				)
 			}
 		}
-		if email := strings.ToLower(u.Email); email != "" {
+
+		email := strings.ToLower(u.Email)
+		if email != "" {
 			if first, taken := emails[email]; taken {
-				d.fault(path+".email", fmt.Sprintf("%s is the address of users[%d] already; each has their own", quote(u.Email), first))
+				d.fault(
+					path+".email",
+					fmt.Sprintf("%s is the address of users[%d] already; each has their own", quote(u.Email), first),
+				)
 			}
 			emails[email] = i
 		}
+
 		d.passwordHash(path, u)
+
 		for j, group := range u.Groups {
 			d.notEmpty(at(path+".groups", j), group)
 		}
@@ -159,14 +191,20 @@ func folded(name string) string {
 // stand where a name stands, so no name does.
 func (d *document) userName(path, name string) {
 	const longest = 128
-	switch enforced, err := "", error(nil); {
+
+	enforced, err := "", error(nil)
+	switch {
 	case len(name) > longest:
 		d.fault(path, fmt.Sprintf("%d bytes long; at most %d are right", len(name), longest))
 	case strings.HasPrefix(name, "jtn_"):
 		d.fault(path, "begins with jtn_, as tokens do; pick another name")
 	default:
 		if enforced, err = precis.UsernameCasePreserved.String(name); err != nil {
-			d.fault(path, quote(name)+" has characters that no name may have (RFC 8265); letters, digits and ASCII punctuation without spaces are right")
+			d.fault(
+				path,
+				quote(name)+
+					" has characters that no name may have (RFC 8265); letters, digits and ASCII punctuation without spaces are right",
+			)
 		} else if enforced != name {
 			d.fault(path, quote(name)+" has another normal form (RFC 8265); write "+quote(enforced))
 		}
@@ -193,6 +231,7 @@ func (d *document) passwordHash(path string, u *User) {
 			return
 		}
 	}
+
 	if !strings.HasPrefix(u.PasswordHash, "$argon2id$") {
 		d.fault(place, "not an argon2id hash, which begins with $argon2id$; 'jeton hash-password' makes one")
 	}

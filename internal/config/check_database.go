@@ -19,13 +19,27 @@ func longForm(root *yaml.Node) {
 	if root.Kind != yaml.MappingNode {
 		return
 	}
+
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		n := root.Content[i+1]
 		if root.Content[i].Value != "database" || n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
 			continue
 		}
-		key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "url", Line: n.Line, Column: n.Column}
-		root.Content[i+1] = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: n.Line, Column: n.Column, Content: []*yaml.Node{key, n}}
+
+		key := &yaml.Node{
+			Kind:   yaml.ScalarNode,
+			Tag:    "!!str",
+			Value:  "url",
+			Line:   n.Line,
+			Column: n.Column,
+		}
+		root.Content[i+1] = &yaml.Node{
+			Kind:    yaml.MappingNode,
+			Tag:     "!!map",
+			Line:    n.Line,
+			Column:  n.Column,
+			Content: []*yaml.Node{key, n},
+		}
 	}
 }
 
@@ -37,25 +51,33 @@ func (d *document) databaseSecrets(v *Database, folder string) {
 		for _, text := range faults {
 			d.fault(place, text)
 		}
+
 		d.wrong[place] = len(faults) > 0
+
 		for _, name := range certFiles() {
-			if path := t.params[name]; path != "" && path != "system" { // the word is pgx's
+			path := t.params[name]
+			if path != "" && path != "system" { // the word is pgx's
 				t.params[name] = from(folder, path)
 			}
 		}
+
 		v.target, v.password = t, password
 	}
+
 	if !d.has(file) || !d.right(file) {
 		return
 	}
+
 	if !v.password.IsZero() {
 		d.fault(place, "holds a password, and there is a password_file; keep one")
 		return
 	}
+
 	if v.PasswordFile == "" {
 		d.fault(file, "empty; name a file")
 		return
 	}
+
 	v.PasswordFile = from(folder, v.PasswordFile)
 	text, err := readSecret(v.PasswordFile)
 	switch {
@@ -70,6 +92,7 @@ func (d *document) databaseSecrets(v *Database, folder string) {
 		// the server's group.
 		d.private(file, v.PasswordFile, 0o037, "640")
 	}
+
 	v.password = jeton.NewSecret(text)
 }
 
@@ -78,22 +101,27 @@ func (d *document) database(v *Database) {
 	if v == nil {
 		return
 	}
+
 	d.within(bound{"database.connections", v.Connections, 3, 500})
 	d.between("database.connect_timeout", v.ConnectTimeout, 100*time.Millisecond, 30*time.Second)
 	// 503 is promised within two seconds.
 	d.between("database.statement_timeout", v.StatementTimeout, 100*time.Millisecond, 1500*time.Millisecond)
 	d.between("database.staleness", v.Staleness, 0, 10*time.Second)
 	const place = "database.url"
+
 	t := v.target
 	mode := t.sslmode()
 	if !slices.Contains(modes(), mode) {
 		d.fault(place, "sslmode: "+quote(mode)+" is not one of "+strings.Join(modes(), ", ")+didYouMean(mode, modes()))
 		return
 	}
-	if risk := t.risk(); risk != "" && !v.AllowWeakTLS {
+
+	risk := t.risk()
+	if risk != "" && !v.AllowWeakTLS {
 		d.fault(place, risk+", and "+quote(t.away()[0])+" is another machine; sslmode=verify-full is right, "+
 			"with sslrootcert=FILE for an authority of your own, or allow_weak_tls: true next to url if nobody can be on the way")
 	}
+
 	if (t.params["sslcert"] == "") != (t.params["sslkey"] == "") {
 		d.fault(place, "sslcert and sslkey belong together; give both, or neither")
 	}
@@ -128,6 +156,9 @@ func (d *document) private(path, file string, bits os.FileMode, right string) {
 	case !info.Mode().IsRegular():
 		d.fault(path, fmt.Sprintf("cannot be read: %s is not a regular file", file))
 	case runtime.GOOS != "windows" && info.Mode().Perm()&bits != 0:
-		d.fault(path, fmt.Sprintf("%s can be read by others (mode %04o); chmod %s is right", file, info.Mode().Perm(), right))
+		d.fault(
+			path,
+			fmt.Sprintf("%s can be read by others (mode %04o); chmod %s is right", file, info.Mode().Perm(), right),
+		)
 	}
 }

@@ -13,6 +13,7 @@ func (d *document) json(path string, n *yaml.Node) {
 	if d.bad[n] || !d.right(path) {
 		return
 	}
+
 	switch n.Kind {
 	case yaml.SequenceNode:
 		for i, item := range n.Content {
@@ -21,10 +22,13 @@ func (d *document) json(path string, n *yaml.Node) {
 	case yaml.MappingNode:
 		d.jsonObject(path, n)
 	default:
-		if tag := n.ShortTag(); tag == "!!float" && strings.ContainsAny(n.Value, "nN") {
+		tag := n.ShortTag()
+		if tag == "!!float" && strings.ContainsAny(n.Value, "nN") {
 			d.add(n, path, clip(n.Value)+" has no form in JSON; a finite number is right")
 		}
-		if fault := templateFault(n.Value); fault != "" {
+
+		fault := templateFault(n.Value)
+		if fault != "" {
 			d.add(n, path, fault)
 		}
 	}
@@ -43,15 +47,20 @@ func (d *document) jsonObject(path string, n *yaml.Node) {
 		case seen[key.Value]:
 			d.add(key, place, "given twice; keep one")
 		}
+
 		seen[key.Value] = true
-		if fault := templateFault(key.Value); fault != "" {
+		fault := templateFault(key.Value)
+		if fault != "" {
 			d.add(key, place, fault)
 		}
+
 		d.json(place, value)
 	}
+
 	if len(n.Content) != 2 || d.bad[n.Content[1]] {
 		return
 	}
+
 	switch name, value := n.Content[0].Value, n.Content[1]; name {
 	case "pick":
 		if value.Kind != yaml.SequenceNode || len(value.Content) == 0 {
@@ -70,10 +79,12 @@ func textKey(key *yaml.Node) bool {
 	if key.Kind != yaml.ScalarNode {
 		return false
 	}
+
 	switch key.ShortTag() {
 	case "!!null", "!!bool", "!!int", "!!float":
 		return false
 	}
+
 	return true
 }
 
@@ -89,16 +100,20 @@ func randInt(n *yaml.Node) bool {
 	if n.Kind != yaml.SequenceNode || len(n.Content) != 2 {
 		return false
 	}
+
 	var ends [2]int64
 	for i, item := range n.Content {
 		if item.Kind != yaml.ScalarNode || item.ShortTag() != "!!int" || !decimal.MatchString(item.Value) {
 			return false
 		}
+
 		v, err := strconv.ParseInt(item.Value, 10, 64)
 		if err != nil {
 			return false
 		}
+
 		ends[i] = v
 	}
+
 	return ends[0] <= ends[1]
 }

@@ -25,22 +25,28 @@ func (d *document) routes(path string, s *Service) {
 	for i, door := range s.Login.Paths {
 		p.door(door, at("login.paths", i))
 	}
+
 	p.door(s.Logout, "logout")
 	if strings.HasPrefix(s.Login.Token, "/") && !strings.ContainsAny(s.Login.Token, "{}") {
 		_ = p.add("GET "+s.Login.Token, "login.token")
 	}
+
 	if s.Teaching != nil {
 		p.door(s.Teaching.AssertionLogin, "teaching.assertion_login")
 		p.door(s.Teaching.Register, "teaching.register")
 	}
+
 	p.usersAPI(s.UsersAPI)
+
 	for i := range s.Routes {
 		r, path := &s.Routes[i], at(path+".routes", i)
 		if r.Match != "" && d.match(path+".match", r.Match) {
-			if text := p.add(r.Match, at("routes", i)); text != "" {
+			text := p.add(r.Match, at("routes", i))
+			if text != "" {
 				d.fault(path+".match", text)
 			}
 		}
+
 		d.route(path, r)
 		d.accept(path, s, r)
 	}
@@ -50,21 +56,30 @@ func (d *document) routes(path string, s *Service) {
 func (d *document) match(path, match string) bool {
 	parts := matchShape.FindStringSubmatch(match)
 	if parts == nil {
-		d.fault(path, quote(match)+" is no pattern; write it as in /reports or GET /reports/{id} (a host goes to the service)")
+		d.fault(
+			path,
+			quote(match)+" is no pattern; write it as in /reports or GET /reports/{id} (a host goes to the service)",
+		)
 		return false
 	}
-	if method := parts[1]; method != "" && !slices.Contains(methods(), method) {
+
+	method := parts[1]
+	if method != "" && !slices.Contains(methods(), method) {
 		text := fmt.Sprintf("%s is no method; known: %s", quote(method), strings.Join(methods(), ", "))
-		if upper := strings.ToUpper(method); slices.Contains(methods(), upper) {
+		upper := strings.ToUpper(method)
+		if slices.Contains(methods(), upper) {
 			text = quote(method) + " is no method; did you mean " + upper + "?"
 		}
+
 		d.fault(path, text)
 		return false
 	}
+
 	if !clean(parts[2]) {
 		d.fault(path, quote(match)+" is never asked for as it stands; a path without //, . and .. is right")
 		return false
 	}
+
 	return true
 }
 
@@ -83,6 +98,7 @@ func (p *patterns) door(path, by string) {
 	if strings.HasSuffix(path, "/") {
 		path += "{$}"
 	}
+
 	_ = p.add("POST "+path, by)
 }
 
@@ -93,13 +109,20 @@ func (p *patterns) add(pattern, by string) string {
 		p.taken = append(p.taken, struct{ pattern, by string }{pattern, by})
 		return ""
 	}
+
 	for _, t := range p.taken {
 		pair := http.NewServeMux()
 		_ = register(pair, t.pattern)
 		if register(pair, pattern) != "" && register(http.NewServeMux(), pattern) == "" {
-			return fmt.Sprintf("%s claims requests that %s (%s) claims, and neither is the narrower; change one", quote(pattern), t.by, t.pattern)
+			return fmt.Sprintf(
+				"%s claims requests that %s (%s) claims, and neither is the narrower; change one",
+				quote(pattern),
+				t.by,
+				t.pattern,
+			)
 		}
 	}
+
 	return quote(pattern) + " is no pattern: " + strings.TrimPrefix(err, fmt.Sprintf("parsing %q: ", pattern)) +
 		"; write it as in GET /reports/{id} or GET /static/{rest...}"
 }
@@ -107,10 +130,12 @@ func (p *patterns) add(pattern, by string) string {
 // register adds a pattern to a mux and returns what the mux said against it.
 func register(mux *http.ServeMux, pattern string) (text string) {
 	defer func() {
-		if r := recover(); r != nil {
+		r := recover()
+		if r != nil {
 			text = fmt.Sprint(r)
 		}
 	}()
+
 	mux.Handle(pattern, http.NotFoundHandler())
 	return ""
 }
@@ -125,13 +150,16 @@ func (d *document) route(path string, r *Route) {
 	if r.Open && r.MaxUses != nil {
 		d.fault(path+".max_uses", "given next to open, where nobody's uses are counted; keep one")
 	}
+
 	d.maxUses(path+".max_uses", r.MaxUses)
+
 	switch {
 	case r.Respond != nil && r.Upstream != nil:
 		d.fault(path+".upstream", "given next to respond; keep one")
 	case r.Respond == nil && r.Upstream == nil:
 		d.fault(path, "answers nothing; respond or upstream is required")
 	}
+
 	if r.Respond != nil {
 		d.respond(path+".respond", r.Respond)
 	}
@@ -143,6 +171,7 @@ func (d *document) route(path string, r *Route) {
 // respond checks an answer and notes which kind it is.
 func (d *document) respond(path string, r *Respond) {
 	d.within(bound{path + ".status", r.Status, 200, 599})
+
 	for _, kind := range []string{"json", "text", "template"} {
 		switch {
 		case !d.has(path + "." + kind):
@@ -152,9 +181,11 @@ func (d *document) respond(path string, r *Respond) {
 			r.kind = kind
 		}
 	}
+
 	if r.kind == "" {
 		d.fault(path, "answers nothing; json, text or template is required")
 	}
+
 	d.template(path+".template", r.Template)
 	if !r.JSON.IsZero() {
 		d.json(path+".json", &r.JSON)
@@ -169,6 +200,7 @@ func (d *document) upstream(path string, u *Upstream) {
 	if u.URL == "" {
 		return // reported as missing or empty
 	}
+
 	// The URL may hold a password, by mistake; no fault shows all of it.
 	v, err := url.Parse(u.URL)
 	switch {
@@ -189,7 +221,8 @@ const maxTemplate = 64 << 10
 // template checks the syntax of a template. What it names is looked at by the
 // package that fills it in.
 func (d *document) template(path, text string) {
-	if fault := templateFault(text); fault != "" {
+	fault := templateFault(text)
+	if fault != "" {
 		d.fault(path, fault)
 	}
 }
@@ -198,11 +231,13 @@ func templateFault(text string) string {
 	if len(text) > maxTemplate {
 		return fmt.Sprintf("%d bytes of template; at most %d are right", len(text), maxTemplate)
 	}
+
 	stub := func(...any) string { return "" }
 	_, err := template.New("").Funcs(template.FuncMap{"pick": stub, "randInt": stub}).Parse(text)
 	if err == nil {
 		return ""
 	}
+
 	// The parser says "template: :1: …"; the name is empty and says nothing.
 	return "no template: line " + strings.TrimPrefix(err.Error(), "template: :") + "; write it as in {{.Name}}"
 }

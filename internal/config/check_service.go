@@ -14,16 +14,26 @@ func (d *document) services(c *Config) {
 	names := make(map[string]int)
 	for i := range c.Services {
 		s, path := &c.Services[i], at("services", i)
-		if first, taken := names[s.Name]; taken && s.Name != "" {
-			d.fault(path+".name", fmt.Sprintf("%s is the name of services[%d] already; names are unique", quote(s.Name), first))
+		first, taken := names[s.Name]
+		if taken && s.Name != "" {
+			d.fault(
+				path+".name",
+				fmt.Sprintf("%s is the name of services[%d] already; names are unique", quote(s.Name), first),
+			)
 		} else {
 			names[s.Name] = i
 		}
+
 		if s.Name != "" && !serviceName.MatchString(s.Name) {
-			d.fault(path+".name", quote(s.Name)+" is no name of a service; a to z, 0 to 9 and - are right, 63 at most and no - first")
+			d.fault(
+				path+".name",
+				quote(s.Name)+" is no name of a service; a to z, 0 to 9 and - are right, 63 at most and no - first",
+			)
 		}
+
 		d.service(path, s)
 	}
+
 	d.addresses(c)
 }
 
@@ -37,14 +47,17 @@ func (d *document) service(path string, s *Service) {
 	if s.PlainHTTP && d.has(path+".tls") {
 		d.fault(path+".tls", "given next to plain_http, which serves without TLS; keep one")
 	}
+
 	if !s.PlainHTTP {
 		d.notEmpty(path+".tls.cert", s.TLS.Cert)
 		d.notEmpty(path+".tls.key", s.TLS.Key)
 	}
+
 	d.login(path, s)
 	d.session(path+".session", s)
 	d.relogin(path+".relogin", s.Relogin)
 	d.acceptList(path+".accept", s, s.Accept)
+
 	if d.has(path+".accept") && len(s.Accept) == 0 {
 		d.fault(path+".accept", "empty, so nobody could ask anything; name session, token or basic, or leave it out")
 	}
@@ -54,9 +67,11 @@ func (d *document) service(path string, s *Service) {
 	if s.Teaching != nil {
 		d.teaching(path+".teaching", s)
 	}
+
 	if s.UsersAPI != nil {
 		d.usersAPI(path+".users_api", s)
 	}
+
 	d.routes(path, s)
 }
 
@@ -66,14 +81,18 @@ func (d *document) addresses(c *Config) {
 	sharing := make(map[string][]int)
 	for i := range c.Services {
 		address := strings.ToLower(c.Services[i].Listen)
-		if _, port, err := net.SplitHostPort(address); err != nil || port == "0" {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil || port == "0" {
 			continue
 		}
+
 		if address == strings.ToLower(c.Admin.Listen) {
 			d.fault(at("services", i)+".listen", "is the address of admin.listen; pick another port")
 		}
+
 		sharing[address] = append(sharing[address], i)
 	}
+
 	for _, group := range sharing {
 		if len(group) > 1 {
 			d.shared(c, group)
@@ -90,16 +109,33 @@ func (d *document) shared(c *Config, group []int) {
 		if k == 0 {
 			other = group[1]
 		}
+
 		host := strings.ToLower(s.Host)
-		if twin, taken := hosts[host]; host == "" {
-			d.fault(path+".host", fmt.Sprintf("missing; services[%d] listens on %s too, so each needs a host", other, s.Listen))
+		twin, taken := hosts[host]
+
+		if host == "" {
+			d.fault(
+				path+".host",
+				fmt.Sprintf("missing; services[%d] listens on %s too, so each needs a host", other, s.Listen),
+			)
 		} else if taken {
-			d.fault(path+".host", fmt.Sprintf("%s is the host of services[%d] on this address already; each needs its own", quote(s.Host), twin))
+			d.fault(
+				path+".host",
+				fmt.Sprintf(
+					"%s is the host of services[%d] on this address already; each needs its own",
+					quote(s.Host),
+					twin,
+				),
+			)
 		} else {
 			hosts[host] = i
 		}
+
 		if s.PlainHTTP != c.Services[group[0]].PlainHTTP {
-			d.fault(path+".plain_http", fmt.Sprintf("services[%d] on the same address differs; either all use TLS or none", group[0]))
+			d.fault(
+				path+".plain_http",
+				fmt.Sprintf("services[%d] on the same address differs; either all use TLS or none", group[0]),
+			)
 		}
 	}
 }
@@ -109,32 +145,46 @@ func (d *document) login(path string, s *Service) {
 	if d.has(path + ".logout") {
 		d.doorPath(path+".logout", s.Logout)
 	}
+
 	seen := make(map[string]bool)
 	for i, p := range s.Login.Paths {
 		place := at(path+".login.paths", i)
 		d.doorPath(place, p)
+
 		switch {
 		case seen[p]:
 			d.fault(place, quote(p)+" is in the list already; keep one")
 		case p == s.Logout && p != "":
 			d.fault(place, quote(p)+" is the logout path; a login needs another")
 		}
+
 		seen[p] = true
 	}
+
 	if d.has(path + ".login.token") {
 		d.doorPath(path+".login.token", s.Login.Token)
 		if s.Tokens == nil {
 			d.fault(path+".login.token", "answers with tokens, and the service has none; give it a tokens section")
 		}
 	}
+
 	d.notEmpty(path+".login.username_field", s.Login.UsernameField)
 	d.notEmpty(path+".login.password_field", s.Login.PasswordField)
+
 	if s.Login.UsernameField == s.Login.PasswordField {
 		d.fault(path+".login.password_field", "is username_field too; two fields are needed")
 	}
+
 	for i := range s.Routes {
-		if r := &s.Routes[i]; !r.Open && len(r.Accept) == 0 && len(s.Accepts()) == 0 {
-			d.fault(path+".login.paths", fmt.Sprintf("missing; routes[%d] needs a login, so a path such as /login is right, or tokens on the service, or open: true on the route", i))
+		r := &s.Routes[i]
+		if !r.Open && len(r.Accept) == 0 && len(s.Accepts()) == 0 {
+			d.fault(
+				path+".login.paths",
+				fmt.Sprintf(
+					"missing; routes[%d] needs a login, so a path such as /login is right, or tokens on the service, or open: true on the route",
+					i,
+				),
+			)
 			return
 		}
 	}
@@ -167,22 +217,34 @@ func (d *document) session(path string, s *Service) {
 	d.cookie(path+".cookie", v.Cookie, s.PlainHTTP)
 	d.positive(path+".idle_timeout", v.IdleTimeout)
 	d.positive(path+".lifetime", v.Lifetime)
+
 	if v.IdleTimeout > v.Lifetime && d.right(path+".lifetime") {
-		d.fault(path+".idle_timeout", fmt.Sprintf("%v is longer than lifetime, %v; at most as long is right", v.IdleTimeout, v.Lifetime))
+		d.fault(
+			path+".idle_timeout",
+			fmt.Sprintf("%v is longer than lifetime, %v; at most as long is right", v.IdleTimeout, v.Lifetime),
+		)
 	}
 	if d.has(path+".max_sessions") && v.MaxSessions < 1 && d.right(path+".max_sessions") {
-		d.fault(path+".max_sessions", fmt.Sprintf("%d would let nobody in; 1 or more is right, and leaving it out means no limit", v.MaxSessions))
+		d.fault(
+			path+".max_sessions",
+			fmt.Sprintf("%d would let nobody in; 1 or more is right, and leaving it out means no limit", v.MaxSessions),
+		)
 	}
+
 	d.maxUses(path+".max_uses", v.MaxUses)
 }
 
 func (d *document) relogin(path string, r Relogin) {
 	if d.has(path+".max_logins") && r.MaxLogins < 1 && d.right(path+".max_logins") {
-		d.fault(path+".max_logins", fmt.Sprintf("%d would let nobody in; 1 or more is right, and leaving it out means no limit", r.MaxLogins))
+		d.fault(
+			path+".max_logins",
+			fmt.Sprintf("%d would let nobody in; 1 or more is right, and leaving it out means no limit", r.MaxLogins),
+		)
 	}
 	if !d.has(path + ".window") {
 		return
 	}
+
 	d.positive(path+".window", r.Window)
 	if r.MaxLogins == 0 && d.right(path+".max_logins") {
 		d.fault(path+".window", "given without max_logins; a window needs a number of logins")
@@ -211,6 +273,7 @@ func (d *document) teaching(path string, s *Service) {
 	if v == nil {
 		return
 	}
+
 	seen := make(map[string]string)
 	for _, c := range []struct{ key, name string }{
 		{"name", v.Name}, {"token", v.Token}, {"login_time", v.LoginTime},
@@ -219,10 +282,13 @@ func (d *document) teaching(path string, s *Service) {
 		if c.name == "" {
 			continue // reported as missing or empty
 		}
+
 		d.cookie(place, c.name, s.PlainHTTP)
-		if other := seen[c.name]; other != "" {
+		other := seen[c.name]
+		if other != "" {
 			d.fault(place, quote(c.name)+" is the cookie of "+other+" too; each needs its own")
 		}
+
 		seen[c.name] = c.key
 	}
 }

@@ -205,6 +205,7 @@ func (r Respond) Kind() string {
 	case r.Template != "":
 		return "template"
 	}
+
 	return "text"
 }
 

@@ -63,9 +63,11 @@ func modes() []string {
 // sslmode returns the mode that was asked for. By default it is the one that proves who
 // answers, except where nobody can be on the way.
 func (t target) sslmode() string {
-	if mode := t.params["sslmode"]; mode != "" {
+	mode := t.params["sslmode"]
+	if mode != "" {
 		return mode
 	}
+
 	other := slices.ContainsFunc(t.hosts, func(h host) bool { return !h.socket() })
 	switch {
 	case len(t.away()) > 0 || t.params["sslrootcert"] != "":
@@ -73,6 +75,7 @@ func (t target) sslmode() string {
 	case other:
 		return modePrefer
 	}
+
 	return modeDisable
 }
 
@@ -84,6 +87,7 @@ func (t target) away() []string {
 			names = append(names, h.name)
 		}
 	}
+
 	return names
 }
 
@@ -92,7 +96,9 @@ func (t target) risk() string {
 	if len(t.away()) == 0 {
 		return ""
 	}
-	switch mode := t.sslmode(); mode {
+
+	mode := t.sslmode()
+	switch mode {
 	case modeFull:
 		return ""
 	case modeDisable:
@@ -115,6 +121,7 @@ func (d *Database) ConnString() jeton.Secret {
 	for _, h := range d.target.hosts {
 		hosts, ports = append(hosts, h.name), append(ports, strconv.Itoa(h.port))
 	}
+
 	who := encode(d.target.user)
 	if !d.password.IsZero() {
 		who += ":" + encode(d.password.Reveal())
@@ -122,14 +129,17 @@ func (d *Database) ConnString() jeton.Secret {
 	if who != "" {
 		who += "@"
 	}
+
 	// Hosts stand in the query, where a socket, an IPv6 address and a list are all the same.
 	text := "postgres://" + who + "/" + encode(d.target.name) +
 		"?host=" + encode(strings.Join(hosts, ",")) + "&port=" + encode(strings.Join(ports, ",")) +
 		"&sslmode=" + d.target.sslmode() +
 		"&application_name=" + encode(cmp.Or(d.target.params["application_name"], "jeton"))
+
 	for _, file := range certFiles() {
 		text += "&" + file + "=" + encode(d.target.params[file]) // empty: not the one in the home folder
 	}
+
 	return jeton.NewSecret(text)
 }
 
@@ -141,16 +151,19 @@ func encode(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+"
 func (d *Database) Where() string {
 	hosts := make([]string, len(d.target.hosts))
 	for i, h := range d.target.hosts {
-		if hosts[i] = h.name; !h.socket() {
+		hosts[i] = h.name
+		if !h.socket() {
 			hosts[i] = net.JoinHostPort(h.name, strconv.Itoa(h.port))
 		}
 	}
+
 	return strings.Join(hosts, ",") + "/" + d.target.name
 }
 
 // Weaknesses names what makes the way to the database weaker than the default.
 func (d *Database) Weaknesses() []string {
-	if risk := d.target.risk(); risk != "" {
+	risk := d.target.risk()
+	if risk != "" {
 		return []string{"allow_weak_tls: " + risk}
 	}
 	return nil
@@ -162,6 +175,7 @@ func (d *Database) Same(other *Database) bool {
 	if d == nil || other == nil {
 		return d == other
 	}
+
 	return d.ConnString().Reveal() == other.ConnString().Reveal() &&
 		d.Connections == other.Connections && d.ConnectTimeout == other.ConnectTimeout &&
 		d.StatementTimeout == other.StatementTimeout && d.Staleness == other.Staleness

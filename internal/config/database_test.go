@@ -24,6 +24,7 @@ func secrets(tb testing.TB) string {
 			tb.Fatal(err)
 		}
 	}
+
 	return folder
 }
 
@@ -34,6 +35,7 @@ func database(t *testing.T, text string, env ...string) *config.Database {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return c.Database
 }
 
@@ -52,6 +54,7 @@ func TestDatabaseDefaults(t *testing.T) {
 			t.Errorf("%s: %+v, want the documented defaults", text, d)
 		}
 	}
+
 	if d := database(t, "{url: 'postgres://db.example/jeton', staleness: 0s}"); d.Staleness != 0 {
 		t.Errorf("staleness of 0s is %v", d.Staleness)
 	}
@@ -65,12 +68,15 @@ func TestConnString(t *testing.T) {
 	t.Setenv("PGSSLCERT", "/nowhere/a.crt")
 	t.Setenv("PGSSLKEY", "/nowhere/a.key")
 	t.Setenv("PGHOST", "elsewhere.example")
+
 	t.Setenv("PGPORT", "1")
 	t.Setenv("PGDATABASE", "elsewhere")
 	t.Setenv("PGUSER", "who-runs-it")
 	t.Setenv("PGPASSWORD", "")
 	t.Setenv("PGPASSFILE", "/nowhere/pgpass")
+
 	t.Setenv("PGAPPNAME", "")
+
 	for _, tc := range []struct {
 		name, text string
 		user, pass string
@@ -119,16 +125,29 @@ func TestConnString(t *testing.T) {
 			if d.Where() != tc.where {
 				t.Errorf("Where() = %s, want %s", d.Where(), tc.where)
 			}
+
 			c, err := pgconn.ParseConfig(d.ConnString().Reveal())
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			if c.User != tc.user || c.Password != tc.pass || c.RuntimeParams["application_name"] != tc.app ||
 				c.Database != tc.where[strings.Index(tc.where, "/je")+1:] {
-				t.Errorf("pgx reads user %q, password %q, database %q, application %q", c.User, c.Password, c.Database, c.RuntimeParams["application_name"])
+				t.Errorf(
+					"pgx reads user %q, password %q, database %q, application %q",
+					c.User,
+					c.Password,
+					c.Database,
+					c.RuntimeParams["application_name"],
+				)
 			}
+
 			tries := []string{}
-			for _, f := range append([]*pgconn.FallbackConfig{{Host: c.Host, Port: c.Port, TLSConfig: c.TLSConfig}}, c.Fallbacks...) {
+			for _, f := range append([]*pgconn.FallbackConfig{{
+				Host:      c.Host,
+				Port:      c.Port,
+				TLSConfig: c.TLSConfig,
+			}}, c.Fallbacks...) {
 				kind := "plain"
 				if f.TLSConfig != nil {
 					kind = "verified"
@@ -138,9 +157,12 @@ func TestConnString(t *testing.T) {
 						t.Errorf("the name that is checked is %s, want %s", f.TLSConfig.ServerName, f.Host)
 					}
 				}
+
 				tries = append(tries, fmt.Sprintf("%s:%d %s", f.Host, f.Port, kind))
 			}
-			if got := strings.Join(tries, ", "); got != tc.tls {
+
+			got := strings.Join(tries, ", ")
+			if got != tc.tls {
 				t.Errorf("pgx tries %s, want %s", got, tc.tls)
 			}
 		})
@@ -148,12 +170,21 @@ func TestConnString(t *testing.T) {
 }
 
 func TestFilesOfTLSStartAtTheConfiguration(t *testing.T) {
-	got := database(t, "postgres://jeton@db.example/jeton?sslrootcert=ca.pem&sslcert=/abs/c.pem&sslkey=tls/c.key").ConnString().Reveal()
-	for _, want := range []string{"&sslmode=verify-full&", "&sslrootcert=etc%2Fca.pem", "&sslcert=%2Fabs%2Fc.pem", "&sslkey=etc%2Ftls%2Fc.key"} {
+	got := database(
+		t,
+		"postgres://jeton@db.example/jeton?sslrootcert=ca.pem&sslcert=/abs/c.pem&sslkey=tls/c.key",
+	).ConnString().Reveal()
+	for _, want := range []string{
+		"&sslmode=verify-full&",
+		"&sslrootcert=etc%2Fca.pem",
+		"&sslcert=%2Fabs%2Fc.pem",
+		"&sslkey=etc%2Ftls%2Fc.key",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("ConnString() = %s, want %s in it", got, want)
 		}
 	}
+
 	got = database(t, "postgres://jeton@localhost/jeton?sslrootcert=ca.pem").ConnString().Reveal()
 	if !strings.Contains(got, "&sslmode=verify-full&") {
 		t.Errorf("ConnString() = %s, want an authority that is named to be asked, on this machine too", got)
@@ -217,6 +248,7 @@ func TestNoFaultShowsThePassword(t *testing.T) {
 				if from == "the environment" {
 					text, env = "{}", environment("JETON_DATABASE", url)
 				}
+
 				_, err := config.Parse("jeton.yaml", []byte(text), env)
 				if err == nil {
 					t.Fatalf("%s: no fault", from)
@@ -241,10 +273,12 @@ func TestAConfigurationShowsNoPassword(t *testing.T) {
 		if !strings.Contains(c.Database.ConnString().Reveal(), "jeton:hunter2@") {
 			t.Fatalf("%s: the password is nowhere", text)
 		}
+
 		out, err := json.Marshal(c.Database)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		shown := fmt.Sprintf("%v %+v %#v %s %s %s %s", *c.Database, *c.Database, *c.Database, out,
 			c.Database.Where(), c.Database.Weaknesses(), c.Database.ConnString())
 		if strings.Contains(shown, "hunter2") {
@@ -257,7 +291,12 @@ func TestDatabaseOfTheEnvironment(t *testing.T) {
 	const set = "postgres://jeton:hunter2@env.example/jeton"
 	for _, tc := range []struct{ name, file, value, want string }{
 		{"it wins over the short form", "database: postgres://file.example/jeton", set, "env.example:5432/jeton 12"},
-		{"and over the long form, whose other keys stay", "database: {url: 'postgres://file.example/jeton', connections: 4}", set, "env.example:5432/jeton 4"},
+		{
+			"and over the long form, whose other keys stay",
+			"database: {url: 'postgres://file.example/jeton', connections: 4}",
+			set,
+			"env.example:5432/jeton 4",
+		},
 		{"which then needs no url", "database: {connections: 4}", set, "env.example:5432/jeton 4"},
 		{"a file without a database is enough", "{}", set, "env.example:5432/jeton 12"},
 		{"an empty variable is none", "database: postgres://file.example/jeton", "", "file.example:5432/jeton 12"},
@@ -273,6 +312,7 @@ func TestDatabaseOfTheEnvironment(t *testing.T) {
 			if err == nil {
 				got = fmt.Sprint(c.Database.Where(), " ", c.Database.Connections)
 			}
+
 			if got != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
@@ -291,9 +331,27 @@ func TestSecretFiles(t *testing.T) {
 		{"the owner alone reads it", 0o600, "hunter2\n", "", ""},
 		{"the owner alone, who may not write it", 0o400, "hunter2", "", ""},
 		{"a group reads it", 0o640, "hunter2\r\n", "", "can be read by others (mode 0640); chmod 600 is right"},
-		{"a group writes it", 0o660, "hunter2", "can be read by others (mode 0660); chmod 640 is right", "can be read by others (mode 0660); chmod 600 is right"},
-		{"everybody reads it", 0o644, "hunter2", "can be read by others (mode 0644); chmod 640 is right", "can be read by others (mode 0644); chmod 600 is right"},
-		{"others read it", 0o604, "hunter2", "can be read by others (mode 0604); chmod 640 is right", "can be read by others (mode 0604); chmod 600 is right"},
+		{
+			"a group writes it",
+			0o660,
+			"hunter2",
+			"can be read by others (mode 0660); chmod 640 is right",
+			"can be read by others (mode 0660); chmod 600 is right",
+		},
+		{
+			"everybody reads it",
+			0o644,
+			"hunter2",
+			"can be read by others (mode 0644); chmod 640 is right",
+			"can be read by others (mode 0644); chmod 600 is right",
+		},
+		{
+			"others read it",
+			0o604,
+			"hunter2",
+			"can be read by others (mode 0604); chmod 640 is right",
+			"can be read by others (mode 0604); chmod 600 is right",
+		},
 		{"nothing is in it", 0o600, "\n", "is empty; the password is right, on one line", ""},
 		{"two lines", 0o600, "hunter2\nx\n", "holds more than one line; the password alone is right", ""},
 		{"a NUL", 0o600, "hunter2\x00", "holds more than one line; the password alone is right", ""},
@@ -304,18 +362,30 @@ func TestSecretFiles(t *testing.T) {
 			if err := os.WriteFile(file, []byte(tc.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
+
 			if err := os.Chmod(file, tc.mode); err != nil {
 				t.Fatal(err)
 			}
+
 			at := filepath.Join(folder, "jeton.yaml") // relative paths start here
-			c, err := config.Parse(at, []byte("database: {url: 'postgres://jeton@db.example/jeton', password_file: secret}"), environment())
-			if want := at + ":1:69: database.password_file: " + file + " " + tc.password; tc.password != "" && fmt.Sprint(err) != want {
+			c, err := config.Parse(
+				at,
+				[]byte("database: {url: 'postgres://jeton@db.example/jeton', password_file: secret}"),
+				environment(),
+			)
+			if want := at + ":1:69: database.password_file: " + file + " " +
+				tc.password; tc.password != "" && fmt.Sprint(err) != want {
 				t.Errorf("as a password: %v, want %s", err, want)
-			} else if tc.password == "" && (err != nil || !strings.Contains(c.Database.ConnString().Reveal(), "://jeton:hunter2@")) {
+			} else if tc.password == "" && (err != nil || !strings.Contains(
+				c.Database.ConnString().Reveal(),
+				"://jeton:hunter2@",
+			)) {
 				t.Errorf("as a password: %v, want hunter2 in the URL", err)
 			}
+
 			c, err = config.Parse(at, []byte("keys_secret_file: secret"), environment())
-			if want := at + ":1:19: keys_secret_file: " + file + " " + tc.keys; tc.keys != "" && fmt.Sprint(err) != want {
+			if want := at + ":1:19: keys_secret_file: " + file + " " +
+				tc.keys; tc.keys != "" && fmt.Sprint(err) != want {
 				t.Errorf("as the secret of keys: %v, want %s", err, want)
 			} else if tc.keys == "" && (err != nil || c.KeysSecretFile != file) {
 				t.Errorf("as the secret of keys: %v, want its path", err)
@@ -331,10 +401,22 @@ func TestWeaknessesOfADatabase(t *testing.T) {
 	}{
 		{"the default", "", nil},
 		{"verify-full", "?sslmode=verify-full", nil},
-		{"verify-ca", "?sslmode=verify-ca", []string{"allow_weak_tls: sslmode=verify-ca does not check the name of who answers"}},
+		{
+			"verify-ca",
+			"?sslmode=verify-ca",
+			[]string{"allow_weak_tls: sslmode=verify-ca does not check the name of who answers"},
+		},
 		{"require", "?sslmode=require", []string{"allow_weak_tls: sslmode=require does not check who answers"}},
-		{"prefer", "?sslmode=prefer", []string{"allow_weak_tls: sslmode=prefer sends everything in the clear when the other side says so"}},
-		{"allow", "?sslmode=allow", []string{"allow_weak_tls: sslmode=allow sends everything in the clear when the other side says so"}},
+		{
+			"prefer",
+			"?sslmode=prefer",
+			[]string{"allow_weak_tls: sslmode=prefer sends everything in the clear when the other side says so"},
+		},
+		{
+			"allow",
+			"?sslmode=allow",
+			[]string{"allow_weak_tls: sslmode=allow sends everything in the clear when the other side says so"},
+		},
 		{"disable", "?sslmode=disable", []string{"allow_weak_tls: sslmode=disable sends everything in the clear"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -342,6 +424,7 @@ func TestWeaknessesOfADatabase(t *testing.T) {
 			if got := d.Weaknesses(); !slices.Equal(got, tc.want) {
 				t.Errorf("Weaknesses() = %q, want %q", got, tc.want)
 			}
+
 			near := database(t, "{allow_weak_tls: true, url: 'postgres://jeton@localhost/jeton"+tc.query+"'}")
 			if got := near.Weaknesses(); got != nil {
 				t.Errorf("on this machine Weaknesses() = %q, want none", got)
@@ -360,7 +443,11 @@ func TestTheSameDatabase(t *testing.T) {
 		want  bool
 	}{
 		{"itself, read again", database(t, "{url: '"+url+"', connections: 12}"), true},
-		{"the same in other words", database(t, "postgresql://jeton:hunter2@db.example:5432/jeton?sslmode=verify-full"), true},
+		{
+			"the same in other words",
+			database(t, "postgresql://jeton:hunter2@db.example:5432/jeton?sslmode=verify-full"),
+			true,
+		},
 		{"none", none, false},
 		{"another password", database(t, "postgres://jeton:hunter3@db.example/jeton"), false},
 		{"another host", database(t, "postgres://jeton:hunter2@db2.example/jeton"), false},
@@ -375,6 +462,7 @@ func TestTheSameDatabase(t *testing.T) {
 			}
 		})
 	}
+
 	if !none.Same(none) {
 		t.Error("SQLite is not the same as SQLite")
 	}

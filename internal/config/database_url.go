@@ -37,6 +37,7 @@ func elsewhere(parameter string) string {
 	case "target_session_attrs":
 		return "not for the URL to say: the node that takes changes is found anyway; leave it out"
 	}
+
 	return "unknown parameter; " + suggest(parameter, options())
 }
 
@@ -50,6 +51,7 @@ const unreadable = "cannot be read; write it as in postgres://USER@HOST:5432/NAM
 // the whole.
 func parseTarget(text string) (target, jeton.Secret, []string) {
 	var none jeton.Secret
+
 	scheme, rest, ok := strings.Cut(text, "://")
 	switch {
 	case strings.HasPrefix(text, "sqlite:") || strings.HasPrefix(text, "file:"):
@@ -59,31 +61,42 @@ func parseTarget(text string) (target, jeton.Secret, []string) {
 	case strings.ContainsFunc(rest, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }):
 		return target{}, none, []string{unreadable}
 	}
+
 	end := strings.IndexAny(rest, "/?")
 	if end < 0 {
 		end = len(rest)
 	}
+
 	authority, rest := rest[:end], rest[end:]
 	path, query, _ := strings.Cut(rest, "?")
+
 	if strings.Contains(rest, "@") { // the one behind the user is further on: a password held a / or ?
 		return target{}, none, []string{unreadable}
 	}
+
 	t := target{params: make(map[string]string)}
 	var err error
-	if t.name, err = decode(strings.TrimPrefix(path, "/")); err != nil || strings.Count(path, "/") > 1 {
+	t.name, err = decode(strings.TrimPrefix(path, "/"))
+	if err != nil || strings.Count(path, "/") > 1 {
 		return target{}, none, []string{unreadable}
 	}
+
 	at := strings.LastIndex(authority, "@")
 	user, secret, hasPassword := strings.Cut(authority[:max(at, 0)], ":")
-	if t.user, err = decode(user); err != nil {
+	t.user, err = decode(user)
+	if err != nil {
 		return target{}, none, []string{unreadable}
 	}
+
 	if secret, err = decode(secret); err != nil {
 		return target{}, none, []string{unreadable}
 	}
-	if t.hosts, err = hostList(authority[at+1:]); err != nil {
+
+	t.hosts, err = hostList(authority[at+1:])
+	if err != nil {
 		return target{}, none, []string{unreadable}
 	}
+
 	faults := t.query(query)
 	if t.name == "" {
 		faults = append(faults, "names no database; write its name behind the host, as in postgres://HOST/NAME")
@@ -91,6 +104,7 @@ func parseTarget(text string) (target, jeton.Secret, []string) {
 	if hasPassword && secret == "" {
 		faults = append(faults, "the password is empty; give one, or leave out the colon behind the user")
 	}
+
 	return t, jeton.NewSecret(secret), faults
 }
 
@@ -108,38 +122,48 @@ func hostList(text string) ([]host, error) {
 	if text == "" {
 		return nil, nil
 	}
+
 	var hosts []host
 	for part := range strings.SplitSeq(text, ",") {
 		name, port := part, ""
-		if i := strings.LastIndex(part, ":"); i > strings.LastIndex(part, "]") {
+		i := strings.LastIndex(part, ":")
+		if i > strings.LastIndex(part, "]") {
 			name, port = part[:i], part[i+1:]
 			if port == "" {
 				return nil, errors.New("no port behind a colon")
 			}
 		}
+
 		name, err := decode(name)
 		if err != nil {
 			return nil, err
 		}
+
 		inner, bracket := strings.CutPrefix(name, "[")
 		if bracket {
-			if name, bracket = strings.CutSuffix(inner, "]"); !bracket || !isIPv6(name) {
+			name, bracket = strings.CutSuffix(inner, "]")
+			if !bracket || !isIPv6(name) {
 				return nil, errors.New("no IPv6 address in brackets")
 			}
 		} else if isIPv6(name) {
 			return nil, errors.New("an IPv6 address without brackets")
 		}
+
 		h := host{name: name}
 		if !h.socket() && !hostName(name) || strings.Contains(name, ",") {
 			return nil, errors.New("no host")
 		}
+
 		if port != "" {
-			if h.port, err = portNumber(port); err != nil {
+			h.port, err = portNumber(port)
+			if err != nil {
 				return nil, err
 			}
 		}
+
 		hosts = append(hosts, h)
 	}
+
 	return hosts, nil
 }
 
@@ -161,6 +185,7 @@ func (t *target) query(text string) (faults []string) {
 	if text == "" {
 		return t.places()
 	}
+
 	for pair := range strings.SplitSeq(text, "&") {
 		name, value, ok := strings.Cut(pair, "=")
 		name, err := decode(name)
@@ -168,7 +193,10 @@ func (t *target) query(text string) (faults []string) {
 		_, again := t.params[name]
 		switch {
 		case !ok || err != nil || valueErr != nil || name == "":
-			faults = append(faults, "a parameter behind the ? cannot be read; write it as in sslmode=verify-full, with & between two")
+			faults = append(
+				faults,
+				"a parameter behind the ? cannot be read; write it as in sslmode=verify-full, with & between two",
+			)
 		case !slices.Contains(options(), name):
 			faults = append(faults, quote(name)+": "+elsewhere(name))
 		case value == "":
@@ -179,17 +207,21 @@ func (t *target) query(text string) (faults []string) {
 			t.params[name] = value
 		}
 	}
-	if user := t.params["user"]; user != "" && t.user != "" {
+
+	user := t.params["user"]
+	if user != "" && t.user != "" {
 		faults = append(faults, "user is given next to the one before the host; keep one")
 	} else if user != "" {
 		t.user = user
 	}
+
 	return append(faults, t.places()...)
 }
 
 // places puts together where the database is, and returns the faults.
 func (t *target) places() (faults []string) {
-	if list := t.params["host"]; list != "" && t.hosts != nil {
+	list := t.params["host"]
+	if list != "" && t.hosts != nil {
 		faults = append(faults, "host is given next to the one before the path; keep one")
 	} else if list != "" {
 		for name := range strings.SplitSeq(list, ",") {
@@ -197,20 +229,31 @@ func (t *target) places() (faults []string) {
 				t.hosts = append(t.hosts, h)
 				continue
 			}
-			faults = append(faults, "host: "+quote(name)+" is no host; write it as in db.example, or the folder of a socket as in /run/postgresql")
+			faults = append(
+				faults,
+				"host: "+quote(name)+
+					" is no host; write it as in db.example, or the folder of a socket as in /run/postgresql",
+			)
 		}
 	}
+
 	if t.hosts == nil && len(faults) == 0 {
-		faults = append(faults, "names no host; write it as in postgres://HOST/NAME, or postgres:///NAME?host=/run/postgresql for a Unix socket")
+		faults = append(
+			faults,
+			"names no host; write it as in postgres://HOST/NAME, or postgres:///NAME?host=/run/postgresql for a Unix socket",
+		)
 	}
+
 	ports := strings.Split(t.params["port"], ",")
 	if len(ports) > 1 && len(ports) != len(t.hosts) {
 		faults = append(faults, "port: as many as there are hosts are right, or one for all of them")
 		return faults
 	}
+
 	for i := range t.hosts {
 		h, port := &t.hosts[i], ports[min(i, len(ports)-1)]
-		switch n, err := portNumber(port); {
+		n, err := portNumber(port)
+		switch {
 		case port == "":
 		case err != nil:
 			return append(faults, "port: "+quote(port)+" is no port; 1 to 65535 are right")
@@ -219,9 +262,11 @@ func (t *target) places() (faults []string) {
 		default:
 			h.port = n
 		}
+
 		if h.port == 0 {
 			h.port = standardPort
 		}
 	}
+
 	return faults
 }

@@ -31,7 +31,8 @@ type document struct {
 
 func newDocument(name string, env func(string) (string, bool)) *document {
 	return &document{
-		name: name, env: env,
+		name:     name,
+		env:      env,
 		nodes:    make(map[string]*yaml.Node),
 		wrong:    make(map[string]bool),
 		bad:      make(map[*yaml.Node]bool),
@@ -51,10 +52,21 @@ func (d *document) add(n *yaml.Node, path, text string) {
 	case len(d.faults) == maxFaults:
 		path, text = "", fmt.Sprintf("more than %d faults; mend these first", maxFaults)
 	}
-	f := Fault{File: d.name, Line: n.Line, Column: n.Column, Path: path, Text: text}
-	if from := d.origin[n]; from != "" {
-		f.File, f.Line, f.Column = from, 0, 0
+
+	f := Fault{
+		File:   d.name,
+		Line:   n.Line,
+		Column: n.Column,
+		Path:   path,
+		Text:   text,
 	}
+	from := d.origin[n]
+	if from != "" {
+		f.File = from
+		f.Line = 0
+		f.Column = 0
+	}
+
 	d.faults = append(d.faults, f)
 }
 
@@ -70,11 +82,13 @@ func (d *document) prepare(path string, n *yaml.Node, depth int) {
 	if !d.plain(path, n) {
 		return
 	}
+
 	if depth > maxDepth {
 		d.bad[n] = true
 		d.reject(n, path, fmt.Sprintf("nested more than %d deep; fewer levels are right", maxDepth))
 		return
 	}
+
 	switch n.Kind {
 	case yaml.ScalarNode:
 		d.expand(path, n)
@@ -104,7 +118,9 @@ func (d *document) plain(path string, n *yaml.Node) bool {
 	default:
 		return true
 	}
+
 	d.bad[n] = true
+
 	return false
 }
 
@@ -123,14 +139,17 @@ func (d *document) expand(path string, n *yaml.Node) {
 	if d.origin[n] != "" || !strings.Contains(n.Value, "${") {
 		return
 	}
+
 	text, err := expand(n.Value, d.env)
 	if err != nil {
 		d.bad[n] = true
 		d.reject(n, path, err.Error())
 		return
 	}
+
 	n.Value = text
 	d.expanded[n] = true
+
 	if n.Style&quoted == 0 {
 		n.Tag = resolve(text)
 	}
@@ -142,6 +161,7 @@ func resolve(text string) string {
 	if err := (&yaml.Node{Kind: yaml.ScalarNode, Value: text}).Decode(&v); err != nil {
 		return "!!str"
 	}
+
 	switch v.(type) {
 	case nil:
 		if text != "<<" {
@@ -154,6 +174,7 @@ func resolve(text string) string {
 	case float64:
 		return "!!float"
 	}
+
 	return "!!str"
 }
 
@@ -168,6 +189,7 @@ func (d *document) value(path string, n *yaml.Node, out reflect.Value, tag refle
 	if d.bad[n] {
 		return
 	}
+
 	switch v := out.Addr().Interface().(type) {
 	case *yaml.Node:
 		d.node(path, n, v)
@@ -185,6 +207,7 @@ func (d *document) value(path string, n *yaml.Node, out reflect.Value, tag refle
 		d.secret(path, n, v, tag)
 		return
 	}
+
 	switch out.Kind() {
 	case reflect.Pointer:
 		out.Set(reflect.New(out.Type().Elem()))
@@ -215,11 +238,13 @@ func (d *document) mapping(path string, n *yaml.Node, out reflect.Value) {
 		d.mismatch(path, n, "a mapping of: "+strings.Join(known, ", "))
 		return
 	}
+
 	seen := make(map[string]*yaml.Node)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
 		field, ok := fields[key.Value]
-		switch first := seen[key.Value]; {
+		first := seen[key.Value]
+		switch {
 		case d.bad[key]:
 		case key.Kind != yaml.ScalarNode:
 			d.add(key, path, "found "+describe(key)+" as a key; keys are text")
@@ -232,8 +257,10 @@ func (d *document) mapping(path string, n *yaml.Node, out reflect.Value) {
 			d.value(under(path, key.Value), n.Content[i+1], out.FieldByIndex(field.Index), field.Tag)
 		}
 	}
+
 	for _, name := range known {
-		if tag := fields[name].Tag; tag.Get("required") == "true" && seen[name] == nil {
+		tag := fields[name].Tag
+		if tag.Get("required") == "true" && seen[name] == nil {
 			d.reject(n, under(path, name), "missing; it is required: "+tag.Get("doc"))
 		}
 	}
@@ -243,10 +270,12 @@ func (d *document) mapping(path string, n *yaml.Node, out reflect.Value) {
 func fieldsOf(t reflect.Type) map[string]reflect.StructField {
 	fields := make(map[string]reflect.StructField)
 	for _, field := range reflect.VisibleFields(t) {
-		if name := field.Tag.Get("yaml"); name != "" && name != "-" {
+		name := field.Tag.Get("yaml")
+		if name != "" && name != "-" {
 			fields[name] = field
 		}
 	}
+
 	return fields
 }
 
@@ -254,10 +283,12 @@ func fieldsOf(t reflect.Type) map[string]reflect.StructField {
 func keys(t reflect.Type) []string {
 	var names []string
 	for _, field := range reflect.VisibleFields(t) {
-		if name := field.Tag.Get("yaml"); name != "" && name != "-" {
+		name := field.Tag.Get("yaml")
+		if name != "" && name != "-" {
 			names = append(names, name)
 		}
 	}
+
 	return names
 }
 
@@ -266,7 +297,9 @@ func (d *document) list(path string, n *yaml.Node, out reflect.Value) {
 		d.mismatch(path, n, "a list such as [a, b]")
 		return
 	}
+
 	out.Set(reflect.MakeSlice(out.Type(), len(n.Content), len(n.Content)))
+
 	for i, item := range n.Content {
 		d.value(at(path, i), item, out.Index(i), "")
 	}
@@ -279,7 +312,9 @@ func (d *document) text(path string, n *yaml.Node, out reflect.Value, tag reflec
 		d.mismatch(path, n, "text")
 		return
 	}
-	switch kind := n.ShortTag(); {
+
+	kind := n.ShortTag()
+	switch {
 	case d.expanded[n]:
 	case kind == "!!null":
 		d.mismatch(path, n, "text")
@@ -288,20 +323,25 @@ func (d *document) text(path string, n *yaml.Node, out reflect.Value, tag reflec
 		d.mismatch(path, n, "text in quotes: "+quote(n.Value))
 		return
 	}
+
 	if tag.Get("required") == "true" && n.Value == "" {
 		d.reject(n, path, "empty; it is required: "+tag.Get("doc"))
 		return
 	}
-	if enum := enumOf(tag); enum != nil && !slices.Contains(enum, n.Value) {
+
+	enum := enumOf(tag)
+	if enum != nil && !slices.Contains(enum, n.Value) {
 		d.reject(n, path, quote(n.Value)+" is not one of "+strings.Join(enum, ", ")+didYouMean(n.Value, enum))
 		return
 	}
+
 	out.SetString(n.Value)
 }
 
 // secret reads text that no fault shows.
 func (d *document) secret(path string, n *yaml.Node, out *jeton.Secret, tag reflect.StructTag) {
-	switch kind := n.ShortTag(); {
+	kind := n.ShortTag()
+	switch {
 	case n.Kind != yaml.ScalarNode:
 		d.mismatch(path, n, "text")
 	case kind != "!!str" && !d.expanded[n]:
@@ -315,14 +355,16 @@ func (d *document) secret(path string, n *yaml.Node, out *jeton.Secret, tag refl
 
 // didYouMean names the nearest of known, if one is near. The caller has named all.
 func didYouMean(word string, known []string) string {
-	if near := nearest(word, known); near != "" {
+	near := nearest(word, known)
+	if near != "" {
 		return "; did you mean " + near + "?"
 	}
 	return ""
 }
 
 func enumOf(tag reflect.StructTag) []string {
-	if list := tag.Get("enum"); list != "" {
+	list := tag.Get("enum")
+	if list != "" {
 		return strings.Split(list, ",")
 	}
 	return nil
@@ -338,11 +380,13 @@ func (d *document) integer(path string, n *yaml.Node, out reflect.Value) {
 		d.mismatch(path, n, "a whole number such as 10")
 		return
 	}
+
 	v, err := strconv.ParseInt(n.Value, 10, out.Type().Bits())
 	if err != nil {
 		d.reject(n, path, clip(n.Value)+" is too large; a smaller number is right")
 		return
 	}
+
 	out.SetInt(v)
 }
 
@@ -351,11 +395,13 @@ func (d *document) duration(path string, n *yaml.Node, out *Duration) {
 		d.mismatch(path, n, "a duration such as 30s, 1h30m or 7d")
 		return
 	}
+
 	v, err := parseDuration(n.Value)
 	if err != nil {
 		d.reject(n, path, err.Error())
 		return
 	}
+
 	*out = v
 }
 
@@ -365,11 +411,13 @@ func (d *document) time(path string, n *yaml.Node, out *Time) {
 		d.mismatch(path, n, "a time such as 2026-12-01T00:00:00Z")
 		return
 	}
+
 	v, err := time.Parse(time.RFC3339, n.Value)
 	if err != nil {
 		d.reject(n, path, quote(n.Value)+" is no time; write it as in 2026-12-01T00:00:00Z (RFC 3339)")
 		return
 	}
+
 	out.Time = v
 }
 
@@ -380,17 +428,22 @@ func (d *document) prefix(path string, n *yaml.Node, out *Prefix) {
 		d.mismatch(path, n, "an address or a CIDR")
 		return
 	}
+
 	p, err := netip.ParsePrefix(n.Value)
-	if a, addrErr := netip.ParseAddr(n.Value); addrErr == nil && a.Zone() == "" {
+	a, addrErr := netip.ParseAddr(n.Value)
+	if addrErr == nil && a.Zone() == "" {
 		p, err = netip.PrefixFrom(a, a.BitLen()), nil
 	}
+
 	if err != nil {
 		d.reject(n, path, quote(n.Value)+" is no address and no CIDR; write it as in 10.0.0.7, 10.0.0.0/8 or fd00::/8")
 		return
 	}
+
 	if p.Addr().Is4In6() && p.Bits() >= 96 {
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
+
 	out.Prefix = p.Masked()
 }
 
@@ -418,6 +471,7 @@ func describe(n *yaml.Node) string {
 	case n.Kind == yaml.AliasNode:
 		return "an alias"
 	}
+
 	switch n.ShortTag() {
 	case "!!null":
 		return "no value"
@@ -426,6 +480,7 @@ func describe(n *yaml.Node) string {
 	case "!!bool":
 		return n.Value
 	}
+
 	return "text " + quote(n.Value)
 }
 
@@ -439,6 +494,7 @@ func (d *document) right(path string) bool {
 			return false
 		}
 	}
+
 	return !d.wrong[""]
 }
 
@@ -449,14 +505,17 @@ func (d *document) fault(path, text string) {
 	if !d.right(path) {
 		return
 	}
+
 	place := path
 	for place != "" && d.nodes[place] == nil {
 		place = above(place)
 	}
+
 	n := d.nodes[place]
 	if n == nil {
 		n = &yaml.Node{Line: 1, Column: 1}
 	}
+
 	d.add(n, path, text)
 }
 
@@ -470,6 +529,7 @@ func under(path, key string) string {
 	if path == "" {
 		return clip(key)
 	}
+
 	return path + "." + clip(key)
 }
 

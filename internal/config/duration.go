@@ -25,6 +25,7 @@ func parseDuration(text string) (Duration, error) {
 	if !durationShape.MatchString(text) {
 		return 0, durationFault(text)
 	}
+
 	var days time.Duration
 	if count, rest, ok := strings.Cut(text, "d"); ok {
 		n, err := strconv.ParseInt(count, 10, 64)
@@ -33,13 +34,16 @@ func parseDuration(text string) (Duration, error) {
 		}
 		days, text = time.Duration(n)*day, rest
 	}
+
 	if text == "" {
 		return Duration(days), nil
 	}
+
 	rest, err := time.ParseDuration(text)
 	if err != nil || days > math.MaxInt64-rest {
 		return 0, errors.New("is longer than 290 years; a shorter time is right")
 	}
+
 	return Duration(days + rest), nil
 }
 
@@ -51,5 +55,6 @@ func durationFault(text string) error {
 	if _, err := strconv.ParseFloat(text, 64); err == nil {
 		return errors.New(quote(text) + " has no unit; did you mean \"" + clip(text) + "s\"? (ms, s, m, h or d)")
 	}
+
 	return errors.New(quote(text) + " is no duration; write it as in 30s, 1h30m or 7d")
 }

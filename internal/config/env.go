@@ -32,6 +32,7 @@ func UnknownEnv(environ []string) []string {
 	for _, o := range overrides() {
 		known = append(known, o.name)
 	}
+
 	families := []string{"JETON_WALLET_", "JETON_PORT", "JETON_SERVICE_"}
 	var unknown []string
 	for _, entry := range environ {
@@ -43,7 +44,9 @@ func UnknownEnv(environ []string) []string {
 			unknown = append(unknown, name)
 		}
 	}
+
 	slices.Sort(unknown)
+
 	return slices.Compact(unknown)
 }
 
@@ -66,22 +69,32 @@ func put(n *yaml.Node, path []string, value *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
 		return
 	}
+
 	last := len(path) == 1
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value != path[0] {
 			continue
 		}
+
 		if last {
 			n.Content[i+1] = value
 		} else {
 			put(n.Content[i+1], path[1:], value)
 		}
+
 		return
 	}
+
 	child := value
 	if !last {
-		child = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: n.Line, Column: n.Column}
+		child = &yaml.Node{
+			Kind:   yaml.MappingNode,
+			Tag:    "!!map",
+			Line:   n.Line,
+			Column: n.Column,
+		}
 		put(child, path[1:], value)
 	}
+
 	n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: path[0]}, child)
 }

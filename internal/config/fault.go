@@ -25,12 +25,14 @@ type Fault struct {
 func (f Fault) String() string {
 	var b strings.Builder
 	b.WriteString(f.File)
+
 	if f.Line > 0 {
 		fmt.Fprintf(&b, ":%d:%d", f.Line, f.Column)
 	}
 	if f.Path != "" {
 		b.WriteString(": " + f.Path)
 	}
+
 	return b.String() + ": " + f.Text
 }
 
@@ -63,9 +65,11 @@ func clip(s string) string {
 	if len(s) <= longest {
 		return s
 	}
+
 	cut := longest
 	for cut > 0 && !utf8.RuneStart(s[cut]) {
 		cut--
 	}
+
 	return s[:cut] + "…"
 }

@@ -11,7 +11,11 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 )
 
-var update = flag.Bool("update", false, "write what was found into testdata/faults; read the difference before keeping it")
+var update = flag.Bool(
+	"update",
+	false,
+	"write what was found into testdata/faults; read the difference before keeping it",
+)
 
 // environment is what the tests' files may ask for.
 func environment(pairs ...string) func(string) (string, bool) {
@@ -21,6 +25,7 @@ func environment(pairs ...string) func(string) (string, bool) {
 				return pairs[i+1], true
 			}
 		}
+
 		return "", false
 	}
 }
@@ -32,7 +37,9 @@ func TestFaults(t *testing.T) {
 	if err != nil || len(files) < 30 {
 		t.Fatalf("%d files in testdata/faults, %v; want at least 30", len(files), err)
 	}
+
 	const dashes = "\n----------------------------------------\n"
+
 	env := environment("WORD", "word", "FIVE", "5", "EMPTY", "")
 	for _, file := range files {
 		name := strings.ReplaceAll(strings.TrimSuffix(filepath.Base(file), ".txt"), "-", " ")
@@ -41,16 +48,20 @@ func TestFaults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			input, want, ok := strings.Cut(string(text), dashes)
 			if !ok {
 				t.Fatal("no line of dashes")
 			}
+
 			_, err = config.Parse("jeton.yaml", []byte(input+"\n"), env)
 			var faults config.Faults
 			if !errors.As(err, &faults) {
 				t.Fatalf("Parse: %v, want faults", err)
 			}
-			if got := faults.Error() + "\n"; *update {
+
+			got := faults.Error() + "\n"
+			if *update {
 				if err := os.WriteFile(file, []byte(input+dashes+got), 0o644); err != nil {
 					t.Fatal(err)
 				}

@@ -17,6 +17,7 @@ func FuzzParse(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	for _, file := range slices.Concat(files, []string{"default.yaml", "testdata/full.yaml"}) {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -24,9 +25,11 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(text)
 	}
+
 	for _, url := range databaseURLs() {
 		f.Add([]byte("database: \"" + url + "\"\n"))
 	}
+
 	env := environment("WORD", "word", "FIVE", "5", "EMPTY", "", "SECRETS", secrets(f))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := config.Parse("testdata/fuzz.yaml", data, env)
@@ -36,10 +39,12 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
+
 		var faults config.Faults
 		if !errors.As(err, &faults) || len(faults) == 0 {
 			t.Fatalf("Parse: %v, want faults", err)
 		}
+
 		for _, fault := range faults {
 			if fault.Line < 1 || fault.Column < 1 || fault.Text == "" {
 				t.Fatalf("fault %+v has no place or no text", fault)

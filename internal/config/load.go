@@ -31,6 +31,7 @@ func Load(path string, env func(string) (string, bool)) (*Config, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	defer f.Close()
+
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
@@ -38,6 +39,7 @@ func Load(path string, env func(string) (string, bool)) (*Config, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("read configuration: %s is larger than %d MiB", path, maxFile>>20)
 	}
+
 	return Parse(path, data, env)
 }
 
@@ -47,6 +49,7 @@ func Default(env func(string) (string, bool)) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	c.Path = ""
 	return c, nil
 }
@@ -56,18 +59,22 @@ func Default(env func(string) (string, bool)) (*Config, error) {
 func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
 	d := newDocument(name, env)
 	c := &Config{Path: name}
-	if root := d.parse(data); root != nil {
+	root := d.parse(data)
+	if root != nil {
 		longForm(root)
 		d.override(root)
 		d.prepare("", root, 0)
 		d.decode(c, root)
 		d.secrets(c)
+
 		d.defaults(c)
 		d.check(c)
 	}
+
 	if len(d.faults) > 0 {
 		return nil, d.faults.sorted()
 	}
+
 	return c, nil
 }
 
@@ -77,12 +84,15 @@ func (d *document) parse(data []byte) *yaml.Node {
 		d.invalidText(data)
 		return nil
 	}
+
 	loader, err := yaml.NewLoader(bytes.NewReader(data))
 	if err != nil {
 		d.syntax(err)
 		return nil
 	}
+
 	var first, second yaml.Node
+
 	switch err := loader.Load(&first); {
 	case errors.Is(err, io.EOF):
 		d.add(&yaml.Node{Line: 1, Column: 1}, "", "the file is empty; write {} when every default is meant")
@@ -91,6 +101,7 @@ func (d *document) parse(data []byte) *yaml.Node {
 		d.syntax(err)
 		return nil
 	}
+
 	switch err := loader.Load(&second); {
 	case err == nil:
 		d.add(&second, "", "a second document begins; one file is one document, without ---")
@@ -99,10 +110,14 @@ func (d *document) parse(data []byte) *yaml.Node {
 		d.syntax(err)
 		return nil
 	}
-	if root := first.Content[0]; root.ShortTag() != "!!null" || root.Kind != yaml.ScalarNode {
+
+	root := first.Content[0]
+	if root.ShortTag() != "!!null" || root.Kind != yaml.ScalarNode {
 		return root
 	}
+
 	d.add(&yaml.Node{Line: 1, Column: 1}, "", "the file is empty; write {} when every default is meant")
+
 	return nil
 }
 
@@ -117,6 +132,7 @@ func (d *document) syntax(err error) {
 		}
 		n.Line, n.Column = max(e.Mark.Line, 1), max(e.Mark.Column, 1)
 	}
+
 	d.add(n, "", "not YAML: "+text)
 }
 
@@ -128,12 +144,15 @@ func (d *document) invalidText(data []byte) {
 		if r == utf8.RuneError && size == 1 {
 			break
 		}
+
 		n.Column++
 		if r == '\n' {
 			n.Line, n.Column = n.Line+1, 1
 		}
+
 		data = data[size:]
 	}
+
 	d.add(n, "", "not UTF-8; save the file as UTF-8")
 }
 
@@ -149,20 +168,24 @@ func (d *document) secrets(c *Config) {
 	if c.KeysSecretFile != "" {
 		c.KeysSecretFile = from(folder, c.KeysSecretFile)
 	}
+
 	if c.Database != nil {
 		d.databaseSecrets(c.Database, folder)
 	}
+
 	for i := range c.Users {
 		u, path := &c.Users[i], fmt.Sprintf("users[%d].password_hash_file", i)
 		if u.PasswordHashFile == "" || d.has(fmt.Sprintf("users[%d].password_hash", i)) {
 			continue
 		}
+
 		text, err := readSecret(from(folder, u.PasswordHashFile))
 		if err != nil {
 			d.fault(path, fmt.Sprintf("cannot be read: %v", err))
 			d.wrong[path] = true
 			continue
 		}
+
 		u.PasswordHash = text
 	}
 }
@@ -185,11 +208,13 @@ func readSecret(path string) (string, error) {
 	if !info.Mode().IsRegular() {
 		return "", fmt.Errorf("%s is not a regular file", path)
 	}
+
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
+
 	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	if err != nil {
 		return "", err
@@ -197,6 +222,7 @@ func readSecret(path string) (string, error) {
 	if len(data) > maxSecret {
 		return "", fmt.Errorf("%s is larger than %d KiB", path, maxSecret>>10)
 	}
+
 	data = bytes.TrimSuffix(data, []byte("\n"))
 	return string(bytes.TrimSuffix(data, []byte("\r"))), nil
 }

@@ -23,20 +23,24 @@ func TestDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s := c.Services[0]
 	open, whoami := s.Routes[0], s.Routes[1]
 	var body map[string]string
 	if err := whoami.Respond.JSON.Decode(&body); err != nil {
 		t.Fatal(err)
 	}
+
 	if want := map[string]string{"name": "{{.Name}}", "service": "jeton"}; !reflect.DeepEqual(body, want) {
 		t.Errorf("GET /whoami answers %v, want %v", body, want)
 	}
 	if !open.Open || open.Respond.Kind() != "text" || whoami.Open || whoami.Respond.Kind() != "json" {
 		t.Errorf("routes %+v and %+v: want an open text, then a closed json", open, whoami)
 	}
+
 	s.Routes = nil
 	c.Services = []config.Service{s}
+
 	if want := defaults(); !reflect.DeepEqual(c, want) {
 		t.Errorf("Default() = %+v, want %+v", c, want)
 	}
@@ -49,23 +53,35 @@ func defaults() *config.Config {
 		Admin:   config.Admin{Listen: "127.0.0.1:9180"},
 		Hashing: config.Hashing{Workers: 0, Queue: 128},
 		Throttle: config.Throttle{
-			PairBurst: 10, PairEvery: config.Duration(90 * time.Second),
-			AccountBurst: 100, AccountEvery: config.Duration(60 * time.Second),
-			SourceBurst: 60, SourceEvery: config.Duration(15 * time.Second),
+			PairBurst:    10,
+			PairEvery:    config.Duration(90 * time.Second),
+			AccountBurst: 100,
+			AccountEvery: config.Duration(60 * time.Second),
+			SourceBurst:  60,
+			SourceEvery:  config.Duration(15 * time.Second),
 		},
 		Audit:    config.Audit{Keep: config.Duration(90 * 24 * time.Hour)},
 		Cache:    config.Cache{Sessions: 200_000},
 		Shutdown: config.Shutdown{Timeout: config.Duration(10 * time.Second)},
 		Issuer: &config.Issuer{
-			URL: "https://localhost:8443", Listen: "127.0.0.1:8443", TLS: config.TLS{Cert: "pubkey.pem", Key: "private.pem"},
-			Keys: config.IssuerKeys{Algorithm: "EdDSA", RotateEvery: config.Duration(30 * 24 * time.Hour), PublishFor: config.Duration(10 * time.Minute)},
+			URL:    "https://localhost:8443",
+			Listen: "127.0.0.1:8443",
+			TLS:    config.TLS{Cert: "pubkey.pem", Key: "private.pem"},
+			Keys: config.IssuerKeys{
+				Algorithm:   "EdDSA",
+				RotateEvery: config.Duration(30 * 24 * time.Hour),
+				PublishFor:  config.Duration(10 * time.Minute),
+			},
 		},
 		Services: []config.Service{{
 			Name:   "jeton",
 			Listen: "127.0.0.1:8443",
 			TLS:    config.TLS{Cert: "pubkey.pem", Key: "private.pem"},
 			Login: config.Login{
-				Paths: []string{"/login"}, UsernameField: "username", PasswordField: "password", Success: "Logged in",
+				Paths:         []string{"/login"},
+				UsernameField: "username",
+				PasswordField: "password",
+				Success:       "Logged in",
 			},
 			Logout: "/logout",
 			Session: config.Session{
@@ -74,7 +90,12 @@ func defaults() *config.Config {
 				Lifetime:    config.Duration(24 * time.Hour),
 				WhenFull:    "evict_oldest",
 			},
-			Tokens: &config.Tokens{Format: "jwt", Audience: "jeton", Algorithm: "EdDSA", Lifetime: config.Duration(10 * time.Minute)},
+			Tokens: &config.Tokens{
+				Format:    "jwt",
+				Audience:  "jeton",
+				Algorithm: "EdDSA",
+				Lifetime:  config.Duration(10 * time.Minute),
+			},
 		}},
 	}
 }
@@ -84,11 +105,13 @@ func TestLoadReadsEveryKey(t *testing.T) {
 	for _, file := range []string{"full.yaml", "plain.yaml"} { // what cannot stand next to each other
 		visit(reflect.ValueOf(load(t, filepath.Join(folder, file))).Elem(), "", seen)
 	}
+
 	for path, set := range seen {
 		if !set {
 			t.Errorf("%s is nowhere set: add it to full.yaml, or to the decoder", path)
 		}
 	}
+
 	if len(seen) < 60 {
 		t.Errorf("visited %d values, want all of them", len(seen))
 	}
@@ -105,9 +128,13 @@ func visit(v reflect.Value, path string, seen map[string]bool) {
 		for i := range v.Len() {
 			visit(v.Index(i), path, seen)
 		}
-	case v.Kind() == reflect.Struct && strings.HasPrefix(v.Type().PkgPath(), "jeton") && v.Type().Name() != "Prefix" && v.Type().Name() != "Secret":
+	case v.Kind() == reflect.Struct && strings.HasPrefix(
+		v.Type().PkgPath(),
+		"jeton",
+	) && v.Type().Name() != "Prefix" && v.Type().Name() != "Secret":
 		for i := range v.NumField() {
-			if name := v.Type().Field(i).Tag.Get("yaml"); name != "" && name != "-" {
+			name := v.Type().Field(i).Tag.Get("yaml")
+			if name != "" && name != "-" {
 				visit(v.Field(i), path+"."+name, seen)
 			}
 		}
@@ -118,11 +145,14 @@ func visit(v reflect.Value, path string, seen map[string]bool) {
 
 func TestLoad(t *testing.T) {
 	c := load(t, filepath.Join(folder, "full.yaml"))
-	shop, plain, lesson := c.Services[0], c.Services[1], c.Services[2]
+	shop := c.Services[0]
+	plain := c.Services[1]
+	lesson := c.Services[2]
 	var proxies []string
 	for _, p := range c.TrustedProxies {
 		proxies = append(proxies, p.String())
 	}
+
 	for _, tc := range []struct {
 		name      string
 		got, want any
@@ -131,7 +161,11 @@ func TestLoad(t *testing.T) {
 		{"a relative data folder starts at the file", c.DataDir, filepath.Join(folder, "data")},
 		{"days count", c.Audit.Keep.Std(), 36 * time.Hour},
 		{"proxies are ranges", proxies, []string{"10.0.0.0/8", "fd00::1/128", "192.0.2.7/32"}},
-		{"a hash is read from its file, without the newline", c.Users[0].Secret().Reveal(), "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNo"},
+		{
+			"a hash is read from its file, without the newline",
+			c.Users[0].Secret().Reveal(),
+			"$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNo",
+		},
 		{"a count of uses is kept", *shop.Session.MaxUses, int64(100)},
 		{"no count of uses means none", plain.Session.MaxUses, (*int64)(nil)},
 		{"an empty text is an answer", shop.Routes[2].Respond.Kind(), "text"},
@@ -155,6 +189,7 @@ func load(t *testing.T, path string) *config.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return c
 }
 
@@ -163,6 +198,7 @@ func TestLoadNamesTheFileItCannotRead(t *testing.T) {
 	if err := os.WriteFile(huge, make([]byte, 4<<20+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, tc := range []struct {
 		name, path string
 		want       error
@@ -187,6 +223,7 @@ func TestLoadNamesTheFileItCannotRead(t *testing.T) {
 func TestExpansion(t *testing.T) {
 	env := environment("PORT", "8443", "NAME", "ada", "EMPTY", "", "YES", "true",
 		"MAP", "{a: b}", "LINES", "a\n  b: c", "NESTED", "${NAME}")
+
 	for _, tc := range []struct {
 		name, value string
 		want        any
@@ -215,10 +252,12 @@ func TestExpansion(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			text := "services:\n  - name: a\n    listen: ':1'\n    routes:\n" +
 				"      - match: /\n        open: true\n        respond:\n          json:\n            value: " + tc.value + "\n"
+
 			c, err := config.Parse("jeton.yaml", []byte(text), env)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			var got map[string]any
 			if err := c.Services[0].Routes[0].Respond.JSON.Decode(&got); err != nil {
 				t.Fatal(err)
@@ -236,6 +275,7 @@ func TestExpansionKnowsThePlace(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "hashing.queue") || strings.Contains(err.Error(), "sessions") {
 		t.Errorf("Parse: %v, want a fault of the quoted number only", err)
 	}
+
 	c, err := config.Parse("", []byte("data_dir: ${DIR}\n"), environment("DIR", "5"))
 	if err != nil || c.DataDir != "5" {
 		t.Errorf("Parse: %v, want a variable to be text where text is wanted", err)
@@ -301,6 +341,7 @@ func TestNearestKey(t *testing.T) {
 			if tc.want == "" {
 				want = "known here: data_dir, database, "
 			}
+
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("key %.20s: %v, want %q", tc.key, err, want)
 			}
@@ -316,8 +357,18 @@ func TestOverrides(t *testing.T) {
 		want       string // level format listen
 	}{
 		{"nothing is overridden", file, nil, "debug json 127.0.0.1:1"},
-		{"the environment wins", file, []string{"JETON_LOG_LEVEL", "warn", "JETON_LOG_FORMAT", "text", "JETON_ADMIN_LISTEN", "off"}, "warn text off"},
-		{"where the file says nothing, too", "{}", []string{"JETON_LOG_LEVEL", "warn", "JETON_LOG_FORMAT", "text", "JETON_ADMIN_LISTEN", "off"}, "warn text off"},
+		{
+			"the environment wins",
+			file,
+			[]string{"JETON_LOG_LEVEL", "warn", "JETON_LOG_FORMAT", "text", "JETON_ADMIN_LISTEN", "off"},
+			"warn text off",
+		},
+		{
+			"where the file says nothing, too",
+			"{}",
+			[]string{"JETON_LOG_LEVEL", "warn", "JETON_LOG_FORMAT", "text", "JETON_ADMIN_LISTEN", "off"},
+			"warn text off",
+		},
 		{"an empty variable is none", file, []string{"JETON_LOG_LEVEL", ""}, "debug json 127.0.0.1:1"},
 		{"variables are not expanded", "{}", []string{"JETON_LOG_LEVEL", "${A}", "A", "warn"},
 			`environment JETON_LOG_LEVEL: log.level: "${A}" is not one of debug, info, warn, error`},
@@ -334,6 +385,7 @@ func TestOverrides(t *testing.T) {
 			} else {
 				got = c.Log.Level + " " + c.Log.Format + " " + c.Admin.Listen
 			}
+
 			if got != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
@@ -348,7 +400,9 @@ func TestUnknownEnv(t *testing.T) {
 		"JETON_PORT=tcp://1", "JETON_PORT_8443_TCP=x", "JETON_SERVICE_HOST=h",
 		"JETON_LOGLEVEL=debug", "JETON_ADMIN=off", "JETON_ADMIN=on", "JETONLOG=x",
 	})
-	if want := []string{"JETON_ADMIN", "JETON_LOGLEVEL"}; !slices.Equal(got, want) {
+
+	want := []string{"JETON_ADMIN", "JETON_LOGLEVEL"}
+	if !slices.Equal(got, want) {
 		t.Errorf("UnknownEnv = %v, want %v", got, want)
 	}
 }
@@ -366,8 +420,10 @@ func TestText(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := config.Parse("f", []byte(tc.text), environment())
-			if got := ""; err != nil {
-				if got = err.Error(); got != tc.want {
+			got := ""
+			if err != nil {
+				got = err.Error()
+				if got != tc.want {
 					t.Errorf("Parse: %s, want %s", got, tc.want)
 				}
 			} else if tc.want != "" {
@@ -383,7 +439,9 @@ func TestFaultsAreBounded(t *testing.T) {
 	if !errors.As(err, &faults) || len(faults) != 1001 {
 		t.Fatalf("%d faults, want 1001", len(faults))
 	}
-	if last := faults[1000].String(); last != "f:1001:1: more than 1000 faults; mend these first" {
+
+	last := faults[1000].String()
+	if last != "f:1001:1: more than 1000 faults; mend these first" {
 		t.Errorf("the last fault is %s", last)
 	}
 }
@@ -394,7 +452,8 @@ func TestKindOfAnAnswerMadeByHand(t *testing.T) {
 		"template": {Template: "a"},
 		"text":     {},
 	} {
-		if got := r.Kind(); got != want {
+		got := r.Kind()
+		if got != want {
 			t.Errorf("Kind of %+v = %s, want %s", r, got, want)
 		}
 	}

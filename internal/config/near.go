@@ -5,7 +5,8 @@ import "strings"
 // suggest ends a fault about a word that is not one of known: with the nearest
 // of them, or with all of them when none is near.
 func suggest(word string, known []string) string {
-	if near := nearest(word, known); near != "" {
+	near := nearest(word, known)
+	if near != "" {
 		return "did you mean " + near + "?"
 	}
 	return "known here: " + strings.Join(known, ", ")
@@ -24,6 +25,7 @@ func nearest(word string, known []string) string {
 			best, least = k, d
 		}
 	}
+
 	return best
 }
 
@@ -34,20 +36,25 @@ func distance(a, b string) int {
 	for j := range last {
 		last[j] = j
 	}
+
 	for i := 1; i <= len(a); i++ {
 		row := make([]int, len(b)+1)
 		row[0] = i
+
 		for j := 1; j <= len(b); j++ {
 			change := last[j-1]
 			if a[i-1] != b[j-1] {
 				change++
 			}
+
 			row[j] = min(change, last[j]+1, row[j-1]+1)
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
 				row[j] = min(row[j], before[j-2]+1)
 			}
 		}
+
 		before, last = last, row
 	}
+
 	return last[len(b)]
 }

@@ -26,6 +26,7 @@ func Schema() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write schema: %w", err)
 	}
+
 	return append(out, '\n'), nil
 }
 
@@ -52,6 +53,7 @@ func shapeOf(t reflect.Type, tag reflect.StructTag) *jsonschema.Schema {
 	case reflect.TypeFor[Prefix](), reflect.TypeFor[Time]():
 		return &jsonschema.Schema{Type: "string"}
 	}
+
 	switch t.Kind() {
 	case reflect.Pointer:
 		return shapeOf(t.Elem(), tag)
@@ -66,21 +68,25 @@ func shapeOf(t reflect.Type, tag reflect.StructTag) *jsonschema.Schema {
 	case reflect.String:
 		return textSchema(tag)
 	}
+
 	panic("config: no schema for a " + t.String())
 }
 
 func textSchema(tag reflect.StructTag) *jsonschema.Schema {
 	s := &jsonschema.Schema{Type: "string"}
-	if list := enumOf(tag); list != nil {
+	list := enumOf(tag)
+	if list != nil {
 		words := make([]any, len(list))
 		for i, word := range list {
 			words[i] = word
 		}
 		s.AnyOf = []*jsonschema.Schema{{Enum: words}, {Pattern: expansionPattern}}
 	}
+
 	if tag.Get("required") == "true" {
 		s.MinLength = jsonschema.Ptr(1)
 	}
+
 	return s
 }
 
@@ -91,6 +97,7 @@ func structSchema(t reflect.Type) *jsonschema.Schema {
 		AdditionalProperties: &jsonschema.Schema{Not: &jsonschema.Schema{}},
 		PropertyOrder:        keys(t),
 	}
+
 	fields := fieldsOf(t)
 	for _, name := range s.PropertyOrder {
 		field := fields[name]
@@ -99,5 +106,6 @@ func structSchema(t reflect.Type) *jsonschema.Schema {
 			s.Required = append(s.Required, name)
 		}
 	}
+
 	return s
 }

@@ -16,14 +16,17 @@ func TestSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var s jsonschema.Schema
 	if err := json.Unmarshal(text, &s); err != nil {
 		t.Fatal(err)
 	}
+
 	resolved, err := s.Resolve(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	service := func(more string) string { return "services: [{name: a, listen: ':1', " + more + "}]" }
 	for _, tc := range []struct {
 		name, text string
@@ -52,6 +55,7 @@ func TestSchema(t *testing.T) {
 			}
 		})
 	}
+
 	if s.Schema != "https://json-schema.org/draft/2020-12/schema" || s.Properties["log"].Description == "" {
 		t.Errorf("schema says %q, %+v: want its draft and descriptions", s.Schema, s.Properties["log"])
 	}
@@ -63,6 +67,7 @@ func file(t *testing.T, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return string(text)
 }
 
@@ -73,13 +78,16 @@ func asJSON(t *testing.T, text string) any {
 	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
 		t.Fatal(err)
 	}
+
 	out, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var back any
 	if err := json.Unmarshal(out, &back); err != nil {
 		t.Fatal(err)
 	}
+
 	return back
 }

@@ -23,10 +23,12 @@ func (s Service) SessionsOf() string {
 	if s.UsersAPI == nil || s.UsersAPI.Classic == nil {
 		return s.Name
 	}
+
 	switch s.UsersAPI.Classic.Auth {
 	case "session_auth", "session_exp_auth":
 		return s.OfProcess()
 	}
+
 	return s.Name
 }
 
@@ -38,26 +40,38 @@ func (s Service) OfProcess() string { return s.Name + "/process" }
 func (d *document) usersAPI(path string, s *Service) {
 	u := s.UsersAPI
 	d.doorPath(path+".prefix", u.Prefix)
+
 	if strings.HasSuffix(u.Prefix, "/") {
 		d.fault(path+".prefix", quote(u.Prefix)+" ends in a slash; a path such as /api/v1 is right")
 	}
 	if u.Classic != nil && !d.has(path+".classic.auth") {
-		d.fault(path+".classic.auth", "missing, and without it everything would be open; write auth: \"\" where that is meant")
+		d.fault(
+			path+".classic.auth",
+			"missing, and without it everything would be open; write auth: \"\" where that is meant",
+		)
 	}
 	if s.Session.MaxUses != nil {
 		d.fault(path, "given next to session.max_uses, and its paths are not counted; keep one")
 	}
+
 	if s.Teaching != nil && s.Teaching.Cookies != nil {
 		d.fault(path, "given next to teaching.cookies, and its login sets the one session cookie; keep one")
 	}
+
 	for i, r := range s.Routes {
-		if _, p, _ := strings.Cut(r.Match, "/"); strings.HasPrefix("/"+p, u.Prefix+"/") {
-			d.fault(strings.TrimSuffix(path, ".users_api")+at(".routes", i)+".match", quote(r.Match)+" is under users_api.prefix; another path is right")
+		_, p, _ := strings.Cut(r.Match, "/")
+		if strings.HasPrefix("/"+p, u.Prefix+"/") {
+			d.fault(
+				strings.TrimSuffix(path, ".users_api")+at(".routes", i)+".match",
+				quote(r.Match)+" is under users_api.prefix; another path is right",
+			)
 		}
 	}
+
 	for i, g := range u.Admins {
 		d.notEmpty(at(path+".admins", i), g)
 	}
+
 	for i, c := range u.Clients {
 		d.notEmpty(at(path+".clients", i), c)
 	}
@@ -65,9 +79,13 @@ func (d *document) usersAPI(path string, s *Service) {
 
 // usersAPI takes everything under the prefix.
 func (p *patterns) usersAPI(u *UsersAPI) {
-	if u == nil || !strings.HasPrefix(u.Prefix, "/") || strings.ContainsAny(u.Prefix, "{}") || strings.HasSuffix(u.Prefix, "/") {
+	if u == nil || !strings.HasPrefix(
+		u.Prefix,
+		"/",
+	) || strings.ContainsAny(u.Prefix, "{}") || strings.HasSuffix(u.Prefix, "/") {
 		return
 	}
+
 	for _, method := range methods() {
 		if method != "HEAD" { // it comes with GET
 			_ = p.add(method+" "+u.Prefix+"/{rest...}", "users_api")
