@@ -65,12 +65,14 @@ func (h *Key) learnSpent(budgets []policy.Budget, left []int64) {
 		h.Known.learn(h.Number, budgets, left)
 		return
 	}
+
 	for {
 		old := h.spent.Load()
 		var had spent
 		if old != nil {
 			had = *old
 		}
+
 		now := had.learn(budgets, left)
 		if h.spent.CompareAndSwap(old, &now) {
 			return
@@ -90,6 +92,7 @@ func (c *Counts) Spend(ctx context.Context, h *Key, budgets []policy.Budget) (in
 	if h.knownSpent(budgets) {
 		return 0, jeton.ErrSpent
 	}
+
 	left, err := c.store.Spend(ctx, Use{Holder: h.Number, Budgets: budgets})
 	switch {
 	case errors.Is(err, jeton.ErrSpent):
@@ -98,6 +101,7 @@ func (c *Counts) Spend(ctx context.Context, h *Key, budgets []policy.Budget) (in
 	case err != nil:
 		return 0, fmt.Errorf("spend: %w", err)
 	}
+
 	return slices.Min(left), nil
 }
 
@@ -107,14 +111,17 @@ func (c *Counts) Left(ctx context.Context, h *Key, budgets []policy.Budget) (int
 	if len(budgets) == 0 {
 		return 0, jeton.ErrSpent // as Spend says of no budget
 	}
+
 	left, err := c.store.Left(ctx, Use{Holder: h.Number, Budgets: budgets})
 	if err != nil {
 		return 0, fmt.Errorf("look up uses: %w", err)
 	}
+
 	n := slices.Min(left)
 	if n <= 0 {
 		return 0, jeton.ErrSpent
 	}
+
 	return n, nil
 }
 

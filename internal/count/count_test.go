@@ -53,18 +53,28 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = db.Close() })
 	key, err := jose.Generate(jose.EdDSA)
 	if err != nil {
 		t.Fatal(err)
 	}
-	job := client.Client{Name: "job", Folded: "job", Version: 1, Keys: []client.Key{{Key: key.Key()}}, Created: noon, Updated: noon}
+
+	job := client.Client{
+		Name:    "job",
+		Folded:  "job",
+		Version: 1,
+		Keys:    []client.Key{{Key: key.Key()}},
+		Created: noon,
+		Updated: noon,
+	}
 	if err := db.AddClient(t.Context(), job, jeton.Event{Time: noon}); err != nil {
 		t.Fatal(err)
 	}
 	if job, err = db.FindClient(t.Context(), "job"); err != nil {
 		t.Fatal(err)
 	}
+
 	s := &asked{DB: db}
 	return &bench{count.New(s), t, s, job}
 }
@@ -73,12 +83,19 @@ func newBench(t *testing.T) *bench {
 func (b *bench) holder(text string) (one, two *count.Key) {
 	b.t.Helper()
 	n, err := b.store.MintToken(b.t.Context(), token.Mint{Keep: true, Record: token.Record{
-		Accessor: "t_" + text, Hash: secret.HashOf(text), Format: policy.Opaque, Kind: token.Access, Owner: token.ClientOwner(b.owner), MaxUses: 3,
-		Window: policy.Window{Opens: noon, Closes: noon.Add(time.Hour)}, Created: noon,
+		Accessor: "t_" + text,
+		Hash:     secret.HashOf(text),
+		Format:   policy.Opaque,
+		Kind:     token.Access,
+		Owner:    token.ClientOwner(b.owner),
+		MaxUses:  3,
+		Window:   policy.Window{Opens: noon, Closes: noon.Add(time.Hour)},
+		Created:  noon,
 	}})
 	if err != nil {
 		b.t.Fatal(err)
 	}
+
 	return &count.Key{Number: -n}, &count.Key{Number: -n}
 }
 
@@ -88,6 +105,7 @@ func (b *bench) budget(name string, most int64) policy.Budget {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+
 	return policy.Budget{ID: id, Name: name, Max: most}
 }
 
@@ -99,7 +117,9 @@ func (b *bench) spends(h *count.Key, want int64, outcome error, asks bool, budge
 	if left != want || !errors.Is(err, outcome) {
 		b.t.Errorf("Spend = %d, %v, want %d, %v", left, err, want, outcome)
 	}
-	if got := b.store.spends.Load() > before; got != asks {
+
+	got := b.store.spends.Load() > before
+	if got != asks {
 		b.t.Errorf("the store was asked: %t, want %t", got, asks)
 	}
 }
@@ -110,19 +130,24 @@ func TestWhatIsKnownToBeSpentAsksNobody(t *testing.T) {
 	own, route := b.budget("own", 2), b.budget("route", 5)
 	b.spends(h, 1, nil, true, own, route)
 	b.spends(h, 0, nil, true, own)
+
 	b.spends(h, 0, jeton.ErrSpent, true, own) // it is heard of here
+
 	for range 3 {
 		b.spends(h, 0, jeton.ErrSpent, false, own)
 		b.spends(h, 0, jeton.ErrSpent, false, route, own)
 	}
+
 	b.spends(h, 3, nil, true, route) // what is left of another budget is not touched
 	if left, err := b.Left(t.Context(), h, []policy.Budget{route}); left != 3 || err != nil {
 		t.Errorf("Left = %d, %v, want 3: what was refused took nothing", left, err)
 	}
+
 	t.Run("another holder of the same has to hear of it first", func(t *testing.T) {
 		b.spends(other, 0, jeton.ErrSpent, true, own, route)
 		b.spends(other, 0, jeton.ErrSpent, false, own, route)
 	})
+
 	t.Run("a raised limit is asked for anew", func(t *testing.T) {
 		more := own
 		more.Max = 3
@@ -130,12 +155,14 @@ func TestWhatIsKnownToBeSpentAsksNobody(t *testing.T) {
 		b.spends(h, 0, jeton.ErrSpent, true, more)
 		b.spends(h, 0, jeton.ErrSpent, false, more)
 	})
+
 	t.Run("a lowered one is not", func(t *testing.T) {
 		less := own
 		less.Max = 1
 		b.spends(h, 0, jeton.ErrSpent, false, less)
 		b.spends(h, 0, jeton.ErrSpent, false, own)
 	})
+
 	t.Run("nor does it help to ask often", func(t *testing.T) {
 		before := b.store.spends.Load()
 		var wg sync.WaitGroup
@@ -146,8 +173,10 @@ func TestWhatIsKnownToBeSpentAsksNobody(t *testing.T) {
 				}
 			})
 		}
+
 		wg.Wait()
-		if n := b.store.spends.Load() - before; n != 0 {
+		n := b.store.spends.Load() - before
+		if n != 0 {
 			t.Errorf("the store was asked %d times", n)
 		}
 	})
@@ -161,19 +190,23 @@ func TestHoldersThatComeAndGoKnowTheSame(t *testing.T) {
 	fresh := func() *count.Key { return &count.Key{Number: h.Number, Known: known} }
 	own, route := b.budget("own", 1), b.budget("route", 2)
 	b.spends(fresh(), 0, nil, true, own, route)
+
 	b.spends(fresh(), 0, jeton.ErrSpent, true, own)
 	b.spends(fresh(), 0, jeton.ErrSpent, false, own)
 	b.spends(fresh(), 0, nil, true, route)
 	b.spends(fresh(), 0, jeton.ErrSpent, true, route)
+
 	for range 3 {
 		b.spends(fresh(), 0, jeton.ErrSpent, false, route)
 		b.spends(fresh(), 0, jeton.ErrSpent, false, own)
 	}
+
 	more := own
 	more.Max = 2
 	b.spends(fresh(), 0, nil, true, more)
 	other, _ := b.holder("two")
 	other.Known = known
+
 	b.spends(other, 0, nil, true, own, route)
 }
 
@@ -188,8 +221,10 @@ func TestWhatIsKnownIsBounded(t *testing.T) {
 		b.spends(h, 0, nil, true, own)
 		b.spends(h, 0, jeton.ErrSpent, true, own)
 		b.spends(h, 0, jeton.ErrSpent, false, own)
+
 		holders = append(holders, h)
 	}
+
 	remembered := 0
 	for _, h := range slices.Backward(holders) { // those that come last are known
 		before := b.store.spends.Load()
@@ -200,6 +235,7 @@ func TestWhatIsKnownIsBounded(t *testing.T) {
 			remembered++
 		}
 	}
+
 	if remembered != 64 {
 		t.Errorf("%d holders are known to have spent, want 64", remembered)
 	}
@@ -213,13 +249,17 @@ func TestExactlyAsManyAsThereAre(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 64 {
 		wg.Go(func() {
-			h, budgets, won := one, []policy.Budget{own, route}, &both
+			h := one
+			budgets := []policy.Budget{own, route}
+			won := &both
+
 			if i%2 == 0 {
 				h = two
 			}
 			if i%4 < 2 {
 				budgets, won = budgets[:1], &alone
 			}
+
 			switch _, err := b.Spend(t.Context(), h, budgets); {
 			case err == nil:
 				won.Add(1)
@@ -228,8 +268,13 @@ func TestExactlyAsManyAsThereAre(t *testing.T) {
 			}
 		})
 	}
+
 	if wg.Wait(); both.Load()+alone.Load() != 7 || both.Load() > 5 {
-		t.Errorf("%d spends of both and %d of the one alone, want 7 together and at most 5 of both", both.Load(), alone.Load())
+		t.Errorf(
+			"%d spends of both and %d of the one alone, want 7 together and at most 5 of both",
+			both.Load(),
+			alone.Load(),
+		)
 	}
 }
 
@@ -242,13 +287,19 @@ func TestLookingTakesNothing(t *testing.T) {
 			t.Errorf("Left = %d, %v, want 1, the smaller of the two", left, err)
 		}
 	}
+
 	b.spends(h, 0, nil, true, many, few)
+
 	for range 2 { // what is spent is looked up all the same: a look is for whoever wants to know
 		before := b.store.looks.Load()
-		if left, err := b.Left(t.Context(), h, []policy.Budget{many, few}); left != 0 || !errors.Is(err, jeton.ErrSpent) || b.store.looks.Load() == before {
+		if left, err := b.Left(t.Context(), h, []policy.Budget{
+			many,
+			few,
+		}); left != 0 || !errors.Is(err, jeton.ErrSpent) || b.store.looks.Load() == before {
 			t.Errorf("Left = %d, %v, want ErrSpent", left, err)
 		}
 	}
+
 	if left, err := b.Left(t.Context(), h, []policy.Budget{many}); left != 8 || err != nil {
 		t.Errorf("Left = %d, %v, want 8", left, err)
 	}
@@ -264,6 +315,7 @@ func TestWhatIsNotSpent(t *testing.T) {
 			t.Errorf("Left: %v", err)
 		}
 	})
+
 	t.Run("no budget gives nothing", func(t *testing.T) {
 		if _, err := b.Spend(t.Context(), h, nil); !errors.Is(err, jeton.ErrSpent) {
 			t.Errorf("Spend: %v", err)
@@ -272,27 +324,36 @@ func TestWhatIsNotSpent(t *testing.T) {
 			t.Errorf("Left: %v", err)
 		}
 	})
+
 	t.Run("a holder that has ended is not taken for spent, nor remembered as it", func(t *testing.T) {
 		gone, _ := b.holder("gone")
-		if _, err := b.store.EndTokens(t.Context(), token.Which{Accessor: "t_gone"}, nil, jeton.Event{Time: noon}); err != nil {
+		if _, err := b.store.EndTokens(t.Context(), token.Which{
+			Accessor: "t_gone",
+		}, nil, jeton.Event{Time: noon}); err != nil {
 			t.Fatal(err)
 		}
+
 		b.spends(gone, 0, jeton.ErrBadCredential, true, own)
 		b.spends(gone, 0, jeton.ErrBadCredential, true, own)
 	})
+
 	t.Run("a store that cannot tell grants nothing, and nothing is remembered", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
+
 		if _, err := b.Left(ctx, h, []policy.Budget{own}); !errors.Is(err, jeton.ErrUnavailable) {
 			t.Errorf("Left: %v, want ErrUnavailable", err)
 		}
+
 		b.spends(h, 0, nil, true, own)
 		if err := b.store.Close(); err != nil {
 			t.Fatal(err)
 		}
+
 		fresh := &count.Key{Number: h.Number}
 		b.spends(fresh, 0, jeton.ErrUnavailable, true, own)
 		b.spends(fresh, 0, jeton.ErrUnavailable, true, own)
+
 		if _, err := b.BudgetID(t.Context(), "shop", "new"); !errors.Is(err, jeton.ErrUnavailable) {
 			t.Errorf("BudgetID: %v, want ErrUnavailable", err)
 		}

@@ -20,6 +20,7 @@ func (s spent) has(budgets []policy.Budget) bool {
 			}
 		}
 	}
+
 	return false
 }
 
@@ -31,14 +32,17 @@ next:
 		if i >= len(left) || left[i] > 0 {
 			continue
 		}
+
 		for j := range s {
 			if s[j].budget == b.ID {
 				s[j].used = max(s[j].used, b.Max)
 				continue next
 			}
 		}
+
 		s = append(s, known{b.ID, b.Max})
 	}
+
 	return s
 }
 
@@ -72,19 +76,23 @@ func (k *Known) learn(number int64, budgets []policy.Budget, left []int64) {
 	s := &k.shards[uint64(number)%uint64(len(k.shards))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	had, ok := s.spent[number]
 	now := had.learn(budgets, left)
 	if len(now) == 0 {
 		return
 	}
+
 	if !ok && len(s.spent) >= k.most {
 		for other := range s.spent { // an arbitrary one
 			delete(s.spent, other)
 			break
 		}
 	}
+
 	if s.spent == nil {
 		s.spent = map[int64]spent{}
 	}
+
 	s.spent[number] = now
 }
