@@ -36,14 +36,17 @@ func (b Basic) Read(ctx context.Context, q *Request) (Credential, error) {
 	if len(lines) > 1 {
 		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one header Authorization")
 	}
+
 	const scheme = "basic "
 	if len(lines[0]) < len(scheme) || !strings.EqualFold(lines[0][:len(scheme)], scheme) {
 		return nil, ErrNotMine
 	}
+
 	name, password, err := ParseBasic(lines[0][len(scheme):])
 	if err != nil {
 		return nil, err
 	}
+
 	byToken := b.Tokens != nil && q.Access.Accept&policy.ByToken != 0
 	switch {
 	case byToken && isToken(name):
@@ -55,12 +58,20 @@ func (b Basic) Read(ctx context.Context, q *Request) (Credential, error) {
 	case q.Access.Accept&policy.ByPassword == 0:
 		return nil, ErrNotMine // for whoever is behind the gateway, perhaps
 	}
+
 	v, err := b.Logins.Basic(ctx, signin.Attempt{
-		Name: name, ByEmail: b.ByEmail, Password: jeton.NewSecret(password), Service: q.Service.Name, Allow: b.Allow, Source: q.Source, Request: q.RequestID,
+		Name:     name,
+		ByEmail:  b.ByEmail,
+		Password: jeton.NewSecret(password),
+		Service:  q.Service.Name,
+		Allow:    b.Allow,
+		Source:   q.Source,
+		Request:  q.RequestID,
 	})
 	if err != nil {
 		return nil, err
 	}
+
 	return v, nil
 }
 
@@ -68,7 +79,10 @@ func (b Basic) Read(ctx context.Context, q *Request) (Credential, error) {
 // token: a secret of ours, or a signed token, whose header is a JSON object. No name
 // begins like the one or is as long as the other.
 func isToken(text string) bool {
-	return strings.HasPrefix(text, "jtn_") || len(text) > 128 && strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2
+	return strings.HasPrefix(
+		text,
+		"jtn_",
+	) || len(text) > 128 && strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2
 }
 
 var errBasic = errors.New("not Basic credentials (RFC 7617)")
@@ -77,19 +91,23 @@ var errBasic = errors.New("not Basic credentials (RFC 7617)")
 // that it has, of a name, a colon and a password, in UTF-8 and without control characters.
 func ParseBasic(text string) (name, password string, err error) {
 	const most = 16 << 10
+
 	bad := jeton.WithDetail(jeton.ErrBadCredential, errBasic.Error())
 	text = strings.TrimSpace(text)
 	if len(text) > most || strings.ContainsAny(text, "\r\n") {
 		return "", "", bad
 	}
+
 	raw, derr := base64.StdEncoding.Strict().DecodeString(text)
 	if derr != nil || !utf8.Valid(raw) {
 		return "", "", bad
 	}
+
 	pair := string(raw)
 	name, password, ok := strings.Cut(pair, ":")
 	if !ok || strings.ContainsFunc(pair, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return "", "", bad
 	}
+
 	return name, password, nil
 }

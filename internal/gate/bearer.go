@@ -29,11 +29,14 @@ func (b Bearer) Read(ctx context.Context, q *Request) (Credential, error) {
 	if len(lines) > 1 {
 		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one header Authorization")
 	}
+
 	const scheme = "bearer "
+
 	line := lines[0]
 	if len(line) < len(scheme) || !strings.EqualFold(line[:len(scheme)], scheme) {
 		return nil, ErrNotMine
 	}
+
 	return admitted(b.Allow)(b.Tokens.Find(ctx, strings.Trim(line[len(scheme):], " "), b.Audience, q.Now))
 }
 
@@ -47,6 +50,7 @@ func admitted(allow *policy.Allow) func(*token.Live, error) (Credential, error) 
 		if err != nil {
 			return nil, err // a nil token in a Proof would not be nil
 		}
+
 		return l, nil
 	}
 }
@@ -67,6 +71,7 @@ func (b Body) Read(ctx context.Context, q *Request) (Credential, error) {
 	if q.Body == nil {
 		return nil, ErrNotMine
 	}
+
 	text, err := q.Body()
 	if err != nil {
 		return nil, err
@@ -74,5 +79,6 @@ func (b Body) Read(ctx context.Context, q *Request) (Credential, error) {
 	if len(text) == 0 {
 		return nil, ErrNotMine
 	}
+
 	return admitted(b.Allow)(b.Tokens.Find(ctx, strings.TrimSpace(string(text)), b.Audience, q.Now))
 }

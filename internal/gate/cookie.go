@@ -32,10 +32,12 @@ func (c Cookie) Read(ctx context.Context, q *Request) (Credential, error) {
 	case n > 1:
 		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one cookie "+c.Name)
 	}
+
 	live, err := c.Sessions.Find(ctx, value, cmp.Or(c.Service, q.Service.Name), q.Now)
 	if err != nil {
 		return nil, err // a nil session in a Proof would not be nil
 	}
+
 	return live, nil
 }
 
@@ -63,6 +65,7 @@ func (c NamedCookies) Read(ctx context.Context, q *Request) (Credential, error) 
 	case token == "" || name == "":
 		return nil, jeton.ErrBadCredential
 	}
+
 	live, err := c.Sessions.Find(ctx, token, q.Service.Name, q.Now)
 	if err != nil {
 		return nil, err
@@ -71,6 +74,7 @@ func (c NamedCookies) Read(ctx context.Context, q *Request) (Credential, error) 
 	if claimed, err := url.PathUnescape(name); err != nil || live.Name != claimed {
 		return nil, jeton.ErrBadCredential
 	}
+
 	return live, nil
 }
 
@@ -85,11 +89,13 @@ func cookie(h http.Header, name string) (value string, n int) {
 			if !ok || key != name {
 				continue
 			}
+
 			if n++; n == 1 {
 				value = unquote(v)
 			}
 		}
 	}
+
 	return value, n
 }
 

@@ -34,7 +34,9 @@ func TestCookie(t *testing.T) {
 			if value, n := cookie(h, "jeton"); value != tc.value || n != tc.n {
 				t.Errorf("cookie = %q, %d, want %q, %d", value, n, tc.value, tc.n)
 			}
-			if got := CookieValue(h, "jeton"); (tc.n != 1 && got != "") || tc.n == 1 && got != tc.value {
+
+			got := CookieValue(h, "jeton")
+			if (tc.n != 1 && got != "") || tc.n == 1 && got != tc.value {
 				t.Errorf("CookieValue = %q", got)
 			}
 		})
@@ -43,9 +45,20 @@ func TestCookie(t *testing.T) {
 
 // FuzzCookie compares with the parser of net/http where both take a cookie.
 func FuzzCookie(f *testing.F) {
-	for _, seed := range []string{"jeton=x", `a=1; jeton="x y"; b`, "jeton=x; jeton=y", "jeton", "=;=", " jeton=x ", "jeton=\x00", "jeton==", "\tjeton=x"} {
+	for _, seed := range []string{
+		"jeton=x",
+		`a=1; jeton="x y"; b`,
+		"jeton=x; jeton=y",
+		"jeton",
+		"=;=",
+		" jeton=x ",
+		"jeton=\x00",
+		"jeton==",
+		"\tjeton=x",
+	} {
 		f.Add(seed)
 	}
+
 	f.Fuzz(func(t *testing.T, line string) {
 		h := http.Header{"Cookie": {line}}
 		value, n := cookie(h, "jeton")
@@ -55,10 +68,14 @@ func FuzzCookie(f *testing.F) {
 				theirs = append(theirs, c.Value)
 			}
 		}
+
 		if len(theirs) == 1 && n == 1 && value != "" && theirs[0] != value {
 			t.Errorf("%q: %q, net/http reads %q", line, value, theirs[0])
 		}
-		if n == 0 && len(theirs) > 0 && !strings.Contains(line, "jeton ") && !strings.Contains(line, "jeton\t") && !strings.ContainsAny(line, "\r\n\v\f\u0085\u00a0") {
+		if n == 0 && len(theirs) > 0 && !strings.Contains(
+			line,
+			"jeton ",
+		) && !strings.Contains(line, "jeton\t") && !strings.ContainsAny(line, "\r\n\v\f\u0085\u00a0") {
 			t.Errorf("%q: none, net/http reads %q", line, theirs)
 		}
 		if n == 0 && value != "" || n > strings.Count(line, "jeton=") {

@@ -56,17 +56,26 @@ func TestWhatCosts(t *testing.T) {
 				t.Errorf("use %d: %d %q, left %s, want 200 and %s left", i+1, a.Status, a.Body, a.Left(), want)
 			}
 		}
+
 		for range 3 {
-			if a := f.Ask("GET", "shop", "/three", "Cookie", c); a.Status != 403 || a.Code() != "spent" || a.Left() != "0" || strings.Contains(a.Body, "got") {
+			if a := f.Ask(
+				"GET",
+				"shop",
+				"/three",
+				"Cookie",
+				c,
+			); a.Status != 403 || a.Code() != "spent" || a.Left() != "0" || strings.Contains(a.Body, "got") {
 				t.Errorf("after the last: %d %s %q, want 403 spent", a.Status, a.Code(), a.Body)
 			}
 		}
+
 		if a := f.Ask("HEAD", "shop", "/three", "Cookie", c); a.Status != 403 || a.Code() != "spent" {
 			t.Errorf("HEAD after the last: %d %s, want 403 spent", a.Status, a.Code())
 		}
 		if a := f.Ask("GET", "shop", "/free", "Cookie", c); a.Status != 200 || a.Left() != "" {
 			t.Errorf("another route: %d, left %q, want 200 and no count", a.Status, a.Left())
 		}
+
 		fresh := f.enter("shop", "diane")
 		if a := f.Ask("GET", "shop", "/three", "Cookie", c); a.Code() != "bad_credential" {
 			t.Errorf("the old token after a new login: %s, want bad_credential", a.Code())
@@ -75,70 +84,112 @@ func TestWhatCosts(t *testing.T) {
 			t.Errorf("a new login has %s left, want 3", got)
 		}
 	})
+
 	t.Run("a refusal by scope costs nothing", func(t *testing.T) {
 		c := f.enter("shop", "diane")
 		for range 5 {
-			if a := f.Ask("GET", "shop", "/vip", "Cookie", c); a.Status != 403 || a.Code() != "forbidden" || a.Left() != "" {
+			if a := f.Ask(
+				"GET",
+				"shop",
+				"/vip",
+				"Cookie",
+				c,
+			); a.Status != 403 || a.Code() != "forbidden" || a.Left() != "" {
 				t.Fatalf("%d %s, left %q, want 403 forbidden", a.Status, a.Code(), a.Left())
 			}
 		}
+
 		f.MustControl("PUT", "/api/v1/users/diane/groups", api.Groups{Groups: []string{"vip"}}, nil)
+
 		for _, want := range []string{"1", "0"} {
 			if a := f.Ask("GET", "shop", "/vip", "Cookie", c); a.Status != 200 || a.Left() != want {
 				t.Errorf("%d, left %s, want 200 and %s", a.Status, a.Left(), want)
 			}
 		}
+
 		f.MustControl("PUT", "/api/v1/users/diane/groups", api.Groups{Groups: []string{}}, nil)
 		if a := f.Ask("GET", "shop", "/vip", "Cookie", c); a.Code() != "forbidden" {
 			t.Errorf("spent and not allowed: %s, want forbidden, which is judged first", a.Code())
 		}
 	})
+
 	t.Run("what the router refuses costs nothing", func(t *testing.T) {
 		c := f.enter("shop", "diane")
-		for _, path := range []string{"/three/", "//three", "/./three", "/x/../three", "/%74hree%00", "/three%2f", "/paid/..%2fthree", "/three;x/..", "/Three"} {
+		for _, path := range []string{
+			"/three/",
+			"//three",
+			"/./three",
+			"/x/../three",
+			"/%74hree%00",
+			"/three%2f",
+			"/paid/..%2fthree",
+			"/three;x/..",
+			"/Three",
+		} {
 			if a := f.Ask("GET", "shop", path, "Cookie", c); a.Status < 400 || a.Left() != "" {
 				t.Errorf("%s: %d, left %q", path, a.Status, a.Left())
 			}
 		}
+
 		for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW"} {
 			if a := f.Ask(method, "shop", "/three", "Cookie", c); a.Status != 405 || a.Code() != "method_not_allowed" {
 				t.Errorf("%s: %d %s, want 405", method, a.Status, a.Code())
 			}
 		}
+
 		if got := f.left("shop", "/three", c); got != "3" {
 			t.Errorf("%s left, want 3", got)
 		}
 	})
+
 	t.Run("HEAD and OPTIONS cost nothing and give nothing", func(t *testing.T) {
 		c := f.enter("shop", "diane")
 		before := f.reached.Load()
+
 		for range 5 {
 			for _, path := range []string{"/three", "/paid/x"} {
 				if a := f.Ask("HEAD", "shop", path, "Cookie", c); a.Status != 200 || a.Left() != "3" || a.Body != "" {
 					t.Errorf("HEAD %s: %d %q, left %s, want 200, nothing and 3", path, a.Status, a.Body, a.Left())
 				}
-				if a := f.Ask("OPTIONS", "shop", path, "Cookie", c); a.Status != 204 || a.Left() != "" || a.Header.Get("Allow") == "" {
+				if a := f.Ask(
+					"OPTIONS",
+					"shop",
+					path,
+					"Cookie",
+					c,
+				); a.Status != 204 || a.Left() != "" || a.Header.Get("Allow") == "" {
 					t.Errorf("OPTIONS %s: %d, left %q, Allow %q", path, a.Status, a.Left(), a.Header.Get("Allow"))
 				}
 			}
 		}
-		if n := f.reached.Load() - before; n != 0 {
+
+		n := f.reached.Load() - before
+		if n != 0 {
 			t.Errorf("the backend was reached %d times by what costs nothing", n)
 		}
 		if a := f.Ask("HEAD", "shop", "/paid/x"); a.Status != 401 {
 			t.Errorf("HEAD without a login: %d, want 401", a.Status)
 		}
 	})
+
 	t.Run("nothing makes two answers cost one use", func(t *testing.T) {
 		for _, tc := range []struct {
 			name, path string
 			header     []string
 		}{
-			{"an override to HEAD", "/three", []string{"X-HTTP-Method-Override", "HEAD", "X-Http-Method", "HEAD", "X-Method-Override", "OPTIONS"}},
+			{
+				"an override to HEAD",
+				"/three",
+				[]string{"X-HTTP-Method-Override", "HEAD", "X-Http-Method", "HEAD", "X-Method-Override", "OPTIONS"},
+			},
 			{"an override in the query", "/three?_method=HEAD", nil},
 			{"one request id", "/three", []string{"X-Request-Id", "the-same-request-id"}},
 			{"one idempotency key", "/three", []string{"Idempotency-Key", "k-1"}},
-			{"a cached copy", "/three", []string{"If-None-Match", "*", "If-Modified-Since", "Fri, 31 Dec 2100 23:59:59 GMT"}},
+			{
+				"a cached copy",
+				"/three",
+				[]string{"If-None-Match", "*", "If-Modified-Since", "Fri, 31 Dec 2100 23:59:59 GMT"},
+			},
 			{"a range", "/three", []string{"Range", "bytes=0-0"}},
 			{"a prefetch", "/three", []string{"Sec-Purpose", "prefetch", "Purpose", "prefetch", "X-Moz", "prefetch"}},
 			{"a claimed count", "/three", []string{"Jeton-Uses-Remaining", "99"}},
@@ -148,13 +199,19 @@ func TestWhatCosts(t *testing.T) {
 			t.Run(tc.name, func(t *testing.T) {
 				c := f.enter("shop", "diane")
 				for _, want := range []string{"2", "1"} {
-					if a := f.Ask("GET", "shop", tc.path, append(tc.header, "Cookie", c)...); a.Status != 200 || a.Left() != want {
+					if a := f.Ask(
+						"GET",
+						"shop",
+						tc.path,
+						append(tc.header, "Cookie", c)...,
+					); a.Status != 200 || a.Left() != want {
 						t.Errorf("%d, left %s, want 200 and %s left", a.Status, a.Left(), want)
 					}
 				}
 			})
 		}
 	})
+
 	t.Run("methods of every spelling cost upstream", func(t *testing.T) {
 		c := f.enter("shop", "diane")
 		h1 := f.Client(jetontest.HTTP1())
@@ -164,6 +221,7 @@ func TestWhatCosts(t *testing.T) {
 			}
 		}
 	})
+
 	t.Run("people have counts of their own", func(t *testing.T) {
 		d, e := f.enter("shop", "diane"), f.enter("shop", "eshana")
 		f.Ask("GET", "shop", "/three", "Cookie", d)
@@ -185,9 +243,18 @@ func TestTwoBudgets(t *testing.T) {
 		{"/b", "0", "spent"}, {"/c", "0", "spent"}, {"/a", "0", "spent"},
 	} {
 		if a := f.Ask("GET", "both", step.path, "Cookie", c); a.Left() != step.left || a.Code() != step.code {
-			t.Errorf("step %d, %s: left %s, code %q, want %s, %q", i, step.path, a.Left(), a.Code(), step.left, step.code)
+			t.Errorf(
+				"step %d, %s: left %s, code %q, want %s, %q",
+				i,
+				step.path,
+				a.Left(),
+				a.Code(),
+				step.left,
+				step.code,
+			)
 		}
 	}
+
 	t.Run("in parallel", func(t *testing.T) {
 		c := f.enter("both", "diane")
 		var won [2]atomic.Int64
@@ -199,6 +266,7 @@ func TestTwoBudgets(t *testing.T) {
 				}
 			})
 		}
+
 		wg.Wait()
 		if a, b := won[0].Load(), won[1].Load(); a+b != 5 || a > 3 || b > 4 {
 			t.Errorf("%d and %d were let through, want 5 together, at most 3 and 4", a, b)
@@ -210,6 +278,7 @@ func TestTwoBudgets(t *testing.T) {
 func TestAtMostThree(t *testing.T) {
 	f := newFixture(t, counted)
 	f.add("diane")
+
 	for _, tc := range []struct {
 		name, path string
 		client     *http.Client
@@ -226,7 +295,8 @@ func TestAtMostThree(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 64 {
 				wg.Go(func() {
-					switch a := f.Send(tc.client, "GET", f.URL("shop")+tc.path, "", "Cookie", c); {
+					a := f.Send(tc.client, "GET", f.URL("shop")+tc.path, "", "Cookie", c)
+					switch {
 					case a.Status == 200:
 						won.Add(1)
 					case a.Code() == "spent":
@@ -234,10 +304,13 @@ func TestAtMostThree(t *testing.T) {
 					}
 				})
 			}
+
 			if wg.Wait(); won.Load() != 3 || spent.Load() != 61 {
 				t.Errorf("%d let through and %d spent, want 3 and 61", won.Load(), spent.Load())
 			}
-			if n := f.reached.Load() - before; tc.path == "/paid/x" && n != 3 {
+
+			n := f.reached.Load() - before
+			if tc.path == "/paid/x" && n != 3 {
 				t.Errorf("the backend was reached %d times, want 3", n)
 			}
 		})
@@ -248,6 +321,7 @@ func TestAtMostThree(t *testing.T) {
 func TestPipelining(t *testing.T) {
 	f := newFixture(t, counted)
 	f.add("diane")
+
 	for _, tc := range []struct{ name, head string }{
 		{"plain", ""},
 		{"expecting 100-continue", "Expect: 100-continue\r\nContent-Length: 0\r\n"},
@@ -264,6 +338,7 @@ func TestPipelining(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
+
 			body := ""
 			switch {
 			case strings.Contains(tc.head, "4"):
@@ -271,11 +346,14 @@ func TestPipelining(t *testing.T) {
 			case strings.Contains(tc.head, "chunked"):
 				body = "4\r\nbody\r\n0\r\n\r\n"
 			}
+
 			const n = 8
+
 			one := "GET /paid/x HTTP/1.1\r\nHost: localhost\r\nCookie: " + c + "\r\n" + tc.head + "\r\n" + body
 			if _, err := io.WriteString(conn, strings.Repeat(one, n)); err != nil {
 				t.Fatal(err)
 			}
+
 			r := bufio.NewReader(conn)
 			var got []int
 			for range n {
@@ -283,13 +361,17 @@ func TestPipelining(t *testing.T) {
 				for err == nil && resp.StatusCode == http.StatusContinue {
 					resp, err = http.ReadResponse(r, &http.Request{Method: "GET"})
 				}
+
 				if err != nil {
 					t.Fatalf("answer %d: %v", len(got), err)
 				}
+
 				_, _ = io.Copy(io.Discard, resp.Body)
 				got = append(got, resp.StatusCode)
 			}
-			if want := fmt.Sprint([]int{200, 200, 200, 403, 403, 403, 403, 403}); fmt.Sprint(got) != want {
+
+			want := fmt.Sprint([]int{200, 200, 200, 403, 403, 403, 403, 403})
+			if fmt.Sprint(got) != want {
 				t.Errorf("answers %v, want %v", got, want)
 			}
 		})

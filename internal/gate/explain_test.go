@@ -16,6 +16,7 @@ import (
 // answered.
 func (f *fixture) explain(t *testing.T, request string) ([]jeton.Event, error) {
 	t.Helper()
+
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if events, err := f.Explain(request); !errors.Is(err, jeton.ErrNotFound) || time.Now().After(end) {
 			return events, err
@@ -31,11 +32,14 @@ func TestRecord(t *testing.T) {
 	f.add("diane")
 	good := f.enter("shop", "diane")
 	_, secret, _ := strings.Cut(good, "=")
+
 	spent := f.enter("left", "diane")
 	_, foreign, _ := strings.Cut(spent, "=")
+
 	for range 3 {
 		f.Ask("GET", "left", "/same", "Cookie", spent)
 	}
+
 	steps := []string{"route", "credential", "window", "scope", "uses"}
 	check := func(t *testing.T, a jetontest.Answer, code, target, fails string, secrets ...string) {
 		t.Helper()
@@ -43,10 +47,14 @@ func TestRecord(t *testing.T) {
 		if err != nil || len(events) != 1 {
 			t.Fatalf("%d events, %v, want one", len(events), err)
 		}
+
 		e := events[0]
-		if a.Code() != code && code != "ok" || e.Outcome != code || e.Target != target || e.Action != "request" || e.Source != "127.0.0.1" || e.Request != a.Request() {
+		if a.Code() != code && code != "ok" || e.Outcome != code || e.Target != target || e.Action != "request" ||
+			e.Source != "127.0.0.1" ||
+			e.Request != a.Request() {
 			t.Errorf("answer %s, event %+v, want %s of %s", a.Code(), e, code, target)
 		}
+
 		want := "pass"
 		for i, c := range e.Checks {
 			result := want
@@ -57,15 +65,18 @@ func TestRecord(t *testing.T) {
 				t.Errorf("check %d is %+v, want %s %s", i, c, steps[i], result)
 			}
 		}
+
 		if len(e.Checks) != len(steps) {
 			t.Errorf("%d checks, want %d", len(e.Checks), len(steps))
 		}
+
 		for _, s := range append(secrets, secret, foreign) {
 			if strings.Contains(fmt.Sprint(e), s) {
 				t.Errorf("the record shows %q: %+v", s, e)
 			}
 		}
 	}
+
 	for _, tc := range []struct {
 		name, service, path, cookie, code, fails string
 	}{
@@ -82,37 +93,52 @@ func TestRecord(t *testing.T) {
 			check(t, a, tc.code, "GET "+tc.path, tc.fails, "canary-4711")
 		})
 	}
+
 	t.Run("let through, not counted", func(t *testing.T) {
 		check(t, f.Ask("GET", "shop", "/plain?password=canary-q", "Cookie", good), "ok", "GET /plain", "", "canary-q")
 	})
+
 	t.Run("let through, counted", func(t *testing.T) {
 		a := f.Ask("GET", "shop", "/three", "Cookie", good)
 		check(t, a, "ok", "GET /three", "")
 		events, _ := f.explain(t, a.Request())
-		if v := events[0].Checks[4].Value; v != "2 left" {
+		v := events[0].Checks[4].Value
+		if v != "2 left" {
 			t.Errorf("uses: %q, want 2 left", v)
 		}
 	})
+
 	t.Run("let through without a use", func(t *testing.T) {
 		check(t, f.Ask("HEAD", "shop", "/three", "Cookie", good), "ok", "HEAD /three", "")
 	})
+
 	t.Run("a secret in the path", func(t *testing.T) {
 		check(t, f.Ask("GET", "shop", "/files/"+secret, "Cookie", good), "ok", "GET /files/…", "")
 		check(t, f.Ask("GET", "shop", "/files/"+secret), "no_credential", "GET /files/…", "credential")
 	})
+
 	t.Run("let through and recorded for good", func(t *testing.T) {
 		f.AddUser("boss", "password-of-boss", "admin")
 		a := f.Ask("GET", "shop", "/admins", "Cookie", f.Enter("shop", "boss", "password-of-boss"))
 		check(t, a, "ok", "GET /admins", "")
+
 		if events := f.Events(); events[len(events)-1].Request != a.Request() {
 			t.Errorf("the last event is %+v, want request %s", events[len(events)-1], a.Request())
 		}
 	})
+
 	t.Run("an open route leaves nothing", func(t *testing.T) {
-		if _, err := f.Explain(f.Ask("GET", "shop", "/open", "Cookie", good).Request()); !errors.Is(err, jeton.ErrNotFound) {
+		if _, err := f.Explain(f.Ask(
+			"GET",
+			"shop",
+			"/open",
+			"Cookie",
+			good,
+		).Request()); !errors.Is(err, jeton.ErrNotFound) {
 			t.Errorf("explain: %v, want not found", err)
 		}
 	})
+
 	t.Run("idle too long", func(t *testing.T) {
 		offset.Store(int64(time.Hour + time.Minute))
 		check(t, f.Ask("GET", "shop", "/plain", "Cookie", good), "expired", "GET /plain", "window")

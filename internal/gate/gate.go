@@ -131,15 +131,20 @@ func (g *Gate) Admit(ctx context.Context, q *Request) (Decision, error) {
 	if q.Access.IsOpen() {
 		return Decision{}, nil
 	}
+
 	var pass Decision
 	if step, err := g.judge(ctx, q, &pass); err != nil {
 		g.audit.Record(g.refusal(q, &pass, step, err))
 		return Decision{}, err
 	}
-	if live := pass.Session(); live != nil {
+
+	live := pass.Session()
+	if live != nil {
 		g.sessions.Used(live, q.Now)
 	}
+
 	g.passed(q, pass)
+
 	return pass, nil
 }
 
@@ -183,22 +188,32 @@ func (g *Gate) judge(ctx context.Context, q *Request, pass *Decision) (step, err
 	if !q.Access.NeedsProof() {
 		return stepRoute, jeton.ErrForbidden
 	}
+
 	proof, err := who(ctx, q)
 	if err != nil {
 		return stepCredential, err
 	}
+
 	pass.proof, pass.seen = proof, proof.LastUsed()
 	if err := proof.Check(q.Now); err != nil {
 		return stepWindow, err
 	}
+
 	if q.Access.Allow != nil {
 		if err := q.Access.Allow.Check(proof.Principal()); err != nil {
 			return stepScope, err
 		}
 	}
-	if err := proof.Permits(policy.Request{Method: q.Method, Path: q.Path, Source: q.Source, Scopes: q.Access.Scopes}); err != nil {
+
+	if err := proof.Permits(policy.Request{
+		Method: q.Method,
+		Path:   q.Path,
+		Source: q.Source,
+		Scopes: q.Access.Scopes,
+	}); err != nil {
 		return stepScope, err
 	}
+
 	return g.spend(ctx, q, pass)
 }
 
@@ -209,22 +224,27 @@ func (g *Gate) spend(ctx context.Context, q *Request, pass *Decision) (_ step, e
 	if pass.Session() != nil {
 		route = q.Access.Budgets
 	}
+
 	switch {
 	case len(budgets) == 0:
 		budgets = route
 	case len(route) > 0:
 		budgets = slices.Concat(route, budgets)
 	}
+
 	if len(budgets) == 0 {
 		return steps, nil
 	}
+
 	pass.counted = true
-	if pass.free = q.Method == http.MethodHead; pass.free {
+	pass.free = q.Method == http.MethodHead
+	if pass.free {
 		// Nothing is given for a HEAD, so nothing is taken.
 		pass.left, err = g.counts.Left(ctx, holder, budgets)
 	} else {
 		pass.left, err = g.counts.Spend(ctx, holder, budgets)
 	}
+
 	return stepUse, err
 }
 
@@ -235,11 +255,13 @@ func who(ctx context.Context, q *Request) (Credential, error) {
 		if r.Kinds()&q.Access.Accept == 0 {
 			continue
 		}
+
 		proof, err := r.Read(ctx, q)
 		if !errors.Is(err, ErrNotMine) {
 			return proof, err
 		}
 	}
+
 	return nil, jeton.ErrNoCredential
 }
 
@@ -252,7 +274,15 @@ func (g *Gate) refusal(q *Request, pass *Decision, at step, err error) jeton.Eve
 }
 
 func event(q *Request, proof Credential) jeton.Event {
-	e := jeton.Event{Time: q.Now, Request: q.RequestID, Action: audit.Request, Target: string(appendTarget(nil, q)), Service: q.Service.Name, Outcome: audit.OK, Source: source(q.Source)}
+	e := jeton.Event{
+		Time:    q.Now,
+		Request: q.RequestID,
+		Action:  audit.Request,
+		Target:  string(appendTarget(nil, q)),
+		Service: q.Service.Name,
+		Outcome: audit.OK,
+		Source:  source(q.Source),
+	}
 	if proof != nil {
 		e.Actor = Actor(proof.Principal())
 	}
@@ -274,8 +304,10 @@ func checks(q *Request, pass *Decision, at step, err error) []jeton.Check {
 			c.Result = "skip"
 			c.Value = ""
 		}
+
 		list = append(list, c)
 	}
+
 	return list
 }
 
@@ -289,6 +321,7 @@ func describe(q *Request, pass *Decision, s step) string {
 	if pass.proof == nil {
 		return ""
 	}
+
 	which, window := pass.proof.Describe()
 	switch {
 	case s == stepCredential:
@@ -306,6 +339,7 @@ func describe(q *Request, pass *Decision, s step) string {
 	case s == stepUse:
 		return fmt.Sprintf("%d left", pass.left)
 	}
+
 	return ""
 }
 
@@ -317,9 +351,11 @@ func describeScope(q *Request, p jeton.Principal) string {
 	if q.Access.Allow != nil {
 		s += "; allowed are " + q.Access.Allow.String()
 	}
+
 	if len(q.Access.Scopes) > 0 {
 		s += fmt.Sprintf("; needed are scopes %v", q.Access.Scopes)
 	}
+
 	return s
 }
 
@@ -343,12 +379,14 @@ func source(a netip.Addr) string {
 // a secret that somebody put into the path.
 func appendTarget(b []byte, q *Request) []byte {
 	const most = 200
+
 	b = append(b, q.Method[:min(len(q.Method), 20)]...)
 	b = append(b, ' ')
 	path := web.ShownPath(q.Path)
 	if len(path) <= most {
 		return append(b, path...)
 	}
+
 	return append(append(b, strings.ToValidUTF8(path[:most], "")...), "…"...)
 }
 
@@ -375,7 +413,9 @@ func (g *Gate) Explain(request string) (jeton.Event, bool) {
 	if !ok {
 		return jeton.Event{}, false
 	}
+
 	e := allowed(&d.question, &d.pass)
 	e.Target = string(d.target)
+
 	return e, true
 }

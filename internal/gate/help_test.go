@@ -66,15 +66,23 @@ type fixture struct {
 func newFixture(t *testing.T, yaml string, options ...jetontest.Option) *fixture {
 	t.Helper()
 	f := &fixture{reached: &atomic.Int64{}, secrets: map[string]string{}}
+
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.reached.Add(1)
 		_, _ = w.Write([]byte("backend " + r.Method + " for " + r.Header.Get("Remote-User")))
 	}))
+
 	t.Cleanup(backend.Close)
-	env := map[string]string{"BACKEND": backend.URL, "SHARED": freePort(t), "PORT": "0", "ADMIN_PORT": "0"}
+	env := map[string]string{
+		"BACKEND":    backend.URL,
+		"SHARED":     freePort(t),
+		"PORT":       "0",
+		"ADMIN_PORT": "0",
+	}
 	for name, value := range env {
 		options = append(options, jetontest.Env(name, value))
 	}
+
 	f.Server = jetontest.Start(t, yaml, options...)
 	conf, err := config.Parse("jeton.yaml", []byte(yaml), func(name string) (string, bool) {
 		value, ok := env[name]
@@ -83,10 +91,12 @@ func newFixture(t *testing.T, yaml string, options ...jetontest.Option) *fixture
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	f.conf = conf
 	for _, u := range conf.Users {
 		f.secrets[u.Name] = strings.ToLower(u.Name) + "_pw"
 	}
+
 	return f
 }
 
@@ -109,6 +119,7 @@ func freePort(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer l.Close()
+
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
 }
@@ -120,5 +131,6 @@ func example(t *testing.T, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return easy + string(b)
 }

@@ -76,7 +76,12 @@ type show struct {
 func (m *matrix) personal(owner string, uses int64, notBefore time.Time) (text, accessor string) {
 	var made api.MadeToken
 	m.MustControl("POST", "/api/v1/tokens", api.NewToken{
-		User: owner, Name: "cell", Services: []string{"app"}, MaxUses: uses, NotBefore: notBefore, Expires: time.UnixMilli(m.now.Load()).Add(10 * time.Minute),
+		User:      owner,
+		Name:      "cell",
+		Services:  []string{"app"},
+		MaxUses:   uses,
+		NotBefore: notBefore,
+		Expires:   time.UnixMilli(m.now.Load()).Add(10 * time.Minute),
 	}, &made)
 	return made.Secret, made.Accessor
 }
@@ -87,11 +92,13 @@ func (m *matrix) short(name, password string) (text, accessor string) {
 	if a.Status != 200 || json.Unmarshal([]byte(a.Body), &out) != nil {
 		m.t.Fatalf("/token: %d %s", a.Status, a.Body)
 	}
+
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(out.Token, ".")[1])
 	var claims struct{ JTI string }
 	if err != nil || json.Unmarshal(payload, &claims) != nil {
 		m.t.Fatal("the token has no claims")
 	}
+
 	return out.Token, claims.JTI
 }
 
@@ -104,8 +111,10 @@ var doors = []struct {
 		if state == "not yet valid" || state == "spent" {
 			return nil
 		}
+
 		name, password := m.person()
 		c := m.Enter("app", name, password)
+
 		return &show{[]string{"Cookie", c}, name, func() {
 			m.MustControl("DELETE", "/api/v1/sessions?user="+name, nil, nil)
 		}, 10 * time.Minute}
@@ -117,13 +126,34 @@ var doors = []struct {
 		name, password := m.person()
 		return &show{header: []string{"Authorization", basic(name, password)}, owner: name}
 	}},
-	{"personal token as Bearer", personalAt(func(text string) []string { return []string{"Authorization", "Bearer " + text} })},
-	{"personal token as Basic password", personalAt(func(text string) []string { return []string{"Authorization", basic("whoever", text)} })},
-	{"personal token as Basic password without a name", personalAt(func(text string) []string { return []string{"Authorization", basic("", text)} })},
-	{"personal token as Basic user name", personalAt(func(text string) []string { return []string{"Authorization", basic(text, "blank")} })},
-	{"short token as Bearer", shortAt(func(text string) []string { return []string{"Authorization", "Bearer " + text} })},
-	{"short token as Basic user name", shortAt(func(text string) []string { return []string{"Authorization", basic(text, "blank")} })},
-	{"short token as Basic password", shortAt(func(text string) []string { return []string{"Authorization", basic("x", text)} })},
+	{
+		"personal token as Bearer",
+		personalAt(func(text string) []string { return []string{"Authorization", "Bearer " + text} }),
+	},
+	{
+		"personal token as Basic password",
+		personalAt(func(text string) []string { return []string{"Authorization", basic("whoever", text)} }),
+	},
+	{
+		"personal token as Basic password without a name",
+		personalAt(func(text string) []string { return []string{"Authorization", basic("", text)} }),
+	},
+	{
+		"personal token as Basic user name",
+		personalAt(func(text string) []string { return []string{"Authorization", basic(text, "blank")} }),
+	},
+	{
+		"short token as Bearer",
+		shortAt(func(text string) []string { return []string{"Authorization", "Bearer " + text} }),
+	},
+	{
+		"short token as Basic user name",
+		shortAt(func(text string) []string { return []string{"Authorization", basic(text, "blank")} }),
+	},
+	{
+		"short token as Basic password",
+		shortAt(func(text string) []string { return []string{"Authorization", basic("x", text)} }),
+	},
 }
 
 func personalAt(header func(string) []string) func(*matrix, string) *show {
@@ -131,14 +161,21 @@ func personalAt(header func(string) []string) func(*matrix, string) *show {
 		name, _ := m.person()
 		var uses int64
 		var opens time.Time
+
 		switch state {
 		case "not yet valid":
 			opens = time.UnixMilli(m.now.Load()).Add(time.Minute)
 		case "spent":
 			uses = 2
 		}
+
 		text, accessor := m.personal(name, uses, opens)
-		return &show{header(text), name, func() { m.MustControl("DELETE", "/api/v1/tokens/"+accessor, nil, nil) }, 10 * time.Minute}
+		return &show{
+			header(text),
+			name,
+			func() { m.MustControl("DELETE", "/api/v1/tokens/"+accessor, nil, nil) },
+			10 * time.Minute,
+		}
 	}
 }
 
@@ -147,9 +184,16 @@ func shortAt(header func(string) []string) func(*matrix, string) *show {
 		if state == "not yet valid" || state == "spent" {
 			return nil
 		}
+
 		name, password := m.person()
 		text, accessor := m.short(name, password)
-		return &show{header(text), name, func() { m.MustControl("DELETE", "/api/v1/tokens/"+accessor, nil, nil) }, 10 * time.Minute}
+
+		return &show{
+			header(text),
+			name,
+			func() { m.MustControl("DELETE", "/api/v1/tokens/"+accessor, nil, nil) },
+			10 * time.Minute,
+		}
 	}
 }
 
@@ -159,20 +203,31 @@ func TestEveryDoorEveryCredentialEveryState(t *testing.T) {
 	m := newMatrix(t)
 	cells := 0
 	for _, door := range doors {
-		for _, state := range []string{"valid", "not yet valid", "spent", "expired", "revoked", "owner disabled", "owner removed"} {
+		for _, state := range []string{
+			"valid",
+			"not yet valid",
+			"spent",
+			"expired",
+			"revoked",
+			"owner disabled",
+			"owner removed",
+		} {
 			s := door.makes(m, state)
 			if s == nil {
 				continue
 			}
+
 			cells++
 			t.Run(door.name+", "+state, func(t *testing.T) {
 				ask := func() jetontest.Answer { return m.Ask("GET", "app", "/who", s.header...) }
 				wantStatus, wantCode := 401, "bad_credential"
+
 				if state != "not yet valid" {
 					if a := ask(); a.Status != 200 || !strings.Contains(a.Body, s.owner) {
 						t.Fatalf("while it is good: %d %s", a.Status, a.Body)
 					}
 				}
+
 				switch state {
 				case "valid":
 					wantStatus, wantCode = 200, ""
@@ -191,11 +246,13 @@ func TestEveryDoorEveryCredentialEveryState(t *testing.T) {
 				case "owner removed":
 					m.MustControl("DELETE", "/api/v1/users/"+s.owner, nil, nil)
 				}
+
 				for range 2 {
 					if a := ask(); a.Status != wantStatus || a.Code() != wantCode {
 						t.Errorf("%d %s, want %d %s", a.Status, a.Code(), wantStatus, wantCode)
 					}
 				}
+
 				if state == "owner disabled" {
 					m.MustControl("PUT", "/api/v1/users/"+s.owner+"/disabled", api.Disabled{Disabled: false}, nil)
 					good := door.name == "name and password as Basic" // the owner is back; what was ended stays ended
@@ -206,6 +263,7 @@ func TestEveryDoorEveryCredentialEveryState(t *testing.T) {
 			})
 		}
 	}
+
 	if cells != 7*4+5*4+3 {
 		t.Errorf("%d cells were tried", cells)
 	}
@@ -219,12 +277,15 @@ func TestAChangedPasswordActsOnTheNextRequest(t *testing.T) {
 	other := "another horse battery"
 	ask := func(pw string) int { return m.Ask("GET", "app", "/who", "Authorization", basic(name, pw)).Status }
 	short, _ := m.short(name, password)
+
 	personal, _ := m.personal(name, 0, time.Time{})
+
 	for range 3 {
 		if ask(password) != 200 || ask(other) != 401 {
 			t.Fatal("the password is not what it is")
 		}
 	}
+
 	m.MustControl("PUT", "/api/v1/users/"+name+"/password", api.NewPassword{Password: other}, nil)
 	if ask(password) != 401 || ask(other) != 200 || ask(password) != 401 {
 		t.Error("the old password is still good, or the new one is not")
@@ -232,6 +293,7 @@ func TestAChangedPasswordActsOnTheNextRequest(t *testing.T) {
 	if a := m.Ask("GET", "app", "/who", "Authorization", "Bearer "+short); a.Status != 401 {
 		t.Errorf("a short token outlives the password that it was made with: %d", a.Status)
 	}
+
 	if a := m.Ask("GET", "app", "/who", "Authorization", "Bearer "+personal); a.Status != 200 {
 		t.Errorf("a personal token ended with the password: %d", a.Status)
 	}
@@ -250,16 +312,30 @@ services:
     routes:
       - {match: GET /who, respond: {text: who}}
 `)
+
 	for name, want := range map[string]int{"diane": 200, "eshana": 403} {
 		var groups []string
 		if want == 200 {
 			groups = []string{"staff"}
 		}
+
 		s.AddUser(name, "correct horse battery", groups...)
 		var made api.MadeToken
-		s.MustControl("POST", "/api/v1/tokens", api.NewToken{User: name, Name: "x", Services: []string{"app"}, Expires: time.Now().Add(time.Hour)}, &made)
-		for _, header := range []string{"Bearer " + made.Secret, basic("x", made.Secret), basic(made.Secret, "x"), basic(name, "correct horse battery")} {
-			if a := s.Ask("GET", "app", "/who", "Authorization", header); a.Status != want {
+		s.MustControl("POST", "/api/v1/tokens", api.NewToken{
+			User:     name,
+			Name:     "x",
+			Services: []string{"app"},
+			Expires:  time.Now().Add(time.Hour),
+		}, &made)
+
+		for _, header := range []string{
+			"Bearer " + made.Secret,
+			basic("x", made.Secret),
+			basic(made.Secret, "x"),
+			basic(name, "correct horse battery"),
+		} {
+			a := s.Ask("GET", "app", "/who", "Authorization", header)
+			if a.Status != want {
 				t.Errorf("%s by %.10s…: %d, want %d", name, header, a.Status, want)
 			}
 		}
@@ -271,7 +347,11 @@ func TestTheHeaderComesBeforeTheCookie(t *testing.T) {
 	m := newMatrix(t)
 	name, password := m.person()
 	other, otherPassword := m.person()
-	cookie, text := m.Enter("app", name, password), func() string { t, _ := m.personal(other, 0, time.Time{}); return t }()
+	cookie, text := m.Enter(
+		"app",
+		name,
+		password,
+	), func() string { t, _ := m.personal(other, 0, time.Time{}); return t }()
 	for _, tc := range []struct {
 		name, cookie, header string
 		status               int
@@ -311,7 +391,10 @@ func TestATokenMakesNoToken(t *testing.T) {
 		"a token and the right password": {"Authorization", basic(personal, password)},
 	} {
 		a := m.Ask("GET", "app", "/token", header...)
-		if a.Status != http.StatusUnauthorized || !strings.HasPrefix(a.Header.Get("WWW-Authenticate"), "Basic ") || strings.Contains(a.Body, "token\"") {
+		if a.Status != http.StatusUnauthorized || !strings.HasPrefix(
+			a.Header.Get("WWW-Authenticate"),
+			"Basic ",
+		) || strings.Contains(a.Body, "token\"") {
 			t.Errorf("%s opens /token: %d %s", what, a.Status, a.Body)
 		}
 	}

@@ -52,6 +52,7 @@ func (h hand) garbage() map[string]string {
 	sum := sha256.Sum256([]byte(h.real))
 	flipped := []byte(h.real)
 	flipped[len(flipped)-1] ^= 1
+
 	return map[string]string{
 		"a word":                        "null",
 		"nought":                        "0",
@@ -95,13 +96,32 @@ func (h hand) trials() []trial {
 		{"a space before the equals sign", cookies(h.token + " =" + h.real), none},
 		{"five hundred other cookies", cookies(strings.Repeat("a=b; ", 500)), none},
 		{"the secret as a Bearer token", []string{"Authorization", "Bearer " + h.real}, none},
-		{"the secret as a Basic password", []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(h.name+":"+h.real))}, none},
-		{"headers that a proxy would set", []string{"Remote-User", h.name, "X-Forwarded-User", h.name, "X-Remote-User", h.name, "X-Original-URL", "/open"}, none},
+		{
+			"the secret as a Basic password",
+			[]string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(h.name+":"+h.real))},
+			none,
+		},
+		{
+			"headers that a proxy would set",
+			[]string{
+				"Remote-User",
+				h.name,
+				"X-Forwarded-User",
+				h.name,
+				"X-Remote-User",
+				h.name,
+				"X-Original-URL",
+				"/open",
+			},
+			none,
+		},
 		{"a health check", []string{"User-Agent", "GoogleHC/1.0", "X-Health-Check", "1"}, none},
 	}
+
 	if h.user == "" {
 		return append(list, h.single()...)
 	}
+
 	return append(list, h.pair()...)
 }
 
@@ -116,9 +136,11 @@ func (h hand) single() []trial {
 		{"two of the cookie, the first empty", cookies(c + "; " + c + h.real), ambiguous},
 		{"two of the cookie, two people's", cookies(c + h.real + "; " + c + h.theirs), ambiguous},
 	}
+
 	for name, value := range h.garbage() {
 		list = append(list, trial{name, cookies(c + value), bad})
 	}
+
 	return list
 }
 
@@ -146,14 +168,17 @@ func (h hand) pair() []trial {
 		{"one secret twice", cookies(u + h.name + "; " + c + h.real + "; " + c + h.real), ambiguous},
 		{"the names exchanged", cookies(u + h.real + "; " + c + h.name), bad},
 	}
+
 	for name, value := range h.garbage() {
 		list = append(list, trial{"the name and " + name, cookies(u + h.name + "; " + c + value), bad})
 	}
+
 	return list
 }
 
 func swapCase(s string) string {
-	if up := strings.ToUpper(s); up != s {
+	up := strings.ToUpper(s)
+	if up != s {
 		return up
 	}
 	return strings.ToLower(s)
@@ -168,6 +193,7 @@ func TestNothingGivenNeverEqualsNothingStored(t *testing.T) {
 			f.everyRoute(t, "Alice", "Bob", "Carlos", "")
 		})
 	}
+
 	t.Run("rich", func(t *testing.T) {
 		f := newFixture(t, rich)
 		f.add("diane", "eshana", "frank")
@@ -181,10 +207,12 @@ func (f *fixture) everyRoute(t *testing.T, owner, other, absent, elsewhere strin
 	if elsewhere != "" {
 		_, alien, _ = strings.Cut(f.enter(elsewhere, owner), "=")
 	}
+
 	for _, s := range f.conf.Services {
 		if s.Name == elsewhere {
 			continue
 		}
+
 		h, good := f.hand(t, s, owner, other, absent, alien)
 		for _, r := range s.Routes {
 			if r.Open {
@@ -198,50 +226,78 @@ func (f *fixture) everyRoute(t *testing.T, owner, other, absent, elsewhere strin
 // hand logs people in and returns what they hold, and the cookies that are good.
 func (f *fixture) hand(t *testing.T, s config.Service, owner, other, absent, alien string) (hand, string) {
 	t.Helper()
-	h := hand{token: s.Session.Cookie, name: owner, other: other, absent: absent, alien: alien}
+	h := hand{
+		token:  s.Session.Cookie,
+		name:   owner,
+		other:  other,
+		absent: absent,
+		alien:  alien,
+	}
 	if s.Teaching != nil {
 		h.user, h.token = s.Teaching.Cookies.Name, s.Teaching.Cookies.Token
 	}
+
 	value := func(header string) string {
 		for _, pair := range strings.Split(header, "; ") {
 			if name, value, _ := strings.Cut(pair, "="); name == h.token {
 				return value
 			}
 		}
+
 		t.Fatalf("no cookie %s in %s", h.token, header)
 		return ""
 	}
+
 	h.theirs = value(f.enter(s.Name, other))
 	good := f.enter(s.Name, owner)
 	h.real = value(good)
 	var list []jeton.Session
 	f.MustControl("GET", "/api/v1/sessions?user="+owner+"&service="+s.Name, nil, &list)
+
 	h.id = list[0].ID
+
 	return h, good
 }
 
 func (f *fixture) oneRoute(t *testing.T, s config.Service, r config.Route, h hand, good string) {
 	method, path := request(r.Match)
 	before := f.Ask(http.MethodHead, s.Name, path, "Cookie", good)
+
 	for _, tc := range h.trials() {
 		t.Run(tc.name, func(t *testing.T) {
 			a := f.Ask(method, s.Name, path, tc.header...)
 			f.refused(t, s, a, tc, h)
 		})
 	}
+
 	t.Run("ten thousand cookies", func(t *testing.T) {
 		lines := strings.Repeat("a=b; ", 10_000) + h.token + "=" + h.real
-		if a := f.Send(f.Client(jetontest.HTTP1()), method, f.URL(s.Name)+path, "", "Cookie", lines); a.Status != http.StatusRequestHeaderFieldsTooLarge {
+		if a := f.Send(
+			f.Client(jetontest.HTTP1()),
+			method,
+			f.URL(s.Name)+path,
+			"",
+			"Cookie",
+			lines,
+		); a.Status != http.StatusRequestHeaderFieldsTooLarge {
 			t.Errorf("status %d, want 431", a.Status)
 		}
 	})
+
 	after := f.Ask(http.MethodHead, s.Name, path, "Cookie", good)
 	if before.Left() != after.Left() || before.Status != after.Status {
-		t.Errorf("before: %d, left %q; after: %d, left %q: want no difference", before.Status, before.Left(), after.Status, after.Left())
+		t.Errorf(
+			"before: %d, left %q; after: %d, left %q: want no difference",
+			before.Status,
+			before.Left(),
+			after.Status,
+			after.Left(),
+		)
 	}
 	if r.MaxUses != nil && r.Allow == nil && before.Left() == "" {
 		t.Error("HEAD does not tell how many uses are left")
 	}
+
 	want := http.StatusOK
 	if r.Allow != nil {
 		want = http.StatusForbidden
@@ -258,6 +314,7 @@ func (f *fixture) refused(t *testing.T, s config.Service, a jetontest.Answer, tc
 	if tc.code == ambiguous {
 		status = http.StatusBadRequest
 	}
+
 	if s.Teaching != nil {
 		status = http.StatusForbidden
 		if !strings.HasSuffix(a.Body, " denied access to resource") {
@@ -266,6 +323,7 @@ func (f *fixture) refused(t *testing.T, s config.Service, a jetontest.Answer, tc
 	} else if status == http.StatusUnauthorized && a.Header.Get("Www-Authenticate") == "" {
 		t.Error("401 without WWW-Authenticate")
 	}
+
 	if a.Status != status || a.Code() != tc.code {
 		t.Errorf("%d %s, want %d %s", a.Status, a.Code(), status, tc.code)
 	}

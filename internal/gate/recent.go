@@ -27,11 +27,15 @@ func (r *recent) add(q *Request, pass Decision) {
 	if q.RequestID == "" {
 		return
 	}
+
 	s := &r.shards[uint(q.RequestID[0])%uint(len(r.shards))]
 	s.mu.Lock()
 	d := &s.ring[s.next%uint(len(s.ring))]
 	d.question, d.pass = *q, pass
-	d.question.Header, d.question.Method, d.question.Path = nil, "", "" // nor are secrets remembered
+	d.question.Header = nil
+
+	d.question.Method = ""
+	d.question.Path = "" // nor are secrets remembered
 	d.target = appendTarget(d.target[:0], q)
 	s.next++
 	s.mu.Unlock()
@@ -41,9 +45,11 @@ func (r *recent) find(request string) (decision, bool) {
 	if request == "" {
 		return decision{}, false
 	}
+
 	s := &r.shards[uint(request[0])%uint(len(r.shards))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	for i := range s.ring {
 		if s.ring[i].question.RequestID == request {
 			d := s.ring[i]
@@ -51,5 +57,6 @@ func (r *recent) find(request string) (decision, bool) {
 			return d, true
 		}
 	}
+
 	return decision{}, false
 }

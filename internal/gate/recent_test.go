@@ -14,7 +14,11 @@ import (
 )
 
 func TestZeroPassNamesNobody(t *testing.T) {
-	for name, p := range map[string]Decision{"zero": {}, "of a reply that none was given to": From(&web.Reply{}), "of a reply with something else": From(&web.Reply{Decision: "diane"})} {
+	for name, p := range map[string]Decision{
+		"zero":                              {},
+		"of a reply that none was given to": From(&web.Reply{}),
+		"of a reply with something else":    From(&web.Reply{Decision: "diane"}),
+	} {
 		left, counted := p.Left()
 		if !p.Principal().IsZero() || p.Principal().Name != "" || left != 0 || counted || p.Free() {
 			t.Errorf("%s: %+v names %q, %+v", name, p, p.Principal().Name, p.Principal())
@@ -28,36 +32,56 @@ func TestZeroPassNamesNobody(t *testing.T) {
 func TestRecent(t *testing.T) {
 	service := &Service{Name: "shop"}
 	ask := func(id, path string) *Request {
-		return &Request{Service: service, Method: "GET", Path: path, RequestID: id, Header: http.Header{"Cookie": {"jeton=" + session.Prefix + "x"}}}
+		return &Request{
+			Service:   service,
+			Method:    "GET",
+			Path:      path,
+			RequestID: id,
+			Header:    http.Header{"Cookie": {"jeton=" + session.Prefix + "x"}},
+		}
 	}
+
 	t.Run("holds a bounded number of decisions of bounded size", func(t *testing.T) {
 		var r recent
+
 		long := strings.Repeat("/ü", 20_000)
 		for i := range 10_000 {
 			r.add(ask(fmt.Sprintf("%c-request-%d", 'a'+i%16, i), long), Decision{})
 		}
+
 		held := 0
 		for i := range r.shards {
 			for _, d := range r.shards[i].ring {
 				if d.question.RequestID == "" {
 					continue
 				}
+
 				held++
-				if d.question.Header != nil || d.question.Path != "" || d.question.Method != "" || cap(d.target) > 1024 {
-					t.Fatalf("keeps header %v, path of %d bytes, target of %d", d.question.Header, len(d.question.Path), cap(d.target))
+				if d.question.Header != nil || d.question.Path != "" || d.question.Method != "" ||
+					cap(d.target) > 1024 {
+					t.Fatalf(
+						"keeps header %v, path of %d bytes, target of %d",
+						d.question.Header,
+						len(d.question.Path),
+						cap(d.target),
+					)
 				}
 			}
 		}
-		if most := len(r.shards) * len(r.shards[0].ring); held > most {
+
+		most := len(r.shards) * len(r.shards[0].ring)
+		if held > most {
 			t.Errorf("%d decisions are held, want at most %d", held, most)
 		}
 		if _, ok := r.find("a-request-0"); ok {
 			t.Error("the first decision is still there")
 		}
+
 		if d, ok := r.find("p-request-9999"); !ok || !utf8.Valid(d.target) {
 			t.Errorf("the last decision: found %t, %q", ok, d.target)
 		}
 	})
+
 	t.Run("forgets nobody's request", func(t *testing.T) {
 		var r recent
 		r.add(ask("", "/x"), Decision{})
@@ -65,17 +89,21 @@ func TestRecent(t *testing.T) {
 			t.Error("a request without an id was found")
 		}
 	})
+
 	t.Run("what was found does not change when the ring goes round", func(t *testing.T) {
 		var r recent
 		r.add(ask("a-first-one", "/first"), Decision{})
 		d, ok := r.find("a-first-one")
+
 		for i := range 200 {
 			r.add(ask(fmt.Sprintf("a-%d", i), "/other"), Decision{})
 		}
+
 		if !ok || string(d.target) != "GET /first" {
 			t.Errorf("found %t, %q, want GET /first", ok, d.target)
 		}
 	})
+
 	t.Run("many at once", func(t *testing.T) {
 		var r recent
 		var wg sync.WaitGroup
@@ -90,6 +118,7 @@ func TestRecent(t *testing.T) {
 				}
 			})
 		}
+
 		wg.Wait()
 	})
 }
@@ -99,11 +128,17 @@ func TestTarget(t *testing.T) {
 		{"a path", "GET", "/x", "GET /x"},
 		{"a secret in the path", "GET", "/x/" + session.Prefix + "abc/y", "GET /x/…"},
 		{"a long path", "GET", "/" + strings.Repeat("x", 300), "GET /" + strings.Repeat("x", 199) + "…"},
-		{"a path cut inside a character", "GET", "/" + strings.Repeat("x", 198) + "ü", "GET /" + strings.Repeat("x", 198) + "…"},
+		{
+			"a path cut inside a character",
+			"GET",
+			"/" + strings.Repeat("x", 198) + "ü",
+			"GET /" + strings.Repeat("x", 198) + "…",
+		},
 		{"a long method", strings.Repeat("M", 99), "/", strings.Repeat("M", 20) + " /"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := string(appendTarget(nil, &Request{Method: tc.method, Path: tc.path})); got != tc.want {
+			got := string(appendTarget(nil, &Request{Method: tc.method, Path: tc.path}))
+			if got != tc.want {
 				t.Errorf("target %q, want %q", got, tc.want)
 			}
 		})
@@ -113,7 +148,9 @@ func TestTarget(t *testing.T) {
 func TestNobodyIsLetInByAForgottenField(t *testing.T) {
 	g := New(nil, nil, nil)
 	var pass Decision
-	if at, err := g.judge(t.Context(), &Request{Service: &Service{}}, &pass); at != stepRoute || jeton.Code(err) != "forbidden" {
+	if at, err := g.judge(t.Context(), &Request{
+		Service: &Service{},
+	}, &pass); at != stepRoute || jeton.Code(err) != "forbidden" {
 		t.Errorf("a question with no access rule: step %d, %v, want the route, forbidden", at, err)
 	}
 }
