@@ -25,6 +25,7 @@ func echo(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
@@ -35,11 +36,13 @@ func echo(t *testing.T) string {
 			go echoOne(conn)
 		}
 	}()
+
 	return "http://" + l.Addr().String()
 }
 
 func echoOne(conn net.Conn) {
 	defer conn.Close()
+
 	var raw bytes.Buffer
 	r := bufio.NewReader(io.TeeReader(conn, &raw))
 	for {
@@ -48,12 +51,19 @@ func echoOne(conn net.Conn) {
 		if err != nil {
 			return
 		}
+
 		_, _ = io.Copy(io.Discard, req.Body)
 		body := raw.String()
 		if req.Method == http.MethodHead {
 			body = ""
 		}
-		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+
+		fmt.Fprintf(
+			conn,
+			"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
+			len(body),
+			body,
+		)
 	}
 }
 
@@ -76,11 +86,13 @@ func newBehaviours(t *testing.T) *behaviours {
 		} {
 			w.Header().Add("Set-Cookie", line)
 		}
+
 		w.Header().Set("Jeton-Uses-Remaining", "99")
 		w.Header().Set("Jeton-Error", "spent")
 		w.Header().Set("X-Request-Id", "theirs")
 		w.Header().Set("X-Theirs", "kept")
 	})
+
 	mux.HandleFunc("/early", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")
 		w.Header().Set("Set-Cookie", "__Host-jeton=evil")
@@ -88,58 +100,74 @@ func newBehaviours(t *testing.T) *behaviours {
 		w.Header().Del("Set-Cookie")
 		_, _ = io.WriteString(w, "late")
 	})
+
 	mux.HandleFunc("/slow", func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 		case <-b.released:
 		}
 	})
+
 	mux.HandleFunc("/upload", func(w http.ResponseWriter, r *http.Request) {
 		total, piece := 0, make([]byte, 64<<10)
 		for {
 			n, err := r.Body.Read(piece)
 			total += n
+
 			select {
 			case b.seen <- n:
 			default:
 			}
+
 			if err != nil {
 				break
 			}
 		}
+
 		fmt.Fprint(w, total)
 	})
+
 	mux.HandleFunc("/stream", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "first,")
 		_ = http.NewResponseController(w).Flush()
 		<-b.released
 		_, _ = io.WriteString(w, "last")
 	})
+
 	mux.HandleFunc("/cut", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "half of")
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	})
+
 	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
 		conn, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return
 		}
 		defer conn.Close()
-		fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello %s\n", r.Header.Get("Remote-User"))
+
+		fmt.Fprintf(
+			rw,
+			"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello %s\n",
+			r.Header.Get("Remote-User"),
+		)
 		_ = rw.Flush()
 		line, _ := rw.ReadString('\n')
 		_, _ = io.WriteString(conn, "you said "+line)
 	})
+
 	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.reached.Add(1)
 		mux.ServeHTTP(w, r)
 	}))
+
 	t.Cleanup(func() {
 		b.release()
 		b.CloseClientConnections()
 		b.Close()
 	})
+
 	return b
 }
 
@@ -170,11 +198,14 @@ func dial(t *testing.T, s *jetontest.Server, service string) *raw {
 	} else {
 		conn, err = net.Dial("tcp", s.Addr(service))
 	}
+
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	t.Cleanup(func() { _ = conn.Close() })
+
 	return &raw{conn, bufio.NewReader(conn), t}
 }
 
@@ -184,17 +215,21 @@ func (c *raw) ask(text string) (*http.Response, string) {
 	if _, err := io.WriteString(c, text); err != nil {
 		c.t.Fatal(err)
 	}
+
 	method, _, _ := strings.Cut(text, " ")
 	resp, err := http.ReadResponse(c.r, &http.Request{Method: method})
 	if err != nil {
 		c.t.Fatalf("%q: %v", text[:min(len(text), 200)], err)
 	}
+
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return resp, ""
 	}
+
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		c.t.Fatal(err)
 	}
+
 	return resp, string(body)
 }

@@ -21,6 +21,7 @@ services:
     tokens: {}
     routes: [{match: "/{rest...}", respond: {text: hello}}]
 `)
+
 	const basicly, bearer, bad = `Basic realm="both", charset="UTF-8"`, `Bearer realm="both"`, `, error="invalid_token"`
 	for _, tc := range []struct{ name, service, path, shown, want string }{
 		{"nothing was shown", "both", "/who", "", basicly + " | " + bearer},
@@ -35,11 +36,15 @@ services:
 			if tc.shown != "" {
 				header = []string{"Authorization", tc.shown}
 			}
+
 			a := s.Ask("GET", tc.service, tc.path, header...)
-			if got := strings.Join(a.Header["Www-Authenticate"], " | "); a.Status != 401 || got != tc.want {
+			got := strings.Join(a.Header["Www-Authenticate"], " | ")
+			if a.Status != 401 || got != tc.want {
 				t.Errorf("%d, asks for %s, want %s", a.Status, got, tc.want)
 			}
-			if told := a.Header.Get("Docker-Distribution-Api-Version") != ""; told != (tc.want == basicly) {
+
+			told := a.Header.Get("Docker-Distribution-Api-Version") != ""
+			if told != (tc.want == basicly) {
 				t.Errorf("it says that it is a registry: %v", told)
 			}
 		})

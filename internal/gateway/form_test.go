@@ -16,28 +16,34 @@ func FuzzForm(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
+
 	f.Fuzz(func(t *testing.T, body string) {
 		form, err := parseForm(body)
 		want, wantErr := url.ParseQuery(body)
 		if err == nil && (wantErr != nil || len(form) != len(want)) {
 			t.Errorf("form %q was read as %v, want %v, %v", body, form, want, wantErr)
 		}
+
 		object, err := parseObject([]byte(body))
 		var m map[string]json.RawMessage
 		valid := json.Unmarshal([]byte(body), &m)
 		if (err == nil) != (valid == nil && m != nil) {
 			t.Fatalf("object %q: %v, want %v, %v", body, err, m, valid)
 		}
+
 		if err != nil {
 			return
 		}
+
 		for name, raw := range m {
 			var text string
 			_ = json.Unmarshal(raw, &text)
-			if got := object[name]; len(got) == 0 || got[len(got)-1] != text {
+			got := object[name]
+			if len(got) == 0 || got[len(got)-1] != text {
 				t.Errorf("object %q: member %q is %q, want %q last", body, name, got, text)
 			}
 		}
+
 		for name := range object {
 			if _, ok := m[name]; !ok {
 				t.Errorf("object %q: member %q is made up", body, name)
@@ -47,16 +53,27 @@ func FuzzForm(f *testing.F) {
 }
 
 func FuzzCookieHeaders(f *testing.F) {
-	for _, seed := range []string{"jeton=x", "a=1; jeton=x; b=2", "jeton", "=jeton=x", " jeton = x ;;", `a="jeton=x"`, "JETON=x"} {
+	for _, seed := range []string{
+		"jeton=x",
+		"a=1; jeton=x; b=2",
+		"jeton",
+		"=jeton=x",
+		" jeton = x ;;",
+		`a="jeton=x"`,
+		"JETON=x",
+	} {
 		f.Add(seed)
 	}
+
 	f.Fuzz(func(t *testing.T, line string) {
 		h := map[string][]string{"Cookie": {line}}
 		before := slices.Clone(h["Cookie"])
 		dropCookies(h, []string{"jeton"})
+
 		if !slices.Equal(before, []string{line}) {
 			t.Fatal("the line was changed in place")
 		}
+
 		for _, kept := range h["Cookie"] {
 			if hasCookie(kept, "jeton") {
 				t.Errorf("%q became %q, which still has the cookie", line, kept)
@@ -68,9 +85,11 @@ func FuzzCookieHeaders(f *testing.F) {
 // hasCookie reads a Cookie header as liberally as any backend does.
 func hasCookie(line, name string) bool {
 	for pair := range strings.SplitSeq(line, ";") {
-		if key, _, ok := strings.Cut(pair, "="); ok && strings.TrimSpace(key) == name {
+		key, _, ok := strings.Cut(pair, "=")
+		if ok && strings.TrimSpace(key) == name {
 			return true
 		}
 	}
+
 	return false
 }

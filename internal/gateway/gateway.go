@@ -67,21 +67,38 @@ type Config struct {
 // New builds the door of a service from a configuration that has been checked.
 func New(ctx context.Context, c Config) (*Gateway, error) {
 	g := &Gateway{
-		conf: c.Service, gate: c.Gate, sessions: c.Sessions, counts: c.Counts, tokens: c.Tokens, accounts: c.Accounts, logins: c.Logins, log: c.Log,
-		terms: terms(c.Service), issuer: c.Issuer, allow: allow(c.Service.Login.Allow), csrf: http.NewCrossOriginProtection(),
+		conf:     c.Service,
+		gate:     c.Gate,
+		sessions: c.Sessions,
+		counts:   c.Counts,
+		tokens:   c.Tokens,
+		accounts: c.Accounts,
+		logins:   c.Logins,
+		log:      c.Log,
+		terms:    terms(c.Service),
+		issuer:   c.Issuer,
+		allow:    allow(c.Service.Login.Allow),
+		csrf:     http.NewCrossOriginProtection(),
 	}
+
 	g.tokenTerms, _ = Terms(c.Service)
 	g.service = &gate.Service{Name: c.Service.Name, Readers: readers(c), ReadBody: teaching(c.Service).TokenInBody}
 	g.secrets = g.service
 	if t := c.Service.Teaching; t != nil && t.Cookies != nil {
-		g.secrets = &gate.Service{Name: c.Service.Name, Readers: []gate.Reader{gate.Cookie{Name: t.Cookies.Token, Sessions: c.Sessions}}}
+		g.secrets = &gate.Service{
+			Name:    c.Service.Name,
+			Readers: []gate.Reader{gate.Cookie{Name: t.Cookies.Token, Sessions: c.Sessions}},
+		}
 	}
+
 	if t := c.Service.Teaching; t != nil && t.DeniedText != "" {
 		var err error
-		if g.denied, err = template.New("denied_text").Funcs(functions).Parse(t.DeniedText); err != nil {
+		g.denied, err = template.New("denied_text").Funcs(functions).Parse(t.DeniedText)
+		if err != nil {
 			return nil, fmt.Errorf("service %s: denied_text: %w", c.Service.Name, err)
 		}
 	}
+
 	g.routes = g.doors()
 	for _, r := range c.Service.Routes {
 		g.takesBasic = g.takesBasic || accepts(c.Service, r)&policy.ByPassword != 0
@@ -89,8 +106,10 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		if err != nil {
 			return nil, fmt.Errorf("service %s: route %s: %w", c.Service.Name, r.Match, err)
 		}
+
 		g.routes = append(g.routes, row)
 	}
+
 	return g, nil
 }
 
@@ -110,23 +129,46 @@ func (g *Gateway) Routes() []web.Route { return g.routes }
 func (g *Gateway) doors() []web.Route {
 	rows := []web.Route{{Pattern: "GET /.well-known/jeton", Access: policy.Open, Handle: g.describe}}
 	for _, path := range g.conf.Login.Paths {
-		rows = append(rows, web.Route{Pattern: "POST " + exact(path), Access: policy.Open, Handle: g.login, Refuse: g.refuseLogin})
+		rows = append(rows, web.Route{
+			Pattern: "POST " + exact(path),
+			Access:  policy.Open,
+			Handle:  g.login,
+			Refuse:  g.refuseLogin,
+		})
 	}
+
 	if path := g.conf.Login.Token; path != "" {
 		// A password alone opens it: a token that makes tokens would never end.
 		access := policy.Proved(policy.ByPassword)
 		access.Allow = g.allow
-		rows = append(rows, web.Route{Pattern: "GET " + exact(path), Access: access, Handle: g.shortToken, Refuse: g.refuseBasic})
+		rows = append(rows, web.Route{
+			Pattern: "GET " + exact(path),
+			Access:  access,
+			Handle:  g.shortToken,
+			Refuse:  g.refuseBasic,
+		})
 	}
+
 	if path := teaching(g.conf).Register; path != "" {
-		rows = append(rows, web.Route{Pattern: "POST " + exact(path), Access: policy.Open, BufferBody: true, Handle: g.register})
+		rows = append(rows, web.Route{
+			Pattern:    "POST " + exact(path),
+			Access:     policy.Open,
+			BufferBody: true,
+			Handle:     g.register,
+		})
 	}
 	if path := teaching(g.conf).AssertionLogin; path != "" {
-		rows = append(rows, web.Route{Pattern: "POST " + exact(path), Access: policy.Open, Handle: g.assertionLogin, Refuse: g.refuseAssertion})
+		rows = append(rows, web.Route{
+			Pattern: "POST " + exact(path),
+			Access:  policy.Open,
+			Handle:  g.assertionLogin,
+			Refuse:  g.refuseAssertion,
+		})
 	}
 	if g.conf.Logout != "" {
 		rows = append(rows, web.Route{Pattern: "POST " + exact(g.conf.Logout), Access: policy.Open, Handle: g.logout})
 	}
+
 	return rows
 }
 
@@ -143,23 +185,29 @@ func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (we
 	if r.Open {
 		row.Access = policy.Open
 	}
+
 	row.Access.Allow, row.Access.Audit = allow(r.Allow), r.Audit
 	if !r.Open {
 		budgets, err := g.budgets(ctx, r)
 		if err != nil {
 			return row, err
 		}
+
 		row.Access.Budgets = budgets
 		row.Access.Scopes = slices.Sorted(slices.Values(r.Scopes))
 		// What is said of a login over all routes is about logins; a token has its own.
-		row.Access.PerToken = slices.DeleteFunc(slices.Clone(budgets), func(b policy.Budget) bool { return b.Name == "*" })
+		row.Access.PerToken = slices.DeleteFunc(slices.Clone(budgets), func(b policy.Budget) bool {
+			return b.Name == "*"
+		})
 	}
+
 	var err error
 	if r.Upstream != nil {
 		row.Handle, err = g.upstream(*r.Upstream, dataDir)
 	} else {
 		row.Handle, err = respond(*r.Respond)
 	}
+
 	return row, err
 }
 
@@ -171,10 +219,12 @@ func (g *Gateway) budgets(ctx context.Context, r config.Route) ([]policy.Budget,
 		if limit == nil {
 			continue
 		}
+
 		id, err := g.counts.BudgetID(ctx, g.conf.Name, name)
 		if err != nil {
 			return nil, err
 		}
+
 		b := policy.Budget{ID: id, Name: name, Max: *limit}
 		if name == "*" {
 			list = append([]policy.Budget{b}, list...)
@@ -182,6 +232,7 @@ func (g *Gateway) budgets(ctx context.Context, r config.Route) ([]policy.Budget,
 			list = append(list, b)
 		}
 	}
+
 	return list, nil
 }
 
@@ -194,15 +245,25 @@ func readers(c Config) []gate.Reader {
 	if s.Tokens != nil {
 		list = append(list, gate.Bearer{Tokens: c.Tokens, Audience: s.Tokens.Audience, Allow: allow(s.Login.Allow)})
 	}
-	list = append(list, gate.Basic{Tokens: c.Tokens, Audience: audience(s), Logins: c.Logins, Allow: allow(s.Login.Allow), ByEmail: s.UsersAPI != nil && s.UsersAPI.Classic != nil})
-	if t := teaching(s).Cookies; t != nil {
+
+	list = append(list, gate.Basic{
+		Tokens:   c.Tokens,
+		Audience: audience(s),
+		Logins:   c.Logins,
+		Allow:    allow(s.Login.Allow),
+		ByEmail:  s.UsersAPI != nil && s.UsersAPI.Classic != nil,
+	})
+	t := teaching(s).Cookies
+	if t != nil {
 		list = append(list, gate.NamedCookies{User: t.Name, Token: t.Token, Sessions: c.Sessions})
 	} else {
 		list = append(list, gate.Cookie{Name: s.Session.Cookie, Sessions: c.Sessions, Service: s.SessionsOf()})
 	}
+
 	if teaching(s).TokenInBody {
 		list = append(list, gate.Body{Tokens: c.Tokens, Audience: s.Tokens.Audience, Allow: allow(s.Login.Allow)})
 	}
+
 	return list
 }
 
@@ -224,10 +285,17 @@ func teaching(s config.Service) config.Teaching {
 
 func terms(s config.Service) policy.Terms {
 	t := policy.Terms{
-		Idle: s.Session.IdleTimeout.Std(), Lifetime: s.Session.Lifetime.Std(),
-		MaxSessions: unlimited(s.Session.MaxSessions), WhenFull: policy.Full(s.Session.WhenFull),
+		Idle:        s.Session.IdleTimeout.Std(),
+		Lifetime:    s.Session.Lifetime.Std(),
+		MaxSessions: unlimited(s.Session.MaxSessions),
+		WhenFull:    policy.Full(s.Session.WhenFull),
 	}
-	t.Relogin = policy.Relogin{Max: unlimited(s.Relogin.MaxLogins), Window: s.Relogin.Window.Std(), Cooldown: s.Relogin.Cooldown.Std()}
+
+	t.Relogin = policy.Relogin{
+		Max:      unlimited(s.Relogin.MaxLogins),
+		Window:   s.Relogin.Window.Std(),
+		Cooldown: s.Relogin.Cooldown.Std(),
+	}
 	return t
 }
 
@@ -253,7 +321,9 @@ func Weaknesses(s config.Service) []string {
 	if s.PlainHTTP {
 		list = append(list, "plain_http: passwords and cookies travel in the clear")
 	}
-	if t := s.Teaching; t != nil {
+
+	t := s.Teaching
+	if t != nil {
 		if t.Cookies != nil {
 			list = append(list, "teaching.cookies: name and login time are shown in cookies of their own")
 		}
@@ -263,18 +333,27 @@ func Weaknesses(s config.Service) []string {
 		if t.AssertionLogin != "" {
 			list = append(list, "teaching.assertion_login: a stranger learns which clients exist")
 		}
+
 		if t.Register != "" {
 			list = append(list, "teaching.register: anybody becomes a user, with a password as short as they like")
 		}
 		if t.IssOnly {
-			list = append(list, "teaching.iss_only: whoever has seen an assertion can use it again, for as long as its key is registered")
+			list = append(
+				list,
+				"teaching.iss_only: whoever has seen an assertion can use it again, for as long as its key is registered",
+			)
 		}
 		if t.TokenInBody {
-			list = append(list, "teaching.token_in_body: every refusal is a 403 that says whether the token came too early or too late")
+			list = append(
+				list,
+				"teaching.token_in_body: every refusal is a 403 that says whether the token came too early or too late",
+			)
 		}
+
 		if t.DeniedText != "" {
 			list = append(list, "teaching.denied_text: every refusal is a 403 with the same text")
 		}
 	}
+
 	return list
 }

@@ -28,8 +28,10 @@ const maxForm = 16 << 10
 // describe answers GET /.well-known/jeton: what a wallet needs to know to log in.
 func (g *Gateway) describe(w *web.Reply, _ *http.Request) error {
 	d := map[string]string{
-		"service": g.conf.Name, "logout": g.conf.Logout,
-		"username_field": g.conf.Login.UsernameField, "password_field": g.conf.Login.PasswordField,
+		"service":        g.conf.Name,
+		"logout":         g.conf.Logout,
+		"username_field": g.conf.Login.UsernameField,
+		"password_field": g.conf.Login.PasswordField,
 	}
 	if len(g.conf.Login.Paths) > 0 {
 		d["login"] = g.conf.Login.Paths[0]
@@ -37,6 +39,7 @@ func (g *Gateway) describe(w *web.Reply, _ *http.Request) error {
 	if g.conf.Tokens != nil {
 		d["issuer"], d["audience"] = g.issuer, g.conf.Tokens.Audience
 	}
+
 	return web.JSON(w, http.StatusOK, d)
 }
 
@@ -45,29 +48,49 @@ func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 	if err := g.sameOrigin(r); err != nil {
 		return err
 	}
+
 	name, pw, err := g.credentials(w, r)
 	if err != nil {
 		return err
 	}
+
 	old, err := g.previous(w, r)
 	if err != nil {
 		return err
 	}
+
 	started, who, err := g.logins.Password(r.Context(), signin.Attempt{
-		Name: name, Password: pw, Service: g.conf.Name, Terms: g.terms, Allow: g.allow, Source: w.Source, Request: w.ID, Replaces: old,
+		Name:     name,
+		Password: pw,
+		Service:  g.conf.Name,
+		Terms:    g.terms,
+		Allow:    g.allow,
+		Source:   w.Source,
+		Request:  w.ID,
+		Replaces: old,
 	})
 	if err != nil {
 		return err
 	}
+
 	g.setCookies(w, started, who)
 	w.Header().Set("Cache-Control", "no-store")
+
 	if prefersJSON(r) {
 		return web.JSON(w, http.StatusOK, jeton.Session{
-			ID: started.ID, User: who.Name, Service: g.conf.Name, Created: started.At, LastUsed: started.At, Expires: started.Ends, Source: w.Source.String(),
+			ID:       started.ID,
+			User:     who.Name,
+			Service:  g.conf.Name,
+			Created:  started.At,
+			LastUsed: started.At,
+			Expires:  started.Ends,
+			Source:   w.Source.String(),
 		})
 	}
+
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, g.conf.Login.Success)
+
 	return nil
 }
 
@@ -84,12 +107,15 @@ func (g *Gateway) sameOrigin(r *http.Request) error {
 // always makes a new session, and this one's cookie is about to be overwritten.
 func (g *Gateway) previous(w *web.Reply, r *http.Request) (int64, error) {
 	pass, err := g.gate.Identify(r.Context(), g.question(w, r))
-	if live := pass.Session(); live != nil {
+	live := pass.Session()
+	if live != nil {
 		return live.Login, nil
 	}
+
 	if err != nil && cannotTell(err) {
 		return 0, err
 	}
+
 	return 0, nil
 }
 
@@ -99,7 +125,17 @@ func cannotTell(err error) bool {
 }
 
 func (g *Gateway) question(w *web.Reply, r *http.Request) *gate.Request {
-	return &gate.Request{Service: g.service, Access: policy.Session, Route: r.Pattern, Method: r.Method, Path: r.URL.Path, Header: r.Header, Source: w.Source, RequestID: w.ID, Now: w.Start}
+	return &gate.Request{
+		Service:   g.service,
+		Access:    policy.Session,
+		Route:     r.Pattern,
+		Method:    r.Method,
+		Path:      r.URL.Path,
+		Header:    r.Header,
+		Source:    w.Source,
+		RequestID: w.ID,
+		Now:       w.Start,
+	}
 }
 
 // credentials reads a name and a password from a form or a JSON document. A body that
@@ -112,28 +148,37 @@ func (g *Gateway) credentials(w *web.Reply, r *http.Request) (name string, pw je
 	if len(body) == 0 {
 		return "", pw, nil
 	}
+
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
 		kind = ""
 	}
+
 	var fields map[string][]string
+
 	switch kind {
 	case "application/x-www-form-urlencoded":
 		fields, err = parseForm(string(body))
 	case "application/json":
 		fields, err = parseObject(body)
 	default:
-		return "", pw, jeton.WithDetail(jeton.ErrMediaType, "send application/x-www-form-urlencoded or application/json")
+		return "", pw, jeton.WithDetail(
+			jeton.ErrMediaType,
+			"send application/x-www-form-urlencoded or application/json",
+		)
 	}
+
 	if err != nil {
 		return "", pw, err
 	}
+
 	nameField, pwField := g.conf.Login.UsernameField, g.conf.Login.PasswordField
 	for _, field := range []string{nameField, pwField} {
 		if len(fields[field]) > 1 {
 			return "", pw, jeton.WithDetail(jeton.ErrInvalid, "field "+field+" is given more than once")
 		}
 	}
+
 	return first(fields[nameField]), jeton.NewSecret(first(fields[pwField])), nil
 }
 
@@ -141,11 +186,13 @@ func parseForm(body string) (map[string][]string, error) {
 	if strings.Count(body, "&") > 100 {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form has more than 100 fields")
 	}
+
 	fields, err := url.ParseQuery(body)
 	if err != nil {
 		// The decoder's words would show what was sent, which may be a password.
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form is not properly encoded")
 	}
+
 	return fields, nil
 }
 
@@ -157,6 +204,7 @@ func parseObject(body []byte) (map[string][]string, error) {
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return nil, wrong
 	}
+
 	fields := map[string][]string{}
 	for d.More() {
 		key, err := d.Token()
@@ -164,16 +212,19 @@ func parseObject(body []byte) (map[string][]string, error) {
 		if err != nil || d.Decode(&value) != nil {
 			return nil, wrong
 		}
+
 		name, _ := key.(string)
 		text, _ := value.(string)
 		fields[name] = append(fields[name], text)
 	}
+
 	if _, err := d.Token(); err != nil {
 		return nil, wrong
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, wrong
 	}
+
 	return fields, nil
 }
 
@@ -192,26 +243,34 @@ func prefersJSON(r *http.Request) bool {
 
 func (g *Gateway) setCookies(w *web.Reply, s session.Started, who jeton.Principal) {
 	age := int(s.Ends.Sub(s.At).Seconds())
-	if t := g.conf.Teaching; t != nil && t.Cookies != nil {
+	t := g.conf.Teaching
+	if t != nil && t.Cookies != nil {
 		g.setCookie(w, t.Cookies.Name, url.PathEscape(who.Name), age)
 		g.setCookie(w, t.Cookies.Token, s.Secret.Reveal(), age)
 		g.setCookie(w, t.Cookies.LoginTime, s.At.UTC().Format(time.RFC3339), age)
 		return
 	}
+
 	g.setCookie(w, g.conf.Session.Cookie, s.Secret.Reveal(), age)
 }
 
 // setCookie sets a cookie of ours; a negative age takes it away.
 func (g *Gateway) setCookie(w *web.Reply, name, value string, age int) {
 	http.SetCookie(w, &http.Cookie{
-		Name: name, Value: value, Path: "/", MaxAge: age,
-		Secure: !g.conf.PlainHTTP, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name:     name,
+		Value:    value,
+		Path:     "/",
+		MaxAge:   age,
+		Secure:   !g.conf.PlainHTTP,
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
 	})
 }
 
 // cookieNames are the names that are ours in this service.
 func (g *Gateway) cookieNames() []string {
-	if t := g.conf.Teaching; t != nil && t.Cookies != nil {
+	t := g.conf.Teaching
+	if t != nil && t.Cookies != nil {
 		return []string{t.Cookies.Name, t.Cookies.Token, t.Cookies.LoginTime}
 	}
 	return []string{g.conf.Session.Cookie}
@@ -224,6 +283,7 @@ func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
 	if err := g.sameOrigin(r); err != nil {
 		return err
 	}
+
 	q := g.question(w, r)
 	q.Service = g.secrets // what ends a session is its secret, whatever else fits
 	pass, err := g.gate.Identify(r.Context(), q)
@@ -239,12 +299,15 @@ func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
 			return err
 		}
 	}
+
 	for _, name := range g.cookieNames() {
 		g.setCookie(w, name, "", -1)
 	}
+
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = io.WriteString(w, "Logged out")
+
 	return nil
 }
 
@@ -254,13 +317,25 @@ func (g *Gateway) end(w *web.Reply, r *http.Request, who jeton.Principal) error 
 	if err != nil {
 		return err
 	}
+
 	if everywhere {
 		which, action = session.Which{User: who.Name}, audit.LogoutAll
 	}
-	ev := jeton.Event{Time: w.Start, Request: w.ID, Actor: "user:" + who.Name, Action: action, Target: "session:" + who.Session, Service: g.conf.Name, Outcome: audit.OK, Source: w.Source.String()}
+
+	ev := jeton.Event{
+		Time:    w.Start,
+		Request: w.ID,
+		Actor:   "user:" + who.Name,
+		Action:  action,
+		Target:  "session:" + who.Session,
+		Service: g.conf.Name,
+		Outcome: audit.OK,
+		Source:  w.Source.String(),
+	}
 	if _, err := g.sessions.End(r.Context(), which, ev); err != nil {
 		return fmt.Errorf("log out: %w", err)
 	}
+
 	return nil
 }
 
@@ -268,14 +343,17 @@ func everywhere(w *web.Reply, r *http.Request) (bool, error) {
 	if r.URL.Query().Get("everywhere") == "true" {
 		return true, nil
 	}
+
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if kind != "application/x-www-form-urlencoded" {
 		return false, nil
 	}
+
 	body, err := web.Body(w, r, "a logout", maxForm)
 	if err != nil {
 		return false, err
 	}
+
 	fields, err := parseForm(string(body))
 	return first(fields["everywhere"]) == "true", err
 }
@@ -287,6 +365,7 @@ func (g *Gateway) refuseLogin(w *web.Reply, r *http.Request, err error) {
 		web.Fail(w, r, err)
 		return
 	}
+
 	t := g.conf.Teaching
 	if t == nil || !t.RevealLoginFailure {
 		// Not the one of Basic, which would make a browser ask in a dialog of its own.
@@ -294,13 +373,16 @@ func (g *Gateway) refuseLogin(w *web.Reply, r *http.Request, err error) {
 		web.Fail(w, r, err)
 		return
 	}
+
 	realm := "Login required"
+
 	switch signin.Why(err) {
 	case signin.UnknownUser:
 		realm = "No such user"
 	case signin.WrongPassword, signin.Disabled:
 		realm, status = "Password incorrect", http.StatusForbidden
 	}
+
 	web.Mark(w, err)
 	w.Header().Set("WWW-Authenticate", `Basic realm="`+realm+`"`)
 	plain(w, status, "Verification failed")
@@ -314,6 +396,7 @@ func (g *Gateway) challenge(w *web.Reply, r *http.Request, err error) {
 	if g.takesBasic && !scripted(r) {
 		list = append(list, g.basicChallenge())
 	}
+
 	if len(list) > 0 && registry(r) {
 		// Docker before version 23 goes on only where a refusal says that there is one.
 		w.Header()["Docker-Distribution-Api-Version"] = []string{"registry/2.0"}
@@ -324,11 +407,14 @@ func (g *Gateway) challenge(w *web.Reply, r *http.Request, err error) {
 		} else if !errors.Is(err, jeton.ErrNoCredential) {
 			value += `, error="invalid_token"`
 		}
+
 		list = append(list, value)
 	}
+
 	if len(g.conf.Login.Paths) > 0 || len(list) == 0 {
 		list = append(list, g.cookieChallenge())
 	}
+
 	w.Header()["Www-Authenticate"] = list
 }
 
@@ -371,6 +457,7 @@ func (g *Gateway) refuse(w *web.Reply, r *http.Request, err error) {
 		refuseBody(w, r, err)
 		return
 	}
+
 	if g.denied == nil || !denial {
 		if status == http.StatusUnauthorized || errors.Is(err, jeton.ErrScope) {
 			g.challenge(w, r, err)
@@ -378,24 +465,29 @@ func (g *Gateway) refuse(w *web.Reply, r *http.Request, err error) {
 		web.Fail(w, r, err)
 		return
 	}
+
 	web.Mark(w, err)
 	var text strings.Builder
 	if terr := g.denied.Execute(&text, map[string]string{"Name": g.claimed(r)}); terr != nil {
 		web.Fail(w, r, terr)
 		return
 	}
+
 	plain(w, http.StatusForbidden, text.String())
 }
 
 // claimed returns the name that a request says it is of, believed or not, if it can be
 // a name at all.
 func (g *Gateway) claimed(r *http.Request) string {
-	if t := g.conf.Teaching; t != nil && t.Cookies != nil {
+	t := g.conf.Teaching
+	if t != nil && t.Cookies != nil {
 		if claimed, err := url.PathUnescape(gate.CookieValue(r.Header, t.Cookies.Name)); err == nil {
-			if name, _, err := account.Name(claimed); err == nil {
+			name, _, err := account.Name(claimed)
+			if err == nil {
 				return name
 			}
 		}
 	}
+
 	return "None"
 }

@@ -46,16 +46,19 @@ func people(s *jetontest.Server) {
 func TestUniformFailure(t *testing.T) {
 	s := jetontest.Start(t, easy+door)
 	people(s)
+
 	strip := func(a jetontest.Answer) string {
 		a.Header.Del("Date")
 		text := strings.ReplaceAll(a.Body, a.Request(), "ID")
 		a.Header.Del("X-Request-Id")
 		return fmt.Sprintf("%d %v %s", a.Status, a.Header, text)
 	}
+
 	want := strip(s.TryEnter("shop", "diane", "wrong password"))
 	if !strings.HasPrefix(want, "401 ") || !strings.Contains(want, "bad_credential") {
 		t.Fatalf("a wrong password is answered %s", want)
 	}
+
 	for _, tc := range []struct{ name, user, password string }{
 		{"a name that nobody has", "nobody", right},
 		{"a name that nobody can have", "no body", right},
@@ -81,6 +84,7 @@ func TestUniformFailure(t *testing.T) {
 			}
 		})
 	}
+
 	t.Run("somebody who may not log in here is told only after the password", func(t *testing.T) {
 		s.AddUser("guest", right)
 		if got := strip(s.TryEnter("shop", "guest", "wrong password")); got != want {
@@ -100,7 +104,13 @@ func TestLongPassword(t *testing.T) {
 	short := s.TryEnter("shop", "diane", "wrong password")
 	long := s.TryEnter("shop", "diane", strings.Repeat("p", 15<<10))
 	if short.Status != 401 || long.Status != short.Status || long.Code() != short.Code() {
-		t.Errorf("a wrong password: %d %s; a long one: %d %s; want 401 and the same", short.Status, short.Code(), long.Status, long.Code())
+		t.Errorf(
+			"a wrong password: %d %s; a long one: %d %s; want 401 and the same",
+			short.Status,
+			short.Code(),
+			long.Status,
+			long.Code(),
+		)
 	}
 }
 
@@ -118,7 +128,18 @@ func TestLoginBodies(t *testing.T) {
 		{"a form with a charset", form + "; charset=utf-8", good, 200, ""},
 		{"a form with other fields", form, good + "&remember=1&x=", 200, ""},
 		{"JSON", "application/json", object(map[string]string{"username": "diane", "password": right}), 200, ""},
-		{"JSON with other members", "application/json", object(map[string]any{"username": "diane", "password": right, "a": []int{1}, "b": nil}), 200, ""},
+		{
+			"JSON with other members",
+			"application/json",
+			object(map[string]any{
+				"username": "diane",
+				"password": right,
+				"a":        []int{1},
+				"b":        nil,
+			}),
+			200,
+			"",
+		},
 		{"nothing", form, "", 401, "no_credential"},
 		{"nothing, of no type", "", "", 401, "no_credential"},
 		{"an empty object", "application/json", "{}", 401, "no_credential"},
@@ -126,13 +147,43 @@ func TestLoginBodies(t *testing.T) {
 		{"a password alone", form, "password=" + url.QueryEscape(right), 401, "no_credential"},
 		{"an empty password", form, "username=diane&password=", 401, "no_credential"},
 		{"fields in other case", form, "Username=diane&PASSWORD=" + url.QueryEscape(right), 401, "no_credential"},
-		{"a password that is a number", "application/json", `{"username": "diane", "password": 42}`, 401, "no_credential"},
-		{"a password that is a list", "application/json", `{"username": "diane", "password": ["` + right + `"]}`, 401, "no_credential"},
-		{"a password that is true", "application/json", `{"username": "diane", "password": true}`, 401, "no_credential"},
+		{
+			"a password that is a number",
+			"application/json",
+			`{"username": "diane", "password": 42}`,
+			401,
+			"no_credential",
+		},
+		{
+			"a password that is a list",
+			"application/json",
+			`{"username": "diane", "password": ["` + right + `"]}`,
+			401,
+			"no_credential",
+		},
+		{
+			"a password that is true",
+			"application/json",
+			`{"username": "diane", "password": true}`,
+			401,
+			"no_credential",
+		},
 		{"two names", form, "username=gone&" + good, 400, "invalid_request"},
 		{"two passwords", form, good + "&password=x", 400, "invalid_request"},
-		{"two names in JSON", "application/json", `{"username": "gone", "username": "diane", "password": "` + right + `"}`, 400, "invalid_request"},
-		{"two passwords in JSON, one a number", "application/json", `{"username": "diane", "password": 1, "password": "` + right + `"}`, 400, "invalid_request"},
+		{
+			"two names in JSON",
+			"application/json",
+			`{"username": "gone", "username": "diane", "password": "` + right + `"}`,
+			400,
+			"invalid_request",
+		},
+		{
+			"two passwords in JSON, one a number",
+			"application/json",
+			`{"username": "diane", "password": 1, "password": "` + right + `"}`,
+			400,
+			"invalid_request",
+		},
 		{"a broken escape", form, "username=diane&password=%zz", 400, "invalid_request"},
 		{"a semicolon between fields", form, "username=diane;password=x", 400, "invalid_request"},
 		{"a hundred and two fields", form, good + strings.Repeat("&a=b", 100), 400, "invalid_request"},
@@ -140,10 +191,28 @@ func TestLoginBodies(t *testing.T) {
 		{"two objects", "application/json", `{"username": "diane"} {}`, 400, "invalid_request"},
 		{"a list", "application/json", `["diane", "x"]`, 400, "invalid_request"},
 		{"null", "application/json", `null`, 400, "invalid_request"},
-		{"deep JSON", "application/json", strings.Repeat(`{"a":`, 3000) + "1" + strings.Repeat("}", 3000), 413, "too_large"},
-		{"deep lists", "application/json", `{"a":` + strings.Repeat("[", 8000) + strings.Repeat("]", 7000) + "}", 400, "invalid_request"},
+		{
+			"deep JSON",
+			"application/json",
+			strings.Repeat(`{"a":`, 3000) + "1" + strings.Repeat("}", 3000),
+			413,
+			"too_large",
+		},
+		{
+			"deep lists",
+			"application/json",
+			`{"a":` + strings.Repeat("[", 8000) + strings.Repeat("]", 7000) + "}",
+			400,
+			"invalid_request",
+		},
 		{"16 KiB and a byte", form, good + "&a=" + strings.Repeat("x", 16<<10), 413, "too_large"},
-		{"JSON called a form", form, object(map[string]string{"username": "diane", "password": right}), 401, "no_credential"},
+		{
+			"JSON called a form",
+			form,
+			object(map[string]string{"username": "diane", "password": right}),
+			401,
+			"no_credential",
+		},
 		{"a form called JSON", "application/json", good, 400, "invalid_request"},
 		{"plain text", "text/plain", good, 415, "unsupported_media_type"},
 		{"no type", "", good, 415, "unsupported_media_type"},
@@ -160,6 +229,7 @@ func TestLoginBodies(t *testing.T) {
 			}
 		})
 	}
+
 	for _, tc := range []struct{ name, method, path string }{
 		{"in the query", "POST", "/login?" + good},
 		{"in the query of a GET", "GET", "/login?" + good},
@@ -172,6 +242,7 @@ func TestLoginBodies(t *testing.T) {
 			}
 		})
 	}
+
 	t.Run("Basic credentials are not looked at", func(t *testing.T) {
 		r, _ := http.NewRequestWithContext(t.Context(), "POST", s.URL("shop")+"/login", nil)
 		r.SetBasicAuth("diane", right)
@@ -179,10 +250,12 @@ func TestLoginBodies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if resp.Body.Close(); resp.StatusCode != 401 {
 			t.Errorf("%d, want 401", resp.StatusCode)
 		}
 	})
+
 	t.Run("a login path that ends in a slash is only itself", func(t *testing.T) {
 		if a := s.Send(s.Client(), "POST", s.URL("shop")+"/sub/", good, "Content-Type", form); a.Status != 200 {
 			t.Errorf("/sub/: %d", a.Status)
@@ -191,8 +264,18 @@ func TestLoginBodies(t *testing.T) {
 			t.Errorf("/sub/x: %d", a.Status)
 		}
 	})
+
 	t.Run("JSON for who asks for it", func(t *testing.T) {
-		a := s.Send(s.Client(), "POST", s.URL("shop")+"/login", good, "Content-Type", form, "Accept", "application/json")
+		a := s.Send(
+			s.Client(),
+			"POST",
+			s.URL("shop")+"/login",
+			good,
+			"Content-Type",
+			form,
+			"Accept",
+			"application/json",
+		)
 		_, secret, _ := strings.Cut(a.Cookies(), "=")
 		if a.Status != 200 || !strings.Contains(a.Body, `"user":"diane"`) || strings.Contains(a.Body, secret) {
 			t.Errorf("%d %s", a.Status, a.Body)
@@ -227,10 +310,12 @@ func TestOtherOrigins(t *testing.T) {
 			in := s.TryEnter("shop", "diane", right, tc.header...)
 			out := s.Ask("POST", "shop", "/logout", append(tc.header, "Cookie", c)...)
 			after := s.Ask("GET", "shop", "/me", "Cookie", c)
+
 			if tc.ok != (in.Status == 200) || tc.ok != (in.Cookies() != "") || !tc.ok && in.Code() != "forbidden" {
 				t.Errorf("login: %d %s, cookies %q", in.Status, in.Code(), in.Cookies())
 			}
-			if tc.ok != (out.Status == 200) || tc.ok == (after.Status == 200) || !tc.ok && len(out.Header["Set-Cookie"]) > 0 {
+			if tc.ok != (out.Status == 200) || tc.ok == (after.Status == 200) ||
+				!tc.ok && len(out.Header["Set-Cookie"]) > 0 {
 				t.Errorf("logout: %d %s; afterwards the session is answered %d", out.Status, out.Code(), after.Status)
 			}
 		})
@@ -240,35 +325,44 @@ func TestOtherOrigins(t *testing.T) {
 // TestThrottle guesses from many addresses behind a trusted proxy.
 func TestThrottle(t *testing.T) {
 	var offset atomic.Int64
-	s := jetontest.Start(t, "trusted_proxies: [127.0.0.1]\nthrottle: {pair_burst: 3, pair_every: 90s, account_burst: 6, account_every: 60s, source_burst: 5, source_every: 15s}\n"+door,
+	s := jetontest.Start(t, "trusted_proxies: [127.0.0.1]\nthrottle: {pair_burst: 3, pair_every: 90s, account_burst: 6, account_every: 60s, source_burst: 5, source_every: 15s}\n"+
+		door,
 		jetontest.Clock(func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }))
+
 	people(s)
 	s.AddUser("eshana", right, "staff")
+
 	try := func(from, name, password string) jetontest.Answer {
 		return s.TryEnter("shop", name, password, "X-Forwarded-For", from)
 	}
 	if a := try("192.0.2.1", "diane", right); a.Status != 200 {
 		t.Fatalf("the owner cannot log in: %d", a.Status)
 	}
+
 	t.Run("one account from one address", func(t *testing.T) {
 		for i, name := range []string{"diane", "Diane", "DIANE", "diane"} {
 			a := try("198.51.100.1", name, "wrong")
 			if i < 3 && a.Status != 401 || i == 3 && (a.Status != 429 || a.Code() != "too_many_attempts") {
 				t.Errorf("attempt %d: %d %s", i+1, a.Status, a.Code())
 			}
-			if wait := a.Header.Get("Retry-After"); i == 3 && wait != "90" && wait != "89" {
+
+			wait := a.Header.Get("Retry-After")
+			if i == 3 && wait != "90" && wait != "89" {
 				t.Errorf("Retry-After %q, want some 90 seconds", wait)
 			}
 		}
+
 		if a := try("198.51.100.1", "diane", right); a.Status != 429 {
 			t.Errorf("the right password, too early: %d, want 429", a.Status)
 		}
 	})
+
 	t.Run("one account from many addresses, and the owner still gets in", func(t *testing.T) {
 		var last jetontest.Answer
 		for i := range 8 {
 			last = try(fmt.Sprintf("203.0.113.%d", i+1), "diane", "wrong")
 		}
+
 		if last.Status != 429 {
 			t.Errorf("the last of the strangers: %d, want 429", last.Status)
 		}
@@ -278,23 +372,28 @@ func TestThrottle(t *testing.T) {
 		if a := try("192.0.2.1", "diane", right); a.Status != 200 {
 			t.Errorf("the owner from home: %d %s, want 200", a.Status, a.Code())
 		}
+
 		if a := try("192.0.2.9", "eshana", right); a.Status != 200 {
 			t.Errorf("somebody else: %d %s, want 200", a.Status, a.Code())
 		}
 	})
+
 	t.Run("many accounts from one address, whether they exist or not", func(t *testing.T) {
 		for i := range 6 {
 			a := try("198.51.100.77", fmt.Sprintf("made-up-%d", i), "wrong")
-			if want := map[bool]int{true: 401, false: 429}[i < 5]; a.Status != want {
+			want := map[bool]int{true: 401, false: 429}[i < 5]
+			if a.Status != want {
 				t.Errorf("attempt %d: %d, want %d", i+1, a.Status, want)
 			}
 		}
 	})
+
 	t.Run("an address of one's own choice in front of the proxy's does not help", func(t *testing.T) {
 		if a := try("1.2.3.4, 198.51.100.77", "made-up", "wrong"); a.Status != 429 {
 			t.Errorf("%d, want 429", a.Status)
 		}
 	})
+
 	t.Run("waiting helps", func(t *testing.T) {
 		offset.Store(int64(91 * time.Second))
 		if a := try("198.51.100.1", "diane", right); a.Status != 200 {
@@ -310,7 +409,9 @@ func TestHashingQueue(t *testing.T) {
 	session := s.Enter("shop", "diane", right)
 	c := s.Client()
 	var in, busy, other atomic.Int64
+
 	var wg sync.WaitGroup
+
 	body := url.Values{"username": {"diane"}, "password": {right}}.Encode()
 	for range 24 {
 		wg.Go(func() {
@@ -325,6 +426,7 @@ func TestHashingQueue(t *testing.T) {
 			}
 		})
 	}
+
 	if a := s.Ask("GET", "shop", "/me", "Cookie", session); a.Status != 200 {
 		t.Errorf("a session during the flood: %d, want 200", a.Status)
 	}
@@ -364,15 +466,19 @@ func teaching(t *testing.T, s *jetontest.Server, service string) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := s.TryEnter(service, tc.user, tc.password)
-			if got := a.Header.Get("Www-Authenticate"); a.Status != tc.status || got != `Basic realm="`+tc.realm+`"` || a.Body != "Verification failed" || a.Cookies() != "" {
+			if got := a.Header.Get("Www-Authenticate"); a.Status != tc.status || got != `Basic realm="`+tc.realm+`"` ||
+				a.Body != "Verification failed" ||
+				a.Cookies() != "" {
 				t.Errorf("%d, %s, %q, want %d, realm %s", a.Status, got, a.Body, tc.status, tc.realm)
 			}
 		})
 	}
+
 	in := s.TryEnter(service, "Alice", "alice_pw")
 	if in.Status != 200 || in.Body != "Logged in" {
 		t.Fatalf("login: %d %q, want 200 Logged in", in.Status, in.Body)
 	}
+
 	got := map[string]string{}
 	for _, line := range in.Header["Set-Cookie"] {
 		c, err := http.ParseSetCookie(line)
@@ -380,34 +486,64 @@ func teaching(t *testing.T, s *jetontest.Server, service string) {
 			t.Errorf("cookie %q, %v", line, err)
 			continue
 		}
+
 		got[c.Name] = c.Value
 	}
+
 	if got["app1-username"] != "Alice" || len(got["app1-token"]) < 22 || len(got) != 3 {
 		t.Errorf("cookies %v, want app1-username, app1-token and app1-login-timestamp", got)
 	}
 	if at, err := time.Parse(time.RFC3339, got["app1-login-timestamp"]); err != nil || time.Since(at) > time.Minute {
 		t.Errorf("app1-login-timestamp %q, %v", got["app1-login-timestamp"], err)
 	}
-	if a := s.Ask("GET", service, "/get-info", "Cookie", in.Cookies()); a.Status != 200 || strings.TrimSpace(a.Body) != `{"Secret-number": 42}` || a.Header.Get("Content-Type") != "application/json" {
+	if a := s.Ask(
+		"GET",
+		service,
+		"/get-info",
+		"Cookie",
+		in.Cookies(),
+	); a.Status != 200 || strings.TrimSpace(a.Body) != `{"Secret-number": 42}` ||
+		a.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("GET /get-info: %d %q", a.Status, a.Body)
 	}
+
 	for _, tc := range []struct{ name, cookie, body string }{
 		{"no cookie", "", "None denied access to resource"},
 		{"a name alone", "app1-username=Alice", "Alice denied access to resource"},
-		{"a name of somebody else", "app1-username=Bob; app1-token=" + got["app1-token"], "Bob denied access to resource"},
-		{"a name that is none", "app1-username=<script>alert(1)</script> x; app1-token=x", "None denied access to resource"},
+		{
+			"a name of somebody else",
+			"app1-username=Bob; app1-token=" + got["app1-token"],
+			"Bob denied access to resource",
+		},
+		{
+			"a name that is none",
+			"app1-username=<script>alert(1)</script> x; app1-token=x",
+			"None denied access to resource",
+		},
 		{"two names", "app1-username=Alice; app1-username=Bob; app1-token=x", "None denied access to resource"},
-		{"a long name", "app1-username=" + strings.Repeat("n", 500) + "; app1-token=x", "None denied access to resource"},
+		{
+			"a long name",
+			"app1-username=" + strings.Repeat("n", 500) + "; app1-token=x",
+			"None denied access to resource",
+		},
 	} {
 		t.Run("denied: "+tc.name, func(t *testing.T) {
 			a := s.Ask("GET", service, "/get-info", "Cookie", tc.cookie)
-			if a.Status != 403 || a.Body != tc.body || a.Header.Get("Content-Type") != "text/plain; charset=utf-8" || a.Header.Get("X-Content-Type-Options") != "nosniff" {
+			if a.Status != 403 || a.Body != tc.body || a.Header.Get("Content-Type") != "text/plain; charset=utf-8" ||
+				a.Header.Get("X-Content-Type-Options") != "nosniff" {
 				t.Errorf("%d %q %s, want 403 %q", a.Status, a.Body, a.Header.Get("Content-Type"), tc.body)
 			}
 		})
 	}
+
 	out := s.Ask("POST", service, "/logout", "Cookie", in.Cookies())
-	if after := s.Ask("GET", service, "/get-info", "Cookie", in.Cookies()); out.Status != 200 || len(out.Header["Set-Cookie"]) != 3 || after.Status != 403 {
-		t.Errorf("logout: %d, %d cookies taken away; afterwards %d", out.Status, len(out.Header["Set-Cookie"]), after.Status)
+	after := s.Ask("GET", service, "/get-info", "Cookie", in.Cookies())
+	if out.Status != 200 || len(out.Header["Set-Cookie"]) != 3 || after.Status != 403 {
+		t.Errorf(
+			"logout: %d, %d cookies taken away; afterwards %d",
+			out.Status,
+			len(out.Header["Set-Cookie"]),
+			after.Status,
+		)
 	}
 }

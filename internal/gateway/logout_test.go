@@ -32,11 +32,13 @@ services:
 // token cuts the pair of the secret out of the cookies of a teaching service.
 func token(t *testing.T, cookies string) string {
 	t.Helper()
+
 	for pair := range strings.SplitSeq(cookies, "; ") {
 		if strings.HasPrefix(pair, "t=") {
 			return pair
 		}
 	}
+
 	t.Fatalf("no token in %q", cookies)
 	return ""
 }
@@ -45,9 +47,16 @@ func TestLogoutAnswersOnlyForWhatItEnded(t *testing.T) {
 	s := jetontest.Start(t, leaving)
 	s.AddUser("diane", right)
 	mine := s.Enter("shop", "diane", right)
-	if a := s.Ask("POST", "shop", "/logout", "Cookie", mine+"; __Host-jeton=planted"); a.Status != 400 || a.Code() != "ambiguous_credential" {
+	if a := s.Ask(
+		"POST",
+		"shop",
+		"/logout",
+		"Cookie",
+		mine+"; __Host-jeton=planted",
+	); a.Status != 400 || a.Code() != "ambiguous_credential" {
 		t.Errorf("two cookies of the name: %d %s, want 400 ambiguous_credential", a.Status, a.Code())
 	}
+
 	if a := s.Ask("GET", "shop", "/me", "Cookie", mine); a.Status != 200 {
 		t.Errorf("after a logout that ended nothing: %d, want 200", a.Status)
 	}
@@ -57,6 +66,7 @@ func TestLogoutAnswersOnlyForWhatItEnded(t *testing.T) {
 	if a := s.Ask("GET", "shop", "/me", "Cookie", mine); a.Status != 401 {
 		t.Errorf("after the logout: %d, want 401", a.Status)
 	}
+
 	for _, name := range []string{"", "; n=carlos"} {
 		old := s.Enter("old", "diane", right)
 		if a := s.Ask("POST", "old", "/logout", "Cookie", token(t, old)+name); a.Status != 200 {
@@ -72,9 +82,11 @@ func TestALoginTakesThePlaceOfTheOneThatIsShown(t *testing.T) {
 	s := jetontest.Start(t, leaving)
 	s.AddUser("diane", right)
 	first := s.Enter("shop", "diane", right)
+
 	if a := s.TryEnter("shop", "diane", right); a.Code() != "sessions_full" {
 		t.Errorf("another browser: %d %s, want sessions_full", a.Status, a.Code())
 	}
+
 	again := s.TryEnter("shop", "diane", right, "Cookie", first)
 	if again.Status != 200 {
 		t.Fatalf("the same browser: %d %s, want 200", again.Status, again.Code())
@@ -82,6 +94,7 @@ func TestALoginTakesThePlaceOfTheOneThatIsShown(t *testing.T) {
 	if a := s.Ask("GET", "shop", "/me", "Cookie", first); a.Status != 401 {
 		t.Errorf("the session that was replaced: %d, want 401", a.Status)
 	}
+
 	if a := s.Ask("GET", "shop", "/me", "Cookie", again.Cookies()); a.Status != 200 {
 		t.Errorf("the new session: %d, want 200", a.Status)
 	}
@@ -98,7 +111,8 @@ func TestATeachingCookieCarriesAnyName(t *testing.T) {
 	for _, name := range []string{"José", "Ωmega", `a"b;c\d`, "100%"} {
 		s.AddUser(name, right)
 		cookies := s.Enter("old", name, right)
-		if a := s.Ask("GET", "old", "/me", "Cookie", cookies); a.Status != 200 || a.Body != name {
+		a := s.Ask("GET", "old", "/me", "Cookie", cookies)
+		if a.Status != 200 || a.Body != name {
 			t.Errorf("%s: %d %q, want 200 and the name", name, a.Status, a.Body)
 		}
 	}
@@ -108,6 +122,7 @@ func TestATeachingCookieCarriesAnyName(t *testing.T) {
 func TestALogoutEndsWhatLooksIdle(t *testing.T) {
 	var now atomic.Int64
 	now.Store(time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
+
 	s := jetontest.Start(t, `
 services:
   - name: shop
@@ -119,15 +134,18 @@ services:
       - match: GET /me
         respond: {text: me}
 `, jetontest.Clock(func() time.Time { return time.UnixMilli(now.Load()) }))
+
 	s.AddUser("diane", right)
 	mine := s.Enter("shop", "diane", right)
 	now.Add((6 * time.Minute).Milliseconds())
+
 	if a := s.Ask("GET", "shop", "/me", "Cookie", mine); a.Status != 401 || a.Code() != "expired" {
 		t.Fatalf("idle: %d %s, want 401 expired", a.Status, a.Code())
 	}
 	if a := s.Ask("POST", "shop", "/logout", "Cookie", mine); a.Status != 200 {
 		t.Errorf("logout: %d, want 200", a.Status)
 	}
+
 	now.Add(-(6 * time.Minute).Milliseconds())
 	if a := s.Ask("GET", "shop", "/me", "Cookie", mine); a.Status != 401 {
 		t.Errorf("after the logout, by a clock that has it busy: %d, want 401", a.Status)

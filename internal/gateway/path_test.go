@@ -44,6 +44,7 @@ var pieces = []string{
 // target makes what comes after the method.
 func target(r *rand.Rand) string {
 	var b strings.Builder
+
 	switch r.IntN(20) {
 	case 0:
 		b.WriteString("http://localhost/public/")
@@ -58,12 +59,15 @@ func target(r *rand.Rand) string {
 	default:
 		b.WriteString("/public/")
 	}
+
 	for range 1 + r.IntN(5) {
 		b.WriteString(pieces[r.IntN(len(pieces))])
 	}
+
 	if r.IntN(2) == 0 {
 		b.WriteString("/admin/secret")
 	}
+
 	return b.String()
 }
 
@@ -76,12 +80,19 @@ func readings(p string) []string {
 			s, _, _ = strings.Cut(s, ";")
 			segments = append(segments, s)
 		}
-		for _, p := range []string{p, strings.Join(segments, "/"), strings.ReplaceAll(p, `\`, "/"), strings.TrimRight(p, " \x00")} {
+
+		for _, p := range []string{
+			p,
+			strings.Join(segments, "/"),
+			strings.ReplaceAll(p, `\`, "/"),
+			strings.TrimRight(p, " \x00"),
+		} {
 			list = append(list, path.Clean("/"+p))
 			before, _, _ := strings.Cut(p, "\x00")
 			list = append(list, path.Clean("/"+before))
 		}
 	}
+
 	add(p)
 	if once, err := url.PathUnescape(p); err == nil {
 		add(once)
@@ -89,6 +100,7 @@ func readings(p string) []string {
 			add(twice)
 		}
 	}
+
 	return list
 }
 
@@ -102,10 +114,16 @@ func TestRulesAndBackendAgree(t *testing.T) {
 		for _, p := range append(readings(asked), readings(r.URL.Path)...) {
 			under := p == "/admin" || strings.HasPrefix(p, "/admin/")
 			if under && r.Header.Get("Remote-User") != "boss" && bad.Add(1) < 10 {
-				t.Errorf("the backend was asked %q by %q and could take it for %q", r.RequestURI, r.Header.Get("Remote-User"), p)
+				t.Errorf(
+					"the backend was asked %q by %q and could take it for %q",
+					r.RequestURI,
+					r.Header.Get("Remote-User"),
+					p,
+				)
 			}
 		}
 	}))
+
 	t.Cleanup(backend.Close)
 	s := jetontest.Start(t, easy+rules, jetontest.Env("DO", backend.URL))
 	s.AddUser("boss", right, "admin")
@@ -115,18 +133,29 @@ func TestRulesAndBackendAgree(t *testing.T) {
 	t.Run("the rule works", func(t *testing.T) {
 		for cookie, want := range map[string]int{"": 401, diane: 403, boss: 200} {
 			before := reached.Load()
-			if a := s.Ask("GET", "app", "/admin/secret", "Cookie", cookie); a.Status != want || (reached.Load() > before) != (want == 200) {
-				t.Errorf("cookie %q: %d, the backend was reached %d times, want %d", cookie, a.Status, reached.Load()-before, want)
+			a := s.Ask("GET", "app", "/admin/secret", "Cookie", cookie)
+			if a.Status != want || (reached.Load() > before) != (want == 200) {
+				t.Errorf(
+					"cookie %q: %d, the backend was reached %d times, want %d",
+					cookie,
+					a.Status,
+					reached.Load()-before,
+					want,
+				)
 			}
 		}
 	})
+
 	t.Run("20,000 paths", func(t *testing.T) {
 		const workers = 4
+
 		each := 5000
 		if raceDetector {
 			each = 1500 // what is proved is about paths; the rest of the package is about races
 		}
+
 		var wg sync.WaitGroup
+
 		counts := make([]map[int]int, workers)
 		for i := range workers {
 			counts[i] = map[int]int{}
@@ -135,6 +164,7 @@ func TestRulesAndBackendAgree(t *testing.T) {
 				flood(t, s.Addr("app"), diane, counts[i], each, func() string { return target(r) })
 			})
 		}
+
 		wg.Wait()
 		total := map[int]int{}
 		for _, c := range counts {
@@ -142,6 +172,7 @@ func TestRulesAndBackendAgree(t *testing.T) {
 				total[status] += n
 			}
 		}
+
 		t.Logf("answers by status: %v", total)
 		if total[200] < 500 || total[400] < 500 || total[401]+total[403] == 0 {
 			t.Errorf("answers %v: too few were let through, or refused, to prove anything", total)
@@ -161,29 +192,36 @@ func flood(t *testing.T, address, cookie string, counts map[int]int, n int, next
 				t.Error(err)
 				return
 			}
+
 			_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
 			r = bufio.NewReader(conn)
 		}
+
 		head := ""
 		if i%2 == 0 {
 			head = "Cookie: " + cookie + "\r\n"
 		}
+
 		_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", next(), head)
 		var resp *http.Response
 		if err == nil {
 			resp, err = http.ReadResponse(r, nil)
 		}
+
 		if err != nil {
 			t.Errorf("request %d: %v", i, err)
 			return
 		}
+
 		_, _ = io.Copy(io.Discard, resp.Body)
 		counts[resp.StatusCode]++
+
 		if resp.Close {
 			_ = conn.Close()
 			conn = nil
 		}
 	}
+
 	if conn != nil {
 		_ = conn.Close()
 	}

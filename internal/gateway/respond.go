@@ -27,6 +27,7 @@ func respond(c config.Respond) (web.Handler, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		if !doc.varies() {
 			var b bytes.Buffer
 			if err := doc.write(&b, subject{}); err != nil {
@@ -34,6 +35,7 @@ func respond(c config.Respond) (web.Handler, error) {
 			}
 			return static(c.Status, "application/json", append(b.Bytes(), '\n')), nil
 		}
+
 		return varying(c.Status, "application/json", func(b *bytes.Buffer, s subject) error {
 			if err := doc.write(b, s); err != nil {
 				return err
@@ -47,7 +49,12 @@ func respond(c config.Respond) (web.Handler, error) {
 		if err != nil {
 			return nil, err
 		}
-		return varying(c.Status, "text/plain; charset=utf-8", func(b *bytes.Buffer, s subject) error { return t.Execute(b, s) }), nil
+		return varying(c.Status, "text/plain; charset=utf-8", func(b *bytes.Buffer, s subject) error {
+			return t.Execute(
+				b,
+				s,
+			)
+		}), nil
 	}
 }
 
@@ -75,13 +82,16 @@ func static(status int, kind string, body []byte) web.Handler {
 		h := w.Header()
 		h["Content-Type"], h["Content-Length"] = contentType, length
 		h["Cache-Control"], h["X-Content-Type-Options"] = noStore, noSniff
+
 		if status != http.StatusOK {
 			w.WriteHeader(status)
 		}
 		if r.Method == http.MethodHead {
 			return nil
 		}
+
 		_, _ = w.Write(body)
+
 		return nil
 	}
 }
@@ -92,11 +102,13 @@ func varying(status int, kind string, make func(*bytes.Buffer, subject) error) w
 			w.WriteHeader(status)
 			return nil
 		}
+
 		who := gate.From(w).Principal()
 		var b bytes.Buffer
 		if err := make(&b, subject{who.Name, who.Groups, who.Session}); err != nil {
 			return fmt.Errorf("built-in answer: %w", err)
 		}
+
 		return static(status, kind, b.Bytes())(w, r)
 	}
 }
@@ -110,7 +122,10 @@ type value interface {
 // compileJSON makes a value of a node of the configuration, keeping the order of keys.
 // A text that is a whole JSON document is taken as it stands.
 func compileJSON(n *yaml.Node) (value, error) {
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" && json.Valid([]byte(n.Value)) && !strings.Contains(n.Value, "{{") {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" && json.Valid([]byte(n.Value)) && !strings.Contains(
+		n.Value,
+		"{{",
+	) {
 		return fixed(n.Value), nil
 	}
 	return compileNode(n)
@@ -129,12 +144,14 @@ func compileNode(n *yaml.Node) (value, error) {
 			}
 			l = append(l, v)
 		}
+
 		return l, nil
 	case yaml.MappingNode:
 		return compileObject(n)
 	case yaml.ScalarNode:
 		return compileScalar(n)
 	}
+
 	return nil, fmt.Errorf("line %d: cannot be made JSON", n.Line)
 }
 
@@ -146,10 +163,12 @@ func compileObject(n *yaml.Node) (value, error) {
 			if err != nil {
 				return nil, err
 			}
+
 			choices, ok := v.(list)
 			if !ok || len(choices) == 0 {
 				return nil, fmt.Errorf("line %d: pick wants a list", n.Line)
 			}
+
 			return pick(choices), nil
 		case "randInt":
 			var r randInt
@@ -159,18 +178,22 @@ func compileObject(n *yaml.Node) (value, error) {
 			return r, nil
 		}
 	}
+
 	var o object
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, err := compileText(n.Content[i].Value)
 		if err != nil {
 			return nil, err
 		}
+
 		v, err := compileNode(n.Content[i+1])
 		if err != nil {
 			return nil, err
 		}
+
 		o = append(o, member{key, v})
 	}
+
 	return o, nil
 }
 
@@ -178,14 +201,17 @@ func compileScalar(n *yaml.Node) (value, error) {
 	if n.Tag == "!!str" || n.Tag == "!!timestamp" {
 		return compileText(n.Value)
 	}
+
 	var v any
 	if err := n.Decode(&v); err != nil {
 		return nil, err
 	}
+
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("line %d: %w", n.Line, err)
 	}
+
 	return fixed(b), nil
 }
 
@@ -193,10 +219,12 @@ func compileText(s string) (value, error) {
 	if !strings.Contains(s, "{{") {
 		return quoted(s)
 	}
+
 	t, err := template.New("json").Funcs(functions).Parse(s)
 	if err != nil {
 		return nil, err
 	}
+
 	return text{t}, nil
 }
 
@@ -217,10 +245,12 @@ func (t text) write(b *bytes.Buffer, s subject) error {
 	if err := t.t.Execute(&out, s); err != nil {
 		return err
 	}
+
 	q, err := quoted(out.String())
 	if err != nil {
 		return err
 	}
+
 	return q.write(b, s)
 }
 
@@ -229,6 +259,7 @@ type list []value
 func (l list) varies() bool { return anyVaries(l) }
 func (l list) write(b *bytes.Buffer, s subject) error {
 	b.WriteByte('[')
+
 	for i, v := range l {
 		if i > 0 {
 			b.WriteString(", ")
@@ -237,6 +268,7 @@ func (l list) write(b *bytes.Buffer, s subject) error {
 			return err
 		}
 	}
+
 	return b.WriteByte(']')
 }
 
@@ -246,6 +278,7 @@ func anyVaries(values []value) bool {
 			return true
 		}
 	}
+
 	return false
 }
 
@@ -259,12 +292,14 @@ func (o object) varies() bool {
 			return true
 		}
 	}
+
 	return false
 }
 
 // write separates as Python's json module does: the teaching servers of old did.
 func (o object) write(b *bytes.Buffer, s subject) error {
 	b.WriteByte('{')
+
 	for i, m := range o {
 		if i > 0 {
 			b.WriteString(", ")
@@ -272,11 +307,13 @@ func (o object) write(b *bytes.Buffer, s subject) error {
 		if err := m.key.write(b, s); err != nil {
 			return err
 		}
+
 		b.WriteString(": ")
 		if err := m.value.write(b, s); err != nil {
 			return err
 		}
 	}
+
 	return b.WriteByte('}')
 }
 

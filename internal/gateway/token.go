@@ -25,16 +25,23 @@ func Terms(s config.Service) (policy.TokenTerms, bool) {
 	if c == nil {
 		return policy.TokenTerms{}, false
 	}
+
 	t := policy.TokenTerms{
-		Format: policy.Format(c.Format), Audience: c.Audience, Alg: c.Algorithm,
-		Delay: c.ActivationDelay.Std(), Lifetime: c.Lifetime.Std(), MaxUses: policy.Unlimited,
+		Format:   policy.Format(c.Format),
+		Audience: c.Audience,
+		Alg:      c.Algorithm,
+		Delay:    c.ActivationDelay.Std(),
+		Lifetime: c.Lifetime.Std(),
+		MaxUses:  policy.Unlimited,
 	}
 	if c.MaxUses != nil {
 		t.MaxUses = *c.MaxUses
 	}
+
 	for _, r := range s.Routes {
 		t.Counted = t.Counted || r.MaxUses != nil
 	}
+
 	return t, true
 }
 
@@ -47,6 +54,7 @@ func accepts(s config.Service, r config.Route) policy.Kinds {
 	if len(names) == 0 {
 		names = s.Accepts()
 	}
+
 	var k policy.Kinds
 	for _, name := range names {
 		switch name {
@@ -58,6 +66,7 @@ func accepts(s config.Service, r config.Route) policy.Kinds {
 			k |= policy.ByPassword
 		}
 	}
+
 	return k
 }
 
@@ -68,23 +77,35 @@ func (g *Gateway) assertionLogin(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	text := strings.TrimSpace(string(body))
 	if text == "" {
 		return jeton.ErrNoCredential
 	}
+
 	m, err := g.logins.Token(r.Context(), signin.Wish{
-		Proof:   signin.Proof{Assertion: text, Purpose: signin.Authentication, IssOnly: g.conf.Teaching.IssOnly, Issuer: g.issuer},
-		Targets: []signin.Target{{Service: g.conf.Name, Terms: g.tokenTerms}}, Source: w.Source, Request: w.ID,
+		Proof: signin.Proof{
+			Assertion: text,
+			Purpose:   signin.Authentication,
+			IssOnly:   g.conf.Teaching.IssOnly,
+			Issuer:    g.issuer,
+		},
+		Targets: []signin.Target{{Service: g.conf.Name, Terms: g.tokenTerms}},
+		Source:  w.Source,
+		Request: w.ID,
 	})
 	if err != nil {
 		return err
 	}
+
 	out := m.Text.Reveal()
 	h := w.Header()
 	h.Set("Content-Type", "application/jwt")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(out)))
+
 	_, _ = io.WriteString(w, out)
+
 	return nil
 }
 
@@ -96,11 +117,13 @@ func (g *Gateway) refuseAssertion(w *web.Reply, r *http.Request, err error) {
 		web.Fail(w, r, err)
 		return
 	}
+
 	web.Mark(w, err)
 	if signin.Why(err) == signin.UnknownClient {
 		plain(w, http.StatusUnauthorized, "Unknown issuer")
 		return
 	}
+
 	plain(w, http.StatusForbidden, "The assertion was refused")
 }
 
@@ -118,6 +141,7 @@ func refuseBody(w *web.Reply, r *http.Request, err error) {
 		web.Fail(w, r, err)
 		return
 	}
+
 	web.Mark(w, err)
 	text := textNoToken
 	switch {
@@ -128,6 +152,7 @@ func refuseBody(w *web.Reply, r *http.Request, err error) {
 	case errors.Is(err, jeton.ErrSpent):
 		text = textSpent
 	}
+
 	plain(w, http.StatusForbidden, text)
 }
 
@@ -138,14 +163,29 @@ func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
 	if !ok {
 		return jeton.ErrNoCredential
 	}
-	ev := jeton.Event{Time: w.Start, Request: w.ID, Actor: "user:" + v.Account.Name, Action: audit.TokenIssue, Service: g.conf.Name, Outcome: audit.OK, Source: w.Source.String()}
-	m, err := g.tokens.Mint(r.Context(), token.Request{Owner: token.UserOwner(v.Account), Terms: g.tokenTerms, Source: w.Source.String()}, &ev)
+
+	ev := jeton.Event{
+		Time:    w.Start,
+		Request: w.ID,
+		Actor:   "user:" + v.Account.Name,
+		Action:  audit.TokenIssue,
+		Service: g.conf.Name,
+		Outcome: audit.OK,
+		Source:  w.Source.String(),
+	}
+	m, err := g.tokens.Mint(r.Context(), token.Request{
+		Owner:  token.UserOwner(v.Account),
+		Terms:  g.tokenTerms,
+		Source: w.Source.String(),
+	}, &ev)
 	if err != nil {
 		return err
 	}
+
 	if !m.Recorded {
 		g.gate.Record(ev)
 	}
+
 	return web.JSON(w, http.StatusOK, map[string]string{"token": m.Text.Reveal()})
 }
 
@@ -173,6 +213,7 @@ func (g *Gateway) register(w *web.Reply, r *http.Request) error {
 	if err := g.sameOrigin(r); err != nil {
 		return err
 	}
+
 	in, err := web.Read[newcomer](r)
 	if err != nil {
 		return err
@@ -180,9 +221,15 @@ func (g *Gateway) register(w *web.Reply, r *http.Request) error {
 	if in.Name == "" || in.Password == "" {
 		return jeton.WithDetail(jeton.ErrInvalid, "username and password are needed")
 	}
-	u, err := g.accounts.Add(r.Context(), "nobody", account.Wish{Name: in.Name, Password: jeton.NewSecret(in.Password), AnyPassword: true})
+
+	u, err := g.accounts.Add(r.Context(), "nobody", account.Wish{
+		Name:        in.Name,
+		Password:    jeton.NewSecret(in.Password),
+		AnyPassword: true,
+	})
 	if err != nil {
 		return err
 	}
+
 	return web.JSON(w, http.StatusCreated, map[string]string{"username": u.Name})
 }

@@ -72,16 +72,26 @@ func futureTokens(t *testing.T) timed {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "client.key.pub"), publicPEM(t, key), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	c, l := newMoved(start), &logged{}
-	s := jetontest.Start(t, string(yaml), jetontest.Clock(c.now), jetontest.DataDir(dir), jetontest.Log(l, slog.LevelInfo))
+	s := jetontest.Start(
+		t,
+		string(yaml),
+		jetontest.Clock(c.now),
+		jetontest.DataDir(dir),
+		jetontest.Log(l, slog.LevelInfo),
+	)
+
 	return timed{s, key, c, l}
 }
 
@@ -91,6 +101,7 @@ func publicPEM(t *testing.T, key *rsa.PrivateKey) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
@@ -109,6 +120,7 @@ func rs256(key *rsa.PrivateKey) func([]byte) []byte {
 		if err != nil {
 			return nil
 		}
+
 		return b
 	}
 }
@@ -138,6 +150,7 @@ func (s timed) enter(t *testing.T) string {
 	if a.Status != 200 || a.Header.Get("Content-Type") != "application/jwt" {
 		t.Fatalf("login: %d %s %q", a.Status, a.Header.Get("Content-Type"), a.Body)
 	}
+
 	return a.Body
 }
 
@@ -155,11 +168,21 @@ func TestATimedTokenSaysWhenItIsGood(t *testing.T) {
 			t.Fatalf("part %d of the token is %q", i, parts[i])
 		}
 	}
+
 	now := start.Unix()
-	if head.Alg != "RS256" || claims.Iss != s.Issuer() || claims.Sub != "client" || claims.Iat != now || claims.Nbf != now+10 || claims.Exp != now+30 {
+	if head.Alg != "RS256" || claims.Iss != s.Issuer() || claims.Sub != "client" || claims.Iat != now ||
+		claims.Nbf != now+10 ||
+		claims.Exp != now+30 {
 		t.Errorf("%+v %+v, want RS256 by %s for client, from %d to %d", head, claims, s.Issuer(), now+10, now+30)
 	}
-	for _, option := range []string{"teaching.iss_only", "teaching.assertion_login", "teaching.token_in_body", "plain_http", "keyserver"} {
+
+	for _, option := range []string{
+		"teaching.iss_only",
+		"teaching.assertion_login",
+		"teaching.token_in_body",
+		"plain_http",
+		"keyserver",
+	} {
 		if !strings.Contains(s.log.String(), `"option":"`+option+":") {
 			t.Errorf("the start-up log does not name %s", option)
 		}
@@ -176,7 +199,8 @@ func TestAskedEveryFiveSeconds(t *testing.T) {
 		tok, got := s.enter(t), ""
 		for n := range 8 {
 			s.clock.set(at.Add(time.Duration(n) * 5 * time.Second))
-			switch a := s.ask(tok); {
+			a := s.ask(tok)
+			switch {
 			case a.Status == 200 && len(a.Body) > 20 && a.Header.Get("Content-Type") == "text/plain; charset=utf-8":
 				got += "w"
 			case a.Status == 403 && a.Body == "The token is not yet valid (nbf)":
@@ -187,17 +211,25 @@ func TestAskedEveryFiveSeconds(t *testing.T) {
 				t.Errorf("%d s after %v: %d %q", 5*n, fraction, a.Status, a.Body)
 			}
 		}
+
 		if got != "eewwwwxx" {
-			t.Errorf("asked every 5 s from %v into a second on: %s, want early twice, wisdom four times, then expired", fraction, got)
+			t.Errorf(
+				"asked every 5 s from %v into a second on: %s, want early twice, wisdom four times, then expired",
+				fraction,
+				got,
+			)
 		}
 	}
+
 	// Wisdom of more than one kind.
 	at := s.clock.now()
 	tok, lines := s.enter(t), map[string]bool{}
 	s.clock.set(at.Add(15 * time.Second))
+
 	for range 100 {
 		lines[s.ask(tok).Body] = true
 	}
+
 	if len(lines) < 3 {
 		t.Errorf("100 answers are %d different ones: %v", len(lines), lines)
 	}
@@ -223,7 +255,8 @@ func TestEdgesOfATimedToken(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s.clock.set(start.Add(tc.after))
-			if a := s.ask(tok); a.Status != tc.want || tc.want != 200 && a.Body != tc.text {
+			a := s.ask(tok)
+			if a.Status != tc.want || tc.want != 200 && a.Body != tc.text {
 				t.Errorf("%d %q, want %d %q", a.Status, a.Body, tc.want, tc.text)
 			}
 		})
@@ -237,6 +270,7 @@ func listening(t *testing.T) (address string, reached *atomic.Int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	reached = &atomic.Int64{}
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
@@ -245,10 +279,12 @@ func listening(t *testing.T) (address string, reached *atomic.Int64) {
 			if err != nil {
 				return
 			}
+
 			reached.Add(1)
 			_ = c.Close()
 		}
 	}()
+
 	return l.Addr().String(), reached
 }
 
@@ -258,8 +294,10 @@ func TestWrongTeachingAssertions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	address, reached := listening(t)
 	mine, theirs := rs256(s.key), rs256(other)
+
 	iss := func(name string) string {
 		b, err := json.Marshal(map[string]string{"iss": name})
 		if err != nil {
@@ -267,6 +305,7 @@ func TestWrongTeachingAssertions(t *testing.T) {
 		}
 		return jws(headRS256, string(b), mine)
 	}
+
 	head := func(more string) string { return jws(`{"alg":"RS256",`+more+`}`, `{"iss":"client"}`, mine) }
 	good := iss("client")
 	now := start.Unix()
@@ -284,8 +323,22 @@ func TestWrongTeachingAssertions(t *testing.T) {
 		{"spaces and an end of line around", " " + good + "\r\n", 200},
 		{"the signature of another key", jws(headRS256, `{"iss":"client"}`, theirs), 403},
 		{"one bit of the signature", good[:len(good)-2] + string(good[len(good)-2]^1) + good[len(good)-1:], 403},
-		{"claims changed after signing", strings.Split(good, ".")[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"client","x":1}`)) + "." + strings.Split(good, ".")[2], 403},
-		{"HS256 with the public key for a secret", jws(`{"alg":"HS256"}`, `{"iss":"client"}`, hs256(publicPEM(t, s.key))), 403},
+		{
+			"claims changed after signing",
+			strings.Split(
+				good,
+				".",
+			)[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"client","x":1}`)) + "." + strings.Split(
+				good,
+				".",
+			)[2],
+			403,
+		},
+		{
+			"HS256 with the public key for a secret",
+			jws(`{"alg":"HS256"}`, `{"iss":"client"}`, hs256(publicPEM(t, s.key))),
+			403,
+		},
 		{"HS256 with a secret", jws(`{"alg":"HS256"}`, `{"iss":"client"}`, hs256([]byte("secret"))), 403},
 		{"none", jws(`{"alg":"none"}`, `{"iss":"client"}`, func([]byte) []byte { return nil }), 403},
 		{"None", jws(`{"alg":"None"}`, `{"iss":"client"}`, func([]byte) []byte { return nil }), 403},
@@ -317,15 +370,23 @@ func TestWrongTeachingAssertions(t *testing.T) {
 			if a.Status != tc.status {
 				t.Fatalf("%d %q, want %d", a.Status, a.Body, tc.status)
 			}
-			if kind := a.Header.Get("Content-Type"); a.Status != 200 && (kind != "text/plain; charset=utf-8" || len(a.Body) == 0 || strings.Contains(a.Body, "{")) {
+
+			kind := a.Header.Get("Content-Type")
+			if a.Status != 200 && (kind != "text/plain; charset=utf-8" || len(a.Body) == 0 || strings.Contains(
+				a.Body,
+				"{",
+			)) {
 				t.Errorf("refused with %s %q, want a plain text", kind, a.Body)
 			}
 		})
 	}
+
 	if a := s.login(strings.Repeat("x", 1<<20)); a.Status < 400 || a.Status >= 500 {
 		t.Errorf("a mebibyte: %d %q", a.Status, a.Body)
 	}
-	if n := reached.Load(); n != 0 {
+
+	n := reached.Load()
+	if n != 0 {
 		t.Errorf("what assertions name was connected to %d times", n)
 	}
 }
@@ -333,17 +394,21 @@ func TestWrongTeachingAssertions(t *testing.T) {
 func TestWrongTimedTokens(t *testing.T) {
 	s, elsewhere := futureTokens(t), futureTokens(t)
 	tok, foreign := s.enter(t), elsewhere.enter(t)
+
 	for _, c := range []*moved{s.clock, elsewhere.clock} {
 		c.set(start.Add(15 * time.Second))
 	}
+
 	if a, b := s.ask(tok), elsewhere.ask(foreign); a.Status != 200 || b.Status != 200 {
 		t.Fatalf("where they belong: %d %q, %d %q", a.Status, a.Body, b.Status, b.Body)
 	}
+
 	parts := strings.Split(tok, ".")
 	claims, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	longer := base64.RawURLEncoding.EncodeToString(bytes.Replace(claims, []byte(`"exp":`), []byte(`"exp":9`), 1))
 	for _, tc := range []struct{ name, body string }{
 		{"missing", ""},
@@ -364,6 +429,7 @@ func TestWrongTimedTokens(t *testing.T) {
 			}
 		})
 	}
+
 	if a := s.ask(" " + tok + "\n"); a.Status != 200 {
 		t.Errorf("with an end of line: %d %q", a.Status, a.Body)
 	}
@@ -377,6 +443,7 @@ func basicAndToken(t *testing.T, options ...jetontest.Option) *jetontest.Server 
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return jetontest.Start(t, easy+string(yaml), options...)
 }
 
@@ -391,9 +458,13 @@ func short(t *testing.T, s *jetontest.Server, name, password string) string {
 	t.Helper()
 	a := s.Ask("GET", basicService, "/token", "Authorization", basic(name, password))
 	var out map[string]string
-	if a.Status != 200 || json.Unmarshal([]byte(a.Body), &out) != nil || len(out) != 1 || out["token"] == "" || a.Header.Get("Cache-Control") != "no-store" {
+	if a.Status != 200 || json.Unmarshal(
+		[]byte(a.Body),
+		&out,
+	) != nil || len(out) != 1 || out["token"] == "" || a.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("GET /token: %d %s", a.Status, a.Body)
 	}
+
 	return out["token"]
 }
 
@@ -413,8 +484,18 @@ func TestBasicAndToken(t *testing.T) {
 		{"the scheme in another case", "/protected-resource", "bASIC" + basic(user, pass)[5:], 200},
 		{"a wrong password", "/protected-resource", basic(user, "udacity"), 401},
 		{"an unknown name", "/protected-resource", basic("Giuliano", pass), 401},
-		{"an altered token", "/protected-resource", basic(tok[:len(tok)-2]+string(tok[len(tok)-2]^1)+tok[len(tok)-1:], "blank"), 401},
-		{"a token without its signature", "/protected-resource", basic(tok[:strings.LastIndex(tok, ".")+1], "blank"), 401},
+		{
+			"an altered token",
+			"/protected-resource",
+			basic(tok[:len(tok)-2]+string(tok[len(tok)-2]^1)+tok[len(tok)-1:], "blank"),
+			401,
+		},
+		{
+			"a token without its signature",
+			"/protected-resource",
+			basic(tok[:strings.LastIndex(tok, ".")+1], "blank"),
+			401,
+		},
 		{"nothing", "/protected-resource", "", 401},
 		{"an empty name", "/protected-resource", basic("", ""), 401},
 		{"not base64", "/protected-resource", "Basic %%%", 401},
@@ -428,11 +509,14 @@ func TestBasicAndToken(t *testing.T) {
 			if tc.header != "" {
 				header = []string{"Authorization", tc.header}
 			}
+
 			a := s.Ask("GET", basicService, tc.path, header...)
 			if a.Status != tc.status || tc.status == 200 && a.Body != "{\"data\": \"Hello, Lorenzo!\"}\n" {
 				t.Errorf("%d %s, want %d", a.Status, a.Body, tc.status)
 			}
-			if got := strings.Join(a.Header["Www-Authenticate"], ", "); a.Status == 401 && !strings.HasPrefix(got, `Basic realm="basic-and-token"`) {
+
+			got := strings.Join(a.Header["Www-Authenticate"], ", ")
+			if a.Status == 401 && !strings.HasPrefix(got, `Basic realm="basic-and-token"`) {
 				t.Errorf("the challenge is %q", got)
 			}
 		})
@@ -455,7 +539,8 @@ func TestAShortTokenLastsTenMinutes(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c.set(start.Add(tc.after))
-			if a := s.Ask("GET", basicService, "/protected-resource", "Authorization", basic(tok, "blank")); a.Status != tc.want {
+			a := s.Ask("GET", basicService, "/protected-resource", "Authorization", basic(tok, "blank"))
+			if a.Status != tc.want {
 				t.Errorf("%d %s, want %d", a.Status, a.Body, tc.want)
 			}
 		})
@@ -487,12 +572,20 @@ func TestRegistering(t *testing.T) {
 			}
 		})
 	}
+
 	tok := short(t, s, "Ginevra", "Benci")
 	for _, header := range []string{basic("Ginevra", "Benci"), basic(tok, "blank")} {
-		if a := s.Ask("GET", basicService, "/api/resource", "Authorization", header); a.Status != 200 || a.Body != "{\"data\": \"Hello, Ginevra!\"}\n" {
+		if a := s.Ask(
+			"GET",
+			basicService,
+			"/api/resource",
+			"Authorization",
+			header,
+		); a.Status != 200 || a.Body != "{\"data\": \"Hello, Ginevra!\"}\n" {
 			t.Errorf("%d %s", a.Status, a.Body)
 		}
 	}
+
 	if a := s.Ask("GET", basicService, "/api/resource", "Authorization", basic("Lorenzo", "other")); a.Status != 401 {
 		t.Errorf("the password of a refused registration: %d", a.Status)
 	}
@@ -516,19 +609,23 @@ func TestWhatEndsAShortToken(t *testing.T) {
 			name = strings.Trim(strings.ReplaceAll(name, ",", ""), "-")
 			s.AddUser(name, right)
 			tok := short(t, s, name, right)
+
 			ask := func(header string) int {
 				return s.Ask("GET", basicService, "/api/resource", "Authorization", header).Status
 			}
+
 			for range 2 { // the second is answered from memory
 				if a, b := ask(basic(tok, "")), ask(basic(name, right)); a != 200 || b != 200 {
 					t.Fatalf("before: %d by token, %d by password", a, b)
 				}
 			}
+
 			s.MustControl(tc.method, "/api/v1/users/"+name+tc.path, tc.in, nil)
 			wantPassword := 401
 			if tc.name == "the same password, set anew" {
 				wantPassword = 200
 			}
+
 			for range 2 {
 				if a, b := ask(basic(tok, "")), ask(basic(name, right)); a != 401 || b != wantPassword {
 					t.Errorf("after: %d by token, want 401; %d by password, want %d", a, b, wantPassword)
@@ -544,10 +641,12 @@ func TestAShortTokenSurvivesARestart(t *testing.T) {
 	s.AddUser("diane", right)
 	tok, ended := short(t, s, user, pass), short(t, s, "diane", right)
 	s.MustControl("PUT", "/api/v1/users/diane/password", api.NewPassword{Password: "another password"}, nil)
+
 	s.Stop()
 	s = basicAndToken(t, jetontest.DataDir(dir))
 	for tok, want := range map[string]int{tok: 200, ended: 401} {
-		if a := s.Ask("GET", basicService, "/protected-resource", "Authorization", basic(tok, "blank")); a.Status != want {
+		a := s.Ask("GET", basicService, "/protected-resource", "Authorization", basic(tok, "blank"))
+		if a.Status != want {
 			t.Errorf("%d %s, want %d", a.Status, a.Body, want)
 		}
 	}

@@ -45,7 +45,18 @@ var identity = []string{
 	"forwarded", "authorization", "proxy-authorization", "x-request-id",
 }
 
-var identityPrefixes = []string{"x-auth-request-", "x-authentik-", "x-authelia-", "x-pomerium-", "x-jeton-", "jeton-", "x-forwarded-", "x-remote-extra-", "x-ssl-", "ssl-client-"}
+var identityPrefixes = []string{
+	"x-auth-request-",
+	"x-authentik-",
+	"x-authelia-",
+	"x-pomerium-",
+	"x-jeton-",
+	"jeton-",
+	"x-forwarded-",
+	"x-remote-extra-",
+	"x-ssl-",
+	"ssl-client-",
+}
 
 // hides reports whether a client's header must not reach an upstream. Whatever is neither
 // letter nor digit counts as a dash: many servers make one of the other.
@@ -59,6 +70,7 @@ func hides(name string) bool {
 	if slices.Contains(identity, name) {
 		return true
 	}
+
 	return slices.ContainsFunc(identityPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
@@ -68,10 +80,12 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 	if err != nil {
 		return nil, fmt.Errorf("upstream.url: %w", err)
 	}
+
 	to, err := transport(c, dataDir)
 	if err != nil {
 		return nil, err
 	}
+
 	ours := g.cookieNames()
 	proxy := &httputil.ReverseProxy{
 		Transport: finalOnly{to},
@@ -83,12 +97,14 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { g.failed(w, r, err) },
 		ErrorLog:     slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}
+
 	return func(w *web.Reply, r *http.Request) error {
 		if gate.From(w).Free() {
 			// A HEAD that took no use gets nothing that a use pays for.
 			w.WriteHeader(http.StatusOK)
 			return nil
 		}
+
 		proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), replyKey{}, &asked{w, r.Context()})))
 		return nil
 	}, nil
@@ -120,15 +136,18 @@ func (g *Gateway) rewrite(pr *httputil.ProxyRequest, c config.Upstream, target *
 		pr.Out.URL.Path = strip(pr.Out.URL.Path, c.StripPrefix)
 		pr.Out.URL.RawPath = ""
 	}
+
 	pr.SetURL(target)
 	if c.PassHost {
 		pr.Out.Host = pr.In.Host
 	}
+
 	for name := range pr.Out.Header {
 		if hides(name) {
 			delete(pr.Out.Header, name)
 		}
 	}
+
 	dropCookies(pr.Out.Header, ours)
 	pr.SetXForwarded()
 	pr.Out.Trailer = nil // it could name what the head may not
@@ -136,14 +155,17 @@ func (g *Gateway) rewrite(pr *httputil.ProxyRequest, c config.Upstream, target *
 	if !ok {
 		return
 	}
+
 	w := a.reply
 	who := gate.From(w).Principal()
 	h := pr.Out.Header
 	h.Set(headerUser, who.Name)
 	h.Set(headerName, who.Name)
+
 	h.Set(headerGroups, strings.Join(who.Groups, ","))
 	h.Set(headerEmail, "")
 	h.Set(jeton.HeaderRequestID, w.ID)
+
 	if w.Source.IsValid() {
 		h.Set("X-Forwarded-For", w.Source.String())
 	} else {
@@ -160,6 +182,7 @@ func strip(path, prefix string) string {
 	case rest == "":
 		return "/"
 	}
+
 	return rest
 }
 
@@ -175,20 +198,24 @@ func dropCookies(h http.Header, ours []string) {
 			}
 		}
 	}
+
 	if len(kept) == 0 {
 		h.Del("Cookie")
 		return
 	}
+
 	h["Cookie"] = []string{strings.Join(kept, "; ")}
 }
 
 // clean takes out of an upstream's answer what only we may say.
 func clean(r *http.Response, ours []string) {
 	for name := range r.Header {
-		if n := strings.ToLower(name); strings.HasPrefix(n, "jeton-") || n == "x-request-id" {
+		n := strings.ToLower(name)
+		if strings.HasPrefix(n, "jeton-") || n == "x-request-id" {
 			delete(r.Header, name)
 		}
 	}
+
 	set := r.Header["Set-Cookie"]
 	kept := slices.DeleteFunc(slices.Clone(set), func(line string) bool {
 		// A cookie without a name comes back as its value alone, and that may look like
@@ -211,9 +238,11 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
+
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		return // the client has gone
 	}
+
 	err = fmt.Errorf("%w: %w", jeton.ErrUpstream, err)
 	web.Log(reply, g.log, r, err)
 	web.Fail(reply, r, err)
@@ -230,21 +259,27 @@ func transport(c config.Upstream, dataDir string) (http.RoundTripper, error) {
 		DisableCompression:     true,
 		ForceAttemptHTTP2:      true,
 	}
+
 	if c.CA == "" {
 		return t, nil
 	}
+
 	path := c.CA
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dataDir, path)
 	}
+
 	pem, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("upstream.ca: %w", err)
 	}
+
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("upstream.ca: %s holds no PEM certificate", path)
 	}
+
 	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+
 	return t, nil
 }

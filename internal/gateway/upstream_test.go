@@ -39,11 +39,13 @@ func newBehind(t *testing.T, head string) (*jetontest.Server, *behaviours) {
 func value(echoed, name string) (v string, n int) {
 	head, _, _ := strings.Cut(echoed, "\r\n\r\n")
 	for line := range strings.SplitSeq(head, "\r\n") {
-		if key, text, ok := strings.Cut(line, ":"); ok && strings.EqualFold(key, name) {
+		key, text, ok := strings.Cut(line, ":")
+		if ok && strings.EqualFold(key, name) {
 			v = strings.TrimSpace(text)
 			n++
 		}
 	}
+
 	return v, n
 }
 
@@ -55,13 +57,34 @@ func TestUpstreamHearsWhoAsks(t *testing.T) {
 		name, path string
 		want       map[string]string
 	}{
-		{"a proved subject", "/echo/x?q=1", map[string]string{"Remote-User": "diane", "Remote-Name": "diane", "Remote-Groups": "admin,staff", "Remote-Email": ""}},
-		{"an open route, with a session", "/open/x", map[string]string{"Remote-User": "", "Remote-Name": "", "Remote-Groups": "", "Remote-Email": ""}},
+		{
+			"a proved subject",
+			"/echo/x?q=1",
+			map[string]string{
+				"Remote-User":   "diane",
+				"Remote-Name":   "diane",
+				"Remote-Groups": "admin,staff",
+				"Remote-Email":  "",
+			},
+		},
+		{
+			"an open route, with a session",
+			"/open/x",
+			map[string]string{
+				"Remote-User":   "",
+				"Remote-Name":   "",
+				"Remote-Groups": "",
+				"Remote-Email":  "",
+			},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := s.Ask("GET", "app", tc.path, "Cookie", c)
-			tc.want["X-Forwarded-For"], tc.want["X-Forwarded-Proto"], tc.want["X-Forwarded-Host"] = "127.0.0.1", "https", "localhost:"+port
+			tc.want["X-Forwarded-For"] = "127.0.0.1"
+			tc.want["X-Forwarded-Proto"] = "https"
+			tc.want["X-Forwarded-Host"] = "localhost:" + port
 			tc.want["X-Request-Id"] = a.Request()
+
 			for name, want := range tc.want {
 				if got, n := value(a.Body, name); got != want || n != 1 {
 					t.Errorf("%s: %q, %d times, want %q once", name, got, n, want)
@@ -69,6 +92,7 @@ func TestUpstreamHearsWhoAsks(t *testing.T) {
 			}
 		})
 	}
+
 	for _, tc := range []struct{ name, path, line, host string }{
 		{"as it is", "/echo/a%20b/c?x=%2F&y=%20", "GET /echo/a%20b/c?x=%2F&y=%20 HTTP/1.1", ""},
 		{"a prefix taken off", "/app/a%20b?x=1", "GET /a%20b?x=1 HTTP/1.1", ""},
@@ -81,21 +105,31 @@ func TestUpstreamHearsWhoAsks(t *testing.T) {
 			if line, _, _ := strings.Cut(a.Body, "\r\n"); line != tc.line {
 				t.Errorf("the backend was asked %q, want %q", line, tc.line)
 			}
-			if got, _ := value(a.Body, "Host"); tc.host != "" && got != tc.host || tc.host == "" && !strings.HasPrefix(got, "127.0.0.1:") {
+			if got, _ := value(
+				a.Body,
+				"Host",
+			); tc.host != "" && got != tc.host || tc.host == "" && !strings.HasPrefix(got, "127.0.0.1:") {
 				t.Errorf("Host %q, want %q", got, tc.host)
 			}
 		})
 	}
+
 	t.Run("cookies that are not ours pass as they are", func(t *testing.T) {
 		a := s.Ask("GET", "app", "/echo/x", "Authorization", "Bearer abc", "Proxy-Authorization", "Basic abc",
 			"Cookie", `a=1; `+c+`; b="x y"; c=d=e; x__Host-jeton=2; lone`, "Cookie", "second=line")
-		if got, n := value(a.Body, "Cookie"); got != `a=1; b="x y"; c=d=e; x__Host-jeton=2; lone; second=line` || n != 1 {
+		if got, n := value(
+			a.Body,
+			"Cookie",
+		); got != `a=1; b="x y"; c=d=e; x__Host-jeton=2; lone; second=line` || n != 1 {
 			t.Errorf("Cookie %q, %d times", got, n)
 		}
-		if _, secret, _ := strings.Cut(c, "="); strings.Contains(a.Body, secret) || strings.Contains(strings.ToLower(a.Body), "authorization") {
+
+		_, secret, _ := strings.Cut(c, "=")
+		if strings.Contains(a.Body, secret) || strings.Contains(strings.ToLower(a.Body), "authorization") {
 			t.Errorf("a credential reached the backend:\n%s", a.Body)
 		}
 	})
+
 	t.Run("our cookie alone leaves no Cookie header", func(t *testing.T) {
 		if _, n := value(s.Ask("GET", "app", "/echo/x", "Cookie", c).Body, "Cookie"); n != 0 {
 			t.Error("there is a Cookie header")
@@ -115,36 +149,47 @@ func TestClientsCannotSpeakForUs(t *testing.T) {
 	s, _ := newBehind(t, "")
 	c := s.Enter("app", "diane", right)
 	const canary = "spoofed-4711"
+
 	h1 := dial(t, s, "app")
 	for _, name := range spoofed {
 		lines := map[string]string{
-			"as it is":              name + ": " + canary,
-			"in lower case":         strings.ToLower(name) + ": " + canary,
-			"in upper case":         strings.ToUpper(name) + ": " + canary,
-			"with underscores":      strings.ReplaceAll(name, "-", "_") + ": " + canary,
-			"with one underscore":   strings.Replace(name, "-", "_", 1) + ": " + canary,
-			"with dots":             strings.ReplaceAll(name, "-", ".") + ": " + canary,
-			"with tildes":           strings.ReplaceAll(name, "-", "~") + ": " + canary,
-			"twice":                 name + ": " + canary + "\r\n" + name + ": " + canary,
-			"in two spellings":      name + ": " + canary + "\r\n" + strings.ReplaceAll(name, "-", "_") + ": " + canary,
-			"empty, then not":       name + ":\r\n" + name + ": " + canary,
-			"named by Connection":   "Connection: keep-alive, " + name + ", Remote-User, X-Forwarded-For\r\n" + name + ": " + canary,
+			"as it is":            name + ": " + canary,
+			"in lower case":       strings.ToLower(name) + ": " + canary,
+			"in upper case":       strings.ToUpper(name) + ": " + canary,
+			"with underscores":    strings.ReplaceAll(name, "-", "_") + ": " + canary,
+			"with one underscore": strings.Replace(name, "-", "_", 1) + ": " + canary,
+			"with dots":           strings.ReplaceAll(name, "-", ".") + ": " + canary,
+			"with tildes":         strings.ReplaceAll(name, "-", "~") + ": " + canary,
+			"twice":               name + ": " + canary + "\r\n" + name + ": " + canary,
+			"in two spellings":    name + ": " + canary + "\r\n" + strings.ReplaceAll(name, "-", "_") + ": " + canary,
+			"empty, then not":     name + ":\r\n" + name + ": " + canary,
+			"named by Connection": "Connection: keep-alive, " + name + ", Remote-User, X-Forwarded-For\r\n" + name +
+				": " +
+				canary,
 			"in a trailer":          "Transfer-Encoding: chunked\r\nTrailer: " + name,
 			"in an unnamed trailer": "Transfer-Encoding: chunked",
 		}
+
 		for _, path := range []string{"/echo/x", "/open/x"} {
 			for variant, head := range lines {
 				text := "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nCookie: " + c + "\r\n" + head + "\r\n\r\n"
 				if strings.Contains(variant, "trailer") {
 					text = "POST" + text[3:] + "1\r\nx\r\n0\r\n" + name + ": " + canary + "\r\n\r\n"
 				}
+
 				_, body := h1.ask(text)
 				heard(t, "HTTP/1.1, "+name+" "+variant+" at "+path, path, body, canary)
 			}
+
 			if name == "X-Forwarded-Host" || name == "X-Request-Id" {
 				continue
 			}
-			for _, variant := range []string{name, strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", ".")} {
+
+			for _, variant := range []string{
+				name,
+				strings.ReplaceAll(name, "-", "_"),
+				strings.ReplaceAll(name, "-", "."),
+			} {
 				a := s.Ask("GET", "app", path, "Cookie", c, variant, canary, variant, canary)
 				heard(t, "HTTP/2, "+variant+" at "+path, path, a.Body, canary)
 			}
@@ -158,6 +203,7 @@ func heard(t *testing.T, what, path, body, canary string) {
 	if body == "" || strings.Contains(body, canary) {
 		t.Errorf("%s: the backend received\n%s", what, body)
 	}
+
 	user := map[string]string{"/echo/x": "diane", "/open/x": ""}[path]
 	if got, n := value(body, "Remote-User"); got != user || n != 1 {
 		t.Errorf("%s: Remote-User %q, %d times, want %q", what, got, n, user)
@@ -165,6 +211,7 @@ func heard(t *testing.T, what, path, body, canary string) {
 	if got, n := value(body, "X-Forwarded-For"); got != "127.0.0.1" || n != 1 {
 		t.Errorf("%s: X-Forwarded-For %q, %d times", what, got, n)
 	}
+
 	if strings.Contains(strings.ToLower(body), "\r\ntrailer:") {
 		t.Errorf("%s: a trailer is announced:\n%s", what, body)
 	}
@@ -180,12 +227,20 @@ func TestTrustedProxies(t *testing.T) {
 	}{
 		{"nothing said", nil, "127.0.0.1"},
 		{"one hop", []string{"X-Forwarded-For", "198.51.100.7"}, "198.51.100.7"},
-		{"the nearest that is no proxy", []string{"X-Forwarded-For", "1.1.1.1, 198.51.100.7, 192.0.2.3"}, "198.51.100.7"},
+		{
+			"the nearest that is no proxy",
+			[]string{"X-Forwarded-For", "1.1.1.1, 198.51.100.7, 192.0.2.3"},
+			"198.51.100.7",
+		},
 		{"over two lines", []string{"X-Forwarded-For", "198.51.100.7", "X-Forwarded-For", "192.0.2.3"}, "198.51.100.7"},
 		{"proxies all the way", []string{"X-Forwarded-For", "192.0.2.4, 192.0.2.3"}, "192.0.2.4"},
 		{"nonsense behind a proxy", []string{"X-Forwarded-For", "nonsense, 192.0.2.3"}, "192.0.2.3"},
 		{"IPv6", []string{"X-Forwarded-For", "2001:db8::1"}, "2001:db8::1"},
-		{"other headers", []string{"Forwarded", "for=1.1.1.1", "X-Real-IP", "1.1.1.1", "X-Client-IP", "1.1.1.1"}, "127.0.0.1"},
+		{
+			"other headers",
+			[]string{"Forwarded", "for=1.1.1.1", "X-Real-IP", "1.1.1.1", "X-Client-IP", "1.1.1.1"},
+			"127.0.0.1",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := s.Ask("GET", "app", "/echo/x", append(tc.header, "Cookie", c)...)
@@ -194,8 +249,14 @@ func TestTrustedProxies(t *testing.T) {
 			}
 		})
 	}
+
 	t.Run("a proxy's request id is kept when it can be one", func(t *testing.T) {
-		for id, kept := range map[string]bool{"proxy-made-1234": true, "short": false, "with space 1": false, strings.Repeat("x", 65): false} {
+		for id, kept := range map[string]bool{
+			"proxy-made-1234":       true,
+			"short":                 false,
+			"with space 1":          false,
+			strings.Repeat("x", 65): false,
+		} {
 			a := s.Ask("GET", "app", "/echo/x", "Cookie", c, "X-Request-Id", id)
 			if got, _ := value(a.Body, "X-Request-Id"); (a.Request() == id) != kept || got != a.Request() {
 				t.Errorf("%q became %q, upstream %q", id, a.Request(), got)
@@ -210,42 +271,56 @@ func TestUpstreamAnswers(t *testing.T) {
 	t.Run("an upstream cannot set what is ours", func(t *testing.T) {
 		a := s.Ask("GET", "app", "/do/cookies", "Cookie", c)
 		want := []string{"before=1", "theirs__Host-jeton=1; Path=/x", "after=__Host-jeton=1"}
-		got := slices.DeleteFunc(a.Header["Set-Cookie"], func(l string) bool { return l == "__Host-jeton" }) // nameless, and harmless
+		got := slices.DeleteFunc(a.Header["Set-Cookie"], func(l string) bool {
+			return l == "__Host-jeton"
+		}) // nameless, and harmless
 		if !slices.Equal(got, want) {
 			t.Errorf("Set-Cookie %q, want %q", got, want)
 		}
-		if a.Left() != "" || a.Code() != "" || a.Request() == "theirs" || len(a.Header["X-Request-Id"]) != 1 || a.Header.Get("X-Theirs") != "kept" {
+
+		if a.Left() != "" || a.Code() != "" || a.Request() == "theirs" || len(a.Header["X-Request-Id"]) != 1 ||
+			a.Header.Get("X-Theirs") != "kept" {
 			t.Errorf("headers %v", a.Header)
 		}
 	})
+
 	t.Run("an early answer takes nothing of ours away and brings nothing of theirs", func(t *testing.T) {
 		for _, client := range []*http.Client{s.Client(), s.Client(jetontest.HTTP1())} {
 			a := s.Send(client, "GET", s.URL("app")+"/paid/early", "", "Cookie", c)
-			if a.Status != 200 || a.Body != "late" || a.Left() == "" || a.Request() == "" || len(a.Early) != 0 || a.Header.Get("Set-Cookie") != "" {
+			if a.Status != 200 || a.Body != "late" || a.Left() == "" || a.Request() == "" || len(a.Early) != 0 ||
+				a.Header.Get("Set-Cookie") != "" {
 				t.Errorf("%d %q after %v, headers %v", a.Status, a.Body, a.Early, a.Header)
 			}
 		}
 	})
+
 	t.Run("an upstream that is down", func(t *testing.T) {
 		for _, want := range []string{"2", "1"} {
 			a := s.Ask("GET", "app", "/down/x", "Cookie", c)
-			if a.Status != 502 || a.Code() != "upstream_failed" || a.Left() != want || a.Header.Get("Content-Type") != "application/problem+json" {
+			if a.Status != 502 || a.Code() != "upstream_failed" || a.Left() != want ||
+				a.Header.Get("Content-Type") != "application/problem+json" {
 				t.Errorf("%d %s, left %s, want 502 upstream_failed, %s", a.Status, a.Code(), a.Left(), want)
 			}
-			if strings.Contains(a.Body, "127.0.0.1") || strings.Contains(a.Body, "refused") || !strings.Contains(a.Body, a.Request()) {
+			if strings.Contains(
+				a.Body,
+				"127.0.0.1",
+			) || strings.Contains(a.Body, "refused") || !strings.Contains(a.Body, a.Request()) {
 				t.Errorf("the answer tells of the inside: %s", a.Body)
 			}
 		}
+
 		if a := s.Ask("HEAD", "app", "/down/x", "Cookie", c); a.Left() != "1" || a.Status != 200 {
 			t.Errorf("HEAD: %d, left %s, want 200 and 1", a.Status, a.Left())
 		}
 	})
+
 	t.Run("an upstream that is slow", func(t *testing.T) {
 		a := s.Ask("GET", "app", "/paid/slow", "Cookie", c)
 		if a.Status != 502 || a.Code() != "upstream_failed" {
 			t.Errorf("%d %s, want 502", a.Status, a.Code())
 		}
 	})
+
 	t.Run("half an answer does not look like a whole one", func(t *testing.T) {
 		for _, client := range []*http.Client{s.Client(), s.Client(jetontest.HTTP1())} {
 			r, _ := http.NewRequestWithContext(t.Context(), "GET", s.URL("app")+"/do/cut", nil)
@@ -254,20 +329,31 @@ func TestUpstreamAnswers(t *testing.T) {
 			if err != nil {
 				continue
 			}
+
 			if body, err := io.ReadAll(resp.Body); err == nil {
 				t.Errorf("%s: %q was read to a proper end", resp.Proto, body)
 			}
+
 			_ = resp.Body.Close()
 		}
 	})
+
 	t.Run("HEAD on a counted route never reaches the backend", func(t *testing.T) {
 		before := b.reached.Load()
-		if a := s.Ask("HEAD", "app", "/paid/cookies", "Cookie", c); a.Status != 200 || len(a.Header["Set-Cookie"]) != 0 || b.reached.Load() != before {
+		if a := s.Ask(
+			"HEAD",
+			"app",
+			"/paid/cookies",
+			"Cookie",
+			c,
+		); a.Status != 200 || len(a.Header["Set-Cookie"]) != 0 || b.reached.Load() != before {
 			t.Errorf("%d, headers %v, the backend was reached %d times", a.Status, a.Header, b.reached.Load()-before)
 		}
 	})
+
 	t.Run("an answer streams", func(t *testing.T) {
 		defer b.release()
+
 		r, _ := http.NewRequestWithContext(t.Context(), "GET", s.URL("app")+"/do/stream", nil)
 		r.Header.Set("Cookie", c)
 		resp, err := s.Client().Do(r)
@@ -275,10 +361,12 @@ func TestUpstreamAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
+
 		first := make([]byte, 6)
 		if _, err := io.ReadFull(resp.Body, first); err != nil || string(first) != "first," {
 			t.Fatalf("%q, %v, want first, while the backend waits", first, err)
 		}
+
 		b.release()
 		if rest, err := io.ReadAll(resp.Body); err != nil || string(rest) != "last" {
 			t.Errorf("%q, %v, want last", rest, err)
@@ -301,16 +389,20 @@ func TestBigBodiesStream(t *testing.T) {
 					<-b.seen // the backend has a part before the client has sent all
 				}
 			}
+
 			_ = w.Close()
 		}()
+
 		resp, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		body, _ := io.ReadAll(resp.Body)
 		if _ = resp.Body.Close(); string(body) != fmt.Sprint(piece*pieces) {
 			t.Errorf("%s: the backend read %s bytes, want %d", resp.Proto, body, piece*pieces)
 		}
+
 		for len(b.seen) > 0 {
 			<-b.seen
 		}
@@ -327,6 +419,7 @@ func TestUpgrade(t *testing.T) {
 		if resp.StatusCode != 101 {
 			t.Fatalf("%d, want 101", resp.StatusCode)
 		}
+
 		hello, _ := conn.r.ReadString('\n')
 		_, _ = io.WriteString(conn, "hi\n")
 		said, _ := conn.r.ReadString('\n')
@@ -334,13 +427,23 @@ func TestUpgrade(t *testing.T) {
 			t.Errorf("%q and %q", hello, said)
 		}
 	})
+
 	t.Run("on a route that counts uses there is none", func(t *testing.T) {
-		if resp, _ := dial(t, s, "app").ask(strings.Replace(head, "/do/ws", "/paid/ws", 1) + "Cookie: " + c + "\r\n\r\n"); resp.StatusCode == 101 {
+		if resp, _ := dial(
+			t,
+			s,
+			"app",
+		).ask(strings.Replace(head, "/do/ws", "/paid/ws", 1) + "Cookie: " + c + "\r\n\r\n"); resp.StatusCode == 101 {
 			t.Error("one use bought a connection")
 		}
 	})
+
 	t.Run("without one", func(t *testing.T) {
-		if resp, _ := dial(t, s, "app").ask(head + "\r\n"); resp.StatusCode != 401 || resp.Header.Get(jeton.HeaderError) != "no_credential" {
+		if resp, _ := dial(
+			t,
+			s,
+			"app",
+		).ask(head + "\r\n"); resp.StatusCode != 401 || resp.Header.Get(jeton.HeaderError) != "no_credential" {
 			t.Errorf("%d %s, want 401 no_credential", resp.StatusCode, resp.Header.Get(jeton.HeaderError))
 		}
 	})
