@@ -31,6 +31,7 @@ func newSigner(tb testing.TB, alg jose.Alg) *jose.Signer {
 	tb.Helper()
 	signersMu.Lock()
 	defer signersMu.Unlock()
+
 	if signers[alg] == nil {
 		s, err := jose.Generate(alg)
 		if err != nil {
@@ -38,6 +39,7 @@ func newSigner(tb testing.TB, alg jose.Alg) *jose.Signer {
 		}
 		signers[alg] = s
 	}
+
 	return signers[alg]
 }
 
@@ -50,6 +52,7 @@ func sign(tb testing.TB, s *jose.Signer, header, payload string) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	return token
 }
 
@@ -60,6 +63,7 @@ func signAsWritten(tb testing.TB, s *jose.Signer, input string) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	return input + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
@@ -68,20 +72,26 @@ const who = `{"iss":"job","sub":"job"}`
 // The tokens here are signed by the right key wherever somebody could sign them, so that
 // only what the case says can be what is wrong.
 func TestForgedTokens(t *testing.T) {
-	ed, ec, rs, ps := newSigner(t, jose.EdDSA), newSigner(t, jose.ES256), newSigner(t, jose.RS256), newSigner(t, jose.PS256)
+	ed := newSigner(t, jose.EdDSA)
+	ec := newSigner(t, jose.ES256)
+	rs := newSigner(t, jose.RS256)
+	ps := newSigner(t, jose.PS256)
 	thief, err := jose.Generate(jose.EdDSA)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	rsAsPS, err := jose.NewSigner(rs.Private(), jose.PS256, "")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	good := sign(t, ed, `{"alg":"EdDSA"}`, who)
 	head, rest, _ := strings.Cut(good, ".")
 	body, tail, _ := strings.Cut(rest, ".")
 	rsPKCS1 := pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(publicRSA(rs))})
 	goodEC := sign(t, ec, `{"alg":"ES256"}`, who)
+
 	goodRS := sign(t, rs, `{"alg":"RS256"}`, who)
 
 	type attack struct {
@@ -90,6 +100,7 @@ func TestForgedTokens(t *testing.T) {
 		key   *jose.Signer
 		want  error // nil: it is accepted, and that is right
 	}
+
 	attacks := []attack{
 		{"the token that the others are made from", good, ed, nil},
 
@@ -101,12 +112,37 @@ func TestForgedTokens(t *testing.T) {
 		{"a signature of zeros, RSA", withSignature(goodRS, make([]byte, 384)), rs, jose.ErrSignature},
 		{"a byte more", withSignature(good, append(signatureOf(t, good), 0)), ed, jose.ErrSignature},
 		{"a byte less", withSignature(good, signatureOf(t, good)[:63]), ed, jose.ErrSignature},
-		{"a zero before an RSA signature", withSignature(goodRS, append([]byte{0}, signatureOf(t, goodRS)...)), rs, jose.ErrSignature},
-		{"zeros before both numbers of ECDSA", withSignature(goodEC, slices.Insert(append([]byte{0}, signatureOf(t, goodEC)...), 33, 0)), ec, jose.ErrSignature},
-		{"a zero before the second number of ECDSA", withSignature(goodEC, slices.Insert(signatureOf(t, goodEC), 32, 0)), ec, jose.ErrSignature},
+		{
+			"a zero before an RSA signature",
+			withSignature(goodRS, append([]byte{0}, signatureOf(t, goodRS)...)),
+			rs,
+			jose.ErrSignature,
+		},
+		{
+			"zeros before both numbers of ECDSA",
+			withSignature(goodEC, slices.Insert(append([]byte{0}, signatureOf(t, goodEC)...), 33, 0)),
+			ec,
+			jose.ErrSignature,
+		},
+		{
+			"a zero before the second number of ECDSA",
+			withSignature(goodEC, slices.Insert(signatureOf(t, goodEC), 32, 0)),
+			ec,
+			jose.ErrSignature,
+		},
 		{"ECDSA as ASN.1", withSignature(goodEC, asASN1(t, signatureOf(t, goodEC))), ec, jose.ErrSignature},
-		{"the other of the two ECDSA signatures: a token's text is no identity", withSignature(goodEC, negated(signatureOf(t, goodEC), publicEC(ec))), ec, nil},
-		{"an Ed25519 signature with its number past the order", withSignature(good, pastOrder(signatureOf(t, good))), ed, jose.ErrSignature},
+		{
+			"the other of the two ECDSA signatures: a token's text is no identity",
+			withSignature(goodEC, negated(signatureOf(t, goodEC), publicEC(ec))),
+			ec,
+			nil,
+		},
+		{
+			"an Ed25519 signature with its number past the order",
+			withSignature(good, pastOrder(signatureOf(t, good))),
+			ed,
+			jose.ErrSignature,
+		},
 
 		{"another key's signature", sign(t, thief, `{"alg":"EdDSA"}`, who), ed, jose.ErrSignature},
 		{"another token's payload", head + "." + b64(`{"sub":"admin"}`) + "." + tail, ed, jose.ErrSignature},
@@ -132,23 +168,48 @@ func TestForgedTokens(t *testing.T) {
 		{"no member at all", sign(t, ed, `{}`, who), ed, jose.ErrMalformed},
 		{"Alg in another case", sign(t, ed, `{"Alg":"EdDSA"}`, who), ed, jose.ErrMalformed},
 		{"alg twice", sign(t, ed, `{"alg":"none","alg":"EdDSA"}`, who), ed, jose.ErrMalformed},
-		{"alg twice, the second in disguise", sign(t, ed, `{"alg":"EdDSA","a\u006cg":"none"}`, who), ed, jose.ErrMalformed},
+		{
+			"alg twice, the second in disguise",
+			sign(t, ed, `{"alg":"EdDSA","a\u006cg":"none"}`, who),
+			ed,
+			jose.ErrMalformed,
+		},
 		{"any other member twice", sign(t, ed, `{"alg":"EdDSA","x":1,"x":1}`, who), ed, jose.ErrMalformed},
 		{"alg in disguise", sign(t, ed, `{"a\u006cg":"EdDS\u0041"}`, who), ed, nil},
 		{"spaces around", sign(t, ed, " {\r\n\t\"alg\" : \"EdDSA\" } ", who), ed, nil},
-		{"members that nobody knows", sign(t, ed, `{"x":{"alg":"none"},"alg":"EdDSA","y":[{"alg":"none"}]}`, who), ed, nil},
+		{
+			"members that nobody knows",
+			sign(t, ed, `{"x":{"alg":"none"},"alg":"EdDSA","y":[{"alg":"none"}]}`, who),
+			ed,
+			nil,
+		},
 
-		{"crit names what every token may have", sign(t, ed, `{"alg":"EdDSA","crit":["exp"],"exp":1}`, who), ed, jose.ErrMalformed},
+		{
+			"crit names what every token may have",
+			sign(t, ed, `{"alg":"EdDSA","crit":["exp"],"exp":1}`, who),
+			ed,
+			jose.ErrMalformed,
+		},
 		{"crit is empty", sign(t, ed, `{"alg":"EdDSA","crit":[]}`, who), ed, jose.ErrMalformed},
 		{"crit is null", sign(t, ed, `{"alg":"EdDSA","crit":null}`, who), ed, jose.ErrMalformed},
-		{"a payload that is not encoded (RFC 7797)", sign(t, ed, `{"alg":"EdDSA","b64":false,"crit":["b64"]}`, who), ed, jose.ErrMalformed},
+		{
+			"a payload that is not encoded (RFC 7797)",
+			sign(t, ed, `{"alg":"EdDSA","b64":false,"crit":["b64"]}`, who),
+			ed,
+			jose.ErrMalformed,
+		},
 		{"b64 alone", sign(t, ed, `{"alg":"EdDSA","b64":false}`, who), ed, jose.ErrMalformed},
 		{"b64 that changes nothing", sign(t, ed, `{"alg":"EdDSA","b64":true}`, who), ed, jose.ErrMalformed},
 
 		{"kid is a number", sign(t, ed, `{"alg":"EdDSA","kid":1}`, who), ed, jose.ErrMalformed},
 		{"kid is null", sign(t, ed, `{"alg":"EdDSA","kid":null}`, who), ed, jose.ErrMalformed},
 		{"kid is empty", sign(t, ed, `{"alg":"EdDSA","kid":""}`, who), ed, jose.ErrMalformed},
-		{"kid of 64 KiB", b64(`{"alg":"EdDSA","kid":"`+strings.Repeat("k", 64<<10)+`"}`) + "." + body + "." + tail, ed, jose.ErrMalformed},
+		{
+			"kid of 64 KiB",
+			b64(`{"alg":"EdDSA","kid":"`+strings.Repeat("k", 64<<10)+`"}`) + "." + body + "." + tail,
+			ed,
+			jose.ErrMalformed,
+		},
 		{"typ is a list", sign(t, ed, `{"alg":"EdDSA","typ":["JWT"]}`, who), ed, jose.ErrMalformed},
 
 		{"the header is a list", sign(t, ed, `["alg","EdDSA"]`, who), ed, jose.ErrMalformed},
@@ -169,19 +230,34 @@ func TestForgedTokens(t *testing.T) {
 		{"as many members as can be", sign(t, ed, many(jose.MaxMembers), who), ed, nil},
 		{"too many members", sign(t, ed, many(jose.MaxMembers+1), who), ed, jose.ErrMalformed},
 
-		{"a payload that is no JSON is none of a signature's business", sign(t, ed, `{"alg":"EdDSA"}`, "\xff"), ed, nil},
+		{
+			"a payload that is no JSON is none of a signature's business",
+			sign(t, ed, `{"alg":"EdDSA"}`, "\xff"),
+			ed,
+			nil,
+		},
 		{"as long as can be", ofLength(t, ed, jose.MaxToken), ed, nil},
 		{"a byte too long", ofLength(t, ed, jose.MaxToken+1), ed, jose.ErrMalformed},
 
 		{"padding of the header", signAsWritten(t, ed, b64(`{"alg":"EdDSA"} `)+"=."+body), ed, jose.ErrMalformed},
 		{"padding of the payload", signAsWritten(t, ed, head+"."+b64("{} ")+"="), ed, jose.ErrMalformed},
-		{"padding of the payload where none is due", signAsWritten(t, ed, head+"."+b64("{}  ")+"=="), ed, jose.ErrMalformed},
+		{
+			"padding of the payload where none is due",
+			signAsWritten(t, ed, head+"."+b64("{}  ")+"=="),
+			ed,
+			jose.ErrMalformed,
+		},
 		{"padding of the signature", good + "==", ed, jose.ErrMalformed},
 		{"one character of padding", good + "=", ed, jose.ErrMalformed},
 		{"the alphabet of plain base64", signAsWritten(t, ed, head+".Pz8+Pj8/"), ed, jose.ErrMalformed},
 		{"the right alphabet", signAsWritten(t, ed, head+".Pz8-Pj8_"), ed, nil},
 		{"bits of the payload that count for nothing", signAsWritten(t, ed, head+".AB"), ed, jose.ErrMalformed},
-		{"bits of the signature that count for nothing", good[:len(good)-1] + next(good[len(good)-1]), ed, jose.ErrMalformed},
+		{
+			"bits of the signature that count for nothing",
+			good[:len(good)-1] + next(good[len(good)-1]),
+			ed,
+			jose.ErrMalformed,
+		},
 		{"a length that base64 has not", signAsWritten(t, ed, head+".AAAAA"), ed, jose.ErrMalformed},
 		{"a line break in the header", signAsWritten(t, ed, head[:4]+"\n"+head[4:]+"."+body), ed, jose.ErrMalformed},
 		{"a line break in the payload", signAsWritten(t, ed, head+"."+body[:4]+"\r\n"+body[4:]), ed, jose.ErrMalformed},
@@ -206,19 +282,41 @@ func TestForgedTokens(t *testing.T) {
 		{"two dots", "..", ed, jose.ErrMalformed},
 		{"8 KiB of dots", strings.Repeat(".", 8<<10), ed, jose.ErrMalformed},
 		{"1 MiB of dots", strings.Repeat(".", 1<<20), ed, jose.ErrMalformed},
-		{"flattened JSON", `{"payload":"` + body + `","protected":"` + head + `","signature":"` + tail + `"}`, ed, jose.ErrMalformed},
-		{"general JSON", `{"payload":"` + body + `","signatures":[{"protected":"` + head + `","signature":"` + tail + `"}]}`, ed, jose.ErrMalformed},
-		{"general JSON with dots", `{"payload":"` + body + `","x":"..","protected":"` + head + `"}`, ed, jose.ErrMalformed},
+		{
+			"flattened JSON",
+			`{"payload":"` + body + `","protected":"` + head + `","signature":"` + tail + `"}`,
+			ed,
+			jose.ErrMalformed,
+		},
+		{
+			"general JSON",
+			`{"payload":"` + body + `","signatures":[{"protected":"` + head + `","signature":"` + tail + `"}]}`,
+			ed,
+			jose.ErrMalformed,
+		},
+		{
+			"general JSON with dots",
+			`{"payload":"` + body + `","x":"..","protected":"` + head + `"}`,
+			ed,
+			jose.ErrMalformed,
+		},
 	}
+
 	for _, none := range []string{"none", "None", "NONE", "nOnE", "none ", "noneNone", "null"} {
 		header := `{"alg":"` + none + `"}`
 		attacks = append(
 			attacks,
 			attack{none + " without a signature", b64(header) + "." + body + ".", ed, jose.ErrAlgorithm},
-			attack{none + " with the signature of another token", b64(header) + "." + body + "." + tail, ed, jose.ErrAlgorithm},
+			attack{
+				none + " with the signature of another token",
+				b64(header) + "." + body + "." + tail,
+				ed,
+				jose.ErrAlgorithm,
+			},
 			attack{none + " with a good signature", sign(t, ed, header, who), ed, jose.ErrAlgorithm},
 		)
 	}
+
 	for name, secret := range map[string][]byte{
 		"its PEM":                        rs.Key().PEM(),
 		"its PEM without the line break": bytes.TrimSpace(rs.Key().PEM()),
@@ -230,8 +328,14 @@ func TestForgedTokens(t *testing.T) {
 		input := b64(`{"alg":"HS256"}`) + "." + body
 		mac := hmac.New(sha256.New, secret)
 		mac.Write([]byte(input))
-		attacks = append(attacks, attack{"HMAC whose secret is of the public key " + name, input + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), rs, jose.ErrAlgorithm})
+		attacks = append(attacks, attack{
+			"HMAC whose secret is of the public key " + name,
+			input + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)),
+			rs,
+			jose.ErrAlgorithm,
+		})
 	}
+
 	for _, tc := range attacks {
 		t.Run(tc.name, func(t *testing.T) {
 			s, err := jose.Parse(tc.token)
@@ -241,6 +345,7 @@ func TestForgedTokens(t *testing.T) {
 			if err == nil {
 				err = s.Verify(tc.key.Key())
 			}
+
 			if !errors.Is(err, tc.want) {
 				t.Errorf("%v, want %v", err, tc.want)
 			}
@@ -259,6 +364,7 @@ func TestATokenDoesNotBringItsKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, tc := range []struct {
 		name, member string
 		foreign      []string
@@ -267,7 +373,11 @@ func TestATokenDoesNotBringItsKey(t *testing.T) {
 		{"where a set of keys is", `"jku":"http://127.0.0.1/keys"`, []string{"jku"}},
 		{"where a certificate is", `"x5u":"http://127.0.0.1/certificate"`, []string{"x5u"}},
 		{"a certificate", `"x5c":["MIIB"]`, []string{"x5c"}},
-		{"all of them, and no key in any", `"x5c":1,"jwk":null,"x5u":{},"jku":[]`, []string{"x5c", "jwk", "x5u", "jku"}},
+		{
+			"all of them, and no key in any",
+			`"x5c":1,"jwk":null,"x5u":{},"jku":[]`,
+			[]string{"x5c", "jwk", "x5u", "jku"},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			header := `{"alg":"EdDSA","kid":"` + ed.Key().ID + `",` + tc.member + `}`
@@ -279,6 +389,7 @@ func TestATokenDoesNotBringItsKey(t *testing.T) {
 				if !slices.Equal(s.Header.Foreign, tc.foreign) {
 					t.Errorf("Foreign = %q, want %q", s.Header.Foreign, tc.foreign)
 				}
+
 				if err := s.Verify(ed.Key()); !errors.Is(err, want) {
 					t.Errorf("Verify = %v, want %v", err, want)
 				}
@@ -311,8 +422,14 @@ func TestAnyTextIsAKid(t *testing.T) {
 
 // What is refused at a glance costs next to nothing (CVE-2025-30204, CVE-2025-27144).
 func TestManyDotsCostNothing(t *testing.T) {
-	for _, token := range []string{strings.Repeat(".", 1<<20), strings.Repeat(".", 8<<10), strings.Repeat("a", 1<<20), strings.Repeat("a.", 4<<10)} {
-		if n := testing.AllocsPerRun(10, func() { _, _ = jose.Parse(token) }); n > 8 {
+	for _, token := range []string{
+		strings.Repeat(".", 1<<20),
+		strings.Repeat(".", 8<<10),
+		strings.Repeat("a", 1<<20),
+		strings.Repeat("a.", 4<<10),
+	} {
+		n := testing.AllocsPerRun(10, func() { _, _ = jose.Parse(token) })
+		if n > 8 {
 			t.Errorf("%.4s… of %d bytes: %v allocations", token, len(token), n)
 		}
 	}
@@ -338,7 +455,8 @@ func TestTyp(t *testing.T) {
 		{"a sign that is k only to some", "to\u212aen", "token", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := (jose.Header{Type: tc.typ}).Typ(tc.kind); got != tc.want {
+			got := (jose.Header{Type: tc.typ}).Typ(tc.kind)
+			if got != tc.want {
 				t.Errorf("Typ(%q) of %q = %v", tc.kind, tc.typ, got)
 			}
 		})
@@ -351,6 +469,7 @@ func signatureOf(tb testing.TB, token string) []byte {
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	return b
 }
 
@@ -360,10 +479,14 @@ func withSignature(token string, signature []byte) string {
 
 func asASN1(tb testing.TB, signature []byte) []byte {
 	tb.Helper()
-	b, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])})
+	b, err := asn1.Marshal(struct{ R, S *big.Int }{
+		new(big.Int).SetBytes(signature[:32]),
+		new(big.Int).SetBytes(signature[32:]),
+	})
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	return b
 }
 
@@ -377,11 +500,15 @@ func negated(signature []byte, key *ecdsa.PublicKey) []byte {
 
 // pastOrder adds the order of the group to the number in an Ed25519 signature.
 func pastOrder(signature []byte) []byte {
-	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
+	order, _ := new(big.Int).SetString(
+		"7237005577332262213973186563042994240857116359379907606001950938285454250989",
+		10,
+	)
 	out := slices.Clone(signature)
 	slices.Reverse(out[32:])
 	s := new(big.Int).SetBytes(out[32:])
 	s.Add(s, order).FillBytes(out[32:])
+
 	slices.Reverse(out[32:])
 	return out
 }
@@ -398,9 +525,11 @@ func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repe
 func many(members int) string {
 	var b strings.Builder
 	b.WriteString(`{"alg":"EdDSA"`)
+
 	for i := 1; i < members; i++ {
 		b.WriteString(`,"x` + strings.Repeat("i", i/26) + string(rune('a'+i%26)) + `":1`)
 	}
+
 	return b.String() + "}"
 }
 
@@ -415,7 +544,9 @@ func ofLength(tb testing.TB, s *jose.Signer, length int) string {
 			return signAsWritten(tb, s, head+"."+strings.Repeat("A", body))
 		}
 	}
+
 	tb.Fatal("no such length")
+
 	return ""
 }
 

@@ -31,15 +31,18 @@ type Claims struct {
 // something is not empty. Members that are not in Claims are passed over.
 func ParseClaims(payload []byte) (Claims, error) {
 	var c Claims
+
 	members, err := object(payload)
 	if err != nil {
 		return Claims{}, fmt.Errorf("%w: claims: %w", ErrMalformed, err)
 	}
+
 	for _, m := range members {
 		if err := c.set(m); err != nil {
 			return Claims{}, fmt.Errorf("%w: claim %s: %w", ErrMalformed, m.name, err)
 		}
 	}
+
 	return c, nil
 }
 
@@ -73,6 +76,7 @@ func (c *Claims) set(m member) (err error) {
 			err = errors.New("not a whole number of 1 or more")
 		}
 	}
+
 	return err
 }
 
@@ -92,6 +96,7 @@ func (m member) texts() ([]string, error) {
 		s, err := m.text()
 		return []string{s}, err
 	}
+
 	values, err := elements(m.value, maxMembers)
 	if err != nil {
 		return nil, err
@@ -99,12 +104,15 @@ func (m member) texts() ([]string, error) {
 	if len(values) == 0 {
 		return nil, errors.New("empty")
 	}
+
 	list := make([]string, len(values))
 	for i, v := range values {
-		if list[i], err = (member{value: v}).text(); err != nil {
+		list[i], err = (member{value: v}).text()
+		if err != nil {
 			return nil, err
 		}
 	}
+
 	return list, nil
 }
 
@@ -112,16 +120,20 @@ func (m member) texts() ([]string, error) {
 // before 1970 or after the year 9999 is no date of a token.
 func (m member) date() (time.Time, error) {
 	const last = 253402300799
-	if b := m.value[0]; b < '0' || b > '9' {
+
+	b := m.value[0]
+	if b < '0' || b > '9' {
 		return time.Time{}, errors.New("not a date")
 	}
 	if n, err := strconv.ParseInt(string(m.value), 10, 64); err == nil && n <= last {
 		return time.Unix(n, 0).UTC(), nil
 	}
+
 	f, err := strconv.ParseFloat(string(m.value), 64)
 	if err != nil || f > last {
 		return time.Time{}, errors.New("not a date")
 	}
+
 	whole, fraction := math.Modf(f)
 	return time.Unix(int64(whole), int64(fraction*1e9)).UTC(), nil
 }

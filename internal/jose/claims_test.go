@@ -15,10 +15,19 @@ func TestParseClaims(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	want := jose.Claims{
-		Issuer: "https://login.example.org", Subject: "diane", Audience: []string{"https://files.example.org"},
-		Expires: time.Unix(1763800600, 0), NotBefore: time.Unix(1763800000, 0), IssuedAt: time.Unix(1763800000, 0),
-		ID: "jtn_a_0123456789abcdefghijkl", ClientID: "backup-job", Scope: "files:read files:write", Generation: "7c3f", MaxUses: 3,
+		Issuer:     "https://login.example.org",
+		Subject:    "diane",
+		Audience:   []string{"https://files.example.org"},
+		Expires:    time.Unix(1763800600, 0),
+		NotBefore:  time.Unix(1763800000, 0),
+		IssuedAt:   time.Unix(1763800000, 0),
+		ID:         "jtn_a_0123456789abcdefghijkl",
+		ClientID:   "backup-job",
+		Scope:      "files:read files:write",
+		Generation: "7c3f",
+		MaxUses:    3,
 	}
 	if !same(got, want) {
 		t.Errorf("ParseClaims = %+v, want %+v", got, want)
@@ -34,14 +43,17 @@ func same(a, b jose.Claims) bool {
 func TestClaimsOneByOne(t *testing.T) {
 	bad := func(jose.Claims) bool { return false } // it must not come so far
 	none := func(c jose.Claims) bool { return same(c, jose.Claims{}) }
+
 	at := func(seconds, nanoseconds int64) func(jose.Claims) bool {
 		return func(c jose.Claims) bool {
 			return c.Expires.Equal(time.Unix(seconds, nanoseconds)) && !c.Expires.IsZero()
 		}
 	}
+
 	audience := func(want ...string) func(jose.Claims) bool {
 		return func(c jose.Claims) bool { return slices.Equal(c.Audience, want) }
 	}
+
 	for _, tc := range []struct {
 		name, payload string
 		ok            bool
@@ -143,6 +155,7 @@ func TestClaimsOneByOne(t *testing.T) {
 				}
 				return
 			}
+
 			if err != nil || !tc.check(c) {
 				t.Errorf("ParseClaims(%s) = %+v, %v", tc.payload, c, err)
 			}

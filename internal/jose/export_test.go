@@ -28,6 +28,7 @@ func Object(data []byte) ([]Member, error) {
 	for i, m := range members {
 		list[i] = Member{string(m.name), string(m.value)}
 	}
+
 	return list, err
 }
 

@@ -32,10 +32,16 @@ var objects = []string{
 
 func TestObject(t *testing.T) {
 	got, err := jose.Object([]byte(" {\"a\\u006cg\" : [ 1 , \"]\\\"\" ] ,\n\"\": {\"x\":{}}, \"n\":-1.5e+3 ,\"s\":\"\"} "))
-	want := []jose.Member{{Name: "alg", Value: `[ 1 , "]\"" ]`}, {Name: "", Value: `{"x":{}}`}, {Name: "n", Value: "-1.5e+3"}, {Name: "s", Value: `""`}}
+	want := []jose.Member{
+		{Name: "alg", Value: `[ 1 , "]\"" ]`},
+		{Name: "", Value: `{"x":{}}`},
+		{Name: "n", Value: "-1.5e+3"},
+		{Name: "s", Value: `""`},
+	}
 	if err != nil || len(got) != len(want) {
 		t.Fatalf("Object = %q, %v", got, err)
 	}
+
 	for i := range want {
 		if got[i] != want[i] {
 			t.Errorf("member %d is %q, want %q", i, got[i], want[i])
@@ -49,11 +55,13 @@ func FuzzObject(f *testing.F) {
 	for _, s := range objects {
 		f.Add([]byte(s))
 	}
+
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := jose.Object(data)
 		var want map[string]json.RawMessage
 		theirs := json.Unmarshal(data, &want)
 		isObject := theirs == nil && want != nil
+
 		if err == nil {
 			if !isObject || !utf8.Valid(data) {
 				t.Fatalf("Object takes %q; encoding/json: %v", data, theirs)
@@ -61,32 +69,43 @@ func FuzzObject(f *testing.F) {
 			if len(got) != len(want) {
 				t.Fatalf("Object sees %d members in %q; encoding/json sees %d", len(got), data, len(want))
 			}
+
 			for _, m := range got {
 				if v, ok := want[m.Name]; !ok || string(v) != m.Value {
 					t.Fatalf("Object sees %q = %s in %q; encoding/json sees %s", m.Name, m.Value, data, v)
 				}
 			}
+
 			return
 		}
+
 		if !isObject {
 			return
 		}
+
 		var again any
+
 		d := json.NewDecoder(bytes.NewReader(data))
 		d.UseNumber()
+
 		if err := d.Decode(&again); err != nil {
 			t.Fatal(err)
 		}
+
 		out, err2 := json.Marshal(again) // mended halves of pairs show as what they became
 		if err2 != nil {
 			t.Fatal(err2)
 		}
+
 		named := map[string]bool{
 			"not UTF-8":               !utf8.Valid(data),
 			"it nests too deep":       bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) > jose.MaxDepth,
 			"it has too many members": bytes.Count(data, []byte(":")) > jose.MaxMembers,
 			"a member is there twice": len(want) < bytes.Count(data, []byte(":")),
-			"not a JSON object":       bytes.ContainsRune(out, utf8.RuneError) && bytes.Contains(data, []byte(`\u`)) || bytes.Contains(bytes.ToLower(data), []byte(`\ud`)),
+			"not a JSON object": bytes.ContainsRune(
+				out,
+				utf8.RuneError,
+			) && bytes.Contains(data, []byte(`\u`)) || bytes.Contains(bytes.ToLower(data), []byte(`\ud`)),
 		}
 		if !named[err.Error()] {
 			t.Fatalf("Object refuses %q: %v", data, err)
@@ -101,11 +120,20 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(s), []byte(who), "")
 		f.Add([]byte(strings.Replace(s, "{", `{"alg":"EdDSA",`, 1)), []byte(s), "a.b.c")
 	}
+
 	signer := newSigner(f, jose.EdDSA)
 	good := sign(f, signer, `{"alg":"EdDSA"}`, who)
-	for _, s := range []string{good, good + ".", "..", strings.Repeat(".", 100), `{"payload":"e30","protected":"e30","signature":""}`, strings.Replace(good, ".", "=.", 1)} {
+	for _, s := range []string{
+		good,
+		good + ".",
+		"..",
+		strings.Repeat(".", 100),
+		`{"payload":"e30","protected":"e30","signature":""}`,
+		strings.Replace(good, ".", "=.", 1),
+	} {
 		f.Add([]byte(`{"alg":"EdDSA"}`), []byte(who), s)
 	}
+
 	key := signer.Key()
 	f.Fuzz(func(t *testing.T, header, payload []byte, text string) {
 		if s, err := jose.Parse(text); err == nil {
@@ -118,10 +146,12 @@ func FuzzParse(f *testing.F) {
 		} else if !errors.Is(err, jose.ErrMalformed) {
 			t.Fatalf("Parse(%q) = %v", text, err)
 		}
+
 		token, err := signer.SignHead(b64(string(header))+".", payload)
 		if err != nil {
 			return // too long
 		}
+
 		s, err := jose.Parse(token)
 		if err != nil {
 			if !errors.Is(err, jose.ErrMalformed) {
@@ -129,6 +159,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
+
 		if string(s.Payload) != string(payload) {
 			t.Fatalf("the payload is %q, want %q", s.Payload, payload)
 		}
@@ -138,6 +169,7 @@ func FuzzParse(f *testing.F) {
 		if s.Verify(key) != nil || s.Header.Foreign != nil {
 			return
 		}
+
 		theirs, err := gojose.ParseSignedCompact(token, []gojose.SignatureAlgorithm{gojose.EdDSA})
 		if err != nil {
 			if strings.Contains(err.Error(), "nonce") { // theirs alone, of RFC 8555
@@ -145,7 +177,9 @@ func FuzzParse(f *testing.F) {
 			}
 			t.Fatalf("go-jose refuses the header %q: %v", header, err)
 		}
-		if h := theirs.Signatures[0].Protected; h.Algorithm != string(s.Header.Alg) || h.KeyID != s.Header.KeyID {
+
+		h := theirs.Signatures[0].Protected
+		if h.Algorithm != string(s.Header.Alg) || h.KeyID != s.Header.KeyID {
 			t.Fatalf("go-jose sees %+v, we %+v", h, s.Header)
 		}
 		if got, err := theirs.Verify(key.Public()); err != nil || string(got) != string(payload) {
@@ -158,12 +192,14 @@ func FuzzParseClaims(f *testing.F) {
 	for _, s := range objects {
 		f.Add([]byte(s))
 	}
+
 	for _, s := range []string{
 		`{"aud":"a"}`, `{"aud":["a","b"]}`, `{"aud":[]}`, `{"aud":null}`, `{"exp":1.5}`, `{"exp":1e10,"nbf":0,"iat":-1}`, `{"exp":1e400}`, `{"exp":-0}`,
 		`{"iss":"\ud83d\ude00","sub":"\u0000"}`, `{"scope":"","gen":"x","client_id":"c","jti":"j"}`, `{"max_uses":9223372036854775807}`, `{"iss":null}`,
 	} {
 		f.Add([]byte(s))
 	}
+
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		c, err := jose.ParseClaims(payload)
 		if err != nil {
@@ -172,30 +208,49 @@ func FuzzParseClaims(f *testing.F) {
 			}
 			return
 		}
+
 		var m map[string]any
+
 		d := json.NewDecoder(bytes.NewReader(payload))
 		d.UseNumber() // where nobody looks a number may be too large
+
 		if err := d.Decode(&m); err != nil {
 			t.Fatalf("encoding/json refuses %q: %v", payload, err)
 		}
-		for name, got := range map[string]string{"iss": c.Issuer, "sub": c.Subject, "jti": c.ID, "client_id": c.ClientID, "scope": c.Scope, "gen": c.Generation} {
+
+		for name, got := range map[string]string{
+			"iss":       c.Issuer,
+			"sub":       c.Subject,
+			"jti":       c.ID,
+			"client_id": c.ClientID,
+			"scope":     c.Scope,
+			"gen":       c.Generation,
+		} {
 			if want, _ := m[name].(string); got != want {
 				t.Fatalf("%s of %q is %q, want %q", name, payload, got, want)
 			}
 		}
-		for name, got := range map[string]float64{"exp": float64(c.Expires.UnixNano()) / 1e9, "nbf": float64(c.NotBefore.UnixNano()) / 1e9, "iat": float64(c.IssuedAt.UnixNano()) / 1e9} {
+
+		for name, got := range map[string]float64{
+			"exp": float64(c.Expires.UnixNano()) / 1e9,
+			"nbf": float64(c.NotBefore.UnixNano()) / 1e9,
+			"iat": float64(c.IssuedAt.UnixNano()) / 1e9,
+		} {
 			number, ok := m[name].(json.Number)
 			if !ok {
 				continue
 			}
+
 			want, err := number.Float64()
 			if err != nil || want < 9e9 && (got-want > 1e-6 || want-got > 1e-6) {
 				t.Fatalf("%s of %q is %v, want %v, %v", name, payload, got, want, err)
 			}
 		}
+
 		if _, ok := m["exp"]; ok == c.Expires.IsZero() {
 			t.Fatalf("exp of %q is %v", payload, c.Expires)
 		}
+
 		var audience []string
 		switch aud := m["aud"].(type) {
 		case string:
@@ -205,7 +260,11 @@ func FuzzParseClaims(f *testing.F) {
 				audience = append(audience, a.(string))
 			}
 		}
-		if strings.Join(audience, "\x00") != strings.Join(c.Audience, "\x00") || (m["aud"] != nil) != (len(c.Audience) > 0) {
+
+		if strings.Join(
+			audience,
+			"\x00",
+		) != strings.Join(c.Audience, "\x00") || (m["aud"] != nil) != (len(c.Audience) > 0) {
 			t.Fatalf("aud of %q is %q", payload, c.Audience)
 		}
 	})
@@ -213,17 +272,23 @@ func FuzzParseClaims(f *testing.F) {
 
 func FuzzParseKey(f *testing.F) {
 	for _, s := range []string{
-		ecOfA3, ecOfA4, edOfA, edOwner, rsaOfA2, rsaOf31, rsaJWK(modulus(8192), "AQAB"), rsaJWK(modulus(1024), "AQAB"), rsaJWK(roca(), "AQAB"),
-		`{"kty":"oct","k":"AAAA"}`, `{"kty":"EC"}`, `{"kty":"RSA","n":"","e":""}`, `{"use":"enc"}`, `{"key_ops":["verify"],` + edOfA[1:], `{"alg":"ES384",` + ecOfA3[1:],
+		ecOfA3, ecOfA4, edOfA, edOwner, rsaOfA2, rsaOf31, rsaJWK(
+			modulus(8192),
+			"AQAB",
+		), rsaJWK(modulus(1024), "AQAB"), rsaJWK(roca(), "AQAB"),
+		`{"kty":"oct","k":"AAAA"}`, `{"kty":"EC"}`, `{"kty":"RSA","n":"","e":""}`, `{"use":"enc"}`, `{"key_ops":["verify"],` +
+			edOfA[1:], `{"alg":"ES384",` + ecOfA3[1:],
 		`{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`, "-----BEGIN PUBLIC KEY-----", "", "{",
 	} {
 		f.Add([]byte(s), "", "")
 		f.Add([]byte(s), "RS256", "k")
 	}
+
 	for _, alg := range []jose.Alg{jose.EdDSA, jose.ES256, jose.ES384, jose.ES512, jose.RS256} {
 		f.Add(newSigner(f, alg).Key().PEM(), string(alg), "k")
 		f.Add([]byte(newSigner(f, alg).Key().JWK()), "", "")
 	}
+
 	f.Fuzz(func(t *testing.T, text []byte, alg, id string) {
 		k, err := jose.ParseKey(text, jose.Alg(alg), id)
 		if err != nil {
@@ -232,6 +297,7 @@ func FuzzParseKey(f *testing.F) {
 			}
 			return
 		}
+
 		if k.IsZero() || !k.Alg.Known() || k.ID == "" || alg != "" && k.Alg != jose.Alg(alg) {
 			t.Fatalf("ParseKey(%q, %q, %q) = %+v", text, alg, id, k)
 		}
@@ -241,9 +307,11 @@ func FuzzParseKey(f *testing.F) {
 		if back, err := jose.ParsePEM(k.PEM(), k.Alg, k.ID); err != nil || !equal(back, k) {
 			t.Fatalf("of %q comes %s, and that is %v", text, k.PEM(), err)
 		}
+
 		if bytes.IndexByte(text, '{') < 0 || !json.Valid(text) || bytes.Contains(text, []byte("x5")) {
 			return // go-jose reads certificates, we do not
 		}
+
 		var theirs gojose.JSONWebKey
 		if err := theirs.UnmarshalJSON(bytes.TrimSpace(text)); err != nil {
 			t.Fatalf("go-jose refuses %q: %v", text, err)
@@ -256,11 +324,15 @@ func FuzzParseKey(f *testing.F) {
 
 func FuzzParseSet(f *testing.F) {
 	for _, s := range []string{
-		`{"keys":[]}`, `{"keys":[` + ecOfA3 + `,` + edOfA + `]}`, `{"keys":[` + edOwner + `]}`, `{"keys":[{"kty":"x"},` + rsaOf31 + `]}`, `{"keys":[null]}`,
-		`{"keys":{}}`, `{"keys":[1,2]}`, `{}`, ``, `{"keys":[{"kid":"a",` + ecOfA3[1:] + `,{"kid":"\u0061",` + edOfA[1:] + `]}`, `{"keys":[` + ecOfA3, `{"keys":[{"\u0064":1}]}`,
+		`{"keys":[]}`, `{"keys":[` + ecOfA3 + `,` + edOfA +
+			`]}`, `{"keys":[` + edOwner + `]}`, `{"keys":[{"kty":"x"},` + rsaOf31 + `]}`, `{"keys":[null]}`,
+		`{"keys":{}}`, `{"keys":[1,2]}`, `{}`, ``, `{"keys":[{"kid":"a",` + ecOfA3[1:] + `,{"kid":"\u0061",` +
+			edOfA[1:] +
+			`]}`, `{"keys":[` + ecOfA3, `{"keys":[{"\u0064":1}]}`,
 	} {
 		f.Add([]byte(s))
 	}
+
 	f.Fuzz(func(t *testing.T, text []byte) {
 		keys, err := jose.ParseSet(text)
 		if err != nil {
@@ -269,6 +341,7 @@ func FuzzParseSet(f *testing.F) {
 			}
 			return
 		}
+
 		seen := map[string]bool{}
 		for _, k := range keys {
 			if seen[k.ID] || k.IsZero() {
@@ -276,15 +349,18 @@ func FuzzParseSet(f *testing.F) {
 			}
 			seen[k.ID] = true
 		}
+
 		var set struct{ Keys []map[string]any }
 		if err := json.Unmarshal(text, &set); err != nil || len(set.Keys) < len(keys) || len(keys) > jose.MaxKeys {
 			t.Fatalf("ParseSet(%q) = %d keys; encoding/json sees %d, %v", text, len(keys), len(set.Keys), err)
 		}
+
 		for _, k := range set.Keys {
 			if k["d"] != nil || k["k"] != nil {
 				t.Fatalf("ParseSet(%q) takes a set that shows a private key", text)
 			}
 		}
+
 		if back, err := jose.ParseSet(jose.MarshalSet(keys)); err != nil || len(back) != len(keys) {
 			t.Fatalf("of %q come %d keys, and of these %d, %v", text, len(keys), len(back), err)
 		}
@@ -296,13 +372,18 @@ func FuzzParseSigner(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	f.Add([]byte(edOwner), "")
 	f.Add([]byte(edOfA), "Ed25519")
 	f.Add([]byte(`{"d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",`+ecOfA3[1:]), "ES256")
 	f.Add([]byte(`{"kty":"RSA","n":"AQAB","e":"AQAB","d":"AQAB","p":"AQAB","q":"AQAB"}`), "")
 	f.Add(der, "ES256")
+
 	f.Fuzz(func(t *testing.T, text []byte, alg string) {
-		for _, parse := range []func([]byte, jose.Alg, string) (*jose.Signer, error){jose.ParseSigner, jose.ParsePKCS8} {
+		for _, parse := range []func([]byte, jose.Alg, string) (*jose.Signer, error){
+			jose.ParseSigner,
+			jose.ParsePKCS8,
+		} {
 			s, err := parse(text, jose.Alg(alg), "")
 			if err != nil {
 				if !errors.Is(err, jose.ErrKey) || s != nil {
@@ -310,11 +391,14 @@ func FuzzParseSigner(f *testing.F) {
 				}
 				continue
 			}
+
 			token, err := s.Sign("", []byte(who))
 			if err != nil {
 				t.Fatalf("%q: Sign: %v", text, err)
 			}
-			if got := judge(token, s.Key()); got != accepted {
+
+			got := judge(token, s.Key())
+			if got != accepted {
 				t.Fatalf("%q: what it signs: %s", text, got)
 			}
 		}

@@ -64,6 +64,7 @@ func mediaType(s string) string {
 	if rest, ok := strings.CutPrefix(s, "application/"); ok && !strings.Contains(rest, "/") {
 		return rest
 	}
+
 	return s
 }
 
@@ -81,25 +82,34 @@ func Parse(token string) (Signed, error) {
 	if len(token) > MaxToken {
 		return Signed{}, fmt.Errorf("%w: %d bytes, at most %d are read", ErrMalformed, len(token), MaxToken)
 	}
+
 	head, rest, ok := strings.Cut(token, ".")
 	body, tail, ok2 := strings.Cut(rest, ".")
 	if !ok || !ok2 || strings.IndexByte(tail, '.') >= 0 {
 		return Signed{}, fmt.Errorf("%w: it is not header.payload.signature", ErrMalformed)
 	}
+
 	raw, err := decode(head)
 	if err != nil {
 		return Signed{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
 	}
+
 	s := Signed{input: token[:len(head)+1+len(body)]}
-	if s.Header, err = parseHeader(raw); err != nil {
+	s.Header, err = parseHeader(raw)
+	if err != nil {
 		return Signed{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
 	}
-	if s.Payload, err = decode(body); err != nil {
+
+	s.Payload, err = decode(body)
+	if err != nil {
 		return Signed{}, fmt.Errorf("%w: payload: %w", ErrMalformed, err)
 	}
-	if s.signature, err = decode(tail); err != nil {
+
+	s.signature, err = decode(tail)
+	if err != nil {
 		return Signed{}, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
 	}
+
 	return s, nil
 }
 
@@ -114,6 +124,7 @@ func (s Signed) Verify(k Key) error {
 	if !k.check([]byte(s.input), s.signature) {
 		return ErrSignature
 	}
+
 	return nil
 }
 
@@ -124,19 +135,23 @@ func decode(text string) ([]byte, error) {
 	if strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0 {
 		return nil, errors.New("not base64url")
 	}
+
 	out, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
 		return nil, errors.New("not base64url")
 	}
+
 	return out, nil
 }
 
 func parseHeader(raw []byte) (Header, error) {
 	var h Header
+
 	members, err := object(raw)
 	if err != nil {
 		return h, err
 	}
+
 	for _, m := range members {
 		switch string(m.name) {
 		case "alg":
@@ -154,12 +169,15 @@ func parseHeader(raw []byte) (Header, error) {
 		case "jwk", "jku", "x5c", "x5u":
 			h.Foreign = append(h.Foreign, string(m.name))
 		}
+
 		if err != nil {
 			return h, fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
+
 	if h.Alg == "" {
 		return h, errors.New("no alg")
 	}
+
 	return h, nil
 }

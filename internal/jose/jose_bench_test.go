@@ -36,11 +36,13 @@ func pairs(tb testing.TB) []pair {
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	ec := generateEC(tb)
 	rs, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	return []pair{
 		{
 			jose.EdDSA, ed,
@@ -55,9 +57,11 @@ func pairs(tb testing.TB) []pair {
 				if err != nil {
 					return nil, err
 				}
+
 				out := make([]byte, 64)
 				r.FillBytes(out[:32])
 				s.FillBytes(out[32:])
+
 				return out, nil
 			},
 			func(in, sig []byte) bool {
@@ -89,15 +93,18 @@ func BenchmarkVerify(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+
 			token, err := signer.Sign("at+jwt", []byte(accessToken))
 			if err != nil {
 				b.Fatal(err)
 			}
+
 			dot := strings.LastIndexByte(token, '.')
 			signature, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
 			if err != nil {
 				b.Fatal(err)
 			}
+
 			input, key := []byte(token[:dot]), signer.Key()
 			compare(b, func() {
 				s, err := jose.Parse(token)
@@ -107,6 +114,7 @@ func BenchmarkVerify(b *testing.B) {
 				if err := s.Verify(key); err != nil {
 					b.Fatal(err)
 				}
+
 				if c, err := jose.ParseClaims(s.Payload); err != nil || c.MaxUses != 3 {
 					b.Fatal(c, err)
 				}
@@ -127,11 +135,13 @@ func BenchmarkSign(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+
 			head, claims := signer.Head("at+jwt"), []byte(accessToken)
 			token, err := signer.SignHead(head, claims)
 			if err != nil {
 				b.Fatal(err)
 			}
+
 			input := []byte(token[:strings.LastIndexByte(token, '.')])
 			compare(b, func() {
 				if _, err := signer.SignHead(head, claims); err != nil {
@@ -152,12 +162,15 @@ func BenchmarkRead(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	token, err := signer.Sign("at+jwt", []byte(accessToken))
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	b.SetBytes(int64(len(token)))
 	b.ReportAllocs()
+
 	for b.Loop() {
 		s, err := jose.Parse(token)
 		if err != nil {
@@ -181,6 +194,7 @@ func compare(b *testing.B, whole, raw func()) {
 		raw()
 		ours, theirs = ours+middle.Sub(start), theirs+time.Since(middle)
 	}
+
 	b.ReportMetric(float64(ours.Nanoseconds())/float64(b.N), "ns/op")
 	b.ReportMetric(float64(ours)/float64(theirs), "x_raw")
 }
@@ -191,5 +205,6 @@ func generateEC(tb testing.TB) *ecdsa.PrivateKey {
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	return key
 }

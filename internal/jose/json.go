@@ -31,33 +31,41 @@ func object(data []byte) ([]member, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("not UTF-8")
 	}
+
 	s := scanner{data: data}
 	if s.space(); !s.has('{') {
 		return nil, errJSON
 	}
+
 	members := make([]member, 0, 12)
 	err := s.each(1, func(name, value []byte) error {
 		name, err := unquote(name)
 		if err != nil {
 			return err
 		}
+
 		for _, m := range members {
 			if bytes.Equal(m.name, name) {
 				return errors.New("a member is there twice")
 			}
 		}
+
 		if len(members) == maxMembers {
 			return errors.New("it has too many members")
 		}
+
 		members = append(members, member{name, value})
+
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+
 	if s.space(); s.at != len(data) {
 		return nil, errJSON
 	}
+
 	return members, nil
 }
 
@@ -67,6 +75,7 @@ func elements(value []byte, limit int) ([][]byte, error) {
 	if !s.has('[') {
 		return nil, errors.New("not a list")
 	}
+
 	var list [][]byte
 	err := s.each(1, func(_, value []byte) error {
 		if len(list) == limit {
@@ -75,6 +84,7 @@ func elements(value []byte, limit int) ([][]byte, error) {
 		list = append(list, value)
 		return nil
 	})
+
 	return list, err
 }
 
@@ -86,10 +96,12 @@ func unquote(value []byte) ([]byte, error) {
 	if bytes.IndexByte(value, '\\') < 0 {
 		return value[1 : len(value)-1], nil
 	}
+
 	var s string
 	if err := json.Unmarshal(value, &s); err != nil {
 		return nil, errors.New("not a text")
 	}
+
 	return []byte(s), nil
 }
 
@@ -100,7 +112,8 @@ type scanner struct {
 }
 
 func (s *scanner) space() {
-	for s.at < len(s.data) && (s.data[s.at] == ' ' || s.data[s.at] == '\t' || s.data[s.at] == '\n' || s.data[s.at] == '\r') {
+	for s.at < len(s.data) &&
+		(s.data[s.at] == ' ' || s.data[s.at] == '\t' || s.data[s.at] == '\n' || s.data[s.at] == '\r') {
 		s.at++
 	}
 }
@@ -122,37 +135,46 @@ func (s *scanner) each(depth int, do func(name, value []byte) error) error {
 	if depth > maxDepth {
 		return errors.New("it nests too deep")
 	}
+
 	named, end := s.has('{'), byte(']')
 	if named {
 		end = '}'
 	}
+
 	s.at++
 	if s.space(); s.skip(end) {
 		return nil
 	}
+
 	for {
 		var name []byte
 		if named {
 			s.space()
 			start := s.at
+
 			if !s.text() {
 				return errJSON
 			}
+
 			name = s.data[start:s.at]
 			if s.space(); !s.skip(':') {
 				return errJSON
 			}
 		}
+
 		s.space()
 		start := s.at
+
 		if err := s.value(depth); err != nil {
 			return err
 		}
+
 		if do != nil {
 			if err := do(name, s.data[start:s.at]); err != nil {
 				return err
 			}
 		}
+
 		s.space()
 		if s.skip(end) {
 			return nil
@@ -180,9 +202,11 @@ func (s *scanner) value(depth int) error {
 	default:
 		ok = s.number()
 	}
+
 	if !ok {
 		return errJSON
 	}
+
 	return nil
 }
 
@@ -202,12 +226,14 @@ func (s *scanner) number() bool {
 	if s.skip('.') && !s.digits() {
 		return false
 	}
+
 	if s.skip('e') || s.skip('E') {
 		if !s.skip('+') {
 			s.skip('-')
 		}
 		return s.digits()
 	}
+
 	return true
 }
 
@@ -225,9 +251,11 @@ func (s *scanner) text() bool {
 	if !s.skip('"') {
 		return false
 	}
+
 	for s.at < len(s.data) {
 		b := s.data[s.at]
 		s.at++
+
 		switch {
 		case b == '"':
 			return true
@@ -239,6 +267,7 @@ func (s *scanner) text() bool {
 			}
 		}
 	}
+
 	return false
 }
 
@@ -247,8 +276,10 @@ func (s *scanner) escape() bool {
 	if s.at == len(s.data) {
 		return false
 	}
+
 	b := s.data[s.at]
 	s.at++
+
 	switch b {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return true
@@ -260,9 +291,11 @@ func (s *scanner) escape() bool {
 		if !s.skip('\\') || !s.skip('u') {
 			return false
 		}
+
 		low, ok := s.hex()
 		return ok && utf16.DecodeRune(r, low) != utf8.RuneError
 	}
+
 	return false
 }
 
@@ -271,7 +304,9 @@ func (s *scanner) hex() (rune, bool) {
 	if len(s.data)-s.at < 4 {
 		return 0, false
 	}
+
 	n, err := strconv.ParseUint(string(s.data[s.at:s.at+4]), 16, 16)
 	s.at += 4
+
 	return rune(n), err == nil
 }

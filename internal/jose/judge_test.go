@@ -20,6 +20,7 @@ func second(token string, alg jose.Alg, public crypto.PublicKey) ([]byte, bool) 
 	if err != nil {
 		return nil, false
 	}
+
 	payload, err := s.Verify(public)
 	return payload, err == nil
 }
@@ -29,12 +30,14 @@ func TestGoJoseAgrees(t *testing.T) {
 		if alg == jose.Ed25519 {
 			continue
 		}
+
 		t.Run(string(alg), func(t *testing.T) {
 			ours := newSigner(t, alg)
 			token, err := ours.Sign("JWT", []byte(accessToken))
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			if payload, ok := second(token, alg, ours.Key().Public()); !ok || string(payload) != accessToken {
 				t.Errorf("go-jose does not take what we sign")
 			}
@@ -43,10 +46,14 @@ func TestGoJoseAgrees(t *testing.T) {
 			}
 
 			options := new(gojose.SignerOptions).WithType("JWT").WithHeader("kid", "k")
-			theirs, err := gojose.NewSigner(gojose.SigningKey{Algorithm: gojose.SignatureAlgorithm(alg), Key: ours.Private()}, options)
+			theirs, err := gojose.NewSigner(gojose.SigningKey{
+				Algorithm: gojose.SignatureAlgorithm(alg),
+				Key:       ours.Private(),
+			}, options)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			jws, err := theirs.Sign([]byte(accessToken))
 			if err != nil {
 				t.Fatal(err)
@@ -54,8 +61,10 @@ func TestGoJoseAgrees(t *testing.T) {
 			if token, err = jws.CompactSerialize(); err != nil {
 				t.Fatal(err)
 			}
+
 			s, err := jose.Parse(token)
-			if err != nil || s.Verify(ours.Key()) != nil || s.Header.KeyID != "k" || !s.Header.Typ("JWT") || string(s.Payload) != accessToken {
+			if err != nil || s.Verify(ours.Key()) != nil || s.Header.KeyID != "k" || !s.Header.Typ("JWT") ||
+				string(s.Payload) != accessToken {
 				t.Errorf("what go-jose signs: %+v, %v, %v", s.Header, err, s.Verify(ours.Key()))
 			}
 		})
@@ -69,8 +78,11 @@ func TestGoJoseHasTheSameThumbprints(t *testing.T) {
 		if err := theirs.UnmarshalJSON(k.JWK()); err != nil {
 			t.Fatal(err)
 		}
+
 		sum, err := theirs.Thumbprint(crypto.SHA256)
-		if err != nil || base64.RawURLEncoding.EncodeToString(sum) != k.Thumbprint() || theirs.KeyID != k.ID || theirs.Algorithm != string(alg) || !theirs.IsPublic() {
+		if err != nil || base64.RawURLEncoding.EncodeToString(sum) != k.Thumbprint() || theirs.KeyID != k.ID ||
+			theirs.Algorithm != string(alg) ||
+			!theirs.IsPublic() {
 			t.Errorf("%s: go-jose reads %+v, %v", alg, theirs, err)
 		}
 	}
@@ -93,6 +105,7 @@ func TestNoChangeOfATokenIsAccepted(t *testing.T) {
 				}
 				good[token], tokens = true, append(tokens, token)
 			}
+
 			parsed, taken := 0, 0
 			for range rounds {
 				token := change(r, tokens)
@@ -100,19 +113,23 @@ func TestNoChangeOfATokenIsAccepted(t *testing.T) {
 				if err != nil {
 					continue
 				}
+
 				parsed++
 				if s.Verify(key) != nil {
 					continue
 				}
+
 				taken++
 				payload, ok := second(token, alg, key.Public())
 				if !ok || string(payload) != string(s.Payload) {
 					t.Errorf("go-jose refuses %s", token)
 				}
+
 				if !good[token] {
 					t.Errorf("taken, and nobody signed it: %s", token)
 				}
 			}
+
 			// Some must come as far as the signature, and some be what they were.
 			if parsed < rounds/20 || taken == 0 || taken == parsed {
 				t.Errorf("of %d texts %d had the shape of a token, and %d were taken", rounds, parsed, taken)
@@ -124,8 +141,10 @@ func TestNoChangeOfATokenIsAccepted(t *testing.T) {
 // change returns a token with a part of it changed, or exchanged for that of another.
 func change(r *rand.Rand, tokens []string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
 	token := tokens[r.IntN(len(tokens))]
 	at := r.IntN(len(token))
+
 	switch r.IntN(9) {
 	case 0: // one bit of one character's meaning
 		i := strings.IndexByte(alphabet, token[at])
@@ -158,8 +177,10 @@ func change(r *rand.Rand, tokens []string) string {
 		if err != nil {
 			return token
 		}
+
 		at := r.IntN(len(b))
 		b[at] ^= 1 << r.IntN(8)
+
 		return base64.RawURLEncoding.EncodeToString(b) + "." + parts[1] + "." + parts[2]
 	}
 }
@@ -174,10 +195,12 @@ func TestTheTwoNamesOfEdDSA(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			token, err := s.Sign("JWT", []byte(`{}`))
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			signed, err := jose.Parse(token)
 			if err != nil {
 				t.Fatal(err)
@@ -196,6 +219,7 @@ func TestEd25519ByItsNewerName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	dot := strings.LastIndexByte(token, '.')
 	if !ed25519.Verify(s.Key().Public().(ed25519.PublicKey), []byte(token[:dot]), signatureOf(t, token)) {
 		t.Error("the signature is not over the token")

@@ -28,13 +28,17 @@ type jwk struct {
 // private one.
 func readJWK(text []byte, operation string) (jwk, error) {
 	var j jwk
+
 	members, err := object(text)
 	if err != nil {
 		return j, err
 	}
+
 	for _, m := range members {
 		var to *string
-		switch name := string(m.name); name {
+
+		name := string(m.name)
+		switch name {
 		case "kty":
 			to = &j.kty
 		case "crv":
@@ -64,13 +68,17 @@ func readJWK(text []byte, operation string) (jwk, error) {
 				j.private = name
 			}
 		}
+
 		if to == nil {
 			continue
 		}
-		if *to, err = m.text(); err != nil {
+
+		*to, err = m.text()
+		if err != nil {
 			return j, fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
+
 	return j, nil
 }
 
@@ -85,6 +93,7 @@ func (m member) operations(want string) bool {
 		}
 		seen[op] = true
 	}
+
 	return err == nil && m.value[0] == '[' && seen[want]
 }
 
@@ -106,9 +115,11 @@ func (j jwk) pin(alg Alg, id string) (Alg, string, error) {
 		}
 		alg = Alg(j.alg)
 	}
+
 	if j.kid != "" {
 		id = j.kid
 	}
+
 	return alg, id, nil
 }
 
@@ -120,10 +131,12 @@ func (j jwk) public() (crypto.PublicKey, error) {
 		if err != nil || len(n) == 0 {
 			return nil, errors.New("n: not the number of a key")
 		}
+
 		e, err := decode(j.e)
 		if err != nil || len(e) == 0 || len(e) > 4 {
 			return nil, errors.New("e: not the number of a key")
 		}
+
 		return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}, nil
 	case j.kty == "EC" && j.crv == "P-256":
 		return j.point(elliptic.P256(), 32)
@@ -138,6 +151,7 @@ func (j jwk) public() (crypto.PublicKey, error) {
 		}
 		return ed25519.PublicKey(x), nil
 	}
+
 	return nil, fmt.Errorf("no keys of the kind %.40q %.40q are taken", j.kty, j.crv)
 }
 
@@ -147,10 +161,12 @@ func (j jwk) point(curve elliptic.Curve, size int) (*ecdsa.PublicKey, error) {
 	if err != nil || len(x) != size {
 		return nil, errors.New("x: not a coordinate of its curve")
 	}
+
 	y, err := decode(j.y)
 	if err != nil || len(y) != size {
 		return nil, errors.New("y: not a coordinate of its curve")
 	}
+
 	return ecdsa.ParseUncompressedPublicKey(curve, append(append([]byte{4}, x...), y...))
 }
 
@@ -162,6 +178,7 @@ func parseJWK(text []byte, alg Alg, id string) (Key, error) {
 	if len(text) > MaxKeyText {
 		return Key{}, fmt.Errorf("%w: %d bytes, at most %d are read", ErrKey, len(text), MaxKeyText)
 	}
+
 	j, err := readJWK(text, "verify")
 	if err != nil {
 		return Key{}, fmt.Errorf("%w: JWK: %w", ErrKey, err)
@@ -169,14 +186,17 @@ func parseJWK(text []byte, alg Alg, id string) (Key, error) {
 	if j.private != "" {
 		return Key{}, fmt.Errorf("%w: a JWK that shows the private member %s", ErrKey, j.private)
 	}
+
 	alg, id, err = j.pin(alg, id)
 	if err != nil {
 		return Key{}, err
 	}
+
 	public, err := j.public()
 	if err != nil {
 		return Key{}, fmt.Errorf("%w: JWK: %w", ErrKey, err)
 	}
+
 	return NewKey(public, alg, id)
 }
 
@@ -191,11 +211,14 @@ func ParseSet(text []byte) ([]Key, error) {
 	if len(text) > MaxKeyText {
 		return nil, fmt.Errorf("%w: set of %d bytes; at most %d are read", ErrKey, len(text), MaxKeyText)
 	}
+
 	members, err := object(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: set: %w", ErrKey, err)
 	}
+
 	var list [][]byte
+
 	found := false
 	for _, m := range members {
 		if string(m.name) == "keys" {
@@ -205,15 +228,18 @@ func ParseSet(text []byte) ([]Key, error) {
 			}
 		}
 	}
+
 	if !found {
 		return nil, fmt.Errorf("%w: set: no keys", ErrKey)
 	}
+
 	seen := map[string]bool{}
 	var keys []Key
 	for i, text := range list {
 		if err := harmless(text); err != nil {
 			return nil, fmt.Errorf("%w: set: key %d: %w", ErrKey, i+1, err)
 		}
+
 		k, err := ParseJWK(text)
 		if err != nil {
 			continue
@@ -221,9 +247,11 @@ func ParseSet(text []byte) ([]Key, error) {
 		if seen[k.ID] {
 			return nil, fmt.Errorf("%w: set: two keys have the kid %q", ErrKey, k.ID)
 		}
+
 		seen[k.ID] = true
 		keys = append(keys, k)
 	}
+
 	return keys, nil
 }
 
@@ -233,18 +261,25 @@ func harmless(text []byte) error {
 	if err != nil {
 		return err
 	}
+
 	for _, m := range members {
 		if isPrivate(string(m.name)) {
 			return fmt.Errorf("it shows the private member %s", m.name)
 		}
 	}
+
 	return nil
 }
 
 // JWK returns the key as a JWK with kid, alg and use. It has no private member by
 // construction: a Key holds none.
 func (k Key) JWK() json.RawMessage {
-	b, err := (jose.JSONWebKey{Key: k.public, KeyID: k.ID, Algorithm: string(k.Alg), Use: "sig"}).MarshalJSON()
+	b, err := (jose.JSONWebKey{
+		Key:       k.public,
+		KeyID:     k.ID,
+		Algorithm: string(k.Alg),
+		Use:       "sig",
+	}).MarshalJSON()
 	if err != nil {
 		return nil // NewKey takes only keys that have a form
 	}
@@ -256,12 +291,15 @@ func MarshalSet(keys []Key) []byte {
 	set := struct {
 		Keys []json.RawMessage `json:"keys"`
 	}{[]json.RawMessage{}}
+
 	for _, k := range keys {
 		set.Keys = append(set.Keys, k.JWK())
 	}
+
 	b, err := json.Marshal(set)
 	if err != nil {
 		return []byte(`{"keys":[]}`) // a list of documents always encodes
 	}
+
 	return b
 }

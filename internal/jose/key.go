@@ -79,6 +79,7 @@ func (a Alg) algorithm() (algorithm, bool) {
 	case PS512:
 		return algorithm{family: rsaPSS, hash: crypto.SHA512}, true
 	}
+
 	return algorithm{}, false
 }
 
@@ -113,6 +114,7 @@ func NewKey(public crypto.PublicKey, alg Alg, id string) (Key, error) {
 	if alg == "" {
 		alg = usual(public)
 	}
+
 	a, ok := alg.algorithm()
 	if !ok {
 		return Key{}, fmt.Errorf("%w: no algorithm %.40q", ErrKey, alg)
@@ -120,13 +122,21 @@ func NewKey(public crypto.PublicKey, alg Alg, id string) (Key, error) {
 	if err := a.fits(public); err != nil {
 		return Key{}, fmt.Errorf("%w for %s: %w", ErrKey, alg, err)
 	}
+
 	if len(id) > maxID || !utf8.ValidString(id) {
 		return Key{}, fmt.Errorf("%w: its kid is longer than %d bytes, or not UTF-8", ErrKey, maxID)
 	}
-	k := Key{ID: id, Alg: alg, public: public, check: a.checker(public)}
+
+	k := Key{
+		ID:     id,
+		Alg:    alg,
+		public: public,
+		check:  a.checker(public),
+	}
 	if id == "" {
 		k.ID = k.Thumbprint()
 	}
+
 	return k, nil
 }
 
@@ -146,6 +156,7 @@ func usual(public crypto.PublicKey) Alg {
 			return ES512
 		}
 	}
+
 	return ""
 }
 
@@ -168,6 +179,7 @@ func (a algorithm) fits(public crypto.PublicKey) error {
 			return checkRSA(p)
 		}
 	}
+
 	return errors.New("it is of another kind")
 }
 
@@ -190,10 +202,12 @@ func (a algorithm) checker(public crypto.PublicKey) func(input, signature []byte
 				return rsa.VerifyPSS(p, a.hash, a.digest(input), signature, a.pss()) == nil
 			}
 		}
+
 		return func(input, signature []byte) bool {
 			return rsa.VerifyPKCS1v15(p, a.hash, a.digest(input), signature) == nil
 		}
 	}
+
 	return nil
 }
 
@@ -223,8 +237,12 @@ func ParsePEM(text []byte, alg Alg, id string) (Key, error) {
 		return Key{}, fmt.Errorf("%w: %d bytes, at most %d are read", ErrKey, len(text), MaxKeyText)
 	}
 	if bytes.Contains(text, []byte("PRIVATE KEY-----")) {
-		return Key{}, fmt.Errorf("%w: the text shows a private key; 'openssl pkey -in KEY -pubout' prints the public one", ErrKey)
+		return Key{}, fmt.Errorf(
+			"%w: the text shows a private key; 'openssl pkey -in KEY -pubout' prints the public one",
+			ErrKey,
+		)
 	}
+
 	block, rest := pem.Decode(text)
 	switch {
 	case block == nil:
@@ -232,8 +250,10 @@ func ParsePEM(text []byte, alg Alg, id string) (Key, error) {
 	case len(bytes.TrimSpace(rest)) > 0:
 		return Key{}, fmt.Errorf("%w: more than one PEM block", ErrKey)
 	}
+
 	var public any
 	var err error
+
 	switch block.Type {
 	case "PUBLIC KEY":
 		public, err = x509.ParsePKIXPublicKey(block.Bytes)
@@ -242,9 +262,11 @@ func ParsePEM(text []byte, alg Alg, id string) (Key, error) {
 	default:
 		return Key{}, fmt.Errorf("%w: a PEM block %.40q; PUBLIC KEY is right", ErrKey, block.Type)
 	}
+
 	if err != nil {
 		return Key{}, fmt.Errorf("%w: %w", ErrKey, err)
 	}
+
 	return NewKey(public, alg, id)
 }
 

@@ -29,11 +29,13 @@ func TestAlgs(t *testing.T) {
 	if len(algs) != 11 {
 		t.Errorf("there are %d algorithms, want 11", len(algs))
 	}
+
 	for _, a := range algs {
 		if !a.Known() {
 			t.Errorf("%s is not known", a)
 		}
 	}
+
 	for _, a := range []jose.Alg{"", "none", "HS256", "ES256K", "eddsa", "EdDSA ", "RS1", "dir"} {
 		if a.Known() {
 			t.Errorf("%q is known", a)
@@ -42,12 +44,17 @@ func TestAlgs(t *testing.T) {
 }
 
 func TestNewKey(t *testing.T) {
-	ed, p256, p384, p521 := newSigner(t, jose.EdDSA).Key().Public(), newSigner(t, jose.ES256).Key().Public(), newSigner(t, jose.ES384).Key().Public(), newSigner(t, jose.ES512).Key().Public()
+	ed := newSigner(t, jose.EdDSA).Key().Public()
+	p256 := newSigner(t, jose.ES256).Key().Public()
+	p384 := newSigner(t, jose.ES384).Key().Public()
+	p521 := newSigner(t, jose.ES512).Key().Public()
 	n := publicRSA(newSigner(t, jose.RS256)).N
+
 	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, tc := range []struct {
 		name   string
 		public crypto.PublicKey
@@ -82,9 +89,31 @@ func TestNewKey(t *testing.T) {
 		{"nothing", nil, jose.EdDSA, "", "another kind"},
 		{"nothing, and nothing is asked for", nil, "", "", "no algorithm"},
 		{"an empty EC key", &ecdsa.PublicKey{}, "", "", "no algorithm"},
-		{"the point at infinity", &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int), Y: new(big.Int)}, "", "", "no point"},
-		{"a point beside the curve", &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}, "", "", "no point"},
-		{"a point of another curve", &ecdsa.PublicKey{Curve: elliptic.P256(), X: publicEC(newSigner(t, jose.ES384)).X, Y: publicEC(newSigner(t, jose.ES384)).Y}, "", "", "no point"},
+		{
+			"the point at infinity",
+			&ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int), Y: new(big.Int)},
+			"",
+			"",
+			"no point",
+		},
+		{
+			"a point beside the curve",
+			&ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)},
+			"",
+			"",
+			"no point",
+		},
+		{
+			"a point of another curve",
+			&ecdsa.PublicKey{
+				Curve: elliptic.P256(),
+				X:     publicEC(newSigner(t, jose.ES384)).X,
+				Y:     publicEC(newSigner(t, jose.ES384)).Y,
+			},
+			"",
+			"",
+			"no point",
+		},
 		{"an empty RSA key", &rsa.PublicKey{}, "", "", "there is none"},
 		{"RSA of 2047 bits", &rsa.PublicKey{N: modulus(2047), E: 65537}, "", "", "2047 bits"},
 		{"RSA of 8193 bits", &rsa.PublicKey{N: modulus(8193), E: 65537}, "", "", "8193 bits"},
@@ -94,7 +123,13 @@ func TestNewKey(t *testing.T) {
 		{"a negative exponent", &rsa.PublicKey{N: n, E: -65537}, "", "", "exponent -65537"},
 		{"an exponent of 33 bits", &rsa.PublicKey{N: n, E: 1<<32 + 1}, "", "", "exponent 4294967297"},
 		{"an even modulus", &rsa.PublicKey{N: new(big.Int).Lsh(n, 1), E: 65537}, "", "", "small factor"},
-		{"a modulus with the factor 167", &rsa.PublicKey{N: new(big.Int).Mul(n, big.NewInt(167)), E: 65537}, "", "", "small factor"},
+		{
+			"a modulus with the factor 167",
+			&rsa.PublicKey{N: new(big.Int).Mul(n, big.NewInt(167)), E: 65537},
+			"",
+			"",
+			"small factor",
+		},
 		{"a modulus of the broken generator", &rsa.PublicKey{N: roca(), E: 65537}, "", "", "ROCA"},
 		{"an Ed25519 key of 31 bytes", ed25519.PublicKey(make([]byte, 31)), "", "", "31 bytes"},
 		{"an Ed25519 key of 33 bytes", ed25519.PublicKey(make([]byte, 33)), "", "", "33 bytes"},
@@ -107,6 +142,7 @@ func TestNewKey(t *testing.T) {
 				}
 				return
 			}
+
 			if err != nil || k.Alg != tc.want || len(k.ID) != 43 || k.ID != k.Thumbprint() || k.IsZero() {
 				t.Errorf("NewKey = %q %q, %v, want %s", k.Alg, k.ID, err, tc.want)
 			}
@@ -119,7 +155,12 @@ func modulus(bits int) *big.Int {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
 	for step := big.NewInt(1); ; n.Add(n, step) {
 		// Neither 3 nor 5 nor … 167 divides it, and it is no power of 65537 modulo 11.
-		if new(big.Int).GCD(nil, nil, n, primorial()).Cmp(step) == 0 && new(big.Int).Mod(n, big.NewInt(11)).Int64() == 2 {
+		if new(big.Int).GCD(
+			nil,
+			nil,
+			n,
+			primorial(),
+		).Cmp(step) == 0 && new(big.Int).Mod(n, big.NewInt(11)).Int64() == 2 {
 			return n
 		}
 	}
@@ -133,6 +174,7 @@ func primorial() *big.Int {
 			m.Mul(m, big.NewInt(p))
 		}
 	}
+
 	return m
 }
 
@@ -191,9 +233,14 @@ func TestWeakEd25519Keys(t *testing.T) {
 			if err != nil || len(b) != 32 {
 				t.Fatal(len(b), err)
 			}
-			if _, err := jose.NewKey(ed25519.PublicKey(b), "", ""); !errors.Is(err, jose.ErrKey) || !strings.Contains(err.Error(), tc.why) {
+			if _, err := jose.NewKey(
+				ed25519.PublicKey(b),
+				"",
+				"",
+			); !errors.Is(err, jose.ErrKey) || !strings.Contains(err.Error(), tc.why) {
 				t.Errorf("NewKey = %v, want ErrKey because of %q", err, tc.why)
 			}
+
 			jwk := `{"kty":"OKP","crv":"Ed25519","x":"` + base64.RawURLEncoding.EncodeToString(b) + `"}`
 			if _, err := jose.ParseJWK([]byte(jwk)); !errors.Is(err, jose.ErrKey) {
 				t.Errorf("ParseJWK = %v, want ErrKey", err)
@@ -213,16 +260,19 @@ func TestHalfOfAllNumbersAreEd25519Keys(t *testing.T) {
 		xx := new(big.Int).Sub(yy, one)
 		xx.Mul(xx, new(big.Int).ModInverse(new(big.Int).Add(new(big.Int).Mul(d, yy), one), prime)).Mod(xx, prime)
 		isPoint := new(big.Int).ModSqrt(xx, prime) != nil
+
 		b := y.FillBytes(make([]byte, 32))
 		slices.Reverse(b)
 		_, err := jose.NewKey(ed25519.PublicKey(b), "", "")
 		if (err == nil) != isPoint {
 			t.Fatalf("NewKey of %x: %v, and it is a point: %v", b, err, isPoint)
 		}
+
 		if isPoint {
 			taken++
 		}
 	}
+
 	if taken < 400 || taken > 600 {
 		t.Errorf("%d of 1000 numbers are points", taken)
 	}
@@ -236,9 +286,17 @@ func TestParseJWK(t *testing.T) {
 		{"OKP", edOfA, ""},
 		{"RSA", rsaOfA2, ""},
 		{"RSA of 8192 bits, which go-jose would not read", rsaJWK(modulus(8192), "AQAB"), ""},
-		{"RSA with a zero before its modulus, as some write it", strings.Replace(rsaJWK(modulus(2048), "AQAB"), `"n":"`, `"n":"AAAA`, 1), ""},
+		{
+			"RSA with a zero before its modulus, as some write it",
+			strings.Replace(rsaJWK(modulus(2048), "AQAB"), `"n":"`, `"n":"AAAA`, 1),
+			"",
+		},
 		{"RSA with zeros before its exponent", rsaJWK(modulus(2048), "AAEAAQ"), ""},
-		{"with all that it may say", ec(`"use":"sig","key_ops":["verify"],"alg":"ES256","kid":"k","x5t":"x","ext":true`), ""},
+		{
+			"with all that it may say",
+			ec(`"use":"sig","key_ops":["verify"],"alg":"ES256","kid":"k","x5t":"x","ext":true`),
+			"",
+		},
 		{"what remains of a private key", ec(`"key_ops":["sign","verify"]`), ""},
 		{"a certificate is not read", ec(`"x5c":["nonsense"],"x5u":":"`), ""},
 
@@ -291,7 +349,11 @@ func TestParseJWK(t *testing.T) {
 		{"x that is too long", strings.Replace(ecOfA3, `"x":"`, `"x":"AAAA`, 1), "x: not a coordinate"},
 		{"x and y of another curve's length", strings.Replace(ecOfA4, "P-521", "P-384", 1), "x: not a coordinate"},
 		{"y beside the curve", strings.Replace(ecOfA3, `I5a0"`, `I5aw"`, 1), "curve"},
-		{"x and y exchanged", `{"kty":"EC","crv":"P-256","y":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","x":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`, "curve"},
+		{
+			"x and y exchanged",
+			`{"kty":"EC","crv":"P-256","y":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","x":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`,
+			"curve",
+		},
 		{"x is a number", `{"kty":"OKP","crv":"Ed25519","x":1}`, "x: not a text"},
 		{"no n", `{"kty":"RSA","e":"AQAB"}`, "n: not"},
 		{"no e", `{"kty":"RSA","n":"AQAB"}`, "e: not"},
@@ -314,6 +376,7 @@ func TestParseJWK(t *testing.T) {
 				}
 				return
 			}
+
 			if !errors.Is(err, jose.ErrKey) || !strings.Contains(err.Error(), tc.why) || !k.IsZero() {
 				t.Errorf("ParseJWK = %v, want ErrKey because of %q", err, tc.why)
 			}
@@ -360,7 +423,11 @@ func TestParseKeySaysWhatCounts(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			k, err := jose.ParseKey([]byte(tc.text), tc.alg, tc.id)
-			if k.Alg != tc.wantAlg || k.ID != tc.wantID || (err == nil) != (tc.wantAlg != "") || err != nil && !errors.Is(err, jose.ErrKey) {
+			if k.Alg != tc.wantAlg || k.ID != tc.wantID ||
+				(err == nil) != (tc.wantAlg != "") || err != nil && !errors.Is(
+				err,
+				jose.ErrKey,
+			) {
 				t.Errorf("ParseKey = %q %q, %v, want %q %q", k.Alg, k.ID, err, tc.wantAlg, tc.wantID)
 			}
 		})
@@ -374,16 +441,26 @@ func TestParsePEM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	block := func(kind string, der []byte) string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
+
 	public, _ := pem.Decode([]byte(good))
 	for _, tc := range []struct{ name, text, why string }{
 		{"a public key", good, ""},
-		{"a public key of the older form", block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(publicRSA(newSigner(t, jose.RS256)))), ""},
+		{
+			"a public key of the older form",
+			block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(publicRSA(newSigner(t, jose.RS256)))),
+			"",
+		},
 		{"a private key", block("PRIVATE KEY", private), "shows a private key"},
 		{"a private key before it", block("PRIVATE KEY", private) + good, "shows a private key"},
-		{"a broken private key before it", "-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----\n" + good, "shows a private key"},
+		{
+			"a broken private key before it",
+			"-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----\n" + good,
+			"shows a private key",
+		},
 		{"two", good + good, "more than one"},
 		{"something behind", good + "x", "more than one"},
 		{"spaces behind", good + " \r\n\t", ""},
@@ -409,6 +486,7 @@ func TestParsePEM(t *testing.T) {
 func TestParseSet(t *testing.T) {
 	named := func(jwk, kid string) string { return strings.Replace(jwk, "{", `{"kid":"`+kid+`",`, 1) }
 	a, b := named(ecOfA3, "a"), named(edOfA, "b")
+
 	many := func(n int) string {
 		list := make([]string, n)
 		for i := range list {
@@ -416,31 +494,72 @@ func TestParseSet(t *testing.T) {
 		}
 		return `{"keys":[` + strings.Join(list, ",") + `]}`
 	}
+
 	for _, tc := range []struct {
 		name, set string
 		want      []string // the kids of the keys
 		why       string   // "" when it is taken
 	}{
 		{"two keys in their order", `{"keys":[` + b + `,` + a + `]}`, []string{"b", "a"}, ""},
-		{"with spaces, and what nobody knows", "{ \"x\" : 1 , \"keys\" : [ " + a + " , " + b + " ] }\n", []string{"a", "b"}, ""},
+		{
+			"with spaces, and what nobody knows",
+			"{ \"x\" : 1 , \"keys\" : [ " + a + " , " + b + " ] }\n",
+			[]string{"a", "b"},
+			"",
+		},
 		{"no key", `{"keys":[]}`, nil, ""},
-		{"a key of a kind that we do not know", `{"keys":[{"kty":"AKP","alg":"ML-DSA-44","pub":"x"},` + a + `]}`, []string{"a"}, ""},
-		{"a key for encryption", `{"keys":[` + named(`{"use":"enc",`+ecOfA3[1:], "e") + `,` + a + `]}`, []string{"a"}, ""},
-		{"a key for encryption by the same kid", `{"keys":[` + named(`{"use":"enc",`+ecOfA3[1:], "a") + `,` + a + `]}`, []string{"a"}, ""},
+		{
+			"a key of a kind that we do not know",
+			`{"keys":[{"kty":"AKP","alg":"ML-DSA-44","pub":"x"},` + a + `]}`,
+			[]string{"a"},
+			"",
+		},
+		{
+			"a key for encryption",
+			`{"keys":[` + named(`{"use":"enc",`+ecOfA3[1:], "e") + `,` + a + `]}`,
+			[]string{"a"},
+			"",
+		},
+		{
+			"a key for encryption by the same kid",
+			`{"keys":[` + named(`{"use":"enc",`+ecOfA3[1:], "a") + `,` + a + `]}`,
+			[]string{"a"},
+			"",
+		},
 		{"a weak key", `{"keys":[` + named(rsaJWK(modulus(1024), "AQAB"), "w") + `,` + a + `]}`, []string{"a"}, ""},
 		{"a key whose kid is a number", `{"keys":[{"kid":1,` + ecOfA3[1:] + `,` + b + `]}`, []string{"b"}, ""},
-		{"keys without kids", `{"keys":[` + ecOfA3 + `,` + edOfA + `]}`, []string{"oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U", "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"}, ""},
+		{
+			"keys without kids",
+			`{"keys":[` + ecOfA3 + `,` + edOfA + `]}`,
+			[]string{"oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U", "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"},
+			"",
+		},
 		{"as many as can be", many(jose.MaxKeys), nil, ""},
 
 		{"one too many", many(jose.MaxKeys + 1), nil, "too long a list"},
 		{"two of one kid", `{"keys":[` + a + `,` + named(edOfA, "a") + `]}`, nil, `the kid "a"`},
 		{"two of one kid, once in disguise", `{"keys":[` + a + `,` + named(edOfA, `\u0061`) + `]}`, nil, `the kid "a"`},
 		{"one key twice", `{"keys":[` + edOfA + `,` + edOfA + `]}`, nil, "the kid"},
-		{"a kid that is another's thumbprint", `{"keys":[` + edOfA + `,` + named(ecOfA3, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k") + `]}`, nil, "the kid"},
+		{
+			"a kid that is another's thumbprint",
+			`{"keys":[` + edOfA + `,` + named(ecOfA3, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k") + `]}`,
+			nil,
+			"the kid",
+		},
 		{"a private key", `{"keys":[` + a + `,` + edOwner + `]}`, nil, "key 2: it shows the private member d"},
-		{"a secret among public keys", `{"keys":[` + a + `,{"kty":"oct","alg":"HS256","k":"AAAA"}]}`, nil, "private member k"},
+		{
+			"a secret among public keys",
+			`{"keys":[` + a + `,{"kty":"oct","alg":"HS256","k":"AAAA"}]}`,
+			nil,
+			"private member k",
+		},
 		{"secrets alone", `{"keys":[{"kty":"oct","alg":"HS256","k":"AAAA"}]}`, nil, "private member k"},
-		{"a private key of a kind that we do not know", `{"keys":[{"kty":"AKP","priv":"AAAA"}]}`, nil, "private member priv"},
+		{
+			"a private key of a kind that we do not know",
+			`{"keys":[{"kty":"AKP","priv":"AAAA"}]}`,
+			nil,
+			"private member priv",
+		},
 		{"a key that is null", `{"keys":[null]}`, nil, "not a JSON object"},
 		{"a key that is a text", `{"keys":["x"]}`, nil, "not a JSON object"},
 		{"a key with a member twice", `{"keys":[{"kid":"b",` + a[1:] + `]}`, nil, "twice"},
@@ -463,16 +582,19 @@ func TestParseSet(t *testing.T) {
 				}
 				return
 			}
+
 			var got []string
 			for _, k := range keys {
 				got = append(got, k.ID)
 			}
+
 			if tc.name == "as many as can be" {
 				if err != nil || len(got) != jose.MaxKeys {
 					t.Errorf("ParseSet = %d keys, %v", len(got), err)
 				}
 				return
 			}
+
 			if err != nil || !slices.Equal(got, tc.want) {
 				t.Errorf("ParseSet = %q, %v, want %q", got, err, tc.want)
 			}
@@ -490,28 +612,35 @@ func TestKeysComeBack(t *testing.T) {
 		if err != nil || !equal(back, k) {
 			t.Errorf("%s: ParseJWK(JWK) = %v %v", alg, back.ID, err)
 		}
+
 		back, err = jose.ParsePEM(k.PEM(), alg, k.ID)
 		if err != nil || !equal(back, k) {
 			t.Errorf("%s: ParsePEM(PEM) = %v %v", alg, back.ID, err)
 		}
+
 		var members map[string]any
 		if err := json.Unmarshal(k.JWK(), &members); err != nil {
 			t.Fatal(err)
 		}
+
 		for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
 			if members[private] != nil {
 				t.Errorf("%s: the JWK has the member %s", alg, private)
 			}
 		}
+
 		if members["kid"] != k.ID || members["alg"] != string(alg) || members["use"] != "sig" {
 			t.Errorf("%s: the JWK is %s", alg, k.JWK())
 		}
 	}
+
 	back, err := jose.ParseSet(jose.MarshalSet(keys))
 	if err != nil || !slices.EqualFunc(back, keys, equal) {
 		t.Errorf("ParseSet(MarshalSet) = %d keys, %v", len(back), err)
 	}
-	if got := string(jose.MarshalSet(nil)); got != `{"keys":[]}` {
+
+	got := string(jose.MarshalSet(nil))
+	if got != `{"keys":[]}` {
 		t.Errorf("MarshalSet of nothing = %s", got)
 	}
 }

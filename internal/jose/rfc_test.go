@@ -24,6 +24,7 @@ func TestExamplesOfTheStandards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, tc := range []struct {
 		name  string
 		key   jose.Key
@@ -35,11 +36,13 @@ func TestExamplesOfTheStandards(t *testing.T) {
 		},
 		{
 			"RS256 (RFC 7515, A.2)", read(t, rsaOfA2),
-			"eyJhbGciOiJSUzI1NiJ9." + payloadOfA + ".cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
+			"eyJhbGciOiJSUzI1NiJ9." + payloadOfA +
+				".cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
 		},
 		{
 			"ES256 (RFC 7515, A.3)", read(t, ecOfA3),
-			"eyJhbGciOiJFUzI1NiJ9." + payloadOfA + ".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+			"eyJhbGciOiJFUzI1NiJ9." + payloadOfA +
+				".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
 		},
 		{
 			"ES512 (RFC 7515, A.4)", read(t, ecOfA4),
@@ -56,6 +59,7 @@ func TestExamplesOfTheStandards(t *testing.T) {
 			}
 		})
 	}
+
 	t.Run("an unsecured token (RFC 7515, A.5) is for no key", func(t *testing.T) {
 		for _, k := range []jose.Key{{}, read(t, ecOfA3)} {
 			if got := judge("eyJhbGciOiJub25lIn0."+payloadOfA+".", k); got != jose.ErrAlgorithm.Error() {
@@ -63,6 +67,7 @@ func TestExamplesOfTheStandards(t *testing.T) {
 			}
 		}
 	})
+
 	t.Run("the claims of RFC 7515, A.1", func(t *testing.T) {
 		payload, err := base64.RawURLEncoding.DecodeString(payloadOfA)
 		if err != nil {
@@ -72,13 +77,16 @@ func TestExamplesOfTheStandards(t *testing.T) {
 			t.Errorf("ParseClaims = %+v, %v", c, err)
 		}
 	})
+
 	t.Run("the signature of RFC 8037, A.4, is the one that we make", func(t *testing.T) {
 		s, err := jose.ParseSigner([]byte(edOwner), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		got, err := s.SignHead("eyJhbGciOiJFZERTQSJ9.", []byte("Example of Ed25519 signing"))
-		if want := "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"; err != nil || got != want {
+		want := "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
+		if err != nil || got != want {
 			t.Errorf("SignHead = %s, %v", got, err)
 		}
 	})
@@ -96,6 +104,7 @@ func TestThumbprintsOfTheStandards(t *testing.T) {
 			}
 		})
 	}
+
 	if got := read(t, edOfA).ID; got != "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k" {
 		t.Errorf("a key without a kid is called %s, want its thumbprint", got)
 	}
@@ -108,5 +117,6 @@ func read(t testing.TB, jwk string) jose.Key {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return k
 }

@@ -35,8 +35,10 @@ func Generate(alg Alg) (*Signer, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: no algorithm %.40q", ErrKey, alg)
 	}
+
 	var private crypto.Signer
 	var err error
+
 	switch a.family {
 	case edwards:
 		_, private, err = ed25519.GenerateKey(rand.Reader)
@@ -45,9 +47,11 @@ func Generate(alg Alg) (*Signer, error) {
 	default:
 		private, err = rsa.GenerateKey(rand.Reader, OwnRSA)
 	}
+
 	if err != nil {
 		return nil, fmt.Errorf("generate key for %s: %w", alg, err)
 	}
+
 	return NewSigner(private, alg, "")
 }
 
@@ -68,13 +72,16 @@ func NewSigner(private crypto.Signer, alg Alg, id string) (*Signer, error) {
 	default:
 		return nil, fmt.Errorf("%w: it cannot sign", ErrKey)
 	}
+
 	if !whole {
 		return nil, fmt.Errorf("%w: its private and its public part do not belong together", ErrKey)
 	}
+
 	k, err := NewKey(private.Public(), alg, id)
 	if err != nil {
 		return nil, err
 	}
+
 	a, _ := k.Alg.algorithm()
 	return &Signer{key: k, alg: a, private: func() crypto.Signer { return private }}, nil
 }
@@ -89,16 +96,19 @@ func ParseSigner(text []byte, alg Alg, id string) (*Signer, error) {
 	if isJSON(text) {
 		return signerOfJWK(text, alg, id)
 	}
+
 	block, rest := pem.Decode(text)
 	if block != nil && block.Type == "EC PARAMETERS" { // openssl ecparam writes it first
 		block, rest = pem.Decode(rest)
 	}
+
 	switch {
 	case block == nil:
 		return nil, fmt.Errorf("%w: no PEM block and no JWK", ErrKey)
 	case len(bytes.TrimSpace(rest)) > 0:
 		return nil, fmt.Errorf("%w: more than one PEM block", ErrKey)
 	}
+
 	switch block.Type {
 	case "PRIVATE KEY":
 		return ParsePKCS8(block.Bytes, alg, id)
@@ -117,6 +127,7 @@ func ParseSigner(text []byte, alg Alg, id string) (*Signer, error) {
 	case "ENCRYPTED PRIVATE KEY":
 		return nil, fmt.Errorf("%w: it is encrypted; 'openssl pkey -in KEY -out PLAIN' decrypts it", ErrKey)
 	}
+
 	return nil, fmt.Errorf("%w: a PEM block %.40q; PRIVATE KEY is right", ErrKey, block.Type)
 }
 
@@ -128,14 +139,17 @@ func signerOfJWK(text []byte, alg Alg, id string) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: JWK: %w", ErrKey, err)
 	}
+
 	alg, id, err = said.pin(alg, id)
 	if err != nil {
 		return nil, err
 	}
+
 	var j jose.JSONWebKey
 	if err := j.UnmarshalJSON(text); err != nil {
 		return nil, errUnread
 	}
+
 	private, ok := j.Key.(crypto.Signer)
 	if !ok || !j.Valid() {
 		return nil, fmt.Errorf("%w: not a private JWK", ErrKey)
@@ -143,6 +157,7 @@ func signerOfJWK(text []byte, alg Alg, id string) (*Signer, error) {
 	if p, ok := private.(*rsa.PrivateKey); ok {
 		p.Precompute() // once, and not again with each signature
 	}
+
 	return NewSigner(private, alg, id)
 }
 
@@ -164,10 +179,12 @@ func ParsePKCS8(der []byte, alg Alg, id string) (*Signer, error) {
 	if err != nil {
 		return nil, errUnread
 	}
+
 	signer, ok := private.(crypto.Signer)
 	if !ok {
 		return nil, fmt.Errorf("%w: it cannot sign", ErrKey)
 	}
+
 	return NewSigner(signer, alg, id)
 }
 
@@ -179,10 +196,12 @@ func (s *Signer) Head(typ string) string {
 		Typ string `json:"typ,omitempty"`
 		Kid string `json:"kid,omitempty"`
 	}{s.key.Alg, typ, s.key.ID}
+
 	b, err := json.Marshal(h)
 	if err != nil {
 		return "" // three texts always encode
 	}
+
 	return base64.RawURLEncoding.EncodeToString(b) + "."
 }
 
@@ -202,11 +221,18 @@ func (s *Signer) SignHead(head string, claims []byte) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sign with key %s: %w", s.key.ID, err)
 	}
+
 	out = append(out, '.')
 	out = enc.AppendEncode(out, signature)
 	if len(out) > MaxToken {
-		return "", fmt.Errorf("sign with key %s: a token of %d bytes; at most %d are read", s.key.ID, len(out), MaxToken)
+		return "", fmt.Errorf(
+			"sign with key %s: a token of %d bytes; at most %d are read",
+			s.key.ID,
+			len(out),
+			MaxToken,
+		)
 	}
+
 	return string(out), nil
 }
 
@@ -219,9 +245,11 @@ func (s *Signer) sign(input []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		out := make([]byte, 2*s.alg.size)
 		r.FillBytes(out[:s.alg.size])
 		v.FillBytes(out[s.alg.size:])
+
 		return out, nil
 	case *rsa.PrivateKey:
 		if s.alg.family == rsaPSS {
@@ -229,5 +257,6 @@ func (s *Signer) sign(input []byte) ([]byte, error) {
 		}
 		return rsa.SignPKCS1v15(nil, p, s.alg.hash, s.alg.digest(input))
 	}
+
 	return nil, fmt.Errorf("%w: it cannot sign", ErrKey)
 }

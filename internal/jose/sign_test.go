@@ -34,13 +34,17 @@ func TestSignAndVerify(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			s, err := jose.Parse(token)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s.Header.Alg != alg || s.Header.KeyID != signer.Key().ID || !s.Header.Typ("at+jwt") || string(s.Payload) != accessToken || s.Header.Foreign != nil {
+			if s.Header.Alg != alg || s.Header.KeyID != signer.Key().ID || !s.Header.Typ("at+jwt") ||
+				string(s.Payload) != accessToken ||
+				s.Header.Foreign != nil {
 				t.Errorf("Parse = %+v, %s", s.Header, s.Payload)
 			}
+
 			for _, other := range algs {
 				want := jose.ErrAlgorithm
 				switch {
@@ -49,6 +53,7 @@ func TestSignAndVerify(t *testing.T) {
 				case strings.HasPrefix(string(other), "Ed") && strings.HasPrefix(string(alg), "Ed"):
 					want = jose.ErrSignature // one algorithm by two names, and another key
 				}
+
 				if err := s.Verify(newSigner(t, other).Key()); !errors.Is(err, want) {
 					t.Errorf("Verify with a key for %s = %v, want %v", other, err, want)
 				}
@@ -69,9 +74,12 @@ func TestHead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := s.Head(tc.typ); got != b64(tc.want)+"." {
+
+			got := s.Head(tc.typ)
+			if got != b64(tc.want)+"." {
 				t.Errorf("Head = %s, want that of %s", got, tc.want)
 			}
+
 			token, err := s.Sign(tc.typ, []byte(who))
 			if err != nil {
 				t.Fatal(err)
@@ -101,18 +109,33 @@ func TestASignerIsNotPrinted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		shown := log.String() + string(j) + s.String()
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t"} {
-			shown += fmt.Sprintf(verb, s) + fmt.Sprintf(verb, struct{ s *jose.Signer }{s}) + fmt.Sprintf(verb, []*jose.Signer{s})
+			shown += fmt.Sprintf(
+				verb,
+				s,
+			) + fmt.Sprintf(verb, struct{ s *jose.Signer }{s}) + fmt.Sprintf(verb, []*jose.Signer{s})
 		}
+
 		for name, secret := range secretsOf(t, s) {
-			for _, form := range []string{string(secret), hex.EncodeToString(secret), strings.ToUpper(hex.EncodeToString(secret)), base64.StdEncoding.EncodeToString(secret), fmt.Sprint(secret), strings.Trim(fmt.Sprint(secret), "[]"), new(big.Int).SetBytes(secret).String()} {
+			for _, form := range []string{
+				string(secret),
+				hex.EncodeToString(secret),
+				strings.ToUpper(hex.EncodeToString(secret)),
+				base64.StdEncoding.EncodeToString(secret),
+				fmt.Sprint(secret),
+				strings.Trim(fmt.Sprint(secret), "[]"),
+				new(big.Int).SetBytes(secret).String(),
+			} {
 				if strings.Contains(shown, form) {
 					t.Errorf("%s: %s is shown", alg, name)
 				}
 			}
 		}
-		if want := "signer " + s.Key().ID; !strings.HasPrefix(fmt.Sprintf("%#v", s), want) || !strings.Contains(shown, s.Key().ID) {
+
+		want := "signer " + s.Key().ID
+		if !strings.HasPrefix(fmt.Sprintf("%#v", s), want) || !strings.Contains(shown, s.Key().ID) {
 			t.Errorf("%s: it is shown as %#v", alg, s)
 		}
 	}
@@ -125,10 +148,12 @@ func secretsOf(tb testing.TB, s *jose.Signer) map[string][]byte {
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	var members map[string]string
 	if err := json.Unmarshal(text, &members); err != nil {
 		tb.Fatal(err)
 	}
+
 	secrets := map[string][]byte{}
 	for _, name := range []string{"d", "p", "q"} {
 		if members[name] != "" {
@@ -139,9 +164,11 @@ func secretsOf(tb testing.TB, s *jose.Signer) map[string][]byte {
 			secrets[name] = b
 		}
 	}
+
 	if len(secrets) == 0 {
 		tb.Fatal("nothing is private")
 	}
+
 	return secrets
 }
 
@@ -152,10 +179,17 @@ func TestSignersComeBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		jwk, err := gojose.JSONWebKey{Key: s.Private(), KeyID: "k", Algorithm: string(alg), Use: "sig"}.MarshalJSON()
+
+		jwk, err := gojose.JSONWebKey{
+			Key:       s.Private(),
+			KeyID:     "k",
+			Algorithm: string(alg),
+			Use:       "sig",
+		}.MarshalJSON()
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		forms := map[string]func() (*jose.Signer, error){
 			"PKCS #8": func() (*jose.Signer, error) { return jose.ParsePKCS8(der, alg, "k") },
 			"PEM": func() (*jose.Signer, error) {
@@ -163,21 +197,26 @@ func TestSignersComeBack(t *testing.T) {
 			},
 			"a JWK": func() (*jose.Signer, error) { return jose.ParseSigner(jwk, "", "ours") },
 		}
+
 		for name, parse := range forms {
 			back, err := parse()
 			if err != nil {
 				t.Errorf("%s: %s: %v", alg, name, err)
 				continue
 			}
+
 			if back.Key().ID != "k" || back.Key().Alg != alg {
 				t.Errorf("%s: %s: the key is %s for %s", alg, name, back.Key().ID, back.Key().Alg)
 			}
+
 			token, err := back.Sign("", []byte(who))
 			if err != nil {
 				t.Errorf("%s: %s: %v", alg, name, err)
 				continue
 			}
-			if got := judge(token, s.Key()); got != accepted {
+
+			got := judge(token, s.Key())
+			if got != accepted {
 				t.Errorf("%s: %s: what it signs: %s", alg, name, got)
 			}
 		}
@@ -199,10 +238,12 @@ func TestNewSignerRefuses(t *testing.T) {
 	copy(mixed[32:], newSigner(t, jose.Ed25519).Private().(ed25519.PrivateKey)[32:])
 	stranger := *ec
 	stranger.PublicKey = generateEC(t).PublicKey
+
 	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, tc := range []struct {
 		name    string
 		private crypto.Signer
@@ -223,6 +264,7 @@ func TestNewSignerRefuses(t *testing.T) {
 			}
 		})
 	}
+
 	if _, err := jose.Generate("HS256"); !errors.Is(err, jose.ErrKey) {
 		t.Errorf("Generate(HS256) = %v, want ErrKey", err)
 	}
@@ -234,13 +276,16 @@ func TestParseSigner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	pkcs8, err := newSigner(t, jose.ES256).MarshalPKCS8()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	block := func(kind string, der []byte) string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
+
 	said := func(more string) string { return strings.Replace(edOwner, "{", "{"+more+",", 1) }
 	const canary = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"
 	for _, tc := range []struct {
@@ -251,7 +296,13 @@ func TestParseSigner(t *testing.T) {
 	}{
 		{"PKCS #8", block("PRIVATE KEY", pkcs8), "", jose.ES256, ""},
 		{"SEC 1", block("EC PRIVATE KEY", sec1), "", jose.ES256, ""},
-		{"SEC 1 as openssl ecparam writes it", block("EC PARAMETERS", []byte{6, 8, 42, 134, 72, 206, 61, 3, 1, 7}) + block("EC PRIVATE KEY", sec1), "", jose.ES256, ""},
+		{
+			"SEC 1 as openssl ecparam writes it",
+			block("EC PARAMETERS", []byte{6, 8, 42, 134, 72, 206, 61, 3, 1, 7}) + block("EC PRIVATE KEY", sec1),
+			"",
+			jose.ES256,
+			"",
+		},
 		{"a JWK", edOwner, "", jose.EdDSA, ""},
 		{"a JWK that is told", edOwner, jose.Ed25519, jose.Ed25519, ""},
 		{"a JWK that says", said(`"alg":"Ed25519","use":"sig","key_ops":["sign","verify"]`), "", jose.Ed25519, ""},
@@ -260,8 +311,28 @@ func TestParseSigner(t *testing.T) {
 		{"a JWK that says otherwise", said(`"alg":"Ed25519"`), jose.EdDSA, "", "not for EdDSA"},
 		{"a JWK to verify with", said(`"key_ops":["verify"]`), "", "", "key_ops"},
 		{"a JWK for encryption", said(`"use":"enc"`), "", "", "use"},
-		{"a JWK whose halves do not belong together", strings.Replace(edOwner, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw", 1), "", "", "cannot be read"},
-		{"an EC JWK whose halves do not belong together", `{"d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",` + strings.TrimPrefix(string(newSigner(t, jose.ES256).Key().JWK()), "{"), "", "", "belong together"},
+		{
+			"a JWK whose halves do not belong together",
+			strings.Replace(
+				edOwner,
+				"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+				"PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw",
+				1,
+			),
+			"",
+			"",
+			"cannot be read",
+		},
+		{
+			"an EC JWK whose halves do not belong together",
+			`{"d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",` + strings.TrimPrefix(
+				string(newSigner(t, jose.ES256).Key().JWK()),
+				"{",
+			),
+			"",
+			"",
+			"belong together",
+		},
 		{"a JWK with a member twice", said(`"x":"x"`), "", "", "twice"},
 		{"a public JWK", edOfA, "", "", "not a private JWK"},
 		{"a secret", `{"kty":"oct","k":"` + canary + `"}`, "", "", "not a private JWK"},
@@ -285,6 +356,7 @@ func TestParseSigner(t *testing.T) {
 				}
 				return
 			}
+
 			if !errors.Is(err, jose.ErrKey) || !strings.Contains(err.Error(), tc.why) || s != nil {
 				t.Errorf("ParseSigner = %v, %v, want ErrKey because of %q", s, err, tc.why)
 			}

@@ -22,6 +22,7 @@ func vector(t *testing.T, name string, into any) {
 	if dir == "" {
 		dir = filepath.Join("..", "..", "..", "shared", "vectors")
 	}
+
 	b, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
 	if errors.Is(err, os.ErrNotExist) {
 		if os.Getenv("JETON_CI") != "" {
@@ -29,6 +30,7 @@ func vector(t *testing.T, name string, into any) {
 		}
 		t.Skipf("the vectors are not here (JETON_VECTORS names their folder): %v", err)
 	}
+
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +70,7 @@ func secretOf(jwk json.RawMessage) (jose.Key, bool) {
 	if json.Unmarshal(jwk, &j) != nil || j.Kty != "oct" || !strings.HasPrefix(j.Alg, "HS") {
 		return jose.Key{}, false
 	}
+
 	secret, err := base64.RawURLEncoding.DecodeString(j.K)
 	return jose.Symmetric(jose.Alg(j.Alg), secret), err == nil
 }
@@ -78,11 +81,13 @@ func judge(token string, k jose.Key) string {
 	if err == nil {
 		err = s.Verify(k)
 	}
+
 	for _, kind := range []error{jose.ErrMalformed, jose.ErrAlgorithm, jose.ErrSignature, jose.ErrKey} {
 		if errors.Is(err, kind) {
 			return kind.Error()
 		}
 	}
+
 	return fmt.Sprint(err) // <nil>, or what no token should meet
 }
 
@@ -101,6 +106,7 @@ func TestWycheproofSignatures(t *testing.T) {
 		372: jose.ErrMalformed.Error(), // "?" in the middle of base64url
 		373: jose.ErrMalformed.Error(), // the same
 	}
+
 	var file wycheproof
 	vector(t, "wycheproof/json_web_signature_test.json", &file)
 	got := map[string]int{}
@@ -111,11 +117,13 @@ func TestWycheproofSignatures(t *testing.T) {
 				valid[text(tc.JWS)] = tc.ID
 			}
 		}
+
 		key, symmetric := secretOf(g.Private)
 		var keyErr error
 		if !symmetric {
 			key, keyErr = jose.ParseJWK(g.Public)
 		}
+
 		for _, tc := range g.Tests {
 			verdict := judge(text(tc.JWS), key)
 			if keyErr != nil {
@@ -124,14 +132,23 @@ func TestWycheproofSignatures(t *testing.T) {
 					t.Errorf("%d: the key fails with %v, which is not ErrKey", tc.ID, keyErr)
 				}
 			}
+
 			if tc.Result == "invalid" && valid[text(tc.JWS)] != 0 {
-				t.Logf("%d (%s, %s) is called invalid and is the valid token %d", tc.ID, g.Comment, tc.Comment, valid[text(tc.JWS)])
+				t.Logf(
+					"%d (%s, %s) is called invalid and is the valid token %d",
+					tc.ID,
+					g.Comment,
+					tc.Comment,
+					valid[text(tc.JWS)],
+				)
 				if tc.ID != 367 && tc.ID != 370 {
 					t.Errorf("%d is not known to be a copy", tc.ID)
 				}
+
 				got["invalid, but a copy of a valid one: "+verdict]++
 				continue
 			}
+
 			got[tc.Result+": "+verdict]++
 			want, exceptional := exceptions[tc.ID]
 			switch {
@@ -142,6 +159,7 @@ func TestWycheproofSignatures(t *testing.T) {
 			}
 		}
 	}
+
 	want := map[string]int{
 		"valid: " + accepted:                              40,
 		"valid: " + jose.ErrAlgorithm.Error():             2,
@@ -166,30 +184,51 @@ func judgeSet(t *testing.T, set json.RawMessage, token string) (verdict, why str
 	if err != nil {
 		return jose.ErrKey.Error(), err.Error()
 	}
+
 	if len(keys) == 0 {
 		var s struct{ Keys []json.RawMessage }
 		if err := json.Unmarshal(set, &s); err != nil || len(s.Keys) != 1 {
 			t.Fatalf("a set of %d keys: %v", len(s.Keys), err)
 		}
+
 		_, err := jose.ParseJWK(s.Keys[0])
 		return jose.ErrKey.Error(), fmt.Sprint(err)
 	}
+
 	s, err := jose.Parse(token)
 	if err != nil {
 		return jose.ErrMalformed.Error(), err.Error()
 	}
+
 	for _, k := range keys {
 		if k.ID == s.Header.KeyID {
 			return judge(token, k), ""
 		}
 	}
+
 	return "no such key", ""
 }
 
 // Sets with symmetric keys are refused by policy, also the four that Wycheproof calls
 // valid: there are none here. All else is as it says, and for the reason that it says.
 func TestWycheproofKeys(t *testing.T) {
-	policy := map[int]bool{1: true, 2: true, 3: true, 4: true, 10: true, 11: true, 12: true, 13: true, 14: true, 15: true, 16: true, 17: true, 18: true, 25: true, 26: true}
+	policy := map[int]bool{
+		1:  true,
+		2:  true,
+		3:  true,
+		4:  true,
+		10: true,
+		11: true,
+		12: true,
+		13: true,
+		14: true,
+		15: true,
+		16: true,
+		17: true,
+		18: true,
+		25: true,
+		26: true,
+	}
 	reasons := map[int]string{
 		6:  "its use is not sig",
 		7:  "ROCA",
@@ -202,6 +241,7 @@ func TestWycheproofKeys(t *testing.T) {
 		23: "not a coordinate",
 		24: "n: not the number",
 	}
+
 	var file wycheproof
 	vector(t, "wycheproof/json_web_key_test.json", &file)
 	counts := map[string]int{}
@@ -210,6 +250,7 @@ func TestWycheproofKeys(t *testing.T) {
 		if set == nil {
 			set = g.Private
 		}
+
 		for _, tc := range g.Tests {
 			verdict, why := judgeSet(t, set, text(tc.JWS))
 			switch {
@@ -232,7 +273,13 @@ func TestWycheproofKeys(t *testing.T) {
 			}
 		}
 	}
-	want := map[string]int{"accepted": 1, "refused for what it is": 10, "refused by policy, called valid": 4, "refused by policy, called invalid": 11}
+
+	want := map[string]int{
+		"accepted":                          1,
+		"refused for what it is":            10,
+		"refused by policy, called valid":   4,
+		"refused by policy, called invalid": 11,
+	}
 	if !maps.Equal(counts, want) {
 		t.Errorf("%v, want %v", counts, want)
 	}
@@ -253,6 +300,7 @@ func TestWycheproofCrypto(t *testing.T) {
 				}
 				continue
 			}
+
 			if strings.Contains(g.Comment, "eyset") {
 				counts["symmetric sets, refused by policy"]++
 				if verdict, why := judgeSet(t, g.Private, text(tc.JWS)); !strings.Contains(why, "private member k") {
@@ -260,15 +308,18 @@ func TestWycheproofCrypto(t *testing.T) {
 				}
 				continue
 			}
+
 			key, symmetric := secretOf(g.Private)
 			var err error
 			if !symmetric {
 				key, err = jose.ParseJWK(g.Public)
 			}
+
 			verdict := judge(text(tc.JWS), key)
 			if err != nil {
 				verdict = err.Error()
 			}
+
 			counts[tc.Result]++
 			if (verdict == accepted) != (tc.Result == "valid") {
 				t.Errorf("%d (%s) is %s: %s", tc.ID, tc.Comment, tc.Result, verdict)
@@ -278,7 +329,13 @@ func TestWycheproofCrypto(t *testing.T) {
 			}
 		}
 	}
-	want := map[string]int{"valid": 3, "invalid": 43, "symmetric sets, refused by policy": 3, "encrypted": 34}
+
+	want := map[string]int{
+		"valid":                             3,
+		"invalid":                           43,
+		"symmetric sets, refused by policy": 3,
+		"encrypted":                         34,
+	}
 	if !maps.Equal(counts, want) {
 		t.Errorf("%v, want %v", counts, want)
 	}
@@ -323,17 +380,20 @@ func TestCookbookSignatures(t *testing.T) {
 				if form == nil {
 					continue
 				}
+
 				forms++
 				if _, err := jose.Parse(string(form)); !errors.Is(err, jose.ErrMalformed) {
 					t.Errorf("Parse(%.40s…) = %v, want ErrMalformed", form, err)
 				}
 			}
+
 			if forms != tc.forms || (c.Output.Compact == "") != (tc.compact == "") {
 				t.Fatalf("the example has %d forms of JSON, and the compact one %q", forms, c.Output.Compact)
 			}
 			if tc.compact == "" {
 				return
 			}
+
 			key, symmetric := secretOf(c.Input.Key)
 			if !symmetric {
 				// The examples give the private key; what is sent is the public one.
@@ -341,12 +401,16 @@ func TestCookbookSignatures(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				key = signer.Key()
 			}
-			if got := judge(c.Output.Compact, key); got != tc.compact {
+
+			got := judge(c.Output.Compact, key)
+			if got != tc.compact {
 				t.Errorf("the verdict is %s, want %s", got, tc.compact)
 			}
-			if s, err := jose.Parse(c.Output.Compact); tc.compact == accepted && (err != nil || string(s.Payload) != c.Input.Payload) {
+			if s, err := jose.Parse(c.Output.Compact); tc.compact == accepted &&
+				(err != nil || string(s.Payload) != c.Input.Payload) {
 				t.Errorf("the payload is %q, %v, want %q", s.Payload, err, c.Input.Payload)
 			}
 		})
@@ -369,12 +433,17 @@ func TestCookbookKeys(t *testing.T) {
 			var raw json.RawMessage
 			vector(t, "jose-cookbook/jwk/"+tc.file, &raw)
 			const id = "bilbo.baggins@hobbiton.example"
+
 			k, err := jose.ParseJWK(raw)
 			if (err == nil) != tc.public || err != nil && !errors.Is(err, jose.ErrKey) || err == nil && k.ID != id {
 				t.Errorf("ParseJWK = %q, %v", k.ID, err)
 			}
+
 			s, err := jose.ParseSigner(raw, "", "")
-			if (err == nil) != tc.private || err != nil && !errors.Is(err, jose.ErrKey) || err == nil && s.Key().ID != id {
+			if (err == nil) != tc.private || err != nil && !errors.Is(
+				err,
+				jose.ErrKey,
+			) || err == nil && s.Key().ID != id {
 				t.Errorf("ParseSigner = %v, %v", s, err)
 			}
 		})

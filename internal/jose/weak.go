@@ -14,16 +14,20 @@ func checkRSA(p *rsa.PublicKey) error {
 	if p.N == nil {
 		return errors.New("there is none")
 	}
-	if n := p.N.BitLen(); n < minRSA || n > maxRSA {
+
+	n := p.N.BitLen()
+	if n < minRSA || n > maxRSA {
 		return fmt.Errorf("an RSA key of %d bits; %d to %d are taken", n, minRSA, maxRSA)
 	}
 	// What FIPS 186-5 asks for, and not more than the standard library computes with.
 	if p.E < 65537 || p.E > 1<<31-1 || p.E&1 == 0 {
 		return fmt.Errorf("an RSA key with the exponent %d", p.E)
 	}
+
 	if p.N.Bit(0) == 0 {
 		return errors.New("an RSA key with a small factor")
 	}
+
 	roca := true
 	for _, prime := range [...]int64{
 		3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97,
@@ -35,9 +39,11 @@ func checkRSA(p *rsa.PublicKey) error {
 		}
 		roca = roca && isPower(rest, prime)
 	}
+
 	if roca {
 		return errors.New("an RSA key made by a broken generator (ROCA, CVE-2017-15361)")
 	}
+
 	return nil
 }
 
@@ -49,7 +55,9 @@ func isPower(n, prime int64) bool {
 		if power == n {
 			return true
 		}
-		if power = power * 65537 % prime; power == 1 {
+
+		power = power * 65537 % prime
+		if power == 1 {
 			return false
 		}
 	}
@@ -62,6 +70,7 @@ func checkEd25519(p ed25519.PublicKey) error {
 	if len(p) != ed25519.PublicKeySize {
 		return fmt.Errorf("an Ed25519 key of %d bytes", len(p))
 	}
+
 	prime := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
 	b := slices.Clone(p)
 	b[31] &= 0x7f // the sign of x
@@ -70,21 +79,25 @@ func checkEd25519(p ed25519.PublicKey) error {
 	if y.Cmp(prime) >= 0 {
 		return errors.New("an Ed25519 key that is not written as it should be")
 	}
+
 	// x² = (y²-1)/(dy²+1) with d = -121665/121666, so that u = 121666(y²-1) and
 	// v = 121666-121665y² have a quotient, and a product, that is a square.
 	yy := new(big.Int).Mul(y, y)
 	u := new(big.Int).Mul(big.NewInt(121666), new(big.Int).Sub(yy, big.NewInt(1)))
 	v := new(big.Int).Sub(big.NewInt(121666), new(big.Int).Mul(big.NewInt(121665), yy))
+
 	if u.Mod(u, prime); u.Sign() == 0 || y.Sign() == 0 { // orders 1, 2 and 4
 		return errors.New("an Ed25519 key of small order")
 	}
 	if big.Jacobi(new(big.Int).Mul(u, v), prime) != 1 {
 		return errors.New("an Ed25519 key that is no point of its curve")
 	}
+
 	// Doubled, a point of order 8 has order 4, where y is 0; that is when x² + y² is 0.
 	xx := u.Mul(u, v.ModInverse(v, prime))
 	if xx.Add(xx, yy).Mod(xx, prime).Sign() == 0 {
 		return errors.New("an Ed25519 key of small order")
 	}
+
 	return nil
 }
