@@ -27,7 +27,14 @@ type change struct {
 }
 
 func newChange(have []Record, fresh map[Pair]Record, n needs, by string, now time.Time) *change {
-	return &change{now: now, needs: n, by: by, all: pointers(slices.Clone(have)), fresh: fresh, wrote: map[string]bool{}}
+	return &change{
+		now:   now,
+		needs: n,
+		by:    by,
+		all:   pointers(slices.Clone(have)),
+		fresh: fresh,
+		wrote: map[string]bool{},
+	}
 }
 
 func pointers(list []Record) []*Record {
@@ -46,9 +53,11 @@ func line(all []*Record, p Pair) []*Record {
 			list = append(list, k)
 		}
 	}
+
 	slices.SortFunc(list, func(a, b *Record) int {
 		return cmp.Or(a.Opens.Compare(b.Opens), a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID))
 	})
+
 	return list
 }
 
@@ -61,6 +70,7 @@ func current(line []*Record, now time.Time) *Record {
 			found = k
 		}
 	}
+
 	return found
 }
 
@@ -72,6 +82,7 @@ func next(line []*Record, now time.Time) *Record {
 			return k
 		}
 	}
+
 	return nil
 }
 
@@ -83,6 +94,7 @@ func (c *change) pairs() []Pair {
 			list = append(list, k.pair())
 		}
 	}
+
 	slices.SortFunc(list, func(a, b Pair) int { return strings.Compare(a.String(), b.String()) })
 	return list
 }
@@ -98,6 +110,7 @@ func (c *change) put() []Record {
 			list = append(list, *k)
 		}
 	}
+
 	return list
 }
 
@@ -109,11 +122,19 @@ func (c *change) list(ids []string) []*Record {
 			list = append(list, k)
 		}
 	}
+
 	return list
 }
 
 func (c *change) note(action, kid, reason string) {
-	c.events = append(c.events, jeton.Event{Time: c.now, Actor: c.by, Action: action, Target: "key:" + kid, Outcome: audit.OK, Reason: reason})
+	c.events = append(c.events, jeton.Event{
+		Time:    c.now,
+		Actor:   c.by,
+		Action:  action,
+		Target:  "key:" + kid,
+		Outcome: audit.OK,
+		Reason:  reason,
+	})
 }
 
 // add puts a new key into the line of a pair, and returns nil when none has been made yet.
@@ -123,10 +144,12 @@ func (c *change) add(p Pair, opens time.Time) *Record {
 		c.short = append(c.short, p)
 		return nil
 	}
+
 	k.Created, k.Opens = c.now, opens
 	c.all = append(c.all, &k)
 	c.wrote[k.ID] = true
 	c.coming = append(c.coming, k.ID)
+
 	return &k
 }
 
@@ -139,6 +162,7 @@ func (c *change) align(p Pair) {
 			live = append(live, k)
 		}
 	}
+
 	for i, k := range live {
 		switch {
 		case i == len(live)-1:
@@ -166,7 +190,9 @@ func (c *change) supply() {
 		if slices.Contains(have, p) {
 			continue
 		}
-		if k := c.add(p, c.now); k != nil {
+
+		k := c.add(p, c.now)
+		if k != nil {
 			have = append(have, p) // it may be listed twice
 			c.note(audit.KeyMake, k.ID, "for "+p.String()+", signs at once")
 		}
@@ -179,23 +205,35 @@ func (c *change) rotate(p Pair, atOnce bool, why string) error {
 	cur, waits := current(keys, c.now), next(keys, c.now)
 	switch {
 	case waits != nil && !atOnce:
-		return jeton.WithDetail(jeton.ErrConflict, fmt.Sprintf("key %s is the next for %s already and signs from %s; rotate now lets it sign at once", waits.ID, p, stamp(waits.Opens)))
+		return jeton.WithDetail(
+			jeton.ErrConflict,
+			fmt.Sprintf(
+				"key %s is the next for %s already and signs from %s; rotate now lets it sign at once",
+				waits.ID,
+				p,
+				stamp(waits.Opens),
+			),
+		)
 	case waits != nil:
 		c.settle(cur)
 		c.promote(waits, why, " instead of "+cur.ID)
 		return nil
 	}
+
 	opens := c.now.Add(c.needs.PublishFor)
 	if atOnce {
 		opens = c.now
 	}
+
 	k := c.add(p, opens)
 	if k == nil {
 		return nil
 	}
+
 	c.settle(cur)
 	c.align(p)
 	c.note(audit.KeyRotate, k.ID, why+"for "+p.String()+", signs from "+stamp(opens)+" instead of "+cur.ID)
+
 	return nil
 }
 
@@ -229,6 +267,7 @@ func (c *change) schedule(p Pair) error {
 	if cur.Opens.Sub(c.now) > skew {
 		c.settle(cur)
 	}
+
 	age := c.now.Sub(cur.Opens)
 	switch {
 	case waits != nil:
@@ -244,8 +283,13 @@ func (c *change) schedule(p Pair) error {
 		}
 	case age >= 2*c.needs.RotateEvery:
 		c.retire(cur, c.now)
-		c.note(audit.KeyRotate, cur.ID, "for "+p.String()+", which nothing asks for any more: signs no more and has no next")
+		c.note(
+			audit.KeyRotate,
+			cur.ID,
+			"for "+p.String()+", which nothing asks for any more: signs no more and has no next",
+		)
 	}
+
 	return nil
 }
 
@@ -255,18 +299,25 @@ func (c *change) revoke(kid, why string) error {
 	if at < 0 {
 		return jeton.WithDetail(jeton.ErrNotFound, "there is no signing key of that kid")
 	}
+
 	k := c.all[at]
 	if k.Revoked {
 		return nil
 	}
+
 	p, keys := k.pair(), line(c.all, k.pair())
-	cur, waits, was := current(keys, c.now), next(keys, c.now), k.live(c.now)
+	cur := current(keys, c.now)
+	waits := next(keys, c.now)
+	was := k.live(c.now)
 	k.Revoked = true
+
 	c.wrote[k.ID] = true
 	if !k.retired(c.now) {
 		c.retire(k, c.now)
 	}
+
 	c.note(audit.KeyRevoke, k.ID, cmp.Or(why, "revoked by an operator"))
+
 	switch {
 	case !was:
 	case k != cur:
@@ -274,10 +325,12 @@ func (c *change) revoke(kid, why string) error {
 	case waits != nil:
 		c.promote(waits, "", " in place of "+k.ID)
 	case !c.needs.used || slices.Contains(c.needs.Pairs, p):
-		if made := c.add(p, c.now); made != nil {
+		made := c.add(p, c.now)
+		if made != nil {
 			c.note(audit.KeyMake, made.ID, "for "+p.String()+", signs at once in place of "+k.ID)
 		}
 	}
+
 	return nil
 }
 

@@ -112,7 +112,10 @@ type Store interface {
 	// events. An error of decide is returned and nothing is changed. Steps come one
 	// after another on all nodes: each is handed what the one before has left. decide may
 	// be called again, holds up other writes while it runs, and must not call the store.
-	ChangeKeys(ctx context.Context, decide func(have []Record) (put []Record, drop []string, events []jeton.Event, err error)) error
+	ChangeKeys(
+		ctx context.Context,
+		decide func(have []Record) (put []Record, drop []string, events []jeton.Event, err error),
+	) error
 }
 
 // Needs is what the configuration asks of the keys.
@@ -125,13 +128,20 @@ type Needs struct {
 
 func (n Needs) check() error {
 	if n.RotateEvery < 0 || n.PublishFor < 0 || n.Keep <= 0 {
-		return fmt.Errorf("signing keys: rotated every %v, published for %v, kept for %v: none may be below zero, nor the last be zero", n.RotateEvery, n.PublishFor, n.Keep)
+		return fmt.Errorf(
+			"signing keys: rotated every %v, published for %v, kept for %v: none may be below zero, nor the last be zero",
+			n.RotateEvery,
+			n.PublishFor,
+			n.Keep,
+		)
 	}
+
 	for _, p := range n.Pairs {
 		if err := p.check(); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -178,11 +188,19 @@ func New(c Config) (*Ring, error) {
 	if c.Secret.key.IsZero() {
 		return nil, errors.New("signing keys: no secret")
 	}
-	r := &Ring{store: c.Store, secret: c.Secret, now: c.Now, log: c.Log, turn: make(chan struct{}, 1)}
+
+	r := &Ring{
+		store:  c.Store,
+		secret: c.Secret,
+		now:    c.Now,
+		log:    c.Log,
+		turn:   make(chan struct{}, 1),
+	}
 	r.turn <- struct{}{}
 	r.needs.Store(&needs{Needs: n})
 	r.known.Store(&snapshot{})
 	c.Store.WatchKeys(r.Outdated)
+
 	return r, nil
 }
 
@@ -194,6 +212,7 @@ func (r *Ring) Use(ctx context.Context, n Needs) error {
 	if err := n.check(); err != nil {
 		return err
 	}
+
 	n.Pairs = slices.Clone(n.Pairs)
 	used := needs{n, true}
 	if _, err := r.change(ctx, used, "config", func(c *change) error {
@@ -202,7 +221,9 @@ func (r *Ring) Use(ctx context.Context, n Needs) error {
 	}); err != nil {
 		return fmt.Errorf("make signing keys: %w", err)
 	}
+
 	r.needs.Store(&used)
+
 	return nil
 }
 
@@ -217,21 +238,28 @@ func (r *Ring) Rotate(ctx context.Context, by string, alg jose.Alg, now bool) ([
 			return nil, err
 		}
 	}
+
 	c, err := r.change(ctx, *r.needs.Load(), by, func(c *change) error {
 		pairs := slices.DeleteFunc(c.pairs(), func(p Pair) bool { return alg != "" && p.Alg != alg })
 		if len(pairs) == 0 {
-			return jeton.WithDetail(jeton.ErrNotFound, "no key of that sort signs; the server makes those that its configuration asks for when it starts")
+			return jeton.WithDetail(
+				jeton.ErrNotFound,
+				"no key of that sort signs; the server makes those that its configuration asks for when it starts",
+			)
 		}
+
 		for _, p := range pairs {
 			if err := c.rotate(p, now, ""); err != nil {
 				return err
 			}
 		}
+
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("rotate signing keys: %w", err)
 	}
+
 	return tell(c.list(c.coming), c.all, c.now), nil
 }
 
@@ -243,14 +271,17 @@ func (r *Ring) Revoke(ctx context.Context, by, kid, why string) error {
 	if len(why) > maxReason {
 		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a reason has %d bytes at most", maxReason))
 	}
+
 	c, err := r.step(ctx, *r.needs.Load(), by, func(c *change) error { return c.revoke(kid, why) })
 	if err == nil && c.isEmpty() {
 		// Another node may have revoked it a moment ago, whose answer waits until all have heard.
 		err = r.store.Settle(ctx)
 	}
+
 	if err != nil {
 		return fmt.Errorf("revoke signing key %s: %w", kid, err)
 	}
+
 	return nil
 }
 
@@ -263,8 +294,10 @@ func (r *Ring) List(ctx context.Context) ([]jeton.SigningKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list signing keys: %w", err)
 	}
+
 	now := r.time()
 	all := pointers(have)
+
 	return tell(slices.DeleteFunc(slices.Clone(all), func(k *Record) bool { return k.closed(now) }), all, now), nil
 }
 
@@ -273,13 +306,21 @@ func tell(some, all []*Record, now time.Time) []jeton.SigningKey {
 	list := make([]jeton.SigningKey, 0, len(some))
 	for _, k := range some {
 		list = append(list, jeton.SigningKey{
-			ID: k.ID, Kind: string(k.Kind), Algorithm: string(k.Alg), Status: status(k, all, now),
-			Created: k.Created, Signs: k.Opens, Retires: k.Retires, Withdrawn: k.Closes,
+			ID:        k.ID,
+			Kind:      string(k.Kind),
+			Algorithm: string(k.Alg),
+			Status:    status(k, all, now),
+			Created:   k.Created,
+			Signs:     k.Opens,
+			Retires:   k.Retires,
+			Withdrawn: k.Closes,
 		})
 	}
+
 	slices.SortStableFunc(list, func(a, b jeton.SigningKey) int {
 		return strings.Compare(a.Kind+" "+a.Algorithm, b.Kind+" "+b.Algorithm)
 	})
+
 	return list
 }
 
@@ -292,6 +333,7 @@ func status(k *Record, all []*Record, now time.Time) string {
 	case k.opened(now) || k.retired(now):
 		return "retired"
 	}
+
 	return "next"
 }
 
@@ -307,6 +349,7 @@ const tickEvery = time.Minute
 func (r *Ring) Run(ctx context.Context) error {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -325,16 +368,20 @@ func (r *Ring) tick(ctx context.Context) error {
 	if !n.used {
 		return nil // keys are nobody's business here, as in a command without a server
 	}
+
 	_, err := r.change(ctx, n, "schedule", func(c *change) error {
 		c.supply()
+
 		for _, p := range c.pairs() {
 			if err := c.schedule(p); err != nil {
 				return err
 			}
 		}
+
 		c.tidy()
 		return nil
 	})
+
 	return err
 }
 
@@ -348,6 +395,7 @@ func (r *Ring) change(ctx context.Context, n needs, by string, decide func(*chan
 	if err := known.shutError(r.secret); err != nil {
 		return nil, err
 	}
+
 	return r.step(ctx, n, by, decide)
 }
 
@@ -364,6 +412,7 @@ func (r *Ring) step(ctx context.Context, n needs, by string, decide func(*change
 	if err != nil {
 		return nil, err
 	}
+
 	fresh := map[Pair]Record{}
 	const tries = 4
 	for range tries {
@@ -371,20 +420,25 @@ func (r *Ring) step(ctx context.Context, n needs, by string, decide func(*change
 		if err := decide(c); err != nil || c.isEmpty() {
 			return c, err
 		}
+
 		for _, p := range c.short {
-			if fresh[p], err = r.make(p); err != nil {
+			fresh[p], err = r.make(p)
+			if err != nil {
 				return nil, err
 			}
 		}
+
 		err = r.store.ChangeKeys(ctx, func(found []Record) ([]Record, []string, []jeton.Event, error) {
 			c = newChange(found, fresh, n, by, r.time())
 			if err := decide(c); err != nil {
 				return nil, nil, nil, err
 			}
+
 			if len(c.short) > 0 {
 				have = found
 				return nil, nil, nil, errShort
 			}
+
 			return c.put(), c.drop, c.events, nil
 		})
 		if errors.Is(err, errShort) {
@@ -393,12 +447,15 @@ func (r *Ring) step(ctx context.Context, n needs, by string, decide func(*change
 		if err != nil {
 			return nil, err
 		}
+
 		for _, e := range c.events {
 			r.log.Info("signing keys changed", "action", e.Action, "key", e.Target, "what", e.Reason, "by", by)
 		}
+
 		_, err = r.load(ctx)
 		return c, err
 	}
+
 	return nil, jeton.WithDetail(jeton.ErrConflict, "the signing keys are changed by others; try again")
 }
 
@@ -408,14 +465,23 @@ func (r *Ring) make(p Pair) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
+
 	der, err := s.MarshalPKCS8()
 	if err != nil {
 		return Record{}, fmt.Errorf("encode key: %w", err)
 	}
 	defer clear(der)
-	k := Record{ID: s.Key().ID, Kind: p.Kind, Alg: p.Alg, Public: string(s.Key().JWK())}
-	if k.Sealed, err = r.secret.seal(&k, der); err != nil {
+
+	k := Record{
+		ID:     s.Key().ID,
+		Kind:   p.Kind,
+		Alg:    p.Alg,
+		Public: string(s.Key().JWK()),
+	}
+	k.Sealed, err = r.secret.seal(&k, der)
+	if err != nil {
 		return Record{}, fmt.Errorf("seal key: %w", err)
 	}
+
 	return k, nil
 }

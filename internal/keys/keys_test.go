@@ -40,7 +40,12 @@ var (
 )
 
 func needs(pairs ...keys.Pair) keys.Needs {
-	return keys.Needs{Pairs: pairs, RotateEvery: every, PublishFor: publishFor, Keep: keep}
+	return keys.Needs{
+		Pairs:       pairs,
+		RotateEvery: every,
+		PublishFor:  publishFor,
+		Keep:        keep,
+	}
 }
 
 // bench is the keys of one server on a real store, with a clock that a test sets.
@@ -69,7 +74,10 @@ func (c *counted) ListKeys(ctx context.Context) ([]keys.Record, error) {
 	return c.Store.ListKeys(ctx)
 }
 
-func (c *counted) ChangeKeys(ctx context.Context, decide func([]keys.Record) ([]keys.Record, []string, []jeton.Event, error)) error {
+func (c *counted) ChangeKeys(
+	ctx context.Context,
+	decide func([]keys.Record) ([]keys.Record, []string, []jeton.Event, error),
+) error {
 	c.changes.Add(1)
 	if c.during != nil {
 		c.during()
@@ -85,11 +93,13 @@ func empty(t *testing.T) *bench {
 	var err error
 	b.db, err = sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(b.dir, "jeton.db")})
 	must(t, err)
+
 	t.Cleanup(func() { _ = b.db.Close() })
 	b.secret, err = keys.LoadSecret(filepath.Join(b.dir, "keys.secret"))
 	must(t, err)
 	b.store = &counted{Store: b.db}
 	b.Ring = b.ring(t, b.secret)
+
 	return b
 }
 
@@ -105,9 +115,15 @@ func with(t *testing.T, pairs ...keys.Pair) *bench {
 func (b *bench) ring(t *testing.T, secret keys.Secret) *keys.Ring {
 	t.Helper()
 	r, err := keys.New(keys.Config{
-		Store: b.store, Secret: secret, Now: b.time, Log: slog.New(slog.DiscardHandler),
-		RotateEvery: every, PublishFor: publishFor, Keep: keep,
+		Store:       b.store,
+		Secret:      secret,
+		Now:         b.time,
+		Log:         slog.New(slog.DiscardHandler),
+		RotateEvery: every,
+		PublishFor:  publishFor,
+		Keep:        keep,
 	})
+
 	must(t, err)
 	return r
 }
@@ -119,6 +135,7 @@ func (b *bench) restarted(t *testing.T, pairs ...keys.Pair) *keys.Ring {
 	must(t, err)
 	r := b.ring(t, secret)
 	must(t, r.Use(t.Context(), needs(pairs...)))
+
 	return r
 }
 
@@ -138,7 +155,12 @@ func (b *bench) stored(t *testing.T) []keys.Record {
 // put changes a record behind the ring's back.
 func (b *bench) put(t *testing.T, list ...keys.Record) {
 	t.Helper()
-	must(t, b.db.ChangeKeys(t.Context(), func([]keys.Record) ([]keys.Record, []string, []jeton.Event, error) { return list, nil, nil, nil }))
+	must(
+		t,
+		b.db.ChangeKeys(t.Context(), func([]keys.Record) ([]keys.Record, []string, []jeton.Event, error) {
+			return list, nil, nil, nil
+		}),
+	)
 }
 
 // record returns the events as text, oldest first.
@@ -150,6 +172,7 @@ func (b *bench) record(t *testing.T) []string {
 	for _, e := range events {
 		list = append(list, strings.Join([]string{e.Actor, e.Action, e.Target, e.Outcome}, " "))
 	}
+
 	return list
 }
 
@@ -183,6 +206,7 @@ func published(t *testing.T, r *keys.Ring) []string {
 	for _, k := range list {
 		kids = append(kids, k.ID)
 	}
+
 	return kids
 }
 
@@ -195,6 +219,7 @@ func told(t *testing.T, r *keys.Ring) map[string]string {
 	for _, k := range list {
 		found[k.ID] = k.Status
 	}
+
 	return found
 }
 
@@ -202,9 +227,11 @@ func rotated(t *testing.T, r *keys.Ring, now bool) string {
 	t.Helper()
 	list, err := r.Rotate(t.Context(), "operator", "", now)
 	must(t, err)
+
 	if len(list) != 1 {
 		t.Fatalf("Rotate returns %+v, want one key", list)
 	}
+
 	return list[0].ID
 }
 
@@ -222,6 +249,7 @@ func check(r *keys.Ring, text string) error {
 	if err != nil {
 		return err
 	}
+
 	k, ok := r.Verifier(keys.Access, token.Header.KeyID)
 	if !ok {
 		return fmt.Errorf("%w: %s", errUnknown, token.Header.KeyID)
@@ -229,6 +257,7 @@ func check(r *keys.Ring, text string) error {
 	if token.Header.Type != "at+jwt" {
 		return fmt.Errorf("the token is a %q", token.Header.Type)
 	}
+
 	return token.Verify(k)
 }
 
@@ -270,6 +299,7 @@ func TestWalk(t *testing.T) {
 			} else {
 				want[first] = tc.first
 			}
+
 			if got := signs(t, b.Ring, ec); got != tc.signs {
 				t.Errorf("key %s signs, want %s", got, tc.signs)
 			}
@@ -279,18 +309,26 @@ func TestWalk(t *testing.T) {
 			if got := told(t, b.Ring); fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("listed are %v, want %v", got, want)
 			}
+
 			if checks(b.Ring, first) != (tc.first != "") || !checks(b.Ring, second) {
 				t.Errorf("the first checks: %t, the second: %t", checks(b.Ring, first), checks(b.Ring, second))
 			}
+
 			must(t, signAndCheck(b.Ring, ec))
 		})
 	}
+
 	b.set(opens.Add(keep))
 	b.tick(t)
-	if list := b.stored(t); len(list) != 1 || list[0].ID != second {
+	list := b.stored(t)
+	if len(list) != 1 || list[0].ID != second {
 		t.Errorf("after the walk %d keys are stored, want the second alone", len(list))
 	}
-	if got, want := b.record(t), []string{"config key.make key:" + first + " ok", "operator key.rotate key:" + second + " ok"}; !slices.Equal(got, want) {
+
+	if got, want := b.record(t), []string{
+		"config key.make key:" + first + " ok",
+		"operator key.rotate key:" + second + " ok",
+	}; !slices.Equal(got, want) {
 		t.Errorf("the record is %v, want %v", got, want)
 	}
 }
@@ -299,8 +337,10 @@ func TestEntityTagFollowsTheSet(t *testing.T) {
 	b := with(t, ec)
 	first := signs(t, b.Ring, ec)
 	seen := map[string]string{}
+
 	note := func() {
 		t.Helper()
+
 		for range 2 {
 			body, tag := b.JWKS()
 			if old, ok := seen[tag]; ok && old != string(body) {
@@ -309,14 +349,17 @@ func TestEntityTagFollowsTheSet(t *testing.T) {
 			seen[tag] = string(body)
 		}
 	}
+
 	note()
 	b.forward(time.Second)
 	rotated(t, b.Ring, true)
 	note()
 	b.forward(keep)
+
 	note()
 	must(t, b.Reload(t.Context()))
 	note()
+
 	if len(seen) != 3 || slices.Contains(published(t, b.Ring), first) {
 		t.Errorf("%d sets were seen, want 3: one, two and one key", len(seen))
 	}
@@ -335,27 +378,34 @@ func TestRotationsWhileOthersSign(t *testing.T) {
 					t.Errorf("%s: %v", p, err)
 					return
 				}
+
 				b.JWKS()
 				signed.Add(1)
 			}
 		})
 	}
+
 	for i := range 10 {
 		before := signs(t, b.Ring, ec)
 		if _, err := b.Rotate(t.Context(), "operator", "", i%2 == 0); err != nil {
 			t.Errorf("rotation %d: %v", i, err)
 		}
+
 		b.forward(publishFor)
-		if after := signs(t, b.Ring, ec); after == before {
+		after := signs(t, b.Ring, ec)
+		if after == before {
 			t.Errorf("rotation %d: key %s signs as before", i, after)
 		}
+
 		for at := signed.Load(); signed.Load() < at+8 && !t.Failed(); {
 			time.Sleep(time.Millisecond) // let the others come by
 		}
 	}
+
 	stop()
 	wg.Wait()
-	if n := len(b.stored(t)); n != 22 {
+	n := len(b.stored(t))
+	if n != 22 {
 		t.Errorf("%d keys are stored, want 22", n)
 	}
 }
@@ -363,6 +413,7 @@ func TestRotationsWhileOthersSign(t *testing.T) {
 func TestTwoNodesAtTheSameMoment(t *testing.T) {
 	b := empty(t)
 	nodes := []*keys.Ring{b.Ring, b.ring(t, b.secret)}
+
 	both := func(do func(*keys.Ring) error) (errs []error) {
 		var wg sync.WaitGroup
 		var mu sync.Mutex
@@ -374,24 +425,35 @@ func TestTwoNodesAtTheSameMoment(t *testing.T) {
 				errs = append(errs, err)
 			})
 		}
+
 		wg.Wait()
+
 		return errs
 	}
+
 	use := func(r *keys.Ring) error { return r.Use(t.Context(), needs(ed, ec)) }
 	must(t, errors.Join(both(use)...))
-	if list := b.stored(t); len(list) != 2 || signs(t, nodes[0], ec) != signs(t, nodes[1], ec) || signs(t, nodes[0], ed) != signs(t, nodes[1], ed) {
+	list := b.stored(t)
+	if len(list) != 2 || signs(
+		t,
+		nodes[0],
+		ec,
+	) != signs(t, nodes[1], ec) || signs(t, nodes[0], ed) != signs(t, nodes[1], ed) {
 		t.Fatalf("%d keys were made, want one for each pair that both sign with", len(list))
 	}
+
 	t.Run("on demand", func(t *testing.T) {
 		errs := both(func(r *keys.Ring) error {
 			_, err := r.Rotate(t.Context(), "operator", jose.ES256, false)
 			return err
 		})
+
 		lost := slices.IndexFunc(errs, func(err error) bool { return errors.Is(err, jeton.ErrConflict) })
 		if lost < 0 || errs[1-lost] != nil || len(b.stored(t)) != 3 {
 			t.Errorf("%v, and %d keys; want one conflict and one key more", errs, len(b.stored(t)))
 		}
 	})
+
 	t.Run("on schedule", func(t *testing.T) {
 		b.set(noon.Add(every - publishFor))
 		must(t, errors.Join(both(func(r *keys.Ring) error { return r.Tick(t.Context()) })...))
@@ -403,15 +465,22 @@ func TestTwoNodesAtTheSameMoment(t *testing.T) {
 				next++
 			}
 		}
-		if next != 2 || signs(t, nodes[0], ed) != signs(t, nodes[1], ed) || signs(t, nodes[0], ec) != signs(t, nodes[1], ec) {
+
+		if next != 2 || signs(
+			t,
+			nodes[0],
+			ed,
+		) != signs(t, nodes[1], ed) || signs(t, nodes[0], ec) != signs(t, nodes[1], ec) {
 			t.Errorf("listed are %v, want two current keys that both sign with", told(t, b.Ring))
 		}
+
 		scheduled := 0
 		for _, e := range b.record(t) {
 			if strings.HasPrefix(e, "schedule key.rotate") {
 				scheduled++
 			}
 		}
+
 		if scheduled != 2 {
 			t.Errorf("%d rotations on schedule, want one for each pair: %v", scheduled, b.record(t))
 		}
@@ -423,22 +492,28 @@ func TestSchedule(t *testing.T) {
 	first := signs(t, b.Ring, ec)
 	b.set(noon.Add(every - publishFor - time.Millisecond))
 	b.tick(t)
+
 	if n := len(b.stored(t)); n != 1 {
 		t.Fatalf("%d keys a moment before it is due, want 1", n)
 	}
+
 	b.set(noon.Add(every - publishFor))
 	b.tick(t)
 	b.tick(t)
-	if got := published(t, b.Ring); len(got) != 2 || signs(t, b.Ring, ec) != first {
+	got := published(t, b.Ring)
+	if len(got) != 2 || signs(t, b.Ring, ec) != first {
 		t.Fatalf("published when it is due are %v, want two", got)
 	}
+
 	b.set(noon.Add(every))
 	if signs(t, b.Ring, ec) == first {
 		t.Error("the first key signs on")
 	}
+
 	must(t, b.Use(t.Context(), keys.Needs{Pairs: []keys.Pair{ec}, PublishFor: publishFor, Keep: keep}))
 	b.forward(10 * every)
 	b.tick(t)
+
 	if n := len(b.stored(t)); n != 1 {
 		t.Errorf("%d keys where nothing is rotated on schedule, want 1", n)
 	}
@@ -450,19 +525,25 @@ func TestPairThatNothingAsksForAnyMore(t *testing.T) {
 	must(t, b.Use(t.Context(), needs(ed)))
 	b.set(noon.Add(2*every - time.Millisecond))
 	b.tick(t)
+
 	if signs(t, b.Ring, ec) != old {
 		t.Error("it signs no more while another node may still need it")
 	}
+
 	b.set(noon.Add(2 * every))
 	b.tick(t)
+
 	if _, err := b.Signer(keys.Access, jose.ES256); err == nil || !checks(b.Ring, old) {
 		t.Errorf("Signer: %v; the old key checks: %t, want an error and true", err, checks(b.Ring, old))
 	}
+
 	b.forward(keep)
 	b.tick(t)
+
 	if checks(b.Ring, old) || told(t, b.Ring)[old] != "" {
 		t.Error("it is never withdrawn")
 	}
+
 	must(t, signAndCheck(b.Ring, ed))
 }
 
@@ -471,15 +552,21 @@ func TestRotateWhileOneWaits(t *testing.T) {
 	first := signs(t, b.Ring, ec)
 	waits := rotated(t, b.Ring, false)
 	_, err := b.Rotate(t.Context(), "operator", "", false)
-	if !errors.Is(err, jeton.ErrConflict) || !strings.Contains(jeton.Detail(err), waits) || !strings.Contains(jeton.Detail(err), "2026-03-01T12:10:00Z") {
+	if !errors.Is(
+		err,
+		jeton.ErrConflict,
+	) || !strings.Contains(jeton.Detail(err), waits) || !strings.Contains(jeton.Detail(err), "2026-03-01T12:10:00Z") {
 		t.Errorf("Rotate: %v, want ErrConflict with the key that waits and its time", err)
 	}
-	if got := rotated(t, b.Ring, true); got != waits || signs(t, b.Ring, ec) != waits || len(b.stored(t)) != 2 {
+
+	got := rotated(t, b.Ring, true)
+	if got != waits || signs(t, b.Ring, ec) != waits || len(b.stored(t)) != 2 {
 		t.Errorf("rotating now returns %s, want the one that waited, %s", got, waits)
 	}
 	if !checks(b.Ring, first) {
 		t.Error("the first key does not check any more")
 	}
+
 	b.forward(keep)
 	if checks(b.Ring, first) {
 		t.Error("the first key is kept from when it was to retire, not from when it did")
@@ -501,7 +588,9 @@ func TestRotateRefuses(t *testing.T) {
 			t.Errorf("%s: %v, %v, want %v", tc.name, list, err, tc.want)
 		}
 	}
-	if n := len(b.stored(t)); n != 1 {
+
+	n := len(b.stored(t))
+	if n != 1 {
 		t.Errorf("%d keys, want 1", n)
 	}
 }
@@ -519,6 +608,7 @@ func TestNeedsThatCannotBe(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
+
 	if _, err := keys.New(keys.Config{Store: b.store, Keep: keep}); err == nil {
 		t.Error("no secret: no error")
 	}
@@ -536,9 +626,12 @@ func TestRSA(t *testing.T) {
 		Keys []struct{ Alg, Kty, N, Use string }
 	}
 	must(t, json.Unmarshal(body, &set))
-	if k := set.Keys[0]; k.Alg != "RS256" || k.Kty != "RSA" || k.Use != "sig" || len(k.N) != 512 {
+
+	k := set.Keys[0]
+	if k.Alg != "RS256" || k.Kty != "RSA" || k.Use != "sig" || len(k.N) != 512 {
 		t.Errorf("the key is %+v, want RS256 with 3072 bits", k)
 	}
+
 	must(t, signAndCheck(b.restarted(t, rs), rs))
 }
 
@@ -547,6 +640,7 @@ func TestStartingAgain(t *testing.T) {
 	token, err := mint(b.Ring, ec)
 	must(t, err)
 	events, changes := len(b.record(t)), b.store.changes.Load()
+
 	for range 2 {
 		r := b.restarted(t, ec, ed, ec)
 		if signs(t, r, ec) != signs(t, b.Ring, ec) || signs(t, r, ed) != signs(t, b.Ring, ed) {
@@ -554,10 +648,16 @@ func TestStartingAgain(t *testing.T) {
 		}
 		must(t, check(r, token))
 	}
+
 	must(t, b.Use(t.Context(), needs(ed, ec)))
 	b.tick(t)
+
 	if b.store.changes.Load() != changes || len(b.record(t)) != events {
-		t.Errorf("%d steps and %d events where nothing is missing", b.store.changes.Load()-changes, len(b.record(t))-events)
+		t.Errorf(
+			"%d steps and %d events where nothing is missing",
+			b.store.changes.Load()-changes,
+			len(b.record(t))-events,
+		)
 	}
 	if _, err := b.Signer("id", jose.ES256); err == nil {
 		t.Error("a key signs tokens of another kind")
@@ -580,41 +680,51 @@ func TestClockJumps(t *testing.T) {
 	t.Run("before the first key opens: it signs, and rotation goes on", func(t *testing.T) {
 		b.set(noon.Add(-day))
 		must(t, signAndCheck(b.Ring, ec))
-		if r := b.restarted(t, ec); signs(t, r, ec) != first {
+		r := b.restarted(t, ec)
+		if signs(t, r, ec) != first {
 			t.Error("another key was made")
 		}
+
 		second := rotated(t, b.Ring, false)
 		if signs(t, b.Ring, ec) != first || told(t, b.Ring)[second] != "next" {
 			t.Errorf("listed are %v, want the first current and the second next", told(t, b.Ring))
 		}
+
 		b.forward(publishFor)
 		if signs(t, b.Ring, ec) != second || !checks(b.Ring, first) {
 			t.Error("the second does not follow")
 		}
 	})
+
 	t.Run("a year ahead and back: what was made there does not wait for a year", func(t *testing.T) {
 		b.set(noon.Add(365 * day))
 		b.tick(t)
 		now := signs(t, b.Ring, ec)
 		b.set(noon.Add(time.Hour))
 		must(t, signAndCheck(b.Ring, ec))
+
 		b.tick(t)
 		must(t, signAndCheck(b.Ring, ec))
 		b.forward(publishFor)
+
 		if signs(t, b.Ring, ec) == now {
 			t.Errorf("listed are %v: the next key waits for its year", told(t, b.Ring))
 		}
+
 		must(t, signAndCheck(b.Ring, ec))
 	})
+
 	t.Run("made while the clock was ahead: it is due by today's clock", func(t *testing.T) {
 		b := empty(t)
 		b.set(noon.Add(365 * day))
 		must(t, b.Use(t.Context(), needs(ec)))
 		b.set(noon)
 		b.tick(t)
+
 		b.forward(every)
 		b.tick(t)
-		if n := len(b.stored(t)); n != 2 {
+		n := len(b.stored(t))
+		if n != 2 {
 			t.Errorf("%d keys, want another after %v", n, every)
 		}
 	})

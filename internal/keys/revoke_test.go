@@ -28,7 +28,14 @@ func (b *bench) is(t *testing.T, kid, want string, pairs ...keys.Pair) {
 			t.Errorf("%s key %s is listed as %q, want %q", name, kid, got, want)
 		}
 		if checks(r, kid) != good || slices.Contains(published(t, r), kid) != good {
-			t.Errorf("%s key %s, %s, checks: %t, is published: %t", name, kid, want, checks(r, kid), slices.Contains(published(t, r), kid))
+			t.Errorf(
+				"%s key %s, %s, checks: %t, is published: %t",
+				name,
+				kid,
+				want,
+				checks(r, kid),
+				slices.Contains(published(t, r), kid),
+			)
 		}
 		if got := signs(t, r, ec); got == kid != (want == "current") {
 			t.Errorf("%s key %s signs, where %s is %s", name, got, kid, want)
@@ -42,107 +49,140 @@ func TestRevoke(t *testing.T) {
 		must(t, b.Revoke(t.Context(), "operator", kid, "a backup was stolen"))
 		b.is(t, kid, "revoked", ec)
 	}
+
 	t.Run("the only one: another is made and signs at once", func(t *testing.T) {
 		b := with(t, ec)
 		kid := signs(t, b.Ring, ec)
 		token, err := mint(b.Ring, ec)
 		must(t, err)
 		revoke(t, b, kid)
+
 		if err := check(b.Ring, token); !errors.Is(err, errUnknown) {
 			t.Errorf("what it has signed: %v", err)
 		}
+
 		other := signs(t, b.Ring, ec)
 		b.is(t, other, "current", ec)
 		must(t, signAndCheck(b.Ring, ec))
-		want := []string{"config key.make key:" + kid + " ok", "operator key.revoke key:" + kid + " ok", "operator key.make key:" + other + " ok"}
-		if got := b.record(t); !slices.Equal(got, want) {
+		want := []string{
+			"config key.make key:" + kid + " ok",
+			"operator key.revoke key:" + kid + " ok",
+			"operator key.make key:" + other + " ok",
+		}
+		got := b.record(t)
+		if !slices.Equal(got, want) {
 			t.Errorf("the record is %v, want %v", got, want)
 		}
+
 		events, err := b.db.Events(t.Context(), audit.Filter{})
 		must(t, err)
+
 		if events[1].Reason != "a backup was stolen" {
 			t.Errorf("the record says %q", events[1].Reason)
 		}
+
 		b.forward(-time.Hour)
 		b.is(t, kid, "revoked", ec)
 		b.forward(time.Hour + keep)
 		b.tick(t)
+
 		if told(t, b.Ring)[kid] != "" || len(b.stored(t)) != 1 {
 			t.Errorf("it stays for ever: %v", told(t, b.Ring))
 		}
 	})
+
 	t.Run("the current one while the next waits: the next signs at once", func(t *testing.T) {
 		b := with(t, ec)
 		kid := signs(t, b.Ring, ec)
 		waits := rotated(t, b.Ring, false)
 		revoke(t, b, kid)
 		b.is(t, waits, "current", ec)
+
 		if n := len(b.stored(t)); n != 2 {
 			t.Errorf("%d keys, want no third", n)
 		}
 	})
+
 	t.Run("the next one: the current one signs on", func(t *testing.T) {
 		b := with(t, ec)
 		kid := signs(t, b.Ring, ec)
 		waits := rotated(t, b.Ring, false)
 		revoke(t, b, waits)
 		b.forward(day)
+
 		b.is(t, kid, "current", ec)
 		if rotated(t, b.Ring, false); len(told(t, b.Ring)) != 3 {
 			t.Errorf("listed are %v, want another next", told(t, b.Ring))
 		}
 	})
+
 	t.Run("a retired one: nothing else changes", func(t *testing.T) {
 		b := with(t, ec)
 		kid := signs(t, b.Ring, ec)
 		b.forward(time.Second)
 		now := rotated(t, b.Ring, true)
 		revoke(t, b, kid)
+
 		b.is(t, now, "current", ec)
 	})
+
 	t.Run("twice: no error and one event", func(t *testing.T) {
 		b := with(t, ec)
 		kid := signs(t, b.Ring, ec)
 		revoke(t, b, kid)
 		n := len(b.record(t))
 		revoke(t, b, kid)
+
 		if len(b.record(t)) != n || len(b.stored(t)) != 2 {
 			t.Errorf("the record is %v, and there are %d keys", b.record(t), len(b.stored(t)))
 		}
 	})
+
 	t.Run("whoever asked goes away meanwhile: it is known here all the same", func(t *testing.T) {
 		b := with(t, ec)
 		kid := signs(t, b.Ring, ec)
 		ctx, cancel := context.WithCancel(t.Context())
 		b.store.during = cancel
 		must(t, b.Revoke(ctx, "operator", kid, ""))
+
 		b.is(t, kid, "revoked", ec)
 	})
+
 	t.Run("of a pair that nothing asks for: none takes its place", func(t *testing.T) {
 		b := with(t, ec, ed)
 		kid := signs(t, b.Ring, ed)
 		must(t, b.Use(t.Context(), needs(ec)))
 		revoke(t, b, kid)
+
 		if _, err := b.Signer(keys.Access, jose.EdDSA); err == nil {
 			t.Error("another was made")
 		}
 	})
+
 	t.Run("what cannot be", func(t *testing.T) {
 		b := with(t, ec)
 		if err := b.Revoke(t.Context(), "operator", "nobody's", ""); !errors.Is(err, jeton.ErrNotFound) {
 			t.Errorf("a kid that is not there: %v, want ErrNotFound", err)
 		}
-		if err := b.Revoke(t.Context(), "operator", signs(t, b.Ring, ec), strings.Repeat("x", 201)); !errors.Is(err, jeton.ErrInvalid) {
+		if err := b.Revoke(
+			t.Context(),
+			"operator",
+			signs(t, b.Ring, ec),
+			strings.Repeat("x", 201),
+		); !errors.Is(err, jeton.ErrInvalid) {
 			t.Errorf("a long reason: %v, want ErrInvalid", err)
 		}
+
 		must(t, signAndCheck(b.Ring, ec))
 	})
+
 	t.Run("without a server, before anything was fetched", func(t *testing.T) {
 		b := with(t, ec)
 		kid := signs(t, b.Ring, ec)
 		must(t, b.ring(t, b.secret).Revoke(t.Context(), "operator", kid, ""))
 		must(t, b.Reload(t.Context())) // still within the second of the last reading
 		b.forward(time.Second)
+
 		must(t, b.Reload(t.Context()))
 		b.is(t, kid, "revoked", ec)
 	})
@@ -156,6 +196,7 @@ func TestAnotherNodesKey(t *testing.T) {
 	if checks(b.Ring, kid) {
 		t.Fatal("it is known without asking")
 	}
+
 	token, err := mint(other, ec)
 	must(t, err)
 	before := b.store.lists.Load()
@@ -167,18 +208,23 @@ func TestAnotherNodesKey(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	if n := b.store.lists.Load() - before; n != 1 {
 		t.Errorf("the store was read %d times for twenty callers, want once", n)
 	}
+
 	must(t, check(b.Ring, token))
 	b.forward(time.Second - time.Millisecond)
 	must(t, b.Reload(t.Context()))
+
 	if n := b.store.lists.Load() - before; n != 1 {
 		t.Errorf("the store was read again within the second")
 	}
+
 	b.forward(-time.Hour)
 	must(t, b.Reload(t.Context()))
+
 	if n := b.store.lists.Load() - before; n != 2 {
 		t.Errorf("a clock that went back keeps the store from being read")
 	}
@@ -189,19 +235,29 @@ func TestStoreDown(t *testing.T) {
 	kid := signs(t, b.Ring, ec)
 	must(t, b.db.Close())
 	b.forward(day)
+
 	for name, do := range map[string]func() error{
 		"Use":                                   func() error { return b.Use(t.Context(), needs(ec, ed)) },
 		"Reload":                                func() error { return b.Reload(t.Context()) },
 		"Reload, asked again within the second": func() error { return b.Reload(t.Context()) },
-		"Rotate":                                func() error { _, err := b.Rotate(t.Context(), "operator", "", true); return err },
-		"Revoke":                                func() error { return b.Revoke(t.Context(), "operator", kid, "") },
-		"List":                                  func() error { _, err := b.List(t.Context()); return err },
-		"Tick":                                  func() error { return b.Tick(t.Context()) },
+		"Rotate": func() error {
+			_, err := b.Rotate(
+				t.Context(),
+				"operator",
+				"",
+				true,
+			)
+			return err
+		},
+		"Revoke": func() error { return b.Revoke(t.Context(), "operator", kid, "") },
+		"List":   func() error { _, err := b.List(t.Context()); return err },
+		"Tick":   func() error { return b.Tick(t.Context()) },
 	} {
 		if err := do(); !errors.Is(err, jeton.ErrUnavailable) {
 			t.Errorf("%s: %v, want ErrUnavailable", name, err)
 		}
 	}
+
 	must(t, signAndCheck(b.Ring, ec))
 	if _, err := b.Signer(keys.Access, jose.EdDSA); err == nil {
 		t.Error("a key signs that is nowhere")
@@ -234,10 +290,12 @@ func TestWhateverIsDone(t *testing.T) {
 				r := []*keys.Ring{b.Ring, other}[random.IntN(2)]
 				what := act(t, b, r, random)
 				b.forward(time.Second)
+
 				for _, r := range []*keys.Ring{b.Ring, other} {
 					must(t, r.Reload(t.Context()))
 					whole(t, b, r, what)
 				}
+
 				if t.Failed() {
 					return
 				}
@@ -249,6 +307,7 @@ func TestWhateverIsDone(t *testing.T) {
 func act(t *testing.T, b *bench, r *keys.Ring, random *rand.Rand) string {
 	t.Helper()
 	ctx := t.Context()
+
 	switch random.IntN(7) {
 	case 0:
 		b.forward(time.Duration(random.Int64N(int64(2 * keep))))
@@ -270,11 +329,13 @@ func act(t *testing.T, b *bench, r *keys.Ring, random *rand.Rand) string {
 		}
 		return "revoke"
 	}
+
 	alg := []jose.Alg{"", jose.ES256, jose.EdDSA}[random.IntN(3)]
 	now := random.IntN(2) == 0
 	if _, err := r.Rotate(ctx, "operator", alg, now); err != nil && !errors.Is(err, jeton.ErrConflict) {
 		t.Fatal(err)
 	}
+
 	return fmt.Sprintf("rotate %q, now: %t", alg, now)
 }
 
@@ -284,9 +345,11 @@ func whole(t *testing.T, b *bench, r *keys.Ring, what string) {
 	var set struct{ Keys []map[string]any }
 	must(t, json.Unmarshal(body, &set))
 	want := []string{}
+
 	current := map[string]int{}
 	list, err := r.List(t.Context())
 	must(t, err)
+
 	for _, k := range list {
 		if k.Status != "revoked" {
 			want = append(want, k.ID)
@@ -298,23 +361,28 @@ func whole(t *testing.T, b *bench, r *keys.Ring, what string) {
 			t.Errorf("after %s, a key that is %s checks: %t", what, k.Status, checks(r, k.ID))
 		}
 	}
+
 	got := []string{}
 	for _, k := range set.Keys {
 		got = append(got, k["kid"].(string))
+
 		for _, member := range slices.Sorted(maps.Keys(k)) {
 			if !slices.Contains(publicMembers, member) {
 				t.Errorf("after %s, the set shows a member %s", what, member)
 			}
 		}
 	}
+
 	slices.Sort(want)
 	slices.Sort(got)
+
 	if !slices.Equal(got, want) {
 		t.Errorf("after %s, published are %v, want %v", what, got, want)
 	}
 	if fmt.Sprint(current) != "map[ES256:1 EdDSA:1]" {
 		t.Errorf("after %s, so many keys are current: %v", what, current)
 	}
+
 	for _, p := range []keys.Pair{ec, ed} {
 		if err := signAndCheck(r, p); err != nil {
 			t.Errorf("after %s, %s: %v", what, p, err)
@@ -330,19 +398,24 @@ func TestNobodyIsJudgedByTheKeysOfBeforeWhileTheyAreReadAnew(t *testing.T) {
 	other := b.ring(t, b.secret)
 	must(t, other.Use(t.Context(), needs(ec)))
 	must(t, b.Revoke(t.Context(), "operator", kid, "a backup was stolen"))
+
 	begun, goOn := make(chan struct{}), make(chan struct{})
 	b.store.reading = func() { close(begun); <-goOn }
 	first := make(chan error)
 	go func() { first <- other.Fresh(t.Context()) }()
 	<-begun
+
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
+
 	if err := other.Fresh(gone); !errors.Is(err, jeton.ErrUnavailable) {
 		t.Errorf("while the keys are being read: %v, want that it waits for them", err)
 	}
+
 	close(goOn)
 	must(t, <-first)
 	b.store.reading = nil
+
 	if must(t, other.Fresh(t.Context())); checks(other, kid) {
 		t.Error("the revoked key still checks")
 	}

@@ -36,26 +36,41 @@ func LoadSecret(path string) (Secret, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := makeSecret(path); err != nil {
-			return Secret{}, fmt.Errorf("make the secret of the signing keys: %w (the server must be able to write there)", err)
+			return Secret{}, fmt.Errorf(
+				"make the secret of the signing keys: %w (the server must be able to write there)",
+				err,
+			)
 		}
 		info, err = os.Stat(path)
 	}
+
 	if err != nil {
 		return Secret{}, fmt.Errorf("secret of the signing keys: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return Secret{}, fmt.Errorf("the secret of the signing keys, %s, is not a file; restore it from the backup", path)
+		return Secret{}, fmt.Errorf(
+			"the secret of the signing keys, %s, is not a file; restore it from the backup",
+			path,
+		)
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return Secret{}, fmt.Errorf("the secret of the signing keys, %s, can be read by others (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
+		return Secret{}, fmt.Errorf(
+			"the secret of the signing keys, %s, can be read by others (mode %04o): chmod 600 %s",
+			path,
+			info.Mode().Perm(),
+			path,
+		)
 	}
+
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return Secret{}, fmt.Errorf("secret of the signing keys: %w (the server must be able to read it)", err)
 	}
 	defer clear(text)
+
 	key := make([]byte, secretSize)
 	defer clear(key)
+
 	digits := strings.TrimRight(string(text), "\r\n")
 	if hex.DecodedLen(len(digits)) != secretSize {
 		return Secret{}, notSecret(path)
@@ -63,6 +78,7 @@ func LoadSecret(path string) (Secret, error) {
 	if _, err := hex.Decode(key, []byte(digits)); err != nil {
 		return Secret{}, notSecret(path) // the words of the decoder show some of it
 	}
+
 	return Secret{path, jeton.NewSecret(string(key))}, nil
 }
 
@@ -74,7 +90,11 @@ func (s Secret) Derive(purpose string) []byte {
 }
 
 func notSecret(path string) error {
-	return fmt.Errorf("%s is not the secret of the signing keys, which is a line of %d hexadecimal digits; restore it from the backup", path, 2*secretSize)
+	return fmt.Errorf(
+		"%s is not the secret of the signing keys, which is a line of %d hexadecimal digits; restore it from the backup",
+		path,
+		2*secretSize,
+	)
 }
 
 // makeSecret writes the file so that a crash leaves a whole one or none: a key sealed
@@ -87,14 +107,17 @@ func makeSecret(path string) error {
 	if err != nil {
 		return err
 	}
+
 	_, err = f.WriteString(hex.EncodeToString(key) + "\n")
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		_ = os.Remove(tmp)
 		return err
 	}
+
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
+
 	return syncFolder(filepath.Dir(path))
 }
 
@@ -103,10 +126,12 @@ func syncFolder(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil // where a folder cannot be synced
 	}
+
 	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}
+
 	return errors.Join(d.Sync(), d.Close())
 }
 
@@ -141,26 +166,32 @@ func (s Secret) signer(k *Record) (*jose.Signer, error) {
 	if len(k.Sealed) == 0 || k.Sealed[0] != sealForm {
 		return nil, errors.New("it is sealed in a form that is not known")
 	}
+
 	a, err := s.aead()
 	if err != nil {
 		return nil, err
 	}
+
 	der, err := a.Open(nil, nil, k.Sealed[1:], bound(k))
 	if err != nil {
 		return nil, errors.New("it does not open")
 	}
 	defer clear(der)
+
 	if err := k.pair().check(); err != nil {
 		return nil, err
 	}
+
 	signer, err := jose.ParsePKCS8(der, k.Alg, "")
 	if err != nil {
 		return nil, err
 	}
+
 	// Compared by thumbprint: how a JWK is written may change from version to version.
 	public, err := jose.ParseJWK([]byte(k.Public))
 	if err != nil || public.Thumbprint() != k.ID || signer.Key().ID != k.ID {
 		return nil, errors.New("its public key is another's")
 	}
+
 	return signer, nil
 }

@@ -45,10 +45,12 @@ func TestSecretFile(t *testing.T) {
 			must(t, os.WriteFile(path, []byte(tc.text), 0o600))
 			must(t, os.Chmod(path, tc.mode))
 			_, err := keys.LoadSecret(path)
+
 			if tc.want == "" {
 				must(t, err)
 				return
 			}
+
 			if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), path) {
 				t.Fatalf("LoadSecret: %v, want %q and the path", err, tc.want)
 			}
@@ -60,6 +62,7 @@ func TestSecretFile(t *testing.T) {
 			}
 		})
 	}
+
 	t.Run("none: it is made once, whole and private", func(t *testing.T) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "keys.secret")
@@ -67,36 +70,48 @@ func TestSecretFile(t *testing.T) {
 		must(t, err)
 		text, err := os.ReadFile(path)
 		must(t, err)
+
 		info, err := os.Stat(path)
 		must(t, err)
 		raw, err := hex.DecodeString(strings.TrimSuffix(string(text), "\n"))
-		if err != nil || len(raw) != 32 || bytes.Equal(raw, make([]byte, 32)) || len(text) != 65 || info.Mode() != 0o600 {
+		if err != nil || len(raw) != 32 || bytes.Equal(
+			raw,
+			make([]byte, 32),
+		) || len(text) != 65 || info.Mode() != 0o600 {
 			t.Errorf("the file has %d bytes, mode %v: %v", len(text), info.Mode(), err)
 		}
+
 		_, err = keys.LoadSecret(path)
 		must(t, err)
-		if again, _ := os.ReadFile(path); !bytes.Equal(again, text) {
+		again, _ := os.ReadFile(path)
+		if !bytes.Equal(again, text) {
 			t.Error("it was made a second time")
 		}
-		if files, _ := os.ReadDir(dir); len(files) != 1 {
+
+		files, _ := os.ReadDir(dir)
+		if len(files) != 1 {
 			t.Errorf("%d files are left, want one", len(files))
 		}
 	})
+
 	t.Run("half a file of a crash is not taken for one", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "keys.secret")
 		must(t, os.WriteFile(path+".new", []byte("0f0f"), 0o600))
 		_, err := keys.LoadSecret(path)
 		must(t, err)
+
 		if text, _ := os.ReadFile(path); len(text) != 65 || strings.HasPrefix(string(text), "0f0f") {
 			t.Errorf("the secret is %d bytes", len(text))
 		}
 	})
+
 	t.Run("a folder", func(t *testing.T) {
 		path := t.TempDir()
 		if _, err := keys.LoadSecret(path); err == nil || !strings.Contains(err.Error(), path+", is not a file") {
 			t.Errorf("LoadSecret: %v", err)
 		}
 	})
+
 	t.Run("a folder that is not there", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "no", "keys.secret")
 		if _, err := keys.LoadSecret(path); err == nil || !strings.Contains(err.Error(), path) {
@@ -121,8 +136,20 @@ func TestSecretShowsNothing(t *testing.T) {
 	digits := strings.TrimSpace(string(text))
 	raw, err := hex.DecodeString(digits)
 	must(t, err)
-	for name, out := range map[string]string{"secret": shown(b.secret), "pointer": shown(&b.secret), "ring": fmt.Sprintf("%+v %#v", b.Ring, b.Ring)} {
-		for _, leak := range []string{digits, strings.ToUpper(digits), string(raw), strings.Trim(fmt.Sprint(raw), "[]"), base64.StdEncoding.EncodeToString(raw), fmt.Sprintf("%x", digits)} {
+
+	for name, out := range map[string]string{
+		"secret":  shown(b.secret),
+		"pointer": shown(&b.secret),
+		"ring":    fmt.Sprintf("%+v %#v", b.Ring, b.Ring),
+	} {
+		for _, leak := range []string{
+			digits,
+			strings.ToUpper(digits),
+			string(raw),
+			strings.Trim(fmt.Sprint(raw), "[]"),
+			base64.StdEncoding.EncodeToString(raw),
+			fmt.Sprintf("%x", digits),
+		} {
 			if strings.Contains(out, leak) {
 				t.Errorf("%s shows the secret: %s", name, out)
 			}
@@ -142,6 +169,7 @@ func TestDatabaseHoldsNoPrivateKey(t *testing.T) {
 		must(t, err)
 		key, err := x509.ParsePKCS8PrivateKey(der)
 		must(t, err)
+
 		switch k := key.(type) {
 		case *ecdsa.PrivateKey:
 			d, err := k.Bytes()
@@ -151,13 +179,16 @@ func TestDatabaseHoldsNoPrivateKey(t *testing.T) {
 			leaks = append(leaks, k.Seed())
 		}
 	}
+
 	text, err := os.ReadFile(filepath.Join(b.dir, "keys.secret"))
 	must(t, err)
 	raw, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	must(t, err)
-	if leaks = append(leaks, raw); len(leaks) != 3 {
+	leaks = append(leaks, raw)
+	if len(leaks) != 3 {
 		t.Fatalf("%d secrets to look for, want 3", len(leaks))
 	}
+
 	files, err := filepath.Glob(filepath.Join(b.dir, "jeton.db*"))
 	must(t, err)
 	found := 0
@@ -165,15 +196,22 @@ func TestDatabaseHoldsNoPrivateKey(t *testing.T) {
 		content, err := os.ReadFile(file)
 		must(t, err)
 		found += strings.Count(string(content), signs(t, b.Ring, ec))
+
 		for i, leak := range leaks {
 			half := leak[:len(leak)/2]
-			for _, spelling := range [][]byte{half, []byte(hex.EncodeToString(half)), []byte(base64.StdEncoding.EncodeToString(leak)[:20]), []byte(base64.RawURLEncoding.EncodeToString(leak)[:20])} {
+			for _, spelling := range [][]byte{
+				half,
+				[]byte(hex.EncodeToString(half)),
+				[]byte(base64.StdEncoding.EncodeToString(leak)[:20]),
+				[]byte(base64.RawURLEncoding.EncodeToString(leak)[:20]),
+			} {
 				if bytes.Contains(content, spelling) {
 					t.Errorf("%s holds secret %d", file, i)
 				}
 			}
 		}
 	}
+
 	if found == 0 {
 		t.Error("the kid is nowhere: the test looks in the wrong place")
 	}
@@ -195,48 +233,70 @@ func TestSecretThatDoesNotOpen(t *testing.T) {
 			kids := []string{signs(t, b.Ring, ec), signs(t, b.Ring, ed)}
 			old, err := os.ReadFile(path)
 			must(t, err)
+
 			before := b.stored(t)
 			tc.change(t, path)
 			secret, err := keys.LoadSecret(path)
 			must(t, err)
 			r := b.ring(t, secret)
+
 			refuses := func(what string, err error) {
 				t.Helper()
-				for _, want := range []string{path, kids[0], kids[1], "restore the file from the backup", "'jeton keys revoke KID'"} {
+
+				for _, want := range []string{
+					path,
+					kids[0],
+					kids[1],
+					"restore the file from the backup",
+					"'jeton keys revoke KID'",
+				} {
 					if err == nil || !strings.Contains(err.Error(), want) {
 						t.Errorf("%s: %v, want %q", what, err, want)
 					}
 				}
 			}
+
 			refuses("Use", r.Use(t.Context(), needs(ec, ed)))
 			refuses("Use of other pairs", r.Use(t.Context(), needs()))
 			_, err = r.Rotate(t.Context(), "operator", "", true)
 			refuses("Rotate", err)
-			if _, err := r.Signer(keys.Access, jose.ES256); err == nil || len(published(t, r)) != 0 || checks(r, kids[0]) {
+
+			if _, err := r.Signer(
+				keys.Access,
+				jose.ES256,
+			); err == nil || len(published(t, r)) != 0 || checks(r, kids[0]) {
 				t.Errorf("Signer: %v; published are %v", err, published(t, r))
 			}
-			if after := b.stored(t); fmt.Sprint(after) != fmt.Sprint(before) {
+
+			after := b.stored(t)
+			if fmt.Sprint(after) != fmt.Sprint(before) {
 				t.Fatalf("the keys have changed: %v, were %v", after, before)
 			}
 			if got := told(t, r); got[kids[0]] != "current" {
 				t.Errorf("listed are %v: an operator must see what to revoke", got)
 			}
+
 			t.Run("restored", func(t *testing.T) {
 				now, err := os.ReadFile(path)
 				must(t, err)
 				must(t, os.WriteFile(path, old, 0o600))
+
 				if got := signs(t, b.restarted(t, ec, ed), ec); got != kids[0] {
 					t.Errorf("key %s signs, want the old one", got)
 				}
+
 				must(t, os.WriteFile(path, now, 0o600))
 			})
+
 			t.Run("given up", func(t *testing.T) {
 				for _, kid := range kids {
 					must(t, b.ring(t, secret).Revoke(t.Context(), "operator", kid, ""))
 				}
+
 				r := b.restarted(t, ec, ed)
 				must(t, signAndCheck(r, ec))
 				must(t, signAndCheck(r, ed))
+
 				if checks(r, kids[0]) || checks(r, kids[1]) {
 					t.Error("a key that was given up checks")
 				}
@@ -252,22 +312,70 @@ func TestTampered(t *testing.T) {
 		tamper func(t *testing.T, b *bench, list []keys.Record) keys.Record // list: one of ES256, two of EdDSA
 		why    string
 	}{
-		{"the sealed key", func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Sealed[40] ^= 1; return l[0] }, "it does not open"},
-		{"its first byte", func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Sealed[0]++; return l[0] }, "a form that is not known"},
-		{"its nonce", func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Sealed[1]++; return l[0] }, "it does not open"},
+		{
+			"the sealed key",
+			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Sealed[40] ^= 1; return l[0] },
+			"it does not open",
+		},
+		{
+			"its first byte",
+			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Sealed[0]++; return l[0] },
+			"a form that is not known",
+		},
+		{
+			"its nonce",
+			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Sealed[1]++; return l[0] },
+			"it does not open",
+		},
 		{"its tag", func(_ *testing.T, _ *bench, l []keys.Record) keys.Record {
 			l[0].Sealed[len(l[0].Sealed)-1]++
 			return l[0]
 		}, "it does not open"},
-		{"cut short", func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Sealed = l[0].Sealed[:5]; return l[0] }, "it does not open"},
-		{"nothing sealed", func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Sealed = []byte{}; return l[0] }, "a form that is not known"},
-		{"the kind", func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Kind = "id"; return l[0] }, "it does not open"},
-		{"the algorithm", func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Alg = jose.RS256; return l[0] }, "it does not open"},
-		{"the algorithm by another name", func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[1].Alg = jose.Ed25519; return l[1] }, "it does not open"},
-		{"the kid", func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].ID = "mine"; return l[0] }, "it does not open"},
-		{"the private key of another", func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[1].Sealed = l[2].Sealed; return l[1] }, "it does not open"},
-		{"the public key of another", func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[1].Public = l[2].Public; return l[1] }, "its public key is another's"},
-		{"no public key", func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[1].Public = "{}"; return l[1] }, "its public key is another's"},
+		{
+			"cut short",
+			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Sealed = l[0].Sealed[:5]; return l[0] },
+			"it does not open",
+		},
+		{
+			"nothing sealed",
+			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Sealed = []byte{}; return l[0] },
+			"a form that is not known",
+		},
+		{
+			"the kind",
+			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Kind = "id"; return l[0] },
+			"it does not open",
+		},
+		{
+			"the algorithm",
+			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Alg = jose.RS256; return l[0] },
+			"it does not open",
+		},
+		{
+			"the algorithm by another name",
+			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[1].Alg = jose.Ed25519; return l[1] },
+			"it does not open",
+		},
+		{
+			"the kid",
+			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].ID = "mine"; return l[0] },
+			"it does not open",
+		},
+		{
+			"the private key of another",
+			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[1].Sealed = l[2].Sealed; return l[1] },
+			"it does not open",
+		},
+		{
+			"the public key of another",
+			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[1].Public = l[2].Public; return l[1] },
+			"its public key is another's",
+		},
+		{
+			"no public key",
+			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[1].Public = "{}"; return l[1] },
+			"its public key is another's",
+		},
 		{"a key of their own", func(t *testing.T, b *bench, _ []keys.Record) keys.Record {
 			theirs := with(t, ed)
 			return theirs.stored(t)[0]
@@ -285,18 +393,25 @@ func TestTampered(t *testing.T) {
 			b.forward(1e6)
 			next, err := b.Rotate(t.Context(), "operator", jose.EdDSA, true)
 			must(t, err)
+
 			if len(next) != 1 || len(b.stored(t)) != 3 {
 				t.Fatalf("%d keys", len(b.stored(t)))
 			}
+
 			k := tc.tamper(t, b, b.stored(t))
 			b.put(t, k)
 			r := b.ring(t, b.secret)
-			if err := r.Use(t.Context(), needs(ec, ed)); err == nil || !strings.Contains(err.Error(), k.ID) || !strings.Contains(err.Error(), tc.why) {
+			if err := r.Use(
+				t.Context(),
+				needs(ec, ed),
+			); err == nil || !strings.Contains(err.Error(), k.ID) || !strings.Contains(err.Error(), tc.why) {
 				t.Errorf("Use: %v, want %s and that %s", err, k.ID, tc.why)
 			}
+
 			for _, r := range []*keys.Ring{r, b.Ring} { // at the start, and while it runs
 				b.forward(1e9)
 				must(t, r.Reload(t.Context()))
+
 				if checks(r, k.ID) || strings.Contains(fmt.Sprint(published(t, r)), k.ID) {
 					t.Error("it checks, or is published")
 				}

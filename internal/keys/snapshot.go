@@ -58,6 +58,7 @@ func (r *Ring) Signer(kind Kind, alg jose.Alg) (*Signing, error) {
 	if k == nil {
 		return nil, fmt.Errorf("no key signs %s", p)
 	}
+
 	return s.keys[k.ID].signing, nil
 }
 
@@ -75,11 +76,13 @@ func (r *Ring) Verifier(kind Kind, kid string) (jose.Key, bool) {
 // caller must not change the body.
 func (r *Ring) JWKS() (body []byte, etag string) {
 	s := r.known.Load()
-	if now := r.now(); !s.until.IsZero() && !now.Before(s.until) {
+	now := r.now()
+	if !s.until.IsZero() && !now.Before(s.until) {
 		// Until the next tick reads the store. It is short work.
 		d, _ := publish(s.order, now)
 		return d.body, d.etag
 	}
+
 	return s.set.body, s.set.etag
 }
 
@@ -90,14 +93,17 @@ func publish(order []*key, now time.Time) (d document, until time.Time) {
 		if k.closed(now) {
 			continue
 		}
+
 		list = append(list, k.signing.Signer.Key())
 		if !k.Closes.IsZero() && (until.IsZero() || k.Closes.Before(until)) {
 			until = k.Closes
 		}
 	}
+
 	d.body = jose.MarshalSet(list)
 	sum := sha256.Sum256(d.body)
 	d.etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
+
 	return d, until
 }
 
@@ -112,9 +118,12 @@ func (r *Ring) Reload(ctx context.Context) error {
 		return err
 	}
 	defer r.pass()
-	if since := r.now().Sub(r.read); since >= 0 && since < reloadEvery {
+
+	since := r.now().Sub(r.read)
+	if since >= 0 && since < reloadEvery {
 		return r.readErr
 	}
+
 	_, err := r.fetch(ctx)
 	return err
 }
@@ -135,6 +144,7 @@ func (r *Ring) Fresh(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 	}
 	defer r.pass()
+
 	// Only when what is known has been replaced is it as new as it has to be: until then all
 	// who come meanwhile wait for their turn here.
 	changed := r.changed.Load()
@@ -144,7 +154,9 @@ func (r *Ring) Fresh(ctx context.Context) error {
 	if _, err := r.fetch(ctx); err != nil {
 		return err
 	}
+
 	r.seen.Store(changed)
+
 	return nil
 }
 
@@ -177,6 +189,7 @@ func (r *Ring) fetch(ctx context.Context) (*snapshot, error) {
 		r.readErr = fmt.Errorf("read signing keys: %w", err)
 		return nil, r.readErr
 	}
+
 	r.readErr = nil
 	old := r.known.Load()
 	s := r.build(have, old)
@@ -185,7 +198,9 @@ func (r *Ring) fetch(ctx context.Context) (*snapshot, error) {
 			r.log.Error("a signing key is of no use here", "key", k.kid, "secret", r.secret.path, "error", k.err)
 		}
 	}
+
 	r.known.Store(s)
+
 	return s, nil
 }
 
@@ -198,8 +213,10 @@ func (r *Ring) build(have []Record, old *snapshot) *snapshot {
 		if rec.Revoked || rec.closed(now) {
 			continue
 		}
+
 		k := &key{Record: rec}
-		if o := old.keys[rec.ID]; o != nil && o.pair() == rec.pair() && o.Public == rec.Public && bytes.Equal(o.Sealed, rec.Sealed) {
+		o := old.keys[rec.ID]
+		if o != nil && o.pair() == rec.pair() && o.Public == rec.Public && bytes.Equal(o.Sealed, rec.Sealed) {
 			k.signing = o.signing
 		} else {
 			signer, err := r.secret.signer(&rec)
@@ -207,18 +224,24 @@ func (r *Ring) build(have []Record, old *snapshot) *snapshot {
 				s.shut = append(s.shut, shut{rec.ID, err})
 				continue
 			}
+
 			k.signing = &Signing{signer, signer.Head(rec.Kind.typ())}
 		}
+
 		s.keys[rec.ID] = k
 		s.order = append(s.order, k)
 		all = append(all, &k.Record)
 	}
+
 	for _, k := range all {
-		if p := k.pair(); s.lines[p] == nil {
+		p := k.pair()
+		if s.lines[p] == nil {
 			s.lines[p] = line(all, p)
 		}
 	}
+
 	s.set, s.until = publish(s.order, now)
+
 	return s
 }
 
@@ -228,10 +251,12 @@ func (s *snapshot) shutError(secret Secret) error {
 	if len(s.shut) == 0 {
 		return nil
 	}
+
 	var kids []string
 	for _, k := range s.shut {
 		kids = append(kids, k.kid)
 	}
+
 	return fmt.Errorf("the secret in %s does not open signing key %s: %w; it is another one, or the right one was lost: restore the file from the backup, or give up what these keys have signed with 'jeton keys revoke KID' for each",
 		secret.path, strings.Join(kids, ", "), s.shut[0].err)
 }
