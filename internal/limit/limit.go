@@ -58,12 +58,14 @@ func New(cfg Config) (*Logins, error) {
 			return nil, fmt.Errorf("limit: %s: %w", b.name, err)
 		}
 	}
+
 	if cfg.MaxKeys < 0 {
 		return nil, fmt.Errorf("limit: MaxKeys is %d; it must be above 0, or 0 for %d", cfg.MaxKeys, defaultMaxKeys)
 	}
 	if cfg.MaxKeys == 0 {
 		cfg.MaxKeys = defaultMaxKeys
 	}
+
 	return &Logins{
 		pair:    newTable(cfg.Pair, cfg.MaxKeys),
 		account: newTable(cfg.Account, cfg.MaxKeys),
@@ -97,11 +99,14 @@ func (l *Logins) Begin(now time.Time, account string, source netip.Addr, known b
 	name, from := fold(account), Network(source)
 	a.took[0] = budget{l.pair, keyOf(name, from)}
 	a.took[1] = budget{l.source, keyOf(from)}
+
 	if !known {
 		a.took[2] = budget{l.account, keyOf(name)}
 	}
+
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	at := l.clock.at(now)
 	var wait time.Duration
 	for _, b := range a.took {
@@ -109,14 +114,17 @@ func (l *Logins) Begin(now time.Time, account string, source netip.Addr, known b
 			wait = max(wait, b.table.wait(b.key, at))
 		}
 	}
+
 	if wait > 0 {
 		return nil, jeton.WithRetryAfter(jeton.ErrTooMany, wait)
 	}
+
 	for _, b := range a.took {
 		if b.table != nil {
 			b.table.take(b.key, at)
 		}
 	}
+
 	return a, nil
 }
 
@@ -132,17 +140,22 @@ func (a *Attempt) end(succeeded bool) {
 	if a == nil {
 		return
 	}
+
 	a.of.mu.Lock()
 	defer a.of.mu.Unlock()
+
 	if a.ended {
 		return
 	}
+
 	a.ended = true
+
 	for _, b := range a.took {
 		if b.table != nil {
 			b.table.giveBack(b.key)
 		}
 	}
+
 	if succeeded {
 		a.took[0].table.forget(a.took[0].key)
 	}
@@ -168,11 +181,14 @@ func (c *clock) at(now time.Time) int64 {
 	if c.base.IsZero() {
 		c.base = now
 	}
+
 	t := int64(now.Sub(c.base) + c.shift)
-	if back := c.last - t; back > int64(reorder) {
+	back := c.last - t
+	if back > int64(reorder) {
 		c.shift += time.Duration(back)
 		t = c.last
 	}
+
 	c.last = max(c.last, t)
 	return c.last
 }
@@ -189,6 +205,7 @@ func keyOf(parts ...string) key {
 		b = binary.AppendUvarint(b, uint64(len(p)))
 		b = append(b, p...)
 	}
+
 	sum := sha256.Sum256(b)
 	return key(sum[:16])
 }
@@ -204,10 +221,12 @@ func fold(name string) string {
 	if len(name) > longest {
 		return name
 	}
+
 	for range 2 { // once is not always enough: folding can undo the normal form
 		// Lower case as well, as Fold leaves the two cases of Cherokee apart.
 		name = strings.ToLower(cases.Fold().String(norm.NFKC.String(name)))
 	}
+
 	return strings.TrimSpace(norm.NFKC.String(name))
 }
 
@@ -219,13 +238,16 @@ func Network(source netip.Addr) string {
 	if !source.IsValid() {
 		return "local"
 	}
+
 	bits := source.BitLen()
 	if source.Is6() {
 		bits = 64
 	}
+
 	p, err := source.Prefix(bits)
 	if err != nil {
 		return "local"
 	}
+
 	return p.String()
 }

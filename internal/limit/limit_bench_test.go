@@ -12,12 +12,15 @@ func BenchmarkBegin(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	names := make([]string, 1<<17)
 	for i := range names {
 		names[i] = fmt.Sprint("user", i)
 	}
+
 	now, i := noon, 0
 	b.ReportAllocs()
+
 	for b.Loop() {
 		now = now.Add(time.Microsecond)
 		if _, err := l.Begin(now, names[i%len(names)], stranger(i%(1<<17)), false); err != nil {

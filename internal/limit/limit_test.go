@@ -30,6 +30,7 @@ func open(t *testing.T, cfg Config) *Logins {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return l
 }
 
@@ -44,6 +45,7 @@ func passes(t *testing.T, l *Logins, n int, now time.Time, account string, from 
 			t.Fatalf("Begin: %v, want ErrTooMany with a time to wait", err)
 		}
 	}
+
 	return passed
 }
 
@@ -86,6 +88,7 @@ func TestEachBudgetAlone(t *testing.T) {
 					passed++
 				}
 			}
+
 			if passed != tc.want {
 				t.Errorf("%d of 100 pass, want %d", passed, tc.want)
 			}
@@ -111,7 +114,8 @@ func TestRefill(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			l := open(t, cfg)
 			passes(t, l, 3, noon, "ada", home, true)
-			if got := passes(t, l, 10, noon.Add(tc.after), "ada", home, true); got != tc.want {
+			got := passes(t, l, 10, noon.Add(tc.after), "ada", home, true)
+			if got != tc.want {
 				t.Errorf("%d pass, want %d", got, tc.want)
 			}
 		})
@@ -121,6 +125,7 @@ func TestRefill(t *testing.T) {
 func TestRefusalsTakeNothingAndTellTheWait(t *testing.T) {
 	l := open(t, cfg)
 	passes(t, l, 3, noon, "ada", home, false)
+
 	for _, tc := range []struct {
 		after, want time.Duration
 	}{{0, time.Minute}, {time.Second, 59 * time.Second}, {time.Minute - 1, 1}} {
@@ -131,6 +136,7 @@ func TestRefusalsTakeNothingAndTellTheWait(t *testing.T) {
 			}
 		}
 	}
+
 	// 150 refusals were of this pair, and this source and account have given 3.
 	if got := passes(t, l, 50, noon, "ada", stranger(1), false); got != 2 {
 		t.Errorf("%d more pass for the account, want 2", got)
@@ -146,7 +152,8 @@ func TestLongestWaitIsTold(t *testing.T) {
 	l := open(t, c)
 	passes(t, l, 1, noon, "ada", home, false)
 	_, err := l.Begin(noon, "ada", home, false)
-	if got, _ := jeton.RetryAfter(err); got != time.Hour {
+	got, _ := jeton.RetryAfter(err)
+	if got != time.Hour {
 		t.Errorf("wait is %v, want 1h: the account may try, the source may not", got)
 	}
 }
@@ -157,15 +164,46 @@ func TestClockSetBack(t *testing.T) {
 		times []time.Duration // after noon; three attempts each, from the second on
 		want  []int
 	}{
-		{"by an hour: it runs on from there", []time.Duration{0, -time.Hour, -time.Hour + 59*time.Second, -time.Hour + time.Minute, -time.Hour + 4*time.Minute}, []int{3, 0, 0, 1, 3}},
-		{"again and again", []time.Duration{0, -time.Hour, -2 * time.Hour, -3 * time.Hour, -3*time.Hour + time.Minute}, []int{3, 0, 0, 0, 1}},
-		{"by half a second: it stands still until it has caught up", []time.Duration{0, -500 * time.Millisecond, 0, time.Minute - 1, time.Minute}, []int{3, 0, 0, 0, 1}},
-		{"by half a second, often", []time.Duration{0, -500 * time.Millisecond, 0, -500 * time.Millisecond, 0, -500 * time.Millisecond, time.Minute - 1}, []int{3, 0, 0, 0, 0, 0, 0}},
+		{
+			"by an hour: it runs on from there",
+			[]time.Duration{
+				0,
+				-time.Hour,
+				-time.Hour + 59*time.Second,
+				-time.Hour + time.Minute,
+				-time.Hour + 4*time.Minute,
+			},
+			[]int{3, 0, 0, 1, 3},
+		},
+		{
+			"again and again",
+			[]time.Duration{0, -time.Hour, -2 * time.Hour, -3 * time.Hour, -3*time.Hour + time.Minute},
+			[]int{3, 0, 0, 0, 1},
+		},
+		{
+			"by half a second: it stands still until it has caught up",
+			[]time.Duration{0, -500 * time.Millisecond, 0, time.Minute - 1, time.Minute},
+			[]int{3, 0, 0, 0, 1},
+		},
+		{
+			"by half a second, often",
+			[]time.Duration{
+				0,
+				-500 * time.Millisecond,
+				0,
+				-500 * time.Millisecond,
+				0,
+				-500 * time.Millisecond,
+				time.Minute - 1,
+			},
+			[]int{3, 0, 0, 0, 0, 0, 0},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			l := open(t, cfg)
 			for i, after := range tc.times {
-				if got := passes(t, l, 3, noon.Add(after), "ada", home, true); got != tc.want[i] {
+				got := passes(t, l, 3, noon.Add(after), "ada", home, true)
+				if got != tc.want[i] {
 					t.Errorf("step %d, at noon%+v: %d pass, want %d", i, after, got, tc.want[i])
 				}
 			}
@@ -195,6 +233,7 @@ func TestEndOfAnAttempt(t *testing.T) {
 			{"account", Config{Pair: ample, Account: cfg.Account, Source: ample}, tc.acct},
 			{"source", Config{Pair: ample, Account: ample, Source: cfg.Source}, tc.peers},
 		}
+
 		for _, b := range budgets {
 			t.Run(tc.name+", "+b.name, func(t *testing.T) {
 				l := open(t, b.cfg)
@@ -203,13 +242,16 @@ func TestEndOfAnAttempt(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				tc.end(a)
-				if got := passes(t, l, 50, noon, "ada", home, false); got != b.want {
+				got := passes(t, l, 50, noon, "ada", home, false)
+				if got != b.want {
 					t.Errorf("%d pass, want %d", got, b.want)
 				}
 			})
 		}
 	}
+
 	var none *Attempt
 	none.Cancel()
 	none.Succeeded()
@@ -224,6 +266,7 @@ func TestManySuccessesCostNothing(t *testing.T) {
 		}
 		a.Succeeded()
 	}
+
 	for _, tab := range []*table{l.pair, l.account, l.source} {
 		for _, e := range tab.heap {
 			if e.whole > 0 {
@@ -241,9 +284,11 @@ func TestStrangersCannotLockTheOwnerOut(t *testing.T) {
 			tried += passes(t, l, 1, now, "ada", stranger(i), false)
 		}
 	}
+
 	if tried < 60 || tried > 65 {
 		t.Errorf("strangers had %d guesses in an hour, want about 65", tried)
 	}
+
 	later := noon.Add(time.Hour)
 	if got := passes(t, l, 10, later, "ada", stranger(99), false); got > 1 {
 		t.Errorf("%d attempts from a new address pass", got)
@@ -258,19 +303,23 @@ func TestSpellings(t *testing.T) {
 		"zoë", "Zoë", "ZOË", "zOË", "zoe\u0308", "ZOE\u0308", "Zoe\u0308", " zoë", "zoë ", "\tZoë\n",
 		"\u00a0zoë", "\u3000zoë\u3000", "ｚｏë", "ＺＯË", "Ｚｏë", "ｚｏｅ\u0308", "𝐳𝐨ë", "𝗭𝗢Ë", "ⓩⓞë", "ℤoë",
 	}
+
 	l := open(t, Config{Pair: ample, Account: Rate{5, time.Minute}, Source: ample})
 	passed := 0
 	for i := range 1000 {
 		passed += passes(t, l, 1, noon, spellings[i%len(spellings)], home, false)
 	}
+
 	if passed != 5 {
 		t.Errorf("%d attempts pass under %d spellings, want 5", passed, len(spellings))
 	}
+
 	for _, other := range []string{"zoe", "zo", "zoëe", "z oë", ""} {
 		if fold(other) == fold("zoë") {
 			t.Errorf("%q shares the budget of zoë", other)
 		}
 	}
+
 	for _, same := range [][2]string{{"straße", "STRASSE"}, {"ΟΔΟΣ", "οδος"}, {"ﬁlip", "FILIP"}, {"K8s", "k8s"}} {
 		if fold(same[0]) != fold(same[1]) {
 			t.Errorf("%q and %q have two budgets", same[0], same[1])
@@ -284,9 +333,11 @@ func TestFoldIsCoarserThanUserNames(t *testing.T) {
 	for r := rune('!'); r < 0x20000; r++ {
 		s := "a" + string(r)
 		f := fold(s)
-		if again := fold(f); again != f {
+		again := fold(f)
+		if again != f {
 			t.Errorf("fold(%+q) = %+q, which folds to %+q", s, f, again)
 		}
+
 		if name, err := precis.UsernameCaseMapped.String(s); err == nil && fold(name) != f {
 			t.Errorf("%+q and %+q are one user name and have two budgets", s, name)
 		}
@@ -317,6 +368,7 @@ func TestSources(t *testing.T) {
 			if tc.b != "" {
 				b = netip.MustParseAddr(tc.b)
 			}
+
 			if same := Network(a) == Network(b); same != tc.same {
 				t.Errorf("one source: %v, want %v", same, tc.same)
 			}
@@ -326,7 +378,19 @@ func TestSources(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	seen := map[key][]string{}
-	for _, parts := range [][]string{{"a", "bc"}, {"ab", "c"}, {"abc"}, {"abc", ""}, {"", "abc"}, {"a", "b", "c"}, {"\x01abc"}, {"a\x02bc"}, {"a\x00", "b"}, {"a", "\x00b"}, {}} {
+	for _, parts := range [][]string{
+		{"a", "bc"},
+		{"ab", "c"},
+		{"abc"},
+		{"abc", ""},
+		{"", "abc"},
+		{"a", "b", "c"},
+		{"\x01abc"},
+		{"a\x02bc"},
+		{"a\x00", "b"},
+		{"a", "\x00b"},
+		{},
+	} {
 		k := keyOf(parts...)
 		if other, ok := seen[k]; ok {
 			t.Errorf("%q and %q have the same key", parts, other)
@@ -341,6 +405,7 @@ func TestLongNames(t *testing.T) {
 	if got := passes(t, l, 10, noon, long, home, false); got != 3 {
 		t.Errorf("%d pass under a long name, want 3", got)
 	}
+
 	if got := passes(t, l, 10, noon, long[1:], home, false); got != 3 {
 		t.Errorf("%d pass under another, want 3", got)
 	}
@@ -359,6 +424,7 @@ func TestConcurrentAttemptsPassNoMoreThanTheBurst(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	if passed.Load() != 7 {
 		t.Errorf("%d of 1000 pass, want 7", passed.Load())
@@ -381,9 +447,12 @@ func TestConcurrentUse(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
+
 	for _, tab := range []*table{l.pair, l.account, l.source} {
 		checkHeap(t, tab)
+
 		for _, e := range tab.heap {
 			if e.whole > 0 {
 				t.Errorf("a budget is whole only after %v", time.Duration(e.whole))
@@ -406,12 +475,14 @@ func TestAgainstModel(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	rates := []Rate{{3, 7 * time.Second}, {5, 3 * time.Second}, {8, time.Second}} // pair, account, source
 	l := open(t, Config{Pair: rates[0], Account: rates[1], Source: rates[2]})
+
 	model := []map[string]*bucket{{}, {}, {}}
 	type pending struct {
 		a    *Attempt
 		keys [3]string
 	}
 	var open []pending
+
 	now := noon
 	passed, refused := 0, 0
 	for step := range 20_000 {
@@ -427,6 +498,7 @@ func TestAgainstModel(t *testing.T) {
 					}
 				}
 			}
+
 			switch outcome {
 			case 1:
 				p.a.Succeeded()
@@ -434,8 +506,10 @@ func TestAgainstModel(t *testing.T) {
 			case 2:
 				p.a.Cancel()
 			}
+
 			continue
 		}
+
 		switch rnd.IntN(20) {
 		case 0:
 			if rnd.IntN(10) > 0 {
@@ -449,34 +523,45 @@ func TestAgainstModel(t *testing.T) {
 		case 2, 3, 4, 5, 6, 7:
 			now = now.Add(time.Duration(rnd.Int64N(int64(time.Second))))
 		}
+
 		for _, m := range model {
 			for _, b := range m {
-				if gone := now.Sub(b.at); gone > 0 {
+				gone := now.Sub(b.at)
+				if gone > 0 {
 					b.level = max(0, b.level-gone)
 				}
 				b.at = now
 			}
 		}
-		name, from, known := fmt.Sprint("user", rnd.IntN(4)), stranger(rnd.IntN(4)), rnd.IntN(3) == 0
+
+		name := fmt.Sprint("user", rnd.IntN(4))
+		from := stranger(rnd.IntN(4))
+		known := rnd.IntN(3) == 0
 		keys := [3]string{name + " from " + from.String(), name, from.String()}
 		if known {
 			keys[1] = ""
 		}
+
 		var wait time.Duration
 		for i, k := range keys {
 			if b := model[i][k]; k != "" && b != nil {
 				wait = max(wait, b.level+rates[i].Every-time.Duration(rates[i].Burst)*rates[i].Every)
 			}
 		}
+
 		a, err := l.Begin(now, name, from, known)
-		if got, _ := jeton.RetryAfter(err); got != wait || (err == nil) != (wait == 0) {
+		got, _ := jeton.RetryAfter(err)
+		if got != wait || (err == nil) != (wait == 0) {
 			t.Fatalf("step %d: Begin says wait %v (%v), the model %v", step, got, err, wait)
 		}
+
 		if err != nil {
 			refused++
 			continue
 		}
+
 		passed++
+
 		for i, k := range keys {
 			if k == "" {
 				continue
@@ -484,13 +569,17 @@ func TestAgainstModel(t *testing.T) {
 			if model[i][k] == nil {
 				model[i][k] = &bucket{at: now}
 			}
+
 			model[i][k].level += rates[i].Every
 		}
+
 		open = append(open, pending{a, keys})
 	}
+
 	if passed < 1000 || refused < 1000 {
 		t.Errorf("%d attempts passed and %d were refused; the comparison says little", passed, refused)
 	}
+
 	for _, tab := range []*table{l.pair, l.account, l.source} {
 		checkHeap(t, tab)
 	}
@@ -502,6 +591,7 @@ func checkHeap(t *testing.T, tab *table) {
 	if len(tab.index) != len(tab.heap) || len(tab.heap) > tab.max {
 		t.Errorf("%d in the index, %d in the heap, at most %d", len(tab.index), len(tab.heap), tab.max)
 	}
+
 	for i, e := range tab.heap {
 		if at, ok := tab.index[e.key]; !ok || int(at) != i {
 			t.Fatalf("entry %d is indexed as %d, %v", i, at, ok)
@@ -514,40 +604,56 @@ func checkHeap(t *testing.T, tab *table) {
 
 func TestMemoryIsBounded(t *testing.T) {
 	var before, after runtime.MemStats
+
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	tab := newTable(Rate{3, time.Hour}, 10_000)
 	for i := range 1_000_000 {
 		tab.take(key{byte(i >> 16), byte(i >> 8), byte(i)}, int64(i))
 	}
+
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 2<<20 {
+	grown := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+	if grown > 2<<20 {
 		t.Errorf("a million keys hold %d KiB, want at most 2 MiB for 10,000", grown>>10)
 	}
+
 	checkHeap(t, tab)
 }
 
 func TestAFloodOfKeysDrivesOutItself(t *testing.T) {
 	hourly := Rate{3, time.Hour}
-	l := open(t, Config{Pair: hourly, Account: hourly, Source: hourly, MaxKeys: 1000})
+	l := open(t, Config{
+		Pair:    hourly,
+		Account: hourly,
+		Source:  hourly,
+		MaxKeys: 1000,
+	})
 	passes(t, l, 3, noon, "ada", home, false)
+
 	for i := range 20_000 {
 		if _, err := l.Begin(noon, fmt.Sprint("user", i), stranger(i), false); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	for _, tab := range []*table{l.pair, l.account, l.source} {
 		checkHeap(t, tab)
 	}
-	if got := passes(t, l, 3, noon, "ada", home, false); got != 0 {
+
+	got := passes(t, l, 3, noon, "ada", home, false)
+	if got != 0 {
 		t.Errorf("%d attempts pass: the flood drove out a budget that was used up", got)
 	}
+
 	// Those that are whole again go as others come, two for one.
 	for i := range 600 {
 		passes(t, l, 1, noon.Add(4*time.Hour), fmt.Sprint("later", i), stranger(i), false)
 	}
-	if n := len(l.account.heap); n != 600 {
+
+	n := len(l.account.heap)
+	if n != 600 {
 		t.Errorf("%d accounts are held, want 600: the others are whole", n)
 	}
 }
@@ -560,6 +666,7 @@ func TestTableStaysInOrder(t *testing.T) {
 	tab := newTable(Rate{3, time.Second}, 50)
 	for range 20_000 {
 		k := key{byte(rnd.IntN(80))}
+
 		switch rnd.IntN(4) {
 		case 0:
 			tab.giveBack(k)
@@ -568,6 +675,7 @@ func TestTableStaysInOrder(t *testing.T) {
 		default:
 			tab.take(k, rnd.Int64N(int64(time.Minute)))
 		}
+
 		if checkHeap(t, tab); t.Failed() {
 			return
 		}
@@ -586,8 +694,17 @@ func TestNew(t *testing.T) {
 		{"no account budget", Config{Pair: good, Source: good}, "Account: Burst is 0"},
 		{"no time", Config{Pair: good, Account: good, Source: Rate{Burst: 1}}, "Source: Every is 0s"},
 		{"time that runs back", Config{Pair: Rate{1, -1}, Account: good, Source: good}, "Pair: Every is -1ns"},
-		{"more than can be counted", Config{Pair: Rate{1 << 40, time.Hour}, Account: good, Source: good}, "longer than can be counted"},
-		{"negative room", Config{Pair: good, Account: good, Source: good, MaxKeys: -1}, "MaxKeys is -1"},
+		{
+			"more than can be counted",
+			Config{Pair: Rate{1 << 40, time.Hour}, Account: good, Source: good},
+			"longer than can be counted",
+		},
+		{"negative room", Config{
+			Pair:    good,
+			Account: good,
+			Source:  good,
+			MaxKeys: -1,
+		}, "MaxKeys is -1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := New(tc.cfg)

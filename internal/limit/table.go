@@ -21,6 +21,7 @@ func (r Rate) check() error {
 	case int64(r.Burst) > math.MaxInt64/8/int64(r.Every):
 		return fmt.Errorf("%d times %v is longer than can be counted; lower one", r.Burst, r.Every)
 	}
+
 	return nil
 }
 
@@ -54,6 +55,7 @@ func (t *table) wait(k key, now int64) time.Duration {
 	if !ok {
 		return 0
 	}
+
 	room := int64(t.rate.Burst-1) * int64(t.rate.Every)
 	return max(0, time.Duration(t.heap[i].whole-now-room))
 }
@@ -65,9 +67,11 @@ func (t *table) take(k key, now int64) {
 		t.down(int(i))
 		return
 	}
+
 	for n := 0; len(t.heap) > 0 && (len(t.heap) >= t.max || n < 2 && t.heap[0].whole <= now); n++ {
 		t.remove(0)
 	}
+
 	t.heap = append(t.heap, entry{now + int64(t.rate.Every), k})
 	t.index[k] = int32(len(t.heap) - 1)
 	t.up(len(t.heap) - 1)
@@ -93,9 +97,11 @@ func (t *table) remove(i int) {
 	last := len(t.heap) - 1
 	moved := t.heap[last]
 	t.heap = t.heap[:last]
+
 	if i == last {
 		return
 	}
+
 	t.heap[i] = moved
 	t.index[moved.key] = int32(i)
 	t.down(i)
@@ -109,6 +115,7 @@ func (t *table) up(i int) {
 		if t.heap[parent].whole <= t.heap[i].whole {
 			return
 		}
+
 		t.swap(i, parent)
 		i = parent
 	}
@@ -123,9 +130,11 @@ func (t *table) down(i int) {
 				least = c
 			}
 		}
+
 		if least == i {
 			return
 		}
+
 		t.swap(i, least)
 		i = least
 	}
