@@ -45,6 +45,7 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 	now, iss := noon, f.Issuer()
 	unix := func(d time.Duration) int64 { return now.Add(d).Unix() }
 	stranger := newSigner(f.t, "EdDSA", ci.Signer.Key().ID)
+
 	part := func(i int, change func(string) string) func(string) string {
 		return func(s string) string {
 			parts := strings.Split(s, ".")
@@ -52,22 +53,44 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 			return strings.Join(parts, ".")
 		}
 	}
+
 	flip := func(s string) string {
 		if s[5] == 'A' {
 			return s[:5] + "B" + s[6:]
 		}
 		return s[:5] + "A" + s[6:]
 	}
+
 	jti := `"jti":"` + rand.Text() + `"`
 	return []wrong{
 		// No JWT as we read them.
 		{"no JWT at all", text(func(string) string { return "hello" }), "shape", "not header.payload.signature"},
-		{"two parts", text(func(s string) string { return s[:strings.LastIndexByte(s, '.')] }), "shape", "not header.payload.signature"},
+		{
+			"two parts",
+			text(func(s string) string { return s[:strings.LastIndexByte(s, '.')] }),
+			"shape",
+			"not header.payload.signature",
+		},
 		{"four parts", text(func(s string) string { return s + ".x" }), "shape", "not header.payload.signature"},
-		{"five parts, as an encrypted one has", text(func(s string) string { return s + ".x.x" }), "shape", "not header.payload.signature"},
+		{
+			"five parts, as an encrypted one has",
+			text(func(s string) string { return s + ".x.x" }),
+			"shape",
+			"not header.payload.signature",
+		},
 		{"padded base64", text(func(s string) string { return s + "==" }), "shape", "signature: not base64url"},
-		{"base64 of the other alphabet", text(part(2, func(string) string { return "+/+/" })), "shape", "signature: not base64url"},
-		{"a line break at its end", text(func(s string) string { return s + "\n" }), "shape", "signature: not base64url"},
+		{
+			"base64 of the other alphabet",
+			text(part(2, func(string) string { return "+/+/" })),
+			"shape",
+			"signature: not base64url",
+		},
+		{
+			"a line break at its end",
+			text(func(s string) string { return s + "\n" }),
+			"shape",
+			"signature: not base64url",
+		},
 		{"a space before it", text(func(s string) string { return " " + s }), "shape", "header: not base64url"},
 		{"the flattened JSON serialisation", text(func(s string) string {
 			p := strings.Split(s, ".")
@@ -78,9 +101,24 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 			return fmt.Sprintf(`{"payload":%q,"signatures":[{"protected":%q,"signature":%q}]}`, p[1], p[0], p[2])
 		}), "shape", "not header.payload.signature"},
 		{"9 KiB of it", claim("pad", strings.Repeat("x", 9<<10)), "shape", "at most 8192 are read"},
-		{"60 KiB of dots", text(func(string) string { return strings.Repeat(".", 60<<10) }), "shape", "at most 8192 are read"},
-		{"a header that is no object", text(part(0, func(string) string { return b64(`["EdDSA"]`) })), "shape", "header: not a JSON object"},
-		{"a header with two algorithms", text(part(0, func(string) string { return b64(`{"alg":"EdDSA","alg":"none"}`) })), "shape", "a member is there twice"},
+		{
+			"60 KiB of dots",
+			text(func(string) string { return strings.Repeat(".", 60<<10) }),
+			"shape",
+			"at most 8192 are read",
+		},
+		{
+			"a header that is no object",
+			text(part(0, func(string) string { return b64(`["EdDSA"]`) })),
+			"shape",
+			"header: not a JSON object",
+		},
+		{
+			"a header with two algorithms",
+			text(part(0, func(string) string { return b64(`{"alg":"EdDSA","alg":"none"}`) })),
+			"shape",
+			"a member is there twice",
+		},
 		{"a header without an algorithm", head("alg", nil), "shape", "no alg"},
 		{"an algorithm that is a list", head("alg", []string{"EdDSA"}), "shape", "alg: not a text"},
 		{"a critical extension", head("crit", []string{"exp"}), "shape", "crit: not understood"},
@@ -89,7 +127,12 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 		{"an empty type", head("typ", ""), "shape", "typ: empty"},
 		{"claims that are no JSON", become("claims"), "shape", "claims: not a JSON object"},
 		{"claims that are a list", become("[]"), "shape", "claims: not a JSON object"},
-		{"an issuer given twice", become(`{"iss":"other","iss":"ci","sub":"ci","aud":"` + iss + `","exp":1,` + jti + `}`), "shape", "a member is there twice"},
+		{
+			"an issuer given twice",
+			become(`{"iss":"other","iss":"ci","sub":"ci","aud":"` + iss + `","exp":1,` + jti + `}`),
+			"shape",
+			"a member is there twice",
+		},
 		{"a JWT inside of a JWT", become(f.right(ci)), "shape", "claims: not a JSON object"},
 		{"exp as a text", claim("exp", fmt.Sprint(unix(time.Minute))), "shape", "claim exp: not a date"},
 		{"exp before 1970", claim("exp", -1), "shape", "claim exp: not a date"},
@@ -103,7 +146,12 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 		{"jti as a number", claim("jti", 7), "shape", "claim jti: not a text"},
 		{"an empty issuer", claim("iss", ""), "shape", "claim iss: empty"},
 		// Made for something else, or with a key of its own.
-		{"the type of an access token", head("typ", "at+jwt"), "type", `the type of the assertion is another's: at+jwt`},
+		{
+			"the type of an access token",
+			head("typ", "at+jwt"),
+			"type",
+			`the type of the assertion is another's: at+jwt`,
+		},
 		{"the type of the other purpose", head("typ", w.other), "type", w.other},
 		{"the type of a key possession", head("typ", "key-possession+jwt"), "type", "key-possession+jwt"},
 		{"the type of DPoP", head("typ", "dpop+jwt"), "type", "dpop+jwt"},
@@ -122,26 +170,66 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 		{"an issuer that is an address", claim("iss", "https://ci.example"), "client and key", "unknown client"},
 		{"a disabled client", claim("iss", "disabled"), "client and key", "client is disabled"},
 		{"a client without a key", claim("iss", "keyless"), "client and key", "no key of this kid"},
-		{"a client without a key, and no kid", func(d *draft) { claim("iss", "keyless")(d); head("kid", nil)(d) }, "client and key", "no key that is valid now"},
+		{
+			"a client without a key, and no kid",
+			func(d *draft) { claim("iss", "keyless")(d); head("kid", nil)(d) },
+			"client and key",
+			"no key that is valid now",
+		},
 		{"a kid that nobody has", head("kid", "another"), "client and key", "no key of this kid"},
 		{"the kid of another client's key", head("kid", other.Signer.Key().ID), "client and key", "no key of this kid"},
 		{"another client's name over our own key", claim("iss", other.Client), "client and key", "no key of this kid"},
-		{"another client's key under its own kid", func(d *draft) { d.by = other.Signer; head("kid", other.Signer.Key().ID)(d) }, "client and key", "no key of this kid"},
+		{
+			"another client's key under its own kid",
+			func(d *draft) { d.by = other.Signer; head("kid", other.Signer.Key().ID)(d) },
+			"client and key",
+			"no key of this kid",
+		},
 		{"a retired key", head("kid", "retired"), "client and key", "key is retired"},
 		{"a key that is not valid yet", head("kid", "early"), "client and key", "key is not valid yet"},
 		{"a key that is no longer valid", head("kid", "over"), "client and key", "key is no longer valid"},
 		// The signature.
 		{"the algorithm none", head("alg", "none"), "signature", "the algorithm is not that of the key"},
-		{"the other curve of the key's algorithm", head("alg", "Ed448"), "signature", "the algorithm is not that of the key"},
-		{"the algorithm of another kind of key", head("alg", "ES256"), "signature", "the algorithm is not that of the key"},
+		{
+			"the other curve of the key's algorithm",
+			head("alg", "Ed448"),
+			"signature",
+			"the algorithm is not that of the key",
+		},
+		{
+			"the algorithm of another kind of key",
+			head("alg", "ES256"),
+			"signature",
+			"the algorithm is not that of the key",
+		},
 		{"a symmetric algorithm", head("alg", "HS256"), "signature", "the algorithm is not that of the key"},
 		{"another key under the right kid", func(d *draft) { d.by = stranger }, "signature", "the signature is wrong"},
-		{"another client's key and no kid", func(d *draft) { d.by = other.Signer; head("kid", nil)(d) }, "signature", "the signature is wrong"},
+		{
+			"another client's key and no kid",
+			func(d *draft) { d.by = other.Signer; head("kid", nil)(d) },
+			"signature",
+			"the signature is wrong",
+		},
 		{"no signature", text(part(2, func(string) string { return "" })), "signature", "the signature is wrong"},
 		{"a signature one bit off", text(part(2, flip)), "signature", "the signature is wrong"},
-		{"a signature that is cut short", text(part(2, func(s string) string { return s[:len(s)-2] })), "signature", "the signature is wrong"},
-		{"other claims under the signature", text(part(1, func(string) string { return b64(`{"iss":"ci","sub":"ci"}`) })), "signature", "the signature is wrong"},
-		{"claims that are wrong, too, under a wrong signature", func(d *draft) { d.by = stranger; claim("exp", 1)(d) }, "signature", "the signature is wrong"},
+		{
+			"a signature that is cut short",
+			text(part(2, func(s string) string { return s[:len(s)-2] })),
+			"signature",
+			"the signature is wrong",
+		},
+		{
+			"other claims under the signature",
+			text(part(1, func(string) string { return b64(`{"iss":"ci","sub":"ci"}`) })),
+			"signature",
+			"the signature is wrong",
+		},
+		{
+			"claims that are wrong, too, under a wrong signature",
+			func(d *draft) { d.by = stranger; claim("exp", 1)(d) },
+			"signature",
+			"the signature is wrong",
+		},
 		// The claims.
 		{"no sub", claim("sub", nil), "sub", "has no sub"},
 		{"the sub of another", claim("sub", other.Client), "sub", "sub is not iss: " + other.Client},
@@ -152,7 +240,12 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 		{"our issuer and a slash", claim("aud", iss+"/"), "aud", "not our issuer alone"},
 		{"our issuer in capitals", claim("aud", strings.ToUpper(iss)), "aud", "not our issuer alone"},
 		{"the beginning of our issuer", claim("aud", iss[:len(iss)-1]), "aud", "not our issuer alone"},
-		{"our issuer and another", claim("aud", []string{iss, "https://other.example"}), "aud", "https://other.example"},
+		{
+			"our issuer and another",
+			claim("aud", []string{iss, "https://other.example"}),
+			"aud",
+			"https://other.example",
+		},
 		{"our issuer twice", claim("aud", []string{iss, iss}), "aud", "not our issuer alone"},
 		{"the name of the client as aud", claim("aud", "ci"), "aud", "not our issuer alone"},
 		{"no exp", claim("exp", nil), "exp", "has no exp"},
@@ -160,7 +253,12 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 		{"long over", claim("exp", unix(-time.Hour)), "exp", "has expired"},
 		{"no iat", claim("iat", nil), "iat", "has no iat"},
 		{"iat eleven seconds ahead", claim("iat", unix(11*time.Second)), "iat", "iat is in the future"},
-		{"good for five minutes and a second", claim("exp", unix(301*time.Second)), "life", "exp is too long after iat: 5m1s"},
+		{
+			"good for five minutes and a second",
+			claim("exp", unix(301*time.Second)),
+			"life",
+			"exp is too long after iat: 5m1s",
+		},
 		{"good for ten years", claim("exp", unix(87600*time.Hour)), "life", "exp is too long after iat"},
 		{"nbf eleven seconds ahead", claim("nbf", unix(11*time.Second)), "nbf", "not valid yet"},
 		{"no jti", claim("jti", nil), "jti", "has no jti"},
@@ -175,6 +273,7 @@ func newSigner(t testing.TB, alg jose.Alg, kid string) *jose.Signer {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	private, err := s.MarshalPKCS8()
 	if err == nil {
 		s, err = jose.ParsePKCS8(private, alg, kid)
@@ -182,23 +281,32 @@ func newSigner(t testing.TB, alg jose.Alg, kid string) *jose.Signer {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return s
 }
 
 // sign makes a draft of a client's and lets change make it wrong.
 func (f *fixture) sign(t testing.TB, k jetontest.Key, claims map[string]any, change func(*draft)) string {
 	t.Helper()
-	d := draft{header: map[string]any{"alg": k.Signer.Key().Alg, "kid": k.Signer.Key().ID}, claims: claims, by: k.Signer, after: func(s string) string { return s }}
+	d := draft{
+		header: map[string]any{"alg": k.Signer.Key().Alg, "kid": k.Signer.Key().ID},
+		claims: claims,
+		by:     k.Signer,
+		after:  func(s string) string { return s },
+	}
+
 	if change != nil {
 		change(&d)
 	}
 	if d.payload == "" {
 		d.payload = object(t, d.claims)
 	}
+
 	head := b64(object(t, d.header))
 	if len(head)+len(d.payload) > 6<<10 { // no signer makes what nobody reads
 		return head + "." + b64(d.payload) + ".AAAA"
 	}
+
 	return d.after(signed(t, d.by, object(t, d.header), d.payload))
 }
 
@@ -209,12 +317,24 @@ func suspects(t *testing.T) (f *fixture, ci, other jetontest.Key) {
 	ci, other = f.client("ci"), f.client("other")
 	f.client("disabled")
 	f.MustControl("PUT", "/api/v1/clients/disabled/disabled", map[string]bool{"disabled": true}, nil)
-	f.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "keyless", Services: []string{"reports"}, Secret: true}, nil)
-	for _, k := range []api.NewClientKey{{ID: "retired"}, {ID: "early", NotBefore: noon.Add(time.Second)}, {ID: "over", NotAfter: noon}} {
+
+	f.MustControl("POST", "/api/v1/clients", api.NewClient{
+		Name:     "keyless",
+		Services: []string{"reports"},
+		Secret:   true,
+	}, nil)
+
+	for _, k := range []api.NewClientKey{
+		{ID: "retired"},
+		{ID: "early", NotBefore: noon.Add(time.Second)},
+		{ID: "over", NotAfter: noon},
+	} {
 		k.Key = string(newSigner(t, "EdDSA", k.ID).Key().PEM())
 		f.MustControl("POST", "/api/v1/clients/ci/keys", k, nil)
 	}
+
 	f.MustControl("DELETE", "/api/v1/clients/ci/keys/retired", nil, nil)
+
 	return f, ci, other
 }
 
@@ -235,9 +355,12 @@ func TestWrongAssertions(t *testing.T) {
 					if name != tc.check || !strings.Contains(value, tc.says) {
 						t.Errorf("the operator hears that %q failed: %q, want %q: %q", name, value, tc.check, tc.says)
 					}
-					if _, e := f.checks(a.Request()); e.Action != "token.issue" || e.Outcome != "bad_credential" || e.Source != "127.0.0.1" {
+
+					_, e := f.checks(a.Request())
+					if e.Action != "token.issue" || e.Outcome != "bad_credential" || e.Source != "127.0.0.1" {
 						t.Errorf("event %+v", e)
 					}
+
 					opens(t, "a right one with the same jti", f.show(w, f.sign(t, ci, claims, nil)))
 				})
 			}
@@ -253,11 +376,25 @@ func TestWrongAssertionsElsewhere(t *testing.T) {
 		for _, tc := range wrongs(f, ci, other, ways[0]) {
 			t.Run(path+" "+tc.name, func(t *testing.T) {
 				f := f.on(t)
-				a := f.Post(path, "token", "x", "client_assertion", f.sign(t, ci, f.claims(ci), tc.make), "client_assertion_type", assertionType)
+				a := f.Post(
+					path,
+					"token",
+					"x",
+					"client_assertion",
+					f.sign(t, ci, f.claims(ci), tc.make),
+					"client_assertion_type",
+					assertionType,
+				)
 				bare(t, a, 401, "invalid_client")
 				name, value := f.failed(a.Request())
 				if name != "credential" || !strings.Contains(value, tc.check) || !strings.Contains(value, tc.says) {
-					t.Errorf("the operator hears that %q failed: %q, want the credential, %q: %q", name, value, tc.check, tc.says)
+					t.Errorf(
+						"the operator hears that %q failed: %q, want the credential, %q: %q",
+						name,
+						value,
+						tc.check,
+						tc.says,
+					)
 				}
 			})
 		}

@@ -21,9 +21,24 @@ func TestBearerHeaders(t *testing.T) {
 			{"the scheme in small letters", "/who", []string{"Authorization", "bearer " + token}, ""},
 			{"the scheme in mixed letters", "/who", []string{"Authorization", "bEaReR " + token}, ""},
 			{"spaces after the scheme", "/who", []string{"Authorization", "Bearer   " + token}, ""},
-			{"a good one and another good one", "/who", []string{"Authorization", "Bearer " + token, "Authorization", "Bearer " + other}, "ambiguous_credential"},
-			{"the same one twice", "/who", []string{"Authorization", "Bearer " + token, "Authorization", "Bearer " + token}, "ambiguous_credential"},
-			{"two in one line", "/who", []string{"Authorization", "Bearer " + token + ", Bearer " + other}, "bad_credential"},
+			{
+				"a good one and another good one",
+				"/who",
+				[]string{"Authorization", "Bearer " + token, "Authorization", "Bearer " + other},
+				"ambiguous_credential",
+			},
+			{
+				"the same one twice",
+				"/who",
+				[]string{"Authorization", "Bearer " + token, "Authorization", "Bearer " + token},
+				"ambiguous_credential",
+			},
+			{
+				"two in one line",
+				"/who",
+				[]string{"Authorization", "Bearer " + token + ", Bearer " + other},
+				"bad_credential",
+			},
 			{"in the query", "/who?access_token=" + token, nil, "no_credential"},
 			{"in a header of another name", "/who", []string{"X-Authorization", "Bearer " + token}, "no_credential"},
 			{"in a cookie", "/who", []string{"Cookie", "access_token=" + token}, "no_credential"},
@@ -31,13 +46,33 @@ func TestBearerHeaders(t *testing.T) {
 			{"the scheme alone", "/who", []string{"Authorization", "Bearer"}, "no_credential"},
 			{"a tab for the space", "/who", []string{"Authorization", "Bearer\t" + token}, "no_credential"},
 			{"another scheme", "/who", []string{"Authorization", "DPoP " + token}, "no_credential"},
-			{"a no-break space behind it", "/who", []string{"Authorization", "Bearer " + token + "\u00a0"}, "bad_credential"},
-			{"a no-break space before it", "/who", []string{"Authorization", "Bearer \u00a0" + token}, "bad_credential"},
+			{
+				"a no-break space behind it",
+				"/who",
+				[]string{"Authorization", "Bearer " + token + "\u00a0"},
+				"bad_credential",
+			},
+			{
+				"a no-break space before it",
+				"/who",
+				[]string{"Authorization", "Bearer \u00a0" + token},
+				"bad_credential",
+			},
 			{"quotes around it", "/who", []string{"Authorization", `Bearer "` + token + `"`}, "bad_credential"},
-			{"all but its last character", "/who", []string{"Authorization", "Bearer " + token[:len(token)-1]}, "bad_credential"},
+			{
+				"all but its last character",
+				"/who",
+				[]string{"Authorization", "Bearer " + token[:len(token)-1]},
+				"bad_credential",
+			},
 			{"a character more", "/who", []string{"Authorization", "Bearer " + token + "0"}, "bad_credential"},
 			{"capitals", "/who", []string{"Authorization", "Bearer " + strings.ToUpper(token)}, "bad_credential"},
-			{"another case of one letter", "/who", []string{"Authorization", "Bearer " + swapCase(token)}, "bad_credential"},
+			{
+				"another case of one letter",
+				"/who",
+				[]string{"Authorization", "Bearer " + swapCase(token)},
+				"bad_credential",
+			},
 			{"itself twice", "/who", []string{"Authorization", "Bearer " + token + token}, "bad_credential"},
 		} {
 			t.Run(service+", "+tc.name, func(t *testing.T) {
@@ -47,11 +82,16 @@ func TestBearerHeaders(t *testing.T) {
 				if want == 0 {
 					want = 401
 				}
+
 				if a.Code() != tc.code || a.Status != want {
 					t.Errorf("%d %s, want %d %q", a.Status, a.Code(), want, tc.code)
 				}
+
 				challenge := a.Header.Get("Www-Authenticate")
-				if want == 401 && (!strings.HasPrefix(challenge, "Bearer realm=") || strings.Contains(challenge, "invalid_token") != (tc.code == "bad_credential")) {
+				if want == 401 && (!strings.HasPrefix(
+					challenge,
+					"Bearer realm=",
+				) || strings.Contains(challenge, "invalid_token") != (tc.code == "bad_credential")) {
 					t.Errorf("challenge %q", challenge)
 				}
 				if strings.Contains(a.Body, token) || strings.Contains(challenge, token) {
@@ -65,9 +105,11 @@ func TestBearerHeaders(t *testing.T) {
 // swapCase changes the case of the last letter but one.
 func swapCase(s string) string {
 	for i := len(s) - 2; i >= 0; i-- {
-		if c := s[i]; 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
 			return s[:i] + string(c^0x20) + s[i+1:]
 		}
 	}
+
 	return s
 }

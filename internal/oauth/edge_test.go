@@ -20,7 +20,11 @@ func TestTokensByTheClock(t *testing.T) {
 		service       string
 		opens, closes time.Duration // after it was issued
 	}{
-		{"uncounted", 0, time.Minute}, {"opaque", 0, time.Minute}, {"counted", 0, time.Minute}, {"counted-opaque", 0, time.Minute},
+		{
+			"uncounted",
+			0,
+			time.Minute,
+		}, {"opaque", 0, time.Minute}, {"counted", 0, time.Minute}, {"counted-opaque", 0, time.Minute},
 		{"later", 30 * time.Second, time.Minute}, {"later-opaque", 30 * time.Second, time.Minute},
 	} {
 		for _, tc := range []struct {
@@ -46,28 +50,37 @@ func TestTokensByTheClock(t *testing.T) {
 					f.clock.set(noon.Add(issued))
 					token := f.Token(ci, "audience", kind.service)
 					f.clock.set(noon.Add(tc.at))
+
 					for range 2 { // a token that has been looked at before is no other
 						a := f.bearer(kind.service, "/who", token)
 						if a.Code() != tc.code || (a.Status == 200) != (tc.code == "") {
 							t.Errorf("issued at %v: %d %s, want %q", issued, a.Status, a.Code(), tc.code)
 						}
-						if got := f.active(ci, token); got != (tc.code == "") {
+
+						got := f.active(ci, token)
+						if got != (tc.code == "") {
 							t.Errorf("issued at %v: active %t", issued, got)
 						}
 						if tc.code == "" {
 							continue
 						}
+
 						if a.Left() != "" {
 							t.Errorf("a refusal by time says that %s are left", a.Left())
 						}
-						if name, value := f.failed(a.Request()); name != "window" || !strings.Contains(value, "opens ") {
+						if name, value := f.failed(a.Request()); name != "window" || !strings.Contains(
+							value,
+							"opens ",
+						) {
 							t.Errorf("the operator hears that %q failed: %q", name, value)
 						}
 					}
+
 					f.clock.set(noon)
 				}
 			})
 		}
+
 		t.Run(kind.service+", a clock that has jumped and is back", func(t *testing.T) {
 			f := f.on(t)
 			token := f.Token(ci, "audience", kind.service)
@@ -78,10 +91,16 @@ func TestTokensByTheClock(t *testing.T) {
 				}
 				f.clock.set(noon)
 			}
+
 			f.clock.set(noon.Add(kind.opens))
-			if a := f.bearer(kind.service, "/who", token); a.Status != 200 || strings.HasPrefix(kind.service, "counted") && a.Left() != "2" {
+			if a := f.bearer(
+				kind.service,
+				"/who",
+				token,
+			); a.Status != 200 || strings.HasPrefix(kind.service, "counted") && a.Left() != "2" {
 				t.Errorf("%d, %s left; no jump has cost a use", a.Status, a.Left())
 			}
+
 			f.clock.set(noon)
 		})
 	}
@@ -92,12 +111,19 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
 	f.clock.set(noon.Add(250 * time.Millisecond))
+
 	for service, want := range map[string]string{
-		"reports":        `{"access_token":"T","token_type":"Bearer","expires_in":599,"scope":"read write"}`,
-		"opaque":         `{"access_token":"T","token_type":"Bearer","expires_in":59,"scope":"read write"}`,
-		"counted":        `{"access_token":"T","token_type":"Bearer","expires_in":59,"scope":"read write","max_uses":3}`,
-		"later":          fmt.Sprintf(`{"access_token":"T","token_type":"Bearer","expires_in":59,"scope":"read write","nbf":%d}`, noon.Add(30*time.Second).Unix()),
-		"later-opaque":   fmt.Sprintf(`{"access_token":"T","token_type":"Bearer","expires_in":59,"scope":"read write","nbf":%d,"max_uses":3}`, noon.Add(30*time.Second).Unix()),
+		"reports": `{"access_token":"T","token_type":"Bearer","expires_in":599,"scope":"read write"}`,
+		"opaque":  `{"access_token":"T","token_type":"Bearer","expires_in":59,"scope":"read write"}`,
+		"counted": `{"access_token":"T","token_type":"Bearer","expires_in":59,"scope":"read write","max_uses":3}`,
+		"later": fmt.Sprintf(
+			`{"access_token":"T","token_type":"Bearer","expires_in":59,"scope":"read write","nbf":%d}`,
+			noon.Add(30*time.Second).Unix(),
+		),
+		"later-opaque": fmt.Sprintf(
+			`{"access_token":"T","token_type":"Bearer","expires_in":59,"scope":"read write","nbf":%d,"max_uses":3}`,
+			noon.Add(30*time.Second).Unix(),
+		),
 		"counted-opaque": `{"access_token":"T","token_type":"Bearer","expires_in":59,"scope":"read write","max_uses":3}`,
 	} {
 		a := f.TryToken(f.right(ci), "audience", service)
@@ -105,34 +131,51 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		if got := strings.Replace(strings.TrimSpace(a.Body), token, "T", 1); got != want {
 			t.Errorf("%s: %s, want %s", service, got, want)
 		}
+
 		if strings.Contains(service, "opaque") != strings.HasPrefix(token, "jtn_a_") {
 			t.Errorf("%s: %s", service, token)
 		}
 	}
+
 	t.Run("a signed token is as RFC 9068 has it", func(t *testing.T) {
 		token := f.Token(ci, "audience", "later", "scope", "write")
 		claims := payload(t, token)
 		jti := claims["jti"].(string)
+
 		want := fmt.Sprintf(`{"aud":"later","client_id":"ci","exp":%d,"gen":%q,"iat":%d,"iss":%q,"jti":%q,"nbf":%d,"scope":"write","sub":"ci"}`,
 			noon.Add(time.Minute).Unix(), claims["gen"], noon.Unix(), f.Issuer(), jti, noon.Add(30*time.Second).Unix())
 		if got := object(t, claims); got != want {
 			t.Errorf("claims %s, want %s", got, want)
 		}
+
 		var header map[string]string
-		if err := json.Unmarshal([]byte(unb64(t, strings.Split(token, ".")[0])), &header); err != nil || header["typ"] != "at+jwt" || header["alg"] != "EdDSA" || header["kid"] == "" || len(header) != 3 {
+		if err := json.Unmarshal(
+			[]byte(unb64(t, strings.Split(token, ".")[0])),
+			&header,
+		); err != nil || header["typ"] != "at+jwt" || header["alg"] != "EdDSA" || header["kid"] == "" ||
+			len(header) != 3 {
 			t.Errorf("header %v, %v", header, err)
 		}
-		if again := payload(t, f.Token(ci, "audience", "later")); again["jti"] == jti || jti == "" {
+
+		again := payload(t, f.Token(ci, "audience", "later"))
+		if again["jti"] == jti || jti == "" {
 			t.Errorf("two tokens have the jti %s", jti)
 		}
 	})
+
 	t.Run("scopes are those that are asked for, or all", func(t *testing.T) {
-		for asked, want := range map[string]string{"": "read write", "write": "write", "write  read write": "read write"} {
+		for asked, want := range map[string]string{
+			"":                  "read write",
+			"write":             "write",
+			"write  read write": "read write",
+		} {
 			a := f.TryToken(f.right(ci), "audience", "reports", "scope", asked)
 			token := opens(t, asked, a)
+
 			if !strings.Contains(a.Body, `"scope":"`+want+`"`) {
 				t.Errorf("scope %q: %s", asked, a.Body)
 			}
+
 			code := "insufficient_scope"
 			if strings.Contains(want, "write") {
 				code = ""
@@ -141,11 +184,16 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 				t.Errorf("scope %q: %d %s, want %q", asked, a.Status, a.Code(), code)
 			}
 		}
+
 		a := f.bearer("reports", "/write", f.Token(ci, "audience", "reports", "scope", "read"))
-		if a.Status != 403 || a.Code() != "insufficient_scope" || !strings.Contains(a.Header.Get("Www-Authenticate"), `error="insufficient_scope"`) {
+		if a.Status != 403 || a.Code() != "insufficient_scope" || !strings.Contains(
+			a.Header.Get("Www-Authenticate"),
+			`error="insufficient_scope"`,
+		) {
 			t.Errorf("without the scope: %d %s %v", a.Status, a.Code(), a.Header)
 		}
 	})
+
 	t.Run("one service, by its name as audience or resource", func(t *testing.T) {
 		for _, tc := range []struct {
 			fields []string
@@ -166,14 +214,21 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 			}
 		}
 	})
+
 	t.Run("a client gets no token for a service that is not among its own", func(t *testing.T) {
 		few := f.AddClient("few", "opaque")
 		opens(t, "its own", f.TryToken(few.Assertion("", f.claims(few))))
+
 		for _, service := range []string{"reports", "counted"} {
-			if a := f.TryToken(few.Assertion("", f.claims(few)), "audience", service); a.Status != 400 || a.Body != "{\"error\":\"invalid_target\"}\n" {
+			if a := f.TryToken(
+				few.Assertion("", f.claims(few)),
+				"audience",
+				service,
+			); a.Status != 400 || a.Body != "{\"error\":\"invalid_target\"}\n" {
 				t.Errorf("%s: %d %s", service, a.Status, a.Body)
 			}
 		}
+
 		none := f.AddClient("none")
 		if a := f.TryToken(none.Assertion("", f.claims(none))); a.Body != "{\"error\":\"invalid_target\"}\n" {
 			t.Errorf("%d %s", a.Status, a.Body)
@@ -185,6 +240,7 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 func TestTokensAreCounted(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
+
 	race := func(n int, ask func() string) map[string]int64 {
 		var ok, spent, other atomic.Int64
 		var wg sync.WaitGroup
@@ -200,9 +256,12 @@ func TestTokensAreCounted(t *testing.T) {
 				}
 			})
 		}
+
 		wg.Wait()
+
 		return map[string]int64{"ok": ok.Load(), "spent": spent.Load(), "other": other.Load()}
 	}
+
 	for _, tc := range []struct {
 		service, path string
 		uses          int64
@@ -211,19 +270,32 @@ func TestTokensAreCounted(t *testing.T) {
 			f := f.on(t)
 			token := f.Token(ci, "audience", tc.service)
 			for range 5 {
-				if a := f.Ask("HEAD", tc.service, tc.path, "Authorization", "Bearer "+token); a.Status != 200 || a.Left() != fmt.Sprint(tc.uses) {
+				if a := f.Ask(
+					"HEAD",
+					tc.service,
+					tc.path,
+					"Authorization",
+					"Bearer "+token,
+				); a.Status != 200 || a.Left() != fmt.Sprint(tc.uses) {
 					t.Errorf("HEAD: %d, %s left, want 200 and %d", a.Status, a.Left(), tc.uses)
 				}
 			}
+
 			got := race(64, func() string { return f.bearer(tc.service, tc.path, token).Code() })
 			if got["ok"] != tc.uses || got["spent"] != 64-tc.uses {
 				t.Errorf("%v, want %d let through and the others spent", got, tc.uses)
 			}
+
 			for range 2 {
-				if a := f.bearer(tc.service, tc.path, token); a.Status != 403 || a.Code() != "spent" || a.Left() != "0" {
+				if a := f.bearer(
+					tc.service,
+					tc.path,
+					token,
+				); a.Status != 403 || a.Code() != "spent" || a.Left() != "0" {
 					t.Errorf("afterwards: %d %s, %s left", a.Status, a.Code(), a.Left())
 				}
 			}
+
 			if a := f.Ask("HEAD", tc.service, tc.path, "Authorization", "Bearer "+token); a.Code() != "spent" {
 				t.Errorf("HEAD afterwards: %d %s", a.Status, a.Code())
 			}
@@ -232,15 +304,32 @@ func TestTokensAreCounted(t *testing.T) {
 			}
 		})
 	}
+
 	t.Run("of two budgets a request takes both or none", func(t *testing.T) {
 		f := f.on(t)
 		token := f.Token(ci, "audience", "counted")
-		for i, step := range []struct{ path, left, code string }{{"/one", "0", ""}, {"/one", "0", "spent"}, {"/who", "1", ""}, {"/one", "0", "spent"}, {"/who", "0", ""}, {"/who", "0", "spent"}} {
+		for i, step := range []struct{ path, left, code string }{
+			{"/one", "0", ""},
+			{"/one", "0", "spent"},
+			{"/who", "1", ""},
+			{"/one", "0", "spent"},
+			{"/who", "0", ""},
+			{"/who", "0", "spent"},
+		} {
 			if a := f.bearer("counted", step.path, token); a.Left() != step.left || a.Code() != step.code {
-				t.Errorf("step %d, %s: %s left, code %q, want %s, %q", i, step.path, a.Left(), a.Code(), step.left, step.code)
+				t.Errorf(
+					"step %d, %s: %s left, code %q, want %s, %q",
+					i,
+					step.path,
+					a.Left(),
+					a.Code(),
+					step.left,
+					step.code,
+				)
 			}
 		}
 	})
+
 	t.Run("consumed by introspection, sixty-four at once", func(t *testing.T) {
 		f := f.on(t)
 		for _, service := range []string{"counted", "counted-opaque"} {
@@ -270,6 +359,7 @@ func TestARestartGivesNoUseBack(t *testing.T) {
 			}
 			f.restart()
 		}
+
 		if a := f.bearer(service, "/who", token); a.Code() != "spent" {
 			t.Errorf("%s: %d %s", service, a.Status, a.Code())
 		}

@@ -34,28 +34,36 @@ var several = []string{"resource", "audience"}
 // twice is refused (RFC 6749, section 3.2).
 func parse(h http.Header, body []byte) (url.Values, error) {
 	const encoded = "application/x-www-form-urlencoded"
-	if kind := h.Get("Content-Type"); kind != encoded {
+
+	kind := h.Get("Content-Type")
+	if kind != encoded {
 		if kind, _, err := mime.ParseMediaType(kind); err != nil || kind != encoded {
 			return nil, jeton.WithDetail(jeton.ErrInvalid, "send "+encoded)
 		}
 	}
+
 	if bytes.Count(body, []byte("&")) > 100 {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form has more than 100 parameters")
 	}
+
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
 		// The decoder's words would show what was sent, which may be a secret.
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form is not properly encoded")
 	}
+
 	for name, values := range form {
 		values = slices.DeleteFunc(values, func(v string) bool { return v == "" })
 		if len(values) > 1 && !slices.Contains(several, name) {
 			return nil, jeton.WithDetail(jeton.ErrInvalid, "a parameter is there twice")
 		}
-		if form[name] = values; len(values) == 0 {
+
+		form[name] = values
+		if len(values) == 0 {
 			delete(form, name)
 		}
 	}
+
 	return form, nil
 }
 
@@ -65,31 +73,48 @@ func parse(h http.Header, body []byte) (url.Values, error) {
 func (d *Door) proof(h http.Header, form url.Values) (signin.Proof, error) {
 	p := signin.Proof{ClientID: form.Get("client_id"), Issuer: d.conf.URL, Purpose: signin.Authentication}
 	ways := 0
+
 	if form.Has("client_assertion") || form.Has("client_assertion_type") {
 		ways++
 		p.Assertion = form.Get("client_assertion")
 		if form.Get("client_assertion_type") != assertionJWT || p.Assertion == "" {
-			return p, jeton.WithDetail(jeton.ErrInvalid, "client_assertion goes with client_assertion_type="+assertionJWT)
+			return p, jeton.WithDetail(
+				jeton.ErrInvalid,
+				"client_assertion goes with client_assertion_type="+assertionJWT,
+			)
 		}
 	}
+
 	if text := form.Get("client_secret"); text != "" {
 		ways++
 		p.Secret = jeton.NewSecret(text)
 	}
-	if lines := h["Authorization"]; len(lines) > 0 {
+
+	lines := h["Authorization"]
+	if len(lines) > 0 {
 		ways++
 		id, text, ok := basic(lines)
 		if !ok {
-			return p, fmt.Errorf("%w: the header Authorization is not Basic with a client_id and a secret", jeton.ErrBadCredential)
+			return p, fmt.Errorf(
+				"%w: the header Authorization is not Basic with a client_id and a secret",
+				jeton.ErrBadCredential,
+			)
 		}
+
 		if p.ClientID != "" && p.ClientID != id {
-			return p, fmt.Errorf("%w: client_id and the header Authorization name different clients", jeton.ErrBadCredential)
+			return p, fmt.Errorf(
+				"%w: client_id and the header Authorization name different clients",
+				jeton.ErrBadCredential,
+			)
 		}
+
 		p.ClientID, p.Secret = id, jeton.NewSecret(text)
 	}
+
 	if ways > 1 {
 		return p, jeton.WithDetail(jeton.ErrInvalid, "more than one way to prove a client; use one")
 	}
+
 	return p, nil
 }
 
@@ -100,15 +125,18 @@ func basic(lines []string) (id, text string, ok bool) {
 	if len(lines) > 1 || !strings.EqualFold(scheme, "Basic") {
 		return "", "", false
 	}
+
 	raw, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(value))
 	if err != nil {
 		return "", "", false
 	}
+
 	id, text, ok = strings.Cut(string(raw), ":")
 	id, err = url.QueryUnescape(id)
 	if err != nil || !ok {
 		return "", "", false
 	}
+
 	text, err = url.QueryUnescape(text)
 	return id, text, err == nil && id != "" && text != ""
 }
@@ -125,10 +153,12 @@ func (c reader) Read(ctx context.Context, q *gate.Request) (gate.Credential, err
 	if err != nil {
 		return nil, err
 	}
+
 	form, err := parse(q.Header, b)
 	if err != nil {
 		return nil, err
 	}
+
 	p, err := c.door.proof(q.Header, form)
 	switch {
 	case err != nil:
@@ -136,11 +166,18 @@ func (c reader) Read(ctx context.Context, q *gate.Request) (gate.Credential, err
 	case p.Assertion == "" && p.Secret.IsZero():
 		return nil, gate.ErrNotMine
 	}
+
 	found, err := c.door.logins.Client(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	return &proved{client: found, byKey: p.Assertion != "", at: q.Now, form: form}, nil
+
+	return &proved{
+		client: found,
+		byKey:  p.Assertion != "",
+		at:     q.Now,
+		form:   form,
+	}, nil
 }
 
 // proved is a client that has proved itself, for this one request.

@@ -29,9 +29,11 @@ func TestForms(t *testing.T) {
 	secret := f.secret("ci")
 	const ask = "grant_type=client_credentials&audience=opaque"
 	bySecret := ask + "&client_id=ci&client_secret=" + secret
+
 	assertion := func() string {
 		return "&client_assertion_type=" + url.QueryEscape(assertionType) + "&client_assertion=" + f.right(ci)
 	}
+
 	grant := "grant_type=" + url.QueryEscape(grantAssertion) + "&audience=opaque"
 	right := basicOf("ci:" + secret)
 	for _, tc := range []struct {
@@ -44,111 +46,339 @@ func TestForms(t *testing.T) {
 	}{
 		{"a secret in the form", bySecret, nil, "", 200, ""},
 		{"a secret in Basic", ask, []string{"Authorization", right}, "", 200, ""},
-		{"a secret in Basic, and the same client_id", ask + "&client_id=ci", []string{"Authorization", right}, "", 200, ""},
+		{
+			"a secret in Basic, and the same client_id",
+			ask + "&client_id=ci",
+			[]string{"Authorization", right},
+			"",
+			200,
+			"",
+		},
 		{"an assertion", ask + assertion(), nil, "", 200, ""},
 		{"an assertion and the same client_id", ask + "&client_id=ci" + assertion(), nil, "", 200, ""},
 		{"an assertion as a grant", grant + "&assertion=" + f.right(ci), nil, "", 200, ""},
-		{"parameters that nobody knows", bySecret + "&a=b&a=c&a[]=d", nil, "", 400, "invalid_request: a parameter is there twice"},
+		{
+			"parameters that nobody knows",
+			bySecret + "&a=b&a=c&a[]=d",
+			nil,
+			"",
+			400,
+			"invalid_request: a parameter is there twice",
+		},
 		{"one parameter that nobody knows", bySecret + "&a=b", nil, "", 200, ""},
-		{"parameters without a value, which are absent", bySecret + "&scope=&client_assertion=&client_assertion_type=&assertion=&client_secret=", nil, "", 200, ""},
+		{
+			"parameters without a value, which are absent",
+			bySecret + "&scope=&client_assertion=&client_assertion_type=&assertion=&client_secret=",
+			nil,
+			"",
+			200,
+			"",
+		},
 		{"a plus in the scope", bySecret + "&scope=read+write", nil, "", 200, ""},
 		{"just 64 KiB", bySecret + "&pad=" + strings.Repeat("x", 64<<10-len(bySecret)-5), nil, "", 200, ""},
-		{"a byte more", bySecret + "&pad=" + strings.Repeat("x", 64<<10-len(bySecret)-4), nil, "", 413, "invalid_request: the body of the request is over 64 KiB"},
-		{"a hundred and one parameters more", bySecret + strings.Repeat("&a=", 101), nil, "", 400, "invalid_request: the form has more than 100 parameters"},
-		{"a broken percent sign", bySecret + "&a=%zz", nil, "", 400, "invalid_request: the form is not properly encoded"},
-		{"semicolons for ampersands", strings.ReplaceAll(bySecret, "&", ";"), nil, "", 400, "invalid_request: the form is not properly encoded"},
+		{
+			"a byte more",
+			bySecret + "&pad=" + strings.Repeat("x", 64<<10-len(bySecret)-4),
+			nil,
+			"",
+			413,
+			"invalid_request: the body of the request is over 64 KiB",
+		},
+		{
+			"a hundred and one parameters more",
+			bySecret + strings.Repeat("&a=", 101),
+			nil,
+			"",
+			400,
+			"invalid_request: the form has more than 100 parameters",
+		},
+		{
+			"a broken percent sign",
+			bySecret + "&a=%zz",
+			nil,
+			"",
+			400,
+			"invalid_request: the form is not properly encoded",
+		},
+		{
+			"semicolons for ampersands",
+			strings.ReplaceAll(bySecret, "&", ";"),
+			nil,
+			"",
+			400,
+			"invalid_request: the form is not properly encoded",
+		},
 		{"an empty body", "", nil, "", 400, "invalid_request: grant_type is missing"},
-		{"no grant_type", strings.TrimPrefix(bySecret, "grant_type=client_credentials&"), nil, "", 400, "invalid_request: grant_type is missing"},
-		{"grant_type in the query", strings.TrimPrefix(bySecret, "grant_type=client_credentials&"), nil, "?grant_type=client_credentials", 400, "invalid_request: grant_type is missing"},
-		{"a grant that there is not", "grant_type=password&client_id=ci&client_secret=" + secret, nil, "", 400, "unsupported_grant_type: grant_type is client_credentials or " + grantAssertion},
-		{"a grant in capitals", "grant_type=CLIENT_CREDENTIALS&client_id=ci&client_secret=" + secret, nil, "", 400, "unsupported_grant_type: grant_type is client_credentials or " + grantAssertion},
-		{"two of grant_type", bySecret + "&grant_type=client_credentials", nil, "", 400, "invalid_request: a parameter is there twice"},
+		{
+			"no grant_type",
+			strings.TrimPrefix(bySecret, "grant_type=client_credentials&"),
+			nil,
+			"",
+			400,
+			"invalid_request: grant_type is missing",
+		},
+		{
+			"grant_type in the query",
+			strings.TrimPrefix(bySecret, "grant_type=client_credentials&"),
+			nil,
+			"?grant_type=client_credentials",
+			400,
+			"invalid_request: grant_type is missing",
+		},
+		{
+			"a grant that there is not",
+			"grant_type=password&client_id=ci&client_secret=" + secret,
+			nil,
+			"",
+			400,
+			"unsupported_grant_type: grant_type is client_credentials or " + grantAssertion,
+		},
+		{
+			"a grant in capitals",
+			"grant_type=CLIENT_CREDENTIALS&client_id=ci&client_secret=" + secret,
+			nil,
+			"",
+			400,
+			"unsupported_grant_type: grant_type is client_credentials or " + grantAssertion,
+		},
+		{
+			"two of grant_type",
+			bySecret + "&grant_type=client_credentials",
+			nil,
+			"",
+			400,
+			"invalid_request: a parameter is there twice",
+		},
 		{"two of client_id", bySecret + "&client_id=ci", nil, "", 400, "invalid_request: a parameter is there twice"},
-		{"two of client_secret", bySecret + "&client_secret=x", nil, "", 400, "invalid_request: a parameter is there twice"},
-		{"two of client_assertion", ask + assertion() + "&client_assertion=x", nil, "", 400, "invalid_request: a parameter is there twice"},
-		{"two of scope", bySecret + "&scope=read&scope=write", nil, "", 400, "invalid_request: a parameter is there twice"},
-		{"a grant's assertion given twice", grant + "&assertion=" + f.right(ci) + "&assertion=x", nil, "", 400, "invalid_request: a parameter is there twice"},
-		{"Basic and a secret", bySecret, []string{"Authorization", right}, "", 400, "invalid_request: more than one way to prove a client; use one"},
-		{"Basic and an assertion", ask + assertion(), []string{"Authorization", right}, "", 400, "invalid_request: more than one way to prove a client; use one"},
-		{"a secret and an assertion", bySecret + assertion(), nil, "", 400, "invalid_request: more than one way to prove a client; use one"},
-		{"a grant and a secret", grant + "&client_id=ci&client_secret=" + secret + "&assertion=" + f.right(ci), nil, "", 400, "invalid_request: the assertion is the proof; no other is needed next to it"},
-		{"a grant and Basic", grant + "&assertion=" + f.right(ci), []string{"Authorization", right}, "", 400, "invalid_request: the assertion is the proof; no other is needed next to it"},
-		{"a grant and a client assertion", grant + "&assertion=" + f.right(ci) + assertion(), nil, "", 400, "invalid_request: the assertion is the proof; no other is needed next to it"},
+		{
+			"two of client_secret",
+			bySecret + "&client_secret=x",
+			nil,
+			"",
+			400,
+			"invalid_request: a parameter is there twice",
+		},
+		{
+			"two of client_assertion",
+			ask + assertion() + "&client_assertion=x",
+			nil,
+			"",
+			400,
+			"invalid_request: a parameter is there twice",
+		},
+		{
+			"two of scope",
+			bySecret + "&scope=read&scope=write",
+			nil,
+			"",
+			400,
+			"invalid_request: a parameter is there twice",
+		},
+		{
+			"a grant's assertion given twice",
+			grant + "&assertion=" + f.right(ci) + "&assertion=x",
+			nil,
+			"",
+			400,
+			"invalid_request: a parameter is there twice",
+		},
+		{
+			"Basic and a secret",
+			bySecret,
+			[]string{"Authorization", right},
+			"",
+			400,
+			"invalid_request: more than one way to prove a client; use one",
+		},
+		{
+			"Basic and an assertion",
+			ask + assertion(),
+			[]string{"Authorization", right},
+			"",
+			400,
+			"invalid_request: more than one way to prove a client; use one",
+		},
+		{
+			"a secret and an assertion",
+			bySecret + assertion(),
+			nil,
+			"",
+			400,
+			"invalid_request: more than one way to prove a client; use one",
+		},
+		{
+			"a grant and a secret",
+			grant + "&client_id=ci&client_secret=" + secret + "&assertion=" + f.right(ci),
+			nil,
+			"",
+			400,
+			"invalid_request: the assertion is the proof; no other is needed next to it",
+		},
+		{
+			"a grant and Basic",
+			grant + "&assertion=" + f.right(ci),
+			[]string{"Authorization", right},
+			"",
+			400,
+			"invalid_request: the assertion is the proof; no other is needed next to it",
+		},
+		{
+			"a grant and a client assertion",
+			grant + "&assertion=" + f.right(ci) + assertion(),
+			nil,
+			"",
+			400,
+			"invalid_request: the assertion is the proof; no other is needed next to it",
+		},
 		{"a grant without its assertion", grant, nil, "", 400, "invalid_request: assertion is missing"},
-		{"a grant with a secret in its place", grant + "&client_id=ci&client_secret=" + secret, nil, "", 400, "invalid_request: the assertion is the proof; no other is needed next to it"},
-		{"an assertion without its type", ask + "&client_assertion=" + f.right(ci), nil, "", 400, "invalid_request: client_assertion goes with client_assertion_type=" + assertionType},
-		{"an assertion of SAML", ask + "&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:saml2-bearer&client_assertion=" + f.right(ci), nil, "", 400, "invalid_request: client_assertion goes with client_assertion_type=" + assertionType},
-		{"the type of an assertion alone", ask + "&client_assertion_type=" + assertionType, nil, "", 400, "invalid_request: client_assertion goes with client_assertion_type=" + assertionType},
+		{
+			"a grant with a secret in its place",
+			grant + "&client_id=ci&client_secret=" + secret,
+			nil,
+			"",
+			400,
+			"invalid_request: the assertion is the proof; no other is needed next to it",
+		},
+		{
+			"an assertion without its type",
+			ask + "&client_assertion=" + f.right(ci),
+			nil,
+			"",
+			400,
+			"invalid_request: client_assertion goes with client_assertion_type=" + assertionType,
+		},
+		{
+			"an assertion of SAML",
+			ask + "&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:saml2-bearer&client_assertion=" +
+				f.right(ci),
+			nil,
+			"",
+			400,
+			"invalid_request: client_assertion goes with client_assertion_type=" + assertionType,
+		},
+		{
+			"the type of an assertion alone",
+			ask + "&client_assertion_type=" + assertionType,
+			nil,
+			"",
+			400,
+			"invalid_request: client_assertion goes with client_assertion_type=" + assertionType,
+		},
 		{"no proof", ask, nil, "", 401, "invalid_client"},
 		{"a name alone", ask + "&client_id=ci", nil, "", 401, "invalid_client"},
 		{"a secret alone", ask + "&client_secret=" + secret, nil, "", 401, "invalid_client"},
 		{"a secret in the query", ask, nil, "?client_id=ci&client_secret=" + secret, 401, "invalid_client"},
 		{"an assertion in the query", ask, nil, "?" + assertion()[1:], 401, "invalid_client"},
 		{"the secret of nobody", ask + "&client_id=nobody&client_secret=" + secret, nil, "", 401, "invalid_client"},
-		{"another name in Basic", ask + "&client_id=other", []string{"Authorization", right}, "", 401, "invalid_client"},
+		{
+			"another name in Basic",
+			ask + "&client_id=other",
+			[]string{"Authorization", right},
+			"",
+			401,
+			"invalid_client",
+		},
 		{"another name beside the assertion", ask + "&client_id=other" + assertion(), nil, "", 401, "invalid_client"},
-		{"another name beside a grant", grant + "&client_id=other&assertion=" + f.right(ci), nil, "", 400, "invalid_grant"},
+		{
+			"another name beside a grant",
+			grant + "&client_id=other&assertion=" + f.right(ci),
+			nil,
+			"",
+			400,
+			"invalid_grant",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := f.on(t)
 			a := f.post("/oauth2/token"+tc.query, tc.body, tc.header...)
+
 			if tc.answer == "" {
 				opens(t, "the answer", a)
 				return
 			}
+
 			code, description, described := strings.Cut(tc.answer, ": ")
 			want := `{"error":"` + code + `"}`
 			if described {
 				want = `{"error":"` + code + `","error_description":"` + description + `"}`
 			}
+
 			if a.Status != tc.status || strings.TrimSpace(a.Body) != want {
 				t.Errorf("%d %s, want %d %s", a.Status, a.Body, tc.status, want)
 			}
 			if a.Header.Get("Cache-Control") != "no-store" || strings.Contains(fmt.Sprint(a.Header), secret) {
 				t.Errorf("header %v", a.Header)
 			}
+
 			if code == "invalid_client" || code == "invalid_grant" {
 				if name, value := f.failed(a.Request()); name == "" || strings.Contains(value, secret) {
 					t.Errorf("the operator hears that %q failed: %q", name, value)
 				}
 			}
-			if challenge := a.Header.Get("Www-Authenticate"); (challenge != "") != (a.Status == 401 && len(tc.header) > 0) {
+
+			challenge := a.Header.Get("Www-Authenticate")
+			if (challenge != "") != (a.Status == 401 && len(tc.header) > 0) {
 				t.Errorf("challenge %q", challenge)
 			}
 		})
 	}
+
 	t.Run("types of content", func(t *testing.T) {
 		f := f.on(t)
 		for kind, ok := range map[string]bool{
-			formType: true, formType + "; charset=utf-8": true, "APPLICATION/X-WWW-FORM-URLENCODED": true, "": false, "application/json": false,
-			"text/plain": false, "multipart/form-data; boundary=x": false, "application/x-www-form-urlencoded, text/plain": false, "x/" + formType: false,
+			formType:                            true,
+			formType + "; charset=utf-8":        true,
+			"APPLICATION/X-WWW-FORM-URLENCODED": true,
+			"":                                  false,
+			"application/json":                  false,
+			"text/plain":                        false,
+			"multipart/form-data; boundary=x":   false,
+			"application/x-www-form-urlencoded, text/plain": false,
+			"x/" + formType: false,
 		} {
 			a := f.Send(f.plain, "POST", f.Issuer()+"/oauth2/token", bySecret, "Content-Type", kind)
-			if (a.Status == 200) != ok || !ok && a.Body != "{\"error\":\"invalid_request\",\"error_description\":\"send application/x-www-form-urlencoded\"}\n" {
+			if (a.Status == 200) != ok ||
+				!ok &&
+					a.Body != "{\"error\":\"invalid_request\",\"error_description\":\"send application/x-www-form-urlencoded\"}\n" {
 				t.Errorf("%q: %d %s", kind, a.Status, a.Body)
 			}
 		}
 	})
+
 	t.Run("methods", func(t *testing.T) {
 		f := f.on(t)
 		for _, path := range []string{"/oauth2/token", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/keys"} {
 			for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "PATCH"} {
-				if a := f.Send(f.plain, method, f.Issuer()+path+"?"+bySecret, bySecret, "Content-Type", formType); a.Status != 405 || a.Header.Get("Allow") != "POST" {
+				if a := f.Send(
+					f.plain,
+					method,
+					f.Issuer()+path+"?"+bySecret,
+					bySecret,
+					"Content-Type",
+					formType,
+				); a.Status != 405 || a.Header.Get("Allow") != "POST" {
 					t.Errorf("%s %s: %d, Allow %q", method, path, a.Status, a.Header.Get("Allow"))
 				}
 			}
 		}
 	})
+
 	t.Run("where a token is looked up or taken back", func(t *testing.T) {
 		f := f.on(t)
 		for _, path := range []string{"/oauth2/introspect", "/oauth2/revoke"} {
 			for body, want := range map[string]string{
-				"client_id=ci&client_secret=" + secret:                     `{"error":"invalid_request","error_description":"token is missing"}`,
-				"token=&client_id=ci&client_secret=" + secret:              `{"error":"invalid_request","error_description":"token is missing"}`,
-				"token=a&token=b&client_id=ci&client_secret=" + secret:     `{"error":"invalid_request","error_description":"a parameter is there twice"}`,
-				"token=a&client_id=ci&client_secret=" + secret + "x":       `{"error":"invalid_client"}`,
-				"token=a&client_id=ci&client_secret=x&client_assertion=x":  `{"error":"invalid_request","error_description":"client_assertion goes with client_assertion_type=` + assertionType + `"}`,
-				"token=a&client_id=ci&client_secret=" + secret + "&a=%":    `{"error":"invalid_request","error_description":"the form is not properly encoded"}`,
+				"client_id=ci&client_secret=" +
+					secret: `{"error":"invalid_request","error_description":"token is missing"}`,
+				"token=&client_id=ci&client_secret=" +
+					secret: `{"error":"invalid_request","error_description":"token is missing"}`,
+				"token=a&token=b&client_id=ci&client_secret=" +
+					secret: `{"error":"invalid_request","error_description":"a parameter is there twice"}`,
+				"token=a&client_id=ci&client_secret=" + secret + "x": `{"error":"invalid_client"}`,
+				"token=a&client_id=ci&client_secret=x&client_assertion=x": `{"error":"invalid_request","error_description":"client_assertion goes with client_assertion_type=` +
+					assertionType +
+					`"}`,
+				"token=a&client_id=ci&client_secret=" + secret +
+					"&a=%": `{"error":"invalid_request","error_description":"the form is not properly encoded"}`,
 				"token=a&client_id=ci&client_secret=" + secret + "&token=": "",
 			} {
 				a := f.post(path, body)
@@ -156,6 +386,7 @@ func TestForms(t *testing.T) {
 					t.Errorf("%s with %s: %d %s, want %s", path, body, a.Status, a.Body, want)
 				}
 			}
+
 			bare(t, f.post(path+"?client_id=ci&client_secret="+secret, "token=a"), 401, "invalid_client")
 		}
 	})
@@ -166,6 +397,7 @@ func TestBasic(t *testing.T) {
 	f := newFixture(t, many)
 	f.client("ci")
 	secret := f.secret("ci")
+
 	encoded := func(text string) string {
 		var b strings.Builder
 		for i := range len(text) {
@@ -173,6 +405,7 @@ func TestBasic(t *testing.T) {
 		}
 		return b.String()
 	}
+
 	right := base64.StdEncoding.EncodeToString([]byte("ci:" + secret))
 	for _, tc := range []struct {
 		name string
@@ -198,7 +431,11 @@ func TestBasic(t *testing.T) {
 		{"no scheme", right, false},
 		{"a tab for the space", "Basic\t" + right, false},
 		{"no base64", "Basic ci:" + secret, false},
-		{"base64 that is not canonical", "Basic " + strings.TrimRight(right, "=") + "=", strings.HasSuffix(right, "=") && !strings.HasSuffix(right, "==")},
+		{
+			"base64 that is not canonical",
+			"Basic " + strings.TrimRight(right, "=") + "=",
+			strings.HasSuffix(right, "=") && !strings.HasSuffix(right, "=="),
+		},
 		{"something behind it", "Basic " + right + " x", false},
 		{"a colon more", basicOf("ci:" + secret + ":"), false},
 		{"a NUL behind the name", basicOf("ci\x00:" + secret), false},
@@ -213,7 +450,11 @@ func TestBasic(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := f.on(t)
-			for path, body := range map[string]string{"/oauth2/token": "grant_type=client_credentials&audience=opaque", "/oauth2/introspect": "token=x", "/oauth2/revoke": "token=x"} {
+			for path, body := range map[string]string{
+				"/oauth2/token":      "grant_type=client_credentials&audience=opaque",
+				"/oauth2/introspect": "token=x",
+				"/oauth2/revoke":     "token=x",
+			} {
 				a := f.post(path, body, "Authorization", tc.line)
 				if tc.ok {
 					if a.Status != 200 {
@@ -221,15 +462,30 @@ func TestBasic(t *testing.T) {
 					}
 					continue
 				}
+
 				bare(t, a, 401, "invalid_client")
-				if got := a.Header.Get("Www-Authenticate"); got != `Basic realm="issuer", charset="UTF-8"` {
+				got := a.Header.Get("Www-Authenticate")
+				if got != `Basic realm="issuer", charset="UTF-8"` {
 					t.Errorf("%s: challenge %q", path, got)
 				}
 			}
 		})
 	}
+
 	t.Run("two headers", func(t *testing.T) {
-		bare(t, f.on(t).post("/oauth2/token", "grant_type=client_credentials", "Authorization", "Basic "+right, "Authorization", "Basic "+right), 401, "invalid_client")
+		bare(
+			t,
+			f.on(t).post(
+				"/oauth2/token",
+				"grant_type=client_credentials",
+				"Authorization",
+				"Basic "+right,
+				"Authorization",
+				"Basic "+right,
+			),
+			401,
+			"invalid_client",
+		)
 	})
 }
 
@@ -240,6 +496,7 @@ func TestNobodyLearnsWhichClientsExist(t *testing.T) {
 	secret, ofOff := f.secret("ci"), f.secret("disabled")
 	f.MustControl("PUT", "/api/v1/clients/disabled/disabled", map[string]bool{"disabled": true}, nil)
 	f.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "bare", Services: []string{"reports"}}, nil)
+
 	says := func(a jetontest.Answer) string {
 		h := a.Header.Clone()
 		for _, name := range []string{"Date", jeton.HeaderRequestID} {
@@ -247,8 +504,10 @@ func TestNobodyLearnsWhichClientsExist(t *testing.T) {
 		}
 		return fmt.Sprint(a.Status, a.Body, h)
 	}
+
 	stranger := jetontest.Key{Client: "nobody", Signer: ci.Signer}
 	another := jetontest.Key{Client: "ci", Signer: off.Signer}
+
 	for what, ask := range map[string]func(name, secret string) jetontest.Answer{
 		"form": func(name, secret string) jetontest.Answer {
 			return f.Post("/oauth2/token", "grant_type", grantClient, "client_id", name, "client_secret", secret)
@@ -262,19 +521,27 @@ func TestNobodyLearnsWhichClientsExist(t *testing.T) {
 	} {
 		want := says(ask("nobody", secret))
 		for name, a := range map[string]jetontest.Answer{
-			"a wrong secret": ask("ci", "wrong"), "a secret of the right form": ask("ci", ofOff), "a disabled client": ask("disabled", ofOff), "a client without one": ask("bare", "wrong"),
-			"a name that nobody can have": ask("n o b o d y", "wrong"), "a long name": ask(strings.Repeat("n", 5000), "wrong"),
+			"a wrong secret":              ask("ci", "wrong"),
+			"a secret of the right form":  ask("ci", ofOff),
+			"a disabled client":           ask("disabled", ofOff),
+			"a client without one":        ask("bare", "wrong"),
+			"a name that nobody can have": ask("n o b o d y", "wrong"),
+			"a long name":                 ask(strings.Repeat("n", 5000), "wrong"),
 		} {
 			if got := says(a); got != want {
 				t.Errorf("%s, %s: %s, but nobody: %s", what, name, got, want)
 			}
 		}
 	}
+
 	for _, w := range ways {
 		want := says(f.show(w, f.right(stranger)))
 		for name, a := range map[string]jetontest.Answer{
-			"a wrong signature": f.show(w, f.right(another)), "a disabled client": f.show(w, f.right(off)), "no JWT": f.show(w, "x"),
-			"a client without a key": f.show(w, f.right(jetontest.Key{Client: "bare", Signer: ci.Signer})), "a claim that is wrong": f.show(w, f.sign(t, ci, f.claims(ci), claim("aud", "x"))),
+			"a wrong signature":      f.show(w, f.right(another)),
+			"a disabled client":      f.show(w, f.right(off)),
+			"no JWT":                 f.show(w, "x"),
+			"a client without a key": f.show(w, f.right(jetontest.Key{Client: "bare", Signer: ci.Signer})),
+			"a claim that is wrong":  f.show(w, f.sign(t, ci, f.claims(ci), claim("aud", "x"))),
 		} {
 			if got := says(a); got != want {
 				t.Errorf("%s, %s: %s, but nobody: %s", w.name, name, got, want)
@@ -287,21 +554,36 @@ func TestNobodyLearnsWhichClientsExist(t *testing.T) {
 func TestSecretsOfClients(t *testing.T) {
 	f := newFixture(t, many)
 	f.client("ci")
+
 	try := func(secret string) int {
-		return f.Post("/oauth2/token", "grant_type", grantClient, "audience", "reports", "client_id", "ci", "client_secret", secret).Status
+		return f.Post(
+			"/oauth2/token",
+			"grant_type",
+			grantClient,
+			"audience",
+			"reports",
+			"client_id",
+			"ci",
+			"client_secret",
+			secret,
+		).Status
 	}
+
 	first := f.secret("ci")
 	if got := try(first); got != http.StatusOK {
 		t.Errorf("the first: %d", got)
 	}
+
 	second := f.secret("ci")
 	if a, b := try(first), try(second); a != 401 || b != 200 {
 		t.Errorf("after a new one, the first: %d, the second: %d", a, b)
 	}
+
 	f.MustControl("DELETE", "/api/v1/clients/ci/secret", nil, nil)
 	if got := try(second); got != 401 {
 		t.Errorf("after it was taken away: %d", got)
 	}
+
 	f.restart()
 	if a, b := try(first), try(second); a != 401 || b != 401 {
 		t.Errorf("after a restart: %d, %d", a, b)

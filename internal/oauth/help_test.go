@@ -71,7 +71,16 @@ services:
 `
 
 // services are those of many.
-var services = []string{"counted", "counted-opaque", "later", "later-opaque", "lesson", "opaque", "reports", "uncounted"}
+var services = []string{
+	"counted",
+	"counted-opaque",
+	"later",
+	"later-opaque",
+	"lesson",
+	"opaque",
+	"reports",
+	"uncounted",
+}
 
 // noon has no fraction of a second, as the times in tokens have none.
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
@@ -109,8 +118,15 @@ func newFixture(t testing.TB, yaml string, options ...jetontest.Option) *fixture
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.again = append(options, jetontest.Clock(f.clock.now), jetontest.DataDir(f.Dir()), jetontest.Env("ISSUER_PORT", u.Port()))
+
+	f.again = append(
+		options,
+		jetontest.Clock(f.clock.now),
+		jetontest.DataDir(f.Dir()),
+		jetontest.Env("ISSUER_PORT", u.Port()),
+	)
 	f.plain = f.Client()
+
 	return f
 }
 
@@ -130,7 +146,10 @@ func (f *fixture) on(t testing.TB) *fixture { return &fixture{f.world, t} }
 func (f *fixture) client(name string) jetontest.Key {
 	f.t.Helper()
 	k := f.AddClient(name, services...)
-	f.MustControl("PUT", "/api/v1/clients/"+name+"/terms", map[string]any{"introspects": services, "scopes": []string{"read", "write"}}, nil)
+	f.MustControl("PUT", "/api/v1/clients/"+name+"/terms", map[string]any{
+		"introspects": services,
+		"scopes":      []string{"read", "write"},
+	}, nil)
 	return k
 }
 
@@ -151,12 +170,14 @@ func (f *fixture) right(k jetontest.Key) string { return k.Assertion("", f.claim
 // refused, where something was.
 func (f *fixture) checks(request string) ([]jeton.Check, jeton.Event) {
 	f.t.Helper()
+
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		events, err := f.Explain(request)
 		if err == nil && len(events) > 0 {
 			at := max(slices.IndexFunc(events, func(e jeton.Event) bool { return e.Outcome != "ok" }), 0)
 			return events[at].Checks, events[at]
 		}
+
 		if !errors.Is(err, jeton.ErrNotFound) || time.Now().After(end) {
 			f.t.Fatalf("explain %s: %d events, %v", request, len(events), err)
 		}
@@ -174,8 +195,10 @@ func (f *fixture) failed(request string) (name, value string) {
 		if name != "" {
 			f.t.Errorf("two checks of a request failed: %v", list)
 		}
+
 		name, value = c.Name, c.Value
 	}
+
 	return name, value
 }
 
@@ -188,8 +211,18 @@ func bare(t testing.TB, a jetontest.Answer, status int, code string) {
 	if a.Header.Get("Content-Type") != "application/json" || a.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("header of a refusal: %v", a.Header)
 	}
+
 	for name := range a.Header {
-		if !slices.Contains([]string{"Content-Type", "Cache-Control", "Content-Length", "Date", "Jeton-Error", "X-Request-Id", "Www-Authenticate", "Connection"}, name) {
+		if !slices.Contains([]string{
+			"Content-Type",
+			"Cache-Control",
+			"Content-Length",
+			"Date",
+			"Jeton-Error",
+			"X-Request-Id",
+			"Www-Authenticate",
+			"Connection",
+		}, name) {
 			t.Errorf("a refusal has the header %s: %v", name, a.Header[name])
 		}
 	}
@@ -221,7 +254,14 @@ func (f *fixture) show(w way, assertion string, fields ...string) jetontest.Answ
 	if w.name == grantClient {
 		return f.TryToken(assertion, append([]string{"audience", "reports"}, fields...)...)
 	}
-	return f.Post("/oauth2/token", append([]string{"grant_type", grantAssertion, "assertion", assertion, "audience", "reports"}, fields...)...)
+	return f.Post("/oauth2/token", append([]string{
+		"grant_type",
+		grantAssertion,
+		"assertion",
+		assertion,
+		"audience",
+		"reports",
+	}, fields...)...)
 }
 
 // opens checks that an answer holds a token.
@@ -231,9 +271,13 @@ func opens(t testing.TB, what string, a jetontest.Answer) string {
 		Token string `json:"access_token"`
 		Type  string `json:"token_type"`
 	}
-	if a.Status != http.StatusOK || json.Unmarshal([]byte(a.Body), &out) != nil || out.Token == "" || out.Type != "Bearer" || a.Header.Get("Cache-Control") != "no-store" {
+	if a.Status != http.StatusOK || json.Unmarshal(
+		[]byte(a.Body),
+		&out,
+	) != nil || out.Token == "" || out.Type != "Bearer" || a.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%s: %d %s, want a token", what, a.Status, a.Body)
 	}
+
 	return out.Token
 }
 
@@ -246,6 +290,7 @@ func signed(t testing.TB, s *jose.Signer, header, payload string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return text
 }
 
@@ -255,6 +300,7 @@ func object(t testing.TB, members map[string]any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return string(b)
 }
 
@@ -262,10 +308,12 @@ func object(t testing.TB, members map[string]any) string {
 func with(claims map[string]any, changes map[string]any) map[string]any {
 	out := maps.Clone(claims)
 	for name, value := range changes {
-		if out[name] = value; value == nil {
+		out[name] = value
+		if value == nil {
 			delete(out, name)
 		}
 	}
+
 	return out
 }
 
@@ -289,7 +337,14 @@ func (f *fixture) revoke(k jetontest.Key, token string) jetontest.Answer {
 
 func (f *fixture) called(path string, k jetontest.Key, token string, fields ...string) jetontest.Answer {
 	f.t.Helper()
-	return f.Post(path, append([]string{"token", token, "client_assertion", f.right(k), "client_assertion_type", assertionType}, fields...)...)
+	return f.Post(path, append([]string{
+		"token",
+		token,
+		"client_assertion",
+		f.right(k),
+		"client_assertion_type",
+		assertionType,
+	}, fields...)...)
 }
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -301,10 +356,12 @@ func (f *fixture) active(k jetontest.Key, token string) bool {
 	if a.Status == http.StatusOK && a.Body == inactive {
 		return false
 	}
+
 	var out struct{ Active bool }
 	if a.Status != http.StatusOK || json.Unmarshal([]byte(a.Body), &out) != nil || !out.Active {
 		f.t.Errorf("introspection: %d %s", a.Status, a.Body)
 	}
+
 	return out.Active
 }
 

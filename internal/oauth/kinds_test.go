@@ -26,22 +26,33 @@ func (f *fixture) signer() *jose.Signer {
 		f.t.Fatal(err)
 	}
 	defer db.Close()
+
 	secret, err := keys.LoadSecret(filepath.Join(f.Dir(), "keys.secret"))
 	if err != nil {
 		f.t.Fatal(err)
 	}
+
 	needs := keys.Needs{Pairs: []keys.Pair{{Kind: keys.Access, Alg: jose.EdDSA}}, Keep: time.Hour}
-	ring, err := keys.New(keys.Config{Store: db, Secret: secret, Now: f.clock.now, Log: slog.New(slog.DiscardHandler), Keep: needs.Keep})
+	ring, err := keys.New(keys.Config{
+		Store:  db,
+		Secret: secret,
+		Now:    f.clock.now,
+		Log:    slog.New(slog.DiscardHandler),
+		Keep:   needs.Keep,
+	})
 	if err == nil {
 		err = ring.Use(f.t.Context(), needs)
 	}
+
 	if err != nil {
 		f.t.Fatal(err)
 	}
+
 	signing, err := ring.Signer(keys.Access, jose.EdDSA)
 	if err != nil {
 		f.t.Fatal(err)
 	}
+
 	return signing.Signer
 }
 
@@ -49,11 +60,14 @@ func (f *fixture) signer() *jose.Signer {
 func payload(t *testing.T, text string) map[string]any {
 	t.Helper()
 	var claims map[string]any
+
 	d := json.NewDecoder(strings.NewReader(unb64(t, strings.Split(text, ".")[1])))
 	d.UseNumber()
+
 	if err := d.Decode(&claims); err != nil {
 		t.Fatal(err)
 	}
+
 	return claims
 }
 
@@ -65,36 +79,56 @@ func TestOneKindIsNotAnother(t *testing.T) {
 	f.AddUser("diane", "password-of-diane")
 	_, session, _ := strings.Cut(f.Enter("uncounted", "diane", "password-of-diane"), "=")
 	secret := f.secret("ci")
+
 	own := f.signer()
 	f.restart()
 	genuine := payload(t, f.Token(ci, "audience", "reports"))
+
 	ourJWT := func(typ string, changes map[string]any) func() string {
 		return func() string {
 			claims := with(with(genuine, map[string]any{"jti": "t_" + rand.Text()}), changes)
-			return signed(t, own, object(t, map[string]any{"alg": "EdDSA", "kid": own.Key().ID, "typ": typ}), object(t, claims))
+			return signed(t, own, object(t, map[string]any{
+				"alg": "EdDSA",
+				"kid": own.Key().ID,
+				"typ": typ,
+			}), object(t, claims))
 		}
 	}
+
 	typed := func(typ string) func() string {
 		return func() string { return ci.Assertion(typ, f.claims(ci)) }
 	}
+
 	issued := func(service string) func() string {
 		return func() string { return f.Token(ci, "audience", service) }
 	}
+
 	fixed := func(s string) func() string { return func() string { return s } }
 	proofKey := newSigner(t, "EdDSA", "fresh")
+
 	possession := func() string {
 		return jetontest.Key{Client: "ci", Signer: proofKey}.Assertion("key-possession+jwt", f.claims(ci))
 	}
+
 	basic := func(name, secret string) string {
 		r, _ := http.NewRequest("GET", "/", nil)
 		r.SetBasicAuth(name, secret)
 		return r.Header.Get("Authorization")
 	}
+
 	doors := map[string]func(credential string) bool{
 		"bearer at reports":   func(c string) bool { return f.bearer("reports", "/who", c).Status == 200 },
 		"bearer at opaque":    func(c string) bool { return f.bearer("opaque", "/who", c).Status == 200 },
 		"bearer at uncounted": func(c string) bool { return f.bearer("uncounted", "/who", c).Status == 200 },
-		"cookie at uncounted": func(c string) bool { return f.Ask("GET", "uncounted", "/who", "Cookie", "jeton="+c).Status == 200 },
+		"cookie at uncounted": func(c string) bool {
+			return f.Ask(
+				"GET",
+				"uncounted",
+				"/who",
+				"Cookie",
+				"jeton="+c,
+			).Status == 200
+		},
 		"body at lesson": func(c string) bool {
 			return f.Send(f.plain, "POST", f.URL("lesson")+"/who", c).Status == 200
 		},
@@ -102,24 +136,71 @@ func TestOneKindIsNotAnother(t *testing.T) {
 			return f.Send(f.plain, "POST", f.URL("lesson")+"/assert", c).Status == 200
 		},
 		"secret in the form": func(c string) bool {
-			return f.Post("/oauth2/token", "grant_type", grantClient, "client_id", "ci", "client_secret", c, "audience", "reports").Status == 200
+			return f.Post(
+				"/oauth2/token",
+				"grant_type",
+				grantClient,
+				"client_id",
+				"ci",
+				"client_secret",
+				c,
+				"audience",
+				"reports",
+			).Status == 200
 		},
 		"secret in Basic": func(c string) bool {
-			return f.Send(f.plain, "POST", f.Issuer()+"/oauth2/token", "grant_type=client_credentials&audience=reports", "Content-Type", "application/x-www-form-urlencoded", "Authorization", basic("ci", c)).Status == 200
+			return f.Send(
+				f.plain,
+				"POST",
+				f.Issuer()+"/oauth2/token",
+				"grant_type=client_credentials&audience=reports",
+				"Content-Type",
+				"application/x-www-form-urlencoded",
+				"Authorization",
+				basic("ci", c),
+			).Status == 200
 		},
 		"bearer at the token endpoint": func(c string) bool {
-			return f.Send(f.plain, "POST", f.Issuer()+"/oauth2/token", "grant_type=client_credentials&audience=reports", "Content-Type", "application/x-www-form-urlencoded", "Authorization", "Bearer "+c).Status == 200
+			return f.Send(
+				f.plain,
+				"POST",
+				f.Issuer()+"/oauth2/token",
+				"grant_type=client_credentials&audience=reports",
+				"Content-Type",
+				"application/x-www-form-urlencoded",
+				"Authorization",
+				"Bearer "+c,
+			).Status == 200
 		},
 		"client assertion": func(c string) bool { return f.show(ways[0], c).Status == 200 },
 		"grant":            func(c string) bool { return f.show(ways[1], c).Status == 200 },
 		"client assertion at introspection": func(c string) bool {
-			return f.Post("/oauth2/introspect", "token", "x", "client_assertion", c, "client_assertion_type", assertionType).Status == 200
+			return f.Post(
+				"/oauth2/introspect",
+				"token",
+				"x",
+				"client_assertion",
+				c,
+				"client_assertion_type",
+				assertionType,
+			).Status == 200
 		},
 		"proof of a new key": func(c string) bool {
-			return f.called("/oauth2/keys", ci, "", "key", string(proofKey.Key().PEM()), "kid", "fresh", "proof", c).Status == 201
+			return f.called(
+				"/oauth2/keys",
+				ci,
+				"",
+				"key",
+				string(proofKey.Key().PEM()),
+				"kid",
+				"fresh",
+				"proof",
+				c,
+			).Status == 201
 		},
 		"looked up": func(c string) bool { return f.active(holder, c) },
 	}
+
 	const secretForm, secretBasic, client, grant, atLookup, lesson = "secret in the form", "secret in Basic", "client assertion", "grant", "client assertion at introspection", "login at lesson"
 	for _, kind := range []struct {
 		name  string
@@ -139,13 +220,25 @@ func TestOneKindIsNotAnother(t *testing.T) {
 		{"the name of the client", fixed("ci"), nil},
 		{"an accessor", fixed(genuine["jti"].(string)), nil},
 		{"what our key signed as an access token", ourJWT("at+jwt", nil), []string{"bearer at reports", "looked up"}},
-		{"the same, its type spelled out", ourJWT("application/AT+JWT", nil), []string{"bearer at reports", "looked up"}},
+		{
+			"the same, its type spelled out",
+			ourJWT("application/AT+JWT", nil),
+			[]string{"bearer at reports", "looked up"},
+		},
 		{"what our key signed as an ID token", ourJWT("JWT", map[string]any{"aud": "ci", "nonce": "n"}), nil},
 		{"an access token that calls itself a JWT", ourJWT("JWT", nil), nil},
 		{"an access token that calls itself a logout token", ourJWT("logout+jwt", nil), nil},
-		{"an access token that calls itself a client assertion", ourJWT("client-authentication+jwt", map[string]any{"iss": "ci", "aud": f.Issuer()}), nil},
+		{
+			"an access token that calls itself a client assertion",
+			ourJWT("client-authentication+jwt", map[string]any{"iss": "ci", "aud": f.Issuer()}),
+			nil,
+		},
 		{"what our key signed for another issuer", ourJWT("at+jwt", map[string]any{"iss": f.Issuer() + "/"}), nil},
-		{"what our key signed for a service that there is not", ourJWT("at+jwt", map[string]any{"aud": "nowhere"}), nil},
+		{
+			"what our key signed for a service that there is not",
+			ourJWT("at+jwt", map[string]any{"aud": "nowhere"}),
+			nil,
+		},
 		{"what our key signed without iss", ourJWT("at+jwt", map[string]any{"iss": nil}), nil},
 		{"what our key signed without sub", ourJWT("at+jwt", map[string]any{"sub": nil}), nil},
 		{"what our key signed without aud", ourJWT("at+jwt", map[string]any{"aud": nil}), nil},
@@ -157,18 +250,24 @@ func TestOneKindIsNotAnother(t *testing.T) {
 		{"what our key signed with another client_id", ourJWT("at+jwt", map[string]any{"client_id": "holder"}), nil},
 		{"what our key signed without gen", ourJWT("at+jwt", map[string]any{"gen": nil}), nil},
 		{"what our key signed for a generation that is not", ourJWT("at+jwt", map[string]any{"gen": "c1.99"}), nil},
-		{"what our key signed with another client's generation", ourJWT("at+jwt", map[string]any{"sub": "holder"}), nil},
+		{
+			"what our key signed with another client's generation",
+			ourJWT("at+jwt", map[string]any{"sub": "holder"}),
+			nil,
+		},
 		{"what our key signed for nobody", ourJWT("at+jwt", map[string]any{"sub": "nobody"}), nil},
 		{"what our key signed as counted, which nobody counts", ourJWT("at+jwt", map[string]any{"max_uses": 9}), nil},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			for name, door := range doors {
-				if got, want := door(kind.make()), slices.Contains(kind.opens, name); got != want {
+				got, want := door(kind.make()), slices.Contains(kind.opens, name)
+				if got != want {
 					t.Errorf("%s: opens %t, want %t", name, got, want)
 				}
 			}
 		})
 	}
+
 	t.Run("a proof of possession", func(t *testing.T) {
 		for name, door := range doors {
 			if name == "proof of a new key" {
@@ -178,10 +277,12 @@ func TestOneKindIsNotAnother(t *testing.T) {
 				t.Errorf("%s opens", name)
 			}
 		}
+
 		if !doors["proof of a new key"](possession()) {
 			t.Error("it does not prove the new key")
 		}
 	})
+
 	t.Run("a token that has no key's name", func(t *testing.T) {
 		text := signed(t, own, `{"alg":"EdDSA","typ":"at+jwt"}`, object(t, genuine))
 		if f.bearer("reports", "/who", text).Status != 401 || f.active(holder, text) {

@@ -34,12 +34,15 @@ func TestLessons(t *testing.T) {
 	elsewhere := f.AddClient("elsewhere", "strict")
 	f.AddClient("off", "strict", "old")
 	f.MustControl("PUT", "/api/v1/clients/off/disabled", map[string]bool{"disabled": true}, nil)
+
 	assert := func(service, text string) jetontest.Answer {
 		return f.Send(f.plain, "POST", f.URL(service)+"/assert", text)
 	}
+
 	ask := func(service, text string) jetontest.Answer {
 		return f.Send(f.plain, "POST", f.URL(service)+"/ask", text)
 	}
+
 	iss := map[string]any{"iss": "ci"}
 	for _, tc := range []struct {
 		name        string
@@ -57,7 +60,13 @@ func TestLessons(t *testing.T) {
 		{"iss and our aud", with(iss, map[string]any{"aud": f.Issuer()}), ci, 403, 200},
 		{"iss and an exp that is over", with(iss, map[string]any{"exp": noon.Unix()}), ci, 403, 403},
 		{"iss and an iat ahead", with(iss, map[string]any{"iat": noon.Add(11 * time.Second).Unix()}), ci, 403, 403},
-		{"iss and times too far apart", with(iss, map[string]any{"iat": noon.Unix(), "exp": noon.Add(301 * time.Second).Unix()}), ci, 403, 403},
+		{
+			"iss and times too far apart",
+			with(iss, map[string]any{"iat": noon.Unix(), "exp": noon.Add(301 * time.Second).Unix()}),
+			ci,
+			403,
+			403,
+		},
 		{"iss and an nbf ahead", with(iss, map[string]any{"nbf": noon.Add(11 * time.Second).Unix()}), ci, 403, 403},
 		{"iss and a jti", with(iss, map[string]any{"jti": "one"}), ci, 403, 200},
 		{"iss and the same jti", with(iss, map[string]any{"jti": "one"}), ci, 403, 403},
@@ -71,14 +80,17 @@ func TestLessons(t *testing.T) {
 			f := f.on(t)
 			for service, want := range map[string]int{"old": tc.old, "strict": tc.strict} {
 				claims := tc.claims
-				if _, whole := claims["exp"]; whole && claims["sub"] != nil {
+				_, whole := claims["exp"]
+				if whole && claims["sub"] != nil {
 					claims = f.claims(tc.by) // a jti for each
 				}
+
 				a := assert(service, f.sign(t, tc.by, claims, nil))
 				body := map[int]string{401: "Unknown issuer\n", 403: "The assertion was refused\n"}[a.Status]
 				if a.Status != want || a.Status != 200 && strings.TrimSpace(a.Body) != strings.TrimSpace(body) {
 					t.Errorf("%s: %d %s, want %d", service, a.Status, a.Body, want)
 				}
+
 				if a.Status != 200 {
 					if name, _ := f.failed(a.Request()); name == "" {
 						t.Errorf("%s: the operator hears nothing", service)
@@ -87,6 +99,7 @@ func TestLessons(t *testing.T) {
 			}
 		})
 	}
+
 	t.Run("what is no assertion", func(t *testing.T) {
 		for _, text := range []string{"", " ", "hello", strings.Repeat("x", 9000), "iss=ci", `{"iss":"ci"}`} {
 			if a := assert("old", text); a.Status != 403 && a.Status != 401 {
@@ -94,41 +107,73 @@ func TestLessons(t *testing.T) {
 			}
 		}
 	})
+
 	t.Run("a token as the body", func(t *testing.T) {
 		f := f.on(t)
 		token := assert("old", f.sign(t, ci, iss, nil)).Body
 		defer f.clock.set(noon)
+
 		for _, step := range []struct {
 			at     time.Duration
 			status int
 			says   string
 		}{
-			{0, 403, "The token is not yet valid (nbf)"}, {10*time.Second - 1, 403, "The token is not yet valid (nbf)"}, {10 * time.Second, 200, "ok"}, {20 * time.Second, 200, "ok"},
-			{20 * time.Second, 403, "No uses are left"}, {30 * time.Second, 403, "Signature has expired"}, {-time.Hour, 403, "The token is not yet valid (nbf)"},
+			{
+				0,
+				403,
+				"The token is not yet valid (nbf)",
+			}, {
+				10*time.Second - 1,
+				403,
+				"The token is not yet valid (nbf)",
+			}, {10 * time.Second, 200, "ok"}, {20 * time.Second, 200, "ok"},
+			{
+				20 * time.Second,
+				403,
+				"No uses are left",
+			}, {30 * time.Second, 403, "Signature has expired"}, {-time.Hour, 403, "The token is not yet valid (nbf)"},
 		} {
 			f.clock.set(noon.Add(step.at))
 			if a := ask("old", token); a.Status != step.status || strings.TrimSpace(a.Body) != step.says {
 				t.Errorf("after %v: %d %q, want %d %q", step.at, a.Status, a.Body, step.status, step.says)
 			}
 		}
+
 		f.clock.set(noon)
-		for name, text := range map[string]string{"nothing": "", "an assertion": f.right(ci), "a token of another service": f.Token(ci, "audience", "strict"), "half a token": token[:len(token)/2]} {
+
+		for name, text := range map[string]string{
+			"nothing":                    "",
+			"an assertion":               f.right(ci),
+			"a token of another service": f.Token(ci, "audience", "strict"),
+			"half a token":               token[:len(token)/2],
+		} {
 			if a := ask("old", text); a.Status != 403 || strings.TrimSpace(a.Body) != "A valid token is required" {
 				t.Errorf("%s: %d %q", name, a.Status, a.Body)
 			}
 		}
 	})
+
 	t.Run("a token as the body of a GET, and in the header", func(t *testing.T) {
 		f := f.on(t)
 		f.clock.move(10 * time.Second)
 		defer f.clock.set(noon)
+
 		token := f.Token(ci, "audience", "strict")
-		if a := f.Send(f.plain, "POST", f.URL("strict")+"/ask", "anything", "Authorization", "Bearer "+token); a.Status != 200 {
+		if a := f.Send(
+			f.plain,
+			"POST",
+			f.URL("strict")+"/ask",
+			"anything",
+			"Authorization",
+			"Bearer "+token,
+		); a.Status != 200 {
 			t.Errorf("in the header: %d %s", a.Status, a.Body)
 		}
+
 		f.clock.set(noon)
 		old := f.Token(ci, "audience", "old")
 		f.clock.move(10 * time.Second)
+
 		if a := f.Send(f.plain, "GET", f.URL("old")+"/get", old); a.Status != 200 || a.Left() != "1" {
 			t.Errorf("as the body of a GET: %d %s, %s left", a.Status, a.Body, a.Left())
 		}

@@ -25,20 +25,36 @@ services:
     listen: localhost:0
     tokens: {}
 `)
+
 	s.AddUser("diane", "correct horse battery", "staff")
 	s.AddUser("eshana", "correct horse battery")
 	var made struct {
 		Secret string `json:"secret"`
 	}
-	s.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "rs", Introspects: []string{"app", "other"}, Secret: true}, &made)
+	s.MustControl("POST", "/api/v1/clients", api.NewClient{
+		Name:        "rs",
+		Introspects: []string{"app", "other"},
+		Secret:      true,
+	}, &made)
 	auth := "Basic " + base64.StdEncoding.EncodeToString([]byte("rs:"+made.Secret))
+
 	look := func(text string, fields ...string) string {
 		form := "token=" + text
 		for i := 0; i+1 < len(fields); i += 2 {
 			form += "&" + fields[i] + "=" + fields[i+1]
 		}
-		return s.Send(s.Client(), "POST", s.Issuer()+"/oauth2/introspect", form, "Authorization", auth, "Content-Type", "application/x-www-form-urlencoded").Body
+		return s.Send(
+			s.Client(),
+			"POST",
+			s.Issuer()+"/oauth2/introspect",
+			form,
+			"Authorization",
+			auth,
+			"Content-Type",
+			"application/x-www-form-urlencoded",
+		).Body
 	}
+
 	for _, tc := range []struct {
 		name   string
 		change func(*api.NewToken)
@@ -50,17 +66,31 @@ services:
 		{"of somebody who may not log in there", func(w *api.NewToken) { w.User = "eshana" }, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := api.NewToken{User: "diane", Name: "x", Services: []string{"app"}, Expires: time.Now().Add(time.Hour)}
+			w := api.NewToken{
+				User:     "diane",
+				Name:     "x",
+				Services: []string{"app"},
+				Expires:  time.Now().Add(time.Hour),
+			}
 			tc.change(&w)
 			var tok api.MadeToken
 			s.MustControl("POST", "/api/v1/tokens", w, &tok)
+
 			if got := look(tok.Secret); (got != inactive) != tc.active {
 				t.Errorf("introspection says %s", got)
 			}
 		})
 	}
+
 	var tok api.MadeToken
-	s.MustControl("POST", "/api/v1/tokens", api.NewToken{User: "diane", Name: "x", Services: []string{"app"}, MaxUses: 1, Expires: time.Now().Add(time.Hour)}, &tok)
+	s.MustControl("POST", "/api/v1/tokens", api.NewToken{
+		User:     "diane",
+		Name:     "x",
+		Services: []string{"app"},
+		MaxUses:  1,
+		Expires:  time.Now().Add(time.Hour),
+	}, &tok)
+
 	if got := look(tok.Secret, "consume", "true", "audience", "other"); got != inactive {
 		t.Errorf("a token that is not for what is asked about: %s", got)
 	}

@@ -15,7 +15,9 @@ import (
 // introspects sets which services' tokens a client may look up.
 func (f *fixture) introspects(name string, list ...string) {
 	f.t.Helper()
-	f.MustControl("PUT", "/api/v1/clients/"+name+"/terms", map[string]any{"introspects": append([]string{}, list...)}, nil)
+	f.MustControl("PUT", "/api/v1/clients/"+name+"/terms", map[string]any{
+		"introspects": append([]string{}, list...),
+	}, nil)
 }
 
 func TestIntrospection(t *testing.T) {
@@ -27,27 +29,55 @@ func TestIntrospection(t *testing.T) {
 		f := f.on(t)
 		token := f.Token(ci, "audience", "reports")
 		for name, a := range map[string]jetontest.Answer{
-			"no proof":        f.Post("/oauth2/introspect", "token", token),
-			"a name alone":    f.Post("/oauth2/introspect", "token", token, "client_id", "guard"),
-			"a wrong secret":  f.Post("/oauth2/introspect", "token", token, "client_id", "guard", "client_secret", "wrong"),
-			"the token alone": f.Send(f.plain, "POST", f.Issuer()+"/oauth2/introspect", "token="+token, "Content-Type", formType, "Authorization", "Bearer "+token),
+			"no proof":     f.Post("/oauth2/introspect", "token", token),
+			"a name alone": f.Post("/oauth2/introspect", "token", token, "client_id", "guard"),
+			"a wrong secret": f.Post(
+				"/oauth2/introspect",
+				"token",
+				token,
+				"client_id",
+				"guard",
+				"client_secret",
+				"wrong",
+			),
+			"the token alone": f.Send(
+				f.plain,
+				"POST",
+				f.Issuer()+"/oauth2/introspect",
+				"token="+token,
+				"Content-Type",
+				formType,
+				"Authorization",
+				"Bearer "+token,
+			),
 		} {
 			t.Run(name, func(t *testing.T) { bare(t, a, 401, "invalid_client") })
 		}
 	})
+
 	t.Run("a token that is good", func(t *testing.T) {
 		f := f.on(t)
-		for service, extra := range map[string]string{"reports": "", "opaque": "", "counted": `,"max_uses":3,"uses_remaining":3`, "counted-opaque": `,"max_uses":3,"uses_remaining":3`} {
+		for service, extra := range map[string]string{
+			"reports":        "",
+			"opaque":         "",
+			"counted":        `,"max_uses":3,"uses_remaining":3`,
+			"counted-opaque": `,"max_uses":3,"uses_remaining":3`,
+		} {
 			token := f.Token(ci, "audience", service, "scope", "read")
 			a := f.introspect(guard, token)
 			var out map[string]any
-			if err := json.Unmarshal([]byte(a.Body), &out); err != nil || a.Status != 200 || a.Header.Get("Cache-Control") != "no-store" {
+			if err := json.Unmarshal(
+				[]byte(a.Body),
+				&out,
+			); err != nil || a.Status != 200 || a.Header.Get("Cache-Control") != "no-store" {
 				t.Fatalf("%d %s", a.Status, a.Body)
 			}
+
 			life := time.Minute
 			if service == "reports" {
 				life = 10 * time.Minute
 			}
+
 			want := fmt.Sprintf(`{"active":true,"iss":%q,"sub":"ci","client_id":"ci","aud":[%q],"scope":"read","token_type":"Bearer","iat":%d,"nbf":%d,"exp":%d,"jti":%q%s}`,
 				f.Issuer(), service, noon.Unix(), noon.Unix(), noon.Add(life).Unix(), out["jti"], extra)
 			if strings.TrimSpace(a.Body) != want {
@@ -55,16 +85,22 @@ func TestIntrospection(t *testing.T) {
 			}
 		}
 	})
+
 	t.Run("whatever is not good is one answer", func(t *testing.T) {
 		f := f.on(t)
 		issued := func(service string) string { return f.Token(ci, "audience", service) }
-		spent, revoked, expired := issued("counted"), issued("reports"), issued("opaque")
+		spent := issued("counted")
+		revoked := issued("reports")
+		expired := issued("opaque")
+
 		for range 3 {
 			f.bearer("counted", "/who", spent)
 		}
+
 		f.revoke(ci, revoked)
 		f.clock.move(time.Minute)
 		defer f.clock.set(noon)
+
 		for _, tc := range []struct{ name, token, says string }{
 			{"spent", spent, "expired"},
 			{"revoked", revoked, "has been revoked"},
@@ -79,23 +115,33 @@ func TestIntrospection(t *testing.T) {
 			t.Run(tc.name, func(t *testing.T) {
 				f := f.on(t)
 				a := f.introspect(guard, tc.token)
-				if a.Status != 200 || a.Body != inactive || a.Code() != "" || a.Header.Get("Content-Type") != "application/json" || a.Header.Get("Cache-Control") != "no-store" {
+				if a.Status != 200 || a.Body != inactive || a.Code() != "" ||
+					a.Header.Get("Content-Type") != "application/json" ||
+					a.Header.Get("Cache-Control") != "no-store" {
 					t.Errorf("%d %q %v", a.Status, a.Body, a.Header)
 				}
-				if _, e := f.checks(a.Request()); e.Action != "token.inspect" || e.Actor != "client:guard" || !strings.Contains(e.Reason, tc.says) {
+
+				if _, e := f.checks(a.Request()); e.Action != "token.inspect" ||
+					e.Actor != "client:guard" || !strings.Contains(
+					e.Reason,
+					tc.says,
+				) {
 					t.Errorf("the operator sees %+v, want the reason %q", e, tc.says)
 				}
 			})
 		}
+
 		fresh := issued("counted")
 		for range 3 {
 			f.bearer("counted", "/who", fresh)
 		}
+
 		a := f.introspect(guard, fresh)
 		if _, e := f.checks(a.Request()); a.Body != inactive || !strings.Contains(e.Reason, "no uses are left") {
 			t.Errorf("spent: %s, the operator sees %q", a.Body, e.Reason)
 		}
 	})
+
 	t.Run("tokens of other services are not looked up", func(t *testing.T) {
 		f := f.on(t)
 		few := f.AddClient("few")
@@ -105,42 +151,65 @@ func TestIntrospection(t *testing.T) {
 				tokens[service] = f.Token(ci, "audience", service)
 			}
 		}
+
 		for _, may := range [][]string{{}, {"reports"}, {"opaque", "counted"}} {
 			f.introspects("few", may...)
+
 			for service, token := range tokens {
 				want := strings.Contains(" "+strings.Join(may, " ")+" ", " "+service+" ")
-				if got := f.active(few, token); got != want {
+				got := f.active(few, token)
+				if got != want {
 					t.Errorf("a client that may look up %v: token of %s is active %t", may, service, got)
 				}
 			}
 		}
+
 		if f.active(ci, tokens["reports"]) {
 			t.Error("a client that may look up nothing looked up its own token")
 		}
+
 		a := f.introspect(few, tokens["counted-opaque"], "consume", "true")
-		if b := f.introspect(guard, tokens["counted-opaque"]); a.Body != inactive || !strings.Contains(b.Body, `"uses_remaining":3`) {
+		b := f.introspect(guard, tokens["counted-opaque"])
+		if a.Body != inactive || !strings.Contains(b.Body, `"uses_remaining":3`) {
 			t.Errorf("who may not look it up took a use: %s, then %s", a.Body, b.Body)
 		}
 	})
+
 	t.Run("looking costs nothing, consuming one use", func(t *testing.T) {
 		f := f.on(t)
 		for _, service := range []string{"counted", "counted-opaque"} {
 			token := f.Token(ci, "audience", service)
 			for range 500 {
-				if a := f.Post("/oauth2/introspect", "token", token, "client_id", "guard", "client_secret", secret); !strings.Contains(a.Body, `"uses_remaining":3`) {
+				if a := f.Post(
+					"/oauth2/introspect",
+					"token",
+					token,
+					"client_id",
+					"guard",
+					"client_secret",
+					secret,
+				); !strings.Contains(a.Body, `"uses_remaining":3`) {
 					t.Fatalf("%s: %s", service, a.Body)
 				}
 			}
+
 			for _, other := range []string{"", "false", "1", "TRUE", "yes"} {
 				if a := f.introspect(guard, token, "consume", other); !strings.Contains(a.Body, `"uses_remaining":3`) {
 					t.Errorf("%s, consume=%s: %s", service, other, a.Body)
 				}
 			}
+
 			for _, want := range []string{"2", "1"} {
-				if a := f.introspect(guard, token, "consume", "true"); !strings.Contains(a.Body, `"uses_remaining":`+want) {
+				if a := f.introspect(
+					guard,
+					token,
+					"consume",
+					"true",
+				); !strings.Contains(a.Body, `"uses_remaining":`+want) {
 					t.Errorf("%s: %s, want %s left", service, a.Body, want)
 				}
 			}
+
 			if a := f.bearer(service, "/who", token); a.Left() != "0" || a.Status != 200 {
 				t.Errorf("%s, the last use: %d, %s left", service, a.Status, a.Left())
 			}
@@ -148,15 +217,27 @@ func TestIntrospection(t *testing.T) {
 				t.Errorf("%s, spent: %s", service, a.Body)
 			}
 		}
+
 		token := f.Token(ci, "audience", "reports")
-		if a := f.introspect(guard, token, "consume", "true"); a.Status != 200 || strings.Contains(a.Body, "uses_remaining") {
+		if a := f.introspect(
+			guard,
+			token,
+			"consume",
+			"true",
+		); a.Status != 200 || strings.Contains(a.Body, "uses_remaining") {
 			t.Errorf("a token that is not counted: %d %s", a.Status, a.Body)
 		}
 	})
+
 	t.Run("the type is only a hint", func(t *testing.T) {
 		f := f.on(t)
 		for _, hint := range []string{"access_token", "refresh_token", "nonsense"} {
-			if a := f.introspect(guard, f.Token(ci, "audience", "opaque"), "token_type_hint", hint); !strings.Contains(a.Body, `"active":true`) {
+			if a := f.introspect(
+				guard,
+				f.Token(ci, "audience", "opaque"),
+				"token_type_hint",
+				hint,
+			); !strings.Contains(a.Body, `"active":true`) {
 				t.Errorf("%s: %s", hint, a.Body)
 			}
 		}
@@ -167,87 +248,124 @@ func TestIntrospection(t *testing.T) {
 func TestRevocation(t *testing.T) {
 	f := newFixture(t, many)
 	ci, guard := f.client("ci"), f.client("guard")
+
 	dead := func(t *testing.T, f *fixture, service, token string) {
 		t.Helper()
+
 		for range 2 {
-			if a := f.bearer(service, "/who", token); a.Status != 401 || a.Code() != "bad_credential" || !strings.Contains(a.Header.Get("Www-Authenticate"), `error="invalid_token"`) {
+			if a := f.bearer(
+				service,
+				"/who",
+				token,
+			); a.Status != 401 || a.Code() != "bad_credential" || !strings.Contains(
+				a.Header.Get("Www-Authenticate"),
+				`error="invalid_token"`,
+			) {
 				t.Errorf("%s: %d %s %v", service, a.Status, a.Code(), a.Header["Www-Authenticate"])
 			}
 		}
+
 		if f.active(guard, token) {
 			t.Errorf("%s: still active", service)
 		}
 	}
+
 	alive := func(t *testing.T, f *fixture, service, token string) {
 		t.Helper()
 		if a := f.bearer(service, "/who", token); a.Status != 200 || !f.active(guard, token) {
 			t.Errorf("%s: %d %s", service, a.Status, a.Code())
 		}
 	}
+
 	quiet := func(t *testing.T, a jetontest.Answer) {
 		t.Helper()
 		if a.Status != 200 || a.Body != "" || a.Code() != "" {
 			t.Errorf("%d %q %s, want 200 and nothing", a.Status, a.Body, a.Code())
 		}
 	}
+
 	all := []string{"reports", "uncounted", "opaque", "counted", "counted-opaque"}
 	for _, service := range all {
 		t.Run(service, func(t *testing.T) {
 			f := f.on(t)
 			before := f.events("token.revoke")
-			warm, cold, other := f.Token(ci, "audience", service), f.Token(ci, "audience", service), f.Token(ci, "audience", service)
+			warm := f.Token(ci, "audience", service)
+			cold := f.Token(ci, "audience", service)
+			other := f.Token(ci, "audience", service)
+
 			alive(t, f, service, warm)
 			alive(t, f, service, other)
 			quiet(t, f.revoke(guard, warm)) // another client's: no effect
 			alive(t, f, service, warm)
+
 			for range 2 { // twice is not an error
 				quiet(t, f.revoke(ci, warm))
 				quiet(t, f.revoke(ci, cold))
 			}
+
 			dead(t, f, service, warm)
 			dead(t, f, service, cold)
 			f.restart()
 			dead(t, f, service, warm)
 			dead(t, f, service, cold)
+
 			quiet(t, f.revoke(ci, warm))
 			alive(t, f, service, other)
-			if n := f.events("token.revoke") - before; n != 2 {
+			n := f.events("token.revoke") - before
+			if n != 2 {
 				t.Errorf("%d events of a revocation, want 2: one for each token, none for what changed nothing", n)
 			}
 		})
+
 		t.Run(service+", by its accessor", func(t *testing.T) {
 			f := f.on(t)
 			token := f.Token(ci, "audience", service)
 			alive(t, f, service, token)
 			var seen struct{ JTI string }
-			if a := f.introspect(guard, token); json.Unmarshal([]byte(a.Body), &seen) != nil || !strings.HasPrefix(seen.JTI, "t_") {
+			if a := f.introspect(
+				guard,
+				token,
+			); json.Unmarshal([]byte(a.Body), &seen) != nil || !strings.HasPrefix(seen.JTI, "t_") {
 				t.Fatal(a.Body)
 			}
+
 			for range 2 {
 				f.MustControl("DELETE", "/api/v1/tokens/"+seen.JTI, nil, nil)
 				dead(t, f, service, token)
 			}
+
 			f.restart()
 			dead(t, f, service, token)
 		})
 	}
+
 	t.Run("what is no token", func(t *testing.T) {
 		f := f.on(t)
-		for _, text := range []string{"garbage", "jtn_a_x", "a.b.c", ".", strings.Repeat("x", 9000), "jtn_a_" + strings.Repeat("0", 49)} {
+		for _, text := range []string{
+			"garbage",
+			"jtn_a_x",
+			"a.b.c",
+			".",
+			strings.Repeat("x", 9000),
+			"jtn_a_" + strings.Repeat("0", 49),
+		} {
 			quiet(t, f.revoke(ci, text))
 		}
 	})
+
 	t.Run("a token that is over, or not valid yet", func(t *testing.T) {
 		f := f.on(t)
 		late, early := f.Token(ci, "audience", "opaque"), f.Token(ci, "audience", "later")
 		quiet(t, f.revoke(ci, early))
 		f.clock.move(31 * time.Second)
 		dead(t, f, "later", early)
+
 		f.clock.move(time.Hour)
 		quiet(t, f.revoke(ci, late))
 		f.clock.set(noon)
 		dead(t, f, "opaque", late) // also for a clock that goes back
 	})
+
 	t.Run("who does not prove itself takes nothing back", func(t *testing.T) {
 		f := f.on(t)
 		token := f.Token(ci, "audience", "reports")
@@ -255,6 +373,7 @@ func TestRevocation(t *testing.T) {
 		bare(t, f.Post("/oauth2/revoke", "token", token, "client_id", "ci"), 401, "invalid_client")
 		alive(t, f, "reports", token)
 	})
+
 	t.Run("an accessor that is none", func(t *testing.T) {
 		f := f.on(t)
 		for _, accessor := range []string{"x", "jtn_a_x", "t_" + strings.Repeat("x", 63)} {
@@ -268,11 +387,13 @@ func TestRevocation(t *testing.T) {
 // events counts the events of an action.
 func (f *fixture) events(action string) (n int) {
 	f.t.Helper()
+
 	for _, e := range f.Events() {
 		if e.Action == action {
 			n++
 		}
 	}
+
 	return n
 }
 
@@ -285,23 +406,35 @@ func TestWhatEndsTokens(t *testing.T) {
 			f.MustControl("PUT", "/api/v1/clients/"+k.Client+"/disabled", map[string]bool{"disabled": yes}, nil)
 		}
 	}
+
 	f := newFixture(t, many)
 	guard := f.client("guard")
+
 	check := func(t *testing.T, f *fixture, tokens map[string]string, ended func(service string) bool) {
 		t.Helper()
+
 		for service, token := range tokens {
 			want := http.StatusOK
 			if ended(service) {
 				want = http.StatusUnauthorized
 			}
-			if a := f.Ask("HEAD", service, "/who", "Authorization", "Bearer "+token); a.Status != want || want == 401 && a.Code() != "bad_credential" {
+			if a := f.Ask(
+				"HEAD",
+				service,
+				"/who",
+				"Authorization",
+				"Bearer "+token,
+			); a.Status != want || want == 401 && a.Code() != "bad_credential" {
 				t.Errorf("at %s: %d %s, want %d", service, a.Status, a.Code(), want)
 			}
-			if got := f.active(guard, token); got != (want == 200) {
+
+			got := f.active(guard, token)
+			if got != (want == 200) {
 				t.Errorf("introspection of a token of %s: active %t", service, got)
 			}
 		}
 	}
+
 	yes, no := func(string) bool { return true }, func(string) bool { return false }
 	for i, tc := range []struct {
 		name  string
@@ -311,7 +444,12 @@ func TestWhatEndsTokens(t *testing.T) {
 	}{
 		{"disabling", disabled(true), yes, disabled(false)},
 		{"enabling who is enabled", disabled(false), yes, nil},
-		{"removing", func(f *fixture, k jetontest.Key) { f.MustControl("DELETE", "/api/v1/clients/"+k.Client, nil, nil) }, yes, func(f *fixture, k jetontest.Key) { f.client(k.Client) }},
+		{
+			"removing",
+			func(f *fixture, k jetontest.Key) { f.MustControl("DELETE", "/api/v1/clients/"+k.Client, nil, nil) },
+			yes,
+			func(f *fixture, k jetontest.Key) { f.client(k.Client) },
+		},
 		{"ending tokens", func(f *fixture, k jetontest.Key) {
 			f.MustControl("POST", "/api/v1/clients/"+k.Client+"/end-tokens", nil, nil)
 		}, yes, nil},
@@ -325,11 +463,15 @@ func TestWhatEndsTokens(t *testing.T) {
 			f.MustControl("POST", "/api/v1/clients/"+k.Client+"/secret?end_tokens=true", nil, nil)
 		}, yes, nil},
 		{"other terms", func(f *fixture, k jetontest.Key) {
-			f.MustControl("PUT", "/api/v1/clients/"+k.Client+"/terms", map[string]any{"services": []string{}, "scopes": []string{}}, nil)
+			f.MustControl("PUT", "/api/v1/clients/"+k.Client+"/terms", map[string]any{
+				"services": []string{},
+				"scopes":   []string{},
+			}, nil)
 		}, no, nil},
 		{"revoking the signing key", func(f *fixture, _ jetontest.Key) {
 			var list []jeton.SigningKey
 			f.MustControl("GET", "/api/v1/keys", nil, &list)
+
 			for _, k := range list {
 				if k.Status == "current" {
 					f.MustControl("DELETE", "/api/v1/keys/"+k.ID, nil, nil)
@@ -347,11 +489,13 @@ func TestWhatEndsTokens(t *testing.T) {
 			for _, service := range all {
 				warm[service], cold[service] = f.Token(k, "audience", service), f.Token(k, "audience", service)
 			}
+
 			check(t, f, warm, no)
 			tc.do(f, k)
 			check(t, f, warm, tc.ended)
 			f.restart()
 			check(t, f, warm, tc.ended)
+
 			check(t, f, cold, tc.ended)
 			if tc.undo != nil {
 				tc.undo(f, k)
@@ -360,12 +504,14 @@ func TestWhatEndsTokens(t *testing.T) {
 			}
 		})
 	}
+
 	t.Run("a disabled client gets no token, and an enabled one does", func(t *testing.T) {
 		f := f.on(t)
 		k := f.client("again")
 		disabled(true)(f, k)
 		bare(t, f.show(ways[0], f.right(k)), 401, "invalid_client")
 		disabled(false)(f, k)
+
 		token := opens(t, "enabled", f.show(ways[0], f.right(k)))
 		if a := f.bearer("reports", "/who", token); a.Status != 200 {
 			t.Errorf("%d", a.Status)

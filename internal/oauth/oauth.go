@@ -66,14 +66,24 @@ const MaxAge = 5 * time.Minute
 
 // New builds the door from a configuration that has been checked.
 func New(c Config) (*Door, error) {
-	d := &Door{conf: c.Issuer, targets: c.Targets, logins: c.Logins, tokens: c.Tokens, clients: c.Clients, ring: c.Ring, audit: c.Audit}
+	d := &Door{
+		conf:    c.Issuer,
+		targets: c.Targets,
+		logins:  c.Logins,
+		tokens:  c.Tokens,
+		clients: c.Clients,
+		ring:    c.Ring,
+		audit:   c.Audit,
+	}
 	age := min(MaxAge, c.Issuer.Keys.PublishFor.Std())
 	d.maxAge = "public, max-age=" + strconv.Itoa(int(age.Seconds()))
 	d.service = &gate.Service{Name: Name, ReadBody: true, Readers: []gate.Reader{reader{d}}}
 	var err error
-	if d.metadata, err = json.Marshal(d.describe()); err != nil {
+	d.metadata, err = json.Marshal(d.describe())
+	if err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
 	}
+
 	return d, nil
 }
 
@@ -96,24 +106,53 @@ const (
 // is open as a login is.
 func (d *Door) Routes() []web.Route {
 	rows := []web.Route{
-		{Pattern: "POST " + pathToken, Access: policy.Open, Handle: d.token, Refuse: d.refuseToken},
-		{Pattern: "POST " + pathIntrospect, Access: policy.Client, Handle: d.introspect, Refuse: d.refuse},
-		{Pattern: "POST " + pathRevoke, Access: policy.Client, Handle: d.revoke, Refuse: d.refuse},
-		{Pattern: "POST " + pathKeys, Access: policy.Client, Handle: d.addKey, Refuse: d.refuse},
+		{
+			Pattern: "POST " + pathToken,
+			Access:  policy.Open,
+			Handle:  d.token,
+			Refuse:  d.refuseToken,
+		},
+		{
+			Pattern: "POST " + pathIntrospect,
+			Access:  policy.Client,
+			Handle:  d.introspect,
+			Refuse:  d.refuse,
+		},
+		{
+			Pattern: "POST " + pathRevoke,
+			Access:  policy.Client,
+			Handle:  d.revoke,
+			Refuse:  d.refuse,
+		},
+		{
+			Pattern: "POST " + pathKeys,
+			Access:  policy.Client,
+			Handle:  d.addKey,
+			Refuse:  d.refuse,
+		},
 		{Pattern: "GET " + pathVoid, Access: policy.Open, Handle: d.void},
 		{Pattern: "GET " + pathClientJWKS, Access: policy.Open, Handle: d.clientJWKS},
 		{Pattern: "GET " + pathJWKS, Access: policy.Open, Handle: d.jwks},
 		{Pattern: "GET " + pathMetadata, Access: policy.Open, Handle: d.discover},
 	}
 	if d.conf.Keyserver != "" {
-		rows = append(rows, web.Route{Pattern: "GET " + d.conf.Keyserver, Access: policy.Open, Handle: d.getKey, Refuse: refusePlain})
+		rows = append(rows, web.Route{
+			Pattern: "GET " + d.conf.Keyserver,
+			Access:  policy.Open,
+			Handle:  d.getKey,
+			Refuse:  refusePlain,
+		})
 	}
+
 	return rows
 }
 
 // Owns reports whether a path is the door's where it shares an address with services.
 func (d *Door) Owns(path string) bool {
-	return strings.HasPrefix(path, "/oauth2/") || path == pathJWKS || path == pathMetadata || d.conf.Keyserver != "" && path == d.conf.Keyserver
+	return strings.HasPrefix(
+		path,
+		"/oauth2/",
+	) || path == pathJWKS || path == pathMetadata || d.conf.Keyserver != "" && path == d.conf.Keyserver
 }
 
 // metadata is the document of RFC 8414, section 2.
@@ -141,14 +180,24 @@ func (d *Door) describe() metadata {
 	for _, a := range jose.Algs() {
 		algs = append(algs, string(a))
 	}
+
 	at := func(path string) string { return d.conf.URL + path }
 	return metadata{
-		Issuer: d.conf.URL, Token: at(pathToken), JWKS: at(pathJWKS), ResponseTypes: []string{},
-		GrantTypes:  []string{grantClient, grantAssertion},
-		AuthMethods: methods, AuthAlgs: algs,
-		Introspection: at(pathIntrospect), IntrospectionAuth: methods, IntrospectionAlgs: algs,
-		Revocation: at(pathRevoke), RevocationAuth: methods, RevocationAuthAlgs: algs,
-		Keys: at(pathKeys), Void: at(pathVoid),
+		Issuer:             d.conf.URL,
+		Token:              at(pathToken),
+		JWKS:               at(pathJWKS),
+		ResponseTypes:      []string{},
+		GrantTypes:         []string{grantClient, grantAssertion},
+		AuthMethods:        methods,
+		AuthAlgs:           algs,
+		Introspection:      at(pathIntrospect),
+		IntrospectionAuth:  methods,
+		IntrospectionAlgs:  algs,
+		Revocation:         at(pathRevoke),
+		RevocationAuth:     methods,
+		RevocationAuthAlgs: algs,
+		Keys:               at(pathKeys),
+		Void:               at(pathVoid),
 	}
 }
 
@@ -181,10 +230,12 @@ func (d *Door) getKey(w *web.Reply, r *http.Request) error {
 	if len(names) != 1 || names[0] == "" {
 		return jeton.WithDetail(jeton.ErrInvalid, "name one identity: ?identity=NAME")
 	}
+
 	list, err := d.keysOf(r, names[0], w.Start)
 	if err != nil {
 		return err
 	}
+
 	return d.publish(w, r, "application/x-pem-file", list[0].PEM(), "")
 }
 
@@ -194,6 +245,7 @@ func (d *Door) keysOf(r *http.Request, name string, now time.Time) ([]jose.Key, 
 	if err != nil {
 		return nil, err
 	}
+
 	list, err := d.clients.Keys(r.Context(), c, "", now)
 	if errors.Is(err, jeton.ErrBadCredential) {
 		return nil, jeton.ErrNotFound // there is no such client, or none of its keys is good
@@ -201,6 +253,7 @@ func (d *Door) keysOf(r *http.Request, name string, now time.Time) ([]jose.Key, 
 	if err != nil {
 		return nil, err
 	}
+
 	return newest(c, list), nil
 }
 
@@ -210,20 +263,25 @@ func (d *Door) publish(w *web.Reply, r *http.Request, kind string, body []byte, 
 		sum := sha256.Sum256(body)
 		etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
 	}
+
 	h := w.Header()
 	h.Set("Content-Type", kind)
 	h.Set("Cache-Control", d.maxAge)
 	h.Set("ETag", etag)
 	h.Set("X-Content-Type-Options", "nosniff")
+
 	if r.Header.Get("If-None-Match") == etag {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
+
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method == http.MethodHead {
 		return nil
 	}
+
 	_, _ = w.Write(body)
+
 	return nil
 }
 
@@ -233,6 +291,7 @@ func refusePlain(w *web.Reply, _ *http.Request, err error) {
 	if p.Detail != "" {
 		text = p.Detail
 	}
+
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(p.Status)
@@ -245,21 +304,26 @@ func refusePlain(w *web.Reply, _ *http.Request, err error) {
 func (d *Door) void(w *web.Reply, r *http.Request) error {
 	const most = 1000
 	var after int64
-	if text := r.URL.Query().Get("after"); text != "" {
+
+	text := r.URL.Query().Get("after")
+	if text != "" {
 		var err error
 		if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 {
 			return jeton.WithDetail(jeton.ErrInvalid, "after must be a whole number, 0 or greater")
 		}
 	}
+
 	list, err := d.tokens.Voided(r.Context(), after, most)
 	if err != nil {
 		return err
 	}
+
 	out := jeton.Revocations{Next: after, Void: []string{}, More: len(list) == most}
 	for _, v := range list {
 		out.Next = v.Seq
 		out.Void = append(out.Void, base64.RawURLEncoding.EncodeToString(v.Hash[:]))
 	}
+
 	return web.JSON(w, http.StatusOK, out)
 }
 
@@ -268,10 +332,14 @@ func (d *Door) void(w *web.Reply, r *http.Request) error {
 func Weaknesses(c config.Issuer) []string {
 	var list []string
 	if c.PlainHTTP {
-		list = append(list, "plain_http: assertions and tokens travel in the clear, and whoever is on the way can hand out other keys")
+		list = append(
+			list,
+			"plain_http: assertions and tokens travel in the clear, and whoever is on the way can hand out other keys",
+		)
 	}
 	if c.Keyserver != "" {
 		list = append(list, "keyserver: a stranger learns which clients exist")
 	}
+
 	return list
 }

@@ -29,19 +29,30 @@ func (f *fixture) published(path, kind string) string {
 	f.t.Helper()
 	a := f.get(path)
 	h := a.Header
-	if a.Status != 200 || h.Get("Content-Type") != kind || h.Get("Cache-Control") != "public, max-age=300" || h.Get("ETag") == "" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Set-Cookie") != "" {
+	if a.Status != 200 || h.Get("Content-Type") != kind || h.Get("Cache-Control") != "public, max-age=300" ||
+		h.Get("ETag") == "" ||
+		h.Get("X-Content-Type-Options") != "nosniff" ||
+		h.Get("Set-Cookie") != "" {
 		f.t.Errorf("%s: %d %v", path, a.Status, h)
 	}
-	if b := f.get(path, "If-None-Match", h.Get("ETag")); b.Status != 304 || b.Body != "" || b.Header.Get("ETag") != h.Get("ETag") {
+
+	if b := f.get(
+		path,
+		"If-None-Match",
+		h.Get("ETag"),
+	); b.Status != 304 || b.Body != "" || b.Header.Get("ETag") != h.Get("ETag") {
 		f.t.Errorf("%s with its tag: %d %q", path, b.Status, b.Body)
 	}
 	if b := f.get(path, "If-None-Match", `"another"`); b.Status != 200 || b.Body != a.Body {
 		f.t.Errorf("%s with another tag: %d", path, b.Status)
 	}
+
 	b := f.Send(f.plain, "HEAD", f.Issuer()+path, "")
-	if b.Status != 200 || b.Body != "" || b.Header.Get("ETag") != h.Get("ETag") || b.Header.Get("Content-Length") != h.Get("Content-Length") {
+	if b.Status != 200 || b.Body != "" || b.Header.Get("ETag") != h.Get("ETag") ||
+		b.Header.Get("Content-Length") != h.Get("Content-Length") {
 		f.t.Errorf("HEAD %s: %d %q %v", path, b.Status, b.Body, b.Header)
 	}
+
 	return a.Body
 }
 
@@ -52,6 +63,7 @@ func kids(t *testing.T, text string) []string {
 	if err := json.Unmarshal([]byte(text), &set); err != nil || set.Keys == nil {
 		t.Fatalf("%v: %s", err, text)
 	}
+
 	list := []string{}
 	for _, k := range set.Keys {
 		for name := range k {
@@ -59,11 +71,14 @@ func kids(t *testing.T, text string) []string {
 				t.Errorf("a published key has the member %s", name)
 			}
 		}
+
 		if k["use"] != "sig" || k["alg"] == "" {
 			t.Errorf("key %v", k)
 		}
+
 		list = append(list, k["kid"].(string))
 	}
+
 	return list
 }
 
@@ -73,13 +88,19 @@ func TestKeyserver(t *testing.T) {
 	first, firstPEM := ci.Signer.Key().ID, string(ci.Signer.Key().PEM())
 	f.client("disabled")
 	f.MustControl("PUT", "/api/v1/clients/disabled/disabled", map[string]bool{"disabled": true}, nil)
+
 	f.client("removed")
 	f.MustControl("DELETE", "/api/v1/clients/removed", nil, nil)
 	f.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "keyless", Secret: true}, nil)
 	k := f.client("retired")
 	f.MustControl("DELETE", "/api/v1/clients/retired/keys/"+k.Signer.Key().ID, nil, nil)
+
 	f.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "timed", Keys: []api.NewClientKey{
-		{Key: string(newSigner(t, "EdDSA", "a").Key().PEM()), ID: "a", NotBefore: noon.Add(time.Minute)}, {Key: string(newSigner(t, "EdDSA", "b").Key().PEM()), ID: "b", NotAfter: noon},
+		{
+			Key:       string(newSigner(t, "EdDSA", "a").Key().PEM()),
+			ID:        "a",
+			NotBefore: noon.Add(time.Minute),
+		}, {Key: string(newSigner(t, "EdDSA", "b").Key().PEM()), ID: "b", NotAfter: noon},
 	}}, nil)
 
 	t.Run("one key of one client", func(t *testing.T) {
@@ -91,18 +112,28 @@ func TestKeyserver(t *testing.T) {
 			t.Errorf("%s", got)
 		}
 	})
+
 	t.Run("the newest that is good, at once", func(t *testing.T) {
 		f := f.on(t)
 		f.clock.move(time.Second)
 		defer f.clock.set(noon)
+
 		second := newSigner(t, jose.ES256, "second").Key()
 		f.MustControl("POST", "/api/v1/clients/ci/keys", api.NewClientKey{Key: string(second.PEM()), ID: "second"}, nil)
+
 		if got := f.published("/getkey?identity=ci", "application/x-pem-file"); got != string(second.PEM()) {
 			t.Errorf("%s", got)
 		}
-		if got := kids(t, f.published("/oauth2/clients/ci/jwks.json", "application/jwk-set+json")); !slices.Equal(got, []string{"second", first}) {
+		if got := kids(
+			t,
+			f.published("/oauth2/clients/ci/jwks.json", "application/jwk-set+json"),
+		); !slices.Equal(got, []string{
+			"second",
+			first,
+		}) {
 			t.Errorf("keys %v", got)
 		}
+
 		f.MustControl("DELETE", "/api/v1/clients/ci/keys/second", nil, nil)
 		if got := f.get("/getkey?identity=ci").Body; got != firstPEM {
 			t.Errorf("%s", got)
@@ -111,39 +142,70 @@ func TestKeyserver(t *testing.T) {
 			t.Errorf("keys %v", got)
 		}
 	})
+
 	t.Run("nobody", func(t *testing.T) {
 		f := f.on(t)
 		want := ""
 		for _, name := range []string{
 			"nobody", "disabled", "removed", "keyless", "retired", "timed", "CI", "ci ", " ci", "a&b", "../x", "../ci", "ci/../ci", "ci\x00", "\x00", "ci\r\nX: y", "ci%00", "ci#", "ci?", "*", "%", "' OR '1'='1",
-			"http://localhost/", "file:///etc/passwd", "c\u0456", "\xff", strings.Repeat("n", 5000), "-----BEGIN PUBLIC KEY-----",
+			"http://localhost/", "file:///etc/passwd", "c\u0456", "\xff", strings.Repeat(
+				"n",
+				5000,
+			), "-----BEGIN PUBLIC KEY-----",
 		} {
 			a := f.get("/getkey?identity=" + url.QueryEscape(name))
-			if a.Status != 404 || a.Header.Get("Content-Type") != "text/plain; charset=utf-8" || a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("X") != "" {
+			if a.Status != 404 || a.Header.Get("Content-Type") != "text/plain; charset=utf-8" ||
+				a.Header.Get("Cache-Control") != "no-store" ||
+				a.Header.Get("X") != "" {
 				t.Errorf("%.40q: %d %s %v", name, a.Status, a.Body, a.Header)
 			}
 			if want == "" {
 				want = a.Body
 			}
+
 			if a.Body != want {
 				t.Errorf("%.40q: %q, and another %q", name, a.Body, want)
 			}
-			if b := f.get("/oauth2/clients/" + url.PathEscape(name) + "/jwks.json"); b.Status != 404 && b.Status != 400 {
+
+			b := f.get("/oauth2/clients/" + url.PathEscape(name) + "/jwks.json")
+			if b.Status != 404 && b.Status != 400 {
 				t.Errorf("the set of %.40q: %d %s", name, b.Status, b.Body)
 			}
 		}
 	})
+
 	t.Run("who is not named once", func(t *testing.T) {
 		f := f.on(t)
-		for _, query := range []string{"", "?", "?identity", "?identity=", "?identity=ci&identity=ci", "?identity=ci&identity=other", "?identity=&identity=ci", "?Identity=ci", "?id=ci", "?identity=ci;x", "?identity=%zz"} {
+		for _, query := range []string{
+			"",
+			"?",
+			"?identity",
+			"?identity=",
+			"?identity=ci&identity=ci",
+			"?identity=ci&identity=other",
+			"?identity=&identity=ci",
+			"?Identity=ci",
+			"?id=ci",
+			"?identity=ci;x",
+			"?identity=%zz",
+		} {
 			if a := f.get("/getkey" + query); a.Status != 400 || a.Body != "name one identity: ?identity=NAME\n" {
 				t.Errorf("%s: %d %s", query, a.Status, a.Body)
 			}
 		}
-		if a := f.Send(f.plain, "POST", f.Issuer()+"/getkey", "identity=ci", "Content-Type", formType); a.Status != 405 {
+
+		if a := f.Send(
+			f.plain,
+			"POST",
+			f.Issuer()+"/getkey",
+			"identity=ci",
+			"Content-Type",
+			formType,
+		); a.Status != 405 {
 			t.Errorf("POST: %d", a.Status)
 		}
 	})
+
 	t.Run("a client that is enabled again", func(t *testing.T) {
 		f := f.on(t)
 		f.MustControl("PUT", "/api/v1/clients/disabled/disabled", map[string]bool{"disabled": false}, nil)
@@ -151,18 +213,22 @@ func TestKeyserver(t *testing.T) {
 			t.Errorf("%d %s", a.Status, a.Body)
 		}
 	})
+
 	t.Run("keys by their own times", func(t *testing.T) {
 		f := f.on(t)
 		defer f.clock.set(noon)
+
 		f.clock.move(time.Minute - 1)
 		if a := f.get("/getkey?identity=timed"); a.Status != 404 {
 			t.Errorf("too early: %d", a.Status)
 		}
+
 		f.clock.move(1)
 		if got := kids(t, f.get("/oauth2/clients/timed/jwks.json").Body); !slices.Equal(got, []string{"a"}) {
 			t.Errorf("keys %v", got)
 		}
 	})
+
 	t.Run("where it is not asked for there is none", func(t *testing.T) {
 		g := newFixture(t, strings.Replace(many, ", keyserver: /getkey", "", 1))
 		g.client("ci")
@@ -174,33 +240,50 @@ func TestKeyserver(t *testing.T) {
 
 // TestOurKeys checks what is published of the keys that sign tokens.
 func TestOurKeys(t *testing.T) {
-	f := newFixture(t, strings.Replace(many, "tokens: {max_uses: 3, lifetime: 1m}", "tokens: {max_uses: 3, lifetime: 1m, algorithm: RS256}", 1))
+	f := newFixture(
+		t,
+		strings.Replace(
+			many,
+			"tokens: {max_uses: 3, lifetime: 1m}",
+			"tokens: {max_uses: 3, lifetime: 1m, algorithm: RS256}",
+			1,
+		),
+	)
 	ci := f.client("ci")
 	const path, kind = "/.well-known/jwks.json", "application/jwk-set+json"
 	before := kids(t, f.published(path, kind))
 	if len(before) != 2 {
 		t.Fatalf("keys %v, want one of EdDSA and one of RS256", before)
 	}
+
 	for _, service := range []string{"reports", "counted"} {
 		token := f.Token(ci, "audience", service)
 		var header struct{ Kid string }
-		if err := json.Unmarshal([]byte(unb64(t, strings.Split(token, ".")[0])), &header); err != nil || !slices.Contains(before, header.Kid) {
+		if err := json.Unmarshal(
+			[]byte(unb64(t, strings.Split(token, ".")[0])),
+			&header,
+		); err != nil || !slices.Contains(before, header.Kid) {
 			t.Errorf("a token of %s names the key %q, published are %v", service, header.Kid, before)
 		}
-		if a := f.bearer(service, "/who", token); a.Status != 200 {
+
+		a := f.bearer(service, "/who", token)
+		if a.Status != 200 {
 			t.Errorf("%s: %d %s", service, a.Status, a.Code())
 		}
 	}
+
 	var next []jeton.SigningKey
 	f.MustControl("POST", "/api/v1/keys/rotate", map[string]any{"alg": "EdDSA"}, &next)
 	after := kids(t, f.published(path, kind))
 	if len(next) != 1 || len(after) != 3 || !slices.Contains(after, next[0].ID) {
 		t.Errorf("keys %v after making the next one, %+v", after, next)
 	}
+
 	f.MustControl("DELETE", "/api/v1/keys/"+next[0].ID, nil, nil)
 	if got := kids(t, f.published(path, kind)); !slices.Equal(got, before) {
 		t.Errorf("keys %v after revoking it, want %v", got, before)
 	}
+
 	f.restart()
 	if got := kids(t, f.published(path, kind)); !slices.Equal(got, before) {
 		t.Errorf("keys %v after a restart, want %v", got, before)
@@ -212,37 +295,62 @@ func TestMetadata(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
 	var out map[string]any
-	if err := json.Unmarshal([]byte(f.published("/.well-known/oauth-authorization-server", "application/json")), &out); err != nil || out["issuer"] != f.Issuer() {
+	if err := json.Unmarshal(
+		[]byte(f.published("/.well-known/oauth-authorization-server", "application/json")),
+		&out,
+	); err != nil || out["issuer"] != f.Issuer() {
 		t.Fatalf("%v: %v", err, out)
 	}
+
 	for name, value := range out {
 		address, ok := value.(string)
 		if !ok || name == "issuer" {
 			continue
 		}
+
 		path, ok := strings.CutPrefix(address, f.Issuer())
 		if !ok {
 			t.Errorf("%s is at %s", name, address)
 		}
-		if a, b := f.get(path), f.Send(f.plain, "POST", address, ""); a.Status == 404 || b.Status == 404 || a.Status == 405 && b.Status == 405 {
+		if a, b := f.get(path), f.Send(
+			f.plain,
+			"POST",
+			address,
+			"",
+		); a.Status == 404 || b.Status == 404 || a.Status == 405 && b.Status == 405 {
 			t.Errorf("%s: GET %d, POST %d", name, a.Status, b.Status)
 		}
 	}
-	for _, name := range []string{"token_endpoint", "jwks_uri", "introspection_endpoint", "revocation_endpoint", "jeton_revocations_endpoint"} {
+
+	for _, name := range []string{
+		"token_endpoint",
+		"jwks_uri",
+		"introspection_endpoint",
+		"revocation_endpoint",
+		"jeton_revocations_endpoint",
+	} {
 		if out[name] == nil {
 			t.Errorf("%s is missing: %v", name, out)
 		}
 	}
+
 	for _, alg := range out["token_endpoint_auth_signing_alg_values_supported"].([]any) {
-		if s := fmt.Sprint(alg); s == "none" || strings.HasPrefix(s, "HS") || !jose.Alg(s).Known() {
+		s := fmt.Sprint(alg)
+		if s == "none" || strings.HasPrefix(s, "HS") || !jose.Alg(s).Known() {
 			t.Errorf("algorithm %s", s)
 		}
 	}
+
 	for _, grant := range out["grant_types_supported"].([]any) {
-		if a := f.Post("/oauth2/token", "grant_type", fmt.Sprint(grant)); strings.Contains(a.Body, "unsupported_grant_type") {
+		if a := f.Post(
+			"/oauth2/token",
+			"grant_type",
+			fmt.Sprint(grant),
+		); strings.Contains(a.Body, "unsupported_grant_type") {
 			t.Errorf("grant %v: %s", grant, a.Body)
 		}
 	}
+
 	opens(t, "a client that follows it", f.show(ways[0], ci.Assertion("", ci.Claims(fmt.Sprint(out["issuer"]), noon))))
 }
 
@@ -250,44 +358,58 @@ func TestMetadata(t *testing.T) {
 func TestVoidList(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
+
 	list := func(after int64) (out jeton.Revocations) {
 		t.Helper()
 		a := f.get(fmt.Sprint("/oauth2/revocations?after=", after))
-		if err := json.Unmarshal([]byte(a.Body), &out); err != nil || a.Status != 200 || a.Header.Get("Cache-Control") != "no-store" {
+		if err := json.Unmarshal(
+			[]byte(a.Body),
+			&out,
+		); err != nil || a.Status != 200 || a.Header.Get("Cache-Control") != "no-store" {
 			t.Fatalf("%d %s", a.Status, a.Body)
 		}
+
 		return out
 	}
+
 	hash := func(text string) string {
 		sum := sha256.Sum256([]byte(text))
 		return base64.RawURLEncoding.EncodeToString(sum[:])
 	}
+
 	if out := list(0); len(out.Void) != 0 || out.More || out.Next != 0 {
 		t.Errorf("at first: %+v", out)
 	}
+
 	token := f.Token(ci, "audience", "reports")
 	claims := payload(t, token)
 	f.revoke(ci, token)
 	one := list(0)
-	if want := hash("jti:" + claims["jti"].(string)); !slices.Equal(one.Void, []string{want}) || one.More {
+	want := hash("jti:" + claims["jti"].(string))
+	if !slices.Equal(one.Void, []string{want}) || one.More {
 		t.Errorf("after a revocation: %+v, want %s", one, want)
 	}
+
 	f.MustControl("POST", "/api/v1/clients/ci/end-tokens", nil, nil)
 	if out := list(one.Next); !slices.Equal(out.Void, []string{hash(claims["gen"].(string))}) || out.Next <= one.Next {
 		t.Errorf("after the end of all: %+v", out)
 	}
+
 	last := list(0).Next
 	if out := list(last); len(out.Void) != 0 || out.Next != last {
 		t.Errorf("with nothing new: %+v, want next %d again", out, last)
 	}
+
 	f.restart()
 	if out := list(0); len(out.Void) != 2 {
 		t.Errorf("after a restart: %+v", out)
 	}
+
 	f.clock.move(26 * time.Hour)
 	if out := list(0); len(out.Void) != 0 {
 		t.Errorf("after longer than any token lives: %+v", out)
 	}
+
 	for _, after := range []string{"-1", "x", "1.5", "99999999999999999999", "%00"} {
 		if a := f.get("/oauth2/revocations?after=" + after); a.Status != 400 {
 			t.Errorf("after=%s: %d %s", after, a.Status, a.Body)
@@ -300,20 +422,25 @@ func TestOwnKeys(t *testing.T) {
 	f := newFixture(t, many)
 	ci, other := f.client("ci"), f.client("other")
 	secret := f.secret("ci")
+
 	fresh := func() (jetontest.Key, string) {
 		s := newSigner(t, "EdDSA", "")
 		return jetontest.Key{Client: "ci", Signer: s}, string(s.Key().PEM())
 	}
+
 	proof := func(k jetontest.Key) string { return k.Assertion("key-possession+jwt", f.claims(k)) }
 	ask := func(by jetontest.Key, pem, proof string, fields ...string) jetontest.Answer {
 		return f.called("/oauth2/keys", by, "", append([]string{"key", pem, "proof", proof}, fields...)...)
 	}
+
 	k, pem := fresh()
 	if a := ask(ci, pem, proof(k)); a.Status != 201 || a.Body != fmt.Sprintf("{\"kid\":%q}\n", k.Signer.Key().ID) {
 		t.Fatalf("%d %s", a.Status, a.Body)
 	}
+
 	opens(t, "the new key", f.show(ways[0], f.right(k)))
 	opens(t, "the old key", f.show(ways[0], f.right(ci)))
+
 	for _, tc := range []struct {
 		name   string
 		ask    func() jetontest.Answer
@@ -325,9 +452,27 @@ func TestOwnKeys(t *testing.T) {
 			k, pem := fresh()
 			return f.Post("/oauth2/keys", "client_id", "ci", "client_secret", secret, "key", pem, "proof", proof(k))
 		}, 400, "a secret does not do", ""},
-		{"no proof", func() jetontest.Answer { _, pem := fresh(); return ask(ci, pem, "") }, 400, "proof is no JWT", "not a signed JWT"},
-		{"the proof of another key", func() jetontest.Answer { _, pem := fresh(); k, _ := fresh(); return ask(ci, pem, proof(k)) }, 400, "proof is no JWT", "the signature is wrong"},
-		{"a proof by the old key", func() jetontest.Answer { _, pem := fresh(); return ask(ci, pem, proof(ci)) }, 400, "proof is no JWT", "the signature is wrong"},
+		{
+			"no proof",
+			func() jetontest.Answer { _, pem := fresh(); return ask(ci, pem, "") },
+			400,
+			"proof is no JWT",
+			"not a signed JWT",
+		},
+		{
+			"the proof of another key",
+			func() jetontest.Answer { _, pem := fresh(); k, _ := fresh(); return ask(ci, pem, proof(k)) },
+			400,
+			"proof is no JWT",
+			"the signature is wrong",
+		},
+		{
+			"a proof by the old key",
+			func() jetontest.Answer { _, pem := fresh(); return ask(ci, pem, proof(ci)) },
+			400,
+			"proof is no JWT",
+			"the signature is wrong",
+		},
 		{"a proof for another client", func() jetontest.Answer {
 			k, pem := fresh()
 			k.Client = "other"
@@ -343,13 +488,38 @@ func TestOwnKeys(t *testing.T) {
 			if a := ask(ci, pem, p, "kid", "replayed"); a.Status != 201 {
 				t.Errorf("%d %s", a.Status, a.Body)
 			}
+
 			return ask(ci, pem, p, "kid", "again")
 		}, 400, "proof is no JWT", "used before"},
-		{"a key that it has", func() jetontest.Answer { return ask(ci, string(ci.Signer.Key().PEM()), proof(ci)) }, 409, "invalid_request", ""},
+		{
+			"a key that it has",
+			func() jetontest.Answer { return ask(ci, string(ci.Signer.Key().PEM()), proof(ci)) },
+			409,
+			"invalid_request",
+			"",
+		},
 		{"no key", func() jetontest.Answer { return ask(ci, "", proof(ci)) }, 400, "key is no public key", ""},
-		{"a weak algorithm", func() jetontest.Answer { k, pem := fresh(); return ask(ci, pem, proof(k), "alg", "HS256") }, 400, "key is no public key", ""},
-		{"a kid that would be a secret", func() jetontest.Answer { k, pem := fresh(); return ask(ci, pem, proof(k), "kid", "jtn_c_x") }, 400, "kid", ""},
-		{"a client that is not declared here for another", func() jetontest.Answer { k, pem := fresh(); return ask(other, pem, proof(k)) }, 400, "proof is no JWT", "name different clients"},
+		{
+			"a weak algorithm",
+			func() jetontest.Answer { k, pem := fresh(); return ask(ci, pem, proof(k), "alg", "HS256") },
+			400,
+			"key is no public key",
+			"",
+		},
+		{
+			"a kid that would be a secret",
+			func() jetontest.Answer { k, pem := fresh(); return ask(ci, pem, proof(k), "kid", "jtn_c_x") },
+			400,
+			"kid",
+			"",
+		},
+		{
+			"a client that is not declared here for another",
+			func() jetontest.Answer { k, pem := fresh(); return ask(other, pem, proof(k)) },
+			400,
+			"proof is no JWT",
+			"name different clients",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := f.on(t)
@@ -357,14 +527,18 @@ func TestOwnKeys(t *testing.T) {
 			if a.Status != tc.status || !strings.Contains(a.Body, tc.says) {
 				t.Errorf("%d %s, want %d %q", a.Status, a.Body, tc.status, tc.says)
 			}
+
 			if tc.reason == "" {
 				return
 			}
-			if _, e := f.checks(a.Request()); !strings.Contains(fmt.Sprint(e.Reason, e.Checks), tc.reason) {
+
+			_, e := f.checks(a.Request())
+			if !strings.Contains(fmt.Sprint(e.Reason, e.Checks), tc.reason) {
 				t.Errorf("the operator sees %+v, want %q", e, tc.reason)
 			}
 		})
 	}
+
 	if got := kids(t, f.get("/oauth2/clients/ci/jwks.json").Body); len(got) != 3 {
 		t.Errorf("the client has the keys %v, want 3", got)
 	}

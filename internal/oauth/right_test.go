@@ -19,7 +19,10 @@ func TestRightAssertions(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
 	second := jetontest.Key{Client: "ci", Signer: newSigner(t, jose.ES256, "second")}
-	f.MustControl("POST", "/api/v1/clients/ci/keys", api.NewClientKey{Key: string(second.Signer.Key().PEM()), ID: "second"}, nil)
+	f.MustControl("POST", "/api/v1/clients/ci/keys", api.NewClientKey{
+		Key: string(second.Signer.Key().PEM()),
+		ID:  "second",
+	}, nil)
 	unix := func(d time.Duration) int64 { return noon.Add(d).Unix() }
 	for _, w := range ways {
 		for _, tc := range []struct {
@@ -39,46 +42,72 @@ func TestRightAssertions(t *testing.T) {
 			{"iat with a fraction", claim("iat", float64(unix(0))+0.25)},
 			{"good for just five minutes", claim("exp", unix(300*time.Second))},
 			{"good for another second", claim("exp", unix(time.Second))},
-			{"issued nearly five minutes ago", func(d *draft) { claim("iat", unix(-299*time.Second))(d); claim("exp", unix(time.Second))(d) }},
+			{
+				"issued nearly five minutes ago",
+				func(d *draft) { claim("iat", unix(-299*time.Second))(d); claim("exp", unix(time.Second))(d) },
+			},
 			{"nbf ten seconds ahead", claim("nbf", unix(10*time.Second))},
 			{"nbf long ago", claim("nbf", unix(-time.Hour))},
 			{"a jti of 256 bytes", claim("jti", strings.Repeat("j", 220)+w.name[:3]+strings.Repeat("k", 33))},
 			{"claims that nobody knows", claim("https://other.example/claim", map[string]any{"a": []int{1}})},
 			{"header members that nobody knows", head("other", "x")},
-			{"the second key", func(d *draft) { d.by, d.header = second.Signer, map[string]any{"alg": "ES256", "kid": "second"} }},
-			{"the second key without its kid", func(d *draft) { d.by, d.header = second.Signer, map[string]any{"alg": "ES256"} }},
+			{
+				"the second key",
+				func(d *draft) { d.by, d.header = second.Signer, map[string]any{"alg": "ES256", "kid": "second"} },
+			},
+			{
+				"the second key without its kid",
+				func(d *draft) { d.by, d.header = second.Signer, map[string]any{"alg": "ES256"} },
+			},
 		} {
 			t.Run(w.name+", "+tc.name, func(t *testing.T) {
 				f := f.on(t)
 				a := f.show(w, f.sign(t, ci, f.claims(ci), tc.make))
 				opens(t, "the answer", a)
+
 				if name, value := f.failed(a.Request()); name != "" {
 					t.Errorf("check %s failed: %s", name, value)
 				}
 			})
 		}
 	}
+
 	t.Run("client_id next to it", func(t *testing.T) {
 		opens(t, "the answer", f.on(t).show(ways[0], f.right(ci), "client_id", "ci"))
 	})
+
 	t.Run("every algorithm", func(t *testing.T) {
 		f := f.on(t)
 		long, err := rsa.GenerateKey(rand.Reader, 2048) // one for six of them, as it takes a while
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		for _, alg := range jose.Algs() {
 			s, err := jose.NewSigner(long, alg, "")
 			if err != nil {
 				s = newSigner(t, alg, "")
 			}
-			in := api.NewClient{Name: "with-" + string(alg), Services: []string{"reports"}, Keys: []api.NewClientKey{{Key: string(s.Key().PEM()), Algorithm: string(alg)}}}
+
+			in := api.NewClient{
+				Name:     "with-" + string(alg),
+				Services: []string{"reports"},
+				Keys:     []api.NewClientKey{{Key: string(s.Key().PEM()), Algorithm: string(alg)}},
+			}
 			f.MustControl("POST", "/api/v1/clients", in, nil)
 			k := jetontest.Key{Client: in.Name, Signer: s}
 			opens(t, string(alg), f.show(ways[0], f.right(k)))
+
 			for _, other := range jose.Algs() {
-				if sign, err := jose.NewSigner(long, other, ""); err == nil && other != alg && s.Key().Thumbprint() == sign.Key().Thumbprint() {
-					bare(t, f.show(ways[0], f.right(jetontest.Key{Client: in.Name, Signer: sign})), 401, "invalid_client")
+				if sign, err := jose.NewSigner(
+					long,
+					other,
+					"",
+				); err == nil && other != alg && s.Key().Thumbprint() == sign.Key().Thumbprint() {
+					bare(t, f.show(ways[0], f.right(jetontest.Key{
+						Client: in.Name,
+						Signer: sign,
+					})), 401, "invalid_client")
 				}
 			}
 		}
@@ -89,14 +118,17 @@ func TestRightAssertions(t *testing.T) {
 func TestReplay(t *testing.T) {
 	f := newFixture(t, many)
 	ci, other := f.client("ci"), f.client("other")
+
 	again := func(t *testing.T, f *fixture, w way, assertion string) {
 		t.Helper()
 		a := f.show(w, assertion)
 		bare(t, a, w.status, w.code)
-		if name, value := f.failed(a.Request()); name != "single use" || !strings.Contains(value, "used before") {
+		name, value := f.failed(a.Request())
+		if name != "single use" || !strings.Contains(value, "used before") {
 			t.Errorf("the operator hears that %q failed: %q", name, value)
 		}
 	}
+
 	t.Run("a hundred at once", func(t *testing.T) {
 		f := f.on(t)
 		assertion := f.right(ci)
@@ -113,10 +145,12 @@ func TestReplay(t *testing.T) {
 				}
 			})
 		}
+
 		if wg.Wait(); won.Load() != 1 {
 			t.Errorf("%d came through, want 1", won.Load())
 		}
 	})
+
 	t.Run("for another purpose", func(t *testing.T) {
 		f := f.on(t)
 		for i, w := range ways {
@@ -124,58 +158,98 @@ func TestReplay(t *testing.T) {
 			opens(t, "the first", f.show(w, assertion))
 			again(t, f, w, assertion)
 			again(t, f, ways[1-i], assertion)
+
 			for _, path := range []string{"/oauth2/introspect", "/oauth2/revoke", "/oauth2/keys"} {
-				bare(t, f.Post(path, "token", "x", "client_assertion", assertion, "client_assertion_type", assertionType), 401, "invalid_client")
+				bare(
+					t,
+					f.Post(path, "token", "x", "client_assertion", assertion, "client_assertion_type", assertionType),
+					401,
+					"invalid_client",
+				)
 			}
 		}
+
 		assertion := f.right(ci)
-		if a := f.Post("/oauth2/introspect", "token", "x", "client_assertion", assertion, "client_assertion_type", assertionType); a.Body != inactive {
+		if a := f.Post(
+			"/oauth2/introspect",
+			"token",
+			"x",
+			"client_assertion",
+			assertion,
+			"client_assertion_type",
+			assertionType,
+		); a.Body != inactive {
 			t.Errorf("%d %s", a.Status, a.Body)
 		}
+
 		again(t, f, ways[0], assertion)
 	})
+
 	t.Run("by a client that was removed and added again", func(t *testing.T) {
 		f := f.on(t)
 		assertion := f.right(other)
 		opens(t, "the first", f.show(ways[0], assertion))
 		f.MustControl("DELETE", "/api/v1/clients/"+other.Client, nil, nil)
-		f.MustControl("POST", "/api/v1/clients", api.NewClient{Name: other.Client, Services: []string{"reports"}, Keys: []api.NewClientKey{{Key: string(other.Signer.Key().PEM())}}}, nil)
+		f.MustControl("POST", "/api/v1/clients", api.NewClient{
+			Name:     other.Client,
+			Services: []string{"reports"},
+			Keys:     []api.NewClientKey{{Key: string(other.Signer.Key().PEM())}},
+		}, nil)
+
 		again(t, f, ways[0], assertion)
 		opens(t, "a fresh one", f.show(ways[0], f.right(other)))
 	})
+
 	t.Run("another assertion with the same jti", func(t *testing.T) {
 		f := f.on(t)
 		claims := f.claims(ci)
 		opens(t, "the first", f.show(ways[0], f.sign(t, ci, claims, nil)))
 		again(t, f, ways[0], f.sign(t, ci, with(claims, map[string]any{"exp": noon.Add(2 * time.Minute).Unix()}), nil))
 	})
+
 	t.Run("the same jti of another client", func(t *testing.T) {
 		f := f.on(t)
 		jti := map[string]any{"jti": "one for both"}
 		for _, k := range []jetontest.Key{ci, other} {
 			opens(t, k.Client, f.show(ways[0], f.sign(t, k, with(f.claims(k), jti), nil)))
 		}
+
 		for _, k := range []jetontest.Key{ci, other} {
 			again(t, f, ways[0], f.sign(t, k, with(f.claims(k), jti), nil))
 		}
 	})
+
 	t.Run("what is refused after it was judged leaves it unused", func(t *testing.T) {
 		f := f.on(t)
 		assertion := f.right(ci)
-		if a := f.TryToken(assertion, "audience", "nowhere"); a.Status != 400 || a.Body != "{\"error\":\"invalid_target\"}\n" {
+		if a := f.TryToken(
+			assertion,
+			"audience",
+			"nowhere",
+		); a.Status != 400 || a.Body != "{\"error\":\"invalid_target\"}\n" {
 			t.Errorf("a service that there is not: %d %s", a.Status, a.Body)
 		}
-		if a := f.TryToken(assertion, "audience", "reports", "scope", "admin"); a.Status != 400 || a.Body != "{\"error\":\"invalid_scope\"}\n" {
+
+		if a := f.TryToken(
+			assertion,
+			"audience",
+			"reports",
+			"scope",
+			"admin",
+		); a.Status != 400 || a.Body != "{\"error\":\"invalid_scope\"}\n" {
 			t.Errorf("a scope that it has not: %d %s", a.Status, a.Body)
 		}
+
 		opens(t, "after both", f.show(ways[0], assertion))
 	})
+
 	t.Run("after a restart", func(t *testing.T) {
 		f := f.on(t)
 		assertion := f.right(ci)
 		opens(t, "the first", f.show(ways[0], assertion))
 		f.restart()
 		again(t, f, ways[0], assertion)
+
 		again(t, f, ways[1], assertion)
 		opens(t, "another", f.show(ways[0], f.right(ci)))
 	})
@@ -214,11 +288,13 @@ func TestAssertionsByTheClock(t *testing.T) {
 				assertion := f.sign(t, ci, with(f.claims(ci), times), nil)
 				f.clock.set(noon.Add(tc.at))
 				a := f.show(w, assertion)
+
 				f.clock.set(noon)
 				if tc.check == "" {
 					opens(t, "the answer", a)
 					return
 				}
+
 				bare(t, a, w.status, w.code)
 				if name, value := f.failed(a.Request()); name != tc.check {
 					t.Errorf("the operator hears that %q failed: %q, want %q", name, value, tc.check)
@@ -226,10 +302,12 @@ func TestAssertionsByTheClock(t *testing.T) {
 			})
 		}
 	}
+
 	t.Run("a clock that jumps brings no assertion back", func(t *testing.T) {
 		f := f.on(t)
 		assertion := f.right(ci)
 		opens(t, "the first", f.show(ways[0], assertion))
+
 		for _, d := range []time.Duration{0, time.Hour, -time.Hour, 10 * year, -10 * year, -5 * time.Second} {
 			f.clock.set(noon.Add(d))
 			bare(t, f.show(ways[0], assertion), 401, "invalid_client")
@@ -237,10 +315,17 @@ func TestAssertionsByTheClock(t *testing.T) {
 			bare(t, f.show(ways[0], assertion), 401, "invalid_client")
 		}
 	})
+
 	t.Run("a key's own times to the nanosecond", func(t *testing.T) {
 		f := f.on(t)
 		k := jetontest.Key{Client: "ci", Signer: newSigner(t, "EdDSA", "timed")}
-		f.MustControl("POST", "/api/v1/clients/ci/keys", api.NewClientKey{Key: string(k.Signer.Key().PEM()), ID: "timed", NotBefore: noon, NotAfter: noon.Add(time.Hour)}, nil)
+		f.MustControl("POST", "/api/v1/clients/ci/keys", api.NewClientKey{
+			Key:       string(k.Signer.Key().PEM()),
+			ID:        "timed",
+			NotBefore: noon,
+			NotAfter:  noon.Add(time.Hour),
+		}, nil)
+
 		for _, tc := range []struct {
 			at time.Duration
 			ok bool

@@ -43,20 +43,31 @@ func (d *Door) token(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	form, err := parse(r.Header, b)
 	if err != nil {
 		return err
 	}
+
 	p, err := d.proof(r.Header, form)
 	if errors.Is(err, jeton.ErrBadCredential) { // of what cannot be read, the caller is told more
 		d.audit.Record(jeton.Event{
-			Time: w.Start, Request: w.ID, Actor: "client:?", Action: audit.TokenIssue, Service: Name, Outcome: jeton.Code(err), Reason: err.Error(), Source: w.Source.String(),
-			Checks: []jeton.Check{{Name: "given", Value: err.Error(), Result: "fail"}},
+			Time:    w.Start,
+			Request: w.ID,
+			Actor:   "client:?",
+			Action:  audit.TokenIssue,
+			Service: Name,
+			Outcome: jeton.Code(err),
+			Reason:  err.Error(),
+			Source:  w.Source.String(),
+			Checks:  []jeton.Check{{Name: "given", Value: err.Error(), Result: "fail"}},
 		})
 	}
+
 	if err != nil {
 		return err
 	}
+
 	grant := form.Get("grant_type")
 	switch {
 	case grant == "":
@@ -70,8 +81,14 @@ func (d *Door) token(w *web.Reply, r *http.Request) error {
 	case grant != grantClient:
 		return errGrant
 	}
+
 	m, err := d.logins.Token(r.Context(), signin.Wish{
-		Proof: p, Ask: asked(form), Scope: scopes(form), Targets: d.targets, Source: w.Source, Request: w.ID,
+		Proof:   p,
+		Ask:     asked(form),
+		Scope:   scopes(form),
+		Targets: d.targets,
+		Source:  w.Source,
+		Request: w.ID,
 	})
 	if err != nil {
 		if grant == grantAssertion {
@@ -79,7 +96,9 @@ func (d *Door) token(w *web.Reply, r *http.Request) error {
 		}
 		return err
 	}
+
 	answer(w, m, w.Start)
+
 	return nil
 }
 
@@ -110,12 +129,14 @@ func answer(w *web.Reply, m token.Minted, now time.Time) {
 	if len(m.Scopes) > 0 {
 		b = append(append(append(b, `,"scope":"`...), strings.Join(m.Scopes, " ")...), '"')
 	}
+
 	if m.Window.Opens.After(now) {
 		b = strconv.AppendInt(append(b, `,"nbf":`...), m.Window.Opens.Unix(), 10)
 	}
 	if m.MaxUses != policy.Unlimited {
 		b = strconv.AppendInt(append(b, `,"max_uses":`...), m.MaxUses, 10)
 	}
+
 	b = append(b, "}\n"...)
 	h := w.Header()
 	h["Content-Type"], h["Cache-Control"] = typeJSON, noStore
@@ -126,10 +147,13 @@ func answer(w *web.Reply, m token.Minted, now time.Time) {
 // refuseToken phrases a refusal of the token endpoint.
 func (d *Door) refuseToken(w *web.Reply, r *http.Request, err error) {
 	var grant *grantRefused
-	if bad := errors.Is(err, jeton.ErrBadCredential) || errors.Is(err, jeton.ErrNoCredential); bad && errors.As(err, &grant) {
+
+	bad := errors.Is(err, jeton.ErrBadCredential) || errors.Is(err, jeton.ErrNoCredential)
+	if bad && errors.As(err, &grant) {
 		refuse(w, err, http.StatusBadRequest, "invalid_grant")
 		return
 	}
+
 	d.refuse(w, r, err)
 }
 
@@ -162,9 +186,11 @@ func (d *Door) refuse(w *web.Reply, r *http.Request, err error) {
 		if c.status == http.StatusUnauthorized && r.Header.Get("Authorization") != "" {
 			w.Header().Set("WWW-Authenticate", `Basic realm="`+Name+`", charset="UTF-8"`)
 		}
+
 		refuse(w, err, c.status, c.code)
 		return
 	}
+
 	refuse(w, err, http.StatusInternalServerError, "server_error")
 }
 
@@ -174,10 +200,12 @@ func refuse(w *web.Reply, err error, status int, code string) {
 		Error       string `json:"error"`
 		Description string `json:"error_description,omitempty"`
 	}{code, jeton.Detail(err)}
+
 	b, merr := json.Marshal(out)
 	if merr != nil {
 		b = []byte(`{"error":"server_error"}`)
 	}
+
 	w.Header()["Content-Type"] = typeJSON
 	w.WriteHeader(status)
 	_, _ = w.Write(append(b, '\n'))
@@ -190,23 +218,28 @@ func (d *Door) introspect(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	text := form.Get("token")
 	if text == "" {
 		return jeton.WithDetail(jeton.ErrInvalid, "token is missing")
 	}
+
 	may := func(l *token.Live) bool { return d.mayLookUp(c, l, asked(form)) }
 	seen, err := d.tokens.Inspect(r.Context(), text, may, form.Get("consume") == "true", w.Start)
-	switch outcome := jeton.Outcome(err); {
+	outcome := jeton.Outcome(err)
+	switch {
 	case err == nil:
 		return web.JSON(w, http.StatusOK, d.active(seen))
 	case outcome == nil || errors.Is(err, jeton.ErrUnavailable) || errors.Is(err, jeton.ErrBusy):
 		return err
 	}
+
 	// One answer for all that is not good: which of them it is would help who scans.
 	d.audit.Record(d.event(w, audit.TokenInspect, c, err))
 	h := w.Header()
 	h["Content-Type"], h["Cache-Control"] = typeJSON, noStore
 	_, _ = w.Write([]byte("{\"active\":false}\n"))
+
 	return nil
 }
 
@@ -216,8 +249,10 @@ func called(w *web.Reply) (*proved, url.Values, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+
 	form := c.form
 	c.form = nil // it holds secrets
+
 	return c, form, nil
 }
 
@@ -231,6 +266,7 @@ func (d *Door) mayLookUp(c *proved, l *token.Live, about []string) bool {
 		case len(about) > 0 && !slices.Contains(about, t.Service) && !slices.Contains(about, t.Terms.Audience):
 			return false
 		}
+
 		return l.Owner.Kind != jeton.KindUser || t.Allow == nil || t.Allow.Check(l.Principal()) == nil
 	})
 }
@@ -254,8 +290,16 @@ type active struct {
 
 func (d *Door) active(s token.Seen) active {
 	out := active{
-		Active: true, Issuer: d.conf.URL, Subject: s.Owner.Name, Audience: s.Audience, Scope: strings.Join(s.Scopes, " "), TokenType: "Bearer",
-		Issued: s.Created.Unix(), NotBefore: s.Window.Opens.Unix(), Expires: s.Window.Closes.Unix(), ID: s.Accessor,
+		Active:    true,
+		Issuer:    d.conf.URL,
+		Subject:   s.Owner.Name,
+		Audience:  s.Audience,
+		Scope:     strings.Join(s.Scopes, " "),
+		TokenType: "Bearer",
+		Issued:    s.Created.Unix(),
+		NotBefore: s.Window.Opens.Unix(),
+		Expires:   s.Window.Closes.Unix(),
+		ID:        s.Accessor,
 	}
 	if s.Owner.Kind == jeton.KindClient {
 		out.ClientID = s.Owner.Name
@@ -263,6 +307,7 @@ func (d *Door) active(s token.Seen) active {
 	if s.Counted {
 		out.MaxUses, out.Left = s.MaxUses, &s.Left
 	}
+
 	return out
 }
 
@@ -273,15 +318,23 @@ func (d *Door) revoke(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	text := form.Get("token")
 	if text == "" {
 		return jeton.WithDetail(jeton.ErrInvalid, "token is missing")
 	}
-	if err := d.tokens.Revoke(r.Context(), text, token.ClientOwner(c.client), d.event(w, audit.TokenRevoke, c, nil)); err != nil {
+	if err := d.tokens.Revoke(
+		r.Context(),
+		text,
+		token.ClientOwner(c.client),
+		d.event(w, audit.TokenRevoke, c, nil),
+	); err != nil {
 		return err
 	}
+
 	w.Header()["Cache-Control"] = noStore
 	w.WriteHeader(http.StatusOK)
+
 	return nil
 }
 
@@ -294,21 +347,40 @@ func (d *Door) addKey(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	if !c.byKey {
-		return jeton.WithDetail(jeton.ErrInvalid, "prove the client by an assertion that an older key has signed; a secret does not do")
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			"prove the client by an assertion that an older key has signed; a secret does not do",
+		)
 	}
+
 	k, err := jose.ParseKey([]byte(form.Get("key")), jose.Alg(form.Get("alg")), form.Get("kid"))
 	if err != nil {
 		return jeton.WithDetail(jeton.ErrInvalid, "key is no public key that is taken here, PEM or JWK")
 	}
-	proof := signin.Proof{ClientID: c.client.Name, Assertion: form.Get("proof"), Purpose: signin.Possession, Issuer: d.conf.URL}
+
+	proof := signin.Proof{
+		ClientID:  c.client.Name,
+		Assertion: form.Get("proof"),
+		Purpose:   signin.Possession,
+		Issuer:    d.conf.URL,
+	}
 	if err := d.logins.AddKey(r.Context(), c.client, k, proof, d.event(w, audit.ClientKeyAdd, c, nil)); err != nil {
 		return err
 	}
+
 	return web.JSON(w, http.StatusCreated, map[string]string{"kid": k.ID})
 }
 
 func (d *Door) event(w *web.Reply, action string, c *proved, err error) jeton.Event {
-	e := jeton.Event{Time: w.Start, Request: w.ID, Actor: gate.Actor(c.Principal()), Action: action, Service: Name, Outcome: audit.OK, Source: w.Source.String()}
+	e := jeton.Event{
+		Time:    w.Start,
+		Request: w.ID,
+		Actor:   gate.Actor(c.Principal()),
+		Action:  action,
+		Service: Name,
+		Outcome: audit.OK,
+		Source:  w.Source.String(),
+	}
 	if err != nil {
 		e.Outcome, e.Reason = jeton.Code(err), err.Error()
 	}
@@ -321,7 +393,9 @@ func newest(c client.Client, list []jose.Key) []jose.Key {
 	for _, k := range c.Keys {
 		at[k.ID] = k.Created
 	}
+
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b jose.Key) int { return at[b.ID].Compare(at[a.ID]) })
+
 	return list
 }
