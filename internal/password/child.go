@@ -48,10 +48,12 @@ func (c *child) derive(ctx context.Context, j *job) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	r, err := p.ask(j)
 	if err != nil {
 		return nil, err
 	}
+
 	size := len(j.hash.key)
 	if j.foreign != "" {
 		size++ // the verdict
@@ -59,9 +61,11 @@ func (c *child) derive(ctx context.Context, j *job) ([]byte, error) {
 	if r.status != statusKey || len(r.body) != size {
 		return nil, errors.New("the hasher refused the work as out of bounds")
 	}
+
 	c.mu.Lock()
 	c.backoff = minBackoff
 	c.mu.Unlock()
+
 	return r.body, nil
 }
 
@@ -82,10 +86,12 @@ func (c *child) get(ctx context.Context) (*process, error) {
 			defer c.mu.Unlock()
 			return c.start()
 		}
+
 		c.mu.Unlock()
 		if wait > minBackoff {
 			return nil, jeton.WithRetryAfter(jeton.ErrBusy, max(wait, busyFor))
 		}
+
 		select {
 		case <-ctx.Done():
 			return nil, jeton.WithRetryAfter(jeton.ErrBusy, busyFor)
@@ -99,9 +105,16 @@ func (c *child) start() (*process, error) {
 	p, err := c.launch()
 	if err != nil {
 		c.died()
-		c.log.Error("the hasher could not be started; logins are answered as busy", "error", err, "again in", time.Until(c.earliest).Round(time.Millisecond))
+		c.log.Error(
+			"the hasher could not be started; logins are answered as busy",
+			"error",
+			err,
+			"again in",
+			time.Until(c.earliest).Round(time.Millisecond),
+		)
 		return nil, jeton.WithRetryAfter(jeton.ErrBusy, busyFor)
 	}
+
 	c.proc = p
 	return p, nil
 }
@@ -119,20 +132,31 @@ func (c *child) launch() (*process, error) {
 		return nil, err
 	}
 	defer theirIn.Close()
+
 	ourIn, theirOut, err := os.Pipe()
 	if err != nil {
 		ourOut.Close()
 		return nil, err
 	}
 	defer theirOut.Close()
+
 	cmd := exec.Command(c.argv[0], c.argv[1:]...)
 	if c.argv[0] == "/proc/self/exe" {
 		cmd.Args[0] = os.Args[0] // this program again, under its own name
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirIn, theirOut, &lines{log: c.log}
+
+	cmd.Stdin = theirIn
+	cmd.Stdout = theirOut
+	cmd.Stderr = &lines{log: c.log}
 	cmd.Env = []string{"GOMAXPROCS=1"}
 	cmd.SysProcAttr = childAttr()
-	p := &process{out: ourOut, waiting: map[uint64]chan response{}, cmd: cmd, gone: make(chan struct{})}
+
+	p := &process{
+		out:     ourOut,
+		waiting: map[uint64]chan response{},
+		cmd:     cmd,
+		gone:    make(chan struct{}),
+	}
 
 	started := make(chan error)
 	c.wg.Go(func() {
@@ -140,43 +164,63 @@ func (c *child) launch() (*process, error) {
 		// childAttr), so this goroutine keeps that thread until the process is gone.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
+
 		defer close(p.gone)
+
 		err := cmd.Start()
 		started <- err
+
 		if err != nil {
 			return
 		}
+
 		err = cmd.Wait()
 		c.mu.Lock()
 		stopped := c.stopped
 		c.mu.Unlock()
+
 		if !stopped {
-			c.log.Error("the hasher died; logins in flight are answered as busy and it is started again", "pid", cmd.Process.Pid, "error", err)
+			c.log.Error(
+				"the hasher died; logins in flight are answered as busy and it is started again",
+				"pid",
+				cmd.Process.Pid,
+				"error",
+				err,
+			)
 		}
 	})
+
 	if err := <-started; err != nil {
 		ourOut.Close()
 		ourIn.Close()
 		return nil, err
 	}
+
 	c.wg.Go(func() {
 		defer ourIn.Close()
+
 		err := p.read(ourIn, c.log)
 		c.mu.Lock()
+
 		if c.proc == p {
 			c.died()
 		}
+
 		stopped := c.stopped
 		c.mu.Unlock()
+
 		if err != nil && !stopped {
 			c.log.Error("the hasher does not answer as it should", "error", err)
 		}
+
 		p.fail()
 		p.out.Close()
+
 		if !stopped {
 			_ = cmd.Process.Kill() // without its answers it is of no use, if it still is
 		}
 	})
+
 	return p, nil
 }
 
@@ -187,14 +231,17 @@ func (c *child) stop() {
 	c.stopped = true
 	p := c.proc
 	c.mu.Unlock()
+
 	if p != nil {
 		p.out.Close()
+
 		select {
 		case <-p.gone:
 		case <-time.After(stopGrace):
 			_ = p.cmd.Process.Kill()
 		}
 	}
+
 	c.wg.Wait()
 }
 
@@ -215,20 +262,24 @@ type process struct {
 func (p *process) ask(j *job) (response, error) {
 	answer := make(chan response, 1)
 	p.mu.Lock()
+
 	if p.waiting == nil {
 		p.mu.Unlock()
 		return response{}, errDied()
 	}
+
 	p.last++ // the first is 1: 0 is the greeting
 	id := p.last
 	p.waiting[id] = answer
 	p.mu.Unlock()
 
 	frame := appendRequest(make([]byte, 0, maxFrame), id, j.hash, j.foreign, j.pw.Reveal())
+
 	p.writing.Lock()
 	_, err := p.out.Write(frame)
 	p.writing.Unlock()
 	clear(frame)
+
 	if err != nil {
 		// It may still answer others, so only this one gives up.
 		p.mu.Lock()
@@ -236,10 +287,12 @@ func (p *process) ask(j *job) (response, error) {
 		p.mu.Unlock()
 		return response{}, errDied()
 	}
+
 	r, ok := <-answer
 	if !ok {
 		return response{}, errDied()
 	}
+
 	return r, nil
 }
 
@@ -257,18 +310,22 @@ func (p *process) read(from *os.File, log *slog.Logger) error {
 	case len(hello.body) > 0:
 		log.Warn("note from the hasher", "note", string(hello.body))
 	}
+
 	for {
 		r, err := readResponse(buffered)
 		if err != nil {
 			return nil // it has died; how is logged where it is waited for
 		}
+
 		p.mu.Lock()
 		answer, ok := p.waiting[r.id]
 		delete(p.waiting, r.id)
 		p.mu.Unlock()
+
 		if !ok {
 			return errors.New("an answer without a question")
 		}
+
 		answer <- r
 	}
 }
@@ -277,9 +334,11 @@ func (p *process) read(from *os.File, log *slog.Logger) error {
 func (p *process) fail() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	for _, answer := range p.waiting {
 		close(answer)
 	}
+
 	p.waiting = nil
 }
 
@@ -294,6 +353,7 @@ const maxLine = 1 << 10 // bytes of one line that are logged
 
 func (l *lines) Write(b []byte) (int, error) {
 	n := len(b)
+
 	for len(b) > 0 {
 		line, rest, whole := bytes.Cut(b, []byte("\n"))
 		l.part = append(l.part, line[:min(len(line), maxLine-len(l.part))]...)
@@ -301,7 +361,9 @@ func (l *lines) Write(b []byte) (int, error) {
 			l.log.Warn("the hasher said", "line", string(l.part))
 			l.part = l.part[:0]
 		}
+
 		b = rest
 	}
+
 	return n, nil
 }

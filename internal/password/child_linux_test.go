@@ -24,12 +24,15 @@ func TestChildHasTheLowestPriority(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid(p)))
 	if err != nil || len(stats) == 0 {
 		t.Fatalf("no threads: %v", err)
 	}
+
 	for _, name := range stats {
-		if nice := statField(t, name, 19); nice != "19" {
+		nice := statField(t, name, 19)
+		if nice != "19" {
 			t.Errorf("%s has niceness %s, want 19", name, nice)
 		}
 	}
@@ -42,6 +45,7 @@ func statField(t *testing.T, name string, n int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	after := string(b[strings.LastIndexByte(string(b), ')')+2:]) // from field 3 on
 	return strings.Fields(after)[n-3]
 }
@@ -52,8 +56,10 @@ func TestChildEnvironmentIsBare(t *testing.T) {
 	if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); err != nil {
 		t.Fatal(err)
 	}
+
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid(p)))
-	if got := strings.TrimRight(string(b), "\x00"); err != nil || got != "GOMAXPROCS=1" {
+	got := strings.TrimRight(string(b), "\x00")
+	if err != nil || got != "GOMAXPROCS=1" {
 		t.Errorf("environment is %q, %v, want GOMAXPROCS=1 alone", got, err)
 	}
 }
@@ -64,16 +70,20 @@ func TestChildDiesWithAKilledServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	line, err := bufio.NewReader(out).ReadString('\n')
 	child, _ := strconv.Atoi(strings.TrimSpace(line))
 	if err != nil || child == 0 {
 		t.Fatalf("the server said %q, %v", line, err)
 	}
+
 	kill(t, server.Process.Pid)
 	_ = server.Wait()
+
 	for deadline := time.Now().Add(5 * time.Second); alive(child); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			kill(t, child)
@@ -93,12 +103,15 @@ func TestChildIsDeafToSIGTERM(t *testing.T) {
 	if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); err != nil {
 		t.Fatal(err)
 	}
+
 	before := pid(p)
+
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		if err := p.children[0].proc.cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); err != nil || pid(p) != before {
 		t.Errorf("Hash after signals: %v, by process %d, want %d", err, pid(p), before)
 	}
@@ -109,10 +122,12 @@ func TestChildMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector multiplies memory")
 	}
+
 	const workers = 2
 	p := running(t, Config{Workers: workers, Queue: 100, Command: as("hasher")})
 	p.params = Default
 	load(t.Context(), t, p, 60, 10)
+
 	for i := range workers {
 		got, limit := peakMiB(t, p.children[i].proc.cmd.Process.Pid), float64(Default.MemoryKiB)/1024+16
 		t.Logf("peak RSS %.1f MiB", got)
@@ -134,6 +149,7 @@ func load(ctx context.Context, t testing.TB, p *Pool, n, callers int) {
 			}
 		})
 	}
+
 	wg.Wait()
 }
 
@@ -144,10 +160,12 @@ func peakMiB(t testing.TB, pid int) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_, after, _ := strings.Cut(string(b), "VmHWM:")
 	kib, err := strconv.Atoi(strings.Fields(after)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return float64(kib) / 1024
 }

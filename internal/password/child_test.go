@@ -26,6 +26,7 @@ var roles = map[string]func(){
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+
 		if raceEnabled { // its detector would wait for a second before it lets a process end
 			self, _ := os.FindProcess(os.Getpid())
 			_ = self.Kill()
@@ -49,11 +50,14 @@ var roles = map[string]func(){
 		if err != nil {
 			os.Exit(1)
 		}
+
 		go func() { _ = p.Run(context.Background()) }()
 		go func() { _, _ = p.Hash(context.Background(), jeton.NewSecret("12345678")) }()
+
 		for pid(p) == 0 {
 			time.Sleep(time.Millisecond)
 		}
+
 		fmt.Println(pid(p))
 		time.Sleep(time.Hour)
 	},
@@ -80,9 +84,11 @@ func pids(p *Pool) []int {
 		if c.proc != nil {
 			n = c.proc.cmd.Process.Pid
 		}
+
 		c.mu.Unlock()
 		list = append(list, n)
 	}
+
 	return list
 }
 
@@ -92,6 +98,7 @@ func kill(t *testing.T, pid int) {
 	if err == nil {
 		err = proc.Kill()
 	}
+
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,9 +107,11 @@ func kill(t *testing.T, pid int) {
 func TestChildStartsWithTheFirstJob(t *testing.T) {
 	p := running(t, Config{Workers: 1, Command: as("hasher")})
 	time.Sleep(20 * time.Millisecond)
-	if n := pid(p); n != 0 {
+	n := pid(p)
+	if n != 0 {
 		t.Errorf("process %d runs before there is work", n)
 	}
+
 	if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); err != nil {
 		t.Fatal(err)
 	}
@@ -113,13 +122,19 @@ func TestChildStartsWithTheFirstJob(t *testing.T) {
 
 func TestKilledChildIsReplaced(t *testing.T) {
 	var log logged
-	p := running(t, Config{Workers: 2, Queue: 10, Command: as("hasher"), Log: log.log()})
+	p := running(t, Config{
+		Workers: 2,
+		Queue:   10,
+		Command: as("hasher"),
+		Log:     log.log(),
+	})
 	ctx := t.Context()
 	secret := jeton.NewSecret("tell nobody of this")
 	phc, err := p.Hash(ctx, secret)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	slow := Hash{Params: Params{maxMemory, maxPasses, 1}, salt: make([]byte, saltSize), key: make([]byte, keySize)}
 	var wg sync.WaitGroup
 	for range 2 {
@@ -130,24 +145,29 @@ func TestKilledChildIsReplaced(t *testing.T) {
 			}
 		})
 	}
+
 	for held(p) < 2 || len(p.jobs) > 0 {
 		time.Sleep(time.Millisecond)
 	}
+
 	time.Sleep(20 * time.Millisecond) // until the requests are with the child
 	dead := pids(p)
 	for _, pid := range dead {
 		kill(t, pid)
 	}
+
 	wg.Wait()
 
 	if ok, _, err := p.Verify(ctx, phc, secret); !ok || err != nil {
 		t.Errorf("after the child was killed, Verify = %v, %v, want true", ok, err)
 	}
+
 	for _, pid := range pids(p) {
 		if pid != 0 && slices.Contains(dead, pid) {
 			t.Error("a dead child is still asked")
 		}
 	}
+
 	if !strings.Contains(log.String(), "the hasher died") {
 		t.Errorf("the death is not logged: %s", log.String())
 	}
@@ -170,6 +190,7 @@ func TestChildrenThatAreNoHashers(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var log logged
 			p := running(t, Config{Workers: 1, Command: tc.command, Log: log.log()})
+
 			// Callers wait out the first pause; in longer ones they are told to come back. A
 			// death is noted a moment after its callers were answered.
 			pause := func() time.Duration {
@@ -177,6 +198,7 @@ func TestChildrenThatAreNoHashers(t *testing.T) {
 				defer p.children[0].mu.Unlock()
 				return p.children[0].backoff
 			}
+
 			for pause() < 4*minBackoff || !strings.Contains(log.String(), tc.logged) {
 				if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); !errors.Is(err, jeton.ErrBusy) {
 					t.Fatalf("Hash: %v, want ErrBusy", err)
@@ -184,6 +206,7 @@ func TestChildrenThatAreNoHashers(t *testing.T) {
 				if pause() > 8*minBackoff {
 					t.Fatalf("log is %q, want %q in it", log.String(), tc.logged)
 				}
+
 				time.Sleep(time.Millisecond)
 			}
 		})
@@ -195,6 +218,7 @@ func TestChildThatDoesNotEndIsKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
@@ -203,9 +227,11 @@ func TestChildThatDoesNotEndIsKilled(t *testing.T) {
 		_, err := p.Hash(context.Background(), jeton.NewSecret("12345678"))
 		answered <- err
 	}()
+
 	for pid(p) == 0 {
 		time.Sleep(time.Millisecond)
 	}
+
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
@@ -220,29 +246,37 @@ func TestChildEndsWhatHasBegunWhenRunEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p.params = Params{MemoryKiB: 32 << 10, Passes: 2, Lanes: 1}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
+
 	if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); err != nil {
 		t.Fatal(err)
 	}
+
 	answered := make(chan error, 1)
 	go func() {
 		_, err := p.Hash(context.Background(), jeton.NewSecret("12345678"))
 		answered <- err
 	}()
+
 	for {
 		p.children[0].proc.mu.Lock()
 		n := len(p.children[0].proc.waiting)
 		p.children[0].proc.mu.Unlock()
+
 		if n > 0 {
 			break
 		}
+
 		time.Sleep(time.Millisecond)
 	}
+
 	time.Sleep(5 * time.Millisecond) // until the request is with the child
 	stop()
+
 	if err := <-answered; err != nil {
 		t.Errorf("Hash that had begun: %v", err)
 	}
@@ -259,6 +293,7 @@ func TestServe(t *testing.T) {
 	cheapHash := Hash{Params: cheap, salt: make([]byte, saltSize), key: make([]byte, keySize)}
 	costly := cheapHash
 	costly.MemoryKiB = maxMemory + 1
+
 	for _, tc := range []struct {
 		name   string
 		input  []byte
@@ -270,7 +305,12 @@ func TestServe(t *testing.T) {
 		{"a password too long", appendRequest(nil, 7, cheapHash, "", strings.Repeat("x", Max+1)), statusRefused, ""},
 		{"the password of a foreign hash", appendRequest(nil, 7, cheapHash, shaOf12345678, "12345678"), statusKey, ""},
 		{"a foreign hash that is none", appendRequest(nil, 7, cheapHash, "plain", "plain"), statusRefused, ""},
-		{"a foreign hash out of bounds", appendRequest(nil, 7, cheapHash, "$5$rounds=5000001$salt$"+strings.Repeat(".", 43), "x"), statusRefused, ""},
+		{
+			"a foreign hash out of bounds",
+			appendRequest(nil, 7, cheapHash, "$5$rounds=5000001$salt$"+strings.Repeat(".", 43), "x"),
+			statusRefused,
+			"",
+		},
 		{"a frame too long", []byte{0, 0, 16, 1}, 0, "frame of 4097 bytes"},
 		{"a frame that stops", []byte{0, 0, 0, 9, 1}, 0, "unexpected EOF"},
 		{"a frame too short", []byte{0, 0, 0, 1, 1}, 0, "cut short"},
@@ -281,32 +321,41 @@ func TestServe(t *testing.T) {
 			if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
 				t.Fatalf("serve: %v, want %q", err, tc.err)
 			}
+
 			from := strings.NewReader(out.String())
-			if hello, err := readResponse(from); err != nil || hello.id != 0 || hello.status != frameVersion || string(hello.body) != "a note" {
+			if hello, err := readResponse(from); err != nil || hello.id != 0 || hello.status != frameVersion ||
+				string(hello.body) != "a note" {
 				t.Errorf("greeting is %v, %v", hello, err)
 			}
 			if tc.err != "" {
 				return
 			}
+
 			if r, err := readResponse(from); err != nil || r.id != 7 || r.status != tc.status {
 				t.Errorf("answer is %v, %v, want status %d for 7", r, err, tc.status)
 			}
 		})
 	}
+
 	t.Run("ends with ctx although more could come", func(t *testing.T) {
 		in, other := io.Pipe()
 		defer other.Close()
+
 		ctx, stop := context.WithCancel(t.Context())
 		stop()
+
 		if err := serve(ctx, 1, in, io.Discard, nil, ""); !errors.Is(err, context.Canceled) {
 			t.Errorf("serve: %v, want context.Canceled", err)
 		}
 	})
+
 	t.Run("ends when nobody takes its answers", func(t *testing.T) {
 		in, other := io.Pipe()
 		defer other.Close()
+
 		from, out := io.Pipe()
 		from.Close()
+
 		if err := serve(t.Context(), 1, in, out, nil, ""); !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("serve: %v, want io.ErrClosedPipe", err)
 		}
@@ -315,8 +364,16 @@ func TestServe(t *testing.T) {
 
 // FuzzRequest checks that no input makes the hasher do more than it may.
 func FuzzRequest(f *testing.F) {
-	f.Add(appendRequest(nil, 1, Hash{Params: cheap, salt: make([]byte, saltSize), key: make([]byte, keySize)}, "", "pw"))
-	f.Add(appendRequest(nil, 1, Hash{Params: cheap, salt: make([]byte, saltSize), key: make([]byte, keySize)}, shaOf12345678, "pw"))
+	f.Add(appendRequest(nil, 1, Hash{
+		Params: cheap,
+		salt:   make([]byte, saltSize),
+		key:    make([]byte, keySize),
+	}, "", "pw"))
+	f.Add(appendRequest(nil, 1, Hash{
+		Params: cheap,
+		salt:   make([]byte, saltSize),
+		key:    make([]byte, keySize),
+	}, shaOf12345678, "pw"))
 	f.Add([]byte{0, 0, 0, 21, 18: 255, 22: 255, 24: 255})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := readRequest(strings.NewReader(string(b)))

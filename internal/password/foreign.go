@@ -55,10 +55,12 @@ func Recognize(hash string) (Stored, error) {
 	if _, err := Parse(hash); err == nil {
 		return Stored{Kind: "argon2id"}, nil
 	}
+
 	f, err := parseForeign(hash)
 	if err != nil {
 		return Stored{}, err
 	}
+
 	return Stored{Kind: f.kind, Weak: f.weak}, nil
 }
 
@@ -76,12 +78,22 @@ var errUnknown = errors.New("this is not a password hash that we know; a plain p
 
 // errForm is the answer to a hash that has the head of a kind and not its form.
 func errForm(kind, form string) error {
-	return fmt.Errorf("the %s hash is not written as it should be: %s; copy it again from where it was made", kind, form)
+	return fmt.Errorf(
+		"the %s hash is not written as it should be: %s; copy it again from where it was made",
+		kind,
+		form,
+	)
 }
 
 // errCost is the answer to a hash that asks for too much, or for too little to be one.
 func errCost(kind, what string, least, most uint64) error {
-	return fmt.Errorf("the %s hash is out of bounds: %s must be %d to %d; its owner needs a new password", kind, what, least, most)
+	return fmt.Errorf(
+		"the %s hash is out of bounds: %s must be %d to %d; its owner needs a new password",
+		kind,
+		what,
+		least,
+		most,
+	)
 }
 
 // parseForeign reads a hash that another program made. It does no work that grows with
@@ -90,12 +102,15 @@ func parseForeign(s string) (foreign, error) {
 	if len(s) > maxForeign {
 		return foreign{}, fmt.Errorf("the password hash is %d bytes long; one has at most %d", len(s), maxForeign)
 	}
+
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] == 0x7f {
 			return foreign{}, errors.New("the password hash has a control character in it; copy it again from where it was made")
 		}
 	}
-	switch head, rest := headOf(s); head {
+
+	head, rest := headOf(s)
+	switch head {
 	case "$5$", "$6$":
 		return parseSHACrypt(head, rest)
 	case "$1$", "$apr1$":
@@ -128,6 +143,7 @@ func parseForeign(s string) (foreign, error) {
 	case "{SHA}":
 		return parseSHA(rest)
 	}
+
 	return foreign{}, notForeign(s)
 }
 
@@ -143,20 +159,37 @@ func headOf(s string) (head, rest string) {
 			return head, rest
 		}
 	}
+
 	return "", s
 }
 
 // notForeign says why a hash is none of those that we check, where its head tells.
 func notForeign(s string) error {
 	for head, kind := range map[string]string{
-		"$2$": "the first bcrypt", "$2x$": "the bcrypt of a PHP that had a fault", "$7$": "scrypt's own", "$y$": "yescrypt", "$gy$": "gost-yescrypt",
-		"$sha1$": "sha1-crypt", "$md5$": "Sun's md5-crypt", "$md5,": "Sun's md5-crypt", "$P$": "phpass", "$H$": "phpass", "$3$": "NT-hash", "_": "bsdi-crypt",
-		"md5$": "Django's salted md5", "sha1$": "Django's salted sha1", "crypt$": "Django's des-crypt",
+		"$2$":    "the first bcrypt",
+		"$2x$":   "the bcrypt of a PHP that had a fault",
+		"$7$":    "scrypt's own",
+		"$y$":    "yescrypt",
+		"$gy$":   "gost-yescrypt",
+		"$sha1$": "sha1-crypt",
+		"$md5$":  "Sun's md5-crypt",
+		"$md5,":  "Sun's md5-crypt",
+		"$P$":    "phpass",
+		"$H$":    "phpass",
+		"$3$":    "NT-hash",
+		"_":      "bsdi-crypt",
+		"md5$":   "Django's salted md5",
+		"sha1$":  "Django's salted sha1",
+		"crypt$": "Django's des-crypt",
 	} {
 		if strings.HasPrefix(s, head) {
-			return fmt.Errorf("the password hash is of a kind that is not taken: %s; its owner needs a new password", kind)
+			return fmt.Errorf(
+				"the password hash is of a kind that is not taken: %s; its owner needs a new password",
+				kind,
+			)
 		}
 	}
+
 	switch {
 	case s == "":
 		return errors.New("the password hash is empty")
@@ -165,6 +198,7 @@ func notForeign(s string) error {
 	case s[0] == '{' && strings.Contains(s, "}"):
 		return errors.New("the password hash is of an LDAP kind that is not taken; of these only {SHA} is, as htpasswd writes it")
 	}
+
 	return errUnknown
 }
 
@@ -197,11 +231,13 @@ func printable(salt string, least, most int) bool {
 	if len(salt) < least || len(salt) > most {
 		return false
 	}
+
 	for i := range len(salt) {
 		if salt[i] <= ' ' || salt[i] >= 0x7f || salt[i] == '$' || salt[i] == ':' {
 			return false
 		}
 	}
+
 	return true
 }
 

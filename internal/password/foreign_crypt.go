@@ -28,11 +28,13 @@ func digest(s, alphabet string, n int, last func(value int) bool) bool {
 	if len(s) != n {
 		return false
 	}
+
 	for i := range len(s) {
 		if strings.IndexByte(alphabet, s[i]) < 0 {
 			return false
 		}
 	}
+
 	return last(strings.IndexByte(alphabet, s[n-1]))
 }
 
@@ -49,10 +51,17 @@ const (
 // parseSHACrypt reads $5$ and $6$: [rounds=N$]SALT$DIGEST
 // (https://www.akkadia.org/drepper/SHA-crypt.txt).
 func parseSHACrypt(head, rest string) (foreign, error) {
-	kind, size, newHash, last := "sha256-crypt", 43, sha256.New, 16
+	kind := "sha256-crypt"
+	size := 43
+	newHash := sha256.New
+	last := 16
 	if head == "$6$" {
-		kind, size, newHash, last = "sha512-crypt", 86, sha512.New, 4
+		kind = "sha512-crypt"
+		size = 86
+		newHash = sha512.New
+		last = 4
 	}
+
 	rounds := uint64(usedSHACryptRounds)
 	if tail, ok := strings.CutPrefix(rest, "rounds="); ok {
 		digits, tail, _ := strings.Cut(tail, "$")
@@ -60,8 +69,10 @@ func parseSHACrypt(head, rest string) (foreign, error) {
 		if rounds, err = bounded(kind, "rounds", digits, minSHACryptRounds, maxSHACryptRounds); err != nil {
 			return foreign{}, err
 		}
+
 		rest = tail
 	}
+
 	salt, sum, _ := strings.Cut(rest, "$")
 	if salt != "" && !printable(salt, 0, 16) {
 		return foreign{}, errForm(kind, "the salt is no text of at most 16 characters")
@@ -69,8 +80,12 @@ func parseSHACrypt(head, rest string) (foreign, error) {
 	if !digest(sum, crypt64, size, func(v int) bool { return v < last }) {
 		return foreign{}, errForm(kind, "the digest is not what it writes")
 	}
+
 	return foreign{kind: kind, match: func(pw []byte) bool {
-		return shaCryptTries(rounds, len(pw)) && equal(crypt.KeySHACrypt(newHash, pw, []byte(salt), int(rounds)), []byte(sum))
+		return shaCryptTries(
+			rounds,
+			len(pw),
+		) && equal(crypt.KeySHACrypt(newHash, pw, []byte(salt), int(rounds)), []byte(sum))
 	}}, nil
 }
 
@@ -85,6 +100,7 @@ func parseMD5Crypt(head, rest string) (foreign, error) {
 	if head == "$apr1$" {
 		kind = "apr1 md5-crypt"
 	}
+
 	salt, sum, _ := strings.Cut(rest, "$")
 	if salt != "" && !printable(salt, 0, 8) {
 		return foreign{}, errForm(kind, "the salt is no text of at most 8 characters")
@@ -92,6 +108,7 @@ func parseMD5Crypt(head, rest string) (foreign, error) {
 	if !digest(sum, crypt64, 22, func(v int) bool { return v < 4 }) {
 		return foreign{}, errForm(kind, "the digest is not what it writes")
 	}
+
 	return foreign{kind: kind, weak: true, match: func(pw []byte) bool {
 		return len(pw) <= maxCrypt && equal(md5Crypt([]byte(head), pw, []byte(salt)), []byte(sum))
 	}}, nil
@@ -105,14 +122,17 @@ func md5Crypt(head, pw, salt []byte) []byte {
 			h.Write(p)
 		}
 	}
+
 	h := md5.New()
 	write(h, pw, salt, pw)
 	alternate := h.Sum(nil)
 	h.Reset()
 	write(h, pw, head, salt)
+
 	for n := len(pw); n > 0; n -= md5.Size {
 		h.Write(alternate[:min(n, md5.Size)])
 	}
+
 	for n := len(pw); n > 0; n >>= 1 {
 		if n&1 == 1 {
 			h.Write([]byte{0})
@@ -120,6 +140,7 @@ func md5Crypt(head, pw, salt []byte) []byte {
 			h.Write(pw[:1])
 		}
 	}
+
 	sum := h.Sum(nil)
 	for i := range 1000 {
 		h.Reset()
@@ -127,6 +148,7 @@ func md5Crypt(head, pw, salt []byte) []byte {
 		if i&1 == 1 {
 			first, second = pw, sum
 		}
+
 		h.Write(first)
 		if i%3 != 0 {
 			h.Write(salt)
@@ -134,9 +156,11 @@ func md5Crypt(head, pw, salt []byte) []byte {
 		if i%7 != 0 {
 			h.Write(pw)
 		}
+
 		h.Write(second)
 		sum = h.Sum(sum[:0])
 	}
+
 	var text []byte
 	add := func(v uint, n int) {
 		for range n {
@@ -144,10 +168,13 @@ func md5Crypt(head, pw, salt []byte) []byte {
 			v >>= 6
 		}
 	}
+
 	for _, i := range [][3]int{{0, 6, 12}, {1, 7, 13}, {2, 8, 14}, {3, 9, 15}, {4, 10, 5}} {
 		add(uint(sum[i[0]])<<16|uint(sum[i[1]])<<8|uint(sum[i[2]]), 4)
 	}
+
 	add(uint(sum[11]), 2)
+
 	return text
 }
 
@@ -173,15 +200,20 @@ func parseBcrypt(kind, s string, prepare func([]byte) []byte) (foreign, error) {
 	if v := part[1]; v != "2a" && v != "2b" && v != "2y" {
 		return foreign{}, errForm(kind, "it is not of version 2a, 2b or 2y")
 	}
+
 	if _, err := bounded(kind, "cost", strings.TrimPrefix(part[2], "0"), minBcryptCost, maxBcryptCost); err != nil {
 		return foreign{}, err
 	}
+
 	// Some old programs left bits over in the salt, where no decoder looks. In the digest
 	// they would be a hash that no password has.
 	salt, sum := part[3][:22], part[3][22:]
-	if !digest(salt, bcrypt64, 22, func(int) bool { return true }) || !digest(sum, bcrypt64, 31, func(v int) bool { return v&3 == 0 }) {
+	if !digest(salt, bcrypt64, 22, func(int) bool {
+		return true
+	}) || !digest(sum, bcrypt64, 31, func(v int) bool { return v&3 == 0 }) {
 		return foreign{}, errForm(kind, "salt and digest are not what bcrypt writes")
 	}
+
 	return foreign{kind: kind, match: func(pw []byte) bool {
 		pw = prepare(pw)
 		// bcrypt goes round and round over the password and a zero byte: with zero bytes in
@@ -189,6 +221,7 @@ func parseBcrypt(kind, s string, prepare func([]byte) []byte) (foreign, error) {
 		if bytes.IndexByte(pw, 0) >= 0 {
 			return false
 		}
+
 		return bcrypt.CompareHashAndPassword([]byte(s), pw[:min(len(pw), maxBcrypt)]) == nil
 	}}, nil
 }
@@ -198,15 +231,18 @@ func parseBcrypt(kind, s string, prepare func([]byte) []byte) (foreign, error) {
 // the salt, so that a SHA-256 from elsewhere is of no use as a password.
 func parsePasslibBcryptSHA256(rest string) (foreign, error) {
 	const kind = "passlib bcrypt-sha256"
+
 	part := strings.Split(rest, "$")
 	if len(part) != 3 {
 		return foreign{}, errForm(kind, "it has not three parts after the head")
 	}
+
 	salt := part[1]
 	prepare := func(pw []byte) []byte {
 		sum := sha256.Sum256(pw)
 		return base64.StdEncoding.AppendEncode(nil, sum[:])
 	}
+
 	version, cost, _ := strings.Cut(part[0], ",")
 	if version == "v=2" {
 		prepare = func(pw []byte) []byte {
@@ -214,17 +250,21 @@ func parsePasslibBcryptSHA256(rest string) (foreign, error) {
 			mac.Write(pw)
 			return base64.StdEncoding.AppendEncode(nil, mac.Sum(nil))
 		}
+
 		named, ok := strings.CutPrefix(cost, "t=")
 		version, cost, _ = strings.Cut(named, ",")
 		rounds, also := strings.CutPrefix(cost, "r=")
 		if !ok || !also {
 			return foreign{}, errForm(kind, "its version and cost are not v=2,t=2b,r=12")
 		}
+
 		cost = rounds
 	}
+
 	if len(cost) == 1 {
 		cost = "0" + cost
 	}
+
 	return parseBcrypt(kind, "$"+version+"$"+cost+"$"+salt+part[2], prepare)
 }
 
@@ -234,6 +274,7 @@ func parseSHA(rest string) (foreign, error) {
 	if err != nil || len(sum) != sha1.Size {
 		return foreign{}, errForm("{SHA}", "it is not the base64 of 20 bytes")
 	}
+
 	return foreign{kind: "{SHA}", weak: true, match: func(pw []byte) bool {
 		got := sha1.Sum(pw)
 		return equal(got[:], sum)

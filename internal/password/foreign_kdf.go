@@ -26,6 +26,7 @@ func pbkdf2Of(kind string, newHash func() hash.Hash, rounds uint64, salt, key []
 	if len(salt) == 0 || len(salt) > maxForeignSalt {
 		return foreign{}, errForm(kind, "the salt is empty or too long")
 	}
+
 	return foreign{kind: kind, match: func(pw []byte) bool {
 		got, err := pbkdf2.Key(newHash, string(pw), salt, int(rounds), len(key))
 		return err == nil && equal(got, key)
@@ -42,6 +43,7 @@ func hashFunction(name string) func() hash.Hash {
 	case "sha512":
 		return sha512.New
 	}
+
 	return nil
 }
 
@@ -68,20 +70,24 @@ func parsePasslibPBKDF2(head, rest string) (foreign, error) {
 	if name == "pbkdf2" {
 		name = "sha1"
 	}
+
 	kind := "passlib pbkdf2-" + name
 	part := strings.Split(rest, "$")
 	if len(part) != 3 {
 		return foreign{}, errForm(kind, "it has not three parts after the head")
 	}
+
 	rounds, err := bounded(kind, "rounds", part[0], 1, pbkdf2Rounds(name))
 	if err != nil {
 		return foreign{}, err
 	}
+
 	salt, ok := adapted(part[1])
 	key, also := adapted(part[2])
 	if !ok || !also {
 		return foreign{}, errForm(kind, "salt or digest is not in passlib's base64")
 	}
+
 	return pbkdf2Of(kind, hashFunction(name), rounds, salt, key)
 }
 
@@ -89,23 +95,28 @@ func parsePasslibPBKDF2(head, rest string) (foreign, error) {
 // the version of the program how many there are.
 func parseWerkzeugPBKDF2(rest string) (foreign, error) {
 	const kind = "werkzeug pbkdf2"
+
 	part := strings.Split(rest, "$")
 	if len(part) != 3 {
 		return foreign{}, errForm(kind, "it is not pbkdf2:sha256:ROUNDS, salt and digest")
 	}
+
 	name, digits, _ := strings.Cut(part[0], ":")
 	newHash := hashFunction(name)
 	if newHash == nil {
 		return foreign{}, errForm(kind, "its hash function is none of sha1, sha256 and sha512")
 	}
+
 	rounds, err := bounded(kind, "rounds", digits, 1, pbkdf2Rounds(name))
 	if err != nil {
 		return foreign{}, err
 	}
+
 	key, ok := lowerHex(part[2])
 	if !ok || !printable(part[1], 1, maxForeignSalt) {
 		return foreign{}, errForm(kind, "the salt is no text, or the digest not hexadecimal in small letters")
 	}
+
 	return pbkdf2Of(kind, newHash, rounds, []byte(part[1]), key)
 }
 
@@ -122,14 +133,17 @@ func parseDjangoPBKDF2(head, rest string) (foreign, error) {
 	if len(part) != 3 {
 		return foreign{}, errForm(kind, "it has not three parts after the head")
 	}
+
 	rounds, err := bounded(kind, "rounds", part[0], 1, pbkdf2Rounds(name))
 	if err != nil {
 		return foreign{}, err
 	}
+
 	key, err := base64.StdEncoding.Strict().DecodeString(part[2])
 	if err != nil || !printable(part[1], 1, maxForeignSalt) {
 		return foreign{}, errForm(kind, "the salt is no text, or the digest not base64")
 	}
+
 	return pbkdf2Of(kind, hashFunction(name), rounds, []byte(part[1]), key)
 }
 
@@ -148,6 +162,7 @@ func scryptOf(kind string, n, r, p uint64, salt, key []byte) (foreign, error) {
 	case len(key) < minKey || len(key) > maxKey || len(salt) == 0 || len(salt) > maxForeignSalt:
 		return foreign{}, errForm(kind, "salt or digest is too short or too long")
 	}
+
 	return foreign{kind: kind, memory: 128 * r * (n + p + 2), match: func(pw []byte) bool {
 		got, err := scrypt.Key(pw, salt, int(n), int(r), int(p), len(key))
 		return err == nil && equal(got, key)
@@ -157,30 +172,37 @@ func scryptOf(kind string, n, r, p uint64, salt, key []byte) (foreign, error) {
 // parsePasslibScrypt reads ln=16,r=8,p=1$SALT$DIGEST.
 func parsePasslibScrypt(rest string) (foreign, error) {
 	const kind = "passlib scrypt"
+
 	part := strings.Split(rest, "$")
 	if len(part) != 3 {
 		return foreign{}, errForm(kind, "it has not three parts after the head")
 	}
+
 	cost := strings.Split(part[0], ",")
 	if len(cost) != 3 {
 		return foreign{}, errForm(kind, "its cost is not ln=,r=,p=")
 	}
+
 	ln, err := named(kind, "ln", cost[0], 1, uint64(bits.Len(maxScryptN)-1))
 	if err != nil {
 		return foreign{}, err
 	}
+
 	r, p, err := scryptLanes(kind, "r", "p", cost[1], cost[2])
 	if err != nil {
 		return foreign{}, err
 	}
+
 	salt, err := base64.RawStdEncoding.Strict().DecodeString(part[1])
 	if err != nil {
 		return foreign{}, errForm(kind, "the salt is not base64 without padding")
 	}
+
 	key, err := base64.RawStdEncoding.Strict().DecodeString(part[2])
 	if err != nil {
 		return foreign{}, errForm(kind, "the digest is not base64 without padding")
 	}
+
 	return scryptOf(kind, 1<<ln, r, p, salt, key)
 }
 
@@ -195,29 +217,35 @@ func scryptLanes(kind, nameR, nameP, textR, textP string) (r, p uint64, err erro
 // parseWerkzeugScrypt reads N:R:P$SALT$HEX.
 func parseWerkzeugScrypt(rest string) (foreign, error) {
 	const kind = "werkzeug scrypt"
+
 	part := strings.Split(rest, "$")
 	if len(part) != 3 {
 		return foreign{}, errForm(kind, "it is not scrypt:N:r:p, salt and digest")
 	}
+
 	cost := strings.Split(part[0], ":")
 	key, ok := lowerHex(part[2])
 	if len(cost) != 3 || !ok {
 		return foreign{}, errForm(kind, "its cost is not N:r:p, or the digest not hexadecimal in small letters")
 	}
+
 	return textScrypt(kind, cost[0], cost[1], cost[2], part[1], key)
 }
 
 // parseDjangoScrypt reads N$SALT$R$P$BASE64.
 func parseDjangoScrypt(rest string) (foreign, error) {
 	const kind = "django scrypt"
+
 	part := strings.Split(rest, "$")
 	if len(part) != 5 {
 		return foreign{}, errForm(kind, "it has not five parts after the head")
 	}
+
 	key, err := base64.StdEncoding.Strict().DecodeString(part[4])
 	if err != nil {
 		return foreign{}, errForm(kind, "the digest is not base64")
 	}
+
 	return textScrypt(kind, part[0], part[2], part[3], part[1], key)
 }
 
@@ -227,6 +255,7 @@ func textScrypt(kind, textN, textR, textP, salt string, key []byte) (foreign, er
 	if err != nil {
 		return foreign{}, err
 	}
+
 	r, p, err := scryptLanes(kind, "", "", "="+textR, "="+textP)
 	if err != nil {
 		return foreign{}, err
@@ -234,6 +263,7 @@ func textScrypt(kind, textN, textR, textP, salt string, key []byte) (foreign, er
 	if !printable(salt, 1, maxForeignSalt) {
 		return foreign{}, errForm(kind, "the salt is no text")
 	}
+
 	return scryptOf(kind, n, r, p, []byte(salt), key)
 }
 
@@ -243,37 +273,50 @@ func parseArgon2(kind, rest string) (foreign, error) {
 	if kind != "argon2id" && kind != "argon2i" && kind != "argon2d" {
 		return foreign{}, errForm("argon2", "it is none of argon2id, argon2i and argon2d")
 	}
+
 	part := strings.Split(rest, "$")
 	if len(part) != 4 || part[0] != "v=19" {
 		return foreign{}, errForm(kind, "it is not of version 19 with cost, salt and digest")
 	}
+
 	cost := strings.Split(part[1], ",")
 	if len(cost) != 3 {
 		return foreign{}, errForm(kind, "its cost is not m=,t=,p=")
 	}
+
 	p, err := named(kind, "p", cost[2], 1, maxArgon2Lanes)
 	if err != nil {
 		return foreign{}, err
 	}
+
 	m, err := named(kind, "m", cost[0], 8*p, maxForeignMemory>>10)
 	if err != nil {
 		return foreign{}, err
 	}
+
 	t, err := named(kind, "t", cost[1], 1, maxArgon2Work/m)
 	if err != nil {
 		return foreign{}, err
 	}
+
 	salt, err := parseBytes(part[2], minSalt, maxForeignSalt)
 	if err != nil {
 		return foreign{}, errForm(kind, "the salt "+err.Error())
 	}
+
 	key, err := parseBytes(part[3], minKey, 2*maxKey)
 	if err != nil {
 		return foreign{}, errForm(kind, "the digest "+err.Error())
 	}
-	passes, memory, lanes, size := uint32(t), uint32(m), uint32(p), uint32(len(key))
+
+	passes := uint32(t)
+	memory := uint32(m)
+	lanes := uint32(p)
+	size := uint32(len(key))
+
 	return foreign{kind: kind, memory: m << 10, match: func(pw []byte) bool {
 		var got []byte
+
 		switch kind {
 		case "argon2id":
 			got = argon2.IDKey(pw, salt, passes, memory, uint8(lanes), size)
@@ -282,6 +325,7 @@ func parseArgon2(kind, rest string) (foreign, error) {
 		case "argon2d": // x/crypto does not offer it
 			got = other.DKey(pw, bytes.Clone(salt), passes, memory, lanes, size)
 		}
+
 		return equal(got, key)
 	}}, nil
 }

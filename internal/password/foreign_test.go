@@ -17,10 +17,30 @@ import (
 //	htpasswd -nbm / -nbs / -nbB -C 4; openssl passwd -5 / -6 -salt saltsalt
 //	python3: crypt.crypt(pw, "$6$rounds=1000$saltsalt"); hashlib.scrypt(pw, salt=…, n=1024, r=8, p=1 or 5, dklen=64)
 var foreignKnown = []struct{ name, kind, password, hash string }{
-	{"crypt(3) with rounds", "sha512-crypt", "pässwörd", "$6$rounds=1000$saltsalt$osotUMSS7K.0TIfteadkw2nXkU3mHd2sic8QLeQ4NmBYvnNlee/nDNLXQJypj6pZfrDryJ6nKZzumyw65bri70"},
-	{"werkzeug's scrypt", "werkzeug scrypt", "pässwörd", "scrypt:1024:8:1$NaClNaClNaClNaCl$f6ec914b453d4b44b85a9428156eff29aed78555df9ed08d1660d02f56883166704319bdd6229af3271e1181875af88bb9bda38c9acb49bd778be1a6a9fd4912"},
-	{"Django's scrypt", "django scrypt", "pässwörd", "scrypt$1024$seasalt$8$5$Hrj5EOYU1fDdp4N6mee/yO731QAuvsQCl1gIsxUYu+KDtJGkue3SeF26nWQ6Qqr++6XkDJrOpPVHIrntkzigGQ=="},
-	{"Django's bcrypt of a SHA-256", "django bcrypt_sha256", "pässwörd", "bcrypt_sha256$$2b$04$abcdefghijklmnopqrstuuqXYpzrHdq/GQDRDZpcNTxdbndpFhZlW"},
+	{
+		"crypt(3) with rounds",
+		"sha512-crypt",
+		"pässwörd",
+		"$6$rounds=1000$saltsalt$osotUMSS7K.0TIfteadkw2nXkU3mHd2sic8QLeQ4NmBYvnNlee/nDNLXQJypj6pZfrDryJ6nKZzumyw65bri70",
+	},
+	{
+		"werkzeug's scrypt",
+		"werkzeug scrypt",
+		"pässwörd",
+		"scrypt:1024:8:1$NaClNaClNaClNaCl$f6ec914b453d4b44b85a9428156eff29aed78555df9ed08d1660d02f56883166704319bdd6229af3271e1181875af88bb9bda38c9acb49bd778be1a6a9fd4912",
+	},
+	{
+		"Django's scrypt",
+		"django scrypt",
+		"pässwörd",
+		"scrypt$1024$seasalt$8$5$Hrj5EOYU1fDdp4N6mee/yO731QAuvsQCl1gIsxUYu+KDtJGkue3SeF26nWQ6Qqr++6XkDJrOpPVHIrntkzigGQ==",
+	},
+	{
+		"Django's bcrypt of a SHA-256",
+		"django bcrypt_sha256",
+		"pässwörd",
+		"bcrypt_sha256$$2b$04$abcdefghijklmnopqrstuuqXYpzrHdq/GQDRDZpcNTxdbndpFhZlW",
+	},
 	{"htpasswd -s", "{SHA}", "12345678", shaOf12345678},
 }
 
@@ -47,8 +67,10 @@ func checkForeign(t *testing.T, p *Pool, pw, hash string) {
 	if !ok || !rehash && !own || err != nil {
 		t.Errorf("Verify(%s) = %v, %v, %v, want true and to be hashed again", hash, ok, rehash, err)
 	}
+
 	// Not one at the end: bcrypt sees only the first 72 bytes.
-	if ok, rehash, err = p.Verify(t.Context(), hash, jeton.NewSecret("x"+pw)); ok || rehash || err != nil {
+	ok, rehash, err = p.Verify(t.Context(), hash, jeton.NewSecret("x"+pw))
+	if ok || rehash || err != nil {
 		t.Errorf("Verify(%s) of another password = %v, %v, %v, want false", hash, ok, rehash, err)
 	}
 }
@@ -60,20 +82,35 @@ func tool(t *testing.T, name string) string {
 	if err != nil && os.Getenv("JETON_CI") != "" {
 		t.Fatalf("%s is not there; scripts/tools.sh installs it", name)
 	}
+
 	if err != nil {
 		t.Skipf("%s is not there; scripts/tools.sh installs it", name)
 	}
+
 	return path
 }
 
 // taken are the schemes of passlib of which every known hash is checked, but for the
 // exceptions below.
 var taken = map[string]bool{
-	"passlib sha256_crypt": true, "passlib sha512_crypt": true, "passlib md5_crypt": true, "passlib apr_md5_crypt": true,
-	"passlib bcrypt": true, "passlib bcrypt_sha256": true, "passlib argon2": true, "passlib scrypt": true,
-	"passlib django_pbkdf2_sha256": true, "passlib django_pbkdf2_sha1": true, "passlib django_bcrypt": true,
-	"passlib django_bcrypt_sha256": true, "passlib django_argon2": true, "passlib pbkdf2_sha1": true, "passlib pbkdf2_sha256": true, "passlib pbkdf2_sha512": true,
-	"werkzeug": true, "django": true,
+	"passlib sha256_crypt":         true,
+	"passlib sha512_crypt":         true,
+	"passlib md5_crypt":            true,
+	"passlib apr_md5_crypt":        true,
+	"passlib bcrypt":               true,
+	"passlib bcrypt_sha256":        true,
+	"passlib argon2":               true,
+	"passlib scrypt":               true,
+	"passlib django_pbkdf2_sha256": true,
+	"passlib django_pbkdf2_sha1":   true,
+	"passlib django_bcrypt":        true,
+	"passlib django_bcrypt_sha256": true,
+	"passlib django_argon2":        true,
+	"passlib pbkdf2_sha1":          true,
+	"passlib pbkdf2_sha256":        true,
+	"passlib pbkdf2_sha512":        true,
+	"werkzeug":                     true,
+	"django":                       true,
 }
 
 // left names what is refused of a scheme that is taken, by how the hash begins, and why.
@@ -94,14 +131,18 @@ func TestPasslibsKnownHashes(t *testing.T) {
 		}
 		t.Skip("passlib is not there; scripts/tools.sh installs it")
 	}
+
 	var list [][3]string
 	if err := json.Unmarshal(out, &list); err != nil {
 		t.Fatal(err)
 	}
+
 	p := running(t, Config{Workers: 2, Queue: 64})
 	counts := map[string]int{}
 	for _, known := range list {
-		scheme, pw, hash := known[0], known[1], known[2]
+		scheme := known[0]
+		pw := known[1]
+		hash := known[2]
 		st, err := Recognize(hash)
 		switch {
 		case pw == "":
@@ -112,7 +153,8 @@ func TestPasslibsKnownHashes(t *testing.T) {
 		case taken[scheme] && err == nil:
 			counts[scheme]++
 			checkForeign(t, p, pw, hash)
-			if weak := strings.Contains(scheme, "md5"); st.Weak != weak {
+			weak := strings.Contains(scheme, "md5")
+			if st.Weak != weak {
 				t.Errorf("%s: weak is %v, want %v", scheme, st.Weak, weak)
 			}
 		case taken[scheme] && !refused(hash):
@@ -128,7 +170,9 @@ func TestPasslibsKnownHashes(t *testing.T) {
 			}
 		}
 	}
+
 	t.Log(counts)
+
 	for scheme := range taken {
 		if scheme != "django" && scheme != "werkzeug" && counts[scheme] == 0 {
 			t.Errorf("no hash of %s was checked", scheme)
@@ -142,6 +186,7 @@ func refused(hash string) bool {
 			return true
 		}
 	}
+
 	return false
 }
 
@@ -169,10 +214,12 @@ func TestRealTools(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			hash := strings.TrimPrefix(strings.TrimSpace(string(out)), tc.cut)
 			if st, err := Recognize(hash); err != nil || st.Weak != tc.weak {
 				t.Errorf("Recognize(%s) = %+v, %v, want weak %v", hash, st, err, tc.weak)
 			}
+
 			checkForeign(t, p, "pässwörd", hash)
 		})
 	}
@@ -229,8 +276,16 @@ func TestRecognizeRefuses(t *testing.T) {
 		{"a digest bcrypt does not write", "$2b$10$" + dots53[1:] + "/", "not what bcrypt writes"},
 		{"a salt with bits left over, which old programs wrote", "$2b$10$" + dots53[:21] + "/" + dots53[:31], ""},
 		{"a costly bcrypt-sha256", "$bcrypt-sha256$v=2,t=2b,r=16$" + dots53[:22] + "$" + dots53[:31], "cost must be"},
-		{"a bcrypt-sha256 of another version", "$bcrypt-sha256$v=3,t=2b,r=12$" + dots53[:22] + "$" + dots53[:31], "bcrypt-sha256"},
-		{"a bcrypt-sha256 that smuggles a cost", "$bcrypt-sha256$2b,4$31$" + dots53[:22] + "$" + dots53[:31], "three parts"},
+		{
+			"a bcrypt-sha256 of another version",
+			"$bcrypt-sha256$v=3,t=2b,r=12$" + dots53[:22] + "$" + dots53[:31],
+			"bcrypt-sha256",
+		},
+		{
+			"a bcrypt-sha256 that smuggles a cost",
+			"$bcrypt-sha256$2b,4$31$" + dots53[:22] + "$" + dots53[:31],
+			"three parts",
+		},
 		{"a costly one of Django", "bcrypt_sha256$$2b$16$" + dots53, "cost must be"},
 
 		{"the most rounds of pbkdf2", "$pbkdf2-sha256$10000000$AAAA$" + b64of(32), ""},
@@ -261,14 +316,26 @@ func TestRecognizeRefuses(t *testing.T) {
 
 		{"the most memory of argon2", "$argon2id$v=19$m=262144,t=8,p=4$" + b64of(16) + "$" + b64of(32), ""},
 		{"a KiB more", "$argon2id$v=19$m=262145,t=1,p=4$" + b64of(16) + "$" + b64of(32), "m must be"},
-		{"the memory of the whole machine", "$argon2i$v=19$m=4294967295,t=1,p=1$" + b64of(16) + "$" + b64of(32), "m must be"},
+		{
+			"the memory of the whole machine",
+			"$argon2i$v=19$m=4294967295,t=1,p=1$" + b64of(16) + "$" + b64of(32),
+			"m must be",
+		},
 		{"a pass more", "$argon2id$v=19$m=262144,t=9,p=4$" + b64of(16) + "$" + b64of(32), "t must be 1 to 8"},
 		{"passes without end", "$argon2d$v=19$m=8,t=4294967295,p=1$" + b64of(16) + "$" + b64of(32), "t must be"},
 		{"lanes of argon2", "$argon2id$v=19$m=262144,t=1,p=33$" + b64of(16) + "$" + b64of(32), "p must be"},
-		{"too little memory for its lanes", "$argon2id$v=19$m=31,t=2,p=4$" + b64of(16) + "$" + b64of(32), "m must be 32"},
+		{
+			"too little memory for its lanes",
+			"$argon2id$v=19$m=31,t=2,p=4$" + b64of(16) + "$" + b64of(32),
+			"m must be 32",
+		},
 		{"the version before", "$argon2i$m=512,t=2,p=2$" + b64of(16) + "$" + b64of(32), "version 19"},
 		{"more than the cost", "$argon2i$v=19$m=512,t=2,p=2,data=AAAA$" + b64of(16) + "$" + b64of(32), "m=,t=,p="},
-		{"Django's argon2 of another kind", "argon2$bcrypt$v=19$m=512,t=2,p=2$" + b64of(16) + "$" + b64of(32), "none of argon2id"},
+		{
+			"Django's argon2 of another kind",
+			"argon2$bcrypt$v=19$m=512,t=2,p=2$" + b64of(16) + "$" + b64of(32),
+			"none of argon2id",
+		},
 		{"a digest of three bytes", "$argon2i$v=19$m=512,t=2,p=2$" + b64of(16) + "$" + b64of(3), "digest"},
 
 		{"a SHA cut short", "{SHA}fCIvspJ9goryL1khNOiTJIBjfA", "20 bytes"},
@@ -313,6 +380,7 @@ func TestForeignIsCheckedWithTheWorkOfOurs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, tc := range []struct {
 		name, stored, pw, foreign string
 	}{
@@ -329,6 +397,7 @@ func TestForeignIsCheckedWithTheWorkOfOurs(t *testing.T) {
 			if j.hash.Params != Default || j.foreign != tc.foreign || len(j.pw.Reveal()) > Max {
 				t.Errorf("work is %v besides %q", j.hash, j.foreign)
 			}
+
 			p.end(j, answer{key: make([]byte, keySize+1)})
 			wg.Wait()
 		})
@@ -342,7 +411,8 @@ func TestForeignWorkIsDoneBesides(t *testing.T) {
 		h := Hash{Params: cheap, salt: make([]byte, saltSize), key: make([]byte, keySize)}
 		for pw, verdict := range map[string]byte{"12345678": matches, "12345679": 0} {
 			got, err := p.derive(t.Context(), h, shaOf12345678, jeton.NewSecret(pw))
-			if want := append(h.derive([]byte(pw)), verdict); err != nil || string(got) != string(want) {
+			want := append(h.derive([]byte(pw)), verdict)
+			if err != nil || string(got) != string(want) {
 				t.Errorf("derive of %s = %x, %v, want %x", pw, got, err, want)
 			}
 		}
@@ -361,7 +431,8 @@ func TestLongPasswordsDoNotMultiplyTheRounds(t *testing.T) {
 		{"the most rounds with a page of text", maxSHACryptRounds, 256, false},
 		{"few rounds with more than crypt(3) takes", 5000, maxCrypt + 1, false},
 	} {
-		if got := shaCryptTries(tc.rounds, tc.bytes); got != tc.want {
+		got := shaCryptTries(tc.rounds, tc.bytes)
+		if got != tc.want {
 			t.Errorf("%s: tried is %v, want %v", tc.name, got, tc.want)
 		}
 	}
@@ -377,7 +448,8 @@ func TestMemoryThatARequestFills(t *testing.T) {
 		{"argon2 of another", "$argon2d$v=19$m=262144,t=1,p=1$" + b64of(16) + "$" + b64of(32), 256 << 20},
 		{"scrypt", "$scrypt$ln=14,r=8,p=1$AAAA$" + b64of(32), 16<<20 + 3<<10},
 	} {
-		if got := (request{hash: Hash{Params: cheap}, foreign: tc.foreign}).memory(); got != tc.want {
+		got := (request{hash: Hash{Params: cheap}, foreign: tc.foreign}).memory()
+		if got != tc.want {
 			t.Errorf("%s: %d bytes, want %d", tc.name, got, tc.want)
 		}
 	}
@@ -390,13 +462,21 @@ func FuzzRecognize(f *testing.F) {
 	for _, k := range foreignKnown {
 		f.Add(k.hash)
 	}
+
 	for _, s := range []string{
-		"$5$rounds=1000$$" + dots43, "$1$salt$" + dots43[:22], "$apr1$$" + dots43[:22], "$2y$04$" + dots53, "$pbkdf2-sha256$1000$AAAA$" + b64of(32),
-		"$scrypt$ln=18,r=8,p=1$AAAA$" + b64of(32), "$argon2d$v=19$m=8,t=1,p=1$" + b64of(16) + "$" + b64of(32), "argon2$argon2id$v=19$m=8,t=1,p=1$" + b64of(16) + "$" + b64of(32),
-		"$bcrypt-sha256$v=2,t=2b,r=12$" + dots53[:22] + "$" + dots53[:31], "$bcrypt-sha256$2a,5$" + dots53[:22] + "$" + dots53[:31], "pbkdf2_sha256$1$s$" + b64of(32) + "=", "{SHA}", "!", "_", "",
+		"$5$rounds=1000$$" +
+			dots43, "$1$salt$" +
+			dots43[:22], "$apr1$$" + dots43[:22], "$2y$04$" + dots53, "$pbkdf2-sha256$1000$AAAA$" + b64of(32),
+		"$scrypt$ln=18,r=8,p=1$AAAA$" +
+			b64of(32), "$argon2d$v=19$m=8,t=1,p=1$" + b64of(16) + "$" +
+			b64of(32), "argon2$argon2id$v=19$m=8,t=1,p=1$" + b64of(16) + "$" + b64of(32),
+		"$bcrypt-sha256$v=2,t=2b,r=12$" + dots53[:22] + "$" +
+			dots53[:31], "$bcrypt-sha256$2a,5$" + dots53[:22] + "$" +
+			dots53[:31], "pbkdf2_sha256$1$s$" + b64of(32) + "=", "{SHA}", "!", "_", "",
 	} {
 		f.Add(s)
 	}
+
 	f.Fuzz(func(t *testing.T, s string) {
 		st, err := Recognize(s)
 		if err != nil {
@@ -405,6 +485,7 @@ func FuzzRecognize(f *testing.F) {
 			}
 			return
 		}
+
 		if st.Kind == "" {
 			t.Errorf("Recognize(%q) names no kind", s)
 		}

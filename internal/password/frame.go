@@ -50,6 +50,7 @@ func appendRequest(b []byte, id uint64, h Hash, foreign, pw string) []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(len(foreign)))
 	b = append(b, h.salt...)
 	b = append(b, foreign...)
+
 	return append(b, pw...)
 }
 
@@ -59,12 +60,15 @@ func readRequest(r io.Reader) (request, error) {
 	if err != nil {
 		return request{}, err
 	}
+
 	if len(b) < requestHead || len(b) < requestHead+int(b[18])+int(binary.BigEndian.Uint16(b[19:])) {
 		clear(b)
 		return request{}, errors.New("request is cut short")
 	}
+
 	salt := requestHead + int(b[18])
 	foreign := salt + int(binary.BigEndian.Uint16(b[19:]))
+
 	return request{
 		id: binary.BigEndian.Uint64(b),
 		hash: Hash{
@@ -89,11 +93,13 @@ func (r request) check() error {
 	if n := len(r.pw); n > Max {
 		return fmt.Errorf("password of %d bytes", n)
 	}
+
 	if r.foreign != "" {
 		if _, err := parseForeign(r.foreign); err != nil {
 			return err
 		}
 	}
+
 	return r.hash.check()
 }
 
@@ -113,6 +119,7 @@ func readResponse(r io.Reader) (response, error) {
 	if len(b) < responseHead {
 		return response{}, errors.New("answer is cut short")
 	}
+
 	return response{binary.BigEndian.Uint64(b), b[8], b[responseHead:]}, nil
 }
 
@@ -122,14 +129,17 @@ func readFrame(r io.Reader) ([]byte, error) {
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err
 	}
+
 	n := binary.BigEndian.Uint32(head[:])
 	if n > maxFrame {
 		return nil, fmt.Errorf("frame of %d bytes; the most is %d", n, maxFrame)
 	}
+
 	b := make([]byte, n)
 	if _, err := io.ReadFull(r, b); err != nil {
 		return nil, fmt.Errorf("read frame: %w", noEOF(err))
 	}
+
 	return b, nil
 }
 

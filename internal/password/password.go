@@ -40,12 +40,17 @@ const busyFor = time.Second
 // CheckNew returns jeton.ErrInvalid, with a text for the user, when pw is too short
 // or too long to be set.
 func CheckNew(pw jeton.Secret) error {
-	switch n := len(pw.Reveal()); {
+	n := len(pw.Reveal())
+	switch {
 	case n < MinNew:
-		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("the password is too short; use at least %d characters", MinNew))
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			fmt.Sprintf("the password is too short; use at least %d characters", MinNew),
+		)
 	case n > Max:
 		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("the password is too long; use at most %d bytes", Max))
 	}
+
 	return nil
 }
 
@@ -94,18 +99,30 @@ type answer struct {
 // New returns a pool that is not running yet.
 func New(cfg Config) (*Pool, error) {
 	if cfg.Workers < 0 || cfg.Queue < 0 {
-		return nil, fmt.Errorf("password: Workers is %d and Queue is %d; neither may be negative", cfg.Workers, cfg.Queue)
+		return nil, fmt.Errorf(
+			"password: Workers is %d and Queue is %d; neither may be negative",
+			cfg.Workers,
+			cfg.Queue,
+		)
 	}
-	p := &Pool{workers: cfg.Workers, log: cfg.Log, rand: cfg.Rand, params: Default}
+
+	p := &Pool{
+		workers: cfg.Workers,
+		log:     cfg.Log,
+		rand:    cfg.Rand,
+		params:  Default,
+	}
 	if p.workers == 0 {
 		p.workers = runtime.NumCPU()
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
+
 	if p.rand == nil {
 		p.rand = rand.Reader
 	}
+
 	p.jobs = make(chan *job, p.workers+cfg.Queue)
 	if len(cfg.Command) > 0 && childrenWork {
 		// A process for each: one that shared its collector with another worker would wait
@@ -114,6 +131,7 @@ func New(cfg Config) (*Pool, error) {
 			p.children = append(p.children, newChild(cfg.Command, p.log))
 		}
 	}
+
 	return p, nil
 }
 
@@ -125,21 +143,27 @@ func (p *Pool) Run(ctx context.Context) error {
 	again := p.running
 	p.running = true
 	p.mu.Unlock()
+
 	if again {
 		return errors.New("password: Run was called twice")
 	}
+
 	var wg sync.WaitGroup
 	for i := range p.workers {
 		wg.Go(func() { p.work(ctx, i) })
 	}
+
 	<-ctx.Done()
 	p.mu.Lock()
 	p.stopped = true
 	p.mu.Unlock()
+
 	for _, c := range p.children {
 		wg.Go(c.stop)
 	}
+
 	wg.Wait()
+
 	for {
 		select {
 		case j := <-p.jobs:
@@ -170,11 +194,14 @@ func (p *Pool) do(ctx context.Context, worker int, j *job) answer {
 		key, err := p.children[worker].derive(ctx, j)
 		return answer{key, err}
 	}
+
 	pw := []byte(j.pw.Reveal())
 	defer clear(pw)
+
 	if j.foreign != "" {
 		return answer{key: matchForeign(j.foreign, j.hash, pw)}
 	}
+
 	return answer{key: j.hash.derive(pw)}
 }
 
@@ -192,17 +219,26 @@ func (p *Pool) derive(ctx context.Context, h Hash, foreign string, pw jeton.Secr
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	j := &job{ctx: ctx, pw: pw, hash: h, foreign: foreign, done: make(chan answer, 1)}
+
+	j := &job{
+		ctx:     ctx,
+		pw:      pw,
+		hash:    h,
+		foreign: foreign,
+		done:    make(chan answer, 1),
+	}
 	p.mu.Lock()
 	full := p.stopped || p.held == cap(p.jobs)
 	if !full {
 		p.held++
 		p.jobs <- j // has room: it holds no more jobs than there are places
 	}
+
 	p.mu.Unlock()
 	if full {
 		return nil, jeton.WithRetryAfter(jeton.ErrBusy, busyFor)
 	}
+
 	select {
 	case a := <-j.done:
 		return a.key, a.err
@@ -219,15 +255,19 @@ func (p *Pool) Hash(ctx context.Context, pw jeton.Secret) (string, error) {
 	if !hashable(pw) {
 		return "", jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a password has 1 to %d bytes", Max))
 	}
+
 	h := Hash{Params: p.params, salt: make([]byte, saltSize), key: make([]byte, keySize)}
 	if _, err := io.ReadFull(p.rand, h.salt); err != nil {
 		return "", fmt.Errorf("make salt: %w", err)
 	}
+
 	key, err := p.derive(ctx, h, "", pw)
 	if err != nil {
 		return "", fmt.Errorf("hash password: %w", err)
 	}
+
 	h.key = key
+
 	return h.PHC(), nil
 }
 
@@ -259,9 +299,14 @@ func (p *Pool) Verify(ctx context.Context, phc string, pw jeton.Secret) (ok, reh
 			bad = fmt.Errorf("read stored hash: %w", ferr)
 		}
 	}
+
 	if !hashable(pw) {
-		h, real, foreign, pw = nobody, false, "", jeton.Secret{}
+		h = nobody
+		real = false
+		foreign = ""
+		pw = jeton.Secret{}
 	}
+
 	key, err := p.derive(ctx, h, foreign, pw)
 	if err == nil {
 		err = bad
@@ -269,10 +314,12 @@ func (p *Pool) Verify(ctx context.Context, phc string, pw jeton.Secret) (ok, reh
 	if err != nil {
 		return false, false, fmt.Errorf("check password: %w", err)
 	}
+
 	if foreign != "" {
 		ok = key[len(key)-1] == matches
 		return ok, ok, nil
 	}
+
 	ok = subtle.ConstantTimeCompare(key, h.key) == 1 && real
 	return ok, ok && h.weakerThan(p.params), nil
 }

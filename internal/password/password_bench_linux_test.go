@@ -18,11 +18,13 @@ func BenchmarkHashing(b *testing.B) {
 	inProcess := running(b, Config{Workers: workers, Queue: 16})
 	inChild := running(b, Config{Workers: workers, Queue: 16, Command: as("hasher")})
 	inProcess.params, inChild.params = Default, Default
+
 	rate := func(work func()) float64 {
 		began := time.Now()
 		work()
 		return turn / time.Since(began).Seconds()
 	}
+
 	load(b.Context(), b, inChild, 2, 2) // starts it
 	var bare, first, second []float64
 	for b.Loop() {
@@ -31,6 +33,7 @@ func BenchmarkHashing(b *testing.B) {
 		first = append(first, rate(func() { load(b.Context(), b, inProcess, turn, 16) })/n)
 		second = append(second, rate(func() { load(b.Context(), b, inChild, turn, 16) })/n)
 	}
+
 	b.ReportMetric(median(bare), "bare-hashes/s")
 	b.ReportMetric(median(first), "in-process/bare")
 	b.ReportMetric(median(second), "child/bare")
@@ -43,10 +46,18 @@ func hashBare(n, workers int) {
 	for range workers {
 		wg.Go(func() {
 			for range n / workers {
-				argon2.IDKey([]byte("12345678"), make([]byte, saltSize), Default.Passes, Default.MemoryKiB, Default.Lanes, keySize)
+				argon2.IDKey(
+					[]byte("12345678"),
+					make([]byte, saltSize),
+					Default.Passes,
+					Default.MemoryKiB,
+					Default.Lanes,
+					keySize,
+				)
 			}
 		})
 	}
+
 	wg.Wait()
 }
 

@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 			os.Exit(0)
 		}
 	}
+
 	goleak.VerifyTestMain(m)
 }
 
@@ -38,6 +39,7 @@ func running(t testing.TB, cfg Config) *Pool {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p.params = cheap
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -46,10 +48,12 @@ func running(t testing.TB, cfg Config) *Pool {
 			t.Errorf("Run: %v", err)
 		}
 	})
+
 	t.Cleanup(func() {
 		cancel()
 		wg.Wait()
 	})
+
 	return p
 }
 
@@ -93,6 +97,7 @@ func TestKnownAnswers(t *testing.T) {
 				if !ok || err != nil {
 					t.Errorf("Verify = %v, %v, want true", ok, err)
 				}
+
 				ok, _, err = p.Verify(t.Context(), k.phc, jeton.NewSecret(k.password+" "))
 				if ok || err != nil {
 					t.Errorf("Verify with a blank more = %v, %v, want false", ok, err)
@@ -113,11 +118,14 @@ func TestHashThenVerify(t *testing.T) {
 			if _, err := Parse(phc); err != nil {
 				t.Errorf("Parse what Hash returned: %v", err)
 			}
+
 			again, err := p.Hash(t.Context(), jeton.NewSecret(pw))
 			if err != nil || again == phc {
 				t.Errorf("Hash again = %q, %v, want another salt", again, err)
 			}
-			if ok, rehash, err := p.Verify(t.Context(), phc, jeton.NewSecret(pw)); !ok || rehash || err != nil {
+
+			ok, rehash, err := p.Verify(t.Context(), phc, jeton.NewSecret(pw))
+			if !ok || rehash || err != nil {
 				t.Errorf("Verify = %v, %v, %v, want true, false", ok, rehash, err)
 			}
 		}
@@ -128,11 +136,13 @@ func TestVerify(t *testing.T) {
 	p := running(t, Config{Workers: 1})
 	p.params = Params{MemoryKiB: 64, Passes: 2, Lanes: 1}
 	pw := "correct horse"
+
 	phc := func(c Params, pw string) string {
 		h := Hash{Params: c, salt: bytes.Repeat([]byte{1}, saltSize), key: make([]byte, keySize)}
 		h.key = h.derive([]byte(pw))
 		return h.PHC()
 	}
+
 	tooLong := strings.Repeat("x", Max+1)
 	for _, tc := range []struct {
 		name       string
@@ -160,6 +170,7 @@ func TestVerify(t *testing.T) {
 			if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
 				t.Errorf("Verify: %v, want %q", err, tc.err)
 			}
+
 			if err != nil && jeton.Outcome(err) != nil {
 				t.Errorf("the error is the outcome %v; a bad record is none", jeton.Outcome(err))
 			}
@@ -172,6 +183,7 @@ func TestEveryRefusalIsTheSameWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	right := known[0].phc
 	for _, tc := range []struct{ name, phc, pw string }{
 		{"another password", right, "not that one"},
@@ -187,16 +199,25 @@ func TestEveryRefusalIsTheSameWork(t *testing.T) {
 			wg.Go(func() { _, _, _ = p.Verify(t.Context(), tc.phc, jeton.NewSecret(tc.pw)) })
 			j := <-p.jobs
 			if j.hash.Params != Default || len(j.hash.salt) != saltSize || len(j.hash.key) != keySize {
-				t.Errorf("work is %v with %d bytes of salt and %d of key, want that of a default hash", j.hash, len(j.hash.salt), len(j.hash.key))
+				t.Errorf(
+					"work is %v with %d bytes of salt and %d of key, want that of a default hash",
+					j.hash,
+					len(j.hash.salt),
+					len(j.hash.key),
+				)
 			}
-			if n := len(j.pw.Reveal()); n > Max {
+
+			n := len(j.pw.Reveal())
+			if n > Max {
 				t.Errorf("%d bytes of password are hashed", n)
 			}
+
 			// The key of the dummy hash itself must not be a way in.
 			p.end(j, answer{key: make([]byte, keySize)})
 			wg.Wait()
 		})
 	}
+
 	t.Run("a key that equals the dummy's", func(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -204,6 +225,7 @@ func TestEveryRefusalIsTheSameWork(t *testing.T) {
 				t.Errorf("Verify = %v, %v, want false", ok, err)
 			}
 		})
+
 		p.end(<-p.jobs, answer{key: make([]byte, keySize)})
 		wg.Wait()
 	})
@@ -224,6 +246,7 @@ func TestSaltComesFromRand(t *testing.T) {
 	if err != nil || !strings.Contains(phc, "$MDEyMzQ1Njc4OWFiY2RlZg$") {
 		t.Errorf("Hash = %q, %v", phc, err)
 	}
+
 	if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); err == nil {
 		t.Error("Hash without randomness succeeded")
 	}
@@ -236,6 +259,7 @@ func TestQueue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	pw := jeton.NewSecret("12345678")
 	verify := func(ctx context.Context) <-chan error {
 		done := make(chan error, 1)
@@ -244,11 +268,14 @@ func TestQueue(t *testing.T) {
 			_, _, err := p.Verify(ctx, "", pw)
 			done <- err
 		}()
+
 		for held(p) == before && len(done) == 0 {
 			time.Sleep(time.Millisecond)
 		}
+
 		return done
 	}
+
 	first, second := verify(t.Context()), verify(t.Context())
 	begun := []*job{<-p.jobs, <-p.jobs}
 	leaving, leave := context.WithCancel(t.Context())
@@ -261,37 +288,48 @@ func TestQueue(t *testing.T) {
 			t.Errorf("%s: %v after %v, want ErrBusy after 1s", when, err, wait)
 		}
 	}
+
 	full("two begun and one waiting")
 	leave()
+
 	if err := <-third; !errors.Is(err, context.Canceled) {
 		t.Errorf("a caller who left: %v, want context.Canceled", err)
 	}
+
 	full("the caller has left, and its turn has not come")
 	p.end(begun[0], answer{key: make([]byte, keySize)})
+
 	if err := <-first; err != nil {
 		t.Errorf("first: %v", err)
 	}
+
 	fourth := verify(t.Context())
 	full("a place was given up and taken again")
 
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
+
 	if err := <-fourth; err != nil {
 		t.Errorf("fourth: %v", err)
 	}
+
 	p.end(begun[1], answer{key: make([]byte, keySize)})
 	if err := <-second; err != nil {
 		t.Errorf("second: %v", err)
 	}
+
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
 	}
+
 	full("after Run")
-	if n := held(p); n != 0 {
+	n := held(p)
+	if n != 0 {
 		t.Errorf("%d places are held for ever", n)
 	}
+
 	if err := p.Run(t.Context()); err == nil {
 		t.Error("Run a second time succeeded")
 	}
@@ -302,18 +340,22 @@ func TestAJobWithoutACallerIsSkipped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	leaving, leave := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _, _ = p.Verify(leaving, "", jeton.NewSecret("x")) })
 	j := <-p.jobs
 	leave()
+
 	wg.Wait()
 	p.jobs <- j
 	ctx, stop := context.WithCancel(t.Context())
 	wg.Go(func() { _ = p.Run(ctx) })
-	if a := <-j.done; a.key != nil || !errors.Is(a.err, context.Canceled) {
+	a := <-j.done
+	if a.key != nil || !errors.Is(a.err, context.Canceled) {
 		t.Errorf("the job was done for nobody: %v", a.err)
 	}
+
 	stop()
 	wg.Wait()
 }
@@ -329,6 +371,7 @@ func TestCallersWhoWaitWhenRunEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var wg sync.WaitGroup
 	for range 51 {
 		wg.Go(func() {
@@ -337,14 +380,18 @@ func TestCallersWhoWaitWhenRunEnds(t *testing.T) {
 			}
 		})
 	}
+
 	for held(p) < 51 {
 		time.Sleep(time.Millisecond)
 	}
+
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
+
 	if err := p.Run(ctx); err != nil {
 		t.Errorf("Run: %v", err)
 	}
+
 	wg.Wait()
 }
 
@@ -359,9 +406,11 @@ func TestAJobThatHasBegunHoldsItsPlace(t *testing.T) {
 		_, _, err := p.Verify(ctx, "", jeton.NewSecret("x"))
 		done <- err
 	}()
+
 	for len(p.jobs) > 0 || held(p) == 0 {
 		time.Sleep(time.Millisecond)
 	}
+
 	leave()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Fatalf("Verify: %v, want context.Canceled", err)
@@ -369,6 +418,7 @@ func TestAJobThatHasBegunHoldsItsPlace(t *testing.T) {
 	if _, _, err := p.Verify(t.Context(), "", jeton.NewSecret("x")); !errors.Is(err, jeton.ErrBusy) {
 		t.Errorf("the next caller: %v, want ErrBusy while the work goes on", err)
 	}
+
 	for held(p) > 0 {
 		time.Sleep(time.Millisecond)
 	}
@@ -382,6 +432,7 @@ func TestManyCallers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		var wg sync.WaitGroup
 		for i := range 100 {
 			wg.Go(func() {
@@ -391,6 +442,7 @@ func TestManyCallers(t *testing.T) {
 				}
 			})
 		}
+
 		wg.Wait()
 	})
 }
@@ -401,6 +453,7 @@ func TestNew(t *testing.T) {
 			t.Errorf("New(%+v) succeeded", cfg)
 		}
 	}
+
 	p, err := New(Config{})
 	if err != nil || p.workers < 1 {
 		t.Errorf("New of nothing: %v workers, %v", p.workers, err)

@@ -38,14 +38,35 @@ const (
 func (p Params) check() error {
 	switch {
 	case p.MemoryKiB < minMemory || p.MemoryKiB > maxMemory:
-		return fmt.Errorf("memory is m=%d KiB; it must be %d to %d: hash the password again with less or more", p.MemoryKiB, minMemory, maxMemory)
+		return fmt.Errorf(
+			"memory is m=%d KiB; it must be %d to %d: hash the password again with less or more",
+			p.MemoryKiB,
+			minMemory,
+			maxMemory,
+		)
 	case p.Passes < minPasses || p.Passes > maxPasses:
-		return fmt.Errorf("passes are t=%d; they must be %d to %d: hash the password again with fewer or more", p.Passes, minPasses, maxPasses)
+		return fmt.Errorf(
+			"passes are t=%d; they must be %d to %d: hash the password again with fewer or more",
+			p.Passes,
+			minPasses,
+			maxPasses,
+		)
 	case p.Lanes < minLanes || p.Lanes > maxLanes:
-		return fmt.Errorf("lanes are p=%d; they must be %d to %d: hash the password again with fewer or more", p.Lanes, minLanes, maxLanes)
+		return fmt.Errorf(
+			"lanes are p=%d; they must be %d to %d: hash the password again with fewer or more",
+			p.Lanes,
+			minLanes,
+			maxLanes,
+		)
 	case p.MemoryKiB < 8*uint32(p.Lanes):
-		return fmt.Errorf("memory is m=%d KiB; p=%d lanes need at least m=%d (RFC 9106, section 3.1)", p.MemoryKiB, p.Lanes, 8*uint32(p.Lanes))
+		return fmt.Errorf(
+			"memory is m=%d KiB; p=%d lanes need at least m=%d (RFC 9106, section 3.1)",
+			p.MemoryKiB,
+			p.Lanes,
+			8*uint32(p.Lanes),
+		)
 	}
+
 	return nil
 }
 
@@ -88,27 +109,40 @@ func (h Hash) derive(pw []byte) []byte {
 // somebody put in the wrong place.
 func Parse(phc string) (Hash, error) {
 	var h Hash
+
 	if len(phc) > maxPHC {
 		return h, fmt.Errorf("password hash is %d bytes long; one has at most %d", len(phc), maxPHC)
 	}
+
 	rest, ok := strings.CutPrefix(phc, phcHead)
 	if !ok {
 		return h, wrongHead(phc)
 	}
+
 	part := strings.Split(rest, "$")
 	if len(part) != 3 {
-		return h, fmt.Errorf("password hash has %d parts after the version; it must have three: m=,t=,p= then salt then hash, each after a $", len(part))
+		return h, fmt.Errorf(
+			"password hash has %d parts after the version; it must have three: m=,t=,p= then salt then hash, each after a $",
+			len(part),
+		)
 	}
+
 	var err error
-	if h.Params, err = parseParams(part[0]); err != nil {
+	h.Params, err = parseParams(part[0])
+	if err != nil {
 		return Hash{}, fmt.Errorf("password hash: %w", err)
 	}
-	if h.salt, err = parseBytes(part[1], minSalt, maxSalt); err != nil {
+
+	h.salt, err = parseBytes(part[1], minSalt, maxSalt)
+	if err != nil {
 		return Hash{}, fmt.Errorf("password hash: salt %w", err)
 	}
-	if h.key, err = parseBytes(part[2], minKey, maxKey); err != nil {
+
+	h.key, err = parseBytes(part[2], minKey, maxKey)
+	if err != nil {
 		return Hash{}, fmt.Errorf("password hash: hash %w", err)
 	}
+
 	return h, nil
 }
 
@@ -126,31 +160,47 @@ func wrongHead(phc string) error {
 	case strings.HasPrefix(phc, "$argon2i$"), strings.HasPrefix(phc, "$argon2d$"):
 		return errors.New("password hash is argon2i or argon2d; it must be argon2id: hash the password again")
 	case strings.HasPrefix(phc, "$"):
-		return errors.New("password hash is of another kind; it must begin with " + phcHead + ": hash the password again")
+		return errors.New("password hash is of another kind; it must begin with " + phcHead +
+			": hash the password again")
 	}
+
 	return errors.New("this is not a password hash; one begins with " + phcHead)
 }
 
 func parseParams(s string) (Params, error) {
 	var got [3]uint32
+
 	part := strings.Split(s, ",")
 	if len(part) != len(got) {
 		return Params{}, errors.New("cost must be written m=MEMORY,t=PASSES,p=LANES and nothing else")
 	}
+
 	for i, name := range []string{"m=", "t=", "p="} {
 		digits, ok := strings.CutPrefix(part[i], name)
 		if !ok {
 			return Params{}, errors.New("cost must be written m=MEMORY,t=PASSES,p=LANES, in this order")
 		}
+
 		n, err := strconv.ParseUint(digits, 10, 32)
 		if err != nil || strconv.FormatUint(n, 10) != digits {
-			return Params{}, fmt.Errorf("%s must be followed by a whole number without sign or leading zero, below 2^32", name)
+			return Params{}, fmt.Errorf(
+				"%s must be followed by a whole number without sign or leading zero, below 2^32",
+				name,
+			)
 		}
+
 		got[i] = uint32(n)
 	}
+
 	if got[2] > maxLanes {
-		return Params{}, fmt.Errorf("lanes are p=%d; they must be %d to %d: hash the password again with fewer", got[2], minLanes, maxLanes)
+		return Params{}, fmt.Errorf(
+			"lanes are p=%d; they must be %d to %d: hash the password again with fewer",
+			got[2],
+			minLanes,
+			maxLanes,
+		)
 	}
+
 	p := Params{MemoryKiB: got[0], Passes: got[1], Lanes: uint8(got[2])}
 	return p, p.check()
 }
@@ -164,6 +214,7 @@ func parseBytes(s string, least, most int) ([]byte, error) {
 	if strings.HasSuffix(s, "=") {
 		return nil, errors.New("ends with padding; remove every = at its end")
 	}
+
 	b, err := enc.DecodeString(s)
 	if err != nil {
 		return nil, errors.New("is not base64 as argon2 writes it (A-Z a-z 0-9 + /, canonical); copy it again from where it was made")
@@ -171,5 +222,6 @@ func parseBytes(s string, least, most int) ([]byte, error) {
 	if len(b) < least || len(b) > most {
 		return nil, fmt.Errorf("is %d bytes long; it must be %d to %d: hash the password again", len(b), least, most)
 	}
+
 	return b, nil
 }

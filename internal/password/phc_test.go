@@ -8,8 +8,16 @@ import (
 // Made with the reference implementation's command line, version 20171227:
 // printf PASSWORD | argon2 SALT -id -k MEMORY -t PASSES -p LANES -l LENGTH -e
 var known = []struct{ name, password, phc string }{
-	{"the default cost", "correct horse battery staple", "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$ISO7kkvFzh19GM8qB7patN3C3Y9HHsjlVTfEZ9T600Y"},
-	{"four lanes, a blank at the end, letters outside ASCII", "pässwörd ", "$argon2id$v=19$m=256,t=3,p=4$MDEyMzQ1Njc4OWFiY2RlZg$WnO7LqAjajaXzeh4PusQhOjEkkv7QDIj"},
+	{
+		"the default cost",
+		"correct horse battery staple",
+		"$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$ISO7kkvFzh19GM8qB7patN3C3Y9HHsjlVTfEZ9T600Y",
+	},
+	{
+		"four lanes, a blank at the end, letters outside ASCII",
+		"pässwörd ",
+		"$argon2id$v=19$m=256,t=3,p=4$MDEyMzQ1Njc4OWFiY2RlZg$WnO7LqAjajaXzeh4PusQhOjEkkv7QDIj",
+	},
 	{"the shortest salt and hash", "password", "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$pMlwOs/gn+zdvoB/AGiRNA"},
 }
 
@@ -26,7 +34,14 @@ func TestParse(t *testing.T) {
 		want      string // in the error; "" for none
 	}{
 		{"as it should be", good, ""},
-		{"the most of everything", "$argon2id$v=19$m=131072,t=16,p=8$" + strings.Repeat("AAAA", 21) + "AA$" + strings.Repeat("AAAA", 21) + "AA", ""},
+		{
+			"the most of everything",
+			"$argon2id$v=19$m=131072,t=16,p=8$" + strings.Repeat(
+				"AAAA",
+				21,
+			) + "AA$" + strings.Repeat("AAAA", 21) + "AA",
+			"",
+		},
 		{"the least of everything", "$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA", ""},
 		{"empty", "", "is empty"},
 		{"a password in its place", "hunter2hunter2", "not a password hash"},
@@ -59,11 +74,27 @@ func TestParse(t *testing.T) {
 		{"too many lanes", "$argon2id$v=19$m=19456,t=2,p=9" + tail, "lanes are p=9"},
 		{"lanes that are 1 in eight bits", "$argon2id$v=19$m=19456,t=2,p=257" + tail, "lanes are p=257"},
 		{"a salt of 7 bytes", "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAA$" + key32, "salt is 7 bytes"},
-		{"a salt of 65 bytes", "$argon2id$v=19$m=19456,t=2,p=1$" + strings.Repeat("AAAA", 21) + "AAA$" + key32, "salt is 65 bytes"},
-		{"a hash of 15 bytes", "$argon2id$v=19$m=19456,t=2,p=1$" + salt16 + "$" + strings.Repeat("AAAA", 5), "hash is 15 bytes"},
-		{"a hash of 65 bytes", "$argon2id$v=19$m=19456,t=2,p=1$" + salt16 + "$" + strings.Repeat("AAAA", 21) + "AAA", "hash is 65 bytes"},
+		{
+			"a salt of 65 bytes",
+			"$argon2id$v=19$m=19456,t=2,p=1$" + strings.Repeat("AAAA", 21) + "AAA$" + key32,
+			"salt is 65 bytes",
+		},
+		{
+			"a hash of 15 bytes",
+			"$argon2id$v=19$m=19456,t=2,p=1$" + salt16 + "$" + strings.Repeat("AAAA", 5),
+			"hash is 15 bytes",
+		},
+		{
+			"a hash of 65 bytes",
+			"$argon2id$v=19$m=19456,t=2,p=1$" + salt16 + "$" + strings.Repeat("AAAA", 21) + "AAA",
+			"hash is 65 bytes",
+		},
 		{"padding", "$argon2id$v=19$m=19456,t=2,p=1$" + salt16 + "==$" + key32, "padding"},
-		{"base64 for URLs", "$argon2id$v=19$m=19456,t=2,p=1$" + salt16 + "$" + strings.Replace(key32, "I", "-", 1), "not base64"},
+		{
+			"base64 for URLs",
+			"$argon2id$v=19$m=19456,t=2,p=1$" + salt16 + "$" + strings.Replace(key32, "I", "-", 1),
+			"not base64",
+		},
 		{"bits that say nothing", "$argon2id$v=19$m=19456,t=2,p=1$" + salt16[:21] + "B$" + key32, "not base64"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -87,7 +118,9 @@ func TestPrintedHashHelpsNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := h.String(), "argon2id m=19456,t=2,p=1"; got != want {
+
+	got, want := h.String(), "argon2id m=19456,t=2,p=1"
+	if got != want {
 		t.Errorf("String() = %q, want %q", got, want)
 	}
 }
@@ -114,7 +147,9 @@ func TestWeaker(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := h.weakerThan(Default); got != tc.want {
+
+			got := h.weakerThan(Default)
+			if got != tc.want {
 				t.Errorf("weaker than the default = %v, want %v", got, tc.want)
 			}
 		})
@@ -126,6 +161,7 @@ func FuzzParse(f *testing.F) {
 	for _, k := range known {
 		f.Add(k.phc)
 	}
+
 	f.Add("$argon2id$v=19$m=8,t=1,p=1$AAAAAA\nAAAAA$AAAAAAAAAAAAAAAAAAAAAA")
 	f.Add("$argon2id$v=19$m=019456,t=+2,p=257$" + salt16 + "==$" + key32)
 	f.Fuzz(func(t *testing.T, phc string) {
@@ -133,7 +169,9 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if got := h.PHC(); got != phc {
+
+		got := h.PHC()
+		if got != phc {
 			t.Errorf("Parse(%q).PHC() = %q", phc, got)
 		}
 		if err := (request{hash: h}).check(); err != nil {

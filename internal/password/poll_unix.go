@@ -16,13 +16,16 @@ func pollable(in io.Reader) io.Reader {
 	if !ok {
 		return in
 	}
+
 	fd, err := syscall.Dup(int(f.Fd()))
 	if err != nil {
 		return in
 	}
+
 	if err := syscall.SetNonblock(fd, true); err != nil {
 		_ = syscall.Close(fd)
 		return in
 	}
+
 	return os.NewFile(uintptr(fd), f.Name())
 }

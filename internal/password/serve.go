@@ -34,18 +34,22 @@ func Serve(ctx context.Context, workers int, in io.Reader, out io.Writer) error 
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
+
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	note := ""
 	if err := lowerPriority(niceness); err != nil {
 		note = "priority of the hasher is not lowered: " + err.Error()
 	}
+
 	m := &memory{workers: workers}
 	debug.SetGCPercent(-1)
 	m.add(0)
 	err := serve(ctx, workers, pollable(in), out, m, note)
+
 	if ctx.Err() != nil {
 		return nil
 	}
+
 	return err
 }
 
@@ -53,6 +57,7 @@ func Serve(ctx context.Context, workers int, in io.Reader, out io.Writer) error 
 func serve(ctx context.Context, workers int, in io.Reader, out io.Writer, m *memory, note string) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	var writing sync.Mutex
+
 	write := func(r response) {
 		writing.Lock()
 		defer writing.Unlock()
@@ -60,6 +65,7 @@ func serve(ctx context.Context, workers int, in io.Reader, out io.Writer, m *mem
 			stop(fmt.Errorf("write answer: %w", err))
 		}
 	}
+
 	write(response{status: frameVersion, body: []byte(note[:min(len(note), 1024)])})
 
 	requests := make(chan request) // no room: what has been received has begun
@@ -72,6 +78,7 @@ func serve(ctx context.Context, workers int, in io.Reader, out io.Writer, m *mem
 				read <- err
 				return
 			}
+
 			select {
 			case requests <- r:
 			case <-ctx.Done():
@@ -79,6 +86,7 @@ func serve(ctx context.Context, workers int, in io.Reader, out io.Writer, m *mem
 			}
 		}
 	}()
+
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
@@ -95,12 +103,15 @@ func serve(ctx context.Context, workers int, in io.Reader, out io.Writer, m *mem
 			}
 		})
 	}
+
 	err := idle(ctx, read, m)
 	stop(nil)
 	wg.Wait()
+
 	if err == io.EOF {
 		return nil
 	}
+
 	return err
 }
 
@@ -108,6 +119,7 @@ func serve(ctx context.Context, workers int, in io.Reader, out io.Writer, m *mem
 func idle(ctx context.Context, read <-chan error, m *memory) error {
 	tick := time.NewTicker(idleAfter)
 	defer tick.Stop()
+
 	for {
 		select {
 		case err := <-read:
@@ -123,12 +135,14 @@ func idle(ctx context.Context, read <-chan error, m *memory) error {
 // answer does what r asks for, and wipes its password.
 func (r request) answer() response {
 	defer clear(r.pw)
+
 	if r.check() != nil {
 		return response{id: r.id, status: statusRefused}
 	}
 	if r.foreign != "" {
 		return response{id: r.id, status: statusKey, body: matchForeign(r.foreign, r.hash, r.pw)}
 	}
+
 	return response{id: r.id, status: statusKey, body: r.hash.derive(r.pw)}
 }
 
@@ -140,6 +154,7 @@ func (r request) memory() int64 {
 			n = max(n, int64(f.memory))
 		}
 	}
+
 	return n
 }
 
@@ -174,6 +189,7 @@ func (m *memory) end(n int64) {
 func (m *memory) add(n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+
 	m.inUse += n
 	m.idle = false
 	limit := max(m.inUse, int64(m.workers)*int64(Default.MemoryKiB)<<10) + spareMemory
@@ -188,10 +204,12 @@ func (m *memory) release() {
 	if m == nil {
 		return
 	}
+
 	m.mu.Lock()
 	again, busy := m.idle, m.inUse > 0
 	m.idle = true
 	m.mu.Unlock()
+
 	if !again && !busy {
 		debug.FreeOSMemory()
 	}

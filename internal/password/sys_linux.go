@@ -24,7 +24,9 @@ func lowerPriority(nice int) error {
 		if err != nil {
 			return fmt.Errorf("list threads: %w", err)
 		}
+
 		before := len(done)
+
 		for _, t := range tasks {
 			id, err := strconv.Atoi(t.Name())
 			if err != nil || done[id] {
@@ -33,8 +35,10 @@ func lowerPriority(nice int) error {
 			if err := syscall.Setpriority(syscall.PRIO_PROCESS, id, nice); err != nil && err != syscall.ESRCH {
 				return os.NewSyscallError("setpriority", err)
 			}
+
 			done[id] = true
 		}
+
 		if len(done) == before {
 			return nil
 		}
