@@ -19,13 +19,17 @@ func classic(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return string(text)
 }
 
 // startClassic starts the example, on a port that is free.
 func startClassic(t *testing.T, options ...jetontest.Option) *jetontest.Server {
 	t.Helper()
-	options = append([]jetontest.Option{jetontest.Env("API_PORT", "0"), jetontest.Env("API_HOST", "127.0.0.1")}, options...)
+	options = append([]jetontest.Option{
+		jetontest.Env("API_PORT", "0"),
+		jetontest.Env("API_HOST", "127.0.0.1"),
+	}, options...)
 	return jetontest.Start(t, classic(t), options...)
 }
 
@@ -39,10 +43,13 @@ func old(t *testing.T, s *jetontest.Server, method, path, body string, header ..
 	} else if body != "" {
 		header = append(header, "Content-Type", "application/x-www-form-urlencoded")
 	}
+
 	a := s.Send(s.Client(), method, s.URL("users-api")+prefix+path, body, header...)
-	if got := a.Header["Access-Control-Allow-Origin"]; len(got) != 1 || got[0] != "*" || a.Header.Get("Access-Control-Allow-Credentials") != "" {
+	got := a.Header["Access-Control-Allow-Origin"]
+	if len(got) != 1 || got[0] != "*" || a.Header.Get("Access-Control-Allow-Credentials") != "" {
 		t.Errorf("%s %s: CORS is %q %q", method, path, got, a.Header.Get("Access-Control-Allow-Credentials"))
 	}
+
 	return a
 }
 
@@ -57,10 +64,18 @@ type line struct {
 
 func transcript(t *testing.T, s *jetontest.Server, lines ...line) {
 	t.Helper()
+
 	for _, l := range lines {
 		a := old(t, s, l.method, l.path, l.body, l.header...)
 		pattern := regexp.QuoteMeta(l.want)
-		pattern = strings.NewReplacer("UUID", `[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`, "TIME", `20\d\d-\d\d-\d\d \d\d:\d\d:\d\d`, "ANY", ".*").Replace(pattern)
+		pattern = strings.NewReplacer(
+			"UUID",
+			`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`,
+			"TIME",
+			`20\d\d-\d\d-\d\d \d\d:\d\d:\d\d`,
+			"ANY",
+			".*",
+		).Replace(pattern)
 		if a.Status != l.status || !regexp.MustCompile(`^`+pattern+`\n$`).MatchString(a.Body) {
 			t.Errorf("%s: %s %s: %d %s want %d %s", l.name, l.method, l.path, a.Status, a.Body, l.status, l.want)
 		}
@@ -85,10 +100,42 @@ func opens(t *testing.T, s *jetontest.Server) {
 		line{"forbidden", "GET", "/forbidden", "", nil, 403, refused403},
 		line{"a path that there is not", "GET", "/nothing", "", nil, 404, refused404},
 		line{"login without anything", "POST", "/auth_session/login", "", nil, 400, `{"error":"email missing"}`},
-		line{"login without an address", "POST", "/auth_session/login", "password=pwd", nil, 400, `{"error":"email missing"}`},
-		line{"login without a password", "POST", "/auth_session/login/", "email=bob@hbtn.io", nil, 400, `{"error":"password missing"}`},
-		line{"login of nobody", "POST", "/auth_session/login", "email=nobody@hbtn.io&password=pwd", nil, 404, `{"error":"no user found for this email"}`},
-		line{"login with a wrong password", "POST", "/auth_session/login", "email=bob@hbtn.io&password=wrong", nil, 401, `{"error":"wrong password"}`},
+		line{
+			"login without an address",
+			"POST",
+			"/auth_session/login",
+			"password=pwd",
+			nil,
+			400,
+			`{"error":"email missing"}`,
+		},
+		line{
+			"login without a password",
+			"POST",
+			"/auth_session/login/",
+			"email=bob@hbtn.io",
+			nil,
+			400,
+			`{"error":"password missing"}`,
+		},
+		line{
+			"login of nobody",
+			"POST",
+			"/auth_session/login",
+			"email=nobody@hbtn.io&password=pwd",
+			nil,
+			404,
+			`{"error":"no user found for this email"}`,
+		},
+		line{
+			"login with a wrong password",
+			"POST",
+			"/auth_session/login",
+			"email=bob@hbtn.io&password=wrong",
+			nil,
+			401,
+			`{"error":"wrong password"}`,
+		},
 		line{"a login is not asked for", "GET", "/auth_session/login", "", nil, 405, `{"error":"Method not allowed"}`},
 	)
 }
@@ -100,6 +147,7 @@ func withBob(t *testing.T) (dir string) {
 	s := startClassic(t, jetontest.DataDir(dir))
 	transcript(t, s, line{"make bob", "POST", "/users", `{"email":"bob@hbtn.io","password":"pwd"}`, nil, 201, bob})
 	s.Stop()
+
 	return dir
 }
 
@@ -115,10 +163,42 @@ func TestClassicOpen(t *testing.T) {
 		line{"a number as an address", "POST", "/users", `{"email":1}`, nil, 400, `{"error":"Wrong format"}`},
 		line{"no address", "POST", "/users", `{"password":"pwd"}`, nil, 400, `{"error":"email missing"}`},
 		line{"no password", "POST", "/users", `{"email":"bob@hbtn.io"}`, nil, 400, `{"error":"password missing"}`},
-		line{"no address after all", "POST", "/users", `{"email":"bob","password":"pwd"}`, nil, 400, `{"error":"Can't create User: ANY"}`},
-		line{"bob, with more than is his to say", "POST", "/users/", `{"email":"bob@hbtn.io","password":"pwd","id":"1","groups":["admin"],"disabled":true,"created_at":"2000-01-01 00:00:00"}`, nil, 201, bob},
-		line{"bob again", "POST", "/users", `{"email":"bob@hbtn.io","password":"other"}`, nil, 400, `{"error":"Can't create User: ANY"}`},
-		line{"bob in other case", "POST", "/users", `{"email":"BOB@hbtn.io","password":"other"}`, nil, 400, `{"error":"Can't create User: ANY"}`},
+		line{
+			"no address after all",
+			"POST",
+			"/users",
+			`{"email":"bob","password":"pwd"}`,
+			nil,
+			400,
+			`{"error":"Can't create User: ANY"}`,
+		},
+		line{
+			"bob, with more than is his to say",
+			"POST",
+			"/users/",
+			`{"email":"bob@hbtn.io","password":"pwd","id":"1","groups":["admin"],"disabled":true,"created_at":"2000-01-01 00:00:00"}`,
+			nil,
+			201,
+			bob,
+		},
+		line{
+			"bob again",
+			"POST",
+			"/users",
+			`{"email":"bob@hbtn.io","password":"other"}`,
+			nil,
+			400,
+			`{"error":"Can't create User: ANY"}`,
+		},
+		line{
+			"bob in other case",
+			"POST",
+			"/users",
+			`{"email":"BOB@hbtn.io","password":"other"}`,
+			nil,
+			400,
+			`{"error":"Can't create User: ANY"}`,
+		},
 		line{"bob is listed", "GET", "/users/", "", nil, 200, `[` + bob + `]`},
 		line{"stats", "GET", "/stats/", "", nil, 200, `{"users":1}`},
 		line{"nobody is me", "GET", "/users/me", "", nil, 404, refused404},
@@ -128,21 +208,50 @@ func TestClassicOpen(t *testing.T) {
 		line{"logout without a session", "DELETE", "/auth_session/logout", "", nil, 404, refused404},
 		line{"a method that there is not", "PATCH", "/users", "", nil, 405, `{"error":"Method not allowed"}`},
 	)
+
 	opens(t, s)
 	id := decode[[]struct{ ID string }](t, old(t, s, "GET", "/users", ""))[0].ID
-	full := `{"id":"` + id + `","email":"bob@hbtn.io","first_name":"Bob","last_name":"Dylan","created_at":"TIME","updated_at":"TIME"}`
+	full := `{"id":"` + id +
+		`","email":"bob@hbtn.io","first_name":"Bob","last_name":"Dylan","created_at":"TIME","updated_at":"TIME"}`
 	transcript(t, s,
 		line{"bob", "GET", "/users/" + id, "", nil, 200, bob},
 		line{"no JSON", "PUT", "/users/" + id, "first_name=Bob", nil, 400, `{"error":"Wrong format"}`},
-		line{"names, and what does not change", "PUT", "/users/" + id, `{"first_name":"Bob","last_name":"Dylan","email":"eve@hbtn.io","password":"eve","id":"2"}`, nil, 200, full},
+		line{
+			"names, and what does not change",
+			"PUT",
+			"/users/" + id,
+			`{"first_name":"Bob","last_name":"Dylan","email":"eve@hbtn.io","password":"eve","id":"2"}`,
+			nil,
+			200,
+			full,
+		},
 		line{"nothing", "PUT", "/users/" + id + "/", `{}`, nil, 200, full},
-		line{"the password is the old one", "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd", nil, 200, full},
+		line{
+			"the password is the old one",
+			"POST",
+			"/auth_session/login",
+			"email=bob@hbtn.io&password=pwd",
+			nil,
+			200,
+			full,
+		},
 		line{"removal", "DELETE", "/users/" + id, "", nil, 200, `{}`},
 		line{"bob is gone", "GET", "/users/" + id, "", nil, 404, refused404},
 		line{"nobody is left", "GET", "/stats", "", nil, 200, `{"users":0}`},
 	)
+
 	// A browser asks first.
-	a := old(t, s, "OPTIONS", "/users", "", "Origin", "https://elsewhere.example", "Access-Control-Request-Method", "POST")
+	a := old(
+		t,
+		s,
+		"OPTIONS",
+		"/users",
+		"",
+		"Origin",
+		"https://elsewhere.example",
+		"Access-Control-Request-Method",
+		"POST",
+	)
 	if a.Status != http.StatusNoContent || !strings.Contains(a.Header.Get("Access-Control-Allow-Methods"), "POST") {
 		t.Errorf("OPTIONS: %d %s", a.Status, a.Header)
 	}
@@ -151,11 +260,20 @@ func TestClassicOpen(t *testing.T) {
 func TestClassicAuth(t *testing.T) {
 	s := startClassic(t, jetontest.DataDir(withBob(t)), authType("auth"))
 	opens(t, s)
+
 	for _, path := range []string{"/users", "/users/", "/users/me", "/stats", "/users/12"} {
 		transcript(t, s,
 			line{"nothing shown", "GET", path, "", nil, 401, refused401},
 			line{"something shown", "GET", path, "", []string{"Authorization", "Test"}, 403, refused403},
-			line{"a right password shown", "GET", path, "", []string{"Authorization", "Basic Ym9iQGhidG4uaW86cHdk"}, 403, refused403},
+			line{
+				"a right password shown",
+				"GET",
+				path,
+				"",
+				[]string{"Authorization", "Basic Ym9iQGhidG4uaW86cHdk"},
+				403,
+				refused403,
+			},
 		)
 	}
 }
@@ -169,17 +287,58 @@ func TestClassicBasic(t *testing.T) {
 		line{"something else shown", "GET", "/users", "", []string{"Authorization", "Test"}, 403, refused403},
 		line{"no base64", "GET", "/users", "", []string{"Authorization", "Basic test"}, 403, refused403},
 		line{"no colon", "GET", "/users", "", []string{"Authorization", "Basic dGVzdA=="}, 403, refused403},
-		line{"a wrong password", "GET", "/users", "", []string{"Authorization", "Basic Ym9iQGhidG4uaW86eA=="}, 403, refused403},
+		line{
+			"a wrong password",
+			"GET",
+			"/users",
+			"",
+			[]string{"Authorization", "Basic Ym9iQGhidG4uaW86eA=="},
+			403,
+			refused403,
+		},
 		line{"the right password", "GET", "/users", "", good, 200, `[` + bob + `]`},
-		line{"the address in other case", "GET", "/users/me", "", []string{"Authorization", "Basic Qk9CQGhidG4uaW86cHdk"}, 200, bob},
+		line{
+			"the address in other case",
+			"GET",
+			"/users/me",
+			"",
+			[]string{"Authorization", "Basic Qk9CQGhidG4uaW86cHdk"},
+			200,
+			bob,
+		},
 		line{"me", "GET", "/users/me/", "", good, 200, bob},
-		line{"another by me", "POST", "/users", `{"email":"amy@hbtn.io","password":"p:w:d"}`, good, 201, strings.Replace(bob, "bob", "amy", 1)},
-		line{"a password with colons", "GET", "/users/me", "", []string{"Authorization", "Basic YW15QGhidG4uaW86cDp3OmQ="}, 200, strings.Replace(bob, "bob", "amy", 1)},
+		line{
+			"another by me",
+			"POST",
+			"/users",
+			`{"email":"amy@hbtn.io","password":"p:w:d"}`,
+			good,
+			201,
+			strings.Replace(bob, "bob", "amy", 1),
+		},
+		line{
+			"a password with colons",
+			"GET",
+			"/users/me",
+			"",
+			[]string{"Authorization", "Basic YW15QGhidG4uaW86cDp3OmQ="},
+			200,
+			strings.Replace(bob, "bob", "amy", 1),
+		},
 		line{"stats", "GET", "/stats", "", good, 200, `{"users":2}`},
 		line{"logout without a session", "DELETE", "/auth_session/logout", "", good, 404, refused404},
 	)
+
 	login := old(t, s, "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd")
-	transcript(t, s, line{"a session is not asked for", "GET", "/users", "", []string{"Cookie", login.Cookies()}, 403, refused403})
+	transcript(t, s, line{
+		"a session is not asked for",
+		"GET",
+		"/users",
+		"",
+		[]string{"Cookie", login.Cookies()},
+		403,
+		refused403,
+	})
 }
 
 // TestClassicSessions checks the three kinds of session: how they are had, when they end,
@@ -196,29 +355,56 @@ func TestClassicSessions(t *testing.T) {
 		t.Run(tc.auth, func(t *testing.T) {
 			dir := withBob(t)
 			var mu sync.Mutex
+
 			now := time.Now()
 			clock := jetontest.Clock(func() time.Time { mu.Lock(); defer mu.Unlock(); return now })
 			pass := func(d time.Duration) { mu.Lock(); now = now.Add(d); mu.Unlock() }
-			options := []jetontest.Option{jetontest.DataDir(dir), authType(tc.auth), clock, jetontest.Env("SESSION_DURATION", "60"), jetontest.Env("SESSION_NAME", "_my_cookie")}
+			options := []jetontest.Option{
+				jetontest.DataDir(dir),
+				authType(tc.auth),
+				clock,
+				jetontest.Env("SESSION_DURATION", "60"),
+				jetontest.Env("SESSION_NAME", "_my_cookie"),
+			}
 			s := startClassic(t, options...)
 			opens(t, s)
+
 			login := old(t, s, "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd")
 			line200 := func(name, cookie string) line {
 				return line{name, "GET", "/users/me", "", []string{"Cookie", cookie}, 200, bob}
 			}
+
 			line403 := func(name, cookie string) line {
 				return line{name, "GET", "/users/me", "", []string{"Cookie", cookie}, 403, refused403}
 			}
+
 			cookie := login.Cookies()
-			if !strings.HasPrefix(cookie, "_my_cookie=") || login.Status != 200 || !strings.Contains(login.Body, `"email":"bob@hbtn.io"`) {
+			if !strings.HasPrefix(
+				cookie,
+				"_my_cookie=",
+			) || login.Status != 200 || !strings.Contains(login.Body, `"email":"bob@hbtn.io"`) {
 				t.Fatalf("login: %d %s %s", login.Status, login.Header, login.Body)
 			}
-			if set := login.Header.Get("Set-Cookie"); strings.Contains(set, "Max-Age=60") != tc.expires || strings.Contains(set, "Secure") || !strings.Contains(set, "HttpOnly") {
+
+			set := login.Header.Get("Set-Cookie")
+			if strings.Contains(
+				set,
+				"Max-Age=60",
+			) != tc.expires || strings.Contains(set, "Secure") || !strings.Contains(set, "HttpOnly") {
 				t.Errorf("the cookie is %s", set)
 			}
+
 			transcript(t, s,
 				line{"nothing shown", "GET", "/users/me", "", nil, 401, refused401},
-				line{"a header shown", "GET", "/users/me", "", []string{"Authorization", "Basic Ym9iQGhidG4uaW86cHdk"}, 403, refused403},
+				line{
+					"a header shown",
+					"GET",
+					"/users/me",
+					"",
+					[]string{"Authorization", "Basic Ym9iQGhidG4uaW86cHdk"},
+					403,
+					refused403,
+				},
 				line403("a cookie that is none", "_my_cookie=Hello"),
 				line200("me", cookie),
 				line{"everybody", "GET", "/users", "", []string{"Cookie", cookie}, 200, `[` + bob + `]`},
@@ -227,10 +413,12 @@ func TestClassicSessions(t *testing.T) {
 				line403("after the logout", cookie),
 				line{"logout again", "DELETE", "/auth_session/logout", "", []string{"Cookie", cookie}, 404, refused404},
 			)
+
 			cookie = old(t, s, "POST", "/auth_session", "email=BOB@hbtn.io&password=pwd").Cookies()
 			pass(59 * time.Second)
 			transcript(t, s, line200("a second before its end", cookie))
 			pass(time.Second)
+
 			if tc.expires {
 				transcript(t, s, line403("at its end", cookie))
 			} else {
@@ -242,29 +430,41 @@ func TestClassicSessions(t *testing.T) {
 			if err := s.Reload(classic(t)); err != nil {
 				t.Fatal(err)
 			}
+
 			transcript(t, s, line200("after a reload", cookie))
 			s.Stop()
 			s = startClassic(t, options...)
+
 			if tc.outlives {
 				transcript(t, s, line200("after a restart", cookie))
 			} else {
 				transcript(t, s, line403("after a restart", cookie))
 			}
+
 			s.Stop()
 			s = startClassic(t, append(options, authType("session_db_auth"))...)
+
 			if !tc.outlives {
 				transcript(t, s, line403("after a restart with sessions that outlive it", cookie))
 			}
 		})
 	}
+
 	t.Run("a duration of nothing is no end", func(t *testing.T) {
 		dir := withBob(t)
 		var mu sync.Mutex
+
 		now := time.Now()
-		s := startClassic(t, jetontest.DataDir(dir), authType("session_db_auth"), jetontest.Clock(func() time.Time { mu.Lock(); defer mu.Unlock(); return now }))
+		s := startClassic(
+			t,
+			jetontest.DataDir(dir),
+			authType("session_db_auth"),
+			jetontest.Clock(func() time.Time { mu.Lock(); defer mu.Unlock(); return now }),
+		)
 		cookie := old(t, s, "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd").Cookies()
 		mu.Lock()
 		now = now.Add(1000 * 24 * time.Hour)
+
 		mu.Unlock()
 		transcript(t, s, line{"years later", "GET", "/users/me", "", []string{"Cookie", cookie}, 200, bob})
 	})
@@ -277,7 +477,12 @@ func TestClassicTypos(t *testing.T) {
 		{"a cookie name that is none", "SESSION_NAME", "a b", "cookie"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := jetontest.TryStart(t, classic(t), jetontest.Env("API_PORT", "0"), jetontest.Env(tc.variable, tc.value))
+			_, err := jetontest.TryStart(
+				t,
+				classic(t),
+				jetontest.Env("API_PORT", "0"),
+				jetontest.Env(tc.variable, tc.value),
+			)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("started with %s=%s: %v", tc.variable, tc.value, err)
 			}
@@ -287,7 +492,10 @@ func TestClassicTypos(t *testing.T) {
 
 // TestClassicIsSaidLoudly checks that the log names what is weak.
 func TestClassicIsSaidLoudly(t *testing.T) {
-	for auth, want := range map[string]string{"": "EVERYTHING IS OPEN", "basic_auth": "whoever has proved who they are"} {
+	for auth, want := range map[string]string{
+		"":           "EVERYTHING IS OPEN",
+		"basic_auth": "whoever has proved who they are",
+	} {
 		var log lines
 		startClassic(t, authType(auth), jetontest.Log(&log, 0))
 		if !strings.Contains(log.String(), want) || !strings.Contains(log.String(), "a stranger learns") {

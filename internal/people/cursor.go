@@ -33,5 +33,6 @@ func (c cursors) read(text, search string) (after int64, err error) {
 	if err != nil || len(b) != 8+cursorMAC || !hmac.Equal(b[8:], c.mac(b[:8], search)) {
 		return 0, bad
 	}
+
 	return int64(binary.BigEndian.Uint64(b)), nil
 }

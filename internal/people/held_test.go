@@ -38,7 +38,13 @@ func heldServer(t *testing.T, backend string) *jetontest.Server {
 
 func personalOf(s *jetontest.Server, uses int64) api.MadeToken {
 	var made api.MadeToken
-	s.MustControl("POST", "/api/v1/tokens", api.NewToken{User: "diane", Name: "x", Services: []string{"app"}, MaxUses: uses, Expires: time.Now().Add(time.Hour)}, &made)
+	s.MustControl("POST", "/api/v1/tokens", api.NewToken{
+		User:     "diane",
+		Name:     "x",
+		Services: []string{"app"},
+		MaxUses:  uses,
+		Expires:  time.Now().Add(time.Hour),
+	}, &made)
 	return made
 }
 
@@ -50,12 +56,20 @@ func held(t *testing.T, s *jetontest.Server, path, secret, body string, meanwhil
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", path, secret, len(body))
+
+	fmt.Fprintf(
+		conn,
+		"POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
+		path,
+		secret,
+		len(body),
+	)
 	in := bufio.NewReader(conn)
 	line, err := in.ReadString('\n') // 100: the body is being waited for
 	if err != nil || !strings.Contains(line, "100") {
 		t.Fatalf("%q, %v", line, err)
 	}
+
 	meanwhile()
 	fmt.Fprint(conn, body)
 	_, _ = in.ReadString('\n')
@@ -63,10 +77,12 @@ func held(t *testing.T, s *jetontest.Server, path, secret, body string, meanwhil
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return resp.StatusCode, string(b)
 }
 
@@ -75,19 +91,26 @@ func TestWhatEndsWhileTheBodyIsOnItsWayActs(t *testing.T) {
 	s := heldServer(t, "http://127.0.0.1:1")
 	made := personalOf(s, 0)
 	body := fmt.Sprintf(`{"name":"late","expires_at":%q}`, time.Now().Add(30*time.Minute).UTC().Format(time.RFC3339))
+
 	status, answer := held(t, s, "/api/v1/users/me/tokens", made.Secret, body, func() {
 		s.MustControl("DELETE", "/api/v1/tokens/"+made.Accessor, nil, nil)
 	})
 	if status != http.StatusUnauthorized {
 		t.Errorf("a token that was revoked makes another: %d %s", status, answer)
 	}
+
 	var list []any
 	s.MustControl("GET", "/api/v1/tokens?user=diane", nil, &list)
+
 	if len(list) != 0 {
 		t.Errorf("there are tokens: %v", list)
 	}
+
 	s.MustControl("PUT", "/api/v1/users/diane/groups", api.Groups{Groups: []string{"admin"}}, nil)
-	status, answer = held(t, s, "/api/v1/users", personalOf(s, 0).Secret, `{"name":"mallory","password":"correct horse battery","groups":["admin"]}`, func() {
+	status, answer = held(t, s, "/api/v1/users", personalOf(
+		s,
+		0,
+	).Secret, `{"name":"mallory","password":"correct horse battery","groups":["admin"]}`, func() {
 		s.MustControl("PUT", "/api/v1/users/diane/groups", api.Groups{Groups: []string{}}, nil)
 	})
 	if status != http.StatusForbidden {
@@ -106,7 +129,17 @@ func TestWhatABrowserSendsByItselfIsAskedForItsOrigin(t *testing.T) {
 		"a token as Basic":  {"Basic " + base64.StdEncoding.EncodeToString([]byte("x:"+made.Secret)), 403},
 		"a token as Bearer": {"Bearer " + made.Secret, 204},
 	} {
-		a := s.Ask("DELETE", "app", "/api/v1/users/me/tokens/"+other.Accessor, "Authorization", tc.header, "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example")
+		a := s.Ask(
+			"DELETE",
+			"app",
+			"/api/v1/users/me/tokens/"+other.Accessor,
+			"Authorization",
+			tc.header,
+			"Sec-Fetch-Site",
+			"cross-site",
+			"Origin",
+			"https://evil.example",
+		)
 		if a.Status != tc.want {
 			t.Errorf("%s from another site: %d %s, want %d", name, a.Status, a.Body, tc.want)
 		}
@@ -121,35 +154,81 @@ func TestAHeadTakesNoUseAndGetsNothing(t *testing.T) {
 	if a.Status != 200 || a.Left() != "1" || a.Header.Get("ETag") != "" || a.Header.Get("Content-Length") != "" {
 		t.Errorf("%d %v", a.Status, a.Header)
 	}
-	if a := s.Ask("GET", "app", "/api/v1/users/me", "Authorization", "Bearer "+made.Secret); a.Status != 200 || a.Left() != "0" {
+
+	if a := s.Ask(
+		"GET",
+		"app",
+		"/api/v1/users/me",
+		"Authorization",
+		"Bearer "+made.Secret,
+	); a.Status != 200 || a.Left() != "0" {
 		t.Errorf("%d %s", a.Status, a.Left())
 	}
 }
 
 func TestACountedTokenBuysNoConnection(t *testing.T) {
 	var upgrade string
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { upgrade = r.Header.Get("Upgrade") }))
+	backend := httptest.NewServer(http.HandlerFunc(func(
+		w http.ResponseWriter,
+		r *http.Request,
+	) {
+		upgrade = r.Header.Get("Upgrade")
+	}))
 	defer backend.Close()
+
 	s := heldServer(t, backend.URL)
 	for uses, want := range map[int64]string{0: "websocket", 1: ""} {
 		upgrade = "not asked"
 		c := s.Client(jetontest.HTTP1())
-		a := s.Send(c, "GET", s.URL("app")+"/up/x", "", "Authorization", "Bearer "+personalOf(s, uses).Secret, "Connection", "Upgrade", "Upgrade", "websocket")
+		a := s.Send(
+			c,
+			"GET",
+			s.URL("app")+"/up/x",
+			"",
+			"Authorization",
+			"Bearer "+personalOf(s, uses).Secret,
+			"Connection",
+			"Upgrade",
+			"Upgrade",
+			"websocket",
+		)
 		if a.Status != 200 || upgrade != want {
-			t.Errorf("with max_uses %d: %d, the service behind was asked for %q, want %q", uses, a.Status, upgrade, want)
+			t.Errorf(
+				"with max_uses %d: %d, the service behind was asked for %q, want %q",
+				uses,
+				a.Status,
+				upgrade,
+				want,
+			)
 		}
 	}
 }
 
 func TestATokenThatWasIssuedMakesNoOther(t *testing.T) {
 	s := heldServer(t, "http://127.0.0.1:1")
-	a := s.Ask("GET", "app", "/token", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("diane:correct horse battery")))
+	a := s.Ask(
+		"GET",
+		"app",
+		"/token",
+		"Authorization",
+		"Basic "+base64.StdEncoding.EncodeToString([]byte("diane:correct horse battery")),
+	)
 	var short struct{ Token string }
 	if json.Unmarshal([]byte(a.Body), &short) != nil || short.Token == "" {
 		t.Fatalf("%d %s", a.Status, a.Body)
 	}
+
 	body := fmt.Sprintf(`{"name":"late","expires_at":%q}`, time.Now().Add(5*time.Minute).UTC().Format(time.RFC3339))
-	if a := s.Send(s.Client(), "POST", s.URL("app")+"/api/v1/users/me/tokens", body, "Authorization", "Bearer "+short.Token, "Content-Type", "application/json"); a.Status != 403 {
+	if a := s.Send(
+		s.Client(),
+		"POST",
+		s.URL("app")+"/api/v1/users/me/tokens",
+		body,
+		"Authorization",
+		"Bearer "+short.Token,
+		"Content-Type",
+		"application/json",
+	); a.Status != 403 {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
 }

@@ -37,35 +37,52 @@ func (a *API) login(w *web.Reply, r *http.Request) error {
 	if err := missing("email", in.Email+in.Name); err != nil {
 		return err
 	}
+
 	if err := missing("password", in.Password); err != nil {
 		return err
 	}
+
 	old, err := a.previous(w, r)
 	if err != nil {
 		return err
 	}
+
 	attempt := signin.Attempt{
-		Name: in.Email, ByEmail: true, Password: jeton.NewSecret(in.Password), Service: a.conf.SessionsOf(), Terms: a.terms, Source: w.Source, Request: w.ID, Replaces: old,
+		Name:     in.Email,
+		ByEmail:  true,
+		Password: jeton.NewSecret(in.Password),
+		Service:  a.conf.SessionsOf(),
+		Terms:    a.terms,
+		Source:   w.Source,
+		Request:  w.ID,
+		Replaces: old,
 	}
 	if in.Email == "" {
 		attempt.Name, attempt.ByEmail = in.Name, false
 	}
-	if l := a.conf.Login.Allow; l != nil {
+
+	l := a.conf.Login.Allow
+	if l != nil {
 		attempt.Allow = &policy.Allow{Users: l.Users, Groups: l.Groups, Clients: l.Clients}
 	}
+
 	started, who, err := a.logins.Password(r.Context(), attempt)
 	if err != nil {
 		return err
 	}
+
 	acct, err := a.accounts.Find(r.Context(), who.Name)
 	if err != nil {
 		return err
 	}
+
 	age := int(started.Ends.Sub(started.At).Seconds())
 	if a.terms.Lifetime == forGood {
 		age = 0 // browsers forget it when they are closed
 	}
+
 	a.setCookie(w, started.Secret.Reveal(), age)
+
 	return a.show(w, acct)
 }
 
@@ -76,6 +93,7 @@ func readCredentials(w *web.Reply, r *http.Request) (in credentials, err error) 
 	if err != nil || len(body) == 0 {
 		return in, err
 	}
+
 	switch kind {
 	case "application/json":
 		if json.Unmarshal(body, &in) != nil {
@@ -87,6 +105,7 @@ func readCredentials(w *web.Reply, r *http.Request) (in credentials, err error) 
 		if ferr != nil {
 			return in, jeton.WithDetail(jeton.ErrInvalid, "the form is not properly encoded")
 		}
+
 		for field, to := range map[string]*string{"email": &in.Email, "name": &in.Name, "password": &in.Password} {
 			if len(form[field]) > 1 {
 				return in, jeton.WithDetail(jeton.ErrInvalid, "field "+field+" is given more than once")
@@ -96,21 +115,34 @@ func readCredentials(w *web.Reply, r *http.Request) (in credentials, err error) 
 	default:
 		err = jeton.WithDetail(jeton.ErrMediaType, "send application/x-www-form-urlencoded or application/json")
 	}
+
 	in.Email = strings.TrimSpace(in.Email)
+
 	return in, err
 }
 
 // shown returns the session that the request shows, or nil.
 func (a *API) shown(w *web.Reply, r *http.Request) (*session.Live, error) {
 	pass, err := a.gate.Identify(r.Context(), &gate.Request{
-		Service: a.door, Access: policy.Session, Route: r.Pattern, Method: r.Method, Path: r.URL.Path, Header: r.Header, Source: w.Source, RequestID: w.ID, Now: w.Start,
+		Service:   a.door,
+		Access:    policy.Session,
+		Route:     r.Pattern,
+		Method:    r.Method,
+		Path:      r.URL.Path,
+		Header:    r.Header,
+		Source:    w.Source,
+		RequestID: w.ID,
+		Now:       w.Start,
 	})
-	if live := pass.Session(); err == nil || live != nil {
+
+	live := pass.Session()
+	if err == nil || live != nil {
 		return live, nil // also one whose time is over as far as this node knows
 	}
 	if errors.Is(err, jeton.ErrUnavailable) || errors.Is(err, jeton.ErrAmbiguous) || jeton.Outcome(err) == nil {
 		return nil, err
 	}
+
 	return nil, nil
 }
 
@@ -124,6 +156,7 @@ func (a *API) previous(w *web.Reply, r *http.Request) (int64, error) {
 		}
 		return 0, err
 	}
+
 	return live.Login, nil
 }
 
@@ -134,14 +167,17 @@ func (a *API) logout(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	if live == nil && gate.CookieValue(r.Header, a.conf.Session.Cookie) != "" {
 		if err := a.sessions.Ended(r.Context()); err != nil {
 			return err
 		}
 	}
+
 	if live == nil && a.shape.classic != nil {
 		return jeton.ErrNotFound
 	}
+
 	if live != nil {
 		ev := a.event(w, audit.Logout, "session:"+live.ID)
 		ev.Actor = gate.Actor(live.Principal())
@@ -149,14 +185,21 @@ func (a *API) logout(w *web.Reply, r *http.Request) error {
 			return fmt.Errorf("log out: %w", err)
 		}
 	}
+
 	a.setCookie(w, "", -1)
+
 	return a.shape.done(w)
 }
 
 // setCookie sets the cookie of the service's sessions; a negative age takes it away.
 func (a *API) setCookie(w *web.Reply, value string, age int) {
 	http.SetCookie(w, &http.Cookie{
-		Name: a.conf.Session.Cookie, Value: value, Path: "/", MaxAge: age,
-		Secure: !a.conf.PlainHTTP, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name:     a.conf.Session.Cookie,
+		Value:    value,
+		Path:     "/",
+		MaxAge:   age,
+		Secure:   !a.conf.PlainHTTP,
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
 	})
 }

@@ -21,6 +21,7 @@ func naughty(t *testing.T) []string {
 	if dir == "" {
 		dir = filepath.Join("..", "..", "..", "shared", "vectors")
 	}
+
 	text, err := os.ReadFile(filepath.Join(dir, "naughty-strings", "blns.json"))
 	if err != nil {
 		if os.Getenv("JETON_CI") != "" {
@@ -28,10 +29,12 @@ func naughty(t *testing.T) []string {
 		}
 		t.Skipf("the naughty strings are not here (JETON_VECTORS names their folder): %v", err)
 	}
+
 	var list []string
 	if err := json.Unmarshal(text, &list); err != nil || len(list) < 500 {
 		t.Fatalf("%d naughty strings: %v", len(list), err)
 	}
+
 	if raceDetector {
 		var some []string
 		for i := 0; i < len(list); i += 10 {
@@ -39,6 +42,7 @@ func naughty(t *testing.T) []string {
 		}
 		return some
 	}
+
 	return list
 }
 
@@ -48,6 +52,7 @@ func body(t *testing.T, members map[string]any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return string(b)
 }
 
@@ -57,10 +62,12 @@ func kept(t *testing.T, what, sent string, a jetontest.Answer, member string) bo
 	if a.Status == 400 {
 		return false
 	}
+
 	got, _ := decode[map[string]any](t, a)[member].(string)
 	if a.Status >= 300 || got != sent {
 		t.Errorf("%s %q: %d %q", what, sent, a.Status, got)
 	}
+
 	return true
 }
 
@@ -75,42 +82,62 @@ func TestHostileText(t *testing.T) {
 		a := b.as(diane, "PUT", "/users/me", body(t, map[string]any{"first_name": s, "last_name": s}))
 		if kept(t, "first name", s, a, "first_name") && kept(t, "last name", s, a, "last_name") {
 			names++
-			if again := b.as(diane, "GET", "/users/me", ""); s != "" {
+			again := b.as(diane, "GET", "/users/me", "")
+			if s != "" {
 				kept(t, "first name, read again", s, again, "first_name")
 			}
 		}
-		if kept(t, "token name", s, b.as(diane, "POST", "/users/me/tokens", body(t, map[string]any{"name": s, "expires_at": soon})), "name") {
+
+		if kept(t, "token name", s, b.as(diane, "POST", "/users/me/tokens", body(t, map[string]any{
+			"name":       s,
+			"expires_at": soon,
+		})), "name") {
 			tokens++
 		}
+
 		for what, a := range map[string]jetontest.Answer{
-			"email":         b.as(diane, "PUT", "/users/me", body(t, map[string]any{"email": s})),
-			"a member":      b.as(diane, "PUT", "/users/me", body(t, map[string]any{s: s})),
-			"groups":        b.as(admin, "PUT", "/users/"+diane.ID, body(t, map[string]any{"groups": []string{s}})),
-			"a new user":    b.as(admin, "POST", "/users", body(t, map[string]any{"name": s, "email": s, "password": "short"})),
+			"email":    b.as(diane, "PUT", "/users/me", body(t, map[string]any{"email": s})),
+			"a member": b.as(diane, "PUT", "/users/me", body(t, map[string]any{s: s})),
+			"groups":   b.as(admin, "PUT", "/users/"+diane.ID, body(t, map[string]any{"groups": []string{s}})),
+			"a new user": b.as(admin, "POST", "/users", body(t, map[string]any{
+				"name":     s,
+				"email":    s,
+				"password": "short",
+			})),
 			"search":        b.as(admin, "GET", "/users?search="+url.QueryEscape(s), ""),
 			"cursor, limit": b.as(admin, "GET", "/users?cursor="+url.QueryEscape(s)+"&limit="+url.QueryEscape(s), ""),
 			"an id":         b.as(admin, "GET", "/users/"+url.PathEscape(s), ""),
 			"a session":     b.as(diane, "DELETE", "/users/me/sessions/"+url.PathEscape("s"+s), ""),
 			"a token":       b.as(diane, "DELETE", "/users/me/tokens/"+url.PathEscape("t"+s), ""),
-			"scopes":        b.as(diane, "POST", "/users/me/tokens", body(t, map[string]any{"name": "x", "expires_at": soon, "allows": []string{s}, "networks": []string{s}})),
-			"the body":      b.as(diane, "PUT", "/users/me", s+" "),
+			"scopes": b.as(diane, "POST", "/users/me/tokens", body(t, map[string]any{
+				"name":       "x",
+				"expires_at": soon,
+				"allows":     []string{s},
+				"networks":   []string{s},
+			})),
+			"the body": b.as(diane, "PUT", "/users/me", s+" "),
 		} {
 			if a.Status >= 500 || a.Status == 0 {
 				t.Errorf("%s %q: %d %s", what, s, a.Status, a.Body)
 			}
 		}
+
 		if i%32 == 0 { // passwords are hashed slowly
 			want := 200
 			pw := s + "and more"
 			if a := b.as(admin, "PUT", "/users/"+diane.ID, body(t, map[string]any{"password": pw})); a.Status != want {
 				t.Errorf("password %q: %d %s", pw, a.Status, a.Body)
 			}
+
 			a := b.ask("POST", "/auth_session/login", body(t, map[string]any{"name": diane.Name, "password": pw}))
-			if diane.cookie = a.Cookies(); a.Status != want {
+			diane.cookie = a.Cookies()
+
+			if a.Status != want {
 				t.Fatalf("log in with %q: %d %s", pw, a.Status, a.Body)
 			}
 		}
 	}
+
 	if names < len(all)*3/4 || tokens < len(all)*3/4 {
 		t.Errorf("only %d names and %d names of tokens were taken", names, tokens)
 	}
@@ -128,23 +155,32 @@ func TestHostileTextInTheClassicShape(t *testing.T) {
 		if text != "" && kept(t, "first name", text, a, "first_name") {
 			taken++
 		}
+
 		answers := []jetontest.Answer{
 			old(t, s, "POST", "/users", body(t, map[string]any{"email": text, "password": text})),
 			old(t, s, "POST", "/users", "{"+text),
 			old(t, s, "GET", "/users?search="+url.QueryEscape(text), ""),
 		}
 		if !strings.ContainsAny(text, "/") {
-			answers = append(answers, old(t, s, "POST", "/users", body(t, map[string]any{"email": fmt.Sprintf("u%d@%s", i, text), "password": "p"})))
+			answers = append(answers, old(t, s, "POST", "/users", body(t, map[string]any{
+				"email":    fmt.Sprintf("u%d@%s", i, text),
+				"password": "p",
+			})))
 		}
 		if i%32 == 0 {
-			answers = append(answers, old(t, s, "POST", "/auth_session/login", url.Values{"email": {text}, "password": {text}}.Encode()))
+			answers = append(answers, old(t, s, "POST", "/auth_session/login", url.Values{
+				"email":    {text},
+				"password": {text},
+			}.Encode()))
 		}
+
 		for _, a := range answers {
 			if a.Status >= 500 || a.Status == 0 {
 				t.Errorf("%q: %d %s", text, a.Status, a.Body)
 			}
 		}
 	}
+
 	if taken < len(all)*3/4 {
 		t.Errorf("only %d names were taken", taken)
 	}

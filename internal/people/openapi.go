@@ -34,14 +34,21 @@ func (a *API) openAPI() ([]byte, error) {
 			of = object{}
 			paths[op.path] = of
 		}
+
 		of[strings.ToLower(op.method)] = a.describeRow(&d, op)
 	}
+
 	if d.err != nil {
 		return nil, fmt.Errorf("describe the users API: %w", d.err)
 	}
+
 	return json.MarshalIndent(object{
-		"openapi":    "3.1.0",
-		"info":       object{"title": a.title(), "version": "1", "description": "Users, their sessions and their tokens. Made from the rows that answer."},
+		"openapi": "3.1.0",
+		"info": object{
+			"title":       a.title(),
+			"version":     "1",
+			"description": "Users, their sessions and their tokens. Made from the rows that answer.",
+		},
 		"servers":    []object{{"url": a.conf.UsersAPI.Prefix}},
 		"paths":      paths,
 		"components": object{"schemas": d.schemas, "securitySchemes": a.schemes()},
@@ -53,17 +60,42 @@ func (a *API) title() string { return "Users API of " + a.conf.Name }
 var placeholder = regexp.MustCompile(`\{(\w+)\}`)
 
 func (a *API) describeRow(d *describer, op operation) object {
-	o := object{"summary": op.summary, "operationId": strings.ToLower(op.method) + strings.NewReplacer("/", "_", "{", "", "}", "", ".", "_").Replace(op.path)}
+	o := object{
+		"summary": op.summary,
+		"operationId": strings.ToLower(op.method) + strings.NewReplacer(
+			"/",
+			"_",
+			"{",
+			"",
+			"}",
+			"",
+			".",
+			"_",
+		).Replace(op.path),
+	}
 	var params []object
 	for _, m := range placeholder.FindAllStringSubmatch(op.path, -1) {
-		params = append(params, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})
+		params = append(params, object{
+			"name":     m[1],
+			"in":       "path",
+			"required": true,
+			"schema":   object{"type": "string"},
+		})
 	}
+
 	for _, q := range op.query {
-		params = append(params, object{"name": q.Name, "in": "query", "description": q.About, "schema": object{"type": "string"}})
+		params = append(params, object{
+			"name":        q.Name,
+			"in":          "query",
+			"description": q.About,
+			"schema":      object{"type": "string"},
+		})
 	}
+
 	if params != nil {
 		o["parameters"] = params
 	}
+
 	if op.in != nil {
 		content := object{"application/json": object{"schema": d.ref(op.in)}}
 		if op.login {
@@ -71,8 +103,10 @@ func (a *API) describeRow(d *describer, op operation) object {
 		}
 		o["requestBody"] = object{"required": true, "content": content}
 	}
+
 	o["responses"] = a.responses(d, op)
 	o["security"] = a.security(op)
+
 	return o
 }
 
@@ -83,15 +117,21 @@ func (a *API) responses(d *describer, op operation) object {
 	if a.shape.classic != nil {
 		kind = "application/json"
 	}
+
 	out := object{}
 	refusal := object{kind: object{"schema": d.ref(a.shape.refusal())}}
 	for _, code := range op.codes() {
 		out[strconv.Itoa(code)] = object{"description": http.StatusText(code), "content": refusal}
 	}
-	out["default"] = object{"description": "Too many attempts (429), or the server cannot tell now (503)", "content": refusal}
+
+	out["default"] = object{
+		"description": "Too many attempts (429), or the server cannot tell now (503)",
+		"content":     refusal,
+	}
 	if op.code == 0 {
 		return out
 	}
+
 	success := object{"description": http.StatusText(op.code)}
 	switch {
 	case op.text != "":
@@ -99,7 +139,9 @@ func (a *API) responses(d *describer, op operation) object {
 	case op.out != nil:
 		success["content"] = object{"application/json": object{"schema": d.ref(op.out)}}
 	}
+
 	out[strconv.Itoa(op.code)] = success
+
 	return out
 }
 
@@ -112,10 +154,13 @@ func (op operation) codes() []int {
 	if op.method != http.MethodGet && !op.anyOrigin {
 		codes = append(codes, http.StatusForbidden) // another origin
 	}
+
 	if op.in != nil {
 		codes = append(codes, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
+
 	slices.Sort(codes)
+
 	return slices.Compact(codes)
 }
 
@@ -128,9 +173,11 @@ func (a *API) schemes() object {
 	if a.accepts&policy.ByToken != 0 {
 		s["token"] = object{"type": "http", "scheme": "bearer"}
 	}
+
 	if a.accepts&policy.ByPassword != 0 {
 		s["basic"] = object{"type": "http", "scheme": "basic"}
 	}
+
 	return s
 }
 
@@ -139,11 +186,13 @@ func (a *API) security(op operation) []object {
 	if op.access.IsOpen() {
 		return list
 	}
+
 	for _, name := range []string{"session", "token", "basic"} {
 		if a.schemes()[name] != nil {
 			list = append(list, object{name: []string{}})
 		}
 	}
+
 	return list
 }
 
@@ -162,6 +211,7 @@ func (d *describer) ref(value any) object {
 	case t.Kind() == reflect.Map || t.NumField() == 0:
 		return object{"type": "object"}
 	}
+
 	name := strings.ToUpper(t.Name()[:1]) + t.Name()[1:]
 	if d.schemas[name] == nil {
 		s, err := jsonschema.ForType(t, nil)
@@ -170,6 +220,7 @@ func (d *describer) ref(value any) object {
 		}
 		d.schemas[name] = s
 	}
+
 	return object{"$ref": "#/components/schemas/" + name}
 }
 
@@ -179,6 +230,7 @@ func (a *API) describe(w *web.Reply, _ *http.Request) error {
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Content-Type-Options", "nosniff")
 	_, _ = w.Write(append(a.document, '\n'))
+
 	return nil
 }
 
@@ -216,16 +268,31 @@ func (a *API) docs() (page []byte, csp string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("page of the users API: %w", err)
 	}
+
 	p := docPage{Prefix: a.conf.UsersAPI.Prefix, Title: a.title(), Style: style}
 	for _, op := range a.rows {
-		p.Rows = append(p.Rows, docRow{op.method, a.conf.UsersAPI.Prefix + op.path, op.summary, op.access.String(), op.query, fields(op.in), fields(op.out), op.code, op.codes()})
+		p.Rows = append(p.Rows, docRow{
+			op.method,
+			a.conf.UsersAPI.Prefix + op.path,
+			op.summary,
+			op.access.String(),
+			op.query,
+			fields(op.in),
+			fields(op.out),
+			op.code,
+			op.codes(),
+		})
 	}
+
 	var out bytes.Buffer
 	if err := t.Execute(&out, p); err != nil {
 		return nil, "", fmt.Errorf("page of the users API: %w", err)
 	}
+
 	sum := sha256.Sum256([]byte(style))
-	csp = "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	csp = "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
 	return out.Bytes(), csp, nil
 }
 
@@ -234,6 +301,7 @@ func fields(value any) []field {
 	if value == nil {
 		return nil
 	}
+
 	t := reflect.TypeOf(value)
 	if t.Kind() == reflect.Slice {
 		t = t.Elem()
@@ -241,6 +309,7 @@ func fields(value any) []field {
 	if t.Kind() != reflect.Struct {
 		return nil
 	}
+
 	var list []field
 	for _, f := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -249,6 +318,7 @@ func fields(value any) []field {
 		}
 		list = append(list, field{name, strings.TrimPrefix(f.Type.String(), "*"), f.Tag.Get("jsonschema")})
 	}
+
 	return list
 }
 
@@ -259,7 +329,9 @@ func (a *API) read(w *web.Reply, _ *http.Request) error {
 	h.Set("Content-Security-Policy", a.pageCSP)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
+
 	h.Set("Cache-Control", "no-cache")
 	_, _ = w.Write(a.page)
+
 	return nil
 }

@@ -32,30 +32,40 @@ func (a *API) listSessions(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	list := []ownSession{}
 	for _, s := range sessions {
 		list = append(list, ownSession{s, s.ID == who.Session})
 	}
+
 	return web.JSON(w, http.StatusOK, list)
 }
 
 // endSession answers DELETE /users/me/sessions/{session}.
 func (a *API) endSession(w *web.Reply, r *http.Request) error {
 	id := r.PathValue("session")
-	n, err := a.sessions.End(r.Context(), session.Which{ID: id, User: gate.From(w).Principal().Name}, a.event(w, audit.SessionEnd, "session:"+id))
+	n, err := a.sessions.End(r.Context(), session.Which{
+		ID:   id,
+		User: gate.From(w).Principal().Name,
+	}, a.event(w, audit.SessionEnd, "session:"+id))
 	if err == nil && n == 0 {
 		err = jeton.ErrNotFound
 	}
+
 	if err != nil {
 		return err
 	}
+
 	return web.NoContent(w)
 }
 
 // endOtherSessions answers DELETE /users/me/sessions.
 func (a *API) endOtherSessions(w *web.Reply, r *http.Request) error {
 	who := gate.From(w).Principal()
-	if _, err := a.sessions.End(r.Context(), session.Which{User: who.Name, Not: who.Session}, a.event(w, audit.LogoutAll, "user:"+who.Name)); err != nil {
+	if _, err := a.sessions.End(r.Context(), session.Which{
+		User: who.Name,
+		Not:  who.Session,
+	}, a.event(w, audit.LogoutAll, "user:"+who.Name)); err != nil {
 		return err
 	}
 	return web.NoContent(w)
@@ -84,7 +94,13 @@ type newToken struct {
 
 // draft makes of it what internal/token wants.
 func (n newToken) draft() (token.Draft, error) {
-	d := token.Draft{Name: n.Name, Scopes: n.Scopes, MaxUses: n.MaxUses, NotBefore: n.NotBefore, Expires: n.Expires}
+	d := token.Draft{
+		Name:      n.Name,
+		Scopes:    n.Scopes,
+		MaxUses:   n.MaxUses,
+		NotBefore: n.NotBefore,
+		Expires:   n.Expires,
+	}
 	for _, text := range n.Allows {
 		rule, err := policy.ParseRule(text)
 		if err != nil {
@@ -92,16 +108,22 @@ func (n newToken) draft() (token.Draft, error) {
 		}
 		d.Limits.Allows = append(d.Limits.Allows, rule)
 	}
+
 	for _, text := range n.Networks {
 		p, err := netip.ParsePrefix(text)
 		if addr, aerr := netip.ParseAddr(text); aerr == nil && addr.Zone() == "" {
 			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
 		if err != nil || p.Addr().Is4In6() {
-			return d, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%.60q is no address and no CIDR; write it as in 10.0.0.7, 10.0.0.0/8 or fd00::/8", text))
+			return d, jeton.WithDetail(
+				jeton.ErrInvalid,
+				fmt.Sprintf("%.60q is no address and no CIDR; write it as in 10.0.0.7, 10.0.0.0/8 or fd00::/8", text),
+			)
 		}
+
 		d.Limits.Networks = append(d.Limits.Networks, p.Masked())
 	}
+
 	return d, nil
 }
 
@@ -117,10 +139,12 @@ func (a *API) createToken(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	me, err := a.me(w, r)
 	if err != nil {
 		return err
 	}
+
 	d, err := in.draft()
 	if err != nil {
 		return err
@@ -128,9 +152,12 @@ func (a *API) createToken(w *web.Reply, r *http.Request) error {
 	if len(in.Services) == 0 {
 		in.Services = []string{a.conf.Name}
 	}
-	if d.Audience, err = a.audiences(in.Services); err != nil {
+
+	d.Audience, err = a.audiences(in.Services)
+	if err != nil {
 		return err
 	}
+
 	ev := a.event(w, audit.TokenCreate, "")
 	owner := token.UserOwner(me)
 	switch by := gate.From(w).Credential().(type) {
@@ -141,17 +168,24 @@ func (a *API) createToken(w *web.Reply, r *http.Request) error {
 	case *signin.Verified:
 		owner = token.UserOwner(by.Account) // whose password it was then
 	}
+
 	d.Source = ev.Source
 	made, text, err := a.tokens.Create(r.Context(), owner, d, ev)
 	if err != nil {
 		return err
 	}
+
 	return web.JSON(w, http.StatusCreated, madeToken{made, text.Reveal()})
 }
 
 // revokeToken answers DELETE /users/me/tokens/{accessor}.
 func (a *API) revokeToken(w *web.Reply, r *http.Request) error {
-	if err := a.tokens.RevokeOwn(r.Context(), gate.From(w).Principal().Name, r.PathValue("accessor"), a.event(w, audit.TokenRevoke, "")); err != nil {
+	if err := a.tokens.RevokeOwn(
+		r.Context(),
+		gate.From(w).Principal().Name,
+		r.PathValue("accessor"),
+		a.event(w, audit.TokenRevoke, ""),
+	); err != nil {
 		return err
 	}
 	return web.NoContent(w)
@@ -161,18 +195,22 @@ func (a *API) revokeToken(w *web.Reply, r *http.Request) error {
 // another would be told the secret of one that is wider than itself.
 func (a *API) rotateToken(w *web.Reply, r *http.Request) error {
 	accessor := r.PathValue("accessor")
-	if who := gate.From(w).Principal(); who.Token != "" && who.Token != accessor {
+	who := gate.From(w).Principal()
+	if who.Token != "" && who.Token != accessor {
 		return jeton.WithDetail(jeton.ErrForbidden, "a token rotates itself alone")
 	}
+
 	me, err := a.me(w, r)
 	if err != nil {
 		return err
 	}
+
 	owner := token.UserOwner(me)
 	itself, _ := gate.From(w).Credential().(*token.Live)
 	made, text, err := a.tokens.Rotate(r.Context(), accessor, &owner, itself, a.event(w, audit.TokenRotate, ""))
 	if err != nil {
 		return err
 	}
+
 	return web.JSON(w, http.StatusOK, madeToken{made, text.Reveal()})
 }

@@ -72,13 +72,25 @@ type Config struct {
 func New(c Config) (*API, error) {
 	u := c.Service.UsersAPI
 	a := &API{
-		conf: c.Service, door: c.Door, gate: c.Gate, accounts: c.Accounts, sessions: c.Sessions, tokens: c.Tokens, logins: c.Logins, audiences: c.Audiences,
-		accepts: c.Accepts, terms: c.Terms, managers: &policy.Allow{Groups: u.Admins, Clients: u.Clients}, cursors: cursors{c.CursorKey},
-		csrf: http.NewCrossOriginProtection(), shape: shape{classic: u.Classic},
+		conf:      c.Service,
+		door:      c.Door,
+		gate:      c.Gate,
+		accounts:  c.Accounts,
+		sessions:  c.Sessions,
+		tokens:    c.Tokens,
+		logins:    c.Logins,
+		audiences: c.Audiences,
+		accepts:   c.Accepts,
+		terms:     c.Terms,
+		managers:  &policy.Allow{Groups: u.Admins, Clients: u.Clients},
+		cursors:   cursors{c.CursorKey},
+		csrf:      http.NewCrossOriginProtection(),
+		shape:     shape{classic: u.Classic},
 	}
 	if u.Classic != nil {
 		a.accepts, a.terms = classicProof(u.Classic.Auth), classicTerms(*u.Classic)
 	}
+
 	a.rows = a.operations()
 	a.paths = http.NewServeMux()
 	for _, op := range a.rows {
@@ -86,10 +98,13 @@ func New(c Config) (*API, error) {
 			a.paths.HandleFunc(pattern, func(http.ResponseWriter, *http.Request) {})
 		}
 	}
+
 	var err error
-	if a.document, err = a.openAPI(); err != nil {
+	a.document, err = a.openAPI()
+	if err != nil {
 		return nil, err
 	}
+
 	a.page, a.pageCSP, err = a.docs()
 	return a, err
 }
@@ -102,10 +117,12 @@ func (a *API) Routes() []web.Route {
 			rows = append(rows, a.route(op, pattern))
 		}
 	}
+
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
 		other := operation{access: policy.Open, handle: a.elsewhere, anyOrigin: true}
 		rows = append(rows, a.route(other, method+" "+a.conf.UsersAPI.Prefix+"/{rest...}"))
 	}
+
 	return rows
 }
 
@@ -121,7 +138,9 @@ func (a *API) patterns(op operation) []string {
 
 func (a *API) route(op operation, pattern string) web.Route {
 	return web.Route{
-		Pattern: pattern, Access: op.access, BufferBody: op.method != http.MethodGet && op.method != "",
+		Pattern:    pattern,
+		Access:     op.access,
+		BufferBody: op.method != http.MethodGet && op.method != "",
 		Handle: func(w *web.Reply, r *http.Request) error {
 			a.shape.open(w)
 			if gate.From(w).Free() {
@@ -129,9 +148,11 @@ func (a *API) route(op operation, pattern string) web.Route {
 				w.WriteHeader(http.StatusOK)
 				return nil
 			}
+
 			if err := a.sameOrigin(w, r, op); err != nil {
 				return err
 			}
+
 			return op.handle(w, r)
 		},
 		Refuse: func(w *web.Reply, r *http.Request, err error) {
@@ -153,6 +174,7 @@ func (a *API) sameOrigin(w *web.Reply, r *http.Request, op operation) error {
 	if err := a.csrf.Check(r); err != nil {
 		return jeton.WithDetail(jeton.ErrForbidden, "the request comes from another origin")
 	}
+
 	return nil
 }
 
@@ -168,13 +190,16 @@ func bearer(r *http.Request) bool {
 func (a *API) elsewhere(w *web.Reply, r *http.Request) error {
 	var allowed []string
 	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
-		if _, pattern := a.paths.Handler(&http.Request{Method: m, URL: r.URL, Host: r.Host}); pattern != "" {
+		_, pattern := a.paths.Handler(&http.Request{Method: m, URL: r.URL, Host: r.Host})
+		if pattern != "" {
 			allowed = append(allowed, m)
 		}
 	}
+
 	if len(allowed) == 0 {
 		return jeton.ErrNotFound
 	}
+
 	return a.otherMethod(w, r, allowed)
 }
 
@@ -184,10 +209,12 @@ func (a *API) me(w *web.Reply, r *http.Request) (account.Account, error) {
 	if who.Kind != jeton.KindUser {
 		return account.Account{}, jeton.ErrNotFound
 	}
+
 	acct, err := a.accounts.Find(r.Context(), who.Name)
 	if err == nil && acct.ID == 0 {
 		err = jeton.ErrNotFound // removed a moment ago
 	}
+
 	return acct, err
 }
 
@@ -211,7 +238,16 @@ func (a *API) event(w *web.Reply, action, target string) jeton.Event {
 	if w.Source.IsValid() {
 		source = w.Source.String()
 	}
-	return jeton.Event{Time: w.Start, Request: w.ID, Actor: by(w), Action: action, Target: target, Service: a.conf.Name, Outcome: "ok", Source: source}
+	return jeton.Event{
+		Time:    w.Start,
+		Request: w.ID,
+		Actor:   by(w),
+		Action:  action,
+		Target:  target,
+		Service: a.conf.Name,
+		Outcome: "ok",
+		Source:  source,
+	}
 }
 
 // Weaknesses names what of a service's users API is weaker than the default, for the
@@ -220,14 +256,20 @@ func Weaknesses(s config.Service) []string {
 	if s.UsersAPI == nil || s.UsersAPI.Classic == nil {
 		return nil
 	}
+
 	list := []string{"users_api.classic: passwords may be as short as they like, a stranger learns which addresses exist, and every page in a browser may read the answers"}
+
 	switch s.UsersAPI.Classic.Auth {
 	case "":
-		list = append(list, "users_api.classic.auth is empty: EVERYTHING IS OPEN, anybody reads, changes and removes every user")
+		list = append(
+			list,
+			"users_api.classic.auth is empty: EVERYTHING IS OPEN, anybody reads, changes and removes every user",
+		)
 	case "auth":
 	default:
 		list = append(list, "users_api.classic: whoever has proved who they are reads, changes and removes every user")
 	}
+
 	return list
 }
 
@@ -241,7 +283,12 @@ func classicTerms(c config.Classic) policy.Terms {
 	if c.Auth != "session_auth" {
 		d = cmp.Or(c.SessionDuration.Std(), d)
 	}
-	return policy.Terms{Idle: d, Lifetime: d, MaxSessions: policy.Unlimited, Relogin: policy.Relogin{Max: policy.Unlimited}}
+	return policy.Terms{
+		Idle:        d,
+		Lifetime:    d,
+		MaxSessions: policy.Unlimited,
+		Relogin:     policy.Relogin{Max: policy.Unlimited},
+	}
 }
 
 func classicProof(auth string) policy.Kinds {
@@ -251,5 +298,6 @@ func classicProof(auth string) policy.Kinds {
 	case "session_auth", "session_exp_auth", "session_db_auth":
 		return policy.BySession
 	}
+
 	return 0
 }

@@ -72,13 +72,22 @@ func (b *bench) person(groups ...string) someone {
 	b.t.Helper()
 	b.people++
 	name := fmt.Sprintf("p%d", b.people)
-	in := map[string]any{"name": name, "password": right, "groups": groups, "email": name + "@example.org", "first_name": "First of " + name}
+	in := map[string]any{
+		"name":       name,
+		"password":   right,
+		"groups":     groups,
+		"email":      name + "@example.org",
+		"first_name": "First of " + name,
+	}
 	p := someone{basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+right))}
 	b.MustControl("POST", "/api/v1/users", in, &p.User)
+
 	a := b.ask("POST", "/auth_session/login", `{"name":"`+name+`","password":"`+right+`"}`)
-	if p.cookie = a.Cookies(); a.Status != 200 || p.cookie == "" {
+	p.cookie = a.Cookies()
+	if a.Status != 200 || p.cookie == "" {
 		b.t.Fatalf("log in as %s: %d %s", name, a.Status, a.Body)
 	}
+
 	return p
 }
 
@@ -130,20 +139,26 @@ func rows(t *testing.T, yaml string, env map[string]string) []string {
 	for _, r := range table(t, yaml, env) {
 		list = append(list, strings.Replace(r.Pattern, prefix, "", 1))
 	}
+
 	return list
 }
 
 // table returns the rows of the API.
 func table(t *testing.T, yaml string, env map[string]string) []server.Row {
 	t.Helper()
-	c, err := config.Parse("jeton.yaml", []byte(yaml), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	c, err := config.Parse("jeton.yaml", []byte(yaml), func(name string) (string, bool) {
+		v, ok := env[name]
+		return v, ok
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	all, err := server.Table(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return slices.DeleteFunc(all, func(r server.Row) bool {
 		return r.Door != c.Services[0].Name || !strings.Contains(r.Pattern, " "+prefix)
 	})
@@ -158,37 +173,65 @@ var matrix = map[string]struct {
 	path, body string
 	want       [6]int
 }{
-	"GET /status":                             {want: [6]int{200, 200, 200, 200, 200, 200}},
-	"GET /stats":                              {want: [6]int{401, 200, 200, 200, 200, 200}},
-	"GET /unauthorized":                       {want: [6]int{401, 401, 401, 401, 401, 401}},
-	"GET /forbidden":                          {want: [6]int{403, 403, 403, 403, 403, 403}},
-	"POST /auth_session/login":                {body: `{"email":"EMAIL","password":"` + right + `"}`, want: [6]int{200, 200, 200, 200, 200, 200}},
-	"POST /auth_session":                      {body: `{"email":"EMAIL","password":"wrong"}`, want: [6]int{401, 401, 401, 401, 401, 401}},
-	"DELETE /auth_session/logout":             {want: [6]int{204, 204, 204, 204, 204, 204}},
-	"POST /auth_session/logout":               {want: [6]int{204, 204, 204, 204, 204, 204}},
-	"DELETE /auth_session":                    {want: [6]int{204, 204, 204, 204, 204, 204}},
-	"GET /users":                              {want: [6]int{401, 403, 403, 403, 403, 200}},
-	"POST /users":                             {body: `{"email":"new.EMAIL","password":"` + right + `"}`, want: [6]int{401, 403, 403, 403, 403, 201}},
-	"GET /users/me":                           {want: [6]int{401, 200, 200, 200, 403, 200}},
-	"PUT /users/me":                           {body: `{"first_name":"New"}`, want: [6]int{401, 200, 200, 200, 403, 200}},
-	"GET /users/{id}":                         {path: "/users/ID", want: [6]int{401, 404, 200, 200, 403, 200}},
-	"PUT /users/{id}":                         {path: "/users/ID", body: `{"last_name":"New"}`, want: [6]int{401, 404, 200, 200, 403, 200}},
-	"DELETE /users/{id}":                      {path: "/users/ID", want: [6]int{401, 403, 403, 403, 403, 204}},
-	"GET /users/me/sessions":                  {want: [6]int{401, 200, 200, 200, 403, 200}},
-	"DELETE /users/me/sessions":               {want: [6]int{401, 204, 204, 204, 403, 204}},
-	"DELETE /users/me/sessions/{session}":     {path: "/users/me/sessions/SESSION", want: [6]int{401, 404, 204, 204, 403, 404}},
-	"GET /users/me/tokens":                    {want: [6]int{401, 200, 200, 200, 403, 200}},
-	"POST /users/me/tokens":                   {body: `{"name":"job","expires_at":"SOON"}`, want: [6]int{401, 201, 201, 201, 403, 201}},
-	"DELETE /users/me/tokens/{accessor}":      {path: "/users/me/tokens/ACCESSOR", want: [6]int{401, 404, 204, 204, 403, 404}},
-	"POST /users/me/tokens/{accessor}/rotate": {path: "/users/me/tokens/ACCESSOR/rotate", want: [6]int{401, 404, 200, 200, 403, 404}},
-	"GET /openapi.json":                       {want: [6]int{200, 200, 200, 200, 200, 200}},
-	"GET /docs":                               {want: [6]int{200, 200, 200, 200, 200, 200}},
-	"GET /{rest...}":                          {path: "/nothing", want: [6]int{404, 404, 404, 404, 404, 404}},
-	"POST /{rest...}":                         {path: "/stats", want: [6]int{405, 405, 405, 405, 405, 405}},
-	"PUT /{rest...}":                          {path: "/users", want: [6]int{405, 405, 405, 405, 405, 405}},
-	"PATCH /{rest...}":                        {path: "/users/ID", want: [6]int{405, 405, 405, 405, 405, 405}},
-	"DELETE /{rest...}":                       {path: "/users", want: [6]int{405, 405, 405, 405, 405, 405}},
-	"OPTIONS /{rest...}":                      {path: "/users", want: [6]int{204, 204, 204, 204, 204, 204}},
+	"GET /status":       {want: [6]int{200, 200, 200, 200, 200, 200}},
+	"GET /stats":        {want: [6]int{401, 200, 200, 200, 200, 200}},
+	"GET /unauthorized": {want: [6]int{401, 401, 401, 401, 401, 401}},
+	"GET /forbidden":    {want: [6]int{403, 403, 403, 403, 403, 403}},
+	"POST /auth_session/login": {
+		body: `{"email":"EMAIL","password":"` + right + `"}`,
+		want: [6]int{200, 200, 200, 200, 200, 200},
+	},
+	"POST /auth_session": {
+		body: `{"email":"EMAIL","password":"wrong"}`,
+		want: [6]int{401, 401, 401, 401, 401, 401},
+	},
+	"DELETE /auth_session/logout": {want: [6]int{204, 204, 204, 204, 204, 204}},
+	"POST /auth_session/logout":   {want: [6]int{204, 204, 204, 204, 204, 204}},
+	"DELETE /auth_session":        {want: [6]int{204, 204, 204, 204, 204, 204}},
+	"GET /users":                  {want: [6]int{401, 403, 403, 403, 403, 200}},
+	"POST /users": {
+		body: `{"email":"new.EMAIL","password":"` + right + `"}`,
+		want: [6]int{401, 403, 403, 403, 403, 201},
+	},
+	"GET /users/me": {want: [6]int{401, 200, 200, 200, 403, 200}},
+	"PUT /users/me": {
+		body: `{"first_name":"New"}`,
+		want: [6]int{401, 200, 200, 200, 403, 200},
+	},
+	"GET /users/{id}": {path: "/users/ID", want: [6]int{401, 404, 200, 200, 403, 200}},
+	"PUT /users/{id}": {
+		path: "/users/ID",
+		body: `{"last_name":"New"}`,
+		want: [6]int{401, 404, 200, 200, 403, 200},
+	},
+	"DELETE /users/{id}":        {path: "/users/ID", want: [6]int{401, 403, 403, 403, 403, 204}},
+	"GET /users/me/sessions":    {want: [6]int{401, 200, 200, 200, 403, 200}},
+	"DELETE /users/me/sessions": {want: [6]int{401, 204, 204, 204, 403, 204}},
+	"DELETE /users/me/sessions/{session}": {
+		path: "/users/me/sessions/SESSION",
+		want: [6]int{401, 404, 204, 204, 403, 404},
+	},
+	"GET /users/me/tokens": {want: [6]int{401, 200, 200, 200, 403, 200}},
+	"POST /users/me/tokens": {
+		body: `{"name":"job","expires_at":"SOON"}`,
+		want: [6]int{401, 201, 201, 201, 403, 201},
+	},
+	"DELETE /users/me/tokens/{accessor}": {
+		path: "/users/me/tokens/ACCESSOR",
+		want: [6]int{401, 404, 204, 204, 403, 404},
+	},
+	"POST /users/me/tokens/{accessor}/rotate": {
+		path: "/users/me/tokens/ACCESSOR/rotate",
+		want: [6]int{401, 404, 200, 200, 403, 404},
+	},
+	"GET /openapi.json":  {want: [6]int{200, 200, 200, 200, 200, 200}},
+	"GET /docs":          {want: [6]int{200, 200, 200, 200, 200, 200}},
+	"GET /{rest...}":     {path: "/nothing", want: [6]int{404, 404, 404, 404, 404, 404}},
+	"POST /{rest...}":    {path: "/stats", want: [6]int{405, 405, 405, 405, 405, 405}},
+	"PUT /{rest...}":     {path: "/users", want: [6]int{405, 405, 405, 405, 405, 405}},
+	"PATCH /{rest...}":   {path: "/users/ID", want: [6]int{405, 405, 405, 405, 405, 405}},
+	"DELETE /{rest...}":  {path: "/users", want: [6]int{405, 405, 405, 405, 405, 405}},
+	"OPTIONS /{rest...}": {path: "/users", want: [6]int{204, 204, 204, 204, 204, 204}},
 }
 
 // TestEveryRowForEverybody asks every row of the route table as everybody. A row that
@@ -202,26 +245,32 @@ func TestEveryRowForEverybody(t *testing.T) {
 	if len(list) != len(matrix) {
 		t.Errorf("the route table has %d rows, the matrix %d", len(list), len(matrix))
 	}
+
 	for _, row := range list {
 		t.Run(row, func(t *testing.T) {
 			tc, ok := matrix[row]
 			if !ok {
 				t.Fatal("the matrix says nothing of this row")
 			}
+
 			method, template, _ := strings.Cut(row, " ")
 			if tc.path == "" {
 				tc.path = template
 			}
+
 			user, other := b.person(), b.person()
 			for i, caller := range callers {
 				if i > 0 && method != "GET" && !strings.Contains(row, "{rest...}") {
 					user, other = b.person(), b.person()
 				}
+
 				accessor, _ := b.token(user, "")
 				fill := strings.NewReplacer("ID", user.ID, "EMAIL", user.Email, "ACCESSOR", accessor,
 					"SESSION", decode[[]struct{ ID string }](t, b.as(user, "GET", "/users/me/sessions", ""))[0].ID,
 					"SOON", time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+
 				var header []string
+
 				switch caller {
 				case "another user":
 					header = []string{"Cookie", other.cookie}
@@ -234,6 +283,7 @@ func TestEveryRowForEverybody(t *testing.T) {
 				case "an admin":
 					header = []string{"Cookie", admin.cookie}
 				}
+
 				a := b.ask(method, fill.Replace(tc.path), fill.Replace(tc.body), header...)
 				if a.Status != tc.want[i] {
 					t.Errorf("%s: %d %s, want %d", caller, a.Status, a.Body, tc.want[i])
@@ -241,10 +291,14 @@ func TestEveryRowForEverybody(t *testing.T) {
 				if strings.Contains(a.Body, right) || strings.Contains(a.Body, "argon2") {
 					t.Errorf("%s: the answer holds a password: %s", caller, a.Body)
 				}
+
 				if !strings.Contains(row, "{rest...}") {
 					doc.check(t, method, template, a)
 				}
-				if strings.Contains(row, "/logout") || row == "DELETE /auth_session" || row == "DELETE /users/me/sessions" {
+				if strings.Contains(
+					row,
+					"/logout",
+				) || row == "DELETE /auth_session" || row == "DELETE /users/me/sessions" {
 					admin = b.person("admin")
 				}
 			}
@@ -279,7 +333,14 @@ func TestRefusalsAreInTheDocument(t *testing.T) {
 		{"DELETE", "/users/{id}", "/users/" + admin.ID, "", 412, []string{"If-Match", `"x"`}},
 		{"POST", "/auth_session/login", "/auth_session/login", `x`, 415, []string{"Content-Type", "text/plain"}},
 		{"POST", "/auth_session/login", "/auth_session/login", `x`, 400, nil},
-		{"POST", "/auth_session", "/auth_session", `{"name":"x","password":"x"}`, 403, []string{"Sec-Fetch-Site", "cross-site"}},
+		{
+			"POST",
+			"/auth_session",
+			"/auth_session",
+			`{"name":"x","password":"x"}`,
+			403,
+			[]string{"Sec-Fetch-Site", "cross-site"},
+		},
 		{"POST", "/users/me/tokens", "/users/me/tokens", `{}`, 400, nil},
 		{"POST", "/users/me/tokens/{accessor}/rotate", "/users/me/tokens/x/rotate", "", 404, nil},
 	} {
@@ -287,6 +348,7 @@ func TestRefusalsAreInTheDocument(t *testing.T) {
 		if tc.body != "" && !slices.Contains(tc.header, "Content-Type") {
 			header = append(header, "Content-Type", asJSON)
 		}
+
 		a := b.Send(b.client, tc.method, b.URL("people")+prefix+tc.path, tc.body, header...)
 		want(t, tc.method+" "+tc.path+" "+fmt.Sprint(tc.header), a, tc.status)
 		doc.check(t, tc.method, tc.template, a)
@@ -315,13 +377,16 @@ func TestGoldenRoutes(t *testing.T) {
 			}
 			fmt.Fprintf(w, "  %s\t%s\n", r.Pattern, r.Access)
 		}
+
 		_ = w.Flush()
 	}
+
 	if *update {
 		if err := os.WriteFile(golden, []byte(out.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	text, err := os.ReadFile(golden)
 	if err != nil {
 		t.Fatal(err)
@@ -356,9 +421,13 @@ type document struct {
 func readDocument(t *testing.T, a jetontest.Answer) document {
 	t.Helper()
 	d := decode[document](t, a)
-	if a.Status != 200 || a.Header.Get("Content-Type") != asJSON || !strings.HasPrefix(d.OpenAPI, "3.1.") || d.Info.Title == "" || d.Info.Version == "" {
+	if a.Status != 200 || a.Header.Get("Content-Type") != asJSON || !strings.HasPrefix(
+		d.OpenAPI,
+		"3.1.",
+	) || d.Info.Title == "" || d.Info.Version == "" {
 		t.Fatalf("the document is %d %s %+v", a.Status, a.Header, d.Info)
 	}
+
 	return d
 }
 
@@ -370,20 +439,24 @@ func (d document) check(t *testing.T, method, path string, a jetontest.Answer) {
 		t.Errorf("the document has no %s %s", method, path)
 		return
 	}
+
 	said, ok := op.Responses[fmt.Sprint(a.Status)]
 	if !ok {
 		t.Errorf("the document says nothing of status %d of %s %s", a.Status, method, path)
 		return
 	}
+
 	if a.Body == "" && len(said.Content) == 0 {
 		return
 	}
+
 	kind, _, _ := strings.Cut(a.Header.Get("Content-Type"), ";")
 	content, ok := said.Content[kind]
 	if !ok {
 		t.Errorf("%s %s %d is of type %q, and the document says %v", method, path, a.Status, kind, said.Content)
 		return
 	}
+
 	if kind == "text/html" {
 		return
 	}
@@ -398,20 +471,24 @@ func (d document) resolve(t *testing.T, schema json.RawMessage) *jsonschema.Reso
 	if err := json.Unmarshal(schema, &s); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, at := range []**jsonschema.Schema{&s.Items} {
 		if *at != nil {
 			*at = d.follow(*at)
 		}
 	}
+
 	r, err := d.follow(&s).CloneSchemas().Resolve(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return r
 }
 
 func (d document) follow(s *jsonschema.Schema) *jsonschema.Schema {
-	if to := d.Components.Schemas[strings.TrimPrefix(s.Ref, "#/components/schemas/")]; to != nil {
+	to := d.Components.Schemas[strings.TrimPrefix(s.Ref, "#/components/schemas/")]
+	if to != nil {
 		return to.CloneSchemas()
 	}
 	return s
@@ -428,14 +505,17 @@ func TestTheDocumentHasEveryRow(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var s *jetontest.Server
+
 			service := "people"
 			if tc.yaml == conf {
 				s = jetontest.Start(t, conf)
 			} else {
 				s, service = startClassic(t), "users-api"
 			}
+
 			d := readDocument(t, s.Send(s.Client(), "GET", s.URL(service)+prefix+"/openapi.json", ""))
 			var said, there []string
+
 			ids := map[string]bool{}
 			for path, methods := range d.Paths {
 				for method, op := range methods {
@@ -446,13 +526,16 @@ func TestTheDocumentHasEveryRow(t *testing.T) {
 					ids[op.OperationID] = true
 				}
 			}
+
 			for _, row := range rows(t, tc.yaml, tc.env) {
 				if !strings.HasSuffix(row, "/{$}") && !strings.HasSuffix(row, "/{rest...}") {
 					there = append(there, row)
 				}
 			}
+
 			slices.Sort(said)
 			slices.Sort(there)
+
 			if !slices.Equal(said, there) || len(said) < 15 {
 				t.Errorf("the document has\n%v\nand the table\n%v", said, there)
 			}
@@ -464,16 +547,24 @@ func TestThePageHasNoScript(t *testing.T) {
 	b := newBench(t)
 	a := want(t, "docs", b.ask("GET", "/docs", ""), 200)
 	csp := a.Header.Get("Content-Security-Policy")
-	if !strings.HasPrefix(csp, "default-src 'none'; style-src 'sha256-") || strings.Contains(csp, "unsafe") || !strings.Contains(csp, "frame-ancestors 'none'") {
+	if !strings.HasPrefix(
+		csp,
+		"default-src 'none'; style-src 'sha256-",
+	) || strings.Contains(csp, "unsafe") || !strings.Contains(csp, "frame-ancestors 'none'") {
 		t.Errorf("the policy is %q", csp)
 	}
+
 	for _, row := range rows(t, conf, map[string]string{"ISSUER_PORT": "1"}) {
 		method, path, _ := strings.Cut(row, " ")
 		if !strings.HasSuffix(path, "{rest...}") && !strings.Contains(a.Body, method+" "+prefix+path+"<") {
 			t.Errorf("the page does not show %s", row)
 		}
 	}
-	if strings.Contains(strings.ToLower(a.Body), "<script") || strings.Contains(a.Body, " style=") || !strings.Contains(a.Header.Get("Content-Type"), "text/html") {
+
+	if strings.Contains(
+		strings.ToLower(a.Body),
+		"<script",
+	) || strings.Contains(a.Body, " style=") || !strings.Contains(a.Header.Get("Content-Type"), "text/html") {
 		t.Errorf("the page is %s\n%s", a.Header, a.Body)
 	}
 }
@@ -482,14 +573,20 @@ func TestThePageHasNoScript(t *testing.T) {
 func TestProblems(t *testing.T) {
 	b := newBench(t)
 	a := want(t, "nobody", b.ask("GET", "/users/me", ""), http.StatusUnauthorized)
+
 	p := decode[struct {
 		jeton.Problem
 		Error string
 	}](t, a)
-	if a.Header.Get("Content-Type") != "application/problem+json" || p.Status != 401 || p.Code != "no_credential" || p.Error != "Log in first" || p.Title != p.Error || p.Request != a.Request() {
+	if a.Header.Get("Content-Type") != "application/problem+json" || p.Status != 401 || p.Code != "no_credential" ||
+		p.Error != "Log in first" ||
+		p.Title != p.Error ||
+		p.Request != a.Request() {
 		t.Errorf("%s %s", a.Header, a.Body)
 	}
-	if got := a.Header["Www-Authenticate"]; len(got) != 3 {
+
+	got := a.Header["Www-Authenticate"]
+	if len(got) != 3 {
 		t.Errorf("challenges are %q, want Basic, Bearer and Cookie", got)
 	}
 }

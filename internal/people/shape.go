@@ -31,10 +31,12 @@ func (s shape) user(u jeton.User) any {
 	if s.classic == nil {
 		return u
 	}
+
 	email := u.Email
 	if email == "" {
 		email = u.Name // somebody whom the users API of old did not know
 	}
+
 	return classicUser{u.ID, email, given(u.First), given(u.Last), stamp(u.Created), stamp(u.Updated)}
 }
 
@@ -50,10 +52,12 @@ func (s shape) users(users []jeton.User) any {
 	if s.classic == nil {
 		return append([]jeton.User{}, users...)
 	}
+
 	list := []classicUser{}
 	for _, u := range users {
 		list = append(list, s.user(u).(classicUser))
 	}
+
 	return list
 }
 
@@ -85,7 +89,12 @@ func (s shape) readNew(w *web.Reply, r *http.Request) (newUser, error) {
 		return web.Read[newUser](r)
 	}
 	in, err := lenient[classicNew](w, r)
-	return newUser{Email: in.Email, Password: in.Password, First: in.First, Last: in.Last}, err
+	return newUser{
+		Email:    in.Email,
+		Password: in.Password,
+		First:    in.First,
+		Last:     in.Last,
+	}, err
 }
 
 // classicChange is what can be changed in the classic shape.
@@ -128,6 +137,7 @@ func (s shape) readManaged(w *web.Reply, r *http.Request) (managed, error) {
 // said to be, and members that it does not know are left alone.
 func lenient[T any](w *web.Reply, r *http.Request) (T, error) {
 	var in *T
+
 	body, err := web.Body(w, r, "the request", maxBody)
 	if err != nil {
 		return *new(T), err
@@ -135,6 +145,7 @@ func lenient[T any](w *web.Reply, r *http.Request) (T, error) {
 	if json.Unmarshal(body, &in) != nil || in == nil {
 		return *new(T), jeton.WithDetail(jeton.ErrInvalid, "Wrong format")
 	}
+
 	return *in, nil
 }
 
@@ -172,13 +183,16 @@ func (s shape) loginFails() []int {
 func (a *API) otherMethod(w *web.Reply, r *http.Request, allowed []string) error {
 	list := strings.Join(append(allowed, http.MethodOptions), ", ")
 	w.Header().Set("Allow", list)
+
 	if r.Method != http.MethodOptions {
 		return jeton.ErrMethod
 	}
+
 	if a.shape.classic != nil {
 		w.Header().Set("Access-Control-Allow-Methods", list)
 		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 	}
+
 	return web.NoContent(w)
 }
 
@@ -225,9 +239,11 @@ func (a *API) refuse(w *web.Reply, r *http.Request, op operation, err error) {
 		a.answer(w, status, "application/json", classicError{text})
 		return
 	}
+
 	if p.Status == http.StatusUnauthorized {
 		a.challenge(w, r)
 	}
+
 	a.answer(w, p.Status, "application/problem+json", problem{p, p.Title})
 }
 
@@ -239,6 +255,7 @@ func (a *API) answer(w *web.Reply, status int, kind string, body any) {
 	if status == http.StatusUnauthorized && a.shape.classic != nil && a.accepts&policy.ByPassword != 0 {
 		w.Header().Set("WWW-Authenticate", a.basic())
 	}
+
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
@@ -250,7 +267,9 @@ func (a *API) answer(w *web.Reply, status int, kind string, body any) {
 func (a *API) classicRefusal(r *http.Request, op operation, err error, p jeton.Problem) (int, string) {
 	var own *plain
 	var not *notMade
-	switch kind := jeton.Outcome(err); {
+
+	kind := jeton.Outcome(err)
+	switch {
 	case errors.As(err, &own):
 		return own.status, own.text
 	case errors.As(err, &not) && (kind == jeton.ErrConflict || kind == jeton.ErrInvalid):
@@ -268,6 +287,7 @@ func (a *API) classicRefusal(r *http.Request, op operation, err error, p jeton.P
 	case kind == jeton.ErrInvalid && jeton.Detail(err) != "":
 		return p.Status, jeton.Detail(err)
 	}
+
 	return p.Status, p.Title
 }
 
@@ -283,13 +303,16 @@ func shows(r *http.Request, cookie string) bool {
 // challenge says how to prove oneself (RFC 9110, section 11.6.1).
 func (a *API) challenge(w *web.Reply, r *http.Request) {
 	var list []string
-	scripted := r.Header.Get("X-Requested-With") != "" || r.Header.Get("Sec-Fetch-Mode") != "" && r.Header.Get("Sec-Fetch-Mode") != "navigate"
+
+	scripted := r.Header.Get("X-Requested-With") != "" ||
+		r.Header.Get("Sec-Fetch-Mode") != "" && r.Header.Get("Sec-Fetch-Mode") != "navigate"
 	if a.accepts&policy.ByPassword != 0 && !scripted {
 		list = append(list, a.basic()) // a script's page would show a dialog of the browser's
 	}
 	if a.accepts&policy.ByToken != 0 {
 		list = append(list, `Bearer realm="`+a.conf.Name+`"`)
 	}
+
 	if a.accepts&policy.BySession != 0 {
 		list = append(list, `Cookie realm="`+a.conf.Name+`", login="`+a.conf.UsersAPI.Prefix+`/auth_session/login"`)
 	}

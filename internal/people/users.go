@@ -29,10 +29,12 @@ func (a *API) listUsers(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	users, next, err := a.accounts.Page(r.Context(), p)
 	if err != nil {
 		return err
 	}
+
 	if next != 0 {
 		q := url.Values{"limit": {strconv.Itoa(p.Limit)}, "cursor": {a.cursors.make(next, p.Search)}}
 		if p.Search != "" {
@@ -40,6 +42,7 @@ func (a *API) listUsers(w *web.Reply, r *http.Request) error {
 		}
 		w.Header().Set("Link", "<"+a.conf.UsersAPI.Prefix+"/users?"+q.Encode()+`>; rel="next"`)
 	}
+
 	return web.JSON(w, http.StatusOK, a.shape.users(users))
 }
 
@@ -49,14 +52,18 @@ func (a *API) wanted(q url.Values) (p account.Page, err error) {
 	if len(p.Search) > searchMost || !utf8.ValidString(p.Search) {
 		return p, jeton.WithDetail(jeton.ErrInvalid, "search has at most 256 bytes of UTF-8")
 	}
+
 	if text := q.Get("limit"); text != "" {
-		if p.Limit, err = strconv.Atoi(text); err != nil || p.Limit < 1 || p.Limit > pageMost {
+		p.Limit, err = strconv.Atoi(text)
+		if err != nil || p.Limit < 1 || p.Limit > pageMost {
 			return p, jeton.WithDetail(jeton.ErrInvalid, "limit is a number from 1 to 1000")
 		}
 	}
+
 	if text := q.Get("cursor"); text != "" {
 		p.After, err = a.cursors.read(text, p.Search)
 	}
+
 	return p, err
 }
 
@@ -76,8 +83,15 @@ func (a *API) createUser(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	wish := account.Wish{
-		Name: in.Name, Password: jeton.NewSecret(in.Password), Groups: in.Groups, Email: in.Email, First: in.First, Last: in.Last, AnyPassword: a.shape.classic != nil,
+		Name:        in.Name,
+		Password:    jeton.NewSecret(in.Password),
+		Groups:      in.Groups,
+		Email:       in.Email,
+		First:       in.First,
+		Last:        in.Last,
+		AnyPassword: a.shape.classic != nil,
 	}
 	if wish.Name == "" {
 		wish.Name = strings.TrimSpace(in.Email)
@@ -85,14 +99,18 @@ func (a *API) createUser(w *web.Reply, r *http.Request) error {
 	if err := missing("email", wish.Name); err != nil {
 		return err
 	}
+
 	if err := missing("password", in.Password); err != nil {
 		return err
 	}
+
 	u, err := a.accounts.Add(r.Context(), by(w), wish)
 	if err != nil {
 		return &notMade{err}
 	}
+
 	w.Header().Set("Location", a.conf.UsersAPI.Prefix+"/users/"+u.ID)
+
 	return web.JSON(w, http.StatusCreated, a.shape.user(u))
 }
 
@@ -136,10 +154,12 @@ func (a *API) target(w *web.Reply, r *http.Request) (account.Account, error) {
 		}
 		return acct, err
 	}
+
 	acct, err := a.accounts.FindID(r.Context(), id)
 	if err == nil && acct.ID == 0 {
 		err = jeton.ErrNotFound
 	}
+
 	return acct, err
 }
 
@@ -164,10 +184,12 @@ func (a *API) updateMe(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	in, err := a.shape.readChange(w, r)
 	if err != nil {
 		return err
 	}
+
 	return a.update(w, r, acct, managed{change: in})
 }
 
@@ -176,10 +198,12 @@ func (a *API) updateUser(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	in, err := a.shape.readManaged(w, r)
 	if err != nil {
 		return err
 	}
+
 	return a.update(w, r, acct, in)
 }
 
@@ -188,6 +212,7 @@ func (a *API) update(w *web.Reply, r *http.Request, acct account.Account, in man
 	if acct.Declared {
 		return jeton.ErrDeclared
 	}
+
 	own, err := a.isMe(w, r, acct)
 	if err != nil {
 		return err
@@ -195,16 +220,26 @@ func (a *API) update(w *web.Reply, r *http.Request, acct account.Account, in man
 	if (own || !a.manages(w)) && (in.Groups != nil || in.Disabled != nil) {
 		return jeton.WithDetail(jeton.ErrForbidden, "nobody sets their own groups, or whether they are disabled")
 	}
-	e := account.Edit{Email: in.Email, First: in.First, Last: in.Last, Groups: in.Groups, Disabled: in.Disabled, If: unchanged(r)}
+
+	e := account.Edit{
+		Email:    in.Email,
+		First:    in.First,
+		Last:     in.Last,
+		Groups:   in.Groups,
+		Disabled: in.Disabled,
+		If:       unchanged(r),
+	}
 	if in.Password != nil {
 		if own {
 			if err := a.prove(w, r, acct, in.Current); err != nil {
 				return err
 			}
 		}
+
 		pw := jeton.NewSecret(*in.Password)
 		e.Password = &pw
 	}
+
 	after, err := a.accounts.Edit(r.Context(), by(w), acct, e)
 	if err != nil {
 		return err
@@ -212,6 +247,7 @@ func (a *API) update(w *web.Reply, r *http.Request, acct account.Account, in man
 	if after.ID == 0 {
 		return jeton.ErrNotFound // removed meanwhile
 	}
+
 	return a.show(w, after)
 }
 
@@ -230,10 +266,19 @@ func (a *API) prove(w *web.Reply, r *http.Request, acct account.Account, current
 	if current == nil {
 		return jeton.WithDetail(jeton.ErrInvalid, "current_password missing")
 	}
-	_, err := a.logins.Basic(r.Context(), signin.Attempt{Name: acct.Name, Password: jeton.NewSecret(*current), Service: a.conf.Name, Source: w.Source, Request: w.ID})
-	if out := jeton.Outcome(err); out == jeton.ErrBadCredential || out == jeton.ErrNoCredential {
+
+	_, err := a.logins.Basic(r.Context(), signin.Attempt{
+		Name:     acct.Name,
+		Password: jeton.NewSecret(*current),
+		Service:  a.conf.Name,
+		Source:   w.Source,
+		Request:  w.ID,
+	})
+	out := jeton.Outcome(err)
+	if out == jeton.ErrBadCredential || out == jeton.ErrNoCredential {
 		return jeton.WithDetail(jeton.ErrForbidden, "current_password is wrong")
 	}
+
 	return err
 }
 
@@ -243,14 +288,18 @@ func (a *API) removeUser(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if check := unchanged(r); check != nil {
+
+	check := unchanged(r)
+	if check != nil {
 		if err := check(acct); err != nil {
 			return err
 		}
 	}
+
 	if err := a.accounts.Remove(r.Context(), by(w), acct.Name); err != nil {
 		return err
 	}
+
 	return a.shape.done(w)
 }
 
@@ -260,6 +309,7 @@ func etag(a account.Account) string {
 	if err != nil {
 		return `""` // what is told of an account always encodes
 	}
+
 	sum := sha256.Sum256(b)
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
 }
@@ -270,12 +320,15 @@ func unchanged(r *http.Request) func(account.Account) error {
 	if len(lines) == 0 {
 		return nil
 	}
+
 	return func(now account.Account) error {
 		for tag := range strings.SplitSeq(strings.Join(lines, ","), ",") {
-			if tag = strings.TrimSpace(tag); tag == "*" || tag == etag(now) {
+			tag = strings.TrimSpace(tag)
+			if tag == "*" || tag == etag(now) {
 				return nil
 			}
 		}
+
 		return jeton.ErrChanged
 	}
 }
