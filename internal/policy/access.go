@@ -48,9 +48,11 @@ func (k Kinds) String() string {
 			list = append(list, name)
 		}
 	}
+
 	if len(list) == 0 {
 		return "nothing"
 	}
+
 	return strings.Join(list, " or ")
 }
 
@@ -91,12 +93,15 @@ func (a Access) String() string {
 	if a.Allow != nil {
 		parts = append(parts, a.Allow.String())
 	}
+
 	for _, b := range a.Budgets {
 		parts = append(parts, fmt.Sprintf("uses %d of %q", b.Max, b.Name))
 	}
+
 	if a.Audit {
 		parts = append(parts, "audited")
 	}
+
 	return strings.Join(parts, ", ")
 }
 
@@ -107,6 +112,7 @@ func Scoped(has, needs []string) error {
 			return jeton.ErrScope
 		}
 	}
+
 	return nil
 }
 
@@ -127,11 +133,13 @@ func (a *Allow) Check(p jeton.Principal) error {
 	if slices.Contains(names, p.Name) || a.AnyUser && p.Kind == jeton.KindUser {
 		return nil
 	}
+
 	for _, g := range p.Groups {
 		if slices.Contains(a.Groups, g) {
 			return nil
 		}
 	}
+
 	return jeton.ErrForbidden
 }
 
@@ -144,6 +152,7 @@ func (a *Allow) String() string {
 	if len(a.Clients) > 0 {
 		s += fmt.Sprintf(" clients %v", a.Clients)
 	}
+
 	return s
 }
 

@@ -15,16 +15,39 @@ func TestAccess(t *testing.T) {
 		prints                          string
 	}{
 		{"a forgotten one is closed", Access{}, false, false, false, true, "closed"},
-		{"what is only said to be audited or counted is closed", Access{Audit: true, Budgets: []Budget{{Name: "*", Max: 3}}}, false, false, false, true, `closed, uses 3 of "*", audited`},
-		{"what only lists who may is closed", Access{Allow: &Allow{Users: []string{"diane"}}}, false, false, false, true, "closed, users [diane] groups []"},
+		{
+			"what is only said to be audited or counted is closed",
+			Access{Audit: true, Budgets: []Budget{{Name: "*", Max: 3}}},
+			false,
+			false,
+			false,
+			true,
+			`closed, uses 3 of "*", audited`,
+		},
+		{
+			"what only lists who may is closed",
+			Access{Allow: &Allow{Users: []string{"diane"}}},
+			false,
+			false,
+			false,
+			true,
+			"closed, users [diane] groups []",
+		},
 		{"open", Open, true, false, false, false, "open"},
 		{"for a session", Session, false, true, false, false, "session"},
 		{"for an operator", Operator, false, false, true, false, "operator"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := tc.access
-			if a.IsOpen() != tc.open || a.NeedsProof() != tc.session || a.NeedsOperator() != tc.operator || a.IsClosed() != tc.closed {
-				t.Errorf("open %t, session %t, operator %t, closed %t", a.IsOpen(), a.NeedsProof(), a.NeedsOperator(), a.IsClosed())
+			if a.IsOpen() != tc.open || a.NeedsProof() != tc.session || a.NeedsOperator() != tc.operator ||
+				a.IsClosed() != tc.closed {
+				t.Errorf(
+					"open %t, session %t, operator %t, closed %t",
+					a.IsOpen(),
+					a.NeedsProof(),
+					a.NeedsOperator(),
+					a.IsClosed(),
+				)
 			}
 			if a.String() != tc.prints {
 				t.Errorf("it prints %q, want %q", a, tc.prints)

@@ -33,11 +33,29 @@ type Rule struct {
 // ParseRule reads a rule as it is written.
 func ParseRule(text string) (Rule, error) {
 	method, path, ok := strings.Cut(text, " ")
-	known := method == "*" || slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, method)
+	known := method == "*" || slices.Contains([]string{
+		"GET",
+		"HEAD",
+		"POST",
+		"PUT",
+		"PATCH",
+		"DELETE",
+		"OPTIONS",
+	}, method)
 	star := strings.IndexByte(path, '*')
-	if !ok || !known || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " \t?#") || star >= 0 && (star != len(path)-1 || path[star-1] != '/') || len(text) > 500 {
-		return Rule{}, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%.60q is no rule; write it as in \"GET /reports\" or \"* /reports/*\"", text))
+	if !ok || !known || !strings.HasPrefix(
+		path,
+		"/",
+	) || strings.ContainsAny(
+		path,
+		" \t?#",
+	) || star >= 0 && (star != len(path)-1 || path[star-1] != '/') || len(text) > 500 {
+		return Rule{}, jeton.WithDetail(
+			jeton.ErrInvalid,
+			fmt.Sprintf("%.60q is no rule; write it as in \"GET /reports\" or \"* /reports/*\"", text),
+		)
 	}
+
 	return Rule{method, path}, nil
 }
 
@@ -68,9 +86,12 @@ func (l Limits) Check(a Request) error {
 	if len(l.Allows) > 0 && !slices.ContainsFunc(l.Allows, func(r Rule) bool { return r.fits(a.Method, a.Path) }) {
 		return fmt.Errorf("%w: the token is good for %v", jeton.ErrForbidden, l.Allows)
 	}
-	if len(l.Networks) > 0 && !slices.ContainsFunc(l.Networks, func(n netip.Prefix) bool { return n.Contains(a.Source.Unmap()) }) {
+	if len(l.Networks) > 0 && !slices.ContainsFunc(l.Networks, func(n netip.Prefix) bool {
+		return n.Contains(a.Source.Unmap())
+	}) {
 		return fmt.Errorf("%w: the token is good from %v", jeton.ErrForbidden, l.Networks)
 	}
+
 	return nil
 }
 
@@ -80,21 +101,27 @@ func (l Limits) Within(outer Limits) bool {
 		if len(l.Allows) == 0 {
 			return false
 		}
+
 		for _, r := range l.Allows {
 			if !slices.ContainsFunc(outer.Allows, func(o Rule) bool { return o.covers(r) }) {
 				return false
 			}
 		}
 	}
+
 	if len(outer.Networks) > 0 {
 		if len(l.Networks) == 0 {
 			return false
 		}
+
 		for _, n := range l.Networks {
-			if !slices.ContainsFunc(outer.Networks, func(o netip.Prefix) bool { return o.Bits() <= n.Bits() && o.Contains(n.Addr()) }) {
+			if !slices.ContainsFunc(outer.Networks, func(o netip.Prefix) bool {
+				return o.Bits() <= n.Bits() && o.Contains(n.Addr())
+			}) {
 				return false
 			}
 		}
 	}
+
 	return true
 }

@@ -19,6 +19,7 @@ func rules(t *testing.T, texts ...string) []policy.Rule {
 		}
 		list = append(list, r)
 	}
+
 	return list
 }
 
@@ -59,6 +60,7 @@ func TestParseRule(t *testing.T) {
 			if err != nil && !errors.Is(err, jeton.ErrInvalid) {
 				t.Errorf("%v is not jeton.ErrInvalid", err)
 			}
+
 			if err == nil && r.String() != tc.text {
 				t.Errorf("%q is written as %q", tc.text, r)
 			}
@@ -97,6 +99,7 @@ func TestLimits(t *testing.T) {
 			if tc.source != "" {
 				source = netip.MustParseAddr(tc.source)
 			}
+
 			err := tc.limits.Check(policy.Request{Method: tc.method, Path: tc.path, Source: source})
 			if (err == nil) != tc.ok || err != nil && !errors.Is(err, jeton.ErrForbidden) {
 				t.Errorf("Check: %v", err)
@@ -112,23 +115,74 @@ func TestWithin(t *testing.T) {
 		want         bool
 	}{
 		{"nothing in nothing", policy.Limits{}, policy.Limits{}, true},
-		{"limits where there were none", policy.Limits{Allows: rules(t, "GET /x"), Networks: networks("10.0.0.0/8")}, policy.Limits{}, true},
+		{
+			"limits where there were none",
+			policy.Limits{Allows: rules(t, "GET /x"), Networks: networks("10.0.0.0/8")},
+			policy.Limits{},
+			true,
+		},
 		{"no rules under rules", policy.Limits{}, policy.Limits{Allows: rules(t, "GET /x")}, false},
 		{"no networks under networks", policy.Limits{}, policy.Limits{Networks: networks("10.0.0.0/8")}, false},
 		{"the same", policy.Limits{Allows: rules(t, "GET /x")}, policy.Limits{Allows: rules(t, "GET /x")}, true},
 		{"a method of all", policy.Limits{Allows: rules(t, "GET /x")}, policy.Limits{Allows: rules(t, "* /x")}, true},
-		{"all methods of one", policy.Limits{Allows: rules(t, "* /x")}, policy.Limits{Allows: rules(t, "GET /x")}, false},
-		{"a path of a folder", policy.Limits{Allows: rules(t, "GET /a/b")}, policy.Limits{Allows: rules(t, "GET /a/*")}, true},
-		{"a folder of a folder", policy.Limits{Allows: rules(t, "GET /a/b/*")}, policy.Limits{Allows: rules(t, "GET /a/*")}, true},
-		{"a folder of its folder", policy.Limits{Allows: rules(t, "GET /a/*")}, policy.Limits{Allows: rules(t, "GET /a/b/*")}, false},
-		{"one rule inside and one not", policy.Limits{Allows: rules(t, "GET /a/b", "GET /c")}, policy.Limits{Allows: rules(t, "GET /a/*")}, false},
-		{"rules of several", policy.Limits{Allows: rules(t, "GET /a/b", "POST /c")}, policy.Limits{Allows: rules(t, "GET /a/*", "* /c")}, true},
-		{"a smaller network", policy.Limits{Networks: networks("10.1.0.0/16")}, policy.Limits{Networks: networks("10.0.0.0/8")}, true},
-		{"a larger network", policy.Limits{Networks: networks("10.0.0.0/7")}, policy.Limits{Networks: networks("10.0.0.0/8")}, false},
-		{"another network", policy.Limits{Networks: networks("192.0.2.0/24")}, policy.Limits{Networks: networks("10.0.0.0/8")}, false},
+		{
+			"all methods of one",
+			policy.Limits{Allows: rules(t, "* /x")},
+			policy.Limits{Allows: rules(t, "GET /x")},
+			false,
+		},
+		{
+			"a path of a folder",
+			policy.Limits{Allows: rules(t, "GET /a/b")},
+			policy.Limits{Allows: rules(t, "GET /a/*")},
+			true,
+		},
+		{
+			"a folder of a folder",
+			policy.Limits{Allows: rules(t, "GET /a/b/*")},
+			policy.Limits{Allows: rules(t, "GET /a/*")},
+			true,
+		},
+		{
+			"a folder of its folder",
+			policy.Limits{Allows: rules(t, "GET /a/*")},
+			policy.Limits{Allows: rules(t, "GET /a/b/*")},
+			false,
+		},
+		{
+			"one rule inside and one not",
+			policy.Limits{Allows: rules(t, "GET /a/b", "GET /c")},
+			policy.Limits{Allows: rules(t, "GET /a/*")},
+			false,
+		},
+		{
+			"rules of several",
+			policy.Limits{Allows: rules(t, "GET /a/b", "POST /c")},
+			policy.Limits{Allows: rules(t, "GET /a/*", "* /c")},
+			true,
+		},
+		{
+			"a smaller network",
+			policy.Limits{Networks: networks("10.1.0.0/16")},
+			policy.Limits{Networks: networks("10.0.0.0/8")},
+			true,
+		},
+		{
+			"a larger network",
+			policy.Limits{Networks: networks("10.0.0.0/7")},
+			policy.Limits{Networks: networks("10.0.0.0/8")},
+			false,
+		},
+		{
+			"another network",
+			policy.Limits{Networks: networks("192.0.2.0/24")},
+			policy.Limits{Networks: networks("10.0.0.0/8")},
+			false,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := tc.inner.Within(tc.outer); got != tc.want {
+			got := tc.inner.Within(tc.outer)
+			if got != tc.want {
 				t.Errorf("%v within %v: %t", tc.inner, tc.outer, got)
 			}
 		})

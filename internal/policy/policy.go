@@ -36,6 +36,7 @@ func (w Window) Check(now time.Time) error {
 	if now.Before(w.Opens) {
 		return jeton.ErrTooEarly
 	}
+
 	return nil
 }
 
@@ -131,9 +132,11 @@ func (t Terms) Login(h History, now time.Time) (evict []int64, err error) {
 	if t.MaxSessions <= 0 {
 		return nil, jeton.ErrSessionsFull
 	}
+
 	live := slices.DeleteFunc(slices.Clone(h.Open), func(o OpenSession) bool {
 		return !now.Before(o.Closes) || Idle(o.LastUsed, o.Idle, now) != nil
 	})
+
 	surplus := len(live) - t.MaxSessions + 1
 	if surplus <= 0 {
 		return nil, nil
@@ -141,9 +144,11 @@ func (t Terms) Login(h History, now time.Time) (evict []int64, err error) {
 	if t.WhenFull != EvictOldest {
 		return nil, jeton.ErrSessionsFull
 	}
+
 	for _, o := range live[:surplus] {
 		evict = append(evict, o.Login)
 	}
+
 	return evict, nil
 }
 
@@ -153,20 +158,27 @@ func (r Relogin) check(logins []time.Time, now time.Time) error {
 	if r.Max != Unlimited && (r.Max <= 0 || r.Window <= 0 && len(logins) >= r.Max) {
 		return jeton.ErrRelogin // waiting does not help
 	}
+
 	var wait time.Duration
-	if n := len(logins); r.Cooldown > 0 && n > 0 {
+
+	n := len(logins)
+	if r.Cooldown > 0 && n > 0 {
 		wait = r.Cooldown - max(now.Sub(logins[n-1]), 0)
 	}
+
 	if r.Max != Unlimited && r.Window > 0 {
 		inside := slices.DeleteFunc(slices.Clone(logins), func(at time.Time) bool { return now.Sub(at) >= r.Window })
-		if surplus := len(inside) - r.Max; surplus >= 0 {
+		surplus := len(inside) - r.Max
+		if surplus >= 0 {
 			// inside[surplus] is the oldest that must leave the window before there is room again.
 			wait = max(wait, r.Window-max(now.Sub(inside[surplus]), 0))
 		}
 	}
+
 	if wait > 0 {
 		return jeton.WithRetryAfter(jeton.ErrRelogin, wait)
 	}
+
 	return nil
 }
 

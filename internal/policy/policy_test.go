@@ -37,7 +37,12 @@ func TestWindow(t *testing.T) {
 		{"the zero window is always over", Window{}, 0, jeton.ErrExpired},
 		{"without an opening it is open from ever", Window{Closes: noon}, -time.Hour, nil},
 		{"without a closing it is over", Window{Opens: noon}, time.Hour, jeton.ErrExpired},
-		{"closed before it opens, it is over and never early", Window{Opens: noon.Add(time.Hour), Closes: noon}, time.Minute, jeton.ErrExpired},
+		{
+			"closed before it opens, it is over and never early",
+			Window{Opens: noon.Add(time.Hour), Closes: noon},
+			time.Minute,
+			jeton.ErrExpired,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if err := tc.w.Check(noon.Add(tc.after)); !errors.Is(err, tc.want) {
@@ -71,8 +76,14 @@ func TestIdle(t *testing.T) {
 
 func TestLogin(t *testing.T) {
 	live := func(login int64) OpenSession {
-		return OpenSession{Login: login, Closes: noon.Add(time.Hour), LastUsed: noon.Add(-time.Minute), Idle: 10 * time.Minute}
+		return OpenSession{
+			Login:    login,
+			Closes:   noon.Add(time.Hour),
+			LastUsed: noon.Add(-time.Minute),
+			Idle:     10 * time.Minute,
+		}
 	}
+
 	over, idle := live(1), live(2)
 	over.Closes = noon
 	idle.LastUsed = noon.Add(-10 * time.Minute)
@@ -85,19 +96,79 @@ func TestLogin(t *testing.T) {
 		want  error
 	}{
 		{"nobody is there", Terms{MaxSessions: 1, WhenFull: EvictOldest, Relogin: free}, nil, nil, nil},
-		{"there is room", Terms{MaxSessions: 3, WhenFull: EvictOldest, Relogin: free}, []OpenSession{live(1), live(2)}, nil, nil},
-		{"full, the oldest goes", Terms{MaxSessions: 2, WhenFull: EvictOldest, Relogin: free}, []OpenSession{live(3), live(4)}, []int64{3}, nil},
-		{"full, nobody goes", Terms{MaxSessions: 2, WhenFull: Refuse, Relogin: free}, []OpenSession{live(3), live(4)}, nil, jeton.ErrSessionsFull},
-		{"full, and not said what then", Terms{MaxSessions: 2, Relogin: free}, []OpenSession{live(3), live(4)}, nil, jeton.ErrSessionsFull},
-		{"overfull since the limit was lowered, as many go as must", Terms{MaxSessions: 2, WhenFull: EvictOldest, Relogin: free}, []OpenSession{live(3), live(4), live(5), live(6)}, []int64{3, 4, 5}, nil},
-		{"what has ended does not count and is not evicted", Terms{MaxSessions: 2, WhenFull: EvictOldest, Relogin: free}, []OpenSession{over, idle, live(3)}, nil, nil},
-		{"what has ended does not count against who is refused", Terms{MaxSessions: 1, WhenFull: Refuse, Relogin: free}, []OpenSession{over, idle}, nil, nil},
-		{"the oldest that is live goes", Terms{MaxSessions: 1, WhenFull: EvictOldest, Relogin: free}, []OpenSession{over, idle, live(3)}, []int64{3}, nil},
+		{
+			"there is room",
+			Terms{MaxSessions: 3, WhenFull: EvictOldest, Relogin: free},
+			[]OpenSession{live(1), live(2)},
+			nil,
+			nil,
+		},
+		{
+			"full, the oldest goes",
+			Terms{MaxSessions: 2, WhenFull: EvictOldest, Relogin: free},
+			[]OpenSession{live(3), live(4)},
+			[]int64{3},
+			nil,
+		},
+		{
+			"full, nobody goes",
+			Terms{MaxSessions: 2, WhenFull: Refuse, Relogin: free},
+			[]OpenSession{live(3), live(4)},
+			nil,
+			jeton.ErrSessionsFull,
+		},
+		{
+			"full, and not said what then",
+			Terms{MaxSessions: 2, Relogin: free},
+			[]OpenSession{live(3), live(4)},
+			nil,
+			jeton.ErrSessionsFull,
+		},
+		{
+			"overfull since the limit was lowered, as many go as must",
+			Terms{MaxSessions: 2, WhenFull: EvictOldest, Relogin: free},
+			[]OpenSession{live(3), live(4), live(5), live(6)},
+			[]int64{3, 4, 5},
+			nil,
+		},
+		{
+			"what has ended does not count and is not evicted",
+			Terms{MaxSessions: 2, WhenFull: EvictOldest, Relogin: free},
+			[]OpenSession{over, idle, live(3)},
+			nil,
+			nil,
+		},
+		{
+			"what has ended does not count against who is refused",
+			Terms{MaxSessions: 1, WhenFull: Refuse, Relogin: free},
+			[]OpenSession{over, idle},
+			nil,
+			nil,
+		},
+		{
+			"the oldest that is live goes",
+			Terms{MaxSessions: 1, WhenFull: EvictOldest, Relogin: free},
+			[]OpenSession{over, idle, live(3)},
+			[]int64{3},
+			nil,
+		},
 		{"no limit", Terms{MaxSessions: Unlimited, Relogin: free}, []OpenSession{live(1), live(2)}, nil, nil},
 		{"a limit of none", Terms{WhenFull: EvictOldest, Relogin: free}, nil, nil, jeton.ErrSessionsFull},
-		{"a limit below none", Terms{MaxSessions: -2, WhenFull: EvictOldest, Relogin: free}, nil, nil, jeton.ErrSessionsFull},
+		{
+			"a limit below none",
+			Terms{MaxSessions: -2, WhenFull: EvictOldest, Relogin: free},
+			nil,
+			nil,
+			jeton.ErrSessionsFull,
+		},
 		{"zero terms let nobody in", Terms{}, nil, nil, jeton.ErrRelogin},
-		{"who may not log in evicts nobody", Terms{MaxSessions: 1, WhenFull: EvictOldest}, []OpenSession{live(1)}, nil, jeton.ErrRelogin},
+		{
+			"who may not log in evicts nobody",
+			Terms{MaxSessions: 1, WhenFull: EvictOldest},
+			[]OpenSession{live(1)},
+			nil,
+			jeton.ErrRelogin,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			before := slices.Clone(tc.open)
@@ -105,6 +176,7 @@ func TestLogin(t *testing.T) {
 			if !slices.Equal(evict, tc.evict) || !errors.Is(err, tc.want) {
 				t.Errorf("Login = %v, %v, want %v, %v", evict, err, tc.evict, tc.want)
 			}
+
 			if !slices.Equal(tc.open, before) {
 				t.Error("the history was changed")
 			}
@@ -140,10 +212,28 @@ func TestRelogin(t *testing.T) {
 		{"cooling down after the clock has jumped back", cool, ago(-h), jeton.ErrRelogin, m},
 		{"one for all time, the first", once, nil, nil, 0},
 		{"one for all time, years later", once, ago(20000 * h), jeton.ErrRelogin, 0},
-		{"cooling down would not help who needs an operator", Relogin{Max: 1, Cooldown: m}, ago(s), jeton.ErrRelogin, 0},
+		{
+			"cooling down would not help who needs an operator",
+			Relogin{Max: 1, Cooldown: m},
+			ago(s),
+			jeton.ErrRelogin,
+			0,
+		},
 		{"a negative window is a mistake and closed", Relogin{Max: 1, Window: -h}, ago(s), jeton.ErrRelogin, 0},
-		{"window and cooldown: the longer wait is told", Relogin{Max: 1, Window: h, Cooldown: m}, ago(s), jeton.ErrRelogin, h - s},
-		{"cooldown and window: the longer wait is told", Relogin{Max: 2, Window: m, Cooldown: h}, ago(s), jeton.ErrRelogin, h - s},
+		{
+			"window and cooldown: the longer wait is told",
+			Relogin{Max: 1, Window: h, Cooldown: m},
+			ago(s),
+			jeton.ErrRelogin,
+			h - s,
+		},
+		{
+			"cooldown and window: the longer wait is told",
+			Relogin{Max: 2, Window: m, Cooldown: h},
+			ago(s),
+			jeton.ErrRelogin,
+			h - s,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			terms := Terms{MaxSessions: Unlimited, Relogin: tc.terms}
@@ -151,12 +241,16 @@ func TestRelogin(t *testing.T) {
 			if !errors.Is(err, tc.want) {
 				t.Fatalf("Login = %v, want %v", err, tc.want)
 			}
+
 			wait, told := jeton.RetryAfter(err)
 			if wait != tc.wait || told != (tc.wait != 0) {
 				t.Errorf("told to wait %v (%t), want %v", wait, told, tc.wait)
 			}
+
 			if tc.wait > 0 {
-				if _, err := terms.Login(History{Logins: tc.logins}, noon.Add(tc.wait)); err != nil && !noon.Before(tc.logins[len(tc.logins)-1]) {
+				if _, err := terms.Login(History{
+					Logins: tc.logins,
+				}, noon.Add(tc.wait)); err != nil && !noon.Before(tc.logins[len(tc.logins)-1]) {
 					t.Errorf("after waiting %v: %v", tc.wait, err)
 				}
 			}
@@ -179,7 +273,8 @@ func TestRemembers(t *testing.T) {
 		{"zero", Relogin{}, time.Time{}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := tc.terms.Remembers(noon); !got.Equal(tc.since) || tc.terms.Counts() != tc.counts {
+			got := tc.terms.Remembers(noon)
+			if !got.Equal(tc.since) || tc.terms.Counts() != tc.counts {
 				t.Errorf("Remembers = %v, Counts = %t, want %v, %t", got, tc.terms.Counts(), tc.since, tc.counts)
 			}
 		})
@@ -189,7 +284,17 @@ func TestRemembers(t *testing.T) {
 // TestForgettingChangesNoVerdict checks Remembers against the verdicts: a login that is
 // no longer remembered would not have mattered.
 func TestForgettingChangesNoVerdict(t *testing.T) {
-	spans := []time.Duration{-time.Minute, 0, 1, 59 * time.Second, time.Minute, time.Minute + 1, time.Hour - 1, time.Hour, 2 * time.Hour}
+	spans := []time.Duration{
+		-time.Minute,
+		0,
+		1,
+		59 * time.Second,
+		time.Minute,
+		time.Minute + 1,
+		time.Hour - 1,
+		time.Hour,
+		2 * time.Hour,
+	}
 	for _, most := range []int{Unlimited, 0, 1, 2} {
 		for _, window := range []time.Duration{0, time.Minute, time.Hour} {
 			for _, cooldown := range []time.Duration{0, time.Minute, time.Hour} {
@@ -197,8 +302,11 @@ func TestForgettingChangesNoVerdict(t *testing.T) {
 				for i := range spans {
 					all := ago(spans[i:]...)
 					slices.Reverse(all) // oldest first
-					kept := slices.DeleteFunc(slices.Clone(all), func(at time.Time) bool { return !at.After(r.Remembers(noon)) })
-					if a, b := r.check(all, noon), r.check(kept, noon); jeton.Code(a) != jeton.Code(b) {
+					kept := slices.DeleteFunc(slices.Clone(all), func(at time.Time) bool {
+						return !at.After(r.Remembers(noon))
+					})
+					a, b := r.check(all, noon), r.check(kept, noon)
+					if jeton.Code(a) != jeton.Code(b) {
 						t.Errorf("%+v: %v with all logins, %v with those remembered", r, a, b)
 					}
 				}
