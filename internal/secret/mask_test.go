@@ -17,7 +17,8 @@ func TestMask(t *testing.T) {
 		{"a name with dots", "api.example.org", "api.example.org"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := secret.Mask(tc.text); got != tc.want {
+			got := secret.Mask(tc.text)
+			if got != tc.want {
 				t.Errorf("Mask(%q) = %q, want %q", tc.text, got, tc.want)
 			}
 		})

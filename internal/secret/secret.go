@@ -53,6 +53,7 @@ func New(k Kind, r io.Reader) (jeton.Secret, error) {
 	if _, err := io.ReadFull(r, b[:]); err != nil {
 		return jeton.Secret{}, fmt.Errorf("read randomness: %w", err)
 	}
+
 	text := head + string(k) + "_" + digits(new(big.Int).SetBytes(b[:]), random)
 	return jeton.NewSecret(text + checksum(text)), nil
 }
@@ -62,12 +63,14 @@ func Is(k Kind, text string) bool {
 	if len(text) != Len || !strings.HasPrefix(text, head+string(k)+"_") {
 		return false
 	}
+
 	body := text[:Len-check]
 	for _, c := range body[len(head)+2:] {
 		if !strings.ContainsRune(alphabet, c) {
 			return false
 		}
 	}
+
 	return text[Len-check:] == checksum(body)
 }
 
@@ -96,6 +99,7 @@ func ID(prefix string, now time.Time, r io.Reader) (string, error) {
 	if _, err := io.ReadFull(r, b[:]); err != nil {
 		return "", fmt.Errorf("read randomness: %w", err)
 	}
+
 	binary.BigEndian.PutUint64(b[:], uint64(now.UnixMilli())<<16|uint64(binary.BigEndian.Uint16(b[:])))
 	return prefix + idEncoding.EncodeToString(b[:14]), nil
 }
@@ -104,14 +108,17 @@ func ID(prefix string, now time.Time, r io.Reader) (string, error) {
 // Append gives back exactly what ReadID took.
 func ReadID(prefix, text string) (Handle, bool) {
 	var h Handle
+
 	body, ok := strings.CutPrefix(text, prefix)
 	if !ok || len(body) != HandleLen {
 		return h, false
 	}
+
 	b, err := idEncoding.AppendDecode(make([]byte, 0, len(h)+2), []byte(body))
 	if err != nil || len(b) != len(h) {
 		return h, false
 	}
+
 	h = Handle(b)
 	// The last character has three bits that say nothing, and the decoder skips line breaks.
 	return h, string(h.Append(nil)) == body
@@ -132,5 +139,6 @@ func digits(n *big.Int, width int) string {
 		n.DivMod(n, base, rest)
 		out[i] = alphabet[rest.Int64()]
 	}
+
 	return string(out)
 }
