@@ -27,18 +27,27 @@ func (a *away) tell(err error, now time.Time, log *slog.Logger) bool {
 	if !errors.Is(err, jeton.ErrUnavailable) {
 		return true
 	}
+
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if passed := now.Sub(a.since); passed < 0 || passed >= time.Second {
+
+	passed := now.Sub(a.since)
+	if passed < 0 || passed >= time.Second {
 		if a.unsaid > 0 {
 			log.Error("more requests failed since the store was not there", "count", a.unsaid)
 		}
-		a.since, a.said, a.unsaid = now, 0, 0
+
+		a.since = now
+		a.said = 0
+		a.unsaid = 0
 	}
+
 	if a.said < spoken {
 		a.said++
 		return true
 	}
+
 	a.unsaid++
+
 	return false
 }

@@ -16,14 +16,17 @@ func TestAStoreThatIsAwayIsNotToldOfAThousandTimes(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&out, nil))
 	var a away
+
 	noon := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 	gone := fmt.Errorf("find session: %w", jeton.ErrUnavailable)
+
 	count := func(n int, err error, at time.Time) (told int) {
 		for range n {
 			if a.tell(err, at, log) {
 				told++
 			}
 		}
+
 		return told
 	}
 	if n := count(1000, gone, noon); n != spoken {
@@ -32,6 +35,7 @@ func TestAStoreThatIsAwayIsNotToldOfAThousandTimes(t *testing.T) {
 	if n := count(1000, errors.New("a fault of ours"), noon); n != 1000 {
 		t.Errorf("%d of 1000 other failures are logged, want all", n)
 	}
+
 	if out.Len() > 0 {
 		t.Errorf("they are told of together before the second is over: %s", &out)
 	}

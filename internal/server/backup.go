@@ -25,13 +25,16 @@ type Summary = move.Summary
 // backup writes what the server keeps to w, as of one moment.
 func (k *core) backup(ctx context.Context, c Config, w io.Writer) error {
 	head := move.Head{Engine: "sqlite", Program: c.Version, Made: c.Now().UTC().Truncate(time.Millisecond)}
-	if _, shared := k.db.(*postgres.DB); shared {
+	_, shared := k.db.(*postgres.DB)
+	if shared {
 		head.Engine = "postgres"
 	}
+
 	_, err := move.Backup(ctx, k.db, w, head)
 	if err != nil && ctx.Err() == nil {
 		c.Log.Error("a backup was not finished", "error", err)
 	}
+
 	return err
 }
 
@@ -43,6 +46,7 @@ func CheckBackup(ctx context.Context, path string) (Summary, error) {
 		return Summary{}, err
 	}
 	defer done()
+
 	return file.Summary, nil
 }
 
@@ -51,18 +55,25 @@ func openBackup(ctx context.Context, path string) (*move.File, func(), error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open backup: %w", err)
 	}
+
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = jeton.WithDetail(jeton.ErrInvalid, path+" is no file; a backup is read more than once, so write it to one first")
+		err = jeton.WithDetail(
+			jeton.ErrInvalid,
+			path+" is no file; a backup is read more than once, so write it to one first",
+		)
 	}
+
 	var file *move.File
 	if err == nil {
 		file, err = move.Open(ctx, f, info.Size())
 	}
+
 	if err != nil {
 		_ = f.Close()
 		return nil, nil, fmt.Errorf("backup %s: %w", path, err)
 	}
+
 	return file, func() { _ = f.Close() }, nil
 }
 
@@ -96,22 +107,32 @@ func Restore(ctx context.Context, c Config, r Restoring) (Restored, error) {
 		return Restored{}, err
 	}
 	defer done()
+
 	f, err := holdFolder(c.DataDir)
 	if err != nil {
 		return Restored{}, err
 	}
 	defer f.release()
+
 	out := Restored{Backup: file.Summary, Trusted: r.Trust}
-	ask := c.ask(audit.Restore, "database", r.Trust, fmt.Sprintf("from a backup of %s with %d rows", file.Made.UTC().Format(time.RFC3339), file.Rows()))
+	ask := c.ask(
+		audit.Restore,
+		"database",
+		r.Trust,
+		fmt.Sprintf("from a backup of %s with %d rows", file.Made.UTC().Format(time.RFC3339), file.Rows()),
+	)
+
 	if c.File.Database != nil {
 		to, err := End{Database: c.File.Database}.hold(ctx, c, nil)
 		if err != nil {
 			return out, err
 		}
 		defer to.Close()
+
 		out.Renewed, err = file.Restore(ctx, to, ask, r.Replace, 0, r.Report)
 		return out, err
 	}
+
 	return out, restoreFile(ctx, c, f, file, ask, r.Report, &out)
 }
 
@@ -123,13 +144,33 @@ func (c Config) ask(action, target string, trust bool, reason string) move.Ask {
 	} else {
 		reason += "; all sessions and tokens have ended, all signing keys are revoked"
 	}
-	return move.Ask{Now: now, Trust: trust, Event: jeton.Event{Time: now, Actor: "operator", Action: action, Target: target, Outcome: audit.OK, Reason: reason}}
+
+	return move.Ask{
+		Now:   now,
+		Trust: trust,
+		Event: jeton.Event{
+			Time:    now,
+			Actor:   "operator",
+			Action:  action,
+			Target:  target,
+			Outcome: audit.OK,
+			Reason:  reason,
+		},
+	}
 }
 
 const fileRestoring = fileDB + ".restoring"
 
 // restoreFile makes a new file beside the old one, and puts it in its place when it is whole.
-func restoreFile(ctx context.Context, c Config, f *folder, file *move.File, ask move.Ask, report func(Progress), out *Restored) (err error) {
+func restoreFile(
+	ctx context.Context,
+	c Config,
+	f *folder,
+	file *move.File,
+	ask move.Ask,
+	report func(Progress),
+	out *Restored,
+) (err error) {
 	path, fresh := f.file(fileDB), f.file(fileRestoring)
 	if err := sqlite.Remove(fresh); err != nil { // of one that was broken off
 		return fmt.Errorf("restore: %w", err)
@@ -139,10 +180,12 @@ func restoreFile(ctx context.Context, c Config, f *folder, file *move.File, ask 
 			err = errors.Join(err, sqlite.Remove(fresh))
 		}
 	}()
+
 	to, err := sqlite.OpenSide(ctx, sqlite.Config{Path: fresh, Log: c.Log})
 	if err != nil {
 		return err
 	}
+
 	out.Renewed, err = file.Restore(ctx, to, ask, false, sqlite.Settle(ctx, path), report)
 	if cerr := to.Close(); err == nil {
 		err = cerr
@@ -150,10 +193,12 @@ func restoreFile(ctx context.Context, c Config, f *folder, file *move.File, ask 
 	if err != nil {
 		return err
 	}
+
 	kept := f.file(fmt.Sprintf("%s.before-restore-%s", fileDB, ask.Now.UTC().Format("20060102T150405.000Z")))
 	if _, err := os.Stat(path); err == nil {
 		out.Kept = kept
 	}
+
 	return sqlite.Replace(path, fresh, kept)
 }
 
@@ -166,11 +211,13 @@ func NewEpoch(ctx context.Context, c Config, trust bool) (Renewed, error) {
 		return Renewed{}, err
 	}
 	defer f.release()
+
 	to, err := End{Database: c.File.Database}.hold(ctx, c, f)
 	if err != nil {
 		return Renewed{}, err
 	}
 	defer to.Close()
+
 	return move.Renew(ctx, to, c.ask(audit.Epoch, "database", trust, "the database was brought back from the past"))
 }
 

@@ -67,69 +67,118 @@ func TestNoSecretIsShown(t *testing.T) {
 	log := &lines{}
 	s := jetontest.Start(t, watched, jetontest.Log(log, slog.LevelDebug))
 	var canaries []string
+
 	canary := func(what string) string {
 		c := fmt.Sprintf("Canary-%s-%d", what, 4711+len(canaries))
 		canaries = append(canaries, c)
 		return c
 	}
+
 	var shown strings.Builder // every answer but those that are to carry a secret
 	note := func(a jetontest.Answer) { fmt.Fprintln(&shown, a.Status, a.Header, a.Body) }
 
 	pw := canary("password")
 	s.AddUser("diane", pw)
 	sessions := []string{s.Enter("shop", "diane", pw), s.Enter("old", "diane", pw)}
+
 	var secrets []string
 	for _, c := range sessions {
 		for _, pair := range strings.Split(c, "; ") {
-			if _, value, _ := strings.Cut(pair, "="); strings.HasPrefix(value, "jtn_") {
+			_, value, _ := strings.Cut(pair, "=")
+			if strings.HasPrefix(value, "jtn_") {
 				secrets = append(secrets, value)
 			}
 		}
 	}
+
 	canaries = append(canaries, secrets...)
 	if len(secrets) != 2 {
 		t.Fatalf("%d session secrets", len(secrets))
 	}
+
 	secret := secrets[0]
 	for _, service := range []string{"shop", "old"} {
 		post := func(kind, body string, header ...string) {
 			note(s.Send(s.Client(), "POST", s.URL(service)+"/login", body, append(header, "Content-Type", kind)...))
 		}
+
 		const form = "application/x-www-form-urlencoded"
+
 		note(s.TryEnter(service, "diane", canary("wrong")))
 		note(s.TryEnter(service, "nobody", canary("of-nobody")))
+
 		for range 7 { // until it is throttled
 			note(s.TryEnter(service, canary("as-a-name"), "x"))
 			note(s.TryEnter(service, canaries[len(canaries)-1], "x"))
 		}
+
 		same := canary("the-same-name")
 		for range 7 {
 			note(s.TryEnter(service, same, "x"))
 		}
+
 		note(s.TryEnter(service, canary("name-alone"), ""))
 		note(s.TryEnter(service, secret, secret))
 		post(form, "username=diane&password=%zz"+canary("broken-form"))
 		post(form, url.Values{"username": {"diane"}, "password": {canary("one"), canary("two")}}.Encode())
 		post(form, "username=diane&password="+canary("long")+strings.Repeat("x", 20_000))
+
 		post("application/json", `{"username":"diane","password":"`+canary("broken-json"))
 		post("application/json", `{"username":"diane","password":["`+canary("list")+`"]}`)
 		post("application/json", `{"username":"diane","`+canary("member")+`":1}`)
 		post("text/plain", canary("plain"))
-		post(form, "", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("diane:"+canary("basic"))), "X-Password", canary("header"))
+		post(
+			form,
+			"",
+			"Authorization",
+			"Basic "+base64.StdEncoding.EncodeToString([]byte("diane:"+canary("basic"))),
+			"X-Password",
+			canary("header"),
+		)
+
 		note(s.Ask("POST", service, "/login?password="+canary("query")+"&token="+secret))
 		note(s.Ask("GET", service, "/"+canary("path")))
 		note(s.Ask("GET", service, "/me?token="+secret, "Cookie", "__Host-jeton="+canary("cookie")))
 		note(s.Ask("GET", service, "/me", "Cookie", "app1-username=diane; app1-token="+canary("token")))
-		note(s.Ask("GET", service, "/me", "Authorization", "Bearer "+secret, "X-Request-Id", secret, "Referer", "https://x/?"+secret, "User-Agent", secret))
+		note(s.Ask(
+			"GET",
+			service,
+			"/me",
+			"Authorization",
+			"Bearer "+secret,
+			"X-Request-Id",
+			secret,
+			"Referer",
+			"https://x/?"+secret,
+			"User-Agent",
+			secret,
+		))
+
 		note(s.Ask("GET", service, "/me", "Cookie", "a="+secret+"; a="+secret))
 		note(s.Ask(strings.ToUpper("x"+canary("method")), service, "/me"))
 	}
+
 	good := sessions[0]
-	for _, path := range []string{"/me", "/three", "/three", "/three", "/three", "/admins", "/files/" + secret, "/files/x/" + secret + "/y?" + secret, "/down/" + secret, "/down/x?" + secret, "/nothing/" + secret, "/" + secret} {
+	for _, path := range []string{
+		"/me",
+		"/three",
+		"/three",
+		"/three",
+		"/three",
+		"/admins",
+		"/files/" + secret,
+		"/files/x/" + secret + "/y?" + secret,
+		"/down/" + secret,
+		"/down/x?" + secret,
+		"/nothing/" + secret,
+		"/" + secret,
+	} {
 		note(s.Ask("GET", "shop", path, "Cookie", good))
 		note(s.Ask("GET", "shop", path))
 	}
+
 	note(s.Ask("GET", "shop", "/me", "Cookie", good+"; "+good))
+
 	for _, err := range []error{
 		s.Control("POST", "/api/v1/users", api.NewUser{Name: "diane", Password: canary("taken")}, nil),
 		s.Control("POST", "/api/v1/users", `{"name":"x","password":"`+canary("control-json"), nil),
@@ -139,6 +188,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	} {
 		fmt.Fprintln(&shown, err)
 	}
+
 	var listed []any
 	s.MustControl("GET", "/api/v1/sessions", nil, &listed)
 	fmt.Fprintln(&shown, listed, s.Events())
@@ -147,16 +197,25 @@ func TestNoSecretIsShown(t *testing.T) {
 
 	places := map[string][]byte{"answers and the record": []byte(shown.String()), "metrics": []byte(metrics.Body)}
 	readFiles(t, s.Dir(), "running", places)
+
 	s.Stop()
 	readFiles(t, s.Dir(), "stopped", places)
 	places["the log"] = log.bytes()
+
 	if len(places["the log"]) < 500 || !strings.Contains(metrics.Body, "jeton_requests_total") {
 		t.Fatalf("the log has %d bytes, metrics %d: nothing was looked at", len(places["the log"]), len(metrics.Body))
 	}
+
 	for where, content := range places {
 		for _, c := range canaries {
-			for form, text := range map[string]string{"": c, " in hex": hex.EncodeToString([]byte(c)), " in base64": base64.StdEncoding.EncodeToString([]byte(c))[:len(c)], " in upper case": strings.ToUpper(c)} {
-				if at := bytes.Index(content, []byte(text)); at >= 0 {
+			for form, text := range map[string]string{
+				"":               c,
+				" in hex":        hex.EncodeToString([]byte(c)),
+				" in base64":     base64.StdEncoding.EncodeToString([]byte(c))[:len(c)],
+				" in upper case": strings.ToUpper(c),
+			} {
+				at := bytes.Index(content, []byte(text))
+				if at >= 0 {
 					t.Errorf("%s%s is in %s: …%s…", c, form, where, content[max(0, at-100):min(len(content), at+100)])
 				}
 			}
@@ -168,18 +227,23 @@ func TestNoSecretIsShown(t *testing.T) {
 func readFiles(t *testing.T, dir, when string, into map[string][]byte) {
 	t.Helper()
 	found := 0
+
 	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return nil
 		}
+
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Error(err)
 		}
+
 		into[when+" "+filepath.Base(path)] = b
 		found += len(b)
+
 		return nil
 	})
+
 	if found < 4096 {
 		t.Errorf("the files of %s have %d bytes", dir, found)
 	}

@@ -32,11 +32,13 @@ type Copied struct {
 func CopyDatabase(ctx context.Context, c Config, from, to End, report func(Progress)) (Copied, error) {
 	c = c.withDefaults()
 	var out Copied
+
 	source, served, done, err := from.source(ctx, c)
 	if err != nil {
 		return out, fmt.Errorf("source: %w", err)
 	}
 	defer done()
+
 	out.Served = served
 	var f *folder
 	if to.Database == nil {
@@ -45,11 +47,13 @@ func CopyDatabase(ctx context.Context, c Config, from, to End, report func(Progr
 		}
 		defer f.release()
 	}
+
 	target, err := to.hold(ctx, c, f)
 	if err != nil {
 		return out, fmt.Errorf("destination: %w", err)
 	}
 	defer target.Close()
+
 	out.Copied, err = move.Copy(ctx, source, target, report)
 	return out, err
 }
@@ -61,16 +65,20 @@ func (e End) source(ctx context.Context, c Config) (s move.Source, served bool, 
 		if err != nil {
 			return nil, false, nil, err
 		}
+
 		nodes, err := side.Served(ctx)
 		if err != nil {
 			_ = side.Close()
 			return nil, false, nil, err
 		}
+
 		return side, nodes > 0, func() { _ = side.Close() }, nil
 	}
+
 	if !sqlite.Exists(DataFile(e.DataDir)) {
 		return nil, false, nil, jeton.WithDetail(jeton.ErrNotFound, "there is no "+DataFile(e.DataDir))
 	}
+
 	f, err := holdFolder(e.DataDir)
 	if errors.Is(err, ErrInUse) {
 		side, err := sqlite.ReadSide(ctx, DataFile(e.DataDir))
@@ -79,14 +87,17 @@ func (e End) source(ctx context.Context, c Config) (s move.Source, served bool, 
 		}
 		return side, true, func() { _ = side.Close() }, nil
 	}
+
 	if err != nil {
 		return nil, false, nil, err
 	}
+
 	side, err := e.hold(ctx, c, f)
 	if err != nil {
 		f.release()
 		return nil, false, nil, err
 	}
+
 	return side, false, func() { _ = side.Close(); f.release() }, nil
 }
 
@@ -100,10 +111,12 @@ func (e End) hold(ctx context.Context, c Config, f *folder) (side, error) {
 		}
 		return s, nil
 	}
+
 	s, err := postgres.OpenSide(ctx, sharedDatabase(c, &config.Config{Database: e.Database}))
 	if err != nil {
 		return nil, err
 	}
+
 	// What a crash has left on the list of nodes keeps nobody out.
 	if nodes, err := s.Served(ctx); err != nil || nodes > 0 {
 		if err == nil {
@@ -111,5 +124,6 @@ func (e End) hold(ctx context.Context, c Config, f *folder) (side, error) {
 		}
 		return nil, errors.Join(err, s.Close())
 	}
+
 	return s, nil
 }

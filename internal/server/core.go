@@ -56,42 +56,95 @@ func openCore(ctx context.Context, c Config, conf *config.Config) (*core, error)
 	if err != nil {
 		return nil, err
 	}
+
 	k := &core{folder: f}
 	if err := k.open(ctx, c, conf); err != nil {
 		k.close()
 		return nil, err
 	}
+
 	return k, nil
 }
 
 func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err error) {
 	k.told = newTold()
-	if k.db, err = openStore(ctx, c, conf, k.folder, func(d time.Duration) { k.told.Observe(d.Seconds()) }); err != nil {
-		return err
-	}
-	k.db.WatchAll(k.forgetAll)
-	k.hasher, err = password.New(password.Config{Workers: conf.Hashing.Workers, Queue: conf.Hashing.Queue, Command: c.HasherCommand, Log: c.Log})
+	k.db, err = openStore(ctx, c, conf, k.folder, func(d time.Duration) { k.told.Observe(d.Seconds()) })
 	if err != nil {
 		return err
 	}
-	k.audit = audit.New(audit.Config{Store: k.db, Log: c.Log, Now: c.Now, Keep: conf.Audit.Keep.Std()})
-	k.sessions = session.New(session.Config{Store: k.db, Now: c.Now, Log: c.Log, Cache: conf.Cache.Sessions})
-	k.accounts = account.New(account.Config{Store: k.db, Hasher: k.hasher, Now: c.Now, Log: c.Log, Changed: k.userChanged})
-	k.clients = client.New(client.Config{Store: k.db, Now: c.Now, Log: c.Log, Changed: k.clientChanged})
+
+	k.db.WatchAll(k.forgetAll)
+	k.hasher, err = password.New(password.Config{
+		Workers: conf.Hashing.Workers,
+		Queue:   conf.Hashing.Queue,
+		Command: c.HasherCommand,
+		Log:     c.Log,
+	})
+	if err != nil {
+		return err
+	}
+
+	k.audit = audit.New(audit.Config{
+		Store: k.db,
+		Log:   c.Log,
+		Now:   c.Now,
+		Keep:  conf.Audit.Keep.Std(),
+	})
+	k.sessions = session.New(session.Config{
+		Store: k.db,
+		Now:   c.Now,
+		Log:   c.Log,
+		Cache: conf.Cache.Sessions,
+	})
+	k.accounts = account.New(account.Config{
+		Store:   k.db,
+		Hasher:  k.hasher,
+		Now:     c.Now,
+		Log:     c.Log,
+		Changed: k.userChanged,
+	})
+	k.clients = client.New(client.Config{
+		Store:   k.db,
+		Now:     c.Now,
+		Log:     c.Log,
+		Changed: k.clientChanged,
+	})
 	k.counts = count.New(k.db)
 	k.gate = gate.New(k.sessions, k.counts, k.audit)
-	if k.secret, err = loadSecret(ctx, conf, k.folder, k.db); err != nil {
+
+	k.secret, err = loadSecret(ctx, conf, k.folder, k.db)
+	if err != nil {
 		return err
 	}
+
 	n := needs(conf)
-	k.keys, err = keys.New(keys.Config{Store: k.db, Secret: k.secret, Now: c.Now, Log: c.Log, RotateEvery: n.RotateEvery, PublishFor: n.PublishFor, Keep: n.Keep})
+	k.keys, err = keys.New(keys.Config{
+		Store:       k.db,
+		Secret:      k.secret,
+		Now:         c.Now,
+		Log:         c.Log,
+		RotateEvery: n.RotateEvery,
+		PublishFor:  n.PublishFor,
+		Keep:        n.Keep,
+	})
 	if err != nil {
 		return err
 	}
-	k.tokens, err = token.New(ctx, token.Config{Store: k.db, Ring: k.keys, People: k.accounts, Clients: k.clients, Counts: k.counts, Now: c.Now, Log: c.Log, Cache: conf.Cache.Sessions})
+
+	k.tokens, err = token.New(ctx, token.Config{
+		Store:   k.db,
+		Ring:    k.keys,
+		People:  k.accounts,
+		Clients: k.clients,
+		Counts:  k.counts,
+		Now:     c.Now,
+		Log:     c.Log,
+		Cache:   conf.Cache.Sessions,
+	})
 	if err != nil {
 		return err
 	}
+
 	t := conf.Throttle
 	guard, err := limit.New(limit.Config{
 		Pair:    limit.Rate{Burst: t.PairBurst, Every: t.PairEvery.Std()},
@@ -102,11 +155,23 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 		return err
 	}
 	defer func() { k.whole.Store(err == nil) }()
+
 	restored, err := k.db.Restored(ctx)
 	if err != nil {
 		return err
 	}
-	k.logins = signin.New(signin.Config{Accounts: k.accounts, Sessions: k.sessions, Clients: k.clients, Tokens: k.tokens, Guard: guard, Audit: k.audit, Now: c.Now, Restored: restored})
+
+	k.logins = signin.New(signin.Config{
+		Accounts: k.accounts,
+		Sessions: k.sessions,
+		Clients:  k.clients,
+		Tokens:   k.tokens,
+		Guard:    guard,
+		Audit:    k.audit,
+		Now:      c.Now,
+		Restored: restored,
+	})
+
 	return nil
 }
 
@@ -115,6 +180,7 @@ func (k *core) userChanged(id int64) {
 	if !k.whole.Load() {
 		return // nobody remembers anything yet
 	}
+
 	k.sessions.Forget(id)
 	k.tokens.Forget(jeton.KindUser, id)
 	k.logins.Forget(id)
@@ -131,6 +197,7 @@ func (k *core) forgetAll() {
 	if !k.whole.Load() {
 		return
 	}
+
 	k.sessions.ForgetAll()
 	k.tokens.ForgetAll()
 	k.clients.ForgetAll()
@@ -141,13 +208,20 @@ func (k *core) forgetAll() {
 // run does the background work until ctx ends, and returns when all of it has.
 func (k *core) run(ctx context.Context, log *slog.Logger) {
 	var wg sync.WaitGroup
-	for name, work := range map[string]func(context.Context) error{"audit": k.audit.Run, "sessions": k.sessions.Run, "keys": k.keys.Run, "tokens": k.tokens.Run, "hasher": k.hasher.Run} {
+	for name, work := range map[string]func(context.Context) error{
+		"audit":    k.audit.Run,
+		"sessions": k.sessions.Run,
+		"keys":     k.keys.Run,
+		"tokens":   k.tokens.Run,
+		"hasher":   k.hasher.Run,
+	} {
 		wg.Go(func() {
 			if err := work(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				log.Error("background work ended", "work", name, "error", err)
 			}
 		})
 	}
+
 	wg.Wait()
 }
 
@@ -161,7 +235,15 @@ func (k *core) close() {
 // api makes the operators' door; conf returns the configuration of now.
 func (k *core) api(c Config, status func() api.Status, conf func() *config.Config) *api.API {
 	return &api.API{
-		Accounts: k.accounts, Clients: k.clients, Sessions: k.sessions, Tokens: k.tokens, Keys: k.keys, Audit: k.audit, Gate: k.gate, Status: status, Now: c.Now,
+		Accounts:  k.accounts,
+		Clients:   k.clients,
+		Sessions:  k.sessions,
+		Tokens:    k.tokens,
+		Keys:      k.keys,
+		Audit:     k.audit,
+		Gate:      k.gate,
+		Status:    status,
+		Now:       c.Now,
 		Audiences: func(names []string) ([]string, error) { return audiences(conf(), names) },
 		Backup:    func(ctx context.Context, to io.Writer) error { return k.backup(ctx, c, to) },
 	}
@@ -176,11 +258,16 @@ func audiences(conf *config.Config, names []string) ([]string, error) {
 			list = append(list, t.Terms.Audience)
 		}
 	}
+
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%.60q is no service that takes tokens; there are %v", name, known))
+			return nil, jeton.WithDetail(
+				jeton.ErrInvalid,
+				fmt.Sprintf("%.60q is no service that takes tokens; there are %v", name, known),
+			)
 		}
 	}
+
 	return list, nil
 }
 
@@ -188,12 +275,22 @@ func audiences(conf *config.Config, names []string) ([]string, error) {
 func declared(conf *config.Config) ([]account.Account, error) {
 	var people []account.Declared
 	for _, u := range conf.Users {
-		people = append(people, account.Declared{Name: u.Name, Hash: u.Secret(), Groups: u.Groups, Disabled: u.Disabled, Email: u.Email, First: u.FirstName, Last: u.LastName})
+		people = append(people, account.Declared{
+			Name:     u.Name,
+			Hash:     u.Secret(),
+			Groups:   u.Groups,
+			Disabled: u.Disabled,
+			Email:    u.Email,
+			First:    u.FirstName,
+			Last:     u.LastName,
+		})
 	}
+
 	accounts, err := account.CheckDeclared(people)
 	if err != nil && conf.Path != "" {
 		return nil, fmt.Errorf("%s: %w", conf.Path, err)
 	}
+
 	return accounts, err
 }
 
@@ -206,24 +303,34 @@ func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
+
 	status := func() api.Status { return api.Status{Version: c.Version, PID: os.Getpid(), Started: c.Now()} }
 	m := newMetrics(c.Version, k)
-	d, err := newDoor(door{name: "control", gate: k.gate, operator: true, log: c.Log, metrics: m}, k.api(c, status, func() *config.Config { return c.File }).Routes())
+	d, err := newDoor(door{
+		name:     "control",
+		gate:     k.gate,
+		operator: true,
+		log:      c.Log,
+		metrics:  m,
+	}, k.api(c, status, func() *config.Config { return c.File }).Routes())
 	if err != nil {
 		k.close()
 		return nil, nil, err
 	}
+
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		k.run(ctx, c.Log)
 	}()
+
 	end := func() {
 		cancel()
 		<-done
 		k.close()
 	}
+
 	return &front{only: &site{service: d}, now: c.Now, log: c.Log}, end, nil
 }
 
@@ -235,5 +342,6 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+
 	return c
 }

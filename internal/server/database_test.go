@@ -39,6 +39,7 @@ func (l *logged) has(text string) bool {
 // until waits for something that comes by itself.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
+
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain for %s", what)
@@ -55,14 +56,17 @@ func proxied(t *testing.T) (cluster *pgtest.Cluster, name string, proxy *pgtest.
 	if name, err = cluster.Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	if proxy, err = pgtest.NewProxy(cluster.Addr()); err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(proxy.Close)
 	secret = filepath.Join(t.TempDir(), "keys.secret")
 	if err := os.WriteFile(secret, []byte(strings.Repeat("0f", 32)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	return cluster, name, proxy, secret
 }
 
@@ -70,10 +74,12 @@ func TestAnOperatorSeesTheSharedDatabase(t *testing.T) {
 	cluster, name, proxy, secret := proxied(t)
 	conf := "keys_secret_file: " + secret + "\ndatabase: {url: '${DATABASE}', allow_weak_tls: true}\n" + easy + shop()
 	var log logged
+
 	// The second host is another machine. It is never asked: the first one answers.
 	away := strings.Replace(cluster.Via(proxy.Addr(), name), "/"+name, ",192.0.2.1:5432/"+name, 1)
 	one := jetontest.Start(t, conf, jetontest.Env("DATABASE", away), jetontest.Log(&log, slog.LevelInfo))
 	two := jetontest.Start(t, conf, jetontest.Env("DATABASE", cluster.TCP(name)))
+
 	metrics := func(has string) bool {
 		return strings.Contains("\n"+one.Send(http.DefaultClient, "GET", one.Admin()+"/metrics", "").Body, "\n"+has)
 	}
@@ -87,6 +93,7 @@ func TestAnOperatorSeesTheSharedDatabase(t *testing.T) {
 			t.Errorf("the log does not say %s", line)
 		}
 	}
+
 	if log.has(pgtest.Password) {
 		t.Error("the log shows the password of the database")
 	}
@@ -96,10 +103,12 @@ func TestAnOperatorSeesTheSharedDatabase(t *testing.T) {
 	if a := two.Ask("GET", "shop", "/me", "Cookie", cookie); a.Status != 200 {
 		t.Fatalf("a session at the other node: %d", a.Status)
 	}
+
 	one.MustControl("DELETE", "/api/v1/sessions?user=diane", nil, nil)
 	if a := two.Ask("GET", "shop", "/me", "Cookie", cookie); a.Status != 401 {
 		t.Errorf("an ended session at the other node: %d", a.Status)
 	}
+
 	for _, has := range []string{
 		"jeton_database_up 1\n", "jeton_database_heard_age_seconds 0.", "jeton_database_connections_max 12\n",
 		`jeton_database_connections{state="idle"} `, `jeton_database_connections{state="in_use"} `, "jeton_database_connection_waits_total ",
@@ -108,6 +117,7 @@ func TestAnOperatorSeesTheSharedDatabase(t *testing.T) {
 			t.Errorf("there is no metric %q", has)
 		}
 	}
+
 	if metrics("jeton_database_end_seconds_count 0\n") {
 		t.Error("ends are not counted")
 	}
@@ -116,15 +126,18 @@ func TestAnOperatorSeesTheSharedDatabase(t *testing.T) {
 	until(t, "the metrics to say that the database is away", func() bool {
 		return metrics("jeton_database_up 0\n") && metrics("jeton_database_heard_age_seconds +Inf\n")
 	})
+
 	if err := proxy.Heal(); err != nil {
 		t.Fatal(err)
 	}
+
 	until(t, "the metrics to say that the database is back", func() bool { return metrics("jeton_database_up 1\n") })
 }
 
 func TestNoMetricsOfADatabaseThatIsNotShared(t *testing.T) {
 	s := jetontest.Start(t, shop())
-	if a := s.Send(http.DefaultClient, "GET", s.Admin()+"/metrics", ""); a.Status != 200 || strings.Contains(a.Body, "jeton_database") {
+	a := s.Send(http.DefaultClient, "GET", s.Admin()+"/metrics", "")
+	if a.Status != 200 || strings.Contains(a.Body, "jeton_database") {
 		t.Errorf("%d, with a metric of a database", a.Status)
 	}
 }
@@ -134,20 +147,24 @@ func TestNoMetricsOfADatabaseThatIsNotShared(t *testing.T) {
 func TestAStoppingServerEndsConnectionsWithItsAnswers(t *testing.T) {
 	s := jetontest.Start(t, "shutdown: {delay: 2s}\n"+shop())
 	c := s.Client(jetontest.HTTP1())
+
 	closes := func() bool {
 		resp, err := c.Get(s.URL("shop") + "/open")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
+
 		if resp.StatusCode != http.StatusOK {
 			t.Errorf("status %d", resp.StatusCode)
 		}
+
 		return resp.Close
 	}
 	if closes() {
 		t.Error("a server that is up closes the connection after an answer")
 	}
+
 	s.Interrupt()
 	until(t, "an answer that closes the connection", closes)
 	s.Stop()
@@ -165,8 +182,10 @@ func TestAStoppingServerAnswersWhoCameLast(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
+
 		return resp.Close
 	})
+
 	conf := s.TLS()
 	conf.NextProtos = []string{"http/1.1"}
 	conn, err := tls.Dial("tcp", s.Addr("shop"), conf)
@@ -174,10 +193,12 @@ func TestAStoppingServerAnswersWhoCameLast(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+
 	waitClosed(t, s.Addr("shop"))
 	if _, err := io.WriteString(conn, "GET /open HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
+
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatalf("the last request has no answer: %v", err)
@@ -185,5 +206,6 @@ func TestAStoppingServerAnswersWhoCameLast(t *testing.T) {
 	if resp.Body.Close(); resp.StatusCode != http.StatusOK || !resp.Close {
 		t.Errorf("the last request: %d, and the connection closes: %t", resp.StatusCode, resp.Close)
 	}
+
 	s.Stop()
 }

@@ -50,6 +50,7 @@ func newDoor(d door, rows []web.Route) (*door, error) {
 	if d.service == nil {
 		d.service = &gate.Service{Name: d.name}
 	}
+
 	for _, row := range rows {
 		if row.Access.IsClosed() {
 			return nil, fmt.Errorf("%s: route %s has no access rule", d.name, row.Pattern)
@@ -58,17 +59,21 @@ func newDoor(d door, rows []web.Route) (*door, error) {
 			return nil, err
 		}
 	}
+
 	// Where a service takes every path by itself there is nothing left to fall back from.
 	_ = d.attach("/", d.fallback)
+
 	return &d, nil
 }
 
 func (d *door) attach(pattern string, h http.HandlerFunc) (err error) {
 	defer func() {
-		if p := recover(); p != nil {
+		p := recover()
+		if p != nil {
 			err = fmt.Errorf("%s: route %s: %v", d.name, pattern, p)
 		}
 	}()
+
 	d.mux.HandleFunc(pattern, h)
 	return nil
 }
@@ -79,6 +84,7 @@ func (d *door) serve(row web.Route) http.HandlerFunc {
 	if refuse == nil {
 		refuse = web.Fail
 	}
+
 	seen := d.metrics.row(d.name, row.Pattern)
 	return func(hw http.ResponseWriter, r *http.Request) {
 		w, ok := hw.(*web.Reply)
@@ -86,25 +92,31 @@ func (d *door) serve(row web.Route) http.HandlerFunc {
 			http.Error(hw, "internal error", http.StatusInternalServerError)
 			return
 		}
+
 		if r.Method == http.MethodOptions && len(row.Access.Budgets) > 0 {
 			// A question about the route, not a use of it.
 			d.options(w, r)
 			return
 		}
+
 		if len(row.Access.Budgets) > 0 {
 			// One use would buy as many messages as fit into an upgraded connection.
 			r.Header.Del("Upgrade")
 		}
+
 		err := d.whole(w, r, row)
 		if err == nil {
 			err = d.admit(w, r, row)
 		}
+
 		if err == nil {
-			if _, counted := gate.From(w).Left(); counted {
+			_, counted := gate.From(w).Left()
+			if counted {
 				r.Header.Del("Upgrade") // what the credential counts, too
 			}
 			err = row.Handle(w, r)
 		}
+
 		if err != nil {
 			if d.away.tell(err, time.Now(), d.log) {
 				web.Log(w, d.log, r, err)
@@ -113,6 +125,7 @@ func (d *door) serve(row web.Route) http.HandlerFunc {
 				refuse(w, r, err)
 			}
 		}
+
 		seen.observe(w, err)
 	}
 }
@@ -123,10 +136,12 @@ func (d *door) whole(w *web.Reply, r *http.Request, row web.Route) error {
 	if !row.BufferBody {
 		return nil
 	}
+
 	b, err := web.Body(w, r, "the request", maxBody)
 	if err == nil {
 		r.Body = io.NopCloser(bytes.NewReader(b))
 	}
+
 	return err
 }
 
@@ -138,26 +153,40 @@ func (d *door) admit(w *web.Reply, r *http.Request, row web.Route) error {
 	if d.operator && row.Access.NeedsOperator() || row.Access.IsOpen() {
 		return nil
 	}
+
 	var body func() ([]byte, error)
 	if d.service.ReadBody {
 		body = bodyOf(w, r)
 	}
+
 	q := questions.Get().(*gate.Request)
 	*q = gate.Request{
-		Service: d.service, Access: row.Access, Route: row.Pattern, Method: r.Method, Path: r.URL.Path,
-		Header: r.Header, Body: body, Source: w.Source, RequestID: w.ID, Now: w.Start,
+		Service:   d.service,
+		Access:    row.Access,
+		Route:     row.Pattern,
+		Method:    r.Method,
+		Path:      r.URL.Path,
+		Header:    r.Header,
+		Body:      body,
+		Source:    w.Source,
+		RequestID: w.ID,
+		Now:       w.Start,
 	}
+
 	pass, err := d.gate.Admit(r.Context(), q)
 	*q = gate.Request{}
 	questions.Put(q)
-	if left, counted := pass.Left(); counted {
+	left, counted := pass.Left()
+	if counted {
 		w.Header()[jeton.HeaderUsesRemaining] = []string{strconv.FormatInt(left, 10)}
 	} else if errors.Is(err, jeton.ErrSpent) {
 		w.Header()[jeton.HeaderUsesRemaining] = []string{"0"}
 	}
+
 	if err == nil {
 		w.Decision = &pass
 	}
+
 	return err
 }
 
@@ -183,6 +212,7 @@ func (d *door) fallback(hw http.ResponseWriter, r *http.Request) {
 		http.NotFound(hw, r)
 		return
 	}
+
 	allowed := d.methods(r)
 	switch {
 	case len(allowed) == 0:
@@ -209,6 +239,7 @@ func (d *door) methods(r *http.Request) []string {
 			allowed = append(allowed, m)
 		}
 	}
+
 	return allowed
 }
 
@@ -244,12 +275,15 @@ func (f *front) add(host string, d *door) {
 		if f.byHost[hostname(host)] == nil {
 			f.byHost[hostname(host)] = &site{}
 		}
+
 		named := f.byHost[hostname(host)]
 		s = &named
 	}
+
 	if *s == nil {
 		*s = &site{}
 	}
+
 	if d.owns != nil {
 		(*s).issuer = d
 	} else {
@@ -263,11 +297,13 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	w.Reset(hw, f.requestID(r), f.now(), f.proxies.Source(r))
 	w.Header()[jeton.HeaderRequestID] = []string{w.ID}
 	defer f.recover(w, r)
+
 	d, err := f.door(r)
 	if err != nil {
 		web.Fail(w, r, err)
 		return
 	}
+
 	d.mux.ServeHTTP(w, r)
 }
 
@@ -281,18 +317,22 @@ func (f *front) door(r *http.Request) (*door, error) {
 	if len(f.hosts) > 0 && !slices.Contains(f.hosts, hostname(r.Host)) {
 		return nil, jeton.WithDetail(jeton.ErrForbidden, "this listener does not answer to that host name")
 	}
-	if s := f.byHost[hostname(r.Host)]; s != nil {
+
+	s := f.byHost[hostname(r.Host)]
+	if s != nil {
 		return s.door(r.URL.Path), nil
 	}
 	if f.only != nil {
 		return f.only.door(r.URL.Path), nil
 	}
+
 	return nil, jeton.WithDetail(jeton.ErrNotFound, "no service has this host name")
 }
 
 // hostname takes the port off a Host header.
 func hostname(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
+	name, _, err := net.SplitHostPort(host)
+	if err == nil {
 		host = name
 	}
 	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
@@ -301,10 +341,12 @@ func hostname(host string) string {
 // requestID takes a trusted proxy's id, and makes one otherwise.
 func (f *front) requestID(r *http.Request) string {
 	if len(f.proxies) > 0 {
-		if id := r.Header.Get(jeton.HeaderRequestID); web.ValidID(id) && f.proxies.Trusts(peer(r)) {
+		id := r.Header.Get(jeton.HeaderRequestID)
+		if web.ValidID(id) && f.proxies.Trusts(peer(r)) {
 			return id
 		}
 	}
+
 	return web.NewID()
 }
 
@@ -317,9 +359,23 @@ func (f *front) recover(w *web.Reply, r *http.Request) {
 	if p == http.ErrAbortHandler {
 		panic(p)
 	}
-	f.log.Error("request panicked", "request_id", w.ID, "method", r.Method, "path", web.ShownPath(r.URL.Path), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+
+	f.log.Error(
+		"request panicked",
+		"request_id",
+		w.ID,
+		"method",
+		r.Method,
+		"path",
+		web.ShownPath(r.URL.Path),
+		"panic",
+		fmt.Sprint(p),
+		"stack",
+		string(debug.Stack()),
+	)
 	if w.Status() >= http.StatusOK {
 		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 	}
+
 	web.Fail(w, r, errors.New("panic"))
 }

@@ -43,20 +43,31 @@ func serveRows(t *testing.T, rows ...web.Route) (*httptest.Server, *lines) {
 	t.Helper()
 	out := &lines{}
 	log := slog.New(slog.NewJSONHandler(out, nil))
-	d, err := newDoor(door{name: "test", gate: gate.New(nil, nil, audit.New(audit.Config{Now: time.Now})), log: log, metrics: newMetrics("test", nil)}, rows)
+	d, err := newDoor(door{
+		name:    "test",
+		gate:    gate.New(nil, nil, audit.New(audit.Config{Now: time.Now})),
+		log:     log,
+		metrics: newMetrics("test", nil),
+	}, rows)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s := httptest.NewUnstartedServer(&front{only: &site{service: d}, now: time.Now, log: log})
 	s.Config.ErrorLog = noise(log, "test")
 	s.Start()
 	t.Cleanup(s.Close)
+
 	return s, out
 }
 
 func TestRowWithoutAccessRule(t *testing.T) {
 	row := web.Route{Pattern: "GET /x", Handle: func(*web.Reply, *http.Request) error { return nil }}
-	_, err := newDoor(door{name: "shop", gate: gate.New(nil, nil, nil), metrics: newMetrics("test", nil)}, []web.Route{row})
+	_, err := newDoor(door{
+		name:    "shop",
+		gate:    gate.New(nil, nil, nil),
+		metrics: newMetrics("test", nil),
+	}, []web.Route{row})
 	if err == nil || !strings.Contains(err.Error(), "shop: route GET /x has no access rule") {
 		t.Errorf("newDoor: %v, want a refusal that names the route", err)
 	}
@@ -65,7 +76,11 @@ func TestRowWithoutAccessRule(t *testing.T) {
 func TestRowsThatDoNotFitTogether(t *testing.T) {
 	row := web.Route{Pattern: "GET /x", Access: policy.Open}
 	for _, rows := range [][]web.Route{{row, row}, {{Pattern: "no pattern at all {", Access: policy.Open}}} {
-		if _, err := newDoor(door{name: "shop", gate: gate.New(nil, nil, nil), metrics: newMetrics("test", nil)}, rows); err == nil {
+		if _, err := newDoor(door{
+			name:    "shop",
+			gate:    gate.New(nil, nil, nil),
+			metrics: newMetrics("test", nil),
+		}, rows); err == nil {
 			t.Errorf("%v: no error", rows)
 		}
 	}
@@ -73,38 +88,55 @@ func TestRowsThatDoNotFitTogether(t *testing.T) {
 
 func TestPanic(t *testing.T) {
 	s, out := serveRows(t,
-		web.Route{Pattern: "GET /at-once", Access: policy.Open, Handle: func(*web.Reply, *http.Request) error { panic("the inside") }},
+		web.Route{
+			Pattern: "GET /at-once",
+			Access:  policy.Open,
+			Handle:  func(*web.Reply, *http.Request) error { panic("the inside") },
+		},
 		web.Route{Pattern: "GET /halfway", Access: policy.Open, Handle: func(w *web.Reply, _ *http.Request) error {
 			_, _ = io.WriteString(w, "half")
 			_ = http.NewResponseController(w).Flush()
 			panic("the inside")
 		}},
 	)
+
 	t.Run("before the answer", func(t *testing.T) {
 		resp, err := http.Get(s.URL + "/at-once")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
+
 		body, _ := io.ReadAll(resp.Body)
 		id := resp.Header.Get(jeton.HeaderRequestID)
-		if resp.StatusCode != 500 || id == "" || !strings.Contains(string(body), id) || strings.Contains(string(body), "inside") {
+		if resp.StatusCode != 500 || id == "" || !strings.Contains(
+			string(body),
+			id,
+		) || strings.Contains(string(body), "inside") {
 			t.Errorf("%d %s, want 500 with the id of the request", resp.StatusCode, body)
 		}
-		if log := out.String(); !strings.Contains(log, id) || !strings.Contains(log, "the inside") || !strings.Contains(log, "door_test.go") {
+
+		log := out.String()
+		if !strings.Contains(
+			log,
+			id,
+		) || !strings.Contains(log, "the inside") || !strings.Contains(log, "door_test.go") {
 			t.Errorf("logged %q, want the id, the panic and where it was", log)
 		}
 	})
+
 	t.Run("half an answer does not look like a whole one", func(t *testing.T) {
 		resp, err := http.Get(s.URL + "/halfway")
 		if err != nil {
 			return
 		}
 		defer resp.Body.Close()
+
 		if body, err := io.ReadAll(resp.Body); err == nil {
 			t.Errorf("%q was read to a proper end", body)
 		}
 	})
+
 	t.Run("the server goes on", func(t *testing.T) {
 		resp, err := http.Get(s.URL + "/nothing")
 		if err != nil {
@@ -117,20 +149,32 @@ func TestPanic(t *testing.T) {
 }
 
 func TestUnknownErrorsStayInside(t *testing.T) {
-	s, out := serveRows(t, web.Route{Pattern: "GET /x/{rest...}", Access: policy.Open, Handle: func(*web.Reply, *http.Request) error {
+	s, out := serveRows(t, web.Route{Pattern: "GET /x/{rest...}", Access: policy.Open, Handle: func(
+		*web.Reply,
+		*http.Request,
+	) error {
 		return errors.New("select * from users: disk I/O error")
 	}})
+
 	resp, err := http.Get(s.URL + "/x/jtn_s_secret?password=canary")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
+
 	body, _ := io.ReadAll(resp.Body)
 	if resp.StatusCode != 500 || strings.Contains(string(body), "select") {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
+
 	log := out.String()
-	if !strings.Contains(log, "disk I/O error") || !strings.Contains(log, resp.Header.Get(jeton.HeaderRequestID)) || strings.Contains(log, "jtn_s_secret") || strings.Contains(log, "canary") {
+	if !strings.Contains(
+		log,
+		"disk I/O error",
+	) || !strings.Contains(
+		log,
+		resp.Header.Get(jeton.HeaderRequestID),
+	) || strings.Contains(log, "jtn_s_secret") || strings.Contains(log, "canary") {
 		t.Errorf("logged %q", log)
 	}
 }
@@ -143,16 +187,28 @@ func TestOperatorRowsOnANetworkListener(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.Pattern, func(t *testing.T) {
 			method, path, _ := strings.Cut(row.Pattern, " ")
-			r, _ := http.NewRequestWithContext(t.Context(), method, s.URL+strings.NewReplacer("{name}", "diane", "{request}", "x").Replace(path), strings.NewReader("{}"))
+			r, _ := http.NewRequestWithContext(
+				t.Context(),
+				method,
+				s.URL+strings.NewReplacer("{name}", "diane", "{request}", "x").Replace(path),
+				strings.NewReader("{}"),
+			)
 			r.Header.Set("Content-Type", "application/json")
 			r.Header.Set("Remote-User", "operator")
 			r.SetBasicAuth("operator", "")
+
 			resp, err := http.DefaultClient.Do(r)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _ = resp.Body.Close(); resp.StatusCode != 403 || resp.Header.Get(jeton.HeaderError) != "forbidden" || !row.Access.NeedsOperator() {
-				t.Errorf("%d %s, access %s, want 403 forbidden", resp.StatusCode, resp.Header.Get(jeton.HeaderError), row.Access)
+			if _ = resp.Body.Close(); resp.StatusCode != 403 || resp.Header.Get(jeton.HeaderError) != "forbidden" ||
+				!row.Access.NeedsOperator() {
+				t.Errorf(
+					"%d %s, access %s, want 403 forbidden",
+					resp.StatusCode,
+					resp.Header.Get(jeton.HeaderError),
+					row.Access,
+				)
 			}
 		})
 	}
@@ -160,10 +216,20 @@ func TestOperatorRowsOnANetworkListener(t *testing.T) {
 
 func TestHostname(t *testing.T) {
 	for host, want := range map[string]string{
-		"": "", "localhost": "localhost", "LOCALHOST:80": "localhost", "localhost.": "localhost", "127.0.0.1:1": "127.0.0.1", "[::1]:1": "::1", "[::1]": "::1", "::1": "::1",
-		"evil.example": "evil.example", "localhost.evil.example": "localhost.evil.example", "localhost:80:90": "localhost:80:90",
+		"":                       "",
+		"localhost":              "localhost",
+		"LOCALHOST:80":           "localhost",
+		"localhost.":             "localhost",
+		"127.0.0.1:1":            "127.0.0.1",
+		"[::1]:1":                "::1",
+		"[::1]":                  "::1",
+		"::1":                    "::1",
+		"evil.example":           "evil.example",
+		"localhost.evil.example": "localhost.evil.example",
+		"localhost:80:90":        "localhost:80:90",
 	} {
-		if got := hostname(host); got != want {
+		got := hostname(host)
+		if got != want {
 			t.Errorf("hostname(%q) = %q, want %q", host, got, want)
 		}
 	}

@@ -25,6 +25,7 @@ import (
 func TestADatabaseThatGoesAwayIsA503(t *testing.T) {
 	cluster, name, proxy, secret := proxied(t)
 	const most = 1_000_000
+
 	conf := "keys_secret_file: " + secret + "\ndatabase: {url: '${DATABASE}'}\n" + easy + `
 services:
   - name: shop
@@ -34,13 +35,16 @@ services:
       - {match: GET /open, respond: {text: fine}}
       - {match: GET /counted, max_uses: ` + strconv.Itoa(most) + `, respond: {text: fine}}
 `
+
 	var nodes []*jetontest.Server
 	for range 2 {
 		nodes = append(nodes, jetontest.Start(t, conf, jetontest.Env("DATABASE", cluster.Via(proxy.Addr(), name))))
 	}
+
 	nodes[0].AddUser("diane", right)
 	cookie := nodes[0].Enter("shop", "diane", right)
 	var granted, unknown atomic.Int64
+
 	ask := func(s *jetontest.Server, path string) int {
 		began := time.Now()
 		a := s.Ask("GET", "shop", path, "Cookie", cookie)
@@ -58,11 +62,15 @@ services:
 		default:
 			t.Errorf("%s: %d %s; a database that is away logs nobody out", path, a.Status, a.Code())
 		}
-		if took := time.Since(began); took > 4*time.Second { // 2 s are promised; the machine is busy
+
+		took := time.Since(began)
+		if took > 4*time.Second { // 2 s are promised; the machine is busy
 			t.Errorf("%s: an answer took %v", path, took)
 		}
+
 		return a.Status
 	}
+
 	for _, f := range []struct {
 		name       string
 		hurt, heal func() error
@@ -76,7 +84,9 @@ services:
 			var stop atomic.Bool
 			var wg sync.WaitGroup
 			defer wg.Wait()
+
 			defer stop.Store(true)
+
 			for i := range 12 {
 				wg.Go(func() {
 					for !stop.Load() {
@@ -85,36 +95,57 @@ services:
 					}
 				})
 			}
+
 			if err := f.hurt(); err != nil {
 				t.Fatal(err)
 			}
+
 			for _, s := range nodes {
-				until(t, "nobody to be let in", func() bool { return ask(s, "/open") == 503 && ask(s, "/counted") == 503 })
-				if a := s.Send(http.DefaultClient, "GET", s.Admin()+"/readyz", ""); a.Status != 503 || a.Header.Get("Retry-After") == "" {
+				until(t, "nobody to be let in", func() bool {
+					return ask(
+						s,
+						"/open",
+					) == 503 && ask(s, "/counted") == 503
+				})
+				if a := s.Send(
+					http.DefaultClient,
+					"GET",
+					s.Admin()+"/readyz",
+					"",
+				); a.Status != 503 || a.Header.Get("Retry-After") == "" {
 					t.Errorf("readyz: %d with Retry-After %q", a.Status, a.Header.Get("Retry-After"))
 				}
 				if a := s.TryEnter("shop", "diane", right); a.Status != 503 {
 					t.Errorf("a login: %d %s", a.Status, a.Code())
 				}
-				if status := ask(s, "/open"); status != 503 {
+
+				status := ask(s, "/open")
+				if status != 503 {
 					t.Errorf("let in with %d", status)
 				}
 			}
+
 			if err := f.heal(); err != nil {
 				t.Fatal(err)
 			}
+
 			for _, s := range nodes {
 				until(t, "all to be well", func() bool { return ask(s, "/open") == 200 && ask(s, "/counted") == 200 })
 			}
 		})
 	}
+
 	a := nodes[1].Ask("GET", "shop", "/counted", "Cookie", cookie)
 	left, err := strconv.ParseInt(a.Left(), 10, 64)
 	if err != nil {
 		t.Fatalf("%d, left %q: %v", a.Status, a.Left(), err)
 	}
+
 	granted.Add(1)
-	if used, g, n := most-left, granted.Load(), unknown.Load(); used < g || used > g+n {
+	used := most - left
+	g := granted.Load()
+	n := unknown.Load()
+	if used < g || used > g+n {
 		t.Errorf("%d uses were granted, of %d nobody knows, and %d are counted", g, n, used)
 	}
 }
@@ -125,10 +156,12 @@ func TestASharedDatabaseIsMigratedByItsCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	conf, err := config.Default(func(env string) (string, bool) { return cluster.TCP(name), env == "JETON_DATABASE" })
 	if err != nil || conf.Database == nil {
 		t.Fatalf("no database is configured: %v", err)
 	}
+
 	c := server.Config{File: conf, DataDir: filepath.Join(t.TempDir(), "unused")}
 	applied := func(ctx context.Context) (n int) {
 		t.Helper()
@@ -136,13 +169,16 @@ func TestASharedDatabaseIsMigratedByItsCommands(t *testing.T) {
 		if err != nil || len(list) == 0 {
 			t.Fatalf("Migrations: %v, %v", list, err)
 		}
+
 		for _, m := range list {
 			if m.Applied {
 				n++
 			}
 		}
+
 		return n
 	}
+
 	var said []string
 	for _, try := range []bool{true, false, false} {
 		names, err := server.Migrate(t.Context(), c, try)
@@ -151,12 +187,19 @@ func TestASharedDatabaseIsMigratedByItsCommands(t *testing.T) {
 		}
 		said = append(said, fmt.Sprint(len(names) > 0, " ", applied(t.Context()) > 0))
 	}
-	if got := strings.Join(said, ", "); got != "true false, true true, false true" {
+
+	got := strings.Join(said, ", ")
+	if got != "true false, true true, false true" {
 		t.Errorf("steps named, and applied: %s", got)
 	}
-	if err := cluster.Exec(t.Context(), name, "INSERT INTO migrations SELECT number + 1, 'later', 'sum', number + 1, 0 FROM migrations ORDER BY number DESC LIMIT 1"); err != nil {
+	if err := cluster.Exec(
+		t.Context(),
+		name,
+		"INSERT INTO migrations SELECT number + 1, 'later', 'sum', number + 1, 0 FROM migrations ORDER BY number DESC LIMIT 1",
+	); err != nil {
 		t.Fatal(err)
 	}
+
 	_, err = server.Migrations(t.Context(), c)
 	if err == nil || !strings.Contains(err.Error(), "newer version") || strings.Contains(err.Error(), pgtest.Password) {
 		t.Errorf("a newer schema: %v", err)

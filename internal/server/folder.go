@@ -54,19 +54,23 @@ func holdFolder(path string) (*folder, error) {
 	if err := os.MkdirAll(path, folderMode); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
+
 	lock := flock.New(filepath.Join(path, fileLock), flock.SetPermissions(privateMode))
 	held, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock data folder %s: %w (the server must be able to write there)", path, err)
 	}
+
 	if !held {
 		return nil, fmt.Errorf("%w: process %s holds %s", ErrInUse, holder(path), path)
 	}
+
 	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
 	if err := os.WriteFile(filepath.Join(path, filePID), pid, privateMode); err != nil {
 		_ = lock.Unlock()
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
+
 	return &folder{path, lock}, nil
 }
 
@@ -99,13 +103,16 @@ func socketAddress(dataDir string) (string, func(), error) {
 	if len(path) <= most {
 		return path, func() {}, nil
 	}
+
 	if runtime.GOOS != "linux" {
 		return "", nil, fmt.Errorf("the path of the data folder is too long for a socket: %s", path)
 	}
+
 	dir, err := os.Open(dataDir)
 	if err != nil {
 		return "", nil, err
 	}
+
 	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), fileSocket), func() { _ = dir.Close() }, nil
 }
 
@@ -116,6 +123,7 @@ func DialControl(ctx context.Context, dataDir string) (net.Conn, error) {
 		return nil, err
 	}
 	defer done()
+
 	var d net.Dialer
 	return d.DialContext(ctx, "unix", address)
 }
@@ -127,19 +135,23 @@ func listenControl(dataDir string) (net.Listener, error) {
 		return nil, err
 	}
 	defer done()
+
 	// A socket left by a killed server answers nobody; the lock is ours, so it is stale.
 	if err := os.Remove(filepath.Join(dataDir, fileSocket)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+
 	l, err := net.Listen("unix", address)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
+
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	if err := os.Chmod(filepath.Join(dataDir, fileSocket), privateMode); err != nil {
 		_ = l.Close()
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
+
 	return l, nil
 }
 
@@ -157,19 +169,23 @@ func certificate(certFile, keyFile string, hosts []string, now time.Time) (tls.C
 			certErr = os.Rename(certFile+fileNew, certFile)
 		}
 	}
+
 	if errors.Is(certErr, fs.ErrNotExist) && errors.Is(keyErr, fs.ErrNotExist) {
 		if err := makeCertificate(certFile, keyFile, hosts, now); err != nil {
 			return tls.Certificate{}, false, fmt.Errorf("make certificate: %w", err)
 		}
 		made = true
 	}
+
 	if err := private(keyFile); err != nil {
 		return tls.Certificate{}, false, err
 	}
+
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return pair, made, fmt.Errorf("load certificate %s and key %s: %w", certFile, keyFile, err)
 	}
+
 	return pair, made, nil
 }
 
@@ -182,6 +198,7 @@ func private(path string) error {
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 		return fmt.Errorf("key %s can be read by others (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
 	}
+
 	return nil
 }
 
@@ -192,27 +209,36 @@ func makeCertificate(certFile, keyFile string, hosts []string, now time.Time) er
 	if err != nil {
 		return err
 	}
+
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 126))
 	if err != nil {
 		return err
 	}
+
 	t := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: hosts[0]},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(certLife),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: hosts[0]},
+		NotBefore:             now.Add(-time.Hour),
+		NotAfter:              now.Add(certLife),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
 	}
+
 	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
+		ip := net.ParseIP(h)
+		if ip != nil {
 			t.IPAddresses = append(t.IPAddresses, ip)
 		} else {
 			t.DNSNames = append(t.DNSNames, h)
 		}
 	}
+
 	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
 	if err != nil {
 		return err
 	}
+
 	secret, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return err
@@ -220,6 +246,7 @@ func makeCertificate(certFile, keyFile string, hosts []string, now time.Time) er
 	if err := writePEM(keyFile+fileNew, "PRIVATE KEY", secret); err != nil {
 		return err
 	}
+
 	if err := writePEM(certFile+fileNew, "CERTIFICATE", der); err != nil {
 		return err
 	}
@@ -227,6 +254,7 @@ func makeCertificate(certFile, keyFile string, hosts []string, now time.Time) er
 	if err := os.Rename(keyFile+fileNew, keyFile); err != nil {
 		return err
 	}
+
 	return os.Rename(certFile+fileNew, certFile)
 }
 
@@ -235,14 +263,17 @@ func writePEM(path, kind string, der []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), folderMode); err != nil {
 		return err
 	}
+
 	tmp, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, privateMode)
 	if err != nil {
 		return err
 	}
+
 	// Not pem.Encode: it passes over some errors, and a full disk would leave half a file.
 	if _, err := tmp.Write(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})); err != nil {
 		_ = tmp.Close()
 		return err
 	}
+
 	return errors.Join(tmp.Sync(), tmp.Close())
 }

@@ -26,13 +26,16 @@ func needs(conf *config.Config) keys.Needs {
 	if conf.Issuer == nil {
 		return n
 	}
+
 	n.RotateEvery, n.PublishFor = conf.Issuer.Keys.RotateEvery.Std(), conf.Issuer.Keys.PublishFor.Std()
+
 	for _, t := range targets(conf) {
 		pair := keys.Pair{Kind: keys.Access, Alg: jose.Alg(t.Terms.Alg)}
 		if t.Terms.Format == policy.JWT && !slices.Contains(n.Pairs, pair) {
 			n.Pairs = append(n.Pairs, pair)
 		}
 	}
+
 	return n
 }
 
@@ -44,6 +47,7 @@ func targets(conf *config.Config) []signin.Target {
 			list = append(list, signin.Target{Service: s.Name, Terms: terms, Allow: gateway.LoginAllow(s)})
 		}
 	}
+
 	return list
 }
 
@@ -53,8 +57,14 @@ func (k *core) software(conf *config.Config) ([]client.Client, error) {
 	var list []client.Declared
 	for i, c := range conf.Clients {
 		d := client.Declared{
-			Name: c.Name, SecretHash: c.SecretHash, Services: c.Services, Scopes: c.Scopes, Introspects: c.Introspects, Disabled: c.Disabled,
+			Name:        c.Name,
+			SecretHash:  c.SecretHash,
+			Services:    c.Services,
+			Scopes:      c.Scopes,
+			Introspects: c.Introspects,
+			Disabled:    c.Disabled,
 		}
+
 		for j, key := range c.Keys {
 			text := []byte(key.Public)
 			where := fmt.Sprintf("clients[%d].keys[%d]", i, j)
@@ -63,23 +73,47 @@ func (k *core) software(conf *config.Config) ([]client.Client, error) {
 				where += " " + path
 				var err error
 				if text, err = readKey(path); err != nil {
-					return nil, fmt.Errorf("%s: key of client %s: %w; 'openssl pkey -in PRIVATE -pubout -out %s' makes it of a private key", conf.Path, c.Name, err, filepath.Base(path))
+					return nil, fmt.Errorf(
+						"%s: key of client %s: %w; 'openssl pkey -in PRIVATE -pubout -out %s' makes it of a private key",
+						conf.Path,
+						c.Name,
+						err,
+						filepath.Base(path),
+					)
 				}
 			}
-			d.Keys = append(d.Keys, client.DeclaredKey{Text: text, Alg: jose.Alg(key.Algorithm), ID: key.ID, NotBefore: key.NotBefore.Time, NotAfter: key.NotAfter.Time, Where: where})
+
+			d.Keys = append(d.Keys, client.DeclaredKey{
+				Text:      text,
+				Alg:       jose.Alg(key.Algorithm),
+				ID:        key.ID,
+				NotBefore: key.NotBefore.Time,
+				NotAfter:  key.NotAfter.Time,
+				Where:     where,
+			})
 		}
-		if s := c.KeySource; s != nil {
-			d.Source = &client.Source{URL: s.URL, Format: s.Format, Alg: jose.Alg(s.Algorithm), Private: s.PrivateNetwork}
+
+		s := c.KeySource
+		if s != nil {
+			d.Source = &client.Source{
+				URL:     s.URL,
+				Format:  s.Format,
+				Alg:     jose.Alg(s.Algorithm),
+				Private: s.PrivateNetwork,
+			}
 			if s.CA != "" {
 				d.Source.CA = k.folder.file(s.CA)
 			}
 		}
+
 		list = append(list, d)
 	}
+
 	clients, err := client.CheckDeclared(list)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", conf.Path, err)
 	}
+
 	return clients, nil
 }
 
@@ -92,22 +126,38 @@ func readKey(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+
 	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err == nil && len(text) > maxKeyFile {
 		err = fmt.Errorf("%s is over %d KiB", path, maxKeyFile>>10)
 	}
+
 	return text, err
 }
 
 // issuerDoor builds the door of the authorization server.
 func (s *Server) issuerDoor(conf *config.Config) (*door, error) {
 	d, err := oauth.New(oauth.Config{
-		Issuer: *conf.Issuer, Targets: targets(conf), Logins: s.core.logins, Tokens: s.core.tokens, Clients: s.core.clients, Ring: s.core.keys, Audit: s.core.audit,
+		Issuer:  *conf.Issuer,
+		Targets: targets(conf),
+		Logins:  s.core.logins,
+		Tokens:  s.core.tokens,
+		Clients: s.core.clients,
+		Ring:    s.core.keys,
+		Audit:   s.core.audit,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return newDoor(door{name: oauth.Name, service: d.Service(), owns: d.Owns, gate: s.core.gate, log: s.c.Log, metrics: s.metrics}, d.Routes())
+
+	return newDoor(door{
+		name:    oauth.Name,
+		service: d.Service(),
+		owns:    d.Owns,
+		gate:    s.core.gate,
+		log:     s.c.Log,
+		metrics: s.metrics,
+	}, d.Routes())
 }
 
 // takeIssuer makes the keys, the clients and the name of the authorization server be what
@@ -119,5 +169,6 @@ func (s *Server) takeIssuer(ctx context.Context, conf *config.Config, clients []
 	if conf.Issuer != nil {
 		s.core.tokens.SetIssuer(conf.Issuer.URL)
 	}
+
 	return nil
 }

@@ -27,21 +27,32 @@ func withKeys(t *testing.T, algs ...jose.Alg) string {
 		t.Fatal(err)
 	}
 	defer db.Close()
+
 	secret, err := keys.LoadSecret(filepath.Join(dir, "keys.secret"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	n := keys.Needs{RotateEvery: time.Hour, Keep: time.Hour}
-	ring, err := keys.New(keys.Config{Store: db, Secret: secret, Now: time.Now, Log: slog.New(slog.DiscardHandler), Keep: n.Keep})
+	ring, err := keys.New(keys.Config{
+		Store:  db,
+		Secret: secret,
+		Now:    time.Now,
+		Log:    slog.New(slog.DiscardHandler),
+		Keep:   n.Keep,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, alg := range algs {
 		n.Pairs = append(n.Pairs, keys.Pair{Kind: keys.Access, Alg: alg})
 	}
+
 	if err := ring.Use(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
+
 	return dir
 }
 
@@ -55,17 +66,23 @@ func TestSigningKeysOverTheAPI(t *testing.T) {
 		for _, k := range all {
 			found[k.Algorithm+" "+k.Status] = k
 		}
+
 		return found
 	}
+
 	first := list()
 	if len(first) != 2 || first["ES256 current"].Kind != "access" || first["EdDSA current"].ID == "" {
 		t.Fatalf("keys are %v", first)
 	}
+
 	var next []jeton.SigningKey
 	s.MustControl("POST", "/api/v1/keys/rotate", api.Rotation{Algorithm: "ES256"}, &next)
-	if len(next) != 1 || next[0].Status != "next" || !list()["ES256 current"].Retires.Equal(next[0].Signs) || next[0].Signs.Sub(next[0].Created) < time.Minute {
+
+	if len(next) != 1 || next[0].Status != "next" || !list()["ES256 current"].Retires.Equal(next[0].Signs) ||
+		next[0].Signs.Sub(next[0].Created) < time.Minute {
 		t.Errorf("rotated to %+v among %v", next, list())
 	}
+
 	for _, tc := range []struct {
 		name, method, path string
 		in                 any
@@ -77,23 +94,34 @@ func TestSigningKeysOverTheAPI(t *testing.T) {
 		{"a member that is none", "POST", "/rotate", `{"algorithm":"ES256"}`, jeton.ErrInvalid},
 		{"no body", "POST", "/rotate", ``, jeton.ErrInvalid},
 		{"revoking nobody's", "DELETE", "/nobody's", nil, jeton.ErrNotFound},
-		{"a reason that is a book", "DELETE", "/" + next[0].ID + "?reason=" + strings.Repeat("x", 300), nil, jeton.ErrInvalid},
+		{
+			"a reason that is a book",
+			"DELETE",
+			"/" + next[0].ID + "?reason=" + strings.Repeat("x", 300),
+			nil,
+			jeton.ErrInvalid,
+		},
 	} {
 		if err := s.Control(tc.method, "/api/v1/keys"+tc.path, tc.in, nil); !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
 		}
 	}
+
 	s.MustControl("POST", "/api/v1/keys/rotate", api.Rotation{Algorithm: "ES256", Now: true}, &next)
 	if got := list(); got["ES256 current"].ID != next[0].ID || got["ES256 retired"].ID != first["ES256 current"].ID {
 		t.Errorf("rotated now to %v", got)
 	}
+
 	for range 2 {
 		s.MustControl("DELETE", "/api/v1/keys/"+next[0].ID+"?reason=it+was+shown", nil, nil)
 	}
+
 	// The configuration asks for no key, so none takes its place.
-	if got := list(); got["ES256 revoked"].ID != next[0].ID || got["ES256 current"].ID != "" || got["EdDSA current"].ID != first["EdDSA current"].ID {
+	if got := list(); got["ES256 revoked"].ID != next[0].ID || got["ES256 current"].ID != "" ||
+		got["EdDSA current"].ID != first["EdDSA current"].ID {
 		t.Errorf("revoked to %v", got)
 	}
+
 	var said []string
 	for _, e := range s.Events() {
 		if strings.HasPrefix(e.Action, "key.") && e.Actor == "operator" {
@@ -103,6 +131,7 @@ func TestSigningKeysOverTheAPI(t *testing.T) {
 			}
 		}
 	}
+
 	if fmt.Sprint(said) != "[key.rotate key.rotate key.revoke]" {
 		t.Errorf("the record says %v", said)
 	}
@@ -118,8 +147,16 @@ func TestStartWithoutTheSecretOfTheKeys(t *testing.T) {
 			return os.WriteFile(path, []byte(strings.Repeat("07", 32)+"\n"), 0o600)
 		}, []string{"does not open signing key", "restore the file from the backup", "jeton keys revoke"}},
 		{"lost", os.Remove, []string{"does not open signing key", "restore the file from the backup"}},
-		{"damaged", func(path string) error { return os.Truncate(path, 10) }, []string{"64 hexadecimal digits", "restore it from the backup"}},
-		{"open to others", func(path string) error { return os.Chmod(path, 0o644) }, []string{"can be read by others", "chmod 600 "}},
+		{
+			"damaged",
+			func(path string) error { return os.Truncate(path, 10) },
+			[]string{"64 hexadecimal digits", "restore it from the backup"},
+		},
+		{
+			"open to others",
+			func(path string) error { return os.Chmod(path, 0o644) },
+			[]string{"can be read by others", "chmod 600 "},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := withKeys(t, jose.ES256)
@@ -127,6 +164,7 @@ func TestStartWithoutTheSecretOfTheKeys(t *testing.T) {
 			if err := tc.spoil(path); err != nil {
 				t.Fatal(err)
 			}
+
 			_, err := jetontest.TryStart(t, shop(), jetontest.DataDir(dir))
 			for _, want := range append(tc.want, path) {
 				if err == nil || !strings.Contains(err.Error(), want) {

@@ -48,6 +48,7 @@ func newListener(listen string, n net.Listener, p *planned, draining *atomic.Boo
 	l := &listener{listen: listen, net: n, late: map[net.Conn]struct{}{}}
 	l.front.Store(p.front)
 	l.tls.Store(p.tls)
+
 	l.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			// A proxy that keeps connections opens its next one elsewhere. One that is closed
@@ -55,6 +56,7 @@ func newListener(listen string, n net.Listener, p *planned, draining *atomic.Boo
 			if draining.Load() && r.Header.Get("Upgrade") == "" {
 				w.Header().Set("Connection", "close")
 			}
+
 			l.front.Load().ServeHTTP(w, r)
 		}),
 		ReadHeaderTimeout: headerPatience,
@@ -67,6 +69,7 @@ func newListener(listen string, n net.Listener, p *planned, draining *atomic.Boo
 			}
 		},
 	}
+
 	return l
 }
 
@@ -74,6 +77,7 @@ func newListener(listen string, n net.Listener, p *planned, draining *atomic.Boo
 func (l *listener) note(c net.Conn, state http.ConnState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	switch state {
 	case http.StateNew:
 		l.late[c] = struct{}{}
@@ -87,15 +91,19 @@ func (l *listener) note(c net.Conn, state http.ConnState) {
 func (l *listener) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, latePatience)
 	defer cancel()
+
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
+
 	for {
 		l.mu.Lock()
 		left := len(l.late)
 		l.mu.Unlock()
+
 		if left == 0 {
 			return
 		}
+
 		select {
 		case <-ctx.Done():
 			return
@@ -121,20 +129,27 @@ func tlsConfig() *tls.Config {
 func (s *Server) bind(wanted map[string]*planned) ([]*listener, error) {
 	var opened []*listener
 	for key, p := range wanted {
-		if old := s.listeners[key]; old != nil {
+		old := s.listeners[key]
+		if old != nil {
 			if (old.tls.Load() == nil) != (p.tls == nil) {
 				closeAll(opened)
-				return nil, fmt.Errorf("listen %s: TLS cannot be switched on or off while the server runs; restart it", p.listen)
+				return nil, fmt.Errorf(
+					"listen %s: TLS cannot be switched on or off while the server runs; restart it",
+					p.listen,
+				)
 			}
 			continue
 		}
+
 		n, err := net.Listen("tcp", p.listen)
 		if err != nil {
 			closeAll(opened)
 			return nil, fmt.Errorf("listen on %s: %w", p.listen, err)
 		}
+
 		opened = append(opened, newListener(key, n, p, &s.draining, s.c.Log))
 	}
+
 	return opened, nil
 }
 
@@ -153,6 +168,7 @@ func (s *Server) serve(l *listener) {
 		conf.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return l.tls.Load(), nil }
 		n = tls.NewListener(n, conf)
 	}
+
 	go func() {
 		if err := l.http.Serve(n); !errors.Is(err, http.ErrServerClosed) && !l.closing.Load() {
 			select {
@@ -167,13 +183,15 @@ func (s *Server) serve(l *listener) {
 func (s *Server) announce(ctx context.Context) {
 	s.mu.Lock()
 	started := Started{DataDir: s.c.DataDir}
-	if d := s.conf.Database; d != nil {
+	d := s.conf.Database
+	if d != nil {
 		started.Database = d.Where()
 		s.c.Log.Info("what is kept is in a database that nodes share", "database", started.Database)
 		for _, weak := range d.Weaknesses() {
 			s.c.Log.Warn("the way to the database is weaker than the default", "option", weak)
 		}
 	}
+
 	takesPasswords := false
 	for _, service := range s.conf.Services {
 		takesPasswords = takesPasswords || len(service.Login.Paths) > 0
@@ -182,31 +200,39 @@ func (s *Server) announce(ctx context.Context) {
 		if !service.PlainHTTP {
 			a.Cert = s.core.folder.file(service.TLS.Cert)
 		}
+
 		a.URL = address(service.PlainHTTP, service.Listen, service.Host, a.Listen)
 		started.Services = append(started.Services, a)
 		s.c.Log.Info("service answers", "service", service.Name, "url", a.URL, "certificate", a.Cert)
+
 		for _, weak := range weaknesses(service) {
 			s.c.Log.Warn("service is weaker than the default", "service", service.Name, "option", weak)
 		}
 	}
+
 	if c := s.conf.Issuer; c != nil {
 		l := s.listeners[listenKey(c.Listen, oauth.Name)]
 		started.Issuer = Address{Service: oauth.Name, URL: c.URL, Listen: l.net.Addr().String()}
 		if !c.PlainHTTP {
 			started.Issuer.Cert = s.core.folder.file(c.TLS.Cert)
 		}
+
 		s.c.Log.Info("authorization server answers", "issuer", c.URL, "listen", started.Issuer.Listen)
+
 		for _, weak := range oauth.Weaknesses(*c) {
 			s.c.Log.Warn("the authorization server is weaker than the default", "option", weak)
 		}
 	}
+
 	if l := s.listeners[listenKey(s.conf.Admin.Listen, adminName)]; l != nil {
 		started.Admin = l.net.Addr().String()
 		s.c.Log.Info("admin listener answers", "address", started.Admin)
 	}
+
 	s.mu.Unlock()
 	users, err := s.core.accounts.List(ctx)
 	started.NoUsers = err == nil && len(users) == 0 && takesPasswords
+
 	if s.c.Started != nil {
 		s.c.Started(started)
 	}
@@ -218,16 +244,20 @@ func address(plain bool, listen, host, bound string) string {
 	if plain {
 		scheme = "http://"
 	}
+
 	name, port, _ := net.SplitHostPort(listen)
-	if _, boundPort, err := net.SplitHostPort(bound); err == nil {
+	_, boundPort, err := net.SplitHostPort(bound)
+	if err == nil {
 		port = boundPort
 	}
+
 	if host != "" {
 		name = host
 	}
 	if addr, err := netip.ParseAddr(name); name == "" || err == nil && addr.IsUnspecified() {
 		name = "localhost"
 	}
+
 	return scheme + net.JoinHostPort(name, port)
 }
 

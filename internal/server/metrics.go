@@ -34,18 +34,36 @@ func newMetrics(version string, k *core) *metrics {
 			Buckets: []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5},
 		}, []string{"service"}),
 	}
-	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "jeton_build_info", Help: "Always 1; the label says which build this is."}, []string{"version"})
+
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "jeton_build_info",
+		Help: "Always 1; the label says which build this is.",
+	}, []string{"version"})
 	info.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.requests, m.duration, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(
+		m.requests,
+		m.duration,
+		info,
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+
 	if k == nil {
 		return m
 	}
+
 	m.registry.MustRegister(
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "jeton_audit_lost_total", Help: "Events that came faster than they are recorded; the record says how many are missing."},
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "jeton_audit_lost_total",
+			Help: "Events that came faster than they are recorded; the record says how many are missing.",
+		},
 			func() float64 { return float64(k.audit.Lost()) }))
-	if shared, many := k.db.(*postgres.DB); many {
+
+	shared, many := k.db.(*postgres.DB)
+	if many {
 		m.registry.MustRegister(k.told, database{shared.Stats})
 	}
+
 	return m
 }
 
@@ -61,11 +79,36 @@ func newTold() prometheus.Histogram {
 type database struct{ stats func() postgres.Stats }
 
 var (
-	databaseUp     = prometheus.NewDesc("jeton_database_up", "1 while the database answers this node, else 0: then every request that needs it is answered 503.", nil, nil)
-	databaseAge    = prometheus.NewDesc("jeton_database_heard_age_seconds", "How old what this node judges from memory is; +Inf while it may judge nothing from memory.", nil, nil)
-	databaseConns  = prometheus.NewDesc("jeton_database_connections", "Connections of this node's pool, by state. Two more, which hear of changes, are not in it.", []string{"state"}, nil)
-	databaseMost   = prometheus.NewDesc("jeton_database_connections_max", "Connections that the pool may have: database.connections.", nil, nil)
-	databaseWaited = prometheus.NewDesc("jeton_database_connection_waits_total", "How often a statement had to wait for a connection of the pool.", nil, nil)
+	databaseUp = prometheus.NewDesc(
+		"jeton_database_up",
+		"1 while the database answers this node, else 0: then every request that needs it is answered 503.",
+		nil,
+		nil,
+	)
+	databaseAge = prometheus.NewDesc(
+		"jeton_database_heard_age_seconds",
+		"How old what this node judges from memory is; +Inf while it may judge nothing from memory.",
+		nil,
+		nil,
+	)
+	databaseConns = prometheus.NewDesc(
+		"jeton_database_connections",
+		"Connections of this node's pool, by state. Two more, which hear of changes, are not in it.",
+		[]string{"state"},
+		nil,
+	)
+	databaseMost = prometheus.NewDesc(
+		"jeton_database_connections_max",
+		"Connections that the pool may have: database.connections.",
+		nil,
+		nil,
+	)
+	databaseWaited = prometheus.NewDesc(
+		"jeton_database_connection_waits_total",
+		"How often a statement had to wait for a connection of the pool.",
+		nil,
+		nil,
+	)
 )
 
 // Describe implements prometheus.Collector.
@@ -77,6 +120,7 @@ func (d database) Collect(to chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, labels...)
 	}
+
 	up, age := 0.0, math.Inf(1)
 	if s.Up {
 		up = 1
@@ -84,11 +128,13 @@ func (d database) Collect(to chan<- prometheus.Metric) {
 	if !s.Heard.IsZero() {
 		age = time.Since(s.Heard).Seconds()
 	}
+
 	gauge(databaseUp, up)
 	gauge(databaseAge, age)
 	gauge(databaseConns, float64(s.InUse), "in_use")
 	gauge(databaseConns, float64(s.Open-s.InUse), "idle")
 	gauge(databaseMost, float64(s.Most))
+
 	to <- prometheus.MustNewConstMetric(databaseWaited, prometheus.CounterValue, float64(s.Waited))
 }
 
@@ -105,7 +151,13 @@ type rowMetrics struct {
 }
 
 func (m *metrics) row(service, route string) rowMetrics {
-	return rowMetrics{m, service, route, m.requests.WithLabelValues(service, route, "ok"), m.duration.WithLabelValues(service)}
+	return rowMetrics{
+		m,
+		service,
+		route,
+		m.requests.WithLabelValues(service, route, "ok"),
+		m.duration.WithLabelValues(service),
+	}
 }
 
 func (r rowMetrics) observe(w *web.Reply, err error) {
@@ -114,5 +166,6 @@ func (r rowMetrics) observe(w *web.Reply, err error) {
 	} else {
 		r.all.requests.WithLabelValues(r.service, r.route, jeton.Code(err)).Inc()
 	}
+
 	r.duration.Observe(time.Since(w.Start).Seconds())
 }

@@ -29,10 +29,12 @@ func Migrations(ctx context.Context, c Config) ([]Migration, error) {
 		}
 		return out, err
 	}
+
 	list, err := sqlite.Migrations(ctx, c.sqliteFile())
 	for _, s := range list {
 		out = append(out, Migration{s.Number, s.Name, s.Applied})
 	}
+
 	return out, err
 }
 
@@ -44,6 +46,7 @@ func Migrate(ctx context.Context, c Config, try bool) ([]string, error) {
 	if c.File.Database != nil {
 		return postgres.Migrate(ctx, sharedDatabase(c, c.File), try)
 	}
+
 	if !try {
 		f, err := holdFolder(c.DataDir)
 		if errors.Is(err, ErrInUse) {
@@ -54,6 +57,7 @@ func Migrate(ctx context.Context, c Config, try bool) ([]string, error) {
 		}
 		defer f.release()
 	}
+
 	return sqlite.Migrate(ctx, c.sqliteFile(), try)
 }
 

@@ -19,14 +19,24 @@ func (s *Server) peopleRows(conf *config.Config, service config.Service, g *gate
 	if service.UsersAPI == nil {
 		return nil, nil
 	}
+
 	a, err := people.New(people.Config{
-		Service: service, Door: g.Service(), Accepts: g.Accepts(), Terms: g.Terms(), Gate: s.core.gate, Accounts: s.core.accounts,
-		Sessions: s.core.sessions, Tokens: s.core.tokens, Logins: s.core.logins, CursorKey: s.core.secret.Derive("cursor of users"),
+		Service:   service,
+		Door:      g.Service(),
+		Accepts:   g.Accepts(),
+		Terms:     g.Terms(),
+		Gate:      s.core.gate,
+		Accounts:  s.core.accounts,
+		Sessions:  s.core.sessions,
+		Tokens:    s.core.tokens,
+		Logins:    s.core.logins,
+		CursorKey: s.core.secret.Derive("cursor of users"),
 		Audiences: func(names []string) ([]string, error) { return audiences(conf, names) },
 	})
 	if err != nil {
 		return nil, err
 	}
+
 	return a.Routes(), nil
 }
 
@@ -38,11 +48,21 @@ func (s *Server) endOfProcess(ctx context.Context, conf *config.Config) error {
 		if !classic(service) || slices.ContainsFunc(s.conf.Services, served) {
 			continue
 		}
-		ev := jeton.Event{Time: s.c.Now(), Actor: "config", Action: audit.SessionEnd, Target: "service:" + service.Name, Service: service.Name, Outcome: audit.OK, Reason: "they end with the process"}
+
+		ev := jeton.Event{
+			Time:    s.c.Now(),
+			Actor:   "config",
+			Action:  audit.SessionEnd,
+			Target:  "service:" + service.Name,
+			Service: service.Name,
+			Outcome: audit.OK,
+			Reason:  "they end with the process",
+		}
 		if _, err := s.core.sessions.End(ctx, session.Which{Service: service.OfProcess()}, ev); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 

@@ -76,23 +76,31 @@ func TestReload(t *testing.T) {
 			}
 		}
 	})
+
 	t.Run("a fault that only the server finds changes nothing either", func(t *testing.T) {
-		err := s.Reload(easy + shop(newRoute, "      - {match: GET /up, open: true, upstream: {url: 'https://x.example', ca: /no/such/file}}\n"))
+		err := s.Reload(easy + shop(
+			newRoute,
+			"      - {match: GET /up, open: true, upstream: {url: 'https://x.example', ca: /no/such/file}}\n",
+		))
 		if err == nil || ask("/me") != 200 || ask("/new") != 404 {
 			t.Errorf("Reload: %v; /me %d, /new %d", err, ask("/me"), ask("/new"))
 		}
 	})
+
 	t.Run("an address that is taken", func(t *testing.T) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		err = s.Reload(easy + shop(newRoute) + "  - {name: second, listen: '" + l.Addr().String() + "', plain_http: true, routes: [{match: GET /, open: true, respond: {text: x}}]}\n")
+
+		err = s.Reload(easy + shop(newRoute) + "  - {name: second, listen: '" + l.Addr().String() +
+			"', plain_http: true, routes: [{match: GET /, open: true, respond: {text: x}}]}\n")
 		if err == nil || !strings.Contains(err.Error(), l.Addr().String()) || ask("/new") != 404 {
 			t.Errorf("Reload: %v; /new %d", err, ask("/new"))
 		}
 	})
+
 	t.Run("routes come and go, sessions stay", func(t *testing.T) {
 		if err := s.Reload(easy + shop(newRoute)); err != nil || ask("/new") != 200 || ask("/me") != 200 {
 			t.Errorf("Reload: %v; /new %d, /me %d", err, ask("/new"), ask("/me"))
@@ -101,6 +109,7 @@ func TestReload(t *testing.T) {
 			t.Errorf("Reload: %v; /new %d", err, ask("/new"))
 		}
 	})
+
 	t.Run("uses stay used", func(t *testing.T) {
 		three := "      - {match: GET /three, max_uses: %d, respond: {text: three}}\n"
 		left := func() string { return s.Ask("GET", "shop", "/three", "Cookie", c).Left() }
@@ -111,52 +120,82 @@ func TestReload(t *testing.T) {
 			if err := s.Reload(easy + shop(fmt.Sprintf(three, step.max))); err != nil {
 				t.Fatal(err)
 			}
-			if got := left(); got != step.want {
+
+			got := left()
+			if got != step.want {
 				t.Errorf("max_uses %d: %s left, want %s", step.max, got, step.want)
 			}
 		}
 	})
+
 	t.Run("a service comes and goes", func(t *testing.T) {
 		port := freePort(t)
-		second := "  - {name: second, listen: 'localhost:" + port + "', plain_http: true, routes: [{match: GET /, open: true, respond: {text: second}}]}\n"
+		second := "  - {name: second, listen: 'localhost:" + port +
+			"', plain_http: true, routes: [{match: GET /, open: true, respond: {text: second}}]}\n"
 		if err := s.Reload(easy + shop() + second); err != nil {
 			t.Fatal(err)
 		}
-		if a := s.Send(http.DefaultClient, "GET", "http://localhost:"+port+"/", ""); a.Body != "second" {
+
+		a := s.Send(http.DefaultClient, "GET", "http://localhost:"+port+"/", "")
+		if a.Body != "second" {
 			t.Errorf("%d %q", a.Status, a.Body)
 		}
-		if err := s.Reload(strings.Replace(easy+shop()+second, "plain_http: true", "tls: {cert: second.pem, key: second.key}", 1)); err == nil || !strings.Contains(err.Error(), "TLS cannot be switched") {
+		if err := s.Reload(strings.Replace(
+			easy+shop()+second,
+			"plain_http: true",
+			"tls: {cert: second.pem, key: second.key}",
+			1,
+		)); err == nil || !strings.Contains(err.Error(), "TLS cannot be switched") {
 			t.Errorf("TLS switched on: %v", err)
 		}
+
 		if err := s.Reload(easy + shop()); err != nil {
 			t.Fatal(err)
 		}
+
 		// Its listener closes beside the reload, while requests in flight may end.
 		for tries := 0; ; tries++ {
 			conn, err := net.Dial("tcp", "localhost:"+port)
 			if err != nil {
 				break
 			}
+
 			_ = conn.Close()
 			if tries == 1000 {
 				t.Fatal("the removed service still answers")
 			}
+
 			time.Sleep(10 * time.Millisecond)
 		}
 	})
+
 	t.Run("people come and go with their sessions", func(t *testing.T) {
 		users := "users: [{name: Alice, password_hash: '" + hash + "', groups: [%s], disabled: %t}]\n"
 		if err := s.Reload(easy + fmt.Sprintf(users, "a", false) + shop()); err != nil {
 			t.Fatal(err)
 		}
+
 		alice := s.Enter("shop", "Alice", "alice_pw")
-		if err := s.Reload(easy + fmt.Sprintf(users, "b", false) + shop()); err != nil || s.Ask("GET", "shop", "/me", "Cookie", alice).Status != 200 {
+		if err := s.Reload(easy + fmt.Sprintf(
+			users,
+			"b",
+			false,
+		) + shop()); err != nil || s.Ask("GET", "shop", "/me", "Cookie", alice).Status != 200 {
 			t.Errorf("changed groups: %v, %d", err, s.Ask("GET", "shop", "/me", "Cookie", alice).Status)
 		}
-		if err := s.Reload(easy + fmt.Sprintf(users, "b", true) + shop()); err != nil || s.Ask("GET", "shop", "/me", "Cookie", alice).Code() != "bad_credential" {
+		if err := s.Reload(easy + fmt.Sprintf(
+			users,
+			"b",
+			true,
+		) + shop()); err != nil || s.Ask("GET", "shop", "/me", "Cookie", alice).Code() != "bad_credential" {
 			t.Errorf("disabled: %v", err)
 		}
-		if err := s.Reload(easy + shop()); err != nil || s.TryEnter("shop", "Alice", "alice_pw").Status != 401 || ask("/me") != 200 {
+
+		if err := s.Reload(easy + shop()); err != nil || s.TryEnter(
+			"shop",
+			"Alice",
+			"alice_pw",
+		).Status != 401 || ask("/me") != 200 {
 			t.Errorf("removed: %v", err)
 		}
 	})
@@ -170,6 +209,7 @@ func freePort(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer l.Close()
+
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
 }
@@ -181,17 +221,20 @@ func TestReloadUnderLoad(t *testing.T) {
 	c := s.Enter("shop", "diane", right)
 	var stop atomic.Bool
 	var asked atomic.Int64
+
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			for !stop.Load() {
-				if a := s.Ask("GET", "shop", "/me", "Cookie", c); a.Status != 200 || a.Body != "diane" {
+				a := s.Ask("GET", "shop", "/me", "Cookie", c)
+				if a.Status != 200 || a.Body != "diane" {
 					t.Errorf("%d %s %q", a.Status, a.Code(), a.Body)
 				}
 				asked.Add(1)
 			}
 		})
 	}
+
 	second := "  - {name: second, listen: 'localhost:0', plain_http: true, routes: [{match: GET /, open: true, respond: {text: x}}]}\n"
 	for i := range 30 {
 		text := easy + shop(newRoute)
@@ -202,9 +245,11 @@ func TestReloadUnderLoad(t *testing.T) {
 			t.Error(err)
 		}
 	}
+
 	if stop.Store(true); asked.Load() == 0 {
 		t.Error("nothing was asked meanwhile")
 	}
+
 	wg.Wait()
 }
 
@@ -215,16 +260,26 @@ func makePair(t *testing.T, certFile, keyFile string, serial int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	cert := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(90 * 24 * time.Hour), BasicConstraintsValid: true,
+		SerialNumber:          big.NewInt(serial),
+		Subject:               pkix.Name{CommonName: "localhost"},
+		DNSNames:              []string{"localhost"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(90 * 24 * time.Hour),
+		BasicConstraintsValid: true,
 	}
+
 	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	secret, _ := x509.MarshalPKCS8PrivateKey(key)
-	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: secret}} {
+	for file, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: der},
+		keyFile:  {Type: "PRIVATE KEY", Bytes: secret},
+	} {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -239,12 +294,15 @@ func TestCertificateExchange(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
+
 		return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
 	}
+
 	old := s.Client()
 	s.Send(old, "GET", s.URL("shop")+"/open", "")
 	cert, key := filepath.Join(s.Dir(), "pubkey.pem"), filepath.Join(s.Dir(), "private.pem")
 	makePair(t, cert, key, 4711)
+
 	if got := serial(); got == 4711 {
 		t.Error("the certificate changed before the reload")
 	}
@@ -254,9 +312,12 @@ func TestCertificateExchange(t *testing.T) {
 	if got := serial(); got != 4711 {
 		t.Errorf("certificate %d after the reload, want 4711", got)
 	}
-	if a := s.Send(old, "GET", s.URL("shop")+"/open", ""); a.Body != "open" {
+
+	a := s.Send(old, "GET", s.URL("shop")+"/open", "")
+	if a.Body != "open" {
 		t.Errorf("a connection of before: %d %q", a.Status, a.Body)
 	}
+
 	for name, spoil := range map[string]func(){
 		"a key that is of another certificate": func() { makePair(t, filepath.Join(s.Dir(), "x.pem"), key, 1) },
 		"a key that others may read": func() {
@@ -279,21 +340,30 @@ func TestCertificateExchange(t *testing.T) {
 func TestFolderIsHeldByOne(t *testing.T) {
 	s := jetontest.Start(t, easy+shop())
 	_, err := jetontest.TryStart(t, easy+shop(), jetontest.DataDir(s.Dir()))
-	if !errors.Is(err, server.ErrInUse) || !strings.Contains(err.Error(), fmt.Sprintf("process %d holds %s", os.Getpid(), s.Dir())) {
+	if !errors.Is(
+		err,
+		server.ErrInUse,
+	) || !strings.Contains(err.Error(), fmt.Sprintf("process %d holds %s", os.Getpid(), s.Dir())) {
 		t.Errorf("a second server: %v, want ErrInUse with the process", err)
 	}
+
 	conf, err := config.Default(func(string) (string, bool) { return "", false })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := server.Offline(t.Context(), server.Config{File: conf, DataDir: s.Dir()}); !errors.Is(err, server.ErrInUse) {
+	if _, _, err := server.Offline(t.Context(), server.Config{
+		File:    conf,
+		DataDir: s.Dir(),
+	}); !errors.Is(err, server.ErrInUse) {
 		t.Errorf("a command beside the server: %v, want ErrInUse", err)
 	}
+
 	s.AddUser("diane", right)
 	cookie := s.Enter("shop", "diane", right)
 	s.Stop()
 	again := jetontest.Start(t, easy+shop(), jetontest.DataDir(s.Dir()))
-	if a := again.Ask("GET", "shop", "/me", "Cookie", cookie); a.Body != "diane" {
+	a := again.Ask("GET", "shop", "/me", "Cookie", cookie)
+	if a.Body != "diane" {
 		t.Errorf("a session after a restart: %d %s", a.Status, a.Code())
 	}
 }
@@ -301,39 +371,55 @@ func TestFolderIsHeldByOne(t *testing.T) {
 func TestFilesAreForTheOwnerAlone(t *testing.T) {
 	s := jetontest.Start(t, easy+shop())
 	s.AddUser("diane", right)
+
 	_ = filepath.WalkDir(s.Dir(), func(path string, d os.DirEntry, err error) error {
 		if err != nil {
 			t.Error(err)
 			return nil
 		}
+
 		if info, err := d.Info(); err == nil && info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s has mode %04o", path, info.Mode().Perm())
 		}
+
 		return nil
 	})
 }
 
 func TestReloadBeforeTheStartAndAfterTheEnd(t *testing.T) {
 	load := func() (*config.Config, error) {
-		return config.Parse("jeton.yaml", []byte("admin: {listen: off}\n"+shop()), func(string) (string, bool) { return "", false })
+		return config.Parse("jeton.yaml", []byte("admin: {listen: off}\n"+shop()), func(string) (string, bool) {
+			return "", false
+		})
 	}
+
 	conf, err := load()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	up := make(chan struct{})
-	s, err := server.New(server.Config{File: conf, Load: load, DataDir: t.TempDir(), Log: slog.New(slog.DiscardHandler), Started: func(server.Started) { close(up) }})
+	s, err := server.New(server.Config{
+		File:    conf,
+		Load:    load,
+		DataDir: t.TempDir(),
+		Log:     slog.New(slog.DiscardHandler),
+		Started: func(server.Started) { close(up) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if err := s.Reload(t.Context()); err == nil {
 		t.Error("a server that has not started was reloaded")
 	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- s.Run(ctx) }()
 	<-up
 	cancel()
+
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
 	}
@@ -349,8 +435,15 @@ func TestStop(t *testing.T) {
 		<-release
 		_, _ = w.Write([]byte("the whole answer"))
 	}))
+
 	t.Cleanup(backend.Close)
-	s := jetontest.Start(t, easy+"shutdown: {delay: 400ms, timeout: 20s}\n"+shop("      - {match: GET /slow, open: true, upstream: {url: '${BACKEND}'}}\n"), jetontest.Env("BACKEND", backend.URL))
+	s := jetontest.Start(
+		t,
+		easy+"shutdown: {delay: 400ms, timeout: 20s}\n"+
+			shop("      - {match: GET /slow, open: true, upstream: {url: '${BACKEND}'}}\n"),
+		jetontest.Env("BACKEND", backend.URL),
+	)
+
 	ready := func() (int, string) {
 		a := s.Send(http.DefaultClient, "GET", s.Admin()+"/readyz", "")
 		return a.Status, a.Body
@@ -358,11 +451,13 @@ func TestStop(t *testing.T) {
 	if status, body := ready(); status != 200 || body != "ok\n" {
 		t.Errorf("readiness before: %d %q", status, body)
 	}
+
 	answers := make(chan jetontest.Answer, 2)
 	for _, c := range []*http.Client{s.Client(), s.Client(jetontest.HTTP1())} {
 		go func() { answers <- s.Send(c, "GET", s.URL("shop")+"/slow", "") }()
 		<-begun
 	}
+
 	s.Interrupt()
 	deadline := time.Now().Add(350 * time.Millisecond)
 	saidNo := false
@@ -370,25 +465,30 @@ func TestStop(t *testing.T) {
 		status, body := ready()
 		saidNo = status == 503 && body == "not ready: the server is stopping\n"
 	}
+
 	if !saidNo {
 		t.Error("readiness did not say no while the server was stopping")
 	}
 	if err := s.Reload(easy + shop()); err == nil {
 		t.Error("a stopping server was reloaded")
 	}
+
 	waitClosed(t, s.Addr("shop"))
 	close(release)
+
 	for range 2 {
 		if a := <-answers; a.Status != 200 || a.Body != "the whole answer" {
 			t.Errorf("a request in flight: %d %q", a.Status, a.Body)
 		}
 	}
+
 	s.Stop()
 }
 
 // waitClosed waits until nobody listens on an address.
 func waitClosed(t *testing.T, address string) {
 	t.Helper()
+
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
@@ -396,5 +496,6 @@ func waitClosed(t *testing.T, address string) {
 		}
 		_ = conn.Close()
 	}
+
 	t.Errorf("%s still answers", address)
 }

@@ -76,48 +76,70 @@ func newPast(t *testing.T, database string) *past {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p := &past{t: t, yaml: kept, dir: filepath.Join(t.TempDir(), "data")}
 	if database != "" {
 		p.yaml = fmt.Sprintf("database: '%s'\n", database) + kept
 	}
+
 	p.at.Store(time.Now().UnixMilli())
 	p.options = []jetontest.Option{jetontest.Clock(p.now), jetontest.DataDir(p.dir), jetontest.Env("ISSUER_PORT", port)}
 	env := map[string]string{"ISSUER_PORT": port}
-	if p.conf, err = config.Parse("jeton.yaml", []byte(p.yaml), func(name string) (string, bool) { v, ok := env[name]; return v, ok }); err != nil {
+	p.conf, err = config.Parse("jeton.yaml", []byte(p.yaml), func(name string) (string, bool) {
+		v, ok := env[name]
+		return v, ok
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
+
 	s := p.start()
 	s.AddUser("diane", password)
 	p.key, p.issuer = s.AddClient("ci", "counted", "signed"), s.Issuer()
 	p.cookie = s.Enter("shop", "diane", password)
 	p.counted, p.signed = s.Token(p.key, "audience", "counted"), s.Token(p.key, "audience", "signed")
+
 	p.spend(s, "1", "")
 	p.backup = filepath.Join(t.TempDir(), "backup")
 	p.save(s, p.backup)
 	// What the backup does not know.
 	p.spend(s, "0", "")
 	p.spend(s, "0", "spent")
+
 	var ended struct{ Ended int }
 	s.MustControl("DELETE", "/api/v1/sessions?user=diane", nil, &ended)
+
 	revoke := func(token string) {
 		t.Helper()
-		a := s.Post("/oauth2/revoke", "token", token, "client_assertion", p.key.Assertion("", p.key.Claims(p.issuer, p.now())), "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		a := s.Post(
+			"/oauth2/revoke",
+			"token",
+			token,
+			"client_assertion",
+			p.key.Assertion("", p.key.Claims(p.issuer, p.now())),
+			"client_assertion_type",
+			"urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+		)
 		if a.Status != http.StatusOK {
 			t.Fatalf("revoke: %d %s", a.Status, a.Body)
 		}
 	}
+
 	revoke(p.signed)
 	p.at.Add(1000)
 	p.claims = p.key.Claims(p.issuer, p.now().Add(8*time.Second)) // by a clock that is ahead
 	if a := s.TryToken(p.key.Assertion("", p.claims), "audience", "counted"); a.Status != http.StatusOK {
 		t.Fatalf("token: %d %s", a.Status, a.Body)
 	}
+
 	if a := s.TryToken(p.key.Assertion("", p.claims), "audience", "counted"); a.Status == http.StatusOK {
 		t.Fatal("an assertion is good twice")
 	}
+
 	p.isOver(s)
 	s.Stop()
 	p.at.Add(1000)
+
 	return p
 }
 
@@ -129,6 +151,7 @@ func (p *past) save(s *jetontest.Server, path string) {
 		p.t.Fatal(err)
 	}
 	defer answer.Body.Close()
+
 	b, err := io.ReadAll(answer.Body)
 	if err == nil {
 		err = os.WriteFile(path, b, 0o600)
@@ -141,8 +164,16 @@ func (p *past) save(s *jetontest.Server, path string) {
 // spend takes a use of the counted token.
 func (p *past) spend(s *jetontest.Server, left, code string) {
 	p.t.Helper()
-	if a := s.Ask("GET", "counted", "/who", "Authorization", "Bearer "+p.counted); a.Left() != left || a.Code() != code {
-		p.t.Errorf("the counted token is answered %d, %q left, %q; want %q left and %q", a.Status, a.Left(), a.Code(), left, code)
+	a := s.Ask("GET", "counted", "/who", "Authorization", "Bearer "+p.counted)
+	if a.Left() != left || a.Code() != code {
+		p.t.Errorf(
+			"the counted token is answered %d, %q left, %q; want %q left and %q",
+			a.Status,
+			a.Left(),
+			a.Code(),
+			left,
+			code,
+		)
 	}
 }
 
@@ -155,6 +186,7 @@ func (p *past) isOver(s *jetontest.Server) {
 	if a := s.Ask("GET", "signed", "/who", "Authorization", "Bearer "+p.signed); a.Status == http.StatusOK {
 		p.t.Error("a signed token that was revoked is good")
 	}
+
 	if a := s.Ask("GET", "counted", "/who", "Authorization", "Bearer "+p.counted); a.Status == http.StatusOK {
 		p.t.Error("a counted token that was spent has a use")
 	}
@@ -165,7 +197,12 @@ func (p *past) restore(how server.Restoring) (server.Restored, error) {
 		how.Path = p.backup
 	}
 	how.Report = func(server.Progress) {}
-	return server.Restore(p.t.Context(), server.Config{File: p.conf, DataDir: p.dir, Version: "test", Now: p.now}, how)
+	return server.Restore(p.t.Context(), server.Config{
+		File:    p.conf,
+		DataDir: p.dir,
+		Version: "test",
+		Now:     p.now,
+	}, how)
 }
 
 func (p *past) mustRestore(how server.Restoring) server.Restored {
@@ -174,6 +211,7 @@ func (p *past) mustRestore(how server.Restoring) server.Restored {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+
 	return out
 }
 
@@ -186,25 +224,34 @@ func onBoth(t *testing.T, run func(t *testing.T, p *past)) {
 func TestWhatCouldHaveEndedSinceABackupIsNotGood(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *past) {
 		out := p.mustRestore(server.Restoring{Replace: true})
-		if out.Epoch != 1 || out.Sessions != 1 || out.Tokens != 1 || out.Keys != 1 || out.Trusted || out.Backup.Rows() == 0 {
+		if out.Epoch != 1 || out.Sessions != 1 || out.Tokens != 1 || out.Keys != 1 || out.Trusted ||
+			out.Backup.Rows() == 0 {
 			t.Errorf("it says %+v", out)
 		}
+
 		s := p.start()
 		p.isOver(s)
+
 		// An assertion that was used in the lost time is used; one of now is not.
 		if a := s.TryToken(p.key.Assertion("", p.claims), "audience", "counted"); a.Code() != "bad_credential" {
 			t.Errorf("an assertion that was used is answered %d %s", a.Status, a.Body)
-		} else if why, err := s.Explain(a.Request()); err != nil || !strings.Contains(fmt.Sprint(why), "before the database was restored") {
+		} else if why, err := s.Explain(a.Request()); err != nil || !strings.Contains(
+			fmt.Sprint(why),
+			"before the database was restored",
+		) {
 			t.Errorf("the record says %v, %v", why, err)
 		}
+
 		p.at.Add(20_000)
 		fresh := s.Token(p.key, "audience", "signed")
 		if a := s.Ask("GET", "signed", "/who", "Authorization", "Bearer "+fresh); a.Status != http.StatusOK {
 			t.Errorf("a new token is answered %d %s", a.Status, a.Code())
 		}
+
 		if a := s.Ask("GET", "shop", "/me", "Cookie", s.Enter("shop", "diane", password)); a.Body != "diane" {
 			t.Errorf("a new session is answered %d %s", a.Status, a.Code())
 		}
+
 		p.recorded(s, audit.Restore, "all sessions and tokens have ended")
 	})
 }
@@ -218,6 +265,7 @@ func (p *past) recorded(s *jetontest.Server, action, says string) {
 			last = e
 		}
 	}
+
 	if last.Actor != "operator" || last.Outcome != audit.OK || !strings.Contains(last.Reason, says) {
 		p.t.Errorf("the record says %+v, want %q", last, says)
 	}
@@ -229,9 +277,11 @@ func TestTrustedCredentialsAreGoodAgain(t *testing.T) {
 		if out.Epoch != 1 || out.Sessions+out.Tokens+out.Keys != 0 || !out.Trusted {
 			t.Errorf("it says %+v", out)
 		}
+
 		s := p.start()
 		p.spend(s, "0", "")
 		p.spend(s, "0", "spent")
+
 		if a := s.Ask("GET", "shop", "/me", "Cookie", p.cookie); a.Body != "diane" {
 			t.Errorf("the session is answered %d %s", a.Status, a.Code())
 		}
@@ -241,6 +291,7 @@ func TestTrustedCredentialsAreGoodAgain(t *testing.T) {
 		if a := s.TryToken(p.key.Assertion("", p.claims), "audience", "counted"); a.Status != http.StatusOK {
 			t.Errorf("the assertion is answered %d %s", a.Status, a.Code())
 		}
+
 		p.recorded(s, audit.Restore, "good again")
 	})
 }
@@ -252,9 +303,11 @@ func TestANewEpochEndsWhatADiskBroughtBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if out.Epoch != 2 || out.Sessions != 1 || out.Tokens != 1 || out.Keys != 1 {
 			t.Errorf("it says %+v", out)
 		}
+
 		s := p.start()
 		p.isOver(s)
 		p.recorded(s, audit.Epoch, "all sessions and tokens have ended")
@@ -268,6 +321,7 @@ func TestWhoHasReadTheListOfRevocationsMissesNothing(t *testing.T) {
 	for i := range 3 {
 		s.MustControl("DELETE", fmt.Sprintf("/api/v1/tokens/t_lost%d", i), nil, nil)
 	}
+
 	before := p.lastVoid(s, 0)
 	s.Stop()
 	p.at.Add(1000)
@@ -276,6 +330,7 @@ func TestWhoHasReadTheListOfRevocationsMissesNothing(t *testing.T) {
 	if got := p.lastVoid(s, before); got != before {
 		t.Fatalf("there is a line %d behind %d before anything was revoked", got, before)
 	}
+
 	s.MustControl("DELETE", "/api/v1/tokens/t_new", nil, nil)
 	if got := p.lastVoid(s, before); got <= before {
 		t.Errorf("a reader that stands at %d does not see what was revoked after the restore", before)
@@ -290,6 +345,7 @@ func (p *past) lastVoid(s *jetontest.Server, after int64) int64 {
 	if err := json.Unmarshal([]byte(a.Body), &list); err != nil || a.Status != http.StatusOK {
 		p.t.Fatalf("revocations: %d %s, %v", a.Status, a.Body, err)
 	}
+
 	return list.Next
 }
 
@@ -301,12 +357,15 @@ func files(t *testing.T, dir string) map[string]string {
 		if err != nil || d.IsDir() || d.Name() == "jeton.lock" {
 			return err
 		}
+
 		b, err := os.ReadFile(path)
 		all[path] = string(b)
+
 		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
+
 	return all
 }
 
@@ -316,8 +375,10 @@ func TestWhatIsNoBackupTouchesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	before := files(t, p.dir)
 	bad := filepath.Join(t.TempDir(), "bad")
+
 	refused := func(t *testing.T, b []byte) {
 		t.Helper()
 		if err := os.WriteFile(bad, b, 0o600); err != nil {
@@ -326,32 +387,39 @@ func TestWhatIsNoBackupTouchesNothing(t *testing.T) {
 		if _, err := p.restore(server.Restoring{Path: bad}); !errors.Is(err, jeton.ErrInvalid) {
 			t.Fatalf("it is answered %v, want ErrInvalid", err)
 		}
+
 		after := files(t, p.dir)
 		if len(after) != len(before) {
 			t.Fatalf("there were %d files and are %d", len(before), len(after))
 		}
+
 		for name, was := range before {
 			if after[name] != was {
 				t.Fatalf("%s has changed", name)
 			}
 		}
 	}
+
 	for i := range 50 {
 		refused(t, good[:len(good)*i/50])
 	}
+
 	for _, at := range []int{0, 13, 40, len(good) / 2, len(good) - 20, len(good) - 1} {
 		b := bytes.Clone(good)
 		b[at] ^= 4
 		refused(t, b)
 	}
+
 	refused(t, bytes.Replace(good, []byte("backup 1\n"), []byte("backup 9\n"), 1))
 	refused(t, []byte("SQLite format 3\x00 and so on"))
+
 	if _, err := p.restore(server.Restoring{Path: p.dir}); !errors.Is(err, jeton.ErrInvalid) {
 		t.Errorf("a folder is answered %v", err)
 	}
 	if _, err := p.restore(server.Restoring{Path: bad + "none"}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file that is not there is answered %v", err)
 	}
+
 	p.mustRestore(server.Restoring{})
 }
 
@@ -362,40 +430,53 @@ func TestARestoreKeepsTheOldDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	out := p.mustRestore(server.Restoring{})
 	was, err := os.ReadFile(out.Kept)
 	if err != nil || !bytes.Equal(was, before) || filepath.Dir(out.Kept) != p.dir {
 		t.Errorf("the old database is not in %s: %v", out.Kept, err)
 	}
+
 	for _, name := range []string{db, out.Kept} {
 		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
 	}
+
 	// Again, over one that is damaged, with a log that belongs to it, after a restore that was
 	// killed in the middle.
 	if err := errors.Join(
-		os.WriteFile(db, bytes.Repeat([]byte("damage"), 5000), 0o600), os.WriteFile(db+"-wal", []byte("its log"), 0o600),
+		os.WriteFile(
+			db,
+			bytes.Repeat([]byte("damage"), 5000),
+			0o600,
+		), os.WriteFile(db+"-wal", []byte("its log"), 0o600),
 		os.WriteFile(db+".restoring", []byte("half"), 0o600), os.WriteFile(db+".restoring-wal", []byte("half"), 0o600),
 	); err != nil {
 		t.Fatal(err)
 	}
+
 	p.at.Add(1000)
 	out = p.mustRestore(server.Restoring{})
 	if log, err := os.ReadFile(out.Kept + "-wal"); err != nil || string(log) != "its log" {
 		t.Errorf("the log of the old database is gone: %q, %v", log, err)
 	}
-	if names := files(t, p.dir); names[db+"-wal"] != "" || names[db+".restoring"] != "" {
+
+	names := files(t, p.dir)
+	if names[db+"-wal"] != "" || names[db+".restoring"] != "" {
 		t.Error("something is left beside the database")
 	}
 	// And where there is none.
 	if err := os.Remove(db); err != nil {
 		t.Fatal(err)
 	}
+
 	p.at.Add(1000)
-	if out = p.mustRestore(server.Restoring{}); out.Kept != "" {
+	out = p.mustRestore(server.Restoring{})
+	if out.Kept != "" {
 		t.Errorf("it says that it has kept %s", out.Kept)
 	}
+
 	p.start()
 }
 
@@ -405,13 +486,16 @@ func TestARestoreWhileAServerIsUpIsRefused(t *testing.T) {
 		if _, err := p.restore(server.Restoring{Replace: true}); !errors.Is(err, server.ErrInUse) {
 			t.Errorf("on its folder: %v, want ErrInUse", err)
 		}
+
 		if p.conf.Database != nil {
 			p.dir = filepath.Join(t.TempDir(), "other node")
 			if _, err := p.restore(server.Restoring{Replace: true}); !errors.Is(err, server.ErrInUse) {
 				t.Errorf("on the database, from another machine: %v, want ErrInUse", err)
 			}
 		}
-		if a := s.Ask("GET", "shop", "/me", "Cookie", s.Enter("shop", "diane", password)); a.Body != "diane" {
+
+		a := s.Ask("GET", "shop", "/me", "Cookie", s.Enter("shop", "diane", password))
+		if a.Body != "diane" {
 			t.Errorf("afterwards a session is answered %d", a.Status)
 		}
 	})
@@ -419,9 +503,13 @@ func TestARestoreWhileAServerIsUpIsRefused(t *testing.T) {
 
 func TestADatabaseOfPostgresIsGivenUpOnlyWhenAsked(t *testing.T) {
 	p := newPast(t, shared.Database(t))
-	if _, err := p.restore(server.Restoring{}); !errors.Is(err, jeton.ErrConflict) || !strings.Contains(err.Error(), "--replace") {
+	if _, err := p.restore(server.Restoring{}); !errors.Is(
+		err,
+		jeton.ErrConflict,
+	) || !strings.Contains(err.Error(), "--replace") {
 		t.Errorf("it is answered %v", err)
 	}
+
 	s := p.start()
 	p.isOver(s)
 }
@@ -432,15 +520,22 @@ func TestABackupMovesBetweenEngines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	q := newPast(t, shared.Database(t))
 	if err := os.WriteFile(filepath.Join(q.dir, "keys.secret"), secret, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	q.mustRestore(server.Restoring{Path: p.backup, Replace: true, Trust: true})
-	q.key, q.cookie, q.counted, q.signed = p.key, p.cookie, p.counted, p.signed
+	q.key = p.key
+	q.cookie = p.cookie
+	q.counted = p.counted
+	q.signed = p.signed
+
 	s := q.start()
 	q.spend(s, "0", "")
-	if a := s.Ask("GET", "shop", "/me", "Cookie", q.cookie); a.Body != "diane" {
+	a := s.Ask("GET", "shop", "/me", "Cookie", q.cookie)
+	if a.Body != "diane" {
 		t.Errorf("the session is answered %d %s", a.Status, a.Code())
 	}
 }
@@ -452,18 +547,24 @@ func TestACopyOfAServerThatIsUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf, err := config.Parse("jeton.yaml", []byte("database: '"+u.String()+"'\n"), func(string) (string, bool) { return "", false })
+
+	conf, err := config.Parse("jeton.yaml", []byte("database: '"+u.String()+"'\n"), func(string) (string, bool) {
+		return "", false
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	run := func(from, to server.End) (server.Copied, error) {
 		return server.CopyDatabase(t.Context(), server.Config{}, from, to, func(server.Progress) {})
 	}
+
 	sqlite, postgres := server.End{DataDir: p.dir}, server.End{Database: conf.Database}
 	first, err := run(sqlite, postgres)
 	if err != nil || !first.Served || first.Written == 0 {
 		t.Fatalf("the first run: %+v, %v", first, err)
 	}
+
 	s.AddUser("eshana", password)
 	cookie := s.Enter("shop", "eshana", password)
 	s.Stop()
@@ -471,6 +572,7 @@ func TestACopyOfAServerThatIsUp(t *testing.T) {
 	if err != nil || second.Served || second.Written == 0 || second.Written >= first.Written {
 		t.Errorf("the second run: %+v, %v", second, err)
 	}
+
 	// The other way round it is refused, and nothing is there twice.
 	if _, err := run(postgres, sqlite); !errors.Is(err, jeton.ErrConflict) {
 		t.Errorf("over the source: %v, want ErrConflict", err)
@@ -478,11 +580,13 @@ func TestACopyOfAServerThatIsUp(t *testing.T) {
 	if _, err := run(sqlite, sqlite); !errors.Is(err, server.ErrInUse) {
 		t.Errorf("onto itself: %v, want ErrInUse", err)
 	}
+
 	back := server.End{DataDir: filepath.Join(t.TempDir(), "back")}
 	third, err := run(postgres, back)
 	if err != nil || fmt.Sprint(third.Tables) != fmt.Sprint(second.Tables) {
 		t.Errorf("back: %+v, %v; want the tables of %+v", third, err, second)
 	}
+
 	// A server goes on there as if nothing had happened, with the secret of the old one.
 	secret, err := os.ReadFile(filepath.Join(p.dir, "keys.secret"))
 	if err == nil {
@@ -491,15 +595,19 @@ func TestACopyOfAServerThatIsUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p.dir, p.options = back.DataDir, append(p.options, jetontest.DataDir(back.DataDir))
 	s = p.start()
-	if a := s.Ask("GET", "shop", "/me", "Cookie", cookie); a.Body != "eshana" {
+	a := s.Ask("GET", "shop", "/me", "Cookie", cookie)
+	if a.Body != "eshana" {
 		t.Errorf("the session is answered %d %s", a.Status, a.Code())
 	}
+
 	p.spend(s, "0", "spent")
 	if _, err := run(postgres, back); !errors.Is(err, server.ErrInUse) {
 		t.Errorf("over one that is served from: %v, want ErrInUse", err)
 	}
+
 	s.Stop()
 	if _, err := run(postgres, back); !errors.Is(err, jeton.ErrConflict) {
 		t.Errorf("over one that was served from: %v, want ErrConflict", err)
@@ -514,6 +622,7 @@ func TestASecretThatWasLostIsNoMatterAfterARestore(t *testing.T) {
 		if err := os.Remove(filepath.Join(p.dir, "keys.secret")); err != nil {
 			t.Fatal(err)
 		}
+
 		p.mustRestore(server.Restoring{Replace: true})
 		p.at.Add(20_000)
 		s := p.start()

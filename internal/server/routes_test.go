@@ -17,25 +17,30 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // TestGoldenRoutes shows who may ask what. A difference is a door that opened or closed.
 func TestGoldenRoutes(t *testing.T) {
 	const golden = "testdata/routes.golden"
+
 	conf, err := config.Load("../../examples/limited-info/jeton.yaml", func(string) (string, bool) { return "", false })
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	rows, err := server.Table(t.Context(), conf)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
 	for _, r := range rows {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Listen, r.Door, r.Pattern, r.Access)
 	}
+
 	_ = w.Flush()
 	if *update {
 		if err := os.WriteFile(golden, []byte(out.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	want, err := os.ReadFile(golden)
 	if err != nil {
 		t.Fatal(err)

@@ -86,17 +86,25 @@ func New(c Config) (*Server, error) {
 	if _, err := declared(c.File); err != nil {
 		return nil, err
 	}
-	return &Server{c: c, conf: c.File, listeners: map[string]*listener{}, failed: make(chan error, 1)}, nil
+
+	return &Server{
+		c:         c,
+		conf:      c.File,
+		listeners: map[string]*listener{},
+		failed:    make(chan error, 1),
+	}, nil
 }
 
 // Run serves until ctx ends, then lets what is in flight end and returns. An error
 // says why it could not start or had to stop.
 func (s *Server) Run(ctx context.Context) (err error) {
 	s.start = s.c.Now()
-	if s.core, err = openCore(ctx, s.c, s.conf); err != nil {
+	s.core, err = openCore(ctx, s.c, s.conf)
+	if err != nil {
 		return err
 	}
 	defer s.core.close()
+
 	s.metrics = newMetrics(s.c.Version, s.core)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
@@ -104,19 +112,24 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		defer close(ended)
 		s.core.run(background, s.c.Log)
 	}()
+
 	defer func() {
 		stop()
 		<-ended
 	}()
+
 	if err := s.open(ctx); err != nil {
 		s.closeListeners(ctx)
 		return err
 	}
+
 	select {
 	case <-ctx.Done():
 	case err = <-s.failed:
 	}
+
 	s.drain(context.WithoutCancel(ctx))
+
 	return err
 }
 
@@ -128,8 +141,10 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.takeOver(ctx, s.conf); err != nil {
 		return err
 	}
+
 	s.announce(ctx)
 	s.up.Store(true)
+
 	return nil
 }
 
@@ -141,6 +156,7 @@ func (s *Server) drain(ctx context.Context) {
 	s.mu.Lock()
 	delay := s.conf.Shutdown.Delay.Std()
 	s.mu.Unlock()
+
 	time.Sleep(delay)
 	s.closeListeners(ctx)
 	s.c.Log.Info("stopped")
@@ -148,9 +164,11 @@ func (s *Server) drain(ctx context.Context) {
 
 func (s *Server) closeListeners(ctx context.Context) {
 	s.mu.Lock()
+
 	for _, l := range s.listeners {
 		s.close(ctx, l)
 	}
+
 	s.mu.Unlock() // a request in flight may want it to end
 	s.closed.Wait()
 }
@@ -162,9 +180,11 @@ func (s *Server) close(ctx context.Context, l *listener) {
 	s.closed.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
+
 		l.closing.Store(true)
 		_ = l.net.Close()
 		l.settle(ctx)
+
 		if err := l.http.Shutdown(ctx); err != nil {
 			s.c.Log.Warn("requests were cut off", "listen", l.listen, "error", err)
 			_ = l.http.Close()
@@ -181,6 +201,7 @@ func (s *Server) Reload(ctx context.Context) error {
 	if !s.up.Load() {
 		return errors.New("the server has not started yet")
 	}
+
 	conf, err := s.c.Load()
 	if err != nil {
 		return err
@@ -188,7 +209,9 @@ func (s *Server) Reload(ctx context.Context) error {
 	if err := s.takeOver(ctx, conf); err != nil {
 		return err
 	}
+
 	s.c.Log.Info("configuration reloaded", "path", conf.Path)
+
 	return nil
 }
 
@@ -197,17 +220,21 @@ func (s *Server) Reload(ctx context.Context) error {
 func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.draining.Load() {
 		return errDraining
 	}
+
 	people, err := declared(conf)
 	if err != nil {
 		return err
 	}
+
 	clients, err := s.core.software(conf)
 	if err != nil {
 		return err
 	}
+
 	wanted, err := s.plan(ctx, conf)
 	if err != nil {
 		return err
@@ -215,10 +242,12 @@ func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
 	if err := s.core.keys.Use(ctx, needs(conf)); err != nil {
 		return err
 	}
+
 	opened, err := s.bind(wanted)
 	if err != nil {
 		return err
 	}
+
 	err = s.core.accounts.Declare(ctx, people)
 	if err == nil {
 		err = s.takeIssuer(ctx, conf, clients)
@@ -226,12 +255,15 @@ func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
 	if err == nil {
 		err = s.endOfProcess(ctx, conf)
 	}
+
 	if err != nil {
 		closeAll(opened)
 		return err
 	}
+
 	for listen, l := range s.listeners {
-		if next, stays := wanted[listen]; stays {
+		next, stays := wanted[listen]
+		if stays {
 			l.front.Store(next.front)
 			l.tls.Store(next.tls)
 		} else if listen != controlListen {
@@ -239,33 +271,44 @@ func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
 			s.close(context.WithoutCancel(ctx), l)
 		}
 	}
+
 	for _, l := range opened {
 		s.listeners[l.listen] = l
 		s.serve(l)
 	}
+
 	if s.up.Load() {
 		s.noteChanges(conf)
 	}
+
 	s.conf = conf
+
 	return nil
 }
 
 // noteChanges tells the operator what a reload does not change, and what it has weakened.
 func (s *Server) noteChanges(conf *config.Config) {
 	for key, same := range map[string]bool{
-		"hashing": s.conf.Hashing == conf.Hashing, "throttle": s.conf.Throttle == conf.Throttle, "audit": s.conf.Audit == conf.Audit,
-		"cache": s.conf.Cache == conf.Cache, "log": s.conf.Log == conf.Log, "data_dir": s.conf.DataDir == conf.DataDir,
-		"database": s.conf.Database.Same(conf.Database), "keys_secret_file": s.conf.KeysSecretFile == conf.KeysSecretFile,
+		"hashing":          s.conf.Hashing == conf.Hashing,
+		"throttle":         s.conf.Throttle == conf.Throttle,
+		"audit":            s.conf.Audit == conf.Audit,
+		"cache":            s.conf.Cache == conf.Cache,
+		"log":              s.conf.Log == conf.Log,
+		"data_dir":         s.conf.DataDir == conf.DataDir,
+		"database":         s.conf.Database.Same(conf.Database),
+		"keys_secret_file": s.conf.KeysSecretFile == conf.KeysSecretFile,
 	} {
 		if !same {
 			s.c.Log.Warn("this part of the configuration changes with a restart only", "key", key)
 		}
 	}
+
 	for _, service := range conf.Services {
 		for _, weak := range weaknesses(service) {
 			s.c.Log.Warn("service is weaker than the default", "service", service.Name, "option", weak)
 		}
 	}
+
 	if conf.Issuer != nil {
 		for _, weak := range oauth.Weaknesses(*conf.Issuer) {
 			s.c.Log.Warn("the authorization server is weaker than the default", "option", weak)
@@ -286,7 +329,8 @@ const adminName = "admin"
 // listenKey names a listener. An address is one listener, which services may share; port
 // 0 is another port for everybody.
 func listenKey(listen, door string) string {
-	if _, port, err := net.SplitHostPort(listen); err == nil && port == "0" {
+	_, port, err := net.SplitHostPort(listen)
+	if err == nil && port == "0" {
 		return listen + " " + door
 	}
 	return listen
@@ -299,6 +343,7 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 	for _, p := range conf.TrustedProxies {
 		proxies = append(proxies, p.Prefix)
 	}
+
 	at := func(listen, name string) *planned {
 		key := listenKey(listen, name)
 		if wanted[key] == nil {
@@ -306,35 +351,57 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 		}
 		return wanted[key]
 	}
+
 	for _, service := range conf.Services {
 		d, err := s.serviceDoor(ctx, conf, service)
 		if err != nil {
 			return nil, err
 		}
+
 		p := at(service.Listen, service.Name)
 		p.front.add(service.Host, d)
-		if err := s.secure(p, service.Name, service.PlainHTTP, service.TLS, certHosts(service.Host, service.Listen)); err != nil {
+
+		if err := s.secure(
+			p,
+			service.Name,
+			service.PlainHTTP,
+			service.TLS,
+			certHosts(service.Host, service.Listen),
+		); err != nil {
 			return nil, err
 		}
 	}
+
 	if c := conf.Issuer; c != nil {
 		d, err := s.issuerDoor(conf)
 		if err != nil {
 			return nil, err
 		}
+
 		p := at(c.Listen, oauth.Name)
 		p.front.add(c.Host, d)
+
 		if err := s.secure(p, oauth.Name, c.PlainHTTP, c.TLS, certHosts(c.Host, c.Listen)); err != nil {
 			return nil, err
 		}
 	}
+
 	if conf.Admin.Listen != "off" {
 		d, err := s.adminDoor()
 		if err != nil {
 			return nil, err
 		}
-		wanted[listenKey(conf.Admin.Listen, adminName)] = &planned{listen: conf.Admin.Listen, front: &front{only: &site{service: d}, now: s.c.Now, log: s.c.Log, hosts: []string{"localhost", "127.0.0.1", "::1"}}}
+		wanted[listenKey(conf.Admin.Listen, adminName)] = &planned{
+			listen: conf.Admin.Listen,
+			front: &front{
+				only:  &site{service: d},
+				now:   s.c.Now,
+				log:   s.c.Log,
+				hosts: []string{"localhost", "127.0.0.1", "::1"},
+			},
+		}
 	}
+
 	return wanted, nil
 }
 
@@ -344,17 +411,35 @@ func (s *Server) serviceDoor(ctx context.Context, conf *config.Config, service c
 	if conf.Issuer != nil {
 		issuer = conf.Issuer.URL
 	}
+
 	g, err := gateway.New(ctx, gateway.Config{
-		Service: service, DataDir: s.c.DataDir, Gate: s.core.gate, Sessions: s.core.sessions, Counts: s.core.counts, Tokens: s.core.tokens, Accounts: s.core.accounts, Logins: s.core.logins, Issuer: issuer, Log: s.c.Log,
+		Service:  service,
+		DataDir:  s.c.DataDir,
+		Gate:     s.core.gate,
+		Sessions: s.core.sessions,
+		Counts:   s.core.counts,
+		Tokens:   s.core.tokens,
+		Accounts: s.core.accounts,
+		Logins:   s.core.logins,
+		Issuer:   issuer,
+		Log:      s.c.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
+
 	rows, err := s.peopleRows(conf, service, g)
 	if err != nil {
 		return nil, err
 	}
-	return newDoor(door{name: service.Name, service: g.Service(), gate: s.core.gate, log: s.c.Log, metrics: s.metrics}, append(g.Routes(), rows...))
+
+	return newDoor(door{
+		name:    service.Name,
+		service: g.Service(),
+		gate:    s.core.gate,
+		log:     s.c.Log,
+		metrics: s.metrics,
+	}, append(g.Routes(), rows...))
 }
 
 // secure gives a listener the certificate of one of its doors.
@@ -362,21 +447,27 @@ func (s *Server) secure(p *planned, name string, plain bool, files config.TLS, h
 	if plain {
 		return nil
 	}
+
 	file := s.core.folder.file(files.Cert)
 	pair, made, err := certificate(file, s.core.folder.file(files.Key), hosts, s.c.Now())
 	if err != nil {
 		return fmt.Errorf("service %s: %w", name, err)
 	}
+
 	if made {
 		s.c.Log.Info("made a self-signed certificate", "service", name, "file", file)
 	}
-	if left := pair.Leaf.NotAfter.Sub(s.c.Now()); left < 30*24*time.Hour {
+
+	left := pair.Leaf.NotAfter.Sub(s.c.Now())
+	if left < 30*24*time.Hour {
 		s.c.Log.Warn("the certificate ends soon", "service", name, "file", file, "ends", pair.Leaf.NotAfter)
 	}
 	if p.tls == nil {
 		p.tls = tlsConfig()
 	}
+
 	p.tls.Certificates = append(p.tls.Certificates, pair)
+
 	return nil
 }
 
@@ -392,16 +483,27 @@ func certHosts(host, listen string) []string {
 			hosts = append([]string{h}, hosts...)
 		}
 	}
+
 	return hosts
 }
 
 // adminDoor answers operators' tools.
 func (s *Server) adminDoor() (*door, error) {
 	metrics := s.metrics.handler()
-	return newDoor(door{name: adminName, gate: s.core.gate, log: s.c.Log, metrics: s.metrics}, []web.Route{
+	return newDoor(door{
+		name:    adminName,
+		gate:    s.core.gate,
+		log:     s.c.Log,
+		metrics: s.metrics,
+	}, []web.Route{
 		{Pattern: "GET /healthz", Access: policy.Open, Handle: ok},
 		{Pattern: "GET /livez", Access: policy.Open, Handle: ok},
-		{Pattern: "GET /readyz", Access: policy.Open, Handle: s.ready, Refuse: notReady},
+		{
+			Pattern: "GET /readyz",
+			Access:  policy.Open,
+			Handle:  s.ready,
+			Refuse:  notReady,
+		},
 		{Pattern: "GET /metrics", Access: policy.Open, Handle: func(w *web.Reply, r *http.Request) error {
 			metrics.ServeHTTP(w, r)
 			return nil
@@ -420,11 +522,14 @@ func (s *Server) ready(w *web.Reply, r *http.Request) error {
 	if s.draining.Load() {
 		return errDraining
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
+
 	if err := s.core.db.Ping(ctx); err != nil {
 		return err
 	}
+
 	return ok(w, r)
 }
 
@@ -438,6 +543,7 @@ func notReady(w *web.Reply, _ *http.Request, err error) {
 	if errors.Is(err, errDraining) {
 		text = "not ready: the server is stopping\n"
 	}
+
 	_, _ = w.Write([]byte(text))
 }
 
@@ -453,23 +559,38 @@ func (s *Server) openControl() error {
 	status := func() api.Status {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+
 		st := api.Status{Version: s.c.Version, PID: os.Getpid(), Started: s.start}
 		for _, service := range s.conf.Services {
 			st.Services = append(st.Services, service.Name)
 		}
+
 		return st
 	}
-	d, err := newDoor(door{name: "control", gate: s.core.gate, operator: true, log: s.c.Log, metrics: s.metrics}, s.core.api(s.c, status, s.current).Routes())
+
+	d, err := newDoor(door{
+		name:     "control",
+		gate:     s.core.gate,
+		operator: true,
+		log:      s.c.Log,
+		metrics:  s.metrics,
+	}, s.core.api(s.c, status, s.current).Routes())
 	if err != nil {
 		return err
 	}
+
 	l, err := listenControl(s.c.DataDir)
 	if err != nil {
 		return err
 	}
-	control := newListener(controlListen, l, &planned{listen: controlListen, front: &front{only: &site{service: d}, now: s.c.Now, log: s.c.Log}}, &s.draining, s.c.Log)
+
+	control := newListener(controlListen, l, &planned{
+		listen: controlListen,
+		front:  &front{only: &site{service: d}, now: s.c.Now, log: s.c.Log},
+	}, &s.draining, s.c.Log)
 	s.listeners[controlListen] = control
 	s.serve(control)
+
 	return nil
 }
 
@@ -480,6 +601,7 @@ func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+
 	// What the doors are does not hang on what is stored.
 	alone := *conf
 	alone.Database, alone.KeysSecretFile = nil, ""
@@ -488,17 +610,22 @@ func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.core, err = openCore(ctx, s.c, conf); err != nil {
+
+	s.core, err = openCore(ctx, s.c, conf)
+	if err != nil {
 		return nil, err
 	}
 	defer s.core.close()
+
 	s.metrics = newMetrics(s.c.Version, s.core)
 	var table []Row
+
 	add := func(listen, name string, rows []web.Route) {
 		for _, r := range rows {
 			table = append(table, Row{listen, name, r.Pattern, r.Access.String()})
 		}
 	}
+
 	for _, service := range conf.Services {
 		d, err := s.serviceDoor(ctx, conf, service)
 		if err != nil {
@@ -506,6 +633,7 @@ func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 		}
 		add(strings.TrimSpace(service.Listen+" "+service.Host), service.Name, d.rows)
 	}
+
 	if c := conf.Issuer; c != nil {
 		d, err := s.issuerDoor(conf)
 		if err != nil {
@@ -513,11 +641,14 @@ func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 		}
 		add(strings.TrimSpace(c.Listen+" "+c.Host), d.name, d.rows)
 	}
+
 	d, err := s.adminDoor()
 	if err != nil {
 		return nil, err
 	}
+
 	add(conf.Admin.Listen, d.name, d.rows)
 	add(controlListen, "control", s.core.api(s.c, nil, s.current).Routes())
+
 	return table, nil
 }

@@ -47,8 +47,10 @@ func openStore(ctx context.Context, c Config, conf *config.Config, f *folder, to
 	if conf.Database == nil {
 		return sqliteStore(sqlite.Open(ctx, sqlite.Config{Path: f.file(fileDB), Log: c.Log}))
 	}
+
 	shared := sharedDatabase(c, conf)
 	shared.Told = told
+
 	return postgresStore(postgres.Open(ctx, shared))
 }
 
@@ -72,8 +74,13 @@ func postgresStore(db *postgres.DB, err error) (store, error) {
 func sharedDatabase(c Config, conf *config.Config) postgres.Config {
 	d := conf.Database
 	return postgres.Config{
-		URL: d.ConnString(), Where: d.Where(), Connections: d.Connections, Connect: d.ConnectTimeout.Std(), Answer: d.StatementTimeout.Std(),
-		Staleness: d.Staleness.Std(), Log: c.Log,
+		URL:         d.ConnString(),
+		Where:       d.Where(),
+		Connections: d.Connections,
+		Connect:     d.ConnectTimeout.Std(),
+		Answer:      d.StatementTimeout.Std(),
+		Staleness:   d.Staleness.Std(),
+		Log:         c.Log,
 	}
 }
 
@@ -82,35 +89,51 @@ func sharedDatabase(c Config, conf *config.Config) postgres.Config {
 func loadSecret(ctx context.Context, conf *config.Config, f *folder, db store) (keys.Secret, error) {
 	path := f.file(fileSecret)
 	shared, many := db.(*postgres.DB)
-	if named := conf.KeysSecretFile; named != "" {
+	named := conf.KeysSecretFile
+	if named != "" {
 		path = f.file(named)
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return keys.Secret{}, fmt.Errorf("keys_secret_file: there is no %s; copy keys.secret of another node there, or leave the key out of the configuration of the first", path)
+			return keys.Secret{}, fmt.Errorf(
+				"keys_secret_file: there is no %s; copy keys.secret of another node there, or leave the key out of the configuration of the first",
+				path,
+			)
 		}
 	}
+
 	if !many {
 		return keys.LoadSecret(path)
 	}
+
 	_, err := os.Stat(path)
 	fresh := errors.Is(err, fs.ErrNotExist)
 	known, err := shared.Meta(ctx, metaSecret)
 	if err != nil {
 		return keys.Secret{}, fmt.Errorf("secret of the signing keys: %w", err)
 	}
+
 	if fresh && known != "" {
-		return keys.Secret{}, fmt.Errorf("this node has no secret of the signing keys, and the others have one: copy keys.secret from the data folder of another node to %s (mode 0600), or name it with keys_secret_file", path)
+		return keys.Secret{}, fmt.Errorf(
+			"this node has no secret of the signing keys, and the others have one: copy keys.secret from the data folder of another node to %s (mode 0600), or name it with keys_secret_file",
+			path,
+		)
 	}
+
 	secret, err := keys.LoadSecret(path)
 	if err != nil {
 		return keys.Secret{}, err
 	}
+
 	mine := fmt.Sprintf("%x", secret.Derive("which secret it is"))
 	if known, err = shared.Claim(ctx, metaSecret, mine); err != nil {
 		return keys.Secret{}, fmt.Errorf("secret of the signing keys: %w", err)
 	}
 	if known != mine {
-		return keys.Secret{}, fmt.Errorf("the secret of the signing keys, %s, is not the one of the other nodes: copy keys.secret from the data folder of another node there", path)
+		return keys.Secret{}, fmt.Errorf(
+			"the secret of the signing keys, %s, is not the one of the other nodes: copy keys.secret from the data folder of another node there",
+			path,
+		)
 	}
+
 	return secret, nil
 }
 

@@ -44,10 +44,12 @@ func say(t *testing.T, s *jetontest.Server, service, text string, clear bool) st
 		conf.ServerName = "localhost"
 		conn, err = tls.Dial("tcp", s.Addr(service), conf)
 	}
+
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 	_, _ = io.WriteString(conn, text)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -55,6 +57,7 @@ func say(t *testing.T, s *jetontest.Server, service, text string, clear bool) st
 		return "no answer: " + err.Error()
 	}
 	defer resp.Body.Close()
+
 	body, _ := io.ReadAll(resp.Body)
 	return resp.Status + " " + resp.Header.Get("Jeton-Error") + " " + string(body)
 }
@@ -67,12 +70,32 @@ func TestOddRequests(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
 		{"a good one", "GET /me HTTP/1.1\r\n" + host + cookie + "\r\n", "200 OK  diane"},
 		{"HTTP/1.0", "GET /open HTTP/1.0\r\n\r\n", "200 OK  open"},
-		{"CONNECT", "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n" + cookie + "\r\n", "405 Method Not Allowed method_not_allowed"},
-		{"CONNECT to a path", "CONNECT /every/x HTTP/1.1\r\n" + host + cookie + "\r\n", "405 Method Not Allowed method_not_allowed"},
+		{
+			"CONNECT",
+			"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n" + cookie + "\r\n",
+			"405 Method Not Allowed method_not_allowed",
+		},
+		{
+			"CONNECT to a path",
+			"CONNECT /every/x HTTP/1.1\r\n" + host + cookie + "\r\n",
+			"405 Method Not Allowed method_not_allowed",
+		},
 		{"TRACE", "TRACE /every/x HTTP/1.1\r\n" + host + cookie + "\r\n", "405 Method Not Allowed method_not_allowed"},
-		{"an unknown method", "BREW /me HTTP/1.1\r\n" + host + cookie + "\r\n", "405 Method Not Allowed method_not_allowed"},
-		{"an unknown method where every one may ask", "BREW /every/x HTTP/1.1\r\n" + host + cookie + "\r\n", "200 OK  every"},
-		{"an unknown method without a login", "BREW /every/x HTTP/1.1\r\n" + host + "\r\n", "401 Unauthorized no_credential"},
+		{
+			"an unknown method",
+			"BREW /me HTTP/1.1\r\n" + host + cookie + "\r\n",
+			"405 Method Not Allowed method_not_allowed",
+		},
+		{
+			"an unknown method where every one may ask",
+			"BREW /every/x HTTP/1.1\r\n" + host + cookie + "\r\n",
+			"200 OK  every",
+		},
+		{
+			"an unknown method without a login",
+			"BREW /every/x HTTP/1.1\r\n" + host + "\r\n",
+			"401 Unauthorized no_credential",
+		},
 		{"a method in lower case", "get /me HTTP/1.1\r\n" + host + cookie + "\r\n", "405 Method Not Allowed"},
 		{"a method that is none", "G(T /me HTTP/1.1\r\n" + host + "\r\n", "400 Bad Request"},
 		{"OPTIONS of the server", "OPTIONS * HTTP/1.1\r\n" + host + "\r\n", "200 OK  "},
@@ -84,17 +107,53 @@ func TestOddRequests(t *testing.T) {
 		{"two hosts", "GET /open HTTP/1.1\r\n" + host + host + "\r\n", "400 Bad Request"},
 		{"a host that is none", "GET /open HTTP/1.1\r\nHost: a b\r\n\r\n", "400 Bad Request"},
 		{"a NUL in a header", "GET /me HTTP/1.1\r\n" + host + "X: a\x00b\r\n" + cookie + "\r\n", "400 Bad Request"},
-		{"a carriage return in a header", "GET /me HTTP/1.1\r\n" + host + "X: a\rb\r\n" + cookie + "\r\n", "400 Bad Request"},
-		{"a space before a colon", "GET /me HTTP/1.1\r\n" + host + "Content-Length : 4\r\n" + cookie + "\r\n", "400 Bad Request"},
+		{
+			"a carriage return in a header",
+			"GET /me HTTP/1.1\r\n" + host + "X: a\rb\r\n" + cookie + "\r\n",
+			"400 Bad Request",
+		},
+		{
+			"a space before a colon",
+			"GET /me HTTP/1.1\r\n" + host + "Content-Length : 4\r\n" + cookie + "\r\n",
+			"400 Bad Request",
+		},
 		{"a folded header", "GET /me HTTP/1.1\r\n" + host + "X: a\r\n b\r\n\r\n", "401 Unauthorized no_credential"},
-		{"40 KiB of headers", "GET /me HTTP/1.1\r\n" + host + "X: " + strings.Repeat("x", 40<<10) + "\r\n" + cookie + "\r\n", "431 Request Header Fields Too Large"},
-		{"a long address", "GET /" + strings.Repeat("x", 40<<10) + " HTTP/1.1\r\n" + host + "\r\n", "431 Request Header Fields Too Large"},
-		{"two lengths", "POST /login HTTP/1.1\r\n" + host + "Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde", "400 Bad Request"},
+		{
+			"40 KiB of headers",
+			"GET /me HTTP/1.1\r\n" + host + "X: " + strings.Repeat("x", 40<<10) + "\r\n" + cookie + "\r\n",
+			"431 Request Header Fields Too Large",
+		},
+		{
+			"a long address",
+			"GET /" + strings.Repeat("x", 40<<10) + " HTTP/1.1\r\n" + host + "\r\n",
+			"431 Request Header Fields Too Large",
+		},
+		{
+			"two lengths",
+			"POST /login HTTP/1.1\r\n" + host + "Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+			"400 Bad Request",
+		},
 		{"a length below nought", "POST /login HTTP/1.1\r\n" + host + "Content-Length: -1\r\n\r\n", "400 Bad Request"},
-		{"a length with a sign", "POST /login HTTP/1.1\r\n" + host + "Content-Length: +4\r\n\r\nabcd", "400 Bad Request"},
-		{"an unknown encoding", "POST /login HTTP/1.1\r\n" + host + "Transfer-Encoding: cow\r\n\r\n", "501 Not Implemented"},
-		{"two encodings", "POST /login HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked, identity\r\n\r\n", "501 Not Implemented"},
-		{"a chunk that is none", "POST /login HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", "400 Bad Request invalid_request"},
+		{
+			"a length with a sign",
+			"POST /login HTTP/1.1\r\n" + host + "Content-Length: +4\r\n\r\nabcd",
+			"400 Bad Request",
+		},
+		{
+			"an unknown encoding",
+			"POST /login HTTP/1.1\r\n" + host + "Transfer-Encoding: cow\r\n\r\n",
+			"501 Not Implemented",
+		},
+		{
+			"two encodings",
+			"POST /login HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked, identity\r\n\r\n",
+			"501 Not Implemented",
+		},
+		{
+			"a chunk that is none",
+			"POST /login HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+			"400 Bad Request invalid_request",
+		},
 		{"no request at all", "GARBAGE\r\n\r\n", "400 Bad Request"},
 		{"HTTP/2 without asking for it", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400 Bad Request"},
 		{"an unknown version", "GET /open HTTP/9.9\r\n" + host + "\r\n", "505 HTTP Version Not Supported"},
@@ -105,25 +164,37 @@ func TestOddRequests(t *testing.T) {
 			}
 		})
 	}
+
 	t.Run("a length and chunks: the next request is not made of the body", func(t *testing.T) {
 		inner := "GET /open HTTP/1.1\r\n" + host + "\r\n"
-		text := "POST /login HTTP/1.1\r\n" + host + "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner
+		text := "POST /login HTTP/1.1\r\n" + host + "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" +
+			inner
 		if got := say(t, s, "shop", text, false); strings.Contains(got, "open") {
 			t.Errorf("answer %q", got)
 		}
 	})
+
 	t.Run("plain HTTP to a TLS port", func(t *testing.T) {
-		if got := say(t, s, "shop", "GET /open HTTP/1.1\r\n"+host+"\r\n", true); !strings.HasPrefix(got, "400 Bad Request") || strings.HasSuffix(got, "open") {
+		if got := say(
+			t,
+			s,
+			"shop",
+			"GET /open HTTP/1.1\r\n"+host+"\r\n",
+			true,
+		); !strings.HasPrefix(got, "400 Bad Request") || strings.HasSuffix(got, "open") {
 			t.Errorf("answer %q", got)
 		}
 	})
+
 	t.Run("HTTP/2 in the clear", func(t *testing.T) {
 		if got := say(t, s, "clear", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", true); !strings.HasPrefix(got, "400") {
 			t.Errorf("answer %q", got)
 		}
 	})
+
 	t.Run("no use was taken by any of it", func(t *testing.T) {
-		if a := s.Ask("HEAD", "shop", "/three", "Cookie", strings.TrimSpace(cookie[8:])); a.Left() != "3" {
+		a := s.Ask("HEAD", "shop", "/three", "Cookie", strings.TrimSpace(cookie[8:]))
+		if a.Left() != "3" {
 			t.Errorf("%s left, want 3", a.Left())
 		}
 	})
@@ -141,7 +212,10 @@ func TestTLS(t *testing.T) {
 		{"TLS 1.1", func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, false},
 		{"TLS 1.0", func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS10 }, false},
 		{"CBC", func(c *tls.Config) {
-			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256}
+			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{
+				tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA,
+				tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256,
+			}
 		}, false},
 		{"HTTP/2", func(c *tls.Config) { c.NextProtos = []string{"h2"} }, true},
 		{"a protocol that is not spoken", func(c *tls.Config) { c.NextProtos = []string{"smtp"} }, false},
@@ -156,6 +230,7 @@ func TestTLS(t *testing.T) {
 			if (err == nil) != tc.ok {
 				t.Errorf("handshake: %v, want success: %t", err, tc.ok)
 			}
+
 			if err == nil {
 				_ = conn.Close()
 			}
@@ -168,11 +243,31 @@ func TestHeadOnEverything(t *testing.T) {
 	s := jetontest.Start(t, wired)
 	s.AddUser("diane", right)
 	c := s.Enter("shop", "diane", right)
-	for _, path := range []string{"/me", "/three", "/open", "/teapot", "/every/x", "/.well-known/jeton", "/nothing", "/login", "/a//b"} {
+	for _, path := range []string{
+		"/me",
+		"/three",
+		"/open",
+		"/teapot",
+		"/every/x",
+		"/.well-known/jeton",
+		"/nothing",
+		"/login",
+		"/a//b",
+	} {
 		for _, cookie := range []string{"", c} {
 			head, get := s.Ask("HEAD", "shop", path, "Cookie", cookie), s.Ask("GET", "shop", path, "Cookie", cookie)
-			if head.Status != get.Status || head.Body != "" || head.Code() != get.Code() || head.Request() == "" || head.Header.Get("Content-Type") != get.Header.Get("Content-Type") {
-				t.Errorf("%s, logged in %t: HEAD %d %s %q, GET %d %s", path, cookie != "", head.Status, head.Code(), head.Body, get.Status, get.Code())
+			if head.Status != get.Status || head.Body != "" || head.Code() != get.Code() || head.Request() == "" ||
+				head.Header.Get("Content-Type") != get.Header.Get("Content-Type") {
+				t.Errorf(
+					"%s, logged in %t: HEAD %d %s %q, GET %d %s",
+					path,
+					cookie != "",
+					head.Status,
+					head.Code(),
+					head.Body,
+					get.Status,
+					get.Code(),
+				)
 			}
 		}
 	}
@@ -203,11 +298,18 @@ func TestAdminListener(t *testing.T) {
 			if tc.host != "" {
 				header = []string{"Host", tc.host}
 			}
-			if a := s.Send(http.DefaultClient, tc.method, s.Admin()+tc.path, "", header...); a.Status != tc.status || a.Request() == "" {
+			if a := s.Send(
+				http.DefaultClient,
+				tc.method,
+				s.Admin()+tc.path,
+				"",
+				header...,
+			); a.Status != tc.status || a.Request() == "" {
 				t.Errorf("%d %.80q, want %d", a.Status, a.Body, tc.status)
 			}
 		})
 	}
+
 	t.Run("the operators' API is at no service", func(t *testing.T) {
 		for _, path := range []string{"/api/v1/status", "/api/v1/users", "/api/v1/sessions", "/metrics", "/readyz"} {
 			if a := s.Ask("GET", "shop", path); a.Status != 404 {
