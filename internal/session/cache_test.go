@@ -39,7 +39,14 @@ func TestADroppedSessionIsNotPutBack(t *testing.T) {
 			return nil
 		},
 		"evicted": func(b *bench, _ Started) error {
-			b.m.history = policy.History{Open: []policy.OpenSession{{Login: 1, Closes: noon.Add(time.Hour), LastUsed: noon, Idle: time.Hour}}}
+			b.m.history = policy.History{
+				Open: []policy.OpenSession{{
+					Login:    1,
+					Closes:   noon.Add(time.Hour),
+					LastUsed: noon,
+					Idle:     time.Hour,
+				}},
+			}
 			tm := terms
 			tm.MaxSessions, tm.WhenFull = 1, policy.EvictOldest
 			_, err := b.Start(t.Context(), diane, "shop", tm, jeton.Event{})
@@ -62,12 +69,15 @@ func TestADroppedSessionIsNotPutBack(t *testing.T) {
 					t.Errorf("Find that began before the end: %v", err)
 				}
 			})
+
 			<-reading
 			if err := end(b, s); err != nil {
 				t.Fatal(err)
 			}
+
 			close(goOn)
 			wg.Wait()
+
 			if _, err := b.find(t, s); !errors.Is(err, jeton.ErrBadCredential) {
 				t.Errorf("Find after the end = %v, want ErrBadCredential", err)
 			}
@@ -89,6 +99,7 @@ func TestAnEndThatNobodyHeardOfActs(t *testing.T) {
 			s := b.start(t)
 			b.live(t, s)
 			b.m.unheard = true
+
 			if _, err := b.End(t.Context(), which(s), jeton.Event{}); !errors.Is(err, jeton.ErrUnavailable) {
 				t.Fatal(err)
 			}
@@ -102,21 +113,26 @@ func TestAnEndThatNobodyHeardOfActs(t *testing.T) {
 func TestTheCacheSparesTheStore(t *testing.T) {
 	b := newBench(64 * 64)
 	s := b.start(t)
+
 	asked := func(want int64, when string) {
 		t.Helper()
 		b.live(t, s)
-		if n := b.m.asked.Load(); n != want {
+		n := b.m.asked.Load()
+		if n != want {
 			t.Errorf("the store was asked %d times %s, want %d", n, when, want)
 		}
 	}
+
 	for range 10 {
 		asked(1, "by many looks")
 	}
+
 	b.Forget(diane.ID + 1)
 	asked(1, "after another user changed")
 	b.Forget(diane.ID)
 	asked(2, "after the user changed")
 	asked(2, "after another look")
+
 	b.ForgetAll()
 	asked(3, "after all was forgotten")
 	asked(3, "after another look")
@@ -131,6 +147,7 @@ func TestWhatOneLearnsOfASessionAllKnow(t *testing.T) {
 	for i := range lives {
 		wg.Go(func() { lives[i] = b.live(t, s); b.cool() })
 	}
+
 	wg.Wait()
 	b.cool()
 	lives = append(lives, b.live(t, s))
@@ -140,21 +157,27 @@ func TestWhatOneLearnsOfASessionAllKnow(t *testing.T) {
 			t.Fatalf("Spend: %v, want %v", err, want)
 		}
 	}
+
 	before := b.m.asked.Load()
+
 	for i, l := range lives {
 		if _, err := b.Spend(t.Context(), &l.Key, budgets); !errors.Is(err, jeton.ErrSpent) {
 			t.Errorf("Spend by %d: %v, want ErrSpent", i, err)
 		}
+
 		at := noon.Add(time.Duration(i+1) * time.Minute)
 		b.Used(l, at)
+
 		if got := b.live(t, s).LastUsed(); !got.Equal(at) {
 			t.Errorf("after the use by %d the last use is %v, want %v", i, got, at)
 		}
+
 		b.cool()
 		if got := b.live(t, s).LastUsed(); !got.Equal(at) {
 			t.Errorf("after the use by %d the last use is %v to one who comes later, want %v", i, got, at)
 		}
 	}
+
 	if n := b.m.asked.Load(); n != before {
 		t.Errorf("the store was asked %d times for what is known", n-before)
 	}
@@ -172,24 +195,31 @@ func TestLastUsesAreWrittenDown(t *testing.T) {
 		b.Used(l, noon.Add(time.Minute))
 		lives = append(lives, l)
 	}
+
 	b.m.fail = jeton.ErrUnavailable
+
 	for range 3 { // the store is down for a while
 		b.flush(t.Context())
 	}
+
 	if len(b.m.touched) != 0 || len(b.table.unwritten()) != n {
 		t.Errorf("%d are written and %d wait, want all %d to wait", len(b.m.touched), len(b.table.unwritten()), n)
 	}
+
 	b.Used(lives[0], noon.Add(2*time.Minute)) // noted already
 	b.m.fail = nil
 	b.flush(t.Context())
+
 	if len(b.m.touched) != n || len(b.table.unwritten()) != 0 {
 		t.Errorf("%d are written and %d wait, want all %d to be written", len(b.m.touched), len(b.table.unwritten()), n)
 	}
 	if got := b.m.touched[lives[0].Login]; !got.Equal(noon.Add(2 * time.Minute)) {
 		t.Errorf("written is %v, want the newest use", got)
 	}
+
 	b.Used(lives[1], noon.Add(3*time.Minute))
 	b.flush(t.Context())
+
 	if got := b.m.touched[lives[1].Login]; !got.Equal(noon.Add(3 * time.Minute)) {
 		t.Errorf("written is %v: a session is noted again after it was written", got)
 	}
@@ -201,10 +231,13 @@ func TestRunWritesTheLastUsesAsItEnds(t *testing.T) {
 	b.Used(l, noon.Add(time.Minute))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
+
 	if err := b.Run(ctx); err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	if got := b.m.touched[l.Login]; !got.Equal(noon.Add(time.Minute)) {
+
+	got := b.m.touched[l.Login]
+	if !got.Equal(noon.Add(time.Minute)) {
 		t.Errorf("written is %v, want the last use", got)
 	}
 }
@@ -215,24 +248,29 @@ func TestLastUsesAreWrittenWhileASweepIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(64 * 64)
 		begun := make(chan struct{})
+
 		b.m.swept = func(time.Time, int) (int, error) {
 			close(begun)
 			time.Sleep(5 * time.Minute)
 			return 0, nil
 		}
+
 		l := b.live(t, b.start(t))
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { _ = b.Run(ctx) })
 		<-begun
+
 		b.Used(l, noon.Add(time.Minute))
 		time.Sleep(flushEvery + time.Second)
 		b.m.mu.Lock()
 		got := b.m.touched[l.Login]
 		b.m.mu.Unlock()
+
 		if !got.Equal(noon.Add(time.Minute)) {
 			t.Errorf("written is %v while a sweep is under way, want the last use", got)
 		}
+
 		cancel()
 		running.Wait()
 	})
@@ -241,15 +279,20 @@ func TestLastUsesAreWrittenWhileASweepIsUnderWay(t *testing.T) {
 func TestASweepTakesAllThatEndedADayAgo(t *testing.T) {
 	b := newBench(64 * 64)
 	left, steps := 1000, 0
+
 	b.m.swept = func(before time.Time, limit int) (int, error) {
-		if want := noon.Add(-24 * time.Hour); !before.Equal(want) {
+		want := noon.Add(-24 * time.Hour)
+		if !before.Equal(want) {
 			t.Errorf("what ended before %v is swept away, want %v", before, want)
 		}
+
 		steps++
 		n := min(limit, left)
 		left -= n
+
 		return n, nil
 	}
+
 	if b.sweep(t.Context()); left != 0 || steps < 2 {
 		t.Errorf("%d sessions are left after %d steps, want none after several", left, steps)
 	}
@@ -265,19 +308,25 @@ func TestIdleHereAndBusyElsewhere(t *testing.T) {
 	if err := b.live(t, s).Check(b.now); !errors.Is(err, jeton.ErrExpired) {
 		t.Errorf("idle everywhere: %v, want ErrExpired", err)
 	}
+
 	r := b.m.sessions[h]
 	r.LastUsed = noon.Add(terms.Idle)
 	b.m.sessions[h] = r
+
 	if err := b.live(t, s).Check(b.now); err != nil {
 		t.Errorf("used a minute ago at another node: %v", err)
 	}
+
 	r.LastUsed = noon
 	b.m.sessions[h] = r
+
 	if l.heard(noon.UnixMilli()); l.LastUsed().Before(noon.Add(terms.Idle)) {
 		t.Errorf("the last use went back to %v", l.LastUsed())
 	}
+
 	b.now = b.now.Add(terms.Idle)
 	delete(b.m.sessions, h)
+
 	if err := b.live(t, s).Check(b.now); !errors.Is(err, jeton.ErrExpired) {
 		t.Errorf("idle, and swept away: %v, want ErrExpired", err)
 	}

@@ -117,10 +117,12 @@ func fitting(r *Record) (entry, bool) {
 	e := entry{key: keyOf(&r.Hash), random: binary.BigEndian.Uint64(h[6:])}
 	e.made = uint64(created)<<(64-madeBits) | uint64(r.Login)>>lowLogin
 	e.from = uint64(r.Login) & (1<<lowLogin - 1)
+
 	e.use = uint64(used - created)
 	ok = ok && e.handle() == h && created >= 0 && bits.Len64(uint64(created)) <= madeBits &&
 		r.Login > 0 && bits.Len64(uint64(r.Login)) <= loginBits && reaches(created, used) &&
 		r.Created.Equal(time.UnixMilli(created)) && r.Created.Add(r.Expires.Sub(r.Created)).Equal(r.Expires)
+
 	return e, ok
 }
 

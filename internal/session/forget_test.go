@@ -19,16 +19,22 @@ func TestForgettingIsExact(t *testing.T) {
 		}
 		tab.keep(r, noon)
 	}
+
 	tab.forget(1)
+
 	for i := range 300 {
-		if h := sample(i, 0).Hash; (tab.get(&h) == nil) != (i%3 == 1) {
+		h := sample(i, 0).Hash
+		if (tab.get(&h) == nil) != (i%3 == 1) {
 			t.Errorf("session %d of user %d is there: %t", i, i%3, tab.get(&h) != nil)
 		}
 	}
+
 	tab.forgetAll()
-	if n := tab.kept(); n != 0 {
+	n := tab.kept()
+	if n != 0 {
 		t.Errorf("%d are there after all were forgotten", n)
 	}
+
 	r := sample(1, 1)
 	if tab.keep(r, noon); tab.get(&r.Hash) == nil {
 		t.Error("a session that was read after it was forgotten is not kept")
@@ -55,13 +61,19 @@ func TestAReaderWhoBeganBeforeAddsNothing(t *testing.T) {
 				r.ID = id
 				before := tab.since(&r.Hash)
 				tc.do(tab, r.Hash)
-				if l := tab.add(&r.Hash, &r, before, noon); l.ID != r.ID || l.Known == nil {
+
+				l := tab.add(&r.Hash, &r, before, noon)
+				if l.ID != r.ID || l.Known == nil {
 					t.Errorf("the reader gets %+v, want what it read", l)
 				}
-				if got := tab.get(&r.Hash) != nil; got != tc.kept {
+
+				got := tab.get(&r.Hash) != nil
+				if got != tc.kept {
 					t.Errorf("it is kept: %t, want %t", got, tc.kept)
 				}
-				if n := tab.owners.people.held(); n > 1 || !tc.kept && n != 0 {
+
+				n := tab.owners.people.held()
+				if n > 1 || !tc.kept && n != 0 {
 					t.Errorf("%d owners are held", n)
 				}
 			})
@@ -77,12 +89,14 @@ func TestAnOwnerWhoChangesIsNotSeenAsBefore(t *testing.T) {
 	newer.Groups = []string{"red"}
 	tab.keep(older, noon)
 	tab.keep(newer, noon)
+
 	if l := tab.get(&older.Hash); l != nil {
 		t.Errorf("an older session shows the groups %v", l.Groups)
 	}
 	if l := tab.get(&newer.Hash); l == nil || !slices.Equal(l.Groups, newer.Groups) {
 		t.Errorf("the newer session is %+v", l)
 	}
+
 	tab.forget(7)
 	if tab.kept() != 0 {
 		t.Error("one is there after the owner was forgotten")
@@ -97,25 +111,31 @@ func TestTheTableAgreesWithAModel(t *testing.T) {
 	for n := range samples {
 		samples[n] = sample(n, int64(n%users))
 	}
+
 	tab := newTable(64)
 	rnd := rand.New(rand.NewPCG(4, 7))
 	var version [users]int // of a user, which the name shows
+
 	ended := [sessions]bool{}
 	record := func(n int) Record {
 		r := samples[n]
 		r.Name = fmt.Sprintf("user-%d-%d", n%users, version[n%users])
 		r.Groups = []string{fmt.Sprint("group-", rnd.IntN(2))}[:version[n%users]%2]
 		r.Source = fmt.Sprintf("2001:db8::%x", n%5)
+
 		if n%11 == 0 {
 			r.ID = fmt.Sprint("odd-", n)
 		}
+
 		return r
 	}
+
 	var reading []func()
 	for step := range 30_000 {
 		n := rnd.IntN(sessions)
 		h := samples[n].Hash
-		switch op := rnd.IntN(100); {
+		op := rnd.IntN(100)
+		switch {
 		case op < 50 && !ended[n]: // reads now and adds later
 			r, before := record(n), tab.since(&h)
 			reading = append(reading, func() { tab.add(&r.Hash, &r, before, noon) })
@@ -137,9 +157,11 @@ func TestTheTableAgreesWithAModel(t *testing.T) {
 		case op < 98:
 			ended[n] = false // as another of that number
 		}
+
 		if len(reading) > 40 {
 			reading = nil
 		}
+
 		for range 5 {
 			n := rnd.IntN(sessions)
 			r := record(n)
@@ -149,17 +171,31 @@ func TestTheTableAgreesWithAModel(t *testing.T) {
 			case ended[n]:
 				t.Fatalf("step %d: session %d is there after it was dropped", step, n)
 			case l.Name != r.Name || l.ID != r.ID || l.User != r.User || l.from() != r.Source:
-				t.Fatalf("step %d: session %d is %s of %s from %s, want %s of %s from %s", step, n, l.ID, l.Name, l.from(), r.ID, r.Name, r.Source)
+				t.Fatalf(
+					"step %d: session %d is %s of %s from %s, want %s of %s from %s",
+					step,
+					n,
+					l.ID,
+					l.Name,
+					l.from(),
+					r.ID,
+					r.Name,
+					r.Source,
+				)
 			}
 		}
+
 		if n := tab.owners.people.held(); n > 64 {
 			t.Fatalf("step %d: %d owners are held", step, n)
 		}
 	}
+
 	for _, r := range samples {
 		tab.drop(r.Hash)
 	}
-	if p, l, c, s := tab.owners.people.held(), tab.owners.lists.held(), tab.classes.held(), tab.sources.held(); p+l+c+s != 0 {
+
+	if p, l, c, s := tab.owners.people.held(), tab.owners.lists.held(), tab.classes.held(), tab.sources.held(); p+l+c+
+		s != 0 {
 		t.Errorf("at the end, held are %d owners, %d lists, %d classes, %d sources", p, l, c, s)
 	}
 }
@@ -168,19 +204,25 @@ func TestTheTableAgreesWithAModel(t *testing.T) {
 // read, use and write.
 func TestNobodySeesWhatWasForgottenBeforeTheyAsked(t *testing.T) {
 	const sessions, users, rounds = 64, 4, 2000
+
 	tab := newTable(40) // too few for all
 	var version [users]atomic.Int64
 	var ended [sessions]atomic.Bool
+
 	read := func(n int) (Record, bool) {
 		gone := ended[n].Load()
 		r := sample(n, int64(n%users))
 		r.Name = fmt.Sprint(version[n%users].Load())
+
 		if n%7 == 0 {
 			r.ID = "odd"
 		}
+
 		return r, !gone
 	}
+
 	var readers, others sync.WaitGroup
+
 	stop := make(chan struct{})
 	for range 4 {
 		readers.Go(func() {
@@ -190,6 +232,7 @@ func TestNobodySeesWhatWasForgottenBeforeTheyAsked(t *testing.T) {
 					return
 				default:
 				}
+
 				n := rand.IntN(sessions)
 				gone, least := ended[n].Load(), version[n%users].Load()
 				h := sample(n, 0).Hash
@@ -197,33 +240,47 @@ func TestNobodySeesWhatWasForgottenBeforeTheyAsked(t *testing.T) {
 				if l != nil && gone {
 					t.Errorf("session %d is there after it was dropped", n)
 				}
+
 				if l == nil {
 					before := tab.since(&h)
 					r, ok := read(n)
 					if !ok {
 						continue
 					}
+
 					l = tab.add(&h, &r, before, noon)
 				}
+
 				// The last step may be on its way still: what was done before it has ended.
-				if v := int64(0); l.User != int64(n%users) || func() bool { _, err := fmt.Sscan(l.Name, &v); return err != nil || v < least-1 }() {
+				v := int64(0)
+				if l.User != int64(n%users) || func() bool {
+					_, err := fmt.Sscan(
+						l.Name,
+						&v,
+					)
+					return err != nil || v < least-1
+				}() {
 					t.Errorf("session %d is of user %d in version %s, want at least %d", n, l.User, l.Name, least-1)
 				}
+
 				tab.touch(l, noon.Add(time.Duration(i)*time.Second))
 			}
 		})
 	}
+
 	others.Go(func() {
 		for i := range rounds {
 			version[i%users].Add(1)
 			tab.forget(int64(i % users))
 		}
 	})
+
 	others.Go(func() {
 		for range rounds / 10 {
 			tab.forgetAll()
 		}
 	})
+
 	others.Go(func() {
 		for range rounds / 10 {
 			for _, w := range tab.unwritten() {
@@ -233,6 +290,7 @@ func TestNobodySeesWhatWasForgottenBeforeTheyAsked(t *testing.T) {
 			tab.kept()
 		}
 	})
+
 	others.Go(func() {
 		for n := range sessions / 2 {
 			h := sample(n, 0).Hash
@@ -241,12 +299,15 @@ func TestNobodySeesWhatWasForgottenBeforeTheyAsked(t *testing.T) {
 			tab.drop(h)
 		}
 	})
+
 	others.Wait()
 	close(stop)
 	readers.Wait()
+
 	for n := range sessions {
 		tab.drop(sample(n, 0).Hash)
 	}
+
 	if n := tab.owners.people.held() + tab.classes.held(); n != 0 {
 		t.Errorf("%d slots are held at the end", n)
 	}

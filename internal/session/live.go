@@ -40,11 +40,21 @@ type class struct {
 // newLive returns a session as it was read from the store.
 func newLive(r *Record) *Live {
 	l := &Live{
-		Login: r.Login, ID: r.ID, User: r.User, Name: r.Name, Groups: r.Groups, Created: r.Created,
-		class: &class{r.Service, r.Idle, r.Expires.Sub(r.Created)}, hash: r.Hash, source: r.Source, ipv4: numbered,
+		Login:   r.Login,
+		ID:      r.ID,
+		User:    r.User,
+		Name:    r.Name,
+		Groups:  r.Groups,
+		Created: r.Created,
+		class:   &class{r.Service, r.Idle, r.Expires.Sub(r.Created)},
+		hash:    r.Hash,
+		source:  r.Source,
+		ipv4:    numbered,
 	}
+
 	l.Number = r.Login
 	l.lastUsed.Store(r.LastUsed.UnixMilli())
+
 	return l
 }
 
@@ -72,7 +82,13 @@ func (l *Live) Check(now time.Time) error {
 
 // Principal returns the owner.
 func (l *Live) Principal() jeton.Principal {
-	return jeton.Principal{Kind: jeton.KindUser, Name: l.Name, Groups: l.Groups, Session: l.ID, Since: l.Created}
+	return jeton.Principal{
+		Kind:    jeton.KindUser,
+		Name:    l.Name,
+		Groups:  l.Groups,
+		Session: l.ID,
+		Since:   l.Created,
+	}
 }
 
 // Permits returns nil: a session may whatever its owner may.
@@ -83,7 +99,13 @@ func (l *Live) Budgets() (*count.Key, []policy.Budget) { return &l.Key, nil }
 
 // Describe tells the operator which session it is, and when it is good.
 func (l *Live) Describe() (which, window string) {
-	which = fmt.Sprintf("session %s of user %s, made %s from %s", l.ID, l.Name, l.Created.UTC().Format(policy.Stamp), l.from())
+	which = fmt.Sprintf(
+		"session %s of user %s, made %s from %s",
+		l.ID,
+		l.Name,
+		l.Created.UTC().Format(policy.Stamp),
+		l.from(),
+	)
 	return which, fmt.Sprintf("ends %s, idle at most %v", l.Expires().UTC().Format(policy.Stamp), l.Idle)
 }
 

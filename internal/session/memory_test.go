@@ -48,21 +48,29 @@ func (m *memory) Settle(context.Context) error { return nil }
 
 func (m *memory) WatchSessions(ended func(...Hash)) { m.ended = ended }
 
-func (m *memory) StartSession(_ context.Context, s Start, judge func(policy.History) ([]int64, error)) (int64, []Hash, error) {
+func (m *memory) StartSession(
+	_ context.Context,
+	s Start,
+	judge func(policy.History) ([]int64, error),
+) (int64, []Hash, error) {
 	unlock, err := m.lock()
 	defer unlock()
+
 	if err != nil {
 		return 0, nil, err
 	}
+
 	evict, err := judge(m.history)
 	if err != nil {
 		return 0, nil, err
 	}
+
 	ended := m.end(func(r Record) bool { return slices.Contains(evict, r.Login) })
 	m.ended(ended...)
 	m.login++
 	m.last, s.Login = s, m.login
 	m.sessions[s.Hash] = s.Record
+
 	return m.login, ended, nil
 }
 
@@ -73,6 +81,7 @@ func (m *memory) end(chosen func(Record) bool) (ended []Hash) {
 			ended = append(ended, h)
 		}
 	}
+
 	return ended
 }
 
@@ -82,12 +91,14 @@ func (m *memory) FindSession(_ context.Context, h Hash) (Record, error) {
 	r, ok := m.sessions[h]
 	found := m.found
 	unlock()
+
 	if found != nil {
 		found()
 	}
 	if err == nil && !ok {
 		err = jeton.ErrNotFound
 	}
+
 	return r, err
 }
 
@@ -95,6 +106,7 @@ func (m *memory) Spend(_ context.Context, u count.Use) ([]int64, error) {
 	m.asked.Add(1)
 	unlock, err := m.lock()
 	defer unlock()
+
 	left := m.left(u)
 	if err == nil && slices.Min(left) <= 0 {
 		return left, jeton.ErrSpent
@@ -102,10 +114,12 @@ func (m *memory) Spend(_ context.Context, u count.Use) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	for i, b := range u.Budgets {
 		m.used[[2]int64{u.Holder, b.ID}]++
 		left[i]--
 	}
+
 	return left, nil
 }
 
@@ -125,37 +139,47 @@ func (m *memory) Left(_ context.Context, u count.Use) ([]int64, error) {
 func (m *memory) EndSessions(_ context.Context, w Which, _ jeton.Event) ([]Hash, error) {
 	unlock, err := m.lock()
 	defer unlock()
+
 	if err != nil {
 		return nil, err
 	}
+
 	ended := m.end(func(r Record) bool {
-		return (w.ID == "" || w.ID == r.ID) && (w.User == "" || w.User == r.Name) && (w.Service == "" || w.Service == r.Service)
+		return (w.ID == "" || w.ID == r.ID) && (w.User == "" || w.User == r.Name) &&
+			(w.Service == "" || w.Service == r.Service)
 	})
+
 	m.ended(ended...)
 	if m.unheard {
 		return nil, jeton.ErrUnavailable
 	}
+
 	return ended, nil
 }
 
 func (m *memory) TouchSessions(_ context.Context, at map[int64]time.Time) error {
 	unlock, err := m.lock()
 	defer unlock()
+
 	if err != nil {
 		return err
 	}
+
 	for login, t := range at {
 		m.touched[login] = t
 	}
+
 	return nil
 }
 
 func (m *memory) ListSessions(_ context.Context, _ Which, limit int) (list []Record, err error) {
 	unlock, err := m.lock()
 	defer unlock()
+
 	for _, r := range m.sessions {
 		list = append(list, r)
 	}
+
 	slices.SortFunc(list, func(a, b Record) int { return int(b.Login - a.Login) })
 	return list[:min(limit, len(list))], err
 }
@@ -177,15 +201,33 @@ type bench struct {
 }
 
 func newBench(cache int) *bench {
-	b := &bench{m: &memory{sessions: map[Hash]Record{}, used: map[[2]int64]int64{}, touched: map[int64]time.Time{}}, now: noon}
+	b := &bench{
+		m:   &memory{sessions: map[Hash]Record{}, used: map[[2]int64]int64{}, touched: map[int64]time.Time{}},
+		now: noon,
+	}
 	b.Counts = count.New(b.m)
-	b.Sessions = New(Config{Store: b.m, Now: func() time.Time { return b.now }, Log: slog.New(slog.DiscardHandler), Cache: cache})
+	b.Sessions = New(Config{
+		Store: b.m,
+		Now:   func() time.Time { return b.now },
+		Log:   slog.New(slog.DiscardHandler),
+		Cache: cache,
+	})
 	return b
 }
 
 var (
-	diane = Owner{ID: 7, Name: "diane", Groups: []string{"blue"}, Version: 1}
-	terms = policy.Terms{Idle: 10 * time.Minute, Lifetime: time.Hour, MaxSessions: policy.Unlimited, Relogin: policy.Relogin{Max: policy.Unlimited}}
+	diane = Owner{
+		ID:      7,
+		Name:    "diane",
+		Groups:  []string{"blue"},
+		Version: 1,
+	}
+	terms = policy.Terms{
+		Idle:        10 * time.Minute,
+		Lifetime:    time.Hour,
+		MaxSessions: policy.Unlimited,
+		Relogin:     policy.Relogin{Max: policy.Unlimited},
+	}
 )
 
 // start starts a session of diane at the shop.
@@ -195,6 +237,7 @@ func (b *bench) start(t testing.TB) Started {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return s
 }
 
@@ -209,6 +252,7 @@ func (b *bench) live(t testing.TB, s Started) *Live {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return l
 }
 

@@ -59,41 +59,56 @@ func (o *owners) hold(r *Record, since uint64) (slot uint32, known bool) {
 	if len(r.Name) > nameLen {
 		return 0, true
 	}
+
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	if !o.known(r.User, since) {
 		return 0, false
 	}
+
 	want := owner{epoch: o.epoch.Load(), length: uint8(len(r.Name))}
 	copy(want.name[:], r.Name)
+
 	if r.Groups != nil {
-		if want.groups = o.list(r.Groups); want.groups == 0 {
+		want.groups = o.list(r.Groups)
+		if want.groups == 0 {
 			return 0, true
 		}
 	}
+
 	fresh := false
 	slot = o.people.hold(r.User, func(v *owner) bool {
 		if *v == want {
 			return true
 		}
+
 		// What is known of the owner has changed, and nobody has said so yet.
 		atomic.StoreUint32(&v.epoch, 0)
 		return false
 	}, func() owner { fresh = true; return want })
+
 	if !fresh && want.groups != 0 {
 		o.lists.release(want.groups)
 	}
+
 	return slot, true
 }
 
 // list returns the slot of a list of groups. Names of groups have no NUL.
 func (o *owners) list(groups []string) uint32 {
 	key := strings.Join(groups, "\x00")
-	return o.lists.hold(key, func(v *[]string) bool { return slices.Equal(*v, groups) }, func() []string { return slices.Clip(groups) })
+	return o.lists.hold(key, func(v *[]string) bool {
+		return slices.Equal(
+			*v,
+			groups,
+		)
+	}, func() []string { return slices.Clip(groups) })
 }
 
 func (o *owners) release(slot uint32) {
-	if v, last := o.people.release(slot); last && v.groups != 0 {
+	v, last := o.people.release(slot)
+	if last && v.groups != 0 {
 		o.lists.release(v.groups)
 	}
 }
@@ -123,6 +138,7 @@ func (o *owners) forget(user int64) {
 func (o *owners) forgetAll() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	o.all.Store(o.clock.Add(1))
 	if o.epoch.Add(1) == 0 { // which says that one is forgotten
 		o.epoch.Add(1)

@@ -21,9 +21,11 @@ const (
 func (s *Sessions) Run(ctx context.Context) error {
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
+
 	sweeping.Go(func() { sweep.Loop(ctx, sweep.Interval, s.sweep) }) // last uses do not wait for it
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -47,13 +49,16 @@ func (s *Sessions) flush(ctx context.Context) {
 			s.table.newest(&list[i])
 			at[list[i].login] = time.UnixMilli(list[i].used)
 		}
+
 		if err := s.store.TouchSessions(ctx, at); err != nil {
 			s.log.Warn("last uses of sessions were not written", "count", len(list), "error", err)
 			return
 		}
+
 		for _, w := range list[:n] {
 			s.table.written(w)
 		}
+
 		list = list[n:]
 	}
 }

@@ -101,7 +101,11 @@ type Store interface {
 	// judge names, adds this one and the event, and returns the login's number and the
 	// hashes of the ended sessions. Otherwise nothing has happened. Without Siblings the
 	// history holds no open sessions.
-	StartSession(ctx context.Context, s Start, judge func(policy.History) (evict []int64, err error)) (login int64, ended []Hash, err error)
+	StartSession(
+		ctx context.Context,
+		s Start,
+		judge func(policy.History) (evict []int64, err error),
+	) (login int64, ended []Hash, err error)
 	// FindSession returns jeton.ErrNotFound for a hash it does not hold.
 	FindSession(ctx context.Context, h Hash) (Record, error)
 	// EndSessions ends the chosen sessions, adds the event to the record if it ended any,
@@ -142,8 +146,16 @@ func New(c Config) *Sessions {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	s := &Sessions{store: c.Store, now: c.Now, rand: c.Rand, log: c.Log, table: newTable(c.Cache)}
+
+	s := &Sessions{
+		store: c.Store,
+		now:   c.Now,
+		rand:  c.Rand,
+		log:   c.Log,
+		table: newTable(c.Cache),
+	}
 	c.Store.WatchSessions(s.table.drop)
+
 	return s
 }
 
@@ -168,41 +180,70 @@ type Started struct {
 
 // Start makes a session of the owner at a service under the terms, always with a
 // new secret. The event is completed with the session's id and recorded with it.
-func (s *Sessions) Start(ctx context.Context, o Owner, service string, t policy.Terms, ev jeton.Event) (Started, error) {
+func (s *Sessions) Start(
+	ctx context.Context,
+	o Owner,
+	service string,
+	t policy.Terms,
+	ev jeton.Event,
+) (Started, error) {
 	now := s.now()
 	text, id, err := s.mint(now)
 	if err != nil {
 		return Started{}, err
 	}
+
 	ev.Target = "session:" + id
 	in := Start{
 		Record: Record{
-			ID: id, Hash: HashOf(text), User: o.ID, Service: service, Created: now, Expires: now.Add(t.Lifetime),
-			Idle: t.Idle, LastUsed: now, Source: ev.Source, Name: o.Name, Groups: o.Groups,
+			ID:       id,
+			Hash:     HashOf(text),
+			User:     o.ID,
+			Service:  service,
+			Created:  now,
+			Expires:  now.Add(t.Lifetime),
+			Idle:     t.Idle,
+			LastUsed: now,
+			Source:   ev.Source,
+			Name:     o.Name,
+			Groups:   o.Groups,
 		},
-		Version: o.Version, Remember: now, Siblings: t.MaxSessions != policy.Unlimited, Network: o.Network, Event: ev,
+		Version:  o.Version,
+		Remember: now,
+		Siblings: t.MaxSessions != policy.Unlimited,
+		Network:  o.Network,
+		Event:    ev,
 	}
 	if t.Relogin.Counts() {
 		in.Remember = t.Relogin.Remembers(now)
 	}
+
 	_, _, err = s.store.StartSession(ctx, in, func(h policy.History) ([]int64, error) {
 		for i := range h.Open {
 			// The store hears of a last use up to so much later. A session counts as
 			// open until it has certainly been idle for too long.
 			h.Open[i].LastUsed = h.Open[i].LastUsed.Add(flushEvery)
 		}
+
 		// What this login replaces takes no room.
 		h.Open = slices.DeleteFunc(h.Open, func(s policy.OpenSession) bool { return s.Login == o.Replaces })
 		evict, err := t.Login(h, now)
 		if err == nil && o.Replaces != 0 {
 			evict = append(evict, o.Replaces)
 		}
+
 		return evict, err
 	})
 	if err != nil {
 		return Started{}, fmt.Errorf("start session: %w", err)
 	}
-	return Started{Secret: jeton.NewSecret(text), ID: id, At: now, Ends: in.Expires}, nil
+
+	return Started{
+		Secret: jeton.NewSecret(text),
+		ID:     id,
+		At:     now,
+		Ends:   in.Expires,
+	}, nil
 }
 
 // mint makes a secret of 256 random bits and a public id whose order is that of time,
@@ -215,6 +256,7 @@ func (s *Sessions) mint(now time.Time) (text, id string, err error) {
 	if id, err = secret.ID(idPrefix, now, s.rand); err != nil {
 		return "", "", err
 	}
+
 	return Prefix + base64.RawURLEncoding.EncodeToString(b[:]), id, nil
 }
 
@@ -228,6 +270,7 @@ func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time
 	if err := s.store.Fresh(ctx); err != nil {
 		return nil, err
 	}
+
 	h := sha256.Sum256(append(make([]byte, 0, secretLen), text...)) // as HashOf, and takes no memory
 	live := s.table.get((*Hash)(&h))
 	if live == nil {
@@ -240,9 +283,11 @@ func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time
 			return nil, err
 		}
 	}
+
 	if live.Service != service {
 		return nil, jeton.ErrBadCredential
 	}
+
 	return live, nil
 }
 
@@ -252,9 +297,11 @@ func (s *Sessions) load(ctx context.Context, h Hash, now time.Time) (*Live, erro
 	if errors.Is(err, jeton.ErrNotFound) {
 		return nil, jeton.ErrBadCredential
 	}
+
 	if err != nil {
 		return nil, fmt.Errorf("find session: %w", err)
 	}
+
 	return s.table.add(&h, &r, before, now), nil
 }
 
@@ -268,7 +315,9 @@ func (s *Sessions) seenElsewhere(ctx context.Context, h Hash, live *Live) error 
 	if err != nil {
 		return fmt.Errorf("find session: %w", err)
 	}
+
 	live.heard(r.LastUsed.UnixMilli())
+
 	return nil
 }
 
@@ -280,10 +329,12 @@ func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error
 	if (w == Which{Not: w.Not}) {
 		return 0, jeton.WithDetail(jeton.ErrInvalid, "which sessions: name an id, a user or a service")
 	}
+
 	ended, err := s.store.EndSessions(ctx, w, ev)
 	if err != nil {
 		return 0, fmt.Errorf("end sessions: %w", err)
 	}
+
 	return len(ended), nil
 }
 
@@ -310,19 +361,29 @@ func (s *Sessions) List(ctx context.Context, w Which, limit int) ([]jeton.Sessio
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)
 	}
+
 	now := s.now()
 	list := []jeton.Session{}
 	for _, r := range records {
-		if used := s.table.lastUsed(&r.Hash, r.Login); used > r.LastUsed.UnixMilli() {
+		used := s.table.lastUsed(&r.Hash, r.Login)
+		if used > r.LastUsed.UnixMilli() {
 			r.LastUsed = time.UnixMilli(used)
 		}
 		if !now.Before(r.Expires) || policy.Idle(r.LastUsed, r.Idle, now) != nil {
 			continue
 		}
+
 		list = append(list, jeton.Session{
-			ID: r.ID, User: r.Name, Service: r.Service, Created: r.Created, LastUsed: r.LastUsed, Expires: r.Expires, Source: r.Source,
+			ID:       r.ID,
+			User:     r.Name,
+			Service:  r.Service,
+			Created:  r.Created,
+			LastUsed: r.LastUsed,
+			Expires:  r.Expires,
+			Source:   r.Source,
 		})
 	}
+
 	return list, nil
 }
 

@@ -25,9 +25,20 @@ type endless struct {
 func (e *endless) FindSession(_ context.Context, h Hash) (Record, error) {
 	n := e.last.Add(1)
 	id, err := secret.ID("s_", noon, rand.NewChaCha8(h))
+
 	return Record{
-		Login: n, ID: id, Hash: h, User: n%e.users + 1, Service: fmt.Sprintf("shop-%d", 1), Created: noon, Expires: noon.Add(time.Hour), Idle: 10 * time.Minute, LastUsed: noon,
-		Source: fmt.Sprintf("192.0.%d.%d", n>>8&255, n&255), Name: fmt.Sprintf("user-%07d", n%e.users+1), Groups: []string{fmt.Sprintf("group-%d", n%10)},
+		Login:    n,
+		ID:       id,
+		Hash:     h,
+		User:     n%e.users + 1,
+		Service:  fmt.Sprintf("shop-%d", 1),
+		Created:  noon,
+		Expires:  noon.Add(time.Hour),
+		Idle:     10 * time.Minute,
+		LastUsed: noon,
+		Source:   fmt.Sprintf("192.0.%d.%d", n>>8&255, n&255),
+		Name:     fmt.Sprintf("user-%07d", n%e.users+1),
+		Groups:   []string{fmt.Sprintf("group-%d", n%10)},
 	}, err
 }
 
@@ -41,7 +52,12 @@ func text(n int) string {
 // filled returns sessions that are all in memory.
 func filled(tb testing.TB, sessions int, users int64) (*Sessions, []string) {
 	tb.Helper()
-	s := New(Config{Store: &endless{memory: &memory{}, users: users}, Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler), Cache: sessions + sessions/8 + 10_000})
+	s := New(Config{
+		Store: &endless{memory: &memory{}, users: users},
+		Now:   func() time.Time { return noon },
+		Log:   slog.New(slog.DiscardHandler),
+		Cache: sessions + sessions/8 + 10_000,
+	})
 	texts := make([]string, sessions)
 	for i := range texts {
 		texts[i] = text(i)
@@ -49,6 +65,7 @@ func filled(tb testing.TB, sessions int, users int64) (*Sessions, []string) {
 			tb.Fatal(err)
 		}
 	}
+
 	return s, texts
 }
 
@@ -79,16 +96,19 @@ func BenchmarkMemory(b *testing.B) {
 		b.Run(fmt.Sprintf("%d users", users), func(b *testing.B) {
 			for b.Loop() {
 				var before, after runtime.MemStats
+
 				runtime.GC()
 				runtime.ReadMemStats(&before)
 				s, texts := filled(b, sessions, users)
 				took := uint64(len(texts) * (16 + 64)) // which are ours
 				runtime.GC()
+
 				runtime.ReadMemStats(&after)
 				start := time.Now()
 				runtime.GC()
 				b.ReportMetric(float64(time.Since(start).Milliseconds()), "ms/collection")
 				b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc-took)/sessions, "B/session")
+
 				runtime.KeepAlive(s)
 				runtime.KeepAlive(texts)
 			}

@@ -20,8 +20,10 @@ import (
 func TestASecretIs256RandomBits(t *testing.T) {
 	b := newBench(0)
 	const n = 200
+
 	seen := map[string]bool{}
 	var ones [256]int
+
 	last := ""
 	for range n {
 		s := b.start(t)
@@ -31,22 +33,31 @@ func TestASecretIs256RandomBits(t *testing.T) {
 		if !ok || err != nil || len(raw) != 32 || seen[text] || seen[s.ID] {
 			t.Fatalf("secret %d has %d bytes behind its prefix, %v, or is not new", len(seen), len(raw), err)
 		}
+
 		seen[text], seen[s.ID] = true, true
+
 		for i := range ones {
 			ones[i] += int(raw[i/8] >> (i % 8) & 1)
 		}
-		if !strings.HasPrefix(s.ID, "s_") || len(s.ID) != 2+23 || strings.ToLower(s.ID) != s.ID || strings.Contains(text, s.ID[2:]) {
+
+		if !strings.HasPrefix(
+			s.ID,
+			"s_",
+		) || len(s.ID) != 2+23 || strings.ToLower(s.ID) != s.ID || strings.Contains(text, s.ID[2:]) {
 			t.Errorf("the id is %q", s.ID)
 		}
 		if s.ID <= last {
 			t.Errorf("id %s comes after %s: ids grow with time", s.ID, last)
 		}
+
 		last = s.ID
 		b.now = b.now.Add(time.Millisecond)
-		if _, stored := b.m.sessions[HashOf(text)]; !stored {
+		_, stored := b.m.sessions[HashOf(text)]
+		if !stored {
 			t.Error("the session is not stored by the hash of its secret")
 		}
 	}
+
 	for i, k := range ones {
 		// Six standard deviations: one false alarm in two million runs.
 		if k < n/2-43 || k > n/2+43 {
@@ -65,7 +76,11 @@ func TestSecretsComeFromTheRandomnessThatWasHandedIn(t *testing.T) {
 		{"none", strings.NewReader(""), false},
 		{"too little", strings.NewReader(strings.Repeat("r", 47)), false},
 		{"failing", iotest.ErrReader(errors.New("no entropy")), false},
-		{"failing half way", io.MultiReader(strings.NewReader("half"), iotest.ErrReader(errors.New("no entropy"))), false},
+		{
+			"failing half way",
+			io.MultiReader(strings.NewReader("half"), iotest.ErrReader(errors.New("no entropy"))),
+			false,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := newBench(0)
@@ -74,10 +89,14 @@ func TestSecretsComeFromTheRandomnessThatWasHandedIn(t *testing.T) {
 			if (err == nil) != tc.ok || s.Secret.IsZero() == tc.ok || len(b.m.sessions) > 0 != tc.ok {
 				t.Errorf("Start: %v; secret is there: %t; %d sessions", err, !s.Secret.IsZero(), len(b.m.sessions))
 			}
+
 			if err != nil && jeton.Outcome(err) != nil {
 				t.Errorf("Start: %v is an outcome; a server without randomness is out of order", err)
 			}
-			if tc.ok && s.Secret.Reveal() != Prefix+base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("r", 32))) {
+			if tc.ok && s.Secret.Reveal() != Prefix+base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat(
+				"r",
+				32,
+			))) {
 				t.Error("the secret is not what the randomness was")
 			}
 		})
@@ -89,6 +108,7 @@ func TestWhatIsNotTheSecretIsRefused(t *testing.T) {
 	s := b.start(t)
 	secret := s.Secret.Reveal()
 	b.live(t, s) // in the cache, too
+
 	swap := func(i int) string {
 		c := byte('A')
 		if secret[i] == 'A' {
@@ -96,17 +116,33 @@ func TestWhatIsNotTheSecretIsRefused(t *testing.T) {
 		}
 		return secret[:i] + string(c) + secret[i+1:]
 	}
+
 	tries := map[string]string{
-		"nothing": "", "the prefix": Prefix, "the body": secret[len(Prefix):], "upper case": strings.ToUpper(secret), "lower case": strings.ToLower(secret),
-		"prefix in upper case": strings.ToUpper(Prefix) + secret[len(Prefix):], "twice": secret + secret, "a zero byte": secret + "\x00", "a newline": secret + "\n",
-		"a blank before": " " + secret, "padding": secret + "=", "quotes": `"` + secret + `"`, "another prefix": "jtn_p_" + secret[len(Prefix):],
-		"the id": s.ID, "the hash": string(func() []byte { h := HashOf(secret); return h[:] }()), "standard base64": strings.NewReplacer("-", "+", "_", "/").Replace(secret),
-		"of the right length": Prefix + strings.Repeat("A", 43), "much too long": strings.Repeat(secret, 1000),
+		"nothing":              "",
+		"the prefix":           Prefix,
+		"the body":             secret[len(Prefix):],
+		"upper case":           strings.ToUpper(secret),
+		"lower case":           strings.ToLower(secret),
+		"prefix in upper case": strings.ToUpper(Prefix) + secret[len(Prefix):],
+		"twice":                secret + secret,
+		"a zero byte":          secret + "\x00",
+		"a newline":            secret + "\n",
+		"a blank before":       " " + secret,
+		"padding":              secret + "=",
+		"quotes":               `"` + secret + `"`,
+		"another prefix":       "jtn_p_" + secret[len(Prefix):],
+		"the id":               s.ID,
+		"the hash":             string(func() []byte { h := HashOf(secret); return h[:] }()),
+		"standard base64":      strings.NewReplacer("-", "+", "_", "/").Replace(secret),
+		"of the right length":  Prefix + strings.Repeat("A", 43),
+		"much too long":        strings.Repeat(secret, 1000),
 	}
+
 	for i := range secret {
 		tries["cut at "+secret[:i]] = secret[:i]
 		tries["altered after "+secret[:i]] = swap(i)
 	}
+
 	// The last character holds four bits; its others are zero in what we mint, and must not be free.
 	body, alphabet := secret[:len(secret)-1], "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	for _, c := range alphabet {
@@ -114,14 +150,17 @@ func TestWhatIsNotTheSecretIsRefused(t *testing.T) {
 			tries["ending in "+string(c)] = body + string(c)
 		}
 	}
+
 	for name, try := range tries {
 		if l, err := b.Find(t.Context(), try, "shop", b.now); !errors.Is(err, jeton.ErrBadCredential) || l != nil {
 			t.Errorf("%s: Find = %v, %v, want ErrBadCredential", name, l, err)
 		}
 	}
+
 	if _, err := b.Find(t.Context(), secret, "bank", b.now); !errors.Is(err, jeton.ErrBadCredential) {
 		t.Errorf("at another service: %v, want ErrBadCredential", err)
 	}
+
 	b.live(t, s)
 }
 
@@ -131,6 +170,7 @@ func TestTheStoreDownLogsNobodyOutAndLetsNobodyIn(t *testing.T) {
 	l := b.live(t, s)
 	unknown := b.start(t) // not in the cache
 	b.m.fail = jeton.ErrUnavailable
+
 	budgets := []policy.Budget{{ID: 1, Max: 3}}
 	for name, call := range map[string]func() error{
 		"Start": func() error { _, err := b.Start(t.Context(), diane, "shop", terms, jeton.Event{}); return err },
@@ -140,13 +180,18 @@ func TestTheStoreDownLogsNobodyOutAndLetsNobodyIn(t *testing.T) {
 		"End":   func() error { _, err := b.End(t.Context(), Which{ID: s.ID}, jeton.Event{}); return err },
 		"List":  func() error { _, err := b.List(t.Context(), Which{}, 9); return err },
 	} {
-		if err := call(); !errors.Is(err, jeton.ErrUnavailable) || errors.Is(err, jeton.ErrBadCredential) || errors.Is(err, jeton.ErrSpent) {
+		if err := call(); !errors.Is(
+			err,
+			jeton.ErrUnavailable,
+		) || errors.Is(err, jeton.ErrBadCredential) || errors.Is(err, jeton.ErrSpent) {
 			t.Errorf("%s: %v, want ErrUnavailable", name, err)
 		}
 	}
+
 	b.m.fail = nil
 	b.live(t, s)
 	b.live(t, unknown)
+
 	if left, err := b.Spend(t.Context(), &l.Key, budgets); err != nil || left != 2 {
 		t.Errorf("Spend = %d, %v, want the first use", left, err)
 	}
@@ -160,23 +205,32 @@ func TestStartRecordsTheSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	in := b.m.last
-	if in.Version != diane.Version || in.User != diane.ID || in.Service != "shop" || in.Source != "192.0.2.7" || in.ID != s.ID || in.Hash != HashOf(s.Secret.Reveal()) {
+	if in.Version != diane.Version || in.User != diane.ID || in.Service != "shop" || in.Source != "192.0.2.7" ||
+		in.ID != s.ID ||
+		in.Hash != HashOf(s.Secret.Reveal()) {
 		t.Errorf("recorded is %+v", in)
 	}
-	if !in.Created.Equal(noon) || !in.LastUsed.Equal(noon) || !in.Expires.Equal(noon.Add(time.Hour)) || in.Idle != tm.Idle || !s.At.Equal(noon) || !s.Ends.Equal(in.Expires) {
+	if !in.Created.Equal(noon) || !in.LastUsed.Equal(noon) || !in.Expires.Equal(noon.Add(time.Hour)) ||
+		in.Idle != tm.Idle ||
+		!s.At.Equal(noon) ||
+		!s.Ends.Equal(in.Expires) {
 		t.Errorf("times are %+v, %+v", in, s)
 	}
+
 	if !in.Remember.Equal(noon.Add(-20 * time.Minute)) {
 		t.Errorf("logins matter since %v, want 20 minutes ago", in.Remember)
 	}
 	if in.Event.Target != "session:"+s.ID || in.Event.Action != "login" {
 		t.Errorf("the event is %+v", in.Event)
 	}
+
 	b.start(t)
 	if !b.m.last.Remember.Equal(noon) {
 		t.Errorf("without terms of re-login, logins matter since %v, want now", b.m.last.Remember)
 	}
+
 	b.m.history = policy.History{Logins: []time.Time{noon, noon}}
 	if _, err := b.Start(t.Context(), diane, "shop", tm, jeton.Event{}); !errors.Is(err, jeton.ErrRelogin) {
 		t.Errorf("Start against the terms: %v, want ErrRelogin", err)
@@ -207,6 +261,7 @@ func TestCheckJudgesByTheTimeThatIsHandedIn(t *testing.T) {
 			}
 		})
 	}
+
 	forgotten := newLive(&Record{Created: noon, LastUsed: noon, Expires: noon.Add(time.Hour)})
 	if err := forgotten.Check(noon); !errors.Is(err, jeton.ErrExpired) {
 		t.Errorf("a session without an idle time: %v, want ErrExpired: forgotten fields are closed", err)
@@ -217,14 +272,23 @@ func TestTheLastUseMovesForwardOnly(t *testing.T) {
 	b := newBench(64 * 64)
 	l := b.live(t, b.start(t))
 	for _, tc := range []struct{ use, want time.Duration }{
-		{999 * time.Millisecond, 0}, {time.Second, time.Second}, {500 * time.Millisecond, time.Second}, {-time.Hour, time.Second}, {time.Minute, time.Minute},
+		{
+			999 * time.Millisecond,
+			0,
+		}, {
+			time.Second,
+			time.Second,
+		}, {500 * time.Millisecond, time.Second}, {-time.Hour, time.Second}, {time.Minute, time.Minute},
 	} {
 		b.Used(l, noon.Add(tc.use))
-		if got := l.LastUsed(); !got.Equal(noon.Add(tc.want)) {
+		got := l.LastUsed()
+		if !got.Equal(noon.Add(tc.want)) {
 			t.Errorf("after a use at noon+%v the last use is %v, want noon+%v", tc.use, got, tc.want)
 		}
 	}
-	if n := len(b.table.unwritten()); n != 1 {
+
+	n := len(b.table.unwritten())
+	if n != 1 {
 		t.Errorf("it is noted %d times, want once", n)
 	}
 }
@@ -233,9 +297,11 @@ func TestSpentIsRememberedAndARaisedLimitIsNot(t *testing.T) {
 	b := newBench(64 * 64)
 	l := b.live(t, b.start(t))
 	a, c := policy.Budget{ID: 1, Max: 2}, policy.Budget{ID: 2, Max: 9}
+
 	spend := func(want error, asks int64, budgets ...policy.Budget) {
 		t.Helper()
 		before := b.m.asked.Load()
+
 		if _, err := b.Spend(t.Context(), &l.Key, budgets); !errors.Is(err, want) {
 			t.Errorf("Spend(%v) = %v, want %v", budgets, err, want)
 		}
@@ -243,20 +309,25 @@ func TestSpentIsRememberedAndARaisedLimitIsNot(t *testing.T) {
 			t.Errorf("Spend(%v) asked the store %d times, want %d", budgets, n, asks)
 		}
 	}
+
 	spend(nil, 1, a, c)
 	spend(nil, 1, a)
 	spend(jeton.ErrSpent, 1, a, c)
+
 	for range 3 {
 		spend(jeton.ErrSpent, 0, a, c)
 		spend(jeton.ErrSpent, 0, a)
 	}
+
 	spend(nil, 1, c) // the one that is not spent
 	a.Max = 3
 	spend(nil, 1, a)
 	spend(jeton.ErrSpent, 1, a)
 	spend(jeton.ErrSpent, 0, a)
+
 	a.Max = 2
 	spend(jeton.ErrSpent, 0, a)
+
 	if _, err := b.Left(t.Context(), &l.Key, []policy.Budget{a, c}); !errors.Is(err, jeton.ErrSpent) {
 		t.Errorf("Left with nothing left: %v, want ErrSpent", err)
 	}
@@ -268,9 +339,11 @@ func TestSpentIsRememberedAndARaisedLimitIsNot(t *testing.T) {
 func TestEndNeedsAName(t *testing.T) {
 	b := newBench(64 * 64)
 	s := b.start(t)
+
 	if _, err := b.End(t.Context(), Which{}, jeton.Event{}); !errors.Is(err, jeton.ErrInvalid) {
 		t.Errorf("End of nothing in particular: %v, want ErrInvalid", err)
 	}
+
 	b.live(t, s)
 	if n, err := b.End(t.Context(), Which{ID: "s_none"}, jeton.Event{}); n != 0 || err != nil {
 		t.Errorf("End of none = %d, %v, want 0 and no error", n, err)
@@ -283,21 +356,26 @@ func TestListShowsWhatHasNotEnded(t *testing.T) {
 	l := b.live(t, used)
 	b.Used(l, noon.Add(8*time.Minute))
 	b.now = noon.Add(10 * time.Minute)
+
 	young := b.start(t)
 	list, err := b.List(t.Context(), Which{}, 9)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var got []string
 	for _, s := range list {
 		got = append(got, s.ID)
 	}
-	if want := []string{young.ID, used.ID}; !slices.Equal(got, want) {
+
+	want := []string{young.ID, used.ID}
+	if !slices.Equal(got, want) {
 		t.Errorf("List = %v, want %v and not %s, which is idle", got, want, idle.ID)
 	}
 	if !list[1].LastUsed.Equal(noon.Add(8 * time.Minute)) {
 		t.Errorf("LastUsed = %v, want what memory knows and the store does not yet", list[1].LastUsed)
 	}
+
 	b.now = noon.Add(2 * time.Hour)
 	if list, err := b.List(t.Context(), Which{}, 9); err != nil || list == nil || len(list) != 0 {
 		t.Errorf("List = %v, %v, want an empty list", list, err)
@@ -307,6 +385,7 @@ func TestListShowsWhatHasNotEnded(t *testing.T) {
 // TestEndedIsEnded is ten thousand times: log in, be busy, log out, and never come in again.
 func TestEndedIsEnded(t *testing.T) {
 	const workers, each = 10, 1000
+
 	b := newBench(256) // smaller than what is live, so that sessions come and go
 	ends := []func(s Started, o Owner) (int, error){
 		func(s Started, _ Owner) (int, error) { return b.End(t.Context(), Which{ID: s.ID}, jeton.Event{}) },
@@ -319,6 +398,7 @@ func TestEndedIsEnded(t *testing.T) {
 			return n, nil
 		},
 	}
+
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
@@ -329,6 +409,7 @@ func TestEndedIsEnded(t *testing.T) {
 					t.Errorf("Start: %v", err)
 					return
 				}
+
 				var readers sync.WaitGroup
 				for range bits.Len(uint(i%8)) + 1 {
 					readers.Go(func() {
@@ -337,19 +418,26 @@ func TestEndedIsEnded(t *testing.T) {
 						}
 					})
 				}
+
 				if n, err := ends[i%len(ends)](s, o); n != 1 || err != nil {
 					t.Errorf("%d sessions were ended, %v, want 1", n, err)
 				}
 				if _, err := b.find(t, s); !errors.Is(err, jeton.ErrBadCredential) {
 					t.Errorf("sequence %d: Find after the end = %v, want ErrBadCredential", i, err)
 				}
+
 				readers.Wait()
 				if _, err := b.find(t, s); !errors.Is(err, jeton.ErrBadCredential) {
-					t.Errorf("sequence %d: Find after the end, once readers were done = %v, want ErrBadCredential", i, err)
+					t.Errorf(
+						"sequence %d: Find after the end, once readers were done = %v, want ErrBadCredential",
+						i,
+						err,
+					)
 				}
 			}
 		})
 	}
+
 	wg.Wait()
 }
 

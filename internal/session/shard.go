@@ -14,6 +14,7 @@ func (s *shard) places(k key) (one, two int) {
 	if b >= a && n > 1 {
 		b++ // another bucket
 	}
+
 	return int(a), int(b)
 }
 
@@ -22,19 +23,24 @@ func (s *shard) find(k key) *entry {
 	if len(s.buckets) == 0 {
 		return nil
 	}
+
 	one, two := s.places(k)
-	if e := s.buckets[one].find(k); e != nil {
+	e := s.buckets[one].find(k)
+	if e != nil {
 		return e
 	}
+
 	return s.buckets[two].find(k)
 }
 
 func (b *bucket) find(k key) *entry {
 	for i := range b {
-		if e := &b[i]; e.key == k && !e.empty() {
+		e := &b[i]
+		if e.key == k && !e.empty() {
 			return e
 		}
 	}
+
 	return nil
 }
 
@@ -43,7 +49,8 @@ func (s *shard) entries() iter.Seq[*entry] {
 	return func(yield func(*entry) bool) {
 		for i := range s.buckets {
 			for j := range s.buckets[i] {
-				if e := &s.buckets[i][j]; !e.empty() && !yield(e) {
+				e := &s.buckets[i][j]
+				if !e.empty() && !yield(e) {
 					return
 				}
 			}
@@ -56,6 +63,7 @@ func (s *shard) entries() iter.Seq[*entry] {
 func (s *shard) wait(login int64, w waiting) bool {
 	s.waitMu.Lock()
 	defer s.waitMu.Unlock()
+
 	had, ok := s.waiting[login]
 	if !ok && len(s.waiting) >= 2*s.most*len(bucket{}) {
 		return false
@@ -63,8 +71,10 @@ func (s *shard) wait(login int64, w waiting) bool {
 	if s.waiting == nil {
 		s.waiting = map[int64]waiting{}
 	}
+
 	w.used = max(w.used, had.used)
 	s.waiting[login] = w
+
 	return true
 }
 
@@ -79,6 +89,7 @@ func (s *shard) waits(login int64) int64 {
 func (s *shard) settled(login, used int64) {
 	s.waitMu.Lock()
 	defer s.waitMu.Unlock()
+
 	if w, ok := s.waiting[login]; ok && w.used <= used {
 		delete(s.waiting, login)
 	}
@@ -104,6 +115,7 @@ func (t *table) rank(e *entry, now int64) rank {
 	case e.waits():
 		return unwritten
 	}
+
 	return written
 }
 
@@ -113,10 +125,12 @@ func (t *table) room(s *shard, k key, now int64) *entry {
 		if e := s.vacant(k); e != nil {
 			return e
 		}
+
 		if e, r := t.least(s, k, now); e != nil && (r == worthless || len(s.buckets) == s.most) {
 			t.evict(s, e)
 			return e
 		}
+
 		t.grow(s, now)
 	}
 }
@@ -127,36 +141,44 @@ func (s *shard) vacant(k key) *entry {
 	if len(s.buckets) == 0 {
 		return nil
 	}
+
 	one, two := s.places(k)
 	e, n := s.buckets[one].vacant()
-	if f, m := s.buckets[two].vacant(); m > n {
+	f, m := s.buckets[two].vacant()
+	if m > n {
 		return f
 	}
+
 	if e != nil {
 		return e
 	}
+
 	for _, here := range [...]int{one, two} {
 		for i := range s.buckets[here] {
 			e := &s.buckets[here][i]
 			a, b := s.places(e.key)
-			if to, _ := s.buckets[a+b-here].vacant(); to != nil {
+			to, _ := s.buckets[a+b-here].vacant()
+			if to != nil {
 				*to, *e = *e, entry{}
 				return e
 			}
 		}
 	}
+
 	return nil
 }
 
 // vacant returns an empty entry, and how many there are.
 func (b *bucket) vacant() (first *entry, n int) {
 	for i := range b {
-		if e := &b[i]; e.empty() {
+		e := &b[i]
+		if e.empty() {
 			if n++; n == 1 {
 				first = e
 			}
 		}
 	}
+
 	return first, n
 }
 
@@ -166,6 +188,7 @@ func (t *table) least(s *shard, k key, now int64) (least *entry, lowest rank) {
 	if len(s.buckets) == 0 {
 		return nil, 0
 	}
+
 	one, two := s.places(k)
 	for _, b := range [...]*bucket{&s.buckets[one], &s.buckets[two]} {
 		for i := range b {
@@ -176,6 +199,7 @@ func (t *table) least(s *shard, k key, now int64) (least *entry, lowest rank) {
 			}
 		}
 	}
+
 	return least, lowest
 }
 
@@ -192,6 +216,7 @@ func (t *table) evict(s *shard, e *entry) {
 func (s *shard) outlive(login, used int64) {
 	s.waitMu.Lock()
 	defer s.waitMu.Unlock()
+
 	if w, ok := s.waiting[login]; ok {
 		w.used = max(w.used, used)
 		s.waiting[login] = w
@@ -206,7 +231,9 @@ func (t *table) grow(s *shard, now int64) {
 	if n+2*step > s.most {
 		step = s.most - n
 	}
+
 	s.buckets = make([]bucket, n+step)
+
 	// Neighbours one after the other would all find the same buckets.
 	for j := range len(bucket{}) {
 		for i := range old {
@@ -214,11 +241,13 @@ func (t *table) grow(s *shard, now int64) {
 			if e.empty() {
 				continue
 			}
+
 			to := s.vacant(e.key)
 			if to == nil { // hardly ever, in a larger shard
 				to, _ = t.least(s, e.key, now)
 				t.evict(s, to)
 			}
+
 			*to = *e
 		}
 	}
@@ -230,22 +259,28 @@ func (t *table) keepOdd(s *shard, o odd, now time.Time) {
 	if s.odd == nil {
 		s.odd = map[Hash]odd{}
 	}
+
 	if _, ok := s.odd[o.hash]; !ok && len(s.odd) >= s.mostOdd {
 		var least odd
+
 		tried := 0
 		for _, p := range s.odd {
 			if least.Live == nil || p.lastUsed.Load() < least.lastUsed.Load() {
 				least = p
 			}
+
 			if !t.owners.known(p.User, p.since) || p.Check(now) != nil {
 				least = p
 				break
 			}
+
 			if tried++; tried == 8 {
 				break
 			}
 		}
+
 		delete(s.odd, least.hash)
 	}
+
 	s.odd[o.hash] = o
 }

@@ -41,44 +41,56 @@ func (s *slots[K, V]) at(slot uint32) *row[K, V] {
 func (s *slots[K, V]) hold(key K, fits func(*V) bool, fresh func() V) uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if slot, ok := s.index[key]; ok {
 		if r := s.at(slot); fits(&r.value) {
 			r.refs++
 			return slot
 		}
 	}
+
 	slot := s.take()
 	if slot == 0 {
 		return 0
 	}
+
 	r := s.at(slot)
 	r.key, r.value, r.refs = key, fresh(), 1
+
 	if s.index == nil {
 		s.index = map[K]uint32{}
 	}
+
 	s.index[key] = slot
+
 	return slot
 }
 
 // take returns a slot that nobody holds, or 0.
 func (s *slots[K, V]) take() uint32 {
-	if n := len(s.free); n > 0 {
+	n := len(s.free)
+	if n > 0 {
 		slot := s.free[n-1]
 		s.free = s.free[:n-1]
 		return slot
 	}
+
 	if s.made >= s.most {
 		return 0
 	}
+
 	s.made++
 	var chunks []*chunk[K, V]
-	if c := s.chunks.Load(); c != nil {
+	c := s.chunks.Load()
+	if c != nil {
 		chunks = *c
 	}
+
 	if int(s.made>>chunkBits) == len(chunks) {
 		chunks = append(chunks, new(chunk[K, V]))
 		s.chunks.Store(&chunks)
 	}
+
 	return s.made
 }
 
@@ -87,6 +99,7 @@ func (s *slots[K, V]) take() uint32 {
 func (s *slots[K, V]) release(slot uint32) (value V, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	r := s.at(slot)
 	if r.refs--; r.refs > 0 {
 		return value, false
@@ -94,9 +107,11 @@ func (s *slots[K, V]) release(slot uint32) (value V, last bool) {
 	if s.index[r.key] == slot {
 		delete(s.index, r.key)
 	}
+
 	value = r.value
 	*r = row[K, V]{}
 	s.free = append(s.free, slot)
+
 	return value, true
 }
 

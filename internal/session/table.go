@@ -91,9 +91,11 @@ func newTable(sessions int) *table {
 		s.hot = hot[i*len(hot)/n:][:len(hot)/n]
 		s.mostOdd = max(sessions/n/oddShare, 1)
 	}
+
 	t.owners.init()
 	t.classes.most = 1<<classBits - 1
 	t.sources.most = uint32(lastSlot - numbered)
+
 	return t
 }
 
@@ -112,12 +114,14 @@ func (t *table) get(h *Hash) *Live {
 
 // look is get for somebody who holds a lock of the shard.
 func (t *table) look(s *shard, h *Hash) *Live {
-	if e := s.find(keyOf(h)); e != nil && t.owners.alive(e.owner()) {
+	e := s.find(keyOf(h))
+	if e != nil && t.owners.alive(e.owner()) {
 		return t.warm(s, e, h)
 	}
 	if o, ok := s.odd[*h]; ok && t.owners.known(o.User, o.since) {
 		return o.Live
 	}
+
 	return nil
 }
 
@@ -126,10 +130,13 @@ func (t *table) lastUsed(h *Hash, login int64) int64 {
 	s := t.shard(h)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+
 	used := s.waits(login)
-	if e := s.find(keyOf(h)); e != nil {
+	e := s.find(keyOf(h))
+	if e != nil {
 		used = max(used, e.lastUsed())
 	}
+
 	return used
 }
 
@@ -148,21 +155,26 @@ func (t *table) add(h *Hash, r *Record, before since, now time.Time) *Live {
 	s := t.shard(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	// It may have been used since it was written down.
 	e := s.find(keyOf(h))
 	used := s.waits(r.Login)
 	if e != nil {
 		used = max(used, e.lastUsed())
 	}
-	if ms := r.LastUsed.UnixMilli(); used > ms {
+
+	ms := r.LastUsed.UnixMilli()
+	if used > ms {
 		r.LastUsed = time.UnixMilli(used)
 	}
 	if s.drops != before.drops {
 		return t.lone(r)
 	}
+
 	if l := t.look(s, h); l != nil {
 		return l
 	}
+
 	fresh, fits, known := t.pack(r, before.forgotten)
 	switch {
 	case !known:
@@ -172,13 +184,16 @@ func (t *table) add(h *Hash, r *Record, before since, now time.Time) *Live {
 		t.keepOdd(s, odd{l, before.forgotten}, now)
 		return l
 	}
+
 	if e != nil { // of an owner who was forgotten
 		fresh.use |= e.use & waitsBit
 		t.release(s, e)
 	} else {
 		e = t.room(s, fresh.key, now.UnixMilli())
 	}
+
 	*e = fresh
+
 	return t.warm(s, e, h)
 }
 
@@ -189,8 +204,10 @@ func (t *table) warm(s *shard, e *entry, h *Hash) *Live {
 		l.heard(e.lastUsed())
 		return l
 	}
+
 	l := t.live(e, h)
 	at.Store(l)
+
 	return l
 }
 
@@ -212,6 +229,7 @@ func (t *table) live(e *entry, h *Hash) *Live {
 	text = e.handle().Append(text)
 	text = append(text, o.value.name[:o.value.length]...)
 	n := len(text)
+
 	source := e.source()
 	switch {
 	case source > lastSlot:
@@ -219,13 +237,24 @@ func (t *table) live(e *entry, h *Hash) *Live {
 	case source >= numbered:
 		text = netip.AddrFrom16(t.sources.at(uint32(source)).key).AppendTo(text)
 	}
+
 	all := string(text)
 	l := &Live{
-		Login: e.login(), ID: all[:idLen], Name: all[idLen:n], User: o.key, Groups: t.owners.groups(&o.value),
-		Created: time.UnixMilli(e.created()), class: t.classes.at(e.class()).value, hash: *h, source: all[n:], ipv4: source,
+		Login:   e.login(),
+		ID:      all[:idLen],
+		Name:    all[idLen:n],
+		User:    o.key,
+		Groups:  t.owners.groups(&o.value),
+		Created: time.UnixMilli(e.created()),
+		class:   t.classes.at(e.class()).value,
+		hash:    *h,
+		source:  all[n:],
+		ipv4:    source,
 	}
+
 	l.Number, l.Known = l.Login, t.spent
 	l.lastUsed.Store(e.lastUsed())
+
 	return l
 }
 
@@ -237,23 +266,28 @@ func (t *table) pack(r *Record, since uint64) (e entry, fits, known bool) {
 	if !fits {
 		return e, false, true
 	}
+
 	source, ok := t.holdSource(r.Source)
 	if !ok {
 		return e, false, true
 	}
+
 	owner, known := t.owners.hold(r, since)
 	if owner == 0 {
 		t.releaseSource(source)
 		return e, false, known
 	}
+
 	c := class{r.Service, r.Idle, r.Expires.Sub(r.Created)}
 	slot := t.classes.hold(c, func(**class) bool { return true }, func() *class { return &c })
 	e.setSlots(owner, slot, source)
+
 	if slot == 0 {
 		t.owners.release(owner)
 		t.releaseSource(source)
 		return e, false, true
 	}
+
 	return e, true, true
 }
 
@@ -263,14 +297,17 @@ func (t *table) holdSource(text string) (uint64, bool) {
 			return numberedMost - uint64(i), true
 		}
 	}
+
 	a, ok := address(text)
 	if !ok {
 		return 0, false
 	}
+
 	if a.Is4() {
 		b := a.As4()
 		return uint64(binary.BigEndian.Uint32(b[:])), true
 	}
+
 	slot := t.sources.hold(a.As16(), func(*struct{}) bool { return true }, func() (_ struct{}) { return })
 	return numbered | uint64(slot), slot != 0
 }
@@ -283,9 +320,11 @@ func (t *table) releaseSource(n uint64) {
 
 // release lets go of what an entry holds. The shard is locked.
 func (t *table) release(s *shard, e *entry) {
-	if at := s.at(e.key); at.Load() != nil && keyOf(&at.Load().hash) == e.key {
+	at := s.at(e.key)
+	if at.Load() != nil && keyOf(&at.Load().hash) == e.key {
 		at.Store(nil)
 	}
+
 	t.owners.release(e.owner())
 	t.classes.release(e.class())
 	t.releaseSource(e.source())
@@ -299,15 +338,18 @@ func (t *table) drop(hashes ...Hash) {
 		s := t.shard(h)
 		s.mu.Lock()
 		s.drops++
-		if e := s.find(keyOf(h)); e != nil {
+		e := s.find(keyOf(h))
+		if e != nil {
 			s.settled(e.login(), math.MaxInt64) // it has no last use that matters
 			t.release(s, e)
 			*e = entry{}
 		}
+
 		if o, ok := s.odd[*h]; ok {
 			s.settled(o.Login, math.MaxInt64)
 			delete(s.odd, *h)
 		}
+
 		s.mu.Unlock()
 	}
 }
@@ -323,18 +365,22 @@ func (t *table) kept() (n int) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.RLock()
+
 		for e := range s.entries() {
 			if t.owners.alive(e.owner()) {
 				n++
 			}
 		}
+
 		for _, o := range s.odd {
 			if t.owners.known(o.User, o.since) {
 				n++
 			}
 		}
+
 		s.mu.RUnlock()
 	}
+
 	return n
 }
 
@@ -344,6 +390,7 @@ func (t *table) touch(l *Live, now time.Time) {
 	if ms-last < 1000 || !l.lastUsed.CompareAndSwap(last, ms) {
 		return
 	}
+
 	s := t.shard(&l.hash)
 	w := waiting{ms, keyOf(&l.hash)}
 	s.mu.RLock()
@@ -354,6 +401,7 @@ func (t *table) touch(l *Live, now time.Time) {
 	} else if moved, begins := e.touch(ms); moved && begins && !s.wait(l.Login, w) {
 		e.settle() // there is no room to wait: the next use tries again
 	}
+
 	s.mu.RUnlock()
 	if outgrown {
 		s.mu.Lock()
@@ -369,12 +417,16 @@ func (t *table) unwritten() (list []lastUse) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.waitMu.Lock()
+
 		for login, w := range s.waiting {
 			list = append(list, lastUse{w, login, s})
 		}
+
 		s.waitMu.Unlock()
 	}
+
 	slices.SortFunc(list, func(a, b lastUse) int { return cmp.Compare(a.login, b.login) })
+
 	return list
 }
 
@@ -383,7 +435,9 @@ func (t *table) unwritten() (list []lastUse) {
 func (t *table) newest(w *lastUse) {
 	w.shard.mu.RLock()
 	defer w.shard.mu.RUnlock()
-	if e := w.shard.find(w.key); e != nil {
+
+	e := w.shard.find(w.key)
+	if e != nil {
 		w.used = max(w.used, e.settle())
 		w.shard.wait(w.login, w.waiting) // until it is written
 	}

@@ -23,9 +23,20 @@ func sample(n int, user int64) Record {
 	if err != nil {
 		panic(err)
 	}
+
 	return Record{
-		Login: int64(n + 1), ID: id, Hash: h, User: user, Service: "shop", Created: noon, Expires: noon.Add(time.Hour), Idle: 10 * time.Minute, LastUsed: noon,
-		Source: "192.0.2.7", Name: fmt.Sprint("user-", user), Groups: []string{"blue"},
+		Login:    int64(n + 1),
+		ID:       id,
+		Hash:     h,
+		User:     user,
+		Service:  "shop",
+		Created:  noon,
+		Expires:  noon.Add(time.Hour),
+		Idle:     10 * time.Minute,
+		LastUsed: noon,
+		Source:   "192.0.2.7",
+		Name:     fmt.Sprint("user-", user),
+		Groups:   []string{"blue"},
 	}
 }
 
@@ -49,7 +60,8 @@ func (t *table) waiting() map[int64]int64 {
 func TestAnEntryIs48BytesAndNothingInTheTablePointsAnywhere(t *testing.T) {
 	var flat func(reflect.Type) bool
 	flat = func(r reflect.Type) bool {
-		switch k := r.Kind(); {
+		k := r.Kind()
+		switch {
 		case k >= reflect.Bool && k <= reflect.Complex128 && k != reflect.Uintptr:
 			return true
 		case k == reflect.Array:
@@ -62,8 +74,10 @@ func TestAnEntryIs48BytesAndNothingInTheTablePointsAnywhere(t *testing.T) {
 			}
 			return true
 		}
+
 		return false
 	}
+
 	for _, tc := range []struct {
 		row  reflect.Type
 		size uintptr
@@ -74,9 +88,16 @@ func TestAnEntryIs48BytesAndNothingInTheTablePointsAnywhere(t *testing.T) {
 		{reflect.TypeFor[row[[16]byte, struct{}]](), 20},
 	} {
 		if tc.row.Size() != tc.size || !flat(tc.row) {
-			t.Errorf("%v takes %d bytes and is flat: %t, want %d bytes without pointers", tc.row, tc.row.Size(), flat(tc.row), tc.size)
+			t.Errorf(
+				"%v takes %d bytes and is flat: %t, want %d bytes without pointers",
+				tc.row,
+				tc.row.Size(),
+				flat(tc.row),
+				tc.size,
+			)
 		}
 	}
+
 	if flat(reflect.TypeFor[Live]()) {
 		t.Error("the test finds no pointer where there are some")
 	}
@@ -90,6 +111,7 @@ func TestASessionIsFoundAsItWasRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, tc := range []struct {
 		name   string
 		change func(*Record)
@@ -138,26 +160,46 @@ func TestASessionIsFoundAsItWasRead(t *testing.T) {
 			r := sample(0, 7)
 			tc.change(&r)
 			tab.keep(r, noon)
+
 			for _, look := range []string{"as it was added", "again", "made anew"} {
 				l := tab.get(&r.Hash)
 				if l == nil {
 					t.Fatalf("%s: it is not there", look)
 				}
-				got := Record{l.Login, l.ID, l.hash, l.User, l.Service, l.Created, r.Expires, l.Idle, l.LastUsed(), l.from(), l.Name, l.Groups}
-				if !got.Created.Equal(r.Created) || !got.LastUsed.Equal(r.LastUsed) || !tc.odd && !l.Expires().Equal(r.Expires) {
+
+				got := Record{
+					l.Login,
+					l.ID,
+					l.hash,
+					l.User,
+					l.Service,
+					l.Created,
+					r.Expires,
+					l.Idle,
+					l.LastUsed(),
+					l.from(),
+					l.Name,
+					l.Groups,
+				}
+				if !got.Created.Equal(r.Created) || !got.LastUsed.Equal(r.LastUsed) ||
+					!tc.odd && !l.Expires().Equal(r.Expires) {
 					t.Errorf("%s: the times are %+v, want %+v", look, got, r)
 				}
+
 				got.Created, got.LastUsed = r.Created, r.LastUsed
 				if !reflect.DeepEqual(got, r) || l.Number != r.Login {
 					t.Errorf("%s: found is %+v, want %+v", look, got, r)
 				}
-				if which, _ := l.Describe(); !strings.HasSuffix(which, " from "+r.Source) {
+
+				which, _ := l.Describe()
+				if !strings.HasSuffix(which, " from "+r.Source) {
 					t.Errorf("%s: the operator reads %q", look, which)
 				}
 				if look == "again" {
 					tab.cool()
 				}
 			}
+
 			if got := tab.isOdd(r.Hash); got != tc.odd || tab.kept() != 1 {
 				t.Errorf("it is odd: %t, want %t; %d are kept", got, tc.odd, tab.kept())
 			}
@@ -173,6 +215,7 @@ func TestAnotherHashFindsNothing(t *testing.T) {
 	tab := newTable(64)
 	r := sample(0, 7)
 	tab.keep(r, noon)
+
 	for i := range 128 {
 		h := r.Hash
 		h[i/8] ^= 1 << (i % 8)
@@ -190,6 +233,7 @@ func TestTheTableIsBounded(t *testing.T) {
 			for i := range n {
 				r := sample(i, int64(i%(n/2)))
 				r.Source = fmt.Sprintf("2001:db8::1:%x:%x", i>>16, i&0xffff)
+
 				if i%2 == 0 {
 					r.ID = fmt.Sprint("odd-", i)
 				}
@@ -197,25 +241,48 @@ func TestTheTableIsBounded(t *testing.T) {
 					t.Fatal("what was added last is not there")
 				}
 			}
+
 			entries, odd := 0, 0
 			for i := range tab.shards {
 				entries += len(tab.shards[i].buckets) * len(bucket{})
 				odd += len(tab.shards[i].odd)
 			}
+
 			if entries > max(most, 8) || entries < most*9/10 || odd > max(most/oddShare, 1) {
-				t.Errorf("there is room for %d and there are %d odd ones, want %d and a %dth of it", entries, odd, most, oddShare)
+				t.Errorf(
+					"there is room for %d and there are %d odd ones, want %d and a %dth of it",
+					entries,
+					odd,
+					most,
+					oddShare,
+				)
 			}
-			if got := tab.kept() - odd; got > entries || got < entries*9/10 {
+
+			got := tab.kept() - odd
+			if got > entries || got < entries*9/10 {
 				t.Errorf("%d are kept where %d have room", got, entries)
 			}
 			if p, s := tab.owners.people.held(), tab.sources.held(); p > entries || s > entries {
 				t.Errorf("%d owners and %d sources are held by %d entries", p, s, entries)
 			}
+
 			for i := range n {
 				tab.drop(sample(i, 0).Hash)
 			}
-			if k, p, l, c, s := tab.kept(), tab.owners.people.held(), tab.owners.lists.held(), tab.classes.held(), tab.sources.held(); k+p+l+c+s != 0 {
-				t.Errorf("after all were dropped, held are %d sessions, %d owners, %d lists, %d classes, %d sources", k, p, l, c, s)
+
+			if k, p, l, c, s := tab.kept(), tab.owners.people.held(), tab.owners.lists.held(), tab.classes.held(), tab.sources.held(); k+
+				p+
+				l+
+				c+
+				s != 0 {
+				t.Errorf(
+					"after all were dropped, held are %d sessions, %d owners, %d lists, %d classes, %d sources",
+					k,
+					p,
+					l,
+					c,
+					s,
+				)
 			}
 		})
 	}
@@ -227,16 +294,20 @@ func TestATableThatIsNotFullKeepsAll(t *testing.T) {
 	for i := range most * 17 / 20 {
 		tab.keep(sample(i, int64(i%100)), noon)
 	}
-	if n := tab.kept(); n != most*17/20 {
+
+	n := tab.kept()
+	if n != most*17/20 {
 		t.Errorf("%d are kept, want all %d", n, most*17/20)
 	}
 }
 
 func TestAnEmptyTableIsSmall(t *testing.T) {
 	tab := newTable(50_000_000)
-	if n := len(tab.shards); n != 1024 {
+	n := len(tab.shards)
+	if n != 1024 {
 		t.Errorf("there are %d shards", n)
 	}
+
 	for i := range tab.shards {
 		if tab.shards[i].buckets != nil {
 			t.Fatal("there is room before there are sessions")
@@ -248,20 +319,25 @@ func TestAnEmptyTableIsSmall(t *testing.T) {
 func TestMoreTermsThanAnEntryCanNameAreOdd(t *testing.T) {
 	tab := newTable(1024)
 	tab.classes.most = 2
+
 	for i, odd := range []bool{false, false, true, false} {
 		if i == 3 {
 			tab.drop(sample(0, 7).Hash)
 		}
+
 		r := sample(i, 7)
 		r.Service = fmt.Sprint("service-", i)
 		if tab.keep(r, noon); tab.isOdd(r.Hash) != odd || tab.get(&r.Hash).Service != r.Service {
 			t.Errorf("session %d is odd: %t, want %t", i, !odd, odd)
 		}
 	}
+
 	for i := range 4 {
 		tab.drop(sample(i, 7).Hash)
 	}
-	if p, c := tab.owners.people.held(), tab.classes.held(); p+c != 0 {
+
+	p, c := tab.owners.people.held(), tab.classes.held()
+	if p+c != 0 {
 		t.Errorf("%d owners and %d classes are held by nobody", p, c)
 	}
 }
@@ -274,28 +350,61 @@ func TestWhatIsWorthLeastMakesRoom(t *testing.T) {
 		then  func(*table, *Live)
 		goes  bool
 	}{
-		{"one that was used before the others", func(_ *table, r *Record) { r.LastUsed = at(1) }, func(*table, *Live) {}, true},
-		{"one that was used after the others", func(_ *table, r *Record) { r.LastUsed = at(3) }, func(*table, *Live) {}, false},
-		{"one whose use is not written down", func(_ *table, r *Record) { r.LastUsed = at(0) }, func(tab *table, l *Live) { tab.touch(l, at(1)) }, false},
-		{"one that has ended", func(_ *table, r *Record) { r.LastUsed, r.Expires = at(3), at(4) }, func(*table, *Live) {}, true},
-		{"one that is idle", func(_ *table, r *Record) { r.LastUsed, r.Idle = at(3), time.Minute }, func(*table, *Live) {}, true},
-		{"one of an owner who was forgotten", func(_ *table, r *Record) { r.LastUsed, r.User = at(3), 9 }, func(tab *table, l *Live) { tab.forget(9) }, true},
+		{
+			"one that was used before the others",
+			func(_ *table, r *Record) { r.LastUsed = at(1) },
+			func(*table, *Live) {},
+			true,
+		},
+		{
+			"one that was used after the others",
+			func(_ *table, r *Record) { r.LastUsed = at(3) },
+			func(*table, *Live) {},
+			false,
+		},
+		{
+			"one whose use is not written down",
+			func(_ *table, r *Record) { r.LastUsed = at(0) },
+			func(tab *table, l *Live) { tab.touch(l, at(1)) },
+			false,
+		},
+		{
+			"one that has ended",
+			func(_ *table, r *Record) { r.LastUsed, r.Expires = at(3), at(4) },
+			func(*table, *Live) {},
+			true,
+		},
+		{
+			"one that is idle",
+			func(_ *table, r *Record) { r.LastUsed, r.Idle = at(3), time.Minute },
+			func(*table, *Live) {},
+			true,
+		},
+		{
+			"one of an owner who was forgotten",
+			func(_ *table, r *Record) { r.LastUsed, r.User = at(3), 9 },
+			func(tab *table, l *Live) { tab.forget(9) },
+			true,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tab := newTable(8)
 			one := sample(0, 7)
 			tc.first(tab, &one)
 			l := tab.keep(one, noon)
+
 			for i := range 7 {
 				r := sample(i+1, 7)
 				r.LastUsed = at(2)
 				tab.keep(r, noon)
 			}
+
 			tc.then(tab, l)
 			r := sample(8, 7)
 			r.LastUsed = at(4)
 			tab.keep(r, at(4))
-			if e := tab.shards[0].find(keyOf(&one.Hash)); (e == nil) != tc.goes {
+			e := tab.shards[0].find(keyOf(&one.Hash))
+			if (e == nil) != tc.goes {
 				t.Errorf("it is there: %t, want %t", e != nil, !tc.goes)
 			}
 		})
@@ -305,6 +414,7 @@ func TestWhatIsWorthLeastMakesRoom(t *testing.T) {
 // TestALastUseOutlivesItsEntry uses sessions, which then make room for others.
 func TestALastUseOutlivesItsEntry(t *testing.T) {
 	const used = 300
+
 	tab := newTable(512)
 	last := map[int64]int64{}
 	for i := range used {
@@ -312,52 +422,69 @@ func TestALastUseOutlivesItsEntry(t *testing.T) {
 		if i%20 == 0 {
 			r.ID = "odd"
 		}
+
 		l := tab.keep(r, noon)
 		tab.touch(l, noon.Add(time.Minute))
 		at := noon.Add(2*time.Minute + time.Duration(i)*time.Millisecond)
 		tab.touch(l, at) // later than what waits since the first use
 		last[l.Login] = at.UnixMilli()
 	}
+
 	for i := range 5000 {
 		r := sample(used+i, 8)
 		l := tab.keep(r, noon)
+
 		if i%100 == 0 && i < 4550 {
 			tab.forget(8) // what is worth nothing may be in the way
 		}
+
 		if i >= 4550 { // enough that those go, too, whose use is not written
 			tab.touch(l, noon.Add(5*time.Minute))
 			last[l.Login] = noon.Add(5 * time.Minute).UnixMilli()
 		}
 	}
+
 	here := 0
 	for i := range used {
-		if h := sample(i, 7).Hash; tab.get(&h) != nil {
+		h := sample(i, 7).Hash
+		if tab.get(&h) != nil {
 			here++
 		}
 	}
+
 	if here > used/2 {
 		t.Fatalf("%d of %d are still there: nothing is tested", here, used)
 	}
+
 	list := tab.unwritten()
 	for i := range list {
 		tab.newest(&list[i])
-		if want := last[list[i].login]; list[i].used != want {
+		want := last[list[i].login]
+		if list[i].used != want {
 			t.Errorf("login %d was last used at %d, want %d", list[i].login, list[i].used, want)
 		}
 	}
+
 	if len(list) != len(last) {
 		t.Errorf("%d last uses wait, want all %d", len(list), len(last))
 	}
+
 	for i := range used {
 		r := sample(i, 7) // as the store has it still
-		if l := tab.keep(r, noon); l.LastUsed().UnixMilli() != last[l.Login] || tab.lastUsed(&r.Hash, r.Login) != last[l.Login] {
+		if l := tab.keep(
+			r,
+			noon,
+		); l.LastUsed().UnixMilli() != last[l.Login] || tab.lastUsed(&r.Hash, r.Login) != last[l.Login] {
 			t.Fatalf("session %d comes back with a last use of %v", i, l.LastUsed())
 		}
 	}
+
 	for _, w := range list {
 		tab.written(w)
 	}
-	if left := tab.waiting(); len(left) != 0 {
+
+	left := tab.waiting()
+	if len(left) != 0 {
 		t.Errorf("%d last uses wait after all were written", len(left))
 	}
 }
@@ -370,19 +497,25 @@ func TestALastUseOutlivesItsOwner(t *testing.T) {
 	tab.touch(l, noon.Add(time.Minute))
 	second := noon.Add(2 * time.Minute)
 	tab.touch(l, second) // the entry alone knows of it
+
 	tab.forget(7)
-	if l = tab.keep(r, noon); !l.LastUsed().Equal(second) {
+	l = tab.keep(r, noon)
+	if !l.LastUsed().Equal(second) {
 		t.Errorf("after the owner changed it was last used at %v, want %v", l.LastUsed(), second)
 	}
+
 	for i := range 100 {
 		o := sample(i+1, 8)
 		o.LastUsed = noon.Add(3 * time.Minute)
 		tab.touch(tab.keep(o, noon), noon.Add(4*time.Minute))
 	}
+
 	if tab.get(&r.Hash) != nil {
 		t.Fatal("it is still there: nothing is tested")
 	}
-	if got := tab.waiting()[r.Login]; got != second.UnixMilli() {
+
+	got := tab.waiting()[r.Login]
+	if got != second.UnixMilli() {
 		t.Errorf("waiting is %d, want the second use", got)
 	}
 }
@@ -394,24 +527,30 @@ func TestAUseWhileTheLastOneIsWrittenWaitsAnew(t *testing.T) {
 		if odd {
 			r.ID = "odd"
 		}
+
 		l := tab.keep(r, noon)
 		tab.touch(l, noon.Add(time.Minute))
 		list := tab.unwritten()
 		tab.newest(&list[0])
 		later := noon.Add(2 * time.Minute)
 		tab.touch(l, later)
+
 		tab.written(list[0])
 		if got := tab.waiting(); got[l.Login] != later.UnixMilli() {
 			t.Errorf("odd %t: waiting is %v, want the later use", odd, got)
 		}
+
 		list = tab.unwritten()
 		tab.newest(&list[0])
 		tab.written(list[0])
+
 		if got := tab.waiting(); len(got) != 0 {
 			t.Errorf("odd %t: waiting is %v, want nothing", odd, got)
 		}
+
 		tab.touch(l, noon.Add(3*time.Minute))
 		tab.drop(r.Hash)
+
 		if got := tab.waiting(); len(got) != 0 {
 			t.Errorf("odd %t: waiting is %v of a session that has ended", odd, got)
 		}
@@ -423,17 +562,22 @@ func TestWhatWaitsIsBoundedToo(t *testing.T) {
 	for i := range 5000 {
 		tab.touch(tab.keep(sample(i, 7), noon), noon.Add(time.Minute))
 	}
-	if n := len(tab.waiting()); n != 128 {
+
+	n := len(tab.waiting())
+	if n != 128 {
 		t.Errorf("%d last uses wait, want twice what the table keeps", n)
 	}
+
 	for _, w := range tab.unwritten() {
 		tab.newest(&w)
 		tab.written(w)
 	}
+
 	r := sample(4999, 7) // had no room to wait
 	l := tab.get(&r.Hash)
 	tab.touch(l, noon.Add(2*time.Minute))
-	if got := tab.waiting(); got[l.Login] != noon.Add(2*time.Minute).UnixMilli() {
+	got := tab.waiting()
+	if got[l.Login] != noon.Add(2*time.Minute).UnixMilli() {
 		t.Errorf("waiting is %v, want the use that came when there was room", got)
 	}
 }
@@ -443,17 +587,21 @@ func TestASessionMayBeUsedForLongerThanAnEntryCanTell(t *testing.T) {
 	tab := newTable(64)
 	r := sample(0, 7)
 	r.Expires = noon.AddDate(20, 0, 0)
+
 	for year := range 10 {
 		at := noon.AddDate(year, 0, 1)
 		l := tab.keep(r, at)
 		tab.touch(l, at)
-		if l = tab.get(&r.Hash); l == nil {
+		l = tab.get(&r.Hash)
+		if l == nil {
 			l = tab.keep(r, at)
 		}
+
 		if !l.LastUsed().Equal(at) {
 			t.Errorf("in year %d it was last used at %v, want %v", year, l.LastUsed(), at)
 		}
 	}
+
 	if !tab.isOdd(r.Hash) || tab.kept() != 1 {
 		t.Errorf("it is odd: %t, want one odd session of %d", tab.isOdd(r.Hash), tab.kept())
 	}
@@ -464,6 +612,7 @@ func TestASessionMayBeUsedForLongerThanAnEntryCanTell(t *testing.T) {
 func TestSpentIsKnownAfterTheSessionMadeRoom(t *testing.T) {
 	b := newBench(8)
 	s := b.start(t)
+
 	spend := func() error {
 		_, err := b.Spend(t.Context(), &b.live(t, s).Key, []policy.Budget{{ID: 1, Max: 1}})
 		return err
@@ -474,9 +623,11 @@ func TestSpentIsKnownAfterTheSessionMadeRoom(t *testing.T) {
 	if err := spend(); !errors.Is(err, jeton.ErrSpent) {
 		t.Fatal(err)
 	}
+
 	for range 50 {
 		b.live(t, b.start(t))
 	}
+
 	b.live(t, s)
 	before := b.m.asked.Load()
 	if err := spend(); !errors.Is(err, jeton.ErrSpent) || b.m.asked.Load() != before {
