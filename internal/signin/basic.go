@@ -53,6 +53,7 @@ func (v *verified) key(name, password string) cache.Key {
 	binary.BigEndian.PutUint64(n[:], uint64(len(name)))
 	m.Write(n[:])
 	m.Write([]byte(name))
+
 	m.Write([]byte(password))
 	return cache.Key(m.Sum(nil))
 }
@@ -67,6 +68,7 @@ func (v *verified) turn(ctx context.Context, k cache.Key) (func(), error) {
 			mine := make(chan struct{})
 			v.flights[k] = mine
 			v.mu.Unlock()
+
 			return func() {
 				v.mu.Lock()
 				delete(v.flights, k)
@@ -74,7 +76,9 @@ func (v *verified) turn(ctx context.Context, k cache.Key) (func(), error) {
 				close(mine)
 			}, nil
 		}
+
 		v.mu.Unlock()
+
 		select {
 		case <-other:
 		case <-ctx.Done():
@@ -91,7 +95,12 @@ type Verified struct {
 
 // Principal returns who it is.
 func (v *Verified) Principal() jeton.Principal {
-	return jeton.Principal{Kind: jeton.KindUser, Name: v.Account.Name, Groups: v.Account.Groups, Since: v.At}
+	return jeton.Principal{
+		Kind:   jeton.KindUser,
+		Name:   v.Account.Name,
+		Groups: v.Account.Groups,
+		Since:  v.At,
+	}
 }
 
 // Check returns nil: a password comes with every request anew.
@@ -127,10 +136,12 @@ func (l *Logins) Basic(ctx context.Context, a Attempt) (*Verified, error) {
 	if a.ByEmail {
 		who = "\x00" + who // an address is not the name that it looks like
 	}
+
 	k := l.verified.key(who, a.Password.Reveal())
 	if err := l.accounts.Fresh(ctx); err != nil {
 		return nil, err
 	}
+
 	v := l.remembered(k)
 	if v == nil {
 		done, err := l.verified.turn(ctx, k)
@@ -138,17 +149,21 @@ func (l *Logins) Basic(ctx context.Context, a Attempt) (*Verified, error) {
 			return nil, err
 		}
 		defer done()
-		if v = l.remembered(k); v == nil {
+
+		v = l.remembered(k)
+		if v == nil {
 			if v, err = l.verify(ctx, a, k); err != nil {
 				return nil, err
 			}
 		}
 	}
+
 	if a.Allow != nil {
 		if err := a.Allow.Check(v.Principal()); err != nil {
 			return nil, err
 		}
 	}
+
 	return v, nil
 }
 
@@ -157,24 +172,35 @@ func (l *Logins) remembered(k cache.Key) *Verified {
 	if v == nil {
 		return nil
 	}
-	if since := l.now().Sub(v.At); since < 0 || since >= rememberFor {
+
+	since := l.now().Sub(v.At)
+	if since < 0 || since >= rememberFor {
 		return nil // a clock that jumps back does not make it last longer
 	}
+
 	return v
 }
 
 // verify checks a password the slow way, and remembers one that was right.
 func (l *Logins) verify(ctx context.Context, a Attempt, k cache.Key) (*Verified, error) {
-	t := trail{action: audit.Login, service: a.Service, source: a.Source, request: a.Request}
+	t := trail{
+		action:  audit.Login,
+		service: a.Service,
+		source:  a.Source,
+		request: a.Request,
+	}
 	t.pass("way", "Basic (RFC 7617)")
 	before := l.verified.people.Generation(k)
 	acct, err := l.prove(ctx, a, &t)
 	l.audit.Record(t.event(l.now(), err))
+
 	if err != nil {
 		return nil, fmt.Errorf("check password: %w", err)
 	}
+
 	v := &Verified{Account: acct, At: l.now()}
 	l.verified.people.Renew(k, v, before) // one that is too old may be in its place
+
 	return v, nil
 }
 
@@ -188,10 +214,12 @@ func (l *Logins) prove(ctx context.Context, a Attempt, t *trail) (account.Accoun
 	if a.Name == "" || a.Password.IsZero() {
 		return none, t.check("given", "a name and a password", jeton.ErrNoCredential)
 	}
+
 	find := l.accounts.Find
 	if a.ByEmail {
 		find = l.accounts.FindEmail
 	}
+
 	acct, err := find(ctx, a.Name)
 	if err != nil {
 		return none, t.check("store", "", err)
@@ -199,14 +227,17 @@ func (l *Logins) prove(ctx context.Context, a Attempt, t *trail) (account.Accoun
 	if acct.Name != "" {
 		t.actor = "user:" + acct.Name
 	}
+
 	known, err := l.accounts.KnownSource(ctx, acct.ID, limit.Network(a.Source), l.now().Add(-knownFor))
 	if err != nil {
 		return none, t.check("store", "", err)
 	}
+
 	attempt, err := l.guard.Begin(l.now(), cmp.Or(acct.Name, a.Name), a.Source, known)
 	if t.check("throttle", fmt.Sprintf("source %s, known to the account: %t", sourceKey(a.Source), known), err) != nil {
 		return none, err
 	}
+
 	ok, err := l.accounts.Verify(ctx, acct, a.Password)
 	if err != nil {
 		// A caller who left after the work had begun has had it done.
@@ -215,9 +246,12 @@ func (l *Logins) prove(ctx context.Context, a Attempt, t *trail) (account.Accoun
 		}
 		return none, t.check("password", "could not be checked", err)
 	}
+
 	if err := t.check("password", "", judge(acct, ok)); err != nil {
 		return none, err
 	}
+
 	attempt.Succeeded()
+
 	return acct, nil
 }

@@ -77,6 +77,7 @@ func (l *Logins) Token(ctx context.Context, w Wish) (token.Minted, error) {
 		l.audit.Record(t.event(l.now(), err))
 		return token.Minted{}, fmt.Errorf("issue token: %w", err)
 	}
+
 	return m, nil
 }
 
@@ -85,24 +86,42 @@ func (l *Logins) token(ctx context.Context, w Wish, t *trail) (token.Minted, err
 	if err != nil {
 		return token.Minted{}, err
 	}
+
 	target, err := choose(c, w)
-	if t.check("service", clip(fmt.Sprintf("asked for %q", w.Ask))+fmt.Sprintf("; the client may have %v", c.Services), err) != nil {
+	if t.check(
+		"service",
+		clip(fmt.Sprintf("asked for %q", w.Ask))+fmt.Sprintf("; the client may have %v", c.Services),
+		err,
+	) != nil {
 		return token.Minted{}, err
 	}
+
 	t.service = target.Service
 	scopes, err := scopes(c, w.Scope)
-	if t.check("scopes", clip(fmt.Sprintf("asked for %q", w.Scope))+fmt.Sprintf("; the client may have %v", c.Scopes), err) != nil {
+	if t.check(
+		"scopes",
+		clip(fmt.Sprintf("asked for %q", w.Scope))+fmt.Sprintf("; the client may have %v", c.Scopes),
+		err,
+	) != nil {
 		return token.Minted{}, err
 	}
+
 	// The step that uses the assertion up comes last of all: what is refused before it can
 	// be tried again.
 	judged := len(t.checks)
 	if once != (token.Once{}) {
 		t.checks = append(t.checks, jeton.Check{Name: "single use", Value: "not used before", Result: "pass"})
 	}
+
 	t.checks = append(t.checks, jeton.Check{Name: "terms", Value: describeToken(target.Terms), Result: "pass"})
 	ev := t.event(l.now(), nil)
-	m, err := l.tokens.Mint(ctx, token.Request{Owner: token.ClientOwner(c), Scopes: scopes, Terms: target.Terms, Once: once, Source: sourceKey(w.Source)}, &ev)
+	m, err := l.tokens.Mint(ctx, token.Request{
+		Owner:  token.ClientOwner(c),
+		Scopes: scopes,
+		Terms:  target.Terms,
+		Once:   once,
+		Source: sourceKey(w.Source),
+	}, &ev)
 	switch {
 	case errors.Is(err, token.ErrUsed):
 		t.checks = t.checks[:judged]
@@ -111,9 +130,11 @@ func (l *Logins) token(ctx context.Context, w Wish, t *trail) (token.Minted, err
 		t.checks = t.checks[:judged]
 		return m, t.check("terms", describeToken(target.Terms), err)
 	}
+
 	if !m.Recorded {
 		l.audit.Record(ev)
 	}
+
 	return m, nil
 }
 
@@ -127,10 +148,12 @@ func (l *Logins) Client(ctx context.Context, p Proof) (client.Client, error) {
 			err = t.fail("single use", "", Replayed)
 		}
 	}
+
 	if Why(err) != "" {
 		last := t.checks[len(t.checks)-1]
 		return client.Client{}, fmt.Errorf("%w: %s of %s: %s", err, last.Name, t.actor, last.Value)
 	}
+
 	return c, err
 }
 
@@ -142,27 +165,32 @@ func (l *Logins) AddKey(ctx context.Context, c client.Client, k jose.Key, p Proo
 	if err == nil && claims.Issuer != c.Name {
 		err = t.fail("issuer", clip(claims.Issuer), OtherClient)
 	}
+
 	if err == nil && signed.Verify(k) != nil {
 		err = t.fail("signature", "key "+k.ID, WrongSignature)
 	}
 	if err == nil {
 		err = l.claims(p, claims, &t)
 	}
+
 	if err == nil {
 		err = l.tokens.UseOnce(ctx, token.Once{Issuer: c.Name, JTI: secret.HashOf(claims.ID), Expires: claims.Expires})
 		if errors.Is(err, token.ErrUsed) {
 			err = t.fail("single use", "", Replayed)
 		}
 	}
+
 	ev.Checks = t.checks
 	if err != nil && Why(err) == "" {
 		return err
 	}
+
 	if err != nil {
 		ev.Outcome, ev.Reason = jeton.Code(err), "proof of the new key: "+string(Why(err))
 		l.audit.Record(ev)
 		return jeton.WithDetail(jeton.ErrInvalid, "proof is no JWT that the new key has signed for this server")
 	}
+
 	return l.clients.AddOwnKey(ctx, c, k, ev)
 }
 
@@ -199,12 +227,18 @@ func (l *Logins) proveClient(ctx context.Context, p Proof, t *trail) (client.Cli
 		return l.assertion(ctx, p, t)
 	}
 	if p.ClientID == "" || p.Secret.IsZero() {
-		return client.Client{}, token.Once{}, t.check("given", "an assertion, or a client_id and a secret", jeton.ErrNoCredential)
+		return client.Client{}, token.Once{}, t.check(
+			"given",
+			"an assertion, or a client_id and a secret",
+			jeton.ErrNoCredential,
+		)
 	}
+
 	c, err := l.clients.Find(ctx, p.ClientID)
 	if err != nil {
 		return c, token.Once{}, t.check("store", "", err)
 	}
+
 	t.name(c)
 	ok := l.clients.CheckSecret(c, p.Secret.Reveal())
 	switch {
@@ -215,6 +249,7 @@ func (l *Logins) proveClient(ctx context.Context, p Proof, t *trail) (client.Cli
 	case !ok:
 		err = &refused{WrongSecret}
 	}
+
 	return c, token.Once{}, t.check("secret", "", err)
 }
 
@@ -234,9 +269,11 @@ func (l *Logins) assertion(ctx context.Context, p Proof, t *trail) (c client.Cli
 	if err != nil {
 		return c, once, err
 	}
+
 	if c, err = l.clients.Find(ctx, claims.Issuer); err != nil {
 		return c, once, t.check("store", "", err)
 	}
+
 	t.name(c)
 	if err := l.signature(ctx, c, signed, t); err != nil {
 		return c, once, err
@@ -244,6 +281,7 @@ func (l *Logins) assertion(ctx context.Context, p Proof, t *trail) (c client.Cli
 	if err := l.claims(p, claims, t); err != nil {
 		return c, once, err
 	}
+
 	if claims.ID != "" {
 		expires := claims.Expires
 		if expires.IsZero() {
@@ -251,6 +289,7 @@ func (l *Logins) assertion(ctx context.Context, p Proof, t *trail) (c client.Cli
 		}
 		once = token.Once{Issuer: c.Name, JTI: secret.HashOf(claims.ID), Expires: expires}
 	}
+
 	return c, once, nil
 }
 
@@ -260,12 +299,15 @@ func (l *Logins) shape(p Proof, t *trail) (jose.Signed, jose.Claims, error) {
 	if err != nil {
 		return signed, jose.Claims{}, t.fail("shape", clip(err.Error()), Malformed)
 	}
+
 	claims, err := jose.ParseClaims(signed.Payload)
 	if err != nil {
 		return signed, claims, t.fail("shape", clip(err.Error()), Malformed)
 	}
+
 	h := signed.Header
 	t.pass("shape", fmt.Sprintf("alg %q, kid %q, typ %q", h.Alg, clip(h.KeyID), clip(h.Type)))
+
 	for _, c := range []struct {
 		wrong       bool
 		name, value string
@@ -274,12 +316,18 @@ func (l *Logins) shape(p Proof, t *trail) (jose.Signed, jose.Claims, error) {
 		{h.Type != "" && !h.Typ("JWT") && !h.Typ(string(p.Purpose)), "type", clip(h.Type), WrongType},
 		{len(h.Foreign) > 0, "key source", strings.Join(h.Foreign, ", "), ForeignKey},
 		{claims.Issuer == "", "issuer", "", NoIssuer},
-		{p.ClientID != "" && p.ClientID != claims.Issuer, "client_id", fmt.Sprintf("%q, iss %q", clip(p.ClientID), clip(claims.Issuer)), OtherClient},
+		{
+			p.ClientID != "" && p.ClientID != claims.Issuer,
+			"client_id",
+			fmt.Sprintf("%q, iss %q", clip(p.ClientID), clip(claims.Issuer)),
+			OtherClient,
+		},
 	} {
 		if c.wrong {
 			return signed, claims, t.fail(c.name, c.value, c.why)
 		}
 	}
+
 	return signed, claims, nil
 }
 
@@ -292,6 +340,7 @@ func (l *Logins) signature(ctx context.Context, c client.Client, signed jose.Sig
 	if err != nil {
 		return t.check("client and key", "the keys of the client cannot be told", err)
 	}
+
 	why := WrongAlgorithm
 	for _, k := range keys {
 		switch err := signed.Verify(k); {
@@ -302,6 +351,7 @@ func (l *Logins) signature(ctx context.Context, c client.Client, signed jose.Sig
 			why = WrongSignature
 		}
 	}
+
 	return t.fail("signature", fmt.Sprintf("%d keys tried", len(keys)), why)
 }
 
@@ -317,12 +367,22 @@ func (l *Logins) claims(p Proof, c jose.Claims, t *trail) error {
 		{all && c.Subject == "", "sub", "", NoSubject},
 		{c.Subject != "" && c.Subject != c.Issuer, "sub", clip(c.Subject), OtherSubject},
 		{all && len(c.Audience) == 0, "aud", "", NoAudience},
-		{len(c.Audience) > 0 && (len(c.Audience) != 1 || c.Audience[0] != p.Issuer), "aud", clip(fmt.Sprintf("%q, not %q alone", c.Audience, p.Issuer)), OtherAudience},
+		{
+			len(c.Audience) > 0 && (len(c.Audience) != 1 || c.Audience[0] != p.Issuer),
+			"aud",
+			clip(fmt.Sprintf("%q, not %q alone", c.Audience, p.Issuer)),
+			OtherAudience,
+		},
 		{all && c.Expires.IsZero(), "exp", "", NoExpiry},
 		{!c.Expires.IsZero() && !now.Before(c.Expires), "exp", stampAt(c.Expires, now), Over},
 		{all && c.IssuedAt.IsZero(), "iat", "", NoIssueTime},
 		{c.IssuedAt.After(now.Add(ahead)), "iat", stampAt(c.IssuedAt, now), FromTheFuture},
-		{!c.IssuedAt.IsZero() && !c.Expires.IsZero() && c.Expires.Sub(c.IssuedAt) > MaxAssertion, "life", c.Expires.Sub(c.IssuedAt).String(), TooLong},
+		{
+			!c.IssuedAt.IsZero() && !c.Expires.IsZero() && c.Expires.Sub(c.IssuedAt) > MaxAssertion,
+			"life",
+			c.Expires.Sub(c.IssuedAt).String(),
+			TooLong,
+		},
 		{c.NotBefore.After(now.Add(ahead)), "nbf", stampAt(c.NotBefore, now), NotYet},
 		{all && c.ID == "", "jti", "", NoID},
 		{len(c.ID) > maxJTI, "jti", fmt.Sprintf("%d bytes", len(c.ID)), LongID},
@@ -332,7 +392,19 @@ func (l *Logins) claims(p Proof, c jose.Claims, t *trail) error {
 			return t.fail(check.name, check.value, check.why)
 		}
 	}
-	t.pass("claims", fmt.Sprintf("sub %q, aud %q, iat %s, exp %s, jti %q", c.Subject, c.Audience, stamp(c.IssuedAt), stamp(c.Expires), clip(c.ID)))
+
+	t.pass(
+		"claims",
+		fmt.Sprintf(
+			"sub %q, aud %q, iat %s, exp %s, jti %q",
+			c.Subject,
+			c.Audience,
+			stamp(c.IssuedAt),
+			stamp(c.Expires),
+			clip(c.ID),
+		),
+	)
+
 	return nil
 }
 
@@ -345,6 +417,7 @@ func (l *Logins) forgotten(c jose.Claims, now time.Time) bool {
 	if l.restored.IsZero() || c.ID == "" {
 		return false
 	}
+
 	issued := c.IssuedAt
 	switch {
 	case issued.IsZero() && c.Expires.IsZero():
@@ -352,6 +425,7 @@ func (l *Logins) forgotten(c jose.Claims, now time.Time) bool {
 	case issued.IsZero():
 		issued = c.Expires.Add(-MaxAssertion)
 	}
+
 	return !issued.After(l.restored.Add(ahead))
 }
 
@@ -365,6 +439,7 @@ func (t *trail) fail(name, value string, why Reason) error {
 	if value != "" {
 		text += ": " + value
 	}
+
 	t.checks = append(t.checks, jeton.Check{Name: name, Value: text, Result: "fail"})
 	return &refused{why}
 }
@@ -382,10 +457,12 @@ func stampAt(at, now time.Time) string { return stamp(at) + ", now " + stamp(now
 // a field where they do not belong.
 func clip(s string) string {
 	const most = 200
+
 	s = secret.Mask(s)
 	if len(s) <= most {
 		return s
 	}
+
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
@@ -398,22 +475,29 @@ func choose(c client.Client, w Wish) (Target, error) {
 		for _, s := range c.Services {
 			may = may || s == target.Service
 		}
+
 		asked := len(w.Ask) == 0
 		for _, a := range w.Ask {
 			asked = asked || a == target.Service || a == target.Terms.Audience
 		}
+
 		if may && asked {
 			chosen = append(chosen, target)
 		}
 	}
+
 	switch {
 	case len(chosen) == 1 && len(w.Ask) <= 1:
 		return chosen[0], nil
 	case len(w.Ask) > 1:
 		return Target{}, jeton.WithDetail(jeton.ErrForbidden, "a token is for one service: ask for one")
 	case len(chosen) > 1:
-		return Target{}, jeton.WithDetail(jeton.ErrForbidden, "name the service that the token is for: audience=NAME or resource=NAME")
+		return Target{}, jeton.WithDetail(
+			jeton.ErrForbidden,
+			"name the service that the token is for: audience=NAME or resource=NAME",
+		)
 	}
+
 	return Target{}, jeton.ErrForbidden
 }
 
@@ -425,6 +509,7 @@ func scopes(c client.Client, asked []string) ([]string, error) {
 	if err := policy.Scoped(c.Scopes, asked); err != nil {
 		return nil, err
 	}
+
 	return asked, nil
 }
 
@@ -436,5 +521,6 @@ func describeToken(t policy.TokenTerms) string {
 	if t.MaxUses != policy.Unlimited {
 		s += fmt.Sprintf(", %d uses", t.MaxUses)
 	}
+
 	return s
 }

@@ -16,19 +16,66 @@ func TestLoginRecord(t *testing.T) {
 	for _, name := range []string{"diane", "gone", "guesser"} {
 		s.AddUser(name, pw)
 	}
+
 	s.MustControl("PUT", "/api/v1/users/gone/disabled", api.Disabled{Disabled: true}, nil)
+
 	for _, tc := range []struct {
 		name, service, user, password string
 		actor, outcome, reason, last  string
 	}{
 		{"a login", "once", "diane", pw, "user:diane", "ok", "", "terms pass"},
 		{"one too many", "once", "diane", pw, "user:diane", "relogin_refused", "terms", "terms fail"},
-		{"an unknown name", "timed", "not-a-name-but-a-password", pw, "user:?", "bad_credential", "unknown user", "password fail"},
-		{"a name that nobody can have", "timed", "no such name", pw, "user:?", "bad_credential", "unknown user", "password fail"},
-		{"a disabled account", "timed", "gone", pw, "user:gone", "bad_credential", "account is disabled", "password fail"},
-		{"a wrong password", "timed", "guesser", "wrong", "user:guesser", "bad_credential", "wrong password", "password fail"},
+		{
+			"an unknown name",
+			"timed",
+			"not-a-name-but-a-password",
+			pw,
+			"user:?",
+			"bad_credential",
+			"unknown user",
+			"password fail",
+		},
+		{
+			"a name that nobody can have",
+			"timed",
+			"no such name",
+			pw,
+			"user:?",
+			"bad_credential",
+			"unknown user",
+			"password fail",
+		},
+		{
+			"a disabled account",
+			"timed",
+			"gone",
+			pw,
+			"user:gone",
+			"bad_credential",
+			"account is disabled",
+			"password fail",
+		},
+		{
+			"a wrong password",
+			"timed",
+			"guesser",
+			"wrong",
+			"user:guesser",
+			"bad_credential",
+			"wrong password",
+			"password fail",
+		},
 		{"throttled", "timed", "guesser", pw, "user:guesser", "too_many_attempts", "too many", "throttle fail"},
-		{"throttled, and nobody", "timed", "not-a-name-but-a-password", pw, "user:?", "too_many_attempts", "too many", "throttle fail"},
+		{
+			"throttled, and nobody",
+			"timed",
+			"not-a-name-but-a-password",
+			pw,
+			"user:?",
+			"too_many_attempts",
+			"too many",
+			"throttle fail",
+		},
 		{"no password", "timed", "diane", "", "user:?", "no_credential", "no credential", "given fail"},
 		{"nothing", "timed", "", "", "", "no_credential", "no credential", "given fail"},
 	} {
@@ -41,18 +88,26 @@ func TestLoginRecord(t *testing.T) {
 						found = append(found, e)
 					}
 				}
+
 				if len(found) > 0 {
 					break
 				}
 			}
+
 			if len(found) != 1 {
 				t.Fatalf("%d events, want one", len(found))
 			}
+
 			e := found[0]
 			last := e.Checks[len(e.Checks)-1]
-			if e.Action != "login" || e.Service != tc.service || e.Actor != tc.actor || e.Outcome != tc.outcome || !strings.Contains(e.Reason, tc.reason) || last.Name+" "+last.Result != tc.last || e.Source != "127.0.0.1" {
+			if e.Action != "login" || e.Service != tc.service || e.Actor != tc.actor ||
+				e.Outcome != tc.outcome || !strings.Contains(
+				e.Reason,
+				tc.reason,
+			) || last.Name+" "+last.Result != tc.last || e.Source != "127.0.0.1" {
 				t.Errorf("event %+v, want %s of %s for %s, and at last %s", e, tc.outcome, tc.actor, tc.reason, tc.last)
 			}
+
 			if strings.Contains(fmt.Sprint(e), pw) || strings.Contains(fmt.Sprint(e), "not-a-name") {
 				t.Errorf("the event shows what was typed: %+v", e)
 			}

@@ -56,7 +56,17 @@ type Config struct {
 
 // New returns the logins of a server.
 func New(c Config) *Logins {
-	return &Logins{accounts: c.Accounts, sessions: c.Sessions, clients: c.Clients, tokens: c.Tokens, guard: c.Guard, verified: newVerified(), audit: c.Audit, now: c.Now, restored: c.Restored}
+	return &Logins{
+		accounts: c.Accounts,
+		sessions: c.Sessions,
+		clients:  c.Clients,
+		tokens:   c.Tokens,
+		guard:    c.Guard,
+		verified: newVerified(),
+		audit:    c.Audit,
+		now:      c.Now,
+		restored: c.Restored,
+	}
 }
 
 // knownFor is how long a network that somebody logged in from is known as theirs.
@@ -105,12 +115,18 @@ func Why(err error) Reason {
 // when either is missing, jeton.ErrBadCredential, jeton.ErrTooMany, jeton.ErrBusy, jeton.ErrForbidden,
 // jeton.ErrRelogin or jeton.ErrSessionsFull, and the session otherwise.
 func (l *Logins) Password(ctx context.Context, a Attempt) (session.Started, jeton.Principal, error) {
-	t := trail{action: audit.Login, service: a.Service, source: a.Source, request: a.Request}
+	t := trail{
+		action:  audit.Login,
+		service: a.Service,
+		source:  a.Source,
+		request: a.Request,
+	}
 	started, who, err := l.password(ctx, a, &t)
 	if err != nil {
 		l.audit.Record(t.event(l.now(), err))
 		return session.Started{}, jeton.Principal{}, fmt.Errorf("log in: %w", err)
 	}
+
 	return started, who, nil
 }
 
@@ -131,29 +147,55 @@ func judge(acct account.Account, ok bool) error {
 	case acct.Disabled:
 		return &refused{Disabled}
 	}
+
 	return nil
 }
 
 // start makes the session of somebody who has proved themselves.
-func (l *Logins) start(ctx context.Context, a Attempt, acct account.Account, t *trail) (session.Started, jeton.Principal, error) {
-	who := jeton.Principal{Kind: jeton.KindUser, Name: acct.Name, Groups: acct.Groups, Since: l.now()}
+func (l *Logins) start(
+	ctx context.Context,
+	a Attempt,
+	acct account.Account,
+	t *trail,
+) (session.Started, jeton.Principal, error) {
+	who := jeton.Principal{
+		Kind:   jeton.KindUser,
+		Name:   acct.Name,
+		Groups: acct.Groups,
+		Since:  l.now(),
+	}
 	if a.Allow != nil {
 		if err := t.check("may log in here", a.Allow.String(), a.Allow.Check(who)); err != nil {
 			return session.Started{}, jeton.Principal{}, err
 		}
 	}
-	owner := session.Owner{ID: acct.ID, Name: acct.Name, Groups: acct.Groups, Version: acct.Version, Network: limit.Network(a.Source), Replaces: a.Replaces}
+
+	owner := session.Owner{
+		ID:       acct.ID,
+		Name:     acct.Name,
+		Groups:   acct.Groups,
+		Version:  acct.Version,
+		Network:  limit.Network(a.Source),
+		Replaces: a.Replaces,
+	}
 	judged := len(t.checks)
 	t.checks = append(t.checks, jeton.Check{Name: "terms", Value: describe(a.Terms), Result: "pass"})
 	if a.Replaces != 0 {
-		t.checks = append(t.checks, jeton.Check{Name: "replaces", Value: fmt.Sprintf("login %d, which the request still showed, ends with this one", a.Replaces), Result: "pass"})
+		t.checks = append(t.checks, jeton.Check{
+			Name:   "replaces",
+			Value:  fmt.Sprintf("login %d, which the request still showed, ends with this one", a.Replaces),
+			Result: "pass",
+		})
 	}
+
 	started, err := l.sessions.Start(ctx, owner, a.Service, a.Terms, t.event(l.now(), nil))
 	if err != nil {
 		t.checks = t.checks[:judged]
 		return session.Started{}, jeton.Principal{}, t.check("terms", describe(a.Terms), err)
 	}
+
 	who.Session = started.ID
+
 	return started, who, nil
 }
 
@@ -172,21 +214,30 @@ func (t *trail) check(name, value string, err error) error {
 	c := jeton.Check{Name: name, Value: value, Result: "pass"}
 	if err != nil {
 		c.Result = "fail"
-		if why := Why(err); why != "" {
+		why := Why(err)
+		if why != "" {
 			c.Value = string(why)
 		} else if c.Value == "" {
 			c.Value = err.Error()
 		}
 	}
+
 	t.checks = append(t.checks, c)
+
 	return err
 }
 
 // event makes the line of the record.
 func (t *trail) event(now time.Time, err error) jeton.Event {
 	e := jeton.Event{
-		Time: now, Request: t.request, Actor: t.actor, Action: t.action, Service: t.service,
-		Outcome: audit.OK, Source: sourceKey(t.source), Checks: slices.Clone(t.checks),
+		Time:    now,
+		Request: t.request,
+		Actor:   t.actor,
+		Action:  t.action,
+		Service: t.service,
+		Outcome: audit.OK,
+		Source:  sourceKey(t.source),
+		Checks:  slices.Clone(t.checks),
 	}
 	if err != nil {
 		e.Outcome, e.Reason = jeton.Code(err), string(Why(err))
@@ -194,6 +245,7 @@ func (t *trail) event(now time.Time, err error) jeton.Event {
 			e.Reason = err.Error()
 		}
 	}
+
 	return e
 }
 
@@ -210,15 +262,19 @@ func describe(t policy.Terms) string {
 	if t.MaxSessions != policy.Unlimited {
 		s += fmt.Sprintf(", at most %d sessions (%s)", t.MaxSessions, t.WhenFull)
 	}
-	if r := t.Relogin; r.Max != policy.Unlimited {
+
+	r := t.Relogin
+	if r.Max != policy.Unlimited {
 		window := "until an operator allows more"
 		if r.Window > 0 {
 			window = "in " + r.Window.String()
 		}
 		s += fmt.Sprintf(", %d logins %s", r.Max, window)
 	}
+
 	if t.Relogin.Cooldown > 0 {
 		s += fmt.Sprintf(", %v between logins", t.Relogin.Cooldown)
 	}
+
 	return s
 }

@@ -104,6 +104,7 @@ func (f *fixture) me(service, cookie string) string {
 	if a.Code() == "" && a.Status != 200 {
 		f.t.Errorf("status %d without a code", a.Status)
 	}
+
 	return a.Code()
 }
 
@@ -122,9 +123,24 @@ func TestTimeEdges(t *testing.T) {
 		{"kept awake", []time.Duration{9 * time.Minute}, 19*time.Minute - time.Millisecond, ""},
 		{"kept awake, then idle", []time.Duration{9 * time.Minute}, 19 * time.Minute, "expired"},
 		{"a refusal keeps nobody awake", []time.Duration{-9 * time.Minute}, 10 * time.Minute, "expired"},
-		{"a millisecond before its end", []time.Duration{9 * time.Minute, 18 * time.Minute, 27 * time.Minute}, 30*time.Minute - time.Millisecond, ""},
-		{"at its end, however busy", []time.Duration{9 * time.Minute, 18 * time.Minute, 27 * time.Minute, 30*time.Minute - time.Millisecond}, 30 * time.Minute, "expired"},
-		{"after its end", []time.Duration{9 * time.Minute, 18 * time.Minute, 27 * time.Minute}, 30*time.Minute + time.Millisecond, "expired"},
+		{
+			"a millisecond before its end",
+			[]time.Duration{9 * time.Minute, 18 * time.Minute, 27 * time.Minute},
+			30*time.Minute - time.Millisecond,
+			"",
+		},
+		{
+			"at its end, however busy",
+			[]time.Duration{9 * time.Minute, 18 * time.Minute, 27 * time.Minute, 30*time.Minute - time.Millisecond},
+			30 * time.Minute,
+			"expired",
+		},
+		{
+			"after its end",
+			[]time.Duration{9 * time.Minute, 18 * time.Minute, 27 * time.Minute},
+			30*time.Minute + time.Millisecond,
+			"expired",
+		},
 		{"the clock jumps back an hour", nil, -time.Hour, ""},
 		{"the clock jumps back ten years", nil, -10 * 365 * 24 * time.Hour, ""},
 		{"the clock jumps ahead ten years", nil, 10 * 365 * 24 * time.Hour, "expired"},
@@ -132,26 +148,32 @@ func TestTimeEdges(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			start := f.now()
 			defer f.set(start.Add(time.Hour))
+
 			c := f.Enter("timed", name, pw)
 			for _, at := range tc.used {
 				if at < 0 {
 					f.set(start.Add(-at))
-					if a := f.Ask("GET", "timed", "/staff", "Cookie", c); a.Code() != "forbidden" {
+					a := f.Ask("GET", "timed", "/staff", "Cookie", c)
+					if a.Code() != "forbidden" {
 						t.Fatalf("at %v: %s, want forbidden", -at, a.Code())
 					}
+
 					continue
 				}
+
 				f.set(start.Add(at))
 				if code := f.me("timed", c); code != "" {
 					t.Fatalf("at %v: %s", at, code)
 				}
 			}
+
 			f.jump(start.Add(tc.at))
 			if code := f.me("timed", c); code != tc.want {
 				t.Errorf("%v after the login: %q, want %q", tc.at, code, tc.want)
 			}
 		})
 	}
+
 	t.Run("a clock that jumps gives no uses back", func(t *testing.T) {
 		c, start := f.Enter("timed", name, pw), f.now()
 		left := func() string { return f.Ask("GET", "timed", "/three", "Cookie", c).Left() }
@@ -160,6 +182,7 @@ func TestTimeEdges(t *testing.T) {
 			f.jump(start.Add(jump))
 			got = append(got, left())
 		}
+
 		f.set(start)
 		if want := fmt.Sprint([]string{"2", "1", "0", "", "0"}); fmt.Sprint(got) != want {
 			t.Errorf("left %v, want %v", got, want)
@@ -182,36 +205,44 @@ func TestMaxSessions(t *testing.T) {
 		if f.me("two", a) != "" || f.me("two", b) != "" {
 			t.Fatal("two sessions do not live side by side")
 		}
+
 		c := f.Enter("two", name, pw)
-		if got := []string{f.me("two", a), f.me("two", b), f.me("two", c)}; fmt.Sprint(got) != fmt.Sprint([]string{"bad_credential", "", ""}) {
+		got := []string{f.me("two", a), f.me("two", b), f.me("two", c)}
+		if fmt.Sprint(got) != fmt.Sprint([]string{"bad_credential", "", ""}) {
 			t.Errorf("the sessions are %q, want the first ended", got)
 		}
 	})
+
 	t.Run("others do not count", func(t *testing.T) {
 		mine, theirs := f.person(), f.person()
 		a, b := f.Enter("two", mine, pw), f.Enter("two", theirs, pw)
 		f.Enter("two", theirs, pw)
 		f.Enter("two", theirs, pw)
 		f.Enter("other", mine, pw)
+
 		f.Enter("other", mine, pw)
 		if f.me("two", a) != "" || f.me("two", b) != "bad_credential" {
 			t.Errorf("mine %q, want alive; theirs %q, want ended", f.me("two", a), f.me("two", b))
 		}
 	})
+
 	t.Run("refused until there is room", func(t *testing.T) {
 		name := f.person()
 		a, b := f.Enter("full", name, pw), f.Enter("full", name, pw)
+
 		if r := f.TryEnter("full", name, pw); r.Status != 403 || r.Code() != "sessions_full" || r.Cookies() != "" {
 			t.Errorf("the third: %d %s, want 403 sessions_full and no cookie", r.Status, r.Code())
 		}
 		if f.me("full", a) != "" || f.me("full", b) != "" {
 			t.Error("a refused login ended a session")
 		}
+
 		f.Ask("POST", "full", "/logout", "Cookie", a)
 		if r := f.TryEnter("full", name, pw); r.Status != 200 {
 			t.Errorf("after a logout: %d %s, want 200", r.Status, r.Code())
 		}
 	})
+
 	t.Run("what has ended by time makes room", func(t *testing.T) {
 		name := f.person()
 		f.Enter("full", name, pw)
@@ -219,9 +250,11 @@ func TestMaxSessions(t *testing.T) {
 		// The store hears of a last use up to ten seconds later, so room is made that much
 		// later: a session in use never counts as idle.
 		f.add(10*time.Minute + 10*time.Second - time.Millisecond)
+
 		if r := f.TryEnter("full", name, pw); r.Code() != "sessions_full" {
 			t.Errorf("a millisecond early: %d %s, want sessions_full", r.Status, r.Code())
 		}
+
 		f.add(time.Millisecond)
 		if r := f.TryEnter("full", name, pw); r.Status != 200 {
 			t.Errorf("as they become idle: %d %s, want 200", r.Status, r.Code())
@@ -235,9 +268,18 @@ func TestRelogin(t *testing.T) {
 		t.Helper()
 		a := f.TryEnter(service, name, pw)
 		if a.Code() != code || a.Header.Get("Retry-After") != wait || (code == "") != (a.Cookies() != "") {
-			t.Errorf("%d %q, Retry-After %q, cookies %q; want %q, %q", a.Status, a.Code(), a.Header.Get("Retry-After"), a.Cookies(), code, wait)
+			t.Errorf(
+				"%d %q, Retry-After %q, cookies %q; want %q, %q",
+				a.Status,
+				a.Code(),
+				a.Header.Get("Retry-After"),
+				a.Cookies(),
+				code,
+				wait,
+			)
 		}
 	}
+
 	const refused = "relogin_refused"
 	t.Run("two in a window", func(t *testing.T) {
 		name := f.person()
@@ -245,33 +287,39 @@ func TestRelogin(t *testing.T) {
 		f.add(time.Minute)
 		again(t, "window", name, "", "")
 		again(t, "window", name, refused, "540")
+
 		f.add(9*time.Minute - time.Millisecond)
 		again(t, "window", name, refused, "1")
 		f.add(time.Millisecond)
 		again(t, "window", name, "", "")
 		again(t, "window", name, refused, "60")
 	})
+
 	t.Run("a cooldown", func(t *testing.T) {
 		name := f.person()
 		again(t, "cooldown", name, "", "")
 		again(t, "cooldown", name, refused, "30")
 		f.add(30*time.Second - time.Millisecond)
 		again(t, "cooldown", name, refused, "1")
+
 		f.add(time.Millisecond)
 		again(t, "cooldown", name, "", "")
 	})
+
 	t.Run("once, until an operator allows more", func(t *testing.T) {
 		name := f.person()
 		again(t, "once", name, "", "")
 		again(t, "once", name, refused, "")
 		f.add(365 * 24 * time.Hour)
 		again(t, "once", name, refused, "")
+
 		f.MustControl("POST", "/api/v1/users/"+name+"/allow-login", api.AllowLogin{Service: "window"}, nil)
 		again(t, "once", name, refused, "")
 		f.MustControl("POST", "/api/v1/users/"+name+"/allow-login", api.AllowLogin{Service: "once"}, nil)
 		again(t, "once", name, "", "")
 		again(t, "once", name, refused, "")
 	})
+
 	t.Run("failed logins do not count, and refusals tell nothing of the password", func(t *testing.T) {
 		name := f.person()
 		for range 3 {
@@ -279,17 +327,20 @@ func TestRelogin(t *testing.T) {
 				t.Errorf("%d %s, want 401 bad_credential", a.Status, a.Code())
 			}
 		}
+
 		again(t, "once", name, "", "")
 		if a := f.TryEnter("once", name, "wrong"); a.Status != 401 || a.Code() != "bad_credential" {
 			t.Errorf("a wrong password where no login is permitted: %d %s, want 401 bad_credential", a.Status, a.Code())
 		}
 	})
+
 	t.Run("ending the session does not permit another login", func(t *testing.T) {
 		name := f.person()
 		f.Enter("once", name, pw)
 		f.MustControl("DELETE", "/api/v1/sessions?user="+name, nil, nil)
 		again(t, "once", name, refused, "")
 	})
+
 	t.Run("a clock that jumps back does not help", func(t *testing.T) {
 		name := f.person()
 		again(t, "cooldown", name, "", "")
@@ -322,12 +373,22 @@ func TestNextRequest(t *testing.T) {
 			f.MustControl("PUT", "/api/v1/users/"+n+"/disabled", api.Disabled{Disabled: true}, nil)
 			f.MustControl("PUT", "/api/v1/users/"+n+"/disabled", api.Disabled{Disabled: false}, nil)
 		}, "bad_credential", ""},
-		{"removal", func(n string) { f.MustControl("DELETE", "/api/v1/users/"+n, nil, nil) }, "bad_credential", "bad_credential"},
+		{
+			"removal",
+			func(n string) { f.MustControl("DELETE", "/api/v1/users/"+n, nil, nil) },
+			"bad_credential",
+			"bad_credential",
+		},
 		{"removal and a new user of the name", func(n string) {
 			f.MustControl("DELETE", "/api/v1/users/"+n, nil, nil)
 			f.AddUser(n, pw)
 		}, "bad_credential", ""},
-		{"an end by an operator", func(n string) { f.MustControl("DELETE", "/api/v1/sessions?user="+n, nil, nil) }, "bad_credential", ""},
+		{
+			"an end by an operator",
+			func(n string) { f.MustControl("DELETE", "/api/v1/sessions?user="+n, nil, nil) },
+			"bad_credential",
+			"",
+		},
 		{"changed groups", func(n string) {
 			f.MustControl("PUT", "/api/v1/users/"+n+"/groups", api.Groups{Groups: []string{"x"}}, nil)
 		}, "", ""},
@@ -341,6 +402,7 @@ func TestNextRequest(t *testing.T) {
 					t.Fatal("the sessions are not good to begin with")
 				}
 			}
+
 			tc.do(name)
 			if got := f.me("timed", c); got != tc.want {
 				t.Errorf("next request: %q, want %q", got, tc.want)
@@ -348,18 +410,25 @@ func TestNextRequest(t *testing.T) {
 			if got := f.me("other", o); got != tc.want {
 				t.Errorf("next request at another service: %q, want %q", got, tc.want)
 			}
+
 			if a := f.TryEnter("timed", name, pw); a.Code() != tc.login {
 				t.Errorf("a login with the old password: %q, want %q", a.Code(), tc.login)
 			}
 		})
 	}
+
 	t.Run("groups", func(t *testing.T) {
 		name := f.person()
 		c := f.Enter("timed", name, pw)
 		for _, step := range []struct {
 			groups []string
 			want   int
-		}{{[]string{"staff"}, 200}, {[]string{"Staff", "staf", "staffs"}, 403}, {[]string{"a", "staff"}, 200}, {[]string{}, 403}} {
+		}{
+			{[]string{"staff"}, 200},
+			{[]string{"Staff", "staf", "staffs"}, 403},
+			{[]string{"a", "staff"}, 200},
+			{[]string{}, 403},
+		} {
 			f.MustControl("PUT", "/api/v1/users/"+name+"/groups", api.Groups{Groups: step.groups}, nil)
 			if a := f.Ask("GET", "timed", "/staff", "Cookie", c); a.Status != step.want {
 				t.Errorf("in groups %q: %d, want %d", step.groups, a.Status, step.want)
@@ -382,15 +451,28 @@ func TestLogout(t *testing.T) {
 		{"everywhere, in the query", "/logout?everywhere=true", "", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			here, twin, there := f.Enter("timed", name, pw), f.Enter("timed", name, pw), f.Enter("other", name, pw)
-			a := f.Send(f.Client(), "POST", f.URL("timed")+tc.path, tc.body, "Cookie", here, "Content-Type", "application/x-www-form-urlencoded")
+			here := f.Enter("timed", name, pw)
+			twin := f.Enter("timed", name, pw)
+			there := f.Enter("other", name, pw)
+			a := f.Send(
+				f.Client(),
+				"POST",
+				f.URL("timed")+tc.path,
+				tc.body,
+				"Cookie",
+				here,
+				"Content-Type",
+				"application/x-www-form-urlencoded",
+			)
 			gone := a.Header.Get("Set-Cookie")
 			if a.Status != 200 || !strings.HasPrefix(gone, "__Host-jeton=;") || !strings.Contains(gone, "Max-Age=0") {
 				t.Errorf("%d, Set-Cookie %q, want 200 and the cookie taken away", a.Status, gone)
 			}
+
 			if got := f.me("timed", here); got != "bad_credential" {
 				t.Errorf("the session afterwards: %q", got)
 			}
+
 			want := ""
 			if tc.everywhere {
 				want = "bad_credential"
@@ -398,11 +480,13 @@ func TestLogout(t *testing.T) {
 			if a, b := f.me("timed", twin), f.me("other", there); a != want || b != want {
 				t.Errorf("the other browser %q, the other service %q, want %q", a, b, want)
 			}
+
 			if got := f.me("timed", theirs); got != "" {
 				t.Errorf("somebody else's session: %q", got)
 			}
 		})
 	}
+
 	t.Run("without a session there is nothing to end", func(t *testing.T) {
 		for _, cookie := range []string{"", "__Host-jeton=", "__Host-jeton=garbage"} {
 			if a := f.Ask("POST", "timed", "/logout", "Cookie", cookie); a.Status != 200 {
@@ -419,10 +503,19 @@ func TestNewSecretAtLogin(t *testing.T) {
 	t.Run("the previous session of the browser ends", func(t *testing.T) {
 		old, twin := f.Enter("timed", name, pw), f.Enter("timed", name, pw)
 		fresh := f.TryEnter("timed", name, pw, "Cookie", old).Cookies()
-		if fresh == old || f.me("timed", old) != "bad_credential" || f.me("timed", fresh) != "" || f.me("timed", twin) != "" {
-			t.Errorf("old %q, fresh %q, another browser %q", f.me("timed", old), f.me("timed", fresh), f.me("timed", twin))
+		if fresh == old || f.me(
+			"timed",
+			old,
+		) != "bad_credential" || f.me("timed", fresh) != "" || f.me("timed", twin) != "" {
+			t.Errorf(
+				"old %q, fresh %q, another browser %q",
+				f.me("timed", old),
+				f.me("timed", fresh),
+				f.me("timed", twin),
+			)
 		}
 	})
+
 	t.Run("a failed login ends nothing", func(t *testing.T) {
 		old := f.Enter("timed", name, pw)
 		f.TryEnter("timed", name, "wrong", "Cookie", old)
@@ -430,8 +523,12 @@ func TestNewSecretAtLogin(t *testing.T) {
 			t.Errorf("the session: %q", got)
 		}
 	})
+
 	t.Run("a planted cookie is not taken up", func(t *testing.T) {
-		for _, planted := range []string{"__Host-jeton=jtn_s_" + strings.Repeat("A", 43), f.Enter("timed", attacker, pw)} {
+		for _, planted := range []string{
+			"__Host-jeton=jtn_s_" + strings.Repeat("A", 43),
+			f.Enter("timed", attacker, pw),
+		} {
 			fresh := f.TryEnter("timed", name, pw, "Cookie", planted).Cookies()
 			if fresh == planted || fresh == "" {
 				t.Errorf("the login answered with the planted cookie")
@@ -439,11 +536,13 @@ func TestNewSecretAtLogin(t *testing.T) {
 			if got := f.me("timed", planted); got != "bad_credential" {
 				t.Errorf("the planted cookie: %q, want bad_credential", got)
 			}
+
 			if a := f.Ask("GET", "timed", "/me", "Cookie", fresh); !strings.HasPrefix(a.Body, name+" ") {
 				t.Errorf("the new session is %q, want %s", a.Body, name)
 			}
 		}
 	})
+
 	t.Run("secrets are long, and no two are alike", func(t *testing.T) {
 		seen := map[string]bool{}
 		for range 10 {
@@ -454,16 +553,23 @@ func TestNewSecretAtLogin(t *testing.T) {
 			seen[c] = true
 		}
 	})
+
 	t.Run("the cookie is closed to scripts, other sites and plain HTTP", func(t *testing.T) {
 		a := f.TryEnter("timed", name, pw)
 		want := "; Path=/; Max-Age=" + strconv.Itoa(30*60) + "; HttpOnly; Secure; SameSite=Lax"
-		if got := a.Header["Set-Cookie"]; len(got) != 1 || !strings.HasPrefix(got[0], "__Host-jeton=jtn_s_") || !strings.HasSuffix(got[0], want) {
+		if got := a.Header["Set-Cookie"]; len(got) != 1 || !strings.HasPrefix(
+			got[0],
+			"__Host-jeton=jtn_s_",
+		) || !strings.HasSuffix(got[0], want) {
 			t.Errorf("Set-Cookie %q, want …%s", got, want)
 		}
-		if cc := a.Header.Get("Cache-Control"); cc != "no-store" {
+
+		cc := a.Header.Get("Cache-Control")
+		if cc != "no-store" {
 			t.Errorf("Cache-Control %q", cc)
 		}
 	})
+
 	t.Run("the listed session names no secret", func(t *testing.T) {
 		c := f.Enter("timed", name, pw)
 		var list []jeton.Session
