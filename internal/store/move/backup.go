@@ -77,12 +77,15 @@ func Backup(ctx context.Context, from Source, w io.Writer, head Head) (Summary, 
 	if _, err := fmt.Fprintf(raw, "%s%d\n", magic, version); err != nil {
 		return out, err
 	}
+
 	zip, err := gzip.NewWriterLevel(raw, gzip.BestSpeed)
 	if err != nil {
 		return out, err
 	}
+
 	err = from.Snapshot(ctx, func(ctx context.Context, q statements.Queries) (err error) {
-		if out.Epoch, err = statements.EpochOf(ctx, q); err != nil {
+		out.Epoch, err = statements.EpochOf(ctx, q)
+		if err != nil {
 			return err
 		}
 		return writing{zip, nil}.all(ctx, from, q, &out)
@@ -93,6 +96,7 @@ func Backup(ctx context.Context, from Source, w io.Writer, head Head) (Summary, 
 	if err := zip.Close(); err != nil {
 		return out, err
 	}
+
 	return out, raw.seal()
 }
 
@@ -115,6 +119,7 @@ func (s *sealing) seal() error {
 	if _, err := s.w.Write(tail); err != nil {
 		return err
 	}
+
 	return s.w.Flush()
 }
 
@@ -128,6 +133,7 @@ func (w writing) all(ctx context.Context, from Source, q statements.Queries, out
 	if err := w.document('H', out.Head); err != nil {
 		return err
 	}
+
 	for _, t := range tables() {
 		n, err := w.table(ctx, from, q, t)
 		if err != nil {
@@ -135,6 +141,7 @@ func (w writing) all(ctx context.Context, from Source, q statements.Queries, out
 		}
 		out.Tables = append(out.Tables, Count{t.Name, n})
 	}
+
 	return w.record('Z', nil)
 }
 
@@ -142,21 +149,25 @@ func (w writing) table(ctx context.Context, from Source, q statements.Queries, t
 	if err := w.document('T', t); err != nil {
 		return 0, err
 	}
+
 	var e ending
 	err := t.read(ctx, q, span{}, 0, func(r row) error {
 		w.b = t.append(w.b[:0], r)
 		if len(w.b) > maxRow {
 			return fmt.Errorf("a row has %d bytes: more than a backup holds", len(w.b))
 		}
+
 		e.Rows++
 		return w.record('R', w.b)
 	})
 	if err == nil && t.gives {
 		e.Last, err = from.Last(ctx, q, t.Name, t.Columns[0].Name)
 	}
+
 	if err != nil {
 		return e.Rows, err
 	}
+
 	return e.Rows, w.document('E', e)
 }
 
@@ -175,6 +186,7 @@ func (w writing) record(letter byte, b []byte) error {
 	if _, err := w.w.Write(head[:n]); err != nil {
 		return err
 	}
+
 	_, err := w.w.Write(b)
 	return err
 }

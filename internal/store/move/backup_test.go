@@ -48,7 +48,13 @@ func opened(t *testing.T, b []byte) *File {
 func trusting() Ask { return Ask{Now: noon, Trust: true, Event: restoring()} }
 
 func restoring() jeton.Event {
-	return jeton.Event{Time: noon, Actor: "operator", Action: audit.Restore, Target: "database", Outcome: audit.OK}
+	return jeton.Event{
+		Time:    noon,
+		Actor:   "operator",
+		Action:  audit.Restore,
+		Target:  "database",
+		Outcome: audit.OK,
+	}
 }
 
 func TestARestoreBringsEverythingBack(t *testing.T) {
@@ -56,17 +62,27 @@ func TestARestoreBringsEverythingBack(t *testing.T) {
 		fill(t, from, batch+3)
 		b := backupOf(t, from)
 		f := opened(t, b)
-		if f.Epoch != 7 || f.Engine != "sqlite" || !f.Made.Equal(noon) || f.Rows() != int64((batch+3)*(len(tables())-1)+1) {
+		if f.Epoch != 7 || f.Engine != "sqlite" || !f.Made.Equal(noon) ||
+			f.Rows() != int64((batch+3)*(len(tables())-1)+1) {
 			t.Errorf("the file says %+v", f.Summary)
 		}
+
 		var last Progress
 		done, err := f.Restore(t.Context(), to, trusting(), false, 0, func(p Progress) { last = p })
 		must(t, err)
+
 		if done != (statements.Renewed{Epoch: 8}) || last != (Progress{"meta", 1, 1}) {
 			t.Errorf("it did %+v, and its last word was %+v", done, last)
 		}
-		exec(t, to, "UPDATE meta SET value = '7' WHERE name = 'epoch'", fmt.Sprintf("DELETE FROM audit WHERE seq > %d", batch+3))
+
+		exec(
+			t,
+			to,
+			"UPDATE meta SET value = '7' WHERE name = 'epoch'",
+			fmt.Sprintf("DELETE FROM audit WHERE seq > %d", batch+3),
+		)
 		equal(t, from, to)
+
 		for _, each := range tables() {
 			if each.gives && each.Name != "budgets" {
 				numbered(t, to, each.Name, batch+103+jump)
@@ -78,25 +94,47 @@ func TestARestoreBringsEverythingBack(t *testing.T) {
 func TestARestoreEndsWhatCouldHaveBeenSpentOrRevoked(t *testing.T) {
 	both(t, func(t *testing.T, from, to Side) {
 		fill(t, from, 4)
-		exec(t, from, "UPDATE keys SET retires = 1, closes = 2 WHERE kid LIKE '%00001%'", fmt.Sprintf("UPDATE keys SET retires = -1, closes = -1, revoked = (1 = 0) WHERE kid LIKE '%%00002%%'"))
+		exec(
+			t,
+			from,
+			"UPDATE keys SET retires = 1, closes = 2 WHERE kid LIKE '%00001%'",
+			fmt.Sprintf("UPDATE keys SET retires = -1, closes = -1, revoked = (1 = 0) WHERE kid LIKE '%%00002%%'"),
+		)
 		f := opened(t, backupOf(t, from))
 		done, err := f.Restore(t.Context(), to, Ask{Now: noon, Event: restoring()}, false, 40, silent)
 		must(t, err)
+
 		if done.Epoch != 41 || done.Sessions != 4 || done.Tokens != 4 || done.Keys < 1 {
 			t.Errorf("it did %+v", done)
 		}
+
 		counts := map[string]int64{}
 		for _, s := range sums(t, to) {
 			counts[s.Table] = s.Rows
 		}
-		for name, want := range map[string]int64{"sessions": 0, "tokens": 0, "uses": 0, "users": 4, "clients": 4, "keys": 4, "revoked": 4, "assertions": 4, "logins": 4, "audit": 5, "meta": 2} {
+
+		for name, want := range map[string]int64{
+			"sessions":   0,
+			"tokens":     0,
+			"uses":       0,
+			"users":      4,
+			"clients":    4,
+			"keys":       4,
+			"revoked":    4,
+			"assertions": 4,
+			"logins":     4,
+			"audit":      5,
+			"meta":       2,
+		} {
 			if counts[name] != want {
 				t.Errorf("there are %d rows of %s, want %d", counts[name], name, want)
 			}
 		}
+
 		must(t, to.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) error {
 			var good, forever, early int
 			var restored, action string
+
 			err := errors.Join(
 				q.QueryRow(ctx, "SELECT count(*) FROM keys WHERE NOT revoked").Scan(&good),
 				q.QueryRow(ctx, "SELECT count(*) FROM keys WHERE retires < 0 OR closes < 0").Scan(&forever),
@@ -104,9 +142,19 @@ func TestARestoreEndsWhatCouldHaveBeenSpentOrRevoked(t *testing.T) {
 				q.QueryRow(ctx, "SELECT value FROM meta WHERE name = 'restored_at'").Scan(&restored),
 				q.QueryRow(ctx, "SELECT action FROM audit ORDER BY seq DESC LIMIT 1").Scan(&action),
 			)
-			if good != 0 || forever != 0 || early != 1 || restored != fmt.Sprint(noon.UnixMilli()) || action != audit.Restore {
-				t.Errorf("%d keys are good, %d kept for ever, %d as they were; restored at %s; the record says %q", good, forever, early, restored, action)
+
+			if good != 0 || forever != 0 || early != 1 || restored != fmt.Sprint(noon.UnixMilli()) ||
+				action != audit.Restore {
+				t.Errorf(
+					"%d keys are good, %d kept for ever, %d as they were; restored at %s; the record says %q",
+					good,
+					forever,
+					early,
+					restored,
+					action,
+				)
 			}
+
 			return err
 		}))
 	})
@@ -124,10 +172,12 @@ func TestNumbersAreNeverGivenTwice(t *testing.T) {
 		a.Now = noon.Add(time.Duration(i) * time.Minute)
 		_, err := f.Restore(t.Context(), to, a, false, 0, silent)
 		must(t, err)
+
 		n := numbered(t, to, "sessions", 103+jump)
 		if given[n] {
 			t.Errorf("number %d is given twice", n)
 		}
+
 		given[n] = true
 		if n > 1<<53 {
 			t.Errorf("number %d is beyond what JSON holds", n)
@@ -143,6 +193,7 @@ func TestAClockThatIsWrongSetsNoNumberBack(t *testing.T) {
 		a.Now = at
 		_, err := Renew(t.Context(), s, a)
 		must(t, err)
+
 		numbered(t, s, "users", 103+jump)
 	}
 }
@@ -153,22 +204,41 @@ func TestARestoreIntoDataOfOthersIsRefused(t *testing.T) {
 			from, to := e.open(t), e.open(t)
 			fill(t, from, 5)
 			fill(t, to, 9)
-			exec(t, to, "UPDATE meta SET value = '30' WHERE name = 'epoch'", "INSERT INTO meta (name, value) VALUES ('copying', 'another')")
+			exec(
+				t,
+				to,
+				"UPDATE meta SET value = '30' WHERE name = 'epoch'",
+				"INSERT INTO meta (name, value) VALUES ('copying', 'another')",
+			)
 			before := sums(t, to)
+
 			f := opened(t, backupOf(t, from))
 			if _, err := f.Restore(t.Context(), to, trusting(), false, 0, silent); !errors.Is(err, jeton.ErrConflict) {
 				t.Errorf("it is answered %v, want ErrConflict", err)
 			}
-			if after := sums(t, to); fmt.Sprint(before) != fmt.Sprint(after) {
+
+			after := sums(t, to)
+			if fmt.Sprint(before) != fmt.Sprint(after) {
 				t.Errorf("it was %v and is %v", before, after)
 			}
+
 			done, err := f.Restore(t.Context(), to, trusting(), true, 0, silent)
 			must(t, err)
+
 			if done.Epoch != 31 {
 				t.Errorf("the epoch is %d: others may have seen 30 already", done.Epoch)
 			}
+
 			numbered(t, to, "users", 109+jump) // both databases have given numbers
-			must(t, to.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error { return statements.Serve(ctx, tx) }))
+			must(
+				t,
+				to.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
+					return statements.Serve(
+						ctx,
+						tx,
+					)
+				}),
+			)
 		})
 	}
 }
@@ -181,10 +251,15 @@ func TestARestoreThatFailsChangesNothing(t *testing.T) {
 			fill(t, to, 2)
 			before := sums(t, to)
 			f := opened(t, backupOf(t, from))
-			if _, err := f.Restore(t.Context(), &broken{to, 1}, trusting(), true, 0, silent); !errors.Is(err, errBroken) {
+			if _, err := f.Restore(t.Context(), &broken{
+				to,
+				1,
+			}, trusting(), true, 0, silent); !errors.Is(err, errBroken) {
 				t.Fatal(err)
 			}
-			if after := sums(t, to); fmt.Sprint(before) != fmt.Sprint(after) {
+
+			after := sums(t, to)
+			if fmt.Sprint(before) != fmt.Sprint(after) {
 				t.Errorf("it was %v and is %v", before, after)
 			}
 		})
@@ -195,24 +270,29 @@ func TestAFileThatIsNoWholeBackupIsRefused(t *testing.T) {
 	s := newSQLite(t)
 	fill(t, s, 40)
 	good := backupOf(t, s)
+
 	refused := func(t *testing.T, b []byte, says string) {
 		t.Helper()
 		f, err := openBytes(t, b)
 		if !errors.Is(err, jeton.ErrInvalid) || f != nil {
 			t.Fatalf("it is answered %v, want ErrInvalid", err)
 		}
+
 		if !strings.Contains(jeton.Detail(err), says) {
 			t.Errorf("it says %q and not %q", err, says)
 		}
 	}
+
 	t.Run("cut anywhere", func(t *testing.T) {
 		for i := range 50 {
 			refused(t, good[:len(good)*i/50], "")
 		}
+
 		for n := len(good) - tailSize - 2; n < len(good); n++ {
 			refused(t, good[:n], "cut short")
 		}
 	})
+
 	t.Run("a bit flipped anywhere", func(t *testing.T) {
 		for range 400 {
 			b, at := bytes.Clone(good), rand.IntN(len(good)*8)
@@ -220,6 +300,7 @@ func TestAFileThatIsNoWholeBackupIsRefused(t *testing.T) {
 			refused(t, b, "")
 		}
 	})
+
 	for _, tc := range []struct {
 		name string
 		file []byte
@@ -231,17 +312,88 @@ func TestAFileThatIsNoWholeBackupIsRefused(t *testing.T) {
 		{"a database of SQLite", append([]byte("SQLite format 3\x00"), make([]byte, 4096)...), "not a backup"},
 		{"a dump of PostgreSQL", []byte("PGDMP\x01\x0e\x00"), "not a backup"},
 		{"a newer version", bytes.Replace(good, []byte("backup 1\n"), []byte("backup 2\n"), 1), "newer jeton"},
-		{"a version of many digits", bytes.Replace(good, []byte("backup 1\n"), []byte("backup 111111\n"), 1), "newer jeton"},
+		{
+			"a version of many digits",
+			bytes.Replace(good, []byte("backup 1\n"), []byte("backup 111111\n"), 1),
+			"newer jeton",
+		},
 		{"a version below all", bytes.Replace(good, []byte("backup 1\n"), []byte("backup 0\n"), 1), "not a backup"},
 		{"two of them", append(bytes.Clone(good), good...), "cut short"},
-		{"newer rows", sealed(changed(t, good, 'H', func(b []byte) []byte { return bytes.Replace(b, []byte(`"level":1`), []byte(`"level":2`), 1) })), "newer jeton"},
-		{"a table that is not ours", sealed(changed(t, good, 'T', func(b []byte) []byte { return bytes.Replace(b, []byte(`"uses"`), []byte(`"sqlite_schema"`), 1) })), "unknown"},
-		{"a table that comes twice", sealed(changed(t, good, 'T', func(b []byte) []byte { return bytes.Replace(b, []byte(`"sources"`), []byte(`"logins"`), 1) })), "comes twice"},
-		{"a column that is not ours", sealed(changed(t, good, 'T', func(b []byte) []byte { return bytes.Replace(b, []byte(`"used"`), []byte(`"user"`), 1) })), "other columns"},
-		{"a row too few", sealed(changed(t, good, 'E', func(b []byte) []byte { return bytes.Replace(b, []byte(`"rows":40`), []byte(`"rows":41`), 1) })), "does not fit"},
-		{"a row that is too long", sealed(changed(t, good, 'R', func(b []byte) []byte { return append(b, 0) })), "too many"},
-		{"a row that is too short", sealed(changed(t, good, 'R', func(b []byte) []byte { return b[:len(b)-1] })), "cannot be read"},
-		{"rows in no order", sealed(changed(t, good, 'R', func(b []byte) []byte { return append([]byte{2}, b[1:]...) })), ""},
+		{
+			"newer rows",
+			sealed(changed(t, good, 'H', func(b []byte) []byte {
+				return bytes.Replace(
+					b,
+					[]byte(`"level":1`),
+					[]byte(`"level":2`),
+					1,
+				)
+			})),
+			"newer jeton",
+		},
+		{
+			"a table that is not ours",
+			sealed(changed(t, good, 'T', func(b []byte) []byte {
+				return bytes.Replace(
+					b,
+					[]byte(`"uses"`),
+					[]byte(`"sqlite_schema"`),
+					1,
+				)
+			})),
+			"unknown",
+		},
+		{
+			"a table that comes twice",
+			sealed(changed(t, good, 'T', func(b []byte) []byte {
+				return bytes.Replace(
+					b,
+					[]byte(`"sources"`),
+					[]byte(`"logins"`),
+					1,
+				)
+			})),
+			"comes twice",
+		},
+		{
+			"a column that is not ours",
+			sealed(changed(t, good, 'T', func(b []byte) []byte {
+				return bytes.Replace(
+					b,
+					[]byte(`"used"`),
+					[]byte(`"user"`),
+					1,
+				)
+			})),
+			"other columns",
+		},
+		{
+			"a row too few",
+			sealed(changed(t, good, 'E', func(b []byte) []byte {
+				return bytes.Replace(
+					b,
+					[]byte(`"rows":40`),
+					[]byte(`"rows":41`),
+					1,
+				)
+			})),
+			"does not fit",
+		},
+		{
+			"a row that is too long",
+			sealed(changed(t, good, 'R', func(b []byte) []byte { return append(b, 0) })),
+			"too many",
+		},
+		{
+			"a row that is too short",
+			sealed(changed(t, good, 'R', func(b []byte) []byte { return b[:len(b)-1] })),
+			"cannot be read",
+		},
+		{
+			"rows in no order",
+			sealed(changed(t, good, 'R', func(b []byte) []byte { return append([]byte{2}, b[1:]...) })),
+			"",
+		},
 		{"no end", sealed(changed(t, good, 'Z', func(b []byte) []byte { return []byte("x") })), "a table was to come"},
 		{"something behind the end", resealed(append(bytes.Clone(good[:len(good)-tailSize]), 'x')), "behind its end"},
 		{"something packed behind the end", sealed(append(unpacked(t, good), 'x')), "behind its end"},
@@ -258,11 +410,13 @@ func unpacked(t testing.TB, b []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	zip.Multistream(false)
 	plain, err := io.ReadAll(zip)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return plain
 }
 
@@ -277,6 +431,7 @@ func changed(t testing.TB, b []byte, letter byte, change func([]byte) []byte) []
 		if err != nil {
 			return out.Bytes()
 		}
+
 		body = bytes.Clone(body)
 		if l == letter {
 			body = change(body)
@@ -294,6 +449,7 @@ func sealed(records []byte) []byte {
 	zip := gzip.NewWriter(&b)
 	_, _ = zip.Write(records)
 	_ = zip.Close()
+
 	return resealed(b.Bytes())
 }
 
@@ -309,12 +465,21 @@ func TestAFileThatChangesWhileItIsRestoredIsRefused(t *testing.T) {
 	b := backupOf(t, from)
 	f := opened(t, b)
 	exec(t, from, "UPDATE users SET password = 'mine'")
+
 	other := backupOf(t, from)
 	if len(other) != len(b) {
 		t.Logf("%d and %d bytes", len(b), len(other))
 	}
+
 	f.from, f.size = bytes.NewReader(other), int64(len(other)-tailSize)
-	if _, err := f.Restore(t.Context(), to, trusting(), false, 0, silent); err == nil || !strings.Contains(err.Error(), "has changed") {
+	if _, err := f.Restore(
+		t.Context(),
+		to,
+		trusting(),
+		false,
+		0,
+		silent,
+	); err == nil || !strings.Contains(err.Error(), "has changed") {
 		t.Errorf("it is answered %v", err)
 	}
 	if sums(t, to)[0].Rows != 0 {
@@ -326,25 +491,36 @@ func TestABackupIsOfOneMoment(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
 			const many = 4 * batch // more than waits to be written
+
 			s := e.open(t)
 			fill(t, s, many)
 			want := sums(t, s)
 			var b bytes.Buffer
+
 			n := 0
 			w := writerFunc(func(p []byte) (int, error) {
 				n++
 				exec(t, s, fmt.Sprintf("DELETE FROM audit WHERE seq < %d", n*10), "DELETE FROM uses")
 				return b.Write(p)
 			})
+
 			_, err := Backup(t.Context(), s, w, Head{})
 			must(t, err)
 			to := newSQLite(t)
 			_, err = opened(t, b.Bytes()).Restore(t.Context(), to, trusting(), false, 0, silent)
 			must(t, err)
-			exec(t, to, "UPDATE meta SET value = '7' WHERE name = 'epoch'", fmt.Sprintf("DELETE FROM audit WHERE seq > %d", many))
-			if got := sums(t, to); fmt.Sprint(got) != fmt.Sprint(want) {
+
+			exec(
+				t,
+				to,
+				"UPDATE meta SET value = '7' WHERE name = 'epoch'",
+				fmt.Sprintf("DELETE FROM audit WHERE seq > %d", many),
+			)
+			got := sums(t, to)
+			if fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("the backup has %v, the database had %v", got, want)
 			}
+
 			if n < 2 || fmt.Sprint(sums(t, s)) == fmt.Sprint(want) {
 				t.Errorf("the database did not change meanwhile, %d writes: this tests nothing", n)
 			}
@@ -362,9 +538,11 @@ func TestTextsThatOneEngineCannotHoldAreMovedAsBothCan(t *testing.T) {
 	exec(t, from, "UPDATE audit SET reason = 'a' || char(0) || CAST(x'ff' AS TEXT) || 'b' WHERE seq = 1")
 	_, err := copyBy(t.Context(), few, from, to, silent)
 	must(t, err)
+
 	equal(t, from, to)
 	again, err := copyBy(t.Context(), few, from, to, silent)
 	must(t, err)
+
 	if again.Written != 0 {
 		t.Errorf("%d rows differ for ever", again.Written)
 	}
@@ -376,7 +554,9 @@ func TestALevelIsForOneListOfTables(t *testing.T) {
 	sum := sha256.Sum256(b)
 	// Whoever changes the list raises Level, and writes the new sum here.
 	const level, list = 1, "ebd843c892167e3f"
-	if got := hex.EncodeToString(sum[:8]); Level != level || got != list {
+
+	got := hex.EncodeToString(sum[:8])
+	if Level != level || got != list {
 		t.Errorf("level %d has the list %s, want level %d and %s", Level, got, level, list)
 	}
 }
@@ -400,6 +580,7 @@ func TestAnOlderLevelLeavesOutWhatItDoesNotKnow(t *testing.T) {
 					given.Columns = append(given.Columns, c)
 				}
 			}
+
 			if err := users.fits(given, tc.level); (err == nil) != tc.want {
 				t.Errorf("fits says %v", err)
 			}
@@ -413,6 +594,7 @@ func TestABackupOfBeforeIsRead(t *testing.T) {
 	must(t, err)
 	want := newSQLite(t)
 	fill(t, want, 3)
+
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
 			to := e.open(t)
@@ -431,6 +613,7 @@ func TestAnAnnouncedLengthTakesNoMemory(t *testing.T) {
 	if _, _, err := r.record(maxRow); !errors.Is(err, errBackup) {
 		t.Errorf("it is answered %v", err)
 	}
+
 	if r.b.Cap() > 4096 {
 		t.Errorf("it took %d bytes", r.b.Cap())
 	}

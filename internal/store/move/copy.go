@@ -45,21 +45,39 @@ func copyBy(ctx context.Context, size int, from Source, to Side, report func(Pro
 		if err != nil {
 			return err
 		}
-		c := copying{from: q, to: to, size: size, report: report, out: &out}
-		if err := to.Step(ctx, func(ctx context.Context, tx statements.Conn) error { return claim(ctx, tx, id) }); err != nil {
+
+		c := copying{
+			from:   q,
+			to:     to,
+			size:   size,
+			report: report,
+			out:    &out,
+		}
+		if err := to.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
+			return claim(
+				ctx,
+				tx,
+				id,
+			)
+		}); err != nil {
 			return err
 		}
+
 		for _, t := range tables() {
 			if err := c.table(ctx, t); err != nil {
 				return fmt.Errorf("copy %s: %w", t.Name, err)
 			}
 		}
+
 		if err := c.numbers(ctx, from); err != nil {
 			return err
 		}
-		if out.Tables, err = c.compare(ctx); err != nil {
+
+		out.Tables, err = c.compare(ctx)
+		if err != nil {
 			return err
 		}
+
 		return to.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
 			if err := statements.SetMeta(ctx, tx, statements.MetaCopied, id); err != nil {
 				return err
@@ -67,6 +85,7 @@ func copyBy(ctx context.Context, size int, from Source, to Side, report func(Pro
 			return statements.SetMeta(ctx, tx, statements.MetaCopying, "")
 		})
 	})
+
 	return out, err
 }
 
@@ -75,17 +94,23 @@ func claim(ctx context.Context, tx statements.Conn, source string) error {
 	var marks [3]string
 	for i, name := range []string{statements.MetaID, statements.MetaCopying, statements.MetaCopied} {
 		var err error
-		if marks[i], err = statements.Meta(ctx, tx, name); err != nil {
+		marks[i], err = statements.Meta(ctx, tx, name)
+		if err != nil {
 			return err
 		}
 	}
+
 	empty, err := isEmpty(ctx, tx)
 	if err != nil {
 		return err
 	}
+
 	switch {
 	case source == "":
-		return jeton.WithDetail(jeton.ErrConflict, "the source has no id; start its server with this version of jeton once")
+		return jeton.WithDetail(
+			jeton.ErrConflict,
+			"the source has no id; start its server with this version of jeton once",
+		)
 	case marks[0] == source:
 		return jeton.WithDetail(jeton.ErrConflict, "both are the same database")
 	case marks[1] == source || marks[2] == source || empty && marks[1] == "":
@@ -94,9 +119,11 @@ func claim(ctx context.Context, tx statements.Conn, source string) error {
 	default:
 		return jeton.WithDetail(jeton.ErrConflict, "the destination has data of its own; name an empty database")
 	}
+
 	if err := statements.SetMeta(ctx, tx, statements.MetaCopied, ""); err != nil {
 		return err
 	}
+
 	return statements.SetMeta(ctx, tx, statements.MetaCopying, source)
 }
 
@@ -115,6 +142,7 @@ func (c *copying) table(ctx context.Context, t table) error {
 	if err != nil {
 		return err
 	}
+
 	c.report(Progress{t.Name, 0, all})
 	var other []span
 	var done int64
@@ -124,10 +152,12 @@ func (c *copying) table(ctx context.Context, t table) error {
 		if err != nil {
 			return err
 		}
+
 		same, there, err := c.same(ctx, t, s, sum)
 		if err != nil {
 			return err
 		}
+
 		if !same {
 			other = append(other, s)
 			if there > 0 {
@@ -139,19 +169,24 @@ func (c *copying) table(ctx context.Context, t table) error {
 			done += int64(n)
 			c.report(Progress{t.Name, done, all})
 		}
+
 		if s.high == nil {
 			break
 		}
+
 		low = s.high
 	}
+
 	for _, s := range other {
 		n, err := c.fill(ctx, t, s)
 		if err != nil {
 			return err
 		}
+
 		done += n
 		c.report(Progress{t.Name, done, all})
 	}
+
 	return nil
 }
 
@@ -160,14 +195,17 @@ func (c *copying) table(ctx context.Context, t table) error {
 func (c *copying) next(ctx context.Context, t table, s *span) (n int, sum []byte, err error) {
 	h := newDigest(t)
 	var last row
+
 	err = t.read(ctx, c.from, *s, c.size, func(r row) error {
 		last = r[:t.keys]
 		h.add(r)
 		return nil
 	})
+
 	if h.rows == int64(c.size) {
 		s.high = last
 	}
+
 	return int(h.rows), h.sum(), err
 }
 
@@ -180,6 +218,7 @@ func (c *copying) same(ctx context.Context, t table, s span, sum []byte) (same b
 			return nil
 		})
 	})
+
 	return bytes.Equal(sum, h.sum()), h.rows, err
 }
 
@@ -201,10 +240,12 @@ func (c *copying) fill(ctx context.Context, t table, s span) (int64, error) {
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
+
 	err = c.to.Step(ctx, func(ctx context.Context, tx statements.Conn) error { return t.insert(ctx, c.to, tx, rows) })
 	if err == nil {
 		c.out.Written += int64(len(rows))
 	}
+
 	return int64(len(rows)), err
 }
 
@@ -215,6 +256,7 @@ func (c *copying) numbers(ctx context.Context, from Source) error {
 			if !t.gives {
 				continue
 			}
+
 			last, err := from.Last(ctx, c.from, t.Name, t.Columns[0].Name)
 			if err != nil {
 				return fmt.Errorf("read numbers of %s: %w", t.Name, err)
@@ -223,6 +265,7 @@ func (c *copying) numbers(ctx context.Context, from Source) error {
 				return fmt.Errorf("set numbers of %s: %w", t.Name, err)
 			}
 		}
+
 		return nil
 	})
 }
@@ -235,17 +278,28 @@ func (c *copying) compare(ctx context.Context) (sums []Sum, err error) {
 			if err != nil {
 				return err
 			}
+
 			copied, err := t.sum(ctx, q)
 			if err != nil {
 				return err
 			}
 			if source != copied {
-				return fmt.Errorf("%s has %d rows and SHA-256 %s in the source, %d and %s in the copy: does somebody else write to it? run the same command again", t.Name, source.Rows, source.SHA256, copied.Rows, copied.SHA256)
+				return fmt.Errorf(
+					"%s has %d rows and SHA-256 %s in the source, %d and %s in the copy: does somebody else write to it? run the same command again",
+					t.Name,
+					source.Rows,
+					source.SHA256,
+					copied.Rows,
+					copied.SHA256,
+				)
 			}
+
 			sums = append(sums, source)
 		}
+
 		return nil
 	})
+
 	return sums, err
 }
 
@@ -255,6 +309,7 @@ func (t table) sum(ctx context.Context, q statements.Queries) (Sum, error) {
 		h.add(r)
 		return nil
 	})
+
 	return Sum{t.Name, h.rows, hex.EncodeToString(h.sum())}, err
 }
 

@@ -50,6 +50,7 @@ func renew(ctx context.Context, s Side, tx statements.Conn, a Ask, after int64) 
 		if !t.gives || t.Name == "budgets" { // what is counted hangs on the number of its holder, too
 			continue
 		}
+
 		last, err := s.Last(ctx, tx, t.Name, t.Columns[0].Name)
 		if err == nil {
 			err = s.Advance(ctx, tx, t.Name, t.Columns[0].Name, max(last+jump, clockJump(a.Now)))
@@ -58,5 +59,11 @@ func renew(ctx context.Context, s Side, tx statements.Conn, a Ask, after int64) 
 			return statements.Renewed{}, fmt.Errorf("set numbers of %s: %w", t.Name, err)
 		}
 	}
-	return statements.Renew(ctx, tx, statements.Renewal{Now: a.Now, After: after, Trust: a.Trust, Event: a.Event})
+
+	return statements.Renew(ctx, tx, statements.Renewal{
+		Now:   a.Now,
+		After: after,
+		Trust: a.Trust,
+		Event: a.Event,
+	})
 }

@@ -57,7 +57,10 @@ func sideOf(t *testing.T, path string) Side {
 
 func newPostgres(t *testing.T) Side {
 	t.Helper()
-	s, err := postgres.OpenSide(t.Context(), postgres.Config{URL: jeton.NewSecret(shared.Database(t)), Where: "the test's"})
+	s, err := postgres.OpenSide(t.Context(), postgres.Config{
+		URL:   jeton.NewSecret(shared.Database(t)),
+		Where: "the test's",
+	})
 	must(t, err)
 	t.Cleanup(func() { _ = s.Close() })
 	return s
@@ -81,6 +84,7 @@ func exec(t *testing.T, s Side, texts ...string) {
 				return fmt.Errorf("%s: %w", text, err)
 			}
 		}
+
 		return nil
 	}))
 }
@@ -88,16 +92,28 @@ func exec(t *testing.T, s Side, texts ...string) {
 // put adds rows.
 func put(t *testing.T, s Side, name string, rows ...row) {
 	t.Helper()
-	must(t, s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error { return tableOf(t, name).insert(ctx, s, tx, rows) }))
+	must(
+		t,
+		s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
+			return tableOf(t, name).insert(
+				ctx,
+				s,
+				tx,
+				rows,
+			)
+		}),
+	)
 }
 
 func tableOf(t *testing.T, name string) table {
 	t.Helper()
+
 	for _, each := range tables() {
 		if each.Name == name {
 			return each
 		}
 	}
+
 	t.Fatalf("no table %s", name)
 	return table{}
 }
@@ -124,16 +140,19 @@ func sample(t table, n int) row {
 			}
 		}
 	}
+
 	return r
 }
 
 // fill puts so many rows into every table.
 func fill(t *testing.T, s Side, rows int) {
 	t.Helper()
+
 	for _, each := range tables() {
 		if each.Name == "meta" {
 			continue
 		}
+
 		var list []row
 		for n := range rows {
 			r := sample(each, n)
@@ -142,9 +161,12 @@ func fill(t *testing.T, s Side, rows int) {
 			}
 			list = append(list, r)
 		}
+
 		put(t, s, each.Name, list...)
 	}
+
 	exec(t, s, "INSERT INTO meta (name, value) VALUES ('epoch', '7')")
+
 	for _, each := range tables() {
 		if each.gives {
 			must(t, s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
@@ -165,8 +187,10 @@ func sums(t *testing.T, s Source) (list []Sum) {
 			}
 			list = append(list, sum)
 		}
+
 		return nil
 	}))
+
 	return list
 }
 
@@ -188,6 +212,7 @@ func equal(t *testing.T, a, b Source) {
 func numbered(t *testing.T, s Side, table string, more int64) int64 {
 	t.Helper()
 	var got int64
+
 	each := tableOf(t, table)
 	r := sample(each, 900_000)
 	must(t, s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
@@ -195,12 +220,18 @@ func numbered(t *testing.T, s Side, table string, more int64) int64 {
 		for i := range marks {
 			marks[i] = fmt.Sprintf("$%d", i+1)
 		}
-		text := "INSERT INTO " + each.Name + " (" + names(each.Columns[1:]) + ") VALUES (" + strings.Join(marks, ", ") + ") RETURNING " + each.Columns[0].Name
+
+		text := "INSERT INTO " + each.Name + " (" + names(each.Columns[1:]) + ") VALUES (" + strings.Join(
+			marks,
+			", ",
+		) + ") RETURNING " + each.Columns[0].Name
 		return tx.QueryRow(ctx, text, args...).Scan(&got)
 	}))
+
 	if got <= more {
 		t.Errorf("the next number of %s is %d, want one above %d", table, got, more)
 	}
+
 	return got
 }
 
@@ -216,29 +247,38 @@ func TestACopyIsEqual(t *testing.T) {
 		done, err := copyBy(t.Context(), few, from, to, func(p Progress) { last = p })
 		must(t, err)
 		equal(t, from, to)
-		if want := sums(t, to); fmt.Sprint(done.Tables) != fmt.Sprint(want) {
+
+		want := sums(t, to)
+		if fmt.Sprint(done.Tables) != fmt.Sprint(want) {
 			t.Errorf("it says %v, and there is %v", done.Tables, want)
 		}
 		if last != (Progress{"meta", 1, 1}) {
 			t.Errorf("its last word was %+v", last)
 		}
+
 		for _, each := range tables() {
 			// budgets of SQLite follow the greatest that is there
-			if more := int64(2*few + 107); each.gives && each.Name != "budgets" {
+			more := int64(2*few + 107)
+			if each.gives && each.Name != "budgets" {
 				numbered(t, to, each.Name, more)
 			}
 		}
-		if n := int64((2*few+7)*(len(tables())-1) + 1); done.Written != n || done.Removed != 0 {
+
+		n := int64((2*few+7)*(len(tables())-1) + 1)
+		if done.Written != n || done.Removed != 0 {
 			t.Errorf("%d rows written and %d removed, want %d and none", done.Written, done.Removed, n)
 		}
 	})
 }
 
 func TestThereAndBackIsEqual(t *testing.T) {
-	from, there, back := newSQLite(t), newPostgres(t), newSQLite(t)
+	from := newSQLite(t)
+	there := newPostgres(t)
+	back := newSQLite(t)
 	fill(t, from, few+1)
 	_, err := copyBy(t.Context(), few, from, there, silent)
 	must(t, err)
+
 	_, err = copyBy(t.Context(), few, there, back, silent)
 	must(t, err)
 	equal(t, from, back)
@@ -251,9 +291,11 @@ func TestASecondCopyWritesOnlyWhatDiffers(t *testing.T) {
 		must(t, err)
 		again, err := copyBy(t.Context(), few, from, to, silent)
 		must(t, err)
+
 		if again.Written != 0 || again.Removed != 0 {
 			t.Errorf("nothing has changed: %d rows written, %d removed", again.Written, again.Removed)
 		}
+
 		exec(t, from,
 			// A name goes from one row to another that lies before it, and the other way round.
 			"DELETE FROM users WHERE id IN (3, 60)",
@@ -263,14 +305,18 @@ func TestASecondCopyWritesOnlyWhatDiffers(t *testing.T) {
 			"UPDATE uses SET used = used + 1 WHERE login = 7",
 			"UPDATE meta SET value = '8' WHERE name = 'epoch'",
 		)
+
 		names := [2]row{sample(tableOf(t, "users"), 59), sample(tableOf(t, "users"), 2)}
 		names[0][0], names[1][0] = int64(3), int64(60)
 		put(t, from, "users", names[0], names[1])
 		third, err := copyBy(t.Context(), few, from, to, silent)
 		must(t, err)
-		if most := int64(5 * few); third.Written == 0 || third.Written > most {
+
+		most := int64(5 * few)
+		if third.Written == 0 || third.Written > most {
 			t.Errorf("%d rows written, want some, and at most %d", third.Written, most)
 		}
+
 		left, right := sums(t, from), sums(t, to)
 		if fmt.Sprint(left) != fmt.Sprint(right) {
 			t.Errorf("the source has %v, the copy %v", left, right)
@@ -307,19 +353,43 @@ func TestACopyThatWasBrokenOffGoesOn(t *testing.T) {
 			if !errors.Is(err, errBroken) {
 				t.Fatalf("cut off after %d steps: %v", after, err)
 			}
-			err = to.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error { return statements.Serve(ctx, tx) })
-			if wants := error(statements.ErrHalf); after == 1 && err != nil || after > 1 && !errors.Is(err, wants) {
+
+			err = to.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
+				return statements.Serve(
+					ctx,
+					tx,
+				)
+			})
+			wants := error(statements.ErrHalf)
+			if after == 1 && err != nil || after > 1 && !errors.Is(err, wants) {
 				t.Fatalf("a server that starts on the half copy after %d steps: %v", after, err)
 			}
+
 			written += half.Written
 		}
+
 		whole, err := copyBy(t.Context(), few, from, to, silent)
 		must(t, err)
 		equal(t, from, to)
-		if all := int64((few+1)*(len(tables())-1) + 1); written+whole.Written != all || whole.Written != 0 {
-			t.Errorf("%d rows written before and %d in the end, of %d: none has to be written twice", written, whole.Written, all)
+		all := int64((few+1)*(len(tables())-1) + 1)
+		if written+whole.Written != all || whole.Written != 0 {
+			t.Errorf(
+				"%d rows written before and %d in the end, of %d: none has to be written twice",
+				written,
+				whole.Written,
+				all,
+			)
 		}
-		must(t, to.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error { return statements.Serve(ctx, tx) }))
+
+		must(
+			t,
+			to.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
+				return statements.Serve(
+					ctx,
+					tx,
+				)
+			}),
+		)
 		if _, err := copyBy(t.Context(), few, from, to, silent); !errors.Is(err, jeton.ErrConflict) {
 			t.Errorf("a copy over one that a server has started on: %v, want ErrConflict", err)
 		}
@@ -333,28 +403,40 @@ func TestADestinationWithDataOfItsOwnIsRefused(t *testing.T) {
 		fill(t, other, 2)
 		put(t, to, "revoked", sample(tableOf(t, "revoked"), 5))
 		before := sums(t, to)
+
 		refuse := func(from, to Side, says string) {
 			t.Helper()
-			if _, err := copyBy(t.Context(), few, from, to, silent); !errors.Is(err, jeton.ErrConflict) || !strings.Contains(err.Error(), says) {
+			if _, err := copyBy(
+				t.Context(),
+				few,
+				from,
+				to,
+				silent,
+			); !errors.Is(err, jeton.ErrConflict) || !strings.Contains(err.Error(), says) {
 				t.Errorf("it is answered %v, want ErrConflict that says %q", err, says)
 			}
 		}
+
 		refuse(from, to, "data of its own")
-		if after := sums(t, to); fmt.Sprint(before) != fmt.Sprint(after) {
+		after := sums(t, to)
+		if fmt.Sprint(before) != fmt.Sprint(after) {
 			t.Errorf("it was %v and is %v", before, after)
 		}
+
 		refuse(from, from, "the same database")
 		exec(t, to, "DELETE FROM revoked")
 		_, err := copyBy(t.Context(), few, from, to, silent)
 		must(t, err)
 		refuse(other, to, "a copy of another database")
+
 		equalButMeta(t, from, to)
 	})
 }
 
 func equalButMeta(t *testing.T, a, b Source) {
 	t.Helper()
-	if left, right := sums(t, a), sums(t, b); fmt.Sprint(left) != fmt.Sprint(right) {
+	left, right := sums(t, a), sums(t, b)
+	if fmt.Sprint(left) != fmt.Sprint(right) {
 		t.Errorf("one has %v, the other %v", left, right)
 	}
 }
@@ -368,16 +450,27 @@ func TestASourceIsReadAsOfOneMoment(t *testing.T) {
 			// The source goes on while it is copied: each time something is told, a user goes
 			// and an event comes.
 			n := 0
+
 			_, err := copyBy(t.Context(), few, from, to, func(Progress) {
 				n++
-				exec(t, from, fmt.Sprintf("DELETE FROM users WHERE id = %d", n), "DELETE FROM sessions", "UPDATE meta SET value = '9' WHERE name = 'epoch'")
+				exec(
+					t,
+					from,
+					fmt.Sprintf("DELETE FROM users WHERE id = %d", n),
+					"DELETE FROM sessions",
+					"UPDATE meta SET value = '9' WHERE name = 'epoch'",
+				)
 				put(t, from, "audit", sample(tableOf(t, "audit"), 5000+n))
 			})
+
 			must(t, err)
-			if got := sums(t, to); fmt.Sprint(got) != fmt.Sprint(want) {
+			got := sums(t, to)
+			if fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("the copy has %v, the source had %v", got, want)
 			}
-			if now := sums(t, from); n < 10 || fmt.Sprint(now) == fmt.Sprint(want) {
+
+			now := sums(t, from)
+			if n < 10 || fmt.Sprint(now) == fmt.Sprint(want) {
 				t.Error("the source did not change: this tests nothing")
 			}
 		})
@@ -394,8 +487,30 @@ func TestTheListOfTablesIsTheSchema(t *testing.T) {
 		types   map[kind][]string
 		besides []string
 	}{
-		{engines()[0], columns, map[kind][]string{integer: {"INTEGER"}, boolean: {"INTEGER"}, text: {"TEXT"}, blob: {"BLOB"}, maybe: {"BLOB?"}}, []string{"migrations"}},
-		{engines()[1], attributes, map[kind][]string{integer: {"bigint"}, boolean: {"boolean"}, text: {"text", "text C"}, blob: {"bytea"}, maybe: {"bytea?"}}, []string{"migrations", "changes", "nodes", "audit.wrote", "uses.took"}},
+		{
+			engines()[0],
+			columns,
+			map[kind][]string{
+				integer: {"INTEGER"},
+				boolean: {"INTEGER"},
+				text:    {"TEXT"},
+				blob:    {"BLOB"},
+				maybe:   {"BLOB?"},
+			},
+			[]string{"migrations"},
+		},
+		{
+			engines()[1],
+			attributes,
+			map[kind][]string{
+				integer: {"bigint"},
+				boolean: {"boolean"},
+				text:    {"text", "text C"},
+				blob:    {"bytea"},
+				maybe:   {"bytea?"},
+			},
+			[]string{"migrations", "changes", "nodes", "audit.wrote", "uses.took"},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := tc.open(t)
@@ -406,6 +521,7 @@ func TestTheListOfTablesIsTheSchema(t *testing.T) {
 					return err
 				}
 				defer rows.Close()
+
 				for rows.Next() {
 					var table, column, kind string
 					if err := rows.Scan(&table, &column, &kind); err != nil {
@@ -413,13 +529,16 @@ func TestTheListOfTablesIsTheSchema(t *testing.T) {
 					}
 					have[table+"."+column] = kind
 				}
+
 				return rows.Err()
 			}))
+
 			for _, each := range tables() {
 				for i, c := range each.Columns {
 					name := each.Name + "." + c.Name
 					got, ok := have[name]
 					delete(have, name)
+
 					if !ok || !slices.Contains(tc.types[c.Kind], got) {
 						t.Errorf("%s is %q in the list and %q in the schema", name, c.Kind, got)
 					}
@@ -428,6 +547,7 @@ func TestTheListOfTablesIsTheSchema(t *testing.T) {
 					}
 				}
 			}
+
 			for name := range have {
 				table, _, _ := strings.Cut(name, ".")
 				if !slices.Contains(tc.besides, table) && !slices.Contains(tc.besides, name) {

@@ -34,9 +34,11 @@ func (t table) scan(from statements.Row) (row, error) {
 			into[i] = new([]byte)
 		}
 	}
+
 	if err := from.Scan(into...); err != nil {
 		return nil, fmt.Errorf("row of %s: %w", t.Name, err)
 	}
+
 	r := make(row, len(into))
 	for i, c := range t.Columns {
 		switch v := into[i].(type) {
@@ -55,6 +57,7 @@ func (t table) scan(from statements.Row) (row, error) {
 			}
 		}
 	}
+
 	return r, nil
 }
 
@@ -85,6 +88,7 @@ func (t table) append(b []byte, r row) []byte {
 			b = append(b, 0)
 		}
 	}
+
 	return b
 }
 
@@ -102,6 +106,7 @@ func (t table) parse(b []byte) (row, error) {
 	r := make(row, len(t.Columns))
 	for i, c := range t.Columns {
 		var ok bool
+
 		switch c.Kind {
 		case integer:
 			v, n := binary.Varint(b)
@@ -114,26 +119,31 @@ func (t table) parse(b []byte) (row, error) {
 			}
 		case text:
 			var s []byte
-			if s, b, ok = cut(b); ok {
+			s, b, ok = cut(b)
+			if ok {
 				r[i], ok = string(s), plain(string(s)) == string(s)
 			}
 		case maybe:
 			if ok = len(b) > 0 && b[0] <= 1; ok {
 				there := b[0] == 1
-				if b = b[1:]; there {
+				b = b[1:]
+				if there {
 					r[i], b, ok = taken(b)
 				}
 			}
 		case blob:
 			r[i], b, ok = taken(b)
 		}
+
 		if !ok {
 			return nil, fmt.Errorf("%w: column %s of %s", errRow, c.Name, t.Name)
 		}
 	}
+
 	if len(b) > 0 {
 		return nil, fmt.Errorf("%w: %d bytes too many in %s", errRow, len(b), t.Name)
 	}
+
 	return r, nil
 }
 
@@ -143,6 +153,7 @@ func cut(b []byte) (head, rest []byte, ok bool) {
 	if size <= 0 || n > uint64(len(b)-size) {
 		return nil, b, false
 	}
+
 	b = b[size:]
 	return b[:n], b[n:], true
 }
@@ -164,9 +175,11 @@ func (t table) less(a, b row) bool {
 		case []byte:
 			c = bytes.Compare(v, b[i].([]byte))
 		}
+
 		if c != 0 {
 			return c < 0
 		}
 	}
+
 	return false
 }

@@ -58,9 +58,11 @@ func where(conditions ...string) string {
 			set = append(set, c)
 		}
 	}
+
 	if len(set) == 0 {
 		return ""
 	}
+
 	return " WHERE " + strings.Join(set, " AND ")
 }
 
@@ -75,15 +77,19 @@ func (s span) conditions(t table) (string, []any) {
 		if key == nil {
 			return
 		}
+
 		marks := make([]string, len(key))
 		for i, v := range key {
 			args = append(args, v)
 			marks[i] = fmt.Sprintf("$%d", len(args))
 		}
+
 		list = append(list, t.key()+" "+sign+" ("+strings.Join(marks, ", ")+")")
 	}
+
 	bound(">", s.low)
 	bound("<=", s.high)
+
 	return where(list...), args
 }
 
@@ -95,15 +101,18 @@ func (t table) read(ctx context.Context, q statements.Queries, s span, limit int
 	if limit > 0 {
 		text += fmt.Sprintf(" LIMIT %d", limit)
 	}
+
 	rows, err := q.Query(ctx, text, args...)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", t.Name, err)
 	}
 	defer rows.Close()
+
 	for rows.Next() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+
 		r, err := t.scan(rows)
 		if err != nil {
 			return err
@@ -112,9 +121,11 @@ func (t table) read(ctx context.Context, q statements.Queries, s span, limit int
 			return err
 		}
 	}
+
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read %s: %w", t.Name, err)
 	}
+
 	return nil
 }
 
@@ -132,6 +143,7 @@ func (t table) remove(ctx context.Context, tx statements.Conn, s span) (int64, e
 	if err != nil {
 		return 0, fmt.Errorf("empty %s: %w", t.Name, err)
 	}
+
 	return n, nil
 }
 
@@ -141,13 +153,16 @@ func (t table) insert(ctx context.Context, to Side, tx statements.Conn, rows []r
 	for i, r := range rows {
 		list[i] = r
 	}
+
 	columns := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
 		columns[i] = c.Name
 	}
+
 	if err := to.Insert(ctx, tx, t.Name, columns, list); err != nil {
 		return fmt.Errorf("fill %s: %w", t.Name, err)
 	}
+
 	return nil
 }
 
@@ -159,5 +174,6 @@ func isEmpty(ctx context.Context, q statements.Queries) (bool, error) {
 			return false, err
 		}
 	}
+
 	return true, nil
 }

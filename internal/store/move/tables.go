@@ -41,25 +41,68 @@ func columns(list string) []column {
 		}
 		all = append(all, column{name, kind(k)})
 	}
+
 	return all
 }
 
 // tables returns what is moved. A test compares it with the schema of each engine.
 func tables() []table {
 	return []table{
-		{"users", columns("id name:text folded:text password:text version groups:text disabled:bool declared:bool created updated uuid:text email:text email_folded:text first_name:text last_name:text"), 1, true, ""},
-		{"clients", columns("id name:text folded:text version secret:blob? services:text scopes:text introspects:text source:text disabled:bool declared:bool created updated"), 1, true, ""},
-		{"client_keys", columns("client kid:text alg:text public:text retired:bool opens closes created"), 2, false, ""},
-		{"keys", columns("kid:text kind:text alg:text public:text sealed:blob created opens retires closes revoked:bool"), 1, false, ""},
+		{
+			"users",
+			columns("id name:text folded:text password:text version groups:text disabled:bool declared:bool created updated uuid:text email:text email_folded:text first_name:text last_name:text"),
+			1,
+			true,
+			"",
+		},
+		{
+			"clients",
+			columns("id name:text folded:text version secret:blob? services:text scopes:text introspects:text source:text disabled:bool declared:bool created updated"),
+			1,
+			true,
+			"",
+		},
+		{
+			"client_keys",
+			columns("client kid:text alg:text public:text retired:bool opens closes created"),
+			2,
+			false,
+			"",
+		},
+		{
+			"keys",
+			columns("kid:text kind:text alg:text public:text sealed:blob created opens retires closes revoked:bool"),
+			1,
+			false,
+			"",
+		},
 		{"budgets", columns("id service:text name:text"), 1, true, ""},
-		{"sessions", columns("login id:text hash:blob account service:text created expires idle used source:text"), 1, true, ""},
+		{
+			"sessions",
+			columns("login id:text hash:blob account service:text created expires idle used source:text"),
+			1,
+			true,
+			"",
+		},
 		{"logins", columns("account service:text login at"), 3, false, ""},
 		{"sources", columns("account source:text at"), 2, false, ""},
-		{"tokens", columns("number accessor:text hash:blob format:text kind:text name:text parent account client version audience:text scopes:text allows:text networks:text max_uses created opens expires source:text"), 1, true, ""},
+		{
+			"tokens",
+			columns("number accessor:text hash:blob format:text kind:text name:text parent account client version audience:text scopes:text allows:text networks:text max_uses created opens expires source:text"),
+			1,
+			true,
+			"",
+		},
 		{"uses", columns("login budget used"), 2, false, ""},
 		{"assertions", columns("issuer:text jti:blob expires"), 2, false, ""},
 		{"revoked", columns("seq hash:blob until"), 1, true, ""},
-		{"audit", columns("seq at request:text actor:text action:text target:text service:text outcome:text reason:text source:text checks:text"), 1, true, ""},
+		{
+			"audit",
+			columns("seq at request:text actor:text action:text target:text service:text outcome:text reason:text source:text checks:text"),
+			1,
+			true,
+			"",
+		},
 		{"meta", columns("name:text value:text"), 1, false, metaOwn},
 	}
 }
