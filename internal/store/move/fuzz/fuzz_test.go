@@ -30,10 +30,12 @@ func FuzzOpen(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	zip, err := gzip.NewReader(bytes.NewReader(whole[len(firstLine) : len(whole)-tail]))
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	records, err := io.ReadAll(zip)
 	if err != nil {
 		f.Fatal(err)
@@ -41,6 +43,7 @@ func FuzzOpen(f *testing.F) {
 	if _, err := move.Open(f.Context(), bytes.NewReader(sealed(records)), int64(len(sealed(records)))); err != nil {
 		f.Fatalf("the seed is refused: %v", err)
 	}
+
 	f.Add(records)
 	f.Add(records[:len(records)/2])
 	f.Add([]byte("H\xff\xff\xff\xff\xff\xff\xff\xff\x7f{"))
@@ -51,13 +54,16 @@ func FuzzOpen(f *testing.F) {
 		runtime.ReadMemStats(&before)
 		file, err := move.Open(t.Context(), bytes.NewReader(b), int64(len(b)))
 		runtime.ReadMemStats(&after)
+
 		// Memory grows with what comes and not with what is announced.
-		if took, most := after.TotalAlloc-before.TotalAlloc, uint64(1<<20+200*len(records)); took > most {
+		took, most := after.TotalAlloc-before.TotalAlloc, uint64(1<<20+200*len(records))
+		if took > most {
 			t.Errorf("%d bytes made it take %d", len(records), took)
 		}
 		if (file == nil) == (err == nil) {
 			t.Errorf("it returns %v and %v", file, err)
 		}
+
 		if err != nil && !errors.Is(err, jeton.ErrInvalid) {
 			t.Errorf("an error that is none of a backup: %v", err)
 		}
@@ -71,9 +77,11 @@ func sealed(records []byte) []byte {
 		_, _ = zip.Write(records)
 		_ = zip.Close()
 	}
+
 	sum := sha256.Sum256(b.Bytes())
 	_ = binary.Write(b, binary.BigEndian, uint64(b.Len()))
 	b.Write(sum[:])
 	b.WriteString(lastWord)
+
 	return b.Bytes()
 }
