@@ -47,6 +47,8 @@ func node(t testing.TB, url string, c Config) *DB {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = db.Close() })
+
 	return db
 }

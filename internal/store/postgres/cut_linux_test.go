@@ -36,6 +36,7 @@ func newIsland(t *testing.T, target string) *island {
 	if err := ip("netns", "add", i.name); err != nil {
 		t.Skipf("no network of our own is to be had here: %v", err)
 	}
+
 	t.Cleanup(func() { _ = ip("netns", "delete", i.name) })
 	here := fmt.Sprintf("jeton%da", n)
 	for _, args := range [][]string{
@@ -49,6 +50,7 @@ func newIsland(t *testing.T, target string) *island {
 			t.Skipf("no way to a network of our own: %v", err)
 		}
 	}
+
 	l, err := i.listen("198.18.77.2:0")
 	must(t, err)
 	t.Cleanup(func() { _ = l.Close() })
@@ -62,6 +64,7 @@ func newIsland(t *testing.T, target string) *island {
 			go pass(conn, target)
 		}
 	}()
+
 	return i
 }
 
@@ -78,27 +81,33 @@ func (i *island) listen(addr string) (l net.Listener, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+
 		runtime.LockOSThread() // and the thread ends with the goroutine
 		f, ferr := os.Open("/var/run/netns/" + i.name)
 		if err = ferr; err != nil {
 			return
 		}
 		defer f.Close()
+
 		if err = unix.Setns(int(f.Fd()), syscall.CLONE_NEWNET); err == nil {
 			l, err = net.Listen("tcp", addr)
 		}
 	}()
+
 	<-done
+
 	return l, err
 }
 
 func pass(from net.Conn, target string) {
 	defer from.Close()
+
 	to, err := net.Dial("tcp", target)
 	if err != nil {
 		return
 	}
 	defer to.Close()
+
 	go func() { _, _ = io.Copy(to, from) }()
 	_, _ = io.Copy(from, to)
 }
@@ -113,47 +122,58 @@ func TestPacketsThatAreLostWithoutAWord(t *testing.T) {
 	name := empty(t, c)
 	island := newIsland(t, c.Addr())
 	const bound = 300 * time.Millisecond
-	far, near := quick(t, c.Via(island.addr, name), Config{Staleness: bound}), node(t, c.URL(name), Config{Staleness: bound})
+	far, near := quick(t, c.Via(island.addr, name), Config{
+		Staleness: bound,
+	}), node(t, c.URL(name), Config{Staleness: bound})
 	login := enter(t, near, person(t, near, "diane"), "one")
+
 	enter(t, near, found(t, near, "diane"), "two")
 	budget := policy.Budget{ID: 1, Max: 5}
 	_, err := far.Spend(t.Context(), use(login, budget))
 	must(t, err)
 	must(t, far.Fresh(t.Context()))
+
 	island.way(t, "down")
 	began := time.Now()
 	must(t, end(t.Context(), near, "two"))
+
 	if took := time.Since(began); took < bound {
 		t.Errorf("the end was answered after %v; a node that hears nothing may judge from memory for %v", took, bound)
 	}
 	if err := far.Fresh(t.Context()); err == nil {
 		t.Error("a node that is cut off judges from memory after the end was answered")
 	}
+
 	for range 5 {
 		asked := time.Now()
 		_, err := far.Spend(t.Context(), use(login, budget))
 		away(t, "a use", err)
+
 		if took := time.Since(asked); took > answered {
 			t.Errorf("an answer took %v", took)
 		}
 	}
+
 	island.way(t, "up")
 	back := time.Now()
 	until(t, "health", func() bool {
 		_, err := far.FindSession(t.Context(), session.HashOf("one"))
 		return err == nil && far.Fresh(t.Context()) == nil
 	})
+
 	if took := time.Since(back); took > healthy {
 		t.Errorf("it took %v until all was well", took)
 	}
 	if _, err := far.FindSession(t.Context(), session.HashOf("two")); !errors.Is(err, jeton.ErrNotFound) {
 		t.Errorf("the session that was ended meanwhile: %v", err)
 	}
+
 	var o outcomes
 	for range 6 {
 		_, err := far.Spend(t.Context(), use(login, budget))
 		o.count(t, err)
 	}
+
 	if o.granted.Load() > 4 {
 		t.Errorf("%d more uses were granted of 5, one of which was taken", o.granted.Load())
 	}
@@ -168,11 +188,13 @@ func TestACrashThatTakesNumbersBack(t *testing.T) {
 	db := quick(t, c.TCP(name), Config{Staleness: 100 * time.Millisecond})
 	ear := listening(db)
 	enter(t, db, person(t, db, "diane"), "one")
+
 	poll(t, db)
 	ear.take()
 	conn := behind(t, c.Superuser(name))
 	var pid int
 	say(t, conn, &pid, "SELECT pg_backend_pid()")
+
 	must(t, syscall.Kill(pid, syscall.SIGKILL))
 	until(t, "everything to be dropped", func() bool { return ear.times(all) > 0 })
 	until(t, "the node to judge again", func() bool { return db.Fresh(t.Context()) == nil })

@@ -21,6 +21,7 @@ func (c Config) dial(ctx context.Context, network, addr string) (net.Conn, error
 		ctx, cancel = context.WithTimeout(ctx, c.Answer)
 		defer cancel()
 	}
+
 	conn, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
@@ -28,6 +29,7 @@ func (c Config) dial(ctx context.Context, network, addr string) (net.Conn, error
 	if toCancel {
 		err = conn.SetDeadline(time.Now().Add(c.Answer))
 	}
+
 	return hasty{conn, c.Answer}, err
 }
 
@@ -40,7 +42,8 @@ type hasty struct {
 // SetDeadline implements net.Conn. The library sets one that lies ahead only to end a
 // connection.
 func (h hasty) SetDeadline(t time.Time) error {
-	if most := time.Now().Add(h.most); t.After(most) {
+	most := time.Now().Add(h.most)
+	if t.After(most) {
 		t = most
 	}
 	return h.Conn.SetDeadline(t)

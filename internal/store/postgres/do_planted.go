@@ -19,8 +19,11 @@ func (e engine) Do(ctx context.Context, s statements.Step) error {
 			answer <- nil
 			time.Sleep(10 * time.Millisecond)
 		}
+
 		return changes, err
 	}
+
 	go func() { answer <- e.step(context.WithoutCancel(ctx), s) }()
+
 	return <-answer
 }

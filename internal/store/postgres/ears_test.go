@@ -48,6 +48,7 @@ func away(t *testing.T, what string, err error) {
 // until waits for something that comes by itself.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
+
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain for %s", what)
@@ -70,31 +71,37 @@ func listening(db *DB) *ear {
 		defer e.mu.Unlock()
 		e.heard = append(e.heard, what)
 	}
+
 	db.WatchAll(func() { note(all) })
 	db.WatchSessions(func(list ...session.Hash) {
 		for _, h := range list {
 			note(fmt.Sprintf("session %x", h))
 		}
 	})
+
 	db.WatchTokens(func(list ...secret.Hash) {
 		for _, h := range list {
 			note(fmt.Sprintf("token %x", h))
 		}
 	})
+
 	db.WatchUsers(func(id int64) { note(fmt.Sprint("user ", id)) })
 	db.WatchClients(func(id int64) { note(fmt.Sprint("client ", id)) })
 	db.WatchKeys(func() { note("keys") })
+
 	return e
 }
 
 func (e *ear) times(what string) (n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+
 	for _, h := range e.heard {
 		if h == what {
 			n++
 		}
 	}
+
 	return n
 }
 
@@ -110,14 +117,23 @@ func (e *ear) take() []string {
 // person adds a user.
 func person(t testing.TB, db *DB, name string) account.Account {
 	t.Helper()
-	a := account.Account{Name: name, Folded: name, Password: "hash", Version: 1, Created: noon, Updated: noon}
+	a := account.Account{
+		Name:     name,
+		Folded:   name,
+		Password: "hash",
+		Version:  1,
+		Created:  noon,
+		Updated:  noon,
+	}
 	if err := db.AddUser(t.Context(), a, jeton.Event{Time: noon, Action: "user.add"}); err != nil {
 		t.Fatal(err)
 	}
+
 	a, err := db.FindUser(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return a
 }
 
@@ -127,6 +143,7 @@ func found(t testing.TB, db *DB, name string) account.Account {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return a
 }
 
@@ -134,10 +151,22 @@ func found(t testing.TB, db *DB, name string) account.Account {
 func entry(u account.Account, text string) session.Start {
 	return session.Start{
 		Record: session.Record{
-			ID: "s_" + text, Hash: session.HashOf(text), User: u.ID, Service: "shop", Created: noon, Expires: noon.Add(time.Hour), Idle: time.Hour, LastUsed: noon,
-			Source: "192.0.2.7", Name: u.Name, Groups: []string{},
+			ID:       "s_" + text,
+			Hash:     session.HashOf(text),
+			User:     u.ID,
+			Service:  "shop",
+			Created:  noon,
+			Expires:  noon.Add(time.Hour),
+			Idle:     time.Hour,
+			LastUsed: noon,
+			Source:   "192.0.2.7",
+			Name:     u.Name,
+			Groups:   []string{},
 		},
-		Version: u.Version, Network: "192.0.2.7", Siblings: true, Event: jeton.Event{Time: noon, Action: "login"},
+		Version:  u.Version,
+		Network:  "192.0.2.7",
+		Siblings: true,
+		Event:    jeton.Event{Time: noon, Action: "login"},
 	}
 }
 
@@ -150,6 +179,7 @@ func enter(t testing.TB, db *DB, u account.Account, text string) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return login
 }
 
@@ -179,6 +209,7 @@ func behind(t testing.TB, url string) *pgx.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return conn
 }
@@ -208,8 +239,10 @@ func gated(t testing.TB, url, table, when string) (open func()) {
 	do(t, conn, `CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN LOOP
 		BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NEW; EXCEPTION WHEN query_canceled THEN END;
 	END LOOP; END'`)
+
 	do(t, conn, fmt.Sprintf(when, table))
 	do(t, conn, "SELECT pg_advisory_lock(7)")
+
 	return func() { do(t, conn, "SELECT pg_advisory_unlock(7)") }
 }
 
@@ -224,7 +257,12 @@ func waitingFor(t *testing.T, conn *pgx.Conn, n int) {
 	t.Helper()
 	until(t, fmt.Sprint(n, " statements that wait"), func() bool {
 		var found int
-		say(t, conn, &found, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+		say(
+			t,
+			conn,
+			&found,
+			"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+		)
 		return found >= n
 	})
 }
@@ -248,6 +286,7 @@ func empty(t *testing.T, c *pgtest.Cluster) string {
 		defer cancel()
 		_ = c.Drop(ctx, name)
 	})
+
 	return name
 }
 
@@ -258,5 +297,6 @@ func quick(t *testing.T, url string, c Config) *DB {
 	db, err := Open(t.Context(), c)
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
+
 	return db
 }

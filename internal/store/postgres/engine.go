@@ -36,6 +36,7 @@ func (e engine) Query(ctx context.Context, text string, args ...any) (statements
 	if err != nil {
 		return nil, err
 	}
+
 	var c *pgxpool.Conn
 	var r pgx.Rows
 	for range attempts {
@@ -45,12 +46,15 @@ func (e engine) Query(ctx context.Context, text string, args ...any) (statements
 		if r, err = c.Query(ctx, text, clean(args)...); err == nil {
 			return &rows{r, c, cancel}, nil
 		}
+
 		c.Release()
 		if !untouched(err) {
 			break
 		}
 	}
+
 	cancel()
+
 	return nil, err
 }
 
@@ -93,11 +97,13 @@ func (r row) Scan(into ...any) error {
 		return err
 	}
 	defer cancel()
+
 	for range attempts {
 		if err = r.db.pool.QueryRow(ctx, r.text, r.args...).Scan(into...); !broken(err) {
 			break
 		}
 	}
+
 	return err
 }
 
@@ -114,6 +120,7 @@ WHERE relation = 'audit'::regclass AND database = (SELECT oid FROM pg_database W
 	if err := e.QueryRow(ctx, given).Scan(&last); err != nil {
 		return "", err
 	}
+
 	var first []string
 	for end, again := time.Now().Add(e.c.Answer/2), false; ; again = true {
 		var now []string
@@ -123,12 +130,14 @@ WHERE relation = 'audit'::regclass AND database = (SELECT oid FROM pg_database W
 		if !again {
 			first = now
 		}
+
 		if !slices.ContainsFunc(first, func(held string) bool { return slices.Contains(now, held) }) {
 			return fmt.Sprintf(" AND seq <= %d", last), nil
 		}
 		if time.Now().After(end) {
 			return " AND wrote < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - 15000", nil
 		}
+
 		time.Sleep(time.Millisecond)
 	}
 }
@@ -144,6 +153,7 @@ func (e engine) step(ctx context.Context, s statements.Step) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 	}
+
 	var done committed
 	var err error
 	for range attempts {
@@ -151,6 +161,7 @@ func (e engine) step(ctx context.Context, s statements.Step) error {
 			break
 		}
 	}
+
 	if err != nil {
 		return statements.Unavailable(err)
 	}
@@ -160,7 +171,9 @@ func (e engine) step(ctx context.Context, s statements.Step) error {
 	if err := e.hearing.tell(ctx, done); err != nil {
 		return err
 	}
+
 	e.c.Told(time.Since(done.at))
+
 	return nil
 }
 
@@ -178,6 +191,7 @@ func (e engine) once(ctx context.Context, s statements.Step, most time.Duration)
 		return done, err
 	}
 	defer cancel()
+
 	if s.Serial {
 		// They wait for one another, and would do it with all the connections of this node.
 		select {
@@ -187,38 +201,48 @@ func (e engine) once(ctx context.Context, s statements.Step, most time.Duration)
 			return done, fmt.Errorf("wait for the turn to change something: %w", context.Cause(bound))
 		}
 	}
+
 	held, err := e.acquire(bound)
 	if err != nil {
 		return done, err
 	}
 	defer held.Release()
+
 	tx, err := held.Begin(bound)
 	if err != nil {
 		return done, err
 	}
 	// After a commit it does nothing. A connection that is not fit to roll back is closed.
 	defer func() { _ = tx.Rollback(bound) }()
+
 	c := conn{tx}
 	if s.Serial {
 		if err := c.Order(bound, "serial"); err != nil {
 			return done, err
 		}
 	}
-	if done.changes, err = s.Run(bound, c); err != nil {
+
+	done.changes, err = s.Run(bound, c)
+	if err != nil {
 		return committed{}, err
 	}
+
 	if len(done.changes) > 0 {
-		if done.xid, err = e.hearing.write(bound, tx, done.changes); err != nil {
+		done.xid, err = e.hearing.write(bound, tx, done.changes)
+		if err != nil {
 			return committed{}, err
 		}
 	}
+
 	if err = tx.Commit(bound); err != nil {
 		err = &commitError{err}
 	}
+
 	done.at = time.Now()
 	if len(done.changes) > 0 {
 		e.hearing.settle(done, err)
 	}
+
 	return done, err
 }
 
@@ -266,6 +290,7 @@ func clean(args []any) []any {
 			args[i] = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 		}
 	}
+
 	return args
 }
 
@@ -278,10 +303,12 @@ func broken(err error) bool {
 	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return false
 	}
+
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
 		return e.Code == "57P01" || e.Code == "57P02" // it is being stopped, or a crash
 	}
+
 	return untouched(err)
 }
 
@@ -311,12 +338,17 @@ func (db *DB) TouchSessions(ctx context.Context, at map[int64]time.Time) error {
   SELECT s.login, v.at FROM unnest($1::bigint[], $2::bigint[]) v (login, at) JOIN sessions s ON s.login = v.login
   WHERE s.used < v.at ORDER BY s.login FOR NO KEY UPDATE OF s SKIP LOCKED) h
 WHERE s.login = h.login`
+
 	logins := slices.Sorted(maps.Keys(at))
 	times := make([]int64, len(logins))
 	for i, l := range logins {
 		times[i] = at[l].UnixMilli()
 	}
-	return engine{db}.Do(ctx, statements.Step{Run: func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) {
+
+	return engine{db}.Do(ctx, statements.Step{Run: func(
+		ctx context.Context,
+		tx statements.Conn,
+	) ([]statements.Change, error) {
 		_, err := tx.Exec(ctx, touch, logins, times)
 		return nil, err
 	}})
@@ -328,9 +360,11 @@ func hashesOf(b []byte) ([]secret.Hash, error) {
 	if len(b)%size != 0 {
 		return nil, fmt.Errorf("%w: a line of changes has %d bytes of hashes", jeton.ErrUnavailable, len(b))
 	}
+
 	list := make([]secret.Hash, 0, len(b)/size)
 	for ; len(b) > 0; b = b[size:] {
 		list = append(list, secret.Hash(b[:size]))
 	}
+
 	return list, nil
 }

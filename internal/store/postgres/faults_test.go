@@ -57,15 +57,31 @@ func faults() []fault {
 	delay := func(d time.Duration) func(*testing.T, *field) {
 		return func(_ *testing.T, f *field) { f.proxy.Delay(d) }
 	}
+
 	return []fault{
 		{"the line is cut", func(_ *testing.T, f *field) { f.proxy.Cut() }, healed, true},
 		{"the line swallows everything", func(_ *testing.T, f *field) { f.proxy.Hang() }, healed, true},
 		{"each way takes 100 ms", delay(100 * time.Millisecond), healed, false},
 		{"each way takes 2 s", delay(2 * time.Second), healed, true},
 		{"each way takes 30 s", delay(30 * time.Second), healed, true},
-		{"it stands still", func(t *testing.T, f *field) { must(t, f.cluster.Pause()) }, func(t *testing.T, f *field) { must(t, f.cluster.Resume()) }, true},
-		{"it is killed", func(t *testing.T, f *field) { must(t, f.cluster.Kill()) }, func(t *testing.T, f *field) { must(t, f.cluster.Restart(t.Context())) }, true},
-		{"it is restarted", func(t *testing.T, f *field) { must(t, f.cluster.Restart(t.Context())) }, func(*testing.T, *field) {}, false},
+		{
+			"it stands still",
+			func(t *testing.T, f *field) { must(t, f.cluster.Pause()) },
+			func(t *testing.T, f *field) { must(t, f.cluster.Resume()) },
+			true,
+		},
+		{
+			"it is killed",
+			func(t *testing.T, f *field) { must(t, f.cluster.Kill()) },
+			func(t *testing.T, f *field) { must(t, f.cluster.Restart(t.Context())) },
+			true,
+		},
+		{
+			"it is restarted",
+			func(t *testing.T, f *field) { must(t, f.cluster.Restart(t.Context())) },
+			func(*testing.T, *field) {},
+			false,
+		},
 		{"it takes no writes", func(t *testing.T, f *field) {
 			f.exec(t, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
 		}, func(t *testing.T, f *field) {
@@ -74,13 +90,19 @@ func faults() []fault {
 		{"it has no connection left", func(t *testing.T, f *field) {
 			f.exec(t, "ALTER ROLE "+pgtest.Role+" CONNECTION LIMIT 0", endAll)
 		}, func(t *testing.T, f *field) { f.exec(t, "ALTER ROLE "+pgtest.Role+" CONNECTION LIMIT -1") }, true},
-		{"it ends connections at random", func(t *testing.T, f *field) { f.exec(t, endAll+" AND random() < 0.5") }, func(*testing.T, *field) {}, false},
+		{
+			"it ends connections at random",
+			func(t *testing.T, f *field) { f.exec(t, endAll+" AND random() < 0.5") },
+			func(*testing.T, *field) {},
+			false,
+		},
 		{"another program holds a table, and the pool runs dry", func(t *testing.T, f *field) {
 			users, uses := behind(t, f.cluster.URL(f.db)), behind(t, f.cluster.URL(f.db))
 			for conn, table := range map[*pgx.Conn]string{users: "users", uses: "uses"} {
 				do(t, conn, "BEGIN")
 				do(t, conn, "LOCK TABLE "+table+" IN ACCESS EXCLUSIVE MODE")
 			}
+
 			f.undo = func() {
 				do(t, users, "ROLLBACK")
 				do(t, uses, "ROLLBACK")
@@ -120,6 +142,7 @@ func endure(t *testing.T, cluster *pgtest.Cluster, f fault) {
 	l := &load{nodes: []*DB{quick(t, url, c), quick(t, url, c)}}
 	u := person(t, l.nodes[0], "diane")
 	login := enter(t, l.nodes[0], u, "one")
+
 	const most = 1 << 40
 	budget := policy.Budget{ID: 1, Max: most}
 	l.use = func(db *DB) error { _, err := db.Spend(t.Context(), use(login, budget)); return err }
@@ -127,19 +150,23 @@ func endure(t *testing.T, cluster *pgtest.Cluster, f fault) {
 	for i := range 5 {
 		people = append(people, person(t, l.nodes[0], fmt.Sprint("person", i)))
 	}
+
 	l.login = func(db *DB, who int) error {
 		in := entry(people[who%len(people)], fmt.Sprint("more ", l.logins.Add(1)))
 		in.Siblings, in.Remember = false, noon
 		_, _, err := db.StartSession(t.Context(), in, agree)
 		return err
 	}
+
 	var wg sync.WaitGroup
 	var stop atomic.Bool
 	var gone atomic.Pointer[time.Time] // since when nobody may be let through
+
 	defer func() {
 		stop.Store(true)
 		wg.Wait()
 	}()
+
 	for i := range 24 {
 		wg.Go(func() {
 			for !stop.Load() {
@@ -147,15 +174,20 @@ func endure(t *testing.T, cluster *pgtest.Cluster, f fault) {
 			}
 		})
 	}
+
 	time.Sleep(200 * time.Millisecond) // some load before
 	f.hurt(t, field)
-	if now := time.Now(); f.gone {
+	now := time.Now()
+
+	if f.gone {
 		gone.Store(&now)
 	}
+
 	time.Sleep(2 * time.Second)
 	gone.Store(nil)
 	f.heal(t, field)
 	back := time.Now()
+
 	for _, db := range l.nodes {
 		until(t, "health", func() bool { return db.Fresh(t.Context()) == nil && db.Ping(t.Context()) == nil })
 		until(t, "a use", func() bool {
@@ -163,11 +195,15 @@ func endure(t *testing.T, cluster *pgtest.Cluster, f fault) {
 			l.count(err)
 			return err == nil
 		})
+
 		until(t, "a login", func() bool { return l.login(db, 4) == nil })
 	}
-	if took := time.Since(back); took > healthy {
+
+	took := time.Since(back)
+	if took > healthy {
 		t.Errorf("it took %v until all was well again", took)
 	}
+
 	stop.Store(true)
 	wg.Wait()
 	left, err := l.nodes[0].Left(t.Context(), use(login, budget))
@@ -176,13 +212,22 @@ func endure(t *testing.T, cluster *pgtest.Cluster, f fault) {
 	if g, n := l.granted.Load(), l.unknown.Load(); used < g || used > g+n {
 		t.Errorf("%d uses were granted and of %d nobody knows, and %d are counted", g, n, used)
 	}
-	if slow := time.Duration(l.slowest.Load()); slow > answered {
+
+	slow := time.Duration(l.slowest.Load())
+	if slow > answered {
 		t.Errorf("an answer took %v", slow)
 	}
 	if n := l.wrong.Load(); n > 0 {
 		t.Errorf("%d times memory was judged from that was too old", n)
 	}
-	t.Logf("granted %d, unknown %d, slowest %v, well again after %v", l.granted.Load(), l.unknown.Load(), time.Duration(l.slowest.Load()), time.Since(back))
+
+	t.Logf(
+		"granted %d, unknown %d, slowest %v, well again after %v",
+		l.granted.Load(),
+		l.unknown.Load(),
+		time.Duration(l.slowest.Load()),
+		time.Since(back),
+	)
 }
 
 // ask asks a node one thing.
@@ -190,10 +235,12 @@ func (l *load) ask(t *testing.T, db *DB, i int, gone *atomic.Pointer[time.Time],
 	since := gone.Load()
 	began := time.Now()
 	var err error
+
 	switch i % 6 {
 	case 0:
 		// Whoever begins a bound after the database has gone has nothing to judge from.
-		if err = db.Fresh(t.Context()); err == nil && since != nil && began.Sub(*since) >= bound && gone.Load() == since {
+		if err = db.Fresh(t.Context()); err == nil && since != nil && began.Sub(*since) >= bound &&
+			gone.Load() == since {
 			l.wrong.Add(1)
 		}
 	case 1:
@@ -204,15 +251,21 @@ func (l *load) ask(t *testing.T, db *DB, i int, gone *atomic.Pointer[time.Time],
 		err = l.use(db)
 		l.count(err)
 	}
+
 	took := time.Since(began)
-	for old := l.slowest.Load(); int64(took) > old && !l.slowest.CompareAndSwap(old, int64(took)); old = l.slowest.Load() {
+	for old := l.slowest.Load(); int64(took) > old && !l.slowest.CompareAndSwap(
+		old,
+		int64(took),
+	); old = l.slowest.Load() {
 	}
+
 	if err != nil {
 		if t.Context().Err() == nil {
 			away(t, "a call", err)
 		}
 		time.Sleep(20 * time.Millisecond) // as one who was told to come again
 	}
+
 	time.Sleep(2 * time.Millisecond)
 }
 
@@ -234,11 +287,13 @@ func TestNoHerdComesWithTheReturn(t *testing.T) {
 	db := node(t, url, Config{Connections: most, Staleness: 50 * time.Millisecond})
 	u := person(t, db, "diane")
 	login := enter(t, db, u, "one")
+
 	watch := behind(t, c.Superuser("postgres"))
 	opened := func() (n int) {
 		say(t, watch, &n, "SELECT sessions FROM pg_stat_database WHERE datname = $1", name)
 		return n
 	}
+
 	proxy.Cut()
 	until(t, "the loss to be noticed", func() bool { return !db.link.isUp() })
 	before := opened()
@@ -254,15 +309,19 @@ func TestNoHerdComesWithTheReturn(t *testing.T) {
 				if err == nil {
 					return
 				}
-				if _, told := jeton.RetryAfter(err); !told || !errors.Is(err, jeton.ErrUnavailable) {
+
+				_, told := jeton.RetryAfter(err)
+				if !told || !errors.Is(err, jeton.ErrUnavailable) {
 					t.Errorf("while it is known to be away: %v, want ErrUnavailable and when to come again", err)
 					return
 				}
+
 				refused.Add(1)
 				time.Sleep(10 * time.Millisecond)
 			}
 		})
 	}
+
 	until(t, "everybody to be refused", func() bool { return refused.Load() > 2000 })
 	must(t, proxy.Heal())
 	wg.Wait()
@@ -270,8 +329,10 @@ func TestNoHerdComesWithTheReturn(t *testing.T) {
 	if n := opened() - before; n > most+own {
 		t.Errorf("500 callers opened %d connections, want at most %d", n, most+own)
 	}
+
 	left, err := db.Left(t.Context(), use(login, policy.Budget{ID: 1, Max: 500}))
 	must(t, err)
+
 	if left[0] != 0 && left[0] > 0 {
 		t.Errorf("%d of 500 uses are not counted", left[0])
 	}
@@ -283,6 +344,7 @@ func TestARestartMakesEverythingBeDropped(t *testing.T) {
 	db := quick(t, cluster.TCP(name), Config{Staleness: 100 * time.Millisecond})
 	ear := listening(db)
 	enter(t, db, person(t, db, "diane"), "one")
+
 	for _, restart := range []func() error{
 		func() error { return cluster.Restart(t.Context()) },
 		func() error { return errors.Join(cluster.Kill(), cluster.Restart(t.Context())) },
@@ -296,6 +358,7 @@ func TestARestartMakesEverythingBeDropped(t *testing.T) {
 			_, err = db.FindSession(t.Context(), session.HashOf("one"))
 			return !errors.Is(err, jeton.ErrUnavailable)
 		})
+
 		must(t, err)
 	}
 }
@@ -307,11 +370,13 @@ func TestACallerWhoGoesAwayLosesNothing(t *testing.T) {
 	ear := listening(db)
 	enter(t, db, person(t, db, "diane"), "one")
 	through := gated(t, url, "changes", atCommit)
+
 	ctx, cancel := context.WithCancel(t.Context())
 	answer := make(chan error, 1)
 	go func() { answer <- end(ctx, db, "one") }()
 	waitingFor(t, behind(t, url), 1)
 	cancel()
+
 	through()
 	// Whether the others have heard is not waited for any more; there are none here.
 	if err := <-answer; err != nil {

@@ -9,7 +9,8 @@ import (
 
 // fresh returns nil when memory may be judged from, and asks first when it may not.
 func (h *hearing) fresh(ctx context.Context) error {
-	if t := h.heard.Load(); t != nil && young(*t, time.Now(), h.bound) {
+	t := h.heard.Load()
+	if t != nil && young(*t, time.Now(), h.bound) {
 		return nil
 	}
 	return h.ask(ctx)

@@ -90,9 +90,18 @@ func newHearing(db *DB, settings *pgx.ConnConfig) *hearing {
 	settings.ConnectTimeout = min(settings.ConnectTimeout, 3*time.Second)
 	// What this connection writes is of no worth after a crash: who lives says so again.
 	settings.RuntimeParams["synchronous_commit"] = "off"
+
 	return &hearing{
-		db: db, id: newID(), bound: min(db.c.Staleness, MaxStaleness), settings: settings,
-		round: newRound(), asked: make(chan struct{}, 1), said: map[string]snapshot{}, news: make(chan struct{}), others: map[string]seen{}, own: map[uint64]fate{},
+		db:       db,
+		id:       newID(),
+		bound:    min(db.c.Staleness, MaxStaleness),
+		settings: settings,
+		round:    newRound(),
+		asked:    make(chan struct{}, 1),
+		said:     map[string]snapshot{},
+		news:     make(chan struct{}),
+		others:   map[string]seen{},
+		own:      map[uint64]fate{},
 	}
 }
 
@@ -121,15 +130,20 @@ func (h *hearing) ask(ctx context.Context) error {
 		return err
 	}
 	defer cancel()
+
 	h.mu.Lock()
 	r := h.round
 	h.mu.Unlock()
 	h.wake()
+
 	select {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
-		return jeton.WithRetryAfter(fmt.Errorf("%w: the database has not said in time what has changed", jeton.ErrUnavailable), time.Second)
+		return jeton.WithRetryAfter(
+			fmt.Errorf("%w: the database has not said in time what has changed", jeton.ErrUnavailable),
+			time.Second,
+		)
 	}
 }
 
@@ -151,31 +165,39 @@ func (h *hearing) wake() {
 // run polls until ctx ends.
 func (h *hearing) run(ctx context.Context) {
 	defer func() { _ = h.hangUp() }()
+
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-h.asked:
 		case <-timer.C:
 		}
+
 		began := time.Now()
 		h.mu.Lock()
 		r, speak := h.round, h.speak
 		h.round, h.speak = newRound(), false
 		h.mu.Unlock()
-		if r.err = h.poll(ctx, began, speak); r.err != nil && time.Since(began) < h.db.c.Answer/2 {
+
+		r.err = h.poll(ctx, began, speak)
+		if r.err != nil && time.Since(began) < h.db.c.Answer/2 {
 			// It may be this connection alone that was cut.
 			_ = h.hangUp()
 			began = time.Now()
 			r.err = h.poll(ctx, began, true)
 		}
+
 		close(r.done)
 		if r.err != nil && ctx.Err() == nil {
 			h.lost(ctx, r.err)
 		}
+
 		timer.Reset(max(h.pause()-time.Since(began), 0))
 	}
+
 	h.mu.Lock()
 	h.round.err = fmt.Errorf("%w: %w", jeton.ErrUnavailable, errClosed)
 	close(h.round.done)
@@ -196,37 +218,56 @@ func (h *hearing) pause() time.Duration {
 func (h *hearing) lost(ctx context.Context, why error) {
 	h.heard.Store(nil)
 	h.db.link.down(why)
-	h.db.c.Log.Error("the database is lost: nobody is let in and nobody is logged out until it is back", "database", h.db.c.Where, "error", why)
+	h.db.c.Log.Error(
+		"the database is lost: nobody is let in and nobody is logged out until it is back",
+		"database",
+		h.db.c.Where,
+		"error",
+		why,
+	)
 	_ = h.hangUp()
 	since := time.Now()
+
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := h.poll(ctx, began, true)
 		if err == nil {
 			break
 		}
+
 		_ = h.hangUp()
+
 		select {
 		case <-ctx.Done():
 		case <-time.After(retry - min(time.Since(began), retry)):
 		}
 	}
+
 	if ctx.Err() != nil {
 		return
 	}
+
 	h.db.pool.Reset() // what is left of the connections of before
 	h.db.link.up()
-	h.db.c.Log.Info("the database is back", "database", h.db.c.Where, "after", time.Since(since).Round(time.Millisecond).String())
+	h.db.c.Log.Info(
+		"the database is back",
+		"database",
+		h.db.c.Where,
+		"after",
+		time.Since(since).Round(time.Millisecond).String(),
+	)
 }
 
 func (h *hearing) hangUp() error {
 	if h.conn == nil {
 		return nil
 	}
+
 	conn := h.conn
 	h.conn = nil
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+
 	return conn.Close(ctx)
 }
 
@@ -243,16 +284,19 @@ func (h *hearing) poll(ctx context.Context, began time.Time, speak bool) error {
 	if err := h.connect(ctx); err != nil {
 		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 	}
+
 	if speak {
 		// The others look at once. Should they not hear it, they poll in a moment anyway.
 		if err := h.say(ctx, "look"); err != nil {
 			return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 		}
 	}
+
 	n, err := h.read(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: hear of changes: %w", jeton.ErrUnavailable, err)
 	}
+
 	switch {
 	case n.standby:
 		return fmt.Errorf("%w: the database has become a standby", jeton.ErrUnavailable)
@@ -263,22 +307,26 @@ func (h *hearing) poll(ctx context.Context, began time.Time, speak bool) error {
 		// this one counts.
 		return h.rejoin(ctx, began, n)
 	}
+
 	h.last = n.snapshot
 	h.hearOwn(n.own)
 	h.settled(n.snapshot)
 	h.db.Hear(n.changes)
 	h.heard.Store(&began)
+
 	if len(n.changes) > 0 {
 		if err := h.say(ctx, "heard "+h.id+" "+n.snapshot); err != nil {
 			return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 		}
 	}
+
 	if time.Since(h.beaten) > h.db.c.beatEvery {
 		h.beaten = time.Now()
 		if err := h.beat(ctx); err != nil {
 			return fmt.Errorf("%w: beat: %w", jeton.ErrUnavailable, err)
 		}
 	}
+
 	return nil
 }
 
@@ -301,39 +349,57 @@ type ownChange struct {
 func (h *hearing) read(ctx context.Context) (n now, err error) {
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()
+
 	rows, err := h.conn.Query(ctx, pollText, h.id, h.last)
 	if err != nil {
 		return n, err
 	}
 	defer rows.Close()
+
 	for rows.Next() {
 		var node *string
 		var xid *int64
 		var kind *int16
 		var ids []int64
 		var hashes []byte
-		if err := rows.Scan(&n.snapshot, &n.standby, &n.server, &n.member, &node, &xid, &kind, &ids, &hashes); err != nil {
+		if err := rows.Scan(
+			&n.snapshot,
+			&n.standby,
+			&n.server,
+			&n.member,
+			&node,
+			&xid,
+			&kind,
+			&ids,
+			&hashes,
+		); err != nil {
 			return n, err
 		}
+
 		if kind == nil {
 			continue
 		}
+
 		c := statements.Change{Kind: statements.Kind(*kind), IDs: ids}
-		if c.Hashes, err = hashesOf(hashes); err != nil {
+		c.Hashes, err = hashesOf(hashes)
+		if err != nil {
 			return n, err
 		}
+
 		if *node == h.id {
 			n.own = append(n.own, ownChange{uint64(*xid), c})
 		} else {
 			n.changes = append(n.changes, c)
 		}
 	}
+
 	if err := rows.Err(); err != nil {
 		return n, err
 	}
 	if n.snapshot == "" {
 		return n, errors.New("the database returned no row")
 	}
+
 	return n, nil
 }
 
@@ -343,9 +409,11 @@ func (h *hearing) read(ctx context.Context) (n now, err error) {
 func (h *hearing) hearOwn(found []ownChange) {
 	h.telling.Lock()
 	defer h.telling.Unlock()
+
 	tell := map[uint64]bool{}
 	for _, c := range found {
-		if _, asked := tell[c.xid]; !asked {
+		_, asked := tell[c.xid]
+		if !asked {
 			tell[c.xid] = h.hears(c.xid)
 		}
 		if tell[c.xid] {
@@ -358,18 +426,22 @@ func (h *hearing) hearOwn(found []ownChange) {
 func (h *hearing) hears(xid uint64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	f, known := h.own[xid]
 	if known && f == underWay {
 		h.own[xid] = shown
 	}
+
 	return known && f != shown
 }
 
 // settle takes what has become of a step: err is nil when it is committed.
 func (h *hearing) settle(done committed, err error) {
 	var unknown *commitError
+
 	h.telling.Lock()
 	defer h.telling.Unlock()
+
 	h.mu.Lock()
 	lost := errors.As(err, &unknown) && !takenBack(err)
 	f := h.own[done.xid]
@@ -378,6 +450,7 @@ func (h *hearing) settle(done committed, err error) {
 	} else {
 		delete(h.own, done.xid)
 	}
+
 	h.mu.Unlock()
 	if err == nil && f != shown {
 		h.db.Hear(done.changes)
@@ -389,13 +462,16 @@ func (h *hearing) settle(done committed, err error) {
 func (h *hearing) settled(last string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	if len(h.own) == 0 {
 		return
 	}
+
 	s, err := parseSnapshot(last)
 	if err != nil {
 		return
 	}
+
 	for xid, f := range h.own {
 		if f == doubtful && xid < s.xmin {
 			delete(h.own, xid)
@@ -424,10 +500,12 @@ func (h *hearing) join(ctx context.Context) error {
 	if err := h.connect(ctx); err != nil {
 		return err
 	}
+
 	began := time.Now()
 	if err := h.enlist(ctx); err != nil {
 		return err
 	}
+
 	return h.start(ctx, began)
 }
 
@@ -437,13 +515,16 @@ func (h *hearing) enlist(ctx context.Context) error {
 	// It asks more than once, and nobody waits for it who could be answered.
 	ctx, cancel := context.WithTimeout(ctx, 3*h.db.c.Answer)
 	defer cancel()
+
 	return pgx.BeginFunc(ctx, h.conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', true)"); err != nil {
 			return err
 		}
+
 		const add = `INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ($1, $2, 0, pg_snapshot_xmin(pg_current_snapshot()), FALSE)
 ON CONFLICT (id) DO UPDATE SET bound = excluded.bound, beat = nodes.beat + 1, heard = excluded.heard, gone = FALSE`
 		_, err := tx.Exec(ctx, add, h.id, h.bound.Milliseconds())
+
 		return err
 	})
 }
@@ -452,19 +533,24 @@ ON CONFLICT (id) DO UPDATE SET bound = excluded.bound, beat = nodes.beat + 1, he
 func (h *hearing) start(ctx context.Context, began time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()
+
 	const look = "SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text"
 	if err := h.conn.QueryRow(ctx, look).Scan(&h.last, &h.server); err != nil {
 		return err
 	}
+
 	h.unheard = false
 	h.mu.Lock()
 	clear(h.said)
+
 	if h.deaf != nil {
 		h.deaf()
 	}
+
 	h.mu.Unlock()
 	h.db.Hear([]statements.Change{{Kind: statements.Everything}})
 	h.heard.Store(&began)
+
 	return nil
 }
 
@@ -492,16 +578,22 @@ func (h *hearing) rejoin(ctx context.Context, began time.Time, n now) error {
 		h.restart = time.Now()
 		h.mu.Unlock()
 	}
+
 	if now, err := h.whatDatabase(ctx); err != nil {
 		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
 	} else if now != h.database {
-		return fmt.Errorf("%w: the database is another one, or was brought back from the past, since this node started: start it again", jeton.ErrUnavailable)
+		return fmt.Errorf(
+			"%w: the database is another one, or was brought back from the past, since this node started: start it again",
+			jeton.ErrUnavailable,
+		)
 	}
+
 	if err := h.enlist(ctx); err != nil {
 		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
 	}
 	if err := h.start(ctx, began); err != nil {
 		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
 	}
+
 	return nil
 }

@@ -31,29 +31,39 @@ func TestAChangeIsHeardWhateverTheOrderOfTheCommits(t *testing.T) {
 	url := shared.Database(t)
 	db := node(t, url, Config{})
 	ear := listening(db)
-	early, late, last := behind(t, url), behind(t, url), behind(t, url)
+	early := behind(t, url)
+	late := behind(t, url)
+
+	last := behind(t, url)
 	do(t, early, "BEGIN")
 	do(t, early, addChange, statements.UsersChanged, []int64{1}) // it has its number from here on
 	do(t, late, "BEGIN")
 	do(t, late, addChange, statements.UsersChanged, []int64{2})
+
 	poll(t, db)
 	do(t, last, addChange, statements.UsersChanged, []int64{3})
 	do(t, late, "COMMIT")
 	poll(t, db)
+
 	if got := ear.take(); !slices.Equal(got, []string{"user 2", "user 3"}) {
 		t.Errorf("heard %v of what was committed out of order", got)
 	}
+
 	do(t, early, "COMMIT")
+
 	for range 3 {
 		poll(t, db)
 	}
+
 	if got := ear.take(); !slices.Equal(got, []string{"user 1"}) {
 		t.Errorf("heard %v of what began first and was committed last, want it once", got)
 	}
+
 	do(t, early, "BEGIN")
 	do(t, early, addChange, statements.UsersChanged, []int64{4})
 	do(t, early, "ROLLBACK")
 	poll(t, db)
+
 	if got := ear.take(); len(got) > 0 {
 		t.Errorf("heard %v of what was rolled back", got)
 	}
@@ -77,7 +87,8 @@ func TestEveryKindOfChangeIsHeardOnAnotherNode(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			do(t, conn, addChange, tc.kind, []int64{8})
 			poll(t, db)
-			if got := ear.take(); !slices.Equal(got, []string{tc.want}) {
+			got := ear.take()
+			if !slices.Equal(got, []string{tc.want}) {
 				t.Errorf("heard %v, want %s", got, tc.want)
 			}
 		})
@@ -86,11 +97,16 @@ func TestEveryKindOfChangeIsHeardOnAnotherNode(t *testing.T) {
 
 func TestEndsAreHeardOnceOnEveryNode(t *testing.T) {
 	url := shared.Database(t)
-	nodes := []*DB{node(t, url, Config{Staleness: 50 * time.Millisecond}), node(t, url, Config{}), node(t, url, Config{Staleness: 250 * time.Millisecond})}
+	nodes := []*DB{
+		node(t, url, Config{Staleness: 50 * time.Millisecond}),
+		node(t, url, Config{}),
+		node(t, url, Config{Staleness: 250 * time.Millisecond}),
+	}
 	var ears []*ear
 	for _, db := range nodes {
 		ears = append(ears, listening(db))
 	}
+
 	u := person(t, nodes[0], "diane")
 	const ends = 40
 	var wg sync.WaitGroup
@@ -103,15 +119,18 @@ func TestEndsAreHeardOnceOnEveryNode(t *testing.T) {
 			}
 		}
 	})
+
 	var work sync.WaitGroup
 	for g := range 4 {
 		work.Go(func() {
 			for i := range ends / 4 {
 				text := fmt.Sprint(g, " ", i)
 				enter(t, nodes[g%3], u, text)
+
 				if err := end(t.Context(), nodes[(g+i)%3], text); err != nil {
 					t.Errorf("end: %v", err)
 				}
+
 				// The answer is the promise: by now everybody has heard, or asks first.
 				for n, db := range nodes {
 					if err := db.Fresh(t.Context()); err != nil || ears[n].times(ended(text)) == 0 {
@@ -121,14 +140,18 @@ func TestEndsAreHeardOnceOnEveryNode(t *testing.T) {
 			}
 		})
 	}
+
 	work.Wait()
 	done.Store(true)
 	wg.Wait()
+
 	for n, db := range nodes {
 		poll(t, db)
+
 		for g := range 4 {
 			for i := range ends / 4 {
-				if times := ears[n].times(ended(fmt.Sprint(g, " ", i))); times != 1 {
+				times := ears[n].times(ended(fmt.Sprint(g, " ", i)))
+				if times != 1 {
 					t.Errorf("node %d heard of an end %d times", n, times)
 				}
 			}
@@ -140,15 +163,20 @@ func TestAnEndWhoseCommitWasNotAnsweredIsHeardByItsOwnNode(t *testing.T) {
 	name := empty(t, shared.Cluster(t))
 	url := shared.Cluster(t).URL(name)
 	db, other := quick(t, url, Config{Answer: 700 * time.Millisecond}), node(t, url, Config{})
-	mine, others, conn := listening(db), listening(other), behind(t, url)
+	mine := listening(db)
+	others := listening(other)
+
+	conn := behind(t, url)
 	u := person(t, db, "diane")
 	enter(t, db, u, "one")
 	through := gated(t, url, "changes", atCommit)
 	away(t, "an end whose commit is not answered", end(t.Context(), db, "one"))
+
 	poll(t, db)
 	if mine.times(ended("one")) != 0 {
 		t.Error("heard of what is not committed")
 	}
+
 	waitingFor(t, conn, 1) // the commit goes on without us
 	through()
 	until(t, "the commit", func() bool {
@@ -156,12 +184,19 @@ func TestAnEndWhoseCommitWasNotAnsweredIsHeardByItsOwnNode(t *testing.T) {
 		say(t, conn, &n, "SELECT count(*) FROM sessions")
 		return n == 0
 	})
+
 	for _, n := range []*DB{db, other, db, other} {
 		poll(t, n)
 	}
+
 	if mine.times(ended("one")) != 1 || others.times(ended("one")) != 1 {
-		t.Errorf("its own node heard of it %d times, another %d times", mine.times(ended("one")), others.times(ended("one")))
+		t.Errorf(
+			"its own node heard of it %d times, another %d times",
+			mine.times(ended("one")),
+			others.times(ended("one")),
+		)
 	}
+
 	until(t, "the step to be forgotten", func() bool {
 		poll(t, db)
 		db.hearing.mu.Lock()
@@ -176,11 +211,17 @@ func TestAnEndWhoseConnectionWasEndedInTheCommitIsNotTaken(t *testing.T) {
 	db := node(t, url, Config{})
 	ear, conn := listening(db), behind(t, shared.Cluster(t).Superuser(name))
 	enter(t, db, person(t, db, "diane"), "one")
+
 	gated(t, url, "changes", atCommit)
 	answer := make(chan error, 1)
 	go func() { answer <- end(context.WithoutCancel(t.Context()), db, "one") }()
 	waitingFor(t, conn, 1)
-	do(t, conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+	do(
+		t,
+		conn,
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+	)
+
 	away(t, "an end whose connection was ended", <-answer)
 	poll(t, db)
 	_, err := db.FindSession(t.Context(), session.HashOf("one"))
@@ -213,27 +254,34 @@ func TestWhatANodeKnowsOfItsOwnSteps(t *testing.T) {
 			must(t, err)
 			h := newHearing(db, settings)
 			db.hearing = h
+
 			ear := listening(db)
 			done := committed{xid: 7, changes: []statements.Change{{Kind: statements.UsersChanged, IDs: []int64{1}}}}
 			h.own[7] = underWay
+
 			pollFinds := func() {
 				if h.hears(7) {
 					db.Hear(done.changes)
 				}
 			}
+
 			if tc.found {
 				pollFinds()
 				if ear.times("user 1") != 1 {
 					t.Error("what a poll has found may still be judged from memory")
 				}
 			}
+
 			h.settle(done, tc.err)
 			if tc.after {
 				pollFinds()
 			}
-			if got := ear.times("user 1"); got != tc.want {
+
+			got := ear.times("user 1")
+			if got != tc.want {
 				t.Errorf("told %d times, want %d", got, tc.want)
 			}
+
 			h.settled("8:8:")
 			if len(h.own) > 0 {
 				t.Errorf("%v is kept for good", h.own)
@@ -261,11 +309,13 @@ func TestMemoryIsYoung(t *testing.T) {
 		{"time that was handed back", -1, -1, 0, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := within(tc.passed, tc.clock, tc.bound); got != tc.want {
+			got := within(tc.passed, tc.clock, tc.bound)
+			if got != tc.want {
 				t.Errorf("within(%v, %v, %v) = %v, want %v", tc.passed, tc.clock, tc.bound, got, tc.want)
 			}
 		})
 	}
+
 	now := time.Now()
 	if !young(now, now.Add(bound-1), bound) || young(now, now.Add(bound), bound) {
 		t.Error("young does not end at the bound")
@@ -285,12 +335,16 @@ func TestANodeThatWasTakenForDeadDropsEverything(t *testing.T) {
 		do(t, conn, text)
 		must(t, db.Fresh(t.Context()))
 		until(t, "a poll", func() bool { return ear.times(all) > 0 })
+
 		poll(t, db)
-		if got := ear.take(); !slices.Equal(got, []string{all}) {
+		got := ear.take()
+		if !slices.Equal(got, []string{all}) {
 			t.Errorf("%s: heard %v, want to drop everything once", name, got)
 		}
+
 		var there bool
 		say(t, conn, &there, "SELECT NOT gone FROM nodes")
+
 		if !there {
 			t.Errorf("%s: it is not on the list again", name)
 		}
@@ -303,10 +357,16 @@ func TestAConnectionThatIsCutMakesEverythingBeDropped(t *testing.T) {
 	ear, conn := listening(db), behind(t, shared.Cluster(t).Superuser(name))
 	poll(t, db)
 	ear.take()
+
 	u := person(t, db, "diane")
-	do(t, conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	do(
+		t,
+		conn,
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+	)
 	poll(t, db)
 	until(t, "everything to be dropped", func() bool { return ear.times(all) > 0 })
+
 	if _, err := db.FindUser(t.Context(), u.Name); err != nil {
 		t.Errorf("FindUser after all connections were ended: %v", err)
 	}
@@ -325,13 +385,21 @@ func TestANodeDoesNotGoOnWithADatabaseFromThePast(t *testing.T) {
 			db := node(t, url, Config{})
 			conn := behind(t, shared.Cluster(t).Superuser(name))
 			enter(t, db, person(t, db, "diane"), "one")
+
 			poll(t, db)
 			tag, err := conn.Exec(t.Context(), change)
 			must(t, err)
+
 			if tag.RowsAffected() != 1 {
 				t.Fatalf("%s changed %d rows", change, tag.RowsAffected())
 			}
-			do(t, conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+
+			do(
+				t,
+				conn,
+				"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+			)
+
 			for range 5 {
 				err := db.Fresh(t.Context())
 				away(t, "memory of before", err)
@@ -339,6 +407,7 @@ func TestANodeDoesNotGoOnWithADatabaseFromThePast(t *testing.T) {
 				away(t, "a session", err)
 				time.Sleep(50 * time.Millisecond)
 			}
+
 			// Started again, it goes on.
 			must(t, db.Close())
 			again := node(t, url, Config{})
@@ -355,16 +424,19 @@ func TestWithoutABoundEachRequestAsks(t *testing.T) {
 	for range 20 {
 		began := time.Now()
 		must(t, db.Fresh(t.Context()))
-		if at := db.hearing.heard.Load(); at == nil || at.Before(began) {
+		at := db.hearing.heard.Load()
+		if at == nil || at.Before(began) {
 			t.Fatal("judged by a poll that began before the request came")
 		}
 	}
+
 	// A poll stands still; those who come meanwhile share the next one.
 	conn := behind(t, url)
 	do(t, conn, "BEGIN")
 	do(t, conn, "LOCK TABLE nodes IN ACCESS EXCLUSIVE MODE")
 	go func() { _ = db.Fresh(context.WithoutCancel(t.Context())) }()
 	waitingFor(t, behind(t, url), 1)
+
 	rounds := make(chan *round, 200)
 	var wg sync.WaitGroup
 	for range cap(rounds) {
@@ -372,11 +444,13 @@ func TestWithoutABoundEachRequestAsks(t *testing.T) {
 			db.hearing.mu.Lock()
 			rounds <- db.hearing.round
 			db.hearing.mu.Unlock()
+
 			if err := db.Fresh(t.Context()); err != nil {
 				t.Errorf("Fresh: %v", err)
 			}
 		})
 	}
+
 	var first *round
 	for range cap(rounds) {
 		r := <-rounds
@@ -387,6 +461,7 @@ func TestWithoutABoundEachRequestAsks(t *testing.T) {
 			t.Fatal("those who wait do not share one poll")
 		}
 	}
+
 	do(t, conn, "COMMIT")
 	wg.Wait()
 }
@@ -397,11 +472,17 @@ func TestABigChangeIsToldAsEverything(t *testing.T) {
 	ear := listening(other)
 	poll(t, other)
 	ear.take()
-	must(t, engine{db}.Do(t.Context(), statements.Step{Run: func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) {
+
+	must(t, engine{db}.Do(t.Context(), statements.Step{Run: func(
+		ctx context.Context,
+		tx statements.Conn,
+	) ([]statements.Change, error) {
 		return []statements.Change{{Kind: statements.UsersChanged, IDs: make([]int64, 5000)}}, nil
 	}}))
+
 	poll(t, other)
-	if got := ear.take(); !slices.Equal(got, []string{all}) {
+	got := ear.take()
+	if !slices.Equal(got, []string{all}) {
 		t.Errorf("heard %d things, want %s", len(got), all)
 	}
 }
@@ -412,17 +493,23 @@ func TestReadingIsNotToldToOthers(t *testing.T) {
 	ear := listening(other)
 	poll(t, other)
 	ear.take()
+
 	u := person(t, db, "diane")
 	login := enter(t, db, u, "one")
 	must(t, db.TouchSessions(t.Context(), map[int64]time.Time{login: noon.Add(time.Minute)}))
 	poll(t, other)
-	if diff := cmp.Diff([]string(nil), ear.take()); diff != "" {
+	diff := cmp.Diff([]string(nil), ear.take())
+	if diff != "" {
 		t.Errorf("heard of what ends nothing (-want +got):\n%s", diff)
 	}
+
 	pw := "new"
-	_, err := db.ChangeUser(t.Context(), u.Name, account.Change{Password: &pw}, noon, jeton.Event{Action: "user.password"})
+	_, err := db.ChangeUser(t.Context(), u.Name, account.Change{
+		Password: &pw,
+	}, noon, jeton.Event{Action: "user.password"})
 	must(t, err)
 	poll(t, other)
+
 	if ear.times(fmt.Sprint("user ", u.ID)) == 0 {
 		t.Error("a changed password was not heard of")
 	}

@@ -22,8 +22,16 @@ func (db *DB) Meta(ctx context.Context, name string) (value string, err error) {
 // Of two nodes that claim at once, both hear of the same.
 func (db *DB) Claim(ctx context.Context, name, value string) (string, error) {
 	var stored string
-	err := engine{db}.Do(ctx, statements.Step{Run: func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) {
-		if _, err := tx.Exec(ctx, "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", name, value); err != nil {
+	err := engine{db}.Do(ctx, statements.Step{Run: func(
+		ctx context.Context,
+		tx statements.Conn,
+	) ([]statements.Change, error) {
+		if _, err := tx.Exec(
+			ctx,
+			"INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+			name,
+			value,
+		); err != nil {
 			return nil, err
 		}
 		return nil, tx.QueryRow(ctx, "SELECT value FROM meta WHERE name = $1", name).Scan(&stored)
@@ -31,5 +39,6 @@ func (db *DB) Claim(ctx context.Context, name, value string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("claim %s: %w", name, err)
 	}
+
 	return stored, nil
 }

@@ -41,26 +41,39 @@ func steps(files fs.FS) ([]Step, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var list []Step
 	for i, file := range names {
 		text, err := fs.ReadFile(files, file)
 		if err != nil {
 			return nil, err
 		}
+
 		name := path.Base(file)
 		number, err := strconv.Atoi(name[:max(strings.IndexByte(name, '_'), 0)])
 		if err != nil || number != i+1 {
 			return nil, fmt.Errorf("migration %s is out of order", name)
 		}
+
 		sum := sha256.Sum256(text)
-		s := Step{Number: number, Name: name, Needs: number, text: string(text), sum: hex.EncodeToString(sum[:])}
-		if line, _, _ := strings.Cut(s.text, "\n"); strings.HasPrefix(line, needs) {
-			if s.Needs, err = strconv.Atoi(strings.TrimSpace(line[len(needs):])); err != nil || s.Needs > number {
+		s := Step{
+			Number: number,
+			Name:   name,
+			Needs:  number,
+			text:   string(text),
+			sum:    hex.EncodeToString(sum[:]),
+		}
+		line, _, _ := strings.Cut(s.text, "\n")
+		if strings.HasPrefix(line, needs) {
+			s.Needs, err = strconv.Atoi(strings.TrimSpace(line[len(needs):]))
+			if err != nil || s.Needs > number {
 				return nil, fmt.Errorf("migration %s: its first line says %q", name, line)
 			}
 		}
+
 		list = append(list, s)
 	}
+
 	return list, nil
 }
 
@@ -87,8 +100,10 @@ func migrate(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 			if err := apply(ctx, c.Log, conn, s, false); err != nil {
 				return err
 			}
+
 			c.Log.Info("database migrated", "step", s.Name)
 		}
+
 		return nil
 	})
 }
@@ -116,19 +131,24 @@ func Migrate(ctx context.Context, c Config, try bool) (applied []string, err err
 				if err := apply(ctx, c.Log, conn, s, false); err != nil {
 					return err
 				}
+
 				applied = append(applied, s.Name)
 			}
+
 			return nil
 		}
+
 		tx, err := conn.Begin(ctx)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+
 		// Nodes that serve must not queue up behind a trial that waits for its turn.
 		if _, err := conn.Exec(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
 			return err
 		}
+
 		for _, s := range list {
 			if s.Applied {
 				continue
@@ -136,10 +156,13 @@ func Migrate(ctx context.Context, c Config, try bool) (applied []string, err err
 			if err := apply(ctx, c.Log, conn, s, true); err != nil {
 				return err
 			}
+
 			applied = append(applied, s.Name)
 		}
+
 		return nil
 	})
+
 	return applied, err
 }
 
@@ -149,15 +172,22 @@ func (c Config) migration(ctx context.Context, alone bool, do func(*pgx.Conn, []
 	if err == nil {
 		err = c.withSchema(ctx, settings.ConnConfig, alone, do)
 	}
+
 	if err != nil {
 		return fmt.Errorf("database %s: %w", c.Where, advise(err))
 	}
+
 	return nil
 }
 
 // withSchema connects and calls do with the steps of the schema, and with alone while no
 // other node changes it.
-func (c Config) withSchema(ctx context.Context, settings *pgx.ConnConfig, alone bool, do func(*pgx.Conn, []Step) error) (err error) {
+func (c Config) withSchema(
+	ctx context.Context,
+	settings *pgx.ConnConfig,
+	alone bool,
+	do func(*pgx.Conn, []Step) error,
+) (err error) {
 	settings = settings.Copy()
 	// A step may take its time; whoever runs it may interrupt it.
 	settings.RuntimeParams["statement_timeout"] = "0"
@@ -167,23 +197,40 @@ func (c Config) withSchema(ctx context.Context, settings *pgx.ConnConfig, alone 
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+
 	var version int
 	var fsync, commit string
-	if err := conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes')").Scan(&version, &fsync, &commit); err != nil {
+	if err := conn.QueryRow(
+		ctx,
+		"SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes')",
+	).Scan(
+		&version,
+		&fsync,
+		&commit,
+	); err != nil {
 		return err
 	}
+
 	if version < Version {
 		return fmt.Errorf("it is PostgreSQL %d; Jeton needs %d or newer", version/10000, Version/10000)
 	}
 	if fsync != "on" || commit != "on" {
-		c.Log.Warn("the database is told not to keep what it was given through a crash: uses may be granted twice", "fsync", fsync, "full_page_writes", commit)
+		c.Log.Warn(
+			"the database is told not to keep what it was given through a crash: uses may be granted twice",
+			"fsync",
+			fsync,
+			"full_page_writes",
+			commit,
+		)
 	}
+
 	if alone {
 		// The lock goes with the connection, whatever becomes of this process.
 		if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockNumber("schema")); err != nil {
 			return err
 		}
 	}
+
 	list, err := steps(c.schemaFiles())
 	if err != nil {
 		return err
@@ -191,6 +238,7 @@ func (c Config) withSchema(ctx context.Context, settings *pgx.ConnConfig, alone 
 	if list, err = mark(ctx, conn, list); err != nil {
 		return err
 	}
+
 	return do(conn, list)
 }
 
@@ -204,6 +252,7 @@ FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN
 	if err := conn.QueryRow(ctx, look).Scan(&place, &ours, &tables); err != nil {
 		return nil, err
 	}
+
 	switch {
 	case !place:
 		return nil, errors.New("no schema of its search_path is there; CREATE SCHEMA makes one")
@@ -212,6 +261,7 @@ FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN
 	case !ours:
 		return list, nil
 	}
+
 	rows, _ := conn.Query(ctx, "SELECT number, name, sum, needs FROM migrations ORDER BY number")
 	done, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Step, err error) {
 		s.Applied = true
@@ -220,19 +270,28 @@ FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN
 	if err != nil {
 		return nil, fmt.Errorf("its table of migrations is not ours; name another database: %w", err)
 	}
+
 	known := len(list)
 	for _, s := range done {
 		switch {
 		case s.Number <= known && list[s.Number-1].sum != s.sum:
-			return nil, fmt.Errorf("step %s of its schema is not the one of this program: it comes from another build of jeton", s.Name)
+			return nil, fmt.Errorf(
+				"step %s of its schema is not the one of this program: it comes from another build of jeton",
+				s.Name,
+			)
 		case s.Number <= known:
 			list[s.Number-1].Applied = true
 		case s.Needs > known:
-			return nil, fmt.Errorf("a newer version of jeton has changed its schema (step %s) in a way that this one, which knows %d, cannot work with; run that version, or restore a backup made before the upgrade", s.Name, known)
+			return nil, fmt.Errorf(
+				"a newer version of jeton has changed its schema (step %s) in a way that this one, which knows %d, cannot work with; run that version, or restore a backup made before the upgrade",
+				s.Name,
+				known,
+			)
 		default:
 			list = append(list, s)
 		}
 	}
+
 	return list, nil
 }
 
@@ -245,7 +304,9 @@ func patiently(ctx context.Context, log *slog.Logger, s Step, try func() error) 
 		if !errors.As(err, &e) || e.Code != "55P03" {
 			return err
 		}
+
 		log.Warn("a schema step waits for somebody who uses its table; is a backup being made?", "step", s.Name)
+
 		select {
 		case <-ctx.Done():
 			return err
@@ -263,15 +324,19 @@ func apply(ctx context.Context, log *slog.Logger, conn *pgx.Conn, s Step, nested
 				return err
 			}
 		}
+
 		// Without arguments a text may hold several statements.
 		if _, err := conn.Exec(ctx, s.text); err != nil {
 			return err
 		}
+
 		// The time is for people who look into the table; nothing is judged by it.
 		const note = "INSERT INTO migrations (number, name, sum, needs, at) VALUES ($1, $2, $3, $4, $5)"
 		_, err := conn.Exec(ctx, note, s.Number, s.Name, s.sum, s.Needs, time.Now().UnixMilli())
+
 		return err
 	}
+
 	var err error
 	if nested {
 		err = do()
@@ -285,8 +350,10 @@ func apply(ctx context.Context, log *slog.Logger, conn *pgx.Conn, s Step, nested
 			})
 		})
 	}
+
 	if err != nil {
 		return fmt.Errorf("migration %s: %w", s.Name, err)
 	}
+
 	return nil
 }

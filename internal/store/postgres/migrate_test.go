@@ -21,14 +21,17 @@ func later(t *testing.T, texts ...string) fs.FS {
 	files := fstest.MapFS{}
 	names, err := fs.Glob(schema, "schema/*.sql")
 	must(t, err)
+
 	for _, name := range names {
 		text, err := schema.ReadFile(name)
 		must(t, err)
 		files[name] = &fstest.MapFile{Data: text}
 	}
+
 	for i, text := range texts {
 		files[fmt.Sprintf("schema/%04d_later.sql", len(names)+i+1)] = &fstest.MapFile{Data: []byte(text)}
 	}
+
 	return files
 }
 
@@ -42,7 +45,10 @@ func known(t *testing.T) int {
 
 // adds is a step that programs of before can work with, for the test that has n of before.
 func adds(n int) string {
-	return fmt.Sprintf("-- needs: %d\nALTER TABLE sessions ADD COLUMN note TEXT NOT NULL DEFAULT ''; ALTER TABLE uses ADD COLUMN noted BIGINT NOT NULL DEFAULT 0; CREATE TABLE notes (id BIGINT)", n)
+	return fmt.Sprintf(
+		"-- needs: %d\nALTER TABLE sessions ADD COLUMN note TEXT NOT NULL DEFAULT ''; ALTER TABLE uses ADD COLUMN noted BIGINT NOT NULL DEFAULT 0; CREATE TABLE notes (id BIGINT)",
+		n,
+	)
 }
 
 // TestVersionsServeSideBySide goes from one version to the next and back, under load, with
@@ -53,11 +59,13 @@ func TestVersionsServeSideBySide(t *testing.T) {
 	first := node(t, url, before)
 	u := person(t, first, "diane")
 	login := enter(t, first, u, "one")
+
 	const most = 1 << 40
 	budget := policy.Budget{ID: 1, Max: most}
 	var granted atomic.Int64
 	var wg sync.WaitGroup
 	defer wg.Wait()
+
 	load := func(db *DB) (stop func()) {
 		var done atomic.Bool
 		var callers sync.WaitGroup
@@ -68,40 +76,49 @@ func TestVersionsServeSideBySide(t *testing.T) {
 						t.Errorf("Spend: %v", err)
 						return
 					}
+
 					granted.Add(1)
 					text := fmt.Sprintf("%p %d %d", db, g, i)
 					enterQuietly(t, db, entry(u, text))
+
 					if err := end(t.Context(), db, text); err != nil {
 						t.Errorf("end: %v", err)
 					}
 				}
 			})
 		}
+
 		wg.Go(callers.Wait)
+
 		return func() {
 			done.Store(true)
 			callers.Wait()
 		}
 	}
+
 	for range 2 { // there and back, twice
 		stop := load(first)
 		second := node(t, url, after) // takes the step while the old one serves
 		stopSecond := load(second)
 		from := granted.Load()
 		until(t, "both to have served", func() bool { return granted.Load() > from+40 })
+
 		stop()
 		must(t, first.Close())
 		first = node(t, url, before) // one that starts after the step
 		stop = load(first)
 		from = granted.Load()
 		until(t, "both to have served", func() bool { return granted.Load() > from+40 })
+
 		stopSecond()
 		must(t, second.Close())
 		stop()
 	}
+
 	left, err := first.Left(t.Context(), use(login, budget))
 	must(t, err)
-	if used := most - left[0]; used != granted.Load() {
+	used := most - left[0]
+	if used != granted.Load() {
 		t.Errorf("%d uses are counted and %d were granted", used, granted.Load())
 	}
 }
@@ -109,11 +126,19 @@ func TestVersionsServeSideBySide(t *testing.T) {
 func TestAStepThatNeedsItselfRefusesOlderPrograms(t *testing.T) {
 	url := shared.Database(t)
 	n := known(t)
-	db := node(t, url, Config{Schema: later(t, adds(n), fmt.Sprintf("-- needs: %d\nALTER TABLE sessions DROP COLUMN note", n+2))})
+	db := node(t, url, Config{
+		Schema: later(t, adds(n), fmt.Sprintf("-- needs: %d\nALTER TABLE sessions DROP COLUMN note", n+2)),
+	})
 	must(t, db.Close())
-	doesNotOpen(t, Config{URL: jeton.NewSecret(url)}, "newer version", fmt.Sprintf("%04d_later.sql", n+2), fmt.Sprintf("knows %d", n), "run that version")
+	doesNotOpen(t, Config{
+		URL: jeton.NewSecret(url),
+	}, "newer version", fmt.Sprintf("%04d_later.sql", n+2), fmt.Sprintf("knows %d", n), "run that version")
+
 	doesNotOpen(t, Config{URL: jeton.NewSecret(url), Schema: later(t, adds(n))}, "newer version")
-	doesNotOpen(t, Config{URL: jeton.NewSecret(url), Schema: later(t, adds(n)+"; SELECT 1")}, "another build", fmt.Sprintf("%04d_later.sql", n+1))
+	doesNotOpen(t, Config{
+		URL:    jeton.NewSecret(url),
+		Schema: later(t, adds(n)+"; SELECT 1"),
+	}, "another build", fmt.Sprintf("%04d_later.sql", n+1))
 	_, err := Migrations(t.Context(), Config{URL: jeton.NewSecret(url), Where: where})
 	if err == nil || !strings.Contains(err.Error(), "newer version") || !strings.Contains(err.Error(), where) {
 		t.Errorf("Migrations: %v", err)
@@ -122,7 +147,9 @@ func TestAStepThatNeedsItselfRefusesOlderPrograms(t *testing.T) {
 
 func TestManyMigrateAtOnceAndEachStepIsTakenOnce(t *testing.T) {
 	url := shared.Database(t)
-	c := Config{Schema: later(t, "SELECT pg_sleep(0.2); CREATE TABLE notes (id BIGINT)", "CREATE TABLE more (id BIGINT)")}
+	c := Config{
+		Schema: later(t, "SELECT pg_sleep(0.2); CREATE TABLE notes (id BIGINT)", "CREATE TABLE more (id BIGINT)"),
+	}
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
@@ -133,9 +160,11 @@ func TestManyMigrateAtOnceAndEachStepIsTakenOnce(t *testing.T) {
 				t.Errorf("Open: %v", err)
 				return
 			}
+
 			_ = db.Close()
 		})
 	}
+
 	wg.Wait()
 	var steps int
 	if say(t, behind(t, url), &steps, "SELECT count(*) FROM migrations"); steps != known(t)+2 {
@@ -146,30 +175,50 @@ func TestManyMigrateAtOnceAndEachStepIsTakenOnce(t *testing.T) {
 func TestAStepThatFailsLeavesNothing(t *testing.T) {
 	url := shared.Database(t)
 	must(t, node(t, url, Config{}).Close())
-	failing := Config{URL: jeton.NewSecret(url), Schema: later(t, adds(known(t)), "CREATE TABLE half (id BIGINT); SELECT 1/0")}
+	failing := Config{
+		URL:    jeton.NewSecret(url),
+		Schema: later(t, adds(known(t)), "CREATE TABLE half (id BIGINT); SELECT 1/0"),
+	}
 	name := fmt.Sprintf("%04d_later.sql", known(t)+2)
 	conn := behind(t, url)
+
 	tables := func() (list string) {
-		say(t, conn, &list, "SELECT string_agg(relname || relnatts, ',' ORDER BY relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+		say(
+			t,
+			conn,
+			&list,
+			"SELECT string_agg(relname || relnatts, ',' ORDER BY relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+		)
 		return list
 	}
+
 	before := tables()
-	if _, err := Migrate(t.Context(), failing, true); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "division by zero") {
+	if _, err := Migrate(
+		t.Context(),
+		failing,
+		true,
+	); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "division by zero") {
 		t.Errorf("a trial of a step that fails: %v, want the name of it", err)
 	}
-	if after := tables(); after != before {
+
+	after := tables()
+	if after != before {
 		t.Errorf("a trial has changed %s to %s", before, after)
 	}
+
 	doesNotOpen(t, failing, name, "division by zero")
 	list, err := Migrations(t.Context(), failing)
 	must(t, err)
-	if got := marks(list); !slices.Equal(got[known(t):], []string{"+", "-"}) {
+	got := marks(list)
+	if !slices.Equal(got[known(t):], []string{"+", "-"}) {
 		t.Errorf("the steps are %v, want the one before the fault applied, whole", got)
 	}
+
 	var half bool
 	if say(t, conn, &half, "SELECT to_regclass('half') IS NOT NULL"); half {
 		t.Error("half a step is left")
 	}
+
 	must(t, node(t, url, Config{}).Close()) // and the version of before still works
 }
 
@@ -182,6 +231,7 @@ func marks(list []Step) (marks []string) {
 		}
 		marks = append(marks, mark)
 	}
+
 	return marks
 }
 
@@ -194,15 +244,22 @@ func TestATrialSaysWhatWouldBeDoneAndDoesNothing(t *testing.T) {
 	for _, s := range all {
 		names = append(names, s.Name)
 	}
+
 	conn := behind(t, url)
 	for range 2 {
 		got, err := Migrate(t.Context(), c, true)
 		must(t, err)
 		var tables int
-		if say(t, conn, &tables, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"); !slices.Equal(got, names) || tables > 0 {
+		if say(
+			t,
+			conn,
+			&tables,
+			"SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+		); !slices.Equal(got, names) || tables > 0 {
 			t.Errorf("a trial named %v and left %d tables", got, tables)
 		}
 	}
+
 	got, err := Migrate(t.Context(), c, false)
 	if must(t, err); !slices.Equal(got, names) {
 		t.Errorf("applied %v, want %v", got, names)
@@ -210,6 +267,7 @@ func TestATrialSaysWhatWouldBeDoneAndDoesNothing(t *testing.T) {
 	if got, err := Migrate(t.Context(), c, false); err != nil || len(got) > 0 {
 		t.Errorf("applied %v again (%v)", got, err)
 	}
+
 	list, err := Migrations(t.Context(), Config{URL: c.URL})
 	if must(t, err); len(list) != len(names) || slices.Contains(marks(list), "-") {
 		t.Errorf("an older program that can work with it sees %v", marks(list))
@@ -222,11 +280,13 @@ func TestATrialDoesNotHoldUpWhoServes(t *testing.T) {
 	u := person(t, db, "diane")
 	conn := behind(t, url)
 	do(t, conn, "BEGIN")
+
 	do(t, conn, "LOCK TABLE sessions IN ACCESS SHARE MODE") // as somebody who reads for long
 	_, err := Migrate(t.Context(), Config{URL: jeton.NewSecret(url), Schema: later(t, adds(known(t)))}, true)
 	if err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("a trial whose turn does not come: %v", err)
 	}
+
 	enter(t, db, u, "one")
 	// Who is to tell how things stand waits for nobody who migrates.
 	do(t, conn, "SELECT pg_advisory_lock($1)", lockNumber("schema"))
@@ -241,7 +301,16 @@ func TestStepsAreInOrder(t *testing.T) {
 		says  string // "" for good ones
 		needs []int
 	}{
-		{"one after the other", map[string]string{"0001_a.sql": "SELECT 1", "0002_b.sql": "-- needs: 1\nSELECT 1", "0003_c.sql": "-- because\nSELECT 1"}, "", []int{1, 1, 3}},
+		{
+			"one after the other",
+			map[string]string{
+				"0001_a.sql": "SELECT 1",
+				"0002_b.sql": "-- needs: 1\nSELECT 1",
+				"0003_c.sql": "-- because\nSELECT 1",
+			},
+			"",
+			[]int{1, 1, 3},
+		},
 		{"one is missing", map[string]string{"0001_a.sql": "", "0003_b.sql": ""}, "out of order", nil},
 		{"no number", map[string]string{"first.sql": ""}, "out of order", nil},
 		{"two of one number", map[string]string{"0001_a.sql": "", "0001_b.sql": ""}, "out of order", nil},
@@ -253,14 +322,17 @@ func TestStepsAreInOrder(t *testing.T) {
 			for name, text := range tc.files {
 				files["schema/"+name] = &fstest.MapFile{Data: []byte(text)}
 			}
+
 			list, err := steps(files)
 			if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
 				t.Fatalf("steps: %v, want %q", err, tc.says)
 			}
+
 			var needs []int
 			for _, s := range list {
 				needs = append(needs, s.Needs)
 			}
+
 			if !slices.Equal(needs, tc.needs) {
 				t.Errorf("they need %v, want %v", needs, tc.needs)
 			}

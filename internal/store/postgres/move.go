@@ -30,6 +30,7 @@ func OpenSide(ctx context.Context, c Config) (*Side, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", c.Where, advise(err))
 	}
+
 	return s, nil
 }
 
@@ -41,6 +42,7 @@ func (c Config) side(ctx context.Context) (*Side, error) {
 	if err := migrate(ctx, c, settings.ConnConfig); err != nil {
 		return nil, err
 	}
+
 	// Whoever moves a database may interrupt it.
 	settings.ConnConfig.RuntimeParams["statement_timeout"] = "0"
 	settings.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
@@ -49,11 +51,13 @@ func (c Config) side(ctx context.Context) (*Side, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s := &Side{pool, c.Log, patienceWithNodes}
 	if err := s.identify(ctx); err != nil {
 		s.pool.Close()
 		return nil, err
 	}
+
 	return s, nil
 }
 
@@ -87,9 +91,19 @@ func (s *Side) Last(ctx context.Context, q statements.Queries, table, column str
 	return last(ctx, q, table, column)
 }
 
-func snapshotOf(ctx context.Context, pool *pgxpool.Pool, read func(ctx context.Context, q statements.Queries) error) error {
-	return pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)"); err != nil {
+func snapshotOf(
+	ctx context.Context,
+	pool *pgxpool.Pool,
+	read func(ctx context.Context, q statements.Queries) error,
+) error {
+	return pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{
+		IsoLevel:   pgx.RepeatableRead,
+		AccessMode: pgx.ReadOnly,
+	}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(
+			ctx,
+			"SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)",
+		); err != nil {
 			return err
 		}
 		return read(ctx, conn{tx})
@@ -101,8 +115,14 @@ func last(ctx context.Context, q statements.Queries, table, column string) (n in
 	var given, greatest int64
 	err = q.QueryRow(ctx, "SELECT COALESCE(max("+column+"), 0) FROM "+table).Scan(&greatest)
 	if err == nil {
-		err = q.QueryRow(ctx, "SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence($1, $2)::regclass), 0)", table, column).Scan(&given)
+		err = q.QueryRow(
+			ctx,
+			"SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence($1, $2)::regclass), 0)",
+			table,
+			column,
+		).Scan(&given)
 	}
+
 	return max(greatest, given), err
 }
 
@@ -113,6 +133,7 @@ func (s *Side) Step(ctx context.Context, write func(ctx context.Context, tx stat
 		if _, err := tx.Exec(ctx, "LOCK TABLE nodes IN SHARE ROW EXCLUSIVE MODE"); err != nil {
 			return err
 		}
+
 		n, err := nodesOf(ctx, tx)
 		if err != nil {
 			return err
@@ -120,6 +141,7 @@ func (s *Side) Step(ctx context.Context, write func(ctx context.Context, tx stat
 		if n > 0 {
 			return errNodes(n)
 		}
+
 		return write(ctx, conn{tx})
 	})
 }
@@ -144,22 +166,33 @@ func (s *Side) Served(ctx context.Context) (int, error) {
 	if err != nil || len(before) == 0 {
 		return 0, err
 	}
-	s.log.Warn("nodes are on the list of the database; waiting to see whether they are alive", "nodes", len(before), "for", s.patience.String())
+
+	s.log.Warn(
+		"nodes are on the list of the database; waiting to see whether they are alive",
+		"nodes",
+		len(before),
+		"for",
+		s.patience.String(),
+	)
+
 	for end := time.Now().Add(s.patience); ; {
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		case <-time.After(min(beatEvery/5, s.patience/5)):
 		}
+
 		now, err := s.beats(ctx)
 		if err != nil {
 			return 0, err
 		}
+
 		for id, beat := range now {
 			if old, ok := before[id]; !ok || old != beat {
 				return len(now), nil
 			}
 		}
+
 		if len(now) == 0 || time.Now().After(end) {
 			return 0, s.forget(ctx, now)
 		}
@@ -171,13 +204,16 @@ func (s *Side) beats(ctx context.Context) (map[string]int64, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	list := map[string]int64{}
 	var id string
 	var beat int64
+
 	_, err = pgx.ForEachRow(rows, []any{&id, &beat}, func() error {
 		list[id] = beat
 		return nil
 	})
+
 	return list, err
 }
 
@@ -189,6 +225,7 @@ func (s *Side) forget(ctx context.Context, silent map[string]int64) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -198,6 +235,7 @@ func (s *Side) Insert(ctx context.Context, tx statements.Conn, table string, col
 	if !ok {
 		return fmt.Errorf("a step of %T is none of PostgreSQL", tx)
 	}
+
 	_, err := c.tx.CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromRows(rows))
 	return err
 }
@@ -208,14 +246,23 @@ func (s *Side) Advance(ctx context.Context, tx statements.Conn, table, column st
 	if err != nil {
 		return err
 	}
-	if number = max(number, now); number == 0 {
+
+	number = max(number, now)
+	if number == 0 {
 		return nil
 	}
 	if number == math.MaxInt64 {
 		return errors.New("there are no numbers left")
 	}
+
 	var set int64
-	return tx.QueryRow(ctx, "SELECT setval(pg_get_serial_sequence($1, $2)::regclass, $3)", table, column, number).Scan(&set)
+	return tx.QueryRow(
+		ctx,
+		"SELECT setval(pg_get_serial_sequence($1, $2)::regclass, $3)",
+		table,
+		column,
+		number,
+	).Scan(&set)
 }
 
 // Close ends the connections.

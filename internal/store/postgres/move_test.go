@@ -18,6 +18,7 @@ func sideOf(t *testing.T, url string) *Side {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
@@ -25,7 +26,14 @@ func sideOf(t *testing.T, url string) *Side {
 // step takes a step that sets something in meta.
 func step(t *testing.T, s *Side, name, value string) error {
 	t.Helper()
-	return s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error { return statements.SetMeta(ctx, tx, name, value) })
+	return s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
+		return statements.SetMeta(
+			ctx,
+			tx,
+			name,
+			value,
+		)
+	})
 }
 
 func meta(t *testing.T, s *Side, name string) (value string) {
@@ -36,6 +44,7 @@ func meta(t *testing.T, s *Side, name string) (value string) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+
 	return value
 }
 
@@ -45,6 +54,7 @@ func TestANodeAndAMoveKeepEachOtherOut(t *testing.T) {
 	if err := step(t, s, statements.MetaCopying, "another"); err != nil {
 		t.Fatal(err)
 	}
+
 	open := func() (*DB, error) {
 		return Open(t.Context(), Config{URL: jeton.NewSecret(url), Where: "the test's"})
 	}
@@ -54,16 +64,19 @@ func TestANodeAndAMoveKeepEachOtherOut(t *testing.T) {
 	if n, err := s.beats(t.Context()); err != nil || len(n) != 0 {
 		t.Errorf("the node that was refused is on the list: %v, %v", n, err)
 	}
+
 	for _, mark := range [][2]string{{statements.MetaCopying, ""}, {statements.MetaCopied, "another"}} {
 		if err := step(t, s, mark[0], mark[1]); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	id := meta(t, s, statements.MetaID)
 	db, err := open()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if mark := meta(t, s, statements.MetaCopied); mark != "" || id == "" || meta(t, s, statements.MetaID) != id {
 		t.Errorf("a node has started, and the mark of a copy is %q, the id %q", mark, meta(t, s, statements.MetaID))
 	}
@@ -73,6 +86,7 @@ func TestANodeAndAMoveKeepEachOtherOut(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := step(t, s, "x", "y"); err != nil || meta(t, s, "x") != "y" {
 		t.Errorf("a step when the node has gone: %v", err)
 	}
@@ -85,6 +99,7 @@ func TestALineThatACrashHasLeftKeepsNobodyOut(t *testing.T) {
 	if _, err := s.pool.Exec(t.Context(), line); err != nil {
 		t.Fatal(err)
 	}
+
 	s.patience = 200 * time.Millisecond
 	if n, err := s.Served(t.Context()); n != 0 || err != nil {
 		t.Errorf("served by %d nodes, %v", n, err)
@@ -92,20 +107,25 @@ func TestALineThatACrashHasLeftKeepsNobodyOut(t *testing.T) {
 	if err := step(t, s, "x", "y"); err != nil {
 		t.Error(err)
 	}
+
 	// One that beats is alive, however long it takes.
 	s.patience = time.Minute
 	if _, err := s.pool.Exec(t.Context(), line); err != nil {
 		t.Fatal(err)
 	}
+
 	beat := time.AfterFunc(50*time.Millisecond, func() {
 		_, _ = s.pool.Exec(context.Background(), "UPDATE nodes SET beat = beat + 1")
 	})
 	defer beat.Stop()
+
 	if n, err := s.Served(t.Context()); n != 1 || err != nil {
 		t.Errorf("served by %d nodes, %v; want one", n, err)
 	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
+
 	if _, err := s.Served(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("whoever gives up is answered %v", err)
 	}
@@ -119,12 +139,18 @@ func TestNumbersGoOnBehindWhatIsThere(t *testing.T) {
 			if err := s.Advance(ctx, tx, "revoked", "seq", last); err != nil {
 				return err
 			}
-			return tx.QueryRow(ctx, "INSERT INTO revoked (hash, until) VALUES ($1, 1) RETURNING seq", []byte(t.Name()+time.Now().String())).Scan(&n)
+			return tx.QueryRow(
+				ctx,
+				"INSERT INTO revoked (hash, until) VALUES ($1, 1) RETURNING seq",
+				[]byte(t.Name()+time.Now().String()),
+			).Scan(&n)
 		}); err != nil {
 			t.Fatal(err)
 		}
+
 		return n
 	}
+
 	for _, tc := range []struct{ last, want int64 }{{0, 1}, {100, 101}, {50, 102}, {1 << 45, 1<<45 + 1}} {
 		if n := given(tc.last); n != tc.want {
 			t.Errorf("after Advance(%d) the next number is %d, want %d", tc.last, n, tc.want)

@@ -33,10 +33,14 @@ func (h *hearing) write(ctx context.Context, tx pgx.Tx, changes []statements.Cha
 	// More than that is told by its number: nobody has to know each of them.
 	const most = 4096
 	for _, c := range changes {
-		kind, ids, hashes := c.Kind, c.IDs, []byte{}
+		kind := c.Kind
+		ids := c.IDs
+		hashes := []byte{}
+
 		if ids == nil {
 			ids = []int64{}
 		}
+
 		if len(c.Hashes) > most || len(ids) > most {
 			kind, ids = statements.Everything, []int64{}
 		} else {
@@ -44,15 +48,19 @@ func (h *hearing) write(ctx context.Context, tx pgx.Tx, changes []statements.Cha
 				hashes = append(hashes, hash[:]...)
 			}
 		}
+
 		var number int64
 		if err := tx.QueryRow(ctx, add, h.id, int16(kind), ids, hashes).Scan(&number); err != nil {
 			return 0, fmt.Errorf("note what has changed: %w", err)
 		}
+
 		xid = uint64(number)
 	}
+
 	h.mu.Lock()
 	h.own[xid] = underWay
 	h.mu.Unlock()
+
 	return xid, nil
 }
 
@@ -63,26 +71,35 @@ func (h *hearing) tell(ctx context.Context, done committed) error {
 	r := h.round
 	h.mu.Unlock()
 	h.wake()
+
 	// The list is read after the commit: a node that joins later reads what is committed.
 	others, bound, err := h.nodes(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: the change is made, but whether every node has heard of it is not known: %w", jeton.ErrUnavailable, err)
+		return fmt.Errorf(
+			"%w: the change is made, but whether every node has heard of it is not known: %w",
+			jeton.ErrUnavailable,
+			err,
+		)
 	}
+
 	if bound == 0 {
 		// The others all ask each time. This node has heard of its other steps when it has
 		// polled: their answers may be under way.
 		return h.fresher(ctx)
 	}
+
 	// What others have said counts when a poll that began after the commit has found the
 	// server that they said it on.
 	polled, trusted := r.done, false
 	timer := time.NewTimer(time.Until(done.at.Add(bound + bound/100 + slack)))
 	defer timer.Stop()
+
 	for {
 		heard, news := h.heardBy(others, done)
 		if heard && trusted {
 			return nil
 		}
+
 		select {
 		case <-polled:
 			polled, trusted = nil, r.err == nil
@@ -90,7 +107,12 @@ func (h *hearing) tell(ctx context.Context, done committed) error {
 		case <-timer.C:
 			return nil
 		case <-ctx.Done():
-			return fmt.Errorf("%w: the change is made, and every node hears of it within %v: %w", jeton.ErrUnavailable, bound, ctx.Err())
+			return fmt.Errorf(
+				"%w: the change is made, and every node hears of it within %v: %w",
+				jeton.ErrUnavailable,
+				bound,
+				ctx.Err(),
+			)
 		}
 	}
 }
@@ -102,10 +124,12 @@ func (h *hearing) nodes(ctx context.Context) (others []string, bound time.Durati
 		return nil, 0, err
 	}
 	defer cancel()
+
 	for range attempts {
 		rows, _ := h.db.pool.Query(ctx, "SELECT id, bound FROM nodes WHERE id <> $1 AND bound > 0", h.id)
 		var id string
 		var ms int64
+
 		others, bound = nil, 0
 		_, err = pgx.ForEachRow(rows, []any{&id, &ms}, func() error {
 			others, bound = append(others, id), max(bound, time.Duration(ms)*time.Millisecond)
@@ -115,11 +139,13 @@ func (h *hearing) nodes(ctx context.Context) (others []string, bound time.Durati
 			break
 		}
 	}
+
 	if len(others) > 0 || h.anew() {
 		// This node itself may judge from memory until it has heard of what another step of its
 		// own has done.
 		bound = max(bound, h.bound)
 	}
+
 	return others, bound, err
 }
 
@@ -136,15 +162,18 @@ func (h *hearing) anew() bool {
 func (h *hearing) heardBy(nodes []string, done committed) (bool, <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	// Of a server that has only just come up the list may be short.
 	if !h.restart.IsZero() && done.at.Sub(h.restart) < MaxStaleness {
 		return false, h.news
 	}
+
 	for _, id := range nodes {
 		if s, ok := h.said[id]; !ok || !s.shows(done.xid) {
 			return false, h.news
 		}
 	}
+
 	return true, nil
 }
 
@@ -156,7 +185,9 @@ func (h *hearing) listen(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+
 		h.db.c.Log.Debug("listening to other nodes was cut off", "error", err)
+
 		select {
 		case <-ctx.Done():
 		case <-time.After(retry):
@@ -167,6 +198,7 @@ func (h *hearing) listen(ctx context.Context) {
 func (h *hearing) listenOnce(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+
 	h.mu.Lock()
 	h.deaf = cancel
 	h.mu.Unlock()
@@ -179,9 +211,11 @@ func (h *hearing) listenOnce(ctx context.Context) error {
 		defer cancel()
 		_ = conn.Close(ctx)
 	}()
+
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
 		return err
 	}
+
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {
@@ -197,20 +231,25 @@ func (h *hearing) hear(ctx context.Context, text string) {
 		h.wake()
 		return
 	}
+
 	rest, ok := strings.CutPrefix(text, "heard ")
 	if !ok {
 		return // of a newer version
 	}
+
 	id, at, _ := strings.Cut(rest, " ")
 	s, err := parseSnapshot(at)
 	if err != nil || id == h.id {
 		return
 	}
+
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	if ctx.Err() != nil {
 		return // the server that it was said on may be no more
 	}
+
 	h.said[id] = s
 	close(h.news)
 	h.news = make(chan struct{})
@@ -219,19 +258,28 @@ func (h *hearing) hear(ctx context.Context, text string) {
 // beat says that this node lives, and clears away what no node needs any more. No clock but
 // this node's own is asked for how long another has been silent.
 func (h *hearing) beat(ctx context.Context) error {
-	if err := h.exec(ctx, "UPDATE nodes SET beat = beat + 1, heard = pg_snapshot_xmin($2::text::pg_snapshot) WHERE id = $1", h.id, h.last); err != nil {
+	if err := h.exec(
+		ctx,
+		"UPDATE nodes SET beat = beat + 1, heard = pg_snapshot_xmin($2::text::pg_snapshot) WHERE id = $1",
+		h.id,
+		h.last,
+	); err != nil {
 		return err
 	}
+
 	found, err := h.look(ctx)
 	if err != nil {
 		return err
 	}
+
 	h.others = found
 	h.forget(found)
+
 	for id, s := range found {
 		if time.Since(s.at) < h.db.c.silent {
 			continue
 		}
+
 		text := "UPDATE nodes SET gone = TRUE WHERE id = $1 AND beat = $2 AND NOT gone"
 		if s.gone {
 			text = "DELETE FROM nodes WHERE id = $1 AND beat = $2 AND gone"
@@ -239,8 +287,10 @@ func (h *hearing) beat(ctx context.Context) error {
 		if err := h.exec(ctx, text, id, s.beat); err != nil {
 			return err
 		}
+
 		h.db.c.Log.Warn("a node has not been seen for long", "node", id, "forgotten", s.gone)
 	}
+
 	return h.exec(ctx, "DELETE FROM changes WHERE xid < (SELECT heard FROM nodes ORDER BY heard LIMIT 1)")
 }
 
@@ -248,18 +298,22 @@ func (h *hearing) beat(ctx context.Context) error {
 func (h *hearing) look(ctx context.Context) (map[string]seen, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()
+
 	at, found := time.Now(), map[string]seen{}
 	rows, _ := h.conn.Query(ctx, "SELECT id, beat, gone FROM nodes WHERE id <> $1", h.id)
 	var id string
 	var s seen
+
 	_, err := pgx.ForEachRow(rows, []any{&id, &s.beat, &s.gone}, func() error {
 		s.at = at
 		if old, ok := h.others[id]; ok && old.beat == s.beat && old.gone == s.gone {
 			s.at = old.at
 		}
+
 		found[id] = s
 		return nil
 	})
+
 	return found, err
 }
 
@@ -275,6 +329,7 @@ func (h *hearing) exec(ctx context.Context, text string, args ...any) error {
 func (h *hearing) forget(found map[string]seen) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	for id := range h.said {
 		if _, ok := found[id]; !ok {
 			delete(h.said, id)
@@ -287,8 +342,10 @@ func (h *hearing) leave() {
 	h.heard.Store(nil)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+
 	if h.connect(ctx) == nil {
 		_, _ = h.conn.Exec(ctx, "DELETE FROM nodes WHERE id = $1", h.id) // the others find out otherwise
 	}
+
 	_ = h.hangUp()
 }

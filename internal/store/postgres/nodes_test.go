@@ -27,6 +27,7 @@ func (o *order) is(t *testing.T, want ...string) {
 	t.Helper()
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	if !slices.Equal(o.list, want) {
 		t.Errorf("it came as %v, want %v", o.list, want)
 	}
@@ -39,10 +40,12 @@ func TestAnEndIsAnsweredWhenAllNodesHaveHeard(t *testing.T) {
 	db, other := node(t, url, c), node(t, url, c)
 	ear := listening(other)
 	u := person(t, db, "diane")
+
 	poll(t, other)
 	var o order
 	bound := time.AfterFunc(MaxStaleness, func() { o.note("bound") })
 	defer bound.Stop()
+
 	for _, text := range []string{"one", "two", "three"} {
 		enter(t, db, u, text)
 		must(t, end(t.Context(), db, text))
@@ -50,6 +53,7 @@ func TestAnEndIsAnsweredWhenAllNodesHaveHeard(t *testing.T) {
 			t.Errorf("the end of %s was answered before the other node had heard", text)
 		}
 	}
+
 	o.note("answered")
 	o.is(t, "answered")
 }
@@ -69,24 +73,31 @@ func TestAnEndWaitsForANodeThatDoesNotHear(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			name := empty(t, c)
 			proxy, url := line(t, c, name)
-			db, other := node(t, c.URL(name), Config{Staleness: 100 * time.Millisecond}), quick(t, url, Config{Staleness: bound})
+			db, other := node(t, c.URL(name), Config{
+				Staleness: 100 * time.Millisecond,
+			}), quick(t, url, Config{Staleness: bound})
 			u := person(t, db, "diane")
 			enter(t, db, u, "one")
+
 			poll(t, other)
 			tc.cut(proxy)
 			began := time.Now()
 			must(t, end(t.Context(), db, "one"))
-			if took := time.Since(began); took < bound {
+			took := time.Since(began)
+			if took < bound {
 				t.Errorf("answered after %v; the other node may judge from memory for %v", took, bound)
 			}
+
 			if err := other.Fresh(t.Context()); err == nil {
 				t.Error("a node that has not heard of the end judges after it was answered")
 			} else {
 				away(t, "Fresh", err)
 			}
+
 			must(t, proxy.Heal())
 			ear := listening(other)
 			until(t, "the node to come back", func() bool { return other.Fresh(t.Context()) == nil })
+
 			if ear.times(all) == 0 {
 				t.Error("it trusts what it had in memory before it was cut off")
 			}
@@ -99,21 +110,30 @@ func TestANodeThatJoinedBetweenTheCommitAndTheListIsWaitedFor(t *testing.T) {
 	db := node(t, url, Config{Staleness: 50 * time.Millisecond})
 	enter(t, db, person(t, db, "diane"), "one")
 	const bound = 300 * time.Millisecond
+
 	conn := behind(t, url)
 	do(t, conn, "BEGIN")
 	do(t, conn, "LOCK TABLE nodes IN ACCESS EXCLUSIVE MODE")
 	began, answer := time.Now(), make(chan error, 1)
 	go func() { answer <- end(t.Context(), db, "one") }()
+
 	look := behind(t, url)
 	until(t, "the commit", func() bool {
 		var n int
 		say(t, look, &n, "SELECT count(*) FROM sessions")
 		return n == 0
 	})
-	do(t, conn, "INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ('late', $1, 1, pg_current_xact_id(), FALSE)", bound.Milliseconds())
+
+	do(
+		t,
+		conn,
+		"INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ('late', $1, 1, pg_current_xact_id(), FALSE)",
+		bound.Milliseconds(),
+	)
 	do(t, conn, "COMMIT")
 	must(t, <-answer)
-	if took := time.Since(began); took < bound {
+	took := time.Since(began)
+	if took < bound {
 		t.Errorf("answered after %v, before a node that has said nothing has ceased to judge", took)
 	}
 }
@@ -125,11 +145,13 @@ func TestWhatANodeSaidOnAServerThatIsNoMoreDoesNotCount(t *testing.T) {
 	enter(t, db, person(t, db, "diane"), "one")
 	// The other node has seen numbers of transactions that a crash took back.
 	poll(t, other)
+
 	db.hearing.mu.Lock()
 	db.hearing.said[other.hearing.id] = snapshot{xmin: 1 << 40, xmax: 1 << 40}
 	db.hearing.mu.Unlock()
 	conn := behind(t, url)
 	do(t, conn, "BEGIN")
+
 	do(t, conn, "LOCK TABLE nodes IN ACCESS EXCLUSIVE MODE") // neither can poll
 	began, answer := time.Now(), make(chan error, 1)
 	go func() { answer <- end(t.Context(), db, "one") }()
@@ -139,18 +161,23 @@ func TestWhatANodeSaidOnAServerThatIsNoMoreDoesNotCount(t *testing.T) {
 		say(t, look, &n, "SELECT count(*) FROM sessions")
 		return n == 0
 	})
+
 	time.Sleep(20 * time.Millisecond) // whoever trusted what was said would be through by now
+
 	select {
 	case err := <-answer:
 		t.Errorf("answered (%v) after %v by what was said on another server", err, time.Since(began))
 	default:
 	}
+
 	do(t, conn, "UPDATE nodes SET gone = TRUE WHERE id = $1", db.hearing.id)
 	do(t, conn, "COMMIT")
 	must(t, <-answer)
 	db.hearing.mu.Lock()
 	defer db.hearing.mu.Unlock()
-	if s := db.hearing.said[other.hearing.id]; s.xmin == 1<<40 {
+
+	s := db.hearing.said[other.hearing.id]
+	if s.xmin == 1<<40 {
 		t.Error("what was said before it began anew is still believed")
 	}
 }
@@ -160,19 +187,37 @@ func TestSilentNodesAreForgottenAndTheirChangesCleared(t *testing.T) {
 	c := Config{Staleness: 20 * time.Millisecond, beatEvery: time.Millisecond, silent: 100 * time.Millisecond}
 	db, conn := node(t, url, c), behind(t, url)
 	u := person(t, db, "diane")
-	do(t, conn, "INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ('ghost', 10, 1, pg_snapshot_xmin(pg_current_snapshot()), FALSE)")
+	do(
+		t,
+		conn,
+		"INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ('ghost', 10, 1, pg_snapshot_xmin(pg_current_snapshot()), FALSE)",
+	)
+
 	enter(t, db, u, "one")
 	must(t, end(t.Context(), db, "one"))
 	var o order
 	var state, last string
 	until(t, "the silent node to be forgotten", func() bool {
-		say(t, conn, &state, `SELECT COALESCE((SELECT CASE WHEN gone THEN 'marked' ELSE 'listed' END FROM nodes WHERE id = 'ghost'), 'forgotten')`)
+		say(
+			t,
+			conn,
+			&state,
+			`SELECT COALESCE((SELECT CASE WHEN gone THEN 'marked' ELSE 'listed' END FROM nodes WHERE id = 'ghost'), 'forgotten')`,
+		)
 		if state != last {
 			o.note(state)
 			last = state
 		}
+
 		var kept int
-		say(t, conn, &kept, "SELECT count(*) FROM changes c WHERE c.xid >= (SELECT heard FROM nodes WHERE id = 'ghost') AND c.node = $1", db.hearing.id)
+		say(
+			t,
+			conn,
+			&kept,
+			"SELECT count(*) FROM changes c WHERE c.xid >= (SELECT heard FROM nodes WHERE id = 'ghost') AND c.node = $1",
+			db.hearing.id,
+		)
+
 		if state != "forgotten" && kept == 0 {
 			var still bool
 			say(t, conn, &still, "SELECT EXISTS (SELECT 1 FROM nodes WHERE id = 'ghost')")
@@ -180,14 +225,17 @@ func TestSilentNodesAreForgottenAndTheirChangesCleared(t *testing.T) {
 				t.Fatal("changes were cleared away that a node on the list has not heard")
 			}
 		}
+
 		return state == "forgotten"
 	})
+
 	o.is(t, "listed", "marked", "forgotten")
 	until(t, "the changes to be cleared away", func() bool {
 		var n int
 		say(t, conn, &n, "SELECT count(*) FROM changes")
 		return n == 0
 	})
+
 	if _, err := db.FindSession(t.Context(), session.HashOf("one")); err == nil {
 		t.Error("the session is there again")
 	}
@@ -199,6 +247,7 @@ func TestALivingNodeIsNotForgotten(t *testing.T) {
 	db, other := node(t, url, c), node(t, url, c)
 	ear := listening(other)
 	conn := behind(t, url)
+
 	var from int
 	say(t, conn, &from, "SELECT beat FROM nodes WHERE id = $1", other.hearing.id)
 	until(t, "many beats", func() bool {
@@ -206,13 +255,17 @@ func TestALivingNodeIsNotForgotten(t *testing.T) {
 		say(t, conn, &beat, "SELECT beat FROM nodes WHERE id = $1", other.hearing.id)
 		return beat > from+50
 	})
+
 	poll(t, db)
-	if got := ear.take(); len(got) > 0 {
+	got := ear.take()
+	if len(got) > 0 {
 		t.Errorf("heard %v", got)
 	}
+
 	must(t, other.Close())
 	var n int
 	say(t, conn, &n, "SELECT count(*) FROM nodes")
+
 	if n != 1 {
 		t.Errorf("%d nodes are on the list, want the one that is not closed", n)
 	}
@@ -228,7 +281,13 @@ func TestSnapshotsAreRead(t *testing.T) {
 		{"nothing is running", "10:10:", []uint64{1, 9}, []uint64{10, 11, 1 << 60}, false},
 		{"some are running", "10:20:10,15,19", []uint64{9, 11, 14, 16, 18}, []uint64{10, 15, 19, 20, 21}, false},
 		{"the first there is", "3:3:", []uint64{2}, []uint64{3}, false},
-		{"large numbers", "18446744073709551610:18446744073709551614:18446744073709551612", []uint64{1, 18446744073709551611}, []uint64{18446744073709551612, 18446744073709551614}, false},
+		{
+			"large numbers",
+			"18446744073709551610:18446744073709551614:18446744073709551612",
+			[]uint64{1, 18446744073709551611},
+			[]uint64{18446744073709551612, 18446744073709551614},
+			false,
+		},
 		{"nothing", "", nil, nil, true},
 		{"two parts", "1:2", nil, nil, true},
 		{"an end before the start", "5:4:", nil, nil, true},
@@ -244,11 +303,13 @@ func TestSnapshotsAreRead(t *testing.T) {
 			if (err != nil) != tc.bad {
 				t.Fatalf("parseSnapshot(%q) = %v", tc.text, err)
 			}
+
 			for _, xid := range tc.shows {
 				if !s.shows(xid) {
 					t.Errorf("%s does not show %d", tc.text, xid)
 				}
 			}
+
 			for _, xid := range tc.hides {
 				if s.shows(xid) {
 					t.Errorf("%s shows %d", tc.text, xid)
@@ -264,6 +325,7 @@ func FuzzSnapshot(f *testing.F) {
 	for _, text := range []string{"", "1:1:", "10:20:10,15,19", "9:8:", "::", "1:2:1,", "1:18446744073709551615:"} {
 		f.Add(text, uint64(10))
 	}
+
 	f.Fuzz(func(t *testing.T, text string, xid uint64) {
 		s, err := parseSnapshot(text)
 		if err == nil && s.shows(xid) && xid >= s.xmax {
@@ -272,12 +334,21 @@ func FuzzSnapshot(f *testing.F) {
 		if err == nil && !s.shows(xid) && xid < s.xmin {
 			t.Errorf("%q does not show %d", text, xid)
 		}
+
 		db := &DB{c: Config{}.withDefaults()}
 		db.Store = statements.New(engine{db})
-		h := &hearing{db: db, id: "me", said: map[string]snapshot{}, news: make(chan struct{}), asked: make(chan struct{}, 1)}
+		h := &hearing{
+			db:    db,
+			id:    "me",
+			said:  map[string]snapshot{},
+			news:  make(chan struct{}),
+			asked: make(chan struct{}, 1),
+		}
 		h.hear(t.Context(), "heard other "+text)
 		h.hear(t.Context(), text)
-		if _, said := h.said["other"]; said != (err == nil) {
+
+		_, said := h.said["other"]
+		if said != (err == nil) {
 			t.Errorf("%q: heard is %v, read is %v", text, said, err)
 		}
 	})
@@ -289,23 +360,32 @@ func TestTheServersOwnSnapshotsAgreeWithOurs(t *testing.T) {
 	do(t, conn, "CREATE TABLE seen (xid XID8)")
 	open := behind(t, url)
 	do(t, open, "BEGIN")
+
 	do(t, open, "INSERT INTO seen VALUES (pg_current_xact_id())")
+
 	for range 5 {
 		do(t, conn, "INSERT INTO seen VALUES (pg_current_xact_id())")
 	}
+
 	var text string
 	say(t, conn, &text, "SELECT pg_current_snapshot()::text")
 	s, err := parseSnapshot(text)
 	must(t, err)
 	do(t, open, "COMMIT")
+
 	do(t, conn, "INSERT INTO seen VALUES (pg_current_xact_id())")
-	rows, err := conn.Query(t.Context(), "SELECT xid::text::bigint, pg_visible_in_snapshot(xid, $1::text::pg_snapshot) FROM seen", text)
+	rows, err := conn.Query(
+		t.Context(),
+		"SELECT xid::text::bigint, pg_visible_in_snapshot(xid, $1::text::pg_snapshot) FROM seen",
+		text,
+	)
 	must(t, err)
 	n, shown := 0, 0
 	for rows.Next() {
 		var xid int64
 		var want bool
 		must(t, rows.Scan(&xid, &want))
+
 		if s.shows(uint64(xid)) != want {
 			t.Errorf("%s shows %d: %v, want %v", text, xid, !want, want)
 		}
@@ -313,6 +393,7 @@ func TestTheServersOwnSnapshotsAgreeWithOurs(t *testing.T) {
 			shown++
 		}
 	}
+
 	must(t, rows.Err())
 	if n != 7 || shown != 5 {
 		t.Errorf("%d of %d are shown, want 5 of 7", shown, n)

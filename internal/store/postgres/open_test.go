@@ -33,11 +33,13 @@ func doesNotOpen(t *testing.T, c Config, says ...string) {
 		_ = db.Close()
 		t.Fatal("Open took it")
 	}
+
 	for _, want := range append(says, where) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("Open: %q does not say %q", err, want)
 		}
 	}
+
 	for _, secret := range []string{pgtest.Password, c.URL.Reveal(), "hunter2"} {
 		if secret != "" && strings.Contains(err.Error(), secret) {
 			t.Errorf("Open: %q shows the password", err)
@@ -60,23 +62,49 @@ func TestADatabaseThatDoesNotOpenSaysWhatToDo(t *testing.T) {
 	tcp := c.TCP(name)
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
 	must(t, err)
+
 	t.Cleanup(func() { _ = silent.Close() })
 	nobody, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	must(t, nobody.Close())
+
 	for _, tc := range []struct {
 		name string
 		url  jeton.Secret
 		says []string
 	}{
-		{"no server", changed(t, tcp, func(u *url.URL) { u.Host = nobody.Addr().String() }), []string{"does not answer", "is it up"}},
-		{"a server that says nothing", changed(t, tcp, func(u *url.URL) { u.Host = silent.Addr().String() }), []string{"does not answer"}},
-		{"a wrong password", changed(t, tcp, func(u *url.URL) { u.User = url.UserPassword(pgtest.Role, "hunter2") }), []string{"does not let this user in", "pg_hba.conf"}},
-		{"a user whom nobody knows", changed(t, tcp, func(u *url.URL) { u.User = url.UserPassword("nobody", "hunter2") }), []string{"does not let this user in"}},
-		{"no such database", changed(t, tcp, func(u *url.URL) { u.Path = "/missing" }), []string{"no such database", "CREATE DATABASE"}},
+		{
+			"no server",
+			changed(t, tcp, func(u *url.URL) { u.Host = nobody.Addr().String() }),
+			[]string{"does not answer", "is it up"},
+		},
+		{
+			"a server that says nothing",
+			changed(t, tcp, func(u *url.URL) { u.Host = silent.Addr().String() }),
+			[]string{"does not answer"},
+		},
+		{
+			"a wrong password",
+			changed(t, tcp, func(u *url.URL) { u.User = url.UserPassword(pgtest.Role, "hunter2") }),
+			[]string{"does not let this user in", "pg_hba.conf"},
+		},
+		{
+			"a user whom nobody knows",
+			changed(t, tcp, func(u *url.URL) { u.User = url.UserPassword("nobody", "hunter2") }),
+			[]string{"does not let this user in"},
+		},
+		{
+			"no such database",
+			changed(t, tcp, func(u *url.URL) { u.Path = "/missing" }),
+			[]string{"no such database", "CREATE DATABASE"},
+		},
 		{"no URL", jeton.NewSecret("postgres://u:hunter2@[::1/x"), []string{"is not one"}},
 		{"nothing", jeton.NewSecret("host=/nowhere password=hunter2 user=x dbname=y"), []string{"does not answer"}},
-		{"a schema that is not there", changed(t, tcp, func(u *url.URL) { u.RawQuery += "&search_path=missing" }), []string{"CREATE SCHEMA"}},
+		{
+			"a schema that is not there",
+			changed(t, tcp, func(u *url.URL) { u.RawQuery += "&search_path=missing" }),
+			[]string{"CREATE SCHEMA"},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			doesNotOpen(t, Config{URL: tc.url, Connect: 500 * time.Millisecond}, tc.says...)
@@ -92,27 +120,60 @@ func TestADatabaseThatIsNotOursIsLeftAsItIs(t *testing.T) {
 		open bool
 		says []string
 	}{
-		{"tables of another program", []string{"CREATE TABLE users (name TEXT)"}, false, []string{"another program", "search_path"}},
-		{"another program's table of migrations", []string{"CREATE TABLE migrations (version INT)"}, false, []string{"not ours", "another database"}},
+		{
+			"tables of another program",
+			[]string{"CREATE TABLE users (name TEXT)"},
+			false,
+			[]string{"another program", "search_path"},
+		},
+		{
+			"another program's table of migrations",
+			[]string{"CREATE TABLE migrations (version INT)"},
+			false,
+			[]string{"not ours", "another database"},
+		},
 		{"a newer schema that needs itself", []string{"INSERT INTO migrations SELECT number + 1, '0099_later.sql', 'sum', number + 1, 0 FROM migrations ORDER BY number DESC LIMIT 1"}, true,
 			[]string{"newer version", "0099_later.sql", "run that version", "backup"}},
-		{"a step with another past", []string{"UPDATE migrations SET sum = 'other' WHERE number = 1"}, true, []string{"0001_first.sql", "another build"}},
-		{"a user who owns nothing", []string{"ALTER SCHEMA public OWNER TO postgres", "REVOKE ALL ON SCHEMA public FROM PUBLIC, jeton", "GRANT USAGE ON SCHEMA public TO jeton"}, false, []string{"must own its schema"}},
-		{"a standby, as far as writing goes", []string{"ALTER ROLE jeton IN DATABASE %s SET default_transaction_read_only = on"}, false, []string{"takes no writes", "standby"}},
+		{
+			"a step with another past",
+			[]string{"UPDATE migrations SET sum = 'other' WHERE number = 1"},
+			true,
+			[]string{"0001_first.sql", "another build"},
+		},
+		{
+			"a user who owns nothing",
+			[]string{
+				"ALTER SCHEMA public OWNER TO postgres",
+				"REVOKE ALL ON SCHEMA public FROM PUBLIC, jeton",
+				"GRANT USAGE ON SCHEMA public TO jeton",
+			},
+			false,
+			[]string{"must own its schema"},
+		},
+		{
+			"a standby, as far as writing goes",
+			[]string{"ALTER ROLE jeton IN DATABASE %s SET default_transaction_read_only = on"},
+			false,
+			[]string{"takes no writes", "standby"},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			name := empty(t, c)
 			if tc.open {
 				must(t, node(t, c.URL(name), Config{}).Close())
 			}
+
 			for _, s := range tc.harm {
 				must(t, c.Exec(t.Context(), name, strings.ReplaceAll(s, "%s", name)))
 			}
+
 			const state = "SELECT COALESCE(string_agg(relname || relnatts, ',' ORDER BY relname), '') FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+
 			look := behind(t, c.Superuser(name))
 			var before, after string
 			say(t, look, &before, state)
 			doesNotOpen(t, Config{URL: jeton.NewSecret(c.TCP(name))}, tc.says...)
+
 			if say(t, look, &after, state); after != before {
 				t.Errorf("it was changed from %s to %s", before, after)
 			}
@@ -123,11 +184,20 @@ func TestADatabaseThatIsNotOursIsLeftAsItIs(t *testing.T) {
 func TestAnEmptySchemaBesideAnotherProgramIsTaken(t *testing.T) {
 	c := shared.Cluster(t)
 	name := empty(t, c)
-	must(t, c.Exec(t.Context(), name, "CREATE TABLE public.migrations (version INT); CREATE SCHEMA ours AUTHORIZATION jeton"))
+	must(
+		t,
+		c.Exec(
+			t.Context(),
+			name,
+			"CREATE TABLE public.migrations (version INT); CREATE SCHEMA ours AUTHORIZATION jeton",
+		),
+	)
 	db := node(t, c.URL(name)+"&search_path=ours,public", Config{})
 	person(t, db, "diane")
+
 	var n int
 	say(t, behind(t, c.Superuser(name)), &n, "SELECT count(*) FROM ours.users")
+
 	if n != 1 {
 		t.Errorf("%d users are in the schema that was named", n)
 	}
@@ -137,7 +207,9 @@ func TestTooManyConnectionsAreExplained(t *testing.T) {
 	c := pgtest.Start(t)
 	name := empty(t, c)
 	must(t, c.Exec(t.Context(), "postgres", "ALTER ROLE jeton CONNECTION LIMIT 0"))
-	doesNotOpen(t, Config{URL: jeton.NewSecret(c.TCP(name))}, "no connection left", "max_connections", "database.connections")
+	doesNotOpen(t, Config{
+		URL: jeton.NewSecret(c.TCP(name)),
+	}, "no connection left", "max_connections", "database.connections")
 }
 
 // authority is who signs certificates in a test.
@@ -152,15 +224,23 @@ func newAuthority(t *testing.T) *authority {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	a := &authority{key: key, file: filepath.Join(t.TempDir(), "ca.pem")}
+
 	a.cert = &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "an authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "an authority"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
 	}
+
 	der, err := x509.CreateCertificate(rand.Reader, a.cert, a.cert, &key.PublicKey, key)
 	must(t, err)
 	a.cert, err = x509.ParseCertificate(der)
 	must(t, err)
 	must(t, os.WriteFile(a.file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+
 	return a
 }
 
@@ -169,14 +249,24 @@ func (a *authority) server(t *testing.T, host string) (cert, secret []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
+
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: host}, DNSNames: []string{host},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		SerialNumber: big.NewInt(2),
+		Subject:      pkix.Name{CommonName: host},
+		DNSNames:     []string{host},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}, a.cert, &key.PublicKey, a.key)
+
 	must(t, err)
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	must(t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+
+	return pem.EncodeToMemory(&pem.Block{
+		Type:  "CERTIFICATE",
+		Bytes: der,
+	}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
 }
 
 func TestTLSProvesWhoAnswers(t *testing.T) {
@@ -185,32 +275,44 @@ func TestTLSProvesWhoAnswers(t *testing.T) {
 	_, port, err := net.SplitHostPort(c.Addr())
 	must(t, err)
 	ours, theirs := newAuthority(t), newAuthority(t)
+
 	at := func(host, ca string) Config {
 		return Config{URL: changed(t, c.TCP(name), func(u *url.URL) {
 			u.Host = net.JoinHostPort(host, port)
 			u.RawQuery = "sslmode=verify-full&sslrootcert=" + url.QueryEscape(ca)
 		})}
 	}
+
 	t.Run("a server without TLS", func(t *testing.T) {
 		doesNotOpen(t, at("localhost", ours.file), "does not speak TLS", "ssl = on")
 	})
+
 	cert, key := ours.server(t, "localhost")
 	must(t, c.Secure(t.Context(), cert, key))
 	t.Run("the right one", func(t *testing.T) {
 		conf := at("localhost", ours.file)
 		db := quick(t, conf.URL.Reveal(), Config{})
 		var encrypted int
-		say(t, behind(t, c.Superuser(name)), &encrypted, "SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.usename = 'jeton' AND s.ssl")
+		say(
+			t,
+			behind(t, c.Superuser(name)),
+			&encrypted,
+			"SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.usename = 'jeton' AND s.ssl",
+		)
+
 		if must(t, db.Ping(t.Context())); encrypted == 0 {
 			t.Error("nothing is encrypted")
 		}
 	})
+
 	t.Run("another authority", func(t *testing.T) {
 		doesNotOpen(t, at("localhost", theirs.file), "certificate", "sslrootcert")
 	})
+
 	t.Run("another host", func(t *testing.T) {
 		doesNotOpen(t, at("127.0.0.1", ours.file), "certificate", "127.0.0.1")
 	})
+
 	t.Run("no such file", func(t *testing.T) {
 		missing := filepath.Join(t.TempDir(), "missing.pem")
 		doesNotOpen(t, at("localhost", missing), fmt.Sprint("sslrootcert"))

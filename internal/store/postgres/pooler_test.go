@@ -30,23 +30,27 @@ func pooled(t *testing.T, cluster *pgtest.Cluster, name, mode string) string {
 		}
 		must(t, err)
 	}
+
 	guide, err := os.ReadFile("../../../docs/guide/many-nodes.md")
 	must(t, err)
 	line := regexp.MustCompile(`(?m)^ignore_startup_parameters = .*$`).Find(guide)
 	if line == nil {
 		t.Fatal("the guide has no line for PgBouncer")
 	}
+
 	host, port, err := net.SplitHostPort(cluster.Addr())
 	must(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	own := l.Addr().(*net.TCPAddr).Port
+
 	must(t, l.Close())
 	// It may have to run as somebody else, who can read what is here.
 	dir, err := os.MkdirTemp("", "pgbouncer-")
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	must(t, os.Chmod(dir, 0o755))
+
 	users := filepath.Join(dir, "users")
 	for path, text := range map[string]string{
 		users: strconv.Quote(pgtest.Role) + " " + strconv.Quote(pgtest.Password) + "\n",
@@ -64,10 +68,12 @@ pool_mode = %s
 	} {
 		must(t, os.WriteFile(path, []byte(text), 0o644))
 	}
+
 	args := []string{filepath.Join(dir, "ini")}
 	if os.Getuid() == 0 { // which it refuses to be
 		args = append([]string{"-u", "postgres"}, args...)
 	}
+
 	cmd := exec.Command(program, args...)
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -79,6 +85,7 @@ pool_mode = %s
 			t.Logf("PgBouncer wrote\n%s", said.String())
 		}
 	})
+
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(own))
 	until(t, "PgBouncer", func() bool {
 		conn, err := net.Dial("tcp", addr)
@@ -87,9 +94,11 @@ pool_mode = %s
 		}
 		return err == nil
 	})
+
 	at, err := url.Parse(cluster.TCP(name))
 	must(t, err)
 	at.Host = addr
+
 	return at.String()
 }
 
@@ -100,17 +109,22 @@ func TestAPoolerThatKeepsSessionsWorks(t *testing.T) {
 	c := Config{Staleness: MaxStaleness}
 	db, other := node(t, pooled(t, cluster, name, "session"), c), node(t, cluster.URL(name), c)
 	ear := listening(other)
+
 	login := enter(t, db, person(t, db, "diane"), "one")
 	left, err := db.Spend(t.Context(), use(login, policy.Budget{ID: 1, Max: 3}))
 	must(t, err)
+
 	if left[0] != 2 {
 		t.Errorf("%d of 3 uses are left after one", left[0])
 	}
+
 	poll(t, other)
 	must(t, end(t.Context(), db, "one"))
+
 	if ear.times(ended("one")) == 0 {
 		t.Error("another node has not heard of an end that was answered")
 	}
+
 	_, err = other.FindSession(t.Context(), session.HashOf("one"))
 	wants(t, "a session that was ended", err, jeton.ErrNotFound)
 }

@@ -81,6 +81,7 @@ func (c Config) withDefaults() Config {
 	if c.Connect == 0 {
 		c.Connect = 2 * time.Second
 	}
+
 	if c.Answer == 0 {
 		c.Answer = time.Second
 	}
@@ -90,9 +91,11 @@ func (c Config) withDefaults() Config {
 	if c.silent == 0 {
 		c.silent = silent
 	}
+
 	if c.Told == nil {
 		c.Told = func(time.Duration) {}
 	}
+
 	return c
 }
 
@@ -102,10 +105,12 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	c = c.withDefaults()
 	db := &DB{c: c, serial: make(chan struct{}, 1)}
 	db.Store = statements.New(engine{db})
+
 	if err := db.open(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("open database %s: %w", c.Where, advise(err))
 	}
+
 	return db, nil
 }
 
@@ -117,12 +122,16 @@ func (db *DB) open(ctx context.Context) error {
 	if err := unshared(ctx, db.c, settings.ConnConfig); err != nil {
 		return err
 	}
+
 	if err := migrate(ctx, db.c, settings.ConnConfig); err != nil {
 		return err
 	}
-	if db.pool, err = pgxpool.NewWithConfig(ctx, settings); err != nil {
+
+	db.pool, err = pgxpool.NewWithConfig(ctx, settings)
+	if err != nil {
 		return err
 	}
+
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	db.stop = stop
 	db.link.up()
@@ -130,15 +139,18 @@ func (db *DB) open(ctx context.Context) error {
 	if err := db.hearing.join(ctx); err != nil {
 		return err
 	}
+
 	if err := db.begin(ctx); err != nil {
 		return err
 	}
 	if err := db.hearing.remember(ctx); err != nil {
 		return err
 	}
+
 	db.spender.start(background, db)
 	db.work.Go(func() { db.hearing.run(background) })
 	db.work.Go(func() { db.hearing.listen(background) })
+
 	return nil
 }
 
@@ -158,11 +170,14 @@ func unshared(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 			defer cancel()
 			_ = conn.Close(leaving)
 		}()
+
 		conns[i] = conn
 	}
+
 	// A pooler that has nothing left to give lets whoever asks wait.
 	asking, cancel := context.WithTimeout(ctx, 3*c.Answer)
 	defer cancel()
+
 	// What the second takes while it is in a transaction is what the first has let go of.
 	plain := pgx.QueryExecModeSimpleProtocol
 	for _, step := range []struct {
@@ -173,6 +188,7 @@ func unshared(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 			return fmt.Errorf("look whether a pooler shares connections out: %w", err)
 		}
 	}
+
 	var mark *string
 	if err := conns[0].QueryRow(asking, "SELECT current_setting('jeton.mark', true)", plain).Scan(&mark); err != nil {
 		return fmt.Errorf("look whether a pooler shares connections out: %w", err)
@@ -180,6 +196,7 @@ func unshared(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 	if mark == nil || *mark != "mine" {
 		return errors.New("a pooler in front of the database hands connections on between transactions; set pool_mode = session there, or name the database itself")
 	}
+
 	return nil
 }
 
@@ -187,22 +204,27 @@ func unshared(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 func (c Config) parse() (*pgxpool.Config, error) {
 	s, err := pgxpool.ParseConfig(c.URL.Reveal())
 	if err != nil {
-		if file := new(fs.PathError); errors.As(err, &file) {
+		file := new(fs.PathError)
+		if errors.As(err, &file) {
 			return nil, fmt.Errorf("read the files of TLS that its URL names (sslrootcert, sslcert, sslkey): %w", file)
 		}
+
 		// The library's error may quote the string, which may hold a password.
 		return nil, errors.New("the URL of the database is not one: postgres://USER@HOST:PORT/DATABASE")
 	}
+
 	s.MaxConns, s.MinConns = int32(c.Connections), 0
 	s.MaxConnIdleTime = 5 * time.Minute
 	s.ConnConfig.ConnectTimeout = c.Connect
 	s.ConnConfig.DialFunc = c.dial
 	// A standby is behind: what has ended would still look good there.
 	s.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+
 	params := s.ConnConfig.RuntimeParams
 	if params["application_name"] == "" {
 		params["application_name"] = "jeton"
 	}
+
 	// What a node that is gone has left open must not hold up the others.
 	params["idle_in_transaction_session_timeout"] = "5000"
 	params["statement_timeout"] = "10000"
@@ -211,10 +233,12 @@ func (c Config) parse() (*pgxpool.Config, error) {
 	// more than to run them.
 	params["plan_cache_mode"] = "force_generic_plan"
 	params["jit"] = "off"
+
 	s.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, durable)
 		return err
 	}
+
 	return s, nil
 }
 
@@ -231,6 +255,7 @@ func (db *DB) Close() error {
 			db.work.Wait()
 			db.link.down(errClosed)
 		}
+
 		if db.hearing != nil {
 			db.hearing.leave()
 		}
@@ -238,6 +263,7 @@ func (db *DB) Close() error {
 			db.pool.Close()
 		}
 	})
+
 	return nil
 }
 
@@ -264,16 +290,28 @@ func advise(err error) error {
 		case "25006":
 			return fmt.Errorf("the database takes no writes; is it a standby? %w", err)
 		case "55P03":
-			return fmt.Errorf("the database is in use: the step would have to wait for somebody else's; try again: %w", err)
+			return fmt.Errorf(
+				"the database is in use: the step would have to wait for somebody else's; try again: %w",
+				err,
+			)
 		case "53300":
-			return fmt.Errorf("the database has no connection left; raise max_connections there or lower database.connections here: %w", err)
+			return fmt.Errorf(
+				"the database has no connection left; raise max_connections there or lower database.connections here: %w",
+				err,
+			)
 		}
+
 		return err
 	}
+
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
-		return fmt.Errorf("the certificate of the database does not prove that it is the one; look at sslrootcert and at the name of its host: %w", err)
+		return fmt.Errorf(
+			"the certificate of the database does not prove that it is the one; look at sslrootcert and at the name of its host: %w",
+			err,
+		)
 	}
+
 	var c *pgconn.ConnectError
 	if errors.As(err, &c) {
 		if strings.Contains(err.Error(), "server refused TLS connection") { // the library has no other word for it
@@ -281,6 +319,7 @@ func advise(err error) error {
 		}
 		return fmt.Errorf("the database does not answer; is it up, and is the address right? %w", err)
 	}
+
 	return err
 }
 
@@ -296,6 +335,7 @@ type link struct {
 func (l *link) up() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if l.ctx == nil || l.gone != nil {
 		l.ctx, l.cut = context.WithCancelCause(context.Background())
 		l.gone = nil
@@ -306,6 +346,7 @@ func (l *link) up() {
 func (l *link) down(why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if l.gone == nil {
 		l.gone = why
 		l.cut(why)
@@ -317,13 +358,16 @@ func (l *link) bind(ctx context.Context, most time.Duration) (context.Context, c
 	l.mu.Lock()
 	gone, linked := l.gone, l.ctx
 	l.mu.Unlock()
+
 	if gone != nil {
 		return nil, nil, jeton.WithRetryAfter(fmt.Errorf("%w: %w", jeton.ErrUnavailable, gone), time.Second)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, most)
 	release := context.AfterFunc(linked, cancel)
+
 	return ctx, func() { release(); cancel() }, nil
 }

@@ -14,41 +14,52 @@ import (
 func TestAnEventThatMayStillComeHoldsUpThoseBehindIt(t *testing.T) {
 	url := shared.Database(t)
 	db := quick(t, url, Config{Answer: time.Second})
+
 	add := func(target string) {
 		t.Helper()
 		must(t, db.Append(t.Context(), []jeton.Event{{Time: noon, Action: "test", Target: target}}))
 	}
+
 	read := func() (targets []string) {
 		t.Helper()
 		events, err := db.Events(t.Context(), audit.Filter{})
 		must(t, err)
+
 		for _, e := range events {
 			targets = append(targets, e.Target)
 		}
+
 		return targets
 	}
+
 	add("first")
 	if got := read(); !slices.Equal(got, []string{"first"}) {
 		t.Fatalf("the record is %v", got)
 	}
+
 	const insert = `INSERT INTO audit (at, request, actor, action, target, service, outcome, reason, source, checks) VALUES (0, '', '', 'test', $1, '', '', '', '', '')`
+
 	slow, other := behind(t, url), behind(t, url)
 	do(t, slow, "BEGIN")
 	do(t, slow, insert, "slow") // when it happened says nothing
 	add("behind it")
+
 	if got := read(); slices.Contains(got, "behind it") {
 		t.Errorf("the record is read as %v; who reads on from there never sees what is still to come", got)
 	}
+
 	do(t, slow, "COMMIT")
 	if got := read(); !slices.Equal(got, []string{"first", "slow", "behind it"}) {
 		t.Errorf("the record is %v", got)
 	}
+
 	// What was rolled back, and what others do for long, hold up nothing.
 	do(t, slow, "BEGIN")
 	do(t, slow, insert, "never")
 	do(t, slow, "ROLLBACK")
 	do(t, other, "BEGIN")
 	do(t, other, "SELECT pg_current_xact_id()")
+
 	add("last")
 	if got := read(); !slices.Equal(got, []string{"first", "slow", "behind it", "last"}) {
 		t.Errorf("the record is %v", got)

@@ -29,21 +29,26 @@ func TestWhoFindsNothingLeftToEndIsAnsweredWhenAllHaveHeard(t *testing.T) {
 			p, via := line(t, c, name)
 			far := node(t, via, Config{Staleness: bound})
 			ear := listening(far)
+
 			enter(t, one, person(t, one, "diane"), "one")
 			must(t, far.Ping(t.Context()))
 			p.Hang()
 			first := make(chan error, 1)
 			go func() { first <- end(context.WithoutCancel(t.Context()), one, "one") }()
+
 			until(t, "the end to be committed", func() bool {
 				_, err := two.FindSession(t.Context(), session.HashOf("one"))
 				return errors.Is(err, jeton.ErrNotFound)
 			})
+
 			must(t, tc.ask(t.Context(), two))
 			gone, cancel := context.WithCancel(t.Context())
 			cancel() // so that it may not ask
+
 			if far.Fresh(gone) == nil && ear.times(ended("one")) == 0 {
 				t.Error("a node judges from what was before an end that was answered")
 			}
+
 			must(t, <-first)
 			must(t, p.Heal())
 		})

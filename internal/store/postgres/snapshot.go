@@ -20,6 +20,7 @@ func parseSnapshot(text string) (s snapshot, err error) {
 	if len(parts) != 3 {
 		return s, fmt.Errorf("%.80q is no snapshot", text)
 	}
+
 	number := func(text string) uint64 {
 		n, e := strconv.ParseUint(text, 10, 64)
 		if e != nil && err == nil {
@@ -27,15 +28,18 @@ func parseSnapshot(text string) (s snapshot, err error) {
 		}
 		return n
 	}
+
 	s.xmin, s.xmax = number(parts[0]), number(parts[1])
 	if parts[2] != "" {
 		for each := range strings.SplitSeq(parts[2], ",") {
 			s.running = append(s.running, number(each))
 		}
 	}
+
 	if err == nil && (s.xmin > s.xmax || !slices.IsSorted(s.running)) {
 		err = fmt.Errorf("%.80q is no snapshot", text)
 	}
+
 	return s, err
 }
 

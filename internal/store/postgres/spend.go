@@ -46,7 +46,10 @@ const (
 )
 
 func (s *spender) start(ctx context.Context, db *DB) {
-	s.jobs, s.quit, s.begun = make(chan *job, waiting), make(chan struct{}), true
+	s.jobs = make(chan *job, waiting)
+	s.quit = make(chan struct{})
+	s.begun = true
+
 	for range workers {
 		s.work.Go(func() { s.loop(ctx, db) })
 	}
@@ -65,6 +68,7 @@ func (db *DB) Spend(ctx context.Context, u count.Use) ([]int64, error) {
 	if len(u.Budgets) == 0 || slices.ContainsFunc(u.Budgets, func(b policy.Budget) bool { return b.Max < 1 }) {
 		return nil, jeton.ErrSpent
 	}
+
 	patience := db.c.Answer
 	// Whoever waits is told at once when the database goes away.
 	bound, cancel, err := db.link.bind(ctx, patience)
@@ -72,17 +76,21 @@ func (db *DB) Spend(ctx context.Context, u count.Use) ([]int64, error) {
 		return nil, err
 	}
 	defer cancel()
+
 	j := &job{use: u, until: time.Now().Add(patience), done: make(chan struct{})}
+
 	select {
 	case <-db.spender.quit:
 		return nil, fmt.Errorf("%w: %w", jeton.ErrUnavailable, errClosed)
 	default:
 	}
+
 	select {
 	case db.spender.jobs <- j:
 	default:
 		return nil, jeton.WithRetryAfter(jeton.ErrBusy, time.Second)
 	}
+
 	select {
 	case <-j.done:
 		return j.left, j.err
@@ -99,6 +107,7 @@ func (s *spender) loop(ctx context.Context, db *DB) {
 		if len(batch) == 0 {
 			return
 		}
+
 		again = db.spendAll(ctx, batch)
 		if len(again) > 0 {
 			// Somebody holds what they need and will have let go of it in a moment.
@@ -122,12 +131,14 @@ func (db *DB) spendAll(ctx context.Context, batch []*job) (again []*job) {
 			several = append(several, j)
 		}
 	}
+
 	if len(single) > 0 {
 		again = db.spendSingle(ctx, single)
 	}
 	if len(several) > 0 {
 		again = append(again, db.spendSeveral(ctx, several)...)
 	}
+
 	return again
 }
 
@@ -159,15 +170,19 @@ func wishes(batch []*job) (list []*wish, later []*job) {
 			byPair[p] = w
 			list = append(list, w)
 		}
+
 		if w.most != b.Max {
 			later = append(later, j)
 			continue
 		}
+
 		w.jobs = append(w.jobs, j)
 	}
+
 	slices.SortFunc(list, func(a, b *wish) int {
 		return cmp.Or(cmp.Compare(a.holder, b.holder), cmp.Compare(a.budget, b.budget))
 	})
+
 	return list, later
 }
 
@@ -179,6 +194,7 @@ func (db *DB) spendSingle(ctx context.Context, batch []*job) (again []*job) {
 	if err != nil {
 		return append(again, answerAll(list, err)...)
 	}
+
 	var missed []*wish
 	for i, w := range list {
 		if took[i].count == 0 {
@@ -187,15 +203,18 @@ func (db *DB) spendSingle(ctx context.Context, batch []*job) (again []*job) {
 		}
 		again = append(again, w.share(took[i])...)
 	}
+
 	if len(missed) == 0 {
 		return again
 	}
 	if took, err = db.takeUses(ctx, beginBatch, missed); err != nil {
 		return append(again, answerAll(missed, err)...)
 	}
+
 	for i, w := range missed {
 		again = append(again, w.share(took[i])...)
 	}
+
 	return again
 }
 
@@ -205,6 +224,7 @@ func answerAll(list []*wish, err error) []*job {
 			j.answer(nil, err)
 		}
 	}
+
 	return nil
 }
 
@@ -212,10 +232,18 @@ func answerAll(list []*wish, err error) []*job {
 func (db *DB) takeUses(ctx context.Context, text string, list []*wish) ([]taken, error) {
 	n := len(list)
 	numbers := make([]int64, 4*n)
-	holders, budgets, wants, mosts := numbers[:n], numbers[n:2*n], numbers[2*n:3*n], numbers[3*n:]
+	holders := numbers[:n]
+	budgets := numbers[n : 2*n]
+	wants := numbers[2*n : 3*n]
+
+	mosts := numbers[3*n:]
 	for i, w := range list {
-		holders[i], budgets[i], wants[i], mosts[i] = w.holder, w.budget, int64(len(w.jobs)), w.most
+		holders[i] = w.holder
+		budgets[i] = w.budget
+		wants[i] = int64(len(w.jobs))
+		mosts[i] = w.most
 	}
+
 	took := make([]taken, n)
 	err := db.spending(ctx, func(ctx context.Context) error {
 		clear(took) // what an attempt said that was taken back is not so
@@ -224,6 +252,7 @@ func (db *DB) takeUses(ctx context.Context, text string, list []*wish) ([]taken,
 			return err
 		}
 		defer rows.Close()
+
 		for rows.Next() {
 			var place int64
 			var t taken
@@ -231,10 +260,13 @@ func (db *DB) takeUses(ctx context.Context, text string, list []*wish) ([]taken,
 			if err := rows.Scan(into[:len(rows.FieldDescriptions())]...); err != nil {
 				return err
 			}
+
 			took[place-1] = t
 		}
+
 		return rows.Err()
 	})
+
 	return took, err
 }
 
@@ -249,7 +281,8 @@ type taken struct {
 // which the statement has no answer.
 func (w *wish) share(t taken) (again []*job) {
 	for i, j := range w.jobs {
-		switch n := int64(i); {
+		n := int64(i)
+		switch {
 		case n < t.count:
 			j.answer([]int64{w.most - t.used + t.count - n - 1}, nil)
 		case t.count > 0 || t.used >= w.most: // it takes all that is left, or all that is wanted
@@ -260,6 +293,7 @@ func (w *wish) share(t taken) (again []*job) {
 			again = append(again, j)
 		}
 	}
+
 	return again
 }
 
@@ -270,12 +304,14 @@ func (db *DB) spending(ctx context.Context, do func(ctx context.Context) error) 
 		return err
 	}
 	defer cancel()
+
 	for range attempts {
 		// A connection that broke may have committed first.
 		if err = do(ctx); !gaveWay(err) && !untouched(err) {
 			break
 		}
 	}
+
 	return statements.Unavailable(err)
 }
 
@@ -288,22 +324,27 @@ func (db *DB) spendSeveral(ctx context.Context, batch []*job) (again []*job) {
 			holders, budgets = append(holders, j.use.Holder), append(budgets, b.ID)
 		}
 	}
+
 	var verdicts []error
 	var lefts [][]int64
+
 	err := db.spending(ctx, func(ctx context.Context) error {
 		return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
 			counts, err := holdCounts(ctx, tx, holders, budgets)
 			if err != nil {
 				return err
 			}
+
 			verdicts, lefts = make([]error, len(batch)), make([][]int64, len(batch))
 			changed := map[pair]bool{}
 			for i, j := range batch {
 				lefts[i], verdicts[i] = j.take(counts, changed)
 			}
+
 			return writeCounts(ctx, tx, counts, changed)
 		})
 	})
+
 	for i, j := range batch {
 		switch {
 		case err != nil:
@@ -314,6 +355,7 @@ func (db *DB) spendSeveral(ctx context.Context, batch []*job) (again []*job) {
 			j.answer(lefts[i], verdicts[i])
 		}
 	}
+
 	return again
 }
 
@@ -336,17 +378,21 @@ func (j *job) take(counts map[pair]*counted, changed map[pair]bool) (left []int6
 		case !c.row:
 			return nil, errAgain
 		}
+
 		left = append(left, b.Max-c.used)
 	}
+
 	if slices.Min(left) <= 0 {
 		return left, jeton.ErrSpent
 	}
+
 	for i, b := range j.use.Budgets {
 		p := pair{j.use.Holder, b.ID}
 		counts[p].used++
 		changed[p] = true
 		left[i] = b.Max - counts[p].used
 	}
+
 	return left, nil
 }
 
@@ -356,22 +402,27 @@ func holdCounts(ctx context.Context, tx pgx.Tx, holders, budgets []int64) (map[p
 	if _, err := tx.Exec(ctx, makeCounts, holders, budgets); err != nil {
 		return nil, err
 	}
+
 	rows, err := tx.Query(ctx, holdCountsOf, holders, budgets)
 	if err != nil {
 		return nil, err
 	}
+
 	counts := map[pair]*counted{}
 	var p pair
 	var used *int64
 	var there bool
+
 	_, err = pgx.ForEachRow(rows, []any{&p.holder, &p.budget, &used, &there}, func() error {
 		c := &counted{there: there}
 		if used != nil {
 			c.used, c.row = *used, true
 		}
+
 		counts[p] = c
 		return nil
 	})
+
 	return counts, err
 }
 
@@ -380,13 +431,16 @@ func writeCounts(ctx context.Context, tx pgx.Tx, counts map[pair]*counted, chang
 	if len(changed) == 0 {
 		return nil
 	}
+
 	var holders, budgets, used []int64
 	for p := range changed {
 		holders, budgets, used = append(holders, p.holder), append(budgets, p.budget), append(used, counts[p].used)
 	}
+
 	tag, err := tx.Exec(ctx, setCounts, holders, budgets, used)
 	if err == nil && tag.RowsAffected() != int64(len(changed)) {
 		err = fmt.Errorf("%d of %d counts that were held are gone", len(changed)-int(tag.RowsAffected()), len(changed))
 	}
+
 	return err
 }

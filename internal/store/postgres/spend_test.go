@@ -46,6 +46,7 @@ func (o *outcomes) count(t *testing.T, err error) {
 func TestTwoNodesGrantExactlyTheUsesThereAre(t *testing.T) {
 	_, nodes := pairOf(t)
 	const most = 40
+
 	u := person(t, nodes[0], "diane")
 	for round := range 5 {
 		login := enter(t, nodes[0], u, fmt.Sprint(round))
@@ -53,6 +54,7 @@ func TestTwoNodesGrantExactlyTheUsesThereAre(t *testing.T) {
 		var mu sync.Mutex
 		var lefts []int64
 		var o outcomes
+
 		var wg sync.WaitGroup
 		for i := range 64 {
 			wg.Go(func() {
@@ -66,12 +68,16 @@ func TestTwoNodesGrantExactlyTheUsesThereAre(t *testing.T) {
 				}
 			})
 		}
+
 		wg.Wait()
-		if g, s := o.granted.Load(), o.spent.Load(); g != most || s != 128-most {
+		g, s := o.granted.Load(), o.spent.Load()
+		if g != most || s != 128-most {
 			t.Errorf("%d uses were granted and %d refused, want %d of 128", g, s, most)
 		}
+
 		// Each of the numbers that are left is told once.
 		slices.Sort(lefts)
+
 		for i, left := range lefts {
 			if left != int64(i) {
 				t.Fatalf("what is left was told as %v", lefts)
@@ -85,8 +91,11 @@ func TestBudgetsAreTakenAllOrNoneInAnyOrder(t *testing.T) {
 	u := person(t, nodes[0], "diane")
 	for round := range 4 {
 		login := enter(t, nodes[0], u, fmt.Sprint(round))
-		wide, small, third := policy.Budget{ID: 1, Max: 60}, policy.Budget{ID: 2, Max: 13}, policy.Budget{ID: 3, Max: 1000}
+		wide := policy.Budget{ID: 1, Max: 60}
+		small := policy.Budget{ID: 2, Max: 13}
+		third := policy.Budget{ID: 3, Max: 1000}
 		var both, alone outcomes
+
 		var wg sync.WaitGroup
 		for i := range 32 {
 			wg.Go(func() {
@@ -94,18 +103,27 @@ func TestBudgetsAreTakenAllOrNoneInAnyOrder(t *testing.T) {
 				if i%4 < 2 {
 					slices.Reverse(list)
 				}
+
 				_, err := nodes[i%2].Spend(t.Context(), use(login, list...))
 				both.count(t, err)
 				_, err = nodes[i%2].Spend(t.Context(), use(login, third))
 				alone.count(t, err)
 			})
 		}
+
 		wg.Wait()
 		if both.granted.Load() != 13 || both.spent.Load() != 19 || alone.granted.Load() != 32 {
-			t.Errorf("of both %d were granted and %d refused, and %d of one alone; want 13, 19, 32", both.granted.Load(), both.spent.Load(), alone.granted.Load())
+			t.Errorf(
+				"of both %d were granted and %d refused, and %d of one alone; want 13, 19, 32",
+				both.granted.Load(),
+				both.spent.Load(),
+				alone.granted.Load(),
+			)
 		}
+
 		left, err := nodes[1].Left(t.Context(), use(login, wide, small, third))
 		must(t, err)
+
 		if !slices.Equal(left, []int64{60 - 13, 0, 1000 - 13 - 32}) {
 			t.Errorf("%v are left: a refusal has cost something", left)
 		}
@@ -121,6 +139,7 @@ func TestManyHoldersInOppositeOrders(t *testing.T) {
 	for i := range 12 {
 		logins = append(logins, enter(t, nodes[0], u, fmt.Sprint(i)))
 	}
+
 	a, b := policy.Budget{ID: 1, Max: 1 << 40}, policy.Budget{ID: 2, Max: 1 << 40}
 	var o outcomes
 	var wg sync.WaitGroup
@@ -131,18 +150,27 @@ func TestManyHoldersInOppositeOrders(t *testing.T) {
 				if g%4 < 2 {
 					n = len(logins) - 1 - n
 				}
+
 				list := []policy.Budget{a, b}
 				if g%3 == 0 {
 					list = list[:1]
 				}
+
 				_, err := nodes[g%2].Spend(t.Context(), use(logins[n], list...))
 				o.count(t, err)
 			}
 		})
 	}
+
 	wg.Wait()
 	if o.granted.Load() != 32*24 {
-		t.Errorf("%d of %d were granted; %d of unknown outcome, %d busy", o.granted.Load(), 32*24, o.unknown.Load(), o.busy.Load())
+		t.Errorf(
+			"%d of %d were granted; %d of unknown outcome, %d busy",
+			o.granted.Load(),
+			32*24,
+			o.unknown.Load(),
+			o.busy.Load(),
+		)
 	}
 }
 
@@ -162,6 +190,7 @@ func TestTheFirstUseRacesWithTheEnd(t *testing.T) {
 				_, err := nodes[i%2].Spend(t.Context(), use(login, list...))
 				o.count(t, err)
 			})
+
 			if i == round%6 {
 				wg.Go(func() {
 					if err := end(t.Context(), nodes[round%2], text); err != nil {
@@ -170,12 +199,15 @@ func TestTheFirstUseRacesWithTheEnd(t *testing.T) {
 				})
 			}
 		}
+
 		wg.Wait()
 		if o.unknown.Load()+o.busy.Load()+o.spent.Load() > 0 {
 			t.Errorf("%d of unknown outcome, %d busy, %d spent", o.unknown.Load(), o.busy.Load(), o.spent.Load())
 		}
+
 		var rows int
 		say(t, conn, &rows, "SELECT count(*) FROM uses WHERE login = $1", login)
+
 		if rows > 0 {
 			t.Fatalf("%d counts are left of a session that has ended", rows)
 		}
@@ -186,11 +218,20 @@ func TestWishesOfOneBatch(t *testing.T) {
 	want := func(holder, budget, most int64) *job {
 		return &job{use: count.Use{Holder: holder, Budgets: []policy.Budget{{ID: budget, Max: most}}}}
 	}
-	list, later := wishes([]*job{want(9, 1, 3), want(2, 5, 3), want(9, 1, 3), want(2, 1, 3), want(9, 1, 4), want(-7, 1, 3)})
+
+	list, later := wishes([]*job{
+		want(9, 1, 3),
+		want(2, 5, 3),
+		want(9, 1, 3),
+		want(2, 1, 3),
+		want(9, 1, 4),
+		want(-7, 1, 3),
+	})
 	var got []string
 	for _, w := range list {
 		got = append(got, fmt.Sprintf("%d/%d: %d of %d", w.holder, w.budget, len(w.jobs), w.most))
 	}
+
 	if want := []string{"-7/1: 1 of 3", "2/1: 1 of 3", "2/5: 1 of 3", "9/1: 2 of 3"}; !slices.Equal(got, want) {
 		t.Errorf("wishes are %v, want %v", got, want)
 	}
@@ -209,17 +250,22 @@ func TestLimitsThatDifferAreEachKept(t *testing.T) {
 			if i%2 == 0 {
 				left, err := nodes[i%4/2].Spend(t.Context(), use(login, policy.Budget{ID: 1, Max: 3}))
 				low.count(t, err)
+
 				if err == nil && (left[0] < 0 || left[0] > 2) {
 					t.Errorf("%d of 3 are left after a use", left[0])
 				}
+
 				return
 			}
+
 			_, err := nodes[i%4/2].Spend(t.Context(), use(login, policy.Budget{ID: 1, Max: 5}))
 			high.count(t, err)
 		})
 	}
+
 	wg.Wait()
-	if l, h := low.granted.Load(), high.granted.Load(); l > 3 || l+h != 5 {
+	l, h := low.granted.Load(), high.granted.Load()
+	if l > 3 || l+h != 5 {
 		t.Errorf("%d were granted by the limit of 3 and %d by that of 5, want 5 together", l, h)
 	}
 }
@@ -232,6 +278,7 @@ func TestAUseOfUnknownOutcomeIsCounted(t *testing.T) {
 	budget := policy.Budget{ID: 1, Max: 4}
 	_, err := other.Spend(t.Context(), use(login, budget)) // makes the count
 	must(t, err)
+
 	through := gated(t, url, "uses", atUpdate)
 	_, err = hasty.Spend(t.Context(), use(login, budget))
 	away(t, "a use that is not answered in time", err)
@@ -241,6 +288,7 @@ func TestAUseOfUnknownOutcomeIsCounted(t *testing.T) {
 		_, err := other.Spend(t.Context(), use(login, budget))
 		o.count(t, err)
 	}
+
 	if o.granted.Load() != 2 || o.spent.Load() != 4 {
 		t.Errorf("%d were granted after one of unknown outcome, want 2 of the 3 that were left", o.granted.Load())
 	}
@@ -255,6 +303,7 @@ func TestWhatAnAttemptTookThatWasTakenBackIsNotGranted(t *testing.T) {
 	budget := policy.Budget{ID: 1, Max: 3}
 	_, err := db.Spend(t.Context(), use(login, budget)) // makes the count
 	must(t, err)
+
 	// The first attempt is taken back in its commit. The second waits before it looks.
 	for _, text := range []string{
 		"CREATE SEQUENCE attempts",
@@ -272,17 +321,20 @@ func TestWhatAnAttemptTookThatWasTakenBackIsNotGranted(t *testing.T) {
 	} {
 		do(t, conn, text)
 	}
+
 	answer := make(chan error, 1)
 	go func() {
 		_, err := db.Spend(t.Context(), use(login, budget))
 		answer <- err
 	}()
+
 	waitingFor(t, conn, 1)
 	do(t, conn, "UPDATE uses SET used = 3") // somebody else takes what is left
 	do(t, conn, "SELECT pg_advisory_unlock(7)")
 	wants(t, "a use of which the second attempt found nothing left", <-answer, jeton.ErrSpent)
 	var used, tries int64
 	say(t, conn, &used, "SELECT used FROM uses")
+
 	say(t, conn, &tries, "SELECT last_value FROM attempts")
 	if used != 3 || tries < 2 {
 		t.Errorf("%d uses are counted after %d attempts, want 3 after more than one", used, tries)
@@ -296,35 +348,44 @@ func TestAFullQueueIsBusyAndCloseAnswersWhoWaits(t *testing.T) {
 	budget := policy.Budget{ID: 1, Max: 1 << 40}
 	_, err := db.Spend(t.Context(), use(login, budget))
 	must(t, err)
+
 	through := gated(t, url, "uses", atUpdate)
 	var o outcomes
 	o.count(t, nil)
 	var wg sync.WaitGroup
+
 	ask := func() {
 		_, err := db.Spend(context.WithoutCancel(t.Context()), use(login, budget))
 		o.count(t, err)
-		if _, told := jeton.RetryAfter(err); errors.Is(err, jeton.ErrBusy) && !told {
+		_, told := jeton.RetryAfter(err)
+		if errors.Is(err, jeton.ErrBusy) && !told {
 			t.Errorf("busy does not say when to come again: %v", err)
 		}
 	}
+
 	const callers = waiting + workers*together + 500
 	for range callers {
 		wg.Go(ask)
 	}
+
 	until(t, "a full queue", func() bool { return o.busy.Load() > 0 })
 	closed := make(chan error, 1)
 	go func() { closed <- db.Close() }()
 	through()
 	wg.Wait() // nobody waits for good
+
 	must(t, <-closed)
 	after := o.unknown.Load()
 	ask()
+
 	if o.unknown.Load() != after+1 {
 		t.Error("a store that is closed grants uses")
 	}
+
 	var used int64
 	say(t, behind(t, url), &used, "SELECT used FROM uses WHERE login = $1", login)
-	if g, n := o.granted.Load(), o.unknown.Load(); used < g || used > g+n {
+	g, n := o.granted.Load(), o.unknown.Load()
+	if used < g || used > g+n {
 		t.Errorf("%d were granted, %d of unknown outcome, and %d are counted", g, n, used)
 	}
 }

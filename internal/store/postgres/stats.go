@@ -17,11 +17,18 @@ type Stats struct {
 func (db *DB) Stats() Stats {
 	p := db.pool.Stat()
 	s := Stats{
-		Up: db.link.isUp(), InUse: int(p.AcquiredConns()), Open: int(p.TotalConns()), Most: int(p.MaxConns()), Waited: p.EmptyAcquireCount(),
+		Up:     db.link.isUp(),
+		InUse:  int(p.AcquiredConns()),
+		Open:   int(p.TotalConns()),
+		Most:   int(p.MaxConns()),
+		Waited: p.EmptyAcquireCount(),
 	}
-	if t := db.hearing.heard.Load(); t != nil {
+
+	t := db.hearing.heard.Load()
+	if t != nil {
 		s.Heard = *t
 	}
+
 	return s
 }
 

@@ -30,7 +30,11 @@ func (a *alternating) node() *DB {
 	return a.other
 }
 
-func (a *alternating) StartSession(ctx context.Context, s session.Start, judge func(policy.History) ([]int64, error)) (int64, []session.Hash, error) {
+func (a *alternating) StartSession(
+	ctx context.Context,
+	s session.Start,
+	judge func(policy.History) ([]int64, error),
+) (int64, []session.Hash, error) {
 	return a.node().StartSession(ctx, s, judge)
 }
 
@@ -50,7 +54,13 @@ func (a *alternating) AddUser(ctx context.Context, u account.Account, ev jeton.E
 	return a.node().AddUser(ctx, u, ev)
 }
 
-func (a *alternating) ChangeUser(ctx context.Context, name string, c account.Change, now time.Time, ev jeton.Event) (int64, error) {
+func (a *alternating) ChangeUser(
+	ctx context.Context,
+	name string,
+	c account.Change,
+	now time.Time,
+	ev jeton.Event,
+) (int64, error) {
 	return a.node().ChangeUser(ctx, name, c, now, ev)
 }
 
@@ -66,7 +76,12 @@ func (a *alternating) MintToken(ctx context.Context, m token.Mint) (int64, error
 	return a.node().MintToken(ctx, m)
 }
 
-func (a *alternating) EndTokens(ctx context.Context, w token.Which, void *token.Void, ev jeton.Event) ([]secret.Hash, error) {
+func (a *alternating) EndTokens(
+	ctx context.Context,
+	w token.Which,
+	void *token.Void,
+	ev jeton.Event,
+) ([]secret.Hash, error) {
 	return a.node().EndTokens(ctx, w, void, ev)
 }
 
