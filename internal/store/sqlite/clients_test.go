@@ -36,8 +36,16 @@ func TestAClientsTokensEndWithItsGeneration(t *testing.T) {
 		{"ending its tokens", func(t *testing.T, db *DB) error {
 			return db.ChangeClient(t.Context(), "job", client.Change{End: true}, step)
 		}, true},
-		{"another secret", func(t *testing.T, db *DB) error { return db.ChangeClient(t.Context(), "job", set, step) }, false},
-		{"another secret, with the end of its tokens", func(t *testing.T, db *DB) error { return db.ChangeClient(t.Context(), "job", setAndEnd, step) }, true},
+		{
+			"another secret",
+			func(t *testing.T, db *DB) error { return db.ChangeClient(t.Context(), "job", set, step) },
+			false,
+		},
+		{
+			"another secret, with the end of its tokens",
+			func(t *testing.T, db *DB) error { return db.ChangeClient(t.Context(), "job", setAndEnd, step) },
+			true,
+		},
 		{"removing it", func(t *testing.T, db *DB) error { return db.RemoveClient(t.Context(), "job", step) }, true},
 		{"a change that is refused", func(t *testing.T, db *DB) error {
 			if err := db.RetireClientKey(t.Context(), "job", "none", true, step); err == nil {
@@ -46,7 +54,12 @@ func TestAClientsTokensEndWithItsGeneration(t *testing.T) {
 			return nil
 		}, false},
 		{"declaring it disabled", func(t *testing.T, db *DB) error {
-			return db.DeclareClients(t.Context(), []client.Client{{Name: "job", Folded: "job", Disabled: true, Declared: true}}, step)
+			return db.DeclareClients(t.Context(), []client.Client{{
+				Name:     "job",
+				Folded:   "job",
+				Disabled: true,
+				Declared: true,
+			}}, step)
 		}, true},
 		{"declaring it as it is", func(t *testing.T, db *DB) error {
 			return db.DeclareClients(t.Context(), []client.Client{{Name: "job", Folded: "job", Declared: true}}, step)
@@ -60,32 +73,58 @@ func TestAClientsTokensEndWithItsGeneration(t *testing.T) {
 			db := opened(t, filepath.Join(t.TempDir(), "jeton.db"))
 			h := secret.HashOf("x")
 			for _, name := range []string{"job", "other"} {
-				must(t, db.AddClient(t.Context(), client.Client{Name: name, Folded: name, Secret: &h, Created: noon, Updated: noon}, jeton.Event{Time: noon}))
+				must(t, db.AddClient(t.Context(), client.Client{
+					Name:    name,
+					Folded:  name,
+					Secret:  &h,
+					Created: noon,
+					Updated: noon,
+				}, jeton.Event{Time: noon}))
 			}
+
 			job, err := db.FindClient(t.Context(), "job")
 			must(t, err)
 			other, err := db.FindClient(t.Context(), "other")
 			must(t, err)
+
 			for i, owner := range []client.Client{job, job, other} {
 				accessor := string(rune('a' + i))
-				number, err := db.MintToken(t.Context(), token.Mint{Keep: true, Event: jeton.Event{Time: noon}, Record: token.Record{
-					Accessor: accessor, Hash: secret.HashOf(accessor), Owner: token.ClientOwner(owner), MaxUses: 3, Created: noon,
+				number, err := db.MintToken(t.Context(), token.Mint{Keep: true, Event: jeton.Event{
+					Time: noon,
+				}, Record: token.Record{
+					Accessor: accessor,
+					Hash:     secret.HashOf(accessor),
+					Owner:    token.ClientOwner(owner),
+					MaxUses:  3,
+					Created:  noon,
 				}})
+
 				must(t, err)
 				direct(t, db, "INSERT INTO uses (login, budget, used) VALUES ($1, 1, 1), ($2, 1, 1)", -number, number)
 			}
+
 			must(t, tc.end(t, db))
 			over := sha256.Sum256([]byte(job.Generation()))
-			void, tokens, uses := 0, 3, 6
+			void := 0
+			tokens := 3
+			uses := 6
 			if tc.ends {
-				void, tokens, uses = 1, 1, 4
+				void = 1
+				tokens = 1
+				uses = 4
 			}
+
 			for _, q := range []struct {
 				what, query string
 				args        []any
 				want        int
 			}{
-				{"generations that are void until a day and an hour from now", "SELECT count(*) FROM revoked WHERE hash = $1 AND until = $2", []any{over[:], noon.Add(25 * time.Hour).UnixMilli()}, void},
+				{
+					"generations that are void until a day and an hour from now",
+					"SELECT count(*) FROM revoked WHERE hash = $1 AND until = $2",
+					[]any{over[:], noon.Add(25 * time.Hour).UnixMilli()},
+					void,
+				},
 				{"void generations of anybody", "SELECT count(*) FROM revoked", nil, void},
 				{"tokens", "SELECT count(*) FROM tokens", nil, tokens},
 				{"tokens of another client", "SELECT count(*) FROM tokens WHERE client = $1", []any{other.ID}, 1},
@@ -106,10 +145,17 @@ func TestARemovedClientLeavesNothing(t *testing.T) {
 	db := opened(t, filepath.Join(t.TempDir(), "jeton.db"))
 	s, err := jose.Generate(jose.EdDSA)
 	must(t, err)
+
 	for _, name := range []string{"job", "other"} {
-		must(t, db.AddClient(t.Context(), client.Client{Name: name, Folded: name, Keys: []client.Key{{Key: s.Key()}}}, jeton.Event{Time: noon}))
+		must(t, db.AddClient(t.Context(), client.Client{
+			Name:   name,
+			Folded: name,
+			Keys:   []client.Key{{Key: s.Key()}},
+		}, jeton.Event{Time: noon}))
 	}
+
 	must(t, db.RemoveClient(t.Context(), "job", client.Step{Now: noon, VoidFor: time.Hour}))
+
 	for _, table := range []string{"clients", "client_keys"} {
 		var n int
 		must(t, db.read.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table).Scan(&n))

@@ -23,7 +23,9 @@ func opened(t *testing.T, path string) *DB {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	db.writer.patience = time.Minute // a slow machine is no fault of the store
 	t.Cleanup(func() { _ = db.Close() })
+
 	return db
 }

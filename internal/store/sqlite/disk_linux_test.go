@@ -20,11 +20,13 @@ func smallDisk(t *testing.T, size string) string {
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0700,size="+size); err != nil {
 		t.Skipf("a small disk cannot be mounted (%v); run this test as root", err)
 	}
+
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			t.Errorf("unmount %s: %v", dir, err)
 		}
 	})
+
 	return dir
 }
 
@@ -34,8 +36,10 @@ func TestAFullDiskLosesNothingThatWasAnswered(t *testing.T) {
 	must(t, os.WriteFile(ballast, make([]byte, 1<<20), 0o600))
 	b := &bench{path: filepath.Join(dir, "jeton.db")}
 	b.DB = opened(t, b.path)
+
 	b.fill(t)
 	answered := 0
+
 	full := func() error {
 		for range 1000 {
 			if err := b.append(t, fmt.Sprint(answered, " ", strings.Repeat("x", 5000)))(); err != nil {
@@ -43,11 +47,13 @@ func TestAFullDiskLosesNothingThatWasAnswered(t *testing.T) {
 			}
 			answered++
 		}
+
 		return nil
 	}
 	if err := full(); !errors.Is(err, jeton.ErrUnavailable) {
 		t.Fatalf("Append to a full disk: %v, want ErrUnavailable", err)
 	}
+
 	granted := int64(0)
 	for range 5 {
 		switch _, err := b.Spend(t.Context(), b.use); {
@@ -57,6 +63,7 @@ func TestAFullDiskLosesNothingThatWasAnswered(t *testing.T) {
 			t.Errorf("Spend on a full disk: %v, want ErrUnavailable", err)
 		}
 	}
+
 	b.left(t, 3-granted)
 	check := func() {
 		t.Helper()
@@ -71,15 +78,18 @@ func TestAFullDiskLosesNothingThatWasAnswered(t *testing.T) {
 				n++
 			}
 		}
+
 		if n != answered {
 			t.Errorf("%d events are in the record, %d were answered", n, answered)
 		}
 	}
+
 	check()
 	must(t, os.Remove(ballast)) // the operator makes room; nothing is started again
 	must(t, b.append(t, fmt.Sprint(answered, " after"))())
 	answered++
 	check()
+
 	must(t, b.Close())
 	b.DB = opened(t, b.path)
 	check()
@@ -99,19 +109,24 @@ func TestAReadOnlyFolderIsRefusedWithAdvice(t *testing.T) {
 			if os.Geteuid() == 0 { // whom modes do not stop
 				dir := smallDisk(t, "1m")
 				path = filepath.Join(dir, "jeton.db")
+
 				if exists {
 					must(t, opened(t, path).Close())
 				}
+
 				must(t, syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
 			} else {
 				dir := t.TempDir()
 				path = filepath.Join(dir, "jeton.db")
+
 				if exists {
 					must(t, opened(t, path).Close())
 				}
+
 				must(t, os.Chmod(dir, 0o500))
 				t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
 			}
+
 			refused(t, path, "write")
 		})
 	}

@@ -16,7 +16,8 @@ func (e engine) Query(ctx context.Context, text string, args ...any) (statements
 }
 
 func (e engine) QueryRow(ctx context.Context, text string, args ...any) statements.Row {
-	if stmt := e.prepared[text]; stmt != nil {
+	stmt := e.prepared[text]
+	if stmt != nil {
 		return stmt.QueryRowContext(ctx, args...)
 	}
 	return e.read.QueryRowContext(ctx, text, args...)
@@ -25,12 +26,17 @@ func (e engine) QueryRow(ctx context.Context, text string, args ...any) statemen
 // Do takes a step. All steps are serial here.
 func (e engine) Do(ctx context.Context, s statements.Step) error {
 	j := jobs.Get().(*job)
-	j.run, j.err, j.long = s.Run, nil, s.Serial || s.Long
+	j.run = s.Run
+	j.err = nil
+	j.long = s.Serial || s.Long
 	err, mine := e.writer.wait(ctx, j)
 	if mine {
-		j.run, j.changes, j.long = nil, nil, false
+		j.run = nil
+		j.changes = nil
+		j.long = false
 		jobs.Put(j)
 	}
+
 	return err
 }
 

@@ -22,23 +22,29 @@ func TestReopeningKeepsEverything(t *testing.T) {
 	b := newBench(t)
 	must(t, b.spend(t)())
 	groups := []string{"blue"}
-	_, err := b.ChangeUser(t.Context(), "diane", account.Change{Groups: &groups}, noon, jeton.Event{Action: audit.UserChange})
+	_, err := b.ChangeUser(t.Context(), "diane", account.Change{
+		Groups: &groups,
+	}, noon, jeton.Event{Action: audit.UserChange})
 	must(t, err)
+
 	type all struct {
 		user    account.Account
 		session session.Record
 		events  []jeton.Event
 		known   bool
 	}
+
 	read := func() (a all) {
 		var errs [4]error
 		a.user, errs[0] = b.FindUser(t.Context(), "diane")
 		a.session, errs[1] = b.FindSession(t.Context(), session.HashOf("one"))
 		a.events, errs[2] = b.Events(t.Context(), audit.Filter{})
 		a.known, errs[3] = b.KnownSource(t.Context(), a.user.ID, "", time.Time{})
+
 		must(t, errors.Join(errs[:]...))
 		return a
 	}
+
 	before := read()
 	for range 2 {
 		must(t, b.Close())
@@ -49,6 +55,7 @@ func TestReopeningKeepsEverything(t *testing.T) {
 		if err != nil || id != b.use.Budgets[0].ID {
 			t.Errorf("BudgetID = %d, %v, want the %d of before", id, err, b.use.Budgets[0].ID)
 		}
+
 		must(t, b.Ping(t.Context()))
 	}
 }
@@ -57,13 +64,16 @@ func TestFilesAreTheServersOwn(t *testing.T) {
 	b := newBench(t)
 	files, err := filepath.Glob(b.path + "*")
 	must(t, err)
+
 	if len(files) < 2 {
 		t.Fatalf("files are %v, want the database and its log", files)
 	}
+
 	for _, name := range files {
 		info, err := os.Stat(name)
 		must(t, err)
-		if mode := info.Mode().Perm(); mode != 0o600 {
+		mode := info.Mode().Perm()
+		if mode != 0o600 {
 			t.Errorf("%s has mode %o, want 600", filepath.Base(name), mode)
 		}
 	}
@@ -74,6 +84,7 @@ func TestAPathIsTakenLiterally(t *testing.T) {
 	db := opened(t, path)
 	must(t, db.AddUser(t.Context(), account.Account{Name: "diane", Folded: "diane"}, jeton.Event{}))
 	must(t, db.Close())
+
 	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
 		t.Errorf("the database is not where it was named: %v, %v", info, err)
 	}
@@ -86,6 +97,7 @@ func TestDurabilityIsAskedFor(t *testing.T) {
 		must(t, b.do(t.Context(), func(ctx context.Context, tx statements.Conn) error {
 			return tx.QueryRow(ctx, "PRAGMA "+name).Scan(&got)
 		}))
+
 		if got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
@@ -98,6 +110,7 @@ func statement(t *testing.T, path string, text ...string) {
 	db, err := sql.Open("sqlite", "file:"+path)
 	must(t, err)
 	defer db.Close()
+
 	for _, s := range text {
 		_, err := db.ExecContext(t.Context(), s)
 		must(t, err)
@@ -138,7 +151,12 @@ func TestAFileThatIsNotOursIsRefusedAndLeftAsItIs(t *testing.T) {
 			statement(t, path, "PRAGMA journal_mode = DELETE", "PRAGMA application_id = 1196444487")
 		}, []string{"another program", "another data folder"}},
 		{"a newer schema", func(t *testing.T, path string) {
-			statement(t, path, "PRAGMA journal_mode = DELETE", "INSERT INTO migrations SELECT number + 1, 'later', 'sum', 0 FROM migrations ORDER BY number DESC LIMIT 1")
+			statement(
+				t,
+				path,
+				"PRAGMA journal_mode = DELETE",
+				"INSERT INTO migrations SELECT number + 1, 'later', 'sum', 0 FROM migrations ORDER BY number DESC LIMIT 1",
+			)
 		}, []string{"newer version", "run that version", "backup"}},
 		{"a schema step with another past", func(t *testing.T, path string) {
 			statement(t, path, "PRAGMA journal_mode = DELETE", "UPDATE migrations SET sum = 'other' WHERE number = 1")
@@ -150,9 +168,11 @@ func TestAFileThatIsNotOursIsRefusedAndLeftAsItIs(t *testing.T) {
 			tc.harm(t, b.path)
 			before, err := os.ReadFile(b.path)
 			must(t, err)
+
 			refused(t, b.path, tc.says...)
 			after, err := os.ReadFile(b.path)
 			must(t, err)
+
 			if !bytes.Equal(before, after) {
 				t.Error("the file was changed")
 			}
@@ -168,6 +188,7 @@ func refused(t *testing.T, path string, says ...string) {
 		_ = db.Close()
 		t.Fatal("Open took it")
 	}
+
 	for _, want := range append(says, path) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("Open: %q does not say %q", err, want)
@@ -178,6 +199,7 @@ func refused(t *testing.T, path string, says ...string) {
 func TestAPlaceThatIsNoFileIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
+
 	for name, path := range map[string]string{
 		"a folder":          dir,
 		"a missing folder":  filepath.Join(dir, "missing", "jeton.db"),
@@ -193,6 +215,7 @@ func TestALockedFileIsRefusedWithAdvice(t *testing.T) {
 	release := rival(t, path)
 	refused(t, path, "another process uses the file", "stop it first")
 	release()
+
 	must(t, opened(t, path).Ping(t.Context()))
 }
 
@@ -201,11 +224,13 @@ func TestDamageInUseIsUnavailable(t *testing.T) {
 	for range 50 { // so that there are pages behind the first ones
 		must(t, b.append(t, strings.Repeat("reason", 500))())
 	}
+
 	must(t, b.Close())
 	info, err := os.Stat(b.path)
 	must(t, err)
 	b.DB = opened(t, b.path)
 	overwrite(t, b.path, 8192, bytes.Repeat([]byte{0xff}, int(info.Size())-8192))
+
 	for name, call := range map[string]func() error{
 		"FindUser":    func() error { _, err := b.FindUser(t.Context(), "diane"); return err },
 		"FindSession": func() error { _, err := b.FindSession(t.Context(), session.HashOf("one")); return err },

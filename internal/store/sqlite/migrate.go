@@ -34,20 +34,24 @@ func migrations() ([]migration, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var list []migration
 	for i, file := range files {
 		text, err := schema.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}
+
 		name := path.Base(file)
 		number, err := strconv.Atoi(name[:strings.IndexByte(name, '_')])
 		if err != nil || number != i+1 {
 			return nil, fmt.Errorf("migration %s is out of order", name)
 		}
+
 		sum := sha256.Sum256(text)
 		list = append(list, migration{number, name, string(text), hex.EncodeToString(sum[:])})
 	}
+
 	return list, nil
 }
 
@@ -59,6 +63,7 @@ func migrate(ctx context.Context, conn *sql.Conn, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+
 	done, err := applied(ctx, conn)
 	if err != nil {
 		return err
@@ -66,6 +71,7 @@ func migrate(ctx context.Context, conn *sql.Conn, log *slog.Logger) error {
 	if err := known(steps, done); err != nil {
 		return err
 	}
+
 	// Only now, so that a file which is not ours stays as it was. The mode is kept in the file.
 	var mode string
 	if err := conn.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
@@ -74,25 +80,36 @@ func migrate(ctx context.Context, conn *sql.Conn, log *slog.Logger) error {
 	if mode != "wal" {
 		return fmt.Errorf("its journal mode is %q and cannot be made WAL; keep it on a local disk", mode)
 	}
+
 	for _, step := range steps[len(done):] {
 		if err := apply(ctx, conn, step); err != nil {
 			return fmt.Errorf("migration %s: %w", step.name, err)
 		}
 		log.Info("database migrated", "step", step.name)
 	}
+
 	return nil
 }
 
 // known refuses what a newer version or another build has written.
 func known(steps []migration, done []string) error {
 	if len(done) > len(steps) {
-		return fmt.Errorf("its schema is number %d and this program knows %d: a newer version of jeton has written it; run that version, or restore a backup made before the upgrade", len(done), len(steps))
+		return fmt.Errorf(
+			"its schema is number %d and this program knows %d: a newer version of jeton has written it; run that version, or restore a backup made before the upgrade",
+			len(done),
+			len(steps),
+		)
 	}
+
 	for i, sum := range done {
 		if sum != steps[i].sum {
-			return fmt.Errorf("step %s of its schema is not the one of this program: it comes from another build of jeton", steps[i].name)
+			return fmt.Errorf(
+				"step %s of its schema is not the one of this program: it comes from another build of jeton",
+				steps[i].name,
+			)
 		}
 	}
+
 	return nil
 }
 
@@ -105,17 +122,20 @@ func applied(ctx context.Context, conn *sql.Conn) ([]string, error) {
 	if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
 		return nil, err
 	}
+
 	if id == 0 && tables == 0 {
 		return nil, nil
 	}
 	if id != applicationID {
 		return nil, fmt.Errorf("it is a database of another program; name another data folder")
 	}
+
 	rows, err := conn.QueryContext(ctx, "SELECT sum FROM migrations ORDER BY number")
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
+
 	var sums []string
 	for rows.Next() {
 		var sum string
@@ -124,6 +144,7 @@ func applied(ctx context.Context, conn *sql.Conn) ([]string, error) {
 		}
 		sums = append(sums, sum)
 	}
+
 	return sums, rows.Err()
 }
 
@@ -133,19 +154,26 @@ func apply(ctx context.Context, conn *sql.Conn, step migration) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
+
 	if step.number == 1 {
-		first := fmt.Sprintf("PRAGMA application_id = %d; CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, sum TEXT NOT NULL, at INTEGER NOT NULL) STRICT", applicationID)
+		first := fmt.Sprintf(
+			"PRAGMA application_id = %d; CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, sum TEXT NOT NULL, at INTEGER NOT NULL) STRICT",
+			applicationID,
+		)
 		if _, err := tx.ExecContext(ctx, first); err != nil {
 			return err
 		}
 	}
+
 	if _, err := tx.ExecContext(ctx, step.text); err != nil {
 		return err
 	}
+
 	// The time is for people who look into the file; nothing is judged by it.
 	const note = "INSERT INTO migrations (number, name, sum, at) VALUES ($1, $2, $3, $4)"
 	if _, err := tx.ExecContext(ctx, note, step.number, step.name, step.sum, time.Now().UnixMilli()); err != nil {
 		return err
 	}
+
 	return tx.Commit()
 }

@@ -21,7 +21,9 @@ func TestLibcIsTheOneSQLiteAsksFor(t *testing.T) {
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
+
 	type module struct{ Path, Version, GoMod string }
+
 	modules := map[string]module{}
 	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
 		var m module
@@ -30,17 +32,27 @@ func TestLibcIsTheOneSQLiteAsksFor(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
+
 		modules[m.Path] = m
 	}
+
 	file, err := os.ReadFile(modules["modernc.org/sqlite"].GoMod)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	wants := regexp.MustCompile(`(?m)^\s*(?:require\s+)?modernc\.org/libc\s+(\S+)`).FindStringSubmatch(string(file))
 	if wants == nil {
 		t.Fatal("the go.mod of modernc.org/sqlite names no modernc.org/libc")
 	}
-	if got := modules["modernc.org/libc"].Version; got != wants[1] {
-		t.Errorf("modernc.org/libc is %s; modernc.org/sqlite %s asks for %s", got, modules["modernc.org/sqlite"].Version, wants[1])
+
+	got := modules["modernc.org/libc"].Version
+	if got != wants[1] {
+		t.Errorf(
+			"modernc.org/libc is %s; modernc.org/sqlite %s asks for %s",
+			got,
+			modules["modernc.org/sqlite"].Version,
+			wants[1],
+		)
 	}
 }

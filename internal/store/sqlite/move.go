@@ -25,11 +25,13 @@ func OpenSide(ctx context.Context, c Config) (*Side, error) {
 	if err := create(c.Path); err != nil {
 		return nil, err
 	}
+
 	s := &Side{db: &DB{path: c.Path, log: c.Log}}
 	if err := s.db.openFiles(ctx); err != nil {
 		_ = s.db.closeFiles()
 		return nil, fmt.Errorf("open database %s: %w", c.Path, advise(err))
 	}
+
 	return s, nil
 }
 
@@ -41,6 +43,7 @@ func ReadSide(ctx context.Context, path string) (*Side, error) {
 		_ = db.closeFiles()
 		return nil, fmt.Errorf("read database %s: %w", path, advise(err))
 	}
+
 	return &Side{db, true}, nil
 }
 
@@ -48,22 +51,30 @@ func (db *DB) openServed(ctx context.Context) (err error) {
 	if err := db.openReaders(1); err != nil {
 		return err
 	}
+
 	conn, err := db.read.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+
 	steps, err := migrations()
 	if err != nil {
 		return err
 	}
+
 	done, err := applied(ctx, conn)
 	if err != nil {
 		return err
 	}
 	if len(done) != len(steps) {
-		return fmt.Errorf("its schema is number %d and this program's is %d: the server that is up is of another version; restart it with this one", len(done), len(steps))
+		return fmt.Errorf(
+			"its schema is number %d and this program's is %d: the server that is up is of another version; restart it with this one",
+			len(done),
+			len(steps),
+		)
 	}
+
 	return nil
 }
 
@@ -75,14 +86,17 @@ func (db *DB) Snapshot(ctx context.Context, read func(ctx context.Context, q sta
 		return err
 	}
 	defer conn.Close()
+
 	// The state is the one of the first look.
 	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
 		return err
 	}
 	defer func() { _, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") }()
+
 	if _, err := conn.ExecContext(ctx, "SELECT 1 FROM migrations LIMIT 1"); err != nil {
 		return err
 	}
+
 	return read(ctx, tx{conn})
 }
 
@@ -93,10 +107,12 @@ func (db *DB) Last(ctx context.Context, q statements.Queries, table, column stri
 	if err != nil {
 		return 0, err
 	}
+
 	err = q.QueryRow(ctx, "SELECT seq FROM sqlite_sequence WHERE name = $1", table).Scan(&given)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return 0, err
 	}
+
 	return max(last, given), nil
 }
 
@@ -115,37 +131,46 @@ func (s *Side) Step(ctx context.Context, write func(ctx context.Context, tx stat
 	if s.readOnly {
 		return errors.New("another process serves from this file: it can only be read")
 	}
+
 	// Not ctx: whoever gives up must find the connection fit to roll back.
 	plain := context.WithoutCancel(ctx)
 	if _, err := s.db.conn.ExecContext(plain, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
+
 	err := write(ctx, tx{s.db.conn})
 	if err == nil {
 		_, err = s.db.conn.ExecContext(plain, "COMMIT")
 	}
+
 	if err != nil {
 		if _, rerr := s.db.conn.ExecContext(plain, "ROLLBACK"); rerr != nil && !spoils(err) {
 			return errors.Join(err, rerr)
 		}
 		return advise(err)
 	}
+
 	return nil
 }
 
 // Insert adds rows to a table inside a step.
 func (s *Side) Insert(ctx context.Context, _ statements.Conn, table string, columns []string, rows [][]any) error {
 	marks := strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")
-	stmt, err := s.db.conn.PrepareContext(ctx, "INSERT INTO "+table+" ("+strings.Join(columns, ", ")+") VALUES ("+marks+")")
+	stmt, err := s.db.conn.PrepareContext(
+		ctx,
+		"INSERT INTO "+table+" ("+strings.Join(columns, ", ")+") VALUES ("+marks+")",
+	)
 	if err != nil {
 		return err
 	}
 	defer stmt.Close()
+
 	for _, r := range rows {
 		if _, err := stmt.ExecContext(ctx, r...); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -156,14 +181,21 @@ func (s *Side) Advance(ctx context.Context, tx statements.Conn, table, column st
 	if err != nil || now >= last {
 		return err
 	}
+
 	n, err := tx.Exec(ctx, "UPDATE sqlite_sequence SET seq = $2 WHERE name = $1", table, last)
 	if err != nil || n > 0 {
 		return err
 	}
+
 	var counted int
-	if err := tx.QueryRow(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = $1 AND sql LIKE '%AUTOINCREMENT%'", table).Scan(&counted); err != nil || counted == 0 {
+	if err := tx.QueryRow(
+		ctx,
+		"SELECT count(*) FROM sqlite_schema WHERE name = $1 AND sql LIKE '%AUTOINCREMENT%'",
+		table,
+	).Scan(&counted); err != nil || counted == 0 {
 		return err
 	}
+
 	_, err = tx.Exec(ctx, "INSERT INTO sqlite_sequence (name, seq) VALUES ($1, $2)", table, last)
 	return err
 }

@@ -23,7 +23,17 @@ func sideOf(t *testing.T, path string) *Side {
 
 func setMeta(t *testing.T, s *Side, name, value string) {
 	t.Helper()
-	must(t, s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error { return statements.SetMeta(ctx, tx, name, value) }))
+	must(
+		t,
+		s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
+			return statements.SetMeta(
+				ctx,
+				tx,
+				name,
+				value,
+			)
+		}),
+	)
 }
 
 func TestAServerDoesNotStartOnHalfACopy(t *testing.T) {
@@ -32,6 +42,7 @@ func TestAServerDoesNotStartOnHalfACopy(t *testing.T) {
 	setMeta(t, s, statements.MetaCopying, "another")
 	must(t, s.Close())
 	refused(t, path, "a copy of another database", "jeton db copy")
+
 	s = sideOf(t, path)
 	setMeta(t, s, statements.MetaCopying, "")
 	setMeta(t, s, statements.MetaCopied, "another")
@@ -48,21 +59,28 @@ func TestAFileThatIsServedIsReadAndNotWritten(t *testing.T) {
 	s, err := ReadSide(t.Context(), path)
 	must(t, err)
 	defer s.Close()
+
 	var before, after string
 	must(t, s.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) error {
 		// What the server writes meanwhile is not in the snapshot.
-		err := engine{db}.Do(ctx, statements.Step{Run: func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) {
+		err := engine{db}.Do(ctx, statements.Step{Run: func(
+			ctx context.Context,
+			tx statements.Conn,
+		) ([]statements.Change, error) {
 			return nil, statements.SetMeta(ctx, tx, "x", "y")
 		}})
 		if err == nil {
 			before, err = statements.Meta(ctx, q, "x")
 		}
+
 		return err
 	}))
+
 	must(t, s.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) (err error) {
 		after, err = statements.Meta(ctx, q, "x")
 		return err
 	}))
+
 	if before != "" || after != "y" {
 		t.Errorf("in the snapshot there was %q, in the next %q", before, after)
 	}
@@ -74,12 +92,14 @@ func TestAFileThatIsServedIsReadAndNotWritten(t *testing.T) {
 func TestAStepThatFailsLeavesNothing(t *testing.T) {
 	s := sideOf(t, filepath.Join(t.TempDir(), "jeton.db"))
 	stop := errors.New("no further")
+
 	err := s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
 		return errors.Join(statements.SetMeta(ctx, tx, "x", "y"), stop)
 	})
 	if !errors.Is(err, stop) {
 		t.Errorf("Step: %v", err)
 	}
+
 	setMeta(t, s, "z", "1") // the connection goes on
 	must(t, s.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) error {
 		value, err := statements.Meta(ctx, q, "x")
@@ -92,11 +112,17 @@ func TestAStepThatFailsLeavesNothing(t *testing.T) {
 
 func TestReplaceKeepsWhatWasThere(t *testing.T) {
 	dir := t.TempDir()
-	path, fresh, kept := filepath.Join(dir, "jeton.db"), filepath.Join(dir, "new"), filepath.Join(dir, "old")
+	path := filepath.Join(dir, "jeton.db")
+	fresh := filepath.Join(dir, "new")
+	kept := filepath.Join(dir, "old")
 	db := opened(t, path)
-	must(t, engine{db}.Do(t.Context(), statements.Step{Run: func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) {
+	must(t, engine{db}.Do(t.Context(), statements.Step{Run: func(
+		ctx context.Context,
+		tx statements.Conn,
+	) ([]statements.Change, error) {
 		return nil, statements.SetMeta(ctx, tx, statements.MetaEpoch, "12")
 	}}))
+
 	// As a crash leaves it: the last commits are in the log alone.
 	crashed, log := filepath.Join(dir, "crashed.db"), []byte(nil)
 	for _, end := range []string{"", logFile} {
@@ -105,20 +131,24 @@ func TestReplaceKeepsWhatWasThere(t *testing.T) {
 		must(t, os.WriteFile(crashed+end, b, 0o600))
 		log = b
 	}
+
 	if len(log) == 0 {
 		t.Fatal("there is no log: this tests nothing")
 	}
 	if epoch := Settle(t.Context(), crashed); epoch != 12 {
 		t.Errorf("its epoch is %d, want 12: what is in the log counts", epoch)
 	}
+
 	must(t, os.WriteFile(fresh, []byte("new"), 0o600))
 	must(t, Replace(crashed, fresh, kept))
+
 	if b, err := os.ReadFile(crashed); err != nil || string(b) != "new" {
 		t.Errorf("in its place is %q, %v", b, err)
 	}
 	if Exists(crashed+logFile) || Exists(fresh) {
 		t.Error("the log of the old file, or the name of the new one, is left")
 	}
+
 	s := sideOf(t, kept)
 	must(t, s.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) error {
 		if epoch, err := statements.EpochOf(ctx, q); epoch != 12 || err != nil {
@@ -126,14 +156,17 @@ func TestReplaceKeepsWhatWasThere(t *testing.T) {
 		}
 		return nil
 	}))
+
 	must(t, os.WriteFile(fresh, []byte("newer"), 0o600))
 	if err := Replace(crashed, fresh, kept); err == nil {
 		t.Error("the file that was kept is overwritten")
 	}
+
 	for name, harm := range map[string]string{"another's": "SQLite format 2", "empty": ""} {
 		file := filepath.Join(dir, name)
 		must(t, os.WriteFile(file, []byte(harm), 0o600))
 		must(t, os.WriteFile(file+logFile, []byte("log"), 0o600))
+
 		if epoch := Settle(t.Context(), file); epoch != 0 {
 			t.Errorf("%s: its epoch is %d", name, epoch)
 		}
@@ -141,7 +174,9 @@ func TestReplaceKeepsWhatWasThere(t *testing.T) {
 			t.Errorf("%s: its log is gone: %v", name, err)
 		}
 	}
-	if n := Settle(t.Context(), filepath.Join(dir, "nothing")); n != 0 || strings.Contains(dir, "nothing") || Exists(filepath.Join(dir, "nothing")) {
+
+	n := Settle(t.Context(), filepath.Join(dir, "nothing"))
+	if n != 0 || strings.Contains(dir, "nothing") || Exists(filepath.Join(dir, "nothing")) {
 		t.Error("a file that is not there is made")
 	}
 }

@@ -78,18 +78,33 @@ func TestNothingReadsTheWholeOfALargeTable(t *testing.T) {
 		db.Store = statements.New(noting{engine{db}, all})
 		return db
 	})
+
 	if len(all.texts) < 50 {
 		t.Fatalf("only %d statements were said", len(all.texts))
 	}
+
 	db := opened(t, filepath.Join(t.TempDir(), "jeton.db"))
 	for _, text := range slices.Sorted(maps.Keys(all.texts)) {
 		for _, line := range planOf(t, db, text) {
 			scan, of, _ := strings.Cut(line, " ")
 			table, _, _ := strings.Cut(of, " ")
-			large := slices.Contains([]string{"sessions", "tokens", "uses", "logins", "sources", "assertions", "revoked", "s", "t"}, table)
+			large := slices.Contains([]string{
+				"sessions",
+				"tokens",
+				"uses",
+				"logins",
+				"sources",
+				"assertions",
+				"revoked",
+				"s",
+				"t",
+			}, table)
 			// A list is read from its end, and only as far as it is shown; who ends all sessions
 			// of a service wants to have them all.
-			fine := strings.HasPrefix(text, "SELECT") && strings.Contains(text, "LIMIT") || strings.Contains(text, "WHERE TRUE AND service = $1 RETURNING")
+			fine := strings.HasPrefix(
+				text,
+				"SELECT",
+			) && strings.Contains(text, "LIMIT") || strings.Contains(text, "WHERE TRUE AND service = $1 RETURNING")
 			if scan == "SCAN" && large && !fine {
 				t.Errorf("%s\nreads all of it: %s", text, line)
 			}
@@ -105,16 +120,20 @@ func planOf(t *testing.T, db *DB, text string) (lines []string) {
 		t.Fatalf("%s: %v", text, err)
 	}
 	defer rows.Close()
+
 	for rows.Next() {
 		var id, parent, unused int
 		var line string
 		if err := rows.Scan(&id, &parent, &unused, &line); err != nil {
 			t.Fatal(err)
 		}
+
 		lines = append(lines, line)
 	}
+
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
+
 	return lines
 }

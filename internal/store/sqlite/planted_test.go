@@ -18,7 +18,17 @@ func TestPlantedBugIsNoticed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the package once more")
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-timeout=2m", "-tags=planted_unconditional", "-run=^TestKeepsItsContract$/^linearizable$", ".")
+
+	cmd := exec.CommandContext(
+		t.Context(),
+		"go",
+		"test",
+		"-count=1",
+		"-timeout=2m",
+		"-tags=planted_unconditional",
+		"-run=^TestKeepsItsContract$/^linearizable$",
+		".",
+	)
 	// As the server is built, so that the build is shared. The short size is enough.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "JETON_SOAK=0")
 	out, err := cmd.CombinedOutput()
@@ -26,7 +36,11 @@ func TestPlantedBugIsNoticed(t *testing.T) {
 	if !errors.As(err, &exit) {
 		t.Fatalf("the tests of the planted bug ended with %v, want that they fail:\n%s", err, out)
 	}
-	if !strings.Contains(string(out), storetest.NotLinearizable) || !strings.Contains(string(out), "--- FAIL: TestKeepsItsContract/linearizable") {
+
+	if !strings.Contains(
+		string(out),
+		storetest.NotLinearizable,
+	) || !strings.Contains(string(out), "--- FAIL: TestKeepsItsContract/linearizable") {
 		t.Errorf("the tests of the planted bug failed for another reason:\n%s", out)
 	}
 }

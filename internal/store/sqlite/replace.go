@@ -31,17 +31,21 @@ func Settle(ctx context.Context, path string) (epoch int64) {
 	if !hasLog(path) {
 		return 0 // SQLite would take away the log of what it does not know
 	}
+
 	db, err := sql.Open("sqlite", dsn(path, "mode=rw"))
 	if err != nil {
 		return 0
 	}
 	defer db.Close() // the last one to close removes the log
+
 	db.SetMaxOpenConns(1)
 	var text string
 	if db.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'epoch'").Scan(&text) == nil {
 		epoch, _ = strconv.ParseInt(text, 10, 64)
 	}
+
 	_, _ = db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+
 	return epoch
 }
 
@@ -53,8 +57,10 @@ func hasLog(path string) bool {
 		return false
 	}
 	defer f.Close()
+
 	var head [100]byte
 	_, err = io.ReadFull(f, head[:])
+
 	return err == nil && string(head[:16]) == "SQLite format 3\x00" && head[18] == 2 && head[19] == 2
 }
 
@@ -68,6 +74,7 @@ func Replace(path, with, kept string) error {
 	if err := os.Rename(with, path); err != nil {
 		return fmt.Errorf("put the new database in its place: %w", err)
 	}
+
 	return syncDir(filepath.Dir(path))
 }
 
@@ -83,12 +90,14 @@ func keep(path, kept string) error {
 	if err := os.Remove(path + indexFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+
 	if err := os.Link(path, kept); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return err
 		}
 		return duplicate(path, kept) // a file system without links
 	}
+
 	return nil
 }
 
@@ -98,10 +107,12 @@ func duplicate(path, kept string) (err error) {
 		return err
 	}
 	defer from.Close()
+
 	to, err := os.OpenFile(kept, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
+
 	_, err = io.Copy(to, from)
 	return errors.Join(err, to.Sync(), to.Close())
 }
@@ -111,10 +122,12 @@ func syncDir(dir string) error {
 	if err != nil {
 		return err
 	}
+
 	err = d.Sync()
 	if errors.Is(err, errors.ErrUnsupported) {
 		err = nil
 	}
+
 	return errors.Join(err, d.Close())
 }
 
@@ -126,5 +139,6 @@ func Remove(path string) error {
 			errs = append(errs, err)
 		}
 	}
+
 	return errors.Join(errs...)
 }

@@ -55,13 +55,17 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err := create(c.Path); err != nil {
 		return nil, err
 	}
+
 	db := &DB{path: c.Path, log: c.Log, prepared: map[string]*sql.Stmt{}}
 	db.Store = statements.New(engine{db})
+
 	if err := db.open(ctx); err != nil {
 		db.closeFiles()
 		return nil, fmt.Errorf("open database %s: %w", c.Path, advise(err))
 	}
+
 	db.writer.start(db)
+
 	return db, nil
 }
 
@@ -71,14 +75,22 @@ func create(path string) error {
 	if err != nil {
 		return fmt.Errorf("open database: %w (the server needs to read and write it)", err)
 	}
+
 	info, err := f.Stat()
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
+
 	// SQLite would take a file that is shorter than its header for an empty one.
-	if n := info.Size(); n > 0 && n < 100 {
-		return fmt.Errorf("open database %s: %d bytes are not a Jeton database; move the file away or restore a backup", path, n)
+	n := info.Size()
+	if n > 0 && n < 100 {
+		return fmt.Errorf(
+			"open database %s: %d bytes are not a Jeton database; move the file away or restore a backup",
+			path,
+			n,
+		)
 	}
+
 	return nil
 }
 
@@ -89,39 +101,58 @@ func (db *DB) open(ctx context.Context) (err error) {
 	if err := db.begin(ctx); err != nil {
 		return err
 	}
-	for _, text := range []string{statements.FindSession, statements.LookAlive, statements.FindToken, statements.FindSigned} {
-		if db.prepared[text], err = db.read.PrepareContext(ctx, text); err != nil {
+
+	for _, text := range []string{
+		statements.FindSession,
+		statements.LookAlive,
+		statements.FindToken,
+		statements.FindSigned,
+	} {
+		db.prepared[text], err = db.read.PrepareContext(ctx, text)
+		if err != nil {
 			return err
 		}
 	}
+
 	return db.writer.prepare(ctx, db.conn)
 }
 
 // openFiles opens the connections and brings the schema up to date.
 func (db *DB) openFiles(ctx context.Context) (err error) {
-	if db.write, err = sql.Open("sqlite", dsn(db.path, "_txlock=immediate&_pragma=cache_size(-16384)")); err != nil {
+	db.write, err = sql.Open("sqlite", dsn(db.path, "_txlock=immediate&_pragma=cache_size(-16384)"))
+	if err != nil {
 		return err
 	}
+
 	db.write.SetMaxOpenConns(1)
-	if db.conn, err = db.write.Conn(ctx); err != nil {
+	db.conn, err = db.write.Conn(ctx)
+	if err != nil {
 		return err
 	}
+
 	if err := migrate(ctx, db.conn, db.log); err != nil {
 		return err
 	}
-	if db.aside, err = sql.Open("sqlite", dsn(db.path, "")); err != nil {
+
+	db.aside, err = sql.Open("sqlite", dsn(db.path, ""))
+	if err != nil {
 		return err
 	}
+
 	db.aside.SetMaxOpenConns(1)
+
 	return db.openReaders(max(4, 2*runtime.NumCPU()))
 }
 
 func (db *DB) openReaders(most int) (err error) {
-	if db.read, err = sql.Open("sqlite", dsn(db.path, "mode=ro")); err != nil {
+	db.read, err = sql.Open("sqlite", dsn(db.path, "mode=ro"))
+	if err != nil {
 		return err
 	}
+
 	db.read.SetMaxOpenConns(most)
 	db.read.SetMaxIdleConns(most)
+
 	return nil
 }
 
@@ -130,10 +161,12 @@ func (db *DB) begin(ctx context.Context) error {
 	if _, err := db.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
+
 	if err := statements.Serve(ctx, tx{db.conn}); err != nil {
 		_, rerr := db.conn.ExecContext(ctx, "ROLLBACK")
 		return errors.Join(err, rerr)
 	}
+
 	_, err := db.conn.ExecContext(ctx, "COMMIT")
 	return err
 }
@@ -144,8 +177,10 @@ func dsn(path, extra string) string {
 	if err != nil {
 		abs = path
 	}
+
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}
-	return u.String() + "?" + extra + "&_dqs=0&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(2)&_pragma=wal_autocheckpoint(4000)"
+	return u.String() + "?" + extra +
+		"&_dqs=0&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(2)&_pragma=wal_autocheckpoint(4000)"
 }
 
 // Close ends the writer and closes the file. Writes that still wait are answered first.
@@ -161,6 +196,7 @@ func (db *DB) closeFiles() error {
 			errs = append(errs, stmt.Close())
 		}
 	}
+
 	if db.read != nil {
 		errs = append(errs, db.read.Close())
 	}
@@ -170,9 +206,11 @@ func (db *DB) closeFiles() error {
 	if db.conn != nil {
 		errs = append(errs, db.conn.Close())
 	}
+
 	if db.write != nil {
 		errs = append(errs, db.write.Close())
 	}
+
 	return errors.Join(errs...)
 }
 
@@ -197,15 +235,22 @@ func advise(err error) error {
 	case lib.SQLITE_NOTADB:
 		return fmt.Errorf("this is not a Jeton database, or it is damaged; move it away or restore a backup: %w", err)
 	case lib.SQLITE_CORRUPT:
-		return fmt.Errorf("the database is damaged; restore a backup, or rescue it with 'sqlite3 FILE .recover': %w", err)
+		return fmt.Errorf(
+			"the database is damaged; restore a backup, or rescue it with 'sqlite3 FILE .recover': %w",
+			err,
+		)
 	case lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_PERM:
 		return fmt.Errorf("the server must be able to write the file and its folder; look at owner and mode: %w", err)
 	case lib.SQLITE_FULL:
 		return fmt.Errorf("the disk is full; make room and start again: %w", err)
 	case lib.SQLITE_IOERR:
-		return fmt.Errorf("the disk did not do as it was told; make room if it is full, and see whether it is failing: %w", err)
+		return fmt.Errorf(
+			"the disk did not do as it was told; make room if it is full, and see whether it is failing: %w",
+			err,
+		)
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
 		return fmt.Errorf("another process uses the file; stop it first: %w", err)
 	}
+
 	return err
 }

@@ -25,21 +25,25 @@ func Migrations(ctx context.Context, c Config) ([]Step, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	done := 0
 	if err := reading(ctx, c.Path, func(conn *sql.Conn) error {
 		sums, err := applied(ctx, conn)
 		if err == nil {
 			err = known(list, sums)
 		}
+
 		done = len(sums)
 		return err
 	}); err != nil {
 		return nil, err
 	}
+
 	var out []Step
 	for i, m := range list {
 		out = append(out, Step{m.number, m.name, i < done})
 	}
+
 	return out, nil
 }
 
@@ -50,18 +54,22 @@ func Migrate(ctx context.Context, c Config, try bool) (done []string, err error)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+
 	list, err := Migrations(ctx, c)
 	if err != nil {
 		return nil, err
 	}
+
 	for _, s := range list {
 		if !s.Applied {
 			done = append(done, s.Name)
 		}
 	}
+
 	if len(done) == 0 {
 		return nil, nil
 	}
+
 	path := c.Path
 	if try {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -72,14 +80,17 @@ func Migrate(ctx context.Context, c Config, try bool) (done []string, err error)
 	} else if err := create(path); err != nil {
 		return nil, err
 	}
+
 	db := &DB{path: path, log: c.Log}
 	err = db.openFiles(ctx)
 	if cerr := db.closeFiles(); err == nil {
 		err = cerr
 	}
+
 	if err != nil {
 		return nil, fmt.Errorf("migrate database %s: %w", c.Path, advise(err))
 	}
+
 	return done, nil
 }
 
@@ -88,18 +99,22 @@ func reading(ctx context.Context, path string, look func(conn *sql.Conn) error) 
 	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
 		return nil
 	}
+
 	db, err := sql.Open("sqlite", dsn(path, "mode=ro"))
 	if err == nil {
 		defer db.Close()
+
 		var conn *sql.Conn
 		if conn, err = db.Conn(ctx); err == nil {
 			defer conn.Close()
 			err = look(conn)
 		}
 	}
+
 	if err != nil {
 		return fmt.Errorf("read database %s: %w", path, advise(err))
 	}
+
 	return nil
 }
 
@@ -109,6 +124,7 @@ func duplicated(ctx context.Context, path string) (string, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		dir = "" // there is nothing to be copied either
 	}
+
 	f, err := os.CreateTemp(dir, filepath.Base(path)+".trial-*") // 0600
 	if err != nil {
 		return "", err
@@ -116,6 +132,7 @@ func duplicated(ctx context.Context, path string) (string, error) {
 	if err := f.Close(); err != nil {
 		return "", err
 	}
+
 	err = reading(ctx, path, func(conn *sql.Conn) error {
 		_, err := conn.ExecContext(ctx, "VACUUM INTO $1", f.Name())
 		return err
@@ -123,5 +140,6 @@ func duplicated(ctx context.Context, path string) (string, error) {
 	if err != nil {
 		return "", errors.Join(err, Remove(f.Name()))
 	}
+
 	return f.Name(), nil
 }

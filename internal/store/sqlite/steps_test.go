@@ -21,16 +21,22 @@ func past(t *testing.T, n int) (path string) {
 	db := &DB{path: path}
 	list, err := migrations()
 	must(t, err)
-	if db.write, err = sql.Open("sqlite", dsn(path, "_txlock=immediate")); err != nil {
+
+	db.write, err = sql.Open("sqlite", dsn(path, "_txlock=immediate"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { must(t, db.closeFiles()) }()
-	if db.conn, err = db.write.Conn(t.Context()); err != nil {
+
+	db.conn, err = db.write.Conn(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, m := range list[:n] {
 		must(t, apply(t.Context(), db.conn, m))
 	}
+
 	return path
 }
 
@@ -45,36 +51,44 @@ func files(t *testing.T, path string) map[string][]byte {
 		must(t, err)
 		all[filepath.Base(name)] = b
 	}
+
 	return all
 }
 
 func TestATrialNamesTheStepsAndLeavesTheFileAsItIs(t *testing.T) {
 	list, err := migrations()
 	must(t, err)
+
 	for n := 1; n <= len(list); n++ {
 		path := past(t, n)
 		before := files(t, path)
 		got, err := Migrate(t.Context(), Config{Path: path}, true)
 		must(t, err)
+
 		if len(got) != len(list)-n {
 			t.Errorf("after %d steps of %d a trial names %v", n, len(list), got)
 		}
+
 		after := files(t, path)
 		for name := range after {
 			if before[name] == nil && !strings.HasSuffix(name, logFile) && !strings.HasSuffix(name, indexFile) {
 				t.Errorf("a trial has left %s", name)
 			}
 		}
+
 		if !bytes.Equal(before["jeton.db"], after["jeton.db"]) {
 			t.Error("a trial has changed the file")
 		}
+
 		steps, err := Migrations(t.Context(), Config{Path: path})
 		must(t, err)
+
 		for i, s := range steps {
 			if s.Number != i+1 || s.Applied != (i < n) {
 				t.Errorf("after %d steps, step %d is %+v", n, i+1, s)
 			}
 		}
+
 		again, err := Migrate(t.Context(), Config{Path: path}, false)
 		must(t, err)
 		same(t, "what is applied and what a trial named", again, got)
@@ -92,7 +106,9 @@ func TestATrialOfAStepThatFailsSaysSo(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "meta already exists") || !strings.Contains(err.Error(), path) {
 		t.Errorf("a trial that fails: %v, %v", got, err)
 	}
-	if left, _ := filepath.Glob(filepath.Dir(path) + "/*trial*"); len(left) > 0 {
+
+	left, _ := filepath.Glob(filepath.Dir(path) + "/*trial*")
+	if len(left) > 0 {
 		t.Errorf("it has left %v", left)
 	}
 }
@@ -102,11 +118,13 @@ func TestLookingAtStepsWorksBesideAServer(t *testing.T) {
 	must(t, b.AddUser(t.Context(), account.Account{Name: "eshana", Folded: "eshana"}, jeton.Event{}))
 	steps, err := Migrations(t.Context(), Config{Path: b.path})
 	must(t, err)
+
 	for _, s := range steps {
 		if !s.Applied {
 			t.Errorf("step %s is missing", s.Name)
 		}
 	}
+
 	must(t, b.AddUser(t.Context(), account.Account{Name: "other", Folded: "other"}, jeton.Event{}))
 }
 
@@ -116,23 +134,34 @@ func TestWhatIsNotThereOrNotOursIsLookedAtOnly(t *testing.T) {
 	if err != nil || len(steps) == 0 || steps[0].Applied {
 		t.Errorf("of a file that is not there: %v, %v", steps, err)
 	}
+
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Error("looking has made the file")
 	}
+
 	for name, tc := range map[string]struct{ change, says string }{
-		"newer":   {"INSERT INTO migrations SELECT number + 1, 'later', 'sum', 0 FROM migrations ORDER BY number DESC LIMIT 1", "newer version"},
+		"newer": {
+			"INSERT INTO migrations SELECT number + 1, 'later', 'sum', 0 FROM migrations ORDER BY number DESC LIMIT 1",
+			"newer version",
+		},
 		"another": {"UPDATE migrations SET sum = 'other' WHERE number = 1", "another build"},
 		"foreign": {"PRAGMA application_id = 7", "another program"},
 	} {
 		b := newBench(t)
 		must(t, b.Close())
 		statement(t, b.path, tc.change)
+
 		for _, try := range []bool{true, false} {
-			if _, err := Migrate(t.Context(), Config{Path: b.path}, try); err == nil || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), b.path) {
+			if _, err := Migrate(t.Context(), Config{
+				Path: b.path,
+			}, try); err == nil || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), b.path) {
 				t.Errorf("%s: Migrate: %v, want %q", name, err, tc.says)
 			}
 		}
-		if _, err := Migrations(t.Context(), Config{Path: b.path}); err == nil || !strings.Contains(err.Error(), tc.says) {
+
+		if _, err := Migrations(t.Context(), Config{
+			Path: b.path,
+		}); err == nil || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: Migrations: %v, want %q", name, err, tc.says)
 		}
 	}

@@ -37,5 +37,6 @@ func (db *DB) copied(ctx context.Context, n int, err error) error {
 	if _, err := db.aside.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)"); err != nil && ctx.Err() == nil {
 		db.log.Warn("the log was not copied into the database file", "file", db.path, "error", err)
 	}
+
 	return nil
 }

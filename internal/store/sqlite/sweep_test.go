@@ -14,16 +14,20 @@ func TestASweepCopiesWhatItHasChangedIntoTheFile(t *testing.T) {
 		must(t, err)
 		return data
 	}
+
 	before := file()
 	n, err := b.SweepSessions(t.Context(), noon, 10)
 	must(t, err)
 	same(t, "sessions swept away before any has ended", n, 0)
+
 	if !bytes.Equal(file(), before) {
 		t.Error("a sweep of nothing has written the file")
 	}
+
 	n, err = b.SweepSessions(t.Context(), noon.Add(2*time.Hour), 10)
 	must(t, err)
 	same(t, "sessions swept away", n, 1)
+
 	if bytes.Equal(file(), before) {
 		t.Error("what a sweep has changed is left in the log")
 	}

@@ -77,18 +77,28 @@ func (w *writer) prepare(ctx context.Context, conn *sql.Conn) error {
 		if !ok {
 			return errors.New("the driver cannot prepare statements")
 		}
-		for s, text := range map[*sqldriver.Stmt]string{&w.spend: spendOne, &w.first: spendFirst, &w.look: lookUses, &w.alive: lookHolder} {
+
+		for s, text := range map[*sqldriver.Stmt]string{
+			&w.spend: spendOne,
+			&w.first: spendFirst,
+			&w.look:  lookUses,
+			&w.alive: lookHolder,
+		} {
 			var err error
-			if *s, err = p.PrepareContext(ctx, text); err != nil {
+			*s, err = p.PrepareContext(ctx, text)
+			if err != nil {
 				return err
 			}
 		}
+
 		return nil
 	})
 }
 
 func (w *writer) start(db *DB) {
-	w.jobs, w.quit, w.done = make(chan *job, waiting), make(chan struct{}), make(chan struct{})
+	w.jobs = make(chan *job, waiting)
+	w.quit = make(chan struct{})
+	w.done = make(chan struct{})
 	w.started, w.patience = true, patience
 	go func() {
 		defer close(w.done)
@@ -100,8 +110,10 @@ func (w *writer) stop() {
 	if !w.started {
 		return
 	}
+
 	w.once.Do(func() { close(w.quit) })
 	<-w.done
+
 	for _, s := range []sqldriver.Stmt{w.spend, w.first, w.look, w.alive} {
 		_ = s.Close()
 	}
@@ -115,17 +127,21 @@ func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
 		return fmt.Errorf("%w: the store is closed", jeton.ErrUnavailable), true
 	default:
 	}
+
 	select {
 	case w.jobs <- j:
 	default:
 		return jeton.WithRetryAfter(jeton.ErrBusy, time.Second), true
 	}
+
 	patience := w.patience
 	if j.long {
 		patience *= forLong
 	}
+
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
+
 	select {
 	case <-j.done:
 		return j.err, true
@@ -135,6 +151,7 @@ func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
 		return fmt.Errorf("%w: no commit within %v", jeton.ErrUnavailable, patience), false
 	case <-w.done:
 	}
+
 	// The writer has ended; it answered everything that it took.
 	select {
 	case <-j.done:
@@ -147,10 +164,13 @@ func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
 func (w *writer) loop(db *DB) {
 	batch := make([]*job, 0, together)
 	for {
-		if batch = statements.Batch(batch[:0], w.jobs, w.quit, together); len(batch) == 0 {
+		batch = statements.Batch(batch[:0], w.jobs, w.quit, together)
+		if len(batch) == 0 {
 			return
 		}
+
 		w.commit(db, batch)
+
 		for _, j := range batch {
 			if j.err == nil && len(j.changes) > 0 {
 				db.Hear(j.changes) // whether anybody still waits or not
@@ -170,10 +190,13 @@ func (w *writer) commit(db *DB, batch []*job) {
 	if err == nil {
 		return
 	}
+
 	if _, rerr := db.conn.ExecContext(ctx, "ROLLBACK"); rerr != nil && code(rerr) != lib.SQLITE_ERROR {
 		db.log.Error("transaction was not rolled back", "error", rerr)
 	}
+
 	db.log.Error("writes were not committed", "count", len(batch), "error", err)
+
 	for _, j := range batch {
 		j.left, j.changes, j.err = nil, nil, fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 	}
@@ -186,6 +209,7 @@ func (w *writer) transact(ctx context.Context, db *DB, batch []*job) error {
 	if err := w.spends(db.conn, batch); err != nil {
 		return err
 	}
+
 	for _, j := range batch {
 		if j.run == nil {
 			continue
@@ -194,6 +218,7 @@ func (w *writer) transact(ctx context.Context, db *DB, batch []*job) error {
 			return err
 		}
 	}
+
 	_, err := db.conn.ExecContext(ctx, "COMMIT")
 	return err
 }
@@ -204,16 +229,20 @@ func runAlone(ctx context.Context, conn *sql.Conn, j *job) error {
 	if _, err := conn.ExecContext(ctx, "SAVEPOINT job"); err != nil {
 		return err
 	}
+
 	j.changes, j.err = j.run(ctx, tx{conn})
 	if j.err == nil {
 		_, err := conn.ExecContext(ctx, "RELEASE job")
 		return err
 	}
+
 	if spoils(j.err) {
 		return j.err
 	}
+
 	j.changes, j.err = nil, statements.Unavailable(j.err)
 	_, err := conn.ExecContext(ctx, "ROLLBACK TO job; RELEASE job")
+
 	return err
 }
 
@@ -235,16 +264,19 @@ func (w *writer) spends(conn *sql.Conn, batch []*job) error {
 			if j.run != nil {
 				continue
 			}
+
 			var err error
 			if len(j.use.Budgets) == 1 {
 				err = w.spendSingle(j)
 			} else {
 				err = w.spendSeveral(j)
 			}
+
 			if err != nil {
 				return err
 			}
 		}
+
 		return nil
 	})
 }
@@ -255,10 +287,13 @@ func (w *writer) spendSingle(j *job) error {
 	if err != nil {
 		return err
 	}
-	if j.left, j.err = append(j.left[:0], left), nil; left < 0 {
+
+	j.left, j.err = append(j.left[:0], left), nil
+	if left < 0 {
 		j.left[0] = 0
 		j.err, err = w.whyNot(j.use.Holder)
 	}
+
 	return err
 }
 
@@ -268,14 +303,17 @@ func (w *writer) take(login int64, b policy.Budget) (left int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+
 	if n == 1 {
 		used, err := w.one(w.look, login, b.ID)
 		return max(b.Max-used, 0), err
 	}
+
 	// There is no count yet, or it has reached the limit.
 	if n, err = w.exec(w.first, login, b.ID); err != nil || n == 0 {
 		return -1, err
 	}
+
 	return b.Max - 1, nil
 }
 
@@ -298,11 +336,13 @@ func (w *writer) spendSeveral(j *job) error {
 	if err != nil {
 		return err
 	}
+
 	j.left, j.err = left, nil
 	if slices.Min(left) <= 0 {
 		j.err, err = w.whyNot(j.use.Holder)
 		return err
 	}
+
 	for i, b := range j.use.Budgets {
 		n, err := w.take(j.use.Holder, b)
 		switch {
@@ -314,8 +354,10 @@ func (w *writer) spendSeveral(j *job) error {
 		case n < 0:
 			return errors.New("a budget that had a use left gave none")
 		}
+
 		left[i] = n
 	}
+
 	return nil
 }
 
@@ -328,8 +370,10 @@ func (w *writer) left(u count.Use, left []int64) ([]int64, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		left = append(left, b.Max-used)
 	}
+
 	return left, nil
 }
 
@@ -339,10 +383,12 @@ func (w *writer) exec(s sqldriver.Stmt, args ...int64) (int64, error) {
 	for i, a := range args {
 		named[i] = sqldriver.NamedValue{Ordinal: i + 1, Value: a}
 	}
+
 	result, err := s.(sqldriver.StmtExecContext).ExecContext(context.Background(), named[:len(args)])
 	if err != nil {
 		return 0, err
 	}
+
 	return result.RowsAffected()
 }
 
@@ -353,22 +399,27 @@ func (w *writer) one(s sqldriver.Stmt, args ...int64) (int64, error) {
 	for i, a := range args {
 		named[i] = sqldriver.NamedValue{Ordinal: i + 1, Value: a}
 	}
+
 	rows, err := s.(sqldriver.StmtQueryContext).QueryContext(context.Background(), named[:len(args)])
 	if err != nil {
 		return 0, err
 	}
+
 	var row [1]sqldriver.Value
 	err = rows.Next(row[:])
 	if cerr := rows.Close(); err == nil && cerr != nil {
 		return 0, cerr
 	}
+
 	if err != nil {
 		return 0, err
 	}
+
 	n, ok := row[0].(int64)
 	if !ok {
 		return 0, fmt.Errorf("%w: a count is %T", jeton.ErrUnavailable, row[0])
 	}
+
 	return n, nil
 }
 
@@ -377,14 +428,21 @@ func (db *DB) Spend(ctx context.Context, u count.Use) ([]int64, error) {
 	if len(u.Budgets) == 0 || slices.ContainsFunc(u.Budgets, func(b policy.Budget) bool { return b.Max < 1 }) {
 		return nil, jeton.ErrSpent
 	}
+
 	j := jobs.Get().(*job)
-	j.run, j.changes, j.err, j.use = nil, nil, nil, u
+	j.run = nil
+	j.changes = nil
+	j.err = nil
+	j.use = u
+
 	err, mine := db.writer.wait(ctx, j)
 	if !mine {
 		return nil, err
 	}
+
 	left := append([]int64(nil), j.left...)
 	j.use = count.Use{}
 	jobs.Put(j)
+
 	return left, err
 }

@@ -41,21 +41,38 @@ func newBench(t *testing.T) *bench {
 
 // do takes a step of which nobody has to hear.
 func (b *bench) do(ctx context.Context, run func(ctx context.Context, tx statements.Conn) error) error {
-	return engine{b.DB}.Do(ctx, statements.Step{Run: func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) { return nil, run(ctx, tx) }})
+	return engine{b.DB}.Do(ctx, statements.Step{
+		Run: func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) { return nil, run(ctx, tx) },
+	})
 }
 
 // fill makes the session.
 func (b *bench) fill(t *testing.T) {
 	t.Helper()
-	must(t, b.AddUser(t.Context(), account.Account{Name: "diane", Folded: "diane", Password: "hash", Version: 1}, jeton.Event{}))
+	must(t, b.AddUser(t.Context(), account.Account{
+		Name:     "diane",
+		Folded:   "diane",
+		Password: "hash",
+		Version:  1,
+	}, jeton.Event{}))
 	u, err := b.FindUser(t.Context(), "diane")
 	must(t, err)
 	id, err := b.BudgetID(t.Context(), "shop", "*")
 	must(t, err)
+
 	login, _, err := b.StartSession(t.Context(), session.Start{
-		Record:  session.Record{ID: "s_one", Hash: session.HashOf("one"), User: u.ID, Service: "shop", Created: noon, Expires: noon.Add(time.Hour), LastUsed: noon},
+		Record: session.Record{
+			ID:       "s_one",
+			Hash:     session.HashOf("one"),
+			User:     u.ID,
+			Service:  "shop",
+			Created:  noon,
+			Expires:  noon.Add(time.Hour),
+			LastUsed: noon,
+		},
 		Version: u.Version,
 	}, func(policy.History) ([]int64, error) { return nil, nil })
+
 	must(t, err)
 	b.use = count.Use{Holder: login, Budgets: []policy.Budget{{ID: id, Name: "*", Max: 3}}}
 }
@@ -73,7 +90,9 @@ func (b *bench) left(t *testing.T, want int64) {
 // asked for meanwhile shares the next commit.
 func (b *bench) hold(t *testing.T) (release func()) {
 	t.Helper()
-	busy, free, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	busy := make(chan struct{})
+	free := make(chan struct{})
+	done := make(chan error, 1)
 	go func() {
 		done <- b.do(context.WithoutCancel(t.Context()), func(context.Context, statements.Conn) error {
 			close(busy)
@@ -81,6 +100,7 @@ func (b *bench) hold(t *testing.T) (release func()) {
 			return nil
 		})
 	}()
+
 	<-busy
 	release = sync.OnceFunc(func() {
 		close(free)
@@ -88,13 +108,16 @@ func (b *bench) hold(t *testing.T) (release func()) {
 			t.Errorf("the step that held the writer: %v", err)
 		}
 	})
+
 	t.Cleanup(release)
+
 	return release
 }
 
 // queued waits until n steps wait for the writer.
 func (b *bench) queued(t *testing.T, n int) {
 	t.Helper()
+
 	for end := time.Now().Add(5 * time.Second); len(b.writer.jobs) < n; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d steps wait, want %d", len(b.writer.jobs), n)
@@ -120,9 +143,11 @@ func (b *bench) together(t *testing.T, calls ...func() error) []error {
 	for i, call := range calls {
 		wg.Go(func() { errs[i] = call() })
 	}
+
 	b.queued(t, len(calls))
 	release()
 	wg.Wait()
+
 	return errs
 }
 
@@ -156,6 +181,7 @@ func same(t *testing.T, what string, got, want any) {
 func TestAFailingStepDoesNotHarmItsNeighbours(t *testing.T) {
 	b := newBench(t)
 	odd := errors.New("changed its mind")
+
 	errs := b.together(t,
 		b.spend(t),
 		func() error {
@@ -168,7 +194,10 @@ func TestAFailingStepDoesNotHarmItsNeighbours(t *testing.T) {
 			})
 		},
 		func() error {
-			return b.AddUser(t.Context(), account.Account{Name: "Diane", Folded: "diane"}, jeton.Event{Action: "taken back"})
+			return b.AddUser(t.Context(), account.Account{
+				Name:   "Diane",
+				Folded: "diane",
+			}, jeton.Event{Action: "taken back"})
 		},
 		func() error {
 			return b.do(t.Context(), func(ctx context.Context, tx statements.Conn) error {
@@ -181,20 +210,25 @@ func TestAFailingStepDoesNotHarmItsNeighbours(t *testing.T) {
 		},
 		b.spend(t),
 	)
+
 	for i, want := range []error{nil, odd, jeton.ErrConflict, jeton.ErrUnavailable, nil, nil} {
 		if !errors.Is(errs[i], want) {
 			t.Errorf("step %d: %v, want %v", i, errs[i], want)
 		}
 	}
+
 	if !errors.Is(errs[1], jeton.ErrUnavailable) {
 		t.Errorf("an error that is no outcome came back as %v, want ErrUnavailable", errs[1])
 	}
+
 	b.left(t, 1)
 	if _, err := b.FindUser(t.Context(), "carl"); err != nil {
 		t.Errorf("the neighbour of a failing step: %v", err)
 	}
+
 	events, err := b.Events(t.Context(), audit.Filter{})
 	must(t, err)
+
 	for _, e := range events {
 		if e.Action == "taken back" {
 			t.Error("a step that failed has left an event")
@@ -211,15 +245,18 @@ func TestAFullFileGrantsNothing(t *testing.T) {
 			t.Errorf("step %d of a commit that did not fit: %v, want ErrUnavailable, because the file is full", i, err)
 		}
 	}
+
 	b.left(t, 3)
 	if _, err := b.FindSession(t.Context(), session.HashOf("one")); err != nil {
 		t.Errorf("FindSession while nothing can be written: %v", err)
 	}
+
 	b.pragma(t, "PRAGMA max_page_count = 1000000")
 	must(t, b.append(t, strings.Repeat("large", 100_000))())
 	must(t, b.spend(t)())
 	b.left(t, 2)
 	must(t, b.Close())
+
 	b.DB = opened(t, b.path)
 	b.left(t, 2)
 }
@@ -231,10 +268,12 @@ func rival(t *testing.T, path string) (release func()) {
 	must(t, err)
 	conn, err := other.Conn(t.Context())
 	must(t, err)
+
 	_, err = conn.ExecContext(t.Context(), "BEGIN IMMEDIATE")
 	must(t, err)
 	release = sync.OnceFunc(func() { _, _ = conn.Close(), other.Close() })
 	t.Cleanup(release)
+
 	return release
 }
 
@@ -250,6 +289,7 @@ func TestALockedFileGrantsNothing(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	b.left(t, 3)
 	release()
@@ -261,9 +301,14 @@ func TestACallerIsToldWhenNoCommitComes(t *testing.T) {
 	b := newBench(t)
 	b.writer.patience = 100 * time.Millisecond
 	release := rival(t, b.path)
-	if err := b.spend(t)(); !errors.Is(err, jeton.ErrUnavailable) || !strings.Contains(err.Error(), "no commit within") {
+
+	if err := b.spend(t)(); !errors.Is(
+		err,
+		jeton.ErrUnavailable,
+	) || !strings.Contains(err.Error(), "no commit within") {
 		t.Errorf("Spend: %v, want ErrUnavailable because no commit came", err)
 	}
+
 	b.writer.patience = time.Minute
 	release()
 	b.writer.patience = patience
@@ -275,6 +320,7 @@ func TestACallerWhoGoesAwayLeavesTheOthersAlone(t *testing.T) {
 	b := newBench(t)
 	ctx, goAway := context.WithCancel(t.Context())
 	pw, yes := "new", true
+
 	calls := []func() error{
 		func() error { _, err := b.Spend(ctx, b.use); return err },
 		func() error {
@@ -294,10 +340,15 @@ func TestACallerWhoGoesAwayLeavesTheOthersAlone(t *testing.T) {
 		},
 		func() error { _, err := b.RemoveUser(ctx, "carl", jeton.Event{}); return err },
 		func() error {
-			_, err := b.DeclareUsers(ctx, []account.Account{{Name: "ben", Folded: "ben", Declared: true}}, noon, jeton.Event{})
+			_, err := b.DeclareUsers(ctx, []account.Account{{
+				Name:     "ben",
+				Folded:   "ben",
+				Declared: true,
+			}}, noon, jeton.Event{})
 			return err
 		},
 	}
+
 	must(t, b.AddUser(t.Context(), account.Account{Name: "carl", Folded: "carl"}, jeton.Event{}))
 	release := b.hold(t)
 	var wg sync.WaitGroup
@@ -308,6 +359,7 @@ func TestACallerWhoGoesAwayLeavesTheOthersAlone(t *testing.T) {
 			}
 		})
 	}
+
 	b.queued(t, len(calls))
 	var stayed sync.WaitGroup
 	for range 2 {
@@ -317,30 +369,40 @@ func TestACallerWhoGoesAwayLeavesTheOthersAlone(t *testing.T) {
 			}
 		})
 	}
+
 	b.queued(t, len(calls)+2)
 	goAway()
 	wg.Wait()
 	release()
 	stayed.Wait()
+
 	b.left(t, 0)
 }
 
 func TestAFullQueueIsBusy(t *testing.T) {
 	b := newBench(t)
 	release := b.hold(t)
+
 	for range waiting {
-		b.writer.jobs <- &job{run: func(context.Context, statements.Conn) ([]statements.Change, error) { return nil, nil }, done: make(chan struct{}, 1)}
+		b.writer.jobs <- &job{
+			run:  func(context.Context, statements.Conn) ([]statements.Change, error) { return nil, nil },
+			done: make(chan struct{}, 1),
+		}
 	}
+
 	for name, call := range map[string]func() error{"Spend": b.spend(t), "Append": b.append(t, "")} {
 		err := call()
 		if wait, ok := jeton.RetryAfter(err); !errors.Is(err, jeton.ErrBusy) || !ok || wait <= 0 {
 			t.Errorf("%s into a full queue: %v (wait %v), want ErrBusy and when to come again", name, err, wait)
 		}
 	}
+
 	release()
+
 	for len(b.writer.jobs) == waiting {
 		time.Sleep(time.Millisecond)
 	}
+
 	must(t, b.append(t, "")()) // behind all of them
 	b.left(t, 3)
 }
@@ -352,20 +414,25 @@ func TestClosingAnswersWhoWaits(t *testing.T) {
 	for range cap(errs) {
 		go func() { errs <- b.spend(t)() }()
 	}
+
 	b.queued(t, cap(errs))
 	closed := make(chan error)
 	go func() { closed <- b.Close() }()
 	<-b.writer.quit
+
 	if err := b.spend(t)(); !errors.Is(err, jeton.ErrUnavailable) {
 		t.Errorf("Spend of a store that is being closed: %v, want ErrUnavailable", err)
 	}
+
 	release()
 	must(t, <-closed)
+
 	for range cap(errs) {
 		if err := <-errs; err != nil {
 			t.Errorf("Spend that waited when the store was closed: %v", err)
 		}
 	}
+
 	b.DB = opened(t, b.path)
 	b.left(t, 0)
 }
@@ -393,6 +460,7 @@ func TestCountsGoWithTheirSessions(t *testing.T) {
 			must(t, end(b))
 			var n int
 			must(t, b.read.QueryRowContext(t.Context(), "SELECT count(*) FROM uses").Scan(&n))
+
 			if n != 0 {
 				t.Errorf("%d counts are left", n)
 			}
