@@ -24,13 +24,31 @@ func scanAccount(row Row) (account.Account, error) {
 	var a account.Account
 	var groups []byte
 	var created, updated int64
-	if err := row.Scan(&a.ID, &a.Name, &a.Folded, &a.Password, &a.Version, &groups, &a.Disabled, &a.Declared, &created, &updated, &a.UUID, &a.Email, &a.EmailFolded, &a.First, &a.Last); err != nil {
+	if err := row.Scan(
+		&a.ID,
+		&a.Name,
+		&a.Folded,
+		&a.Password,
+		&a.Version,
+		&groups,
+		&a.Disabled,
+		&a.Declared,
+		&created,
+		&updated,
+		&a.UUID,
+		&a.Email,
+		&a.EmailFolded,
+		&a.First,
+		&a.Last,
+	); err != nil {
 		return a, err
 	}
+
 	a.Created, a.Updated = time.UnixMilli(created), time.UnixMilli(updated)
 	if err := json.Unmarshal(groups, &a.Groups); err != nil {
 		return a, fmt.Errorf("groups of user %d: %w", a.ID, err)
 	}
+
 	return a, nil
 }
 
@@ -60,10 +78,17 @@ func (db *Store) findUser(ctx context.Context, where, value string) (account.Acc
 // KnownSource implements account.Store.
 func (db *Store) KnownSource(ctx context.Context, user int64, network string, since time.Time) (bool, error) {
 	var one int
-	err := db.engine.QueryRow(ctx, "SELECT 1 FROM sources WHERE account = $1 AND source = $2 AND at >= $3", user, network, milli(since)).Scan(&one)
+	err := db.engine.QueryRow(
+		ctx,
+		"SELECT 1 FROM sources WHERE account = $1 AND source = $2 AND at >= $3",
+		user,
+		network,
+		milli(since),
+	).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
+
 	return err == nil, Unavailable(err)
 }
 
@@ -81,14 +106,23 @@ func insertUser(ctx context.Context, tx Conn, a account.Account) (int64, error) 
 	if err := free(ctx, tx, "clients", a.Folded); err != nil {
 		return 0, err
 	}
+
 	const add = `INSERT INTO users (name, folded, password, version, groups, disabled, declared, created, updated, uuid, email, email_folded, first_name, last_name)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING RETURNING id`
 	var id int64
-	err := tx.QueryRow(ctx, add, a.Name, a.Folded, a.Password, max(a.Version, 1), list(a.Groups), a.Disabled, a.Declared, milli(a.Created), milli(a.Updated),
+
+	err := tx.QueryRow(ctx, add, a.Name, a.Folded, a.Password, max(
+		a.Version,
+		1,
+	), list(a.Groups), a.Disabled, a.Declared, milli(a.Created), milli(a.Updated),
 		a.UUID, a.Email, a.EmailFolded, a.First, a.Last).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, jeton.WithDetail(jeton.ErrConflict, "there is a user of this name or e-mail address, or of one that differs in case alone")
+		return 0, jeton.WithDetail(
+			jeton.ErrConflict,
+			"there is a user of this name or e-mail address, or of one that differs in case alone",
+		)
 	}
+
 	return id, err
 }
 
@@ -96,10 +130,12 @@ func list(groups []string) string {
 	if groups == nil {
 		groups = []string{}
 	}
+
 	b, err := json.Marshal(groups)
 	if err != nil {
 		return "[]" // a list of strings always encodes
 	}
+
 	return string(b)
 }
 
@@ -107,27 +143,37 @@ func list(groups []string) string {
 func (db *Store) WatchUsers(changed func(user int64)) { db.watch(func() { db.changed = changed }) }
 
 // ChangeUser implements account.Store.
-func (db *Store) ChangeUser(ctx context.Context, name string, c account.Change, now time.Time, ev jeton.Event) (int64, error) {
+func (db *Store) ChangeUser(
+	ctx context.Context,
+	name string,
+	c account.Change,
+	now time.Time,
+	ev jeton.Event,
+) (int64, error) {
 	var id int64
 	err := db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
 		a, err := heldUser(ctx, tx, name)
 		if err != nil {
 			return nil, err
 		}
+
 		if c.If != nil {
 			if err := c.If(a); err != nil {
 				return nil, err
 			}
 		}
+
 		id = a.ID
 		if err := changeUser(ctx, tx, a, c, now); err != nil {
 			return nil, err
 		}
+
 		return usersChanged(id), appendEvents(ctx, tx, ev)
 	})
 	if err != nil {
 		return 0, err
 	}
+
 	return id, nil
 }
 
@@ -141,13 +187,18 @@ func usersChanged(ids ...int64) []Change {
 // heldUser returns an account that may be changed, and keeps logins of it waiting to the
 // end of the step.
 func heldUser(ctx context.Context, tx Conn, name string) (account.Account, error) {
-	a, err := scanAccount(tx.QueryRow(ctx, "SELECT "+accountColumns+" FROM users WHERE name = $1"+tx.Lock("FOR UPDATE"), name))
+	a, err := scanAccount(tx.QueryRow(
+		ctx,
+		"SELECT "+accountColumns+" FROM users WHERE name = $1"+tx.Lock("FOR UPDATE"),
+		name,
+	))
 	if err != nil {
 		return a, missing(err)
 	}
 	if a.Declared {
 		return a, jeton.ErrDeclared
 	}
+
 	return a, nil
 }
 
@@ -157,32 +208,52 @@ func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Chang
 	if c.Password != nil {
 		a.Password, a.Version, end = *c.Password, a.Version+1, true
 	}
+
 	if c.Disabled != nil {
 		// Enabling, too, is a change of the credential: a login that was under way while
 		// the account was disabled must not come through.
 		a.Disabled, a.Version = *c.Disabled, a.Version+1
 		end = end || a.Disabled
 	}
+
 	if c.Groups != nil {
 		a.Groups = *c.Groups
 	}
 	if c.Person != nil {
 		a.Profile = c.Person(a.Profile)
 	}
+
 	const set = `UPDATE users SET password = $2, version = $3, groups = $4, disabled = $5, declared = $6, updated = $7,
 email = $8, email_folded = $9, first_name = $10, last_name = $11 WHERE id = $1`
+
 	if err := freeEmail(ctx, tx, a); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, set, a.ID, a.Password, a.Version, list(a.Groups), a.Disabled, a.Declared, milli(now), a.Email, a.EmailFolded, a.First, a.Last); err != nil {
+	if _, err := tx.Exec(
+		ctx,
+		set,
+		a.ID,
+		a.Password,
+		a.Version,
+		list(a.Groups),
+		a.Disabled,
+		a.Declared,
+		milli(now),
+		a.Email,
+		a.EmailFolded,
+		a.First,
+		a.Last,
+	); err != nil {
 		return err
 	}
 	if !end {
 		return nil
 	}
+
 	if _, err := endSessions(ctx, tx, "account = $1", a.ID); err != nil {
 		return err
 	}
+
 	// Personal tokens stay when only the password has changed.
 	return endTokensOfUser(ctx, tx, old, a.Disabled, now)
 }
@@ -193,21 +264,35 @@ func freeEmail(ctx context.Context, tx Conn, a account.Account) error {
 	if a.EmailFolded == "" {
 		return nil
 	}
+
 	var one int
-	err := tx.QueryRow(ctx, "SELECT 1 FROM users WHERE email_folded = $1 AND email_folded <> '' AND id <> $2", a.EmailFolded, a.ID).Scan(&one)
+	err := tx.QueryRow(
+		ctx,
+		"SELECT 1 FROM users WHERE email_folded = $1 AND email_folded <> '' AND id <> $2",
+		a.EmailFolded,
+		a.ID,
+	).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
+
 	if err != nil {
 		return err
 	}
-	return jeton.WithDetail(jeton.ErrConflict, "there is a user of this e-mail address, or of one that differs in case alone")
+
+	return jeton.WithDetail(
+		jeton.ErrConflict,
+		"there is a user of this e-mail address, or of one that differs in case alone",
+	)
 }
 
 // endTokensOfUser voids the tokens that were issued for a person's credential as it was,
 // and where all end the personal ones, too.
 func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, now time.Time) error {
-	if _, err := makeVoid(ctx, tx, token.Void{Hash: secret.HashOf(a.Generation()), Until: now.Add(policy.VoidFor)}); err != nil {
+	if _, err := makeVoid(ctx, tx, token.Void{
+		Hash:  secret.HashOf(a.Generation()),
+		Until: now.Add(policy.VoidFor),
+	}); err != nil {
 		return err
 	}
 	_, err := endTokens(ctx, tx, "account = $1 AND account <> 0 AND (kind <> 'personal' OR $2)", a.ID, all)
@@ -230,15 +315,18 @@ func (db *Store) RemoveUser(ctx context.Context, name string, ev jeton.Event) (i
 		if err != nil {
 			return nil, err
 		}
+
 		id = a.ID
 		if err := removeUser(ctx, tx, a, ev.Time); err != nil {
 			return nil, err
 		}
+
 		return usersChanged(id), appendEvents(ctx, tx, ev)
 	})
 	if err != nil {
 		return 0, err
 	}
+
 	return id, nil
 }
 
@@ -251,14 +339,17 @@ func removeUser(ctx context.Context, tx Conn, a account.Account, now time.Time) 
 	if _, err := endSessions(ctx, tx, "account = $1", id); err != nil {
 		return err
 	}
+
 	if err := endTokensOfUser(ctx, tx, a, true, now); err != nil {
 		return err
 	}
+
 	for _, from := range []string{"logins WHERE account", "sources WHERE account", "users WHERE id"} {
 		if _, err := tx.Exec(ctx, "DELETE FROM "+from+" = $1", id); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -268,6 +359,7 @@ func (db *Store) ListUsers(ctx context.Context) ([]account.Account, error) {
 	if err != nil {
 		return nil, Unavailable(err)
 	}
+
 	accounts, err := scanAccounts(rows)
 	return accounts, Unavailable(err)
 }
@@ -281,10 +373,16 @@ func (db *Store) PageUsers(ctx context.Context, p account.Page) ([]account.Accou
 OR lower(email) LIKE lower($3) ESCAPE '\' OR folded LIKE $4 ESCAPE '\' OR email_folded LIKE $4 ESCAPE '\')`
 		args = append(args, contains(p.Search), contains(account.FoldEmail(p.Search)))
 	}
-	rows, err := db.engine.Query(ctx, "SELECT "+accountColumns+" FROM users WHERE "+where+" ORDER BY id LIMIT $2", args...)
+
+	rows, err := db.engine.Query(
+		ctx,
+		"SELECT "+accountColumns+" FROM users WHERE "+where+" ORDER BY id LIMIT $2",
+		args...,
+	)
 	if err != nil {
 		return nil, Unavailable(err)
 	}
+
 	accounts, err := scanAccounts(rows)
 	return accounts, Unavailable(err)
 }
@@ -303,6 +401,7 @@ func (db *Store) CountUsers(ctx context.Context) (int64, error) {
 
 func scanAccounts(rows Rows) ([]account.Account, error) {
 	defer rows.Close()
+
 	var accounts []account.Account
 	for rows.Next() {
 		a, err := scanAccount(rows)
@@ -311,11 +410,17 @@ func scanAccounts(rows Rows) ([]account.Account, error) {
 		}
 		accounts = append(accounts, a)
 	}
+
 	return accounts, rows.Err()
 }
 
 // DeclareUsers implements account.Store.
-func (db *Store) DeclareUsers(ctx context.Context, declared []account.Account, now time.Time, ev jeton.Event) ([]int64, error) {
+func (db *Store) DeclareUsers(
+	ctx context.Context,
+	declared []account.Account,
+	now time.Time,
+	ev jeton.Event,
+) ([]int64, error) {
 	// Nothing to do is the common case, and a start without a write is a fast one.
 	accounts, err := db.ListUsers(ctx)
 	if err != nil {
@@ -324,6 +429,7 @@ func (db *Store) DeclareUsers(ctx context.Context, declared []account.Account, n
 	if len(declaringUsers.plan(accounts, declared)) == 0 {
 		return nil, nil
 	}
+
 	var changed []int64
 	err = db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
 		changed = nil
@@ -331,10 +437,12 @@ func (db *Store) DeclareUsers(ctx context.Context, declared []account.Account, n
 		if err != nil {
 			return nil, err
 		}
+
 		accounts, err := scanAccounts(rows)
 		if err != nil {
 			return nil, err
 		}
+
 		for _, step := range declaringUsers.plan(accounts, declared) {
 			if err := declareUser(ctx, tx, step, now); err != nil {
 				return nil, fmt.Errorf("user %s: %w", step.to.Name, err)
@@ -342,26 +450,34 @@ func (db *Store) DeclareUsers(ctx context.Context, declared []account.Account, n
 			if step.from.ID != 0 {
 				changed = append(changed, step.from.ID)
 			}
+
 			ev.Action, ev.Target = step.action, "user:"+step.to.Name
 			if err := appendEvents(ctx, tx, ev); err != nil {
 				return nil, err
 			}
 		}
+
 		return usersChanged(changed...), nil
 	})
 	if err != nil {
 		return nil, err
 	}
+
 	return changed, nil
 }
 
 // declaringUsers compares people.
 var declaringUsers = declaring[account.Account]{
-	add: audit.UserAdd, change: audit.UserChange, remove: audit.UserRemove,
+	add:      audit.UserAdd,
+	change:   audit.UserChange,
+	remove:   audit.UserRemove,
 	name:     func(a account.Account) string { return a.Name },
 	declared: func(a account.Account) bool { return a.Declared },
 	same: func(a, b account.Account) bool {
-		return a.Password == b.Password && a.Disabled == b.Disabled && a.Profile == b.Profile && slices.Equal(a.Groups, b.Groups)
+		return a.Password == b.Password && a.Disabled == b.Disabled && a.Profile == b.Profile && slices.Equal(
+			a.Groups,
+			b.Groups,
+		)
 	},
 }
 
@@ -374,6 +490,7 @@ func declareUser(ctx context.Context, tx Conn, s difference[account.Account], no
 	case audit.UserRemove:
 		return removeUser(ctx, tx, s.from, now)
 	}
+
 	c := account.Change{Groups: &s.to.Groups, Person: func(account.Profile) account.Profile { return s.to.Profile }}
 	if s.from.Password != s.to.Password {
 		c.Password = &s.to.Password
@@ -381,6 +498,8 @@ func declareUser(ctx context.Context, tx Conn, s difference[account.Account], no
 	if s.from.Disabled != s.to.Disabled {
 		c.Disabled = &s.to.Disabled
 	}
+
 	s.from.Declared = true
+
 	return changeUser(ctx, tx, s.from, c, now)
 }

@@ -24,10 +24,25 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 			}
 			checks = string(b)
 		}
-		if _, err := tx.Exec(ctx, add, milli(e.Time), e.Request, e.Actor, e.Action, e.Target, e.Service, e.Outcome, e.Reason, e.Source, checks); err != nil {
+
+		if _, err := tx.Exec(
+			ctx,
+			add,
+			milli(e.Time),
+			e.Request,
+			e.Actor,
+			e.Action,
+			e.Target,
+			e.Service,
+			e.Outcome,
+			e.Reason,
+			e.Source,
+			checks,
+		); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -39,10 +54,14 @@ func (db *Store) Append(ctx context.Context, events []jeton.Event) error {
 // Events implements audit.Store.
 func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, error) {
 	const columns = "SELECT seq, at, request, actor, action, target, service, outcome, reason, source, checks FROM audit "
-	after, order, most := f.After, "seq", limit(f)
+
+	after := f.After
+	order := "seq"
+	most := limit(f)
 	if f.Last > 0 {
 		after, order, most = 0, "seq DESC", min(f.Last, most)
 	}
+
 	where, args := "seq > $1", []any{after}
 	if f.Request != "" {
 		where, args = where+" AND request <> '' AND request = $2", append(args, f.Request)
@@ -53,11 +72,13 @@ func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, err
 		}
 		where += settled
 	}
+
 	rows, err := db.engine.Query(ctx, columns+"WHERE "+where+" ORDER BY "+order+fmt.Sprintf(" LIMIT %d", most), args...)
 	if err != nil {
 		return nil, Unavailable(err)
 	}
 	defer rows.Close()
+
 	events := []jeton.Event{}
 	for rows.Next() {
 		e, err := scanEvent(rows)
@@ -66,9 +87,11 @@ func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, err
 		}
 		events = append(events, e)
 	}
+
 	if f.Last > 0 {
 		slices.Reverse(events)
 	}
+
 	return events, Unavailable(rows.Err())
 }
 
@@ -83,15 +106,29 @@ func scanEvent(row Row) (jeton.Event, error) {
 	var e jeton.Event
 	var at int64
 	var checks string
-	if err := row.Scan(&e.Seq, &at, &e.Request, &e.Actor, &e.Action, &e.Target, &e.Service, &e.Outcome, &e.Reason, &e.Source, &checks); err != nil {
+	if err := row.Scan(
+		&e.Seq,
+		&at,
+		&e.Request,
+		&e.Actor,
+		&e.Action,
+		&e.Target,
+		&e.Service,
+		&e.Outcome,
+		&e.Reason,
+		&e.Source,
+		&checks,
+	); err != nil {
 		return e, err
 	}
+
 	e.Time = time.UnixMilli(at).UTC()
 	if checks != "" {
 		if err := json.Unmarshal([]byte(checks), &e.Checks); err != nil {
 			return e, fmt.Errorf("checks of event %d: %w", e.Seq, err)
 		}
 	}
+
 	return e, nil
 }
 
@@ -100,11 +137,17 @@ func (db *Store) Forget(ctx context.Context, before time.Time, limit int) (int, 
 	var n int64
 	err := db.do(ctx, func(ctx context.Context, tx Conn) (err error) {
 		// The record is in the order of time, so the oldest are the first.
-		n, err = tx.Exec(ctx, "DELETE FROM audit WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq"+atMost(limit)+") oldest WHERE at < $1)", milli(before))
+		n, err = tx.Exec(
+			ctx,
+			"DELETE FROM audit WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq"+atMost(limit)+
+				") oldest WHERE at < $1)",
+			milli(before),
+		)
 		return err
 	})
 	if err != nil {
 		return 0, err
 	}
+
 	return int(n), nil
 }

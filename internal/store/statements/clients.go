@@ -30,6 +30,7 @@ const inOrder = " ORDER BY c.name, k.created, k.kid"
 // scanClients reads what selectClients chose.
 func scanClients(rows Rows) ([]client.Client, error) {
 	defer rows.Close()
+
 	var list []client.Client
 	for rows.Next() {
 		var c client.Client
@@ -37,11 +38,13 @@ func scanClients(rows Rows) ([]client.Client, error) {
 		var created, updated int64
 		var public sql.NullString
 		var retired sql.NullBool
+
 		var opens, closes, since sql.NullInt64
 		if err := rows.Scan(&c.ID, &c.Name, &c.Folded, &c.Version, &hash, &services, &scopes, &introspects, &source, &c.Disabled, &c.Declared, &created, &updated,
 			&public, &retired, &opens, &closes, &since); err != nil {
 			return nil, err
 		}
+
 		if len(list) == 0 || list[len(list)-1].ID != c.ID {
 			c.Created, c.Updated = known(created), known(updated)
 			if err := decodeClient(&c, hash, services, scopes, introspects, source); err != nil {
@@ -49,16 +52,26 @@ func scanClients(rows Rows) ([]client.Client, error) {
 			}
 			list = append(list, c)
 		}
+
 		if !public.Valid {
 			continue
 		}
+
 		k, err := jose.ParseJWK([]byte(public.String))
 		if err != nil {
 			return nil, fmt.Errorf("key of client %d: %w", c.ID, err)
 		}
+
 		last := &list[len(list)-1]
-		last.Keys = append(last.Keys, client.Key{Key: k, Retired: retired.Bool, Opens: known(opens.Int64), Closes: known(closes.Int64), Created: known(since.Int64)})
+		last.Keys = append(last.Keys, client.Key{
+			Key:     k,
+			Retired: retired.Bool,
+			Opens:   known(opens.Int64),
+			Closes:  known(closes.Int64),
+			Created: known(since.Int64),
+		})
 	}
+
 	return list, rows.Err()
 }
 
@@ -70,6 +83,7 @@ func decodeClient(c *client.Client, hash, services, scopes, introspects, source 
 		h := secret.Hash(hash)
 		c.Secret = &h
 	}
+
 	for _, l := range []struct {
 		text []byte
 		into *[]string
@@ -78,9 +92,11 @@ func decodeClient(c *client.Client, hash, services, scopes, introspects, source 
 			return err
 		}
 	}
+
 	if len(source) == 0 {
 		return nil
 	}
+
 	c.Source = &client.Source{}
 	return json.Unmarshal(source, c.Source)
 }
@@ -90,6 +106,7 @@ func findClient(ctx context.Context, q Queries, name, lock string) (client.Clien
 	if err != nil {
 		return client.Client{}, err
 	}
+
 	list, err := scanClients(rows)
 	if err != nil {
 		return client.Client{}, err
@@ -97,6 +114,7 @@ func findClient(ctx context.Context, q Queries, name, lock string) (client.Clien
 	if len(list) == 0 {
 		return client.Client{}, jeton.ErrNotFound
 	}
+
 	return list[0], nil
 }
 
@@ -139,26 +157,38 @@ func insertClient(ctx context.Context, tx Conn, c client.Client) error {
 	if err := free(ctx, tx, "users", c.Folded); err != nil {
 		return err
 	}
+
 	const add = `INSERT INTO clients (name, folded, version, secret, services, scopes, introspects, source, disabled, declared, created, updated)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING RETURNING id`
+
 	source, err := encodeSource(c.Source)
 	if err != nil {
 		return err
 	}
+
 	var id int64
-	err = tx.QueryRow(ctx, add, c.Name, c.Folded, max(c.Version, 1), hashOrNone(c.Secret), list(c.Services), list(c.Scopes), list(c.Introspects), source,
+	err = tx.QueryRow(ctx, add, c.Name, c.Folded, max(
+		c.Version,
+		1,
+	), hashOrNone(c.Secret), list(c.Services), list(c.Scopes), list(c.Introspects), source,
 		c.Disabled, c.Declared, milli(c.Created), milli(c.Updated)).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return jeton.WithDetail(jeton.ErrConflict, "there is a client of this name, or of one that differs in case alone")
+		return jeton.WithDetail(
+			jeton.ErrConflict,
+			"there is a client of this name, or of one that differs in case alone",
+		)
 	}
+
 	if err != nil {
 		return err
 	}
+
 	for _, k := range c.Keys {
 		if err := insertKey(ctx, tx, id, k); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -174,7 +204,11 @@ func free(ctx context.Context, tx Conn, table, folded string) error {
 	case err != nil:
 		return err
 	}
-	return jeton.WithDetail(jeton.ErrConflict, "there is a "+strings.TrimSuffix(table, "s")+" of this name; users and clients share their names")
+
+	return jeton.WithDetail(
+		jeton.ErrConflict,
+		"there is a "+strings.TrimSuffix(table, "s")+" of this name; users and clients share their names",
+	)
 }
 
 func encodeSource(s *client.Source) (string, error) {
@@ -194,15 +228,33 @@ func hashOrNone(h *secret.Hash) []byte {
 
 func insertKey(ctx context.Context, tx Conn, id int64, k client.Key) error {
 	const add = "INSERT INTO client_keys (client, kid, alg, public, retired, opens, closes, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"
-	n, err := tx.Exec(ctx, add, id, k.ID, string(k.Alg), string(k.JWK()), k.Retired, milli(k.Opens), milli(k.Closes), milli(k.Created))
+	n, err := tx.Exec(
+		ctx,
+		add,
+		id,
+		k.ID,
+		string(k.Alg),
+		string(k.JWK()),
+		k.Retired,
+		milli(k.Opens),
+		milli(k.Closes),
+		milli(k.Created),
+	)
 	if err == nil && n == 0 {
 		return jeton.WithDetail(jeton.ErrConflict, "the client has a key of this kid")
 	}
+
 	return err
 }
 
 // changing runs a step that changes a client which is not declared.
-func (db *Store) changing(ctx context.Context, name string, evenDeclared bool, ev jeton.Event, change func(ctx context.Context, tx Conn, c client.Client) ([]secret.Hash, error)) error {
+func (db *Store) changing(
+	ctx context.Context,
+	name string,
+	evenDeclared bool,
+	ev jeton.Event,
+	change func(ctx context.Context, tx Conn, c client.Client) ([]secret.Hash, error),
+) error {
 	return db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
 		c, err := findClient(ctx, tx, name, tx.Lock("FOR UPDATE OF c"))
 		if err != nil {
@@ -211,10 +263,12 @@ func (db *Store) changing(ctx context.Context, name string, evenDeclared bool, e
 		if c.Declared && !evenDeclared {
 			return nil, jeton.ErrDeclared
 		}
+
 		ended, err := change(ctx, tx, c)
 		if err != nil {
 			return nil, err
 		}
+
 		return clientChanged(ended, c.ID), appendEvents(ctx, tx, ev)
 	})
 }
@@ -232,32 +286,50 @@ func clientChanged(ended []secret.Hash, ids ...int64) []Change {
 // ChangeClient implements client.Store.
 func (db *Store) ChangeClient(ctx context.Context, name string, ch client.Change, s client.Step) error {
 	onlyEnds := ch == client.Change{End: true}
-	return db.changing(ctx, name, onlyEnds, s.Event, func(ctx context.Context, tx Conn, c client.Client) ([]secret.Hash, error) {
+	return db.changing(ctx, name, onlyEnds, s.Event, func(
+		ctx context.Context,
+		tx Conn,
+		c client.Client,
+	) ([]secret.Hash, error) {
 		return changeClient(ctx, tx, c, ch, s)
 	})
 }
 
 // changeClient writes the change and ends the tokens that must not outlive it.
-func changeClient(ctx context.Context, tx Conn, c client.Client, ch client.Change, s client.Step) (ended []secret.Hash, err error) {
+func changeClient(
+	ctx context.Context,
+	tx Conn,
+	c client.Client,
+	ch client.Change,
+	s client.Step,
+) (ended []secret.Hash, err error) {
 	if ch.End || ch.Disabled != nil {
 		// Enabling, too: a token that was being issued while the client was disabled must
 		// not come through.
 		if ended, err = endTokensOfClient(ctx, tx, c, s); err != nil {
 			return nil, err
 		}
+
 		c.Version++
 	}
+
 	if ch.Secret != nil {
 		c.Secret = ch.Secret.Hash
 	}
 	if ch.Disabled != nil {
 		c.Disabled = *ch.Disabled
 	}
-	for _, l := range []struct{ from, to *[]string }{{ch.Services, &c.Services}, {ch.Scopes, &c.Scopes}, {ch.Introspects, &c.Introspects}} {
+
+	for _, l := range []struct{ from, to *[]string }{
+		{ch.Services, &c.Services},
+		{ch.Scopes, &c.Scopes},
+		{ch.Introspects, &c.Introspects},
+	} {
 		if l.from != nil {
 			*l.to = *l.from
 		}
 	}
+
 	return ended, updateClient(ctx, tx, c, s.Now)
 }
 
@@ -266,8 +338,23 @@ func updateClient(ctx context.Context, tx Conn, c client.Client, now time.Time) 
 	if err != nil {
 		return err
 	}
+
 	const set = `UPDATE clients SET version = $2, secret = $3, services = $4, scopes = $5, introspects = $6, source = $7, disabled = $8, declared = $9, updated = $10 WHERE id = $1`
-	_, err = tx.Exec(ctx, set, c.ID, c.Version, hashOrNone(c.Secret), list(c.Services), list(c.Scopes), list(c.Introspects), source, c.Disabled, c.Declared, milli(now))
+	_, err = tx.Exec(
+		ctx,
+		set,
+		c.ID,
+		c.Version,
+		hashOrNone(c.Secret),
+		list(c.Services),
+		list(c.Scopes),
+		list(c.Introspects),
+		source,
+		c.Disabled,
+		c.Declared,
+		milli(now),
+	)
+
 	return err
 }
 
@@ -278,19 +365,26 @@ func endTokensOfClient(ctx context.Context, tx Conn, c client.Client, s client.S
 	if err := tx.Order(ctx, "void"); err != nil {
 		return nil, err
 	}
+
 	const void = `INSERT INTO revoked (hash, until) VALUES ($1, $2)
 ON CONFLICT (hash) DO UPDATE SET until = CASE WHEN revoked.until > excluded.until THEN revoked.until ELSE excluded.until END`
+
 	over := sha256.Sum256([]byte(c.Generation()))
 	if _, err := tx.Exec(ctx, void, over[:], milli(s.Now.Add(s.VoidFor))); err != nil {
 		return nil, err
 	}
+
 	ended, err := endTokens(ctx, tx, "client = $1 AND client <> 0", c.ID)
 	return append(ended, over), err
 }
 
 // RemoveClient implements client.Store.
 func (db *Store) RemoveClient(ctx context.Context, name string, s client.Step) error {
-	return db.changing(ctx, name, false, s.Event, func(ctx context.Context, tx Conn, c client.Client) ([]secret.Hash, error) {
+	return db.changing(ctx, name, false, s.Event, func(
+		ctx context.Context,
+		tx Conn,
+		c client.Client,
+	) ([]secret.Hash, error) {
 		return removeClient(ctx, tx, c, s)
 	})
 }
@@ -300,36 +394,59 @@ func removeClient(ctx context.Context, tx Conn, c client.Client, s client.Step) 
 	if err != nil {
 		return nil, err
 	}
+
 	for _, from := range []string{"client_keys WHERE client", "clients WHERE id"} {
 		if _, err := tx.Exec(ctx, "DELETE FROM "+from+" = $1", c.ID); err != nil {
 			return nil, err
 		}
 	}
+
 	return ended, nil
 }
 
 // AddClientKey implements client.Store.
-func (db *Store) AddClientKey(ctx context.Context, name string, k client.Key, judge func(client.Client) error, s client.Step) error {
-	return db.changing(ctx, name, false, s.Event, func(ctx context.Context, tx Conn, c client.Client) ([]secret.Hash, error) {
+func (db *Store) AddClientKey(
+	ctx context.Context,
+	name string,
+	k client.Key,
+	judge func(client.Client) error,
+	s client.Step,
+) error {
+	return db.changing(ctx, name, false, s.Event, func(
+		ctx context.Context,
+		tx Conn,
+		c client.Client,
+	) ([]secret.Hash, error) {
 		if err := judge(c); err != nil {
 			return nil, err
 		}
 		if err := insertKey(ctx, tx, c.ID, k); err != nil {
 			return nil, err
 		}
+
 		return nil, updateClient(ctx, tx, c, s.Now)
 	})
 }
 
 // RetireClientKey implements client.Store.
 func (db *Store) RetireClientKey(ctx context.Context, name, kid string, end bool, s client.Step) error {
-	return db.changing(ctx, name, false, s.Event, func(ctx context.Context, tx Conn, c client.Client) ([]secret.Hash, error) {
+	return db.changing(ctx, name, false, s.Event, func(
+		ctx context.Context,
+		tx Conn,
+		c client.Client,
+	) ([]secret.Hash, error) {
 		if !slices.ContainsFunc(c.Keys, func(k client.Key) bool { return k.ID == kid }) {
 			return nil, jeton.WithDetail(jeton.ErrNotFound, "the client has no key of this kid")
 		}
-		if _, err := tx.Exec(ctx, "UPDATE client_keys SET retired = TRUE WHERE client = $1 AND kid = $2", c.ID, kid); err != nil {
+		if _, err := tx.Exec(
+			ctx,
+			"UPDATE client_keys SET retired = TRUE WHERE client = $1 AND kid = $2",
+			c.ID,
+			kid,
+		); err != nil {
 			return nil, err
 		}
+
 		return changeClient(ctx, tx, c, client.Change{End: end}, s)
 	})
 }
@@ -344,42 +461,54 @@ func (db *Store) DeclareClients(ctx context.Context, declared []client.Client, s
 	if len(declaringClients.plan(stored, declared)) == 0 {
 		return nil
 	}
+
 	return db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
 		var changed []int64
 		var ended []secret.Hash
+
 		stored, err := allClients(ctx, tx)
 		if err != nil {
 			return nil, err
 		}
+
 		for _, step := range declaringClients.plan(stored, declared) {
 			over, err := declareClient(ctx, tx, step, s)
 			if err != nil {
 				return nil, fmt.Errorf("client %s: %w", step.to.Name, err)
 			}
+
 			ended = append(ended, over...)
 			if step.from.ID != 0 {
 				changed = append(changed, step.from.ID)
 			}
+
 			ev := s.Event
 			ev.Action, ev.Target = step.action, "client:"+step.to.Name
+
 			if err := appendEvents(ctx, tx, ev); err != nil {
 				return nil, err
 			}
 		}
+
 		return clientChanged(ended, changed...), nil
 	})
 }
 
 // declaringClients compares clients.
 var declaringClients = declaring[client.Client]{
-	add: audit.ClientAdd, change: audit.ClientChange, remove: audit.ClientRemove,
+	add:      audit.ClientAdd,
+	change:   audit.ClientChange,
+	remove:   audit.ClientRemove,
 	name:     func(c client.Client) string { return c.Name },
 	declared: func(c client.Client) bool { return c.Declared },
 	same:     func(a, b client.Client) bool { return sameTerms(a, b) && sameKeys(a.Keys, b.Keys) },
 }
 
 func sameTerms(a, b client.Client) bool {
-	return a.Disabled == b.Disabled && slices.Equal(a.Services, b.Services) && slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.Introspects, b.Introspects) &&
+	return a.Disabled == b.Disabled && slices.Equal(
+		a.Services,
+		b.Services,
+	) && slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.Introspects, b.Introspects) &&
 		equal(a.Secret, b.Secret) && equal(a.Source, b.Source)
 }
 
@@ -389,14 +518,26 @@ func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil &
 // sameKeys compares keys without regard to their order and their age.
 func sameKeys(a, b []client.Key) bool {
 	byID := func(a, b client.Key) int { return strings.Compare(a.ID, b.ID) }
-	return slices.EqualFunc(slices.SortedFunc(slices.Values(a), byID), slices.SortedFunc(slices.Values(b), byID), sameKey)
+	return slices.EqualFunc(
+		slices.SortedFunc(slices.Values(a), byID),
+		slices.SortedFunc(slices.Values(b), byID),
+		sameKey,
+	)
 }
 
 func sameKey(a, b client.Key) bool {
-	return a.ID == b.ID && a.Alg == b.Alg && bytes.Equal(a.JWK(), b.JWK()) && a.Retired == b.Retired && milli(a.Opens) == milli(b.Opens) && milli(a.Closes) == milli(b.Closes)
+	return a.ID == b.ID && a.Alg == b.Alg && bytes.Equal(
+		a.JWK(),
+		b.JWK(),
+	) && a.Retired == b.Retired && milli(a.Opens) == milli(b.Opens) && milli(a.Closes) == milli(b.Closes)
 }
 
-func declareClient(ctx context.Context, tx Conn, p difference[client.Client], s client.Step) (ended []secret.Hash, err error) {
+func declareClient(
+	ctx context.Context,
+	tx Conn,
+	p difference[client.Client],
+	s client.Step,
+) (ended []secret.Hash, err error) {
 	switch p.action {
 	case audit.ClientAdd:
 		p.to.Created, p.to.Updated, p.to.Keys = s.Now, s.Now, slices.Clone(p.to.Keys)
@@ -407,18 +548,27 @@ func declareClient(ctx context.Context, tx Conn, p difference[client.Client], s 
 	case audit.ClientRemove:
 		return removeClient(ctx, tx, p.from, s)
 	}
-	ch := client.Change{Secret: &client.SetSecret{Hash: p.to.Secret}, Services: &p.to.Services, Scopes: &p.to.Scopes, Introspects: &p.to.Introspects}
+
+	ch := client.Change{
+		Secret:      &client.SetSecret{Hash: p.to.Secret},
+		Services:    &p.to.Services,
+		Scopes:      &p.to.Scopes,
+		Introspects: &p.to.Introspects,
+	}
 	if p.from.Disabled != p.to.Disabled {
 		ch.Disabled = &p.to.Disabled
 	}
+
 	c := p.from
 	c.Source, c.Declared = p.to.Source, true
+
 	if ended, err = changeClient(ctx, tx, c, ch, s); err != nil {
 		return nil, err
 	}
 	if sameKeys(p.from.Keys, p.to.Keys) {
 		return ended, nil
 	}
+
 	return ended, replaceKeys(ctx, tx, p.from, p.to.Keys, s.Now)
 }
 
@@ -427,14 +577,18 @@ func replaceKeys(ctx context.Context, tx Conn, c client.Client, keys []client.Ke
 	if _, err := tx.Exec(ctx, "DELETE FROM client_keys WHERE client = $1", c.ID); err != nil {
 		return err
 	}
+
 	for _, k := range keys {
 		k.Created = now
-		if i := slices.IndexFunc(c.Keys, func(old client.Key) bool { return sameKey(old, k) }); i >= 0 {
+		i := slices.IndexFunc(c.Keys, func(old client.Key) bool { return sameKey(old, k) })
+		if i >= 0 {
 			k.Created = c.Keys[i].Created
 		}
+
 		if err := insertKey(ctx, tx, c.ID, k); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }

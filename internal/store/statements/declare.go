@@ -19,10 +19,12 @@ type difference[T any] struct {
 // a name that changed its case finds its place free. What nobody has declared stays.
 func (d declaring[T]) plan(stored, declared []T) []difference[T] {
 	var gone, rest []difference[T]
+
 	byName := map[string]T{}
 	for _, s := range stored {
 		byName[d.name(s)] = s
 	}
+
 	wanted := map[string]bool{}
 	for _, w := range declared {
 		wanted[d.name(w)] = true
@@ -34,10 +36,12 @@ func (d declaring[T]) plan(stored, declared []T) []difference[T] {
 			rest = append(rest, difference[T]{d.change, old, w})
 		}
 	}
+
 	for _, s := range stored {
 		if d.declared(s) && !wanted[d.name(s)] {
 			gone = append(gone, difference[T]{d.remove, s, s})
 		}
 	}
+
 	return append(gone, rest...)
 }

@@ -37,15 +37,18 @@ func Renew(ctx context.Context, tx Conn, r Renewal) (Renewed, error) {
 	if err != nil {
 		return Renewed{}, err
 	}
+
 	out := Renewed{Epoch: max(epoch, r.After) + 1}
 	if err := SetMeta(ctx, tx, MetaEpoch, strconv.FormatInt(out.Epoch, 10)); err != nil {
 		return out, err
 	}
+
 	if !r.Trust {
 		if err := distrust(ctx, tx, r.Now, &out); err != nil {
 			return out, fmt.Errorf("end credentials: %w", err)
 		}
 	}
+
 	return out, appendEvents(ctx, tx, r.Event)
 }
 
@@ -61,7 +64,11 @@ func distrust(ctx context.Context, tx Conn, now time.Time, out *Renewed) error {
 		{"DELETE FROM tokens", nil, &out.Tokens},
 		// As internal/keys revokes a key: it signs no more from now on, and is forgotten when
 		// nobody can have anything of it any more.
-		{"UPDATE keys SET retires = $1, closes = $2 WHERE NOT revoked AND (retires < 0 OR retires > $1)", []any{at, until}, new(int64)},
+		{
+			"UPDATE keys SET retires = $1, closes = $2 WHERE NOT revoked AND (retires < 0 OR retires > $1)",
+			[]any{at, until},
+			new(int64),
+		},
 		{"UPDATE keys SET revoked = TRUE WHERE NOT revoked", nil, &out.Keys},
 	} {
 		n, err := tx.Exec(ctx, s.text, s.args...)
@@ -70,10 +77,12 @@ func distrust(ctx context.Context, tx Conn, now time.Time, out *Renewed) error {
 		}
 		*s.n = n
 	}
+
 	// Which secret the keys are sealed with matters no more, and it may be what was lost.
 	if err := SetMeta(ctx, tx, MetaSecret, ""); err != nil {
 		return err
 	}
+
 	// An assertion of the lost time could be shown a second time: internal/signin looks at this.
 	return SetMeta(ctx, tx, MetaRestored, strconv.FormatInt(at, 10))
 }

@@ -17,7 +17,13 @@ import (
 var errDry = errors.New("dry run")
 
 // ImportUsers implements account.Mover.
-func (db *Store) ImportUsers(ctx context.Context, rows []account.Import, now time.Time, dry bool, ev jeton.Event) ([]account.Result, error) {
+func (db *Store) ImportUsers(
+	ctx context.Context,
+	rows []account.Import,
+	now time.Time,
+	dry bool,
+	ev jeton.Event,
+) ([]account.Result, error) {
 	var results []account.Result
 	err := db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
 		results = make([]account.Result, len(rows))
@@ -28,9 +34,11 @@ func (db *Store) ImportUsers(ctx context.Context, rows []account.Import, now tim
 			if err != nil {
 				return nil, fmt.Errorf("user %s: %w", r.Account.Name, err)
 			}
+
 			results[i] = result
 			ev := ev
 			ev.Target, ev.Reason = "user:"+r.Account.Name, r.Reason
+
 			switch result.Verdict {
 			case account.Added:
 				ev.Action = audit.UserAdd
@@ -40,21 +48,28 @@ func (db *Store) ImportUsers(ctx context.Context, rows []account.Import, now tim
 				events, changed = append(events, ev), append(changed, id)
 			}
 		}
+
 		if dry {
 			return nil, errDry
 		}
+
 		return usersChanged(changed...), appendEvents(ctx, tx, events...)
 	})
 	if err != nil && !errors.Is(err, errDry) {
 		return nil, err
 	}
+
 	return results, nil
 }
 
 // importUser takes one row. Its statements fail, if they do, before any has changed
 // something, so that a refusal leaves nothing behind.
 func importUser(ctx context.Context, tx Conn, r account.Import, now time.Time) (account.Result, int64, error) {
-	a, err := scanAccount(tx.QueryRow(ctx, "SELECT "+accountColumns+" FROM users WHERE folded = $1"+tx.Lock("FOR UPDATE"), r.Account.Folded))
+	a, err := scanAccount(tx.QueryRow(
+		ctx,
+		"SELECT "+accountColumns+" FROM users WHERE folded = $1"+tx.Lock("FOR UPDATE"),
+		r.Account.Folded,
+	))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		_, err := insertUser(ctx, tx, r.Account)
@@ -69,14 +84,17 @@ func importUser(ctx context.Context, tx Conn, r account.Import, now time.Time) (
 	case r.Update == nil:
 		return account.Result{Verdict: account.Exists}, 0, nil
 	}
+
 	c, some := differences(a, *r.Update)
 	if !some {
 		return account.Result{Verdict: account.Exists}, 0, nil
 	}
+
 	err = changeUser(ctx, tx, a, c, now)
 	if errors.Is(err, jeton.ErrConflict) {
 		return keptOut(jeton.Detail(err), nil)
 	}
+
 	return account.Result{Verdict: account.Changed}, a.ID, err
 }
 
@@ -88,7 +106,11 @@ func keptOut(reason string, err error) (account.Result, int64, error) {
 func whyTaken(ctx context.Context, tx Conn, a account.Account) (string, error) {
 	for _, q := range []struct{ where, value, reason string }{
 		{"users WHERE uuid = $1 AND uuid <> ''", a.UUID, "somebody of another name has this id"},
-		{"users WHERE email_folded = $1 AND email_folded <> ''", a.EmailFolded, "somebody of another name has this e-mail address"},
+		{
+			"users WHERE email_folded = $1 AND email_folded <> ''",
+			a.EmailFolded,
+			"somebody of another name has this e-mail address",
+		},
 		{"clients WHERE folded = $1", a.Folded, "there is a client of this name"},
 	} {
 		var one int
@@ -96,10 +118,12 @@ func whyTaken(ctx context.Context, tx Conn, a account.Account) (string, error) {
 		if err == nil {
 			return q.reason, nil
 		}
+
 		if !errors.Is(err, sql.ErrNoRows) {
 			return "", err
 		}
 	}
+
 	return "name, id or e-mail address is another's", nil
 }
 
@@ -115,8 +139,10 @@ func differences(a account.Account, c account.Change) (account.Change, bool) {
 	if c.Disabled != nil && *c.Disabled == a.Disabled {
 		c.Disabled = nil
 	}
+
 	if c.Person != nil && c.Person(a.Profile) == a.Profile {
 		c.Person = nil
 	}
+
 	return c, c.Password != nil || c.Groups != nil || c.Disabled != nil || c.Person != nil
 }

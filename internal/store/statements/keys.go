@@ -20,56 +20,96 @@ func (db *Store) ListKeys(ctx context.Context) ([]keys.Record, error) {
 	if err != nil {
 		return nil, Unavailable(err)
 	}
+
 	list, err := scanKeys(rows)
 	return list, Unavailable(err)
 }
 
 func scanKeys(rows Rows) ([]keys.Record, error) {
 	defer rows.Close()
+
 	var list []keys.Record
 	for rows.Next() {
 		var k keys.Record
 		var created, opens, retires, closes int64
-		if err := rows.Scan(&k.ID, &k.Kind, &k.Alg, &k.Public, &k.Sealed, &created, &opens, &retires, &closes, &k.Revoked); err != nil {
+		if err := rows.Scan(
+			&k.ID,
+			&k.Kind,
+			&k.Alg,
+			&k.Public,
+			&k.Sealed,
+			&created,
+			&opens,
+			&retires,
+			&closes,
+			&k.Revoked,
+		); err != nil {
 			return nil, err
 		}
-		k.Created, k.Opens, k.Retires, k.Closes = known(created), known(opens), known(retires), known(closes)
+
+		k.Created = known(created)
+		k.Opens = known(opens)
+		k.Retires = known(retires)
+		k.Closes = known(closes)
 		list = append(list, k)
 	}
+
 	return list, rows.Err()
 }
 
 // ChangeKeys implements keys.Store.
-func (db *Store) ChangeKeys(ctx context.Context, decide func(have []keys.Record) (put []keys.Record, drop []string, events []jeton.Event, err error)) error {
+func (db *Store) ChangeKeys(
+	ctx context.Context,
+	decide func(have []keys.Record) (put []keys.Record, drop []string, events []jeton.Event, err error),
+) error {
 	return db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
 		rows, err := tx.Query(ctx, listKeys)
 		if err != nil {
 			return nil, err
 		}
+
 		have, err := scanKeys(rows)
 		if err != nil {
 			return nil, err
 		}
+
 		put, drop, events, err := decide(have)
 		if err != nil {
 			return nil, err
 		}
+
 		const set = "INSERT INTO keys (" + keyColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (kid) DO UPDATE SET kind = excluded.kind, alg = excluded.alg, public = excluded.public, sealed = excluded.sealed, created = excluded.created,
 opens = excluded.opens, retires = excluded.retires, closes = excluded.closes, revoked = excluded.revoked`
 		for _, k := range put {
-			if _, err := tx.Exec(ctx, set, k.ID, string(k.Kind), string(k.Alg), string(k.Public), k.Sealed, milli(k.Created), milli(k.Opens), milli(k.Retires), milli(k.Closes), k.Revoked); err != nil {
+			if _, err := tx.Exec(
+				ctx,
+				set,
+				k.ID,
+				string(k.Kind),
+				string(k.Alg),
+				string(k.Public),
+				k.Sealed,
+				milli(k.Created),
+				milli(k.Opens),
+				milli(k.Retires),
+				milli(k.Closes),
+				k.Revoked,
+			); err != nil {
 				return nil, err
 			}
 		}
+
 		for _, kid := range drop {
 			if _, err := tx.Exec(ctx, "DELETE FROM keys WHERE kid = $1", kid); err != nil {
 				return nil, err
 			}
 		}
+
 		if len(put)+len(drop) == 0 {
 			return nothingLeft(), appendEvents(ctx, tx, events...)
 		}
+
 		return []Change{{Kind: KeysChanged}}, appendEvents(ctx, tx, events...)
 	})
 }

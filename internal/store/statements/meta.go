@@ -33,25 +33,34 @@ var ErrHalf = errors.New("it is a copy of another database that has not come to 
 // a whole one has a life of its own from now on, which no further copy may take. A
 // database that has no id gets one.
 func Serve(ctx context.Context, tx Conn) error {
-	switch of, err := Meta(ctx, tx, MetaCopying); {
+	of, err := Meta(ctx, tx, MetaCopying)
+	switch {
 	case err != nil:
 		return err
 	case of != "":
 		return ErrHalf
 	}
+
 	if err := SetMeta(ctx, tx, MetaCopied, ""); err != nil {
 		return err
 	}
+
 	return Identify(ctx, tx)
 }
 
 // Identify gives a database that has no id one.
 func Identify(ctx context.Context, tx Conn) error {
 	// Several nodes may do so at once: one of them does.
-	_, err := tx.Exec(ctx, "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", MetaID, rand.Text())
+	_, err := tx.Exec(
+		ctx,
+		"INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+		MetaID,
+		rand.Text(),
+	)
 	if err != nil {
 		return fmt.Errorf("write meta id: %w", err)
 	}
+
 	return nil
 }
 
@@ -62,21 +71,27 @@ func Meta(ctx context.Context, q Queries, name string) (string, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
+
 	if err != nil {
 		return "", fmt.Errorf("read meta %s: %w", name, err)
 	}
+
 	return value, nil
 }
 
 // SetMeta keeps a value under a name; "" keeps nothing.
 func SetMeta(ctx context.Context, tx Conn, name, value string) error {
-	text, args := "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", []any{name, value}
+	text, args := "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", []any{
+		name,
+		value,
+	}
 	if value == "" {
 		text, args = "DELETE FROM meta WHERE name = $1", args[:1]
 	}
 	if _, err := tx.Exec(ctx, text, args...); err != nil {
 		return fmt.Errorf("write meta %s: %w", name, err)
 	}
+
 	return nil
 }
 
@@ -87,10 +102,12 @@ func EpochOf(ctx context.Context, q Queries) (int64, error) {
 	if err != nil || text == "" {
 		return 0, err
 	}
+
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
 		return 0, fmt.Errorf("meta epoch is %q, which is no number", text)
 	}
+
 	return n, nil
 }
 
@@ -104,9 +121,11 @@ func (db *Store) Restored(ctx context.Context) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
+
 	at, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%w: meta restored_at is %q, which is no time", jeton.ErrUnavailable, text)
 	}
+
 	return known(at), nil
 }

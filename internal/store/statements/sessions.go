@@ -31,22 +31,30 @@ LEFT JOIN uses u ON u.login = h.login AND u.budget = $2`
 func (db *Store) WatchSessions(ended func(...session.Hash)) { db.watch(func() { db.ended = ended }) }
 
 // StartSession implements session.Store.
-func (db *Store) StartSession(ctx context.Context, s session.Start, judge func(policy.History) ([]int64, error)) (int64, []session.Hash, error) {
+func (db *Store) StartSession(
+	ctx context.Context,
+	s session.Start,
+	judge func(policy.History) ([]int64, error),
+) (int64, []session.Hash, error) {
 	var login int64
 	var ended []session.Hash
+
 	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]Change, error) {
 		// The owner's row is held to the end: of two logins at once the second sees the first.
 		if err := proved(ctx, tx, s.User, s.Version, "FOR UPDATE"); err != nil {
 			return nil, err
 		}
+
 		h, err := history(ctx, tx, s)
 		if err != nil {
 			return nil, err
 		}
+
 		evict, err := judge(h)
 		if err != nil {
 			return nil, err
 		}
+
 		ended = nil
 		for _, old := range evict {
 			gone, err := endSessions(ctx, tx, "login = $1", old)
@@ -55,18 +63,22 @@ func (db *Store) StartSession(ctx context.Context, s session.Start, judge func(p
 			}
 			ended = append(ended, gone...)
 		}
+
 		if login, err = insertSession(ctx, tx, s); err != nil {
 			return nil, err
 		}
+
 		changes := sessionsEnded(ended)
 		if len(evict) > 0 && len(ended) == 0 {
 			changes = nothingLeft() // another was faster
 		}
+
 		return changes, appendEvents(ctx, tx, s.Event)
 	}})
 	if err != nil {
 		return 0, nil, err
 	}
+
 	return login, ended, nil
 }
 
@@ -74,20 +86,34 @@ func (db *Store) StartSession(ctx context.Context, s session.Start, judge func(p
 // keeps it so to the end of the step.
 func proved(ctx context.Context, tx Conn, user, version int64, lock string) error {
 	var one int
-	err := tx.QueryRow(ctx, "SELECT 1 FROM users WHERE id = $1 AND version = $2 AND NOT disabled"+tx.Lock(lock), user, version).Scan(&one)
+	err := tx.QueryRow(
+		ctx,
+		"SELECT 1 FROM users WHERE id = $1 AND version = $2 AND NOT disabled"+tx.Lock(lock),
+		user,
+		version,
+	).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.ErrBadCredential
 	}
+
 	return err
 }
 
 func history(ctx context.Context, tx Conn, s session.Start) (policy.History, error) {
 	var h policy.History
-	logins, err := tx.Query(ctx, "SELECT at FROM logins WHERE account = $1 AND service = $2 AND at > $3 ORDER BY login", s.User, s.Service, milli(s.Remember))
+
+	logins, err := tx.Query(
+		ctx,
+		"SELECT at FROM logins WHERE account = $1 AND service = $2 AND at > $3 ORDER BY login",
+		s.User,
+		s.Service,
+		milli(s.Remember),
+	)
 	if err != nil {
 		return h, err
 	}
 	defer logins.Close()
+
 	for logins.Next() {
 		var at int64
 		if err := logins.Scan(&at); err != nil {
@@ -95,23 +121,35 @@ func history(ctx context.Context, tx Conn, s session.Start) (policy.History, err
 		}
 		h.Logins = append(h.Logins, time.UnixMilli(at))
 	}
+
 	if err := logins.Err(); err != nil || !s.Siblings {
 		return h, err
 	}
-	open, err := tx.Query(ctx, "SELECT login, expires, used, idle FROM sessions WHERE account = $1 AND service = $2 ORDER BY login", s.User, s.Service)
+
+	open, err := tx.Query(
+		ctx,
+		"SELECT login, expires, used, idle FROM sessions WHERE account = $1 AND service = $2 ORDER BY login",
+		s.User,
+		s.Service,
+	)
 	if err != nil {
 		return h, err
 	}
 	defer open.Close()
+
 	for open.Next() {
 		var o policy.OpenSession
 		var closes, used, idle int64
 		if err := open.Scan(&o.Login, &closes, &used, &idle); err != nil {
 			return h, err
 		}
-		o.Closes, o.LastUsed, o.Idle = time.UnixMilli(closes), time.UnixMilli(used), time.Duration(idle)*time.Millisecond
+
+		o.Closes = time.UnixMilli(closes)
+		o.LastUsed = time.UnixMilli(used)
+		o.Idle = time.Duration(idle) * time.Millisecond
 		h.Open = append(h.Open, o)
 	}
+
 	return h, open.Err()
 }
 
@@ -119,20 +157,48 @@ func insertSession(ctx context.Context, tx Conn, s session.Start) (int64, error)
 	const add = `INSERT INTO sessions (id, hash, account, service, created, expires, idle, used, source)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING login`
 	var login int64
-	err := tx.QueryRow(ctx, add, s.ID, s.Hash[:], s.User, s.Service, milli(s.Created), milli(s.Expires), s.Idle.Milliseconds(), milli(s.LastUsed), s.Source).Scan(&login)
+	err := tx.QueryRow(
+		ctx,
+		add,
+		s.ID,
+		s.Hash[:],
+		s.User,
+		s.Service,
+		milli(s.Created),
+		milli(s.Expires),
+		s.Idle.Milliseconds(),
+		milli(s.LastUsed),
+		s.Source,
+	).Scan(&login)
 	if err != nil {
 		return 0, err
 	}
+
 	// Logins that no terms look at any more go as a new one comes, so that the table
 	// does not grow with time.
-	if _, err := tx.Exec(ctx, "DELETE FROM logins WHERE account = $1 AND service = $2 AND at <= $3", s.User, s.Service, milli(s.Remember)); err != nil {
+	if _, err := tx.Exec(
+		ctx,
+		"DELETE FROM logins WHERE account = $1 AND service = $2 AND at <= $3",
+		s.User,
+		s.Service,
+		milli(s.Remember),
+	); err != nil {
 		return 0, err
 	}
-	if _, err := tx.Exec(ctx, "INSERT INTO logins (account, service, login, at) VALUES ($1, $2, $3, $4)", s.User, s.Service, login, milli(s.Created)); err != nil {
+	if _, err := tx.Exec(
+		ctx,
+		"INSERT INTO logins (account, service, login, at) VALUES ($1, $2, $3, $4)",
+		s.User,
+		s.Service,
+		login,
+		milli(s.Created),
+	); err != nil {
 		return 0, err
 	}
+
 	const known = "INSERT INTO sources (account, source, at) VALUES ($1, $2, $3) ON CONFLICT (account, source) DO UPDATE SET at = excluded.at"
 	_, err = tx.Exec(ctx, known, s.User, s.Network, milli(s.Created))
+
 	return login, err
 }
 
@@ -143,27 +209,33 @@ func endSessions(ctx context.Context, tx Conn, where string, args ...any) ([]ses
 	if err != nil {
 		return nil, err
 	}
+
 	ended, logins, err := scanEnded(rows)
 	if err != nil {
 		return nil, err
 	}
+
 	return ended, removeUses(ctx, tx, logins)
 }
 
 func scanEnded(rows Rows) (ended []session.Hash, logins []int64, err error) {
 	defer rows.Close()
+
 	for rows.Next() {
 		var b []byte
 		var login int64
 		if err := rows.Scan(&b, &login); err != nil {
 			return nil, nil, err
 		}
+
 		h, err := hash(b)
 		if err != nil {
 			return nil, nil, err
 		}
+
 		ended, logins = append(ended, h), append(logins, login)
 	}
+
 	return ended, logins, rows.Err()
 }
 
@@ -187,18 +259,37 @@ func scanSession(row Row) (session.Record, error) {
 	var r session.Record
 	var h, groups []byte
 	var created, expires, idle, used int64
-	if err := row.Scan(&r.Login, &r.ID, &h, &r.User, &r.Service, &created, &expires, &idle, &used, &r.Source, &r.Name, &groups); err != nil {
+	if err := row.Scan(
+		&r.Login,
+		&r.ID,
+		&h,
+		&r.User,
+		&r.Service,
+		&created,
+		&expires,
+		&idle,
+		&used,
+		&r.Source,
+		&r.Name,
+		&groups,
+	); err != nil {
 		return r, err
 	}
-	r.Created, r.Expires, r.LastUsed = time.UnixMilli(created), time.UnixMilli(expires), time.UnixMilli(used)
+
+	r.Created = time.UnixMilli(created)
+	r.Expires = time.UnixMilli(expires)
+	r.LastUsed = time.UnixMilli(used)
 	r.Idle = time.Duration(idle) * time.Millisecond
 	var err error
-	if r.Hash, err = hash(h); err != nil {
+	r.Hash, err = hash(h)
+	if err != nil {
 		return r, err
 	}
+
 	if err := json.Unmarshal(groups, &r.Groups); err != nil {
 		return r, fmt.Errorf("groups of user %d: %w", r.User, err)
 	}
+
 	return r, nil
 }
 
@@ -211,11 +302,14 @@ func (db *Store) Left(ctx context.Context, u count.Use) ([]int64, error) {
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil, jeton.ErrBadCredential
 		}
+
 		if err != nil {
 			return nil, Unavailable(err)
 		}
+
 		left = append(left, b.Max-used)
 	}
+
 	return left, nil
 }
 
@@ -224,7 +318,9 @@ func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Even
 	if (w == session.Which{Not: w.Not}) {
 		return nil, nil
 	}
+
 	var ended []session.Hash
+
 	where, args := chosen(w)
 	err := db.engine.Do(ctx, Step{Long: w.ID == "", Run: func(ctx context.Context, tx Conn) (_ []Change, err error) {
 		if ended, err = endSessions(ctx, tx, where, args...); err != nil || len(ended) == 0 {
@@ -235,6 +331,7 @@ func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Even
 	if err != nil {
 		return nil, err
 	}
+
 	return ended, nil
 }
 
@@ -253,6 +350,7 @@ func chosen(w session.Which) (where string, args []any) {
 			where += " AND " + fmt.Sprintf(f.clause, len(args))
 		}
 	}
+
 	return where, args
 }
 
@@ -262,10 +360,16 @@ func (db *Store) TouchSessions(ctx context.Context, at map[int64]time.Time) erro
 	logins := slices.Sorted(maps.Keys(at))
 	return db.do(ctx, func(ctx context.Context, tx Conn) error {
 		for _, login := range logins {
-			if _, err := tx.Exec(ctx, "UPDATE sessions SET used = $2 WHERE login = $1 AND used < $2", login, milli(at[login])); err != nil {
+			if _, err := tx.Exec(
+				ctx,
+				"UPDATE sessions SET used = $2 WHERE login = $1 AND used < $2",
+				login,
+				milli(at[login]),
+			); err != nil {
 				return err
 			}
 		}
+
 		return nil
 	})
 }
@@ -273,12 +377,17 @@ func (db *Store) TouchSessions(ctx context.Context, at map[int64]time.Time) erro
 // ListSessions implements session.Store.
 func (db *Store) ListSessions(ctx context.Context, w session.Which, limit int) ([]session.Record, error) {
 	where, args := chosen(w)
-	list := "SELECT " + sessionColumns + " FROM (SELECT * FROM sessions WHERE " + where + " ORDER BY login DESC LIMIT " + fmt.Sprintf("$%d", len(args)+1) + ") s JOIN users u ON u.id = s.account ORDER BY s.login DESC"
+	list := "SELECT " + sessionColumns + " FROM (SELECT * FROM sessions WHERE " + where +
+		" ORDER BY login DESC LIMIT " + fmt.Sprintf(
+		"$%d",
+		len(args)+1,
+	) + ") s JOIN users u ON u.id = s.account ORDER BY s.login DESC"
 	rows, err := db.engine.Query(ctx, list, append(args, limit)...)
 	if err != nil {
 		return nil, Unavailable(err)
 	}
 	defer rows.Close()
+
 	var records []session.Record
 	for rows.Next() {
 		r, err := scanSession(rows)
@@ -287,6 +396,7 @@ func (db *Store) ListSessions(ctx context.Context, w session.Which, limit int) (
 		}
 		records = append(records, r)
 	}
+
 	return records, Unavailable(rows.Err())
 }
 
@@ -300,6 +410,7 @@ func (db *Store) AllowLogin(ctx context.Context, user, service string, ev jeton.
 		if _, err := tx.Exec(ctx, "DELETE FROM logins WHERE account = $1 AND service = $2", id, service); err != nil {
 			return err
 		}
+
 		return appendEvents(ctx, tx, ev)
 	})
 }
@@ -312,13 +423,21 @@ func (db *Store) SweepSessions(ctx context.Context, before time.Time, limit int)
 		if mine, err := tx.Alone(ctx, "sweep of sessions"); err != nil || !mine {
 			return err
 		}
-		ended, err := endSessions(ctx, tx, "login IN (SELECT login FROM sessions WHERE expires < $1 ORDER BY expires"+atMost(limit)+")", milli(before))
+
+		ended, err := endSessions(
+			ctx,
+			tx,
+			"login IN (SELECT login FROM sessions WHERE expires < $1 ORDER BY expires"+atMost(limit)+")",
+			milli(before),
+		)
 		n = len(ended)
+
 		return err
 	})
 	if err != nil {
 		return 0, err
 	}
+
 	return n, nil
 }
 
@@ -330,8 +449,14 @@ func (db *Store) BudgetID(ctx context.Context, service, name string) (int64, err
 	if !errors.Is(err, sql.ErrNoRows) {
 		return id, Unavailable(err)
 	}
+
 	err = db.do(ctx, func(ctx context.Context, tx Conn) error {
-		if _, err := tx.Exec(ctx, "INSERT INTO budgets (service, name) VALUES ($1, $2) ON CONFLICT (service, name) DO NOTHING", service, name); err != nil {
+		if _, err := tx.Exec(
+			ctx,
+			"INSERT INTO budgets (service, name) VALUES ($1, $2) ON CONFLICT (service, name) DO NOTHING",
+			service,
+			name,
+		); err != nil {
 			return err
 		}
 		return tx.QueryRow(ctx, find, service, name).Scan(&id)
@@ -339,5 +464,6 @@ func (db *Store) BudgetID(ctx context.Context, service, name string) (int64, err
 	if err != nil {
 		return 0, err
 	}
+
 	return id, nil
 }

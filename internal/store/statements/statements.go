@@ -124,7 +124,12 @@ type Store struct {
 // New returns a store on an engine.
 func New(engine Engine) *Store {
 	return &Store{
-		engine: engine, changed: func(int64) {}, changedClient: func(int64) {}, ended: func(...session.Hash) {}, endedTokens: func(...secret.Hash) {}, changedKeys: func() {},
+		engine:        engine,
+		changed:       func(int64) {},
+		changedClient: func(int64) {},
+		ended:         func(...session.Hash) {},
+		endedTokens:   func(...secret.Hash) {},
+		changedKeys:   func() {},
 	}
 }
 
@@ -143,8 +148,10 @@ func (db *Store) Hear(changes []Change) {
 	if len(changes) == 0 {
 		return
 	}
+
 	db.mu.RLock()
 	defer db.mu.RUnlock()
+
 	for _, c := range changes {
 		switch c.Kind {
 		case SessionsEnded:
@@ -160,6 +167,7 @@ func (db *Store) Hear(changes []Change) {
 				db.everything() // each of them would look through all that is in memory
 				continue
 			}
+
 			for _, id := range c.IDs {
 				db.changed(id)
 			}
@@ -182,10 +190,12 @@ func sessionsEnded(hashes []session.Hash) []Change {
 	if len(hashes) == 0 {
 		return nil
 	}
+
 	c := Change{Kind: SessionsEnded, Hashes: make([]secret.Hash, len(hashes))}
 	for i, h := range hashes {
 		c.Hashes[i] = secret.Hash(h)
 	}
+
 	return []Change{c}
 }
 
@@ -210,7 +220,9 @@ func (db *Store) Settle(ctx context.Context) error {
 		db.settling = s
 		go db.settle(s)
 	}
+
 	db.settleMu.Unlock()
+
 	select {
 	case <-s.done:
 		return s.err
@@ -221,17 +233,23 @@ func (db *Store) Settle(ctx context.Context) error {
 
 func (db *Store) settle(s *settling) {
 	defer close(s.done)
+
 	db.settleTurn.Lock()
 	defer db.settleTurn.Unlock()
+
 	db.settleMu.Lock()
 	db.settling = nil
 	db.settleMu.Unlock()
-	s.err = db.engine.Do(context.Background(), Step{Run: func(context.Context, Conn) ([]Change, error) { return nothingLeft(), nil }})
+	s.err = db.engine.Do(context.Background(), Step{
+		Run: func(context.Context, Conn) ([]Change, error) { return nothingLeft(), nil },
+	})
 }
 
 // do takes a step of which nobody has to hear.
 func (db *Store) do(ctx context.Context, run func(ctx context.Context, tx Conn) error) error {
-	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]Change, error) { return nil, run(ctx, tx) }})
+	return db.engine.Do(ctx, Step{
+		Run: func(ctx context.Context, tx Conn) ([]Change, error) { return nil, run(ctx, tx) },
+	})
 }
 
 // change takes a serial step.
@@ -258,6 +276,7 @@ func Batch[J any](batch []J, jobs <-chan J, quit <-chan struct{}, most int) []J 
 			}
 		}
 	}
+
 	for len(batch) < most {
 		select {
 		case j := <-jobs:
@@ -265,12 +284,15 @@ func Batch[J any](batch []J, jobs <-chan J, quit <-chan struct{}, most int) []J 
 			continue
 		default:
 		}
+
 		before := len(jobs)
 		runtime.Gosched()
+
 		if len(jobs) == before {
 			break
 		}
 	}
+
 	return batch
 }
 
@@ -286,6 +308,7 @@ func removeUses(ctx context.Context, tx Conn, holders []int64) error {
 		}
 		holders = holders[n:]
 	}
+
 	return nil
 }
 
@@ -302,6 +325,7 @@ func places(n int) string {
 		}
 		fmt.Fprintf(&b, "$%d", i+1)
 	}
+
 	return b.String()
 }
 

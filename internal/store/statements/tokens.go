@@ -39,22 +39,26 @@ func (db *Store) MintToken(ctx context.Context, m token.Mint) (int64, error) {
 		if err := permitted(ctx, tx, &m); err != nil {
 			return err
 		}
+
 		if m.Once != (token.Once{}) {
 			if err := useOnce(ctx, tx, m.Once); err != nil {
 				return err
 			}
 		}
+
 		if m.Keep {
 			var err error
 			if number, err = insertToken(ctx, tx, m.Record); err != nil {
 				return err
 			}
 		}
+
 		return appendEvents(ctx, tx, m.Event)
 	})
 	if err != nil {
 		return 0, err
 	}
+
 	return number, nil
 }
 
@@ -69,9 +73,16 @@ func permitted(ctx context.Context, tx Conn, m *token.Mint) error {
 	if err := owner(ctx, tx, m.Owner); err != nil {
 		return err
 	}
+
 	var one int
+
 	if m.Login != 0 {
-		err := tx.QueryRow(ctx, "SELECT 1 FROM sessions WHERE login = $1 AND account = $2"+tx.Lock("FOR KEY SHARE"), m.Login, m.Owner.ID).Scan(&one)
+		err := tx.QueryRow(
+			ctx,
+			"SELECT 1 FROM sessions WHERE login = $1 AND account = $2"+tx.Lock("FOR KEY SHARE"),
+			m.Login,
+			m.Owner.ID,
+		).Scan(&one)
 		if errors.Is(err, sql.ErrNoRows) {
 			return jeton.ErrBadCredential
 		}
@@ -79,9 +90,11 @@ func permitted(ctx context.Context, tx Conn, m *token.Mint) error {
 			return err
 		}
 	}
+
 	if m.Parent == 0 {
 		return nil
 	}
+
 	// A personal token outlives a changed password, and so may what it makes.
 	const parent = `SELECT COALESCE(c.version, u.version) FROM tokens t ` + tokenOwners + `
 WHERE t.number = $1 AND t.hash = $2 AND NOT COALESCE(c.disabled, u.disabled)`
@@ -89,6 +102,7 @@ WHERE t.number = $1 AND t.hash = $2 AND NOT COALESCE(c.disabled, u.disabled)`
 	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.ErrBadCredential
 	}
+
 	return err
 }
 
@@ -99,11 +113,13 @@ func holdOwner(ctx context.Context, tx Conn, o token.Owner) error {
 	if o.Kind == jeton.KindUser {
 		table = "users"
 	}
+
 	var one int
 	err := tx.QueryRow(ctx, "SELECT 1 FROM "+table+" WHERE id = $1"+tx.Lock("FOR SHARE"), o.ID).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.ErrBadCredential
 	}
+
 	return err
 }
 
@@ -115,24 +131,34 @@ func stands(ctx context.Context, tx Conn, o token.Owner) error {
 	if o.Kind != jeton.KindClient {
 		return jeton.ErrBadCredential
 	}
+
 	var one int
-	err := tx.QueryRow(ctx, "SELECT 1 FROM clients WHERE id = $1 AND version = $2 AND NOT disabled"+tx.Lock("FOR SHARE"), o.ID, o.Version).Scan(&one)
+	err := tx.QueryRow(
+		ctx,
+		"SELECT 1 FROM clients WHERE id = $1 AND version = $2 AND NOT disabled"+tx.Lock("FOR SHARE"),
+		o.ID,
+		o.Version,
+	).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.ErrBadCredential
 	}
+
 	return err
 }
 
 func insertToken(ctx context.Context, tx Conn, r token.Record) (int64, error) {
 	const add = `INSERT INTO tokens (accessor, hash, format, kind, name, parent, account, client, version, audience, scopes, allows, networks, max_uses, created, opens, expires, source)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) RETURNING number`
+
 	user, client := r.Owner.ID, int64(0)
 	if r.Owner.Kind == jeton.KindClient {
 		user, client = 0, r.Owner.ID
 	}
+
 	var number int64
 	err := tx.QueryRow(ctx, add, r.Accessor, r.Hash[:], string(r.Format), string(r.Kind), r.Name, r.Parent, user, client, r.Owner.Version, list(r.Audience), list(r.Scopes),
 		texts(r.Limits.Allows), texts(r.Limits.Networks), r.MaxUses, milli(r.Created), milli(r.Window.Opens), milli(r.Window.Closes), r.Source).Scan(&number)
+
 	return number, err
 }
 
@@ -144,7 +170,13 @@ func (db *Store) UseOnce(ctx context.Context, o token.Once) error {
 // useOnce is the step that keeps an assertion single: of two that insert the same row, the
 // second inserts none.
 func useOnce(ctx context.Context, tx Conn, o token.Once) error {
-	n, err := tx.Exec(ctx, "INSERT INTO assertions (issuer, jti, expires) VALUES ($1, $2, $3) ON CONFLICT (issuer, jti) DO NOTHING", o.Issuer, o.JTI[:], milli(o.Expires))
+	n, err := tx.Exec(
+		ctx,
+		"INSERT INTO assertions (issuer, jti, expires) VALUES ($1, $2, $3) ON CONFLICT (issuer, jti) DO NOTHING",
+		o.Issuer,
+		o.JTI[:],
+		milli(o.Expires),
+	)
 	if err == nil && n == 0 {
 		return token.ErrUsed
 	}
@@ -157,10 +189,12 @@ func texts[T fmt.Stringer](values []T) string {
 	for i, v := range values {
 		list[i] = v.String()
 	}
+
 	b, err := json.Marshal(list)
 	if err != nil {
 		return "[]" // a list of strings always encodes
 	}
+
 	return string(b)
 }
 
@@ -170,6 +204,7 @@ func read[T any](text []byte, parse func(string) (T, error)) (list []T, err erro
 	if err := json.Unmarshal(text, &each); err != nil {
 		return nil, err
 	}
+
 	for _, one := range each {
 		v, err := parse(one)
 		if err != nil {
@@ -177,6 +212,7 @@ func read[T any](text []byte, parse func(string) (T, error)) (list []T, err erro
 		}
 		list = append(list, v)
 	}
+
 	return list, nil
 }
 
@@ -195,32 +231,46 @@ func scanToken(row Row) (token.Record, error) {
 	var format, kind string
 	var created, opens, expires int64
 	var client bool
+
 	err := row.Scan(&r.Number, &r.Accessor, &h, &format, &kind, &r.Name, &r.Parent, &r.Owner.Version, &audience, &scopes, &allows, &networks, &r.MaxUses,
 		&created, &opens, &expires, &r.Source, &client, &r.Owner.ID, &r.Owner.Name, &groups)
 	if err != nil {
 		return r, err
 	}
-	r.Format, r.Kind, r.Owner.Kind = policy.Format(format), token.Kind(kind), jeton.KindUser
+
+	r.Format = policy.Format(format)
+	r.Kind = token.Kind(kind)
+	r.Owner.Kind = jeton.KindUser
 	if client {
 		r.Owner.Kind = jeton.KindClient
 	}
+
 	r.Created = time.UnixMilli(created)
 	r.Window = policy.Window{Opens: time.UnixMilli(opens), Closes: time.UnixMilli(expires)}
+
 	if len(h) != len(r.Hash) {
 		return r, fmt.Errorf("token %s: its hash has %d bytes", r.Accessor, len(h))
 	}
+
 	r.Hash = secret.Hash(h)
 	var rules, nets error
 	r.Limits.Allows, rules = read(allows, policy.ParseRule)
 	r.Limits.Networks, nets = read(networks, netip.ParsePrefix)
-	if err := errors.Join(json.Unmarshal(audience, &r.Audience), json.Unmarshal(scopes, &r.Scopes), rules, nets); err != nil {
+	if err := errors.Join(
+		json.Unmarshal(audience, &r.Audience),
+		json.Unmarshal(scopes, &r.Scopes),
+		rules,
+		nets,
+	); err != nil {
 		return r, fmt.Errorf("token %s: %w", r.Accessor, err)
 	}
+
 	if !client {
 		if err := json.Unmarshal(groups, &r.Owner.Groups); err != nil {
 			return r, fmt.Errorf("groups of the owner of token %s: %w", r.Accessor, err)
 		}
 	}
+
 	return r, nil
 }
 
@@ -231,9 +281,15 @@ func (db *Store) FindSigned(ctx context.Context, jti, generation secret.Hash) (n
 }
 
 // EndTokens implements token.Store.
-func (db *Store) EndTokens(ctx context.Context, w token.Which, void *token.Void, ev jeton.Event) ([]secret.Hash, error) {
+func (db *Store) EndTokens(
+	ctx context.Context,
+	w token.Which,
+	void *token.Void,
+	ev jeton.Event,
+) ([]secret.Hash, error) {
 	where, args := chosenTokens(w)
 	var gone []secret.Hash
+
 	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) (_ []Change, err error) {
 		gone = nil
 		// What is void comes first: all steps that do both wait for one another here, and
@@ -247,6 +303,7 @@ func (db *Store) EndTokens(ctx context.Context, w token.Which, void *token.Void,
 				gone = append(gone, void.Hash)
 			}
 		}
+
 		if len(args) > 0 {
 			ended, err := endTokens(ctx, tx, where, args...)
 			if err != nil {
@@ -254,14 +311,17 @@ func (db *Store) EndTokens(ctx context.Context, w token.Which, void *token.Void,
 			}
 			gone = append(ended, gone...)
 		}
+
 		if len(gone) == 0 {
 			return nothingLeft(), nil
 		}
+
 		return tokensEnded(gone), appendEvents(ctx, tx, ev)
 	}})
 	if err != nil {
 		return nil, err
 	}
+
 	return gone, nil
 }
 
@@ -269,30 +329,47 @@ func (db *Store) EndTokens(ctx context.Context, w token.Which, void *token.Void,
 func (db *Store) RotateToken(ctx context.Context, change token.Rotation, ev jeton.Event) (token.Record, error) {
 	var r token.Record
 	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) (_ []Change, err error) {
-		r, err = scanToken(tx.QueryRow(ctx, "SELECT "+tokenColumns+" FROM tokens t "+tokenOwners+" WHERE t.accessor = $1 AND t.kind = 'personal'"+tx.Lock("FOR UPDATE OF t"), change.Accessor))
+		r, err = scanToken(tx.QueryRow(
+			ctx,
+			"SELECT "+tokenColumns+" FROM tokens t "+tokenOwners+" WHERE t.accessor = $1 AND t.kind = 'personal'"+
+				tx.Lock("FOR UPDATE OF t"),
+			change.Accessor,
+		))
 		if err != nil {
 			return nil, missing(err)
 		}
-		if o := change.Owner; o != nil && (r.Owner.Kind != o.Kind || r.Owner.ID != o.ID) {
+
+		o := change.Owner
+		if o != nil && (r.Owner.Kind != o.Kind || r.Owner.ID != o.ID) {
 			return nil, jeton.ErrNotFound
 		}
 		if change.Shown != (secret.Hash{}) && r.Hash != change.Shown {
 			return nil, jeton.ErrNotFound // it has been rotated meanwhile
 		}
+
 		gone, err := endTokens(ctx, tx, "parent = $1 AND parent <> 0", r.Number)
 		if err != nil {
 			return nil, err
 		}
+
 		gone = append(gone, r.Hash)
-		if _, err := tx.Exec(ctx, "UPDATE tokens SET hash = $2 WHERE number = $1", r.Number, change.Fresh[:]); err != nil {
+		if _, err := tx.Exec(
+			ctx,
+			"UPDATE tokens SET hash = $2 WHERE number = $1",
+			r.Number,
+			change.Fresh[:],
+		); err != nil {
 			return nil, err
 		}
+
 		r.Hash = change.Fresh
+
 		return tokensEnded(gone), appendEvents(ctx, tx, ev)
 	}})
 	if err != nil {
 		return token.Record{}, err
 	}
+
 	return r, nil
 }
 
@@ -307,7 +384,12 @@ func makeVoid(ctx context.Context, tx Conn, v token.Void) (bool, error) {
 	if err := tx.Order(ctx, "void"); err != nil {
 		return false, err
 	}
-	n, err := tx.Exec(ctx, "INSERT INTO revoked (hash, until) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING", v.Hash[:], milli(v.Until))
+	n, err := tx.Exec(
+		ctx,
+		"INSERT INTO revoked (hash, until) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING",
+		v.Hash[:],
+		milli(v.Until),
+	)
 	return n > 0, err
 }
 
@@ -326,6 +408,7 @@ func endTokens(ctx context.Context, tx Conn, where string, args ...any) ([]secre
 		gone, children, err = removeTokens(ctx, tx, "parent IN ("+places(n)+") AND parent <> 0", anys(numbers[:n])...)
 		hashes, numbers = append(hashes, gone...), append(numbers[n:], children...)
 	}
+
 	return hashes, err
 }
 
@@ -335,14 +418,17 @@ func removeTokens(ctx context.Context, tx Conn, where string, args ...any) ([]se
 	if err != nil {
 		return nil, nil, err
 	}
+
 	ended, numbers, err := scanEnded(rows)
 	if err != nil {
 		return nil, nil, err
 	}
+
 	hashes, holders := make([]secret.Hash, len(ended)), make([]int64, len(ended))
 	for i, h := range ended {
 		hashes[i], holders[i] = secret.Hash(h), -numbers[i]
 	}
+
 	return hashes, numbers, removeUses(ctx, tx, holders)
 }
 
@@ -353,6 +439,7 @@ func chosenTokens(w token.Which) (where string, args []any) {
 		args = append(args, value)
 		where += fmt.Sprintf(" AND "+clause, len(args))
 	}
+
 	if w.Hash != (secret.Hash{}) {
 		add("hash = $%d", w.Hash[:])
 	}
@@ -362,9 +449,11 @@ func chosenTokens(w token.Which) (where string, args []any) {
 	if w.Client != "" {
 		add("client = (SELECT id FROM clients WHERE name = $%d) AND client <> 0", w.Client)
 	}
+
 	if w.User != "" {
 		add("account = (SELECT id FROM users WHERE name = $%d) AND account <> 0", w.User)
 	}
+
 	return where, args
 }
 
@@ -372,12 +461,17 @@ func chosenTokens(w token.Which) (where string, args []any) {
 func (db *Store) ListTokens(ctx context.Context, w token.Which, limit int) ([]token.Record, error) {
 	where, args := chosenTokens(w)
 	most := fmt.Sprintf("$%d", len(args)+1)
-	text := "SELECT " + tokenColumns + " FROM (SELECT * FROM tokens WHERE " + where + " ORDER BY number DESC LIMIT " + most + ") t " + tokenOwners + " ORDER BY t.number DESC"
+	text := "SELECT " + tokenColumns + " FROM (SELECT * FROM tokens WHERE " + where + " ORDER BY number DESC LIMIT " +
+		most +
+		") t " +
+		tokenOwners +
+		" ORDER BY t.number DESC"
 	rows, err := db.engine.Query(ctx, text, append(args, limit)...)
 	if err != nil {
 		return nil, Unavailable(err)
 	}
 	defer rows.Close()
+
 	var records []token.Record
 	for rows.Next() {
 		r, err := scanToken(rows)
@@ -386,16 +480,24 @@ func (db *Store) ListTokens(ctx context.Context, w token.Which, limit int) ([]to
 		}
 		records = append(records, r)
 	}
+
 	return records, Unavailable(rows.Err())
 }
 
 // ListVoid implements token.Store.
 func (db *Store) ListVoid(ctx context.Context, after int64, now time.Time, limit int) ([]token.Voided, error) {
-	rows, err := db.engine.Query(ctx, "SELECT seq, hash FROM revoked WHERE seq > $1 AND until > $2 ORDER BY seq LIMIT $3", after, milli(now), limit)
+	rows, err := db.engine.Query(
+		ctx,
+		"SELECT seq, hash FROM revoked WHERE seq > $1 AND until > $2 ORDER BY seq LIMIT $3",
+		after,
+		milli(now),
+		limit,
+	)
 	if err != nil {
 		return nil, Unavailable(err)
 	}
 	defer rows.Close()
+
 	var list []token.Voided
 	for rows.Next() {
 		var v token.Voided
@@ -403,12 +505,15 @@ func (db *Store) ListVoid(ctx context.Context, after int64, now time.Time, limit
 		if err := rows.Scan(&v.Seq, &h); err != nil {
 			return nil, Unavailable(err)
 		}
+
 		if len(h) != len(v.Hash) {
 			return nil, Unavailable(fmt.Errorf("void line %d: its hash has %d bytes", v.Seq, len(h)))
 		}
+
 		v.Hash = secret.Hash(h)
 		list = append(list, v)
 	}
+
 	return list, Unavailable(rows.Err())
 }
 
@@ -420,14 +525,25 @@ func (db *Store) SweepTokens(ctx context.Context, before time.Time, limit int) (
 			n = 0
 			return err
 		}
-		ended, err := endTokens(ctx, tx, "number IN (SELECT number FROM tokens WHERE expires < $1 ORDER BY expires"+atMost(limit)+")", milli(before))
+
+		ended, err := endTokens(
+			ctx,
+			tx,
+			"number IN (SELECT number FROM tokens WHERE expires < $1 ORDER BY expires"+atMost(limit)+")",
+			milli(before),
+		)
 		if err != nil {
 			return err
 		}
+
 		n = len(ended)
 		for _, over := range []string{
-			"DELETE FROM assertions WHERE (issuer, jti) IN (SELECT issuer, jti FROM assertions WHERE expires < $1 ORDER BY expires" + atMost(limit) + ")",
-			"DELETE FROM revoked WHERE seq IN (SELECT seq FROM revoked WHERE until < $1 ORDER BY until" + atMost(limit) + ")",
+			"DELETE FROM assertions WHERE (issuer, jti) IN (SELECT issuer, jti FROM assertions WHERE expires < $1 ORDER BY expires" +
+				atMost(limit) +
+				")",
+			"DELETE FROM revoked WHERE seq IN (SELECT seq FROM revoked WHERE until < $1 ORDER BY until" +
+				atMost(limit) +
+				")",
 		} {
 			gone, err := tx.Exec(ctx, over, milli(before))
 			if err != nil {
@@ -435,10 +551,12 @@ func (db *Store) SweepTokens(ctx context.Context, before time.Time, limit int) (
 			}
 			n = max(n, int(gone))
 		}
+
 		return nil
 	})
 	if err != nil {
 		return 0, err
 	}
+
 	return n, nil
 }
