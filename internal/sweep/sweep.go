@@ -26,6 +26,7 @@ const (
 func Loop(ctx context.Context, interval time.Duration, sweep func(ctx context.Context)) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -46,11 +47,13 @@ func Run(ctx context.Context, remove func(ctx context.Context, most int) (int, e
 		if err != nil || n < step {
 			return err
 		}
+
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause(began.Sub(first), time.Since(began))):
 		}
 	}
+
 	return nil
 }
 

@@ -41,6 +41,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		steps, first := 0, time.Now()
+
 		err := Run(ctx, func(_ context.Context, most int) (int, error) {
 			steps++
 			time.Sleep(time.Second)
@@ -48,7 +49,12 @@ func TestRunEndsWithItsContext(t *testing.T) {
 			return most, nil
 		})
 		if steps != 1 || err != nil || time.Since(first) != time.Second {
-			t.Errorf("%d steps in %v and %v after the context has ended, want one in a second and none", steps, time.Since(first), err)
+			t.Errorf(
+				"%d steps in %v and %v after the context has ended, want one in a second and none",
+				steps,
+				time.Since(first),
+				err,
+			)
 		}
 	})
 }
@@ -57,8 +63,10 @@ func TestLoopSweepsOnceInAnInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*Interval+time.Second)
 		defer cancel()
+
 		sweeps := 0
 		Loop(ctx, Interval, func(context.Context) { sweeps++ })
+
 		if sweeps != 3 {
 			t.Errorf("%d sweeps in three intervals", sweeps)
 		}
@@ -73,7 +81,8 @@ func TestPausesShrinkAsASweepGoesOn(t *testing.T) {
 		{8 * Interval, time.Millisecond},
 		{24 * time.Hour, 6245 * time.Nanosecond},
 	} {
-		if got := pause(tc.sweeping, time.Millisecond); got != tc.want {
+		got := pause(tc.sweeping, time.Millisecond)
+		if got != tc.want {
 			t.Errorf("after %v a step of a millisecond is followed by %v, want %v", tc.sweeping, got, tc.want)
 		}
 	}
