@@ -24,12 +24,22 @@ func TestNoSecretOfSoftwareIsShown(t *testing.T) {
 	s := Start(t, o)
 	c := s.Client(t)
 	secrets := canaries{}
+
 	printed := ""
 	pw := secrets.add("a password", "canary-5-YmFzaWM0")
 	printed += s.Must(t, pw, "user", "add", "diane", "--password-stdin")
 	r := newRobot(t, s, "robot")
-	secret := secrets.add("the secret of a client", field(s.Must(t, "", append([]string{"client", "add", "secretive", "--secret"}, everywhere...)...), "jtn_c_"))
-	newer := secrets.add("the newer secret of a client", field(s.Must(t, "", "client", "secret", "secretive"), "jtn_c_"))
+	secret := secrets.add("the secret of a client", field(s.Must(t, "", append([]string{
+		"client",
+		"add",
+		"secretive",
+		"--secret",
+	}, everywhere...)...), "jtn_c_"))
+
+	newer := secrets.add(
+		"the newer secret of a client",
+		field(s.Must(t, "", "client", "secret", "secretive"), "jtn_c_"),
+	)
 	private := secrets.pem(t, "a client's private key", r.key)
 
 	// Ways in, good and bad. A JWT is told by its signature: its head and claims are no secret.
@@ -37,9 +47,23 @@ func TestNoSecretOfSoftwareIsShown(t *testing.T) {
 	secrets.signed("an assertion", good)
 	var tokens []string
 	for _, form := range []url.Values{
-		{"grant_type": {"client_credentials"}, "client_assertion_type": {jwtBearer}, "client_assertion": {good}, "audience": {"reports"}},
-		{"grant_type": {"client_credentials"}, "client_id": {"secretive"}, "client_secret": {newer}, "audience": {"vault"}},
-		{"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {secrets.signed("an assertion as a grant", r.assertion())}, "audience": {"archive"}},
+		{
+			"grant_type":            {"client_credentials"},
+			"client_assertion_type": {jwtBearer},
+			"client_assertion":      {good},
+			"audience":              {"reports"},
+		},
+		{
+			"grant_type":    {"client_credentials"},
+			"client_id":     {"secretive"},
+			"client_secret": {newer},
+			"audience":      {"vault"},
+		},
+		{
+			"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"},
+			"assertion":  {secrets.signed("an assertion as a grant", r.assertion())},
+			"audience":   {"archive"},
+		},
 	} {
 		a := must(t, "/oauth2/token")(r.post(c, "/oauth2/token", form))
 		if a.token() == "" {
@@ -47,29 +71,71 @@ func TestNoSecretOfSoftwareIsShown(t *testing.T) {
 		}
 		tokens = append(tokens, secrets.signed("an access token", a.token()))
 	}
+
 	short := ask(t, s, c, http.MethodGet, "/token", "", "", http.Header{"Authorization": {basic("diane", pw)}})
 	var out struct{ Token string }
 	if err := json.Unmarshal([]byte(short.Body), &out); err != nil || out.Token == "" {
 		t.Fatalf("no short token: %v", short)
 	}
+
 	tokens = append(tokens, secrets.signed("a short token", out.Token))
 	for _, path := range []string{"/oauth2/token", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/keys"} {
 		for _, form := range []url.Values{
 			{"grant_type": {"client_credentials"}, "client_assertion_type": {jwtBearer}, "client_assertion": {good}},
-			{"grant_type": {"client_credentials"}, "client_assertion_type": {jwtBearer}, "client_assertion": {good + "x"}, "token": {tokens[0]}},
-			{"grant_type": {"client_credentials"}, "client_id": {"secretive"}, "client_secret": {secret}, "token": {tokens[1]}},
-			{"grant_type": {"client_credentials"}, "client_id": {newer}, "client_secret": {newer}, "token": {tokens[0]}},
-			{"grant_type": {newer}, "client_id": {tokens[0]}, "client_assertion_type": {good}, "client_assertion": {tokens[1]}, "scope": {newer}, "audience": {good}},
-			{"client_id": {"secretive"}, "client_secret": {newer}, "token": {tokens[2]}, "grant_type": {"client_credentials"}, "audience": {newer}, "scope": {tokens[1]}},
-			{"client_assertion_type": {jwtBearer}, "client_assertion": {secrets.signed("an assertion", r.assertion())}, "key": {private}, "proof": {good}, "token": {private}},
+			{
+				"grant_type":            {"client_credentials"},
+				"client_assertion_type": {jwtBearer},
+				"client_assertion":      {good + "x"},
+				"token":                 {tokens[0]},
+			},
+			{
+				"grant_type":    {"client_credentials"},
+				"client_id":     {"secretive"},
+				"client_secret": {secret},
+				"token":         {tokens[1]},
+			},
+			{
+				"grant_type":    {"client_credentials"},
+				"client_id":     {newer},
+				"client_secret": {newer},
+				"token":         {tokens[0]},
+			},
+			{
+				"grant_type":            {newer},
+				"client_id":             {tokens[0]},
+				"client_assertion_type": {good},
+				"client_assertion":      {tokens[1]},
+				"scope":                 {newer},
+				"audience":              {good},
+			},
+			{
+				"client_id":     {"secretive"},
+				"client_secret": {newer},
+				"token":         {tokens[2]},
+				"grant_type":    {"client_credentials"},
+				"audience":      {newer},
+				"scope":         {tokens[1]},
+			},
+			{
+				"client_assertion_type": {jwtBearer},
+				"client_assertion":      {secrets.signed("an assertion", r.assertion())},
+				"key":                   {private},
+				"proof":                 {good},
+				"token":                 {private},
+			},
 			{"client_id": {"secretive", newer}, "client_secret": {newer}},
 		} {
 			must(t, path)(r.post(c, path, form))
 		}
+
 		must(t, path)(r.post(c, path+"?client_secret="+newer+"&token="+tokens[0], nil))
 	}
 
-	for _, claims := range []string{`{"iss":"` + newer + `"}`, `{"iss":"robot","sub":"` + newer + `"}`, `{"iss":"robot","sub":"robot","aud":"` + tokens[0] + `"}`} {
+	for _, claims := range []string{
+		`{"iss":"` + newer + `"}`,
+		`{"iss":"robot","sub":"` + newer + `"}`,
+		`{"iss":"robot","sub":"robot","aud":"` + tokens[0] + `"}`,
+	} {
 		proof := secrets.signed("an assertion", r.sign(claims))
 		must(t, "/oauth2/token")(r.exchange(c, proof, "reports"))
 	}
@@ -78,20 +144,33 @@ func TestNoSecretOfSoftwareIsShown(t *testing.T) {
 	var ids []string
 	for _, tok := range tokens {
 		for _, header := range []http.Header{
-			{"Authorization": {"Bearer " + tok}}, {"Authorization": {"Bearer " + tok + "x"}}, {"Authorization": {"Token " + tok}}, {"Authorization": {tok}},
-			{"Authorization": {basic(tok, "x")}}, {"Authorization": {basic("x", tok)}}, {"Authorization": {basic("diane", tok)}}, {"Authorization": {basic(tok+"x", newer)}},
-			{"Authorization": {basic(newer, "x")}}, {"Authorization": {"Basic " + tok}}, {"Authorization": {basic(pw, "diane")}},
+			{
+				"Authorization": {"Bearer " + tok},
+			}, {
+				"Authorization": {"Bearer " + tok + "x"},
+			}, {"Authorization": {"Token " + tok}}, {"Authorization": {tok}},
+			{
+				"Authorization": {basic(tok, "x")},
+			}, {
+				"Authorization": {basic("x", tok)},
+			}, {"Authorization": {basic("diane", tok)}}, {"Authorization": {basic(tok+"x", newer)}},
+			{
+				"Authorization": {basic(newer, "x")},
+			}, {"Authorization": {"Basic " + tok}}, {"Authorization": {basic(pw, "diane")}},
 			{"Cookie": {"__Host-jeton=" + tok}}, {"X-Request-Id": {tok}}, {"User-Agent": {tok}},
 		} {
 			ids = append(ids, ask(t, s, c, http.MethodGet, "/who", "", "", header).Header.Get("X-Request-Id"))
 			ask(t, s, c, http.MethodPost, "/three?access_token="+tok, "", "", header)
 			ask(t, s, c, http.MethodGet, "/token", "", "", header)
 		}
+
 		ask(t, s, c, http.MethodPost, "/login", "", url.Values{"username": {tok}, "password": {tok}}.Encode(), nil)
 	}
+
 	for _, tok := range tokens {
 		rubbish(t, s, "GET /"+tok+" HTTP/9.9\r\n\r\n")
 	}
+
 	contains(t, s.Err.String(), `"level":"DEBUG"`)
 
 	// What operators are told, also by commands that are given a secret by mistake.
@@ -99,30 +178,64 @@ func TestNoSecretOfSoftwareIsShown(t *testing.T) {
 	if err := os.WriteFile(wrong, []byte(private), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"client", "key", "add", "robot", wrong}, {"client", "add", "other", "--key", wrong}} {
+
+	for _, args := range [][]string{
+		{"client", "key", "add", "robot", wrong},
+		{"client", "add", "other", "--key", wrong},
+	} {
 		refusal := s.Jeton(t, "", args...)
 		if refusal.Code == 0 {
 			t.Errorf("jeton %v takes a private key", args)
 		}
 		printed += refusal.Out + refusal.Err
 	}
+
 	printed += s.Must(t, "", "keys", "rotate", "--now")
 	for _, args := range [][]string{
-		{"audit", "--json", "--last", "1000"}, {"client", "list", "--output", "json"}, {"client", "show", "robot", "--output", "json"}, {"client", "show", "secretive"},
-		{"keys", "list", "--output", "json"}, {"token", "list", "--output", "json"}, {"explain", ids[0]}, {"explain", ids[1]}, {"explain", ids[4], "--output", "json"},
+		{
+			"audit",
+			"--json",
+			"--last",
+			"1000",
+		}, {
+			"client",
+			"list",
+			"--output",
+			"json",
+		}, {"client", "show", "robot", "--output", "json"}, {"client", "show", "secretive"},
+		{
+			"keys",
+			"list",
+			"--output",
+			"json",
+		}, {
+			"token",
+			"list",
+			"--output",
+			"json",
+		}, {"explain", ids[0]}, {"explain", ids[1]}, {"explain", ids[4], "--output", "json"},
 	} {
 		printed += s.Must(t, "", args...)
 	}
+
 	contains(t, printed, "token.issue", "client:robot", "client:secretive", "user:diane")
 	metrics, processes := body(t, s.Admin+"/metrics"), arguments(t, s.PID)
-	for where, text := range map[string]string{"output": s.Out.String(), "log": s.Err.String(), "commands": printed, "metrics": metrics, "processes": processes} {
+	for where, text := range map[string]string{
+		"output":    s.Out.String(),
+		"log":       s.Err.String(),
+		"commands":  printed,
+		"metrics":   metrics,
+		"processes": processes,
+	} {
 		secrets.search(t, where, text)
 	}
+
 	secrets.searchFolder(t, s.DataDir)
 	set := fetched(t, c, s.Issuer+"/.well-known/jwks.json")
 	s.Stop(t)
 	secrets.search(t, "log at the end", s.Err.String())
 	secrets.searchFolder(t, s.DataDir)
+
 	noSigningKey(t, s.DataDir, set)
 }
 
@@ -139,6 +252,7 @@ func field(text, prefix string) string {
 			return f
 		}
 	}
+
 	return "nothing begins with " + prefix
 }
 
@@ -155,11 +269,13 @@ func (c canaries) pem(t *testing.T, what string, key ed25519.PrivateKey) string 
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	c.add(what+", DER", string(der))
 	c.add(what+", a JWK's", base64.RawURLEncoding.EncodeToString(key.Seed()))
 	c.add(what+", raw", string(key.Seed()))
 	text := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 	c.add(what+", PEM", strings.Split(text, "\n")[1])
+
 	return text
 }
 
@@ -179,6 +295,7 @@ func fetched(t *testing.T, c *Client, address string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return must(t, address)(c.Send(r)).Body
 }
 
@@ -191,6 +308,7 @@ func noSigningKey(t *testing.T, dir, jwks string) {
 	if err := json.Unmarshal([]byte(jwks), &set); err != nil {
 		t.Fatal(err)
 	}
+
 	public := map[string]bool{}
 	for _, k := range set.Keys {
 		if k.Crv == "Ed25519" {
@@ -201,23 +319,33 @@ func noSigningKey(t *testing.T, dir, jwks string) {
 			public[string(x)] = true
 		}
 	}
+
 	if len(public) < 2 {
 		t.Fatalf("%d keys of ours are published: %s", len(public), jwks)
 	}
+
 	files, err := filepath.Glob(filepath.Join(dir, "jeton.db*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no database in %s: %v", dir, err)
 	}
+
 	for _, path := range files {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, mark := range []string{"PRIVATE KEY", `"d":`, "\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70", "MC4CAQAwBQYDK2Vw"} {
+
+		for _, mark := range []string{
+			"PRIVATE KEY",
+			`"d":`,
+			"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70",
+			"MC4CAQAwBQYDK2Vw",
+		} {
 			if i := bytes.Index(b, []byte(mark)); i >= 0 {
 				t.Errorf("%s holds a private key that is not encrypted, at %d: %q", filepath.Base(path), i, mark)
 			}
 		}
+
 		if i := seedOf(b, public); i >= 0 {
 			t.Errorf("%s holds the private half of a signing key, at %d", filepath.Base(path), i)
 		}
@@ -233,12 +361,14 @@ func seedOf(b []byte, public map[string]bool) int {
 		if dull(window[:]) || seen[window] {
 			continue
 		}
+
 		seen[window] = true
 		key := ed25519.NewKeyFromSeed(window[:])
 		if public[string(key[ed25519.SeedSize:])] {
 			return i
 		}
 	}
+
 	return -1
 }
 
@@ -251,6 +381,7 @@ func dull(window []byte) bool {
 			n++
 		}
 	}
+
 	return n > 22
 }
 
@@ -261,6 +392,7 @@ func TestASigningKeyInTheClearWouldBeFound(t *testing.T) {
 	if at := seedOf(page, public); at != 5000 {
 		t.Errorf("found at %d, want 5000", at)
 	}
+
 	if at := seedOf(page[:5031], public); at != -1 {
 		t.Errorf("found at %d, and it is not there", at)
 	}

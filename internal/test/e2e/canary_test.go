@@ -25,6 +25,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	c := s.Client(t)
 	secrets := canaries{}
 	printed := ""
+
 	pw := secrets.add("a password", "canary-1-Zm9vYmFy")
 	second := secrets.add("a second password", "canary-2-cXV1eHh5")
 	wrong := secrets.add("a wrong password", "canary-3-d3Jvbmch")
@@ -35,6 +36,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	cookies := c.MustLogin(t, "diane", pw)
 	_, token, _ := strings.Cut(cookies, "=")
 	secrets.add("the secret of a session", token)
+
 	for _, form := range []string{
 		url.Values{"username": {"diane"}, "password": {wrong}}.Encode(),
 		url.Values{"username": {asName}, "password": {wrong}}.Encode(),
@@ -46,31 +48,49 @@ func TestNoSecretIsShown(t *testing.T) {
 	}
 
 	// Secrets where they do not belong.
-	places := []string{"/free?token=" + token + "&password=" + pw, "/login?username=diane&password=" + pw, "/three?" + token}
+	places := []string{
+		"/free?token=" + token + "&password=" + pw,
+		"/login?username=diane&password=" + pw,
+		"/three?" + token,
+	}
 	for _, path := range places {
 		ask(t, s, c, http.MethodGet, path, cookies, "", nil)
 		ask(t, s, c, http.MethodPost, path, "", "", nil)
 	}
+
 	basic := secrets.add("a Basic header", base64.StdEncoding.EncodeToString([]byte("diane:"+pw)))
 	for _, header := range []http.Header{
-		{"Authorization": {"Basic " + basic}}, {"Authorization": {"Bearer " + token}}, {"Proxy-Authorization": {"Basic " + basic}},
+		{
+			"Authorization": {"Basic " + basic},
+		}, {"Authorization": {"Bearer " + token}}, {"Proxy-Authorization": {"Basic " + basic}},
 		{"Cookie": {cookies + "; " + cookies}}, {"Cookie": {"other=" + token}}, {"Cookie": {"__Host-jeton=" + pw}},
-		{"X-Request-Id": {token}}, {"Referer": {"https://example.org/?password=" + pw}}, {"User-Agent": {pw}}, {"Origin": {"https://" + pw + ".example"}},
+		{
+			"X-Request-Id": {token},
+		}, {
+			"Referer": {"https://example.org/?password=" + pw},
+		}, {"User-Agent": {pw}}, {"Origin": {"https://" + pw + ".example"}},
 		{"X-Forwarded-For": {pw}}, {"Content-Type": {"text/" + pw}},
 	} {
 		ask(t, s, c, http.MethodGet, "/free", "", "", header)
 		ask(t, s, c, http.MethodPost, "/three", cookies, "", header)
 		ask(t, s, c, http.MethodPost, "/login", "", "username=diane&password="+wrong, header)
 	}
+
 	ids := []string{}
 	for _, path := range []string{"/free", "/three"} {
 		a := ask(t, s, c, http.MethodGet, path, cookies, "", nil)
 		b := ask(t, s, c, http.MethodGet, path, cookies+"x", "", nil)
 		ids = append(ids, a.Header.Get("X-Request-Id"), b.Header.Get("X-Request-Id"))
 	}
-	for _, text := range []string{"GET /" + token + " HTTP/9.9\r\n\r\n", "\x01\x02" + token + pw, "\r\n" + pw + "\r\n\r\n"} {
+
+	for _, text := range []string{
+		"GET /" + token + " HTTP/9.9\r\n\r\n",
+		"\x01\x02" + token + pw,
+		"\r\n" + pw + "\r\n\r\n",
+	} {
 		rubbish(t, s, text)
 	}
+
 	contains(t, s.Err.String(), `"level":"DEBUG"`)
 
 	// What operators see, and while a password is being hashed, what ps shows.
@@ -78,39 +98,68 @@ func TestNoSecretIsShown(t *testing.T) {
 	cookies = c.MustLogin(t, "diane", second)
 	_, token, _ = strings.Cut(cookies, "=")
 	secrets.add("the secret of another session", token)
+
 	for _, args := range [][]string{
 		{"audit", "--json", "--last", "1000"}, {"audit", "--last", "1000"}, {"user", "list", "--output", "json"},
-		{"session", "list", "--output", "json"}, {"status"}, {"explain", ids[0]}, {"explain", ids[1]}, {"explain", ids[2], "--output", "json"},
+		{
+			"session",
+			"list",
+			"--output",
+			"json",
+		}, {"status"}, {"explain", ids[0]}, {"explain", ids[1]}, {"explain", ids[2], "--output", "json"},
 	} {
 		printed += s.Must(t, "", args...)
 	}
+
 	if !strings.Contains(printed, `"bad_credential"`) || !strings.Contains(printed, "diane") {
 		t.Error("the record does not tell of the logins, so nothing is proved by what it does not tell")
 	}
+
 	metrics := body(t, s.Admin+"/metrics")
 	if !strings.Contains(metrics, "jeton_requests_total") {
 		t.Errorf("no metrics in %s", metrics)
 	}
+
 	processes := arguments(t, s.PID)
 	if !strings.Contains(processes, "hasher") {
 		t.Errorf("the hasher is not among the processes:\n%s", processes)
 	}
+
 	// A hash is no password, but it is nobody's business either, outside the data folder.
 	phc := regexp.MustCompile(`\$argon2id\$[!-~]+`)
-	for where, text := range map[string]string{"commands": printed, "metrics": metrics, "processes": processes, "log": s.Err.String()} {
-		if hash := phc.FindString(text); hash != "" {
+	for where, text := range map[string]string{
+		"commands":  printed,
+		"metrics":   metrics,
+		"processes": processes,
+		"log":       s.Err.String(),
+	} {
+		hash := phc.FindString(text)
+		if hash != "" {
 			t.Errorf("%s show a password's hash: %s", where, hash)
 		}
 	}
 
-	for where, text := range map[string]string{"output": s.Out.String(), "log": s.Err.String(), "commands": printed, "metrics": metrics, "processes": processes} {
+	for where, text := range map[string]string{
+		"output":    s.Out.String(),
+		"log":       s.Err.String(),
+		"commands":  printed,
+		"metrics":   metrics,
+		"processes": processes,
+	} {
 		secrets.search(t, where, text)
 	}
+
 	secrets.searchFolder(t, s.DataDir)
 	s.Stop(t)
 	secrets.search(t, "log at the end", s.Err.String())
 	secrets.searchFolder(t, s.DataDir)
-	t.Logf("%d secrets looked for in %d bytes of log, %d of commands, %d of metrics, and the data folder: 0 found", len(secrets), len(s.Err.String()), len(printed), len(metrics))
+	t.Logf(
+		"%d secrets looked for in %d bytes of log, %d of commands, %d of metrics, and the data folder: 0 found",
+		len(secrets),
+		len(s.Err.String()),
+		len(printed),
+		len(metrics),
+	)
 }
 
 // A path is recorded, so that an operator can tell what was refused. What comes behind it
@@ -137,9 +186,15 @@ func (c canaries) add(what, secret string) string {
 
 func (c canaries) search(t *testing.T, where, text string) {
 	t.Helper()
+
 	for secret, what := range c {
-		for form, s := range map[string]string{"as it is": secret, "escaped": url.QueryEscape(secret), "in base64": base64.StdEncoding.EncodeToString([]byte(secret))} {
-			if i := strings.Index(text, s); i >= 0 {
+		for form, s := range map[string]string{
+			"as it is":  secret,
+			"escaped":   url.QueryEscape(secret),
+			"in base64": base64.StdEncoding.EncodeToString([]byte(secret)),
+		} {
+			i := strings.Index(text, s)
+			if i >= 0 {
 				t.Errorf("%s (%s) is in %s: …%q…", what, form, where, text[max(0, i-80):min(len(text), i+len(s)+20)])
 			}
 		}
@@ -149,15 +204,18 @@ func (c canaries) search(t *testing.T, where, text string) {
 func (c canaries) searchFolder(t *testing.T, dir string) {
 	t.Helper()
 	seen := 0
+
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
+
 		b, err := os.ReadFile(path)
 		if err == nil {
 			seen++
 			c.search(t, path, string(b))
 		}
+
 		return err
 	})
 	if err != nil || seen < 3 {
@@ -172,24 +230,29 @@ func ask(t *testing.T, s *Server, c *Client, method, path, cookies, form string,
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if cookies != "" {
 		r.Header.Set("Cookie", cookies)
 	}
 	if form != "" {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+
 	for name, values := range header {
 		r.Header[name] = values
 	}
+
 	answer, err := c.http.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
+
 	b, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode >= 500 {
 		t.Errorf("%s %s: %d %s %v", method, path, answer.StatusCode, b, err)
 	}
+
 	return Answer{answer.StatusCode, answer.Header, string(b)}
 }
 
@@ -200,10 +263,12 @@ func body(t *testing.T, url string) string {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
+
 	b, err := io.ReadAll(answer.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return string(b)
 }
 
@@ -215,12 +280,17 @@ func arguments(t *testing.T, pid int) string {
 	if err != nil {
 		t.Skip("there is no list of processes here")
 	}
+
 	text := ""
 	for _, e := range entries {
 		stat, err := os.ReadFile(filepath.Join("/proc", e.Name(), "status"))
-		if err != nil || e.Name() != fmt.Sprint(pid) && !strings.Contains(string(stat), fmt.Sprintf("\nPPid:\t%d\n", pid)) {
+		if err != nil || e.Name() != fmt.Sprint(pid) && !strings.Contains(
+			string(stat),
+			fmt.Sprintf("\nPPid:\t%d\n", pid),
+		) {
 			continue
 		}
+
 		for _, name := range []string{"cmdline", "environ"} {
 			b, err := os.ReadFile(filepath.Join("/proc", e.Name(), name))
 			if err != nil {
@@ -229,6 +299,7 @@ func arguments(t *testing.T, pid int) string {
 			text += string(b) + "\n"
 		}
 	}
+
 	return text
 }
 
@@ -240,10 +311,12 @@ func rubbish(t *testing.T, s *Server, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	secure, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) // nothing is believed
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, conn := range []interface {
 		net.Conn
 		CloseWrite() error

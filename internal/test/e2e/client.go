@@ -27,13 +27,16 @@ func (s *Server) Client(tb testing.TB) *Client {
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	trust := x509.NewCertPool()
 	if !trust.AppendCertsFromPEM(pem) {
 		tb.Fatalf("no certificate in %s", s.Cert)
 	}
+
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust}, MaxIdleConnsPerHost: 128}
 	tb.Cleanup(transport.CloseIdleConnections)
 	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
 	return &Client{s.URL, &http.Client{Transport: transport, Timeout: Patience, CheckRedirect: refuse}}
 }
 
@@ -72,9 +75,11 @@ func (c *Client) send(method, path, cookies, form string) (Answer, error) {
 	if cookies != "" {
 		r.Header.Set("Cookie", cookies)
 	}
+
 	if form != "" {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+
 	return c.Send(r)
 }
 
@@ -85,6 +90,7 @@ func (c *Client) Send(r *http.Request) (Answer, error) {
 		return Answer{}, err
 	}
 	defer answer.Body.Close()
+
 	body, err := io.ReadAll(answer.Body)
 	return Answer{answer.StatusCode, answer.Header, string(body)}, err
 }
@@ -95,11 +101,13 @@ func (c *Client) Login(name, password string) (cookies string, a Answer, err err
 	if err != nil || a.Status != http.StatusOK {
 		return "", a, err
 	}
+
 	var pairs []string
 	for _, line := range a.Header.Values("Set-Cookie") {
 		pair, _, _ := strings.Cut(line, ";")
 		pairs = append(pairs, pair)
 	}
+
 	return strings.Join(pairs, "; "), a, nil
 }
 
@@ -110,6 +118,7 @@ func (c *Client) MustDo(tb testing.TB, method, path, cookies string) Answer {
 	if err != nil {
 		tb.Fatalf("%s %s: %v", method, path, err)
 	}
+
 	return a
 }
 
@@ -120,5 +129,6 @@ func (c *Client) MustLogin(tb testing.TB, name, password string) string {
 	if err != nil || a.Status != http.StatusOK {
 		tb.Fatalf("log in as %s: %v %v", name, a, err)
 	}
+
 	return cookies
 }

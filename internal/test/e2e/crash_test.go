@@ -16,6 +16,7 @@ func TestKillUnderLoad(t *testing.T) {
 	if soak() {
 		rounds = 1000
 	}
+
 	l, people, logins := &ledger{}, &people{}, 0
 	var s *Server
 	for round := range rounds {
@@ -26,20 +27,29 @@ func TestKillUnderLoad(t *testing.T) {
 			}
 			s, l.logins = Start(t, Options{Config: counted}), nil
 		}
+
 		first := len(l.logins)
 		strain(t, s, l, people, round)
 		s = s.Restart(t)
 		c := s.Client(t)
 		l.checkAll(c, first)
+
 		people.check(t, c)
 		if len(l.faults) > 0 {
-			t.Fatalf("round %d: %d promises broken:\n%s", round, len(l.faults), strings.Join(l.faults[:min(20, len(l.faults))], "\n"))
+			t.Fatalf(
+				"round %d: %d promises broken:\n%s",
+				round,
+				len(l.faults),
+				strings.Join(l.faults[:min(20, len(l.faults))], "\n"),
+			)
 		}
+
 		logins += len(l.logins) - first
 		if (round+1)%50 == 0 {
 			t.Logf("%d kills so far: %d uses acknowledged", round+1, l.grants)
 		}
 	}
+
 	t.Logf("%d kills under 32 clients: %d uses acknowledged and %d without an answer, of %d logins; %d changes of accounts acknowledged; 0 lost, 0 too many",
 		rounds, l.grants, l.lost, logins, people.acked)
 }
@@ -54,6 +64,7 @@ func strain(t *testing.T, s *Server, l *ledger, p *people, round int) {
 			}
 		})
 	}
+
 	enough, changes := l.granted()+someUses(round), p.count()
 	if thorough(round) {
 		changes += 1 + rand.IntN(3)
@@ -62,6 +73,7 @@ func strain(t *testing.T, s *Server, l *ledger, p *people, round int) {
 			}
 		})
 	}
+
 	Wait(t, "enough to happen", func() bool { return l.granted() >= enough && p.count() >= changes })
 	s.Kill()
 	wg.Wait()
@@ -83,7 +95,8 @@ func someUses(round int) int {
 // act does one thing that clients do. An error means that the server is gone.
 func act(c *Client, l *ledger, first int) error {
 	s := l.pick(first)
-	switch n := rand.IntN(100); {
+	n := rand.IntN(100)
+	switch {
 	case s == nil || n < 10:
 		return l.login(c)
 	case n < 12:
@@ -124,14 +137,22 @@ func (p *people) change(t *testing.T, s *Server, c *Client, name string) bool {
 	if s.Jeton(t, who.pw, "user", "add", name, "--password-stdin").Code != 0 {
 		return false
 	}
+
 	p.mu.Lock()
 	p.list, p.acked = append(p.list, who), p.acked+1
 	p.mu.Unlock()
 	var err error
-	if who.cookies, _, err = c.Login(name, who.pw); err != nil {
+	who.cookies, _, err = c.Login(name, who.pw)
+	if err != nil {
 		return false
 	}
-	changes := [][]string{{"passwd", "user", "passwd", name, "--password-stdin"}, {"disable", "user", "disable", name}, {"remove", "user", "remove", name}, {"logout", "user", "logout", name}}
+
+	changes := [][]string{
+		{"passwd", "user", "passwd", name, "--password-stdin"},
+		{"disable", "user", "disable", name},
+		{"remove", "user", "remove", name},
+		{"logout", "user", "logout", name},
+	}
 	chosen := changes[rand.IntN(len(changes))]
 	who.change, who.fate = chosen[0], unknown
 	if s.Jeton(t, who.newPW, chosen[1:]...).Code == 0 {
@@ -140,6 +161,7 @@ func (p *people) change(t *testing.T, s *Server, c *Client, name string) bool {
 		p.acked++
 		p.mu.Unlock()
 	}
+
 	_, err = c.Do(http.MethodGet, "/free", "")
 	return err == nil
 }
@@ -147,6 +169,7 @@ func (p *people) change(t *testing.T, s *Server, c *Client, name string) bool {
 // check compares what is there with what commands reported.
 func (p *people) check(t *testing.T, c *Client) {
 	t.Helper()
+
 	for _, who := range p.list {
 		if !who.checked {
 			who.check(t, c)
@@ -157,10 +180,13 @@ func (p *people) check(t *testing.T, c *Client) {
 
 func (w *person) check(t *testing.T, c *Client) {
 	t.Helper()
-	old, second, open := w.logsIn(t, c, w.pw), w.logsIn(t, c, w.newPW), false
+	old := w.logsIn(t, c, w.pw)
+	second := w.logsIn(t, c, w.newPW)
+	open := false
 	if w.cookies != "" {
 		open = c.MustDo(t, http.MethodGet, "/free", w.cookies).Status == http.StatusOK
 	}
+
 	before := old && !second && open == (w.cookies != "")
 	after := map[string]bool{
 		"":        false,
@@ -170,7 +196,15 @@ func (w *person) check(t *testing.T, c *Client) {
 		"logout":  old && !second && !open,
 	}[w.change]
 	if w.fate == done && !after || w.fate == unknown && !before && !after || w.fate == never && !before {
-		t.Errorf("%s: change %q with fate %d left this: first password %t, second %t, old login %t", w.name, w.change, w.fate, old, second, open)
+		t.Errorf(
+			"%s: change %q with fate %d left this: first password %t, second %t, old login %t",
+			w.name,
+			w.change,
+			w.fate,
+			old,
+			second,
+			open,
+		)
 	}
 }
 
@@ -180,5 +214,6 @@ func (w *person) logsIn(t *testing.T, c *Client, pw string) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return a.Status == http.StatusOK
 }

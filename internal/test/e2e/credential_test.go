@@ -33,25 +33,35 @@ func newHelping(t *testing.T) *helping {
 			t.Fatal(err)
 		}
 	}
+
 	h.env = []string{
-		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "JETON_HOME=" + filepath.Join(t.TempDir(), "home"),
+		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "JETON_HOME=" + filepath.Join(
+			t.TempDir(),
+			"home",
+		),
 		"URL=" + h.URL, "HOST=" + strings.TrimPrefix(h.URL, "https://"), "CERT=" + h.Cert,
 		"GIT_SSL_CAINFO=" + h.Cert, "GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_NOSYSTEM=1", "GIT_ASKPASS=", "SSH_ASKPASS=",
 	}
+
 	h.Must(t, "diane-good-password\n", "user", "add", "diane", "--password-stdin")
+
 	for name, service := range map[string]string{"job": "code", "stray": "other", "spent": "code"} {
 		token := h.Must(t, "", "token", "create", name, "--user", "diane", "--service", service, "--expires", "1h")
-		if code, _, text := h.run(t, token, "jeton", "login", h.URL, "--as", name, "--token-stdin", "--cacert", h.Cert); code != 0 {
+		code, _, text := h.run(t, token, "jeton", "login", h.URL, "--as", name, "--token-stdin", "--cacert", h.Cert)
+		if code != 0 {
 			t.Fatalf("hand in a token: code %d\n%s", code, text)
 		}
 	}
+
 	list := h.Must(t, "", "token", "list", "--output", "json")
 	for _, part := range strings.Split(list, "{") {
-		if _, at, ok := strings.Cut(part, `"accessor": "`); ok && strings.Contains(part, `"name": "spent"`) {
+		_, at, ok := strings.Cut(part, `"accessor": "`)
+		if ok && strings.Contains(part, `"name": "spent"`) {
 			accessor, _, _ := strings.Cut(at, `"`)
 			h.Must(t, "", "token", "revoke", accessor)
 		}
 	}
+
 	return h
 }
 
@@ -59,7 +69,12 @@ func newHelping(t *testing.T) *helping {
 func (h *helping) run(t *testing.T, stdin string, args ...string) (code int, out, err string) {
 	t.Helper()
 	// The program env finds the others where the owner of the wallet does.
-	p := Run(t, Command{Args: append([]string{"env"}, args...), Env: h.env, Dir: t.TempDir(), Stdin: strings.NewReader(stdin)})
+	p := Run(t, Command{
+		Args:  append([]string{"env"}, args...),
+		Env:   h.env,
+		Dir:   t.TempDir(),
+		Stdin: strings.NewReader(stdin),
+	})
 	code = p.Code(t)
 	return code, p.Out.String(), p.Err.String()
 }
@@ -75,23 +90,34 @@ func upstreams() http.Handler {
 		packet("# service=git-upload-pack\n")
 		_, _ = io.WriteString(w, "0000")
 		packet(commit + " HEAD\x00agent=test\n")
+
 		packet(commit + " refs/heads/main\n")
 		_, _ = io.WriteString(w, "0000")
 	})
+
 	image := `{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}`
 	digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(image)))
 	mux.HandleFunc("GET /v2/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	})
+
 	mux.HandleFunc("GET /v2/app/manifests/{tag}", func(w http.ResponseWriter, _ *http.Request) {
 		const kind = "application/vnd.docker.distribution.manifest.v2+json"
 		w.Header().Set("Content-Type", kind)
-		fmt.Fprintf(w, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.docker.container.image.v1+json","size":%d,"digest":%q},"layers":[]}`, kind, len(image), digest)
+		fmt.Fprintf(
+			w,
+			`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.docker.container.image.v1+json","size":%d,"digest":%q},"layers":[]}`,
+			kind,
+			len(image),
+			digest,
+		)
 	})
+
 	mux.HandleFunc("GET /v2/app/blobs/"+digest, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/octet-stream")
 		_, _ = io.WriteString(w, image)
 	})
+
 	return mux
 }
 
@@ -101,6 +127,7 @@ func TestHelpers(t *testing.T) {
 	t.Run("git", func(t *testing.T) { gitAsks(t, h) })
 	t.Run("curl", func(t *testing.T) { curlReads(t, h) })
 	t.Run("docker", func(t *testing.T) { dockerAsks(t, h) })
+
 	t.Run("kubectl", func(t *testing.T) { kubectlAsks(t, h) })
 }
 
@@ -108,6 +135,7 @@ func gitAsks(t *testing.T, h *helping) {
 	if _, err := exec.LookPath("git"); err != nil {
 		missing(t, "git is not there")
 	}
+
 	secret := h.secret(t)
 	for _, tc := range []struct {
 		name   string
@@ -122,15 +150,33 @@ func gitAsks(t *testing.T, h *helping) {
 		{"a token that is for another service", "jeton --as stray", h.URL, 128, "Authentication failed"},
 		{"a token that was revoked", "jeton --as spent", h.URL, 128, "Authentication failed"},
 		{"nobody knows who", "jeton", h.URL, 128, "which identity should act"},
-		{"a user whom the wallet does not know", "jeton", "https://mallory@" + h.host(), 128, "terminal prompts disabled"},
+		{
+			"a user whom the wallet does not know",
+			"jeton",
+			"https://mallory@" + h.host(),
+			128,
+			"terminal prompts disabled",
+		},
 		{"no helper", "", h.URL, 128, "terminal prompts disabled"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			code, out, err := h.run(t, "", "git", "-c", "credential.helper=", "-c", "credential.helper="+tc.helper, "ls-remote", tc.url+"/repo.git")
+			code, out, err := h.run(
+				t,
+				"",
+				"git",
+				"-c",
+				"credential.helper=",
+				"-c",
+				"credential.helper="+tc.helper,
+				"ls-remote",
+				tc.url+"/repo.git",
+			)
 			if code != tc.code || !strings.Contains(err, tc.says) {
 				t.Errorf("code %d, want %d that says %q\n%s%s", code, tc.code, tc.says, out, err)
 			}
-			if refs := strings.Contains(out, commit+"\trefs/heads/main"); refs != (tc.code == 0) {
+
+			refs := strings.Contains(out, commit+"\trefs/heads/main")
+			if refs != (tc.code == 0) {
 				t.Errorf("git printed %q", out)
 			}
 			if strings.Contains(out+err, secret) {
@@ -138,6 +184,7 @@ func gitAsks(t *testing.T, h *helping) {
 			}
 		})
 	}
+
 	// What was refused and erased is in the wallet still.
 	if code, _, err := h.run(t, "", "jeton", "token", "print", "--as", "spent", h.URL); code != 0 {
 		t.Errorf("git erased an identity: %s", err)
@@ -153,6 +200,7 @@ func (h *helping) secret(t *testing.T) string {
 	if code != 0 || !strings.HasPrefix(out, "jtn_p_") {
 		t.Fatalf("jeton token print: code %d\n%s", code, err)
 	}
+
 	return strings.TrimSpace(out)
 }
 
@@ -163,13 +211,16 @@ func curlReads(t *testing.T, h *helping) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		missing(t, "bash is not there")
 	}
+
 	for _, tc := range []struct{ name, as, want string }{
 		{"a good token", "job", "diane 200"},
 		{"a token that is for another service", "stray", "401"},
 		{"a token that was revoked", "spent", "401"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			script := `curl -q -sS --cacert "$CERT" -w ' %{http_code}' --netrc-file <(jeton credential netrc "$URL" --as ` + tc.as + `) "$URL/who"`
+			script := `curl -q -sS --cacert "$CERT" -w ' %{http_code}' --netrc-file <(jeton credential netrc "$URL" --as ` +
+				tc.as +
+				`) "$URL/who"`
 			code, out, err := h.run(t, "", "bash", "-c", script)
 			if code != 0 || !strings.HasSuffix(strings.TrimSpace(out), tc.want) {
 				t.Errorf("code %d, want %q\n%s%s", code, tc.want, out, err)
@@ -182,6 +233,7 @@ func dockerAsks(t *testing.T, h *helping) {
 	if _, err := exec.LookPath("docker"); err != nil {
 		t.Skip("the client of docker is not there: what it says and hears is tested by cmd/jeton without it")
 	}
+
 	for _, tc := range []struct {
 		name, as string
 		good     bool
@@ -196,9 +248,25 @@ func dockerAsks(t *testing.T, h *helping) {
 			if err := os.WriteFile(filepath.Join(conf, "config.json"), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
+
 			// No daemon is asked: the client of docker asks the registry itself.
-			code, out, err := h.run(t, "", "JETON_IDENTITY="+tc.as, "DOCKER_HOST=tcp://127.0.0.1:9", "docker", "--config", conf, "manifest", "inspect", "--insecure", h.host()+"/app:1")
-			if (code == 0) != tc.good || tc.good && !strings.Contains(out, `"schemaVersion": 2`) || !tc.good && !strings.Contains(err, "no such manifest") {
+			code, out, err := h.run(
+				t,
+				"",
+				"JETON_IDENTITY="+tc.as,
+				"DOCKER_HOST=tcp://127.0.0.1:9",
+				"docker",
+				"--config",
+				conf,
+				"manifest",
+				"inspect",
+				"--insecure",
+				h.host()+"/app:1",
+			)
+			if (code == 0) != tc.good || tc.good && !strings.Contains(
+				out,
+				`"schemaVersion": 2`,
+			) || !tc.good && !strings.Contains(err, "no such manifest") {
 				t.Errorf("code %d\n%s%s", code, out, err)
 			}
 		})
@@ -209,6 +277,7 @@ func kubectlAsks(t *testing.T, h *helping) {
 	if _, err := exec.LookPath("kubectl"); err != nil {
 		t.Skip("kubectl is not there, and not in every distribution: the script credential.txtar speaks its protocol")
 	}
+
 	for _, tc := range []struct {
 		name, as, version string
 		want              string // "": an error
@@ -238,6 +307,7 @@ users:
 			if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
+
 			code, out, err := h.run(t, "", "kubectl", "--kubeconfig", conf, "get", "--raw", "/who")
 			if (code == 0) != (tc.want != "") || strings.TrimSpace(out) != tc.want || !strings.Contains(err, tc.says) {
 				t.Errorf("code %d, want %q that says %q\n%s%s", code, tc.want, tc.says, out, err)

@@ -17,11 +17,14 @@ func mounted(t *testing.T, size int) string {
 	if os.Getuid() != 0 {
 		t.Skip("making a small file system takes root")
 	}
+
 	dir := t.TempDir()
 	if err := syscall.Mount("jeton", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", size)); err != nil {
 		t.Skipf("root may not mount here: %v", err)
 	}
+
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+
 	return dir
 }
 
@@ -34,9 +37,11 @@ func fillUp(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
+
 	for block := make([]byte, 4096); err == nil; {
 		_, err = f.Write(block)
 	}
+
 	return path
 }
 
@@ -49,23 +54,29 @@ func TestAFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	ballast := fillUp(t, disk)
 	// Until what the store had left for itself is full, too, grants are fine.
 	full := func() bool {
 		before := l.lost
+
 		for _, login := range l.logins {
 			if err := l.use(c, login, 1); err != nil {
 				t.Fatal(err)
 			}
 		}
+
 		return l.lost == before+len(l.logins)
 	}
+
 	Wait(t, "the disk to be full", full)
+
 	for range 5 {
 		if !full() {
 			t.Error("a use was granted after the disk was full")
 		}
 	}
+
 	if _, a, err := c.Login(crashName, crashPW); err != nil || a.Status != http.StatusServiceUnavailable {
 		t.Errorf("a login is answered %v %v, want 503", a, err)
 	}
@@ -84,11 +95,14 @@ func TestAFullDisk(t *testing.T) {
 	} else if code := again.Code(t); code == 0 || !strings.Contains(again.Err.String(), "jeton: ") {
 		t.Errorf("on a full disk the server ended with code %d:\n%s", code, again.Err)
 	}
+
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
+
 	s = s.Restart(t)
 	l.checkAll(s.Client(t), 0)
+
 	for _, text := range l.faults {
 		t.Error(text)
 	}
@@ -101,6 +115,7 @@ func TestAFullDiskThatGetsRoom(t *testing.T) {
 	if err := l.login(c); err != nil {
 		t.Fatal(err)
 	}
+
 	use := func() bool {
 		before := l.grants
 		if err := l.use(c, l.logins[0], 1); err != nil {
@@ -108,14 +123,18 @@ func TestAFullDiskThatGetsRoom(t *testing.T) {
 		}
 		return l.grants > before
 	}
+
 	ballast := fillUp(t, disk)
 	Wait(t, "the disk to be full", func() bool { return !use() })
+
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
+
 	Wait(t, "uses to be granted again", use)
 	c.MustLogin(t, crashName, crashPW)
 	l.checkAll(s.Restart(t).Client(t), 0)
+
 	for _, text := range l.faults {
 		t.Error(text)
 	}
@@ -125,15 +144,20 @@ func TestADataFolderThatIsReadOnly(t *testing.T) {
 	disk := mounted(t, 4<<20)
 	o := Options{Config: counted, DataDir: filepath.Join(disk, "data")}
 	Start(t, o).Stop(t)
+
 	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
 		t.Skipf("root may not remount here: %v", err)
 	}
+
 	s := Launch(t, o)
 	if s.Up(t) {
 		t.Fatal("the server started")
 	}
-	if code := s.Code(t); code != 1 {
+
+	code := s.Code(t)
+	if code != 1 {
 		t.Errorf("the server ended with code %d, want 1", code)
 	}
+
 	contains(t, s.Err.String(), "jeton: ", s.DataDir, "read-only file system")
 }

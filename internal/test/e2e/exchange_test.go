@@ -53,6 +53,7 @@ func TestKillWhileAssertionsAreExchanged(t *testing.T) {
 	if soak() {
 		rounds = 300
 	}
+
 	s := Start(t, Options{Config: issuing})
 	r, x := newRobot(t, s, "robot"), &exchanges{}
 	for round := range rounds {
@@ -65,20 +66,35 @@ func TestKillWhileAssertionsAreExchanged(t *testing.T) {
 				}
 			})
 		}
+
 		enough := x.count() + 10 + rand.IntN(50)
 		Wait(t, "enough to happen", func() bool { return x.count() >= enough })
 		s.Kill()
 		wg.Wait()
 		s = s.Restart(t)
 		x.check(s.Client(t), r)
+
 		if len(x.faults) > 0 {
-			t.Fatalf("round %d: %d promises broken:\n%s", round, len(x.faults), strings.Join(x.faults[:min(20, len(x.faults))], "\n"))
+			t.Fatalf(
+				"round %d: %d promises broken:\n%s",
+				round,
+				len(x.faults),
+				strings.Join(x.faults[:min(20, len(x.faults))], "\n"),
+			)
 		}
 	}
+
 	if x.lost == 0 {
 		t.Error("no kill left anybody without an answer, so the kills proved little")
 	}
-	t.Logf("%d kills under 16 clients: %d assertions exchanged and %d without an answer, %d uses; 0 exchanged twice, 0 uses lost, 0 too many", rounds, x.acked, x.lost, x.uses)
+
+	t.Logf(
+		"%d kills under 16 clients: %d assertions exchanged and %d without an answer, %d uses; 0 exchanged twice, 0 uses lost, 0 too many",
+		rounds,
+		x.acked,
+		x.lost,
+		x.uses,
+	)
 }
 
 // exchange shows a new assertion, and uses the token once or twice. It reports false when
@@ -99,16 +115,19 @@ func (x *exchanges) exchange(c *Client, r *robot) bool {
 		x.fault("a new assertion was answered %v", a)
 		return false
 	}
+
 	tok := &spent{token: a.token()}
 	x.mu.Lock()
 	s.fate, s.tokens = done, append(s.tokens, tok)
 	x.acked++
 	x.mu.Unlock()
+
 	for range 1 + rand.IntN(2) {
 		if !x.use(c, r, tok) {
 			return false
 		}
 	}
+
 	return true
 }
 
@@ -129,6 +148,7 @@ func (x *exchanges) use(c *Client, r *robot, s *spent) bool {
 	case a.Status != 403 || s.acked+s.unknown < 3:
 		x.fault("a token with %d uses acknowledged and %d unknown is answered %v", s.acked, s.unknown, a)
 	}
+
 	return true
 }
 
@@ -143,9 +163,11 @@ func (x *exchanges) check(c *Client, r *robot) {
 			}
 		})
 	}
+
 	for _, s := range x.list {
 		work <- s
 	}
+
 	close(work)
 	wg.Wait()
 }
@@ -163,13 +185,16 @@ func (x *exchanges) checkOne(c *Client, r *robot, s *shown) {
 			x.fault("an assertion of fate %d, shown again, is answered %v", s.fate, a)
 		}
 	}
+
 	for _, tok := range s.tokens {
 		for range 4 {
 			if !x.use(c, r, tok) {
 				x.fault("a use after the restart was not answered")
 			}
 		}
-		if total := tok.acked + tok.unknown; tok.acked > 3 || total < 3 {
+
+		total := tok.acked + tok.unknown
+		if tok.acked > 3 || total < 3 {
 			x.fault("a token had %d uses and %d unknown, want three", tok.acked, tok.unknown)
 		}
 	}

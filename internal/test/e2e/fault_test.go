@@ -29,6 +29,7 @@ func faults() []fault {
 			ks, full = append(ks, k+1), append(full, 5*k+1)
 		}
 	}
+
 	var list []fault
 	for i, k := range ks {
 		list = append(list, fault{fmt.Sprintf("fsync,fdatasync:error=EIO:when=%d", k), i%2 == 0, false})
@@ -39,6 +40,7 @@ func faults() []fault {
 			list = append(list, fault{fmt.Sprintf("fsync,fdatasync:error=EIO:when=%d", k), i%2 != 0, false})
 		}
 	}
+
 	for i, k := range full {
 		list = append(list, fault{fmt.Sprintf("write,pwrite64:error=ENOSPC:when=%d", k), i%2 == 0, true})
 		if soak() || i == 1 {
@@ -48,6 +50,7 @@ func faults() []fault {
 			list = append(list, fault{fmt.Sprintf("write,pwrite64:error=ENOSPC:when=%d", k), false, false})
 		}
 	}
+
 	return list
 }
 
@@ -56,14 +59,24 @@ func faults() []fault {
 func TestWhatWasGrantedWasDurable(t *testing.T) {
 	needStrace(t)
 	var mu sync.Mutex
-	refused, injected, grants, unsure := 0, 0, 0, 0
+
+	refused := 0
+	injected := 0
+	grants := 0
+	unsure := 0
 	t.Run("faults", func(t *testing.T) {
 		for _, f := range faults() {
-			t.Run(strings.NewReplacer(":", " ", "when=", "").Replace(f.inject)+fmt.Sprintf(" prepared %t", f.prepared), func(t *testing.T) {
+			t.Run(strings.NewReplacer(
+				":",
+				" ",
+				"when=",
+				"",
+			).Replace(f.inject)+fmt.Sprintf(" prepared %t", f.prepared), func(t *testing.T) {
 				t.Parallel()
 				r := f.run(t)
 				mu.Lock()
 				defer mu.Unlock()
+
 				injected, grants, unsure = injected+r.injected, grants+r.ledger.grants, unsure+r.ledger.lost
 				if r.refused {
 					refused++
@@ -71,7 +84,15 @@ func TestWhatWasGrantedWasDurable(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d runs, %d starts refused, %d calls failed, %d uses acknowledged and %d without an answer; 0 grants that were not durable", len(faults()), refused, injected, grants, unsure)
+
+	t.Logf(
+		"%d runs, %d starts refused, %d calls failed, %d uses acknowledged and %d without an answer; 0 grants that were not durable",
+		len(faults()),
+		refused,
+		injected,
+		grants,
+		unsure,
+	)
 	if injected == 0 || refused == 0 || grants == 0 {
 		t.Error("the faults did not do what they are there for")
 	}
@@ -86,9 +107,11 @@ type faultRun struct {
 func (f fault) run(t *testing.T) faultRun {
 	dir := filepath.Join(t.TempDir(), "data")
 	o := Options{Config: counted, DataDir: dir}
+
 	if f.prepared {
 		Start(t, o).Stop(t)
 	}
+
 	trace := filepath.Join(t.TempDir(), "trace")
 	calls, _, _ := strings.Cut(f.inject, ":")
 	o.Under = append(strace(), "-o", trace, "-e", "trace="+calls, "-e", "inject="+f.inject)
@@ -96,6 +119,7 @@ func (f fault) run(t *testing.T) faultRun {
 		db := filepath.Join(dir, "jeton.db")
 		o.Under = append(o.Under, "-P", db, "-P", db+"-wal", "-P", db+"-journal")
 	}
+
 	o.Under = append(o.Under, outlive()...)
 	r := faultRun{ledger: &ledger{}}
 	s := Launch(t, o)
@@ -108,13 +132,16 @@ func (f fault) run(t *testing.T) faultRun {
 			t.Errorf("the server ended with code %d and says %q; want 1 or 7 and what is wrong", code, text)
 		}
 	}
+
 	s.Kill()
 	r.injected = count(t, trace)
 	s = s.Restart(t)
 	r.ledger.checkAll(s.Client(t), 0)
+
 	for _, text := range r.ledger.faults {
 		t.Error(text)
 	}
+
 	return r
 }
 
@@ -130,12 +157,14 @@ func (l *ledger) work(t *testing.T, c *Client, cut bool, failed func() bool) {
 					t.Errorf("the server does not answer: %v", err)
 					return
 				}
+
 				if n%8 == 0 && failed() || rest < after {
 					rest--
 				}
 			}
 		})
 	}
+
 	wg.Wait()
 }
 
@@ -164,6 +193,7 @@ func needStrace(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		missing(t, "strace is not there")
 	}
+
 	p := Run(t, Command{Args: append(strace(), "-e", "trace=none", "true")})
 	if p.Code(t) != 0 {
 		missing(t, "strace may not trace here (ptrace is not permitted): "+p.Err.String())
@@ -175,15 +205,30 @@ func needStrace(t *testing.T) {
 func attach(t *testing.T, s *Server, inject string) (detach func()) {
 	t.Helper()
 	calls, _, _ := strings.Cut(inject, ":")
-	p := Run(t, Command{Args: []string{"strace", "-f", "-o", os.DevNull, "-e", "trace=" + calls, "-e", "inject=" + inject, "-p", strconv.Itoa(s.PID)}})
+	p := Run(t, Command{
+		Args: []string{
+			"strace",
+			"-f",
+			"-o",
+			os.DevNull,
+			"-e",
+			"trace=" + calls,
+			"-e",
+			"inject=" + inject,
+			"-p",
+			strconv.Itoa(s.PID),
+		},
+	})
 	Wait(t, "strace to take hold of the server", func() bool {
 		select {
 		case <-p.Ended():
 			missing(t, "strace may not trace a running server here: "+p.Err.String())
 		default:
 		}
+
 		return strings.Contains(p.Err.String(), " attached")
 	})
+
 	return func() {
 		t.Helper()
 		p.Signal(t, os.Interrupt)
@@ -204,14 +249,17 @@ func TestNothingIsGrantedWhileTheDiskDoesNotSync(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	for _, login := range l.logins {
 		if err := l.use(c, login, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	before := l.grants
 
 	detach := attach(t, s, "fsync,fdatasync:error=EIO")
+
 	for range 10 {
 		for _, login := range l.logins {
 			if err := l.use(c, login, 1); err != nil {
@@ -219,12 +267,19 @@ func TestNothingIsGrantedWhileTheDiskDoesNotSync(t *testing.T) {
 			}
 		}
 	}
+
 	if l.grants != before {
 		t.Errorf("%d of 40 uses were granted while no sync succeeded", l.grants-before)
 	}
-	if a := c.MustDo(t, http.MethodPost, "/three", l.logins[0].cookies); a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
+	if a := c.MustDo(
+		t,
+		http.MethodPost,
+		"/three",
+		l.logins[0].cookies,
+	); a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
 		t.Errorf("a use is answered %v with Retry-After %q, want 503 with one", a, a.Header.Get("Retry-After"))
 	}
+
 	l.logins[0].unknown[0]++
 	if _, a, err := c.Login(crashName, crashPW); err != nil || a.Status != http.StatusServiceUnavailable {
 		t.Errorf("a login is answered %v %v, want 503", a, err)
@@ -232,13 +287,17 @@ func TestNothingIsGrantedWhileTheDiskDoesNotSync(t *testing.T) {
 	if a := c.MustDo(t, http.MethodPost, "/logout", l.logins[3].cookies); a.Status != http.StatusServiceUnavailable {
 		t.Errorf("a logout is answered %v, want 503", a)
 	}
+
 	l.logins[3].logout = unknown
-	if r := s.Jeton(t, "", "user", "disable", "p"); r.Code != 7 {
+	r := s.Jeton(t, "", "user", "disable", "p")
+	if r.Code != 7 {
 		t.Errorf("disabling ended with code %d, want 7: %s", r.Code, r.Err)
 	}
+
 	if a := c.MustDo(t, http.MethodGet, "/free", l.logins[1].cookies); a.Status != http.StatusOK {
 		t.Errorf("what needs no write is answered %v, want 200", a)
 	}
+
 	detach()
 
 	for _, login := range l.logins[:3] {
@@ -250,10 +309,13 @@ func TestNothingIsGrantedWhileTheDiskDoesNotSync(t *testing.T) {
 			return l.grants > granted
 		})
 	}
+
 	if !strings.Contains(s.Err.String(), "writes were not committed") {
 		t.Errorf("the log does not tell of it:\n%s", s.Err)
 	}
+
 	l.checkAll(s.Restart(t).Client(t), 0)
+
 	for _, text := range l.faults {
 		t.Error(text)
 	}
@@ -274,12 +336,14 @@ func TestAChangeThatIsAskedForAgainHolds(t *testing.T) {
 			t.Fatal(a)
 		}
 	}
+
 	ask := func(name string) bool {
 		if name == "logout" {
 			return c.MustDo(t, http.MethodPost, "/logout", cookies[name]).Status == http.StatusOK
 		}
 		return s.Jeton(t, "", "user", name, name).Code == 0
 	}
+
 	for _, name := range changes {
 		// A commit takes longer than anybody waits for it, and succeeds in the end. A change
 		// of a person may touch many rows and is waited for longer.
@@ -287,8 +351,10 @@ func TestAChangeThatIsAskedForAgainHolds(t *testing.T) {
 		if ask(name) {
 			t.Errorf("%s was answered before it was durable", name)
 		}
+
 		detach()
 	}
+
 	for _, name := range changes {
 		Wait(t, name+" to be answered", func() bool { return ask(name) })
 		if a := c.MustDo(t, http.MethodGet, "/free", cookies[name]); a.Status != http.StatusUnauthorized {

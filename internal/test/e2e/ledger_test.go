@@ -67,9 +67,11 @@ func (l *ledger) granted() int {
 func (l *ledger) pick(first int) *tracked {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if len(l.logins) <= first {
 		return nil
 	}
+
 	return l.logins[first+rand.IntN(len(l.logins)-first)]
 }
 
@@ -79,8 +81,10 @@ func (l *ledger) login(c *Client) error {
 	if err != nil || a.Status != http.StatusOK {
 		return err
 	}
+
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	l.logins = append(l.logins, &tracked{cookies: cookies, lefts: [2]map[int]bool{{}, {}}})
 	return nil
 }
@@ -92,8 +96,10 @@ func (l *ledger) use(c *Client, s *tracked, b int) error {
 	a, err := c.Do(http.MethodPost, budgets[b].path, s.cookies)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	switch {
 	case err != nil || a.Status == http.StatusServiceUnavailable:
 		s.unknown[b]++
@@ -101,10 +107,13 @@ func (l *ledger) use(c *Client, s *tracked, b int) error {
 	case a.Status == http.StatusOK:
 		s.acked[b]++
 		l.grants++
+
 		if s.acked[b] > budgets[b].most {
 			l.faults = append(l.faults, fmt.Sprintf("%s was granted %d times", budgets[b].path, s.acked[b]))
 		}
-		if left := a.Left(); left < 0 || left >= budgets[b].most || s.lefts[b][left] {
+
+		left := a.Left()
+		if left < 0 || left >= budgets[b].most || s.lefts[b][left] {
 			l.faults = append(l.faults, fmt.Sprintf("two grants of %s say that %d are left", budgets[b].path, left))
 		} else {
 			s.lefts[b][left] = true
@@ -114,6 +123,7 @@ func (l *ledger) use(c *Client, s *tracked, b int) error {
 	case a.Status != http.StatusForbidden && a.Status != http.StatusUnauthorized:
 		l.faults = append(l.faults, "unexpected answer "+a.String())
 	}
+
 	return err
 }
 
@@ -128,6 +138,7 @@ func (l *ledger) end(c *Client, s *tracked) error {
 		s.logout = done
 		s.mu.Unlock()
 	}
+
 	return err
 }
 
@@ -140,6 +151,7 @@ func (l *ledger) check(c *Client, s *tracked) {
 			l.fault("HEAD %s: %v", budget.path, err)
 			return
 		}
+
 		switch {
 		case a.Status == http.StatusUnauthorized && s.logout != never:
 			return
@@ -150,24 +162,31 @@ func (l *ledger) check(c *Client, s *tracked) {
 			l.fault("an acknowledged login is lost: %v", a)
 			return
 		}
+
 		used := budget.most - a.Left()
 		if used < s.acked[b] {
 			l.fault("%s: %d acknowledged uses are lost of %d", budget.path, s.acked[b]-used, s.acked[b])
 		}
-		if most := s.acked[b] + s.unknown[b]; used > most {
+
+		most := s.acked[b] + s.unknown[b]
+		if used > most {
 			l.fault("%s: %d uses are counted, and clients know of %d at most", budget.path, used, most)
 		}
+
 		s.acked[b], s.unknown[b] = used, 0
 	}
+
 	if a, err := c.Do(http.MethodGet, "/free", s.cookies); err != nil || a.Status != http.StatusOK {
 		l.fault("an acknowledged login does not open the route that is not counted: %v %v", a, err)
 	}
+
 	for before := -1; s.acked[0] != before; {
 		before = s.acked[0]
 		if err := l.use(c, s, 0); err != nil {
 			l.fault("POST /three: %v", err)
 		}
 	}
+
 	if s.acked[0] != budgets[0].most {
 		l.fault("/three ended after %d uses in all", s.acked[0])
 	}
@@ -179,6 +198,7 @@ func (l *ledger) checkAll(c *Client, first int) {
 	for range min(50, first) {
 		list = append(list, l.logins[rand.IntN(first)])
 	}
+
 	work := make(chan *tracked)
 	var wg sync.WaitGroup
 	for range 8 {
@@ -188,6 +208,7 @@ func (l *ledger) checkAll(c *Client, first int) {
 			}
 		})
 	}
+
 	seen := map[*tracked]bool{}
 	for _, s := range list {
 		if !seen[s] {
@@ -195,6 +216,7 @@ func (l *ledger) checkAll(c *Client, first int) {
 			work <- s
 		}
 	}
+
 	close(work)
 	wg.Wait()
 }

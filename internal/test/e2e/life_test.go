@@ -35,11 +35,13 @@ func TestStopLetsRequestsInFlightEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	upstream := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(arrived)
 		<-release
 		_, _ = io.WriteString(w, "at last")
 	})}
+
 	go func() { _ = upstream.Serve(l) }()
 	t.Cleanup(func() { _ = upstream.Close() })
 	s := Start(t, Options{Config: file(t, fmt.Sprintf(upstreamConfig, "http://"+l.Addr().String()))})
@@ -52,6 +54,7 @@ func TestStopLetsRequestsInFlightEnd(t *testing.T) {
 		}
 		answers <- a
 	}()
+
 	<-arrived
 	s.Signal(t, syscall.SIGTERM)
 	Wait(t, "the server to stop listening", func() bool {
@@ -61,11 +64,14 @@ func TestStopLetsRequestsInFlightEnd(t *testing.T) {
 		}
 		return err != nil
 	})
+
 	close(release)
 	if a := <-answers; a.Status != http.StatusOK || a.Body != "at last" {
 		t.Errorf("the request in flight was answered %v", a)
 	}
-	if code := s.Code(t); code != 0 {
+
+	code := s.Code(t)
+	if code != 0 {
 		t.Errorf("the server ended with code %d, want 0", code)
 	}
 	if _, err := os.Stat(filepath.Join(s.DataDir, "jeton.pid")); !os.IsNotExist(err) {
@@ -94,6 +100,7 @@ func read(t *testing.T, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return string(b)
 }
 
@@ -110,6 +117,7 @@ func TestReload(t *testing.T) {
 	line := 1 + strings.Count(broken[:strings.Index(broken, "max_usages")], "\n")
 	want := fmt.Sprintf("%s:%d:9: ", path, line)
 	Wait(t, "the log to name "+want, func() bool { return strings.Contains(s.Err.String(), want) })
+
 	if !strings.Contains(s.Err.String(), "max_uses") {
 		t.Errorf("the log does not name the nearest known key:\n%s", s.Err)
 	}
@@ -120,6 +128,7 @@ func TestReload(t *testing.T) {
 	write(t, path, strings.Replace(good, "max_uses: 3", "max_uses: 2", 1))
 	s.Signal(t, syscall.SIGHUP)
 	Wait(t, "the new configuration", func() bool { return strings.Contains(s.Err.String(), "configuration reloaded") })
+
 	if a := c.MustDo(t, http.MethodPost, "/three", cookies); a.Status != http.StatusOK || a.Left() != 0 {
 		t.Errorf("with one of two uses left: %v with %d left", a, a.Left())
 	}
@@ -133,19 +142,24 @@ func TestReload(t *testing.T) {
 	Wait(t, "the undeclared user to be refused", func() bool {
 		return c.MustDo(t, http.MethodGet, "/free", cookies).Status == http.StatusUnauthorized
 	})
+
 	s.Stop(t)
 }
 
 func TestReloadTakesANewCertificate(t *testing.T) {
 	s := Start(t, Options{Config: counted})
 	serial := func() string {
-		conn, err := tls.Dial("tcp", strings.TrimPrefix(s.URL, "https://"), &tls.Config{InsecureSkipVerify: true}) // it is looked at, not trusted
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(s.URL, "https://"), &tls.Config{
+			InsecureSkipVerify: true,
+		}) // it is looked at, not trusted
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
+
 		return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
 	}
+
 	old := serial()
 	key := filepath.Join(s.DataDir, "private.pem")
 	for _, path := range []string{s.Cert, key} {
@@ -153,6 +167,7 @@ func TestReloadTakesANewCertificate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	s.Signal(t, syscall.SIGHUP)
 	Wait(t, "a new certificate", func() bool { return serial() != old })
 	second := serial()
@@ -161,23 +176,35 @@ func TestReloadTakesANewCertificate(t *testing.T) {
 	if err := os.Chmod(key, 0o644); err != nil {
 		t.Fatal(err)
 	}
+
 	s.Signal(t, syscall.SIGHUP)
-	Wait(t, "the log to tell of the key", func() bool { return strings.Contains(s.Err.String(), "can be read by others") })
+	Wait(t, "the log to tell of the key", func() bool {
+		return strings.Contains(
+			s.Err.String(),
+			"can be read by others",
+		)
+	})
+
 	if serial() != second {
 		t.Error("the certificate changed although the reload was refused")
 	}
+
 	s.Client(t).MustLogin(t, crashName, crashPW)
 }
 
 func TestTheSecondProcessOnAFolderIsRefused(t *testing.T) {
 	s := Start(t, Options{Config: counted})
 	second := Launch(t, s.Options)
-	if code := second.Code(t); code != 1 {
+	code := second.Code(t)
+	if code != 1 {
 		t.Errorf("the second process ended with code %d, want 1", code)
 	}
-	if want := fmt.Sprintf("process %d holds %s", s.PID, s.DataDir); !strings.Contains(second.Err.String(), want) {
+
+	want := fmt.Sprintf("process %d holds %s", s.PID, s.DataDir)
+	if !strings.Contains(second.Err.String(), want) {
 		t.Errorf("the second process says %q, want %q in it", second.Err, want)
 	}
+
 	s.Client(t).MustLogin(t, crashName, crashPW)
 }
 
@@ -189,59 +216,85 @@ func TestCommands(t *testing.T) {
 			t.Parallel()
 			s := Start(t, Options{Config: counted})
 			c := s.Client(t)
+
 			// meanwhile runs commands while the server is as the case says.
 			meanwhile := func(run func()) {
 				if !running {
 					s.Stop(t)
 				}
+
 				run()
 				if !running {
 					s = s.Restart(t)
 					c = s.Client(t)
 				}
 			}
+
 			opens := func(cookies string, want int) {
 				t.Helper()
 				if a := c.MustDo(t, http.MethodGet, "/free", cookies); a.Status != want {
 					t.Errorf("answered %v, want %d", a, want)
 				}
 			}
+
 			login := func(pw string, want int) string {
 				t.Helper()
 				cookies, a, err := c.Login("diane", pw)
 				if err != nil || a.Status != want {
 					t.Errorf("login with %q: %v %v, want %d", pw, a, err, want)
 				}
+
 				return cookies
 			}
 
 			meanwhile(func() {
-				contains(t, s.Must(t, "the first password\n", "user", "add", "diane", "--group", "staff", "--password-stdin"), "added user diane")
-				contains(t, s.Must(t, "", "user", "list"), "diane", "active", "staff", crashName, "declared in the file")
+				contains(
+					t,
+					s.Must(t, "the first password\n", "user", "add", "diane", "--group", "staff", "--password-stdin"),
+					"added user diane",
+				)
+				contains(
+					t,
+					s.Must(t, "", "user", "list"),
+					"diane",
+					"active",
+					"staff",
+					crashName,
+					"declared in the file",
+				)
 				fails(t, s.Jeton(t, "another one", "user", "add", "Diane", "--password-stdin"), 6, "conflict")
 				fails(t, s.Jeton(t, "short", "user", "add", "eshana", "--password-stdin"), 2, "too short")
 				fails(t, s.Jeton(t, "", "user", "disable", crashName), 6, "declared in the configuration file")
+
 				fails(t, s.Jeton(t, "", "user", "disable", "nobody"), 5, "not found")
 				status := s.Jeton(t, "", "status")
+
 				if running {
 					contains(t, s.Must(t, "", "status"), strconv.Itoa(s.PID), "counted")
 				} else {
 					fails(t, status, 7, "no server is up")
 				}
 			})
+
 			cookies := login("the first password", 200)
 			opens(cookies, 200)
 
 			meanwhile(func() { contains(t, s.Must(t, "", "user", "disable", "diane"), "disabled user diane") })
 			opens(cookies, 401) // on the very next request
 			login("the first password", 401)
+
 			meanwhile(func() { contains(t, s.Must(t, "", "user", "enable", "diane"), "enabled user diane") })
 			opens(cookies, 401)
 			cookies = login("the first password", 200)
 
 			meanwhile(func() {
-				contains(t, s.Must(t, "the second password", "user", "passwd", "diane", "--password-stdin"), "set the password")
+				contains(
+					t,
+					s.Must(t, "the second password", "user", "passwd", "diane", "--password-stdin"),
+					"set the password",
+				)
 			})
+
 			opens(cookies, 401)
 			login("the first password", 401)
 			cookies, other := login("the second password", 200), login("the second password", 200)
@@ -249,12 +302,15 @@ func TestCommands(t *testing.T) {
 			meanwhile(func() {
 				var list []struct{ ID, User, Service string }
 				decode(t, s.Must(t, "", "session", "list", "--user", "diane", "--output", "json"), &list)
+
 				if len(list) != 2 || list[0].User != "diane" || list[0].Service != "counted" {
 					t.Fatalf("sessions are %v, want two of diane", list)
 				}
+
 				contains(t, s.Must(t, "", "session", "end", list[1].ID), "ended 1 sessions") // the older one
 				fails(t, s.Jeton(t, "", "session", "end", list[1].ID), 5, "no such session")
 			})
+
 			opens(cookies, 401)
 			opens(other, 200)
 			refused := c.MustDo(t, http.MethodGet, "/free", cookies).Header.Get("X-Request-Id")
@@ -268,9 +324,21 @@ func TestCommands(t *testing.T) {
 					decode(t, line, &e)
 					actions = append(actions, e.Action+" "+e.Outcome)
 				}
-				contains(t, strings.Join(actions, "\n"), "user.add ok", "login ok", "login bad_credential", "user.change ok", "user.password ok", "session.end ok", "request bad_credential")
+
+				contains(
+					t,
+					strings.Join(actions, "\n"),
+					"user.add ok",
+					"login ok",
+					"login bad_credential",
+					"user.change ok",
+					"user.password ok",
+					"session.end ok",
+					"request bad_credential",
+				)
 				contains(t, s.Must(t, "", "user", "remove", "diane"), "removed user diane")
 			})
+
 			opens(other, 401)
 			login("the second password", 401)
 		})
@@ -286,6 +354,7 @@ func decode(t *testing.T, text string, into any) {
 
 func contains(t *testing.T, text string, parts ...string) {
 	t.Helper()
+
 	for _, p := range parts {
 		if !strings.Contains(text, p) {
 			t.Errorf("%q does not say %q", text, p)

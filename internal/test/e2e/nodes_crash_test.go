@@ -20,6 +20,7 @@ func TestKillNodesUnderLoad(t *testing.T) {
 	if soak() {
 		rounds = 200
 	}
+
 	l, people, logins, survived := &ledger{}, &people{}, 0, 0
 	pg := pgtest.Start(t)
 	var all *nodes
@@ -30,19 +31,28 @@ func TestKillNodesUnderLoad(t *testing.T) {
 			}
 			all, l.logins = newNodes(t, pg, "", "250ms", "250ms"), nil
 		}
+
 		first := len(l.logins)
 		survived += strainNodes(t, all, l, people, round)
 		c := all.any()
 		l.checkAll(c, first)
 		people.check(t, c)
+
 		if len(l.faults) > 0 {
-			t.Fatalf("round %d: %d promises broken:\n%s", round, len(l.faults), strings.Join(l.faults[:min(20, len(l.faults))], "\n"))
+			t.Fatalf(
+				"round %d: %d promises broken:\n%s",
+				round,
+				len(l.faults),
+				strings.Join(l.faults[:min(20, len(l.faults))], "\n"),
+			)
 		}
+
 		logins += len(l.logins) - first
 		if (round+1)%50 == 0 {
 			t.Logf("%d kills so far: %d uses acknowledged", round+1, l.grants)
 		}
 	}
+
 	t.Logf("%d kills of one of two nodes under 32 clients: %d uses acknowledged (%d by the other node after the kill) and %d without an answer, of %d logins; %d changes of accounts acknowledged; 0 lost, 0 too many",
 		rounds, l.grants, survived, l.lost, logins, people.acked)
 }
@@ -52,12 +62,14 @@ func TestKillNodesUnderLoad(t *testing.T) {
 func strainNodes(t *testing.T, all *nodes, l *ledger, p *people, round int) int {
 	first, victim := len(l.logins), rand.IntN(len(all.list))
 	var killed, ended atomic.Bool
+
 	pick := func() *node {
 		if killed.Load() {
 			return all.list[1-victim]
 		}
 		return all.list[rand.IntN(len(all.list))]
 	}
+
 	var wg sync.WaitGroup
 	for range 32 {
 		wg.Go(func() {
@@ -66,6 +78,7 @@ func strainNodes(t *testing.T, all *nodes, l *ledger, p *people, round int) int 
 			}
 		})
 	}
+
 	enough, changes := l.granted()+someUses(round)/2, p.count()
 	if thorough(round) {
 		changes += 1 + rand.IntN(3)
@@ -76,14 +89,17 @@ func strainNodes(t *testing.T, all *nodes, l *ledger, p *people, round int) int 
 			}
 		})
 	}
+
 	Wait(t, "enough to happen", func() bool { return l.granted() >= enough && p.count() >= changes })
 	killed.Store(true)
 	all.list[victim].server.Kill()
 	before := l.granted()
 	Wait(t, "the other node to go on", func() bool { return l.granted() >= before+50 })
+
 	after := l.granted() - before
 	ended.Store(true)
 	wg.Wait()
 	all.list[victim].revive(t)
+
 	return after
 }

@@ -92,9 +92,11 @@ func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *histor
 	all.well(t)
 	h.hand(t)
 	h.epoch = time.Now()
+
 	for _, n := range all.list {
 		n.healed.Store(0)
 	}
+
 	var front atomic.Int64 // the first of the credentials that are used now
 	var work sync.WaitGroup
 	for c := range crowd {
@@ -107,6 +109,7 @@ func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *histor
 			}
 		})
 	}
+
 	step := lasts / time.Duration(len(h.holdings))
 	work.Go(func() {
 		for !h.end.Load() {
@@ -114,48 +117,60 @@ func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *histor
 			front.Add(1)
 		}
 	})
+
 	dice := rand.New(rand.NewPCG(seed, math.MaxUint64))
 	pause(t, step*2)
+
 	for h.now() < int64(lasts) {
 		h.hurt(t, dice)
 	}
+
 	all.well(t)
 	pause(t, 5*step)
+
 	for range 3 { // should the machine have been too slow for any
 		i, n := dice.IntN(len(h.holdings)), h.list[dice.IntN(len(h.list))]
 		h.finishAndTry(0, n, i)
 		h.ask(0, n, (i+1)%len(h.holdings), useFree)
 	}
+
 	h.end.Store(true)
 	work.Wait()
 	h.extra.Wait()
 	all.well(t)
+
 	// What is left in the end has to fit to all that was answered.
 	for i := range h.holdings {
 		for _, n := range all.list {
 			h.ask(0, n, i, lookCounted)
 		}
 	}
+
 	return h
 }
 
 // hand makes the credentials of a history, and shows them to all nodes.
 func (h *history) hand(t *testing.T) {
 	t.Helper()
+
 	for range 10 {
 		h.holdings = append(h.holdings, h.session(t, crashName, crashPW, nil))
 	}
+
 	for i := range 10 {
 		h.holdings = append(h.holdings, h.token(t, h.crash, i%2*ownUses, nil))
 	}
+
 	for i := range 2 {
 		who := h.human(t, fmt.Sprintf("h%d-%d", h.seed, i))
 		steady := h.session(t, who.name, who.password, who)
 		h.holdings = append(h.holdings, steady, h.token(t, steady.secret, i%2*ownUses, who))
 	}
+
 	dice := rand.New(rand.NewPCG(h.seed, math.MaxUint64-1))
 	dice.Shuffle(len(h.holdings), func(i, j int) { h.holdings[i], h.holdings[j] = h.holdings[j], h.holdings[i] })
 	h.doubts = make([]int, len(h.holdings))
+
 	for _, each := range h.holdings {
 		h.warm(t, each)
 	}
@@ -164,7 +179,8 @@ func (h *history) hand(t *testing.T) {
 // act does one thing that clients do.
 func (h *history) act(client, i int, dice *rand.Rand) {
 	n := h.list[dice.IntN(len(h.list))]
-	switch roll := dice.IntN(1000); {
+	roll := dice.IntN(1000)
+	switch {
 	case roll < 400:
 		h.ask(client, n, i, useCounted)
 	case roll < 850:
@@ -181,6 +197,7 @@ func (h *history) finishAndTry(client int, n *node, i int) {
 	if h.ask(client, n, i, endIt) != granted {
 		return
 	}
+
 	for range 2 {
 		for _, n := range h.list {
 			h.ask(client, n, i, useFree)
@@ -195,9 +212,17 @@ func (h *history) ask(client int, n *node, i int, q question) outcome {
 	if counts && !h.mayDoubt(i) {
 		return nobodyCanTell
 	}
-	d := deed{client: client, node: n.number, holding: i, question: q, call: h.now()}
+
+	d := deed{
+		client:   client,
+		node:     n.number,
+		holding:  i,
+		question: q,
+		call:     h.now(),
+	}
 	var a Answer
 	var err error
+
 	switch q {
 	case useCounted:
 		a, err = n.talk().show(http.MethodPost, twenty, each, nil)
@@ -208,7 +233,9 @@ func (h *history) ask(client int, n *node, i int, q question) outcome {
 	case endIt:
 		a, err = h.finish(n.talk(), each)
 	}
+
 	d.back, d.left = h.now(), a.Left()
+
 	switch {
 	case err != nil:
 		d.outcome, d.text = nobodyCanTell, err.Error()
@@ -226,15 +253,20 @@ func (h *history) ask(client int, n *node, i int, q question) outcome {
 		h.odd = append(h.odd, fmt.Sprintf("%s is answered %v", q, a))
 		h.mu.Unlock()
 	}
+
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	h.deeds = append(h.deeds, d)
 	if counts && d.outcome == nobodyCanTell {
 		h.doubts[i]++
 	}
-	if since := n.healed.Load(); d.outcome == granted && since != 0 && d.call > since && q != endIt {
+
+	since := n.healed.Load()
+	if d.outcome == granted && since != 0 && d.call > since && q != endIt {
 		h.after++
 	}
+
 	return d.outcome
 }
 
@@ -264,6 +296,7 @@ func (h *history) finish(c *Client, each *holding) (Answer, error) {
 	case each.kind == aSession:
 		return c.show(http.MethodPost, "/logout", each, nil)
 	}
+
 	return c.json(http.MethodDelete, "/api/v1/users/me/tokens/"+each.accessor, "Cookie", h.crash, nil)
 }
 
@@ -271,11 +304,14 @@ func (h *history) finish(c *Client, each *holding) (Answer, error) {
 func (h *history) hurt(t *testing.T, dice *rand.Rand) {
 	t.Helper()
 	n := h.list[dice.IntN(len(h.list))]
+
 	between := func(low, high int) time.Duration {
 		return time.Duration(low+dice.IntN(high-low)) * time.Millisecond
 	}
+
 	what := ""
-	switch roll := dice.IntN(100); {
+	roll := dice.IntN(100)
+	switch {
 	case roll < 20:
 		what = "kill"
 		n.server.Kill()
@@ -288,6 +324,7 @@ func (h *history) hurt(t *testing.T, dice *rand.Rand) {
 		if dice.IntN(4) == 0 {
 			most = 2000
 		}
+
 		pause(t, between(50, most))
 		n.goOn(t)
 	case roll < 60:
@@ -314,14 +351,17 @@ func (h *history) hurt(t *testing.T, dice *rand.Rand) {
 		if dice.IntN(3) == 0 {
 			what, end = "stop of the database", h.pg.Stop
 		}
+
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}
+
 		pause(t, between(1, 300))
 		if err := h.pg.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	h.mu.Lock()
 	h.faults[what]++
 	h.mu.Unlock()

@@ -28,10 +28,12 @@ func (h *history) judge() (breaches []string) {
 	for _, text := range h.odd {
 		breaches = append(breaches, unexpectedly+": "+text)
 	}
+
 	for i, each := range h.holdings {
 		deeds := h.of(i)
 		breaches = append(breaches, overspent(each, deeds)...)
 		breaches = append(breaches, afterEnds(each, deeds)...)
+
 		switch porcupine.CheckOperationsTimeout(spending(each), operations(each, deeds), time.Minute) {
 		case porcupine.Illegal:
 			breaches = append(breaches, noExplanation+":\n"+transcript(each, deeds))
@@ -39,6 +41,7 @@ func (h *history) judge() (breaches []string) {
 			breaches = append(breaches, tooLong+":\n"+transcript(each, deeds))
 		}
 	}
+
 	return breaches
 }
 
@@ -46,21 +49,26 @@ func (h *history) judge() (breaches []string) {
 func (h *history) of(i int) []deed {
 	var list []deed
 	for _, d := range h.deeds {
-		shared := d.question == endIt && h.holdings[i].owner != nil && h.holdings[d.holding].owner == h.holdings[i].owner
+		shared := d.question == endIt && h.holdings[i].owner != nil &&
+			h.holdings[d.holding].owner == h.holdings[i].owner
 		if d.holding == i || shared {
 			list = append(list, d)
 		}
 	}
+
 	slices.SortFunc(list, func(a, b deed) int { return int(a.call - b.call) })
+
 	return list
 }
 
 func transcript(each *holding, deeds []deed) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  a credential of kind %d with %d uses of its own:\n", each.kind, each.own)
+
 	for _, d := range deeds {
 		fmt.Fprintln(&b, "   ", d)
 	}
+
 	return b.String()
 }
 
@@ -75,9 +83,19 @@ func overspent(each *holding, deeds []deed) []string {
 			own++
 		}
 	}
+
 	if counted > mostUses || each.own > 0 && own > each.own {
-		return []string{fmt.Sprintf("%s: %d of %d, and %d of %d of its own:\n%s", tooMany, counted, mostUses, own, each.own, transcript(each, deeds))}
+		return []string{fmt.Sprintf(
+			"%s: %d of %d, and %d of %d of its own:\n%s",
+			tooMany,
+			counted,
+			mostUses,
+			own,
+			each.own,
+			transcript(each, deeds),
+		)}
 	}
+
 	return nil
 }
 
@@ -98,6 +116,7 @@ func afterEnds(each *holding, deeds []deed) (breaches []string) {
 			acknowledged = min(acknowledged, d.back)
 		}
 	}
+
 	for _, d := range deeds {
 		if d.question == endIt {
 			continue
@@ -109,6 +128,7 @@ func afterEnds(each *holding, deeds []deed) (breaches []string) {
 			breaches = append(breaches, fmt.Sprintf("%s:\n    %v\n%s", withoutAnEnd, d, transcript(each, deeds)))
 		}
 	}
+
 	return breaches
 }
 
@@ -129,6 +149,7 @@ func spending(each *holding) porcupine.Model {
 	if each.own > 0 {
 		full.left = each.own
 	}
+
 	return porcupine.Model{
 		Init: func() any { return full },
 		Step: func(before, in, out any) (bool, any) {
@@ -162,10 +183,12 @@ func (p purse) after(q question, d deed) (possible bool, after purse) {
 		p.left = 0
 		return possible, p
 	}
+
 	found := p.left - d.left // by this answer, of what was owed
 	if q != lookCounted {
 		found--
 	}
+
 	possible = !p.ended && found >= 0 && found <= p.doubts && d.left >= 0 && (d.left > 0 || q != lookCounted)
 	return possible, purse{left: d.left, doubts: p.doubts - found, mayBeOff: p.mayBeOff}
 }
@@ -175,15 +198,23 @@ func (p purse) after(q question, d deed) (possible bool, after purse) {
 func operations(each *holding, deeds []deed) []porcupine.Operation {
 	var list []porcupine.Operation
 	for _, d := range deeds {
-		op := porcupine.Operation{ClientId: d.client, Input: d.question, Output: d, Call: d.call, Return: d.back}
+		op := porcupine.Operation{
+			ClientId: d.client,
+			Input:    d.question,
+			Output:   d,
+			Call:     d.call,
+			Return:   d.back,
+		}
 		switch {
 		case d.question == useFree && each.own == 0, d.question == lookCounted && d.outcome == nobodyCanTell:
 			continue
 		case d.outcome == nobodyCanTell:
 			op.Return = d.call + 1 // it is owed from then on
 		}
+
 		list = append(list, op)
 	}
+
 	return list
 }
 
@@ -198,9 +229,11 @@ func (t *total) add(h *history) {
 	if t.faults == nil {
 		t.faults = map[string]int{}
 	}
+
 	ended := map[int]int64{}
 	for _, d := range h.deeds {
 		t.deeds++
+
 		switch {
 		case d.outcome == nobodyCanTell:
 			t.unknown++
@@ -213,12 +246,15 @@ func (t *total) add(h *history) {
 			t.uses++
 		}
 	}
+
 	for _, d := range h.deeds {
 		if at, ok := ended[d.holding]; ok && d.outcome == refused && d.call > at {
 			t.elsewhere++
 		}
 	}
+
 	t.after += h.after
+
 	for what, n := range h.faults {
 		t.faults[what] += n
 	}
@@ -238,6 +274,7 @@ func (t total) vacuous() string {
 	case t.uses < 50:
 		return fmt.Sprintf("only %d uses were granted", t.uses)
 	}
+
 	return ""
 }
 

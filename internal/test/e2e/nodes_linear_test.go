@@ -25,13 +25,16 @@ func TestHistoriesOfNodesAreLinearizable(t *testing.T) {
 	if soak() {
 		histories = 100
 	}
-	if text := os.Getenv("JETON_SEED"); text != "" {
+
+	text := os.Getenv("JETON_SEED")
+	if text != "" {
 		var err error
 		if first, err = strconv.ParseUint(text, 10, 64); err != nil {
 			t.Fatal(err)
 		}
 		histories = 1
 	}
+
 	pg := pgtest.Start(t)
 	var all *nodes
 	var sum total
@@ -42,20 +45,31 @@ func TestHistoriesOfNodesAreLinearizable(t *testing.T) {
 			}
 			all = newNodes(t, pg, "", mixed()...)
 		}
+
 		seed := first + uint64(i)
 		h := all.record(t, seed, historyLasts)
 		recorded := time.Now()
 		breaches := h.judge()
 		var one total
 		one.add(h)
+
 		sum.add(h)
 		t.Logf("history %d, judged in %v: %v", seed, time.Since(recorded).Round(time.Millisecond), one)
+
 		if len(breaches) > 0 {
-			t.Fatalf("JETON_SEED=%d: %d promises broken:\n%s", seed, len(breaches), strings.Join(breaches[:min(5, len(breaches))], "\n"))
+			t.Fatalf(
+				"JETON_SEED=%d: %d promises broken:\n%s",
+				seed,
+				len(breaches),
+				strings.Join(breaches[:min(5, len(breaches))], "\n"),
+			)
 		}
-		if why := one.vacuous(); why != "" {
+
+		why := one.vacuous()
+		if why != "" {
 			t.Fatalf("JETON_SEED=%d: the history is %s: %s", seed, nothingHappens, why)
 		}
 	}
+
 	t.Logf("%d histories of three nodes are linearizable: %v", histories, sum)
 }

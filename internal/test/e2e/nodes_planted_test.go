@@ -16,6 +16,7 @@ import (
 // nothing about the program as it is.
 func TestPlantedBugsAreFlagged(t *testing.T) {
 	const most = 30 // histories; nearly always the first or the second flags it
+
 	pg := pgtest.Start(t)
 	for _, tc := range []struct {
 		name, tag string
@@ -30,8 +31,10 @@ func TestPlantedBugsAreFlagged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			all := newNodes(t, pg, program, mixed()...)
 			defer all.close()
+
 			first := rand.Uint64N(1_000_000_000)
 			for i := range uint64(most) {
 				breaches := all.record(t, first+i, historyLasts).judge()
@@ -40,11 +43,13 @@ func TestPlantedBugsAreFlagged(t *testing.T) {
 					check, _, _ := strings.Cut(text, ":")
 					by[check]++
 				}
+
 				if slices.ContainsFunc(tc.by, func(check string) bool { return by[check] > 0 }) {
 					t.Logf("%s: flagged in history %d of it (seed %d), by %v", tc.tag, i+1, first+i, by)
 					return
 				}
 			}
+
 			t.Errorf("%s was not flagged by %v in %d histories from seed %d on", tc.tag, tc.by, most, first)
 		})
 	}

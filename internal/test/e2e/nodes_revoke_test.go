@@ -36,6 +36,7 @@ func TestWhatWasEndedOnOneNodeIsRefusedOnTheOthers(t *testing.T) {
 	if soak() {
 		sequences = 10_000
 	}
+
 	all := newNodes(t, pgtest.Start(t), "", mixed()...)
 	r := &revoking{nodes: all, kinds: map[string]int{}}
 	r.left.Store(int64(sequences))
@@ -48,20 +49,30 @@ func TestWhatWasEndedOnOneNodeIsRefusedOnTheOthers(t *testing.T) {
 			}
 		})
 	}
+
 	ended := make(chan struct{})
 	go func() {
 		work.Wait()
 		close(ended)
 	}()
+
 	for again := true; again; {
 		again = r.disturb(t, ended)
 	}
-	if n := r.accepted.Load(); n > 0 {
+
+	n := r.accepted.Load()
+	if n > 0 {
 		t.Errorf("%d uses were accepted after their end was answered", n)
 	}
 	if r.refused.Load() < int64(sequences) || r.hurt.Load() < int64(sequences/20) {
-		t.Errorf("%s: only %d refusals, and %d sequences while a line was hurt", nothingHappens, r.refused.Load(), r.hurt.Load())
+		t.Errorf(
+			"%s: only %d refusals, and %d sequences while a line was hurt",
+			nothingHappens,
+			r.refused.Load(),
+			r.hurt.Load(),
+		)
 	}
+
 	t.Logf("%d ends acknowledged on one of three nodes (%v; %d while a line was hurt): %d uses accepted afterwards, %d refused, %d not answered or 503",
 		sequences, r.kinds, r.hurt.Load(), r.accepted.Load(), r.refused.Load(), r.unknown.Load())
 }
@@ -81,9 +92,12 @@ func (r *revoking) disturb(t *testing.T, ended <-chan struct{}) bool {
 	if !wait(300, 900) {
 		return false
 	}
+
 	r.hurting.Store(true)
 	defer r.hurting.Store(false)
+
 	n := r.list[rand.IntN(len(r.list))]
+
 	switch rand.IntN(4) {
 	case 0:
 		n.line.Cut()
@@ -96,7 +110,9 @@ func (r *revoking) disturb(t *testing.T, ended <-chan struct{}) bool {
 		defer n.goOn(t)
 		return wait(50, 500)
 	}
+
 	defer n.heal(t)
+
 	return wait(50, 800)
 }
 
@@ -104,8 +120,10 @@ func (r *revoking) disturb(t *testing.T, ended <-chan struct{}) bool {
 func (r *revoking) sequence(t *testing.T, who *human) {
 	var h *holding
 	var end func(c *Client) (Answer, error)
+
 	kind, after := "", func() {}
-	switch roll := rand.IntN(100); {
+	roll := rand.IntN(100)
+	switch {
 	case roll < 40:
 		kind, h = "logout", r.session(t, crashName, crashPW, nil)
 		end = func(c *Client) (Answer, error) { return c.show(http.MethodPost, "/logout", h, nil) }
@@ -119,22 +137,30 @@ func (r *revoking) sequence(t *testing.T, who *human) {
 		if h.kind == aSession && rand.IntN(2) == 0 {
 			h = r.token(t, h.secret, 0, nil)
 		}
+
 		end = func(c *Client) (Answer, error) { return r.change(c, who, map[string]any{"disabled": true}) }
 		after = func() {
-			again(t, "enable "+who.name, http.StatusOK, func() (Answer, error) { return r.change(r.any(), who, map[string]any{"disabled": false}) })
+			again(t, "enable "+who.name, http.StatusOK, func() (Answer, error) {
+				return r.change(r.any(), who, map[string]any{
+					"disabled": false,
+				})
+			})
 		}
 	default:
 		kind, h = "password", r.held(t, who)
 		who.password = fmt.Sprintf("another %d of %s", rand.Uint64(), who.name)
 		end = func(c *Client) (Answer, error) { return r.change(c, who, map[string]any{"password": who.password}) }
 	}
+
 	r.warm(t, h)
 	hurt := r.hurting.Load()
 	at := rand.IntN(len(r.list))
 	finished := r.finish(t, kind, at, end)
+
 	if kind == "disabling" {
 		finished() // the second would disable whom we enable
 	}
+
 	var uses sync.WaitGroup
 	for i := range r.list {
 		uses.Go(func() {
@@ -143,11 +169,13 @@ func (r *revoking) sequence(t *testing.T, who *human) {
 			}
 		})
 	}
+
 	uses.Wait()
 	finished()
 	after()
 	r.mu.Lock()
 	r.kinds[kind]++
+
 	r.mu.Unlock()
 	if hurt || r.hurting.Load() {
 		r.hurt.Add(1)
@@ -157,12 +185,14 @@ func (r *revoking) sequence(t *testing.T, who *human) {
 // held is something of a user's that ends with the password.
 func (r *revoking) held(t *testing.T, who *human) *holding {
 	t.Helper()
+
 	switch rand.IntN(6) {
 	case 0:
 		return &holding{kind: aPassword, secret: basic(who.name, who.password)}
 	case 1, 2:
 		return r.signed(t, who)
 	}
+
 	return r.session(t, who.name, who.password, nil)
 }
 
@@ -172,20 +202,26 @@ func (r *revoking) finish(t *testing.T, kind string, at int, end func(*Client) (
 	first := make(chan struct{}, 2)
 	ask := func(n *node) {
 		defer func() { first <- struct{}{} }()
+
 		Wait(t, kind+" to be answered", func() bool {
 			a, err := end(n.talk())
-			if err == nil && a.Status/100 != 2 && a.Status != http.StatusServiceUnavailable && a.Status != http.StatusNotFound {
+			if err == nil && a.Status/100 != 2 && a.Status != http.StatusServiceUnavailable &&
+				a.Status != http.StatusNotFound {
 				t.Errorf("%s is answered %v", kind, a)
 			}
 			return err == nil && a.Status != http.StatusServiceUnavailable
 		})
 	}
+
 	var both sync.WaitGroup
 	both.Go(func() { ask(r.list[at]) })
+
 	if kind != "password" && rand.IntN(4) == 0 {
 		both.Go(func() { ask(r.list[(at+1)%len(r.list)]) })
 	}
+
 	<-first
+
 	return both.Wait
 }
 

@@ -50,25 +50,36 @@ func newNodes(t *testing.T, pg *pgtest.Cluster, program string, bounds ...string
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	all := &nodes{pg: pg}
 	for i, bound := range bounds {
 		line, err := pgtest.NewProxy(pg.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		t.Cleanup(line.Close)
-		o := Options{Program: program, Config: onNodes, DataDir: filepath.Join(t.TempDir(), "data"), Env: []string{
-			"DATABASE=" + pg.Via(line.Addr(), name), "STALENESS=" + bound,
-		}}
+		o := Options{
+			Program: program,
+			Config:  onNodes,
+			DataDir: filepath.Join(t.TempDir(), "data"),
+			Env: []string{
+				"DATABASE=" + pg.Via(line.Addr(), name), "STALENESS=" + bound,
+			},
+		}
+
 		if i > 0 {
 			shareSecret(t, all.list[0].server.DataDir, o.DataDir)
 		}
+
 		n := &node{number: i, line: line, server: Start(t, o)}
 		n.meet(t)
 		all.list = append(all.list, n)
 	}
+
 	all.crash = all.list[0].talk().MustLogin(t, crashName, crashPW)
 	all.boss = all.list[0].talk().MustLogin(t, bossName, crashPW)
+
 	return all
 }
 
@@ -87,6 +98,7 @@ func shareSecret(t *testing.T, from, to string) {
 	if err == nil {
 		err = os.Mkdir(to, 0o700)
 	}
+
 	if err == nil {
 		err = os.WriteFile(filepath.Join(to, "keys.secret"), b, 0o600)
 	}
@@ -120,6 +132,7 @@ func (n *node) revive(t *testing.T) {
 			t.Fatalf("node %d does not come up again:\n%s%s", n.number, n.server.Out, n.server.Err)
 		}
 	}
+
 	n.meet(t)
 }
 
@@ -137,6 +150,7 @@ func (n *node) heal(t *testing.T) {
 // well waits until every node answers, and returns when all have heard each other.
 func (all *nodes) well(t *testing.T) {
 	t.Helper()
+
 	for _, n := range all.list {
 		Wait(t, fmt.Sprintf("node %d to be well", n.number), func() bool {
 			for range 3 {
@@ -148,6 +162,7 @@ func (all *nodes) well(t *testing.T) {
 					t.Fatalf("a session that nobody has ended is answered %v", a)
 				}
 			}
+
 			return true
 		})
 	}
@@ -184,6 +199,7 @@ func (c *Client) show(method, path string, h *holding, body any) (Answer, error)
 	case aPassword:
 		return c.json(method, path, "Authorization", h.secret, body)
 	}
+
 	return c.json(method, path, "Authorization", "Bearer "+h.secret, body)
 }
 
@@ -195,14 +211,17 @@ func (c *Client) json(method, path, header, value string, body any) (Answer, err
 			return Answer{}, err
 		}
 	}
+
 	r, err := http.NewRequest(method, c.url+path, bytes.NewReader(b))
 	if err != nil {
 		return Answer{}, err
 	}
+
 	r.Header.Set(header, value)
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
+
 	return c.Send(r)
 }
 
@@ -216,9 +235,11 @@ func again(t *testing.T, what string, want int, ask func() (Answer, error)) Answ
 		a, err = ask()
 		return err == nil && a.Status != http.StatusServiceUnavailable
 	})
+
 	if a.Status != want {
 		t.Fatalf("%s: %v, want %d", what, a, want)
 	}
+
 	return a
 }
 
@@ -230,6 +251,7 @@ func (all *nodes) session(t *testing.T, name, password string, owner *human) *ho
 		h.secret, a, err = all.any().Login(name, password)
 		return a, err
 	})
+
 	return h
 }
 
@@ -240,14 +262,23 @@ func (all *nodes) token(t *testing.T, cookies string, own int, owner *human) *ho
 	if own > 0 {
 		wish["max_uses"] = own
 	}
+
 	a := again(t, "make a token", http.StatusCreated, func() (Answer, error) {
 		return all.any().json(http.MethodPost, "/api/v1/users/me/tokens", "Cookie", cookies, wish)
 	})
+
 	var made struct{ Accessor, Token string }
 	if err := json.Unmarshal([]byte(a.Body), &made); err != nil || !strings.HasPrefix(made.Token, "jtn_p_") {
 		t.Fatalf("a new token is answered %v", a)
 	}
-	return &holding{kind: aToken, secret: made.Token, accessor: made.Accessor, own: own, owner: owner}
+
+	return &holding{
+		kind:     aToken,
+		secret:   made.Token,
+		accessor: made.Accessor,
+		own:      own,
+		owner:    owner,
+	}
 }
 
 // signed gets a signed token of a user.
@@ -256,10 +287,12 @@ func (all *nodes) signed(t *testing.T, who *human) *holding {
 	a := again(t, "get a signed token", http.StatusOK, func() (Answer, error) {
 		return all.any().json(http.MethodGet, "/token", "Authorization", basic(who.name, who.password), nil)
 	})
+
 	var made struct{ Token string }
 	if err := json.Unmarshal([]byte(a.Body), &made); err != nil || strings.Count(made.Token, ".") != 2 {
 		t.Fatalf("a signed token is answered %v", a)
 	}
+
 	return &holding{kind: aToken, secret: made.Token, owner: who}
 }
 
@@ -267,14 +300,21 @@ func (all *nodes) signed(t *testing.T, who *human) *holding {
 func (all *nodes) human(t *testing.T, name string) *human {
 	t.Helper()
 	who := &human{name: name, password: "the first of " + name}
+
 	a := again(t, "make a user", http.StatusCreated, func() (Answer, error) {
-		return all.any().json(http.MethodPost, "/api/v1/users", "Cookie", all.boss, map[string]any{"name": name, "password": who.password})
+		return all.any().json(http.MethodPost, "/api/v1/users", "Cookie", all.boss, map[string]any{
+			"name":     name,
+			"password": who.password,
+		})
 	})
+
 	var made struct{ ID string }
 	if err := json.Unmarshal([]byte(a.Body), &made); err != nil || made.ID == "" {
 		t.Fatalf("a new user is answered %v", a)
 	}
+
 	who.id = made.ID
+
 	return who
 }
 
@@ -293,6 +333,7 @@ func (all *nodes) warm(t *testing.T, h *holding) {
 	if h.own > 0 {
 		method = http.MethodHead
 	}
+
 	for _, n := range all.list {
 		again(t, fmt.Sprintf("show a new credential to node %d", n.number), http.StatusOK, func() (Answer, error) {
 			return n.talk().show(method, "/free", h, nil)

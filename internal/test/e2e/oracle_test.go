@@ -36,11 +36,13 @@ func TestUnknownNamesAndWrongPasswordsAreAlike(t *testing.T) {
 	if err := os.WriteFile(conf, []byte(oracleConf), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	s := Start(t, Options{Config: conf})
 	s.Must(t, "correct horse battery\n", "user", "add", "diane", "--password-stdin")
 	s.Must(t, "correct horse battery\n", "user", "add", "gone", "--password-stdin")
 	s.Must(t, "", "user", "disable", "gone")
 	c := s.Client(t)
+
 	ask := func(door, name, password string) (Answer, time.Duration) {
 		r, err := http.NewRequest(http.MethodGet, s.URL+"/who", nil)
 		if door == "form" {
@@ -50,21 +52,27 @@ func TestUnknownNamesAndWrongPasswordsAreAlike(t *testing.T) {
 		} else {
 			r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(name+":"+password)))
 		}
+
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		start := time.Now()
 		a, err := c.Send(r)
 		took := time.Since(start)
+
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		return a, took
 	}
+
 	pairs := 20
 	if soak() {
 		pairs = 500
 	}
+
 	for _, door := range []string{"form", "basic"} {
 		for _, other := range []string{"diane", "gone"} {
 			t.Run(door+", nobody and "+other, func(t *testing.T) {
@@ -72,28 +80,35 @@ func TestUnknownNamesAndWrongPasswordsAreAlike(t *testing.T) {
 				for i := range pairs {
 					password := "wrong" + string(rune('a'+i%26)) + strings.Repeat("x", i%7)
 					order := []string{"nobody", other}
+
 					if i%2 == 1 {
 						slices.Reverse(order)
 					}
+
 					texts := map[string]string{}
 					for _, name := range order {
 						a, took := ask(door, name, password)
 						texts[name] = told(a)
+
 						if name == "nobody" {
 							unknown = append(unknown, took.Seconds())
 						} else {
 							wrong = append(wrong, took.Seconds())
 						}
 					}
+
 					if texts["nobody"] != texts[other] || !strings.HasPrefix(texts[other], "401\n") {
 						t.Fatalf("nobody is told\n%s\nand %s\n%s", texts["nobody"], other, texts[other])
 					}
 				}
+
 				if !soak() {
 					return
 				}
+
 				tt, apart := welch(unknown, wrong)
 				t.Logf("%d pairs: Welch's t %.2f, means %.2f %% apart", pairs, tt, 100*apart)
+
 				if math.Abs(tt) >= 4.5 || math.Abs(apart) >= 0.01 {
 					t.Error("the time tells which it was")
 				}
@@ -109,6 +124,7 @@ func told(a Answer) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, a.Status)
 	_ = a.Header.Write(&b)
+
 	return b.String() + regexp.MustCompile(`"request_id":"[^"]*"`).ReplaceAllString(a.Body, "")
 }
 
@@ -125,8 +141,10 @@ func moments(x []float64) (mean, variance float64) {
 	for _, v := range x {
 		mean += v / float64(len(x))
 	}
+
 	for _, v := range x {
 		variance += (v - mean) * (v - mean) / float64(len(x)-1)
 	}
+
 	return mean, variance
 }

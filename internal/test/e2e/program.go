@@ -42,6 +42,7 @@ func Program(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	return path
 }
 
@@ -51,11 +52,14 @@ func build(tag string) (string, error) {
 	if runtime.GOOS == "windows" {
 		path += ".exe"
 	}
+
 	cmd := exec.Command("go", "build", "-tags="+tag, "-o", path, "github.com/jeton-auth/jeton/cmd/jeton")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)
 	}
+
 	return path, nil
 }
 
@@ -69,6 +73,7 @@ func starter() chan<- func() {
 			start()
 		}
 	}()
+
 	return work
 }
 
@@ -94,24 +99,29 @@ func Run(tb testing.TB, c Command) *Process {
 	p.cmd = exec.Command(c.Args[0], c.Args[1:]...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + tb.TempDir(), "LC_ALL=C.UTF-8"}, c.Env...)
 	p.cmd.Dir, p.cmd.Stdin = c.Dir, c.Stdin
+
 	p.cmd.Stdout, p.cmd.Stderr = p.Out, p.Err
 	p.cmd.WaitDelay = 5 * time.Second // for who inherited the output and lives on
 	bind(p.cmd)
 	started := make(chan error)
 	starts() <- func() { started <- p.cmd.Start() }
+
 	if err := <-started; err != nil {
 		tb.Fatalf("start %s: %v", c.Args[0], err)
 	}
+
 	go func() {
 		_ = p.cmd.Wait()
 		close(p.ended)
 	}()
+
 	tb.Cleanup(func() {
 		p.Kill()
 		if tb.Failed() {
 			tb.Logf("%s wrote\n%s%s", p.cmd.Args, tail(p.Out.String()), tail(p.Err.String()))
 		}
 	})
+
 	return p
 }
 
@@ -147,6 +157,7 @@ func (p *Process) Signal(tb testing.TB, s os.Signal) {
 // Code waits for the end of the process and returns its exit code, -1 for a signal.
 func (p *Process) Code(tb testing.TB) int {
 	tb.Helper()
+
 	select {
 	case <-p.ended:
 		return p.cmd.ProcessState.ExitCode()
@@ -179,6 +190,7 @@ func (o *Output) String() string {
 // Wait waits until ok returns true, and fails the test when that takes too long.
 func Wait(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
+
 	for deadline := time.Now().Add(Patience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			tb.Fatalf("waited in vain for %s", what)

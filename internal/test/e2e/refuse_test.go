@@ -35,7 +35,11 @@ func TestWhatAServerDoesNotStartWith(t *testing.T) {
 		}, []string{"jeton.db", "damaged", "restore a backup"}},
 		{"a database of a newer version", func(t *testing.T, o *Options) {
 			fill(t, o)
-			alter(t, o, "INSERT INTO migrations (number, name, sum, at) SELECT max(number) + 1, '9999_future.sql', 'x', 0 FROM migrations")
+			alter(
+				t,
+				o,
+				"INSERT INTO migrations (number, name, sum, at) SELECT max(number) + 1, '9999_future.sql', 'x', 0 FROM migrations",
+			)
 		}, []string{"jeton.db", "a newer version of jeton has written it", "restore a backup"}},
 		{"a database of another build", func(t *testing.T, o *Options) {
 			fill(t, o)
@@ -80,9 +84,12 @@ func TestWhatAServerDoesNotStartWith(t *testing.T) {
 			if s.Up(t) {
 				t.Fatal("the server started")
 			}
-			if code := s.Code(t); code != 1 {
+
+			code := s.Code(t)
+			if code != 1 {
 				t.Errorf("the server ended with code %d, want 1", code)
 			}
+
 			contains(t, s.Err.String(), append(tc.says, "jeton: ")...)
 			if strings.Contains(s.Err.String(), "goroutine ") {
 				t.Errorf("the server crashed:\n%s", s.Err)
@@ -108,6 +115,7 @@ func damage(t *testing.T, o *Options, at int64, with string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+
 	if _, err := f.WriteAt([]byte(with), at); err != nil {
 		t.Fatal(err)
 	}
@@ -119,11 +127,13 @@ func alter(t *testing.T, o *Options, statement string) {
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	db, err := sql.Open("sqlite", filepath.Join(o.DataDir, "jeton.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
+
 	if _, err := db.ExecContext(context.Background(), statement); err != nil {
 		t.Fatal(err)
 	}
@@ -142,6 +152,7 @@ func TestWithoutAConfiguration(t *testing.T) {
 	if _, err := os.Stat("/etc/jeton/jeton.yaml"); err == nil {
 		t.Skip("this machine has a configuration of its own")
 	}
+
 	s := Launch(t, Options{Env: []string{"JETON_ADMIN_LISTEN=127.0.0.1:0"}})
 	if !s.Up(t) {
 		if strings.Contains(s.Err.String(), "address already in use") {
@@ -149,12 +160,15 @@ func TestWithoutAConfiguration(t *testing.T) {
 		}
 		t.Fatalf("the server ended:\n%s", s.Err)
 	}
+
 	contains(t, s.Out.String(), "Nobody can log in yet", "jeton user add admin --group admin --data-dir "+s.DataDir)
 	s.Must(t, "a long password", "user", "add", "admin", "--group", "admin", "--password-stdin")
 	c := s.Client(t)
 	a := c.MustDo(t, http.MethodGet, "/whoami", c.MustLogin(t, "admin", "a long password"))
-	if want := fmt.Sprintf("{%q: %q, %q: %q}\n", "name", "admin", "service", "jeton"); a.Body != want {
+	want := fmt.Sprintf("{%q: %q, %q: %q}\n", "name", "admin", "service", "jeton")
+	if a.Body != want {
 		t.Errorf("answered %v, want %s", a, want)
 	}
+
 	s.Stop(t)
 }

@@ -22,9 +22,11 @@ func TestRestoreDrill(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				t.Cleanup(drop)
 				o.Env = []string{"JETON_DATABASE=" + url}
 			}
+
 			drill(t, o, engine == "postgres")
 		})
 	}
@@ -43,7 +45,11 @@ func (l *load) start(c *Client) {
 			for !l.stop.Load() {
 				cookies, _, err := c.Login(crashName, crashPW)
 				for range 3 {
-					if a, derr := c.Do(http.MethodPost, "/three", cookies); err == nil && derr == nil && a.Status == http.StatusOK {
+					if a, derr := c.Do(
+						http.MethodPost,
+						"/three",
+						cookies,
+					); err == nil && derr == nil && a.Status == http.StatusOK {
 						l.spent.Add(1)
 					}
 				}
@@ -57,24 +63,32 @@ func drill(t *testing.T, o Options, shared bool) {
 	c := s.Client(t)
 	var l load
 	l.start(c)
-	spent, ended, idle := c.MustLogin(t, crashName, crashPW), c.MustLogin(t, crashName, crashPW), c.MustLogin(t, crashName, crashPW)
+	spent := c.MustLogin(t, crashName, crashPW)
+
+	ended := c.MustLogin(t, crashName, crashPW)
+	idle := c.MustLogin(t, crashName, crashPW)
 	Wait(t, "load", func() bool { return l.spent.Load() > 100 })
 
 	file := filepath.Join(t.TempDir(), "backup")
 	before := l.spent.Load()
+
 	if r := o.Jeton(t, "", "backup", file); r.Code != 0 {
 		t.Fatalf("backup: %d %s%s", r.Code, r.Out, r.Err)
 	}
+
 	Wait(t, "the load to go on", func() bool { return l.spent.Load() > before })
+
 	// What the backup cannot know of.
 	for range 3 {
 		if a := c.MustDo(t, http.MethodPost, "/three", spent); a.Status != http.StatusOK {
 			t.Fatalf("a use after the backup: %s", a)
 		}
 	}
+
 	if a := c.MustDo(t, http.MethodPost, "/logout", ended); a.Status != http.StatusOK {
 		t.Fatalf("a logout after the backup: %s", a)
 	}
+
 	late := c.MustLogin(t, crashName, crashPW)
 	l.stop.Store(true)
 	l.work.Wait()
@@ -89,9 +103,15 @@ func drill(t *testing.T, o Options, shared bool) {
 	if r := o.Jeton(t, "", args...); r.Code != 0 {
 		t.Fatalf("restore: %d %s%s", r.Code, r.Out, r.Err)
 	}
+
 	s = Start(t, o)
 	c = s.Client(t)
-	for name, cookies := range map[string]string{"spent since": spent, "ended since": ended, "idle since": idle, "begun since": late} {
+	for name, cookies := range map[string]string{
+		"spent since": spent,
+		"ended since": ended,
+		"idle since":  idle,
+		"begun since": late,
+	} {
 		if a := c.MustDo(t, http.MethodGet, "/free", cookies); a.Status != http.StatusUnauthorized {
 			t.Errorf("a login %s: %s, want 401", name, a)
 		}
@@ -99,21 +119,29 @@ func drill(t *testing.T, o Options, shared bool) {
 			t.Errorf("a login %s, counted: %s, want 401", name, a)
 		}
 	}
+
 	fresh := c.MustLogin(t, crashName, crashPW)
 	for i, want := range []int{200, 200, 200, 403} {
 		if a := c.MustDo(t, http.MethodPost, "/three", fresh); a.Status != want {
 			t.Errorf("use %d of a login after the restore: %s, want %d", i+1, a, want)
 		}
 	}
+
 	if r := o.Jeton(t, "", "audit", "--last", "1000"); !strings.Contains(r.Out, "restore") {
 		t.Errorf("the record does not say that there was a restore:\n%s", r.Out)
 	}
+
 	s.Stop(t)
 
 	// Told to, it believes what it was given then.
-	if r := o.Jeton(t, "", append(args, "--trust-credentials")...); r.Code != 0 || !strings.Contains(strings.ToLower(r.Out+r.Err), "good again") {
+	if r := o.Jeton(
+		t,
+		"",
+		append(args, "--trust-credentials")...,
+	); r.Code != 0 || !strings.Contains(strings.ToLower(r.Out+r.Err), "good again") {
 		t.Fatalf("restore --trust-credentials: %d %s%s, want a loud warning", r.Code, r.Out, r.Err)
 	}
+
 	s = Start(t, o)
 	c = s.Client(t)
 	for name, cookies := range map[string]string{"spent since": spent, "ended since": ended, "idle since": idle} {
@@ -121,6 +149,7 @@ func drill(t *testing.T, o Options, shared bool) {
 			t.Errorf("trusted, a login %s: %s with %d left, want 200 and 2 left", name, a, a.Left())
 		}
 	}
+
 	if a := c.MustDo(t, http.MethodGet, "/free", fresh); a.Status != http.StatusUnauthorized {
 		t.Errorf("trusted, a login that the backup does not know: %s, want 401", a)
 	}

@@ -28,22 +28,33 @@ func newRobot(t *testing.T, s *Server, name string) *robot {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	s.Must(t, string(text), append([]string{"client", "add", name, "--key", "-"}, everywhere...)...)
+
 	return &robot{name, s.Issuer, private}
 }
 
 // assertion returns a new proof of who it is.
 func (r *robot) assertion() string {
 	now := time.Now().Unix()
-	claims, err := json.Marshal(map[string]any{"iss": r.name, "sub": r.name, "aud": r.issuer, "iat": now, "exp": now + 120, "jti": rand.Text()})
+	claims, err := json.Marshal(map[string]any{
+		"iss": r.name,
+		"sub": r.name,
+		"aud": r.issuer,
+		"iat": now,
+		"exp": now + 120,
+		"jti": rand.Text(),
+	})
 	if err != nil {
 		return err.Error()
 	}
+
 	return r.sign(string(claims))
 }
 
@@ -57,7 +68,9 @@ func (r *robot) sign(claims string) string {
 // exchange shows a proof and asks for a token for a service.
 func (r *robot) exchange(c *Client, assertion, service string) (Answer, error) {
 	return r.post(c, "/oauth2/token", url.Values{
-		"grant_type": {"client_credentials"}, "audience": {service}, "client_assertion": {assertion},
+		"grant_type":            {"client_credentials"},
+		"audience":              {service},
+		"client_assertion":      {assertion},
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
 	})
 }
@@ -67,6 +80,7 @@ func (r *robot) post(c *Client, path string, form url.Values) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+
 	q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return c.Send(q)
 }
@@ -77,6 +91,7 @@ func (r *robot) use(c *Client, method, path, token string) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+
 	q.Header.Set("Authorization", "Bearer "+token)
 	return c.Send(q)
 }
@@ -89,6 +104,7 @@ func (a Answer) token() string {
 	if json.Unmarshal([]byte(a.Body), &out) != nil {
 		return ""
 	}
+
 	return out.Token
 }
 

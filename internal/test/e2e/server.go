@@ -44,6 +44,7 @@ func Start(tb testing.TB, o Options) *Server {
 	if !s.Up(tb) {
 		tb.Fatalf("the server ended instead of answering:\n%s%s", s.Out, s.Err)
 	}
+
 	return s
 }
 
@@ -56,6 +57,7 @@ func Launch(tb testing.TB, o Options) *Server {
 	if o.IssuerPort == "" {
 		o.IssuerPort = FreePort(tb)
 	}
+
 	args := append(slices.Clone(o.Under), o.program(tb), "serve")
 	return &Server{Process: Run(tb, Command{Args: append(args, o.place()...), Env: o.env()}), Options: o}
 }
@@ -67,6 +69,7 @@ func FreePort(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	return port
 }
 
@@ -114,26 +117,36 @@ func (s *Server) Up(tb testing.TB) bool {
 			return up
 		}
 	})
+
 	if !up {
 		return false
 	}
+
 	out := s.Out.String()
 	at := serviceLine.FindStringSubmatch(out)
 	admin := adminLine.FindStringSubmatch(out)
 	if at == nil || admin == nil {
 		tb.Fatalf("the server does not say where it answers:\n%s", out)
 	}
-	s.URL, s.Cert, s.Admin = at[1], at[2], admin[1]
-	if issuer := issuerLine.FindStringSubmatch(out); issuer != nil {
+
+	s.URL = at[1]
+	s.Cert = at[2]
+	s.Admin = admin[1]
+	issuer := issuerLine.FindStringSubmatch(out)
+	if issuer != nil {
 		s.Issuer = issuer[1]
 	}
+
 	b, err := os.ReadFile(filepath.Join(s.DataDir, "jeton.pid"))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if s.PID, err = strconv.Atoi(strings.TrimSpace(string(b))); err != nil {
+
+	s.PID, err = strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
 		tb.Fatal(err)
 	}
+
 	return true
 }
 
@@ -141,7 +154,8 @@ func (s *Server) Up(tb testing.TB) bool {
 func (s *Server) Stop(tb testing.TB) {
 	tb.Helper()
 	s.Signal(tb, os.Interrupt)
-	if code := s.Code(tb); code != 0 {
+	code := s.Code(tb)
+	if code != 0 {
 		tb.Errorf("the server ended with code %d:\n%s", code, s.Err)
 	}
 }
@@ -164,7 +178,11 @@ type Result struct {
 // Jeton runs a command of the program on a place and waits for its end. stdin may be "".
 func (o Options) Jeton(tb testing.TB, stdin string, args ...string) Result {
 	tb.Helper()
-	p := Run(tb, Command{Args: append(append([]string{o.program(tb)}, args...), o.place()...), Env: o.env(), Stdin: strings.NewReader(stdin)})
+	p := Run(tb, Command{
+		Args:  append(append([]string{o.program(tb)}, args...), o.place()...),
+		Env:   o.env(),
+		Stdin: strings.NewReader(stdin),
+	})
 	code := p.Code(tb)
 	return Result{code, p.Out.String(), p.Err.String()}
 }
@@ -176,5 +194,6 @@ func (o Options) Must(tb testing.TB, stdin string, args ...string) string {
 	if r.Code != 0 {
 		tb.Fatalf("jeton %s: code %d\n%s%s", strings.Join(args, " "), r.Code, r.Out, r.Err)
 	}
+
 	return r.Out
 }

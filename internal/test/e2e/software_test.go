@@ -16,7 +16,20 @@ import (
 const issuing = "testdata/issuer.yaml"
 
 // everywhere are its services, as flags of 'jeton client add'.
-var everywhere = []string{"--service", "reports", "--service", "ledger", "--service", "archive", "--service", "vault", "--introspect", "reports", "--introspect", "vault"}
+var everywhere = []string{
+	"--service",
+	"reports",
+	"--service",
+	"ledger",
+	"--service",
+	"archive",
+	"--service",
+	"vault",
+	"--introspect",
+	"reports",
+	"--introspect",
+	"vault",
+}
 
 // registered makes a key pair of each kind with openssl and registers a client for each. It
 // returns the folder with the private keys, which is not the server's.
@@ -25,14 +38,23 @@ func registered(t *testing.T, s *Server) string {
 	if _, err := exec.LookPath("openssl"); err != nil {
 		missing(t, "openssl is not there")
 	}
+
 	dir := t.TempDir()
 	for _, k := range []struct {
 		name string
 		how  []string
 		add  []string
 	}{
-		{"rsa", []string{"-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:2048"}, []string{"client", "add", "rsa", "--key"}},
-		{"ec", []string{"-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"}, []string{"client", "add", "ec", "--key"}},
+		{
+			"rsa",
+			[]string{"-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:2048"},
+			[]string{"client", "add", "rsa", "--key"},
+		},
+		{
+			"ec",
+			[]string{"-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"},
+			[]string{"client", "add", "ec", "--key"},
+		},
 		{"ed", []string{"-algorithm", "ed25519"}, []string{"client", "add", "ed", "--key"}},
 		// The libraries of Node call EdDSA by its newer name (RFC 9864), and PyJWT by the older.
 		{"ed25519", []string{"-algorithm", "ed25519"}, []string{"client", "key", "add", "--alg", "Ed25519", "ed"}},
@@ -44,15 +66,18 @@ func registered(t *testing.T, s *Server) string {
 		if k.add[1] == "add" {
 			args = append(args, everywhere...)
 		}
+
 		s.Must(t, "", args...)
 	}
+
 	return dir
 }
 
 func openssl(t *testing.T, args ...string) {
 	t.Helper()
 	p := Run(t, Command{Args: append([]string{"openssl"}, args...)})
-	if code := p.Code(t); code != 0 {
+	code := p.Code(t)
+	if code != 0 {
 		t.Fatalf("openssl %v: code %d\n%s", args, code, p.Err)
 	}
 }
@@ -83,25 +108,38 @@ func TestLibrariesOfNode(t *testing.T) {
 	modules, node := nodeModules(t)
 	s := Start(t, Options{Config: issuing})
 	keys := registered(t, s)
-	fields := strings.Fields(s.Must(t, "", append([]string{"client", "add", "secretive", "--secret"}, everywhere...)...))
+	fields := strings.Fields(s.Must(t, "", append([]string{
+		"client",
+		"add",
+		"secretive",
+		"--secret",
+	}, everywhere...)...))
+
 	var secret string
 	for _, f := range fields {
 		if strings.HasPrefix(f, "jtn_") {
 			secret = f
 		}
 	}
+
 	// A module is looked for beside the script that names it.
 	dir := t.TempDir()
 	script, err := os.ReadFile("testdata/npm/conversation.mjs")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.WriteFile(filepath.Join(dir, "conversation.mjs"), script, 0o600), os.Symlink(modules, filepath.Join(dir, "node_modules"))); err != nil {
+
+	if err := errors.Join(
+		os.WriteFile(filepath.Join(dir, "conversation.mjs"), script, 0o600),
+		os.Symlink(modules, filepath.Join(dir, "node_modules")),
+	); err != nil {
 		t.Fatal(err)
 	}
+
 	env := append(software(s, keys), "URL="+s.URL, "SECRET="+secret, "NODE_EXTRA_CA_CERTS="+s.Cert)
 	p := Run(t, Command{Args: append(node, "conversation.mjs"), Dir: dir, Env: env})
-	if code := p.Code(t); code != 0 || !strings.HasSuffix(p.Out.String(), "done\n") {
+	code := p.Code(t)
+	if code != 0 || !strings.HasSuffix(p.Out.String(), "done\n") {
 		t.Errorf("node ended with code %d:\n%s%s", code, p.Out, p.Err)
 	}
 }
@@ -116,28 +154,34 @@ func nodeModules(t *testing.T) (folder string, node []string) {
 	if err != nil {
 		missing(t, "node is not there")
 	}
+
 	if strings.TrimSpace(string(old)) == "true" { // Debian's has what the libraries need, and asks to be asked
 		node = append(node, "--experimental-global-webcrypto")
 	}
 	if _, err := exec.LookPath("npm"); err != nil {
 		missing(t, "npm is not there")
 	}
+
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = os.TempDir()
 	}
+
 	lock, err := os.ReadFile("testdata/npm/package-lock.json")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	place := filepath.Join(cache, "jeton-e2e", fmt.Sprintf("npm-%x", sum(lock)))
 	modules := filepath.Join(place, "node_modules")
 	if _, err := os.Stat(modules); err == nil {
 		return modules, node
 	}
+
 	if err := install(place); err != nil {
 		missing(t, err.Error())
 	}
+
 	return modules, node
 }
 
@@ -146,11 +190,13 @@ func install(place string) error {
 	if err := os.MkdirAll(filepath.Dir(place), 0o700); err != nil {
 		return err
 	}
+
 	dir, err := os.MkdirTemp(filepath.Dir(place), "new-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
+
 	for _, name := range []string{"package.json", "package-lock.json"} {
 		b, err := os.ReadFile(filepath.Join("testdata", "npm", name))
 		if err == nil {
@@ -160,16 +206,21 @@ func install(place string) error {
 			return err
 		}
 	}
+
 	cmd := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	cmd.Dir = dir
+
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("npm ci: %w\n%s", err, out)
 	}
+
 	if err := os.Rename(dir, place); err != nil && !errors.Is(err, fs.ErrExist) {
-		if _, there := os.Stat(place); there != nil {
+		_, there := os.Stat(place)
+		if there != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -185,16 +236,24 @@ func TestTenRotationsUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tell.Close()
+
 	script, err := filepath.Abs("testdata/follow.py")
 	if err != nil {
 		t.Fatal(err)
 	}
-	follower := Run(t, Command{Args: []string{python, "-B", script}, Dir: s.DataDir, Env: software(s, keys), Stdin: in})
+
+	follower := Run(t, Command{
+		Args:  []string{python, "-B", script},
+		Dir:   s.DataDir,
+		Env:   software(s, keys),
+		Stdin: in,
+	})
 	in.Close()
 
 	r, c := newRobot(t, s, "worker"), s.Client(t)
 	stop := make(chan struct{})
 	var got, failed tallied
+
 	var workers sync.WaitGroup
 	for range 8 {
 		workers.Go(func() {
@@ -204,13 +263,16 @@ func TestTenRotationsUnderLoad(t *testing.T) {
 					return
 				default:
 				}
+
 				if err := getAndUse(c, r); err != nil {
 					failed.add(err.Error())
 				}
+
 				got.add("")
 			}
 		})
 	}
+
 	follows := func(n int) func() bool {
 		return func() bool {
 			select {
@@ -218,28 +280,40 @@ func TestTenRotationsUnderLoad(t *testing.T) {
 				return true
 			default:
 			}
+
 			return strings.Count(follower.Out.String(), "key ") >= n
 		}
 	}
+
 	Wait(t, "the first key to be seen", follows(1))
+
 	for i := range 10 {
 		before := got.count()
 		s.Must(t, "", "keys", "rotate", "--now", "--alg", "EdDSA")
 		Wait(t, "the new key to be seen", follows(i+2))
 		Wait(t, "the load to go on", func() bool { return got.count() >= before+16 })
 	}
+
 	close(stop)
 	workers.Wait()
+
 	if _, err := tell.WriteString("stop\n"); err != nil {
 		t.Fatal(err)
 	}
-	if code := follower.Code(t); code != 0 || !strings.HasSuffix(follower.Out.String(), "by 11 keys: done\n") {
+
+	code := follower.Code(t)
+	if code != 0 || !strings.HasSuffix(follower.Out.String(), "by 11 keys: done\n") {
 		t.Errorf("the verifier ended with code %d:\n%s%s", code, follower.Out, follower.Err)
 	}
 	if failed.count() > 0 {
 		t.Errorf("%d of %d tokens were not got or not good: %v", failed.count(), got.count(), failed.first())
 	}
-	t.Logf("%d tokens got and used while 10 keys were made; %s", got.count(), strings.TrimSpace(follower.Out.String()[strings.LastIndex(follower.Out.String(), "verified"):]))
+
+	t.Logf(
+		"%d tokens got and used while 10 keys were made; %s",
+		got.count(),
+		strings.TrimSpace(follower.Out.String()[strings.LastIndex(follower.Out.String(), "verified"):]),
+	)
 }
 
 func getAndUse(c *Client, r *robot) error {
@@ -250,6 +324,7 @@ func getAndUse(c *Client, r *robot) error {
 	if a, err = r.use(c, "GET", "/who", a.token()); err != nil || a.Status != 200 || a.Body != r.name {
 		return fmt.Errorf("use: %v %w", a, err)
 	}
+
 	return nil
 }
 

@@ -19,10 +19,19 @@ func TestACrashAtAnyPointOfTheFirstStart(t *testing.T) {
 			t.Run(p.name(), func(t *testing.T) {
 				t.Parallel()
 				o := Options{Config: counted, DataDir: filepath.Join(t.TempDir(), "data")}
-				o.Under = append(strace(), "-o", os.DevNull, "-e", "trace="+p.calls, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", p.calls, p.k))
+				o.Under = append(
+					strace(),
+					"-o",
+					os.DevNull,
+					"-e",
+					"trace="+p.calls,
+					"-e",
+					fmt.Sprintf("inject=%s:signal=KILL:when=%d", p.calls, p.k),
+				)
 				if p.file != "" {
 					o.Under = append(o.Under, "-P", filepath.Join(o.DataDir, p.file))
 				}
+
 				o.Under = append(o.Under, outlive()...)
 				s := Launch(t, o)
 				if !s.Up(t) {
@@ -30,12 +39,14 @@ func TestACrashAtAnyPointOfTheFirstStart(t *testing.T) {
 				} else if p.file != "" {
 					t.Error("the server was not killed")
 				}
+
 				s = s.Restart(t)
 				s.Client(t).MustLogin(t, crashName, crashPW)
 				s.Stop(t)
 			})
 		}
 	})
+
 	t.Logf("%d of %d starts were killed", killed.Load(), len(points()))
 	if killed.Load() < 3 {
 		t.Error("the kills did not do what they are there for")
@@ -61,9 +72,11 @@ func points() []point {
 	for _, k := range []int{1, 2, 3, 5} {
 		list = append(list, point{syncs, k, ""}, point{"pwrite64", k * k * k, ""})
 	}
+
 	for k := 6; soak() && k <= 60; k++ {
 		list = append(list, point{syncs, k, ""}, point{"pwrite64", k, ""})
 	}
+
 	return list
 }
 
@@ -71,12 +84,23 @@ func points() []point {
 // next start is a good one: no half of a file has taken a place.
 func TestAFullDiskWhileTheCertificateIsMade(t *testing.T) {
 	needStrace(t)
+
 	for _, name := range []string{"private.pem.new", "pubkey.pem.new"} {
 		for _, k := range []int{1, 2, 5, 9, 10, 11, 12} {
 			t.Run(fmt.Sprintf("%s %d", name, k), func(t *testing.T) {
 				t.Parallel()
 				o := Options{Config: counted, DataDir: filepath.Join(t.TempDir(), "data")}
-				o.Under = append(strace(), "-o", os.DevNull, "-e", "trace=write", "-e", fmt.Sprintf("inject=write:error=ENOSPC:when=%d", k), "-P", filepath.Join(o.DataDir, name))
+				o.Under = append(
+					strace(),
+					"-o",
+					os.DevNull,
+					"-e",
+					"trace=write",
+					"-e",
+					fmt.Sprintf("inject=write:error=ENOSPC:when=%d", k),
+					"-P",
+					filepath.Join(o.DataDir, name),
+				)
 				o.Under = append(o.Under, outlive()...)
 				s := Launch(t, o)
 				if !s.Up(t) {
@@ -84,6 +108,7 @@ func TestAFullDiskWhileTheCertificateIsMade(t *testing.T) {
 				} else if k == 1 {
 					t.Error("the server started without a certificate")
 				}
+
 				s = s.Restart(t)
 				s.Client(t).MustLogin(t, crashName, crashPW)
 			})

@@ -6,8 +6,10 @@ import "sync"
 func tally(n int, ask func() int) map[int]int {
 	var mu sync.Mutex
 	var ready, done sync.WaitGroup
+
 	got := map[int]int{}
 	ready.Add(n)
+
 	for range n {
 		done.Go(func() {
 			ready.Done()
@@ -15,9 +17,12 @@ func tally(n int, ask func() int) map[int]int {
 			status := ask()
 			mu.Lock()
 			got[status]++
+
 			mu.Unlock()
 		})
 	}
+
 	done.Wait()
+
 	return got
 }
