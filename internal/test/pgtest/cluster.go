@@ -76,6 +76,7 @@ func (p *process) running() bool {
 	if p == nil {
 		return false
 	}
+
 	select {
 	case <-p.ended:
 		return false
@@ -93,23 +94,28 @@ func New(ctx context.Context, dir string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	who, err := runAs()
 	if err != nil {
 		return nil, err
 	}
+
 	c := &Cluster{bin: bin, owner: who, starts: make(chan func())}
 	go func() {
 		// Linux ends a bound process when the thread that started it ends, so this thread
 		// does nothing else and lives as long as the cluster.
 		runtime.LockOSThread()
+
 		for start := range c.starts {
 			start()
 		}
 	}()
+
 	if err := c.create(ctx, dir); err != nil {
 		err = fmt.Errorf("make a PostgreSQL cluster: %w%s", err, c.said())
 		return nil, errors.Join(err, c.Close())
 	}
+
 	return c, nil
 }
 
@@ -120,10 +126,12 @@ func programs() (string, error) {
 		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(file))))
 		return n
 	}
+
 	if len(found) > 0 {
 		newest := slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })
 		return filepath.Dir(newest), nil
 	}
+
 	file, err := exec.LookPath("initdb")
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrMissing, err)
@@ -131,23 +139,30 @@ func programs() (string, error) {
 	if file, err = filepath.EvalSymlinks(file); err != nil {
 		return "", fmt.Errorf("find initdb: %w", err)
 	}
+
 	return filepath.Dir(file), nil
 }
 
 func (c *Cluster) create(ctx context.Context, dir string) error {
 	var err error
-	if c.folder, err = c.own(dir); err != nil {
+	c.folder, err = c.own(dir)
+	if err != nil {
 		return err
 	}
+
 	c.sockets = c.folder
 	if len(c.socket(65535)) > longestSocket {
-		if c.sockets, err = c.own("/tmp"); err != nil {
+		c.sockets, err = c.own("/tmp")
+		if err != nil {
 			return err
 		}
 	}
-	if c.log, err = os.Create(filepath.Join(c.folder, "log")); err != nil {
+
+	c.log, err = os.Create(filepath.Join(c.folder, "log"))
+	if err != nil {
 		return err
 	}
+
 	// A kill of the server loses nothing that the kernel has, so initdb need not sync; the
 	// server itself does.
 	err = c.initdb(ctx, "--username="+superuser, "--auth-local=trust", "--auth-host=scram-sha-256",
@@ -155,13 +170,16 @@ func (c *Cluster) create(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
+
 	for tries := 0; ; tries++ {
-		if c.port, err = freePort(); err != nil {
+		c.port, err = freePort()
+		if err != nil {
 			return err
 		}
 		if err = c.configure(); err != nil {
 			return err
 		}
+
 		if err = c.start(ctx); err == nil {
 			break
 		}
@@ -170,6 +188,7 @@ func (c *Cluster) create(ctx context.Context, dir string) error {
 			return err
 		}
 	}
+
 	return c.Exec(ctx, "postgres", fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", Role, Password))
 }
 
@@ -199,6 +218,7 @@ func listen() (net.Listener, error) {
 			return l, nil
 		}
 	}
+
 	return nil, fmt.Errorf("find a free port: %w", err)
 }
 
@@ -225,12 +245,14 @@ func (c *Cluster) initdb(ctx context.Context, args ...string) error {
 	cmd := c.command(ctx, "initdb", args...)
 	cmd.Cancel = func() error { return killGroup(cmd) }
 	c.owner.bind(cmd, syscall.SIGKILL)
+
 	if err := c.onThread(cmd.Start); err != nil {
 		return fmt.Errorf("start initdb: %w", err)
 	}
 	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("run initdb: %w", err)
 	}
+
 	return nil
 }
 
@@ -247,6 +269,7 @@ func (c *Cluster) configure() error {
 	if err != nil {
 		return err
 	}
+
 	_, err = fmt.Fprintf(f, `
 listen_addresses = '127.0.0.1'
 port = %d
@@ -259,6 +282,7 @@ full_page_writes = on
 password_encryption = 'scram-sha-256'
 log_line_prefix = '%%m [%%p] %%u@%%d '
 `, c.port, strings.ReplaceAll(c.sockets, "'", "''"))
+
 	return errors.Join(err, f.Close())
 }
 
@@ -270,21 +294,26 @@ func (c *Cluster) start(ctx context.Context) error {
 	// At SIGQUIT the server takes all its processes along at once, also those that stand
 	// still; a SIGKILL would leave these behind.
 	c.owner.bind(p.cmd, syscall.SIGQUIT)
+
 	if err := c.onThread(p.cmd.Start); err != nil {
 		return fmt.Errorf("start postgres: %w", err)
 	}
+
 	c.server, c.paused = p, false
 	go func() {
 		_ = p.cmd.Wait() // how it ended is in its log
 		close(p.ended)
 	}()
+
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+
 	for {
 		err := c.Exec(ctx, "postgres", "")
 		if err == nil {
 			return nil
 		}
+
 		select {
 		case <-p.ended:
 			return errors.New("start postgres: it ended")
@@ -303,7 +332,12 @@ func (c *Cluster) Superuser(db string) string { return c.local(superuser, db) }
 
 func (c *Cluster) local(role, db string) string {
 	at := url.Values{"host": {c.sockets}, "port": {strconv.Itoa(c.port)}, "sslmode": {"disable"}}
-	u := url.URL{Scheme: "postgres", User: url.User(role), Path: "/" + db, RawQuery: at.Encode()}
+	u := url.URL{
+		Scheme:   "postgres",
+		User:     url.User(role),
+		Path:     "/" + db,
+		RawQuery: at.Encode(),
+	}
 	return u.String()
 }
 
@@ -312,8 +346,13 @@ func (c *Cluster) TCP(db string) string { return c.Via(c.Addr(), db) }
 
 // Via is TCP by way of another address, that of a Proxy.
 func (c *Cluster) Via(addr, db string) string {
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(Role, Password), Host: addr,
-		Path: "/" + db, RawQuery: "sslmode=disable"}
+	u := url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(Role, Password),
+		Host:     addr,
+		Path:     "/" + db,
+		RawQuery: "sslmode=disable",
+	}
 	return u.String()
 }
 
@@ -340,11 +379,13 @@ func (c *Cluster) Database(ctx context.Context) (url string, drop func(), err er
 	if err != nil {
 		return "", nil, err
 	}
+
 	drop = func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		_ = c.Drop(ctx, db)
 	}
+
 	return c.URL(db), drop, nil
 }
 
@@ -355,10 +396,12 @@ func (c *Cluster) Exec(ctx context.Context, db, sql string) error {
 	if err != nil {
 		return fmt.Errorf("run SQL as %s: %w", superuser, err)
 	}
+
 	_, err = conn.PgConn().Exec(ctx, sql).ReadAll()
 	if err != nil {
 		err = fmt.Errorf("run %q: %w", sql, err)
 	}
+
 	return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 }
 
@@ -370,6 +413,7 @@ func (c *Cluster) Log(offset int64) string {
 	if err != nil {
 		return err.Error()
 	}
+
 	return string(bytes.ToValidUTF8(b, []byte("?")))
 }
 
@@ -408,6 +452,7 @@ func (c *Cluster) stop() error {
 	if err := c.server.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop postgres: %w", err)
 	}
+
 	select {
 	case <-c.server.ended:
 		return nil
@@ -430,6 +475,7 @@ func (c *Cluster) kill() error {
 	if err := killTree(c.server.cmd.Process.Pid); err != nil {
 		return fmt.Errorf("kill postgres: %w", err)
 	}
+
 	<-c.server.ended
 	return nil
 }
@@ -439,12 +485,14 @@ func (c *Cluster) kill() error {
 func (c *Cluster) Restart(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if c.closed {
 		return errors.New("restart postgres: the cluster is closed")
 	}
 	if err := c.stop(); err != nil {
 		return err
 	}
+
 	return c.start(ctx)
 }
 
@@ -453,13 +501,16 @@ func (c *Cluster) Restart(ctx context.Context) error {
 func (c *Cluster) Pause() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if !c.server.running() {
 		return errors.New("pause postgres: it does not run")
 	}
+
 	c.paused = true // also when it fails: some may stand still
 	if err := pauseTree(c.server.cmd.Process.Pid); err != nil {
 		return fmt.Errorf("pause postgres: %w", err)
 	}
+
 	return nil
 }
 
@@ -477,6 +528,7 @@ func (c *Cluster) resume() error {
 	if err := resumeTree(c.server.cmd.Process.Pid); err != nil {
 		return fmt.Errorf("resume postgres: %w", err)
 	}
+
 	c.paused = false
 	return nil
 }
@@ -485,20 +537,25 @@ func (c *Cluster) resume() error {
 func (c *Cluster) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if c.closed {
 		return nil
 	}
+
 	c.closed = true
 	err := c.stop()
 	close(c.starts)
+
 	if c.log != nil {
 		err = errors.Join(err, c.log.Close())
 	}
+
 	for _, folder := range []string{c.folder, c.sockets} {
 		if folder != "" {
 			err = errors.Join(err, os.RemoveAll(folder))
 		}
 	}
+
 	return err
 }
 
@@ -511,11 +568,13 @@ func (c *Cluster) Secure(ctx context.Context, cert, key []byte) error {
 			return fmt.Errorf("give postgres a certificate: %w", err)
 		}
 	}
+
 	for _, sql := range []string{"ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"} {
 		if err := c.Exec(ctx, "postgres", sql); err != nil {
 			return err
 		}
 	}
+
 	const check = "DO $$BEGIN IF current_setting('ssl') <> 'on' THEN RAISE 'not yet'; END IF; END$$"
 	for end := time.Now().Add(patience); ; time.Sleep(pause) {
 		err := c.Exec(ctx, "postgres", check)

@@ -36,6 +36,7 @@ func dial(t *testing.T, url string) *pgx.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return conn
 }
@@ -53,6 +54,7 @@ func ask[T any](t *testing.T, conn *pgx.Conn, sql string) T {
 	if err := conn.QueryRow(t.Context(), sql).Scan(&got); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
+
 	return got
 }
 
@@ -62,16 +64,20 @@ func create(t *testing.T, c *pgtest.Cluster) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return db
 }
 
 func TestTwoDatabasesKnowNothingOfEachOther(t *testing.T) {
 	one, two := dial(t, postgres.Database(t)), dial(t, postgres.Database(t))
 	exec1(t, one, `CREATE TABLE things (n int)`)
+
 	if ask[bool](t, two, `SELECT to_regclass('things') IS NOT NULL`) {
 		t.Error("the table of one database is in the other")
 	}
-	if got := ask[string](t, one, `SELECT current_setting('server_encoding')`); got != "UTF8" {
+
+	got := ask[string](t, one, `SELECT current_setting('server_encoding')`)
+	if got != "UTF8" {
 		t.Errorf("the encoding is %s, want UTF8", got)
 	}
 }
@@ -82,6 +88,7 @@ func TestADatabaseGoesWithItsTestEvenWhileItIsUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	db := ask[string](t, dial(t, url), `SELECT current_database()`)
 	drop()
 	admin := dial(t, c.Superuser("postgres"))
@@ -93,7 +100,8 @@ func TestADatabaseGoesWithItsTestEvenWhileItIsUsed(t *testing.T) {
 func TestTheServerKeepsWhatItPromisesACrash(t *testing.T) {
 	conn := dial(t, postgres.Database(t))
 	for _, setting := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
-		if got := ask[string](t, conn, `SELECT current_setting('`+setting+`')`); got != "on" {
+		got := ask[string](t, conn, `SELECT current_setting('`+setting+`')`)
+		if got != "on" {
 			t.Errorf("%s is %s, want on", setting, got)
 		}
 	}
@@ -110,7 +118,11 @@ func TestWhoMayComeInWhere(t *testing.T) {
 		{"the role by the socket needs no password", c.URL(db), ""},
 		{"the role by TCP with its password", c.TCP(db), ""},
 		{"the role by TCP with another password", strings.Replace(c.TCP(db), pgtest.Password, "guess", 1), "28P01"},
-		{"the superuser by TCP, who has no password", strings.Replace(c.TCP(db), pgtest.Role+":", "postgres:", 1), "28P01"},
+		{
+			"the superuser by TCP, who has no password",
+			strings.Replace(c.TCP(db), pgtest.Role+":", "postgres:", 1),
+			"28P01",
+		},
 		{"the superuser by the socket", c.Superuser(db), ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -118,6 +130,7 @@ func TestWhoMayComeInWhere(t *testing.T) {
 			if err == nil {
 				_ = conn.Close(t.Context())
 			}
+
 			var refused *pgconn.PgError
 			switch {
 			case tc.want == "" && err != nil:
@@ -127,6 +140,7 @@ func TestWhoMayComeInWhere(t *testing.T) {
 			}
 		})
 	}
+
 	if ask[bool](t, dial(t, c.URL(db)), `SELECT rolsuper FROM pg_roles WHERE rolname = current_user`) {
 		t.Error("the role is a superuser: its rights would be tested by nobody")
 	}
@@ -136,6 +150,7 @@ func TestExecInjectsFaults(t *testing.T) {
 	c := postgres.Cluster(t)
 	db := create(t, c)
 	conn := dial(t, c.TCP(db))
+
 	err := c.Exec(t.Context(), db, `ALTER DATABASE `+db+` SET default_transaction_read_only = on;
 		SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '`+db+`' AND pid <> pg_backend_pid()`)
 	if err != nil {
@@ -144,7 +159,9 @@ func TestExecInjectsFaults(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), `SELECT 1`); err == nil {
 		t.Error("the connection outlived its termination")
 	}
+
 	var refused *pgconn.PgError
+
 	_, err = dial(t, c.TCP(db)).Exec(t.Context(), `CREATE TABLE things (n int)`)
 	if !errors.As(err, &refused) || refused.Code != "25006" {
 		t.Errorf("CREATE TABLE = %v, want read_only_sql_transaction", err)
@@ -159,6 +176,7 @@ func TestCommittedRowsOutliveEveryEnd(t *testing.T) {
 	db, addr := create(t, c), c.Addr()
 	conn := dial(t, c.URL(db))
 	exec1(t, conn, `CREATE TABLE things (n int)`)
+
 	for i, tc := range []struct {
 		name string
 		end  func() error
@@ -175,26 +193,32 @@ func TestCommittedRowsOutliveEveryEnd(t *testing.T) {
 			exec1(t, conn, `BEGIN`)
 			exec1(t, conn, `INSERT INTO things VALUES (-1)`)
 			pids := servers(t, c)
+
 			if err := tc.end(); err != nil {
 				t.Fatal(err)
 			}
+
 			if tc.name != "a restart alone" {
 				if l, err := net.Listen("tcp", addr); err != nil {
 					t.Errorf("someone listens after the end: %v", err)
 				} else {
 					_ = l.Close()
 				}
+
 				if err := c.Exec(t.Context(), db, ""); err == nil {
 					t.Error("the server answers after its end")
 				}
+
 				ended(t, pids)
 			}
+
 			if err := c.Restart(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if c.Addr() != addr {
 				t.Errorf("the address is %s after the restart, was %s", c.Addr(), addr)
 			}
+
 			again := dial(t, c.TCP(db))
 			if got := ask[int](t, again, `SELECT count(*) FROM things WHERE n >= 0`); got != i+1 {
 				t.Errorf("%d committed rows are left, want %d", got, i+1)
@@ -209,24 +233,30 @@ func TestCommittedRowsOutliveEveryEnd(t *testing.T) {
 func TestAPausedServerAnswersWhenItIsResumed(t *testing.T) {
 	c := pgtest.Start(t)
 	conn := dial(t, c.TCP("postgres"))
+
 	if err := c.Pause(); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, pid := range servers(t, c) {
-		if s := state(pid); s != "T" {
+		s := state(pid)
+		if s != "T" {
 			t.Errorf("process %d is in state %s, want T", pid, s)
 		}
 	}
+
 	answered := make(chan error, 1)
 	go func() {
 		_, err := conn.Exec(context.Background(), `SELECT 1`)
 		answered <- err
 	}()
+
 	select {
 	case err := <-answered:
 		t.Fatalf("a paused server answered: %v", err)
 	case <-time.After(50 * time.Millisecond): // it cannot be proved, only given a chance
 	}
+
 	if err := c.Resume(); err != nil {
 		t.Fatal(err)
 	}
@@ -236,6 +266,7 @@ func TestAPausedServerAnswersWhenItIsResumed(t *testing.T) {
 	if err := c.Kill(); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := c.Pause(); err == nil {
 		t.Error("Pause says that it stopped a server that does not run")
 	}
@@ -256,6 +287,7 @@ func TestNothingIsLeftOfAClosedCluster(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = os.RemoveAll(top) }()
+
 			dir := filepath.Join(top, tc.dir)
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
@@ -263,20 +295,30 @@ func TestNothingIsLeftOfAClosedCluster(t *testing.T) {
 			if err := os.Chmod(top, 0o755); err != nil { // the user postgres passes
 				t.Fatal(err)
 			}
+
 			c, err := pgtest.New(t.Context(), dir)
 			if err != nil {
 				t.Fatal(err)
 			}
-			socket := ask[string](t, dial(t, c.Superuser("postgres")), `SELECT current_setting('unix_socket_directories')`)
-			if n := len(socket + "/.s.PGSQL.65535"); n >= 100 {
+
+			socket := ask[string](
+				t,
+				dial(t, c.Superuser("postgres")),
+				`SELECT current_setting('unix_socket_directories')`,
+			)
+			n := len(socket + "/.s.PGSQL.65535")
+			if n >= 100 {
 				t.Errorf("the path of the socket has %d bytes", n)
 			}
+
 			pids := servers(t, c)
+
 			for range 2 { // twice is not an error
 				if err := c.Close(); err != nil {
 					t.Fatal(err)
 				}
 			}
+
 			ended(t, pids)
 			if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 				t.Errorf("%v is left in the folder (%v)", left, err)
@@ -284,6 +326,7 @@ func TestNothingIsLeftOfAClosedCluster(t *testing.T) {
 			if _, err := os.Stat(socket); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("the folder of the socket is still there: %v", err)
 			}
+
 			if err := c.Restart(t.Context()); err == nil {
 				t.Error("a closed cluster starts again")
 			}
@@ -298,6 +341,7 @@ func TestNewSaysWhyThereIsNoCluster(t *testing.T) {
 			t.Errorf("New = %v, want os.ErrNotExist", err)
 		}
 	})
+
 	t.Run("a context that has ended", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -316,24 +360,29 @@ func startAndWait() int {
 		fmt.Println(err)
 		return 1
 	}
+
 	conn, err := pgx.Connect(context.Background(), c.Superuser("postgres"))
 	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
+
 	var file string
 	if err := conn.QueryRow(context.Background(), `SELECT current_setting('data_directory')`).Scan(&file); err != nil {
 		fmt.Println(err)
 		return 1
 	}
+
 	if os.Getenv(orphan+"_PAUSED") != "" {
 		if err := c.Pause(); err != nil {
 			fmt.Println(err)
 			return 1
 		}
 	}
+
 	fmt.Println(file)
 	time.Sleep(10 * time.Minute) // it is killed long before
+
 	return 1
 }
 
@@ -349,35 +398,43 @@ func TestAServerEndsWithAProcessThatIsKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = os.RemoveAll(dir) }()
+
 			if err := os.Chmod(dir, 0o755); err != nil { // the user postgres passes
 				t.Fatal(err)
 			}
+
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), orphan+"="+dir, orphan+"_PAUSED="+tc.paused)
 			out, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
+
 			line := make([]byte, 4096)
 			n, err := out.Read(line)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			pid, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(line[:n])), "postmaster.pid"))
 			if err != nil {
 				t.Errorf("%v: the process said %s", err, line[:n])
 			}
+
 			pids := tree(t, string(pid))
 			if err := cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
+
 			_ = cmd.Wait()
 			if len(pids) < 5 {
 				t.Errorf("the server has the processes %v, want more", pids)
 			}
+
 			late := time.Now().Add(time.Minute)
 			for _, pid := range pids {
 				for s := state(pid); s != "" && s != "Z"; s = state(pid) {
@@ -399,6 +456,7 @@ func servers(t *testing.T, c *pgtest.Cluster) []int {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return tree(t, string(pid))
 }
 
@@ -410,17 +468,21 @@ func tree(t *testing.T, file string) []int {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	list, err := pgtest.Children(postmaster)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return append(list, postmaster)
 }
 
 func ended(t *testing.T, pids []int) {
 	t.Helper()
+
 	for _, pid := range pids {
-		if s := state(pid); s != "" && s != "Z" {
+		s := state(pid)
+		if s != "" && s != "Z" {
 			t.Errorf("process %d is still there", pid)
 		}
 	}

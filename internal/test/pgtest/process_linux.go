@@ -20,18 +20,22 @@ func runAs() (*owner, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
 	}
+
 	u, err := user.Lookup("postgres")
 	if err != nil {
 		return nil, fmt.Errorf("%w: root needs the user postgres: %w", ErrMissing, err)
 	}
+
 	uid, err := strconv.Atoi(u.Uid)
 	if err != nil {
 		return nil, fmt.Errorf("read the id of user postgres: %w", err)
 	}
+
 	gid, err := strconv.Atoi(u.Gid)
 	if err != nil {
 		return nil, fmt.Errorf("read the group of user postgres: %w", err)
 	}
+
 	return &owner{uid, gid}, nil
 }
 
@@ -64,6 +68,7 @@ func pauseTree(postmaster int) error {
 	if err := until(stands, postmaster); err != nil {
 		return err
 	}
+
 	list, err := children(postmaster)
 	if err != nil {
 		return err
@@ -71,6 +76,7 @@ func pauseTree(postmaster int) error {
 	if err := each(syscall.SIGSTOP, list...); err != nil {
 		return err
 	}
+
 	return until(stands, list...)
 }
 
@@ -89,14 +95,17 @@ func killTree(postmaster int) error {
 	if err := until(stands, postmaster); err != nil {
 		return err
 	}
+
 	list, err := children(postmaster)
 	if err != nil {
 		return err
 	}
+
 	list = append(list, postmaster)
 	if err := each(syscall.SIGKILL, list...); err != nil {
 		return err
 	}
+
 	return until(gone, list...)
 }
 
@@ -106,6 +115,7 @@ func each(s syscall.Signal, pids ...int) error {
 			return fmt.Errorf("signal %v to process %d: %w", s, pid, err)
 		}
 	}
+
 	return nil
 }
 
@@ -124,9 +134,11 @@ func until(reached func(state string) bool, pids ...int) error {
 			if time.Now().After(late) {
 				return fmt.Errorf("process %d stays in state %s", pid, state)
 			}
+
 			time.Sleep(pause)
 		}
 	}
+
 	return nil
 }
 
@@ -135,16 +147,20 @@ func children(parent int) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var list []int
 	for _, dir := range all {
 		pid, err := strconv.Atoi(filepath.Base(dir))
 		if err != nil {
 			continue
 		}
-		if _, of := status(pid); of == parent {
+
+		_, of := status(pid)
+		if of == parent {
 			list = append(list, pid)
 		}
 	}
+
 	return list, nil
 }
 
@@ -154,11 +170,13 @@ func status(pid int) (state string, parent int) {
 	if err != nil {
 		return "", 0
 	}
+
 	// The name in parentheses may hold anything, also parentheses.
 	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
 	if len(fields) < 2 {
 		return "", 0
 	}
+
 	parent, _ = strconv.Atoi(fields[1])
 	return fields[0], parent
 }

@@ -46,10 +46,18 @@ func NewProxy(target string) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a proxy for %s: %w", target, err)
 	}
-	p := &Proxy{target: target, addr: l.Addr().String(), links: map[*link]struct{}{}, healed: make(chan struct{})}
+
+	p := &Proxy{
+		target: target,
+		addr:   l.Addr().String(),
+		links:  map[*link]struct{}{},
+		healed: make(chan struct{}),
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	p.serve(l)
+
 	return p, nil
 }
 
@@ -68,6 +76,7 @@ func (p *Proxy) cut() {
 		_ = p.listener.Close()
 		p.listener = nil
 	}
+
 	for l := range p.links {
 		p.end(l, reset)
 	}
@@ -96,23 +105,29 @@ func (p *Proxy) Delay(d time.Duration) {
 func (p *Proxy) Heal() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	if p.closed {
 		return errors.New("heal a proxy: it is closed")
 	}
+
 	p.delay = 0
 	if p.hang {
 		p.hang = false
 		close(p.healed)
 		p.healed = make(chan struct{})
 	}
+
 	if p.listener != nil {
 		return nil
 	}
+
 	l, err := net.Listen("tcp", p.addr)
 	if err != nil {
 		return fmt.Errorf("heal a proxy: %w", err)
 	}
+
 	p.serve(l)
+
 	return nil
 }
 
@@ -144,13 +159,16 @@ func (p *Proxy) serve(l net.Listener) {
 func (p *Proxy) take(from net.Listener, client net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	l := &link{client: client}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	p.links[l] = struct{}{}
+
 	if p.listener != from {
 		p.end(l, reset)
 		return
 	}
+
 	p.work.Go(func() { p.run(l) })
 }
 
@@ -160,9 +178,11 @@ func (p *Proxy) end(l *link, how func(net.Conn)) {
 	if _, ok := p.links[l]; !ok {
 		return
 	}
+
 	delete(p.links, l)
 	l.cancel()
 	how(l.client)
+
 	if l.server != nil {
 		how(l.server)
 	}
@@ -183,24 +203,30 @@ func (p *Proxy) run(l *link) {
 	if !p.pass(l, time.Now()) {
 		return
 	}
+
 	var dialer net.Dialer // a server that stands still may let it wait for minutes
 	server, err := dialer.DialContext(l.ctx, "tcp", p.target)
 	if err != nil {
 		p.fail(l)
 		return
 	}
+
 	p.mu.Lock()
 	l.server = server
+
 	if _, ok := p.links[l]; !ok { // cut while dialling
 		reset(server)
 	}
+
 	p.mu.Unlock()
 	var both sync.WaitGroup
 	both.Go(func() { p.copy(l, server, l.client) })
 	both.Go(func() { p.copy(l, l.client, server) })
 	both.Wait()
+
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	p.end(l, hangUp)
 }
 
@@ -217,34 +243,41 @@ func (p *Proxy) copy(l *link, to, from net.Conn) {
 	parcels := make(chan parcel, flight)
 	var reader sync.WaitGroup
 	defer reader.Wait()
+
 	reader.Go(func() {
 		defer close(parcels)
+
 		for {
 			b := make([]byte, chunk)
 			n, err := from.Read(b)
 			p.mu.Lock()
 			due := time.Now().Add(p.delay)
 			p.mu.Unlock()
+
 			select {
 			case parcels <- parcel{b[:n], err, due}:
 			case <-l.ctx.Done():
 				return
 			}
+
 			if err != nil {
 				return
 			}
 		}
 	})
+
 	for next := range parcels {
 		if !p.pass(l, next.due) {
 			return
 		}
+
 		_, err := to.Write(next.b)
 		if tcp, ok := to.(*net.TCPConn); ok && err == nil && errors.Is(next.err, io.EOF) {
 			err = tcp.CloseWrite()
 		} else if err == nil {
 			err = next.err
 		}
+
 		if err != nil {
 			p.fail(l)
 			return
@@ -279,8 +312,10 @@ func (p *Proxy) pass(l *link, due time.Time) bool {
 					return true
 				}
 			}
+
 			timer, healed = time.After(wait), nil
 		}
+
 		select {
 		case <-l.ctx.Done():
 			return false

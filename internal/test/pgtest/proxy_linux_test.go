@@ -23,23 +23,27 @@ func echo(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var work sync.WaitGroup
 	t.Cleanup(func() {
 		_ = l.Close()
 		work.Wait()
 	})
+
 	work.Go(func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
+
 			work.Go(func() {
 				_, _ = io.Copy(conn, conn)
 				_ = conn.Close()
 			})
 		}
 	})
+
 	return l.Addr().String()
 }
 
@@ -48,13 +52,16 @@ func line(t *testing.T, target string) *pgtest.Proxy {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+
 	if target == "" {
 		target = echo(t)
 	}
+
 	p, err := pgtest.NewProxy(target)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		p.Close()
 		p.Close() // is not an error
@@ -62,6 +69,7 @@ func line(t *testing.T, target string) *pgtest.Proxy {
 			t.Error("a closed proxy was healed")
 		}
 	})
+
 	return p
 }
 
@@ -80,6 +88,7 @@ func connect(t *testing.T, p *pgtest.Proxy) *net.TCPConn {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn.(*net.TCPConn)
 }
@@ -131,10 +140,12 @@ func TestASoundLinePassesEverything(t *testing.T) {
 	for i := range sent {
 		sent[i] = byte(i * 7 >> 3)
 	}
+
 	go func() {
 		_, _ = conn.Write(sent)
 		_ = conn.CloseWrite()
 	}()
+
 	got, err := io.ReadAll(conn) // ends as the end comes back
 	if err != nil || string(got) != string(sent) {
 		t.Errorf("%d bytes came back, %v; want the %d that were sent", len(got), err, len(sent))
@@ -147,12 +158,14 @@ func TestACutLineResetsAndRefuses(t *testing.T) {
 	p.Cut()
 	lost(t, one)
 	lost(t, two)
+
 	if conn, err := net.Dial("tcp", p.Addr()); !errors.Is(err, syscall.ECONNREFUSED) {
 		if err == nil {
 			_ = conn.Close()
 		}
 		t.Errorf("Dial = %v, want refused", err)
 	}
+
 	heal(t, p)
 	call(t, p)
 }
@@ -163,6 +176,7 @@ func TestACutReachesTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Close() }()
+
 	p := line(t, server.Addr().String())
 	say(t, connect(t, p), "hello")
 	conn, err := server.Accept()
@@ -170,6 +184,7 @@ func TestACutReachesTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
+
 	hear(t, conn, "hello")
 	p.Cut()
 	lost(t, conn)
@@ -182,17 +197,21 @@ func TestAHangingLineLosesNothing(t *testing.T) {
 	say(t, old, "one ")
 	fresh := connect(t, p) // is accepted
 	say(t, fresh, "three")
+
 	silent(t, old)
 	silent(t, fresh)
 	say(t, old, "two")
+
 	if err := old.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
+
 	silent(t, old)
 	heal(t, p)
 	hear(t, old, "one two")
 	hear(t, fresh, "three")
 	_ = old.SetReadDeadline(time.Now().Add(time.Minute))
+
 	if _, err := old.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the end of the connection came as %v", err)
 	}
@@ -205,6 +224,7 @@ func TestAHangingLineCanBeCut(t *testing.T) {
 	say(t, old, "lost")
 	fresh := connect(t, p)
 	silent(t, fresh) // the proxy has it now
+
 	p.Cut()
 	lost(t, old)
 	lost(t, fresh)
@@ -218,11 +238,14 @@ func TestADelayIsPaidInEachDirection(t *testing.T) {
 	const d = 30 * time.Millisecond
 	p.Delay(d)
 	began := time.Now()
+
 	say(t, conn, "slow")
 	hear(t, conn, "slow")
-	if took := time.Since(began); took < 2*d { // never less; how much more is the machine's
+	took := time.Since(began)
+	if took < 2*d { // never less; how much more is the machine's
 		t.Errorf("there and back took %v, want at least %v", took, 2*d)
 	}
+
 	p.Delay(time.Hour)
 	say(t, conn, "too late")
 	silent(t, conn)
@@ -235,15 +258,18 @@ func TestAServerThatIsNotThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p := line(t, gone.Addr().String())
 	if err := gone.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	conn, err := net.Dial("tcp", p.Addr())
 	if err == nil { // the reset can come before or after it
 		defer func() { _ = conn.Close() }()
 		_, err = conn.Read(make([]byte, 1))
 	}
+
 	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the connection ended with %v, want a reset", err)
 	}
@@ -255,6 +281,7 @@ func TestAResetComesBehindWhatWasSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Close() }()
+
 	p := line(t, server.Addr().String())
 	conn := connect(t, p)
 	say(t, conn, "hello")
@@ -262,11 +289,13 @@ func TestAResetComesBehindWhatWasSaid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	hear(t, far, "hello")
 	p.Delay(20 * time.Millisecond)
 	say(t, far, "goodbye")
 	_ = far.(*net.TCPConn).SetLinger(0)
 	_ = far.Close()
+
 	hear(t, conn, "goodbye")
 	lost(t, conn)
 }
@@ -277,12 +306,15 @@ func TestALineToPostgreSQL(t *testing.T) {
 	p := line(t, c.Addr())
 	conn := dial(t, c.Via(p.Addr(), db))
 	exec1(t, conn, `CREATE TABLE things (n int)`)
+
 	p.Cut()
 	if _, err := conn.Exec(t.Context(), `INSERT INTO things VALUES (1)`); err == nil {
 		t.Error("a statement went through a line that is cut")
 	}
+
 	heal(t, p)
-	if n := ask[int](t, dial(t, c.Via(p.Addr(), db)), `SELECT count(*) FROM things`); n != 0 {
+	n := ask[int](t, dial(t, c.Via(p.Addr(), db)), `SELECT count(*) FROM things`)
+	if n != 0 {
 		t.Errorf("%d rows came through a line that is cut", n)
 	}
 }
@@ -293,23 +325,28 @@ func TestAProxyClosesAlthoughTheServerLetsItWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = syscall.Close(fd) }()
+
 	err = errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	name, err := syscall.Getsockname(fd)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p := line(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(name.(*syscall.SockaddrInet4).Port)))
 	for range 4 { // the queue has room for one
 		silent(t, connect(t, p))
 	}
+
 	closed := make(chan struct{})
 	go func() {
 		p.Close()
 		close(closed)
 	}()
+
 	select {
 	case <-closed:
 	case <-time.After(time.Minute): // the kernel would dial for two

@@ -29,6 +29,7 @@ func (s *Shared) Main(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "close the shared cluster:", err)
 		return max(code, 1)
 	}
+
 	return code
 }
 
@@ -61,6 +62,7 @@ func (s *Shared) Database(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	tb.Cleanup(drop)
 	return url
 }
@@ -76,7 +78,9 @@ func Start(tb testing.TB) *Cluster {
 			tb.Errorf("close the cluster: %v", err)
 		}
 	})
+
 	c.explain(tb)
+
 	return c
 }
 
