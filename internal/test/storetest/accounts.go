@@ -39,6 +39,7 @@ func changesAreHeard(t *testing.T, s Store) {
 		defer mu.Unlock()
 		heard = append(heard, id)
 	})
+
 	take := func() []int64 {
 		mu.Lock()
 		defer mu.Unlock()
@@ -46,20 +47,28 @@ func changesAreHeard(t *testing.T, s Store) {
 		heard = nil
 		return list
 	}
+
 	diane := user(t, s, "diane")
 	same(t, "heard of a new user", take(), []int64(nil))
 	yes := true
-	_, err := s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &yes}, noon, event(audit.UserChange, "user:diane"))
+	_, err := s.ChangeUser(t.Context(), "diane", account.Change{
+		Disabled: &yes,
+	}, noon, event(audit.UserChange, "user:diane"))
 	must(t, err)
+
 	same(t, "heard of a change", take(), []int64{diane.ID})
-	_, err = s.ChangeUser(t.Context(), "nobody", account.Change{Disabled: &yes}, noon, event(audit.UserChange, "user:nobody"))
+	_, err = s.ChangeUser(t.Context(), "nobody", account.Change{
+		Disabled: &yes,
+	}, noon, event(audit.UserChange, "user:nobody"))
 	wants(t, "ChangeUser of nobody", err, jeton.ErrNotFound)
 	same(t, "heard of a change that failed", take(), []int64(nil))
 	gaveUp, cancel := context.WithCancel(t.Context())
 	cancel()
+
 	_, err = s.RemoveUser(gaveUp, "diane", event(audit.UserRemove, "user:diane"))
 	wants(t, "RemoveUser for a caller who has given up", err, jeton.ErrUnavailable)
 	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
+
 	if _, err := s.FindUser(t.Context(), "diane"); errors.Is(err, jeton.ErrNotFound) {
 		same(t, "heard of a removal that nobody waited for", take(), []int64{diane.ID})
 	} else {
@@ -72,23 +81,38 @@ func addedIsFound(t *testing.T, s Store) {
 	if want.ID == 0 {
 		t.Error("the account has no number")
 	}
+
 	same(t, "the account", want, account.Account{
-		ID: want.ID, Name: "Diane", Folded: "diane", Groups: []string{"blue", "green"}, Password: "hash of Diane",
-		Version: 1, Created: noon.Add(-time.Hour), Updated: noon.Add(-time.Hour),
+		ID:       want.ID,
+		Name:     "Diane",
+		Folded:   "diane",
+		Groups:   []string{"blue", "green"},
+		Password: "hash of Diane",
+		Version:  1,
+		Created:  noon.Add(-time.Hour),
+		Updated:  noon.Add(-time.Hour),
 	})
+
 	for _, name := range []string{"diane", "DIANE", "Dian", "Diane ", "", "%", "Dian_"} {
 		_, err := s.FindUser(t.Context(), name)
 		wants(t, "FindUser("+name+")", err, jeton.ErrNotFound)
 	}
+
 	same(t, "the record", record(t, s), []string{"user.add user:Diane"})
 }
 
 func caseConflict(t *testing.T, s Store) {
 	diane := user(t, s, "diane")
+
 	for _, name := range []string{"diane", "Diane", "DIANE"} {
-		err := s.AddUser(t.Context(), account.Account{Name: name, Folded: "diane", Password: "other"}, event(audit.UserAdd, "user:"+name))
+		err := s.AddUser(t.Context(), account.Account{
+			Name:     name,
+			Folded:   "diane",
+			Password: "other",
+		}, event(audit.UserAdd, "user:"+name))
 		wants(t, "AddUser("+name+")", err, jeton.ErrConflict)
 	}
+
 	same(t, "the account", found(t, s, "diane"), diane)
 	same(t, "the record", record(t, s), []string{"user.add user:diane"})
 }
@@ -96,13 +120,16 @@ func caseConflict(t *testing.T, s Store) {
 func listedByName(t *testing.T, s Store) {
 	list, err := s.ListUsers(t.Context())
 	must(t, err)
+
 	if len(list) != 0 {
 		t.Errorf("an empty store lists %v", list)
 	}
+
 	want := []account.Account{}
 	for _, name := range []string{"carl", "anna", "ben"} {
 		want = append(want, user(t, s, name))
 	}
+
 	slices.SortFunc(want, func(a, b account.Account) int { return int(a.Name[0]) - int(b.Name[0]) })
 	list, err = s.ListUsers(t.Context())
 	must(t, err)
@@ -112,7 +139,11 @@ func listedByName(t *testing.T, s Store) {
 func changesWhatItNames(t *testing.T, s Store) {
 	user(t, s, "carl")
 	want := user(t, s, "diane")
-	pw, groups, none, yes := "new", []string{"red"}, []string{}, true
+	pw := "new"
+	groups := []string{"red"}
+	none := []string{}
+
+	yes := true
 	for i, tc := range []struct {
 		name   string
 		change account.Change
@@ -133,6 +164,7 @@ func changesWhatItNames(t *testing.T, s Store) {
 			if id != want.ID || tc.grows && got.Version <= before.Version {
 				t.Errorf("ChangeUser = %d, version %d after %d", id, got.Version, before.Version)
 			}
+
 			want.Updated, want.Version = now, got.Version
 			tc.then(&want)
 			same(t, "the account", got, want)
@@ -142,7 +174,9 @@ func changesWhatItNames(t *testing.T, s Store) {
 			}
 		})
 	}
-	if other := found(t, s, "carl"); other.Disabled || other.Password == pw || other.Version != 1 {
+
+	other := found(t, s, "carl")
+	if other.Disabled || other.Password == pw || other.Version != 1 {
 		t.Errorf("another account was changed too: %+v", other)
 	}
 }
@@ -153,17 +187,22 @@ func passwordEnds(t *testing.T, s Store) {
 	one := started(t, s, at(diane, "shop", "one", noon))
 	started(t, s, at(diane, "bank", "two", noon))
 	started(t, s, at(carl, "shop", "carl's", noon))
+
 	_, err := s.Spend(t.Context(), use(one, b))
 	must(t, err)
 	pw := "new"
-	_, err = s.ChangeUser(t.Context(), "diane", account.Change{Password: &pw}, noon, event(audit.UserPassword, "user:diane"))
+	_, err = s.ChangeUser(t.Context(), "diane", account.Change{
+		Password: &pw,
+	}, noon, event(audit.UserPassword, "user:diane"))
 	must(t, err)
+
 	gone(t, s, "one", "two")
 	there(t, s, "carl's")
 	_, err = s.Spend(t.Context(), use(one, b))
 	wants(t, "Spend", err, jeton.ErrBadCredential)
 	_, _, err = s.StartSession(t.Context(), at(diane, "shop", "late", noon), agree)
 	wants(t, "StartSession with what was proved before", err, jeton.ErrBadCredential)
+
 	started(t, s, at(found(t, s, "diane"), "shop", "new", noon))
 	if known, err := s.KnownSource(t.Context(), diane.ID, source, time.Time{}); err != nil || !known {
 		t.Errorf("KnownSource = %t, %v: a new password does not make the address a stranger's", known, err)
@@ -174,14 +213,20 @@ func disableEnds(t *testing.T, s Store) {
 	diane := user(t, s, "diane")
 	started(t, s, at(diane, "shop", "one", noon))
 	yes, no := true, false
-	_, err := s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &yes}, noon, event(audit.UserChange, "user:diane"))
+	_, err := s.ChangeUser(t.Context(), "diane", account.Change{
+		Disabled: &yes,
+	}, noon, event(audit.UserChange, "user:diane"))
 	must(t, err)
+
 	gone(t, s, "one")
 	same(t, "the list", ids(t, s, session.Which{}, 10), []string{})
 	disabled := found(t, s, "diane")
 	_, _, err = s.StartSession(t.Context(), at(disabled, "shop", "two", noon), agree)
 	wants(t, "StartSession of a disabled user", err, jeton.ErrBadCredential)
-	_, err = s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &no}, noon, event(audit.UserChange, "user:diane"))
+
+	_, err = s.ChangeUser(t.Context(), "diane", account.Change{
+		Disabled: &no,
+	}, noon, event(audit.UserChange, "user:diane"))
 	must(t, err)
 	_, _, err = s.StartSession(t.Context(), at(diane, "shop", "three", noon), agree)
 	wants(t, "StartSession with what was proved before disabling", err, jeton.ErrBadCredential)
@@ -192,8 +237,11 @@ func groupsStay(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	before := started(t, s, at(u, "shop", "one", noon))
 	groups := []string{"black"}
-	_, err := s.ChangeUser(t.Context(), "diane", account.Change{Groups: &groups}, noon, event(audit.UserChange, "user:diane"))
+	_, err := s.ChangeUser(t.Context(), "diane", account.Change{
+		Groups: &groups,
+	}, noon, event(audit.UserChange, "user:diane"))
 	must(t, err)
+
 	before.Groups = groups
 	after, err := s.FindSession(t.Context(), before.Hash)
 	must(t, err)
@@ -201,18 +249,31 @@ func groupsStay(t *testing.T, s Store) {
 }
 
 func notChanged(t *testing.T, s Store) {
-	_, err := s.DeclareUsers(t.Context(), []account.Account{{Name: "diane", Folded: "diane", Password: "declared", Declared: true}}, noon, event(audit.UserChange, ""))
+	_, err := s.DeclareUsers(t.Context(), []account.Account{{
+		Name:     "diane",
+		Folded:   "diane",
+		Password: "declared",
+		Declared: true,
+	}}, noon, event(audit.UserChange, ""))
 	must(t, err)
 	diane := found(t, s, "diane")
 	started(t, s, at(diane, "shop", "one", noon))
 	before := record(t, s)
+
 	pw := "new"
-	for name, want := range map[string]error{"diane": jeton.ErrDeclared, "nobody": jeton.ErrNotFound, "Diane": jeton.ErrNotFound} {
-		_, err := s.ChangeUser(t.Context(), name, account.Change{Password: &pw}, noon, event(audit.UserPassword, "user:"+name))
+	for name, want := range map[string]error{
+		"diane":  jeton.ErrDeclared,
+		"nobody": jeton.ErrNotFound,
+		"Diane":  jeton.ErrNotFound,
+	} {
+		_, err := s.ChangeUser(t.Context(), name, account.Change{
+			Password: &pw,
+		}, noon, event(audit.UserPassword, "user:"+name))
 		wants(t, "ChangeUser("+name+")", err, want)
 		_, err = s.RemoveUser(t.Context(), name, event(audit.UserRemove, "user:"+name))
 		wants(t, "RemoveUser("+name+")", err, want)
 	}
+
 	same(t, "the account", found(t, s, "diane"), diane)
 	there(t, s, "one")
 	same(t, "the record", record(t, s), before)
@@ -224,11 +285,14 @@ func rehash(t *testing.T, s Store) {
 	must(t, s.RehashUser(t.Context(), u.ID, u.Version, "stronger"))
 	want := u
 	want.Password = "stronger"
+
 	same(t, "the account", found(t, s, "diane"), want)
 	there(t, s, "one") // it is the same password
+
 	for _, version := range []int64{u.Version - 1, u.Version + 1} {
 		_ = s.RehashUser(t.Context(), u.ID, version, "of another password")
 	}
+
 	_ = s.RehashUser(t.Context(), u.ID+1, u.Version, "of another user")
 	same(t, "the account", found(t, s, "diane"), want)
 }
@@ -240,9 +304,11 @@ func removedStartsAnew(t *testing.T, s Store) {
 	started(t, s, at(carl, "shop", "carl's", noon))
 	id, err := s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
 	must(t, err)
+
 	if id != diane.ID {
 		t.Errorf("RemoveUser = %d, want %d", id, diane.ID)
 	}
+
 	_, err = s.FindUser(t.Context(), "diane")
 	wants(t, "FindUser", err, jeton.ErrNotFound)
 	gone(t, s, "one")
@@ -254,15 +320,20 @@ func removedStartsAnew(t *testing.T, s Store) {
 	if again.ID == diane.ID {
 		t.Errorf("the number %d was given twice", again.ID)
 	}
+
 	gone(t, s, "one")
+
 	for _, id := range []int64{diane.ID, again.ID} {
 		if known, err := s.KnownSource(t.Context(), id, source, time.Time{}); err != nil || known {
 			t.Errorf("KnownSource(%d) = %t, %v, want an address that nobody has used", id, known, err)
 		}
 	}
-	if h := past(t, s, again, "shop", time.Time{}); len(h.Logins)+len(h.Open) != 0 {
+
+	h := past(t, s, again, "shop", time.Time{})
+	if len(h.Logins)+len(h.Open) != 0 {
 		t.Errorf("the new account has a past: %+v", h)
 	}
+
 	_, _, err = s.StartSession(t.Context(), at(diane, "shop", "late", noon), agree)
 	wants(t, "StartSession as the one who was removed", err, jeton.ErrBadCredential)
 	lines := record(t, s)

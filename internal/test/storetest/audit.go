@@ -22,22 +22,34 @@ func Audit(t *testing.T, open Open) {
 func eventComesBack(t *testing.T, s Store) {
 	none, err := s.Events(t.Context(), audit.Filter{})
 	must(t, err)
+
 	if len(none) != 0 {
 		t.Errorf("an empty record holds %v", none)
 	}
+
 	must(t, s.Append(t.Context(), nil))
 	full := jeton.Event{
-		Time: noon.Add(7 * time.Millisecond), Request: "r_1", Actor: "user:diane", Action: audit.Request, Target: "GET /'; DROP TABLE audit; --",
-		Service: "shop", Outcome: "spent", Reason: "no uses \"left\"\n\u202e", Source: source,
-		Checks: []jeton.Check{{Name: "credential", Value: "session", Result: "pass"}, {Name: "uses", Result: "fail"}},
+		Time:    noon.Add(7 * time.Millisecond),
+		Request: "r_1",
+		Actor:   "user:diane",
+		Action:  audit.Request,
+		Target:  "GET /'; DROP TABLE audit; --",
+		Service: "shop",
+		Outcome: "spent",
+		Reason:  "no uses \"left\"\n\u202e",
+		Source:  source,
+		Checks:  []jeton.Check{{Name: "credential", Value: "session", Result: "pass"}, {Name: "uses", Result: "fail"}},
 	}
+
 	bare := jeton.Event{Time: noon, Action: audit.Start, Outcome: audit.OK}
 	must(t, s.Append(t.Context(), []jeton.Event{full, bare}))
 	got, err := s.Events(t.Context(), audit.Filter{})
 	must(t, err)
+
 	if len(got) != 2 || got[0].Seq <= 0 || got[1].Seq <= got[0].Seq {
 		t.Fatalf("events are %+v, want two with growing numbers", got)
 	}
+
 	full.Seq, bare.Seq = got[0].Seq, got[1].Seq
 	same(t, "the events", got, []jeton.Event{full, bare})
 }
@@ -45,14 +57,22 @@ func eventComesBack(t *testing.T, s Store) {
 func choosing(t *testing.T, s Store) {
 	// Times go back and forth as a clock does; the order is that of writing.
 	for i := range 9 {
-		e := jeton.Event{Time: noon.Add(time.Duration(i%3) * time.Hour), Action: audit.Request, Target: fmt.Sprint(i), Request: fmt.Sprintf("r_%d", i%2), Outcome: audit.OK}
+		e := jeton.Event{
+			Time:    noon.Add(time.Duration(i%3) * time.Hour),
+			Action:  audit.Request,
+			Target:  fmt.Sprint(i),
+			Request: fmt.Sprintf("r_%d", i%2),
+			Outcome: audit.OK,
+		}
 		if i == 8 {
 			e.Request = ""
 		}
 		must(t, s.Append(t.Context(), []jeton.Event{e}))
 	}
+
 	all, err := s.Events(t.Context(), audit.Filter{})
 	must(t, err)
+
 	for _, tc := range []struct {
 		name   string
 		filter audit.Filter
@@ -80,6 +100,7 @@ func choosing(t *testing.T, s Store) {
 			for _, e := range events {
 				got += e.Target
 			}
+
 			if got != tc.want {
 				t.Errorf("Events(%+v) = %q, want %q", tc.filter, got, tc.want)
 			}
@@ -92,7 +113,9 @@ func thousand(t *testing.T, s Store) {
 	for i := range events {
 		events[i] = event(audit.Request, fmt.Sprint(i))
 	}
+
 	must(t, s.Append(t.Context(), events))
+
 	for _, tc := range []struct {
 		filter audit.Filter
 		want   int
@@ -111,8 +134,10 @@ func forgetting(t *testing.T, s Store) {
 		e.Time = noon.Add(time.Duration(i) * time.Minute)
 		must(t, s.Append(t.Context(), []jeton.Event{e}))
 	}
+
 	all, err := s.Events(t.Context(), audit.Filter{})
 	must(t, err)
+
 	// The fifth is of just that time, and stays.
 	for _, want := range []int{3, 1, 0} {
 		n, err := s.Forget(t.Context(), noon.Add(4*time.Minute), 3)
@@ -121,14 +146,17 @@ func forgetting(t *testing.T, s Store) {
 			t.Errorf("Forget = %d, want %d", n, want)
 		}
 	}
+
 	same(t, "what is left", record(t, s), []string{"request 4", "request 5"})
 	n, err := s.Forget(t.Context(), noon.Add(time.Hour), 100)
 	if err != nil || n != 2 {
 		t.Errorf("Forget = %d, %v, want the last 2", n, err)
 	}
+
 	must(t, s.Append(t.Context(), []jeton.Event{event(audit.Request, "new")}))
 	got, err := s.Events(t.Context(), audit.Filter{After: all[5].Seq})
 	must(t, err)
+
 	if len(got) != 1 {
 		t.Errorf("the event after the last number is not there: %v", got)
 	}

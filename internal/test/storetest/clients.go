@@ -66,23 +66,35 @@ func publicKey(t *testing.T, kid string) client.Key {
 	must(t, err)
 	private, err := s.MarshalPKCS8()
 	must(t, err)
+
 	s, err = jose.ParsePKCS8(private, jose.EdDSA, kid)
 	must(t, err)
+
 	return client.Key{Key: s.Key(), Created: noon}
 }
 
 func program(t *testing.T, name string, kids ...string) client.Client {
 	t.Helper()
 	h := secret.HashOf("secret of " + name)
+
 	c := client.Client{
-		Name: name, Folded: strings.ToLower(name), Version: 1, Secret: &h, Services: []string{"bank", "shop"}, Scopes: []string{"read"},
-		Introspects: []string{"shop"}, Created: noon, Updated: noon,
+		Name:        name,
+		Folded:      strings.ToLower(name),
+		Version:     1,
+		Secret:      &h,
+		Services:    []string{"bank", "shop"},
+		Scopes:      []string{"read"},
+		Introspects: []string{"shop"},
+		Created:     noon,
+		Updated:     noon,
 	}
+
 	for i, kid := range kids {
 		k := publicKey(t, kid)
 		k.Created = noon.Add(time.Duration(i) * time.Second)
 		c.Keys = append(c.Keys, k)
 	}
+
 	return c
 }
 
@@ -107,23 +119,41 @@ func anyKey(client.Client) error { return nil }
 
 func clientIsFound(t *testing.T, s Store) {
 	in := program(t, "Job", "old", "new")
-	in.Source = &client.Source{URL: "https://keys.example/set", Format: client.FormatJWKS, CA: "/ca.pem", Private: true}
-	in.Keys[0].Opens, in.Keys[1].Closes, in.Keys[1].Retired = noon.Add(time.Hour), noon.Add(2*time.Hour), true
+	in.Source = &client.Source{
+		URL:     "https://keys.example/set",
+		Format:  client.FormatJWKS,
+		CA:      "/ca.pem",
+		Private: true,
+	}
+	in.Keys[0].Opens = noon.Add(time.Hour)
+	in.Keys[1].Closes = noon.Add(2 * time.Hour)
+	in.Keys[1].Retired = true
+
 	must(t, s.AddClient(t.Context(), in, event(audit.ClientAdd, "client:Job")))
 	got := foundClient(t, s, "Job")
-	if in.ID = got.ID; got.ID == 0 {
+	in.ID = got.ID
+	if got.ID == 0 {
 		t.Error("the client has no number")
 	}
+
 	same(t, "the client", view(got), view(in))
-	bare := client.Client{Name: "bare", Folded: "bare", Created: noon, Updated: noon}
+	bare := client.Client{
+		Name:    "bare",
+		Folded:  "bare",
+		Created: noon,
+		Updated: noon,
+	}
 	must(t, s.AddClient(t.Context(), bare, event(audit.ClientAdd, "client:bare")))
 	got = foundClient(t, s, "bare")
 	bare.ID, bare.Version = got.ID, 1
+
 	same(t, "a client that has nothing", view(got), view(bare))
+
 	for _, name := range []string{"job", "JOB", "Jo", "Job ", "", "%", "Jo_"} {
 		_, err := s.FindClient(t.Context(), name)
 		wants(t, "FindClient("+name+")", err, jeton.ErrNotFound)
 	}
+
 	same(t, "the record", record(t, s), []string{"client.add client:Job", "client.add client:bare"})
 }
 
@@ -131,16 +161,24 @@ func sharedNames(t *testing.T, s Store) {
 	clientAdded(t, s, "job")
 	user(t, s, "diane")
 	before := record(t, s)
+
 	for _, name := range []string{"job", "Job", "diane", "DIANE"} {
-		wants(t, "AddClient("+name+")", s.AddClient(t.Context(), program(t, name), event(audit.ClientAdd, "client:"+name)), jeton.ErrConflict)
+		wants(
+			t,
+			"AddClient("+name+")",
+			s.AddClient(t.Context(), program(t, name), event(audit.ClientAdd, "client:"+name)),
+			jeton.ErrConflict,
+		)
 		a := account.Account{Name: name, Folded: strings.ToLower(name), Password: "x"}
 		wants(t, "AddUser("+name+")", s.AddUser(t.Context(), a, event(audit.UserAdd, "user:"+name)), jeton.ErrConflict)
 	}
+
 	_, err := s.DeclareUsers(t.Context(), []account.Account{person("job")}, noon, event(audit.UserChange, ""))
 	wants(t, "DeclareUsers with the name of a client", err, jeton.ErrConflict)
 	err = s.DeclareClients(t.Context(), []client.Client{program(t, "diane")}, stepOf(audit.ClientChange, ""))
 	wants(t, "DeclareClients with the name of a user", err, jeton.ErrConflict)
 	same(t, "the record", record(t, s), before)
+
 	// A name is free again once its owner is gone.
 	_, err = s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
 	must(t, err)
@@ -152,10 +190,16 @@ func sharedNames(t *testing.T, s Store) {
 func clientsListed(t *testing.T, s Store) {
 	list, err := s.ListClients(t.Context())
 	must(t, err)
+
 	if len(list) != 0 {
 		t.Errorf("an empty store lists %v", list)
 	}
-	want := []clientView{view(clientAdded(t, s, "c", "one", "two")), view(clientAdded(t, s, "a")), view(clientAdded(t, s, "b", "one"))}
+
+	want := []clientView{
+		view(clientAdded(t, s, "c", "one", "two")),
+		view(clientAdded(t, s, "a")),
+		view(clientAdded(t, s, "b", "one")),
+	}
 	slices.SortFunc(want, func(a, b clientView) int { return strings.Compare(a.Public.Name, b.Public.Name) })
 	list, err = s.ListClients(t.Context())
 	must(t, err)
@@ -163,6 +207,7 @@ func clientsListed(t *testing.T, s Store) {
 	for _, c := range list {
 		got = append(got, view(c))
 	}
+
 	same(t, "the list", got, want)
 }
 
@@ -178,8 +223,18 @@ func clientChanges(t *testing.T, s Store) {
 		then   func(*client.Client)
 		grows  bool
 	}{
-		{"a new secret", client.Change{Secret: &client.SetSecret{Hash: &h}}, func(c *client.Client) { c.Secret = &h }, false},
-		{"no secret, and the end of its tokens", client.Change{Secret: &client.SetSecret{}, End: true}, func(c *client.Client) { c.Secret = nil }, true},
+		{
+			"a new secret",
+			client.Change{Secret: &client.SetSecret{Hash: &h}},
+			func(c *client.Client) { c.Secret = &h },
+			false,
+		},
+		{
+			"no secret, and the end of its tokens",
+			client.Change{Secret: &client.SetSecret{}, End: true},
+			func(c *client.Client) { c.Secret = nil },
+			true,
+		},
 		{"services", client.Change{Services: &lists}, func(c *client.Client) { c.Services = lists }, false},
 		{"scopes", client.Change{Scopes: &lists}, func(c *client.Client) { c.Scopes = lists }, false},
 		{"introspects", client.Change{Introspects: &lists}, func(c *client.Client) { c.Introspects = lists }, false},
@@ -194,17 +249,21 @@ func clientChanges(t *testing.T, s Store) {
 			before := foundClient(t, s, "job")
 			must(t, s.ChangeClient(t.Context(), "job", tc.change, step))
 			got := foundClient(t, s, "job")
-			if grew := got.Version > before.Version; grew != tc.grows {
+			grew := got.Version > before.Version
+			if grew != tc.grows {
 				t.Errorf("version %d after %d", got.Version, before.Version)
 			}
+
 			want.Updated, want.Version = step.Now, got.Version
 			tc.then(&want)
 			same(t, "the client", view(got), view(want))
-			if lines := record(t, s); lines[len(lines)-1] != "client.change client:job" || len(lines) != 3+i {
+			lines := record(t, s)
+			if lines[len(lines)-1] != "client.change client:job" || len(lines) != 3+i {
 				t.Errorf("the record is %v", lines)
 			}
 		})
 	}
+
 	same(t, "another client", view(foundClient(t, s, "other")), view(other))
 }
 
@@ -214,10 +273,14 @@ func kidsApart(t *testing.T, s Store) {
 	must(t, s.AddClientKey(t.Context(), "one", k, anyKey, stepOf(audit.ClientKeyAdd, "client:one")))
 	must(t, s.RetireClientKey(t.Context(), "one", "main", false, stepOf(audit.ClientKeyRetire, "client:one")))
 	same(t, "the other client", view(foundClient(t, s, "two")), view(two))
+
 	got := foundClient(t, s, "one")
-	if len(got.Keys) != 2 || !got.Keys[0].Retired || got.Keys[1].ID != "second" || got.Keys[0].Thumbprint() != one.Keys[0].Thumbprint() || got.Keys[1].Thumbprint() != k.Thumbprint() {
+	if len(got.Keys) != 2 || !got.Keys[0].Retired || got.Keys[1].ID != "second" ||
+		got.Keys[0].Thumbprint() != one.Keys[0].Thumbprint() ||
+		got.Keys[1].Thumbprint() != k.Thumbprint() {
 		t.Errorf("keys of the client: %+v", got.Public().Keys)
 	}
+
 	same(t, "when it was changed", got.Updated, noon.Add(time.Minute))
 	must(t, s.RemoveClient(t.Context(), "one", stepOf(audit.ClientRemove, "client:one")))
 	same(t, "the other client", view(foundClient(t, s, "two")), view(two))
@@ -228,18 +291,22 @@ func keyRetires(t *testing.T, s Store) {
 	retire := func(kid string, end bool) error {
 		return s.RetireClientKey(t.Context(), "job", kid, end, stepOf(audit.ClientKeyRetire, "client:job"))
 	}
+
 	must(t, retire("a", false))
 	got := foundClient(t, s, "job")
 	if !got.Keys[0].Retired || got.Keys[1].Retired || got.Version != before.Version {
 		t.Errorf("after retiring a: version %d, keys %+v", got.Version, got.Public().Keys)
 	}
+
 	must(t, retire("a", false)) // twice is not an error
 	err := s.AddClientKey(t.Context(), "job", publicKey(t, "a"), anyKey, stepOf(audit.ClientKeyAdd, "client:job"))
 	wants(t, "AddClientKey with the kid of a retired key", err, jeton.ErrConflict)
 	must(t, retire("b", true))
+
 	if got := foundClient(t, s, "job"); !got.Keys[1].Retired || got.Version <= before.Version {
 		t.Errorf("after retiring b and ending tokens: version %d, keys %+v", got.Version, got.Public().Keys)
 	}
+
 	wants(t, "RetireClientKey of a kid that is not there", retire("c", true), jeton.ErrNotFound)
 }
 
@@ -247,10 +314,12 @@ func judgeOfKeys(t *testing.T, s Store) {
 	before := clientAdded(t, s, "job", "a")
 	lines := record(t, s)
 	var seen client.Client
+
 	err := s.AddClientKey(t.Context(), "job", publicKey(t, "b"), func(c client.Client) error {
 		seen = c
 		return jeton.WithDetail(jeton.ErrConflict, "not now")
 	}, stepOf(audit.ClientKeyAdd, "client:job"))
+
 	wants(t, "AddClientKey against the judge", err, jeton.ErrConflict)
 	same(t, "what the judge saw", view(seen), view(before))
 	same(t, "the client", view(foundClient(t, s, "job")), view(before))
@@ -260,6 +329,7 @@ func judgeOfKeys(t *testing.T, s Store) {
 func keysAtOnce(t *testing.T, s Store) {
 	clientAdded(t, s, "job")
 	var wg sync.WaitGroup
+
 	taken := make(chan string, 8)
 	for range cap(taken) {
 		k := publicKey(t, "same")
@@ -273,6 +343,7 @@ func keysAtOnce(t *testing.T, s Store) {
 			}
 		})
 	}
+
 	wg.Wait()
 	close(taken)
 	c := foundClient(t, s, "job")
@@ -282,26 +353,37 @@ func keysAtOnce(t *testing.T, s Store) {
 }
 
 func clientNotChanged(t *testing.T, s Store) {
-	must(t, s.DeclareClients(t.Context(), []client.Client{declaredProgram(t, "job", "a")}, stepOf(audit.ClientChange, "")))
+	must(
+		t,
+		s.DeclareClients(t.Context(), []client.Client{declaredProgram(t, "job", "a")}, stepOf(audit.ClientChange, "")),
+	)
 	job, before := foundClient(t, s, "job"), record(t, s)
 	yes, none := true, []string{}
-	for name, want := range map[string]error{"job": jeton.ErrDeclared, "nobody": jeton.ErrNotFound, "Job": jeton.ErrNotFound} {
+	for name, want := range map[string]error{
+		"job":    jeton.ErrDeclared,
+		"nobody": jeton.ErrNotFound,
+		"Job":    jeton.ErrNotFound,
+	} {
 		step := stepOf(audit.ClientChange, "client:"+name)
 		for what, err := range map[string]error{
-			"disabling":             s.ChangeClient(t.Context(), name, client.Change{Disabled: &yes}, step),
-			"a scope and an end":    s.ChangeClient(t.Context(), name, client.Change{Scopes: &none, End: true}, step),
-			"a change to no secret": s.ChangeClient(t.Context(), name, client.Change{Secret: &client.SetSecret{}}, step),
-			"removing":              s.RemoveClient(t.Context(), name, step),
-			"a new key":             s.AddClientKey(t.Context(), name, publicKey(t, "b"), anyKey, step),
-			"retiring a key":        s.RetireClientKey(t.Context(), name, "a", true, step),
+			"disabling":          s.ChangeClient(t.Context(), name, client.Change{Disabled: &yes}, step),
+			"a scope and an end": s.ChangeClient(t.Context(), name, client.Change{Scopes: &none, End: true}, step),
+			"a change to no secret": s.ChangeClient(t.Context(), name, client.Change{
+				Secret: &client.SetSecret{},
+			}, step),
+			"removing":       s.RemoveClient(t.Context(), name, step),
+			"a new key":      s.AddClientKey(t.Context(), name, publicKey(t, "b"), anyKey, step),
+			"retiring a key": s.RetireClientKey(t.Context(), name, "a", true, step),
 		} {
 			wants(t, what+" of "+name, err, want)
 		}
 	}
+
 	same(t, "the client", view(foundClient(t, s, "job")), view(job))
 	same(t, "the record", record(t, s), before)
 	must(t, s.ChangeClient(t.Context(), "job", client.Change{End: true}, stepOf(audit.ClientEndTokens, "client:job")))
-	if got := foundClient(t, s, "job"); got.Version <= job.Version || !got.Declared {
+	got := foundClient(t, s, "job")
+	if got.Version <= job.Version || !got.Declared {
 		t.Errorf("after the end of its tokens: version %d, declared %t", got.Version, got.Declared)
 	}
 }
@@ -313,9 +395,19 @@ func clientRemoved(t *testing.T, s Store) {
 	wants(t, "FindClient", err, jeton.ErrNotFound)
 	again := clientAdded(t, s, "job")
 	if again.ID == old.ID || again.Generation() == old.Generation() || len(again.Keys) != 0 {
-		t.Errorf("the new client is number %d, generation %s, with keys %+v", again.ID, again.Generation(), again.Public().Keys)
+		t.Errorf(
+			"the new client is number %d, generation %s, with keys %+v",
+			again.ID,
+			again.Generation(),
+			again.Public().Keys,
+		)
 	}
-	same(t, "the record", record(t, s), []string{"client.add client:job", "client.remove client:job", "client.add client:job"})
+
+	same(t, "the record", record(t, s), []string{
+		"client.add client:job",
+		"client.remove client:job",
+		"client.add client:job",
+	})
 }
 
 func clientsHeard(t *testing.T, s Store) {
@@ -326,6 +418,7 @@ func clientsHeard(t *testing.T, s Store) {
 		defer mu.Unlock()
 		heard = append(heard, id)
 	})
+
 	take := func() []int64 {
 		mu.Lock()
 		defer mu.Unlock()
@@ -333,26 +426,33 @@ func clientsHeard(t *testing.T, s Store) {
 		heard = nil
 		return list
 	}
+
 	job := clientAdded(t, s, "job", "a")
 	step := stepOf(audit.ClientChange, "client:job")
 	same(t, "heard of a new client", take(), []int64(nil))
 	must(t, s.ChangeClient(t.Context(), "job", client.Change{End: true}, step))
 	same(t, "heard of a change", take(), []int64{job.ID})
+
 	must(t, s.AddClientKey(t.Context(), "job", publicKey(t, "b"), anyKey, step))
 	same(t, "heard of a new key", take(), []int64{job.ID})
 	must(t, s.RetireClientKey(t.Context(), "job", "a", false, step))
 	same(t, "heard of a retired key", take(), []int64{job.ID})
-	wants(t, "ChangeClient of nobody", s.ChangeClient(t.Context(), "nobody", client.Change{End: true}, step), jeton.ErrNotFound)
+	wants(t, "ChangeClient of nobody", s.ChangeClient(t.Context(), "nobody", client.Change{
+		End: true,
+	}, step), jeton.ErrNotFound)
+
 	same(t, "heard of a change that failed", take(), []int64(nil))
 	must(t, s.DeclareClients(t.Context(), []client.Client{declaredProgram(t, "job")}, step))
 	same(t, "heard of an adoption", take(), []int64{job.ID})
 	must(t, s.DeclareClients(t.Context(), nil, step))
 	same(t, "heard of one that is no longer declared", take(), []int64{job.ID})
+
 	job = clientAdded(t, s, "job")
 	gaveUp, cancel := context.WithCancel(t.Context())
 	cancel()
 	wants(t, "RemoveClient for a caller who has given up", s.RemoveClient(gaveUp, "job", step), jeton.ErrUnavailable)
 	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
+
 	if _, err := s.FindClient(t.Context(), "job"); errors.Is(err, jeton.ErrNotFound) {
 		same(t, "heard of a removal that nobody waited for", take(), []int64{job.ID})
 	} else {
@@ -363,10 +463,14 @@ func clientsHeard(t *testing.T, s Store) {
 func declaredProgram(t *testing.T, name string, kids ...string) client.Client {
 	t.Helper()
 	c := program(t, name, kids...)
-	c.Declared, c.Created, c.Updated = true, time.Time{}, time.Time{}
+	c.Declared = true
+	c.Created = time.Time{}
+	c.Updated = time.Time{}
+
 	for i := range c.Keys {
 		c.Keys[i].Created = time.Time{}
 	}
+
 	return c
 }
 
@@ -378,21 +482,33 @@ func declareClients(t *testing.T, s Store, clients ...client.Client) {
 func clientsDeclaredAgain(t *testing.T, s Store) {
 	a, b := declaredProgram(t, "a", "two", "one"), declaredProgram(t, "b")
 	a.Source = &client.Source{URL: "https://keys.example/a", Format: client.FormatPEM}
-	b.Secret, b.Disabled, b.Services = nil, true, nil
+	b.Secret = nil
+	b.Disabled = true
+	b.Services = nil
+
 	declareClients(t, s, b, a)
 	same(t, "what was declared is not written to", a.Keys[0].Created, time.Time{})
 	want, lines := []clientView{view(foundClient(t, s, "a")), view(foundClient(t, s, "b"))}, record(t, s)
 	same(t, "the record", lines, []string{"client.add client:b", "client.add client:a"})
-	if pub := want[0].Public; !pub.Declared || len(pub.Keys) != 2 || pub.KeySource != a.Source.URL || !pub.Created.Equal(noon.Add(time.Minute)) || !pub.Keys[0].Created.Equal(noon.Add(time.Minute)) {
+	pub := want[0].Public
+	if !pub.Declared || len(pub.Keys) != 2 || pub.KeySource != a.Source.URL ||
+		!pub.Created.Equal(noon.Add(time.Minute)) ||
+		!pub.Keys[0].Created.Equal(noon.Add(time.Minute)) {
 		t.Errorf("a is %+v", pub)
 	}
+
 	later := stepOf(audit.ClientChange, "")
 	later.Now = noon.Add(time.Hour)
 	slices.Reverse(a.Keys)
+
 	for _, clients := range [][]client.Client{{a, b}, {b, a}} {
 		must(t, s.DeclareClients(t.Context(), clients, later))
 	}
-	same(t, "clients after saying it again", []clientView{view(foundClient(t, s, "a")), view(foundClient(t, s, "b"))}, want)
+
+	same(t, "clients after saying it again", []clientView{
+		view(foundClient(t, s, "a")),
+		view(foundClient(t, s, "b")),
+	}, want)
 	same(t, "the record after saying it again", record(t, s), lines)
 }
 
@@ -411,7 +527,11 @@ func clientsDeclaredChange(t *testing.T, s Store) {
 		{"introspects", func() { job.Introspects = []string{"red"} }, false},
 		{"the secret", func() { job.Secret = &h }, false},
 		{"no secret", func() { job.Secret = nil }, false},
-		{"a source", func() { job.Source = &client.Source{URL: "https://keys.example", Format: client.FormatJWKS} }, false},
+		{
+			"a source",
+			func() { job.Source = &client.Source{URL: "https://keys.example", Format: client.FormatJWKS} },
+			false,
+		},
 		{"an option of the source", func() {
 			job.Source = &client.Source{URL: "https://keys.example", Format: client.FormatJWKS, Private: true}
 		}, false},
@@ -431,22 +551,31 @@ func clientsDeclaredChange(t *testing.T, s Store) {
 			tc.change()
 			declareClients(t, s, other, job)
 			got := foundClient(t, s, "job")
-			if grew := got.Version > was.Version; grew != tc.grows || got.ID != was.ID {
+			grew := got.Version > was.Version
+			if grew != tc.grows || got.ID != was.ID {
 				t.Errorf("number %d, version %d after number %d, version %d", got.ID, got.Version, was.ID, was.Version)
 			}
+
 			want := job
-			want.ID, want.Version, want.Created, want.Updated = got.ID, got.Version, got.Created, got.Updated
+			want.ID = got.ID
+			want.Version = got.Version
+			want.Created = got.Created
+			want.Updated = got.Updated
+
 			want.Keys = slices.Clone(want.Keys)
 			for i := range want.Keys {
 				want.Keys[i].Created = noon.Add(time.Minute)
 			}
+
 			slices.SortFunc(want.Keys, func(a, b client.Key) int { return strings.Compare(a.ID, b.ID) })
 			same(t, "the client", view(got), view(want))
-			if lines := record(t, s); len(lines) != 3+i || lines[len(lines)-1] != "client.change client:job" {
+			lines := record(t, s)
+			if len(lines) != 3+i || lines[len(lines)-1] != "client.change client:job" {
 				t.Errorf("the record is %v", lines)
 			}
 		})
 	}
+
 	same(t, "another client", view(foundClient(t, s, "other")), before)
 }
 
@@ -456,10 +585,13 @@ func clientsAdopted(t *testing.T, s Store) {
 	job := declaredProgram(t, "job", "c")
 	job.Keys = append(job.Keys, old.Keys[1])
 	declareClients(t, s, job)
+
 	got := foundClient(t, s, "job")
-	if got.ID != old.ID || !got.Declared || len(got.Keys) != 2 || got.Keys[0].ID != "b" || got.Keys[1].ID != "c" || !got.Keys[0].Created.Equal(old.Keys[1].Created) {
+	if got.ID != old.ID || !got.Declared || len(got.Keys) != 2 || got.Keys[0].ID != "b" || got.Keys[1].ID != "c" ||
+		!got.Keys[0].Created.Equal(old.Keys[1].Created) {
 		t.Errorf("the client is number %d, declared %t, with keys %+v", got.ID, got.Declared, got.Public().Keys)
 	}
+
 	lines := record(t, s)
 	declareClients(t, s, job)
 	same(t, "the record after saying it again", record(t, s), lines)
@@ -472,12 +604,15 @@ func clientsUndeclared(t *testing.T, s Store) {
 	declareClients(t, s, b)
 	_, err := s.FindClient(t.Context(), "a")
 	wants(t, "FindClient", err, jeton.ErrNotFound)
+
 	same(t, "the client that is still declared", view(foundClient(t, s, "b")), view(b))
 	same(t, "the client that was never declared", view(foundClient(t, s, "own")), own)
 	lines := record(t, s)
 	same(t, "the last event", lines[len(lines)-1], "client.remove client:a")
 	declareClients(t, s, declaredProgram(t, "a"))
-	if again := foundClient(t, s, "a"); again.ID == old.ID || len(again.Keys) != 0 {
+
+	again := foundClient(t, s, "a")
+	if again.ID == old.ID || len(again.Keys) != 0 {
 		t.Errorf("the new client is number %d with keys %+v", again.ID, again.Public().Keys)
 	}
 }
@@ -488,7 +623,9 @@ func clientsDeclaredCase(t *testing.T, s Store) {
 	declareClients(t, s, declaredProgram(t, "Job"))
 	_, err := s.FindClient(t.Context(), "job")
 	wants(t, "FindClient", err, jeton.ErrNotFound)
-	if got := foundClient(t, s, "Job"); got.ID == old.ID {
+
+	got := foundClient(t, s, "Job")
+	if got.ID == old.ID {
 		t.Errorf("another name has the number %d of the old one", got.ID)
 	}
 }
@@ -499,7 +636,11 @@ func clientsDeclaredConflict(t *testing.T, s Store) {
 	a, before := view(foundClient(t, s, "a")), record(t, s)
 	changed := declaredProgram(t, "a")
 	changed.Disabled = true
-	err := s.DeclareClients(t.Context(), []client.Client{changed, declaredProgram(t, "job")}, stepOf(audit.ClientChange, ""))
+
+	err := s.DeclareClients(t.Context(), []client.Client{
+		changed,
+		declaredProgram(t, "job"),
+	}, stepOf(audit.ClientChange, ""))
 	wants(t, "DeclareClients with a name that differs in case alone", err, jeton.ErrConflict)
 	same(t, "the declared client", view(foundClient(t, s, "a")), a)
 	same(t, "the record", record(t, s), before)

@@ -25,7 +25,13 @@ func Declared(t *testing.T, open Open) {
 }
 
 func person(name string) account.Account {
-	return account.Account{Name: name, Folded: name, Groups: []string{"blue"}, Password: "hash of " + name, Declared: true}
+	return account.Account{
+		Name:     name,
+		Folded:   name,
+		Groups:   []string{"blue"},
+		Password: "hash of " + name,
+		Declared: true,
+	}
 }
 
 func declare(t *testing.T, s Store, want []int64, people ...account.Account) {
@@ -33,6 +39,7 @@ func declare(t *testing.T, s Store, want []int64, people ...account.Account) {
 	changed, err := s.DeclareUsers(t.Context(), people, noon, event(audit.UserChange, ""))
 	must(t, err)
 	slices.Sort(changed)
+
 	if !slices.Equal(changed, want) {
 		t.Errorf("DeclareUsers changed %v, want %v", changed, want)
 	}
@@ -44,15 +51,25 @@ func declaredAgain(t *testing.T, s Store) {
 	declare(t, s, nil, ben, anna)
 	got := found(t, s, "anna")
 	same(t, "anna", got, account.Account{
-		ID: got.ID, Name: "anna", Folded: "anna", Groups: []string{"blue"}, Password: "hash of anna", Version: 1,
-		Declared: true, Created: noon, Updated: noon,
+		ID:       got.ID,
+		Name:     "anna",
+		Folded:   "anna",
+		Groups:   []string{"blue"},
+		Password: "hash of anna",
+		Version:  1,
+		Declared: true,
+		Created:  noon,
+		Updated:  noon,
 	})
+
 	if got := found(t, s, "ben"); !got.Disabled || !got.Declared || len(got.Groups) != 0 {
 		t.Errorf("ben is %+v", got)
 	}
+
 	started(t, s, at(got, "shop", "one", noon))
 	want, lines := []account.Account{got, found(t, s, "ben")}, record(t, s)
 	same(t, "the record", lines, []string{"user.add user:ben", "user.add user:anna", "login session:s_one"})
+
 	for _, people := range [][]account.Account{{anna, ben}, {ben, anna}} {
 		changed, err := s.DeclareUsers(t.Context(), people, noon.Add(time.Hour), event(audit.UserChange, ""))
 		must(t, err)
@@ -60,6 +77,7 @@ func declaredAgain(t *testing.T, s Store) {
 			t.Errorf("saying it again changed %v", changed)
 		}
 	}
+
 	list, err := s.ListUsers(t.Context())
 	must(t, err)
 	same(t, "accounts after saying it again", list, want)
@@ -73,6 +91,7 @@ func declaredChange(t *testing.T, s Store) {
 	before := found(t, s, "ben")
 	anna.Groups = []string{"red"}
 	declare(t, s, []int64{found(t, s, "anna").ID}, anna, ben)
+
 	same(t, "anna's groups", found(t, s, "anna").Groups, anna.Groups)
 	same(t, "ben", found(t, s, "ben"), before)
 	same(t, "the record", record(t, s), []string{"user.add user:anna", "user.add user:ben", "user.change user:anna"})
@@ -81,6 +100,7 @@ func declaredChange(t *testing.T, s Store) {
 func declaredEnds(t *testing.T, s Store) {
 	anna := person("anna")
 	declare(t, s, nil, anna)
+
 	for _, tc := range []struct {
 		name   string
 		change func()
@@ -95,9 +115,11 @@ func declaredEnds(t *testing.T, s Store) {
 		tc.change()
 		declare(t, s, []int64{before.ID}, anna)
 		after := found(t, s, "anna")
-		if grew := after.Version > before.Version; grew != tc.ends {
+		grew := after.Version > before.Version
+		if grew != tc.ends {
 			t.Errorf("%s: version %d after %d", tc.name, after.Version, before.Version)
 		}
+
 		if tc.ends {
 			gone(t, s, tc.name)
 		} else {
@@ -112,17 +134,28 @@ func declaredAdopts(t *testing.T, s Store) {
 	started(t, s, at(ben, "shop", "ben's", noon))
 	alike, other := person("anna"), person("ben")
 	alike.Groups, other.Password = anna.Groups, "another"
+
 	declare(t, s, []int64{anna.ID, ben.ID}, alike, other)
+
 	for _, old := range []account.Account{anna, ben} {
 		if got := found(t, s, old.Name); got.ID != old.ID || !got.Declared {
-			t.Errorf("%s is number %d, declared %t, want the old number %d, declared", old.Name, got.ID, got.Declared, old.ID)
+			t.Errorf(
+				"%s is number %d, declared %t, want the old number %d, declared",
+				old.Name,
+				got.ID,
+				got.Declared,
+				old.ID,
+			)
 		}
 	}
+
 	there(t, s, "anna's") // nothing that a login was judged by has changed
 	gone(t, s, "ben's")
+
 	if got := found(t, s, "ben"); got.Password != "another" || got.Version <= ben.Version {
 		t.Errorf("ben is %+v", got)
 	}
+
 	declare(t, s, nil, alike, other)
 }
 
@@ -132,19 +165,24 @@ func declaredRemoves(t *testing.T, s Store) {
 	anna := found(t, s, "anna")
 	started(t, s, at(anna, "shop", "anna's", noon))
 	started(t, s, at(carl, "shop", "carl's", noon))
+
 	declare(t, s, []int64{anna.ID}, person("ben"))
 	_, err := s.FindUser(t.Context(), "anna")
 	wants(t, "FindUser", err, jeton.ErrNotFound)
 	gone(t, s, "anna's")
 	there(t, s, "carl's")
+
 	same(t, "carl", found(t, s, "carl"), carl)
 	lines := record(t, s)
 	same(t, "the last event", lines[len(lines)-1], "user.remove user:anna")
 	declare(t, s, []int64{found(t, s, "ben").ID})
 	declare(t, s, nil, person("anna"))
-	if again := found(t, s, "anna"); again.ID == anna.ID {
+
+	again := found(t, s, "anna")
+	if again.ID == anna.ID {
 		t.Errorf("the number %d was given twice", again.ID)
 	}
+
 	gone(t, s, "anna's")
 }
 
@@ -154,9 +192,12 @@ func declaredCase(t *testing.T, s Store) {
 	upper := person("Anna")
 	upper.Folded = "anna"
 	declare(t, s, []int64{old.ID}, upper)
-	if got := found(t, s, "Anna"); got.ID == old.ID {
+
+	got := found(t, s, "Anna")
+	if got.ID == old.ID {
 		t.Errorf("Anna has anna's number %d", got.ID)
 	}
+
 	_, err := s.FindUser(t.Context(), "anna")
 	wants(t, "FindUser(anna)", err, jeton.ErrNotFound)
 }
@@ -167,11 +208,17 @@ func declaredConflict(t *testing.T, s Store) {
 	anna := found(t, s, "anna")
 	started(t, s, at(anna, "shop", "anna's", noon))
 	before := record(t, s)
+
 	changedAnna, upper := person("anna"), person("Carl")
 	changedAnna.Password, upper.Folded = "new", "carl"
-	_, err := s.DeclareUsers(t.Context(), []account.Account{changedAnna, person("ben"), upper}, noon, event(audit.UserChange, ""))
+	_, err := s.DeclareUsers(t.Context(), []account.Account{
+		changedAnna,
+		person("ben"),
+		upper,
+	}, noon, event(audit.UserChange, ""))
 	wants(t, "DeclareUsers", err, jeton.ErrConflict)
 	same(t, "anna", found(t, s, "anna"), anna)
+
 	_, err = s.FindUser(t.Context(), "ben")
 	wants(t, "FindUser(ben)", err, jeton.ErrNotFound)
 	there(t, s, "anna's")

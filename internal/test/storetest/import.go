@@ -25,9 +25,20 @@ func Importing(t *testing.T, open Open) {
 func moved(name, email string) account.Import {
 	_, folded, _ := account.Name(name)
 	return account.Import{Reason: "imported", Account: account.Account{
-		UUID: "00000000-0000-4000-8000-" + (name + "000000000000")[:12], Name: name, Folded: folded, Groups: []string{"blue"}, Password: "hash of " + name,
-		Version: 1, Created: noon.Add(-time.Hour), Updated: noon.Add(-time.Minute),
-		Profile: account.Profile{Email: email, EmailFolded: account.FoldEmail(email), First: "F", Last: "L"},
+		UUID:     "00000000-0000-4000-8000-" + (name + "000000000000")[:12],
+		Name:     name,
+		Folded:   folded,
+		Groups:   []string{"blue"},
+		Password: "hash of " + name,
+		Version:  1,
+		Created:  noon.Add(-time.Hour),
+		Updated:  noon.Add(-time.Minute),
+		Profile: account.Profile{
+			Email:       email,
+			EmailFolded: account.FoldEmail(email),
+			First:       "F",
+			Last:        "L",
+		},
 	}}
 }
 
@@ -48,55 +59,86 @@ func verdicts(results []account.Result) []account.Verdict {
 
 func importAdds(t *testing.T, s Store) {
 	a, b := moved("Anna", "anna@example.org"), moved("ben", "")
-	b.Account.Disabled, b.Account.Groups, b.Account.Password = true, []string{}, ""
-	same(t, "the results", importAll(t, s, false, a, b), []account.Result{{Verdict: account.Added}, {Verdict: account.Added}})
+	b.Account.Disabled = true
+	b.Account.Groups = []string{}
+	b.Account.Password = ""
+	same(t, "the results", importAll(t, s, false, a, b), []account.Result{
+		{Verdict: account.Added},
+		{Verdict: account.Added},
+	})
+
 	for _, want := range []account.Account{a.Account, b.Account} {
 		got := found(t, s, want.Name)
 		if got.ID == 0 {
 			t.Errorf("%s has no number", want.Name)
 		}
+
 		want.ID = got.ID
 		same(t, want.Name, got, want)
 	}
+
 	same(t, "the record", record(t, s), []string{"user.add user:Anna", "user.add user:ben"})
-	same(t, "the results of the same again", verdicts(importAll(t, s, false, a, b)), []account.Verdict{account.Exists, account.Exists})
+	same(t, "the results of the same again", verdicts(importAll(t, s, false, a, b)), []account.Verdict{
+		account.Exists,
+		account.Exists,
+	})
 	same(t, "the record after that", len(record(t, s)), 2)
 }
 
 func importKeepsOut(t *testing.T, s Store) {
 	user(t, s, "diane")
-	_, err := s.DeclareUsers(t.Context(), []account.Account{{Name: "dec", Folded: "dec", Password: "x", UUID: "u", Declared: true}}, noon, event("", ""))
+	_, err := s.DeclareUsers(t.Context(), []account.Account{{
+		Name:     "dec",
+		Folded:   "dec",
+		Password: "x",
+		UUID:     "u",
+		Declared: true,
+	}}, noon, event("", ""))
 	must(t, err)
-	first, sameID, sameMail := moved("anna", "a@example.org"), moved("ida", ""), moved("eve", "A@EXAMPLE.org")
+	first := moved("anna", "a@example.org")
+	sameID := moved("ida", "")
+
+	sameMail := moved("eve", "A@EXAMPLE.org")
 	sameID.Account.UUID = first.Account.UUID
-	inCase, declared, twice, last := moved("Diane", ""), moved("dec", ""), moved("ANNA", ""), moved("zoe", "z@example.org")
+	inCase := moved("Diane", "")
+	declared := moved("dec", "")
+	twice := moved("ANNA", "")
+
+	last := moved("zoe", "z@example.org")
 	declared.Update = &account.Change{Password: &first.Account.Password}
 	results := importAll(t, s, false, first, sameID, sameMail, inCase, declared, twice, last)
 	same(t, "the verdicts", verdicts(results), []account.Verdict{
 		account.Added, account.IsRefused, account.IsRefused, account.Exists, account.IsInFile, account.Exists, account.Added,
 	})
+
 	for _, i := range []int{1, 2, 4} {
 		if results[i].Reason == "" {
 			t.Errorf("row %d is kept out without a reason", i)
 		}
 	}
+
 	for _, name := range []string{"ida", "eve", "Diane", "ANNA"} {
 		_, err := s.FindUser(t.Context(), name)
 		wants(t, "FindUser("+name+")", err, jeton.ErrNotFound)
 	}
+
 	same(t, "the declared account's password", found(t, s, "dec").Password, "x")
 	found(t, s, "zoe")
 }
 
 func importDry(t *testing.T, s Store) {
 	diane := user(t, s, "diane")
-	a, b, c := moved("anna", "a@example.org"), moved("ben", "a@example.org"), moved("diane", "")
+	a := moved("anna", "a@example.org")
+	b := moved("ben", "a@example.org")
+	c := moved("diane", "")
 	c.Update = &account.Change{Password: &c.Account.Password, Groups: &[]string{"red"}}
+
 	before := record(t, s)
 	want := []account.Verdict{account.Added, account.IsRefused, account.Changed}
 	same(t, "the verdicts of a dry run", verdicts(importAll(t, s, true, a, b, c)), want)
 	same(t, "the record", record(t, s), before)
 	same(t, "diane", found(t, s, "diane"), diane)
+
 	_, err := s.FindUser(t.Context(), "anna")
 	wants(t, "FindUser(anna)", err, jeton.ErrNotFound)
 	same(t, "the verdicts", verdicts(importAll(t, s, false, a, b, c)), want)
@@ -108,24 +150,44 @@ func importUpdates(t *testing.T, s Store) {
 	diane := user(t, s, "diane")
 	sess := started(t, s, at(diane, "shop", "one", noon))
 	row := moved("diane", "")
-	no, pw, groups := false, diane.Password, []string{"blue", "green"}
-	row.Update = &account.Change{Password: &pw, Groups: &groups, Disabled: &no, Person: func(p account.Profile) account.Profile { return p }}
-	same(t, "the verdict of what is so already", verdicts(importAll(t, s, false, row)), []account.Verdict{account.Exists})
+
+	no := false
+	pw := diane.Password
+	groups := []string{"blue", "green"}
+	row.Update = &account.Change{
+		Password: &pw,
+		Groups:   &groups,
+		Disabled: &no,
+		Person:   func(p account.Profile) account.Profile { return p },
+	}
+	same(
+		t,
+		"the verdict of what is so already",
+		verdicts(importAll(t, s, false, row)),
+		[]account.Verdict{account.Exists},
+	)
+
 	same(t, "diane", found(t, s, "diane"), diane)
 	_, err := s.FindSession(t.Context(), sess.Hash)
 	must(t, err)
 
 	other := "another hash"
 	row.Update.Password = &other
+
 	row.Update.Person = func(p account.Profile) account.Profile { p.First = "Di"; return p }
 	same(t, "the verdict", verdicts(importAll(t, s, false, row)), []account.Verdict{account.Changed})
 	want := diane
-	want.Password, want.Version, want.First, want.Updated = other, diane.Version+1, "Di", noon
+	want.Password = other
+	want.Version = diane.Version + 1
+
+	want.First = "Di"
+	want.Updated = noon
 	same(t, "diane", found(t, s, "diane"), want)
 	_, err = s.FindSession(t.Context(), sess.Hash)
 	if err == nil {
 		t.Error("a session outlives the hash that it was begun with")
 	}
+
 	same(t, "heard of", heard, []int64{diane.ID})
 	same(t, "the last of the record", last(record(t, s)), audit.UserChange+" user:diane")
 }
@@ -138,8 +200,10 @@ func importGivenUp(t *testing.T, s Store) {
 	_, err := s.ImportUsers(gone, []account.Import{moved("anna", ""), moved("ben", "")}, noon, false, event("", ""))
 	wants(t, "ImportUsers for a caller who has given up", err, jeton.ErrUnavailable)
 	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
+
 	users, err := s.ListUsers(t.Context())
 	must(t, err)
+
 	if len(users) != 0 && len(users) != 2 {
 		t.Errorf("%d of 2 users are in", len(users))
 	}

@@ -24,8 +24,13 @@ func Keys(t *testing.T, open Open) {
 
 func signingKey(kid string, created time.Time) keys.Record {
 	return keys.Record{
-		ID: kid, Kind: keys.Access, Alg: "ES256", Public: `{"kty":"EC"}`, Sealed: []byte("sealed\x00" + kid),
-		Created: created, Opens: created.Add(time.Minute),
+		ID:      kid,
+		Kind:    keys.Access,
+		Alg:     "ES256",
+		Public:  `{"kty":"EC"}`,
+		Sealed:  []byte("sealed\x00" + kid),
+		Created: created,
+		Opens:   created.Add(time.Minute),
 	}
 }
 
@@ -43,32 +48,49 @@ func putKeys(t *testing.T, s Store, put []keys.Record, drop []string, events ...
 		seen = have
 		return put, drop, events, nil
 	}))
+
 	return seen
 }
 
 func keysComeBack(t *testing.T, s Store) {
-	if list := listKeys(t, s); len(list) != 0 {
+	list := listKeys(t, s)
+	if len(list) != 0 {
 		t.Errorf("an empty store has the keys %v", list)
 	}
+
 	bare, full := signingKey("b", noon), signingKey("a", noon)
-	full.Alg, full.Kind, full.Public = "RS256", "another", `{"n":"'; DROP TABLE keys; --"}`
-	full.Opens, full.Retires, full.Closes = noon.Add(7*time.Millisecond), noon.Add(time.Hour), noon.Add(2*time.Hour)
+	full.Alg = "RS256"
+	full.Kind = "another"
+	full.Public = `{"n":"'; DROP TABLE keys; --"}`
+	full.Opens = noon.Add(7 * time.Millisecond)
+
+	full.Retires = noon.Add(time.Hour)
+	full.Closes = noon.Add(2 * time.Hour)
 	full.Revoked = true
 	old := signingKey("z", noon.Add(-time.Hour))
-	if seen := putKeys(t, s, []keys.Record{bare, full, old}, nil); len(seen) != 0 {
+	seen := putKeys(t, s, []keys.Record{bare, full, old}, nil)
+	if len(seen) != 0 {
 		t.Errorf("the first decision is handed %v", seen)
 	}
+
 	want := []keys.Record{old, full, bare}
 	same(t, "ListKeys", listKeys(t, s), want)
 	same(t, "what a decision is handed", putKeys(t, s, nil, nil), want)
 }
 
 func keysChange(t *testing.T, s Store) {
-	one, two, three := signingKey("one", noon), signingKey("two", noon.Add(time.Second)), signingKey("three", noon.Add(2*time.Second))
+	one := signingKey("one", noon)
+	two := signingKey("two", noon.Add(time.Second))
+	three := signingKey("three", noon.Add(2*time.Second))
 	putKeys(t, s, []keys.Record{one, two}, nil, event(audit.KeyMake, "key:one"), event(audit.KeyMake, "key:two"))
-	one.Retires, one.Closes, one.Revoked, one.Sealed = noon.Add(time.Hour), noon.Add(2*time.Hour), true, []byte{0}
+	one.Retires = noon.Add(time.Hour)
+
+	one.Closes = noon.Add(2 * time.Hour)
+	one.Revoked = true
+	one.Sealed = []byte{0}
 	putKeys(t, s, []keys.Record{three, one}, []string{"two", "nobody's"}, event(audit.KeyRotate, "key:three"))
 	same(t, "ListKeys", listKeys(t, s), []keys.Record{one, three})
+
 	one.Retires, one.Closes = time.Time{}, time.Time{}
 	putKeys(t, s, []keys.Record{one}, nil)
 	same(t, "ListKeys when no end is known any more", listKeys(t, s), []keys.Record{one, three})
@@ -78,9 +100,14 @@ func keysChange(t *testing.T, s Store) {
 func keysRefused(t *testing.T, s Store) {
 	one := signingKey("one", noon)
 	putKeys(t, s, []keys.Record{one}, nil)
+
 	err := s.ChangeKeys(t.Context(), func([]keys.Record) ([]keys.Record, []string, []jeton.Event, error) {
-		return []keys.Record{signingKey("two", noon)}, []string{"one"}, []jeton.Event{event(audit.KeyMake, "key:two")}, jeton.WithDetail(jeton.ErrConflict, "no")
+		return []keys.Record{signingKey(
+			"two",
+			noon,
+		)}, []string{"one"}, []jeton.Event{event(audit.KeyMake, "key:two")}, jeton.WithDetail(jeton.ErrConflict, "no")
 	})
+
 	wants(t, "ChangeKeys", err, jeton.ErrConflict)
 	same(t, "ListKeys", listKeys(t, s), []keys.Record{one})
 	same(t, "the record", record(t, s), []string{})
@@ -95,18 +122,31 @@ func keysInTurn(t *testing.T, s Store) {
 			var alone bool
 			err := s.ChangeKeys(t.Context(), func(have []keys.Record) ([]keys.Record, []string, []jeton.Event, error) {
 				alone = len(have) == 0
-				return []keys.Record{signingKey(fmt.Sprint(len(have)), noon)}, nil, []jeton.Event{event(audit.KeyMake, fmt.Sprint(i))}, nil
+				return []keys.Record{signingKey(
+					fmt.Sprint(len(have)),
+					noon,
+				)}, nil, []jeton.Event{event(audit.KeyMake, fmt.Sprint(i))}, nil
 			})
 			if err != nil {
 				t.Errorf("ChangeKeys: %v", err)
 			}
+
 			if alone {
 				first.Add(1)
 			}
 		})
 	}
+
 	wg.Wait()
-	if n := len(listKeys(t, s)); first.Load() != 1 || n != steps || len(record(t, s)) != steps {
-		t.Errorf("%d decisions saw no key, and there are %d keys and %d events; want 1, %d and %d", first.Load(), n, len(record(t, s)), steps, steps)
+	n := len(listKeys(t, s))
+	if first.Load() != 1 || n != steps || len(record(t, s)) != steps {
+		t.Errorf(
+			"%d decisions saw no key, and there are %d keys and %d events; want 1, %d and %d",
+			first.Load(),
+			n,
+			len(record(t, s)),
+			steps,
+			steps,
+		)
 	}
 }

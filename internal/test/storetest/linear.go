@@ -52,19 +52,33 @@ func Linearizable(t *testing.T, open Open) {
 	if os.Getenv("JETON_SOAK") == "1" {
 		size = full
 	}
+
 	s := opened(t, open)
 	r := recorder{size: size, store: s, budget: budget(t, s, "*", usesOfToken)}
 	u := user(t, s, "diane")
 	for i := range size.histories {
 		start := time.Now()
-		history := r.history(t, r.sessions(t, fmt.Sprint(i), func(service, secret string) session.Start { return at(u, service, secret, noon) }), uint64(i))
+		history := r.history(
+			t,
+			r.sessions(t, fmt.Sprint(i), func(service, secret string) session.Start {
+				return at(
+					u,
+					service,
+					secret,
+					noon,
+				)
+			}),
+			uint64(i),
+		)
 		tally := map[string]int{}
 		for _, op := range history {
 			tally[op.Input.(ask).String()+" "+op.Output.(answer).String()]++
 		}
+
 		recorded := time.Now()
 		result := porcupine.CheckOperationsTimeout(counter, history, time.Minute)
 		t.Logf("history %d, recorded in %v, checked in %v: %v", i, recorded.Sub(start), time.Since(recorded), tally)
+
 		switch result {
 		case porcupine.Illegal:
 			t.Fatalf("%s:\n%s", NotLinearizable, unexplained(history))
@@ -130,7 +144,8 @@ var counter = porcupine.Model{
 func step(s state, k kind, out answer) (possible bool, after state) {
 	switch k {
 	case look:
-		return out.outcome == unknown || out.outcome == bad && s == ended || out.outcome == ok && s != ended && int64(s) == out.n, s
+		return out.outcome == unknown || out.outcome == bad && s == ended ||
+			out.outcome == ok && s != ended && int64(s) == out.n, s
 	case end:
 		gone := int64(1)
 		if s == ended {
@@ -138,6 +153,7 @@ func step(s state, k kind, out answer) (possible bool, after state) {
 		}
 		return out.outcome == unknown || out.outcome == ok && out.n == gone, ended
 	}
+
 	switch out.outcome {
 	case ok:
 		return s > 0 && int64(s)-1 == out.n, s - 1
@@ -146,11 +162,13 @@ func step(s state, k kind, out answer) (possible bool, after state) {
 	case bad:
 		return s == ended, s
 	}
+
 	// Unknown: it took a use if there was one. That it never happened is the same as that
 	// it happens after everything else, where nobody looks.
 	if s > 0 {
 		return true, s - 1
 	}
+
 	return true, s
 }
 
@@ -160,6 +178,7 @@ func byToken(history []porcupine.Operation) [][]porcupine.Operation {
 		i := op.Input.(ask).token
 		parts[i] = append(parts[i], op)
 	}
+
 	return slices.Collect(maps.Values(parts))
 }
 
@@ -169,14 +188,18 @@ func unexplained(history []porcupine.Operation) string {
 		if porcupine.CheckOperations(counter, part) {
 			continue
 		}
+
 		var b strings.Builder
 		fmt.Fprintf(&b, "token %d of %d uses:\n", part[0].Input.(ask).token, usesOfToken)
 		slices.SortFunc(part, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
+
 		for _, op := range part {
 			fmt.Fprintf(&b, "  client %2d, %6d to %6d: %v %v\n", op.ClientId, op.Call, op.Return, op.Input, op.Output)
 		}
+
 		return b.String()
 	}
+
 	return "no single token contradicts itself"
 }
 
@@ -189,7 +212,11 @@ type recorder struct {
 }
 
 // sessions starts one session a token, many at the same time.
-func (r *recorder) sessions(t *testing.T, name string, start func(service, secret string) session.Start) []session.Record {
+func (r *recorder) sessions(
+	t *testing.T,
+	name string,
+	start func(service, secret string) session.Start,
+) []session.Record {
 	t.Helper()
 	list := make([]session.Record, r.tokens)
 	var wg sync.WaitGroup
@@ -201,22 +228,27 @@ func (r *recorder) sessions(t *testing.T, name string, start func(service, secre
 				in := start(fmt.Sprint("service ", name, " ", i/10), fmt.Sprint(name, " ", i))
 				in.Remember = in.Created
 				var err error
-				if in.Login, _, err = r.store.StartSession(t.Context(), in, agree); err != nil {
+				in.Login, _, err = r.store.StartSession(t.Context(), in, agree)
+				if err != nil {
 					t.Errorf("StartSession: %v", err)
 				}
+
 				list[i] = in.Record
 			}
 		})
 	}
+
 	if wg.Wait(); t.Failed() {
 		t.FailNow()
 	}
+
 	return list
 }
 
 func (r *recorder) history(t *testing.T, list []session.Record, seed uint64) []porcupine.Operation {
 	t.Helper()
 	var next atomic.Int64
+
 	parts := make([][]porcupine.Operation, clients)
 	var wg sync.WaitGroup
 	for c := range clients {
@@ -227,23 +259,28 @@ func (r *recorder) history(t *testing.T, list []session.Record, seed uint64) []p
 				if n >= r.operations {
 					return
 				}
+
 				// All clients are at the same few tokens at any time.
 				token := (n/(r.operations/r.tokens) + dice.IntN(crowd)) % r.tokens
 				parts[c] = append(parts[c], r.ask(t, list[token], ask{token, roll(dice)}, c, dice.IntN(100) == 0))
 			}
 		})
 	}
+
 	wg.Wait()
+
 	return slices.Concat(parts...)
 }
 
 func roll(dice *rand.Rand) kind {
-	switch n := dice.IntN(100); {
+	n := dice.IntN(100)
+	switch {
 	case n < 60:
 		return spend
 	case n < 96:
 		return look
 	}
+
 	return end
 }
 
@@ -251,12 +288,15 @@ func roll(dice *rand.Rand) kind {
 func (r *recorder) ask(t *testing.T, s session.Record, a ask, client int, goesAway bool) porcupine.Operation {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+
 	op := porcupine.Operation{ClientId: client, Input: a, Call: r.clock.Add(1)}
 	if goesAway {
 		go cancel()
 	}
+
 	var out answer
 	var err error
+
 	switch a.kind {
 	case spend:
 		var left []int64
@@ -273,6 +313,7 @@ func (r *recorder) ask(t *testing.T, s session.Record, a ask, client int, goesAw
 		gone, err = r.store.EndSessions(ctx, session.Which{ID: s.ID}, event(audit.SessionEnd, s.ID))
 		out.n = int64(len(gone))
 	}
+
 	op.Return = r.clock.Add(1)
 	switch {
 	case err == nil:
@@ -283,6 +324,8 @@ func (r *recorder) ask(t *testing.T, s session.Record, a ask, client int, goesAw
 	default:
 		out.outcome, op.Return = unknown, math.MaxInt64
 	}
+
 	op.Output = out
+
 	return op
 }

@@ -39,7 +39,18 @@ func add(t *testing.T, s Store, name, email, first, last string) error {
 	must(t, err)
 	p, err := account.NewPerson(email, first, last)
 	must(t, err)
-	a := account.Account{UUID: "id of " + name, Name: name, Folded: folded, Groups: []string{}, Password: "hash of " + name, Version: 1, Created: noon, Updated: noon, Profile: p}
+
+	a := account.Account{
+		UUID:     "id of " + name,
+		Name:     name,
+		Folded:   folded,
+		Groups:   []string{},
+		Password: "hash of " + name,
+		Version:  1,
+		Created:  noon,
+		Updated:  noon,
+		Profile:  p,
+	}
 	return s.AddUser(t.Context(), a, event(audit.UserAdd, "user:"+name))
 }
 
@@ -49,9 +60,11 @@ func foundByAddress(t *testing.T, s Store) {
 	got, err := s.FindUserEmail(t.Context(), account.FoldEmail("dIANE@example.ORG"))
 	must(t, err)
 	same(t, "by address", got, want)
+
 	got, err = s.FindUserID(t.Context(), "id of diane")
 	must(t, err)
 	same(t, "by id", got, want)
+
 	for _, text := range []string{"", "%", "diane", "ID OF DIANE"} {
 		_, err := s.FindUserEmail(t.Context(), text)
 		wants(t, "FindUserEmail("+text+")", err, jeton.ErrNotFound)
@@ -66,14 +79,17 @@ func oneAddress(t *testing.T, s Store) {
 	told(t, s, "anna", "", "", "") // any number have none
 	wants(t, "AddUser with it in other case", add(t, s, "ben", "DIANE@example.org", "", ""), jeton.ErrConflict)
 	before := record(t, s)
+
 	_, err := s.ChangeUser(t.Context(), "carl", account.Change{Person: func(account.Profile) account.Profile {
 		return account.Profile{Email: "Diane@example.org", EmailFolded: "diane@example.org"}
 	}}, noon, event(audit.UserChange, "user:carl"))
+
 	wants(t, "ChangeUser to it", err, jeton.ErrConflict)
 	same(t, "carl", found(t, s, "carl"), carl)
 	same(t, "the record", record(t, s), before)
 	_, err = s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
 	must(t, err)
+
 	told(t, s, "ben", "diane@example.org", "", "")
 }
 
@@ -89,9 +105,11 @@ func addressRace(t *testing.T, s Store) {
 			}
 		})
 	}
+
 	wg.Wait()
 	n, err := s.CountUsers(t.Context())
 	must(t, err)
+
 	if won.Load() != 1 || n != 1 {
 		t.Errorf("%d adds succeeded and %d users are there, want 1", won.Load(), n)
 	}
@@ -106,14 +124,22 @@ func toldChanges(t *testing.T, s Store) {
 		func(p *account.Profile) { p.Email, p.EmailFolded = "di@example.org", "di@example.org" },
 	} {
 		wg.Go(func() {
-			_, err := s.ChangeUser(t.Context(), "diane", account.Change{Person: func(p account.Profile) account.Profile { change(&p); return p }}, noon, event(audit.UserChange, "user:diane"))
+			_, err := s.ChangeUser(t.Context(), "diane", account.Change{
+				Person: func(p account.Profile) account.Profile { change(&p); return p },
+			}, noon, event(audit.UserChange, "user:diane"))
 			if err != nil {
 				t.Errorf("ChangeUser: %v", err)
 			}
 		})
 	}
+
 	wg.Wait()
-	want.Profile = account.Profile{Email: "di@example.org", EmailFolded: "di@example.org", First: "Di", Last: "Trevor"}
+	want.Profile = account.Profile{
+		Email:       "di@example.org",
+		EmailFolded: "di@example.org",
+		First:       "Di",
+		Last:        "Trevor",
+	}
 	same(t, "the account", found(t, s, "diane"), want)
 }
 
@@ -121,16 +147,22 @@ func conditionHolds(t *testing.T, s Store) {
 	want := told(t, s, "diane", "", "Diane", "")
 	before, yes := record(t, s), true
 	var seen account.Account
+
 	_, err := s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &yes, If: func(a account.Account) error {
 		seen = a
 		return jeton.ErrChanged
 	}}, noon, event(audit.UserChange, "user:diane"))
+
 	wants(t, "ChangeUser", err, jeton.ErrChanged)
 	same(t, "what is judged", seen, want)
 	same(t, "the account", found(t, s, "diane"), want)
 	same(t, "the record", record(t, s), before)
-	_, err = s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &yes, If: func(account.Account) error { return nil }}, noon, event(audit.UserChange, "user:diane"))
+	_, err = s.ChangeUser(t.Context(), "diane", account.Change{
+		Disabled: &yes,
+		If:       func(account.Account) error { return nil },
+	}, noon, event(audit.UserChange, "user:diane"))
 	must(t, err)
+
 	if !found(t, s, "diane").Disabled {
 		t.Error("a condition that holds kept the change away")
 	}
@@ -140,22 +172,28 @@ func pages(t *testing.T, s Store) {
 	if list, err := s.PageUsers(t.Context(), account.Page{Limit: 5}); err != nil || len(list) != 0 {
 		t.Errorf("an empty store has the page %v, %v", list, err)
 	}
+
 	var want []string
 	for _, name := range []string{"zoe", "anna", "mia", "ben", "yan"} {
 		told(t, s, name, "", "", "")
 		want = append(want, name)
 	}
+
 	var got []string
+
 	after := int64(0)
 	for range 4 {
 		list, err := s.PageUsers(t.Context(), account.Page{After: after, Limit: 2})
 		must(t, err)
+
 		if len(list) > 2 {
 			t.Fatalf("a page of 2 has %d", len(list))
 		}
+
 		for _, a := range list {
 			got, after = append(got, a.Name), a.ID
 		}
+
 		if after != 0 && len(got) == 2 { // who comes and goes meanwhile moves nobody else
 			_, err := s.RemoveUser(t.Context(), "zoe", event(audit.UserRemove, "user:zoe"))
 			must(t, err)
@@ -163,9 +201,11 @@ func pages(t *testing.T, s Store) {
 			want = append(want, "aaron")
 		}
 	}
+
 	same(t, "the pages", got, want)
 	n, err := s.CountUsers(t.Context())
 	must(t, err)
+
 	if n != 5 {
 		t.Errorf("CountUsers = %d, want 5", n)
 	}
@@ -176,6 +216,7 @@ func searches(t *testing.T, s Store) {
 	told(t, s, "Änne", "", "Änne", "100%")
 	told(t, s, "carl_x", "", "Carl", `back\slash`)
 	told(t, s, "carlax", "", "", "")
+
 	for _, tc := range []struct {
 		search string
 		want   []string
@@ -195,11 +236,14 @@ func searches(t *testing.T, s Store) {
 		{"hash of", nil}, // nobody looks for passwords
 	} {
 		var got []string
+
 		list, err := s.PageUsers(t.Context(), account.Page{Search: tc.search, Limit: 9})
 		must(t, err)
+
 		for _, a := range list {
 			got = append(got, a.Name)
 		}
+
 		same(t, "search "+tc.search, got, tc.want)
 	}
 }
@@ -211,6 +255,7 @@ func declaredPerson(t *testing.T, s Store) {
 	declare(t, s, nil, diane)
 	was := found(t, s, "diane")
 	same(t, "declared", was.Profile, diane.Profile)
+
 	diane.UUID, diane.Last = "another", "Prince"
 	declare(t, s, []int64{was.ID}, diane)
 	was.Last = "Prince"

@@ -33,13 +33,23 @@ func Personal(t *testing.T, open Open) {
 func personal(u account.Account, text string, parent int64) token.Mint {
 	return token.Mint{
 		Record: token.Record{
-			Accessor: "t_" + text, Hash: secret.HashOf(text), Format: policy.Opaque, Kind: token.Personal, Name: "of " + text, Parent: parent,
-			Owner: token.UserOwner(u), Audience: []string{"shop"}, Scopes: []string{"read"},
+			Accessor: "t_" + text,
+			Hash:     secret.HashOf(text),
+			Format:   policy.Opaque,
+			Kind:     token.Personal,
+			Name:     "of " + text,
+			Parent:   parent,
+			Owner:    token.UserOwner(u),
+			Audience: []string{"shop"},
+			Scopes:   []string{"read"},
 			Limits: policy.Limits{
 				Allows:   []policy.Rule{{Method: "GET", Path: "/a/*"}, {Method: "*", Path: "/b"}},
 				Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
 			},
-			MaxUses: 3, Window: policy.Window{Opens: noon, Closes: noon.Add(1e12)}, Created: noon, Source: source,
+			MaxUses: 3,
+			Window:  policy.Window{Opens: noon, Closes: noon.Add(1e12)},
+			Created: noon,
+			Source:  source,
 		},
 		Keep: true, Event: event(audit.TokenCreate, "token:t_"+text),
 	}
@@ -50,13 +60,16 @@ func personalComesBack(t *testing.T, s Store) {
 	m := personal(u, "one", 0)
 	r := minted(t, s, m)
 	kept(t, "FindToken", r, m.Record)
+
 	if r.Owner.Kind != jeton.KindUser || r.Owner.ID != u.ID || len(r.Owner.Groups) != 2 {
 		t.Errorf("the owner came back as %+v", r.Owner)
 	}
+
 	list, err := s.ListTokens(t.Context(), token.Which{User: "diane"}, 10)
 	if must(t, err); len(list) != 1 {
 		t.Fatalf("%d tokens are listed", len(list))
 	}
+
 	kept(t, "ListTokens", list[0], m.Record)
 }
 
@@ -67,6 +80,7 @@ func family(t *testing.T, s Store, u account.Account) (root token.Record) {
 	child := minted(t, s, of(root, personal(u, "child", root.Number)))
 	minted(t, s, of(child, personal(u, "grandchild", child.Number)))
 	minted(t, s, personal(u, "stranger", 0))
+
 	return root
 }
 
@@ -83,21 +97,27 @@ func endedMeanwhile(t *testing.T, s Store) {
 	login := started(t, s, at(u, "shop", "cookie", noon))
 	late := personal(u, "late", 0)
 	late.Login = login.Login
+
 	_, err := s.EndSessions(t.Context(), session.Which{ID: login.ID}, event(audit.Logout, "x"))
 	must(t, err)
 	_, err = s.MintToken(t.Context(), late)
 	wants(t, "MintToken by a session that has ended", err, jeton.ErrBadCredential)
 	other := of(parent, personal(u, "late", parent.Number))
 	other.Shown = secret.HashOf("the secret before")
+
 	_, err = s.MintToken(t.Context(), other)
 	wants(t, "MintToken by a secret that is no longer the parent's", err, jeton.ErrBadCredential)
 	fresh := "another hash"
-	_, err = s.ChangeUser(t.Context(), "diane", account.Change{Password: &fresh}, noon, event(audit.UserPassword, "user:diane"))
+	_, err = s.ChangeUser(t.Context(), "diane", account.Change{
+		Password: &fresh,
+	}, noon, event(audit.UserPassword, "user:diane"))
 	must(t, err)
+
 	child := minted(t, s, of(parent, personal(u, "child", parent.Number)))
 	if child.Owner.Version != u.Version+1 {
 		t.Errorf("the child is of version %d, want that of now", child.Owner.Version)
 	}
+
 	_, err = s.EndTokens(t.Context(), token.Which{Accessor: parent.Accessor}, nil, event(audit.TokenRevoke, "x"))
 	must(t, err)
 	_, err = s.MintToken(t.Context(), of(parent, personal(u, "late", parent.Number)))
@@ -112,15 +132,20 @@ func childrenEnd(t *testing.T, s Store) {
 	b := budget(t, s, "token", 3)
 	grandchild, err := s.FindToken(t.Context(), secret.HashOf("grandchild"))
 	must(t, err)
+
 	_, err = s.Spend(t.Context(), tokenUse(grandchild, b))
 	must(t, err)
-	_, err = s.EndTokens(t.Context(), token.Which{Accessor: root.Accessor}, nil, event(audit.TokenRevoke, "token:"+root.Accessor))
+	_, err = s.EndTokens(t.Context(), token.Which{
+		Accessor: root.Accessor,
+	}, nil, event(audit.TokenRevoke, "token:"+root.Accessor))
 	must(t, err)
 	noToken(t, s, "root", "child", "grandchild")
+
 	isToken(t, s, "stranger")
 	if len(told) != 3 {
 		t.Errorf("%d ends were told, want 3", len(told))
 	}
+
 	_, err = s.Spend(t.Context(), tokenUse(grandchild, b))
 	wants(t, "Spend by what ended with its parent", err, jeton.ErrBadCredential)
 }
@@ -131,14 +156,22 @@ func rotates(t *testing.T, s Store) {
 	b := budget(t, s, "token", 3)
 	_, err := s.Spend(t.Context(), tokenUse(root, b))
 	must(t, err)
+
 	owner := token.UserOwner(u)
-	r, err := s.RotateToken(t.Context(), token.Rotation{Accessor: root.Accessor, Owner: &owner, Shown: root.Hash, Fresh: secret.HashOf("fresh")}, event(audit.TokenRotate, "token:"+root.Accessor))
+	r, err := s.RotateToken(t.Context(), token.Rotation{
+		Accessor: root.Accessor,
+		Owner:    &owner,
+		Shown:    root.Hash,
+		Fresh:    secret.HashOf("fresh"),
+	}, event(audit.TokenRotate, "token:"+root.Accessor))
 	must(t, err)
 	noToken(t, s, "root", "child", "grandchild")
 	isToken(t, s, "fresh", "stranger")
+
 	if r.Number != root.Number || r.Hash != secret.HashOf("fresh") || r.Accessor != root.Accessor {
 		t.Errorf("RotateToken returned %+v", r)
 	}
+
 	left, err := s.Spend(t.Context(), tokenUse(r, b))
 	if must(t, err); left[0] != 1 {
 		t.Errorf("%d uses are left, want 1: what was taken stays taken", left[0])
@@ -151,15 +184,27 @@ func rotatesItsOwn(t *testing.T, s Store) {
 	issued := personal(u, "issued", 0)
 	issued.Kind = token.Access
 	minted(t, s, issued)
+
 	stranger := token.UserOwner(other)
 	for _, tc := range []struct {
 		accessor string
 		owner    *token.Owner
 		shown    secret.Hash
-	}{{"t_one", &stranger, secret.Hash{}}, {"t_issued", nil, secret.Hash{}}, {"t_nobody", nil, secret.Hash{}}, {"t_one", nil, secret.HashOf("the one before")}} {
-		_, err := s.RotateToken(t.Context(), token.Rotation{Accessor: tc.accessor, Owner: tc.owner, Shown: tc.shown, Fresh: secret.HashOf("fresh")}, event(audit.TokenRotate, "x"))
+	}{
+		{"t_one", &stranger, secret.Hash{}},
+		{"t_issued", nil, secret.Hash{}},
+		{"t_nobody", nil, secret.Hash{}},
+		{"t_one", nil, secret.HashOf("the one before")},
+	} {
+		_, err := s.RotateToken(t.Context(), token.Rotation{
+			Accessor: tc.accessor,
+			Owner:    tc.owner,
+			Shown:    tc.shown,
+			Fresh:    secret.HashOf("fresh"),
+		}, event(audit.TokenRotate, "x"))
 		wants(t, "RotateToken("+tc.accessor+")", err, jeton.ErrNotFound)
 	}
+
 	noToken(t, s, "fresh")
 	isToken(t, s, "one", "issued")
 }
@@ -170,11 +215,15 @@ func passwordAndTokens(t *testing.T, s Store) {
 	issued := personal(u, "issued", 0)
 	issued.Kind = token.Access
 	minted(t, s, issued)
+
 	fresh := "another hash"
-	_, err := s.ChangeUser(t.Context(), "diane", account.Change{Password: &fresh}, noon, event(audit.UserPassword, "user:diane"))
+	_, err := s.ChangeUser(t.Context(), "diane", account.Change{
+		Password: &fresh,
+	}, noon, event(audit.UserPassword, "user:diane"))
 	must(t, err)
 	isToken(t, s, "made")
 	noToken(t, s, "issued")
+
 	isVoid(t, s, "jti:x", u.Generation(), true)
 	_, err = s.MintToken(t.Context(), personal(u, "late", 0))
 	wants(t, "MintToken for a password of before", err, jeton.ErrBadCredential)
@@ -183,11 +232,15 @@ func passwordAndTokens(t *testing.T, s Store) {
 func disabledAndTokens(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	minted(t, s, personal(u, "made", 0))
+
 	for _, disabled := range []bool{true, false} {
-		_, err := s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &disabled}, noon, event(audit.UserChange, "user:diane"))
+		_, err := s.ChangeUser(t.Context(), "diane", account.Change{
+			Disabled: &disabled,
+		}, noon, event(audit.UserChange, "user:diane"))
 		must(t, err)
 		noToken(t, s, "made")
 	}
+
 	u = found(t, s, "diane")
 	minted(t, s, personal(u, "again", 0))
 	_, err := s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
@@ -199,15 +252,20 @@ func chosenByAll(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	user(t, s, "eshana")
 	minted(t, s, personal(u, "one", 0))
-	_, err := s.EndTokens(t.Context(), token.Which{Accessor: "t_one", User: "eshana"}, nil, event(audit.TokenRevoke, "x"))
+	_, err := s.EndTokens(t.Context(), token.Which{
+		Accessor: "t_one",
+		User:     "eshana",
+	}, nil, event(audit.TokenRevoke, "x"))
 	if err != nil && !errors.Is(err, jeton.ErrNotFound) {
 		t.Fatal(err)
 	}
+
 	isToken(t, s, "one")
 	_, err = s.EndTokens(t.Context(), token.Which{}, nil, event(audit.TokenRevoke, "x"))
 	must(t, err)
 	isToken(t, s, "one")
 	_, err = s.EndTokens(t.Context(), token.Which{Accessor: "t_one", User: "diane"}, nil, event(audit.TokenRevoke, "x"))
 	must(t, err)
+
 	noToken(t, s, "one")
 }

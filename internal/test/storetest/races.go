@@ -41,11 +41,15 @@ func loginAgainstChange(t *testing.T, s Store) {
 	for name, change := range map[string]func(name string) error{
 		"password": func(name string) error {
 			pw := "new"
-			_, err := s.ChangeUser(t.Context(), name, account.Change{Password: &pw}, noon, event(audit.UserPassword, name))
+			_, err := s.ChangeUser(t.Context(), name, account.Change{
+				Password: &pw,
+			}, noon, event(audit.UserPassword, name))
 			return err
 		},
 		"disabled": func(name string) error {
-			_, err := s.ChangeUser(t.Context(), name, account.Change{Disabled: &yes}, noon, event(audit.UserChange, name))
+			_, err := s.ChangeUser(t.Context(), name, account.Change{
+				Disabled: &yes,
+			}, noon, event(audit.UserChange, name))
 			return err
 		},
 		"removed": func(name string) error {
@@ -63,6 +67,7 @@ func loginAgainstChange(t *testing.T, s Store) {
 						t.Errorf("StartSession: %v", err)
 					}
 				})
+
 				if i == round%6 {
 					wg.Go(func() {
 						if err := change(u.Name); err != nil {
@@ -71,11 +76,15 @@ func loginAgainstChange(t *testing.T, s Store) {
 					})
 				}
 			}
+
 			wg.Wait()
+
 			for i := range 6 {
 				gone(t, s, fmt.Sprint(u.Name, i))
 			}
-			if left := ids(t, s, session.Which{User: u.Name}, 10); len(left) > 0 {
+
+			left := ids(t, s, session.Which{User: u.Name}, 10)
+			if len(left) > 0 {
 				t.Fatalf("%s: the sessions %v have outlived the change", name, left)
 			}
 		}
@@ -104,9 +113,11 @@ func endAgainstUse(t *testing.T, s Store) {
 				}
 			})
 		}
+
 		got, err := s.EndSessions(t.Context(), session.Which{ID: r.ID}, event(audit.Logout, r.ID))
 		ended.Store(true)
 		wg.Wait()
+
 		if err != nil || len(got) != 1 {
 			t.Errorf("EndSessions = %d hashes, %v", len(got), err)
 		}
@@ -121,13 +132,19 @@ func loginAgainstLogin(t *testing.T, s Store) {
 		var wg sync.WaitGroup
 		for i := range 12 {
 			wg.Go(func() {
-				_, _, err := s.StartSession(t.Context(), at(u, service, fmt.Sprint(round, " ", i), noon), func(h policy.History) ([]int64, error) {
+				_, _, err := s.StartSession(t.Context(), at(
+					u,
+					service,
+					fmt.Sprint(round, " ", i),
+					noon,
+				), func(h policy.History) ([]int64, error) {
 					if len(h.Logins) != len(h.Open) {
 						t.Errorf("the judge saw %d logins and %d sessions", len(h.Logins), len(h.Open))
 					}
 					if len(h.Open) >= 3 {
 						return nil, jeton.ErrSessionsFull
 					}
+
 					return nil, nil
 				})
 				if err == nil {
@@ -137,6 +154,7 @@ func loginAgainstLogin(t *testing.T, s Store) {
 				}
 			})
 		}
+
 		wg.Wait()
 		if won.Load() != 3 {
 			t.Errorf("%d logins came through, want 3", won.Load())
@@ -150,6 +168,7 @@ func endAgainstLogin(t *testing.T, s Store) {
 		service := fmt.Sprint("service", round)
 		var mu sync.Mutex
 		var before []string // answered before the end was asked for
+
 		asked := false
 		var wg sync.WaitGroup
 		for i := range 8 {
@@ -158,21 +177,29 @@ func endAgainstLogin(t *testing.T, s Store) {
 				if _, _, err := s.StartSession(t.Context(), at(u, service, secret, noon), agree); err != nil {
 					t.Errorf("StartSession: %v", err)
 				}
+
 				mu.Lock()
 				defer mu.Unlock()
+
 				if !asked {
 					before = append(before, secret)
 				}
 			})
 		}
+
 		for range round {
 			time.Sleep(200 * time.Microsecond) // only to have the end fall at different places
 		}
+
 		mu.Lock()
 		asked = true
 		mu.Unlock()
-		_, err := s.EndSessions(t.Context(), session.Which{User: "diane", Service: service}, event(audit.LogoutAll, service))
+		_, err := s.EndSessions(t.Context(), session.Which{
+			User:    "diane",
+			Service: service,
+		}, event(audit.LogoutAll, service))
 		must(t, err)
+
 		gone(t, s, before...)
 		wg.Wait()
 	}
@@ -183,11 +210,15 @@ func childAgainstEnd(t *testing.T, s Store) {
 	yes := true
 	for name, finish := range map[string]func(u account.Account, parent token.Record) error{
 		"revoked": func(_ account.Account, parent token.Record) error {
-			_, err := s.EndTokens(t.Context(), token.Which{Accessor: parent.Accessor}, nil, event(audit.TokenRevoke, parent.Accessor))
+			_, err := s.EndTokens(t.Context(), token.Which{
+				Accessor: parent.Accessor,
+			}, nil, event(audit.TokenRevoke, parent.Accessor))
 			return err
 		},
 		"disabled": func(u account.Account, _ token.Record) error {
-			_, err := s.ChangeUser(t.Context(), u.Name, account.Change{Disabled: &yes}, noon, event(audit.UserChange, u.Name))
+			_, err := s.ChangeUser(t.Context(), u.Name, account.Change{
+				Disabled: &yes,
+			}, noon, event(audit.UserChange, u.Name))
 			return err
 		},
 		"removed": func(u account.Account, _ token.Record) error {
@@ -206,6 +237,7 @@ func childAgainstEnd(t *testing.T, s Store) {
 						t.Errorf("MintToken: %v", err)
 					}
 				})
+
 				if i == round%6 {
 					wg.Go(func() {
 						if err := finish(u, parent); err != nil {
@@ -214,10 +246,13 @@ func childAgainstEnd(t *testing.T, s Store) {
 					})
 				}
 			}
+
 			wg.Wait()
+
 			for i := range 6 {
 				noToken(t, s, fmt.Sprint(u.Name, i))
 			}
+
 			noToken(t, s, u.Name+" parent")
 			left, err := s.ListTokens(t.Context(), token.Which{User: u.Name}, 10)
 			if err == nil && len(left) > 0 {
@@ -240,8 +275,13 @@ func namesAtOnce(t *testing.T, s Store) {
 				if i%3 == 0 {
 					err = s.AddClient(t.Context(), program(t, shown), event(audit.ClientAdd, shown))
 				} else {
-					err = s.AddUser(t.Context(), account.Account{Name: shown, Folded: name, Version: 1}, event(audit.UserAdd, shown))
+					err = s.AddUser(t.Context(), account.Account{
+						Name:    shown,
+						Folded:  name,
+						Version: 1,
+					}, event(audit.UserAdd, shown))
 				}
+
 				switch {
 				case err == nil:
 					won.Add(1)
@@ -252,6 +292,7 @@ func namesAtOnce(t *testing.T, s Store) {
 				}
 			})
 		}
+
 		wg.Wait()
 		if won.Load() != 1 {
 			t.Errorf("%d of one name came to be and %d were refused, want one of each name", won.Load(), lost.Load())
@@ -269,6 +310,7 @@ func voidInOrder(t *testing.T, s Store) {
 	for w := range writers {
 		wg.Go(func() {
 			defer writing.Add(-1)
+
 			for i := range lines {
 				void := &token.Void{Hash: secret.HashOf(fmt.Sprint(w, " ", i)), Until: noon.Add(time.Hour)}
 				if _, err := s.EndTokens(t.Context(), token.Which{}, void, event(audit.TokenRevoke, "x")); err != nil {
@@ -277,13 +319,16 @@ func voidInOrder(t *testing.T, s Store) {
 			}
 		})
 	}
+
 	seen := map[secret.Hash]bool{}
 	for after, last := int64(0), false; ; {
 		list, err := s.ListVoid(t.Context(), after, noon, 7)
 		must(t, err)
+
 		for _, v := range list {
 			after, seen[v.Hash] = v.Seq, true
 		}
+
 		if len(list) == 0 {
 			if last {
 				break
@@ -291,6 +336,7 @@ func voidInOrder(t *testing.T, s Store) {
 			last = writing.Load() == 0
 		}
 	}
+
 	wg.Wait()
 	if len(seen) != writers*lines {
 		t.Errorf("who read on from line to line has %d of %d", len(seen), writers*lines)
@@ -307,6 +353,7 @@ func pagesMissNothing(t *testing.T, s Store) {
 	for w := range writers {
 		wg.Go(func() {
 			defer writing.Add(-1)
+
 			for i := range rounds {
 				var list []jeton.Event
 				for n := range each {
@@ -314,16 +361,19 @@ func pagesMissNothing(t *testing.T, s Store) {
 					e.Time = e.Time.Add(time.Duration(rand.IntN(1000)-500) * time.Hour)
 					list = append(list, e)
 				}
+
 				if err := s.Append(t.Context(), list); err != nil {
 					t.Errorf("Append: %v", err)
 				}
 			}
 		})
 	}
+
 	seen := map[string]int{}
 	for after, last := int64(0), false; ; {
 		list, err := s.Events(t.Context(), audit.Filter{After: after, Limit: 5})
 		must(t, err)
+
 		for _, e := range list {
 			if e.Seq <= after {
 				t.Fatalf("event %d comes after %d", e.Seq, after)
@@ -331,6 +381,7 @@ func pagesMissNothing(t *testing.T, s Store) {
 			after = e.Seq
 			seen[e.Target]++
 		}
+
 		if len(list) == 0 {
 			if last {
 				break
@@ -338,10 +389,12 @@ func pagesMissNothing(t *testing.T, s Store) {
 			last = writing.Load() == 0
 		}
 	}
+
 	wg.Wait()
 	if len(seen) != writers*rounds*each {
 		t.Errorf("who read on from page to page has %d of %d events", len(seen), writers*rounds*each)
 	}
+
 	for target, n := range seen {
 		if n != 1 {
 			t.Errorf("event %s was read %d times", target, n)
@@ -354,29 +407,37 @@ func everything(t *testing.T, s Store) {
 	const users, most = 4, 40
 	b := budget(t, s, "*", most)
 	var mu sync.Mutex
+
 	logins := map[int64]*atomic.Int64{} // uses that were granted, by login
 	var known []session.Record
+
 	pick := func() session.Record {
 		mu.Lock()
 		defer mu.Unlock()
+
 		if len(known) == 0 {
 			return session.Record{}
 		}
+
 		return known[rand.IntN(len(known))]
 	}
+
 	for i := range users {
 		user(t, s, fmt.Sprint("user", i))
 	}
+
 	allowed := func(what string, err error, outcomes ...error) {
 		for _, o := range outcomes {
 			if errors.Is(err, o) {
 				return
 			}
 		}
+
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+
 	var wg sync.WaitGroup
 	for g := range 64 {
 		wg.Go(func() {
@@ -384,6 +445,7 @@ func everything(t *testing.T, s Store) {
 			for i := range 30 {
 				name := fmt.Sprint("user", rand.IntN(users))
 				r := pick()
+
 				switch rand.IntN(16) {
 				case 0, 1:
 					u, err := s.FindUser(ctx, name)
@@ -391,12 +453,15 @@ func everything(t *testing.T, s Store) {
 					in := at(u, "shop", fmt.Sprint(g, " ", i), noon)
 					login, _, err := s.StartSession(ctx, in, agree)
 					allowed("StartSession", err, jeton.ErrBadCredential)
+
 					if err == nil {
 						in.Login = login
 						mu.Lock()
+
 						if logins[login] != nil {
 							t.Errorf("login %d was given twice", login)
 						}
+
 						logins[login] = new(atomic.Int64)
 						known = append(known, in.Record)
 						mu.Unlock()
@@ -406,12 +471,18 @@ func everything(t *testing.T, s Store) {
 					allowed("EndSessions", err)
 				case 3:
 					pw := fmt.Sprint(g, i)
-					_, err := s.ChangeUser(ctx, name, account.Change{Password: &pw}, noon, event(audit.UserPassword, name))
+					_, err := s.ChangeUser(ctx, name, account.Change{
+						Password: &pw,
+					}, noon, event(audit.UserPassword, name))
 					allowed("ChangeUser", err, jeton.ErrNotFound)
 				case 4:
 					_, err := s.RemoveUser(ctx, name, event(audit.UserRemove, name))
 					allowed("RemoveUser", err, jeton.ErrNotFound)
-					err = s.AddUser(ctx, account.Account{Name: name, Folded: name, Version: 1}, event(audit.UserAdd, name))
+					err = s.AddUser(ctx, account.Account{
+						Name:    name,
+						Folded:  name,
+						Version: 1,
+					}, event(audit.UserAdd, name))
 					allowed("AddUser", err, jeton.ErrConflict)
 				case 5:
 					_, err := s.FindSession(ctx, r.Hash)
@@ -429,10 +500,12 @@ func everything(t *testing.T, s Store) {
 				default:
 					left, err := s.Spend(ctx, use(r, b))
 					allowed("Spend", err, jeton.ErrSpent, jeton.ErrBadCredential)
+
 					if err == nil {
 						mu.Lock()
 						n := logins[r.Login].Add(1)
 						mu.Unlock()
+
 						if n > most || left[0] < 0 || left[0] >= most {
 							t.Errorf("use number %d of %d was granted, with %d left", n, most, left[0])
 						}
@@ -441,13 +514,16 @@ func everything(t *testing.T, s Store) {
 			}
 		})
 	}
+
 	wg.Wait()
 	list, err := s.ListSessions(t.Context(), session.Which{}, 10_000)
 	must(t, err)
+
 	for _, r := range list {
 		left, err := s.Left(t.Context(), use(r, b))
 		must(t, err)
-		if granted := logins[r.Login].Load(); left[0] != most-granted {
+		granted := logins[r.Login].Load()
+		if left[0] != most-granted {
 			t.Errorf("login %d has %d left after %d uses of %d", r.Login, left[0], granted, most)
 		}
 	}

@@ -36,9 +36,11 @@ func startedIsFound(t *testing.T, s Store) {
 	in := at(u, "shop", "one", noon.Add(123*time.Millisecond))
 	login, ended, err := s.StartSession(t.Context(), in, agree)
 	must(t, err)
+
 	if len(ended) != 0 {
 		t.Errorf("StartSession ended %d sessions, want none", len(ended))
 	}
+
 	want := in.Record
 	want.Login = login
 	got, err := s.FindSession(t.Context(), in.Hash)
@@ -46,10 +48,13 @@ func startedIsFound(t *testing.T, s Store) {
 	same(t, "FindSession", got, want)
 
 	groups := []string{"red"}
-	_, err = s.ChangeUser(t.Context(), "diane", account.Change{Groups: &groups}, noon, event(audit.UserChange, "user:diane"))
+	_, err = s.ChangeUser(t.Context(), "diane", account.Change{
+		Groups: &groups,
+	}, noon, event(audit.UserChange, "user:diane"))
 	must(t, err)
 	got, err = s.FindSession(t.Context(), in.Hash)
 	must(t, err)
+
 	same(t, "groups, which are those of now", got.Groups, groups)
 	gone(t, s, "never started")
 }
@@ -64,11 +69,14 @@ func loginsGrow(t *testing.T, s Store) {
 		}
 		last = r.Login
 	}
+
 	in := at(u, "shop", "other secret", noon)
 	in.ID = "s_4"
+
 	if _, _, err := s.StartSession(t.Context(), in, agree); err == nil {
 		t.Error("two sessions have one id")
 	}
+
 	gone(t, s, "other secret")
 	there(t, s, "4")
 }
@@ -76,9 +84,12 @@ func loginsGrow(t *testing.T, s Store) {
 func onlyProved(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")
 	yes := true
-	_, err := s.ChangeUser(t.Context(), "carl", account.Change{Disabled: &yes}, noon, event(audit.UserChange, "user:carl"))
+	_, err := s.ChangeUser(t.Context(), "carl", account.Change{
+		Disabled: &yes,
+	}, noon, event(audit.UserChange, "user:carl"))
 	must(t, err)
 	carl = found(t, s, "carl")
+
 	before := record(t, s)
 	for _, tc := range []struct {
 		name string
@@ -96,11 +107,14 @@ func onlyProved(t *testing.T, s Store) {
 			gone(t, s, "one")
 			known, err := s.KnownSource(t.Context(), tc.as.ID, source, time.Time{})
 			must(t, err)
+
 			if known {
 				t.Error("the address has become known")
 			}
+
 			same(t, "the record", record(t, s), before)
-			if h := past(t, s, diane, "shop", time.Time{}); len(h.Logins)+len(h.Open) != 0 {
+			h := past(t, s, diane, "shop", time.Time{})
+			if len(h.Logins)+len(h.Open) != 0 {
 				t.Errorf("the login is remembered: %+v", h)
 			}
 		})
@@ -113,22 +127,28 @@ func refusalLeavesNothing(t *testing.T, s Store) {
 	before := record(t, s)
 	in := at(u, "shop", "new", noon.Add(time.Second))
 	in.Source = "192.0.2.99"
+
 	_, _, err := s.StartSession(t.Context(), in, func(policy.History) ([]int64, error) {
 		return []int64{old.Login}, jeton.WithRetryAfter(jeton.ErrRelogin, time.Minute)
 	})
+
 	wants(t, "StartSession", err, jeton.ErrRelogin)
 	if wait, ok := jeton.RetryAfter(err); !ok || wait != time.Minute {
 		t.Errorf("RetryAfter = %v, %t, want the minute that the judge said", wait, ok)
 	}
+
 	there(t, s, "old")
 	gone(t, s, "new")
 	same(t, "the record", record(t, s), before)
 	known, err := s.KnownSource(t.Context(), u.ID, "192.0.2.99", time.Time{})
 	must(t, err)
+
 	if known {
 		t.Error("the address of a refused login has become known")
 	}
-	if h := past(t, s, u, "shop", time.Time{}); len(h.Logins) != 1 {
+
+	h := past(t, s, u, "shop", time.Time{})
+	if len(h.Logins) != 1 {
 		t.Errorf("%d logins are remembered, want the first alone", len(h.Logins))
 	}
 }
@@ -139,11 +159,14 @@ func evictedEnd(t *testing.T, s Store) {
 	one := started(t, s, at(u, "shop", "one", noon))
 	two := started(t, s, at(u, "shop", "two", noon))
 	started(t, s, at(u, "shop", "three", noon))
+
 	_, err := s.Spend(t.Context(), use(one, b))
 	must(t, err)
+
 	_, ended, err := s.StartSession(t.Context(), at(u, "shop", "four", noon), func(policy.History) ([]int64, error) {
 		return []int64{one.Login, two.Login}, nil
 	})
+
 	must(t, err)
 	same(t, "ended", sorted(ended), hashes("one", "two"))
 	gone(t, s, "one", "two")
@@ -159,14 +182,25 @@ func judgeSees(t *testing.T, s Store) {
 	first := started(t, s, at(diane, "shop", "first", noon.Add(time.Second)))
 	in := at(diane, "shop", "second", noon.Add(2*time.Second))
 	in.Idle, in.Expires = time.Second, noon.Add(time.Minute)
+
 	second := started(t, s, in)
 	used := noon.Add(5 * time.Second)
 	must(t, s.TouchSessions(t.Context(), map[int64]time.Time{first.Login: used}))
 	same(t, "what the judge sees", past(t, s, diane, "shop", time.Time{}), policy.History{
 		Logins: []time.Time{noon.Add(time.Second), noon.Add(2 * time.Second)},
 		Open: []policy.OpenSession{
-			{Login: first.Login, Closes: noon.Add(time.Second + time.Hour), LastUsed: used, Idle: 10 * time.Minute},
-			{Login: second.Login, Closes: noon.Add(time.Minute), LastUsed: noon.Add(2 * time.Second), Idle: time.Second},
+			{
+				Login:    first.Login,
+				Closes:   noon.Add(time.Second + time.Hour),
+				LastUsed: used,
+				Idle:     10 * time.Minute,
+			},
+			{
+				Login:    second.Login,
+				Closes:   noon.Add(time.Minute),
+				LastUsed: noon.Add(2 * time.Second),
+				Idle:     time.Second,
+			},
 		},
 	})
 }
@@ -176,10 +210,12 @@ func judgeSeesSince(t *testing.T, s Store) {
 	for i := range 4 {
 		started(t, s, at(u, "shop", fmt.Sprint(i), noon.Add(time.Duration(i)*time.Minute)))
 	}
+
 	_, err := s.EndSessions(t.Context(), session.Which{ID: "s_3"}, event(audit.Logout, "session:s_3"))
 	must(t, err)
 	h := past(t, s, u, "shop", noon.Add(90*time.Second))
 	same(t, "logins since", h.Logins, []time.Time{noon.Add(2 * time.Minute), noon.Add(3 * time.Minute)})
+
 	if len(h.Open) != 3 {
 		t.Errorf("%d sessions are open, want the 3 that have not ended, however old", len(h.Open))
 	}
@@ -196,12 +232,15 @@ func recordedWith(t *testing.T, s Store) {
 	started(t, s, in)
 	events, err := s.Events(t.Context(), audit.Filter{Request: "r_1"})
 	must(t, err)
+
 	if len(events) != 1 {
 		t.Fatalf("%d events of the login, want 1", len(events))
 	}
+
 	want := in.Event
 	want.Seq = events[0].Seq
 	same(t, "the event", events[0], want)
+
 	for address, want := range map[string]bool{source: true, "192.0.2.8": false} {
 		known, err := s.KnownSource(t.Context(), u.ID, address, time.Time{})
 		must(t, err)
@@ -218,10 +257,14 @@ func failedLoginEvictsNobody(t *testing.T, s Store) {
 	again := at(u, "shop", "two", noon)
 	other := started(t, s, at(u, "bank", "taken", noon))
 	again.ID = other.ID // cannot be added
-	_, _, err := s.StartSession(t.Context(), again, func(policy.History) ([]int64, error) { return []int64{one.Login}, nil })
+
+	_, _, err := s.StartSession(t.Context(), again, func(policy.History) ([]int64, error) {
+		return []int64{one.Login}, nil
+	})
 	if err == nil {
 		t.Fatal("two sessions have one id")
 	}
+
 	there(t, s, "one", "taken")
 	same(t, "the record", record(t, s), append(before, "login session:s_taken"))
 }
@@ -232,20 +275,24 @@ func allowLogin(t *testing.T, s Store) {
 	started(t, s, at(diane, "bank", "two", noon))
 	started(t, s, at(carl, "shop", "three", noon))
 	must(t, s.AllowLogin(t.Context(), "diane", "shop", event(audit.LoginAllowed, "user:diane")))
+
 	for _, tc := range []struct {
 		who     account.Account
 		service string
 		want    int
 	}{{diane, "shop", 0}, {diane, "bank", 1}, {carl, "shop", 1}} {
-		if h := past(t, s, tc.who, tc.service, time.Time{}); len(h.Logins) != tc.want {
+		h := past(t, s, tc.who, tc.service, time.Time{})
+		if len(h.Logins) != tc.want {
 			t.Errorf("%s has %d logins at %s, want %d", tc.who.Name, len(h.Logins), tc.service, tc.want)
 		}
 	}
+
 	there(t, s, "one") // it is the past that is forgotten, not the session
 	lines := record(t, s)
 	same(t, "the last event", lines[len(lines)-1], "login.allowed user:diane")
 	err := s.AllowLogin(t.Context(), "nobody", "shop", event(audit.LoginAllowed, "user:nobody"))
 	wants(t, "AllowLogin of nobody", err, jeton.ErrNotFound)
+
 	same(t, "the record after a refusal", record(t, s), lines)
 }
 
@@ -280,8 +327,16 @@ func ending(t *testing.T, open Open) {
 		{"an id that is the user's", session.Which{ID: "s_diane bank", User: "diane"}, []string{"diane bank"}},
 		{"an id that is another's", session.Which{ID: "s_diane bank", User: "carl"}, nil},
 		{"an id that is at another service", session.Which{ID: "s_diane bank", Service: "shop"}, nil},
-		{"all of a user but one", session.Which{User: "diane", Not: "s_diane shop"}, []string{"diane shop 2", "diane bank"}},
-		{"all of a user but one that is another's", session.Which{User: "carl", Not: "s_diane shop"}, []string{"carl shop"}},
+		{
+			"all of a user but one",
+			session.Which{User: "diane", Not: "s_diane shop"},
+			[]string{"diane shop 2", "diane bank"},
+		},
+		{
+			"all of a user but one that is another's",
+			session.Which{User: "carl", Not: "s_diane shop"},
+			[]string{"carl shop"},
+		},
 		{"nothing named but one that stays", session.Which{Not: "s_diane shop"}, nil},
 		{"nothing named", session.Which{}, nil},
 	} {
@@ -290,23 +345,29 @@ func ending(t *testing.T, open Open) {
 			for _, name := range []string{"diane", "carl"} {
 				who[name] = user(t, s, name)
 			}
+
 			all := []string{"diane shop", "diane shop 2", "diane bank", "carl shop"}
 			started(t, s, at(who["diane"], "shop", all[0], noon))
 			started(t, s, at(who["diane"], "shop", all[1], noon))
 			started(t, s, at(who["diane"], "bank", all[2], noon))
 			started(t, s, at(who["carl"], "shop", all[3], noon))
+
 			before := record(t, s)
 			got, err := s.EndSessions(t.Context(), tc.which, event(audit.SessionEnd, "some"))
 			must(t, err)
 			same(t, "ended", sorted(got), hashes(tc.ended...))
 			gone(t, s, tc.ended...)
-			if left := ids(t, s, session.Which{}, 100); len(left) != len(all)-len(tc.ended) {
+
+			left := ids(t, s, session.Which{}, 100)
+			if len(left) != len(all)-len(tc.ended) {
 				t.Errorf("%v are left of %v after ending %v", left, all, tc.ended)
 			}
 			if len(tc.ended) > 0 {
 				before = append(before, "session.end some")
 			}
+
 			same(t, "the record", record(t, s), before)
+
 			for name := range who { // with the sessions that are left
 				_, err := s.RemoveUser(t.Context(), name, event(audit.UserRemove, name))
 				must(t, err)
@@ -323,12 +384,14 @@ func endedAreGone(t *testing.T, s Store) {
 		_, err := s.EndSessions(t.Context(), session.Which{ID: r.ID}, event(audit.Logout, r.ID))
 		must(t, err)
 	}
+
 	gone(t, s, "one")
 	same(t, "the list", ids(t, s, session.Which{User: "diane"}, 10), []string{})
 	_, err := s.Spend(t.Context(), use(r, b))
 	wants(t, "Spend", err, jeton.ErrBadCredential)
 	_, err = s.Left(t.Context(), use(r, b))
 	wants(t, "Left", err, jeton.ErrBadCredential)
+
 	must(t, s.TouchSessions(t.Context(), map[int64]time.Time{r.Login: noon.Add(time.Hour)}))
 	gone(t, s, "one")
 	same(t, "the record", record(t, s), []string{"user.add user:diane", "login session:s_one", "logout s_one"})
@@ -338,7 +401,9 @@ func disabledOwner(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	r := started(t, s, at(u, "shop", "one", noon))
 	for _, disabled := range []bool{true, false} {
-		_, err := s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &disabled}, noon, event(audit.UserChange, "user:diane"))
+		_, err := s.ChangeUser(t.Context(), "diane", account.Change{
+			Disabled: &disabled,
+		}, noon, event(audit.UserChange, "user:diane"))
 		must(t, err)
 		gone(t, s, "one")
 		_, err = s.Spend(t.Context(), use(r, budget(t, s, "*", 3)))
@@ -355,10 +420,25 @@ func touchForward(t *testing.T, s Store) {
 		wantOne, wantTwo time.Time
 	}{
 		{"nothing", nil, noon, noon},
-		{"both", map[int64]time.Time{one.Login: noon.Add(9 * time.Second), two.Login: noon.Add(8 * time.Second)}, noon.Add(9 * time.Second), noon.Add(8 * time.Second)},
-		{"one back, one forward, one that is not there", map[int64]time.Time{one.Login: noon.Add(time.Second), two.Login: noon.Add(10 * time.Second), two.Login + 1: noon}, noon.Add(9 * time.Second), noon.Add(10 * time.Second)},
+		{
+			"both",
+			map[int64]time.Time{one.Login: noon.Add(9 * time.Second), two.Login: noon.Add(8 * time.Second)},
+			noon.Add(9 * time.Second),
+			noon.Add(8 * time.Second),
+		},
+		{
+			"one back, one forward, one that is not there",
+			map[int64]time.Time{
+				one.Login:     noon.Add(time.Second),
+				two.Login:     noon.Add(10 * time.Second),
+				two.Login + 1: noon,
+			},
+			noon.Add(9 * time.Second),
+			noon.Add(10 * time.Second),
+		},
 	} {
 		must(t, s.TouchSessions(t.Context(), tc.at))
+
 		for secret, want := range map[string]time.Time{"one": tc.wantOne, "two": tc.wantTwo} {
 			r, err := s.FindSession(t.Context(), session.HashOf(secret))
 			must(t, err)
@@ -393,6 +473,7 @@ func listing(t *testing.T, s Store) {
 	} {
 		t.Run(tc.name, func(t *testing.T) { same(t, "list", ids(t, s, tc.which, tc.limit), tc.want) })
 	}
+
 	list, err := s.ListSessions(t.Context(), session.Which{ID: "s_4"}, 1)
 	must(t, err)
 	same(t, "the record that is listed", list, []session.Record{want})
@@ -408,8 +489,10 @@ func sweeping(t *testing.T, s Store) {
 		must(t, err)
 		old = append(old, r)
 	}
+
 	started(t, s, at(u, "shop", "edge", noon.Add(time.Minute))) // ends just then
 	started(t, s, at(u, "shop", "young", noon.Add(time.Hour)))
+
 	for _, want := range []int{2, 2, 1, 0} {
 		n, err := s.SweepSessions(t.Context(), noon.Add(time.Hour+time.Minute), 2)
 		must(t, err)
@@ -417,13 +500,17 @@ func sweeping(t *testing.T, s Store) {
 			t.Errorf("SweepSessions = %d, want %d", n, want)
 		}
 	}
+
 	there(t, s, "edge", "young")
 	gone(t, s, "0", "1", "2", "3", "4")
+
 	for _, r := range old {
 		_, err := s.Spend(t.Context(), use(r, b))
 		wants(t, "Spend of a session that was swept away", err, jeton.ErrBadCredential)
 	}
-	if h := past(t, s, u, "shop", time.Time{}); len(h.Logins) != 7 {
+
+	h := past(t, s, u, "shop", time.Time{})
+	if len(h.Logins) != 7 {
 		t.Errorf("%d logins are remembered, want 7: terms outlive sessions", len(h.Logins))
 	}
 }
@@ -432,34 +519,43 @@ func loginsNeverAgain(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	b := budget(t, s, "*", 1)
 	last := int64(0)
+
 	next := func(how string) {
 		t.Helper()
 		r := started(t, s, at(found(t, s, "diane"), "shop", "again", noon))
 		if r.Login <= last {
 			t.Errorf("after %s, login %d is given after %d", how, r.Login, last)
 		}
+
 		last = r.Login
 		left, err := s.Spend(t.Context(), use(r, b))
 		if err != nil || left[0] != 0 {
 			t.Errorf("after %s, the new login's use: %v left, %v", how, left, err)
 		}
 	}
+
 	next("nothing")
 	_, err := s.SweepSessions(t.Context(), noon.Add(24*time.Hour), 10)
 	must(t, err)
 	next("a sweep")
 	_, err = s.EndSessions(t.Context(), session.Which{Service: "shop"}, event(audit.SessionEnd, "shop"))
 	must(t, err)
+
 	next("an end")
 	pw := "new"
-	_, err = s.ChangeUser(t.Context(), "diane", account.Change{Password: &pw}, noon, event(audit.UserPassword, "user:diane"))
+	_, err = s.ChangeUser(t.Context(), "diane", account.Change{
+		Password: &pw,
+	}, noon, event(audit.UserPassword, "user:diane"))
 	must(t, err)
 	next("a changed password")
+
 	_, err = s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
 	must(t, err)
-	if again := user(t, s, "diane"); again.ID <= u.ID {
+	again := user(t, s, "diane")
+	if again.ID <= u.ID {
 		t.Errorf("the new diane has number %d, the old one had %d", again.ID, u.ID)
 	}
+
 	next("a removed user")
 }
 
@@ -471,6 +567,7 @@ func endsAreHeard(t *testing.T, s Store) {
 		defer mu.Unlock()
 		heard = append(heard, ended...)
 	})
+
 	take := func() []session.Hash {
 		mu.Lock()
 		defer mu.Unlock()
@@ -478,21 +575,30 @@ func endsAreHeard(t *testing.T, s Store) {
 		heard = nil
 		return sorted(list)
 	}
+
 	diane := user(t, s, "diane")
 	started(t, s, at(diane, "shop", "one", noon))
 	one := started(t, s, at(diane, "shop", "two", noon))
 	same(t, "heard of logins", take(), sorted(nil))
-	_, _, err := s.StartSession(t.Context(), at(diane, "shop", "three", noon), func(policy.History) ([]int64, error) { return []int64{one.Login}, nil })
+	_, _, err := s.StartSession(t.Context(), at(
+		diane,
+		"shop",
+		"three",
+		noon,
+	), func(policy.History) ([]int64, error) { return []int64{one.Login}, nil })
 	must(t, err)
+
 	same(t, "heard of an eviction", take(), hashes("two"))
 	_, err = s.EndSessions(t.Context(), session.Which{ID: "s_one"}, event(audit.Logout, "session:s_one"))
 	must(t, err)
 	same(t, "heard of a logout", take(), hashes("one"))
 	gaveUp, cancel := context.WithCancel(t.Context())
 	cancel()
+
 	_, err = s.EndSessions(gaveUp, session.Which{User: "diane"}, event(audit.Logout, "all"))
 	wants(t, "EndSessions for a caller who has given up", err, jeton.ErrUnavailable)
 	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
+
 	if _, err := s.FindSession(t.Context(), session.HashOf("three")); errors.Is(err, jeton.ErrNotFound) {
 		same(t, "heard of an end that nobody waited for", take(), hashes("three"))
 	} else {

@@ -100,11 +100,19 @@ func user(t *testing.T, s Store, name string) account.Account {
 	t.Helper()
 	_, folded, err := account.Name(name)
 	must(t, err)
+
 	a := account.Account{
-		Name: name, Folded: folded, Groups: []string{"blue", "green"}, Password: "hash of " + name,
-		Version: 1, Created: noon.Add(-time.Hour), Updated: noon.Add(-time.Hour),
+		Name:     name,
+		Folded:   folded,
+		Groups:   []string{"blue", "green"},
+		Password: "hash of " + name,
+		Version:  1,
+		Created:  noon.Add(-time.Hour),
+		Updated:  noon.Add(-time.Hour),
 	}
+
 	must(t, s.AddUser(t.Context(), a, event(audit.UserAdd, "user:"+name)))
+
 	return found(t, s, name)
 }
 
@@ -119,8 +127,17 @@ func found(t *testing.T, s Store, name string) account.Account {
 func at(u account.Account, service, secret string, now time.Time) session.Start {
 	return session.Start{
 		Record: session.Record{
-			ID: "s_" + secret, Hash: session.HashOf(secret), User: u.ID, Service: service, Created: now, Expires: now.Add(time.Hour),
-			Idle: 10 * time.Minute, LastUsed: now, Source: source, Name: u.Name, Groups: u.Groups,
+			ID:       "s_" + secret,
+			Hash:     session.HashOf(secret),
+			User:     u.ID,
+			Service:  service,
+			Created:  now,
+			Expires:  now.Add(time.Hour),
+			Idle:     10 * time.Minute,
+			LastUsed: now,
+			Source:   source,
+			Name:     u.Name,
+			Groups:   u.Groups,
 		},
 		Version:  u.Version,
 		Network:  source,
@@ -139,9 +156,11 @@ func started(t *testing.T, s Store, in session.Start) session.Record {
 	must(t, err)
 	r, err := s.FindSession(t.Context(), in.Hash)
 	must(t, err)
+
 	if r.Login != login {
 		t.Fatalf("StartSession returned login %d, FindSession %d", login, r.Login)
 	}
+
 	return r
 }
 
@@ -149,14 +168,18 @@ func started(t *testing.T, s Store, in session.Start) session.Record {
 func past(t *testing.T, s Store, u account.Account, service string, remember time.Time) policy.History {
 	t.Helper()
 	var seen policy.History
+
 	in := at(u, service, "asking for the past", noon)
 	in.Remember = remember
 	refusal := errors.New("only asking")
+
 	_, _, err := s.StartSession(t.Context(), in, func(h policy.History) ([]int64, error) {
 		seen = h
 		return nil, jeton.WithDetail(jeton.ErrRelogin, refusal.Error())
 	})
+
 	wants(t, "StartSession", err, jeton.ErrRelogin)
+
 	return seen
 }
 
@@ -173,7 +196,13 @@ func use(r session.Record, budgets ...policy.Budget) count.Use {
 }
 
 func event(action, target string) jeton.Event {
-	return jeton.Event{Time: noon, Actor: "operator", Action: action, Target: target, Outcome: audit.OK}
+	return jeton.Event{
+		Time:    noon,
+		Actor:   "operator",
+		Action:  action,
+		Target:  target,
+		Outcome: audit.OK,
+	}
 }
 
 // record returns the action and target of every event, oldest first.
@@ -185,6 +214,7 @@ func record(t *testing.T, s Store) []string {
 	for _, e := range events {
 		lines = append(lines, e.Action+" "+e.Target)
 	}
+
 	return lines
 }
 
@@ -197,6 +227,7 @@ func ids(t *testing.T, s Store, w session.Which, limit int) []string {
 	for _, r := range list {
 		names = append(names, r.ID)
 	}
+
 	return names
 }
 
@@ -249,7 +280,8 @@ func wants(t *testing.T, what string, err, want error) {
 
 func same(t *testing.T, what string, got, want any) {
 	t.Helper()
-	if diff := cmp.Diff(want, got); diff != "" {
+	diff := cmp.Diff(want, got)
+	if diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }
@@ -261,6 +293,7 @@ func Closed(t *testing.T, open Open) {
 	r := started(t, s, at(u, "shop", "one", noon))
 	b := budget(t, s, "*", 3)
 	must(t, s.Close())
+
 	for _, tc := range []struct {
 		name string
 		call func(context.Context) error
@@ -279,41 +312,72 @@ func Closed(t *testing.T, open Open) {
 		{"TouchSessions", func(ctx context.Context) error {
 			return s.TouchSessions(ctx, map[int64]time.Time{r.Login: noon})
 		}},
-		{"ListSessions", func(ctx context.Context) error { _, err := s.ListSessions(ctx, session.Which{}, 9); return err }},
+		{
+			"ListSessions",
+			func(ctx context.Context) error { _, err := s.ListSessions(ctx, session.Which{}, 9); return err },
+		},
 		{"AllowLogin", func(ctx context.Context) error {
 			return s.AllowLogin(ctx, "diane", "shop", event(audit.LoginAllowed, ""))
 		}},
 		{"SweepSessions", func(ctx context.Context) error { _, err := s.SweepSessions(ctx, noon, 9); return err }},
 		{"BudgetID", func(ctx context.Context) error { _, err := s.BudgetID(ctx, "shop", "new"); return err }},
 		{"FindUser", func(ctx context.Context) error { _, err := s.FindUser(ctx, "diane"); return err }},
-		{"FindUserEmail", func(ctx context.Context) error { _, err := s.FindUserEmail(ctx, "diane@example.org"); return err }},
+		{
+			"FindUserEmail",
+			func(ctx context.Context) error { _, err := s.FindUserEmail(ctx, "diane@example.org"); return err },
+		},
 		{"FindUserID", func(ctx context.Context) error { _, err := s.FindUserID(ctx, "x"); return err }},
-		{"PageUsers", func(ctx context.Context) error { _, err := s.PageUsers(ctx, account.Page{Limit: 9}); return err }},
+		{
+			"PageUsers",
+			func(ctx context.Context) error { _, err := s.PageUsers(ctx, account.Page{Limit: 9}); return err },
+		},
 		{"CountUsers", func(ctx context.Context) error { _, err := s.CountUsers(ctx); return err }},
-		{"KnownSource", func(ctx context.Context) error { _, err := s.KnownSource(ctx, u.ID, source, time.Time{}); return err }},
-		{"AddUser", func(ctx context.Context) error { return s.AddUser(ctx, account.Account{Name: "new"}, event("", "")) }},
+		{
+			"KnownSource",
+			func(ctx context.Context) error { _, err := s.KnownSource(ctx, u.ID, source, time.Time{}); return err },
+		},
+		{
+			"AddUser",
+			func(ctx context.Context) error { return s.AddUser(ctx, account.Account{Name: "new"}, event("", "")) },
+		},
 		{"ChangeUser", func(ctx context.Context) error {
 			_, err := s.ChangeUser(ctx, "diane", account.Change{}, noon, event("", ""))
 			return err
 		}},
 		{"RehashUser", func(ctx context.Context) error { return s.RehashUser(ctx, u.ID, u.Version, "x") }},
-		{"RemoveUser", func(ctx context.Context) error { _, err := s.RemoveUser(ctx, "diane", event("", "")); return err }},
+		{
+			"RemoveUser",
+			func(ctx context.Context) error { _, err := s.RemoveUser(ctx, "diane", event("", "")); return err },
+		},
 		{"ListUsers", func(ctx context.Context) error { _, err := s.ListUsers(ctx); return err }},
-		{"DeclareUsers", func(ctx context.Context) error { _, err := s.DeclareUsers(ctx, nil, noon, event("", "")); return err }},
+		{
+			"DeclareUsers",
+			func(ctx context.Context) error { _, err := s.DeclareUsers(ctx, nil, noon, event("", "")); return err },
+		},
 		{"ListKeys", func(ctx context.Context) error { _, err := s.ListKeys(ctx); return err }},
 		{"ChangeKeys", func(ctx context.Context) error {
-			return s.ChangeKeys(ctx, func([]keys.Record) ([]keys.Record, []string, []jeton.Event, error) { return nil, nil, nil, nil })
+			return s.ChangeKeys(ctx, func([]keys.Record) ([]keys.Record, []string, []jeton.Event, error) {
+				return nil, nil, nil, nil
+			})
 		}},
 		{"FindClient", func(ctx context.Context) error { _, err := s.FindClient(ctx, "job"); return err }},
-		{"AddClient", func(ctx context.Context) error { return s.AddClient(ctx, client.Client{Name: "new"}, event("", "")) }},
+		{
+			"AddClient",
+			func(ctx context.Context) error { return s.AddClient(ctx, client.Client{Name: "new"}, event("", "")) },
+		},
 		{"ChangeClient", func(ctx context.Context) error {
 			return s.ChangeClient(ctx, "job", client.Change{End: true}, client.Step{Now: noon})
 		}},
 		{"RemoveClient", func(ctx context.Context) error { return s.RemoveClient(ctx, "job", client.Step{Now: noon}) }},
 		{"ListClients", func(ctx context.Context) error { _, err := s.ListClients(ctx); return err }},
-		{"DeclareClients", func(ctx context.Context) error { return s.DeclareClients(ctx, nil, client.Step{Now: noon}) }},
+		{
+			"DeclareClients",
+			func(ctx context.Context) error { return s.DeclareClients(ctx, nil, client.Step{Now: noon}) },
+		},
 		{"AddClientKey", func(ctx context.Context) error {
-			return s.AddClientKey(ctx, "job", client.Key{}, func(client.Client) error { return nil }, client.Step{Now: noon})
+			return s.AddClientKey(ctx, "job", client.Key{}, func(client.Client) error { return nil }, client.Step{
+				Now: noon,
+			})
 		}},
 		{"RetireClientKey", func(ctx context.Context) error {
 			return s.RetireClientKey(ctx, "job", "a", true, client.Step{Now: noon})
@@ -329,7 +393,9 @@ func Closed(t *testing.T, open Open) {
 			return err
 		}},
 		{"EndTokens", func(ctx context.Context) error {
-			_, err := s.EndTokens(ctx, token.Which{Accessor: "t_one"}, &token.Void{Until: noon}, event(audit.TokenRevoke, ""))
+			_, err := s.EndTokens(ctx, token.Which{
+				Accessor: "t_one",
+			}, &token.Void{Until: noon}, event(audit.TokenRevoke, ""))
 			return err
 		}},
 		{"ListTokens", func(ctx context.Context) error { _, err := s.ListTokens(ctx, token.Which{}, 9); return err }},

@@ -60,8 +60,17 @@ func TokenUses(t *testing.T, open Open) {
 func mint(c client.Client, text string) token.Mint {
 	return token.Mint{
 		Record: token.Record{
-			Accessor: "t_" + text, Hash: secret.HashOf(text), Format: policy.Opaque, Kind: token.Access, Owner: token.ClientOwner(c), Audience: []string{"bank", "shop"}, Scopes: []string{"read", "write"},
-			MaxUses: 3, Window: policy.Window{Opens: noon.Add(time.Second), Closes: noon.Add(time.Hour)}, Created: noon, Source: source,
+			Accessor: "t_" + text,
+			Hash:     secret.HashOf(text),
+			Format:   policy.Opaque,
+			Kind:     token.Access,
+			Owner:    token.ClientOwner(c),
+			Audience: []string{"bank", "shop"},
+			Scopes:   []string{"read", "write"},
+			MaxUses:  3,
+			Window:   policy.Window{Opens: noon.Add(time.Second), Closes: noon.Add(time.Hour)},
+			Created:  noon,
+			Source:   source,
 		},
 		Keep:  true,
 		Event: event(audit.TokenIssue, "token:t_"+text),
@@ -75,9 +84,11 @@ func minted(t *testing.T, s Store, m token.Mint) token.Record {
 	must(t, err)
 	r, err := s.FindToken(t.Context(), m.Hash)
 	must(t, err)
+
 	if number == 0 || r.Number != number {
 		t.Fatalf("MintToken returned number %d, FindToken %d", number, r.Number)
 	}
+
 	return r
 }
 
@@ -85,7 +96,14 @@ func minted(t *testing.T, s Store, m token.Mint) token.Record {
 func kept(t *testing.T, what string, got, want token.Record) {
 	t.Helper()
 	want.Number = got.Number
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(token.Owner{}, "Generation", "Groups"), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+	diff := cmp.Diff(
+		want,
+		got,
+		cmpopts.IgnoreFields(token.Owner{}, "Generation", "Groups"),
+		cmpopts.EquateEmpty(),
+		cmpopts.EquateComparable(netip.Prefix{}),
+	)
+	if diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }
@@ -146,10 +164,20 @@ func tokenIsFound(t *testing.T, s Store) {
 	kept(t, "FindToken", minted(t, s, in), in.Record)
 
 	bare := mint(job, "bare")
-	bare.Scopes, bare.Audience, bare.MaxUses, bare.Format, bare.Source = nil, []string{"shop"}, policy.Unlimited, policy.JWT, ""
+	bare.Scopes = nil
+
+	bare.Audience = []string{"shop"}
+	bare.MaxUses = policy.Unlimited
+	bare.Format = policy.JWT
+	bare.Source = ""
 	kept(t, "FindToken of one with little", minted(t, s, bare), bare.Record)
+
 	noToken(t, s, "t_one", "ONE", "never made", "")
-	same(t, "the record", record(t, s), []string{"client.add client:job", "token.issue token:t_one", "token.issue token:t_bare"})
+	same(t, "the record", record(t, s), []string{
+		"client.add client:job",
+		"token.issue token:t_one",
+		"token.issue token:t_bare",
+	})
 }
 
 func tokenNotKept(t *testing.T, s Store) {
@@ -161,17 +189,21 @@ func tokenNotKept(t *testing.T, s Store) {
 	if err != nil || number != 0 {
 		t.Errorf("MintToken = %d, %v, want 0", number, err)
 	}
+
 	noToken(t, s, "signed")
 	number, void, err := s.FindSigned(t.Context(), m.Hash, secret.HashOf(job.Generation()))
 	if number != 0 || void || err != nil {
 		t.Errorf("FindSigned = %d, void %t, %v, want neither", number, void, err)
 	}
+
 	wants(t, "UseOnce of its assertion", s.UseOnce(t.Context(), m.Once), token.ErrUsed)
 	events, err := s.Events(t.Context(), audit.Filter{Request: "r_1"})
 	must(t, err)
+
 	if len(events) != 1 {
 		t.Fatalf("%d events of the request, want 1", len(events))
 	}
+
 	m.Event.Seq = events[0].Seq
 	same(t, "the event", events[0], m.Event)
 }
@@ -182,6 +214,7 @@ func tokenOnlyProved(t *testing.T, s Store) {
 	must(t, s.ChangeClient(t.Context(), "off", client.Change{Disabled: &yes}, stepOf(audit.ClientChange, "client:off")))
 	off = foundClient(t, s, "off")
 	before := record(t, s)
+
 	as := func(id, version int64) client.Client { return client.Client{ID: id, Name: "job", Version: version} }
 	for _, tc := range []struct {
 		name string
@@ -196,18 +229,25 @@ func tokenOnlyProved(t *testing.T, s Store) {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, keep := range []bool{true, false} {
 				m := mint(tc.as, "one")
-				m.Keep, m.Once = keep, token.Once{Issuer: job.Name, JTI: secret.HashOf(tc.name), Expires: noon.Add(time.Minute)}
+				m.Keep, m.Once = keep, token.Once{
+					Issuer:  job.Name,
+					JTI:     secret.HashOf(tc.name),
+					Expires: noon.Add(time.Minute),
+				}
 				_, err := s.MintToken(t.Context(), m)
 				wants(t, "MintToken", err, jeton.ErrBadCredential)
+
 				if errors.Is(err, token.ErrUsed) {
 					t.Error("MintToken says that the assertion has been used")
 				}
 			}
+
 			noToken(t, s, "one")
 			same(t, "the record", record(t, s), before)
 			must(t, s.UseOnce(t.Context(), once(job, tc.name)))
 		})
 	}
+
 	t.Run("nobody of a kind that is not there", func(t *testing.T) {
 		m := mint(job, "one")
 		m.Owner.Kind = ""
@@ -222,14 +262,17 @@ func tokenLeavesNothing(t *testing.T, s Store) {
 	first.Once = once(job, "used")
 	minted(t, s, first)
 	before := record(t, s)
+
 	t.Run("whose assertion has been used", func(t *testing.T) {
 		m := mint(job, "two")
 		m.Once = once(job, "used")
 		_, err := s.MintToken(t.Context(), m)
 		wants(t, "MintToken", err, token.ErrUsed)
 		wants(t, "MintToken", err, jeton.ErrBadCredential)
+
 		noToken(t, s, "two")
 	})
+
 	for name, change := range map[string]func(*token.Mint){
 		"whose accessor is taken": func(m *token.Mint) { m.Accessor = first.Accessor },
 		"whose hash is taken":     func(m *token.Mint) { m.Hash = first.Hash },
@@ -238,13 +281,16 @@ func tokenLeavesNothing(t *testing.T, s Store) {
 			m := mint(job, "three")
 			m.Once = once(job, name)
 			change(&m)
+
 			if _, err := s.MintToken(t.Context(), m); err == nil {
 				t.Error("MintToken made it")
 			}
+
 			noToken(t, s, "three")
 			must(t, s.UseOnce(t.Context(), m.Once)) // it was not used up by what failed
 		})
 	}
+
 	same(t, "the record", record(t, s), before)
 	isToken(t, s, "one")
 }
@@ -255,11 +301,13 @@ func assertionOnce(t *testing.T, s Store) {
 	must(t, s.UseOnce(t.Context(), o))
 	o.Expires = noon.Add(24 * time.Hour) // another time makes it no other assertion
 	wants(t, "UseOnce again", s.UseOnce(t.Context(), o), token.ErrUsed)
+
 	m := mint(job, "one")
 	m.Once = o
 	_, err := s.MintToken(t.Context(), m)
 	wants(t, "MintToken with it", err, token.ErrUsed)
 	must(t, s.UseOnce(t.Context(), once(job, "JTI")))
+
 	must(t, s.UseOnce(t.Context(), once(job, "jti ")))
 }
 
@@ -277,6 +325,7 @@ func onlyOne(t *testing.T, do func(i int) error) {
 			}
 		})
 	}
+
 	if wg.Wait(); won.Load() != 1 {
 		t.Errorf("%d came through, want 1", won.Load())
 	}
@@ -295,14 +344,18 @@ func assertionMintRace(t *testing.T, s Store) {
 		onlyOne(t, func(i int) error {
 			m := mint(job, fmt.Sprint(round, " ", i))
 			m.Once, m.Keep = once(job, fmt.Sprint(round)), i%2 == 0
+
 			if i%10 == 9 {
 				return s.UseOnce(t.Context(), m.Once)
 			}
+
 			_, err := s.MintToken(t.Context(), m)
 			return err
 		})
+
 		list, err := s.ListTokens(t.Context(), token.Which{Client: "job"}, 1000)
 		must(t, err)
+
 		if len(list) > round+1 {
 			t.Errorf("after %d assertions there are %d tokens", round+1, len(list))
 		}
@@ -313,15 +366,20 @@ func assertionOfClient(t *testing.T, s Store) {
 	one, two := clientAdded(t, s, "one"), clientAdded(t, s, "two")
 	must(t, s.UseOnce(t.Context(), once(one, "jti")))
 	must(t, s.UseOnce(t.Context(), once(two, "jti")))
+
 	for _, c := range []client.Client{one, two} {
 		wants(t, "UseOnce again by "+c.Name, s.UseOnce(t.Context(), once(c, "jti")), token.ErrUsed)
 	}
+
 	must(t, s.RemoveClient(t.Context(), "two", stepOf(audit.ClientRemove, "client:two")))
 	wants(t, "UseOnce of the other", s.UseOnce(t.Context(), once(one, "jti")), token.ErrUsed)
 	yes, no := true, false
 	for _, disabled := range []*bool{&yes, &no} {
-		must(t, s.ChangeClient(t.Context(), "one", client.Change{Disabled: disabled}, stepOf(audit.ClientChange, "client:one")))
+		must(t, s.ChangeClient(t.Context(), "one", client.Change{
+			Disabled: disabled,
+		}, stepOf(audit.ClientChange, "client:one")))
 	}
+
 	wants(t, "UseOnce after disabling and enabling", s.UseOnce(t.Context(), once(one, "jti")), token.ErrUsed)
 }
 
@@ -333,9 +391,14 @@ func ownerEndsTokens(t *testing.T, s Store) {
 		name string
 		do   func(name string) error
 	}{
-		{"disabled", func(name string) error { return s.ChangeClient(t.Context(), name, client.Change{Disabled: &yes}, step) }},
+		{
+			"disabled",
+			func(name string) error { return s.ChangeClient(t.Context(), name, client.Change{Disabled: &yes}, step) },
+		},
 		{"disabled-and-enabled", func(name string) error {
-			return errors.Join(s.ChangeClient(t.Context(), name, client.Change{Disabled: &yes}, step), s.ChangeClient(t.Context(), name, client.Change{Disabled: &no}, step))
+			return errors.Join(s.ChangeClient(t.Context(), name, client.Change{
+				Disabled: &yes,
+			}, step), s.ChangeClient(t.Context(), name, client.Change{Disabled: &no}, step))
 		}},
 		{"ended", func(name string) error { return s.ChangeClient(t.Context(), name, client.Change{End: true}, step) }},
 		{"retired", func(name string) error { return s.RetireClientKey(t.Context(), name, "k", true, step) }},
@@ -347,29 +410,41 @@ func ownerEndsTokens(t *testing.T, s Store) {
 			isVoid(t, s, "jti", c.Generation(), false)
 			must(t, tc.do(tc.name))
 			noToken(t, s, tc.name)
+
 			isVoid(t, s, "jti", c.Generation(), true)
+
 			for what, err := range map[string]error{
-				"Spend": second(s.Spend(t.Context(), tokenUse(r, b))), "Left": second(s.Left(t.Context(), tokenUse(r, b))),
+				"Spend": second(s.Spend(
+					t.Context(),
+					tokenUse(r, b),
+				)), "Left": second(s.Left(t.Context(), tokenUse(r, b))),
 			} {
 				wants(t, what, err, jeton.ErrBadCredential)
 			}
-			if list, err := s.ListTokens(t.Context(), token.Which{Accessor: r.Accessor}, 9); err != nil || len(list) != 0 {
+
+			if list, err := s.ListTokens(t.Context(), token.Which{
+				Accessor: r.Accessor,
+			}, 9); err != nil || len(list) != 0 {
 				t.Errorf("ListTokens = %v, %v, want none", list, err)
 			}
+
 			isToken(t, s, "not "+tc.name)
 			isVoid(t, s, "jti", other.Generation(), false)
 			must(t, second(s.Spend(t.Context(), tokenUse(ofOther, b))))
+
 			if now, err := s.FindClient(t.Context(), tc.name); err == nil {
 				isVoid(t, s, "jti", now.Generation(), false)
 			}
 		})
 	}
+
 	t.Run("a change that ends nothing", func(t *testing.T) {
 		c := clientAdded(t, s, "calm", "k")
 		minted(t, s, mint(c, "calm"))
 		none := []string{}
 		must(t, s.ChangeClient(t.Context(), "calm", client.Change{Services: &none, Secret: &client.SetSecret{}}, step))
 		must(t, s.RetireClientKey(t.Context(), "calm", "k", false, step))
+
 		isToken(t, s, "calm")
 		isVoid(t, s, "jti", c.Generation(), false)
 	})
@@ -393,16 +468,22 @@ func signedVoid(t *testing.T, s Store) {
 	if number != r.Number || void || err != nil {
 		t.Errorf("FindSigned of a kept one = %d, void %t, %v, want %d", number, void, err, r.Number)
 	}
+
 	end := func(text string) {
 		t.Helper()
-		_, err := s.EndTokens(t.Context(), token.Which{}, &token.Void{Hash: secret.HashOf(text), Until: noon.Add(time.Hour)}, event(audit.TokenRevoke, text))
+		_, err := s.EndTokens(t.Context(), token.Which{}, &token.Void{
+			Hash:  secret.HashOf(text),
+			Until: noon.Add(time.Hour),
+		}, event(audit.TokenRevoke, text))
 		must(t, err)
 	}
+
 	isVoid(t, s, "not kept", job.Generation(), false)
 	end("not kept")
 	isVoid(t, s, "not kept", job.Generation(), true)
 	isVoid(t, s, "kept", job.Generation(), false)
 	isVoid(t, s, "another", job.Generation(), false)
+
 	end("a generation")
 	isVoid(t, s, "another", "a generation", true)
 	isVoid(t, s, "another", "another generation", false)
@@ -440,35 +521,47 @@ func tokensEnd(t *testing.T, s Store) {
 				}
 				numbers[text] = minted(t, s, mint(c, text))
 			}
+
 			before := record(t, s)
 			want := tc.ended
 			var void *token.Void
 			if tc.void != "" {
-				void, want = &token.Void{Hash: secret.HashOf(tc.void), Until: noon.Add(time.Hour)}, append(slices.Clone(want), tc.void)
+				void, want = &token.Void{
+					Hash:  secret.HashOf(tc.void),
+					Until: noon.Add(time.Hour),
+				}, append(slices.Clone(want), tc.void)
 			}
+
 			for range 2 { // ending twice is not an error, and nothing happens the second time
 				got, err := s.EndTokens(t.Context(), tc.which, void, event(audit.TokenRevoke, "some"))
 				must(t, err)
 				same(t, "ended", sortedTexts(got), texts(want...))
 				want = nil
 			}
+
 			for _, text := range all {
-				if r := numbers[text]; slices.Contains(tc.ended, text) {
+				r := numbers[text]
+				if slices.Contains(tc.ended, text) {
 					noToken(t, s, text)
 					wants(t, "Spend", second(s.Spend(t.Context(), tokenUse(r, b))), jeton.ErrBadCredential)
 				} else {
 					isToken(t, s, text)
 				}
 			}
+
 			if tc.void != "" {
 				isVoid(t, s, tc.void, "", true)
 			}
 			if len(tc.ended) > 0 || void != nil {
 				before = append(before, "token.revoke some")
 			}
+
 			same(t, "the record", record(t, s), before)
+
 			for _, text := range all { // with those that are left
-				_, err := s.EndTokens(t.Context(), token.Which{Accessor: "t_" + text}, nil, event(audit.TokenRevoke, "rest"))
+				_, err := s.EndTokens(t.Context(), token.Which{
+					Accessor: "t_" + text,
+				}, nil, event(audit.TokenRevoke, "rest"))
 				must(t, err)
 			}
 		})
@@ -483,6 +576,7 @@ func tokensHeard(t *testing.T, s Store) {
 		defer mu.Unlock()
 		heard = append(heard, ended...)
 	})
+
 	take := func() []secret.Hash {
 		mu.Lock()
 		defer mu.Unlock()
@@ -490,36 +584,45 @@ func tokensHeard(t *testing.T, s Store) {
 		heard = nil
 		return sortedTexts(list)
 	}
+
 	step := stepOf(audit.ClientChange, "client:job")
 	hears := func(what string, want []secret.Hash) {
 		t.Helper()
-		if got := take(); !slices.Equal(got, want) {
+		got := take()
+		if !slices.Equal(got, want) {
 			t.Errorf("heard of %s: %x, want %x", what, got, want)
 		}
 	}
+
 	job := clientAdded(t, s, "job", "k")
 	minted(t, s, mint(job, "one"))
 	minted(t, s, mint(job, "two"))
 	hears("new tokens", texts())
 	_, err := s.EndTokens(t.Context(), token.Which{Accessor: "t_one"}, nil, event(audit.TokenRevoke, ""))
 	must(t, err)
+
 	hears("an end", texts("one"))
-	_, err = s.EndTokens(t.Context(), token.Which{Accessor: "t_x"}, &token.Void{Hash: secret.HashOf("jti"), Until: noon}, event(audit.TokenRevoke, ""))
+	_, err = s.EndTokens(t.Context(), token.Which{
+		Accessor: "t_x",
+	}, &token.Void{Hash: secret.HashOf("jti"), Until: noon}, event(audit.TokenRevoke, ""))
 	must(t, err)
 	hears("what became void", texts("jti"))
 	must(t, s.ChangeClient(t.Context(), "job", client.Change{End: true}, step))
+
 	hears("the end of a client's tokens", texts("two", job.Generation()))
 	_, err = s.EndTokens(t.Context(), token.Which{Client: "nobody"}, nil, event(audit.TokenRevoke, ""))
 	must(t, err)
 	hears("an end of nothing", texts())
 	now := foundClient(t, s, "job")
 	minted(t, s, mint(now, "three"))
+
 	must(t, s.RetireClientKey(t.Context(), "job", "k", true, step))
 	hears("a retired key with its tokens", texts("three", now.Generation()))
 	now = foundClient(t, s, "job")
 	minted(t, s, mint(now, "four"))
 	declared := declaredProgram(t, "job")
 	declared.Disabled = true
+
 	declareClients(t, s, declared)
 	hears("a declaration that disables", texts("four", now.Generation()))
 
@@ -527,9 +630,11 @@ func tokensHeard(t *testing.T, s Store) {
 	minted(t, s, mint(again, "five"))
 	gaveUp, cancel := context.WithCancel(t.Context())
 	cancel()
+
 	_, err = s.EndTokens(gaveUp, token.Which{Accessor: "t_five"}, nil, event(audit.TokenRevoke, ""))
 	wants(t, "EndTokens for a caller who has given up", err, jeton.ErrUnavailable)
 	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
+
 	if _, err := s.FindToken(t.Context(), secret.HashOf("five")); errors.Is(err, jeton.ErrNotFound) {
 		hears("an end that nobody waited for", texts("five"))
 	} else {
@@ -543,8 +648,10 @@ func tokensListed(t *testing.T, s Store) {
 	late.Created = noon.Add(time.Hour)
 	minted(t, s, late)
 	minted(t, s, mint(other, "2"))
+
 	minted(t, s, mint(job, "3"))
 	last := minted(t, s, mint(job, "4"))
+
 	for _, tc := range []struct {
 		name  string
 		which token.Which
@@ -568,13 +675,17 @@ func tokensListed(t *testing.T, s Store) {
 			for _, r := range list {
 				got = append(got, r.Accessor)
 			}
+
 			same(t, "list", got, tc.want)
 		})
 	}
+
 	list, err := s.ListTokens(t.Context(), token.Which{Accessor: "t_4"}, 1)
 	must(t, err)
+
 	if len(list) != 1 {
 		t.Fatalf("%d tokens, want 1", len(list))
 	}
+
 	kept(t, "the token that is listed", list[0], last)
 }

@@ -21,13 +21,17 @@ import (
 func tokenUses(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	own, route := tokenBudget(t, s), budget(t, s, "GET /three", 2)
-	one, two, three := minted(t, s, mint(job, "one")), minted(t, s, mint(job, "two")), minted(t, s, mint(job, "three"))
+	one := minted(t, s, mint(job, "one"))
+	two := minted(t, s, mint(job, "two"))
+	three := minted(t, s, mint(job, "three"))
+
 	if won := race(t, s, 64, tokenUse(one, own)); won != 3 {
 		t.Errorf("%d spends succeeded, want 3", won)
 	}
 	if won := race(t, s, 64, tokenUse(two, own, route)); won != 2 {
 		t.Errorf("%d spends of two budgets succeeded, want 2", won)
 	}
+
 	for _, tc := range []struct {
 		name string
 		r    token.Record
@@ -39,6 +43,7 @@ func tokenUses(t *testing.T, s Store) {
 			same(t, "left of the token that is "+tc.name, left, tc.want)
 		}
 	}
+
 	isToken(t, s, "one") // a token whose uses are gone is still a token
 }
 
@@ -47,13 +52,19 @@ func endedTokenHasNone(t *testing.T, s Store) {
 	b, route := tokenBudget(t, s), budget(t, s, "GET /three", 2)
 	fresh, used := minted(t, s, mint(job, "fresh")), minted(t, s, mint(job, "used"))
 	must(t, second(s.Spend(t.Context(), tokenUse(used, b, route))))
+
 	for _, text := range []string{"fresh", "used"} {
 		_, err := s.EndTokens(t.Context(), token.Which{Hash: secret.HashOf(text)}, nil, event(audit.TokenRevoke, text))
 		must(t, err)
 	}
+
 	for name, u := range map[string]count.Use{
-		"fresh": tokenUse(fresh, b), "fresh, two budgets": tokenUse(fresh, b, route), "used": tokenUse(used, b), "used, two budgets": tokenUse(used, b, route),
-		"never there": {Holder: -used.Number - 100, Budgets: []policy.Budget{b}}, "not kept": {Holder: 0, Budgets: []policy.Budget{b}},
+		"fresh":              tokenUse(fresh, b),
+		"fresh, two budgets": tokenUse(fresh, b, route),
+		"used":               tokenUse(used, b),
+		"used, two budgets":  tokenUse(used, b, route),
+		"never there":        {Holder: -used.Number - 100, Budgets: []policy.Budget{b}},
+		"not kept":           {Holder: 0, Budgets: []policy.Budget{b}},
 	} {
 		wants(t, "Spend of "+name, second(s.Spend(t.Context(), u)), jeton.ErrBadCredential)
 		wants(t, "Left of "+name, second(s.Left(t.Context(), u)), jeton.ErrBadCredential)
@@ -71,20 +82,30 @@ func numbersApart(t *testing.T, s Store) {
 		logins = append(logins, started(t, s, at(diane, "shop", fmt.Sprint(i), noon)))
 		tokens = append(tokens, minted(t, s, mint(job, fmt.Sprint("token ", i))))
 	}
+
 	for i := range logins {
 		for what, u := range map[string]count.Use{"login": use(logins[i], b), "token": tokenUse(tokens[i], b)} {
 			must(t, second(s.Spend(t.Context(), u)))
 			wants(t, "second Spend of a "+what, second(s.Spend(t.Context(), u)), jeton.ErrSpent)
 		}
 	}
+
 	_, err := s.EndSessions(t.Context(), session.Which{User: "diane"}, event(audit.LogoutAll, "user:diane"))
 	must(t, err)
+
 	for _, r := range tokens {
-		wants(t, "Spend of a token after the logins have ended", second(s.Spend(t.Context(), tokenUse(r, b))), jeton.ErrSpent)
+		wants(
+			t,
+			"Spend of a token after the logins have ended",
+			second(s.Spend(t.Context(), tokenUse(r, b))),
+			jeton.ErrSpent,
+		)
 	}
+
 	last := started(t, s, at(diane, "shop", "last", noon))
 	must(t, s.ChangeClient(t.Context(), "job", client.Change{End: true}, stepOf(audit.ClientEndTokens, "client:job")))
 	must(t, second(s.Spend(t.Context(), use(last, b))))
+
 	for _, r := range tokens {
 		wants(t, "Spend of an ended token", second(s.Spend(t.Context(), tokenUse(r, b))), jeton.ErrBadCredential)
 	}
@@ -95,23 +116,27 @@ func tokensNeverAgain(t *testing.T, s Store) {
 	b := tokenBudget(t, s)
 	b.Max = 1
 	last := int64(0)
+
 	next := func(how string) {
 		t.Helper()
 		r := minted(t, s, mint(foundClient(t, s, "job"), "again"))
 		if r.Number <= last {
 			t.Errorf("after %s, number %d is given after %d", how, r.Number, last)
 		}
+
 		last = r.Number
 		left, err := s.Spend(t.Context(), tokenUse(r, b))
 		if err != nil || left[0] != 0 {
 			t.Errorf("after %s, the new token's use: %v left, %v", how, left, err)
 		}
 	}
+
 	next("nothing")
 	must(t, second(s.SweepTokens(t.Context(), noon.Add(24*time.Hour), 10)))
 	next("a sweep")
 	must(t, second(s.EndTokens(t.Context(), token.Which{Accessor: "t_again"}, nil, event(audit.TokenRevoke, ""))))
 	next("an end")
+
 	must(t, s.ChangeClient(t.Context(), "job", client.Change{End: true}, stepOf(audit.ClientEndTokens, "client:job")))
 	next("the end of all of the client's")
 	must(t, s.RemoveClient(t.Context(), "job", stepOf(audit.ClientRemove, "client:job")))
@@ -123,9 +148,13 @@ func voidListed(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	void := func(text string, until time.Time) {
 		t.Helper()
-		_, err := s.EndTokens(t.Context(), token.Which{}, &token.Void{Hash: secret.HashOf(text), Until: until}, event(audit.TokenRevoke, text))
+		_, err := s.EndTokens(t.Context(), token.Which{}, &token.Void{
+			Hash:  secret.HashOf(text),
+			Until: until,
+		}, event(audit.TokenRevoke, text))
 		must(t, err)
 	}
+
 	list := func(after int64, now time.Time, limit int) (lines []token.Voided) {
 		t.Helper()
 		lines, err := s.ListVoid(t.Context(), after, now, limit)
@@ -135,12 +164,15 @@ func voidListed(t *testing.T, s Store) {
 	if lines := list(0, noon, 10); len(lines) != 0 {
 		t.Errorf("an empty store has the lines %v", lines)
 	}
+
 	void("a", noon.Add(time.Hour))
 	void("short", noon.Add(time.Minute))
 	void("b", noon.Add(time.Hour))
 	void("a", noon.Add(2*time.Hour)) // stays where it is
 	must(t, s.ChangeClient(t.Context(), "job", client.Change{End: true}, stepOf(audit.ClientEndTokens, "client:job")))
+
 	void("c", noon.Add(time.Hour))
+
 	for _, tc := range []struct {
 		name  string
 		now   time.Time
@@ -151,7 +183,12 @@ func voidListed(t *testing.T, s Store) {
 		{"line by line", noon, 1, []string{"a", "short", "b", job.Generation(), "c"}},
 		{"two by two", noon, 2, []string{"a", "short", "b", job.Generation(), "c"}},
 		{"none of it", noon, 0, nil},
-		{"just before the time of one is over", noon.Add(time.Minute - time.Millisecond), 10, []string{"a", "short", "b", job.Generation(), "c"}},
+		{
+			"just before the time of one is over",
+			noon.Add(time.Minute - time.Millisecond),
+			10,
+			[]string{"a", "short", "b", job.Generation(), "c"},
+		},
 		{"without what is forgotten", noon.Add(time.Minute), 2, []string{"a", "b", job.Generation(), "c"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -164,6 +201,7 @@ func voidListed(t *testing.T, s Store) {
 				if len(lines) == 0 {
 					break
 				}
+
 				for _, v := range lines {
 					if v.Seq <= after {
 						t.Fatalf("line %d comes after %d", v.Seq, after)
@@ -171,14 +209,18 @@ func voidListed(t *testing.T, s Store) {
 					after, got = v.Seq, append(got, v.Hash)
 				}
 			}
+
 			var want []secret.Hash
 			for _, text := range tc.want {
 				want = append(want, secret.HashOf(text))
 			}
+
 			same(t, "the list", got, want)
 		})
 	}
+
 	lines := list(0, noon, 10)
+
 	for { // a line that was swept away leaves its number to nobody
 		n, err := s.SweepTokens(t.Context(), noon.Add(48*time.Hour), 2)
 		must(t, err)
@@ -186,8 +228,10 @@ func voidListed(t *testing.T, s Store) {
 			break
 		}
 	}
+
 	void("d", noon.Add(72*time.Hour))
-	if fresh := list(lines[len(lines)-1].Seq, noon, 10); len(fresh) != 1 || fresh[0].Hash != secret.HashOf("d") {
+	fresh := list(lines[len(lines)-1].Seq, noon, 10)
+	if len(fresh) != 1 || fresh[0].Hash != secret.HashOf("d") {
 		t.Errorf("after a sweep, who has read up to line %d hears of %v", lines[len(lines)-1].Seq, fresh)
 	}
 }
@@ -202,12 +246,18 @@ func tokensSwept(t *testing.T, s Store) {
 		m.Once = once(job, fmt.Sprint(i))
 		r := minted(t, s, m)
 		must(t, second(s.Spend(t.Context(), tokenUse(r, b))))
+
 		old = append(old, r)
 	}
+
 	for i, until := range []time.Time{noon, noon.Add(time.Hour), noon.Add(2 * time.Hour)} {
-		_, err := s.EndTokens(t.Context(), token.Which{}, &token.Void{Hash: secret.HashOf(fmt.Sprint("void ", i)), Until: until}, event(audit.TokenRevoke, ""))
+		_, err := s.EndTokens(t.Context(), token.Which{}, &token.Void{
+			Hash:  secret.HashOf(fmt.Sprint("void ", i)),
+			Until: until,
+		}, event(audit.TokenRevoke, ""))
 		must(t, err)
 	}
+
 	edge, young := mint(job, "edge"), mint(job, "young")
 	edge.Window.Closes, young.Window.Closes = noon.Add(time.Hour), noon.Add(2*time.Hour) // the first ends just then
 	minted(t, s, edge)
@@ -227,12 +277,20 @@ func tokensSwept(t *testing.T, s Store) {
 			t.Errorf("SweepTokens(%v) = %d, want %d", tc.before.Sub(noon), n, tc.want)
 		}
 	}
+
 	isToken(t, s, "edge", "young")
 	noToken(t, s, "0", "1", "2", "3", "4")
+
 	for i, r := range old {
-		wants(t, "Spend of a token that was swept away", second(s.Spend(t.Context(), tokenUse(r, b))), jeton.ErrBadCredential)
+		wants(
+			t,
+			"Spend of a token that was swept away",
+			second(s.Spend(t.Context(), tokenUse(r, b))),
+			jeton.ErrBadCredential,
+		)
 		must(t, s.UseOnce(t.Context(), once(job, fmt.Sprint(i)))) // long after it could have been shown again
 	}
+
 	isVoid(t, s, "void 0", "", false)
 	isVoid(t, s, "void 1", "", true)
 	isVoid(t, s, "void 2", "", true)
@@ -244,9 +302,17 @@ func mintAgainstChange(t *testing.T, s Store) {
 	yes := true
 	step := stepOf(audit.ClientChange, "")
 	for name, change := range map[string]func(name string) error{
-		"disabled": func(name string) error { return s.ChangeClient(t.Context(), name, client.Change{Disabled: &yes}, step) },
-		"ended":    func(name string) error { return s.ChangeClient(t.Context(), name, client.Change{End: true}, step) },
-		"removed":  func(name string) error { return s.RemoveClient(t.Context(), name, step) },
+		"disabled": func(name string) error {
+			return s.ChangeClient(t.Context(), name, client.Change{
+				Disabled: &yes,
+			}, step)
+		},
+		"ended": func(name string) error {
+			return s.ChangeClient(t.Context(), name, client.Change{
+				End: true,
+			}, step)
+		},
+		"removed": func(name string) error { return s.RemoveClient(t.Context(), name, step) },
 	} {
 		for round := range 10 {
 			c := clientAdded(t, s, fmt.Sprint(name, round))
@@ -258,6 +324,7 @@ func mintAgainstChange(t *testing.T, s Store) {
 						t.Errorf("MintToken: %v", err)
 					}
 				})
+
 				if i == round%6 {
 					wg.Go(func() {
 						if err := change(c.Name); err != nil {
@@ -266,10 +333,13 @@ func mintAgainstChange(t *testing.T, s Store) {
 					})
 				}
 			}
+
 			wg.Wait()
+
 			for i := range 6 {
 				noToken(t, s, fmt.Sprint(c.Name, i))
 			}
+
 			isVoid(t, s, "jti", c.Generation(), true)
 		}
 	}
@@ -279,6 +349,7 @@ func tokenEndAgainstUse(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	b := tokenBudget(t, s)
 	b.Max = 1 << 40
+
 	for round := range 15 {
 		r := minted(t, s, mint(job, fmt.Sprint(round)))
 		var ended, refused atomic.Bool
@@ -298,6 +369,7 @@ func tokenEndAgainstUse(t *testing.T, s Store) {
 				}
 			})
 		}
+
 		_, err := s.EndTokens(t.Context(), token.Which{Hash: r.Hash}, nil, event(audit.TokenRevoke, r.Accessor))
 		ended.Store(true)
 		wg.Wait()

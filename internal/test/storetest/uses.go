@@ -46,13 +46,16 @@ func race(t *testing.T, s Store, n int, u count.Use) int64 {
 			}
 		})
 	}
+
 	wg.Wait()
+
 	return won.Load()
 }
 
 func threeUses(t *testing.T, s Store) {
 	r := started(t, s, at(user(t, s, "diane"), "shop", "one", noon))
-	if won := race(t, s, 20, use(r, budget(t, s, "*", 3))); won != 3 {
+	won := race(t, s, 20, use(r, budget(t, s, "*", 3)))
+	if won != 3 {
 		t.Errorf("%d spends succeeded, want 3", won)
 	}
 }
@@ -63,9 +66,11 @@ func severalUses(t *testing.T, s Store) {
 	if won := race(t, s, 20, use(r, a, b)); won != 3 {
 		t.Errorf("%d spends succeeded, want 3", won)
 	}
+
 	left, err := s.Left(t.Context(), use(r, a, b))
 	must(t, err)
 	same(t, "left", left, []int64{0, 2})
+
 	if won := race(t, s, 20, use(r, b)); won != 2 {
 		t.Errorf("%d spends of the other budget succeeded, want 2", won)
 	}
@@ -79,6 +84,7 @@ func countDown(t *testing.T, s Store) {
 		must(t, err)
 		same(t, "left", left, []int64{want})
 	}
+
 	for range 2 {
 		left, err := s.Spend(t.Context(), use(r, b))
 		wants(t, "Spend", err, jeton.ErrSpent)
@@ -86,15 +92,20 @@ func countDown(t *testing.T, s Store) {
 			t.Errorf("Spend that was refused says %v are left, want 0", left)
 		}
 	}
+
 	there(t, s, "one") // a session whose uses are gone is still a session
 }
 
 func allOrNone(t *testing.T, s Store) {
 	r := started(t, s, at(user(t, s, "diane"), "shop", "one", noon))
-	a, b, c := budget(t, s, "a", 2), budget(t, s, "b", 1), budget(t, s, "c", 9)
+	a := budget(t, s, "a", 2)
+	b := budget(t, s, "b", 1)
+	c := budget(t, s, "c", 9)
 	left, err := s.Spend(t.Context(), use(r, a, b, c))
 	must(t, err)
+
 	same(t, "left", left, []int64{1, 0, 8})
+
 	for _, tc := range []struct {
 		name    string
 		budgets []policy.Budget
@@ -107,14 +118,17 @@ func allOrNone(t *testing.T, s Store) {
 		t.Run(tc.name, func(t *testing.T) {
 			left, err := s.Spend(t.Context(), use(r, tc.budgets...))
 			wants(t, "Spend", err, jeton.ErrSpent)
+
 			if len(left) != len(tc.budgets) {
 				t.Fatalf("Spend returned %v for %d budgets", left, len(tc.budgets))
 			}
+
 			for i, n := range left {
 				if (n <= 0) != (i == tc.spent) {
 					t.Errorf("Spend returned %v; number %d is the spent one", left, tc.spent)
 				}
 			}
+
 			left, err = s.Left(t.Context(), use(r, a, b, c))
 			must(t, err)
 			same(t, "left after a refusal", left, []int64{1, 0, 8})
@@ -125,14 +139,17 @@ func allOrNone(t *testing.T, s Store) {
 func lookingTakesNothing(t *testing.T, s Store) {
 	r := started(t, s, at(user(t, s, "diane"), "shop", "one", noon))
 	a, b := budget(t, s, "a", 2), budget(t, s, "b", 1)
+
 	look := func(want ...int64) {
 		t.Helper()
+
 		for range 3 {
 			left, err := s.Left(t.Context(), use(r, a, b))
 			must(t, err)
 			same(t, "Left", left, want)
 		}
 	}
+
 	look(2, 1)
 	_, err := s.Spend(t.Context(), use(r, a, b))
 	must(t, err)
@@ -158,12 +175,16 @@ func endedHasNone(t *testing.T, s Store) {
 	fresh, used := started(t, s, at(u, "shop", "fresh", noon)), started(t, s, at(u, "shop", "used", noon))
 	_, err := s.Spend(t.Context(), use(used, a, b))
 	must(t, err)
+
 	_, err = s.EndSessions(t.Context(), session.Which{User: "diane"}, event(audit.LogoutAll, "user:diane"))
 	must(t, err)
+
 	for name, u := range map[string]count.Use{
-		"fresh, one budget": use(fresh, a), "fresh, two budgets": use(fresh, a, b),
-		"spent, one budget": use(used, a), "spent, two budgets": use(used, a, b),
-		"never there": {Holder: used.Login + 100, Budgets: []policy.Budget{a}},
+		"fresh, one budget":  use(fresh, a),
+		"fresh, two budgets": use(fresh, a, b),
+		"spent, one budget":  use(used, a),
+		"spent, two budgets": use(used, a, b),
+		"never there":        {Holder: used.Login + 100, Budgets: []policy.Budget{a}},
 	} {
 		_, err := s.Spend(t.Context(), u)
 		wants(t, "Spend of "+name, err, jeton.ErrBadCredential)
@@ -180,7 +201,8 @@ func raisedLimit(t *testing.T, s Store) {
 		want int64 // uses that twenty callers get
 	}{{2, 2}, {5, 3}, {4, 0}, {5, 0}, {6, 1}} {
 		b.Max = step.most
-		if won := race(t, s, 20, use(r, b)); won != step.want {
+		won := race(t, s, 20, use(r, b))
+		if won != step.want {
 			t.Errorf("with the limit at %d, %d spends succeeded, want %d", step.most, won, step.want)
 		}
 	}
@@ -190,12 +212,15 @@ func noBudget(t *testing.T, s Store) {
 	r := started(t, s, at(user(t, s, "diane"), "shop", "one", noon))
 	good := budget(t, s, "good", 3)
 	for name, budgets := range map[string][]policy.Budget{
-		"no budget": nil, "a zero limit": {{ID: good.ID, Name: "good"}}, "unlimited": {{ID: good.ID, Name: "good", Max: policy.Unlimited}},
+		"no budget":                      nil,
+		"a zero limit":                   {{ID: good.ID, Name: "good"}},
+		"unlimited":                      {{ID: good.ID, Name: "good", Max: policy.Unlimited}},
 		"a zero limit beside a good one": {good, budget(t, s, "zero", 0)},
 	} {
 		_, err := s.Spend(t.Context(), count.Use{Holder: r.Login, Budgets: budgets})
 		wants(t, "Spend with "+name, err, jeton.ErrSpent)
 	}
+
 	left, err := s.Left(t.Context(), use(r, good))
 	must(t, err)
 	same(t, "left of the good one", left, []int64{3})
@@ -212,9 +237,11 @@ func gaveUp(t *testing.T, s Store) {
 		wg.Go(func() {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+
 			if i%2 == 0 {
 				go cancel()
 			}
+
 			switch _, err := s.Spend(ctx, u); {
 			case err == nil:
 				sure.Add(1)
@@ -225,6 +252,7 @@ func gaveUp(t *testing.T, s Store) {
 			}
 		})
 	}
+
 	wg.Wait()
 	won := sure.Load() + race(t, s, 40, u) // after it, nothing is on its way any more
 	if won > 30 || won+perhaps.Load() < 30 {
@@ -234,6 +262,7 @@ func gaveUp(t *testing.T, s Store) {
 
 func budgetID(t *testing.T, s Store) {
 	var mu sync.Mutex
+
 	got := map[string][]int64{}
 	var wg sync.WaitGroup
 	for range 8 {
@@ -244,13 +273,16 @@ func budgetID(t *testing.T, s Store) {
 					if err != nil {
 						t.Errorf("BudgetID: %v", err)
 					}
+
 					mu.Lock()
 					defer mu.Unlock()
+
 					got[service+" "+name] = append(got[service+" "+name], id)
 				})
 			}
 		}
 	}
+
 	wg.Wait()
 	var all []int64
 	for of, list := range got {
@@ -259,6 +291,7 @@ func budgetID(t *testing.T, s Store) {
 		}
 		all = append(all, list[0])
 	}
+
 	slices.Sort(all)
 	if len(slices.Compact(all)) != 4 {
 		t.Errorf("four budgets have the numbers %v", all)
