@@ -48,30 +48,52 @@ func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, 
 	if err != nil {
 		return Minted{}, err
 	}
+
 	ev.Target = "token:" + accessor
 	m := Mint{
 		Record: Record{
-			Accessor: accessor, Format: r.Terms.Format, Kind: Access, Owner: r.Owner, Audience: []string{r.Terms.Audience}, Scopes: r.Scopes,
-			MaxUses: r.Terms.MaxUses, Window: window(now, r.Terms), Created: now, Source: r.Source,
+			Accessor: accessor,
+			Format:   r.Terms.Format,
+			Kind:     Access,
+			Owner:    r.Owner,
+			Audience: []string{r.Terms.Audience},
+			Scopes:   r.Scopes,
+			MaxUses:  r.Terms.MaxUses,
+			Window:   window(now, r.Terms),
+			Created:  now,
+			Source:   r.Source,
 		},
 		Keep: r.Terms.Format == policy.Opaque || r.Terms.MaxUses != policy.Unlimited || r.Terms.Counted,
 		Once: r.Once,
 	}
+
 	if err := t.ring.Fresh(ctx); err != nil {
 		return Minted{}, fmt.Errorf("sign token: %w", err)
 	}
+
 	text, err := t.text(&m.Record, r.Terms)
 	if err != nil {
 		return Minted{}, err
 	}
-	out := Minted{Text: text, Accessor: accessor, Window: m.Window, Created: now, Scopes: r.Scopes, MaxUses: m.MaxUses}
-	if out.Recorded = m.Keep || m.Once != (Once{}); !out.Recorded {
+
+	out := Minted{
+		Text:     text,
+		Accessor: accessor,
+		Window:   m.Window,
+		Created:  now,
+		Scopes:   r.Scopes,
+		MaxUses:  m.MaxUses,
+	}
+	out.Recorded = m.Keep || m.Once != (Once{})
+	if !out.Recorded {
 		return out, nil
 	}
+
 	m.Event = *ev
 	if _, err := t.store.MintToken(ctx, m); err != nil {
 		return Minted{}, fmt.Errorf("mint token: %w", err)
 	}
+
 	return out, nil
 }
 
@@ -89,18 +111,22 @@ func (t *Tokens) text(r *Record, terms policy.TokenTerms) (jeton.Secret, error) 
 		if err != nil {
 			return jeton.Secret{}, err
 		}
+
 		r.Hash = secret.HashOf(text.Reveal())
 		return text, nil
 	}
+
 	signing, err := t.ring.Signer(keys.Access, jose.Alg(terms.Alg))
 	if err != nil {
 		return jeton.Secret{}, fmt.Errorf("sign token: %w", err)
 	}
+
 	r.Hash = signedHash(r.Accessor)
 	text, err := signing.Sign(t.claims(r))
 	if err != nil {
 		return jeton.Secret{}, fmt.Errorf("sign token: %w", err)
 	}
+
 	return jeton.NewSecret(text), nil
 }
 
@@ -113,6 +139,7 @@ func (t *Tokens) claims(r *Record) []byte {
 	if r.Owner.Kind == jeton.KindClient {
 		b = appendText(append(b, `,"client_id":`...), r.Owner.Name)
 	}
+
 	b = strconv.AppendInt(append(b, `,"iat":`...), r.Created.Unix(), 10)
 	b = strconv.AppendInt(append(b, `,"nbf":`...), r.Window.Opens.Unix(), 10)
 	b = strconv.AppendInt(append(b, `,"exp":`...), r.Window.Closes.Unix(), 10)
@@ -121,9 +148,11 @@ func (t *Tokens) claims(r *Record) []byte {
 	if len(r.Scopes) > 0 {
 		b = appendText(append(b, `,"scope":`...), strings.Join(r.Scopes, " "))
 	}
+
 	if r.MaxUses != policy.Unlimited {
 		b = strconv.AppendInt(append(b, `,"max_uses":`...), r.MaxUses, 10)
 	}
+
 	return append(b, '}')
 }
 
@@ -133,10 +162,12 @@ func appendText(b []byte, s string) []byte {
 	if plain {
 		return append(append(append(b, '"'), s...), '"')
 	}
+
 	quoted, err := json.Marshal(s)
 	if err != nil {
 		return append(b, `""`...) // a text always encodes
 	}
+
 	return append(b, quoted...)
 }
 
@@ -148,6 +179,7 @@ func (t *Tokens) UseOnce(ctx context.Context, o Once) error {
 	if err := t.store.UseOnce(ctx, o); err != nil {
 		return fmt.Errorf("use assertion: %w", err)
 	}
+
 	return nil
 }
 
@@ -163,30 +195,49 @@ type Seen struct {
 // is set: then one use is. A token that is limited to methods, paths or networks is not
 // good here: only a door that sees the request can judge those. It returns
 // jeton.ErrBadCredential, jeton.ErrTooEarly, jeton.ErrExpired or jeton.ErrSpent for what is not good.
-func (t *Tokens) Inspect(ctx context.Context, text string, may func(*Live) bool, consume bool, now time.Time) (Seen, error) {
+func (t *Tokens) Inspect(
+	ctx context.Context,
+	text string,
+	may func(*Live) bool,
+	consume bool,
+	now time.Time,
+) (Seen, error) {
 	l, err := t.Lookup(ctx, text, now)
 	if err != nil {
 		return Seen{}, err
 	}
 	if !may(l) {
-		return Seen{Live: l}, refused("token %s of %s is for %v: not what the caller may look up, or not where its owner may log in", l.Accessor, l.Owner.Name, l.Audience)
+		return Seen{
+				Live: l,
+			}, refused(
+				"token %s of %s is for %v: not what the caller may look up, or not where its owner may log in",
+				l.Accessor,
+				l.Owner.Name,
+				l.Audience,
+			)
 	}
+
 	if len(l.Limits.Allows) > 0 || len(l.Limits.Networks) > 0 {
-		return Seen{Live: l}, refused("token %s is limited to methods, paths or networks, which cannot be judged here", l.Accessor)
+		return Seen{
+			Live: l,
+		}, refused("token %s is limited to methods, paths or networks, which cannot be judged here", l.Accessor)
 	}
 	if err := l.Check(now); err != nil {
 		return Seen{Live: l}, err
 	}
+
 	s := Seen{Live: l}
 	if len(l.own) == 0 {
 		return s, nil
 	}
+
 	s.Counted = true
 	if consume {
 		s.Left, err = t.counts.Spend(ctx, &l.Key, l.own)
 	} else {
 		s.Left, err = t.counts.Left(ctx, &l.Key, l.own)
 	}
+
 	return s, err
 }
 
@@ -202,11 +253,14 @@ func (t *Tokens) Revoke(ctx context.Context, text string, of Owner, ev jeton.Eve
 		}
 		return err
 	}
+
 	if l.Owner.Kind != of.Kind || l.Owner.ID != of.ID {
 		return nil
 	}
+
 	ev.Target = "token:" + l.Accessor
 	_, err = t.end(ctx, Which{Hash: l.Hash}, l.Hash, ev)
+
 	return err
 }
 
@@ -214,7 +268,10 @@ func (t *Tokens) Revoke(ctx context.Context, text string, of Owner, ev jeton.Eve
 // of that it need not be known whether there ever was one.
 func (t *Tokens) RevokeAccessor(ctx context.Context, accessor string, ev jeton.Event) error {
 	if !strings.HasPrefix(accessor, "t_") || len(accessor) > 64 {
-		return jeton.WithDetail(jeton.ErrInvalid, "an accessor begins with t_; 'jeton token list' shows those of tokens that are kept, and a signed token has it as its jti")
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			"an accessor begins with t_; 'jeton token list' shows those of tokens that are kept, and a signed token has it as its jti",
+		)
 	}
 	_, err := t.end(ctx, Which{Accessor: accessor}, signedHash(accessor), ev)
 	return err
@@ -235,11 +292,13 @@ func (t *Tokens) List(ctx context.Context, w Which, limit int) ([]jeton.Token, e
 	if err != nil {
 		return nil, fmt.Errorf("list tokens: %w", err)
 	}
+
 	now, list := t.now(), []jeton.Token{}
 	for _, r := range records {
 		if !now.Before(r.Window.Closes) {
 			continue
 		}
+
 		tok := tell(r)
 		if r.MaxUses != policy.Unlimited {
 			l := t.newLive(r)
@@ -247,13 +306,17 @@ func (t *Tokens) List(ctx context.Context, w Which, limit int) ([]jeton.Token, e
 			if errors.Is(err, jeton.ErrBadCredential) {
 				continue // it has ended since it was read
 			}
+
 			if err != nil && jeton.Outcome(err) != jeton.ErrSpent {
 				return nil, err
 			}
+
 			tok.UsesRemaining = &left
 		}
+
 		list = append(list, tok)
 	}
+
 	return list, nil
 }
 

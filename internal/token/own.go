@@ -13,11 +13,13 @@ func (t *Tokens) RevokeOwn(ctx context.Context, user, accessor string, ev jeton.
 	if user == "" || accessor == "" {
 		return jeton.ErrNotFound
 	}
+
 	ev.Target = "token:" + accessor
 	list, err := t.store.ListTokens(ctx, Which{User: user, Accessor: accessor}, 1)
 	if err != nil {
 		return fmt.Errorf("find token: %w", err)
 	}
+
 	if len(list) == 0 {
 		// They may have ended it themselves a moment ago, and take this for its end.
 		if err := t.store.Settle(ctx); err != nil {
@@ -25,6 +27,7 @@ func (t *Tokens) RevokeOwn(ctx context.Context, user, accessor string, ev jeton.
 		}
 		return jeton.ErrNotFound
 	}
+
 	// A signed one that is kept for its count would be good without it.
 	_, err = t.end(ctx, Which{User: user, Accessor: accessor}, signedHash(accessor), ev)
 	return err

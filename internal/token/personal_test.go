@@ -41,7 +41,11 @@ type bench struct {
 func newPersonalBench(t *testing.T, options ...jetontest.Option) *bench {
 	b := &bench{t: t}
 	b.now.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
-	b.Server = jetontest.Start(t, personalConf, append(options, jetontest.Clock(func() time.Time { return time.UnixMilli(b.now.Load()) }))...)
+	b.Server = jetontest.Start(
+		t,
+		personalConf,
+		append(options, jetontest.Clock(func() time.Time { return time.UnixMilli(b.now.Load()) }))...,
+	)
 	b.AddUser("diane", "correct horse battery")
 	return b
 }
@@ -49,7 +53,12 @@ func newPersonalBench(t *testing.T, options ...jetontest.Option) *bench {
 func (b *bench) at(d time.Duration) time.Time { return time.UnixMilli(b.now.Load()).Add(d) }
 
 func (b *bench) wish() api.NewToken {
-	return api.NewToken{User: "diane", Name: "a job", Services: []string{"app"}, Expires: b.at(time.Hour)}
+	return api.NewToken{
+		User:     "diane",
+		Name:     "a job",
+		Services: []string{"app"},
+		Expires:  b.at(time.Hour),
+	}
 }
 
 func (b *bench) make(w api.NewToken) api.MadeToken {
@@ -107,6 +116,7 @@ func TestAPersonalTokenIsGoodForWhatItSaysAndNoMore(t *testing.T) {
 	narrow := b.make(w).Secret
 	w = b.wish()
 	w.Networks = []string{"192.0.2.0/24"}
+
 	far := b.make(w).Secret
 	w.Networks = []string{"127.0.0.0/8", "::1"}
 	near := b.make(w).Secret
@@ -130,7 +140,8 @@ func TestAPersonalTokenIsGoodForWhatItSaysAndNoMore(t *testing.T) {
 		{"in another case", "GET", "app", "/who", strings.ToUpper(plain), 401, "bad_credential"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if a := b.ask(tc.method, tc.service, tc.path, tc.token); a.Status != tc.status || a.Code() != tc.code {
+			a := b.ask(tc.method, tc.service, tc.path, tc.token)
+			if a.Status != tc.status || a.Code() != tc.code {
 				t.Errorf("%d %s, want %d %s", a.Status, a.Code(), tc.status, tc.code)
 			}
 		})
@@ -141,19 +152,29 @@ func TestAChildIsNeverWiderThanItsParent(t *testing.T) {
 	b := newPersonalBench(t)
 	b.AddUser("eshana", "correct horse battery")
 	w := b.wish()
-	w.Services, w.Scopes, w.Allows, w.Networks = []string{"app"}, []string{"read"}, []string{"GET /a/*"}, []string{"127.0.0.0/8", "::1"}
+	w.Services = []string{"app"}
+	w.Scopes = []string{"read"}
+
+	w.Allows = []string{"GET /a/*"}
+	w.Networks = []string{"127.0.0.0/8", "::1"}
 	w.NotBefore = b.at(time.Minute)
 	parent := b.make(w)
 	b.now.Add(time.Minute.Milliseconds())
+
 	counted := b.wish()
 	counted.MaxUses = 5
 	spent := b.make(counted)
+
 	inside := func() api.NewToken {
 		w := b.wish()
-		w.Parent, w.Allows, w.Networks = parent.Accessor, []string{"GET /a/b"}, []string{"127.0.0.1"}
+		w.Parent = parent.Accessor
+		w.Allows = []string{"GET /a/b"}
+		w.Networks = []string{"127.0.0.1"}
 		w.Expires = parent.Expires
+
 		return w
 	}
+
 	for _, tc := range []struct {
 		name   string
 		change func(*api.NewToken)
@@ -173,11 +194,17 @@ func TestAChildIsNeverWiderThanItsParent(t *testing.T) {
 			w := inside()
 			tc.change(&w)
 			var made api.MadeToken
-			if err := b.Control("POST", "/api/v1/tokens", w, &made); !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
+			if err := b.Control(
+				"POST",
+				"/api/v1/tokens",
+				w,
+				&made,
+			); !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
 				t.Errorf("%v, want %v", err, tc.want)
 			}
 		})
 	}
+
 	w = inside()
 	w.User = "eshana" // whoever is named: a child is its parent's owner's
 	if made := b.make(w); made.User != "diane" {
@@ -192,10 +219,14 @@ func TestTheEndOfAParentEndsItsChildren(t *testing.T) {
 			b := newPersonalBench(t, jetontest.DataDir(dir))
 			parent := b.make(b.wish())
 			w := b.wish()
-			w.Parent, w.MaxUses, w.Expires = parent.Accessor, 0, parent.Expires
+			w.Parent = parent.Accessor
+
+			w.MaxUses = 0
+			w.Expires = parent.Expires
 			child := b.make(w)
 			w.Parent, w.MaxUses = child.Accessor, 3
 			grandchild := b.make(w)
+
 			stranger := b.make(b.wish())
 			all := []string{parent.Secret, child.Secret, grandchild.Secret}
 			for _, text := range append(all, stranger.Secret) {
@@ -203,14 +234,21 @@ func TestTheEndOfAParentEndsItsChildren(t *testing.T) {
 					t.Fatalf("before: %d %s", a.Status, a.Body)
 				}
 			}
+
 			kept := stranger.Secret
+
 			switch end {
 			case "revoke":
 				b.MustControl("DELETE", "/api/v1/tokens/"+parent.Accessor, nil, nil)
 			case "rotate":
 				var fresh api.MadeToken
 				b.MustControl("POST", "/api/v1/tokens/"+parent.Accessor+"/rotate", nil, &fresh)
-				if a := b.ask("GET", "app", "/who", fresh.Secret); a.Status != 200 || fresh.Accessor != parent.Accessor {
+				if a := b.ask(
+					"GET",
+					"app",
+					"/who",
+					fresh.Secret,
+				); a.Status != 200 || fresh.Accessor != parent.Accessor {
 					t.Errorf("the new secret: %d", a.Status)
 				}
 			case "disable the owner":
@@ -220,21 +258,30 @@ func TestTheEndOfAParentEndsItsChildren(t *testing.T) {
 				b.MustControl("DELETE", "/api/v1/users/diane", nil, nil)
 				kept = ""
 			}
+
 			check := func(b *bench) {
 				for i, text := range all {
 					if a := b.ask("GET", "app", "/who", text); a.Status != 401 {
 						t.Errorf("generation %d: %d", i, a.Status)
 					}
 				}
+
 				if kept != "" && b.ask("GET", "app", "/who", kept).Status != 200 {
 					t.Error("another token of the owner ended, too")
 				}
 			}
+
 			check(b)
 			b.Stop()
 			again := &bench{t: t}
 			again.now.Store(b.now.Load())
-			again.Server = jetontest.Start(t, personalConf, jetontest.DataDir(dir), jetontest.Clock(func() time.Time { return time.UnixMilli(again.now.Load()) }))
+			again.Server = jetontest.Start(
+				t,
+				personalConf,
+				jetontest.DataDir(dir),
+				jetontest.Clock(func() time.Time { return time.UnixMilli(again.now.Load()) }),
+			)
+
 			check(again)
 		})
 	}
@@ -249,11 +296,13 @@ func TestACountedTokenOfManyDoorsIsGoodForExactlyItsUses(t *testing.T) {
 	w := b.wish()
 	w.MaxUses = 5
 	text := b.make(w).Secret
+
 	doors := [][]string{
 		{"Authorization", "Bearer " + text},
 		{"Authorization", "Basic " + basic("x", text)},
 		{"Authorization", "Basic " + basic(text, "x")},
 	}
+
 	var passed atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 60 {
@@ -263,6 +312,7 @@ func TestACountedTokenOfManyDoorsIsGoodForExactlyItsUses(t *testing.T) {
 			}
 		})
 	}
+
 	if wg.Wait(); passed.Load() != 5 {
 		t.Errorf("%d of 60 requests passed, want 5", passed.Load())
 	}

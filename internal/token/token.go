@@ -56,12 +56,25 @@ const (
 
 // UserOwner returns a person as the owner of tokens.
 func UserOwner(a account.Account) Owner {
-	return Owner{Kind: jeton.KindUser, ID: a.ID, Name: a.Name, Groups: a.Groups, Version: a.Version, Generation: a.Generation()}
+	return Owner{
+		Kind:       jeton.KindUser,
+		ID:         a.ID,
+		Name:       a.Name,
+		Groups:     a.Groups,
+		Version:    a.Version,
+		Generation: a.Generation(),
+	}
 }
 
 // ClientOwner returns a client as the owner of tokens.
 func ClientOwner(c client.Client) Owner {
-	return Owner{Kind: jeton.KindClient, ID: c.ID, Name: c.Name, Version: c.Version, Generation: c.Generation()}
+	return Owner{
+		Kind:       jeton.KindClient,
+		ID:         c.ID,
+		Name:       c.Name,
+		Version:    c.Version,
+		Generation: c.Generation(),
+	}
 }
 
 // Record is a token as the store keeps it.
@@ -214,26 +227,39 @@ func New(ctx context.Context, c Config) (*Tokens, error) {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
+
 	t := &Tokens{
-		store: c.Store, ring: c.Ring, people: c.People, clients: c.Clients, counts: c.Counts, now: c.Now, rand: c.Rand, log: c.Log,
-		live: cache.New[Live](c.Cache, nil), checked: cache.New[proof](c.Cache, nil),
+		store:   c.Store,
+		ring:    c.Ring,
+		people:  c.People,
+		clients: c.Clients,
+		counts:  c.Counts,
+		now:     c.Now,
+		rand:    c.Rand,
+		log:     c.Log,
+		live:    cache.New[Live](c.Cache, nil),
+		checked: cache.New[proof](c.Cache, nil),
 	}
+
 	c.Store.WatchTokens(t.ended)
 	var err error
 	t.budget, err = c.Counts.BudgetID(ctx, "", "token")
+
 	return t, err
 }
 
 // SetIssuer names the authorization server in tokens (iss). Tokens of another name are
 // not believed from then on.
 func (t *Tokens) SetIssuer(url string) {
-	if old := t.issuer.Swap(&url); old != nil && *old != url {
+	old := t.issuer.Swap(&url)
+	if old != nil && *old != url {
 		t.checked.DropIf(func(*proof) bool { return true })
 	}
 }
 
 func (t *Tokens) iss() string {
-	if p := t.issuer.Load(); p != nil {
+	p := t.issuer.Load()
+	if p != nil {
 		return *p
 	}
 	return ""
@@ -264,15 +290,24 @@ type Live struct {
 func (t *Tokens) newLive(r Record) *Live {
 	l := &Live{Record: r}
 	l.Key.Number = -r.Number
+
 	if r.MaxUses != policy.Unlimited {
 		l.own = []policy.Budget{{ID: t.budget, Name: "token", Max: r.MaxUses}}
 	}
+
 	return l
 }
 
 // Principal returns the owner.
 func (l *Live) Principal() jeton.Principal {
-	return jeton.Principal{Kind: l.Owner.Kind, Name: l.Owner.Name, Groups: l.Owner.Groups, Token: l.Accessor, Scopes: l.Scopes, Since: l.Created}
+	return jeton.Principal{
+		Kind:   l.Owner.Kind,
+		Name:   l.Owner.Name,
+		Groups: l.Owner.Groups,
+		Token:  l.Accessor,
+		Scopes: l.Scopes,
+		Since:  l.Created,
+	}
 }
 
 // Check judges a token by time: jeton.ErrTooEarly before it opens, jeton.ErrExpired once it
@@ -296,8 +331,20 @@ func (l *Live) LastUsed() time.Time { return time.Time{} }
 
 // Describe tells the operator which token it is, and when it is good.
 func (l *Live) Describe() (which, window string) {
-	which = fmt.Sprintf("%s token %s of %s %s for %v, issued %s", l.Format, l.Accessor, l.Owner.Kind, l.Owner.Name, l.Audience, l.Created.UTC().Format(policy.Stamp))
-	return which, fmt.Sprintf("opens %s, ends %s", l.Window.Opens.UTC().Format(policy.Stamp), l.Window.Closes.UTC().Format(policy.Stamp))
+	which = fmt.Sprintf(
+		"%s token %s of %s %s for %v, issued %s",
+		l.Format,
+		l.Accessor,
+		l.Owner.Kind,
+		l.Owner.Name,
+		l.Audience,
+		l.Created.UTC().Format(policy.Stamp),
+	)
+	return which, fmt.Sprintf(
+		"opens %s, ends %s",
+		l.Window.Opens.UTC().Format(policy.Stamp),
+		l.Window.Closes.UTC().Format(policy.Stamp),
+	)
 }
 
 // refused says to the operator why a text is not a token that is good here. The caller
@@ -317,6 +364,7 @@ func (t *Tokens) Find(ctx context.Context, text, audience string, now time.Time)
 	if !slices.Contains(l.Audience, audience) {
 		return nil, refused("token %s is for %v and not for this service", l.Accessor, l.Audience)
 	}
+
 	return l, nil
 }
 
@@ -332,21 +380,27 @@ func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
 	if err := t.store.Fresh(ctx); err != nil {
 		return nil, err
 	}
+
 	h := secret.HashOf(text)
-	if l := t.live.Get(cache.Key(h)); l != nil {
+	l := t.live.Get(cache.Key(h))
+	if l != nil {
 		return l, nil
 	}
+
 	if !secret.Is(secret.Access, text) && !secret.Is(secret.Personal, text) {
 		return nil, refused("not the form of a token of ours")
 	}
+
 	before := t.live.Generation(cache.Key(h))
 	r, err := t.store.FindToken(ctx, h)
 	if errors.Is(err, jeton.ErrNotFound) {
 		return nil, refused("no such token, or it has ended")
 	}
+
 	if err != nil {
 		return nil, fmt.Errorf("find token: %w", err)
 	}
+
 	return t.live.Add(cache.Key(h), t.newLive(r), before), nil
 }
 
@@ -367,6 +421,7 @@ func (t *Tokens) findSigned(ctx context.Context, text string, now time.Time) (*L
 	if err := t.ring.Fresh(ctx); err != nil {
 		return nil, err
 	}
+
 	sum := cache.Key(secret.HashOf(text))
 	p := t.checked.Get(sum)
 	if p == nil {
@@ -375,22 +430,27 @@ func (t *Tokens) findSigned(ctx context.Context, text string, now time.Time) (*L
 		if p, err = t.verify(ctx, text, now); err != nil {
 			return nil, err
 		}
+
 		t.checked.Add(sum, p, before)
 	} else if _, ok := t.ring.Verifier(keys.Access, p.key); !ok {
 		return nil, refused("key %s no longer checks tokens", p.key)
 	}
+
 	if !now.Before(p.record.Window.Closes) {
 		t.checked.Drop(sum) // it is over; nobody needs it again
 	}
+
 	h := cache.Key(p.record.Hash)
 	if l := t.live.Get(h); l != nil {
 		return l, nil
 	}
+
 	before := t.live.Generation(h)
 	l, err := t.stand(ctx, p)
 	if err != nil {
 		return nil, err
 	}
+
 	return t.live.Add(h, l, before), nil
 }
 
@@ -400,12 +460,14 @@ func (t *Tokens) verify(ctx context.Context, text string, now time.Time) (*proof
 	if err != nil {
 		return nil, refused("%v", err)
 	}
+
 	switch {
 	case !signed.Header.Typ("at+jwt"):
 		return nil, refused("its type is %q, not at+jwt", signed.Header.Type)
 	case signed.Header.KeyID == "":
 		return nil, refused("it names no key")
 	}
+
 	key, ok := t.ring.Verifier(keys.Access, signed.Header.KeyID)
 	if !ok {
 		if err := t.ring.Reload(ctx); err != nil {
@@ -415,13 +477,16 @@ func (t *Tokens) verify(ctx context.Context, text string, now time.Time) (*proof
 			return nil, refused("key %q is not one of ours for tokens", clip(signed.Header.KeyID))
 		}
 	}
+
 	if err := signed.Verify(key); err != nil {
 		return nil, refused("%v (key %s)", err, key.ID)
 	}
+
 	c, err := jose.ParseClaims(signed.Payload)
 	if err != nil {
 		return nil, refused("%v", err)
 	}
+
 	switch {
 	case c.Issuer == "" || c.Issuer != t.iss():
 		return nil, refused("its issuer is %q", clip(c.Issuer))
@@ -432,16 +497,25 @@ func (t *Tokens) verify(ctx context.Context, text string, now time.Time) (*proof
 	case c.Expires.IsZero() || c.NotBefore.IsZero() || c.IssuedAt.IsZero():
 		return nil, refused("it has no exp, nbf or iat")
 	}
+
 	uses := c.MaxUses
 	if uses == 0 {
 		uses = policy.Unlimited
 	}
+
 	return &proof{
 		generation: c.Generation, key: key.ID,
 		record: Record{
-			Accessor: c.ID, Hash: signedHash(c.ID), Format: policy.JWT, Kind: Access, Owner: Owner{Kind: kindOf(c.Generation), Name: c.Subject, Generation: c.Generation},
-			Audience: c.Audience, Scopes: strings.Fields(c.Scope), MaxUses: uses,
-			Window: policy.Window{Opens: c.NotBefore, Closes: c.Expires}, Created: c.IssuedAt,
+			Accessor: c.ID,
+			Hash:     signedHash(c.ID),
+			Format:   policy.JWT,
+			Kind:     Access,
+			Owner:    Owner{Kind: kindOf(c.Generation), Name: c.Subject, Generation: c.Generation},
+			Audience: c.Audience,
+			Scopes:   strings.Fields(c.Scope),
+			MaxUses:  uses,
+			Window:   policy.Window{Opens: c.NotBefore, Closes: c.Expires},
+			Created:  c.IssuedAt,
 		},
 	}, nil
 }
@@ -469,6 +543,7 @@ func (t *Tokens) stand(ctx context.Context, p *proof) (*Live, error) {
 	case number == 0 && p.record.MaxUses != policy.Unlimited:
 		return nil, refused("token %s has ended", p.record.Accessor)
 	}
+
 	owner, err := t.owner(ctx, p.record.Owner)
 	switch {
 	case err != nil:
@@ -476,8 +551,10 @@ func (t *Tokens) stand(ctx context.Context, p *proof) (*Live, error) {
 	case owner.Generation != p.generation:
 		return nil, refused("the owner of token %s is gone, disabled, or has voided its tokens", p.record.Accessor)
 	}
+
 	r := p.record
 	r.Number, r.Owner = number, owner
+
 	return t.newLive(r), nil
 }
 
@@ -491,10 +568,12 @@ func (t *Tokens) owner(ctx context.Context, named Owner) (Owner, error) {
 		}
 		return UserOwner(a), nil
 	}
+
 	c, err := t.clients.Find(ctx, named.Name)
 	if err != nil || c.ID == 0 || c.Disabled {
 		return Owner{}, err
 	}
+
 	return ClientOwner(c), nil
 }
 
