@@ -21,11 +21,16 @@ func Body(w *Reply, r *http.Request, what string, most int64) ([]byte, error) {
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
-			return nil, jeton.WithDetail(jeton.ErrTooLarge, fmt.Sprintf("the body of %s is over %d KiB", what, most>>10))
+			return nil, jeton.WithDetail(
+				jeton.ErrTooLarge,
+				fmt.Sprintf("the body of %s is over %d KiB", what, most>>10),
+			)
 		}
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the body of "+what+" did not arrive whole")
 	}
+
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+
 	return b, nil
 }
 
@@ -33,10 +38,13 @@ func readWhole(w *Reply, r *http.Request, most int64) ([]byte, error) {
 	// Room for what is small and has said its size is made at once. What is large gets
 	// room as it arrives: saying a size costs a stranger nothing.
 	const small = 4 << 10
-	if n := r.ContentLength; n > 0 && n <= min(small, most) {
+
+	n := r.ContentLength
+	if n > 0 && n <= min(small, most) {
 		b := make([]byte, n)
 		_, err := io.ReadFull(r.Body, b)
 		return b, err
 	}
+
 	return io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 }

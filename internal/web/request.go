@@ -14,6 +14,7 @@ import (
 func NewID() string {
 	const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 	var b [20]byte
+
 	n := rand.Uint64()
 	for i := range b {
 		if i == 12 {
@@ -22,6 +23,7 @@ func NewID() string {
 		b[i] = alphabet[n&31]
 		n >>= 5
 	}
+
 	return string(b[:])
 }
 
@@ -30,12 +32,14 @@ func ValidID(id string) bool {
 	if len(id) < 8 || len(id) > 64 {
 		return false
 	}
+
 	for i := range len(id) {
 		c := id[i]
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.') {
 			return false
 		}
 	}
+
 	return true
 }
 
@@ -50,6 +54,7 @@ func CheckPath(u *url.URL) error {
 	if plain(u.Path) && u.RawPath == "" {
 		return nil
 	}
+
 	return checkOdd(u)
 }
 
@@ -64,8 +69,10 @@ func plain(path string) bool {
 		case prev == '/' && (c == '/' || c == '.'):
 			return false
 		}
+
 		prev = c
 	}
+
 	return true
 }
 
@@ -76,12 +83,17 @@ func checkOdd(u *url.URL) error {
 	if strings.ContainsFunc(u.Path, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }) {
 		return jeton.WithDetail(jeton.ErrInvalid, "the path has a control character or a backslash in it")
 	}
+
 	escaped := strings.ToLower(u.EscapedPath())
 	for _, bad := range []string{"%2f", "%5c", "%2e", "%00", "%25"} {
 		if strings.Contains(escaped, bad) {
-			return jeton.WithDetail(jeton.ErrInvalid, "the path has an encoded slash, backslash, dot or percent sign in it")
+			return jeton.WithDetail(
+				jeton.ErrInvalid,
+				"the path has an encoded slash, backslash, dot or percent sign in it",
+			)
 		}
 	}
+
 	segments := strings.Split(u.Path[1:], "/")
 	for i, s := range segments {
 		name, _, _ := strings.Cut(s, ";")
@@ -89,13 +101,15 @@ func checkOdd(u *url.URL) error {
 			return jeton.WithDetail(jeton.ErrInvalid, "the path has an empty or a dot segment in it")
 		}
 	}
+
 	return nil
 }
 
 // ShownPath returns a path as logs and the record may show it: without a secret of ours
 // that somebody has put there.
 func ShownPath(path string) string {
-	if before, _, found := strings.Cut(path, "jtn_"); found {
+	before, _, found := strings.Cut(path, "jtn_")
+	if found {
 		return before + "…"
 	}
 	return path
@@ -111,6 +125,7 @@ func (p Proxies) Trusts(peer netip.Addr) bool {
 			return true
 		}
 	}
+
 	return false
 }
 
@@ -122,19 +137,24 @@ func (p Proxies) Source(r *http.Request) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
+
 	source := peer.Addr().Unmap().WithZone("")
 	if len(p) == 0 || !p.Trusts(source) {
 		return source
 	}
+
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {
 			return source
 		}
-		if source = hop.Unmap().WithZone(""); !p.Trusts(source) {
+
+		source = hop.Unmap().WithZone("")
+		if !p.Trusts(source) {
 			return source
 		}
 	}
+
 	return source
 }

@@ -74,6 +74,7 @@ func TestCheckPath(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			if err := web.CheckPath(u); (err == nil) != tc.ok || err != nil && !errors.Is(err, jeton.ErrInvalid) {
 				t.Errorf("CheckPath(%q) = %v, want accepted: %t", tc.path, err, tc.ok)
 			}
@@ -83,18 +84,34 @@ func TestCheckPath(t *testing.T) {
 
 // FuzzCheckPath checks that what is let through means one thing to every reader.
 func FuzzCheckPath(f *testing.F) {
-	for _, seed := range []string{"/", "/a/b", "/a%20b", "/a/../b", "/%2e%2e/", "//", "/a;b/..;c", "/%c3%a9", "/%2525", "/a\\b", "/.a", "/a/"} {
+	for _, seed := range []string{
+		"/",
+		"/a/b",
+		"/a%20b",
+		"/a/../b",
+		"/%2e%2e/",
+		"//",
+		"/a;b/..;c",
+		"/%c3%a9",
+		"/%2525",
+		"/a\\b",
+		"/.a",
+		"/a/",
+	} {
 		f.Add(seed)
 	}
+
 	f.Fuzz(func(t *testing.T, target string) {
 		u, err := url.ParseRequestURI(target)
 		if err != nil || web.CheckPath(u) != nil {
 			return
 		}
+
 		p := u.Path
 		if again, err := url.PathUnescape(p); err != nil || again != p {
 			t.Errorf("%q: the path %q decodes once more, to %q", target, p, again)
 		}
+
 		clean := path.Clean(p)
 		if strings.HasSuffix(p, "/") && clean != "/" {
 			clean += "/"
@@ -102,14 +119,17 @@ func FuzzCheckPath(f *testing.F) {
 		if clean != p {
 			t.Errorf("%q: the path %q is cleaned to %q", target, p, clean)
 		}
+
 		if !utf8.ValidString(p) || strings.ContainsAny(p, "\\\x00\r\n\x7f") || !strings.HasPrefix(p, "/") {
 			t.Errorf("%q: the path is %q", target, p)
 		}
 		if back, err := url.ParseRequestURI(u.EscapedPath()); err != nil || back.Path != p {
 			t.Errorf("%q: the path %q does not come back from %q", target, p, u.EscapedPath())
 		}
+
 		for s := range strings.SplitSeq(p, "/") {
-			if name, _, _ := strings.Cut(s, ";"); name == "." || name == ".." {
+			name, _, _ := strings.Cut(s, ";")
+			if name == "." || name == ".." {
 				t.Errorf("%q: segment %q is dots to who drops parameters", target, s)
 			}
 		}
@@ -117,7 +137,11 @@ func FuzzCheckPath(f *testing.F) {
 }
 
 func TestSource(t *testing.T) {
-	trusted := web.Proxies{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8:1::/48")}
+	trusted := web.Proxies{
+		netip.MustParsePrefix("127.0.0.1/32"),
+		netip.MustParsePrefix("10.0.0.0/8"),
+		netip.MustParsePrefix("2001:db8:1::/48"),
+	}
 	for _, tc := range []struct {
 		name    string
 		proxies web.Proxies
@@ -142,7 +166,8 @@ func TestSource(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := &http.Request{RemoteAddr: tc.peer, Header: http.Header{"X-Forwarded-For": tc.header}}
-			if got := tc.proxies.Source(r).String(); got != tc.want {
+			got := tc.proxies.Source(r).String()
+			if got != tc.want {
 				t.Errorf("Source = %s, want %s", got, tc.want)
 			}
 		})
@@ -151,9 +176,20 @@ func TestSource(t *testing.T) {
 
 // FuzzXFF checks that what a client puts in front of a list changes nothing.
 func FuzzXFF(f *testing.F) {
-	for _, seed := range []string{"", "1.1.1.1", ", ,", "::1", "1.1.1.1, 10.0.0.1", "unknown", "%", "10.0.0.1,\t2.2.2.2", "fe80::1%x"} {
+	for _, seed := range []string{
+		"",
+		"1.1.1.1",
+		", ,",
+		"::1",
+		"1.1.1.1, 10.0.0.1",
+		"unknown",
+		"%",
+		"10.0.0.1,\t2.2.2.2",
+		"fe80::1%x",
+	} {
 		f.Add(seed)
 	}
+
 	trusted := web.Proxies{netip.MustParsePrefix("10.0.0.0/8")}
 	real := netip.MustParseAddr("198.51.100.7")
 	f.Fuzz(func(t *testing.T, claimed string) {
@@ -166,6 +202,7 @@ func FuzzXFF(f *testing.F) {
 		if got := source(trusted, "10.0.0.1:1", claimed, real.String()); got != real {
 			t.Errorf("a stranger behind a proxy who claims %q is %v", claimed, got)
 		}
+
 		if got := source(trusted, "10.0.0.1:1", claimed+", "+real.String()+", 10.0.0.2"); got != real {
 			t.Errorf("a stranger behind two proxies who claims %q is %v", claimed, got)
 		}

@@ -54,7 +54,12 @@ type Reply struct {
 
 // Reset makes w the answer of another request.
 func (w *Reply) Reset(to http.ResponseWriter, id string, start time.Time, source netip.Addr) {
-	*w = Reply{ResponseWriter: to, ID: id, Start: start, Source: source}
+	*w = Reply{
+		ResponseWriter: to,
+		ID:             id,
+		Start:          start,
+		Source:         source,
+	}
 }
 
 // WriteHeader notes the status.
@@ -70,8 +75,10 @@ func (w *Reply) Write(b []byte) (int, error) {
 	if w.status < 200 {
 		w.status = http.StatusOK
 	}
+
 	n, err := w.ResponseWriter.Write(b)
 	w.bytes += int64(n)
+
 	return n, err
 }
 
@@ -98,10 +105,15 @@ func JSON(w http.ResponseWriter, status int, document any) error {
 	if err != nil {
 		return err
 	}
+
 	h := w.Header()
-	h["Content-Type"], h["Cache-Control"], h["X-Content-Type-Options"] = typeJSON, noStore, noSniff
+	h["Content-Type"] = typeJSON
+	h["Cache-Control"] = noStore
+	h["X-Content-Type-Options"] = noSniff
 	w.WriteHeader(status)
+
 	_, _ = w.Write(append(b, '\n'))
+
 	return nil
 }
 
@@ -117,17 +129,22 @@ const maxBody = 64 << 10
 // Read reads a JSON document strictly: one document, no unknown members, at most 64 KiB.
 func Read[T any](r *http.Request) (T, error) {
 	var in T
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" {
 		return in, jeton.WithDetail(jeton.ErrMediaType, "send application/json")
 	}
+
 	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxBody))
 	d.DisallowUnknownFields()
+
 	if err := d.Decode(&in); err != nil {
 		return in, readError(err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return in, jeton.WithDetail(jeton.ErrInvalid, "more than one JSON document")
 	}
+
 	return in, nil
 }
 
@@ -142,6 +159,7 @@ func readError(err error) error {
 	case errors.Is(err, io.EOF):
 		return jeton.WithDetail(jeton.ErrInvalid, "the body is empty")
 	}
+
 	// A syntax error or an unknown member; the decoder's words hold no value of the body.
 	return jeton.WithDetail(jeton.ErrInvalid, err.Error())
 }
@@ -180,10 +198,22 @@ var replies = []struct {
 func Problem(err error) jeton.Problem {
 	for _, r := range replies {
 		if errors.Is(err, r.err) {
-			return jeton.Problem{Type: "about:blank", Title: r.title, Status: r.status, Code: jeton.Code(err), Detail: jeton.Detail(err)}
+			return jeton.Problem{
+				Type:   "about:blank",
+				Title:  r.title,
+				Status: r.status,
+				Code:   jeton.Code(err),
+				Detail: jeton.Detail(err),
+			}
 		}
 	}
-	return jeton.Problem{Type: "about:blank", Title: "Internal error", Status: http.StatusInternalServerError, Code: jeton.CodeInternal}
+
+	return jeton.Problem{
+		Type:   "about:blank",
+		Title:  "Internal error",
+		Status: http.StatusInternalServerError,
+		Code:   jeton.CodeInternal,
+	}
 }
 
 // Mark sets the headers that every error answer has, whatever its body, and returns
@@ -194,11 +224,13 @@ func Mark(w *Reply, err error) jeton.Problem {
 	h := w.Header()
 	h[jeton.HeaderError] = []string{p.Code}
 	h["Cache-Control"] = noStore
+
 	if wait, ok := jeton.RetryAfter(err); ok {
 		h["Retry-After"] = []string{strconv.Itoa(int(math.Ceil(wait.Seconds())))}
 	} else if p.Status == http.StatusServiceUnavailable {
 		h["Retry-After"] = []string{"1"}
 	}
+
 	return p
 }
 
@@ -209,6 +241,7 @@ func Fail(w *Reply, _ *http.Request, err error) {
 	if merr != nil {
 		b = []byte("{}")
 	}
+
 	h := w.Header()
 	h["Content-Type"], h["X-Content-Type-Options"] = typeProblem, noSniff
 	w.WriteHeader(p.Status)
@@ -224,5 +257,6 @@ func Log(w *Reply, log *slog.Logger, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // the client has gone; strangers can do that as often as they like
 	}
+
 	log.Error("request failed", "request_id", w.ID, "method", r.Method, "path", ShownPath(r.URL.Path), "error", err)
 }

@@ -26,12 +26,14 @@ func outcomes(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var names []string
 	for _, d := range file.Decls {
 		g, ok := d.(*ast.GenDecl)
 		if !ok || g.Tok != token.VAR {
 			continue
 		}
+
 		for _, s := range g.Specs {
 			for _, n := range s.(*ast.ValueSpec).Names {
 				if strings.HasPrefix(n.Name, "Err") {
@@ -40,6 +42,7 @@ func outcomes(t *testing.T) []string {
 			}
 		}
 	}
+
 	return names
 }
 
@@ -77,6 +80,7 @@ func TestEveryOutcomeHasAStatus(t *testing.T) {
 	if len(names) < 20 {
 		t.Fatalf("only %d outcomes were found: %v", len(names), names)
 	}
+
 	codes := map[string]string{}
 	for _, name := range names {
 		want, ok := statuses[name]
@@ -84,13 +88,17 @@ func TestEveryOutcomeHasAStatus(t *testing.T) {
 			t.Errorf("jeton.%s has no line in this table", name)
 			continue
 		}
+
 		p := web.Problem(fmt.Errorf("while testing: %w", want.err))
 		if p.Status != want.status || p.Code == jeton.CodeInternal || p.Title == "" || p.Type != "about:blank" {
 			t.Errorf("jeton.%s is %+v, want status %d and a code of its own", name, p, want.status)
 		}
-		if other := codes[p.Code]; other != "" {
+
+		other := codes[p.Code]
+		if other != "" {
 			t.Errorf("jeton.%s and %s share the code %s", name, other, p.Code)
 		}
+
 		codes[p.Code] = name
 		if !errors.Is(want.err, jeton.FromCode(p.Code)) {
 			t.Errorf("code %s leads back to %v, want %s", p.Code, jeton.FromCode(p.Code), name)
@@ -113,25 +121,62 @@ func TestFail(t *testing.T) {
 		want string // of the body
 		wait string
 	}{
-		{"an unknown error", errors.New("open /var/lib/x: permission denied"), `{"type":"about:blank","title":"Internal error","status":500,"code":"internal","request_id":"the-id-of-it"}`, ""},
-		{"an unknown error around a said one", fmt.Errorf("secret path: %w", errors.New("x")), `{"type":"about:blank","title":"Internal error","status":500,"code":"internal","request_id":"the-id-of-it"}`, ""},
-		{"an outcome in the words of the inside", fmt.Errorf("select from users: %w", jeton.ErrNotFound), `{"type":"about:blank","title":"Not found","status":404,"code":"not_found","request_id":"the-id-of-it"}`, ""},
-		{"an outcome with a text for the caller", jeton.WithDetail(jeton.ErrInvalid, "no <b> & \""), `{"type":"about:blank","title":"Invalid request","status":400,"detail":"no \u003cb\u003e \u0026 \"","code":"invalid_request","request_id":"the-id-of-it"}`, ""},
-		{"how long to wait, rounded up", jeton.WithRetryAfter(jeton.ErrTooMany, 1500*time.Millisecond), `{"type":"about:blank","title":"Too many attempts","status":429,"code":"too_many_attempts","request_id":"the-id-of-it"}`, "2"},
-		{"the store is down", fmt.Errorf("x: %w", jeton.ErrUnavailable), `{"type":"about:blank","title":"Unavailable","status":503,"code":"unavailable","request_id":"the-id-of-it"}`, "1"},
+		{
+			"an unknown error",
+			errors.New("open /var/lib/x: permission denied"),
+			`{"type":"about:blank","title":"Internal error","status":500,"code":"internal","request_id":"the-id-of-it"}`,
+			"",
+		},
+		{
+			"an unknown error around a said one",
+			fmt.Errorf("secret path: %w", errors.New("x")),
+			`{"type":"about:blank","title":"Internal error","status":500,"code":"internal","request_id":"the-id-of-it"}`,
+			"",
+		},
+		{
+			"an outcome in the words of the inside",
+			fmt.Errorf("select from users: %w", jeton.ErrNotFound),
+			`{"type":"about:blank","title":"Not found","status":404,"code":"not_found","request_id":"the-id-of-it"}`,
+			"",
+		},
+		{
+			"an outcome with a text for the caller",
+			jeton.WithDetail(jeton.ErrInvalid, "no <b> & \""),
+			`{"type":"about:blank","title":"Invalid request","status":400,"detail":"no \u003cb\u003e \u0026 \"","code":"invalid_request","request_id":"the-id-of-it"}`,
+			"",
+		},
+		{
+			"how long to wait, rounded up",
+			jeton.WithRetryAfter(jeton.ErrTooMany, 1500*time.Millisecond),
+			`{"type":"about:blank","title":"Too many attempts","status":429,"code":"too_many_attempts","request_id":"the-id-of-it"}`,
+			"2",
+		},
+		{
+			"the store is down",
+			fmt.Errorf("x: %w", jeton.ErrUnavailable),
+			`{"type":"about:blank","title":"Unavailable","status":503,"code":"unavailable","request_id":"the-id-of-it"}`,
+			"1",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w, rec := reply()
 			web.Fail(w, httptest.NewRequest("GET", "/", nil), tc.err)
 			var got, want jeton.Problem
-			if json.Unmarshal([]byte(tc.want), &want) != nil || json.Unmarshal(rec.Body.Bytes(), &got) != nil || got != want {
+			if json.Unmarshal(
+				[]byte(tc.want),
+				&want,
+			) != nil || json.Unmarshal(rec.Body.Bytes(), &got) != nil || got != want {
 				t.Errorf("body %s, want %s", rec.Body, tc.want)
 			}
+
 			h := rec.Header()
-			if rec.Code != want.Status || w.Status() != want.Status || h.Get("Content-Type") != "application/problem+json" || h.Get("Cache-Control") != "no-store" ||
+			if rec.Code != want.Status || w.Status() != want.Status ||
+				h.Get("Content-Type") != "application/problem+json" ||
+				h.Get("Cache-Control") != "no-store" ||
 				h.Get(jeton.HeaderError) != want.Code || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Retry-After") != tc.wait {
 				t.Errorf("%d %v", rec.Code, h)
 			}
+
 			var members map[string]any
 			if _ = json.Unmarshal(rec.Body.Bytes(), &members); want.Status == 500 && len(members) != 5 {
 				t.Errorf("an internal error says %v, want the id of the request and nothing of the inside", members)
@@ -152,9 +197,22 @@ func TestLog(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var out strings.Builder
+
 			w, _ := reply()
-			web.Log(w, slog.New(slog.NewTextHandler(&out, nil)), httptest.NewRequest("GET", "/x?password=canary", nil), tc.err)
-			if logged := strings.Contains(out.String(), "the-id-of-it") && strings.Contains(out.String(), "the inside"); logged != tc.logged || strings.Contains(out.String(), "canary") {
+			web.Log(
+				w,
+				slog.New(slog.NewTextHandler(&out, nil)),
+				httptest.NewRequest("GET", "/x?password=canary", nil),
+				tc.err,
+			)
+
+			if logged := strings.Contains(
+				out.String(),
+				"the-id-of-it",
+			) && strings.Contains(
+				out.String(),
+				"the inside",
+			); logged != tc.logged || strings.Contains(out.String(), "canary") {
 				t.Errorf("logged %q", out.String())
 			}
 		})
@@ -168,10 +226,12 @@ func TestRead(t *testing.T) {
 		List  []string `json:"list"`
 	}
 	const kind = "application/json"
+
 	sized := func(n int) string {
 		head, tail := `{"name":"`, `"}`
 		return head + strings.Repeat("x", n-len(head)-len(tail)) + tail
 	}
+
 	for _, tc := range []struct {
 		name, kind, body string
 		want             error
@@ -206,6 +266,7 @@ func TestRead(t *testing.T) {
 			if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
 				t.Errorf("Read: %v, want %v", err, tc.want)
 			}
+
 			if err != nil && jeton.Detail(err) == "" {
 				t.Errorf("Read: %v says nothing to the caller", err)
 			}
@@ -226,10 +287,21 @@ func TestNewID(t *testing.T) {
 
 func TestValidID(t *testing.T) {
 	for id, want := range map[string]bool{
-		"": false, "1234567": false, "12345678": true, strings.Repeat("x", 64): true, strings.Repeat("x", 65): false,
-		"abc-DEF_1.2": true, "abc def 12": false, "abcdefg\n": false, "abcdefgé": false, "abcdefg;": false, "../../../x": false, "abcdefg\x00": false,
+		"":                      false,
+		"1234567":               false,
+		"12345678":              true,
+		strings.Repeat("x", 64): true,
+		strings.Repeat("x", 65): false,
+		"abc-DEF_1.2":           true,
+		"abc def 12":            false,
+		"abcdefg\n":             false,
+		"abcdefgé":              false,
+		"abcdefg;":              false,
+		"../../../x":            false,
+		"abcdefg\x00":           false,
 	} {
-		if got := web.ValidID(id); got != want {
+		got := web.ValidID(id)
+		if got != want {
 			t.Errorf("ValidID(%q) = %t, want %t", id, got, want)
 		}
 	}
@@ -239,15 +311,19 @@ func TestReplyCounts(t *testing.T) {
 	w, _ := reply()
 	w.WriteHeader(http.StatusEarlyHints)
 	w.WriteHeader(http.StatusTeapot)
+
 	if w.WriteHeader(http.StatusOK); w.Status() != http.StatusTeapot {
 		t.Errorf("status %d, want the first that is final", w.Status())
 	}
+
 	w, rec := reply()
 	_, _ = w.Write([]byte("four"))
 	_, _ = w.Write([]byte("five!"))
+
 	if w.Status() != http.StatusOK || w.Bytes() != 9 || w.Unwrap() != http.ResponseWriter(rec) {
 		t.Errorf("status %d, %d bytes", w.Status(), w.Bytes())
 	}
+
 	w.Reset(rec, "another-id", time.Time{}, netip.Addr{})
 	if w.Status() != 0 || w.Bytes() != 0 || w.Decision != nil {
 		t.Error("a reset reply remembers")
