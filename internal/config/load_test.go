@@ -128,10 +128,8 @@ func visit(v reflect.Value, path string, seen map[string]bool) {
 		for i := range v.Len() {
 			visit(v.Index(i), path, seen)
 		}
-	case v.Kind() == reflect.Struct && strings.HasPrefix(
-		v.Type().PkgPath(),
-		"jeton",
-	) && v.Type().Name() != "Prefix" && v.Type().Name() != "Secret":
+	case v.Kind() == reflect.Struct && strings.Contains(v.Type().PkgPath(), "jeton") &&
+		v.Type().Name() != "Prefix" && v.Type().Name() != "Secret":
 		for i := range v.NumField() {
 			name := v.Type().Field(i).Tag.Get("yaml")
 			if name != "" && name != "-" {
