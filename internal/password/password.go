@@ -62,6 +62,7 @@ type Config struct {
 	Command []string     // argv of a process that runs Serve; nil means hash in this process
 	Log     *slog.Logger // nil means say nothing
 	Rand    io.Reader    // where salts come from; nil means crypto/rand
+	Params  Params       // cost of a new hash; the zero value means Default, and only tests set another
 }
 
 // Pool hashes passwords, a bounded number at a time. Its methods are safe for
@@ -110,8 +111,15 @@ func New(cfg Config) (*Pool, error) {
 		workers: cfg.Workers,
 		log:     cfg.Log,
 		rand:    cfg.Rand,
-		params:  Default,
+		params:  cfg.Params,
 	}
+	if p.params == (Params{}) {
+		p.params = Default
+	}
+	if err := p.params.check(); err != nil {
+		return nil, fmt.Errorf("password: %w", err)
+	}
+
 	if p.workers == 0 {
 		p.workers = runtime.NumCPU()
 	}

@@ -35,12 +35,12 @@ var cheap = Params{MemoryKiB: 64, Passes: 1, Lanes: 1}
 // running returns a pool of cheap hashes that runs until the test ends.
 func running(t testing.TB, cfg Config) *Pool {
 	t.Helper()
+	cfg.Params = cheap
 	p, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	p.params = cheap
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -83,6 +83,28 @@ func TestCheckNew(t *testing.T) {
 			}
 			if err != nil && jeton.Detail(err) == "" {
 				t.Error("the user is not told why")
+			}
+		})
+	}
+}
+
+func TestParams(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		in, want Params // the zero want: refused
+	}{
+		{"none given", Params{}, Default},
+		{"a cheap hash", cheap, cheap},
+		{"too little memory", Params{MemoryKiB: 1, Passes: 1, Lanes: 1}, Params{}},
+		{"no passes", Params{MemoryKiB: 64, Lanes: 1}, Params{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, err := New(Config{Params: tc.in})
+			if (err != nil) != (tc.want == Params{}) {
+				t.Fatalf("New = %v, want an error: %t", err, tc.want == Params{})
+			}
+			if err == nil && p.params != tc.want {
+				t.Errorf("params = %+v, want %+v", p.params, tc.want)
 			}
 		})
 	}

@@ -79,6 +79,7 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 		Queue:   conf.Hashing.Queue,
 		Command: c.HasherCommand,
 		Log:     c.Log,
+		Params:  c.HashParams,
 	})
 	if err != nil {
 		return err

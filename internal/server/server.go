@@ -26,6 +26,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gateway"
 	"github.com/jeton-auth/jeton/internal/oauth"
+	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -38,7 +39,10 @@ type Config struct {
 	Log           *slog.Logger
 	Now           func() time.Time
 	HasherCommand []string // a process that hashes passwords; nil: this one does
-	Version       string
+	// HashParams is the cost of a new password hash; zero: password.Default. No
+	// configuration key sets it: it is there for tests that log in many users.
+	HashParams password.Params
+	Version    string
 	// Started is called once, when every listener answers.
 	Started func(Started)
 }
