@@ -50,6 +50,9 @@ var layers = map[string]int{
 	"jetontest":         9, // it starts servers
 	"cmd/jeton":         9,
 	"internal/test/e2e": 10,
+	// The counts of the shape tests need nothing of the product.
+	"internal/test/measure":       1,
+	"internal/test/measure/print": 2,
 	// The stores stand beside the order: they know the records that they keep (0 to 4), and
 	// only the server introduces them.
 	"internal/store/statements": 5,
