@@ -75,7 +75,7 @@ func newTold() prometheus.Histogram {
 	})
 }
 
-// database tells how the database that nodes share stands, when it is asked.
+// databaseID tells how the database that nodes share stands, when it is asked.
 type database struct{ stats func() postgres.Stats }
 
 var (
@@ -125,15 +125,15 @@ func (d database) Collect(to chan<- prometheus.Metric) {
 	if s.Up {
 		up = 1
 	}
-	if !s.Heard.IsZero() {
-		age = time.Since(s.Heard).Seconds()
+	if !s.LeaseRenewed.IsZero() {
+		age = time.Since(s.LeaseRenewed).Seconds()
 	}
 
 	gauge(databaseUp, up)
 	gauge(databaseAge, age)
 	gauge(databaseConns, float64(s.InUse), "in_use")
 	gauge(databaseConns, float64(s.Open-s.InUse), "idle")
-	gauge(databaseMost, float64(s.Most))
+	gauge(databaseMost, float64(s.Max))
 
 	to <- prometheus.MustNewConstMetric(databaseWaited, prometheus.CounterValue, float64(s.Waited))
 }

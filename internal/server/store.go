@@ -49,7 +49,7 @@ func openStore(ctx context.Context, c Config, conf *config.Config, f *folder, to
 	}
 
 	shared := sharedDatabase(c, conf)
-	shared.Told = told
+	shared.OnInvalidated = told
 
 	return postgresStore(postgres.Open(ctx, shared))
 }
@@ -85,7 +85,7 @@ func sharedDatabase(c Config, conf *config.Config) postgres.Config {
 }
 
 // loadSecret reads the secret that signing keys are sealed with. Nodes that share a
-// database have to share it: one with another could neither sign nor publish.
+// databaseID have to share it: one with another could neither sign nor publish.
 func loadSecret(ctx context.Context, conf *config.Config, f *folder, db store) (keys.Secret, error) {
 	path := f.file(fileSecret)
 	shared, many := db.(*postgres.DB)

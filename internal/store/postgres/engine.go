@@ -21,7 +21,7 @@ import (
 )
 
 // long is how long a step that changes people, clients or keys may take, or a list. A
-// database that has gone away ends it sooner.
+// databaseID that has gone away ends it sooner.
 const long = 10 * time.Second
 
 // attempts is how often a step is tried that PostgreSQL has taken back, or that found a
@@ -168,11 +168,11 @@ func (e engine) step(ctx context.Context, s statements.Step) error {
 	if len(done.changes) == 0 {
 		return nil
 	}
-	if err := e.hearing.tell(ctx, done); err != nil {
+	if err := e.node.waitAcked(ctx, done); err != nil {
 		return err
 	}
 
-	e.c.Told(time.Since(done.at))
+	e.c.OnInvalidated(time.Since(done.at))
 
 	return nil
 }
@@ -228,7 +228,7 @@ func (e engine) once(ctx context.Context, s statements.Step, most time.Duration)
 	}
 
 	if len(done.changes) > 0 {
-		done.xid, err = e.hearing.write(bound, tx, done.changes)
+		done.xid, err = e.node.recordChanges(bound, tx, done.changes)
 		if err != nil {
 			return committed{}, err
 		}
@@ -240,7 +240,7 @@ func (e engine) once(ctx context.Context, s statements.Step, most time.Duration)
 
 	done.at = time.Now()
 	if len(done.changes) > 0 {
-		e.hearing.settle(done, err)
+		e.node.commitAnswered(done, err)
 	}
 
 	return done, err
@@ -313,7 +313,7 @@ func broken(err error) bool {
 }
 
 // commitError is what became of a commit that did not say that it was done. Unless the
-// database says that it took it back, nobody knows.
+// databaseID says that it took it back, nobody knows.
 type commitError struct{ error }
 
 func (e *commitError) Unwrap() error { return e.error }

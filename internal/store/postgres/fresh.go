@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// fresh returns nil when memory may be judged from, and asks first when it may not.
-func (h *hearing) fresh(ctx context.Context) error {
-	t := h.heard.Load()
-	if t != nil && young(*t, time.Now(), h.bound) {
+// checkLease returns nil when memory may be judged from, and asks first when it may not.
+func (h *protocolNode) checkLease(ctx context.Context) error {
+	t := h.renewed.Load()
+	if t != nil && leaseValid(*t, time.Now(), h.bound) {
 		return nil
 	}
-	return h.ask(ctx)
+	return h.pollNow(ctx)
 }

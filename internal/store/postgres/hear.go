@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// hearing keeps what this node holds in memory as new as it has to be.
+// protocolNode keeps what this node holds in memory as new as it has to be.
 //
 // A step that ends or changes something writes a line into changes in its own transaction.
 // Each node polls: it reads the lines that the snapshot of its last poll did not show,
@@ -26,48 +26,48 @@ import (
 // Whoever ended something is answered when every other node has said that it has heard, or
 // when the longest bound of any node has passed since the commit, whichever is first.
 // docs/decisions/0013 has the argument.
-type hearing struct {
+type protocolNode struct {
 	db       *DB
 	id       string // of this process among the nodes
 	bound    time.Duration
 	settings *pgx.ConnConfig
 
-	heard atomic.Pointer[time.Time] // when the last poll that succeeded began; nil: it may not judge
+	renewed atomic.Pointer[time.Time] // when the last poll that succeeded began; nil: it may not judge
 
 	mu      sync.Mutex
-	round   *round // that has not begun, and who waits for it
-	asked   chan struct{}
-	speak   bool                // others have to be told that there is something to hear
-	said    map[string]snapshot // what other nodes have heard
-	news    chan struct{}       // closed when said changes
-	restart time.Time           // when this node last found another server than before
-	own     map[uint64]fate     // steps of this node whose end it does not know yet
-	deaf    context.CancelFunc  // ends the connection on which others are heard
-	telling sync.Mutex          // so that a step is told once; it is locked before mu
+	nextPoll   *pendingPoll // that has not begun, and who waits for it
+	wakeUp   chan struct{}
+	notifyPeers   bool                // others have to be told that there is something to hear
+	acks    map[string]snapshot // what other nodes have heard
+	acksChanged    chan struct{}       // closed when said changes
+	serverChanged time.Time           // when this node last found another server than before
+	steps     map[uint64]stepState     // steps of this node whose end it does not know yet
+	cancelListen    context.CancelFunc  // ends the connection on which others are heard
+	publishing sync.Mutex          // so that a step is told once; it is locked before mu
 
 	// Of the goroutine that polls.
 	conn    *pgx.Conn
-	unheard bool   // nothing was heard on this connection yet
-	last    string // snapshot of the last poll
+	newConn bool   // nothing was heard on this connection yet
+	lastSnapshot    string // snapshot of the last poll
 	server  string // the server that it came from
-	// database is what whatDatabase said at the start.
-	database string
-	others   map[string]seen
-	beaten   time.Time
+	// databaseID is what whatDatabase said at the start.
+	databaseID string
+	peers   map[string]peer
+	lastHeartbeat   time.Time
 }
 
-// fate is what a node knows of a step of its own. A step that was committed is told once: by
+// stepState is what a node knows of a step of its own. A step that was committed is told once: by
 // itself, or by a poll that finds it before its commit is answered.
-type fate int
+type stepState int
 
 const (
-	underWay fate = iota
-	shown         // a poll has seen it committed, and told of it
-	doubtful      // nobody knows whether it is
+	stepPending stepState = iota
+	stepPublished         // a poll has seen it committed, and told of it
+	stepUnknown      // nobody knows whether it is
 )
 
-// round is a poll that some wait for.
-type round struct {
+// nextPoll is a poll that some wait for.
+type pendingPoll struct {
 	done chan struct{}
 	err  error
 }
@@ -83,7 +83,7 @@ const (
 	slack = time.Millisecond
 )
 
-func newHearing(db *DB, settings *pgx.ConnConfig) *hearing {
+func newNode(db *DB, settings *pgx.ConnConfig) *protocolNode {
 	settings = settings.Copy()
 	// A node that looks for the database finds out soon whether it is there, also behind a
 	// line that swallows everything.
@@ -91,31 +91,31 @@ func newHearing(db *DB, settings *pgx.ConnConfig) *hearing {
 	// What this connection writes is of no worth after a crash: who lives says so again.
 	settings.RuntimeParams["synchronous_commit"] = "off"
 
-	return &hearing{
+	return &protocolNode{
 		db:       db,
-		id:       newID(),
+		id:       newNodeID(),
 		bound:    min(db.c.Staleness, MaxStaleness),
 		settings: settings,
-		round:    newRound(),
-		asked:    make(chan struct{}, 1),
-		said:     map[string]snapshot{},
-		news:     make(chan struct{}),
-		others:   map[string]seen{},
-		own:      map[uint64]fate{},
+		nextPoll:    newPendingPoll(),
+		wakeUp:    make(chan struct{}, 1),
+		acks:     map[string]snapshot{},
+		acksChanged:     make(chan struct{}),
+		peers:   map[string]peer{},
+		steps:      map[uint64]stepState{},
 	}
 }
 
-func newRound() *round { return &round{done: make(chan struct{})} }
+func newPendingPoll() *pendingPoll { return &pendingPoll{done: make(chan struct{})} }
 
-func newID() string {
+func newNodeID() string {
 	var b [12]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
 
-// young reports whether less than a bound has passed since a time. The monotonic clock
+// leaseValid reports whether less than a bound has passed since a time. The monotonic clock
 // says so. The wall clock may only say no: of a machine that slept, it alone knows.
-func young(since, now time.Time, bound time.Duration) bool {
+func leaseValid(since, now time.Time, bound time.Duration) bool {
 	return within(now.Sub(since), now.Round(0).Sub(since.Round(0)), bound)
 }
 
@@ -123,8 +123,8 @@ func within(passed, wall, bound time.Duration) bool {
 	return passed < bound && wall < bound && wall > -bound
 }
 
-// ask waits for a poll that begins after now. All who ask meanwhile share it.
-func (h *hearing) ask(ctx context.Context) error {
+// pollNow waits for a poll that begins after now. All who ask meanwhile share it.
+func (h *protocolNode) pollNow(ctx context.Context) error {
 	ctx, cancel, err := h.db.link.bind(ctx, h.db.c.Answer)
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func (h *hearing) ask(ctx context.Context) error {
 	defer cancel()
 
 	h.mu.Lock()
-	r := h.round
+	r := h.nextPoll
 	h.mu.Unlock()
 	h.wake()
 
@@ -147,24 +147,24 @@ func (h *hearing) ask(ctx context.Context) error {
 	}
 }
 
-// fresher makes memory as new as now, unless this node asks each time anyway.
-func (h *hearing) fresher(ctx context.Context) error {
+// pollIfLeased makes memory as new as now, unless this node asks each time anyway.
+func (h *protocolNode) pollIfLeased(ctx context.Context) error {
 	if h.bound == 0 {
 		return nil
 	}
-	return h.ask(ctx)
+	return h.pollNow(ctx)
 }
 
-func (h *hearing) wake() {
+func (h *protocolNode) wake() {
 	select {
-	case h.asked <- struct{}{}:
+	case h.wakeUp <- struct{}{}:
 	default:
 	}
 }
 
 // run polls until ctx ends.
-func (h *hearing) run(ctx context.Context) {
-	defer func() { _ = h.hangUp() }()
+func (h *protocolNode) run(ctx context.Context) {
+	defer func() { _ = h.disconnect() }()
 
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -172,51 +172,51 @@ func (h *hearing) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case <-h.asked:
+		case <-h.wakeUp:
 		case <-timer.C:
 		}
 
 		began := time.Now()
 		h.mu.Lock()
-		r, speak := h.round, h.speak
-		h.round, h.speak = newRound(), false
+		r, speak := h.nextPoll, h.notifyPeers
+		h.nextPoll, h.notifyPeers = newPendingPoll(), false
 		h.mu.Unlock()
 
 		r.err = h.poll(ctx, began, speak)
 		if r.err != nil && time.Since(began) < h.db.c.Answer/2 {
 			// It may be this connection alone that was cut.
-			_ = h.hangUp()
+			_ = h.disconnect()
 			began = time.Now()
 			r.err = h.poll(ctx, began, true)
 		}
 
 		close(r.done)
 		if r.err != nil && ctx.Err() == nil {
-			h.lost(ctx, r.err)
+			h.reconnect(ctx, r.err)
 		}
 
-		timer.Reset(max(h.pause()-time.Since(began), 0))
+		timer.Reset(max(h.interval()-time.Since(began), 0))
 	}
 
 	h.mu.Lock()
-	h.round.err = fmt.Errorf("%w: %w", jeton.ErrUnavailable, errClosed)
-	close(h.round.done)
+	h.nextPoll.err = fmt.Errorf("%w: %w", jeton.ErrUnavailable, errClosed)
+	close(h.nextPoll.done)
 	h.mu.Unlock()
 }
 
-// pause is how long a poll may be ago before the next begins: a third of the bound, so
+// interval is how long a poll may be ago before the next begins: a third of the bound, so
 // that one may be late.
-func (h *hearing) pause() time.Duration {
+func (h *protocolNode) interval() time.Duration {
 	if h.bound == 0 {
 		return slowest
 	}
 	return min(max(h.bound/3, fastest), slowest)
 }
 
-// lost says that the database is gone, ends whatever waits for it, and looks for it until
+// reconnect says that the database is gone, ends whatever waits for it, and looks for it until
 // it is back.
-func (h *hearing) lost(ctx context.Context, why error) {
-	h.heard.Store(nil)
+func (h *protocolNode) reconnect(ctx context.Context, why error) {
+	h.renewed.Store(nil)
 	h.db.link.down(why)
 	h.db.c.Log.Error(
 		"the database is lost: nobody is let in and nobody is logged out until it is back",
@@ -225,7 +225,7 @@ func (h *hearing) lost(ctx context.Context, why error) {
 		"error",
 		why,
 	)
-	_ = h.hangUp()
+	_ = h.disconnect()
 	since := time.Now()
 
 	for ctx.Err() == nil {
@@ -235,7 +235,7 @@ func (h *hearing) lost(ctx context.Context, why error) {
 			break
 		}
 
-		_ = h.hangUp()
+		_ = h.disconnect()
 
 		select {
 		case <-ctx.Done():
@@ -258,7 +258,7 @@ func (h *hearing) lost(ctx context.Context, why error) {
 	)
 }
 
-func (h *hearing) hangUp() error {
+func (h *protocolNode) disconnect() error {
 	if h.conn == nil {
 		return nil
 	}
@@ -280,19 +280,19 @@ FROM (SELECT 1) one LEFT JOIN changes c ON c.xid >= pg_snapshot_xmax($2::text::p
 
 // poll hears of what has changed. When it returns nil, memory is as new as began. What it
 // asks has Config.Answer each time, so that a database which is slow and not away is heard.
-func (h *hearing) poll(ctx context.Context, began time.Time, speak bool) error {
+func (h *protocolNode) poll(ctx context.Context, began time.Time, speak bool) error {
 	if err := h.connect(ctx); err != nil {
 		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 	}
 
 	if speak {
 		// The others look at once. Should they not hear it, they poll in a moment anyway.
-		if err := h.say(ctx, "look"); err != nil {
+		if err := h.notify(ctx, "look"); err != nil {
 			return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 		}
 	}
 
-	n, err := h.read(ctx)
+	n, err := h.readChanges(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: hear of changes: %w", jeton.ErrUnavailable, err)
 	}
@@ -300,7 +300,7 @@ func (h *hearing) poll(ctx context.Context, began time.Time, speak bool) error {
 	switch {
 	case n.standby:
 		return fmt.Errorf("%w: the database has become a standby", jeton.ErrUnavailable)
-	case h.unheard || !n.member || n.server != h.server:
+	case h.newConn || !n.member || n.server != h.server:
 		// It was taken for dead, or what it has heard came from a server that is no more. After a
 		// crash, a server gives the numbers of transactions anew that it had not written down:
 		// the last snapshot seems to show them. So nothing that was heard on a connection before
@@ -308,21 +308,21 @@ func (h *hearing) poll(ctx context.Context, began time.Time, speak bool) error {
 		return h.rejoin(ctx, began, n)
 	}
 
-	h.last = n.snapshot
-	h.hearOwn(n.own)
-	h.settled(n.snapshot)
+	h.lastSnapshot = n.snapshot
+	h.publishOwn(n.own)
+	h.forgetSteps(n.snapshot)
 	h.db.Hear(n.changes)
-	h.heard.Store(&began)
+	h.renewed.Store(&began)
 
 	if len(n.changes) > 0 {
-		if err := h.say(ctx, "heard "+h.id+" "+n.snapshot); err != nil {
+		if err := h.notify(ctx, "heard "+h.id+" "+n.snapshot); err != nil {
 			return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 		}
 	}
 
-	if time.Since(h.beaten) > h.db.c.beatEvery {
-		h.beaten = time.Now()
-		if err := h.beat(ctx); err != nil {
+	if time.Since(h.lastHeartbeat) > h.db.c.heartbeatEvery {
+		h.lastHeartbeat = time.Now()
+		if err := h.heartbeat(ctx); err != nil {
 			return fmt.Errorf("%w: beat: %w", jeton.ErrUnavailable, err)
 		}
 	}
@@ -330,8 +330,8 @@ func (h *hearing) poll(ctx context.Context, began time.Time, speak bool) error {
 	return nil
 }
 
-// now is what a poll has found.
-type now struct {
+// pollResult is what a poll has found.
+type pollResult struct {
 	snapshot string
 	standby  bool
 	server   string
@@ -346,11 +346,11 @@ type ownChange struct {
 	statements.Change
 }
 
-func (h *hearing) read(ctx context.Context) (n now, err error) {
+func (h *protocolNode) readChanges(ctx context.Context) (n pollResult, err error) {
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()
 
-	rows, err := h.conn.Query(ctx, pollText, h.id, h.last)
+	rows, err := h.conn.Query(ctx, pollText, h.id, h.lastSnapshot)
 	if err != nil {
 		return n, err
 	}
@@ -403,18 +403,18 @@ func (h *hearing) read(ctx context.Context) (n now, err error) {
 	return n, nil
 }
 
-// hearOwn tells of steps of this node that a poll has found and that nobody has told of yet:
+// publishOwn tells of steps of this node that a poll has found and that nobody has told of yet:
 // their commits may be answered late, and what the poll has shown may not be judged from
 // memory any more, whoever ended it.
-func (h *hearing) hearOwn(found []ownChange) {
-	h.telling.Lock()
-	defer h.telling.Unlock()
+func (h *protocolNode) publishOwn(found []ownChange) {
+	h.publishing.Lock()
+	defer h.publishing.Unlock()
 
 	tell := map[uint64]bool{}
 	for _, c := range found {
 		_, asked := tell[c.xid]
 		if !asked {
-			tell[c.xid] = h.hears(c.xid)
+			tell[c.xid] = h.pollFound(c.xid)
 		}
 		if tell[c.xid] {
 			h.db.Hear([]statements.Change{c.Change})
@@ -422,48 +422,48 @@ func (h *hearing) hearOwn(found []ownChange) {
 	}
 }
 
-// hears reports whether a poll that finds a step of this node has to tell of it.
-func (h *hearing) hears(xid uint64) bool {
+// pollFound reports whether a poll that finds a step of this node has to tell of it.
+func (h *protocolNode) pollFound(xid uint64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	f, known := h.own[xid]
-	if known && f == underWay {
-		h.own[xid] = shown
+	f, known := h.steps[xid]
+	if known && f == stepPending {
+		h.steps[xid] = stepPublished
 	}
 
-	return known && f != shown
+	return known && f != stepPublished
 }
 
-// settle takes what has become of a step: err is nil when it is committed.
-func (h *hearing) settle(done committed, err error) {
+// commitAnswered takes what has become of a step: err is nil when it is committed.
+func (h *protocolNode) commitAnswered(done committed, err error) {
 	var unknown *commitError
 
-	h.telling.Lock()
-	defer h.telling.Unlock()
+	h.publishing.Lock()
+	defer h.publishing.Unlock()
 
 	h.mu.Lock()
 	lost := errors.As(err, &unknown) && !takenBack(err)
-	f := h.own[done.xid]
-	if lost && f == underWay {
-		h.own[done.xid] = doubtful
+	f := h.steps[done.xid]
+	if lost && f == stepPending {
+		h.steps[done.xid] = stepUnknown
 	} else {
-		delete(h.own, done.xid)
+		delete(h.steps, done.xid)
 	}
 
 	h.mu.Unlock()
-	if err == nil && f != shown {
+	if err == nil && f != stepPublished {
 		h.db.Hear(done.changes)
 	}
 }
 
-// settled forgets steps whose end nobody knew and that a poll has told of by now, or that
+// forgetSteps forgets steps whose end nobody knew and that a poll has told of by now, or that
 // were rolled back.
-func (h *hearing) settled(last string) {
+func (h *protocolNode) forgetSteps(last string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	if len(h.own) == 0 {
+	if len(h.steps) == 0 {
 		return
 	}
 
@@ -472,22 +472,22 @@ func (h *hearing) settled(last string) {
 		return
 	}
 
-	for xid, f := range h.own {
-		if f == doubtful && xid < s.xmin {
-			delete(h.own, xid)
+	for xid, f := range h.steps {
+		if f == stepUnknown && xid < s.xmin {
+			delete(h.steps, xid)
 		}
 	}
 }
 
-func (h *hearing) connect(ctx context.Context) (err error) {
+func (h *protocolNode) connect(ctx context.Context) (err error) {
 	if h.conn == nil || h.conn.IsClosed() {
 		h.conn, err = pgx.ConnectConfig(ctx, h.settings)
-		h.unheard = true
+		h.newConn = true
 	}
 	return err
 }
 
-func (h *hearing) say(ctx context.Context, text string) error {
+func (h *protocolNode) notify(ctx context.Context, text string) error {
 	const most = 7900 // bytes of a notification are at most 8000
 	if len(text) > most {
 		return nil // the others wait for the bound instead
@@ -496,22 +496,22 @@ func (h *hearing) say(ctx context.Context, text string) error {
 }
 
 // join makes this process a node, before it holds anything in memory.
-func (h *hearing) join(ctx context.Context) error {
+func (h *protocolNode) join(ctx context.Context) error {
 	if err := h.connect(ctx); err != nil {
 		return err
 	}
 
 	began := time.Now()
-	if err := h.enlist(ctx); err != nil {
+	if err := h.register(ctx); err != nil {
 		return err
 	}
 
-	return h.start(ctx, began)
+	return h.startLease(ctx, began)
 }
 
-// enlist puts the node on the list. It is durable before the node trusts its memory: who
+// register puts the node on the list. It is durable before the node trusts its memory: who
 // ends something must find it there even if the database falls over meanwhile.
-func (h *hearing) enlist(ctx context.Context) error {
+func (h *protocolNode) register(ctx context.Context) error {
 	// It asks more than once, and nobody waits for it who could be answered.
 	ctx, cancel := context.WithTimeout(ctx, 3*h.db.c.Answer)
 	defer cancel()
@@ -529,34 +529,34 @@ ON CONFLICT (id) DO UPDATE SET bound = excluded.bound, beat = nodes.beat + 1, he
 	})
 }
 
-// start begins to hear from now on: what was in memory before is dropped.
-func (h *hearing) start(ctx context.Context, began time.Time) error {
+// startLease begins to hear from now on: what was in memory before is dropped.
+func (h *protocolNode) startLease(ctx context.Context, began time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()
 
 	const look = "SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text"
-	if err := h.conn.QueryRow(ctx, look).Scan(&h.last, &h.server); err != nil {
+	if err := h.conn.QueryRow(ctx, look).Scan(&h.lastSnapshot, &h.server); err != nil {
 		return err
 	}
 
-	h.unheard = false
+	h.newConn = false
 	h.mu.Lock()
-	clear(h.said)
+	clear(h.acks)
 
-	if h.deaf != nil {
-		h.deaf()
+	if h.cancelListen != nil {
+		h.cancelListen()
 	}
 
 	h.mu.Unlock()
 	h.db.Hear([]statements.Change{{Kind: statements.Everything}})
-	h.heard.Store(&began)
+	h.renewed.Store(&began)
 
 	return nil
 }
 
-// whatDatabase returns what tells this database from another one, and from itself before
+// readDatabaseID returns what tells this database from another one, and from itself before
 // it was brought back from the past. What a node learns at its start holds for this one.
-func (h *hearing) whatDatabase(ctx context.Context) (text string, err error) {
+func (h *protocolNode) readDatabaseID(ctx context.Context) (text string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()
 	const look = "SELECT COALESCE(string_agg(name || '=' || value, ' ' ORDER BY name), '') FROM meta WHERE name IN ('id', 'epoch', 'copying')"
@@ -564,34 +564,34 @@ func (h *hearing) whatDatabase(ctx context.Context) (text string, err error) {
 	return text, err
 }
 
-// remember notes which database this node has started on.
-func (h *hearing) remember(ctx context.Context) (err error) {
-	h.database, err = h.whatDatabase(ctx)
+// rememberDatabase notes which database this node has started on.
+func (h *protocolNode) rememberDatabase(ctx context.Context) (err error) {
+	h.databaseID, err = h.readDatabaseID(ctx)
 	return err
 }
 
 // rejoin begins anew after this node was taken for dead, or found another server.
-func (h *hearing) rejoin(ctx context.Context, began time.Time, n now) error {
-	h.heard.Store(nil)
+func (h *protocolNode) rejoin(ctx context.Context, began time.Time, n pollResult) error {
+	h.renewed.Store(nil)
 	if n.server != h.server {
 		h.mu.Lock()
-		h.restart = time.Now()
+		h.serverChanged = time.Now()
 		h.mu.Unlock()
 	}
 
-	if now, err := h.whatDatabase(ctx); err != nil {
+	if now, err := h.readDatabaseID(ctx); err != nil {
 		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
-	} else if now != h.database {
+	} else if now != h.databaseID {
 		return fmt.Errorf(
 			"%w: the database is another one, or was brought back from the past, since this node started: start it again",
 			jeton.ErrUnavailable,
 		)
 	}
 
-	if err := h.enlist(ctx); err != nil {
+	if err := h.register(ctx); err != nil {
 		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
 	}
-	if err := h.start(ctx, began); err != nil {
+	if err := h.startLease(ctx, began); err != nil {
 		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
 	}
 

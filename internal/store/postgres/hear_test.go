@@ -199,9 +199,9 @@ func TestAnEndWhoseCommitWasNotAnsweredIsHeardByItsOwnNode(t *testing.T) {
 
 	until(t, "the step to be forgotten", func() bool {
 		poll(t, db)
-		db.hearing.mu.Lock()
-		defer db.hearing.mu.Unlock()
-		return len(db.hearing.own) == 0
+		db.node.mu.Lock()
+		defer db.node.mu.Unlock()
+		return len(db.node.steps) == 0
 	})
 }
 
@@ -252,15 +252,15 @@ func TestWhatANodeKnowsOfItsOwnSteps(t *testing.T) {
 			db.Store = statements.New(engine{db})
 			settings, err := pgx.ParseConfig("postgres://nobody@localhost/nothing")
 			must(t, err)
-			h := newHearing(db, settings)
-			db.hearing = h
+			h := newNode(db, settings)
+			db.node = h
 
 			ear := listening(db)
 			done := committed{xid: 7, changes: []statements.Change{{Kind: statements.UsersChanged, IDs: []int64{1}}}}
-			h.own[7] = underWay
+			h.steps[7] = stepPending
 
 			pollFinds := func() {
-				if h.hears(7) {
+				if h.pollFound(7) {
 					db.Hear(done.changes)
 				}
 			}
@@ -272,7 +272,7 @@ func TestWhatANodeKnowsOfItsOwnSteps(t *testing.T) {
 				}
 			}
 
-			h.settle(done, tc.err)
+			h.commitAnswered(done, tc.err)
 			if tc.after {
 				pollFinds()
 			}
@@ -282,9 +282,9 @@ func TestWhatANodeKnowsOfItsOwnSteps(t *testing.T) {
 				t.Errorf("told %d times, want %d", got, tc.want)
 			}
 
-			h.settled("8:8:")
-			if len(h.own) > 0 {
-				t.Errorf("%v is kept for good", h.own)
+			h.forgetSteps("8:8:")
+			if len(h.steps) > 0 {
+				t.Errorf("%v is kept for good", h.steps)
 			}
 		})
 	}
@@ -317,7 +317,7 @@ func TestMemoryIsYoung(t *testing.T) {
 	}
 
 	now := time.Now()
-	if !young(now, now.Add(bound-1), bound) || young(now, now.Add(bound), bound) {
+	if !leaseValid(now, now.Add(bound-1), bound) || leaseValid(now, now.Add(bound), bound) {
 		t.Error("young does not end at the bound")
 	}
 }
@@ -424,7 +424,7 @@ func TestWithoutABoundEachRequestAsks(t *testing.T) {
 	for range 20 {
 		began := time.Now()
 		must(t, db.Fresh(t.Context()))
-		at := db.hearing.heard.Load()
+		at := db.node.renewed.Load()
 		if at == nil || at.Before(began) {
 			t.Fatal("judged by a poll that began before the request came")
 		}
@@ -437,13 +437,13 @@ func TestWithoutABoundEachRequestAsks(t *testing.T) {
 	go func() { _ = db.Fresh(context.WithoutCancel(t.Context())) }()
 	waitingFor(t, behind(t, url), 1)
 
-	rounds := make(chan *round, 200)
+	rounds := make(chan *pendingPoll, 200)
 	var wg sync.WaitGroup
 	for range cap(rounds) {
 		wg.Go(func() {
-			db.hearing.mu.Lock()
-			rounds <- db.hearing.round
-			db.hearing.mu.Unlock()
+			db.node.mu.Lock()
+			rounds <- db.node.nextPoll
+			db.node.mu.Unlock()
 
 			if err := db.Fresh(t.Context()); err != nil {
 				t.Errorf("Fresh: %v", err)
@@ -451,7 +451,7 @@ func TestWithoutABoundEachRequestAsks(t *testing.T) {
 		})
 	}
 
-	var first *round
+	var first *pendingPoll
 	for range cap(rounds) {
 		r := <-rounds
 		if first == nil {

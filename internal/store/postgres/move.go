@@ -19,7 +19,7 @@ import (
 type Side struct {
 	pool     *pgxpool.Pool
 	log      *slog.Logger
-	patience time.Duration // with nodes that may have ended without a word
+	maxHeartbeatAge time.Duration // with nodes that may have ended without a word
 }
 
 // OpenSide connects and brings the schema up to date, to move what is in it: half a copy,
@@ -52,7 +52,7 @@ func (c Config) side(ctx context.Context) (*Side, error) {
 		return nil, err
 	}
 
-	s := &Side{pool, c.Log, patienceWithNodes}
+	s := &Side{pool, c.Log, maxHeartbeatAge}
 	if err := s.identify(ctx); err != nil {
 		s.pool.Close()
 		return nil, err
@@ -110,7 +110,7 @@ func snapshotOf(
 	})
 }
 
-// last looks at the sequence, which is not of the snapshot: it may be ahead, never behind.
+// lastSnapshot looks at the sequence, which is not of the snapshot: it may be ahead, never behind.
 func last(ctx context.Context, q statements.Queries, table, column string) (n int64, err error) {
 	var given, greatest int64
 	err = q.QueryRow(ctx, "SELECT COALESCE(max("+column+"), 0) FROM "+table).Scan(&greatest)
@@ -155,14 +155,14 @@ func errNodes(n int) error {
 	return jeton.WithDetail(jeton.ErrConflict, fmt.Sprintf("%d nodes serve from the database; stop them first", n))
 }
 
-// patienceWithNodes is how long a node that has ended without a word is waited for: it
-// beats more often, and judges nothing from memory any more after that.
-const patienceWithNodes = 2*beatEvery + MaxStaleness/2
+// maxHeartbeatAge is how long a node that has ended without a word is waited for: it
+// heartbeats more often, and judges nothing from memory any more after that.
+const maxHeartbeatAge = 2*heartbeatEvery + MaxStaleness/2
 
 // Served reports how many nodes serve from the database. One whose line is left from a
 // crash is looked at for a while, and its line taken away when it does not beat.
 func (s *Side) Served(ctx context.Context) (int, error) {
-	before, err := s.beats(ctx)
+	before, err := s.heartbeats(ctx)
 	if err != nil || len(before) == 0 {
 		return 0, err
 	}
@@ -172,17 +172,17 @@ func (s *Side) Served(ctx context.Context) (int, error) {
 		"nodes",
 		len(before),
 		"for",
-		s.patience.String(),
+		s.maxHeartbeatAge.String(),
 	)
 
-	for end := time.Now().Add(s.patience); ; {
+	for end := time.Now().Add(s.maxHeartbeatAge); ; {
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
-		case <-time.After(min(beatEvery/5, s.patience/5)):
+		case <-time.After(min(heartbeatEvery/5, s.maxHeartbeatAge/5)):
 		}
 
-		now, err := s.beats(ctx)
+		now, err := s.heartbeats(ctx)
 		if err != nil {
 			return 0, err
 		}
@@ -199,7 +199,7 @@ func (s *Side) Served(ctx context.Context) (int, error) {
 	}
 }
 
-func (s *Side) beats(ctx context.Context) (map[string]int64, error) {
+func (s *Side) heartbeats(ctx context.Context) (map[string]int64, error) {
 	rows, err := s.pool.Query(ctx, "SELECT id, beat FROM nodes")
 	if err != nil {
 		return nil, err
@@ -217,7 +217,7 @@ func (s *Side) beats(ctx context.Context) (map[string]int64, error) {
 	return list, err
 }
 
-// forget takes nodes off the list. One that comes back all the same finds that, and
+// dropAcks takes nodes off the list. One that comes back all the same finds that, and
 // begins anew.
 func (s *Side) forget(ctx context.Context, silent map[string]int64) error {
 	for id, beat := range silent {

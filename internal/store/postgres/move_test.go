@@ -61,7 +61,7 @@ func TestANodeAndAMoveKeepEachOtherOut(t *testing.T) {
 	if _, err := open(); !errors.Is(err, statements.ErrHalf) || !strings.Contains(err.Error(), "jeton db copy") {
 		t.Errorf("a node on half a copy: %v", err)
 	}
-	if n, err := s.beats(t.Context()); err != nil || len(n) != 0 {
+	if n, err := s.heartbeats(t.Context()); err != nil || len(n) != 0 {
 		t.Errorf("the node that was refused is on the list: %v, %v", n, err)
 	}
 
@@ -100,7 +100,7 @@ func TestALineThatACrashHasLeftKeepsNobodyOut(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s.patience = 200 * time.Millisecond
+	s.maxHeartbeatAge = 200 * time.Millisecond
 	if n, err := s.Served(t.Context()); n != 0 || err != nil {
 		t.Errorf("served by %d nodes, %v", n, err)
 	}
@@ -109,7 +109,7 @@ func TestALineThatACrashHasLeftKeepsNobodyOut(t *testing.T) {
 	}
 
 	// One that beats is alive, however long it takes.
-	s.patience = time.Minute
+	s.maxHeartbeatAge = time.Minute
 	if _, err := s.pool.Exec(t.Context(), line); err != nil {
 		t.Fatal(err)
 	}

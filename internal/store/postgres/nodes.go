@@ -12,23 +12,23 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// seen is how another node looked when it last changed.
-type seen struct {
+// peer is how another node looked when it last changed.
+type peer struct {
 	beat int64
 	gone bool
 	at   time.Time
 }
 
 const (
-	beatEvery = 5 * time.Second
-	// silent is after how long a node that does not beat is marked as gone, and after how
+	heartbeatEvery = 5 * time.Second
+	// deadAfter is after how long a node that does not beat is marked as gone, and after how
 	// long again it is forgotten. It is longer than any bound: a node that comes back finds the
 	// mark, or that its line is missing, before it trusts its memory again.
-	silent = 3 * MaxStaleness
+	deadAfter = 3 * MaxStaleness
 )
 
-// write writes what a step has changed into its transaction, and returns its number.
-func (h *hearing) write(ctx context.Context, tx pgx.Tx, changes []statements.Change) (xid uint64, err error) {
+// recordChanges writes what a step has changed into its transaction, and returns its number.
+func (h *protocolNode) recordChanges(ctx context.Context, tx pgx.Tx, changes []statements.Change) (xid uint64, err error) {
 	const add = "INSERT INTO changes (node, kind, ids, hashes) VALUES ($1, $2, $3, $4) RETURNING xid::text::bigint"
 	// More than that is told by its number: nobody has to know each of them.
 	const most = 4096
@@ -58,22 +58,22 @@ func (h *hearing) write(ctx context.Context, tx pgx.Tx, changes []statements.Cha
 	}
 
 	h.mu.Lock()
-	h.own[xid] = underWay
+	h.steps[xid] = stepPending
 	h.mu.Unlock()
 
 	return xid, nil
 }
 
-// tell returns when no node judges any more from what was before a step.
-func (h *hearing) tell(ctx context.Context, done committed) error {
+// waitAcked returns when no node judges any more from what was before a step.
+func (h *protocolNode) waitAcked(ctx context.Context, done committed) error {
 	h.mu.Lock()
-	h.speak = true
-	r := h.round
+	h.notifyPeers = true
+	r := h.nextPoll
 	h.mu.Unlock()
 	h.wake()
 
 	// The list is read after the commit: a node that joins later reads what is committed.
-	others, bound, err := h.nodes(ctx)
+	others, bound, err := h.leaseHolders(ctx)
 	if err != nil {
 		return fmt.Errorf(
 			"%w: the change is made, but whether every node has heard of it is not known: %w",
@@ -85,7 +85,7 @@ func (h *hearing) tell(ctx context.Context, done committed) error {
 	if bound == 0 {
 		// The others all ask each time. This node has heard of its other steps when it has
 		// polled: their answers may be under way.
-		return h.fresher(ctx)
+		return h.pollIfLeased(ctx)
 	}
 
 	// What others have said counts when a poll that began after the commit has found the
@@ -95,7 +95,7 @@ func (h *hearing) tell(ctx context.Context, done committed) error {
 	defer timer.Stop()
 
 	for {
-		heard, news := h.heardBy(others, done)
+		heard, news := h.ackedBy(others, done)
 		if heard && trusted {
 			return nil
 		}
@@ -117,8 +117,8 @@ func (h *hearing) tell(ctx context.Context, done committed) error {
 	}
 }
 
-// nodes returns the other nodes that may judge from memory, and the longest bound of any.
-func (h *hearing) nodes(ctx context.Context) (others []string, bound time.Duration, err error) {
+// leaseHolders returns the other nodes that may judge from memory, and the longest bound of any.
+func (h *protocolNode) leaseHolders(ctx context.Context) (others []string, bound time.Duration, err error) {
 	ctx, cancel, err := h.db.link.bind(ctx, h.db.c.Answer)
 	if err != nil {
 		return nil, 0, err
@@ -140,37 +140,37 @@ func (h *hearing) nodes(ctx context.Context) (others []string, bound time.Durati
 		}
 	}
 
-	if len(others) > 0 || h.anew() {
+	if len(others) > 0 || h.serverIsNew() {
 		// This node itself may judge from memory until it has heard of what another step of its
-		// own has done.
+		// steps has done.
 		bound = max(bound, h.bound)
 	}
 
 	return others, bound, err
 }
 
-// anew reports whether the server has only just come up. A failover may have lost the line
+// serverIsNew reports whether the server has only just come up. A failover may have lost the line
 // of a node that still trusts what it heard before.
-func (h *hearing) anew() bool {
+func (h *protocolNode) serverIsNew() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !h.restart.IsZero() && time.Since(h.restart) < MaxStaleness
+	return !h.serverChanged.IsZero() && time.Since(h.serverChanged) < MaxStaleness
 }
 
-// heardBy reports whether all of the nodes have said that they have heard of a step, and
+// ackedBy reports whether all of the nodes have said that they have heard of a step, and
 // otherwise returns what is closed when there is something new.
-func (h *hearing) heardBy(nodes []string, done committed) (bool, <-chan struct{}) {
+func (h *protocolNode) ackedBy(nodes []string, done committed) (bool, <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
 	// Of a server that has only just come up the list may be short.
-	if !h.restart.IsZero() && done.at.Sub(h.restart) < MaxStaleness {
-		return false, h.news
+	if !h.serverChanged.IsZero() && done.at.Sub(h.serverChanged) < MaxStaleness {
+		return false, h.acksChanged
 	}
 
 	for _, id := range nodes {
-		if s, ok := h.said[id]; !ok || !s.shows(done.xid) {
-			return false, h.news
+		if s, ok := h.acks[id]; !ok || !s.shows(done.xid) {
+			return false, h.acksChanged
 		}
 	}
 
@@ -179,7 +179,7 @@ func (h *hearing) heardBy(nodes []string, done committed) (bool, <-chan struct{}
 
 // listen hears what other nodes say, until ctx ends. It makes things fast; what is
 // promised does not hang on it.
-func (h *hearing) listen(ctx context.Context) {
+func (h *protocolNode) listen(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := h.listenOnce(ctx)
 		if ctx.Err() != nil {
@@ -195,12 +195,12 @@ func (h *hearing) listen(ctx context.Context) {
 	}
 }
 
-func (h *hearing) listenOnce(ctx context.Context) error {
+func (h *protocolNode) listenOnce(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
 	h.mu.Lock()
-	h.deaf = cancel
+	h.cancelListen = cancel
 	h.mu.Unlock()
 	conn, err := pgx.ConnectConfig(ctx, h.settings)
 	if err != nil {
@@ -221,12 +221,12 @@ func (h *hearing) listenOnce(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		h.hear(ctx, n.Payload)
+		h.onNotification(ctx, n.Payload)
 	}
 }
 
-// hear takes what another node says on the connection that ctx is of.
-func (h *hearing) hear(ctx context.Context, text string) {
+// onNotification takes what another node says on the connection that ctx is of.
+func (h *protocolNode) onNotification(ctx context.Context, text string) {
 	if text == "look" {
 		h.wake()
 		return
@@ -250,33 +250,33 @@ func (h *hearing) hear(ctx context.Context, text string) {
 		return // the server that it was said on may be no more
 	}
 
-	h.said[id] = s
-	close(h.news)
-	h.news = make(chan struct{})
+	h.acks[id] = s
+	close(h.acksChanged)
+	h.acksChanged = make(chan struct{})
 }
 
-// beat says that this node lives, and clears away what no node needs any more. No clock but
+// heartbeat says that this node lives, and clears away what no node needs any more. No clock but
 // this node's own is asked for how long another has been silent.
-func (h *hearing) beat(ctx context.Context) error {
+func (h *protocolNode) heartbeat(ctx context.Context) error {
 	if err := h.exec(
 		ctx,
 		"UPDATE nodes SET beat = beat + 1, heard = pg_snapshot_xmin($2::text::pg_snapshot) WHERE id = $1",
 		h.id,
-		h.last,
+		h.lastSnapshot,
 	); err != nil {
 		return err
 	}
 
-	found, err := h.look(ctx)
+	found, err := h.readPeers(ctx)
 	if err != nil {
 		return err
 	}
 
-	h.others = found
-	h.forget(found)
+	h.peers = found
+	h.dropAcks(found)
 
 	for id, s := range found {
-		if time.Since(s.at) < h.db.c.silent {
+		if time.Since(s.at) < h.db.c.deadAfter {
 			continue
 		}
 
@@ -294,19 +294,19 @@ func (h *hearing) beat(ctx context.Context) error {
 	return h.exec(ctx, "DELETE FROM changes WHERE xid < (SELECT heard FROM nodes ORDER BY heard LIMIT 1)")
 }
 
-// look returns how the other nodes look, and since when they look so.
-func (h *hearing) look(ctx context.Context) (map[string]seen, error) {
+// readPeers returns how the other nodes look, and since when they look so.
+func (h *protocolNode) readPeers(ctx context.Context) (map[string]peer, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()
 
-	at, found := time.Now(), map[string]seen{}
+	at, found := time.Now(), map[string]peer{}
 	rows, _ := h.conn.Query(ctx, "SELECT id, beat, gone FROM nodes WHERE id <> $1", h.id)
 	var id string
-	var s seen
+	var s peer
 
 	_, err := pgx.ForEachRow(rows, []any{&id, &s.beat, &s.gone}, func() error {
 		s.at = at
-		if old, ok := h.others[id]; ok && old.beat == s.beat && old.gone == s.gone {
+		if old, ok := h.peers[id]; ok && old.beat == s.beat && old.gone == s.gone {
 			s.at = old.at
 		}
 
@@ -318,28 +318,28 @@ func (h *hearing) look(ctx context.Context) (map[string]seen, error) {
 }
 
 // exec says one thing on the connection that polls.
-func (h *hearing) exec(ctx context.Context, text string, args ...any) error {
+func (h *protocolNode) exec(ctx context.Context, text string, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()
 	_, err := h.conn.Exec(ctx, text, args...)
 	return err
 }
 
-// forget forgets what nodes have said that are no more.
-func (h *hearing) forget(found map[string]seen) {
+// dropAcks forgets what nodes have said that are no more.
+func (h *protocolNode) dropAcks(found map[string]peer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	for id := range h.said {
+	for id := range h.acks {
 		if _, ok := found[id]; !ok {
-			delete(h.said, id)
+			delete(h.acks, id)
 		}
 	}
 }
 
 // leave takes this node off the list. It judges nothing any more.
-func (h *hearing) leave() {
-	h.heard.Store(nil)
+func (h *protocolNode) leave() {
+	h.renewed.Store(nil)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 
@@ -347,5 +347,5 @@ func (h *hearing) leave() {
 		_, _ = h.conn.Exec(ctx, "DELETE FROM nodes WHERE id = $1", h.id) // the others find out otherwise
 	}
 
-	_ = h.hangUp()
+	_ = h.disconnect()
 }

@@ -146,9 +146,9 @@ func TestWhatANodeSaidOnAServerThatIsNoMoreDoesNotCount(t *testing.T) {
 	// The other node has seen numbers of transactions that a crash took back.
 	poll(t, other)
 
-	db.hearing.mu.Lock()
-	db.hearing.said[other.hearing.id] = snapshot{xmin: 1 << 40, xmax: 1 << 40}
-	db.hearing.mu.Unlock()
+	db.node.mu.Lock()
+	db.node.acks[other.node.id] = snapshot{xmin: 1 << 40, xmax: 1 << 40}
+	db.node.mu.Unlock()
 	conn := behind(t, url)
 	do(t, conn, "BEGIN")
 
@@ -170,13 +170,13 @@ func TestWhatANodeSaidOnAServerThatIsNoMoreDoesNotCount(t *testing.T) {
 	default:
 	}
 
-	do(t, conn, "UPDATE nodes SET gone = TRUE WHERE id = $1", db.hearing.id)
+	do(t, conn, "UPDATE nodes SET gone = TRUE WHERE id = $1", db.node.id)
 	do(t, conn, "COMMIT")
 	must(t, <-answer)
-	db.hearing.mu.Lock()
-	defer db.hearing.mu.Unlock()
+	db.node.mu.Lock()
+	defer db.node.mu.Unlock()
 
-	s := db.hearing.said[other.hearing.id]
+	s := db.node.acks[other.node.id]
 	if s.xmin == 1<<40 {
 		t.Error("what was said before it began anew is still believed")
 	}
@@ -184,7 +184,7 @@ func TestWhatANodeSaidOnAServerThatIsNoMoreDoesNotCount(t *testing.T) {
 
 func TestSilentNodesAreForgottenAndTheirChangesCleared(t *testing.T) {
 	url := shared.Database(t)
-	c := Config{Staleness: 20 * time.Millisecond, beatEvery: time.Millisecond, silent: 100 * time.Millisecond}
+	c := Config{Staleness: 20 * time.Millisecond, heartbeatEvery: time.Millisecond, deadAfter: 100 * time.Millisecond}
 	db, conn := node(t, url, c), behind(t, url)
 	u := person(t, db, "diane")
 	do(
@@ -215,7 +215,7 @@ func TestSilentNodesAreForgottenAndTheirChangesCleared(t *testing.T) {
 			conn,
 			&kept,
 			"SELECT count(*) FROM changes c WHERE c.xid >= (SELECT heard FROM nodes WHERE id = 'ghost') AND c.node = $1",
-			db.hearing.id,
+			db.node.id,
 		)
 
 		if state != "forgotten" && kept == 0 {
@@ -243,16 +243,16 @@ func TestSilentNodesAreForgottenAndTheirChangesCleared(t *testing.T) {
 
 func TestALivingNodeIsNotForgotten(t *testing.T) {
 	url := shared.Database(t)
-	c := Config{Staleness: 20 * time.Millisecond, beatEvery: time.Millisecond, silent: 5 * time.Second}
+	c := Config{Staleness: 20 * time.Millisecond, heartbeatEvery: time.Millisecond, deadAfter: 5 * time.Second}
 	db, other := node(t, url, c), node(t, url, c)
 	ear := listening(other)
 	conn := behind(t, url)
 
 	var from int
-	say(t, conn, &from, "SELECT beat FROM nodes WHERE id = $1", other.hearing.id)
+	say(t, conn, &from, "SELECT beat FROM nodes WHERE id = $1", other.node.id)
 	until(t, "many beats", func() bool {
 		var beat int
-		say(t, conn, &beat, "SELECT beat FROM nodes WHERE id = $1", other.hearing.id)
+		say(t, conn, &beat, "SELECT beat FROM nodes WHERE id = $1", other.node.id)
 		return beat > from+50
 	})
 
@@ -337,17 +337,17 @@ func FuzzSnapshot(f *testing.F) {
 
 		db := &DB{c: Config{}.withDefaults()}
 		db.Store = statements.New(engine{db})
-		h := &hearing{
+		h := &protocolNode{
 			db:    db,
 			id:    "me",
-			said:  map[string]snapshot{},
-			news:  make(chan struct{}),
-			asked: make(chan struct{}, 1),
+			acks:  map[string]snapshot{},
+			acksChanged:  make(chan struct{}),
+			wakeUp: make(chan struct{}, 1),
 		}
-		h.hear(t.Context(), "heard other "+text)
-		h.hear(t.Context(), text)
+		h.onNotification(t.Context(), "heard other "+text)
+		h.onNotification(t.Context(), text)
 
-		_, said := h.said["other"]
+		_, said := h.acks["other"]
 		if said != (err == nil) {
 			t.Errorf("%q: heard is %v, read is %v", text, said, err)
 		}

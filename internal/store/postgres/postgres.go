@@ -36,7 +36,7 @@ type DB struct {
 	pool              *pgxpool.Pool
 	link              link
 	spender           spender
-	hearing           *hearing
+	node           *protocolNode
 	serial            chan struct{} // whose turn it is at this node to take a serial step
 	stop              context.CancelFunc
 	work              sync.WaitGroup
@@ -54,14 +54,14 @@ type Config struct {
 	// every time. All nodes wait for the longest of any.
 	Staleness time.Duration
 	Log       *slog.Logger
-	// Told hears how long after its commit an end was answered: until no node judges any
+	// OnInvalidated hears how long after its commit an end was answered: until no node judges any
 	// more from what was before. It is called by many goroutines. nil: nobody does.
-	Told func(time.Duration)
+	OnInvalidated func(time.Duration)
 	// Schema holds the steps of the schema, in a folder of that name. nil: those of this
 	// program.
 	Schema fs.FS
 
-	beatEvery, silent time.Duration // tests have less time; 0: as the constants say
+	heartbeatEvery, deadAfter time.Duration // tests have less time; 0: as the constants say
 }
 
 // MaxStaleness bounds Config.Staleness.
@@ -85,15 +85,15 @@ func (c Config) withDefaults() Config {
 	if c.Answer == 0 {
 		c.Answer = time.Second
 	}
-	if c.beatEvery == 0 {
-		c.beatEvery = beatEvery
+	if c.heartbeatEvery == 0 {
+		c.heartbeatEvery = heartbeatEvery
 	}
-	if c.silent == 0 {
-		c.silent = silent
+	if c.deadAfter == 0 {
+		c.deadAfter = deadAfter
 	}
 
-	if c.Told == nil {
-		c.Told = func(time.Duration) {}
+	if c.OnInvalidated == nil {
+		c.OnInvalidated = func(time.Duration) {}
 	}
 
 	return c
@@ -135,21 +135,21 @@ func (db *DB) open(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	db.stop = stop
 	db.link.up()
-	db.hearing = newHearing(db, settings.ConnConfig)
-	if err := db.hearing.join(ctx); err != nil {
+	db.node = newNode(db, settings.ConnConfig)
+	if err := db.node.join(ctx); err != nil {
 		return err
 	}
 
 	if err := db.begin(ctx); err != nil {
 		return err
 	}
-	if err := db.hearing.remember(ctx); err != nil {
+	if err := db.node.rememberDatabase(ctx); err != nil {
 		return err
 	}
 
 	db.spender.start(background, db)
-	db.work.Go(func() { db.hearing.run(background) })
-	db.work.Go(func() { db.hearing.listen(background) })
+	db.work.Go(func() { db.node.run(background) })
+	db.work.Go(func() { db.node.listen(background) })
 
 	return nil
 }
@@ -157,7 +157,7 @@ func (db *DB) open(ctx context.Context) error {
 // unshared returns an error when a connection is not one session of the server from its
 // beginning to its end: a pooler may hand it to others between two transactions. Locks and
 // settings would be left with them, and a node could not tell that the server which it has
-// heard from has fallen over since.
+// renewed from has fallen over since.
 func unshared(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 	var conns [2]*pgx.Conn
 	for i := range conns {
@@ -256,8 +256,8 @@ func (db *DB) Close() error {
 			db.link.down(errClosed)
 		}
 
-		if db.hearing != nil {
-			db.hearing.leave()
+		if db.node != nil {
+			db.node.leave()
 		}
 		if db.pool != nil {
 			db.pool.Close()
@@ -270,11 +270,11 @@ func (db *DB) Close() error {
 var errClosed = errors.New("the store is closed")
 
 // Ping reports whether the database answers and this node hears of changes.
-func (db *DB) Ping(ctx context.Context) error { return db.hearing.ask(ctx) }
+func (db *DB) Ping(ctx context.Context) error { return db.node.pollNow(ctx) }
 
 // Fresh returns nil when what this node holds in memory may be judged from: it is at most
 // as old as Config.Staleness. Otherwise it asks the database first.
-func (db *DB) Fresh(ctx context.Context) error { return db.hearing.fresh(ctx) }
+func (db *DB) Fresh(ctx context.Context) error { return db.node.checkLease(ctx) }
 
 // advise adds what an operator can do about a database that does not open.
 func advise(err error) error {

@@ -5,11 +5,11 @@ import "time"
 // Stats is how a node and its database stand at one moment.
 type Stats struct {
 	Up bool // the database is there, as far as this node knows
-	// Heard is when the poll began that memory is as new as. It is zero while this node
+	// LeaseRenewed is when the poll began that memory is as new as. It is zero while this node
 	// may judge nothing from memory.
-	Heard time.Time
+	LeaseRenewed time.Time
 	// Connections of the pool: in use, open, and at most. Two more are this node's own.
-	InUse, Open, Most int
+	InUse, Open, Max int
 	Waited            int64 // how often somebody had to wait for one, since the start
 }
 
@@ -20,13 +20,13 @@ func (db *DB) Stats() Stats {
 		Up:     db.link.isUp(),
 		InUse:  int(p.AcquiredConns()),
 		Open:   int(p.TotalConns()),
-		Most:   int(p.MaxConns()),
+		Max:   int(p.MaxConns()),
 		Waited: p.EmptyAcquireCount(),
 	}
 
-	t := db.hearing.heard.Load()
+	t := db.node.renewed.Load()
 	if t != nil {
-		s.Heard = *t
+		s.LeaseRenewed = *t
 	}
 
 	return s
