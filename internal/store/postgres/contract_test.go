@@ -15,14 +15,14 @@ var shared pgtest.Shared
 func TestMain(m *testing.M) { shared.Main(m) }
 
 func TestKeepsItsContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Store { return opened(t, Config{}) })
+	storetest.Run(t, func(t *testing.T) storetest.Store { return openStore(t, Config{}) })
 }
 
-// opened opens a store on an empty database of its own and closes it when the test ends.
-func opened(t *testing.T, c Config) *DB {
+// openStore opens a store on an empty database of its own and closes it when the test ends.
+func openStore(t *testing.T, c Config) *DB {
 	t.Helper()
 	hasten(t)
-	return node(t, shared.Database(t), c)
+	return openNode(t, shared.Database(t), c)
 }
 
 var hastened sync.Once
@@ -38,8 +38,8 @@ func hasten(t *testing.T) {
 	})
 }
 
-// node opens a store on a database.
-func node(t testing.TB, url string, c Config) *DB {
+// openNode opens a store on a database.
+func openNode(t testing.TB, url string, c Config) *DB {
 	t.Helper()
 	c.URL, c.Where = jeton.NewSecret(url), "the test's"
 	c.Answer = max(c.Answer, 10*time.Second) // a slow machine is no fault of the store

@@ -119,15 +119,15 @@ func (i *island) way(t *testing.T, state string) {
 
 func TestPacketsThatAreLostWithoutAWord(t *testing.T) {
 	c := shared.Cluster(t)
-	name := empty(t, c)
+	name := newDatabase(t, c)
 	island := newIsland(t, c.Addr())
 	const bound = 300 * time.Millisecond
-	far, near := quick(t, c.Via(island.addr, name), Config{
+	far, near := openImpatient(t, c.Via(island.addr, name), Config{
 		Staleness: bound,
-	}), node(t, c.URL(name), Config{Staleness: bound})
-	login := enter(t, near, person(t, near, "diane"), "one")
+	}), openNode(t, c.URL(name), Config{Staleness: bound})
+	login := startSession(t, near, addUser(t, near, "diane"), "one")
 
-	enter(t, near, found(t, near, "diane"), "two")
+	startSession(t, near, findUser(t, near, "diane"), "two")
 	budget := policy.Budget{ID: 1, Max: 5}
 	_, err := far.Spend(t.Context(), use(login, budget))
 	must(t, err)
@@ -135,7 +135,7 @@ func TestPacketsThatAreLostWithoutAWord(t *testing.T) {
 
 	island.way(t, "down")
 	began := time.Now()
-	must(t, end(t.Context(), near, "two"))
+	must(t, endSession(t.Context(), near, "two"))
 
 	if took := time.Since(began); took < bound {
 		t.Errorf("the end was answered after %v; a node that hears nothing may judge from memory for %v", took, bound)
@@ -147,7 +147,7 @@ func TestPacketsThatAreLostWithoutAWord(t *testing.T) {
 	for range 5 {
 		asked := time.Now()
 		_, err := far.Spend(t.Context(), use(login, budget))
-		away(t, "a use", err)
+		wantUnavailable(t, "a use", err)
 
 		if took := time.Since(asked); took > answered {
 			t.Errorf("an answer took %v", took)
@@ -156,7 +156,7 @@ func TestPacketsThatAreLostWithoutAWord(t *testing.T) {
 
 	island.way(t, "up")
 	back := time.Now()
-	until(t, "health", func() bool {
+	eventually(t, "health", func() bool {
 		_, err := far.FindSession(t.Context(), session.HashOf("one"))
 		return err == nil && far.Fresh(t.Context()) == nil
 	})
@@ -184,19 +184,19 @@ func TestPacketsThatAreLostWithoutAWord(t *testing.T) {
 // went on from the last snapshot would not see them.
 func TestACrashThatTakesNumbersBack(t *testing.T) {
 	c := pgtest.Start(t)
-	name := empty(t, c)
-	db := quick(t, c.TCP(name), Config{Staleness: 100 * time.Millisecond})
-	ear := listening(db)
-	enter(t, db, person(t, db, "diane"), "one")
+	name := newDatabase(t, c)
+	db := openImpatient(t, c.TCP(name), Config{Staleness: 100 * time.Millisecond})
+	ear := record(db)
+	startSession(t, db, addUser(t, db, "diane"), "one")
 
-	poll(t, db)
+	pollNow(t, db)
 	ear.take()
-	conn := behind(t, c.Superuser(name))
+	conn := connect(t, c.Superuser(name))
 	var pid int
-	say(t, conn, &pid, "SELECT pg_backend_pid()")
+	queryRow(t, conn, &pid, "SELECT pg_backend_pid()")
 
 	must(t, syscall.Kill(pid, syscall.SIGKILL))
-	until(t, "everything to be dropped", func() bool { return ear.times(all) > 0 })
-	until(t, "the node to judge again", func() bool { return db.Fresh(t.Context()) == nil })
+	eventually(t, "everything to be dropped", func() bool { return ear.count(everything) > 0 })
+	eventually(t, "the node to judge again", func() bool { return db.Fresh(t.Context()) == nil })
 	must(t, db.Ping(t.Context()))
 }

@@ -30,19 +30,19 @@ func (c Config) dial(ctx context.Context, network, addr string) (net.Conn, error
 		err = conn.SetDeadline(time.Now().Add(c.Answer))
 	}
 
-	return hasty{conn, c.Answer}, err
+	return boundedConn{conn, c.Answer}, err
 }
 
-// hasty is a connection that waits no longer than most for its own end.
-type hasty struct {
+// boundedConn is a connection that waits no longer than most for its own end.
+type boundedConn struct {
 	net.Conn
-	most time.Duration
+	limit time.Duration
 }
 
 // SetDeadline implements net.Conn. The library sets one that lies ahead only to end a
 // connection.
-func (h hasty) SetDeadline(t time.Time) error {
-	most := time.Now().Add(h.most)
+func (h boundedConn) SetDeadline(t time.Time) error {
+	most := time.Now().Add(h.limit)
 	if t.After(most) {
 		t = most
 	}

@@ -29,24 +29,24 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func wants(t *testing.T, what string, err, want error) {
+func wantError(t *testing.T, what string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Errorf("%s: %v, want %v", what, err, want)
 	}
 }
 
-// away checks that a store which could not tell has said so, and when to ask again as far
+// wantUnavailable checks that a store which could not tell has said so, and when to ask again as far
 // as it knows.
-func away(t *testing.T, what string, err error) {
+func wantUnavailable(t *testing.T, what string, err error) {
 	t.Helper()
 	if !errors.Is(err, jeton.ErrUnavailable) && !errors.Is(err, jeton.ErrBusy) {
 		t.Errorf("%s without a database: %v, want ErrUnavailable or ErrBusy", what, err)
 	}
 }
 
-// until waits for something that comes by itself.
-func until(t *testing.T, what string, ok func() bool) {
+// eventually waits for something that comes by itself.
+func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
@@ -56,23 +56,23 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// ear notes what a node is told of.
-type ear struct {
-	mu    sync.Mutex
-	heard []string
+// recorder notes what a node is told of.
+type recorder struct {
+	mu   sync.Mutex
+	seen []string
 }
 
-const all = "everything"
+const everything = "everything"
 
-func listening(db *DB) *ear {
-	e := &ear{}
+func record(db *DB) *recorder {
+	e := &recorder{}
 	note := func(what string) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.heard = append(e.heard, what)
+		e.seen = append(e.seen, what)
 	}
 
-	db.WatchAll(func() { note(all) })
+	db.WatchAll(func() { note(everything) })
 	db.WatchSessions(func(list ...session.Hash) {
 		for _, h := range list {
 			note(fmt.Sprintf("session %x", h))
@@ -92,11 +92,11 @@ func listening(db *DB) *ear {
 	return e
 }
 
-func (e *ear) times(what string) (n int) {
+func (e *recorder) count(what string) (n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 
-	for _, h := range e.heard {
+	for _, h := range e.seen {
 		if h == what {
 			n++
 		}
@@ -106,16 +106,16 @@ func (e *ear) times(what string) (n int) {
 }
 
 // take returns what was heard since it was last called, sorted.
-func (e *ear) take() []string {
+func (e *recorder) take() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	list := slices.Sorted(slices.Values(e.heard))
-	e.heard = nil
+	list := slices.Sorted(slices.Values(e.seen))
+	e.seen = nil
 	return list
 }
 
-// person adds a user.
-func person(t testing.TB, db *DB, name string) account.Account {
+// addUser adds a user.
+func addUser(t testing.TB, db *DB, name string) account.Account {
 	t.Helper()
 	a := account.Account{
 		Name:     name,
@@ -137,7 +137,7 @@ func person(t testing.TB, db *DB, name string) account.Account {
 	return a
 }
 
-func found(t testing.TB, db *DB, name string) account.Account {
+func findUser(t testing.TB, db *DB, name string) account.Account {
 	t.Helper()
 	a, err := db.FindUser(t.Context(), name)
 	if err != nil {
@@ -147,8 +147,8 @@ func found(t testing.TB, db *DB, name string) account.Account {
 	return a
 }
 
-// entry is a login that nobody refuses.
-func entry(u account.Account, text string) session.Start {
+// newSession is a login that nobody refuses.
+func newSession(u account.Account, text string) session.Start {
 	return session.Start{
 		Record: session.Record{
 			ID:       "s_" + text,
@@ -170,12 +170,12 @@ func entry(u account.Account, text string) session.Start {
 	}
 }
 
-func agree(policy.History) ([]int64, error) { return nil, nil }
+func allow(policy.History) ([]int64, error) { return nil, nil }
 
-// enter logs in, and returns the number of the login.
-func enter(t testing.TB, db *DB, u account.Account, text string) int64 {
+// startSession logs in, and returns the number of the login.
+func startSession(t testing.TB, db *DB, u account.Account, text string) int64 {
 	t.Helper()
-	login, _, err := db.StartSession(t.Context(), entry(u, text), agree)
+	login, _, err := db.StartSession(t.Context(), newSession(u, text), allow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,27 +183,27 @@ func enter(t testing.TB, db *DB, u account.Account, text string) int64 {
 	return login
 }
 
-// enterQuietly logs in, from any goroutine.
-func enterQuietly(t testing.TB, db *DB, in session.Start) {
+// tryStartSession logs in, from any goroutine.
+func tryStartSession(t testing.TB, db *DB, in session.Start) {
 	in.Siblings = false
-	if _, _, err := db.StartSession(t.Context(), in, agree); err != nil {
+	if _, _, err := db.StartSession(t.Context(), in, allow); err != nil {
 		t.Errorf("StartSession: %v", err)
 	}
 }
 
-func end(ctx context.Context, db *DB, text string) error {
+func endSession(ctx context.Context, db *DB, text string) error {
 	_, err := db.EndSessions(ctx, session.Which{ID: "s_" + text}, jeton.Event{Time: noon, Action: "logout"})
 	return err
 }
 
-func ended(text string) string { return fmt.Sprintf("session %x", session.HashOf(text)) }
+func sessionEnded(text string) string { return fmt.Sprintf("session %x", session.HashOf(text)) }
 
 func use(login int64, budgets ...policy.Budget) count.Use {
 	return count.Use{Holder: login, Budgets: budgets}
 }
 
-// behind is a connection to a database behind the back of the stores.
-func behind(t testing.TB, url string) *pgx.Conn {
+// connect is a connection to a database behind the back of the stores.
+func connect(t testing.TB, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
@@ -214,7 +214,7 @@ func behind(t testing.TB, url string) *pgx.Conn {
 	return conn
 }
 
-func say(t testing.TB, q interface {
+func queryRow(t testing.TB, q interface {
 	QueryRow(context.Context, string, ...any) pgx.Row
 }, into any, text string, args ...any) {
 	t.Helper()
@@ -223,27 +223,27 @@ func say(t testing.TB, q interface {
 	}
 }
 
-func do(t testing.TB, conn *pgx.Conn, text string, args ...any) {
+func execSQL(t testing.TB, conn *pgx.Conn, text string, args ...any) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), text, args...); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
 }
 
-// gated lets what is done to a table wait until the test lets it through. It goes on
+// block lets what is done to a table wait until the test lets it through. It goes on
 // although whoever asked for it has gone.
-func gated(t testing.TB, url, table, when string) (open func()) {
+func block(t testing.TB, url, table, when string) (open func()) {
 	t.Helper()
-	conn := behind(t, url)
+	conn := connect(t, url)
 	// A client that gives up asks the server to cancel; not every server hears that in time.
-	do(t, conn, `CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN LOOP
+	execSQL(t, conn, `CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN LOOP
 		BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NEW; EXCEPTION WHEN query_canceled THEN END;
 	END LOOP; END'`)
 
-	do(t, conn, fmt.Sprintf(when, table))
-	do(t, conn, "SELECT pg_advisory_lock(7)")
+	execSQL(t, conn, fmt.Sprintf(when, table))
+	execSQL(t, conn, "SELECT pg_advisory_lock(7)")
 
-	return func() { do(t, conn, "SELECT pg_advisory_unlock(7)") }
+	return func() { execSQL(t, conn, "SELECT pg_advisory_unlock(7)") }
 }
 
 // How gated waits: as a transaction is committed, or before a row is changed.
@@ -252,12 +252,12 @@ const (
 	atUpdate = "CREATE TRIGGER gate BEFORE UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION gate()"
 )
 
-// waitingFor waits until so many statements wait for a lock.
-func waitingFor(t *testing.T, conn *pgx.Conn, n int) {
+// waitForLocks waits until so many statements wait for a lock.
+func waitForLocks(t *testing.T, conn *pgx.Conn, n int) {
 	t.Helper()
-	until(t, fmt.Sprint(n, " statements that wait"), func() bool {
+	eventually(t, fmt.Sprint(n, " statements that wait"), func() bool {
 		var found int
-		say(
+		queryRow(
 			t,
 			conn,
 			&found,
@@ -267,8 +267,8 @@ func waitingFor(t *testing.T, conn *pgx.Conn, n int) {
 	})
 }
 
-// line makes a proxy before the shared cluster and returns the database's URL through it.
-func line(t *testing.T, c *pgtest.Cluster, db string) (*pgtest.Proxy, string) {
+// proxied makes a proxy before the shared cluster and returns the database's URL through it.
+func proxied(t *testing.T, c *pgtest.Cluster, db string) (*pgtest.Proxy, string) {
 	t.Helper()
 	p, err := pgtest.NewProxy(c.Addr())
 	must(t, err)
@@ -276,8 +276,8 @@ func line(t *testing.T, c *pgtest.Cluster, db string) (*pgtest.Proxy, string) {
 	return p, c.Via(p.Addr(), db)
 }
 
-// empty makes an empty database and returns its name.
-func empty(t *testing.T, c *pgtest.Cluster) string {
+// newDatabase makes an empty database and returns its name.
+func newDatabase(t *testing.T, c *pgtest.Cluster) string {
 	t.Helper()
 	name, err := c.Create(t.Context())
 	must(t, err)
@@ -290,8 +290,8 @@ func empty(t *testing.T, c *pgtest.Cluster) string {
 	return name
 }
 
-// quick opens a store that waits no longer than a server's does.
-func quick(t *testing.T, url string, c Config) *DB {
+// openImpatient opens a store that waits no longer than a server's does.
+func openImpatient(t *testing.T, url string, c Config) *DB {
 	t.Helper()
 	c.URL, c.Where = jeton.NewSecret(url), "the test's"
 	db, err := Open(t.Context(), c)

@@ -20,9 +20,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// long is how long a step that changes people, clients or keys may take, or a list. A
+// longTimeout is how long a step that changes people, clients or keys may take, or a list. A
 // databaseID that has gone away ends it sooner.
-const long = 10 * time.Second
+const longTimeout = 10 * time.Second
 
 // attempts is how often a step is tried that PostgreSQL has taken back, or that found a
 // connection broken before it said anything.
@@ -32,7 +32,7 @@ const attempts = 4
 type engine struct{ *DB }
 
 func (e engine) Query(ctx context.Context, text string, args ...any) (statements.Rows, error) {
-	ctx, cancel, err := e.link.bind(ctx, long)
+	ctx, cancel, err := e.link.bind(ctx, longTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -43,12 +43,12 @@ func (e engine) Query(ctx context.Context, text string, args ...any) (statements
 		if c, err = e.acquire(ctx); err != nil {
 			break
 		}
-		if r, err = c.Query(ctx, text, clean(args)...); err == nil {
+		if r, err = c.Query(ctx, text, cleanText(args)...); err == nil {
 			return &rows{r, c, cancel}, nil
 		}
 
 		c.Release()
-		if !untouched(err) {
+		if !notSent(err) {
 			break
 		}
 	}
@@ -80,10 +80,10 @@ func (r *rows) Close() {
 }
 
 func (e engine) QueryRow(ctx context.Context, text string, args ...any) statements.Row {
-	return row{e.DB, ctx, text, clean(args)}
+	return row{e.DB, ctx, text, cleanText(args)}
 }
 
-// row asks when it is scanned, once more if the connection that it got was broken.
+// exists asks when it is scanned, once more if the connection that it got was broken.
 type row struct {
 	db   *DB
 	ctx  context.Context
@@ -99,7 +99,7 @@ func (r row) Scan(into ...any) error {
 	defer cancel()
 
 	for range attempts {
-		if err = r.db.pool.QueryRow(ctx, r.text, r.args...).Scan(into...); !broken(err) {
+		if err = r.db.pool.QueryRow(ctx, r.text, r.args...).Scan(into...); !connectionBroken(err) {
 			break
 		}
 	}
@@ -142,13 +142,13 @@ WHERE relation = 'audit'::regclass AND database = (SELECT oid FROM pg_database W
 	}
 }
 
-// step takes a step, and returns when it is durable and no node judges any more from what
+// setMeta takes a step, and returns when it is durable and no node judges any more from what
 // was before it. It goes on when the caller gives up, so that nobody has to guess whether
 // it came to its end.
 func (e engine) step(ctx context.Context, s statements.Step) error {
 	most := e.c.Answer
 	if s.Serial || s.Long {
-		most = long
+		most = longTimeout
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
@@ -157,7 +157,7 @@ func (e engine) step(ctx context.Context, s statements.Step) error {
 	var done committed
 	var err error
 	for range attempts {
-		if done, err = e.once(context.WithoutCancel(ctx), s, most); !takenBack(err) {
+		if done, err = e.once(context.WithoutCancel(ctx), s, most); !retryable(err) {
 			break
 		}
 	}
@@ -250,15 +250,15 @@ func (e engine) once(ctx context.Context, s statements.Step, most time.Duration)
 type conn struct{ tx pgx.Tx }
 
 func (c conn) Query(ctx context.Context, text string, args ...any) (statements.Rows, error) {
-	return c.tx.Query(ctx, text, clean(args)...)
+	return c.tx.Query(ctx, text, cleanText(args)...)
 }
 
 func (c conn) QueryRow(ctx context.Context, text string, args ...any) statements.Row {
-	return c.tx.QueryRow(ctx, text, clean(args)...)
+	return c.tx.QueryRow(ctx, text, cleanText(args)...)
 }
 
 func (c conn) Exec(ctx context.Context, text string, args ...any) (int64, error) {
-	tag, err := c.tx.Exec(ctx, text, clean(args)...)
+	tag, err := c.tx.Exec(ctx, text, cleanText(args)...)
 	return tag.RowsAffected(), err
 }
 
@@ -281,9 +281,9 @@ func lockNumber(what string) int64 {
 	return int64(h.Sum64())
 }
 
-// clean makes texts such as PostgreSQL can hold: valid UTF-8 without NUL. What is not is
+// cleanText makes texts such as PostgreSQL can hold: valid UTF-8 without NUL. What is not is
 // no name of anything that is stored.
-func clean(args []any) []any {
+func cleanText(args []any) []any {
 	for i, a := range args {
 		if s, ok := a.(string); ok && (strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s)) {
 			args = slices.Clone(args)
@@ -294,12 +294,12 @@ func clean(args []any) []any {
 	return args
 }
 
-// untouched reports an error from before anything was said to the database.
-func untouched(err error) bool { return err != nil && pgconn.SafeToRetry(err) }
+// notSent reports an error from before anything was said to the database.
+func notSent(err error) bool { return err != nil && pgconn.SafeToRetry(err) }
 
-// broken reports that a connection has ended under a question that changes nothing, other
+// connectionBroken reports that a connection has ended under a question that changes nothing, other
 // than by our own impatience.
-func broken(err error) bool {
+func connectionBroken(err error) bool {
 	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return false
 	}
@@ -309,7 +309,7 @@ func broken(err error) bool {
 		return e.Code == "57P01" || e.Code == "57P02" // it is being stopped, or a crash
 	}
 
-	return untouched(err)
+	return notSent(err)
 }
 
 // commitError is what became of a commit that did not say that it was done. Unless the
@@ -318,15 +318,15 @@ type commitError struct{ error }
 
 func (e *commitError) Unwrap() error { return e.error }
 
-// takenBack reports that a step was certainly not taken and may be tried again.
-func takenBack(err error) bool {
+// retryable reports that a step was certainly not taken and may be tried again.
+func retryable(err error) bool {
 	var c *commitError
-	return gaveWay(err) || !errors.As(err, &c) && broken(err)
+	return rolledBack(err) || !errors.As(err, &c) && connectionBroken(err)
 }
 
-// gaveWay reports that the database itself has taken a transaction back, so that others
+// rolledBack reports that the database itself has taken a transaction back, so that others
 // could go on.
-func gaveWay(err error) bool {
+func rolledBack(err error) bool {
 	var e *pgconn.PgError
 	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01") // serialization failure, deadlock
 }
@@ -354,8 +354,8 @@ WHERE s.login = h.login`
 	}})
 }
 
-// hashesOf splits what a line of changes holds.
-func hashesOf(b []byte) ([]secret.Hash, error) {
+// splitHashes splits what a line of changes holds.
+func splitHashes(b []byte) ([]secret.Hash, error) {
 	const size = len(secret.Hash{})
 	if len(b)%size != 0 {
 		return nil, fmt.Errorf("%w: a line of changes has %d bytes of hashes", jeton.ErrUnavailable, len(b))

@@ -42,7 +42,7 @@ type field struct {
 	undo    func()
 }
 
-func (f *field) exec(t *testing.T, text ...string) {
+func (f *field) execSQL(t *testing.T, text ...string) {
 	t.Helper()
 	for _, s := range text {
 		must(t, f.cluster.Exec(t.Context(), f.db, s))
@@ -83,29 +83,29 @@ func faults() []fault {
 			false,
 		},
 		{"it takes no writes", func(t *testing.T, f *field) {
-			f.exec(t, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+			f.execSQL(t, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
 		}, func(t *testing.T, f *field) {
-			f.exec(t, "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
+			f.execSQL(t, "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
 		}, false},
 		{"it has no connection left", func(t *testing.T, f *field) {
-			f.exec(t, "ALTER ROLE "+pgtest.Role+" CONNECTION LIMIT 0", endAll)
-		}, func(t *testing.T, f *field) { f.exec(t, "ALTER ROLE "+pgtest.Role+" CONNECTION LIMIT -1") }, true},
+			f.execSQL(t, "ALTER ROLE "+pgtest.Role+" CONNECTION LIMIT 0", endAll)
+		}, func(t *testing.T, f *field) { f.execSQL(t, "ALTER ROLE "+pgtest.Role+" CONNECTION LIMIT -1") }, true},
 		{
 			"it ends connections at random",
-			func(t *testing.T, f *field) { f.exec(t, endAll+" AND random() < 0.5") },
+			func(t *testing.T, f *field) { f.execSQL(t, endAll+" AND random() < 0.5") },
 			func(*testing.T, *field) {},
 			false,
 		},
 		{"another program holds a table, and the pool runs dry", func(t *testing.T, f *field) {
-			users, uses := behind(t, f.cluster.URL(f.db)), behind(t, f.cluster.URL(f.db))
+			users, uses := connect(t, f.cluster.URL(f.db)), connect(t, f.cluster.URL(f.db))
 			for conn, table := range map[*pgx.Conn]string{users: "users", uses: "uses"} {
-				do(t, conn, "BEGIN")
-				do(t, conn, "LOCK TABLE "+table+" IN ACCESS EXCLUSIVE MODE")
+				execSQL(t, conn, "BEGIN")
+				execSQL(t, conn, "LOCK TABLE "+table+" IN ACCESS EXCLUSIVE MODE")
 			}
 
 			f.undo = func() {
-				do(t, users, "ROLLBACK")
-				do(t, uses, "ROLLBACK")
+				execSQL(t, users, "ROLLBACK")
+				execSQL(t, uses, "ROLLBACK")
 			}
 		}, func(_ *testing.T, f *field) { f.undo() }, false},
 	}
@@ -134,27 +134,27 @@ type load struct {
 }
 
 func endure(t *testing.T, cluster *pgtest.Cluster, f fault) {
-	field := &field{cluster: cluster, db: empty(t, cluster)}
+	field := &field{cluster: cluster, db: newDatabase(t, cluster)}
 	var url string
-	field.proxy, url = line(t, cluster, field.db)
+	field.proxy, url = proxied(t, cluster, field.db)
 	const bound = 200 * time.Millisecond
 	c := Config{Connections: 6, Staleness: bound}
-	l := &load{nodes: []*DB{quick(t, url, c), quick(t, url, c)}}
-	u := person(t, l.nodes[0], "diane")
-	login := enter(t, l.nodes[0], u, "one")
+	l := &load{nodes: []*DB{openImpatient(t, url, c), openImpatient(t, url, c)}}
+	u := addUser(t, l.nodes[0], "diane")
+	login := startSession(t, l.nodes[0], u, "one")
 
 	const most = 1 << 40
 	budget := policy.Budget{ID: 1, Max: most}
 	l.use = func(db *DB) error { _, err := db.Spend(t.Context(), use(login, budget)); return err }
 	var people []account.Account
 	for i := range 5 {
-		people = append(people, person(t, l.nodes[0], fmt.Sprint("person", i)))
+		people = append(people, addUser(t, l.nodes[0], fmt.Sprint("person", i)))
 	}
 
 	l.login = func(db *DB, who int) error {
-		in := entry(people[who%len(people)], fmt.Sprint("more ", l.logins.Add(1)))
+		in := newSession(people[who%len(people)], fmt.Sprint("more ", l.logins.Add(1)))
 		in.Siblings, in.Remember = false, noon
-		_, _, err := db.StartSession(t.Context(), in, agree)
+		_, _, err := db.StartSession(t.Context(), in, allow)
 		return err
 	}
 
@@ -189,14 +189,14 @@ func endure(t *testing.T, cluster *pgtest.Cluster, f fault) {
 	back := time.Now()
 
 	for _, db := range l.nodes {
-		until(t, "health", func() bool { return db.Fresh(t.Context()) == nil && db.Ping(t.Context()) == nil })
-		until(t, "a use", func() bool {
+		eventually(t, "health", func() bool { return db.Fresh(t.Context()) == nil && db.Ping(t.Context()) == nil })
+		eventually(t, "a use", func() bool {
 			err := l.use(db)
 			l.count(err)
 			return err == nil
 		})
 
-		until(t, "a login", func() bool { return l.login(db, 4) == nil })
+		eventually(t, "a login", func() bool { return l.login(db, 4) == nil })
 	}
 
 	took := time.Since(back)
@@ -261,7 +261,7 @@ func (l *load) ask(t *testing.T, db *DB, i int, gone *atomic.Pointer[time.Time],
 
 	if err != nil {
 		if t.Context().Err() == nil {
-			away(t, "a call", err)
+			wantUnavailable(t, "a call", err)
 		}
 		time.Sleep(20 * time.Millisecond) // as one who was told to come again
 	}
@@ -281,21 +281,21 @@ func (l *load) count(err error) {
 // they get no more connections than there are in the pool.
 func TestNoHerdComesWithTheReturn(t *testing.T) {
 	c := shared.Cluster(t)
-	name := empty(t, c)
-	proxy, url := line(t, c, name)
+	name := newDatabase(t, c)
+	proxy, url := proxied(t, c, name)
 	const most = 8
-	db := node(t, url, Config{Connections: most, Staleness: 50 * time.Millisecond})
-	u := person(t, db, "diane")
-	login := enter(t, db, u, "one")
+	db := openNode(t, url, Config{Connections: most, Staleness: 50 * time.Millisecond})
+	u := addUser(t, db, "diane")
+	login := startSession(t, db, u, "one")
 
-	watch := behind(t, c.Superuser("postgres"))
+	watch := connect(t, c.Superuser("postgres"))
 	opened := func() (n int) {
-		say(t, watch, &n, "SELECT sessions FROM pg_stat_database WHERE datname = $1", name)
+		queryRow(t, watch, &n, "SELECT sessions FROM pg_stat_database WHERE datname = $1", name)
 		return n
 	}
 
 	proxy.Cut()
-	until(t, "the loss to be noticed", func() bool { return !db.link.isUp() })
+	eventually(t, "the loss to be noticed", func() bool { return !db.link.isUp() })
 	before := opened()
 	var wg sync.WaitGroup
 	var refused atomic.Int64
@@ -322,7 +322,7 @@ func TestNoHerdComesWithTheReturn(t *testing.T) {
 		})
 	}
 
-	until(t, "everybody to be refused", func() bool { return refused.Load() > 2000 })
+	eventually(t, "everybody to be refused", func() bool { return refused.Load() > 2000 })
 	must(t, proxy.Heal())
 	wg.Wait()
 	const own = 4 // that hear of changes, and begin anew
@@ -340,21 +340,21 @@ func TestNoHerdComesWithTheReturn(t *testing.T) {
 
 func TestARestartMakesEverythingBeDropped(t *testing.T) {
 	cluster := pgtest.Start(t)
-	name := empty(t, cluster)
-	db := quick(t, cluster.TCP(name), Config{Staleness: 100 * time.Millisecond})
-	ear := listening(db)
-	enter(t, db, person(t, db, "diane"), "one")
+	name := newDatabase(t, cluster)
+	db := openImpatient(t, cluster.TCP(name), Config{Staleness: 100 * time.Millisecond})
+	ear := record(db)
+	startSession(t, db, addUser(t, db, "diane"), "one")
 
 	for _, restart := range []func() error{
 		func() error { return cluster.Restart(t.Context()) },
 		func() error { return errors.Join(cluster.Kill(), cluster.Restart(t.Context())) },
 	} {
-		poll(t, db)
+		pollNow(t, db)
 		ear.take()
 		must(t, restart())
-		until(t, "the node to judge again", func() bool { return db.Fresh(t.Context()) == nil && ear.times(all) > 0 })
+		eventually(t, "the node to judge again", func() bool { return db.Fresh(t.Context()) == nil && ear.count(everything) > 0 })
 		var err error
-		until(t, "an answer", func() bool {
+		eventually(t, "an answer", func() bool {
 			_, err = db.FindSession(t.Context(), session.HashOf("one"))
 			return !errors.Is(err, jeton.ErrUnavailable)
 		})
@@ -366,23 +366,23 @@ func TestARestartMakesEverythingBeDropped(t *testing.T) {
 // TestACallerWhoGoesAwayLosesNothing checks that a step whose caller has gone comes to its end.
 func TestACallerWhoGoesAwayLosesNothing(t *testing.T) {
 	url := shared.Database(t)
-	db := node(t, url, Config{})
-	ear := listening(db)
-	enter(t, db, person(t, db, "diane"), "one")
-	through := gated(t, url, "changes", atCommit)
+	db := openNode(t, url, Config{})
+	ear := record(db)
+	startSession(t, db, addUser(t, db, "diane"), "one")
+	through := block(t, url, "changes", atCommit)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	answer := make(chan error, 1)
-	go func() { answer <- end(ctx, db, "one") }()
-	waitingFor(t, behind(t, url), 1)
+	go func() { answer <- endSession(ctx, db, "one") }()
+	waitForLocks(t, connect(t, url), 1)
 	cancel()
 
 	through()
 	// Whether the others have heard is not waited for any more; there are none here.
 	if err := <-answer; err != nil {
-		away(t, "an end whose caller has gone", err)
+		wantUnavailable(t, "an end whose caller has gone", err)
 	}
-	if ear.times(ended("one")) != 1 {
-		t.Errorf("the end was told %d times", ear.times(ended("one")))
+	if ear.count(sessionEnded("one")) != 1 {
+		t.Errorf("the end was told %d times", ear.count(sessionEnded("one")))
 	}
 }

@@ -21,7 +21,7 @@ import (
 // A step that ends or changes something writes a line into changes in its own transaction.
 // Each node polls: it reads the lines that the snapshot of its last poll did not show,
 // drops what they name, and from then on has heard of all that was committed before the
-// poll began. It judges from memory only while that is less than its bound ago, by its own
+// pollNow began. It judges from memory only while that is less than its bound ago, by its own
 // monotonic clock; otherwise it polls first, and when it cannot, it judges nothing.
 // Whoever ended something is answered when every other node has said that it has heard, or
 // when the longest bound of any node has passed since the commit, whichever is first.
@@ -34,26 +34,26 @@ type protocolNode struct {
 
 	renewed atomic.Pointer[time.Time] // when the last poll that succeeded began; nil: it may not judge
 
-	mu      sync.Mutex
-	nextPoll   *pendingPoll // that has not begun, and who waits for it
-	wakeUp   chan struct{}
-	notifyPeers   bool                // others have to be told that there is something to hear
-	acks    map[string]snapshot // what other nodes have heard
-	acksChanged    chan struct{}       // closed when said changes
-	serverChanged time.Time           // when this node last found another server than before
-	steps     map[uint64]stepState     // steps of this node whose end it does not know yet
-	cancelListen    context.CancelFunc  // ends the connection on which others are heard
-	publishing sync.Mutex          // so that a step is told once; it is locked before mu
+	mu            sync.Mutex
+	nextPoll      *pendingPoll // that has not begun, and who waits for it
+	wakeUp        chan struct{}
+	notifyPeers   bool                 // others have to be told that there is something to hear
+	acks          map[string]snapshot  // what other nodes have heard
+	acksChanged   chan struct{}        // closed when said changes
+	serverChanged time.Time            // when this node last found another server than before
+	steps         map[uint64]stepState // steps of this node whose end it does not know yet
+	cancelListen  context.CancelFunc   // ends the connection on which others are heard
+	publishing    sync.Mutex           // so that a step is told once; it is locked before mu
 
 	// Of the goroutine that polls.
-	conn    *pgx.Conn
-	newConn bool   // nothing was heard on this connection yet
-	lastSnapshot    string // snapshot of the last poll
-	server  string // the server that it came from
+	conn         *pgx.Conn
+	newConn      bool   // nothing was heard on this connection yet
+	lastSnapshot string // snapshot of the last poll
+	server       string // the server that it came from
 	// databaseID is what whatDatabase said at the start.
-	databaseID string
-	peers   map[string]peer
-	lastHeartbeat   time.Time
+	databaseID    string
+	peers         map[string]peer
+	lastHeartbeat time.Time
 }
 
 // stepState is what a node knows of a step of its own. A step that was committed is told once: by
@@ -61,9 +61,9 @@ type protocolNode struct {
 type stepState int
 
 const (
-	stepPending stepState = iota
-	stepPublished         // a poll has seen it committed, and told of it
-	stepUnknown      // nobody knows whether it is
+	stepPending   stepState = iota
+	stepPublished           // a poll has seen it committed, and told of it
+	stepUnknown             // nobody knows whether it is
 )
 
 // nextPoll is a poll that some wait for.
@@ -92,16 +92,16 @@ func newNode(db *DB, settings *pgx.ConnConfig) *protocolNode {
 	settings.RuntimeParams["synchronous_commit"] = "off"
 
 	return &protocolNode{
-		db:       db,
-		id:       newNodeID(),
-		bound:    min(db.c.Staleness, MaxStaleness),
-		settings: settings,
+		db:          db,
+		id:          newNodeID(),
+		bound:       min(db.c.Staleness, MaxStaleness),
+		settings:    settings,
 		nextPoll:    newPendingPoll(),
-		wakeUp:    make(chan struct{}, 1),
-		acks:     map[string]snapshot{},
-		acksChanged:     make(chan struct{}),
-		peers:   map[string]peer{},
-		steps:      map[uint64]stepState{},
+		wakeUp:      make(chan struct{}, 1),
+		acks:        map[string]snapshot{},
+		acksChanged: make(chan struct{}),
+		peers:       map[string]peer{},
+		steps:       map[uint64]stepState{},
 	}
 }
 
@@ -271,14 +271,14 @@ func (h *protocolNode) disconnect() error {
 	return conn.Close(ctx)
 }
 
-// pollText returns what a snapshot did not show, and how things stand: what began after it,
+// pollSQL returns what a snapshot did not show, and how things stand: what began after it,
 // and what was under way. So it reads no more than that, however long the oldest of them has
 // been under way. One row without a change says that there is none.
-const pollText = `SELECT pg_current_snapshot()::text, pg_is_in_recovery(), pg_postmaster_start_time()::text, COALESCE((SELECT NOT gone FROM nodes WHERE id = $1), FALSE),
+const pollSQL = `SELECT pg_current_snapshot()::text, pg_is_in_recovery(), pg_postmaster_start_time()::text, COALESCE((SELECT NOT gone FROM nodes WHERE id = $1), FALSE),
   c.node, c.xid::text::bigint, c.kind, c.ids, c.hashes
 FROM (SELECT 1) one LEFT JOIN changes c ON c.xid >= pg_snapshot_xmax($2::text::pg_snapshot) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip($2::text::pg_snapshot)))`
 
-// poll hears of what has changed. When it returns nil, memory is as new as began. What it
+// pollNow hears of what has changed. When it returns nil, memory is as new as began. What it
 // asks has Config.Answer each time, so that a database which is slow and not away is heard.
 func (h *protocolNode) poll(ctx context.Context, began time.Time, speak bool) error {
 	if err := h.connect(ctx); err != nil {
@@ -350,7 +350,7 @@ func (h *protocolNode) readChanges(ctx context.Context) (n pollResult, err error
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()
 
-	rows, err := h.conn.Query(ctx, pollText, h.id, h.lastSnapshot)
+	rows, err := h.conn.Query(ctx, pollSQL, h.id, h.lastSnapshot)
 	if err != nil {
 		return n, err
 	}
@@ -381,7 +381,7 @@ func (h *protocolNode) readChanges(ctx context.Context) (n pollResult, err error
 		}
 
 		c := statements.Change{Kind: statements.Kind(*kind), IDs: ids}
-		c.Hashes, err = hashesOf(hashes)
+		c.Hashes, err = splitHashes(hashes)
 		if err != nil {
 			return n, err
 		}
@@ -443,7 +443,7 @@ func (h *protocolNode) commitAnswered(done committed, err error) {
 	defer h.publishing.Unlock()
 
 	h.mu.Lock()
-	lost := errors.As(err, &unknown) && !takenBack(err)
+	lost := errors.As(err, &unknown) && !retryable(err)
 	f := h.steps[done.xid]
 	if lost && f == stepPending {
 		h.steps[done.xid] = stepUnknown

@@ -19,8 +19,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// poll makes a node poll.
-func poll(t *testing.T, db *DB) {
+// pollNow makes a node poll.
+func pollNow(t *testing.T, db *DB) {
 	t.Helper()
 	must(t, db.Ping(t.Context()))
 }
@@ -29,40 +29,40 @@ const addChange = "INSERT INTO changes (node, kind, ids, hashes) VALUES ('anothe
 
 func TestAChangeIsHeardWhateverTheOrderOfTheCommits(t *testing.T) {
 	url := shared.Database(t)
-	db := node(t, url, Config{})
-	ear := listening(db)
-	early := behind(t, url)
-	late := behind(t, url)
+	db := openNode(t, url, Config{})
+	ear := record(db)
+	early := connect(t, url)
+	late := connect(t, url)
 
-	last := behind(t, url)
-	do(t, early, "BEGIN")
-	do(t, early, addChange, statements.UsersChanged, []int64{1}) // it has its number from here on
-	do(t, late, "BEGIN")
-	do(t, late, addChange, statements.UsersChanged, []int64{2})
+	last := connect(t, url)
+	execSQL(t, early, "BEGIN")
+	execSQL(t, early, addChange, statements.UsersChanged, []int64{1}) // it has its number from here on
+	execSQL(t, late, "BEGIN")
+	execSQL(t, late, addChange, statements.UsersChanged, []int64{2})
 
-	poll(t, db)
-	do(t, last, addChange, statements.UsersChanged, []int64{3})
-	do(t, late, "COMMIT")
-	poll(t, db)
+	pollNow(t, db)
+	execSQL(t, last, addChange, statements.UsersChanged, []int64{3})
+	execSQL(t, late, "COMMIT")
+	pollNow(t, db)
 
 	if got := ear.take(); !slices.Equal(got, []string{"user 2", "user 3"}) {
 		t.Errorf("heard %v of what was committed out of order", got)
 	}
 
-	do(t, early, "COMMIT")
+	execSQL(t, early, "COMMIT")
 
 	for range 3 {
-		poll(t, db)
+		pollNow(t, db)
 	}
 
 	if got := ear.take(); !slices.Equal(got, []string{"user 1"}) {
 		t.Errorf("heard %v of what began first and was committed last, want it once", got)
 	}
 
-	do(t, early, "BEGIN")
-	do(t, early, addChange, statements.UsersChanged, []int64{4})
-	do(t, early, "ROLLBACK")
-	poll(t, db)
+	execSQL(t, early, "BEGIN")
+	execSQL(t, early, addChange, statements.UsersChanged, []int64{4})
+	execSQL(t, early, "ROLLBACK")
+	pollNow(t, db)
 
 	if got := ear.take(); len(got) > 0 {
 		t.Errorf("heard %v of what was rolled back", got)
@@ -71,8 +71,8 @@ func TestAChangeIsHeardWhateverTheOrderOfTheCommits(t *testing.T) {
 
 func TestEveryKindOfChangeIsHeardOnAnotherNode(t *testing.T) {
 	url := shared.Database(t)
-	db := node(t, url, Config{})
-	ear, conn := listening(db), behind(t, url)
+	db := openNode(t, url, Config{})
+	ear, conn := record(db), connect(t, url)
 	for _, tc := range []struct {
 		name string
 		kind statements.Kind
@@ -81,12 +81,12 @@ func TestEveryKindOfChangeIsHeardOnAnotherNode(t *testing.T) {
 		{"a user", statements.UsersChanged, "user 8"},
 		{"a client", statements.ClientChanged, "client 8"},
 		{"the keys", statements.KeysChanged, "keys"},
-		{"everything", statements.Everything, all},
-		{"what a newer version tells", 99, all},
+		{"everything", statements.Everything, everything},
+		{"what a newer version tells", 99, everything},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			do(t, conn, addChange, tc.kind, []int64{8})
-			poll(t, db)
+			execSQL(t, conn, addChange, tc.kind, []int64{8})
+			pollNow(t, db)
 			got := ear.take()
 			if !slices.Equal(got, []string{tc.want}) {
 				t.Errorf("heard %v, want %s", got, tc.want)
@@ -98,16 +98,16 @@ func TestEveryKindOfChangeIsHeardOnAnotherNode(t *testing.T) {
 func TestEndsAreHeardOnceOnEveryNode(t *testing.T) {
 	url := shared.Database(t)
 	nodes := []*DB{
-		node(t, url, Config{Staleness: 50 * time.Millisecond}),
-		node(t, url, Config{}),
-		node(t, url, Config{Staleness: 250 * time.Millisecond}),
+		openNode(t, url, Config{Staleness: 50 * time.Millisecond}),
+		openNode(t, url, Config{}),
+		openNode(t, url, Config{Staleness: 250 * time.Millisecond}),
 	}
-	var ears []*ear
+	var ears []*recorder
 	for _, db := range nodes {
-		ears = append(ears, listening(db))
+		ears = append(ears, record(db))
 	}
 
-	u := person(t, nodes[0], "diane")
+	u := addUser(t, nodes[0], "diane")
 	const ends = 40
 	var wg sync.WaitGroup
 	var done atomic.Bool
@@ -125,15 +125,15 @@ func TestEndsAreHeardOnceOnEveryNode(t *testing.T) {
 		work.Go(func() {
 			for i := range ends / 4 {
 				text := fmt.Sprint(g, " ", i)
-				enter(t, nodes[g%3], u, text)
+				startSession(t, nodes[g%3], u, text)
 
-				if err := end(t.Context(), nodes[(g+i)%3], text); err != nil {
+				if err := endSession(t.Context(), nodes[(g+i)%3], text); err != nil {
 					t.Errorf("end: %v", err)
 				}
 
 				// The answer is the promise: by now everybody has heard, or asks first.
 				for n, db := range nodes {
-					if err := db.Fresh(t.Context()); err != nil || ears[n].times(ended(text)) == 0 {
+					if err := db.Fresh(t.Context()); err != nil || ears[n].count(sessionEnded(text)) == 0 {
 						t.Errorf("node %d judges after the end was answered and has not heard of it (%v)", n, err)
 					}
 				}
@@ -146,11 +146,11 @@ func TestEndsAreHeardOnceOnEveryNode(t *testing.T) {
 	wg.Wait()
 
 	for n, db := range nodes {
-		poll(t, db)
+		pollNow(t, db)
 
 		for g := range 4 {
 			for i := range ends / 4 {
-				times := ears[n].times(ended(fmt.Sprint(g, " ", i)))
+				times := ears[n].count(sessionEnded(fmt.Sprint(g, " ", i)))
 				if times != 1 {
 					t.Errorf("node %d heard of an end %d times", n, times)
 				}
@@ -160,45 +160,45 @@ func TestEndsAreHeardOnceOnEveryNode(t *testing.T) {
 }
 
 func TestAnEndWhoseCommitWasNotAnsweredIsHeardByItsOwnNode(t *testing.T) {
-	name := empty(t, shared.Cluster(t))
+	name := newDatabase(t, shared.Cluster(t))
 	url := shared.Cluster(t).URL(name)
-	db, other := quick(t, url, Config{Answer: 700 * time.Millisecond}), node(t, url, Config{})
-	mine := listening(db)
-	others := listening(other)
+	db, other := openImpatient(t, url, Config{Answer: 700 * time.Millisecond}), openNode(t, url, Config{})
+	mine := record(db)
+	others := record(other)
 
-	conn := behind(t, url)
-	u := person(t, db, "diane")
-	enter(t, db, u, "one")
-	through := gated(t, url, "changes", atCommit)
-	away(t, "an end whose commit is not answered", end(t.Context(), db, "one"))
+	conn := connect(t, url)
+	u := addUser(t, db, "diane")
+	startSession(t, db, u, "one")
+	through := block(t, url, "changes", atCommit)
+	wantUnavailable(t, "an end whose commit is not answered", endSession(t.Context(), db, "one"))
 
-	poll(t, db)
-	if mine.times(ended("one")) != 0 {
+	pollNow(t, db)
+	if mine.count(sessionEnded("one")) != 0 {
 		t.Error("heard of what is not committed")
 	}
 
-	waitingFor(t, conn, 1) // the commit goes on without us
+	waitForLocks(t, conn, 1) // the commit goes on without us
 	through()
-	until(t, "the commit", func() bool {
+	eventually(t, "the commit", func() bool {
 		var n int
-		say(t, conn, &n, "SELECT count(*) FROM sessions")
+		queryRow(t, conn, &n, "SELECT count(*) FROM sessions")
 		return n == 0
 	})
 
 	for _, n := range []*DB{db, other, db, other} {
-		poll(t, n)
+		pollNow(t, n)
 	}
 
-	if mine.times(ended("one")) != 1 || others.times(ended("one")) != 1 {
+	if mine.count(sessionEnded("one")) != 1 || others.count(sessionEnded("one")) != 1 {
 		t.Errorf(
 			"its own node heard of it %d times, another %d times",
-			mine.times(ended("one")),
-			others.times(ended("one")),
+			mine.count(sessionEnded("one")),
+			others.count(sessionEnded("one")),
 		)
 	}
 
-	until(t, "the step to be forgotten", func() bool {
-		poll(t, db)
+	eventually(t, "the step to be forgotten", func() bool {
+		pollNow(t, db)
 		db.node.mu.Lock()
 		defer db.node.mu.Unlock()
 		return len(db.node.steps) == 0
@@ -206,27 +206,27 @@ func TestAnEndWhoseCommitWasNotAnsweredIsHeardByItsOwnNode(t *testing.T) {
 }
 
 func TestAnEndWhoseConnectionWasEndedInTheCommitIsNotTaken(t *testing.T) {
-	name := empty(t, shared.Cluster(t))
+	name := newDatabase(t, shared.Cluster(t))
 	url := shared.Cluster(t).URL(name)
-	db := node(t, url, Config{})
-	ear, conn := listening(db), behind(t, shared.Cluster(t).Superuser(name))
-	enter(t, db, person(t, db, "diane"), "one")
+	db := openNode(t, url, Config{})
+	ear, conn := record(db), connect(t, shared.Cluster(t).Superuser(name))
+	startSession(t, db, addUser(t, db, "diane"), "one")
 
-	gated(t, url, "changes", atCommit)
+	block(t, url, "changes", atCommit)
 	answer := make(chan error, 1)
-	go func() { answer <- end(context.WithoutCancel(t.Context()), db, "one") }()
-	waitingFor(t, conn, 1)
-	do(
+	go func() { answer <- endSession(context.WithoutCancel(t.Context()), db, "one") }()
+	waitForLocks(t, conn, 1)
+	execSQL(
 		t,
 		conn,
 		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
 	)
 
-	away(t, "an end whose connection was ended", <-answer)
-	poll(t, db)
+	wantUnavailable(t, "an end whose connection was ended", <-answer)
+	pollNow(t, db)
 	_, err := db.FindSession(t.Context(), session.HashOf("one"))
-	if err != nil || ear.times(ended("one")) != 0 {
-		t.Errorf("the session is %v and was heard %d times; nothing was committed", err, ear.times(ended("one")))
+	if err != nil || ear.count(sessionEnded("one")) != 0 {
+		t.Errorf("the session is %v and was heard %d times; nothing was committed", err, ear.count(sessionEnded("one")))
 	}
 }
 
@@ -255,7 +255,7 @@ func TestWhatANodeKnowsOfItsOwnSteps(t *testing.T) {
 			h := newNode(db, settings)
 			db.node = h
 
-			ear := listening(db)
+			ear := record(db)
 			done := committed{xid: 7, changes: []statements.Change{{Kind: statements.UsersChanged, IDs: []int64{1}}}}
 			h.steps[7] = stepPending
 
@@ -267,7 +267,7 @@ func TestWhatANodeKnowsOfItsOwnSteps(t *testing.T) {
 
 			if tc.found {
 				pollFinds()
-				if ear.times("user 1") != 1 {
+				if ear.count("user 1") != 1 {
 					t.Error("what a poll has found may still be judged from memory")
 				}
 			}
@@ -277,7 +277,7 @@ func TestWhatANodeKnowsOfItsOwnSteps(t *testing.T) {
 				pollFinds()
 			}
 
-			got := ear.times("user 1")
+			got := ear.count("user 1")
 			if got != tc.want {
 				t.Errorf("told %d times, want %d", got, tc.want)
 			}
@@ -324,26 +324,26 @@ func TestMemoryIsYoung(t *testing.T) {
 
 func TestANodeThatWasTakenForDeadDropsEverything(t *testing.T) {
 	url := shared.Database(t)
-	db := node(t, url, Config{})
-	ear, conn := listening(db), behind(t, url)
+	db := openNode(t, url, Config{})
+	ear, conn := record(db), connect(t, url)
 	for name, text := range map[string]string{
 		"marked":    "UPDATE nodes SET gone = TRUE",
 		"forgotten": "DELETE FROM nodes",
 	} {
-		poll(t, db)
+		pollNow(t, db)
 		ear.take()
-		do(t, conn, text)
+		execSQL(t, conn, text)
 		must(t, db.Fresh(t.Context()))
-		until(t, "a poll", func() bool { return ear.times(all) > 0 })
+		eventually(t, "a poll", func() bool { return ear.count(everything) > 0 })
 
-		poll(t, db)
+		pollNow(t, db)
 		got := ear.take()
-		if !slices.Equal(got, []string{all}) {
+		if !slices.Equal(got, []string{everything}) {
 			t.Errorf("%s: heard %v, want to drop everything once", name, got)
 		}
 
 		var there bool
-		say(t, conn, &there, "SELECT NOT gone FROM nodes")
+		queryRow(t, conn, &there, "SELECT NOT gone FROM nodes")
 
 		if !there {
 			t.Errorf("%s: it is not on the list again", name)
@@ -352,20 +352,20 @@ func TestANodeThatWasTakenForDeadDropsEverything(t *testing.T) {
 }
 
 func TestAConnectionThatIsCutMakesEverythingBeDropped(t *testing.T) {
-	name := empty(t, shared.Cluster(t))
-	db := node(t, shared.Cluster(t).URL(name), Config{})
-	ear, conn := listening(db), behind(t, shared.Cluster(t).Superuser(name))
-	poll(t, db)
+	name := newDatabase(t, shared.Cluster(t))
+	db := openNode(t, shared.Cluster(t).URL(name), Config{})
+	ear, conn := record(db), connect(t, shared.Cluster(t).Superuser(name))
+	pollNow(t, db)
 	ear.take()
 
-	u := person(t, db, "diane")
-	do(
+	u := addUser(t, db, "diane")
+	execSQL(
 		t,
 		conn,
 		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
 	)
-	poll(t, db)
-	until(t, "everything to be dropped", func() bool { return ear.times(all) > 0 })
+	pollNow(t, db)
+	eventually(t, "everything to be dropped", func() bool { return ear.count(everything) > 0 })
 
 	if _, err := db.FindUser(t.Context(), u.Name); err != nil {
 		t.Errorf("FindUser after all connections were ended: %v", err)
@@ -380,13 +380,13 @@ func TestANodeDoesNotGoOnWithADatabaseFromThePast(t *testing.T) {
 		"INSERT INTO meta (name, value) VALUES ('epoch', '1')",
 	} {
 		t.Run(change, func(t *testing.T) {
-			name := empty(t, shared.Cluster(t))
+			name := newDatabase(t, shared.Cluster(t))
 			url := shared.Cluster(t).URL(name)
-			db := node(t, url, Config{})
-			conn := behind(t, shared.Cluster(t).Superuser(name))
-			enter(t, db, person(t, db, "diane"), "one")
+			db := openNode(t, url, Config{})
+			conn := connect(t, shared.Cluster(t).Superuser(name))
+			startSession(t, db, addUser(t, db, "diane"), "one")
 
-			poll(t, db)
+			pollNow(t, db)
 			tag, err := conn.Exec(t.Context(), change)
 			must(t, err)
 
@@ -394,7 +394,7 @@ func TestANodeDoesNotGoOnWithADatabaseFromThePast(t *testing.T) {
 				t.Fatalf("%s changed %d rows", change, tag.RowsAffected())
 			}
 
-			do(
+			execSQL(
 				t,
 				conn,
 				"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
@@ -402,16 +402,16 @@ func TestANodeDoesNotGoOnWithADatabaseFromThePast(t *testing.T) {
 
 			for range 5 {
 				err := db.Fresh(t.Context())
-				away(t, "memory of before", err)
+				wantUnavailable(t, "memory of before", err)
 				_, err = db.FindSession(t.Context(), session.HashOf("one"))
-				away(t, "a session", err)
+				wantUnavailable(t, "a session", err)
 				time.Sleep(50 * time.Millisecond)
 			}
 
 			// Started again, it goes on.
 			must(t, db.Close())
-			again := node(t, url, Config{})
-			poll(t, again)
+			again := openNode(t, url, Config{})
+			pollNow(t, again)
 			_, err = again.FindSession(t.Context(), session.HashOf("one"))
 			must(t, err)
 		})
@@ -420,7 +420,7 @@ func TestANodeDoesNotGoOnWithADatabaseFromThePast(t *testing.T) {
 
 func TestWithoutABoundEachRequestAsks(t *testing.T) {
 	url := shared.Database(t)
-	db := node(t, url, Config{Staleness: 0})
+	db := openNode(t, url, Config{Staleness: 0})
 	for range 20 {
 		began := time.Now()
 		must(t, db.Fresh(t.Context()))
@@ -431,11 +431,11 @@ func TestWithoutABoundEachRequestAsks(t *testing.T) {
 	}
 
 	// A poll stands still; those who come meanwhile share the next one.
-	conn := behind(t, url)
-	do(t, conn, "BEGIN")
-	do(t, conn, "LOCK TABLE nodes IN ACCESS EXCLUSIVE MODE")
+	conn := connect(t, url)
+	execSQL(t, conn, "BEGIN")
+	execSQL(t, conn, "LOCK TABLE nodes IN ACCESS EXCLUSIVE MODE")
 	go func() { _ = db.Fresh(context.WithoutCancel(t.Context())) }()
-	waitingFor(t, behind(t, url), 1)
+	waitForLocks(t, connect(t, url), 1)
 
 	rounds := make(chan *pendingPoll, 200)
 	var wg sync.WaitGroup
@@ -462,15 +462,15 @@ func TestWithoutABoundEachRequestAsks(t *testing.T) {
 		}
 	}
 
-	do(t, conn, "COMMIT")
+	execSQL(t, conn, "COMMIT")
 	wg.Wait()
 }
 
 func TestABigChangeIsToldAsEverything(t *testing.T) {
 	url := shared.Database(t)
-	db, other := node(t, url, Config{}), node(t, url, Config{})
-	ear := listening(other)
-	poll(t, other)
+	db, other := openNode(t, url, Config{}), openNode(t, url, Config{})
+	ear := record(other)
+	pollNow(t, other)
 	ear.take()
 
 	must(t, engine{db}.Do(t.Context(), statements.Step{Run: func(
@@ -480,24 +480,24 @@ func TestABigChangeIsToldAsEverything(t *testing.T) {
 		return []statements.Change{{Kind: statements.UsersChanged, IDs: make([]int64, 5000)}}, nil
 	}}))
 
-	poll(t, other)
+	pollNow(t, other)
 	got := ear.take()
-	if !slices.Equal(got, []string{all}) {
-		t.Errorf("heard %d things, want %s", len(got), all)
+	if !slices.Equal(got, []string{everything}) {
+		t.Errorf("heard %d things, want %s", len(got), everything)
 	}
 }
 
 func TestReadingIsNotToldToOthers(t *testing.T) {
 	url := shared.Database(t)
-	db, other := node(t, url, Config{}), node(t, url, Config{})
-	ear := listening(other)
-	poll(t, other)
+	db, other := openNode(t, url, Config{}), openNode(t, url, Config{})
+	ear := record(other)
+	pollNow(t, other)
 	ear.take()
 
-	u := person(t, db, "diane")
-	login := enter(t, db, u, "one")
+	u := addUser(t, db, "diane")
+	login := startSession(t, db, u, "one")
 	must(t, db.TouchSessions(t.Context(), map[int64]time.Time{login: noon.Add(time.Minute)}))
-	poll(t, other)
+	pollNow(t, other)
 	diff := cmp.Diff([]string(nil), ear.take())
 	if diff != "" {
 		t.Errorf("heard of what ends nothing (-want +got):\n%s", diff)
@@ -508,9 +508,9 @@ func TestReadingIsNotToldToOthers(t *testing.T) {
 		Password: &pw,
 	}, noon, jeton.Event{Action: "user.password"})
 	must(t, err)
-	poll(t, other)
+	pollNow(t, other)
 
-	if ear.times(fmt.Sprint("user ", u.ID)) == 0 {
+	if ear.count(fmt.Sprint("user ", u.ID)) == 0 {
 		t.Error("a changed password was not heard of")
 	}
 }

@@ -35,8 +35,8 @@ type Step struct {
 	sum     string
 }
 
-// steps returns the steps of the schema in order.
-func steps(files fs.FS) ([]Step, error) {
+// loadSteps returns the steps of the schema in order.
+func loadSteps(files fs.FS) ([]Step, error) {
 	names, err := fs.Glob(files, "schema/*.sql")
 	if err != nil {
 		return nil, err
@@ -64,8 +64,8 @@ func steps(files fs.FS) ([]Step, error) {
 			sum:    hex.EncodeToString(sum[:]),
 		}
 		line, _, _ := strings.Cut(s.text, "\n")
-		if strings.HasPrefix(line, needs) {
-			s.Needs, err = strconv.Atoi(strings.TrimSpace(line[len(needs):]))
+		if strings.HasPrefix(line, needsPrefix) {
+			s.Needs, err = strconv.Atoi(strings.TrimSpace(line[len(needsPrefix):]))
 			if err != nil || s.Needs > number {
 				return nil, fmt.Errorf("migration %s: its first line says %q", name, line)
 			}
@@ -77,8 +77,8 @@ func steps(files fs.FS) ([]Step, error) {
 	return list, nil
 }
 
-// needs begins the first line of a step that programs from before it can work with.
-const needs = "-- needs:"
+// needsPrefix begins the first line of a step that programs from before it can work with.
+const needsPrefix = "-- needs:"
 
 // schemaFiles is what this program knows. Tests hand in others.
 func (c Config) schemaFiles() fs.FS {
@@ -97,7 +97,7 @@ func migrate(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 			if s.Applied {
 				continue
 			}
-			if err := apply(ctx, c.Log, conn, s, false); err != nil {
+			if err := applyStep(ctx, c.Log, conn, s, false); err != nil {
 				return err
 			}
 
@@ -109,7 +109,7 @@ func migrate(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 }
 
 // Migrations returns the steps of the schema, in order, and which have been applied: also
-// steps of a newer version that this program can work with. It changes nothing and waits
+// loadSteps of a newer version that this program can work with. It changes nothing and waits
 // for nobody.
 func Migrations(ctx context.Context, c Config) (list []Step, err error) {
 	err = c.migration(ctx, false, func(_ *pgx.Conn, steps []Step) error {
@@ -120,7 +120,7 @@ func Migrations(ctx context.Context, c Config) (list []Step, err error) {
 }
 
 // Migrate applies the steps that are missing and returns their names. With try it takes
-// all of them back again: it says whether they would go through.
+// everything of them back again: it says whether they would go through.
 func Migrate(ctx context.Context, c Config, try bool) (applied []string, err error) {
 	err = c.migration(ctx, true, func(conn *pgx.Conn, list []Step) error {
 		if !try {
@@ -128,7 +128,7 @@ func Migrate(ctx context.Context, c Config, try bool) (applied []string, err err
 				if s.Applied {
 					continue
 				}
-				if err := apply(ctx, c.Log, conn, s, false); err != nil {
+				if err := applyStep(ctx, c.Log, conn, s, false); err != nil {
 					return err
 				}
 
@@ -153,7 +153,7 @@ func Migrate(ctx context.Context, c Config, try bool) (applied []string, err err
 			if s.Applied {
 				continue
 			}
-			if err := apply(ctx, c.Log, conn, s, true); err != nil {
+			if err := applyStep(ctx, c.Log, conn, s, true); err != nil {
 				return err
 			}
 
@@ -174,7 +174,7 @@ func (c Config) migration(ctx context.Context, alone bool, do func(*pgx.Conn, []
 	}
 
 	if err != nil {
-		return fmt.Errorf("database %s: %w", c.Where, advise(err))
+		return fmt.Errorf("database %s: %w", c.Where, explainOpen(err))
 	}
 
 	return nil
@@ -231,20 +231,20 @@ func (c Config) withSchema(
 		}
 	}
 
-	list, err := steps(c.schemaFiles())
+	list, err := loadSteps(c.schemaFiles())
 	if err != nil {
 		return err
 	}
-	if list, err = mark(ctx, conn, list); err != nil {
+	if list, err = markApplied(ctx, conn, list); err != nil {
 		return err
 	}
 
 	return do(conn, list)
 }
 
-// mark marks the steps that have been applied and adds those of a newer version. It refuses
+// markApplied marks the steps that have been applied and adds those of a newer version. It refuses
 // a schema that is not ours or that this program cannot work with.
-func mark(ctx context.Context, conn *pgx.Conn, list []Step) ([]Step, error) {
+func markApplied(ctx context.Context, conn *pgx.Conn, list []Step) ([]Step, error) {
 	const look = `SELECT current_schema() IS NOT NULL, COALESCE(bool_or(relname = 'migrations'), FALSE), count(*)
 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm')`
 	var place, ours bool
@@ -295,9 +295,9 @@ FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN
 	return list, nil
 }
 
-// patiently tries a step until nobody is in its way. While it waits for a lock on a table,
+// retryWhileLocked tries a step until nobody is in its way. While it waits for a lock on a table,
 // everybody else waits for it: so it gives way every other second.
-func patiently(ctx context.Context, log *slog.Logger, s Step, try func() error) error {
+func retryWhileLocked(ctx context.Context, log *slog.Logger, s Step, try func() error) error {
 	for {
 		err := try()
 		var e *pgconn.PgError
@@ -315,8 +315,8 @@ func patiently(ctx context.Context, log *slog.Logger, s Step, try func() error) 
 	}
 }
 
-// apply applies one step. nested: the caller has a transaction that takes it back again.
-func apply(ctx context.Context, log *slog.Logger, conn *pgx.Conn, s Step, nested bool) error {
+// applyStep applies one step. nested: the caller has a transaction that takes it back again.
+func applyStep(ctx context.Context, log *slog.Logger, conn *pgx.Conn, s Step, nested bool) error {
 	do := func() error {
 		if s.Number == 1 {
 			const table = `CREATE TABLE migrations (number INT PRIMARY KEY, name TEXT NOT NULL, sum TEXT NOT NULL, needs INT NOT NULL, at BIGINT NOT NULL)`
@@ -341,7 +341,7 @@ func apply(ctx context.Context, log *slog.Logger, conn *pgx.Conn, s Step, nested
 	if nested {
 		err = do()
 	} else {
-		err = patiently(ctx, log, s, func() error {
+		err = retryWhileLocked(ctx, log, s, func() error {
 			return pgx.BeginFunc(ctx, conn, func(pgx.Tx) error {
 				if _, err := conn.Exec(ctx, "SELECT set_config('lock_timeout', '2s', true)"); err != nil {
 					return err

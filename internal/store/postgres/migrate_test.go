@@ -15,8 +15,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 )
 
-// later returns the steps of this program and others behind them.
-func later(t *testing.T, texts ...string) fs.FS {
+// withLaterSteps returns the steps of this program and others behind them.
+func withLaterSteps(t *testing.T, texts ...string) fs.FS {
 	t.Helper()
 	files := fstest.MapFS{}
 	names, err := fs.Glob(schema, "schema/*.sql")
@@ -35,16 +35,16 @@ func later(t *testing.T, texts ...string) fs.FS {
 	return files
 }
 
-// known is how many steps this program knows.
-func known(t *testing.T) int {
+// knownSteps is how many steps this program knows.
+func knownSteps(t *testing.T) int {
 	t.Helper()
-	list, err := steps(schema)
+	list, err := loadSteps(schema)
 	must(t, err)
 	return len(list)
 }
 
-// adds is a step that programs of before can work with, for the test that has n of before.
-func adds(n int) string {
+// addingStep is a step that programs of before can work with, for the test that has n of before.
+func addingStep(n int) string {
 	return fmt.Sprintf(
 		"-- needs: %d\nALTER TABLE sessions ADD COLUMN note TEXT NOT NULL DEFAULT ''; ALTER TABLE uses ADD COLUMN noted BIGINT NOT NULL DEFAULT 0; CREATE TABLE notes (id BIGINT)",
 		n,
@@ -55,10 +55,10 @@ func adds(n int) string {
 // nodes of both at work, and counts.
 func TestVersionsServeSideBySide(t *testing.T) {
 	url := shared.Database(t)
-	before, after := Config{}, Config{Schema: later(t, adds(known(t)))}
-	first := node(t, url, before)
-	u := person(t, first, "diane")
-	login := enter(t, first, u, "one")
+	before, after := Config{}, Config{Schema: withLaterSteps(t, addingStep(knownSteps(t)))}
+	first := openNode(t, url, before)
+	u := addUser(t, first, "diane")
+	login := startSession(t, first, u, "one")
 
 	const most = 1 << 40
 	budget := policy.Budget{ID: 1, Max: most}
@@ -79,9 +79,9 @@ func TestVersionsServeSideBySide(t *testing.T) {
 
 					granted.Add(1)
 					text := fmt.Sprintf("%p %d %d", db, g, i)
-					enterQuietly(t, db, entry(u, text))
+					tryStartSession(t, db, newSession(u, text))
 
-					if err := end(t.Context(), db, text); err != nil {
+					if err := endSession(t.Context(), db, text); err != nil {
 						t.Errorf("end: %v", err)
 					}
 				}
@@ -98,17 +98,17 @@ func TestVersionsServeSideBySide(t *testing.T) {
 
 	for range 2 { // there and back, twice
 		stop := load(first)
-		second := node(t, url, after) // takes the step while the old one serves
+		second := openNode(t, url, after) // takes the step while the old one serves
 		stopSecond := load(second)
 		from := granted.Load()
-		until(t, "both to have served", func() bool { return granted.Load() > from+40 })
+		eventually(t, "both to have served", func() bool { return granted.Load() > from+40 })
 
 		stop()
 		must(t, first.Close())
-		first = node(t, url, before) // one that starts after the step
+		first = openNode(t, url, before) // one that starts after the step
 		stop = load(first)
 		from = granted.Load()
-		until(t, "both to have served", func() bool { return granted.Load() > from+40 })
+		eventually(t, "both to have served", func() bool { return granted.Load() > from+40 })
 
 		stopSecond()
 		must(t, second.Close())
@@ -125,19 +125,19 @@ func TestVersionsServeSideBySide(t *testing.T) {
 
 func TestAStepThatNeedsItselfRefusesOlderPrograms(t *testing.T) {
 	url := shared.Database(t)
-	n := known(t)
-	db := node(t, url, Config{
-		Schema: later(t, adds(n), fmt.Sprintf("-- needs: %d\nALTER TABLE sessions DROP COLUMN note", n+2)),
+	n := knownSteps(t)
+	db := openNode(t, url, Config{
+		Schema: withLaterSteps(t, addingStep(n), fmt.Sprintf("-- needs: %d\nALTER TABLE sessions DROP COLUMN note", n+2)),
 	})
 	must(t, db.Close())
-	doesNotOpen(t, Config{
+	wantOpenError(t, Config{
 		URL: jeton.NewSecret(url),
 	}, "newer version", fmt.Sprintf("%04d_later.sql", n+2), fmt.Sprintf("knows %d", n), "run that version")
 
-	doesNotOpen(t, Config{URL: jeton.NewSecret(url), Schema: later(t, adds(n))}, "newer version")
-	doesNotOpen(t, Config{
+	wantOpenError(t, Config{URL: jeton.NewSecret(url), Schema: withLaterSteps(t, addingStep(n))}, "newer version")
+	wantOpenError(t, Config{
 		URL:    jeton.NewSecret(url),
-		Schema: later(t, adds(n)+"; SELECT 1"),
+		Schema: withLaterSteps(t, addingStep(n)+"; SELECT 1"),
 	}, "another build", fmt.Sprintf("%04d_later.sql", n+1))
 	_, err := Migrations(t.Context(), Config{URL: jeton.NewSecret(url), Where: where})
 	if err == nil || !strings.Contains(err.Error(), "newer version") || !strings.Contains(err.Error(), where) {
@@ -148,7 +148,7 @@ func TestAStepThatNeedsItselfRefusesOlderPrograms(t *testing.T) {
 func TestManyMigrateAtOnceAndEachStepIsTakenOnce(t *testing.T) {
 	url := shared.Database(t)
 	c := Config{
-		Schema: later(t, "SELECT pg_sleep(0.2); CREATE TABLE notes (id BIGINT)", "CREATE TABLE more (id BIGINT)"),
+		Schema: withLaterSteps(t, "SELECT pg_sleep(0.2); CREATE TABLE notes (id BIGINT)", "CREATE TABLE more (id BIGINT)"),
 	}
 	var wg sync.WaitGroup
 	for range 6 {
@@ -167,23 +167,23 @@ func TestManyMigrateAtOnceAndEachStepIsTakenOnce(t *testing.T) {
 
 	wg.Wait()
 	var steps int
-	if say(t, behind(t, url), &steps, "SELECT count(*) FROM migrations"); steps != known(t)+2 {
-		t.Errorf("%d steps are noted, want %d", steps, known(t)+2)
+	if queryRow(t, connect(t, url), &steps, "SELECT count(*) FROM migrations"); steps != knownSteps(t)+2 {
+		t.Errorf("%d steps are noted, want %d", steps, knownSteps(t)+2)
 	}
 }
 
 func TestAStepThatFailsLeavesNothing(t *testing.T) {
 	url := shared.Database(t)
-	must(t, node(t, url, Config{}).Close())
+	must(t, openNode(t, url, Config{}).Close())
 	failing := Config{
 		URL:    jeton.NewSecret(url),
-		Schema: later(t, adds(known(t)), "CREATE TABLE half (id BIGINT); SELECT 1/0"),
+		Schema: withLaterSteps(t, addingStep(knownSteps(t)), "CREATE TABLE half (id BIGINT); SELECT 1/0"),
 	}
-	name := fmt.Sprintf("%04d_later.sql", known(t)+2)
-	conn := behind(t, url)
+	name := fmt.Sprintf("%04d_later.sql", knownSteps(t)+2)
+	conn := connect(t, url)
 
 	tables := func() (list string) {
-		say(
+		queryRow(
 			t,
 			conn,
 			&list,
@@ -206,24 +206,24 @@ func TestAStepThatFailsLeavesNothing(t *testing.T) {
 		t.Errorf("a trial has changed %s to %s", before, after)
 	}
 
-	doesNotOpen(t, failing, name, "division by zero")
+	wantOpenError(t, failing, name, "division by zero")
 	list, err := Migrations(t.Context(), failing)
 	must(t, err)
-	got := marks(list)
-	if !slices.Equal(got[known(t):], []string{"+", "-"}) {
+	got := appliedMarks(list)
+	if !slices.Equal(got[knownSteps(t):], []string{"+", "-"}) {
 		t.Errorf("the steps are %v, want the one before the fault applied, whole", got)
 	}
 
 	var half bool
-	if say(t, conn, &half, "SELECT to_regclass('half') IS NOT NULL"); half {
+	if queryRow(t, conn, &half, "SELECT to_regclass('half') IS NOT NULL"); half {
 		t.Error("half a step is left")
 	}
 
-	must(t, node(t, url, Config{}).Close()) // and the version of before still works
+	must(t, openNode(t, url, Config{}).Close()) // and the version of before still works
 }
 
-// marks tells which steps are applied.
-func marks(list []Step) (marks []string) {
+// appliedMarks tells which steps are applied.
+func appliedMarks(list []Step) (marks []string) {
 	for _, s := range list {
 		mark := "-"
 		if s.Applied {
@@ -237,20 +237,20 @@ func marks(list []Step) (marks []string) {
 
 func TestATrialSaysWhatWouldBeDoneAndDoesNothing(t *testing.T) {
 	url := shared.Database(t)
-	c := Config{URL: jeton.NewSecret(url), Schema: later(t, adds(known(t)))}
-	all, err := steps(c.Schema)
+	c := Config{URL: jeton.NewSecret(url), Schema: withLaterSteps(t, addingStep(knownSteps(t)))}
+	all, err := loadSteps(c.Schema)
 	must(t, err)
 	var names []string
 	for _, s := range all {
 		names = append(names, s.Name)
 	}
 
-	conn := behind(t, url)
+	conn := connect(t, url)
 	for range 2 {
 		got, err := Migrate(t.Context(), c, true)
 		must(t, err)
 		var tables int
-		if say(
+		if queryRow(
 			t,
 			conn,
 			&tables,
@@ -269,27 +269,27 @@ func TestATrialSaysWhatWouldBeDoneAndDoesNothing(t *testing.T) {
 	}
 
 	list, err := Migrations(t.Context(), Config{URL: c.URL})
-	if must(t, err); len(list) != len(names) || slices.Contains(marks(list), "-") {
-		t.Errorf("an older program that can work with it sees %v", marks(list))
+	if must(t, err); len(list) != len(names) || slices.Contains(appliedMarks(list), "-") {
+		t.Errorf("an older program that can work with it sees %v", appliedMarks(list))
 	}
 }
 
 func TestATrialDoesNotHoldUpWhoServes(t *testing.T) {
 	url := shared.Database(t)
-	db := node(t, url, Config{})
-	u := person(t, db, "diane")
-	conn := behind(t, url)
-	do(t, conn, "BEGIN")
+	db := openNode(t, url, Config{})
+	u := addUser(t, db, "diane")
+	conn := connect(t, url)
+	execSQL(t, conn, "BEGIN")
 
-	do(t, conn, "LOCK TABLE sessions IN ACCESS SHARE MODE") // as somebody who reads for long
-	_, err := Migrate(t.Context(), Config{URL: jeton.NewSecret(url), Schema: later(t, adds(known(t)))}, true)
+	execSQL(t, conn, "LOCK TABLE sessions IN ACCESS SHARE MODE") // as somebody who reads for long
+	_, err := Migrate(t.Context(), Config{URL: jeton.NewSecret(url), Schema: withLaterSteps(t, addingStep(knownSteps(t)))}, true)
 	if err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("a trial whose turn does not come: %v", err)
 	}
 
-	enter(t, db, u, "one")
+	startSession(t, db, u, "one")
 	// Who is to tell how things stand waits for nobody who migrates.
-	do(t, conn, "SELECT pg_advisory_lock($1)", lockNumber("schema"))
+	execSQL(t, conn, "SELECT pg_advisory_lock($1)", lockNumber("schema"))
 	_, err = Migrations(t.Context(), Config{URL: jeton.NewSecret(url)})
 	must(t, err)
 }
@@ -323,7 +323,7 @@ func TestStepsAreInOrder(t *testing.T) {
 				files["schema/"+name] = &fstest.MapFile{Data: []byte(text)}
 			}
 
-			list, err := steps(files)
+			list, err := loadSteps(files)
 			if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
 				t.Fatalf("steps: %v, want %q", err, tc.says)
 			}

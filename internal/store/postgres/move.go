@@ -17,8 +17,8 @@ import (
 
 // Side is a database that is moved to or from. It is no node. One goroutine uses it.
 type Side struct {
-	pool     *pgxpool.Pool
-	log      *slog.Logger
+	pool            *pgxpool.Pool
+	log             *slog.Logger
 	maxHeartbeatAge time.Duration // with nodes that may have ended without a word
 }
 
@@ -28,7 +28,7 @@ func OpenSide(ctx context.Context, c Config) (*Side, error) {
 	c = c.withDefaults()
 	s, err := c.side(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("open database %s: %w", c.Where, advise(err))
+		return nil, fmt.Errorf("open database %s: %w", c.Where, explainOpen(err))
 	}
 
 	return s, nil
@@ -65,9 +65,9 @@ func (s *Side) identify(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return statements.Identify(ctx, conn{tx}) })
 }
 
-// begin is the first step of a node, which is on the list already: who makes a copy finds
+// claim is the first step of a node, which is on the list already: who makes a copy finds
 // it there, or it finds the mark of the copy.
-func (db *DB) begin(ctx context.Context) error {
+func (db *DB) claim(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error { return statements.Serve(ctx, conn{tx}) })
 }
 
@@ -134,7 +134,7 @@ func (s *Side) Step(ctx context.Context, write func(ctx context.Context, tx stat
 			return err
 		}
 
-		n, err := nodesOf(ctx, tx)
+		n, err := countNodes(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -146,7 +146,7 @@ func (s *Side) Step(ctx context.Context, write func(ctx context.Context, tx stat
 	})
 }
 
-func nodesOf(ctx context.Context, tx pgx.Tx) (n int, err error) {
+func countNodes(ctx context.Context, tx pgx.Tx) (n int, err error) {
 	err = tx.QueryRow(ctx, "SELECT count(*) FROM nodes").Scan(&n)
 	return n, err
 }
@@ -194,7 +194,7 @@ func (s *Side) Served(ctx context.Context) (int, error) {
 		}
 
 		if len(now) == 0 || time.Now().After(end) {
-			return 0, s.forget(ctx, now)
+			return 0, s.removeNodes(ctx, now)
 		}
 	}
 }
@@ -219,7 +219,7 @@ func (s *Side) heartbeats(ctx context.Context) (map[string]int64, error) {
 
 // dropAcks takes nodes off the list. One that comes back all the same finds that, and
 // begins anew.
-func (s *Side) forget(ctx context.Context, silent map[string]int64) error {
+func (s *Side) removeNodes(ctx context.Context, silent map[string]int64) error {
 	for id, beat := range silent {
 		if _, err := s.pool.Exec(ctx, "DELETE FROM nodes WHERE id = $1 AND beat = $2", id, beat); err != nil {
 			return err

@@ -11,8 +11,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
-// sideOf opens a side on a database and closes it when the test ends.
-func sideOf(t *testing.T, url string) *Side {
+// openSide opens a side on a database and closes it when the test ends.
+func openSide(t *testing.T, url string) *Side {
 	t.Helper()
 	s, err := OpenSide(t.Context(), Config{URL: jeton.NewSecret(url), Where: "the test's"})
 	if err != nil {
@@ -23,8 +23,8 @@ func sideOf(t *testing.T, url string) *Side {
 	return s
 }
 
-// step takes a step that sets something in meta.
-func step(t *testing.T, s *Side, name, value string) error {
+// setMeta takes a step that sets something in meta.
+func setMeta(t *testing.T, s *Side, name, value string) error {
 	t.Helper()
 	return s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
 		return statements.SetMeta(
@@ -50,8 +50,8 @@ func meta(t *testing.T, s *Side, name string) (value string) {
 
 func TestANodeAndAMoveKeepEachOtherOut(t *testing.T) {
 	url := shared.Database(t)
-	s := sideOf(t, url)
-	if err := step(t, s, statements.MetaCopying, "another"); err != nil {
+	s := openSide(t, url)
+	if err := setMeta(t, s, statements.MetaCopying, "another"); err != nil {
 		t.Fatal(err)
 	}
 
@@ -66,7 +66,7 @@ func TestANodeAndAMoveKeepEachOtherOut(t *testing.T) {
 	}
 
 	for _, mark := range [][2]string{{statements.MetaCopying, ""}, {statements.MetaCopied, "another"}} {
-		if err := step(t, s, mark[0], mark[1]); err != nil {
+		if err := setMeta(t, s, mark[0], mark[1]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -80,21 +80,21 @@ func TestANodeAndAMoveKeepEachOtherOut(t *testing.T) {
 	if mark := meta(t, s, statements.MetaCopied); mark != "" || id == "" || meta(t, s, statements.MetaID) != id {
 		t.Errorf("a node has started, and the mark of a copy is %q, the id %q", mark, meta(t, s, statements.MetaID))
 	}
-	if err := step(t, s, "x", "y"); !errors.Is(err, jeton.ErrConflict) || meta(t, s, "x") != "" {
+	if err := setMeta(t, s, "x", "y"); !errors.Is(err, jeton.ErrConflict) || meta(t, s, "x") != "" {
 		t.Errorf("a step beside a node: %v, want ErrConflict", err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 
-	if err := step(t, s, "x", "y"); err != nil || meta(t, s, "x") != "y" {
+	if err := setMeta(t, s, "x", "y"); err != nil || meta(t, s, "x") != "y" {
 		t.Errorf("a step when the node has gone: %v", err)
 	}
 }
 
 func TestALineThatACrashHasLeftKeepsNobodyOut(t *testing.T) {
 	url := shared.Database(t)
-	s := sideOf(t, url)
+	s := openSide(t, url)
 	const line = "INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ('dead', 250, 7, '1', FALSE)"
 	if _, err := s.pool.Exec(t.Context(), line); err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestALineThatACrashHasLeftKeepsNobodyOut(t *testing.T) {
 	if n, err := s.Served(t.Context()); n != 0 || err != nil {
 		t.Errorf("served by %d nodes, %v", n, err)
 	}
-	if err := step(t, s, "x", "y"); err != nil {
+	if err := setMeta(t, s, "x", "y"); err != nil {
 		t.Error(err)
 	}
 
@@ -132,7 +132,7 @@ func TestALineThatACrashHasLeftKeepsNobodyOut(t *testing.T) {
 }
 
 func TestNumbersGoOnBehindWhatIsThere(t *testing.T) {
-	s := sideOf(t, shared.Database(t))
+	s := openSide(t, shared.Database(t))
 	given := func(last int64) (n int64) {
 		t.Helper()
 		if err := s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {

@@ -135,7 +135,7 @@ func (h *protocolNode) leaseHolders(ctx context.Context) (others []string, bound
 			others, bound = append(others, id), max(bound, time.Duration(ms)*time.Millisecond)
 			return nil
 		})
-		if !broken(err) {
+		if !connectionBroken(err) {
 			break
 		}
 	}
@@ -317,7 +317,7 @@ func (h *protocolNode) readPeers(ctx context.Context) (map[string]peer, error) {
 	return found, err
 }
 
-// exec says one thing on the connection that polls.
+// execSQL says one thing on the connection that polls.
 func (h *protocolNode) exec(ctx context.Context, text string, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()

@@ -37,19 +37,19 @@ func TestAnEndIsAnsweredWhenAllNodesHaveHeard(t *testing.T) {
 	url := shared.Database(t)
 	// The bound is far away: whoever waited for it would be noticed.
 	c := Config{Staleness: MaxStaleness}
-	db, other := node(t, url, c), node(t, url, c)
-	ear := listening(other)
-	u := person(t, db, "diane")
+	db, other := openNode(t, url, c), openNode(t, url, c)
+	ear := record(other)
+	u := addUser(t, db, "diane")
 
-	poll(t, other)
+	pollNow(t, other)
 	var o order
 	bound := time.AfterFunc(MaxStaleness, func() { o.note("bound") })
 	defer bound.Stop()
 
 	for _, text := range []string{"one", "two", "three"} {
-		enter(t, db, u, text)
-		must(t, end(t.Context(), db, text))
-		if ear.times(ended(text)) != 1 {
+		startSession(t, db, u, text)
+		must(t, endSession(t.Context(), db, text))
+		if ear.count(sessionEnded(text)) != 1 {
 			t.Errorf("the end of %s was answered before the other node had heard", text)
 		}
 	}
@@ -71,18 +71,18 @@ func TestAnEndWaitsForANodeThatDoesNotHear(t *testing.T) {
 		{"silent", (*pgtest.Proxy).Hang},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			name := empty(t, c)
-			proxy, url := line(t, c, name)
-			db, other := node(t, c.URL(name), Config{
+			name := newDatabase(t, c)
+			proxy, url := proxied(t, c, name)
+			db, other := openNode(t, c.URL(name), Config{
 				Staleness: 100 * time.Millisecond,
-			}), quick(t, url, Config{Staleness: bound})
-			u := person(t, db, "diane")
-			enter(t, db, u, "one")
+			}), openImpatient(t, url, Config{Staleness: bound})
+			u := addUser(t, db, "diane")
+			startSession(t, db, u, "one")
 
-			poll(t, other)
+			pollNow(t, other)
 			tc.cut(proxy)
 			began := time.Now()
-			must(t, end(t.Context(), db, "one"))
+			must(t, endSession(t.Context(), db, "one"))
 			took := time.Since(began)
 			if took < bound {
 				t.Errorf("answered after %v; the other node may judge from memory for %v", took, bound)
@@ -91,14 +91,14 @@ func TestAnEndWaitsForANodeThatDoesNotHear(t *testing.T) {
 			if err := other.Fresh(t.Context()); err == nil {
 				t.Error("a node that has not heard of the end judges after it was answered")
 			} else {
-				away(t, "Fresh", err)
+				wantUnavailable(t, "Fresh", err)
 			}
 
 			must(t, proxy.Heal())
-			ear := listening(other)
-			until(t, "the node to come back", func() bool { return other.Fresh(t.Context()) == nil })
+			ear := record(other)
+			eventually(t, "the node to come back", func() bool { return other.Fresh(t.Context()) == nil })
 
-			if ear.times(all) == 0 {
+			if ear.count(everything) == 0 {
 				t.Error("it trusts what it had in memory before it was cut off")
 			}
 		})
@@ -107,30 +107,30 @@ func TestAnEndWaitsForANodeThatDoesNotHear(t *testing.T) {
 
 func TestANodeThatJoinedBetweenTheCommitAndTheListIsWaitedFor(t *testing.T) {
 	url := shared.Database(t)
-	db := node(t, url, Config{Staleness: 50 * time.Millisecond})
-	enter(t, db, person(t, db, "diane"), "one")
+	db := openNode(t, url, Config{Staleness: 50 * time.Millisecond})
+	startSession(t, db, addUser(t, db, "diane"), "one")
 	const bound = 300 * time.Millisecond
 
-	conn := behind(t, url)
-	do(t, conn, "BEGIN")
-	do(t, conn, "LOCK TABLE nodes IN ACCESS EXCLUSIVE MODE")
+	conn := connect(t, url)
+	execSQL(t, conn, "BEGIN")
+	execSQL(t, conn, "LOCK TABLE nodes IN ACCESS EXCLUSIVE MODE")
 	began, answer := time.Now(), make(chan error, 1)
-	go func() { answer <- end(t.Context(), db, "one") }()
+	go func() { answer <- endSession(t.Context(), db, "one") }()
 
-	look := behind(t, url)
-	until(t, "the commit", func() bool {
+	look := connect(t, url)
+	eventually(t, "the commit", func() bool {
 		var n int
-		say(t, look, &n, "SELECT count(*) FROM sessions")
+		queryRow(t, look, &n, "SELECT count(*) FROM sessions")
 		return n == 0
 	})
 
-	do(
+	execSQL(
 		t,
 		conn,
 		"INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ('late', $1, 1, pg_current_xact_id(), FALSE)",
 		bound.Milliseconds(),
 	)
-	do(t, conn, "COMMIT")
+	execSQL(t, conn, "COMMIT")
 	must(t, <-answer)
 	took := time.Since(began)
 	if took < bound {
@@ -141,24 +141,24 @@ func TestANodeThatJoinedBetweenTheCommitAndTheListIsWaitedFor(t *testing.T) {
 func TestWhatANodeSaidOnAServerThatIsNoMoreDoesNotCount(t *testing.T) {
 	url := shared.Database(t)
 	const bound = 300 * time.Millisecond
-	db, other := node(t, url, Config{Staleness: bound}), node(t, url, Config{Staleness: bound})
-	enter(t, db, person(t, db, "diane"), "one")
+	db, other := openNode(t, url, Config{Staleness: bound}), openNode(t, url, Config{Staleness: bound})
+	startSession(t, db, addUser(t, db, "diane"), "one")
 	// The other node has seen numbers of transactions that a crash took back.
-	poll(t, other)
+	pollNow(t, other)
 
 	db.node.mu.Lock()
 	db.node.acks[other.node.id] = snapshot{xmin: 1 << 40, xmax: 1 << 40}
 	db.node.mu.Unlock()
-	conn := behind(t, url)
-	do(t, conn, "BEGIN")
+	conn := connect(t, url)
+	execSQL(t, conn, "BEGIN")
 
-	do(t, conn, "LOCK TABLE nodes IN ACCESS EXCLUSIVE MODE") // neither can poll
+	execSQL(t, conn, "LOCK TABLE nodes IN ACCESS EXCLUSIVE MODE") // neither can poll
 	began, answer := time.Now(), make(chan error, 1)
-	go func() { answer <- end(t.Context(), db, "one") }()
-	look := behind(t, url)
-	until(t, "the commit", func() bool {
+	go func() { answer <- endSession(t.Context(), db, "one") }()
+	look := connect(t, url)
+	eventually(t, "the commit", func() bool {
 		var n int
-		say(t, look, &n, "SELECT count(*) FROM sessions")
+		queryRow(t, look, &n, "SELECT count(*) FROM sessions")
 		return n == 0
 	})
 
@@ -170,8 +170,8 @@ func TestWhatANodeSaidOnAServerThatIsNoMoreDoesNotCount(t *testing.T) {
 	default:
 	}
 
-	do(t, conn, "UPDATE nodes SET gone = TRUE WHERE id = $1", db.node.id)
-	do(t, conn, "COMMIT")
+	execSQL(t, conn, "UPDATE nodes SET gone = TRUE WHERE id = $1", db.node.id)
+	execSQL(t, conn, "COMMIT")
 	must(t, <-answer)
 	db.node.mu.Lock()
 	defer db.node.mu.Unlock()
@@ -185,20 +185,20 @@ func TestWhatANodeSaidOnAServerThatIsNoMoreDoesNotCount(t *testing.T) {
 func TestSilentNodesAreForgottenAndTheirChangesCleared(t *testing.T) {
 	url := shared.Database(t)
 	c := Config{Staleness: 20 * time.Millisecond, heartbeatEvery: time.Millisecond, deadAfter: 100 * time.Millisecond}
-	db, conn := node(t, url, c), behind(t, url)
-	u := person(t, db, "diane")
-	do(
+	db, conn := openNode(t, url, c), connect(t, url)
+	u := addUser(t, db, "diane")
+	execSQL(
 		t,
 		conn,
 		"INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ('ghost', 10, 1, pg_snapshot_xmin(pg_current_snapshot()), FALSE)",
 	)
 
-	enter(t, db, u, "one")
-	must(t, end(t.Context(), db, "one"))
+	startSession(t, db, u, "one")
+	must(t, endSession(t.Context(), db, "one"))
 	var o order
 	var state, last string
-	until(t, "the silent node to be forgotten", func() bool {
-		say(
+	eventually(t, "the silent node to be forgotten", func() bool {
+		queryRow(
 			t,
 			conn,
 			&state,
@@ -210,7 +210,7 @@ func TestSilentNodesAreForgottenAndTheirChangesCleared(t *testing.T) {
 		}
 
 		var kept int
-		say(
+		queryRow(
 			t,
 			conn,
 			&kept,
@@ -220,7 +220,7 @@ func TestSilentNodesAreForgottenAndTheirChangesCleared(t *testing.T) {
 
 		if state != "forgotten" && kept == 0 {
 			var still bool
-			say(t, conn, &still, "SELECT EXISTS (SELECT 1 FROM nodes WHERE id = 'ghost')")
+			queryRow(t, conn, &still, "SELECT EXISTS (SELECT 1 FROM nodes WHERE id = 'ghost')")
 			if still {
 				t.Fatal("changes were cleared away that a node on the list has not heard")
 			}
@@ -230,9 +230,9 @@ func TestSilentNodesAreForgottenAndTheirChangesCleared(t *testing.T) {
 	})
 
 	o.is(t, "listed", "marked", "forgotten")
-	until(t, "the changes to be cleared away", func() bool {
+	eventually(t, "the changes to be cleared away", func() bool {
 		var n int
-		say(t, conn, &n, "SELECT count(*) FROM changes")
+		queryRow(t, conn, &n, "SELECT count(*) FROM changes")
 		return n == 0
 	})
 
@@ -244,19 +244,19 @@ func TestSilentNodesAreForgottenAndTheirChangesCleared(t *testing.T) {
 func TestALivingNodeIsNotForgotten(t *testing.T) {
 	url := shared.Database(t)
 	c := Config{Staleness: 20 * time.Millisecond, heartbeatEvery: time.Millisecond, deadAfter: 5 * time.Second}
-	db, other := node(t, url, c), node(t, url, c)
-	ear := listening(other)
-	conn := behind(t, url)
+	db, other := openNode(t, url, c), openNode(t, url, c)
+	ear := record(other)
+	conn := connect(t, url)
 
 	var from int
-	say(t, conn, &from, "SELECT beat FROM nodes WHERE id = $1", other.node.id)
-	until(t, "many beats", func() bool {
+	queryRow(t, conn, &from, "SELECT beat FROM nodes WHERE id = $1", other.node.id)
+	eventually(t, "many beats", func() bool {
 		var beat int
-		say(t, conn, &beat, "SELECT beat FROM nodes WHERE id = $1", other.node.id)
+		queryRow(t, conn, &beat, "SELECT beat FROM nodes WHERE id = $1", other.node.id)
 		return beat > from+50
 	})
 
-	poll(t, db)
+	pollNow(t, db)
 	got := ear.take()
 	if len(got) > 0 {
 		t.Errorf("heard %v", got)
@@ -264,7 +264,7 @@ func TestALivingNodeIsNotForgotten(t *testing.T) {
 
 	must(t, other.Close())
 	var n int
-	say(t, conn, &n, "SELECT count(*) FROM nodes")
+	queryRow(t, conn, &n, "SELECT count(*) FROM nodes")
 
 	if n != 1 {
 		t.Errorf("%d nodes are on the list, want the one that is not closed", n)
@@ -338,11 +338,11 @@ func FuzzSnapshot(f *testing.F) {
 		db := &DB{c: Config{}.withDefaults()}
 		db.Store = statements.New(engine{db})
 		h := &protocolNode{
-			db:    db,
-			id:    "me",
-			acks:  map[string]snapshot{},
-			acksChanged:  make(chan struct{}),
-			wakeUp: make(chan struct{}, 1),
+			db:          db,
+			id:          "me",
+			acks:        map[string]snapshot{},
+			acksChanged: make(chan struct{}),
+			wakeUp:      make(chan struct{}, 1),
 		}
 		h.onNotification(t.Context(), "heard other "+text)
 		h.onNotification(t.Context(), text)
@@ -356,24 +356,24 @@ func FuzzSnapshot(f *testing.F) {
 
 func TestTheServersOwnSnapshotsAgreeWithOurs(t *testing.T) {
 	url := shared.Database(t)
-	conn := behind(t, url)
-	do(t, conn, "CREATE TABLE seen (xid XID8)")
-	open := behind(t, url)
-	do(t, open, "BEGIN")
+	conn := connect(t, url)
+	execSQL(t, conn, "CREATE TABLE seen (xid XID8)")
+	open := connect(t, url)
+	execSQL(t, open, "BEGIN")
 
-	do(t, open, "INSERT INTO seen VALUES (pg_current_xact_id())")
+	execSQL(t, open, "INSERT INTO seen VALUES (pg_current_xact_id())")
 
 	for range 5 {
-		do(t, conn, "INSERT INTO seen VALUES (pg_current_xact_id())")
+		execSQL(t, conn, "INSERT INTO seen VALUES (pg_current_xact_id())")
 	}
 
 	var text string
-	say(t, conn, &text, "SELECT pg_current_snapshot()::text")
+	queryRow(t, conn, &text, "SELECT pg_current_snapshot()::text")
 	s, err := parseSnapshot(text)
 	must(t, err)
-	do(t, open, "COMMIT")
+	execSQL(t, open, "COMMIT")
 
-	do(t, conn, "INSERT INTO seen VALUES (pg_current_xact_id())")
+	execSQL(t, conn, "INSERT INTO seen VALUES (pg_current_xact_id())")
 	rows, err := conn.Query(
 		t.Context(),
 		"SELECT xid::text::bigint, pg_visible_in_snapshot(xid, $1::text::pg_snapshot) FROM seen",

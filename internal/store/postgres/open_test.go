@@ -23,9 +23,9 @@ import (
 
 const where = "db.example:5432/jeton"
 
-// doesNotOpen checks that a database does not open, that the error names it and says what to
+// wantOpenError checks that a database does not open, that the error names it and says what to
 // do, and that no secret is in it.
-func doesNotOpen(t *testing.T, c Config, says ...string) {
+func wantOpenError(t *testing.T, c Config, says ...string) {
 	t.Helper()
 	c.Where = where
 	db, err := Open(t.Context(), c)
@@ -47,8 +47,8 @@ func doesNotOpen(t *testing.T, c Config, says ...string) {
 	}
 }
 
-// changed returns a URL with something else in it.
-func changed(t *testing.T, text string, change func(u *url.URL)) jeton.Secret {
+// changeURL returns a URL with something else in it.
+func changeURL(t *testing.T, text string, change func(u *url.URL)) jeton.Secret {
 	t.Helper()
 	u, err := url.Parse(text)
 	must(t, err)
@@ -58,7 +58,7 @@ func changed(t *testing.T, text string, change func(u *url.URL)) jeton.Secret {
 
 func TestADatabaseThatDoesNotOpenSaysWhatToDo(t *testing.T) {
 	c := shared.Cluster(t)
-	name := empty(t, c)
+	name := newDatabase(t, c)
 	tcp := c.TCP(name)
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
 	must(t, err)
@@ -75,39 +75,39 @@ func TestADatabaseThatDoesNotOpenSaysWhatToDo(t *testing.T) {
 	}{
 		{
 			"no server",
-			changed(t, tcp, func(u *url.URL) { u.Host = nobody.Addr().String() }),
+			changeURL(t, tcp, func(u *url.URL) { u.Host = nobody.Addr().String() }),
 			[]string{"does not answer", "is it up"},
 		},
 		{
 			"a server that says nothing",
-			changed(t, tcp, func(u *url.URL) { u.Host = silent.Addr().String() }),
+			changeURL(t, tcp, func(u *url.URL) { u.Host = silent.Addr().String() }),
 			[]string{"does not answer"},
 		},
 		{
 			"a wrong password",
-			changed(t, tcp, func(u *url.URL) { u.User = url.UserPassword(pgtest.Role, "hunter2") }),
+			changeURL(t, tcp, func(u *url.URL) { u.User = url.UserPassword(pgtest.Role, "hunter2") }),
 			[]string{"does not let this user in", "pg_hba.conf"},
 		},
 		{
 			"a user whom nobody knows",
-			changed(t, tcp, func(u *url.URL) { u.User = url.UserPassword("nobody", "hunter2") }),
+			changeURL(t, tcp, func(u *url.URL) { u.User = url.UserPassword("nobody", "hunter2") }),
 			[]string{"does not let this user in"},
 		},
 		{
 			"no such database",
-			changed(t, tcp, func(u *url.URL) { u.Path = "/missing" }),
+			changeURL(t, tcp, func(u *url.URL) { u.Path = "/missing" }),
 			[]string{"no such database", "CREATE DATABASE"},
 		},
 		{"no URL", jeton.NewSecret("postgres://u:hunter2@[::1/x"), []string{"is not one"}},
 		{"nothing", jeton.NewSecret("host=/nowhere password=hunter2 user=x dbname=y"), []string{"does not answer"}},
 		{
 			"a schema that is not there",
-			changed(t, tcp, func(u *url.URL) { u.RawQuery += "&search_path=missing" }),
+			changeURL(t, tcp, func(u *url.URL) { u.RawQuery += "&search_path=missing" }),
 			[]string{"CREATE SCHEMA"},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			doesNotOpen(t, Config{URL: tc.url, Connect: 500 * time.Millisecond}, tc.says...)
+			wantOpenError(t, Config{URL: tc.url, Connect: 500 * time.Millisecond}, tc.says...)
 		})
 	}
 }
@@ -158,9 +158,9 @@ func TestADatabaseThatIsNotOursIsLeftAsItIs(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			name := empty(t, c)
+			name := newDatabase(t, c)
 			if tc.open {
-				must(t, node(t, c.URL(name), Config{}).Close())
+				must(t, openNode(t, c.URL(name), Config{}).Close())
 			}
 
 			for _, s := range tc.harm {
@@ -169,12 +169,12 @@ func TestADatabaseThatIsNotOursIsLeftAsItIs(t *testing.T) {
 
 			const state = "SELECT COALESCE(string_agg(relname || relnatts, ',' ORDER BY relname), '') FROM pg_class WHERE relnamespace = 'public'::regnamespace"
 
-			look := behind(t, c.Superuser(name))
+			look := connect(t, c.Superuser(name))
 			var before, after string
-			say(t, look, &before, state)
-			doesNotOpen(t, Config{URL: jeton.NewSecret(c.TCP(name))}, tc.says...)
+			queryRow(t, look, &before, state)
+			wantOpenError(t, Config{URL: jeton.NewSecret(c.TCP(name))}, tc.says...)
 
-			if say(t, look, &after, state); after != before {
+			if queryRow(t, look, &after, state); after != before {
 				t.Errorf("it was changed from %s to %s", before, after)
 			}
 		})
@@ -183,7 +183,7 @@ func TestADatabaseThatIsNotOursIsLeftAsItIs(t *testing.T) {
 
 func TestAnEmptySchemaBesideAnotherProgramIsTaken(t *testing.T) {
 	c := shared.Cluster(t)
-	name := empty(t, c)
+	name := newDatabase(t, c)
 	must(
 		t,
 		c.Exec(
@@ -192,11 +192,11 @@ func TestAnEmptySchemaBesideAnotherProgramIsTaken(t *testing.T) {
 			"CREATE TABLE public.migrations (version INT); CREATE SCHEMA ours AUTHORIZATION jeton",
 		),
 	)
-	db := node(t, c.URL(name)+"&search_path=ours,public", Config{})
-	person(t, db, "diane")
+	db := openNode(t, c.URL(name)+"&search_path=ours,public", Config{})
+	addUser(t, db, "diane")
 
 	var n int
-	say(t, behind(t, c.Superuser(name)), &n, "SELECT count(*) FROM ours.users")
+	queryRow(t, connect(t, c.Superuser(name)), &n, "SELECT count(*) FROM ours.users")
 
 	if n != 1 {
 		t.Errorf("%d users are in the schema that was named", n)
@@ -205,9 +205,9 @@ func TestAnEmptySchemaBesideAnotherProgramIsTaken(t *testing.T) {
 
 func TestTooManyConnectionsAreExplained(t *testing.T) {
 	c := pgtest.Start(t)
-	name := empty(t, c)
+	name := newDatabase(t, c)
 	must(t, c.Exec(t.Context(), "postgres", "ALTER ROLE jeton CONNECTION LIMIT 0"))
-	doesNotOpen(t, Config{
+	wantOpenError(t, Config{
 		URL: jeton.NewSecret(c.TCP(name)),
 	}, "no connection left", "max_connections", "database.connections")
 }
@@ -271,31 +271,31 @@ func (a *authority) server(t *testing.T, host string) (cert, secret []byte) {
 
 func TestTLSProvesWhoAnswers(t *testing.T) {
 	c := pgtest.Start(t)
-	name := empty(t, c)
+	name := newDatabase(t, c)
 	_, port, err := net.SplitHostPort(c.Addr())
 	must(t, err)
 	ours, theirs := newAuthority(t), newAuthority(t)
 
 	at := func(host, ca string) Config {
-		return Config{URL: changed(t, c.TCP(name), func(u *url.URL) {
+		return Config{URL: changeURL(t, c.TCP(name), func(u *url.URL) {
 			u.Host = net.JoinHostPort(host, port)
 			u.RawQuery = "sslmode=verify-full&sslrootcert=" + url.QueryEscape(ca)
 		})}
 	}
 
 	t.Run("a server without TLS", func(t *testing.T) {
-		doesNotOpen(t, at("localhost", ours.file), "does not speak TLS", "ssl = on")
+		wantOpenError(t, at("localhost", ours.file), "does not speak TLS", "ssl = on")
 	})
 
 	cert, key := ours.server(t, "localhost")
 	must(t, c.Secure(t.Context(), cert, key))
 	t.Run("the right one", func(t *testing.T) {
 		conf := at("localhost", ours.file)
-		db := quick(t, conf.URL.Reveal(), Config{})
+		db := openImpatient(t, conf.URL.Reveal(), Config{})
 		var encrypted int
-		say(
+		queryRow(
 			t,
-			behind(t, c.Superuser(name)),
+			connect(t, c.Superuser(name)),
 			&encrypted,
 			"SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.usename = 'jeton' AND s.ssl",
 		)
@@ -306,15 +306,15 @@ func TestTLSProvesWhoAnswers(t *testing.T) {
 	})
 
 	t.Run("another authority", func(t *testing.T) {
-		doesNotOpen(t, at("localhost", theirs.file), "certificate", "sslrootcert")
+		wantOpenError(t, at("localhost", theirs.file), "certificate", "sslrootcert")
 	})
 
 	t.Run("another host", func(t *testing.T) {
-		doesNotOpen(t, at("127.0.0.1", ours.file), "certificate", "127.0.0.1")
+		wantOpenError(t, at("127.0.0.1", ours.file), "certificate", "127.0.0.1")
 	})
 
 	t.Run("no such file", func(t *testing.T) {
 		missing := filepath.Join(t.TempDir(), "missing.pem")
-		doesNotOpen(t, at("localhost", missing), fmt.Sprint("sslrootcert"))
+		wantOpenError(t, at("localhost", missing), fmt.Sprint("sslrootcert"))
 	})
 }

@@ -87,7 +87,7 @@ pool_mode = %s
 	})
 
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(own))
-	until(t, "PgBouncer", func() bool {
+	eventually(t, "PgBouncer", func() bool {
 		conn, err := net.Dial("tcp", addr)
 		if err == nil {
 			_ = conn.Close()
@@ -104,13 +104,13 @@ pool_mode = %s
 
 func TestAPoolerThatKeepsSessionsWorks(t *testing.T) {
 	cluster := shared.Cluster(t)
-	name := empty(t, cluster)
+	name := newDatabase(t, cluster)
 	// The bound is far away: an end is answered because the others have heard.
 	c := Config{Staleness: MaxStaleness}
-	db, other := node(t, pooled(t, cluster, name, "session"), c), node(t, cluster.URL(name), c)
-	ear := listening(other)
+	db, other := openNode(t, pooled(t, cluster, name, "session"), c), openNode(t, cluster.URL(name), c)
+	ear := record(other)
 
-	login := enter(t, db, person(t, db, "diane"), "one")
+	login := startSession(t, db, addUser(t, db, "diane"), "one")
 	left, err := db.Spend(t.Context(), use(login, policy.Budget{ID: 1, Max: 3}))
 	must(t, err)
 
@@ -118,25 +118,25 @@ func TestAPoolerThatKeepsSessionsWorks(t *testing.T) {
 		t.Errorf("%d of 3 uses are left after one", left[0])
 	}
 
-	poll(t, other)
-	must(t, end(t.Context(), db, "one"))
+	pollNow(t, other)
+	must(t, endSession(t.Context(), db, "one"))
 
-	if ear.times(ended("one")) == 0 {
+	if ear.count(sessionEnded("one")) == 0 {
 		t.Error("another node has not heard of an end that was answered")
 	}
 
 	_, err = other.FindSession(t.Context(), session.HashOf("one"))
-	wants(t, "a session that was ended", err, jeton.ErrNotFound)
+	wantError(t, "a session that was ended", err, jeton.ErrNotFound)
 }
 
 func TestAPoolerThatHandsConnectionsOnIsRefused(t *testing.T) {
 	cluster := shared.Cluster(t)
-	url := pooled(t, cluster, empty(t, cluster), "transaction")
-	doesNotOpen(t, Config{URL: jeton.NewSecret(url)}, "pool_mode = session")
+	url := pooled(t, cluster, newDatabase(t, cluster), "transaction")
+	wantOpenError(t, Config{URL: jeton.NewSecret(url)}, "pool_mode = session")
 }
 
 func TestAPoolerWithNothingLeftToGiveIsNotWaitedForForever(t *testing.T) {
 	cluster := shared.Cluster(t)
-	url := pooled(t, cluster, empty(t, cluster), "transaction\ndefault_pool_size = 1")
-	doesNotOpen(t, Config{URL: jeton.NewSecret(url), Answer: 200 * time.Millisecond}, "a pooler shares connections out")
+	url := pooled(t, cluster, newDatabase(t, cluster), "transaction\ndefault_pool_size = 1")
+	wantOpenError(t, Config{URL: jeton.NewSecret(url), Answer: 200 * time.Millisecond}, "a pooler shares connections out")
 }

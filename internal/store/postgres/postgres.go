@@ -36,7 +36,7 @@ type DB struct {
 	pool              *pgxpool.Pool
 	link              link
 	spender           spender
-	node           *protocolNode
+	node              *protocolNode
 	serial            chan struct{} // whose turn it is at this node to take a serial step
 	stop              context.CancelFunc
 	work              sync.WaitGroup
@@ -108,7 +108,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 
 	if err := db.open(ctx); err != nil {
 		_ = db.Close()
-		return nil, fmt.Errorf("open database %s: %w", c.Where, advise(err))
+		return nil, fmt.Errorf("open database %s: %w", c.Where, explainOpen(err))
 	}
 
 	return db, nil
@@ -119,7 +119,7 @@ func (db *DB) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := unshared(ctx, db.c, settings.ConnConfig); err != nil {
+	if err := checkPooler(ctx, db.c, settings.ConnConfig); err != nil {
 		return err
 	}
 
@@ -140,7 +140,7 @@ func (db *DB) open(ctx context.Context) error {
 		return err
 	}
 
-	if err := db.begin(ctx); err != nil {
+	if err := db.claim(ctx); err != nil {
 		return err
 	}
 	if err := db.node.rememberDatabase(ctx); err != nil {
@@ -154,11 +154,11 @@ func (db *DB) open(ctx context.Context) error {
 	return nil
 }
 
-// unshared returns an error when a connection is not one session of the server from its
+// checkPooler returns an error when a connection is not one session of the server from its
 // beginning to its end: a pooler may hand it to others between two transactions. Locks and
 // settings would be left with them, and a node could not tell that the server which it has
 // renewed from has fallen over since.
-func unshared(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
+func checkPooler(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 	var conns [2]*pgx.Conn
 	for i := range conns {
 		conn, err := pgx.ConnectConfig(ctx, settings)
@@ -235,16 +235,16 @@ func (c Config) parse() (*pgxpool.Config, error) {
 	params["jit"] = "off"
 
 	s.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, durable)
+		_, err := conn.Exec(ctx, requireDurable)
 		return err
 	}
 
 	return s, nil
 }
 
-// durable makes commits durable before they are answered where a database was told that
+// requireDurable makes commits durable before they are answered where a database was told that
 // they need not be. Whoever waits for standbys, too, keeps doing so.
-const durable = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
+const requireDurable = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 
 // Close takes the node off the list and ends all work. Uses that still wait are answered first.
 func (db *DB) Close() error {
@@ -276,8 +276,8 @@ func (db *DB) Ping(ctx context.Context) error { return db.node.pollNow(ctx) }
 // as old as Config.Staleness. Otherwise it asks the database first.
 func (db *DB) Fresh(ctx context.Context) error { return db.node.checkLease(ctx) }
 
-// advise adds what an operator can do about a database that does not open.
-func advise(err error) error {
+// explainOpen adds what an operator can do about a database that does not open.
+func explainOpen(err error) error {
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
 		switch e.Code {
@@ -326,19 +326,19 @@ func advise(err error) error {
 // link says whether the database is there. While it is not, nobody waits for it but the
 // one who looks for it.
 type link struct {
-	mu   sync.Mutex
-	ctx  context.Context
-	cut  context.CancelCauseFunc
-	gone error
+	mu  sync.Mutex
+	ctx context.Context
+	cut context.CancelCauseFunc
+	err error
 }
 
 func (l *link) up() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	if l.ctx == nil || l.gone != nil {
+	if l.ctx == nil || l.err != nil {
 		l.ctx, l.cut = context.WithCancelCause(context.Background())
-		l.gone = nil
+		l.err = nil
 	}
 }
 
@@ -347,8 +347,8 @@ func (l *link) down(why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	if l.gone == nil {
-		l.gone = why
+	if l.err == nil {
+		l.err = why
 		l.cut(why)
 	}
 }
@@ -356,7 +356,7 @@ func (l *link) down(why error) {
 // bind returns a context that ends with the link, with ctx, and after so long.
 func (l *link) bind(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc, error) {
 	l.mu.Lock()
-	gone, linked := l.gone, l.ctx
+	gone, linked := l.err, l.ctx
 	l.mu.Unlock()
 
 	if gone != nil {

@@ -13,7 +13,7 @@ import (
 // not come to an end.
 func TestAnEventThatMayStillComeHoldsUpThoseBehindIt(t *testing.T) {
 	url := shared.Database(t)
-	db := quick(t, url, Config{Answer: time.Second})
+	db := openImpatient(t, url, Config{Answer: time.Second})
 
 	add := func(target string) {
 		t.Helper()
@@ -39,26 +39,26 @@ func TestAnEventThatMayStillComeHoldsUpThoseBehindIt(t *testing.T) {
 
 	const insert = `INSERT INTO audit (at, request, actor, action, target, service, outcome, reason, source, checks) VALUES (0, '', '', 'test', $1, '', '', '', '', '')`
 
-	slow, other := behind(t, url), behind(t, url)
-	do(t, slow, "BEGIN")
-	do(t, slow, insert, "slow") // when it happened says nothing
+	slow, other := connect(t, url), connect(t, url)
+	execSQL(t, slow, "BEGIN")
+	execSQL(t, slow, insert, "slow") // when it happened says nothing
 	add("behind it")
 
 	if got := read(); slices.Contains(got, "behind it") {
 		t.Errorf("the record is read as %v; who reads on from there never sees what is still to come", got)
 	}
 
-	do(t, slow, "COMMIT")
+	execSQL(t, slow, "COMMIT")
 	if got := read(); !slices.Equal(got, []string{"first", "slow", "behind it"}) {
 		t.Errorf("the record is %v", got)
 	}
 
 	// What was rolled back, and what others do for long, hold up nothing.
-	do(t, slow, "BEGIN")
-	do(t, slow, insert, "never")
-	do(t, slow, "ROLLBACK")
-	do(t, other, "BEGIN")
-	do(t, other, "SELECT pg_current_xact_id()")
+	execSQL(t, slow, "BEGIN")
+	execSQL(t, slow, insert, "never")
+	execSQL(t, slow, "ROLLBACK")
+	execSQL(t, other, "BEGIN")
+	execSQL(t, other, "SELECT pg_current_xact_id()")
 
 	add("last")
 	if got := read(); !slices.Equal(got, []string{"first", "slow", "behind it", "last"}) {

@@ -20,10 +20,10 @@ import (
 // statement: one commit, one sync, for all of this node. The rows that the statement
 // locks keep it exact beside other workers and other nodes.
 type spender struct {
-	jobs  chan *job
-	quit  chan struct{}
-	work  sync.WaitGroup
-	begun bool
+	jobs    chan *job
+	quit    chan struct{}
+	work    sync.WaitGroup
+	started bool
 }
 
 // job is a use that waits for its commit.
@@ -40,15 +40,15 @@ const (
 	// commit, another is filled.
 	workers = 2
 	// waiting is how many uses may wait; more are refused at once.
-	waiting = 8192
+	maxQueued = 8192
 	// together is how many uses one statement carries at most, to bound how long it takes.
-	together = 256
+	maxBatch = 256
 )
 
 func (s *spender) start(ctx context.Context, db *DB) {
-	s.jobs = make(chan *job, waiting)
+	s.jobs = make(chan *job, maxQueued)
 	s.quit = make(chan struct{})
-	s.begun = true
+	s.started = true
 
 	for range workers {
 		s.work.Go(func() { s.loop(ctx, db) })
@@ -57,7 +57,7 @@ func (s *spender) start(ctx context.Context, db *DB) {
 
 // close lets what waits be answered and ends the workers.
 func (s *spender) close() {
-	if s.begun {
+	if s.started {
 		close(s.quit)
 		s.work.Wait()
 	}
@@ -103,7 +103,7 @@ func (db *DB) Spend(ctx context.Context, u count.Use) ([]int64, error) {
 func (s *spender) loop(ctx context.Context, db *DB) {
 	var again []*job
 	for {
-		batch := statements.Batch(again, s.jobs, s.quit, together)
+		batch := statements.Batch(again, s.jobs, s.quit, maxBatch)
 		if len(batch) == 0 {
 			return
 		}
@@ -147,31 +147,31 @@ func (j *job) answer(left []int64, err error) {
 	close(j.done)
 }
 
-// pair is what a count hangs on.
-type pair struct{ holder, budget int64 }
+// countKey is what a count hangs on.
+type countKey struct{ holder, budget int64 }
 
-// wish is what the jobs of a batch want of one count.
-type wish struct {
-	pair
-	most int64
-	jobs []*job
+// countGroup is what the jobs of a batch want of one count.
+type countGroup struct {
+	countKey
+	limit int64
+	jobs  []*job
 }
 
-// wishes sorts jobs by what they want, in the order in which rows are locked everywhere.
+// groupByCount sorts jobs by what they want, in the order in which rows are locked everywhere.
 // Jobs that know of another limit of the same count wait for the next batch.
-func wishes(batch []*job) (list []*wish, later []*job) {
-	byPair := make(map[pair]*wish, len(batch))
+func groupByCount(batch []*job) (list []*countGroup, later []*job) {
+	byPair := make(map[countKey]*countGroup, len(batch))
 	for _, j := range batch {
 		b := j.use.Budgets[0]
-		p := pair{j.use.Holder, b.ID}
+		p := countKey{j.use.Holder, b.ID}
 		w := byPair[p]
 		if w == nil {
-			w = &wish{pair: p, most: b.Max}
+			w = &countGroup{countKey: p, limit: b.Max}
 			byPair[p] = w
 			list = append(list, w)
 		}
 
-		if w.most != b.Max {
+		if w.limit != b.Max {
 			later = append(later, j)
 			continue
 		}
@@ -179,7 +179,7 @@ func wishes(batch []*job) (list []*wish, later []*job) {
 		w.jobs = append(w.jobs, j)
 	}
 
-	slices.SortFunc(list, func(a, b *wish) int {
+	slices.SortFunc(list, func(a, b *countGroup) int {
 		return cmp.Or(cmp.Compare(a.holder, b.holder), cmp.Compare(a.budget, b.budget))
 	})
 
@@ -189,36 +189,36 @@ func wishes(batch []*job) (list []*wish, later []*job) {
 // spendSingle answers uses of one budget each, with one statement for all of them; those
 // that found no count to take from need another.
 func (db *DB) spendSingle(ctx context.Context, batch []*job) (again []*job) {
-	list, again := wishes(batch)
+	list, again := groupByCount(batch)
 	took, err := db.takeUses(ctx, spendBatch, list)
 	if err != nil {
 		return append(again, answerAll(list, err)...)
 	}
 
-	var missed []*wish
+	var missed []*countGroup
 	for i, w := range list {
-		if took[i].count == 0 {
+		if took[i].taken == 0 {
 			missed = append(missed, w)
 			continue
 		}
-		again = append(again, w.share(took[i])...)
+		again = append(again, w.answer(took[i])...)
 	}
 
 	if len(missed) == 0 {
 		return again
 	}
-	if took, err = db.takeUses(ctx, beginBatch, missed); err != nil {
+	if took, err = db.takeUses(ctx, firstUsesSQL, missed); err != nil {
 		return append(again, answerAll(missed, err)...)
 	}
 
 	for i, w := range missed {
-		again = append(again, w.share(took[i])...)
+		again = append(again, w.answer(took[i])...)
 	}
 
 	return again
 }
 
-func answerAll(list []*wish, err error) []*job {
+func answerAll(list []*countGroup, err error) []*job {
 	for _, w := range list {
 		for _, j := range w.jobs {
 			j.answer(nil, err)
@@ -229,7 +229,7 @@ func answerAll(list []*wish, err error) []*job {
 }
 
 // takeUses runs one of the two statements.
-func (db *DB) takeUses(ctx context.Context, text string, list []*wish) ([]taken, error) {
+func (db *DB) takeUses(ctx context.Context, text string, list []*countGroup) ([]takeResult, error) {
 	n := len(list)
 	numbers := make([]int64, 4*n)
 	holders := numbers[:n]
@@ -241,11 +241,11 @@ func (db *DB) takeUses(ctx context.Context, text string, list []*wish) ([]taken,
 		holders[i] = w.holder
 		budgets[i] = w.budget
 		wants[i] = int64(len(w.jobs))
-		mosts[i] = w.most
+		mosts[i] = w.limit
 	}
 
-	took := make([]taken, n)
-	err := db.spending(ctx, func(ctx context.Context) error {
+	took := make([]takeResult, n)
+	err := db.retrySpend(ctx, func(ctx context.Context) error {
 		clear(took) // what an attempt said that was taken back is not so
 		rows, err := db.pool.Query(ctx, text, holders, budgets, wants, mosts)
 		if err != nil {
@@ -255,8 +255,8 @@ func (db *DB) takeUses(ctx context.Context, text string, list []*wish) ([]taken,
 
 		for rows.Next() {
 			var place int64
-			var t taken
-			into := []any{&place, &t.count, &t.used, &t.there}
+			var t takeResult
+			into := []any{&place, &t.taken, &t.used, &t.holderExists}
 			if err := rows.Scan(into[:len(rows.FieldDescriptions())]...); err != nil {
 				return err
 			}
@@ -270,24 +270,24 @@ func (db *DB) takeUses(ctx context.Context, text string, list []*wish) ([]taken,
 	return took, err
 }
 
-// taken is what the statement says of one wish.
-type taken struct {
-	count int64 // how many uses it took
-	used  int64 // how many are used by now; of a count that it did not touch: at the latest
-	there bool  // the holder is there
+// takeResult is what the statement says of one wish.
+type takeResult struct {
+	taken        int64 // how many uses it took
+	used         int64 // how many are used by now; of a count that it did not touch: at the latest
+	holderExists bool  // the holder is there
 }
 
-// share answers the jobs of a wish in the order in which they came, and returns those to
+// answer answers the jobs of a wish in the order in which they came, and returns those to
 // which the statement has no answer.
-func (w *wish) share(t taken) (again []*job) {
+func (w *countGroup) answer(t takeResult) (again []*job) {
 	for i, j := range w.jobs {
 		n := int64(i)
 		switch {
-		case n < t.count:
-			j.answer([]int64{w.most - t.used + t.count - n - 1}, nil)
-		case t.count > 0 || t.used >= w.most: // it takes all that is left, or all that is wanted
+		case n < t.taken:
+			j.answer([]int64{w.limit - t.used + t.taken - n - 1}, nil)
+		case t.taken > 0 || t.used >= w.limit: // it takes all that is left, or all that is wanted
 			j.answer([]int64{0}, jeton.ErrSpent)
-		case !t.there:
+		case !t.holderExists:
 			j.answer(nil, jeton.ErrBadCredential)
 		default:
 			again = append(again, j)
@@ -297,8 +297,8 @@ func (w *wish) share(t taken) (again []*job) {
 	return again
 }
 
-// spending runs one attempt to take uses, again if it was certainly taken back.
-func (db *DB) spending(ctx context.Context, do func(ctx context.Context) error) error {
+// retrySpend runs one attempt to take uses, again if it was certainly taken back.
+func (db *DB) retrySpend(ctx context.Context, do func(ctx context.Context) error) error {
 	ctx, cancel, err := db.link.bind(ctx, db.c.Answer)
 	if err != nil {
 		return err
@@ -307,7 +307,7 @@ func (db *DB) spending(ctx context.Context, do func(ctx context.Context) error) 
 
 	for range attempts {
 		// A connection that broke may have committed first.
-		if err = do(ctx); !gaveWay(err) && !untouched(err) {
+		if err = do(ctx); !rolledBack(err) && !notSent(err) {
 			break
 		}
 	}
@@ -328,15 +328,15 @@ func (db *DB) spendSeveral(ctx context.Context, batch []*job) (again []*job) {
 	var verdicts []error
 	var lefts [][]int64
 
-	err := db.spending(ctx, func(ctx context.Context) error {
+	err := db.retrySpend(ctx, func(ctx context.Context) error {
 		return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
-			counts, err := holdCounts(ctx, tx, holders, budgets)
+			counts, err := lockCounts(ctx, tx, holders, budgets)
 			if err != nil {
 				return err
 			}
 
 			verdicts, lefts = make([]error, len(batch)), make([][]int64, len(batch))
-			changed := map[pair]bool{}
+			changed := map[countKey]bool{}
 			for i, j := range batch {
 				lefts[i], verdicts[i] = j.take(counts, changed)
 			}
@@ -349,7 +349,7 @@ func (db *DB) spendSeveral(ctx context.Context, batch []*job) (again []*job) {
 		switch {
 		case err != nil:
 			j.answer(nil, err)
-		case verdicts[i] == errAgain:
+		case verdicts[i] == errRetry:
 			again = append(again, j)
 		default:
 			j.answer(lefts[i], verdicts[i])
@@ -359,24 +359,24 @@ func (db *DB) spendSeveral(ctx context.Context, batch []*job) (again []*job) {
 	return again
 }
 
-var errAgain = fmt.Errorf("%w: the holder is being ended", jeton.ErrUnavailable)
+var errRetry = fmt.Errorf("%w: the holder is being ended", jeton.ErrUnavailable)
 
-// counted is a count whose row is held.
-type counted struct {
-	used  int64
-	row   bool // there is one
-	there bool // the holder is
+// lockedCount is a count whose row is held.
+type lockedCount struct {
+	used         int64
+	exists       bool // there is one
+	holderExists bool // the holder is
 }
 
 // take takes one use of every budget of a job, or of none.
-func (j *job) take(counts map[pair]*counted, changed map[pair]bool) (left []int64, err error) {
+func (j *job) take(counts map[countKey]*lockedCount, changed map[countKey]bool) (left []int64, err error) {
 	for _, b := range j.use.Budgets {
-		c := counts[pair{j.use.Holder, b.ID}]
+		c := counts[countKey{j.use.Holder, b.ID}]
 		switch {
-		case !c.there:
+		case !c.holderExists:
 			return nil, jeton.ErrBadCredential
-		case !c.row:
-			return nil, errAgain
+		case !c.exists:
+			return nil, errRetry
 		}
 
 		left = append(left, b.Max-c.used)
@@ -387,7 +387,7 @@ func (j *job) take(counts map[pair]*counted, changed map[pair]bool) (left []int6
 	}
 
 	for i, b := range j.use.Budgets {
-		p := pair{j.use.Holder, b.ID}
+		p := countKey{j.use.Holder, b.ID}
 		counts[p].used++
 		changed[p] = true
 		left[i] = b.Max - counts[p].used
@@ -396,27 +396,27 @@ func (j *job) take(counts map[pair]*counted, changed map[pair]bool) (left []int6
 	return left, nil
 }
 
-// holdCounts makes the counts that are not there yet, and holds all of them to the end of
+// lockCounts makes the counts that are not there yet, and holds all of them to the end of
 // the transaction.
-func holdCounts(ctx context.Context, tx pgx.Tx, holders, budgets []int64) (map[pair]*counted, error) {
-	if _, err := tx.Exec(ctx, makeCounts, holders, budgets); err != nil {
+func lockCounts(ctx context.Context, tx pgx.Tx, holders, budgets []int64) (map[countKey]*lockedCount, error) {
+	if _, err := tx.Exec(ctx, insertCountsSQL, holders, budgets); err != nil {
 		return nil, err
 	}
 
-	rows, err := tx.Query(ctx, holdCountsOf, holders, budgets)
+	rows, err := tx.Query(ctx, lockCountsSQL, holders, budgets)
 	if err != nil {
 		return nil, err
 	}
 
-	counts := map[pair]*counted{}
-	var p pair
+	counts := map[countKey]*lockedCount{}
+	var p countKey
 	var used *int64
 	var there bool
 
 	_, err = pgx.ForEachRow(rows, []any{&p.holder, &p.budget, &used, &there}, func() error {
-		c := &counted{there: there}
+		c := &lockedCount{holderExists: there}
 		if used != nil {
-			c.used, c.row = *used, true
+			c.used, c.exists = *used, true
 		}
 
 		counts[p] = c
@@ -427,7 +427,7 @@ func holdCounts(ctx context.Context, tx pgx.Tx, holders, budgets []int64) (map[p
 }
 
 // writeCounts writes the counts that have changed. Each is held, and is what it was.
-func writeCounts(ctx context.Context, tx pgx.Tx, counts map[pair]*counted, changed map[pair]bool) error {
+func writeCounts(ctx context.Context, tx pgx.Tx, counts map[countKey]*lockedCount, changed map[countKey]bool) error {
 	if len(changed) == 0 {
 		return nil
 	}
@@ -437,7 +437,7 @@ func writeCounts(ctx context.Context, tx pgx.Tx, counts map[pair]*counted, chang
 		holders, budgets, used = append(holders, p.holder), append(budgets, p.budget), append(used, counts[p].used)
 	}
 
-	tag, err := tx.Exec(ctx, setCounts, holders, budgets, used)
+	tag, err := tx.Exec(ctx, updateCountsSQL, holders, budgets, used)
 	if err == nil && tag.RowsAffected() != int64(len(changed)) {
 		err = fmt.Errorf("%d of %d counts that were held are gone", len(changed)-int(tag.RowsAffected()), len(changed))
 	}

@@ -25,7 +25,7 @@ func BenchmarkSpend(b *testing.B) {
 	}
 	defer drop()
 
-	db := node(b, url, Config{})
+	db := openNode(b, url, Config{})
 	_ = account.Account{}
 	const logins = 100_000
 	for _, text := range []string{

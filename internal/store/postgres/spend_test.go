@@ -16,11 +16,11 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/storetest"
 )
 
-// pairOf opens two stores on one new database.
-func pairOf(t *testing.T) (url string, nodes [2]*DB) {
+// twoNodes opens two stores on one new database.
+func twoNodes(t *testing.T) (url string, nodes [2]*DB) {
 	t.Helper()
 	url = shared.Database(t)
-	return url, [2]*DB{node(t, url, Config{}), node(t, url, Config{})}
+	return url, [2]*DB{openNode(t, url, Config{}), openNode(t, url, Config{})}
 }
 
 // outcomes counts what came of uses.
@@ -44,12 +44,12 @@ func (o *outcomes) count(t *testing.T, err error) {
 }
 
 func TestTwoNodesGrantExactlyTheUsesThereAre(t *testing.T) {
-	_, nodes := pairOf(t)
+	_, nodes := twoNodes(t)
 	const most = 40
 
-	u := person(t, nodes[0], "diane")
+	u := addUser(t, nodes[0], "diane")
 	for round := range 5 {
-		login := enter(t, nodes[0], u, fmt.Sprint(round))
+		login := startSession(t, nodes[0], u, fmt.Sprint(round))
 		budget := policy.Budget{ID: 1, Max: most}
 		var mu sync.Mutex
 		var lefts []int64
@@ -87,10 +87,10 @@ func TestTwoNodesGrantExactlyTheUsesThereAre(t *testing.T) {
 }
 
 func TestBudgetsAreTakenAllOrNoneInAnyOrder(t *testing.T) {
-	_, nodes := pairOf(t)
-	u := person(t, nodes[0], "diane")
+	_, nodes := twoNodes(t)
+	u := addUser(t, nodes[0], "diane")
 	for round := range 4 {
-		login := enter(t, nodes[0], u, fmt.Sprint(round))
+		login := startSession(t, nodes[0], u, fmt.Sprint(round))
 		wide := policy.Budget{ID: 1, Max: 60}
 		small := policy.Budget{ID: 2, Max: 13}
 		third := policy.Budget{ID: 3, Max: 1000}
@@ -133,11 +133,11 @@ func TestBudgetsAreTakenAllOrNoneInAnyOrder(t *testing.T) {
 // TestManyHoldersInOppositeOrders has batches of both nodes name the same counts in every
 // order. None may wait for the other for good.
 func TestManyHoldersInOppositeOrders(t *testing.T) {
-	_, nodes := pairOf(t)
-	u := person(t, nodes[0], "diane")
+	_, nodes := twoNodes(t)
+	u := addUser(t, nodes[0], "diane")
 	var logins []int64
 	for i := range 12 {
-		logins = append(logins, enter(t, nodes[0], u, fmt.Sprint(i)))
+		logins = append(logins, startSession(t, nodes[0], u, fmt.Sprint(i)))
 	}
 
 	a, b := policy.Budget{ID: 1, Max: 1 << 40}, policy.Budget{ID: 2, Max: 1 << 40}
@@ -175,13 +175,13 @@ func TestManyHoldersInOppositeOrders(t *testing.T) {
 }
 
 func TestTheFirstUseRacesWithTheEnd(t *testing.T) {
-	url, nodes := pairOf(t)
-	conn := behind(t, url)
-	u := person(t, nodes[0], "diane")
+	url, nodes := twoNodes(t)
+	conn := connect(t, url)
+	u := addUser(t, nodes[0], "diane")
 	one, two := policy.Budget{ID: 1, Max: 9}, policy.Budget{ID: 2, Max: 9}
 	for round := range 25 {
 		text := fmt.Sprint(round)
-		login := enter(t, nodes[0], u, text)
+		login := startSession(t, nodes[0], u, text)
 		var o outcomes
 		var wg sync.WaitGroup
 		for i := range 6 {
@@ -193,7 +193,7 @@ func TestTheFirstUseRacesWithTheEnd(t *testing.T) {
 
 			if i == round%6 {
 				wg.Go(func() {
-					if err := end(t.Context(), nodes[round%2], text); err != nil {
+					if err := endSession(t.Context(), nodes[round%2], text); err != nil {
 						t.Errorf("end: %v", err)
 					}
 				})
@@ -206,7 +206,7 @@ func TestTheFirstUseRacesWithTheEnd(t *testing.T) {
 		}
 
 		var rows int
-		say(t, conn, &rows, "SELECT count(*) FROM uses WHERE login = $1", login)
+		queryRow(t, conn, &rows, "SELECT count(*) FROM uses WHERE login = $1", login)
 
 		if rows > 0 {
 			t.Fatalf("%d counts are left of a session that has ended", rows)
@@ -219,7 +219,7 @@ func TestWishesOfOneBatch(t *testing.T) {
 		return &job{use: count.Use{Holder: holder, Budgets: []policy.Budget{{ID: budget, Max: most}}}}
 	}
 
-	list, later := wishes([]*job{
+	list, later := groupByCount([]*job{
 		want(9, 1, 3),
 		want(2, 5, 3),
 		want(9, 1, 3),
@@ -229,7 +229,7 @@ func TestWishesOfOneBatch(t *testing.T) {
 	})
 	var got []string
 	for _, w := range list {
-		got = append(got, fmt.Sprintf("%d/%d: %d of %d", w.holder, w.budget, len(w.jobs), w.most))
+		got = append(got, fmt.Sprintf("%d/%d: %d of %d", w.holder, w.budget, len(w.jobs), w.limit))
 	}
 
 	if want := []string{"-7/1: 1 of 3", "2/1: 1 of 3", "2/5: 1 of 3", "9/1: 2 of 3"}; !slices.Equal(got, want) {
@@ -241,8 +241,8 @@ func TestWishesOfOneBatch(t *testing.T) {
 }
 
 func TestLimitsThatDifferAreEachKept(t *testing.T) {
-	_, nodes := pairOf(t)
-	login := enter(t, nodes[0], person(t, nodes[0], "diane"), "one")
+	_, nodes := twoNodes(t)
+	login := startSession(t, nodes[0], addUser(t, nodes[0], "diane"), "one")
 	var low, high outcomes
 	var wg sync.WaitGroup
 	for i := range 40 {
@@ -271,17 +271,17 @@ func TestLimitsThatDifferAreEachKept(t *testing.T) {
 }
 
 func TestAUseOfUnknownOutcomeIsCounted(t *testing.T) {
-	name := empty(t, shared.Cluster(t))
+	name := newDatabase(t, shared.Cluster(t))
 	url := shared.Cluster(t).URL(name)
-	hasty, other := quick(t, url, Config{Answer: 300 * time.Millisecond}), node(t, url, Config{})
-	login := enter(t, other, person(t, other, "diane"), "one")
+	hasty, other := openImpatient(t, url, Config{Answer: 300 * time.Millisecond}), openNode(t, url, Config{})
+	login := startSession(t, other, addUser(t, other, "diane"), "one")
 	budget := policy.Budget{ID: 1, Max: 4}
 	_, err := other.Spend(t.Context(), use(login, budget)) // makes the count
 	must(t, err)
 
-	through := gated(t, url, "uses", atUpdate)
+	through := block(t, url, "uses", atUpdate)
 	_, err = hasty.Spend(t.Context(), use(login, budget))
-	away(t, "a use that is not answered in time", err)
+	wantUnavailable(t, "a use that is not answered in time", err)
 	through()
 	var o outcomes
 	for range 6 {
@@ -298,8 +298,8 @@ func TestAUseOfUnknownOutcomeIsCounted(t *testing.T) {
 // counts is what the next attempt says.
 func TestWhatAnAttemptTookThatWasTakenBackIsNotGranted(t *testing.T) {
 	url := shared.Database(t)
-	db, conn := node(t, url, Config{}), behind(t, url)
-	login := enter(t, db, person(t, db, "diane"), "one")
+	db, conn := openNode(t, url, Config{}), connect(t, url)
+	login := startSession(t, db, addUser(t, db, "diane"), "one")
 	budget := policy.Budget{ID: 1, Max: 3}
 	_, err := db.Spend(t.Context(), use(login, budget)) // makes the count
 	must(t, err)
@@ -319,7 +319,7 @@ func TestWhatAnAttemptTookThatWasTakenBackIsNotGranted(t *testing.T) {
 		"SET the.test = 'yes'",
 		"SELECT pg_advisory_lock(7)",
 	} {
-		do(t, conn, text)
+		execSQL(t, conn, text)
 	}
 
 	answer := make(chan error, 1)
@@ -328,14 +328,14 @@ func TestWhatAnAttemptTookThatWasTakenBackIsNotGranted(t *testing.T) {
 		answer <- err
 	}()
 
-	waitingFor(t, conn, 1)
-	do(t, conn, "UPDATE uses SET used = 3") // somebody else takes what is left
-	do(t, conn, "SELECT pg_advisory_unlock(7)")
-	wants(t, "a use of which the second attempt found nothing left", <-answer, jeton.ErrSpent)
+	waitForLocks(t, conn, 1)
+	execSQL(t, conn, "UPDATE uses SET used = 3") // somebody else takes what is left
+	execSQL(t, conn, "SELECT pg_advisory_unlock(7)")
+	wantError(t, "a use of which the second attempt found nothing left", <-answer, jeton.ErrSpent)
 	var used, tries int64
-	say(t, conn, &used, "SELECT used FROM uses")
+	queryRow(t, conn, &used, "SELECT used FROM uses")
 
-	say(t, conn, &tries, "SELECT last_value FROM attempts")
+	queryRow(t, conn, &tries, "SELECT last_value FROM attempts")
 	if used != 3 || tries < 2 {
 		t.Errorf("%d uses are counted after %d attempts, want 3 after more than one", used, tries)
 	}
@@ -343,13 +343,13 @@ func TestWhatAnAttemptTookThatWasTakenBackIsNotGranted(t *testing.T) {
 
 func TestAFullQueueIsBusyAndCloseAnswersWhoWaits(t *testing.T) {
 	url := shared.Database(t)
-	db := node(t, url, Config{})
-	login := enter(t, db, person(t, db, "diane"), "one")
+	db := openNode(t, url, Config{})
+	login := startSession(t, db, addUser(t, db, "diane"), "one")
 	budget := policy.Budget{ID: 1, Max: 1 << 40}
 	_, err := db.Spend(t.Context(), use(login, budget))
 	must(t, err)
 
-	through := gated(t, url, "uses", atUpdate)
+	through := block(t, url, "uses", atUpdate)
 	var o outcomes
 	o.count(t, nil)
 	var wg sync.WaitGroup
@@ -363,12 +363,12 @@ func TestAFullQueueIsBusyAndCloseAnswersWhoWaits(t *testing.T) {
 		}
 	}
 
-	const callers = waiting + workers*together + 500
+	const callers = maxQueued + workers*maxBatch + 500
 	for range callers {
 		wg.Go(ask)
 	}
 
-	until(t, "a full queue", func() bool { return o.busy.Load() > 0 })
+	eventually(t, "a full queue", func() bool { return o.busy.Load() > 0 })
 	closed := make(chan error, 1)
 	go func() { closed <- db.Close() }()
 	through()
@@ -383,7 +383,7 @@ func TestAFullQueueIsBusyAndCloseAnswersWhoWaits(t *testing.T) {
 	}
 
 	var used int64
-	say(t, behind(t, url), &used, "SELECT used FROM uses WHERE login = $1", login)
+	queryRow(t, connect(t, url), &used, "SELECT used FROM uses WHERE login = $1", login)
 	g, n := o.granted.Load(), o.unknown.Load()
 	if used < g || used > g+n {
 		t.Errorf("%d were granted, %d of unknown outcome, and %d are counted", g, n, used)
@@ -393,7 +393,7 @@ func TestAFullQueueIsBusyAndCloseAnswersWhoWaits(t *testing.T) {
 // TestRacesOverTwoNodes runs what every store keeps with its calls going to two nodes by turns.
 func TestRacesOverTwoNodes(t *testing.T) {
 	storetest.Races(t, func(t *testing.T) storetest.Store {
-		_, nodes := pairOf(t)
+		_, nodes := twoNodes(t)
 		return &alternating{DB: nodes[0], other: nodes[1]}
 	})
 }

@@ -10,7 +10,7 @@ type Stats struct {
 	LeaseRenewed time.Time
 	// Connections of the pool: in use, open, and at most. Two more are this node's own.
 	InUse, Open, Max int
-	Waited            int64 // how often somebody had to wait for one, since the start
+	Waited           int64 // how often somebody had to wait for one, since the start
 }
 
 // Stats tells how things stand. It asks the database nothing.
@@ -20,7 +20,7 @@ func (db *DB) Stats() Stats {
 		Up:     db.link.isUp(),
 		InUse:  int(p.AcquiredConns()),
 		Open:   int(p.TotalConns()),
-		Max:   int(p.MaxConns()),
+		Max:    int(p.MaxConns()),
 		Waited: p.EmptyAcquireCount(),
 	}
 
@@ -35,5 +35,5 @@ func (db *DB) Stats() Stats {
 func (l *link) isUp() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.gone == nil
+	return l.err == nil
 }

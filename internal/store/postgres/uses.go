@@ -1,15 +1,15 @@
 package postgres
 
-// beginBatch takes the first uses of counts that have no row yet, if their holders are
-// there and nobody is ending them at this moment. It returns for each wish how many it took,
+// firstUsesSQL takes the first uses of counts that have no row yet, if their holders are
+// holderExists and nobody is ending them at this moment. It returns for each wish how many it took,
 // how many are used, and whether the holder is there; what it says of a count that it did not
 // touch is as of its start.
-const beginBatch = `WITH wish AS MATERIALIZED (
+const firstUsesSQL = `WITH wish AS MATERIALIZED (
   SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS w (login, budget, want, most, place)
 ), fresh AS MATERIALIZED (
   SELECT * FROM wish w WHERE NOT EXISTS (SELECT 1 FROM uses u WHERE u.login = w.login AND u.budget = w.budget)
 ), first AS (
-  INSERT INTO uses (login, budget, used, took) SELECT w.login, w.budget, LEAST(w.want, w.most), LEAST(w.want, w.most) FROM fresh w WHERE ` + holds + `
+  INSERT INTO uses (login, budget, used, took) SELECT w.login, w.budget, LEAST(w.want, w.most), LEAST(w.want, w.most) FROM fresh w WHERE ` + holderLiveSQL + `
   ORDER BY w.login, w.budget ON CONFLICT DO NOTHING
   RETURNING login, budget, used
 )
@@ -18,21 +18,21 @@ SELECT w.place, COALESCE(f.used, 0), COALESCE(f.used, u.used, 0),
 FROM wish w LEFT JOIN first f ON f.login = w.login AND f.budget = w.budget
 LEFT JOIN uses u ON u.login = w.login AND u.budget = w.budget`
 
-// holds is true of a wish whose holder is there and nobody is ending; it stays so to the
-// end of the transaction.
-const holds = `(EXISTS (SELECT 1 FROM sessions s WHERE s.login = w.login FOR KEY SHARE SKIP LOCKED)
+// holderLiveSQL is true of a wish whose holder is there and nobody is ending; it stays so to the
+// endSession of the transaction.
+const holderLiveSQL = `(EXISTS (SELECT 1 FROM sessions s WHERE s.login = w.login FOR KEY SHARE SKIP LOCKED)
   OR EXISTS (SELECT 1 FROM tokens t WHERE t.number = -w.login FOR KEY SHARE SKIP LOCKED))`
 
-// makeCounts makes rows for holders that are there.
-const makeCounts = `WITH fresh AS MATERIALIZED (
+// insertCountsSQL makes rows for holders that are there.
+const insertCountsSQL = `WITH fresh AS MATERIALIZED (
   SELECT DISTINCT w.login, w.budget FROM unnest($1::bigint[], $2::bigint[]) AS w (login, budget)
   WHERE NOT EXISTS (SELECT 1 FROM uses u WHERE u.login = w.login AND u.budget = w.budget)
 )
-INSERT INTO uses (login, budget, used, took) SELECT w.login, w.budget, 0, 0 FROM fresh w WHERE ` + holds + `
+INSERT INTO uses (login, budget, used, took) SELECT w.login, w.budget, 0, 0 FROM fresh w WHERE ` + holderLiveSQL + `
 ORDER BY w.login, w.budget ON CONFLICT DO NOTHING`
 
-// holdCountsOf holds counts, in one order on all nodes.
-const holdCountsOf = `WITH wish AS MATERIALIZED (
+// lockCountsSQL holds counts, in one order on all nodes.
+const lockCountsSQL = `WITH wish AS MATERIALIZED (
   SELECT DISTINCT w.login, w.budget FROM unnest($1::bigint[], $2::bigint[]) AS w (login, budget)
 ), held AS MATERIALIZED (
   SELECT u.login, u.budget, u.used FROM wish w JOIN uses u ON u.login = w.login AND u.budget = w.budget ORDER BY u.login, u.budget FOR UPDATE OF u
@@ -40,6 +40,6 @@ const holdCountsOf = `WITH wish AS MATERIALIZED (
 SELECT w.login, w.budget, h.used, EXISTS (SELECT 1 FROM sessions s WHERE s.login = w.login) OR EXISTS (SELECT 1 FROM tokens t WHERE t.number = -w.login)
 FROM wish w LEFT JOIN held h ON h.login = w.login AND h.budget = w.budget`
 
-// setCounts writes counts that are held. A count only grows.
-const setCounts = `UPDATE uses u SET used = w.used FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w (login, budget, used)
+// updateCountsSQL writes counts that are held. A count only grows.
+const updateCountsSQL = `UPDATE uses u SET used = w.used FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w (login, budget, used)
 WHERE u.login = w.login AND u.budget = w.budget AND u.used < w.used`
