@@ -29,7 +29,7 @@ type credentials struct {
 }
 
 // login answers POST /auth_session/login: an address and a password become a session.
-func (a *API) login(w *web.Reply, r *http.Request) error {
+func (a *Users) login(w *web.Reply, r *http.Request) error {
 	in, err := readCredentials(w, r)
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func readCredentials(w *web.Reply, r *http.Request) (in credentials, err error) 
 }
 
 // shown returns the session that the request shows, or nil.
-func (a *API) shown(w *web.Reply, r *http.Request) (*session.Live, error) {
+func (a *Users) shown(w *web.Reply, r *http.Request) (*session.Live, error) {
 	pass, err := a.gate.Identify(r.Context(), &gate.Request{
 		Service:   a.door,
 		Access:    policy.Session,
@@ -148,7 +148,7 @@ func (a *API) shown(w *web.Reply, r *http.Request) (*session.Live, error) {
 
 // previous returns the number of the login that the request still shows, or 0: its cookie
 // is about to be overwritten.
-func (a *API) previous(w *web.Reply, r *http.Request) (int64, error) {
+func (a *Users) previous(w *web.Reply, r *http.Request) (int64, error) {
 	live, err := a.shown(w, r)
 	if live == nil || errors.Is(err, jeton.ErrAmbiguous) {
 		if errors.Is(err, jeton.ErrAmbiguous) {
@@ -162,7 +162,7 @@ func (a *API) previous(w *web.Reply, r *http.Request) (int64, error) {
 
 // logout answers DELETE /auth_session/logout. Without a session there is nothing to end,
 // which the classic shape says.
-func (a *API) logout(w *web.Reply, r *http.Request) error {
+func (a *Users) logout(w *web.Reply, r *http.Request) error {
 	live, err := a.shown(w, r)
 	if err != nil {
 		return err
@@ -192,7 +192,7 @@ func (a *API) logout(w *web.Reply, r *http.Request) error {
 }
 
 // setCookie sets the cookie of the service's sessions; a negative age takes it away.
-func (a *API) setCookie(w *web.Reply, value string, age int) {
+func (a *Users) setCookie(w *web.Reply, value string, age int) {
 	http.SetCookie(w, &http.Cookie{
 		Name:     a.conf.Session.Cookie,
 		Value:    value,

@@ -25,7 +25,7 @@ import (
 type object = map[string]any
 
 // openAPI writes the document (OpenAPI 3.1) from the rows.
-func (a *API) openAPI() ([]byte, error) {
+func (a *Users) openAPI() ([]byte, error) {
 	d := describer{schemas: object{}}
 	paths := object{}
 	for _, op := range a.rows {
@@ -55,11 +55,11 @@ func (a *API) openAPI() ([]byte, error) {
 	}, "", " ")
 }
 
-func (a *API) title() string { return "Users API of " + a.conf.Name }
+func (a *Users) title() string { return "Users API of " + a.conf.Name }
 
 var placeholder = regexp.MustCompile(`\{(\w+)\}`)
 
-func (a *API) describeRow(d *describer, op operation) object {
+func (a *Users) describeRow(d *describer, op operation) object {
 	o := object{
 		"summary": op.summary,
 		"operationId": strings.ToLower(op.method) + strings.NewReplacer(
@@ -112,7 +112,7 @@ func (a *API) describeRow(d *describer, op operation) object {
 
 // responses lists the statuses of a row: its success, its own refusals, and those that
 // every row of its kind has.
-func (a *API) responses(d *describer, op operation) object {
+func (a *Users) responses(d *describer, op operation) object {
 	kind := "application/problem+json"
 	if a.shape.classic != nil {
 		kind = "application/json"
@@ -165,7 +165,7 @@ func (op operation) codes() []int {
 }
 
 // schemes are the ways to prove oneself.
-func (a *API) schemes() object {
+func (a *Users) schemes() object {
 	s := object{}
 	if a.accepts&policy.BySession != 0 {
 		s["session"] = object{"type": "apiKey", "in": "cookie", "name": a.conf.Session.Cookie}
@@ -181,7 +181,7 @@ func (a *API) schemes() object {
 	return s
 }
 
-func (a *API) security(op operation) []object {
+func (a *Users) security(op operation) []object {
 	list := []object{}
 	if op.access.IsOpen() {
 		return list
@@ -224,7 +224,7 @@ func (d *describer) ref(value any) object {
 	return object{"$ref": "#/components/schemas/" + name}
 }
 
-func (a *API) describe(w *web.Reply, _ *http.Request) error {
+func (a *Users) describe(w *web.Reply, _ *http.Request) error {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-cache")
@@ -263,7 +263,7 @@ type field struct{ Name, Type, About string }
 
 // docs writes the readable page and the policy that it is served with: no script at all,
 // and its one style by hash.
-func (a *API) docs() (page []byte, csp string, err error) {
+func (a *Users) docs() (page []byte, csp string, err error) {
 	t, err := template.New("docs").Parse(docsHTML)
 	if err != nil {
 		return nil, "", fmt.Errorf("page of the users API: %w", err)
@@ -323,7 +323,7 @@ func fields(value any) []field {
 }
 
 // read answers GET /docs.
-func (a *API) read(w *web.Reply, _ *http.Request) error {
+func (a *Users) read(w *web.Reply, _ *http.Request) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", a.pageCSP)

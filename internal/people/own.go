@@ -26,7 +26,7 @@ type ownSession struct {
 }
 
 // listSessions answers GET /users/me/sessions.
-func (a *API) listSessions(w *web.Reply, r *http.Request) error {
+func (a *Users) listSessions(w *web.Reply, r *http.Request) error {
 	who := gate.From(w).Principal()
 	sessions, err := a.sessions.List(r.Context(), session.Which{User: who.Name}, listMost)
 	if err != nil {
@@ -42,7 +42,7 @@ func (a *API) listSessions(w *web.Reply, r *http.Request) error {
 }
 
 // endSession answers DELETE /users/me/sessions/{session}.
-func (a *API) endSession(w *web.Reply, r *http.Request) error {
+func (a *Users) endSession(w *web.Reply, r *http.Request) error {
 	id := r.PathValue("session")
 	n, err := a.sessions.End(r.Context(), session.Which{
 		ID:   id,
@@ -60,7 +60,7 @@ func (a *API) endSession(w *web.Reply, r *http.Request) error {
 }
 
 // endOtherSessions answers DELETE /users/me/sessions.
-func (a *API) endOtherSessions(w *web.Reply, r *http.Request) error {
+func (a *Users) endOtherSessions(w *web.Reply, r *http.Request) error {
 	who := gate.From(w).Principal()
 	if _, err := a.sessions.End(r.Context(), session.Which{
 		User: who.Name,
@@ -72,7 +72,7 @@ func (a *API) endOtherSessions(w *web.Reply, r *http.Request) error {
 }
 
 // listTokens answers GET /users/me/tokens.
-func (a *API) listTokens(w *web.Reply, r *http.Request) error {
+func (a *Users) listTokens(w *web.Reply, r *http.Request) error {
 	list, err := a.tokens.List(r.Context(), token.Which{User: gate.From(w).Principal().Name}, listMost)
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ type madeToken struct {
 }
 
 // createToken answers POST /users/me/tokens. A token makes narrower ones alone.
-func (a *API) createToken(w *web.Reply, r *http.Request) error {
+func (a *Users) createToken(w *web.Reply, r *http.Request) error {
 	in, err := web.Read[newToken](r)
 	if err != nil {
 		return err
@@ -179,7 +179,7 @@ func (a *API) createToken(w *web.Reply, r *http.Request) error {
 }
 
 // revokeToken answers DELETE /users/me/tokens/{accessor}.
-func (a *API) revokeToken(w *web.Reply, r *http.Request) error {
+func (a *Users) revokeToken(w *web.Reply, r *http.Request) error {
 	if err := a.tokens.RevokeOwn(
 		r.Context(),
 		gate.From(w).Principal().Name,
@@ -193,7 +193,7 @@ func (a *API) revokeToken(w *web.Reply, r *http.Request) error {
 
 // rotateToken answers POST /users/me/tokens/{accessor}/rotate. A token that could rotate
 // another would be told the secret of one that is wider than itself.
-func (a *API) rotateToken(w *web.Reply, r *http.Request) error {
+func (a *Users) rotateToken(w *web.Reply, r *http.Request) error {
 	accessor := r.PathValue("accessor")
 	who := gate.From(w).Principal()
 	if who.Token != "" && who.Token != accessor {

@@ -28,8 +28,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// API is the users API of one service.
-type API struct {
+// Users is the users API of one service.
+type Users struct {
 	conf      config.Service
 	door      *gate.Service
 	gate      *gate.Gate
@@ -51,7 +51,7 @@ type API struct {
 	pageCSP   string
 }
 
-// Config is what New needs.
+// Config is what NewUsers needs.
 type Config struct {
 	Service  config.Service // with a UsersAPI
 	Door     *gate.Service  // how credentials are read there
@@ -68,10 +68,10 @@ type Config struct {
 	CursorKey []byte
 }
 
-// New builds the API from a configuration that has been checked.
-func New(c Config) (*API, error) {
+// NewUsers builds the API from a configuration that has been checked.
+func NewUsers(c Config) (*Users, error) {
 	u := c.Service.UsersAPI
-	a := &API{
+	a := &Users{
 		conf:      c.Service,
 		door:      c.Door,
 		gate:      c.Gate,
@@ -110,7 +110,7 @@ func New(c Config) (*API, error) {
 }
 
 // Routes returns the rows of the API.
-func (a *API) Routes() []web.Route {
+func (a *Users) Routes() []web.Route {
 	var rows []web.Route
 	for _, op := range a.rows {
 		for _, pattern := range a.patterns(op) {
@@ -128,7 +128,7 @@ func (a *API) Routes() []web.Route {
 
 // patterns are those that a row answers to: one, and in the classic shape a second with a
 // slash at its end.
-func (a *API) patterns(op operation) []string {
+func (a *Users) patterns(op operation) []string {
 	pattern := op.method + " " + a.conf.UsersAPI.Prefix + op.path
 	if a.shape.classic != nil {
 		return []string{pattern, pattern + "/{$}"}
@@ -136,7 +136,7 @@ func (a *API) patterns(op operation) []string {
 	return []string{pattern}
 }
 
-func (a *API) route(op operation, pattern string) web.Route {
+func (a *Users) route(op operation, pattern string) web.Route {
 	return web.Route{
 		Pattern:    pattern,
 		Access:     op.access,
@@ -164,7 +164,7 @@ func (a *API) route(op operation, pattern string) web.Route {
 
 // sameOrigin refuses a change that a browser was sent here for by another site, where what
 // it shows is what a browser shows by itself. A token is not.
-func (a *API) sameOrigin(w *web.Reply, r *http.Request, op operation) error {
+func (a *Users) sameOrigin(w *web.Reply, r *http.Request, op operation) error {
 	if op.anyOrigin {
 		return nil
 	}
@@ -187,7 +187,7 @@ func bearer(r *http.Request) bool {
 }
 
 // elsewhere answers what no row does.
-func (a *API) elsewhere(w *web.Reply, r *http.Request) error {
+func (a *Users) elsewhere(w *web.Reply, r *http.Request) error {
 	var allowed []string
 	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
 		_, pattern := a.paths.Handler(&http.Request{Method: m, URL: r.URL, Host: r.Host})
@@ -204,7 +204,7 @@ func (a *API) elsewhere(w *web.Reply, r *http.Request) error {
 }
 
 // me returns the person who asks, or jeton.ErrNotFound where nobody has proved to be one.
-func (a *API) me(w *web.Reply, r *http.Request) (account.Account, error) {
+func (a *Users) me(w *web.Reply, r *http.Request) (account.Account, error) {
 	who := gate.From(w).Principal()
 	if who.Kind != jeton.KindUser {
 		return account.Account{}, jeton.ErrNotFound
@@ -219,12 +219,12 @@ func (a *API) me(w *web.Reply, r *http.Request) (account.Account, error) {
 }
 
 // manages reports whether who asks manages everybody. In the classic shape all do.
-func (a *API) manages(w *web.Reply) bool {
+func (a *Users) manages(w *web.Reply) bool {
 	return a.shape.classic != nil || a.managers.Check(gate.From(w).Principal()) == nil
 }
 
-// by names who asks in the record.
-func by(w *web.Reply) string {
+// actor names who asks in the record.
+func actor(w *web.Reply) string {
 	who := gate.From(w).Principal()
 	if who.IsZero() {
 		return "nobody"
@@ -233,7 +233,7 @@ func by(w *web.Reply) string {
 }
 
 // event begins a line of the record.
-func (a *API) event(w *web.Reply, action, target string) jeton.Event {
+func (a *Users) event(w *web.Reply, action, target string) jeton.Event {
 	source := "local"
 	if w.Source.IsValid() {
 		source = w.Source.String()
@@ -241,7 +241,7 @@ func (a *API) event(w *web.Reply, action, target string) jeton.Event {
 	return jeton.Event{
 		Time:    w.Start,
 		Request: w.ID,
-		Actor:   by(w),
+		Actor:   actor(w),
 		Action:  action,
 		Target:  target,
 		Service: a.conf.Name,

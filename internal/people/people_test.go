@@ -30,7 +30,7 @@ const (
 	asJSON = "application/json"
 )
 
-const conf = `
+const usersConf = `
 throttle: {pair_burst: 1000000, account_burst: 1000000, source_burst: 1000000}
 issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PORT}"}
 users:
@@ -56,7 +56,7 @@ type bench struct {
 
 func newBench(t *testing.T, options ...jetontest.Option) *bench {
 	t.Helper()
-	s := jetontest.Start(t, conf, options...)
+	s := jetontest.Start(t, usersConf, options...)
 	return &bench{Server: s, t: t, client: s.Client()}
 }
 
@@ -241,7 +241,7 @@ func TestEveryRowForEverybody(t *testing.T) {
 	admin := b.person("admin")
 	bearer := "Bearer " + b.Token(b.AddClient("job", "people"))
 	doc := readDocument(t, b.ask("GET", "/openapi.json", ""))
-	list := rows(t, conf, map[string]string{"ISSUER_PORT": "1"})
+	list := rows(t, usersConf, map[string]string{"ISSUER_PORT": "1"})
 	if len(list) != len(matrix) {
 		t.Errorf("the route table has %d rows, the matrix %d", len(list), len(matrix))
 	}
@@ -363,7 +363,7 @@ func TestGoldenRoutes(t *testing.T) {
 		yaml string
 		env  map[string]string
 	}{
-		{conf, map[string]string{"ISSUER_PORT": "1"}},
+		{usersConf, map[string]string{"ISSUER_PORT": "1"}},
 		{classic(t), map[string]string{}},
 		{classic(t), map[string]string{"AUTH_TYPE": "auth"}},
 		{classic(t), map[string]string{"AUTH_TYPE": "basic_auth"}},
@@ -500,15 +500,15 @@ func TestTheDocumentHasEveryRow(t *testing.T) {
 		name, yaml string
 		env        map[string]string
 	}{
-		{"the standard shape", conf, map[string]string{"ISSUER_PORT": "1"}},
+		{"the standard shape", usersConf, map[string]string{"ISSUER_PORT": "1"}},
 		{"the classic shape", classic(t), map[string]string{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var s *jetontest.Server
 
 			service := "people"
-			if tc.yaml == conf {
-				s = jetontest.Start(t, conf)
+			if tc.yaml == usersConf {
+				s = jetontest.Start(t, usersConf)
 			} else {
 				s, service = startClassic(t), "users-api"
 			}
@@ -554,7 +554,7 @@ func TestThePageHasNoScript(t *testing.T) {
 		t.Errorf("the policy is %q", csp)
 	}
 
-	for _, row := range rows(t, conf, map[string]string{"ISSUER_PORT": "1"}) {
+	for _, row := range rows(t, usersConf, map[string]string{"ISSUER_PORT": "1"}) {
 		method, path, _ := strings.Cut(row, " ")
 		if !strings.HasSuffix(path, "{rest...}") && !strings.Contains(a.Body, method+" "+prefix+path+"<") {
 			t.Errorf("the page does not show %s", row)

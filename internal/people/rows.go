@@ -28,7 +28,7 @@ type operation struct {
 type param struct{ Name, About string }
 
 // operations is the table. The classic shape has those of its rows that there were of old.
-func (a *API) operations() []operation {
+func (a *Users) operations() []operation {
 	open := policy.Open
 	known := policy.Proved(a.accepts)
 	people := policy.Proved(a.accepts)
@@ -255,7 +255,7 @@ func (a *API) operations() []operation {
 }
 
 // own are the rows about one's own sessions and tokens.
-func (a *API) own(people policy.Access) []operation {
+func (a *Users) own(people policy.Access) []operation {
 	return []operation{
 		{
 			method:  "GET",
@@ -329,7 +329,7 @@ type status struct {
 	Status string `json:"status"`
 }
 
-func (a *API) alive(w *web.Reply, _ *http.Request) error {
+func (a *Users) alive(w *web.Reply, _ *http.Request) error {
 	return web.JSON(w, http.StatusOK, status{"OK"})
 }
 
@@ -338,7 +338,7 @@ type stats struct {
 	Users int64 `json:"users"`
 }
 
-func (a *API) count(w *web.Reply, r *http.Request) error {
+func (a *Users) count(w *web.Reply, r *http.Request) error {
 	n, err := a.accounts.Count(r.Context())
 	if err != nil {
 		return err
@@ -346,8 +346,8 @@ func (a *API) count(w *web.Reply, r *http.Request) error {
 	return web.JSON(w, http.StatusOK, stats{n})
 }
 
-func (a *API) unauthorized(*web.Reply, *http.Request) error {
+func (a *Users) unauthorized(*web.Reply, *http.Request) error {
 	return &plain{jeton.ErrNoCredential, http.StatusUnauthorized, "Unauthorized"}
 }
 
-func (a *API) forbidden(*web.Reply, *http.Request) error { return jeton.ErrForbidden }
+func (a *Users) forbidden(*web.Reply, *http.Request) error { return jeton.ErrForbidden }

@@ -180,7 +180,7 @@ func (s shape) loginFails() []int {
 }
 
 // otherMethod answers for a path that has not the method of the request.
-func (a *API) otherMethod(w *web.Reply, r *http.Request, allowed []string) error {
+func (a *Users) otherMethod(w *web.Reply, r *http.Request, allowed []string) error {
 	list := strings.Join(append(allowed, http.MethodOptions), ", ")
 	w.Header().Set("Allow", list)
 
@@ -232,7 +232,7 @@ func (s shape) refusal() any {
 }
 
 // refuse phrases a refusal.
-func (a *API) refuse(w *web.Reply, r *http.Request, op operation, err error) {
+func (a *Users) refuse(w *web.Reply, r *http.Request, op operation, err error) {
 	p := web.Mark(w, err)
 	if a.shape.classic != nil {
 		status, text := a.classicRefusal(r, op, err, p)
@@ -247,7 +247,7 @@ func (a *API) refuse(w *web.Reply, r *http.Request, op operation, err error) {
 	a.answer(w, p.Status, "application/problem+json", problem{p, p.Title})
 }
 
-func (a *API) answer(w *web.Reply, status int, kind string, body any) {
+func (a *Users) answer(w *web.Reply, status int, kind string, body any) {
 	b, err := json.Marshal(body)
 	if err != nil {
 		b = []byte("{}") // texts always encode
@@ -264,7 +264,7 @@ func (a *API) answer(w *web.Reply, status int, kind string, body any) {
 
 // classicRefusal is what the users API of old said: 401 to who shows nothing, 403 to who
 // shows what is not good, and short texts.
-func (a *API) classicRefusal(r *http.Request, op operation, err error, p jeton.Problem) (int, string) {
+func (a *Users) classicRefusal(r *http.Request, op operation, err error, p jeton.Problem) (int, string) {
 	var own *plain
 	var not *notMade
 
@@ -301,7 +301,7 @@ func shows(r *http.Request, cookie string) bool {
 }
 
 // challenge says how to prove oneself (RFC 9110, section 11.6.1).
-func (a *API) challenge(w *web.Reply, r *http.Request) {
+func (a *Users) challenge(w *web.Reply, r *http.Request) {
 	var list []string
 
 	scripted := r.Header.Get("X-Requested-With") != "" ||
@@ -321,4 +321,4 @@ func (a *API) challenge(w *web.Reply, r *http.Request) {
 	}
 }
 
-func (a *API) basic() string { return `Basic realm="` + a.conf.Name + `", charset="UTF-8"` }
+func (a *Users) basic() string { return `Basic realm="` + a.conf.Name + `", charset="UTF-8"` }

@@ -141,7 +141,7 @@ func basic(name, password string) string {
 // TestGuessingThePasswordOfNow checks that a stolen session cannot be made the account by
 // trying passwords.
 func TestGuessingThePasswordOfNow(t *testing.T) {
-	s := jetontest.Start(t, strings.Replace(conf, "pair_burst: 1000000", "pair_burst: 3", 1))
+	s := jetontest.Start(t, strings.Replace(usersConf, "pair_burst: 1000000", "pair_burst: 3", 1))
 	b := &bench{Server: s, t: t, client: s.Client()}
 	diane := b.person()
 	var last jetontest.Answer
@@ -436,7 +436,7 @@ func TestLoginTellsNothing(t *testing.T) {
 // TestAnAddressIsNotAName checks that nobody comes in as another by taking their name for
 // an address, in whatever order the two are remembered.
 func TestAnAddressIsNotAName(t *testing.T) {
-	s := jetontest.Start(t, conf+`
+	s := jetontest.Start(t, usersConf+`
   - {name: old, listen: "localhost:0", users_api: {classic: {auth: basic_auth}}}
 `)
 

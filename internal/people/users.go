@@ -24,7 +24,7 @@ const (
 )
 
 // listUsers answers GET /users?limit=&cursor=&search=.
-func (a *API) listUsers(w *web.Reply, r *http.Request) error {
+func (a *Users) listUsers(w *web.Reply, r *http.Request) error {
 	p, err := a.wanted(r.URL.Query())
 	if err != nil {
 		return err
@@ -47,7 +47,7 @@ func (a *API) listUsers(w *web.Reply, r *http.Request) error {
 }
 
 // wanted reads which page is asked for.
-func (a *API) wanted(q url.Values) (p account.Page, err error) {
+func (a *Users) wanted(q url.Values) (p account.Page, err error) {
 	p.Limit, p.Search = a.shape.pageDefault(), q.Get("search")
 	if len(p.Search) > searchMost || !utf8.ValidString(p.Search) {
 		return p, jeton.WithDetail(jeton.ErrInvalid, "search has at most 256 bytes of UTF-8")
@@ -78,7 +78,7 @@ type newUser struct {
 }
 
 // createUser answers POST /users.
-func (a *API) createUser(w *web.Reply, r *http.Request) error {
+func (a *Users) createUser(w *web.Reply, r *http.Request) error {
 	in, err := a.shape.readNew(w, r)
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func (a *API) createUser(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	u, err := a.accounts.Add(r.Context(), by(w), wish)
+	u, err := a.accounts.Add(r.Context(), actor(w), wish)
 	if err != nil {
 		return &notMade{err}
 	}
@@ -121,7 +121,7 @@ func missing(field, value string) error {
 	return nil
 }
 
-func (a *API) readMe(w *web.Reply, r *http.Request) error {
+func (a *Users) readMe(w *web.Reply, r *http.Request) error {
 	acct, err := a.me(w, r)
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func (a *API) readMe(w *web.Reply, r *http.Request) error {
 	return a.show(w, acct)
 }
 
-func (a *API) readUser(w *web.Reply, r *http.Request) error {
+func (a *Users) readUser(w *web.Reply, r *http.Request) error {
 	acct, err := a.target(w, r)
 	if err != nil {
 		return err
@@ -138,14 +138,14 @@ func (a *API) readUser(w *web.Reply, r *http.Request) error {
 }
 
 // show answers with a user.
-func (a *API) show(w *web.Reply, acct account.Account) error {
+func (a *Users) show(w *web.Reply, acct account.Account) error {
 	w.Header().Set("ETag", etag(acct))
 	return web.JSON(w, http.StatusOK, a.shape.user(acct.User()))
 }
 
 // target returns the user whom the path names. For who does not manage there is nobody but
 // themselves.
-func (a *API) target(w *web.Reply, r *http.Request) (account.Account, error) {
+func (a *Users) target(w *web.Reply, r *http.Request) (account.Account, error) {
 	id := strings.ToLower(r.PathValue("id"))
 	if !a.manages(w) {
 		acct, err := a.me(w, r)
@@ -179,7 +179,7 @@ type managed struct {
 	Disabled *bool     `json:"disabled,omitempty" jsonschema:"The person can do nothing, and all sessions end. Nobody sets their own"`
 }
 
-func (a *API) updateMe(w *web.Reply, r *http.Request) error {
+func (a *Users) updateMe(w *web.Reply, r *http.Request) error {
 	acct, err := a.me(w, r)
 	if err != nil {
 		return err
@@ -193,7 +193,7 @@ func (a *API) updateMe(w *web.Reply, r *http.Request) error {
 	return a.update(w, r, acct, managed{change: in})
 }
 
-func (a *API) updateUser(w *web.Reply, r *http.Request) error {
+func (a *Users) updateUser(w *web.Reply, r *http.Request) error {
 	acct, err := a.target(w, r)
 	if err != nil {
 		return err
@@ -208,7 +208,7 @@ func (a *API) updateUser(w *web.Reply, r *http.Request) error {
 }
 
 // update changes a user and answers with what they are afterwards.
-func (a *API) update(w *web.Reply, r *http.Request, acct account.Account, in managed) error {
+func (a *Users) update(w *web.Reply, r *http.Request, acct account.Account, in managed) error {
 	if acct.Declared {
 		return jeton.ErrDeclared
 	}
@@ -240,7 +240,7 @@ func (a *API) update(w *web.Reply, r *http.Request, acct account.Account, in man
 		e.Password = &pw
 	}
 
-	after, err := a.accounts.Edit(r.Context(), by(w), acct, e)
+	after, err := a.accounts.Edit(r.Context(), actor(w), acct, e)
 	if err != nil {
 		return err
 	}
@@ -252,7 +252,7 @@ func (a *API) update(w *web.Reply, r *http.Request, acct account.Account, in man
 }
 
 // isMe reports whether who asks is that user.
-func (a *API) isMe(w *web.Reply, r *http.Request, acct account.Account) (bool, error) {
+func (a *Users) isMe(w *web.Reply, r *http.Request, acct account.Account) (bool, error) {
 	me, err := a.me(w, r)
 	if jeton.Outcome(err) == jeton.ErrNotFound {
 		return false, nil
@@ -262,7 +262,7 @@ func (a *API) isMe(w *web.Reply, r *http.Request, acct account.Account) (bool, e
 
 // prove asks for the password of now: a session that somebody else has got hold of must not
 // become the account. It is throttled as a login is.
-func (a *API) prove(w *web.Reply, r *http.Request, acct account.Account, current *string) error {
+func (a *Users) prove(w *web.Reply, r *http.Request, acct account.Account, current *string) error {
 	if current == nil {
 		return jeton.WithDetail(jeton.ErrInvalid, "current_password missing")
 	}
@@ -283,7 +283,7 @@ func (a *API) prove(w *web.Reply, r *http.Request, acct account.Account, current
 }
 
 // removeUser answers DELETE /users/{id}.
-func (a *API) removeUser(w *web.Reply, r *http.Request) error {
+func (a *Users) removeUser(w *web.Reply, r *http.Request) error {
 	acct, err := a.target(w, r)
 	if err != nil {
 		return err
@@ -296,7 +296,7 @@ func (a *API) removeUser(w *web.Reply, r *http.Request) error {
 		}
 	}
 
-	if err := a.accounts.Remove(r.Context(), by(w), acct.Name); err != nil {
+	if err := a.accounts.Remove(r.Context(), actor(w), acct.Name); err != nil {
 		return err
 	}
 

@@ -20,7 +20,7 @@ func (s *Server) peopleRows(conf *config.Config, service config.Service, g *gate
 		return nil, nil
 	}
 
-	a, err := people.New(people.Config{
+	a, err := people.NewUsers(people.Config{
 		Service:   service,
 		Door:      g.Service(),
 		Accepts:   g.Accepts(),
