@@ -45,7 +45,6 @@ var layers = map[string]int{
 	"internal/api":      7,
 	"internal/gateway":  7,
 	"internal/oauth":    7,
-	"internal/people":   7,
 	"internal/server":   8,
 	"jetontest":         9, // it starts servers
 	"cmd/jeton":         9,

@@ -1,10 +1,10 @@
-// Package api is the operators' door: users, clients, sessions, tokens, signing keys and the record, as JSON.
+// Package api is the REST API: users, sessions, tokens, clients, signing keys and the audit log, as JSON.
 //
-// For now it is served on a Unix socket inside the data folder, to whoever may open that
-// folder; the commands of the jeton program speak to it there, and run it in their own
-// process when no server is up. Its rows name who may ask, so that a listener on the
-// network can carry them later. It reads, asks the package that holds the thing, and
-// answers; it decides nothing.
+// On the control socket every caller is an operator: the file permissions of the data folder decide who may connect.
+// Over HTTPS internal/gate checks every request first. Users see and change only themselves; admins manage
+// everybody; no answer holds a password or its hash. The OpenAPI document is generated from the routes.
+// The package decides nothing itself: internal/account, internal/session, internal/token, internal/client and
+// internal/keys do, and internal/server mounts the routes.
 package api
 
 import (

@@ -1,15 +1,4 @@
-// Package people is the door of the users API: users, their sessions and their tokens.
-//
-// It promises that people see and change themselves alone, and that those who manage see
-// and change everybody; that nobody gives themselves groups or another id; that no answer
-// holds a password or its hash; and that the document which describes it (OpenAPI) is
-// made of the same rows that answer. It has two shapes, of one set of handlers: its own,
-// and that of the users API of old, for teaching clients.
-//
-// Who asks is judged by internal/gate, before any handler; what is kept, by
-// internal/account, internal/session and internal/token. The rows are part of a service,
-// whose other paths are internal/gateway's.
-package people
+package api
 
 import (
 	"cmp"

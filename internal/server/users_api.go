@@ -5,10 +5,10 @@ import (
 	"slices"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gateway"
-	"github.com/jeton-auth/jeton/internal/people"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -20,7 +20,7 @@ func (s *Server) peopleRows(conf *config.Config, service config.Service, g *gate
 		return nil, nil
 	}
 
-	a, err := people.NewUsers(people.Config{
+	a, err := api.NewUsers(api.Config{
 		Service:   service,
 		Door:      g.Service(),
 		Accepts:   g.Accepts(),
@@ -72,5 +72,5 @@ func classic(service config.Service) bool {
 
 // weaknesses names the options of a service that make it weaker than the default.
 func weaknesses(service config.Service) []string {
-	return append(gateway.Weaknesses(service), people.Weaknesses(service)...)
+	return append(gateway.Weaknesses(service), api.Weaknesses(service)...)
 }

@@ -1,4 +1,4 @@
-package people_test
+package api_test
 
 import (
 	"encoding/base64"
@@ -25,7 +25,6 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	right  = "correct horse battery"
 	prefix = "/api/v1"
 	asJSON = "application/json"
 )

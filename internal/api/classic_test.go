@@ -1,4 +1,4 @@
-package people_test
+package api_test
 
 import (
 	"net/http"

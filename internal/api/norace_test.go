@@ -1,5 +1,5 @@
 //go:build !race
 
-package people_test
+package api_test
 
 const raceDetector = false

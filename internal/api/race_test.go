@@ -1,6 +1,6 @@
 //go:build race
 
-package people_test
+package api_test
 
 // raceDetector says that the race detector watches, which makes everything ten times slower:
 // tests whose length is their point go a tenth of the way.
