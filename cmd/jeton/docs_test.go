@@ -68,6 +68,7 @@ func commandLine(line string) ([]string, bool) {
 	for _, program := range []string{"jeton ", "bin/jeton ", "go run ./cmd/jeton "} {
 		if rest, ok := strings.CutPrefix(line, program); ok {
 			rest, _, _ = strings.Cut(rest, " | ")
+			rest, _, _ = strings.Cut(rest, " >")
 			var words []string
 			for _, word := range shellWord.FindAllString(strings.TrimSuffix(strings.TrimSpace(rest), "&"), -1) {
 				words = append(words, strings.ReplaceAll(word, `"`, ""))

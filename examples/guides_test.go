@@ -1,0 +1,221 @@
+package examples_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/jeton-auth/jeton/internal/test/e2e"
+)
+
+// TestGuides follows each page of the guide from top to bottom, in an empty directory: it
+// saves the files that the page shows, starts the servers and runs the commands in one
+// shell. Every command has to succeed.
+func TestGuides(t *testing.T) {
+	needs(t)
+
+	pages, err := filepath.Glob("../docs/guide/*.md")
+	if err != nil || len(pages) < 10 {
+		t.Fatalf("found %d pages of the guide, want at least 10 (%v)", len(pages), err)
+	}
+
+	for _, page := range pages {
+		t.Run(strings.TrimSuffix(filepath.Base(page), ".md"), func(t *testing.T) {
+			t.Parallel()
+
+			text, err := os.ReadFile(page)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			follow(t, fenced(string(text)))
+		})
+	}
+}
+
+// fenced returns the fenced blocks of a page. Blocks of the kind "sh" are run. A block
+// whose first line is a comment with a file's name is saved in that file. Others are shown
+// only: they need another machine, or a place outside of the directory.
+func fenced(page string) []block {
+	var list []block
+	for i, part := range strings.Split("\n"+page, "\n```") {
+		if i%2 == 1 {
+			kind, body, _ := strings.Cut(part, "\n")
+			list = append(list, block{kind, body + "\n"})
+		}
+	}
+
+	return list
+}
+
+// fileName is the first line of a block that is to be saved.
+var fileName = regexp.MustCompile(`\A# ([a-z]+\.yaml)\n`)
+
+func follow(t *testing.T, blocks []block) {
+	t.Helper()
+	dir := t.TempDir()
+	ports := ports{
+		"9000": upstream(t),
+		"9180": e2e.FreePort(t), // of the admin listener, which no page names
+	}
+	sh := startShell(t, dir, ports)
+
+	for _, b := range blocks {
+		switch {
+		case b.kind == "yaml" && fileName.MatchString(b.text):
+			name := fileName.FindStringSubmatch(b.text)[1]
+			err := os.WriteFile(filepath.Join(dir, name), []byte(ports.replace(t, b.text)), 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+		case b.kind == "sh" && b.text == "jeton serve\n":
+			sh.serve(t)
+
+		case b.kind == "sh":
+			sh.run(t, ports.replace(t, b.text))
+
+		case b.kind == "go" && strings.HasPrefix(b.text, "package main\n"):
+			compile(t, b.text)
+		}
+	}
+}
+
+// upstream starts the service that the pages protect, and returns its port.
+func upstream(t *testing.T) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %s\n", r.Method, r.URL.Path)
+	}))
+	t.Cleanup(s.Close)
+
+	at, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return at.Port()
+}
+
+// ports maps the ports that a page shows to free ones.
+type ports map[string]string
+
+var shownPort = regexp.MustCompile(`\b(localhost|127\.0\.0\.1):(\d{4,5})\b`)
+
+func (p ports) replace(t *testing.T, text string) string {
+	t.Helper()
+
+	return shownPort.ReplaceAllStringFunc(text, func(at string) string {
+		host, port, _ := strings.Cut(at, ":")
+		if p[port] == "" {
+			p[port] = e2e.FreePort(t)
+		}
+		return host + ":" + p[port]
+	})
+}
+
+// shell is a shell that is open while a page is followed.
+type shell struct {
+	in       io.Writer
+	process  *e2e.Process
+	commands int
+}
+
+func startShell(t *testing.T, dir string, ports ports) *shell {
+	t.Helper()
+
+	bin := t.TempDir()
+	if err := os.Symlink(e2e.Program(t), filepath.Join(bin, "jeton")); err != nil {
+		t.Fatal(err)
+	}
+
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = out.Close() })
+
+	process := e2e.Run(t, e2e.Command{
+		Args:  []string{"sh"},
+		Dir:   dir,
+		Stdin: in,
+		Env: []string{
+			"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"),
+			"JETON_ADMIN_LISTEN=127.0.0.1:" + ports["9180"],
+		},
+	})
+	_ = in.Close()
+
+	return &shell{in: out, process: process}
+}
+
+// run runs a block of commands, and fails the test if one of them fails.
+func (s *shell) run(t *testing.T, commands string) {
+	t.Helper()
+	s.commands++
+	end := fmt.Sprintf("<end of block %d:", s.commands)
+	before := len(s.process.Out.String())
+
+	// With "set -e" the shell ends at the first command that fails.
+	_, err := fmt.Fprintf(s.in, "{ set -e\n%s\nset +e\n} </dev/null 2>&1; echo '%s' $?'>'\n", commands, end)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	finished := func() bool {
+		select {
+		case <-s.process.Ended():
+			return true
+		default:
+			return strings.Contains(s.process.Out.String()[before:], end)
+		}
+	}
+	e2e.Wait(t, commands, finished)
+
+	got, status, ok := strings.Cut(s.process.Out.String()[before:], end)
+	if !ok || !strings.HasPrefix(status, " 0>") {
+		t.Fatalf("the block\n%s\nfails, and prints\n%s", commands, got)
+	}
+}
+
+// serve starts a server in the background and waits until it is up.
+func (s *shell) serve(t *testing.T) {
+	t.Helper()
+	s.run(t, `jeton serve >serve.log 2>&1 &
+server=$!
+while ! grep -q 'jeton is up' serve.log; do kill -0 $server || { cat serve.log; exit 1; }; sleep 0.05; done`)
+}
+
+// compile builds a program that the guide shows, in a module of its own.
+func compile(t *testing.T, program string) {
+	t.Helper()
+	dir := t.TempDir()
+
+	top, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	mod := "module example\n\ngo 1.26.0\n\nrequire github.com/jeton-auth/jeton v0.0.0\n\n" +
+		"replace github.com/jeton-auth/jeton => " + top + "\n"
+	for name, text := range map[string]string{"go.mod": mod, "main.go": program} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	build := exec.Command("go", "build", "-o", os.DevNull, ".")
+	build.Dir = dir
+	build.Env = append(os.Environ(), "GOFLAGS=-mod=mod")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Errorf("the program of the guide does not build: %v\n%s", err, out)
+	}
+}
