@@ -24,6 +24,7 @@ var layers = map[string]int{
 	"internal/policy":   1,
 	"internal/cache":    1,
 	"internal/jose":     1,
+	"internal/naming":   1, // names of users and clients, which config checks, too
 	"internal/secret":   1,
 	"internal/sweep":    1,
 	"examples":          1,

@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/password"
 
 	"github.com/spf13/cobra"
@@ -279,7 +280,7 @@ type rowVerdict struct {
 func (m *mover) tell(line int, v api.Verdict) {
 	// A dry run leaves nothing behind by which the store could see that a name comes twice.
 	if m.ask.DryRun && v.Verdict == string(account.Added) {
-		_, folded, err := account.Name(v.Name)
+		_, folded, err := naming.User(v.Name)
 		if err == nil {
 			n := maphash.String(m.seed, folded)
 			first := m.seen[n]

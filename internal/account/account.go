@@ -18,9 +18,8 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/password"
-
-	"golang.org/x/text/secure/precis"
 )
 
 // Account is a person as the store keeps them.
@@ -160,40 +159,12 @@ func New(c Config) *Accounts {
 // Fresh returns nil when what somebody remembers of an account may be judged from.
 func (a *Accounts) Fresh(ctx context.Context) error { return a.store.Fresh(ctx) }
 
-// reserved is how our secrets begin; a name like that would end up in logs unmasked
-// where a secret is expected.
-const reserved = "jtn_"
-
-// maxName bounds a name, in bytes.
-const maxName = 128
-
-// Name prepares a name by RFC 8265 (UsernameCasePreserved) and returns it together with
-// its form without regard to case.
-func Name(name string) (prepared, folded string, err error) {
-	if name == "" || len(name) > maxName {
-		return "", "", jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a user name has 1 to %d bytes", maxName))
-	}
-	if prepared, err = precis.UsernameCasePreserved.String(name); err != nil {
-		return "", "", jeton.WithDetail(
-			jeton.ErrInvalid,
-			"a user name has letters, digits and punctuation, no spaces (RFC 8265)",
-		)
-	}
-	if folded, err = precis.UsernameCaseMapped.String(name); err != nil {
-		return "", "", jeton.WithDetail(
-			jeton.ErrInvalid,
-			"a user name has letters, digits and punctuation, no spaces (RFC 8265)",
-		)
-	}
-
-	if strings.Contains(prepared, ":") {
-		return "", "", jeton.WithDetail(
-			jeton.ErrInvalid,
-			"a user name has no colon: Basic authentication (RFC 7617) could not carry it",
-		)
-	}
-	if strings.HasPrefix(folded, reserved) {
-		return "", "", jeton.WithDetail(jeton.ErrInvalid, "a user name does not begin with "+reserved)
+// prepareName prepares the name of a user and folds its case, as package naming does. It
+// returns jeton.ErrInvalid for what is not a name.
+func prepareName(name string) (prepared, folded string, err error) {
+	prepared, folded, err = naming.User(name)
+	if err != nil {
+		return "", "", jeton.WithDetail(jeton.ErrInvalid, "invalid user name: "+err.Error())
 	}
 
 	return prepared, folded, nil
@@ -201,19 +172,13 @@ func Name(name string) (prepared, folded string, err error) {
 
 // Groups prepares a list of group names: checked, sorted, each once.
 func Groups(groups []string) ([]string, error) {
-	list := []string{}
 	for _, g := range groups {
-		if g == "" || len(g) > maxName || strings.ContainsFunc(g, func(r rune) bool {
-			return r <= ' ' || r == ',' || r == 0x7f
-		}) {
-			return nil, jeton.WithDetail(
-				jeton.ErrInvalid,
-				fmt.Sprintf("a group name has 1 to %d bytes without spaces and commas", maxName),
-			)
+		if err := naming.Group(g); err != nil {
+			return nil, jeton.WithDetail(jeton.ErrInvalid, "invalid group name: "+err.Error())
 		}
-		list = append(list, g)
 	}
 
+	list := append([]string{}, groups...)
 	slices.Sort(list)
 
 	return slices.Compact(list), nil
@@ -222,7 +187,7 @@ func Groups(groups []string) ([]string, error) {
 // Find returns the account of a name, or a zero Account when nobody has it: a login
 // goes on with it, so that it does the same work.
 func (a *Accounts) Find(ctx context.Context, name string) (Account, error) {
-	prepared, _, err := Name(name)
+	prepared, _, err := prepareName(name)
 	if err != nil {
 		prepared = "" // nobody's name; look it up all the same
 	}
@@ -286,7 +251,7 @@ type Wish struct {
 
 // Add makes an account.
 func (a *Accounts) Add(ctx context.Context, by string, w Wish) (jeton.User, error) {
-	prepared, folded, err := Name(w.Name)
+	prepared, folded, err := prepareName(w.Name)
 	if err != nil {
 		return jeton.User{}, err
 	}
@@ -418,7 +383,7 @@ func CheckDeclared(people []Declared) ([]Account, error) {
 	var list []Account
 	var errs []error
 	for i, d := range people {
-		prepared, folded, err := Name(d.Name)
+		prepared, folded, err := prepareName(d.Name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("users[%d].name %q: %w", i, d.Name, err))
 			continue

@@ -126,7 +126,7 @@ func reason(err error) string {
 
 // prepare checks a row by itself.
 func prepare(r Row, m Moving, now time.Time) (Import, error) {
-	prepared, folded, err := Name(r.Name)
+	prepared, folded, err := prepareName(r.Name)
 	if err != nil {
 		return Import{}, err
 	}

@@ -15,11 +15,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
@@ -186,104 +186,54 @@ type Store interface {
 
 // The bounds of what is kept of a client.
 const (
-	maxName  = 128 // bytes of a name, a scope or a kid
 	maxItems = 100 // of a list
 	// MaxKeys is how many keys a client may have that are not retired. An assertion that
 	// names none of them is checked with each.
 	MaxKeys = 16
 )
 
-// reserved is how our secrets begin; a name like that would end up in logs unmasked
-// where a secret is expected.
-const reserved = "jtn_"
-
-// Name checks the name of a client and returns it without regard to case. Software is
-// named more narrowly than people are: a name is the same in a URL, in a header, in Basic
-// authentication (RFC 6749, section 2.3.1) and in the claims of a token.
-func Name(name string) (folded string, err error) {
-	if name == "" || len(name) > maxName {
-		return "", jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a client name has 1 to %d bytes", maxName))
-	}
-	if strings.ContainsFunc(name, func(r rune) bool {
-		return !alphanumeric(r) && !strings.ContainsRune(
-			"._-",
-			r,
-		)
-	}) || !alphanumeric(rune(name[0])) {
-		return "", jeton.WithDetail(
-			jeton.ErrInvalid,
-			"a client name has ASCII letters, digits and . _ -, and begins with a letter or a digit",
-		)
-	}
-
-	folded = strings.ToLower(name)
-	if strings.HasPrefix(folded, reserved) {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "a client name does not begin with "+reserved)
+// foldName checks the name of a client and folds its case, as package naming does. It
+// returns jeton.ErrInvalid for what is not a name.
+func foldName(name string) (folded string, err error) {
+	folded, err = naming.Client(name)
+	if err != nil {
+		return "", jeton.WithDetail(jeton.ErrInvalid, "invalid client name: "+err.Error())
 	}
 
 	return folded, nil
 }
 
-func alphanumeric(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
-}
-
-// checkID checks the kid of a key that is registered here. What a source publishes may be
-// named as it likes (RFC 7517, section 4.5); ours stand in URLs.
-func checkID(kid string) error {
-	if kid == "" || len(kid) > maxName || kid == "." || kid == ".." || strings.HasPrefix(kid, reserved) ||
-		strings.ContainsFunc(kid, func(r rune) bool {
-			return !alphanumeric(r) && !strings.ContainsRune(
-				"._-~:@=+",
-				r,
-			)
-		}) {
-		return jeton.WithDetail(
-			jeton.ErrInvalid,
-			fmt.Sprintf(
-				"a kid has 1 to %d ASCII letters, digits and . _ - ~ : @ = +; give the key another one",
-				maxName,
-			),
-		)
-	}
-	return nil
-}
-
 // Services prepares a list of names of services: checked, sorted, each once.
 func Services(names []string) ([]string, error) {
-	return prepare(names, "a service name has 1 to 63 of a to z, 0 to 9 and -, no - first", func(s string) bool {
-		return len(s) <= 63 && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool {
-			return r != '-' && (!alphanumeric(r) || 'A' <= r && r <= 'Z')
-		})
-	})
+	return prepare(names, "service name", naming.Service)
 }
 
-// Scopes prepares a list of scopes (RFC 6749, section 3.3): checked, sorted, each once.
-func Scopes(names []string) ([]string, error) {
-	return prepare(names, fmt.Sprintf(
-		"a scope has 1 to %d ASCII characters without spaces, quotes and backslashes",
-		maxName,
-	), func(s string) bool {
-		return len(s) <= maxName && !strings.ContainsFunc(s, func(r rune) bool {
-			return r <= ' ' || r > '~' || r == '"' || r == '\\'
-		})
-	})
-}
+// Scopes prepares a list of scopes: checked, sorted, each once.
+func Scopes(names []string) ([]string, error) { return prepare(names, "scope", naming.Scope) }
 
-func prepare(names []string, rule string, ok func(string) bool) ([]string, error) {
+func prepare(names []string, kind string, check func(string) error) ([]string, error) {
 	if len(names) > maxItems {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a list has at most %d names", maxItems))
 	}
 
-	list := []string{}
-	for _, name := range names {
-		if name == "" || !ok(name) {
-			return nil, jeton.WithDetail(jeton.ErrInvalid, rule)
+	for _, s := range names {
+		if err := check(s); err != nil {
+			return nil, jeton.WithDetail(jeton.ErrInvalid, "invalid "+kind+": "+err.Error())
 		}
-		list = append(list, name)
 	}
 
+	list := append([]string{}, names...)
 	slices.Sort(list)
 
 	return slices.Compact(list), nil
+}
+
+// checkKeyID returns jeton.ErrInvalid for what a key that is registered here cannot have
+// as its kid.
+func checkKeyID(kid string) error {
+	if err := naming.KeyID(kid); err != nil {
+		return jeton.WithDetail(jeton.ErrInvalid, "invalid kid: "+err.Error()+"; give the key another one")
+	}
+
+	return nil
 }

@@ -78,7 +78,7 @@ func (k *Clients) Find(ctx context.Context, name string) (Client, error) {
 	if c, ok := k.cache.get(name); ok {
 		return c, nil
 	}
-	if _, err := Name(name); err != nil {
+	if _, err := foldName(name); err != nil {
 		return Client{}, nil // nobody's name
 	}
 
@@ -210,7 +210,7 @@ func (n NewKey) key(now time.Time) (Key, error) {
 		return Key{}, jeton.WithDetail(jeton.ErrInvalid, err.Error())
 	}
 
-	if err := checkID(parsed.ID); err != nil {
+	if err := checkKeyID(parsed.ID); err != nil {
 		return Key{}, err
 	}
 
@@ -237,7 +237,7 @@ func (k *Clients) Add(ctx context.Context, by string, n Wish) (jeton.Client, jet
 		Updated: now,
 	}
 	var err error
-	c.Folded, err = Name(n.Name)
+	c.Folded, err = foldName(n.Name)
 	if err != nil {
 		return jeton.Client{}, jeton.Secret{}, err
 	}
@@ -461,7 +461,7 @@ func (k *Clients) AddKey(ctx context.Context, by, name string, n NewKey) (jeton.
 // brings no successor in.
 func (k *Clients) AddOwnKey(ctx context.Context, c Client, key jose.Key, ev jeton.Event) error {
 	now := k.now()
-	if err := checkID(key.ID); err != nil {
+	if err := checkKeyID(key.ID); err != nil {
 		return err
 	}
 

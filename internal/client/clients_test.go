@@ -144,39 +144,6 @@ func kids(keys []jose.Key) string {
 	return strings.Join(list, " ")
 }
 
-func TestNames(t *testing.T) {
-	for _, tc := range []struct {
-		name, in string
-		ok       bool
-	}{
-		{"a plain one", "reports-job", true},
-		{"upper case, digits, dots and underscores", "Job_2.eu-West", true},
-		{"128 bytes", strings.Repeat("n", 128), true},
-		{"129 bytes", strings.Repeat("n", 129), false},
-		{"none", "", false},
-		{"a space", "a b", false},
-		{"a colon, which Basic authentication cannot carry", "a:b", false},
-		{"a slash, which leaves its place in a URL", "a/b", false},
-		{"a dot segment", "..", false},
-		{"a dash first, which a command takes for a flag", "-a", false},
-		{"a letter that looks like another", "jоb", false},
-		{"a full-width letter", "ａ", false},
-		{"a newline", "a\n", false},
-		{"the beginning of a secret", "jtn_c_x", false},
-		{"the beginning of a secret in other case", "JTN_c_x", false},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			folded, err := client.Name(tc.in)
-			if ok := err == nil; ok != tc.ok || ok && folded != strings.ToLower(tc.in) || !ok && !errors.Is(
-				err,
-				jeton.ErrInvalid,
-			) {
-				t.Errorf("Name(%q) = %q, %v", tc.in, folded, err)
-			}
-		})
-	}
-}
-
 func TestAddRefuses(t *testing.T) {
 	b := newBench(t)
 	b.add(t, "taken")
@@ -205,13 +172,13 @@ func TestAddRefuses(t *testing.T) {
 			"a service that cannot be one",
 			client.Wish{Name: "x", Services: []string{"Shop"}},
 			jeton.ErrInvalid,
-			"service name",
+			"invalid service name",
 		},
 		{
 			"a service of 64 bytes",
 			client.Wish{Name: "x", Services: []string{strings.Repeat("s", 64)}},
 			jeton.ErrInvalid,
-			"service name",
+			"invalid service name",
 		},
 		{"an empty service", client.Wish{Name: "x", Introspects: []string{""}}, jeton.ErrInvalid, "service name"},
 		{"a scope with a space", client.Wish{Name: "x", Scopes: []string{"a b"}}, jeton.ErrInvalid, "scope"},
@@ -245,19 +212,19 @@ func TestAddRefuses(t *testing.T) {
 			"a kid that leaves its place in a URL",
 			client.Wish{Name: "x", Keys: []client.NewKey{key(same, "a/../b")}},
 			jeton.ErrInvalid,
-			"a kid has",
+			"invalid kid",
 		},
 		{
 			"a kid that is a dot segment",
 			client.Wish{Name: "x", Keys: []client.NewKey{key(same, "..")}},
 			jeton.ErrInvalid,
-			"a kid has",
+			"invalid kid",
 		},
 		{
 			"a kid of 129 bytes",
 			client.Wish{Name: "x", Keys: []client.NewKey{key(same, strings.Repeat("k", 129))}},
 			jeton.ErrInvalid,
-			"a kid has",
+			"invalid kid",
 		},
 		{
 			"a key for another algorithm",

@@ -43,7 +43,7 @@ func CheckDeclared(declared []Declared) ([]Client, error) {
 	first := map[string]int{}
 	for i, d := range declared {
 		at := fmt.Sprintf("clients[%d]", i)
-		folded, err := Name(d.Name)
+		folded, err := foldName(d.Name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s.name %q: %w", at, d.Name, err))
 			continue

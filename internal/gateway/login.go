@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
@@ -482,7 +482,7 @@ func (g *Gateway) claimed(r *http.Request) string {
 	t := g.conf.Teaching
 	if t != nil && t.Cookies != nil {
 		if claimed, err := url.PathUnescape(gate.CookieValue(r.Header, t.Cookies.Name)); err == nil {
-			name, _, err := account.Name(claimed)
+			name, _, err := naming.User(claimed)
 			if err == nil {
 				return name
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/naming"
 )
 
 // Importing checks how many accounts are taken at once.
@@ -23,7 +24,7 @@ func Importing(t *testing.T, open Open) {
 
 // moved is a row for the store.
 func moved(name, email string) account.Import {
-	_, folded, _ := account.Name(name)
+	_, folded, _ := naming.User(name)
 	return account.Import{Reason: "imported", Account: account.Account{
 		UUID:     "00000000-0000-4000-8000-" + (name + "000000000000")[:12],
 		Name:     name,

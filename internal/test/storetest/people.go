@@ -10,6 +10,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/naming"
 )
 
 // People checks what is kept of people beside their names, and how they are listed.
@@ -35,7 +36,7 @@ func told(t *testing.T, s Store, name, email, first, last string) account.Accoun
 
 func add(t *testing.T, s Store, name, email, first, last string) error {
 	t.Helper()
-	_, folded, err := account.Name(name)
+	_, folded, err := naming.User(name)
 	must(t, err)
 	p, err := account.NewPerson(email, first, last)
 	must(t, err)

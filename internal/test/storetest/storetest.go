@@ -20,6 +20,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
@@ -98,7 +99,7 @@ const source = "192.0.2.7"
 // user adds an account and returns it as it was stored.
 func user(t *testing.T, s Store, name string) account.Account {
 	t.Helper()
-	_, folded, err := account.Name(name)
+	_, folded, err := naming.User(name)
 	must(t, err)
 
 	a := account.Account{

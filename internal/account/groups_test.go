@@ -1,0 +1,46 @@
+package account
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jeton-auth/jeton"
+)
+
+func TestGroups(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		in   []string
+		want []string // nil when it is refused
+	}{
+		{"none", nil, []string{}},
+		{"sorted, each once", []string{"c", "a", "b", "a"}, []string{"a", "b", "c"}},
+		{"case tells groups apart", []string{"b", "B"}, []string{"B", "b"}},
+		{"another script", []string{"größe"}, []string{"größe"}},
+		{"as long as can be", []string{strings.Repeat("g", 128)}, []string{strings.Repeat("g", 128)}},
+		{"too long", []string{strings.Repeat("g", 129)}, nil},
+		{"empty", []string{"a", ""}, nil},
+		{"a blank", []string{"a b"}, nil},
+		{"a comma, which would be two in a header", []string{"a,admin"}, nil},
+		{"a line break", []string{"a\nb"}, nil},
+		{"a zero byte", []string{"a\x00"}, nil},
+		{"delete", []string{"a\x7f"}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			before := slices.Clone(tc.in)
+			got, err := Groups(tc.in)
+			if !slices.Equal(got, tc.want) || (got == nil) != (tc.want == nil) {
+				t.Errorf("Groups(%q) = %q, %v, want %q", tc.in, got, err, tc.want)
+			}
+
+			if (err != nil) != (tc.want == nil) || err != nil && !errors.Is(err, jeton.ErrInvalid) {
+				t.Errorf("Groups(%q): %v", tc.in, err)
+			}
+			if !slices.Equal(tc.in, before) {
+				t.Error("the list that was given was changed")
+			}
+		})
+	}
+}
