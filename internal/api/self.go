@@ -11,7 +11,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
-	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -159,16 +158,17 @@ func (a *Users) createToken(w *web.Reply, r *http.Request) error {
 	}
 
 	ev := a.event(w, audit.TokenCreate, "")
-	owner := token.UserOwner(me)
-	switch by := gate.From(w).Credential().(type) {
-	case *token.Live:
-		d.Parent = by
-	case *session.Live:
-		d.Login = by.Login // it may end before the token is there
-	case *signin.Verified:
-		owner = token.UserOwner(by.Account) // whose password it was then
+	origin, err := gate.From(w).Origin()
+	if err != nil {
+		return err
 	}
 
+	owner := token.UserOwner(me)
+	if origin.Owner != nil {
+		owner = *origin.Owner
+	}
+
+	d.Parent, d.Login = origin.Token, origin.Login
 	d.Source = ev.Source
 	made, text, err := a.tokens.Create(r.Context(), owner, d, ev)
 	if err != nil {
@@ -206,8 +206,12 @@ func (a *Users) rotateToken(w *web.Reply, r *http.Request) error {
 	}
 
 	owner := token.UserOwner(me)
-	itself, _ := gate.From(w).Credential().(*token.Live)
-	made, text, err := a.tokens.Rotate(r.Context(), accessor, &owner, itself, a.event(w, audit.TokenRotate, ""))
+	origin, err := gate.From(w).Origin()
+	if err != nil {
+		return err
+	}
+
+	made, text, err := a.tokens.Rotate(r.Context(), accessor, &owner, origin.Token, a.event(w, audit.TokenRotate, ""))
 	if err != nil {
 		return err
 	}

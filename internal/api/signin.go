@@ -123,19 +123,9 @@ func readCredentials(w *web.Reply, r *http.Request) (in credentials, err error) 
 
 // shown returns the session that the request shows, or nil.
 func (a *Users) shown(w *web.Reply, r *http.Request) (*session.Live, error) {
-	pass, err := a.gate.Identify(r.Context(), &gate.Request{
-		Service:   a.door,
-		Access:    policy.Session,
-		Route:     r.Pattern,
-		Method:    r.Method,
-		Path:      r.URL.Path,
-		Header:    r.Header,
-		Source:    w.Source,
-		RequestID: w.ID,
-		Now:       w.Start,
-	})
-
-	live := pass.Session()
+	req := gate.NewRequest(w, r, a.door, policy.Session)
+	shown, err := gate.Identify(r.Context(), &req)
+	live := gate.SessionOf(shown)
 	if err == nil || live != nil {
 		return live, nil // also one whose time is over as far as this node knows
 	}

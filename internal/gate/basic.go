@@ -3,7 +3,6 @@ package gate
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"strings"
 	"unicode/utf8"
 
@@ -13,14 +12,13 @@ import (
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
-// Basic reads the header Authorization as RFC 7617 has it: a name and a password; or a
-// token in the place of the password, whatever the name; or a token in the place of the
-// name, whatever the password. What it reads beside tokens is what the route accepts.
+// Basic reads the header Authorization as in RFC 7617: a name and a password. A token may
+// stand in place of either, and then the other is ignored.
 type Basic struct {
 	Tokens   *token.Tokens // nil: the service takes none
-	Audience string        // of tokens that are for this service
+	Audience string        // of the service
 	Logins   *signin.Logins
-	Allow    *policy.Allow // which people may log in at the service; nil: all
+	Allow    *policy.Allow // users who may use the service; nil: all
 	ByEmail  bool          // the name is an e-mail address
 }
 
@@ -28,73 +26,80 @@ type Basic struct {
 func (b Basic) Kinds() policy.Kinds { return policy.ByPassword | policy.ByToken }
 
 // Read implements Reader.
-func (b Basic) Read(ctx context.Context, q *Request) (Credential, error) {
-	lines := q.Header["Authorization"]
-	if len(lines) == 0 {
-		return nil, ErrNotMine
-	}
-	if len(lines) > 1 {
-		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one header Authorization")
-	}
-
-	const scheme = "basic "
-	if len(lines[0]) < len(scheme) || !strings.EqualFold(lines[0][:len(scheme)], scheme) {
-		return nil, ErrNotMine
-	}
-
-	name, password, err := ParseBasic(lines[0][len(scheme):])
+func (b Basic) Read(ctx context.Context, req *Request) (Credential, error) {
+	value, err := authorization(req.Header, "basic ")
 	if err != nil {
 		return nil, err
 	}
 
-	byToken := b.Tokens != nil && q.Access.Accept&policy.ByToken != 0
-	switch {
-	case byToken && isToken(name):
-		return admitted(b.Allow)(b.Tokens.Find(ctx, name, b.Audience, q.Now))
-	case byToken && isToken(password):
-		return admitted(b.Allow)(b.Tokens.Find(ctx, password, b.Audience, q.Now))
-	case isToken(name) || isToken(password):
-		return nil, jeton.ErrBadCredential
-	case q.Access.Accept&policy.ByPassword == 0:
-		return nil, ErrNotMine // for whoever is behind the gateway, perhaps
+	name, password, err := ParseBasic(value)
+	if err != nil {
+		return nil, err
+	}
+
+	if isToken(name) {
+		return b.readToken(ctx, req, name)
+	}
+	if isToken(password) {
+		return b.readToken(ctx, req, password)
+	}
+
+	if req.Access.Accept&policy.ByPassword == 0 {
+		return nil, ErrNotMine // it may be meant for the upstream
 	}
 
 	v, err := b.Logins.Basic(ctx, signin.Attempt{
 		Name:     name,
 		ByEmail:  b.ByEmail,
 		Password: jeton.NewSecret(password),
-		Service:  q.Service.Name,
+		Service:  req.Service.Name,
 		Allow:    b.Allow,
-		Source:   q.Source,
-		Request:  q.RequestID,
+		Source:   req.Source,
+		Request:  req.RequestID,
 	})
 	if err != nil {
 		return nil, err
 	}
 
-	return v, nil
+	return passwordCredential{Verified: v}, nil
 }
 
-// isToken reports whether a text has the place of a name or a password and the form of a
-// token: a secret of ours, or a signed token, whose header is a JSON object. No name
-// begins like the one or is as long as the other.
+func (b Basic) readToken(ctx context.Context, req *Request, text string) (Credential, error) {
+	if b.Tokens == nil || req.Access.Accept&policy.ByToken == 0 {
+		return nil, jeton.ErrBadCredential
+	}
+	return findToken(ctx, req, b.Tokens, b.Audience, b.Allow, text)
+}
+
+// isToken reports whether a name or a password has the form of a token: a secret of ours,
+// or a signed token, whose header is a JSON object. No user name has either form.
 func isToken(text string) bool {
-	return strings.HasPrefix(
-		text,
-		"jtn_",
-	) || len(text) > 128 && strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2
+	if strings.HasPrefix(text, "jtn_") {
+		return true
+	}
+	return len(text) > 128 && strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2
 }
 
-var errBasic = errors.New("not Basic credentials (RFC 7617)")
+// passwordCredential is a name and a password that were right.
+type passwordCredential struct {
+	PerRequest
+	*signin.Verified
+}
 
-// ParseBasic reads the credentials of RFC 7617: base64 with padding, in the one spelling
-// that it has, of a name, a colon and a password, in UTF-8 and without control characters.
+// Origin implements Credential.
+func (c passwordCredential) Origin() (Origin, error) {
+	owner := token.UserOwner(c.Account)
+	return Origin{Owner: &owner}, nil
+}
+
+// ParseBasic reads the credentials of RFC 7617: a name, a colon and a password in UTF-8
+// without control characters, in base64 with padding.
 func ParseBasic(text string) (name, password string, err error) {
-	const most = 16 << 10
+	const maxLen = 16 << 10
 
-	bad := jeton.WithDetail(jeton.ErrBadCredential, errBasic.Error())
+	bad := jeton.WithDetail(jeton.ErrBadCredential, "not Basic credentials (RFC 7617)")
 	text = strings.TrimSpace(text)
-	if len(text) > most || strings.ContainsAny(text, "\r\n") {
+	if len(text) > maxLen || strings.ContainsAny(text, "\r\n") { // the decoder skips line breaks
 		return "", "", bad
 	}
 
@@ -103,9 +108,8 @@ func ParseBasic(text string) (name, password string, err error) {
 		return "", "", bad
 	}
 
-	pair := string(raw)
-	name, password, ok := strings.Cut(pair, ":")
-	if !ok || strings.ContainsFunc(pair, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	name, password, ok := strings.Cut(string(raw), ":")
+	if !ok || strings.ContainsFunc(string(raw), func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return "", "", bad
 	}
 

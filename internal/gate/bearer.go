@@ -2,61 +2,56 @@ package gate
 
 import (
 	"context"
+	"net/http"
 	"strings"
+	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
-// Bearer reads an access token from the header Authorization (RFC 6750, section 2.1), and
-// from nowhere else: not from the query, which ends up in logs.
+// Bearer reads an access token from the header Authorization (RFC 6750, section 2.1). It
+// does not read the query, which ends up in logs.
 type Bearer struct {
 	Tokens   *token.Tokens
-	Audience string        // of tokens that are for this service
-	Allow    *policy.Allow // which people may log in at the service; nil: all
+	Audience string        // of the service
+	Allow    *policy.Allow // users who may use the service; nil: all
 }
 
 // Kinds implements Reader.
 func (b Bearer) Kinds() policy.Kinds { return policy.ByToken }
 
-// Read implements Reader. The name of the scheme has no case (RFC 9110, section 11.1).
-func (b Bearer) Read(ctx context.Context, q *Request) (Credential, error) {
-	lines := q.Header["Authorization"]
+// Read implements Reader.
+func (b Bearer) Read(ctx context.Context, req *Request) (Credential, error) {
+	value, err := authorization(req.Header, "bearer ")
+	if err != nil {
+		return nil, err
+	}
+	return findToken(ctx, req, b.Tokens, b.Audience, b.Allow, strings.Trim(value, " "))
+}
+
+// authorization returns what follows the scheme in the header Authorization. The name of a
+// scheme is case-insensitive (RFC 9110, section 11.1). Another scheme is ErrNotMine.
+func authorization(h http.Header, scheme string) (string, error) {
+	lines := h["Authorization"]
 	if len(lines) == 0 {
-		return nil, ErrNotMine
+		return "", ErrNotMine
 	}
 	if len(lines) > 1 {
-		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one header Authorization")
+		return "", jeton.WithDetail(jeton.ErrAmbiguous, "more than one header Authorization")
 	}
-
-	const scheme = "bearer "
 
 	line := lines[0]
 	if len(line) < len(scheme) || !strings.EqualFold(line[:len(scheme)], scheme) {
-		return nil, ErrNotMine
+		return "", ErrNotMine
 	}
 
-	return admitted(b.Allow)(b.Tokens.Find(ctx, strings.Trim(line[len(scheme):], " "), b.Audience, q.Now))
+	return line[len(scheme):], nil
 }
 
-// admitted makes a Proof of what Find returned. A person's token is good where the person
-// may log in; which services a client may have tokens for is said of the client.
-func admitted(allow *policy.Allow) func(*token.Live, error) (Credential, error) {
-	return func(l *token.Live, err error) (Credential, error) {
-		if err == nil && allow != nil && l.Owner.Kind == jeton.KindUser {
-			err = allow.Check(l.Principal())
-		}
-		if err != nil {
-			return nil, err // a nil token in a Proof would not be nil
-		}
-
-		return l, nil
-	}
-}
-
-// Body reads an access token that is the whole body of a request, as a teaching client of
-// old sends it.
+// Body reads an access token that is the whole body of a request, as teaching clients send
+// it.
 type Body struct {
 	Tokens   *token.Tokens
 	Audience string
@@ -67,12 +62,12 @@ type Body struct {
 func (b Body) Kinds() policy.Kinds { return policy.ByToken }
 
 // Read implements Reader.
-func (b Body) Read(ctx context.Context, q *Request) (Credential, error) {
-	if q.Body == nil {
+func (b Body) Read(ctx context.Context, req *Request) (Credential, error) {
+	if req.Body == nil {
 		return nil, ErrNotMine
 	}
 
-	text, err := q.Body()
+	text, err := req.Body()
 	if err != nil {
 		return nil, err
 	}
@@ -80,5 +75,38 @@ func (b Body) Read(ctx context.Context, q *Request) (Credential, error) {
 		return nil, ErrNotMine
 	}
 
-	return admitted(b.Allow)(b.Tokens.Find(ctx, strings.TrimSpace(string(text)), b.Audience, q.Now))
+	return findToken(ctx, req, b.Tokens, b.Audience, b.Allow, strings.TrimSpace(string(text)))
+}
+
+// tokenCredential is a token that a request shows.
+type tokenCredential struct{ *token.Live }
+
+// LastUsed returns the zero time: the last use of a token is not kept.
+func (tokenCredential) LastUsed() time.Time { return time.Time{} }
+
+// Origin implements Credential.
+func (c tokenCredential) Origin() (Origin, error) { return Origin{Token: c.Live}, nil }
+
+// findToken finds a token. A user's token is valid where the user may log in. A client's
+// is not judged by allow: the services of a client are part of the client.
+func findToken(
+	ctx context.Context,
+	req *Request,
+	tokens *token.Tokens,
+	audience string,
+	allow *policy.Allow,
+	text string,
+) (Credential, error) {
+	live, err := tokens.Find(ctx, text, audience, req.Now)
+	if err != nil {
+		return nil, err
+	}
+
+	if allow != nil && live.Owner.Kind == jeton.KindUser {
+		if err := allow.Check(live.Principal()); err != nil {
+			return nil, err
+		}
+	}
+
+	return tokenCredential{live}, nil
 }

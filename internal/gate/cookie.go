@@ -12,20 +12,20 @@ import (
 	"github.com/jeton-auth/jeton/internal/session"
 )
 
-// Cookie reads a session from the one cookie of that name.
+// Cookie reads a session from one cookie.
 type Cookie struct {
 	Name     string
 	Sessions *session.Sessions
-	Service  string // whose sessions they are, where that is not the service that is asked
+	Service  string // whose sessions these are; empty: of the requested service
 }
 
 // Kinds implements Reader.
 func (c Cookie) Kinds() policy.Kinds { return policy.BySession }
 
-// Read implements Reader. Two cookies of the name are refused and not picked from: one
-// of them may have been planted by a neighbouring host.
-func (c Cookie) Read(ctx context.Context, q *Request) (Credential, error) {
-	value, n := cookie(q.Header, c.Name)
+// Read implements Reader. Two cookies of the name are refused: a neighbouring host may have
+// planted one of them.
+func (c Cookie) Read(ctx context.Context, req *Request) (Credential, error) {
+	value, n := cookie(req.Header, c.Name)
 	switch {
 	case n == 0 || n == 1 && value == "":
 		return nil, ErrNotMine
@@ -33,17 +33,26 @@ func (c Cookie) Read(ctx context.Context, q *Request) (Credential, error) {
 		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one cookie "+c.Name)
 	}
 
-	live, err := c.Sessions.Find(ctx, value, cmp.Or(c.Service, q.Service.Name), q.Now)
+	live, err := c.Sessions.Find(ctx, value, cmp.Or(c.Service, req.Service.Name), req.Now)
 	if err != nil {
-		return nil, err // a nil session in a Proof would not be nil
+		return nil, err
 	}
 
-	return live, nil
+	return sessionCredential{live}, nil
 }
 
+// sessionCredential is a session that a request shows.
+type sessionCredential struct{ *session.Live }
+
+// Permits implements Credential: a session permits what its user may do.
+func (sessionCredential) Permits(policy.Request) error { return nil }
+
+// Origin implements Credential.
+func (c sessionCredential) Origin() (Origin, error) { return Origin{Login: c.Login}, nil }
+
 // NamedCookies reads a session from the separate cookies of a teaching client: one with
-// the user's name, one with the secret. The secret alone decides who it is; a name
-// that does not fit it, or none, is refused.
+// the user's name, one with the secret. The secret alone identifies the user; a missing or
+// different name is refused.
 type NamedCookies struct {
 	User     string
 	Token    string
@@ -54,32 +63,34 @@ type NamedCookies struct {
 func (c NamedCookies) Kinds() policy.Kinds { return policy.BySession }
 
 // Read implements Reader.
-func (c NamedCookies) Read(ctx context.Context, q *Request) (Credential, error) {
-	token, tokens := cookie(q.Header, c.Token)
-	name, users := cookie(q.Header, c.User)
+func (c NamedCookies) Read(ctx context.Context, req *Request) (Credential, error) {
+	text, tokens := cookie(req.Header, c.Token)
+	name, names := cookie(req.Header, c.User)
 	switch {
-	case tokens > 1 || users > 1:
+	case tokens > 1 || names > 1:
 		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one cookie of a name")
-	case token == "" && name == "":
+	case text == "" && name == "":
 		return nil, ErrNotMine
-	case token == "" || name == "":
+	case text == "" || name == "":
 		return nil, jeton.ErrBadCredential
 	}
 
-	live, err := c.Sessions.Find(ctx, token, q.Service.Name, q.Now)
+	live, err := c.Sessions.Find(ctx, text, req.Service.Name, req.Now)
 	if err != nil {
 		return nil, err
 	}
-	// A cookie carries ASCII alone, so the name is percent-encoded where it has more.
-	if claimed, err := url.PathUnescape(name); err != nil || live.Name != claimed {
+
+	// A cookie carries only ASCII, so other characters of the name are percent-encoded.
+	claimed, err := url.PathUnescape(name)
+	if err != nil || live.Name != claimed {
 		return nil, jeton.ErrBadCredential
 	}
 
-	return live, nil
+	return sessionCredential{live}, nil
 }
 
-// cookie returns the value of the cookie of that name and how many there are of it
-// (RFC 6265, section 5.4: pairs separated by semicolons). It takes no memory.
+// cookie returns the value of the first cookie of a name, and the number of cookies of that
+// name (RFC 6265, section 5.4: pairs separated by semicolons). It does not allocate.
 func cookie(h http.Header, name string) (value string, n int) {
 	for _, line := range h["Cookie"] {
 		for line != "" {
@@ -90,7 +101,8 @@ func cookie(h http.Header, name string) (value string, n int) {
 				continue
 			}
 
-			if n++; n == 1 {
+			n++
+			if n == 1 {
 				value = unquote(v)
 			}
 		}
@@ -106,7 +118,7 @@ func unquote(v string) string {
 	return v
 }
 
-// CookieValue returns the value of the only cookie of that name, or "".
+// CookieValue returns the value of the only cookie of a name, or "".
 func CookieValue(h http.Header, name string) string {
 	value, n := cookie(h, name)
 	if n != 1 {

@@ -12,44 +12,70 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// refusal makes the line of the record, with every check up to the one that failed.
-func (g *Gate) refusal(q *Request, pass *Decision, at step, err error) jeton.Event {
-	e := event(q, pass.proof)
+// Explain returns the decision on a request that was admitted a short time ago. Refusals,
+// and requests to audited routes, are in the audit log.
+func (g *Gate) Explain(requestID string) (jeton.Event, bool) {
+	found, ok := g.recent.find(requestID)
+	if !ok {
+		return jeton.Event{}, false
+	}
+
+	e := admitted(&found.request, &found.decision)
+	e.Target = string(found.target)
+
+	return e, true
+}
+
+// refusal returns the audit event of a refused request.
+func refusal(req *Request, d *Decision, failed step, err error) jeton.Event {
+	e := event(req, d.credential)
 	e.Outcome, e.Reason = jeton.Code(err), err.Error()
-	e.Checks = checks(q, pass, at, err)
+	e.Checks = checks(req, d, failed, err)
 	return e
 }
 
-func event(q *Request, proof Credential) jeton.Event {
+// admitted returns the audit event of an admitted request.
+func admitted(req *Request, d *Decision) jeton.Event {
+	e := event(req, d.credential)
+	e.Checks = checks(req, d, steps, nil)
+	return e
+}
+
+func event(req *Request, c Credential) jeton.Event {
 	e := jeton.Event{
-		Time:    q.Now,
-		Request: q.RequestID,
+		Time:    req.Now,
+		Request: req.RequestID,
 		Action:  audit.Request,
-		Target:  string(appendTarget(nil, q)),
-		Service: q.Service.Name,
+		Target:  string(appendTarget(nil, req)),
+		Service: req.Service.Name,
 		Outcome: audit.OK,
-		Source:  source(q.Source),
+		Source:  source(req.Source),
 	}
-	if proof != nil {
-		e.Actor = Actor(proof.Principal())
+	if c != nil {
+		e.Actor = Actor(c.Principal())
 	}
 	return e
 }
 
-// Actor names a subject as the record does.
+// Actor returns the name of a subject in the audit log.
 func Actor(p jeton.Principal) string { return string(p.Kind) + ":" + p.Name }
 
-func checks(q *Request, pass *Decision, at step, err error) []jeton.Check {
+// names are the names of the checks in the audit log.
+var names = [steps]string{"route", "credential", "window", "scope", "uses"}
+
+// checks returns every check up to the one that failed; those after it are skipped.
+func checks(req *Request, d *Decision, failed step, err error) []jeton.Check {
 	list := make([]jeton.Check, 0, steps)
-	for s := stepRoute; s < steps; s++ {
-		c := jeton.Check{Name: names[s], Value: describe(q, pass, s), Result: "pass"}
-		switch {
-		case s == at && err != nil:
+	for s := range steps {
+		c := jeton.Check{Name: names[s], Result: "skip"}
+		if s <= failed {
+			c.Result = "pass"
+			c.Value = describe(req, d, s)
+		}
+
+		if s == failed {
 			c.Result = "fail"
 			c.Value = join(c.Value, err.Error())
-		case s > at:
-			c.Result = "skip"
-			c.Value = ""
 		}
 
 		list = append(list, c)
@@ -58,52 +84,66 @@ func checks(q *Request, pass *Decision, at step, err error) []jeton.Check {
 	return list
 }
 
-var names = [steps]string{"route", "credential", "window", "scope", "uses"}
-
-// describe tells what a step looked at. Nothing in it is secret.
-func describe(q *Request, pass *Decision, s step) string {
+// describe returns what a check looked at. It contains no secret.
+func describe(req *Request, d *Decision, s step) string {
 	if s == stepRoute {
-		return q.Route + ": " + q.Access.String()
+		return req.Route + ": " + req.Access.String()
 	}
-	if pass.proof == nil {
+	if d.credential == nil {
 		return ""
 	}
 
-	which, window := pass.proof.Describe()
-	switch {
-	case s == stepCredential:
+	switch s {
+	case stepCredential:
+		which, _ := d.credential.Describe()
 		return which
-	case s == stepWindow && !pass.seen.IsZero():
-		return fmt.Sprintf("now %s, last used %s, %s", stamp(q.Now), stamp(pass.seen), window)
-	case s == stepWindow:
-		return fmt.Sprintf("now %s, %s", stamp(q.Now), window)
-	case s == stepScope && (q.Access.Allow != nil || len(q.Access.Scopes) > 0):
-		return describeScope(q, pass.proof.Principal())
-	case s == stepUse && !pass.counted:
-		return "not counted"
-	case s == stepUse && pass.free:
-		return fmt.Sprintf("HEAD takes none, %d left", pass.left)
-	case s == stepUse:
-		return fmt.Sprintf("%d left", pass.left)
+	case stepWindow:
+		return describeWindow(req, d)
+	case stepScope:
+		return describeScope(req, d.credential.Principal())
+	default:
+		return describeUses(d)
 	}
-
-	return ""
 }
 
-func describeScope(q *Request, p jeton.Principal) string {
+func describeWindow(req *Request, d *Decision) string {
+	_, window := d.credential.Describe()
+	if d.lastUsed.IsZero() {
+		return fmt.Sprintf("now %s, %s", stamp(req.Now), window)
+	}
+	return fmt.Sprintf("now %s, last used %s, %s", stamp(req.Now), stamp(d.lastUsed), window)
+}
+
+func describeScope(req *Request, p jeton.Principal) string {
+	a := req.Access
+	if a.Allow == nil && len(a.Scopes) == 0 {
+		return ""
+	}
+
 	s := fmt.Sprintf("%s %s in groups %v", p.Kind, p.Name, p.Groups)
 	if p.Token != "" {
 		s = fmt.Sprintf("%s %s with scopes %v", p.Kind, p.Name, p.Scopes)
 	}
-	if q.Access.Allow != nil {
-		s += "; allowed are " + q.Access.Allow.String()
-	}
 
-	if len(q.Access.Scopes) > 0 {
-		s += fmt.Sprintf("; needed are scopes %v", q.Access.Scopes)
+	if a.Allow != nil {
+		s += "; allowed are " + a.Allow.String()
+	}
+	if len(a.Scopes) > 0 {
+		s += fmt.Sprintf("; needed are scopes %v", a.Scopes)
 	}
 
 	return s
+}
+
+func describeUses(d *Decision) string {
+	switch {
+	case !d.counted:
+		return "not counted"
+	case d.free:
+		return fmt.Sprintf("HEAD takes none, %d left", d.left)
+	}
+
+	return fmt.Sprintf("%d left", d.left)
 }
 
 func join(a, b string) string {
@@ -122,37 +162,18 @@ func source(a netip.Addr) string {
 	return a.String()
 }
 
-// appendTarget writes what was asked for, as the record may show it: bounded, and without
-// a secret that somebody put into the path.
-func appendTarget(b []byte, q *Request) []byte {
-	const most = 200
+// appendTarget appends method and path as the audit log may show them: of bounded length,
+// and with secrets in the path masked.
+func appendTarget(b []byte, req *Request) []byte {
+	const maxMethod, maxPath = 20, 200
 
-	b = append(b, q.Method[:min(len(q.Method), 20)]...)
+	b = append(b, req.Method[:min(len(req.Method), maxMethod)]...)
 	b = append(b, ' ')
-	path := web.ShownPath(q.Path)
-	if len(path) <= most {
+
+	path := web.ShownPath(req.Path)
+	if len(path) <= maxPath {
 		return append(b, path...)
 	}
 
-	return append(append(b, strings.ToValidUTF8(path[:most], "")...), "…"...)
-}
-
-func allowed(q *Request, pass *Decision) jeton.Event {
-	e := event(q, pass.proof)
-	e.Checks = checks(q, pass, steps, nil)
-	return e
-}
-
-// Explain returns the decision on a request that was let through a short while ago.
-// Refusals, and what routes record for good, are in the audit log.
-func (g *Gate) Explain(request string) (jeton.Event, bool) {
-	d, ok := g.recent.find(request)
-	if !ok {
-		return jeton.Event{}, false
-	}
-
-	e := allowed(&d.question, &d.pass)
-	e.Target = string(d.target)
-
-	return e, true
+	return append(append(b, strings.ToValidUTF8(path[:maxPath], "")...), "…"...)
 }

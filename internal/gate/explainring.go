@@ -5,58 +5,59 @@ import (
 	"sync"
 )
 
-// recent holds the last decisions that let a request through, so that an operator can
-// ask why while it is fresh. They are not worth a write each. Its size is bounded:
-// about two thousand decisions, half a megabyte.
-type recent struct {
+// recentDecisions holds the last decisions that admitted a request, so that an operator can
+// ask why. They are not worth a write each. Its size is bounded: about two thousand
+// decisions, half a megabyte.
+type recentDecisions struct {
 	shards [16]struct {
 		mu   sync.Mutex
-		ring [128]decision
+		ring [128]recentDecision
 		next uint
 		_    [32]byte // keeps neighbours off one cache line
 	}
 }
 
-type decision struct {
-	question Request // without header, method and path
-	pass     Decision
-	target   []byte // method and path, copied: the request's own hold all of its head in memory
+type recentDecision struct {
+	request  Request // without header, body, method and path
+	decision Decision
+	target   []byte // method and path, copied: the request's own keep its whole head in memory
 }
 
-func (r *recent) add(q *Request, pass Decision) {
-	if q.RequestID == "" {
+func (r *recentDecisions) add(req *Request, d Decision) {
+	if req.RequestID == "" {
 		return
 	}
 
-	s := &r.shards[uint(q.RequestID[0])%uint(len(r.shards))]
+	s := &r.shards[uint(req.RequestID[0])%uint(len(r.shards))]
 	s.mu.Lock()
-	d := &s.ring[s.next%uint(len(s.ring))]
-	d.question, d.pass = *q, pass
-	d.question.Header = nil
+	defer s.mu.Unlock()
 
-	d.question.Method = ""
-	d.question.Path = "" // nor are secrets remembered
-	d.target = appendTarget(d.target[:0], q)
+	slot := &s.ring[s.next%uint(len(s.ring))]
+	slot.request, slot.decision = *req, d
+	slot.target = appendTarget(slot.target[:0], req)
 	s.next++
-	s.mu.Unlock()
+
+	// Secrets are in these.
+	slot.request.Header, slot.request.Body = nil, nil
+	slot.request.Method, slot.request.Path = "", ""
 }
 
-func (r *recent) find(request string) (decision, bool) {
-	if request == "" {
-		return decision{}, false
+func (r *recentDecisions) find(requestID string) (recentDecision, bool) {
+	if requestID == "" {
+		return recentDecision{}, false
 	}
 
-	s := &r.shards[uint(request[0])%uint(len(r.shards))]
+	s := &r.shards[uint(requestID[0])%uint(len(r.shards))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	for i := range s.ring {
-		if s.ring[i].question.RequestID == request {
-			d := s.ring[i]
-			d.target = slices.Clone(d.target) // the ring's own is written over
-			return d, true
+		if s.ring[i].request.RequestID == requestID {
+			found := s.ring[i]
+			found.target = slices.Clone(found.target) // the slot's own is overwritten
+			return found, true
 		}
 	}
 
-	return decision{}, false
+	return recentDecision{}, false
 }

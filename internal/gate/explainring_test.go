@@ -42,7 +42,7 @@ func TestRecent(t *testing.T) {
 	}
 
 	t.Run("holds a bounded number of decisions of bounded size", func(t *testing.T) {
-		var r recent
+		var r recentDecisions
 
 		long := strings.Repeat("/ü", 20_000)
 		for i := range 10_000 {
@@ -52,17 +52,17 @@ func TestRecent(t *testing.T) {
 		held := 0
 		for i := range r.shards {
 			for _, d := range r.shards[i].ring {
-				if d.question.RequestID == "" {
+				if d.request.RequestID == "" {
 					continue
 				}
 
 				held++
-				if d.question.Header != nil || d.question.Path != "" || d.question.Method != "" ||
+				if d.request.Header != nil || d.request.Path != "" || d.request.Method != "" ||
 					cap(d.target) > 1024 {
 					t.Fatalf(
 						"keeps header %v, path of %d bytes, target of %d",
-						d.question.Header,
-						len(d.question.Path),
+						d.request.Header,
+						len(d.request.Path),
 						cap(d.target),
 					)
 				}
@@ -83,7 +83,7 @@ func TestRecent(t *testing.T) {
 	})
 
 	t.Run("forgets nobody's request", func(t *testing.T) {
-		var r recent
+		var r recentDecisions
 		r.add(ask("", "/x"), Decision{})
 		if _, ok := r.find(""); ok {
 			t.Error("a request without an id was found")
@@ -91,7 +91,7 @@ func TestRecent(t *testing.T) {
 	})
 
 	t.Run("what was found does not change when the ring goes round", func(t *testing.T) {
-		var r recent
+		var r recentDecisions
 		r.add(ask("a-first-one", "/first"), Decision{})
 		d, ok := r.find("a-first-one")
 
@@ -105,7 +105,7 @@ func TestRecent(t *testing.T) {
 	})
 
 	t.Run("many at once", func(t *testing.T) {
-		var r recent
+		var r recentDecisions
 		var wg sync.WaitGroup
 		for g := range 8 {
 			wg.Go(func() {

@@ -106,8 +106,9 @@ func (g *Gateway) sameOrigin(r *http.Request) error {
 // previous returns the number of the login that the request still shows, or 0: a login
 // always makes a new session, and this one's cookie is about to be overwritten.
 func (g *Gateway) previous(w *web.Reply, r *http.Request) (int64, error) {
-	pass, err := g.gate.Identify(r.Context(), g.question(w, r))
-	live := pass.Session()
+	req := gate.NewRequest(w, r, g.service, policy.Session)
+	shown, err := gate.Identify(r.Context(), &req)
+	live := gate.SessionOf(shown)
 	if live != nil {
 		return live.Login, nil
 	}
@@ -122,20 +123,6 @@ func (g *Gateway) previous(w *web.Reply, r *http.Request) (int64, error) {
 // cannotTell reports whether an error says nothing about the credential.
 func cannotTell(err error) bool {
 	return errors.Is(err, jeton.ErrUnavailable) || jeton.Outcome(err) == nil
-}
-
-func (g *Gateway) question(w *web.Reply, r *http.Request) *gate.Request {
-	return &gate.Request{
-		Service:   g.service,
-		Access:    policy.Session,
-		Route:     r.Pattern,
-		Method:    r.Method,
-		Path:      r.URL.Path,
-		Header:    r.Header,
-		Source:    w.Source,
-		RequestID: w.ID,
-		Now:       w.Start,
-	}
 }
 
 // credentials reads a name and a password from a form or a JSON document. A body that
@@ -284,12 +271,12 @@ func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	q := g.question(w, r)
-	q.Service = g.secrets // what ends a session is its secret, whatever else fits
-	pass, err := g.gate.Identify(r.Context(), q)
+	// What ends a session is its secret, whatever else fits.
+	req := gate.NewRequest(w, r, g.secrets, policy.Session)
+	shown, err := gate.Identify(r.Context(), &req)
 	switch {
-	case pass.Session() != nil: // also one whose time is over as far as this node knows
-		if err := g.end(w, r, pass.Principal()); err != nil {
+	case gate.SessionOf(shown) != nil: // also one whose time is over as far as this node knows
+		if err := g.end(w, r, shown.Principal()); err != nil {
 			return err
 		}
 	case cannotTell(err) || errors.Is(err, jeton.ErrAmbiguous):

@@ -159,22 +159,25 @@ func refuseBody(w *web.Reply, r *http.Request, err error) {
 // shortToken answers GET on the path of login.token: somebody who has just shown a name and
 // a password gets a signed token for them.
 func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
-	v, ok := gate.From(w).Credential().(*signin.Verified)
-	if !ok {
-		return jeton.ErrNoCredential
+	origin, err := gate.From(w).Origin()
+	if err != nil {
+		return err
+	}
+	if origin.Owner == nil {
+		return jeton.ErrNoCredential // not a password
 	}
 
 	ev := jeton.Event{
 		Time:    w.Start,
 		Request: w.ID,
-		Actor:   "user:" + v.Account.Name,
+		Actor:   "user:" + origin.Owner.Name,
 		Action:  audit.TokenIssue,
 		Service: g.conf.Name,
 		Outcome: audit.OK,
 		Source:  w.Source.String(),
 	}
 	m, err := g.tokens.Mint(r.Context(), token.Request{
-		Owner:  token.UserOwner(v.Account),
+		Owner:  *origin.Owner,
 		Terms:  g.tokenTerms,
 		Source: w.Source.String(),
 	}, &ev)

@@ -14,7 +14,6 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/client"
-	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/signin"
@@ -182,30 +181,19 @@ func (c reader) Read(ctx context.Context, q *gate.Request) (gate.Credential, err
 
 // proved is a client that has proved itself, for this one request.
 type proved struct {
+	gate.PerRequest
 	client client.Client
 	byKey  bool
 	at     time.Time
 	form   url.Values // what it asks; the handler takes it, for the proof is remembered for a while
 }
 
-// Principal implements gate.Proof.
+// Principal implements gate.Credential.
 func (p *proved) Principal() jeton.Principal {
 	return jeton.Principal{Kind: jeton.KindClient, Name: p.client.Name, Since: p.at}
 }
 
-// Check implements gate.Proof: a proof is good for the request that it came with.
-func (p *proved) Check(time.Time) error { return nil }
-
-// Permits implements gate.Proof: the client itself is not limited.
-func (p *proved) Permits(policy.Request) error { return nil }
-
-// Budgets implements gate.Proof: nothing is counted.
-func (p *proved) Budgets() (*count.Key, []policy.Budget) { return nil, nil }
-
-// LastUsed implements gate.Proof.
-func (p *proved) LastUsed() time.Time { return time.Time{} }
-
-// Describe implements gate.Proof.
+// Describe implements gate.Credential.
 func (p *proved) Describe() (which, window string) {
 	if p.byKey {
 		return "client " + p.client.Name + ", by an assertion", "good for this request"

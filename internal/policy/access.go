@@ -84,6 +84,14 @@ func (a Access) NeedsOperator() bool { return a.how == operator }
 // IsClosed reports whether a forgotten field left the route to nobody.
 func (a Access) IsClosed() bool { return a.how == closed }
 
+// Counts reports whether a request to the route takes a use.
+func (a Access) Counts() bool { return len(a.Budgets) > 0 }
+
+// Handles reports whether requests of a method reach the handler of the route. OPTIONS at
+// a counted route does not: it asks about the route, which is answered without a credential
+// and takes no use.
+func (a Access) Handles(method string) bool { return method != "OPTIONS" || !a.Counts() }
+
 // String prints the access for the route table.
 func (a Access) String() string {
 	parts := []string{[...]string{"closed", "open", a.Accept.String(), "operator"}[a.how]}

@@ -1,18 +1,14 @@
 package server
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -93,27 +89,13 @@ func (d *door) serve(row web.Route) http.HandlerFunc {
 			return
 		}
 
-		if r.Method == http.MethodOptions && len(row.Access.Budgets) > 0 {
-			// A question about the route, not a use of it.
+		if !row.Access.Handles(r.Method) {
 			d.options(w, r)
 			return
 		}
 
-		if len(row.Access.Budgets) > 0 {
-			// One use would buy as many messages as fit into an upgraded connection.
-			r.Header.Del("Upgrade")
-		}
-
-		err := d.whole(w, r, row)
+		err := d.admit(w, r, row)
 		if err == nil {
-			err = d.admit(w, r, row)
-		}
-
-		if err == nil {
-			_, counted := gate.From(w).Left()
-			if counted {
-				r.Header.Del("Upgrade") // what the credential counts, too
-			}
 			err = row.Handle(w, r)
 		}
 
@@ -130,79 +112,20 @@ func (d *door) serve(row web.Route) http.HandlerFunc {
 	}
 }
 
-// whole reads the body of a row that changes something before anybody is asked whether it
-// may: who was let through must not keep the permission while the body is on its way.
-func (d *door) whole(w *web.Reply, r *http.Request, row web.Route) error {
-	if !row.BufferBody {
-		return nil
-	}
-
-	b, err := web.Body(w, r, "the request", maxBody)
-	if err == nil {
-		r.Body = io.NopCloser(bytes.NewReader(b))
-	}
-
-	return err
-}
-
-// questions are used again: the gate keeps none after it has answered.
-var questions = sync.Pool{New: func() any { return new(gate.Request) }}
-
-// admit asks the gate, and tells the caller what is left of what is counted.
+// admit asks the gate. A body that the route buffers is read first: a permission must not
+// be given while the body is still on its way.
 func (d *door) admit(w *web.Reply, r *http.Request, row web.Route) error {
+	if row.BufferBody {
+		if _, err := web.BufferBody(w, r); err != nil {
+			return err
+		}
+	}
+
 	if d.operator && row.Access.NeedsOperator() || row.Access.IsOpen() {
 		return nil
 	}
 
-	var body func() ([]byte, error)
-	if d.service.ReadBody {
-		body = bodyOf(w, r)
-	}
-
-	q := questions.Get().(*gate.Request)
-	*q = gate.Request{
-		Service:   d.service,
-		Access:    row.Access,
-		Route:     row.Pattern,
-		Method:    r.Method,
-		Path:      r.URL.Path,
-		Header:    r.Header,
-		Body:      body,
-		Source:    w.Source,
-		RequestID: w.ID,
-		Now:       w.Start,
-	}
-
-	pass, err := d.gate.Admit(r.Context(), q)
-	*q = gate.Request{}
-	questions.Put(q)
-	left, counted := pass.Left()
-	if counted {
-		w.Header()[jeton.HeaderUsesRemaining] = []string{strconv.FormatInt(left, 10)}
-	} else if errors.Is(err, jeton.ErrSpent) {
-		w.Header()[jeton.HeaderUsesRemaining] = []string{"0"}
-	}
-
-	if err == nil {
-		w.Decision = &pass
-	}
-
-	return err
-}
-
-// maxBody bounds a body that a credential is looked for in, in bytes.
-const maxBody = 64 << 10
-
-// bodyOf returns how the gate reads the body of a request. Whoever handles the request
-// afterwards finds it unread.
-func bodyOf(w *web.Reply, r *http.Request) func() ([]byte, error) {
-	return sync.OnceValues(func() ([]byte, error) {
-		b, err := web.Body(w, r, "the request", maxBody)
-		if err == nil {
-			r.Body = io.NopCloser(bytes.NewReader(b))
-		}
-		return b, err
-	})
+	return d.gate.AdmitHTTP(w, r, d.service, row.Access)
 }
 
 // fallback answers what no row does: 405 with the methods that there are, or 404.

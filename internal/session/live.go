@@ -91,9 +91,6 @@ func (l *Live) Principal() jeton.Principal {
 	}
 }
 
-// Permits returns nil: a session may whatever its owner may.
-func (l *Live) Permits(policy.Request) error { return nil }
-
 // Budgets returns what the uses of the login hang on. A session has no budget of its own.
 func (l *Live) Budgets() (*count.Key, []policy.Budget) { return &l.Key, nil }
 

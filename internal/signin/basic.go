@@ -16,9 +16,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/cache"
-	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/limit"
-	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 const (
@@ -102,18 +100,6 @@ func (v *Verified) Principal() jeton.Principal {
 		Since:  v.At,
 	}
 }
-
-// Check returns nil: a password comes with every request anew.
-func (v *Verified) Check(time.Time) error { return nil }
-
-// Permits returns nil: a password may whatever its owner may.
-func (v *Verified) Permits(policy.Request) error { return nil }
-
-// Budgets returns nothing: without a login there is nothing that uses could hang on.
-func (v *Verified) Budgets() (*count.Key, []policy.Budget) { return nil, nil }
-
-// LastUsed returns the zero time.
-func (v *Verified) LastUsed() time.Time { return time.Time{} }
 
 // Describe tells the operator who it is.
 func (v *Verified) Describe() (which, window string) {

@@ -326,9 +326,6 @@ func (l *Live) Permits(a policy.Request) error {
 // Budgets returns what the uses of the token hang on, and its own budget if it has one.
 func (l *Live) Budgets() (*count.Key, []policy.Budget) { return &l.Key, l.own }
 
-// LastUsed returns the zero time: when a token was last used is not kept.
-func (l *Live) LastUsed() time.Time { return time.Time{} }
-
 // Describe tells the operator which token it is, and when it is good.
 func (l *Live) Describe() (which, window string) {
 	which = fmt.Sprintf(

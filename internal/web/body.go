@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,19 @@ func Body(w *Reply, r *http.Request, what string, most int64) ([]byte, error) {
 	}
 
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+
+	return b, nil
+}
+
+// BufferBody reads the whole body of a request, of 64 KiB at most, and puts it back for the
+// handler to read.
+func BufferBody(w *Reply, r *http.Request) ([]byte, error) {
+	b, err := Body(w, r, "the request", maxBody)
+	if err != nil {
+		return nil, err
+	}
+
+	r.Body = io.NopCloser(bytes.NewReader(b))
 
 	return b, nil
 }

@@ -1,0 +1,87 @@
+package gate
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// Request is the request to judge.
+type Request struct {
+	Service   *Service
+	Access    policy.Access
+	Route     string // pattern in the route table
+	Method    string
+	Path      string
+	Header    http.Header            // read, never changed
+	Body      func() ([]byte, error) // nil where no credential is looked for in it
+	Source    netip.Addr
+	RequestID string
+	Now       time.Time
+}
+
+// Service is what the gate knows of a service.
+type Service struct {
+	Name     string
+	Readers  []Reader // asked in this order
+	ReadBody bool     // one of the readers reads the body
+}
+
+// NewRequest returns the request to judge for an HTTP request that is judged as it arrived.
+func NewRequest(w *web.Reply, r *http.Request, service *Service, access policy.Access) Request {
+	req := Request{
+		Service:   service,
+		Access:    access,
+		Route:     r.Pattern,
+		Method:    r.Method,
+		Path:      r.URL.Path,
+		Header:    r.Header,
+		Source:    w.Source,
+		RequestID: w.ID,
+		Now:       w.Start,
+	}
+	if service.ReadBody {
+		req.Body = sync.OnceValues(func() ([]byte, error) { return web.BufferBody(w, r) })
+	}
+
+	return req
+}
+
+// requests are reused: Admit keeps none after it has returned.
+var requests = sync.Pool{New: func() any { return new(Request) }}
+
+// AdmitHTTP judges an HTTP request as it arrived. The decision is then in From(w), and the
+// reply says how many uses are left.
+func (g *Gate) AdmitHTTP(w *web.Reply, r *http.Request, service *Service, access policy.Access) error {
+	req := requests.Get().(*Request)
+	*req = NewRequest(w, r, service, access)
+	d, err := g.Admit(r.Context(), req)
+	*req = Request{}
+	requests.Put(req)
+
+	if d.counted {
+		w.Header()[jeton.HeaderUsesRemaining] = []string{strconv.FormatInt(d.left, 10)}
+	} else if errors.Is(err, jeton.ErrSpent) {
+		w.Header()[jeton.HeaderUsesRemaining] = []string{"0"}
+	}
+
+	if err != nil {
+		return err
+	}
+
+	if d.counted || access.Counts() {
+		// One use would pay for any number of messages over an upgraded connection.
+		r.Header.Del("Upgrade")
+	}
+
+	w.Decision = &d
+
+	return nil
+}
