@@ -81,3 +81,28 @@ func TestAllow(t *testing.T) {
 		})
 	}
 }
+
+func TestOptionsAtACountedRouteDoesNotReachItsHandler(t *testing.T) {
+	counted := Proved(BySession)
+	counted.Budgets = []Budget{{ID: 1, Name: "GET /three", Max: 3}}
+
+	for _, tc := range []struct {
+		name   string
+		access Access
+		method string
+		want   bool
+	}{
+		{"GET, counted", counted, "GET", true},
+		{"HEAD, counted", counted, "HEAD", true},
+		{"OPTIONS, counted", counted, "OPTIONS", false},
+		{"OPTIONS in other case, counted", counted, "Options", true},
+		{"OPTIONS, not counted", Session, "OPTIONS", true},
+		{"OPTIONS, open", Open, "OPTIONS", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := tc.access.Handles(tc.method); got != tc.want {
+				t.Errorf("Handles(%s) = %t, want %t", tc.method, got, tc.want)
+			}
+		})
+	}
+}
