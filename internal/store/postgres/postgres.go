@@ -36,7 +36,7 @@ type DB struct {
 	pool              *pgxpool.Pool
 	link              link
 	spender           spender
-	node              *protocolNode
+	node              *node
 	serial            chan struct{} // whose turn it is at this node to take a serial step
 	stop              context.CancelFunc
 	work              sync.WaitGroup

@@ -337,7 +337,7 @@ func FuzzSnapshot(f *testing.F) {
 
 		db := &DB{c: Config{}.withDefaults()}
 		db.Store = statements.New(engine{db})
-		h := &protocolNode{
+		h := &node{
 			db:          db,
 			id:          "me",
 			acks:        map[string]snapshot{},

@@ -6,7 +6,7 @@ import "context"
 
 // fresh without the bound: a planted bug. A node that has ever heard trusts its memory for as
 // long as it hears nothing else. The tests over many nodes are expected to notice.
-func (n *protocolNode) checkLease(ctx context.Context) error {
+func (n *node) checkLease(ctx context.Context) error {
 	if n.renewed.Load() != nil {
 		return nil
 	}

@@ -28,7 +28,7 @@ const (
 )
 
 // recordChanges writes what a step has changed into its transaction, and returns its number.
-func (h *protocolNode) recordChanges(ctx context.Context, tx pgx.Tx, changes []statements.Change) (xid uint64, err error) {
+func (h *node) recordChanges(ctx context.Context, tx pgx.Tx, changes []statements.Change) (xid uint64, err error) {
 	const add = "INSERT INTO changes (node, kind, ids, hashes) VALUES ($1, $2, $3, $4) RETURNING xid::text::bigint"
 	// More than that is told by its number: nobody has to know each of them.
 	const most = 4096
@@ -65,7 +65,7 @@ func (h *protocolNode) recordChanges(ctx context.Context, tx pgx.Tx, changes []s
 }
 
 // waitAcked returns when no node judges any more from what was before a step.
-func (h *protocolNode) waitAcked(ctx context.Context, done committed) error {
+func (h *node) waitAcked(ctx context.Context, done committed) error {
 	h.mu.Lock()
 	h.notifyPeers = true
 	r := h.nextPoll
@@ -118,7 +118,7 @@ func (h *protocolNode) waitAcked(ctx context.Context, done committed) error {
 }
 
 // leaseHolders returns the other nodes that may judge from memory, and the longest bound of any.
-func (h *protocolNode) leaseHolders(ctx context.Context) (others []string, bound time.Duration, err error) {
+func (h *node) leaseHolders(ctx context.Context) (others []string, bound time.Duration, err error) {
 	ctx, cancel, err := h.db.link.bind(ctx, h.db.c.Answer)
 	if err != nil {
 		return nil, 0, err
@@ -151,7 +151,7 @@ func (h *protocolNode) leaseHolders(ctx context.Context) (others []string, bound
 
 // serverIsNew reports whether the server has only just come up. A failover may have lost the line
 // of a node that still trusts what it heard before.
-func (h *protocolNode) serverIsNew() bool {
+func (h *node) serverIsNew() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return !h.serverChanged.IsZero() && time.Since(h.serverChanged) < MaxStaleness
@@ -159,7 +159,7 @@ func (h *protocolNode) serverIsNew() bool {
 
 // ackedBy reports whether all of the nodes have said that they have heard of a step, and
 // otherwise returns what is closed when there is something new.
-func (h *protocolNode) ackedBy(nodes []string, done committed) (bool, <-chan struct{}) {
+func (h *node) ackedBy(nodes []string, done committed) (bool, <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
@@ -179,7 +179,7 @@ func (h *protocolNode) ackedBy(nodes []string, done committed) (bool, <-chan str
 
 // listen hears what other nodes say, until ctx ends. It makes things fast; what is
 // promised does not hang on it.
-func (h *protocolNode) listen(ctx context.Context) {
+func (h *node) listen(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := h.listenOnce(ctx)
 		if ctx.Err() != nil {
@@ -195,7 +195,7 @@ func (h *protocolNode) listen(ctx context.Context) {
 	}
 }
 
-func (h *protocolNode) listenOnce(ctx context.Context) error {
+func (h *node) listenOnce(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
@@ -226,7 +226,7 @@ func (h *protocolNode) listenOnce(ctx context.Context) error {
 }
 
 // onNotification takes what another node says on the connection that ctx is of.
-func (h *protocolNode) onNotification(ctx context.Context, text string) {
+func (h *node) onNotification(ctx context.Context, text string) {
 	if text == "look" {
 		h.wake()
 		return
@@ -257,7 +257,7 @@ func (h *protocolNode) onNotification(ctx context.Context, text string) {
 
 // heartbeat says that this node lives, and clears away what no node needs any more. No clock but
 // this node's own is asked for how long another has been silent.
-func (h *protocolNode) heartbeat(ctx context.Context) error {
+func (h *node) heartbeat(ctx context.Context) error {
 	if err := h.exec(
 		ctx,
 		"UPDATE nodes SET beat = beat + 1, heard = pg_snapshot_xmin($2::text::pg_snapshot) WHERE id = $1",
@@ -295,7 +295,7 @@ func (h *protocolNode) heartbeat(ctx context.Context) error {
 }
 
 // readPeers returns how the other nodes look, and since when they look so.
-func (h *protocolNode) readPeers(ctx context.Context) (map[string]peer, error) {
+func (h *node) readPeers(ctx context.Context) (map[string]peer, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()
 
@@ -318,7 +318,7 @@ func (h *protocolNode) readPeers(ctx context.Context) (map[string]peer, error) {
 }
 
 // execSQL says one thing on the connection that polls.
-func (h *protocolNode) exec(ctx context.Context, text string, args ...any) error {
+func (h *node) exec(ctx context.Context, text string, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()
 	_, err := h.conn.Exec(ctx, text, args...)
@@ -326,7 +326,7 @@ func (h *protocolNode) exec(ctx context.Context, text string, args ...any) error
 }
 
 // dropAcks forgets what nodes have said that are no more.
-func (h *protocolNode) dropAcks(found map[string]peer) {
+func (h *node) dropAcks(found map[string]peer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
@@ -338,7 +338,7 @@ func (h *protocolNode) dropAcks(found map[string]peer) {
 }
 
 // leave takes this node off the list. It judges nothing any more.
-func (h *protocolNode) leave() {
+func (h *node) leave() {
 	h.renewed.Store(nil)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// protocolNode keeps what this node holds in memory as new as it has to be.
+// node keeps what this node holds in memory as new as it has to be.
 //
 // A step that ends or changes something writes a line into changes in its own transaction.
 // Each node polls: it reads the lines that the snapshot of its last poll did not show,
@@ -26,7 +26,7 @@ import (
 // Whoever ended something is answered when every other node has said that it has heard, or
 // when the longest bound of any node has passed since the commit, whichever is first.
 // docs/decisions/0013 has the argument.
-type protocolNode struct {
+type node struct {
 	db       *DB
 	id       string // of this process among the nodes
 	bound    time.Duration
@@ -83,7 +83,7 @@ const (
 	slack = time.Millisecond
 )
 
-func newNode(db *DB, settings *pgx.ConnConfig) *protocolNode {
+func newNode(db *DB, settings *pgx.ConnConfig) *node {
 	settings = settings.Copy()
 	// A node that looks for the database finds out soon whether it is there, also behind a
 	// line that swallows everything.
@@ -91,7 +91,7 @@ func newNode(db *DB, settings *pgx.ConnConfig) *protocolNode {
 	// What this connection writes is of no worth after a crash: who lives says so again.
 	settings.RuntimeParams["synchronous_commit"] = "off"
 
-	return &protocolNode{
+	return &node{
 		db:          db,
 		id:          newNodeID(),
 		bound:       min(db.c.Staleness, MaxStaleness),
@@ -124,7 +124,7 @@ func within(passed, wall, bound time.Duration) bool {
 }
 
 // pollNow waits for a poll that begins after now. All who ask meanwhile share it.
-func (h *protocolNode) pollNow(ctx context.Context) error {
+func (h *node) pollNow(ctx context.Context) error {
 	ctx, cancel, err := h.db.link.bind(ctx, h.db.c.Answer)
 	if err != nil {
 		return err
@@ -148,14 +148,14 @@ func (h *protocolNode) pollNow(ctx context.Context) error {
 }
 
 // pollIfLeased makes memory as new as now, unless this node asks each time anyway.
-func (h *protocolNode) pollIfLeased(ctx context.Context) error {
+func (h *node) pollIfLeased(ctx context.Context) error {
 	if h.bound == 0 {
 		return nil
 	}
 	return h.pollNow(ctx)
 }
 
-func (h *protocolNode) wake() {
+func (h *node) wake() {
 	select {
 	case h.wakeUp <- struct{}{}:
 	default:
@@ -163,7 +163,7 @@ func (h *protocolNode) wake() {
 }
 
 // run polls until ctx ends.
-func (h *protocolNode) run(ctx context.Context) {
+func (h *node) run(ctx context.Context) {
 	defer func() { _ = h.disconnect() }()
 
 	timer := time.NewTimer(0)
@@ -206,7 +206,7 @@ func (h *protocolNode) run(ctx context.Context) {
 
 // interval is how long a poll may be ago before the next begins: a third of the bound, so
 // that one may be late.
-func (h *protocolNode) interval() time.Duration {
+func (h *node) interval() time.Duration {
 	if h.bound == 0 {
 		return slowest
 	}
@@ -215,7 +215,7 @@ func (h *protocolNode) interval() time.Duration {
 
 // reconnect says that the database is gone, ends whatever waits for it, and looks for it until
 // it is back.
-func (h *protocolNode) reconnect(ctx context.Context, why error) {
+func (h *node) reconnect(ctx context.Context, why error) {
 	h.renewed.Store(nil)
 	h.db.link.down(why)
 	h.db.c.Log.Error(
@@ -258,7 +258,7 @@ func (h *protocolNode) reconnect(ctx context.Context, why error) {
 	)
 }
 
-func (h *protocolNode) disconnect() error {
+func (h *node) disconnect() error {
 	if h.conn == nil {
 		return nil
 	}
@@ -280,7 +280,7 @@ FROM (SELECT 1) one LEFT JOIN changes c ON c.xid >= pg_snapshot_xmax($2::text::p
 
 // pollNow hears of what has changed. When it returns nil, memory is as new as began. What it
 // asks has Config.Answer each time, so that a database which is slow and not away is heard.
-func (h *protocolNode) poll(ctx context.Context, began time.Time, speak bool) error {
+func (h *node) poll(ctx context.Context, began time.Time, speak bool) error {
 	if err := h.connect(ctx); err != nil {
 		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 	}
@@ -346,7 +346,7 @@ type ownChange struct {
 	statements.Change
 }
 
-func (h *protocolNode) readChanges(ctx context.Context) (n pollResult, err error) {
+func (h *node) readChanges(ctx context.Context) (n pollResult, err error) {
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()
 
@@ -406,7 +406,7 @@ func (h *protocolNode) readChanges(ctx context.Context) (n pollResult, err error
 // publishOwn tells of steps of this node that a poll has found and that nobody has told of yet:
 // their commits may be answered late, and what the poll has shown may not be judged from
 // memory any more, whoever ended it.
-func (h *protocolNode) publishOwn(found []ownChange) {
+func (h *node) publishOwn(found []ownChange) {
 	h.publishing.Lock()
 	defer h.publishing.Unlock()
 
@@ -423,7 +423,7 @@ func (h *protocolNode) publishOwn(found []ownChange) {
 }
 
 // pollFound reports whether a poll that finds a step of this node has to tell of it.
-func (h *protocolNode) pollFound(xid uint64) bool {
+func (h *node) pollFound(xid uint64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
@@ -436,7 +436,7 @@ func (h *protocolNode) pollFound(xid uint64) bool {
 }
 
 // commitAnswered takes what has become of a step: err is nil when it is committed.
-func (h *protocolNode) commitAnswered(done committed, err error) {
+func (h *node) commitAnswered(done committed, err error) {
 	var unknown *commitError
 
 	h.publishing.Lock()
@@ -459,7 +459,7 @@ func (h *protocolNode) commitAnswered(done committed, err error) {
 
 // forgetSteps forgets steps whose end nobody knew and that a poll has told of by now, or that
 // were rolled back.
-func (h *protocolNode) forgetSteps(last string) {
+func (h *node) forgetSteps(last string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
@@ -479,7 +479,7 @@ func (h *protocolNode) forgetSteps(last string) {
 	}
 }
 
-func (h *protocolNode) connect(ctx context.Context) (err error) {
+func (h *node) connect(ctx context.Context) (err error) {
 	if h.conn == nil || h.conn.IsClosed() {
 		h.conn, err = pgx.ConnectConfig(ctx, h.settings)
 		h.newConn = true
@@ -487,7 +487,7 @@ func (h *protocolNode) connect(ctx context.Context) (err error) {
 	return err
 }
 
-func (h *protocolNode) notify(ctx context.Context, text string) error {
+func (h *node) notify(ctx context.Context, text string) error {
 	const most = 7900 // bytes of a notification are at most 8000
 	if len(text) > most {
 		return nil // the others wait for the bound instead
@@ -496,7 +496,7 @@ func (h *protocolNode) notify(ctx context.Context, text string) error {
 }
 
 // join makes this process a node, before it holds anything in memory.
-func (h *protocolNode) join(ctx context.Context) error {
+func (h *node) join(ctx context.Context) error {
 	if err := h.connect(ctx); err != nil {
 		return err
 	}
@@ -511,7 +511,7 @@ func (h *protocolNode) join(ctx context.Context) error {
 
 // register puts the node on the list. It is durable before the node trusts its memory: who
 // ends something must find it there even if the database falls over meanwhile.
-func (h *protocolNode) register(ctx context.Context) error {
+func (h *node) register(ctx context.Context) error {
 	// It asks more than once, and nobody waits for it who could be answered.
 	ctx, cancel := context.WithTimeout(ctx, 3*h.db.c.Answer)
 	defer cancel()
@@ -530,7 +530,7 @@ ON CONFLICT (id) DO UPDATE SET bound = excluded.bound, beat = nodes.beat + 1, he
 }
 
 // startLease begins to hear from now on: what was in memory before is dropped.
-func (h *protocolNode) startLease(ctx context.Context, began time.Time) error {
+func (h *node) startLease(ctx context.Context, began time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()
 
@@ -556,7 +556,7 @@ func (h *protocolNode) startLease(ctx context.Context, began time.Time) error {
 
 // readDatabaseID returns what tells this database from another one, and from itself before
 // it was brought back from the past. What a node learns at its start holds for this one.
-func (h *protocolNode) readDatabaseID(ctx context.Context) (text string, err error) {
+func (h *node) readDatabaseID(ctx context.Context) (text string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
 	defer cancel()
 	const look = "SELECT COALESCE(string_agg(name || '=' || value, ' ' ORDER BY name), '') FROM meta WHERE name IN ('id', 'epoch', 'copying')"
@@ -565,13 +565,13 @@ func (h *protocolNode) readDatabaseID(ctx context.Context) (text string, err err
 }
 
 // rememberDatabase notes which database this node has started on.
-func (h *protocolNode) rememberDatabase(ctx context.Context) (err error) {
+func (h *node) rememberDatabase(ctx context.Context) (err error) {
 	h.databaseID, err = h.readDatabaseID(ctx)
 	return err
 }
 
 // rejoin begins anew after this node was taken for dead, or found another server.
-func (h *protocolNode) rejoin(ctx context.Context, began time.Time, n pollResult) error {
+func (h *node) rejoin(ctx context.Context, began time.Time, n pollResult) error {
 	h.renewed.Store(nil)
 	if n.server != h.server {
 		h.mu.Lock()

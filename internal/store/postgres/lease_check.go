@@ -8,7 +8,7 @@ import (
 )
 
 // checkLease returns nil when memory may be judged from, and asks first when it may not.
-func (h *protocolNode) checkLease(ctx context.Context) error {
+func (h *node) checkLease(ctx context.Context) error {
 	t := h.renewed.Load()
 	if t != nil && leaseValid(*t, time.Now(), h.bound) {
 		return nil
