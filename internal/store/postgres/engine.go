@@ -2,21 +2,17 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -292,79 +288,4 @@ func cleanText(args []any) []any {
 	}
 
 	return args
-}
-
-// notSent reports an error from before anything was said to the database.
-func notSent(err error) bool { return err != nil && pgconn.SafeToRetry(err) }
-
-// connectionBroken reports that a connection has ended under a question that changes nothing, other
-// than by our own impatience.
-func connectionBroken(err error) bool {
-	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return false
-	}
-
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
-		return e.Code == "57P01" || e.Code == "57P02" // it is being stopped, or a crash
-	}
-
-	return notSent(err)
-}
-
-// commitError is what became of a commit that did not say that it was done. Unless the
-// databaseID says that it took it back, nobody knows.
-type commitError struct{ error }
-
-func (e *commitError) Unwrap() error { return e.error }
-
-// retryable reports that a step was certainly not taken and may be tried again.
-func retryable(err error) bool {
-	var c *commitError
-	return rolledBack(err) || !errors.As(err, &c) && connectionBroken(err)
-}
-
-// rolledBack reports that the database itself has taken a transaction back, so that others
-// could go on.
-func rolledBack(err error) bool {
-	var e *pgconn.PgError
-	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01") // serialization failure, deadlock
-}
-
-// TouchSessions implements session.Store. A row that somebody else holds is left out:
-// nobody waits for a last use.
-func (db *DB) TouchSessions(ctx context.Context, at map[int64]time.Time) error {
-	const touch = `UPDATE sessions s SET used = h.at FROM (
-  SELECT s.login, v.at FROM unnest($1::bigint[], $2::bigint[]) v (login, at) JOIN sessions s ON s.login = v.login
-  WHERE s.used < v.at ORDER BY s.login FOR NO KEY UPDATE OF s SKIP LOCKED) h
-WHERE s.login = h.login`
-
-	logins := slices.Sorted(maps.Keys(at))
-	times := make([]int64, len(logins))
-	for i, l := range logins {
-		times[i] = at[l].UnixMilli()
-	}
-
-	return engine{db}.Do(ctx, statements.Step{Run: func(
-		ctx context.Context,
-		tx statements.Conn,
-	) ([]statements.Change, error) {
-		_, err := tx.Exec(ctx, touch, logins, times)
-		return nil, err
-	}})
-}
-
-// splitHashes splits what a line of changes holds.
-func splitHashes(b []byte) ([]secret.Hash, error) {
-	const size = len(secret.Hash{})
-	if len(b)%size != 0 {
-		return nil, fmt.Errorf("%w: a line of changes has %d bytes of hashes", jeton.ErrUnavailable, len(b))
-	}
-
-	list := make([]secret.Hash, 0, len(b)/size)
-	for ; len(b) > 0; b = b[size:] {
-		list = append(list, secret.Hash(b[:size]))
-	}
-
-	return list, nil
 }

@@ -3,13 +3,11 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/store/statements"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // peer is how another node looked when it last changed.
@@ -26,234 +24,6 @@ const (
 	// mark, or that its line is missing, before it trusts its memory again.
 	deadAfter = 3 * MaxStaleness
 )
-
-// recordChanges writes what a step has changed into its transaction, and returns its number.
-func (h *node) recordChanges(ctx context.Context, tx pgx.Tx, changes []statements.Change) (xid uint64, err error) {
-	const add = "INSERT INTO changes (node, kind, ids, hashes) VALUES ($1, $2, $3, $4) RETURNING xid::text::bigint"
-	// More than that is told by its number: nobody has to know each of them.
-	const most = 4096
-	for _, c := range changes {
-		kind := c.Kind
-		ids := c.IDs
-		hashes := []byte{}
-
-		if ids == nil {
-			ids = []int64{}
-		}
-
-		if len(c.Hashes) > most || len(ids) > most {
-			kind, ids = statements.Everything, []int64{}
-		} else {
-			for _, hash := range c.Hashes {
-				hashes = append(hashes, hash[:]...)
-			}
-		}
-
-		var number int64
-		if err := tx.QueryRow(ctx, add, h.id, int16(kind), ids, hashes).Scan(&number); err != nil {
-			return 0, fmt.Errorf("note what has changed: %w", err)
-		}
-
-		xid = uint64(number)
-	}
-
-	h.mu.Lock()
-	h.steps[xid] = stepPending
-	h.mu.Unlock()
-
-	return xid, nil
-}
-
-// waitAcked returns when no node judges any more from what was before a step.
-func (h *node) waitAcked(ctx context.Context, done committed) error {
-	h.mu.Lock()
-	h.notifyPeers = true
-	r := h.nextPoll
-	h.mu.Unlock()
-	h.wake()
-
-	// The list is read after the commit: a node that joins later reads what is committed.
-	others, bound, err := h.leaseHolders(ctx)
-	if err != nil {
-		return fmt.Errorf(
-			"%w: the change is made, but whether every node has heard of it is not known: %w",
-			jeton.ErrUnavailable,
-			err,
-		)
-	}
-
-	if bound == 0 {
-		// The others all ask each time. This node has heard of its other steps when it has
-		// polled: their answers may be under way.
-		return h.pollIfLeased(ctx)
-	}
-
-	// What others have said counts when a poll that began after the commit has found the
-	// server that they said it on.
-	polled, trusted := r.done, false
-	timer := time.NewTimer(time.Until(done.at.Add(bound + bound/100 + slack)))
-	defer timer.Stop()
-
-	for {
-		heard, news := h.ackedBy(others, done)
-		if heard && trusted {
-			return nil
-		}
-
-		select {
-		case <-polled:
-			polled, trusted = nil, r.err == nil
-		case <-news:
-		case <-timer.C:
-			return nil
-		case <-ctx.Done():
-			return fmt.Errorf(
-				"%w: the change is made, and every node hears of it within %v: %w",
-				jeton.ErrUnavailable,
-				bound,
-				ctx.Err(),
-			)
-		}
-	}
-}
-
-// leaseHolders returns the other nodes that may judge from memory, and the longest bound of any.
-func (h *node) leaseHolders(ctx context.Context) (others []string, bound time.Duration, err error) {
-	ctx, cancel, err := h.db.link.bind(ctx, h.db.c.Answer)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer cancel()
-
-	for range attempts {
-		rows, _ := h.db.pool.Query(ctx, "SELECT id, bound FROM nodes WHERE id <> $1 AND bound > 0", h.id)
-		var id string
-		var ms int64
-
-		others, bound = nil, 0
-		_, err = pgx.ForEachRow(rows, []any{&id, &ms}, func() error {
-			others, bound = append(others, id), max(bound, time.Duration(ms)*time.Millisecond)
-			return nil
-		})
-		if !connectionBroken(err) {
-			break
-		}
-	}
-
-	if len(others) > 0 || h.serverIsNew() {
-		// This node itself may judge from memory until it has heard of what another step of its
-		// steps has done.
-		bound = max(bound, h.bound)
-	}
-
-	return others, bound, err
-}
-
-// serverIsNew reports whether the server has only just come up. A failover may have lost the line
-// of a node that still trusts what it heard before.
-func (h *node) serverIsNew() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return !h.serverChanged.IsZero() && time.Since(h.serverChanged) < MaxStaleness
-}
-
-// ackedBy reports whether all of the nodes have said that they have heard of a step, and
-// otherwise returns what is closed when there is something new.
-func (h *node) ackedBy(nodes []string, done committed) (bool, <-chan struct{}) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-
-	// Of a server that has only just come up the list may be short.
-	if !h.serverChanged.IsZero() && done.at.Sub(h.serverChanged) < MaxStaleness {
-		return false, h.acksChanged
-	}
-
-	for _, id := range nodes {
-		if s, ok := h.acks[id]; !ok || !s.shows(done.xid) {
-			return false, h.acksChanged
-		}
-	}
-
-	return true, nil
-}
-
-// listen hears what other nodes say, until ctx ends. It makes things fast; what is
-// promised does not hang on it.
-func (h *node) listen(ctx context.Context) {
-	for ctx.Err() == nil {
-		err := h.listenOnce(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-
-		h.db.c.Log.Debug("listening to other nodes was cut off", "error", err)
-
-		select {
-		case <-ctx.Done():
-		case <-time.After(retry):
-		}
-	}
-}
-
-func (h *node) listenOnce(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-
-	h.mu.Lock()
-	h.cancelListen = cancel
-	h.mu.Unlock()
-	conn, err := pgx.ConnectConfig(ctx, h.settings)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = conn.Close(ctx)
-	}()
-
-	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
-		return err
-	}
-
-	for {
-		n, err := conn.WaitForNotification(ctx)
-		if err != nil {
-			return err
-		}
-		h.onNotification(ctx, n.Payload)
-	}
-}
-
-// onNotification takes what another node says on the connection that ctx is of.
-func (h *node) onNotification(ctx context.Context, text string) {
-	if text == "look" {
-		h.wake()
-		return
-	}
-
-	rest, ok := strings.CutPrefix(text, "heard ")
-	if !ok {
-		return // of a newer version
-	}
-
-	id, at, _ := strings.Cut(rest, " ")
-	s, err := parseSnapshot(at)
-	if err != nil || id == h.id {
-		return
-	}
-
-	h.mu.Lock()
-	defer h.mu.Unlock()
-
-	if ctx.Err() != nil {
-		return // the server that it was said on may be no more
-	}
-
-	h.acks[id] = s
-	close(h.acksChanged)
-	h.acksChanged = make(chan struct{})
-}
 
 // heartbeat says that this node lives, and clears away what no node needs any more. No clock but
 // this node's own is asked for how long another has been silent.
@@ -348,4 +118,107 @@ func (h *node) leave() {
 	}
 
 	_ = h.disconnect()
+}
+
+// join makes this process a node, before it holds anything in memory.
+func (h *node) join(ctx context.Context) error {
+	if err := h.connect(ctx); err != nil {
+		return err
+	}
+
+	began := time.Now()
+	if err := h.register(ctx); err != nil {
+		return err
+	}
+
+	return h.startLease(ctx, began)
+}
+
+// register puts the node on the list. It is durable before the node trusts its memory: who
+// ends something must find it there even if the database falls over meanwhile.
+func (h *node) register(ctx context.Context) error {
+	// It asks more than once, and nobody waits for it who could be answered.
+	ctx, cancel := context.WithTimeout(ctx, 3*h.db.c.Answer)
+	defer cancel()
+
+	return pgx.BeginFunc(ctx, h.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', true)"); err != nil {
+			return err
+		}
+
+		const add = `INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ($1, $2, 0, pg_snapshot_xmin(pg_current_snapshot()), FALSE)
+ON CONFLICT (id) DO UPDATE SET bound = excluded.bound, beat = nodes.beat + 1, heard = excluded.heard, gone = FALSE`
+		_, err := tx.Exec(ctx, add, h.id, h.bound.Milliseconds())
+
+		return err
+	})
+}
+
+// startLease begins to hear from now on: what was in memory before is dropped.
+func (h *node) startLease(ctx context.Context, began time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
+	defer cancel()
+
+	const look = "SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text"
+	if err := h.conn.QueryRow(ctx, look).Scan(&h.lastSnapshot, &h.server); err != nil {
+		return err
+	}
+
+	h.newConn = false
+	h.mu.Lock()
+	clear(h.acks)
+
+	if h.cancelListen != nil {
+		h.cancelListen()
+	}
+
+	h.mu.Unlock()
+	h.db.Hear([]statements.Change{{Kind: statements.Everything}})
+	h.renewed.Store(&began)
+
+	return nil
+}
+
+// readDatabaseID returns what tells this database from another one, and from itself before
+// it was brought back from the past. What a node learns at its start holds for this one.
+func (h *node) readDatabaseID(ctx context.Context) (text string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
+	defer cancel()
+	const look = "SELECT COALESCE(string_agg(name || '=' || value, ' ' ORDER BY name), '') FROM meta WHERE name IN ('id', 'epoch', 'copying')"
+	err = h.conn.QueryRow(ctx, look).Scan(&text)
+	return text, err
+}
+
+// rememberDatabase notes which database this node has started on.
+func (h *node) rememberDatabase(ctx context.Context) (err error) {
+	h.databaseID, err = h.readDatabaseID(ctx)
+	return err
+}
+
+// rejoin begins anew after this node was taken for dead, or found another server.
+func (h *node) rejoin(ctx context.Context, began time.Time, n pollResult) error {
+	h.renewed.Store(nil)
+	if n.server != h.server {
+		h.mu.Lock()
+		h.serverChanged = time.Now()
+		h.mu.Unlock()
+	}
+
+	if now, err := h.readDatabaseID(ctx); err != nil {
+		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
+	} else if now != h.databaseID {
+		return fmt.Errorf(
+			"%w: the database is another one, or was brought back from the past, since this node started: start it again",
+			jeton.ErrUnavailable,
+		)
+	}
+
+	if err := h.register(ctx); err != nil {
+		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
+	}
+	if err := h.startLease(ctx, began); err != nil {
+		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
+	}
+
+	return nil
 }

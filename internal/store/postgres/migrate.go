@@ -2,91 +2,14 @@ package postgres
 
 import (
 	"context"
-	"crypto/sha256"
-	"embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"path"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
-
-//go:embed schema/*.sql
-var schema embed.FS
-
-// Step is a step of the schema.
-type Step struct {
-	Number int
-	Name   string
-	// Needs is the number of the last step that a program must know to work with the
-	// schema after this one. A step that only adds needs an older one, so that nodes of
-	// the version before go on beside those that have taken it; one that takes away what
-	// they used needs itself.
-	Needs   int
-	Applied bool
-	text    string
-	sum     string
-}
-
-// loadSteps returns the steps of the schema in order.
-func loadSteps(files fs.FS) ([]Step, error) {
-	names, err := fs.Glob(files, "schema/*.sql")
-	if err != nil {
-		return nil, err
-	}
-
-	var list []Step
-	for i, file := range names {
-		text, err := fs.ReadFile(files, file)
-		if err != nil {
-			return nil, err
-		}
-
-		name := path.Base(file)
-		number, err := strconv.Atoi(name[:max(strings.IndexByte(name, '_'), 0)])
-		if err != nil || number != i+1 {
-			return nil, fmt.Errorf("migration %s is out of order", name)
-		}
-
-		sum := sha256.Sum256(text)
-		s := Step{
-			Number: number,
-			Name:   name,
-			Needs:  number,
-			text:   string(text),
-			sum:    hex.EncodeToString(sum[:]),
-		}
-		line, _, _ := strings.Cut(s.text, "\n")
-		if strings.HasPrefix(line, needsPrefix) {
-			s.Needs, err = strconv.Atoi(strings.TrimSpace(line[len(needsPrefix):]))
-			if err != nil || s.Needs > number {
-				return nil, fmt.Errorf("migration %s: its first line says %q", name, line)
-			}
-		}
-
-		list = append(list, s)
-	}
-
-	return list, nil
-}
-
-// needsPrefix begins the first line of a step that programs from before it can work with.
-const needsPrefix = "-- needs:"
-
-// schemaFiles is what this program knows. Tests hand in others.
-func (c Config) schemaFiles() fs.FS {
-	if c.Schema != nil {
-		return c.Schema
-	}
-	return schema
-}
 
 // migrate brings the schema up to date, each step whole or not at all, one node at a time.
 // It refuses a schema of another program, one whose past differs from ours, and one that
@@ -240,59 +163,6 @@ func (c Config) withSchema(
 	}
 
 	return do(conn, list)
-}
-
-// markApplied marks the steps that have been applied and adds those of a newer version. It refuses
-// a schema that is not ours or that this program cannot work with.
-func markApplied(ctx context.Context, conn *pgx.Conn, list []Step) ([]Step, error) {
-	const look = `SELECT current_schema() IS NOT NULL, COALESCE(bool_or(relname = 'migrations'), FALSE), count(*)
-FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm')`
-	var place, ours bool
-	var tables int
-	if err := conn.QueryRow(ctx, look).Scan(&place, &ours, &tables); err != nil {
-		return nil, err
-	}
-
-	switch {
-	case !place:
-		return nil, errors.New("no schema of its search_path is there; CREATE SCHEMA makes one")
-	case !ours && tables > 0:
-		return nil, errors.New("its schema holds tables of another program; name a database, or with search_path a schema, that is empty")
-	case !ours:
-		return list, nil
-	}
-
-	rows, _ := conn.Query(ctx, "SELECT number, name, sum, needs FROM migrations ORDER BY number")
-	done, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Step, err error) {
-		s.Applied = true
-		return s, row.Scan(&s.Number, &s.Name, &s.sum, &s.Needs)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("its table of migrations is not ours; name another database: %w", err)
-	}
-
-	known := len(list)
-	for _, s := range done {
-		switch {
-		case s.Number <= known && list[s.Number-1].sum != s.sum:
-			return nil, fmt.Errorf(
-				"step %s of its schema is not the one of this program: it comes from another build of jeton",
-				s.Name,
-			)
-		case s.Number <= known:
-			list[s.Number-1].Applied = true
-		case s.Needs > known:
-			return nil, fmt.Errorf(
-				"a newer version of jeton has changed its schema (step %s) in a way that this one, which knows %d, cannot work with; run that version, or restore a backup made before the upgrade",
-				s.Name,
-				known,
-			)
-		default:
-			list = append(list, s)
-		}
-	}
-
-	return list, nil
 }
 
 // retryWhileLocked tries a step until nobody is in its way. While it waits for a lock on a table,

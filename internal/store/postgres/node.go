@@ -4,14 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -55,16 +53,6 @@ type node struct {
 	peers         map[string]peer
 	lastHeartbeat time.Time
 }
-
-// stepState is what a node knows of a step of its own. A step that was committed is told once: by
-// itself, or by a poll that finds it before its commit is answered.
-type stepState int
-
-const (
-	stepPending   stepState = iota
-	stepPublished           // a poll has seen it committed, and told of it
-	stepUnknown             // nobody knows whether it is
-)
 
 // nextPoll is a poll that some wait for.
 type pendingPoll struct {
@@ -111,16 +99,6 @@ func newNodeID() string {
 	var b [12]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
-}
-
-// leaseValid reports whether less than a bound has passed since a time. The monotonic clock
-// says so. The wall clock may only say no: of a machine that slept, it alone knows.
-func leaseValid(since, now time.Time, bound time.Duration) bool {
-	return within(now.Sub(since), now.Round(0).Sub(since.Round(0)), bound)
-}
-
-func within(passed, wall, bound time.Duration) bool {
-	return passed < bound && wall < bound && wall > -bound
 }
 
 // pollNow waits for a poll that begins after now. All who ask meanwhile share it.
@@ -271,329 +249,10 @@ func (h *node) disconnect() error {
 	return conn.Close(ctx)
 }
 
-// pollSQL returns what a snapshot did not show, and how things stand: what began after it,
-// and what was under way. So it reads no more than that, however long the oldest of them has
-// been under way. One row without a change says that there is none.
-const pollSQL = `SELECT pg_current_snapshot()::text, pg_is_in_recovery(), pg_postmaster_start_time()::text, COALESCE((SELECT NOT gone FROM nodes WHERE id = $1), FALSE),
-  c.node, c.xid::text::bigint, c.kind, c.ids, c.hashes
-FROM (SELECT 1) one LEFT JOIN changes c ON c.xid >= pg_snapshot_xmax($2::text::pg_snapshot) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip($2::text::pg_snapshot)))`
-
-// pollNow hears of what has changed. When it returns nil, memory is as new as began. What it
-// asks has Config.Answer each time, so that a database which is slow and not away is heard.
-func (h *node) poll(ctx context.Context, began time.Time, speak bool) error {
-	if err := h.connect(ctx); err != nil {
-		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
-	}
-
-	if speak {
-		// The others look at once. Should they not hear it, they poll in a moment anyway.
-		if err := h.notify(ctx, "look"); err != nil {
-			return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
-		}
-	}
-
-	n, err := h.readChanges(ctx)
-	if err != nil {
-		return fmt.Errorf("%w: hear of changes: %w", jeton.ErrUnavailable, err)
-	}
-
-	switch {
-	case n.standby:
-		return fmt.Errorf("%w: the database has become a standby", jeton.ErrUnavailable)
-	case h.newConn || !n.member || n.server != h.server:
-		// It was taken for dead, or what it has heard came from a server that is no more. After a
-		// crash, a server gives the numbers of transactions anew that it had not written down:
-		// the last snapshot seems to show them. So nothing that was heard on a connection before
-		// this one counts.
-		return h.rejoin(ctx, began, n)
-	}
-
-	h.lastSnapshot = n.snapshot
-	h.publishOwn(n.own)
-	h.forgetSteps(n.snapshot)
-	h.db.Hear(n.changes)
-	h.renewed.Store(&began)
-
-	if len(n.changes) > 0 {
-		if err := h.notify(ctx, "heard "+h.id+" "+n.snapshot); err != nil {
-			return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
-		}
-	}
-
-	if time.Since(h.lastHeartbeat) > h.db.c.heartbeatEvery {
-		h.lastHeartbeat = time.Now()
-		if err := h.heartbeat(ctx); err != nil {
-			return fmt.Errorf("%w: beat: %w", jeton.ErrUnavailable, err)
-		}
-	}
-
-	return nil
-}
-
-// pollResult is what a poll has found.
-type pollResult struct {
-	snapshot string
-	standby  bool
-	server   string
-	member   bool
-	changes  []statements.Change // of other nodes
-	own      []ownChange
-}
-
-// ownChange is what a poll has found of a step of this node.
-type ownChange struct {
-	xid uint64
-	statements.Change
-}
-
-func (h *node) readChanges(ctx context.Context) (n pollResult, err error) {
-	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
-	defer cancel()
-
-	rows, err := h.conn.Query(ctx, pollSQL, h.id, h.lastSnapshot)
-	if err != nil {
-		return n, err
-	}
-	defer rows.Close()
-
-	for rows.Next() {
-		var node *string
-		var xid *int64
-		var kind *int16
-		var ids []int64
-		var hashes []byte
-		if err := rows.Scan(
-			&n.snapshot,
-			&n.standby,
-			&n.server,
-			&n.member,
-			&node,
-			&xid,
-			&kind,
-			&ids,
-			&hashes,
-		); err != nil {
-			return n, err
-		}
-
-		if kind == nil {
-			continue
-		}
-
-		c := statements.Change{Kind: statements.Kind(*kind), IDs: ids}
-		c.Hashes, err = splitHashes(hashes)
-		if err != nil {
-			return n, err
-		}
-
-		if *node == h.id {
-			n.own = append(n.own, ownChange{uint64(*xid), c})
-		} else {
-			n.changes = append(n.changes, c)
-		}
-	}
-
-	if err := rows.Err(); err != nil {
-		return n, err
-	}
-	if n.snapshot == "" {
-		return n, errors.New("the database returned no row")
-	}
-
-	return n, nil
-}
-
-// publishOwn tells of steps of this node that a poll has found and that nobody has told of yet:
-// their commits may be answered late, and what the poll has shown may not be judged from
-// memory any more, whoever ended it.
-func (h *node) publishOwn(found []ownChange) {
-	h.publishing.Lock()
-	defer h.publishing.Unlock()
-
-	tell := map[uint64]bool{}
-	for _, c := range found {
-		_, asked := tell[c.xid]
-		if !asked {
-			tell[c.xid] = h.pollFound(c.xid)
-		}
-		if tell[c.xid] {
-			h.db.Hear([]statements.Change{c.Change})
-		}
-	}
-}
-
-// pollFound reports whether a poll that finds a step of this node has to tell of it.
-func (h *node) pollFound(xid uint64) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-
-	f, known := h.steps[xid]
-	if known && f == stepPending {
-		h.steps[xid] = stepPublished
-	}
-
-	return known && f != stepPublished
-}
-
-// commitAnswered takes what has become of a step: err is nil when it is committed.
-func (h *node) commitAnswered(done committed, err error) {
-	var unknown *commitError
-
-	h.publishing.Lock()
-	defer h.publishing.Unlock()
-
-	h.mu.Lock()
-	lost := errors.As(err, &unknown) && !retryable(err)
-	f := h.steps[done.xid]
-	if lost && f == stepPending {
-		h.steps[done.xid] = stepUnknown
-	} else {
-		delete(h.steps, done.xid)
-	}
-
-	h.mu.Unlock()
-	if err == nil && f != stepPublished {
-		h.db.Hear(done.changes)
-	}
-}
-
-// forgetSteps forgets steps whose end nobody knew and that a poll has told of by now, or that
-// were rolled back.
-func (h *node) forgetSteps(last string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-
-	if len(h.steps) == 0 {
-		return
-	}
-
-	s, err := parseSnapshot(last)
-	if err != nil {
-		return
-	}
-
-	for xid, f := range h.steps {
-		if f == stepUnknown && xid < s.xmin {
-			delete(h.steps, xid)
-		}
-	}
-}
-
 func (h *node) connect(ctx context.Context) (err error) {
 	if h.conn == nil || h.conn.IsClosed() {
 		h.conn, err = pgx.ConnectConfig(ctx, h.settings)
 		h.newConn = true
 	}
 	return err
-}
-
-func (h *node) notify(ctx context.Context, text string) error {
-	const most = 7900 // bytes of a notification are at most 8000
-	if len(text) > most {
-		return nil // the others wait for the bound instead
-	}
-	return h.exec(ctx, "SELECT pg_notify($1, $2)", channel, text)
-}
-
-// join makes this process a node, before it holds anything in memory.
-func (h *node) join(ctx context.Context) error {
-	if err := h.connect(ctx); err != nil {
-		return err
-	}
-
-	began := time.Now()
-	if err := h.register(ctx); err != nil {
-		return err
-	}
-
-	return h.startLease(ctx, began)
-}
-
-// register puts the node on the list. It is durable before the node trusts its memory: who
-// ends something must find it there even if the database falls over meanwhile.
-func (h *node) register(ctx context.Context) error {
-	// It asks more than once, and nobody waits for it who could be answered.
-	ctx, cancel := context.WithTimeout(ctx, 3*h.db.c.Answer)
-	defer cancel()
-
-	return pgx.BeginFunc(ctx, h.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', true)"); err != nil {
-			return err
-		}
-
-		const add = `INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ($1, $2, 0, pg_snapshot_xmin(pg_current_snapshot()), FALSE)
-ON CONFLICT (id) DO UPDATE SET bound = excluded.bound, beat = nodes.beat + 1, heard = excluded.heard, gone = FALSE`
-		_, err := tx.Exec(ctx, add, h.id, h.bound.Milliseconds())
-
-		return err
-	})
-}
-
-// startLease begins to hear from now on: what was in memory before is dropped.
-func (h *node) startLease(ctx context.Context, began time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
-	defer cancel()
-
-	const look = "SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text"
-	if err := h.conn.QueryRow(ctx, look).Scan(&h.lastSnapshot, &h.server); err != nil {
-		return err
-	}
-
-	h.newConn = false
-	h.mu.Lock()
-	clear(h.acks)
-
-	if h.cancelListen != nil {
-		h.cancelListen()
-	}
-
-	h.mu.Unlock()
-	h.db.Hear([]statements.Change{{Kind: statements.Everything}})
-	h.renewed.Store(&began)
-
-	return nil
-}
-
-// readDatabaseID returns what tells this database from another one, and from itself before
-// it was brought back from the past. What a node learns at its start holds for this one.
-func (h *node) readDatabaseID(ctx context.Context) (text string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
-	defer cancel()
-	const look = "SELECT COALESCE(string_agg(name || '=' || value, ' ' ORDER BY name), '') FROM meta WHERE name IN ('id', 'epoch', 'copying')"
-	err = h.conn.QueryRow(ctx, look).Scan(&text)
-	return text, err
-}
-
-// rememberDatabase notes which database this node has started on.
-func (h *node) rememberDatabase(ctx context.Context) (err error) {
-	h.databaseID, err = h.readDatabaseID(ctx)
-	return err
-}
-
-// rejoin begins anew after this node was taken for dead, or found another server.
-func (h *node) rejoin(ctx context.Context, began time.Time, n pollResult) error {
-	h.renewed.Store(nil)
-	if n.server != h.server {
-		h.mu.Lock()
-		h.serverChanged = time.Now()
-		h.mu.Unlock()
-	}
-
-	if now, err := h.readDatabaseID(ctx); err != nil {
-		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
-	} else if now != h.databaseID {
-		return fmt.Errorf(
-			"%w: the database is another one, or was brought back from the past, since this node started: start it again",
-			jeton.ErrUnavailable,
-		)
-	}
-
-	if err := h.register(ctx); err != nil {
-		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
-	}
-	if err := h.startLease(ctx, began); err != nil {
-		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
-	}
-
-	return nil
 }

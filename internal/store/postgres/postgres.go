@@ -12,20 +12,16 @@ package postgres
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -154,98 +150,6 @@ func (db *DB) open(ctx context.Context) error {
 	return nil
 }
 
-// checkPooler returns an error when a connection is not one session of the server from its
-// beginning to its end: a pooler may hand it to others between two transactions. Locks and
-// settings would be left with them, and a node could not tell that the server which it has
-// renewed from has fallen over since.
-func checkPooler(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
-	var conns [2]*pgx.Conn
-	for i := range conns {
-		conn, err := pgx.ConnectConfig(ctx, settings)
-		if err != nil {
-			return err
-		}
-		defer func() {
-			leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			defer cancel()
-			_ = conn.Close(leaving)
-		}()
-
-		conns[i] = conn
-	}
-
-	// A pooler that has nothing left to give lets whoever asks wait.
-	asking, cancel := context.WithTimeout(ctx, 3*c.Answer)
-	defer cancel()
-
-	// What the second takes while it is in a transaction is what the first has let go of.
-	plain := pgx.QueryExecModeSimpleProtocol
-	for _, step := range []struct {
-		conn *pgx.Conn
-		text string
-	}{{conns[0], "SELECT set_config('jeton.mark', 'mine', false)"}, {conns[1], "BEGIN"}, {conns[1], "SELECT 1"}} {
-		if _, err := step.conn.Exec(asking, step.text, plain); err != nil {
-			return fmt.Errorf("look whether a pooler shares connections out: %w", err)
-		}
-	}
-
-	var mark *string
-	if err := conns[0].QueryRow(asking, "SELECT current_setting('jeton.mark', true)", plain).Scan(&mark); err != nil {
-		return fmt.Errorf("look whether a pooler shares connections out: %w", err)
-	}
-	if mark == nil || *mark != "mine" {
-		return errors.New("a pooler in front of the database hands connections on between transactions; set pool_mode = session there, or name the database itself")
-	}
-
-	return nil
-}
-
-// parse reads the connection string and adds what every connection needs.
-func (c Config) parse() (*pgxpool.Config, error) {
-	s, err := pgxpool.ParseConfig(c.URL.Reveal())
-	if err != nil {
-		file := new(fs.PathError)
-		if errors.As(err, &file) {
-			return nil, fmt.Errorf("read the files of TLS that its URL names (sslrootcert, sslcert, sslkey): %w", file)
-		}
-
-		// The library's error may quote the string, which may hold a password.
-		return nil, errors.New("the URL of the database is not one: postgres://USER@HOST:PORT/DATABASE")
-	}
-
-	s.MaxConns, s.MinConns = int32(c.Connections), 0
-	s.MaxConnIdleTime = 5 * time.Minute
-	s.ConnConfig.ConnectTimeout = c.Connect
-	s.ConnConfig.DialFunc = c.dial
-	// A standby is behind: what has ended would still look good there.
-	s.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
-
-	params := s.ConnConfig.RuntimeParams
-	if params["application_name"] == "" {
-		params["application_name"] = "jeton"
-	}
-
-	// What a node that is gone has left open must not hold up the others.
-	params["idle_in_transaction_session_timeout"] = "5000"
-	params["statement_timeout"] = "10000"
-	params["default_transaction_isolation"] = "read committed"
-	// Statements are few and look rows up by their keys: to plan them anew each time costs
-	// more than to run them.
-	params["plan_cache_mode"] = "force_generic_plan"
-	params["jit"] = "off"
-
-	s.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, requireDurable)
-		return err
-	}
-
-	return s, nil
-}
-
-// requireDurable makes commits durable before they are answered where a database was told that
-// they need not be. Whoever waits for standbys, too, keeps doing so.
-const requireDurable = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
-
 // Close takes the node off the list and ends all work. Uses that still wait are answered first.
 func (db *DB) Close() error {
 	db.closed.Do(func() {
@@ -275,99 +179,3 @@ func (db *DB) Ping(ctx context.Context) error { return db.node.pollNow(ctx) }
 // Fresh returns nil when what this node holds in memory may be judged from: it is at most
 // as old as Config.Staleness. Otherwise it asks the database first.
 func (db *DB) Fresh(ctx context.Context) error { return db.node.checkLease(ctx) }
-
-// explainOpen adds what an operator can do about a database that does not open.
-func explainOpen(err error) error {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
-		switch e.Code {
-		case "28P01", "28000":
-			return fmt.Errorf("the database does not let this user in; look at user, password and pg_hba.conf: %w", err)
-		case "3D000":
-			return fmt.Errorf("there is no such database; CREATE DATABASE makes it: %w", err)
-		case "42501":
-			return fmt.Errorf("the user may not do this; it must own its schema: %w", err)
-		case "25006":
-			return fmt.Errorf("the database takes no writes; is it a standby? %w", err)
-		case "55P03":
-			return fmt.Errorf(
-				"the database is in use: the step would have to wait for somebody else's; try again: %w",
-				err,
-			)
-		case "53300":
-			return fmt.Errorf(
-				"the database has no connection left; raise max_connections there or lower database.connections here: %w",
-				err,
-			)
-		}
-
-		return err
-	}
-
-	var untrusted *tls.CertificateVerificationError
-	if errors.As(err, &untrusted) {
-		return fmt.Errorf(
-			"the certificate of the database does not prove that it is the one; look at sslrootcert and at the name of its host: %w",
-			err,
-		)
-	}
-
-	var c *pgconn.ConnectError
-	if errors.As(err, &c) {
-		if strings.Contains(err.Error(), "server refused TLS connection") { // the library has no other word for it
-			return fmt.Errorf("the database does not speak TLS; set ssl = on there: %w", err)
-		}
-		return fmt.Errorf("the database does not answer; is it up, and is the address right? %w", err)
-	}
-
-	return err
-}
-
-// link says whether the database is there. While it is not, nobody waits for it but the
-// one who looks for it.
-type link struct {
-	mu  sync.Mutex
-	ctx context.Context
-	cut context.CancelCauseFunc
-	err error
-}
-
-func (l *link) up() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
-	if l.ctx == nil || l.err != nil {
-		l.ctx, l.cut = context.WithCancelCause(context.Background())
-		l.err = nil
-	}
-}
-
-// down ends whatever is being asked, with why.
-func (l *link) down(why error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
-	if l.err == nil {
-		l.err = why
-		l.cut(why)
-	}
-}
-
-// bind returns a context that ends with the link, with ctx, and after so long.
-func (l *link) bind(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc, error) {
-	l.mu.Lock()
-	gone, linked := l.err, l.ctx
-	l.mu.Unlock()
-
-	if gone != nil {
-		return nil, nil, jeton.WithRetryAfter(fmt.Errorf("%w: %w", jeton.ErrUnavailable, gone), time.Second)
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
-	}
-
-	ctx, cancel := context.WithTimeout(ctx, most)
-	release := context.AfterFunc(linked, cancel)
-
-	return ctx, func() { release(); cancel() }, nil
-}

@@ -31,9 +31,3 @@ func (db *DB) Stats() Stats {
 
 	return s
 }
-
-func (l *link) isUp() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err == nil
-}

@@ -1,0 +1,33 @@
+package postgres
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/store/statements"
+)
+
+// TouchSessions implements session.Store. A row that somebody else holds is left out:
+// nobody waits for a last use.
+func (db *DB) TouchSessions(ctx context.Context, at map[int64]time.Time) error {
+	const touch = `UPDATE sessions s SET used = h.at FROM (
+  SELECT s.login, v.at FROM unnest($1::bigint[], $2::bigint[]) v (login, at) JOIN sessions s ON s.login = v.login
+  WHERE s.used < v.at ORDER BY s.login FOR NO KEY UPDATE OF s SKIP LOCKED) h
+WHERE s.login = h.login`
+
+	logins := slices.Sorted(maps.Keys(at))
+	times := make([]int64, len(logins))
+	for i, l := range logins {
+		times[i] = at[l].UnixMilli()
+	}
+
+	return engine{db}.Do(ctx, statements.Step{Run: func(
+		ctx context.Context,
+		tx statements.Conn,
+	) ([]statements.Change, error) {
+		_, err := tx.Exec(ctx, touch, logins, times)
+		return nil, err
+	}})
+}
