@@ -205,6 +205,40 @@ func (f *File) Inits() []int {
 	})
 }
 
+// OddInits returns the lines of each if and switch whose init statement sets neither err nor ok last.
+func (f *File) OddInits() []int {
+	var list []int
+
+	ast.Inspect(f.AST, func(n ast.Node) bool {
+		var init ast.Stmt
+		switch s := n.(type) {
+		case *ast.IfStmt:
+			init = s.Init
+		case *ast.SwitchStmt:
+			init = s.Init
+		}
+
+		if init != nil && !setsErrOrOK(init) {
+			list = append(list, f.Line(init.Pos()))
+		}
+
+		return true
+	})
+
+	return list
+}
+
+func setsErrOrOK(init ast.Stmt) bool {
+	assign, ok := init.(*ast.AssignStmt)
+	if !ok {
+		return false
+	}
+
+	last, ok := assign.Lhs[len(assign.Lhs)-1].(*ast.Ident)
+
+	return ok && (last.Name == "err" || last.Name == "ok")
+}
+
 func (f *File) matching(match func(line string) bool) []int {
 	var list []int
 

@@ -70,6 +70,7 @@ func TestCounts(t *testing.T) {
 		{"crowded lines", f.Crowded(), []int{11}},
 		{"parallel assignments", f.Parallel(), []int{8}},
 		{"unusual init statements", f.Inits(), []int{10}},
+		{"odd init statements", f.OddInits(), []int{10}},
 		{"packed literals", f.Packed(), []int{11}},
 	} {
 		if !slices.Equal(tc.got, tc.want) {
@@ -77,7 +78,13 @@ func TestCounts(t *testing.T) {
 		}
 	}
 
-	want := []measure.Function{{Name: "long", Line: 6, Lines: 11, Blank: 2, Comments: 1}}
+	want := []measure.Function{{
+		Name:     "long",
+		Line:     6,
+		Lines:    11,
+		Blank:    2,
+		Comments: 1,
+	}}
 	if got := f.Functions(); !slices.Equal(got, want) {
 		t.Errorf("functions = %v, want %v", got, want)
 	}
