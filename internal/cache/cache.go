@@ -8,12 +8,11 @@ package cache
 import (
 	"encoding/binary"
 	"sync"
+
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
-// Key is what values are found by: a SHA-256, so that its bits are as good as random.
-type Key = [32]byte
-
-// Cache keeps values of a pointer type. It is safe for concurrent use.
+// Cache keeps values by hash, which spreads them over its shards. It is safe for concurrent use.
 type Cache[V any] struct {
 	shards [64]shard[V]
 	limit  int // entries a shard
@@ -22,7 +21,7 @@ type Cache[V any] struct {
 
 type shard[V any] struct {
 	mu         sync.RWMutex
-	values     map[Key]*V
+	values     map[secret.Hash]*V
 	generation uint64 // counts drops
 	_          [24]byte
 }
@@ -34,18 +33,18 @@ func New[V any](entries int, pinned func(*V) bool) *Cache[V] {
 	c.limit = max(entries/len(c.shards), 1)
 
 	for i := range c.shards {
-		c.shards[i].values = map[Key]*V{}
+		c.shards[i].values = map[secret.Hash]*V{}
 	}
 
 	return c
 }
 
-func (c *Cache[V]) shard(k Key) *shard[V] {
+func (c *Cache[V]) shard(k secret.Hash) *shard[V] {
 	return &c.shards[binary.LittleEndian.Uint16(k[30:])%uint16(len(c.shards))]
 }
 
 // Get returns the value, or nil when it is not here.
-func (c *Cache[V]) Get(k Key) *V {
+func (c *Cache[V]) Get(k secret.Hash) *V {
 	s := c.shard(k)
 	s.mu.RLock()
 	v := s.values[k]
@@ -54,7 +53,7 @@ func (c *Cache[V]) Get(k Key) *V {
 }
 
 // Generation returns what Add wants to be told: read it before the store.
-func (c *Cache[V]) Generation(k Key) uint64 {
+func (c *Cache[V]) Generation(k secret.Hash) uint64 {
 	s := c.shard(k)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -63,17 +62,17 @@ func (c *Cache[V]) Generation(k Key) uint64 {
 
 // Add keeps v unless something was dropped since generation was read, and returns
 // the one that is kept where two goroutines read the same value.
-func (c *Cache[V]) Add(k Key, v *V, generation uint64) *V {
+func (c *Cache[V]) Add(k secret.Hash, v *V, generation uint64) *V {
 	return c.put(k, v, generation, false)
 }
 
 // Renew is Add for a value that takes the place of an older one. It is no drop: who reads
 // a neighbour meanwhile is not kept from adding it.
-func (c *Cache[V]) Renew(k Key, v *V, generation uint64) {
+func (c *Cache[V]) Renew(k secret.Hash, v *V, generation uint64) {
 	c.put(k, v, generation, true)
 }
 
-func (c *Cache[V]) put(k Key, v *V, generation uint64, renew bool) *V {
+func (c *Cache[V]) put(k secret.Hash, v *V, generation uint64, renew bool) *V {
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +106,7 @@ func (c *Cache[V]) makeRoom(s *shard[V]) {
 }
 
 // Drop forgets values. After it has returned none of them is found without the store.
-func (c *Cache[V]) Drop(keys ...Key) {
+func (c *Cache[V]) Drop(keys ...secret.Hash) {
 	for _, k := range keys {
 		s := c.shard(k)
 		s.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/jeton-auth/jeton/internal/cache"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 type value struct {
@@ -16,7 +17,7 @@ type value struct {
 	pinned bool
 }
 
-func key(n int) cache.Key { return sha256.Sum256(binary.LittleEndian.AppendUint64(nil, uint64(n))) }
+func key(n int) secret.Hash { return sha256.Sum256(binary.LittleEndian.AppendUint64(nil, uint64(n))) }
 
 func TestWhatWasAddedIsFoundAndTheCacheIsBounded(t *testing.T) {
 	for _, tc := range []struct{ entries, most int }{{0, 64}, {64, 64}, {640, 640}} {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // TestADroppedSessionIsNotPutBack holds a reader between the store's answer and the
@@ -47,9 +48,11 @@ func TestADroppedSessionIsNotPutBack(t *testing.T) {
 					Idle:     time.Hour,
 				}},
 			}
+
 			tm := terms
 			tm.MaxSessions, tm.WhenFull = 1, policy.EvictOldest
 			_, err := b.Start(t.Context(), diane, "shop", tm, jeton.Event{})
+
 			return err
 		},
 		"ended by a call that nobody heard the outcome of": func(b *bench, s Started) error {
@@ -303,7 +306,7 @@ func TestIdleHereAndBusyElsewhere(t *testing.T) {
 	b := newBench(64 * 64)
 	s := b.start(t)
 	l := b.live(t, s)
-	h := HashOf(s.Secret.Reveal())
+	h := secret.HashOf(s.Secret.Reveal())
 	b.now = noon.Add(terms.Idle + time.Minute)
 	if err := b.live(t, s).Check(b.now); !errors.Is(err, jeton.ErrExpired) {
 		t.Errorf("idle everywhere: %v, want ErrExpired", err)

@@ -37,7 +37,7 @@ type entry struct {
 
 type key [2]uint64
 
-func keyOf(h *Hash) key {
+func keyOf(h *secret.Hash) key {
 	return key{binary.LittleEndian.Uint64(h[:]), binary.LittleEndian.Uint64(h[8:])}
 }
 

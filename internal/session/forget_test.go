@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 func TestForgettingIsExact(t *testing.T) {
@@ -45,14 +47,14 @@ func TestForgettingIsExact(t *testing.T) {
 func TestAReaderWhoBeganBeforeAddsNothing(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		do   func(*table, Hash)
+		do   func(*table, secret.Hash)
 		kept bool
 	}{
-		{"nothing happened", func(*table, Hash) {}, true},
-		{"it was dropped", func(tab *table, h Hash) { tab.drop(h) }, false},
-		{"its owner was forgotten", func(tab *table, _ Hash) { tab.forget(7) }, false},
-		{"another owner was forgotten", func(tab *table, _ Hash) { tab.forget(8) }, true},
-		{"all were forgotten", func(tab *table, _ Hash) { tab.forgetAll() }, false},
+		{"nothing happened", func(*table, secret.Hash) {}, true},
+		{"it was dropped", func(tab *table, h secret.Hash) { tab.drop(h) }, false},
+		{"its owner was forgotten", func(tab *table, _ secret.Hash) { tab.forget(7) }, false},
+		{"another owner was forgotten", func(tab *table, _ secret.Hash) { tab.forget(8) }, true},
+		{"all were forgotten", func(tab *table, _ secret.Hash) { tab.forgetAll() }, false},
 	} {
 		for _, id := range []string{sample(0, 7).ID, "odd"} {
 			t.Run(tc.name+", "+id, func(t *testing.T) {

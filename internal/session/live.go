@@ -9,6 +9,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // Live is a session as a request sees it. Two of them may stand for one session: what is
@@ -24,7 +25,7 @@ type Live struct {
 	Created   time.Time
 	*class
 
-	hash     Hash
+	hash     secret.Hash
 	lastUsed atomic.Int64 // unix milliseconds
 	source   string       // where the login came from; when empty, ipv4 where there is one
 	ipv4     uint64       // numbered and above for none
@@ -103,6 +104,7 @@ func (l *Live) Describe() (which, window string) {
 		l.Created.UTC().Format(policy.Stamp),
 		l.from(),
 	)
+
 	return which, fmt.Sprintf("ends %s, idle at most %v", l.Expires().UTC().Format(policy.Stamp), l.Idle)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 
 	"go.uber.org/goleak"
 )
@@ -24,13 +25,13 @@ var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 // promise is tested in storetest; this one keeps to it as far as these tests look.
 type memory struct {
 	mu       sync.Mutex
-	sessions map[Hash]Record
+	sessions map[secret.Hash]Record
 	used     map[[2]int64]int64
 	touched  map[int64]time.Time
 	login    int64
 	fail     error  // what every call answers
 	found    func() // called by FindSession between reading and answering
-	ended    func(...Hash)
+	ended    func(...secret.Hash)
 	unheard  bool           // EndSessions ends, and nobody hears the answer
 	history  policy.History // what judges see
 	asked    atomic.Int64   // calls of FindSession and Spend
@@ -46,13 +47,13 @@ func (m *memory) lock() (unlock func(), err error) {
 func (m *memory) Fresh(context.Context) error  { return nil }
 func (m *memory) Settle(context.Context) error { return nil }
 
-func (m *memory) WatchSessions(ended func(...Hash)) { m.ended = ended }
+func (m *memory) WatchSessions(ended func(...secret.Hash)) { m.ended = ended }
 
 func (m *memory) StartSession(
 	_ context.Context,
 	s Start,
 	judge func(policy.History) ([]int64, error),
-) (int64, []Hash, error) {
+) (int64, []secret.Hash, error) {
 	unlock, err := m.lock()
 	defer unlock()
 
@@ -74,7 +75,7 @@ func (m *memory) StartSession(
 	return m.login, ended, nil
 }
 
-func (m *memory) end(chosen func(Record) bool) (ended []Hash) {
+func (m *memory) end(chosen func(Record) bool) (ended []secret.Hash) {
 	for h, r := range m.sessions {
 		if chosen(r) {
 			delete(m.sessions, h)
@@ -85,7 +86,7 @@ func (m *memory) end(chosen func(Record) bool) (ended []Hash) {
 	return ended
 }
 
-func (m *memory) FindSession(_ context.Context, h Hash) (Record, error) {
+func (m *memory) FindSession(_ context.Context, h secret.Hash) (Record, error) {
 	m.asked.Add(1)
 	unlock, err := m.lock()
 	r, ok := m.sessions[h]
@@ -136,7 +137,7 @@ func (m *memory) Left(_ context.Context, u count.Use) ([]int64, error) {
 	return m.left(u), err
 }
 
-func (m *memory) EndSessions(_ context.Context, w Which, _ jeton.Event) ([]Hash, error) {
+func (m *memory) EndSessions(_ context.Context, w Which, _ jeton.Event) ([]secret.Hash, error) {
 	unlock, err := m.lock()
 	defer unlock()
 
@@ -181,6 +182,7 @@ func (m *memory) ListSessions(_ context.Context, _ Which, limit int) (list []Rec
 	}
 
 	slices.SortFunc(list, func(a, b Record) int { return int(b.Login - a.Login) })
+
 	return list[:min(limit, len(list))], err
 }
 
@@ -202,9 +204,10 @@ type bench struct {
 
 func newBench(cache int) *bench {
 	b := &bench{
-		m:   &memory{sessions: map[Hash]Record{}, used: map[[2]int64]int64{}, touched: map[int64]time.Time{}},
+		m:   &memory{sessions: map[secret.Hash]Record{}, used: map[[2]int64]int64{}, touched: map[int64]time.Time{}},
 		now: noon,
 	}
+
 	b.Counts = count.New(b.m)
 	b.Sessions = New(Config{
 		Store: b.m,
@@ -212,6 +215,7 @@ func newBench(cache int) *bench {
 		Log:   slog.New(slog.DiscardHandler),
 		Cache: cache,
 	})
+
 	return b
 }
 

@@ -13,7 +13,6 @@ package session
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -26,12 +25,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 )
-
-// Hash is the SHA-256 of a secret. Secrets are random, so nothing slower is needed.
-type Hash [sha256.Size]byte
-
-// HashOf returns what a secret is stored and looked up by.
-func HashOf(text string) Hash { return sha256.Sum256([]byte(text)) }
 
 // Prefix is how every session secret begins, so that scanners can find leaked ones.
 const Prefix = "jtn_s_"
@@ -48,7 +41,7 @@ const secretLen = len(Prefix) + 43
 type Record struct {
 	Login    int64 // number of the login; never given twice, and what counts hang on
 	ID       string
-	Hash     Hash
+	Hash     secret.Hash
 	User     int64
 	Service  string
 	Created  time.Time
@@ -86,7 +79,7 @@ type Store interface {
 	// WatchSessions names the function that hears of every session that has ended before
 	// its time: after the end is durable and before it is answered, and also when nobody
 	// waits for the answer any more. It is called once, before anything else.
-	WatchSessions(ended func(...Hash))
+	WatchSessions(ended func(...secret.Hash))
 	// Fresh returns nil when the watchers have been told of every change up to now, or up to
 	// as long ago as the operator allows: what is in memory may be judged from. Otherwise
 	// it returns jeton.ErrUnavailable.
@@ -105,12 +98,12 @@ type Store interface {
 		ctx context.Context,
 		s Start,
 		judge func(policy.History) (evict []int64, err error),
-	) (login int64, ended []Hash, err error)
+	) (login int64, ended []secret.Hash, err error)
 	// FindSession returns jeton.ErrNotFound for a hash it does not hold.
-	FindSession(ctx context.Context, h Hash) (Record, error)
+	FindSession(ctx context.Context, h secret.Hash) (Record, error)
 	// EndSessions ends the chosen sessions, adds the event to the record if it ended any,
 	// and returns their hashes.
-	EndSessions(ctx context.Context, w Which, ev jeton.Event) ([]Hash, error)
+	EndSessions(ctx context.Context, w Which, ev jeton.Event) ([]secret.Hash, error)
 	// TouchSessions notes when sessions were last used, by login. It is allowed to lose them.
 	TouchSessions(ctx context.Context, at map[int64]time.Time) error
 	// ListSessions returns the chosen sessions, newest first, at most limit.
@@ -154,6 +147,7 @@ func New(c Config) *Sessions {
 		log:   c.Log,
 		table: newTable(c.Cache),
 	}
+
 	c.Store.WatchSessions(s.table.drop)
 
 	return s
@@ -197,7 +191,7 @@ func (s *Sessions) Start(
 	in := Start{
 		Record: Record{
 			ID:       id,
-			Hash:     HashOf(text),
+			Hash:     secret.HashOf(text),
 			User:     o.ID,
 			Service:  service,
 			Created:  now,
@@ -271,8 +265,8 @@ func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time
 		return nil, err
 	}
 
-	h := sha256.Sum256(append(make([]byte, 0, secretLen), text...)) // as HashOf, and takes no memory
-	live := s.table.get((*Hash)(&h))
+	h := secret.HashOf(text)
+	live := s.table.get(&h)
 	if live == nil {
 		var err error
 		if live, err = s.load(ctx, h, now); err != nil {
@@ -291,7 +285,7 @@ func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time
 	return live, nil
 }
 
-func (s *Sessions) load(ctx context.Context, h Hash, now time.Time) (*Live, error) {
+func (s *Sessions) load(ctx context.Context, h secret.Hash, now time.Time) (*Live, error) {
 	before := s.table.since(&h)
 	r, err := s.store.FindSession(ctx, h)
 	if errors.Is(err, jeton.ErrNotFound) {
@@ -307,7 +301,7 @@ func (s *Sessions) load(ctx context.Context, h Hash, now time.Time) (*Live, erro
 
 // seenElsewhere takes over a last use that another node has written down: a session that
 // idles here may be busy there.
-func (s *Sessions) seenElsewhere(ctx context.Context, h Hash, live *Live) error {
+func (s *Sessions) seenElsewhere(ctx context.Context, h secret.Hash, live *Live) error {
 	r, err := s.store.FindSession(ctx, h)
 	if errors.Is(err, jeton.ErrNotFound) {
 		return nil // it has been swept away, and stays idle

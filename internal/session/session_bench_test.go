@@ -22,7 +22,7 @@ type endless struct {
 	last  atomic.Int64
 }
 
-func (e *endless) FindSession(_ context.Context, h Hash) (Record, error) {
+func (e *endless) FindSession(_ context.Context, h secret.Hash) (Record, error) {
 	n := e.last.Add(1)
 	id, err := secret.ID("s_", noon, rand.NewChaCha8(h))
 
@@ -58,6 +58,7 @@ func filled(tb testing.TB, sessions int, users int64) (*Sessions, []string) {
 		Log:   slog.New(slog.DiscardHandler),
 		Cache: sessions + sessions/8 + 10_000,
 	})
+
 	texts := make([]string, sessions)
 	for i := range texts {
 		texts[i] = text(i)

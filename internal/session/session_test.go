@@ -15,6 +15,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 func TestASecretIs256RandomBits(t *testing.T) {
@@ -46,13 +47,14 @@ func TestASecretIs256RandomBits(t *testing.T) {
 		) || len(s.ID) != 2+23 || strings.ToLower(s.ID) != s.ID || strings.Contains(text, s.ID[2:]) {
 			t.Errorf("the id is %q", s.ID)
 		}
+
 		if s.ID <= last {
 			t.Errorf("id %s comes after %s: ids grow with time", s.ID, last)
 		}
 
 		last = s.ID
 		b.now = b.now.Add(time.Millisecond)
-		_, stored := b.m.sessions[HashOf(text)]
+		_, stored := b.m.sessions[secret.HashOf(text)]
 		if !stored {
 			t.Error("the session is not stored by the hash of its secret")
 		}
@@ -93,6 +95,7 @@ func TestSecretsComeFromTheRandomnessThatWasHandedIn(t *testing.T) {
 			if err != nil && jeton.Outcome(err) != nil {
 				t.Errorf("Start: %v is an outcome; a server without randomness is out of order", err)
 			}
+
 			if tc.ok && s.Secret.Reveal() != Prefix+base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat(
 				"r",
 				32,
@@ -106,47 +109,47 @@ func TestSecretsComeFromTheRandomnessThatWasHandedIn(t *testing.T) {
 func TestWhatIsNotTheSecretIsRefused(t *testing.T) {
 	b := newBench(64 * 64)
 	s := b.start(t)
-	secret := s.Secret.Reveal()
+	text := s.Secret.Reveal()
 	b.live(t, s) // in the cache, too
 
 	swap := func(i int) string {
 		c := byte('A')
-		if secret[i] == 'A' {
+		if text[i] == 'A' {
 			c = 'B'
 		}
-		return secret[:i] + string(c) + secret[i+1:]
+		return text[:i] + string(c) + text[i+1:]
 	}
 
 	tries := map[string]string{
 		"nothing":              "",
 		"the prefix":           Prefix,
-		"the body":             secret[len(Prefix):],
-		"upper case":           strings.ToUpper(secret),
-		"lower case":           strings.ToLower(secret),
-		"prefix in upper case": strings.ToUpper(Prefix) + secret[len(Prefix):],
-		"twice":                secret + secret,
-		"a zero byte":          secret + "\x00",
-		"a newline":            secret + "\n",
-		"a blank before":       " " + secret,
-		"padding":              secret + "=",
-		"quotes":               `"` + secret + `"`,
-		"another prefix":       "jtn_p_" + secret[len(Prefix):],
+		"the body":             text[len(Prefix):],
+		"upper case":           strings.ToUpper(text),
+		"lower case":           strings.ToLower(text),
+		"prefix in upper case": strings.ToUpper(Prefix) + text[len(Prefix):],
+		"twice":                text + text,
+		"a zero byte":          text + "\x00",
+		"a newline":            text + "\n",
+		"a blank before":       " " + text,
+		"padding":              text + "=",
+		"quotes":               `"` + text + `"`,
+		"another prefix":       "jtn_p_" + text[len(Prefix):],
 		"the id":               s.ID,
-		"the hash":             string(func() []byte { h := HashOf(secret); return h[:] }()),
-		"standard base64":      strings.NewReplacer("-", "+", "_", "/").Replace(secret),
+		"the hash":             string(func() []byte { h := secret.HashOf(text); return h[:] }()),
+		"standard base64":      strings.NewReplacer("-", "+", "_", "/").Replace(text),
 		"of the right length":  Prefix + strings.Repeat("A", 43),
-		"much too long":        strings.Repeat(secret, 1000),
+		"much too long":        strings.Repeat(text, 1000),
 	}
 
-	for i := range secret {
-		tries["cut at "+secret[:i]] = secret[:i]
-		tries["altered after "+secret[:i]] = swap(i)
+	for i := range text {
+		tries["cut at "+text[:i]] = text[:i]
+		tries["altered after "+text[:i]] = swap(i)
 	}
 
 	// The last character holds four bits; its others are zero in what we mint, and must not be free.
-	body, alphabet := secret[:len(secret)-1], "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	body, alphabet := text[:len(text)-1], "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	for _, c := range alphabet {
-		if body+string(c) != secret {
+		if body+string(c) != text {
 			tries["ending in "+string(c)] = body + string(c)
 		}
 	}
@@ -157,7 +160,7 @@ func TestWhatIsNotTheSecretIsRefused(t *testing.T) {
 		}
 	}
 
-	if _, err := b.Find(t.Context(), secret, "bank", b.now); !errors.Is(err, jeton.ErrBadCredential) {
+	if _, err := b.Find(t.Context(), text, "bank", b.now); !errors.Is(err, jeton.ErrBadCredential) {
 		t.Errorf("at another service: %v, want ErrBadCredential", err)
 	}
 
@@ -209,9 +212,10 @@ func TestStartRecordsTheSession(t *testing.T) {
 	in := b.m.last
 	if in.Version != diane.Version || in.User != diane.ID || in.Service != "shop" || in.Source != "192.0.2.7" ||
 		in.ID != s.ID ||
-		in.Hash != HashOf(s.Secret.Reveal()) {
+		in.Hash != secret.HashOf(s.Secret.Reveal()) {
 		t.Errorf("recorded is %+v", in)
 	}
+
 	if !in.Created.Equal(noon) || !in.LastUsed.Equal(noon) || !in.Expires.Equal(noon.Add(time.Hour)) ||
 		in.Idle != tm.Idle ||
 		!s.At.Equal(noon) ||

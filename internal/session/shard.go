@@ -4,6 +4,8 @@ import (
 	"iter"
 	"math/bits"
 	"time"
+
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // places returns the two buckets where an entry may stand.
@@ -257,7 +259,7 @@ func (t *table) grow(s *shard, now int64) {
 // place of one of a few: the one that was used longest ago, if none of them is worthless.
 func (t *table) keepOdd(s *shard, o odd, now time.Time) {
 	if s.odd == nil {
-		s.odd = map[Hash]odd{}
+		s.odd = map[secret.Hash]odd{}
 	}
 
 	if _, ok := s.odd[o.hash]; !ok && len(s.odd) >= s.mostOdd {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // table keeps live sessions by hash, a bounded number of them in bounded memory, and stays
@@ -42,7 +43,7 @@ type shard struct {
 	// hot holds sessions that were looked for last, so that busy ones are not made anew
 	// each time. One counts only beside its entry, and goes with it.
 	hot     []atomic.Pointer[Live]
-	odd     map[Hash]odd
+	odd     map[secret.Hash]odd
 	mostOdd int
 
 	waitMu  sync.Mutex        // taken last
@@ -100,12 +101,12 @@ func newTable(sessions int) *table {
 }
 
 // shard takes bits of the hash that an entry does not hold, and that do not choose its bucket.
-func (t *table) shard(h *Hash) *shard {
+func (t *table) shard(h *secret.Hash) *shard {
 	return &t.shards[int(binary.LittleEndian.Uint16(h[30:]))&(len(t.shards)-1)]
 }
 
 // get returns a session, or nil when it is not here.
-func (t *table) get(h *Hash) *Live {
+func (t *table) get(h *secret.Hash) *Live {
 	s := t.shard(h)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -113,7 +114,7 @@ func (t *table) get(h *Hash) *Live {
 }
 
 // look is get for somebody who holds a lock of the shard.
-func (t *table) look(s *shard, h *Hash) *Live {
+func (t *table) look(s *shard, h *secret.Hash) *Live {
 	e := s.find(keyOf(h))
 	if e != nil && t.owners.alive(e.owner()) {
 		return t.warm(s, e, h)
@@ -126,7 +127,7 @@ func (t *table) look(s *shard, h *Hash) *Live {
 }
 
 // lastUsed returns the last use of a session as far as it is known here, or 0.
-func (t *table) lastUsed(h *Hash, login int64) int64 {
+func (t *table) lastUsed(h *secret.Hash, login int64) int64 {
 	s := t.shard(h)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -141,7 +142,7 @@ func (t *table) lastUsed(h *Hash, login int64) int64 {
 }
 
 // since returns what add wants to be told.
-func (t *table) since(h *Hash) since {
+func (t *table) since(h *secret.Hash) since {
 	s := t.shard(h)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -151,7 +152,7 @@ func (t *table) since(h *Hash) since {
 // add keeps what was read from the store unless it may have been dropped or forgotten since
 // then. It returns the session, and where two readers came with the same one, what
 // the first of them made known.
-func (t *table) add(h *Hash, r *Record, before since, now time.Time) *Live {
+func (t *table) add(h *secret.Hash, r *Record, before since, now time.Time) *Live {
 	s := t.shard(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,7 +199,7 @@ func (t *table) add(h *Hash, r *Record, before since, now time.Time) *Live {
 }
 
 // warm returns the session of an entry, to somebody who holds a lock of its shard.
-func (t *table) warm(s *shard, e *entry, h *Hash) *Live {
+func (t *table) warm(s *shard, e *entry, h *secret.Hash) *Live {
 	at := s.at(e.key)
 	if l := at.Load(); l != nil && l.hash == *h {
 		l.heard(e.lastUsed())
@@ -222,7 +223,7 @@ func (t *table) lone(r *Record) *Live {
 }
 
 // live makes the session of an entry, for somebody who holds a lock of its shard.
-func (t *table) live(e *entry, h *Hash) *Live {
+func (t *table) live(e *entry, h *secret.Hash) *Live {
 	o := t.owners.people.at(e.owner())
 	// One piece of memory holds all texts.
 	text := append(make([]byte, 0, idLen+nameLen+addressLen), idPrefix...)
@@ -332,7 +333,7 @@ func (t *table) release(s *shard, e *entry) {
 
 // drop forgets sessions that have ended. After it has returned none of them is found
 // without the store.
-func (t *table) drop(hashes ...Hash) {
+func (t *table) drop(hashes ...secret.Hash) {
 	for i := range hashes {
 		h := &hashes[i]
 		s := t.shard(h)

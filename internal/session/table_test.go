@@ -46,7 +46,7 @@ func (t *table) keep(r Record, now time.Time) *Live {
 }
 
 // isOdd reports whether a session is kept as one that does not fit an entry.
-func (t *table) isOdd(h Hash) bool { _, ok := t.shard(&h).odd[h]; return ok }
+func (t *table) isOdd(h secret.Hash) bool { _, ok := t.shard(&h).odd[h]; return ok }
 
 // waiting counts last uses by what the shards hold of them.
 func (t *table) waiting() map[int64]int64 {

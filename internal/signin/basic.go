@@ -17,6 +17,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/cache"
 	"github.com/jeton-auth/jeton/internal/limit"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 const (
@@ -35,17 +36,17 @@ type verified struct {
 	people *cache.Cache[Verified]
 
 	mu      sync.Mutex
-	flights map[cache.Key]chan struct{} // passwords that are being checked
+	flights map[secret.Hash]chan struct{} // passwords that are being checked
 }
 
 func newVerified() *verified {
-	v := &verified{people: cache.New[Verified](rememberMost, nil), flights: map[cache.Key]chan struct{}{}}
+	v := &verified{people: cache.New[Verified](rememberMost, nil), flights: map[secret.Hash]chan struct{}{}}
 	_, _ = rand.Read(v.secret[:]) // it never fails (crypto/rand)
 	return v
 }
 
 // key is what a name and a password are known by. The length keeps the two apart.
-func (v *verified) key(name, password string) cache.Key {
+func (v *verified) key(name, password string) secret.Hash {
 	m := hmac.New(sha256.New, v.secret[:])
 	var n [8]byte
 	binary.BigEndian.PutUint64(n[:], uint64(len(name)))
@@ -53,12 +54,12 @@ func (v *verified) key(name, password string) cache.Key {
 	m.Write([]byte(name))
 
 	m.Write([]byte(password))
-	return cache.Key(m.Sum(nil))
+	return secret.Hash(m.Sum(nil))
 }
 
 // turn waits until nobody checks this password, and takes the turn. The function it
 // returns passes it on.
-func (v *verified) turn(ctx context.Context, k cache.Key) (func(), error) {
+func (v *verified) turn(ctx context.Context, k secret.Hash) (func(), error) {
 	for {
 		v.mu.Lock()
 		other, busy := v.flights[k]
@@ -153,7 +154,7 @@ func (l *Logins) Basic(ctx context.Context, a Attempt) (*Verified, error) {
 	return v, nil
 }
 
-func (l *Logins) remembered(k cache.Key) *Verified {
+func (l *Logins) remembered(k secret.Hash) *Verified {
 	v := l.verified.people.Get(k)
 	if v == nil {
 		return nil
@@ -168,13 +169,14 @@ func (l *Logins) remembered(k cache.Key) *Verified {
 }
 
 // verify checks a password the slow way, and remembers one that was right.
-func (l *Logins) verify(ctx context.Context, a Attempt, k cache.Key) (*Verified, error) {
+func (l *Logins) verify(ctx context.Context, a Attempt, k secret.Hash) (*Verified, error) {
 	t := trail{
 		action:  audit.Login,
 		service: a.Service,
 		source:  a.Source,
 		request: a.Request,
 	}
+
 	t.pass("way", "Basic (RFC 7617)")
 	before := l.verified.people.Generation(k)
 	acct, err := l.prove(ctx, a, &t)

@@ -266,9 +266,7 @@ func (t *Tokens) iss() string {
 }
 
 func (t *Tokens) ended(hashes ...secret.Hash) {
-	for _, h := range hashes {
-		t.live.Drop(cache.Key(h))
-	}
+	t.live.Drop(hashes...)
 }
 
 // Forget makes the next look at every token of an owner ask the store: what is known of
@@ -337,6 +335,7 @@ func (l *Live) Describe() (which, window string) {
 		l.Audience,
 		l.Created.UTC().Format(policy.Stamp),
 	)
+
 	return which, fmt.Sprintf(
 		"opens %s, ends %s",
 		l.Window.Opens.UTC().Format(policy.Stamp),
@@ -379,7 +378,7 @@ func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
 	}
 
 	h := secret.HashOf(text)
-	l := t.live.Get(cache.Key(h))
+	l := t.live.Get(h)
 	if l != nil {
 		return l, nil
 	}
@@ -388,7 +387,7 @@ func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
 		return nil, refused("not the form of a token of ours")
 	}
 
-	before := t.live.Generation(cache.Key(h))
+	before := t.live.Generation(h)
 	r, err := t.store.FindToken(ctx, h)
 	if errors.Is(err, jeton.ErrNotFound) {
 		return nil, refused("no such token, or it has ended")
@@ -398,7 +397,7 @@ func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
 		return nil, fmt.Errorf("find token: %w", err)
 	}
 
-	return t.live.Add(cache.Key(h), t.newLive(r), before), nil
+	return t.live.Add(h, t.newLive(r), before), nil
 }
 
 // proof is what a right signature proves: the claims of a token of ours.
@@ -419,7 +418,7 @@ func (t *Tokens) findSigned(ctx context.Context, text string, now time.Time) (*L
 		return nil, err
 	}
 
-	sum := cache.Key(secret.HashOf(text))
+	sum := secret.HashOf(text)
 	p := t.checked.Get(sum)
 	if p == nil {
 		before := t.checked.Generation(sum) // the name of the issuer may change meanwhile
@@ -437,7 +436,7 @@ func (t *Tokens) findSigned(ctx context.Context, text string, now time.Time) (*L
 		t.checked.Drop(sum) // it is over; nobody needs it again
 	}
 
-	h := cache.Key(p.record.Hash)
+	h := p.record.Hash
 	if l := t.live.Get(h); l != nil {
 		return l, nil
 	}

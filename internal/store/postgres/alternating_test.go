@@ -34,11 +34,11 @@ func (a *alternating) StartSession(
 	ctx context.Context,
 	s session.Start,
 	judge func(policy.History) ([]int64, error),
-) (int64, []session.Hash, error) {
+) (int64, []secret.Hash, error) {
 	return a.node().StartSession(ctx, s, judge)
 }
 
-func (a *alternating) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) ([]session.Hash, error) {
+func (a *alternating) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) ([]secret.Hash, error) {
 	return a.node().EndSessions(ctx, w, ev)
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/policy"
-	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 
 	"github.com/jackc/pgx/v5"
@@ -244,7 +244,7 @@ func (l *load) ask(t *testing.T, db *DB, i int, gone *atomic.Pointer[time.Time],
 			l.wrong.Add(1)
 		}
 	case 1:
-		_, err = db.FindSession(t.Context(), session.HashOf("one"))
+		_, err = db.FindSession(t.Context(), secret.HashOf("one"))
 	case 2:
 		err = l.login(db, i/6)
 	default:
@@ -304,7 +304,7 @@ func TestNoHerdComesWithTheReturn(t *testing.T) {
 			for {
 				_, err := db.Spend(t.Context(), use(login, policy.Budget{ID: 1, Max: 1 << 40}))
 				if err == nil {
-					_, err = db.FindSession(t.Context(), session.HashOf("one"))
+					_, err = db.FindSession(t.Context(), secret.HashOf("one"))
 				}
 				if err == nil {
 					return
@@ -355,7 +355,7 @@ func TestARestartMakesEverythingBeDropped(t *testing.T) {
 		eventually(t, "the node to judge again", func() bool { return db.Fresh(t.Context()) == nil && ear.count(everything) > 0 })
 		var err error
 		eventually(t, "an answer", func() bool {
-			_, err = db.FindSession(t.Context(), session.HashOf("one"))
+			_, err = db.FindSession(t.Context(), secret.HashOf("one"))
 			return !errors.Is(err, jeton.ErrUnavailable)
 		})
 

@@ -73,7 +73,7 @@ func record(db *DB) *recorder {
 	}
 
 	db.WatchAll(func() { note(everything) })
-	db.WatchSessions(func(list ...session.Hash) {
+	db.WatchSessions(func(list ...secret.Hash) {
 		for _, h := range list {
 			note(fmt.Sprintf("session %x", h))
 		}
@@ -152,7 +152,7 @@ func newSession(u account.Account, text string) session.Start {
 	return session.Start{
 		Record: session.Record{
 			ID:       "s_" + text,
-			Hash:     session.HashOf(text),
+			Hash:     secret.HashOf(text),
 			User:     u.ID,
 			Service:  "shop",
 			Created:  noon,
@@ -196,7 +196,7 @@ func endSession(ctx context.Context, db *DB, text string) error {
 	return err
 }
 
-func sessionEnded(text string) string { return fmt.Sprintf("session %x", session.HashOf(text)) }
+func sessionEnded(text string) string { return fmt.Sprintf("session %x", secret.HashOf(text)) }
 
 func use(login int64, budgets ...policy.Budget) count.Use {
 	return count.Use{Holder: login, Budgets: budgets}

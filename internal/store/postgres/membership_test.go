@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
@@ -236,7 +236,7 @@ func TestSilentNodesAreForgottenAndTheirChangesCleared(t *testing.T) {
 		return n == 0
 	})
 
-	if _, err := db.FindSession(t.Context(), session.HashOf("one")); err == nil {
+	if _, err := db.FindSession(t.Context(), secret.HashOf("one")); err == nil {
 		t.Error("the session is there again")
 	}
 }

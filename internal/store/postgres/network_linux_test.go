@@ -14,7 +14,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
-	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 
 	"golang.org/x/sys/unix"
@@ -157,14 +157,14 @@ func TestPacketsThatAreLostWithoutAWord(t *testing.T) {
 	island.way(t, "up")
 	back := time.Now()
 	eventually(t, "health", func() bool {
-		_, err := far.FindSession(t.Context(), session.HashOf("one"))
+		_, err := far.FindSession(t.Context(), secret.HashOf("one"))
 		return err == nil && far.Fresh(t.Context()) == nil
 	})
 
 	if took := time.Since(back); took > healthy {
 		t.Errorf("it took %v until all was well", took)
 	}
-	if _, err := far.FindSession(t.Context(), session.HashOf("two")); !errors.Is(err, jeton.ErrNotFound) {
+	if _, err := far.FindSession(t.Context(), secret.HashOf("two")); !errors.Is(err, jeton.ErrNotFound) {
 		t.Errorf("the session that was ended meanwhile: %v", err)
 	}
 

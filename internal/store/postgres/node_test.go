@@ -12,7 +12,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
-	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	"github.com/google/go-cmp/cmp"
@@ -224,7 +224,7 @@ func TestAnEndWhoseConnectionWasEndedInTheCommitIsNotTaken(t *testing.T) {
 
 	wantUnavailable(t, "an end whose connection was ended", <-answer)
 	pollNow(t, db)
-	_, err := db.FindSession(t.Context(), session.HashOf("one"))
+	_, err := db.FindSession(t.Context(), secret.HashOf("one"))
 	if err != nil || ear.count(sessionEnded("one")) != 0 {
 		t.Errorf("the session is %v and was heard %d times; nothing was committed", err, ear.count(sessionEnded("one")))
 	}
@@ -403,7 +403,7 @@ func TestANodeDoesNotGoOnWithADatabaseFromThePast(t *testing.T) {
 			for range 5 {
 				err := db.Fresh(t.Context())
 				wantUnavailable(t, "memory of before", err)
-				_, err = db.FindSession(t.Context(), session.HashOf("one"))
+				_, err = db.FindSession(t.Context(), secret.HashOf("one"))
 				wantUnavailable(t, "a session", err)
 				time.Sleep(50 * time.Millisecond)
 			}
@@ -412,7 +412,7 @@ func TestANodeDoesNotGoOnWithADatabaseFromThePast(t *testing.T) {
 			must(t, db.Close())
 			again := openNode(t, url, Config{})
 			pollNow(t, again)
-			_, err = again.FindSession(t.Context(), session.HashOf("one"))
+			_, err = again.FindSession(t.Context(), secret.HashOf("one"))
 			must(t, err)
 		})
 	}

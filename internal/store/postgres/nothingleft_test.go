@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // TestWhoFindsNothingLeftToEndIsAnsweredWhenAllHaveHeard has an end that waits for a node
@@ -37,7 +37,7 @@ func TestWhoFindsNothingLeftToEndIsAnsweredWhenAllHaveHeard(t *testing.T) {
 			go func() { first <- endSession(context.WithoutCancel(t.Context()), one, "one") }()
 
 			eventually(t, "the end to be committed", func() bool {
-				_, err := two.FindSession(t.Context(), session.HashOf("one"))
+				_, err := two.FindSession(t.Context(), secret.HashOf("one"))
 				return errors.Is(err, jeton.ErrNotFound)
 			})
 

@@ -15,7 +15,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
-	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
@@ -125,7 +125,7 @@ func TestAPoolerThatKeepsSessionsWorks(t *testing.T) {
 		t.Error("another node has not heard of an end that was answered")
 	}
 
-	_, err = other.FindSession(t.Context(), session.HashOf("one"))
+	_, err = other.FindSession(t.Context(), secret.HashOf("one"))
 	wantError(t, "a session that was ended", err, jeton.ErrNotFound)
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
@@ -22,9 +23,11 @@ func TestReopeningKeepsEverything(t *testing.T) {
 	b := newBench(t)
 	must(t, b.spend(t)())
 	groups := []string{"blue"}
+
 	_, err := b.ChangeUser(t.Context(), "diane", account.Change{
 		Groups: &groups,
 	}, noon, jeton.Event{Action: audit.UserChange})
+
 	must(t, err)
 
 	type all struct {
@@ -37,7 +40,7 @@ func TestReopeningKeepsEverything(t *testing.T) {
 	read := func() (a all) {
 		var errs [4]error
 		a.user, errs[0] = b.FindUser(t.Context(), "diane")
-		a.session, errs[1] = b.FindSession(t.Context(), session.HashOf("one"))
+		a.session, errs[1] = b.FindSession(t.Context(), secret.HashOf("one"))
 		a.events, errs[2] = b.Events(t.Context(), audit.Filter{})
 		a.known, errs[3] = b.KnownSource(t.Context(), a.user.ID, "", time.Time{})
 
@@ -233,7 +236,7 @@ func TestDamageInUseIsUnavailable(t *testing.T) {
 
 	for name, call := range map[string]func() error{
 		"FindUser":    func() error { _, err := b.FindUser(t.Context(), "diane"); return err },
-		"FindSession": func() error { _, err := b.FindSession(t.Context(), session.HashOf("one")); return err },
+		"FindSession": func() error { _, err := b.FindSession(t.Context(), secret.HashOf("one")); return err },
 		"Events":      func() error { _, err := b.Events(t.Context(), audit.Filter{}); return err },
 		"Spend":       b.spend(t),
 		"AddUser": func() error {

@@ -16,6 +16,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 
@@ -55,6 +56,7 @@ func (b *bench) fill(t *testing.T) {
 		Password: "hash",
 		Version:  1,
 	}, jeton.Event{}))
+
 	u, err := b.FindUser(t.Context(), "diane")
 	must(t, err)
 	id, err := b.BudgetID(t.Context(), "shop", "*")
@@ -63,7 +65,7 @@ func (b *bench) fill(t *testing.T) {
 	login, _, err := b.StartSession(t.Context(), session.Start{
 		Record: session.Record{
 			ID:       "s_one",
-			Hash:     session.HashOf("one"),
+			Hash:     secret.HashOf("one"),
 			User:     u.ID,
 			Service:  "shop",
 			Created:  noon,
@@ -247,7 +249,7 @@ func TestAFullFileGrantsNothing(t *testing.T) {
 	}
 
 	b.left(t, 3)
-	if _, err := b.FindSession(t.Context(), session.HashOf("one")); err != nil {
+	if _, err := b.FindSession(t.Context(), secret.HashOf("one")); err != nil {
 		t.Errorf("FindSession while nothing can be written: %v", err)
 	}
 
@@ -345,6 +347,7 @@ func TestACallerWhoGoesAwayLeavesTheOthersAlone(t *testing.T) {
 				Folded:   "ben",
 				Declared: true,
 			}}, noon, jeton.Event{})
+
 			return err
 		},
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 )
 
@@ -28,16 +29,16 @@ FROM (SELECT login FROM sessions WHERE login = $1 UNION ALL SELECT -number FROM 
 LEFT JOIN uses u ON u.login = h.login AND u.budget = $2`
 
 // WatchSessions implements session.Store.
-func (db *Store) WatchSessions(ended func(...session.Hash)) { db.watch(func() { db.ended = ended }) }
+func (db *Store) WatchSessions(ended func(...secret.Hash)) { db.watch(func() { db.ended = ended }) }
 
 // StartSession implements session.Store.
 func (db *Store) StartSession(
 	ctx context.Context,
 	s session.Start,
 	judge func(policy.History) ([]int64, error),
-) (int64, []session.Hash, error) {
+) (int64, []secret.Hash, error) {
 	var login int64
-	var ended []session.Hash
+	var ended []secret.Hash
 
 	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]Change, error) {
 		// The owner's row is held to the end: of two logins at once the second sees the first.
@@ -157,6 +158,7 @@ func insertSession(ctx context.Context, tx Conn, s session.Start) (int64, error)
 	const add = `INSERT INTO sessions (id, hash, account, service, created, expires, idle, used, source)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING login`
 	var login int64
+
 	err := tx.QueryRow(
 		ctx,
 		add,
@@ -185,6 +187,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING login`
 	); err != nil {
 		return 0, err
 	}
+
 	if _, err := tx.Exec(
 		ctx,
 		"INSERT INTO logins (account, service, login, at) VALUES ($1, $2, $3, $4)",
@@ -204,7 +207,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING login`
 
 // endSessions removes the sessions that where chooses, with their counts, and returns
 // their hashes. A use that is being taken at this moment finds no session and fails.
-func endSessions(ctx context.Context, tx Conn, where string, args ...any) ([]session.Hash, error) {
+func endSessions(ctx context.Context, tx Conn, where string, args ...any) ([]secret.Hash, error) {
 	rows, err := tx.Query(ctx, "DELETE FROM sessions WHERE "+where+" RETURNING hash, login", args...)
 	if err != nil {
 		return nil, err
@@ -218,7 +221,7 @@ func endSessions(ctx context.Context, tx Conn, where string, args ...any) ([]ses
 	return ended, removeUses(ctx, tx, logins)
 }
 
-func scanEnded(rows Rows) (ended []session.Hash, logins []int64, err error) {
+func scanEnded(rows Rows) (ended []secret.Hash, logins []int64, err error) {
 	defer rows.Close()
 
 	for rows.Next() {
@@ -239,15 +242,15 @@ func scanEnded(rows Rows) (ended []session.Hash, logins []int64, err error) {
 	return ended, logins, rows.Err()
 }
 
-func hash(b []byte) (h session.Hash, err error) {
+func hash(b []byte) (h secret.Hash, err error) {
 	if len(b) != len(h) {
 		return h, fmt.Errorf("a stored hash has %d bytes instead of %d", len(b), len(h))
 	}
-	return session.Hash(b), nil
+	return secret.Hash(b), nil
 }
 
 // FindSession implements session.Store.
-func (db *Store) FindSession(ctx context.Context, h session.Hash) (session.Record, error) {
+func (db *Store) FindSession(ctx context.Context, h secret.Hash) (session.Record, error) {
 	r, err := scanSession(db.engine.QueryRow(ctx, FindSession, h[:]))
 	if errors.Is(err, sql.ErrNoRows) {
 		return session.Record{}, jeton.ErrNotFound
@@ -314,12 +317,12 @@ func (db *Store) Left(ctx context.Context, u count.Use) ([]int64, error) {
 }
 
 // EndSessions implements session.Store.
-func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) ([]session.Hash, error) {
+func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) ([]secret.Hash, error) {
 	if (w == session.Which{Not: w.Not}) {
 		return nil, nil
 	}
 
-	var ended []session.Hash
+	var ended []secret.Hash
 
 	where, args := chosen(w)
 	err := db.engine.Do(ctx, Step{Long: w.ID == "", Run: func(ctx context.Context, tx Conn) (_ []Change, err error) {
@@ -382,6 +385,7 @@ func (db *Store) ListSessions(ctx context.Context, w session.Which, limit int) (
 		"$%d",
 		len(args)+1,
 	) + ") s JOIN users u ON u.id = s.account ORDER BY s.login DESC"
+
 	rows, err := db.engine.Query(ctx, list, append(args, limit)...)
 	if err != nil {
 		return nil, Unavailable(err)
@@ -430,6 +434,7 @@ func (db *Store) SweepSessions(ctx context.Context, before time.Time, limit int)
 			"login IN (SELECT login FROM sessions WHERE expires < $1 ORDER BY expires"+atMost(limit)+")",
 			milli(before),
 		)
+
 		n = len(ended)
 
 		return err
@@ -459,6 +464,7 @@ func (db *Store) BudgetID(ctx context.Context, service, name string) (int64, err
 		); err != nil {
 			return err
 		}
+
 		return tx.QueryRow(ctx, find, service, name).Scan(&id)
 	})
 	if err != nil {

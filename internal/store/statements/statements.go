@@ -21,7 +21,6 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/secret"
-	"github.com/jeton-auth/jeton/internal/session"
 )
 
 // Queries is what reads. An engine binds $1 … $n by number. A row that is not there is
@@ -111,7 +110,7 @@ type Store struct {
 	mu            sync.RWMutex // other nodes may be heard before everybody listens
 	changed       func(user int64)
 	changedClient func(id int64)
-	ended         func(...session.Hash)
+	ended         func(...secret.Hash)
 	endedTokens   func(...secret.Hash)
 	changedKeys   func()
 	everything    func()
@@ -127,7 +126,7 @@ func New(engine Engine) *Store {
 		engine:        engine,
 		changed:       func(int64) {},
 		changedClient: func(int64) {},
-		ended:         func(...session.Hash) {},
+		ended:         func(...secret.Hash) {},
 		endedTokens:   func(...secret.Hash) {},
 		changedKeys:   func() {},
 	}
@@ -155,11 +154,7 @@ func (db *Store) Hear(changes []Change) {
 	for _, c := range changes {
 		switch c.Kind {
 		case SessionsEnded:
-			hashes := make([]session.Hash, len(c.Hashes))
-			for i, h := range c.Hashes {
-				hashes[i] = session.Hash(h)
-			}
-			db.ended(hashes...)
+			db.ended(c.Hashes...)
 		case TokensEnded:
 			db.endedTokens(c.Hashes...)
 		case UsersChanged:
@@ -186,17 +181,12 @@ func (db *Store) Hear(changes []Change) {
 }
 
 // sessionsEnded returns the change that the end of sessions is, or none.
-func sessionsEnded(hashes []session.Hash) []Change {
+func sessionsEnded(hashes []secret.Hash) []Change {
 	if len(hashes) == 0 {
 		return nil
 	}
 
-	c := Change{Kind: SessionsEnded, Hashes: make([]secret.Hash, len(hashes))}
-	for i, h := range hashes {
-		c.Hashes[i] = secret.Hash(h)
-	}
-
-	return []Change{c}
+	return []Change{{Kind: SessionsEnded, Hashes: hashes}}
 }
 
 // nothingLeft is the change of a step that found nothing left to end. Another may have ended
@@ -240,6 +230,7 @@ func (db *Store) settle(s *settling) {
 	db.settleMu.Lock()
 	db.settling = nil
 	db.settleMu.Unlock()
+
 	s.err = db.engine.Do(context.Background(), Step{
 		Run: func(context.Context, Conn) ([]Change, error) { return nothingLeft(), nil },
 	})

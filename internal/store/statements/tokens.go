@@ -180,6 +180,7 @@ func useOnce(ctx context.Context, tx Conn, o token.Once) error {
 	if err == nil && n == 0 {
 		return token.ErrUsed
 	}
+
 	return err
 }
 
@@ -384,12 +385,14 @@ func makeVoid(ctx context.Context, tx Conn, v token.Void) (bool, error) {
 	if err := tx.Order(ctx, "void"); err != nil {
 		return false, err
 	}
+
 	n, err := tx.Exec(
 		ctx,
 		"INSERT INTO revoked (hash, until) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING",
 		v.Hash[:],
 		milli(v.Until),
 	)
+
 	return n > 0, err
 }
 
@@ -419,14 +422,14 @@ func removeTokens(ctx context.Context, tx Conn, where string, args ...any) ([]se
 		return nil, nil, err
 	}
 
-	ended, numbers, err := scanEnded(rows)
+	hashes, numbers, err := scanEnded(rows)
 	if err != nil {
 		return nil, nil, err
 	}
 
-	hashes, holders := make([]secret.Hash, len(ended)), make([]int64, len(ended))
-	for i, h := range ended {
-		hashes[i], holders[i] = secret.Hash(h), -numbers[i]
+	holders := make([]int64, len(numbers))
+	for i, n := range numbers {
+		holders[i] = -n
 	}
 
 	return hashes, numbers, removeUses(ctx, tx, holders)
@@ -461,11 +464,13 @@ func chosenTokens(w token.Which) (where string, args []any) {
 func (db *Store) ListTokens(ctx context.Context, w token.Which, limit int) ([]token.Record, error) {
 	where, args := chosenTokens(w)
 	most := fmt.Sprintf("$%d", len(args)+1)
+
 	text := "SELECT " + tokenColumns + " FROM (SELECT * FROM tokens WHERE " + where + " ORDER BY number DESC LIMIT " +
 		most +
 		") t " +
 		tokenOwners +
 		" ORDER BY t.number DESC"
+
 	rows, err := db.engine.Query(ctx, text, append(args, limit)...)
 	if err != nil {
 		return nil, Unavailable(err)

@@ -18,6 +18,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 
 	"github.com/anishathalye/porcupine"
@@ -70,6 +71,7 @@ func Linearizable(t *testing.T, open Open) {
 			}),
 			uint64(i),
 		)
+
 		tally := map[string]int{}
 		for _, op := range history {
 			tally[op.Input.(ask).String()+" "+op.Output.(answer).String()]++
@@ -309,7 +311,7 @@ func (r *recorder) ask(t *testing.T, s session.Record, a ask, client int, goesAw
 			out.n = left[0]
 		}
 	case end:
-		var gone []session.Hash
+		var gone []secret.Hash
 		gone, err = r.store.EndSessions(ctx, session.Which{ID: s.ID}, event(audit.SessionEnd, s.ID))
 		out.n = int64(len(gone))
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 )
 
@@ -51,6 +52,7 @@ func startedIsFound(t *testing.T, s Store) {
 	_, err = s.ChangeUser(t.Context(), "diane", account.Change{
 		Groups: &groups,
 	}, noon, event(audit.UserChange, "user:diane"))
+
 	must(t, err)
 	got, err = s.FindSession(t.Context(), in.Hash)
 	must(t, err)
@@ -84,9 +86,11 @@ func loginsGrow(t *testing.T, s Store) {
 func onlyProved(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")
 	yes := true
+
 	_, err := s.ChangeUser(t.Context(), "carl", account.Change{
 		Disabled: &yes,
 	}, noon, event(audit.UserChange, "user:carl"))
+
 	must(t, err)
 	carl = found(t, s, "carl")
 
@@ -404,6 +408,7 @@ func disabledOwner(t *testing.T, s Store) {
 		_, err := s.ChangeUser(t.Context(), "diane", account.Change{
 			Disabled: &disabled,
 		}, noon, event(audit.UserChange, "user:diane"))
+
 		must(t, err)
 		gone(t, s, "one")
 		_, err = s.Spend(t.Context(), use(r, budget(t, s, "*", 3)))
@@ -439,11 +444,11 @@ func touchForward(t *testing.T, s Store) {
 	} {
 		must(t, s.TouchSessions(t.Context(), tc.at))
 
-		for secret, want := range map[string]time.Time{"one": tc.wantOne, "two": tc.wantTwo} {
-			r, err := s.FindSession(t.Context(), session.HashOf(secret))
+		for text, want := range map[string]time.Time{"one": tc.wantOne, "two": tc.wantTwo} {
+			r, err := s.FindSession(t.Context(), secret.HashOf(text))
 			must(t, err)
 			if !r.LastUsed.Equal(want) {
-				t.Errorf("after %s: session %s was last used %v, want %v", tc.name, secret, r.LastUsed, want)
+				t.Errorf("after %s: session %s was last used %v, want %v", tc.name, text, r.LastUsed, want)
 			}
 		}
 	}
@@ -543,9 +548,11 @@ func loginsNeverAgain(t *testing.T, s Store) {
 
 	next("an end")
 	pw := "new"
+
 	_, err = s.ChangeUser(t.Context(), "diane", account.Change{
 		Password: &pw,
 	}, noon, event(audit.UserPassword, "user:diane"))
+
 	must(t, err)
 	next("a changed password")
 
@@ -561,14 +568,14 @@ func loginsNeverAgain(t *testing.T, s Store) {
 
 func endsAreHeard(t *testing.T, s Store) {
 	var mu sync.Mutex
-	var heard []session.Hash
-	s.WatchSessions(func(ended ...session.Hash) {
+	var heard []secret.Hash
+	s.WatchSessions(func(ended ...secret.Hash) {
 		mu.Lock()
 		defer mu.Unlock()
 		heard = append(heard, ended...)
 	})
 
-	take := func() []session.Hash {
+	take := func() []secret.Hash {
 		mu.Lock()
 		defer mu.Unlock()
 		list := heard
@@ -580,18 +587,21 @@ func endsAreHeard(t *testing.T, s Store) {
 	started(t, s, at(diane, "shop", "one", noon))
 	one := started(t, s, at(diane, "shop", "two", noon))
 	same(t, "heard of logins", take(), sorted(nil))
+
 	_, _, err := s.StartSession(t.Context(), at(
 		diane,
 		"shop",
 		"three",
 		noon,
 	), func(policy.History) ([]int64, error) { return []int64{one.Login}, nil })
+
 	must(t, err)
 
 	same(t, "heard of an eviction", take(), hashes("two"))
 	_, err = s.EndSessions(t.Context(), session.Which{ID: "s_one"}, event(audit.Logout, "session:s_one"))
 	must(t, err)
 	same(t, "heard of a logout", take(), hashes("one"))
+
 	gaveUp, cancel := context.WithCancel(t.Context())
 	cancel()
 
@@ -599,7 +609,7 @@ func endsAreHeard(t *testing.T, s Store) {
 	wants(t, "EndSessions for a caller who has given up", err, jeton.ErrUnavailable)
 	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
 
-	if _, err := s.FindSession(t.Context(), session.HashOf("three")); errors.Is(err, jeton.ErrNotFound) {
+	if _, err := s.FindSession(t.Context(), secret.HashOf("three")); errors.Is(err, jeton.ErrNotFound) {
 		same(t, "heard of an end that nobody waited for", take(), hashes("three"))
 	} else {
 		same(t, "heard of an end that did not happen", take(), sorted(nil))

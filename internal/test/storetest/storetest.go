@@ -125,11 +125,11 @@ func found(t *testing.T, s Store, name string) account.Account {
 }
 
 // at returns a login of an hour by the user, to be handed to StartSession.
-func at(u account.Account, service, secret string, now time.Time) session.Start {
+func at(u account.Account, service, text string, now time.Time) session.Start {
 	return session.Start{
 		Record: session.Record{
-			ID:       "s_" + secret,
-			Hash:     session.HashOf(secret),
+			ID:       "s_" + text,
+			Hash:     secret.HashOf(text),
 			User:     u.ID,
 			Service:  service,
 			Created:  now,
@@ -143,7 +143,7 @@ func at(u account.Account, service, secret string, now time.Time) session.Start 
 		Version:  u.Version,
 		Network:  source,
 		Siblings: true,
-		Event:    event(audit.Login, "session:s_"+secret),
+		Event:    event(audit.Login, "session:s_"+text),
 	}
 }
 
@@ -235,33 +235,33 @@ func ids(t *testing.T, s Store, w session.Which, limit int) []string {
 // gone checks that sessions are not found by their secrets.
 func gone(t *testing.T, s Store, secrets ...string) {
 	t.Helper()
-	for _, secret := range secrets {
-		_, err := s.FindSession(t.Context(), session.HashOf(secret))
-		wants(t, fmt.Sprintf("FindSession(%s)", secret), err, jeton.ErrNotFound)
+	for _, text := range secrets {
+		_, err := s.FindSession(t.Context(), secret.HashOf(text))
+		wants(t, fmt.Sprintf("FindSession(%s)", text), err, jeton.ErrNotFound)
 	}
 }
 
 // there checks that sessions are found by their secrets.
 func there(t *testing.T, s Store, secrets ...string) {
 	t.Helper()
-	for _, secret := range secrets {
-		_, err := s.FindSession(t.Context(), session.HashOf(secret))
-		wants(t, fmt.Sprintf("FindSession(%s)", secret), err, nil)
+	for _, text := range secrets {
+		_, err := s.FindSession(t.Context(), secret.HashOf(text))
+		wants(t, fmt.Sprintf("FindSession(%s)", text), err, nil)
 	}
 }
 
 // hashes returns the hashes of secrets in an order that does not depend on theirs.
-func hashes(secrets ...string) []session.Hash {
-	list := []session.Hash{}
-	for _, secret := range secrets {
-		list = append(list, session.HashOf(secret))
+func hashes(secrets ...string) []secret.Hash {
+	list := []secret.Hash{}
+	for _, text := range secrets {
+		list = append(list, secret.HashOf(text))
 	}
 	return sorted(list)
 }
 
-func sorted(list []session.Hash) []session.Hash {
-	list = append([]session.Hash{}, list...)
-	slices.SortFunc(list, func(a, b session.Hash) int { return slices.Compare(a[:], b[:]) })
+func sorted(list []secret.Hash) []secret.Hash {
+	list = append([]secret.Hash{}, list...)
+	slices.SortFunc(list, func(a, b secret.Hash) int { return slices.Compare(a[:], b[:]) })
 	return list
 }
 
