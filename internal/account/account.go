@@ -184,15 +184,40 @@ func Groups(groups []string) ([]string, error) {
 	return slices.Compact(list), nil
 }
 
-// Find returns the account of a name, or a zero Account when nobody has it: a login
-// goes on with it, so that it does the same work.
+// Find returns the account of a name, or jeton.ErrNotFound.
 func (a *Accounts) Find(ctx context.Context, name string) (Account, error) {
-	prepared, _, err := prepareName(name)
+	acct, err := a.findName(ctx, name)
+	if errors.Is(err, jeton.ErrNotFound) {
+		err = jeton.WithDetail(jeton.ErrNotFound, "there is no such user")
+	}
 	if err != nil {
-		prepared = "" // nobody's name; look it up all the same
+		return Account{}, fmt.Errorf("find user: %w", err)
 	}
 
-	found, err := a.store.FindUser(ctx, prepared)
+	return acct, nil
+}
+
+// FindID returns the account of a public id, or jeton.ErrNotFound.
+func (a *Accounts) FindID(ctx context.Context, uuid string) (Account, error) {
+	acct, err := a.store.FindUserID(ctx, uuid)
+	if err != nil {
+		return Account{}, fmt.Errorf("find user: %w", err)
+	}
+
+	return acct, nil
+}
+
+// FindForLogin returns the account of a name or an e-mail address. For an unknown one it
+// returns the zero Account: a login goes on with that, so that it does the same work.
+func (a *Accounts) FindForLogin(ctx context.Context, name string, byEmail bool) (Account, error) {
+	var acct Account
+	var err error
+	if byEmail {
+		acct, err = a.store.FindUserEmail(ctx, FoldEmail(name))
+	} else {
+		acct, err = a.findName(ctx, name)
+	}
+
 	if errors.Is(err, jeton.ErrNotFound) {
 		return Account{}, nil
 	}
@@ -200,7 +225,18 @@ func (a *Accounts) Find(ctx context.Context, name string) (Account, error) {
 		return Account{}, fmt.Errorf("find user: %w", err)
 	}
 
-	return found, nil
+	return acct, nil
+}
+
+// findName looks up a name. What is not a name is looked up as "", which no user has: so
+// it takes the same time.
+func (a *Accounts) findName(ctx context.Context, name string) (Account, error) {
+	prepared, _, err := naming.User(name)
+	if err != nil {
+		prepared = ""
+	}
+
+	return a.store.FindUser(ctx, prepared)
 }
 
 // KnownSource reports whether the user has logged in from the network since then.

@@ -71,7 +71,7 @@ const phc = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$"
 
 func (b *bench) find(t *testing.T, name string) account.Account {
 	t.Helper()
-	a, err := b.Find(t.Context(), name)
+	a, err := b.FindForLogin(t.Context(), name, false)
 	must(t, err)
 	return a
 }
@@ -267,8 +267,14 @@ func TestChangesAreRecordedAndTold(t *testing.T) {
 		}
 	}
 
-	if a := b.find(t, "Diane"); a.ID != 0 {
-		t.Errorf("who was removed is %+v", a)
+	if a, err := b.Find(t.Context(), "Diane"); !errors.Is(err, jeton.ErrNotFound) || a.ID != 0 {
+		t.Errorf("Find(a removed user) = %+v, %v, want ErrNotFound", a, err)
+	}
+	if a, err := b.FindID(t.Context(), ""); !errors.Is(err, jeton.ErrNotFound) || a.ID != 0 {
+		t.Errorf("FindID(empty) = %+v, %v, want ErrNotFound", a, err)
+	}
+	if a, err := b.FindForLogin(t.Context(), "Diane", false); err != nil || a.ID != 0 {
+		t.Errorf("FindForLogin(a removed user) = %+v, %v, want the zero account", a, err)
 	}
 }
 

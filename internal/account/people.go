@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -15,28 +14,6 @@ type Page struct {
 	After  int64  // number of the account before the first of the page; 0: from the beginning
 	Search string // part of a name, an address, a first or a last name; "": all
 	Limit  int    // at most so many
-}
-
-// FindEmail returns the account of an e-mail address, without regard to case, or a zero
-// Account when nobody has it.
-func (a *Accounts) FindEmail(ctx context.Context, email string) (Account, error) {
-	return found(a.store.FindUserEmail(ctx, FoldEmail(email)))
-}
-
-// FindID returns the account of a public id, or a zero Account when nobody has it.
-func (a *Accounts) FindID(ctx context.Context, uuid string) (Account, error) {
-	return found(a.store.FindUserID(ctx, uuid))
-}
-
-func found(acct Account, err error) (Account, error) {
-	if errors.Is(err, jeton.ErrNotFound) {
-		return Account{}, nil
-	}
-	if err != nil {
-		return Account{}, fmt.Errorf("find user: %w", err)
-	}
-
-	return acct, nil
 }
 
 // Page returns the accounts of a page, and the number that the next one begins after: 0

@@ -64,11 +64,11 @@ func TestEdit(t *testing.T) {
 	diane, err := b.FindID(t.Context(), made.ID)
 	must(t, err)
 
-	if byEmail, err := b.FindEmail(t.Context(), " DIANE@example.org"); err != nil || byEmail.ID != diane.ID {
-		t.Errorf("FindEmail = %+v, %v", byEmail, err)
+	if got, err := b.FindForLogin(t.Context(), " DIANE@example.org", true); err != nil || got.ID != diane.ID {
+		t.Errorf("FindForLogin by e-mail address = %+v, %v, want user %d", got, err, diane.ID)
 	}
-	if nobody, err := b.FindEmail(t.Context(), ""); err != nil || nobody.ID != 0 {
-		t.Errorf("FindEmail of none = %+v, %v", nobody, err)
+	if got, err := b.FindForLogin(t.Context(), "", true); err != nil || got.ID != 0 {
+		t.Errorf("FindForLogin by no address = %+v, %v, want the zero account", got, err)
 	}
 
 	first := "Di"

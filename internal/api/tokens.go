@@ -169,17 +169,10 @@ func (a *API) owner(ctx context.Context, in NewToken) (token.Owner, error) {
 		return token.Owner{}, jeton.WithDetail(jeton.ErrInvalid, "say whose the token is: one user or one client")
 	case in.User != "":
 		u, err := a.Accounts.Find(ctx, in.User)
-		if err == nil && u.ID == 0 {
-			err = jeton.WithDetail(jeton.ErrNotFound, "there is no such user")
-		}
 		return token.UserOwner(u), err
 	}
 
 	c, err := a.Clients.Find(ctx, in.Client)
-	if err == nil && c.ID == 0 {
-		err = jeton.WithDetail(jeton.ErrNotFound, "there is no such client")
-	}
-
 	for _, name := range in.Services {
 		if err == nil && !slices.Contains(c.Services, name) {
 			err = jeton.WithDetail(

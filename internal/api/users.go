@@ -155,12 +155,7 @@ func (a *Users) target(w *web.Reply, r *http.Request) (account.Account, error) {
 		return acct, err
 	}
 
-	acct, err := a.accounts.FindID(r.Context(), id)
-	if err == nil && acct.ID == 0 {
-		err = jeton.ErrNotFound
-	}
-
-	return acct, err
+	return a.accounts.FindID(r.Context(), id)
 }
 
 // change is what people change of themselves.
@@ -243,9 +238,6 @@ func (a *Users) update(w *web.Reply, r *http.Request, acct account.Account, in m
 	after, err := a.accounts.Edit(r.Context(), actor(w), acct, e)
 	if err != nil {
 		return err
-	}
-	if after.ID == 0 {
-		return jeton.ErrNotFound // removed meanwhile
 	}
 
 	return a.show(w, after)

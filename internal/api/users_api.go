@@ -199,12 +199,7 @@ func (a *Users) me(w *web.Reply, r *http.Request) (account.Account, error) {
 		return account.Account{}, jeton.ErrNotFound
 	}
 
-	acct, err := a.accounts.Find(r.Context(), who.Name)
-	if err == nil && acct.ID == 0 {
-		err = jeton.ErrNotFound // removed a moment ago
-	}
-
-	return acct, err
+	return a.accounts.Find(r.Context(), who.Name)
 }
 
 // manages reports whether who asks manages everybody. In the classic shape all do.

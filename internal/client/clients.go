@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
@@ -69,17 +70,28 @@ func New(c Config) *Clients {
 	return k
 }
 
-// Find returns the client of a name, or a zero Client when there is none. It is exact:
-// once a change has been answered, nobody finds what was before it.
+// Find returns the client of a name, or jeton.ErrNotFound. It is exact: once a change has
+// been answered, no call returns the client as it was before.
 func (k *Clients) Find(ctx context.Context, name string) (Client, error) {
+	c, err := k.FindForLogin(ctx, name)
+	if err == nil && c.ID == 0 {
+		err = jeton.WithDetail(jeton.ErrNotFound, "there is no such client")
+	}
+
+	return c, err
+}
+
+// FindForLogin returns the client of a name, exact as Find is. For an unknown name it
+// returns the zero Client: a login goes on with that, so that it does the same work.
+func (k *Clients) FindForLogin(ctx context.Context, name string) (Client, error) {
 	if err := k.store.Fresh(ctx); err != nil {
 		return Client{}, err
 	}
 	if c, ok := k.cache.get(name); ok {
 		return c, nil
 	}
-	if _, err := foldName(name); err != nil {
-		return Client{}, nil // nobody's name
+	if _, err := naming.Client(name); err != nil {
+		return Client{}, nil // no client has it
 	}
 
 	generation := k.cache.generation.Load()
@@ -87,7 +99,6 @@ func (k *Clients) Find(ctx context.Context, name string) (Client, error) {
 	if errors.Is(err, jeton.ErrNotFound) {
 		return Client{}, nil
 	}
-
 	if err != nil {
 		return Client{}, fmt.Errorf("find client: %w", err)
 	}

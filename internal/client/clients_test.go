@@ -107,7 +107,7 @@ func wants(t *testing.T, what string, err, want error) {
 
 func (b *bench) find(t *testing.T, name string) client.Client {
 	t.Helper()
-	c, err := b.Find(t.Context(), name)
+	c, err := b.FindForLogin(t.Context(), name)
 	must(t, err)
 	return c
 }
@@ -651,8 +651,11 @@ func TestFindKeepsWhatItReadInMemory(t *testing.T) {
 	_, err := b.Find(t.Context(), "other")
 	wants(t, "a client that is not, with the store closed", err, jeton.ErrUnavailable)
 
-	if c, err := b.Find(t.Context(), "no name at all"); err != nil || c.ID != 0 {
-		t.Errorf("what cannot be a name: %+v, %v", c, err)
+	_, err = b.Find(t.Context(), "no name at all")
+	wants(t, "what cannot be a name", err, jeton.ErrNotFound)
+
+	if c, err := b.FindForLogin(t.Context(), "no name at all"); err != nil || c.ID != 0 {
+		t.Errorf("FindForLogin(no name at all) = %+v, %v, want the zero client", c, err)
 	}
 }
 
@@ -749,7 +752,7 @@ func TestChangesAgainstFinds(t *testing.T) {
 				}
 
 				least := floor.Load()
-				c, err := b.Find(context.Background(), "job")
+				c, err := b.FindForLogin(context.Background(), "job")
 				if err != nil || c.Version < least {
 					t.Errorf("Find: version %d, %v, after version %d was answered", c.Version, err, least)
 					return

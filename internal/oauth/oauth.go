@@ -241,7 +241,8 @@ func (d *Door) getKey(w *web.Reply, r *http.Request) error {
 
 // keysOf returns the keys that a client proves itself with now, the newest first.
 func (d *Door) keysOf(r *http.Request, name string, now time.Time) ([]jose.Key, error) {
-	c, err := d.clients.Find(r.Context(), name)
+	// An unknown client is answered as one without keys.
+	c, err := d.clients.FindForLogin(r.Context(), name)
 	if err != nil {
 		return nil, err
 	}

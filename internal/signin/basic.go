@@ -203,12 +203,7 @@ func (l *Logins) prove(ctx context.Context, a Attempt, t *trail) (account.Accoun
 		return none, t.check("given", "a name and a password", jeton.ErrNoCredential)
 	}
 
-	find := l.accounts.Find
-	if a.ByEmail {
-		find = l.accounts.FindEmail
-	}
-
-	acct, err := find(ctx, a.Name)
+	acct, err := l.accounts.FindForLogin(ctx, a.Name, a.ByEmail)
 	if err != nil {
 		return none, t.check("store", "", err)
 	}

@@ -234,7 +234,7 @@ func (l *Logins) proveClient(ctx context.Context, p Proof, t *trail) (client.Cli
 		)
 	}
 
-	c, err := l.clients.Find(ctx, p.ClientID)
+	c, err := l.clients.FindForLogin(ctx, p.ClientID)
 	if err != nil {
 		return c, token.Once{}, t.check("store", "", err)
 	}
@@ -270,7 +270,7 @@ func (l *Logins) assertion(ctx context.Context, p Proof, t *trail) (c client.Cli
 		return c, once, err
 	}
 
-	if c, err = l.clients.Find(ctx, claims.Issuer); err != nil {
+	if c, err = l.clients.FindForLogin(ctx, claims.Issuer); err != nil {
 		return c, once, t.check("store", "", err)
 	}
 

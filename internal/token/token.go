@@ -559,14 +559,21 @@ func (t *Tokens) stand(ctx context.Context, p *proof) (*Live, error) {
 func (t *Tokens) owner(ctx context.Context, named Owner) (Owner, error) {
 	if named.Kind == jeton.KindUser {
 		a, err := t.people.Find(ctx, named.Name)
-		if err != nil || a.ID == 0 || a.Disabled {
+		if errors.Is(err, jeton.ErrNotFound) || a.Disabled {
+			return Owner{}, nil
+		}
+		if err != nil {
 			return Owner{}, err
 		}
+
 		return UserOwner(a), nil
 	}
 
 	c, err := t.clients.Find(ctx, named.Name)
-	if err != nil || c.ID == 0 || c.Disabled {
+	if errors.Is(err, jeton.ErrNotFound) || c.Disabled {
+		return Owner{}, nil
+	}
+	if err != nil {
 		return Owner{}, err
 	}
 
