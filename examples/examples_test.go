@@ -253,21 +253,56 @@ func (r *reader) sh(t *testing.T, command string) string {
 // python runs an interactive session of a README as Python's own doctest does.
 func (r *reader) python(t *testing.T, lesson string) {
 	t.Helper()
-	const run = `import doctest, sys
-kinds = doctest.ELLIPSIS | doctest.REPORT_ONLY_FIRST_FAILURE
-result = doctest.testfile(sys.argv[1], module_relative=False, optionflags=kinds)
-sys.exit(result.failed)`
-
 	path := filepath.Join(t.TempDir(), "README")
 	if err := os.WriteFile(path, []byte(r.real(lesson)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 
 	r.lessons += strings.Count(lesson, ">>> ")
-	p := e2e.Run(t, e2e.Command{Args: []string{python, "-c", run, path}, Dir: r.dir})
+	p := doctest(t, path, r.dir)
 	code := p.Code(t)
 	if code != 0 {
 		t.Errorf("Python says\n%s%s", p.Out, p.Err)
+	}
+}
+
+// doctest runs the interactive Python session in a file.
+func doctest(t *testing.T, path, dir string) *e2e.Process {
+	t.Helper()
+	program, err := filepath.Abs(filepath.Join("testdata", "lesson.py"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return e2e.Run(t, e2e.Command{Args: []string{python, program, path}, Dir: dir})
+}
+
+// TestPythonMayChooseItsQuotes: a text that a README does not show in full may hold an apostrophe.
+func TestPythonMayChooseItsQuotes(t *testing.T) {
+	needs(t)
+
+	for _, tc := range []struct {
+		name, lesson string
+		want         int
+	}{
+		{"no apostrophe", ">>> (200, \"it is\")\n(200, '...')\n", 0},
+		{"an apostrophe", ">>> (200, \"it's\")\n(200, '...')\n", 0},
+		{"both kinds of quotes", ">>> (200, 'it\\'s \"so\"')\n(200, '...')\n", 0},
+		{"another number", ">>> (403, \"it's\")\n(200, '...')\n", 1},
+		{"another text", ">>> \"it's\"\n'it is'\n", 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "lesson")
+			err := os.WriteFile(path, []byte(tc.lesson), 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			p := doctest(t, path, t.TempDir())
+			if code := p.Code(t); code != tc.want {
+				t.Errorf("exit code = %d, want %d\n%s%s", code, tc.want, p.Out, p.Err)
+			}
+		})
 	}
 }
 

@@ -353,7 +353,7 @@ func TestTokenCrossesNoRedirect(t *testing.T) {
 func TestOneCACertificateForServiceAndIssuer(t *testing.T) {
 	s := newScene(t)
 	in := s.ci("reports")
-	w := openWallet(t, t.TempDir())
+	w := openWallet(t, t.TempDir(), func(c *Config) { c.Now = s.now }) // the server's clock stands still
 	if _, err := w.Login(t.Context(), in); err == nil || !strings.Contains(err.Error(), "CA certificate") {
 		t.Errorf("an unknown CA: %v", err)
 	}

@@ -55,8 +55,9 @@ const (
 	// store does not answer. What it asked for may still happen: an unknown
 	// outcome counts as used.
 	patience = 2 * time.Second
-	// forLong is how many times longer it waits for a step that touches many rows: an import.
-	forLong = 5
+	// forLong is how many times longer it waits for a step that touches many rows, such as an
+	// import. On a busy machine hundreds of rows take many seconds.
+	forLong = 30
 )
 
 var jobs = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}
