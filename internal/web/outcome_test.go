@@ -8,9 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"log/slog"
-	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -104,14 +102,6 @@ func TestEveryOutcomeHasAStatus(t *testing.T) {
 			t.Errorf("code %s leads back to %v, want %s", p.Code, jeton.FromCode(p.Code), name)
 		}
 	}
-}
-
-// reply returns a reply to write to and what is written.
-func reply() (*web.Reply, *httptest.ResponseRecorder) {
-	rec := httptest.NewRecorder()
-	w := &web.Reply{}
-	w.Reset(rec, "the-id-of-it", time.Now(), netip.Addr{})
-	return w, rec
 }
 
 func TestFail(t *testing.T) {
@@ -216,119 +206,5 @@ func TestLog(t *testing.T) {
 				t.Errorf("logged %q", out.String())
 			}
 		})
-	}
-}
-
-func TestRead(t *testing.T) {
-	type document struct {
-		Name  string   `json:"name"`
-		Count int      `json:"count"`
-		List  []string `json:"list"`
-	}
-	const kind = "application/json"
-
-	sized := func(n int) string {
-		head, tail := `{"name":"`, `"}`
-		return head + strings.Repeat("x", n-len(head)-len(tail)) + tail
-	}
-
-	for _, tc := range []struct {
-		name, kind, body string
-		want             error
-	}{
-		{"a document", kind, `{"name":"x","count":1}`, nil},
-		{"with a charset", kind + "; charset=utf-8", `{}`, nil},
-		{"with space around", kind, " \n{} \n", nil},
-		{"64 KiB", kind, sized(64 << 10), nil},
-		{"64 KiB and a byte", kind, sized(64<<10 + 1), jeton.ErrTooLarge},
-		{"a megabyte", kind, sized(1 << 20), jeton.ErrTooLarge},
-		{"an unknown member", kind, `{"name":"x","admin":true}`, jeton.ErrInvalid},
-		{"an unknown member inside a list", kind, `{"list":[{"x":1}]}`, jeton.ErrInvalid},
-		{"two documents", kind, `{} {}`, jeton.ErrInvalid},
-		{"a document and more", kind, `{} x`, jeton.ErrInvalid},
-		{"a wrong type", kind, `{"count":"one"}`, jeton.ErrInvalid},
-		{"a fraction", kind, `{"count":1.5}`, jeton.ErrInvalid},
-		{"too large a number", kind, `{"count":1e99}`, jeton.ErrInvalid},
-		{"a list", kind, `[]`, jeton.ErrInvalid},
-		{"half a document", kind, `{"name":`, jeton.ErrInvalid},
-		{"deep nesting", kind, strings.Repeat("[", 20_000), jeton.ErrInvalid},
-		{"nothing", kind, ``, jeton.ErrInvalid},
-		{"no type", "", `{}`, jeton.ErrMediaType},
-		{"a form", "application/x-www-form-urlencoded", `name=x`, jeton.ErrMediaType},
-		{"plain text", "text/plain", `{}`, jeton.ErrMediaType},
-		{"a type that is none", "a/b/c", `{}`, jeton.ErrMediaType},
-		{"a relative", "application/problem+json", `{}`, jeton.ErrMediaType},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			r := httptest.NewRequest("POST", "/", strings.NewReader(tc.body))
-			r.Header.Set("Content-Type", tc.kind)
-			_, err := web.Read[document](r)
-			if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
-				t.Errorf("Read: %v, want %v", err, tc.want)
-			}
-
-			if err != nil && jeton.Detail(err) == "" {
-				t.Errorf("Read: %v says nothing to the caller", err)
-			}
-		})
-	}
-}
-
-func TestNewID(t *testing.T) {
-	seen := map[string]bool{}
-	for range 100_000 {
-		id := web.NewID()
-		if len(id) != 20 || !web.ValidID(id) || seen[id] {
-			t.Fatalf("id %q, seen before: %t", id, seen[id])
-		}
-		seen[id] = true
-	}
-}
-
-func TestValidID(t *testing.T) {
-	for id, want := range map[string]bool{
-		"":                      false,
-		"1234567":               false,
-		"12345678":              true,
-		strings.Repeat("x", 64): true,
-		strings.Repeat("x", 65): false,
-		"abc-DEF_1.2":           true,
-		"abc def 12":            false,
-		"abcdefg\n":             false,
-		"abcdefgé":              false,
-		"abcdefg;":              false,
-		"../../../x":            false,
-		"abcdefg\x00":           false,
-	} {
-		got := web.ValidID(id)
-		if got != want {
-			t.Errorf("ValidID(%q) = %t, want %t", id, got, want)
-		}
-	}
-}
-
-func TestReplyCounts(t *testing.T) {
-	w, _ := reply()
-	w.WriteHeader(http.StatusEarlyHints)
-	w.WriteHeader(http.StatusTeapot)
-
-	if w.WriteHeader(http.StatusOK); w.Status() != http.StatusTeapot {
-		t.Errorf("status %d, want the first that is final", w.Status())
-	}
-
-	w, rec := reply()
-	_, _ = w.Write([]byte("four"))
-	_, _ = w.Write([]byte("five!"))
-
-	if w.Status() != http.StatusOK || w.Bytes() != 9 || w.Unwrap() != http.ResponseWriter(rec) {
-		t.Errorf("status %d, %d bytes", w.Status(), w.Bytes())
-	}
-
-	w.Reset(rec, "another-id", time.Time{}, netip.Addr{})
-	if w.Status() != 0 || w.Bytes() != 0 || w.Decision != nil {
-		t.Error("a reset reply remembers")
-	}
-	if _, _ = w.Write(nil); w.Status() != http.StatusOK {
-		t.Errorf("status %d after a write, want 200", w.Status())
 	}
 }

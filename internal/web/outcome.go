@@ -1,0 +1,109 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/jeton-auth/jeton"
+)
+
+// replies maps each outcome to its status, once.
+var replies = []struct {
+	err    error
+	status int
+	title  string
+}{
+	{jeton.ErrNoCredential, http.StatusUnauthorized, "Log in first"},
+	{jeton.ErrBadCredential, http.StatusUnauthorized, "The credential is not valid"},
+	{jeton.ErrAmbiguous, http.StatusBadRequest, "More than one credential"},
+	{jeton.ErrExpired, http.StatusUnauthorized, "The credential has expired"},
+	{jeton.ErrTooEarly, http.StatusUnauthorized, "The credential is not valid yet"},
+	{jeton.ErrSpent, http.StatusForbidden, "No uses are left"},
+	{jeton.ErrForbidden, http.StatusForbidden, "Not allowed"},
+	{jeton.ErrScope, http.StatusForbidden, "The scopes of the token are not enough"},
+	{jeton.ErrRelogin, http.StatusForbidden, "The terms do not permit another login now"},
+	{jeton.ErrSessionsFull, http.StatusForbidden, "As many sessions as permitted are open"},
+	{jeton.ErrTooMany, http.StatusTooManyRequests, "Too many attempts"},
+	{jeton.ErrBusy, http.StatusServiceUnavailable, "Busy"},
+	{jeton.ErrUnavailable, http.StatusServiceUnavailable, "Unavailable"},
+	{jeton.ErrNotFound, http.StatusNotFound, "Not found"},
+	{jeton.ErrMethod, http.StatusMethodNotAllowed, "Method not allowed"},
+	{jeton.ErrConflict, http.StatusConflict, "Conflict"},
+	{jeton.ErrChanged, http.StatusPreconditionFailed, "Changed meanwhile"},
+	{jeton.ErrDeclared, http.StatusConflict, "Declared in the configuration file"},
+	{jeton.ErrInvalid, http.StatusBadRequest, "Invalid request"},
+	{jeton.ErrTooLarge, http.StatusRequestEntityTooLarge, "Too large"},
+	{jeton.ErrMediaType, http.StatusUnsupportedMediaType, "Unsupported media type"},
+	{jeton.ErrUpstream, http.StatusBadGateway, "The service did not answer"},
+}
+
+// Problem returns what a caller is told of an error.
+func Problem(err error) jeton.Problem {
+	for _, r := range replies {
+		if errors.Is(err, r.err) {
+			return jeton.Problem{
+				Type:   "about:blank",
+				Title:  r.title,
+				Status: r.status,
+				Code:   jeton.Code(err),
+				Detail: jeton.Detail(err),
+			}
+		}
+	}
+
+	return jeton.Problem{
+		Type:   "about:blank",
+		Title:  "Internal error",
+		Status: http.StatusInternalServerError,
+		Code:   jeton.CodeInternal,
+	}
+}
+
+// Mark sets the headers that every error answer has, whatever its body, and returns
+// the problem that it is.
+func Mark(w *Reply, err error) jeton.Problem {
+	p := Problem(err)
+	p.Request = w.ID
+	h := w.Header()
+	h[jeton.HeaderError] = []string{p.Code}
+	h["Cache-Control"] = noStore
+
+	if wait, ok := jeton.RetryAfter(err); ok {
+		h["Retry-After"] = []string{strconv.Itoa(int(math.Ceil(wait.Seconds())))}
+	} else if p.Status == http.StatusServiceUnavailable {
+		h["Retry-After"] = []string{"1"}
+	}
+
+	return p
+}
+
+// Fail answers an error as problem details (RFC 9457).
+func Fail(w *Reply, _ *http.Request, err error) {
+	p := Mark(w, err)
+	b, merr := json.Marshal(p)
+	if merr != nil {
+		b = []byte("{}")
+	}
+
+	h := w.Header()
+	h["Content-Type"], h["X-Content-Type-Options"] = typeProblem, noSniff
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(b, '\n'))
+}
+
+// Log tells the operator about an error that is ours to mend. Refusals are not: they are
+// in the record. Neither is being busy, which comes in floods.
+func Log(w *Reply, log *slog.Logger, r *http.Request, err error) {
+	if Problem(err).Status < http.StatusInternalServerError || errors.Is(err, jeton.ErrBusy) {
+		return
+	}
+	if r.Context().Err() != nil {
+		return // the client has gone; strangers can do that as often as they like
+	}
+
+	log.Error("request failed", "request_id", w.ID, "method", r.Method, "path", ShownPath(r.URL.Path), "error", err)
+}

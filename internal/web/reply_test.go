@@ -1,0 +1,45 @@
+package web_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// reply returns a reply to write to and what is written.
+func reply() (*web.Reply, *httptest.ResponseRecorder) {
+	rec := httptest.NewRecorder()
+	w := &web.Reply{}
+	w.Reset(rec, "the-id-of-it", time.Now(), netip.Addr{})
+	return w, rec
+}
+
+func TestReplyCounts(t *testing.T) {
+	w, _ := reply()
+	w.WriteHeader(http.StatusEarlyHints)
+	w.WriteHeader(http.StatusTeapot)
+
+	if w.WriteHeader(http.StatusOK); w.Status() != http.StatusTeapot {
+		t.Errorf("status %d, want the first that is final", w.Status())
+	}
+
+	w, rec := reply()
+	_, _ = w.Write([]byte("four"))
+	_, _ = w.Write([]byte("five!"))
+
+	if w.Status() != http.StatusOK || w.Bytes() != 9 || w.Unwrap() != http.ResponseWriter(rec) {
+		t.Errorf("status %d, %d bytes", w.Status(), w.Bytes())
+	}
+
+	w.Reset(rec, "another-id", time.Time{}, netip.Addr{})
+	if w.Status() != 0 || w.Bytes() != 0 || w.Decision != nil {
+		t.Error("a reset reply remembers")
+	}
+	if _, _ = w.Write(nil); w.Status() != http.StatusOK {
+		t.Errorf("status %d after a write, want 200", w.Status())
+	}
+}
