@@ -2,14 +2,13 @@ package gate
 
 import (
 	"context"
-	"encoding/base64"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // Basic reads the header Authorization as in RFC 7617: a name and a password. A token may
@@ -27,12 +26,12 @@ func (b Basic) Kinds() policy.Kinds { return policy.ByPassword | policy.ByToken 
 
 // Read implements Reader.
 func (b Basic) Read(ctx context.Context, req *Request) (Credential, error) {
-	value, err := authorization(req.Header, "basic ")
+	value, err := authorization(req.Header, "Basic")
 	if err != nil {
 		return nil, err
 	}
 
-	name, password, err := ParseBasic(value)
+	name, password, err := web.ParseBasic(value)
 	if err != nil {
 		return nil, err
 	}
@@ -90,28 +89,4 @@ type passwordCredential struct {
 func (c passwordCredential) Origin() (Origin, error) {
 	owner := token.UserOwner(c.Account)
 	return Origin{Owner: &owner}, nil
-}
-
-// ParseBasic reads the credentials of RFC 7617: a name, a colon and a password in UTF-8
-// without control characters, in base64 with padding.
-func ParseBasic(text string) (name, password string, err error) {
-	const maxLen = 16 << 10
-
-	bad := jeton.WithDetail(jeton.ErrBadCredential, "not Basic credentials (RFC 7617)")
-	text = strings.TrimSpace(text)
-	if len(text) > maxLen || strings.ContainsAny(text, "\r\n") { // the decoder skips line breaks
-		return "", "", bad
-	}
-
-	raw, derr := base64.StdEncoding.Strict().DecodeString(text)
-	if derr != nil || !utf8.Valid(raw) {
-		return "", "", bad
-	}
-
-	name, password, ok := strings.Cut(string(raw), ":")
-	if !ok || strings.ContainsFunc(string(raw), func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "", "", bad
-	}
-
-	return name, password, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // Bearer reads an access token from the header Authorization (RFC 6750, section 2.1). It
@@ -24,30 +25,20 @@ func (b Bearer) Kinds() policy.Kinds { return policy.ByToken }
 
 // Read implements Reader.
 func (b Bearer) Read(ctx context.Context, req *Request) (Credential, error) {
-	value, err := authorization(req.Header, "bearer ")
+	value, err := authorization(req.Header, "Bearer")
 	if err != nil {
 		return nil, err
 	}
-	return findToken(ctx, req, b.Tokens, b.Audience, b.Allow, strings.Trim(value, " "))
+	return findToken(ctx, req, b.Tokens, b.Audience, b.Allow, value)
 }
 
-// authorization returns what follows the scheme in the header Authorization. The name of a
-// scheme is case-insensitive (RFC 9110, section 11.1). Another scheme is ErrNotMine.
+// authorization returns the credentials for a scheme, or ErrNotMine.
 func authorization(h http.Header, scheme string) (string, error) {
-	lines := h["Authorization"]
-	if len(lines) == 0 {
-		return "", ErrNotMine
+	value, found, err := web.Authorization(h, scheme)
+	if err == nil && !found {
+		err = ErrNotMine
 	}
-	if len(lines) > 1 {
-		return "", jeton.WithDetail(jeton.ErrAmbiguous, "more than one header Authorization")
-	}
-
-	line := lines[0]
-	if len(line) < len(scheme) || !strings.EqualFold(line[:len(scheme)], scheme) {
-		return "", ErrNotMine
-	}
-
-	return line[len(scheme):], nil
+	return value, err
 }
 
 // Body reads an access token that is the whole body of a request, as teaching clients send

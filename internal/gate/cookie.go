@@ -3,13 +3,12 @@ package gate
 import (
 	"cmp"
 	"context"
-	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // Cookie reads a session from one cookie.
@@ -25,7 +24,7 @@ func (c Cookie) Kinds() policy.Kinds { return policy.BySession }
 // Read implements Reader. Two cookies of the name are refused: a neighbouring host may have
 // planted one of them.
 func (c Cookie) Read(ctx context.Context, req *Request) (Credential, error) {
-	value, n := cookie(req.Header, c.Name)
+	value, n := web.FindCookie(req.Header, c.Name)
 	switch {
 	case n == 0 || n == 1 && value == "":
 		return nil, ErrNotMine
@@ -64,8 +63,8 @@ func (c NamedCookies) Kinds() policy.Kinds { return policy.BySession }
 
 // Read implements Reader.
 func (c NamedCookies) Read(ctx context.Context, req *Request) (Credential, error) {
-	text, tokens := cookie(req.Header, c.Token)
-	name, names := cookie(req.Header, c.User)
+	text, tokens := web.FindCookie(req.Header, c.Token)
+	name, names := web.FindCookie(req.Header, c.User)
 	switch {
 	case tokens > 1 || names > 1:
 		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one cookie of a name")
@@ -87,42 +86,4 @@ func (c NamedCookies) Read(ctx context.Context, req *Request) (Credential, error
 	}
 
 	return sessionCredential{live}, nil
-}
-
-// cookie returns the value of the first cookie of a name, and the number of cookies of that
-// name (RFC 6265, section 5.4: pairs separated by semicolons). It does not allocate.
-func cookie(h http.Header, name string) (value string, n int) {
-	for _, line := range h["Cookie"] {
-		for line != "" {
-			var pair string
-			pair, line, _ = strings.Cut(line, ";")
-			key, v, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
-			if !ok || key != name {
-				continue
-			}
-
-			n++
-			if n == 1 {
-				value = unquote(v)
-			}
-		}
-	}
-
-	return value, n
-}
-
-func unquote(v string) string {
-	if len(v) >= 2 && v[0] == '"' && v[len(v)-1] == '"' {
-		return v[1 : len(v)-1]
-	}
-	return v
-}
-
-// CookieValue returns the value of the only cookie of a name, or "".
-func CookieValue(h http.Header, name string) string {
-	value, n := cookie(h, name)
-	if n != 1 {
-		return ""
-	}
-	return value
 }

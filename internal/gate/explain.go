@@ -2,8 +2,6 @@ package gate
 
 import (
 	"fmt"
-	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -49,7 +47,7 @@ func event(req *Request, c Credential) jeton.Event {
 		Target:  string(appendTarget(nil, req)),
 		Service: req.Service.Name,
 		Outcome: audit.OK,
-		Source:  source(req.Source),
+		Source:  web.AddressText(req.Source),
 	}
 	if c != nil {
 		e.Actor = Actor(c.Principal())
@@ -155,25 +153,13 @@ func join(a, b string) string {
 
 func stamp(t time.Time) string { return t.UTC().Format(policy.Stamp) }
 
-func source(a netip.Addr) string {
-	if !a.IsValid() {
-		return "local"
-	}
-	return a.String()
-}
-
 // appendTarget appends method and path as the audit log may show them: of bounded length,
 // and with secrets in the path masked.
 func appendTarget(b []byte, req *Request) []byte {
-	const maxMethod, maxPath = 20, 200
+	const maxMethod = 20
 
 	b = append(b, req.Method[:min(len(req.Method), maxMethod)]...)
 	b = append(b, ' ')
 
-	path := web.ShownPath(req.Path)
-	if len(path) <= maxPath {
-		return append(b, path...)
-	}
-
-	return append(append(b, strings.ToValidUTF8(path[:maxPath], "")...), "…"...)
+	return append(b, web.RedactPath(req.Path)...)
 }

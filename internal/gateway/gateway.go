@@ -12,7 +12,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strings"
 	"text/template"
@@ -46,7 +45,6 @@ type Gateway struct {
 	allow      *policy.Allow
 	denied     *template.Template
 	routes     []web.Route
-	csrf       *http.CrossOriginProtection
 	log        *slog.Logger
 }
 
@@ -78,7 +76,6 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		terms:    terms(c.Service),
 		issuer:   c.Issuer,
 		allow:    allow(c.Service.Login.Allow),
-		csrf:     http.NewCrossOriginProtection(),
 	}
 
 	g.tokenTerms, _ = Terms(c.Service)

@@ -1,12 +1,9 @@
 package gateway
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,9 +18,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
-
-// maxForm bounds the body of a login, in bytes.
-const maxForm = 16 << 10
 
 // describe answers GET /.well-known/jeton: what a wallet needs to know to log in.
 func (g *Gateway) describe(w *web.Reply, _ *http.Request) error {
@@ -45,7 +39,7 @@ func (g *Gateway) describe(w *web.Reply, _ *http.Request) error {
 
 // login answers POST on a login path: a name and a password become a session.
 func (g *Gateway) login(w *web.Reply, r *http.Request) error {
-	if err := g.sameOrigin(r); err != nil {
+	if err := web.SameOrigin(r); err != nil {
 		return err
 	}
 
@@ -84,22 +78,13 @@ func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 			Created:  started.At,
 			LastUsed: started.At,
 			Expires:  started.Ends,
-			Source:   w.Source.String(),
+			Source:   web.AddressText(w.Source),
 		})
 	}
 
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, g.conf.Login.Success)
 
-	return nil
-}
-
-// sameOrigin refuses a browser that was sent here by another site: it would log a
-// person in as somebody else, or out.
-func (g *Gateway) sameOrigin(r *http.Request) error {
-	if err := g.csrf.Check(r); err != nil {
-		return jeton.WithDetail(jeton.ErrForbidden, "the request comes from another origin")
-	}
 	return nil
 }
 
@@ -125,101 +110,11 @@ func cannotTell(err error) bool {
 	return errors.Is(err, jeton.ErrUnavailable) || jeton.Outcome(err) == nil
 }
 
-// credentials reads a name and a password from a form or a JSON document. A body that
-// is not there holds none.
+// credentials reads a name and a password from a form or a JSON object.
 func (g *Gateway) credentials(w *web.Reply, r *http.Request) (name string, pw jeton.Secret, err error) {
-	body, err := web.Body(w, r, "a login", maxForm)
-	if err != nil {
-		return "", pw, err
-	}
-	if len(body) == 0 {
-		return "", pw, nil
-	}
-
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil {
-		kind = ""
-	}
-
-	var fields map[string][]string
-
-	switch kind {
-	case "application/x-www-form-urlencoded":
-		fields, err = parseForm(string(body))
-	case "application/json":
-		fields, err = parseObject(body)
-	default:
-		return "", pw, jeton.WithDetail(
-			jeton.ErrMediaType,
-			"send application/x-www-form-urlencoded or application/json",
-		)
-	}
-
-	if err != nil {
-		return "", pw, err
-	}
-
 	nameField, pwField := g.conf.Login.UsernameField, g.conf.Login.PasswordField
-	for _, field := range []string{nameField, pwField} {
-		if len(fields[field]) > 1 {
-			return "", pw, jeton.WithDetail(jeton.ErrInvalid, "field "+field+" is given more than once")
-		}
-	}
-
-	return first(fields[nameField]), jeton.NewSecret(first(fields[pwField])), nil
-}
-
-func parseForm(body string) (map[string][]string, error) {
-	if strings.Count(body, "&") > 100 {
-		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form has more than 100 fields")
-	}
-
-	fields, err := url.ParseQuery(body)
-	if err != nil {
-		// The decoder's words would show what was sent, which may be a password.
-		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form is not properly encoded")
-	}
-
-	return fields, nil
-}
-
-// parseObject reads the texts of a JSON object. A member that is there twice has two
-// values, as in a form.
-func parseObject(body []byte) (map[string][]string, error) {
-	wrong := jeton.WithDetail(jeton.ErrInvalid, "the body is not a JSON object")
-	d := json.NewDecoder(bytes.NewReader(body))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, wrong
-	}
-
-	fields := map[string][]string{}
-	for d.More() {
-		key, err := d.Token()
-		var value any
-		if err != nil || d.Decode(&value) != nil {
-			return nil, wrong
-		}
-
-		name, _ := key.(string)
-		text, _ := value.(string)
-		fields[name] = append(fields[name], text)
-	}
-
-	if _, err := d.Token(); err != nil {
-		return nil, wrong
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, wrong
-	}
-
-	return fields, nil
-}
-
-func first(values []string) string {
-	if len(values) == 0 {
-		return ""
-	}
-	return values[0]
+	fields, err := web.LoginFields(w, r, "a login", nameField, pwField)
+	return fields[nameField], jeton.NewSecret(fields[pwField]), err
 }
 
 // prefersJSON reports whether the client asks for JSON and nothing else.
@@ -229,29 +124,20 @@ func prefersJSON(r *http.Request) bool {
 }
 
 func (g *Gateway) setCookies(w *web.Reply, s session.Started, who jeton.Principal) {
-	age := int(s.Ends.Sub(s.At).Seconds())
+	lifetime := s.Ends.Sub(s.At)
 	t := g.conf.Teaching
 	if t != nil && t.Cookies != nil {
-		g.setCookie(w, t.Cookies.Name, url.PathEscape(who.Name), age)
-		g.setCookie(w, t.Cookies.Token, s.Secret.Reveal(), age)
-		g.setCookie(w, t.Cookies.LoginTime, s.At.UTC().Format(time.RFC3339), age)
+		g.cookie(t.Cookies.Name).Set(w, url.PathEscape(who.Name), lifetime)
+		g.cookie(t.Cookies.Token).Set(w, s.Secret.Reveal(), lifetime)
+		g.cookie(t.Cookies.LoginTime).Set(w, s.At.UTC().Format(time.RFC3339), lifetime)
 		return
 	}
 
-	g.setCookie(w, g.conf.Session.Cookie, s.Secret.Reveal(), age)
+	g.cookie(g.conf.Session.Cookie).Set(w, s.Secret.Reveal(), lifetime)
 }
 
-// setCookie sets a cookie of ours; a negative age takes it away.
-func (g *Gateway) setCookie(w *web.Reply, name, value string, age int) {
-	http.SetCookie(w, &http.Cookie{
-		Name:     name,
-		Value:    value,
-		Path:     "/",
-		MaxAge:   age,
-		Secure:   !g.conf.PlainHTTP,
-		HttpOnly: true,
-		SameSite: http.SameSiteLaxMode,
-	})
+func (g *Gateway) cookie(name string) web.Cookie {
+	return web.Cookie{Name: name, PlainHTTP: g.conf.PlainHTTP}
 }
 
 // cookieNames are the names that are ours in this service.
@@ -267,7 +153,7 @@ func (g *Gateway) cookieNames() []string {
 // all the user's sessions at every service. Without a session there is nothing to end,
 // which is not an error; when the store cannot tell, it is.
 func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
-	if err := g.sameOrigin(r); err != nil {
+	if err := web.SameOrigin(r); err != nil {
 		return err
 	}
 
@@ -288,7 +174,7 @@ func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
 	}
 
 	for _, name := range g.cookieNames() {
-		g.setCookie(w, name, "", -1)
+		g.cookie(name).Clear(w)
 	}
 
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -317,7 +203,7 @@ func (g *Gateway) end(w *web.Reply, r *http.Request, who jeton.Principal) error 
 		Target:  "session:" + who.Session,
 		Service: g.conf.Name,
 		Outcome: audit.OK,
-		Source:  w.Source.String(),
+		Source:  web.AddressText(w.Source),
 	}
 	if _, err := g.sessions.End(r.Context(), which, ev); err != nil {
 		return fmt.Errorf("log out: %w", err)
@@ -331,32 +217,21 @@ func everywhere(w *web.Reply, r *http.Request) (bool, error) {
 		return true, nil
 	}
 
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if kind != "application/x-www-form-urlencoded" {
+	if !web.IsForm(r.Header) {
 		return false, nil
 	}
 
-	body, err := web.Body(w, r, "a logout", maxForm)
-	if err != nil {
-		return false, err
-	}
-
-	fields, err := parseForm(string(body))
-	return first(fields["everywhere"]) == "true", err
+	fields, err := web.LoginFields(w, r, "a logout", "everywhere")
+	return fields["everywhere"] == "true", err
 }
 
 // refuseLogin phrases a failed login.
 func (g *Gateway) refuseLogin(w *web.Reply, r *http.Request, err error) {
 	status := web.Problem(err).Status
-	if status != http.StatusUnauthorized {
-		web.Fail(w, r, err)
-		return
-	}
-
 	t := g.conf.Teaching
-	if t == nil || !t.RevealLoginFailure {
-		// Not the one of Basic, which would make a browser ask in a dialog of its own.
-		w.Header()["Www-Authenticate"] = []string{g.cookieChallenge()}
+	if status != http.StatusUnauthorized || t == nil || !t.RevealLoginFailure {
+		// Not the challenge of Basic, for which a browser opens a dialog of its own.
+		g.challenge(policy.BySession).Set(w, r, err)
 		web.Fail(w, r, err)
 		return
 	}
@@ -375,57 +250,28 @@ func (g *Gateway) refuseLogin(w *web.Reply, r *http.Request, err error) {
 	plain(w, status, "Verification failed")
 }
 
-// challenge says how to prove oneself (RFC 9110, section 11.6.1 asks for a challenge with
-// every 401). There is no registered scheme for a form and a cookie; for tokens there is
-// (RFC 6750, section 3), with a code where one was shown.
-func (g *Gateway) challenge(w *web.Reply, r *http.Request, err error) {
-	var list []string
-	if g.takesBasic && !scripted(r) {
-		list = append(list, g.basicChallenge())
-	}
-
-	if len(list) > 0 && registry(r) {
-		// Docker before version 23 goes on only where a refusal says that there is one.
-		w.Header()["Docker-Distribution-Api-Version"] = []string{"registry/2.0"}
-	} else if g.conf.Tokens != nil {
-		value := `Bearer realm="` + g.conf.Name + `"`
-		if errors.Is(err, jeton.ErrScope) {
-			value += `, error="insufficient_scope"`
-		} else if !errors.Is(err, jeton.ErrNoCredential) {
-			value += `, error="invalid_token"`
-		}
-
-		list = append(list, value)
-	}
-
-	if len(g.conf.Login.Paths) > 0 || len(list) == 0 {
-		list = append(list, g.cookieChallenge())
-	}
-
-	w.Header()["Www-Authenticate"] = list
-}
-
-func (g *Gateway) cookieChallenge() string {
-	value := `Cookie realm="` + g.conf.Name + `"`
+// challenge is what a refused caller may prove itself with.
+func (g *Gateway) challenge(schemes policy.Kinds) web.Challenge {
+	c := web.Challenge{Realm: g.conf.Name, Schemes: schemes}
 	if len(g.conf.Login.Paths) > 0 {
-		value += `, login="` + g.conf.Login.Paths[0] + `"`
+		c.Login = g.conf.Login.Paths[0]
 	}
-	return value
+	return c
 }
 
-// scripted reports whether a script in a page asks: a Basic challenge would make the browser
-// open a dialog of its own.
-func scripted(r *http.Request) bool {
-	mode := r.Header.Get("Sec-Fetch-Mode")
-	return mode != "" && mode != "navigate" || r.Header.Get("X-Requested-With") != ""
-}
-
-// registry reports whether a client of a container registry asks and shows no Bearer token:
-// it takes the realm of a Bearer challenge for the URL of a token server (distribution,
-// token authentication), and gives up where it is none. Basic is all that it wants.
-func registry(r *http.Request) bool {
-	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.HasPrefix(r.URL.Path, "/v2/") && !strings.EqualFold(scheme, "Bearer")
+// schemes are those that some route of the service accepts, and that a client can act on.
+func (g *Gateway) schemes() policy.Kinds {
+	var schemes policy.Kinds
+	if g.takesBasic {
+		schemes |= policy.ByPassword
+	}
+	if g.conf.Tokens != nil {
+		schemes |= policy.ByToken
+	}
+	if len(g.conf.Login.Paths) > 0 {
+		schemes |= policy.BySession
+	}
+	return schemes
 }
 
 func plain(w *web.Reply, status int, text string) {
@@ -446,9 +292,7 @@ func (g *Gateway) refuse(w *web.Reply, r *http.Request, err error) {
 	}
 
 	if g.denied == nil || !denial {
-		if status == http.StatusUnauthorized || errors.Is(err, jeton.ErrScope) {
-			g.challenge(w, r, err)
-		}
+		g.challenge(g.schemes()).Set(w, r, err)
 		web.Fail(w, r, err)
 		return
 	}
@@ -468,7 +312,9 @@ func (g *Gateway) refuse(w *web.Reply, r *http.Request, err error) {
 func (g *Gateway) claimed(r *http.Request) string {
 	t := g.conf.Teaching
 	if t != nil && t.Cookies != nil {
-		if claimed, err := url.PathUnescape(gate.CookieValue(r.Header, t.Cookies.Name)); err == nil {
+		value, count := web.FindCookie(r.Header, t.Cookies.Name)
+		claimed, err := url.PathUnescape(value)
+		if err == nil && count == 1 {
 			name, _, err := naming.User(claimed)
 			if err == nil {
 				return name

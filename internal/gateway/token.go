@@ -174,12 +174,12 @@ func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
 		Action:  audit.TokenIssue,
 		Service: g.conf.Name,
 		Outcome: audit.OK,
-		Source:  w.Source.String(),
+		Source:  web.AddressText(w.Source),
 	}
 	m, err := g.tokens.Mint(r.Context(), token.Request{
 		Owner:  *origin.Owner,
 		Terms:  g.tokenTerms,
-		Source: w.Source.String(),
+		Source: web.AddressText(w.Source),
 	}, &ev)
 	if err != nil {
 		return err
@@ -195,14 +195,9 @@ func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
 // refuseBasic phrases the refusal of a row that takes a password alone.
 func (g *Gateway) refuseBasic(w *web.Reply, r *http.Request, err error) {
 	if web.Problem(err).Status == http.StatusUnauthorized {
-		w.Header()["Www-Authenticate"] = []string{g.basicChallenge()}
+		w.Header()["Www-Authenticate"] = []string{web.BasicChallenge(g.conf.Name)}
 	}
 	web.Fail(w, r, err)
-}
-
-// basicChallenge asks for a name and a password (RFC 7617, sections 2 and 2.1).
-func (g *Gateway) basicChallenge() string {
-	return `Basic realm="` + g.conf.Name + `", charset="UTF-8"`
 }
 
 // newcomer is what a teaching client registers with.
@@ -213,7 +208,7 @@ type newcomer struct {
 
 // register answers POST on the path of teaching.register: anybody becomes a user.
 func (g *Gateway) register(w *web.Reply, r *http.Request) error {
-	if err := g.sameOrigin(r); err != nil {
+	if err := web.SameOrigin(r); err != nil {
 		return err
 	}
 

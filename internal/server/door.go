@@ -290,7 +290,7 @@ func (f *front) recover(w *web.Reply, r *http.Request) {
 		"method",
 		r.Method,
 		"path",
-		web.ShownPath(r.URL.Path),
+		web.RedactPath(r.URL.Path),
 		"panic",
 		fmt.Sprint(p),
 		"stack",

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Proxies are the addresses whose word about a request is believed.
+// Proxies are the networks of trusted proxies.
 type Proxies []netip.Prefix
 
-// Trusts reports whether a peer's forwarding headers are believed.
+// Trusts reports whether the forwarding headers of a peer are trusted.
 func (p Proxies) Trusts(peer netip.Addr) bool {
 	for _, prefix := range p {
 		if prefix.Contains(peer.Unmap()) {
@@ -20,9 +20,9 @@ func (p Proxies) Trusts(peer netip.Addr) bool {
 	return false
 }
 
-// Source returns who sent a request: the peer, or behind trusted proxies the nearest
-// address in X-Forwarded-For that is not one of them. The address is invalid for a
-// peer without one, as on a Unix socket.
+// Source returns the address of the client: of the peer, or behind trusted proxies the nearest
+// address in X-Forwarded-For that is not one of them. It is the zero Addr for a peer without an
+// address, as on a Unix socket.
 func (p Proxies) Source(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -48,4 +48,13 @@ func (p Proxies) Source(r *http.Request) netip.Addr {
 	}
 
 	return source
+}
+
+// AddressText returns a client's address as the audit log and responses show it. A client on a
+// Unix socket has none and is "local".
+func AddressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return "local"
+	}
+	return a.String()
 }

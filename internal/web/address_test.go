@@ -34,11 +34,11 @@ func TestSource(t *testing.T) {
 		{"IPv4 in IPv6", trusted, "[::ffff:10.1.1.1]:1", []string{"::ffff:1.1.1.1"}, "1.1.1.1"},
 		{"IPv6", trusted, "[2001:db8:1::5]:1", []string{"2001:db8:2::1"}, "2001:db8:2::1"},
 		{"a zone", trusted, "10.1.1.1:1", []string{"fe80::1%eth0"}, "fe80::1"},
-		{"a Unix socket", trusted, "@", []string{"1.1.1.1"}, "invalid IP"},
+		{"a Unix socket", trusted, "@", []string{"1.1.1.1"}, "local"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := &http.Request{RemoteAddr: tc.peer, Header: http.Header{"X-Forwarded-For": tc.header}}
-			got := tc.proxies.Source(r).String()
+			got := web.AddressText(tc.proxies.Source(r))
 			if got != tc.want {
 				t.Errorf("Source = %s, want %s", got, tc.want)
 			}

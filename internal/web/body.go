@@ -11,23 +11,23 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// bodyPatience bounds how long a body may take to arrive.
-const bodyPatience = 10 * time.Second
+// bodyTimeout bounds how long a body may take to arrive.
+const bodyTimeout = 10 * time.Second
 
-// Body reads the whole body of a request, at most so many bytes of it. what names it in the
-// text of the refusal.
-func Body(w *Reply, r *http.Request, what string, most int64) ([]byte, error) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyPatience))
-	b, err := readWhole(w, r, most)
+// Body reads the body of a request, of at most limit bytes. what names the request in the text of a refusal.
+func Body(w *Reply, r *http.Request, what string, limit int64) ([]byte, error) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+
+	b, err := readBody(w, r, limit)
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
 			return nil, jeton.WithDetail(
 				jeton.ErrTooLarge,
-				fmt.Sprintf("the body of %s is over %d KiB", what, most>>10),
+				fmt.Sprintf("the body of %s is over %d KiB", what, limit>>10),
 			)
 		}
-		return nil, jeton.WithDetail(jeton.ErrInvalid, "the body of "+what+" did not arrive whole")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "the body of "+what+" is incomplete")
 	}
 
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
@@ -35,30 +35,26 @@ func Body(w *Reply, r *http.Request, what string, most int64) ([]byte, error) {
 	return b, nil
 }
 
-// BufferBody reads the whole body of a request, of 64 KiB at most, and puts it back for the
-// handler to read.
-func BufferBody(w *Reply, r *http.Request) ([]byte, error) {
-	b, err := Body(w, r, "the request", maxBody)
-	if err != nil {
-		return nil, err
-	}
-
-	r.Body = io.NopCloser(bytes.NewReader(b))
-
-	return b, nil
-}
-
-func readWhole(w *Reply, r *http.Request, most int64) ([]byte, error) {
-	// Room for what is small and has said its size is made at once. What is large gets
-	// room as it arrives: saying a size costs a stranger nothing.
+func readBody(w *Reply, r *http.Request, limit int64) ([]byte, error) {
+	// Memory for a small body of known length is allocated at once. For a large one it grows
+	// as the body arrives: announcing a length costs an attacker nothing.
 	const small = 4 << 10
 
 	n := r.ContentLength
-	if n > 0 && n <= min(small, most) {
+	if n > 0 && n <= min(small, limit) {
 		b := make([]byte, n)
 		_, err := io.ReadFull(r.Body, b)
 		return b, err
 	}
 
-	return io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	return io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+}
+
+// BufferBody reads the body of a request, of at most 64 KiB, and lets the handler read it again.
+func BufferBody(w *Reply, r *http.Request) ([]byte, error) {
+	b, err := Body(w, r, "the request", maxBody)
+	if err == nil {
+		r.Body = io.NopCloser(bytes.NewReader(b))
+	}
+	return b, err
 }

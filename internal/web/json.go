@@ -1,17 +1,18 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/jeton-auth/jeton"
 )
 
-// Header values that never change are shared, so that setting one takes no memory.
+// Header values that never change are shared, so that setting one allocates no memory.
 var (
 	typeJSON    = []string{"application/json"}
 	typeProblem = []string{"application/problem+json"}
@@ -19,7 +20,7 @@ var (
 	noSniff     = []string{"nosniff"}
 )
 
-// JSON answers with a document.
+// JSON writes a response with a JSON document.
 func JSON(w http.ResponseWriter, status int, document any) error {
 	b, err := json.Marshal(document)
 	if err != nil {
@@ -37,25 +38,30 @@ func JSON(w http.ResponseWriter, status int, document any) error {
 	return nil
 }
 
-// NoContent answers with nothing but success.
+// NoContent writes a successful response without a body.
 func NoContent(w http.ResponseWriter) error {
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-// maxBody bounds the bodies that we read ourselves, in bytes.
+// maxBody bounds the bodies that are read here, in bytes.
 const maxBody = 64 << 10
 
-// Read reads a JSON document strictly: one document, no unknown members, at most 64 KiB.
+// Read reads a JSON document of at most 64 KiB. It is strict: one document, without unknown or
+// repeated members.
 func Read[T any](r *http.Request) (T, error) {
 	var in T
 
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" {
-		return in, jeton.WithDetail(jeton.ErrMediaType, "send application/json")
+	if MediaType(r.Header) != mediaJSON {
+		return in, jeton.WithDetail(jeton.ErrMediaType, "send "+mediaJSON)
 	}
 
-	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	if err != nil {
+		return in, readError(err)
+	}
+
+	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 
 	if err := d.Decode(&in); err != nil {
@@ -65,21 +71,69 @@ func Read[T any](r *http.Request) (T, error) {
 		return in, jeton.WithDetail(jeton.ErrInvalid, "more than one JSON document")
 	}
 
-	return in, nil
+	return in, CheckMembers(body)
 }
 
 func readError(err error) error {
 	var large *http.MaxBytesError
-	var kind *json.UnmarshalTypeError
+	var wrongType *json.UnmarshalTypeError
+
 	switch {
 	case errors.As(err, &large):
 		return jeton.WithDetail(jeton.ErrTooLarge, "the body is over "+strconv.Itoa(maxBody>>10)+" KiB")
-	case errors.As(err, &kind):
-		return jeton.WithDetail(jeton.ErrInvalid, "member "+strconv.Quote(kind.Field)+": want "+kind.Type.String())
+	case errors.As(err, &wrongType):
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			"member "+strconv.Quote(wrongType.Field)+": want "+wrongType.Type.String(),
+		)
 	case errors.Is(err, io.EOF):
 		return jeton.WithDetail(jeton.ErrInvalid, "the body is empty")
 	}
 
-	// A syntax error or an unknown member; the decoder's words hold no value of the body.
+	// A syntax error or an unknown member; the decoder's text quotes no value of the body.
 	return jeton.WithDetail(jeton.ErrInvalid, err.Error())
+}
+
+var errRepeated = jeton.WithDetail(jeton.ErrInvalid, "a member of the JSON object is given more than once")
+
+// CheckMembers refuses a valid JSON document in which an object has two members of one name.
+// encoding/json takes the last of them, another reader the first (RFC 8259, section 4). Names
+// that differ in case alone are refused too, as encoding/json reads both into one field.
+func CheckMembers(document []byte) error {
+	type object struct {
+		names map[string]bool // nil for a list
+		value bool            // the next token is a value, not a name
+	}
+
+	open := []object{{}}
+	d := json.NewDecoder(bytes.NewReader(document))
+
+	for {
+		t, err := d.Token()
+		if err != nil {
+			return nil // the end
+		}
+
+		last := &open[len(open)-1]
+		name, text := t.(string)
+
+		switch {
+		case t == json.Delim('}') || t == json.Delim(']'):
+			open = open[:len(open)-1]
+		case last.names != nil && !last.value && text:
+			name = strings.ToUpper(strings.ToLower(name))
+			if last.names[name] {
+				return errRepeated
+			}
+			last.names[name] = true
+			last.value = true
+		default:
+			last.value = false
+			if t == json.Delim('{') {
+				open = append(open, object{names: map[string]bool{}})
+			} else if t == json.Delim('[') {
+				open = append(open, object{})
+			}
+		}
+	}
 }

@@ -35,6 +35,8 @@ func TestRead(t *testing.T) {
 		{"a megabyte", kind, sized(1 << 20), jeton.ErrTooLarge},
 		{"an unknown member", kind, `{"name":"x","admin":true}`, jeton.ErrInvalid},
 		{"an unknown member inside a list", kind, `{"list":[{"x":1}]}`, jeton.ErrInvalid},
+		{"a member twice", kind, `{"name":"x","name":"y"}`, jeton.ErrInvalid},
+		{"a member twice, in another case", kind, `{"name":"x","Name":"y"}`, jeton.ErrInvalid},
 		{"two documents", kind, `{} {}`, jeton.ErrInvalid},
 		{"a document and more", kind, `{} x`, jeton.ErrInvalid},
 		{"a wrong type", kind, `{"count":"one"}`, jeton.ErrInvalid},

@@ -11,8 +11,8 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// replies maps each outcome to its status, once.
-var replies = []struct {
+// outcomes maps each outcome to its status and title, once.
+var outcomes = []struct {
 	err    error
 	status int
 	title  string
@@ -41,14 +41,15 @@ var replies = []struct {
 	{jeton.ErrUpstream, http.StatusBadGateway, "The service did not answer"},
 }
 
-// Problem returns what a caller is told of an error.
+// Problem returns the problem details that a caller gets for an error. An error that is not an outcome of
+// package jeton is a bare 500.
 func Problem(err error) jeton.Problem {
-	for _, r := range replies {
-		if errors.Is(err, r.err) {
+	for _, o := range outcomes {
+		if errors.Is(err, o.err) {
 			return jeton.Problem{
 				Type:   "about:blank",
-				Title:  r.title,
-				Status: r.status,
+				Title:  o.title,
+				Status: o.status,
 				Code:   jeton.Code(err),
 				Detail: jeton.Detail(err),
 			}
@@ -63,8 +64,8 @@ func Problem(err error) jeton.Problem {
 	}
 }
 
-// Mark sets the headers that every error answer has, whatever its body, and returns
-// the problem that it is.
+// Mark sets the headers that every error response has, whatever its body, and returns the problem
+// details.
 func Mark(w *Reply, err error) jeton.Problem {
 	p := Problem(err)
 	p.Request = w.ID
@@ -81,29 +82,30 @@ func Mark(w *Reply, err error) jeton.Problem {
 	return p
 }
 
-// Fail answers an error as problem details (RFC 9457).
+// Fail writes a response for an error, as problem details (RFC 9457).
 func Fail(w *Reply, _ *http.Request, err error) {
 	p := Mark(w, err)
 	b, merr := json.Marshal(p)
 	if merr != nil {
-		b = []byte("{}")
+		b = []byte("{}") // a Problem always encodes
 	}
 
 	h := w.Header()
-	h["Content-Type"], h["X-Content-Type-Options"] = typeProblem, noSniff
+	h["Content-Type"] = typeProblem
+	h["X-Content-Type-Options"] = noSniff
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(b, '\n'))
 }
 
-// Log tells the operator about an error that is ours to mend. Refusals are not: they are
-// in the record. Neither is being busy, which comes in floods.
+// Log logs an error that the operator can do something about. Refusals are in the audit log
+// instead, and a busy server would fill the log.
 func Log(w *Reply, log *slog.Logger, r *http.Request, err error) {
 	if Problem(err).Status < http.StatusInternalServerError || errors.Is(err, jeton.ErrBusy) {
 		return
 	}
 	if r.Context().Err() != nil {
-		return // the client has gone; strangers can do that as often as they like
+		return // the client has gone; anybody can do that as often as they like
 	}
 
-	log.Error("request failed", "request_id", w.ID, "method", r.Method, "path", ShownPath(r.URL.Path), "error", err)
+	log.Error("request failed", "request_id", w.ID, "method", r.Method, "path", RedactPath(r.URL.Path), "error", err)
 }

@@ -7,23 +7,23 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// CheckPath refuses what two programs could read as two different paths: our rules and
-// the service behind them must not disagree about what was asked. Refused are
-// dot segments, empty segments, encoded slashes, backslashes and dots, control
-// characters, semicolon parameters in dot segments, and what is not UTF-8.
+// CheckPath refuses a path that two programs could read as two different paths: our rules and
+// the upstream must not disagree about which path was requested. It refuses dot segments, empty
+// segments, encoded slashes, backslashes and dots, control characters, semicolon parameters in
+// dot segments, and paths that are not UTF-8.
 func CheckPath(u *url.URL) error {
 	if u.Path == "" || u.Path[0] != '/' {
 		return jeton.WithDetail(jeton.ErrInvalid, "the path must begin with a slash")
 	}
-	if plain(u.Path) && u.RawPath == "" {
+	if isPlain(u.Path) && u.RawPath == "" {
 		return nil
 	}
 
-	return checkOdd(u)
+	return checkSpecial(u)
 }
 
-// plain reports whether a path has nothing in it that needs a second look.
-func plain(path string) bool {
+// isPlain reports whether a path has no character that needs a closer look.
+func isPlain(path string) bool {
 	var prev byte
 	for i := range len(path) {
 		c := path[i]
@@ -40,7 +40,7 @@ func plain(path string) bool {
 	return true
 }
 
-func checkOdd(u *url.URL) error {
+func checkSpecial(u *url.URL) error {
 	if strings.ToValidUTF8(u.Path, "") != u.Path {
 		return jeton.WithDetail(jeton.ErrInvalid, "the path is not UTF-8")
 	}
@@ -69,10 +69,16 @@ func checkOdd(u *url.URL) error {
 	return nil
 }
 
-// ShownPath returns a path as logs and the record may show it: without a secret of ours
-// that somebody has put there.
-func ShownPath(path string) string {
+// maxPath bounds the path of a request in logs and the audit log, in bytes.
+const maxPath = 200
+
+// RedactPath returns a path as logs and the audit log may show it: bounded, and without a token
+// or session secret that a client put into it.
+func RedactPath(path string) string {
 	before, _, found := strings.Cut(path, "jtn_")
+	if len(before) > maxPath {
+		return strings.ToValidUTF8(before[:maxPath], "") + "…"
+	}
 	if found {
 		return before + "…"
 	}

@@ -1,0 +1,58 @@
+package web
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jeton-auth/jeton"
+)
+
+// Authorization returns the credentials that the header Authorization has for a scheme, and
+// whether it has any (RFC 9110, section 11.6.2). The name of a scheme has no case. Two such
+// headers are jeton.ErrAmbiguous: another reader could take the other one.
+func Authorization(h http.Header, scheme string) (credentials string, found bool, err error) {
+	lines := h["Authorization"]
+	if len(lines) == 0 {
+		return "", false, nil
+	}
+	if len(lines) > 1 {
+		return "", false, jeton.WithDetail(jeton.ErrAmbiguous, "more than one header Authorization")
+	}
+
+	name, rest, found := strings.Cut(lines[0], " ")
+	if !found || !strings.EqualFold(name, scheme) {
+		return "", false, nil
+	}
+
+	return strings.Trim(rest, " "), true, nil
+}
+
+// maxBasic bounds Basic credentials, in bytes.
+const maxBasic = 16 << 10
+
+// ParseBasic reads the credentials of RFC 7617: a name, a colon and a password, in UTF-8 and
+// without control characters, as base64 with padding. Only the canonical encoding is accepted.
+func ParseBasic(credentials string) (name, password string, err error) {
+	invalid := jeton.WithDetail(jeton.ErrBadCredential, "not Basic credentials (RFC 7617)")
+
+	// The decoder skips line breaks.
+	if len(credentials) > maxBasic || strings.ContainsAny(credentials, "\r\n") {
+		return "", "", invalid
+	}
+
+	raw, err := base64.StdEncoding.Strict().DecodeString(credentials)
+	if err != nil || !utf8.Valid(raw) {
+		return "", "", invalid
+	}
+
+	name, password, found := strings.Cut(string(raw), ":")
+	if !found || strings.ContainsFunc(string(raw), isControl) {
+		return "", "", invalid
+	}
+
+	return name, password, nil
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }

@@ -1,0 +1,90 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+)
+
+// Challenge is what a refused caller may prove itself with (RFC 9110, section 11.6.1).
+type Challenge struct {
+	Realm   string
+	Schemes policy.Kinds
+	Login   string // path of the login that sets the session cookie, or ""
+}
+
+// Set sets WWW-Authenticate where err is a 401, or where a token lacks a scope (RFC 6750,
+// section 3). Every 401 has a challenge, whatever the schemes.
+func (c Challenge) Set(w *Reply, r *http.Request, err error) {
+	if Problem(err).Status != http.StatusUnauthorized && !errors.Is(err, jeton.ErrScope) {
+		return
+	}
+
+	var list []string
+	if c.Schemes&policy.ByPassword != 0 && !fromScript(r) {
+		list = append(list, BasicChallenge(c.Realm))
+	}
+
+	if len(list) > 0 && fromRegistryClient(r) {
+		// Docker before version 23 gives up unless the refusal names the registry's API.
+		w.Header()["Docker-Distribution-Api-Version"] = []string{"registry/2.0"}
+	} else if c.Schemes&policy.ByToken != 0 {
+		list = append(list, bearerChallenge(c.Realm, err))
+	}
+
+	if c.Schemes&policy.BySession != 0 || len(list) == 0 {
+		list = append(list, c.cookie())
+	}
+
+	w.Header()["Www-Authenticate"] = list
+}
+
+// BasicChallenge asks for a name and a password (RFC 7617, sections 2 and 2.1).
+func BasicChallenge(realm string) string {
+	return `Basic realm="` + realm + `", charset="UTF-8"`
+}
+
+// bearerChallenge asks for a token, with the code of RFC 6750, section 3.1, where one was sent.
+func bearerChallenge(realm string, err error) string {
+	challenge := `Bearer realm="` + realm + `"`
+
+	switch {
+	case errors.Is(err, jeton.ErrScope):
+		challenge += `, error="insufficient_scope"`
+	case !errors.Is(err, jeton.ErrNoCredential):
+		challenge += `, error="invalid_token"`
+	}
+
+	return challenge
+}
+
+// cookie asks for a session. There is no registered scheme for a login form and a cookie.
+func (c Challenge) cookie() string {
+	challenge := `Cookie realm="` + c.Realm + `"`
+	if c.Login != "" {
+		challenge += `, login="` + c.Login + `"`
+	}
+	return challenge
+}
+
+// fromScript reports whether a script in a page sent the request. A Basic challenge would
+// make the browser open a dialog of its own.
+func fromScript(r *http.Request) bool {
+	mode := r.Header.Get("Sec-Fetch-Mode")
+	return mode != "" && mode != "navigate" || r.Header.Get("X-Requested-With") != ""
+}
+
+// fromRegistryClient reports whether a client of a container registry sent the request, without
+// a Bearer token. It takes the realm of a Bearer challenge for the URL of a token server
+// (distribution, token authentication) and gives up if it is not one, so it gets Basic alone.
+func fromRegistryClient(r *http.Request) bool {
+	if !strings.HasPrefix(r.URL.Path, "/v2/") {
+		return false
+	}
+
+	_, bearer, err := Authorization(r.Header, "Bearer")
+	return err == nil && !bearer
+}

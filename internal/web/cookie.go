@@ -1,0 +1,65 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Cookie is a cookie that the server sets for a service: of its sessions, or a teaching client's.
+type Cookie struct {
+	Name      string
+	PlainHTTP bool // the service has no TLS, so the cookie must travel without it
+}
+
+// Set sets the cookie for a time. Without one, the browser keeps it until it is closed.
+func (c Cookie) Set(w http.ResponseWriter, value string, lifetime time.Duration) {
+	c.write(w, value, int(lifetime.Seconds()))
+}
+
+// Clear makes the browser delete the cookie.
+func (c Cookie) Clear(w http.ResponseWriter) {
+	c.write(w, "", -1)
+}
+
+func (c Cookie) write(w http.ResponseWriter, value string, maxAge int) {
+	http.SetCookie(w, &http.Cookie{
+		Name:     c.Name,
+		Value:    value,
+		Path:     "/",
+		MaxAge:   maxAge,
+		Secure:   !c.PlainHTTP,
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// FindCookie returns the value of the first cookie of that name and how many there are
+// (RFC 6265, section 5.4). It allocates no memory.
+func FindCookie(h http.Header, name string) (value string, count int) {
+	for _, line := range h["Cookie"] {
+		for line != "" {
+			var pair string
+			pair, line, _ = strings.Cut(line, ";")
+
+			key, v, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
+			if !ok || key != name {
+				continue
+			}
+
+			count++
+			if count == 1 {
+				value = unquote(v)
+			}
+		}
+	}
+
+	return value, count
+}
+
+func unquote(v string) string {
+	if len(v) >= 2 && v[0] == '"' && v[len(v)-1] == '"' {
+		return v[1 : len(v)-1]
+	}
+	return v
+}

@@ -1,0 +1,125 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+
+	"github.com/jeton-auth/jeton"
+)
+
+const (
+	mediaForm = "application/x-www-form-urlencoded"
+	mediaJSON = "application/json"
+)
+
+// maxLogin bounds the body of a login or logout, in bytes.
+const maxLogin = 16 << 10
+
+// maxSeparators bounds how many fields a form may have.
+const maxSeparators = 100
+
+// MediaType returns the media type of a request's body, without parameters, or "".
+func MediaType(h http.Header) string {
+	media, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return media
+}
+
+// IsForm reports whether the body of a request is said to be a form.
+func IsForm(h http.Header) bool {
+	return h.Get("Content-Type") == mediaForm || MediaType(h) == mediaForm
+}
+
+// LoginFields reads fields of a login or logout: of a form, or the members of a JSON object
+// whose values are strings. A field that is absent is "", and without a body all are. A field
+// that is given more than once is refused: another reader could take the other value.
+func LoginFields(w *Reply, r *http.Request, what string, names ...string) (map[string]string, error) {
+	body, err := Body(w, r, what, maxLogin)
+	if err != nil || len(body) == 0 {
+		return nil, err
+	}
+
+	var fields url.Values
+
+	switch MediaType(r.Header) {
+	case mediaForm:
+		fields, err = ParseForm(body)
+	case mediaJSON:
+		fields, err = parseObject(body)
+	default:
+		err = jeton.WithDetail(jeton.ErrMediaType, "send "+mediaForm+" or "+mediaJSON)
+	}
+
+	if err != nil {
+		return nil, err
+	}
+
+	out := map[string]string{}
+	for _, name := range names {
+		if len(fields[name]) > 1 {
+			return nil, jeton.WithDetail(jeton.ErrInvalid, "field "+name+" is given more than once")
+		}
+		out[name] = fields.Get(name)
+	}
+
+	return out, nil
+}
+
+// ParseForm reads a form.
+func ParseForm(body []byte) (url.Values, error) {
+	if bytes.Count(body, []byte("&")) > maxSeparators {
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form has more than 100 fields")
+	}
+
+	fields, err := url.ParseQuery(string(body))
+	if err != nil {
+		// The text of err quotes the body, which may be a secret.
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form is not properly encoded")
+	}
+
+	return fields, nil
+}
+
+// parseObject reads the members of a JSON object whose values are strings; the value of any
+// other member is "".
+func parseObject(body []byte) (url.Values, error) {
+	invalid := jeton.WithDetail(jeton.ErrInvalid, "the body is not a JSON object")
+
+	d := json.NewDecoder(bytes.NewReader(body))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, invalid
+	}
+
+	fields := url.Values{}
+	for d.More() {
+		key, err := d.Token()
+		var value any
+		if err != nil || d.Decode(&value) != nil {
+			return nil, invalid
+		}
+
+		name, _ := key.(string)
+		text, _ := value.(string)
+
+		if fields.Has(name) {
+			return nil, errRepeated
+		}
+		fields.Set(name, text)
+	}
+
+	if _, err := d.Token(); err != nil {
+		return nil, invalid
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, invalid
+	}
+
+	return fields, nil
+}
