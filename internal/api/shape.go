@@ -142,7 +142,7 @@ func lenient[T any](w *web.Reply, r *http.Request) (T, error) {
 	if err != nil {
 		return *new(T), err
 	}
-	if json.Unmarshal(body, &in) != nil || in == nil {
+	if json.Unmarshal(body, &in) != nil || in == nil || web.CheckMembers(body) != nil {
 		return *new(T), jeton.WithDetail(jeton.ErrInvalid, "Wrong format")
 	}
 
@@ -240,10 +240,7 @@ func (a *Users) refuse(w *web.Reply, r *http.Request, op operation, err error) {
 		return
 	}
 
-	if p.Status == http.StatusUnauthorized {
-		a.challenge(w, r)
-	}
-
+	a.challenge().Set(w, r, err)
 	a.answer(w, p.Status, "application/problem+json", problem{p, p.Title})
 }
 
@@ -253,7 +250,7 @@ func (a *Users) answer(w *web.Reply, status int, kind string, body any) {
 		b = []byte("{}") // texts always encode
 	}
 	if status == http.StatusUnauthorized && a.shape.classic != nil && a.accepts&policy.ByPassword != 0 {
-		w.Header().Set("WWW-Authenticate", a.basic())
+		w.Header().Set("WWW-Authenticate", web.BasicChallenge(a.conf.Name))
 	}
 
 	w.Header().Set("Content-Type", kind)
@@ -300,25 +297,11 @@ func shows(r *http.Request, cookie string) bool {
 	return err == nil && c.Value != ""
 }
 
-// challenge says how to prove oneself (RFC 9110, section 11.6.1).
-func (a *Users) challenge(w *web.Reply, r *http.Request) {
-	var list []string
-
-	scripted := r.Header.Get("X-Requested-With") != "" ||
-		r.Header.Get("Sec-Fetch-Mode") != "" && r.Header.Get("Sec-Fetch-Mode") != "navigate"
-	if a.accepts&policy.ByPassword != 0 && !scripted {
-		list = append(list, a.basic()) // a script's page would show a dialog of the browser's
-	}
-	if a.accepts&policy.ByToken != 0 {
-		list = append(list, `Bearer realm="`+a.conf.Name+`"`)
-	}
-
-	if a.accepts&policy.BySession != 0 {
-		list = append(list, `Cookie realm="`+a.conf.Name+`", login="`+a.conf.UsersAPI.Prefix+`/auth_session/login"`)
-	}
-	if len(list) > 0 {
-		w.Header()["Www-Authenticate"] = list
+// challenge is what a refused caller may prove itself with.
+func (a *Users) challenge() web.Challenge {
+	return web.Challenge{
+		Realm:   a.conf.Name,
+		Schemes: a.accepts,
+		Login:   a.conf.UsersAPI.Prefix + "/auth_session/login",
 	}
 }
-
-func (a *Users) basic() string { return `Basic realm="` + a.conf.Name + `", charset="UTF-8"` }

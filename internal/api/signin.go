@@ -1,12 +1,9 @@
 package api
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/jeton-auth/jeton"
@@ -76,49 +73,24 @@ func (a *Users) login(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	age := int(started.Ends.Sub(started.At).Seconds())
+	lifetime := started.Ends.Sub(started.At)
 	if a.terms.Lifetime == forGood {
-		age = 0 // browsers forget it when they are closed
+		lifetime = 0
 	}
 
-	a.setCookie(w, started.Secret.Reveal(), age)
+	a.cookie().Set(w, started.Secret.Reveal(), lifetime)
 
 	return a.show(w, acct)
 }
 
 // readCredentials reads a form or a JSON object.
-func readCredentials(w *web.Reply, r *http.Request) (in credentials, err error) {
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	body, err := web.Body(w, r, "a login", maxBody)
-	if err != nil || len(body) == 0 {
-		return in, err
-	}
-
-	switch kind {
-	case "application/json":
-		if json.Unmarshal(body, &in) != nil {
-			return in, jeton.WithDetail(jeton.ErrInvalid, "Wrong format")
-		}
-	case "application/x-www-form-urlencoded":
-		// The decoder's words would show what was sent, which may be a password.
-		form, ferr := url.ParseQuery(string(body))
-		if ferr != nil {
-			return in, jeton.WithDetail(jeton.ErrInvalid, "the form is not properly encoded")
-		}
-
-		for field, to := range map[string]*string{"email": &in.Email, "name": &in.Name, "password": &in.Password} {
-			if len(form[field]) > 1 {
-				return in, jeton.WithDetail(jeton.ErrInvalid, "field "+field+" is given more than once")
-			}
-			*to = form.Get(field)
-		}
-	default:
-		err = jeton.WithDetail(jeton.ErrMediaType, "send application/x-www-form-urlencoded or application/json")
-	}
-
-	in.Email = strings.TrimSpace(in.Email)
-
-	return in, err
+func readCredentials(w *web.Reply, r *http.Request) (credentials, error) {
+	fields, err := web.LoginFields(w, r, "a login", "email", "name", "password")
+	return credentials{
+		Email:    strings.TrimSpace(fields["email"]),
+		Name:     fields["name"],
+		Password: fields["password"],
+	}, err
 }
 
 // shown returns the session that the request shows, or nil.
@@ -158,7 +130,8 @@ func (a *Users) logout(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	if live == nil && gate.CookieValue(r.Header, a.conf.Session.Cookie) != "" {
+	value, _ := web.FindCookie(r.Header, a.conf.Session.Cookie)
+	if live == nil && value != "" {
 		if err := a.sessions.Ended(r.Context()); err != nil {
 			return err
 		}
@@ -176,20 +149,12 @@ func (a *Users) logout(w *web.Reply, r *http.Request) error {
 		}
 	}
 
-	a.setCookie(w, "", -1)
+	a.cookie().Clear(w)
 
 	return a.shape.done(w)
 }
 
-// setCookie sets the cookie of the service's sessions; a negative age takes it away.
-func (a *Users) setCookie(w *web.Reply, value string, age int) {
-	http.SetCookie(w, &http.Cookie{
-		Name:     a.conf.Session.Cookie,
-		Value:    value,
-		Path:     "/",
-		MaxAge:   age,
-		Secure:   !a.conf.PlainHTTP,
-		HttpOnly: true,
-		SameSite: http.SameSiteLaxMode,
-	})
+// cookie is the cookie of the service's sessions.
+func (a *Users) cookie() web.Cookie {
+	return web.Cookie{Name: a.conf.Session.Cookie, PlainHTTP: a.conf.PlainHTTP}
 }

@@ -688,3 +688,22 @@ func fill(t *testing.T, path string, many int) {
 		t.Fatal(err)
 	}
 }
+
+// The users API reads a login and challenges a caller as the gateway does.
+func TestLoginAndChallengeAreThoseOfTheGateway(t *testing.T) {
+	b := newBench(t)
+	p := b.person()
+
+	twice := `{"name":"` + p.Name + `","password":"x","password":"` + right + `"}`
+	want(t, "a login with two passwords", b.ask("POST", "/auth_session/login", twice), 400)
+	twice = `{"name":"` + p.Name + `","password":"` + right + `","a":1,"a":2}`
+	want(t, "a login with another member twice", b.ask("POST", "/auth_session/login", twice), 400)
+	twice = `{"first_name":"A","first_name":"B"}`
+	want(t, "a change with a member twice", b.as(p, "PUT", "/users/me", twice), 400)
+
+	a := want(t, "an invalid token", b.ask("GET", "/users/me", "", "Authorization", "Bearer jtn_p_x"), 401)
+	got := strings.Join(a.Header["Www-Authenticate"], " | ")
+	if !strings.Contains(got, `Bearer realm="people", error="invalid_token"`) {
+		t.Errorf("the challenge for an invalid token is %s, want error=\"invalid_token\"", got)
+	}
+}

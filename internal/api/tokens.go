@@ -153,7 +153,7 @@ func (a *API) createToken(w *web.Reply, r *http.Request) error {
 		}
 	}
 
-	d.Source = w.Source.String()
+	d.Source = web.AddressText(w.Source)
 	made, text, err := a.Tokens.Create(r.Context(), owner, d, a.event(audit.TokenCreate, ""))
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -32,7 +31,6 @@ type Users struct {
 	managers  *policy.Allow
 	cursors   cursors
 	shape     shape
-	csrf      *http.CrossOriginProtection
 	rows      []operation
 	paths     *http.ServeMux // of the rows, by which a wrong method is told from a wrong path
 	document  []byte
@@ -73,7 +71,6 @@ func NewUsers(c Config) (*Users, error) {
 		terms:     c.Terms,
 		managers:  &policy.Allow{Groups: u.Admins, Clients: u.Clients},
 		cursors:   cursors{c.CursorKey},
-		csrf:      http.NewCrossOriginProtection(),
 		shape:     shape{classic: u.Classic},
 	}
 	if u.Classic != nil {
@@ -160,19 +157,15 @@ func (a *Users) sameOrigin(w *web.Reply, r *http.Request, op operation) error {
 	if gate.From(w).Credential() == nil && !op.login || bearer(r) {
 		return nil
 	}
-	if err := a.csrf.Check(r); err != nil {
-		return jeton.WithDetail(jeton.ErrForbidden, "the request comes from another origin")
-	}
 
-	return nil
+	return web.SameOrigin(r)
 }
 
 // bearer reports whether a request shows what no browser shows by itself. It sends again by
 // itself what it was once told by way of Basic, a token as well.
 func bearer(r *http.Request) bool {
-	const scheme = "bearer "
-	line := r.Header.Get("Authorization")
-	return len(line) > len(scheme) && strings.EqualFold(line[:len(scheme)], scheme)
+	_, found, err := web.Authorization(r.Header, "Bearer")
+	return err == nil && found
 }
 
 // elsewhere answers what no row does.
@@ -218,10 +211,6 @@ func actor(w *web.Reply) string {
 
 // event begins a line of the record.
 func (a *Users) event(w *web.Reply, action, target string) jeton.Event {
-	source := "local"
-	if w.Source.IsValid() {
-		source = w.Source.String()
-	}
 	return jeton.Event{
 		Time:    w.Start,
 		Request: w.ID,
@@ -230,7 +219,7 @@ func (a *Users) event(w *web.Reply, action, target string) jeton.Event {
 		Target:  target,
 		Service: a.conf.Name,
 		Outcome: "ok",
-		Source:  source,
+		Source:  web.AddressText(w.Source),
 	}
 }
 

@@ -1,15 +1,11 @@
 package oauth
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"fmt"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -32,23 +28,13 @@ var several = []string{"resource", "audience"}
 // parse reads a form. A parameter without a value counts as absent, and one that is there
 // twice is refused (RFC 6749, section 3.2).
 func parse(h http.Header, body []byte) (url.Values, error) {
-	const encoded = "application/x-www-form-urlencoded"
-
-	kind := h.Get("Content-Type")
-	if kind != encoded {
-		if kind, _, err := mime.ParseMediaType(kind); err != nil || kind != encoded {
-			return nil, jeton.WithDetail(jeton.ErrInvalid, "send "+encoded)
-		}
+	if !web.IsForm(h) {
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "send application/x-www-form-urlencoded")
 	}
 
-	if bytes.Count(body, []byte("&")) > 100 {
-		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form has more than 100 parameters")
-	}
-
-	form, err := url.ParseQuery(string(body))
+	form, err := web.ParseForm(body)
 	if err != nil {
-		// The decoder's words would show what was sent, which may be a secret.
-		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form is not properly encoded")
+		return nil, err
 	}
 
 	for name, values := range form {
@@ -89,10 +75,9 @@ func (d *Door) proof(h http.Header, form url.Values) (signin.Proof, error) {
 		p.Secret = jeton.NewSecret(text)
 	}
 
-	lines := h["Authorization"]
-	if len(lines) > 0 {
+	if len(h["Authorization"]) > 0 {
 		ways++
-		id, text, ok := basic(lines)
+		id, text, ok := basic(h)
 		if !ok {
 			return p, fmt.Errorf(
 				"%w: the header Authorization is not Basic with a client_id and a secret",
@@ -119,25 +104,25 @@ func (d *Door) proof(h http.Header, form url.Values) (signin.Proof, error) {
 
 // basic reads a client's name and secret from the header Authorization. Both are
 // form-encoded first (RFC 6749, section 2.3.1).
-func basic(lines []string) (id, text string, ok bool) {
-	scheme, value, _ := strings.Cut(lines[0], " ")
-	if len(lines) > 1 || !strings.EqualFold(scheme, "Basic") {
+func basic(h http.Header) (id, secret string, ok bool) {
+	credentials, found, err := web.Authorization(h, "Basic")
+	if err != nil || !found {
 		return "", "", false
 	}
 
-	raw, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(value))
+	id, secret, err = web.ParseBasic(credentials)
 	if err != nil {
 		return "", "", false
 	}
 
-	id, text, ok = strings.Cut(string(raw), ":")
 	id, err = url.QueryUnescape(id)
-	if err != nil || !ok {
+	if err != nil {
 		return "", "", false
 	}
 
-	text, err = url.QueryUnescape(text)
-	return id, text, err == nil && id != "" && text != ""
+	secret, err = url.QueryUnescape(secret)
+
+	return id, secret, err == nil && id != "" && secret != ""
 }
 
 // reader is how the gate hears which client asks.

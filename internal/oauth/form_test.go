@@ -90,7 +90,7 @@ func TestForms(t *testing.T) {
 			nil,
 			"",
 			400,
-			"invalid_request: the form has more than 100 parameters",
+			"invalid_request: the form has more than 100 fields",
 		},
 		{
 			"a broken percent sign",

@@ -59,7 +59,7 @@ func (d *Door) token(w *web.Reply, r *http.Request) error {
 			Service: Name,
 			Outcome: jeton.Code(err),
 			Reason:  err.Error(),
-			Source:  w.Source.String(),
+			Source:  web.AddressText(w.Source),
 			Checks:  []jeton.Check{{Name: "given", Value: err.Error(), Result: "fail"}},
 		})
 	}
@@ -184,7 +184,7 @@ func (d *Door) refuse(w *web.Reply, r *http.Request, err error) {
 			continue
 		}
 		if c.status == http.StatusUnauthorized && r.Header.Get("Authorization") != "" {
-			w.Header().Set("WWW-Authenticate", `Basic realm="`+Name+`", charset="UTF-8"`)
+			w.Header().Set("WWW-Authenticate", web.BasicChallenge(Name))
 		}
 
 		refuse(w, err, c.status, c.code)
@@ -379,7 +379,7 @@ func (d *Door) event(w *web.Reply, action string, c *proved, err error) jeton.Ev
 		Action:  action,
 		Service: Name,
 		Outcome: audit.OK,
-		Source:  w.Source.String(),
+		Source:  web.AddressText(w.Source),
 	}
 	if err != nil {
 		e.Outcome, e.Reason = jeton.Code(err), err.Error()
