@@ -44,3 +44,23 @@ const (
 	MaxProofs = maxProofs
 	MaxAsking = maxAsking
 )
+
+// RedactPath is how the log shows a path.
+func RedactPath(path string) string { return redactPath(path) }
+
+// Outcome is how a guard answers an error.
+type Outcome struct {
+	Err    error
+	Status int
+	Title  string
+	Code   string // in the challenge
+}
+
+// Outcomes returns how a guard answers each error.
+func Outcomes() []Outcome {
+	var list []Outcome
+	for _, o := range outcomes {
+		list = append(list, Outcome{Err: o.err, Status: o.status, Title: o.title, Code: o.code})
+	}
+	return list
+}

@@ -104,12 +104,12 @@ func bearer(h http.Header) (string, error) {
 		return "", jeton.ErrNoCredential
 	}
 
-	return strings.TrimSpace(text), nil
+	return strings.Trim(text, " "), nil
 }
 
-// replies are the statuses and titles of the outcomes here; they are those of the server.
-// code is the one of RFC 6750, section 3.1.
-var replies = []struct {
+// outcomes maps the outcomes of a guard to their status and title, which are those of the server
+// (internal/web), and to the code of RFC 6750, section 3.1.
+var outcomes = []struct {
 	err    error
 	status int
 	title  string
@@ -134,7 +134,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, scopes
 		Code:   jeton.CodeInternal,
 	}
 	code := ""
-	for _, row := range replies {
+	for _, row := range outcomes {
 		if errors.Is(err, row.err) {
 			p.Title = row.title
 			p.Status = row.status
@@ -158,7 +158,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, scopes
 		"method",
 		r.Method,
 		"path",
-		shown(r.URL.Path),
+		redactPath(r.URL.Path),
 		"code",
 		p.Code,
 		"error",
@@ -205,18 +205,18 @@ func (g *Guard) challenge(code string, scopes []string) string {
 	return value
 }
 
-// shown is a path as the log may have it: without a secret that somebody put into it, and
-// not longer than a line.
-func shown(path string) string {
-	const most = 200
+// maxPath bounds the path of a request in the log, in bytes.
+const maxPath = 200
 
-	i := strings.Index(path, "jtn_")
-	if i >= 0 {
-		path = path[:i] + "jtn_…"
+// redactPath returns a path as the log may show it: bounded, and without a token that a client
+// put into it. It is the server's internal/web.RedactPath.
+func redactPath(path string) string {
+	before, _, found := strings.Cut(path, opaquePrefix)
+	if len(before) > maxPath {
+		return strings.ToValidUTF8(before[:maxPath], "") + "…"
 	}
-	if len(path) > most {
-		path = strings.ToValidUTF8(path[:most], "") + "…"
+	if found {
+		return before + "…"
 	}
-
 	return path
 }

@@ -1,0 +1,63 @@
+package guard_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jeton-auth/jeton/guard"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// TestAgreesWithServer checks that a guard answers as the server does. It is a public package
+// and has tables of its own.
+func TestAgreesWithServer(t *testing.T) {
+	outcomes := guard.Outcomes()
+	if len(outcomes) == 0 {
+		t.Fatal("there are no outcomes")
+	}
+
+	for _, o := range outcomes {
+		p := web.Problem(o.Err)
+		if p.Status != o.Status || p.Title != o.Title {
+			t.Errorf("%v is %d %q, at the server %d %q", o.Err, o.Status, o.Title, p.Status, p.Title)
+		}
+
+		code := serverCode(o.Err)
+		if p.Status == http.StatusUnauthorized && code != o.Code || p.Status == http.StatusForbidden && code != o.Code {
+			t.Errorf("the challenge for %v has code %q, at the server %q", o.Err, o.Code, code)
+		}
+	}
+
+	for _, path := range []string{
+		"/",
+		"/a/b",
+		"/a/jtn_p_secret/b",
+		"jtn_s_secret",
+		"/" + strings.Repeat("x", 199),
+		"/" + strings.Repeat("é", 200),
+		"/" + strings.Repeat("é", 200) + "jtn_p_secret",
+	} {
+		got, want := guard.RedactPath(path), web.RedactPath(path)
+		if got != want {
+			t.Errorf("path %q is logged as %q, at the server %q", path, got, want)
+		}
+	}
+}
+
+// serverCode returns the code in the server's challenge for an error (RFC 6750, section 3.1).
+func serverCode(err error) string {
+	var w web.Reply
+	rec := httptest.NewRecorder()
+	w.Reset(rec, "", time.Time{}, netip.Addr{})
+	web.Challenge{Schemes: policy.ByToken}.Set(&w, httptest.NewRequest("GET", "/", nil), err)
+
+	_, code, _ := strings.Cut(rec.Header().Get("WWW-Authenticate"), `error="`)
+	code, _, _ = strings.Cut(code, `"`)
+
+	return code
+}
