@@ -60,7 +60,12 @@ type Outcome struct {
 func Outcomes() []Outcome {
 	var list []Outcome
 	for _, o := range outcomes {
-		list = append(list, Outcome{Err: o.err, Status: o.status, Title: o.title, Code: o.code})
+		list = append(list, Outcome{
+			Err:    o.err,
+			Status: o.status,
+			Title:  o.title,
+			Code:   o.code,
+		})
 	}
 	return list
 }

@@ -38,11 +38,9 @@ func (c Cookie) write(w http.ResponseWriter, value string, maxAge int) {
 // (RFC 6265, section 5.4). It allocates no memory.
 func FindCookie(h http.Header, name string) (value string, count int) {
 	for _, line := range h["Cookie"] {
-		for line != "" {
-			var pair string
-			pair, line, _ = strings.Cut(line, ";")
-
-			key, v, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
+		for pair := range strings.SplitSeq(line, ";") {
+			pair = strings.Trim(pair, " \t")
+			key, v, ok := strings.Cut(pair, "=")
 			if !ok || key != name {
 				continue
 			}
