@@ -30,12 +30,12 @@ type param struct{ Name, About string }
 // operations is the table. The classic shape has those of its rows that there were of old.
 func (a *Users) operations() []operation {
 	open := policy.Open
-	known := policy.Proved(a.accepts)
-	people := policy.Proved(a.accepts)
-	managers := policy.Proved(a.accepts)
+	known := policy.Authenticated(a.accepts)
+	people := policy.Authenticated(a.accepts)
+	managers := policy.Authenticated(a.accepts)
 	people.Allow = &policy.Allow{AnyUser: true}
 
-	either := policy.Proved(a.accepts)
+	either := policy.Authenticated(a.accepts)
 	either.Allow = &policy.Allow{AnyUser: true, Clients: a.managers.Clients}
 	managers.Allow = a.managers
 	done := http.StatusNoContent

@@ -271,7 +271,7 @@ func (a *Users) classicRefusal(r *http.Request, op operation, err error, p jeton
 		return own.status, own.text
 	case errors.As(err, &not) && (kind == jeton.ErrConflict || kind == jeton.ErrInvalid):
 		return http.StatusBadRequest, "Can't create User: " + jeton.Detail(err)
-	case op.login && signin.Why(err) == signin.UnknownUser:
+	case op.login && signin.ReasonOf(err) == signin.UnknownUser:
 		return http.StatusNotFound, "no user found for this email"
 	case op.login && kind == jeton.ErrBadCredential:
 		return http.StatusUnauthorized, "wrong password"

@@ -44,7 +44,7 @@ func (a *Users) login(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	attempt := signin.Attempt{
+	attempt := signin.PasswordRequest{
 		Name:     in.Email,
 		ByEmail:  true,
 		Password: jeton.NewSecret(in.Password),

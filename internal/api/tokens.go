@@ -183,7 +183,7 @@ func (a *API) owner(ctx context.Context, in NewToken) (token.Owner, error) {
 	}
 
 	if err == nil {
-		err = policy.Scoped(c.Scopes, in.Scopes)
+		err = policy.CheckScopes(c.Scopes, in.Scopes)
 	}
 
 	return token.ClientOwner(c), err

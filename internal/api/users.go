@@ -259,7 +259,7 @@ func (a *Users) prove(w *web.Reply, r *http.Request, acct account.Account, curre
 		return jeton.WithDetail(jeton.ErrInvalid, "current_password missing")
 	}
 
-	_, err := a.logins.Basic(r.Context(), signin.Attempt{
+	_, err := a.logins.Basic(r.Context(), signin.PasswordRequest{
 		Name:     acct.Name,
 		Password: jeton.NewSecret(*current),
 		Service:  a.conf.Name,

@@ -195,8 +195,8 @@ func (l *Log) lose(n int) {
 	l.lost.Add(int64(n))
 }
 
-// Lost returns how many events found no room since the start. The record says so, too.
-func (l *Log) Lost() int64 { return l.lost.Load() }
+// Dropped returns how many events found no room since the start. The record says so, too.
+func (l *Log) Dropped() int64 { return l.lost.Load() }
 
 // Events returns the events that f chooses, oldest first, after writing down those
 // that still wait.

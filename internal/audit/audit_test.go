@@ -189,7 +189,7 @@ func TestNoteNeverWaits(t *testing.T) {
 		l.Record(jeton.Event{Time: noon, Target: "surplus"})
 	}
 
-	n := l.Lost()
+	n := l.Dropped()
 	if n != 1000 {
 		t.Errorf("Lost = %d, want the 1000 that found no room", n)
 	}
@@ -202,11 +202,11 @@ func TestNoteNeverWaits(t *testing.T) {
 func TestAFloodIsKeptInPartOnly(t *testing.T) {
 	l := newLog(&memory{})
 	flood := func(n int, at ...time.Duration) (kept int64) {
-		before := l.Lost()
+		before := l.Dropped()
 		for i := range n {
 			l.Record(jeton.Event{Time: noon.Add(at[i%len(at)])})
 		}
-		return int64(n) - (l.Lost() - before)
+		return int64(n) - (l.Dropped() - before)
 	}
 
 	for _, tc := range []struct {
@@ -243,7 +243,7 @@ func TestWhatCouldNotBeWrittenIsAccountedFor(t *testing.T) {
 		}
 
 		l.flush(t.Context())
-		n, want := l.Lost(), int64(5+(together+10)*(round+1))
+		n, want := l.Dropped(), int64(5+(together+10)*(round+1))
 		if n != want {
 			t.Errorf("Lost = %d, want %d", n, want)
 		}
@@ -288,7 +288,7 @@ func TestAReaderWhoGoesAwayLosesNobodysEvents(t *testing.T) {
 	wg.Wait()
 
 	m.check(t, 3, 0)
-	n := l.Lost()
+	n := l.Dropped()
 	if n != 0 {
 		t.Errorf("Lost = %d", n)
 	}
@@ -371,7 +371,7 @@ func TestAFloodOfRefusalsDoesNotHideLogins(t *testing.T) {
 		Outcome: OK,
 		Actor:   "user:carl",
 	})
-	n := l.Lost()
+	n := l.Dropped()
 	if n != 2*burst {
 		t.Errorf("Lost = %d, want the %d refusals beyond the burst and nothing else", n, 2*burst)
 	}

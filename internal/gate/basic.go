@@ -47,7 +47,7 @@ func (b Basic) Read(ctx context.Context, req *Request) (Credential, error) {
 		return nil, ErrNotMine // it may be meant for the upstream
 	}
 
-	v, err := b.Logins.Basic(ctx, signin.Attempt{
+	v, err := b.Logins.Basic(ctx, signin.PasswordRequest{
 		Name:     name,
 		ByEmail:  b.ByEmail,
 		Password: jeton.NewSecret(password),

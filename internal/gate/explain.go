@@ -151,7 +151,7 @@ func join(a, b string) string {
 	return a + ": " + b
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(policy.Stamp) }
+func stamp(t time.Time) string { return t.UTC().Format(policy.TimeFormat) }
 
 // appendTarget appends method and path as the audit log may show them: of bounded length,
 // and with secrets in the path masked.

@@ -146,7 +146,7 @@ const (
 // judge makes the checks in order. On a refusal it returns the check that failed, and d
 // holds what is known so far.
 func (g *Gate) judge(ctx context.Context, req *Request, d *Decision) (step, error) {
-	if !req.Access.NeedsProof() {
+	if !req.Access.NeedsCredential() {
 		return stepRoute, jeton.ErrForbidden
 	}
 
@@ -204,9 +204,9 @@ func permits(req *Request, c Credential) error {
 // given what a use pays for, so it takes none.
 func (g *Gate) spend(ctx context.Context, req *Request, d *Decision) (err error) {
 	key, own := d.credential.Budgets()
-	budgets := req.Access.PerToken
+	budgets := req.Access.TokenBudgets
 	if d.Session() != nil {
-		budgets = req.Access.Budgets
+		budgets = req.Access.SessionBudgets
 	}
 
 	if len(own) > 0 {

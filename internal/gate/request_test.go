@@ -41,13 +41,13 @@ func (r ticketReader) Read(context.Context, *Request) (Credential, error) { retu
 
 func TestACountedRequestIsNotUpgraded(t *testing.T) {
 	uses := []policy.Budget{{ID: 1, Name: "*", Max: 3}}
-	token := policy.Proved(policy.ByToken)
+	token := policy.Authenticated(policy.ByToken)
 
 	countedRoute := token
-	countedRoute.Budgets, countedRoute.PerToken = uses, uses
+	countedRoute.SessionBudgets, countedRoute.TokenBudgets = uses, uses
 
 	countedLogins := token // uses of a session are counted, those of a token are not
-	countedLogins.Budgets = uses
+	countedLogins.SessionBudgets = uses
 
 	for _, tc := range []struct {
 		name    string

@@ -136,7 +136,7 @@ func (g *Gateway) doors() []web.Route {
 
 	if path := g.conf.Login.Token; path != "" {
 		// A password alone opens it: a token that makes tokens would never end.
-		access := policy.Proved(policy.ByPassword)
+		access := policy.Authenticated(policy.ByPassword)
 		access.Allow = g.allow
 		rows = append(rows, web.Route{
 			Pattern: "GET " + exact(path),
@@ -178,7 +178,7 @@ func exact(path string) string {
 }
 
 func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (web.Route, error) {
-	row := web.Route{Pattern: r.Match, Access: policy.Proved(accepts(g.conf, r)), Refuse: g.refuse}
+	row := web.Route{Pattern: r.Match, Access: policy.Authenticated(accepts(g.conf, r)), Refuse: g.refuse}
 	if r.Open {
 		row.Access = policy.Open
 	}
@@ -190,10 +190,10 @@ func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (we
 			return row, err
 		}
 
-		row.Access.Budgets = budgets
+		row.Access.SessionBudgets = budgets
 		row.Access.Scopes = slices.Sorted(slices.Values(r.Scopes))
 		// What is said of a login over all routes is about logins; a token has its own.
-		row.Access.PerToken = slices.DeleteFunc(slices.Clone(budgets), func(b policy.Budget) bool {
+		row.Access.TokenBudgets = slices.DeleteFunc(slices.Clone(budgets), func(b policy.Budget) bool {
 			return b.Name == "*"
 		})
 	}
@@ -285,7 +285,7 @@ func terms(s config.Service) policy.Terms {
 		Idle:        s.Session.IdleTimeout.Std(),
 		Lifetime:    s.Session.Lifetime.Std(),
 		MaxSessions: unlimited(s.Session.MaxSessions),
-		WhenFull:    policy.Full(s.Session.WhenFull),
+		WhenFull:    policy.WhenFull(s.Session.WhenFull),
 	}
 
 	t.Relogin = policy.Relogin{

@@ -53,7 +53,7 @@ func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	started, who, err := g.logins.Password(r.Context(), signin.Attempt{
+	started, who, err := g.logins.Password(r.Context(), signin.PasswordRequest{
 		Name:     name,
 		Password: pw,
 		Service:  g.conf.Name,
@@ -238,7 +238,7 @@ func (g *Gateway) refuseLogin(w *web.Reply, r *http.Request, err error) {
 
 	realm := "Login required"
 
-	switch signin.Why(err) {
+	switch signin.ReasonOf(err) {
 	case signin.UnknownUser:
 		realm = "No such user"
 	case signin.WrongPassword, signin.Disabled:

@@ -83,12 +83,12 @@ func (g *Gateway) assertionLogin(w *web.Reply, r *http.Request) error {
 		return jeton.ErrNoCredential
 	}
 
-	m, err := g.logins.Token(r.Context(), signin.Wish{
-		Proof: signin.Proof{
-			Assertion: text,
-			Purpose:   signin.Authentication,
-			IssOnly:   g.conf.Teaching.IssOnly,
-			Issuer:    g.issuer,
+	m, err := g.logins.Token(r.Context(), signin.TokenRequest{
+		Credential: signin.ClientCredential{
+			Assertion:  text,
+			Purpose:    signin.Authentication,
+			IssuerOnly: g.conf.Teaching.IssOnly,
+			Issuer:     g.issuer,
 		},
 		Targets: []signin.Target{{Service: g.conf.Name, Terms: g.tokenTerms}},
 		Source:  w.Source,
@@ -119,7 +119,7 @@ func (g *Gateway) refuseAssertion(w *web.Reply, r *http.Request, err error) {
 	}
 
 	web.Mark(w, err)
-	if signin.Why(err) == signin.UnknownClient {
+	if signin.ReasonOf(err) == signin.UnknownClient {
 		plain(w, http.StatusUnauthorized, "Unknown issuer")
 		return
 	}

@@ -38,9 +38,9 @@ type Config struct {
 
 const defaultMaxKeys = 100_000
 
-// Logins limits attempts to log in. Its methods, and those of its attempts, are safe
+// Limiter limits attempts to log in. Its methods, and those of its attempts, are safe
 // for concurrent use.
-type Logins struct {
+type Limiter struct {
 	mu      sync.Mutex
 	clock   clock
 	pair    *table
@@ -49,7 +49,7 @@ type Logins struct {
 }
 
 // New returns a limit that has seen nothing.
-func New(cfg Config) (*Logins, error) {
+func New(cfg Config) (*Limiter, error) {
 	for _, b := range []struct {
 		name string
 		rate Rate
@@ -66,18 +66,18 @@ func New(cfg Config) (*Logins, error) {
 		cfg.MaxKeys = defaultMaxKeys
 	}
 
-	return &Logins{
+	return &Limiter{
 		pair:    newTable(cfg.Pair, cfg.MaxKeys),
 		account: newTable(cfg.Account, cfg.MaxKeys),
 		source:  newTable(cfg.Source, cfg.MaxKeys),
 	}, nil
 }
 
-// Attempt is one attempt that was let through. One that failed is simply dropped and
+// PasswordRequest is one attempt that was let through. One that failed is simply dropped and
 // keeps what it took. After the first of its methods was called, further calls do
 // nothing; nor do calls on a nil Attempt.
 type Attempt struct {
-	of    *Logins
+	of    *Limiter
 	took  [3]budget // the first is the pair's
 	ended bool
 }
@@ -94,7 +94,7 @@ type budget struct {
 // has logged in from this source before; it lifts the budget of the account from
 // everywhere. A source that is no address, such as the peer of a Unix socket, is one
 // source like any other.
-func (l *Logins) Begin(now time.Time, account string, source netip.Addr, known bool) (*Attempt, error) {
+func (l *Limiter) Begin(now time.Time, account string, source netip.Addr, known bool) (*Attempt, error) {
 	a := &Attempt{of: l}
 	name, from := fold(account), Network(source)
 	a.took[0] = budget{l.pair, keyOf(name, from)}

@@ -24,7 +24,7 @@ var (
 	ample = Rate{1 << 20, time.Second}
 )
 
-func open(t *testing.T, cfg Config) *Logins {
+func open(t *testing.T, cfg Config) *Limiter {
 	t.Helper()
 	l, err := New(cfg)
 	if err != nil {
@@ -35,7 +35,7 @@ func open(t *testing.T, cfg Config) *Logins {
 }
 
 // passes counts how many of n attempts that fail are let through at one time.
-func passes(t *testing.T, l *Logins, n int, now time.Time, account string, from netip.Addr, known bool) int {
+func passes(t *testing.T, l *Limiter, n int, now time.Time, account string, from netip.Addr, known bool) int {
 	t.Helper()
 	passed := 0
 	for range n {
@@ -57,26 +57,26 @@ func stranger(n int) netip.Addr {
 func TestEachBudgetAlone(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
-		begin func(l *Logins, i int) error
+		begin func(l *Limiter, i int) error
 		want  int
 	}{
-		{"one account from one source", func(l *Logins, i int) error {
+		{"one account from one source", func(l *Limiter, i int) error {
 			_, err := l.Begin(noon, "ada", home, true)
 			return err
 		}, 3},
-		{"one account from many sources", func(l *Logins, i int) error {
+		{"one account from many sources", func(l *Limiter, i int) error {
 			_, err := l.Begin(noon, "ada", stranger(i), false)
 			return err
 		}, 5},
-		{"one account from many sources that are known", func(l *Logins, i int) error {
+		{"one account from many sources that are known", func(l *Limiter, i int) error {
 			_, err := l.Begin(noon, "ada", stranger(i), true)
 			return err
 		}, 100},
-		{"many accounts from one source", func(l *Logins, i int) error {
+		{"many accounts from one source", func(l *Limiter, i int) error {
 			_, err := l.Begin(noon, fmt.Sprint("user", i), home, false)
 			return err
 		}, 20},
-		{"many accounts from many sources", func(l *Logins, i int) error {
+		{"many accounts from many sources", func(l *Limiter, i int) error {
 			_, err := l.Begin(noon, fmt.Sprint("user", i), stranger(i), false)
 			return err
 		}, 100},

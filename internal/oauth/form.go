@@ -55,8 +55,8 @@ func parse(h http.Header, body []byte) (url.Values, error) {
 // proof reads how a client proves itself: by exactly one of an assertion, the header
 // Authorization and a secret in the form (RFC 6749, section 2.3). The zero Proof says that
 // it does not.
-func (d *Door) proof(h http.Header, form url.Values) (signin.Proof, error) {
-	p := signin.Proof{ClientID: form.Get("client_id"), Issuer: d.conf.URL, Purpose: signin.Authentication}
+func (d *Door) proof(h http.Header, form url.Values) (signin.ClientCredential, error) {
+	p := signin.ClientCredential{ClientID: form.Get("client_id"), Issuer: d.conf.URL, Purpose: signin.Authentication}
 	ways := 0
 
 	if form.Has("client_assertion") || form.Has("client_assertion_type") {
@@ -164,7 +164,7 @@ func (c reader) Read(ctx context.Context, q *gate.Request) (gate.Credential, err
 	}, nil
 }
 
-// proved is a client that has proved itself, for this one request.
+// authenticated is a client that has proved itself, for this one request.
 type proved struct {
 	gate.PerRequest
 	client client.Client

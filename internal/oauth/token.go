@@ -82,13 +82,13 @@ func (d *Door) token(w *web.Reply, r *http.Request) error {
 		return errGrant
 	}
 
-	m, err := d.logins.Token(r.Context(), signin.Wish{
-		Proof:   p,
-		Ask:     asked(form),
-		Scope:   scopes(form),
-		Targets: d.targets,
-		Source:  w.Source,
-		Request: w.ID,
+	m, err := d.logins.Token(r.Context(), signin.TokenRequest{
+		Credential: p,
+		Audience:   asked(form),
+		Scopes:     scopes(form),
+		Targets:    d.targets,
+		Source:     w.Source,
+		Request:    w.ID,
 	})
 	if err != nil {
 		if grant == grantAssertion {
@@ -358,7 +358,7 @@ func (d *Door) addKey(w *web.Reply, r *http.Request) error {
 		return jeton.WithDetail(jeton.ErrInvalid, "key is no public key that is taken here, PEM or JWK")
 	}
 
-	proof := signin.Proof{
+	proof := signin.ClientCredential{
 		ClientID:  c.client.Name,
 		Assertion: form.Get("proof"),
 		Purpose:   signin.Possession,

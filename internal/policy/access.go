@@ -11,13 +11,13 @@ import (
 // Access is who may ask a route, and what asking costs: the column of the route
 // table that the gate judges by. Its zero value lets nobody in.
 type Access struct {
-	how      how
-	Accept   Kinds    // what a subject may prove itself with
-	Scopes   []string // a token needs all of these; a session is not limited by any
-	Allow    *Allow   // nil: every subject that the service knows
-	Budgets  []Budget // each accepted request takes one use of the login from every one of them
-	PerToken []Budget // and where a token was shown, one use of the token from these
-	Audit    bool     // record what was let through, too
+	how            how
+	Accept         Kinds    // what a subject may prove itself with
+	Scopes         []string // a token needs all of these; a session is not limited by any
+	Allow          *Allow   // nil: every subject that the service knows
+	SessionBudgets []Budget // each accepted request takes one use of the login from every one of them
+	TokenBudgets   []Budget // and where a token was shown, one use of the token from these
+	Audit          bool     // record what was let through, too
 }
 
 type how uint8
@@ -25,7 +25,7 @@ type how uint8
 const (
 	closed how = iota
 	open
-	proved
+	authenticated
 	operator
 )
 
@@ -61,9 +61,9 @@ var (
 	// Open lets anybody ask, proved or not.
 	Open = Access{how: open}
 	// Session asks for a subject that has logged in.
-	Session = Access{how: proved, Accept: BySession}
+	Session = Access{how: authenticated, Accept: BySession}
 	// Client asks for a client that proves itself.
-	Client = Access{how: proved, Accept: ByClient}
+	Client = Access{how: authenticated, Accept: ByClient}
 	// Operator is for whoever may open the data folder. No credential that travels
 	// over a network gives it.
 	Operator = Access{how: operator}
@@ -72,11 +72,11 @@ var (
 // IsOpen reports whether anybody may ask.
 func (a Access) IsOpen() bool { return a.how == open }
 
-// Proved asks for a subject that proves itself with one of the kinds of credential.
-func Proved(by Kinds) Access { return Access{how: proved, Accept: by} }
+// Authenticated asks for a subject that proves itself with one of the kinds of credential.
+func Authenticated(by Kinds) Access { return Access{how: authenticated, Accept: by} }
 
-// NeedsProof reports whether only a subject that has proved itself may ask.
-func (a Access) NeedsProof() bool { return a.how == proved }
+// NeedsCredential reports whether only a subject that has proved itself may ask.
+func (a Access) NeedsCredential() bool { return a.how == authenticated }
 
 // NeedsOperator reports whether only an operator may ask.
 func (a Access) NeedsOperator() bool { return a.how == operator }
@@ -84,8 +84,8 @@ func (a Access) NeedsOperator() bool { return a.how == operator }
 // IsClosed reports whether a forgotten field left the route to nobody.
 func (a Access) IsClosed() bool { return a.how == closed }
 
-// Counts reports whether a request to the route takes a use.
-func (a Access) Counts() bool { return len(a.Budgets) > 0 }
+// NeedsHistory reports whether a request to the route takes a use.
+func (a Access) Counts() bool { return len(a.SessionBudgets) > 0 }
 
 // Handles reports whether requests of a method reach the handler of the route. OPTIONS at
 // a counted route does not: it asks about the route, which is answered without a credential
@@ -102,7 +102,7 @@ func (a Access) String() string {
 		parts = append(parts, a.Allow.String())
 	}
 
-	for _, b := range a.Budgets {
+	for _, b := range a.SessionBudgets {
 		parts = append(parts, fmt.Sprintf("uses %d of %q", b.Max, b.Name))
 	}
 
@@ -113,8 +113,8 @@ func (a Access) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Scoped returns jeton.ErrScope unless all that is needed is among what a token has.
-func Scoped(has, needs []string) error {
+// CheckScopes returns jeton.ErrScope unless all that is needed is among what a token has.
+func CheckScopes(has, needs []string) error {
 	for _, s := range needs {
 		if !slices.Contains(has, s) {
 			return jeton.ErrScope

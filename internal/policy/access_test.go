@@ -17,7 +17,7 @@ func TestAccess(t *testing.T) {
 		{"a forgotten one is closed", Access{}, false, false, false, true, "closed"},
 		{
 			"what is only said to be audited or counted is closed",
-			Access{Audit: true, Budgets: []Budget{{Name: "*", Max: 3}}},
+			Access{Audit: true, SessionBudgets: []Budget{{Name: "*", Max: 3}}},
 			false,
 			false,
 			false,
@@ -39,12 +39,12 @@ func TestAccess(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := tc.access
-			if a.IsOpen() != tc.open || a.NeedsProof() != tc.session || a.NeedsOperator() != tc.operator ||
+			if a.IsOpen() != tc.open || a.NeedsCredential() != tc.session || a.NeedsOperator() != tc.operator ||
 				a.IsClosed() != tc.closed {
 				t.Errorf(
 					"open %t, session %t, operator %t, closed %t",
 					a.IsOpen(),
-					a.NeedsProof(),
+					a.NeedsCredential(),
 					a.NeedsOperator(),
 					a.IsClosed(),
 				)
@@ -83,8 +83,8 @@ func TestAllow(t *testing.T) {
 }
 
 func TestOptionsAtACountedRouteDoesNotReachItsHandler(t *testing.T) {
-	counted := Proved(BySession)
-	counted.Budgets = []Budget{{ID: 1, Name: "GET /three", Max: 3}}
+	counted := Authenticated(BySession)
+	counted.SessionBudgets = []Budget{{ID: 1, Name: "GET /three", Max: 3}}
 
 	for _, tc := range []struct {
 		name   string

@@ -17,8 +17,8 @@ import (
 // Unlimited is the limit that never binds. Zero is the limit that always does.
 const Unlimited = -1
 
-// Stamp is how times are written for operators: UTC, to the millisecond.
-const Stamp = "2006-01-02T15:04:05.000Z"
+// TimeFormat is how times are written for operators: UTC, to the millisecond.
+const TimeFormat = "2006-01-02T15:04:05.000Z"
 
 // Window is a span of time. It is open from Opens on and closed from Closes on
 // (RFC 7519, sections 4.1.4 and 4.1.5: at exp itself a token is over).
@@ -49,13 +49,13 @@ func Idle(lastUsed time.Time, limit time.Duration, now time.Time) error {
 	return nil
 }
 
-// Full says what a login does when the subject holds all the sessions it may.
-type Full string
+// WhenFull says what a login does when the subject holds all the sessions it may.
+type WhenFull string
 
 // What to do when the sessions are full.
 const (
-	EvictOldest Full = "evict_oldest"
-	Refuse      Full = "refuse"
+	EvictOldest WhenFull = "evict_oldest"
+	Refuse      WhenFull = "refuse"
 )
 
 // Terms are what a login at a service is good for.
@@ -63,7 +63,7 @@ type Terms struct {
 	Idle        time.Duration // a session unused for so long has ended
 	Lifetime    time.Duration // a session has ended so long after the login
 	MaxSessions int           // open sessions of one subject at the service, or Unlimited
-	WhenFull    Full
+	WhenFull    WhenFull
 	Relogin     Relogin
 }
 
@@ -87,12 +87,12 @@ type TokenTerms struct {
 	Counted  bool          // some route of the service counts uses of a token
 }
 
-// MaxToken is how long a token may be good at most. What is known of revoked ones is kept
+// MaxTokenLifetime is how long a token may be good at most. What is known of revoked ones is kept
 // for longer.
-const MaxToken = 24 * time.Hour
+const MaxTokenLifetime = 24 * time.Hour
 
-// VoidFor is how long a revocation is remembered: longer than anything it could be about.
-const VoidFor = MaxToken + time.Hour
+// KeepRevocations is how long a revocation is remembered: longer than anything it could be about.
+const KeepRevocations = MaxTokenLifetime + time.Hour
 
 // Relogin says when a subject may log in again.
 type Relogin struct {
@@ -119,10 +119,10 @@ type OpenSession struct {
 	Idle     time.Duration
 }
 
-// Login judges whether the subject may log in now, and names the sessions that end
+// CheckLogin judges whether the subject may log in now, and names the sessions that end
 // by it. It returns jeton.ErrRelogin, with the time to wait where waiting helps,
 // or jeton.ErrSessionsFull.
-func (t Terms) Login(h History, now time.Time) (evict []int64, err error) {
+func (t Terms) CheckLogin(h History, now time.Time) (evict []int64, err error) {
 	if err := t.Relogin.check(h.Logins, now); err != nil {
 		return nil, err
 	}
@@ -182,14 +182,14 @@ func (r Relogin) check(logins []time.Time, now time.Time) error {
 	return nil
 }
 
-// Remembers returns since when logins matter to r at now; older ones may be forgotten.
+// HistoryFrom returns since when logins matter to r at now; older ones may be forgotten.
 // The zero time means that all do.
-func (r Relogin) Remembers(now time.Time) time.Time {
+func (r Relogin) HistoryFrom(now time.Time) time.Time {
 	if r.Max != Unlimited && r.Window <= 0 {
 		return time.Time{}
 	}
 	return now.Add(-max(r.Window, r.Cooldown))
 }
 
-// Budgets reports whether r judges by past logins at all.
-func (r Relogin) Counts() bool { return r.Max != Unlimited || r.Cooldown > 0 }
+// SessionBudgets reports whether r judges by past logins at all.
+func (r Relogin) NeedsHistory() bool { return r.Max != Unlimited || r.Cooldown > 0 }

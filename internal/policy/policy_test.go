@@ -172,7 +172,7 @@ func TestLogin(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			before := slices.Clone(tc.open)
-			evict, err := tc.terms.Login(History{Open: tc.open}, noon)
+			evict, err := tc.terms.CheckLogin(History{Open: tc.open}, noon)
 			if !slices.Equal(evict, tc.evict) || !errors.Is(err, tc.want) {
 				t.Errorf("Login = %v, %v, want %v, %v", evict, err, tc.evict, tc.want)
 			}
@@ -237,7 +237,7 @@ func TestRelogin(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			terms := Terms{MaxSessions: Unlimited, Relogin: tc.terms}
-			_, err := terms.Login(History{Logins: tc.logins}, noon)
+			_, err := terms.CheckLogin(History{Logins: tc.logins}, noon)
 			if !errors.Is(err, tc.want) {
 				t.Fatalf("Login = %v, want %v", err, tc.want)
 			}
@@ -248,7 +248,7 @@ func TestRelogin(t *testing.T) {
 			}
 
 			if tc.wait > 0 {
-				if _, err := terms.Login(History{
+				if _, err := terms.CheckLogin(History{
 					Logins: tc.logins,
 				}, noon.Add(tc.wait)); err != nil && !noon.Before(tc.logins[len(tc.logins)-1]) {
 					t.Errorf("after waiting %v: %v", tc.wait, err)
@@ -273,9 +273,9 @@ func TestRemembers(t *testing.T) {
 		{"zero", Relogin{}, time.Time{}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := tc.terms.Remembers(noon)
-			if !got.Equal(tc.since) || tc.terms.Counts() != tc.counts {
-				t.Errorf("Remembers = %v, Counts = %t, want %v, %t", got, tc.terms.Counts(), tc.since, tc.counts)
+			got := tc.terms.HistoryFrom(noon)
+			if !got.Equal(tc.since) || tc.terms.NeedsHistory() != tc.counts {
+				t.Errorf("Remembers = %v, Counts = %t, want %v, %t", got, tc.terms.NeedsHistory(), tc.since, tc.counts)
 			}
 		})
 	}
@@ -303,7 +303,7 @@ func TestForgettingChangesNoVerdict(t *testing.T) {
 					all := ago(spans[i:]...)
 					slices.Reverse(all) // oldest first
 					kept := slices.DeleteFunc(slices.Clone(all), func(at time.Time) bool {
-						return !at.After(r.Remembers(noon))
+						return !at.After(r.HistoryFrom(noon))
 					})
 					a, b := r.check(all, noon), r.check(kept, noon)
 					if jeton.Code(a) != jeton.Code(b) {

@@ -167,7 +167,7 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 		Sessions: k.sessions,
 		Clients:  k.clients,
 		Tokens:   k.tokens,
-		Guard:    guard,
+		Limiter:  guard,
 		Audit:    k.audit,
 		Now:      c.Now,
 		Restored: restored,

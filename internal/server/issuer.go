@@ -22,7 +22,7 @@ import (
 // needs returns what a configuration asks of the signing keys.
 func needs(conf *config.Config) keys.Needs {
 	// Where no tokens are issued any more, keys of before still end, and by hand rotate, as by default.
-	n := keys.Needs{RotateEvery: 30 * 24 * time.Hour, PublishFor: 10 * time.Minute, Keep: policy.VoidFor}
+	n := keys.Needs{RotateEvery: 30 * 24 * time.Hour, PublishFor: 10 * time.Minute, Keep: policy.KeepRevocations}
 	if conf.Issuer == nil {
 		return n
 	}

@@ -57,7 +57,7 @@ func newMetrics(version string, k *core) *metrics {
 			Name: "jeton_audit_lost_total",
 			Help: "Events that came faster than they are recorded; the record says how many are missing.",
 		},
-			func() float64 { return float64(k.audit.Lost()) }))
+			func() float64 { return float64(k.audit.Dropped()) }))
 
 	shared, many := k.db.(*postgres.DB)
 	if many {

@@ -92,7 +92,7 @@ func (l *Live) Principal() jeton.Principal {
 	}
 }
 
-// Budgets returns what the uses of the login hang on. A session has no budget of its own.
+// SessionBudgets returns what the uses of the login hang on. A session has no budget of its own.
 func (l *Live) Budgets() (*count.Key, []policy.Budget) { return &l.Key, nil }
 
 // Describe tells the operator which session it is, and when it is good.
@@ -101,11 +101,11 @@ func (l *Live) Describe() (which, window string) {
 		"session %s of user %s, made %s from %s",
 		l.ID,
 		l.Name,
-		l.Created.UTC().Format(policy.Stamp),
+		l.Created.UTC().Format(policy.TimeFormat),
 		l.from(),
 	)
 
-	return which, fmt.Sprintf("ends %s, idle at most %v", l.Expires().UTC().Format(policy.Stamp), l.Idle)
+	return which, fmt.Sprintf("ends %s, idle at most %v", l.Expires().UTC().Format(policy.TimeFormat), l.Idle)
 }
 
 // from returns where the login came from.

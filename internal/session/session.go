@@ -208,8 +208,8 @@ func (s *Sessions) Start(
 		Network:  o.Network,
 		Event:    ev,
 	}
-	if t.Relogin.Counts() {
-		in.Remember = t.Relogin.Remembers(now)
+	if t.Relogin.NeedsHistory() {
+		in.Remember = t.Relogin.HistoryFrom(now)
 	}
 
 	_, _, err = s.store.StartSession(ctx, in, func(h policy.History) ([]int64, error) {
@@ -221,7 +221,7 @@ func (s *Sessions) Start(
 
 		// What this login replaces takes no room.
 		h.Open = slices.DeleteFunc(h.Open, func(s policy.OpenSession) bool { return s.Login == o.Replaces })
-		evict, err := t.Login(h, now)
+		evict, err := t.CheckLogin(h, now)
 		if err == nil && o.Replaces != 0 {
 			evict = append(evict, o.Replaces)
 		}

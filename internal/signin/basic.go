@@ -118,7 +118,7 @@ func (l *Logins) ForgetAll() { l.verified.people.DropIf(func(*Verified) bool { r
 // Basic checks a name and a password that come with a request. It takes the throttle of a
 // login, and its errors; where the password was right a short while ago and nothing has
 // changed since, it costs no slow hash.
-func (l *Logins) Basic(ctx context.Context, a Attempt) (*Verified, error) {
+func (l *Logins) Basic(ctx context.Context, a PasswordRequest) (*Verified, error) {
 	who := a.Name
 	if a.ByEmail {
 		who = "\x00" + who // an address is not the name that it looks like
@@ -169,7 +169,7 @@ func (l *Logins) remembered(k secret.Hash) *Verified {
 }
 
 // verify checks a password the slow way, and remembers one that was right.
-func (l *Logins) verify(ctx context.Context, a Attempt, k secret.Hash) (*Verified, error) {
+func (l *Logins) verify(ctx context.Context, a PasswordRequest, k secret.Hash) (*Verified, error) {
 	t := trail{
 		action:  audit.Login,
 		service: a.Service,
@@ -194,7 +194,7 @@ func (l *Logins) verify(ctx context.Context, a Attempt, k secret.Hash) (*Verifie
 
 // prove checks a name and a password: throttle, then the same work whether the name is
 // unknown, the password wrong or the account disabled.
-func (l *Logins) prove(ctx context.Context, a Attempt, t *trail) (account.Account, error) {
+func (l *Logins) prove(ctx context.Context, a PasswordRequest, t *trail) (account.Account, error) {
 	none := account.Account{}
 	if a.Name != "" {
 		t.actor = "user:?" // people type passwords into the wrong field
@@ -216,7 +216,7 @@ func (l *Logins) prove(ctx context.Context, a Attempt, t *trail) (account.Accoun
 		return none, t.check("store", "", err)
 	}
 
-	attempt, err := l.guard.Begin(l.now(), cmp.Or(acct.Name, a.Name), a.Source, known)
+	attempt, err := l.limiter.Begin(l.now(), cmp.Or(acct.Name, a.Name), a.Source, known)
 	if t.check("throttle", fmt.Sprintf("source %s, known to the account: %t", sourceKey(a.Source), known), err) != nil {
 		return none, err
 	}

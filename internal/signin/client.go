@@ -38,15 +38,15 @@ const (
 )
 
 // Credential is what a client shows to prove itself: a secret, or an assertion that it has signed.
-type Proof struct {
+type ClientCredential struct {
 	ClientID  string // as it was given beside the proof; an assertion names the client by itself
 	Secret    jeton.Secret
 	Assertion string
 	Purpose   Purpose // of the assertion
-	// IssOnly is for a teaching client of old: what the assertion lacks is not asked for.
+	// IssuerOnly is for a teaching client of old: what the assertion lacks is not asked for.
 	// What it has must be right all the same.
-	IssOnly bool
-	Issuer  string // who we are: the only audience that an assertion may have
+	IssuerOnly bool
+	Issuer     string // who we are: the only audience that an assertion may have
 }
 
 // Target is a service that tokens can be for, with their terms.
@@ -56,21 +56,21 @@ type Target struct {
 	Allow   *policy.Allow // which people may log in there; nil: all
 }
 
-// Wish is a client's request for a token.
-type Wish struct {
-	Proof   Proof
-	Ask     []string // audiences or names of services; none: the only one that the client may have
-	Scope   []string // none: all that the client may have
-	Targets []Target // what there is
-	Source  netip.Addr
-	Request string // id of the request
+// TokenRequest is a client's request for a token.
+type TokenRequest struct {
+	Credential ClientCredential
+	Audience   []string // audiences or names of services; none: the only one that the client may have
+	Scopes     []string // none: all that the client may have
+	Targets    []Target // what there is
+	Source     netip.Addr
+	Request    string // id of the request
 }
 
 // Token gives a client a token. It returns jeton.ErrNoCredential when it shows no proof,
 // jeton.ErrBadCredential when the proof is not good, jeton.ErrForbidden when it may have no
 // token for what it asks, jeton.ErrScope when it may not have a scope, and
 // jeton.ErrUnavailable when that cannot be told.
-func (l *Logins) Token(ctx context.Context, w Wish) (token.Minted, error) {
+func (l *Logins) Token(ctx context.Context, w TokenRequest) (token.Minted, error) {
 	t := trail{action: audit.TokenIssue, source: w.Source, request: w.Request}
 	m, err := l.token(ctx, w, &t)
 	if err != nil {
@@ -81,8 +81,8 @@ func (l *Logins) Token(ctx context.Context, w Wish) (token.Minted, error) {
 	return m, nil
 }
 
-func (l *Logins) token(ctx context.Context, w Wish, t *trail) (token.Minted, error) {
-	c, once, err := l.proveClient(ctx, w.Proof, t)
+func (l *Logins) token(ctx context.Context, w TokenRequest, t *trail) (token.Minted, error) {
+	c, once, err := l.proveClient(ctx, w.Credential, t)
 	if err != nil {
 		return token.Minted{}, err
 	}
@@ -90,17 +90,17 @@ func (l *Logins) token(ctx context.Context, w Wish, t *trail) (token.Minted, err
 	target, err := choose(c, w)
 	if t.check(
 		"service",
-		clip(fmt.Sprintf("asked for %q", w.Ask))+fmt.Sprintf("; the client may have %v", c.Services),
+		clip(fmt.Sprintf("asked for %q", w.Audience))+fmt.Sprintf("; the client may have %v", c.Services),
 		err,
 	) != nil {
 		return token.Minted{}, err
 	}
 
 	t.service = target.Service
-	scopes, err := scopes(c, w.Scope)
+	scopes, err := scopes(c, w.Scopes)
 	if t.check(
 		"scopes",
-		clip(fmt.Sprintf("asked for %q", w.Scope))+fmt.Sprintf("; the client may have %v", c.Scopes),
+		clip(fmt.Sprintf("asked for %q", w.Scopes))+fmt.Sprintf("; the client may have %v", c.Scopes),
 		err,
 	) != nil {
 		return token.Minted{}, err
@@ -140,7 +140,7 @@ func (l *Logins) token(ctx context.Context, w Wish, t *trail) (token.Minted, err
 
 // Client returns the client that a proof is of, and uses an assertion up. The error of a
 // proof that is not good tells the operator why; whoever asked records it.
-func (l *Logins) Client(ctx context.Context, p Proof) (client.Client, error) {
+func (l *Logins) Client(ctx context.Context, p ClientCredential) (client.Client, error) {
 	var t trail
 	c, once, err := l.proveClient(ctx, p, &t)
 	if err == nil {
@@ -149,7 +149,7 @@ func (l *Logins) Client(ctx context.Context, p Proof) (client.Client, error) {
 		}
 	}
 
-	if Why(err) != "" {
+	if ReasonOf(err) != "" {
 		last := t.checks[len(t.checks)-1]
 		return client.Client{}, fmt.Errorf("%w: %s of %s: %s", err, last.Name, t.actor, last.Value)
 	}
@@ -159,7 +159,7 @@ func (l *Logins) Client(ctx context.Context, p Proof) (client.Client, error) {
 
 // AddKey registers another key of a client that has proved itself. The proof is an
 // assertion that the new key has signed: nobody registers a key that is not theirs.
-func (l *Logins) AddKey(ctx context.Context, c client.Client, k jose.Key, p Proof, ev jeton.Event) error {
+func (l *Logins) AddKey(ctx context.Context, c client.Client, k jose.Key, p ClientCredential, ev jeton.Event) error {
 	t := trail{action: ev.Action}
 	signed, claims, err := l.shape(p, &t)
 	if err == nil && claims.Issuer != c.Name {
@@ -181,12 +181,12 @@ func (l *Logins) AddKey(ctx context.Context, c client.Client, k jose.Key, p Proo
 	}
 
 	ev.Checks = t.checks
-	if err != nil && Why(err) == "" {
+	if err != nil && ReasonOf(err) == "" {
 		return err
 	}
 
 	if err != nil {
-		ev.Outcome, ev.Reason = jeton.Code(err), "proof of the new key: "+string(Why(err))
+		ev.Outcome, ev.Reason = jeton.Code(err), "proof of the new key: "+string(ReasonOf(err))
 		l.audit.Record(ev)
 		return jeton.WithDetail(jeton.ErrInvalid, "proof is no JWT that the new key has signed for this server")
 	}
@@ -196,33 +196,33 @@ func (l *Logins) AddKey(ctx context.Context, c client.Client, k jose.Key, p Proo
 
 // The reasons why a client's proof was not good. Those of its keys are internal/client's.
 const (
-	UnknownClient  Reason = Reason(client.UnknownClient)
-	WrongSecret    Reason = "wrong secret"
-	Replayed       Reason = "the assertion has been used before"
-	Malformed      Reason = "not a signed JWT"
-	WrongType      Reason = "the type of the assertion is another's"
-	ForeignKey     Reason = "the assertion brings its own key"
-	NoIssuer       Reason = "the assertion names no issuer"
-	OtherClient    Reason = "client_id and the assertion name different clients"
-	WrongAlgorithm Reason = "the algorithm is not that of the key"
-	WrongSignature Reason = "the signature is wrong"
-	NoSubject      Reason = "the assertion has no sub"
-	OtherSubject   Reason = "sub is not iss"
-	NoAudience     Reason = "the assertion has no aud"
-	OtherAudience  Reason = "aud is not our issuer alone"
-	NoExpiry       Reason = "the assertion has no exp"
-	Over           Reason = "the assertion has expired"
-	NoIssueTime    Reason = "the assertion has no iat"
-	FromTheFuture  Reason = "iat is in the future"
-	TooLong        Reason = "exp is too long after iat"
-	NotYet         Reason = "the assertion is not valid yet (nbf)"
-	NoID           Reason = "the assertion has no jti"
-	LongID         Reason = "jti is too long"
-	Forgotten      Reason = "the assertion is from before the database was restored: it may have been used"
+	UnknownClient       Reason = Reason(client.UnknownClient)
+	WrongSecret         Reason = "wrong secret"
+	Replayed            Reason = "the assertion has been used before"
+	Malformed           Reason = "not a signed JWT"
+	WrongType           Reason = "the type of the assertion is another's"
+	EmbeddedKey         Reason = "the assertion brings its own key"
+	NoIssuer            Reason = "the assertion names no issuer"
+	OtherClient         Reason = "client_id and the assertion name different clients"
+	WrongAlgorithm      Reason = "the algorithm is not that of the key"
+	WrongSignature      Reason = "the signature is wrong"
+	NoSubject           Reason = "the assertion has no sub"
+	OtherSubject        Reason = "sub is not iss"
+	NoAudience          Reason = "the assertion has no aud"
+	OtherAudience       Reason = "aud is not our issuer alone"
+	NoExpiry            Reason = "the assertion has no exp"
+	AssertionExpired    Reason = "the assertion has expired"
+	NoIssueTime         Reason = "the assertion has no iat"
+	IssuedInFuture      Reason = "iat is in the future"
+	LifetimeTooLong     Reason = "exp is too long after iat"
+	NotYetValid         Reason = "the assertion is not valid yet (nbf)"
+	NoID                Reason = "the assertion has no jti"
+	IDTooLong           Reason = "jti is too long"
+	IssuedBeforeRestore Reason = "the assertion is from before the database was restored: it may have been used"
 )
 
 // proveClient checks a proof and returns whose it is, and what has to be used up for it.
-func (l *Logins) proveClient(ctx context.Context, p Proof, t *trail) (client.Client, token.Once, error) {
+func (l *Logins) proveClient(ctx context.Context, p ClientCredential, t *trail) (client.Client, token.Once, error) {
 	if p.Assertion != "" {
 		return l.assertion(ctx, p, t)
 	}
@@ -263,7 +263,11 @@ func (t *trail) name(c client.Client) {
 // assertion checks an assertion: its shape, whose it is by what it says, the signature by a
 // key that was registered for that client, and only then the claims. Nothing that it says
 // leads to a key or an address.
-func (l *Logins) assertion(ctx context.Context, p Proof, t *trail) (c client.Client, once token.Once, err error) {
+func (l *Logins) assertion(
+	ctx context.Context,
+	p ClientCredential,
+	t *trail,
+) (c client.Client, once token.Once, err error) {
 	t.actor = "client:?"
 	signed, claims, err := l.shape(p, t)
 	if err != nil {
@@ -294,7 +298,7 @@ func (l *Logins) assertion(ctx context.Context, p Proof, t *trail) (c client.Cli
 }
 
 // shape reads an assertion without believing it.
-func (l *Logins) shape(p Proof, t *trail) (jose.Signed, jose.Claims, error) {
+func (l *Logins) shape(p ClientCredential, t *trail) (jose.Signed, jose.Claims, error) {
 	signed, err := jose.Parse(p.Assertion)
 	if err != nil {
 		return signed, jose.Claims{}, t.fail("shape", clip(err.Error()), Malformed)
@@ -314,7 +318,7 @@ func (l *Logins) shape(p Proof, t *trail) (jose.Signed, jose.Claims, error) {
 		why         Reason
 	}{
 		{h.Type != "" && !h.Typ("JWT") && !h.Typ(string(p.Purpose)), "type", clip(h.Type), WrongType},
-		{len(h.Foreign) > 0, "key source", strings.Join(h.Foreign, ", "), ForeignKey},
+		{len(h.Foreign) > 0, "key source", strings.Join(h.Foreign, ", "), EmbeddedKey},
 		{claims.Issuer == "", "issuer", "", NoIssuer},
 		{
 			p.ClientID != "" && p.ClientID != claims.Issuer,
@@ -357,8 +361,8 @@ func (l *Logins) signature(ctx context.Context, c client.Client, signed jose.Sig
 
 // claims judges what an assertion says, once it is known who says it (RFC 7523, section 3;
 // RFC 10070).
-func (l *Logins) claims(p Proof, c jose.Claims, t *trail) error {
-	now, all := l.now(), !p.IssOnly
+func (l *Logins) claims(p ClientCredential, c jose.Claims, t *trail) error {
+	now, all := l.now(), !p.IssuerOnly
 	for _, check := range []struct {
 		wrong       bool
 		name, value string
@@ -374,19 +378,19 @@ func (l *Logins) claims(p Proof, c jose.Claims, t *trail) error {
 			OtherAudience,
 		},
 		{all && c.Expires.IsZero(), "exp", "", NoExpiry},
-		{!c.Expires.IsZero() && !now.Before(c.Expires), "exp", stampAt(c.Expires, now), Over},
+		{!c.Expires.IsZero() && !now.Before(c.Expires), "exp", stampAt(c.Expires, now), AssertionExpired},
 		{all && c.IssuedAt.IsZero(), "iat", "", NoIssueTime},
-		{c.IssuedAt.After(now.Add(ahead)), "iat", stampAt(c.IssuedAt, now), FromTheFuture},
+		{c.IssuedAt.After(now.Add(ahead)), "iat", stampAt(c.IssuedAt, now), IssuedInFuture},
 		{
 			!c.IssuedAt.IsZero() && !c.Expires.IsZero() && c.Expires.Sub(c.IssuedAt) > MaxAssertion,
 			"life",
 			c.Expires.Sub(c.IssuedAt).String(),
-			TooLong,
+			LifetimeTooLong,
 		},
-		{c.NotBefore.After(now.Add(ahead)), "nbf", stampAt(c.NotBefore, now), NotYet},
+		{c.NotBefore.After(now.Add(ahead)), "nbf", stampAt(c.NotBefore, now), NotYetValid},
 		{all && c.ID == "", "jti", "", NoID},
-		{len(c.ID) > maxJTI, "jti", fmt.Sprintf("%d bytes", len(c.ID)), LongID},
-		{l.forgotten(c, now), "restored", stamp(c.IssuedAt) + ", restored " + stamp(l.restored), Forgotten},
+		{len(c.ID) > maxJTI, "jti", fmt.Sprintf("%d bytes", len(c.ID)), IDTooLong},
+		{l.forgotten(c, now), "restored", stamp(c.IssuedAt) + ", restored " + stamp(l.restored), IssuedBeforeRestore},
 	} {
 		if check.wrong {
 			return t.fail(check.name, check.value, check.why)
@@ -448,7 +452,7 @@ func stamp(at time.Time) string {
 	if at.IsZero() {
 		return "none"
 	}
-	return at.UTC().Format(policy.Stamp)
+	return at.UTC().Format(policy.TimeFormat)
 }
 
 func stampAt(at, now time.Time) string { return stamp(at) + ", now " + stamp(now) }
@@ -468,7 +472,7 @@ func clip(s string) string {
 
 // choose finds the one service that a token is asked for, among those that the client may
 // have tokens for.
-func choose(c client.Client, w Wish) (Target, error) {
+func choose(c client.Client, w TokenRequest) (Target, error) {
 	var chosen []Target
 	for _, target := range w.Targets {
 		may := false
@@ -476,8 +480,8 @@ func choose(c client.Client, w Wish) (Target, error) {
 			may = may || s == target.Service
 		}
 
-		asked := len(w.Ask) == 0
-		for _, a := range w.Ask {
+		asked := len(w.Audience) == 0
+		for _, a := range w.Audience {
 			asked = asked || a == target.Service || a == target.Terms.Audience
 		}
 
@@ -487,9 +491,9 @@ func choose(c client.Client, w Wish) (Target, error) {
 	}
 
 	switch {
-	case len(chosen) == 1 && len(w.Ask) <= 1:
+	case len(chosen) == 1 && len(w.Audience) <= 1:
 		return chosen[0], nil
-	case len(w.Ask) > 1:
+	case len(w.Audience) > 1:
 		return Target{}, jeton.WithDetail(jeton.ErrForbidden, "a token is for one service: ask for one")
 	case len(chosen) > 1:
 		return Target{}, jeton.WithDetail(
@@ -506,7 +510,7 @@ func scopes(c client.Client, asked []string) ([]string, error) {
 	if len(asked) == 0 {
 		return c.Scopes, nil
 	}
-	if err := policy.Scoped(c.Scopes, asked); err != nil {
+	if err := policy.CheckScopes(c.Scopes, asked); err != nil {
 		return nil, err
 	}
 

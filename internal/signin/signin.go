@@ -27,13 +27,13 @@ import (
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
-// Logins logs people in.
+// Limiter logs people in.
 type Logins struct {
 	accounts *account.Accounts
 	sessions *session.Sessions
 	clients  *client.Clients
 	tokens   *token.Tokens
-	guard    *limit.Logins
+	limiter  *limit.Limiter
 	verified *verified
 	audit    *audit.Log
 	now      func() time.Time
@@ -46,7 +46,7 @@ type Config struct {
 	Sessions *session.Sessions
 	Clients  *client.Clients
 	Tokens   *token.Tokens
-	Guard    *limit.Logins
+	Limiter  *limit.Limiter
 	Audit    *audit.Log
 	Now      func() time.Time
 	// Restored is when the store was last brought back from the past, or zero: it does not
@@ -61,7 +61,7 @@ func New(c Config) *Logins {
 		sessions: c.Sessions,
 		clients:  c.Clients,
 		tokens:   c.Tokens,
-		guard:    c.Guard,
+		limiter:  c.Limiter,
 		verified: newVerified(),
 		audit:    c.Audit,
 		now:      c.Now,
@@ -72,8 +72,8 @@ func New(c Config) *Logins {
 // knownFor is how long a network that somebody logged in from is known as theirs.
 const knownFor = 90 * 24 * time.Hour
 
-// Attempt is somebody's try to log in at a service.
-type Attempt struct {
+// PasswordRequest is somebody's try to log in at a service.
+type PasswordRequest struct {
 	Name     string
 	ByEmail  bool // Name is an e-mail address
 	Password jeton.Secret
@@ -101,9 +101,9 @@ type refused struct{ reason Reason }
 func (r *refused) Error() string { return jeton.ErrBadCredential.Error() }
 func (r *refused) Unwrap() error { return jeton.ErrBadCredential }
 
-// Why returns the reason of a failed login, or "". Showing it to a caller tells a
+// ReasonOf returns the reason of a failed login, or "". Showing it to a caller tells a
 // stranger which names exist; only a service of the teaching kind does.
-func Why(err error) Reason {
+func ReasonOf(err error) Reason {
 	var r *refused
 	if errors.As(err, &r) {
 		return r.reason
@@ -114,7 +114,7 @@ func Why(err error) Reason {
 // Password logs somebody in by name and password. It returns jeton.ErrNoCredential
 // when either is missing, jeton.ErrBadCredential, jeton.ErrTooMany, jeton.ErrBusy, jeton.ErrForbidden,
 // jeton.ErrRelogin or jeton.ErrSessionsFull, and the session otherwise.
-func (l *Logins) Password(ctx context.Context, a Attempt) (session.Started, jeton.Principal, error) {
+func (l *Logins) Password(ctx context.Context, a PasswordRequest) (session.Started, jeton.Principal, error) {
 	t := trail{
 		action:  audit.Login,
 		service: a.Service,
@@ -130,7 +130,7 @@ func (l *Logins) Password(ctx context.Context, a Attempt) (session.Started, jeto
 	return started, who, nil
 }
 
-func (l *Logins) password(ctx context.Context, a Attempt, t *trail) (session.Started, jeton.Principal, error) {
+func (l *Logins) password(ctx context.Context, a PasswordRequest, t *trail) (session.Started, jeton.Principal, error) {
 	acct, err := l.prove(ctx, a, t)
 	if err != nil {
 		return session.Started{}, jeton.Principal{}, err
@@ -154,7 +154,7 @@ func judge(acct account.Account, ok bool) error {
 // start makes the session of somebody who has proved themselves.
 func (l *Logins) start(
 	ctx context.Context,
-	a Attempt,
+	a PasswordRequest,
 	acct account.Account,
 	t *trail,
 ) (session.Started, jeton.Principal, error) {
@@ -214,7 +214,7 @@ func (t *trail) check(name, value string, err error) error {
 	c := jeton.Check{Name: name, Value: value, Result: "pass"}
 	if err != nil {
 		c.Result = "fail"
-		why := Why(err)
+		why := ReasonOf(err)
 		if why != "" {
 			c.Value = string(why)
 		} else if c.Value == "" {
@@ -240,7 +240,7 @@ func (t *trail) event(now time.Time, err error) jeton.Event {
 		Checks:  slices.Clone(t.checks),
 	}
 	if err != nil {
-		e.Outcome, e.Reason = jeton.Code(err), string(Why(err))
+		e.Outcome, e.Reason = jeton.Code(err), string(ReasonOf(err))
 		if e.Reason == "" {
 			e.Reason = err.Error()
 		}

@@ -278,7 +278,7 @@ func (t *Tokens) RevokeAccessor(ctx context.Context, accessor string, ev jeton.E
 }
 
 func (t *Tokens) end(ctx context.Context, w Which, void secret.Hash, ev jeton.Event) (int, error) {
-	ended, err := t.store.EndTokens(ctx, w, &Void{Hash: void, Until: t.now().Add(policy.VoidFor)}, ev)
+	ended, err := t.store.EndTokens(ctx, w, &Void{Hash: void, Until: t.now().Add(policy.KeepRevocations)}, ev)
 	if err != nil {
 		return 0, fmt.Errorf("end token: %w", err)
 	}

@@ -142,7 +142,7 @@ func within(r Record, p *Live) error {
 		return jeton.WithDetail(jeton.ErrForbidden, "of a token that is counted no other is made")
 	case slices.ContainsFunc(r.Audience, func(a string) bool { return !slices.Contains(p.Audience, a) }):
 		return wider("services")
-	case policy.Scoped(p.Scopes, r.Scopes) != nil:
+	case policy.CheckScopes(p.Scopes, r.Scopes) != nil:
 		return wider("scopes")
 	case !r.Limits.Within(p.Limits):
 		return wider("methods, paths or networks")

@@ -318,10 +318,10 @@ func (l *Live) Permits(a policy.Request) error {
 	if err := l.Limits.Check(a); err != nil {
 		return err
 	}
-	return policy.Scoped(l.Scopes, a.Scopes)
+	return policy.CheckScopes(l.Scopes, a.Scopes)
 }
 
-// Budgets returns what the uses of the token hang on, and its own budget if it has one.
+// SessionBudgets returns what the uses of the token hang on, and its own budget if it has one.
 func (l *Live) Budgets() (*count.Key, []policy.Budget) { return &l.Key, l.own }
 
 // Describe tells the operator which token it is, and when it is good.
@@ -333,13 +333,13 @@ func (l *Live) Describe() (which, window string) {
 		l.Owner.Kind,
 		l.Owner.Name,
 		l.Audience,
-		l.Created.UTC().Format(policy.Stamp),
+		l.Created.UTC().Format(policy.TimeFormat),
 	)
 
 	return which, fmt.Sprintf(
 		"opens %s, ends %s",
-		l.Window.Opens.UTC().Format(policy.Stamp),
-		l.Window.Closes.UTC().Format(policy.Stamp),
+		l.Window.Opens.UTC().Format(policy.TimeFormat),
+		l.Window.Closes.UTC().Format(policy.TimeFormat),
 	)
 }
 

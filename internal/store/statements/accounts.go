@@ -291,7 +291,7 @@ func freeEmail(ctx context.Context, tx Conn, a account.Account) error {
 func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, now time.Time) error {
 	if _, err := makeVoid(ctx, tx, token.Void{
 		Hash:  secret.HashOf(a.Generation()),
-		Until: now.Add(policy.VoidFor),
+		Until: now.Add(policy.KeepRevocations),
 	}); err != nil {
 		return err
 	}

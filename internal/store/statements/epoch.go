@@ -53,7 +53,7 @@ func Renew(ctx context.Context, tx Conn, r Renewal) (Renewed, error) {
 }
 
 func distrust(ctx context.Context, tx Conn, now time.Time, out *Renewed) error {
-	at, until := milli(now), milli(now.Add(policy.VoidFor))
+	at, until := milli(now), milli(now.Add(policy.KeepRevocations))
 	for _, s := range []struct {
 		text string
 		args []any
