@@ -37,9 +37,9 @@ func (e *entry) bearer(now time.Time) (text string, ok bool) {
 	return e.Key.Token, true
 }
 
-// settleToken puts a token that a login hands in into its entry. What e.Handed points to
+// applyToken puts a token that a login hands in into its entry. What e.Handed points to
 // is shared, so it is replaced.
-func (in Login) settleToken(e *entry) error {
+func (in Login) applyToken(e *entry) error {
 	otherwise := in.Key != "" || !in.Password.IsZero() || in.Save || len(in.Command) > 0
 	switch {
 	case in.Token.IsZero() && otherwise:

@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -23,95 +24,95 @@ import (
 const (
 	// loginWait bounds one exchange with a server for a login or logout.
 	loginWait = 30 * time.Second
-	// holdWait is how long a refused login is not repeated where the server does
-	// not say.
+	// holdWait is how long a refused login is not repeated if the server names no time.
 	holdWait = time.Minute
-	// commandWait bounds a password command, which may ask a person.
+	// commandWait bounds a password command, which may ask the user.
 	commandWait = 2 * time.Minute
 
 	maxWellKnown = 64 << 10
 	maxCACert    = 256 << 10
 )
 
-// Relogin says when an identity that has a password source or a key logs in again by itself.
+// Relogin is when an identity with a password source or a key logs in again automatically.
 type Relogin string
 
 const (
-	// ReloginWhenAsked logs in again when the server says that the session is over, and
-	// with a key also before its token ends, but not because the uses of one are spent.
+	// ReloginWhenAsked logs in again when the server refuses the session as expired or
+	// revoked, and with a key also before the token expires. With a key it does not log in
+	// again because the uses of a token are spent.
 	ReloginWhenAsked Relogin = ""
-	// ReloginNever leaves every login to a call of Login.
+	// ReloginNever logs in only when Login is called.
 	ReloginNever Relogin = "never"
 )
 
-// Login says who logs in where, and how: by a password, by a key, or by a token. Only URL and one of
-// As and Username must be set. Of an identity that the wallet holds already, a field left at its zero
-// value keeps what was given before, so that logging in again takes no more than
-// URL, As and the password.
+// Login describes a login: where, as whom, and with a password, a key or a token. Only URL
+// and one of As and Username are required. For an identity that the wallet already holds, a
+// field with its zero value keeps the current setting, so logging in again takes only URL,
+// As and the password.
 type Login struct {
-	URL      string // of the service; its path does not matter
+	URL      string // of the service; its path is ignored
 	As       string // name of the identity in the wallet; by default Username
-	Username string // at the service, or name of the client at its issuer; by default As
+	Username string // at the service, or client name at its issuer; by default As
 
-	// Password is used for this login. Save also keeps it in the wallet, for later
-	// logins; a saved password is dropped when one is given without Save.
+	// Password is used for this login. Save also stores it in the wallet, for later logins.
+	// A password without Save removes a stored one.
 	Password jeton.Secret
 	Save     bool
-	// Command is the argument list of a program that prints the password on the
-	// first line of its output. It is kept for later logins, and runs for this one
-	// when there is no Password.
+	// Command is the argument list of a program that prints the password on the first line
+	// of its output. It is stored for later logins, and runs for this one if Password is
+	// empty.
 	Command []string
-	// Relogin says whether the identity, when it has a source (Save or Command) or a key,
-	// logs in again by itself.
+	// Relogin is when the identity logs in again automatically, if it has a password source
+	// (Save or Command) or a key.
 	Relogin Relogin
 
 	// Key is the path of a private key, for software: PEM (PKCS #8, PKCS #1 or SEC 1) or
 	// JWK, not encrypted, at most 64 KiB, a regular file that no other user can open. The
-	// wallet keeps its absolute path and reads it at each use, so that whoever put it
-	// there can replace it; the key itself is never kept.
+	// wallet stores the absolute path and reads the file at each use, so that it can be
+	// replaced. The key itself is never stored.
 	Key string
-	// KeyID names the key in what it signs; by default as a JWK names itself, else by its
-	// thumbprint (RFC 7638). Algorithm is what it signs with; by default as a JWK says,
-	// else EdDSA, ES256, ES384, ES512 or RS256 by its kind.
+	// KeyID is the kid in what the key signs: by default the kid of a JWK, else the
+	// thumbprint (RFC 7638). Algorithm is by default the alg of a JWK, else EdDSA, ES256,
+	// ES384, ES512 or RS256, depending on the key type.
 	KeyID, Algorithm string
-	// Scope is what its tokens are asked for; none: all that the client may have.
+	// Scope is requested for its tokens; if empty, every scope that the client is allowed.
 	Scope []string
 
-	// Token is one that somebody made, as with 'jeton token create'. It is kept in the
-	// wallet and sent with each request, and cannot renew itself.
+	// Token is a token made elsewhere, for example with 'jeton token create'. It is stored
+	// in the wallet and sent with each request. The wallet cannot renew it.
 	Token jeton.Secret
 
-	// CACert is one or more CA certificates in PEM form. They alone are trusted for
-	// this identity, in place of the system's: for a server with its own. The issuer of
-	// its tokens is trusted by them, too.
+	// CACert is one or more CA certificates in PEM form, for a server with a certificate of
+	// its own. They replace the system's certificates for this identity, at the service and
+	// at the issuer of its tokens.
 	CACert []byte
-	// AllowHTTP accepts plain http for this identity at a host that is not this
-	// machine, the service or the issuer of its tokens: passwords, sessions and tokens
-	// can then be read on the way.
+	// AllowHTTP accepts plain http to another machine for this identity, for the service and
+	// the issuer of its tokens. Passwords, sessions and tokens can then be read on the
+	// network.
 	AllowHTTP bool
 
-	// These override what the service tells at /.well-known/jeton, and the defaults
-	// /login, /logout, username and password where it tells nothing.
+	// These override the answer of /.well-known/jeton, and the defaults /login, /logout,
+	// username and password.
 	LoginPath, LogoutPath, UsernameField, PasswordField string
 }
 
-// Login logs in and keeps the session durably under (origin, As). It asks
-// /.well-known/jeton for the login form, posts the form, and takes the cookies of
-// a 2xx answer, or of a redirect within the origin to another page, as plain
-// websites give. On failure the wallet keeps the session that it had.
+// Login logs in and stores the session durably under (origin, As). It reads the login form
+// from /.well-known/jeton, posts it, and takes the cookies of a 2xx response, or of a
+// redirect within the origin to another page, as websites answer. If it fails, the wallet
+// keeps the previous session.
 //
-// With a Key it asks there who issues the service's tokens and for which audience, asks
-// the issuer where (RFC 8414), proves itself by an assertion that the key has signed
-// (RFC 7523, section 2.2, with the rules of RFC 10070), and keeps the token that it gets.
+// With a Key it reads there the issuer and the audience of the service's tokens, and the
+// endpoints from the issuer's metadata (RFC 8414). It authenticates with an assertion signed
+// by the key (RFC 7523, section 2.2, with the rules of RFC 10070), and stores the token.
 //
-// With a Token it asks there whether the service takes any, and keeps it. It does not try
-// it, for a token may be counted: the first request tells whether it is good.
+// With a Token it checks there that the service accepts tokens, and stores it. It does not
+// try the token, which may be counted: the first request shows whether it is valid.
 //
 // Its errors are those of the service or the issuer (jeton.ErrBadCredential, ErrRelogin,
-// ErrTooMany, ErrSessionsFull, …, with jeton.RetryAfter where the service says how
-// long), jeton.ErrInvalid for a Login that cannot be carried out and for an issuer that is
-// not believed, ErrExposed for a key that others can open, ErrNotFound when the login path
-// is not there or the service takes no tokens, and those of the network.
+// ErrTooMany, ErrSessionsFull, …, with jeton.RetryAfter if the service names a time),
+// jeton.ErrInvalid for contradictory settings and for an untrusted issuer, ErrExposed for a
+// key that other users can open, ErrNotFound if the login path does not exist or the service
+// accepts no tokens, and network errors.
 func (w *Wallet) Login(ctx context.Context, in Login) (*Identity, error) {
 	o, err := ParseOrigin(in.URL)
 	if err != nil {
@@ -143,7 +144,7 @@ func (w *Wallet) Login(ctx context.Context, in Login) (*Identity, error) {
 		e = *have
 	}
 
-	if err := in.settle(&e); err != nil {
+	if err := in.apply(&e); err != nil {
 		return nil, err
 	}
 	if err := o.allow(w.allowHTTP || e.AllowHTTP); err != nil {
@@ -169,7 +170,7 @@ func (w *Wallet) Login(ctx context.Context, in Login) (*Identity, error) {
 	return id, nil
 }
 
-// byForm logs e in by the form of the service.
+// byForm logs e in with the login form of the service.
 func (w *Wallet) byForm(ctx context.Context, e *entry, in Login) error {
 	pass := in.Password
 	if pass.IsZero() {
@@ -189,9 +190,9 @@ func (w *Wallet) byForm(ctx context.Context, e *entry, in Login) error {
 	return nil
 }
 
-// byKey logs e in by its key.
+// byKey logs e in with its key.
 func (w *Wallet) byKey(ctx context.Context, e *entry) error {
-	// First the key: where it cannot be read, nobody need be asked.
+	// Read the key first: without it, no request is needed.
 	k, err := e.Key.signer()
 	if err != nil {
 		return err
@@ -207,44 +208,30 @@ func (w *Wallet) byKey(ctx context.Context, e *entry) error {
 	return nil
 }
 
-// settle puts the settings of a login into its entry.
-func (in Login) settle(e *entry) error {
+// apply copies the settings of a login into its entry. Fields that are not set keep the
+// entry's current values.
+func (in Login) apply(e *entry) error {
 	if in.Relogin != ReloginWhenAsked && in.Relogin != ReloginNever {
-		return jeton.WithDetail(jeton.ErrInvalid, "Relogin is neither WhenAsked nor Never")
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid Relogin %q", in.Relogin))
 	}
+
 	if in.Username != "" && e.Username != "" && in.Username != e.Username {
-		e.Source = source{} // it is the password of another user
+		e.Source = source{} // the stored password belongs to another user
 	}
-	if in.Username != "" {
-		e.Username = in.Username
-	}
+	e.Username = cmp.Or(in.Username, e.Username, in.As)
 
-	if e.Username == "" {
-		e.Username = in.As
-	}
-
-	given := !in.Password.IsZero()
-	switch {
-	case in.Save && len(in.Command) > 0:
-		return jeton.WithDetail(jeton.ErrInvalid, "a password is saved or comes from a command, not both")
-	case in.Save && given:
-		e.Source = source{Password: in.Password.Reveal()}
-	case in.Save && e.Source.kind() != SourceSaved:
-		return jeton.WithDetail(jeton.ErrInvalid, "there is no password to save")
-	case len(in.Command) > 0:
-		e.Source = source{Command: in.Command}
-	case given && e.Source.Password != in.Password.Reveal():
-		e.Source.Password = ""
-	}
-
-	if err := in.settleToken(e); err != nil {
+	if err := in.applyPassword(e); err != nil {
 		return err
 	}
-	if err := in.settleKey(e); err != nil {
+	if err := in.applyToken(e); err != nil {
+		return err
+	}
+	if err := in.applyKey(e); err != nil {
 		return err
 	}
 
-	e.Auto = in.Relogin == ReloginWhenAsked && (e.Source.kind() != SourceNone || e.Key != nil)
+	renewable := e.Source.kind() != SourceNone || e.Key != nil
+	e.Auto = renewable && in.Relogin == ReloginWhenAsked
 	e.AllowHTTP = e.AllowHTTP || in.AllowHTTP
 
 	if len(in.CACert) > 0 {
@@ -258,7 +245,38 @@ func (in Login) settle(e *entry) error {
 	return nil
 }
 
-// checkCerts returns the certificates of text in PEM form, without what else is in it.
+// applyPassword sets where later logins get the password from.
+func (in Login) applyPassword(e *entry) error {
+	if in.Save && len(in.Command) > 0 {
+		return jeton.WithDetail(jeton.ErrInvalid, "a password is saved or comes from a command, not both")
+	}
+
+	if len(in.Command) > 0 {
+		e.Source = source{Command: in.Command}
+		return nil
+	}
+
+	if in.Password.IsZero() {
+		if in.Save && e.Source.kind() != SourceSaved {
+			return jeton.WithDetail(jeton.ErrInvalid, "there is no password to save")
+		}
+		return nil
+	}
+
+	if in.Save {
+		e.Source = source{Password: in.Password.Reveal()}
+		return nil
+	}
+
+	// Another password for one login: the stored one is no longer known to be right.
+	if e.Source.Password != in.Password.Reveal() {
+		e.Source.Password = ""
+	}
+
+	return nil
+}
+
+// checkCerts returns only the certificates of text, in PEM form.
 func checkCerts(text []byte) (string, error) {
 	if len(text) > maxCACert {
 		return "", jeton.WithDetail(jeton.ErrTooLarge, "the CA certificate is over 256 KiB")
@@ -289,7 +307,7 @@ func checkCerts(text []byte) (string, error) {
 	return out.String(), nil
 }
 
-// password gets the password from its source.
+// password returns the password from its source.
 func (w *Wallet) password(ctx context.Context, s source) (jeton.Secret, error) {
 	switch s.kind() {
 	case SourceSaved:
@@ -306,7 +324,7 @@ func (w *Wallet) password(ctx context.Context, s source) (jeton.Secret, error) {
 	cmd.Stdout, cmd.Stderr = &limited{w: &out, left: maxSecretFile + 1}, w.stderr
 	cmd.WaitDelay = 2 * time.Second
 
-	// The arguments may hold a secret; the name of the program does not.
+	// The arguments may contain a secret, so errors name only the program.
 	if err := cmd.Run(); err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
@@ -323,7 +341,7 @@ func (w *Wallet) password(ctx context.Context, s source) (jeton.Secret, error) {
 	return pass, nil
 }
 
-// limited takes no more than left bytes and drops the rest.
+// limited passes at most left bytes on and drops the rest.
 type limited struct {
 	w    io.Writer
 	left int
@@ -340,10 +358,10 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// discover fills in the login form of the service: what the caller gave, else what
-// the service tells, else what was known, else the defaults.
+// discover fills in the login form of the service: the caller's settings, else those of
+// /.well-known/jeton, else those of the previous login, else the defaults.
 func (w *Wallet) discover(ctx context.Context, e *entry, in Login) error {
-	told, err := w.wellKnown(ctx, e)
+	service, err := w.wellKnown(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -357,28 +375,28 @@ func (w *Wallet) discover(ctx context.Context, e *entry, in Login) error {
 		}
 	}
 
-	e.Service = told.Service
-	pick(&e.LoginPath, in.LoginPath, told.Login, e.LoginPath, "/login")
-	pick(&e.LogoutPath, in.LogoutPath, told.Logout, e.LogoutPath, "/logout")
-	pick(&e.UsernameField, in.UsernameField, told.UsernameField, e.UsernameField, "username")
-	pick(&e.PasswordField, in.PasswordField, told.PasswordField, e.PasswordField, "password")
+	e.Service = service.Service
+	pick(&e.LoginPath, in.LoginPath, service.Login, e.LoginPath, "/login")
+	pick(&e.LogoutPath, in.LogoutPath, service.Logout, e.LogoutPath, "/logout")
+	pick(&e.UsernameField, in.UsernameField, service.UsernameField, e.UsernameField, "username")
+	pick(&e.PasswordField, in.PasswordField, service.PasswordField, e.PasswordField, "password")
 
 	return e.check()
 }
 
-// wellKnown is what a Jeton service tells about itself at /.well-known/jeton.
+// wellKnown is the document that a Jeton service publishes at /.well-known/jeton.
 type wellKnown struct {
 	Service       string `json:"service"`
 	Login         string `json:"login"`
 	Logout        string `json:"logout"`
 	UsernameField string `json:"username_field"`
 	PasswordField string `json:"password_field"`
-	Issuer        string `json:"issuer"`   // of the tokens that it takes; "": it takes none
-	Audience      string `json:"audience"` // that they are for
+	Issuer        string `json:"issuer"`   // of the tokens that it accepts; "": none
+	Audience      string `json:"audience"` // of those tokens
 }
 
-// wellKnown asks the service. A server that does not know the question, or answers
-// it with a page for people, tells nothing.
+// wellKnown reads the document of a service. A server that has none, or answers with a
+// page, has an empty one.
 func (w *Wallet) wellKnown(ctx context.Context, e *entry) (wellKnown, error) {
 	ctx, cancel := context.WithTimeout(ctx, loginWait)
 	defer cancel()
@@ -389,24 +407,23 @@ func (w *Wallet) wellKnown(ctx context.Context, e *entry) (wellKnown, error) {
 	}
 	defer drain(resp.Body)
 
-	var told wellKnown
-
+	var document wellKnown
 	if resp.StatusCode != http.StatusOK {
-		return told, nil
+		return document, nil
 	}
 
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxWellKnown+1))
 	if err != nil {
-		return told, fmt.Errorf("read /.well-known/jeton: %w", err)
+		return document, fmt.Errorf("read /.well-known/jeton: %w", err)
 	}
-	if len(text) > maxWellKnown || json.Unmarshal(text, &told) != nil {
+	if len(text) > maxWellKnown || json.Unmarshal(text, &document) != nil {
 		return wellKnown{}, nil
 	}
 
-	return told, nil
+	return document, nil
 }
 
-// ask sends one request to the server of e and follows no redirect.
+// ask sends one request to the service of e and follows no redirect.
 func (w *Wallet) ask(
 	ctx context.Context,
 	e *entry,
@@ -417,7 +434,7 @@ func (w *Wallet) ask(
 	return w.exchange(ctx, e, method, string(e.Origin)+path, form, cookies)
 }
 
-// exchange sends one request for e, to its server or its issuer, and follows no redirect.
+// exchange sends one request for e, to its service or its issuer, and follows no redirect.
 func (w *Wallet) exchange(
 	ctx context.Context,
 	e *entry,
@@ -449,7 +466,7 @@ func (w *Wallet) exchange(
 	resp, err := t.RoundTrip(r)
 	bad := new(tls.CertificateVerificationError)
 	if errors.As(err, &bad) {
-		return nil, fmt.Errorf("%w; if the server is yours, give its CA certificate at login", err)
+		return nil, fmt.Errorf("%w; if the server has a certificate of its own, log in with its CA certificate", err)
 	}
 
 	return resp, err
@@ -471,16 +488,16 @@ func (w *Wallet) signIn(ctx context.Context, e *entry, pass jeton.Secret) error 
 	if err := refusal(resp, w.now()); err != nil {
 		return err
 	}
-	if resp.StatusCode >= 300 && !elsewhere(resp, e) {
+	if resp.StatusCode >= 300 && !leavesForm(resp, e) {
 		return jeton.WithDetail(
 			jeton.ErrBadCredential,
-			fmt.Sprintf("the server answered the login with status %d", resp.StatusCode),
+			fmt.Sprintf("the login got status %d", resp.StatusCode),
 		)
 	}
 
 	cookies, _ := jar(nil).learn(e.Origin, e.LoginPath, resp.Cookies(), w.now())
 	if len(cookies) == 0 {
-		return jeton.WithDetail(jeton.ErrBadCredential, "the server set no cookie that could be kept")
+		return jeton.WithDetail(jeton.ErrBadCredential, "the response to the login set no usable cookie")
 	}
 
 	e.Cookies = cookies
@@ -496,9 +513,9 @@ func (w *Wallet) signIn(ctx context.Context, e *entry, pass jeton.Secret) error 
 	return nil
 }
 
-// elsewhere reports whether a redirect leads on within the origin: websites
-// redirect to a page after a login, and back to the form when it failed.
-func elsewhere(resp *http.Response, e *entry) bool {
+// leavesForm reports whether a redirect leads to another page of the origin. Websites
+// redirect to a page after a login, and back to the form if it failed.
+func leavesForm(resp *http.Response, e *entry) bool {
 	if resp.StatusCode != http.StatusFound && resp.StatusCode != http.StatusSeeOther {
 		return false
 	}
@@ -512,8 +529,8 @@ func elsewhere(resp *http.Response, e *entry) bool {
 	return err == nil && o == e.Origin && to.Path != e.LoginPath
 }
 
-// refusal returns the outcome that an answer to a login or logout is, or nil. The
-// body is not repeated: a server may echo what was sent to it.
+// refusal returns the error that a response to a login or logout means, or nil. It does not
+// repeat the body, because a server may echo what was sent.
 func refusal(resp *http.Response, now time.Time) error {
 	var err error
 
@@ -526,13 +543,13 @@ func refusal(resp *http.Response, now time.Time) error {
 	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
 		err = jeton.ErrBadCredential
 	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusMethodNotAllowed:
-		err = jeton.WithDetail(jeton.ErrNotFound, "the server has no such form at this path")
+		err = jeton.WithDetail(jeton.ErrNotFound, "the server has no form at this path")
 	case resp.StatusCode == http.StatusTooManyRequests:
 		err = jeton.ErrTooMany
 	case resp.StatusCode == http.StatusServiceUnavailable:
 		err = jeton.ErrBusy
 	default:
-		return fmt.Errorf("the server answered with status %d", resp.StatusCode)
+		return fmt.Errorf("got status %d", resp.StatusCode)
 	}
 
 	if wait, ok := retryAfter(resp, now); ok {

@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -92,54 +93,51 @@ func (e *entry) live(now time.Time) bool {
 	return e.Cookies.live(now)
 }
 
-// settleKey puts what a login says of a key into its entry. What e.Key points to is
-// shared, so it is replaced.
-func (in Login) settleKey(e *entry) error {
-	password := !in.Password.IsZero() || in.Save || len(in.Command) > 0
-	more := in.KeyID != "" || in.Algorithm != "" || in.Scope != nil
-	switch {
-	case in.Key != "" && password:
-		return jeton.WithDetail(jeton.ErrInvalid, "an identity proves itself by a key or by a password, not both")
-	case password && more, in.Key == "" && e.Key == nil && more:
-		return jeton.WithDetail(
-			jeton.ErrInvalid,
-			"KeyID, Algorithm and Scope are for an identity that proves itself by a key",
-		)
-	case password:
-		e.Key = nil
-	case in.Key != "" || e.Key != nil:
-		var s software
-		if e.Key != nil {
-			s = *e.Key
-		}
-
-		if in.Key != "" {
-			file, err := filepath.Abs(in.Key)
-			if err != nil {
-				return fmt.Errorf("key %s: %w", in.Key, err)
-			}
-
-			if file != s.File {
-				s.File = file
-				s.KeyID = ""
-				s.Algorithm = "" // they were of another key
-			}
-		}
-
-		if in.KeyID != "" {
-			s.KeyID = in.KeyID
-		}
-		if in.Algorithm != "" {
-			s.Algorithm = in.Algorithm
-		}
-		if in.Scope != nil {
-			s.Scope = slices.Clone(in.Scope)
-		}
-
-		e.Key = &s
-		e.Source = source{}
-		e.Cookies = nil
+// applyKey copies the key settings of a login into its entry. Entries share what e.Key
+// points to, so it is replaced and not changed.
+func (in Login) applyKey(e *entry) error {
+	byPassword := !in.Password.IsZero() || in.Save || len(in.Command) > 0
+	if byPassword && in.Key != "" {
+		return jeton.WithDetail(jeton.ErrInvalid, "an identity has a key or a password, not both")
 	}
+	if byPassword {
+		e.Key = nil
+	}
+
+	if in.Key == "" && e.Key == nil {
+		if in.KeyID != "" || in.Algorithm != "" || in.Scope != nil {
+			return jeton.WithDetail(jeton.ErrInvalid, "KeyID, Algorithm and Scope are for an identity with a key")
+		}
+		return nil
+	}
+
+	var s software
+	if e.Key != nil {
+		s = *e.Key
+	}
+
+	if in.Key != "" {
+		file, err := filepath.Abs(in.Key)
+		if err != nil {
+			return fmt.Errorf("key %s: %w", in.Key, err)
+		}
+		if file != s.File {
+			// KeyID and Algorithm described the previous key.
+			s.File = file
+			s.KeyID = ""
+			s.Algorithm = ""
+		}
+	}
+
+	s.KeyID = cmp.Or(in.KeyID, s.KeyID)
+	s.Algorithm = cmp.Or(in.Algorithm, s.Algorithm)
+	if in.Scope != nil {
+		s.Scope = slices.Clone(in.Scope)
+	}
+
+	e.Key = &s
+	e.Source = source{}
+	e.Cookies = nil
 
 	return nil
 }

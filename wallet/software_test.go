@@ -692,8 +692,8 @@ func TestAnIdentityHasOneWayToProveItself(t *testing.T) {
 	if err := (Login{
 		As:  "x",
 		Key: in.Key,
-	}).settle(&e); err != nil || e.Source.kind() != SourceNone || e.Cookies != nil {
-		t.Errorf("settle: %v, left %v and %d cookies", err, e.Source.kind(), len(e.Cookies))
+	}).apply(&e); err != nil || e.Source.kind() != SourceNone || e.Cookies != nil {
+		t.Errorf("apply = %v, left %v and %d cookies", err, e.Source.kind(), len(e.Cookies))
 	}
 
 	id := mustLogin(t, w, person)
