@@ -51,6 +51,7 @@ var layers = map[string]int{
 	"cmd/jeton":         9,
 	"internal/test/e2e": 10,
 	// The counts of the shape tests need nothing of the product.
+	"internal/test/need":          1,
 	"internal/test/measure":       1,
 	"internal/test/measure/print": 2,
 	// The stores stand beside the order: they know the records that they keep (0 to 4), and

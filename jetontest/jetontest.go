@@ -28,11 +28,15 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/api"
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/server"
 )
 
 // patience is how long a server may take to start or to stop.
 const patience = time.Minute
+
+// cheapHash is the cost of a password hash, so that tests are fast.
+var cheapHash = password.Params{MemoryKiB: 64, Passes: 1, Lanes: 1}
 
 // Server is a running server. Its methods are for the goroutine of the test, but for
 // Ask, Send and Control, which are for any.
@@ -44,6 +48,7 @@ type Server struct {
 	now     func() time.Time
 	level   slog.Leveler
 	log     io.Writer
+	hash    password.Params
 	server  *server.Server
 	started server.Started
 	cancel  context.CancelFunc
@@ -66,6 +71,9 @@ func DataDir(dir string) Option { return func(s *Server) { s.dir = dir } }
 // not looked at; PORT and ADMIN_PORT are 0 unless they are set, so that the examples
 // take free ports, and ISSUER_PORT is one that nobody listens on.
 func Env(name, value string) Option { return func(s *Server) { s.env[name] = value } }
+
+// FullHash makes password hashes cost what they cost outside tests.
+func FullHash() Option { return func(s *Server) { s.hash = password.Default } }
 
 // Log writes the server's log to w, from level on. It must be safe for concurrent use.
 func Log(w io.Writer, level slog.Level) Option {
@@ -99,6 +107,7 @@ func start(t testing.TB, yaml string, options []Option) (*Server, error) {
 		level: slog.LevelInfo,
 		env:   map[string]string{"PORT": "0", "ADMIN_PORT": "0"},
 		ended: make(chan struct{}),
+		hash:  cheapHash,
 	}
 	port, err := FreePort()
 	if err != nil {
@@ -132,6 +141,8 @@ func start(t testing.TB, yaml string, options []Option) (*Server, error) {
 		Version: "test",
 		Log:     slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: s.level})),
 		Started: func(st server.Started) { up <- st },
+
+		HashParams: s.hash,
 	})
 	if err != nil {
 		return nil, err

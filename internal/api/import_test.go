@@ -63,7 +63,7 @@ func leave(t *testing.T, s *jetontest.Server, limit int) map[string]api.Moved {
 }
 
 func TestWhoMovedInLogsInAndIsHashedAnew(t *testing.T) {
-	s := jetontest.Start(t, movingConf)
+	s := jetontest.Start(t, movingConf, jetontest.FullHash())
 	const want = "[diane added dj added weak added]"
 
 	got := move(t, s, api.Import{
