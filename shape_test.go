@@ -55,7 +55,8 @@ var layers = map[string]int{
 	"internal/test/measure":       1,
 	"internal/test/measure/print": 2,
 	// The stores stand beside the order: they know the records that they keep (0 to 4), and
-	// only the server introduces them.
+	// only the server introduces them. Caches subscribe to store/change.
+	"internal/store/change":     2,
 	"internal/store/statements": 5,
 	"internal/store/sqlite":     6,
 	"internal/store/postgres":   6,

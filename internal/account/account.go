@@ -56,6 +56,7 @@ func (a Account) User() jeton.User {
 	if groups == nil {
 		groups = []string{}
 	}
+
 	return jeton.User{
 		ID:       a.UUID,
 		Name:     a.Name,
@@ -84,14 +85,6 @@ type Change struct {
 // Store keeps accounts. Methods are safe for concurrent use, on many nodes.
 type Store interface {
 	Mover
-	// WatchUsers names the function that hears of every user that is no longer what it
-	// was: after the change is durable and before it is answered, and also when nobody
-	// waits for the answer any more. It is called once, before anything else.
-	WatchUsers(changed func(user int64))
-	// Fresh returns nil when the watchers have been told of every change up to now, or up to
-	// as long ago as the operator allows: what is in memory may be judged from. Otherwise
-	// it returns jeton.ErrUnavailable.
-	Fresh(ctx context.Context) error
 	// FindUser returns jeton.ErrNotFound for a name that nobody has.
 	FindUser(ctx context.Context, name string) (Account, error)
 	// FindUserEmail returns who has an address, which FoldEmail has folded, or
@@ -141,13 +134,10 @@ type Config struct {
 	Hasher *password.Pool
 	Now    func() time.Time
 	Log    *slog.Logger
-	// Changed hears of every account that is no longer what it was, as Store.WatchUsers says.
-	Changed func(user int64)
 }
 
 // New returns the people of a server.
 func New(c Config) *Accounts {
-	c.Store.WatchUsers(c.Changed)
 	return &Accounts{
 		store:  c.Store,
 		hasher: c.Hasher,
@@ -155,9 +145,6 @@ func New(c Config) *Accounts {
 		log:    c.Log,
 	}
 }
-
-// Fresh returns nil when what somebody remembers of an account may be judged from.
-func (a *Accounts) Fresh(ctx context.Context) error { return a.store.Fresh(ctx) }
 
 // prepareName prepares the name of a user and folds its case, as package naming does. It
 // returns jeton.ErrInvalid for what is not a name.
@@ -368,6 +355,7 @@ func (a *Accounts) SetGroups(ctx context.Context, by, name string, groups []stri
 	if err != nil {
 		return err
 	}
+
 	return a.change(ctx, name, Change{
 		Groups: &groups,
 	}, a.event(by, audit.UserChange, name, "groups "+strings.Join(groups, ",")))
@@ -434,6 +422,7 @@ func CheckDeclared(people []Declared) ([]Account, error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("users[%d] %s: %w", i, d.Name, err))
 		}
+
 		if _, err := password.Parse(d.Hash.Reveal()); err != nil {
 			errs = append(
 				errs,
@@ -466,6 +455,7 @@ func (a *Accounts) Declare(ctx context.Context, people []Account) error {
 	); err != nil {
 		return fmt.Errorf("declare users: %w", err)
 	}
+
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/password"
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
 
 	"go.uber.org/goleak"
@@ -48,12 +49,17 @@ func newBench(t *testing.T, hashing bool) *bench {
 		t.Cleanup(func() { cancel(); wg.Wait() })
 	}
 
+	db.Subscribe(func(c change.Change) {
+		if c.Kind == change.Users {
+			b.changed = append(b.changed, c.IDs...)
+		}
+	})
+
 	b.Accounts = account.New(account.Config{
-		Store:   db,
-		Hasher:  b.pool,
-		Now:     func() time.Time { return noon },
-		Log:     slog.New(slog.DiscardHandler),
-		Changed: func(id int64) { b.changed = append(b.changed, id) },
+		Store:  db,
+		Hasher: b.pool,
+		Now:    func() time.Time { return noon },
+		Log:    slog.New(slog.DiscardHandler),
 	})
 
 	return b
@@ -189,6 +195,7 @@ func TestAWeakHashIsMadeStronger(t *testing.T) {
 		Password: weak,
 		Version:  1,
 	}, jeton.Event{}))
+
 	before := b.find(t, "diane")
 	if ok, err := b.Verify(t.Context(), before, jeton.NewSecret("wrong password")); ok || err != nil {
 		t.Fatalf("Verify = %t, %v", ok, err)
@@ -197,6 +204,7 @@ func TestAWeakHashIsMadeStronger(t *testing.T) {
 	if b.find(t, "diane").Password != weak {
 		t.Error("a wrong password replaced the hash")
 	}
+
 	if ok, err := b.Verify(t.Context(), before, jeton.NewSecret("right password")); !ok || err != nil {
 		t.Fatalf("Verify = %t, %v", ok, err)
 	}
@@ -222,6 +230,7 @@ func TestChangesAreRecordedAndTold(t *testing.T) {
 	}) || u.Disabled || u.Declared || !u.Created.Equal(noon) {
 		t.Errorf("Add = %+v", u)
 	}
+
 	if a := b.find(
 		t,
 		"Diane",
@@ -329,10 +338,12 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 func TestDeclare(t *testing.T) {
 	b := newBench(t, false)
 	hash := jeton.NewSecret(phc + strings.Repeat("A", 43))
+
 	people, err := account.CheckDeclared([]account.Declared{
 		{Name: "Diane", Hash: hash, Groups: []string{"b", "a"}},
 		{Name: "carl", Hash: hash, Disabled: true},
 	})
+
 	must(t, err)
 
 	for range 2 {
@@ -348,6 +359,7 @@ func TestDeclare(t *testing.T) {
 	}) || !users[1].Disabled || users[1].Groups == nil {
 		t.Errorf("List = %+v", users)
 	}
+
 	if len(b.changed) != 0 || len(b.record(t)) != 2 {
 		t.Errorf("told was %v, the record is %v", b.changed, b.record(t))
 	}

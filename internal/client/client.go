@@ -21,6 +21,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // Client is a piece of software (RFC 6749, section 1.1) as the store keeps it. What one
@@ -143,14 +144,7 @@ type Step struct {
 // the SHA-256 of the generation that is over on the list of what is void, until VoidFor
 // from then, and removes those of its tokens that are kept one by one, with their counts.
 type Store interface {
-	// WatchClients names the function that hears of every client that is no longer what
-	// it was: after the change is durable and before it is answered, and also when nobody
-	// waits for the answer any more. It is called once, before anything else.
-	WatchClients(changed func(id int64))
-	// Fresh returns nil when the watchers have been told of every change up to now, or up to
-	// as long ago as the operator allows: what is in memory may be judged from. Otherwise
-	// it returns jeton.ErrUnavailable.
-	Fresh(ctx context.Context) error
+	change.Feed
 	// FindClient returns the client of exactly this name with all its keys, or
 	// jeton.ErrNotFound.
 	FindClient(ctx context.Context, name string) (Client, error)

@@ -17,6 +17,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // voidFor is how long a generation that is over is remembered: a day, which no token
@@ -38,10 +39,7 @@ type Config struct {
 	Now   func() time.Time
 	Rand  io.Reader // nil: crypto/rand
 	Log   *slog.Logger
-	// Changed hears of every client that is no longer what it was, as Store.WatchClients
-	// says; nil: nobody does.
-	Changed func(id int64)
-	Cache   int // clients kept in memory; 0: 4096
+	Cache int // clients kept in memory; 0: 4096
 }
 
 // New returns the clients of a server.
@@ -60,12 +58,8 @@ func New(c Config) *Clients {
 		cache:   newCache(c.Cache),
 		sources: newFetcher(c.Log),
 	}
-	c.Store.WatchClients(func(id int64) {
-		k.cache.drop(id)
-		if c.Changed != nil {
-			c.Changed(id)
-		}
-	})
+
+	c.Store.Subscribe(k.invalidate)
 
 	return k
 }
@@ -108,8 +102,18 @@ func (k *Clients) FindForLogin(ctx context.Context, name string) (Client, error)
 	return c, nil
 }
 
-// ForgetAll makes the next look at every client ask the store.
-func (k *Clients) ForgetAll() { k.cache.dropAll() }
+// invalidate drops the clients that a change concerns, so that the next look at one of them
+// asks the store.
+func (k *Clients) invalidate(c change.Change) {
+	switch c.Kind {
+	case change.Clients:
+		for _, id := range c.IDs {
+			k.cache.drop(id)
+		}
+	case change.All:
+		k.cache.dropAll()
+	}
+}
 
 // CheckSecret reports whether the text is the client's secret. It takes the same time for
 // every client and every wrong text of one length; a client that is not there, has no
@@ -247,6 +251,7 @@ func (k *Clients) Add(ctx context.Context, by string, n Wish) (jeton.Client, jet
 		Created: now,
 		Updated: now,
 	}
+
 	var err error
 	c.Folded, err = foldName(n.Name)
 	if err != nil {
@@ -521,6 +526,7 @@ func (k *Clients) RetireKey(ctx context.Context, by, name, kid string, end bool)
 	); err != nil {
 		return fmt.Errorf("retire key of client %s: %w", name, err)
 	}
+
 	return nil
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
 
 	"go.uber.org/goleak"
@@ -77,15 +78,18 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(func() { _ = db.Close() }) // some tests have closed it
 	b := &bench{db: db}
 
+	db.Subscribe(func(c change.Change) {
+		if c.Kind == change.Clients {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.changed = append(b.changed, c.IDs...)
+		}
+	})
+
 	b.Clients = client.New(client.Config{
 		Store: db,
 		Now:   func() time.Time { return noon },
 		Log:   slog.New(slog.NewTextHandler(b, nil)),
-		Changed: func(id int64) {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.changed = append(b.changed, id)
-		},
 	})
 
 	return b
@@ -504,10 +508,12 @@ func TestAddOwnKey(t *testing.T) {
 			if err := b.Remove(t.Context(), "operator", name); err != nil {
 				return err
 			}
+
 			_, _, err := b.Add(t.Context(), "operator", client.Wish{
 				Name: name,
 				Keys: []client.NewKey{{Text: publicPEM(t), ID: "a"}},
 			})
+
 			return err
 		}},
 	} {
@@ -542,6 +548,7 @@ func TestAddOwnKey(t *testing.T) {
 			Name: "fixed",
 			Keys: []client.DeclaredKey{{Text: publicPEM(t), ID: "a"}},
 		}})
+
 		must(t, err)
 		must(t, b.Declare(t.Context(), list))
 		wants(t, "AddOwnKey", b.AddOwnKey(t.Context(), b.find(t, "fixed"), generated(t), event), jeton.ErrDeclared)

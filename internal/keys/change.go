@@ -11,9 +11,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 )
 
-// change is what one step does to the keys, worked out on a copy of all of them. It reads
+// draft is what one step does to the keys, worked out on a copy of all of them. It reads
 // no clock and no store, and makes no key: those that it may need were made before.
-type change struct {
+type draft struct {
 	now    time.Time
 	needs  needs
 	by     string
@@ -26,8 +26,8 @@ type change struct {
 	events []jeton.Event
 }
 
-func newChange(have []Record, fresh map[Pair]Record, n needs, by string, now time.Time) *change {
-	return &change{
+func newDraft(have []Record, fresh map[Pair]Record, n needs, by string, now time.Time) *draft {
+	return &draft{
 		now:   now,
 		needs: n,
 		by:    by,
@@ -87,7 +87,7 @@ func next(line []*Record, now time.Time) *Record {
 }
 
 // pairs returns the pairs that have a key which signs.
-func (c *change) pairs() []Pair {
+func (c *draft) pairs() []Pair {
 	var list []Pair
 	for _, k := range c.all {
 		if k.live(c.now) && !slices.Contains(list, k.pair()) {
@@ -96,14 +96,15 @@ func (c *change) pairs() []Pair {
 	}
 
 	slices.SortFunc(list, func(a, b Pair) int { return strings.Compare(a.String(), b.String()) })
+
 	return list
 }
 
-func (c *change) isEmpty() bool {
+func (c *draft) isEmpty() bool {
 	return len(c.short)+len(c.wrote)+len(c.drop)+len(c.events) == 0
 }
 
-func (c *change) put() []Record {
+func (c *draft) put() []Record {
 	var list []Record
 	for _, k := range c.all {
 		if c.wrote[k.ID] {
@@ -115,7 +116,7 @@ func (c *change) put() []Record {
 }
 
 // list returns keys by their ids.
-func (c *change) list(ids []string) []*Record {
+func (c *draft) list(ids []string) []*Record {
 	var list []*Record
 	for _, k := range c.all {
 		if slices.Contains(ids, k.ID) {
@@ -126,7 +127,7 @@ func (c *change) list(ids []string) []*Record {
 	return list
 }
 
-func (c *change) note(action, kid, reason string) {
+func (c *draft) note(action, kid, reason string) {
 	c.events = append(c.events, jeton.Event{
 		Time:    c.now,
 		Actor:   c.by,
@@ -138,7 +139,7 @@ func (c *change) note(action, kid, reason string) {
 }
 
 // add puts a new key into the line of a pair, and returns nil when none has been made yet.
-func (c *change) add(p Pair, opens time.Time) *Record {
+func (c *draft) add(p Pair, opens time.Time) *Record {
 	k, ok := c.fresh[p]
 	if !ok {
 		c.short = append(c.short, p)
@@ -155,7 +156,7 @@ func (c *change) add(p Pair, opens time.Time) *Record {
 
 // align makes each key of a line that signs, now or later, retire when the one behind it
 // opens, and the last of them never. A clock that has gone back may have left several.
-func (c *change) align(p Pair) {
+func (c *draft) align(p Pair) {
 	var live []*Record
 	for _, k := range line(c.all, p) {
 		if k.live(c.now) {
@@ -178,13 +179,13 @@ func (c *change) align(p Pair) {
 	}
 }
 
-func (c *change) retire(k *Record, at time.Time) {
+func (c *draft) retire(k *Record, at time.Time) {
 	k.Retires, k.Closes = at, at.Add(c.needs.Keep)
 	c.wrote[k.ID] = true
 }
 
 // supply gives every needed pair that has no key one that signs at once.
-func (c *change) supply() {
+func (c *draft) supply() {
 	have := c.pairs()
 	for _, p := range c.needs.Pairs {
 		if slices.Contains(have, p) {
@@ -200,7 +201,7 @@ func (c *change) supply() {
 }
 
 // rotate makes the next key of a pair, or lets the one that waits sign.
-func (c *change) rotate(p Pair, atOnce bool, why string) error {
+func (c *draft) rotate(p Pair, atOnce bool, why string) error {
 	keys := line(c.all, p)
 	cur, waits := current(keys, c.now), next(keys, c.now)
 	switch {
@@ -239,7 +240,7 @@ func (c *change) rotate(p Pair, atOnce bool, why string) error {
 
 // settle lets the key that signs come before one that opens now: it may have been made in
 // the same moment, or sign before its time because the clock has jumped back.
-func (c *change) settle(cur *Record) {
+func (c *draft) settle(cur *Record) {
 	if !cur.Opens.Before(c.now) {
 		cur.Opens = c.now.Add(-time.Millisecond)
 		c.wrote[cur.ID] = true
@@ -247,7 +248,7 @@ func (c *change) settle(cur *Record) {
 }
 
 // promote lets a key that waits sign at once.
-func (c *change) promote(k *Record, why, instead string) {
+func (c *draft) promote(k *Record, why, instead string) {
 	k.Opens = c.now
 	c.wrote[k.ID] = true
 	c.coming = append(c.coming, k.ID)
@@ -260,7 +261,7 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // schedule rotates a pair when its key is due, early enough for the next one to be
 // published before it signs. A pair that no configuration asks for any more is due once
 // it is twice as old: other nodes may have an older configuration.
-func (c *change) schedule(p Pair) error {
+func (c *draft) schedule(p Pair) error {
 	keys := line(c.all, p)
 	cur, waits := current(keys, c.now), next(keys, c.now)
 	const skew = time.Minute // between the clocks of nodes
@@ -294,7 +295,7 @@ func (c *change) schedule(p Pair) error {
 }
 
 // revoke ends a key at once, and puts another in its place when it was to sign.
-func (c *change) revoke(kid, why string) error {
+func (c *draft) revoke(kid, why string) error {
 	at := slices.IndexFunc(c.all, func(k *Record) bool { return k.ID == kid && !k.closed(c.now) })
 	if at < 0 {
 		return jeton.WithDetail(jeton.ErrNotFound, "there is no signing key of that kid")
@@ -335,7 +336,7 @@ func (c *change) revoke(kid, why string) error {
 }
 
 // tidy removes keys that are withdrawn.
-func (c *change) tidy() {
+func (c *draft) tidy() {
 	for _, k := range c.all {
 		if k.closed(c.now) {
 			c.drop = append(c.drop, k.ID)

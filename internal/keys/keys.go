@@ -29,6 +29,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // Kind is a kind of token. A key signs and checks tokens of one kind only, so that none
@@ -95,16 +96,7 @@ func (k *Record) live(now time.Time) bool { return !k.Revoked && !k.retired(now)
 
 // Store keeps keys. Methods are safe for concurrent use, on many nodes.
 type Store interface {
-	// WatchKeys names the function that hears of every change of the keys, on whatever node:
-	// after it is durable and before it is answered. It is called once, before anything else.
-	WatchKeys(changed func())
-	// Fresh returns nil when the watchers have been told of every change up to now, or up to
-	// as long ago as the operator allows: what is in memory may be judged from. Otherwise
-	// it returns jeton.ErrUnavailable.
-	Fresh(ctx context.Context) error
-	// Settle returns when whatever was changed before is known everywhere. Otherwise it
-	// returns jeton.ErrUnavailable.
-	Settle(ctx context.Context) error
+	change.Feed
 	// ListKeys returns all keys, oldest first, those of one moment by their kid.
 	ListKeys(ctx context.Context) ([]Record, error)
 	// ChangeKeys is one atomic step: it hands all keys, as ListKeys returns them, to decide,
@@ -196,10 +188,11 @@ func New(c Config) (*Ring, error) {
 		log:    c.Log,
 		turn:   make(chan struct{}, 1),
 	}
+
 	r.turn <- struct{}{}
 	r.needs.Store(&needs{Needs: n})
 	r.known.Store(&snapshot{})
-	c.Store.WatchKeys(r.Outdated)
+	c.Store.Subscribe(r.invalidate)
 
 	return r, nil
 }
@@ -215,7 +208,7 @@ func (r *Ring) Use(ctx context.Context, n Needs) error {
 
 	n.Pairs = slices.Clone(n.Pairs)
 	used := needs{n, true}
-	if _, err := r.change(ctx, used, "config", func(c *change) error {
+	if _, err := r.change(ctx, used, "config", func(c *draft) error {
 		c.supply()
 		return nil
 	}); err != nil {
@@ -239,7 +232,7 @@ func (r *Ring) Rotate(ctx context.Context, by string, alg jose.Alg, now bool) ([
 		}
 	}
 
-	c, err := r.change(ctx, *r.needs.Load(), by, func(c *change) error {
+	c, err := r.change(ctx, *r.needs.Load(), by, func(c *draft) error {
 		pairs := slices.DeleteFunc(c.pairs(), func(p Pair) bool { return alg != "" && p.Alg != alg })
 		if len(pairs) == 0 {
 			return jeton.WithDetail(
@@ -272,7 +265,7 @@ func (r *Ring) Revoke(ctx context.Context, by, kid, why string) error {
 		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a reason has %d bytes at most", maxReason))
 	}
 
-	c, err := r.step(ctx, *r.needs.Load(), by, func(c *change) error { return c.revoke(kid, why) })
+	c, err := r.step(ctx, *r.needs.Load(), by, func(c *draft) error { return c.revoke(kid, why) })
 	if err == nil && c.isEmpty() {
 		// Another node may have revoked it a moment ago, whose answer waits until all have heard.
 		err = r.store.Settle(ctx)
@@ -369,7 +362,7 @@ func (r *Ring) tick(ctx context.Context) error {
 		return nil // keys are nobody's business here, as in a command without a server
 	}
 
-	_, err := r.change(ctx, n, "schedule", func(c *change) error {
+	_, err := r.change(ctx, n, "schedule", func(c *draft) error {
 		c.supply()
 
 		for _, p := range c.pairs() {
@@ -379,6 +372,7 @@ func (r *Ring) tick(ctx context.Context) error {
 		}
 
 		c.tidy()
+
 		return nil
 	})
 
@@ -387,7 +381,7 @@ func (r *Ring) tick(ctx context.Context) error {
 
 // change is step for whoever adds keys to those that are there: where the secret does not
 // open them it is not the one to seal others with.
-func (r *Ring) change(ctx context.Context, n needs, by string, decide func(*change) error) (*change, error) {
+func (r *Ring) change(ctx context.Context, n needs, by string, decide func(*draft) error) (*draft, error) {
 	known, err := r.load(ctx)
 	if err != nil {
 		return nil, err
@@ -405,7 +399,7 @@ var errShort = errors.New("a key is missing for this step")
 // step has decide work out a change, first on what is read, so that the keys which it
 // needs are made before the step and an unchanged store is not written; then in the step of the
 // store. When it returns nil the ring knows what has changed.
-func (r *Ring) step(ctx context.Context, n needs, by string, decide func(*change) error) (*change, error) {
+func (r *Ring) step(ctx context.Context, n needs, by string, decide func(*draft) error) (*draft, error) {
 	// Who asked may go away; what is on its way to the store must be known here all the same.
 	ctx = context.WithoutCancel(ctx)
 	have, err := r.store.ListKeys(ctx)
@@ -416,7 +410,7 @@ func (r *Ring) step(ctx context.Context, n needs, by string, decide func(*change
 	fresh := map[Pair]Record{}
 	const tries = 4
 	for range tries {
-		c := newChange(have, fresh, n, by, r.time())
+		c := newDraft(have, fresh, n, by, r.time())
 		if err := decide(c); err != nil || c.isEmpty() {
 			return c, err
 		}
@@ -429,7 +423,7 @@ func (r *Ring) step(ctx context.Context, n needs, by string, decide func(*change
 		}
 
 		err = r.store.ChangeKeys(ctx, func(found []Record) ([]Record, []string, []jeton.Event, error) {
-			c = newChange(found, fresh, n, by, r.time())
+			c = newDraft(found, fresh, n, by, r.time())
 			if err := decide(c); err != nil {
 				return nil, nil, nil, err
 			}
@@ -478,6 +472,7 @@ func (r *Ring) make(p Pair) (Record, error) {
 		Alg:    p.Alg,
 		Public: string(s.Key().JWK()),
 	}
+
 	k.Sealed, err = r.secret.seal(&k, der)
 	if err != nil {
 		return Record{}, fmt.Errorf("seal key: %w", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // Signing is a key with the header of the tokens that it signs. It is never changed.
@@ -128,8 +129,12 @@ func (r *Ring) Reload(ctx context.Context) error {
 	return err
 }
 
-// Outdated makes Fresh read the keys anew.
-func (r *Ring) Outdated() { r.changed.Add(1) }
+// invalidate makes Fresh read the keys again.
+func (r *Ring) invalidate(c change.Change) {
+	if c.Kind == change.Keys || c.Kind == change.All {
+		r.changed.Add(1)
+	}
+}
 
 // Fresh makes what the ring knows at least as new as the store says that memory has to be.
 // Signer, Verifier and JWKS tell what it knows.

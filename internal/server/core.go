@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -47,7 +46,6 @@ type core struct {
 	logins   *signin.Logins
 	secret   keys.Secret
 	told     prometheus.Histogram
-	whole    atomic.Bool // everything above is there: other nodes may have changed something before
 }
 
 // openCore takes hold of the data folder and opens what is in it.
@@ -73,7 +71,6 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 		return err
 	}
 
-	k.db.WatchAll(k.forgetAll)
 	k.hasher, err = password.New(password.Config{
 		Workers: conf.Hashing.Workers,
 		Queue:   conf.Hashing.Queue,
@@ -91,25 +88,27 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 		Now:   c.Now,
 		Keep:  conf.Audit.Keep.Std(),
 	})
+
 	k.sessions = session.New(session.Config{
 		Store: k.db,
 		Now:   c.Now,
 		Log:   c.Log,
 		Cache: conf.Cache.Sessions,
 	})
+
 	k.accounts = account.New(account.Config{
-		Store:   k.db,
-		Hasher:  k.hasher,
-		Now:     c.Now,
-		Log:     c.Log,
-		Changed: k.userChanged,
+		Store:  k.db,
+		Hasher: k.hasher,
+		Now:    c.Now,
+		Log:    c.Log,
 	})
+
 	k.clients = client.New(client.Config{
-		Store:   k.db,
-		Now:     c.Now,
-		Log:     c.Log,
-		Changed: k.clientChanged,
+		Store: k.db,
+		Now:   c.Now,
+		Log:   c.Log,
 	})
+
 	k.counts = count.New(k.db)
 	k.gate = gate.New(k.sessions, k.counts, k.audit)
 
@@ -155,7 +154,6 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	if err != nil {
 		return err
 	}
-	defer func() { k.whole.Store(err == nil) }()
 
 	restored, err := k.db.Restored(ctx)
 	if err != nil {
@@ -168,42 +166,13 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 		Clients:  k.clients,
 		Tokens:   k.tokens,
 		Limiter:  guard,
+		Feed:     k.db,
 		Audit:    k.audit,
 		Now:      c.Now,
 		Restored: restored,
 	})
 
 	return nil
-}
-
-// userChanged makes whoever remembers something of a user ask the store again.
-func (k *core) userChanged(id int64) {
-	if !k.whole.Load() {
-		return // nobody remembers anything yet
-	}
-
-	k.sessions.Forget(id)
-	k.tokens.Forget(jeton.KindUser, id)
-	k.logins.Forget(id)
-}
-
-func (k *core) clientChanged(id int64) {
-	if k.whole.Load() {
-		k.tokens.Forget(jeton.KindClient, id)
-	}
-}
-
-// forgetAll makes whoever remembers anything ask the store again.
-func (k *core) forgetAll() {
-	if !k.whole.Load() {
-		return
-	}
-
-	k.sessions.ForgetAll()
-	k.tokens.ForgetAll()
-	k.clients.ForgetAll()
-	k.logins.ForgetAll()
-	k.keys.Outdated()
 }
 
 // run does the background work until ctx ends, and returns when all of it has.
@@ -307,6 +276,7 @@ func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 
 	status := func() api.Status { return api.Status{Version: c.Version, PID: os.Getpid(), Started: c.Now()} }
 	m := newMetrics(c.Version, k)
+
 	d, err := newDoor(door{
 		name:     "control",
 		gate:     k.gate,

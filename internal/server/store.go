@@ -30,8 +30,6 @@ type store interface {
 	token.Store
 	audit.Store
 	keys.Store
-	// WatchAll names the function that hears when everything in memory is to be read anew.
-	WatchAll(everything func())
 	// A backup is made of it.
 	move.Source
 	// Restored returns when the store was last brought back from the past, or the zero time.
@@ -127,6 +125,7 @@ func loadSecret(ctx context.Context, conf *config.Config, f *folder, db store) (
 	if known, err = shared.Claim(ctx, metaSecret, mine); err != nil {
 		return keys.Secret{}, fmt.Errorf("secret of the signing keys: %w", err)
 	}
+
 	if known != mine {
 		return keys.Secret{}, fmt.Errorf(
 			"the secret of the signing keys, %s, is not the one of the other nodes: copy keys.secret from the data folder of another node there",

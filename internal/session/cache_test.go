@@ -11,6 +11,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // TestADroppedSessionIsNotPutBack holds a reader between the store's answer and the
@@ -29,14 +30,14 @@ func TestADroppedSessionIsNotPutBack(t *testing.T) {
 			b.m.mu.Lock()
 			clear(b.m.sessions)
 			b.m.mu.Unlock()
-			b.Forget(diane.ID)
+			b.m.Publish(change.Change{Kind: change.Users, IDs: []int64{diane.ID}})
 			return nil
 		},
 		"forgotten with all others": func(b *bench, _ Started) error {
 			b.m.mu.Lock()
 			clear(b.m.sessions)
 			b.m.mu.Unlock()
-			b.ForgetAll()
+			b.m.Publish(change.Change{Kind: change.All})
 			return nil
 		},
 		"evicted": func(b *bench, _ Started) error {
@@ -130,13 +131,13 @@ func TestTheCacheSparesTheStore(t *testing.T) {
 		asked(1, "by many looks")
 	}
 
-	b.Forget(diane.ID + 1)
+	b.m.Publish(change.Change{Kind: change.Users, IDs: []int64{diane.ID + 1}})
 	asked(1, "after another user changed")
-	b.Forget(diane.ID)
+	b.m.Publish(change.Change{Kind: change.Users, IDs: []int64{diane.ID}})
 	asked(2, "after the user changed")
 	asked(2, "after another look")
 
-	b.ForgetAll()
+	b.m.Publish(change.Change{Kind: change.All})
 	asked(3, "after all was forgotten")
 	asked(3, "after another look")
 }

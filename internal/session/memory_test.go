@@ -13,6 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 
 	"go.uber.org/goleak"
 )
@@ -24,14 +25,14 @@ var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 // memory is a store that can be slow, and fail, when a test says so. What stores
 // promise is tested in storetest; this one keeps to it as far as these tests look.
 type memory struct {
+	change.Subscribers
 	mu       sync.Mutex
 	sessions map[secret.Hash]Record
 	used     map[[2]int64]int64
 	touched  map[int64]time.Time
 	login    int64
-	fail     error  // what every call answers
-	found    func() // called by FindSession between reading and answering
-	ended    func(...secret.Hash)
+	fail     error          // what every call answers
+	found    func()         // called by FindSession between reading and answering
 	unheard  bool           // EndSessions ends, and nobody hears the answer
 	history  policy.History // what judges see
 	asked    atomic.Int64   // calls of FindSession and Spend
@@ -46,8 +47,6 @@ func (m *memory) lock() (unlock func(), err error) {
 
 func (m *memory) Fresh(context.Context) error  { return nil }
 func (m *memory) Settle(context.Context) error { return nil }
-
-func (m *memory) WatchSessions(ended func(...secret.Hash)) { m.ended = ended }
 
 func (m *memory) StartSession(
 	_ context.Context,
@@ -67,7 +66,7 @@ func (m *memory) StartSession(
 	}
 
 	ended := m.end(func(r Record) bool { return slices.Contains(evict, r.Login) })
-	m.ended(ended...)
+	m.Publish(change.Change{Kind: change.Sessions, Hashes: ended})
 	m.login++
 	m.last, s.Login = s, m.login
 	m.sessions[s.Hash] = s.Record
@@ -150,7 +149,7 @@ func (m *memory) EndSessions(_ context.Context, w Which, _ jeton.Event) ([]secre
 			(w.Service == "" || w.Service == r.Service)
 	})
 
-	m.ended(ended...)
+	m.Publish(change.Change{Kind: change.Sessions, Hashes: ended})
 	if m.unheard {
 		return nil, jeton.ErrUnavailable
 	}

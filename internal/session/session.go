@@ -24,6 +24,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // Prefix is how every session secret begins, so that scanners can find leaked ones.
@@ -76,18 +77,7 @@ type Which struct {
 
 // Store keeps sessions. Methods are safe for concurrent use, on many nodes.
 type Store interface {
-	// WatchSessions names the function that hears of every session that has ended before
-	// its time: after the end is durable and before it is answered, and also when nobody
-	// waits for the answer any more. It is called once, before anything else.
-	WatchSessions(ended func(...secret.Hash))
-	// Fresh returns nil when the watchers have been told of every change up to now, or up to
-	// as long ago as the operator allows: what is in memory may be judged from. Otherwise
-	// it returns jeton.ErrUnavailable.
-	Fresh(ctx context.Context) error
-	// Settle returns when whatever had ended before is judged good from memory nowhere any
-	// more: who finds that there is nothing left to end cannot know whether that has been
-	// answered yet. Otherwise it returns jeton.ErrUnavailable.
-	Settle(ctx context.Context) error
+	change.Feed
 	// StartSession is one atomic step. It returns jeton.ErrBadCredential unless the owner is there,
 	// enabled, and its credential still has the version that was proved. It hands judge
 	// what the owner did at the service before; if judge agrees it ends the sessions
@@ -148,7 +138,7 @@ func New(c Config) *Sessions {
 		table: newTable(c.Cache),
 	}
 
-	c.Store.WatchSessions(s.table.drop)
+	c.Store.Subscribe(s.invalidate)
 
 	return s
 }
@@ -341,13 +331,20 @@ func (s *Sessions) Ended(ctx context.Context) error {
 	return nil
 }
 
-// Forget makes the next look at every session of a user ask the store: what is
-// known of the user has changed.
-func (s *Sessions) Forget(user int64) { s.table.forget(user) }
-
-// ForgetAll makes the next look at every session ask the store: what has been heard
-// of the store is not enough to judge from memory. It takes no longer for many sessions.
-func (s *Sessions) ForgetAll() { s.table.forgetAll() }
+// invalidate drops the sessions that a change concerns, so that the next look at one of them
+// asks the store. To drop all takes no longer for many sessions.
+func (s *Sessions) invalidate(c change.Change) {
+	switch c.Kind {
+	case change.Sessions:
+		s.table.drop(c.Hashes...)
+	case change.Users:
+		for _, id := range c.IDs {
+			s.table.forget(id)
+		}
+	case change.All:
+		s.table.forgetAll()
+	}
+}
 
 // List returns the chosen sessions that have not ended by time, newest first.
 func (s *Sessions) List(ctx context.Context, w Which, limit int) ([]jeton.Session, error) {

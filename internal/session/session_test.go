@@ -16,6 +16,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 func TestASecretIs256RandomBits(t *testing.T) {
@@ -398,7 +399,7 @@ func TestEndedIsEnded(t *testing.T) {
 			b.m.mu.Lock()
 			n := len(b.m.end(func(r Record) bool { return r.User == o.ID }))
 			b.m.mu.Unlock()
-			b.Forget(o.ID)
+			b.m.Publish(change.Change{Kind: change.Users, IDs: []int64{o.ID}})
 			return n, nil
 		},
 	}

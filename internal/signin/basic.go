@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/cache"
 	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 const (
@@ -107,13 +109,14 @@ func (v *Verified) Describe() (which, window string) {
 	return fmt.Sprintf("password of user %s, checked %s", v.Account.Name, stamp(v.At)), "good for this request"
 }
 
-// Forget makes the next request with a user's password check it anew: the user has changed.
-func (l *Logins) Forget(user int64) {
-	l.verified.people.DropIf(func(v *Verified) bool { return v.Account.ID == user })
+// invalidate makes the next request with the password of a user who changed check it again.
+func (l *Logins) invalidate(c change.Change) {
+	if c.Kind == change.Users || c.Kind == change.All {
+		l.verified.people.DropIf(func(v *Verified) bool {
+			return c.Kind == change.All || slices.Contains(c.IDs, v.Account.ID)
+		})
+	}
 }
-
-// ForgetAll makes the next request with any password check it anew.
-func (l *Logins) ForgetAll() { l.verified.people.DropIf(func(*Verified) bool { return true }) }
 
 // Basic checks a name and a password that come with a request. It takes the throttle of a
 // login, and its errors; where the password was right a short while ago and nothing has
@@ -125,7 +128,7 @@ func (l *Logins) Basic(ctx context.Context, a PasswordRequest) (*Verified, error
 	}
 
 	k := l.verified.key(who, a.Password.Reveal())
-	if err := l.accounts.Fresh(ctx); err != nil {
+	if err := l.feed.Fresh(ctx); err != nil {
 		return nil, err
 	}
 

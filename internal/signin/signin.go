@@ -24,6 +24,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
@@ -35,6 +36,7 @@ type Logins struct {
 	tokens   *token.Tokens
 	limiter  *limit.Limiter
 	verified *verified
+	feed     change.Feed
 	audit    *audit.Log
 	now      func() time.Time
 	restored time.Time
@@ -47,6 +49,7 @@ type Config struct {
 	Clients  *client.Clients
 	Tokens   *token.Tokens
 	Limiter  *limit.Limiter
+	Feed     change.Feed // of the store behind Accounts
 	Audit    *audit.Log
 	Now      func() time.Time
 	// Restored is when the store was last brought back from the past, or zero: it does not
@@ -56,17 +59,22 @@ type Config struct {
 
 // New returns the logins of a server.
 func New(c Config) *Logins {
-	return &Logins{
+	l := &Logins{
 		accounts: c.Accounts,
 		sessions: c.Sessions,
 		clients:  c.Clients,
 		tokens:   c.Tokens,
 		limiter:  c.Limiter,
 		verified: newVerified(),
+		feed:     c.Feed,
 		audit:    c.Audit,
 		now:      c.Now,
 		restored: c.Restored,
 	}
+
+	c.Feed.Subscribe(l.invalidate)
+
+	return l
 }
 
 // knownFor is how long a network that somebody logged in from is known as theirs.
@@ -121,6 +129,7 @@ func (l *Logins) Password(ctx context.Context, a PasswordRequest) (session.Start
 		source:  a.Source,
 		request: a.Request,
 	}
+
 	started, who, err := l.password(ctx, a, &t)
 	if err != nil {
 		l.audit.Record(t.event(l.now(), err))
@@ -164,6 +173,7 @@ func (l *Logins) start(
 		Groups: acct.Groups,
 		Since:  l.now(),
 	}
+
 	if a.Allow != nil {
 		if err := t.check("may log in here", a.Allow.String(), a.Allow.Check(who)); err != nil {
 			return session.Started{}, jeton.Principal{}, err
@@ -178,6 +188,7 @@ func (l *Logins) start(
 		Network:  limit.Network(a.Source),
 		Replaces: a.Replaces,
 	}
+
 	judged := len(t.checks)
 	t.checks = append(t.checks, jeton.Check{Name: "terms", Value: describe(a.Terms), Result: "pass"})
 	if a.Replaces != 0 {

@@ -33,6 +33,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // Owner is whose token it is, as of when it was read.
@@ -148,18 +149,7 @@ type Voided struct {
 
 // Store keeps tokens. Methods are safe for concurrent use, on many nodes.
 type Store interface {
-	// WatchTokens names the function that hears of every token that has ended before its
-	// time, by its hash: after the end is durable and before it is answered, and also
-	// when nobody waits for the answer any more. It is called once, before anything else.
-	WatchTokens(ended func(...secret.Hash))
-	// Fresh returns nil when the watchers have been told of every change up to now, or up to
-	// as long ago as the operator allows: what is in memory may be judged from. Otherwise
-	// it returns jeton.ErrUnavailable.
-	Fresh(ctx context.Context) error
-	// Settle returns when whatever had ended before is judged good from memory nowhere any
-	// more: who finds that there is nothing left to end cannot know whether that has been
-	// answered yet. Otherwise it returns jeton.ErrUnavailable.
-	Settle(ctx context.Context) error
+	change.Feed
 	// MintToken is one atomic step. It returns jeton.ErrBadCredential unless the owner is there,
 	// enabled, and its credential still has the version that was proved, and unless the parent and
 	// the session that are named are there; or ErrUsed when the assertion has been used before. Otherwise it remembers the assertion, keeps the token if
@@ -241,7 +231,7 @@ func New(ctx context.Context, c Config) (*Tokens, error) {
 		checked: cache.New[proof](c.Cache, nil),
 	}
 
-	c.Store.WatchTokens(t.ended)
+	c.Store.Subscribe(t.invalidate)
 	var err error
 	t.budget, err = c.Counts.BudgetID(ctx, "", "token")
 
@@ -265,18 +255,24 @@ func (t *Tokens) iss() string {
 	return ""
 }
 
-func (t *Tokens) ended(hashes ...secret.Hash) {
-	t.live.Drop(hashes...)
+// invalidate drops the tokens that a change concerns, so that the next look at one of them
+// asks the store.
+func (t *Tokens) invalidate(c change.Change) {
+	switch c.Kind {
+	case change.Tokens:
+		t.live.Drop(c.Hashes...)
+	case change.Users:
+		t.dropOwners(jeton.KindUser, c.IDs)
+	case change.Clients:
+		t.dropOwners(jeton.KindClient, c.IDs)
+	case change.All:
+		t.live.DropIf(func(*Live) bool { return true })
+	}
 }
 
-// Forget makes the next look at every token of an owner ask the store: what is known of
-// the owner has changed.
-func (t *Tokens) Forget(kind jeton.Kind, id int64) {
-	t.live.DropIf(func(l *Live) bool { return l.Owner.Kind == kind && l.Owner.ID == id })
+func (t *Tokens) dropOwners(kind jeton.Kind, ids []int64) {
+	t.live.DropIf(func(l *Live) bool { return l.Owner.Kind == kind && slices.Contains(ids, l.Owner.ID) })
 }
-
-// ForgetAll makes the next look at every token ask the store.
-func (t *Tokens) ForgetAll() { t.live.DropIf(func(*Live) bool { return true }) }
 
 // Live is a token in memory. It never changes; when the token does, another takes its place.
 type Live struct {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
@@ -13,7 +14,7 @@ import (
 // later: a planted bug. The tests over many nodes are expected to notice.
 func (e engine) Do(ctx context.Context, s statements.Step) error {
 	answer, run := make(chan error, attempts+1), s.Run
-	s.Run = func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) {
+	s.Run = func(ctx context.Context, tx statements.Conn) ([]change.Change, error) {
 		changes, err := run(ctx, tx)
 		if err == nil && len(changes) > 0 {
 			answer <- nil

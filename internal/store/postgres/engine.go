@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	"github.com/jackc/pgx/v5"
@@ -175,7 +176,7 @@ func (e engine) step(ctx context.Context, s statements.Step) error {
 
 // committed is a step that is durable, with what others have to hear of it.
 type committed struct {
-	changes []statements.Change
+	changes []change.Change
 	xid     uint64
 	at      time.Time
 }

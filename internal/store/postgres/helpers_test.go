@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 
 	"github.com/jackc/pgx/v5"
@@ -64,6 +65,15 @@ type recorder struct {
 
 const everything = "everything"
 
+var kinds = map[change.Kind]string{
+	change.Sessions: "session",
+	change.Tokens:   "token",
+	change.Users:    "user",
+	change.Clients:  "client",
+	change.Keys:     "keys",
+	change.All:      everything,
+}
+
 func record(db *DB) *recorder {
 	e := &recorder{}
 	note := func(what string) {
@@ -72,22 +82,19 @@ func record(db *DB) *recorder {
 		e.seen = append(e.seen, what)
 	}
 
-	db.WatchAll(func() { note(everything) })
-	db.WatchSessions(func(list ...secret.Hash) {
-		for _, h := range list {
-			note(fmt.Sprintf("session %x", h))
+	db.Subscribe(func(c change.Change) {
+		for _, h := range c.Hashes {
+			note(fmt.Sprintf("%s %x", kinds[c.Kind], h))
+		}
+
+		for _, id := range c.IDs {
+			note(fmt.Sprintf("%s %d", kinds[c.Kind], id))
+		}
+
+		if c.Kind == change.Keys || c.Kind == change.All {
+			note(kinds[c.Kind])
 		}
 	})
-
-	db.WatchTokens(func(list ...secret.Hash) {
-		for _, h := range list {
-			note(fmt.Sprintf("token %x", h))
-		}
-	})
-
-	db.WatchUsers(func(id int64) { note(fmt.Sprint("user ", id)) })
-	db.WatchClients(func(id int64) { note(fmt.Sprint("client ", id)) })
-	db.WatchKeys(func() { note("keys") })
 
 	return e
 }
@@ -263,6 +270,7 @@ func waitForLocks(t *testing.T, conn *pgx.Conn, n int) {
 			&found,
 			"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
 		)
+
 		return found >= n
 	})
 }

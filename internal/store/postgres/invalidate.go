@@ -8,13 +8,13 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/secret"
-	"github.com/jeton-auth/jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/store/change"
 
 	"github.com/jackc/pgx/v5"
 )
 
 // recordChanges writes what a step has changed into its transaction, and returns its number.
-func (h *node) recordChanges(ctx context.Context, tx pgx.Tx, changes []statements.Change) (xid uint64, err error) {
+func (h *node) recordChanges(ctx context.Context, tx pgx.Tx, changes []change.Change) (xid uint64, err error) {
 	const add = "INSERT INTO changes (node, kind, ids, hashes) VALUES ($1, $2, $3, $4) RETURNING xid::text::bigint"
 	// More than that is told by its number: nobody has to know each of them.
 	const most = 4096
@@ -28,7 +28,7 @@ func (h *node) recordChanges(ctx context.Context, tx pgx.Tx, changes []statement
 		}
 
 		if len(c.Hashes) > most || len(ids) > most {
-			kind, ids = statements.Everything, []int64{}
+			kind, ids = change.All, []int64{}
 		} else {
 			for _, hash := range c.Hashes {
 				hashes = append(hashes, hash[:]...)
@@ -177,7 +177,7 @@ func (h *node) publishOwn(found []ownChange) {
 			tell[c.xid] = h.pollFound(c.xid)
 		}
 		if tell[c.xid] {
-			h.db.Hear([]statements.Change{c.Change})
+			h.db.Publish(c.Change)
 		}
 	}
 }
@@ -213,7 +213,7 @@ func (h *node) commitAnswered(done committed, err error) {
 
 	h.mu.Unlock()
 	if err == nil && f != stepPublished {
-		h.db.Hear(done.changes)
+		h.db.Publish(done.changes...)
 	}
 }
 

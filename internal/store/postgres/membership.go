@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // peer is how another node looked when it last changed.
@@ -173,7 +173,7 @@ func (h *node) startLease(ctx context.Context, began time.Time) error {
 	}
 
 	h.mu.Unlock()
-	h.db.Hear([]statements.Change{{Kind: statements.Everything}})
+	h.db.Publish(change.Change{Kind: change.All})
 	h.renewed.Store(&began)
 
 	return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
@@ -25,7 +26,7 @@ func (db *DB) Claim(ctx context.Context, name, value string) (string, error) {
 	err := engine{db}.Do(ctx, statements.Step{Run: func(
 		ctx context.Context,
 		tx statements.Conn,
-	) ([]statements.Change, error) {
+	) ([]change.Change, error) {
 		if _, err := tx.Exec(
 			ctx,
 			"INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
@@ -34,6 +35,7 @@ func (db *DB) Claim(ctx context.Context, name, value string) (string, error) {
 		); err != nil {
 			return nil, err
 		}
+
 		return nil, tx.QueryRow(ctx, "SELECT value FROM meta WHERE name = $1", name).Scan(&stored)
 	}})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	"github.com/google/go-cmp/cmp"
@@ -36,12 +37,12 @@ func TestAChangeIsHeardWhateverTheOrderOfTheCommits(t *testing.T) {
 
 	last := connect(t, url)
 	execSQL(t, early, "BEGIN")
-	execSQL(t, early, addChange, statements.UsersChanged, []int64{1}) // it has its number from here on
+	execSQL(t, early, addChange, change.Users, []int64{1}) // it has its number from here on
 	execSQL(t, late, "BEGIN")
-	execSQL(t, late, addChange, statements.UsersChanged, []int64{2})
+	execSQL(t, late, addChange, change.Users, []int64{2})
 
 	pollNow(t, db)
-	execSQL(t, last, addChange, statements.UsersChanged, []int64{3})
+	execSQL(t, last, addChange, change.Users, []int64{3})
 	execSQL(t, late, "COMMIT")
 	pollNow(t, db)
 
@@ -60,7 +61,7 @@ func TestAChangeIsHeardWhateverTheOrderOfTheCommits(t *testing.T) {
 	}
 
 	execSQL(t, early, "BEGIN")
-	execSQL(t, early, addChange, statements.UsersChanged, []int64{4})
+	execSQL(t, early, addChange, change.Users, []int64{4})
 	execSQL(t, early, "ROLLBACK")
 	pollNow(t, db)
 
@@ -75,13 +76,13 @@ func TestEveryKindOfChangeIsHeardOnAnotherNode(t *testing.T) {
 	ear, conn := record(db), connect(t, url)
 	for _, tc := range []struct {
 		name string
-		kind statements.Kind
+		kind change.Kind
 		want string
 	}{
-		{"a user", statements.UsersChanged, "user 8"},
-		{"a client", statements.ClientChanged, "client 8"},
-		{"the keys", statements.KeysChanged, "keys"},
-		{"everything", statements.Everything, everything},
+		{"a user", change.Users, "user 8"},
+		{"a client", change.Clients, "client 8"},
+		{"the keys", change.Keys, "keys"},
+		{"everything", change.All, everything},
 		{"what a newer version tells", 99, everything},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -102,6 +103,7 @@ func TestEndsAreHeardOnceOnEveryNode(t *testing.T) {
 		openNode(t, url, Config{}),
 		openNode(t, url, Config{Staleness: 250 * time.Millisecond}),
 	}
+
 	var ears []*recorder
 	for _, db := range nodes {
 		ears = append(ears, record(db))
@@ -256,12 +258,12 @@ func TestWhatANodeKnowsOfItsOwnSteps(t *testing.T) {
 			db.node = h
 
 			ear := record(db)
-			done := committed{xid: 7, changes: []statements.Change{{Kind: statements.UsersChanged, IDs: []int64{1}}}}
+			done := committed{xid: 7, changes: []change.Change{{Kind: change.Users, IDs: []int64{1}}}}
 			h.steps[7] = stepPending
 
 			pollFinds := func() {
 				if h.pollFound(7) {
-					db.Hear(done.changes)
+					db.Publish(done.changes...)
 				}
 			}
 
@@ -364,6 +366,7 @@ func TestAConnectionThatIsCutMakesEverythingBeDropped(t *testing.T) {
 		conn,
 		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
 	)
+
 	pollNow(t, db)
 	eventually(t, "everything to be dropped", func() bool { return ear.count(everything) > 0 })
 
@@ -476,8 +479,8 @@ func TestABigChangeIsToldAsEverything(t *testing.T) {
 	must(t, engine{db}.Do(t.Context(), statements.Step{Run: func(
 		ctx context.Context,
 		tx statements.Conn,
-	) ([]statements.Change, error) {
-		return []statements.Change{{Kind: statements.UsersChanged, IDs: make([]int64, 5000)}}, nil
+	) ([]change.Change, error) {
+		return []change.Change{{Kind: change.Users, IDs: make([]int64, 5000)}}, nil
 	}}))
 
 	pollNow(t, other)
@@ -507,6 +510,7 @@ func TestReadingIsNotToldToOthers(t *testing.T) {
 	_, err := db.ChangeUser(t.Context(), u.Name, account.Change{
 		Password: &pw,
 	}, noon, jeton.Event{Action: "user.password"})
+
 	must(t, err)
 	pollNow(t, other)
 

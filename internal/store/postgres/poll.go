@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // pollSQL returns what a snapshot did not show, and how things stand: what began after it,
@@ -50,7 +50,7 @@ func (h *node) poll(ctx context.Context, began time.Time, speak bool) error {
 	h.lastSnapshot = n.snapshot
 	h.publishOwn(n.own)
 	h.forgetSteps(n.snapshot)
-	h.db.Hear(n.changes)
+	h.db.Publish(n.changes...)
 	h.renewed.Store(&began)
 
 	if len(n.changes) > 0 {
@@ -75,14 +75,14 @@ type pollResult struct {
 	standby  bool
 	server   string
 	member   bool
-	changes  []statements.Change // of other nodes
+	changes  []change.Change // of other nodes
 	own      []ownChange
 }
 
 // ownChange is what a poll has found of a step of this node.
 type ownChange struct {
 	xid uint64
-	statements.Change
+	change.Change
 }
 
 func (h *node) readChanges(ctx context.Context) (n pollResult, err error) {
@@ -119,7 +119,7 @@ func (h *node) readChanges(ctx context.Context) (n pollResult, err error) {
 			continue
 		}
 
-		c := statements.Change{Kind: statements.Kind(*kind), IDs: ids}
+		c := change.Change{Kind: change.Kind(*kind), IDs: ids}
 		c.Hashes, err = splitHashes(hashes)
 		if err != nil {
 			return n, err

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
@@ -26,7 +27,7 @@ WHERE s.login = h.login`
 	return engine{db}.Do(ctx, statements.Step{Run: func(
 		ctx context.Context,
 		tx statements.Conn,
-	) ([]statements.Change, error) {
+	) ([]change.Change, error) {
 		_, err := tx.Exec(ctx, touch, logins, times)
 		return nil, err
 	}})

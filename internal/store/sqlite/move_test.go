@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
@@ -66,7 +67,7 @@ func TestAFileThatIsServedIsReadAndNotWritten(t *testing.T) {
 		err := engine{db}.Do(ctx, statements.Step{Run: func(
 			ctx context.Context,
 			tx statements.Conn,
-		) ([]statements.Change, error) {
+		) ([]change.Change, error) {
 			return nil, statements.SetMeta(ctx, tx, "x", "y")
 		}})
 		if err == nil {
@@ -119,7 +120,7 @@ func TestReplaceKeepsWhatWasThere(t *testing.T) {
 	must(t, engine{db}.Do(t.Context(), statements.Step{Run: func(
 		ctx context.Context,
 		tx statements.Conn,
-	) ([]statements.Change, error) {
+	) ([]change.Change, error) {
 		return nil, statements.SetMeta(ctx, tx, statements.MetaEpoch, "12")
 	}}))
 

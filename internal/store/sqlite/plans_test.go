@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 	"github.com/jeton-auth/jeton/internal/test/storetest"
 )
@@ -43,7 +44,7 @@ func (n noting) QueryRow(ctx context.Context, text string, args ...any) statemen
 
 func (n noting) Do(ctx context.Context, s statements.Step) error {
 	run := s.Run
-	s.Run = func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) {
+	s.Run = func(ctx context.Context, tx statements.Conn) ([]change.Change, error) {
 		return run(ctx, notingTx{tx, n.said})
 	}
 	return n.Engine.Do(ctx, s)
@@ -88,6 +89,7 @@ func TestNothingReadsTheWholeOfALargeTable(t *testing.T) {
 		for _, line := range planOf(t, db, text) {
 			scan, of, _ := strings.Cut(line, " ")
 			table, _, _ := strings.Cut(of, " ")
+
 			large := slices.Contains([]string{
 				"sessions",
 				"tokens",
@@ -99,6 +101,7 @@ func TestNothingReadsTheWholeOfALargeTable(t *testing.T) {
 				"s",
 				"t",
 			}, table)
+
 			// A list is read from its end, and only as far as it is shown; who ends all sessions
 			// of a service wants to have them all.
 			fine := strings.HasPrefix(

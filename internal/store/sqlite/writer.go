@@ -14,6 +14,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	lib "modernc.org/sqlite/lib"
@@ -37,9 +38,9 @@ type writer struct {
 
 // job is one atomic step that waits for its commit.
 type job struct {
-	run     func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) // nil for a use
-	changes []statements.Change                                                        // that run made, to be told once they are durable
-	long    bool                                                                       // it may touch many rows
+	run     func(ctx context.Context, tx statements.Conn) ([]change.Change, error) // nil for a use
+	changes []change.Change                                                        // that run made, to be told once they are durable
+	long    bool                                                                   // it may touch many rows
 	use     count.Use
 	left    []int64
 	err     error
@@ -174,7 +175,7 @@ func (w *writer) loop(db *DB) {
 
 		for _, j := range batch {
 			if j.err == nil && len(j.changes) > 0 {
-				db.Hear(j.changes) // whether anybody still waits or not
+				db.Publish(j.changes...) // whether anybody still waits or not
 			}
 			j.done <- struct{}{}
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	lib "modernc.org/sqlite/lib"
@@ -43,7 +44,7 @@ func newBench(t *testing.T) *bench {
 // do takes a step of which nobody has to hear.
 func (b *bench) do(ctx context.Context, run func(ctx context.Context, tx statements.Conn) error) error {
 	return engine{b.DB}.Do(ctx, statements.Step{
-		Run: func(ctx context.Context, tx statements.Conn) ([]statements.Change, error) { return nil, run(ctx, tx) },
+		Run: func(ctx context.Context, tx statements.Conn) ([]change.Change, error) { return nil, run(ctx, tx) },
 	})
 }
 
@@ -388,7 +389,7 @@ func TestAFullQueueIsBusy(t *testing.T) {
 
 	for range waiting {
 		b.writer.jobs <- &job{
-			run:  func(context.Context, statements.Conn) ([]statements.Change, error) { return nil, nil },
+			run:  func(context.Context, statements.Conn) ([]change.Change, error) { return nil, nil },
 			done: make(chan struct{}, 1),
 		}
 	}

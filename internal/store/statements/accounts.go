@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
@@ -94,7 +95,7 @@ func (db *Store) KnownSource(ctx context.Context, user int64, network string, si
 
 // AddUser implements account.Store.
 func (db *Store) AddUser(ctx context.Context, a account.Account, ev jeton.Event) error {
-	return db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
+	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		if _, err := insertUser(ctx, tx, a); err != nil {
 			return nil, err
 		}
@@ -139,9 +140,6 @@ func list(groups []string) string {
 	return string(b)
 }
 
-// WatchUsers implements account.Store.
-func (db *Store) WatchUsers(changed func(user int64)) { db.watch(func() { db.changed = changed }) }
-
 // ChangeUser implements account.Store.
 func (db *Store) ChangeUser(
 	ctx context.Context,
@@ -151,7 +149,7 @@ func (db *Store) ChangeUser(
 	ev jeton.Event,
 ) (int64, error) {
 	var id int64
-	err := db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
+	err := db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		a, err := heldUser(ctx, tx, name)
 		if err != nil {
 			return nil, err
@@ -177,11 +175,11 @@ func (db *Store) ChangeUser(
 	return id, nil
 }
 
-func usersChanged(ids ...int64) []Change {
+func usersChanged(ids ...int64) []change.Change {
 	if len(ids) == 0 {
 		return nil
 	}
-	return []Change{{Kind: UsersChanged, IDs: ids}}
+	return []change.Change{{Kind: change.Users, IDs: ids}}
 }
 
 // heldUser returns an account that may be changed, and keeps logins of it waiting to the
@@ -229,6 +227,7 @@ email = $8, email_folded = $9, first_name = $10, last_name = $11 WHERE id = $1`
 	if err := freeEmail(ctx, tx, a); err != nil {
 		return err
 	}
+
 	if _, err := tx.Exec(
 		ctx,
 		set,
@@ -246,6 +245,7 @@ email = $8, email_folded = $9, first_name = $10, last_name = $11 WHERE id = $1`
 	); err != nil {
 		return err
 	}
+
 	if !end {
 		return nil
 	}
@@ -295,6 +295,7 @@ func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, 
 	}); err != nil {
 		return err
 	}
+
 	_, err := endTokens(ctx, tx, "account = $1 AND account <> 0 AND (kind <> 'personal' OR $2)", a.ID, all)
 	return err
 }
@@ -310,7 +311,7 @@ func (db *Store) RehashUser(ctx context.Context, id, version int64, phc string) 
 // RemoveUser implements account.Store.
 func (db *Store) RemoveUser(ctx context.Context, name string, ev jeton.Event) (int64, error) {
 	var id int64
-	err := db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
+	err := db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		a, err := heldUser(ctx, tx, name)
 		if err != nil {
 			return nil, err
@@ -431,7 +432,7 @@ func (db *Store) DeclareUsers(
 	}
 
 	var changed []int64
-	err = db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
+	err = db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		changed = nil
 		rows, err := tx.Query(ctx, "SELECT "+accountColumns+" FROM users ORDER BY name")
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // selectClients reads clients with their keys in one statement, so that nobody sees the
@@ -126,11 +127,6 @@ func allClients(ctx context.Context, q Queries) ([]client.Client, error) {
 	return scanClients(rows)
 }
 
-// WatchClients implements client.Store.
-func (db *Store) WatchClients(changed func(id int64)) {
-	db.watch(func() { db.changedClient = changed })
-}
-
 // FindClient implements client.Store.
 func (db *Store) FindClient(ctx context.Context, name string) (client.Client, error) {
 	c, err := findClient(ctx, db.engine, name, "")
@@ -145,7 +141,7 @@ func (db *Store) ListClients(ctx context.Context) ([]client.Client, error) {
 
 // AddClient implements client.Store.
 func (db *Store) AddClient(ctx context.Context, c client.Client, ev jeton.Event) error {
-	return db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
+	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		if err := insertClient(ctx, tx, c); err != nil {
 			return nil, err
 		}
@@ -253,9 +249,9 @@ func (db *Store) changing(
 	name string,
 	evenDeclared bool,
 	ev jeton.Event,
-	change func(ctx context.Context, tx Conn, c client.Client) ([]secret.Hash, error),
+	edit func(ctx context.Context, tx Conn, c client.Client) ([]secret.Hash, error),
 ) error {
-	return db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
+	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		c, err := findClient(ctx, tx, name, tx.Lock("FOR UPDATE OF c"))
 		if err != nil {
 			return nil, err
@@ -264,7 +260,7 @@ func (db *Store) changing(
 			return nil, jeton.ErrDeclared
 		}
 
-		ended, err := change(ctx, tx, c)
+		ended, err := edit(ctx, tx, c)
 		if err != nil {
 			return nil, err
 		}
@@ -275,8 +271,8 @@ func (db *Store) changing(
 
 // clientChanged returns what there is to hear of clients, with the tokens of them that
 // were kept and have ended.
-func clientChanged(ended []secret.Hash, ids ...int64) []Change {
-	changes := []Change{{Kind: ClientChanged, IDs: ids}}
+func clientChanged(ended []secret.Hash, ids ...int64) []change.Change {
+	changes := []change.Change{{Kind: change.Clients, IDs: ids}}
 	if len(ended) > 0 {
 		changes = append(tokensEnded(ended), changes...)
 	}
@@ -438,6 +434,7 @@ func (db *Store) RetireClientKey(ctx context.Context, name, kid string, end bool
 		if !slices.ContainsFunc(c.Keys, func(k client.Key) bool { return k.ID == kid }) {
 			return nil, jeton.WithDetail(jeton.ErrNotFound, "the client has no key of this kid")
 		}
+
 		if _, err := tx.Exec(
 			ctx,
 			"UPDATE client_keys SET retired = TRUE WHERE client = $1 AND kid = $2",
@@ -462,7 +459,7 @@ func (db *Store) DeclareClients(ctx context.Context, declared []client.Client, s
 		return nil
 	}
 
-	return db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
+	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		var changed []int64
 		var ended []secret.Hash
 

@@ -11,6 +11,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // errDry takes back a step that was run only to see what would come of it.
@@ -25,7 +26,7 @@ func (db *Store) ImportUsers(
 	ev jeton.Event,
 ) ([]account.Result, error) {
 	var results []account.Result
-	err := db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
+	err := db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		results = make([]account.Result, len(rows))
 		var changed []int64
 		var events []jeton.Event
@@ -70,6 +71,7 @@ func importUser(ctx context.Context, tx Conn, r account.Import, now time.Time) (
 		"SELECT "+accountColumns+" FROM users WHERE folded = $1"+tx.Lock("FOR UPDATE"),
 		r.Account.Folded,
 	))
+
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		_, err := insertUser(ctx, tx, r.Account)

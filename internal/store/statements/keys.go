@@ -5,14 +5,12 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 const keyColumns = "kid, kind, alg, public, sealed, created, opens, retires, closes, revoked"
 
 const listKeys = "SELECT " + keyColumns + " FROM keys ORDER BY created, kid"
-
-// WatchKeys implements keys.Store.
-func (db *Store) WatchKeys(changed func()) { db.watch(func() { db.changedKeys = changed }) }
 
 // ListKeys implements keys.Store.
 func (db *Store) ListKeys(ctx context.Context) ([]keys.Record, error) {
@@ -62,7 +60,7 @@ func (db *Store) ChangeKeys(
 	ctx context.Context,
 	decide func(have []keys.Record) (put []keys.Record, drop []string, events []jeton.Event, err error),
 ) error {
-	return db.change(ctx, func(ctx context.Context, tx Conn) ([]Change, error) {
+	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		rows, err := tx.Query(ctx, listKeys)
 		if err != nil {
 			return nil, err
@@ -110,6 +108,6 @@ opens = excluded.opens, retires = excluded.retires, closes = excluded.closes, re
 			return nothingLeft(), appendEvents(ctx, tx, events...)
 		}
 
-		return []Change{{Kind: KeysChanged}}, appendEvents(ctx, tx, events...)
+		return []change.Change{{Kind: change.Keys}}, appendEvents(ctx, tx, events...)
 	})
 }

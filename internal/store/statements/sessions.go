@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 const sessionColumns = `s.login, s.id, s.hash, s.account, s.service, s.created, s.expires, s.idle, s.used, s.source, u.name, u.groups`
@@ -28,9 +29,6 @@ const LookAlive = `SELECT COALESCE(u.used, 0)
 FROM (SELECT login FROM sessions WHERE login = $1 UNION ALL SELECT -number FROM tokens WHERE number = 0 - $1) h
 LEFT JOIN uses u ON u.login = h.login AND u.budget = $2`
 
-// WatchSessions implements session.Store.
-func (db *Store) WatchSessions(ended func(...secret.Hash)) { db.watch(func() { db.ended = ended }) }
-
 // StartSession implements session.Store.
 func (db *Store) StartSession(
 	ctx context.Context,
@@ -40,7 +38,7 @@ func (db *Store) StartSession(
 	var login int64
 	var ended []secret.Hash
 
-	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]Change, error) {
+	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		// The owner's row is held to the end: of two logins at once the second sees the first.
 		if err := proved(ctx, tx, s.User, s.Version, "FOR UPDATE"); err != nil {
 			return nil, err
@@ -325,7 +323,10 @@ func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Even
 	var ended []secret.Hash
 
 	where, args := chosen(w)
-	err := db.engine.Do(ctx, Step{Long: w.ID == "", Run: func(ctx context.Context, tx Conn) (_ []Change, err error) {
+	err := db.engine.Do(ctx, Step{Long: w.ID == "", Run: func(
+		ctx context.Context,
+		tx Conn,
+	) (_ []change.Change, err error) {
 		if ended, err = endSessions(ctx, tx, where, args...); err != nil || len(ended) == 0 {
 			return nothingLeft(), err
 		}

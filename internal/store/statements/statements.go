@@ -21,6 +21,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // Queries is what reads. An engine binds $1 … $n by number. A row that is not there is
@@ -62,11 +63,10 @@ type Step struct {
 	Serial bool
 	// Long steps may touch so many rows that they take seconds.
 	Long bool
-	// Run takes the step and returns what has changed by it that somebody may keep in
-	// memory. It may be called again when what it did has been taken back. What it returns
-	// is for the engine to tell, with Store.Hear, once it is durable and before the step is
-	// answered, and also when nobody waits for the answer any more.
-	Run func(ctx context.Context, tx Conn) ([]Change, error)
+	// Run takes the step and returns its changes. It may be called again after a rollback.
+	// The engine publishes the changes once they are durable and before Do returns, also
+	// when the caller has given up.
+	Run func(ctx context.Context, tx Conn) ([]change.Change, error)
 }
 
 // Engine is a database.
@@ -79,41 +79,12 @@ type Engine interface {
 	Settled(ctx context.Context) (condition string, err error)
 }
 
-// Kind says of what sort a change is. Other nodes read it: a number is never given anew.
-type Kind int16
-
-// The kinds of change.
-const (
-	SessionsEnded Kind = 1 // Hashes of their secrets
-	TokensEnded   Kind = 2 // Hashes of them, or of what became void
-	UsersChanged  Kind = 3 // IDs; with everything that hangs on them
-	ClientChanged Kind = 4 // IDs; with everything that hangs on them
-	KeysChanged   Kind = 5 // that the server signs with
-	Everything    Kind = 6 // whatever is in memory is to be read anew
-)
-
-// few is how many users are told of one by one.
-const few = 16
-
-// Change is something that is no longer what it was.
-type Change struct {
-	Kind   Kind
-	IDs    []int64
-	Hashes []secret.Hash
-}
-
 // Store takes the steps of every contract but that of counting uses. Its methods are safe
 // for concurrent use.
 type Store struct {
 	engine Engine
 
-	mu            sync.RWMutex // other nodes may be heard before everybody listens
-	changed       func(user int64)
-	changedClient func(id int64)
-	ended         func(...secret.Hash)
-	endedTokens   func(...secret.Hash)
-	changedKeys   func()
-	everything    func()
+	change.Subscribers
 
 	settleMu   sync.Mutex
 	settling   *settling  // that has not begun
@@ -121,78 +92,21 @@ type Store struct {
 }
 
 // New returns a store on an engine.
-func New(engine Engine) *Store {
-	return &Store{
-		engine:        engine,
-		changed:       func(int64) {},
-		changedClient: func(int64) {},
-		ended:         func(...secret.Hash) {},
-		endedTokens:   func(...secret.Hash) {},
-		changedKeys:   func() {},
-	}
-}
-
-// WatchAll names the function that hears when everything that is in memory is to be read
-// anew. It is called once, before anything else.
-func (db *Store) WatchAll(everything func()) { db.watch(func() { db.everything = everything }) }
-
-func (db *Store) watch(set func()) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	set()
-}
-
-// Hear tells those who keep things in memory what has changed.
-func (db *Store) Hear(changes []Change) {
-	if len(changes) == 0 {
-		return
-	}
-
-	db.mu.RLock()
-	defer db.mu.RUnlock()
-
-	for _, c := range changes {
-		switch c.Kind {
-		case SessionsEnded:
-			db.ended(c.Hashes...)
-		case TokensEnded:
-			db.endedTokens(c.Hashes...)
-		case UsersChanged:
-			if len(c.IDs) > few && db.everything != nil {
-				db.everything() // each of them would look through all that is in memory
-				continue
-			}
-
-			for _, id := range c.IDs {
-				db.changed(id)
-			}
-		case ClientChanged:
-			for _, id := range c.IDs {
-				db.changedClient(id)
-			}
-		case KeysChanged:
-			db.changedKeys()
-		default: // Everything, and what a newer node tells
-			if db.everything != nil {
-				db.everything()
-			}
-		}
-	}
-}
+func New(engine Engine) *Store { return &Store{engine: engine} }
 
 // sessionsEnded returns the change that the end of sessions is, or none.
-func sessionsEnded(hashes []secret.Hash) []Change {
+func sessionsEnded(hashes []secret.Hash) []change.Change {
 	if len(hashes) == 0 {
 		return nil
 	}
 
-	return []Change{{Kind: SessionsEnded, Hashes: hashes}}
+	return []change.Change{{Kind: change.Sessions, Hashes: hashes}}
 }
 
 // nothingLeft is the change of a step that found nothing left to end. Another may have ended
 // it a moment ago and not be answered yet, because somebody still judges from memory: who
 // has heard of this change, which names nothing, has heard of that one.
-func nothingLeft() []Change { return []Change{{Kind: SessionsEnded}} }
+func nothingLeft() []change.Change { return []change.Change{{Kind: change.Sessions}} }
 
 // settling is a step that some wait for and that has not begun.
 type settling struct {
@@ -232,19 +146,19 @@ func (db *Store) settle(s *settling) {
 	db.settleMu.Unlock()
 
 	s.err = db.engine.Do(context.Background(), Step{
-		Run: func(context.Context, Conn) ([]Change, error) { return nothingLeft(), nil },
+		Run: func(context.Context, Conn) ([]change.Change, error) { return nothingLeft(), nil },
 	})
 }
 
 // do takes a step of which nobody has to hear.
 func (db *Store) do(ctx context.Context, run func(ctx context.Context, tx Conn) error) error {
 	return db.engine.Do(ctx, Step{
-		Run: func(ctx context.Context, tx Conn) ([]Change, error) { return nil, run(ctx, tx) },
+		Run: func(ctx context.Context, tx Conn) ([]change.Change, error) { return nil, run(ctx, tx) },
 	})
 }
 
 // change takes a serial step.
-func (db *Store) change(ctx context.Context, run func(ctx context.Context, tx Conn) ([]Change, error)) error {
+func (db *Store) serial(ctx context.Context, run func(ctx context.Context, tx Conn) ([]change.Change, error)) error {
 	return db.engine.Do(ctx, Step{Serial: true, Run: run})
 }
 

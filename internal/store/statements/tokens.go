@@ -12,6 +12,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
@@ -28,9 +29,6 @@ WHERE t.hash = $1 AND (NOT c.disabled AND c.version = t.version OR NOT u.disable
 
 // FindSigned is asked for each signed token that is not in memory.
 const FindSigned = `SELECT COALESCE((SELECT number FROM tokens WHERE hash = $1), 0), EXISTS (SELECT 1 FROM revoked WHERE hash = $1 OR hash = $2)`
-
-// WatchTokens implements token.Store.
-func (db *Store) WatchTokens(ended func(...secret.Hash)) { db.watch(func() { db.endedTokens = ended }) }
 
 // MintToken implements token.Store.
 func (db *Store) MintToken(ctx context.Context, m token.Mint) (int64, error) {
@@ -291,7 +289,7 @@ func (db *Store) EndTokens(
 	where, args := chosenTokens(w)
 	var gone []secret.Hash
 
-	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) (_ []Change, err error) {
+	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) (_ []change.Change, err error) {
 		gone = nil
 		// What is void comes first: all steps that do both wait for one another here, and
 		// never for a token that the other holds.
@@ -327,43 +325,43 @@ func (db *Store) EndTokens(
 }
 
 // RotateToken implements token.Store.
-func (db *Store) RotateToken(ctx context.Context, change token.Rotation, ev jeton.Event) (token.Record, error) {
-	var r token.Record
-	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) (_ []Change, err error) {
-		r, err = scanToken(tx.QueryRow(
+func (db *Store) RotateToken(ctx context.Context, r token.Rotation, ev jeton.Event) (token.Record, error) {
+	var tok token.Record
+	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) (_ []change.Change, err error) {
+		tok, err = scanToken(tx.QueryRow(
 			ctx,
 			"SELECT "+tokenColumns+" FROM tokens t "+tokenOwners+" WHERE t.accessor = $1 AND t.kind = 'personal'"+
 				tx.Lock("FOR UPDATE OF t"),
-			change.Accessor,
+			r.Accessor,
 		))
 		if err != nil {
 			return nil, missing(err)
 		}
 
-		o := change.Owner
-		if o != nil && (r.Owner.Kind != o.Kind || r.Owner.ID != o.ID) {
+		o := r.Owner
+		if o != nil && (tok.Owner.Kind != o.Kind || tok.Owner.ID != o.ID) {
 			return nil, jeton.ErrNotFound
 		}
-		if change.Shown != (secret.Hash{}) && r.Hash != change.Shown {
+		if r.Shown != (secret.Hash{}) && tok.Hash != r.Shown {
 			return nil, jeton.ErrNotFound // it has been rotated meanwhile
 		}
 
-		gone, err := endTokens(ctx, tx, "parent = $1 AND parent <> 0", r.Number)
+		gone, err := endTokens(ctx, tx, "parent = $1 AND parent <> 0", tok.Number)
 		if err != nil {
 			return nil, err
 		}
 
-		gone = append(gone, r.Hash)
+		gone = append(gone, tok.Hash)
 		if _, err := tx.Exec(
 			ctx,
 			"UPDATE tokens SET hash = $2 WHERE number = $1",
-			r.Number,
-			change.Fresh[:],
+			tok.Number,
+			r.Fresh[:],
 		); err != nil {
 			return nil, err
 		}
 
-		r.Hash = change.Fresh
+		tok.Hash = r.Fresh
 
 		return tokensEnded(gone), appendEvents(ctx, tx, ev)
 	}})
@@ -371,11 +369,11 @@ func (db *Store) RotateToken(ctx context.Context, change token.Rotation, ev jeto
 		return token.Record{}, err
 	}
 
-	return r, nil
+	return tok, nil
 }
 
-func tokensEnded(hashes []secret.Hash) []Change {
-	return []Change{{Kind: TokensEnded, Hashes: hashes}}
+func tokensEnded(hashes []secret.Hash) []change.Change {
+	return []change.Change{{Kind: change.Tokens, Hashes: hashes}}
 }
 
 // makeVoid remembers that something must no longer be believed, and reports whether that

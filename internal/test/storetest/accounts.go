@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -32,47 +31,38 @@ func Accounts(t *testing.T, open Open) {
 }
 
 func changesAreHeard(t *testing.T, s Store) {
-	var mu sync.Mutex
-	var heard []int64
-	s.WatchUsers(func(id int64) {
-		mu.Lock()
-		defer mu.Unlock()
-		heard = append(heard, id)
-	})
-
-	take := func() []int64 {
-		mu.Lock()
-		defer mu.Unlock()
-		list := heard
-		heard = nil
-		return list
-	}
+	published := subscribe(s)
 
 	diane := user(t, s, "diane")
-	same(t, "heard of a new user", take(), []int64(nil))
+	same(t, "heard of a new user", published.users(), []int64(nil))
 	yes := true
+
 	_, err := s.ChangeUser(t.Context(), "diane", account.Change{
 		Disabled: &yes,
 	}, noon, event(audit.UserChange, "user:diane"))
+
 	must(t, err)
 
-	same(t, "heard of a change", take(), []int64{diane.ID})
+	same(t, "heard of a change", published.users(), []int64{diane.ID})
+
 	_, err = s.ChangeUser(t.Context(), "nobody", account.Change{
 		Disabled: &yes,
 	}, noon, event(audit.UserChange, "user:nobody"))
+
 	wants(t, "ChangeUser of nobody", err, jeton.ErrNotFound)
-	same(t, "heard of a change that failed", take(), []int64(nil))
+	same(t, "heard of a change that failed", published.users(), []int64(nil))
 	gaveUp, cancel := context.WithCancel(t.Context())
 	cancel()
 
 	_, err = s.RemoveUser(gaveUp, "diane", event(audit.UserRemove, "user:diane"))
 	wants(t, "RemoveUser for a caller who has given up", err, jeton.ErrUnavailable)
+
 	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
 
 	if _, err := s.FindUser(t.Context(), "diane"); errors.Is(err, jeton.ErrNotFound) {
-		same(t, "heard of a removal that nobody waited for", take(), []int64{diane.ID})
+		same(t, "heard of a removal that nobody waited for", published.users(), []int64{diane.ID})
 	} else {
-		same(t, "heard of a removal that did not happen", take(), []int64(nil))
+		same(t, "heard of a removal that did not happen", published.users(), []int64(nil))
 	}
 }
 
@@ -110,6 +100,7 @@ func caseConflict(t *testing.T, s Store) {
 			Folded:   "diane",
 			Password: "other",
 		}, event(audit.UserAdd, "user:"+name))
+
 		wants(t, "AddUser("+name+")", err, jeton.ErrConflict)
 	}
 
@@ -191,19 +182,23 @@ func passwordEnds(t *testing.T, s Store) {
 	_, err := s.Spend(t.Context(), use(one, b))
 	must(t, err)
 	pw := "new"
+
 	_, err = s.ChangeUser(t.Context(), "diane", account.Change{
 		Password: &pw,
 	}, noon, event(audit.UserPassword, "user:diane"))
+
 	must(t, err)
 
 	gone(t, s, "one", "two")
 	there(t, s, "carl's")
 	_, err = s.Spend(t.Context(), use(one, b))
 	wants(t, "Spend", err, jeton.ErrBadCredential)
+
 	_, _, err = s.StartSession(t.Context(), at(diane, "shop", "late", noon), agree)
 	wants(t, "StartSession with what was proved before", err, jeton.ErrBadCredential)
 
 	started(t, s, at(found(t, s, "diane"), "shop", "new", noon))
+
 	if known, err := s.KnownSource(t.Context(), diane.ID, source, time.Time{}); err != nil || !known {
 		t.Errorf("KnownSource = %t, %v: a new password does not make the address a stranger's", known, err)
 	}
@@ -213,9 +208,11 @@ func disableEnds(t *testing.T, s Store) {
 	diane := user(t, s, "diane")
 	started(t, s, at(diane, "shop", "one", noon))
 	yes, no := true, false
+
 	_, err := s.ChangeUser(t.Context(), "diane", account.Change{
 		Disabled: &yes,
 	}, noon, event(audit.UserChange, "user:diane"))
+
 	must(t, err)
 
 	gone(t, s, "one")
@@ -227,6 +224,7 @@ func disableEnds(t *testing.T, s Store) {
 	_, err = s.ChangeUser(t.Context(), "diane", account.Change{
 		Disabled: &no,
 	}, noon, event(audit.UserChange, "user:diane"))
+
 	must(t, err)
 	_, _, err = s.StartSession(t.Context(), at(diane, "shop", "three", noon), agree)
 	wants(t, "StartSession with what was proved before disabling", err, jeton.ErrBadCredential)
@@ -237,9 +235,11 @@ func groupsStay(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	before := started(t, s, at(u, "shop", "one", noon))
 	groups := []string{"black"}
+
 	_, err := s.ChangeUser(t.Context(), "diane", account.Change{
 		Groups: &groups,
 	}, noon, event(audit.UserChange, "user:diane"))
+
 	must(t, err)
 
 	before.Groups = groups
@@ -255,6 +255,7 @@ func notChanged(t *testing.T, s Store) {
 		Password: "declared",
 		Declared: true,
 	}}, noon, event(audit.UserChange, ""))
+
 	must(t, err)
 	diane := found(t, s, "diane")
 	started(t, s, at(diane, "shop", "one", noon))
@@ -269,6 +270,7 @@ func notChanged(t *testing.T, s Store) {
 		_, err := s.ChangeUser(t.Context(), name, account.Change{
 			Password: &pw,
 		}, noon, event(audit.UserPassword, "user:"+name))
+
 		wants(t, "ChangeUser("+name+")", err, want)
 		_, err = s.RemoveUser(t.Context(), name, event(audit.UserRemove, "user:"+name))
 		wants(t, "RemoveUser("+name+")", err, want)

@@ -125,6 +125,7 @@ func clientIsFound(t *testing.T, s Store) {
 		CA:      "/ca.pem",
 		Private: true,
 	}
+
 	in.Keys[0].Opens = noon.Add(time.Hour)
 	in.Keys[1].Closes = noon.Add(2 * time.Hour)
 	in.Keys[1].Retired = true
@@ -143,6 +144,7 @@ func clientIsFound(t *testing.T, s Store) {
 		Created: noon,
 		Updated: noon,
 	}
+
 	must(t, s.AddClient(t.Context(), bare, event(audit.ClientAdd, "client:bare")))
 	got = foundClient(t, s, "bare")
 	bare.ID, bare.Version = got.ID, 1
@@ -169,6 +171,7 @@ func sharedNames(t *testing.T, s Store) {
 			s.AddClient(t.Context(), program(t, name), event(audit.ClientAdd, "client:"+name)),
 			jeton.ErrConflict,
 		)
+
 		a := account.Account{Name: name, Folded: strings.ToLower(name), Password: "x"}
 		wants(t, "AddUser("+name+")", s.AddUser(t.Context(), a, event(audit.UserAdd, "user:"+name)), jeton.ErrConflict)
 	}
@@ -200,6 +203,7 @@ func clientsListed(t *testing.T, s Store) {
 		view(clientAdded(t, s, "a")),
 		view(clientAdded(t, s, "b", "one")),
 	}
+
 	slices.SortFunc(want, func(a, b clientView) int { return strings.Compare(a.Public.Name, b.Public.Name) })
 	list, err = s.ListClients(t.Context())
 	must(t, err)
@@ -357,6 +361,7 @@ func clientNotChanged(t *testing.T, s Store) {
 		t,
 		s.DeclareClients(t.Context(), []client.Client{declaredProgram(t, "job", "a")}, stepOf(audit.ClientChange, "")),
 	)
+
 	job, before := foundClient(t, s, "job"), record(t, s)
 	yes, none := true, []string{}
 	for name, want := range map[string]error{
@@ -411,41 +416,29 @@ func clientRemoved(t *testing.T, s Store) {
 }
 
 func clientsHeard(t *testing.T, s Store) {
-	var mu sync.Mutex
-	var heard []int64
-	s.WatchClients(func(id int64) {
-		mu.Lock()
-		defer mu.Unlock()
-		heard = append(heard, id)
-	})
-
-	take := func() []int64 {
-		mu.Lock()
-		defer mu.Unlock()
-		list := heard
-		heard = nil
-		return list
-	}
+	published := subscribe(s)
 
 	job := clientAdded(t, s, "job", "a")
 	step := stepOf(audit.ClientChange, "client:job")
-	same(t, "heard of a new client", take(), []int64(nil))
+	same(t, "heard of a new client", published.clients(), []int64(nil))
 	must(t, s.ChangeClient(t.Context(), "job", client.Change{End: true}, step))
-	same(t, "heard of a change", take(), []int64{job.ID})
+
+	same(t, "heard of a change", published.clients(), []int64{job.ID})
 
 	must(t, s.AddClientKey(t.Context(), "job", publicKey(t, "b"), anyKey, step))
-	same(t, "heard of a new key", take(), []int64{job.ID})
+	same(t, "heard of a new key", published.clients(), []int64{job.ID})
 	must(t, s.RetireClientKey(t.Context(), "job", "a", false, step))
-	same(t, "heard of a retired key", take(), []int64{job.ID})
+	same(t, "heard of a retired key", published.clients(), []int64{job.ID})
+
 	wants(t, "ChangeClient of nobody", s.ChangeClient(t.Context(), "nobody", client.Change{
 		End: true,
 	}, step), jeton.ErrNotFound)
 
-	same(t, "heard of a change that failed", take(), []int64(nil))
+	same(t, "heard of a change that failed", published.clients(), []int64(nil))
 	must(t, s.DeclareClients(t.Context(), []client.Client{declaredProgram(t, "job")}, step))
-	same(t, "heard of an adoption", take(), []int64{job.ID})
+	same(t, "heard of an adoption", published.clients(), []int64{job.ID})
 	must(t, s.DeclareClients(t.Context(), nil, step))
-	same(t, "heard of one that is no longer declared", take(), []int64{job.ID})
+	same(t, "heard of one that is no longer declared", published.clients(), []int64{job.ID})
 
 	job = clientAdded(t, s, "job")
 	gaveUp, cancel := context.WithCancel(t.Context())
@@ -454,9 +447,9 @@ func clientsHeard(t *testing.T, s Store) {
 	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
 
 	if _, err := s.FindClient(t.Context(), "job"); errors.Is(err, jeton.ErrNotFound) {
-		same(t, "heard of a removal that nobody waited for", take(), []int64{job.ID})
+		same(t, "heard of a removal that nobody waited for", published.clients(), []int64{job.ID})
 	} else {
-		same(t, "heard of a removal that did not happen", take(), []int64(nil))
+		same(t, "heard of a removal that did not happen", published.clients(), []int64(nil))
 	}
 }
 
@@ -509,6 +502,7 @@ func clientsDeclaredAgain(t *testing.T, s Store) {
 		view(foundClient(t, s, "a")),
 		view(foundClient(t, s, "b")),
 	}, want)
+
 	same(t, "the record after saying it again", record(t, s), lines)
 }
 
@@ -641,6 +635,7 @@ func clientsDeclaredConflict(t *testing.T, s Store) {
 		changed,
 		declaredProgram(t, "job"),
 	}, stepOf(audit.ClientChange, ""))
+
 	wants(t, "DeclareClients with a name that differs in case alone", err, jeton.ErrConflict)
 	same(t, "the declared client", view(foundClient(t, s, "a")), a)
 	same(t, "the record", record(t, s), before)

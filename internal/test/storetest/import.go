@@ -83,6 +83,7 @@ func importAdds(t *testing.T, s Store) {
 		account.Exists,
 		account.Exists,
 	})
+
 	same(t, "the record after that", len(record(t, s)), 2)
 }
 
@@ -95,18 +96,21 @@ func importKeepsOut(t *testing.T, s Store) {
 		UUID:     "u",
 		Declared: true,
 	}}, noon, event("", ""))
+
 	must(t, err)
 	first := moved("anna", "a@example.org")
 	sameID := moved("ida", "")
 
 	sameMail := moved("eve", "A@EXAMPLE.org")
 	sameID.Account.UUID = first.Account.UUID
+
 	inCase := moved("Diane", "")
 	declared := moved("dec", "")
 	twice := moved("ANNA", "")
 
 	last := moved("zoe", "z@example.org")
 	declared.Update = &account.Change{Password: &first.Account.Password}
+
 	results := importAll(t, s, false, first, sameID, sameMail, inCase, declared, twice, last)
 	same(t, "the verdicts", verdicts(results), []account.Verdict{
 		account.Added, account.IsRefused, account.IsRefused, account.Exists, account.IsInFile, account.Exists, account.Added,
@@ -146,21 +150,23 @@ func importDry(t *testing.T, s Store) {
 }
 
 func importUpdates(t *testing.T, s Store) {
-	var heard []int64
-	s.WatchUsers(func(id int64) { heard = append(heard, id) })
+	published := subscribe(s)
 	diane := user(t, s, "diane")
 	sess := started(t, s, at(diane, "shop", "one", noon))
 	row := moved("diane", "")
 
 	no := false
+
 	pw := diane.Password
 	groups := []string{"blue", "green"}
+
 	row.Update = &account.Change{
 		Password: &pw,
 		Groups:   &groups,
 		Disabled: &no,
 		Person:   func(p account.Profile) account.Profile { return p },
 	}
+
 	same(
 		t,
 		"the verdict of what is so already",
@@ -189,7 +195,7 @@ func importUpdates(t *testing.T, s Store) {
 		t.Error("a session outlives the hash that it was begun with")
 	}
 
-	same(t, "heard of", heard, []int64{diane.ID})
+	same(t, "users published", published.users(), []int64{diane.ID})
 	same(t, "the last of the record", last(record(t, s)), audit.UserChange+" user:diane")
 }
 

@@ -108,9 +108,11 @@ func endedMeanwhile(t *testing.T, s Store) {
 	_, err = s.MintToken(t.Context(), other)
 	wants(t, "MintToken by a secret that is no longer the parent's", err, jeton.ErrBadCredential)
 	fresh := "another hash"
+
 	_, err = s.ChangeUser(t.Context(), "diane", account.Change{
 		Password: &fresh,
 	}, noon, event(audit.UserPassword, "user:diane"))
+
 	must(t, err)
 
 	child := minted(t, s, of(parent, personal(u, "child", parent.Number)))
@@ -127,23 +129,25 @@ func endedMeanwhile(t *testing.T, s Store) {
 
 func childrenEnd(t *testing.T, s Store) {
 	root := family(t, s, user(t, s, "diane"))
-	var told []secret.Hash
-	s.WatchTokens(func(h ...secret.Hash) { told = append(told, h...) })
+	published := subscribe(s)
 	b := budget(t, s, "token", 3)
 	grandchild, err := s.FindToken(t.Context(), secret.HashOf("grandchild"))
 	must(t, err)
 
 	_, err = s.Spend(t.Context(), tokenUse(grandchild, b))
 	must(t, err)
+
 	_, err = s.EndTokens(t.Context(), token.Which{
 		Accessor: root.Accessor,
 	}, nil, event(audit.TokenRevoke, "token:"+root.Accessor))
+
 	must(t, err)
 	noToken(t, s, "root", "child", "grandchild")
 
 	isToken(t, s, "stranger")
-	if len(told) != 3 {
-		t.Errorf("%d ends were told, want 3", len(told))
+
+	if n := len(published.tokens()); n != 3 {
+		t.Errorf("%d ended tokens published, want 3", n)
 	}
 
 	_, err = s.Spend(t.Context(), tokenUse(grandchild, b))
@@ -164,6 +168,7 @@ func rotates(t *testing.T, s Store) {
 		Shown:    root.Hash,
 		Fresh:    secret.HashOf("fresh"),
 	}, event(audit.TokenRotate, "token:"+root.Accessor))
+
 	must(t, err)
 	noToken(t, s, "root", "child", "grandchild")
 	isToken(t, s, "fresh", "stranger")
@@ -202,6 +207,7 @@ func rotatesItsOwn(t *testing.T, s Store) {
 			Shown:    tc.shown,
 			Fresh:    secret.HashOf("fresh"),
 		}, event(audit.TokenRotate, "x"))
+
 		wants(t, "RotateToken("+tc.accessor+")", err, jeton.ErrNotFound)
 	}
 
@@ -220,6 +226,7 @@ func passwordAndTokens(t *testing.T, s Store) {
 	_, err := s.ChangeUser(t.Context(), "diane", account.Change{
 		Password: &fresh,
 	}, noon, event(audit.UserPassword, "user:diane"))
+
 	must(t, err)
 	isToken(t, s, "made")
 	noToken(t, s, "issued")
@@ -252,6 +259,7 @@ func chosenByAll(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	user(t, s, "eshana")
 	minted(t, s, personal(u, "one", 0))
+
 	_, err := s.EndTokens(t.Context(), token.Which{
 		Accessor: "t_one",
 		User:     "eshana",

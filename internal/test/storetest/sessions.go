@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -567,26 +566,12 @@ func loginsNeverAgain(t *testing.T, s Store) {
 }
 
 func endsAreHeard(t *testing.T, s Store) {
-	var mu sync.Mutex
-	var heard []secret.Hash
-	s.WatchSessions(func(ended ...secret.Hash) {
-		mu.Lock()
-		defer mu.Unlock()
-		heard = append(heard, ended...)
-	})
-
-	take := func() []secret.Hash {
-		mu.Lock()
-		defer mu.Unlock()
-		list := heard
-		heard = nil
-		return sorted(list)
-	}
+	published := subscribe(s)
 
 	diane := user(t, s, "diane")
 	started(t, s, at(diane, "shop", "one", noon))
 	one := started(t, s, at(diane, "shop", "two", noon))
-	same(t, "heard of logins", take(), sorted(nil))
+	same(t, "heard of logins", published.sessions(), sorted(nil))
 
 	_, _, err := s.StartSession(t.Context(), at(
 		diane,
@@ -597,10 +582,10 @@ func endsAreHeard(t *testing.T, s Store) {
 
 	must(t, err)
 
-	same(t, "heard of an eviction", take(), hashes("two"))
+	same(t, "heard of an eviction", published.sessions(), hashes("two"))
 	_, err = s.EndSessions(t.Context(), session.Which{ID: "s_one"}, event(audit.Logout, "session:s_one"))
 	must(t, err)
-	same(t, "heard of a logout", take(), hashes("one"))
+	same(t, "heard of a logout", published.sessions(), hashes("one"))
 
 	gaveUp, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -610,8 +595,8 @@ func endsAreHeard(t *testing.T, s Store) {
 	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
 
 	if _, err := s.FindSession(t.Context(), secret.HashOf("three")); errors.Is(err, jeton.ErrNotFound) {
-		same(t, "heard of an end that nobody waited for", take(), hashes("three"))
+		same(t, "heard of an end that nobody waited for", published.sessions(), hashes("three"))
 	} else {
-		same(t, "heard of an end that did not happen", take(), sorted(nil))
+		same(t, "heard of an end that did not happen", published.sessions(), sorted(nil))
 	}
 }

@@ -96,6 +96,7 @@ func minted(t *testing.T, s Store, m token.Mint) token.Record {
 func kept(t *testing.T, what string, got, want token.Record) {
 	t.Helper()
 	want.Number = got.Number
+
 	diff := cmp.Diff(
 		want,
 		got,
@@ -148,13 +149,7 @@ func texts(list ...string) []secret.Hash {
 	for _, text := range list {
 		out = append(out, secret.HashOf(text))
 	}
-	return sortedTexts(out)
-}
-
-func sortedTexts(list []secret.Hash) []secret.Hash {
-	list = append([]secret.Hash{}, list...)
-	slices.SortFunc(list, func(a, b secret.Hash) int { return slices.Compare(a[:], b[:]) })
-	return list
+	return sorted(out)
 }
 
 func tokenIsFound(t *testing.T, s Store) {
@@ -234,6 +229,7 @@ func tokenOnlyProved(t *testing.T, s Store) {
 					JTI:     secret.HashOf(tc.name),
 					Expires: noon.Add(time.Minute),
 				}
+
 				_, err := s.MintToken(t.Context(), m)
 				wants(t, "MintToken", err, jeton.ErrBadCredential)
 
@@ -475,6 +471,7 @@ func signedVoid(t *testing.T, s Store) {
 			Hash:  secret.HashOf(text),
 			Until: noon.Add(time.Hour),
 		}, event(audit.TokenRevoke, text))
+
 		must(t, err)
 	}
 
@@ -535,7 +532,7 @@ func tokensEnd(t *testing.T, s Store) {
 			for range 2 { // ending twice is not an error, and nothing happens the second time
 				got, err := s.EndTokens(t.Context(), tc.which, void, event(audit.TokenRevoke, "some"))
 				must(t, err)
-				same(t, "ended", sortedTexts(got), texts(want...))
+				same(t, "ended", sorted(got), texts(want...))
 				want = nil
 			}
 
@@ -569,26 +566,13 @@ func tokensEnd(t *testing.T, s Store) {
 }
 
 func tokensHeard(t *testing.T, s Store) {
-	var mu sync.Mutex
-	var heard []secret.Hash
-	s.WatchTokens(func(ended ...secret.Hash) {
-		mu.Lock()
-		defer mu.Unlock()
-		heard = append(heard, ended...)
-	})
-
-	take := func() []secret.Hash {
-		mu.Lock()
-		defer mu.Unlock()
-		list := heard
-		heard = nil
-		return sortedTexts(list)
-	}
+	published := subscribe(s)
 
 	step := stepOf(audit.ClientChange, "client:job")
+
 	hears := func(what string, want []secret.Hash) {
 		t.Helper()
-		got := take()
+		got := published.tokens()
 		if !slices.Equal(got, want) {
 			t.Errorf("heard of %s: %x, want %x", what, got, want)
 		}
@@ -605,6 +589,7 @@ func tokensHeard(t *testing.T, s Store) {
 	_, err = s.EndTokens(t.Context(), token.Which{
 		Accessor: "t_x",
 	}, &token.Void{Hash: secret.HashOf("jti"), Until: noon}, event(audit.TokenRevoke, ""))
+
 	must(t, err)
 	hears("what became void", texts("jti"))
 	must(t, s.ChangeClient(t.Context(), "job", client.Change{End: true}, step))
@@ -612,18 +597,21 @@ func tokensHeard(t *testing.T, s Store) {
 	hears("the end of a client's tokens", texts("two", job.Generation()))
 	_, err = s.EndTokens(t.Context(), token.Which{Client: "nobody"}, nil, event(audit.TokenRevoke, ""))
 	must(t, err)
+
 	hears("an end of nothing", texts())
 	now := foundClient(t, s, "job")
 	minted(t, s, mint(now, "three"))
 
 	must(t, s.RetireClientKey(t.Context(), "job", "k", true, step))
 	hears("a retired key with its tokens", texts("three", now.Generation()))
+
 	now = foundClient(t, s, "job")
 	minted(t, s, mint(now, "four"))
 	declared := declaredProgram(t, "job")
 	declared.Disabled = true
 
 	declareClients(t, s, declared)
+
 	hears("a declaration that disables", texts("four", now.Generation()))
 
 	again := clientAdded(t, s, "again")
