@@ -1,0 +1,179 @@
+// Package yamlread reads one YAML file strictly into a struct and reports every
+// fault in it at once, each with its line, column, key and the nearest valid name.
+//
+// What a value may be is said by the tags of its field, and nowhere else:
+//
+//	yaml:"key"        the key
+//	doc:"text"        what it is for
+//	default:"value"   the value of an absent key
+//	absent:"text"     what an absent key means, where no default can say it
+//	required:"true"   the key must be there; text must not be empty unless enum lists ""
+//	enum:"a,b"        the permitted words; on a list, those of its items
+//	min:"1" max:"9"   the limits of a number or a duration
+//	env:"NAME"        the environment variable that overrides the file
+//	short:"key"       the mapping may be written as the value of this key alone
+//
+// Variables in values (${NAME}) are expanded after parsing, so no variable can
+// change the structure of the file. Rules about several values are the caller's,
+// who reports a fault with a pointer to the field that it is about.
+package yamlread
+
+import (
+	"fmt"
+	"reflect"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Env looks up an environment variable, as os.LookupEnv does.
+type Env func(name string) (string, bool)
+
+// Document is one file that has been read. Its methods take pointers to fields of
+// the struct that the file was read into, and panic on any other pointer.
+type Document struct {
+	name   string
+	env    Env
+	places map[any]*place        // by pointer to the field
+	bad    map[*yaml.Node]bool   // nodes with a fault, found before decoding
+	vars   map[*yaml.Node]bool   // nodes that held ${NAME}
+	origin map[*yaml.Node]string // where nodes came from that are not in the file
+	faults Faults
+}
+
+// place is where a field's value stands in the file.
+type place struct {
+	path   string
+	node   *yaml.Node // nil: the file does not have the key
+	parent *place     // nil: the whole file
+	wrong  bool       // the value could not be read
+}
+
+// Read reads data into the struct that out points to. Faults show name as the file.
+// The error is for text that is not one YAML document; every other fault is in the
+// document, so that the caller can add its own.
+func Read(name string, data []byte, env Env, out any) (*Document, error) {
+	d := &Document{
+		name:   name,
+		env:    env,
+		places: make(map[any]*place),
+		bad:    make(map[*yaml.Node]bool),
+		vars:   make(map[*yaml.Node]bool),
+		origin: make(map[*yaml.Node]string),
+	}
+
+	root := d.parse(data)
+	if root == nil {
+		return nil, d.faults
+	}
+
+	v := reflect.ValueOf(out).Elem()
+	d.override(root, v.Type())
+	d.prepare("", root, 0)
+
+	top := &place{node: root}
+	d.places[out] = top
+	d.value(top, v, "")
+
+	return d, nil
+}
+
+// Err returns every fault as Faults, in the order of the file, or nil.
+func (d *Document) Err() error {
+	if len(d.faults) == 0 {
+		return nil
+	}
+	return d.faults.sorted()
+}
+
+// place returns the place of a field.
+func (d *Document) place(field any) *place {
+	p := d.places[field]
+	if p == nil {
+		panic(fmt.Sprintf("yamlread: %T does not point into the struct that was read", field))
+	}
+	return p
+}
+
+// Path returns the key of a field, as in services[0].listen.
+func (d *Document) Path(field any) string { return d.place(field).path }
+
+// Has reports whether the file has the field's key, with a right value or a wrong one.
+func (d *Document) Has(field any) bool { return d.place(field).node != nil }
+
+// Valid reports whether the field's value is absent or could be read.
+func (d *Document) Valid(field any) bool { return d.place(field).valid() }
+
+func (p *place) valid() bool {
+	for ; p != nil; p = p.parent {
+		if p.wrong {
+			return false
+		}
+	}
+	return true
+}
+
+// Invalidate makes Valid report false, so that no later rule judges the value.
+func (d *Document) Invalidate(field any) { d.place(field).wrong = true }
+
+// Fault reports a fault of a value that was read, or of a key that is absent; that
+// one stands at the mapping around it. A value that could not be read has its fault
+// already, and another would mislead, so it gets none.
+func (d *Document) Fault(field any, format string, args ...any) {
+	p := d.place(field)
+	if !p.valid() {
+		return
+	}
+
+	at := p
+	for at.node == nil && at.parent != nil {
+		at = at.parent
+	}
+
+	d.add(at.node, p.path, fmt.Sprintf(format, args...))
+}
+
+// Invalid reports a value that is not what it has to be: kind says what it is, and
+// want what would be right.
+func (d *Document) Invalid(field any, kind, value, want string) {
+	d.Fault(field, "%s", invalid(kind, value, want))
+}
+
+func invalid(kind, value, want string) string {
+	return "invalid " + kind + " " + Quote(value) + ": want " + want
+}
+
+// FaultAt reports a fault inside a value that was kept as a node.
+func (d *Document) FaultAt(n *yaml.Node, path, text string) { d.add(n, path, text) }
+
+// Bad reports whether a node inside such a value has a fault already.
+func (d *Document) Bad(n *yaml.Node) bool { return d.bad[n] }
+
+// maxFaults bounds the report.
+const maxFaults = 1000
+
+// add reports a fault at a node.
+func (d *Document) add(n *yaml.Node, path, text string) {
+	switch {
+	case len(d.faults) > maxFaults:
+		return
+	case len(d.faults) == maxFaults:
+		path, text = "", fmt.Sprintf("more than %d faults; correct these first", maxFaults)
+	}
+
+	f := Fault{
+		File:   d.name,
+		Line:   n.Line,
+		Column: n.Column,
+		Path:   path,
+		Text:   text,
+	}
+
+	origin := d.origin[n]
+	if origin != "" {
+		f.File = origin
+		f.Line = 0
+		f.Column = 0
+	}
+
+	d.faults = append(d.faults, f)
+}
