@@ -1,81 +1,84 @@
 package config
 
 import (
-	"strconv"
 	"strings"
+
+	"github.com/jeton-auth/jeton/internal/config/yamlread"
 
 	"go.yaml.in/yaml/v4"
 )
 
-// json checks a document that a route answers with, as far as that can be known
-// before it is filled in. Compiling it is for the gateway.
-func (d *document) json(path string, n *yaml.Node) {
-	if d.bad[n] || !d.right(path) {
+// json checks a JSON response as far as that is possible before templates in it are
+// executed. Compiling it is for package gateway.
+func (c checker) json(path string, n *yaml.Node) {
+	if c.Bad(n) {
 		return
 	}
 
 	switch n.Kind {
 	case yaml.SequenceNode:
 		for i, item := range n.Content {
-			d.json(at(path, i), item)
+			c.json(yamlread.Index(path, i), item)
 		}
 	case yaml.MappingNode:
-		d.jsonObject(path, n)
+		c.jsonObject(path, n)
 	default:
-		tag := n.ShortTag()
-		if tag == "!!float" && strings.ContainsAny(n.Value, "nN") {
-			d.add(n, path, clip(n.Value)+" has no form in JSON; a finite number is right")
+		if n.ShortTag() == "!!float" && strings.ContainsAny(n.Value, "nN") {
+			c.FaultAt(n, path, "invalid number "+yamlread.Quote(n.Value)+": want a finite number, as in JSON")
 		}
-
-		fault := templateFault(n.Value)
-		if fault != "" {
-			d.add(n, path, fault)
-		}
+		c.jsonText(path, n)
 	}
 }
 
-func (d *document) jsonObject(path string, n *yaml.Node) {
+// jsonText checks a string or a key as a template.
+func (c checker) jsonText(path string, n *yaml.Node) {
+	fault := templateFault(n.Value)
+	if fault != "" {
+		c.FaultAt(n, path, fault)
+	}
+}
+
+func (c checker) jsonObject(path string, n *yaml.Node) {
 	seen := make(map[string]bool)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		place := under(path, key.Value)
+		place := yamlread.Key(path, key.Value)
 		switch {
-		case d.bad[key]:
+		case c.Bad(key):
 			continue
-		case !textKey(key):
-			d.add(key, path, "found "+describe(key)+" as a key; text is right, in quotes: "+quote(key.Value))
+		case !isText(key):
+			c.FaultAt(key, path, "invalid key "+yamlread.Describe(key)+": want text, in quotes")
 		case seen[key.Value]:
-			d.add(key, place, "given twice; keep one")
+			c.FaultAt(key, place, "duplicate key; keep one")
 		}
 
 		seen[key.Value] = true
-		fault := templateFault(key.Value)
-		if fault != "" {
-			d.add(key, place, fault)
-		}
-
-		d.json(place, value)
+		c.jsonText(place, key)
+		c.json(place, value)
 	}
 
-	if len(n.Content) != 2 || d.bad[n.Content[1]] {
-		return
+	if len(n.Content) == 2 && !c.Bad(n.Content[1]) {
+		c.jsonRandom(path, n.Content[0].Value, n.Content[1])
 	}
+}
 
-	switch name, value := n.Content[0].Value, n.Content[1]; name {
+// jsonRandom checks a mapping of one key that may stand for a random value.
+func (c checker) jsonRandom(path, name string, value *yaml.Node) {
+	place := yamlread.Key(path, name)
+	switch name {
 	case "pick":
 		if value.Kind != yaml.SequenceNode || len(value.Content) == 0 {
-			d.add(value, path+".pick", "found "+describeList(value)+"; pick needs a list with something in it")
+			c.FaultAt(value, place, "invalid value: want a list that is not empty")
 		}
 	case "randInt":
-		if !randInt(value) {
-			d.add(value, path+".randInt", "randInt needs two whole numbers, the lower first; write it as in [1, 100]")
+		if !isRange(value) {
+			c.FaultAt(value, place, "invalid value: want two whole numbers, the lower first, such as [1, 100]")
 		}
 	}
 }
 
-// textKey reports whether a key is text. YAML would take 1 or true as well, and
-// JSON would not.
-func textKey(key *yaml.Node) bool {
+// isText reports whether a key is text. YAML permits 1 and true, too; JSON does not.
+func isText(key *yaml.Node) bool {
 	if key.Kind != yaml.ScalarNode {
 		return false
 	}
@@ -88,32 +91,14 @@ func textKey(key *yaml.Node) bool {
 	return true
 }
 
-func describeList(n *yaml.Node) string {
-	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
-		return "an empty list"
-	}
-	return describe(n)
-}
-
-// randInt reports whether n is [low, high], both in the range of an int64.
-func randInt(n *yaml.Node) bool {
+// isRange reports whether n is [low, high], both in the range of an int64.
+func isRange(n *yaml.Node) bool {
 	if n.Kind != yaml.SequenceNode || len(n.Content) != 2 {
 		return false
 	}
 
-	var ends [2]int64
-	for i, item := range n.Content {
-		if item.Kind != yaml.ScalarNode || item.ShortTag() != "!!int" || !decimal.MatchString(item.Value) {
-			return false
-		}
+	low, lowOK := yamlread.Integer(n.Content[0])
+	high, highOK := yamlread.Integer(n.Content[1])
 
-		v, err := strconv.ParseInt(item.Value, 10, 64)
-		if err != nil {
-			return false
-		}
-
-		ends[i] = v
-	}
-
-	return ends[0] <= ends[1]
+	return lowOK && highOK && low <= high
 }

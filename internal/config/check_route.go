@@ -8,131 +8,140 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+
+	"github.com/jeton-auth/jeton/internal/config/yamlread"
 )
 
-// methods are what a route may ask for. CONNECT and TRACE are not for services
-// behind a gateway.
+// methods returns the methods of routes. CONNECT and TRACE do not pass a gateway.
 func methods() []string {
 	return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 }
 
-var matchShape = regexp.MustCompile(`^(?:([A-Za-z]+) )?(/[^ \t\r\n]*)$`)
+var matchForm = regexp.MustCompile(`^(?:([A-Za-z]+) )?(/[^ \t\r\n]*)$`)
 
-// routes checks each route, and that no two patterns claim the same request with
-// neither being the narrower. Our own doors come first: a route may not have them.
-func (d *document) routes(path string, s *Service) {
+// routes checks each route, and that no two patterns match the same request with
+// neither being the more specific. The service's own paths have precedence: a route
+// may not have them.
+func (c checker) routes(s *Service) {
 	p := patterns{mux: http.NewServeMux()}
-	for i, door := range s.Login.Paths {
-		p.door(door, at("login.paths", i))
-	}
-
-	p.door(s.Logout, "logout")
-	if strings.HasPrefix(s.Login.Token, "/") && !strings.ContainsAny(s.Login.Token, "{}") {
-		_ = p.add("GET "+s.Login.Token, "login.token")
-	}
-
-	if s.Teaching != nil {
-		p.door(s.Teaching.AssertionLogin, "teaching.assertion_login")
-		p.door(s.Teaching.Register, "teaching.register")
-	}
-
-	p.usersAPI(s.UsersAPI)
+	p.addOwn(s)
 
 	for i := range s.Routes {
-		r, path := &s.Routes[i], at(path+".routes", i)
-		if r.Match != "" && d.match(path+".match", r.Match) {
-			text := p.add(r.Match, at("routes", i))
+		r := &s.Routes[i]
+		if r.Match != "" && c.match(&r.Match) {
+			text := p.add(r.Match, yamlread.Index("routes", i))
 			if text != "" {
-				d.fault(path+".match", text)
+				c.Fault(&r.Match, "%s", text)
 			}
 		}
 
-		d.route(path, r)
-		d.accept(path, s, r)
+		c.route(s, r)
 	}
 }
 
-// match checks the shape of one pattern.
-func (d *document) match(path, match string) bool {
-	parts := matchShape.FindStringSubmatch(match)
+// match checks the form of one pattern.
+func (c checker) match(match *string) bool {
+	parts := matchForm.FindStringSubmatch(*match)
 	if parts == nil {
-		d.fault(
-			path,
-			quote(match)+" is no pattern; write it as in /reports or GET /reports/{id} (a host goes to the service)",
-		)
+		c.Invalid(match, "pattern", *match, "one such as /reports or GET /reports/{id}; a host belongs to the service")
 		return false
 	}
 
 	method := parts[1]
 	if method != "" && !slices.Contains(methods(), method) {
-		text := fmt.Sprintf("%s is no method; known: %s", quote(method), strings.Join(methods(), ", "))
-		upper := strings.ToUpper(method)
-		if slices.Contains(methods(), upper) {
-			text = quote(method) + " is no method; did you mean " + upper + "?"
-		}
-
-		d.fault(path, text)
+		c.Invalid(match, "method", method, yamlread.OneOf(method, methods()))
 		return false
 	}
 
-	if !clean(parts[2]) {
-		d.fault(path, quote(match)+" is never asked for as it stands; a path without //, . and .. is right")
+	if !isClean(parts[2]) {
+		c.Invalid(match, "pattern", *match, "a path without //, . and ..")
 		return false
 	}
 
 	return true
 }
 
-// patterns is a throwaway mux: what it takes, the gateway's will take.
+// patterns is a mux for checking: the gateway's mux accepts the patterns that it accepts.
 type patterns struct {
 	mux   *http.ServeMux
-	taken []struct{ pattern, by string }
+	taken []pattern
 }
 
-// door takes the pattern of a login or logout path. A path that is wrong has its
-// fault already.
-func (p *patterns) door(path, by string) {
-	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "{}") {
+type pattern struct{ text, by string }
+
+// addOwn adds the paths of the service that are not routes. A path that is wrong has
+// its fault already.
+func (p *patterns) addOwn(s *Service) {
+	for i, path := range s.Login.Paths {
+		p.addPath("POST", path, yamlread.Index("login.paths", i))
+	}
+	p.addPath("POST", s.Logout, "logout")
+	p.addPath("GET", s.Login.Token, "login.token")
+
+	if s.Teaching != nil {
+		p.addPath("POST", s.Teaching.AssertionLogin, "teaching.assertion_login")
+		p.addPath("POST", s.Teaching.Register, "teaching.register")
+	}
+
+	if s.UsersAPI != nil && !strings.HasSuffix(s.UsersAPI.Prefix, "/") {
+		for _, method := range methods() {
+			if method != "HEAD" { // comes with GET
+				p.addPath(method, s.UsersAPI.Prefix+"/{rest...}", "users_api")
+			}
+		}
+	}
+}
+
+// addPath adds one path for one method.
+func (p *patterns) addPath(method, path, by string) {
+	fixed := strings.TrimSuffix(path, "/{rest...}")
+	if !strings.HasPrefix(path, "/") || strings.ContainsAny(fixed, "{}") {
 		return
 	}
 	if strings.HasSuffix(path, "/") {
 		path += "{$}"
 	}
 
-	_ = p.add("POST "+path, by)
+	_ = p.add(method+" "+path, by)
 }
 
-// add takes a pattern, or says why it cannot.
-func (p *patterns) add(pattern, by string) string {
-	err := register(p.mux, pattern)
-	if err == "" {
-		p.taken = append(p.taken, struct{ pattern, by string }{pattern, by})
+// add adds a pattern, or returns why it cannot.
+func (p *patterns) add(text, by string) string {
+	fault := register(p.mux, text)
+	if fault == "" {
+		p.taken = append(p.taken, pattern{text, by})
 		return ""
+	}
+
+	alone := register(http.NewServeMux(), text)
+	if alone != "" {
+		reason := strings.TrimPrefix(alone, fmt.Sprintf("parsing %q: ", text))
+		return "invalid pattern " + yamlread.Quote(text) + ": " + reason +
+			"; want one such as GET /reports/{id} or GET /static/{rest...}"
 	}
 
 	for _, t := range p.taken {
 		pair := http.NewServeMux()
-		_ = register(pair, t.pattern)
-		if register(pair, pattern) != "" && register(http.NewServeMux(), pattern) == "" {
+		_ = register(pair, t.text)
+		if register(pair, text) != "" {
 			return fmt.Sprintf(
-				"%s claims requests that %s (%s) claims, and neither is the narrower; change one",
-				quote(pattern),
+				"%s conflicts with %s (%s): some requests match both, and neither is more specific; change one",
+				yamlread.Quote(text),
 				t.by,
-				t.pattern,
+				t.text,
 			)
 		}
 	}
 
-	return quote(pattern) + " is no pattern: " + strings.TrimPrefix(err, fmt.Sprintf("parsing %q: ", pattern)) +
-		"; write it as in GET /reports/{id} or GET /static/{rest...}"
+	return fault
 }
 
-// register adds a pattern to a mux and returns what the mux said against it.
-func register(mux *http.ServeMux, pattern string) (text string) {
+// register adds a pattern to a mux and returns the mux's objection, or "".
+func register(mux *http.ServeMux, pattern string) (objection string) {
 	defer func() {
 		r := recover()
 		if r != nil {
-			text = fmt.Sprint(r)
+			objection = fmt.Sprint(r)
 		}
 	}()
 
@@ -140,96 +149,133 @@ func register(mux *http.ServeMux, pattern string) (text string) {
 	return ""
 }
 
-func (d *document) route(path string, r *Route) {
-	if r.Open && r.Allow != nil {
-		d.fault(path+".allow", "given next to open, which lets anybody in; keep one")
-	}
-	if r.Open && r.Audit {
-		d.fault(path+".audit", "given with open: true; nobody is judged there, so there is nothing to record")
-	}
-	if r.Open && r.MaxUses != nil {
-		d.fault(path+".max_uses", "given next to open, where nobody's uses are counted; keep one")
-	}
-
-	d.maxUses(path+".max_uses", r.MaxUses)
+func (c checker) route(s *Service, r *Route) {
+	c.access(s, r)
+	c.scopes(r.Scopes)
 
 	switch {
 	case r.Respond != nil && r.Upstream != nil:
-		d.fault(path+".upstream", "given next to respond; keep one")
+		c.Fault(r.Upstream, "conflicts with respond; keep one")
 	case r.Respond == nil && r.Upstream == nil:
-		d.fault(path, "answers nothing; respond or upstream is required")
+		c.Fault(r, "missing; respond or upstream is required")
 	}
 
 	if r.Respond != nil {
-		d.respond(path+".respond", r.Respond)
+		c.respond(r.Respond)
 	}
 	if r.Upstream != nil {
-		d.upstream(path+".upstream", r.Upstream)
+		c.upstream(r.Upstream)
 	}
 }
 
-// respond checks an answer and notes which kind it is.
-func (d *document) respond(path string, r *Respond) {
-	d.within(bound{path + ".status", r.Status, 200, 599})
+// access checks who may send requests to a route.
+func (c checker) access(s *Service, r *Route) {
+	c.accept(&r.Accept, s)
+	if r.Open {
+		c.openRoute(r)
+		return
+	}
 
-	for _, kind := range []string{"json", "text", "template"} {
+	accepted := r.Accept
+	if len(accepted) == 0 {
+		accepted = s.Accepts()
+	}
+
+	counted := r.MaxUses != nil || s.Session.MaxUses != nil
+	if counted && slices.Contains(accepted, acceptBasic) {
+		c.Fault(
+			&r.Accept,
+			"basic has no session to count uses by, and uses are counted here; accept only session or token",
+		)
+	}
+	if len(r.Scopes) > 0 && s.Tokens == nil {
+		c.Fault(&r.Scopes, "set, and the service has no tokens; add a tokens section, or remove it")
+	}
+}
+
+// openRoute checks that a route without authentication has no key that needs one.
+func (c checker) openRoute(r *Route) {
+	const text = "conflicts with open: true, which admits requests without a credential; keep one"
+
+	if r.Allow != nil {
+		c.Fault(r.Allow, text)
+	}
+	if r.Audit {
+		c.Fault(&r.Audit, text)
+	}
+	if r.MaxUses != nil {
+		c.Fault(&r.MaxUses, text)
+	}
+	if c.Has(&r.Accept) {
+		c.Fault(&r.Accept, text)
+	}
+	if len(r.Scopes) > 0 {
+		c.Fault(&r.Scopes, text)
+	}
+}
+
+// respond checks a response and sets which kind it is.
+func (c checker) respond(r *Respond) {
+	for _, one := range []struct {
+		kind  string
+		field any
+	}{{"json", &r.JSON}, {"text", &r.Text}, {"template", &r.Template}} {
 		switch {
-		case !d.has(path + "." + kind):
+		case !c.Has(one.field):
 		case r.kind != "":
-			d.fault(path+"."+kind, "given next to "+r.kind+"; keep one")
+			c.Fault(one.field, "conflicts with %s; keep one", r.kind)
 		default:
-			r.kind = kind
+			r.kind = one.kind
 		}
 	}
 
 	if r.kind == "" {
-		d.fault(path, "answers nothing; json, text or template is required")
+		c.Fault(r, "missing; json, text or template is required")
 	}
 
-	d.template(path+".template", r.Template)
-	if !r.JSON.IsZero() {
-		d.json(path+".json", &r.JSON)
+	c.template(&r.Template)
+	if !r.JSON.IsZero() && c.Valid(&r.JSON) {
+		c.json(c.Path(&r.JSON), &r.JSON)
 	}
 }
 
-func (d *document) upstream(path string, u *Upstream) {
-	d.positive(path+".timeout", u.Timeout)
+func (c checker) upstream(u *Upstream) {
 	if u.StripPrefix != "" && !strings.HasPrefix(u.StripPrefix, "/") {
-		d.fault(path+".strip_prefix", quote(u.StripPrefix)+" does not begin with /; a path such as /app is right")
+		c.Invalid(&u.StripPrefix, "path", u.StripPrefix, "a path such as /app")
 	}
-	if u.URL == "" {
-		return // reported as missing or empty
+	if !c.Valid(&u.URL) {
+		return
 	}
 
-	// The URL may hold a password, by mistake; no fault shows all of it.
+	// The URL may hold a password, by mistake; no fault shows it.
 	v, err := url.Parse(u.URL)
 	switch {
-	case err != nil || v.Scheme != "http" && v.Scheme != "https" || v.Host == "" || v.Hostname() == "":
-		d.fault(path+".url", "no absolute address; write it as in http://127.0.0.1:3000 or https://app.internal/base")
+	case err != nil || v.Scheme != "http" && v.Scheme != "https" || v.Hostname() == "":
+		c.Fault(&u.URL, "invalid URL: want one such as http://127.0.0.1:3000 or https://app.internal/base")
 	case v.User != nil:
-		d.fault(path+".url", "holds a user name; an address without one is right")
+		c.Fault(&u.URL, "invalid URL: want one without a user name")
 	case v.RawQuery != "" || v.ForceQuery || v.Fragment != "" || strings.Contains(u.URL, "#"):
-		d.fault(path+".url", "holds a query or a fragment; an address and a path are right")
+		c.Fault(&u.URL, "invalid URL: want one without a query and a fragment")
 	case u.CA != "" && v.Scheme != "https":
-		d.fault(path+".ca", "given for an http address; an https url needs it, no other")
+		c.Fault(&u.CA, "set for an http:// url; remove it, or use https://")
 	}
 }
 
-// maxTemplate bounds what is parsed. The template parser is recursive.
+// maxTemplate bounds the text that the recursive template parser gets.
 const maxTemplate = 64 << 10
 
-// template checks the syntax of a template. What it names is looked at by the
-// package that fills it in.
-func (d *document) template(path, text string) {
-	fault := templateFault(text)
+// template checks the syntax of a template. The names in it are checked by package
+// gateway, which executes it.
+func (c checker) template(text *string) {
+	fault := templateFault(*text)
 	if fault != "" {
-		d.fault(path, fault)
+		c.Fault(text, "%s", fault)
 	}
 }
 
 func templateFault(text string) string {
 	if len(text) > maxTemplate {
-		return fmt.Sprintf("%d bytes of template; at most %d are right", len(text), maxTemplate)
+		return fmt.Sprintf("invalid template: %d bytes long; want at most %d", len(text), maxTemplate)
 	}
 
 	stub := func(...any) string { return "" }
@@ -238,6 +284,6 @@ func templateFault(text string) string {
 		return ""
 	}
 
-	// The parser says "template: :1: …"; the name is empty and says nothing.
-	return "no template: line " + strings.TrimPrefix(err.Error(), "template: :") + "; write it as in {{.Name}}"
+	// The parser's error begins with "template: :1: …"; the name between the colons is empty.
+	return "invalid template: line " + strings.TrimPrefix(err.Error(), "template: :") + "; want a form such as {{.Name}}"
 }

@@ -13,43 +13,43 @@ import (
 )
 
 // Database is the PostgreSQL database that nodes share. Its methods are for what Load
-// returns, which has read the URL; they are safe for concurrent use.
+// returns, which has read the URL. They are safe for concurrent use.
 type Database struct {
-	URL              jeton.Secret `yaml:"url" required:"true" doc:"postgres://USER@HOST:PORT/NAME; a password in it is percent-encoded. JETON_DATABASE wins over it."`
-	PasswordFile     string       `yaml:"password_file" doc:"File that holds the password as it is, for a URL without one. A relative path starts at this file. It is not for everybody to read: mode 0600 or 0640."`
-	Connections      int          `yaml:"connections" doc:"Connections that one node opens at most; 3 to 500."`
-	ConnectTimeout   Duration     `yaml:"connect_timeout" doc:"How long one attempt to connect may take; 100ms to 30s."`
-	StatementTimeout Duration     `yaml:"statement_timeout" doc:"How long a request waits for an answer of the database before it is answered 503; 100ms to 1.5s."`
-	Staleness        Duration     `yaml:"staleness" doc:"How old what a node judges from memory may be; at most 10s. A revocation is answered when no node judges from what was before it, so it takes that long. 0s: the database is asked every time."`
-	AllowWeakTLS     bool         `yaml:"allow_weak_tls" doc:"The URL may have a weaker sslmode than verify-full for another machine. Named in the start-up log."`
+	URL              jeton.Secret `yaml:"url" env:"JETON_DATABASE" required:"true" doc:"postgres://USER@HOST:PORT/NAME, with a password percent-encoded. It may name several hosts, separated by commas, or a Unix socket: postgres:///NAME?host=/run/postgresql. Parameters: host, port, user, application_name, sslmode (verify-full, unless all hosts are this machine), sslrootcert, sslcert, sslkey (relative to this file)."`
+	PasswordFile     string       `yaml:"password_file" absent:"see url" doc:"File with the password, for a URL without one, mode 0600 or 0640. Relative to this file."`
+	Connections      int          `yaml:"connections" default:"12" min:"3" max:"500" doc:"Maximum number of connections of one node."`
+	ConnectTimeout   Duration     `yaml:"connect_timeout" default:"2s" min:"100ms" max:"30s" doc:"How long one attempt to connect may take."`
+	StatementTimeout Duration     `yaml:"statement_timeout" default:"1s" min:"100ms" max:"1.5s" doc:"How long a request waits for the database before it gets 503."`
+	Staleness        Duration     `yaml:"staleness" default:"250ms" max:"10s" doc:"Maximum age of cached data that a node decides by. Revocations take this long. 0s: ask the database for every request."`
+	AllowWeakTLS     bool         `yaml:"allow_weak_tls" doc:"Allow a weaker sslmode than verify-full to another machine. Logged at start-up."`
 
 	target   target
 	password jeton.Secret
 }
 
-// target is what a URL says beside the password.
+// target is what a URL says, without the password.
 type target struct {
 	hosts  []host
-	user   string            // "": who runs the server
+	user   string            // "": the user that runs the server
 	name   string            // of the database
-	params map[string]string // of options, those that are given
+	params map[string]string // the options that are set
 }
 
-// host is one place where the database may answer.
+// host is one host of the database.
 type host struct {
-	name string // DNS name, address, or folder of a Unix socket
+	name string // DNS name, address, or directory of a Unix socket
 	port int
 }
 
 func (h host) socket() bool { return strings.HasPrefix(h.name, "/") }
 
-// local reports whether what is sent to h stays on this machine.
+// local reports whether h is this machine.
 func (h host) local() bool {
 	a, err := netip.ParseAddr(h.name)
 	return h.socket() || strings.EqualFold(h.name, "localhost") || err == nil && a.IsLoopback()
 }
 
-// The modes of TLS, as libpq names them: the weakest first.
+// The modes of TLS, as libpq names them, the weakest first.
 const (
 	modeDisable = "disable"
 	modePrefer  = "prefer"
@@ -60,27 +60,27 @@ func modes() []string {
 	return []string{modeDisable, "allow", modePrefer, "require", "verify-ca", modeFull}
 }
 
-// sslmode returns the mode that was asked for. By default it is the one that proves who
-// answers, except where nobody can be on the way.
+// sslmode returns the mode that was set. By default it is verify-full, except where no
+// connection leaves this machine.
 func (t target) sslmode() string {
 	mode := t.params["sslmode"]
 	if mode != "" {
 		return mode
 	}
 
-	other := slices.ContainsFunc(t.hosts, func(h host) bool { return !h.socket() })
+	overTCP := slices.ContainsFunc(t.hosts, func(h host) bool { return !h.socket() })
 	switch {
-	case len(t.away()) > 0 || t.params["sslrootcert"] != "":
+	case len(t.remote()) > 0 || t.params["sslrootcert"] != "":
 		return modeFull
-	case other:
+	case overTCP:
 		return modePrefer
 	}
 
 	return modeDisable
 }
 
-// away returns the hosts that are other machines.
-func (t target) away() []string {
+// remote returns the hosts that are other machines.
+func (t target) remote() []string {
 	var names []string
 	for _, h := range t.hosts {
 		if !h.local() {
@@ -91,9 +91,9 @@ func (t target) away() []string {
 	return names
 }
 
-// risk says what the mode of TLS leaves open to whoever is on the way, or "".
+// risk describes what the mode of TLS permits an attacker on the network, or returns "".
 func (t target) risk() string {
-	if len(t.away()) == 0 {
+	if len(t.remote()) == 0 {
 		return ""
 	}
 
@@ -102,52 +102,52 @@ func (t target) risk() string {
 	case modeFull:
 		return ""
 	case modeDisable:
-		return "sslmode=disable sends everything in the clear"
+		return "sslmode=disable sends everything in clear text"
 	case "allow", modePrefer:
-		return "sslmode=" + mode + " sends everything in the clear when the other side says so"
+		return "sslmode=" + mode + " sends everything in clear text if the server asks for it"
 	case "verify-ca":
-		return "sslmode=verify-ca does not check the name of who answers"
+		return "sslmode=verify-ca does not check the host name of the server"
 	default:
-		return "sslmode=" + mode + " does not check who answers"
+		return "sslmode=" + mode + " does not check the server's certificate"
 	}
 }
 
-// ConnString returns the URL to connect with, for pgx: what was given, the password, and
-// everything that has a default here. So sslmode and the files of TLS are never those of the
-// environment or the home folder. Where there is no password, pgx asks PGPASSWORD and
-// ~/.pgpass for one.
+// ConnString returns the URL for pgx: what was set, the password, and everything that has
+// a default here. So sslmode and the files of TLS never come from the environment or the
+// home directory. Without a password, pgx reads PGPASSWORD and ~/.pgpass.
 func (d *Database) ConnString() jeton.Secret {
 	var hosts, ports []string
 	for _, h := range d.target.hosts {
-		hosts, ports = append(hosts, h.name), append(ports, strconv.Itoa(h.port))
+		hosts = append(hosts, h.name)
+		ports = append(ports, strconv.Itoa(h.port))
 	}
 
-	who := encode(d.target.user)
+	login := encode(d.target.user)
 	if !d.password.IsZero() {
-		who += ":" + encode(d.password.Reveal())
+		login += ":" + encode(d.password.Reveal())
 	}
-	if who != "" {
-		who += "@"
+	if login != "" {
+		login += "@"
 	}
 
-	// Hosts stand in the query, where a socket, an IPv6 address and a list are all the same.
-	text := "postgres://" + who + "/" + encode(d.target.name) +
+	// Hosts are in the query, where sockets, IPv6 addresses and lists need no special form.
+	text := "postgres://" + login + "/" + encode(d.target.name) +
 		"?host=" + encode(strings.Join(hosts, ",")) + "&port=" + encode(strings.Join(ports, ",")) +
 		"&sslmode=" + d.target.sslmode() +
 		"&application_name=" + encode(cmp.Or(d.target.params["application_name"], "jeton"))
 
 	for _, file := range certFiles() {
-		text += "&" + file + "=" + encode(d.target.params[file]) // empty: not the one in the home folder
+		text += "&" + file + "=" + encode(d.target.params[file]) // empty: not the one in the home directory
 	}
 
 	return jeton.NewSecret(text)
 }
 
-// encode writes s so that it can stand anywhere in a URL. libpq takes a + for a plus.
+// encode escapes s for any part of a URL. To libpq, + is a plus.
 func encode(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
-// Where returns the hosts and the name of the database, as in db.example:5432/jeton: for
-// logs and errors, without user and password.
+// Where returns the hosts and the name of the database, as in db.example:5432/jeton, for
+// logs and errors: without user and password.
 func (d *Database) Where() string {
 	hosts := make([]string, len(d.target.hosts))
 	for i, h := range d.target.hosts {
@@ -160,7 +160,7 @@ func (d *Database) Where() string {
 	return strings.Join(hosts, ",") + "/" + d.target.name
 }
 
-// Weaknesses names what makes the way to the database weaker than the default.
+// Weaknesses describes what is weaker than the default, for the start-up log.
 func (d *Database) Weaknesses() []string {
 	risk := d.target.risk()
 	if risk != "" {
@@ -169,7 +169,7 @@ func (d *Database) Weaknesses() []string {
 	return nil
 }
 
-// Same reports whether d and other mean the same database, used in the same way. Either
+// Same reports whether d and other are the same database with the same settings. Either
 // may be nil, which is SQLite.
 func (d *Database) Same(other *Database) bool {
 	if d == nil || other == nil {

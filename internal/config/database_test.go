@@ -302,9 +302,9 @@ func TestDatabaseOfTheEnvironment(t *testing.T) {
 		{"an empty variable is none", "database: postgres://file.example/jeton", "", "file.example:5432/jeton 12"},
 		{"variables in it are not replaced", "{}", "postgres://env.example/${NAME}", "env.example:5432/${NAME} 12"},
 		{"a fault is blamed on it", "database: postgres://file.example/jeton", "postgres://jeton:hunter2@env.example/",
-			"environment JETON_DATABASE: database.url: names no database; write its name behind the host, as in postgres://HOST/NAME"},
+			"environment JETON_DATABASE: database.url: no name of a database; write it after the host, as in postgres://HOST/NAME"},
 		{"so is a password next to a file of one", "database: {url: 'postgres://file.example/jeton', password_file: x}", set,
-			"environment JETON_DATABASE: database.url: holds a password, and there is a password_file; keep one"},
+			"environment JETON_DATABASE: database.url: contains a password, and password_file is set; keep one"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c, err := config.Parse("", []byte(tc.file), environment("JETON_DATABASE", tc.value))
@@ -325,36 +325,36 @@ func TestSecretFiles(t *testing.T) {
 		name string
 		mode os.FileMode
 		text string
-		// What is said of it as a password and as the secret of signing keys; "" is good.
+		// The faults as a password and as the secret of signing keys; "" is none.
 		password, keys string
 	}{
 		{"the owner alone reads it", 0o600, "hunter2\n", "", ""},
 		{"the owner alone, who may not write it", 0o400, "hunter2", "", ""},
-		{"a group reads it", 0o640, "hunter2\r\n", "", "can be read by others (mode 0640); chmod 600 is right"},
+		{"a group reads it", 0o640, "hunter2\r\n", "", "can be read by other users (mode 0640); run chmod 600"},
 		{
 			"a group writes it",
 			0o660,
 			"hunter2",
-			"can be read by others (mode 0660); chmod 640 is right",
-			"can be read by others (mode 0660); chmod 600 is right",
+			"can be read by other users (mode 0660); run chmod 640",
+			"can be read by other users (mode 0660); run chmod 600",
 		},
 		{
 			"everybody reads it",
 			0o644,
 			"hunter2",
-			"can be read by others (mode 0644); chmod 640 is right",
-			"can be read by others (mode 0644); chmod 600 is right",
+			"can be read by other users (mode 0644); run chmod 640",
+			"can be read by other users (mode 0644); run chmod 600",
 		},
 		{
 			"others read it",
 			0o604,
 			"hunter2",
-			"can be read by others (mode 0604); chmod 640 is right",
-			"can be read by others (mode 0604); chmod 600 is right",
+			"can be read by other users (mode 0604); run chmod 640",
+			"can be read by other users (mode 0604); run chmod 600",
 		},
-		{"nothing is in it", 0o600, "\n", "is empty; the password is right, on one line", ""},
-		{"two lines", 0o600, "hunter2\nx\n", "holds more than one line; the password alone is right", ""},
-		{"a NUL", 0o600, "hunter2\x00", "holds more than one line; the password alone is right", ""},
+		{"nothing is in it", 0o600, "\n", "is empty: want the password on one line", ""},
+		{"two lines", 0o600, "hunter2\nx\n", "has more than one line: want only the password", ""},
+		{"a NUL", 0o600, "hunter2\x00", "has more than one line: want only the password", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			folder := t.TempDir()
@@ -367,31 +367,39 @@ func TestSecretFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			at := filepath.Join(folder, "jeton.yaml") // relative paths start here
+			name := filepath.Join(folder, "jeton.yaml") // relative paths start here
 			c, err := config.Parse(
-				at,
+				name,
 				[]byte("database: {url: 'postgres://jeton@db.example/jeton', password_file: secret}"),
 				environment(),
 			)
-			if want := at + ":1:69: database.password_file: " + file + " " +
-				tc.password; tc.password != "" && fmt.Sprint(err) != want {
-				t.Errorf("as a password: %v, want %s", err, want)
-			} else if tc.password == "" && (err != nil || !strings.Contains(
-				c.Database.ConnString().Reveal(),
-				"://jeton:hunter2@",
-			)) {
-				t.Errorf("as a password: %v, want hunter2 in the URL", err)
+
+			prefix := name + ":1:69: database.password_file: " + file + " "
+			if !sameFault(err, prefix, tc.password) {
+				t.Errorf("as a password: got %v, want %q", err, tc.password)
+			}
+			if err == nil && !strings.Contains(c.Database.ConnString().Reveal(), "://jeton:hunter2@") {
+				t.Error("as a password: it is not in the URL")
 			}
 
-			c, err = config.Parse(at, []byte("keys_secret_file: secret"), environment())
-			if want := at + ":1:19: keys_secret_file: " + file + " " +
-				tc.keys; tc.keys != "" && fmt.Sprint(err) != want {
-				t.Errorf("as the secret of keys: %v, want %s", err, want)
-			} else if tc.keys == "" && (err != nil || c.KeysSecretFile != file) {
-				t.Errorf("as the secret of keys: %v, want its path", err)
+			c, err = config.Parse(name, []byte("keys_secret_file: secret"), environment())
+			prefix = name + ":1:19: keys_secret_file: " + file + " "
+			if !sameFault(err, prefix, tc.keys) {
+				t.Errorf("as the secret of signing keys: got %v, want %q", err, tc.keys)
+			}
+			if err == nil && c.KeysSecretFile != file {
+				t.Errorf("KeysSecretFile = %s, want %s", c.KeysSecretFile, file)
 			}
 		})
 	}
+}
+
+// sameFault reports whether err is the fault with a prefix and a text, or nil for no text.
+func sameFault(err error, prefix, text string) bool {
+	if text == "" {
+		return err == nil
+	}
+	return err != nil && err.Error() == prefix+text
 }
 
 func TestWeaknessesOfADatabase(t *testing.T) {
@@ -404,20 +412,20 @@ func TestWeaknessesOfADatabase(t *testing.T) {
 		{
 			"verify-ca",
 			"?sslmode=verify-ca",
-			[]string{"allow_weak_tls: sslmode=verify-ca does not check the name of who answers"},
+			[]string{"allow_weak_tls: sslmode=verify-ca does not check the host name of the server"},
 		},
-		{"require", "?sslmode=require", []string{"allow_weak_tls: sslmode=require does not check who answers"}},
+		{"require", "?sslmode=require", []string{"allow_weak_tls: sslmode=require does not check the server's certificate"}},
 		{
 			"prefer",
 			"?sslmode=prefer",
-			[]string{"allow_weak_tls: sslmode=prefer sends everything in the clear when the other side says so"},
+			[]string{"allow_weak_tls: sslmode=prefer sends everything in clear text if the server asks for it"},
 		},
 		{
 			"allow",
 			"?sslmode=allow",
-			[]string{"allow_weak_tls: sslmode=allow sends everything in the clear when the other side says so"},
+			[]string{"allow_weak_tls: sslmode=allow sends everything in clear text if the server asks for it"},
 		},
-		{"disable", "?sslmode=disable", []string{"allow_weak_tls: sslmode=disable sends everything in the clear"}},
+		{"disable", "?sslmode=disable", []string{"allow_weak_tls: sslmode=disable sends everything in clear text"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d := database(t, "{allow_weak_tls: true, url: 'postgres://jeton@db.example/jeton"+tc.query+"'}")

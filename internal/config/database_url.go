@@ -9,55 +9,55 @@ import (
 	"strings"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/config/yamlread"
 )
 
-// standardPort is where PostgreSQL answers when nothing else is said.
-const standardPort = 5432
+// defaultPort is the port of PostgreSQL.
+const defaultPort = 5432
 
 // certFiles are the parameters of a URL that name files.
 func certFiles() []string { return []string{"sslcert", "sslkey", "sslrootcert"} }
 
-// options is the closed set of parameters of a URL. What PostgreSQL takes beside them is
-// ours to say, or has a key of its own.
+// options are the permitted parameters of a URL. Other parameters of PostgreSQL are set
+// by the server, or have a key.
 func options() []string {
 	return append(certFiles(), "application_name", "host", "port", "sslmode", "user")
 }
 
-// elsewhere says where that is set which other programs read from the URL.
-func elsewhere(parameter string) string {
+// notOption says where to set what other programs read from the URL.
+func notOption(parameter string) string {
 	switch parameter {
 	case "password":
-		return "no place for a password; write it before the host as in USER:${DB_PASSWORD}@, or name a password_file"
+		return "not the place of a password; write it before the host as in USER:${DB_PASSWORD}@, or set password_file"
 	case "dbname":
-		return "given twice; the name of the database is the path, as in postgres://HOST/NAME"
+		return "not permitted; the name of the database is the path, as in postgres://HOST/NAME"
 	case "connect_timeout", "statement_timeout":
-		return "no parameter here; write " + parameter + " next to url"
+		return "not a parameter; set " + parameter + " next to url"
 	case "pool_max_conns":
-		return "no parameter here; write connections next to url"
+		return "not a parameter; set connections next to url"
 	case "target_session_attrs":
-		return "not for the URL to say: the node that takes changes is found anyway; leave it out"
+		return "not permitted: the primary is found anyway; remove it"
 	}
 
-	return "unknown parameter; " + suggest(parameter, options())
+	return "unknown parameter; " + yamlread.Suggest(parameter, options())
 }
 
-// unreadable is the fault of a URL whose parts cannot be told apart. None of it is shown:
+// unreadable is the fault of a URL whose parts cannot be separated. It shows none of it:
 // what looks like a host may be the rest of a password.
-const unreadable = "cannot be read; write it as in postgres://USER@HOST:5432/NAME, and % / ? # @ and spaces " +
-	"in a password as %25 %2F %3F %23 %40 and %20, or name a password_file"
+const unreadable = "invalid URL: want one such as postgres://USER@HOST:5432/NAME; write % / ? # @ and spaces " +
+	"in a password as %25 %2F %3F %23 %40 and %20, or set password_file"
 
-// parseTarget reads a URL as libpq does, and returns what it says and its password. No
-// fault shows a part that may be secret. The parser of net/url would: its errors repeat
-// the whole.
+// parseTarget reads a URL as libpq does, and returns its parts and its password. No fault
+// shows a part that may be secret. Errors of net/url would: they repeat the whole URL.
 func parseTarget(text string) (target, jeton.Secret, []string) {
 	var none jeton.Secret
 
 	scheme, rest, ok := strings.Cut(text, "://")
 	switch {
 	case strings.HasPrefix(text, "sqlite:") || strings.HasPrefix(text, "file:"):
-		return target{}, none, []string{"SQLite is not named here: it is what is used when there is no database at all, in the data folder; remove the key"}
+		return target{}, none, []string{"remove the key to use SQLite in the data folder; only PostgreSQL has a URL"}
 	case !ok || scheme != "postgres" && scheme != "postgresql":
-		return target{}, none, []string{"no URL of PostgreSQL; write it as in postgres://USER@HOST:5432/NAME"}
+		return target{}, none, []string{"invalid URL: want one such as postgres://USER@HOST:5432/NAME"}
 	case strings.ContainsFunc(rest, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }):
 		return target{}, none, []string{unreadable}
 	}
@@ -70,7 +70,7 @@ func parseTarget(text string) (target, jeton.Secret, []string) {
 	authority, rest := rest[:end], rest[end:]
 	path, query, _ := strings.Cut(rest, "?")
 
-	if strings.Contains(rest, "@") { // the one behind the user is further on: a password held a / or ?
+	if strings.Contains(rest, "@") { // after the path began: the password has a / or ?
 		return target{}, none, []string{unreadable}
 	}
 
@@ -99,16 +99,16 @@ func parseTarget(text string) (target, jeton.Secret, []string) {
 
 	faults := t.query(query)
 	if t.name == "" {
-		faults = append(faults, "names no database; write its name behind the host, as in postgres://HOST/NAME")
+		faults = append(faults, "no name of a database; write it after the host, as in postgres://HOST/NAME")
 	}
 	if hasPassword && secret == "" {
-		faults = append(faults, "the password is empty; give one, or leave out the colon behind the user")
+		faults = append(faults, "empty password; set one, or remove the colon after the user")
 	}
 
 	return t, jeton.NewSecret(secret), faults
 }
 
-// decode reads one part of a URL. A NUL would end it early on the wire.
+// decode unescapes one part of a URL. A NUL would end it early in the protocol.
 func decode(s string) (string, error) {
 	s, err := url.PathUnescape(s)
 	if err == nil && strings.ContainsRune(s, 0) {
@@ -117,7 +117,7 @@ func decode(s string) (string, error) {
 	return s, err
 }
 
-// hostList reads HOST:PORT,HOST:PORT. A port that is not given is 0.
+// hostList reads HOST:PORT,HOST:PORT. A port that is absent is 0.
 func hostList(text string) ([]host, error) {
 	if text == "" {
 		return nil, nil
@@ -130,7 +130,7 @@ func hostList(text string) ([]host, error) {
 		if i > strings.LastIndex(part, "]") {
 			name, port = part[:i], part[i+1:]
 			if port == "" {
-				return nil, errors.New("no port behind a colon")
+				return nil, errors.New("no port after a colon")
 			}
 		}
 
@@ -150,7 +150,7 @@ func hostList(text string) ([]host, error) {
 		}
 
 		h := host{name: name}
-		if !h.socket() && !hostName(name) || strings.Contains(name, ",") {
+		if !h.socket() && !isHost(name) || strings.Contains(name, ",") {
 			return nil, errors.New("no host")
 		}
 
@@ -180,7 +180,7 @@ func portNumber(s string) (int, error) {
 	return int(n), err
 }
 
-// query reads the parameters, those of hosts among them, and returns the faults.
+// query reads the parameters and returns the faults. Hosts may be among them.
 func (t *target) query(text string) (faults []string) {
 	if text == "" {
 		return t.places()
@@ -195,14 +195,14 @@ func (t *target) query(text string) (faults []string) {
 		case !ok || err != nil || valueErr != nil || name == "":
 			faults = append(
 				faults,
-				"a parameter behind the ? cannot be read; write it as in sslmode=verify-full, with & between two",
+				"invalid parameter after the ?: want one such as sslmode=verify-full, and & between two",
 			)
 		case !slices.Contains(options(), name):
-			faults = append(faults, quote(name)+": "+elsewhere(name))
+			faults = append(faults, yamlread.Quote(name)+": "+notOption(name))
 		case value == "":
-			faults = append(faults, name+" is empty; give it a value, or remove it")
+			faults = append(faults, name+" is empty; set it, or remove it")
 		case again:
-			faults = append(faults, name+" is given twice; keep one")
+			faults = append(faults, name+" is set twice; keep one")
 		default:
 			t.params[name] = value
 		}
@@ -210,7 +210,7 @@ func (t *target) query(text string) (faults []string) {
 
 	user := t.params["user"]
 	if user != "" && t.user != "" {
-		faults = append(faults, "user is given next to the one before the host; keep one")
+		faults = append(faults, "user is set twice, here and before the host; keep one")
 	} else if user != "" {
 		t.user = user
 	}
@@ -218,21 +218,20 @@ func (t *target) query(text string) (faults []string) {
 	return append(faults, t.places()...)
 }
 
-// places puts together where the database is, and returns the faults.
+// places completes the hosts and ports, and returns the faults.
 func (t *target) places() (faults []string) {
 	list := t.params["host"]
 	if list != "" && t.hosts != nil {
-		faults = append(faults, "host is given next to the one before the path; keep one")
+		faults = append(faults, "host is set twice, here and before the path; keep one")
 	} else if list != "" {
 		for name := range strings.SplitSeq(list, ",") {
-			if h := (host{name: name}); h.socket() || hostName(name) {
+			if h := (host{name: name}); h.socket() || isHost(name) {
 				t.hosts = append(t.hosts, h)
 				continue
 			}
 			faults = append(
 				faults,
-				"host: "+quote(name)+
-					" is no host; write it as in db.example, or the folder of a socket as in /run/postgresql",
+				"host: invalid host "+yamlread.Quote(name)+": want a name, or the directory of a socket, such as /run/postgresql",
 			)
 		}
 	}
@@ -240,13 +239,13 @@ func (t *target) places() (faults []string) {
 	if t.hosts == nil && len(faults) == 0 {
 		faults = append(
 			faults,
-			"names no host; write it as in postgres://HOST/NAME, or postgres:///NAME?host=/run/postgresql for a Unix socket",
+			"no host; want postgres://HOST/NAME, or postgres:///NAME?host=/run/postgresql for a Unix socket",
 		)
 	}
 
 	ports := strings.Split(t.params["port"], ",")
 	if len(ports) > 1 && len(ports) != len(t.hosts) {
-		faults = append(faults, "port: as many as there are hosts are right, or one for all of them")
+		faults = append(faults, "port: want one for each host, or one for all hosts")
 		return faults
 	}
 
@@ -256,15 +255,15 @@ func (t *target) places() (faults []string) {
 		switch {
 		case port == "":
 		case err != nil:
-			return append(faults, "port: "+quote(port)+" is no port; 1 to 65535 are right")
+			return append(faults, "port: invalid port "+yamlread.Quote(port)+": want 1 to 65535")
 		case h.port != 0:
-			return append(faults, "port is given next to the one behind the host; keep one")
+			return append(faults, "port is set twice, here and after the host; keep one")
 		default:
 			h.port = n
 		}
 
 		if h.port == 0 {
-			h.port = standardPort
+			h.port = defaultPort
 		}
 	}
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/config/yamlread"
 )
 
 var update = flag.Bool(
@@ -16,6 +17,9 @@ var update = flag.Bool(
 	false,
 	"write what was found into testdata/faults; read the difference before keeping it",
 )
+
+// hash is a hash of a password.
+const hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g"
 
 // environment is what the tests' files may ask for.
 func environment(pairs ...string) func(string) (string, bool) {
@@ -40,7 +44,7 @@ func TestFaults(t *testing.T) {
 
 	const dashes = "\n----------------------------------------\n"
 
-	env := environment("WORD", "word", "FIVE", "5", "EMPTY", "")
+	env := environment("WORD", "word", "FIVE", "5", "EMPTY", "", "HASH", hash)
 	for _, file := range files {
 		name := strings.ReplaceAll(strings.TrimSuffix(filepath.Base(file), ".txt"), "-", " ")
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +59,7 @@ func TestFaults(t *testing.T) {
 			}
 
 			_, err = config.Parse("jeton.yaml", []byte(input+"\n"), env)
-			var faults config.Faults
+			var faults yamlread.Faults
 			if !errors.As(err, &faults) {
 				t.Fatalf("Parse: %v, want faults", err)
 			}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/config/yamlread"
 )
 
 // FuzzParse holds that no file makes the parser panic or leaves it without
@@ -40,7 +41,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 
-		var faults config.Faults
+		var faults yamlread.Faults
 		if !errors.As(err, &faults) || len(faults) == 0 {
 			t.Fatalf("Parse: %v, want faults", err)
 		}

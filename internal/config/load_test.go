@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/config/yamlread"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -162,7 +163,7 @@ func TestLoad(t *testing.T) {
 		{
 			"a hash is read from its file, without the newline",
 			c.Users[0].Secret().Reveal(),
-			"$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNo",
+			"$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g",
 		},
 		{"a count of uses is kept", *shop.Session.MaxUses, int64(100)},
 		{"no count of uses means none", plain.Session.MaxUses, (*int64)(nil)},
@@ -335,9 +336,9 @@ func TestNearestKey(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := config.Parse("", []byte("? "+tc.key+"\n: 1\n"), environment())
-			want := "did you mean " + tc.want + "?"
+			want := "unknown key; did you mean " + tc.want + "?"
 			if tc.want == "" {
-				want = "known here: data_dir, database, "
+				want = "unknown key; want one of data_dir, database, "
 			}
 
 			if err == nil || !strings.Contains(err.Error(), want) {
@@ -369,11 +370,11 @@ func TestOverrides(t *testing.T) {
 		},
 		{"an empty variable is none", file, []string{"JETON_LOG_LEVEL", ""}, "debug json 127.0.0.1:1"},
 		{"variables are not expanded", "{}", []string{"JETON_LOG_LEVEL", "${A}", "A", "warn"},
-			`environment JETON_LOG_LEVEL: log.level: "${A}" is not one of debug, info, warn, error`},
+			`environment JETON_LOG_LEVEL: log.level: invalid value "${A}": want one of debug, info, warn, error`},
 		{"a wrong value is blamed on the environment", file, []string{"JETON_LOG_LEVEL", "wran"},
-			`environment JETON_LOG_LEVEL: log.level: "wran" is not one of debug, info, warn, error; did you mean warn?`},
+			`environment JETON_LOG_LEVEL: log.level: invalid value "wran": want one of debug, info, warn, error; did you mean warn?`},
 		{"so is a wrong address", "{}", []string{"JETON_ADMIN_LISTEN", ":1"},
-			`environment JETON_ADMIN_LISTEN: admin.listen: ":1" can be reached from other machines; a loopback address such as 127.0.0.1:9180, or off, is right`},
+			`environment JETON_ADMIN_LISTEN: admin.listen: invalid address ":1": want a loopback address such as 127.0.0.1:9180, or off`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c, err := config.Parse("", []byte(tc.file), environment(tc.env...))
@@ -394,8 +395,7 @@ func TestOverrides(t *testing.T) {
 func TestUnknownEnv(t *testing.T) {
 	got := config.UnknownEnv([]string{
 		"PATH=/bin", "JETON_DATABASE=postgres:", "JETON_LOG_LEVEL=info", "JETON_LOG_FORMAT=text", "JETON_ADMIN_LISTEN=off", "JETON_DATA_DIR=/d",
-		"JETON_CONFIG=c", "JETON_IDENTITY=i", "JETON_HOME=h", "JETON_WALLET_X=1", "JETON_VECTORS=v",
-		"JETON_PORT=tcp://1", "JETON_PORT_8443_TCP=x", "JETON_SERVICE_HOST=h",
+		"JETON_CONFIG=c", "JETON_IDENTITY=i", "JETON_HOME=h", "JETON_WALLET_X=1", "JETON_PORT=tcp://1", "JETON_PORT_8443_TCP=x", "JETON_SERVICE_HOST=h",
 		"JETON_LOGLEVEL=debug", "JETON_ADMIN=off", "JETON_ADMIN=on", "JETONLOG=x",
 	})
 
@@ -409,8 +409,8 @@ func TestText(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
 		{"a byte that is not UTF-8", "a: b\nlog: \xff\n", "f:2:6: not UTF-8; save the file as UTF-8"},
 		{"UTF-16", "\xff\xfea\x00", "f:1:1: not UTF-8; save the file as UTF-8"},
-		{"nothing at all", "", "f:1:1: the file is empty; write {} when every default is meant"},
-		{"null", "null", "f:1:1: the file is empty; write {} when every default is meant"},
+		{"nothing at all", "", "f:1:1: the file is empty; write {} for a file with every default"},
+		{"null", "null", "f:1:1: the file is empty; write {} for a file with every default"},
 		{"a byte order mark", "\ufefflog: {level: warn}\n", ""},
 		{"Windows lines", "log:\r\n  level: warn\r\n", ""},
 		{"an end of document", "log: {level: warn}\n...\n", ""},
@@ -433,13 +433,13 @@ func TestText(t *testing.T) {
 
 func TestFaultsAreBounded(t *testing.T) {
 	_, err := config.Parse("f", []byte(strings.Repeat("servces: 1\n", 100_000)), environment())
-	var faults config.Faults
+	var faults yamlread.Faults
 	if !errors.As(err, &faults) || len(faults) != 1001 {
 		t.Fatalf("%d faults, want 1001", len(faults))
 	}
 
 	last := faults[1000].String()
-	if last != "f:1001:1: more than 1000 faults; mend these first" {
+	if last != "f:1001:1: more than 1000 faults; correct these first" {
 		t.Errorf("the last fault is %s", last)
 	}
 }

@@ -66,7 +66,7 @@ func TestWhatAServerDoesNotStartWith(t *testing.T) {
 		}, []string{"jeton.yaml:25:9: ", "max_use: ", "did you mean max_uses?", "jeton.yaml:28:19: ", "many"}},
 		{"a configuration that is not YAML", func(t *testing.T, o *Options) {
 			o.Config = file(t, "services:\n  - name: [\n")
-		}, []string{"jeton.yaml:", "not YAML"}},
+		}, []string{"jeton.yaml:", "invalid YAML"}},
 		{"a data folder that nobody may write", func(t *testing.T, o *Options) {
 			if os.Getuid() == 0 {
 				t.Skip("root may write everywhere; another case has a file system that is read-only")

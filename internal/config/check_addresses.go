@@ -1,0 +1,180 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	pathpkg "path"
+	"strconv"
+	"strings"
+
+	"github.com/jeton-auth/jeton/internal/config/yamlread"
+)
+
+// admin keeps the operators' listener on this machine: it answers without
+// authentication.
+func (c checker) admin() {
+	listen := &c.conf.Admin.Listen
+	if *listen == "off" {
+		return
+	}
+
+	host, ok := c.listen(listen)
+	if !ok || host == "localhost" {
+		return
+	}
+
+	address, err := netip.ParseAddr(host)
+	if err != nil || !address.IsLoopback() {
+		c.Invalid(listen, "address", *listen, "a loopback address such as 127.0.0.1:9180, or off")
+	}
+}
+
+func (c checker) trustedProxies() {
+	for i := range c.conf.TrustedProxies {
+		p := &c.conf.TrustedProxies[i]
+		if p.IsValid() && p.Bits() == 0 {
+			c.Invalid(p, "proxy", p.String(), "the addresses of your proxies; this trusts any address that a client claims")
+		}
+	}
+}
+
+// listen checks an address to listen on and returns its host.
+func (c checker) listen(address *string) (host string, ok bool) {
+	host, port, err := net.SplitHostPort(*address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+
+	if err != nil || host != "" && !isHost(host) {
+		c.Invalid(address, "address", *address, "address and port such as 127.0.0.1:8443, [::1]:8443 or :8443")
+		return "", false
+	}
+
+	return host, true
+}
+
+// host checks the host name that selects a service or the issuer.
+func (c checker) host(host *string, example string) {
+	if *host != "" && !isHost(*host) {
+		c.Invalid(host, "host name", *host, "one such as "+example+", without scheme and port")
+	}
+}
+
+// tls checks that a listener has either a certificate or plain HTTP.
+func (c checker) tls(tls *TLS, plainHTTP bool) {
+	if plainHTTP {
+		if c.Has(tls) {
+			c.Fault(tls, "conflicts with plain_http, which serves without TLS; keep one")
+		}
+		return
+	}
+
+	c.notEmpty(&tls.Cert)
+	c.notEmpty(&tls.Key)
+}
+
+func (c checker) notEmpty(text *string) {
+	if *text == "" {
+		c.Fault(text, "empty; give it a value, or remove it")
+	}
+}
+
+// isHost reports whether s is an address or looks like the name of a machine.
+// Underscores are not permitted in the DNS and common in container networks.
+func isHost(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return true
+	}
+
+	for _, r := range s {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_", r) {
+			return false
+		}
+	}
+
+	return s != "" && len(s) <= 253 && s[0] != '.' && s[0] != '-'
+}
+
+// path checks a path that Jeton itself serves, if the file has it: one path, spelled out.
+func (c checker) path(path *string) {
+	const want = "a path such as /login"
+
+	p := *path
+	switch {
+	case !c.Has(path):
+	case !strings.HasPrefix(p, "/"):
+		c.Invalid(path, "path", p, want)
+	case strings.ContainsAny(p, "{}?# \t\r\n"):
+		c.Invalid(path, "path", p, want+", without wildcards, query and spaces")
+	case !isClean(p):
+		c.Invalid(path, "path", p, want+", without //, . and ..")
+	}
+}
+
+// isClean reports whether requests can have the path p: net/http redirects every
+// other spelling to the clean one first.
+func isClean(p string) bool {
+	clean := pathpkg.Clean(p)
+	if clean != "/" && strings.HasSuffix(p, "/") {
+		clean += "/"
+	}
+	return clean == p
+}
+
+// sharedAddresses checks services that share an address: a request must lead to one
+// of them. Port 0 is a different port for each.
+func (c checker) sharedAddresses() {
+	sharing := make(map[string][]int)
+	for i := range c.conf.Services {
+		s := &c.conf.Services[i]
+		address := strings.ToLower(s.Listen)
+		_, port, err := net.SplitHostPort(address)
+		if err != nil || port == "0" {
+			continue
+		}
+
+		if address == strings.ToLower(c.conf.Admin.Listen) {
+			c.Fault(&s.Listen, "is the address of admin.listen, too; choose another port")
+		}
+
+		sharing[address] = append(sharing[address], i)
+	}
+
+	for _, group := range sharing {
+		if len(group) > 1 {
+			c.sharedAddress(group)
+		}
+	}
+}
+
+// sharedAddress checks the services at these indexes, which share one address.
+func (c checker) sharedAddress(group []int) {
+	hosts := make(map[string]int)
+	for k, i := range group {
+		s := &c.conf.Services[i]
+		other := group[0]
+		if k == 0 {
+			other = group[1]
+		}
+
+		host := strings.ToLower(s.Host)
+		twin, taken := hosts[host]
+		switch {
+		case host == "":
+			c.Fault(&s.Host, "missing; services[%d] listens on %s, too, so each needs a host", other, s.Listen)
+		case taken:
+			c.Fault(
+				&s.Host,
+				"%s is the host of services[%d] on this address, too; want one of its own",
+				yamlread.Quote(s.Host),
+				twin,
+			)
+		default:
+			hosts[host] = i
+		}
+
+		if s.PlainHTTP != c.conf.Services[group[0]].PlainHTTP {
+			c.Fault(&s.PlainHTTP, "differs from services[%d] on the same address; use TLS for all or for none", group[0])
+		}
+	}
+}

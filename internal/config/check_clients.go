@@ -1,0 +1,243 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jeton-auth/jeton/internal/config/yamlread"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/naming"
+)
+
+// issuer checks the authorization server.
+func (c checker) issuer() {
+	s := c.conf.Issuer
+	if s == nil {
+		for i := range c.conf.Services {
+			t := &c.conf.Services[i].Tokens
+			if *t != nil {
+				c.Fault(t, "tokens need an issuer section with url and listen; add one")
+			}
+		}
+		return
+	}
+
+	c.issuerURL(s)
+	c.listen(&s.Listen)
+	c.host(&s.Host, "auth.example.org")
+	c.tls(&s.TLS, s.PlainHTTP)
+
+	c.path(&s.Keyserver)
+	if strings.HasPrefix(s.Keyserver, "/oauth2/") || strings.HasPrefix(s.Keyserver, "/.well-known/") {
+		c.Invalid(&s.Keyserver, "path", s.Keyserver, "a path such as /getkey; the authorization server uses this one")
+	}
+
+	keys := &s.Keys
+	if keys.PublishFor >= keys.RotateEvery && c.Valid(&keys.RotateEvery) {
+		c.Fault(&keys.PublishFor, "%v is not shorter than rotate_every %v; shorten it", keys.PublishFor, keys.RotateEvery)
+	}
+
+	if strings.EqualFold(s.Listen, c.conf.Admin.Listen) {
+		c.Fault(&s.Listen, "is the address of admin.listen, too; choose another port")
+	}
+
+	for i := range c.conf.Services {
+		other := &c.conf.Services[i]
+		if strings.EqualFold(other.Listen, s.Listen) && other.PlainHTTP != s.PlainHTTP {
+			c.Fault(&s.PlainHTTP, "differs from services[%d] on the same address; use TLS for both or for neither", i)
+		}
+	}
+}
+
+// issuerURL checks the identifier that clients compare byte by byte.
+func (c checker) issuerURL(s *Issuer) {
+	const kind = "issuer"
+
+	field := &s.URL
+	u, err := url.Parse(s.URL)
+	switch {
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil:
+		c.Invalid(field, kind, s.URL, "a URL such as https://auth.example.org")
+	case u.Path != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(s.URL, "#"):
+		c.Invalid(field, kind, s.URL, u.Scheme+"://"+u.Host+", only scheme and host without a slash at the end")
+	case s.URL != strings.ToLower(s.URL):
+		c.Invalid(field, kind, s.URL, strings.ToLower(s.URL)+" in lower case, because clients compare byte by byte")
+	case u.Scheme == "http" && !s.PlainHTTP:
+		c.Invalid(field, kind, s.URL, "https://, or plain_http: true")
+	}
+}
+
+// audiences checks that no two services accept each other's tokens.
+func (c checker) audiences() {
+	first := make(map[string]int)
+	for i := range c.conf.Services {
+		t := c.conf.Services[i].Tokens
+		if t == nil {
+			continue
+		}
+
+		other, taken := first[t.Audience]
+		if taken {
+			c.Fault(
+				&t.Audience,
+				"%s is the audience of services[%d], too; want one of its own",
+				yamlread.Quote(t.Audience),
+				other,
+			)
+		}
+
+		first[t.Audience] = i
+	}
+}
+
+// clients checks declared clients. Users and clients have no name in common.
+func (c checker) clients() {
+	taken := make(map[string]any) // by folded name: the user or the client
+	for i := range c.conf.Users {
+		u := &c.conf.Users[i]
+		_, folded, err := naming.User(u.Name)
+		if err == nil {
+			taken[folded] = u
+		}
+	}
+
+	for i := range c.conf.Clients {
+		client := &c.conf.Clients[i]
+		folded, err := naming.Client(client.Name)
+		if err != nil {
+			c.badName(&client.Name, "client name", client.Name, err)
+		}
+
+		other := taken[folded]
+		if err == nil && other != nil {
+			c.Fault(
+				&client.Name,
+				"%s is the name of %s, too, or differs only in case; choose another name",
+				yamlread.Quote(client.Name),
+				c.Path(other),
+			)
+		}
+		taken[folded] = client
+
+		c.client(client)
+	}
+}
+
+var hexHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func (c checker) client(client *Client) {
+	if c.Has(&client.SecretHash) && !hexHash.MatchString(client.SecretHash) {
+		c.Fault(&client.SecretHash, "invalid hash: want 64 hex digits in lower case; 'jeton client new-secret' prints them")
+	}
+	if len(client.Keys) == 0 && client.KeySource == nil && !c.Has(&client.SecretHash) {
+		c.Fault(client, "the client cannot authenticate; keys, key_source or secret_hash is required")
+	}
+
+	for i := range client.Keys {
+		c.clientKey(&client.Keys[i])
+	}
+	if client.KeySource != nil {
+		c.keySource(client.KeySource)
+	}
+
+	c.servicesExist(client.Services)
+	c.servicesExist(client.Introspects)
+	c.scopes(client.Scopes)
+}
+
+func (c checker) clientKey(k *ClientKey) {
+	switch {
+	case k.Public != "" && k.File != "":
+		c.Fault(&k.File, "conflicts with public; keep one")
+	case k.Public == "" && k.File == "":
+		c.Fault(k, "missing; public or file is required")
+	case k.Public != "":
+		_, err := jose.ParseKey([]byte(k.Public), jose.Alg(k.Algorithm), k.ID)
+		if err != nil {
+			c.Fault(&k.Public, "invalid key: %v", err)
+		}
+	}
+
+	if !k.NotAfter.IsZero() && !k.NotAfter.After(k.NotBefore.Time) {
+		c.Fault(&k.NotAfter, "not_after is not later than not_before, so the key would never be valid; correct one")
+	}
+}
+
+func (c checker) keySource(s *KeySource) {
+	if s.Algorithm != "" && s.Format != "pem" {
+		c.Fault(&s.Algorithm, "set for a JWK Set, whose keys name their algorithms; remove it, or set format: pem")
+	}
+	if !c.Valid(&s.URL) {
+		return
+	}
+
+	u, err := url.Parse(s.URL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil ||
+		strings.Contains(s.URL, "#") {
+		c.Fault(&s.URL, "invalid URL: want one such as https://app.example.org/jwks.json")
+		return
+	}
+
+	if u.Scheme == "http" && !s.PrivateNetwork {
+		c.Fault(
+			&s.URL,
+			"invalid URL: want https://, since anyone on the network could replace a key, or private_network: true",
+		)
+	}
+	if u.Scheme == "http" && s.CA != "" {
+		c.Fault(&s.CA, "set for an http:// url; remove it, or use https://")
+	}
+
+	address, err := netip.ParseAddr(u.Hostname())
+	if err == nil && !s.PrivateNetwork && (address.IsLoopback() || address.IsPrivate() ||
+		address.IsLinkLocalUnicast() || address.IsUnspecified()) {
+		c.Fault(&s.URL, "invalid URL: want a public address, or private_network: true")
+	}
+}
+
+// servicesExist checks names of services that have tokens.
+func (c checker) servicesExist(names []string) {
+	var known []string
+	for i := range c.conf.Services {
+		if c.conf.Services[i].Tokens != nil {
+			known = append(known, c.conf.Services[i].Name)
+		}
+	}
+
+	for i := range names {
+		name := &names[i]
+		if !slices.Contains(known, *name) {
+			c.Fault(name, "no service %s with tokens; %s", yamlread.Quote(*name), yamlread.Suggest(*name, known))
+		}
+	}
+}
+
+func (c checker) scopes(scopes []string) {
+	for i := range scopes {
+		scope := &scopes[i]
+		if err := naming.Scope(*scope); err != nil {
+			c.badName(scope, "scope", *scope, err)
+		}
+	}
+}
+
+// tokens checks the terms of access tokens.
+func (c checker) tokens(t *Tokens) {
+	if t.ActivationDelay >= t.Lifetime && c.Valid(&t.Lifetime) {
+		c.Fault(
+			&t.ActivationDelay,
+			"%v is not shorter than lifetime %v, so tokens would never be valid; shorten it",
+			t.ActivationDelay,
+			t.Lifetime,
+		)
+	}
+	if strings.ContainsAny(t.Audience, " \t\r\n\"\\") || len(t.Audience) > 256 {
+		c.Invalid(&t.Audience, "audience", t.Audience, "a name or a URL without spaces, at most 256 bytes")
+	}
+	if t.Format == "opaque" && c.Has(&t.Algorithm) {
+		c.Fault(&t.Algorithm, "set for opaque tokens, which are not signed; remove it")
+	}
+}

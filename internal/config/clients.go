@@ -1,0 +1,62 @@
+package config
+
+// Issuer is the authorization server: it issues access tokens and publishes the keys
+// that verify them.
+type Issuer struct {
+	URL       string     `yaml:"url" required:"true" doc:"Identifier of the authorization server (iss; RFC 8414): https:// and the host that clients use, without a path."`
+	Listen    string     `yaml:"listen" required:"true" doc:"Address and port. It may be a service's; the paths of the authorization server then have precedence."`
+	Host      string     `yaml:"host" absent:"any" doc:"Host name that selects the authorization server on a shared address."`
+	TLS       TLS        `yaml:"tls" doc:"Certificate and key, created in the data folder if they do not exist."`
+	PlainHTTP bool       `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
+	Keyserver string     `yaml:"keyserver" absent:"none" doc:"Path that answers GET with ?identity=NAME: the public key of that client, PEM."`
+	Keys      IssuerKeys `yaml:"keys" doc:"The keys that sign tokens."`
+}
+
+// IssuerKeys says how signing keys are rotated.
+type IssuerKeys struct {
+	Algorithm   string   `yaml:"algorithm" default:"EdDSA" enum:"EdDSA,ES256,RS256" doc:"Signing algorithm for services that set none."`
+	RotateEvery Duration `yaml:"rotate_every" default:"30d" min:"1ns" doc:"How long one key signs before the next one does."`
+	PublishFor  Duration `yaml:"publish_for" default:"10m" doc:"How long the next key is published before it signs, so that caches of the key set have it by then."`
+}
+
+// Client is a declared client.
+type Client struct {
+	Name        string      `yaml:"name" required:"true" doc:"Name of the client (client_id). No user has the same name."`
+	Keys        []ClientKey `yaml:"keys" absent:"none" doc:"Public keys that verify the client's assertions."`
+	KeySource   *KeySource  `yaml:"key_source" absent:"none" doc:"Where public keys are fetched from, in addition to keys."`
+	SecretHash  string      `yaml:"secret_hash" absent:"no secret" doc:"SHA-256 of the client's secret, 64 hex digits, from 'jeton client new-secret'."`
+	Services    []string    `yaml:"services" absent:"none" doc:"Services that the client may get tokens for."`
+	Scopes      []string    `yaml:"scopes" absent:"none" doc:"Scopes that the client's tokens may have."`
+	Introspects []string    `yaml:"introspects" absent:"none" doc:"Services whose tokens the client may introspect (RFC 7662)."`
+	Disabled    bool        `yaml:"disabled" doc:"The client cannot authenticate, and its tokens are not accepted."`
+}
+
+// ClientKey is one public key of a client. Exactly one of Public and File is set.
+type ClientKey struct {
+	Public    string `yaml:"public" absent:"see file" doc:"The public key, PEM or JWK."`
+	File      string `yaml:"file" absent:"see public" doc:"File with the public key, PEM or JWK. Relative to the data folder."`
+	ID        string `yaml:"kid" absent:"the JWK's own, or its thumbprint (RFC 7638)" doc:"Identifier of the key."`
+	Algorithm string `yaml:"algorithm" absent:"the JWK's own, or by the type of the key" enum:"EdDSA,Ed25519,ES256,ES384,ES512,RS256,RS384,RS512,PS256,PS384,PS512" doc:"The one algorithm that the key may be used with."`
+	NotBefore Time   `yaml:"not_before" absent:"valid at once" doc:"Start of the key's validity, as in 2026-12-01T00:00:00Z."`
+	NotAfter  Time   `yaml:"not_after" absent:"no end" doc:"End of the key's validity."`
+}
+
+// KeySource is where a client's public keys are fetched from. The address is always
+// this one, never one that a token names.
+type KeySource struct {
+	URL            string `yaml:"url" required:"true" doc:"https:// address of a JWK Set (jwks_uri) or of one public key."`
+	Format         string `yaml:"format" default:"jwks" enum:"jwks,pem" doc:"jwks: a JWK Set (RFC 7517); pem: one public key, as a keyserver serves it."`
+	Algorithm      string `yaml:"algorithm" absent:"by the type of the key" enum:"EdDSA,Ed25519,ES256,ES384,ES512,RS256,RS384,RS512,PS256,PS384,PS512" doc:"The algorithm of a key in PEM."`
+	CA             string `yaml:"ca" absent:"the system's authorities" doc:"PEM file with the certificate authority of the address. Relative to the data folder."`
+	PrivateNetwork bool   `yaml:"private_network" doc:"The address may be on this machine or in a private network, and may use plain http:// there."`
+}
+
+// Tokens is the terms of access tokens for a service.
+type Tokens struct {
+	Format          string   `yaml:"format" default:"jwt" enum:"jwt,opaque" doc:"jwt: signed, verified with our public keys (RFC 9068); opaque: random, looked up here."`
+	Audience        string   `yaml:"audience" absent:"the name of the service" doc:"Audience of the tokens (aud)."`
+	Algorithm       string   `yaml:"algorithm" absent:"issuer.keys.algorithm" enum:"EdDSA,ES256,RS256" doc:"Signing algorithm of jwt tokens."`
+	Lifetime        Duration `yaml:"lifetime" default:"10m" min:"1ns" max:"24h" doc:"How long a token is valid after it was issued."`
+	ActivationDelay Duration `yaml:"activation_delay" default:"0s" doc:"How long a new token is not yet valid."`
+	MaxUses         *int64   `yaml:"max_uses" min:"1" absent:"no limit" doc:"Maximum number of requests with one token."`
+}

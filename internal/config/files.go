@@ -1,0 +1,173 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/jeton-auth/jeton"
+)
+
+// maxSecret bounds a file with one value.
+const maxSecret = 64 << 10
+
+// files reads the files that hold values, and completes relative paths.
+func (c checker) files() {
+	folder := filepath.Dir(c.conf.Path)
+	if c.conf.DataDir != "" {
+		c.conf.DataDir = relativeTo(folder, c.conf.DataDir)
+	}
+	if c.conf.KeysSecretFile != "" {
+		c.conf.KeysSecretFile = relativeTo(folder, c.conf.KeysSecretFile)
+	}
+
+	if c.conf.Database != nil {
+		c.databaseURL(c.conf.Database, folder)
+		c.databasePassword(c.conf.Database, folder)
+	}
+
+	for i := range c.conf.Users {
+		c.passwordHashFile(&c.conf.Users[i], folder)
+	}
+}
+
+func (c checker) passwordHashFile(u *User, folder string) {
+	if u.PasswordHashFile == "" || c.Has(&u.PasswordHash) {
+		return
+	}
+
+	text, err := readSecret(relativeTo(folder, u.PasswordHashFile))
+	if err != nil {
+		c.Fault(&u.PasswordHashFile, "cannot read the file: %v", err)
+		c.Invalidate(&u.PasswordHashFile)
+		return
+	}
+
+	u.PasswordHash = text
+}
+
+// databaseURL reads the parts of the URL.
+func (c checker) databaseURL(d *Database, folder string) {
+	if !c.Has(&d.URL) || !c.Valid(&d.URL) {
+		return
+	}
+
+	t, password, faults := parseTarget(d.URL.Reveal())
+	for _, text := range faults {
+		c.Fault(&d.URL, "%s", text)
+	}
+	if len(faults) > 0 {
+		c.Invalidate(&d.URL)
+	}
+
+	for _, name := range certFiles() {
+		path := t.params[name]
+		if path != "" && path != "system" { // to pgx: the authorities of the system
+			t.params[name] = relativeTo(folder, path)
+		}
+	}
+
+	d.target = t
+	d.password = password
+}
+
+// databasePassword reads the file with the password.
+func (c checker) databasePassword(d *Database, folder string) {
+	file := &d.PasswordFile
+	if !c.Has(file) || !c.Valid(file) {
+		return
+	}
+
+	if !d.password.IsZero() {
+		c.Fault(&d.URL, "contains a password, and password_file is set; keep one")
+		return
+	}
+	if *file == "" {
+		c.Fault(file, "empty; want a file")
+		return
+	}
+
+	*file = relativeTo(folder, *file)
+	text, err := readSecret(*file)
+	switch {
+	case err != nil:
+		c.Fault(file, "cannot read the file: %v", err)
+	case text == "":
+		c.Fault(file, "%s is empty: want the password on one line", *file)
+	case strings.ContainsAny(text, "\r\n\x00"):
+		c.Fault(file, "%s has more than one line: want only the password", *file)
+	default:
+		// A file mounted for a server that is not root often belongs to root and the
+		// server's group.
+		c.private(file, 0o037, "640")
+	}
+
+	d.password = jeton.NewSecret(text)
+}
+
+// keysSecret checks the file with the secret of signing keys, where it is named. Its
+// content is for package keys.
+func (c checker) keysSecret() {
+	file := &c.conf.KeysSecretFile
+	switch {
+	case !c.Has(file):
+	case *file == "":
+		c.Fault(file, "empty; want a file, or remove the key")
+	default:
+		c.private(file, 0o077, "600")
+	}
+}
+
+// private rejects a file whose mode has one of the bits.
+func (c checker) private(file *string, bits os.FileMode, want string) {
+	info, err := os.Stat(*file)
+	switch {
+	case err != nil:
+		c.Fault(file, "cannot read the file: %v", err)
+	case !info.Mode().IsRegular():
+		c.Fault(file, "cannot read the file: %s is not a regular file", *file)
+	case runtime.GOOS != "windows" && info.Mode().Perm()&bits != 0:
+		c.Fault(file, "%s can be read by other users (mode %04o); run chmod %s", *file, info.Mode().Perm(), want)
+	}
+}
+
+// relativeTo returns path, which may be relative to folder.
+func relativeTo(folder, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(folder, path)
+}
+
+// readSecret returns the text of a file without its last line break. It checks that
+// the file is a regular one before it opens it: a pipe would block the server.
+func readSecret(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a regular file", path)
+	}
+
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+
+	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err != nil {
+		return "", err
+	}
+	if len(data) > maxSecret {
+		return "", fmt.Errorf("%s is larger than %d KiB", path, maxSecret>>10)
+	}
+
+	data = bytes.TrimSuffix(data, []byte("\n"))
+	return string(bytes.TrimSuffix(data, []byte("\r"))), nil
+}

@@ -1,0 +1,120 @@
+package config
+
+import "go.yaml.in/yaml/v4"
+
+// Service is one thing that is protected.
+type Service struct {
+	Name      string    `yaml:"name" required:"true" doc:"Name of the service. Sessions and counts belong to it."`
+	Listen    string    `yaml:"listen" required:"true" doc:"Address and port. Services may share one if each has a host."`
+	Host      string    `yaml:"host" absent:"any" doc:"Host name that selects this service on a shared address."`
+	TLS       TLS       `yaml:"tls" doc:"Certificate and key, created in the data folder if they do not exist."`
+	PlainHTTP bool      `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
+	Login     Login     `yaml:"login" doc:"How users log in."`
+	Logout    string    `yaml:"logout" absent:"no logout" doc:"Path that ends the session (POST)."`
+	Session   Session   `yaml:"session" doc:"Terms of sessions."`
+	Accept    []string  `yaml:"accept" enum:"session,token,basic" absent:"session if there is a login, token if there are tokens" doc:"Credentials that routes accept: session, token, basic (name and password in every request)."`
+	Tokens    *Tokens   `yaml:"tokens" absent:"the service accepts no tokens" doc:"Terms of access tokens for this service."`
+	Relogin   Relogin   `yaml:"relogin" doc:"When the same user may log in again."`
+	Teaching  *Teaching `yaml:"teaching" absent:"off" doc:"Insecure options for teaching clients. Each is logged at start-up."`
+	UsersAPI  *UsersAPI `yaml:"users_api" absent:"not served" doc:"The API of users, sessions and tokens, served by this service."`
+	Routes    []Route   `yaml:"routes" absent:"none" doc:"What the service serves."`
+}
+
+// Login is where a name and a password become a session.
+type Login struct {
+	Paths         []string `yaml:"paths" absent:"no login" doc:"Paths that accept POST with a name and a password."`
+	UsernameField string   `yaml:"username_field" default:"username" doc:"Form or JSON field with the name."`
+	PasswordField string   `yaml:"password_field" default:"password" doc:"Form or JSON field with the password."`
+	Token         string   `yaml:"token" absent:"none" doc:"Path that accepts GET with a name and a password (Basic) and returns a signed token, with the terms in tokens. It does not accept a token."`
+	Success       string   `yaml:"success" default:"Logged in" doc:"Text of a successful response."`
+	Allow         *Allow   `yaml:"allow" absent:"every user" doc:"Users who may log in."`
+}
+
+// Session is the terms of a session.
+type Session struct {
+	Cookie      string   `yaml:"cookie" default:"__Host-jeton" doc:"Name of the session cookie. Without TLS the default is jeton."`
+	IdleTimeout Duration `yaml:"idle_timeout" default:"1h" min:"1ns" doc:"Unused sessions end after this time."`
+	Lifetime    Duration `yaml:"lifetime" default:"1d" min:"1ns" doc:"Sessions end this long after login, used or not."`
+	MaxSessions int      `yaml:"max_sessions" min:"1" absent:"no limit" doc:"Maximum number of sessions one user may have here."`
+	WhenFull    string   `yaml:"when_full" default:"evict_oldest" enum:"evict_oldest,refuse" doc:"What happens at a login when max_sessions is reached."`
+	MaxUses     *int64   `yaml:"max_uses" min:"1" absent:"no limit" doc:"Maximum number of requests with one session, over all routes."`
+}
+
+// Relogin says when a user may log in again.
+type Relogin struct {
+	MaxLogins int      `yaml:"max_logins" min:"1" absent:"no limit" doc:"Maximum number of logins within the window."`
+	Window    Duration `yaml:"window" min:"1ns" absent:"all time, until an operator allows more ('jeton user allow-login')" doc:"Length of the window of max_logins."`
+	Cooldown  Duration `yaml:"cooldown" default:"0s" doc:"Minimum time between two logins."`
+}
+
+// Route is one pattern that a service serves.
+type Route struct {
+	Match    string    `yaml:"match" required:"true" doc:"Method and path, as in 'GET /reports/{id}' or 'GET /static/{rest...}'. Without a method: every method."`
+	Open     bool      `yaml:"open" doc:"Anyone may send requests, with or without a credential."`
+	Accept   []string  `yaml:"accept" enum:"session,token,basic" absent:"those of the service" doc:"Credentials that the route accepts: session, token, basic."`
+	Scopes   []string  `yaml:"scopes" absent:"none" doc:"Scopes that a token needs, all of them. Sessions have every scope."`
+	Allow    *Allow    `yaml:"allow" absent:"every authenticated caller" doc:"Who may send requests."`
+	MaxUses  *int64    `yaml:"max_uses" min:"1" absent:"no limit" doc:"Maximum number of requests to this route with one session or token."`
+	Audit    bool      `yaml:"audit" doc:"Write an audit event for admitted requests, too."`
+	Respond  *Respond  `yaml:"respond" absent:"see upstream" doc:"Response from Jeton itself."`
+	Upstream *Upstream `yaml:"upstream" absent:"see respond" doc:"Server behind the gateway that gets the requests."`
+}
+
+// Allow lists who is allowed. Being in one of the lists is enough; empty lists allow no one.
+type Allow struct {
+	Users   []string `yaml:"users" absent:"none" doc:"Names of users."`
+	Groups  []string `yaml:"groups" absent:"none" doc:"Names of groups of users."`
+	Clients []string `yaml:"clients" absent:"none" doc:"Names of clients."`
+}
+
+// Respond is a built-in response. Exactly one of JSON, Text and Template is set.
+type Respond struct {
+	Status   int       `yaml:"status" default:"200" min:"200" max:"599" doc:"HTTP status."`
+	JSON     yaml.Node `yaml:"json" absent:"see text" doc:"JSON document. Strings and keys may contain {{.Name}}; {pick: [a, b]} and {randInt: [1, 100]} are replaced by a random value."`
+	Text     string    `yaml:"text" absent:"see template" doc:"Plain text, sent unchanged."`
+	Template string    `yaml:"template" absent:"see json" doc:"Plain text with {{.Name}}, {{.Groups}}, {{.Session}}, {{pick \"a\" \"b\"}}, {{randInt 1 100}}."`
+
+	kind string
+}
+
+// Kind returns the response that is set: "json", "text" or "template". Load sets it
+// by the key that is present, so that an empty text is a response, too.
+func (r Respond) Kind() string {
+	switch {
+	case r.kind != "":
+		return r.kind
+	case !r.JSON.IsZero():
+		return "json"
+	case r.Template != "":
+		return "template"
+	}
+
+	return "text"
+}
+
+// Upstream is a server behind the gateway.
+type Upstream struct {
+	URL         string   `yaml:"url" required:"true" doc:"http:// or https:// address. Its path is put before the path of the request."`
+	StripPrefix string   `yaml:"strip_prefix" absent:"none" doc:"Prefix to remove from the path of the request."`
+	Timeout     Duration `yaml:"timeout" default:"30s" min:"1ns" doc:"How long to wait for the response headers."`
+	PassHost    bool     `yaml:"pass_host" doc:"Send the Host of the request, not the upstream's own."`
+	CA          string   `yaml:"ca" absent:"the system's authorities" doc:"PEM file with the certificate authority of an https upstream. Relative to the data folder."`
+}
+
+// Teaching has the insecure options for teaching clients.
+type Teaching struct {
+	Cookies            *TeachingCookies `yaml:"cookies" absent:"one session cookie" doc:"Separate cookies for name, token and login time instead of one session cookie."`
+	RevealLoginFailure bool             `yaml:"reveal_login_failure" doc:"A failed login says whether the name or the password was wrong."`
+	AssertionLogin     string           `yaml:"assertion_login" absent:"none" doc:"Path that accepts POST with a JWT signed by a client as the whole body and returns a token. Refusals are 401 or 403 with plain text."`
+	IssOnly            bool             `yaml:"iss_only" doc:"The JWT of assertion_login needs no claim but iss, so anyone who has seen it can replay it."`
+	Register           string           `yaml:"register" absent:"none" doc:"Path that accepts POST with a username and a password (JSON) from anyone and creates the user."`
+	TokenInBody        bool             `yaml:"token_in_body" doc:"The token is the whole body of a request, and refusals are 403 with plain text."`
+	DeniedText         string           `yaml:"denied_text" absent:"problem documents" doc:"Text of every refusal, with status 403. {{.Name}} is the name that the request claims, or None."`
+}
+
+// TeachingCookies names the three cookies. Only the token decides.
+type TeachingCookies struct {
+	Name      string `yaml:"name" required:"true" doc:"Cookie with the user's name. It is shown and never trusted."`
+	Token     string `yaml:"token" required:"true" doc:"Cookie with the secret."`
+	LoginTime string `yaml:"login_time" required:"true" doc:"Cookie with the time of the login, ISO 8601."`
+}
