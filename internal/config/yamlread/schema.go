@@ -51,19 +51,37 @@ func structSchema(t reflect.Type) *jsonschema.Schema {
 func fieldSchema(f field) *jsonschema.Schema {
 	s := typeSchema(f.typ, f.tag)
 
-	words := []string{f.tag.Get("doc")}
-	for _, more := range []struct{ key, text string }{{"env", "Environment: "}, {"absent", "Absent: "}} {
-		if text := f.tag.Get(more.key); text != "" {
-			words = append(words, more.text+text+".")
-		}
-	}
-	s.Description = strings.Join(words, " ")
+	s.Description = description(f)
 
-	if text, ok := f.tag.Lookup("default"); ok {
+	text, ok := f.tag.Lookup("default")
+	if ok {
 		s.Default = defaultSchema(f.typ, text)
+	} else if f.typ.Kind() == reflect.Bool {
+		s.Default = json.RawMessage("false")
 	}
 
 	return s
+}
+
+// description returns all that the tag says in words.
+func description(f field) string {
+	parts := []string{f.tag.Get("doc")}
+	limits := limitsOf(f.tag)
+	if f.typ == reflect.TypeFor[Duration]() && limits.max != "" {
+		parts = append(parts, "Range: "+limits.String()+".")
+	}
+
+	env := f.tag.Get("env")
+	if env != "" {
+		parts = append(parts, "Environment: "+env+".")
+	}
+
+	absent := f.tag.Get("absent")
+	if absent != "" {
+		parts = append(parts, "Absent: "+absent+".")
+	}
+
+	return strings.Join(parts, " ")
 }
 
 // defaultSchema returns a default as JSON.
