@@ -1,15 +1,16 @@
 package jeton_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -130,167 +131,162 @@ func TestReferenceOfConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber() // a default of 200000 is not 2e+05
+
 	var root node
-	if err := json.Unmarshal(text, &root); err != nil {
+	if err := decoder.Decode(&root); err != nil {
 		t.Fatal(err)
 	}
 
-	var b strings.Builder
-	b.WriteString("# Configuration\n\nOne YAML file. Unknown keys are errors. `${NAME:-default}` in a value is replaced from the\nenvironment; `$${` is a literal `${`. " +
-		"Durations are written as `30s`, `1h30m` or `7d`. `jeton config check`\nnames every fault at its line; `jeton config schema` prints the JSON Schema this page is made\nfrom (`make generate`). A list is marked `[]`.\n\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
-
-	rows := 0
-	page := page{
-		b:        &b,
-		root:     &root,
-		defaults: defaults(t),
-		rows:     &rows,
+	var keys []key
+	root.keys("", &keys)
+	if len(keys) < 50 {
+		t.Fatalf("found %d keys: the schema is not read right", len(keys))
 	}
-	page.write(root, "")
 
-	if rows < 50 {
-		t.Errorf("only %d keys found: the schema is not read right", rows)
+	var b strings.Builder
+	b.WriteString(configurationIntro)
+
+	variables := map[string]string{
+		"JETON_CONFIG":   "the configuration file (`--config` overrides it)",
+		"JETON_DATA_DIR": "`data_dir` (`--data-dir` overrides it)",
+	}
+	for _, k := range keys {
+		if k.variable != "" {
+			variables[k.variable] = "`" + k.path + "`"
+		}
+	}
+
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", name, variables[name])
+	}
+
+	b.WriteString("\n## Keys\n\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
+	for _, k := range keys {
+		if k.fallback == "" && k.kind != "map" {
+			t.Errorf("%s is not required and has no default: give it the tag default or absent", k.path)
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.path, k.kind, k.fallback, k.meaning)
 	}
 
 	golden(t, filepath.Join("docs", "reference", "configuration.md"), b.String())
+
+	for _, name := range config.Variables() {
+		if !strings.Contains(b.String(), "`"+name+"`") {
+			t.Errorf("the page does not mention %s", name)
+		}
+	}
 }
+
+const configurationIntro = `# Configuration
+
+The configuration is one YAML file. Unknown keys are errors. ` + "`${NAME:-default}`" + ` in a value is replaced
+from the environment; ` + "`$${`" + ` is a literal ` + "`${`" + `. Durations are written as ` + "`30s`, `1h30m` or `7d`" + `. A list
+is marked ` + "`[]`" + `. "This file" is the configuration file. The default column has the value of an absent
+key, or says what its absence means.
+
+` + "`jeton config check`" + ` reports every fault with its line. ` + "`jeton config schema`" + ` prints the JSON Schema that
+this page is made from (` + "`make generate`" + `).
+
+## Environment variables
+
+These variables override keys. An empty variable counts as not set. ` + "`JETON_HOME`, `JETON_IDENTITY`" + ` and
+` + "`JETON_WALLET_*`" + ` belong to the [wallet](../guide/wallet.md).
+
+| variable | overrides |
+| --- | --- |
+`
 
 // node is what the page needs of a JSON Schema.
 type node struct {
 	Type        any             `json:"type"`
+	Pattern     string          `json:"pattern"`
 	Description string          `json:"description"`
+	Default     any             `json:"default"`
+	Minimum     *int            `json:"minimum"`
+	Maximum     *int            `json:"maximum"`
 	Properties  map[string]node `json:"properties"`
-	Order       []string        `json:"propertyOrder"`
 	Items       *node           `json:"items"`
 	Enum        []any           `json:"enum"`
-	Ref         string          `json:"$ref"`
 	AnyOf       []node          `json:"anyOf"`
-	Defs        map[string]node `json:"$defs"`
 	Required    []string        `json:"required"`
 }
 
-// page is the page of the configuration while it is written.
-type page struct {
-	b        *strings.Builder
-	root     *node
-	defaults map[string]string
-	rows     *int
+// key is a row of the page.
+type key struct {
+	path, kind, fallback, meaning string
+
+	variable string // the environment variable that overrides it
 }
 
-func (p page) write(n node, path string) {
-	keys := n.Order
-	if keys == nil {
-		for k := range n.Properties {
-			keys = append(keys, k)
-		}
-		slices.Sort(keys)
-	}
-
-	for _, k := range keys {
-		child := n.Properties[k].resolve(p.root)
-		name := k
-		if path != "" {
-			name = path + "." + k
+// keys adds the keys below a node, in order of their names.
+func (n node) keys(path string, list *[]key) {
+	for _, name := range slices.Sorted(maps.Keys(n.Properties)) {
+		child := n.Properties[name]
+		k := child.key(strings.TrimPrefix(path+"."+name, "."))
+		if slices.Contains(n.Required, name) {
+			k.fallback = "required"
 		}
 
-		*p.rows++
-		required := ""
-		for _, r := range n.Required {
-			if r == k {
-				required = " Required."
-			}
-		}
-
-		value := ""
-		if d, ok := p.defaults[name]; ok && required == "" {
-			value = "`" + d + "`"
-		}
-
-		fmt.Fprintf(p.b, "| `%s` | %s | %s | %s%s |\n", name, child.kind(), value, child.Description, required)
+		*list = append(*list, k)
 		if child.Items != nil {
-			p.write(child.Items.resolve(p.root), name+"[]")
+			child.Items.keys(k.path+"[]", list)
 		}
 
-		p.write(child, name)
+		child.keys(k.path, list)
 	}
 }
 
-func (n node) resolve(root *node) node {
-	if def, ok := root.Defs[strings.TrimPrefix(n.Ref, "#/$defs/")]; ok && n.Ref != "" {
-		if n.Description != "" {
-			def.Description = n.Description
-		}
-		return def
+// key makes the row of a node. Its description ends in the variable, then in what
+// an absent key means.
+func (n node) key(path string) key {
+	rest, absent, _ := strings.Cut(n.Description, " Absent: ")
+	meaning, variable, _ := strings.Cut(rest, " Environment: ")
+	k := key{
+		path:     path,
+		kind:     n.kind(),
+		fallback: strings.TrimSuffix(absent, "."),
+		meaning:  meaning,
+		variable: strings.TrimSuffix(variable, "."),
+	}
+	if n.Default != nil {
+		k.fallback = "`" + strings.Trim(fmt.Sprint(n.Default), "[]") + "`" // a list of one word is that word
 	}
 
-	return n
+	return k
 }
 
 func (n node) kind() string {
-	if n.Items != nil {
-		return "list"
-	}
-	if len(n.Properties) > 0 {
-		return "map"
-	}
-
-	for _, alternative := range append([]node{n}, n.AnyOf...) {
-		if len(alternative.Enum) > 0 {
-			var words []string
-			for _, e := range alternative.Enum {
-				words = append(words, fmt.Sprintf("`%v`", e))
-			}
-			return strings.Join(words, ", ")
-		}
-	}
-
-	switch kind := n.Type.(type) {
-	case string:
-		return kind
-	case []any: // a number or a truth value may be an expansion, too
-		return fmt.Sprint(kind[0])
-	}
-
-	return "any"
-}
-
-// defaults returns what Load fills in, by key.
-func defaults(t *testing.T) map[string]string {
-	t.Helper()
-	const least = "database: postgres://localhost/jeton\n" +
-		"services: [{name: s, listen: 'localhost:1', login: {paths: [/login]}, routes: [{match: GET /, respond: {text: t}}, {match: GET /u, upstream: {url: 'http://u'}}]}]"
-	conf, err := config.Parse("least.yaml", []byte(least), func(string) (string, bool) { return "", false })
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	found := map[string]string{}
-	collect(reflect.ValueOf(*conf), "", found)
-	delete(found, "services[].routes[].respond.text") // what the configuration itself says
-
-	return found
-}
-
-func collect(v reflect.Value, path string, found map[string]string) {
 	switch {
-	case v.Kind() == reflect.Pointer && !v.IsNil():
-		collect(v.Elem(), path, found)
-	case v.Kind() == reflect.Slice:
-		for i := range v.Len() {
-			collect(v.Index(i), path+"[]", found)
+	case n.Items != nil:
+		return "list"
+	case len(n.Properties) > 0:
+		return "map"
+	case strings.Contains(n.Pattern, "[0-9]+d"):
+		return "duration"
+	case len(n.AnyOf) > 0 && len(n.AnyOf[0].Enum) > 0:
+		var words []string
+		for _, word := range n.AnyOf[0].Enum {
+			words = append(words, fmt.Sprintf("`%v`", word))
 		}
-	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[config.Prefix]():
-		for i := range v.NumField() {
-			key := v.Type().Field(i).Tag.Get("yaml")
-			if key == "" || key == "-" {
-				continue
-			}
-			collect(v.Field(i), strings.TrimPrefix(path+"."+key, "."), found)
-		}
-	case !v.IsZero() && v.Kind() != reflect.Pointer:
-		text := fmt.Sprint(v.Interface())
-		if !strings.Contains(path, "name") || strings.HasSuffix(path, "field") {
-			found[path] = text
-		}
+		return strings.Replace(strings.Join(words, ", "), "``", "`\"\"`", 1)
 	}
+
+	kind := "any"
+	switch types := n.Type.(type) {
+	case string:
+		kind = types
+	case []any: // a number or a boolean may be a variable, too
+		kind = fmt.Sprint(types[0])
+	}
+
+	switch {
+	case n.Maximum != nil:
+		kind += fmt.Sprintf(", %d to %d", *n.Minimum, *n.Maximum)
+	case n.Minimum != nil:
+		kind += fmt.Sprintf(", %d or more", *n.Minimum)
+	}
+
+	return kind
 }
