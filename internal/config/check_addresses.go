@@ -33,7 +33,7 @@ func (c checker) trustedProxies() {
 	for i := range c.conf.TrustedProxies {
 		p := &c.conf.TrustedProxies[i]
 		if p.IsValid() && p.Bits() == 0 {
-			c.Invalid(p, "proxy", p.String(), "the addresses of your proxies; this trusts any address that a client claims")
+			c.Invalid(p, "proxy", p.String(), "addresses of proxies; this trusts any address that a client claims")
 		}
 	}
 }
@@ -174,7 +174,7 @@ func (c checker) sharedAddress(group []int) {
 		}
 
 		if s.PlainHTTP != c.conf.Services[group[0]].PlainHTTP {
-			c.Fault(&s.PlainHTTP, "differs from services[%d] on the same address; use TLS for all or for none", group[0])
+			c.Fault(&s.PlainHTTP, "differs from services[%d] on this address; use TLS for all or for none", group[0])
 		}
 	}
 }

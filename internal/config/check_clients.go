@@ -37,7 +37,12 @@ func (c checker) issuer() {
 
 	keys := &s.Keys
 	if keys.PublishFor >= keys.RotateEvery && c.Valid(&keys.RotateEvery) {
-		c.Fault(&keys.PublishFor, "%v is not shorter than rotate_every %v; shorten it", keys.PublishFor, keys.RotateEvery)
+		c.Fault(
+			&keys.PublishFor,
+			"%v is not shorter than rotate_every %v; shorten it",
+			keys.PublishFor,
+			keys.RotateEvery,
+		)
 	}
 
 	if strings.EqualFold(s.Listen, c.conf.Admin.Listen) {
@@ -130,7 +135,10 @@ var hexHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func (c checker) client(client *Client) {
 	if c.Has(&client.SecretHash) && !hexHash.MatchString(client.SecretHash) {
-		c.Fault(&client.SecretHash, "invalid hash: want 64 hex digits in lower case; 'jeton client new-secret' prints them")
+		c.Fault(
+			&client.SecretHash,
+			"invalid hash: want 64 hex digits in lower case; 'jeton client new-secret' prints them",
+		)
 	}
 	if len(client.Keys) == 0 && client.KeySource == nil && !c.Has(&client.SecretHash) {
 		c.Fault(client, "the client cannot authenticate; keys, key_source or secret_hash is required")

@@ -285,5 +285,6 @@ func templateFault(text string) string {
 	}
 
 	// The parser's error begins with "template: :1: …"; the name between the colons is empty.
-	return "invalid template: line " + strings.TrimPrefix(err.Error(), "template: :") + "; want a form such as {{.Name}}"
+	reason := strings.TrimPrefix(err.Error(), "template: :")
+	return "invalid template: line " + reason + "; want a form such as {{.Name}}"
 }

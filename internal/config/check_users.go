@@ -19,7 +19,12 @@ func (c checker) users() {
 		if email != "" {
 			first, taken := emails[email]
 			if taken {
-				c.Fault(&u.Email, "%s is the address of users[%d], too; want one of its own", yamlread.Quote(u.Email), first)
+				c.Fault(
+					&u.Email,
+					"%s is the address of users[%d], too; want one of its own",
+					yamlread.Quote(u.Email),
+					first,
+				)
 			}
 			emails[email] = i
 		}

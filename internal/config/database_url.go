@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"net/url"
@@ -47,65 +48,90 @@ func notOption(parameter string) string {
 const unreadable = "invalid URL: want one such as postgres://USER@HOST:5432/NAME; write % / ? # @ and spaces " +
 	"in a password as %25 %2F %3F %23 %40 and %20, or set password_file"
 
+var errUnreadable = errors.New(unreadable)
+
 // parseTarget reads a URL as libpq does, and returns its parts and its password. No fault
 // shows a part that may be secret. Errors of net/url would: they repeat the whole URL.
-func parseTarget(text string) (target, jeton.Secret, []string) {
-	var none jeton.Secret
-
+func parseTarget(text string) (t target, password jeton.Secret, faults []string) {
 	scheme, rest, ok := strings.Cut(text, "://")
 	switch {
 	case strings.HasPrefix(text, "sqlite:") || strings.HasPrefix(text, "file:"):
-		return target{}, none, []string{"remove the key to use SQLite in the data folder; only PostgreSQL has a URL"}
+		fault := "remove the key to use SQLite in the data folder; only PostgreSQL has a URL"
+		return target{}, password, []string{fault}
 	case !ok || scheme != "postgres" && scheme != "postgresql":
-		return target{}, none, []string{"invalid URL: want one such as postgres://USER@HOST:5432/NAME"}
-	case strings.ContainsFunc(rest, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }):
-		return target{}, none, []string{unreadable}
+		fault := "invalid URL: want one such as postgres://USER@HOST:5432/NAME"
+		return target{}, password, []string{fault}
 	}
 
-	end := strings.IndexAny(rest, "/?")
-	if end < 0 {
-		end = len(rest)
-	}
-
-	authority, rest := rest[:end], rest[end:]
-	path, query, _ := strings.Cut(rest, "?")
-
-	if strings.Contains(rest, "@") { // after the path began: the password has a / or ?
-		return target{}, none, []string{unreadable}
-	}
-
-	t := target{params: make(map[string]string)}
-	var err error
-	t.name, err = decode(strings.TrimPrefix(path, "/"))
-	if err != nil || strings.Count(path, "/") > 1 {
-		return target{}, none, []string{unreadable}
-	}
-
-	at := strings.LastIndex(authority, "@")
-	user, secret, hasPassword := strings.Cut(authority[:max(at, 0)], ":")
-	t.user, err = decode(user)
+	t, secret, query, err := split(rest)
 	if err != nil {
-		return target{}, none, []string{unreadable}
+		return target{}, password, []string{unreadable}
 	}
 
-	if secret, err = decode(secret); err != nil {
-		return target{}, none, []string{unreadable}
-	}
-
-	t.hosts, err = hostList(authority[at+1:])
-	if err != nil {
-		return target{}, none, []string{unreadable}
-	}
-
-	faults := t.query(query)
+	faults = t.query(query)
 	if t.name == "" {
 		faults = append(faults, "no name of a database; write it after the host, as in postgres://HOST/NAME")
 	}
-	if hasPassword && secret == "" {
+	if secret != nil && *secret == "" {
 		faults = append(faults, "empty password; set one, or remove the colon after the user")
 	}
+	if secret != nil {
+		password = jeton.NewSecret(*secret)
+	}
 
-	return t, jeton.NewSecret(secret), faults
+	return t, password, faults
+}
+
+// split reads USER:PASSWORD@HOSTS/NAME?QUERY. The password is nil without a colon after
+// the user.
+func split(text string) (t target, password *string, query string, err error) {
+	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }) {
+		return target{}, nil, "", errUnreadable
+	}
+
+	end := strings.IndexAny(text, "/?")
+	if end < 0 {
+		end = len(text)
+	}
+	if strings.Contains(text[end:], "@") { // after the path began: the password has a / or ?
+		return target{}, nil, "", errUnreadable
+	}
+
+	path, query, _ := strings.Cut(text[end:], "?")
+	if strings.Count(path, "/") > 1 {
+		return target{}, nil, "", errUnreadable
+	}
+
+	login, hosts := "", text[:end]
+	at := strings.LastIndex(hosts, "@")
+	if at >= 0 {
+		login, hosts = hosts[:at], hosts[at+1:]
+	}
+
+	user, secret, hasPassword := strings.Cut(login, ":")
+	if hasPassword {
+		secret, err = decode(secret)
+		password = &secret
+	}
+
+	t.params = make(map[string]string)
+	t.name, err = decodeAfter(err, strings.TrimPrefix(path, "/"))
+	t.user, err = decodeAfter(err, user)
+	if err != nil {
+		return target{}, nil, "", err
+	}
+
+	t.hosts, err = hostList(hosts)
+
+	return t, password, query, err
+}
+
+// decodeAfter decodes s unless an earlier part of the URL has an error.
+func decodeAfter(err error, s string) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	return decode(s)
 }
 
 // decode unescapes one part of a URL. A NUL would end it early in the protocol.
@@ -125,46 +151,50 @@ func hostList(text string) ([]host, error) {
 
 	var hosts []host
 	for part := range strings.SplitSeq(text, ",") {
-		name, port := part, ""
-		i := strings.LastIndex(part, ":")
-		if i > strings.LastIndex(part, "]") {
-			name, port = part[:i], part[i+1:]
-			if port == "" {
-				return nil, errors.New("no port after a colon")
-			}
-		}
-
-		name, err := decode(name)
+		h, err := parseHost(part)
 		if err != nil {
 			return nil, err
 		}
-
-		inner, bracket := strings.CutPrefix(name, "[")
-		if bracket {
-			name, bracket = strings.CutSuffix(inner, "]")
-			if !bracket || !isIPv6(name) {
-				return nil, errors.New("no IPv6 address in brackets")
-			}
-		} else if isIPv6(name) {
-			return nil, errors.New("an IPv6 address without brackets")
-		}
-
-		h := host{name: name}
-		if !h.socket() && !isHost(name) || strings.Contains(name, ",") {
-			return nil, errors.New("no host")
-		}
-
-		if port != "" {
-			h.port, err = portNumber(port)
-			if err != nil {
-				return nil, err
-			}
-		}
-
 		hosts = append(hosts, h)
 	}
 
 	return hosts, nil
+}
+
+// parseHost reads HOST, HOST:PORT or [IPv6]:PORT.
+func parseHost(text string) (host, error) {
+	name, port := text, ""
+	colon := strings.LastIndex(text, ":")
+	if colon > strings.LastIndex(text, "]") {
+		name, port = text[:colon], text[colon+1:]
+		if port == "" {
+			return host{}, errors.New("no port after a colon")
+		}
+	}
+
+	name, err := decode(name)
+	if err != nil {
+		return host{}, err
+	}
+
+	bracketed := strings.HasPrefix(name, "[") && strings.HasSuffix(name, "]")
+	if bracketed {
+		name = name[1 : len(name)-1]
+	}
+	if bracketed != isIPv6(name) {
+		return host{}, errors.New("want an IPv6 address in brackets, and nothing else")
+	}
+
+	h := host{name: name}
+	if !h.socket() && !isHost(name) || strings.Contains(name, ",") {
+		return host{}, errors.New("not a host")
+	}
+
+	if port != "" {
+		h.port, err = portNumber(port)
+	}
+
+	return h, err
 }
 
 func isIPv6(s string) bool {
@@ -187,85 +217,106 @@ func (t *target) query(text string) (faults []string) {
 	}
 
 	for pair := range strings.SplitSeq(text, "&") {
-		name, value, ok := strings.Cut(pair, "=")
-		name, err := decode(name)
-		value, valueErr := decode(value)
-		_, again := t.params[name]
-		switch {
-		case !ok || err != nil || valueErr != nil || name == "":
-			faults = append(
-				faults,
-				"invalid parameter after the ?: want one such as sslmode=verify-full, and & between two",
-			)
-		case !slices.Contains(options(), name):
-			faults = append(faults, yamlread.Quote(name)+": "+notOption(name))
-		case value == "":
-			faults = append(faults, name+" is empty; set it, or remove it")
-		case again:
-			faults = append(faults, name+" is set twice; keep one")
-		default:
-			t.params[name] = value
+		fault := t.parameter(pair)
+		if fault != "" {
+			faults = append(faults, fault)
 		}
 	}
 
 	user := t.params["user"]
 	if user != "" && t.user != "" {
 		faults = append(faults, "user is set twice, here and before the host; keep one")
-	} else if user != "" {
-		t.user = user
 	}
+	t.user = cmp.Or(t.user, user)
 
 	return append(faults, t.places()...)
+}
+
+// parameter reads NAME=VALUE and returns the fault, or "".
+func (t *target) parameter(pair string) (fault string) {
+	name, value, ok := strings.Cut(pair, "=")
+	name, err := decode(name)
+	value, valueErr := decode(value)
+	_, again := t.params[name]
+
+	switch {
+	case !ok || err != nil || valueErr != nil || name == "":
+		return "invalid parameter after the ?: want one such as sslmode=verify-full, and & between two"
+	case !slices.Contains(options(), name):
+		return yamlread.Quote(name) + ": " + notOption(name)
+	case value == "":
+		return name + " is empty; set it, or remove it"
+	case again:
+		return name + " is set twice; keep one"
+	}
+
+	t.params[name] = value
+
+	return ""
 }
 
 // places completes the hosts and ports, and returns the faults.
 func (t *target) places() (faults []string) {
 	list := t.params["host"]
-	if list != "" && t.hosts != nil {
+	switch {
+	case list != "" && t.hosts != nil:
 		faults = append(faults, "host is set twice, here and before the path; keep one")
-	} else if list != "" {
-		for name := range strings.SplitSeq(list, ",") {
-			if h := (host{name: name}); h.socket() || isHost(name) {
-				t.hosts = append(t.hosts, h)
-				continue
-			}
-			faults = append(
-				faults,
-				"host: invalid host "+yamlread.Quote(name)+": want a name, or the directory of a socket, such as /run/postgresql",
-			)
-		}
-	}
-
-	if t.hosts == nil && len(faults) == 0 {
-		faults = append(
-			faults,
-			"no host; want postgres://HOST/NAME, or postgres:///NAME?host=/run/postgresql for a Unix socket",
-		)
+	case list != "":
+		faults = t.hostParameter(list)
+	case t.hosts == nil:
+		const fault = "no host; want postgres://HOST/NAME, or postgres:///NAME?host=/run/postgresql for a Unix socket"
+		faults = append(faults, fault)
 	}
 
 	ports := strings.Split(t.params["port"], ",")
 	if len(ports) > 1 && len(ports) != len(t.hosts) {
-		faults = append(faults, "port: want one for each host, or one for all hosts")
-		return faults
+		return append(faults, "port: want one for each host, or one for all hosts")
 	}
 
 	for i := range t.hosts {
-		h, port := &t.hosts[i], ports[min(i, len(ports)-1)]
-		n, err := portNumber(port)
-		switch {
-		case port == "":
-		case err != nil:
-			return append(faults, "port: invalid port "+yamlread.Quote(port)+": want 1 to 65535")
-		case h.port != 0:
-			return append(faults, "port is set twice, here and after the host; keep one")
-		default:
-			h.port = n
-		}
-
-		if h.port == 0 {
-			h.port = defaultPort
+		fault := t.hosts[i].setPort(ports[min(i, len(ports)-1)])
+		if fault != "" {
+			return append(faults, fault)
 		}
 	}
 
 	return faults
+}
+
+// hostParameter reads the parameter host, and returns the faults.
+func (t *target) hostParameter(list string) (faults []string) {
+	for name := range strings.SplitSeq(list, ",") {
+		h := host{name: name}
+		if h.socket() || isHost(name) {
+			t.hosts = append(t.hosts, h)
+			continue
+		}
+
+		faults = append(
+			faults,
+			"host: invalid host "+yamlread.Quote(name)+": want a name, or the directory of a socket",
+		)
+	}
+
+	return faults
+}
+
+// setPort sets the port of the parameter, or the default, and returns the fault, or "".
+func (h *host) setPort(port string) (fault string) {
+	if port == "" {
+		h.port = cmp.Or(h.port, defaultPort)
+		return ""
+	}
+
+	n, err := portNumber(port)
+	switch {
+	case err != nil:
+		return "port: invalid port " + yamlread.Quote(port) + ": want 1 to 65535"
+	case h.port != 0:
+		return "port is set twice, here and after the host; keep one"
+	}
+
+	h.port = n
+
+	return ""
 }

@@ -80,10 +80,11 @@ type checker struct {
 // defaults sets the defaults that depend on other keys.
 func (c checker) defaults() {
 	algorithm := ""
-	if s := c.conf.Issuer; s != nil {
-		algorithm = s.Keys.Algorithm
-		if s.PlainHTTP {
-			s.TLS = TLS{}
+	issuer := c.conf.Issuer
+	if issuer != nil {
+		algorithm = issuer.Keys.Algorithm
+		if issuer.PlainHTTP {
+			issuer.TLS = TLS{}
 		}
 	}
 
@@ -96,9 +97,9 @@ func (c checker) defaults() {
 			}
 		}
 
-		if t := s.Tokens; t != nil {
-			t.Audience = cmp.Or(t.Audience, s.Name)
-			t.Algorithm = cmp.Or(t.Algorithm, algorithm)
+		if s.Tokens != nil {
+			s.Tokens.Audience = cmp.Or(s.Tokens.Audience, s.Name)
+			s.Tokens.Algorithm = cmp.Or(s.Tokens.Algorithm, algorithm)
 		}
 	}
 }

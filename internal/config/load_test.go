@@ -296,7 +296,7 @@ func TestDurations(t *testing.T) {
 		{"the longest", "106751d", 106751 * 24 * time.Hour},
 		{"a plain number", "30", -1},
 		{"a plain number in quotes", `"30"`, -1},
-		{"nought without a unit", "0", -1},
+		{"zero without a unit", "0", -1},
 		{"below zero", "-1s", -1},
 		{"days after hours", "1h1d", -1},
 		{"half a day", "0.5d", -1},
@@ -331,7 +331,7 @@ func TestNearestKey(t *testing.T) {
 		{"a dash", "trusted-proxies", "trusted_proxies"},
 		{"two slips in a long word", "trustd_proxys", "trusted_proxies"},
 		{"another word", "banana", ""},
-		{"too short to tell", "x", ""},
+		{"too short for a suggestion", "x", ""},
 		{"very long", strings.Repeat("services", 10_000), ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

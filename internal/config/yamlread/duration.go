@@ -75,7 +75,7 @@ func durationFault(text string) error {
 		return errors.New(invalid("duration", text, "0s or longer"))
 	}
 	if _, err := strconv.ParseFloat(text, 64); err == nil {
-		return errors.New(invalid("duration", text, "a unit (ms, s, m, h or d)") + "; did you mean " + Quote(text+"s") + "?")
+		return errors.New(invalid("duration", text, "a unit (ms, s, m, h or d); did you mean "+Quote(text+"s")+"?"))
 	}
 
 	return errors.New(invalid("duration", text, "a form such as 30s, 1h30m or 7d"))

@@ -86,13 +86,24 @@ func put(n *yaml.Node, path []string, value *yaml.Node) {
 		return
 	}
 
-	key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: path[0], Line: n.Line, Column: n.Column}
+	key := &yaml.Node{
+		Kind:   yaml.ScalarNode,
+		Tag:    "!!str",
+		Value:  path[0],
+		Line:   n.Line,
+		Column: n.Column,
+	}
 	n.Content = append(n.Content, key, value)
 }
 
 // mappingAt returns an empty mapping at the place of a node.
 func mappingAt(n *yaml.Node) *yaml.Node {
-	return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: n.Line, Column: n.Column}
+	return &yaml.Node{
+		Kind:   yaml.MappingNode,
+		Tag:    "!!map",
+		Line:   n.Line,
+		Column: n.Column,
+	}
 }
 
 // indexOf returns where the value of a key is in a mapping's content, or -1.

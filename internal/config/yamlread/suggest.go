@@ -38,7 +38,7 @@ func nearest(word string, known []string) string {
 	best, fewest := "", 0
 	for _, k := range known {
 		allowed := 1 + len(k)/4
-		if d := len(word) - len(k); d > allowed || -d > allowed {
+		if len(word) > len(k)+allowed || len(k) > len(word)+allowed {
 			continue
 		}
 

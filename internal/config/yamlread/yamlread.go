@@ -1,17 +1,17 @@
 // Package yamlread reads one YAML file strictly into a struct and reports every
 // fault in it at once, each with its line, column, key and the nearest valid name.
 //
-// What a value may be is said by the tags of its field, and nowhere else:
+// The tags of a field say what its value may be, and nothing else does:
 //
-//	yaml:"key"        the key
-//	doc:"text"        what it is for
-//	default:"value"   the value of an absent key
-//	absent:"text"     what an absent key means, where no default can say it
-//	required:"true"   the key must be there; text must not be empty unless enum lists ""
-//	enum:"a,b"        the permitted words; on a list, those of its items
-//	min:"1" max:"9"   the limits of a number or a duration
-//	env:"NAME"        the environment variable that overrides the file
-//	short:"key"       the mapping may be written as the value of this key alone
+//	yaml:"key"        name of the key.
+//	doc:"text"        what the value is for.
+//	default:"value"   value of an absent key.
+//	absent:"text"     what an absent key means, where no default can say it.
+//	required:"true"   the key must be present, and not be empty unless enum lists "".
+//	enum:"a,b"        permitted words, or those of the items of a list.
+//	min:"1" max:"9"   limits of a number or a duration.
+//	env:"NAME"        environment variable that overrides the file.
+//	short:"key"       the mapping may be written as the value of this key.
 //
 // Variables in values (${NAME}) are expanded after parsing, so no variable can
 // change the structure of the file. Rules about several values are the caller's,

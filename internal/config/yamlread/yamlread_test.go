@@ -12,14 +12,14 @@ import (
 type house struct {
 	Street string            `yaml:"street" required:"true" doc:"Street. It has a number."`
 	Rooms  int               `yaml:"rooms" default:"3" min:"1" max:"9" doc:"Number of rooms."`
-	Door   *door             `yaml:"door" short:"color" doc:"The door."`
+	Entry  *entry            `yaml:"entry"short:"color" doc:"The entry."`
 	Garden garden            `yaml:"garden" doc:"The garden."`
 	Names  []string          `yaml:"names" default:"a,b" enum:"a,b,c" doc:"Names of cats."`
 	Lease  yamlread.Duration `yaml:"lease" default:"1d" min:"1h" max:"7d" absent:"a day" doc:"Lease."`
 }
 
-type door struct {
-	Color string `yaml:"color" env:"DOOR_COLOR" enum:"red,blue" doc:"Color."`
+type entry struct {
+	Color string `yaml:"color" env:"GATE_COLOR" enum:"red,blue" doc:"Color."`
 }
 
 type garden struct {
@@ -75,8 +75,8 @@ func TestFaultsOfTags(t *testing.T) {
 			`house.yaml:1:20: lease: invalid duration "8d": want 1h to 7d, or remove the key for: a day`},
 		{"a word that is not permitted", "{street: a, names: [c, d]}",
 			`house.yaml:1:24: names[1]: invalid value "d": want one of a, b, c; did you mean a?`},
-		{"a word in a short form", "{street: a, door: rad}",
-			`house.yaml:1:19: door.color: invalid value "rad": want one of red, blue; did you mean red?`},
+		{"a word in a short form", "{street: a, entry: rad}",
+			`house.yaml:1:20: entry.color: invalid value "rad": want one of red, blue; did you mean red?`},
 		{"an unknown key", "{street: a, romms: 2}",
 			"house.yaml:1:13: romms: unknown key; did you mean rooms?"},
 	} {
@@ -90,10 +90,14 @@ func TestFaultsOfTags(t *testing.T) {
 }
 
 func TestEnvironmentOverrides(t *testing.T) {
-	for _, text := range []string{"street: a", "{street: a, door: red, garden: {trees: 2}}", "{street: a, door: {color: red}}"} {
-		h, d := read(t, text, "DOOR_COLOR", "blue")
-		if d.Err() != nil || h.Door == nil || h.Door.Color != "blue" {
-			t.Errorf("%s: got %+v, %v, want a blue door", text, h, d.Err())
+	for _, text := range []string{
+		"street: a",
+		"{street: a, entry: red, garden: {trees: 2}}",
+		"{street: a, entry: {color: red}}",
+	} {
+		h, d := read(t, text, "GATE_COLOR", "blue")
+		if d.Err() != nil || h.Entry == nil || h.Entry.Color != "blue" {
+			t.Errorf("%s: got %+v, %v, want a blue entry", text, h, d.Err())
 		}
 	}
 
