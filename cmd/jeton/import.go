@@ -182,7 +182,7 @@ func (m *mover) run(ctx context.Context) error {
 			if err := m.flush(ctx); err != nil {
 				return err
 			}
-			m.tell(line, api.Verdict{Name: row.Name, Verdict: string(account.IsRefused), Reason: one.Error()})
+			m.tell(line, api.Verdict{Name: row.Name, Verdict: string(account.Refused), Reason: one.Error()})
 		case err != nil:
 			if ferr := m.flush(ctx); ferr != nil {
 				return ferr
@@ -218,7 +218,7 @@ func (m *mover) add(ctx context.Context, row api.Moved, line int) error {
 	}
 
 	if len(b) > maxImportBytes {
-		m.tell(line, api.Verdict{Name: row.Name, Verdict: string(account.IsRefused), Reason: "the row is too long"})
+		m.tell(line, api.Verdict{Name: row.Name, Verdict: string(account.Refused), Reason: "the row is too long"})
 		return nil
 	}
 
@@ -316,7 +316,7 @@ func (m *mover) progress() {
 		return
 	}
 	m.told = time.Now()
-	fmt.Fprintf(os.Stderr, "%d rows, %d refused\n", m.total, m.counts[string(account.IsRefused)])
+	fmt.Fprintf(os.Stderr, "%d rows, %d refused\n", m.total, m.counts[string(account.Refused)])
 }
 
 // sum tells the numbers, and returns the error of a file with rows that were refused.
@@ -326,8 +326,8 @@ func (m *mover) sum() error {
 			account.Added,
 			account.Changed,
 			account.Exists,
-			account.IsInFile,
-			account.IsRefused,
+			account.InFile,
+			account.Refused,
 		} {
 			if n := m.counts[string(v)]; n > 0 || v == account.Added {
 				fmt.Fprintf(m.out, "%s: %d\n", m.verdictOf(string(v)), n)
@@ -337,7 +337,7 @@ func (m *mover) sum() error {
 		fmt.Fprintf(m.out, "rows: %d\n", m.total)
 	}
 
-	if n := m.counts[string(account.IsRefused)]; n > 0 {
+	if n := m.counts[string(account.Refused)]; n > 0 {
 		return exit{exitFailure, fmt.Sprintf("%d of %d rows were refused", n, m.total)}
 	}
 

@@ -76,10 +76,10 @@ type Change struct {
 	Password *string // PHC string
 	Groups   *[]string
 	Disabled *bool
-	// Person makes what is told of the person of what was told before.
-	Person func(Profile) Profile
-	// If judges the account as it is in the very step. Its error ends the change.
-	If func(Account) error
+	// Profile makes what is told of the person of what was told before.
+	Profile func(Profile) Profile
+	// Check judges the account as it is in the very step. Its error ends the change.
+	Check func(Account) error
 }
 
 // Store keeps accounts. Methods are safe for concurrent use, on many nodes.
@@ -260,8 +260,8 @@ func (a *Accounts) rehash(ctx context.Context, acct Account, pw jeton.Secret) {
 	}
 }
 
-// Wish is an account to be made.
-type Wish struct {
+// NewUser is an account to be made.
+type NewUser struct {
 	Name     string
 	Password jeton.Secret
 	Groups   []string
@@ -273,7 +273,7 @@ type Wish struct {
 }
 
 // Add makes an account.
-func (a *Accounts) Add(ctx context.Context, by string, w Wish) (jeton.User, error) {
+func (a *Accounts) Add(ctx context.Context, by string, w NewUser) (jeton.User, error) {
 	prepared, folded, err := prepareName(w.Name)
 	if err != nil {
 		return jeton.User{}, err
@@ -284,7 +284,7 @@ func (a *Accounts) Add(ctx context.Context, by string, w Wish) (jeton.User, erro
 		return jeton.User{}, err
 	}
 
-	person, err := NewPerson(w.Email, w.First, w.Last)
+	person, err := NewProfile(w.Email, w.First, w.Last)
 	if err != nil {
 		return jeton.User{}, err
 	}
@@ -418,7 +418,7 @@ func CheckDeclared(people []Declared) ([]Account, error) {
 			errs = append(errs, fmt.Errorf("users[%d].groups of %s: %w", i, d.Name, err))
 		}
 
-		person, err := NewPerson(d.Email, d.First, d.Last)
+		person, err := NewProfile(d.Email, d.First, d.Last)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("users[%d] %s: %w", i, d.Name, err))
 		}

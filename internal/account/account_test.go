@@ -156,7 +156,7 @@ func TestEveryAnswerCostsTheSameWork(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	b := newBench(t, true)
-	_, err := b.Add(t.Context(), "operator", account.Wish{Name: "diane", Password: jeton.NewSecret("right password")})
+	_, err := b.Add(t.Context(), "operator", account.NewUser{Name: "diane", Password: jeton.NewSecret("right password")})
 	must(t, err)
 	diane := b.find(t, "diane")
 	disabled := diane
@@ -221,7 +221,7 @@ func TestAWeakHashIsMadeStronger(t *testing.T) {
 func TestChangesAreRecordedAndTold(t *testing.T) {
 	b := newBench(t, true)
 	ctx, pw := t.Context(), jeton.NewSecret("right password")
-	u, err := b.Add(ctx, "operator", account.Wish{Name: "Diane", Password: pw, Groups: []string{"b", "a", "b"}})
+	u, err := b.Add(ctx, "operator", account.NewUser{Name: "Diane", Password: pw, Groups: []string{"b", "a", "b"}})
 	must(t, err)
 
 	if u.Name != "Diane" || !slices.Equal(u.Groups, []string{
@@ -290,13 +290,13 @@ func TestChangesAreRecordedAndTold(t *testing.T) {
 func TestWhatIsRefusedChangesNothing(t *testing.T) {
 	b := newBench(t, true)
 	ctx, pw := t.Context(), jeton.NewSecret("right password")
-	_, err := b.Add(ctx, "operator", account.Wish{Name: "diane", Password: pw})
+	_, err := b.Add(ctx, "operator", account.NewUser{Name: "diane", Password: pw})
 	must(t, err)
 	before, lines := b.find(t, "diane"), b.record(t)
 
 	b.changed = nil
 	add := func(name string, pw jeton.Secret, groups ...string) error {
-		_, err := b.Add(ctx, "operator", account.Wish{Name: name, Password: pw, Groups: groups})
+		_, err := b.Add(ctx, "operator", account.NewUser{Name: name, Password: pw, Groups: groups})
 		return err
 	}
 

@@ -13,9 +13,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/password"
 )
 
-// Row is a person who moves in, as a file tells of them. What a file does not tell is nil
+// ImportRow is a person who moves in, as a file tells of them. What a file does not tell is nil
 // or empty: a new account does without it, and one that is there keeps what it has.
-type Row struct {
+type ImportRow struct {
 	UUID     string // "": a new one is made
 	Name     string
 	Email    string
@@ -37,25 +37,25 @@ const (
 	Added     Verdict = "added"
 	Changed   Verdict = "changed"
 	Exists    Verdict = "exists"   // somebody has the name, and is as the row says or was not to be changed
-	IsInFile  Verdict = "declared" // in the configuration file, here or where the row comes from, and left to it
-	IsRefused Verdict = "refused"
+	InFile  Verdict = "declared" // in the configuration file, here or where the row comes from, and left to it
+	Refused Verdict = "refused"
 )
 
-// Result is the verdict of a row and the reason, where there is one to tell.
-type Result struct {
+// ImportResult is the verdict of a row and the reason, where there is one to tell.
+type ImportResult struct {
 	Verdict Verdict
 	Reason  string
 }
 
-// Moving is how rows are moved in.
-type Moving struct {
+// ImportOptions is how rows are moved in.
+type ImportOptions struct {
 	DryRun    bool // find out the verdicts and change nothing
 	Update    bool // change those who are there to be as their rows say
 	AllowWeak bool // take hashes that hardly protect a password
 }
 
-// Import is a row that has been prepared for the store.
-type Import struct {
+// PreparedRow is a row that has been prepared for the store.
+type PreparedRow struct {
 	Account Account // as it is added
 	Update  *Change // what to change of who has the name; nil: nothing
 	Reason  string  // for the record
@@ -69,29 +69,29 @@ type Mover interface {
 	// ChangeUser ends; accounts that are declared are not changed. With dry the results
 	// are those that it would have, and nothing is changed. ev gives each event its time,
 	// actor and outcome.
-	ImportUsers(ctx context.Context, rows []Import, now time.Time, dry bool, ev jeton.Event) ([]Result, error)
+	ImportUsers(ctx context.Context, rows []PreparedRow, now time.Time, dry bool, ev jeton.Event) ([]ImportResult, error)
 	// Append adds events to the record. When it returns nil they are durable.
 	Append(ctx context.Context, events []jeton.Event) error
 }
 
-// Import moves people in, all rows in one step, and returns a verdict for each, in order.
+// PreparedRow moves people in, all rows in one step, and returns a verdict for each, in order.
 // A row that is refused does not keep the others out. An error means that none is in, or
 // with jeton.ErrUnavailable that it is not known; the same rows may then be given again:
 // those that are in are found to be there.
-func (a *Accounts) Import(ctx context.Context, by string, rows []Row, m Moving) ([]Result, error) {
+func (a *Accounts) Import(ctx context.Context, by string, rows []ImportRow, m ImportOptions) ([]ImportResult, error) {
 	now := a.now()
-	results := make([]Result, len(rows))
-	var good []Import
+	results := make([]ImportResult, len(rows))
+	var good []PreparedRow
 	var at []int // where the good ones stand among the rows
 	for i, r := range rows {
 		if r.Declared {
-			results[i] = Result{IsInFile, "it was declared in a configuration file; declare it in this server's"}
+			results[i] = ImportResult{InFile, "it was declared in a configuration file; declare it in this server's"}
 			continue
 		}
 
 		in, err := prepare(r, m, now)
 		if err != nil {
-			results[i] = Result{IsRefused, reason(err)}
+			results[i] = ImportResult{Refused, reason(err)}
 			continue
 		}
 
@@ -125,10 +125,10 @@ func reason(err error) string {
 }
 
 // prepare checks a row by itself.
-func prepare(r Row, m Moving, now time.Time) (Import, error) {
+func prepare(r ImportRow, m ImportOptions, now time.Time) (PreparedRow, error) {
 	prepared, folded, err := prepareName(r.Name)
 	if err != nil {
-		return Import{}, err
+		return PreparedRow{}, err
 	}
 
 	acct := Account{
@@ -143,19 +143,19 @@ func prepare(r Row, m Moving, now time.Time) (Import, error) {
 	if acct.UUID == "" {
 		acct.UUID = newUUID()
 	} else if !isUUID(acct.UUID) {
-		return Import{}, errors.New("id is no UUID in small letters; leave it out, and the account gets one")
+		return PreparedRow{}, errors.New("id is no UUID in small letters; leave it out, and the account gets one")
 	}
 
 	if r.Groups != nil {
 		acct.Groups, err = Groups(*r.Groups)
 		if err != nil {
-			return Import{}, err
+			return PreparedRow{}, err
 		}
 	}
 
-	acct.Profile, err = NewPerson(r.Email, r.First, r.Last)
+	acct.Profile, err = NewProfile(r.Email, r.First, r.Last)
 	if err != nil {
-		return Import{}, err
+		return PreparedRow{}, err
 	}
 
 	acct.Disabled = r.Disabled != nil && *r.Disabled
@@ -168,17 +168,17 @@ func prepare(r Row, m Moving, now time.Time) (Import, error) {
 
 	day := now.Add(24 * time.Hour)
 	if acct.Created.After(day) || acct.Updated.After(day) { // clocks differ, but not by that
-		return Import{}, errors.New("created_at or updated_at is in the future")
+		return PreparedRow{}, errors.New("created_at or updated_at is in the future")
 	}
 
 	what := "no password"
 	if acct.Password != "" {
 		stored, err := password.Recognize(acct.Password)
 		if err != nil {
-			return Import{}, fmt.Errorf("password_hash: %w", err)
+			return PreparedRow{}, fmt.Errorf("password_hash: %w", err)
 		}
 		if stored.Weak && !m.AllowWeak {
-			return Import{}, fmt.Errorf(
+			return PreparedRow{}, fmt.Errorf(
 				"password_hash: %s hardly protects a password; --allow-weak takes it until the next login",
 				stored.Kind,
 			)
@@ -187,7 +187,7 @@ func prepare(r Row, m Moving, now time.Time) (Import, error) {
 		what = "password hashed by " + stored.Kind
 	}
 
-	in := Import{Account: acct, Reason: "imported, groups " + strings.Join(acct.Groups, ",") + ", " + what}
+	in := PreparedRow{Account: acct, Reason: "imported, groups " + strings.Join(acct.Groups, ",") + ", " + what}
 	if m.Update {
 		in.Update = update(r, acct)
 	}
@@ -196,7 +196,7 @@ func prepare(r Row, m Moving, now time.Time) (Import, error) {
 }
 
 // update is what a row changes of an account that is there: what it tells.
-func update(r Row, acct Account) *Change {
+func update(r ImportRow, acct Account) *Change {
 	c := Change{Disabled: r.Disabled}
 	if acct.Password != "" {
 		c.Password = &acct.Password
@@ -205,7 +205,7 @@ func update(r Row, acct Account) *Change {
 		c.Groups = &acct.Groups
 	}
 
-	c.Person = func(p Profile) Profile {
+	c.Profile = func(p Profile) Profile {
 		if acct.Email != "" {
 			p.Email, p.EmailFolded = acct.Email, acct.EmailFolded
 		}

@@ -49,8 +49,8 @@ func (a *Accounts) Count(ctx context.Context) (int64, error) {
 	return n, nil
 }
 
-// Edit is what to change of an account; nil fields stay as they are.
-type Edit struct {
+// Update is what to change of an account; nil fields stay as they are.
+type Update struct {
 	Email    *string // "" takes it away
 	First    *string // name
 	Last     *string // name
@@ -59,15 +59,15 @@ type Edit struct {
 	Password *jeton.Secret // ends all sessions
 	// AnyPassword is as in Wish.
 	AnyPassword bool
-	// If judges the account as it is when it is changed, as in Change.
-	If func(Account) error
+	// Check judges the account as it is when it is changed, as in Change.
+	Check func(Account) error
 }
 
-// Edit changes an account, all of it in one step, and returns it as it is afterwards. It
+// Update changes an account, all of it in one step, and returns it as it is afterwards. It
 // returns jeton.ErrInvalid, jeton.ErrNotFound, jeton.ErrDeclared, jeton.ErrConflict for an
 // address that is taken, or what e.If does.
-func (a *Accounts) Edit(ctx context.Context, by string, acct Account, e Edit) (Account, error) {
-	c := Change{Disabled: e.Disabled, If: e.If}
+func (a *Accounts) Update(ctx context.Context, by string, acct Account, e Update) (Account, error) {
+	c := Change{Disabled: e.Disabled, Check: e.Check}
 	var what []string
 
 	note := func(given bool, name string) {
@@ -81,12 +81,12 @@ func (a *Accounts) Edit(ctx context.Context, by string, acct Account, e Edit) (A
 	note(e.Last != nil, "last_name")
 
 	if len(what) > 0 {
-		told, err := NewPerson(value(e.Email), value(e.First), value(e.Last))
+		told, err := NewProfile(value(e.Email), value(e.First), value(e.Last))
 		if err != nil {
 			return Account{}, err
 		}
 
-		c.Person = func(p Profile) Profile {
+		c.Profile = func(p Profile) Profile {
 			if e.Email != nil {
 				p.Email, p.EmailFolded = told.Email, told.EmailFolded
 			}

@@ -44,7 +44,7 @@ func TestNewPerson(t *testing.T) {
 		{"a name that is no UTF-8", "", "\xff", account.Profile{}, jeton.ErrInvalid},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := account.NewPerson(tc.email, tc.first, "")
+			got, err := account.NewProfile(tc.email, tc.first, "")
 			if got != tc.want || !errors.Is(err, tc.err) {
 				t.Errorf("NewPerson = %+v, %v, want %+v, %v", got, err, tc.want, tc.err)
 			}
@@ -54,7 +54,7 @@ func TestNewPerson(t *testing.T) {
 
 func TestEdit(t *testing.T) {
 	b := newBench(t, true)
-	made, err := b.Add(t.Context(), "operator", account.Wish{
+	made, err := b.Add(t.Context(), "operator", account.NewUser{
 		Name:     "diane",
 		Password: jeton.NewSecret("a good password"),
 		Email:    "diane@example.org",
@@ -76,7 +76,7 @@ func TestEdit(t *testing.T) {
 	pw := jeton.NewSecret("another password")
 	short := jeton.NewSecret("x")
 	groups := []string{"b", "a", "b"}
-	after, err := b.Edit(t.Context(), "user:diane", diane, account.Edit{
+	after, err := b.Update(t.Context(), "user:diane", diane, account.Update{
 		First:    &first,
 		Email:    &none,
 		Groups:   &groups,
@@ -92,16 +92,16 @@ func TestEdit(t *testing.T) {
 		t.Errorf("the new password: %t, %v", ok, err)
 	}
 
-	for name, e := range map[string]account.Edit{
+	for name, e := range map[string]account.Update{
 		"a short password":     {Password: &short},
 		"an address of no one": {Email: &first},
 	} {
-		if _, err := b.Edit(t.Context(), "user:diane", diane, e); !errors.Is(err, jeton.ErrInvalid) {
+		if _, err := b.Update(t.Context(), "user:diane", diane, e); !errors.Is(err, jeton.ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)
 		}
 	}
 
-	if _, err := b.Edit(t.Context(), "user:diane", diane, account.Edit{
+	if _, err := b.Update(t.Context(), "user:diane", diane, account.Update{
 		Password:    &short,
 		AnyPassword: true,
 	}); err != nil {
@@ -125,7 +125,7 @@ func TestEdit(t *testing.T) {
 func TestPage(t *testing.T) {
 	b := newBench(t, true)
 	for _, name := range []string{"one", "two", "three"} {
-		_, err := b.Add(t.Context(), "operator", account.Wish{Name: name, Password: jeton.NewSecret("a good password")})
+		_, err := b.Add(t.Context(), "operator", account.NewUser{Name: name, Password: jeton.NewSecret("a good password")})
 		must(t, err)
 	}
 

@@ -17,8 +17,8 @@ const (
 	maxPerson = 256
 )
 
-// NewPerson prepares what is told of somebody.
-func NewPerson(email, first, last string) (Profile, error) {
+// NewProfile prepares what is told of somebody.
+func NewProfile(email, first, last string) (Profile, error) {
 	p := Profile{Email: strings.TrimSpace(email), First: first, Last: last}
 	if p.Email != "" {
 		if err := checkEmail(p.Email); err != nil {

@@ -125,7 +125,7 @@ func (a *API) addUser(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	user, err := a.Accounts.Add(r.Context(), by, account.Wish{
+	user, err := a.Accounts.Add(r.Context(), by, account.NewUser{
 		Name:     in.Name,
 		Password: jeton.NewSecret(in.Password),
 		Groups:   in.Groups,

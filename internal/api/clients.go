@@ -78,7 +78,7 @@ func (a *API) addClient(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	wish := client.Wish{
+	wish := client.NewClient{
 		Name:        in.Name,
 		Services:    in.Services,
 		Scopes:      in.Scopes,

@@ -33,7 +33,7 @@ type Moved struct {
 	Updated  *time.Time `json:"updated_at,omitempty"`
 }
 
-// Import asks for people to be moved in.
+// PreparedRow asks for people to be moved in.
 type Import struct {
 	DryRun    bool    `json:"dry_run,omitempty"`
 	Update    bool    `json:"update,omitempty"`
@@ -77,9 +77,9 @@ func (a *API) importUsers(w *web.Reply, r *http.Request) error {
 		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("users must be 1 to %d", MaxImport))
 	}
 
-	rows := make([]account.Row, len(in.Users))
+	rows := make([]account.ImportRow, len(in.Users))
 	for i, u := range in.Users {
-		rows[i] = account.Row{
+		rows[i] = account.ImportRow{
 			UUID:     u.ID,
 			Name:     u.Name,
 			Email:    u.Email,
@@ -94,7 +94,7 @@ func (a *API) importUsers(w *web.Reply, r *http.Request) error {
 		}
 	}
 
-	results, err := a.Accounts.Import(r.Context(), by, rows, account.Moving{
+	results, err := a.Accounts.Import(r.Context(), by, rows, account.ImportOptions{
 		DryRun:    in.DryRun,
 		Update:    in.Update,
 		AllowWeak: in.AllowWeak,

@@ -84,7 +84,7 @@ func (a *Users) createUser(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	wish := account.Wish{
+	wish := account.NewUser{
 		Name:        in.Name,
 		Password:    jeton.NewSecret(in.Password),
 		Groups:      in.Groups,
@@ -216,13 +216,13 @@ func (a *Users) update(w *web.Reply, r *http.Request, acct account.Account, in m
 		return jeton.WithDetail(jeton.ErrForbidden, "nobody sets their own groups, or whether they are disabled")
 	}
 
-	e := account.Edit{
+	e := account.Update{
 		Email:    in.Email,
 		First:    in.First,
 		Last:     in.Last,
 		Groups:   in.Groups,
 		Disabled: in.Disabled,
-		If:       unchanged(r),
+		Check:       unchanged(r),
 	}
 	if in.Password != nil {
 		if own {
@@ -235,7 +235,7 @@ func (a *Users) update(w *web.Reply, r *http.Request, acct account.Account, in m
 		e.Password = &pw
 	}
 
-	after, err := a.accounts.Edit(r.Context(), actor(w), acct, e)
+	after, err := a.accounts.Update(r.Context(), actor(w), acct, e)
 	if err != nil {
 		return err
 	}

@@ -108,9 +108,9 @@ func (k Key) Check(now time.Time) error {
 	case k.Retired:
 		return refuse(KeyRetired)
 	case !k.Opens.IsZero() && now.Before(k.Opens):
-		return refuse(KeyTooEarly)
+		return refuse(KeyNotYetValid)
 	case !k.Closes.IsZero() && !now.Before(k.Closes):
-		return refuse(KeyOver)
+		return refuse(KeyExpired)
 	}
 
 	return nil
@@ -132,9 +132,9 @@ type SetSecret struct{ Hash *secret.Hash }
 // Step is what a change of a client is done with.
 type Step struct {
 	Now time.Time
-	// VoidFor is how long a generation that is over stays on the list of what is void:
+	// KeepRevoked is how long a generation that is over stays on the list of what is void:
 	// longer than any token lives.
-	VoidFor time.Duration
+	KeepRevoked time.Duration
 	Event   jeton.Event
 }
 

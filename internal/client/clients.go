@@ -196,8 +196,8 @@ func (k *Clients) Keys(ctx context.Context, c Client, kid string, now time.Time)
 	return nil, refuse(NoKey)
 }
 
-// Wish is a client as an operator asks for it.
-type Wish struct {
+// NewUser is a client as an operator asks for it.
+type NewClient struct {
 	Name        string
 	Services    []string
 	Scopes      []string
@@ -243,7 +243,7 @@ func (n NewKey) key(now time.Time) (Key, error) {
 }
 
 // Add makes a client. The secret, where one was asked for, is shown this once.
-func (k *Clients) Add(ctx context.Context, by string, n Wish) (jeton.Client, jeton.Secret, error) {
+func (k *Clients) Add(ctx context.Context, by string, n NewClient) (jeton.Client, jeton.Secret, error) {
 	now := k.now()
 	c := Client{
 		Name:    n.Name,
@@ -499,7 +499,7 @@ func (k *Clients) AddOwnKey(ctx context.Context, c Client, key jose.Key, ev jeto
 		}
 		return stored.takes(fresh)
 	}
-	if err := k.store.AddClientKey(ctx, c.Name, fresh, judge, Step{Now: now, VoidFor: voidFor, Event: ev}); err != nil {
+	if err := k.store.AddClientKey(ctx, c.Name, fresh, judge, Step{Now: now, KeepRevoked: voidFor, Event: ev}); err != nil {
 		return fmt.Errorf("add own key to client %s: %w", c.Name, err)
 	}
 
@@ -546,7 +546,7 @@ func (k *Clients) List(ctx context.Context) ([]jeton.Client, error) {
 }
 
 func (k *Clients) step(by, action, name, reason string) Step {
-	return Step{Now: k.now(), VoidFor: voidFor, Event: k.event(by, action, name, reason)}
+	return Step{Now: k.now(), KeepRevoked: voidFor, Event: k.event(by, action, name, reason)}
 }
 
 func (k *Clients) event(by, action, name, reason string) jeton.Event {

@@ -119,7 +119,7 @@ func (b *bench) find(t *testing.T, name string) client.Client {
 // add makes a client with a key for each kid.
 func (b *bench) add(t *testing.T, name string, kids ...string) client.Client {
 	t.Helper()
-	wish := client.Wish{Name: name, Services: []string{"shop"}, Scopes: []string{"read"}}
+	wish := client.NewClient{Name: name, Services: []string{"shop"}, Scopes: []string{"read"}}
 	for _, kid := range kids {
 		wish.Keys = append(wish.Keys, client.NewKey{Text: publicPEM(t), ID: kid})
 	}
@@ -165,80 +165,80 @@ func TestAddRefuses(t *testing.T) {
 	key := func(text []byte, kid string) client.NewKey { return client.NewKey{Text: text, ID: kid} }
 	for _, tc := range []struct {
 		name string
-		wish client.Wish
+		wish client.NewClient
 		want error
 		says string
 	}{
-		{"a name that is taken", client.Wish{Name: "taken"}, jeton.ErrConflict, "client of this name"},
-		{"a name that differs in case alone", client.Wish{Name: "Taken"}, jeton.ErrConflict, "client of this name"},
-		{"no name", client.Wish{}, jeton.ErrInvalid, "1 to 128 bytes"},
+		{"a name that is taken", client.NewClient{Name: "taken"}, jeton.ErrConflict, "client of this name"},
+		{"a name that differs in case alone", client.NewClient{Name: "Taken"}, jeton.ErrConflict, "client of this name"},
+		{"no name", client.NewClient{}, jeton.ErrInvalid, "1 to 128 bytes"},
 		{
 			"a service that cannot be one",
-			client.Wish{Name: "x", Services: []string{"Shop"}},
+			client.NewClient{Name: "x", Services: []string{"Shop"}},
 			jeton.ErrInvalid,
 			"invalid service name",
 		},
 		{
 			"a service of 64 bytes",
-			client.Wish{Name: "x", Services: []string{strings.Repeat("s", 64)}},
+			client.NewClient{Name: "x", Services: []string{strings.Repeat("s", 64)}},
 			jeton.ErrInvalid,
 			"invalid service name",
 		},
-		{"an empty service", client.Wish{Name: "x", Introspects: []string{""}}, jeton.ErrInvalid, "service name"},
-		{"a scope with a space", client.Wish{Name: "x", Scopes: []string{"a b"}}, jeton.ErrInvalid, "scope"},
-		{"a scope with a quote", client.Wish{Name: "x", Scopes: []string{`a"b`}}, jeton.ErrInvalid, "scope"},
-		{"101 scopes", client.Wish{Name: "x", Scopes: many}, jeton.ErrInvalid, "at most 100"},
+		{"an empty service", client.NewClient{Name: "x", Introspects: []string{""}}, jeton.ErrInvalid, "service name"},
+		{"a scope with a space", client.NewClient{Name: "x", Scopes: []string{"a b"}}, jeton.ErrInvalid, "scope"},
+		{"a scope with a quote", client.NewClient{Name: "x", Scopes: []string{`a"b`}}, jeton.ErrInvalid, "scope"},
+		{"101 scopes", client.NewClient{Name: "x", Scopes: many}, jeton.ErrInvalid, "at most 100"},
 		{
 			"no key in a text",
-			client.Wish{Name: "x", Keys: []client.NewKey{key([]byte("hello"), "")}},
+			client.NewClient{Name: "x", Keys: []client.NewKey{key([]byte("hello"), "")}},
 			jeton.ErrInvalid,
 			"no PEM block",
 		},
 		{
 			"a private key",
-			client.Wish{Name: "x", Keys: []client.NewKey{key(pemOf("PRIVATE KEY", der), "")}},
+			client.NewClient{Name: "x", Keys: []client.NewKey{key(pemOf("PRIVATE KEY", der), "")}},
 			jeton.ErrInvalid,
 			"openssl pkey -in KEY -pubout",
 		},
 		{
 			"two keys of one kid",
-			client.Wish{Name: "x", Keys: []client.NewKey{key(publicPEM(t), "a"), key(publicPEM(t), "a")}},
+			client.NewClient{Name: "x", Keys: []client.NewKey{key(publicPEM(t), "a"), key(publicPEM(t), "a")}},
 			jeton.ErrConflict,
 			"kid a",
 		},
 		{
 			"one key under two kids",
-			client.Wish{Name: "x", Keys: []client.NewKey{key(same, "a"), key(same, "b")}},
+			client.NewClient{Name: "x", Keys: []client.NewKey{key(same, "a"), key(same, "b")}},
 			jeton.ErrConflict,
 			"this key as a",
 		},
 		{
 			"a kid that leaves its place in a URL",
-			client.Wish{Name: "x", Keys: []client.NewKey{key(same, "a/../b")}},
+			client.NewClient{Name: "x", Keys: []client.NewKey{key(same, "a/../b")}},
 			jeton.ErrInvalid,
 			"invalid kid",
 		},
 		{
 			"a kid that is a dot segment",
-			client.Wish{Name: "x", Keys: []client.NewKey{key(same, "..")}},
+			client.NewClient{Name: "x", Keys: []client.NewKey{key(same, "..")}},
 			jeton.ErrInvalid,
 			"invalid kid",
 		},
 		{
 			"a kid of 129 bytes",
-			client.Wish{Name: "x", Keys: []client.NewKey{key(same, strings.Repeat("k", 129))}},
+			client.NewClient{Name: "x", Keys: []client.NewKey{key(same, strings.Repeat("k", 129))}},
 			jeton.ErrInvalid,
 			"invalid kid",
 		},
 		{
 			"a key for another algorithm",
-			client.Wish{Name: "x", Keys: []client.NewKey{{Text: same, Alg: jose.RS256}}},
+			client.NewClient{Name: "x", Keys: []client.NewKey{{Text: same, Alg: jose.RS256}}},
 			jeton.ErrInvalid,
 			"RS256",
 		},
 		{
 			"a key that is over before it is valid",
-			client.Wish{Name: "x", Keys: []client.NewKey{{Text: same, NotBefore: noon, NotAfter: noon}}},
+			client.NewClient{Name: "x", Keys: []client.NewKey{{Text: same, NotBefore: noon, NotAfter: noon}}},
 			jeton.ErrInvalid,
 			"not_after",
 		},
@@ -261,7 +261,7 @@ func TestAddRefuses(t *testing.T) {
 
 func TestAddPreparesWhatItStores(t *testing.T) {
 	b := newBench(t)
-	made, text, err := b.Add(t.Context(), "operator", client.Wish{
+	made, text, err := b.Add(t.Context(), "operator", client.NewClient{
 		Name:     "job",
 		Services: []string{"shop", "bank", "shop"},
 		Scopes:   []string{"write", "read"},
@@ -360,10 +360,10 @@ func TestKeyWindow(t *testing.T) {
 		want client.Reason
 	}{
 		{"no bounds", client.Key{}, 0, ""},
-		{"a second early", client.Key{Opens: noon}, -time.Second, client.KeyTooEarly},
+		{"a second early", client.Key{Opens: noon}, -time.Second, client.KeyNotYetValid},
 		{"as it opens", client.Key{Opens: noon}, 0, ""},
 		{"a second before it closes", client.Key{Closes: noon}, -time.Second, ""},
-		{"as it closes", client.Key{Closes: noon}, 0, client.KeyOver},
+		{"as it closes", client.Key{Closes: noon}, 0, client.KeyExpired},
 		{
 			"retired within its bounds",
 			client.Key{Retired: true, Opens: noon, Closes: noon.Add(time.Hour)},
@@ -373,11 +373,11 @@ func TestKeyWindow(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			err := tc.key.Check(noon.Add(tc.at))
-			if client.Why(err) != tc.want || tc.want != "" && !errors.Is(
+			if client.ReasonOf(err) != tc.want || tc.want != "" && !errors.Is(
 				err,
 				jeton.ErrBadCredential,
 			) || tc.want == "" && err != nil {
-				t.Errorf("Check = %v, reason %q, want %q", err, client.Why(err), tc.want)
+				t.Errorf("Check = %v, reason %q, want %q", err, client.ReasonOf(err), tc.want)
 			}
 		})
 	}
@@ -415,8 +415,8 @@ func TestKeys(t *testing.T) {
 		{"a kid", job, "b", "b", ""},
 		{"no kid: all that are valid", job, "", "a b", ""},
 		{"a retired one", job, "gone", "", client.KeyRetired},
-		{"one that is not valid yet", job, "late", "", client.KeyTooEarly},
-		{"one that is over", job, "over", "", client.KeyOver},
+		{"one that is not valid yet", job, "late", "", client.KeyNotYetValid},
+		{"one that is over", job, "over", "", client.KeyExpired},
 		{"another client's kid", job, "c", "", client.UnknownKey},
 		{"a kid with a path in it", job, "../../a", "", client.UnknownKey},
 		{"a client without keys", b.find(t, "bare"), "", "", client.NoKey},
@@ -426,11 +426,11 @@ func TestKeys(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			keys, err := b.Keys(t.Context(), tc.c, tc.kid, noon)
-			if kids(keys) != tc.want || client.Why(err) != tc.why || tc.why != "" && !errors.Is(
+			if kids(keys) != tc.want || client.ReasonOf(err) != tc.why || tc.why != "" && !errors.Is(
 				err,
 				jeton.ErrBadCredential,
 			) {
-				t.Errorf("Keys = %q, %v (%s), want %q, %q", kids(keys), err, client.Why(err), tc.want, tc.why)
+				t.Errorf("Keys = %q, %v (%s), want %q, %q", kids(keys), err, client.ReasonOf(err), tc.want, tc.why)
 			}
 		})
 	}
@@ -509,7 +509,7 @@ func TestAddOwnKey(t *testing.T) {
 				return err
 			}
 
-			_, _, err := b.Add(t.Context(), "operator", client.Wish{
+			_, _, err := b.Add(t.Context(), "operator", client.NewClient{
 				Name: name,
 				Keys: []client.NewKey{{Text: publicPEM(t), ID: "a"}},
 			})
@@ -620,7 +620,7 @@ func TestFindIsExact(t *testing.T) {
 		},
 		{
 			"another of that name",
-			func() error { _, _, err := b.Add(t.Context(), "o", client.Wish{Name: "job"}); return err },
+			func() error { _, _, err := b.Add(t.Context(), "o", client.NewClient{Name: "job"}); return err },
 			func(c client.Client) bool { return c.ID > old.ID },
 		},
 		{
@@ -711,7 +711,7 @@ func (s *slow) FindClient(ctx context.Context, name string) (client.Client, erro
 
 func TestAReadThatBeganBeforeAChangeIsNotKept(t *testing.T) {
 	b := newBench(t)
-	_, _, err := b.Add(t.Context(), "o", client.Wish{Name: "job"})
+	_, _, err := b.Add(t.Context(), "o", client.NewClient{Name: "job"})
 	must(t, err)
 	s := &slow{Store: b.db, read: make(chan struct{}), answer: make(chan struct{})}
 	clients := client.New(client.Config{Store: s, Now: func() time.Time { return noon }})

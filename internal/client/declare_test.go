@@ -201,6 +201,6 @@ func TestDeclare(t *testing.T) {
 		t.Errorf("declaring a client of a person's name: %v", err)
 	}
 
-	_, _, err = b.Add(t.Context(), "o", client.Wish{Name: "diane"})
+	_, _, err = b.Add(t.Context(), "o", client.NewClient{Name: "diane"})
 	wants(t, "adding a client of a person's name", err, jeton.ErrConflict)
 }

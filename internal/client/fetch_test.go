@@ -148,8 +148,8 @@ func TestASourceGivesKeys(t *testing.T) {
 			s := newKeyserver(t, httptest.NewServer, tc.answer)
 			tc.source.URL, tc.source.Private = s.URL, true
 			keys, err := b.Keys(t.Context(), b.sourced(t, "job", tc.source), tc.kid, noon)
-			if client.Why(err) != tc.why || len(keys) != len(tc.want) {
-				t.Fatalf("Keys = %v, %v (%s)", kids(keys), err, client.Why(err))
+			if client.ReasonOf(err) != tc.why || len(keys) != len(tc.want) {
+				t.Fatalf("Keys = %v, %v (%s)", kids(keys), err, client.ReasonOf(err))
 			}
 
 			for i, k := range keys {
@@ -643,7 +643,7 @@ func TestOwnKeysGoBeforeThoseOfASource(t *testing.T) {
 	}
 
 	_, err = look("late")
-	if client.Why(err) != client.KeyTooEarly {
+	if client.ReasonOf(err) != client.KeyNotYetValid {
 		t.Errorf("an own key that is not valid yet: %v", err)
 	}
 

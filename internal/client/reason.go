@@ -15,8 +15,8 @@ const (
 	Disabled      Reason = "client is disabled"
 	UnknownKey    Reason = "the client has no key of this kid"
 	KeyRetired    Reason = "key is retired"
-	KeyTooEarly   Reason = "key is not valid yet"
-	KeyOver       Reason = "key is no longer valid"
+	KeyNotYetValid   Reason = "key is not valid yet"
+	KeyExpired       Reason = "key is no longer valid"
 	NoKey         Reason = "the client has no key that is valid now"
 )
 
@@ -28,9 +28,9 @@ func (r *refused) Unwrap() error { return jeton.ErrBadCredential }
 
 func refuse(r Reason) error { return &refused{r} }
 
-// Why returns the reason that an error of Keys or Check carries, or "". Showing it to a
+// ReasonOf returns the reason that an error of Keys or Check carries, or "". Showing it to a
 // caller tells a stranger which clients and keys exist.
-func Why(err error) Reason {
+func ReasonOf(err error) Reason {
 	var r *refused
 	if errors.As(err, &r) {
 		return r.reason

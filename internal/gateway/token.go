@@ -220,7 +220,7 @@ func (g *Gateway) register(w *web.Reply, r *http.Request) error {
 		return jeton.WithDetail(jeton.ErrInvalid, "username and password are needed")
 	}
 
-	u, err := g.accounts.Add(r.Context(), "nobody", account.Wish{
+	u, err := g.accounts.Add(r.Context(), "nobody", account.NewUser{
 		Name:        in.Name,
 		Password:    jeton.NewSecret(in.Password),
 		AnyPassword: true,

@@ -338,7 +338,7 @@ func (l *Logins) shape(p ClientCredential, t *trail) (jose.Signed, jose.Claims, 
 // signature checks that one of the client's own keys has signed.
 func (l *Logins) signature(ctx context.Context, c client.Client, signed jose.Signed, t *trail) error {
 	keys, err := l.clients.Keys(ctx, c, signed.Header.KeyID, l.now())
-	if why := client.Why(err); why != "" {
+	if why := client.ReasonOf(err); why != "" {
 		return t.fail("client and key", "", Reason(why))
 	}
 	if err != nil {

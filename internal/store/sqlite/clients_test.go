@@ -18,7 +18,7 @@ import (
 // is kept of the client's tokens is gone, with its counts.
 func TestAClientsTokensEndWithItsGeneration(t *testing.T) {
 	yes, no := true, false
-	step := client.Step{Now: noon, VoidFor: 25 * time.Hour, Event: jeton.Event{Time: noon}}
+	step := client.Step{Now: noon, KeepRevoked: 25 * time.Hour, Event: jeton.Event{Time: noon}}
 	set := client.Change{Secret: &client.SetSecret{}}
 	setAndEnd := set
 	setAndEnd.End = true
@@ -154,7 +154,7 @@ func TestARemovedClientLeavesNothing(t *testing.T) {
 		}, jeton.Event{Time: noon}))
 	}
 
-	must(t, db.RemoveClient(t.Context(), "job", client.Step{Now: noon, VoidFor: time.Hour}))
+	must(t, db.RemoveClient(t.Context(), "job", client.Step{Now: noon, KeepRevoked: time.Hour}))
 
 	for _, table := range []string{"clients", "client_keys"} {
 		var n int

@@ -155,8 +155,8 @@ func (db *Store) ChangeUser(
 			return nil, err
 		}
 
-		if c.If != nil {
-			if err := c.If(a); err != nil {
+		if c.Check != nil {
+			if err := c.Check(a); err != nil {
 				return nil, err
 			}
 		}
@@ -217,8 +217,8 @@ func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Chang
 	if c.Groups != nil {
 		a.Groups = *c.Groups
 	}
-	if c.Person != nil {
-		a.Profile = c.Person(a.Profile)
+	if c.Profile != nil {
+		a.Profile = c.Profile(a.Profile)
 	}
 
 	const set = `UPDATE users SET password = $2, version = $3, groups = $4, disabled = $5, declared = $6, updated = $7,
@@ -492,7 +492,7 @@ func declareUser(ctx context.Context, tx Conn, s difference[account.Account], no
 		return removeUser(ctx, tx, s.from, now)
 	}
 
-	c := account.Change{Groups: &s.to.Groups, Person: func(account.Profile) account.Profile { return s.to.Profile }}
+	c := account.Change{Groups: &s.to.Groups, Profile: func(account.Profile) account.Profile { return s.to.Profile }}
 	if s.from.Password != s.to.Password {
 		c.Password = &s.to.Password
 	}

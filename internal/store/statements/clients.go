@@ -366,7 +366,7 @@ func endTokensOfClient(ctx context.Context, tx Conn, c client.Client, s client.S
 ON CONFLICT (hash) DO UPDATE SET until = CASE WHEN revoked.until > excluded.until THEN revoked.until ELSE excluded.until END`
 
 	over := sha256.Sum256([]byte(c.Generation()))
-	if _, err := tx.Exec(ctx, void, over[:], milli(s.Now.Add(s.VoidFor))); err != nil {
+	if _, err := tx.Exec(ctx, void, over[:], milli(s.Now.Add(s.KeepRevoked))); err != nil {
 		return nil, err
 	}
 

@@ -20,14 +20,14 @@ var errDry = errors.New("dry run")
 // ImportUsers implements account.Mover.
 func (db *Store) ImportUsers(
 	ctx context.Context,
-	rows []account.Import,
+	rows []account.PreparedRow,
 	now time.Time,
 	dry bool,
 	ev jeton.Event,
-) ([]account.Result, error) {
-	var results []account.Result
+) ([]account.ImportResult, error) {
+	var results []account.ImportResult
 	err := db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
-		results = make([]account.Result, len(rows))
+		results = make([]account.ImportResult, len(rows))
 		var changed []int64
 		var events []jeton.Event
 		for i, r := range rows {
@@ -65,7 +65,7 @@ func (db *Store) ImportUsers(
 
 // importUser takes one row. Its statements fail, if they do, before any has changed
 // something, so that a refusal leaves nothing behind.
-func importUser(ctx context.Context, tx Conn, r account.Import, now time.Time) (account.Result, int64, error) {
+func importUser(ctx context.Context, tx Conn, r account.PreparedRow, now time.Time) (account.ImportResult, int64, error) {
 	a, err := scanAccount(tx.QueryRow(
 		ctx,
 		"SELECT "+accountColumns+" FROM users WHERE folded = $1"+tx.Lock("FOR UPDATE"),
@@ -78,18 +78,18 @@ func importUser(ctx context.Context, tx Conn, r account.Import, now time.Time) (
 		if errors.Is(err, jeton.ErrConflict) {
 			return keptOut(whyTaken(ctx, tx, r.Account))
 		}
-		return account.Result{Verdict: account.Added}, 0, err
+		return account.ImportResult{Verdict: account.Added}, 0, err
 	case err != nil:
-		return account.Result{}, 0, err
+		return account.ImportResult{}, 0, err
 	case a.Declared:
-		return account.Result{Verdict: account.IsInFile, Reason: "the configuration file declares this name"}, 0, nil
+		return account.ImportResult{Verdict: account.InFile, Reason: "the configuration file declares this name"}, 0, nil
 	case r.Update == nil:
-		return account.Result{Verdict: account.Exists}, 0, nil
+		return account.ImportResult{Verdict: account.Exists}, 0, nil
 	}
 
 	c, some := differences(a, *r.Update)
 	if !some {
-		return account.Result{Verdict: account.Exists}, 0, nil
+		return account.ImportResult{Verdict: account.Exists}, 0, nil
 	}
 
 	err = changeUser(ctx, tx, a, c, now)
@@ -97,11 +97,11 @@ func importUser(ctx context.Context, tx Conn, r account.Import, now time.Time) (
 		return keptOut(jeton.Detail(err), nil)
 	}
 
-	return account.Result{Verdict: account.Changed}, a.ID, err
+	return account.ImportResult{Verdict: account.Changed}, a.ID, err
 }
 
-func keptOut(reason string, err error) (account.Result, int64, error) {
-	return account.Result{Verdict: account.IsRefused, Reason: reason}, 0, err
+func keptOut(reason string, err error) (account.ImportResult, int64, error) {
+	return account.ImportResult{Verdict: account.Refused, Reason: reason}, 0, err
 }
 
 // whyTaken says what of an account is another's already.
@@ -142,9 +142,9 @@ func differences(a account.Account, c account.Change) (account.Change, bool) {
 		c.Disabled = nil
 	}
 
-	if c.Person != nil && c.Person(a.Profile) == a.Profile {
-		c.Person = nil
+	if c.Profile != nil && c.Profile(a.Profile) == a.Profile {
+		c.Profile = nil
 	}
 
-	return c, c.Password != nil || c.Groups != nil || c.Disabled != nil || c.Person != nil
+	return c, c.Password != nil || c.Groups != nil || c.Disabled != nil || c.Profile != nil
 }

@@ -112,7 +112,7 @@ func foundClient(t *testing.T, s Store, name string) client.Client {
 }
 
 func stepOf(action, target string) client.Step {
-	return client.Step{Now: noon.Add(time.Minute), VoidFor: time.Hour, Event: event(action, target)}
+	return client.Step{Now: noon.Add(time.Minute), KeepRevoked: time.Hour, Event: event(action, target)}
 }
 
 func anyKey(client.Client) error { return nil }

@@ -23,9 +23,9 @@ func Importing(t *testing.T, open Open) {
 }
 
 // moved is a row for the store.
-func moved(name, email string) account.Import {
+func moved(name, email string) account.PreparedRow {
 	_, folded, _ := naming.User(name)
-	return account.Import{Reason: "imported", Account: account.Account{
+	return account.PreparedRow{Reason: "imported", Account: account.Account{
 		UUID:     "00000000-0000-4000-8000-" + (name + "000000000000")[:12],
 		Name:     name,
 		Folded:   folded,
@@ -43,14 +43,14 @@ func moved(name, email string) account.Import {
 	}}
 }
 
-func importAll(t *testing.T, s Store, dry bool, rows ...account.Import) []account.Result {
+func importAll(t *testing.T, s Store, dry bool, rows ...account.PreparedRow) []account.ImportResult {
 	t.Helper()
 	results, err := s.ImportUsers(t.Context(), rows, noon, dry, event("", ""))
 	must(t, err)
 	return results
 }
 
-func verdicts(results []account.Result) []account.Verdict {
+func verdicts(results []account.ImportResult) []account.Verdict {
 	var list []account.Verdict
 	for _, r := range results {
 		list = append(list, r.Verdict)
@@ -63,7 +63,7 @@ func importAdds(t *testing.T, s Store) {
 	b.Account.Disabled = true
 	b.Account.Groups = []string{}
 	b.Account.Password = ""
-	same(t, "the results", importAll(t, s, false, a, b), []account.Result{
+	same(t, "the results", importAll(t, s, false, a, b), []account.ImportResult{
 		{Verdict: account.Added},
 		{Verdict: account.Added},
 	})
@@ -113,7 +113,7 @@ func importKeepsOut(t *testing.T, s Store) {
 
 	results := importAll(t, s, false, first, sameID, sameMail, inCase, declared, twice, last)
 	same(t, "the verdicts", verdicts(results), []account.Verdict{
-		account.Added, account.IsRefused, account.IsRefused, account.Exists, account.IsInFile, account.Exists, account.Added,
+		account.Added, account.Refused, account.Refused, account.Exists, account.InFile, account.Exists, account.Added,
 	})
 
 	for _, i := range []int{1, 2, 4} {
@@ -139,7 +139,7 @@ func importDry(t *testing.T, s Store) {
 	c.Update = &account.Change{Password: &c.Account.Password, Groups: &[]string{"red"}}
 
 	before := record(t, s)
-	want := []account.Verdict{account.Added, account.IsRefused, account.Changed}
+	want := []account.Verdict{account.Added, account.Refused, account.Changed}
 	same(t, "the verdicts of a dry run", verdicts(importAll(t, s, true, a, b, c)), want)
 	same(t, "the record", record(t, s), before)
 	same(t, "diane", found(t, s, "diane"), diane)
@@ -164,7 +164,7 @@ func importUpdates(t *testing.T, s Store) {
 		Password: &pw,
 		Groups:   &groups,
 		Disabled: &no,
-		Person:   func(p account.Profile) account.Profile { return p },
+		Profile:   func(p account.Profile) account.Profile { return p },
 	}
 
 	same(
@@ -181,7 +181,7 @@ func importUpdates(t *testing.T, s Store) {
 	other := "another hash"
 	row.Update.Password = &other
 
-	row.Update.Person = func(p account.Profile) account.Profile { p.First = "Di"; return p }
+	row.Update.Profile = func(p account.Profile) account.Profile { p.First = "Di"; return p }
 	same(t, "the verdict", verdicts(importAll(t, s, false, row)), []account.Verdict{account.Changed})
 	want := diane
 	want.Password = other
@@ -204,7 +204,7 @@ func last(list []string) string { return list[len(list)-1] }
 func importGivenUp(t *testing.T, s Store) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := s.ImportUsers(gone, []account.Import{moved("anna", ""), moved("ben", "")}, noon, false, event("", ""))
+	_, err := s.ImportUsers(gone, []account.PreparedRow{moved("anna", ""), moved("ben", "")}, noon, false, event("", ""))
 	wants(t, "ImportUsers for a caller who has given up", err, jeton.ErrUnavailable)
 	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
 

@@ -38,7 +38,7 @@ func add(t *testing.T, s Store, name, email, first, last string) error {
 	t.Helper()
 	_, folded, err := naming.User(name)
 	must(t, err)
-	p, err := account.NewPerson(email, first, last)
+	p, err := account.NewProfile(email, first, last)
 	must(t, err)
 
 	a := account.Account{
@@ -81,7 +81,7 @@ func oneAddress(t *testing.T, s Store) {
 	wants(t, "AddUser with it in other case", add(t, s, "ben", "DIANE@example.org", "", ""), jeton.ErrConflict)
 	before := record(t, s)
 
-	_, err := s.ChangeUser(t.Context(), "carl", account.Change{Person: func(account.Profile) account.Profile {
+	_, err := s.ChangeUser(t.Context(), "carl", account.Change{Profile: func(account.Profile) account.Profile {
 		return account.Profile{Email: "Diane@example.org", EmailFolded: "diane@example.org"}
 	}}, noon, event(audit.UserChange, "user:carl"))
 
@@ -126,7 +126,7 @@ func toldChanges(t *testing.T, s Store) {
 	} {
 		wg.Go(func() {
 			_, err := s.ChangeUser(t.Context(), "diane", account.Change{
-				Person: func(p account.Profile) account.Profile { change(&p); return p },
+				Profile: func(p account.Profile) account.Profile { change(&p); return p },
 			}, noon, event(audit.UserChange, "user:diane"))
 			if err != nil {
 				t.Errorf("ChangeUser: %v", err)
@@ -149,7 +149,7 @@ func conditionHolds(t *testing.T, s Store) {
 	before, yes := record(t, s), true
 	var seen account.Account
 
-	_, err := s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &yes, If: func(a account.Account) error {
+	_, err := s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &yes, Check: func(a account.Account) error {
 		seen = a
 		return jeton.ErrChanged
 	}}, noon, event(audit.UserChange, "user:diane"))
@@ -160,7 +160,7 @@ func conditionHolds(t *testing.T, s Store) {
 	same(t, "the record", record(t, s), before)
 	_, err = s.ChangeUser(t.Context(), "diane", account.Change{
 		Disabled: &yes,
-		If:       func(account.Account) error { return nil },
+		Check:       func(account.Account) error { return nil },
 	}, noon, event(audit.UserChange, "user:diane"))
 	must(t, err)
 
