@@ -34,9 +34,9 @@ type Verdict string
 
 // The verdicts.
 const (
-	Added     Verdict = "added"
-	Changed   Verdict = "changed"
-	Exists    Verdict = "exists"   // somebody has the name, and is as the row says or was not to be changed
+	Added   Verdict = "added"
+	Changed Verdict = "changed"
+	Exists  Verdict = "exists"   // somebody has the name, and is as the row says or was not to be changed
 	InFile  Verdict = "declared" // in the configuration file, here or where the row comes from, and left to it
 	Refused Verdict = "refused"
 )

@@ -222,7 +222,7 @@ func (a *Users) update(w *web.Reply, r *http.Request, acct account.Account, in m
 		Last:     in.Last,
 		Groups:   in.Groups,
 		Disabled: in.Disabled,
-		Check:       unchanged(r),
+		Check:    unchanged(r),
 	}
 	if in.Password != nil {
 		if own {

@@ -135,7 +135,7 @@ type Step struct {
 	// KeepRevoked is how long a generation that is over stays on the list of what is void:
 	// longer than any token lives.
 	KeepRevoked time.Duration
-	Event   jeton.Event
+	Event       jeton.Event
 }
 
 // Store keeps clients. Methods are safe for concurrent use, on many nodes.

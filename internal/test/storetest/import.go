@@ -164,7 +164,7 @@ func importUpdates(t *testing.T, s Store) {
 		Password: &pw,
 		Groups:   &groups,
 		Disabled: &no,
-		Profile:   func(p account.Profile) account.Profile { return p },
+		Profile:  func(p account.Profile) account.Profile { return p },
 	}
 
 	same(

@@ -160,7 +160,7 @@ func conditionHolds(t *testing.T, s Store) {
 	same(t, "the record", record(t, s), before)
 	_, err = s.ChangeUser(t.Context(), "diane", account.Change{
 		Disabled: &yes,
-		Check:       func(account.Account) error { return nil },
+		Check:    func(account.Account) error { return nil },
 	}, noon, event(audit.UserChange, "user:diane"))
 	must(t, err)
 
