@@ -156,7 +156,10 @@ func TestEveryAnswerCostsTheSameWork(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	b := newBench(t, true)
-	_, err := b.Add(t.Context(), "operator", account.NewUser{Name: "diane", Password: jeton.NewSecret("right password")})
+	_, err := b.Add(t.Context(), "operator", account.NewUser{
+		Name:     "diane",
+		Password: jeton.NewSecret("right password"),
+	})
 	must(t, err)
 	diane := b.find(t, "diane")
 	disabled := diane

@@ -69,7 +69,13 @@ type Mover interface {
 	// ChangeUser ends; accounts that are declared are not changed. With dry the results
 	// are those that it would have, and nothing is changed. ev gives each event its time,
 	// actor and outcome.
-	ImportUsers(ctx context.Context, rows []PreparedRow, now time.Time, dry bool, ev jeton.Event) ([]ImportResult, error)
+	ImportUsers(
+		ctx context.Context,
+		rows []PreparedRow,
+		now time.Time,
+		dry bool,
+		ev jeton.Event,
+	) ([]ImportResult, error)
 	// Append adds events to the record. When it returns nil they are durable.
 	Append(ctx context.Context, events []jeton.Event) error
 }
@@ -177,6 +183,7 @@ func prepare(r ImportRow, m ImportOptions, now time.Time) (PreparedRow, error) {
 		if err != nil {
 			return PreparedRow{}, fmt.Errorf("password_hash: %w", err)
 		}
+
 		if stored.Weak && !m.AllowWeak {
 			return PreparedRow{}, fmt.Errorf(
 				"password_hash: %s hardly protects a password; --allow-weak takes it until the next login",

@@ -60,6 +60,7 @@ func TestEdit(t *testing.T) {
 		Email:    "diane@example.org",
 		First:    "Diane",
 	})
+
 	must(t, err)
 	diane, err := b.FindID(t.Context(), made.ID)
 	must(t, err)
@@ -76,18 +77,21 @@ func TestEdit(t *testing.T) {
 	pw := jeton.NewSecret("another password")
 	short := jeton.NewSecret("x")
 	groups := []string{"b", "a", "b"}
+
 	after, err := b.Update(t.Context(), "user:diane", diane, account.Update{
 		First:    &first,
 		Email:    &none,
 		Groups:   &groups,
 		Password: &pw,
 	})
+
 	must(t, err)
 
 	if after.First != "Di" || after.Email != "" || after.EmailFolded != "" || fmt.Sprint(after.Groups) != "[a b]" ||
 		after.Version <= diane.Version {
 		t.Errorf("afterwards %+v", after)
 	}
+
 	if ok, err := b.Verify(t.Context(), after, pw); err != nil || !ok {
 		t.Errorf("the new password: %t, %v", ok, err)
 	}
@@ -107,6 +111,7 @@ func TestEdit(t *testing.T) {
 	}); err != nil {
 		t.Errorf("a short password where any is taken: %v", err)
 	}
+
 	if n, err := b.Count(t.Context()); err != nil || n != 1 {
 		t.Errorf("Count = %d, %v", n, err)
 	}
@@ -125,7 +130,10 @@ func TestEdit(t *testing.T) {
 func TestPage(t *testing.T) {
 	b := newBench(t, true)
 	for _, name := range []string{"one", "two", "three"} {
-		_, err := b.Add(t.Context(), "operator", account.NewUser{Name: name, Password: jeton.NewSecret("a good password")})
+		_, err := b.Add(t.Context(), "operator", account.NewUser{
+			Name:     name,
+			Password: jeton.NewSecret("a good password"),
+		})
 		must(t, err)
 	}
 

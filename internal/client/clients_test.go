@@ -170,7 +170,12 @@ func TestAddRefuses(t *testing.T) {
 		says string
 	}{
 		{"a name that is taken", client.NewClient{Name: "taken"}, jeton.ErrConflict, "client of this name"},
-		{"a name that differs in case alone", client.NewClient{Name: "Taken"}, jeton.ErrConflict, "client of this name"},
+		{
+			"a name that differs in case alone",
+			client.NewClient{Name: "Taken"},
+			jeton.ErrConflict,
+			"client of this name",
+		},
 		{"no name", client.NewClient{}, jeton.ErrInvalid, "1 to 128 bytes"},
 		{
 			"a service that cannot be one",

@@ -60,6 +60,7 @@ func CheckDeclared(declared []Declared) ([]Client, error) {
 					other,
 				),
 			)
+
 			continue
 		}
 

@@ -175,6 +175,7 @@ func TestDeclare(t *testing.T) {
 		Keys:     []client.DeclaredKey{{Text: publicPEM(t), ID: "a"}},
 		Services: []string{"shop"},
 	}
+
 	must(t, declare(a))
 	first := b.find(t, "job")
 	must(t, declare(a))

@@ -319,12 +319,14 @@ func TestWhereASourceMayBe(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			b := newBench(t)
 			before := connections.Load()
+
 			c := b.sourced(t, "job", client.Source{
 				URL:     "https://" + net.JoinHostPort(strings.Trim(tc.host, "[]"), port),
 				Format:  "jwks",
 				CA:      tc.ca,
 				Private: tc.private,
 			})
+
 			keys, err := b.Keys(t.Context(), c, key.ID, noon)
 			if !errors.Is(err, tc.want) || tc.want == nil && kids(keys) != key.ID {
 				t.Errorf("Keys = %v, %v, want %v", kids(keys), err, tc.want)
@@ -333,6 +335,7 @@ func TestWhereASourceMayBe(t *testing.T) {
 			if !strings.Contains(b.logged(), tc.says) {
 				t.Errorf("the log says %s, want %q", b.logged(), tc.says)
 			}
+
 			if reached := connections.Load() > before; reached != tc.reached {
 				t.Errorf("the server was reached: %t, want %t", reached, tc.reached)
 			}
@@ -342,12 +345,14 @@ func TestWhereASourceMayBe(t *testing.T) {
 	t.Run("a proxy of the environment is not asked", func(t *testing.T) {
 		b := newBench(t)
 		b.SetTimeout(time.Second)
+
 		// A name that does not exist (RFC 6761): only a proxy could answer for it.
 		_, err := b.Keys(t.Context(), b.sourced(t, "job", client.Source{
 			URL:     "https://keys.invalid/",
 			Format:  "jwks",
 			Private: true,
 		}), "", noon)
+
 		wants(t, "Keys", err, jeton.ErrUnavailable)
 		n := proxied.Load()
 		if n != 0 {
@@ -636,6 +641,7 @@ func TestOwnKeysGoBeforeThoseOfASource(t *testing.T) {
 		Text: mine.PEM(),
 		ID:   "main",
 	}, client.DeclaredKey{Text: publicPEM(t), ID: "late", NotBefore: noon.Add(time.Hour)})
+
 	look := func(kid string) ([]jose.Key, error) { return b.Keys(t.Context(), c, kid, noon) }
 	keys, err := look("main")
 	if err != nil || len(keys) != 1 || keys[0].Thumbprint() != mine.Thumbprint() {
