@@ -33,7 +33,7 @@ type Moved struct {
 	Updated  *time.Time `json:"updated_at,omitempty"`
 }
 
-// PreparedRow asks for people to be moved in.
+// Import asks for people to be moved in.
 type Import struct {
 	DryRun    bool    `json:"dry_run,omitempty"`
 	Update    bool    `json:"update,omitempty"`

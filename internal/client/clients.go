@@ -93,6 +93,7 @@ func (k *Clients) FindForLogin(ctx context.Context, name string) (Client, error)
 	if errors.Is(err, jeton.ErrNotFound) {
 		return Client{}, nil
 	}
+
 	if err != nil {
 		return Client{}, fmt.Errorf("find client: %w", err)
 	}
@@ -499,7 +500,11 @@ func (k *Clients) AddOwnKey(ctx context.Context, c Client, key jose.Key, ev jeto
 		}
 		return stored.takes(fresh)
 	}
-	if err := k.store.AddClientKey(ctx, c.Name, fresh, judge, Step{Now: now, KeepRevoked: voidFor, Event: ev}); err != nil {
+	if err := k.store.AddClientKey(ctx, c.Name, fresh, judge, Step{
+		Now:         now,
+		KeepRevoked: voidFor,
+		Event:       ev,
+	}); err != nil {
 		return fmt.Errorf("add own key to client %s: %w", c.Name, err)
 	}
 
