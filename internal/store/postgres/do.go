@@ -8,5 +8,5 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
-// Do implements statements.Engine: it answers when the step is durable and told.
+// Do implements statements.Engine.
 func (e engine) Do(ctx context.Context, s statements.Step) error { return e.step(ctx, s) }

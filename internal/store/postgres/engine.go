@@ -17,13 +17,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// longTimeout is how long a step that changes people, clients or keys may take, or a list. A
-// databaseID that has gone away ends it sooner.
+// longTimeout limits a list, and a step that changes users, clients or keys. A database that
+// is lost ends them sooner.
 const longTimeout = 10 * time.Second
-
-// attempts is how often a step is tried that PostgreSQL has taken back, or that found a
-// connection broken before it said anything.
-const attempts = 4
 
 // engine is what the statements run on.
 type engine struct{ *DB }
@@ -34,36 +30,38 @@ func (e engine) Query(ctx context.Context, text string, args ...any) (statements
 		return nil, err
 	}
 
-	var c *pgxpool.Conn
-	var r pgx.Rows
-	for range attempts {
-		if c, err = e.acquire(ctx); err != nil {
-			break
-		}
-		if r, err = c.Query(ctx, text, cleanText(args)...); err == nil {
-			return &rows{r, c, cancel}, nil
+	r := &rows{cancel: cancel}
+	err = retryIf(notSent, func() error {
+		conn, err := e.acquire(ctx)
+		if err != nil {
+			return err
 		}
 
-		c.Release()
-		if !notSent(err) {
-			break
+		r.conn = conn
+		r.Rows, err = conn.Query(ctx, text, cleanText(args)...)
+		if err != nil {
+			conn.Release()
 		}
+
+		return err
+	})
+	if err != nil {
+		cancel()
+		return nil, err
 	}
 
-	cancel()
-
-	return nil, err
+	return r, nil
 }
 
-// acquire takes a connection of the pool. What may take long waits for one no longer than
-// anything else.
+// acquire takes a connection of the pool. Also what may take long waits no longer for one than
+// Config.Answer.
 func (db *DB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, db.c.Answer)
 	defer cancel()
 	return db.pool.Acquire(ctx)
 }
 
-// rows gives the connection of a query back with it.
+// rows releases the connection of a query when it is closed.
 type rows struct {
 	pgx.Rows
 	conn   *pgxpool.Conn
@@ -80,7 +78,7 @@ func (e engine) QueryRow(ctx context.Context, text string, args ...any) statemen
 	return row{e.DB, ctx, text, cleanText(args)}
 }
 
-// exists asks when it is scanned, once more if the connection that it got was broken.
+// row runs its query when it is scanned, again if the connection was broken.
 type row struct {
 	db   *DB
 	ctx  context.Context
@@ -95,76 +93,72 @@ func (r row) Scan(into ...any) error {
 	}
 	defer cancel()
 
-	for range attempts {
-		if err = r.db.pool.QueryRow(ctx, r.text, r.args...).Scan(into...); !connectionBroken(err) {
-			break
-		}
-	}
-
-	return err
+	return retryIf(connectionBroken, func() error {
+		return r.db.pool.QueryRow(ctx, r.text, r.args...).Scan(into...)
+	})
 }
 
-// Settled implements statements.Engine. Numbers are given before the commit: so it looks which
-// was the last one given, and waits for all who are adding events at this moment; they hold
-// the table. What they leave behind is whole up to that number. Where somebody does not come
-// to an end, it leaves out what was written in the time that a step may take, by the one
-// clock of the database. When an event happened says nothing: it may have waited long.
+// Settled implements statements.Engine. An event gets its number before its transaction
+// commits. So Settled reads the last number given, and waits for the transactions that are
+// inserting events now: they hold a lock on the table. After them, everything up to that number
+// is visible. When one of them does not end in time, Settled leaves out what was written
+// during the longest step, by the clock of the database. The time of an event itself proves
+// nothing: the event may have waited long.
 func (e engine) Settled(ctx context.Context) (string, error) {
-	const given = "SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence('audit', 'seq')::regclass), 0)"
-	const adding = `SELECT COALESCE(array_agg(virtualtransaction), '{}') FROM pg_locks
-WHERE relation = 'audit'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND mode = 'RowExclusiveLock' AND granted`
+	const lastNumber = `SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence('audit', 'seq')::regclass), 0)`
+	const inserting = `SELECT COALESCE(array_agg(virtualtransaction), '{}') FROM pg_locks
+WHERE relation = 'audit'::regclass AND mode = 'RowExclusiveLock' AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+
 	var last int64
-	if err := e.QueryRow(ctx, given).Scan(&last); err != nil {
+	if err := e.QueryRow(ctx, lastNumber).Scan(&last); err != nil {
 		return "", err
 	}
 
-	var first []string
-	for end, again := time.Now().Add(e.c.Answer/2), false; ; again = true {
-		var now []string
-		if err := e.QueryRow(ctx, adding).Scan(&now); err != nil {
-			return "", err
-		}
-		if !again {
-			first = now
-		}
+	var waiting []string
+	if err := e.QueryRow(ctx, inserting).Scan(&waiting); err != nil {
+		return "", err
+	}
 
-		if !slices.ContainsFunc(first, func(held string) bool { return slices.Contains(now, held) }) {
-			return fmt.Sprintf(" AND seq <= %d", last), nil
-		}
-		if time.Now().After(end) {
+	for deadline := time.Now().Add(e.c.Answer / 2); len(waiting) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
 			return " AND wrote < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - 15000", nil
 		}
 
-		time.Sleep(time.Millisecond)
+		var now []string
+		if err := e.QueryRow(ctx, inserting).Scan(&now); err != nil {
+			return "", err
+		}
+
+		waiting = slices.DeleteFunc(waiting, func(tx string) bool { return !slices.Contains(now, tx) })
 	}
+
+	return fmt.Sprintf(" AND seq <= %d", last), nil
 }
 
-// setMeta takes a step, and returns when it is durable and no node judges any more from what
-// was before it. It goes on when the caller gives up, so that nobody has to guess whether
-// it came to its end.
+// step runs a step. It returns when the step is durable, and no node answers any more from what
+// its cache held before. The step goes on when the caller gives up, so that its outcome is known.
 func (e engine) step(ctx context.Context, s statements.Step) error {
-	most := e.c.Answer
+	limit := e.c.Answer
 	if s.Serial || s.Long {
-		most = longTimeout
+		limit = longTimeout
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 	}
 
 	var done committed
-	var err error
-	for range attempts {
-		if done, err = e.once(context.WithoutCancel(ctx), s, most); !retryable(err) {
-			break
-		}
-	}
-
+	err := retryIf(retryable, func() (err error) {
+		done, err = e.once(context.WithoutCancel(ctx), s, limit)
+		return err
+	})
 	if err != nil {
 		return statements.Unavailable(err)
 	}
 	if len(done.changes) == 0 {
 		return nil
 	}
+
 	if err := e.node.waitAcked(ctx, done); err != nil {
 		return err
 	}
@@ -174,70 +168,82 @@ func (e engine) step(ctx context.Context, s statements.Step) error {
 	return nil
 }
 
-// committed is a step that is durable, with what others have to hear of it.
+// committed is a step that is durable, with the changes that it has recorded.
 type committed struct {
 	changes []change.Change
-	xid     uint64
+	xid     uint64 // number of its transaction, when there are changes
 	at      time.Time
 }
 
-// once tries a step one time.
-func (e engine) once(ctx context.Context, s statements.Step, most time.Duration) (done committed, err error) {
-	bound, cancel, err := e.link.bind(ctx, most)
+// once tries a step one time, in a transaction.
+func (e engine) once(ctx context.Context, s statements.Step, limit time.Duration) (committed, error) {
+	ctx, cancel, err := e.link.bind(ctx, limit)
 	if err != nil {
-		return done, err
+		return committed{}, err
 	}
 	defer cancel()
 
 	if s.Serial {
-		// They wait for one another, and would do it with all the connections of this node.
-		select {
-		case e.serial <- struct{}{}:
-			defer func() { <-e.serial }()
-		case <-bound.Done():
-			return done, fmt.Errorf("wait for the turn to change something: %w", context.Cause(bound))
+		if err := e.takeTurn(ctx); err != nil {
+			return committed{}, err
 		}
+		defer func() { <-e.serial }()
 	}
 
-	held, err := e.acquire(bound)
+	held, err := e.acquire(ctx)
 	if err != nil {
-		return done, err
+		return committed{}, err
 	}
 	defer held.Release()
 
-	tx, err := held.Begin(bound)
+	tx, err := held.Begin(ctx)
 	if err != nil {
-		return done, err
+		return committed{}, err
 	}
-	// After a commit it does nothing. A connection that is not fit to roll back is closed.
-	defer func() { _ = tx.Rollback(bound) }()
+	// After a commit this does nothing. A connection that cannot roll back is closed.
+	defer func() { _ = tx.Rollback(ctx) }()
 
-	c := conn{tx}
-	if s.Serial {
-		if err := c.Order(bound, "serial"); err != nil {
-			return done, err
-		}
-	}
-
-	done.changes, err = s.Run(bound, c)
+	done, err := e.runStep(ctx, tx, s)
 	if err != nil {
 		return committed{}, err
 	}
 
-	if len(done.changes) > 0 {
-		done.xid, err = e.node.recordChanges(bound, tx, done.changes)
-		if err != nil {
-			return committed{}, err
-		}
-	}
-
-	if err = tx.Commit(bound); err != nil {
+	err = tx.Commit(ctx)
+	if err != nil {
 		err = &commitError{err}
 	}
 
 	done.at = time.Now()
 	if len(done.changes) > 0 {
 		e.node.commitAnswered(done, err)
+	}
+
+	return done, err
+}
+
+// takeTurn waits until no other serial step of this node is under way. Without it they would
+// wait for one another in the database, with all connections of this node.
+func (e engine) takeTurn(ctx context.Context) error {
+	select {
+	case e.serial <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another change: %w", context.Cause(ctx))
+	}
+}
+
+// runStep runs a step in a transaction, and records its changes there.
+func (e engine) runStep(ctx context.Context, tx pgx.Tx, s statements.Step) (done committed, err error) {
+	c := conn{tx}
+	if s.Serial {
+		if err := c.Order(ctx, "serial"); err != nil {
+			return done, err
+		}
+	}
+
+	done.changes, err = s.Run(ctx, c)
+	if err == nil && len(done.changes) > 0 {
+		done.xid, err = e.node.recordChanges(ctx, tx, done.changes)
 	}
 
 	return done, err
@@ -264,25 +270,26 @@ func (c conn) Order(ctx context.Context, what string) error {
 	return err
 }
 
-func (c conn) Alone(ctx context.Context, what string) (mine bool, err error) {
-	err = c.tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", lockNumber(what)).Scan(&mine)
-	return mine, err
+func (c conn) Alone(ctx context.Context, what string) (alone bool, err error) {
+	err = c.tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", lockNumber(what)).Scan(&alone)
+	return alone, err
 }
 
 func (conn) Lock(clause string) string { return " " + clause }
 
-// lockNumber is the number of an advisory lock of ours.
-func lockNumber(what string) int64 {
+// lockNumber returns the number of an advisory lock.
+func lockNumber(name string) int64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte("jeton " + what))
+	_, _ = h.Write([]byte("jeton " + name))
 	return int64(h.Sum64())
 }
 
-// cleanText makes texts such as PostgreSQL can hold: valid UTF-8 without NUL. What is not is
-// no name of anything that is stored.
+// cleanText replaces what PostgreSQL cannot store in a text: NUL, and invalid UTF-8. No name
+// that is stored has either.
 func cleanText(args []any) []any {
 	for i, a := range args {
-		if s, ok := a.(string); ok && (strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s)) {
+		s, ok := a.(string)
+		if ok && (strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s)) {
 			args = slices.Clone(args)
 			args[i] = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 		}

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// checkLease returns nil when memory may be judged from, and asks first when it may not.
-func (h *node) checkLease(ctx context.Context) error {
-	t := h.renewed.Load()
-	if t != nil && leaseValid(*t, time.Now(), h.bound) {
+// checkLease returns nil while the lease is valid, or after a poll that has renewed it.
+func (n *node) checkLease(ctx context.Context) error {
+	renewed := n.renewed.Load()
+	if renewed != nil && leaseValid(*renewed, time.Now(), n.bound) {
 		return nil
 	}
-	return h.pollNow(ctx)
+	return n.pollNow(ctx)
 }

@@ -4,8 +4,8 @@ package postgres
 
 import "context"
 
-// fresh without the bound: a planted bug. A node that has ever heard trusts its memory for as
-// long as it hears nothing else. The tests over many nodes are expected to notice.
+// checkLease without the bound, a planted bug: a lease that was renewed once is valid until
+// the connection fails. The tests over many nodes are expected to notice.
 func (n *node) checkLease(ctx context.Context) error {
 	if n.renewed.Load() != nil {
 		return nil

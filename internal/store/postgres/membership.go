@@ -2,223 +2,222 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
-// peer is how another node looked when it last changed.
-type peer struct {
-	beat int64
-	gone bool
-	at   time.Time
-}
-
-const (
-	heartbeatEvery = 5 * time.Second
-	// deadAfter is after how long a node that does not beat is marked as gone, and after how
-	// long again it is forgotten. It is longer than any bound: a node that comes back finds the
-	// mark, or that its line is missing, before it trusts its memory again.
-	deadAfter = 3 * MaxStaleness
-)
-
-// heartbeat says that this node lives, and clears away what no node needs any more. No clock but
-// this node's own is asked for how long another has been silent.
-func (h *node) heartbeat(ctx context.Context) error {
-	if err := h.exec(
-		ctx,
-		"UPDATE nodes SET beat = beat + 1, heard = pg_snapshot_xmin($2::text::pg_snapshot) WHERE id = $1",
-		h.id,
-		h.lastSnapshot,
-	); err != nil {
-		return err
-	}
-
-	found, err := h.readPeers(ctx)
-	if err != nil {
-		return err
-	}
-
-	h.peers = found
-	h.dropAcks(found)
-
-	for id, s := range found {
-		if time.Since(s.at) < h.db.c.deadAfter {
-			continue
-		}
-
-		text := "UPDATE nodes SET gone = TRUE WHERE id = $1 AND beat = $2 AND NOT gone"
-		if s.gone {
-			text = "DELETE FROM nodes WHERE id = $1 AND beat = $2 AND gone"
-		}
-		if err := h.exec(ctx, text, id, s.beat); err != nil {
-			return err
-		}
-
-		h.db.c.Log.Warn("a node has not been seen for long", "node", id, "forgotten", s.gone)
-	}
-
-	return h.exec(ctx, "DELETE FROM changes WHERE xid < (SELECT heard FROM nodes ORDER BY heard LIMIT 1)")
-}
-
-// readPeers returns how the other nodes look, and since when they look so.
-func (h *node) readPeers(ctx context.Context) (map[string]peer, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
-	defer cancel()
-
-	at, found := time.Now(), map[string]peer{}
-	rows, _ := h.conn.Query(ctx, "SELECT id, beat, gone FROM nodes WHERE id <> $1", h.id)
-	var id string
-	var s peer
-
-	_, err := pgx.ForEachRow(rows, []any{&id, &s.beat, &s.gone}, func() error {
-		s.at = at
-		if old, ok := h.peers[id]; ok && old.beat == s.beat && old.gone == s.gone {
-			s.at = old.at
-		}
-
-		found[id] = s
-		return nil
-	})
-
-	return found, err
-}
-
-// execSQL says one thing on the connection that polls.
-func (h *node) exec(ctx context.Context, text string, args ...any) error {
-	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
-	defer cancel()
-	_, err := h.conn.Exec(ctx, text, args...)
-	return err
-}
-
-// dropAcks forgets what nodes have said that are no more.
-func (h *node) dropAcks(found map[string]peer) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-
-	for id := range h.acks {
-		if _, ok := found[id]; !ok {
-			delete(h.acks, id)
-		}
-	}
-}
-
-// leave takes this node off the list. It judges nothing any more.
-func (h *node) leave() {
-	h.renewed.Store(nil)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-
-	if h.connect(ctx) == nil {
-		_, _ = h.conn.Exec(ctx, "DELETE FROM nodes WHERE id = $1", h.id) // the others find out otherwise
-	}
-
-	_ = h.disconnect()
-}
-
-// join makes this process a node, before it holds anything in memory.
-func (h *node) join(ctx context.Context) error {
-	if err := h.connect(ctx); err != nil {
+// join makes this process a node, before anything is in its cache.
+func (n *node) join(ctx context.Context) error {
+	if err := n.connect(ctx); err != nil {
 		return err
 	}
 
 	began := time.Now()
-	if err := h.register(ctx); err != nil {
+	if err := n.register(ctx); err != nil {
 		return err
 	}
 
-	return h.startLease(ctx, began)
+	return n.startLease(ctx, began)
 }
 
-// register puts the node on the list. It is durable before the node trusts its memory: who
-// ends something must find it there even if the database falls over meanwhile.
-func (h *node) register(ctx context.Context) error {
-	// It asks more than once, and nobody waits for it who could be answered.
-	ctx, cancel := context.WithTimeout(ctx, 3*h.db.c.Answer)
+// rejoin registers this node again on a new connection, or after it was marked or removed.
+// server is when the server started that the connection reaches.
+func (n *node) rejoin(ctx context.Context, began time.Time, server string) error {
+	n.renewed.Store(nil)
+	if server != n.server {
+		n.mu.Lock()
+		n.serverChanged = time.Now()
+		n.mu.Unlock()
+	}
+
+	id, err := n.readDatabaseID(ctx)
+	if err != nil {
+		return fmt.Errorf("register the node again: %w", err)
+	}
+	if id != n.databaseID {
+		return errors.New("the database was replaced or restored after this node started; restart the node")
+	}
+
+	if err := n.register(ctx); err != nil {
+		return fmt.Errorf("register the node again: %w", err)
+	}
+	if err := n.startLease(ctx, began); err != nil {
+		return fmt.Errorf("register the node again: %w", err)
+	}
+
+	return nil
+}
+
+// register puts the node into the list. That is durable before the node has a lease: a node
+// that revokes something must find it there, also after a crash of the database.
+func (n *node) register(ctx context.Context) error {
+	// It takes several statements, and no caller could be answered meanwhile.
+	ctx, cancel := context.WithTimeout(ctx, 3*n.db.c.Answer)
 	defer cancel()
 
-	return pgx.BeginFunc(ctx, h.conn, func(tx pgx.Tx) error {
+	const insert = `INSERT INTO nodes (id, bound, beat, heard, gone)
+VALUES ($1, $2, 0, pg_snapshot_xmin(pg_current_snapshot()), FALSE)
+ON CONFLICT (id) DO UPDATE SET bound = excluded.bound, beat = nodes.beat + 1, heard = excluded.heard, gone = FALSE`
+
+	return pgx.BeginFunc(ctx, n.conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', true)"); err != nil {
 			return err
 		}
 
-		const add = `INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ($1, $2, 0, pg_snapshot_xmin(pg_current_snapshot()), FALSE)
-ON CONFLICT (id) DO UPDATE SET bound = excluded.bound, beat = nodes.beat + 1, heard = excluded.heard, gone = FALSE`
-		_, err := tx.Exec(ctx, add, h.id, h.bound.Milliseconds())
-
+		_, err := tx.Exec(ctx, insert, n.id, n.bound.Milliseconds())
 		return err
 	})
 }
 
-// startLease begins to hear from now on: what was in memory before is dropped.
-func (h *node) startLease(ctx context.Context, began time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
+// startLease starts the first lease after a registration. It drops the cache, and all
+// acknowledgements.
+func (n *node) startLease(ctx context.Context, began time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, n.db.c.Answer)
 	defer cancel()
 
-	const look = "SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text"
-	if err := h.conn.QueryRow(ctx, look).Scan(&h.lastSnapshot, &h.server); err != nil {
+	const read = "SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text"
+	if err := n.conn.QueryRow(ctx, read).Scan(&n.lastSnapshot, &n.server); err != nil {
 		return err
 	}
 
-	h.newConn = false
-	h.mu.Lock()
-	clear(h.acks)
+	n.newConn = false
 
-	if h.cancelListen != nil {
-		h.cancelListen()
+	n.mu.Lock()
+	clear(n.acks)
+	if n.cancelListen != nil {
+		n.cancelListen()
 	}
+	n.mu.Unlock()
 
-	h.mu.Unlock()
-	h.db.Publish(change.Change{Kind: change.All})
-	h.renewed.Store(&began)
+	n.db.Publish(change.Change{Kind: change.All})
+	n.renewed.Store(&began)
 
 	return nil
 }
 
-// readDatabaseID returns what tells this database from another one, and from itself before
-// it was brought back from the past. What a node learns at its start holds for this one.
-func (h *node) readDatabaseID(ctx context.Context) (text string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
+// readDatabaseID returns what tells this database from another one, and from itself before a
+// restore. What a node has read at its start is true of this one only.
+func (n *node) readDatabaseID(ctx context.Context) (id string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, n.db.c.Answer)
 	defer cancel()
-	const look = "SELECT COALESCE(string_agg(name || '=' || value, ' ' ORDER BY name), '') FROM meta WHERE name IN ('id', 'epoch', 'copying')"
-	err = h.conn.QueryRow(ctx, look).Scan(&text)
-	return text, err
+
+	const read = `SELECT COALESCE(string_agg(name || '=' || value, ' ' ORDER BY name), '') FROM meta
+WHERE name IN ('id', 'epoch', 'copying')`
+	err = n.conn.QueryRow(ctx, read).Scan(&id)
+
+	return id, err
 }
 
-// rememberDatabase notes which database this node has started on.
-func (h *node) rememberDatabase(ctx context.Context) (err error) {
-	h.databaseID, err = h.readDatabaseID(ctx)
+// rememberDatabase notes on which database this node starts.
+func (n *node) rememberDatabase(ctx context.Context) (err error) {
+	n.databaseID, err = n.readDatabaseID(ctx)
 	return err
 }
 
-// rejoin begins anew after this node was taken for dead, or found another server.
-func (h *node) rejoin(ctx context.Context, began time.Time, n pollResult) error {
-	h.renewed.Store(nil)
-	if n.server != h.server {
-		h.mu.Lock()
-		h.serverChanged = time.Now()
-		h.mu.Unlock()
+// keepMembership sends a heartbeat when it is due. Then it marks and removes other nodes that
+// have sent none, and changes that all nodes have applied.
+func (n *node) keepMembership(ctx context.Context) error {
+	if time.Since(n.lastHeartbeat) <= n.db.c.heartbeatEvery {
+		return nil
 	}
 
-	if now, err := h.readDatabaseID(ctx); err != nil {
-		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
-	} else if now != h.databaseID {
-		return fmt.Errorf(
-			"%w: the database is another one, or was brought back from the past, since this node started: start it again",
-			jeton.ErrUnavailable,
-		)
+	n.lastHeartbeat = time.Now()
+	if err := n.heartbeat(ctx); err != nil {
+		return fmt.Errorf("send a heartbeat: %w", err)
+	}
+	if err := n.removeDeadPeers(ctx); err != nil {
+		return fmt.Errorf("look for dead nodes: %w", err)
 	}
 
-	if err := h.register(ctx); err != nil {
-		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
+	return n.exec(ctx, "DELETE FROM changes WHERE xid < (SELECT heard FROM nodes ORDER BY heard LIMIT 1)")
+}
+
+func (n *node) heartbeat(ctx context.Context) error {
+	const update = `UPDATE nodes SET beat = beat + 1, heard = pg_snapshot_xmin($2::text::pg_snapshot)
+WHERE id = $1`
+	return n.exec(ctx, update, n.id, n.lastSnapshot)
+}
+
+func (n *node) removeDeadPeers(ctx context.Context) error {
+	peers, err := n.readPeers(ctx)
+	if err != nil {
+		return err
 	}
-	if err := h.startLease(ctx, began); err != nil {
-		return fmt.Errorf("%w: join the nodes again: %w", jeton.ErrUnavailable, err)
+
+	n.peers = peers
+	n.dropAcks()
+
+	for id, p := range peers {
+		var text string
+		switch p.overdue(time.Now(), n.db.c.deadAfter) {
+		case keepPeer:
+			continue
+		case markPeer:
+			text = "UPDATE nodes SET gone = TRUE WHERE id = $1 AND beat = $2 AND NOT gone"
+		case removePeer:
+			text = "DELETE FROM nodes WHERE id = $1 AND beat = $2 AND gone"
+		}
+
+		if err := n.exec(ctx, text, id, p.heartbeat); err != nil {
+			return err
+		}
+
+		n.db.c.Log.Warn("a node has not been seen for long", "node", id, "forgotten", p.marked)
 	}
 
 	return nil
+}
+
+// readPeers returns how the other nodes look, and since when.
+func (n *node) readPeers(ctx context.Context) (map[string]peer, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.db.c.Answer)
+	defer cancel()
+
+	now := time.Now()
+	peers := map[string]peer{}
+	rows, _ := n.conn.Query(ctx, "SELECT id, beat, gone FROM nodes WHERE id <> $1", n.id)
+	var id string
+	var p peer
+
+	_, err := pgx.ForEachRow(rows, []any{&id, &p.heartbeat, &p.marked}, func() error {
+		p.since = now
+		before, known := n.peers[id]
+		if known && before.heartbeat == p.heartbeat && before.marked == p.marked {
+			p.since = before.since
+		}
+
+		peers[id] = p
+		return nil
+	})
+
+	return peers, err
+}
+
+// dropAcks drops the acknowledgements of nodes that are no longer in the list.
+func (n *node) dropAcks() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+
+	for id := range n.acks {
+		if _, ok := n.peers[id]; !ok {
+			delete(n.acks, id)
+		}
+	}
+}
+
+// leave removes this node from the list. Its lease has ended.
+func (n *node) leave() {
+	n.renewed.Store(nil)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+
+	if n.connect(ctx) == nil {
+		_ = n.exec(ctx, "DELETE FROM nodes WHERE id = $1", n.id) // otherwise the others remove it later
+	}
+
+	_ = n.disconnect()
 }

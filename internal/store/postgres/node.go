@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -14,69 +15,65 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// node keeps what this node holds in memory as new as it has to be.
-//
-// A step that ends or changes something writes a line into changes in its own transaction.
-// Each node polls: it reads the lines that the snapshot of its last poll did not show,
-// drops what they name, and from then on has heard of all that was committed before the
-// pollNow began. It judges from memory only while that is less than its bound ago, by its own
-// monotonic clock; otherwise it polls first, and when it cannot, it judges nothing.
-// Whoever ended something is answered when every other node has said that it has heard, or
-// when the longest bound of any node has passed since the commit, whichever is first.
-// docs/decisions/0013 has the argument.
+// node is this process in the node protocol: see protocol.go.
 type node struct {
 	db       *DB
-	id       string // of this process among the nodes
-	bound    time.Duration
+	id       string        // among the nodes
+	bound    time.Duration // how long a lease is valid
 	settings *pgx.ConnConfig
+	wakeUp   chan struct{} // asks for a poll
 
-	renewed atomic.Pointer[time.Time] // when the last poll that succeeded began; nil: it may not judge
+	renewed atomic.Pointer[time.Time] // when the poll began that renewed the lease; nil: there is none
+
+	publishing sync.Mutex // so that a step is published once; it is locked before mu
 
 	mu            sync.Mutex
-	nextPoll      *pendingPoll // that has not begun, and who waits for it
-	wakeUp        chan struct{}
-	notifyPeers   bool                 // others have to be told that there is something to hear
-	acks          map[string]snapshot  // what other nodes have heard
-	acksChanged   chan struct{}        // closed when said changes
-	serverChanged time.Time            // when this node last found another server than before
-	steps         map[uint64]stepState // steps of this node whose end it does not know yet
-	cancelListen  context.CancelFunc   // ends the connection on which others are heard
-	publishing    sync.Mutex           // so that a step is told once; it is locked before mu
+	nextPoll      *pendingPoll // it has not begun; callers wait for it
+	notifyPeers   bool         // the next poll asks the others to poll as well
+	acks          map[string]snapshot
+	acksChanged   chan struct{} // closed when acks changes
+	serverChanged time.Time     // when this node last found another server
+	steps         map[uint64]stepState
+	cancelListen  context.CancelFunc // ends the connection that receives notifications
 
-	// Of the goroutine that polls.
-	conn         *pgx.Conn
-	newConn      bool   // nothing was heard on this connection yet
-	lastSnapshot string // snapshot of the last poll
-	server       string // the server that it came from
-	// databaseID is what whatDatabase said at the start.
-	databaseID    string
+	// What follows belongs to the goroutine that polls.
+	conn          *pgx.Conn
+	newConn       bool   // nothing was polled on the connection yet
+	lastSnapshot  string // of the last poll
+	server        string // when the server started that the last poll reached
+	databaseID    string // of the database that this node has started on
 	peers         map[string]peer
 	lastHeartbeat time.Time
 }
 
-// nextPoll is a poll that some wait for.
+// pendingPoll is a poll that callers wait for.
 type pendingPoll struct {
-	done chan struct{}
+	done chan struct{} // closed when it has ended
 	err  error
 }
 
+// wait returns the outcome of the poll, or the error of a context that ends before it.
+func (p *pendingPoll) wait(ctx context.Context) error {
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 const (
-	channel = "jeton"
-	// slowest is how often a node polls that may be older than that.
-	slowest = 250 * time.Millisecond
-	fastest = 5 * time.Millisecond
-	// retry is how long a node waits before it looks for a lost database again.
-	retry = 200 * time.Millisecond
-	// slack covers two monotonic clocks that do not run at the same rate, and their grain.
-	slack = time.Millisecond
+	maxInterval = 250 * time.Millisecond // between two polls
+	minInterval = 5 * time.Millisecond
+	// reconnectEvery is how often a node looks for a lost database.
+	reconnectEvery = 200 * time.Millisecond
 )
 
 func newNode(db *DB, settings *pgx.ConnConfig) *node {
 	settings = settings.Copy()
-	// A node that looks for the database finds out soon whether it is there, also behind a
-	// line that swallows everything.
+	// A node notices soon that the database is back, also when packets were dropped silently.
 	settings.ConnectTimeout = min(settings.ConnectTimeout, 3*time.Second)
-	// What this connection writes is of no worth after a crash: who lives says so again.
+	// Heartbeats need not survive a crash: live nodes write them again.
 	settings.RuntimeParams["synchronous_commit"] = "off"
 
 	return &node{
@@ -84,12 +81,12 @@ func newNode(db *DB, settings *pgx.ConnConfig) *node {
 		id:          newNodeID(),
 		bound:       min(db.c.Staleness, MaxStaleness),
 		settings:    settings,
-		nextPoll:    newPendingPoll(),
 		wakeUp:      make(chan struct{}, 1),
+		nextPoll:    newPendingPoll(),
 		acks:        map[string]snapshot{},
 		acksChanged: make(chan struct{}),
-		peers:       map[string]peer{},
 		steps:       map[uint64]stepState{},
+		peers:       map[string]peer{},
 	}
 }
 
@@ -101,158 +98,179 @@ func newNodeID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// pollNow waits for a poll that begins after now. All who ask meanwhile share it.
-func (h *node) pollNow(ctx context.Context) error {
-	ctx, cancel, err := h.db.link.bind(ctx, h.db.c.Answer)
+// requestPoll asks for a poll that begins after now, and with notify for one at every other
+// node. All who ask before it begins share it.
+func (n *node) requestPoll(notify bool) *pendingPoll {
+	n.mu.Lock()
+	n.notifyPeers = n.notifyPeers || notify
+	p := n.nextPoll
+	n.mu.Unlock()
+
+	n.wake()
+
+	return p
+}
+
+func (n *node) wake() {
+	select {
+	case n.wakeUp <- struct{}{}:
+	default:
+	}
+}
+
+// pollNow waits for a poll that begins after now.
+func (n *node) pollNow(ctx context.Context) error {
+	ctx, cancel, err := n.db.link.bind(ctx, n.db.c.Answer)
 	if err != nil {
 		return err
 	}
 	defer cancel()
 
-	h.mu.Lock()
-	r := h.nextPoll
-	h.mu.Unlock()
-	h.wake()
-
-	select {
-	case <-r.done:
-		return r.err
-	case <-ctx.Done():
-		return jeton.WithRetryAfter(
-			fmt.Errorf("%w: the database has not said in time what has changed", jeton.ErrUnavailable),
+	err = n.requestPoll(false).wait(ctx)
+	if err != nil && !errors.Is(err, jeton.ErrUnavailable) { // ctx has ended first
+		err = jeton.WithRetryAfter(
+			fmt.Errorf("%w: the database did not report changes in time", jeton.ErrUnavailable),
 			time.Second,
 		)
 	}
-}
 
-// pollIfLeased makes memory as new as now, unless this node asks each time anyway.
-func (h *node) pollIfLeased(ctx context.Context) error {
-	if h.bound == 0 {
-		return nil
-	}
-	return h.pollNow(ctx)
-}
-
-func (h *node) wake() {
-	select {
-	case h.wakeUp <- struct{}{}:
-	default:
-	}
+	return err
 }
 
 // run polls until ctx ends.
-func (h *node) run(ctx context.Context) {
-	defer func() { _ = h.disconnect() }()
-
+func (n *node) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 
-	for ctx.Err() == nil {
+	for {
 		select {
 		case <-ctx.Done():
-		case <-h.wakeUp:
+		case <-n.wakeUp:
 		case <-timer.C:
 		}
 
+		if ctx.Err() != nil {
+			n.stop()
+			return
+		}
+
 		began := time.Now()
-		h.mu.Lock()
-		r, speak := h.nextPoll, h.notifyPeers
-		h.nextPoll, h.notifyPeers = newPendingPoll(), false
-		h.mu.Unlock()
-
-		r.err = h.poll(ctx, began, speak)
-		if r.err != nil && time.Since(began) < h.db.c.Answer/2 {
-			// It may be this connection alone that was cut.
-			_ = h.disconnect()
-			began = time.Now()
-			r.err = h.poll(ctx, began, true)
+		err := n.runNextPoll(ctx)
+		if err != nil && ctx.Err() == nil {
+			n.reconnect(ctx, err)
 		}
 
-		close(r.done)
-		if r.err != nil && ctx.Err() == nil {
-			h.reconnect(ctx, r.err)
-		}
-
-		timer.Reset(max(h.interval()-time.Since(began), 0))
+		timer.Reset(max(n.interval()-time.Since(began), 0))
 	}
-
-	h.mu.Lock()
-	h.nextPoll.err = fmt.Errorf("%w: %w", jeton.ErrUnavailable, errClosed)
-	close(h.nextPoll.done)
-	h.mu.Unlock()
 }
 
-// interval is how long a poll may be ago before the next begins: a third of the bound, so
-// that one may be late.
-func (h *node) interval() time.Duration {
-	if h.bound == 0 {
-		return slowest
-	}
-	return min(max(h.bound/3, fastest), slowest)
+// stop ends the connection, and all polls that callers wait for.
+func (n *node) stop() {
+	_ = n.disconnect()
+
+	n.mu.Lock()
+	defer n.mu.Unlock()
+
+	n.nextPoll.err = fmt.Errorf("%w: %w", jeton.ErrUnavailable, errClosed)
+	close(n.nextPoll.done)
 }
 
-// reconnect says that the database is gone, ends whatever waits for it, and looks for it until
-// it is back.
-func (h *node) reconnect(ctx context.Context, why error) {
-	h.renewed.Store(nil)
-	h.db.link.down(why)
-	h.db.c.Log.Error(
-		"the database is lost: nobody is let in and nobody is logged out until it is back",
-		"database",
-		h.db.c.Where,
-		"error",
-		why,
+// runNextPoll polls, and answers the callers that wait for it.
+func (n *node) runNextPoll(ctx context.Context) error {
+	n.mu.Lock()
+	p := n.nextPoll
+	notify := n.notifyPeers
+	n.nextPoll = newPendingPoll()
+	n.notifyPeers = false
+	n.mu.Unlock()
+
+	began := time.Now()
+	p.err = n.poll(ctx, began, notify)
+	if p.err != nil && time.Since(began) < n.db.c.Answer/2 {
+		// Perhaps only this connection was cut.
+		_ = n.disconnect()
+		p.err = n.poll(ctx, time.Now(), true)
+	}
+
+	close(p.done)
+
+	return p.err
+}
+
+// interval is how long after one poll the next begins: a third of the bound, so that one
+// poll may be late.
+func (n *node) interval() time.Duration {
+	if n.bound == 0 {
+		return maxInterval
+	}
+	return min(max(n.bound/3, minInterval), maxInterval)
+}
+
+// reconnect ends everything that waits for the database, and looks for it until it is back.
+func (n *node) reconnect(ctx context.Context, cause error) {
+	n.renewed.Store(nil)
+	n.db.link.down(cause)
+	n.db.c.Log.Error(
+		"the database is lost: requests that need it are answered 503 until it is back",
+		"database", n.db.c.Where,
+		"error", cause,
 	)
-	_ = h.disconnect()
-	since := time.Now()
 
-	for ctx.Err() == nil {
+	lost := time.Now()
+	for {
+		_ = n.disconnect()
 		began := time.Now()
-		err := h.poll(ctx, began, true)
-		if err == nil {
+		if n.poll(ctx, began, true) == nil {
 			break
 		}
 
-		_ = h.disconnect()
-
 		select {
 		case <-ctx.Done():
-		case <-time.After(retry - min(time.Since(began), retry)):
+			return
+		case <-time.After(reconnectEvery - min(time.Since(began), reconnectEvery)):
 		}
 	}
 
-	if ctx.Err() != nil {
-		return
-	}
-
-	h.db.pool.Reset() // what is left of the connections of before
-	h.db.link.up()
-	h.db.c.Log.Info(
+	n.db.pool.Reset() // closes the connections from before
+	n.db.link.up()
+	n.db.c.Log.Info(
 		"the database is back",
-		"database",
-		h.db.c.Where,
-		"after",
-		time.Since(since).Round(time.Millisecond).String(),
+		"database", n.db.c.Where,
+		"after", time.Since(lost).Round(time.Millisecond).String(),
 	)
 }
 
-func (h *node) disconnect() error {
-	if h.conn == nil {
+// connect opens the connection that polls.
+func (n *node) connect(ctx context.Context) (err error) {
+	if n.conn == nil || n.conn.IsClosed() {
+		n.newConn = true
+		n.conn, err = pgx.ConnectConfig(ctx, n.settings)
+	}
+	return err
+}
+
+func (n *node) disconnect() error {
+	if n.conn == nil {
 		return nil
 	}
 
-	conn := h.conn
-	h.conn = nil
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
+	conn := n.conn
+	n.conn = nil
 
+	return closeConn(context.Background(), conn)
+}
+
+// closeConn closes a connection, also when ctx has ended.
+func closeConn(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
 	return conn.Close(ctx)
 }
 
-func (h *node) connect(ctx context.Context) (err error) {
-	if h.conn == nil || h.conn.IsClosed() {
-		h.conn, err = pgx.ConnectConfig(ctx, h.settings)
-		h.newConn = true
-	}
+// exec runs a statement on the connection that polls.
+func (n *node) exec(ctx context.Context, text string, args ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, n.db.c.Answer)
+	defer cancel()
+	_, err := n.conn.Exec(ctx, text, args...)
 	return err
 }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -17,7 +16,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 )
 
 // pollNow makes a node poll.
@@ -103,7 +101,6 @@ func TestEndsAreHeardOnceOnEveryNode(t *testing.T) {
 		openNode(t, url, Config{}),
 		openNode(t, url, Config{Staleness: 250 * time.Millisecond}),
 	}
-
 	var ears []*recorder
 	for _, db := range nodes {
 		ears = append(ears, record(db))
@@ -232,98 +229,6 @@ func TestAnEndWhoseConnectionWasEndedInTheCommitIsNotTaken(t *testing.T) {
 	}
 }
 
-// TestWhatANodeKnowsOfItsOwnSteps walks through the orders in which the answer of a commit
-// and the poll that finds it may come.
-func TestWhatANodeKnowsOfItsOwnSteps(t *testing.T) {
-	lost := &commitError{errors.New("cut")}
-	for _, tc := range []struct {
-		name  string
-		found bool // a poll finds the step before its commit is answered
-		err   error
-		after bool // a poll finds it afterwards
-		want  int  // how often it is told
-	}{
-		{"committed, and found later", false, nil, true, 1},
-		{"found, then committed", true, nil, false, 1},
-		{"found, then the answer is lost", true, lost, false, 1},
-		{"the answer is lost, then found", false, lost, true, 1},
-		{"the answer is lost, and it was not committed", false, lost, false, 0},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			db := &DB{c: Config{}.withDefaults()}
-			db.Store = statements.New(engine{db})
-			settings, err := pgx.ParseConfig("postgres://nobody@localhost/nothing")
-			must(t, err)
-			h := newNode(db, settings)
-			db.node = h
-
-			ear := record(db)
-			done := committed{xid: 7, changes: []change.Change{{Kind: change.Users, IDs: []int64{1}}}}
-			h.steps[7] = stepPending
-
-			pollFinds := func() {
-				if h.pollFound(7) {
-					db.Publish(done.changes...)
-				}
-			}
-
-			if tc.found {
-				pollFinds()
-				if ear.count("user 1") != 1 {
-					t.Error("what a poll has found may still be judged from memory")
-				}
-			}
-
-			h.commitAnswered(done, tc.err)
-			if tc.after {
-				pollFinds()
-			}
-
-			got := ear.count("user 1")
-			if got != tc.want {
-				t.Errorf("told %d times, want %d", got, tc.want)
-			}
-
-			h.forgetSteps("8:8:")
-			if len(h.steps) > 0 {
-				t.Errorf("%v is kept for good", h.steps)
-			}
-		})
-	}
-}
-
-func TestMemoryIsYoung(t *testing.T) {
-	const bound = 250 * time.Millisecond
-	for _, tc := range []struct {
-		name          string
-		passed, clock time.Duration
-		bound         time.Duration
-		want          bool
-	}{
-		{"at once", 0, 0, bound, true},
-		{"just before the bound", bound - 1, bound - 1, bound, true},
-		{"at the bound", bound, bound, bound, false},
-		{"the wall clock jumps ahead, as after a sleep", time.Millisecond, time.Hour, bound, false},
-		{"the wall clock jumps back by more than the bound", time.Millisecond, -time.Hour, bound, false},
-		{"the wall clock goes back a little", 2 * time.Millisecond, -time.Millisecond, bound, true},
-		{"the wall clock stands still", bound, 0, bound, false},
-		{"without a bound nothing is young", 0, 0, 0, false},
-		{"time that was handed back", -1, -1, 0, false},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			got := within(tc.passed, tc.clock, tc.bound)
-			if got != tc.want {
-				t.Errorf("within(%v, %v, %v) = %v, want %v", tc.passed, tc.clock, tc.bound, got, tc.want)
-			}
-		})
-	}
-
-	now := time.Now()
-	if !leaseValid(now, now.Add(bound-1), bound) || leaseValid(now, now.Add(bound), bound) {
-		t.Error("young does not end at the bound")
-	}
-}
-
 func TestANodeThatWasTakenForDeadDropsEverything(t *testing.T) {
 	url := shared.Database(t)
 	db := openNode(t, url, Config{})
@@ -366,7 +271,6 @@ func TestAConnectionThatIsCutMakesEverythingBeDropped(t *testing.T) {
 		conn,
 		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
 	)
-
 	pollNow(t, db)
 	eventually(t, "everything to be dropped", func() bool { return ear.count(everything) > 0 })
 
@@ -510,7 +414,6 @@ func TestReadingIsNotToldToOthers(t *testing.T) {
 	_, err := db.ChangeUser(t.Context(), u.Name, account.Change{
 		Password: &pw,
 	}, noon, jeton.Event{Action: "user.password"})
-
 	must(t, err)
 	pollNow(t, other)
 

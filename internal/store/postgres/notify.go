@@ -8,88 +8,99 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// listen hears what other nodes say, until ctx ends. It makes things fast; what is
-// promised does not hang on it.
-func (h *node) listen(ctx context.Context) {
+// channel carries the notifications of the node protocol. They make it fast; no promise
+// depends on them.
+const channel = "jeton"
+
+// notify sends a notification to all nodes. One that is too long is left out: the other nodes
+// are then waited for until their leases end.
+func (n *node) notify(ctx context.Context, text string) error {
+	const limit = 7900 // bytes; PostgreSQL takes up to 8000
+	if len(text) > limit {
+		return nil
+	}
+	return n.exec(ctx, "SELECT pg_notify($1, $2)", channel, text)
+}
+
+// acknowledge tells the other nodes which snapshot this one has applied, if there was a
+// change in it.
+func (n *node) acknowledge(ctx context.Context, applied pollResult) error {
+	if len(applied.changes) == 0 {
+		return nil
+	}
+	return n.notify(ctx, "heard "+n.id+" "+applied.snapshot)
+}
+
+// listen receives notifications until ctx ends.
+func (n *node) listen(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := h.listenOnce(ctx)
+		err := n.listenOnce(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 
-		h.db.c.Log.Debug("listening to other nodes was cut off", "error", err)
+		n.db.c.Log.Debug("the connection for notifications was lost", "error", err)
 
 		select {
 		case <-ctx.Done():
-		case <-time.After(retry):
+		case <-time.After(reconnectEvery):
 		}
 	}
 }
 
-func (h *node) listenOnce(ctx context.Context) error {
+func (n *node) listenOnce(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	h.mu.Lock()
-	h.cancelListen = cancel
-	h.mu.Unlock()
-	conn, err := pgx.ConnectConfig(ctx, h.settings)
+	n.mu.Lock()
+	n.cancelListen = cancel
+	n.mu.Unlock()
+
+	conn, err := pgx.ConnectConfig(ctx, n.settings)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = conn.Close(ctx)
-	}()
+	defer func() { _ = closeConn(ctx, conn) }()
 
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
 		return err
 	}
 
 	for {
-		n, err := conn.WaitForNotification(ctx)
+		received, err := conn.WaitForNotification(ctx)
 		if err != nil {
 			return err
 		}
-		h.onNotification(ctx, n.Payload)
+		n.onNotification(ctx, received.Payload)
 	}
 }
 
-// onNotification takes what another node says on the connection that ctx is of.
-func (h *node) onNotification(ctx context.Context, text string) {
+// onNotification handles a notification. ctx is that of the connection that received it.
+func (n *node) onNotification(ctx context.Context, text string) {
 	if text == "look" {
-		h.wake()
+		n.wake()
 		return
 	}
 
-	rest, ok := strings.CutPrefix(text, "heard ")
+	ack, ok := strings.CutPrefix(text, "heard ")
 	if !ok {
-		return // of a newer version
+		return // from a newer version
 	}
 
-	id, at, _ := strings.Cut(rest, " ")
-	s, err := parseSnapshot(at)
-	if err != nil || id == h.id {
+	id, snapshotText, _ := strings.Cut(ack, " ")
+	applied, err := parseSnapshot(snapshotText)
+	if err != nil || id == n.id {
 		return
 	}
 
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 
 	if ctx.Err() != nil {
-		return // the server that it was said on may be no more
+		return // startLease has ended the connection: it may be one to a former server
 	}
 
-	h.acks[id] = s
-	close(h.acksChanged)
-	h.acksChanged = make(chan struct{})
-}
-
-func (h *node) notify(ctx context.Context, text string) error {
-	const most = 7900 // bytes of a notification are at most 8000
-	if len(text) > most {
-		return nil // the others wait for the bound instead
-	}
-	return h.exec(ctx, "SELECT pg_notify($1, $2)", channel, text)
+	n.acks[id] = applied
+	close(n.acksChanged)
+	n.acksChanged = make(chan struct{})
 }

@@ -10,134 +10,125 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
-// pollSQL returns what a snapshot did not show, and how things stand: what began after it,
-// and what was under way. So it reads no more than that, however long the oldest of them has
-// been under way. One row without a change says that there is none.
-const pollSQL = `SELECT pg_current_snapshot()::text, pg_is_in_recovery(), pg_postmaster_start_time()::text, COALESCE((SELECT NOT gone FROM nodes WHERE id = $1), FALSE),
+// pollSQL returns the state of the database and of this node, and the changes that a
+// snapshot did not show: of transactions that began after it, or were running. So it reads no
+// more than that, however old the oldest of them is. One row with NULLs says: no change.
+const pollSQL = `SELECT pg_current_snapshot()::text, pg_is_in_recovery(), pg_postmaster_start_time()::text,
+  COALESCE((SELECT NOT gone FROM nodes WHERE id = $1), FALSE),
   c.node, c.xid::text::bigint, c.kind, c.ids, c.hashes
-FROM (SELECT 1) one LEFT JOIN changes c ON c.xid >= pg_snapshot_xmax($2::text::pg_snapshot) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip($2::text::pg_snapshot)))`
-
-// pollNow hears of what has changed. When it returns nil, memory is as new as began. What it
-// asks has Config.Answer each time, so that a database which is slow and not away is heard.
-func (h *node) poll(ctx context.Context, began time.Time, speak bool) error {
-	if err := h.connect(ctx); err != nil {
-		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
-	}
-
-	if speak {
-		// The others look at once. Should they not hear it, they poll in a moment anyway.
-		if err := h.notify(ctx, "look"); err != nil {
-			return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
-		}
-	}
-
-	n, err := h.readChanges(ctx)
-	if err != nil {
-		return fmt.Errorf("%w: hear of changes: %w", jeton.ErrUnavailable, err)
-	}
-
-	switch {
-	case n.standby:
-		return fmt.Errorf("%w: the database has become a standby", jeton.ErrUnavailable)
-	case h.newConn || !n.member || n.server != h.server:
-		// It was taken for dead, or what it has heard came from a server that is no more. After a
-		// crash, a server gives the numbers of transactions anew that it had not written down:
-		// the last snapshot seems to show them. So nothing that was heard on a connection before
-		// this one counts.
-		return h.rejoin(ctx, began, n)
-	}
-
-	h.lastSnapshot = n.snapshot
-	h.publishOwn(n.own)
-	h.forgetSteps(n.snapshot)
-	h.db.Publish(n.changes...)
-	h.renewed.Store(&began)
-
-	if len(n.changes) > 0 {
-		if err := h.notify(ctx, "heard "+h.id+" "+n.snapshot); err != nil {
-			return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
-		}
-	}
-
-	if time.Since(h.lastHeartbeat) > h.db.c.heartbeatEvery {
-		h.lastHeartbeat = time.Now()
-		if err := h.heartbeat(ctx); err != nil {
-			return fmt.Errorf("%w: beat: %w", jeton.ErrUnavailable, err)
-		}
-	}
-
-	return nil
-}
+FROM (SELECT 1) one LEFT JOIN changes c
+  ON c.xid >= pg_snapshot_xmax($2::text::pg_snapshot)
+  OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip($2::text::pg_snapshot)))`
 
 // pollResult is what a poll has found.
 type pollResult struct {
 	snapshot string
 	standby  bool
-	server   string
-	member   bool
-	changes  []change.Change // of other nodes
-	own      []ownChange
+	server   string // when it started
+	member   bool   // the node is in the list, and not marked
+	changes  []change.Change
+	own      map[uint64][]change.Change // of steps of this node, by transaction
 }
 
-// ownChange is what a poll has found of a step of this node.
-type ownChange struct {
-	xid uint64
-	change.Change
+// poll applies the changes since the last poll. When it returns nil, the cache is as new as
+// began. Each of its statements may take Config.Answer: a slow database is not a lost one.
+func (n *node) poll(ctx context.Context, began time.Time, notify bool) error {
+	if err := n.tryPoll(ctx, began, notify); err != nil {
+		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
+	}
+	return nil
 }
 
-func (h *node) readChanges(ctx context.Context) (n pollResult, err error) {
-	ctx, cancel := context.WithTimeout(ctx, h.db.c.Answer)
+func (n *node) tryPoll(ctx context.Context, began time.Time, notify bool) error {
+	if err := n.connect(ctx); err != nil {
+		return err
+	}
+
+	if notify {
+		// A node that misses this polls in a moment anyway.
+		if err := n.notify(ctx, "look"); err != nil {
+			return err
+		}
+	}
+
+	found, err := n.readChanges(ctx)
+	if err != nil {
+		return fmt.Errorf("read changes: %w", err)
+	}
+
+	switch afterPoll(found, n.newConn, n.server) {
+	case refuse:
+		return errors.New("the database has become a standby")
+	case registerAgain:
+		return n.rejoin(ctx, began, found.server)
+	case renewLease:
+		n.apply(found)
+		n.renewed.Store(&began)
+	}
+
+	if err := n.acknowledge(ctx, found); err != nil {
+		return err
+	}
+
+	return n.keepMembership(ctx)
+}
+
+// apply drops from the caches what a poll has found.
+func (n *node) apply(found pollResult) {
+	n.lastSnapshot = found.snapshot
+	n.publishOwn(found.own)
+	n.forgetSteps(found.snapshot)
+	n.db.Publish(found.changes...)
+}
+
+func (n *node) readChanges(ctx context.Context) (found pollResult, err error) {
+	ctx, cancel := context.WithTimeout(ctx, n.db.c.Answer)
 	defer cancel()
 
-	rows, err := h.conn.Query(ctx, pollSQL, h.id, h.lastSnapshot)
+	rows, err := n.conn.Query(ctx, pollSQL, n.id, n.lastSnapshot)
 	if err != nil {
-		return n, err
+		return found, err
 	}
 	defer rows.Close()
 
+	found.own = map[uint64][]change.Change{}
 	for rows.Next() {
-		var node *string
+		var origin *string
 		var xid *int64
 		var kind *int16
-		var ids []int64
+		var c change.Change
 		var hashes []byte
-		if err := rows.Scan(
-			&n.snapshot,
-			&n.standby,
-			&n.server,
-			&n.member,
-			&node,
-			&xid,
-			&kind,
-			&ids,
-			&hashes,
-		); err != nil {
-			return n, err
-		}
 
+		err := rows.Scan(
+			&found.snapshot, &found.standby, &found.server, &found.member,
+			&origin, &xid, &kind, &c.IDs, &hashes,
+		)
+		if err != nil {
+			return found, err
+		}
 		if kind == nil {
 			continue
 		}
 
-		c := change.Change{Kind: change.Kind(*kind), IDs: ids}
+		c.Kind = change.Kind(*kind)
 		c.Hashes, err = splitHashes(hashes)
 		if err != nil {
-			return n, err
+			return found, err
 		}
 
-		if *node == h.id {
-			n.own = append(n.own, ownChange{uint64(*xid), c})
+		if *origin == n.id {
+			found.own[uint64(*xid)] = append(found.own[uint64(*xid)], c)
 		} else {
-			n.changes = append(n.changes, c)
+			found.changes = append(found.changes, c)
 		}
 	}
 
 	if err := rows.Err(); err != nil {
-		return n, err
+		return found, err
 	}
-	if n.snapshot == "" {
-		return n, errors.New("the database returned no row")
+	if found.snapshot == "" {
+		return found, errors.New("the database returned no row")
 	}
 
-	return n, nil
+	return found, nil
 }

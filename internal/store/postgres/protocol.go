@@ -1,25 +1,193 @@
 package postgres
 
-import (
-	"time"
+import "time"
+
+// The node protocol keeps the promise "revoked is revoked" over many nodes, each of
+// which answers most requests from a cache.
+//
+//   - Invalidation log. A step that revokes or changes something inserts rows into the
+//     table changes, in its own transaction.
+//   - Poll. Each node reads the rows that its last snapshot did not show, and drops from
+//     its cache what they name. Snapshots are compared, not transaction numbers: so a
+//     transaction that began early and committed late is seen.
+//   - Lease. A poll that succeeds renews the lease, from the moment at which the poll
+//     began. Only while the lease is valid, for less than the bound B of the node, does
+//     the node answer from its cache. Afterwards it polls first, or answers 503.
+//   - Acknowledgement. After a poll that found rows, a node notifies the others of the
+//     snapshot that it has applied.
+//   - Membership. A node has a row in the table nodes, with its bound and a heartbeat. A
+//     node without heartbeats is marked, and much later removed. A node that finds itself
+//     marked or removed drops its cache and registers again.
+//   - Answer. The node that revoked waits after its commit until each node in the list
+//     has acknowledged, or until the longest bound has passed. Then it answers.
+//
+// Why no node accepts what was revoked, once that has been answered: let the revocation
+// be committed at c and answered at a. Let a node judge a request, which came after a, at
+// t from its cache, and let the poll that renewed its lease have begun at s.
+//
+//  1. The node had acknowledged before a. It had dropped the credential before, and its
+//     cache does not take back what was read before (docs/decisions/0006).
+//  2. It had not. Then the answer waited for the bound, so a > c + B. The lease is valid,
+//     so t < s + B. With t > a follows s > c: the poll began after the commit, and saw it.
+//  3. The node is not in the list. The list was read after c. So the node registered
+//     after c, with an empty cache, and has read only what was committed.
+//  4. The node was removed from the list as dead. It was marked for longer than any bound
+//     before that. Its next poll finds the mark, or no row, before it renews the lease.
+//
+// Three cases need more than that:
+//
+//   - Another server, after a failover, a restore or a crash, gives transaction numbers a
+//     second time: the last snapshot then seems to show what it does not. So the first
+//     poll on each connection drops the cache and registers the node again, and
+//     acknowledgements count only after a poll that began after the commit.
+//   - A step that finds nothing left to revoke may follow another one, which still waits
+//     for its acknowledgements. So it writes a row without names, and waits as well. For
+//     the same reason a node applies rows of its own steps that a poll shows, although
+//     their commits are not answered yet: see stepState.
+//   - A machine that sleeps may stop its monotonic clock. So a lease ends by the wall
+//     clock as well: see leaseValid. If both clocks stop, the promise does not hold for the
+//     request that is being judged, and for up to B after it.
+//
+// This file holds the decisions, as pure functions. The others do what they decide: node.go
+// the loop, poll.go the poll, invalidate.go publishing and waiting, notify.go notifications,
+// membership.go registration and heartbeats.
+//
+// Stored names are older than these words, and stay, so that nodes of other versions
+// understand each other: nodes.beat is the heartbeat, nodes.heard the snapshot up to which
+// a node has applied changes, nodes.gone the mark, "look" asks for a poll, and "heard" is an
+// acknowledgement.
+
+const (
+	heartbeatEvery = 5 * time.Second
+	// deadAfter is after how long without a heartbeat a node is marked, and after how long
+	// again it is removed. It is longer than any bound (case 4 above).
+	deadAfter = 3 * MaxStaleness
+	// clockSlack covers the grain of two clocks.
+	clockSlack = time.Millisecond
 )
 
-// stepState is what a node knows of a step of its own. A step that was committed is told once: by
-// itself, or by a poll that finds it before its commit is answered.
+// leaseValid reports whether a lease renewed at a time is valid now. The monotonic clock
+// decides. The wall clock can only shorten the lease: it alone sees that a machine slept.
+func leaseValid(renewed, now time.Time, bound time.Duration) bool {
+	return withinBound(now.Sub(renewed), now.Round(0).Sub(renewed.Round(0)), bound)
+}
+
+func withinBound(monotonic, wall, bound time.Duration) bool {
+	return monotonic < bound && wall < bound && wall > -bound
+}
+
+// leasesEnd returns when no lease is valid any more that was renewed before a commit. It adds
+// 1 %, since two clocks may run at different rates.
+func leasesEnd(committed time.Time, bound time.Duration) time.Time {
+	return committed.Add(bound + bound/100 + clockSlack)
+}
+
+// acknowledged reports whether all of the nodes have acknowledged a transaction.
+func acknowledged(nodes []string, acks map[string]snapshot, xid uint64) bool {
+	for _, id := range nodes {
+		applied, ok := acks[id]
+		if !ok || !applied.shows(xid) {
+			return false
+		}
+	}
+
+	return true
+}
+
+// pollAction is what follows from what a poll has found.
+type pollAction int
+
+const (
+	renewLease    pollAction = iota // apply the changes
+	registerAgain                   // drop the cache
+	refuse                          // the database takes no writes
+)
+
+// afterPoll decides what follows from a poll. newConn: it is the first on its connection.
+// server: when the server started that the last poll reached.
+func afterPoll(r pollResult, newConn bool, server string) pollAction {
+	switch {
+	case r.standby:
+		return refuse
+	case newConn || !r.member || r.server != server:
+		return registerAgain
+	default:
+		return renewLease
+	}
+}
+
+// stepState is what a node knows of a step of its own. The changes of a step that was
+// committed are published to the caches once: when its commit is answered, or when a poll
+// finds it before that.
 type stepState int
 
 const (
-	stepPending   stepState = iota
-	stepPublished           // a poll has seen it committed, and told of it
-	stepUnknown             // nobody knows whether it is
+	stepDone      stepState = iota // nothing more will come; it is not kept
+	stepPending                    // its commit is not answered yet
+	stepPublished                  // as pending, but a poll has found it, and it was published
+	stepUnknown                    // the answer to its commit was lost
 )
 
-// leaseValid reports whether less than a bound has passed since a time. The monotonic clock
-// says so. The wall clock may only say no: of a machine that slept, it alone knows.
-func leaseValid(since, now time.Time, bound time.Duration) bool {
-	return within(now.Sub(since), now.Round(0).Sub(since.Round(0)), bound)
+// stepEvent is something that a node learns of a step of its own.
+type stepEvent int
+
+const (
+	foundByPoll    stepEvent = iota
+	commitDone               // it is committed
+	commitRefused            // it is certainly not
+	commitLost               // nobody knows
+	snapshotPassed           // a snapshot shows everything up to the step
+)
+
+// on returns the next state of a step, and whether its changes are to be published now.
+func (s stepState) on(e stepEvent) (next stepState, publish bool) {
+	type edge struct {
+		state stepState
+		event stepEvent
+	}
+
+	switch (edge{s, e}) {
+	case edge{stepPending, foundByPoll}:
+		return stepPublished, true
+	case edge{stepPending, commitDone}:
+		return stepDone, true
+	case edge{stepPending, commitLost}:
+		return stepUnknown, false
+	case edge{stepPending, snapshotPassed}:
+		return stepPending, false
+	case edge{stepPublished, foundByPoll}, edge{stepPublished, snapshotPassed}:
+		return stepPublished, false
+	case edge{stepUnknown, foundByPoll}:
+		return stepDone, true
+	default:
+		return stepDone, false
+	}
 }
 
-func within(passed, wall, bound time.Duration) bool {
-	return passed < bound && wall < bound && wall > -bound
+// peer is how another node looked when its row last changed.
+type peer struct {
+	heartbeat int64
+	marked    bool
+	since     time.Time
+}
+
+// peerAction is what is done about a node without heartbeats.
+type peerAction int
+
+const (
+	keepPeer peerAction = iota
+	markPeer
+	removePeer
+)
+
+// overdue decides what is done about a peer. Only the clock of the node that asks counts.
+func (p peer) overdue(now time.Time, limit time.Duration) peerAction {
+	switch {
+	case now.Sub(p.since) < limit:
+		return keepPeer
+	case p.marked:
+		return removePeer
+	default:
+		return markPeer
+	}
 }
