@@ -1,0 +1,90 @@
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// URL returns how the role reaches a database by the unix socket, without a password.
+func (c *Cluster) URL(db string) string { return c.local(Role, db) }
+
+// Superuser returns how the superuser reaches a database; "postgres" is always there.
+func (c *Cluster) Superuser(db string) string { return c.local(superuser, db) }
+
+func (c *Cluster) local(role, db string) string {
+	at := url.Values{"host": {c.sockets}, "port": {strconv.Itoa(c.port)}, "sslmode": {"disable"}}
+	u := url.URL{
+		Scheme:   "postgres",
+		User:     url.User(role),
+		Path:     "/" + db,
+		RawQuery: at.Encode(),
+	}
+	return u.String()
+}
+
+// TCP returns how the role reaches a database by TCP, with its password.
+func (c *Cluster) TCP(db string) string { return c.Via(c.Addr(), db) }
+
+// Via is TCP by way of another address, that of a Proxy.
+func (c *Cluster) Via(addr, db string) string {
+	u := url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(Role, Password),
+		Host:     addr,
+		Path:     "/" + db,
+		RawQuery: "sslmode=disable",
+	}
+	return u.String()
+}
+
+// Create makes an empty database that belongs to the role, and returns its name.
+func (c *Cluster) Create(ctx context.Context) (string, error) {
+	db := fmt.Sprintf("t%016x", rand.Uint64())
+	sql := fmt.Sprintf("CREATE DATABASE %s OWNER %s TEMPLATE template0 ENCODING 'UTF8'", db, Role)
+	return db, c.Exec(ctx, "postgres", sql)
+}
+
+// Drop takes a database away, with the connections to it.
+func (c *Cluster) Drop(ctx context.Context, db string) error {
+	return c.Exec(ctx, "postgres", "DROP DATABASE "+pgx.Identifier{db}.Sanitize()+" WITH (FORCE)")
+}
+
+// Database makes an empty database and returns its URL for the socket. drop takes it away
+// when the server is there to do so; what is left goes with the cluster.
+func (c *Cluster) Database(ctx context.Context) (url string, drop func(), err error) {
+	db, err := c.Create(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+
+	drop = func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		_ = c.Drop(ctx, db)
+	}
+
+	return c.URL(db), drop, nil
+}
+
+// Exec runs SQL as the superuser on a connection of its own. Several statements are one
+// transaction; ALTER SYSTEM has to be alone.
+func (c *Cluster) Exec(ctx context.Context, db, sql string) error {
+	conn, err := pgx.Connect(ctx, c.Superuser(db))
+	if err != nil {
+		return fmt.Errorf("run SQL as %s: %w", superuser, err)
+	}
+
+	_, err = conn.PgConn().Exec(ctx, sql).ReadAll()
+	if err != nil {
+		err = fmt.Errorf("run %q: %w", sql, err)
+	}
+
+	return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+}
