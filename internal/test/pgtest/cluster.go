@@ -1,10 +1,10 @@
-// Package pgtest gives tests a PostgreSQL of their own, and the means to hurt it.
+// Package pgtest starts PostgreSQL servers for tests, and injects faults into them.
 //
 // A Cluster is a private server in a temporary folder: it listens on a unix socket and on
-// the loopback interface, keeps what it has committed through a kill, and ends with the
-// process that started it, however that ends. A Proxy stands between a client and a server
-// and spoils the line. The service of the system is neither used nor touched. The package
-// knows nothing of our schema: a database that it makes is empty.
+// the loopback interface, keeps committed data through a kill, and ends with the process that
+// started it, however that ends. A Proxy between client and server cuts, stalls or delays
+// connections. The server of the system is not used. The schema is left to the packages that
+// are tested: a new database is empty.
 package pgtest
 
 import (
@@ -21,12 +21,11 @@ import (
 	"time"
 )
 
-// ErrMissing means that the programs of PostgreSQL are not installed, or that this system
-// is none on which the package can end what it starts.
+// ErrMissing means that PostgreSQL is not installed, or that the package cannot end what it
+// starts on this system.
 var ErrMissing = errors.New("no PostgreSQL to test with")
 
-// Role is who owns the databases; Password is what the role needs over TCP. It is no
-// superuser.
+// Role owns the databases, and is not a superuser. It needs Password over TCP.
 const (
 	Role     = "jeton"
 	Password = "only-for-tests"
@@ -34,9 +33,9 @@ const (
 
 const (
 	superuser = "postgres"
-	patience  = 60 * time.Second // how long the server may take to start or to stop
+	timeout   = 60 * time.Second // to start or to stop the server
 	pause     = 5 * time.Millisecond
-	// A socket's path has room for 107 bytes on Linux; some clients count fewer.
+	// The path of a socket may have 107 bytes on Linux; some clients take fewer.
 	longestSocket = 99
 )
 
@@ -44,24 +43,27 @@ const (
 // that start, stop or pause wait for each other.
 type Cluster struct {
 	bin     string // folder of the programs
-	folder  string // of this cluster: data, log and usually the socket
+	folder  string // data, log and usually the socket
 	sockets string
 	port    int
 	owner   *owner
+	noSync  bool
 	log     *os.File
 	starts  chan func() // run on the thread that the server is bound to
 
 	mu     sync.Mutex
-	server *process // nil when there was none yet
+	server *process // nil before the first start
 	paused bool
 	closed bool
 }
 
 // New makes a cluster in a new folder below dir and starts it; "" is the folder of the
-// system for temporary files. The context is for the making only. As root the server runs
-// as the system's user postgres, who must be able to reach dir: t.TempDir is then out of
-// reach. New returns ErrMissing where there is no PostgreSQL.
-func New(ctx context.Context, dir string) (*Cluster, error) {
+// system for temporary files. The context is for the making only. PostgreSQL refuses to run as
+// root: then the server runs as the user postgres, who must be able to enter dir, and
+// cannot enter t.TempDir. New returns ErrMissing where there is no PostgreSQL.
+func New(ctx context.Context, dir string) (*Cluster, error) { return newCluster(ctx, dir, false) }
+
+func newCluster(ctx context.Context, dir string, noSync bool) (*Cluster, error) {
 	bin, err := programs()
 	if err != nil {
 		return nil, err
@@ -72,7 +74,12 @@ func New(ctx context.Context, dir string) (*Cluster, error) {
 		return nil, err
 	}
 
-	c := &Cluster{bin: bin, owner: who, starts: make(chan func())}
+	c := &Cluster{
+		bin:    bin,
+		owner:  who,
+		noSync: noSync,
+		starts: make(chan func()),
+	}
 	go func() {
 		// Linux ends a bound process when the thread that started it ends, so this thread
 		// does nothing else and lives as long as the cluster.
@@ -84,33 +91,34 @@ func New(ctx context.Context, dir string) (*Cluster, error) {
 	}()
 
 	if err := c.create(ctx, dir); err != nil {
-		err = fmt.Errorf("make a PostgreSQL cluster: %w%s", err, c.said())
+		err = fmt.Errorf("make a PostgreSQL cluster: %w%s", err, c.logSuffix())
 		return nil, errors.Join(err, c.Close())
 	}
 
 	return c, nil
 }
 
-// start starts the server and waits until it answers. The caller holds the lock, or is the
-// only one who has the cluster.
+// start starts the server and waits until it answers. The caller holds the lock, or nothing
+// else uses the cluster yet.
 func (c *Cluster) start(ctx context.Context) error {
 	p := &process{ended: make(chan struct{})}
 	p.cmd = c.command(context.WithoutCancel(ctx), "postgres", "-D", c.data())
-	// At SIGQUIT the server takes all its processes along at once, also those that stand
-	// still; a SIGKILL would leave these behind.
+	// At SIGQUIT the server ends all its processes, also stopped ones; a SIGKILL would leave
+	// these behind.
 	c.owner.bind(p.cmd, syscall.SIGQUIT)
 
 	if err := c.onThread(p.cmd.Start); err != nil {
 		return fmt.Errorf("start postgres: %w", err)
 	}
 
-	c.server, c.paused = p, false
+	c.server = p
+	c.paused = false
 	go func() {
 		_ = p.cmd.Wait() // how it ended is in its log
 		close(p.ended)
 	}()
 
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
 	for {
@@ -121,9 +129,9 @@ func (c *Cluster) start(ctx context.Context) error {
 
 		select {
 		case <-p.ended:
-			return errors.New("start postgres: it ended")
+			return errors.New("start postgres: the server has ended")
 		case <-ctx.Done():
-			return fmt.Errorf("start postgres: it does not answer: %w", errors.Join(err, c.kill()))
+			return fmt.Errorf("start postgres: no answer: %w", errors.Join(err, c.kill()))
 		case <-time.After(pause):
 		}
 	}
@@ -135,9 +143,9 @@ func (c *Cluster) Addr() string { return address(c.port) }
 
 // Log returns what the server wrote after its first offset bytes, at most the last 16 KiB.
 func (c *Cluster) Log(offset int64) string {
-	const most = 16 << 10
-	offset = max(offset, c.logged()-most)
-	b, err := io.ReadAll(io.NewSectionReader(c.log, offset, most))
+	const limit = 16 << 10
+	offset = max(offset, c.logSize()-limit)
+	b, err := io.ReadAll(io.NewSectionReader(c.log, offset, limit))
 	if err != nil {
 		return err.Error()
 	}
@@ -145,8 +153,8 @@ func (c *Cluster) Log(offset int64) string {
 	return string(bytes.ToValidUTF8(b, []byte("?")))
 }
 
-// logged returns how many bytes the log has.
-func (c *Cluster) logged() int64 {
+// logSize returns how many bytes the log has.
+func (c *Cluster) logSize() int64 {
 	info, err := c.log.Stat()
 	if err != nil {
 		return 0
@@ -154,15 +162,15 @@ func (c *Cluster) logged() int64 {
 	return info.Size()
 }
 
-// said is the log as part of an error.
-func (c *Cluster) said() string {
-	if c.log == nil || c.logged() == 0 {
+// logSuffix returns the log as part of an error.
+func (c *Cluster) logSuffix() string {
+	if c.log == nil || c.logSize() == 0 {
 		return ""
 	}
 	return "\n" + c.Log(0)
 }
 
-// Close stops the server and removes its folder. Closing twice is not an error.
+// Close ends the server and removes its folder. Closing twice is not an error.
 func (c *Cluster) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -172,7 +180,7 @@ func (c *Cluster) Close() error {
 	}
 
 	c.closed = true
-	err := c.stop()
+	err := c.end(syscall.SIGQUIT) // the data need not be written: it is removed
 	close(c.starts)
 
 	if c.log != nil {
@@ -188,8 +196,7 @@ func (c *Cluster) Close() error {
 	return err
 }
 
-// Secure makes the server speak TLS to whoever asks for it over TCP, with a certificate and its
-// key as PEM, and returns when it does.
+// Secure turns TLS on, with a certificate and its key as PEM, and returns when it is on.
 func (c *Cluster) Secure(ctx context.Context, cert, key []byte) error {
 	for name, text := range map[string][]byte{"server.crt": cert, "server.key": key} {
 		path := filepath.Join(c.data(), name)
@@ -205,7 +212,7 @@ func (c *Cluster) Secure(ctx context.Context, cert, key []byte) error {
 	}
 
 	const check = "DO $$BEGIN IF current_setting('ssl') <> 'on' THEN RAISE 'not yet'; END IF; END$$"
-	for end := time.Now().Add(patience); ; time.Sleep(pause) {
+	for end := time.Now().Add(timeout); ; time.Sleep(pause) {
 		err := c.Exec(ctx, "postgres", check)
 		if err == nil || time.Now().After(end) {
 			return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 )
 
@@ -28,30 +29,33 @@ func (p *process) running() bool {
 	}
 }
 
-// Stop ends the server in good order: connections are ended, transactions rolled back. What
-// is paused goes on first. It is no error when nothing runs.
+// Stop shuts the server down: it ends connections and rolls transactions back. A paused server
+// is resumed first. Stopping a server that does not run is not an error.
 func (c *Cluster) Stop() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.stop()
 }
 
-func (c *Cluster) stop() error {
+func (c *Cluster) stop() error { return c.end(syscall.SIGINT) }
+
+// end ends the server by a signal: SIGINT for a shutdown, SIGQUIT for an immediate end.
+func (c *Cluster) end(by os.Signal) error {
 	if !c.server.running() {
 		return nil
 	}
 	if err := c.resume(); err != nil {
 		return err
 	}
-	if err := c.server.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := c.server.cmd.Process.Signal(by); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop postgres: %w", err)
 	}
 
 	select {
 	case <-c.server.ended:
 		return nil
-	case <-time.After(patience):
-		return errors.Join(errors.New("stop postgres: it does not end"), c.kill())
+	case <-time.After(timeout):
+		return errors.Join(fmt.Errorf("stop postgres: it still runs after %v", timeout), c.kill())
 	}
 }
 
@@ -75,7 +79,7 @@ func (c *Cluster) kill() error {
 }
 
 // Restart starts the server again, on the same port and socket, and waits until it answers.
-// One that runs is stopped first.
+// A server that runs is stopped first.
 func (c *Cluster) Restart(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,17 +94,17 @@ func (c *Cluster) Restart(ctx context.Context) error {
 	return c.start(ctx)
 }
 
-// Pause makes all processes of the server stand still, and returns when they do. The kernel
-// still takes connections for them.
+// Pause stops all processes of the server (SIGSTOP), and returns when they are stopped. The
+// kernel still accepts connections for them.
 func (c *Cluster) Pause() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
 	if !c.server.running() {
-		return errors.New("pause postgres: it does not run")
+		return errors.New("pause postgres: the server does not run")
 	}
 
-	c.paused = true // also when it fails: some may stand still
+	c.paused = true // also when it fails: some may be stopped
 	if err := pauseTree(c.server.cmd.Process.Pid); err != nil {
 		return fmt.Errorf("pause postgres: %w", err)
 	}
@@ -108,7 +112,7 @@ func (c *Cluster) Pause() error {
 	return nil
 }
 
-// Resume lets go on what Pause has stopped.
+// Resume continues what Pause has stopped.
 func (c *Cluster) Resume() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

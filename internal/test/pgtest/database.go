@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -51,13 +52,13 @@ func (c *Cluster) Create(ctx context.Context) (string, error) {
 	return db, c.Exec(ctx, "postgres", sql)
 }
 
-// Drop takes a database away, with the connections to it.
+// Drop removes a database, and ends the connections to it.
 func (c *Cluster) Drop(ctx context.Context, db string) error {
 	return c.Exec(ctx, "postgres", "DROP DATABASE "+pgx.Identifier{db}.Sanitize()+" WITH (FORCE)")
 }
 
-// Database makes an empty database and returns its URL for the socket. drop takes it away
-// when the server is there to do so; what is left goes with the cluster.
+// Database makes an empty database and returns its URL for the socket. drop removes it if the
+// server runs; otherwise it goes with the cluster.
 func (c *Cluster) Database(ctx context.Context) (url string, drop func(), err error) {
 	db, err := c.Create(ctx)
 	if err != nil {
@@ -71,6 +72,18 @@ func (c *Cluster) Database(ctx context.Context) (url string, drop func(), err er
 	}
 
 	return c.URL(db), drop, nil
+}
+
+// empty deletes all rows of a database but those of the tables to keep, and sets its sequences
+// back.
+func (c *Cluster) empty(ctx context.Context, db string, keep []string) error {
+	const text = `DO $$ DECLARE name TEXT; BEGIN
+	FOR name IN SELECT format('%%I.%%I', schemaname, tablename) FROM pg_tables
+		WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename <> ALL ('{%s}')
+	LOOP EXECUTE 'DELETE FROM ' || name; END LOOP;
+	PERFORM setval(format('%%I.%%I', schemaname, sequencename)::regclass, 1, FALSE) FROM pg_sequences;
+END $$`
+	return c.Exec(ctx, db, fmt.Sprintf(text, strings.Join(keep, ",")))
 }
 
 // Exec runs SQL as the superuser on a connection of its own. Several statements are one

@@ -17,7 +17,7 @@ import (
 
 // programs returns the folder of initdb and postgres: the newest of Debian, or that on PATH.
 func programs() (string, error) {
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // the pattern is a good one
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // the pattern is valid
 	version := func(file string) int {
 		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(file))))
 		return n
@@ -30,9 +30,11 @@ func programs() (string, error) {
 
 	file, err := exec.LookPath("initdb")
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrMissing, err)
+		return "", fmt.Errorf("%w: initdb is not installed: %w", ErrMissing, err)
 	}
-	if file, err = filepath.EvalSymlinks(file); err != nil {
+
+	file, err = filepath.EvalSymlinks(file)
+	if err != nil {
 		return "", fmt.Errorf("find initdb: %w", err)
 	}
 
@@ -59,33 +61,45 @@ func (c *Cluster) create(ctx context.Context, dir string) error {
 		return err
 	}
 
-	// A kill of the server loses nothing that the kernel has, so initdb need not sync; the
-	// server itself does.
-	err = c.initdb(ctx, "--username="+superuser, "--auth-local=trust", "--auth-host=scram-sha-256",
-		"--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions", "--pgdata="+c.data())
-	if err != nil {
+	// initdb need not sync: a kill of the server loses nothing that the kernel has.
+	if err := c.initdb(ctx,
+		"--username="+superuser,
+		"--auth-local=trust",
+		"--auth-host=scram-sha-256",
+		"--encoding=UTF8",
+		"--locale=C",
+		"--no-sync",
+		"--no-instructions",
+		"--pgdata="+c.data(),
+	); err != nil {
 		return err
 	}
 
+	if err := c.startOnFreePort(ctx); err != nil {
+		return err
+	}
+
+	return c.Exec(ctx, "postgres", fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", Role, Password))
+}
+
+// startOnFreePort starts the server, on another port if a program has taken the one that was
+// free a moment ago.
+func (c *Cluster) startOnFreePort(ctx context.Context) error {
 	for tries := 0; ; tries++ {
+		var err error
 		c.port, err = freePort()
 		if err != nil {
 			return err
 		}
-		if err = c.configure(); err != nil {
+		if err := c.configure(); err != nil {
 			return err
 		}
 
-		if err = c.start(ctx); err == nil {
-			break
-		}
-		// Someone else may have taken the port in the meantime.
-		if tries == 5 || !strings.Contains(c.Log(0), "could not create any TCP/IP sockets") {
+		err = c.start(ctx)
+		if err == nil || tries == 5 || !strings.Contains(c.Log(0), "could not create any TCP/IP sockets") {
 			return err
 		}
 	}
-
-	return c.Exec(ctx, "postgres", fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", Role, Password))
 }
 
 // own makes a folder below dir for the user as whom the server runs.
@@ -103,14 +117,15 @@ func (c *Cluster) socket(port int) string {
 	return filepath.Join(c.sockets, ".s.PGSQL."+strconv.Itoa(port))
 }
 
-// listen takes a free port of the loopback interface. It is below the ports that Linux gives
-// to clients: one of these could be taken by a connection while its server is down, or a
-// client that keeps dialling could reach itself.
+// listen takes a free port of the loopback interface, below the ports that Linux gives to
+// clients: a connection could take one of these while the server is down, or a client that
+// keeps dialling could reach itself.
 func listen() (net.Listener, error) {
 	var err error
 	for range 100 {
 		var l net.Listener
-		if l, err = net.Listen("tcp", address(10000+rand.IntN(22000))); err == nil {
+		l, err = net.Listen("tcp", address(10000+rand.IntN(22000)))
+		if err == nil {
 			return l, nil
 		}
 	}
@@ -118,7 +133,7 @@ func listen() (net.Listener, error) {
 	return nil, fmt.Errorf("find a free port: %w", err)
 }
 
-// freePort returns a port that listen has found and left.
+// freePort returns a port that was free a moment ago.
 func freePort() (int, error) {
 	l, err := listen()
 	if err != nil {
@@ -166,18 +181,23 @@ func (c *Cluster) configure() error {
 		return err
 	}
 
+	sync := "on"
+	if c.noSync {
+		sync = "off"
+	}
+
 	_, err = fmt.Fprintf(f, `
 listen_addresses = '127.0.0.1'
 port = %d
 unix_socket_directories = '%s'
 max_connections = 100
 shared_buffers = 32MB
-fsync = on
+fsync = %s
 synchronous_commit = on
 full_page_writes = on
 password_encryption = 'scram-sha-256'
 log_line_prefix = '%%m [%%p] %%u@%%d '
-`, c.port, strings.ReplaceAll(c.sockets, "'", "''"))
+`, c.port, strings.ReplaceAll(c.sockets, "'", "''"), sync)
 
 	return errors.Join(err, f.Close())
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// owner is the user as whom the server runs: PostgreSQL refuses to be root. nil is who we are.
+// owner is the user that the server runs as; nil is the user of this process.
 type owner struct{ uid, gid int }
 
 func runAs() (*owner, error) {
@@ -23,22 +23,23 @@ func runAs() (*owner, error) {
 
 	u, err := user.Lookup("postgres")
 	if err != nil {
-		return nil, fmt.Errorf("%w: root needs the user postgres: %w", ErrMissing, err)
+		return nil, fmt.Errorf("%w: PostgreSQL does not run as root, and there is no user postgres: %w", ErrMissing, err)
 	}
 
 	uid, err := strconv.Atoi(u.Uid)
 	if err != nil {
-		return nil, fmt.Errorf("read the id of user postgres: %w", err)
+		return nil, fmt.Errorf("read the uid of user postgres: %w", err)
 	}
 
 	gid, err := strconv.Atoi(u.Gid)
 	if err != nil {
-		return nil, fmt.Errorf("read the group of user postgres: %w", err)
+		return nil, fmt.Errorf("read the gid of user postgres: %w", err)
 	}
 
 	return &owner{uid, gid}, nil
 }
 
+// give makes a file belong to the owner.
 func (o *owner) give(path string) error {
 	if o == nil {
 		return nil
@@ -46,8 +47,8 @@ func (o *owner) give(path string) error {
 	return os.Chown(path, o.uid, o.gid)
 }
 
-// bind makes a command run as the owner, in a group of its own, and get a signal when the
-// thread that starts it ends.
+// bind makes a command run as the owner, in a process group of its own, and get a signal when
+// the thread that starts it ends.
 func (o *owner) bind(cmd *exec.Cmd, death syscall.Signal) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: death, Setpgid: true}
 	if o != nil {
@@ -57,15 +58,15 @@ func (o *owner) bind(cmd *exec.Cmd, death syscall.Signal) {
 
 func killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
-// A server is a tree of one level: each child of the postmaster has a session of its own,
-// so that a signal to the group would not reach it.
+// A server is a postmaster and its children. Each child has a session of its own, so that a
+// signal to the process group would not reach it.
 
-// pauseTree stops the postmaster first: then it makes no more children.
+// pauseTree stops the postmaster first: then it starts no more children.
 func pauseTree(postmaster int) error {
-	if err := each(syscall.SIGSTOP, postmaster); err != nil {
+	if err := signal(syscall.SIGSTOP, postmaster); err != nil {
 		return err
 	}
-	if err := until(stands, postmaster); err != nil {
+	if err := waitFor(stopped, postmaster); err != nil {
 		return err
 	}
 
@@ -73,11 +74,11 @@ func pauseTree(postmaster int) error {
 	if err != nil {
 		return err
 	}
-	if err := each(syscall.SIGSTOP, list...); err != nil {
+	if err := signal(syscall.SIGSTOP, list...); err != nil {
 		return err
 	}
 
-	return until(stands, list...)
+	return waitFor(stopped, list...)
 }
 
 func resumeTree(postmaster int) error {
@@ -85,14 +86,14 @@ func resumeTree(postmaster int) error {
 	if err != nil {
 		return err
 	}
-	return each(syscall.SIGCONT, append(list, postmaster)...)
+	return signal(syscall.SIGCONT, append(list, postmaster)...)
 }
 
 func killTree(postmaster int) error {
-	if err := each(syscall.SIGSTOP, postmaster); err != nil {
+	if err := signal(syscall.SIGSTOP, postmaster); err != nil {
 		return err
 	}
-	if err := until(stands, postmaster); err != nil {
+	if err := waitFor(stopped, postmaster); err != nil {
 		return err
 	}
 
@@ -102,14 +103,14 @@ func killTree(postmaster int) error {
 	}
 
 	list = append(list, postmaster)
-	if err := each(syscall.SIGKILL, list...); err != nil {
+	if err := signal(syscall.SIGKILL, list...); err != nil {
 		return err
 	}
 
-	return until(gone, list...)
+	return waitFor(gone, list...)
 }
 
-func each(s syscall.Signal, pids ...int) error {
+func signal(s syscall.Signal, pids ...int) error {
 	for _, pid := range pids {
 		if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("signal %v to process %d: %w", s, pid, err)
@@ -119,20 +120,20 @@ func each(s syscall.Signal, pids ...int) error {
 	return nil
 }
 
-// stands and gone judge a state of proc(5); "" is a process that is not there.
-func stands(state string) bool { return state == "T" || gone(state) }
-func gone(state string) bool   { return state == "" || state == "Z" || state == "X" }
+// stopped and gone test a state of proc(5); "" is a process that does not exist.
+func stopped(state string) bool { return state == "T" || gone(state) }
+func gone(state string) bool    { return state == "" || state == "Z" || state == "X" }
 
-func until(reached func(state string) bool, pids ...int) error {
-	late := time.Now().Add(patience)
+func waitFor(reached func(state string) bool, pids ...int) error {
+	deadline := time.Now().Add(timeout)
 	for _, pid := range pids {
 		for {
 			state, _ := status(pid)
 			if reached(state) {
 				break
 			}
-			if time.Now().After(late) {
-				return fmt.Errorf("process %d stays in state %s", pid, state)
+			if time.Now().After(deadline) {
+				return fmt.Errorf("process %d is still in state %s", pid, state)
 			}
 
 			time.Sleep(pause)
@@ -155,8 +156,8 @@ func children(parent int) ([]int, error) {
 			continue
 		}
 
-		_, of := status(pid)
-		if of == parent {
+		_, ppid := status(pid)
+		if ppid == parent {
 			list = append(list, pid)
 		}
 	}
@@ -164,14 +165,14 @@ func children(parent int) ([]int, error) {
 	return list, nil
 }
 
-// status returns the state of a process and its parent, "" and 0 for one that is not there.
+// status returns the state of a process and its parent, or "" and 0 if it does not exist.
 func status(pid int) (state string, parent int) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "", 0
 	}
 
-	// The name in parentheses may hold anything, also parentheses.
+	// The name of the program in parentheses may contain anything, also parentheses.
 	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
 	if len(fields) < 2 {
 		return "", 0

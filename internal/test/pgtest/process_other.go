@@ -9,12 +9,12 @@ import (
 	"syscall"
 )
 
-// Elsewhere nothing ends a server whose test was killed, so none is started.
+// Elsewhere nothing would end the server of a test that was killed. So none is started.
 
 type owner struct{}
 
 func runAs() (*owner, error) {
-	return nil, fmt.Errorf("%w: servers are not bound to tests on %s", ErrMissing, runtime.GOOS)
+	return nil, fmt.Errorf("%w: a server would outlive a killed test on %s", ErrMissing, runtime.GOOS)
 }
 
 func (*owner) give(string) error              { return ErrMissing }

@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	chunk  = 32 << 10 // what is read at once
+	chunk  = 32 << 10 // bytes read at once
 	flight = 64       // chunks under way in one direction; more waits at the sender
 )
 
-// Proxy is a line between clients and a server that a test can spoil. A new one is sound.
+// Proxy forwards connections from clients to a server, and injects faults. A new one has none.
 // Methods are safe for concurrent use.
 type Proxy struct {
 	target string
@@ -23,7 +23,7 @@ type Proxy struct {
 	work   sync.WaitGroup
 
 	mu       sync.Mutex
-	listener net.Listener // nil while the line is cut, and once it is closed
+	listener net.Listener // nil while the proxy is cut, and once it is closed
 	links    map[*link]struct{}
 	hang     bool
 	delay    time.Duration
@@ -36,11 +36,11 @@ type link struct {
 	ctx    context.Context // done when the link has ended
 	cancel context.CancelFunc
 	client net.Conn
-	server net.Conn // nil until the server took the connection
+	server net.Conn // nil until the server accepts
 }
 
-// NewProxy listens on a free port of the loopback interface and passes what comes to target,
-// a host and a port.
+// NewProxy listens on a free port of the loopback interface and forwards to target, a host
+// and a port.
 func NewProxy(target string) (*Proxy, error) {
 	l, err := listen()
 	if err != nil {
@@ -61,10 +61,10 @@ func NewProxy(target string) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr returns where clients reach the proxy. It stays the same.
+// Addr returns the address of the proxy. It stays the same.
 func (p *Proxy) Addr() string { return p.addr }
 
-// Cut resets all connections, on both sides, and has new ones refused.
+// Cut resets all connections, on both sides. New ones are refused.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,26 +82,25 @@ func (p *Proxy) cut() {
 	}
 }
 
-// Hang passes nothing more, in neither direction, nor the end of a connection: as if the
-// cable were out. Connections are still accepted. What is just being written may arrive;
-// the rest waits for Heal.
+// Hang forwards nothing more in either direction, nor the end of a connection, as if a cable
+// were unplugged. Connections are still accepted. What is just being written may arrive; the
+// rest waits for Heal.
 func (p *Proxy) Hang() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hang = true
 }
 
-// Delay makes all that is read from now on arrive d later, in each direction. It costs time,
-// not throughput.
+// Delay forwards everything that is read from now on d later, in each direction. It reduces no
+// throughput.
 func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = d
 }
 
-// Heal makes the line sound again. What waits goes on; what was cut stays cut, and new
-// connections are taken. It fails when another program has taken the port while the line
-// was cut.
+// Heal ends all faults. What waits is forwarded, and new connections are accepted; connections
+// that were cut stay closed. It fails when another program has taken the port meanwhile.
 func (p *Proxy) Heal() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,7 +130,7 @@ func (p *Proxy) Heal() error {
 	return nil
 }
 
-// Close cuts the line for good and waits until nothing of it runs. Closing twice is not an
+// Close cuts the proxy and waits until its goroutines have ended. Closing twice is not an
 // error.
 func (p *Proxy) Close() {
 	p.mu.Lock()
@@ -141,7 +140,7 @@ func (p *Proxy) Close() {
 	p.work.Wait()
 }
 
-// serve takes connections until the line is cut. It is called with the lock held.
+// serve accepts connections until the proxy is cut. The caller holds the lock.
 func (p *Proxy) serve(l net.Listener) {
 	p.listener = l
 	p.work.Go(func() {
@@ -155,7 +154,7 @@ func (p *Proxy) serve(l net.Listener) {
 	})
 }
 
-// take starts a link, unless its listener was cut in the meantime.
+// take starts a link, unless the proxy was cut meanwhile.
 func (p *Proxy) take(from net.Listener, client net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -172,8 +171,8 @@ func (p *Proxy) take(from net.Listener, client net.Conn) {
 	p.work.Go(func() { p.run(l) })
 }
 
-// end takes a link away, and closes both its connections in the given way. It is called
-// with the lock held.
+// end removes a link, and closes both its connections in the given way. The caller holds the
+// lock.
 func (p *Proxy) end(l *link, how func(net.Conn)) {
 	if _, ok := p.links[l]; !ok {
 		return
@@ -188,23 +187,23 @@ func (p *Proxy) end(l *link, how func(net.Conn)) {
 	}
 }
 
-// hangUp lets the other side hear all that was said. reset lets it see a fault, at once.
-func hangUp(conn net.Conn) { _ = conn.Close() }
+// closeGracefully delivers what was written. reset discards it, and the other side gets an error.
+func closeGracefully(conn net.Conn) { _ = conn.Close() }
 
 func reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
-	hangUp(conn)
+	closeGracefully(conn)
 }
 
-// run passes what a client and the server say. When both have ended, the link ends.
+// run forwards in both directions. When both have ended, the link ends.
 func (p *Proxy) run(l *link) {
 	if !p.pass(l, time.Now()) {
 		return
 	}
 
-	var dialer net.Dialer // a server that stands still may let it wait for minutes
+	var dialer net.Dialer // a paused server may let it wait for minutes
 	server, err := dialer.DialContext(l.ctx, "tcp", p.target)
 	if err != nil {
 		p.fail(l)
@@ -213,12 +212,11 @@ func (p *Proxy) run(l *link) {
 
 	p.mu.Lock()
 	l.server = server
-
 	if _, ok := p.links[l]; !ok { // cut while dialling
 		reset(server)
 	}
-
 	p.mu.Unlock()
+
 	var both sync.WaitGroup
 	both.Go(func() { p.copy(l, server, l.client) })
 	both.Go(func() { p.copy(l, l.client, server) })
@@ -227,25 +225,25 @@ func (p *Proxy) run(l *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	p.end(l, hangUp)
+	p.end(l, closeGracefully)
 }
 
-// parcel is what was read at once, and when it is to arrive.
-type parcel struct {
+// packet is what was read at once, and when it is to be forwarded.
+type packet struct {
 	b   []byte
-	err error // io.EOF or a fault, behind which nothing comes
+	err error // of the read; nothing follows it
 	due time.Time
 }
 
-// copy passes one direction of a link until it ends. The end is passed in its turn: as an
-// end of this direction, or for a fault as a reset of the link.
+// copy forwards one direction of a link until it ends. The end is forwarded in its turn: EOF as
+// the end of this direction, another error as a reset of the link.
 func (p *Proxy) copy(l *link, to, from net.Conn) {
-	parcels := make(chan parcel, flight)
+	packets := make(chan packet, flight)
 	var reader sync.WaitGroup
 	defer reader.Wait()
 
 	reader.Go(func() {
-		defer close(parcels)
+		defer close(packets)
 
 		for {
 			b := make([]byte, chunk)
@@ -255,7 +253,7 @@ func (p *Proxy) copy(l *link, to, from net.Conn) {
 			p.mu.Unlock()
 
 			select {
-			case parcels <- parcel{b[:n], err, due}:
+			case packets <- packet{b[:n], err, due}:
 			case <-l.ctx.Done():
 				return
 			}
@@ -266,7 +264,7 @@ func (p *Proxy) copy(l *link, to, from net.Conn) {
 		}
 	})
 
-	for next := range parcels {
+	for next := range packets {
 		if !p.pass(l, next.due) {
 			return
 		}
@@ -285,8 +283,8 @@ func (p *Proxy) copy(l *link, to, from net.Conn) {
 	}
 }
 
-// fail ends a link of which one side has failed. While the line hangs, the other side does
-// not hear of it.
+// fail ends a link of which one side has failed. While the proxy hangs, the other side does not
+// notice.
 func (p *Proxy) fail(l *link) {
 	if p.pass(l, time.Now()) {
 		p.mu.Lock()
@@ -295,12 +293,13 @@ func (p *Proxy) fail(l *link) {
 	}
 }
 
-// pass waits until what is due may pass, and reports whether the link is still there.
+// pass waits until what is due may be forwarded, and reports whether the link still exists.
 func (p *Proxy) pass(l *link, due time.Time) bool {
 	for {
 		p.mu.Lock()
 		hang, healed := p.hang, p.healed
 		p.mu.Unlock()
+
 		var timer <-chan time.Time
 		if !hang {
 			wait := time.Until(due)
