@@ -12,7 +12,7 @@ import (
 // TestAnEventThatMayStillComeHoldsUpThoseBehindIt has somebody take a number for an event and
 // not come to an end.
 func TestAnEventThatMayStillComeHoldsUpThoseBehindIt(t *testing.T) {
-	url := shared.Database(t)
+	url := emptied(t)
 	db := openImpatient(t, url, Config{Answer: time.Second})
 
 	add := func(target string) {

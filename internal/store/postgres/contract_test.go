@@ -1,7 +1,8 @@
 package postgres
 
 import (
-	"sync"
+	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -10,39 +11,47 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/storetest"
 )
 
-var shared pgtest.Shared
+// shared is for tests that leave the server alone. faulty is for those that stop it or change
+// its settings; they run one after another. A kill of a process is no crash of the machine, so
+// neither needs to sync.
+var (
+	shared = pgtest.Shared{NoSync: true}
+	faulty = pgtest.Shared{NoSync: true}
+)
 
-func TestMain(m *testing.M) { shared.Main(m) }
+func TestMain(m *testing.M) {
+	code := shared.Main(m)
+	if err := faulty.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, "close the faulty cluster:", err)
+		code = 1
+	}
+
+	os.Exit(code)
+}
 
 func TestKeepsItsContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Store { return openStore(t, Config{}) })
+	storetest.Run(t, func(t *testing.T) storetest.Store { return openNode(t, emptied(t), Config{}) })
 }
 
-// openStore opens a store on an empty database of its own and closes it when the test ends.
-func openStore(t *testing.T, c Config) *DB {
+// emptied returns the URL of a database with our tables, all empty. The test must leave the
+// schema as it is.
+func emptied(t *testing.T) string {
 	t.Helper()
-	hasten(t)
-	return openNode(t, shared.Database(t), c)
+	prepare := func(url string) {
+		c := Config{URL: jeton.NewSecret(url), Answer: 10 * time.Second}
+		_, err := Migrate(t.Context(), c, false)
+		must(t, err)
+	}
+
+	return shared.Emptied(t, prepare, "migrations")
 }
 
-var hastened sync.Once
-
-// hasten lets the shared server leave syncing to the kernel: most of the time goes into making
-// and dropping databases. What a kill does to it stays the same.
-func hasten(t *testing.T) {
-	t.Helper()
-	hastened.Do(func() {
-		for _, sql := range []string{"ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"} {
-			must(t, shared.Cluster(t).Exec(t.Context(), "postgres", sql))
-		}
-	})
-}
-
-// openNode opens a store on a database.
+// openNode opens a store on a database. It waits long for answers: a slow machine is not a
+// fault of the store.
 func openNode(t testing.TB, url string, c Config) *DB {
 	t.Helper()
 	c.URL, c.Where = jeton.NewSecret(url), "the test's"
-	c.Answer = max(c.Answer, 10*time.Second) // a slow machine is no fault of the store
+	c.Answer = max(c.Answer, 10*time.Second)
 	db, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ func (o *order) is(t *testing.T, want ...string) {
 }
 
 func TestAnEndIsAnsweredWhenAllNodesHaveHeard(t *testing.T) {
-	url := shared.Database(t)
+	url := emptied(t)
 	// The bound is far away: whoever waited for it would be noticed.
 	c := Config{Staleness: MaxStaleness}
 	db, other := openNode(t, url, c), openNode(t, url, c)
@@ -105,7 +105,7 @@ func TestAnEndWaitsForANodeThatDoesNotHear(t *testing.T) {
 }
 
 func TestANodeThatJoinedBetweenTheCommitAndTheListIsWaitedFor(t *testing.T) {
-	url := shared.Database(t)
+	url := emptied(t)
 	db := openNode(t, url, Config{Staleness: 50 * time.Millisecond})
 	startSession(t, db, addUser(t, db, "diane"), "one")
 	const bound = 300 * time.Millisecond
@@ -138,7 +138,7 @@ func TestANodeThatJoinedBetweenTheCommitAndTheListIsWaitedFor(t *testing.T) {
 }
 
 func TestWhatANodeSaidOnAServerThatIsNoMoreDoesNotCount(t *testing.T) {
-	url := shared.Database(t)
+	url := emptied(t)
 	const bound = 300 * time.Millisecond
 	db, other := openNode(t, url, Config{Staleness: bound}), openNode(t, url, Config{Staleness: bound})
 	startSession(t, db, addUser(t, db, "diane"), "one")
@@ -182,7 +182,7 @@ func TestWhatANodeSaidOnAServerThatIsNoMoreDoesNotCount(t *testing.T) {
 }
 
 func TestSilentNodesAreForgottenAndTheirChangesCleared(t *testing.T) {
-	url := shared.Database(t)
+	url := emptied(t)
 	c := Config{Staleness: 20 * time.Millisecond, heartbeatEvery: time.Millisecond, deadAfter: 100 * time.Millisecond}
 	db, conn := openNode(t, url, c), connect(t, url)
 	u := addUser(t, db, "diane")
@@ -241,7 +241,7 @@ func TestSilentNodesAreForgottenAndTheirChangesCleared(t *testing.T) {
 }
 
 func TestALivingNodeIsNotForgotten(t *testing.T) {
-	url := shared.Database(t)
+	url := emptied(t)
 	c := Config{Staleness: 20 * time.Millisecond, heartbeatEvery: time.Millisecond, deadAfter: 5 * time.Second}
 	db, other := openNode(t, url, c), openNode(t, url, c)
 	ear := record(other)

@@ -27,7 +27,7 @@ func pollNow(t *testing.T, db *DB) {
 const addChange = "INSERT INTO changes (node, kind, ids, hashes) VALUES ('another', $1, $2, '')"
 
 func TestAChangeIsHeardWhateverTheOrderOfTheCommits(t *testing.T) {
-	url := shared.Database(t)
+	url := emptied(t)
 	db := openNode(t, url, Config{})
 	ear := record(db)
 	early := connect(t, url)
@@ -69,7 +69,7 @@ func TestAChangeIsHeardWhateverTheOrderOfTheCommits(t *testing.T) {
 }
 
 func TestEveryKindOfChangeIsHeardOnAnotherNode(t *testing.T) {
-	url := shared.Database(t)
+	url := emptied(t)
 	db := openNode(t, url, Config{})
 	ear, conn := record(db), connect(t, url)
 	for _, tc := range []struct {
@@ -95,7 +95,7 @@ func TestEveryKindOfChangeIsHeardOnAnotherNode(t *testing.T) {
 }
 
 func TestEndsAreHeardOnceOnEveryNode(t *testing.T) {
-	url := shared.Database(t)
+	url := emptied(t)
 	nodes := []*DB{
 		openNode(t, url, Config{Staleness: 50 * time.Millisecond}),
 		openNode(t, url, Config{}),
@@ -230,7 +230,7 @@ func TestAnEndWhoseConnectionWasEndedInTheCommitIsNotTaken(t *testing.T) {
 }
 
 func TestANodeThatWasTakenForDeadDropsEverything(t *testing.T) {
-	url := shared.Database(t)
+	url := emptied(t)
 	db := openNode(t, url, Config{})
 	ear, conn := record(db), connect(t, url)
 	for name, text := range map[string]string{
@@ -326,7 +326,7 @@ func TestANodeDoesNotGoOnWithADatabaseFromThePast(t *testing.T) {
 }
 
 func TestWithoutABoundEachRequestAsks(t *testing.T) {
-	url := shared.Database(t)
+	url := emptied(t)
 	db := openNode(t, url, Config{Staleness: 0})
 	for range 20 {
 		began := time.Now()
@@ -374,7 +374,7 @@ func TestWithoutABoundEachRequestAsks(t *testing.T) {
 }
 
 func TestABigChangeIsToldAsEverything(t *testing.T) {
-	url := shared.Database(t)
+	url := emptied(t)
 	db, other := openNode(t, url, Config{}), openNode(t, url, Config{})
 	ear := record(other)
 	pollNow(t, other)
@@ -395,7 +395,7 @@ func TestABigChangeIsToldAsEverything(t *testing.T) {
 }
 
 func TestReadingIsNotToldToOthers(t *testing.T) {
-	url := shared.Database(t)
+	url := emptied(t)
 	db, other := openNode(t, url, Config{}), openNode(t, url, Config{})
 	ear := record(other)
 	pollNow(t, other)

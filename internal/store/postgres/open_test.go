@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -204,8 +205,9 @@ func TestAnEmptySchemaBesideAnotherProgramIsTaken(t *testing.T) {
 }
 
 func TestTooManyConnectionsAreExplained(t *testing.T) {
-	c := pgtest.Start(t)
+	c := faulty.Cluster(t)
 	name := newDatabase(t, c)
+	t.Cleanup(func() { must(t, c.Exec(context.Background(), "postgres", "ALTER ROLE jeton CONNECTION LIMIT -1")) })
 	must(t, c.Exec(t.Context(), "postgres", "ALTER ROLE jeton CONNECTION LIMIT 0"))
 	wantOpenError(t, Config{
 		URL: jeton.NewSecret(c.TCP(name)),
@@ -270,7 +272,7 @@ func (a *authority) server(t *testing.T, host string) (cert, secret []byte) {
 }
 
 func TestTLSProvesWhoAnswers(t *testing.T) {
-	c := pgtest.Start(t)
+	c := faulty.Cluster(t)
 	name := newDatabase(t, c)
 	_, port, err := net.SplitHostPort(c.Addr())
 	must(t, err)
@@ -288,6 +290,11 @@ func TestTLSProvesWhoAnswers(t *testing.T) {
 	})
 
 	cert, key := ours.server(t, "localhost")
+	t.Cleanup(func() {
+		for _, sql := range []string{"ALTER SYSTEM RESET ssl", "SELECT pg_reload_conf()"} {
+			must(t, c.Exec(context.Background(), "postgres", sql))
+		}
+	})
 	must(t, c.Secure(t.Context(), cert, key))
 	t.Run("the right one", func(t *testing.T) {
 		conf := at("localhost", ours.file)

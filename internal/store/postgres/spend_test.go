@@ -19,7 +19,7 @@ import (
 // twoNodes opens two stores on one new database.
 func twoNodes(t *testing.T) (url string, nodes [2]*DB) {
 	t.Helper()
-	url = shared.Database(t)
+	url = emptied(t)
 	return url, [2]*DB{openNode(t, url, Config{}), openNode(t, url, Config{})}
 }
 

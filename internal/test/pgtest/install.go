@@ -190,7 +190,7 @@ func (c *Cluster) configure() error {
 listen_addresses = '127.0.0.1'
 port = %d
 unix_socket_directories = '%s'
-max_connections = 100
+max_connections = 200
 shared_buffers = 32MB
 fsync = %s
 synchronous_commit = on

@@ -23,7 +23,7 @@ func runAs() (*owner, error) {
 
 	u, err := user.Lookup("postgres")
 	if err != nil {
-		return nil, fmt.Errorf("%w: PostgreSQL does not run as root, and there is no user postgres: %w", ErrMissing, err)
+		return nil, fmt.Errorf("%w: PostgreSQL cannot run as root, and no user postgres exists: %w", ErrMissing, err)
 	}
 
 	uid, err := strconv.Atoi(u.Uid)
