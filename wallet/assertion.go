@@ -19,55 +19,55 @@ import (
 )
 
 const (
-	// assertionLife is how long an assertion can be used: long enough for a slow
-	// network, and for clocks that differ a little.
+	// assertionLife is how long an assertion is valid: long enough for a slow network, and
+	// for clocks that differ a little.
 	assertionLife = time.Minute
-	// margin is how long before its end a token is replaced, at least: a request on its
-	// way must arrive before that.
-	margin = 10 * time.Second
-	// calm is how long a token that is still good is not asked for again after that failed.
-	calm = 10 * time.Second
-	// openWait is how long a request whose context has no deadline waits for a token that
-	// is not valid yet.
+	// renewBefore is how long before its expiry a token is renewed, at least: a request in
+	// flight must arrive before that.
+	renewBefore = 10 * time.Second
+	// renewPause is how long the wallet waits after a failed renewal of a valid token.
+	renewPause = 10 * time.Second
+	// openWait is how long a request without a deadline waits for a token that is not valid
+	// yet.
 	openWait = 30 * time.Second
 
 	maxKeyFile = 64 << 10
 	maxToken   = 16 << 10
 )
 
-// The types of what is signed (RFC 10070; the second is Jeton's).
+// The typ of signed JWTs (RFC 10070; the second is Jeton's).
 const (
 	typAuthentication = "client-authentication+jwt"
 	typPossession     = "key-possession+jwt"
 )
 
-// software is how an identity proves itself by a key, and the token that it got. The key
-// itself is never in it: it stays in its file, which is read at each use.
+// software is how an identity authenticates with a key, and its current token. It never
+// holds the key, which stays in its file.
 type software struct {
 	File      string    `json:"file"`            // absolute
-	KeyID     string    `json:"kid,omitempty"`   // as given; "": what the key says, else its thumbprint
-	Algorithm string    `json:"alg,omitempty"`   // as given; "": what the key says, else the usual one
-	Scope     []string  `json:"scope,omitempty"` // asked for; none: all that the client may have
+	KeyID     string    `json:"kid,omitempty"`   // as given; "": that of the JWK, else the thumbprint
+	Algorithm string    `json:"alg,omitempty"`   // as given; "": that of the JWK, else by key type
+	Scope     []string  `json:"scope,omitempty"` // requested; empty: every scope that the client is allowed
 	Issuer    string    `json:"issuer"`
 	TokenURL  string    `json:"token_endpoint"`
 	RevokeURL string    `json:"revocation_endpoint,omitempty"`
 	Audience  string    `json:"audience,omitempty"` // of the service
 	Token     string    `json:"token,omitempty"`
-	SignedBy  string    `json:"signed_by,omitempty"` // kid of the key that Token was got with
+	SignedBy  string    `json:"signed_by,omitempty"` // kid of the key that Token was requested with
 	Got       time.Time `json:"got,omitzero"`
-	Opens     time.Time `json:"opens,omitzero"` // zero: good since Got
-	Ends      time.Time `json:"ends,omitzero"`  // zero: the issuer did not say
+	Opens     time.Time `json:"opens,omitzero"` // zero: valid since Got
+	Ends      time.Time `json:"ends,omitzero"`  // zero: unknown
 }
 
-// live reports whether there is a token that has not ended. It may not be valid yet.
+// live reports whether there is a token that has not expired. It may not be valid yet.
 func (s *software) live(now time.Time) bool {
 	return s.Token != "" && (s.Ends.IsZero() || now.Before(s.Ends))
 }
 
-// due reports whether it is time for another token: there is none, or less than a tenth
-// of its life is left or less than margin, but never in the first half of its life. A
-// token that is counted, or whose issuer makes it wait, is used to its end: its
-// successor would cost the uses that are left, or only be waited for.
+// due reports whether the token is to be renewed: there is none, or less than a tenth of its
+// lifetime or less than renewBefore is left, but never in the first half of its lifetime. A
+// token that is counted, or was not valid at once, is used until it expires: its successor
+// would lose the remaining uses, or have to be waited for.
 func (e *entry) due(now time.Time) bool {
 	s := e.Key
 	if !s.live(now) {
@@ -78,14 +78,14 @@ func (e *entry) due(now time.Time) bool {
 	}
 
 	life := s.Ends.Sub(s.Got)
-	return s.Ends.Sub(now) < min(max(life/10, margin), life/2)
+	return s.Ends.Sub(now) < min(max(life/10, renewBefore), life/2)
 }
 
-// over reports whether it is time to log in again by the clock of the wallet: a token
-// that is due. The end of a session is told by cookies that are gone, or by the server.
-func (e *entry) over(now time.Time) bool { return e.Key != nil && e.due(now) }
+// expiring reports whether the wallet's clock alone says that e needs another login: its
+// token is due. For a session, expired cookies or the server say so.
+func (e *entry) expiring(now time.Time) bool { return e.Key != nil && e.due(now) }
 
-// live reports whether the identity has something to show.
+// live reports whether the identity has a credential that has not expired.
 func (e *entry) live(now time.Time) bool {
 	if text, ok := e.bearer(now); ok {
 		return text != ""
@@ -142,7 +142,7 @@ func (in Login) applyKey(e *entry) error {
 	return nil
 }
 
-// check holds what came from the file to what a login would have put there.
+// check accepts from the wallet file only what a login would have written.
 func (s *software) check() error {
 	o, err := issuerOrigin(s.Issuer)
 	if err != nil {
@@ -162,13 +162,13 @@ func (s *software) check() error {
 		return jeton.WithDetail(jeton.ErrInvalid, "the path of a key is not absolute")
 	}
 	if s.Token != "" && !isToken(s.Token) {
-		return jeton.WithDetail(jeton.ErrInvalid, "a token holds what no token holds")
+		return jeton.WithDetail(jeton.ErrInvalid, "a token has invalid characters")
 	}
 
 	return nil
 }
 
-// isToken reports whether text can stand in a header as it is (RFC 6750, section 2.1).
+// isToken reports whether text is a valid Bearer token (RFC 6750, section 2.1).
 func isToken(text string) bool {
 	body := strings.TrimRight(text, "=")
 	return body != "" && len(text) <= maxToken && strings.Trim(body, tokenChars) == ""
@@ -176,7 +176,7 @@ func isToken(text string) bool {
 
 const tokenChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/"
 
-// signer reads the private key of s. Errors show nothing of it.
+// signer reads the private key of s. Its errors do not contain the key.
 func (s *software) signer() (*jose.Signer, error) {
 	return readSigner(s.File, s.KeyID, s.Algorithm)
 }
@@ -190,7 +190,7 @@ func readSigner(path, kid, alg string) (*jose.Signer, error) {
 		return nil, jeton.WithDetail(
 			jeton.ErrInvalid,
 			fmt.Sprintf(
-				"private key %s is encrypted, and nobody is there to ask; 'openssl pkey -in KEY -out PLAIN' decrypts it",
+				"private key %s is encrypted; decrypt it with 'openssl pkey -in KEY -out PLAIN'",
 				path,
 			),
 		)
@@ -203,15 +203,15 @@ func readSigner(path, kid, alg string) (*jose.Signer, error) {
 	if kid != "" && k.Key().ID != kid {
 		return nil, jeton.WithDetail(
 			jeton.ErrInvalid,
-			fmt.Sprintf("private key %s calls itself %q, not %q", path, k.Key().ID, kid),
+			fmt.Sprintf("private key %s has the kid %q, want %q", path, k.Key().ID, kid),
 		)
 	}
 
 	return k, nil
 }
 
-// encrypted tells the two ways in which PEM says so: PKCS #8 by the type of the block,
-// OpenSSL's older form by a header (RFC 1421, section 4.6.1.1).
+// encrypted reports whether PEM text holds an encrypted key: PKCS #8 has a block type for
+// it, OpenSSL's older form a header (RFC 1421, section 4.6.1.1).
 func encrypted(text []byte) bool {
 	for {
 		var b *pem.Block
@@ -226,9 +226,8 @@ func encrypted(text []byte) bool {
 	}
 }
 
-// assertion signs what proves client at issuer, and only there: its audience is the
-// issuer alone (RFC 7523, section 3; RFC 10070). Each is made for one request, for the
-// server takes none twice.
+// assertion signs a client assertion whose only audience is issuer (RFC 7523, section 3; RFC
+// 10070). Each is made for one request: the server accepts none twice.
 func (w *Wallet) assertion(k *jose.Signer, typ, client, issuer string) (string, error) {
 	now := w.now()
 	claims, err := json.Marshal(struct {
@@ -246,7 +245,7 @@ func (w *Wallet) assertion(k *jose.Signer, typ, client, issuer string) (string, 
 	return k.Sign(typ, claims)
 }
 
-// prove gets a token with the key of e and puts it into e.
+// prove requests a token with the key of e and stores it in e.
 func (w *Wallet) prove(ctx context.Context, e *entry) error {
 	k, err := e.Key.signer()
 	if err != nil {
@@ -258,7 +257,7 @@ func (w *Wallet) prove(ctx context.Context, e *entry) error {
 func (w *Wallet) proveBy(ctx context.Context, e *entry, k *jose.Signer) error {
 	got, err := w.requestToken(ctx, e, k)
 	if err != nil {
-		return fmt.Errorf("prove client %s by key %s at %s: %w", e.Username, k.Key().ID, e.Key.Issuer, err)
+		return fmt.Errorf("authenticate client %s with key %s at %s: %w", e.Username, k.Key().ID, e.Key.Issuer, err)
 	}
 
 	s := *e.Key
@@ -266,35 +265,35 @@ func (w *Wallet) proveBy(ctx context.Context, e *entry, k *jose.Signer) error {
 	s.SignedBy = k.Key().ID
 	s.Got = got.at
 	s.Opens = got.opens
-
 	s.Ends = got.ends
+
 	e.Key = &s
 	e.Uses = got.uses
 	e.Held = nil
 	e.Cookies = nil
-
-	e.Epoch, e.LoggedIn = rand.Text(), got.at
+	e.Epoch = rand.Text()
+	e.LoggedIn = got.at
 
 	return nil
 }
 
-// await waits until the token of e is valid, where ctx lets it.
+// await waits until the token of e is valid, unless ctx ends first.
 func (id *Identity) await(ctx context.Context, e entry) error {
 	now := id.w.now()
 	if e.Key == nil || !e.Key.live(now) || !now.Before(e.Key.Opens) {
 		return nil
 	}
 
-	wait, most := e.Key.Opens.Sub(now), openWait
+	wait := e.Key.Opens.Sub(now)
+	limit := openWait
 	if deadline, ok := ctx.Deadline(); ok {
-		most = time.Until(deadline)
+		limit = time.Until(deadline)
 	}
-	if wait > most {
+	if wait > limit {
 		return jeton.WithRetryAfter(
 			jeton.WithDetail(
 				jeton.ErrTooEarly,
-				"the token is good from "+e.Key.Opens.Format(time.RFC3339)+
-					" on, which is longer than this request may wait",
+				"the token is valid from "+e.Key.Opens.Format(time.RFC3339)+", later than this request may wait",
 			),
 			wait,
 		)
@@ -307,8 +306,8 @@ func (id *Identity) await(ctx context.Context, e entry) error {
 	return nil
 }
 
-// pass waits for d by the clock of the machine.
-func pass(ctx context.Context, d time.Duration) error {
+// sleep waits for d, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 
@@ -320,28 +319,28 @@ func pass(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Token is an access token, for a program that sends its requests by itself.
+// Token is an access token, for a program that sends its own requests.
 type Token struct {
 	Text    jeton.Secret
-	Opens   time.Time // not valid before; zero: it is now
-	Expires time.Time // zero: the issuer did not say
+	Opens   time.Time // not valid before; zero: valid now
+	Expires time.Time // zero: unknown
 }
 
-// Token returns the access token of an identity that proves itself by a key, a new one
-// when it is time for that, or the token that an identity was handed, of which Opens and
-// Expires are not known. It does not wait for one that is not valid yet. Whoever has
-// the token can send it anywhere; RoundTrip sends it to the service alone.
+// Token returns the access token of an identity with a key, renewed if it is due, or the
+// token made elsewhere, whose Opens and Expires are unknown. It does not wait for a token
+// that is not valid yet. The caller could send the token anywhere; RoundTrip sends it only
+// to the service.
 //
-// It returns jeton.ErrInvalid for an identity that keeps a session, ErrNoCredential for
-// one that is logged out, and the errors of Login when it cannot get a token.
+// It returns jeton.ErrInvalid for an identity with a session, ErrNoCredential for one that
+// is logged out, and the errors of Login if it cannot get a token.
 func (id *Identity) Token(ctx context.Context) (Token, error) {
 	saw := id.view()
 	switch {
 	case saw.gone:
 		return Token{}, notFound(id.origin, id.name)
-	case saw.e.Handed != nil && saw.e.Handed.Token != "":
-		return Token{Text: jeton.NewSecret(saw.e.Handed.Token)}, nil
-	case saw.e.Handed != nil:
+	case saw.e.Foreign != nil && saw.e.Foreign.Token != "":
+		return Token{Text: jeton.NewSecret(saw.e.Foreign.Token)}, nil
+	case saw.e.Foreign != nil:
 		return Token{}, jeton.WithDetail(
 			jeton.ErrNoCredential,
 			fmt.Sprintf("%s is not logged in at %s", id.name, id.origin),
@@ -349,7 +348,7 @@ func (id *Identity) Token(ctx context.Context) (Token, error) {
 	case saw.e.Key == nil:
 		return Token{}, jeton.WithDetail(
 			jeton.ErrInvalid,
-			fmt.Sprintf("%s at %s keeps a session and has no token", id.name, id.origin),
+			fmt.Sprintf("%s at %s has a session and no token", id.name, id.origin),
 		)
 	}
 
@@ -373,27 +372,27 @@ func (id *Identity) Token(ctx context.Context) (Token, error) {
 	)
 }
 
-// RotateKey makes an identity prove itself by another private key, the one in the file
-// keyFile: it registers the public key at the issuer, proved by the old key and by the new
-// one, gets a token with it, and only then changes the wallet. On failure the identity goes
-// on with the old key. The old key stays good at the issuer until an operator retires it.
-// A key that is registered already, by an earlier call or by an operator, is used.
+// RotateKey makes an identity use another private key, the one in keyFile. It registers the
+// public key at the issuer, with proofs by the old and the new key, requests a token with the
+// new key, and only then changes the wallet. If it fails, the identity keeps the old key. The
+// old key stays valid at the issuer until an operator retires it. A key that is registered
+// already, by an earlier call or by an operator, is used.
 //
-// Its errors are those of Login, and jeton.ErrConflict or ErrDeclared where the issuer
-// does not take the key.
+// Its errors are those of Login, and jeton.ErrConflict or ErrDeclared if the issuer refuses
+// the key.
 func (w *Wallet) RotateKey(ctx context.Context, rawURL, name, keyFile string) error {
 	id, err := w.Identity(ctx, rawURL, name)
 	if err != nil {
 		return err
 	}
 
-	done, err := id.alone(ctx)
+	done, err := id.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
 
-	// Only now: a login may have ended while this waited.
+	// Read it again: another login may have finished while this one waited.
 	if id, err = w.Identity(ctx, rawURL, name); err != nil {
 		return err
 	}
@@ -402,7 +401,7 @@ func (w *Wallet) RotateKey(ctx context.Context, rawURL, name, keyFile string) er
 	if e.Key == nil {
 		return jeton.WithDetail(
 			jeton.ErrInvalid,
-			fmt.Sprintf("%s at %s does not prove itself by a key", name, id.origin),
+			fmt.Sprintf("%s at %s has no key", name, id.origin),
 		)
 	}
 
@@ -421,7 +420,7 @@ func (w *Wallet) RotateKey(ctx context.Context, rawURL, name, keyFile string) er
 		return err
 	}
 	if old.Key().Thumbprint() == next.Key().Thumbprint() {
-		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s holds the key that is in use", keyFile))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s holds the current key", keyFile))
 	}
 
 	refused := w.registerKey(ctx, &e, old, next)
@@ -450,7 +449,7 @@ func (w *Wallet) RotateKey(ctx context.Context, rawURL, name, keyFile string) er
 	}
 
 	if err := id.install(ctx, e, false); err != nil {
-		return fmt.Errorf("keep the new key of %s at %s: %w", name, id.origin, err)
+		return fmt.Errorf("store the new key of %s at %s: %w", name, id.origin, err)
 	}
 
 	return nil

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// The limits of RFC 6265, section 6.1, that keep a wallet small.
+// The limits of RFC 6265, section 6.1, which keep a wallet small.
 const (
 	maxCookies    = 64
 	maxCookieSize = 4096
 )
 
-// cookie is what one identity holds. It has no domain: whatever Domain a server
-// asks for, a cookie goes back to the origin that set it and to no other, so that
-// neither a sister host nor a list of public suffixes matters.
+// cookie is a cookie of one identity. It has no domain: whatever Domain a server asks for, a
+// cookie is sent only to the origin that set it, so neither sibling hosts nor a list of
+// public suffixes matter.
 type cookie struct {
 	Name     string    `json:"name"`
 	Value    string    `json:"value"`
@@ -24,7 +24,7 @@ type cookie struct {
 	Secure   bool      `json:"secure,omitempty"`
 	HTTPOnly bool      `json:"http_only,omitempty"`
 	SameSite int       `json:"same_site,omitempty"`
-	Expires  time.Time `json:"expires,omitzero"` // zero: until the server ends it
+	Expires  time.Time `json:"expires,omitzero"` // zero: until the server ends the session
 	Created  time.Time `json:"created"`
 	Set      time.Time `json:"set"`
 }
@@ -33,23 +33,24 @@ func (c cookie) live(now time.Time) bool { return c.Expires.IsZero() || now.Befo
 
 func (c cookie) is(name, path string) bool { return c.Name == name && c.Path == path }
 
-// jar is the cookies of one identity at one origin. Its methods return a new jar
-// and leave the old one as it was, so that a jar can be read without a lock.
+// jar holds the cookies of one identity at one origin. Its methods return a new jar and do
+// not change the old one, so that a jar can be read without a lock.
 type jar []cookie
 
-// change tells what learn found.
+// change is what learn found.
 type change int
 
 const (
 	same    change = iota
-	touched        // a later expiry only: worth writing some time
-	changed        // a value came or went: lost, it could cost the session
+	touched        // only a later expiry: written with the next change
+	changed        // a value was added or removed: its loss could cost the session
 )
 
-// learn returns the jar after an answer to a request for path set cookies, as in
-// RFC 6265bis, section 5.7, with Domain ignored.
+// learn returns the jar after a response to a request for path has set cookies, as in RFC
+// 6265bis, section 5.7, with Domain ignored.
 func (j jar) learn(o Origin, path string, set []*http.Cookie, now time.Time) (jar, change) {
-	out, what := slices.Clone(j), same
+	out := slices.Clone(j)
+	what := same
 	for _, sc := range set {
 		c, ok := accept(o, path, sc, now)
 		if !ok {
@@ -91,7 +92,7 @@ func (j jar) learn(o Origin, path string, set []*http.Cookie, now time.Time) (ja
 	return out, what
 }
 
-// accept makes the cookie that sc asks for, or reports that it must be ignored.
+// accept returns the cookie that sc asks for, or reports that it must be ignored.
 func accept(o Origin, path string, sc *http.Cookie, now time.Time) (cookie, bool) {
 	c := cookie{
 		Name:     sc.Name,
@@ -127,7 +128,7 @@ func accept(o Origin, path string, sc *http.Cookie, now time.Time) (cookie, bool
 	case sc.MaxAge < 0:
 		c.Expires = now
 	case sc.MaxAge > 0:
-		// A year is more than any session; it also keeps the sum in range.
+		// 400 days is more than any session; it also keeps the sum in range.
 		c.Expires = now.Add(time.Duration(min(sc.MaxAge, 400*24*60*60)) * time.Second)
 	case !sc.Expires.IsZero():
 		c.Expires = sc.Expires
@@ -136,8 +137,8 @@ func accept(o Origin, path string, sc *http.Cookie, now time.Time) (cookie, bool
 	return c, true
 }
 
-// carriesSecure reports whether Secure cookies may travel to o: over https, and
-// to this machine itself, which browsers trust in the same way.
+// carriesSecure reports whether Secure cookies may be sent to o: over https, and to this
+// machine itself, as browsers do.
 func carriesSecure(o Origin) bool { return o.secure() || o.Loopback() }
 
 // defaultPath is RFC 6265, section 5.1.4.
@@ -158,8 +159,8 @@ func pathMatch(request, path string) bool {
 	return ok && (strings.HasSuffix(path, "/") || strings.HasPrefix(rest, "/"))
 }
 
-// send returns the cookies that belong on a request for path: the longest path
-// first, then the oldest (RFC 6265, section 5.4).
+// send returns the cookies for a request to path: the longest path first, then the oldest
+// (RFC 6265, section 5.4).
 func (j jar) send(o Origin, path string, now time.Time) []cookie {
 	if path == "" {
 		path = "/"
@@ -183,8 +184,8 @@ func (j jar) send(o Origin, path string, now time.Time) []cookie {
 	return out
 }
 
-// merge returns j with what other set later. It joins the answers that two
-// processes got to one session.
+// merge returns j with the cookies that other has set later. It combines the responses that
+// two processes got in one session.
 func (j jar) merge(other jar) jar {
 	out := slices.Clone(j)
 	for _, c := range other {
@@ -205,12 +206,12 @@ func (j jar) equal(other jar) bool {
 	return len(j) == len(other) && !slices.ContainsFunc(j, func(c cookie) bool { return !slices.Contains(other, c) })
 }
 
-// live reports whether any cookie is still good.
+// live reports whether any cookie has not expired.
 func (j jar) live(now time.Time) bool {
 	return slices.ContainsFunc(j, func(c cookie) bool { return c.live(now) })
 }
 
-// expires returns when the first cookie ends, or zero when none says.
+// expires returns the first expiry of a cookie, or zero if none has one.
 func (j jar) expires() time.Time {
 	var first time.Time
 	for _, c := range j {
@@ -222,17 +223,17 @@ func (j jar) expires() time.Time {
 	return first
 }
 
-// addTo puts the cookies on r. Where the caller set one of the same name, the
-// identity's is sent and the caller's is not.
+// addTo adds the cookies to r. If the caller has set one of the same name, the identity's
+// replaces it.
 func addTo(r *http.Request, cookies []cookie) {
-	theirs := r.Cookies()
+	callers := r.Cookies()
 	r.Header.Del("Cookie")
 
 	for _, c := range cookies {
 		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value, Quoted: c.Quoted})
 	}
 
-	for _, c := range theirs {
+	for _, c := range callers {
 		if !slices.ContainsFunc(cookies, func(own cookie) bool { return own.Name == c.Name }) {
 			r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value, Quoted: c.Quoted})
 		}

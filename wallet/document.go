@@ -15,47 +15,47 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// version is the newest document inside wallet.age that is known here. A wallet refuses
-// a newer one rather than write it back without what it does not know. 2 has identities
-// that prove themselves by a key, and 3 such that were handed a token; without any, the
-// oldest that will do is written, for older programs.
+// version is the newest supported version of the document inside wallet.age. A newer one is
+// refused, because writing it back would lose what is unknown. Version 2 added identities
+// with a key, 3 added tokens made elsewhere. The oldest version that suffices is written, for
+// older programs.
 const version = 3
 
-// document is what wallet.age holds. Its secrets are plain strings because it is
-// only ever encoded to be encrypted; what callers see is Info.
+// document is the content of wallet.age. Its secrets are plain strings because it is encoded
+// only to be encrypted; callers see Info.
 type document struct {
 	Version int `json:"version"`
-	// Revision grows with every write, so that what was read late does not replace
-	// in memory what was read after it.
+	// Revision grows with every write, so that an older read cannot replace a newer one in
+	// memory.
 	Revision   int64   `json:"revision"`
 	Identities []entry `json:"identities"`
 }
 
 // entry is one identity at one origin.
 type entry struct {
-	Origin        Origin    `json:"origin"`
-	Name          string    `json:"name"`
-	Username      string    `json:"username"`
-	Service       string    `json:"service,omitempty"`
-	LoginPath     string    `json:"login_path"`
-	LogoutPath    string    `json:"logout_path"`
-	UsernameField string    `json:"username_field"`
-	PasswordField string    `json:"password_field"`
-	AllowHTTP     bool      `json:"allow_http,omitempty"`
-	CACert        string    `json:"ca_cert,omitempty"`
-	Cookies       jar       `json:"cookies,omitempty"`
-	Epoch         string    `json:"epoch,omitempty"` // random, new with each login; "" when logged out
-	Created       time.Time `json:"created"`
-	LoggedIn      time.Time `json:"logged_in,omitzero"`
-	Uses          *int64    `json:"uses,omitempty"`
-	Source        source    `json:"source,omitzero"`
-	Auto          bool      `json:"auto,omitempty"`
-	Held          *held     `json:"held,omitempty"`
-	Key           *software `json:"key,omitempty"`
-	Handed        *handed   `json:"handed,omitempty"` // without it and Key: it logs in by a form and keeps cookies
+	Origin        Origin        `json:"origin"`
+	Name          string        `json:"name"`
+	Username      string        `json:"username"`
+	Service       string        `json:"service,omitempty"`
+	LoginPath     string        `json:"login_path"`
+	LogoutPath    string        `json:"logout_path"`
+	UsernameField string        `json:"username_field"`
+	PasswordField string        `json:"password_field"`
+	AllowHTTP     bool          `json:"allow_http,omitempty"`
+	CACert        string        `json:"ca_cert,omitempty"`
+	Cookies       jar           `json:"cookies,omitempty"`
+	Epoch         string        `json:"epoch,omitempty"` // random, new with each login; "" when logged out
+	Created       time.Time     `json:"created"`
+	LoggedIn      time.Time     `json:"logged_in,omitzero"`
+	Uses          *int64        `json:"uses,omitempty"`
+	Source        source        `json:"source,omitzero"`
+	Auto          bool          `json:"auto,omitempty"`
+	Held          *held         `json:"held,omitempty"`
+	Key           *software     `json:"key,omitempty"`
+	Foreign       *foreignToken `json:"handed,omitempty"` // a token made elsewhere; without it and Key: a form login
 }
 
-// source is where the password of a later login comes from. At most one is set.
+// source is where the password of a later login comes from. At most one field is set.
 type source struct {
 	Password string   `json:"password,omitempty"`
 	Command  []string `json:"command,omitempty"`
@@ -72,11 +72,11 @@ func (s source) kind() Source {
 	return SourceNone
 }
 
-// held keeps all processes from repeating a login that the server refused: a
-// wrong password must not lock the account.
+// held keeps all processes from repeating a login that the server refused: a wrong password
+// must not lock the account.
 type held struct {
 	Code  string    `json:"code"`
-	Until time.Time `json:"until,omitzero"` // zero: until somebody logs in
+	Until time.Time `json:"until,omitzero"` // zero: until the next login by the user
 }
 
 func (h *held) err(now time.Time) error {
@@ -89,16 +89,16 @@ func (h *held) err(now time.Time) error {
 		why = jeton.ErrBadCredential
 	}
 	if h.Until.IsZero() {
-		return jeton.WithDetail(why, "the last login was refused; log in by hand")
+		return jeton.WithDetail(why, "the last login was refused; log in again")
 	}
 
 	return jeton.WithRetryAfter(
-		jeton.WithDetail(why, "the last login was refused; it is not tried again yet"),
+		jeton.WithDetail(why, "the last login was refused; the wallet does not try again yet"),
 		h.Until.Sub(now),
 	)
 }
 
-// find returns the place of an identity in the document, or nil.
+// find returns the entry of an identity in the document, or nil.
 func (d *document) find(o Origin, name string) *entry {
 	for i := range d.Identities {
 		if d.Identities[i].Origin == o && d.Identities[i].Name == name {
@@ -109,7 +109,7 @@ func (d *document) find(o Origin, name string) *entry {
 	return nil
 }
 
-// put adds e or replaces the identity of the same origin and name.
+// put adds e or replaces the entry of the same origin and name.
 func (d *document) put(e entry) {
 	have := d.find(e.Origin, e.Name)
 	if have != nil {
@@ -120,7 +120,7 @@ func (d *document) put(e entry) {
 	d.Identities = append(d.Identities, e)
 }
 
-// drop removes an identity and reports whether it was there.
+// drop removes an identity and reports whether it existed.
 func (d *document) drop(o Origin, name string) bool {
 	n := len(d.Identities)
 	d.Identities = slices.DeleteFunc(d.Identities, func(e entry) bool { return e.Origin == o && e.Name == name })
@@ -145,7 +145,7 @@ func encode(d document) ([]byte, error) {
 	if slices.ContainsFunc(d.Identities, func(e entry) bool { return e.Key != nil }) {
 		d.Version = 2
 	}
-	if slices.ContainsFunc(d.Identities, func(e entry) bool { return e.Handed != nil }) {
+	if slices.ContainsFunc(d.Identities, func(e entry) bool { return e.Foreign != nil }) {
 		d.Version = 3
 	}
 
@@ -156,17 +156,17 @@ func encode(d document) ([]byte, error) {
 	return json.Marshal(d)
 }
 
-// decode reads a document. It never repeats what it read in its error.
+// decode parses a document. Its errors do not repeat the content.
 func decode(text []byte) (document, error) {
 	var v struct {
 		Version int `json:"version"`
 	}
 	if err := json.Unmarshal(text, &v); err != nil || v.Version < 1 {
-		return document{}, fmt.Errorf("%w: it holds no wallet document", ErrCorrupt)
+		return document{}, fmt.Errorf("%w: not a wallet document", ErrCorrupt)
 	}
 	if v.Version > version {
 		return document{}, fmt.Errorf(
-			"%w: the document has version %d, this program knows %d",
+			"%w: the document has version %d, this program supports %d",
 			ErrNewer,
 			v.Version,
 			version,
@@ -174,16 +174,15 @@ func decode(text []byte) (document, error) {
 	}
 
 	var d document
-
 	dec := json.NewDecoder(bytes.NewReader(text))
-	// A member that is not known here would be lost by the next write.
+	// The next write would lose an unknown member.
 	dec.DisallowUnknownFields()
 
 	if err := dec.Decode(&d); err != nil {
 		return document{}, fmt.Errorf("%w: a member of the document is unknown or of the wrong type", ErrCorrupt)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return document{}, fmt.Errorf("%w: more follows after the document", ErrCorrupt)
+		return document{}, fmt.Errorf("%w: trailing data after the document", ErrCorrupt)
 	}
 
 	for i := range d.Identities {
@@ -191,7 +190,7 @@ func decode(text []byte) (document, error) {
 			return document{}, fmt.Errorf("%w: identity %d: %w", ErrCorrupt, i+1, err)
 		}
 		if d.find(d.Identities[i].Origin, d.Identities[i].Name) != &d.Identities[i] {
-			return document{}, fmt.Errorf("%w: identity %d is there twice", ErrCorrupt, i+1)
+			return document{}, fmt.Errorf("%w: duplicate identity %d", ErrCorrupt, i+1)
 		}
 	}
 
@@ -212,13 +211,13 @@ func (e *entry) check() error {
 	}
 
 	switch {
-	case e.Key != nil && e.Handed != nil:
-		return jeton.WithDetail(jeton.ErrInvalid, "an identity has a key and a token that was handed in")
+	case e.Key != nil && e.Foreign != nil:
+		return jeton.WithDetail(jeton.ErrInvalid, "an identity has a key and a token")
 	case e.Key != nil:
 		return e.Key.check()
-	case e.Handed != nil && e.Handed.Token != "" && !isToken(e.Handed.Token):
-		return jeton.WithDetail(jeton.ErrInvalid, "a token holds what no token holds")
-	case e.Handed != nil:
+	case e.Foreign != nil && e.Foreign.Token != "" && !isToken(e.Foreign.Token):
+		return jeton.WithDetail(jeton.ErrInvalid, "a token has invalid characters")
+	case e.Foreign != nil:
 		return nil
 	}
 
@@ -235,8 +234,8 @@ func (e *entry) check() error {
 	return nil
 }
 
-// checkName returns jeton.ErrInvalid unless name can be written in a .jeton file,
-// a variable and a command line without quoting.
+// checkName returns jeton.ErrInvalid unless name can be written in a .jeton file, a variable
+// and a command line without quotes.
 func checkName(name string) error {
 	first, _ := utf8.DecodeRuneInString(name)
 	if len(name) > 128 || !utf8.ValidString(name) || !(unicode.IsLetter(first) || unicode.IsDigit(first)) {
@@ -253,4 +252,4 @@ func checkName(name string) error {
 }
 
 var errName = jeton.WithDetail(jeton.ErrInvalid,
-	"the name of an identity begins with a letter or digit and goes on with these and . _ + @ -, 128 bytes at most")
+	"invalid identity name: want letters, digits and . _ + @ -, beginning with a letter or digit, at most 128 bytes")

@@ -24,46 +24,46 @@ const (
 	tempName = "wallet.age.new"
 
 	maxFile  = 16 << 20         // bytes of wallet.age
-	lockWait = 30 * time.Second // where the caller set no deadline
+	lockWait = 30 * time.Second // if the caller set no deadline
 	lockPoll = 5 * time.Millisecond
 )
 
-// The ways in which a wallet cannot be read. None of them changes the file.
+// Errors of a wallet that cannot be read. None of them changes the file.
 var (
-	// ErrCorrupt means that wallet.age is damaged or cut short.
+	// ErrCorrupt means that wallet.age is damaged or truncated.
 	ErrCorrupt = errors.New("wallet is damaged")
-	// ErrNewer means that a newer program wrote the wallet.
+	// ErrNewer means that a newer program has written the wallet.
 	ErrNewer = errors.New("wallet was written by a newer program")
-	// ErrKey means that the key does not open the wallet, or is gone.
-	ErrKey = errors.New("wallet does not open with this key")
-	// ErrExposed means that a file or folder can be opened by other users. Its
-	// text tells the command that mends it.
+	// ErrKey means that the key does not decrypt the wallet, or is missing.
+	ErrKey = errors.New("the key does not decrypt the wallet")
+	// ErrExposed means that other users can open a file or directory. The text names the
+	// command that fixes it.
 	ErrExposed = errors.New("other users can open it")
 )
 
-// file is wallet.age. It is safe for concurrent use by goroutines and processes:
-// readers see a whole document, because it is replaced by rename; writers take
-// turns under wallet.lock and see what the one before them wrote.
+// file is wallet.age. It is safe for concurrent use by goroutines and processes. Readers see
+// a complete document, because it is replaced by rename. Writers take turns under
+// wallet.lock, and each sees what the previous one wrote.
 type file struct {
 	dir  string
 	keys *keys
 	now  func() time.Time
-	turn chan struct{} // writers of this process, so that they do not poll each other
+	turn chan struct{} // queues the writers of this process, which need not poll the lock file
 
 	mu    sync.Mutex
-	crypt []byte // the last wallet.age that was read or written here …
-	plain []byte // … and what is in it: scrypt is slow on purpose
+	crypt []byte // the last wallet.age that was read or written …
+	plain []byte // … and its content, cached because scrypt is slow on purpose
 }
 
-// read returns the document as it is now; an absent file is an empty document.
+// read returns the current document; a missing file is an empty document.
 func (f *file) read(ctx context.Context) (document, error) {
 	d, _, err := f.load(ctx)
 	return d, err
 }
 
-// change lets edit alter the document and makes the result durable. It writes
-// nothing when edit fails or alters nothing. After it returned, the document that
-// edit was given has the revision of the file.
+// change lets edit modify the document and makes the result durable. It writes nothing if
+// edit fails or changes nothing. Afterwards the document that edit got has the revision of
+// the file.
 func (f *file) change(ctx context.Context, edit func(*document) error) error {
 	select {
 	case f.turn <- struct{}{}:
@@ -94,7 +94,7 @@ func (f *file) change(ctx context.Context, edit func(*document) error) error {
 		return nil
 	}
 
-	// Not just one more: a wallet made anew must count on from the one thrown away.
+	// Not just one more: a new wallet must count on from a deleted one.
 	d.Revision = max(d.Revision+1, f.now().UnixMilli())
 	if after, err = encode(d); err != nil {
 		return fmt.Errorf("encode wallet: %w", err)
@@ -103,7 +103,7 @@ func (f *file) change(ctx context.Context, edit func(*document) error) error {
 	return f.store(ctx, after, before == nil)
 }
 
-// load returns the document and the text it was read from: nil when there is none.
+// load returns the document and the text it was parsed from: nil if there is none.
 func (f *file) load(ctx context.Context) (document, []byte, error) {
 	if err := checkDir(f.dir); err != nil {
 		return document{}, nil, err
@@ -132,7 +132,7 @@ func (f *file) load(ctx context.Context) (document, []byte, error) {
 	return d, plain, nil
 }
 
-// open decrypts, unless it did so with the same bytes last time.
+// open decrypts the file, unless the bytes are those of the last time.
 func (f *file) open(ctx context.Context, crypt []byte) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -142,7 +142,7 @@ func (f *file) open(ctx context.Context, crypt []byte) ([]byte, error) {
 	}
 	if !bytes.HasPrefix(crypt, []byte("age-encryption.org/v1\n")) {
 		return nil, fmt.Errorf(
-			"%w: it is not an age file; restore it from a backup, or move it away and log in again",
+			"%w: not an age file; restore it from a backup, or move it away and log in again",
 			ErrCorrupt,
 		)
 	}
@@ -167,11 +167,11 @@ func (f *file) open(ctx context.Context, crypt []byte) ([]byte, error) {
 		}
 	}
 
-	// The text of age tells where it stopped, never what it read.
+	// The error of age names a position, never the content.
 	return nil, fmt.Errorf("%w: restore it from a backup, or move it away and log in again: %w", ErrCorrupt, err)
 }
 
-// store makes text the document. The caller holds the lock.
+// store writes text as the document. The caller holds the lock.
 func (f *file) store(ctx context.Context, text []byte, first bool) error {
 	key, err := f.keys.get(ctx, first)
 	if err != nil {
@@ -191,7 +191,7 @@ func (f *file) store(ctx context.Context, text []byte, first bool) error {
 		return fmt.Errorf("encrypt wallet: %w", err)
 	}
 	if crypt.Len() > maxFile {
-		return jeton.WithDetail(jeton.ErrTooLarge, "the wallet would be over 16 MiB; forget some identities")
+		return jeton.WithDetail(jeton.ErrTooLarge, "the wallet would be over 16 MiB; remove some identities")
 	}
 
 	if err := replace(f.dir, tempName, fileName, crypt.Bytes()); err != nil {
@@ -205,7 +205,7 @@ func (f *file) store(ctx context.Context, text []byte, first bool) error {
 	return nil
 }
 
-// lock takes the named lock file and returns what gives it back.
+// lock takes the named lock file and returns the function that unlocks it.
 func (f *file) lock(ctx context.Context, name string) (func(), error) {
 	if err := makeDir(f.dir); err != nil {
 		return nil, err
@@ -226,8 +226,8 @@ func (f *file) lock(ctx context.Context, name string) (func(), error) {
 	return func() { _ = l.Unlock() }, nil
 }
 
-// replace makes text the file name in dir, at once and durably: after a crash the
-// file is wholly the old one or wholly the new one.
+// replace atomically and durably replaces the file name in dir: after a crash it is the old
+// or the new file, complete.
 func replace(dir, temp, name string, text []byte) error {
 	from := filepath.Join(dir, temp)
 	if err := os.Remove(from); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -245,7 +245,7 @@ func replace(dir, temp, name string, text []byte) error {
 	return syncDir(dir)
 }
 
-// writeNew makes a file that only its owner can open, and syncs it.
+// writeNew creates a file that only its owner can open, and syncs it.
 func writeNew(path string, text []byte) error {
 	w, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -263,13 +263,13 @@ func writeNew(path string, text []byte) error {
 	return err
 }
 
-// readPrivate reads a file of at most limit bytes that only its owner, who is the user,
-// can open.
+// readPrivate reads a file of at most limit bytes that belongs to the user and that no other
+// user can open.
 func readPrivate(path string, limit int64) ([]byte, error) {
 	return readRegular(path, limit, func(info fs.FileInfo) error { return private(path, info, 0o600) })
 }
 
-// readRegular reads a regular file of at most limit bytes that check does not refuse.
+// readRegular reads a regular file of at most limit bytes that check accepts.
 func readRegular(path string, limit int64, check func(fs.FileInfo) error) ([]byte, error) {
 	r, err := openFile(path)
 	if err != nil {
@@ -300,26 +300,26 @@ func readRegular(path string, limit int64, check func(fs.FileInfo) error) ([]byt
 	return text, nil
 }
 
-// makeDir makes a folder that only its owner can open, unless it is there.
+// makeDir creates a directory that only its owner can open, unless it exists.
 func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make wallet folder: %w", err)
+		return fmt.Errorf("create wallet directory: %w", err)
 	}
 	return checkDir(dir)
 }
 
-// checkDir refuses a folder that others can open. An absent one is fine.
+// checkDir refuses a directory that other users can open. A missing one is accepted.
 func checkDir(dir string) error {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("look at wallet folder: %w", err)
+		return fmt.Errorf("check wallet directory: %w", err)
 	}
 
 	if !info.IsDir() {
-		return jeton.WithDetail(jeton.ErrInvalid, dir+" is not a folder")
+		return jeton.WithDetail(jeton.ErrInvalid, dir+" is not a directory")
 	}
 
 	return private(dir, info, 0o700)

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// private trusts the access list that a folder under %AppData% has.
+// private trusts the access list of a directory under %AppData%.
 func private(string, fs.FileInfo, fs.FileMode) error { return nil }
 
 func closed(string, fs.FileInfo, fs.FileMode) error { return nil }
@@ -16,5 +16,5 @@ func owner(fs.FileInfo) (int, bool) { return 0, false }
 
 func openFile(path string) (*os.File, error) { return os.Open(path) }
 
-// syncDir does nothing: Windows writes renames through and cannot sync a folder.
+// syncDir does nothing: Windows writes renames through and cannot sync a directory.
 func syncDir(string) error { return nil }

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// private refuses what others can open, or what another user owns and could thus
+// private refuses a file that other users can open, or that another user owns and could
 // replace.
 func private(path string, info fs.FileInfo, want fs.FileMode) error {
 	if uid, ok := owner(info); ok && uid != os.Geteuid() {
@@ -18,7 +18,7 @@ func private(path string, info fs.FileInfo, want fs.FileMode) error {
 	return closed(path, info, want)
 }
 
-// closed refuses what users other than its owner can open.
+// closed refuses a file that users other than its owner can open.
 func closed(path string, info fs.FileInfo, want fs.FileMode) error {
 	mode := info.Mode().Perm()
 	if mode&0o077 != 0 {
@@ -36,7 +36,7 @@ func owner(info fs.FileInfo) (int, bool) {
 	return int(st.Uid), true
 }
 
-// openFile opens path for reading and does not wait for a pipe to be written.
+// openFile opens path for reading and does not wait for the writer of a pipe.
 func openFile(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }

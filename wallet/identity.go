@@ -14,7 +14,7 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// keepWait bounds the write that follows an answer which changed the session.
+// keepWait bounds the write after a response that changed the session.
 const keepWait = 15 * time.Second
 
 // Identity is one subject at one origin. It is an http.RoundTripper that sends
@@ -23,17 +23,17 @@ type Identity struct {
 	w      *Wallet
 	origin Origin
 	name   string
-	flight chan struct{} // who logs in or out holds it
+	flight chan struct{} // held during a login or logout
 
 	mu       sync.Mutex
-	e        entry // replaced whole; what it points to is never changed in place
+	e        entry // replaced as a whole; what it points to is never changed
 	revision int64 // of the file that e was read from
-	gone     bool  // forgotten, here or by another process
+	gone     bool  // removed, here or by another process
 	usesNew  bool  // not written yet
 	jarNew   bool  // not written yet
-	attempts int   // logins by itself, and what came of the last one
+	attempts int   // automatic logins, and the result of the last one
 	outcome  error
-	patience time.Time // a token that is still good is not asked for again before
+	patience time.Time // a token that is still valid is not renewed before
 }
 
 // Origin returns the origin that the identity belongs to.
@@ -42,15 +42,15 @@ func (id *Identity) Origin() Origin { return id.origin }
 // Name returns the name of the identity in the wallet.
 func (id *Identity) Name() string { return id.name }
 
-// Info returns what is told about the identity, with what it learned last.
+// Info describes the identity as of its last response.
 func (id *Identity) Info() Info {
 	id.mu.Lock()
 	defer id.mu.Unlock()
 	return id.e.info(id.w.now())
 }
 
-// Client returns a client that sends its requests as the identity. It follows
-// redirects within the origin; a redirect elsewhere is returned as the answer.
+// Client returns an HTTP client that sends its requests as the identity. It follows
+// redirects within the origin; a redirect to another origin is returned as the response.
 func (id *Identity) Client() *http.Client {
 	return &http.Client{
 		Transport: id,
@@ -67,7 +67,7 @@ func (id *Identity) Client() *http.Client {
 	}
 }
 
-// view is what one request sees of the identity.
+// view is a snapshot of the identity, for one request.
 type view struct {
 	e        entry
 	gone     bool
@@ -81,31 +81,30 @@ func (id *Identity) view() view {
 	return view{id.e, id.gone, id.attempts, id.patience}
 }
 
-// RoundTrip sends r with the cookies of the identity. A request for another
-// origin is not sent at all: it returns jeton.ErrInvalid. Cookies that the caller
-// set are sent too, unless the identity has one of that name; an Authorization
-// header is the caller's business and is sent as it stands.
+// RoundTrip sends r with the cookies of the identity. A request to another origin is not
+// sent: RoundTrip returns jeton.ErrInvalid. Cookies that the caller set are sent, too, unless
+// the identity has one of the same name. An Authorization header is sent unchanged.
 //
-// An identity that proves itself by a key, or was handed a token, sends its token as Bearer
-// instead (RFC 6750, section 2.1), and keeps no cookie. A request that has an Authorization header of its own
-// would be somebody else's: it is not sent and returns jeton.ErrInvalid. Where the token is
-// not valid yet the request waits, as long as its context lets it or 30 s where that has no
-// deadline; a longer wait is jeton.ErrTooEarly at once, with jeton.RetryAfter.
+// An identity with a key, or with a token made elsewhere, sends its token as Bearer instead
+// (RFC 6750, section 2.1), and stores no cookies. A request with an Authorization header is
+// then not sent: RoundTrip returns jeton.ErrInvalid. If the token is not valid yet, the
+// request waits until its context ends, or 30 s if that has no deadline. If it would have to
+// wait longer, RoundTrip returns jeton.ErrTooEarly at once, with jeton.RetryAfter.
 //
-// When the answer says that the session is over ([NeedsLogin]), the identity logs
-// in again by itself and the body can be sent again, RoundTrip logs in and sends
-// the request a second time, never a third. All requests that meet the same end
-// share one login, over all processes. Where it cannot, it returns the answer as
-// it is; NeedsLogin then tells why. A token is also replaced before it ends: when less
-// than a tenth of its life is left, or less than 10 s, but never in the first half of its
-// life. One that is counted, or was not valid at once, is used to its end, and one that is
-// spent is not replaced before it: the terms said how many uses there are.
+// If the response says that the session has expired ([NeedsLogin]), the identity logs in
+// automatically and the body can be sent again, RoundTrip logs in and sends the request a
+// second time, never a third. All requests that meet the same expiry share one login, over
+// all processes. If the login fails, RoundTrip returns the response, and NeedsLogin returns
+// the reason. A token is also renewed before it expires: when less than a tenth of its
+// lifetime or less than 10 s is left, but never in the first half of its lifetime. A token
+// that is counted, or was not valid at once, is used until it expires. A spent token is not
+// renewed: its terms say how many uses there are.
 //
-// An error of RoundTrip after the request was sent is one of the network. That a
-// new cookie could not be written to disk is none: Flush tries again and tells.
+// After the request was sent, RoundTrip returns only network errors. If a new cookie could
+// not be written to disk, Flush tries again and returns that error.
 func (id *Identity) RoundTrip(r *http.Request) (*http.Response, error) {
 	saw := id.view()
-	if err := id.mine(r, saw); err != nil {
+	if err := id.accepts(r, saw); err != nil {
 		if r.Body != nil {
 			_ = r.Body.Close()
 		}
@@ -115,16 +114,16 @@ func (id *Identity) RoundTrip(r *http.Request) (*http.Response, error) {
 	renewed, failure := false, error(nil)
 	now := id.w.now()
 	known := !saw.e.live(now)
-	early := !known && saw.e.over(now) && !now.Before(saw.patience)
+	early := !known && saw.e.expiring(now) && !now.Before(saw.patience)
 	if known || early {
-		// The session is over before anything was sent: a body that cannot be sent
-		// twice is spared.
+		// The session has expired before anything was sent: a body that cannot be sent
+		// twice is not lost.
 		renewed, failure = id.renew(r.Context(), saw)
 		if renewed {
 			saw, known = id.view(), true
 		} else if early {
-			failure = nil // what there is does still
-			id.bear(now.Add(calm))
+			failure = nil // the current token is still valid
+			id.postpone(now.Add(renewPause))
 		}
 	}
 
@@ -157,15 +156,16 @@ func (id *Identity) RoundTrip(r *http.Request) (*http.Response, error) {
 	return annotate(resp, n), nil
 }
 
-// bear keeps a token that is still good from being asked for again before a time.
-func (id *Identity) bear(until time.Time) {
+// postpone keeps a token that is still valid from being renewed before a time.
+func (id *Identity) postpone(until time.Time) {
 	id.mu.Lock()
 	defer id.mu.Unlock()
 	id.patience = until
 }
 
-// mine returns an error unless r goes to the origin of the identity, and is its own.
-func (id *Identity) mine(r *http.Request, saw view) error {
+// accepts returns an error unless r goes to the origin of the identity and carries no other
+// credential.
+func (id *Identity) accepts(r *http.Request, saw view) error {
 	if saw.gone {
 		return notFound(id.origin, id.name)
 	}
@@ -179,8 +179,8 @@ func (id *Identity) mine(r *http.Request, saw view) error {
 	}
 
 	if o == id.origin && r.Host != "" && r.Host != r.URL.Host {
-		// The address is ours and the name another's: a server of many names would
-		// hand our cookies to the wrong one.
+		// The address is that of the origin and Host another: a server with several names
+		// would give the cookies to the wrong one.
 		if o, err = originOf(&url.URL{Scheme: o.scheme(), Host: r.Host}); err != nil {
 			return err
 		}
@@ -189,7 +189,7 @@ func (id *Identity) mine(r *http.Request, saw view) error {
 	if o != id.origin {
 		return jeton.WithDetail(
 			jeton.ErrInvalid,
-			fmt.Sprintf("request for %s is not sent as %s of %s", o, id.name, id.origin),
+			fmt.Sprintf("the request is for %s and is not sent as %s of %s", o, id.name, id.origin),
 		)
 	}
 
@@ -204,8 +204,8 @@ func (id *Identity) mine(r *http.Request, saw view) error {
 	return nil
 }
 
-// send sends a copy of r as the identity was when saw was taken, and learns from
-// the answer.
+// send sends a copy of r with the credential of the snapshot saw, and learns from the
+// response.
 func (id *Identity) send(r *http.Request, body io.ReadCloser, saw view, failure error) (*http.Response, error) {
 	t, err := id.w.transportFor(saw.e.CACert)
 	if err == nil {
@@ -248,7 +248,7 @@ func (id *Identity) send(r *http.Request, body io.ReadCloser, saw view, failure 
 	}
 
 	id.learn(r, resp, saw.e)
-	// The request that the caller gets back is its own: the copy holds the session.
+	// Return the caller's request: the copy holds the credential.
 	resp.Request = r
 
 	return annotate(resp, note{sent: sent, failure: failure}), nil
@@ -258,10 +258,11 @@ func replayable(r *http.Request) bool {
 	return r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
 }
 
-// learn takes the cookies and the count from an answer to the login of e.
+// learn takes cookies and remaining uses from a response to the login of e.
 func (id *Identity) learn(r *http.Request, resp *http.Response, e entry) {
-	set, epoch := resp.Cookies(), e.Epoch
-	if e.Key != nil || e.Handed != nil {
+	set := resp.Cookies()
+	epoch := e.Epoch
+	if e.Key != nil || e.Foreign != nil {
 		set = nil // a session next to the token would be a second credential
 	}
 
@@ -270,11 +271,12 @@ func (id *Identity) learn(r *http.Request, resp *http.Response, e entry) {
 		return
 	}
 
-	path, now := r.URL.EscapedPath(), id.w.now()
-	id.mu.Lock()
+	path := r.URL.EscapedPath()
+	now := id.w.now()
 
+	id.mu.Lock()
 	if id.gone || id.e.Epoch != epoch {
-		// A newer login is in place: the end of the old session must not end it.
+		// A newer login is in place: a response to the old session must not change it.
 		id.mu.Unlock()
 		return
 	}
@@ -299,8 +301,8 @@ func (id *Identity) learn(r *http.Request, resp *http.Response, e entry) {
 	}
 }
 
-// keep makes a change to the session durable. It outlives the request, because
-// the server has switched to the new cookie whether or not the caller still waits.
+// keep writes a change to the session. It outlives the request, because the server has
+// switched to the new cookie whether or not the caller still waits.
 func (id *Identity) keep(ctx context.Context, epoch string, edit func(*entry)) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWait)
 	defer cancel()
@@ -320,12 +322,12 @@ func (id *Identity) keep(ctx context.Context, epoch string, edit func(*entry)) {
 	if e := after.find(id.origin, id.name); e != nil {
 		id.adopt(*e, after.Revision)
 	} else {
-		id.leave(after.Revision)
+		id.remove(after.Revision)
 	}
 }
 
-// adopt takes over what the file said at a revision, unless more was seen since.
-// What was learned from answers and is not in the file yet is kept.
+// adopt replaces the entry with that of a revision of the file, unless a newer one was seen.
+// What was learned from responses and is not in the file yet is kept.
 func (id *Identity) adopt(e entry, revision int64) {
 	id.mu.Lock()
 	defer id.mu.Unlock()
@@ -334,8 +336,11 @@ func (id *Identity) adopt(e entry, revision int64) {
 		return
 	}
 
-	old, fresh := id.e, id.gone || id.e.Epoch != e.Epoch
-	id.e, id.gone, id.revision = e, false, revision
+	old := id.e
+	fresh := id.gone || old.Epoch != e.Epoch
+	id.e = e
+	id.gone = false
+	id.revision = revision
 
 	if fresh {
 		id.usesNew, id.jarNew = false, false
@@ -352,13 +357,19 @@ func (id *Identity) adopt(e entry, revision int64) {
 	}
 }
 
-// leave marks the identity as forgotten.
-func (id *Identity) leave(revision int64) {
+// remove marks the identity as removed.
+func (id *Identity) remove(revision int64) {
 	id.mu.Lock()
 	defer id.mu.Unlock()
-	if revision >= id.revision {
-		id.gone, id.e, id.usesNew, id.jarNew, id.revision = true, entry{}, false, false, revision
+	if revision < id.revision {
+		return
 	}
+
+	id.gone = true
+	id.e = entry{}
+	id.usesNew = false
+	id.jarNew = false
+	id.revision = revision
 }
 
 func (id *Identity) isDirty() bool {
@@ -367,8 +378,8 @@ func (id *Identity) isDirty() bool {
 	return !id.gone && (id.usesNew || id.jarNew)
 }
 
-// flushInto writes what is new into the identity's place in d, if that is still
-// the same login: what was forgotten stays so.
+// flushInto writes changes into the identity's entry in d, if that is still the same login:
+// a removed identity stays removed.
 func (id *Identity) flushInto(d *document) {
 	id.mu.Lock()
 	defer id.mu.Unlock()
@@ -392,18 +403,17 @@ func (id *Identity) clean() {
 	id.usesNew, id.jarNew = false, false
 }
 
-// usesRemaining reads the count from an answer.
+// usesRemaining reads the remaining uses from a response.
 func usesRemaining(resp *http.Response) (int64, bool) {
 	n, err := strconv.ParseInt(resp.Header.Get(jeton.HeaderUsesRemaining), 10, 64)
 	return n, err == nil && n >= 0
 }
 
-// NeedsLogin reports whether an answer says that its sender must log in, and why:
-// jeton.ErrSpent, ErrExpired, ErrBadCredential or ErrNoCredential, to be tested
-// with errors.Is. A 401 of a server that does not speak Jeton is ErrBadCredential
-// when cookies or a token of the identity were sent and ErrNoCredential when not. When the
-// identity tried to log in again by itself and could not, why is that error too; of one
-// that was handed a token, which cannot renew itself, the text says so.
+// NeedsLogin reports whether a response says that its sender must log in, and why:
+// jeton.ErrSpent, ErrExpired, ErrBadCredential or ErrNoCredential, to be tested with
+// errors.Is. A 401 of another server is ErrBadCredential if cookies or a token of the
+// identity were sent, and ErrNoCredential if not. If an automatic login failed, why wraps
+// that error, too. For a token made elsewhere the text says that it cannot be renewed.
 //
 // It does not read the body.
 func NeedsLogin(resp *http.Response) (why error, ok bool) {
@@ -429,16 +439,16 @@ func NeedsLogin(resp *http.Response) (why error, ok bool) {
 	return why, true
 }
 
-// note is what RoundTrip knows about an answer and NeedsLogin wants.
+// note is what RoundTrip passes to NeedsLogin with a response.
 type note struct {
 	sent    bool  // cookies or a token of the identity went with the request
-	failure error // of the login by itself
+	failure error // of the automatic login
 }
 
 type noteKey struct{}
 
-// annotate hangs n on the request of resp, the one place of a response that
-// carries values and that http.Client leaves alone.
+// annotate stores n in the request of resp: the only place of a response that carries values
+// and that http.Client does not change.
 func annotate(resp *http.Response, n note) *http.Response {
 	resp.Request = resp.Request.WithContext(context.WithValue(resp.Request.Context(), noteKey{}, n))
 	return resp
@@ -452,7 +462,7 @@ func noteOf(resp *http.Response) note {
 	return n
 }
 
-// drain reads a little of a body, so that its connection can be used again.
+// drain reads a little of a body and closes it, so that its connection can be reused.
 func drain(body io.ReadCloser) {
 	_, _ = io.CopyN(io.Discard, body, 64<<10)
 	_ = body.Close()

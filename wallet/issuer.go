@@ -16,28 +16,28 @@ import (
 
 const (
 	wellKnownIssuer = "/.well-known/oauth-authorization-server"
-	pathKeys        = "/oauth2/keys" // of a Jeton server; no standard names one
+	pathKeys        = "/oauth2/keys" // of a Jeton server; there is no standard path
 
 	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-	// maxAnswer bounds what is read of an authorization server, in bytes.
+	// maxAnswer bounds a response of the authorization server, in bytes.
 	maxAnswer = 64 << 10
-	// maxLife bounds how long a token is believed to be good; it keeps sums in range.
+	// maxLife bounds the lifetime of a token; it keeps sums in range.
 	maxLife = 400 * 24 * time.Hour
 )
 
-// issuerOrigin returns the origin of the identifier of an authorization server, which has
-// neither query nor fragment (RFC 8414, section 2).
+// issuerOrigin returns the origin of an issuer identifier, which has neither query nor
+// fragment (RFC 8414, section 2).
 func issuerOrigin(issuer string) (Origin, error) {
 	u, err := url.Parse(issuer)
 	if err != nil || len(issuer) > 1024 || strings.ContainsAny(issuer, "?#") {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "not the identifier of an authorization server")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "invalid issuer: want a URL without query and fragment")
 	}
 	return originOf(u)
 }
 
-// metadataURL is where an issuer describes itself: the well-known part comes before its
-// path (RFC 8414, section 3.1).
+// metadataURL returns the URL of an issuer's metadata: the well-known part comes before the
+// issuer's path (RFC 8414, section 3.1).
 func metadataURL(issuer string) (string, error) {
 	o, err := issuerOrigin(issuer)
 	if err != nil {
@@ -46,20 +46,20 @@ func metadataURL(issuer string) (string, error) {
 
 	u, err := url.Parse(issuer)
 	if err != nil {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "not the identifier of an authorization server")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "invalid issuer: want a URL without query and fragment")
 	}
 
 	return string(o) + wellKnownIssuer + strings.TrimSuffix(u.EscapedPath(), "/"), nil
 }
 
-// checkEndpoint refuses an address outside of the issuer's origin: what is signed for the
-// issuer goes to nobody else, whatever its metadata says.
+// checkEndpoint refuses an endpoint outside of the issuer's origin: assertions for the issuer
+// are sent nowhere else, whatever its metadata says.
 func checkEndpoint(o Origin, endpoint string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil || len(endpoint) > 1024 || strings.Contains(endpoint, "#") {
 		return jeton.WithDetail(
 			jeton.ErrInvalid,
-			"an endpoint of the authorization server is not a URL without a fragment",
+			"invalid endpoint of the authorization server: want a URL without a fragment",
 		)
 	}
 
@@ -70,20 +70,20 @@ func checkEndpoint(o Origin, endpoint string) error {
 	if at != o {
 		return jeton.WithDetail(
 			jeton.ErrInvalid,
-			fmt.Sprintf("an endpoint of the authorization server %s is at %s, where nothing is sent", o, at),
+			fmt.Sprintf("an endpoint of the authorization server %s is at another origin, %s", o, at),
 		)
 	}
 
 	return nil
 }
 
-// metadata is what is believed of the document of RFC 8414, section 2.
+// metadata is what the wallet uses of the document of RFC 8414, section 2.
 type metadata struct{ token, revoke string }
 
-// parseMetadata reads the metadata of the issuer that was asked. A document that names
-// another one, byte by byte, is not believed (RFC 8414, section 3.3).
+// parseMetadata parses the metadata of issuer. The document must name the same issuer, byte
+// by byte (RFC 8414, section 3.3).
 func parseMetadata(text []byte, issuer string) (metadata, error) {
-	var said struct {
+	var answer struct {
 		Issuer string `json:"issuer"`
 		Token  string `json:"token_endpoint"`
 		Revoke string `json:"revocation_endpoint"`
@@ -95,49 +95,49 @@ func parseMetadata(text []byte, issuer string) (metadata, error) {
 			"the metadata of the authorization server is over 64 KiB",
 		)
 	}
-	if json.Unmarshal(text, &said) != nil {
-		return metadata{}, jeton.WithDetail(jeton.ErrInvalid, "the metadata of the authorization server cannot be read")
+	if json.Unmarshal(text, &answer) != nil {
+		return metadata{}, jeton.WithDetail(jeton.ErrInvalid, "the metadata of the authorization server cannot be parsed")
 	}
 
 	o, err := issuerOrigin(issuer)
 	if err != nil {
 		return metadata{}, err
 	}
-	if said.Issuer != issuer {
+	if answer.Issuer != issuer {
 		return metadata{}, jeton.WithDetail(
 			jeton.ErrInvalid,
-			fmt.Sprintf("the metadata found for the authorization server %s are another one's", o),
+			fmt.Sprintf("the metadata of the authorization server %s names another issuer", o),
 		)
 	}
 
-	if err := checkEndpoint(o, said.Token); err != nil {
+	if err := checkEndpoint(o, answer.Token); err != nil {
 		return metadata{}, err
 	}
 
-	if said.Revoke != "" {
-		if err := checkEndpoint(o, said.Revoke); err != nil {
+	if answer.Revoke != "" {
+		if err := checkEndpoint(o, answer.Revoke); err != nil {
 			return metadata{}, err
 		}
 	}
 
-	return metadata{said.Token, said.Revoke}, nil
+	return metadata{answer.Token, answer.Revoke}, nil
 }
 
-// findIssuer fills in who issues the tokens of the service of e, and where: what the
-// service tells, and then what that issuer tells.
+// findIssuer fills in the issuer of the tokens of e, from the service, and its endpoints,
+// from the issuer's metadata.
 func (w *Wallet) findIssuer(ctx context.Context, e *entry) error {
-	told, err := w.wellKnown(ctx, e)
+	service, err := w.wellKnown(ctx, e)
 	if err != nil {
 		return err
 	}
-	if told.Issuer == "" {
+	if service.Issuer == "" {
 		return jeton.WithDetail(
 			jeton.ErrNotFound,
-			"the service takes no tokens: it names no issuer at /.well-known/jeton",
+			"the service accepts no tokens: it names no issuer at /.well-known/jeton",
 		)
 	}
 
-	o, err := issuerOrigin(told.Issuer)
+	o, err := issuerOrigin(service.Issuer)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (w *Wallet) findIssuer(ctx context.Context, e *entry) error {
 		return err
 	}
 
-	where, err := metadataURL(told.Issuer)
+	where, err := metadataURL(service.Issuer)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (w *Wallet) findIssuer(ctx context.Context, e *entry) error {
 
 	status, text, err := w.read(ctx, e, http.MethodGet, where, nil)
 	if err != nil {
-		return fmt.Errorf("ask the authorization server %s: %w", o, err)
+		return fmt.Errorf("read the metadata of the authorization server %s: %w", o, err)
 	}
 	if status.StatusCode != http.StatusOK {
 		return jeton.WithDetail(
@@ -164,24 +164,25 @@ func (w *Wallet) findIssuer(ctx context.Context, e *entry) error {
 		)
 	}
 
-	m, err := parseMetadata(text, told.Issuer)
+	m, err := parseMetadata(text, service.Issuer)
 	if err != nil {
 		return err
 	}
 
 	s := *e.Key
-	s.Issuer = told.Issuer
-	s.Audience = told.Audience
+	s.Issuer = service.Issuer
+	s.Audience = service.Audience
 	s.TokenURL = m.token
 	s.RevokeURL = m.revoke
 
-	e.Service, e.Key = told.Service, &s
+	e.Service = service.Service
+	e.Key = &s
 
 	return e.check()
 }
 
-// read sends one request and returns the answer with its body, of which it reads one byte
-// more than maxAnswer at most.
+// read sends one request and returns the response and its body, at most one byte more than
+// maxAnswer.
 func (w *Wallet) read(
 	ctx context.Context,
 	e *entry,
@@ -196,14 +197,14 @@ func (w *Wallet) read(
 
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the answer: %w", err)
+		return nil, nil, fmt.Errorf("read the response: %w", err)
 	}
 
 	return resp, text, nil
 }
 
-// tell posts a form to the authorization server, proved by a fresh assertion of k.
-func (w *Wallet) tell(ctx context.Context, e *entry, k *jose.Signer, address string, form url.Values) ([]byte, error) {
+// postForm posts a form to the authorization server, with a new assertion signed by k.
+func (w *Wallet) postForm(ctx context.Context, e *entry, k *jose.Signer, address string, form url.Values) ([]byte, error) {
 	proof, err := w.assertion(k, typAuthentication, e.Username, e.Key.Issuer)
 	if err != nil {
 		return nil, err
@@ -219,60 +220,63 @@ func (w *Wallet) tell(ctx context.Context, e *entry, k *jose.Signer, address str
 		return nil, err
 	}
 
-	return text, refusedBy(resp, text, w.now())
+	return text, issuerRefusal(resp, text, w.now())
 }
 
-// refusedBy returns the outcome that an answer of an authorization server is, or nil. Of
-// its text only the codes of RFC 6749, section 5.2, are repeated: it may echo what was
-// sent to it.
-func refusedBy(resp *http.Response, text []byte, now time.Time) error {
+// issuerRefusal returns the error that a response of the authorization server means, or nil.
+// Of its text it repeats only the codes of RFC 6749, section 5.2: a server may echo what was
+// sent.
+func issuerRefusal(resp *http.Response, text []byte, now time.Time) error {
 	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusCreated {
 		return nil
 	}
 	if resp.StatusCode < 400 {
-		return fmt.Errorf("the authorization server answered with status %d", resp.StatusCode)
+		return fmt.Errorf("got status %d from the authorization server", resp.StatusCode)
 	}
 
-	var said struct {
+	var answer struct {
 		Code string `json:"error"`
 	}
-	if resp.Header.Get(jeton.HeaderError) == "" && json.Unmarshal(text, &said) == nil {
-		for _, c := range []struct {
-			code string
-			err  error
-		}{
-			{
-				"invalid_client",
-				jeton.ErrBadCredential,
-			}, {"invalid_grant", jeton.ErrBadCredential}, {"unauthorized_client", jeton.ErrForbidden},
-			{
-				"invalid_target",
-				jeton.ErrForbidden,
-			}, {"invalid_scope", jeton.ErrScope}, {"temporarily_unavailable", jeton.ErrBusy},
-		} {
-			if said.Code == c.code {
-				return jeton.WithDetail(c.err, "the authorization server says "+c.code)
-			}
+	if resp.Header.Get(jeton.HeaderError) == "" && json.Unmarshal(text, &answer) == nil {
+		if err := oauthError(answer.Code); err != nil {
+			return jeton.WithDetail(err, "the authorization server returned "+answer.Code)
 		}
 	}
 
 	if resp.StatusCode == http.StatusNotFound {
-		return jeton.WithDetail(jeton.ErrNotFound, "the authorization server has no such endpoint")
+		return jeton.WithDetail(jeton.ErrNotFound, "the authorization server has no endpoint at this path")
 	}
 
 	return refusal(resp, now)
 }
 
-// granted is a token as it was got.
+// oauthError returns the outcome that an error code of RFC 6749, section 5.2, or RFC 8707
+// means, or nil.
+func oauthError(code string) error {
+	switch code {
+	case "invalid_client", "invalid_grant":
+		return jeton.ErrBadCredential
+	case "unauthorized_client", "invalid_target":
+		return jeton.ErrForbidden
+	case "invalid_scope":
+		return jeton.ErrScope
+	case "temporarily_unavailable":
+		return jeton.ErrBusy
+	}
+
+	return nil
+}
+
+// granted is a token as the issuer returned it.
 type granted struct {
 	text  string
-	at    time.Time // when it was asked for: no later than it was made
+	at    time.Time // when it was requested: not later than it was issued
 	opens time.Time // zero: at once
-	ends  time.Time // zero: the issuer does not say
+	ends  time.Time // zero: unknown
 	uses  *int64
 }
 
-// requestToken asks for a token for the service of e (RFC 6749, section 4.4; RFC 7523,
+// requestToken requests a token for the service of e (RFC 6749, section 4.4; RFC 7523,
 // section 2.2).
 func (w *Wallet) requestToken(ctx context.Context, e *entry, k *jose.Signer) (granted, error) {
 	form := url.Values{"grant_type": {"client_credentials"}}
@@ -284,7 +288,7 @@ func (w *Wallet) requestToken(ctx context.Context, e *entry, k *jose.Signer) (gr
 	}
 
 	at := w.now()
-	text, err := w.tell(ctx, e, k, e.Key.TokenURL, form)
+	text, err := w.postForm(ctx, e, k, e.Key.TokenURL, form)
 	if err != nil {
 		return granted{}, err
 	}
@@ -292,50 +296,50 @@ func (w *Wallet) requestToken(ctx context.Context, e *entry, k *jose.Signer) (gr
 	return parseToken(text, at)
 }
 
-// parseToken reads the answer of a token endpoint (RFC 6749, section 5.1), with the members
-// nbf and max_uses of a Jeton server. Its errors repeat nothing of it.
+// parseToken parses the response of a token endpoint (RFC 6749, section 5.1), with the
+// members nbf and max_uses of a Jeton server. Its errors do not repeat the response.
 func parseToken(text []byte, at time.Time) (granted, error) {
-	var said struct {
+	var answer struct {
 		Token   string `json:"access_token"`
 		Type    string `json:"token_type"`
 		Life    *int64 `json:"expires_in"`
 		Opens   int64  `json:"nbf"`
 		MaxUses *int64 `json:"max_uses"`
 	}
-	if len(text) > maxAnswer || json.Unmarshal(text, &said) != nil {
-		return granted{}, jeton.WithDetail(jeton.ErrInvalid, "the answer of the authorization server cannot be read")
+	if len(text) > maxAnswer || json.Unmarshal(text, &answer) != nil {
+		return granted{}, jeton.WithDetail(jeton.ErrInvalid, "the response of the authorization server cannot be parsed")
 	}
-	if !strings.EqualFold(said.Type, "Bearer") || !isToken(said.Token) {
-		return granted{}, jeton.WithDetail(jeton.ErrInvalid, "the authorization server gave no Bearer token")
+	if !strings.EqualFold(answer.Type, "Bearer") || !isToken(answer.Token) {
+		return granted{}, jeton.WithDetail(jeton.ErrInvalid, "the authorization server returned no Bearer token")
 	}
 
-	got := granted{text: said.Token, at: at}
-	if said.Life != nil {
-		if *said.Life <= 0 {
-			return granted{}, jeton.WithDetail(jeton.ErrInvalid, "the authorization server gave a token that has ended")
+	got := granted{text: answer.Token, at: at}
+	if answer.Life != nil {
+		if *answer.Life <= 0 {
+			return granted{}, jeton.WithDetail(jeton.ErrInvalid, "the authorization server returned an expired token")
 		}
-		got.ends = at.Add(time.Duration(min(*said.Life, int64(maxLife/time.Second))) * time.Second)
+		got.ends = at.Add(time.Duration(min(*answer.Life, int64(maxLife/time.Second))) * time.Second)
 	}
 
-	opens := time.Unix(said.Opens, 0).UTC()
-	if said.Opens > 0 && opens.After(at) {
+	opens := time.Unix(answer.Opens, 0).UTC()
+	if answer.Opens > 0 && opens.After(at) {
 		got.opens = opens
 		if opens.After(at.Add(maxLife)) {
 			got.opens = at.Add(maxLife)
 		}
 	}
 
-	if said.MaxUses != nil && *said.MaxUses > 0 {
-		got.uses = said.MaxUses
+	if answer.MaxUses != nil && *answer.MaxUses > 0 {
+		got.uses = answer.MaxUses
 	}
 
 	return got, nil
 }
 
-// revoke ends the token of e at the issuer (RFC 7009).
+// revoke revokes the token of e at the issuer (RFC 7009).
 func (w *Wallet) revoke(ctx context.Context, e *entry) error {
 	if e.Key.RevokeURL == "" {
-		return jeton.WithDetail(jeton.ErrNotFound, "its authorization server has no way to revoke a token")
+		return jeton.WithDetail(jeton.ErrNotFound, "the authorization server has no revocation endpoint")
 	}
 
 	k, err := e.Key.signer()
@@ -343,12 +347,12 @@ func (w *Wallet) revoke(ctx context.Context, e *entry) error {
 		return err
 	}
 
-	_, err = w.tell(ctx, e, k, e.Key.RevokeURL, url.Values{"token": {e.Key.Token}, "token_type_hint": {"access_token"}})
+	_, err = w.postForm(ctx, e, k, e.Key.RevokeURL, url.Values{"token": {e.Key.Token}, "token_type_hint": {"access_token"}})
 	return err
 }
 
-// registerKey registers the public key of next for the client of e, as a Jeton server takes
-// it: old proves the client, and a JWT that next has signed proves that it is held here.
+// registerKey registers the public key of next for the client of e at a Jeton server. The old
+// key authenticates the client; a JWT signed by next proves possession of it.
 func (w *Wallet) registerKey(ctx context.Context, e *entry, old, next *jose.Signer) error {
 	held, err := w.assertion(next, typPossession, e.Username, e.Key.Issuer)
 	if err != nil {
@@ -356,7 +360,7 @@ func (w *Wallet) registerKey(ctx context.Context, e *entry, old, next *jose.Sign
 	}
 
 	k := next.Key()
-	_, err = w.tell(ctx, e, old, strings.TrimSuffix(e.Key.Issuer, "/")+pathKeys, url.Values{
+	_, err = w.postForm(ctx, e, old, strings.TrimSuffix(e.Key.Issuer, "/")+pathKeys, url.Values{
 		"key":   {string(k.PEM())},
 		"alg":   {string(k.Alg)},
 		"kid":   {k.ID},

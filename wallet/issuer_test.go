@@ -101,35 +101,35 @@ func TestIssuersThatAreNotBelieved(t *testing.T) {
 			"the metadata are another issuer's",
 			func(p *pair) { p.metadata = strings.Replace(p.metadata, p.issuer.URL, "https://auth.example", 1) },
 			jeton.ErrInvalid,
-			"another one's",
+			"names another issuer",
 		},
 		{
 			"but for a slash",
 			func(p *pair) { p.metadata = strings.Replace(p.metadata, p.issuer.URL, p.issuer.URL+"/", 1) },
 			jeton.ErrInvalid,
-			"another one's",
+			"names another issuer",
 		},
 		{
 			"but for the case",
 			func(p *pair) { p.metadata = strings.Replace(p.metadata, "https", "HTTPS", 1) },
 			jeton.ErrInvalid,
-			"another one's",
+			"names another issuer",
 		},
 		{
 			"the service says it with a slash",
 			func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"/", 1) },
 			jeton.ErrInvalid,
-			"another one's",
+			"names another issuer",
 		},
 		{
 			"no issuer in the metadata",
 			func(p *pair) { p.metadata = strings.Replace(p.metadata, `"issuer"`, `"x"`, 1) },
 			jeton.ErrInvalid,
-			"another one's",
+			"names another issuer",
 		},
 		{"the token endpoint is elsewhere", func(p *pair) {
 			p.metadata = strings.Replace(p.metadata, p.issuer.URL+"/t", other.URL+"/t", 1)
-		}, jeton.ErrInvalid, "where nothing is sent"},
+		}, jeton.ErrInvalid, "is at another origin"},
 		{"the token endpoint is plain http", func(p *pair) {
 			p.metadata = strings.Replace(
 				p.metadata,
@@ -137,7 +137,7 @@ func TestIssuersThatAreNotBelieved(t *testing.T) {
 				strings.Replace(p.issuer.URL, "https", "http", 1)+"/t",
 				1,
 			)
-		}, jeton.ErrInvalid, "where nothing is sent"},
+		}, jeton.ErrInvalid, "is at another origin"},
 		{"the token endpoint holds a user", func(p *pair) {
 			p.metadata = strings.Replace(p.metadata, p.issuer.URL+"/t", "https://x@"+p.issuer.URL[8:]+"/t", 1)
 		}, jeton.ErrInvalid, "user name"},
@@ -155,9 +155,9 @@ func TestIssuersThatAreNotBelieved(t *testing.T) {
 		},
 		{"the revocation endpoint is elsewhere", func(p *pair) {
 			p.metadata = strings.Replace(p.metadata, "{", fmt.Sprintf(`{"revocation_endpoint":%q,`, other.URL), 1)
-		}, jeton.ErrInvalid, "where nothing is sent"},
+		}, jeton.ErrInvalid, "is at another origin"},
 		{"no metadata", func(p *pair) { p.path = "/elsewhere" }, jeton.ErrNotFound, "status 404"},
-		{"a page for people", func(p *pair) { p.metadata = "<html>" }, jeton.ErrInvalid, "cannot be read"},
+		{"a page for people", func(p *pair) { p.metadata = "<html>" }, jeton.ErrInvalid, "cannot be parsed"},
 		{"over 64 KiB", func(p *pair) {
 			p.metadata = strings.Replace(p.metadata, "{", `{"x":"`+strings.Repeat("x", maxAnswer)+`",`, 1)
 		}, jeton.ErrTooLarge, "64 KiB"},
@@ -166,13 +166,13 @@ func TestIssuersThatAreNotBelieved(t *testing.T) {
 			"an issuer with a query",
 			func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"?a", 1) },
 			jeton.ErrInvalid,
-			"identifier",
+			"invalid issuer",
 		},
 		{
 			"an issuer with a fragment",
 			func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"#a", 1) },
 			jeton.ErrInvalid,
-			"identifier",
+			"invalid issuer",
 		},
 		{
 			"an issuer at plain http",
@@ -186,7 +186,7 @@ func TestIssuersThatAreNotBelieved(t *testing.T) {
 			jeton.ErrInvalid,
 			"https://",
 		},
-		{"no issuer", func(p *pair) { p.wellKnown = "{}" }, jeton.ErrNotFound, "takes no tokens"},
+		{"no issuer", func(p *pair) { p.wellKnown = "{}" }, jeton.ErrNotFound, "accepts no tokens"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := newPair(t)

@@ -29,7 +29,7 @@ const (
 	maxSecretFile = 64 << 10
 )
 
-// key opens and seals the wallet.
+// key decrypts and encrypts the wallet.
 type key struct {
 	recipient age.Recipient
 	identity  age.Identity
@@ -43,11 +43,11 @@ type keys struct {
 	dir            string
 
 	mu   sync.Mutex
-	have *key // asked for once: people should not type a passphrase per change
+	have *key // obtained once: the user does not type the passphrase for each change
 }
 
-// get returns the key. first says that there is no wallet yet; only then is a key
-// made, because a new key opens no old wallet.
+// get returns the key. Only if first is set, because there is no wallet yet, a key is
+// created: a new key cannot decrypt an existing wallet.
 func (k *keys) get(ctx context.Context, first bool) (*key, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -76,22 +76,22 @@ func (k *keys) get(ctx context.Context, first bool) (*key, error) {
 	return got, nil
 }
 
-// forget drops a key that did not open the wallet, so that the next call asks again.
+// forget drops a key that did not decrypt the wallet, so that the next call asks again.
 func (k *keys) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.have = nil
 }
 
-// where names the place that the key came from.
+// where describes where the key came from.
 func (k *keys) where() string {
 	switch {
 	case k.passphrase != nil || k.passphraseFile != "":
-		return "a passphrase; the wallet has another one, or was made without"
+		return "a passphrase; the wallet has a different one, or none"
 	case k.keyring:
-		return "the key in the keyring of the system; the wallet was made with another one"
+		return "the key in the system's keyring; the wallet was created with a different one"
 	default:
-		return filepath.Join(k.dir, keyName) + "; the wallet was made with another one, or with a passphrase"
+		return filepath.Join(k.dir, keyName) + "; the wallet was created with a different key, or with a passphrase"
 	}
 }
 
@@ -122,7 +122,7 @@ func (k *keys) fromPassphrase(ctx context.Context, first bool) (*key, error) {
 		return nil, fmt.Errorf("passphrase of the wallet: %w", err)
 	}
 
-	// Room for two stronger settings; a forged file must not cost minutes.
+	// Allow two stronger settings, but a forged file must not cost minutes.
 	id.SetMaxWorkFactor(workFactor + 2)
 
 	return &key{r, id}, nil
@@ -134,25 +134,25 @@ func (k *keys) fromKeyring(first bool) (*key, error) {
 	case errors.Is(err, keyring.ErrNotFound) && first:
 		id, err := age.GenerateX25519Identity()
 		if err != nil {
-			return nil, fmt.Errorf("make wallet key: %w", err)
+			return nil, fmt.Errorf("create wallet key: %w", err)
 		}
 		if err := keyring.Set(keyringService, keyringUser, id.String()); err != nil {
-			return nil, fmt.Errorf("put wallet key into the keyring of the system: %w", err)
+			return nil, fmt.Errorf("store wallet key in the system's keyring: %w", err)
 		}
 
-		// Another wallet may have put its own meanwhile; the keyring has the last word.
+		// Another wallet may have stored its key meanwhile: use what the keyring holds.
 		if text, err = keyring.Get(keyringService, keyringUser); err != nil {
-			return nil, fmt.Errorf("read wallet key from the keyring of the system: %w", err)
+			return nil, fmt.Errorf("read wallet key from the system's keyring: %w", err)
 		}
 
-		return parseKey(text, "the keyring of the system")
+		return parseKey(text, "the system's keyring")
 	case errors.Is(err, keyring.ErrNotFound):
-		return nil, fmt.Errorf("%w: the keyring of the system holds no key %s", ErrKey, keyringService)
+		return nil, fmt.Errorf("%w: the system's keyring has no key %s", ErrKey, keyringService)
 	case err != nil:
-		return nil, fmt.Errorf("read wallet key from the keyring of the system: %w", err)
+		return nil, fmt.Errorf("read wallet key from the system's keyring: %w", err)
 	}
 
-	return parseKey(text, "the keyring of the system")
+	return parseKey(text, "the system's keyring")
 }
 
 func (k *keys) fromFile(first bool) (*key, error) {
@@ -160,10 +160,10 @@ func (k *keys) fromFile(first bool) (*key, error) {
 	text, err := readPrivate(path, maxSecretFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !first {
-			return nil, fmt.Errorf("%w: %s is not there", ErrKey, path)
+			return nil, fmt.Errorf("%w: %s does not exist", ErrKey, path)
 		}
 		if err := makeKeyFile(k.dir); err != nil {
-			return nil, fmt.Errorf("make wallet key: %w", err)
+			return nil, fmt.Errorf("create wallet key: %w", err)
 		}
 
 		text, err = readPrivate(path, maxSecretFile)
@@ -176,8 +176,8 @@ func (k *keys) fromFile(first bool) (*key, error) {
 	return parseKey(string(text), path)
 }
 
-// makeKeyFile makes wallet.key in dir. Of several processes one makes it and the
-// others find it whole: it gets its name by link, which never replaces.
+// makeKeyFile creates wallet.key in dir. Of several processes one creates it and the others
+// find it complete: it gets its name by link, which never replaces a file.
 func makeKeyFile(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -194,7 +194,7 @@ func makeKeyFile(dir string) error {
 	}
 	defer os.Remove(temp.Name())
 
-	_, err = fmt.Fprintf(temp, "# Opens wallet.age. Keep it secret, and out of backups that hold wallet.age.\n%s\n", id)
+	_, err = fmt.Fprintf(temp, "# Decrypts wallet.age. Keep it secret, and out of backups that hold wallet.age.\n%s\n", id)
 	if err == nil {
 		err = temp.Sync()
 	}
@@ -204,7 +204,7 @@ func makeKeyFile(dir string) error {
 
 	err = os.Link(temp.Name(), filepath.Join(dir, keyName))
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) {
-		// A file system without links: the name comes first and the text after it.
+		// A file system without links: create the file, then write it.
 		err = writeNew(filepath.Join(dir, keyName), []byte(id.String()+"\n"))
 	}
 
@@ -215,7 +215,7 @@ func makeKeyFile(dir string) error {
 	return syncDir(dir)
 }
 
-// parseKey reads an age identity. The text is a secret and in no error.
+// parseKey parses an age identity. Its errors do not contain the text, which is secret.
 func parseKey(text, from string) (*key, error) {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -231,11 +231,11 @@ func parseKey(text, from string) (*key, error) {
 		return &key{id.Recipient(), id}, nil
 	}
 
-	return nil, fmt.Errorf("%w: what is in %s is not a key", ErrKey, from)
+	return nil, fmt.Errorf("%w: %s holds no valid key", ErrKey, from)
 }
 
-// readSecret reads the first line of a file. Its mode is the business of who made
-// it: the secret files of containers are readable by everybody inside.
+// readSecret reads the first line of a file. It does not check the mode: secret files of
+// containers are readable by all users inside.
 func readSecret(path string) (jeton.Secret, error) {
 	r, err := os.Open(path)
 	if err != nil {
@@ -246,21 +246,21 @@ func readSecret(path string) (jeton.Secret, error) {
 	return firstLine(r)
 }
 
-// firstLine returns the first line of r, as git and ssh read the answers of their
-// helpers: password managers print notes below the password.
+// firstLine returns the first line of r, as git and ssh read the output of their helpers:
+// password managers print notes below the password.
 func firstLine(r io.Reader) (jeton.Secret, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxSecretFile+1))
 	if err != nil {
 		return jeton.Secret{}, err
 	}
 	if len(text) > maxSecretFile {
-		return jeton.Secret{}, jeton.WithDetail(jeton.ErrTooLarge, "it is over 64 KiB")
+		return jeton.Secret{}, jeton.WithDetail(jeton.ErrTooLarge, "over 64 KiB")
 	}
 
 	line, _, _ := strings.Cut(string(text), "\n")
 	line = strings.TrimSuffix(line, "\r")
 	if line == "" {
-		return jeton.Secret{}, jeton.WithDetail(jeton.ErrInvalid, "its first line is empty")
+		return jeton.Secret{}, jeton.WithDetail(jeton.ErrInvalid, "the first line is empty")
 	}
 
 	return jeton.NewSecret(line), nil

@@ -127,7 +127,7 @@ func (w *Wallet) Login(ctx context.Context, in Login) (*Identity, error) {
 	}
 
 	id := w.identity(o, in.As)
-	done, err := id.alone(ctx)
+	done, err := id.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ func (w *Wallet) Login(ctx context.Context, in Login) (*Identity, error) {
 	}
 
 	switch {
-	case e.Handed != nil:
+	case e.Foreign != nil:
 		err = w.byToken(ctx, &e)
 	case e.Key != nil:
 		err = w.byKey(ctx, &e)

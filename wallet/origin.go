@@ -14,23 +14,21 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// Origin is scheme, host and port of a server in one normal form (RFC 6454,
-// section 4): https://app.example or https://127.0.0.1:8443. Two URLs belong to
-// the same server for the wallet exactly when their Origins are equal.
+// Origin is scheme, host and port of a server in one normal form (RFC 6454, section 4), such
+// as https://app.example or https://127.0.0.1:8443. Two URLs belong to the same server for
+// the wallet exactly if their Origins are equal.
 type Origin string
 
-// ParseOrigin returns the origin of rawURL: the scheme http or https, the host in
-// lower case and, when international, in its ASCII form (RFC 5891); the port is
-// left out when it is the scheme's own. Path and query are not looked at. A URL
-// that names a user is refused, and so is a host that systems read in different
-// ways: 127.1, 0x7f000001, or one with a dot at the end.
+// ParseOrigin returns the origin of rawURL: the scheme http or https, the host in lower case
+// and, if international, in its ASCII form (RFC 5891), and the port unless it is the
+// scheme's default. Path and query are ignored. A URL with a user is refused, and so is a
+// host that systems read in different ways: 127.1, 0x7f000001, or one with a trailing dot.
 //
-// The error is jeton.ErrInvalid and does not repeat the URL, which may hold a
-// secret.
+// The error is jeton.ErrInvalid and does not repeat the URL, which may hold a secret.
 func ParseOrigin(rawURL string) (Origin, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "not a URL; write https://host or https://host:port")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "invalid URL: want https://host or https://host:port")
 	}
 	return originOf(u)
 }
@@ -42,9 +40,9 @@ func originOf(u *url.URL) (Origin, error) {
 	case own == "":
 		return "", jeton.WithDetail(jeton.ErrInvalid, "URL must begin with https:// or http://")
 	case u.User != nil:
-		return "", jeton.WithDetail(jeton.ErrInvalid, "URL must not hold a user name or password")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "URL must not contain a user name or password")
 	case u.Opaque != "" || u.Host == "":
-		return "", jeton.WithDetail(jeton.ErrInvalid, "URL names no host")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "URL has no host")
 	}
 
 	host, err := normalHost(u.Hostname())
@@ -63,11 +61,11 @@ func originOf(u *url.URL) (Origin, error) {
 	return Origin(scheme + "://" + host + ":" + port), nil
 }
 
-// normalHost returns host as it stands in an Origin, IPv6 addresses in brackets.
+// normalHost returns host as it is written in an Origin, IPv6 addresses in brackets.
 func normalHost(host string) (string, error) {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if ip.Zone() != "" {
-			return "", jeton.WithDetail(jeton.ErrInvalid, "host must not hold a zone")
+			return "", jeton.WithDetail(jeton.ErrInvalid, "host must not contain a zone")
 		}
 
 		ip = ip.Unmap()
@@ -89,14 +87,14 @@ func normalHost(host string) (string, error) {
 	labels := strings.Split(name, ".")
 	for _, l := range labels {
 		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, letters) != "" {
-			return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
+			return "", jeton.WithDetail(jeton.ErrInvalid, "invalid host name")
 		}
 	}
 
 	// Some resolvers read such a name as an IPv4 address, others as a name.
 	last := labels[len(labels)-1]
 	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "host looks like an address in an unusual form; write 127.0.0.1")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "host looks like an address in an unusual form: want the form 127.0.0.1")
 	}
 
 	return name, nil
@@ -104,9 +102,8 @@ func normalHost(host string) (string, error) {
 
 const letters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// asciiHost returns the form xn--… of an international name. It is taken from
-// net/http, which applies it to every request it sends, because the standard
-// library offers it nowhere else.
+// asciiHost returns the form xn--… of an international name. The standard library has this
+// conversion only inside net/http, which applies it to every request that it writes.
 func asciiHost(name string) (string, error) {
 	ascii := true
 	for _, r := range name {
@@ -116,7 +113,7 @@ func asciiHost(name string) (string, error) {
 
 		ascii = false
 		if !unicode.In(r, unicode.L, unicode.M, unicode.Nd) {
-			return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
+			return "", jeton.WithDetail(jeton.ErrInvalid, "invalid host name")
 		}
 	}
 
@@ -130,19 +127,18 @@ func asciiHost(name string) (string, error) {
 		}
 		return r
 	}, name), letters+".") != "" {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "invalid host name")
 	}
 
 	var sent bytes.Buffer
-
 	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Host: name}
 	if err := r.Write(&sent); err != nil {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "invalid host name")
 	}
 
 	back, err := http.ReadRequest(bufio.NewReader(&sent))
 	if err != nil {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "not a host name")
+		return "", jeton.WithDetail(jeton.ErrInvalid, "invalid host name")
 	}
 
 	return strings.ToLower(back.Host), nil
@@ -161,9 +157,8 @@ func normalPort(port string) (string, error) {
 	return strconv.FormatUint(n, 10), nil
 }
 
-// Loopback reports whether the origin is this machine by its very name:
-// localhost, 127.0.0.0/8 or ::1. Plain http is accepted there and nowhere else
-// unless asked for.
+// Loopback reports whether the origin is this machine: localhost, 127.0.0.0/8 or ::1. Plain
+// http is accepted only there, unless the caller allows it.
 func (o Origin) Loopback() bool {
 	host := o.hostname()
 	if host == "localhost" {
@@ -176,7 +171,7 @@ func (o Origin) Loopback() bool {
 
 func (o Origin) secure() bool { return strings.HasPrefix(string(o), "https://") }
 
-// hostport returns what stands after the scheme.
+// hostport returns the part after the scheme.
 func (o Origin) hostport() string {
 	_, rest, _ := strings.Cut(string(o), "://")
 	return rest
@@ -197,26 +192,25 @@ func (o Origin) hostname() string {
 	return strings.Trim(rest, "[]")
 }
 
-// allow returns an error for an origin where a password would cross a network in
-// the clear, unless that was asked for.
+// allow returns an error for an origin to which a password would be sent unencrypted over a
+// network, unless plain http is allowed.
 func (o Origin) allow(plain bool) error {
 	if o.secure() || plain || o.Loopback() {
 		return nil
 	}
 	return jeton.WithDetail(
 		jeton.ErrInvalid,
-		string(o)+
-			" is plain http, where passwords and sessions can be read on the way; use https, or allow http for it",
+		string(o)+" is plain http: passwords and sessions can be read on the network; use https, or allow http for it",
 	)
 }
 
-// checkPath returns an error when path is not the plain absolute path of a page:
-// anything else might lead to another server.
+// checkPath returns an error unless path is a plain absolute path: anything else might lead to
+// another server.
 func checkPath(path string) error {
 	u, err := url.Parse(path)
 	if err != nil || len(path) > 1024 || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") ||
 		strings.ContainsAny(path, "\\?#") || u.Host != "" || u.Scheme != "" {
-		return jeton.WithDetail(jeton.ErrInvalid, "a login or logout path begins with one / and has no query")
+		return jeton.WithDetail(jeton.ErrInvalid, "invalid login or logout path: want one / at the beginning, and no query")
 	}
 
 	return nil

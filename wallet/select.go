@@ -20,36 +20,35 @@ const (
 	maxDotFile  = 64 << 10
 )
 
-// Choice is what a caller was told about who should act.
+// Choice is what the caller knows about which identity to use.
 type Choice struct {
-	// Flag is the name given for this very call, or "".
+	// Flag is the name given for this call, or "".
 	Flag string
-	// Getenv reads JETON_IDENTITY; by default it is that of the wallet.
+	// Getenv reads JETON_IDENTITY; by default it is the wallet's.
 	Getenv func(string) string
-	// Dir is where the search for a .jeton file begins; "" searches none.
+	// Dir is where the search for a .jeton file begins; if "", there is no search.
 	Dir string
 }
 
-// Select tells which identity acts at the origin of rawURL, and how that was
-// decided, in words for people. The first rule that names one wins:
+// Select returns the name of the identity to use at the origin of rawURL, and the rule that
+// decided, as text for the user. The first rule that names one wins:
 //
 //  1. Choice.Flag;
 //  2. JETON_IDENTITY: a name, or name@https://host for one origin only;
-//  3. the nearest .jeton file, from Choice.Dir up to the home folder or the root
-//     of the file system, that says something about this origin;
-//  4. the only identity that the wallet holds for the origin.
+//  3. the nearest .jeton file with a line for this origin, from Choice.Dir up to the
+//     home directory or the root of the file system;
+//  4. the only identity in the wallet for the origin.
 //
-// It returns jeton.ErrNotFound when the wallet does not hold the identity that
-// was named, ErrNoCredential when it holds none for the origin, and ErrAmbiguous
-// when it holds several and nothing names one; the texts list what there is.
-// Select changes nothing: there is no current identity.
+// It returns jeton.ErrNotFound if the wallet does not hold the named identity,
+// ErrNoCredential if it holds none for the origin, and ErrAmbiguous if it holds several and
+// no rule names one. The texts list the identities. Select changes nothing: there is no
+// current identity.
 //
 // A .jeton file has a line `identity = diane` for every origin, or lines
-// `https://app.example = diane` for one each, which go first. Empty lines are
-// skipped, and what follows # too. It must be a regular file of at most 64 KiB,
-// owned by the current user or the administrator, that not everybody can write;
-// otherwise it is an error. It holds no secret and chooses among identities that
-// the wallet has for the origin anyway.
+// `https://app.example = diane` for one each, which take precedence. Empty lines are
+// skipped, and so is text after #. It must be a regular file of at most 64 KiB, owned by the
+// current user or the administrator, and not writable by all users; otherwise it is an
+// error. It holds no secret, and chooses only among identities that the wallet has.
 func (w *Wallet) Select(ctx context.Context, rawURL string, c Choice) (name, how string, err error) {
 	o, err := ParseOrigin(rawURL)
 	if err != nil {
@@ -73,27 +72,32 @@ func (w *Wallet) Select(ctx context.Context, rawURL string, c Choice) (name, how
 	case name != "" && len(have) > 0:
 		return "", "", jeton.WithDetail(
 			jeton.ErrNotFound,
-			fmt.Sprintf("no identity %q for %s (chosen by %s); there are: %s", name, o, how, strings.Join(have, ", ")),
+			fmt.Sprintf("no identity %q for %s (chosen by %s); the wallet has: %s", name, o, how, strings.Join(have, ", ")),
 		)
 	case name != "":
 		return "", "", jeton.WithDetail(
 			jeton.ErrNotFound,
-			fmt.Sprintf("no identity %q for %s (chosen by %s); log it in first", name, o, how),
+			fmt.Sprintf("no identity %q for %s (chosen by %s); log in first", name, o, how),
 		)
 	case len(have) == 1:
 		return have[0], "the only identity for " + string(o), nil
 	case len(have) == 0:
 		return "", "", jeton.WithDetail(
 			jeton.ErrNoCredential,
-			fmt.Sprintf("the wallet holds no identity for %s; log one in first", o),
+			fmt.Sprintf("the wallet holds no identity for %s; log in first", o),
 		)
 	}
 
-	return "", "", jeton.WithDetail(jeton.ErrAmbiguous, fmt.Sprintf("which identity should act at %s? There are: %s. Name one with --as, %s or a %s file",
-		o, strings.Join(have, ", "), envIdentity, dotName))
+	return "", "", jeton.WithDetail(
+		jeton.ErrAmbiguous,
+		fmt.Sprintf(
+			"more than one identity at %s: %s; choose one with --as, %s or a %s file",
+			o, strings.Join(have, ", "), envIdentity, dotName,
+		),
+	)
 }
 
-// named returns the identity that the caller, the environment or a file names.
+// named returns the identity that the caller, the environment or a .jeton file names.
 func (w *Wallet) named(o Origin, c Choice) (name, how string, err error) {
 	if c.Flag != "" {
 		return c.Flag, "--as", nil
@@ -144,7 +148,7 @@ func (w *Wallet) named(o Origin, c Choice) (name, how string, err error) {
 	}
 }
 
-// splitName reads name or name@origin. Names may hold an @ themselves.
+// splitName parses name or name@origin. Names may contain @.
 func splitName(text string) (name string, at Origin, err error) {
 	name = text
 	i := strings.Index(text, "://")
@@ -171,9 +175,9 @@ type dotRule struct {
 	line int
 }
 
-// readDotFile returns the rules of a file, and none when it is not there.
+// readDotFile returns the rules of a .jeton file; none if it does not exist.
 func readDotFile(path string) (map[string]dotRule, error) {
-	// Lstat, since a link could lead to a file that others write.
+	// Lstat, because a link could lead to a file that others can write.
 	before, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -183,7 +187,7 @@ func readDotFile(path string) (map[string]dotRule, error) {
 	}
 
 	if !before.Mode().IsRegular() {
-		return nil, jeton.WithDetail(jeton.ErrInvalid, "it is not a regular file")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "not a regular file")
 	}
 
 	r, err := openFile(path)
@@ -197,14 +201,14 @@ func readDotFile(path string) (map[string]dotRule, error) {
 		return nil, err
 	}
 	if !os.SameFile(before, info) {
-		return nil, jeton.WithDetail(jeton.ErrConflict, "it was replaced while it was opened")
+		return nil, jeton.WithDetail(jeton.ErrConflict, "the file was replaced while it was opened")
 	}
 
 	if uid, ok := owner(info); ok && uid != os.Geteuid() && uid != 0 {
-		return nil, fmt.Errorf("it belongs to user %d: %w", uid, ErrExposed)
+		return nil, fmt.Errorf("owned by user %d: %w", uid, ErrExposed)
 	}
 	if _, ok := owner(info); ok && info.Mode().Perm()&0o002 != 0 {
-		return nil, fmt.Errorf("everybody can write it: %w; run: chmod o-w %s", ErrExposed, path)
+		return nil, fmt.Errorf("all users can write it: %w; run: chmod o-w %s", ErrExposed, path)
 	}
 
 	text, err := io.ReadAll(io.LimitReader(r, maxDotFile+1))
@@ -215,19 +219,20 @@ func readDotFile(path string) (map[string]dotRule, error) {
 	return parseDot(text)
 }
 
-// parseDot reads the text of a .jeton file: rules by normal origin or everyOrigin.
+// parseDot parses the text of a .jeton file. Its keys are normalised origins or everyOrigin.
 func parseDot(text []byte) (map[string]dotRule, error) {
 	if len(text) > maxDotFile {
-		return nil, jeton.WithDetail(jeton.ErrTooLarge, "it is over 64 KiB")
+		return nil, jeton.WithDetail(jeton.ErrTooLarge, "over 64 KiB")
 	}
 	if !utf8.Valid(text) {
-		return nil, jeton.WithDetail(jeton.ErrInvalid, "it is not text in UTF-8")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "not UTF-8")
 	}
 
-	rules, n := map[string]dotRule{}, 0
+	rules := map[string]dotRule{}
+	n := 0
 	for line := range strings.Lines(string(text)) {
 		n++
-		line, _, _ = strings.Cut(line, "#") // neither a name nor an origin holds one
+		line, _, _ = strings.Cut(line, "#") // neither a name nor an origin contains #
 		line = strings.TrimSpace(line)
 		if line == "" {
 			continue
@@ -258,7 +263,7 @@ func parseDot(text []byte) (map[string]dotRule, error) {
 		if twice {
 			return nil, jeton.WithDetail(
 				jeton.ErrInvalid,
-				fmt.Sprintf("line %d: %s is there already, in line %d", n, key, was.line),
+				fmt.Sprintf("line %d: duplicate of %s in line %d", n, key, was.line),
 			)
 		}
 

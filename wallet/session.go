@@ -6,21 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/jeton-auth/jeton"
 )
 
-// alone waits until nobody else logs this identity in or out, in this process or
-// another, and returns what ends that.
-func (id *Identity) alone(ctx context.Context) (done func(), err error) {
+// lock waits until no other login or logout of this identity is running, in this process or
+// another, and returns the function that unlocks.
+func (id *Identity) lock(ctx context.Context) (done func(), err error) {
 	select {
 	case id.flight <- struct{}{}:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for a login of %s at %s: %w", id.name, id.origin, ctx.Err())
 	}
 
-	// One of 256 locks, by hash: the names of files tell next to nothing.
+	// One of 256 locks, by hash: file names reveal almost nothing.
 	sum := sha256.Sum256([]byte(string(id.origin) + "\n" + id.name))
 	unlock, err := id.w.file.lock(ctx, fmt.Sprintf("login-%02x.lock", sum[0]))
 	if err != nil {
@@ -31,8 +32,8 @@ func (id *Identity) alone(ctx context.Context) (done func(), err error) {
 	return func() { unlock(); <-id.flight }, nil
 }
 
-// renew gets the identity a newer session than a request saw: by a login, if it
-// may log in by itself, else by looking whether another process logged it in.
+// renew gets a newer session than a request saw: by a login, if the identity logs in
+// automatically, else from the file, if another process has logged in.
 func (id *Identity) renew(ctx context.Context, saw view) (ok bool, failure error) {
 	if saw.e.Auto {
 		err := id.relogin(ctx, saw)
@@ -46,8 +47,8 @@ func (id *Identity) renew(ctx context.Context, saw view) (ok bool, failure error
 
 	e := d.find(id.origin, id.name)
 	if e == nil || e.Epoch == saw.e.Epoch || e.Epoch == "" {
-		if saw.e.Handed != nil {
-			return false, errHanded
+		if saw.e.Foreign != nil {
+			return false, errNotRenewable
 		}
 		return false, nil
 	}
@@ -57,11 +58,11 @@ func (id *Identity) renew(ctx context.Context, saw view) (ok bool, failure error
 	return true, nil
 }
 
-// relogin replaces the session that a request saw. It returns nil when a newer one
-// is in place, whoever logged in, and an error when there is none to be had. Of
-// the requests that wait for one login, none tries again after it failed.
+// relogin replaces the session that a request saw. It returns nil if a newer one is in
+// place, and an error if the login failed. Requests that wait for one login share its
+// result: none of them tries again.
 func (id *Identity) relogin(ctx context.Context, saw view) error {
-	done, err := id.alone(ctx)
+	done, err := id.lock(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func (id *Identity) relogin(ctx context.Context, saw view) error {
 	outcome := id.outcome
 	id.mu.Unlock()
 
-	if have.Epoch != saw.e.Epoch && !have.over(id.w.now()) {
+	if have.Epoch != saw.e.Epoch && !have.expiring(id.w.now()) {
 		return nil
 	}
 	if attempts != saw.attempts {
@@ -82,7 +83,7 @@ func (id *Identity) relogin(ctx context.Context, saw view) error {
 
 	err = id.logInAgain(ctx, have.Epoch)
 	if ctx.Err() != nil {
-		return err // this caller went away; the next one in line may do better
+		return err // this caller has given up; the next one tries
 	}
 
 	id.mu.Lock()
@@ -94,8 +95,8 @@ func (id *Identity) relogin(ctx context.Context, saw view) error {
 	return err
 }
 
-// logInAgain logs in with the password source or the key, unless another process did.
-// The caller is alone.
+// logInAgain logs in with the password source or the key, unless another process did. The
+// caller holds the lock.
 func (id *Identity) logInAgain(ctx context.Context, epoch string) error {
 	d, err := id.w.file.read(ctx)
 	if err != nil {
@@ -104,7 +105,7 @@ func (id *Identity) logInAgain(ctx context.Context, epoch string) error {
 
 	have := d.find(id.origin, id.name)
 	if have == nil {
-		id.leave(d.Revision)
+		id.remove(d.Revision)
 		return notFound(id.origin, id.name)
 	}
 
@@ -112,16 +113,16 @@ func (id *Identity) logInAgain(ctx context.Context, epoch string) error {
 	if e.Epoch != epoch {
 		id.adopt(e, d.Revision)
 		if e.Epoch == "" {
-			return jeton.WithDetail(jeton.ErrNoCredential, "it was logged out")
+			return jeton.WithDetail(jeton.ErrNoCredential, "the identity was logged out")
 		}
-		if !e.over(id.w.now()) {
+		if !e.expiring(id.w.now()) {
 			return nil
 		}
 	}
 
 	if !e.Auto {
 		id.adopt(e, d.Revision)
-		return jeton.WithDetail(jeton.ErrNoCredential, "it does not log in by itself any more")
+		return jeton.WithDetail(jeton.ErrNoCredential, "the identity no longer logs in automatically")
 	}
 
 	if err := e.Held.err(id.w.now()); err != nil {
@@ -146,21 +147,15 @@ func (id *Identity) logInAgain(ctx context.Context, epoch string) error {
 	return id.install(ctx, e, false)
 }
 
-// hold keeps a refused login of e from being repeated, by any process.
+// hold keeps all processes from repeating a refused login.
 func (id *Identity) hold(ctx context.Context, was entry, refused error) error {
 	h := held{Code: jeton.Code(refused)}
 	switch {
 	case errors.Is(refused, jeton.ErrBadCredential) && was.Key == nil:
-		// The same password will not be right later.
-	case errors.Is(
-		refused,
-		jeton.ErrRelogin,
-	), errors.Is(refused, jeton.ErrTooMany), errors.Is(refused, jeton.ErrSessionsFull),
-		// A key may be registered, or put into its file, any moment.
-		errors.Is(
-			refused,
-			jeton.ErrBadCredential,
-		), errors.Is(refused, jeton.ErrForbidden), errors.Is(refused, jeton.ErrScope):
+		// The same password will not be accepted later.
+	case isAny(refused, jeton.ErrRelogin, jeton.ErrTooMany, jeton.ErrSessionsFull),
+		// A key may be registered, or its file replaced, at any moment.
+		isAny(refused, jeton.ErrBadCredential, jeton.ErrForbidden, jeton.ErrScope):
 		wait, ok := jeton.RetryAfter(refused)
 		if !ok {
 			wait = holdWait
@@ -183,10 +178,15 @@ func (id *Identity) hold(ctx context.Context, was entry, refused error) error {
 	})
 }
 
-// install makes e, which has just logged in, the identity's entry in the file and
-// in memory. An identity that was forgotten meanwhile comes back only by create.
+// isAny reports whether err is one of the targets.
+func isAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
+}
+
+// install makes e, which has just logged in, the identity's entry in the file and in memory.
+// An identity that was removed meanwhile is added again only if create is set.
 func (id *Identity) install(ctx context.Context, e entry, create bool) error {
-	// The session exists at the server: a caller who leaves must not lose it.
+	// The session exists at the server: it must be stored even if the caller has given up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWait)
 	defer cancel()
 
@@ -210,34 +210,34 @@ func (id *Identity) install(ctx context.Context, e entry, create bool) error {
 	return nil
 }
 
-// Logout ends the session at the server, then forgets its cookies. Of an identity that
-// proves itself by a key it revokes the token at the issuer (RFC 7009), proved by the key.
-// A token that was handed in is forgotten and not revoked: whoever made it ends it.
-// The identity stays, with its settings and its password source or key, and does not log
-// in by itself until the next Login; Forget removes it. Logging out an identity that has no
-// session, or whose session the server says is over, is not an error.
+// Logout ends the session at the server, then removes its cookies. For an identity with a key
+// it revokes the token at the issuer (RFC 7009), authenticated by the key. A token made
+// elsewhere is removed and not revoked. The identity stays, with its settings and its
+// password source or key, and does not log in automatically until the next Login; Forget
+// removes it. Logging out an identity without a session, or with an expired one, is not an
+// error.
 //
-// When the server cannot be reached or refuses, Logout returns that error and the
-// wallet keeps the session, so that logging out can be tried again.
+// If the server cannot be reached or refuses, Logout returns that error and the wallet keeps
+// the session, so that the caller can try again.
 func (w *Wallet) Logout(ctx context.Context, rawURL, name string) error {
 	id, err := w.Identity(ctx, rawURL, name)
 	if err != nil {
 		return err
 	}
 
-	done, err := id.alone(ctx)
+	done, err := id.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
 
-	// Only now: a login may have ended while this waited.
+	// Read it again: another login may have finished while this one waited.
 	if id, err = w.Identity(ctx, rawURL, name); err != nil {
 		return err
 	}
 
 	e := id.view().e
-	if e.Handed == nil && e.live(w.now()) {
+	if e.Foreign == nil && e.live(w.now()) {
 		end := w.signOut
 		if e.Key != nil {
 			end = w.revoke
@@ -268,8 +268,8 @@ func (w *Wallet) Logout(ctx context.Context, rawURL, name string) error {
 				s.Ends = time.Time{}
 			}
 
-			if have.Handed != nil {
-				have.Handed = &handed{}
+			if have.Foreign != nil {
+				have.Foreign = &foreignToken{}
 			}
 
 			e = *have
@@ -278,7 +278,7 @@ func (w *Wallet) Logout(ctx context.Context, rawURL, name string) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("forget the session of %s at %s: %w", name, id.origin, err)
+		return fmt.Errorf("remove the session of %s at %s: %w", name, id.origin, err)
 	}
 
 	id.adopt(e, after.Revision)
@@ -302,7 +302,7 @@ func (w *Wallet) signOut(ctx context.Context, e *entry) error {
 		return nil
 	}
 	if resp.StatusCode == http.StatusForbidden && resp.Header.Get(jeton.HeaderError) == "" {
-		return fmt.Errorf("the server answered with status %d", resp.StatusCode)
+		return fmt.Errorf("got status %d", resp.StatusCode)
 	}
 
 	return refusal(resp, w.now())

@@ -90,7 +90,7 @@ func TestWrongKeyIsABadCredential(t *testing.T) {
 	if _, err := s.wallet(t.TempDir()).Login(
 		t.Context(),
 		in,
-	); !errors.Is(err, jeton.ErrBadCredential) || !strings.Contains(err.Error(), "prove client ci by key ") {
+	); !errors.Is(err, jeton.ErrBadCredential) || !strings.Contains(err.Error(), "authenticate client ci with key ") {
 		t.Errorf("Login: %v, want ErrBadCredential and which key", err)
 	}
 }

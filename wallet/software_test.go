@@ -231,7 +231,7 @@ func TestSoftwareLogsInByItsKey(t *testing.T) {
 		URL: s.URL("people"),
 		As:  "ci",
 		Key: in.Key,
-	}); !errors.Is(err, jeton.ErrNotFound) || !strings.Contains(err.Error(), "takes no tokens") {
+	}); !errors.Is(err, jeton.ErrNotFound) || !strings.Contains(err.Error(), "accepts no tokens") {
 		t.Errorf("a service without tokens: %v, want ErrNotFound", err)
 	}
 
@@ -491,7 +491,7 @@ func TestTokenThatIsNotValidYetIsWaitedFor(t *testing.T) {
 	gone, end := context.WithCancel(t.Context())
 	end()
 
-	if err := pass(gone, time.Hour); !errors.Is(err, context.Canceled) {
+	if err := sleep(gone, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Errorf("a caller who leaves: %v", err)
 	}
 }
@@ -515,7 +515,7 @@ func TestIssuerThatDoesNotAnswer(t *testing.T) {
 
 	n := s.spy.asked()
 	if n != 1 {
-		t.Errorf("a token that is still good was asked for %d times, want once in %v", n, calm)
+		t.Errorf("a token that is still good was asked for %d times, want once in %v", n, renewPause)
 	}
 
 	s.pass(5 * time.Minute)

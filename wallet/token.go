@@ -12,22 +12,22 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
-// handed is a token that somebody made elsewhere and handed to the wallet: a personal one,
-// most of all. The wallet knows neither what it is good for nor how to get another.
-type handed struct {
+// foreignToken is a token made elsewhere, most often a personal token. The wallet knows
+// neither its terms nor how to get another.
+type foreignToken struct {
 	Token string `json:"token,omitempty"` // "": logged out
 }
 
-// errHanded is why an identity with a handed token does not log in again by itself. It is
-// no outcome: that is what the service said.
-var errHanded = errors.New("the token was handed in and cannot renew itself")
+// errNotRenewable is why an identity with a token made elsewhere does not log in again. The
+// outcome itself is the one that the service returned.
+var errNotRenewable = errors.New("the token was made elsewhere and the wallet cannot renew it")
 
-// bearer returns the token that e sends with its requests, "" when it has none, and
-// reports whether e sends tokens at all.
+// bearer returns the token that e sends with its requests, "" if it has none, and reports
+// whether e sends tokens at all.
 func (e *entry) bearer(now time.Time) (text string, ok bool) {
 	switch {
-	case e.Handed != nil:
-		return e.Handed.Token, true
+	case e.Foreign != nil:
+		return e.Foreign.Token, true
 	case e.Key == nil:
 		return "", false
 	case !e.Key.live(now):
@@ -37,29 +37,29 @@ func (e *entry) bearer(now time.Time) (text string, ok bool) {
 	return e.Key.Token, true
 }
 
-// applyToken puts a token that a login hands in into its entry. What e.Handed points to
-// is shared, so it is replaced.
+// applyToken copies the token of a login into its entry. Entries share what e.Foreign points
+// to, so it is replaced and not changed.
 func (in Login) applyToken(e *entry) error {
 	otherwise := in.Key != "" || !in.Password.IsZero() || in.Save || len(in.Command) > 0
 	switch {
 	case in.Token.IsZero() && otherwise:
-		e.Handed = nil
+		e.Foreign = nil
 		return nil
 	case in.Token.IsZero():
 		return nil
 	case otherwise:
 		return jeton.WithDetail(
 			jeton.ErrInvalid,
-			"an identity proves itself by a token, a key or a password; give one of them",
+			"an identity has a token, a key or a password; give one of them",
 		)
 	}
 
 	text := in.Token.Reveal()
-	if err := checkHanded(text); err != nil {
+	if err := checkToken(text); err != nil {
 		return err
 	}
 
-	e.Handed = &handed{Token: text}
+	e.Foreign = &foreignToken{Token: text}
 	e.Key = nil
 	e.Source = source{}
 	e.Cookies = nil
@@ -67,51 +67,51 @@ func (in Login) applyToken(e *entry) error {
 	return nil
 }
 
-// checkHanded refuses what cannot be a token. Its errors repeat nothing of it.
-func checkHanded(text string) error {
+// checkToken refuses text that cannot be a token. Its errors do not repeat the text.
+func checkToken(text string) error {
 	if !isToken(text) {
 		return jeton.WithDetail(
 			jeton.ErrInvalid,
-			"that is not a token: it holds what no token holds, or is over 16 KiB",
+			"invalid token: want letters, digits and -._~+/ (RFC 6750), at most 16 KiB",
 		)
 	}
 
-	// Of those that a Jeton server makes, a slip of the pen shows.
+	// Tokens of a Jeton server have a checksum, which shows a typing error.
 	ours, _ := strings.CutPrefix(text, "jtn_")
 	switch {
 	case ours == text:
 		return nil
 	case strings.HasPrefix(ours, "s_"), strings.HasPrefix(ours, "c_"):
-		return jeton.WithDetail(jeton.ErrInvalid, "that is the secret of a session or of a client, and not a token")
+		return jeton.WithDetail(jeton.ErrInvalid, "this is the secret of a session or of a client, not a token")
 	case secret.Is(secret.Personal, text), secret.Is(secret.Access, text):
 		return nil
 	}
 
-	return jeton.WithDetail(jeton.ErrInvalid, "the token is cut short or mistyped: its checksum is not right")
+	return jeton.WithDetail(jeton.ErrInvalid, "the token is truncated or mistyped: its checksum is wrong")
 }
 
-// byToken takes over a token that was handed in. It is not tried: it may be counted, and a
-// trial would cost a use.
+// byToken logs e in with a token made elsewhere. It does not try the token, which may be
+// counted: a trial would cost a use.
 func (w *Wallet) byToken(ctx context.Context, e *entry) error {
-	if e.Handed.Token == "" {
+	if e.Foreign.Token == "" {
 		return jeton.WithDetail(
 			jeton.ErrInvalid,
-			fmt.Sprintf("%s at %s has no token any more; hand one in", e.Name, e.Origin),
+			fmt.Sprintf("%s at %s has no token; log in with one", e.Name, e.Origin),
 		)
 	}
 
-	told, err := w.wellKnown(ctx, e)
-	if err == nil && told.Service != "" && told.Issuer == "" {
+	service, err := w.wellKnown(ctx, e)
+	if err == nil && service.Service != "" && service.Issuer == "" {
 		err = jeton.WithDetail(
 			jeton.ErrNotFound,
-			"the service takes no tokens: it names no issuer at /.well-known/jeton",
+			"the service accepts no tokens: it names no issuer at /.well-known/jeton",
 		)
 	}
 	if err != nil {
 		return fmt.Errorf("log in at %s: %w", e.Origin, err)
 	}
 
-	e.Service = told.Service
+	e.Service = service.Service
 	e.Epoch = rand.Text()
 	e.LoggedIn = w.now()
 	e.Uses = nil

@@ -146,8 +146,8 @@ func TestHandedTokenThatIsOverSaysThatItCannotRenewItself(t *testing.T) {
 			id := mustLogin(t, s.wallet(home), s.job(made.Secret))
 			tc.over(s, id, made)
 			_, _, why := s.ask(id)
-			if !errors.Is(why, tc.want) || !strings.Contains(why.Error(), "cannot renew itself") {
-				t.Errorf("NeedsLogin = %v, want %v that says it cannot renew itself", why, tc.want)
+			if !errors.Is(why, tc.want) || !strings.Contains(why.Error(), "the wallet cannot renew it") {
+				t.Errorf("NeedsLogin = %v, want %v with the reason", why, tc.want)
 			}
 
 			mustLogin(t, s.wallet(home), s.job(s.personal().Secret))
@@ -166,8 +166,8 @@ func TestWhatIsNoTokenIsNotTaken(t *testing.T) {
 		want error
 		says string
 	}{
-		{"nothing but blanks", s.job("   "), jeton.ErrInvalid, "not a token"},
-		{"two lines", s.job(good + "\n" + good), jeton.ErrInvalid, "not a token"},
+		{"nothing but blanks", s.job("   "), jeton.ErrInvalid, "invalid token"},
+		{"two lines", s.job(good + "\n" + good), jeton.ErrInvalid, "invalid token"},
 		{"one that is too long", s.job(strings.Repeat("a", maxToken+1)), jeton.ErrInvalid, "16 KiB"},
 		{"one that is cut short", s.job(good[:40]), jeton.ErrInvalid, "mistyped"},
 		{"one with a slip of the pen", s.job(swapped), jeton.ErrInvalid, "mistyped"},
@@ -210,7 +210,7 @@ func TestWhatIsNoTokenIsNotTaken(t *testing.T) {
 			"a service without tokens",
 			Login{URL: s.URL("people"), As: "job", Token: jeton.NewSecret(good)},
 			jeton.ErrNotFound,
-			"takes no tokens",
+			"accepts no tokens",
 		},
 		{
 			"plain http to another machine",

@@ -19,42 +19,41 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// Config says where a wallet lies and how it is opened. Its zero value is what a
-// command line tool wants.
+// Config is where a wallet is and how it is opened. The zero value suits a command line
+// tool.
 type Config struct {
-	// Dir is the folder of wallet.age: by default $JETON_HOME/wallet, else
-	// $XDG_DATA_HOME/jeton when that is absolute, else ~/.local/share/jeton.
+	// Dir is the directory of wallet.age: by default $JETON_HOME/wallet, else
+	// $XDG_DATA_HOME/jeton if that is absolute, else ~/.local/share/jeton.
 	Dir string
-	// KeyDir is the folder of wallet.key: by default $JETON_HOME, else
-	// $XDG_CONFIG_HOME/jeton when that is absolute, else ~/.config/jeton.
+	// KeyDir is the directory of wallet.key: by default $JETON_HOME, else
+	// $XDG_CONFIG_HOME/jeton if that is absolute, else ~/.config/jeton.
 	KeyDir string
-	// Passphrase, when set, is asked once for the passphrase that seals the wallet,
-	// when it is needed. first says that there is no wallet yet, so that a person
-	// can be asked to type it twice. Without it, the first line of the file named by
-	// JETON_WALLET_PASSPHRASE_FILE is the passphrase, if that is set.
+	// Passphrase, if set, is called at most once for the passphrase that encrypts the
+	// wallet. first is true if there is no wallet yet, so that the user can be asked to type
+	// it twice. Without Passphrase, the passphrase is the first line of the file named by
+	// JETON_WALLET_PASSPHRASE_FILE, if that is set.
 	Passphrase func(ctx context.Context, first bool) (jeton.Secret, error)
-	// Keyring keeps the key in the keyring of the system, unless there is a
-	// passphrase. JETON_WALLET_KEYRING=1 does the same.
+	// Keyring stores the key in the system's keyring, unless there is a passphrase. JETON_WALLET_KEYRING=1 does the same.
 	Keyring bool
 	// Transport sends the requests: by default one with TLS 1.2 or later, proxies
-	// from the environment, and time-outs. It must be a *http.Transport where an
-	// identity trusts a CA certificate of its own.
+	// from the environment, and timeouts. It must be a *http.Transport if an identity has
+	// CA certificates of its own.
 	Transport http.RoundTripper
 	// AllowHTTP accepts plain http for hosts other than this machine.
 	AllowHTTP bool
-	// Stderr is where password commands complain; nil discards it.
+	// Stderr is the standard error of password commands; nil discards it.
 	Stderr io.Writer
 	// Now is the clock, by default time.Now.
 	Now func() time.Time
-	// Wait passes d, the time until a token becomes valid, or returns the error of ctx
-	// when that ends first. By default it waits by the clock of the machine.
+	// Wait sleeps for d, the time until a token becomes valid, or returns the error of ctx
+	// if that ends first. By default it uses the machine's clock.
 	Wait func(ctx context.Context, d time.Duration) error
 	// Getenv reads the environment, by default os.Getenv.
 	Getenv func(string) string
 }
 
-// Wallet holds identities. It is safe for concurrent use, and so are several of
-// them, in one process or many, over one folder.
+// Wallet holds identities. It is safe for concurrent use, and so are several wallets, in
+// one process or many, on one directory.
 type Wallet struct {
 	file      *file
 	transport http.RoundTripper
@@ -66,19 +65,19 @@ type Wallet struct {
 	home      string
 
 	mu     sync.Mutex
-	live   map[place]*Identity        // one per identity, so that it logs in once
+	live   map[identityKey]*Identity  // one per identity, so that it logs in once
 	trusts map[string]*http.Transport // by CA certificate
 }
 
-// place is what an identity is kept under.
-type place struct {
+// identityKey identifies an identity.
+type identityKey struct {
 	origin Origin
 	name   string
 }
 
-// Open prepares a wallet. It makes nothing and decrypts nothing yet: the first
-// login makes the folder, the key and the file. It returns ErrExposed when the
-// folder is there and others can open it.
+// Open prepares a wallet. It creates and decrypts nothing: the first login creates the
+// directory, the key and the file. It returns ErrExposed if the directory exists and other
+// users can open it.
 func Open(c Config) (*Wallet, error) {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -87,7 +86,7 @@ func Open(c Config) (*Wallet, error) {
 		c.Getenv = os.Getenv
 	}
 	if c.Wait == nil {
-		c.Wait = pass
+		c.Wait = sleep
 	}
 
 	w := &Wallet{
@@ -97,11 +96,11 @@ func Open(c Config) (*Wallet, error) {
 		getenv:    c.Getenv,
 		wait:      c.Wait,
 		home:      cmp.Or(c.Getenv("HOME"), c.Getenv("USERPROFILE")),
-		live:      map[place]*Identity{},
+		live:      map[identityKey]*Identity{},
 		trusts:    map[string]*http.Transport{},
 	}
 
-	// Times that went through the file compare equal to those that did not.
+	// Times read from the file compare equal to those that were written.
 	w.now = func() time.Time { return c.Now().UTC().Round(0) }
 	if w.transport == nil {
 		w.transport = defaultTransport()
@@ -109,14 +108,14 @@ func Open(c Config) (*Wallet, error) {
 
 	var err error
 	if c.Dir == "" {
-		c.Dir, err = w.folder("XDG_DATA_HOME", ".local/share", "wallet")
+		c.Dir, err = w.directory("XDG_DATA_HOME", ".local/share", "wallet")
 		if err != nil {
 			return nil, err
 		}
 	}
 
 	if c.KeyDir == "" {
-		c.KeyDir, err = w.folder("XDG_CONFIG_HOME", ".config", "")
+		c.KeyDir, err = w.directory("XDG_CONFIG_HOME", ".config", "")
 		if err != nil {
 			return nil, err
 		}
@@ -137,9 +136,9 @@ func Open(c Config) (*Wallet, error) {
 	return w, checkDir(c.Dir)
 }
 
-// folder returns the folder that the environment names (XDG Base Directory
+// directory returns the directory that the environment names (XDG Base Directory
 // Specification: a value that is not absolute is ignored).
-func (w *Wallet) folder(xdg, under, ours string) (string, error) {
+func (w *Wallet) directory(xdg, under, ours string) (string, error) {
 	home := w.getenv("JETON_HOME")
 	if home != "" {
 		if !filepath.IsAbs(home) {
@@ -157,7 +156,7 @@ func (w *Wallet) folder(xdg, under, ours string) (string, error) {
 	if !filepath.IsAbs(w.home) {
 		return "", jeton.WithDetail(
 			jeton.ErrInvalid,
-			"no place for the wallet: set HOME or JETON_HOME to an absolute path",
+			"no directory for the wallet: set HOME or JETON_HOME to an absolute path",
 		)
 	}
 
@@ -180,8 +179,8 @@ func defaultTransport() *http.Transport {
 	}
 }
 
-// transportFor returns what sends the requests of an identity that trusts caCert,
-// and only it, or the CAs of the system when that is "".
+// transportFor returns the transport of an identity that trusts only caCert, or the
+// system's CAs if that is "".
 func (w *Wallet) transportFor(caCert string) (http.RoundTripper, error) {
 	if caCert == "" {
 		return w.transport, nil
@@ -223,42 +222,42 @@ type Source string
 
 // The sources of a password.
 const (
-	SourceNone    Source = "none"    // a person has to type it
-	SourceSaved   Source = "saved"   // it is in the wallet
-	SourceCommand Source = "command" // a command prints it
+	SourceNone    Source = "none"    // the user types it
+	SourceSaved   Source = "saved"   // stored in the wallet
+	SourceCommand Source = "command" // printed by a command
 )
 
-// Kind is how an identity proves itself.
+// Kind is how an identity authenticates.
 type Kind string
 
 // The kinds of identities.
 const (
-	KindSession Kind = "session" // by a login, which made a session
-	KindKey     Kind = "key"     // by a private key, which gets it tokens
-	KindToken   Kind = "token"   // by a token that somebody made and handed to it
+	KindSession Kind = "session" // with a session, after a login
+	KindKey     Kind = "key"     // with tokens, requested with a private key
+	KindToken   Kind = "token"   // with a token made elsewhere
 )
 
-// Info is what is told about an identity. It holds no secret by construction.
+// Info describes an identity. It holds no secrets.
 type Info struct {
 	Origin   Origin    `json:"origin"`
 	Name     string    `json:"name"`
 	Kind     Kind      `json:"kind"`
 	Username string    `json:"username"`
-	Service  string    `json:"service,omitempty"` // what the service calls itself
-	SignedIn bool      `json:"signed_in"`         // has a session or token, as far as the wallet knows
+	Service  string    `json:"service,omitempty"` // the service's own name
+	SignedIn bool      `json:"signed_in"`         // has a session or token that has not expired
 	Created  time.Time `json:"created_at"`
 	LoggedIn time.Time `json:"logged_in_at,omitzero"`
-	Expires  time.Time `json:"expires_at,omitzero"`      // when its first cookie or its token ends; zero: the server knows
-	Uses     *int64    `json:"uses_remaining,omitempty"` // last seen; under concurrent requests any of the counts sent
+	Expires  time.Time `json:"expires_at,omitzero"`      // of its first cookie or its token; zero: unknown
+	Uses     *int64    `json:"uses_remaining,omitempty"` // last seen; with concurrent requests, any of the counts received
 	Source   Source    `json:"password_source"`
-	Auto     bool      `json:"auto"`             // logs in again by itself
+	Auto     bool      `json:"auto"`             // logs in again automatically
 	Trusts   bool      `json:"own_ca,omitempty"` // trusts a CA certificate given at login
 
-	// Of an identity that proves itself by a key.
+	// Of an identity with a key.
 	Issuer    string    `json:"issuer,omitempty"`    // of its tokens
 	KeyFile   string    `json:"key_file,omitempty"`  // where the private key is
-	KeyID     string    `json:"kid,omitempty"`       // of the key that the token was got with
-	NotBefore time.Time `json:"not_before,omitzero"` // of the token; zero: it was good at once
+	KeyID     string    `json:"kid,omitempty"`       // of the key that the token was requested with
+	NotBefore time.Time `json:"not_before,omitzero"` // of the token; zero: it was valid at once
 }
 
 func (e *entry) info(now time.Time) Info {
@@ -284,11 +283,10 @@ func (e *entry) info(now time.Time) Info {
 		in.Issuer = s.Issuer
 		in.KeyFile = s.File
 		in.KeyID = s.SignedBy
-
 		in.NotBefore = s.Opens
 	}
 
-	if e.Handed != nil {
+	if e.Foreign != nil {
 		in.Kind = KindToken
 	}
 
@@ -319,9 +317,8 @@ func (w *Wallet) Identities(ctx context.Context) ([]Info, error) {
 	return out, nil
 }
 
-// Identity returns the identity name at the origin of rawURL, of which the path
-// does not matter. It returns jeton.ErrNotFound when there is none. All callers
-// in one process get the same *Identity.
+// Identity returns the identity name at the origin of rawURL; the path is ignored. It returns
+// jeton.ErrNotFound if there is none. All callers in one process get the same *Identity.
 func (w *Wallet) Identity(ctx context.Context, rawURL, name string) (*Identity, error) {
 	o, err := ParseOrigin(rawURL)
 	if err != nil {
@@ -351,12 +348,12 @@ func notFound(o Origin, name string) error {
 	return jeton.WithDetail(jeton.ErrNotFound, fmt.Sprintf("the wallet holds no identity %q for %s", name, o))
 }
 
-// identity returns the one Identity that this process has for o and name.
+// identity returns the one Identity of this process for o and name.
 func (w *Wallet) identity(o Origin, name string) *Identity {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
-	id := w.live[place{o, name}]
+	id := w.live[identityKey{o, name}]
 	if id == nil {
 		id = &Identity{
 			w:      w,
@@ -364,14 +361,14 @@ func (w *Wallet) identity(o Origin, name string) *Identity {
 			name:   name,
 			flight: make(chan struct{}, 1),
 		}
-		w.live[place{o, name}] = id
+		w.live[identityKey{o, name}] = id
 	}
 
 	return id
 }
 
-// Forget removes an identity without asking the server, whose session goes on
-// until it expires; Logout ends it. It returns jeton.ErrNotFound when there is none.
+// Forget removes an identity from the wallet. The session at the server remains until it
+// expires; Logout ends it. Forget returns jeton.ErrNotFound if there is none.
 func (w *Wallet) Forget(ctx context.Context, rawURL, name string) error {
 	o, err := ParseOrigin(rawURL)
 	if err != nil {
@@ -387,14 +384,14 @@ func (w *Wallet) Forget(ctx context.Context, rawURL, name string) error {
 		return nil
 	})
 	if err == nil {
-		w.identity(o, name).leave(after.Revision)
+		w.identity(o, name).remove(after.Revision)
 	}
 
 	return err
 }
 
-// Flush writes what was learned and is not worth a write of its own: how many
-// uses are left, and later expiries. New sessions are durable without it.
+// Flush writes changes that are not worth a write of their own: remaining uses and later
+// expiries. New sessions are durable without it.
 func (w *Wallet) Flush(ctx context.Context) error {
 	w.mu.Lock()
 	var dirty []*Identity
@@ -405,6 +402,7 @@ func (w *Wallet) Flush(ctx context.Context) error {
 	}
 
 	w.mu.Unlock()
+
 	if len(dirty) == 0 {
 		return nil
 	}
@@ -416,7 +414,7 @@ func (w *Wallet) Flush(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("write what the wallet learned: %w", err)
+		return fmt.Errorf("write wallet: %w", err)
 	}
 
 	for _, id := range dirty {

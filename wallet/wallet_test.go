@@ -378,7 +378,7 @@ func TestAnOldReadDoesNotReplaceWhatIsKnown(t *testing.T) {
 		t.Error("an old read brought the old session back")
 	}
 
-	id.leave(old.Revision)
+	id.remove(old.Revision)
 	mustGet(t, id, s.URL+"/whoami", "diane@app1")
 }
 

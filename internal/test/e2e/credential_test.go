@@ -149,7 +149,7 @@ func gitAsks(t *testing.T, h *helping) {
 		{"the helper by its name, with a flag", "jeton --as job", h.URL, 0, ""},
 		{"a token that is for another service", "jeton --as stray", h.URL, 128, "Authentication failed"},
 		{"a token that was revoked", "jeton --as spent", h.URL, 128, "Authentication failed"},
-		{"nobody knows who", "jeton", h.URL, 128, "which identity should act"},
+		{"nobody knows who", "jeton", h.URL, 128, "more than one identity at"},
 		{
 			"a user whom the wallet does not know",
 			"jeton",
