@@ -13,17 +13,18 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// dial connects to a server. Where the library has given up on an answer, it asks the server
-// on another connection to stop working on it, and then listens whether the server ends the
-// first one. It takes up to 15 s for that and keeps the place in the pool meanwhile: behind
-// a line that has swallowed everything, the pool would be full of the dead for as long after
-// the line is well again. So neither gets more time than an answer does.
+// dial connects to a server. When the library gives up on an answer, it sends the server a
+// cancel request on another connection, and waits for the end of the first one. It takes up to
+// 15 s for that, and keeps the place in the pool meanwhile. After packets were dropped
+// silently, the pool would be full of dead connections for so long. So both have only as much
+// time as an answer.
 func (c Config) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := net.Dialer{KeepAlive: 15 * time.Second}
-	// Nobody else has more time than Connect.
-	last, limited := ctx.Deadline()
-	toCancel := limited && time.Until(last) > c.Connect
-	if toCancel {
+
+	// Only a cancel request has a deadline after Connect.
+	deadline, limited := ctx.Deadline()
+	cancelRequest := limited && time.Until(deadline) > c.Connect
+	if cancelRequest {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.Answer)
 		defer cancel()
@@ -33,33 +34,32 @@ func (c Config) dial(ctx context.Context, network, addr string) (net.Conn, error
 	if err != nil {
 		return nil, err
 	}
-	if toCancel {
+	if cancelRequest {
 		err = conn.SetDeadline(time.Now().Add(c.Answer))
 	}
 
 	return boundedConn{conn, c.Answer}, err
 }
 
-// boundedConn is a connection that waits no longer than most for its own end.
+// boundedConn is a connection that waits no longer than the limit for its own end.
 type boundedConn struct {
 	net.Conn
 	limit time.Duration
 }
 
-// SetDeadline implements net.Conn. The library sets one that lies ahead only to end a
+// SetDeadline implements net.Conn. The library sets a deadline in the future only to end a
 // connection.
-func (h boundedConn) SetDeadline(t time.Time) error {
-	most := time.Now().Add(h.limit)
-	if t.After(most) {
-		t = most
+func (b boundedConn) SetDeadline(t time.Time) error {
+	latest := time.Now().Add(b.limit)
+	if t.After(latest) {
+		t = latest
 	}
-	return h.Conn.SetDeadline(t)
+	return b.Conn.SetDeadline(t)
 }
 
-// checkPooler returns an error when a connection is not one session of the server from its
-// beginning to its end: a pooler may hand it to others between two transactions. Locks and
-// settings would be left with them, and a node could not tell that the server which it has
-// renewed from has fallen over since.
+// checkPooler returns an error when a pooler gives a connection to other clients between two
+// transactions. Locks and settings would go to them, and a node could not notice that the server
+// which it polls has failed over.
 func checkPooler(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 	var conns [2]*pgx.Conn
 	for i := range conns {
@@ -67,39 +67,45 @@ func checkPooler(ctx context.Context, c Config, settings *pgx.ConnConfig) error 
 		if err != nil {
 			return err
 		}
-		defer func() {
-			leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			defer cancel()
-			_ = conn.Close(leaving)
-		}()
+		defer func() { _ = closeConn(ctx, conn) }()
 
 		conns[i] = conn
 	}
 
-	// A pooler that has nothing left to give lets whoever asks wait.
-	asking, cancel := context.WithTimeout(ctx, 3*c.Answer)
+	// A pooler without a free connection lets its clients wait.
+	ctx, cancel := context.WithTimeout(ctx, 3*c.Answer)
 	defer cancel()
 
-	// What the second takes while it is in a transaction is what the first has let go of.
-	plain := pgx.QueryExecModeSimpleProtocol
-	for _, step := range []struct {
-		conn *pgx.Conn
-		text string
-	}{{conns[0], "SELECT set_config('jeton.mark', 'mine', false)"}, {conns[1], "BEGIN"}, {conns[1], "SELECT 1"}} {
-		if _, err := step.conn.Exec(asking, step.text, plain); err != nil {
-			return fmt.Errorf("look whether a pooler shares connections out: %w", err)
+	mine, err := keepsSession(ctx, conns[0], conns[1])
+	if err != nil {
+		return fmt.Errorf("check whether a pooler shares connections: %w", err)
+	}
+	if !mine {
+		return errors.New("a pooler in front of the database shares connections between transactions; " +
+			"set pool_mode = session there, or connect to the database itself")
+	}
+
+	return nil
+}
+
+// keepsSession reports whether a setting of one connection is still there, after another one has
+// begun a transaction: a pooler gives that the session which the first has just used.
+func keepsSession(ctx context.Context, first, second *pgx.Conn) (bool, error) {
+	const simple = pgx.QueryExecModeSimpleProtocol
+	if _, err := first.Exec(ctx, "SELECT set_config('jeton.mark', 'mine', false)", simple); err != nil {
+		return false, err
+	}
+
+	for _, text := range []string{"BEGIN", "SELECT 1"} {
+		if _, err := second.Exec(ctx, text, simple); err != nil {
+			return false, err
 		}
 	}
 
 	var mark *string
-	if err := conns[0].QueryRow(asking, "SELECT current_setting('jeton.mark', true)", plain).Scan(&mark); err != nil {
-		return fmt.Errorf("look whether a pooler shares connections out: %w", err)
-	}
-	if mark == nil || *mark != "mine" {
-		return errors.New("a pooler in front of the database hands connections on between transactions; set pool_mode = session there, or name the database itself")
-	}
+	err := first.QueryRow(ctx, "SELECT current_setting('jeton.mark', true)", simple).Scan(&mark)
 
-	return nil
+	return mark != nil && *mark == "mine", err
 }
 
 // parse reads the connection string and adds what every connection needs.
@@ -108,18 +114,19 @@ func (c Config) parse() (*pgxpool.Config, error) {
 	if err != nil {
 		file := new(fs.PathError)
 		if errors.As(err, &file) {
-			return nil, fmt.Errorf("read the files of TLS that its URL names (sslrootcert, sslcert, sslkey): %w", file)
+			return nil, fmt.Errorf("read a TLS file of its URL (sslrootcert, sslcert, sslkey): %w", file)
 		}
 
-		// The library's error may quote the string, which may hold a password.
-		return nil, errors.New("the URL of the database is not one: postgres://USER@HOST:PORT/DATABASE")
+		// The error of the library may contain the string, and that a password.
+		return nil, errors.New("invalid URL of the database: want postgres://USER@HOST:PORT/DATABASE")
 	}
 
-	s.MaxConns, s.MinConns = int32(c.Connections), 0
+	s.MaxConns = int32(c.Connections)
+	s.MinConns = 0
 	s.MaxConnIdleTime = 5 * time.Minute
 	s.ConnConfig.ConnectTimeout = c.Connect
 	s.ConnConfig.DialFunc = c.dial
-	// A standby is behind: what has ended would still look good there.
+	// A standby lags behind: what was revoked would still look valid there.
 	s.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 
 	params := s.ConnConfig.RuntimeParams
@@ -127,12 +134,12 @@ func (c Config) parse() (*pgxpool.Config, error) {
 		params["application_name"] = "jeton"
 	}
 
-	// What a node that is gone has left open must not hold up the others.
+	// What a dead node has left open must not hold up the others.
 	params["idle_in_transaction_session_timeout"] = "5000"
 	params["statement_timeout"] = "10000"
 	params["default_transaction_isolation"] = "read committed"
-	// Statements are few and look rows up by their keys: to plan them anew each time costs
-	// more than to run them.
+	// There are few statements, and they find rows by key: planning each time takes longer than
+	// running them.
 	params["plan_cache_mode"] = "force_generic_plan"
 	params["jit"] = "off"
 
@@ -144,6 +151,7 @@ func (c Config) parse() (*pgxpool.Config, error) {
 	return s, nil
 }
 
-// requireDurable makes commits durable before they are answered where a database was told that
-// they need not be. Whoever waits for standbys, too, keeps doing so.
-const requireDurable = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
+// requireDurable makes commits durable before they are answered, where the database is set to
+// less. A setting that waits for standbys as well is kept.
+const requireDurable = `SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'`

@@ -9,13 +9,13 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// link says whether the database is there. While it is not, nobody waits for it but the
-// one who looks for it.
+// link knows whether the database is there. While it is not, requests fail at once, and only the
+// node protocol looks for it.
 type link struct {
-	mu  sync.Mutex
-	ctx context.Context
-	cut context.CancelCauseFunc
-	err error
+	mu     sync.Mutex
+	ctx    context.Context // done when the database is lost
+	cancel context.CancelCauseFunc
+	err    error // why it is lost; nil while it is there
 }
 
 func (l *link) up() {
@@ -23,36 +23,37 @@ func (l *link) up() {
 	defer l.mu.Unlock()
 
 	if l.ctx == nil || l.err != nil {
-		l.ctx, l.cut = context.WithCancelCause(context.Background())
+		l.ctx, l.cancel = context.WithCancelCause(context.Background())
 		l.err = nil
 	}
 }
 
-// down ends whatever is being asked, with why.
-func (l *link) down(why error) {
+// down ends everything that waits for the database.
+func (l *link) down(cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
 	if l.err == nil {
-		l.err = why
-		l.cut(why)
+		l.err = cause
+		l.cancel(cause)
 	}
 }
 
-// bind returns a context that ends with the link, with ctx, and after so long.
-func (l *link) bind(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc, error) {
+// bind returns a context that ends with the link, with ctx, or after the limit. It returns an
+// error when the database is lost.
+func (l *link) bind(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc, error) {
 	l.mu.Lock()
-	gone, linked := l.err, l.ctx
+	lost, linked := l.err, l.ctx
 	l.mu.Unlock()
 
-	if gone != nil {
-		return nil, nil, jeton.WithRetryAfter(fmt.Errorf("%w: %w", jeton.ErrUnavailable, gone), time.Second)
+	if lost != nil {
+		return nil, nil, jeton.WithRetryAfter(fmt.Errorf("%w: %w", jeton.ErrUnavailable, lost), time.Second)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, most)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	release := context.AfterFunc(linked, cancel)
 
 	return ctx, func() { release(); cancel() }, nil

@@ -77,7 +77,7 @@ func TestADatabaseThatDoesNotOpenSaysWhatToDo(t *testing.T) {
 		{
 			"no server",
 			changeURL(t, tcp, func(u *url.URL) { u.Host = nobody.Addr().String() }),
-			[]string{"does not answer", "is it up"},
+			[]string{"does not answer", "check that it runs"},
 		},
 		{
 			"a server that says nothing",
@@ -87,19 +87,19 @@ func TestADatabaseThatDoesNotOpenSaysWhatToDo(t *testing.T) {
 		{
 			"a wrong password",
 			changeURL(t, tcp, func(u *url.URL) { u.User = url.UserPassword(pgtest.Role, "hunter2") }),
-			[]string{"does not let this user in", "pg_hba.conf"},
+			[]string{"refuses this user", "pg_hba.conf"},
 		},
 		{
 			"a user whom nobody knows",
 			changeURL(t, tcp, func(u *url.URL) { u.User = url.UserPassword("nobody", "hunter2") }),
-			[]string{"does not let this user in"},
+			[]string{"refuses this user"},
 		},
 		{
 			"no such database",
 			changeURL(t, tcp, func(u *url.URL) { u.Path = "/missing" }),
-			[]string{"no such database", "CREATE DATABASE"},
+			[]string{"does not exist", "CREATE DATABASE"},
 		},
-		{"no URL", jeton.NewSecret("postgres://u:hunter2@[::1/x"), []string{"is not one"}},
+		{"no URL", jeton.NewSecret("postgres://u:hunter2@[::1/x"), []string{"invalid URL"}},
 		{"nothing", jeton.NewSecret("host=/nowhere password=hunter2 user=x dbname=y"), []string{"does not answer"}},
 		{
 			"a schema that is not there",
@@ -286,7 +286,7 @@ func TestTLSProvesWhoAnswers(t *testing.T) {
 	}
 
 	t.Run("a server without TLS", func(t *testing.T) {
-		wantOpenError(t, at("localhost", ours.file), "does not speak TLS", "ssl = on")
+		wantOpenError(t, at("localhost", ours.file), "does not offer TLS", "ssl = on")
 	})
 
 	cert, key := ours.server(t, "localhost")

@@ -138,5 +138,5 @@ func TestAPoolerThatHandsConnectionsOnIsRefused(t *testing.T) {
 func TestAPoolerWithNothingLeftToGiveIsNotWaitedForForever(t *testing.T) {
 	cluster := shared.Cluster(t)
 	url := pooled(t, cluster, newDatabase(t, cluster), "transaction\ndefault_pool_size = 1")
-	wantOpenError(t, Config{URL: jeton.NewSecret(url), Answer: 200 * time.Millisecond}, "a pooler shares connections out")
+	wantOpenError(t, Config{URL: jeton.NewSecret(url), Answer: 200 * time.Millisecond}, "whether a pooler shares connections")
 }

@@ -1,16 +1,17 @@
 // Package postgres keeps everything in a PostgreSQL database: the store of a server that
 // runs on many nodes.
 //
-// It promises that what a method reports as done is durable; that each method is one
-// atomic step, whatever other nodes do; that of all uses that any number of nodes take of a
-// budget no more succeed than there are; and that what has ended is judged good from
-// memory by no node once its end has been answered (hear.go says how). When the database does
-// not answer in time, a method returns jeton.ErrUnavailable: nothing has been granted, and
-// what was asked for may still have happened. What it says to PostgreSQL is, but for uses,
-// internal/store/statements'. Who is primary, and what a failover loses, is PostgreSQL's.
+// It promises that what a method reports as done is durable, and that each method is one atomic
+// step. Of a budget no more uses succeed than there are, on all nodes together. Once a
+// revocation has been answered, no node accepts what was revoked from its cache: see protocol.go.
+// When the database does not answer in time, a method returns jeton.ErrUnavailable: nothing was
+// granted, and the change may still happen. The statements, except for uses, are in
+// internal/store/statements. PostgreSQL decides which server is the primary, and what a failover
+// loses.
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,13 +28,13 @@ import (
 
 // DB is an open store. Its methods are safe for concurrent use.
 type DB struct {
-	*statements.Store // every contract but that of uses
+	*statements.Store // every contract except that of uses
 	c                 Config
 	pool              *pgxpool.Pool
 	link              link
 	spender           spender
 	node              *node
-	serial            chan struct{} // whose turn it is at this node to take a serial step
+	serial            chan struct{} // held by the serial step of this node that is under way
 	stop              context.CancelFunc
 	work              sync.WaitGroup
 	closed            sync.Once
@@ -43,54 +44,45 @@ type DB struct {
 type Config struct {
 	URL         jeton.Secret  // connection string
 	Where       string        // the database, without secrets, for messages
-	Connections int           // at most, beside two that hear of changes; 0: 12
-	Connect     time.Duration // how long a connection may take; 0: 2 s
-	Answer      time.Duration // how long an answer may take; 0: 1 s
-	// Staleness is how old at most what this node judges from memory may be. 0: it asks
-	// every time. All nodes wait for the longest of any.
+	Connections int           // limit of the pool, beside two for the node protocol; 0: 12
+	Connect     time.Duration // limit for opening a connection; 0: 2 s
+	Answer      time.Duration // limit for an answer; 0: 1 s
+	// Staleness is the bound of the lease of this node: how old its cache may be. 0: it asks the
+	// database every time. Nodes may differ; all wait for the longest bound.
 	Staleness time.Duration
 	Log       *slog.Logger
-	// OnInvalidated hears how long after its commit an end was answered: until no node judges any
-	// more from what was before. It is called by many goroutines. nil: nobody does.
+	// OnInvalidated is called with how long after its commit a change was answered: when no node
+	// answered any more from what was before. Many goroutines call it. It may be nil.
 	OnInvalidated func(time.Duration)
-	// Schema holds the steps of the schema, in a folder of that name. nil: those of this
+	// Schema holds the steps of the schema, in a folder of that name; nil for those of this
 	// program.
 	Schema fs.FS
 
-	heartbeatEvery, deadAfter time.Duration // tests have less time; 0: as the constants say
+	// For tests; 0 for the constants of these names.
+	heartbeatEvery time.Duration
+	deadAfter      time.Duration
 }
 
-// MaxStaleness bounds Config.Staleness.
+// MaxStaleness limits Config.Staleness.
 const MaxStaleness = 10 * time.Second
 
-// Version is the oldest server that has all that the statements use, as PostgreSQL
-// numbers its versions.
+// Version is the oldest server that has everything the statements use, as PostgreSQL numbers
+// its versions.
 const Version = 140000
 
 func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if c.Connections == 0 {
-		c.Connections = 12
-	}
-	if c.Connect == 0 {
-		c.Connect = 2 * time.Second
-	}
-
-	if c.Answer == 0 {
-		c.Answer = time.Second
-	}
-	if c.heartbeatEvery == 0 {
-		c.heartbeatEvery = heartbeatEvery
-	}
-	if c.deadAfter == 0 {
-		c.deadAfter = deadAfter
-	}
-
 	if c.OnInvalidated == nil {
 		c.OnInvalidated = func(time.Duration) {}
 	}
+
+	c.Connections = cmp.Or(c.Connections, 12)
+	c.Connect = cmp.Or(c.Connect, 2*time.Second)
+	c.Answer = cmp.Or(c.Answer, time.Second)
+	c.heartbeatEvery = cmp.Or(c.heartbeatEvery, heartbeatEvery)
+	c.deadAfter = cmp.Or(c.deadAfter, deadAfter)
 
 	return c
 }
@@ -118,7 +110,6 @@ func (db *DB) open(ctx context.Context) error {
 	if err := checkPooler(ctx, db.c, settings.ConnConfig); err != nil {
 		return err
 	}
-
 	if err := migrate(ctx, db.c, settings.ConnConfig); err != nil {
 		return err
 	}
@@ -131,11 +122,11 @@ func (db *DB) open(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	db.stop = stop
 	db.link.up()
+
 	db.node = newNode(db, settings.ConnConfig)
 	if err := db.node.join(ctx); err != nil {
 		return err
 	}
-
 	if err := db.claim(ctx); err != nil {
 		return err
 	}
@@ -150,7 +141,7 @@ func (db *DB) open(ctx context.Context) error {
 	return nil
 }
 
-// Close takes the node off the list and ends all work. Uses that still wait are answered first.
+// Close answers the uses that wait, ends all work, and removes the node from the list.
 func (db *DB) Close() error {
 	db.closed.Do(func() {
 		if db.stop != nil {
@@ -173,9 +164,9 @@ func (db *DB) Close() error {
 
 var errClosed = errors.New("the store is closed")
 
-// Ping reports whether the database answers and this node hears of changes.
+// Ping reports whether the database answers, and this node receives changes.
 func (db *DB) Ping(ctx context.Context) error { return db.node.pollNow(ctx) }
 
-// Fresh returns nil when what this node holds in memory may be judged from: it is at most
-// as old as Config.Staleness. Otherwise it asks the database first.
+// Fresh returns nil when this node may answer from its cache. When its lease has ended, Fresh
+// renews it first.
 func (db *DB) Fresh(ctx context.Context) error { return db.node.checkLease(ctx) }

@@ -13,9 +13,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
-// spender takes uses. Whatever waits when one of its workers is free goes into one
-// statement: one commit, one sync, for all of this node. The rows that the statement
-// locks keep it exact beside other workers and other nodes.
+// spender takes uses. Everything that waits when one of its workers is free goes into one
+// statement: one commit and one sync for all of it. The row locks of the statement keep the
+// counts exact, beside other workers and other nodes.
 type spender struct {
 	jobs    chan *job
 	quit    chan struct{}
@@ -25,20 +25,20 @@ type spender struct {
 
 // job is a use that waits for its commit.
 type job struct {
-	use   count.Use
-	left  []int64
-	err   error
-	until time.Time // nobody waits for longer
-	done  chan struct{}
+	use      count.Use
+	left     []int64
+	err      error
+	deadline time.Time
+	done     chan struct{}
 }
 
 const (
-	// workers is how many statements are under way at once: while one waits for its
-	// commit, another is filled.
+	// workers is how many statements are under way at once: while one waits for its commit,
+	// another is filled.
 	workers = 2
-	// waiting is how many uses may wait; more are refused at once.
+	// maxQueued limits the uses that wait. Further ones are refused at once.
 	maxQueued = 8192
-	// together is how many uses one statement carries at most, to bound how long it takes.
+	// maxBatch limits the uses of one statement, and so how long it takes.
 	maxBatch = 256
 )
 
@@ -48,11 +48,11 @@ func (s *spender) start(ctx context.Context, db *DB) {
 	s.started = true
 
 	for range workers {
-		s.work.Go(func() { s.loop(ctx, db) })
+		s.work.Go(func() { s.run(ctx, db) })
 	}
 }
 
-// close lets what waits be answered and ends the workers.
+// close answers what waits and ends the workers.
 func (s *spender) close() {
 	if s.started {
 		close(s.quit)
@@ -66,61 +66,70 @@ func (db *DB) Spend(ctx context.Context, u count.Use) ([]int64, error) {
 		return nil, jeton.ErrSpent
 	}
 
-	patience := db.c.Answer
-	// Whoever waits is told at once when the database goes away.
-	bound, cancel, err := db.link.bind(ctx, patience)
+	// The context ends at once when the database is lost.
+	ctx, cancel, err := db.link.bind(ctx, db.c.Answer)
 	if err != nil {
 		return nil, err
 	}
 	defer cancel()
 
-	j := &job{use: u, until: time.Now().Add(patience), done: make(chan struct{})}
-
-	select {
-	case <-db.spender.quit:
-		return nil, fmt.Errorf("%w: %w", jeton.ErrUnavailable, errClosed)
-	default:
+	j := &job{
+		use:      u,
+		deadline: time.Now().Add(db.c.Answer),
+		done:     make(chan struct{}),
 	}
-
-	select {
-	case db.spender.jobs <- j:
-	default:
-		return nil, jeton.WithRetryAfter(jeton.ErrBusy, time.Second)
+	if err := db.spender.enqueue(j); err != nil {
+		return nil, err
 	}
 
 	select {
 	case <-j.done:
 		return j.left, j.err
-	case <-bound.Done():
-		// It may still be taken: an unknown outcome counts as used.
-		return nil, fmt.Errorf("%w: no commit in time: %w", jeton.ErrUnavailable, context.Cause(bound))
+	case <-ctx.Done():
+		// The use may still be taken: an unknown outcome counts as used.
+		return nil, fmt.Errorf("%w: no commit in time: %w", jeton.ErrUnavailable, context.Cause(ctx))
 	}
 }
 
-func (s *spender) loop(ctx context.Context, db *DB) {
-	var again []*job
+func (s *spender) enqueue(j *job) error {
+	select {
+	case <-s.quit:
+		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, errClosed)
+	default:
+	}
+
+	select {
+	case s.jobs <- j:
+		return nil
+	default:
+		return jeton.WithRetryAfter(jeton.ErrBusy, time.Second)
+	}
+}
+
+func (s *spender) run(ctx context.Context, db *DB) {
+	var retry []*job
 	for {
-		batch := statements.Batch(again, s.jobs, s.quit, maxBatch)
+		batch := statements.Batch(retry, s.jobs, s.quit, maxBatch)
 		if len(batch) == 0 {
 			return
 		}
 
-		again = db.spendAll(ctx, batch)
-		if len(again) > 0 {
-			// Somebody holds what they need and will have let go of it in a moment.
+		retry = db.spendAll(ctx, batch)
+		if len(retry) > 0 {
+			// Another transaction holds what they need, for a moment.
 			time.Sleep(time.Millisecond)
 		}
 	}
 }
 
-// spendAll takes the uses of a batch and answers them. It returns those that have to be
-// tried again: what they need changed while the statement ran.
-func (db *DB) spendAll(ctx context.Context, batch []*job) (again []*job) {
+// spendAll takes the uses of a batch and answers them. It returns those to try again: what they
+// need changed while the statement ran.
+func (db *DB) spendAll(ctx context.Context, batch []*job) (retry []*job) {
 	now := time.Now()
 	var single, several []*job
 	for _, j := range batch {
 		switch {
-		case now.After(j.until):
+		case now.After(j.deadline):
 			j.answer(nil, fmt.Errorf("%w: no commit in time", jeton.ErrUnavailable))
 		case len(j.use.Budgets) == 1:
 			single = append(single, j)
@@ -130,34 +139,32 @@ func (db *DB) spendAll(ctx context.Context, batch []*job) (again []*job) {
 	}
 
 	if len(single) > 0 {
-		again = db.spendSingle(ctx, single)
+		retry = db.spendSingle(ctx, single)
 	}
 	if len(several) > 0 {
-		again = append(again, db.spendSeveral(ctx, several)...)
+		retry = append(retry, db.spendSeveral(ctx, several)...)
 	}
 
-	return again
+	return retry
 }
 
 func (j *job) answer(left []int64, err error) {
-	j.left, j.err = left, err
+	j.left = left
+	j.err = err
 	close(j.done)
 }
 
-// retrySpend runs one attempt to take uses, again if it was certainly taken back.
-func (db *DB) retrySpend(ctx context.Context, do func(ctx context.Context) error) error {
+// retrySpend runs an attempt to take uses, again while it was certainly rolled back.
+func (db *DB) retrySpend(ctx context.Context, try func(ctx context.Context) error) error {
 	ctx, cancel, err := db.link.bind(ctx, db.c.Answer)
 	if err != nil {
 		return err
 	}
 	defer cancel()
 
-	for range attempts {
-		// A connection that broke may have committed first.
-		if err = do(ctx); !rolledBack(err) && !notSent(err) {
-			break
-		}
-	}
+	// A connection that broke later may have committed first.
+	again := func(err error) bool { return rolledBack(err) || notSent(err) }
+	err = retryIf(again, func() error { return try(ctx) })
 
 	return statements.Unavailable(err)
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,33 +11,29 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// spendSeveral answers uses of several budgets each, all of them or none, in one
-// transaction.
-func (db *DB) spendSeveral(ctx context.Context, batch []*job) (again []*job) {
-	var holders, budgets []int64
+// spendSeveral answers uses of several budgets each, all of them or none, in one transaction.
+func (db *DB) spendSeveral(ctx context.Context, batch []*job) (retry []*job) {
+	var keys []countKey
 	for _, j := range batch {
 		for _, b := range j.use.Budgets {
-			holders, budgets = append(holders, j.use.Holder), append(budgets, b.ID)
+			keys = append(keys, countKey{j.use.Holder, b.ID})
 		}
 	}
 
-	var verdicts []error
-	var lefts [][]int64
-
+	lefts := make([][]int64, len(batch))
+	errs := make([]error, len(batch))
 	err := db.retrySpend(ctx, func(ctx context.Context) error {
 		return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
-			counts, err := lockCounts(ctx, tx, holders, budgets)
+			counts, err := lockCounts(ctx, tx, keys)
 			if err != nil {
 				return err
 			}
 
-			verdicts, lefts = make([]error, len(batch)), make([][]int64, len(batch))
-			changed := map[countKey]bool{}
 			for i, j := range batch {
-				lefts[i], verdicts[i] = j.take(counts, changed)
+				lefts[i], errs[i] = j.take(counts)
 			}
 
-			return writeCounts(ctx, tx, counts, changed)
+			return writeCounts(ctx, tx, counts)
 		})
 	})
 
@@ -44,27 +41,28 @@ func (db *DB) spendSeveral(ctx context.Context, batch []*job) (again []*job) {
 		switch {
 		case err != nil:
 			j.answer(nil, err)
-		case verdicts[i] == errRetry:
-			again = append(again, j)
+		case errors.Is(errs[i], errRetry):
+			retry = append(retry, j)
 		default:
-			j.answer(lefts[i], verdicts[i])
+			j.answer(lefts[i], errs[i])
 		}
 	}
 
-	return again
+	return retry
 }
 
-var errRetry = fmt.Errorf("%w: the holder is being ended", jeton.ErrUnavailable)
+var errRetry = fmt.Errorf("%w: the holder is being removed", jeton.ErrUnavailable)
 
-// lockedCount is a count whose row is held.
+// lockedCount is a count in a transaction that holds its row.
 type lockedCount struct {
 	used         int64
-	exists       bool // there is one
-	holderExists bool // the holder is
+	changed      bool
+	exists       bool // there is a row
+	holderExists bool
 }
 
 // take takes one use of every budget of a job, or of none.
-func (j *job) take(counts map[countKey]*lockedCount, changed map[countKey]bool) (left []int64, err error) {
+func (j *job) take(counts map[countKey]*lockedCount) (left []int64, err error) {
 	for _, b := range j.use.Budgets {
 		c := counts[countKey{j.use.Holder, b.ID}]
 		switch {
@@ -82,18 +80,25 @@ func (j *job) take(counts map[countKey]*lockedCount, changed map[countKey]bool) 
 	}
 
 	for i, b := range j.use.Budgets {
-		p := countKey{j.use.Holder, b.ID}
-		counts[p].used++
-		changed[p] = true
-		left[i] = b.Max - counts[p].used
+		c := counts[countKey{j.use.Holder, b.ID}]
+		c.used++
+		c.changed = true
+		left[i] = b.Max - c.used
 	}
 
 	return left, nil
 }
 
-// lockCounts makes the counts that are not there yet, and holds all of them to the end of
-// the transaction.
-func lockCounts(ctx context.Context, tx pgx.Tx, holders, budgets []int64) (map[countKey]*lockedCount, error) {
+// lockCounts inserts the counts that have no row yet, and locks all of them until the end of the
+// transaction.
+func lockCounts(ctx context.Context, tx pgx.Tx, keys []countKey) (map[countKey]*lockedCount, error) {
+	holders := make([]int64, len(keys))
+	budgets := make([]int64, len(keys))
+	for i, key := range keys {
+		holders[i] = key.holder
+		budgets[i] = key.budget
+	}
+
 	if _, err := tx.Exec(ctx, insertCountsSQL, holders, budgets); err != nil {
 		return nil, err
 	}
@@ -104,37 +109,43 @@ func lockCounts(ctx context.Context, tx pgx.Tx, holders, budgets []int64) (map[c
 	}
 
 	counts := map[countKey]*lockedCount{}
-	var p countKey
+	var key countKey
 	var used *int64
-	var there bool
+	var holderExists bool
 
-	_, err = pgx.ForEachRow(rows, []any{&p.holder, &p.budget, &used, &there}, func() error {
-		c := &lockedCount{holderExists: there}
+	_, err = pgx.ForEachRow(rows, []any{&key.holder, &key.budget, &used, &holderExists}, func() error {
+		c := &lockedCount{holderExists: holderExists}
 		if used != nil {
-			c.used, c.exists = *used, true
+			c.used = *used
+			c.exists = true
 		}
 
-		counts[p] = c
+		counts[key] = c
 		return nil
 	})
 
 	return counts, err
 }
 
-// writeCounts writes the counts that have changed. Each is held, and is what it was.
-func writeCounts(ctx context.Context, tx pgx.Tx, counts map[countKey]*lockedCount, changed map[countKey]bool) error {
-	if len(changed) == 0 {
+// writeCounts writes the counts that have changed. Their rows are locked, so each is still what
+// it was when it was read.
+func writeCounts(ctx context.Context, tx pgx.Tx, counts map[countKey]*lockedCount) error {
+	var holders, budgets, used []int64
+	for key, c := range counts {
+		if c.changed {
+			holders = append(holders, key.holder)
+			budgets = append(budgets, key.budget)
+			used = append(used, c.used)
+		}
+	}
+
+	if len(used) == 0 {
 		return nil
 	}
 
-	var holders, budgets, used []int64
-	for p := range changed {
-		holders, budgets, used = append(holders, p.holder), append(budgets, p.budget), append(used, counts[p].used)
-	}
-
 	tag, err := tx.Exec(ctx, updateCountsSQL, holders, budgets, used)
-	if err == nil && tag.RowsAffected() != int64(len(changed)) {
-		err = fmt.Errorf("%d of %d counts that were held are gone", len(changed)-int(tag.RowsAffected()), len(changed))
+	if err == nil && tag.RowsAffected() != int64(len(used)) {
+		err = fmt.Errorf("%d of %d locked counts are missing", int64(len(used))-tag.RowsAffected(), len(used))
 	}
 
 	return err

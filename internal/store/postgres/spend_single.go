@@ -8,107 +8,143 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// countKey is what a count hangs on.
+// countKey names a count: of a holder and one of its budgets.
 type countKey struct{ holder, budget int64 }
 
-// countGroup is what the jobs of a batch want of one count.
+// countGroup is the jobs of a batch that take from one count, in the order in which they came.
 type countGroup struct {
 	countKey
 	limit int64
 	jobs  []*job
 }
 
-// groupByCount sorts jobs by what they want, in the order in which rows are locked everywhere.
-// Jobs that know of another limit of the same count wait for the next batch.
-func groupByCount(batch []*job) (list []*countGroup, later []*job) {
-	byPair := make(map[countKey]*countGroup, len(batch))
+// takeResult is what a statement has done for a group.
+type takeResult struct {
+	taken        int64 // how many uses it took: as many as it could
+	used         int64 // how many are used afterwards; when it took none, at the latest
+	holderExists bool
+}
+
+// groupByCount sorts jobs into groups, in the order in which all nodes lock rows. Jobs with
+// another limit for the same count wait for the next batch.
+func groupByCount(batch []*job) (groups []*countGroup, later []*job) {
+	byKey := make(map[countKey]*countGroup, len(batch))
 	for _, j := range batch {
-		b := j.use.Budgets[0]
-		p := countKey{j.use.Holder, b.ID}
-		w := byPair[p]
-		if w == nil {
-			w = &countGroup{countKey: p, limit: b.Max}
-			byPair[p] = w
-			list = append(list, w)
+		budget := j.use.Budgets[0]
+		key := countKey{j.use.Holder, budget.ID}
+		g := byKey[key]
+		if g == nil {
+			g = &countGroup{countKey: key, limit: budget.Max}
+			byKey[key] = g
+			groups = append(groups, g)
 		}
 
-		if w.limit != b.Max {
+		if g.limit != budget.Max {
 			later = append(later, j)
 			continue
 		}
 
-		w.jobs = append(w.jobs, j)
+		g.jobs = append(g.jobs, j)
 	}
 
-	slices.SortFunc(list, func(a, b *countGroup) int {
+	slices.SortFunc(groups, func(a, b *countGroup) int {
 		return cmp.Or(cmp.Compare(a.holder, b.holder), cmp.Compare(a.budget, b.budget))
 	})
 
-	return list, later
+	return groups, later
 }
 
-// spendSingle answers uses of one budget each, with one statement for all of them; those
-// that found no count to take from need another.
-func (db *DB) spendSingle(ctx context.Context, batch []*job) (again []*job) {
-	list, again := groupByCount(batch)
-	took, err := db.takeUses(ctx, spendBatch, list)
+// spendSingle answers uses of one budget each, with one statement for all of them. Groups for
+// which it found no count to take from need another: their count may have no row yet.
+func (db *DB) spendSingle(ctx context.Context, batch []*job) (retry []*job) {
+	groups, retry := groupByCount(batch)
+	results, err := db.takeUses(ctx, spendBatch, groups)
 	if err != nil {
-		return append(again, answerAll(list, err)...)
+		answerGroups(groups, err)
+		return retry
 	}
 
 	var missed []*countGroup
-	for i, w := range list {
-		if took[i].taken == 0 {
-			missed = append(missed, w)
+	for i, g := range groups {
+		if results[i].taken == 0 {
+			missed = append(missed, g)
 			continue
 		}
-		again = append(again, w.answer(took[i])...)
+		retry = append(retry, g.answer(results[i])...)
 	}
 
 	if len(missed) == 0 {
-		return again
-	}
-	if took, err = db.takeUses(ctx, firstUsesSQL, missed); err != nil {
-		return append(again, answerAll(missed, err)...)
+		return retry
 	}
 
-	for i, w := range missed {
-		again = append(again, w.answer(took[i])...)
+	results, err = db.takeUses(ctx, firstUsesSQL, missed)
+	if err != nil {
+		answerGroups(missed, err)
+		return retry
 	}
 
-	return again
+	for i, g := range missed {
+		retry = append(retry, g.answer(results[i])...)
+	}
+
+	return retry
 }
 
-func answerAll(list []*countGroup, err error) []*job {
-	for _, w := range list {
-		for _, j := range w.jobs {
-			j.answer(nil, err)
-		}
+// answer answers the jobs of a group, the first ones first. It returns those that the statement
+// could not decide.
+func (g *countGroup) answer(r takeResult) (retry []*job) {
+	granted, rest := g.jobs[:r.taken], g.jobs[r.taken:]
+
+	left := g.limit - (r.used - r.taken) // before the first of them
+	for _, j := range granted {
+		left--
+		j.answer([]int64{left}, nil)
+	}
+
+	switch {
+	case r.taken > 0 || r.used >= g.limit:
+		// The statement took all it could: no use is left for the rest.
+		answerAll(rest, []int64{0}, jeton.ErrSpent)
+	case !r.holderExists:
+		answerAll(rest, nil, jeton.ErrBadCredential)
+	default:
+		return rest
 	}
 
 	return nil
 }
 
+func answerAll(jobs []*job, left []int64, err error) {
+	for _, j := range jobs {
+		j.answer(left, err)
+	}
+}
+
+func answerGroups(groups []*countGroup, err error) {
+	for _, g := range groups {
+		answerAll(g.jobs, nil, err)
+	}
+}
+
 // takeUses runs one of the two statements.
-func (db *DB) takeUses(ctx context.Context, text string, list []*countGroup) ([]takeResult, error) {
-	n := len(list)
+func (db *DB) takeUses(ctx context.Context, text string, groups []*countGroup) ([]takeResult, error) {
+	n := len(groups)
 	numbers := make([]int64, 4*n)
 	holders := numbers[:n]
 	budgets := numbers[n : 2*n]
 	wants := numbers[2*n : 3*n]
-
-	mosts := numbers[3*n:]
-	for i, w := range list {
-		holders[i] = w.holder
-		budgets[i] = w.budget
-		wants[i] = int64(len(w.jobs))
-		mosts[i] = w.limit
+	limits := numbers[3*n:]
+	for i, g := range groups {
+		holders[i] = g.holder
+		budgets[i] = g.budget
+		wants[i] = int64(len(g.jobs))
+		limits[i] = g.limit
 	}
 
-	took := make([]takeResult, n)
+	results := make([]takeResult, n)
 	err := db.retrySpend(ctx, func(ctx context.Context) error {
-		clear(took) // what an attempt said that was taken back is not so
-		rows, err := db.pool.Query(ctx, text, holders, budgets, wants, mosts)
+		clear(results) // of an attempt that was rolled back
+		rows, err := db.pool.Query(ctx, text, holders, budgets, wants, limits)
 		if err != nil {
 			return err
 		}
@@ -116,44 +152,17 @@ func (db *DB) takeUses(ctx context.Context, text string, list []*countGroup) ([]
 
 		for rows.Next() {
 			var place int64
-			var t takeResult
-			into := []any{&place, &t.taken, &t.used, &t.holderExists}
-			if err := rows.Scan(into[:len(rows.FieldDescriptions())]...); err != nil {
+			var r takeResult
+			columns := []any{&place, &r.taken, &r.used, &r.holderExists} // spendBatch has no last one
+			if err := rows.Scan(columns[:len(rows.FieldDescriptions())]...); err != nil {
 				return err
 			}
 
-			took[place-1] = t
+			results[place-1] = r
 		}
 
 		return rows.Err()
 	})
 
-	return took, err
-}
-
-// takeResult is what the statement says of one wish.
-type takeResult struct {
-	taken        int64 // how many uses it took
-	used         int64 // how many are used by now; of a count that it did not touch: at the latest
-	holderExists bool  // the holder is there
-}
-
-// answer answers the jobs of a wish in the order in which they came, and returns those to
-// which the statement has no answer.
-func (w *countGroup) answer(t takeResult) (again []*job) {
-	for i, j := range w.jobs {
-		n := int64(i)
-		switch {
-		case n < t.taken:
-			j.answer([]int64{w.limit - t.used + t.taken - n - 1}, nil)
-		case t.taken > 0 || t.used >= w.limit: // it takes all that is left, or all that is wanted
-			j.answer([]int64{0}, jeton.ErrSpent)
-		case !t.holderExists:
-			j.answer(nil, jeton.ErrBadCredential)
-		default:
-			again = append(again, j)
-		}
-	}
-
-	return again
+	return results, err
 }

@@ -2,18 +2,19 @@ package postgres
 
 import "time"
 
-// Stats is how a node and its database stand at one moment.
+// Stats describes a node and its database at one moment.
 type Stats struct {
-	Up bool // the database is there, as far as this node knows
-	// LeaseRenewed is when the poll began that memory is as new as. It is zero while this node
-	// may judge nothing from memory.
+	Up bool // the database answers, as far as this node knows
+	// LeaseRenewed is when the poll began that renewed the lease, or zero without a lease.
 	LeaseRenewed time.Time
-	// Connections of the pool: in use, open, and at most. Two more are this node's own.
-	InUse, Open, Max int
-	Waited           int64 // how often somebody had to wait for one, since the start
+	// Connections of the pool. The node protocol has two more.
+	InUse  int
+	Open   int
+	Max    int
+	Waited int64 // how often a request waited for a connection, since the start
 }
 
-// Stats tells how things stand. It asks the database nothing.
+// Stats returns the current state. It sends the database nothing.
 func (db *DB) Stats() Stats {
 	p := db.pool.Stat()
 	s := Stats{
@@ -24,9 +25,9 @@ func (db *DB) Stats() Stats {
 		Waited: p.EmptyAcquireCount(),
 	}
 
-	t := db.node.renewed.Load()
-	if t != nil {
-		s.LeaseRenewed = *t
+	renewed := db.node.renewed.Load()
+	if renewed != nil {
+		s.LeaseRenewed = *renewed
 	}
 
 	return s
