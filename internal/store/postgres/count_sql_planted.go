@@ -2,12 +2,13 @@
 
 package postgres
 
-// spendBatch that reads the counts, works out what they will be, and writes that, without
-// holding the rows in between: a planted bug. The tests over many nodes are expected to
-// notice that two of them count from the same number.
+// spendBatch reads the counts, computes the new ones, and writes these, without a lock between
+// the two: a planted bug. The tests over many nodes are expected to notice that two nodes count
+// from the same number.
 const spendBatch = `WITH seen AS MATERIALIZED (
   SELECT w.place, u.login, u.budget, u.used, LEAST(w.want, w.most - u.used) AS took
-  FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS w (login, budget, want, most, place)
+  FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY
+    AS w (login, budget, want, most, place)
   JOIN uses u ON u.login = w.login AND u.budget = w.budget WHERE u.used < w.most
 )
 UPDATE uses u SET used = s.used + s.took, took = s.took FROM seen s

@@ -10,10 +10,11 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
-// Do answers a step that ends or changes something once it has run, and commits it a moment
-// later: a planted bug. The tests over many nodes are expected to notice.
+// Do answers a step with changes once it has run, and commits it a moment later: a planted bug.
+// The tests over many nodes are expected to notice.
 func (e engine) Do(ctx context.Context, s statements.Step) error {
-	answer, run := make(chan error, attempts+1), s.Run
+	answer := make(chan error, attempts+1)
+	run := s.Run
 	s.Run = func(ctx context.Context, tx statements.Conn) ([]change.Change, error) {
 		changes, err := run(ctx, tx)
 		if err == nil && len(changes) > 0 {

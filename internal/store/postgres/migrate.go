@@ -11,29 +11,25 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// migrate brings the schema up to date, each step whole or not at all, one node at a time.
-// It refuses a schema of another program, one whose past differs from ours, and one that
-// a newer version has changed in a way that this one cannot work with.
+// migrate brings the schema up to date: each step completely or not at all, on one node at a time.
+// It refuses a schema of another program, one with other steps than ours, and one that a newer
+// version has changed so that this one cannot work with it.
 func migrate(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 	return c.withSchema(ctx, settings, true, func(conn *pgx.Conn, list []Step) error {
-		for _, s := range list {
-			if s.Applied {
-				continue
-			}
-			if err := applyStep(ctx, c.Log, conn, s, false); err != nil {
+		return applyMissing(list, func(s Step) error {
+			if err := applyStep(ctx, c.Log, conn, s); err != nil {
 				return err
 			}
 
 			c.Log.Info("database migrated", "step", s.Name)
-		}
-
-		return nil
+			return nil
+		})
 	})
 }
 
-// Migrations returns the steps of the schema, in order, and which have been applied: also
-// loadSteps of a newer version that this program can work with. It changes nothing and waits
-// for nobody.
+// Migrations returns the steps of the schema, in order, and which have been applied. Among them
+// are steps of a newer version that this program can work with. It changes nothing, and waits for
+// no other program.
 func Migrations(ctx context.Context, c Config) (list []Step, err error) {
 	err = c.migration(ctx, false, func(_ *pgx.Conn, steps []Step) error {
 		list = steps
@@ -42,47 +38,61 @@ func Migrations(ctx context.Context, c Config) (list []Step, err error) {
 	return list, err
 }
 
-// Migrate applies the steps that are missing and returns their names. With try it takes
-// everything of them back again: it says whether they would go through.
+// Migrate applies the steps that are missing and returns their names. With try it rolls all of
+// them back again, to find out whether they would succeed.
 func Migrate(ctx context.Context, c Config, try bool) (applied []string, err error) {
 	err = c.migration(ctx, true, func(conn *pgx.Conn, list []Step) error {
-		if !try {
-			for _, s := range list {
-				if s.Applied {
-					continue
-				}
-				if err := applyStep(ctx, c.Log, conn, s, false); err != nil {
-					return err
-				}
-
-				applied = append(applied, s.Name)
-			}
-
-			return nil
-		}
-
-		tx, err := conn.Begin(ctx)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-
-		// Nodes that serve must not queue up behind a trial that waits for its turn.
-		if _, err := conn.Exec(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
+		if try {
+			applied, err = tryMissing(ctx, conn, list)
 			return err
 		}
 
-		for _, s := range list {
-			if s.Applied {
-				continue
-			}
-			if err := applyStep(ctx, c.Log, conn, s, true); err != nil {
+		return applyMissing(list, func(s Step) error {
+			if err := applyStep(ctx, c.Log, conn, s); err != nil {
 				return err
 			}
 
 			applied = append(applied, s.Name)
+			return nil
+		})
+	})
+
+	return applied, err
+}
+
+// applyMissing calls apply for each step that is not applied yet.
+func applyMissing(list []Step, apply func(Step) error) error {
+	for _, s := range list {
+		if s.Applied {
+			continue
+		}
+		if err := apply(s); err != nil {
+			return fmt.Errorf("migration %s: %w", s.Name, err)
+		}
+	}
+
+	return nil
+}
+
+// tryMissing applies the missing steps in a transaction, rolls it back, and returns their names.
+func tryMissing(ctx context.Context, conn *pgx.Conn, list []Step) (applied []string, err error) {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+
+	// A trial that waits for a lock must not hold up the nodes behind it.
+	if _, err := conn.Exec(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
+		return nil, err
+	}
+
+	err = applyMissing(list, func(s Step) error {
+		if err := runStep(ctx, conn, s); err != nil {
+			return err
 		}
 
+		applied = append(applied, s.Name)
 		return nil
 	})
 
@@ -103,16 +113,16 @@ func (c Config) migration(ctx context.Context, alone bool, do func(*pgx.Conn, []
 	return nil
 }
 
-// withSchema connects and calls do with the steps of the schema, and with alone while no
-// other node changes it.
+// withSchema connects and calls do with the steps of the schema. With alone, no other node
+// changes the schema meanwhile.
 func (c Config) withSchema(
 	ctx context.Context,
 	settings *pgx.ConnConfig,
 	alone bool,
 	do func(*pgx.Conn, []Step) error,
-) (err error) {
+) error {
 	settings = settings.Copy()
-	// A step may take its time; whoever runs it may interrupt it.
+	// A step may take long; the operator can interrupt it.
 	settings.RuntimeParams["statement_timeout"] = "0"
 	settings.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
 	conn, err := pgx.ConnectConfig(ctx, settings)
@@ -121,34 +131,12 @@ func (c Config) withSchema(
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 
-	var version int
-	var fsync, commit string
-	if err := conn.QueryRow(
-		ctx,
-		"SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes')",
-	).Scan(
-		&version,
-		&fsync,
-		&commit,
-	); err != nil {
+	if err := c.checkServer(ctx, conn); err != nil {
 		return err
 	}
 
-	if version < Version {
-		return fmt.Errorf("it is PostgreSQL %d; Jeton needs %d or newer", version/10000, Version/10000)
-	}
-	if fsync != "on" || commit != "on" {
-		c.Log.Warn(
-			"the database is told not to keep what it was given through a crash: uses may be granted twice",
-			"fsync",
-			fsync,
-			"full_page_writes",
-			commit,
-		)
-	}
-
 	if alone {
-		// The lock goes with the connection, whatever becomes of this process.
+		// The lock ends with the connection, also when this process is killed.
 		if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockNumber("schema")); err != nil {
 			return err
 		}
@@ -158,24 +146,57 @@ func (c Config) withSchema(
 	if err != nil {
 		return err
 	}
-	if list, err = markApplied(ctx, conn, list); err != nil {
+
+	list, err = markApplied(ctx, conn, list)
+	if err != nil {
 		return err
 	}
 
 	return do(conn, list)
 }
 
-// retryWhileLocked tries a step until nobody is in its way. While it waits for a lock on a table,
-// everybody else waits for it: so it gives way every other second.
-func retryWhileLocked(ctx context.Context, log *slog.Logger, s Step, try func() error) error {
+// checkServer refuses a server that is too old, and warns of one that loses data in a crash.
+func (c Config) checkServer(ctx context.Context, conn *pgx.Conn) error {
+	const read = `SELECT current_setting('server_version_num')::int,
+  current_setting('fsync'), current_setting('full_page_writes')`
+
+	var version int
+	var fsync, pages string
+	if err := conn.QueryRow(ctx, read).Scan(&version, &fsync, &pages); err != nil {
+		return err
+	}
+
+	if version < Version {
+		return fmt.Errorf("it is PostgreSQL %d; Jeton needs %d or newer", version/10000, Version/10000)
+	}
+	if fsync != "on" || pages != "on" {
+		c.Log.Warn(
+			"the database may lose commits in a crash: uses may be granted twice; set both to on",
+			"fsync", fsync,
+			"full_page_writes", pages,
+		)
+	}
+
+	return nil
+}
+
+// applyStep applies a step in a transaction of its own. While a step waits for the lock of a table,
+// all other programs wait behind it. So it gives up after 2 s, and tries again a second later.
+func applyStep(ctx context.Context, log *slog.Logger, conn *pgx.Conn, s Step) error {
 	for {
-		err := try()
+		err := pgx.BeginFunc(ctx, conn, func(pgx.Tx) error {
+			if _, err := conn.Exec(ctx, "SELECT set_config('lock_timeout', '2s', true)"); err != nil {
+				return err
+			}
+			return runStep(ctx, conn, s)
+		})
+
 		var e *pgconn.PgError
-		if !errors.As(err, &e) || e.Code != "55P03" {
+		if !errors.As(err, &e) || e.Code != "55P03" { // lock_not_available
 			return err
 		}
 
-		log.Warn("a schema step waits for somebody who uses its table; is a backup being made?", "step", s.Name)
+		log.Warn("a schema step waits for a program that uses its table; is a backup being made?", "step", s.Name)
 
 		select {
 		case <-ctx.Done():
@@ -185,45 +206,24 @@ func retryWhileLocked(ctx context.Context, log *slog.Logger, s Step, try func() 
 	}
 }
 
-// applyStep applies one step. nested: the caller has a transaction that takes it back again.
-func applyStep(ctx context.Context, log *slog.Logger, conn *pgx.Conn, s Step, nested bool) error {
-	do := func() error {
-		if s.Number == 1 {
-			const table = `CREATE TABLE migrations (number INT PRIMARY KEY, name TEXT NOT NULL, sum TEXT NOT NULL, needs INT NOT NULL, at BIGINT NOT NULL)`
-			if _, err := conn.Exec(ctx, table); err != nil {
-				return err
-			}
-		}
-
-		// Without arguments a text may hold several statements.
-		if _, err := conn.Exec(ctx, s.text); err != nil {
+// runStep runs a step in the transaction of the connection, and records it.
+func runStep(ctx context.Context, conn *pgx.Conn, s Step) error {
+	if s.Number == 1 {
+		const create = `CREATE TABLE migrations (
+  number INT PRIMARY KEY, name TEXT NOT NULL, sum TEXT NOT NULL, needs INT NOT NULL, at BIGINT NOT NULL)`
+		if _, err := conn.Exec(ctx, create); err != nil {
 			return err
 		}
+	}
 
-		// The time is for people who look into the table; nothing is judged by it.
-		const note = "INSERT INTO migrations (number, name, sum, needs, at) VALUES ($1, $2, $3, $4, $5)"
-		_, err := conn.Exec(ctx, note, s.Number, s.Name, s.sum, s.Needs, time.Now().UnixMilli())
-
+	// Without arguments, a text may contain several statements.
+	if _, err := conn.Exec(ctx, s.text); err != nil {
 		return err
 	}
 
-	var err error
-	if nested {
-		err = do()
-	} else {
-		err = retryWhileLocked(ctx, log, s, func() error {
-			return pgx.BeginFunc(ctx, conn, func(pgx.Tx) error {
-				if _, err := conn.Exec(ctx, "SELECT set_config('lock_timeout', '2s', true)"); err != nil {
-					return err
-				}
-				return do()
-			})
-		})
-	}
+	// The time is for operators; nothing depends on it.
+	const insert = "INSERT INTO migrations (number, name, sum, needs, at) VALUES ($1, $2, $3, $4, $5)"
+	_, err := conn.Exec(ctx, insert, s.Number, s.Name, s.sum, s.Needs, time.Now().UnixMilli())
 
-	if err != nil {
-		return fmt.Errorf("migration %s: %w", s.Name, err)
-	}
-
-	return nil
+	return err
 }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -15,15 +14,15 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Side is a database that is moved to or from. It is no node. One goroutine uses it.
+// Side is a database that is copied or restored, without a node. One goroutine uses it.
 type Side struct {
 	pool            *pgxpool.Pool
 	log             *slog.Logger
-	maxHeartbeatAge time.Duration // with nodes that may have ended without a word
+	maxHeartbeatAge time.Duration // of a node that is alive
 }
 
-// OpenSide connects and brings the schema up to date, to move what is in it: half a copy,
-// too. Nodes may serve from it; then Step refuses.
+// OpenSide connects and brings the schema up to date. It opens half a copy, too. Nodes may serve
+// from the database; then Step refuses.
 func OpenSide(ctx context.Context, c Config) (*Side, error) {
 	c = c.withDefaults()
 	s, err := c.side(ctx)
@@ -43,16 +42,17 @@ func (c Config) side(ctx context.Context) (*Side, error) {
 		return nil, err
 	}
 
-	// Whoever moves a database may interrupt it.
+	// A copy may take long; the operator can interrupt it.
 	settings.ConnConfig.RuntimeParams["statement_timeout"] = "0"
 	settings.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
 	settings.MaxConns = 4
+
 	pool, err := pgxpool.NewWithConfig(ctx, settings)
 	if err != nil {
 		return nil, err
 	}
 
-	s := &Side{pool, c.Log, maxHeartbeatAge}
+	s := &Side{pool: pool, log: c.Log, maxHeartbeatAge: maxHeartbeatAge}
 	if err := s.identify(ctx); err != nil {
 		s.pool.Close()
 		return nil, err
@@ -65,23 +65,23 @@ func (s *Side) identify(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return statements.Identify(ctx, conn{tx}) })
 }
 
-// claim is the first step of a node, which is on the list already: who makes a copy finds
-// it there, or it finds the mark of the copy.
+// claim is the first step of a node. The node is in the list already: so either a copy finds the
+// node, or the node finds the mark of the copy.
 func (db *DB) claim(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error { return statements.Serve(ctx, conn{tx}) })
 }
 
-// Snapshot hands read one consistent state. Others may go on writing.
+// Snapshot calls read with one consistent state. Nodes may go on writing.
 func (db *DB) Snapshot(ctx context.Context, read func(ctx context.Context, q statements.Queries) error) error {
 	return snapshotOf(ctx, db.pool, read)
 }
 
-// Last returns the greatest number that a row of a table was ever given, 0 for none.
+// Last returns the greatest number that a row of a table ever had, or 0.
 func (db *DB) Last(ctx context.Context, q statements.Queries, table, column string) (int64, error) {
 	return last(ctx, q, table, column)
 }
 
-// Snapshot hands read one consistent state. Nodes may go on writing.
+// Snapshot calls read with one consistent state. Nodes may go on writing.
 func (s *Side) Snapshot(ctx context.Context, read func(ctx context.Context, q statements.Queries) error) error {
 	return snapshotOf(ctx, s.pool, read)
 }
@@ -100,67 +100,58 @@ func snapshotOf(
 		IsoLevel:   pgx.RepeatableRead,
 		AccessMode: pgx.ReadOnly,
 	}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(
-			ctx,
-			"SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)",
-		); err != nil {
+		const unlimited = `SELECT set_config('statement_timeout', '0', true),
+  set_config('idle_in_transaction_session_timeout', '0', true)`
+		if _, err := tx.Exec(ctx, unlimited); err != nil {
 			return err
 		}
+
 		return read(ctx, conn{tx})
 	})
 }
 
-// lastSnapshot looks at the sequence, which is not of the snapshot: it may be ahead, never behind.
-func last(ctx context.Context, q statements.Queries, table, column string) (n int64, err error) {
-	var given, greatest int64
-	err = q.QueryRow(ctx, "SELECT COALESCE(max("+column+"), 0) FROM "+table).Scan(&greatest)
-	if err == nil {
-		err = q.QueryRow(
-			ctx,
-			"SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence($1, $2)::regclass), 0)",
-			table,
-			column,
-		).Scan(&given)
+// last also reads the sequence, which is not part of the snapshot: it may be ahead, never behind.
+func last(ctx context.Context, q statements.Queries, table, column string) (int64, error) {
+	const sequence = "SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence($1, $2)::regclass), 0)"
+
+	var greatest, given int64
+	if err := q.QueryRow(ctx, "SELECT COALESCE(max("+column+"), 0) FROM "+table).Scan(&greatest); err != nil {
+		return 0, err
+	}
+	if err := q.QueryRow(ctx, sequence, table, column).Scan(&given); err != nil {
+		return 0, err
 	}
 
-	return max(greatest, given), err
+	return max(greatest, given), nil
 }
 
-// Step takes a step of any length, whole or not at all, while no node joins. It returns an
-// error while there are nodes.
+// Step runs a step of any length, completely or not at all. It returns an error while there are
+// nodes, and none can register meanwhile.
 func (s *Side) Step(ctx context.Context, write func(ctx context.Context, tx statements.Conn) error) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "LOCK TABLE nodes IN SHARE ROW EXCLUSIVE MODE"); err != nil {
 			return err
 		}
 
-		n, err := countNodes(ctx, tx)
-		if err != nil {
+		var n int
+		if err := tx.QueryRow(ctx, "SELECT count(*) FROM nodes").Scan(&n); err != nil {
 			return err
 		}
 		if n > 0 {
-			return errNodes(n)
+			text := fmt.Sprintf("%d nodes serve from the database; stop them first", n)
+			return jeton.WithDetail(jeton.ErrConflict, text)
 		}
 
 		return write(ctx, conn{tx})
 	})
 }
 
-func countNodes(ctx context.Context, tx pgx.Tx) (n int, err error) {
-	err = tx.QueryRow(ctx, "SELECT count(*) FROM nodes").Scan(&n)
-	return n, err
-}
-
-func errNodes(n int) error {
-	return jeton.WithDetail(jeton.ErrConflict, fmt.Sprintf("%d nodes serve from the database; stop them first", n))
-}
-
-// maxHeartbeatAge is how long a node that has ended without a word is waited for: it
-// heartbeats more often, and judges nothing from memory any more after that.
+// maxHeartbeatAge is after how long without a heartbeat a node is dead. A live one sends more,
+// and the lease of a dead one has ended by then.
 const maxHeartbeatAge = 2*heartbeatEvery + MaxStaleness/2
 
-// Served reports how many nodes serve from the database. One whose line is left from a
-// crash is looked at for a while, and its line taken away when it does not beat.
+// Served returns how many nodes serve from the database. When nodes are in the list, it waits for
+// a heartbeat. Without one, they have crashed, and it removes them.
 func (s *Side) Served(ctx context.Context) (int, error) {
 	before, err := s.heartbeats(ctx)
 	if err != nil || len(before) == 0 {
@@ -168,14 +159,13 @@ func (s *Side) Served(ctx context.Context) (int, error) {
 	}
 
 	s.log.Warn(
-		"nodes are on the list of the database; waiting to see whether they are alive",
-		"nodes",
-		len(before),
-		"for",
-		s.maxHeartbeatAge.String(),
+		"nodes are in the list of the database; waiting for a heartbeat of theirs",
+		"nodes", len(before),
+		"for", s.maxHeartbeatAge.String(),
 	)
 
-	for end := time.Now().Add(s.maxHeartbeatAge); ; {
+	deadline := time.Now().Add(s.maxHeartbeatAge)
+	for {
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
@@ -193,7 +183,7 @@ func (s *Side) Served(ctx context.Context) (int, error) {
 			}
 		}
 
-		if len(now) == 0 || time.Now().After(end) {
+		if len(now) == 0 || time.Now().After(deadline) {
 			return 0, s.removeNodes(ctx, now)
 		}
 	}
@@ -217,10 +207,10 @@ func (s *Side) heartbeats(ctx context.Context) (map[string]int64, error) {
 	return list, err
 }
 
-// dropAcks takes nodes off the list. One that comes back all the same finds that, and
-// begins anew.
-func (s *Side) removeNodes(ctx context.Context, silent map[string]int64) error {
-	for id, beat := range silent {
+// removeNodes removes nodes from the list. A node that is alive after all notices, and registers
+// again.
+func (s *Side) removeNodes(ctx context.Context, dead map[string]int64) error {
+	for id, beat := range dead {
 		if _, err := s.pool.Exec(ctx, "DELETE FROM nodes WHERE id = $1 AND beat = $2", id, beat); err != nil {
 			return err
 		}
@@ -233,36 +223,30 @@ func (s *Side) removeNodes(ctx context.Context, silent map[string]int64) error {
 func (s *Side) Insert(ctx context.Context, tx statements.Conn, table string, columns []string, rows [][]any) error {
 	c, ok := tx.(conn)
 	if !ok {
-		return fmt.Errorf("a step of %T is none of PostgreSQL", tx)
+		return fmt.Errorf("transaction of type %T: want one of PostgreSQL", tx)
 	}
 
 	_, err := c.tx.CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromRows(rows))
 	return err
 }
 
-// Advance makes the next number of a table greater than last.
+// Advance makes the next number of a table greater than number.
 func (s *Side) Advance(ctx context.Context, tx statements.Conn, table, column string, number int64) error {
-	now, err := last(ctx, tx, table, column)
+	current, err := last(ctx, tx, table, column)
 	if err != nil {
 		return err
 	}
 
-	number = max(number, now)
-	if number == 0 {
+	number = max(number, current)
+	switch number {
+	case 0:
 		return nil
-	}
-	if number == math.MaxInt64 {
-		return errors.New("there are no numbers left")
+	case math.MaxInt64:
+		return fmt.Errorf("table %s: no number is left", table)
 	}
 
-	var set int64
-	return tx.QueryRow(
-		ctx,
-		"SELECT setval(pg_get_serial_sequence($1, $2)::regclass, $3)",
-		table,
-		column,
-		number,
-	).Scan(&set)
+	const set = "SELECT setval(pg_get_serial_sequence($1, $2)::regclass, $3)"
+	return tx.QueryRow(ctx, set, table, column, number).Scan(new(int64))
 }
 
 // Close ends the connections.

@@ -22,10 +22,9 @@ var schema embed.FS
 type Step struct {
 	Number int
 	Name   string
-	// Needs is the number of the last step that a program must know to work with the
-	// schema after this one. A step that only adds needs an older one, so that nodes of
-	// the version before go on beside those that have taken it; one that takes away what
-	// they used needs itself.
+	// Needs is the last step that a program must know to work with the schema after this one.
+	// A step that only adds something needs an older step: nodes of the previous version go on
+	// beside new ones. A step that removes what they use needs itself.
 	Needs   int
 	Applied bool
 	text    string
@@ -49,7 +48,7 @@ func loadSteps(files fs.FS) ([]Step, error) {
 		name := path.Base(file)
 		number, err := strconv.Atoi(name[:max(strings.IndexByte(name, '_'), 0)])
 		if err != nil || number != i+1 {
-			return nil, fmt.Errorf("migration %s is out of order", name)
+			return nil, fmt.Errorf("migration %s is out of order: want number %04d", name, i+1)
 		}
 
 		sum := sha256.Sum256(text)
@@ -64,7 +63,7 @@ func loadSteps(files fs.FS) ([]Step, error) {
 		if strings.HasPrefix(line, needsPrefix) {
 			s.Needs, err = strconv.Atoi(strings.TrimSpace(line[len(needsPrefix):]))
 			if err != nil || s.Needs > number {
-				return nil, fmt.Errorf("migration %s: its first line says %q", name, line)
+				return nil, fmt.Errorf("migration %s: invalid first line %q: want a step up to its own", name, line)
 			}
 		}
 
@@ -74,10 +73,10 @@ func loadSteps(files fs.FS) ([]Step, error) {
 	return list, nil
 }
 
-// needsPrefix begins the first line of a step that programs from before it can work with.
+// needsPrefix begins the first line of a step that older programs can work with.
 const needsPrefix = "-- needs:"
 
-// schemaFiles is what this program knows. Tests hand in others.
+// schemaFiles holds the steps that this program knows.
 func (c Config) schemaFiles() fs.FS {
 	if c.Schema != nil {
 		return c.Schema
@@ -85,22 +84,23 @@ func (c Config) schemaFiles() fs.FS {
 	return schema
 }
 
-// markApplied marks the steps that have been applied and adds those of a newer version. It refuses
-// a schema that is not ours or that this program cannot work with.
+// markApplied marks the steps that have been applied, and adds those of a newer version. It refuses
+// a schema of another program, and one that this program cannot work with.
 func markApplied(ctx context.Context, conn *pgx.Conn, list []Step) ([]Step, error) {
-	const look = `SELECT current_schema() IS NOT NULL, COALESCE(bool_or(relname = 'migrations'), FALSE), count(*)
+	const read = `SELECT current_schema() IS NOT NULL, COALESCE(bool_or(relname = 'migrations'), FALSE), count(*)
 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm')`
-	var place, ours bool
+	var hasSchema, ours bool
 	var tables int
-	if err := conn.QueryRow(ctx, look).Scan(&place, &ours, &tables); err != nil {
+	if err := conn.QueryRow(ctx, read).Scan(&hasSchema, &ours, &tables); err != nil {
 		return nil, err
 	}
 
 	switch {
-	case !place:
-		return nil, errors.New("no schema of its search_path is there; CREATE SCHEMA makes one")
+	case !hasSchema:
+		return nil, errors.New("no schema of its search_path exists; create one with CREATE SCHEMA")
 	case !ours && tables > 0:
-		return nil, errors.New("its schema holds tables of another program; name a database, or with search_path a schema, that is empty")
+		return nil, errors.New("its schema has tables of another program; " +
+			"name an empty database, or an empty schema with search_path")
 	case !ours:
 		return list, nil
 	}
@@ -119,14 +119,15 @@ FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN
 		switch {
 		case s.Number <= known && list[s.Number-1].sum != s.sum:
 			return nil, fmt.Errorf(
-				"step %s of its schema is not the one of this program: it comes from another build of jeton",
+				"step %s of its schema differs from the one of this program: it is from another build of jeton",
 				s.Name,
 			)
 		case s.Number <= known:
 			list[s.Number-1].Applied = true
 		case s.Needs > known:
 			return nil, fmt.Errorf(
-				"a newer version of jeton has changed its schema (step %s) in a way that this one, which knows %d, cannot work with; run that version, or restore a backup made before the upgrade",
+				"a newer version of jeton has changed its schema (step %s), and this one knows %d steps; "+
+					"run that version, or restore a backup made before the upgrade",
 				s.Name,
 				known,
 			)
