@@ -46,10 +46,11 @@ var layers = map[string]int{
 	"internal/api":      7,
 	"internal/gateway":  7,
 	"internal/oauth":    7,
-	"internal/server":   8,
-	"jetontest":         9, // it starts servers
-	"cmd/jeton":         9,
-	"internal/test/e2e": 10,
+	"internal/teaching": 8, // around the endpoints
+	"internal/server":   9,
+	"jetontest":         10, // it starts servers
+	"cmd/jeton":         10,
+	"internal/test/e2e": 11,
 
 	"internal/config/yamlread": 1,
 

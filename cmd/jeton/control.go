@@ -68,6 +68,10 @@ func dialing(dir string) http.RoundTripper {
 type inProcess struct{ handler http.Handler }
 
 func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		r.Body = http.NoBody // a handler always has a body
+	}
+
 	from, to := io.Pipe()
 	w := &piped{header: http.Header{}, body: to, answer: make(chan *http.Response, 1)}
 	ended := make(chan struct{})

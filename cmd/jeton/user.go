@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/jeton-auth/jeton"
@@ -149,6 +150,8 @@ func userList() *cobra.Command {
 		if err := ctl.call(ctx, http.MethodGet, "/api/v1/users", nil, &users); err != nil {
 			return err
 		}
+
+		slices.SortFunc(users, func(a, b jeton.User) int { return strings.Compare(a.Name, b.Name) })
 
 		var rows [][]string
 		for _, u := range users {

@@ -2,33 +2,16 @@ package api
 
 import (
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/jose"
-	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// clientRoutes returns the rows about clients.
-func (a *API) clientRoutes() []web.Route {
-	return []web.Route{
-		{Pattern: "GET /api/v1/clients", Access: policy.Operator, Handle: a.listClients},
-		{Pattern: "POST /api/v1/clients", Access: policy.Operator, Handle: a.addClient},
-		{Pattern: "DELETE /api/v1/clients/{name}", Access: policy.Operator, Handle: a.removeClient},
-		{Pattern: "PUT /api/v1/clients/{name}/disabled", Access: policy.Operator, Handle: a.setClientDisabled},
-		{Pattern: "PUT /api/v1/clients/{name}/terms", Access: policy.Operator, Handle: a.setClientTerms},
-		{Pattern: "POST /api/v1/clients/{name}/secret", Access: policy.Operator, Handle: a.newClientSecret},
-		{Pattern: "DELETE /api/v1/clients/{name}/secret", Access: policy.Operator, Handle: a.removeClientSecret},
-		{Pattern: "POST /api/v1/clients/{name}/end-tokens", Access: policy.Operator, Handle: a.endClientTokens},
-		{Pattern: "POST /api/v1/clients/{name}/keys", Access: policy.Operator, Handle: a.addClientKey},
-		{Pattern: "DELETE /api/v1/clients/{name}/keys/{kid}", Access: policy.Operator, Handle: a.retireClientKey},
-	}
-}
-
-func (a *API) listClients(w *web.Reply, r *http.Request) error {
+// listClients answers GET /clients.
+func (a *API) listClients(w *web.Reply, r *http.Request, _ caller) error {
 	list, err := a.Clients.List(r.Context())
 	if err != nil {
 		return err
@@ -36,26 +19,26 @@ func (a *API) listClients(w *web.Reply, r *http.Request) error {
 	return web.JSON(w, http.StatusOK, list)
 }
 
-// NewClient asks for a client.
+// NewClient describes the client to register.
 type NewClient struct {
 	Name        string         `json:"name"`
 	Services    []string       `json:"services,omitempty"`
 	Scopes      []string       `json:"scopes,omitempty"`
 	Introspects []string       `json:"introspects,omitempty"`
-	Secret      bool           `json:"secret,omitempty"` // make one for it
+	Secret      bool           `json:"secret,omitempty" jsonschema:"Whether to create a secret"`
 	Keys        []NewClientKey `json:"keys,omitempty"`
 }
 
-// NewClientKey asks for a public key to be registered.
+// NewClientKey is the public key to register.
 type NewClientKey struct {
-	Key       string    `json:"key"`           // PEM, or the text of a JWK
-	Algorithm string    `json:"alg,omitempty"` // what the key says, or the usual one of its kind
-	ID        string    `json:"kid,omitempty"` // what the key says, or its thumbprint
+	Key       string    `json:"key" jsonschema:"PEM, or a JWK"`
+	Algorithm string    `json:"alg,omitempty" jsonschema:"Default: from the key, or the usual one of its type"`
+	ID        string    `json:"kid,omitempty" jsonschema:"Default: from the key, or its thumbprint"`
 	NotBefore time.Time `json:"not_before,omitzero"`
 	NotAfter  time.Time `json:"not_after,omitzero"`
 }
 
-func (k NewClientKey) wish() client.NewKey {
+func (k NewClientKey) newKey() client.NewKey {
 	return client.NewKey{
 		Text:      []byte(k.Key),
 		Alg:       jose.Alg(k.Algorithm),
@@ -65,20 +48,20 @@ func (k NewClientKey) wish() client.NewKey {
 	}
 }
 
-// MadeClient is a client with its secret in the clear, which is told this once.
+// MadeClient is a client with its secret, which is returned only once.
 type MadeClient struct {
 	Client jeton.Client `json:"client"`
 	Secret string       `json:"secret,omitempty"`
 }
 
-// addClient answers POST /api/v1/clients.
-func (a *API) addClient(w *web.Reply, r *http.Request) error {
+// createClient answers POST /clients.
+func (a *API) createClient(w *web.Reply, r *http.Request, c caller) error {
 	in, err := web.Read[NewClient](r)
 	if err != nil {
 		return err
 	}
 
-	wish := client.NewClient{
+	registration := client.NewClient{
 		Name:        in.Name,
 		Services:    in.Services,
 		Scopes:      in.Scopes,
@@ -86,121 +69,115 @@ func (a *API) addClient(w *web.Reply, r *http.Request) error {
 		Secret:      in.Secret,
 	}
 	for _, k := range in.Keys {
-		wish.Keys = append(wish.Keys, k.wish())
+		registration.Keys = append(registration.Keys, k.newKey())
 	}
 
-	made, text, err := a.Clients.Add(r.Context(), by, wish)
+	created, secret, err := a.Clients.Add(r.Context(), c.actor(), registration)
 	if err != nil {
 		return err
 	}
 
-	return web.JSON(w, http.StatusCreated, MadeClient{made, text.Reveal()})
+	return web.JSON(w, http.StatusCreated, MadeClient{created, secret.Reveal()})
 }
 
-func (a *API) removeClient(w *web.Reply, r *http.Request) error {
-	if err := a.Clients.Remove(r.Context(), by, r.PathValue("name")); err != nil {
+// removeClient answers DELETE /clients/{name}.
+func (a *API) removeClient(w *web.Reply, r *http.Request, c caller) error {
+	err := a.Clients.Remove(r.Context(), c.actor(), r.PathValue("name"))
+	if err != nil {
 		return err
 	}
 	return web.NoContent(w)
 }
 
-// setClientDisabled answers PUT /api/v1/clients/{name}/disabled. Disabling ends all tokens.
-func (a *API) setClientDisabled(w *web.Reply, r *http.Request) error {
-	in, err := web.Read[struct {
-		Disabled *bool `json:"disabled"` // Disabled, where leaving it out enables nobody
-	}](r)
+// setClientDisabled answers PUT /clients/{name}/disabled. Disabling revokes all tokens.
+func (a *API) setClientDisabled(w *web.Reply, r *http.Request, c caller) error {
+	disabled, err := readDisabled(r)
 	if err != nil {
 		return err
 	}
-	if in.Disabled == nil {
-		return jeton.WithDetail(jeton.ErrInvalid, "say whether the client is disabled: true or false")
-	}
 
-	if err := a.Clients.Disable(r.Context(), by, r.PathValue("name"), *in.Disabled); err != nil {
+	err = a.Clients.Disable(r.Context(), c.actor(), r.PathValue("name"), disabled)
+	if err != nil {
 		return err
 	}
 
 	return web.NoContent(w)
 }
 
-// ClientTerms says what a client may have tokens for. What is left out stays as it is.
+// ClientTerms are what a client may have tokens for. Absent members stay as they are.
 type ClientTerms struct {
 	Services    *[]string `json:"services,omitempty"`
 	Scopes      *[]string `json:"scopes,omitempty"`
-	Introspects *[]string `json:"introspects,omitempty"`
+	Introspects *[]string `json:"introspects,omitempty" jsonschema:"Services whose tokens it may look up"`
 }
 
-// setClientTerms answers PUT /api/v1/clients/{name}/terms. Tokens that are out keep what
-// they were issued with.
-func (a *API) setClientTerms(w *web.Reply, r *http.Request) error {
+// setClientTerms answers PUT /clients/{name}/terms. Issued tokens keep their terms.
+func (a *API) setClientTerms(w *web.Reply, r *http.Request, c caller) error {
 	in, err := web.Read[ClientTerms](r)
 	if err != nil {
 		return err
 	}
-	if err := a.Clients.SetTerms(
-		r.Context(),
-		by,
-		r.PathValue("name"),
-		in.Services,
-		in.Scopes,
-		in.Introspects,
-	); err != nil {
+
+	err = a.Clients.SetTerms(r.Context(), c.actor(), r.PathValue("name"), in.Services, in.Scopes, in.Introspects)
+	if err != nil {
 		return err
 	}
 
 	return web.NoContent(w)
 }
 
-// ClientSecret is a secret in the clear, which is told this once.
+// ClientSecret is the secret of a client, which is returned only once.
 type ClientSecret struct {
 	Secret string `json:"secret"`
 }
 
-// newClientSecret answers POST /api/v1/clients/{name}/secret?end_tokens=. The secret that
-// was is over.
-func (a *API) newClientSecret(w *web.Reply, r *http.Request) error {
-	end, err := flag(r, "end_tokens")
+// newClientSecret answers POST /clients/{name}/secret?end_tokens=. The old secret is refused from then on.
+func (a *API) newClientSecret(w *web.Reply, r *http.Request, c caller) error {
+	endTokens, err := queryFlag(r, "end_tokens")
 	if err != nil {
 		return err
 	}
 
-	text, err := a.Clients.NewSecret(r.Context(), by, r.PathValue("name"), end)
+	secret, err := a.Clients.NewSecret(r.Context(), c.actor(), r.PathValue("name"), endTokens)
 	if err != nil {
 		return err
 	}
 
-	return web.JSON(w, http.StatusCreated, ClientSecret{text.Reveal()})
+	return web.JSON(w, http.StatusCreated, ClientSecret{secret.Reveal()})
 }
 
-// removeClientSecret answers DELETE /api/v1/clients/{name}/secret?end_tokens=.
-func (a *API) removeClientSecret(w *web.Reply, r *http.Request) error {
-	end, err := flag(r, "end_tokens")
+// removeClientSecret answers DELETE /clients/{name}/secret?end_tokens=.
+func (a *API) removeClientSecret(w *web.Reply, r *http.Request, c caller) error {
+	endTokens, err := queryFlag(r, "end_tokens")
 	if err != nil {
 		return err
 	}
-	if err := a.Clients.RemoveSecret(r.Context(), by, r.PathValue("name"), end); err != nil {
+
+	err = a.Clients.RemoveSecret(r.Context(), c.actor(), r.PathValue("name"), endTokens)
+	if err != nil {
 		return err
 	}
 
 	return web.NoContent(w)
 }
 
-// endClientTokens answers POST /api/v1/clients/{name}/end-tokens, for declared clients, too.
-func (a *API) endClientTokens(w *web.Reply, r *http.Request) error {
-	if err := a.Clients.EndTokens(r.Context(), by, r.PathValue("name")); err != nil {
+// revokeClientTokens answers POST /clients/{name}/end-tokens, also for declared clients.
+func (a *API) revokeClientTokens(w *web.Reply, r *http.Request, c caller) error {
+	err := a.Clients.EndTokens(r.Context(), c.actor(), r.PathValue("name"))
+	if err != nil {
 		return err
 	}
 	return web.NoContent(w)
 }
 
-// addClientKey answers POST /api/v1/clients/{name}/keys.
-func (a *API) addClientKey(w *web.Reply, r *http.Request) error {
+// addClientKey answers POST /clients/{name}/keys.
+func (a *API) addClientKey(w *web.Reply, r *http.Request, c caller) error {
 	in, err := web.Read[NewClientKey](r)
 	if err != nil {
 		return err
 	}
 
-	key, err := a.Clients.AddKey(r.Context(), by, r.PathValue("name"), in.wish())
+	key, err := a.Clients.AddKey(r.Context(), c.actor(), r.PathValue("name"), in.newKey())
 	if err != nil {
 		return err
 	}
@@ -208,30 +185,18 @@ func (a *API) addClientKey(w *web.Reply, r *http.Request) error {
 	return web.JSON(w, http.StatusCreated, key)
 }
 
-// retireClientKey answers DELETE /api/v1/clients/{name}/keys/{kid}?end_tokens=. The key is
-// kept, and shown as retired: its kid is not given again.
-func (a *API) retireClientKey(w *web.Reply, r *http.Request) error {
-	end, err := flag(r, "end_tokens")
+// retireClientKey answers DELETE /clients/{name}/keys/{kid}?end_tokens=. The key stays listed as retired, so that its
+// key id is not used again.
+func (a *API) retireClientKey(w *web.Reply, r *http.Request, c caller) error {
+	endTokens, err := queryFlag(r, "end_tokens")
 	if err != nil {
 		return err
 	}
-	if err := a.Clients.RetireKey(r.Context(), by, r.PathValue("name"), r.PathValue("kid"), end); err != nil {
+
+	err = a.Clients.RetireKey(r.Context(), c.actor(), r.PathValue("name"), r.PathValue("kid"), endTokens)
+	if err != nil {
 		return err
 	}
 
 	return web.NoContent(w)
-}
-
-func flag(r *http.Request, name string) (bool, error) {
-	text := r.URL.Query().Get(name)
-	if text == "" {
-		return false, nil
-	}
-
-	yes, err := strconv.ParseBool(text)
-	if err != nil {
-		return false, jeton.WithDetail(jeton.ErrInvalid, name+" is true or false")
-	}
-
-	return yes, nil
 }

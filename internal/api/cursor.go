@@ -9,29 +9,26 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// cursors makes and reads where a page of the list begins. A cursor is good for the search
-// that it was made for, and nobody else can make one: what is in it is nobody's business.
-type cursors struct{ key []byte }
+const macSize = 16 // bytes
 
-const cursorMAC = 16 // bytes
+// cursor names the start of the page after an account. It works only for the search that it was made for, and
+// callers cannot make one.
+func (a *API) cursor(after int64, search string) string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(after))
+	return base64.RawURLEncoding.EncodeToString(append(b, a.cursorMAC(b, search)...))
+}
 
-func (c cursors) mac(after []byte, search string) []byte {
-	m := hmac.New(sha256.New, c.key)
+func (a *API) cursorMAC(after []byte, search string) []byte {
+	m := hmac.New(sha256.New, a.CursorKey)
 	m.Write(after)
 	m.Write([]byte(search))
-	return m.Sum(nil)[:cursorMAC]
+	return m.Sum(nil)[:macSize]
 }
 
-func (c cursors) make(after int64, search string) string {
-	b := binary.BigEndian.AppendUint64(nil, uint64(after))
-	return base64.RawURLEncoding.EncodeToString(append(b, c.mac(b, search)...))
-}
-
-func (c cursors) read(text, search string) (after int64, err error) {
-	bad := jeton.WithDetail(jeton.ErrInvalid, "cursor is not one that this search gave")
+func (a *API) readCursor(text, search string) (after int64, err error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(b) != 8+cursorMAC || !hmac.Equal(b[8:], c.mac(b[:8], search)) {
-		return 0, bad
+	if err != nil || len(b) != 8+macSize || !hmac.Equal(b[8:], a.cursorMAC(b[:8], search)) {
+		return 0, jeton.WithDetail(jeton.ErrInvalid, "invalid cursor: want one from the header Link of this search")
 	}
 
 	return int64(binary.BigEndian.Uint64(b)), nil

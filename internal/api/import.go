@@ -7,18 +7,16 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
-	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// The most people that are moved in or out by one call.
+// The maximum number of users in one request.
 const (
 	MaxImport = 500
 	MaxExport = 500
 )
 
-// Moved is a person on the way in or out, with the hash of the password. What is left out
-// of one who moves in is not told.
+// Moved is an exported user, or one to import, with the hash of the password.
 type Moved struct {
 	ID       string     `json:"id,omitempty"` // UUID
 	Name     string     `json:"name"`
@@ -33,48 +31,40 @@ type Moved struct {
 	Updated  *time.Time `json:"updated_at,omitempty"`
 }
 
-// Import asks for people to be moved in.
+// Import is a request to import users.
 type Import struct {
-	DryRun    bool    `json:"dry_run,omitempty"`
-	Update    bool    `json:"update,omitempty"`
-	AllowWeak bool    `json:"allow_weak,omitempty"`
+	DryRun    bool    `json:"dry_run,omitempty" jsonschema:"Report what would happen, and change nothing"`
+	Update    bool    `json:"update,omitempty" jsonschema:"Change users that exist"`
+	AllowWeak bool    `json:"allow_weak,omitempty" jsonschema:"Accept weak password hashes"`
 	Users     []Moved `json:"users"`
 }
 
-// Verdict is what became of one of them: added, changed, exists, declared or refused.
+// Verdict is the result for one user.
 type Verdict struct {
 	Name    string `json:"name"`
-	Verdict string `json:"verdict"`
+	Verdict string `json:"verdict" jsonschema:"added, changed, exists, declared or refused"`
 	Reason  string `json:"reason,omitempty"`
 }
 
-// Verdicts are those of an Import, in its order.
+// Verdicts are the results of an Import, in its order.
 type Verdicts struct {
 	Verdicts []Verdict `json:"verdicts"`
 }
 
-// Exported is a page of people who move out.
+// Exported is a page of exported users.
 type Exported struct {
 	Users []Moved `json:"users"`
-	Next  int64   `json:"next,omitempty"` // what the next page comes after; left out of the last
+	Next  int64   `json:"next,omitempty" jsonschema:"Value of after for the next page; absent on the last"`
 }
 
-func (a *API) importRoutes() []web.Route {
-	return []web.Route{
-		{Pattern: "POST /api/v1/users/import", Access: policy.Operator, Handle: a.importUsers},
-		{Pattern: "GET /api/v1/users/export", Access: policy.Operator, Handle: a.exportUsers},
-	}
-}
-
-// importUsers answers POST /api/v1/users/import. A user who is refused does not keep the
-// others out, and is no error.
-func (a *API) importUsers(w *web.Reply, r *http.Request) error {
+// importUsers answers POST /users/import. A refused user is not an error, and does not keep the others out.
+func (a *API) importUsers(w *web.Reply, r *http.Request, c caller) error {
 	in, err := web.Read[Import](r)
 	if err != nil {
 		return err
 	}
 	if len(in.Users) == 0 || len(in.Users) > MaxImport {
-		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("users must be 1 to %d", MaxImport))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid users: want 1 to %d", MaxImport))
 	}
 
 	rows := make([]account.ImportRow, len(in.Users))
@@ -89,12 +79,12 @@ func (a *API) importUsers(w *web.Reply, r *http.Request) error {
 			Hash:     jeton.NewSecret(u.Hash),
 			Disabled: u.Disabled,
 			Declared: u.Declared,
-			Created:  at(u.Created),
-			Updated:  at(u.Updated),
+			Created:  timeOrZero(u.Created),
+			Updated:  timeOrZero(u.Updated),
 		}
 	}
 
-	results, err := a.Accounts.Import(r.Context(), by, rows, account.ImportOptions{
+	results, err := a.Accounts.Import(r.Context(), c.actor(), rows, account.ImportOptions{
 		DryRun:    in.DryRun,
 		Update:    in.Update,
 		AllowWeak: in.AllowWeak,
@@ -111,29 +101,29 @@ func (a *API) importUsers(w *web.Reply, r *http.Request) error {
 	return web.JSON(w, http.StatusOK, out)
 }
 
-func at(t *time.Time) time.Time {
+func timeOrZero(t *time.Time) time.Time {
 	if t == nil {
 		return time.Time{}
 	}
 	return *t
 }
 
-// exportUsers answers GET /api/v1/users/export?after=&limit=.
-func (a *API) exportUsers(w *web.Reply, r *http.Request) error {
-	after, err := number(r, "after", 0)
+// exportUsers answers GET /users/export?after=&limit=.
+func (a *API) exportUsers(w *web.Reply, r *http.Request, c caller) error {
+	after, err := queryNumber(r, "after", 0)
 	if err != nil {
 		return err
 	}
 
-	limit, err := number(r, "limit", MaxExport)
+	limit, err := queryNumber(r, "limit", MaxExport)
 	if err != nil {
 		return err
 	}
 	if limit < 1 || limit > MaxExport {
-		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("limit must be 1 to %d", MaxExport))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid limit: want 1 to %d", MaxExport))
 	}
 
-	accounts, next, err := a.Accounts.Export(r.Context(), by, account.Page{After: int64(after), Limit: limit})
+	accounts, next, err := a.Accounts.Export(r.Context(), c.actor(), account.Page{After: int64(after), Limit: limit})
 	if err != nil {
 		return err
 	}

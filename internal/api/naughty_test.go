@@ -2,11 +2,9 @@ package api_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -140,48 +138,5 @@ func TestHostileText(t *testing.T) {
 
 	if names < len(all)*3/4 || tokens < len(all)*3/4 {
 		t.Errorf("only %d names and %d names of tokens were taken", names, tokens)
-	}
-}
-
-// TestHostileTextInTheClassicShape does the same to the users API of old.
-func TestHostileTextInTheClassicShape(t *testing.T) {
-	s := startClassic(t)
-	made := old(t, s, "POST", "/users", `{"email":"bob@hbtn.io","password":"pwd"}`)
-	id := decode[struct{ ID string }](t, made).ID
-	taken := 0
-	all := naughty(t)
-	for i, text := range all {
-		a := old(t, s, "PUT", "/users/"+id, body(t, map[string]any{"first_name": text, "last_name": text}))
-		if text != "" && kept(t, "first name", text, a, "first_name") {
-			taken++
-		}
-
-		answers := []jetontest.Answer{
-			old(t, s, "POST", "/users", body(t, map[string]any{"email": text, "password": text})),
-			old(t, s, "POST", "/users", "{"+text),
-			old(t, s, "GET", "/users?search="+url.QueryEscape(text), ""),
-		}
-		if !strings.ContainsAny(text, "/") {
-			answers = append(answers, old(t, s, "POST", "/users", body(t, map[string]any{
-				"email":    fmt.Sprintf("u%d@%s", i, text),
-				"password": "p",
-			})))
-		}
-		if i%32 == 0 {
-			answers = append(answers, old(t, s, "POST", "/auth_session/login", url.Values{
-				"email":    {text},
-				"password": {text},
-			}.Encode()))
-		}
-
-		for _, a := range answers {
-			if a.Status >= 500 || a.Status == 0 {
-				t.Errorf("%q: %d %s", text, a.Status, a.Body)
-			}
-		}
-	}
-
-	if taken < len(all)*3/4 {
-		t.Errorf("only %d names were taken", taken)
 	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
 
 	"github.com/jeton-auth/jeton"
@@ -8,346 +9,214 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// operation is a row of the API: who may, who answers, and what the document says of it.
-type operation struct {
-	method, path string // the path is under the prefix
-	access       policy.Access
-	handle       web.Handler
-	login        bool // takes or sets the cookie, although it is open
-	anyOrigin    bool // changes nothing that is anybody's
+// exposure is who may use a route, and where it is served.
+type exposure int
 
-	summary string
-	query   []param
-	in, out any   // a value of the type of the body, or nil
-	code    int   // of success; 0: there is none
-	fails   []int // beside those that every row has
-	text    string
+const (
+	operator exposure = iota // operators, on the control socket alone
+	everyone                 // everybody, without a credential
+	signIn                   // everybody; sets or reads the session cookie of a service
+	subject                  // every authenticated caller, and operators
+	user                     // users, about themselves
+	member                   // users about themselves, admins about every user, and operators
+	admin                    // admins and operators
+)
+
+// String describes the exposure in the documentation.
+func (e exposure) String() string {
+	return [...]string{
+		"operators, on the control socket",
+		"everybody",
+		"everybody",
+		"every authenticated caller; operators",
+		"users",
+		"users for themselves, admins for every user; operators",
+		"admins; operators",
+	}[e]
 }
 
-// param is a parameter of the query.
-type param struct{ Name, About string }
+// route is a row of the route table. Its documentation is in docs.go.
+type route struct {
+	pattern  string // the path is below the prefix
+	exposure exposure
+	handle   func(w *web.Reply, r *http.Request, c caller) error
+}
 
-// operations is the table. The classic shape has those of its rows that there were of old.
-func (a *Users) operations() []operation {
-	open := policy.Open
-	known := policy.Authenticated(a.accepts)
-	people := policy.Authenticated(a.accepts)
-	managers := policy.Authenticated(a.accepts)
-	people.Allow = &policy.Allow{AnyUser: true}
+func (a *API) routes() []route {
+	return []route{
+		{"GET /status", everyone, a.status},
+		{"GET /stats", subject, a.stats},
+		{"GET /unauthorized", everyone, unauthorized},
+		{"GET /forbidden", everyone, forbidden},
 
-	either := policy.Authenticated(a.accepts)
-	either.Allow = &policy.Allow{AnyUser: true, Clients: a.managers.Clients}
-	managers.Allow = a.managers
-	done := http.StatusNoContent
-	s := a.shape
-	if s.classic != nil {
-		// Whoever has proved who they are may use every row.
-		people = known
-		managers = known
-		either = known
-		if s.classic.Auth == "" {
-			known = open
-			people = open
-			managers = open
-			either = open
+		{"POST /auth_session/login", signIn, a.login},
+		{"DELETE /auth_session/logout", signIn, a.logout},
+		{"POST /auth_session/logout", signIn, a.logout},
+		{"POST /auth_session", signIn, a.login},
+		{"DELETE /auth_session", signIn, a.logout},
+
+		{"GET /users", admin, a.listUsers},
+		{"POST /users", admin, a.createUser},
+		{"GET /users/me", user, a.readSelf},
+		{"PUT /users/me", user, a.updateSelf},
+		{"GET /users/{id}", member, a.readUser},
+		{"PUT /users/{id}", member, a.updateUser},
+		{"DELETE /users/{id}", admin, a.removeUser},
+		{"PUT /users/{name}/password", operator, a.setPassword},
+		{"PUT /users/{name}/disabled", operator, a.setDisabled},
+		{"PUT /users/{name}/groups", operator, a.setGroups},
+		{"POST /users/{name}/allow-login", operator, a.allowLogin},
+		{"POST /users/import", operator, a.importUsers},
+		{"GET /users/export", operator, a.exportUsers},
+
+		{"GET /users/me/sessions", user, a.listOwnSessions},
+		{"DELETE /users/me/sessions", user, a.endOtherSessions},
+		{"DELETE /users/me/sessions/{session}", user, a.endOwnSession},
+		{"GET /sessions", operator, a.listSessions},
+		{"DELETE /sessions", operator, a.endSessions},
+
+		{"GET /users/me/tokens", user, a.listOwnTokens},
+		{"POST /users/me/tokens", user, a.createOwnToken},
+		{"DELETE /users/me/tokens/{accessor}", user, a.revokeOwnToken},
+		{"POST /users/me/tokens/{accessor}/rotate", user, a.rotateOwnToken},
+		{"GET /tokens", operator, a.listTokens},
+		{"POST /tokens", operator, a.createToken},
+		{"GET /tokens/{accessor}", operator, a.readToken},
+		{"DELETE /tokens/{accessor}", operator, a.revokeToken},
+		{"POST /tokens/{accessor}/rotate", operator, a.rotateToken},
+
+		{"GET /clients", operator, a.listClients},
+		{"POST /clients", operator, a.createClient},
+		{"DELETE /clients/{name}", operator, a.removeClient},
+		{"PUT /clients/{name}/disabled", operator, a.setClientDisabled},
+		{"PUT /clients/{name}/terms", operator, a.setClientTerms},
+		{"POST /clients/{name}/secret", operator, a.newClientSecret},
+		{"DELETE /clients/{name}/secret", operator, a.removeClientSecret},
+		{"POST /clients/{name}/end-tokens", operator, a.revokeClientTokens},
+		{"POST /clients/{name}/keys", operator, a.addClientKey},
+		{"DELETE /clients/{name}/keys/{kid}", operator, a.retireClientKey},
+
+		{"GET /keys", operator, a.listKeys},
+		{"POST /keys/rotate", operator, a.rotateKeys},
+		{"DELETE /keys/{kid}", operator, a.revokeKey},
+
+		{"GET /audit", operator, a.listEvents},
+		{"GET /explain/{request}", operator, a.explain},
+		{"GET /backup", operator, a.backup},
+	}
+}
+
+// Table returns the routes of this place with the documentation of all.
+func (a *API) Table() Table {
+	t := Table{
+		Title:       "Jeton API",
+		Prefix:      a.Prefix,
+		Schemes:     a.schemes(),
+		Refuse:      a.refuse,
+		Refusal:     problem{},
+		RefusalType: "application/problem+json",
+	}
+	if a.Service.Name != "" {
+		t.Title = "API of " + a.Service.Name
+	}
+
+	for _, rt := range a.routes() {
+		t.Operations = append(t.Operations, Operation{
+			Pattern:  rt.pattern,
+			Access:   a.access(rt.exposure),
+			Handle:   a.bind(rt),
+			Doc:      docs[rt.pattern],
+			exposure: rt.exposure,
+		})
+	}
+
+	return t
+}
+
+// access returns who the gate lets use a route of this place. Zero: it is not served here.
+func (a *API) access(e exposure) policy.Access {
+	proved := policy.Authenticated(a.Accepts)
+
+	switch {
+	case a.Operator && (e == signIn || e == user), !a.Operator && e == operator:
+		return policy.Access{}
+	case a.Operator:
+		return policy.Operator
+	case e == everyone || e == signIn:
+		return policy.Open
+	case e == user:
+		proved.Allow = &policy.Allow{AnyUser: true}
+	case e == member && a.Admins != nil:
+		proved.Allow = &policy.Allow{AnyUser: true, Clients: a.Admins.Clients}
+	case e == admin:
+		proved.Allow = a.Admins
+	}
+
+	return proved
+}
+
+// bind returns the handler of a route as the server calls it.
+func (a *API) bind(rt route) web.Handler {
+	return func(w *web.Reply, r *http.Request) error {
+		c := a.caller(w)
+		if c.decision.Free() {
+			// A HEAD that took no use must not return what a use pays for.
+			w.WriteHeader(http.StatusOK)
+			return nil
 		}
 
-		done = http.StatusOK
-	}
+		if c.decision.Credential() != nil || rt.exposure == signIn {
+			if err := sameOrigin(r); err != nil {
+				return err
+			}
+		}
 
-	user, users := s.user(jeton.User{}), s.users(nil)
-	rows := []operation{
-		{
-			method:  "GET",
-			path:    "/status",
-			access:  open,
-			handle:  a.alive,
-			summary: "Whether the API answers.",
-			out:     status{},
-			code:    200,
-		},
-		{
-			method:  "GET",
-			path:    "/stats",
-			access:  known,
-			handle:  a.count,
-			summary: "How many users there are.",
-			out:     stats{},
-			code:    200,
-		},
-		{
-			method:  "GET",
-			path:    "/unauthorized",
-			access:  open,
-			handle:  a.unauthorized,
-			summary: "A refusal for want of a credential, always.",
-			fails:   []int{401},
-		},
-		{
-			method:  "GET",
-			path:    "/forbidden",
-			access:  open,
-			handle:  a.forbidden,
-			summary: "A refusal of somebody who may not, always.",
-			fails:   []int{403},
-		},
-		{
-			method:  "POST",
-			path:    "/auth_session/login",
-			access:  open,
-			handle:  a.login,
-			login:   true,
-			summary: "Log in: a form or JSON. The session is in a cookie.",
-			in:      credentials{},
-			out:     user,
-			code:    200,
-			fails:   s.loginFails(),
-		},
-		{
-			method:  "DELETE",
-			path:    "/auth_session/logout",
-			access:  open,
-			handle:  a.logout,
-			login:   true,
-			summary: "Log out: the session ends.",
-			out:     s.nothing(),
-			code:    done,
-			fails:   []int{404},
-		},
-		{
-			method:  "POST",
-			path:    "/auth_session/logout",
-			access:  open,
-			handle:  a.logout,
-			login:   true,
-			summary: "Log out, for forms.",
-			out:     s.nothing(),
-			code:    done,
-			fails:   []int{404},
-		},
-		{
-			method:  "POST",
-			path:    "/auth_session",
-			access:  open,
-			handle:  a.login,
-			login:   true,
-			summary: "Log in.",
-			in:      credentials{},
-			out:     user,
-			code:    200,
-			fails:   s.loginFails(),
-		},
-		{
-			method:  "DELETE",
-			path:    "/auth_session",
-			access:  open,
-			handle:  a.logout,
-			login:   true,
-			summary: "Log out.",
-			out:     s.nothing(),
-			code:    done,
-			fails:   []int{404},
-		},
-		{
-			method:  "GET",
-			path:    "/users",
-			access:  managers,
-			handle:  a.listUsers,
-			summary: "The users, in the order in which they were made. The header Link leads to the next page.",
-			out:     users,
-			code:    200,
-			fails:   []int{400},
-			query: []param{
-				{
-					"limit",
-					"at most so many, 1 to 1000",
-				}, {"cursor", "as Link gives it"}, {"search", "a part of a name or an address"},
-			},
-		},
-		{
-			method:  "POST",
-			path:    "/users",
-			access:  managers,
-			handle:  a.createUser,
-			summary: "Make a user.",
-			in:      s.newUser(),
-			out:     user,
-			code:    201,
-			fails:   []int{409},
-		},
-		{
-			method:  "GET",
-			path:    "/users/me",
-			access:  people,
-			handle:  a.readMe,
-			summary: "Who asks.",
-			out:     user,
-			code:    200,
-			fails:   []int{404},
-		},
-		{
-			method:  "PUT",
-			path:    "/users/me",
-			access:  people,
-			handle:  a.updateMe,
-			summary: "Change who asks. Absent members stay as they are; a new password ends all sessions.",
-			in:      s.change(),
-			out:     user,
-			code:    200,
-			fails:   []int{404, 409, 412},
-		},
-		{
-			method:  "GET",
-			path:    "/users/{id}",
-			access:  either,
-			handle:  a.readUser,
-			summary: "A user. There are no others for who does not manage.",
-			out:     user,
-			code:    200,
-			fails:   []int{404},
-		},
-		{
-			method:  "PUT",
-			path:    "/users/{id}",
-			access:  either,
-			handle:  a.updateUser,
-			summary: "Change a user. Absent members stay as they are; a new password ends all sessions.",
-			in:      s.managed(),
-			out:     user,
-			code:    200,
-			fails:   []int{404, 409, 412},
-		},
-		{
-			method:  "DELETE",
-			path:    "/users/{id}",
-			access:  managers,
-			handle:  a.removeUser,
-			summary: "Remove a user, with all sessions and tokens.",
-			out:     s.nothing(),
-			code:    done,
-			fails:   []int{404, 409, 412},
-		},
-	}
-	if s.classic == nil {
-		rows = append(rows, a.own(people)...)
-	}
-
-	return append(rows,
-		operation{
-			method:  "GET",
-			path:    "/openapi.json",
-			access:  open,
-			handle:  a.describe,
-			summary: "This document.",
-			out:     map[string]any{},
-			code:    200,
-		},
-		operation{
-			method:  "GET",
-			path:    "/docs",
-			access:  open,
-			handle:  a.read,
-			summary: "This document, to be read by people.",
-			code:    200,
-			text:    "text/html",
-		},
-	)
-}
-
-// own are the rows about one's own sessions and tokens.
-func (a *Users) own(people policy.Access) []operation {
-	return []operation{
-		{
-			method:  "GET",
-			path:    "/users/me/sessions",
-			access:  people,
-			handle:  a.listSessions,
-			summary: "Where one is logged in, newest first.",
-			out:     []ownSession{},
-			code:    200,
-		},
-		{
-			method:  "DELETE",
-			path:    "/users/me/sessions",
-			access:  people,
-			handle:  a.endOtherSessions,
-			summary: "End all sessions but the one that asks.",
-			code:    204,
-		},
-		{
-			method:  "DELETE",
-			path:    "/users/me/sessions/{session}",
-			access:  people,
-			handle:  a.endSession,
-			summary: "End a session.",
-			code:    204,
-			fails:   []int{404},
-		},
-		{
-			method:  "GET",
-			path:    "/users/me/tokens",
-			access:  people,
-			handle:  a.listTokens,
-			summary: "One's tokens that are kept, newest first. Their secrets are not.",
-			out:     []jeton.Token{},
-			code:    200,
-		},
-		{
-			method:  "POST",
-			path:    "/users/me/tokens",
-			access:  people,
-			handle:  a.createToken,
-			summary: "Make a personal token. Its secret is told this once. Who asks with a token makes a narrower one of it.",
-			in:      newToken{},
-			out:     madeToken{},
-			code:    201,
-		},
-		{
-			method:  "DELETE",
-			path:    "/users/me/tokens/{accessor}",
-			access:  people,
-			handle:  a.revokeToken,
-			summary: "End a token, and what was made of it.",
-			code:    204,
-			fails:   []int{404},
-		},
-		{
-			method:  "POST",
-			path:    "/users/me/tokens/{accessor}/rotate",
-			access:  people,
-			handle:  a.rotateToken,
-			summary: "Give a personal token another secret, which is told this once. A token rotates itself alone.",
-			out:     madeToken{},
-			code:    200,
-			fails:   []int{404},
-		},
+		return rt.handle(w, r, c)
 	}
 }
 
-// status is the answer of GET /status.
-type status struct {
-	Status string `json:"status"`
+// sameOrigin refuses a change that another site makes a browser send. Browsers attach cookies by themselves, and Basic
+// credentials too, also when the password is a token; they never attach a Bearer token.
+func sameOrigin(r *http.Request) error {
+	_, bearer, err := web.Authorization(r.Header, "Bearer")
+	if err == nil && bearer {
+		return nil
+	}
+	return web.SameOrigin(r)
 }
 
-func (a *Users) alive(w *web.Reply, _ *http.Request) error {
-	return web.JSON(w, http.StatusOK, status{"OK"})
+// problem is the body of a refusal: problem details (RFC 9457), and a member that older clients read.
+type problem struct {
+	jeton.Problem
+	Error string `json:"error" jsonschema:"The same as title"`
 }
 
-// stats is the answer of GET /stats.
-type stats struct {
-	Users int64 `json:"users"`
-}
+// refuse answers an error.
+func (a *API) refuse(w *web.Reply, r *http.Request, err error) {
+	challenge := web.Challenge{Realm: a.Service.Name, Schemes: a.Accepts, Login: a.Prefix + "/auth_session/login"}
+	challenge.Set(w, r, err)
 
-func (a *Users) count(w *web.Reply, r *http.Request) error {
-	n, err := a.accounts.Count(r.Context())
+	p := web.Mark(w, err)
+	body, err := json.Marshal(problem{p, p.Title})
 	if err != nil {
-		return err
+		body = []byte("{}")
 	}
-	return web.JSON(w, http.StatusOK, stats{n})
+
+	write(w, p.Status, "application/problem+json", append(body, '\n'))
 }
 
-func (a *Users) unauthorized(*web.Reply, *http.Request) error {
-	return &plain{jeton.ErrNoCredential, http.StatusUnauthorized, "Unauthorized"}
-}
+// schemes are the credentials that callers may show, as OpenAPI describes them.
+func (a *API) schemes() map[string]any {
+	s := map[string]any{}
+	if a.Accepts&policy.BySession != 0 {
+		s["session"] = object{"type": "apiKey", "in": "cookie", "name": a.Service.Session.Cookie}
+	}
+	if a.Accepts&policy.ByToken != 0 {
+		s["token"] = object{"type": "http", "scheme": "bearer"}
+	}
+	if a.Accepts&policy.ByPassword != 0 {
+		s["basic"] = object{"type": "http", "scheme": "basic"}
+	}
 
-func (a *Users) forbidden(*web.Reply, *http.Request) error { return jeton.ErrForbidden }
+	return s
+}

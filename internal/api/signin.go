@@ -15,91 +15,85 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// maxBody bounds the bodies that are read here, in bytes.
-const maxBody = 64 << 10
-
-// credentials is what a login takes: a password, and an address or a name.
-type credentials struct {
-	Email    string `json:"email,omitempty" jsonschema:"E-mail address"`
-	Name     string `json:"name,omitempty" jsonschema:"Name, in place of the address"`
+// Credentials are what a login takes: a password, and an email address or a name.
+type Credentials struct {
+	Email    string `json:"email,omitempty" jsonschema:"Email address"`
+	Name     string `json:"name,omitempty" jsonschema:"Name, in place of the email address"`
 	Password string `json:"password"`
 }
 
-// login answers POST /auth_session/login: an address and a password become a session.
-func (a *Users) login(w *web.Reply, r *http.Request) error {
+func readCredentials(w *web.Reply, r *http.Request) (Credentials, error) {
+	fields, err := web.LoginFields(w, r, "a login", "email", "name", "password")
+	if err != nil {
+		return Credentials{}, err
+	}
+
+	in := Credentials{
+		Email:    strings.TrimSpace(fields["email"]),
+		Name:     fields["name"],
+		Password: fields["password"],
+	}
+	if err := require("email", in.Email+in.Name); err != nil {
+		return in, err
+	}
+
+	return in, require("password", in.Password)
+}
+
+// login answers POST /auth_session/login with the user, and sets the session cookie.
+func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 	in, err := readCredentials(w, r)
 	if err != nil {
 		return err
 	}
-	if err := missing("email", in.Email+in.Name); err != nil {
-		return err
-	}
 
-	if err := missing("password", in.Password); err != nil {
-		return err
-	}
-
-	old, err := a.previous(w, r)
-	if err != nil {
+	previous, err := a.ShownSession(w, r)
+	if err != nil && !errors.Is(err, jeton.ErrAmbiguous) {
 		return err
 	}
 
 	attempt := signin.PasswordRequest{
-		Name:     in.Email,
-		ByEmail:  true,
+		Name:     in.Name,
 		Password: jeton.NewSecret(in.Password),
-		Service:  a.conf.SessionsOf(),
-		Terms:    a.terms,
+		Service:  a.Service.SessionsOf(),
+		Terms:    a.Terms,
 		Source:   w.Source,
 		Request:  w.ID,
-		Replaces: old,
 	}
-	if in.Email == "" {
-		attempt.Name, attempt.ByEmail = in.Name, false
+	if in.Email != "" {
+		attempt.Name, attempt.ByEmail = in.Email, true
 	}
-
-	l := a.conf.Login.Allow
-	if l != nil {
+	if previous != nil {
+		attempt.Replaces = previous.Login
+	}
+	if l := a.Service.Login.Allow; l != nil {
 		attempt.Allow = &policy.Allow{Users: l.Users, Groups: l.Groups, Clients: l.Clients}
 	}
 
-	started, who, err := a.logins.Password(r.Context(), attempt)
+	started, principal, err := a.Logins.Password(r.Context(), attempt)
 	if err != nil {
 		return err
 	}
 
-	acct, err := a.accounts.Find(r.Context(), who.Name)
+	acct, err := a.Accounts.Find(r.Context(), principal.Name)
 	if err != nil {
 		return err
 	}
 
-	lifetime := started.Ends.Sub(started.At)
-	if a.terms.Lifetime == forGood {
-		lifetime = 0
-	}
+	a.cookie().Set(w, started.Secret.Reveal(), started.Ends.Sub(started.At))
 
-	a.cookie().Set(w, started.Secret.Reveal(), lifetime)
-
-	return a.show(w, acct)
+	return writeUser(w, acct)
 }
 
-// readCredentials reads a form or a JSON object.
-func readCredentials(w *web.Reply, r *http.Request) (credentials, error) {
-	fields, err := web.LoginFields(w, r, "a login", "email", "name", "password")
-	return credentials{
-		Email:    strings.TrimSpace(fields["email"]),
-		Name:     fields["name"],
-		Password: fields["password"],
-	}, err
-}
+// ShownSession returns the session whose cookie a request has, or nil. It returns an expired one, too: another node
+// may know of a later use. An error means that it cannot tell.
+func (a *API) ShownSession(w *web.Reply, r *http.Request) (*session.Live, error) {
+	req := gate.NewRequest(w, r, a.Readers, policy.Session)
+	credential, err := gate.Identify(r.Context(), &req)
 
-// shown returns the session that the request shows, or nil.
-func (a *Users) shown(w *web.Reply, r *http.Request) (*session.Live, error) {
-	req := gate.NewRequest(w, r, a.door, policy.Session)
-	shown, err := gate.Identify(r.Context(), &req)
-	live := gate.SessionOf(shown)
+	live := gate.SessionOf(credential)
 	if err == nil || live != nil {
-		return live, nil // also one whose time is over as far as this node knows
+		return live, nil
 	}
 	if errors.Is(err, jeton.ErrUnavailable) || errors.Is(err, jeton.ErrAmbiguous) || jeton.Outcome(err) == nil {
 		return nil, err
@@ -108,53 +102,34 @@ func (a *Users) shown(w *web.Reply, r *http.Request) (*session.Live, error) {
 	return nil, nil
 }
 
-// previous returns the number of the login that the request still shows, or 0: its cookie
-// is about to be overwritten.
-func (a *Users) previous(w *web.Reply, r *http.Request) (int64, error) {
-	live, err := a.shown(w, r)
-	if live == nil || errors.Is(err, jeton.ErrAmbiguous) {
-		if errors.Is(err, jeton.ErrAmbiguous) {
-			err = nil
-		}
-		return 0, err
-	}
-
-	return live.Login, nil
-}
-
-// logout answers DELETE /auth_session/logout. Without a session there is nothing to end,
-// which the classic shape says.
-func (a *Users) logout(w *web.Reply, r *http.Request) error {
-	live, err := a.shown(w, r)
+// logout answers DELETE /auth_session/logout. Without a session there is nothing to end, which is not an error.
+func (a *API) logout(w *web.Reply, r *http.Request, c caller) error {
+	live, err := a.ShownSession(w, r)
 	if err != nil {
 		return err
 	}
 
-	value, _ := web.FindCookie(r.Header, a.conf.Session.Cookie)
-	if live == nil && value != "" {
-		if err := a.sessions.Ended(r.Context()); err != nil {
-			return err
-		}
-	}
+	value, _ := web.FindCookie(r.Header, a.Service.Session.Cookie)
 
-	if live == nil && a.shape.classic != nil {
-		return jeton.ErrNotFound
-	}
-
-	if live != nil {
-		ev := a.event(w, audit.Logout, "session:"+live.ID)
+	switch {
+	case live != nil:
+		ev := a.event(w, c, audit.Logout, "session:"+live.ID)
 		ev.Actor = gate.Actor(live.Principal())
-		if _, err := a.sessions.End(r.Context(), session.Which{ID: live.ID}, ev); err != nil {
-			return fmt.Errorf("log out: %w", err)
-		}
+		_, err = a.Sessions.End(r.Context(), session.Which{ID: live.ID}, ev)
+	case value != "":
+		// It may have been ended a moment ago: answer once all nodes refuse it.
+		err = a.Sessions.Ended(r.Context())
+	}
+
+	if err != nil {
+		return fmt.Errorf("log out: %w", err)
 	}
 
 	a.cookie().Clear(w)
 
-	return a.shape.done(w)
+	return web.NoContent(w)
 }
 
-// cookie is the cookie of the service's sessions.
-func (a *Users) cookie() web.Cookie {
-	return web.Cookie{Name: a.conf.Session.Cookie, PlainHTTP: a.conf.PlainHTTP}
+func (a *API) cookie() web.Cookie {
+	return web.Cookie{Name: a.Service.Session.Cookie, PlainHTTP: a.Service.PlainHTTP}
 }

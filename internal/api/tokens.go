@@ -16,76 +16,29 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-func (a *API) tokenRoutes() []web.Route {
-	return []web.Route{
-		{Pattern: "GET /api/v1/tokens", Access: policy.Operator, Handle: a.listTokens},
-		{Pattern: "POST /api/v1/tokens", Access: policy.Operator, Handle: a.createToken},
-		{Pattern: "GET /api/v1/tokens/{accessor}", Access: policy.Operator, Handle: a.showToken},
-		{Pattern: "POST /api/v1/tokens/{accessor}/rotate", Access: policy.Operator, Handle: a.rotateToken},
-		{Pattern: "DELETE /api/v1/tokens/{accessor}", Access: policy.Operator, Handle: a.revokeToken},
-	}
-}
-
-// listTokens answers GET /api/v1/tokens?user=&client=&limit=: the tokens that are kept.
-func (a *API) listTokens(w *web.Reply, r *http.Request) error {
-	limit, err := number(r, "limit", 1000)
-	if err != nil {
-		return err
-	}
-
-	list, err := a.Tokens.List(r.Context(), token.Which{
-		Client: r.URL.Query().Get("client"),
-		User:   r.URL.Query().Get("user"),
-	}, limit)
-	if err != nil {
-		return err
-	}
-
-	return web.JSON(w, http.StatusOK, list)
-}
-
-// revokeToken answers DELETE /api/v1/tokens/{accessor}. A signed token that nobody counts
-// is not kept, so it cannot be said whether there was one: it is refused from now on.
-func (a *API) revokeToken(w *web.Reply, r *http.Request) error {
-	accessor := r.PathValue("accessor")
-	if err := a.Tokens.RevokeAccessor(
-		r.Context(),
-		accessor,
-		a.event(audit.TokenRevoke, "token:"+accessor),
-	); err != nil {
-		return err
-	}
-	return web.NoContent(w)
-}
-
-// NewToken asks for a personal token.
+// NewToken describes the personal access token to create.
 type NewToken struct {
-	User      string    `json:"user,omitempty"` // whose it is; or
-	Client    string    `json:"client,omitempty"`
-	Parent    string    `json:"parent,omitempty"` // accessor of the token that it is made of
-	Name      string    `json:"name"`             // by which the owner knows what it is for
-	Services  []string  `json:"services"`
+	User      string    `json:"user,omitempty" jsonschema:"Owner: a user. Only for operators"`
+	Client    string    `json:"client,omitempty" jsonschema:"Owner: a client. Only for operators"`
+	Parent    string    `json:"parent,omitempty" jsonschema:"Accessor of the parent token. Only for operators"`
+	Name      string    `json:"name" jsonschema:"What the token is for"`
+	Services  []string  `json:"services,omitempty" jsonschema:"Services that accept it. Default: this service"`
 	Scopes    []string  `json:"scopes,omitempty"`
-	Allows    []string  `json:"allows,omitempty"`   // "GET /reports", "* /reports/*"; none: everything
-	Networks  []string  `json:"networks,omitempty"` // addresses that it may come from; none: all
-	MaxUses   int64     `json:"max_uses,omitempty"` // 0: not counted
+	Allows    []string  `json:"allows,omitempty" jsonschema:"Methods and paths, as in GET /reports or * /reports/*. Default: all"`
+	Networks  []string  `json:"networks,omitempty" jsonschema:"Addresses and networks that may use it. Default: all"`
+	MaxUses   int64     `json:"max_uses,omitempty" jsonschema:"How many requests it is valid for. 0: not counted"`
 	NotBefore time.Time `json:"not_before,omitzero"`
 	Expires   time.Time `json:"expires_at"`
 }
 
-// Draft makes of it what internal/token wants. audiences translates names of services.
-func (n NewToken) Draft(audiences func(names []string) ([]string, error)) (token.Draft, error) {
-	d := token.Draft{
+// Draft returns the token to create. audiences returns those of services.
+func (n NewToken) Draft(audiences func(services []string) ([]string, error)) (d token.Draft, err error) {
+	d = token.Draft{
 		Name:      n.Name,
 		Scopes:    n.Scopes,
 		MaxUses:   n.MaxUses,
 		NotBefore: n.NotBefore,
 		Expires:   n.Expires,
-	}
-	var err error
-	d.Audience, err = audiences(n.Services)
-	if err != nil {
-		return d, err
 	}
 
 	for _, text := range n.Allows {
@@ -97,116 +50,250 @@ func (n NewToken) Draft(audiences func(names []string) ([]string, error)) (token
 	}
 
 	for _, text := range n.Networks {
-		p, err := network(text)
+		network, err := parseNetwork(text)
 		if err != nil {
 			return d, err
 		}
-		d.Limits.Networks = append(d.Limits.Networks, p)
+		d.Limits.Networks = append(d.Limits.Networks, network)
 	}
 
-	return d, nil
+	d.Audience, err = audiences(n.Services)
+
+	return d, err
 }
 
-// network reads an address or a range of them.
-func network(text string) (netip.Prefix, error) {
-	p, err := netip.ParsePrefix(text)
-	if a, aerr := netip.ParseAddr(text); aerr == nil && a.Zone() == "" {
-		p, err = netip.PrefixFrom(a, a.BitLen()), nil
+// parseNetwork reads an address or a CIDR.
+func parseNetwork(text string) (netip.Prefix, error) {
+	network, err := netip.ParsePrefix(text)
+	if addr, aerr := netip.ParseAddr(text); aerr == nil && addr.Zone() == "" {
+		network, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
-	if err != nil || p.Addr().Is4In6() {
-		return p, jeton.WithDetail(
+	if err != nil || network.Addr().Is4In6() {
+		return network, jeton.WithDetail(
 			jeton.ErrInvalid,
-			fmt.Sprintf("%.60q is no address and no CIDR; write it as in 10.0.0.7, 10.0.0.0/8 or fd00::/8", text),
+			fmt.Sprintf("invalid network %.60q: want an address or a CIDR, as in 10.0.0.7, 10.0.0.0/8 or fd00::/8", text),
 		)
 	}
 
-	return p.Masked(), nil
+	return network.Masked(), nil
 }
 
-// MadeToken is a token with its secret, which is told this once.
+// MadeToken is a token with its secret, which is returned only once.
 type MadeToken struct {
 	jeton.Token
-	Secret string `json:"token"`
+	Secret string `json:"token" jsonschema:"The secret, returned only here"`
 }
 
-// createToken answers POST /api/v1/tokens: an operator makes a token for a user or a client.
-func (a *API) createToken(w *web.Reply, r *http.Request) error {
+// createToken answers POST /tokens.
+func (a *API) createToken(w *web.Reply, r *http.Request, c caller) error {
 	in, err := web.Read[NewToken](r)
 	if err != nil {
 		return err
 	}
 
-	owner, err := a.owner(r.Context(), in)
+	owner, err := a.tokenOwner(r.Context(), in)
 	if err != nil {
 		return err
 	}
 
-	d, err := in.Draft(a.Audiences)
+	draft, err := in.Draft(a.Audiences)
 	if err != nil {
 		return err
 	}
 
 	if in.Parent != "" {
-		d.Parent, err = a.Tokens.Accessor(r.Context(), in.Parent)
+		draft.Parent, err = a.Tokens.Accessor(r.Context(), in.Parent)
 		if err != nil {
 			return err
 		}
 	}
 
-	d.Source = web.AddressText(w.Source)
-	made, text, err := a.Tokens.Create(r.Context(), owner, d, a.event(audit.TokenCreate, ""))
-	if err != nil {
-		return err
-	}
-
-	return web.JSON(w, http.StatusCreated, MadeToken{made, text.Reveal()})
+	return a.create(w, r, c, owner, draft)
 }
 
-// owner finds whose a token is to be.
-func (a *API) owner(ctx context.Context, in NewToken) (token.Owner, error) {
+// tokenOwner returns the user or the client that a token is for.
+func (a *API) tokenOwner(ctx context.Context, in NewToken) (token.Owner, error) {
 	switch {
-	case in.User != "" && in.Client != "" || in.User == "" && in.Client == "":
-		return token.Owner{}, jeton.WithDetail(jeton.ErrInvalid, "say whose the token is: one user or one client")
-	case in.User != "":
-		u, err := a.Accounts.Find(ctx, in.User)
-		return token.UserOwner(u), err
+	case (in.User == "") == (in.Client == ""):
+		return token.Owner{}, jeton.WithDetail(jeton.ErrInvalid, "invalid owner: want either user or client")
+	case in.Client != "":
+		return a.clientOwner(ctx, in)
 	}
 
+	acct, err := a.Accounts.Find(ctx, in.User)
+	return token.UserOwner(acct), err
+}
+
+// clientOwner returns a client that may have tokens for the services with the scopes.
+func (a *API) clientOwner(ctx context.Context, in NewToken) (token.Owner, error) {
 	c, err := a.Clients.Find(ctx, in.Client)
+	if err != nil {
+		return token.Owner{}, err
+	}
+
 	for _, name := range in.Services {
-		if err == nil && !slices.Contains(c.Services, name) {
-			err = jeton.WithDetail(
+		if !slices.Contains(c.Services, name) {
+			return token.Owner{}, jeton.WithDetail(
 				jeton.ErrForbidden,
-				"the client may have tokens for "+strings.Join(c.Services, ", ")+" alone; see 'jeton client terms'",
+				"the client may have tokens only for "+strings.Join(c.Services, ", ")+"; see 'jeton client terms'",
 			)
 		}
 	}
 
-	if err == nil {
-		err = policy.CheckScopes(c.Scopes, in.Scopes)
-	}
-
-	return token.ClientOwner(c), err
+	return token.ClientOwner(c), policy.CheckScopes(c.Scopes, in.Scopes)
 }
 
-func (a *API) showToken(w *web.Reply, r *http.Request) error {
+// create creates a token and answers with it.
+func (a *API) create(w *web.Reply, r *http.Request, c caller, owner token.Owner, draft token.Draft) error {
+	ev := a.event(w, c, audit.TokenCreate, "")
+	draft.Source = ev.Source
+
+	created, secret, err := a.Tokens.Create(r.Context(), owner, draft, ev)
+	if err != nil {
+		return err
+	}
+
+	return web.JSON(w, http.StatusCreated, MadeToken{created, secret.Reveal()})
+}
+
+// createOwnToken answers POST /users/me/tokens. The token derives from the credential of the request: a child of a
+// token is never wider.
+func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
+	in, err := web.Read[NewToken](r)
+	if err != nil {
+		return err
+	}
+	if in.User != "" || in.Client != "" || in.Parent != "" {
+		return jeton.WithDetail(jeton.ErrInvalid, "user, client and parent are only for operators")
+	}
+
+	acct, err := a.account(r.Context(), c)
+	if err != nil {
+		return err
+	}
+
+	if len(in.Services) == 0 {
+		in.Services = []string{a.Service.Name}
+	}
+
+	draft, err := in.Draft(a.Audiences)
+	if err != nil {
+		return err
+	}
+
+	origin, err := c.decision.Origin()
+	if err != nil {
+		return err
+	}
+
+	draft.Parent, draft.Login = origin.Token, origin.Login
+	owner := token.UserOwner(acct)
+	if origin.Owner != nil {
+		owner = *origin.Owner
+	}
+
+	return a.create(w, r, c, owner, draft)
+}
+
+// listTokens answers GET /tokens?user=&client=&limit=: the stored tokens.
+func (a *API) listTokens(w *web.Reply, r *http.Request, _ caller) error {
+	limit, err := queryNumber(r, "limit", maxList)
+	if err != nil {
+		return err
+	}
+
+	q := r.URL.Query()
+	list, err := a.Tokens.List(r.Context(), token.Which{Client: q.Get("client"), User: q.Get("user")}, limit)
+	if err != nil {
+		return err
+	}
+
+	return web.JSON(w, http.StatusOK, list)
+}
+
+// listOwnTokens answers GET /users/me/tokens.
+func (a *API) listOwnTokens(w *web.Reply, r *http.Request, c caller) error {
+	list, err := a.Tokens.List(r.Context(), token.Which{User: c.Name}, maxList)
+	if err != nil {
+		return err
+	}
+	return web.JSON(w, http.StatusOK, list)
+}
+
+// readToken answers GET /tokens/{accessor}.
+func (a *API) readToken(w *web.Reply, r *http.Request, _ caller) error {
 	list, err := a.Tokens.List(r.Context(), token.Which{Accessor: r.PathValue("accessor")}, 1)
 	if err != nil {
 		return err
 	}
 	if len(list) == 0 {
-		return jeton.WithDetail(jeton.ErrNotFound, "no such token is kept")
+		return jeton.WithDetail(jeton.ErrNotFound, "there is no such token, or it is not stored")
 	}
 
 	return web.JSON(w, http.StatusOK, list[0])
 }
 
-// rotateToken answers POST /api/v1/tokens/{accessor}/rotate: a personal token gets another
-// secret; the old one is refused from then on.
-func (a *API) rotateToken(w *web.Reply, r *http.Request) error {
-	made, text, err := a.Tokens.Rotate(r.Context(), r.PathValue("accessor"), nil, nil, a.event(audit.TokenRotate, ""))
+// revokeToken answers DELETE /tokens/{accessor}. A signed token that is not counted is not stored, so nobody knows
+// whether it exists; the accessor is refused from now on.
+func (a *API) revokeToken(w *web.Reply, r *http.Request, c caller) error {
+	accessor := r.PathValue("accessor")
+	ev := a.event(w, c, audit.TokenRevoke, "token:"+accessor)
+
+	err := a.Tokens.RevokeAccessor(r.Context(), accessor, ev)
 	if err != nil {
 		return err
 	}
-	return web.JSON(w, http.StatusOK, MadeToken{made, text.Reveal()})
+
+	return web.NoContent(w)
+}
+
+// revokeOwnToken answers DELETE /users/me/tokens/{accessor}.
+func (a *API) revokeOwnToken(w *web.Reply, r *http.Request, c caller) error {
+	ev := a.event(w, c, audit.TokenRevoke, "")
+
+	err := a.Tokens.RevokeOwn(r.Context(), c.Name, r.PathValue("accessor"), ev)
+	if err != nil {
+		return err
+	}
+
+	return web.NoContent(w)
+}
+
+// rotateToken answers POST /tokens/{accessor}/rotate.
+func (a *API) rotateToken(w *web.Reply, r *http.Request, c caller) error {
+	return a.rotate(w, r, c, nil, nil)
+}
+
+// rotateOwnToken answers POST /users/me/tokens/{accessor}/rotate. A token that could rotate another would get the
+// secret of one that may be wider than itself.
+func (a *API) rotateOwnToken(w *web.Reply, r *http.Request, c caller) error {
+	if c.Token != "" && c.Token != r.PathValue("accessor") {
+		return jeton.WithDetail(jeton.ErrForbidden, "a token can rotate only itself")
+	}
+
+	acct, err := a.account(r.Context(), c)
+	if err != nil {
+		return err
+	}
+
+	origin, err := c.decision.Origin()
+	if err != nil {
+		return err
+	}
+
+	owner := token.UserOwner(acct)
+
+	return a.rotate(w, r, c, &owner, origin.Token)
+}
+
+// rotate replaces the secret of a token and answers with it. The old secret is refused from then on.
+func (a *API) rotate(w *web.Reply, r *http.Request, c caller, owner *token.Owner, shown *token.Live) error {
+	ev := a.event(w, c, audit.TokenRotate, "")
+
+	rotated, secret, err := a.Tokens.Rotate(r.Context(), r.PathValue("accessor"), owner, shown, ev)
+	if err != nil {
+		return err
+	}
+
+	return web.JSON(w, http.StatusOK, MadeToken{rotated, secret.Reveal()})
 }

@@ -131,19 +131,24 @@ func (b *bench) token(p someone, more string) (accessor, secret string) {
 	return made.Accessor, made.Token
 }
 
-// rows returns the patterns of the API, from the route table of the server.
-func rows(t *testing.T, yaml string, env map[string]string) []string {
+var issuerPort = map[string]string{"ISSUER_PORT": "1"}
+
+// rows returns the patterns of the API at the service, from the route table of the server.
+func rows(t *testing.T) []string {
 	t.Helper()
+	return patterns(table(t, usersConf, issuerPort, ""))
+}
+
+func patterns(rows []server.Row) []string {
 	var list []string
-	for _, r := range table(t, yaml, env) {
+	for _, r := range rows {
 		list = append(list, strings.Replace(r.Pattern, prefix, "", 1))
 	}
-
 	return list
 }
 
-// table returns the rows of the API.
-func table(t *testing.T, yaml string, env map[string]string) []server.Row {
+// table returns the rows of the API at a listener; "" is the first service.
+func table(t *testing.T, yaml string, env map[string]string, listener string) []server.Row {
 	t.Helper()
 	c, err := config.Parse("jeton.yaml", []byte(yaml), func(name string) (string, bool) {
 		v, ok := env[name]
@@ -158,8 +163,12 @@ func table(t *testing.T, yaml string, env map[string]string) []server.Row {
 		t.Fatal(err)
 	}
 
+	if listener == "" {
+		listener = c.Services[0].Name
+	}
+
 	return slices.DeleteFunc(all, func(r server.Row) bool {
-		return r.Door != c.Services[0].Name || !strings.Contains(r.Pattern, " "+prefix)
+		return r.Door != listener || !strings.Contains(r.Pattern, " "+prefix)
 	})
 }
 
@@ -240,7 +249,7 @@ func TestEveryRowForEverybody(t *testing.T) {
 	admin := b.person("admin")
 	bearer := "Bearer " + b.Token(b.AddClient("job", "people"))
 	doc := readDocument(t, b.ask("GET", "/openapi.json", ""))
-	list := rows(t, usersConf, map[string]string{"ISSUER_PORT": "1"})
+	list := rows(t)
 	if len(list) != len(matrix) {
 		t.Errorf("the route table has %d rows, the matrix %d", len(list), len(matrix))
 	}
@@ -354,32 +363,16 @@ func TestRefusalsAreInTheDocument(t *testing.T) {
 	}
 }
 
-// TestGoldenRoutes shows who may ask what. A difference is a door that opened or closed.
+// TestGoldenRoutes shows who may use which route. A difference is a change of what is exposed.
 func TestGoldenRoutes(t *testing.T) {
 	const golden = "testdata/routes.golden"
 	var out strings.Builder
-	for _, tc := range []struct {
-		yaml string
-		env  map[string]string
-	}{
-		{usersConf, map[string]string{"ISSUER_PORT": "1"}},
-		{classic(t), map[string]string{}},
-		{classic(t), map[string]string{"AUTH_TYPE": "auth"}},
-		{classic(t), map[string]string{"AUTH_TYPE": "basic_auth"}},
-		{classic(t), map[string]string{"AUTH_TYPE": "session_db_auth"}},
-	} {
-		fmt.Fprintf(&out, "AUTH_TYPE=%s\n", tc.env["AUTH_TYPE"])
-		w := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
-		for _, r := range table(t, tc.yaml, tc.env) {
-			if strings.Contains(r.Pattern, "openapi") || strings.HasSuffix(r.Pattern, "{$}") {
-				continue
-			}
-			fmt.Fprintf(w, "  %s\t%s\n", r.Pattern, r.Access)
-		}
-
-		_ = w.Flush()
+	w := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
+	for _, r := range table(t, usersConf, issuerPort, "") {
+		fmt.Fprintf(w, "%s\t%s\n", r.Pattern, r.Access)
 	}
 
+	_ = w.Flush()
 	if *update {
 		if err := os.WriteFile(golden, []byte(out.String()), 0o644); err != nil {
 			t.Fatal(err)
@@ -493,52 +486,32 @@ func (d document) follow(s *jsonschema.Schema) *jsonschema.Schema {
 	return s
 }
 
-// TestTheDocumentHasEveryRow checks that the document and the route table are of the same rows.
-func TestTheDocumentHasEveryRow(t *testing.T) {
-	for _, tc := range []struct {
-		name, yaml string
-		env        map[string]string
-	}{
-		{"the standard shape", usersConf, map[string]string{"ISSUER_PORT": "1"}},
-		{"the classic shape", classic(t), map[string]string{}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			var s *jetontest.Server
+// TestDocumentHasEveryRoute checks that the document has the routes of the service and those of the control socket.
+func TestDocumentHasEveryRoute(t *testing.T) {
+	s := jetontest.Start(t, usersConf)
+	d := readDocument(t, s.Send(s.Client(), "GET", s.URL("people")+prefix+"/openapi.json", ""))
 
-			service := "people"
-			if tc.yaml == usersConf {
-				s = jetontest.Start(t, usersConf)
-			} else {
-				s, service = startClassic(t), "users-api"
+	var documented []string
+	ids := map[string]bool{}
+	for path, methods := range d.Paths {
+		for method, op := range methods {
+			documented = append(documented, strings.ToUpper(method)+" "+path)
+			if op.Summary == "" || ids[op.OperationID] || op.Security == nil || len(op.Responses) < 2 {
+				t.Errorf("%s %s has no summary, the id of another operation, or too few responses", method, path)
 			}
+			ids[op.OperationID] = true
+		}
+	}
 
-			d := readDocument(t, s.Send(s.Client(), "GET", s.URL(service)+prefix+"/openapi.json", ""))
-			var said, there []string
+	served := append(table(t, usersConf, issuerPort, ""), table(t, usersConf, issuerPort, "control")...)
+	routes := slices.DeleteFunc(patterns(served), func(p string) bool { return strings.HasSuffix(p, "/{rest...}") })
+	slices.Sort(documented)
+	slices.Sort(routes)
+	routes = slices.Compact(routes) // some are served at both places
 
-			ids := map[string]bool{}
-			for path, methods := range d.Paths {
-				for method, op := range methods {
-					said = append(said, strings.ToUpper(method)+" "+path)
-					if op.Summary == "" || ids[op.OperationID] || op.Security == nil || len(op.Responses) < 2 {
-						t.Errorf("%s %s has no summary, an id that is another's, or too few responses", method, path)
-					}
-					ids[op.OperationID] = true
-				}
-			}
-
-			for _, row := range rows(t, tc.yaml, tc.env) {
-				if !strings.HasSuffix(row, "/{$}") && !strings.HasSuffix(row, "/{rest...}") {
-					there = append(there, row)
-				}
-			}
-
-			slices.Sort(said)
-			slices.Sort(there)
-
-			if !slices.Equal(said, there) || len(said) < 15 {
-				t.Errorf("the document has\n%v\nand the table\n%v", said, there)
-			}
-		})
+	if !slices.Equal(documented, routes) || len(routes) < 54 {
+		t.Errorf("the document has %d routes\n%v\nwant those of the table, %d\n%v",
+			len(documented), documented, len(routes), routes)
 	}
 }
 
@@ -553,7 +526,7 @@ func TestThePageHasNoScript(t *testing.T) {
 		t.Errorf("the policy is %q", csp)
 	}
 
-	for _, row := range rows(t, usersConf, map[string]string{"ISSUER_PORT": "1"}) {
+	for _, row := range rows(t) {
 		method, path, _ := strings.Cut(row, " ")
 		if !strings.HasSuffix(path, "{rest...}") && !strings.Contains(a.Body, method+" "+prefix+path+"<") {
 			t.Errorf("the page does not show %s", row)

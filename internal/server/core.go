@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"os"
 	"slices"
@@ -26,6 +27,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -202,9 +204,9 @@ func (k *core) close() {
 	k.folder.release()
 }
 
-// api makes the operators' door; conf returns the configuration of now.
-func (k *core) api(c Config, status func() api.Status, conf func() *config.Config) *api.API {
-	return &api.API{
+// apiConfig returns what the REST API needs at every place. conf returns the current configuration.
+func (k *core) apiConfig(conf func() *config.Config) api.Config {
+	return api.Config{
 		Accounts:  k.accounts,
 		Clients:   k.clients,
 		Sessions:  k.sessions,
@@ -212,11 +214,20 @@ func (k *core) api(c Config, status func() api.Status, conf func() *config.Confi
 		Keys:      k.keys,
 		Audit:     k.audit,
 		Gate:      k.gate,
-		Status:    status,
-		Now:       c.Now,
+		Logins:    k.logins,
+		CursorKey: k.secret.Derive("cursor of users"),
 		Audiences: func(names []string) ([]string, error) { return audiences(conf(), names) },
-		Backup:    func(ctx context.Context, to io.Writer) error { return k.backup(ctx, c, to) },
 	}
+}
+
+// controlRoutes returns the routes of the API on the control socket.
+func (k *core) controlRoutes(c Config, status func() api.Status, conf func() *config.Config) ([]web.Route, error) {
+	a := k.apiConfig(conf)
+	a.Prefix, a.PageSize = "/api/v1", math.MaxInt32
+	a.Operator, a.Status = true, status
+	a.Backup = func(ctx context.Context, to io.Writer) error { return k.backup(ctx, c, to) }
+
+	return api.New(a).Table().Routes()
 }
 
 // audiences translates names of services into what tokens for them are for.
@@ -275,6 +286,12 @@ func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 	}
 
 	status := func() api.Status { return api.Status{Version: c.Version, PID: os.Getpid(), Started: c.Now()} }
+	routes, err := k.controlRoutes(c, status, func() *config.Config { return c.File })
+	if err != nil {
+		k.close()
+		return nil, nil, err
+	}
+
 	m := newMetrics(c.Version, k)
 
 	d, err := newDoor(door{
@@ -283,7 +300,7 @@ func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 		operator: true,
 		log:      c.Log,
 		metrics:  m,
-	}, k.api(c, status, func() *config.Config { return c.File }).Routes())
+	}, routes)
 	if err != nil {
 		k.close()
 		return nil, nil, err

@@ -432,7 +432,7 @@ func (s *Server) serviceDoor(ctx context.Context, conf *config.Config, service c
 		return nil, err
 	}
 
-	rows, err := s.peopleRows(conf, service, g)
+	rows, err := s.usersAPIRoutes(conf, service, g)
 	if err != nil {
 		return nil, err
 	}
@@ -572,13 +572,18 @@ func (s *Server) openControl() error {
 		return st
 	}
 
+	routes, err := s.core.controlRoutes(s.c, status, s.current)
+	if err != nil {
+		return err
+	}
+
 	d, err := newDoor(door{
 		name:     "control",
 		gate:     s.core.gate,
 		operator: true,
 		log:      s.c.Log,
 		metrics:  s.metrics,
-	}, s.core.api(s.c, status, s.current).Routes())
+	}, routes)
 	if err != nil {
 		return err
 	}
@@ -652,7 +657,12 @@ func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 	}
 
 	add(conf.Admin.Listen, d.name, d.rows)
-	add(controlListen, "control", s.core.api(s.c, nil, s.current).Routes())
+	control, err := s.core.controlRoutes(s.c, nil, s.current)
+	if err != nil {
+		return nil, err
+	}
+
+	add(controlListen, "control", control)
 
 	return table, nil
 }

@@ -9,35 +9,26 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gateway"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/teaching"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// peopleRows returns the rows of the users API of a service, beside those of the gateway:
-// none where it has no such API.
-func (s *Server) peopleRows(conf *config.Config, service config.Service, g *gateway.Gateway) ([]web.Route, error) {
-	if service.UsersAPI == nil {
+// usersAPIRoutes returns the routes of the API at a service that has it.
+func (s *Server) usersAPIRoutes(conf *config.Config, service config.Service, g *gateway.Gateway) ([]web.Route, error) {
+	u := service.UsersAPI
+	if u == nil {
 		return nil, nil
 	}
 
-	a, err := api.NewUsers(api.Config{
-		Service:   service,
-		Door:      g.Service(),
-		Accepts:   g.Accepts(),
-		Terms:     g.Terms(),
-		Gate:      s.core.gate,
-		Accounts:  s.core.accounts,
-		Sessions:  s.core.sessions,
-		Tokens:    s.core.tokens,
-		Logins:    s.core.logins,
-		CursorKey: s.core.secret.Derive("cursor of users"),
-		Audiences: func(names []string) ([]string, error) { return audiences(conf, names) },
-	})
-	if err != nil {
-		return nil, err
-	}
+	c := s.core.apiConfig(func() *config.Config { return conf })
+	c.Prefix, c.PageSize = u.Prefix, api.PageSize
+	c.Service, c.Readers = service, g.Service()
+	c.Accepts, c.Terms = g.Accepts(), g.Terms()
+	c.Admins = &policy.Allow{Groups: u.Admins, Clients: u.Clients}
 
-	return a.Routes(), nil
+	return teaching.UsersAPI(c)
 }
 
 // endOfProcess ends the sessions that were to end with a process before this one, of the
@@ -72,5 +63,5 @@ func classic(service config.Service) bool {
 
 // weaknesses names the options of a service that make it weaker than the default.
 func weaknesses(service config.Service) []string {
-	return append(gateway.Weaknesses(service), api.Weaknesses(service)...)
+	return append(gateway.Weaknesses(service), teaching.ClassicWeaknesses(service)...)
 }

@@ -1,4 +1,4 @@
-package api_test
+package teaching_test
 
 import (
 	"net/http"
@@ -30,13 +30,14 @@ func startClassic(t *testing.T, options ...jetontest.Option) *jetontest.Server {
 		jetontest.Env("API_PORT", "0"),
 		jetontest.Env("API_HOST", "127.0.0.1"),
 	}, options...)
+
 	return jetontest.Start(t, classic(t), options...)
 }
 
 func authType(name string) jetontest.Option { return jetontest.Env("AUTH_TYPE", name) }
 
-// old asks the users API of old as curl does: "-d" makes a form, "-u" Basic.
-func old(t *testing.T, s *jetontest.Server, method, path, body string, header ...string) jetontest.Answer {
+// send sends a request as curl does: "-d" makes a form, "-u" Basic. Every answer allows any origin.
+func send(t *testing.T, s *jetontest.Server, method, path, body string, header ...string) jetontest.Answer {
 	t.Helper()
 	if body != "" && body[0] == '{' {
 		header = append(header, "Content-Type", "application/json")
@@ -47,27 +48,34 @@ func old(t *testing.T, s *jetontest.Server, method, path, body string, header ..
 	a := s.Send(s.Client(), method, s.URL("users-api")+prefix+path, body, header...)
 	got := a.Header["Access-Control-Allow-Origin"]
 	if len(got) != 1 || got[0] != "*" || a.Header.Get("Access-Control-Allow-Credentials") != "" {
-		t.Errorf("%s %s: CORS is %q %q", method, path, got, a.Header.Get("Access-Control-Allow-Credentials"))
+		t.Errorf(
+			"%s %s: Access-Control-Allow-Origin %q, -Credentials %q, want * and none",
+			method,
+			path,
+			got,
+			a.Header.Get("Access-Control-Allow-Credentials"),
+		)
 	}
 
 	return a
 }
 
-// line is a line of a transcript: what is asked and what comes back.
+// line is a request of a transcript and its answer.
 type line struct {
 	name               string
 	method, path, body string
 	header             []string
 	status             int
-	want               string // JSON, in which ANY stands for any text, and ID, TIME for what they are
+	want               string // JSON, in which ANY stands for any text, UUID for an id, TIME for a time
 }
 
 func transcript(t *testing.T, s *jetontest.Server, lines ...line) {
 	t.Helper()
 
 	for _, l := range lines {
-		a := old(t, s, l.method, l.path, l.body, l.header...)
+		a := send(t, s, l.method, l.path, l.body, l.header...)
 		pattern := regexp.QuoteMeta(l.want)
+
 		pattern = strings.NewReplacer(
 			"UUID",
 			`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`,
@@ -77,7 +85,7 @@ func transcript(t *testing.T, s *jetontest.Server, lines ...line) {
 			".*",
 		).Replace(pattern)
 		if a.Status != l.status || !regexp.MustCompile(`^`+pattern+`\n$`).MatchString(a.Body) {
-			t.Errorf("%s: %s %s: %d %s want %d %s", l.name, l.method, l.path, a.Status, a.Body, l.status, l.want)
+			t.Errorf("%s: %s %s = %d %s want %d %s", l.name, l.method, l.path, a.Status, a.Body, l.status, l.want)
 		}
 	}
 }
@@ -86,11 +94,12 @@ const (
 	refused401 = `{"error":"Unauthorized"}`
 	refused403 = `{"error":"Forbidden"}`
 	refused404 = `{"error":"Not found"}`
-	bob        = `{"id":"UUID","email":"bob@hbtn.io","first_name":null,"last_name":null,"created_at":"TIME","updated_at":"TIME"}`
+	bob        = `{"id":"UUID","email":"bob@hbtn.io","first_name":null,"last_name":null,` + times + `}`
+	times      = `"created_at":"TIME","updated_at":"TIME"`
 )
 
-// opens are the lines that are the same whatever AUTH_TYPE says.
-func opens(t *testing.T, s *jetontest.Server) {
+// checkOpen checks the requests whose answers do not depend on AUTH_TYPE.
+func checkOpen(t *testing.T, s *jetontest.Server) {
 	t.Helper()
 	transcript(t, s,
 		line{"status", "GET", "/status", "", nil, 200, `{"status":"OK"}`},
@@ -98,7 +107,7 @@ func opens(t *testing.T, s *jetontest.Server) {
 		line{"unauthorized", "GET", "/unauthorized", "", nil, 401, refused401},
 		line{"unauthorized with a slash", "GET", "/unauthorized/", "", nil, 401, refused401},
 		line{"forbidden", "GET", "/forbidden", "", nil, 403, refused403},
-		line{"a path that there is not", "GET", "/nothing", "", nil, 404, refused404},
+		line{"an unknown path", "GET", "/nothing", "", nil, 404, refused404},
 		line{"login without anything", "POST", "/auth_session/login", "", nil, 400, `{"error":"email missing"}`},
 		line{
 			"login without an address",
@@ -119,10 +128,10 @@ func opens(t *testing.T, s *jetontest.Server) {
 			`{"error":"password missing"}`,
 		},
 		line{
-			"login of nobody",
+			"login of an unknown address",
 			"POST",
 			"/auth_session/login",
-			"email=nobody@hbtn.io&password=pwd",
+			"email=unknown@hbtn.io&password=pwd",
 			nil,
 			404,
 			`{"error":"no user found for this email"}`,
@@ -136,16 +145,16 @@ func opens(t *testing.T, s *jetontest.Server) {
 			401,
 			`{"error":"wrong password"}`,
 		},
-		line{"a login is not asked for", "GET", "/auth_session/login", "", nil, 405, `{"error":"Method not allowed"}`},
+		line{"login by GET", "GET", "/auth_session/login", "", nil, 405, `{"error":"Method not allowed"}`},
 	)
 }
 
-// withBob starts the example once to make a user, as everything is open then.
+// withBob starts the example without AUTH_TYPE to create a user, and returns its data folder.
 func withBob(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	s := startClassic(t, jetontest.DataDir(dir))
-	transcript(t, s, line{"make bob", "POST", "/users", `{"email":"bob@hbtn.io","password":"pwd"}`, nil, 201, bob})
+	transcript(t, s, line{"create bob", "POST", "/users", `{"email":"bob@hbtn.io","password":"pwd"}`, nil, 201, bob})
 	s.Stop()
 
 	return dir
@@ -154,17 +163,17 @@ func withBob(t *testing.T) (dir string) {
 func TestClassicOpen(t *testing.T) {
 	s := startClassic(t)
 	transcript(t, s,
-		line{"stats of nobody", "GET", "/stats", "", nil, 200, `{"users":0}`},
-		line{"nobody", "GET", "/users", "", nil, 200, `[]`},
-		line{"nothing at all", "POST", "/users", "", nil, 400, `{"error":"Wrong format"}`},
-		line{"no JSON", "POST", "/users", "email=bob@hbtn.io", nil, 400, `{"error":"Wrong format"}`},
+		line{"stats without users", "GET", "/stats", "", nil, 200, `{"users":0}`},
+		line{"list without users", "GET", "/users", "", nil, 200, `[]`},
+		line{"no body", "POST", "/users", "", nil, 400, `{"error":"Wrong format"}`},
+		line{"a body that is not JSON", "POST", "/users", "email=bob@hbtn.io", nil, 400, `{"error":"Wrong format"}`},
 		line{"a list", "POST", "/users", `[]`, nil, 400, `{"error":"Wrong format"}`},
 		line{"null", "POST", "/users", `null`, nil, 400, `{"error":"Wrong format"}`},
 		line{"a number as an address", "POST", "/users", `{"email":1}`, nil, 400, `{"error":"Wrong format"}`},
 		line{"no address", "POST", "/users", `{"password":"pwd"}`, nil, 400, `{"error":"email missing"}`},
 		line{"no password", "POST", "/users", `{"email":"bob@hbtn.io"}`, nil, 400, `{"error":"password missing"}`},
 		line{
-			"no address after all",
+			"an invalid address",
 			"POST",
 			"/users",
 			`{"email":"bob","password":"pwd"}`,
@@ -173,10 +182,11 @@ func TestClassicOpen(t *testing.T) {
 			`{"error":"Can't create User: ANY"}`,
 		},
 		line{
-			"bob, with more than is his to say",
+			"bob, with members that are ignored",
 			"POST",
 			"/users/",
-			`{"email":"bob@hbtn.io","password":"pwd","id":"1","groups":["admin"],"disabled":true,"created_at":"2000-01-01 00:00:00"}`,
+			`{"email":"bob@hbtn.io","password":"pwd","id":"1","groups":["admin"],"disabled":true,` +
+				`"created_at":"2000-01-01 00:00:00"}`,
 			nil,
 			201,
 			bob,
@@ -191,7 +201,7 @@ func TestClassicOpen(t *testing.T) {
 			`{"error":"Can't create User: ANY"}`,
 		},
 		line{
-			"bob in other case",
+			"bob in another case",
 			"POST",
 			"/users",
 			`{"email":"BOB@hbtn.io","password":"other"}`,
@@ -201,23 +211,25 @@ func TestClassicOpen(t *testing.T) {
 		},
 		line{"bob is listed", "GET", "/users/", "", nil, 200, `[` + bob + `]`},
 		line{"stats", "GET", "/stats/", "", nil, 200, `{"users":1}`},
-		line{"nobody is me", "GET", "/users/me", "", nil, 404, refused404},
-		line{"somebody else", "GET", "/users/12", "", nil, 404, refused404},
-		line{"change of somebody else", "PUT", "/users/12", `{"first_name":"x"}`, nil, 404, refused404},
-		line{"removal of somebody else", "DELETE", "/users/12", "", nil, 404, refused404},
+		line{"me without a session", "GET", "/users/me", "", nil, 404, refused404},
+		line{"an unknown id", "GET", "/users/12", "", nil, 404, refused404},
+		line{"change an unknown id", "PUT", "/users/12", `{"first_name":"x"}`, nil, 404, refused404},
+		line{"remove an unknown id", "DELETE", "/users/12", "", nil, 404, refused404},
 		line{"logout without a session", "DELETE", "/auth_session/logout", "", nil, 404, refused404},
-		line{"a method that there is not", "PATCH", "/users", "", nil, 405, `{"error":"Method not allowed"}`},
+		line{"an unknown method", "PATCH", "/users", "", nil, 405, `{"error":"Method not allowed"}`},
 	)
 
-	opens(t, s)
-	id := decode[[]struct{ ID string }](t, old(t, s, "GET", "/users", ""))[0].ID
+	checkOpen(t, s)
+	id := decode[[]struct{ ID string }](t, send(t, s, "GET", "/users", ""))[0].ID
+
 	full := `{"id":"` + id +
 		`","email":"bob@hbtn.io","first_name":"Bob","last_name":"Dylan","created_at":"TIME","updated_at":"TIME"}`
+
 	transcript(t, s,
 		line{"bob", "GET", "/users/" + id, "", nil, 200, bob},
-		line{"no JSON", "PUT", "/users/" + id, "first_name=Bob", nil, 400, `{"error":"Wrong format"}`},
+		line{"a body that is not JSON", "PUT", "/users/" + id, "first_name=Bob", nil, 400, `{"error":"Wrong format"}`},
 		line{
-			"names, and what does not change",
+			"names, and members that are ignored",
 			"PUT",
 			"/users/" + id,
 			`{"first_name":"Bob","last_name":"Dylan","email":"eve@hbtn.io","password":"eve","id":"2"}`,
@@ -225,9 +237,9 @@ func TestClassicOpen(t *testing.T) {
 			200,
 			full,
 		},
-		line{"nothing", "PUT", "/users/" + id + "/", `{}`, nil, 200, full},
+		line{"no change", "PUT", "/users/" + id + "/", `{}`, nil, 200, full},
 		line{
-			"the password is the old one",
+			"the password has not changed",
 			"POST",
 			"/auth_session/login",
 			"email=bob@hbtn.io&password=pwd",
@@ -235,13 +247,13 @@ func TestClassicOpen(t *testing.T) {
 			200,
 			full,
 		},
-		line{"removal", "DELETE", "/users/" + id, "", nil, 200, `{}`},
-		line{"bob is gone", "GET", "/users/" + id, "", nil, 404, refused404},
-		line{"nobody is left", "GET", "/stats", "", nil, 200, `{"users":0}`},
+		line{"remove", "DELETE", "/users/" + id, "", nil, 200, `{}`},
+		line{"bob is removed", "GET", "/users/" + id, "", nil, 404, refused404},
+		line{"no user is left", "GET", "/stats", "", nil, 200, `{"users":0}`},
 	)
 
-	// A browser asks first.
-	a := old(
+	// A browser sends a preflight request.
+	a := send(
 		t,
 		s,
 		"OPTIONS",
@@ -259,14 +271,14 @@ func TestClassicOpen(t *testing.T) {
 
 func TestClassicAuth(t *testing.T) {
 	s := startClassic(t, jetontest.DataDir(withBob(t)), authType("auth"))
-	opens(t, s)
+	checkOpen(t, s)
 
 	for _, path := range []string{"/users", "/users/", "/users/me", "/stats", "/users/12"} {
 		transcript(t, s,
-			line{"nothing shown", "GET", path, "", nil, 401, refused401},
-			line{"something shown", "GET", path, "", []string{"Authorization", "Test"}, 403, refused403},
+			line{"no credential", "GET", path, "", nil, 401, refused401},
+			line{"an unknown scheme", "GET", path, "", []string{"Authorization", "Test"}, 403, refused403},
 			line{
-				"a right password shown",
+				"a correct password",
 				"GET",
 				path,
 				"",
@@ -280,11 +292,11 @@ func TestClassicAuth(t *testing.T) {
 
 func TestClassicBasic(t *testing.T) {
 	s := startClassic(t, jetontest.DataDir(withBob(t)), authType("basic_auth"))
-	opens(t, s)
+	checkOpen(t, s)
 	good := []string{"Authorization", "Basic Ym9iQGhidG4uaW86cHdk"} // bob@hbtn.io:pwd
 	transcript(t, s,
-		line{"nothing shown", "GET", "/users", "", nil, 401, refused401},
-		line{"something else shown", "GET", "/users", "", []string{"Authorization", "Test"}, 403, refused403},
+		line{"no credential", "GET", "/users", "", nil, 401, refused401},
+		line{"an unknown scheme", "GET", "/users", "", []string{"Authorization", "Test"}, 403, refused403},
 		line{"no base64", "GET", "/users", "", []string{"Authorization", "Basic test"}, 403, refused403},
 		line{"no colon", "GET", "/users", "", []string{"Authorization", "Basic dGVzdA=="}, 403, refused403},
 		line{
@@ -296,9 +308,9 @@ func TestClassicBasic(t *testing.T) {
 			403,
 			refused403,
 		},
-		line{"the right password", "GET", "/users", "", good, 200, `[` + bob + `]`},
+		line{"the correct password", "GET", "/users", "", good, 200, `[` + bob + `]`},
 		line{
-			"the address in other case",
+			"the address in another case",
 			"GET",
 			"/users/me",
 			"",
@@ -308,7 +320,7 @@ func TestClassicBasic(t *testing.T) {
 		},
 		line{"me", "GET", "/users/me/", "", good, 200, bob},
 		line{
-			"another by me",
+			"create another user",
 			"POST",
 			"/users",
 			`{"email":"amy@hbtn.io","password":"p:w:d"}`,
@@ -329,9 +341,9 @@ func TestClassicBasic(t *testing.T) {
 		line{"logout without a session", "DELETE", "/auth_session/logout", "", good, 404, refused404},
 	)
 
-	login := old(t, s, "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd")
+	login := send(t, s, "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd")
 	transcript(t, s, line{
-		"a session is not asked for",
+		"a session is not accepted",
 		"GET",
 		"/users",
 		"",
@@ -341,8 +353,7 @@ func TestClassicBasic(t *testing.T) {
 	})
 }
 
-// TestClassicSessions checks the three kinds of session: how they are had, when they end,
-// and which outlive the server.
+// TestClassicSessions checks the three kinds of session: login, logout, expiry and a restart of the server.
 func TestClassicSessions(t *testing.T) {
 	for _, tc := range []struct {
 		auth              string
@@ -359,6 +370,7 @@ func TestClassicSessions(t *testing.T) {
 			now := time.Now()
 			clock := jetontest.Clock(func() time.Time { mu.Lock(); defer mu.Unlock(); return now })
 			pass := func(d time.Duration) { mu.Lock(); now = now.Add(d); mu.Unlock() }
+
 			options := []jetontest.Option{
 				jetontest.DataDir(dir),
 				authType(tc.auth),
@@ -366,10 +378,12 @@ func TestClassicSessions(t *testing.T) {
 				jetontest.Env("SESSION_DURATION", "60"),
 				jetontest.Env("SESSION_NAME", "_my_cookie"),
 			}
-			s := startClassic(t, options...)
-			opens(t, s)
 
-			login := old(t, s, "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd")
+			s := startClassic(t, options...)
+			checkOpen(t, s)
+
+			login := send(t, s, "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd")
+
 			line200 := func(name, cookie string) line {
 				return line{name, "GET", "/users/me", "", []string{"Cookie", cookie}, 200, bob}
 			}
@@ -391,13 +405,13 @@ func TestClassicSessions(t *testing.T) {
 				set,
 				"Max-Age=60",
 			) != tc.expires || strings.Contains(set, "Secure") || !strings.Contains(set, "HttpOnly") {
-				t.Errorf("the cookie is %s", set)
+				t.Errorf("Set-Cookie: %s, want Max-Age=60: %t, HttpOnly and no Secure", set, tc.expires)
 			}
 
 			transcript(t, s,
-				line{"nothing shown", "GET", "/users/me", "", nil, 401, refused401},
+				line{"no credential", "GET", "/users/me", "", nil, 401, refused401},
 				line{
-					"a header shown",
+					"a Basic credential",
 					"GET",
 					"/users/me",
 					"",
@@ -405,28 +419,28 @@ func TestClassicSessions(t *testing.T) {
 					403,
 					refused403,
 				},
-				line403("a cookie that is none", "_my_cookie=Hello"),
+				line403("an invalid cookie", "_my_cookie=Hello"),
 				line200("me", cookie),
-				line{"everybody", "GET", "/users", "", []string{"Cookie", cookie}, 200, `[` + bob + `]`},
-				line{"nobody's logout", "DELETE", "/auth_session/logout", "", nil, 404, refused404},
+				line{"list", "GET", "/users", "", []string{"Cookie", cookie}, 200, `[` + bob + `]`},
+				line{"logout without a session", "DELETE", "/auth_session/logout", "", nil, 404, refused404},
 				line{"logout", "DELETE", "/auth_session/logout/", "", []string{"Cookie", cookie}, 200, `{}`},
 				line403("after the logout", cookie),
 				line{"logout again", "DELETE", "/auth_session/logout", "", []string{"Cookie", cookie}, 404, refused404},
 			)
 
-			cookie = old(t, s, "POST", "/auth_session", "email=BOB@hbtn.io&password=pwd").Cookies()
+			cookie = send(t, s, "POST", "/auth_session", "email=BOB@hbtn.io&password=pwd").Cookies()
 			pass(59 * time.Second)
-			transcript(t, s, line200("a second before its end", cookie))
+			transcript(t, s, line200("a second before it expires", cookie))
 			pass(time.Second)
 
 			if tc.expires {
-				transcript(t, s, line403("at its end", cookie))
+				transcript(t, s, line403("when it expires", cookie))
 			} else {
 				pass(1000 * 24 * time.Hour)
 				transcript(t, s, line200("years later", cookie))
 			}
 
-			cookie = old(t, s, "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd").Cookies()
+			cookie = send(t, s, "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd").Cookies()
 			if err := s.Reload(classic(t)); err != nil {
 				t.Fatal(err)
 			}
@@ -450,7 +464,7 @@ func TestClassicSessions(t *testing.T) {
 		})
 	}
 
-	t.Run("a duration of nothing is no end", func(t *testing.T) {
+	t.Run("without a duration a session does not expire", func(t *testing.T) {
 		dir := withBob(t)
 		var mu sync.Mutex
 
@@ -461,7 +475,8 @@ func TestClassicSessions(t *testing.T) {
 			authType("session_db_auth"),
 			jetontest.Clock(func() time.Time { mu.Lock(); defer mu.Unlock(); return now }),
 		)
-		cookie := old(t, s, "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd").Cookies()
+
+		cookie := send(t, s, "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd").Cookies()
 		mu.Lock()
 		now = now.Add(1000 * 24 * time.Hour)
 
@@ -470,11 +485,11 @@ func TestClassicSessions(t *testing.T) {
 	})
 }
 
-func TestClassicTypos(t *testing.T) {
+func TestClassicRefusesInvalidConfiguration(t *testing.T) {
 	for _, tc := range []struct{ name, variable, value, want string }{
-		{"a kind of auth that there is not", "AUTH_TYPE", "sesion_auth", "did you mean session_auth?"},
-		{"a duration that is no number", "SESSION_DURATION", "sixty", "session_duration"},
-		{"a cookie name that is none", "SESSION_NAME", "a b", "cookie"},
+		{"an unknown AUTH_TYPE", "AUTH_TYPE", "sesion_auth", "did you mean session_auth?"},
+		{"an invalid duration", "SESSION_DURATION", "sixty", "session_duration"},
+		{"an invalid cookie name", "SESSION_NAME", "a b", "cookie"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := jetontest.TryStart(
@@ -484,22 +499,22 @@ func TestClassicTypos(t *testing.T) {
 				jetontest.Env(tc.variable, tc.value),
 			)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("started with %s=%s: %v", tc.variable, tc.value, err)
+				t.Errorf("start with %s=%s = %v, want an error with %q", tc.variable, tc.value, err, tc.want)
 			}
 		})
 	}
 }
 
-// TestClassicIsSaidLoudly checks that the log names what is weak.
-func TestClassicIsSaidLoudly(t *testing.T) {
+// TestClassicWeaknessesAreLogged checks that the log names what is weak.
+func TestClassicWeaknessesAreLogged(t *testing.T) {
 	for auth, want := range map[string]string{
 		"":           "EVERYTHING IS OPEN",
-		"basic_auth": "whoever has proved who they are",
+		"basic_auth": "every authenticated caller manages every user",
 	} {
 		var log lines
 		startClassic(t, authType(auth), jetontest.Log(&log, 0))
-		if !strings.Contains(log.String(), want) || !strings.Contains(log.String(), "a stranger learns") {
-			t.Errorf("AUTH_TYPE=%s logs %s", auth, log.String())
+		if !strings.Contains(log.String(), want) || !strings.Contains(log.String(), "reveals which addresses exist") {
+			t.Errorf("AUTH_TYPE=%s logs %s, want %q", auth, log.String(), want)
 		}
 	}
 }

@@ -1,0 +1,94 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// maxEvents bounds a page of the audit log.
+const maxEvents = 1000
+
+// listEvents answers GET /audit?after=&last=&limit=.
+func (a *API) listEvents(w *web.Reply, r *http.Request, _ caller) error {
+	after, err := queryNumber(r, "after", 0)
+	if err != nil {
+		return err
+	}
+
+	last, err := queryNumber(r, "last", 0)
+	if err != nil {
+		return err
+	}
+
+	limit, err := queryNumber(r, "limit", maxEvents)
+	if err != nil {
+		return err
+	}
+
+	events, err := a.Audit.Events(r.Context(), audit.Filter{
+		After: int64(after),
+		Last:  last,
+		Limit: min(limit, maxEvents),
+	})
+	if err != nil {
+		return err
+	}
+
+	return web.JSON(w, http.StatusOK, events)
+}
+
+// explain answers GET /explain/{request}: the decisions on one request.
+func (a *API) explain(w *web.Reply, r *http.Request, _ caller) error {
+	id := r.PathValue("request")
+	events, err := a.Audit.Events(r.Context(), audit.Filter{Request: id})
+	if err != nil {
+		return err
+	}
+
+	if event, ok := a.Gate.Explain(id); ok {
+		events = append(events, event)
+	}
+	if len(events) == 0 {
+		return jeton.WithDetail(
+			jeton.ErrNotFound,
+			"no decision on request "+strconv.Quote(id)+" is known; accepted requests are remembered only briefly, "+
+				"unless the route has audit: true",
+		)
+	}
+
+	return web.JSON(w, http.StatusOK, events)
+}
+
+// queryNumber reads a number of the query; absent is its default.
+func queryNumber(r *http.Request, name string, absent int) (int, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return absent, nil
+	}
+
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, jeton.WithDetail(jeton.ErrInvalid, "invalid "+name+": want a whole number, 0 or greater")
+	}
+
+	return n, nil
+}
+
+// queryFlag reads a flag of the query; absent is false.
+func queryFlag(r *http.Request, name string) (bool, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return false, nil
+	}
+
+	flag, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, jeton.WithDetail(jeton.ErrInvalid, "invalid "+name+": want true or false")
+	}
+
+	return flag, nil
+}

@@ -1,0 +1,346 @@
+package api
+
+import "github.com/jeton-auth/jeton"
+
+// docs documents the routes by their patterns.
+var docs = map[string]Doc{
+	"GET /status": {
+		Summary: "Whether the API answers. Operators also get the version, the process and the services.",
+		Out:     Status{},
+		Status:  200,
+	},
+	"GET /stats": {
+		Summary: "Count the users.",
+		Out:     Stats{},
+		Status:  200,
+	},
+	"GET /unauthorized": {
+		Summary: "Always refuse for lack of a credential.",
+		Fails:   []int{401},
+	},
+	"GET /forbidden": {
+		Summary: "Always refuse for lack of permission.",
+		Fails:   []int{403},
+	},
+	"GET /openapi.json": {
+		Summary: "Get this document (OpenAPI 3.1).",
+		Out:     map[string]any{},
+		Status:  200,
+	},
+	"GET /docs": {
+		Summary: "Get this document as a page.",
+		Media:   "text/html",
+		Status:  200,
+	},
+
+	"POST /auth_session/login":    logInDoc,
+	"POST /auth_session":          logInDoc,
+	"DELETE /auth_session/logout": logOutDoc,
+	"POST /auth_session/logout":   logOutDoc,
+	"DELETE /auth_session":        logOutDoc,
+
+	"GET /users": {
+		Summary: "List the users in the order in which they were created. The header Link has the next page.",
+		Query: []Param{
+			{"limit", "Users per page, 1 to 1000. Default: 100; operators get all."},
+			{"cursor", "Start of the page, from the header Link."},
+			{"search", "Part of a name or an email address."},
+		},
+		Out:    []jeton.User{},
+		Status: 200,
+		Fails:  []int{400},
+	},
+	"POST /users": {
+		Summary: "Create a user.",
+		In:      NewUser{},
+		Out:     jeton.User{},
+		Status:  201,
+		Fails:   []int{409},
+	},
+	"GET /users/me": {
+		Summary: "Get the calling user.",
+		Out:     jeton.User{},
+		Status:  200,
+		Fails:   []int{404},
+	},
+	"PUT /users/me": {
+		Summary: "Change the calling user. Absent members stay as they are; a new password ends all sessions.",
+		In:      SelfChange{},
+		Out:     jeton.User{},
+		Status:  200,
+		Fails:   []int{404, 409, 412},
+	},
+	"GET /users/{id}": {
+		Summary: "Get a user. Non-admins can only get themselves; other ids return 404. " +
+			"Operators give the name in place of the id.",
+		Out:    jeton.User{},
+		Status: 200,
+		Fails:  []int{404},
+	},
+	"PUT /users/{id}": {
+		Summary: "Change a user. Absent members stay as they are; a new password ends all sessions.",
+		In:      UserChange{},
+		Out:     jeton.User{},
+		Status:  200,
+		Fails:   []int{404, 409, 412},
+	},
+	"DELETE /users/{id}": {
+		Summary: "Remove a user with all sessions and tokens.",
+		Status:  204,
+		Fails:   []int{404, 409, 412},
+	},
+	"PUT /users/{name}/password": {
+		Summary: "Set a user's password. All sessions of the user end.",
+		In:      NewPassword{},
+		Status:  204,
+		Fails:   []int{404, 409},
+	},
+	"PUT /users/{name}/disabled": {
+		Summary: "Disable a user, which ends all sessions, or enable it.",
+		In:      Disabled{},
+		Status:  204,
+		Fails:   []int{404, 409},
+	},
+	"PUT /users/{name}/groups": {
+		Summary: "Set the groups of a user.",
+		In:      Groups{},
+		Status:  204,
+		Fails:   []int{404, 409},
+	},
+	"POST /users/{name}/allow-login": {
+		Summary: "Forget a user's logins at a service, so that the user can log in again whatever the terms.",
+		In:      AllowLogin{},
+		Status:  204,
+		Fails:   []int{404},
+	},
+	"POST /users/import": {
+		Summary: "Import up to 500 users. A refused user does not keep the others out.",
+		In:      Import{},
+		Out:     Verdicts{},
+		Status:  200,
+	},
+	"GET /users/export": {
+		Summary: "Export users with the hashes of their passwords.",
+		Query: []Param{
+			{"after", "The member next of the previous page."},
+			{"limit", "Users per page, 1 to 500. Default: 500."},
+		},
+		Out:    Exported{},
+		Status: 200,
+		Fails:  []int{400},
+	},
+
+	"GET /users/me/sessions": {
+		Summary: "List the calling user's sessions, newest first.",
+		Out:     []OwnSession{},
+		Status:  200,
+	},
+	"DELETE /users/me/sessions": {
+		Summary: "End the calling user's other sessions.",
+		Status:  204,
+	},
+	"DELETE /users/me/sessions/{session}": {
+		Summary: "End one of the calling user's sessions.",
+		Status:  204,
+		Fails:   []int{404},
+	},
+	"GET /sessions": {
+		Summary: "List sessions, newest first.",
+		Query: []Param{
+			{"id", "Only the session with this id."},
+			{"user", "Only sessions of this user."},
+			{"service", "Only sessions at this service."},
+			{"limit", "At most this many. Default: 1000."},
+		},
+		Out:    []jeton.Session{},
+		Status: 200,
+		Fails:  []int{400},
+	},
+	"DELETE /sessions": {
+		Summary: "End the sessions that the query chooses. At least one parameter is required.",
+		Query: []Param{
+			{"id", "The session with this id."},
+			{"user", "Sessions of this user."},
+			{"service", "Sessions at this service."},
+		},
+		Out:    Ended{},
+		Status: 200,
+		Fails:  []int{400},
+	},
+
+	"GET /users/me/tokens": {
+		Summary: "List the calling user's tokens, newest first, without their secrets.",
+		Out:     []jeton.Token{},
+		Status:  200,
+	},
+	"POST /users/me/tokens": {
+		Summary: "Create a personal access token. The secret is returned only here. " +
+			"With token authentication, creates a narrower child token.",
+		In:     NewToken{},
+		Out:    MadeToken{},
+		Status: 201,
+	},
+	"DELETE /users/me/tokens/{accessor}": {
+		Summary: "Revoke one of the calling user's tokens and its child tokens.",
+		Status:  204,
+		Fails:   []int{404},
+	},
+	"POST /users/me/tokens/{accessor}/rotate": {
+		Summary: "Replace the secret of a personal access token. The new secret is returned only here. " +
+			"A token can rotate only itself.",
+		Out:    MadeToken{},
+		Status: 200,
+		Fails:  []int{404},
+	},
+	"GET /tokens": {
+		Summary: "List the stored tokens, newest first, without their secrets.",
+		Query: []Param{
+			{"user", "Only tokens of this user."},
+			{"client", "Only tokens of this client."},
+			{"limit", "At most this many. Default: 1000."},
+		},
+		Out:    []jeton.Token{},
+		Status: 200,
+		Fails:  []int{400},
+	},
+	"POST /tokens": {
+		Summary: "Create a personal access token for a user or a client. The secret is returned only here.",
+		In:      NewToken{},
+		Out:     MadeToken{},
+		Status:  201,
+		Fails:   []int{403, 404},
+	},
+	"GET /tokens/{accessor}": {
+		Summary: "Get a stored token, without its secret.",
+		Out:     jeton.Token{},
+		Status:  200,
+		Fails:   []int{404},
+	},
+	"DELETE /tokens/{accessor}": {
+		Summary: "Revoke a token and its child tokens. Revoking twice is not an error.",
+		Status:  204,
+	},
+	"POST /tokens/{accessor}/rotate": {
+		Summary: "Replace the secret of a personal access token. The new secret is returned only here.",
+		Out:     MadeToken{},
+		Status:  200,
+		Fails:   []int{404},
+	},
+
+	"GET /clients": {
+		Summary: "List the clients.",
+		Out:     []jeton.Client{},
+		Status:  200,
+	},
+	"POST /clients": {
+		Summary: "Register a client. Its secret, if it has one, is returned only here.",
+		In:      NewClient{},
+		Out:     MadeClient{},
+		Status:  201,
+		Fails:   []int{409},
+	},
+	"DELETE /clients/{name}": {
+		Summary: "Remove a client with all its tokens.",
+		Status:  204,
+		Fails:   []int{404, 409},
+	},
+	"PUT /clients/{name}/disabled": {
+		Summary: "Disable a client, which revokes all its tokens, or enable it.",
+		In:      Disabled{},
+		Status:  204,
+		Fails:   []int{404, 409},
+	},
+	"PUT /clients/{name}/terms": {
+		Summary: "Change what a client may have tokens for. Issued tokens keep their terms.",
+		In:      ClientTerms{},
+		Status:  204,
+		Fails:   []int{404, 409},
+	},
+	"POST /clients/{name}/secret": {
+		Summary: "Replace the secret of a client. The new secret is returned only here.",
+		Query:   []Param{endTokens},
+		Out:     ClientSecret{},
+		Status:  201,
+		Fails:   []int{400, 404, 409},
+	},
+	"DELETE /clients/{name}/secret": {
+		Summary: "Remove the secret of a client.",
+		Query:   []Param{endTokens},
+		Status:  204,
+		Fails:   []int{400, 404, 409},
+	},
+	"POST /clients/{name}/end-tokens": {
+		Summary: "Revoke all tokens of a client.",
+		Status:  204,
+		Fails:   []int{404},
+	},
+	"POST /clients/{name}/keys": {
+		Summary: "Register a public key of a client.",
+		In:      NewClientKey{},
+		Out:     jeton.ClientKey{},
+		Status:  201,
+		Fails:   []int{404, 409},
+	},
+	"DELETE /clients/{name}/keys/{kid}": {
+		Summary: "Retire a public key of a client. Its key id stays taken.",
+		Query:   []Param{endTokens},
+		Status:  204,
+		Fails:   []int{400, 404, 409},
+	},
+
+	"GET /keys": {
+		Summary: "List the signing keys.",
+		Out:     []jeton.SigningKey{},
+		Status:  200,
+	},
+	"POST /keys/rotate": {
+		Summary: "Create the next signing keys.",
+		In:      Rotation{},
+		Out:     []jeton.SigningKey{},
+		Status:  200,
+	},
+	"DELETE /keys/{kid}": {
+		Summary: "Revoke a signing key. Revoking twice is not an error.",
+		Query:   []Param{{"reason", "Why, for the audit log."}},
+		Status:  204,
+		Fails:   []int{404},
+	},
+
+	"GET /audit": {
+		Summary: "List audit events, oldest first.",
+		Query: []Param{
+			{"after", "Only events after this sequence number."},
+			{"last", "Only this many of the newest events."},
+			{"limit", "At most this many, up to 1000. Default: 1000."},
+		},
+		Out:    []jeton.Event{},
+		Status: 200,
+		Fails:  []int{400},
+	},
+	"GET /explain/{request}": {
+		Summary: "Get the decisions on a request, by its id.",
+		Out:     []jeton.Event{},
+		Status:  200,
+		Fails:   []int{404},
+	},
+	"GET /backup": {
+		Summary: "Get a backup of everything that the server keeps, as jeton restore reads it.",
+		Media:   "application/octet-stream",
+		Status:  200,
+	},
+}
+
+var (
+	logInDoc = Doc{
+		Summary: "Log in with a form or JSON. Sets the session cookie.",
+		In:      Credentials{},
+		Out:     jeton.User{},
+		Status:  200,
+		Fails:   []int{401, 403},
+	}
+	logOutDoc = Doc{
+		Summary: "Log out: end the session and clear its cookie.",
+		Status:  204,
+	}
+	endTokens = Param{"end_tokens", "true also revokes all tokens of the client."}
+)

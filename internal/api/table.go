@@ -1,0 +1,158 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// Table is what is served below a prefix, and its documentation. internal/teaching serves the API from a table whose
+// operations it has replaced.
+type Table struct {
+	Title      string
+	Prefix     string
+	Operations []Operation
+	Schemes    map[string]any // OpenAPI security schemes by name
+
+	// Refuse answers the errors of all routes, with a body of the type of Refusal.
+	Refuse      func(w *web.Reply, r *http.Request, err error)
+	Refusal     any
+	RefusalType string // media type
+}
+
+// Operation is a route and its documentation.
+type Operation struct {
+	Pattern string        // the path is below the prefix of the table
+	Access  policy.Access // zero: it is documented, but not served here
+	Handle  web.Handler
+	Doc
+	exposure exposure
+}
+
+// changes reports whether requests change something.
+func (op Operation) changes() bool { return !strings.HasPrefix(op.Pattern, "GET ") }
+
+// Doc documents an operation.
+type Doc struct {
+	Summary string
+	Query   []Param
+	In, Out any    // a value of the type of the body, or nil
+	Status  int    // of success; 0: it always refuses
+	Fails   []int  // statuses of refusals, beside those of all operations of the exposure
+	Media   string // type of the response body, if it is not JSON
+}
+
+// Param is a parameter of the query.
+type Param struct{ Name, About string }
+
+// Routes returns the routes of the operations, of the documentation, and of what else is below the prefix.
+func (t Table) Routes() ([]web.Route, error) {
+	var document, page []byte
+	t.Operations = append(t.Operations, t.documentation("GET /openapi.json", func(w *web.Reply) {
+		write(w, http.StatusOK, "application/json", document)
+	}), t.documentation("GET /docs", func(w *web.Reply) {
+		w.Header().Set("Content-Security-Policy", pagePolicy)
+		w.Header().Set("Referrer-Policy", "no-referrer")
+		write(w, http.StatusOK, "text/html; charset=utf-8", page)
+	}))
+
+	document, err := t.openAPI()
+	if err != nil {
+		return nil, fmt.Errorf("describe the API: %w", err)
+	}
+
+	page, err = t.page()
+	if err != nil {
+		return nil, fmt.Errorf("describe the API: %w", err)
+	}
+
+	return append(t.served(), t.fallbacks()...), nil
+}
+
+func (t Table) documentation(pattern string, answer func(w *web.Reply)) Operation {
+	return Operation{
+		Pattern: pattern,
+		Access:  policy.Open,
+		Handle: func(w *web.Reply, _ *http.Request) error {
+			w.Header().Set("Cache-Control", "no-cache")
+			answer(w)
+			return nil
+		},
+		Doc:      docs[pattern],
+		exposure: everyone,
+	}
+}
+
+func (t Table) served() []web.Route {
+	var routes []web.Route
+	for _, op := range t.Operations {
+		if op.Access.IsClosed() {
+			continue
+		}
+
+		method, path, _ := strings.Cut(op.Pattern, " ")
+		routes = append(routes, web.Route{
+			Pattern: method + " " + t.Prefix + path,
+			Access:  op.Access,
+			Handle:  op.Handle,
+			// A permission must not outlive the wait for a slow body.
+			BufferBody: op.changes(),
+			Refuse:     t.Refuse,
+		})
+	}
+
+	return routes
+}
+
+// fallbacks are the routes of paths and methods below the prefix that are not served.
+func (t Table) fallbacks() []web.Route {
+	served := http.NewServeMux()
+	for _, rt := range t.served() {
+		served.HandleFunc(rt.Pattern, func(http.ResponseWriter, *http.Request) {})
+	}
+
+	var routes []web.Route
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
+		routes = append(routes, web.Route{
+			Pattern: method + " " + t.Prefix + "/{rest...}",
+			Access:  policy.Open,
+			Handle:  func(w *web.Reply, r *http.Request) error { return fallback(served, w, r) },
+			Refuse:  t.Refuse,
+		})
+	}
+
+	return routes
+}
+
+// fallback answers 405 for a path that is served with other methods, and 404 for any other.
+func fallback(served *http.ServeMux, w *web.Reply, r *http.Request) error {
+	var allowed []string
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
+		_, pattern := served.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host})
+		if pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+
+	if len(allowed) == 0 {
+		return jeton.ErrNotFound
+	}
+
+	w.Header().Set("Allow", strings.Join(append(allowed, http.MethodOptions), ", "))
+	if r.Method != http.MethodOptions {
+		return jeton.ErrMethod
+	}
+
+	return web.NoContent(w)
+}
+
+func write(w *web.Reply, status int, mediaType string, body []byte) {
+	w.Header().Set("Content-Type", mediaType)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
