@@ -109,7 +109,7 @@ type refused struct{ reason Reason }
 func (r *refused) Error() string { return jeton.ErrBadCredential.Error() }
 func (r *refused) Unwrap() error { return jeton.ErrBadCredential }
 
-// Why returns the reason of a failed login, or "". Showing it to a caller tells a
+// ReasonOf returns the reason of a failed login, or "". Showing it to a caller tells a
 // stranger which names exist; only a service of the teaching kind does.
 func ReasonOf(err error) Reason {
 	var r *refused
