@@ -1,0 +1,283 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/naming"
+	"github.com/jeton-auth/jeton/internal/password"
+)
+
+// Accounts is the people of one server.
+type Accounts struct {
+	store  Store
+	hasher *password.Pool
+	now    func() time.Time
+	log    *slog.Logger
+}
+
+// Config is what New needs.
+type Config struct {
+	Store  Store
+	Hasher *password.Pool
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// New returns the people of a server.
+func New(c Config) *Accounts {
+	return &Accounts{
+		store:  c.Store,
+		hasher: c.Hasher,
+		now:    c.Now,
+		log:    c.Log,
+	}
+}
+
+// prepareName prepares the name of a user and folds its case, as package naming does. It
+// returns jeton.ErrInvalid for what is not a name.
+func prepareName(name string) (prepared, folded string, err error) {
+	prepared, folded, err = naming.User(name)
+	if err != nil {
+		return "", "", jeton.WithDetail(jeton.ErrInvalid, "invalid user name: "+err.Error())
+	}
+
+	return prepared, folded, nil
+}
+
+// Groups prepares a list of group names: checked, sorted, each once.
+func Groups(groups []string) ([]string, error) {
+	for _, g := range groups {
+		if err := naming.Group(g); err != nil {
+			return nil, jeton.WithDetail(jeton.ErrInvalid, "invalid group name: "+err.Error())
+		}
+	}
+
+	list := append([]string{}, groups...)
+	slices.Sort(list)
+
+	return slices.Compact(list), nil
+}
+
+// Find returns the account of a name, or jeton.ErrNotFound.
+func (a *Accounts) Find(ctx context.Context, name string) (Account, error) {
+	acct, err := a.findName(ctx, name)
+	if errors.Is(err, jeton.ErrNotFound) {
+		err = jeton.WithDetail(jeton.ErrNotFound, "there is no such user")
+	}
+	if err != nil {
+		return Account{}, fmt.Errorf("find user: %w", err)
+	}
+
+	return acct, nil
+}
+
+// FindID returns the account of a public id, or jeton.ErrNotFound.
+func (a *Accounts) FindID(ctx context.Context, uuid string) (Account, error) {
+	acct, err := a.store.FindUserID(ctx, uuid)
+	if err != nil {
+		return Account{}, fmt.Errorf("find user: %w", err)
+	}
+
+	return acct, nil
+}
+
+// FindForLogin returns the account of a name or an e-mail address. For an unknown one it
+// returns the zero Account: a login goes on with that, so that it does the same work.
+func (a *Accounts) FindForLogin(ctx context.Context, name string, byEmail bool) (Account, error) {
+	var acct Account
+	var err error
+	if byEmail {
+		acct, err = a.store.FindUserEmail(ctx, FoldEmail(name))
+	} else {
+		acct, err = a.findName(ctx, name)
+	}
+
+	if errors.Is(err, jeton.ErrNotFound) {
+		return Account{}, nil
+	}
+	if err != nil {
+		return Account{}, fmt.Errorf("find user: %w", err)
+	}
+
+	return acct, nil
+}
+
+// findName looks up a name. What is not a name is looked up as "", which no user has: so
+// it takes the same time.
+func (a *Accounts) findName(ctx context.Context, name string) (Account, error) {
+	prepared, _, err := naming.User(name)
+	if err != nil {
+		prepared = ""
+	}
+
+	return a.store.FindUser(ctx, prepared)
+}
+
+// KnownSource reports whether the user has logged in from the network since then.
+func (a *Accounts) KnownSource(ctx context.Context, user int64, network string, since time.Time) (bool, error) {
+	known, err := a.store.KnownSource(ctx, user, network, since)
+	if err != nil {
+		return false, fmt.Errorf("look up source: %w", err)
+	}
+	return known, nil
+}
+
+// Verify reports whether the password is the account's. The zero Account has none, and
+// takes as long to say so. A hash weaker than today's is replaced.
+func (a *Accounts) Verify(ctx context.Context, acct Account, pw jeton.Secret) (bool, error) {
+	ok, rehash, err := a.hasher.Verify(ctx, acct.Password, pw)
+	if err != nil {
+		return false, fmt.Errorf("verify password: %w", err)
+	}
+	if ok && rehash && !acct.Declared && !acct.Disabled {
+		a.rehash(ctx, acct, pw)
+	}
+
+	return ok, nil
+}
+
+// rehash makes the stored hash as strong as today's. Its failure is not the login's.
+func (a *Accounts) rehash(ctx context.Context, acct Account, pw jeton.Secret) {
+	phc, err := a.hasher.Hash(ctx, pw)
+	if err == nil {
+		err = a.store.RehashUser(ctx, acct.ID, acct.Version, phc)
+	}
+	if err != nil {
+		a.log.Warn("password was not re-hashed", "user", acct.Name, "error", err)
+	}
+}
+
+// NewUser is an account to be made.
+type NewUser struct {
+	Name     string
+	Password jeton.Secret
+	Groups   []string
+	Email    string // "": none
+	First    string // name
+	Last     string // name
+	// AnyPassword takes passwords of every length but none, for teaching clients of old.
+	AnyPassword bool
+}
+
+// Add makes an account.
+func (a *Accounts) Add(ctx context.Context, by string, w NewUser) (jeton.User, error) {
+	prepared, folded, err := prepareName(w.Name)
+	if err != nil {
+		return jeton.User{}, err
+	}
+
+	groups, err := Groups(w.Groups)
+	if err != nil {
+		return jeton.User{}, err
+	}
+
+	person, err := NewProfile(w.Email, w.First, w.Last)
+	if err != nil {
+		return jeton.User{}, err
+	}
+
+	phc, err := a.hash(ctx, w.Password, w.AnyPassword)
+	if err != nil {
+		return jeton.User{}, err
+	}
+
+	now := a.now().Truncate(time.Millisecond) // as stores keep it
+	acct := Account{
+		UUID:     newUUID(),
+		Name:     prepared,
+		Folded:   folded,
+		Groups:   groups,
+		Password: phc,
+		Version:  1,
+		Created:  now,
+		Updated:  now,
+		Profile:  person,
+	}
+	if err := a.store.AddUser(
+		ctx,
+		acct,
+		a.event(by, audit.UserAdd, prepared, "groups "+strings.Join(groups, ",")),
+	); err != nil {
+		return jeton.User{}, fmt.Errorf("add user %s: %w", prepared, err)
+	}
+
+	return acct.User(), nil
+}
+
+func (a *Accounts) hash(ctx context.Context, pw jeton.Secret, anyLength bool) (string, error) {
+	if err := password.CheckNew(pw); err != nil && (!anyLength || pw.IsZero() || len(pw.Reveal()) > password.Max) {
+		return "", err
+	}
+
+	phc, err := a.hasher.Hash(ctx, pw)
+	if err != nil {
+		return "", fmt.Errorf("hash password: %w", err)
+	}
+
+	return phc, nil
+}
+
+// SetPassword gives the account a new password and ends all its sessions.
+func (a *Accounts) SetPassword(ctx context.Context, by, name string, pw jeton.Secret) error {
+	phc, err := a.hash(ctx, pw, false)
+	if err != nil {
+		return err
+	}
+	return a.change(ctx, name, Change{Password: &phc}, a.event(by, audit.UserPassword, name, "all sessions ended"))
+}
+
+// Disable keeps the account from logging in and ends all its sessions; or lets it log
+// in again.
+func (a *Accounts) Disable(ctx context.Context, by, name string, disabled bool) error {
+	reason := "enabled"
+	if disabled {
+		reason = "disabled, all sessions ended"
+	}
+	return a.change(ctx, name, Change{Disabled: &disabled}, a.event(by, audit.UserChange, name, reason))
+}
+
+// SetGroups puts the account into exactly these groups, from its next request on.
+func (a *Accounts) SetGroups(ctx context.Context, by, name string, groups []string) error {
+	groups, err := Groups(groups)
+	if err != nil {
+		return err
+	}
+
+	return a.change(ctx, name, Change{
+		Groups: &groups,
+	}, a.event(by, audit.UserChange, name, "groups "+strings.Join(groups, ",")))
+}
+
+func (a *Accounts) change(ctx context.Context, name string, c Change, ev jeton.Event) error {
+	if _, err := a.store.ChangeUser(ctx, name, c, a.now(), ev); err != nil {
+		return fmt.Errorf("change user %s: %w", name, err)
+	}
+	return nil
+}
+
+// Remove removes the account with all its sessions.
+func (a *Accounts) Remove(ctx context.Context, by, name string) error {
+	if _, err := a.store.RemoveUser(ctx, name, a.event(by, audit.UserRemove, name, "all sessions ended")); err != nil {
+		return fmt.Errorf("remove user %s: %w", name, err)
+	}
+	return nil
+}
+
+func (a *Accounts) event(by, action, name, reason string) jeton.Event {
+	return jeton.Event{
+		Time:    a.now(),
+		Actor:   by,
+		Action:  action,
+		Target:  "user:" + name,
+		Outcome: audit.OK,
+		Reason:  reason,
+	}
+}
