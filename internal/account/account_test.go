@@ -25,21 +25,28 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
-// bench is the people of a server, with a real store and real hashing.
-type bench struct {
+// fixture is the users of a server with a real store, and a hasher that is cheap.
+type fixture struct {
 	*account.Accounts
 	db      *sqlite.DB
 	pool    *password.Pool
-	changed []int64
+	changed []int64 // users whose caches were invalidated
 }
 
-func newBench(t *testing.T, hashing bool) *bench {
+func newFixture(t *testing.T, hashing bool) *fixture {
 	t.Helper()
+
 	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "jeton.db")})
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
-	b := &bench{db: db}
-	b.pool, err = password.New(password.Config{Workers: 1})
+
+	b := &fixture{db: db}
+
+	b.pool, err = password.New(password.Config{
+		Workers: 1,
+		Params:  password.Params{MemoryKiB: 64, Passes: 1, Lanes: 1},
+	})
+
 	must(t, err)
 
 	if hashing {
@@ -75,16 +82,17 @@ func must(t *testing.T, err error) {
 // phc is a hash that costs little, without its key.
 const phc = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$"
 
-func (b *bench) find(t *testing.T, name string) account.Account {
+func (b *fixture) find(t *testing.T, name string) account.Account {
 	t.Helper()
 	a, err := b.FindForLogin(t.Context(), name, false)
 	must(t, err)
 	return a
 }
 
-// record returns the action, target and actor of every event.
-func (b *bench) record(t *testing.T) []string {
+// auditLog returns the actor, action, target and outcome of every event.
+func (b *fixture) auditLog(t *testing.T) []string {
 	t.Helper()
+
 	events, err := b.db.Events(t.Context(), audit.Filter{})
 	must(t, err)
 	var lines []string
@@ -95,11 +103,10 @@ func (b *bench) record(t *testing.T) []string {
 	return lines
 }
 
-// TestEveryAnswerCostsTheSameWork has the only place at the hasher taken. Whoever then
-// asks for work is told that it is busy; who would answer without work could be told
-// apart by time.
-func TestEveryAnswerCostsTheSameWork(t *testing.T) {
-	b := newBench(t, false)
+// TestEveryPasswordCheckNeedsTheHasher keeps the only worker busy. A check that returned
+// without the hasher would be faster than the others, which reveals whether a user exists.
+func TestEveryPasswordCheckNeedsTheHasher(t *testing.T) {
+	b := newFixture(t, false)
 	add := func(name, hash string, disabled bool) {
 		must(t, b.db.AddUser(t.Context(), account.Account{
 			Name:     name,
@@ -119,7 +126,7 @@ func TestEveryAnswerCostsTheSameWork(t *testing.T) {
 	var wg sync.WaitGroup
 
 	busy := make(chan struct{})
-	wg.Go(func() { // the pool does not run, so this one waits until the end
+	wg.Go(func() { // the pool does not run, so this waits until the end
 		close(busy)
 		_, _ = b.pool.Hash(ctx, jeton.NewSecret("takes the place"))
 	})
@@ -129,7 +136,7 @@ func TestEveryAnswerCostsTheSameWork(t *testing.T) {
 	defer cancel()
 
 	<-busy
-	asks := func(a account.Account, pw string) bool {
+	needsHasher := func(a account.Account, pw string) bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		ok, err := b.Verify(ctx, a, jeton.NewSecret(pw))
@@ -138,28 +145,29 @@ func TestEveryAnswerCostsTheSameWork(t *testing.T) {
 
 	for _, tc := range []struct{ name, user, pw string }{
 		{"a wrong password", "diane", "wrong password"},
-		{"an unknown name", "nobody", "wrong password"},
-		{"a name that nobody can have", "no body:\x00", "wrong password"},
+		{"an unknown name", "unknown", "wrong password"},
+		{"an invalid name", "no body:\x00", "wrong password"},
 		{"no name", "", "wrong password"},
 		{"a name much too long", strings.Repeat("x", 10_000), "wrong password"},
 		{"a disabled account", "disabled", "wrong password"},
 		{"an account without a password", "without", "wrong password"},
 		{"an empty password", "diane", ""},
-		{"an empty password of nobody", "nobody", ""},
+		{"an empty password of an unknown name", "unknown", ""},
 		{"a password much too long", "diane", strings.Repeat("x", 10_000)},
 	} {
-		if !asks(b.find(t, tc.user), tc.pw) {
-			t.Errorf("%s is answered without work", tc.name)
+		if !needsHasher(b.find(t, tc.user), tc.pw) {
+			t.Errorf("%s: Verify did not wait for the hasher", tc.name)
 		}
 	}
 }
 
 func TestVerify(t *testing.T) {
-	b := newBench(t, true)
+	b := newFixture(t, true)
 	_, err := b.Add(t.Context(), "operator", account.NewUser{
 		Name:     "diane",
 		Password: jeton.NewSecret("right password"),
 	})
+
 	must(t, err)
 	diane := b.find(t, "diane")
 	disabled := diane
@@ -174,11 +182,11 @@ func TestVerify(t *testing.T) {
 		{"right", diane, "right password", true},
 		{"wrong", diane, "wrong password", false},
 		{"in another case", diane, "Right password", false},
-		{"with a blank behind", diane, "right password ", false},
+		{"with a space after it", diane, "right password ", false},
 		{"empty", diane, "", false},
-		{"of nobody", account.Account{}, "right password", false},
-		{"of nobody, empty", account.Account{}, "", false},
-		{"right, of a disabled account: who asks judges that", disabled, "right password", true},
+		{"of no user", account.Account{}, "right password", false},
+		{"of no user, empty", account.Account{}, "", false},
+		{"right, of a disabled account, which the caller checks", disabled, "right password", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if ok, err := b.Verify(t.Context(), tc.acct, jeton.NewSecret(tc.pw)); ok != tc.want || err != nil {
@@ -188,10 +196,10 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-func TestAWeakHashIsMadeStronger(t *testing.T) {
-	b := newBench(t, true)
-	// A hash that was made when half the memory was enough.
-	weak := "$argon2id$v=19$m=8192,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$NFOYVnXJ/mad/gDuc2yy9dgHymBR8VZGkemQLdmKewk"
+func TestVerifyReplacesAWeakHash(t *testing.T) {
+	b := newFixture(t, true)
+	// Half the memory of a new hash.
+	weak := "$argon2id$v=19$m=32,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$+S4DcO8MoJziJQozomV6GgyT3ou5ZhZ8Yt+vy8LGwR8"
 	must(t, b.db.AddUser(t.Context(), account.Account{
 		Name:     "diane",
 		Folded:   "diane",
@@ -214,38 +222,41 @@ func TestAWeakHashIsMadeStronger(t *testing.T) {
 
 	after := b.find(t, "diane")
 	if after.Password == weak || after.Version != before.Version {
-		t.Errorf("the hash is new: %t; version %d after %d", after.Password != weak, after.Version, before.Version)
+		t.Errorf(
+			"hash replaced = %t, version = %d; want true, %d",
+			after.Password != weak,
+			after.Version,
+			before.Version,
+		)
 	}
 	if ok, err := b.Verify(t.Context(), after, jeton.NewSecret("right password")); !ok || err != nil {
 		t.Errorf("Verify with the new hash = %t, %v", ok, err)
 	}
 }
 
-func TestChangesAreRecordedAndTold(t *testing.T) {
-	b := newBench(t, true)
+func TestChangesAreAuditedAndInvalidate(t *testing.T) {
+	b := newFixture(t, true)
 	ctx, pw := t.Context(), jeton.NewSecret("right password")
 	u, err := b.Add(ctx, "operator", account.NewUser{Name: "Diane", Password: pw, Groups: []string{"b", "a", "b"}})
 	must(t, err)
 
-	if u.Name != "Diane" || !slices.Equal(u.Groups, []string{
-		"a",
-		"b",
-	}) || u.Disabled || u.Declared || !u.Created.Equal(noon) {
-		t.Errorf("Add = %+v", u)
+	want := []string{"a", "b"}
+	if u.Name != "Diane" || !slices.Equal(u.Groups, want) || u.Disabled || u.Declared || !u.Created.Equal(noon) {
+		t.Errorf("Add = %+v, want Diane in groups a and b, made at noon", u)
 	}
 
-	if a := b.find(
-		t,
-		"Diane",
-	); strings.Contains(a.Password, "right") || !strings.HasPrefix(a.Password, "$argon2id$") || a.Version != 1 {
-		t.Errorf("stored is a password %.10q of version %d", a.Password, a.Version)
+	stored := b.find(t, "Diane")
+	if strings.Contains(stored.Password, "right") || !strings.HasPrefix(stored.Password, "$argon2id$") {
+		t.Errorf("stored password = %.10q, want an argon2id hash", stored.Password)
+	}
+	if stored.Version != 1 {
+		t.Errorf("version = %d, want 1", stored.Version)
 	}
 
-	id := b.find(t, "Diane").ID
 	for _, tc := range []struct {
-		name  string
-		call  func() error
-		wants string
+		name string
+		call func() error
+		want string
 	}{
 		{
 			"groups",
@@ -266,16 +277,15 @@ func TestChangesAreRecordedAndTold(t *testing.T) {
 	} {
 		b.changed = nil
 		must(t, tc.call())
-		lines := b.record(t)
-		if lines[len(lines)-1] != tc.wants || !slices.Equal(b.changed, []int64{id}) {
-			t.Errorf(
-				"%s: recorded %q and told %v, want %q and %d",
-				tc.name,
-				lines[len(lines)-1],
-				b.changed,
-				tc.wants,
-				id,
-			)
+
+		lines := b.auditLog(t)
+		last := lines[len(lines)-1]
+		if last != tc.want {
+			t.Errorf("%s: audit log ends with %q, want %q", tc.name, last, tc.want)
+		}
+
+		if !slices.Equal(b.changed, []int64{stored.ID}) {
+			t.Errorf("%s: invalidated users %v, want %d", tc.name, b.changed, stored.ID)
 		}
 	}
 
@@ -290,14 +300,18 @@ func TestChangesAreRecordedAndTold(t *testing.T) {
 	}
 }
 
-func TestWhatIsRefusedChangesNothing(t *testing.T) {
-	b := newBench(t, true)
+func TestRefusedChangesChangeNothing(t *testing.T) {
+	b := newFixture(t, true)
 	ctx, pw := t.Context(), jeton.NewSecret("right password")
 	_, err := b.Add(ctx, "operator", account.NewUser{Name: "diane", Password: pw})
 	must(t, err)
-	before, lines := b.find(t, "diane"), b.record(t)
+
+	before := b.find(t, "diane")
+
+	lines := b.auditLog(t)
 
 	b.changed = nil
+
 	add := func(name string, pw jeton.Secret, groups ...string) error {
 		_, err := b.Add(ctx, "operator", account.NewUser{Name: name, Password: pw, Groups: groups})
 		return err
@@ -322,93 +336,24 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 			func() error { return b.SetGroups(ctx, "operator", "diane", []string{""}) },
 			jeton.ErrInvalid,
 		},
-		{"nobody's password", func() error { return b.SetPassword(ctx, "operator", "nobody", pw) }, jeton.ErrNotFound},
-		{"nobody's removal", func() error { return b.Remove(ctx, "operator", "nobody") }, jeton.ErrNotFound},
+		{
+			"the password of an unknown user",
+			func() error { return b.SetPassword(ctx, "operator", "unknown", pw) },
+			jeton.ErrNotFound,
+		},
+		{"removal of an unknown user", func() error { return b.Remove(ctx, "operator", "unknown") }, jeton.ErrNotFound},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if err := tc.call(); !errors.Is(err, tc.want) {
-				t.Errorf("%v, want %v", err, tc.want)
+				t.Errorf("error = %v, want %v", err, tc.want)
 			}
 
-			got := b.record(t)
-			if !slices.Equal(got, lines) || len(b.changed) > 0 || b.find(t, "diane").Version != before.Version {
-				t.Errorf("the record is %v, told was %v", got, b.changed)
+			if got := b.auditLog(t); !slices.Equal(got, lines) {
+				t.Errorf("audit log = %v, want %v", got, lines)
+			}
+			if len(b.changed) > 0 || b.find(t, "diane").Version != before.Version {
+				t.Errorf("invalidated users %v, want none and the same version", b.changed)
 			}
 		})
-	}
-}
-
-func TestDeclare(t *testing.T) {
-	b := newBench(t, false)
-	hash := jeton.NewSecret(phc + strings.Repeat("A", 43))
-
-	people, err := account.CheckDeclared([]account.Declared{
-		{Name: "Diane", Hash: hash, Groups: []string{"b", "a"}},
-		{Name: "carl", Hash: hash, Disabled: true},
-	})
-
-	must(t, err)
-
-	for range 2 {
-		must(t, b.Declare(t.Context(), people))
-	}
-
-	users, err := b.List(t.Context())
-	must(t, err)
-
-	if len(users) != 2 || users[0].Name != "Diane" || !users[0].Declared || !slices.Equal(users[0].Groups, []string{
-		"a",
-		"b",
-	}) || !users[1].Disabled || users[1].Groups == nil {
-		t.Errorf("List = %+v", users)
-	}
-
-	if len(b.changed) != 0 || len(b.record(t)) != 2 {
-		t.Errorf("told was %v, the record is %v", b.changed, b.record(t))
-	}
-	if err := b.Disable(t.Context(), "operator", "Diane", true); !errors.Is(err, jeton.ErrDeclared) {
-		t.Errorf("Disable of who is declared: %v, want ErrDeclared", err)
-	}
-
-	must(t, b.Declare(t.Context(), people[:1]))
-	if len(b.changed) != 1 {
-		t.Errorf("told was %v, want who was removed", b.changed)
-	}
-}
-
-func TestCheckDeclaredNamesEveryFault(t *testing.T) {
-	good := jeton.NewSecret(phc + strings.Repeat("A", 43))
-	secret := "not a hash but hunter2"
-
-	_, err := account.CheckDeclared([]account.Declared{
-		{
-			Name: "diane",
-			Hash: good,
-		}, {
-			Name: "a b",
-			Hash: good,
-		}, {
-			Name: "carl",
-			Hash: jeton.NewSecret(secret),
-		}, {Name: "ben", Hash: good, Groups: []string{"a,b"}}, {Name: "eve"},
-	})
-	if err == nil {
-		t.Fatal("CheckDeclared takes it")
-	}
-
-	for _, want := range []string{
-		"users[1].name",
-		"users[2].password_hash of carl",
-		"users[3].groups of ben",
-		"users[4].password_hash of eve",
-		"jeton hash-password",
-	} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%q does not say %q", err, want)
-		}
-	}
-
-	if strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("%q shows what may be a password", err)
 	}
 }

@@ -13,16 +13,16 @@ func TestGroups(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		in   []string
-		want []string // nil when it is refused
+		want []string // nil: refused
 	}{
 		{"none", nil, []string{}},
 		{"sorted, each once", []string{"c", "a", "b", "a"}, []string{"a", "b", "c"}},
-		{"case tells groups apart", []string{"b", "B"}, []string{"B", "b"}},
+		{"groups that differ in case", []string{"b", "B"}, []string{"B", "b"}},
 		{"another script", []string{"größe"}, []string{"größe"}},
-		{"as long as can be", []string{strings.Repeat("g", 128)}, []string{strings.Repeat("g", 128)}},
+		{"of the maximum length", []string{strings.Repeat("g", 128)}, []string{strings.Repeat("g", 128)}},
 		{"too long", []string{strings.Repeat("g", 129)}, nil},
 		{"empty", []string{"a", ""}, nil},
-		{"a blank", []string{"a b"}, nil},
+		{"a space", []string{"a b"}, nil},
 		{"a comma, which would be two in a header", []string{"a,admin"}, nil},
 		{"a line break", []string{"a\nb"}, nil},
 		{"a zero byte", []string{"a\x00"}, nil},
@@ -36,10 +36,10 @@ func TestGroups(t *testing.T) {
 			}
 
 			if (err != nil) != (tc.want == nil) || err != nil && !errors.Is(err, jeton.ErrInvalid) {
-				t.Errorf("Groups(%q): %v", tc.in, err)
+				t.Errorf("Groups(%q) = %v, want ErrInvalid only for a refused list", tc.in, err)
 			}
 			if !slices.Equal(tc.in, before) {
-				t.Error("the list that was given was changed")
+				t.Errorf("Groups changed its argument to %q, want %q", tc.in, before)
 			}
 		})
 	}

@@ -172,9 +172,9 @@ func TestImport(t *testing.T) {
 	}{
 		{"no name", api.Moved{}, "refused", "invalid user name"},
 		{"a name with a space", api.Moved{Name: "a b"}, "refused", "without spaces"},
-		{"an address that is none", api.Moved{Name: "x", Email: "x"}, "refused", "email is not an address"},
-		{"an id that is none", api.Moved{Name: "x", ID: "7"}, "refused", "no UUID"},
-		{"an id in capitals", api.Moved{Name: "x", ID: "00000000-0000-4000-8000-00000000000A"}, "refused", "no UUID"},
+		{"an address that is none", api.Moved{Name: "x", Email: "x"}, "refused", "invalid email"},
+		{"an id that is none", api.Moved{Name: "x", ID: "7"}, "refused", "want a UUID"},
+		{"an id in capitals", api.Moved{Name: "x", ID: "00000000-0000-4000-8000-00000000000A"}, "refused", "want a UUID"},
 		{"a group with a comma", api.Moved{Name: "x", Groups: &[]string{"a,b"}}, "refused", "invalid group name"},
 		{"a plain password for a hash", api.Moved{Name: "x", Hash: "hunter2hunter2"}, "refused", "not a password hash"},
 		{"a weak hash", api.Moved{Name: "x", Hash: shaOf8}, "refused", "--allow-weak"},
