@@ -15,7 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/password"
 )
 
-// Accounts is the people of one server.
+// Accounts is the users of one server.
 type Accounts struct {
 	store  Store
 	hasher *password.Pool
@@ -31,7 +31,7 @@ type Config struct {
 	Log    *slog.Logger
 }
 
-// New returns the people of a server.
+// New returns the users of a server.
 func New(c Config) *Accounts {
 	return &Accounts{
 		store:  c.Store,
@@ -110,8 +110,8 @@ func (a *Accounts) FindForLogin(ctx context.Context, name string, byEmail bool) 
 	return acct, nil
 }
 
-// findName looks up a name. What is not a name is looked up as "", which no user has: so
-// it takes the same time.
+// findName looks up a name. What is not a name is looked up as "", which no user has, so
+// that it takes the same time.
 func (a *Accounts) findName(ctx context.Context, name string) (Account, error) {
 	prepared, _, err := naming.User(name)
 	if err != nil {
@@ -127,16 +127,18 @@ func (a *Accounts) KnownSource(ctx context.Context, user int64, network string, 
 	if err != nil {
 		return false, fmt.Errorf("look up source: %w", err)
 	}
+
 	return known, nil
 }
 
-// Verify reports whether the password is the account's. The zero Account has none, and
-// takes as long to say so. A hash weaker than today's is replaced.
+// Verify reports whether the password is the account's. It takes as long for the zero
+// Account, which has none. A hash that is weaker than a new one is replaced.
 func (a *Accounts) Verify(ctx context.Context, acct Account, pw jeton.Secret) (bool, error) {
 	ok, rehash, err := a.hasher.Verify(ctx, acct.Password, pw)
 	if err != nil {
 		return false, fmt.Errorf("verify password: %w", err)
 	}
+
 	if ok && rehash && !acct.Declared && !acct.Disabled {
 		a.rehash(ctx, acct, pw)
 	}
@@ -144,7 +146,7 @@ func (a *Accounts) Verify(ctx context.Context, acct Account, pw jeton.Secret) (b
 	return ok, nil
 }
 
-// rehash makes the stored hash as strong as today's. Its failure is not the login's.
+// rehash replaces the stored hash by a new one. The login succeeds without it.
 func (a *Accounts) rehash(ctx context.Context, acct Account, pw jeton.Secret) {
 	phc, err := a.hasher.Hash(ctx, pw)
 	if err == nil {
@@ -155,7 +157,7 @@ func (a *Accounts) rehash(ctx context.Context, acct Account, pw jeton.Secret) {
 	}
 }
 
-// NewUser is an account to be made.
+// NewUser is a user to be added.
 type NewUser struct {
 	Name     string
 	Password jeton.Secret
@@ -163,28 +165,28 @@ type NewUser struct {
 	Email    string // "": none
 	First    string // name
 	Last     string // name
-	// AnyPassword takes passwords of every length but none, for teaching clients of old.
+	// AnyPassword accepts a password of any length but zero, for teaching clients.
 	AnyPassword bool
 }
 
-// Add makes an account.
-func (a *Accounts) Add(ctx context.Context, by string, w NewUser) (jeton.User, error) {
-	prepared, folded, err := prepareName(w.Name)
+// Add adds a user.
+func (a *Accounts) Add(ctx context.Context, actor string, n NewUser) (jeton.User, error) {
+	prepared, folded, err := prepareName(n.Name)
 	if err != nil {
 		return jeton.User{}, err
 	}
 
-	groups, err := Groups(w.Groups)
+	groups, err := Groups(n.Groups)
 	if err != nil {
 		return jeton.User{}, err
 	}
 
-	person, err := NewProfile(w.Email, w.First, w.Last)
+	profile, err := NewProfile(n.Email, n.First, n.Last)
 	if err != nil {
 		return jeton.User{}, err
 	}
 
-	phc, err := a.hash(ctx, w.Password, w.AnyPassword)
+	phc, err := a.hash(ctx, n.Password, n.AnyPassword)
 	if err != nil {
 		return jeton.User{}, err
 	}
@@ -199,13 +201,11 @@ func (a *Accounts) Add(ctx context.Context, by string, w NewUser) (jeton.User, e
 		Version:  1,
 		Created:  now,
 		Updated:  now,
-		Profile:  person,
+		Profile:  profile,
 	}
-	if err := a.store.AddUser(
-		ctx,
-		acct,
-		a.event(by, audit.UserAdd, prepared, "groups "+strings.Join(groups, ",")),
-	); err != nil {
+
+	ev := a.event(actor, audit.UserAdd, prepared, "groups "+strings.Join(groups, ","))
+	if err := a.store.AddUser(ctx, acct, ev); err != nil {
 		return jeton.User{}, fmt.Errorf("add user %s: %w", prepared, err)
 	}
 
@@ -213,7 +213,8 @@ func (a *Accounts) Add(ctx context.Context, by string, w NewUser) (jeton.User, e
 }
 
 func (a *Accounts) hash(ctx context.Context, pw jeton.Secret, anyLength bool) (string, error) {
-	if err := password.CheckNew(pw); err != nil && (!anyLength || pw.IsZero() || len(pw.Reveal()) > password.Max) {
+	err := password.CheckNew(pw)
+	if err != nil && (!anyLength || pw.IsZero() || len(pw.Reveal()) > password.Max) {
 		return "", err
 	}
 
@@ -226,55 +227,61 @@ func (a *Accounts) hash(ctx context.Context, pw jeton.Secret, anyLength bool) (s
 }
 
 // SetPassword gives the account a new password and ends all its sessions.
-func (a *Accounts) SetPassword(ctx context.Context, by, name string, pw jeton.Secret) error {
+func (a *Accounts) SetPassword(ctx context.Context, actor, name string, pw jeton.Secret) error {
 	phc, err := a.hash(ctx, pw, false)
 	if err != nil {
 		return err
 	}
-	return a.change(ctx, name, Change{Password: &phc}, a.event(by, audit.UserPassword, name, "all sessions ended"))
+
+	ev := a.event(actor, audit.UserPassword, name, "all sessions ended")
+
+	return a.change(ctx, name, Change{Password: &phc}, ev)
 }
 
-// Disable keeps the account from logging in and ends all its sessions; or lets it log
-// in again.
-func (a *Accounts) Disable(ctx context.Context, by, name string, disabled bool) error {
+// Disable disables the account and ends all its sessions, or enables it again.
+func (a *Accounts) Disable(ctx context.Context, actor, name string, disabled bool) error {
 	reason := "enabled"
 	if disabled {
 		reason = "disabled, all sessions ended"
 	}
-	return a.change(ctx, name, Change{Disabled: &disabled}, a.event(by, audit.UserChange, name, reason))
+
+	return a.change(ctx, name, Change{Disabled: &disabled}, a.event(actor, audit.UserChange, name, reason))
 }
 
 // SetGroups puts the account into exactly these groups, from its next request on.
-func (a *Accounts) SetGroups(ctx context.Context, by, name string, groups []string) error {
+func (a *Accounts) SetGroups(ctx context.Context, actor, name string, groups []string) error {
 	groups, err := Groups(groups)
 	if err != nil {
 		return err
 	}
 
-	return a.change(ctx, name, Change{
-		Groups: &groups,
-	}, a.event(by, audit.UserChange, name, "groups "+strings.Join(groups, ",")))
+	ev := a.event(actor, audit.UserChange, name, "groups "+strings.Join(groups, ","))
+
+	return a.change(ctx, name, Change{Groups: &groups}, ev)
 }
 
 func (a *Accounts) change(ctx context.Context, name string, c Change, ev jeton.Event) error {
 	if _, err := a.store.ChangeUser(ctx, name, c, a.now(), ev); err != nil {
 		return fmt.Errorf("change user %s: %w", name, err)
 	}
+
 	return nil
 }
 
 // Remove removes the account with all its sessions.
-func (a *Accounts) Remove(ctx context.Context, by, name string) error {
-	if _, err := a.store.RemoveUser(ctx, name, a.event(by, audit.UserRemove, name, "all sessions ended")); err != nil {
+func (a *Accounts) Remove(ctx context.Context, actor, name string) error {
+	ev := a.event(actor, audit.UserRemove, name, "all sessions ended")
+	if _, err := a.store.RemoveUser(ctx, name, ev); err != nil {
 		return fmt.Errorf("remove user %s: %w", name, err)
 	}
+
 	return nil
 }
 
-func (a *Accounts) event(by, action, name, reason string) jeton.Event {
+func (a *Accounts) event(actor, action, name, reason string) jeton.Event {
 	return jeton.Event{
 		Time:    a.now(),
-		Actor:   by,
+		Actor:   actor,
 		Action:  action,
 		Target:  "user:" + name,
 		Outcome: audit.OK,

@@ -10,7 +10,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/password"
 )
 
-// Declared is a person as the configuration declares them.
+// Declared is a user as the configuration declares it.
 type Declared struct {
 	Name     string
 	Hash     jeton.Secret // PHC string
@@ -21,11 +21,11 @@ type Declared struct {
 	Last     string // name
 }
 
-// CheckDeclared prepares declared people for Declare and returns every fault.
-func CheckDeclared(people []Declared) ([]Account, error) {
+// CheckDeclared prepares declared users for Declare and returns every fault.
+func CheckDeclared(users []Declared) ([]Account, error) {
 	var list []Account
 	var errs []error
-	for i, d := range people {
+	for i, d := range users {
 		prepared, folded, err := prepareName(d.Name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("users[%d].name %q: %w", i, d.Name, err))
@@ -37,7 +37,7 @@ func CheckDeclared(people []Declared) ([]Account, error) {
 			errs = append(errs, fmt.Errorf("users[%d].groups of %s: %w", i, d.Name, err))
 		}
 
-		person, err := NewProfile(d.Email, d.First, d.Last)
+		profile, err := NewProfile(d.Email, d.First, d.Last)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("users[%d] %s: %w", i, d.Name, err))
 		}
@@ -57,21 +57,17 @@ func CheckDeclared(people []Declared) ([]Account, error) {
 			Password: d.Hash.Reveal(),
 			Disabled: d.Disabled,
 			Declared: true,
-			Profile:  person,
+			Profile:  profile,
 		})
 	}
 
 	return list, errors.Join(errs...)
 }
 
-// Declare makes the declared people be the given ones, which CheckDeclared has prepared.
-func (a *Accounts) Declare(ctx context.Context, people []Account) error {
-	if _, err := a.store.DeclareUsers(
-		ctx,
-		people,
-		a.now(),
-		a.event("config", audit.UserChange, "", "declared in the configuration file"),
-	); err != nil {
+// Declare makes the given users, which CheckDeclared has prepared, the declared ones.
+func (a *Accounts) Declare(ctx context.Context, users []Account) error {
+	ev := a.event("config", audit.UserChange, "", "declared in the configuration file")
+	if _, err := a.store.DeclareUsers(ctx, users, a.now(), ev); err != nil {
 		return fmt.Errorf("declare users: %w", err)
 	}
 

@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,8 +12,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/password"
 )
 
-// ImportRow is a person who moves in, as a file tells of them. What a file does not tell is nil
-// or empty: a new account does without it, and one that is there keeps what it has.
+// ImportRow is a user of a file that is imported. A field that the file does not have is
+// nil or empty: a new account has no such attribute, and an existing one keeps its own.
 type ImportRow struct {
 	UUID     string // "": a new one is made
 	Name     string
@@ -26,115 +25,139 @@ type ImportRow struct {
 	Disabled *bool
 	Declared bool      // in the configuration file of the server that exported it
 	Created  time.Time // zero: now
-	Updated  time.Time // zero: when it was made
+	Updated  time.Time // zero: same as Created
 }
 
-// Verdict is what became of a row.
+// Verdict is what an import did with a row.
 type Verdict string
 
 // The verdicts.
 const (
 	Added   Verdict = "added"
 	Changed Verdict = "changed"
-	Exists  Verdict = "exists"   // somebody has the name, and is as the row says or was not to be changed
-	InFile  Verdict = "declared" // in the configuration file, here or where the row comes from, and left to it
+	Exists  Verdict = "exists"   // the name is taken, and its account was not to be changed or needed no change
+	InFile  Verdict = "declared" // in a configuration file, of this server or of the one that exported it
 	Refused Verdict = "refused"
 )
 
-// ImportResult is the verdict of a row and the reason, where there is one to tell.
+// ImportResult is the verdict on a row, with its reason if there is one.
 type ImportResult struct {
 	Verdict Verdict
 	Reason  string
 }
 
-// ImportOptions is how rows are moved in.
+// ImportOptions is how rows are imported.
 type ImportOptions struct {
-	DryRun    bool // find out the verdicts and change nothing
-	Update    bool // change those who are there to be as their rows say
-	AllowWeak bool // take hashes that hardly protect a password
+	DryRun    bool // return the verdicts and change nothing
+	Update    bool // change existing accounts to what their rows say
+	AllowWeak bool // accept hashes that hardly protect a password
 }
 
-// PreparedRow is a row that has been prepared for the store.
+// PreparedRow is a row that has been checked, for the store.
 type PreparedRow struct {
-	Account Account // as it is added
-	Update  *Change // what to change of who has the name; nil: nothing
-	Reason  string  // for the record
+	Account Account // to be added
+	Update  *Change // of the account that has the name; nil: none
+	Reason  string  // for the audit log
 }
 
-// Mover is the part of a Store that takes many accounts at once.
-type Mover interface {
-	// ImportUsers adds or changes accounts in one step, each with its event, and returns a
-	// result for each, in order. What keeps a row out (a name, an id or an address that
-	// somebody has) is its result and no error: the others go in. A change ends what
-	// ChangeUser ends; accounts that are declared are not changed. With dry the results
-	// are those that it would have, and nothing is changed. ev gives each event its time,
-	// actor and outcome.
-	ImportUsers(
-		ctx context.Context,
-		rows []PreparedRow,
-		now time.Time,
-		dry bool,
-		ev jeton.Event,
-	) ([]ImportResult, error)
-	// Append adds events to the record. When it returns nil they are durable.
-	Append(ctx context.Context, events []jeton.Event) error
-}
-
-// PreparedRow moves people in, all rows in one step, and returns a verdict for each, in order.
-// A row that is refused does not keep the others out. An error means that none is in, or
-// with jeton.ErrUnavailable that it is not known; the same rows may then be given again:
-// those that are in are found to be there.
-func (a *Accounts) Import(ctx context.Context, by string, rows []ImportRow, m ImportOptions) ([]ImportResult, error) {
+// Import imports all rows in one step and returns a verdict for each, in order. A row that
+// is refused does not prevent the others. An error means that none was imported, or with
+// jeton.ErrUnavailable that this is unknown. The same rows may then be imported again:
+// existing ones are reported as such.
+func (a *Accounts) Import(
+	ctx context.Context,
+	actor string,
+	rows []ImportRow,
+	opts ImportOptions,
+) ([]ImportResult, error) {
 	now := a.now()
 	results := make([]ImportResult, len(rows))
 	var good []PreparedRow
-	var at []int // where the good ones stand among the rows
+	var position []int // of each good row among the rows
+
 	for i, r := range rows {
 		if r.Declared {
-			results[i] = ImportResult{InFile, "it was declared in a configuration file; declare it in this server's"}
+			results[i] = ImportResult{InFile, "declared in a configuration file; declare it in this server's file"}
 			continue
 		}
 
-		in, err := prepare(r, m, now)
+		row, err := prepare(r, opts, now)
 		if err != nil {
 			results[i] = ImportResult{Refused, reason(err)}
 			continue
 		}
 
-		good, at = append(good, in), append(at, i)
+		good = append(good, row)
+		position = append(position, i)
 	}
 
 	if len(good) == 0 {
 		return results, nil
 	}
 
-	done, err := a.store.ImportUsers(ctx, good, now, m.DryRun, a.event(by, "", "", ""))
+	done, err := a.store.ImportUsers(ctx, good, now, opts.DryRun, a.event(actor, "", "", ""))
 	if err != nil {
 		return nil, fmt.Errorf("import %d users: %w", len(good), err)
 	}
 
 	for i, r := range done {
-		results[at[i]] = r
+		results[position[i]] = r
 	}
 
 	return results, nil
 }
 
-// reason is what a person who moves people in is told: the words for the caller, or those
-// of the error, which hold no hash.
+// reason returns the text of an error that the operator sees: its detail, or all of it,
+// which shows no hash.
 func reason(err error) string {
-	said := jeton.Detail(err)
-	if said != "" {
-		return said
+	detail := jeton.Detail(err)
+	if detail != "" {
+		return detail
 	}
+
 	return err.Error()
 }
 
 // prepare checks a row by itself.
-func prepare(r ImportRow, m ImportOptions, now time.Time) (PreparedRow, error) {
-	prepared, folded, err := prepareName(r.Name)
+func prepare(r ImportRow, opts ImportOptions, now time.Time) (PreparedRow, error) {
+	acct, err := r.account(now)
 	if err != nil {
 		return PreparedRow{}, err
+	}
+
+	hashedBy := "no password"
+	if acct.Password != "" {
+		stored, err := password.Recognize(acct.Password)
+		if err != nil {
+			return PreparedRow{}, fmt.Errorf("password_hash: %w", err)
+		}
+
+		if stored.Weak && !opts.AllowWeak {
+			return PreparedRow{}, fmt.Errorf(
+				"password_hash: %s hardly protects a password; --allow-weak accepts it until the next login",
+				stored.Kind,
+			)
+		}
+
+		hashedBy = "password hashed by " + stored.Kind
+	}
+
+	row := PreparedRow{
+		Account: acct,
+		Reason:  "imported, groups " + strings.Join(acct.Groups, ",") + ", " + hashedBy,
+	}
+	if opts.Update {
+		row.Update = r.change(acct)
+	}
+
+	return row, nil
+}
+
+// account returns the account that a row adds. Its password hash has not been checked.
+func (r ImportRow) account(now time.Time) (Account, error) {
+	prepared, folded, err := prepareName(r.Name)
+	if err != nil {
+		return Account{}, err
 	}
 
 	acct := Account{
@@ -143,67 +166,48 @@ func prepare(r ImportRow, m ImportOptions, now time.Time) (PreparedRow, error) {
 		Folded:   folded,
 		Password: r.Hash.Reveal(),
 		Version:  1,
+		Disabled: r.Disabled != nil && *r.Disabled,
 		Created:  r.Created,
 		Updated:  r.Updated,
 	}
+
 	if acct.UUID == "" {
 		acct.UUID = newUUID()
 	} else if !isUUID(acct.UUID) {
-		return PreparedRow{}, errors.New("id is no UUID in small letters; leave it out, and the account gets one")
+		return Account{}, errors.New("invalid id: want a UUID in lower case, or none for a new one")
 	}
 
 	if r.Groups != nil {
 		acct.Groups, err = Groups(*r.Groups)
 		if err != nil {
-			return PreparedRow{}, err
+			return Account{}, err
 		}
 	}
 
 	acct.Profile, err = NewProfile(r.Email, r.First, r.Last)
 	if err != nil {
-		return PreparedRow{}, err
+		return Account{}, err
 	}
 
-	acct.Disabled = r.Disabled != nil && *r.Disabled
 	if acct.Created.IsZero() {
 		acct.Created = now
 	}
+
 	if acct.Updated.IsZero() {
 		acct.Updated = acct.Created
 	}
 
-	day := now.Add(24 * time.Hour)
-	if acct.Created.After(day) || acct.Updated.After(day) { // clocks differ, but not by that
-		return PreparedRow{}, errors.New("created_at or updated_at is in the future")
+	// The clock of the server that exported it may differ from ours, but not by a day.
+	latest := now.Add(24 * time.Hour)
+	if acct.Created.After(latest) || acct.Updated.After(latest) {
+		return Account{}, errors.New("created_at or updated_at is in the future")
 	}
 
-	what := "no password"
-	if acct.Password != "" {
-		stored, err := password.Recognize(acct.Password)
-		if err != nil {
-			return PreparedRow{}, fmt.Errorf("password_hash: %w", err)
-		}
-
-		if stored.Weak && !m.AllowWeak {
-			return PreparedRow{}, fmt.Errorf(
-				"password_hash: %s hardly protects a password; --allow-weak takes it until the next login",
-				stored.Kind,
-			)
-		}
-
-		what = "password hashed by " + stored.Kind
-	}
-
-	in := PreparedRow{Account: acct, Reason: "imported, groups " + strings.Join(acct.Groups, ",") + ", " + what}
-	if m.Update {
-		in.Update = update(r, acct)
-	}
-
-	return in, nil
+	return acct, nil
 }
 
-// update is what a row changes of an account that is there: what it tells.
-func update(r ImportRow, acct Account) *Change {
+// change returns the change of an existing account: the fields that the row has.
+func (r ImportRow) change(acct Account) *Change {
 	c := Change{Disabled: r.Disabled}
 	if acct.Password != "" {
 		c.Password = &acct.Password
@@ -229,40 +233,23 @@ func update(r ImportRow, acct Account) *Change {
 	return &c
 }
 
-// isUUID reports whether s is written as newUUID writes one, whatever its version.
-func isUUID(s string) bool {
-	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' || strings.ToLower(s) != s {
-		return false
-	}
-	_, err := hex.DecodeString(strings.ReplaceAll(s, "-", ""))
-	return err == nil && strings.Count(s, "-") == 4
-}
-
-// Export returns the accounts of a page with their hashes, and the number that the next
-// page begins after: 0 when this is the last. Search is not looked at. Before the first page
-// has left, the record says that it has.
-func (a *Accounts) Export(ctx context.Context, by string, p Page) ([]Account, int64, error) {
+// Export returns the accounts of a page with their hashes, and the After of the next page:
+// 0 when this is the last. Search is ignored. The export is in the audit log before the
+// first page is returned.
+func (a *Accounts) Export(ctx context.Context, actor string, p Page) ([]Account, int64, error) {
 	if p.After == 0 {
-		ev := jeton.Event{
-			Time:    a.now(),
-			Actor:   by,
-			Action:  audit.UserExport,
-			Target:  "users",
-			Outcome: audit.OK,
-			Reason:  "with password hashes",
-		}
+		ev := a.event(actor, audit.UserExport, "", "with password hashes")
+		ev.Target = "users"
 		if err := a.store.Append(ctx, []jeton.Event{ev}); err != nil {
 			return nil, 0, fmt.Errorf("record export: %w", err)
 		}
 	}
 
-	accounts, err := a.store.PageUsers(ctx, Page{After: p.After, Limit: p.Limit + 1})
+	p.Search = ""
+	accounts, next, err := a.page(ctx, p)
 	if err != nil {
 		return nil, 0, fmt.Errorf("export users: %w", err)
 	}
-	if len(accounts) <= p.Limit {
-		return accounts, 0, nil
-	}
 
-	return accounts[:p.Limit], accounts[p.Limit-1].ID, nil
+	return accounts, next, nil
 }

@@ -2,6 +2,7 @@ package account
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -11,13 +12,21 @@ import (
 	"golang.org/x/text/cases"
 )
 
-// Bounds of what is told of people, in bytes.
+// The maximum lengths of the fields of a profile, in bytes.
 const (
-	maxEmail  = 254 // RFC 5321, section 4.5.3.1.3, less the brackets
-	maxPerson = 256
+	maxEmail    = 254 // RFC 5321, section 4.5.3.1.3, less the brackets
+	maxRealName = 256
 )
 
-// NewProfile prepares what is told of somebody.
+// Profile is the optional attributes of a user. All of them may be empty.
+type Profile struct {
+	Email       string
+	EmailFolded string // with its case folded, which is unique
+	First       string // name
+	Last        string // name
+}
+
+// NewProfile prepares the attributes of a user.
 func NewProfile(email, first, last string) (Profile, error) {
 	p := Profile{Email: strings.TrimSpace(email), First: first, Last: last}
 	if p.Email != "" {
@@ -27,11 +36,15 @@ func NewProfile(email, first, last string) (Profile, error) {
 		p.EmailFolded = FoldEmail(p.Email)
 	}
 
+	control := func(r rune) bool { return r < ' ' || r == 0x7f }
 	for _, name := range []string{first, last} {
-		if len(name) > maxPerson || !utf8.ValidString(name) || strings.ContainsFunc(name, control) {
+		if len(name) > maxRealName || !utf8.ValidString(name) || strings.ContainsFunc(name, control) {
 			return Profile{}, jeton.WithDetail(
 				jeton.ErrInvalid,
-				fmt.Sprintf("first_name and last_name have at most %d bytes and no control characters", maxPerson),
+				fmt.Sprintf(
+					"invalid first_name or last_name: want at most %d bytes without control characters",
+					maxRealName,
+				),
 			)
 		}
 	}
@@ -39,29 +52,37 @@ func NewProfile(email, first, last string) (Profile, error) {
 	return p, nil
 }
 
-// FoldEmail returns an address without regard to case. The domain has none; that some hosts
-// could tell local parts apart by it is a trap and not a use.
+// FoldEmail folds the case of an address, also of its local part: hosts that distinguish
+// the case of local parts are rarer than users who type another case.
 func FoldEmail(email string) string { return cases.Fold().String(strings.TrimSpace(email)) }
 
 func checkEmail(email string) error {
-	local, domain, ok := strings.Cut(email, "@")
-	odd := func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("\"(),:;<>[\\]", r) }
-	if !ok || local == "" || domain == "" || strings.Contains(
-		domain,
-		"@",
-	) || len(email) > maxEmail || !utf8.ValidString(email) || strings.ContainsFunc(email, odd) {
-		return jeton.WithDetail(jeton.ErrInvalid, "email is not an address; write it as in diane@example.org")
+	local, domain, _ := strings.Cut(email, "@")
+	bad := func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("\"(),:;<>[\\]", r) }
+	if local == "" || domain == "" || strings.Contains(domain, "@") ||
+		len(email) > maxEmail || !utf8.ValidString(email) || strings.ContainsFunc(email, bad) {
+		return jeton.WithDetail(jeton.ErrInvalid, "invalid email: want an address such as diane@example.org")
 	}
 
 	return nil
 }
 
-func control(r rune) bool { return r < ' ' || r == 0x7f }
-
-// newUUID makes a public id (RFC 9562, section 5.4). It is no secret.
+// newUUID makes a public id (RFC 9562, section 5.4). It is not a secret.
 func newUUID() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) // it never fails (crypto/rand)
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// isUUID reports whether s is written as newUUID writes one, of any version.
+func isUUID(s string) bool {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' || strings.ToLower(s) != s {
+		return false
+	}
+
+	_, err := hex.DecodeString(strings.ReplaceAll(s, "-", ""))
+
+	return err == nil && strings.Count(s, "-") == 4
 }

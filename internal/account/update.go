@@ -9,93 +9,115 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 )
 
-// Update is what to change of an account; nil fields stay as they are.
+// Update is a change of an account; nil fields stay as they are.
 type Update struct {
-	Email    *string // "" takes it away
+	Email    *string // "" removes it
 	First    *string // name
 	Last     *string // name
 	Groups   *[]string
 	Disabled *bool
 	Password *jeton.Secret // ends all sessions
-	// AnyPassword is as in Wish.
+	// AnyPassword is as in NewUser.
 	AnyPassword bool
-	// Check judges the account as it is when it is changed, as in Change.
+	// Check sees the account as it is in the step that changes it, as in Change.
 	Check func(Account) error
 }
 
-// Update changes an account, all of it in one step, and returns it as it is afterwards. It
-// returns jeton.ErrInvalid, jeton.ErrNotFound, jeton.ErrDeclared, jeton.ErrConflict for an
-// address that is taken, or what e.If does.
-func (a *Accounts) Update(ctx context.Context, by string, acct Account, e Update) (Account, error) {
-	c := Change{Disabled: e.Disabled, Check: e.Check}
-	var what []string
-
-	note := func(given bool, name string) {
-		if given {
-			what = append(what, name)
-		}
-	}
-
-	note(e.Email != nil, "email")
-	note(e.First != nil, "first_name")
-	note(e.Last != nil, "last_name")
-
-	if len(what) > 0 {
-		told, err := NewProfile(value(e.Email), value(e.First), value(e.Last))
-		if err != nil {
-			return Account{}, err
-		}
-
-		c.Profile = func(p Profile) Profile {
-			if e.Email != nil {
-				p.Email, p.EmailFolded = told.Email, told.EmailFolded
-			}
-			if e.First != nil {
-				p.First = told.First
-			}
-			if e.Last != nil {
-				p.Last = told.Last
-			}
-
-			return p
-		}
-	}
-
-	if e.Groups != nil {
-		groups, err := Groups(*e.Groups)
-		if err != nil {
-			return Account{}, err
-		}
-
-		c.Groups = &groups
-		what = append(what, "groups "+strings.Join(groups, ","))
-	}
-
-	if e.Disabled != nil {
-		what = append(what, fmt.Sprintf("disabled %t", *e.Disabled))
+// Update changes an account in one step and returns it as it is afterwards. It returns
+// jeton.ErrInvalid, jeton.ErrNotFound, jeton.ErrDeclared, jeton.ErrConflict for an address
+// that is taken, or the error of u.Check.
+func (a *Accounts) Update(ctx context.Context, actor string, acct Account, u Update) (Account, error) {
+	c, changed, err := u.change()
+	if err != nil {
+		return Account{}, err
 	}
 
 	action := audit.UserChange
-	if e.Password != nil {
-		phc, err := a.hash(ctx, *e.Password, e.AnyPassword)
+	if u.Password != nil {
+		phc, err := a.hash(ctx, *u.Password, u.AnyPassword)
 		if err != nil {
 			return Account{}, err
 		}
 
 		c.Password, action = &phc, audit.UserPassword
-		what = append(what, "password, all sessions ended")
+		changed = append(changed, "password, all sessions ended")
 	}
 
-	if err := a.change(ctx, acct.Name, c, a.event(by, action, acct.Name, strings.Join(what, ", "))); err != nil {
+	ev := a.event(actor, action, acct.Name, strings.Join(changed, ", "))
+	if err := a.change(ctx, acct.Name, c, ev); err != nil {
 		return Account{}, err
 	}
 
 	return a.FindID(ctx, acct.UUID)
 }
 
+// change returns the change without the password, and what it changes, for the audit log.
+func (u Update) change() (c Change, changed []string, err error) {
+	c = Change{Disabled: u.Disabled, Check: u.Check}
+
+	for _, field := range []struct {
+		name  string
+		value *string
+	}{
+		{"email", u.Email},
+		{"first_name", u.First},
+		{"last_name", u.Last},
+	} {
+		if field.value != nil {
+			changed = append(changed, field.name)
+		}
+	}
+
+	if len(changed) > 0 {
+		c.Profile, err = u.profile()
+		if err != nil {
+			return Change{}, nil, err
+		}
+	}
+
+	if u.Groups != nil {
+		groups, err := Groups(*u.Groups)
+		if err != nil {
+			return Change{}, nil, err
+		}
+
+		c.Groups = &groups
+		changed = append(changed, "groups "+strings.Join(groups, ","))
+	}
+
+	if u.Disabled != nil {
+		changed = append(changed, fmt.Sprintf("disabled %t", *u.Disabled))
+	}
+
+	return c, changed, nil
+}
+
+// profile returns a function that changes the fields of a profile which are given.
+func (u Update) profile() (func(Profile) Profile, error) {
+	given, err := NewProfile(value(u.Email), value(u.First), value(u.Last))
+	if err != nil {
+		return nil, err
+	}
+
+	return func(p Profile) Profile {
+		if u.Email != nil {
+			p.Email, p.EmailFolded = given.Email, given.EmailFolded
+		}
+		if u.First != nil {
+			p.First = given.First
+		}
+		if u.Last != nil {
+			p.Last = given.Last
+		}
+
+		return p
+	}, nil
+}
+
 func value(s *string) string {
 	if s == nil {
 		return ""
 	}
+
 	return *s
 }

@@ -17,7 +17,7 @@ import (
 // errDry takes back a step that was run only to see what would come of it.
 var errDry = errors.New("dry run")
 
-// ImportUsers implements account.Mover.
+// ImportUsers implements account.Store.
 func (db *Store) ImportUsers(
 	ctx context.Context,
 	rows []account.PreparedRow,
