@@ -6,8 +6,6 @@ import (
 	pathpkg "path"
 	"strconv"
 	"strings"
-
-	"github.com/jeton-auth/jeton/internal/config/yamlread"
 )
 
 // admin keeps the operators' listener on this machine: it answers without
@@ -71,12 +69,6 @@ func (c checker) tls(tls *TLS, plainHTTP bool) {
 
 	c.notEmpty(&tls.Cert)
 	c.notEmpty(&tls.Key)
-}
-
-func (c checker) notEmpty(text *string) {
-	if *text == "" {
-		c.Fault(text, "empty; give it a value, or remove it")
-	}
 }
 
 // isHost reports whether s is an address or looks like the name of a machine.
@@ -149,7 +141,7 @@ func (c checker) sharedAddresses() {
 
 // sharedAddress checks the services at these indexes, which share one address.
 func (c checker) sharedAddress(group []int) {
-	hosts := make(map[string]int)
+	hosts := make(map[string]*string)
 	for k, i := range group {
 		s := &c.conf.Services[i]
 		other := group[0]
@@ -157,22 +149,10 @@ func (c checker) sharedAddress(group []int) {
 			other = group[1]
 		}
 
-		host := strings.ToLower(s.Host)
-		twin, taken := hosts[host]
-		switch {
-		case host == "":
+		c.unique(hosts, strings.ToLower(s.Host), &s.Host)
+		if s.Host == "" {
 			c.Fault(&s.Host, "missing; services[%d] listens on %s, too, so each needs a host", other, s.Listen)
-		case taken:
-			c.Fault(
-				&s.Host,
-				"%s is the host of services[%d] on this address, too; want one of its own",
-				yamlread.Quote(s.Host),
-				twin,
-			)
-		default:
-			hosts[host] = i
 		}
-
 		if s.PlainHTTP != c.conf.Services[group[0]].PlainHTTP {
 			c.Fault(&s.PlainHTTP, "differs from services[%d] on this address; use TLS for all or for none", group[0])
 		}

@@ -77,38 +77,17 @@ func (c checker) issuerURL(s *Issuer) {
 
 // audiences checks that no two services accept each other's tokens.
 func (c checker) audiences() {
-	first := make(map[string]int)
+	taken := make(map[string]*string)
 	for i := range c.conf.Services {
 		t := c.conf.Services[i].Tokens
-		if t == nil {
-			continue
+		if t != nil {
+			c.unique(taken, t.Audience, &t.Audience)
 		}
-
-		other, taken := first[t.Audience]
-		if taken {
-			c.Fault(
-				&t.Audience,
-				"%s is the audience of services[%d], too; want one of its own",
-				yamlread.Quote(t.Audience),
-				other,
-			)
-		}
-
-		first[t.Audience] = i
 	}
 }
 
-// clients checks declared clients. Users and clients have no name in common.
-func (c checker) clients() {
-	taken := make(map[string]any) // by folded name: the user or the client
-	for i := range c.conf.Users {
-		u := &c.conf.Users[i]
-		_, folded, err := naming.User(u.Name)
-		if err == nil {
-			taken[folded] = u
-		}
-	}
-
+// clients checks declared clients. Users have the names in taken; no client has one.
+func (c checker) clients(taken map[string]*string) {
 	for i := range c.conf.Clients {
 		client := &c.conf.Clients[i]
 		folded, err := naming.Client(client.Name)
@@ -116,17 +95,7 @@ func (c checker) clients() {
 			c.badName(&client.Name, "client name", client.Name, err)
 		}
 
-		other := taken[folded]
-		if err == nil && other != nil {
-			c.Fault(
-				&client.Name,
-				"%s is the name of %s, too, or differs only in case; choose another name",
-				yamlread.Quote(client.Name),
-				c.Path(other),
-			)
-		}
-		taken[folded] = client
-
+		c.unique(taken, folded, &client.Name)
 		c.client(client)
 	}
 }

@@ -39,16 +39,10 @@ func (s *Service) issued() []string {
 }
 
 func (c checker) services() {
-	names := make(map[string]int)
+	names := make(map[string]*string)
 	for i := range c.conf.Services {
 		s := &c.conf.Services[i]
-		first, taken := names[s.Name]
-		if taken {
-			c.Fault(&s.Name, "%s is the name of services[%d], too; names are unique", yamlread.Quote(s.Name), first)
-		} else {
-			names[s.Name] = i
-		}
-
+		c.unique(names, s.Name, &s.Name)
 		c.service(s)
 	}
 
@@ -86,19 +80,11 @@ func (c checker) service(s *Service) {
 func (c checker) login(s *Service) {
 	c.path(&s.Logout)
 
-	seen := make(map[string]bool)
+	taken := map[string]*string{s.Logout: &s.Logout}
 	for i := range s.Login.Paths {
 		p := &s.Login.Paths[i]
 		c.path(p)
-
-		switch {
-		case seen[*p]:
-			c.Fault(p, "%s is in the list already; keep one", yamlread.Quote(*p))
-		case *p == s.Logout && *p != "":
-			c.Fault(p, "%s is the logout path; choose another one for login", yamlread.Quote(*p))
-		}
-
-		seen[*p] = true
+		c.unique(taken, *p, p)
 	}
 
 	c.path(&s.Login.Token)
@@ -209,15 +195,10 @@ func (c checker) teaching(s *Service) {
 		return
 	}
 
-	names := []*string{&t.Cookies.Name, &t.Cookies.Token, &t.Cookies.LoginTime}
-	for i, name := range names {
+	taken := make(map[string]*string)
+	for _, name := range []*string{&t.Cookies.Name, &t.Cookies.Token, &t.Cookies.LoginTime} {
 		c.cookie(name, s)
-
-		for _, other := range names[:i] {
-			if *other == *name {
-				c.Fault(name, "%s is the name of another cookie, too; want one of its own", yamlread.Quote(*name))
-			}
-		}
+		c.unique(taken, *name, name)
 	}
 }
 

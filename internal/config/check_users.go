@@ -9,26 +9,12 @@ import (
 )
 
 func (c checker) users() {
-	names := make(map[string]int)
-	emails := make(map[string]int)
+	names := make(map[string]*string)
+	emails := make(map[string]*string)
 	for i := range c.conf.Users {
 		u := &c.conf.Users[i]
-		c.userName(i, names)
-
-		email := strings.ToLower(u.Email)
-		if email != "" {
-			first, taken := emails[email]
-			if taken {
-				c.Fault(
-					&u.Email,
-					"%s is the address of users[%d], too; want one of its own",
-					yamlread.Quote(u.Email),
-					first,
-				)
-			}
-			emails[email] = i
-		}
-
+		c.userName(&u.Name, names)
+		c.unique(emails, strings.ToLower(u.Email), &u.Email)
 		c.passwordHash(u)
 
 		for j := range u.Groups {
@@ -38,39 +24,20 @@ func (c checker) users() {
 			}
 		}
 	}
+
+	c.clients(names)
 }
 
-// badName reports a name that package naming refuses; its error begins with "want".
-func (c checker) badName(field any, kind, name string, err error) {
-	c.Fault(field, "invalid %s %s: %v", kind, yamlread.Quote(name), err)
-}
-
-// userName checks the name of users[i] and that no user before it has the same name.
-func (c checker) userName(i int, first map[string]int) {
-	name := &c.conf.Users[i].Name
+// userName checks a user's name, which must differ from all others by more than case.
+func (c checker) userName(name *string, taken map[string]*string) {
 	prepared, folded, err := naming.User(*name)
-	if err != nil {
-		c.badName(name, "user name", *name, err)
-		return
-	}
-	if prepared != *name {
-		c.Invalid(name, "user name", *name, "its normal form "+yamlread.Quote(prepared)+" (RFC 8265)")
-	}
-
-	other, taken := first[folded]
 	switch {
-	case !taken:
-		first[folded] = i
-	case c.conf.Users[other].Name == *name:
-		c.Fault(name, "%s is the name of users[%d], too; names are unique", yamlread.Quote(*name), other)
+	case err != nil:
+		c.badName(name, "user name", *name, err)
+	case prepared != *name:
+		c.Invalid(name, "user name", *name, "its normal form "+yamlread.Quote(prepared)+" (RFC 8265)")
 	default:
-		c.Fault(
-			name,
-			"%s differs only in case from %s, users[%d]; choose another name",
-			yamlread.Quote(*name),
-			yamlread.Quote(c.conf.Users[other].Name),
-			other,
-		)
+		c.unique(taken, folded, name)
 	}
 }
 

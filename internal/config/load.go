@@ -1,12 +1,10 @@
 package config
 
 import (
-	"cmp"
 	_ "embed"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/jeton-auth/jeton/internal/config/yamlread"
 )
@@ -69,50 +67,4 @@ func Parse(name string, data []byte, env yamlread.Env) (*Config, error) {
 	}
 
 	return conf, nil
-}
-
-// checker checks a configuration that has been read, and reports to its document.
-type checker struct {
-	*yamlread.Document
-	conf *Config
-}
-
-// defaults sets the defaults that depend on other keys.
-func (c checker) defaults() {
-	algorithm := ""
-	issuer := c.conf.Issuer
-	if issuer != nil {
-		algorithm = issuer.Keys.Algorithm
-		if issuer.PlainHTTP {
-			issuer.TLS = TLS{}
-		}
-	}
-
-	for i := range c.conf.Services {
-		s := &c.conf.Services[i]
-		if s.PlainHTTP {
-			s.TLS = TLS{}
-			if !c.Has(&s.Session.Cookie) {
-				s.Session.Cookie = strings.TrimPrefix(s.Session.Cookie, "__Host-")
-			}
-		}
-
-		if s.Tokens != nil {
-			s.Tokens.Audience = cmp.Or(s.Tokens.Audience, s.Name)
-			s.Tokens.Algorithm = cmp.Or(s.Tokens.Algorithm, algorithm)
-		}
-	}
-}
-
-// check applies the rules that one key alone does not show.
-func (c checker) check() {
-	c.database()
-	c.keysSecret()
-	c.admin()
-	c.trustedProxies()
-	c.users()
-	c.issuer()
-	c.clients()
-	c.audiences()
-	c.services()
 }

@@ -20,7 +20,7 @@ func (u User) Secret() jeton.Secret { return jeton.NewSecret(u.PasswordHash) }
 // UsersAPI is the API of users, sessions and tokens at a service.
 type UsersAPI struct {
 	Prefix  string   `yaml:"prefix" default:"/api/v1" doc:"Prefix of all its paths."`
-	Admins  []string `yaml:"admins" default:"admin" doc:"Groups whose members manage all users. Others see and change only themselves."`
+	Admins  []string `yaml:"admins" default:"[admin]" doc:"Groups whose members manage all users. Others see and change only themselves."`
 	Clients []string `yaml:"clients" absent:"none" doc:"Names of clients that manage all users."`
 	Classic *Classic `yaml:"classic" absent:"off" doc:"The classic users API for teaching clients: every authenticated caller manages all users. Logged at start-up."`
 }

@@ -19,57 +19,51 @@ import (
 
 // field reads one field of a struct: its default first, then what the file has.
 func (d *Document) field(p *place, out reflect.Value, tag reflect.StructTag) {
-	d.places[out.Addr().Interface()] = p
-	setDefault(out, tag)
-
-	if p.node != nil {
-		d.value(p, out, tag)
-		return
+	fallback := defaultOf(tag)
+	if fallback != nil {
+		d.value(&place{node: fallback}, out, tag)
 	}
 
 	// The keys of an absent mapping have their defaults, too.
-	if _, ok := structOf(out.Type()); ok && out.Kind() == reflect.Struct {
-		d.mapping(p, out)
+	if p.node != nil || out.Kind() == reflect.Struct && !isValue(out.Type()) {
+		d.value(p, out, tag)
 	}
+
+	d.places[out.Addr().Interface()] = p
 }
 
 // value reads the node of a place into out.
 func (d *Document) value(p *place, out reflect.Value, tag reflect.StructTag) {
 	d.places[out.Addr().Interface()] = p
-	if d.bad[p.node] {
-		p.wrong = true
-	}
-
-	if _, ok := structOf(out.Type()); ok && out.Kind() == reflect.Struct {
-		d.mapping(p, out)
-		return
-	}
-	if p.wrong {
+	p.wrong = d.bad[p.node]
+	if p.wrong && out.Kind() != reflect.Struct {
 		return
 	}
 
 	switch v := out.Addr().Interface().(type) {
 	case *yaml.Node:
 		d.node(p, v)
-		return
 	case *Duration:
 		d.duration(p, v, tag)
-		return
 	case *Prefix:
 		d.prefix(p, v)
-		return
 	case *Time:
 		d.time(p, v)
-		return
 	case encoding.TextUnmarshaler:
 		d.secret(p, v, tag)
-		return
+	default:
+		d.kind(p, out, tag)
 	}
+}
 
+// kind reads a value of a type that is not one of this package.
+func (d *Document) kind(p *place, out reflect.Value, tag reflect.StructTag) {
 	switch out.Kind() {
 	case reflect.Pointer:
 		out.Set(reflect.New(out.Type().Elem()))
 		d.value(p, out.Elem(), tag)
+	case reflect.Struct:
+		d.mapping(p, out, tag.Get("short"))
 	case reflect.Slice:
 		d.list(p, out, itemTag(tag))
 	case reflect.String:
@@ -83,34 +77,35 @@ func (d *Document) value(p *place, out reflect.Value, tag reflect.StructTag) {
 	}
 }
 
-// mapping reads the keys of a mapping into the fields of a struct.
-func (d *Document) mapping(p *place, out reflect.Value) {
+// mapping reads the keys of a mapping into the fields of a struct. A value that is no
+// mapping is that of the key short, if there is one.
+func (d *Document) mapping(p *place, out reflect.Value, short string) {
 	fields := fieldsOf(out.Type())
 	known := keysOf(fields)
 
-	present := p.node != nil && !p.wrong
-	if present && p.node.Kind != yaml.MappingNode {
-		d.mismatch(p, "a mapping of "+strings.Join(known, ", "))
-		present = false
-	}
-
 	values := make(map[string]*yaml.Node)
-	if present {
+	switch {
+	case p.node == nil || p.wrong:
+	case p.node.Kind == yaml.MappingNode:
 		values = d.keys(p, known)
+	case short != "" && p.node.Kind == yaml.ScalarNode && p.node.ShortTag() != "!!null":
+		values[short] = p.node
+	default:
+		d.mismatch(p, "a mapping of "+strings.Join(known, ", "))
 	}
 
 	for _, f := range fields {
 		child := &place{
 			path:   Key(p.path, f.key),
-			node:   values[f.key],
+			node:   d.override(f, p.node, values[f.key]),
 			parent: p,
 		}
 
 		d.field(child, out.Field(f.index), f.tag)
 
-		if present && child.node == nil && f.required() {
+		if child.node == nil && p.node != nil && !p.wrong && f.required() {
+			d.FaultAt(p.node, child.path, "missing; it is required: "+summary(f.tag))
 			child.wrong = true
-			d.add(p.node, child.path, "missing; it is required: "+summary(f.tag))
 		}
 	}
 }
@@ -127,11 +122,11 @@ func (d *Document) keys(p *place, known []string) map[string]*yaml.Node {
 		switch {
 		case d.bad[key]:
 		case key.Kind != yaml.ScalarNode:
-			d.add(key, p.path, "invalid key "+Describe(key)+": want text")
+			d.FaultAt(key, p.path, "invalid key "+Describe(key)+": want text")
 		case !slices.Contains(known, key.Value):
-			d.add(key, path, "unknown key; "+Suggest(key.Value, known))
+			d.FaultAt(key, path, "unknown key; "+Suggest(key.Value, known))
 		case again:
-			d.add(key, path, fmt.Sprintf("duplicate key, first on line %d; keep one", first))
+			d.FaultAt(key, path, fmt.Sprintf("duplicate key, first on line %d; keep one", first))
 		default:
 			lines[key.Value] = key.Line
 			values[key.Value] = p.node.Content[i+1]
@@ -256,7 +251,7 @@ func (d *Document) duration(p *place, out *Duration, tag reflect.StructTag) {
 	switch {
 	case err != nil:
 		d.reject(p, err.Error())
-	case !limits.include(int64(v), func(s string) int64 { return int64(mustDuration(s)) }):
+	case !limits.include(int64(v), mustDuration):
 		d.outside(p, "duration "+Quote(n.Value), limits, tag)
 	default:
 		*out = v
@@ -276,15 +271,9 @@ func (d *Document) outside(p *place, value string, l limits, tag reflect.StructT
 
 // time reads a point in time.
 func (d *Document) time(p *place, out *Time) {
-	const want = "a time such as 2026-12-01T00:00:00Z (RFC 3339)"
-	if p.node.Kind != yaml.ScalarNode {
-		d.mismatch(p, want)
-		return
-	}
-
 	v, err := time.Parse(time.RFC3339, p.node.Value)
 	if err != nil {
-		d.reject(p, invalid("time", p.node.Value, want))
+		d.mismatch(p, "a time such as 2026-12-01T00:00:00Z (RFC 3339)")
 		return
 	}
 
@@ -294,12 +283,6 @@ func (d *Document) time(p *place, out *Time) {
 // prefix reads a CIDR or an address. An IPv4-mapped IPv6 address is stored as the
 // IPv4 address, since that is how addresses of peers are compared.
 func (d *Document) prefix(p *place, out *Prefix) {
-	const want = "an address or a CIDR such as 10.0.0.7, 10.0.0.0/8 or fd00::/8"
-	if p.node.Kind != yaml.ScalarNode {
-		d.mismatch(p, want)
-		return
-	}
-
 	prefix, err := netip.ParsePrefix(p.node.Value)
 	address, addressErr := netip.ParseAddr(p.node.Value)
 	if addressErr == nil && address.Zone() == "" {
@@ -307,7 +290,7 @@ func (d *Document) prefix(p *place, out *Prefix) {
 	}
 
 	if err != nil {
-		d.reject(p, invalid("address", p.node.Value, want))
+		d.mismatch(p, "an address or a CIDR such as 10.0.0.7, 10.0.0.0/8 or fd00::/8")
 		return
 	}
 
@@ -328,10 +311,12 @@ func (d *Document) node(p *place, out *yaml.Node) {
 	*out = *p.node
 }
 
-// reject reports a value that cannot be read.
+// reject reports a value that cannot be read, unless it has a fault already.
 func (d *Document) reject(p *place, text string) {
+	if !p.wrong {
+		d.FaultAt(p.node, p.path, text)
+	}
 	p.wrong = true
-	d.add(p.node, p.path, text)
 }
 
 // summary returns the first sentence of a field's documentation.

@@ -2,7 +2,6 @@ package yamlread
 
 import (
 	"encoding"
-	"fmt"
 	"net/netip"
 	"reflect"
 	"strconv"
@@ -91,30 +90,17 @@ func itemTag(tag reflect.StructTag) reflect.StructTag {
 	return reflect.StructTag("enum:" + strconv.Quote(enum))
 }
 
-// setDefault gives an absent value the default of its tag.
-func setDefault(out reflect.Value, tag reflect.StructTag) {
+// defaultOf returns the default of a field, which is YAML, or nil for none.
+func defaultOf(tag reflect.StructTag) *yaml.Node {
 	text, ok := tag.Lookup("default")
 	if !ok {
-		return
+		return nil
 	}
 
-	switch v := out.Addr().Interface().(type) {
-	case *Duration:
-		*v = mustDuration(text)
-		return
-	case *[]string:
-		*v = strings.Split(text, ",")
-		return
-	}
+	var n yaml.Node
+	must(0, yaml.Unmarshal([]byte(text), &n))
 
-	switch out.Kind() {
-	case reflect.String:
-		out.SetString(text)
-	case reflect.Int, reflect.Int64:
-		out.SetInt(mustInt(text))
-	default:
-		panic(fmt.Sprintf("yamlread: no default for a %s", out.Type()))
-	}
+	return n.Content[0]
 }
 
 // limits is the range of a number or a duration. A limit that is "" is none.
@@ -146,21 +132,15 @@ func (l limits) String() string {
 	return l.min + " to " + l.max
 }
 
-// The limits and defaults of tags are part of the program, so a wrong one panics in
-// the first test.
-
-func mustInt(text string) int64 {
-	n, err := strconv.ParseInt(text, 10, 64)
+// must returns v. Limits and defaults are part of the program, so that a wrong one panics
+// in the first test.
+func must[T any](v T, err error) T {
 	if err != nil {
 		panic("yamlread: " + err.Error())
 	}
-	return n
+	return v
 }
 
-func mustDuration(text string) Duration {
-	d, err := parseDuration(text)
-	if err != nil {
-		panic("yamlread: " + err.Error())
-	}
-	return d
-}
+func mustInt(text string) int64 { return must(strconv.ParseInt(text, 10, 64)) }
+
+func mustDuration(text string) int64 { return int64(must(parseDuration(text))) }

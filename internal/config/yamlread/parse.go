@@ -41,7 +41,7 @@ func (d *Document) parse(data []byte) *yaml.Node {
 
 	err = loader.Load(&second)
 	if err == nil {
-		d.add(&second, "", "second document: want one document a file, without ---")
+		d.FaultAt(&second, "", "second document: want one document a file, without ---")
 		return nil
 	}
 	if !errors.Is(err, io.EOF) {
@@ -59,7 +59,7 @@ func (d *Document) parse(data []byte) *yaml.Node {
 }
 
 func (d *Document) empty() {
-	d.add(start(), "", "the file is empty; write {} for a file with every default")
+	d.FaultAt(start(), "", "the file is empty; write {} for a file with every default")
 }
 
 // start is the place of a fault that is about the whole file.
@@ -78,7 +78,7 @@ func (d *Document) syntax(err error) {
 		n.Column = max(e.Mark.Column, 1)
 	}
 
-	d.add(n, "", "invalid YAML: "+text)
+	d.FaultAt(n, "", "invalid YAML: "+text)
 }
 
 // notUTF8 reports the first byte that is not UTF-8.
@@ -99,7 +99,7 @@ func (d *Document) notUTF8(data []byte) {
 		data = data[size:]
 	}
 
-	d.add(n, "", "not UTF-8; save the file as UTF-8")
+	d.FaultAt(n, "", "not UTF-8; save the file as UTF-8")
 }
 
 // prepare rejects the features of YAML that a configuration does not need, and
@@ -135,7 +135,7 @@ func (d *Document) prepare(path string, n *yaml.Node, depth int) {
 // spoil reports a fault of a node that is then not decoded.
 func (d *Document) spoil(n *yaml.Node, path, text string) {
 	d.bad[n] = true
-	d.add(n, path, text)
+	d.FaultAt(n, path, text)
 }
 
 // plain rejects aliases, anchors and tags. A value then says itself what it is, and
@@ -165,7 +165,7 @@ const quoted = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle | yaml.LiteralSty
 // expand replaces variables in a value. The result of a value without quotes gets
 // its type again: ${PORT} may become a number.
 func (d *Document) expand(path string, n *yaml.Node) {
-	if d.origin[n] != "" || !strings.Contains(n.Value, "${") {
+	if !strings.Contains(n.Value, "${") {
 		return
 	}
 
@@ -186,22 +186,14 @@ func (d *Document) expand(path string, n *yaml.Node) {
 // resolve returns the YAML tag of text without quotes.
 func resolve(text string) string {
 	var v any
-	if err := (&yaml.Node{Kind: yaml.ScalarNode, Value: text}).Decode(&v); err != nil {
+	n := yaml.Node{Kind: yaml.ScalarNode, Value: text}
+	err := n.Decode(&v)
+	if err == nil {
+		err = n.Encode(v)
+	}
+	if err != nil || text == "<<" {
 		return "!!str"
 	}
 
-	switch v.(type) {
-	case nil:
-		if text != "<<" {
-			return "!!null"
-		}
-	case bool:
-		return "!!bool"
-	case int, int64, uint64:
-		return "!!int"
-	case float64:
-		return "!!float"
-	}
-
-	return "!!str"
+	return n.Tag
 }

@@ -53,12 +53,7 @@ func fieldSchema(f field) *jsonschema.Schema {
 
 	s.Description = description(f)
 
-	text, ok := f.tag.Lookup("default")
-	if ok {
-		s.Default = defaultSchema(f.typ, text)
-	} else if f.typ.Kind() == reflect.Bool {
-		s.Default = json.RawMessage("false")
-	}
+	s.Default = defaultSchema(f)
 
 	return s
 }
@@ -84,22 +79,20 @@ func description(f field) string {
 	return strings.Join(parts, " ")
 }
 
-// defaultSchema returns a default as JSON.
-func defaultSchema(t reflect.Type, text string) json.RawMessage {
-	var v any = text
+// defaultSchema returns the default of a key as JSON, or nil for none.
+func defaultSchema(f field) json.RawMessage {
+	n := defaultOf(f.tag)
 	switch {
-	case t.Kind() == reflect.Slice:
-		v = strings.Split(text, ",")
-	case t == reflect.TypeFor[int](), t == reflect.TypeFor[int64]():
-		v = mustInt(text)
+	case n == nil && f.typ.Kind() == reflect.Bool:
+		return json.RawMessage("false")
+	case n == nil:
+		return nil
 	}
 
-	out, err := json.Marshal(v)
-	if err != nil {
-		panic("yamlread: " + err.Error())
-	}
+	var v any
+	must(0, n.Decode(&v))
 
-	return out
+	return must(json.Marshal(v))
 }
 
 // typeSchema returns what a value of type t may look like in the file.

@@ -66,13 +66,8 @@ func Read(name string, data []byte, env Env, out any) (*Document, error) {
 		return nil, d.faults
 	}
 
-	v := reflect.ValueOf(out).Elem()
-	d.override(root, v.Type())
 	d.prepare("", root, 0)
-
-	top := &place{node: root}
-	d.places[out] = top
-	d.value(top, v, "")
+	d.value(&place{node: root}, reflect.ValueOf(out).Elem(), "")
 
 	return d, nil
 }
@@ -129,7 +124,7 @@ func (d *Document) Fault(field any, format string, args ...any) {
 		at = at.parent
 	}
 
-	d.add(at.node, p.path, fmt.Sprintf(format, args...))
+	d.FaultAt(at.node, p.path, fmt.Sprintf(format, args...))
 }
 
 // Invalid reports a value that is not what it has to be: kind says what it is, and
@@ -142,17 +137,14 @@ func invalid(kind, value, want string) string {
 	return "invalid " + kind + " " + Quote(value) + ": want " + want
 }
 
-// FaultAt reports a fault inside a value that was kept as a node.
-func (d *Document) FaultAt(n *yaml.Node, path, text string) { d.add(n, path, text) }
-
-// Bad reports whether a node inside such a value has a fault already.
+// Bad reports whether a node inside a value that was kept as one has a fault already.
 func (d *Document) Bad(n *yaml.Node) bool { return d.bad[n] }
 
 // maxFaults bounds the report.
 const maxFaults = 1000
 
-// add reports a fault at a node.
-func (d *Document) add(n *yaml.Node, path, text string) {
+// FaultAt reports a fault at a node, such as one inside a value that was kept as a node.
+func (d *Document) FaultAt(n *yaml.Node, path, text string) {
 	switch {
 	case len(d.faults) > maxFaults:
 		return

@@ -14,7 +14,7 @@ type house struct {
 	Rooms  int               `yaml:"rooms" default:"3" min:"1" max:"9" doc:"Number of rooms."`
 	Entry  *entry            `yaml:"entry" short:"color" doc:"The entry."`
 	Garden garden            `yaml:"garden" doc:"The garden."`
-	Names  []string          `yaml:"names" default:"a,b" enum:"a,b,c" doc:"Names of cats."`
+	Names  []string          `yaml:"names" default:"[a, b]" enum:"a,b,c" doc:"Names of cats."`
 	Lease  yamlread.Duration `yaml:"lease" default:"1d" min:"1h" max:"7d" absent:"a day" doc:"Lease."`
 }
 

@@ -1,0 +1,85 @@
+package config
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/jeton-auth/jeton/internal/config/yamlread"
+)
+
+// checker checks a configuration that has been read, and reports to its document.
+type checker struct {
+	*yamlread.Document
+	conf *Config
+}
+
+// check applies the rules that one key alone does not show.
+func (c checker) check() {
+	c.database()
+	c.keysSecret()
+	c.admin()
+	c.trustedProxies()
+	c.users()
+	c.issuer()
+	c.audiences()
+	c.services()
+}
+
+// defaults sets the defaults that depend on other keys.
+func (c checker) defaults() {
+	algorithm := ""
+	issuer := c.conf.Issuer
+	if issuer != nil {
+		algorithm = issuer.Keys.Algorithm
+		if issuer.PlainHTTP {
+			issuer.TLS = TLS{}
+		}
+	}
+
+	for i := range c.conf.Services {
+		s := &c.conf.Services[i]
+		if s.PlainHTTP {
+			s.TLS = TLS{}
+			if !c.Has(&s.Session.Cookie) {
+				s.Session.Cookie = strings.TrimPrefix(s.Session.Cookie, "__Host-")
+			}
+		}
+
+		if s.Tokens != nil {
+			s.Tokens.Audience = cmp.Or(s.Tokens.Audience, s.Name)
+			s.Tokens.Algorithm = cmp.Or(s.Tokens.Algorithm, algorithm)
+		}
+	}
+}
+
+// unique reports a value that an earlier field has, too. Values with the same key are the
+// same; an empty one is not compared.
+func (c checker) unique(taken map[string]*string, key string, field *string) {
+	first := taken[key]
+	switch {
+	case key == "":
+	case first == nil:
+		taken[key] = field
+	case *first == *field:
+		c.Fault(field, "%s is also %s; choose another", yamlread.Quote(*field), c.Path(first))
+	default:
+		c.Fault(
+			field,
+			"%s differs only in case from %s, %s; choose another",
+			yamlread.Quote(*field),
+			yamlread.Quote(*first),
+			c.Path(first),
+		)
+	}
+}
+
+// badName reports a name that package naming refuses; its error begins with "want".
+func (c checker) badName(field any, kind, name string, err error) {
+	c.Fault(field, "invalid %s %s: %v", kind, yamlread.Quote(name), err)
+}
+
+func (c checker) notEmpty(text *string) {
+	if *text == "" {
+		c.Fault(text, "empty; give it a value, or remove it")
+	}
+}
