@@ -126,6 +126,12 @@ func (c checker) client(client *Client) {
 }
 
 func (c checker) clientKey(k *ClientKey) {
+	if k.ID != "" {
+		if err := naming.KeyID(k.ID); err != nil {
+			c.badName(&k.ID, "key identifier", k.ID, err)
+		}
+	}
+
 	switch {
 	case k.Public != "" && k.File != "":
 		c.Fault(&k.File, "conflicts with public; keep one")
