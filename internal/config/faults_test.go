@@ -15,13 +15,13 @@ import (
 var update = flag.Bool(
 	"update",
 	false,
-	"write what was found into testdata/faults; read the difference before keeping it",
+	"write the faults into testdata/faults; read the difference before keeping it",
 )
 
 // hash is a hash of a password.
 const hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g"
 
-// environment is what the tests' files may ask for.
+// environment returns the variables of a test: a name, then its value.
 func environment(pairs ...string) func(string) (string, bool) {
 	return func(name string) (string, bool) {
 		for i := 0; i < len(pairs); i += 2 {
@@ -34,12 +34,12 @@ func environment(pairs ...string) func(string) (string, bool) {
 	}
 }
 
-// TestFaults holds each file of testdata/faults, up to its line of dashes, against
-// the faults below that line.
+// TestFaults reads the configuration in each file of testdata/faults, above the line of
+// dashes, and compares its faults with those below.
 func TestFaults(t *testing.T) {
 	files, err := filepath.Glob("testdata/faults/*.txt")
 	if err != nil || len(files) < 30 {
-		t.Fatalf("%d files in testdata/faults, %v; want at least 30", len(files), err)
+		t.Fatalf("got %d files in testdata/faults, %v, want at least 30", len(files), err)
 	}
 
 	const dashes = "\n----------------------------------------\n"
@@ -55,13 +55,13 @@ func TestFaults(t *testing.T) {
 
 			input, want, ok := strings.Cut(string(text), dashes)
 			if !ok {
-				t.Fatal("no line of dashes")
+				t.Fatal("the file has no line of dashes")
 			}
 
 			_, err = config.Parse("jeton.yaml", []byte(input+"\n"), env)
 			var faults yamlread.Faults
 			if !errors.As(err, &faults) {
-				t.Fatalf("Parse: %v, want faults", err)
+				t.Fatalf("Parse = %v, want faults", err)
 			}
 
 			got := faults.Error() + "\n"
@@ -70,7 +70,7 @@ func TestFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else if got != want {
-				t.Errorf("found:\n%swant:\n%s", got, want)
+				t.Errorf("got:\n%swant:\n%s", got, want)
 			}
 		})
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/config/yamlread"
 )
 
-// FuzzParse holds that no file makes the parser panic or leaves it without
-// either a configuration or faults that each have a place.
+// FuzzParse checks that no file makes the parser panic, and that it returns either a
+// configuration or faults that each have a place.
 func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/faults/*.txt")
 	if err != nil {
@@ -36,19 +36,19 @@ func FuzzParse(f *testing.F) {
 		c, err := config.Parse("testdata/fuzz.yaml", data, env)
 		if err == nil {
 			if c == nil {
-				t.Fatal("neither a configuration nor an error")
+				t.Fatal("Parse = nil, nil, want a configuration")
 			}
 			return
 		}
 
 		var faults yamlread.Faults
 		if !errors.As(err, &faults) || len(faults) == 0 {
-			t.Fatalf("Parse: %v, want faults", err)
+			t.Fatalf("Parse = %v, want faults", err)
 		}
 
 		for _, fault := range faults {
 			if fault.Line < 1 || fault.Column < 1 || fault.Text == "" {
-				t.Fatalf("fault %+v has no place or no text", fault)
+				t.Fatalf("fault %+v has no line, no column or no text", fault)
 			}
 		}
 	})

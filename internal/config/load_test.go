@@ -26,28 +26,31 @@ func TestDefault(t *testing.T) {
 	}
 
 	s := c.Services[0]
-	open, whoami := s.Routes[0], s.Routes[1]
+	start, whoami := s.Routes[0], s.Routes[1]
+
 	var body map[string]string
 	if err := whoami.Respond.JSON.Decode(&body); err != nil {
 		t.Fatal(err)
 	}
 
-	if want := map[string]string{"name": "{{.Name}}", "service": "jeton"}; !reflect.DeepEqual(body, want) {
-		t.Errorf("GET /whoami answers %v, want %v", body, want)
+	wantBody := map[string]string{"name": "{{.Name}}", "service": "jeton"}
+	if !reflect.DeepEqual(body, wantBody) {
+		t.Errorf("response of GET /whoami = %v, want %v", body, wantBody)
 	}
-	if !open.Open || open.Respond.Kind() != "text" || whoami.Open || whoami.Respond.Kind() != "json" {
-		t.Errorf("routes %+v and %+v: want an open text, then a closed json", open, whoami)
+	if !start.Open || start.Respond.Kind() != "text" || whoami.Open || whoami.Respond.Kind() != "json" {
+		t.Errorf("routes = %+v and %+v, want an open one with text and one with JSON", start, whoami)
 	}
 
 	s.Routes = nil
 	c.Services = []config.Service{s}
 
-	if want := defaults(); !reflect.DeepEqual(c, want) {
+	want := defaults()
+	if !reflect.DeepEqual(c, want) {
 		t.Errorf("Default() = %+v, want %+v", c, want)
 	}
 }
 
-// defaults spells out the documented defaults.
+// defaults returns the configuration of default.yaml, with all defaults.
 func defaults() *config.Config {
 	return &config.Config{
 		Log:     config.Log{Level: "info", Format: "json"},
@@ -103,22 +106,22 @@ func defaults() *config.Config {
 
 func TestLoadReadsEveryKey(t *testing.T) {
 	seen := make(map[string]bool)
-	for _, file := range []string{"full.yaml", "plain.yaml"} { // what cannot stand next to each other
+	for _, file := range []string{"full.yaml", "plain.yaml"} { // some keys exclude each other
 		visit(reflect.ValueOf(load(t, filepath.Join(folder, file))).Elem(), "", seen)
 	}
 
 	for path, set := range seen {
 		if !set {
-			t.Errorf("%s is nowhere set: add it to full.yaml, or to the decoder", path)
+			t.Errorf("%s is not set: add it to full.yaml, or to the decoder", path)
 		}
 	}
 
 	if len(seen) < 60 {
-		t.Errorf("visited %d values, want all of them", len(seen))
+		t.Errorf("visited %d keys, want all of them", len(seen))
 	}
 }
 
-// visit notes for each key below v whether any value of it is set.
+// visit records for each key below v whether any value of it is set.
 func visit(v reflect.Value, path string, seen map[string]bool) {
 	switch {
 	case v.Kind() == reflect.Pointer && v.Type().Elem().Kind() == reflect.Struct:
@@ -158,7 +161,7 @@ func TestLoad(t *testing.T) {
 	}{
 		{"the path is kept", c.Path, filepath.Join(folder, "full.yaml")},
 		{"a relative data folder starts at the file", c.DataDir, filepath.Join(folder, "data")},
-		{"days count", c.Audit.Keep.Std(), 36 * time.Hour},
+		{"a duration has days", c.Audit.Keep.Std(), 36 * time.Hour},
 		{"proxies are ranges", proxies, []string{"10.0.0.0/8", "fd00::1/128", "192.0.2.7/32"}},
 		{
 			"a hash is read from its file, without the newline",
@@ -166,13 +169,13 @@ func TestLoad(t *testing.T) {
 			"$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g",
 		},
 		{"a count of uses is kept", *shop.Session.MaxUses, int64(100)},
-		{"no count of uses means none", plain.Session.MaxUses, (*int64)(nil)},
-		{"an empty text is an answer", shop.Routes[2].Respond.Kind(), "text"},
-		{"a template is an answer", shop.Routes[3].Respond.Kind(), "template"},
+		{"an absent count of uses is unlimited", plain.Session.MaxUses, (*int64)(nil)},
+		{"an empty text is a response", shop.Routes[2].Respond.Kind(), "text"},
+		{"a template is a response", shop.Routes[3].Respond.Kind(), "template"},
 		{"a cookie with TLS has the prefix", plain.Session.Cookie, "__Host-jeton"},
 		{"a cookie without TLS has none", lesson.Session.Cookie, "jeton"},
-		{"no TLS, no certificate", lesson.TLS, config.TLS{}},
-		{"an answer is 200", shop.Routes[1].Respond.Status, 200},
+		{"a service without TLS has no certificate", lesson.TLS, config.TLS{}},
+		{"a response has status 200", shop.Routes[1].Respond.Status, 200},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if !reflect.DeepEqual(tc.got, tc.want) {
@@ -218,7 +221,7 @@ func TestLoadNamesTheFileItCannotRead(t *testing.T) {
 	}
 }
 
-// TestExpansion reads a JSON answer, where every type of value may stand.
+// TestExpansion reads a JSON response, in which a value may have any type.
 func TestExpansion(t *testing.T) {
 	env := environment("PORT", "8443", "NAME", "ada", "EMPTY", "", "YES", "true",
 		"MAP", "{a: b}", "LINES", "a\n  b: c", "NESTED", "${NAME}")
@@ -229,24 +232,24 @@ func TestExpansion(t *testing.T) {
 	}{
 		{"a variable", "${NAME}", "ada"},
 		{"within text", "a${NAME}b${PORT}c", "aadab8443c"},
-		{"without quotes it may become a number", "${PORT}", 8443},
-		{"so may a default", "${NONE:-5}", 5},
-		{"or true", "${YES}", true},
-		{"or nothing", "${EMPTY}", nil},
-		{"in quotes it stays text", `"${PORT}"`, "8443"},
-		{"a default for what is not set", "${NONE:-here}", "here"},
-		{"a default for what is empty", "${EMPTY:-here}", "here"},
-		{"no default for what is set", "${NAME:-here}", "ada"},
+		{"a value without quotes may become a number", "${PORT}", 8443},
+		{"a default without quotes, too", "${NONE:-5}", 5},
+		{"a value may become true", "${YES}", true},
+		{"a value may become null", "${EMPTY}", nil},
+		{"a value in quotes stays text", `"${PORT}"`, "8443"},
+		{"the default of a variable that is not set", "${NONE:-here}", "here"},
+		{"the default of a variable that is empty", "${EMPTY:-here}", "here"},
+		{"the default of a variable that is set", "${NAME:-here}", "ada"},
 		{"an empty default", `"${NONE:-}"`, ""},
 		{"two dollars are one", "$${NAME}", "${NAME}"},
-		{"a dollar alone is itself", "$5 $NAME $$", "$5 $NAME $$"},
+		{"a dollar without a brace stays", "$5 $NAME $$", "$5 $NAME $$"},
 		{"three dollars", "$$${NAME}", "$${NAME}"},
-		{"a value is not looked at again", "${NESTED}", "${NAME}"},
-		{"a value makes no mapping", "${MAP}", "{a: b}"},
+		{"a value is not expanded again", "${NESTED}", "${NAME}"},
+		{"a value does not become a mapping", "${MAP}", "{a: b}"},
 		{"a date stays as written", "2020-01-01", "2020-01-01"},
-		{"so does one from a variable", "${NONE:-2020-01-01}", "2020-01-01"},
-		{"a value makes no merge", "${NONE:-<<}", "<<"},
-		{"a value makes no lines", "${LINES}", "a\n  b: c"},
+		{"a date from a variable, too", "${NONE:-2020-01-01}", "2020-01-01"},
+		{"a value does not become a merge key", "${NONE:-<<}", "<<"},
+		{"a value does not add lines", "${LINES}", "a\n  b: c"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			text := "services:\n  - name: a\n    listen: ':1'\n    routes:\n" +
@@ -262,22 +265,22 @@ func TestExpansion(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got["value"] != tc.want {
-				t.Errorf("%s is %#v, want %#v", tc.value, got["value"], tc.want)
+				t.Errorf("%s = %#v, want %#v", tc.value, got["value"], tc.want)
 			}
 		})
 	}
 }
 
-func TestExpansionKnowsThePlace(t *testing.T) {
+func TestTheTypeOfAnExpandedValue(t *testing.T) {
 	text := "data_dir: ${DIR}\nhashing: {queue: '${N:-1}', workers: 0}\ncache:\n  sessions: ${N:-5}\n"
 	_, err := config.Parse("jeton.yaml", []byte(text), environment("DIR", "/5"))
 	if err == nil || !strings.Contains(err.Error(), "hashing.queue") || strings.Contains(err.Error(), "sessions") {
-		t.Errorf("Parse: %v, want a fault of the quoted number only", err)
+		t.Errorf("Parse = %v, want a fault only for the number in quotes", err)
 	}
 
 	c, err := config.Parse("", []byte("data_dir: ${DIR}\n"), environment("DIR", "5"))
 	if err != nil || c.DataDir != "5" {
-		t.Errorf("Parse: %v, want a variable to be text where text is wanted", err)
+		t.Errorf("Parse = %+v, %v, want the text 5 for a key that is text", c, err)
 	}
 }
 
@@ -291,7 +294,7 @@ func TestDurations(t *testing.T) {
 		{"a fraction", "1.5h", 90 * time.Minute},
 		{"days", "7d", 7 * 24 * time.Hour},
 		{"days and hours", "1d12h", 36 * time.Hour},
-		{"nothing, with a unit", "0s", 0},
+		{"zero with a unit", "0s", 0},
 		{"microseconds", "5µs", 5 * time.Microsecond},
 		{"the longest", "106751d", 106751 * 24 * time.Hour},
 		{"a plain number", "30", -1},
@@ -313,9 +316,9 @@ func TestDurations(t *testing.T) {
 			c, err := config.Parse("", []byte("shutdown: {delay: "+tc.text+"}"), environment())
 			switch {
 			case tc.want < 0 && err == nil:
-				t.Errorf("%s is %v, want a fault", tc.text, c.Shutdown.Delay)
+				t.Errorf("%s = %v, want a fault", tc.text, c.Shutdown.Delay)
 			case tc.want >= 0 && (err != nil || c.Shutdown.Delay.Std() != tc.want):
-				t.Errorf("%s: %+v, %v, want %v", tc.text, c, err, tc.want)
+				t.Errorf("%s = %+v, %v, want %v", tc.text, c, err, tc.want)
 			}
 		})
 	}
@@ -329,7 +332,7 @@ func TestNearestKey(t *testing.T) {
 		{"two letters swapped", "lgo", "log"},
 		{"capitals", "Users", "users"},
 		{"a dash", "trusted-proxies", "trusted_proxies"},
-		{"two slips in a long word", "trustd_proxys", "trusted_proxies"},
+		{"two errors in a long word", "trustd_proxys", "trusted_proxies"},
 		{"another word", "banana", ""},
 		{"too short for a suggestion", "x", ""},
 		{"very long", strings.Repeat("services", 10_000), ""},
@@ -342,7 +345,7 @@ func TestNearestKey(t *testing.T) {
 			}
 
 			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("key %.20s: %v, want %q", tc.key, err, want)
+				t.Errorf("key %.20s: got %v, want %q", tc.key, err, want)
 			}
 		})
 	}
@@ -355,7 +358,7 @@ func TestOverrides(t *testing.T) {
 		env        []string
 		want       string // level format listen
 	}{
-		{"nothing is overridden", file, nil, "debug json 127.0.0.1:1"},
+		{"no variable", file, nil, "debug json 127.0.0.1:1"},
 		{
 			"the environment wins",
 			file,
@@ -363,18 +366,20 @@ func TestOverrides(t *testing.T) {
 			"warn text off",
 		},
 		{
-			"where the file says nothing, too",
+			"the environment sets a key that the file does not have",
 			"{}",
 			[]string{"JETON_LOG_LEVEL", "warn", "JETON_LOG_FORMAT", "text", "JETON_ADMIN_LISTEN", "off"},
 			"warn text off",
 		},
-		{"an empty variable is none", file, []string{"JETON_LOG_LEVEL", ""}, "debug json 127.0.0.1:1"},
+		{"an empty variable counts as not set", file, []string{"JETON_LOG_LEVEL", ""}, "debug json 127.0.0.1:1"},
 		{"variables are not expanded", "{}", []string{"JETON_LOG_LEVEL", "${A}", "A", "warn"},
 			`environment JETON_LOG_LEVEL: log.level: invalid value "${A}": want one of debug, info, warn, error`},
-		{"a wrong value is blamed on the environment", file, []string{"JETON_LOG_LEVEL", "wran"},
-			`environment JETON_LOG_LEVEL: log.level: invalid value "wran": want one of debug, info, warn, error; did you mean warn?`},
-		{"so is a wrong address", "{}", []string{"JETON_ADMIN_LISTEN", ":1"},
-			`environment JETON_ADMIN_LISTEN: admin.listen: invalid address ":1": want a loopback address such as 127.0.0.1:9180, or off`},
+		{"the fault of an invalid value names the variable", file, []string{"JETON_LOG_LEVEL", "wran"},
+			`environment JETON_LOG_LEVEL: log.level: invalid value "wran": ` +
+				`want one of debug, info, warn, error; did you mean warn?`},
+		{"the fault of an invalid address, too", "{}", []string{"JETON_ADMIN_LISTEN", ":1"},
+			`environment JETON_ADMIN_LISTEN: admin.listen: invalid address ":1": ` +
+				`want a loopback address such as 127.0.0.1:9180, or off`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c, err := config.Parse("", []byte(tc.file), environment(tc.env...))
@@ -394,27 +399,29 @@ func TestOverrides(t *testing.T) {
 
 func TestUnknownEnv(t *testing.T) {
 	got := config.UnknownEnv([]string{
-		"PATH=/bin", "JETON_DATABASE=postgres:", "JETON_LOG_LEVEL=info", "JETON_LOG_FORMAT=text", "JETON_ADMIN_LISTEN=off", "JETON_DATA_DIR=/d",
-		"JETON_CONFIG=c", "JETON_IDENTITY=i", "JETON_HOME=h", "JETON_WALLET_X=1", "JETON_PORT=tcp://1", "JETON_PORT_8443_TCP=x", "JETON_SERVICE_HOST=h",
-		"JETON_LOGLEVEL=debug", "JETON_ADMIN=off", "JETON_ADMIN=on", "JETONLOG=x",
+		"PATH=/bin", "JETONLOG=x",
+		"JETON_DATABASE=postgres:", "JETON_LOG_LEVEL=info", "JETON_LOG_FORMAT=text", "JETON_ADMIN_LISTEN=off",
+		"JETON_CONFIG=c", "JETON_DATA_DIR=/d", "JETON_IDENTITY=i", "JETON_HOME=h", "JETON_WALLET_X=1",
+		"JETON_PORT=tcp://1", "JETON_PORT_8443_TCP=x", "JETON_SERVICE_HOST=h",
+		"JETON_LOGLEVEL=debug", "JETON_ADMIN=off", "JETON_ADMIN=on", "JETON_VECTORS=v",
 	})
 
-	want := []string{"JETON_ADMIN", "JETON_LOGLEVEL"}
+	want := []string{"JETON_ADMIN", "JETON_LOGLEVEL", "JETON_VECTORS"}
 	if !slices.Equal(got, want) {
 		t.Errorf("UnknownEnv = %v, want %v", got, want)
 	}
 }
 
-func TestText(t *testing.T) {
+func TestFilesThatAreNotADocument(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
 		{"a byte that is not UTF-8", "a: b\nlog: \xff\n", "f:2:6: not UTF-8; save the file as UTF-8"},
 		{"UTF-16", "\xff\xfea\x00", "f:1:1: not UTF-8; save the file as UTF-8"},
-		{"nothing at all", "", "f:1:1: the file is empty; write {} for a file with every default"},
+		{"an empty file", "", "f:1:1: the file is empty; write {} for a file with every default"},
 		{"null", "null", "f:1:1: the file is empty; write {} for a file with every default"},
 		{"a byte order mark", "\ufefflog: {level: warn}\n", ""},
 		{"Windows lines", "log:\r\n  level: warn\r\n", ""},
 		{"an end of document", "log: {level: warn}\n...\n", ""},
-		{"every default", "{}", ""},
+		{"an empty mapping", "{}", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := config.Parse("f", []byte(tc.text), environment())
@@ -435,16 +442,16 @@ func TestFaultsAreBounded(t *testing.T) {
 	_, err := config.Parse("f", []byte(strings.Repeat("servces: 1\n", 100_000)), environment())
 	var faults yamlread.Faults
 	if !errors.As(err, &faults) || len(faults) != 1001 {
-		t.Fatalf("%d faults, want 1001", len(faults))
+		t.Fatalf("got %d faults, want 1001", len(faults))
 	}
 
 	last := faults[1000].String()
 	if last != "f:1001:1: more than 1000 faults; correct these first" {
-		t.Errorf("the last fault is %s", last)
+		t.Errorf("last fault = %s, want the one about the limit", last)
 	}
 }
 
-func TestKindOfAnAnswerMadeByHand(t *testing.T) {
+func TestKindOfAResponseThatWasNotLoaded(t *testing.T) {
 	for want, r := range map[string]config.Respond{
 		"json":     {JSON: yaml.Node{Kind: yaml.ScalarNode, Value: "1"}},
 		"template": {Template: "a"},
@@ -452,7 +459,7 @@ func TestKindOfAnAnswerMadeByHand(t *testing.T) {
 	} {
 		got := r.Kind()
 		if got != want {
-			t.Errorf("Kind of %+v = %s, want %s", r, got, want)
+			t.Errorf("Kind() of %+v = %s, want %s", r, got, want)
 		}
 	}
 }
