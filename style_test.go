@@ -94,6 +94,9 @@ func TestLinesFitIn120Columns(t *testing.T) {
 
 	for _, f := range goFiles(t) {
 		for _, line := range f.Wide() {
+			if strings.Contains(f.Lines[line-1], ` doc:"`) {
+				continue // a struct tag is one literal, which cannot be broken
+			}
 			found.add(f, line, "over %d columns", measure.MaxColumns)
 		}
 	}

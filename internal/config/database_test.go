@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// secrets returns a folder with the files that full.yaml names: git keeps no mode.
+// secrets returns a folder with the files that full.yaml names. Git does not keep their mode.
 func secrets(tb testing.TB) string {
 	tb.Helper()
 	folder := tb.TempDir()
@@ -28,7 +28,7 @@ func secrets(tb testing.TB) string {
 	return folder
 }
 
-// database reads a configuration that holds a database alone.
+// database reads a configuration with only a database.
 func database(t *testing.T, text string, env ...string) *config.Database {
 	t.Helper()
 	c, err := config.Parse("etc/jeton.yaml", []byte("database: "+text+"\n"), environment(env...))
@@ -39,10 +39,10 @@ func database(t *testing.T, text string, env ...string) *config.Database {
 	return c.Database
 }
 
-func TestNoDatabaseIsSQLite(t *testing.T) {
+func TestTheDefaultDatabaseIsSQLite(t *testing.T) {
 	c, err := config.Parse("", []byte("{}"), environment())
 	if err != nil || c.Database != nil || c.KeysSecretFile != "" {
-		t.Errorf("Parse: %+v, %v, want no database", c, err)
+		t.Errorf("Parse = %+v, %v, want no database", c, err)
 	}
 }
 
@@ -51,18 +51,19 @@ func TestDatabaseDefaults(t *testing.T) {
 		d := database(t, text)
 		if d.Connections != 12 || d.ConnectTimeout.Std() != 2*time.Second || d.StatementTimeout.Std() != time.Second ||
 			d.Staleness.Std() != 250*time.Millisecond || d.AllowWeakTLS {
-			t.Errorf("%s: %+v, want the documented defaults", text, d)
+			t.Errorf("%s: got %+v, want the documented defaults", text, d)
 		}
 	}
 
-	if d := database(t, "{url: 'postgres://db.example/jeton', staleness: 0s}"); d.Staleness != 0 {
-		t.Errorf("staleness of 0s is %v", d.Staleness)
+	d := database(t, "{url: 'postgres://db.example/jeton', staleness: 0s}")
+	if d.Staleness != 0 {
+		t.Errorf("staleness = %v, want 0s", d.Staleness)
 	}
 }
 
-// TestConnString shows what pgx, which connects, makes of what the operator wrote.
+// TestConnString gives the URL to pgx, which connects, and compares how pgx reads it.
 func TestConnString(t *testing.T) {
-	// What the environment says about TLS must not make it weaker.
+	// The environment must not make TLS weaker, or choose another database.
 	t.Setenv("PGSSLMODE", "disable")
 	t.Setenv("PGSSLROOTCERT", "/nowhere/root.crt")
 	t.Setenv("PGSSLCERT", "/nowhere/a.crt")
@@ -71,7 +72,7 @@ func TestConnString(t *testing.T) {
 
 	t.Setenv("PGPORT", "1")
 	t.Setenv("PGDATABASE", "elsewhere")
-	t.Setenv("PGUSER", "who-runs-it")
+	t.Setenv("PGUSER", "server-user")
 	t.Setenv("PGPASSWORD", "")
 	t.Setenv("PGPASSFILE", "/nowhere/pgpass")
 
@@ -81,41 +82,47 @@ func TestConnString(t *testing.T) {
 		name, text string
 		user, pass string
 		where      string
-		tls        string // of each try: host and whether TLS is verified, unverified or plain text
+		tls        string // of each attempt: host, and verified, unverified or plain
 		app        string
 	}{
-		{"another machine has to prove itself", "postgres://jeton@db.example:5432/jeton",
+		{"another machine must have a valid certificate", "postgres://jeton@db.example:5432/jeton",
 			"jeton", "", "db.example:5432/jeton", "db.example:5432 verified", "jeton"},
-		{"the long scheme, and no port", "postgresql://jeton@db.example/jeton",
+		{"the long scheme and the default port", "postgresql://jeton@db.example/jeton",
 			"jeton", "", "db.example:5432/jeton", "db.example:5432 verified", "jeton"},
 		{"several hosts", "postgres://jeton@db1.example,db2.example:5433,[2001:db8::1]:5434/jeton",
 			"jeton", "", "db1.example:5432,db2.example:5433,[2001:db8::1]:5434/jeton",
 			"db1.example:5432 verified, db2.example:5433 verified, 2001:db8::1:5434 verified", "jeton"},
-		{"this machine may do without TLS", "postgres://jeton@localhost/jeton",
+		{"this machine needs no TLS", "postgres://jeton@localhost/jeton",
 			"jeton", "", "localhost:5432/jeton", "localhost:5432 unverified, localhost:5432 plain", "jeton"},
-		{"so may its address", "postgres://jeton@127.0.0.2,[::1]/jeton?sslmode=disable",
+		{"an address of this machine, too", "postgres://jeton@127.0.0.2,[::1]/jeton?sslmode=disable",
 			"jeton", "", "127.0.0.2:5432,[::1]:5432/jeton", "127.0.0.2:5432 plain, ::1:5432 plain", "jeton"},
-		{"one machine among them has to prove itself, and all do", "postgres://jeton@localhost,db.example/jeton",
-			"jeton", "", "localhost:5432,db.example:5432/jeton", "localhost:5432 verified, db.example:5432 verified", "jeton"},
-		{"a socket has no TLS, and no user is who runs the server", "postgres:///jeton?host=/run/postgresql",
-			"who-runs-it", "", "/run/postgresql/jeton", "/run/postgresql:5432 plain", "jeton"},
-		{"a socket in the place of the host", "postgres://jeton@%2Frun%2Fpostgresql:5433/jeton",
+		{"with one other machine, all must have a valid certificate",
+			"postgres://jeton@localhost,db.example/jeton",
+			"jeton", "", "localhost:5432,db.example:5432/jeton",
+			"localhost:5432 verified, db.example:5432 verified", "jeton"},
+		{"a socket has no TLS, and the default user", "postgres:///jeton?host=/run/postgresql",
+			"server-user", "", "/run/postgresql/jeton", "/run/postgresql:5432 plain", "jeton"},
+		{"a socket as the host", "postgres://jeton@%2Frun%2Fpostgresql:5433/jeton",
 			"jeton", "", "/run/postgresql/jeton", "/run/postgresql:5433 plain", "jeton"},
-		{"sockets by parameters", "postgres:///jeton?user=jeton&host=/run/a,/run/b&port=1,2&application_name=node+1%20a",
+		{"sockets as parameters",
+			"postgres:///jeton?user=jeton&host=/run/a,/run/b&port=1,2&application_name=node+1%20a",
 			"jeton", "", "/run/a,/run/b/jeton", "/run/a:1 plain, /run/b:2 plain", "node+1 a"},
 		{"one port for all hosts", "postgres://jeton@db1.example,db2.example/jeton?port=6432",
-			"jeton", "", "db1.example:6432,db2.example:6432/jeton", "db1.example:6432 verified, db2.example:6432 verified", "jeton"},
-		{"a password with every mark, encoded", "postgres://je%40ton:%2F%3F%23%40%25%3A%20+&=@db.example/je%2Fton",
+			"jeton", "", "db1.example:6432,db2.example:6432/jeton",
+			"db1.example:6432 verified, db2.example:6432 verified", "jeton"},
+		{"a password with special characters, encoded",
+			"postgres://je%40ton:%2F%3F%23%40%25%3A%20+&=@db.example/je%2Fton",
 			"je@ton", "/?#@%: +&=", "db.example:5432/je/ton", "db.example:5432 verified", "jeton"},
-		{"an @ and a colon in the password as they are", "postgres://jeton:p@ss:word@db.example/jeton",
+		{"an @ and a colon in the password, not encoded", "postgres://jeton:p@ss:word@db.example/jeton",
 			"jeton", "p@ss:word", "db.example:5432/jeton", "db.example:5432 verified", "jeton"},
 		{"a password without a user", "postgres://:pass@db.example/jeton?user=jeton",
 			"jeton", "pass", "db.example:5432/jeton", "db.example:5432 verified", "jeton"},
-		{"weak TLS where it was allowed", "{allow_weak_tls: true, url: 'postgres://jeton@db.example/jeton?sslmode=require'}",
+		{"weak TLS that is allowed",
+			"{allow_weak_tls: true, url: 'postgres://jeton@db.example/jeton?sslmode=require'}",
 			"jeton", "", "db.example:5432/jeton", "db.example:5432 unverified", "jeton"},
-		{"allowing it does not ask for it", "{allow_weak_tls: true, url: 'postgres://jeton@db.example/jeton'}",
+		{"allowing weak TLS does not select it", "{allow_weak_tls: true, url: 'postgres://jeton@db.example/jeton'}",
 			"jeton", "", "db.example:5432/jeton", "db.example:5432 verified", "jeton"},
-		{"the word of pgx for the authorities of the system", "postgres://jeton@localhost/jeton?sslrootcert=system",
+		{"the authorities of the system", "postgres://jeton@localhost/jeton?sslrootcert=system",
 			"jeton", "", "localhost:5432/jeton", "localhost:5432 verified", "jeton"},
 		{"a password from a variable", "postgres://jeton:${DB_PASSWORD}@db.example/jeton",
 			"jeton", "hunter2", "db.example:5432/jeton", "db.example:5432 verified", "jeton"},
@@ -134,7 +141,7 @@ func TestConnString(t *testing.T) {
 			if c.User != tc.user || c.Password != tc.pass || c.RuntimeParams["application_name"] != tc.app ||
 				c.Database != tc.where[strings.Index(tc.where, "/je")+1:] {
 				t.Errorf(
-					"pgx reads user %q, password %q, database %q, application %q",
+					"pgx reads user %q, password %q, database %q, application %q, want those of the URL",
 					c.User,
 					c.Password,
 					c.Database,
@@ -142,7 +149,7 @@ func TestConnString(t *testing.T) {
 				)
 			}
 
-			tries := []string{}
+			var attempts []string
 			for _, f := range append([]*pgconn.FallbackConfig{{
 				Host:      c.Host,
 				Port:      c.Port,
@@ -154,22 +161,22 @@ func TestConnString(t *testing.T) {
 					if f.TLSConfig.InsecureSkipVerify {
 						kind = "unverified"
 					} else if f.TLSConfig.ServerName != f.Host {
-						t.Errorf("the name that is checked is %s, want %s", f.TLSConfig.ServerName, f.Host)
+						t.Errorf("TLS checks the name %s, want %s", f.TLSConfig.ServerName, f.Host)
 					}
 				}
 
-				tries = append(tries, fmt.Sprintf("%s:%d %s", f.Host, f.Port, kind))
+				attempts = append(attempts, fmt.Sprintf("%s:%d %s", f.Host, f.Port, kind))
 			}
 
-			got := strings.Join(tries, ", ")
+			got := strings.Join(attempts, ", ")
 			if got != tc.tls {
-				t.Errorf("pgx tries %s, want %s", got, tc.tls)
+				t.Errorf("attempts of pgx = %s, want %s", got, tc.tls)
 			}
 		})
 	}
 }
 
-func TestFilesOfTLSStartAtTheConfiguration(t *testing.T) {
+func TestTLSFilesAreRelativeToTheConfiguration(t *testing.T) {
 	got := database(
 		t,
 		"postgres://jeton@db.example/jeton?sslrootcert=ca.pem&sslcert=/abs/c.pem&sslkey=tls/c.key",
@@ -187,56 +194,55 @@ func TestFilesOfTLSStartAtTheConfiguration(t *testing.T) {
 
 	got = database(t, "postgres://jeton@localhost/jeton?sslrootcert=ca.pem").ConnString().Reveal()
 	if !strings.Contains(got, "&sslmode=verify-full&") {
-		t.Errorf("ConnString() = %s, want an authority that is named to be asked, on this machine too", got)
+		t.Errorf("ConnString() = %s, want the named authority to be used on this machine, too", got)
 	}
 }
 
-// databaseURLs are URLs that cannot be read, each with the password hunter2 or a piece of
-// it somewhere.
+// databaseURLs returns invalid URLs, each with the password hunter2 or a part of it.
 func databaseURLs() map[string]string {
 	return map[string]string{
-		"a slash in the password":              "postgres://jeton:/hunter2@db.example/jeton",
-		"a question mark in it":                "postgres://jeton:hun?hunter2@db.example/jeton",
-		"a parameter made of it":               "postgres://jeton:hun?hunter2=1@db.example/jeton",
-		"a question mark behind a digit":       "postgres://jeton:5?hunter2=x@db.example/jeton",
-		"a slash behind a digit":               "postgres://jeton:5/hunter2@db.example",
-		"a hash in it":                         "postgres://jeton:1#hunter2@db.example/jeton",
-		"a percent sign in it":                 "postgres://jeton:hunter2%@db.example/jeton",
-		"a percent sign before no hex":         "postgres://jeton:%zzhunter2@db.example/jeton",
-		"a NUL in it":                          "postgres://jeton:hunter2%00@db.example/jeton",
-		"a space in it":                        "postgres://jeton:hunter2 x@db.example/jeton",
-		"no host behind it":                    "postgres://jeton:hunter2",
-		"no @ behind it":                       "postgres://jeton:hunter2/jeton",
-		"no @ behind it, with a host":          "postgres://jeton:hunter2,db.example/jeton",
-		"no scheme":                            "jeton:hunter2@db.example/jeton",
-		"a scheme of another database":         "mysql://jeton:hunter2@db.example/jeton",
-		"a scheme in capitals":                 "POSTGRES://jeton:hunter2@db.example/jeton",
-		"one slash":                            "postgres:/jeton:hunter2@db.example/jeton",
-		"SQLite":                               "sqlite://jeton:hunter2@db.example/jeton",
-		"a port that is no number":             "postgres://jeton:hunter2@db.example:http/jeton",
-		"a port of 0":                          "postgres://jeton:hunter2@db.example:0/jeton",
-		"a port too high":                      "postgres://jeton:hunter2@db.example:65536/jeton",
-		"a colon without a port":               "postgres://jeton:hunter2@db.example:/jeton",
-		"an IPv6 address without brackets":     "postgres://jeton:hunter2@2001:db8::1/jeton",
-		"brackets that are not closed":         "postgres://jeton:hunter2@[::1/jeton",
-		"such an address with a port":          "postgres://jeton:hunter2@2001:db8::1:5432/jeton",
-		"brackets around a name":               "postgres://jeton:hunter2@[db.example]/jeton",
-		"text behind brackets":                 "postgres://jeton:hunter2@[::1]1/jeton",
-		"no host between commas":               "postgres://jeton:hunter2@db1.example,,db2.example/jeton",
-		"a comma in a name":                    "postgres://jeton:hunter2@%2Frun%2Fa%2Cb/jeton",
-		"no host":                              "postgres://jeton:hunter2@/jeton",
-		"a port alone":                         "postgres://jeton:hunter2@:5432/jeton",
-		"no name of a database":                "postgres://jeton:hunter2@db.example/",
-		"a slash in the name":                  "postgres://jeton:hunter2@db.example/a/b",
-		"a name that cannot be decoded":        "postgres://jeton:hunter2@db.example/%zz",
-		"a user that cannot be decoded":        "postgres://%zz:hunter2@db.example/jeton",
-		"a password parameter":                 "postgres://jeton@db.example/jeton?password=hunter2",
-		"a parameter that is a password":       "postgres://jeton@db.example/jeton?hunter2",
-		"a parameter of sockets that is 0":     "postgres://jeton:hunter2@/jeton?host=/run/postgresql&port=0",
-		"weak TLS":                             "postgres://jeton:hunter2@db.example/jeton?sslmode=require",
-		"weak TLS to an address of a subnet":   "postgres://jeton:hunter2@10.0.0.5/jeton?sslmode=prefer",
-		"a name that begins like this machine": "postgres://jeton:hunter2@localhost.example/jeton?sslmode=disable",
-		"a key without a certificate":          "postgres://jeton:hunter2@localhost/jeton?sslkey=a",
+		"a slash in the password":                  "postgres://jeton:/hunter2@db.example/jeton",
+		"a question mark in the password":          "postgres://jeton:hun?hunter2@db.example/jeton",
+		"a parameter that is part of the password": "postgres://jeton:hun?hunter2=1@db.example/jeton",
+		"a question mark after a digit":            "postgres://jeton:5?hunter2=x@db.example/jeton",
+		"a slash after a digit":                    "postgres://jeton:5/hunter2@db.example",
+		"a hash in the password":                   "postgres://jeton:1#hunter2@db.example/jeton",
+		"a percent sign in the password":           "postgres://jeton:hunter2%@db.example/jeton",
+		"a percent sign without hex digits":        "postgres://jeton:%zzhunter2@db.example/jeton",
+		"a NUL in the password":                    "postgres://jeton:hunter2%00@db.example/jeton",
+		"a space in the password":                  "postgres://jeton:hunter2 x@db.example/jeton",
+		"no host after the password":               "postgres://jeton:hunter2",
+		"no @ after the password":                  "postgres://jeton:hunter2/jeton",
+		"no @ between password and host":           "postgres://jeton:hunter2,db.example/jeton",
+		"no scheme":                                "jeton:hunter2@db.example/jeton",
+		"a scheme of another database":             "mysql://jeton:hunter2@db.example/jeton",
+		"a scheme in capitals":                     "POSTGRES://jeton:hunter2@db.example/jeton",
+		"one slash":                                "postgres:/jeton:hunter2@db.example/jeton",
+		"SQLite":                                   "sqlite://jeton:hunter2@db.example/jeton",
+		"a port that is not a number":              "postgres://jeton:hunter2@db.example:http/jeton",
+		"a port of 0":                              "postgres://jeton:hunter2@db.example:0/jeton",
+		"a port too high":                          "postgres://jeton:hunter2@db.example:65536/jeton",
+		"a colon without a port":                   "postgres://jeton:hunter2@db.example:/jeton",
+		"an IPv6 address without brackets":         "postgres://jeton:hunter2@2001:db8::1/jeton",
+		"brackets that are not closed":             "postgres://jeton:hunter2@[::1/jeton",
+		"an IPv6 address with a port, no brackets": "postgres://jeton:hunter2@2001:db8::1:5432/jeton",
+		"brackets around a name":                   "postgres://jeton:hunter2@[db.example]/jeton",
+		"text after brackets":                      "postgres://jeton:hunter2@[::1]1/jeton",
+		"no host between commas":                   "postgres://jeton:hunter2@db1.example,,db2.example/jeton",
+		"a comma in a name":                        "postgres://jeton:hunter2@%2Frun%2Fa%2Cb/jeton",
+		"no host":                                  "postgres://jeton:hunter2@/jeton",
+		"a port alone":                             "postgres://jeton:hunter2@:5432/jeton",
+		"no name of a database":                    "postgres://jeton:hunter2@db.example/",
+		"a slash in the name":                      "postgres://jeton:hunter2@db.example/a/b",
+		"a name that cannot be decoded":            "postgres://jeton:hunter2@db.example/%zz",
+		"a user that cannot be decoded":            "postgres://%zz:hunter2@db.example/jeton",
+		"a password parameter":                     "postgres://jeton@db.example/jeton?password=hunter2",
+		"a parameter that is a password":           "postgres://jeton@db.example/jeton?hunter2",
+		"a port of a socket that is 0":             "postgres://jeton:hunter2@/jeton?host=/run/postgresql&port=0",
+		"weak TLS":                                 "postgres://jeton:hunter2@db.example/jeton?sslmode=require",
+		"weak TLS to a private address":            "postgres://jeton:hunter2@10.0.0.5/jeton?sslmode=prefer",
+		"localhost.example":                        "postgres://jeton:hunter2@localhost.example/jeton?sslmode=disable",
+		"a key without a certificate":              "postgres://jeton:hunter2@localhost/jeton?sslkey=a",
 	}
 }
 
@@ -251,17 +257,17 @@ func TestNoFaultShowsThePassword(t *testing.T) {
 
 				_, err := config.Parse("jeton.yaml", []byte(text), env)
 				if err == nil {
-					t.Fatalf("%s: no fault", from)
+					t.Fatalf("%s: got no fault, want one", from)
 				}
 				if strings.Contains(err.Error(), "hunter") {
-					t.Errorf("%s: %v", from, err)
+					t.Errorf("%s: the fault shows the password: %v", from, err)
 				}
 			}
 		})
 	}
 }
 
-func TestAConfigurationShowsNoPassword(t *testing.T) {
+func TestConfigurationDoesNotShowThePassword(t *testing.T) {
 	for _, text := range []string{
 		"database: 'postgres://jeton:hunter2@db.example/jeton'",
 		"database: {url: 'postgres://jeton@db.example/jeton', password_file: '${SECRETS}/db-password'}",
@@ -271,7 +277,7 @@ func TestAConfigurationShowsNoPassword(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.Contains(c.Database.ConnString().Reveal(), "jeton:hunter2@") {
-			t.Fatalf("%s: the password is nowhere", text)
+			t.Fatalf("%s: ConnString() has no password", text)
 		}
 
 		out, err := json.Marshal(c.Database)
@@ -282,28 +288,30 @@ func TestAConfigurationShowsNoPassword(t *testing.T) {
 		shown := fmt.Sprintf("%v %+v %#v %s %s %s %s", *c.Database, *c.Database, *c.Database, out,
 			c.Database.Where(), c.Database.Weaknesses(), c.Database.ConnString())
 		if strings.Contains(shown, "hunter2") {
-			t.Errorf("shown: %s", shown)
+			t.Errorf("the password is shown: %s", shown)
 		}
 	}
 }
 
-func TestDatabaseOfTheEnvironment(t *testing.T) {
+func TestDatabaseURLOfTheEnvironment(t *testing.T) {
 	const set = "postgres://jeton:hunter2@env.example/jeton"
 	for _, tc := range []struct{ name, file, value, want string }{
-		{"it wins over the short form", "database: postgres://file.example/jeton", set, "env.example:5432/jeton 12"},
+		{"it overrides the short form", "database: postgres://file.example/jeton", set, "env.example:5432/jeton 12"},
 		{
-			"and over the long form, whose other keys stay",
+			"it overrides the url of the long form only",
 			"database: {url: 'postgres://file.example/jeton', connections: 4}",
 			set,
 			"env.example:5432/jeton 4",
 		},
-		{"which then needs no url", "database: {connections: 4}", set, "env.example:5432/jeton 4"},
-		{"a file without a database is enough", "{}", set, "env.example:5432/jeton 12"},
-		{"an empty variable is none", "database: postgres://file.example/jeton", "", "file.example:5432/jeton 12"},
-		{"variables in it are not replaced", "{}", "postgres://env.example/${NAME}", "env.example:5432/${NAME} 12"},
-		{"a fault is blamed on it", "database: postgres://file.example/jeton", "postgres://jeton:hunter2@env.example/",
-			"environment JETON_DATABASE: database.url: no name of a database; write it after the host, as in postgres://HOST/NAME"},
-		{"so is a password next to a file of one", "database: {url: 'postgres://file.example/jeton', password_file: x}", set,
+		{"the long form then needs no url", "database: {connections: 4}", set, "env.example:5432/jeton 4"},
+		{"it adds the database to a file without one", "{}", set, "env.example:5432/jeton 12"},
+		{"an empty variable is not set", "database: postgres://file.example/jeton", "", "file.example:5432/jeton 12"},
+		{"variables in it are not expanded", "{}", "postgres://env.example/${NAME}", "env.example:5432/${NAME} 12"},
+		{"its faults name it", "database: postgres://file.example/jeton", "postgres://jeton:hunter2@env.example/",
+			"environment JETON_DATABASE: database.url: no name of a database; " +
+				"write it after the host, as in postgres://HOST/NAME"},
+		{"a password in it conflicts with a password file",
+			"database: {url: 'postgres://file.example/jeton', password_file: x}", set,
 			"environment JETON_DATABASE: database.url: contains a password, and password_file is set; keep one"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -328,33 +336,33 @@ func TestSecretFiles(t *testing.T) {
 		// The faults as a password and as the secret of signing keys; "" is none.
 		password, keys string
 	}{
-		{"the owner alone reads it", 0o600, "hunter2\n", "", ""},
-		{"the owner alone, who may not write it", 0o400, "hunter2", "", ""},
-		{"a group reads it", 0o640, "hunter2\r\n", "", "can be read by other users (mode 0640); run chmod 600"},
+		{"only the owner can read it", 0o600, "hunter2\n", "", ""},
+		{"only the owner can read it, and not write", 0o400, "hunter2", "", ""},
+		{"a group can read it", 0o640, "hunter2\r\n", "", "can be read by other users (mode 0640); run chmod 600"},
 		{
-			"a group writes it",
+			"a group can write it",
 			0o660,
 			"hunter2",
 			"can be read by other users (mode 0660); run chmod 640",
 			"can be read by other users (mode 0660); run chmod 600",
 		},
 		{
-			"everybody reads it",
+			"every user can read it",
 			0o644,
 			"hunter2",
 			"can be read by other users (mode 0644); run chmod 640",
 			"can be read by other users (mode 0644); run chmod 600",
 		},
 		{
-			"others read it",
+			"others can read it",
 			0o604,
 			"hunter2",
 			"can be read by other users (mode 0604); run chmod 640",
 			"can be read by other users (mode 0604); run chmod 600",
 		},
-		{"nothing is in it", 0o600, "\n", "is empty: want the password on one line", ""},
-		{"two lines", 0o600, "hunter2\nx\n", "has more than one line: want only the password", ""},
-		{"a NUL", 0o600, "hunter2\x00", "has more than one line: want only the password", ""},
+		{"it is empty", 0o600, "\n", "is empty: want the password on one line", ""},
+		{"it has two lines", 0o600, "hunter2\nx\n", "has more than one line: want only the password", ""},
+		{"it has a NUL", 0o600, "hunter2\x00", "has more than one line: want only the password", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			folder := t.TempDir()
@@ -414,7 +422,11 @@ func TestWeaknessesOfADatabase(t *testing.T) {
 			"?sslmode=verify-ca",
 			[]string{"allow_weak_tls: sslmode=verify-ca does not check the host name of the server"},
 		},
-		{"require", "?sslmode=require", []string{"allow_weak_tls: sslmode=require does not check the server's certificate"}},
+		{
+			"require",
+			"?sslmode=require",
+			[]string{"allow_weak_tls: sslmode=require does not check the server's certificate"},
+		},
 		{
 			"prefer",
 			"?sslmode=prefer",
@@ -429,13 +441,15 @@ func TestWeaknessesOfADatabase(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d := database(t, "{allow_weak_tls: true, url: 'postgres://jeton@db.example/jeton"+tc.query+"'}")
-			if got := d.Weaknesses(); !slices.Equal(got, tc.want) {
+			got := d.Weaknesses()
+			if !slices.Equal(got, tc.want) {
 				t.Errorf("Weaknesses() = %q, want %q", got, tc.want)
 			}
 
-			near := database(t, "{allow_weak_tls: true, url: 'postgres://jeton@localhost/jeton"+tc.query+"'}")
-			if got := near.Weaknesses(); got != nil {
-				t.Errorf("on this machine Weaknesses() = %q, want none", got)
+			local := database(t, "{allow_weak_tls: true, url: 'postgres://jeton@localhost/jeton"+tc.query+"'}")
+			got = local.Weaknesses()
+			if got != nil {
+				t.Errorf("Weaknesses() = %q on this machine, want none", got)
 			}
 		})
 	}
@@ -452,26 +466,26 @@ func TestTheSameDatabase(t *testing.T) {
 	}{
 		{"itself, read again", database(t, "{url: '"+url+"', connections: 12}"), true},
 		{
-			"the same in other words",
+			"another spelling of the URL",
 			database(t, "postgresql://jeton:hunter2@db.example:5432/jeton?sslmode=verify-full"),
 			true,
 		},
-		{"none", none, false},
+		{"SQLite", none, false},
 		{"another password", database(t, "postgres://jeton:hunter3@db.example/jeton"), false},
 		{"another host", database(t, "postgres://jeton:hunter2@db2.example/jeton"), false},
 		{"more connections", database(t, "{url: '"+url+"', connections: 13}"), false},
-		{"another time to connect", database(t, "{url: '"+url+"', connect_timeout: 3s}"), false},
-		{"another time for a statement", database(t, "{url: '"+url+"', statement_timeout: 900ms}"), false},
+		{"another connect timeout", database(t, "{url: '"+url+"', connect_timeout: 3s}"), false},
+		{"another statement timeout", database(t, "{url: '"+url+"', statement_timeout: 900ms}"), false},
 		{"another staleness", database(t, "{url: '"+url+"', staleness: 0s}"), false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if one.Same(tc.other) != tc.want || tc.other.Same(one) != tc.want {
-				t.Errorf("Same is %v and %v, want %v", one.Same(tc.other), tc.other.Same(one), tc.want)
+				t.Errorf("Same = %v and %v, want %v", one.Same(tc.other), tc.other.Same(one), tc.want)
 			}
 		})
 	}
 
 	if !none.Same(none) {
-		t.Error("SQLite is not the same as SQLite")
+		t.Error("Same = false for SQLite and SQLite, want true")
 	}
 }

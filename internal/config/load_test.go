@@ -253,7 +253,8 @@ func TestExpansion(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			text := "services:\n  - name: a\n    listen: ':1'\n    routes:\n" +
-				"      - match: /\n        open: true\n        respond:\n          json:\n            value: " + tc.value + "\n"
+				"      - match: /\n        open: true\n        respond:\n" +
+				"          json:\n            value: " + tc.value + "\n"
 
 			c, err := config.Parse("jeton.yaml", []byte(text), env)
 			if err != nil {
