@@ -19,6 +19,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/jeton-auth/jeton/bench/revoke"
 )
 
 // roles are what this program does when it starts itself again.
@@ -55,6 +57,10 @@ func main() {
 		}
 	}
 
+	if len(os.Args) > 1 && os.Args[1] == "revoke" {
+		os.Exit(revokeCommand(os.Args[2:]))
+	}
+
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
@@ -62,6 +68,23 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// revokeCommand runs the subcommand revoke and returns the exit code.
+func revokeCommand(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	err := revoke.Run(ctx, args, revoke.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench revoke:", err)
+		return 1
+	}
+
+	return 0
 }
 
 func command(ctx context.Context, args []string) error {

@@ -235,10 +235,17 @@ func (r *reader) shown(text string) string {
 	return text
 }
 
+// runBench is how a README runs the benchmark program.
+const runBench = "go -C bench run ."
+
 // sh has the shell run a command, and returns what it prints.
 func (r *reader) sh(t *testing.T, command string) string {
 	t.Helper()
 	command = strings.ReplaceAll(r.real(command), "go run ./cmd/jeton", e2e.Program(t))
+	if strings.Contains(command, runBench) {
+		command = strings.ReplaceAll(command, runBench, e2e.BenchProgram(t))
+	}
+
 	before, end := len(r.shell.Out.String()), fmt.Sprintf("<end of command %d>", r.commands)
 	if _, err := fmt.Fprintf(r.in, "{ %s\n} </dev/null 2>&1; echo '%s'\n", command, end); err != nil {
 		t.Fatal(err)

@@ -179,7 +179,6 @@ One program is the server, the gateway in front of services, and the wallet of t
 			auditCommand(),
 			explainCommand(),
 			statusCommand(),
-			benchCommand(),
 			backupCommand(),
 			restoreCommand(),
 			dbCommand(),

@@ -21,6 +21,7 @@ const Patience = 90 * time.Second
 // thread that starts them.
 var (
 	program = sync.OnceValues(func() (string, error) { return build("") })
+	bench   = sync.OnceValues(buildBench)
 	starts  = sync.OnceValue(starter)
 )
 
@@ -44,6 +45,37 @@ func Program(tb testing.TB) string {
 	}
 
 	return path
+}
+
+// BenchProgram returns the path of the benchmark program.
+func BenchProgram(tb testing.TB) string {
+	tb.Helper()
+
+	path, err := bench()
+	if err != nil {
+		tb.Fatal(err)
+	}
+
+	return path
+}
+
+// buildBench builds the benchmark program, which is a module of its own in bench/.
+func buildBench() (string, error) {
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+
+	path := filepath.Join(binDir(), "bench")
+	cmd := exec.Command("go", "build", "-o", path, ".")
+	cmd.Dir = filepath.Join(strings.TrimSpace(string(root)), "bench")
+
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the benchmark program: %w\n%s", err, out)
+	}
+
+	return path, nil
 }
 
 // build builds the program as it is shipped: without cgo. A tag puts a bug into it.
