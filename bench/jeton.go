@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // config is a service as an operator would write it. Two things differ from what is
@@ -35,27 +36,35 @@ services:
           json: {Secret-number: 42}
 `
 
-// build makes the program as it is shipped and returns its path.
+// build builds the program as it is shipped and returns its path.
 func build(ctx context.Context, dir string) (string, error) {
+	root, err := checkout(ctx)
+	if err != nil {
+		return "", err
+	}
+
 	out := filepath.Join(dir, "jeton")
-	cmd := exec.CommandContext(
-		ctx,
-		"go",
-		"build",
-		"-trimpath",
-		"-ldflags",
-		"-s -w",
-		"-o",
-		out,
-		"github.com/jeton-auth/jeton/cmd/jeton",
-	)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, "./cmd/jeton")
+	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build jeton: %w: %s", err, said)
+	text, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build jeton: %w: %s", err, text)
 	}
 
 	return out, nil
+}
+
+// checkout returns the folder of the product's module, to which this module's replace
+// directive points.
+func checkout(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/jeton-auth/jeton").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the checkout: run this in bench/, as with 'go -C bench run .': %w", err)
+	}
+
+	return strings.TrimSpace(string(out)), nil
 }
 
 // setup is what a configuration says beside what all of them do.

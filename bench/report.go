@@ -177,7 +177,7 @@ func (r *report) print(w io.Writer) {
 // marks are the lines between which a file holds the last run of these blocks: a page holds
 // several, each with what people write around it. What they wrote stays.
 func marks(only []string) (begin, end string) {
-	run := "go run ./bench"
+	run := "go -C bench run ."
 	if len(only) > 0 {
 		run += " -only " + strings.Join(only, ",")
 	}

@@ -130,8 +130,8 @@ func (m *measurement) discover(ctx context.Context) error {
 	m.passwordField = cmp.Or(service.Password, "password")
 
 	if m.login == "" || m.logout == "" {
-		return fmt.Errorf("%s does not report its login and logout paths; give them with --login-path and --logout-path",
-			node)
+		return fmt.Errorf("%s does not report its login and logout paths; "+
+			"give them with --login-path and --logout-path", node)
 	}
 
 	return nil

@@ -26,7 +26,7 @@ const help = `Measure how soon a session is refused after its logout, over all n
 share a database, or at a single one.
 
   go -C bench run . revoke https://n1.example:8443 https://n2.example:8443 --user probe --password-file probe.txt
-  printf %s "$PASSWORD" | go -C bench run . revoke https://localhost:8443 --user probe --password-stdin --rounds 20 --json
+  go -C bench run . revoke https://localhost:8443 --user probe --password-stdin --rounds 20 --json <password.txt
 
 In each round a user logs in at one node and uses the session at all of them, until each
 node has it in its cache. Then many connections use it on all nodes as fast as they can,
