@@ -92,13 +92,13 @@ type Store interface {
 	AddUser(ctx context.Context, a Account, ev jeton.Event) error
 	// ChangeUser changes the account and adds the event, in one step. In that step a new
 	// password increments the version; it and a disabling end all sessions; new groups are
-	// those of open sessions, too. It returns the account's number, jeton.ErrNotFound,
-	// jeton.ErrDeclared, jeton.ErrConflict when the address is taken, or the error of c.Check.
-	ChangeUser(ctx context.Context, name string, c Change, now time.Time, ev jeton.Event) (int64, error)
+	// those of open sessions, too. It returns jeton.ErrNotFound, jeton.ErrDeclared,
+	// jeton.ErrConflict when the address is taken, or the error of c.Check.
+	ChangeUser(ctx context.Context, name string, c Change, now time.Time, ev jeton.Event) error
 	// RehashUser stores a stronger hash of the same password if the version is still the one given.
 	RehashUser(ctx context.Context, id, version int64, phc string) error
 	// RemoveUser removes the account with all its sessions and adds the event.
-	RemoveUser(ctx context.Context, name string, ev jeton.Event) (int64, error)
+	RemoveUser(ctx context.Context, name string, ev jeton.Event) error
 	// ListUsers returns all accounts by name.
 	ListUsers(ctx context.Context) ([]Account, error)
 	// PageUsers returns the accounts of a page, oldest first.
@@ -106,10 +106,9 @@ type Store interface {
 	// CountUsers returns the number of accounts.
 	CountUsers(ctx context.Context) (int64, error)
 	// DeclareUsers makes the given accounts the declared ones: it adds, changes and removes
-	// accounts, each with its event, and returns the numbers of those that it changed or
-	// removed. An account that was not declared and has one of the names becomes declared and
-	// keeps its number.
-	DeclareUsers(ctx context.Context, declared []Account, now time.Time, ev jeton.Event) ([]int64, error)
+	// accounts, each with its event. An account that was not declared and has one of the
+	// names becomes declared and keeps its number.
+	DeclareUsers(ctx context.Context, declared []Account, now time.Time, ev jeton.Event) error
 	// ImportUsers adds or changes accounts in one step, each with its event, and returns a
 	// result for each, in order. A row with a name, an id or an address that is taken is not
 	// imported, which its result says; the other rows are. A change ends what ChangeUser

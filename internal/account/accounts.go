@@ -261,7 +261,7 @@ func (a *Accounts) SetGroups(ctx context.Context, actor, name string, groups []s
 }
 
 func (a *Accounts) change(ctx context.Context, name string, c Change, ev jeton.Event) error {
-	if _, err := a.store.ChangeUser(ctx, name, c, a.now(), ev); err != nil {
+	if err := a.store.ChangeUser(ctx, name, c, a.now(), ev); err != nil {
 		return fmt.Errorf("change user %s: %w", name, err)
 	}
 
@@ -271,7 +271,7 @@ func (a *Accounts) change(ctx context.Context, name string, c Change, ev jeton.E
 // Remove removes the account with all its sessions.
 func (a *Accounts) Remove(ctx context.Context, actor, name string) error {
 	ev := a.event(actor, audit.UserRemove, name, "all sessions ended")
-	if _, err := a.store.RemoveUser(ctx, name, ev); err != nil {
+	if err := a.store.RemoveUser(ctx, name, ev); err != nil {
 		return fmt.Errorf("remove user %s: %w", name, err)
 	}
 

@@ -67,7 +67,7 @@ func CheckDeclared(users []Declared) ([]Account, error) {
 // Declare makes the given users, which CheckDeclared has prepared, the declared ones.
 func (a *Accounts) Declare(ctx context.Context, users []Account) error {
 	ev := a.event("config", audit.UserChange, "", "declared in the configuration file")
-	if _, err := a.store.DeclareUsers(ctx, users, a.now(), ev); err != nil {
+	if err := a.store.DeclareUsers(ctx, users, a.now(), ev); err != nil {
 		return fmt.Errorf("declare users: %w", err)
 	}
 

@@ -52,17 +52,17 @@ func (m *memory) StartSession(
 	_ context.Context,
 	s Start,
 	judge func(policy.History) ([]int64, error),
-) (int64, []secret.Hash, error) {
+) error {
 	unlock, err := m.lock()
 	defer unlock()
 
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
 
 	evict, err := judge(m.history)
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
 
 	ended := m.end(func(r Record) bool { return slices.Contains(evict, r.Login) })
@@ -71,7 +71,7 @@ func (m *memory) StartSession(
 	m.last, s.Login = s, m.login
 	m.sessions[s.Hash] = s.Record
 
-	return m.login, ended, nil
+	return nil
 }
 
 func (m *memory) end(chosen func(Record) bool) (ended []secret.Hash) {
@@ -136,12 +136,12 @@ func (m *memory) Left(_ context.Context, u count.Use) ([]int64, error) {
 	return m.left(u), err
 }
 
-func (m *memory) EndSessions(_ context.Context, w Which, _ jeton.Event) ([]secret.Hash, error) {
+func (m *memory) EndSessions(_ context.Context, w Which, _ jeton.Event) (int, error) {
 	unlock, err := m.lock()
 	defer unlock()
 
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 
 	ended := m.end(func(r Record) bool {
@@ -151,10 +151,10 @@ func (m *memory) EndSessions(_ context.Context, w Which, _ jeton.Event) ([]secre
 
 	m.Publish(change.Change{Kind: change.Sessions, Hashes: ended})
 	if m.unheard {
-		return nil, jeton.ErrUnavailable
+		return 0, jeton.ErrUnavailable
 	}
 
-	return ended, nil
+	return len(ended), nil
 }
 
 func (m *memory) TouchSessions(_ context.Context, at map[int64]time.Time) error {

@@ -78,22 +78,21 @@ type Which struct {
 // Store keeps sessions. Methods are safe for concurrent use, on many nodes.
 type Store interface {
 	change.Feed
-	// StartSession is one atomic step. It returns jeton.ErrBadCredential unless the owner is there,
-	// enabled, and its credential still has the version that was proved. It hands judge
-	// what the owner did at the service before; if judge agrees it ends the sessions
-	// judge names, adds this one and the event, and returns the login's number and the
-	// hashes of the ended sessions. Otherwise nothing has happened. Without Siblings the
-	// history holds no open sessions.
-	StartSession(
-		ctx context.Context,
-		s Start,
-		judge func(policy.History) (evict []int64, err error),
-	) (login int64, ended []secret.Hash, err error)
+	// StartSession is one atomic step. It returns jeton.ErrBadCredential unless the owner
+	// exists, is enabled, and its credential still has the version that was proved. It calls
+	// judge with what the owner did at the service before. If judge returns no error, it ends
+	// the sessions that judge names, adds this one, and adds the event; otherwise it changes
+	// nothing. Without Siblings the history has no open sessions.
+	//
+	// judge runs inside the transaction, so that of two logins at once the second sees the
+	// first. It holds up other writes, may be called again after a rollback, may modify the
+	// history it is given, and must not call the store.
+	StartSession(ctx context.Context, s Start, judge func(policy.History) (evict []int64, err error)) error
 	// FindSession returns jeton.ErrNotFound for a hash it does not hold.
 	FindSession(ctx context.Context, h secret.Hash) (Record, error)
-	// EndSessions ends the chosen sessions, adds the event to the record if it ended any,
-	// and returns their hashes.
-	EndSessions(ctx context.Context, w Which, ev jeton.Event) ([]secret.Hash, error)
+	// EndSessions ends the chosen sessions, adds the event if it ended any, and returns how
+	// many it ended.
+	EndSessions(ctx context.Context, w Which, ev jeton.Event) (int, error)
 	// TouchSessions notes when sessions were last used, by login. It is allowed to lose them.
 	TouchSessions(ctx context.Context, at map[int64]time.Time) error
 	// ListSessions returns the chosen sessions, newest first, at most limit.
@@ -202,7 +201,7 @@ func (s *Sessions) Start(
 		in.Remember = t.Relogin.HistoryFrom(now)
 	}
 
-	_, _, err = s.store.StartSession(ctx, in, func(h policy.History) ([]int64, error) {
+	err = s.store.StartSession(ctx, in, func(h policy.History) ([]int64, error) {
 		for i := range h.Open {
 			// The store hears of a last use up to so much later. A session counts as
 			// open until it has certainly been idle for too long.
@@ -314,12 +313,12 @@ func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error
 		return 0, jeton.WithDetail(jeton.ErrInvalid, "which sessions: name an id, a user or a service")
 	}
 
-	ended, err := s.store.EndSessions(ctx, w, ev)
+	n, err := s.store.EndSessions(ctx, w, ev)
 	if err != nil {
 		return 0, fmt.Errorf("end sessions: %w", err)
 	}
 
-	return len(ended), nil
+	return n, nil
 }
 
 // Ended returns when a session that was not found is accepted nowhere any more: another may

@@ -84,13 +84,14 @@ func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, 
 		Scopes:   r.Scopes,
 		MaxUses:  m.MaxUses,
 	}
+
 	out.Recorded = m.Keep || m.Once != (Once{})
 	if !out.Recorded {
 		return out, nil
 	}
 
 	m.Event = *ev
-	if _, err := t.store.MintToken(ctx, m); err != nil {
+	if err := t.store.MintToken(ctx, m); err != nil {
 		return Minted{}, fmt.Errorf("mint token: %w", err)
 	}
 
@@ -206,6 +207,7 @@ func (t *Tokens) Inspect(
 	if err != nil {
 		return Seen{}, err
 	}
+
 	if !may(l) {
 		return Seen{
 				Live: l,
@@ -222,6 +224,7 @@ func (t *Tokens) Inspect(
 			Live: l,
 		}, refused("token %s is limited to methods, paths or networks, which cannot be judged here", l.Accessor)
 	}
+
 	if err := l.Check(now); err != nil {
 		return Seen{Live: l}, err
 	}
@@ -259,9 +262,8 @@ func (t *Tokens) Revoke(ctx context.Context, text string, of Owner, ev jeton.Eve
 	}
 
 	ev.Target = "token:" + l.Accessor
-	_, err = t.end(ctx, Which{Hash: l.Hash}, l.Hash, ev)
 
-	return err
+	return t.end(ctx, Which{Hash: l.Hash}, l.Hash, ev)
 }
 
 // RevokeAccessor ends the token of an accessor, which is also the jti of a signed token:
@@ -273,16 +275,16 @@ func (t *Tokens) RevokeAccessor(ctx context.Context, accessor string, ev jeton.E
 			"an accessor begins with t_; 'jeton token list' shows those of tokens that are kept, and a signed token has it as its jti",
 		)
 	}
-	_, err := t.end(ctx, Which{Accessor: accessor}, signedHash(accessor), ev)
-	return err
+
+	return t.end(ctx, Which{Accessor: accessor}, signedHash(accessor), ev)
 }
 
-func (t *Tokens) end(ctx context.Context, w Which, void secret.Hash, ev jeton.Event) (int, error) {
-	ended, err := t.store.EndTokens(ctx, w, &Void{Hash: void, Until: t.now().Add(policy.KeepRevocations)}, ev)
+func (t *Tokens) end(ctx context.Context, w Which, void secret.Hash, ev jeton.Event) error {
+	err := t.store.EndTokens(ctx, w, &Void{Hash: void, Until: t.now().Add(policy.KeepRevocations)}, ev)
 	if err != nil {
-		return 0, fmt.Errorf("end token: %w", err)
+		return fmt.Errorf("end token: %w", err)
 	}
-	return len(ended), nil
+	return nil
 }
 
 // List returns the tokens that are kept, newest first, at most limit. Signed tokens that

@@ -29,6 +29,5 @@ func (t *Tokens) RevokeOwn(ctx context.Context, user, accessor string, ev jeton.
 	}
 
 	// A signed one that is kept for its count would be good without it.
-	_, err = t.end(ctx, Which{User: user, Accessor: accessor}, signedHash(accessor), ev)
-	return err
+	return t.end(ctx, Which{User: user, Accessor: accessor}, signedHash(accessor), ev)
 }

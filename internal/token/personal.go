@@ -82,6 +82,7 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 
 	r.Hash = secret.HashOf(text.Reveal())
 	ev.Target = "token:" + r.Accessor
+
 	m := Mint{
 		Record: r,
 		Keep:   true,
@@ -92,7 +93,7 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 		m.Shown = d.Parent.Hash
 	}
 
-	if _, err := t.store.MintToken(ctx, m); err != nil {
+	if err := t.store.MintToken(ctx, m); err != nil {
 		return jeton.Token{}, jeton.Secret{}, fmt.Errorf("create token: %w", err)
 	}
 

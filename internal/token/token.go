@@ -150,11 +150,11 @@ type Voided struct {
 // Store keeps tokens. Methods are safe for concurrent use, on many nodes.
 type Store interface {
 	change.Feed
-	// MintToken is one atomic step. It returns jeton.ErrBadCredential unless the owner is there,
-	// enabled, and its credential still has the version that was proved, and unless the parent and
-	// the session that are named are there; or ErrUsed when the assertion has been used before. Otherwise it remembers the assertion, keeps the token if
-	// it is to be kept, adds the event, and returns the token's number or 0.
-	MintToken(ctx context.Context, m Mint) (number int64, err error)
+	// MintToken is one atomic step. It returns jeton.ErrBadCredential unless the owner
+	// exists, is enabled, its credential still has the version that was proved, and the named
+	// parent and session exist; or ErrUsed when the assertion has been used before. Otherwise
+	// it remembers the assertion, stores the token if Keep is set, and adds the event.
+	MintToken(ctx context.Context, m Mint) error
 	// UseOnce remembers an assertion, or returns ErrUsed when it has been used before.
 	UseOnce(ctx context.Context, o Once) error
 	// FindToken returns the token of a hash, or jeton.ErrNotFound when it does not hold it, or its
@@ -163,9 +163,9 @@ type Store interface {
 	// FindSigned returns the number of a signed token, 0 when the store does not hold it,
 	// and whether its jti or its generation is void.
 	FindSigned(ctx context.Context, jti, generation secret.Hash) (number int64, void bool, err error)
-	// EndTokens ends the chosen tokens, remembers what is void from now on, adds the event if
-	// it did either, and returns the hashes of the ended tokens and of what it made void.
-	EndTokens(ctx context.Context, w Which, void *Void, ev jeton.Event) ([]secret.Hash, error)
+	// EndTokens ends the chosen tokens, remembers what is void from now on, and adds the
+	// event if it did either.
+	EndTokens(ctx context.Context, w Which, void *Void, ev jeton.Event) error
 	// RotateToken gives a personal token another hash, ends what was made of it, adds the
 	// event, and returns the token; or jeton.ErrNotFound where there is none that fits.
 	RotateToken(ctx context.Context, r Rotation, ev jeton.Event) (Record, error)

@@ -11,7 +11,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/policy"
-	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/token"
 )
@@ -34,11 +33,11 @@ func (a *alternating) StartSession(
 	ctx context.Context,
 	s session.Start,
 	judge func(policy.History) ([]int64, error),
-) (int64, []secret.Hash, error) {
+) error {
 	return a.node().StartSession(ctx, s, judge)
 }
 
-func (a *alternating) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) ([]secret.Hash, error) {
+func (a *alternating) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) (int, error) {
 	return a.node().EndSessions(ctx, w, ev)
 }
 
@@ -60,11 +59,11 @@ func (a *alternating) ChangeUser(
 	c account.Change,
 	now time.Time,
 	ev jeton.Event,
-) (int64, error) {
+) error {
 	return a.node().ChangeUser(ctx, name, c, now, ev)
 }
 
-func (a *alternating) RemoveUser(ctx context.Context, name string, ev jeton.Event) (int64, error) {
+func (a *alternating) RemoveUser(ctx context.Context, name string, ev jeton.Event) error {
 	return a.node().RemoveUser(ctx, name, ev)
 }
 
@@ -72,7 +71,7 @@ func (a *alternating) AddClient(ctx context.Context, c client.Client, ev jeton.E
 	return a.node().AddClient(ctx, c, ev)
 }
 
-func (a *alternating) MintToken(ctx context.Context, m token.Mint) (int64, error) {
+func (a *alternating) MintToken(ctx context.Context, m token.Mint) error {
 	return a.node().MintToken(ctx, m)
 }
 
@@ -81,7 +80,7 @@ func (a *alternating) EndTokens(
 	w token.Which,
 	void *token.Void,
 	ev jeton.Event,
-) ([]secret.Hash, error) {
+) error {
 	return a.node().EndTokens(ctx, w, void, ev)
 }
 

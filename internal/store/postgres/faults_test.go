@@ -349,7 +349,7 @@ func (l *load) login(t *testing.T, db *DB, user int) error {
 	in := newSession(l.users[user%len(l.users)], fmt.Sprint("more ", l.logins.Add(1)))
 	in.Siblings = false
 	in.Remember = noon
-	_, _, err := db.StartSession(t.Context(), in, allow)
+	err := db.StartSession(t.Context(), in, allow)
 
 	return err
 }
@@ -429,7 +429,9 @@ func TestARestartMakesEverythingBeDropped(t *testing.T) {
 		pollNow(t, db)
 		ear.take()
 		must(t, restart())
-		eventually(t, "the node to judge again", func() bool { return db.Fresh(t.Context()) == nil && ear.count(everything) > 0 })
+		eventually(t, "the node to judge again", func() bool {
+			return db.Fresh(t.Context()) == nil && ear.count(everything) > 0
+		})
 		var err error
 		eventually(t, "an answer", func() bool {
 			_, err = db.FindSession(t.Context(), secret.HashOf("one"))

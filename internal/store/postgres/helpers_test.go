@@ -87,11 +87,12 @@ func record(db *DB) *recorder {
 			note(fmt.Sprintf("%s %x", kinds[c.Kind], h))
 		}
 
-		for _, id := range c.IDs {
-			note(fmt.Sprintf("%s %d", kinds[c.Kind], id))
-		}
-
-		if c.Kind == change.Keys || c.Kind == change.All {
+		switch c.Kind {
+		case change.Users, change.Clients:
+			for _, id := range c.IDs {
+				note(fmt.Sprintf("%s %d", kinds[c.Kind], id))
+			}
+		case change.Keys, change.All:
 			note(kinds[c.Kind])
 		}
 	})
@@ -182,18 +183,23 @@ func allow(policy.History) ([]int64, error) { return nil, nil }
 // startSession logs in, and returns the number of the login.
 func startSession(t testing.TB, db *DB, u account.Account, text string) int64 {
 	t.Helper()
-	login, _, err := db.StartSession(t.Context(), newSession(u, text), allow)
+	in := newSession(u, text)
+	if err := db.StartSession(t.Context(), in, allow); err != nil {
+		t.Fatal(err)
+	}
+
+	r, err := db.FindSession(t.Context(), in.Hash)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	return login
+	return r.Login
 }
 
 // tryStartSession logs in, from any goroutine.
 func tryStartSession(t testing.TB, db *DB, in session.Start) {
 	in.Siblings = false
-	if _, _, err := db.StartSession(t.Context(), in, allow); err != nil {
+	if err := db.StartSession(t.Context(), in, allow); err != nil {
 		t.Errorf("StartSession: %v", err)
 	}
 }

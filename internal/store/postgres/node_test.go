@@ -411,7 +411,7 @@ func TestReadingIsNotToldToOthers(t *testing.T) {
 	}
 
 	pw := "new"
-	_, err := db.ChangeUser(t.Context(), u.Name, account.Change{
+	err := db.ChangeUser(t.Context(), u.Name, account.Change{
 		Password: &pw,
 	}, noon, jeton.Event{Action: "user.password"})
 	must(t, err)

@@ -89,7 +89,7 @@ func TestAClientsTokensEndWithItsGeneration(t *testing.T) {
 
 			for i, owner := range []client.Client{job, job, other} {
 				accessor := string(rune('a' + i))
-				number, err := db.MintToken(t.Context(), token.Mint{Keep: true, Event: jeton.Event{
+				must(t, db.MintToken(t.Context(), token.Mint{Keep: true, Event: jeton.Event{
 					Time: noon,
 				}, Record: token.Record{
 					Accessor: accessor,
@@ -97,10 +97,17 @@ func TestAClientsTokensEndWithItsGeneration(t *testing.T) {
 					Owner:    token.ClientOwner(owner),
 					MaxUses:  3,
 					Created:  noon,
-				}})
+				}}))
 
+				tok, err := db.FindToken(t.Context(), secret.HashOf(accessor))
 				must(t, err)
-				direct(t, db, "INSERT INTO uses (login, budget, used) VALUES ($1, 1, 1), ($2, 1, 1)", -number, number)
+				direct(
+					t,
+					db,
+					"INSERT INTO uses (login, budget, used) VALUES ($1, 1, 1), ($2, 1, 1)",
+					-tok.Number,
+					tok.Number,
+				)
 			}
 
 			must(t, tc.end(t, db))

@@ -24,7 +24,7 @@ func TestReopeningKeepsEverything(t *testing.T) {
 	must(t, b.spend(t)())
 	groups := []string{"blue"}
 
-	_, err := b.ChangeUser(t.Context(), "diane", account.Change{
+	err := b.ChangeUser(t.Context(), "diane", account.Change{
 		Groups: &groups,
 	}, noon, jeton.Event{Action: audit.UserChange})
 

@@ -147,9 +147,8 @@ func (db *Store) ChangeUser(
 	c account.Change,
 	now time.Time,
 	ev jeton.Event,
-) (int64, error) {
-	var id int64
-	err := db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
+) error {
+	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		a, err := heldUser(ctx, tx, name)
 		if err != nil {
 			return nil, err
@@ -161,18 +160,12 @@ func (db *Store) ChangeUser(
 			}
 		}
 
-		id = a.ID
 		if err := changeUser(ctx, tx, a, c, now); err != nil {
 			return nil, err
 		}
 
-		return usersChanged(id), appendEvents(ctx, tx, ev)
+		return usersChanged(a.ID), appendEvents(ctx, tx, ev)
 	})
-	if err != nil {
-		return 0, err
-	}
-
-	return id, nil
 }
 
 func usersChanged(ids ...int64) []change.Change {
@@ -309,26 +302,19 @@ func (db *Store) RehashUser(ctx context.Context, id, version int64, phc string) 
 }
 
 // RemoveUser implements account.Store.
-func (db *Store) RemoveUser(ctx context.Context, name string, ev jeton.Event) (int64, error) {
-	var id int64
-	err := db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
+func (db *Store) RemoveUser(ctx context.Context, name string, ev jeton.Event) error {
+	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		a, err := heldUser(ctx, tx, name)
 		if err != nil {
 			return nil, err
 		}
 
-		id = a.ID
 		if err := removeUser(ctx, tx, a, ev.Time); err != nil {
 			return nil, err
 		}
 
-		return usersChanged(id), appendEvents(ctx, tx, ev)
+		return usersChanged(a.ID), appendEvents(ctx, tx, ev)
 	})
-	if err != nil {
-		return 0, err
-	}
-
-	return id, nil
 }
 
 func removeUser(ctx context.Context, tx Conn, a account.Account, now time.Time) error {
@@ -421,19 +407,19 @@ func (db *Store) DeclareUsers(
 	declared []account.Account,
 	now time.Time,
 	ev jeton.Event,
-) ([]int64, error) {
+) error {
 	// Nothing to do is the common case, and a start without a write is a fast one.
 	accounts, err := db.ListUsers(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if len(declaringUsers.plan(accounts, declared)) == 0 {
-		return nil, nil
+		return nil
 	}
 
-	var changed []int64
-	err = db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
-		changed = nil
+	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		var changed []int64
+
 		rows, err := tx.Query(ctx, "SELECT "+accountColumns+" FROM users ORDER BY name")
 		if err != nil {
 			return nil, err
@@ -460,11 +446,6 @@ func (db *Store) DeclareUsers(
 
 		return usersChanged(changed...), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-
-	return changed, nil
 }
 
 // declaringUsers compares people.

@@ -34,12 +34,9 @@ func (db *Store) StartSession(
 	ctx context.Context,
 	s session.Start,
 	judge func(policy.History) ([]int64, error),
-) (int64, []secret.Hash, error) {
-	var login int64
-	var ended []secret.Hash
-
-	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
-		// The owner's row is held to the end: of two logins at once the second sees the first.
+) error {
+	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		// Lock the owner's row to the end: of two logins at once the second sees the first.
 		if err := proved(ctx, tx, s.User, s.Version, "FOR UPDATE"); err != nil {
 			return nil, err
 		}
@@ -54,31 +51,26 @@ func (db *Store) StartSession(
 			return nil, err
 		}
 
-		ended = nil
-		for _, old := range evict {
-			gone, err := endSessions(ctx, tx, "login = $1", old)
+		var ended []secret.Hash
+		for _, login := range evict {
+			hashes, err := endSessions(ctx, tx, "login = $1", login)
 			if err != nil {
 				return nil, err
 			}
-			ended = append(ended, gone...)
+			ended = append(ended, hashes...)
 		}
 
-		if login, err = insertSession(ctx, tx, s); err != nil {
+		if err := insertSession(ctx, tx, s); err != nil {
 			return nil, err
 		}
 
 		changes := sessionsEnded(ended)
 		if len(evict) > 0 && len(ended) == 0 {
-			changes = nothingLeft() // another was faster
+			changes = nothingLeft() // another step ended them first
 		}
 
 		return changes, appendEvents(ctx, tx, s.Event)
 	}})
-	if err != nil {
-		return 0, nil, err
-	}
-
-	return login, ended, nil
 }
 
 // proved checks that the credential that was verified a moment ago is still the one, and
@@ -152,7 +144,7 @@ func history(ctx context.Context, tx Conn, s session.Start) (policy.History, err
 	return h, open.Err()
 }
 
-func insertSession(ctx context.Context, tx Conn, s session.Start) (int64, error) {
+func insertSession(ctx context.Context, tx Conn, s session.Start) error {
 	const add = `INSERT INTO sessions (id, hash, account, service, created, expires, idle, used, source)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING login`
 	var login int64
@@ -171,7 +163,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING login`
 		s.Source,
 	).Scan(&login)
 	if err != nil {
-		return 0, err
+		return err
 	}
 
 	// Logins that no terms look at any more go as a new one comes, so that the table
@@ -183,7 +175,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING login`
 		s.Service,
 		milli(s.Remember),
 	); err != nil {
-		return 0, err
+		return err
 	}
 
 	if _, err := tx.Exec(
@@ -194,13 +186,13 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING login`
 		login,
 		milli(s.Created),
 	); err != nil {
-		return 0, err
+		return err
 	}
 
 	const known = "INSERT INTO sources (account, source, at) VALUES ($1, $2, $3) ON CONFLICT (account, source) DO UPDATE SET at = excluded.at"
 	_, err = tx.Exec(ctx, known, s.User, s.Network, milli(s.Created))
 
-	return login, err
+	return err
 }
 
 // endSessions removes the sessions that where chooses, with their counts, and returns
@@ -315,28 +307,29 @@ func (db *Store) Left(ctx context.Context, u count.Use) ([]int64, error) {
 }
 
 // EndSessions implements session.Store.
-func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) ([]secret.Hash, error) {
+func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) (int, error) {
 	if (w == session.Which{Not: w.Not}) {
-		return nil, nil
+		return 0, nil
 	}
 
-	var ended []secret.Hash
+	var n int
 
 	where, args := chosen(w)
-	err := db.engine.Do(ctx, Step{Long: w.ID == "", Run: func(
-		ctx context.Context,
-		tx Conn,
-	) (_ []change.Change, err error) {
-		if ended, err = endSessions(ctx, tx, where, args...); err != nil || len(ended) == 0 {
+	run := func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		ended, err := endSessions(ctx, tx, where, args...)
+		n = len(ended)
+		if err != nil || n == 0 {
 			return nothingLeft(), err
 		}
+
 		return sessionsEnded(ended), appendEvents(ctx, tx, ev)
-	}})
-	if err != nil {
-		return nil, err
 	}
 
-	return ended, nil
+	if err := db.engine.Do(ctx, Step{Long: w.ID == "", Run: run}); err != nil {
+		return 0, err
+	}
+
+	return n, nil
 }
 
 // chosen phrases a session.Which. It names only the fields that are set, so that the

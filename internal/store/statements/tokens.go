@@ -31,9 +31,8 @@ WHERE t.hash = $1 AND (NOT c.disabled AND c.version = t.version OR NOT u.disable
 const FindSigned = `SELECT COALESCE((SELECT number FROM tokens WHERE hash = $1), 0), EXISTS (SELECT 1 FROM revoked WHERE hash = $1 OR hash = $2)`
 
 // MintToken implements token.Store.
-func (db *Store) MintToken(ctx context.Context, m token.Mint) (int64, error) {
-	var number int64
-	err := db.do(ctx, func(ctx context.Context, tx Conn) error {
+func (db *Store) MintToken(ctx context.Context, m token.Mint) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error {
 		if err := permitted(ctx, tx, &m); err != nil {
 			return err
 		}
@@ -45,19 +44,13 @@ func (db *Store) MintToken(ctx context.Context, m token.Mint) (int64, error) {
 		}
 
 		if m.Keep {
-			var err error
-			if number, err = insertToken(ctx, tx, m.Record); err != nil {
+			if err := insertToken(ctx, tx, m.Record); err != nil {
 				return err
 			}
 		}
 
 		return appendEvents(ctx, tx, m.Event)
 	})
-	if err != nil {
-		return 0, err
-	}
-
-	return number, nil
 }
 
 // permitted checks that those who ask for a token are still who they were when they were
@@ -144,20 +137,40 @@ func stands(ctx context.Context, tx Conn, o token.Owner) error {
 	return err
 }
 
-func insertToken(ctx context.Context, tx Conn, r token.Record) (int64, error) {
-	const add = `INSERT INTO tokens (accessor, hash, format, kind, name, parent, account, client, version, audience, scopes, allows, networks, max_uses, created, opens, expires, source)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) RETURNING number`
+func insertToken(ctx context.Context, tx Conn, r token.Record) error {
+	const add = `INSERT INTO tokens (accessor, hash, format, kind, name, parent, account, client, version,
+audience, scopes, allows, networks, max_uses, created, opens, expires, source)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`
 
 	user, client := r.Owner.ID, int64(0)
 	if r.Owner.Kind == jeton.KindClient {
 		user, client = 0, r.Owner.ID
 	}
 
-	var number int64
-	err := tx.QueryRow(ctx, add, r.Accessor, r.Hash[:], string(r.Format), string(r.Kind), r.Name, r.Parent, user, client, r.Owner.Version, list(r.Audience), list(r.Scopes),
-		texts(r.Limits.Allows), texts(r.Limits.Networks), r.MaxUses, milli(r.Created), milli(r.Window.Opens), milli(r.Window.Closes), r.Source).Scan(&number)
+	_, err := tx.Exec(
+		ctx,
+		add,
+		r.Accessor,
+		r.Hash[:],
+		string(r.Format),
+		string(r.Kind),
+		r.Name,
+		r.Parent,
+		user,
+		client,
+		r.Owner.Version,
+		list(r.Audience),
+		list(r.Scopes),
+		texts(r.Limits.Allows),
+		texts(r.Limits.Networks),
+		r.MaxUses,
+		milli(r.Created),
+		milli(r.Window.Opens),
+		milli(r.Window.Closes),
+		r.Source,
+	)
 
-	return number, err
+	return err
 }
 
 // UseOnce implements token.Store.
@@ -280,48 +293,38 @@ func (db *Store) FindSigned(ctx context.Context, jti, generation secret.Hash) (n
 }
 
 // EndTokens implements token.Store.
-func (db *Store) EndTokens(
-	ctx context.Context,
-	w token.Which,
-	void *token.Void,
-	ev jeton.Event,
-) ([]secret.Hash, error) {
+func (db *Store) EndTokens(ctx context.Context, w token.Which, void *token.Void, ev jeton.Event) error {
 	where, args := chosenTokens(w)
-	var gone []secret.Hash
 
-	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) (_ []change.Change, err error) {
-		gone = nil
-		// What is void comes first: all steps that do both wait for one another here, and
-		// never for a token that the other holds.
+	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		var ended []secret.Hash
+
+		// Void first: steps that do both wait for one another here, and never for a token
+		// that the other has locked.
 		if void != nil {
-			fresh, err := makeVoid(ctx, tx, *void)
+			added, err := makeVoid(ctx, tx, *void)
 			if err != nil {
 				return nil, err
 			}
-			if fresh {
-				gone = append(gone, void.Hash)
+			if added {
+				ended = append(ended, void.Hash)
 			}
 		}
 
 		if len(args) > 0 {
-			ended, err := endTokens(ctx, tx, where, args...)
+			hashes, err := endTokens(ctx, tx, where, args...)
 			if err != nil {
 				return nil, err
 			}
-			gone = append(ended, gone...)
+			ended = append(ended, hashes...)
 		}
 
-		if len(gone) == 0 {
+		if len(ended) == 0 {
 			return nothingLeft(), nil
 		}
 
-		return tokensEnded(gone), appendEvents(ctx, tx, ev)
+		return tokensEnded(ended), appendEvents(ctx, tx, ev)
 	}})
-	if err != nil {
-		return nil, err
-	}
-
-	return gone, nil
 }
 
 // RotateToken implements token.Store.

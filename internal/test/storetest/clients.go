@@ -176,14 +176,14 @@ func sharedNames(t *testing.T, s Store) {
 		wants(t, "AddUser("+name+")", s.AddUser(t.Context(), a, event(audit.UserAdd, "user:"+name)), jeton.ErrConflict)
 	}
 
-	_, err := s.DeclareUsers(t.Context(), []account.Account{person("job")}, noon, event(audit.UserChange, ""))
+	err := s.DeclareUsers(t.Context(), []account.Account{person("job")}, noon, event(audit.UserChange, ""))
 	wants(t, "DeclareUsers with the name of a client", err, jeton.ErrConflict)
 	err = s.DeclareClients(t.Context(), []client.Client{program(t, "diane")}, stepOf(audit.ClientChange, ""))
 	wants(t, "DeclareClients with the name of a user", err, jeton.ErrConflict)
 	same(t, "the record", record(t, s), before)
 
 	// A name is free again once its owner is gone.
-	_, err = s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
+	err = s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
 	must(t, err)
 	clientAdded(t, s, "diane")
 	must(t, s.RemoveClient(t.Context(), "job", stepOf(audit.ClientRemove, "client:job")))

@@ -36,12 +36,12 @@ func person(name string) account.Account {
 
 func declare(t *testing.T, s Store, want []int64, people ...account.Account) {
 	t.Helper()
-	changed, err := s.DeclareUsers(t.Context(), people, noon, event(audit.UserChange, ""))
-	must(t, err)
-	slices.Sort(changed)
+	published := subscribe(s)
+	must(t, s.DeclareUsers(t.Context(), people, noon, event(audit.UserChange, "")))
+	changed := slices.Sorted(slices.Values(published.users()))
 
 	if !slices.Equal(changed, want) {
-		t.Errorf("DeclareUsers changed %v, want %v", changed, want)
+		t.Errorf("DeclareUsers published changes of users %v, want %v", changed, want)
 	}
 }
 
@@ -71,10 +71,10 @@ func declaredAgain(t *testing.T, s Store) {
 	same(t, "the record", lines, []string{"user.add user:ben", "user.add user:anna", "login session:s_one"})
 
 	for _, people := range [][]account.Account{{anna, ben}, {ben, anna}} {
-		changed, err := s.DeclareUsers(t.Context(), people, noon.Add(time.Hour), event(audit.UserChange, ""))
-		must(t, err)
-		if len(changed) != 0 {
-			t.Errorf("saying it again changed %v", changed)
+		published := subscribe(s)
+		must(t, s.DeclareUsers(t.Context(), people, noon.Add(time.Hour), event(audit.UserChange, "")))
+		if changed := published.users(); len(changed) != 0 {
+			t.Errorf("DeclareUsers of what is stored published changes of users %v, want none", changed)
 		}
 	}
 
@@ -211,17 +211,20 @@ func declaredConflict(t *testing.T, s Store) {
 
 	changedAnna, upper := person("anna"), person("Carl")
 	changedAnna.Password, upper.Folded = "new", "carl"
-	_, err := s.DeclareUsers(t.Context(), []account.Account{
+
+	err := s.DeclareUsers(t.Context(), []account.Account{
 		changedAnna,
 		person("ben"),
 		upper,
 	}, noon, event(audit.UserChange, ""))
+
 	wants(t, "DeclareUsers", err, jeton.ErrConflict)
 	same(t, "anna", found(t, s, "anna"), anna)
 
 	_, err = s.FindUser(t.Context(), "ben")
 	wants(t, "FindUser(ben)", err, jeton.ErrNotFound)
 	there(t, s, "anna's")
+
 	same(t, "sessions", ids(t, s, session.Which{}, 10), []string{"s_anna's"})
 	same(t, "the record", record(t, s), before)
 }

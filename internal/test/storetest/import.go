@@ -89,7 +89,7 @@ func importAdds(t *testing.T, s Store) {
 
 func importKeepsOut(t *testing.T, s Store) {
 	user(t, s, "diane")
-	_, err := s.DeclareUsers(t.Context(), []account.Account{{
+	err := s.DeclareUsers(t.Context(), []account.Account{{
 		Name:     "dec",
 		Folded:   "dec",
 		Password: "x",

@@ -52,6 +52,7 @@ func add(t *testing.T, s Store, name, email, first, last string) error {
 		Updated:  noon,
 		Profile:  p,
 	}
+
 	return s.AddUser(t.Context(), a, event(audit.UserAdd, "user:"+name))
 }
 
@@ -81,14 +82,14 @@ func oneAddress(t *testing.T, s Store) {
 	wants(t, "AddUser with it in other case", add(t, s, "ben", "DIANE@example.org", "", ""), jeton.ErrConflict)
 	before := record(t, s)
 
-	_, err := s.ChangeUser(t.Context(), "carl", account.Change{Profile: func(account.Profile) account.Profile {
+	err := s.ChangeUser(t.Context(), "carl", account.Change{Profile: func(account.Profile) account.Profile {
 		return account.Profile{Email: "Diane@example.org", EmailFolded: "diane@example.org"}
 	}}, noon, event(audit.UserChange, "user:carl"))
 
 	wants(t, "ChangeUser to it", err, jeton.ErrConflict)
 	same(t, "carl", found(t, s, "carl"), carl)
 	same(t, "the record", record(t, s), before)
-	_, err = s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
+	err = s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
 	must(t, err)
 
 	told(t, s, "ben", "diane@example.org", "", "")
@@ -125,7 +126,7 @@ func toldChanges(t *testing.T, s Store) {
 		func(p *account.Profile) { p.Email, p.EmailFolded = "di@example.org", "di@example.org" },
 	} {
 		wg.Go(func() {
-			_, err := s.ChangeUser(t.Context(), "diane", account.Change{
+			err := s.ChangeUser(t.Context(), "diane", account.Change{
 				Profile: func(p account.Profile) account.Profile { change(&p); return p },
 			}, noon, event(audit.UserChange, "user:diane"))
 			if err != nil {
@@ -141,6 +142,7 @@ func toldChanges(t *testing.T, s Store) {
 		First:       "Di",
 		Last:        "Trevor",
 	}
+
 	same(t, "the account", found(t, s, "diane"), want)
 }
 
@@ -149,7 +151,7 @@ func conditionHolds(t *testing.T, s Store) {
 	before, yes := record(t, s), true
 	var seen account.Account
 
-	_, err := s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &yes, Check: func(a account.Account) error {
+	err := s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &yes, Check: func(a account.Account) error {
 		seen = a
 		return jeton.ErrChanged
 	}}, noon, event(audit.UserChange, "user:diane"))
@@ -158,10 +160,12 @@ func conditionHolds(t *testing.T, s Store) {
 	same(t, "what is judged", seen, want)
 	same(t, "the account", found(t, s, "diane"), want)
 	same(t, "the record", record(t, s), before)
-	_, err = s.ChangeUser(t.Context(), "diane", account.Change{
+
+	err = s.ChangeUser(t.Context(), "diane", account.Change{
 		Disabled: &yes,
 		Check:    func(account.Account) error { return nil },
 	}, noon, event(audit.UserChange, "user:diane"))
+
 	must(t, err)
 
 	if !found(t, s, "diane").Disabled {
@@ -196,7 +200,7 @@ func pages(t *testing.T, s Store) {
 		}
 
 		if after != 0 && len(got) == 2 { // who comes and goes meanwhile moves nobody else
-			_, err := s.RemoveUser(t.Context(), "zoe", event(audit.UserRemove, "user:zoe"))
+			err := s.RemoveUser(t.Context(), "zoe", event(audit.UserRemove, "user:zoe"))
 			must(t, err)
 			told(t, s, "aaron", "", "", "")
 			want = append(want, "aaron")
