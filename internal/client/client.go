@@ -14,12 +14,9 @@ package client
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/jose"
-	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
@@ -78,43 +75,6 @@ func notNil(list []string) []string {
 // Generation names the client as it is now. A token carries the generation that it was
 // issued in, and is void once the client has another.
 func (c Client) Generation() string { return fmt.Sprintf("c%d.%d", c.ID, c.Version) }
-
-// Key is a public key of a client.
-type Key struct {
-	jose.Key
-	Retired bool
-	Opens   time.Time // zero: since ever
-	Closes  time.Time // zero: never
-	Created time.Time
-}
-
-// Public returns what may be told about the key.
-func (k Key) Public() jeton.ClientKey {
-	return jeton.ClientKey{
-		ID:        k.ID,
-		Algorithm: string(k.Alg),
-		Retired:   k.Retired,
-		NotBefore: k.Opens,
-		NotAfter:  k.Closes,
-		Created:   k.Created,
-		Public:    string(k.JWK()),
-	}
-}
-
-// Check returns nil when the key may check a signature now, and jeton.ErrBadCredential
-// with its Reason otherwise.
-func (k Key) Check(now time.Time) error {
-	switch {
-	case k.Retired:
-		return refuse(KeyRetired)
-	case !k.Opens.IsZero() && now.Before(k.Opens):
-		return refuse(KeyNotYetValid)
-	case !k.Closes.IsZero() && !now.Before(k.Closes):
-		return refuse(KeyExpired)
-	}
-
-	return nil
-}
 
 // Change is what to change of a client; nil fields stay as they are.
 type Change struct {
@@ -185,49 +145,3 @@ const (
 	// names none of them is checked with each.
 	MaxKeys = 16
 )
-
-// foldName checks the name of a client and folds its case, as package naming does. It
-// returns jeton.ErrInvalid for what is not a name.
-func foldName(name string) (folded string, err error) {
-	folded, err = naming.Client(name)
-	if err != nil {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "invalid client name: "+err.Error())
-	}
-
-	return folded, nil
-}
-
-// Services prepares a list of names of services: checked, sorted, each once.
-func Services(names []string) ([]string, error) {
-	return prepare(names, "service name", naming.Service)
-}
-
-// Scopes prepares a list of scopes: checked, sorted, each once.
-func Scopes(names []string) ([]string, error) { return prepare(names, "scope", naming.Scope) }
-
-func prepare(names []string, kind string, check func(string) error) ([]string, error) {
-	if len(names) > maxItems {
-		return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a list has at most %d names", maxItems))
-	}
-
-	for _, s := range names {
-		if err := check(s); err != nil {
-			return nil, jeton.WithDetail(jeton.ErrInvalid, "invalid "+kind+": "+err.Error())
-		}
-	}
-
-	list := append([]string{}, names...)
-	slices.Sort(list)
-
-	return slices.Compact(list), nil
-}
-
-// checkKeyID returns jeton.ErrInvalid for what a key that is registered here cannot have
-// as its kid.
-func checkKeyID(kid string) error {
-	if err := naming.KeyID(kid); err != nil {
-		return jeton.WithDetail(jeton.ErrInvalid, "invalid kid: "+err.Error()+"; give the key another one")
-	}
-
-	return nil
-}
