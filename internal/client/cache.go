@@ -5,16 +5,15 @@ import (
 	"sync/atomic"
 )
 
-// cache keeps clients by name. Reading takes no lock. A client that changes while another
-// goroutine is reading it from the store is not put in by that reader: add refuses what
-// was read before the last drop.
+// cache keeps clients by name. Reading takes no lock. A client that changes while it is
+// being read from the store is not cached: add ignores what was read before the last drop.
 type cache struct {
 	byName sync.Map // string to *Client
 
 	mu         sync.Mutex // held to change anything
 	names      map[int64]string
 	generation atomic.Uint64 // counts drops
-	limit      int           // entries
+	limit      int           // maximum number of entries
 }
 
 func newCache(entries int) *cache {
@@ -47,7 +46,7 @@ func (c *cache) add(found Client, generation uint64) {
 	c.byName.Store(found.Name, &found)
 }
 
-// makeRoom forgets an arbitrary client.
+// makeRoom drops an arbitrary client.
 func (c *cache) makeRoom() {
 	for id, name := range c.names {
 		delete(c.names, id)

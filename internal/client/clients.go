@@ -19,11 +19,11 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
-// voidFor is how long a generation that is over is remembered: a day, which no token
-// outlives, and an hour for clocks that differ.
-const voidFor = 25 * time.Hour
+// keepRevoked is how long a revoked generation stays on the revocation list: a day, which
+// no token outlives, and an hour for clocks that differ.
+const keepRevoked = 25 * time.Hour
 
-// Clients is the software of one server. Its methods are safe for concurrent use.
+// Clients is the clients of one server. Its methods are safe for concurrent use.
 type Clients struct {
 	store   Store
 	now     func() time.Time
@@ -38,7 +38,7 @@ type Config struct {
 	Now   func() time.Time
 	Rand  io.Reader // nil: crypto/rand
 	Log   *slog.Logger
-	Cache int // clients kept in memory; 0: 4096
+	Cache int // maximum number of cached clients; 0: 4096
 }
 
 // New returns the clients of a server.
@@ -50,7 +50,7 @@ func New(c Config) *Clients {
 		c.Cache = 4096
 	}
 
-	k := &Clients{
+	cs := &Clients{
 		store:   c.Store,
 		now:     c.Now,
 		rand:    c.Rand,
@@ -58,15 +58,15 @@ func New(c Config) *Clients {
 		sources: newFetcher(c.Log),
 	}
 
-	c.Store.Subscribe(k.invalidate)
+	c.Store.Subscribe(cs.invalidate)
 
-	return k
+	return cs
 }
 
 // Find returns the client of a name, or jeton.ErrNotFound. It is exact: once a change has
 // been answered, no call returns the client as it was before.
-func (k *Clients) Find(ctx context.Context, name string) (Client, error) {
-	c, err := k.FindForLogin(ctx, name)
+func (cs *Clients) Find(ctx context.Context, name string) (Client, error) {
+	c, err := cs.FindForLogin(ctx, name)
 	if err == nil && c.ID == 0 {
 		err = jeton.WithDetail(jeton.ErrNotFound, "there is no such client")
 	}
@@ -76,19 +76,19 @@ func (k *Clients) Find(ctx context.Context, name string) (Client, error) {
 
 // FindForLogin returns the client of a name, exact as Find is. For an unknown name it
 // returns the zero Client: a login goes on with that, so that it does the same work.
-func (k *Clients) FindForLogin(ctx context.Context, name string) (Client, error) {
-	if err := k.store.Fresh(ctx); err != nil {
+func (cs *Clients) FindForLogin(ctx context.Context, name string) (Client, error) {
+	if err := cs.store.Fresh(ctx); err != nil {
 		return Client{}, err
 	}
-	if c, ok := k.cache.get(name); ok {
+	if c, ok := cs.cache.get(name); ok {
 		return c, nil
 	}
 	if _, err := naming.Client(name); err != nil {
 		return Client{}, nil // no client has it
 	}
 
-	generation := k.cache.generation.Load()
-	c, err := k.store.FindClient(ctx, name)
+	generation := cs.cache.generation.Load()
+	c, err := cs.store.FindClient(ctx, name)
 	if errors.Is(err, jeton.ErrNotFound) {
 		return Client{}, nil
 	}
@@ -97,28 +97,27 @@ func (k *Clients) FindForLogin(ctx context.Context, name string) (Client, error)
 		return Client{}, fmt.Errorf("find client: %w", err)
 	}
 
-	k.cache.add(c, generation)
+	cs.cache.add(c, generation)
 
 	return c, nil
 }
 
-// invalidate drops the clients that a change concerns, so that the next look at one of them
-// asks the store.
-func (k *Clients) invalidate(c change.Change) {
+// invalidate drops the clients of a change from the cache.
+func (cs *Clients) invalidate(c change.Change) {
 	switch c.Kind {
 	case change.Clients:
 		for _, id := range c.IDs {
-			k.cache.drop(id)
+			cs.cache.drop(id)
 		}
 	case change.All:
-		k.cache.dropAll()
+		cs.cache.dropAll()
 	}
 }
 
-// CheckSecret reports whether the text is the client's secret. It takes the same time for
-// every client and every wrong text of one length; a client that is not there, has no
-// secret or is disabled has no text that is right.
-func (k *Clients) CheckSecret(c Client, text string) bool {
+// CheckSecret reports whether the text is the client's secret: never for the zero Client
+// and one that is disabled or has no secret. It takes the same time for every client and
+// every wrong text of one length.
+func (cs *Clients) CheckSecret(c Client, text string) bool {
 	var want secret.Hash
 	if c.Secret != nil {
 		want = *c.Secret
@@ -130,19 +129,20 @@ func (k *Clients) CheckSecret(c Client, text string) bool {
 	return same && c.ID != 0 && c.Secret != nil && !c.Disabled
 }
 
-// NewUser is a client as an operator asks for it.
+// NewClient is a client to be added.
 type NewClient struct {
 	Name        string
 	Services    []string
 	Scopes      []string
 	Introspects []string
-	Secret      bool // give it one
+	Secret      bool // make a secret for it
 	Keys        []NewKey
 }
 
-// Add makes a client. The secret, where one was asked for, is shown this once.
-func (k *Clients) Add(ctx context.Context, by string, n NewClient) (jeton.Client, jeton.Secret, error) {
-	now := k.now()
+// Add adds a client and returns it with its secret, if it gets one. Only the hash of the
+// secret is kept.
+func (cs *Clients) Add(ctx context.Context, actor string, n NewClient) (jeton.Client, jeton.Secret, error) {
+	now := cs.now()
 	c := Client{
 		Name:    n.Name,
 		Version: 1,
@@ -160,10 +160,10 @@ func (k *Clients) Add(ctx context.Context, by string, n NewClient) (jeton.Client
 		return jeton.Client{}, jeton.Secret{}, err
 	}
 
-	for _, one := range n.Keys {
-		key, err := one.key(now)
+	for _, newKey := range n.Keys {
+		key, err := newKey.key(now)
 		if err == nil {
-			err = c.takes(key)
+			err = c.checkNewKey(key)
 		}
 		if err != nil {
 			return jeton.Client{}, jeton.Secret{}, err
@@ -174,18 +174,21 @@ func (k *Clients) Add(ctx context.Context, by string, n NewClient) (jeton.Client
 
 	var text jeton.Secret
 	if n.Secret {
-		text, c.Secret, err = k.mint()
+		text, c.Secret, err = cs.mint()
 		if err != nil {
 			return jeton.Client{}, jeton.Secret{}, err
 		}
 	}
 
-	ev := k.event(by, audit.ClientAdd, c.Name, fmt.Sprintf("services %s, scopes %s, introspects %s, keys %d, secret %t",
-		strings.Join(
-			c.Services,
-			",",
-		), strings.Join(c.Scopes, ","), strings.Join(c.Introspects, ","), len(c.Keys), n.Secret))
-	if err := k.store.AddClient(ctx, c, ev); err != nil {
+	reason := fmt.Sprintf("services %s, scopes %s, introspects %s, keys %d, secret %t",
+		strings.Join(c.Services, ","),
+		strings.Join(c.Scopes, ","),
+		strings.Join(c.Introspects, ","),
+		len(c.Keys),
+		n.Secret,
+	)
+	ev := cs.event(actor, audit.ClientAdd, c.Name, reason)
+	if err := cs.store.AddClient(ctx, c, ev); err != nil {
 		return jeton.Client{}, jeton.Secret{}, fmt.Errorf("add client %s: %w", c.Name, err)
 	}
 
@@ -211,45 +214,47 @@ func (c *Client) setTerms(services, scopes, introspects []string) (err error) {
 	return nil
 }
 
-func (k *Clients) mint() (jeton.Secret, *secret.Hash, error) {
-	text, err := secret.New(secret.Client, k.rand)
+func (cs *Clients) mint() (jeton.Secret, *secret.Hash, error) {
+	text, err := secret.New(secret.Client, cs.rand)
 	if err != nil {
 		return jeton.Secret{}, nil, fmt.Errorf("make client secret: %w", err)
 	}
 
 	h := secret.HashOf(text.Reveal())
+
 	return text, &h, nil
 }
 
 // Remove removes the client with its keys and ends its tokens.
-func (k *Clients) Remove(ctx context.Context, by, name string) error {
-	if err := k.store.RemoveClient(ctx, name, k.step(by, audit.ClientRemove, name, "all tokens ended")); err != nil {
+func (cs *Clients) Remove(ctx context.Context, actor, name string) error {
+	step := cs.step(actor, audit.ClientRemove, name, "all tokens ended")
+	if err := cs.store.RemoveClient(ctx, name, step); err != nil {
 		return fmt.Errorf("remove client %s: %w", name, err)
 	}
+
 	return nil
 }
 
-// Disable keeps the client from proving itself and ends its tokens; or lets it prove
-// itself again.
-func (k *Clients) Disable(ctx context.Context, by, name string, disabled bool) error {
+// Disable disables the client and ends its tokens, or enables it again.
+func (cs *Clients) Disable(ctx context.Context, actor, name string, disabled bool) error {
 	reason := "enabled"
 	if disabled {
 		reason = "disabled, all tokens ended"
 	}
-	return k.change(ctx, name, Change{Disabled: &disabled}, k.step(by, audit.ClientChange, name, reason))
+
+	return cs.change(ctx, name, Change{Disabled: &disabled}, cs.step(actor, audit.ClientChange, name, reason))
 }
 
-// SetTerms sets what the client may have tokens for, from its next token on; a nil list
-// stays as it is. Tokens that were issued before keep what they were issued with: where
-// that must not be, end them.
-func (k *Clients) SetTerms(ctx context.Context, by, name string, services, scopes, introspects *[]string) error {
+// SetTerms sets what the client may get tokens for, from its next token on. A nil list
+// stays as it is. Tokens that were issued before keep their terms; EndTokens ends them.
+func (cs *Clients) SetTerms(ctx context.Context, actor, name string, services, scopes, introspects *[]string) error {
 	var c Change
-	var told []string
+	var changed []string
 	for _, l := range []struct {
-		what string
-		in   *[]string
-		out  **[]string
-		rule func([]string) ([]string, error)
+		name    string
+		in      *[]string
+		out     **[]string
+		prepare func([]string) ([]string, error)
 	}{
 		{"services", services, &c.Services, Services},
 		{"scopes", scopes, &c.Scopes, Scopes},
@@ -259,52 +264,47 @@ func (k *Clients) SetTerms(ctx context.Context, by, name string, services, scope
 			continue
 		}
 
-		list, err := l.rule(*l.in)
+		list, err := l.prepare(*l.in)
 		if err != nil {
-			return fmt.Errorf("%s: %w", l.what, err)
+			return fmt.Errorf("%s: %w", l.name, err)
 		}
 
 		*l.out = &list
-		told = append(told, l.what+" "+strings.Join(list, ","))
+		changed = append(changed, l.name+" "+strings.Join(list, ","))
 	}
 
-	if len(told) == 0 {
+	if len(changed) == 0 {
 		return jeton.WithDetail(jeton.ErrInvalid, "name services, scopes or introspects")
 	}
 
-	return k.change(ctx, name, c, k.step(by, audit.ClientChange, name, strings.Join(told, ", ")))
+	return cs.change(ctx, name, c, cs.step(actor, audit.ClientChange, name, strings.Join(changed, ", ")))
 }
 
-// NewSecret gives the client a new secret, which is shown this once; the old one is over.
-// With end, its tokens end, too.
-func (k *Clients) NewSecret(ctx context.Context, by, name string, end bool) (jeton.Secret, error) {
-	text, h, err := k.mint()
+// NewSecret replaces the secret of the client and returns the new one. With end, its
+// tokens end, too.
+func (cs *Clients) NewSecret(ctx context.Context, actor, name string, end bool) (jeton.Secret, error) {
+	text, h, err := cs.mint()
 	if err != nil {
 		return jeton.Secret{}, err
 	}
 
-	err = k.change(ctx, name, Change{
-		Secret: &SetSecret{h},
-		End:    end,
-	}, k.step(by, audit.ClientSecret, name, "new secret"+ended(end)))
-	if err != nil {
+	step := cs.step(actor, audit.ClientSecret, name, "new secret"+ended(end))
+	if err := cs.change(ctx, name, Change{Secret: &SetSecret{h}, End: end}, step); err != nil {
 		return jeton.Secret{}, err
 	}
 
 	return text, nil
 }
 
-// RemoveSecret leaves the client without a secret. With end, its tokens end, too.
-func (k *Clients) RemoveSecret(ctx context.Context, by, name string, end bool) error {
-	return k.change(ctx, name, Change{
-		Secret: &SetSecret{},
-		End:    end,
-	}, k.step(by, audit.ClientSecret, name, "secret removed"+ended(end)))
+// RemoveSecret removes the secret of the client. With end, its tokens end, too.
+func (cs *Clients) RemoveSecret(ctx context.Context, actor, name string, end bool) error {
+	step := cs.step(actor, audit.ClientSecret, name, "secret removed"+ended(end))
+	return cs.change(ctx, name, Change{Secret: &SetSecret{}, End: end}, step)
 }
 
-// EndTokens ends all tokens of the client, declared or not. It may get new ones.
-func (k *Clients) EndTokens(ctx context.Context, by, name string) error {
-	return k.change(ctx, name, Change{End: true}, k.step(by, audit.ClientEndTokens, name, "all tokens ended"))
+// EndTokens ends all tokens of the client, declared or not. The client may get new ones.
+func (cs *Clients) EndTokens(ctx context.Context, actor, name string) error {
+	return cs.change(ctx, name, Change{End: true}, cs.step(actor, audit.ClientEndTokens, name, "all tokens ended"))
 }
 
 func ended(end bool) string {
@@ -314,16 +314,16 @@ func ended(end bool) string {
 	return ""
 }
 
-func (k *Clients) change(ctx context.Context, name string, c Change, s Step) error {
-	if err := k.store.ChangeClient(ctx, name, c, s); err != nil {
+func (cs *Clients) change(ctx context.Context, name string, c Change, s Step) error {
+	if err := cs.store.ChangeClient(ctx, name, c, s); err != nil {
 		return fmt.Errorf("change client %s: %w", name, err)
 	}
 	return nil
 }
 
 // List returns all clients by name.
-func (k *Clients) List(ctx context.Context) ([]jeton.Client, error) {
-	found, err := k.store.ListClients(ctx)
+func (cs *Clients) List(ctx context.Context) ([]jeton.Client, error) {
+	found, err := cs.store.ListClients(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list clients: %w", err)
 	}
@@ -336,14 +336,14 @@ func (k *Clients) List(ctx context.Context) ([]jeton.Client, error) {
 	return list, nil
 }
 
-func (k *Clients) step(by, action, name, reason string) Step {
-	return Step{Now: k.now(), KeepRevoked: voidFor, Event: k.event(by, action, name, reason)}
+func (cs *Clients) step(actor, action, name, reason string) Step {
+	return Step{Now: cs.now(), KeepRevoked: keepRevoked, Event: cs.event(actor, action, name, reason)}
 }
 
-func (k *Clients) event(by, action, name, reason string) jeton.Event {
+func (cs *Clients) event(actor, action, name, reason string) jeton.Event {
 	return jeton.Event{
-		Time:    k.now(),
-		Actor:   by,
+		Time:    cs.now(),
+		Actor:   actor,
 		Action:  action,
 		Target:  "client:" + name,
 		Outcome: audit.OK,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/secret"
@@ -17,7 +16,7 @@ import (
 type Declared struct {
 	Name        string
 	Keys        []DeclaredKey
-	SecretHash  string // SHA-256 of the secret, hexadecimal; "": it has none
+	SecretHash  string // SHA-256 of the secret, hexadecimal; "": no secret
 	Services    []string
 	Scopes      []string
 	Introspects []string
@@ -32,7 +31,7 @@ type DeclaredKey struct {
 	ID        string
 	NotBefore time.Time
 	NotAfter  time.Time
-	Where     string // it comes from, for the text of a fault; "": its place in the list
+	Where     string // for errors: where it was read from; "": its place in the list
 }
 
 // CheckDeclared prepares declared clients for Declare and returns every fault.
@@ -42,10 +41,10 @@ func CheckDeclared(declared []Declared) ([]Client, error) {
 
 	first := map[string]int{}
 	for i, d := range declared {
-		at := fmt.Sprintf("clients[%d]", i)
+		path := fmt.Sprintf("clients[%d]", i)
 		folded, err := foldName(d.Name)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s.name %q: %w", at, d.Name, err))
+			errs = append(errs, fmt.Errorf("%s.name %q: %w", path, d.Name, err))
 			continue
 		}
 
@@ -54,8 +53,8 @@ func CheckDeclared(declared []Declared) ([]Client, error) {
 			errs = append(
 				errs,
 				fmt.Errorf(
-					"%s.name %s: clients[%d] has the name already, or one that differs in case alone",
-					at,
+					"%s.name %s: clients[%d] has the name, or one that differs only in case",
+					path,
 					d.Name,
 					other,
 				),
@@ -65,7 +64,7 @@ func CheckDeclared(declared []Declared) ([]Client, error) {
 		}
 
 		first[folded] = i
-		c, faults := d.client(at)
+		c, faults := d.client(path)
 		c.Folded = folded
 		errs = append(errs, faults...)
 		list = append(list, c)
@@ -74,7 +73,8 @@ func CheckDeclared(declared []Declared) ([]Client, error) {
 	return list, errors.Join(errs...)
 }
 
-func (d Declared) client(at string) (Client, []error) {
+// client returns the client without its folded name, and its faults.
+func (d Declared) client(path string) (Client, []error) {
 	var errs []error
 
 	c := Client{
@@ -85,27 +85,19 @@ func (d Declared) client(at string) (Client, []error) {
 		Declared: true,
 	}
 	if err := c.setTerms(d.Services, d.Scopes, d.Introspects); err != nil {
-		errs = append(errs, fmt.Errorf("%s of %s: %w", at, d.Name, err))
+		errs = append(errs, fmt.Errorf("%s of %s: %w", path, d.Name, err))
 	}
 
-	for j, one := range d.Keys {
-		where := one.Where
+	for j, declared := range d.Keys {
+		where := declared.Where
 		if where == "" {
-			where = fmt.Sprintf("%s.keys[%d]", at, j)
+			where = fmt.Sprintf("%s.keys[%d]", path, j)
 		}
 
-		// Created comes with the step that stores it.
-		k, err := NewKey{
-			Text:      one.Text,
-			Alg:       one.Alg,
-			ID:        one.ID,
-			NotBefore: one.NotBefore,
-			NotAfter:  one.NotAfter,
-		}.key(time.Time{})
+		k, err := declared.key()
 		if err == nil {
-			err = c.takes(k)
+			err = c.checkNewKey(k)
 		}
-
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: key of client %s: %w", where, d.Name, err))
 			continue
@@ -116,20 +108,20 @@ func (d Declared) client(at string) (Client, []error) {
 
 	if d.SecretHash != "" {
 		b, err := hex.DecodeString(d.SecretHash)
-		if err != nil || len(b) != len(secret.Hash{}) {
-			errs = append(
-				errs,
-				fmt.Errorf("%s: secret hash of %s: it is not a SHA-256, 64 hexadecimal digits", at, d.Name),
-			)
-		} else {
+		if err == nil && len(b) == len(secret.Hash{}) {
 			h := secret.Hash(b)
 			c.Secret = &h
+		} else {
+			errs = append(
+				errs,
+				fmt.Errorf("%s: invalid secret hash of %s: want SHA-256 in 64 hexadecimal digits", path, d.Name),
+			)
 		}
 	}
 
 	if d.Source != nil {
 		if err := d.Source.check(); err != nil {
-			errs = append(errs, fmt.Errorf("%s: key source of %s: %w", at, d.Name, err))
+			errs = append(errs, fmt.Errorf("%s: key source of %s: %w", path, d.Name, err))
 		}
 	}
 
@@ -137,8 +129,8 @@ func (d Declared) client(at string) (Client, []error) {
 		errs = append(
 			errs,
 			fmt.Errorf(
-				"%s: client %s has no key, no secret and no source of keys: it could never prove itself",
-				at,
+				"%s: client %s cannot authenticate: it has no key, no secret and no source of keys",
+				path,
 				d.Name,
 			),
 		)
@@ -147,24 +139,32 @@ func (d Declared) client(at string) (Client, []error) {
 	return c, errs
 }
 
-// Declare makes the declared clients be the given ones, which CheckDeclared has prepared.
-func (k *Clients) Declare(ctx context.Context, clients []Client) error {
-	step := k.step("config", audit.ClientChange, "", "declared in the configuration file")
-	if err := k.store.DeclareClients(ctx, clients, step); err != nil {
+// key reads the key. The step that stores it sets Created.
+func (d DeclaredKey) key() (Key, error) {
+	return NewKey{
+		Text:      d.Text,
+		Alg:       d.Alg,
+		ID:        d.ID,
+		NotBefore: d.NotBefore,
+		NotAfter:  d.NotAfter,
+	}.key(time.Time{})
+}
+
+// Declare makes the given clients, which CheckDeclared has prepared, the declared ones.
+func (cs *Clients) Declare(ctx context.Context, clients []Client) error {
+	step := cs.step("config", audit.ClientChange, "", "declared in the configuration file")
+	if err := cs.store.DeclareClients(ctx, clients, step); err != nil {
 		return fmt.Errorf("declare clients: %w", err)
 	}
 
-	var named []Source
+	var sources []Source
 	for _, c := range clients {
 		if c.Source != nil {
-			named = append(named, *c.Source)
+			sources = append(sources, *c.Source)
 		}
 	}
 
-	k.sources.keepOnly(named)
+	cs.sources.keepOnly(sources)
 
 	return nil
 }
-
-// errSource is what a declared source is told that cannot be one.
-func errSource(text string) error { return jeton.WithDetail(jeton.ErrInvalid, text) }

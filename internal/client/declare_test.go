@@ -46,7 +46,7 @@ func TestCheckDeclaredNamesEveryFault(t *testing.T) {
 		{
 			"nothing to prove itself with",
 			[]client.Declared{{Name: "job"}},
-			[]string{"clients[0]", "could never prove itself"},
+			[]string{"clients[0]", "cannot authenticate"},
 		},
 		{"nothing, disabled", []client.Declared{{Name: "job", Disabled: true}}, nil},
 		{"a name that cannot be one", []client.Declared{{Name: "a b"}}, []string{`clients[0].name "a b"`}},
@@ -61,7 +61,7 @@ func TestCheckDeclaredNamesEveryFault(t *testing.T) {
 		{
 			"faults of two clients",
 			[]client.Declared{{Name: "a", SecretHash: "x"}, {Name: "b", SecretHash: strings.Repeat("a", 63)}},
-			[]string{"clients[0]: secret hash of a", "clients[1]: secret hash of b"},
+			[]string{"clients[0]: invalid secret hash of a", "clients[1]: invalid secret hash of b"},
 		},
 		{
 			"a key that is none",
@@ -112,7 +112,7 @@ func TestCheckDeclaredNamesEveryFault(t *testing.T) {
 		{
 			"a source with a password",
 			source(client.Source{URL: "https://a:b@keys.example/jwks", Format: "jwks"}),
-			[]string{"no name and password"},
+			[]string{"without a user name and a password"},
 		},
 		{
 			"a source with a fragment",
@@ -134,12 +134,12 @@ func TestCheckDeclaredNamesEveryFault(t *testing.T) {
 		{
 			"an algorithm for a set",
 			source(client.Source{URL: "https://keys.example", Format: "jwks", Alg: "RS256"}),
-			[]string{"names its own"},
+			[]string{"name their own"},
 		},
 		{
 			"an algorithm that there is not",
 			source(client.Source{URL: "https://keys.example", Format: "pem", Alg: "HS256"}),
-			[]string{"no algorithm"},
+			[]string{"invalid algorithm"},
 		},
 		{
 			"an authority that is not there",

@@ -21,21 +21,24 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-// How a source is asked.
 const (
-	fetchTimeout = 5 * time.Second // for the whole of it
-	maxBody      = 64 << 10        // bytes that are read
-	// What was fetched is believed for so long as the source says, within bounds.
-	usualLife, leastLife, mostLife = 5 * time.Minute, time.Minute, time.Hour
-	// downFor is how long after a failure a source is not asked again.
-	downFor = 10 * time.Second
-	// missEvery is how often at most an unknown kid has a source asked again, so that
-	// invented ones cost it nothing.
-	missEvery = 30 * time.Second
+	fetchTimeout = 5 * time.Second // for a whole request
+	maxBody      = 64 << 10        // bytes of a response
+
+	// A response is cached for the time in its header, within limits.
+	defaultAge = 5 * time.Minute
+	minAge     = time.Minute
+	maxAge     = time.Hour
+
+	// retryAfter is the time between a failure and the next request to the source.
+	retryAfter = 10 * time.Second
+	// refetchAfter is the minimum time between requests that an unknown kid causes. Callers
+	// can invent kids.
+	refetchAfter = 30 * time.Second
 )
 
-// fetcher fetches keys and remembers them for a while. Of any number of callers that need
-// the same source at once, one asks and all get what it got.
+// fetcher fetches keys and caches them. Callers that need the same source at the same time
+// share one request.
 type fetcher struct {
 	log     *slog.Logger
 	timeout time.Duration
@@ -51,36 +54,36 @@ func newFetcher(log *slog.Logger) *fetcher {
 	return &fetcher{log: log, timeout: fetchTimeout, sources: map[Source]*remote{}}
 }
 
-// remote is what is known of one source.
+// remote is the state of one source.
 type remote struct {
-	mu     sync.Mutex
-	asked  time.Time // when it was last asked
-	failed bool      // and whether that came to nothing
-	got    *fetched  // what it said last; nil: nothing yet
-	flight *flight   // being asked now
+	mu       sync.Mutex
+	asked    time.Time // of the last request
+	failed   bool      // the last request failed
+	response *response // the last one; nil: none yet
+	request  *request  // in progress
 }
 
-// fetched is what a source said.
-type fetched struct {
-	keys []jose.Key
-	at   time.Time
-	life time.Duration
+// response is the keys that a source returned.
+type response struct {
+	keys   []jose.Key
+	at     time.Time
+	maxAge time.Duration
 }
 
-// flight is one request that everybody waits for. Its result is set before done closes.
-type flight struct {
+// request is one request that callers wait for. Its result is set before done is closed.
+type request struct {
 	done chan struct{}
 	keys []jose.Key
 	err  error
 }
 
-// keepOnly forgets all sources but these.
-func (f *fetcher) keepOnly(named []Source) {
+// keepOnly drops all sources but these.
+func (f *fetcher) keepOnly(sources []Source) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
 	for s := range f.sources {
-		if !slices.Contains(named, s) {
+		if !slices.Contains(sources, s) {
 			delete(f.sources, s)
 		}
 	}
@@ -99,72 +102,69 @@ func (f *fetcher) remote(s Source) *remote {
 	return r
 }
 
-// keys returns the keys of a source that have the kid, or all ("") of them: none when it
-// has none such, and jeton.ErrUnavailable when it cannot be asked and nothing fresh is
-// there. ctx ends the caller's waiting and not the request, which others wait for, too.
+// keys returns the key of a source with the kid, or all of its keys (""): none when there
+// is no such key, and jeton.ErrUnavailable when the source does not answer and nothing
+// fresh is cached. ctx ends the caller's waiting, but not the request: others wait for it.
 func (f *fetcher) keys(ctx context.Context, s Source, kid string, now time.Time) ([]jose.Key, error) {
 	r := f.remote(s)
-	keys, fl, err := r.look(kid, now, func(fl *flight) { go f.fly(s, r, fl, now) })
-	if fl == nil {
+	keys, req, err := r.look(kid, now, func(req *request) { go f.run(s, r, req, now) })
+	if req == nil {
 		return keys, err
 	}
 
 	select {
-	case <-fl.done:
+	case <-req.done:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: wait for the source of keys: %w", jeton.ErrUnavailable, ctx.Err())
 	}
 
-	if fl.err != nil {
+	if req.err != nil {
 		return nil, errDown
 	}
 
-	return choose(fl.keys, kid), nil
+	return choose(req.keys, kid), nil
 }
 
-// errDown says no more than that: the reason is the operator's, and in the log.
+// errDown does not say why: the caller must not see it, and it is in the log.
 var errDown = fmt.Errorf("%w: the source of keys does not answer", jeton.ErrUnavailable)
 
-// look answers from what is known, or returns the request to wait for, which it starts
-// when nobody has.
-func (r *remote) look(kid string, now time.Time, start func(*flight)) ([]jose.Key, *flight, error) {
+// look answers from the cache, or returns the request to wait for. It starts one when none
+// is in progress.
+func (r *remote) look(kid string, now time.Time, start func(*request)) ([]jose.Key, *request, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	fresh := r.got != nil && within(r.got.life, r.got.at, now)
+	fresh := r.response != nil && within(r.response.maxAge, r.response.at, now)
 	if fresh {
-		keys := choose(r.got.keys, kid)
+		keys := choose(r.response.keys, kid)
 		if len(keys) > 0 {
 			return keys, nil, nil
 		}
 	}
 
-	if r.flight != nil {
-		return nil, r.flight, nil
+	if r.request != nil {
+		return nil, r.request, nil
 	}
 
+	// A failed request leaves it unknown whether the source has the kid by now.
 	switch {
-	case r.failed && within(downFor, r.asked, now):
+	case r.failed && (within(retryAfter, r.asked, now) || fresh && within(refetchAfter, r.asked, now)):
 		return nil, nil, errDown
-	case fresh && within(missEvery, r.asked, now):
-		// Whether the key has come since then is not known where the last request failed.
-		if r.failed {
-			return nil, nil, errDown
-		}
+	case fresh && within(refetchAfter, r.asked, now):
 		return nil, nil, nil
 	}
 
-	r.asked, r.flight = now, &flight{done: make(chan struct{})}
-	start(r.flight)
+	r.asked = now
+	r.request = &request{done: make(chan struct{})}
+	start(r.request)
 
-	return nil, r.flight, nil
+	return nil, r.request, nil
 }
 
-// within reports whether now is less than d after at. Callers' clocks are read a little
-// before they get here, so a little before at is within it, too; a clock that has jumped
-// back is not.
-func within(d time.Duration, at, now time.Time) bool {
-	age := now.Sub(at)
+// within reports whether now is less than d after t. It may also be a little before t, as
+// callers read the clock before they get here; a clock that has jumped back is further off.
+func within(d time.Duration, t, now time.Time) bool {
+	age := now.Sub(t)
 	return age > -time.Minute && age < d
 }
 
@@ -182,20 +182,20 @@ func choose(keys []jose.Key, kid string) []jose.Key {
 	return nil
 }
 
-// fly asks the source once and tells everybody who waits.
-func (f *fetcher) fly(s Source, r *remote, fl *flight, now time.Time) {
+// run makes the request and gives the result to every caller that waits for it.
+func (f *fetcher) run(s Source, r *remote, req *request, now time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), f.timeout)
 	defer cancel()
 
-	keys, life, err := s.fetch(ctx)
+	keys, age, err := s.fetch(ctx)
+
 	r.mu.Lock()
 	recovered := r.failed && err == nil
-	r.flight, r.failed = nil, err != nil
-
+	r.request = nil
+	r.failed = err != nil
 	if err == nil {
-		r.got = &fetched{keys, now, life}
+		r.response = &response{keys, now, age}
 	}
-
 	r.mu.Unlock()
 
 	switch {
@@ -205,18 +205,12 @@ func (f *fetcher) fly(s Source, r *remote, fl *flight, now time.Time) {
 		f.log.Info("keys are fetched again", "url", s.URL, "keys", len(keys))
 	}
 
-	fl.keys, fl.err = keys, err
-	close(fl.done)
+	req.keys, req.err = keys, err
+	close(req.done)
 }
 
-// fetch asks the source and reads its keys. A connection is for one request: there are so
-// few that none is worth keeping.
-func (s Source) fetch(ctx context.Context) (keys []jose.Key, life time.Duration, err error) {
-	pool, err := s.authorities()
-	if err != nil {
-		return nil, 0, err
-	}
-
+// fetch fetches the keys of the source and returns them with the time to cache them.
+func (s Source) fetch(ctx context.Context) ([]jose.Key, time.Duration, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
 	if err != nil {
 		return nil, 0, err
@@ -225,50 +219,75 @@ func (s Source) fetch(ctx context.Context) (keys []jose.Key, life time.Duration,
 	r.Header.Set("Accept", s.accepts())
 	r.Header.Set("User-Agent", "jeton")
 
+	c, err := s.httpClient(r.URL.Scheme)
+	if err != nil {
+		return nil, 0, err
+	}
+
+	resp, err := c.Do(r)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer resp.Body.Close()
+
+	body, err := s.read(resp)
+	if err != nil {
+		return nil, 0, err
+	}
+
+	keys, err := s.parse(body)
+	if err != nil {
+		return nil, 0, err
+	}
+
+	return keys, maxAgeOf(resp.Header), nil
+}
+
+// httpClient returns a client that reaches the source and nothing else. A connection is for
+// one request: requests are too rare to keep one open.
+func (s Source) httpClient(scheme string) (*http.Client, error) {
+	authorities, err := s.authorities()
+	if err != nil {
+		return nil, err
+	}
+
 	dialer := net.Dialer{ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-		return s.mayDial(address, r.URL.Scheme != "https")
+		return s.mayDial(address, scheme != "https")
 	}}
 
-	asking := http.Client{
+	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:                  nil, // one of the environment would be dialled in place of the source
+			Proxy:                  nil, // one from the environment would be dialled instead of the source
 			DialContext:            dialer.DialContext,
-			TLSClientConfig:        &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+			TLSClientConfig:        &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
 			DisableKeepAlives:      true,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: 16 << 10,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+// read checks a response and returns its body.
+func (s Source) read(resp *http.Response) ([]byte, error) {
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %s; want 200, and no redirect is followed", resp.Status)
 	}
 
-	answer, err := asking.Do(r)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer answer.Body.Close()
-
-	if answer.StatusCode != http.StatusOK {
-		return nil, 0, fmt.Errorf("it answers %s; only 200 is taken, and no redirect followed", answer.Status)
-	}
-
-	kind := answer.Header.Get("Content-Type")
+	kind := resp.Header.Get("Content-Type")
 	if s.Format == FormatJWKS && !maybeJSON(kind) {
-		return nil, 0, fmt.Errorf("it answers with %q, not with a JWK Set", kind)
+		return nil, fmt.Errorf("content type %q; want a JWK Set", kind)
 	}
 
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the answer: %w", err)
+		return nil, fmt.Errorf("read the response: %w", err)
 	}
 	if len(body) > maxBody {
-		return nil, 0, fmt.Errorf("its answer is over %d KiB", maxBody>>10)
+		return nil, fmt.Errorf("the response is larger than %d KiB", maxBody>>10)
 	}
 
-	if keys, err = s.parse(body); err != nil {
-		return nil, 0, err
-	}
-
-	return keys, lifeOf(answer.Header), nil
+	return body, nil
 }
 
 func (s Source) accepts() string {
@@ -278,8 +297,8 @@ func (s Source) accepts() string {
 	return "application/x-pem-file, text/plain, */*"
 }
 
-// maybeJSON reports whether an answer of a media type can be JSON: said so, or left to
-// the reader by a server that knows files only.
+// maybeJSON reports whether a response of a media type can be JSON. Servers of plain files
+// do not always name it.
 func maybeJSON(kind string) bool {
 	if kind == "" {
 		return true
@@ -290,10 +309,12 @@ func maybeJSON(kind string) bool {
 		return false
 	}
 
-	return media == "application/json" || strings.HasSuffix(
-		media,
-		"+json",
-	) || media == "text/plain" || media == "application/octet-stream"
+	switch media {
+	case "application/json", "text/plain", "application/octet-stream":
+		return true
+	}
+
+	return strings.HasSuffix(media, "+json")
 }
 
 func (s Source) parse(body []byte) ([]jose.Key, error) {
@@ -308,25 +329,26 @@ func (s Source) parse(body []byte) ([]jose.Key, error) {
 		return []jose.Key{k}, nil
 	}
 
-	return nil, errors.New("it has no format")
+	return nil, errors.New("the source has no format")
 }
 
-// lifeOf returns how long an answer is believed (RFC 9111, section 5.2.2).
-func lifeOf(h http.Header) time.Duration {
-	life := usualLife
+// maxAgeOf returns how long a response is cached (RFC 9111, section 5.2.2).
+func maxAgeOf(h http.Header) time.Duration {
+	age := defaultAge
 	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
 		switch name {
 		case "no-store", "no-cache":
-			return leastLife
+			return minAge
 		case "max-age":
 			n, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 64)
 			if err != nil || n < 0 {
-				return leastLife
+				return minAge
 			}
-			life = min(time.Duration(min(n, 1<<20))*time.Second, mostLife)
+
+			age = min(time.Duration(min(n, 1<<20))*time.Second, maxAge)
 		}
 	}
 
-	return max(life, leastLife)
+	return max(age, minAge)
 }

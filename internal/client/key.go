@@ -16,12 +16,12 @@ import (
 type Key struct {
 	jose.Key
 	Retired bool
-	Opens   time.Time // zero: since ever
+	Opens   time.Time // zero: valid from the start
 	Closes  time.Time // zero: never
 	Created time.Time
 }
 
-// Public returns what may be told about the key.
+// Public returns what callers may see of the key.
 func (k Key) Public() jeton.ClientKey {
 	return jeton.ClientKey{
 		ID:        k.ID,
@@ -49,86 +49,114 @@ func (k Key) Check(now time.Time) error {
 	return nil
 }
 
-// Keys returns the keys that may check an assertion of the client which names kid, or
-// names none (""): those that are valid now of its own, and those of its source. A kid of
-// its own goes before one of its source, so that what is retired here stays retired. The
-// kid is compared and never becomes part of an address.
+// Keys returns the keys that may check an assertion of the client now: the key with the
+// kid, or all of them for an assertion that names none (""). They are the client's own,
+// which are registered here, and those of its source. An own key comes before one of the
+// source with the same kid, so that a key that is retired here stays retired. The kid is
+// compared, and never becomes part of an address.
 //
-// It returns jeton.ErrUnavailable when the source does not answer and what it said before
-// is too old, and jeton.ErrBadCredential with a Reason when there is no such key.
-func (k *Clients) Keys(ctx context.Context, c Client, kid string, now time.Time) ([]jose.Key, error) {
+// It returns jeton.ErrBadCredential with a Reason when there is no such key, and
+// jeton.ErrUnavailable when the source does not answer and its last answer is too old.
+func (cs *Clients) Keys(ctx context.Context, c Client, kid string, now time.Time) ([]jose.Key, error) {
 	switch {
 	case c.ID == 0:
 		return nil, refuse(UnknownClient)
 	case c.Disabled:
 		return nil, refuse(Disabled)
+	case kid != "":
+		return cs.keyWithID(ctx, c, kid, now)
 	}
 
-	var keys []jose.Key
-	var why error
+	return cs.allKeys(ctx, c, now)
+}
+
+func (cs *Clients) keyWithID(ctx context.Context, c Client, kid string, now time.Time) ([]jose.Key, error) {
 	for _, own := range c.Keys {
-		if kid != "" && own.ID != kid {
+		if own.ID != kid {
 			continue
 		}
-
 		if err := own.Check(now); err != nil {
-			why = err
+			return nil, err
+		}
+
+		return []jose.Key{own.Key}, nil
+	}
+
+	keys, err := cs.fetchedKeys(ctx, c, kid, now)
+	if err == nil && len(keys) == 0 {
+		err = refuse(UnknownKey)
+	}
+
+	return keys, err
+}
+
+func (cs *Clients) allKeys(ctx context.Context, c Client, now time.Time) ([]jose.Key, error) {
+	var keys []jose.Key
+	var refusal error
+	for _, own := range c.Keys {
+		if err := own.Check(now); err != nil {
+			refusal = err
 			continue
 		}
 
 		keys = append(keys, own.Key)
 	}
 
+	fetched, err := cs.fetchedKeys(ctx, c, "", now)
+	if err != nil {
+		return nil, err
+	}
+
+	keys = append(keys, fetched...)
 	switch {
-	case kid != "" && len(keys) > 0:
+	case len(keys) > 0:
 		return keys, nil
-	case kid != "" && why != nil:
-		return nil, why
-	}
-
-	if c.Source != nil {
-		theirs, err := k.sources.keys(ctx, *c.Source, kid, now)
-		if err != nil {
-			return nil, fmt.Errorf("keys of client %s: %w", c.Name, err)
-		}
-
-		for _, key := range theirs {
-			// Nor does a key come back under another kid that may check nothing here.
-			if !slices.ContainsFunc(c.Keys, func(own Key) bool {
-				return own.ID == key.ID || own.Check(now) != nil && own.Thumbprint() == key.Thumbprint()
-			}) {
-				keys = append(keys, key)
-			}
-		}
-	}
-
-	if len(keys) > 0 {
-		return keys, nil
-	}
-	if kid != "" {
-		return nil, refuse(UnknownKey)
-	}
-	if len(c.Keys) == 1 && why != nil {
-		return nil, why
+	case len(c.Keys) == 1:
+		return nil, refusal
 	}
 
 	return nil, refuse(NoKey)
 }
 
-// NewKey is a public key as it was sent.
+// fetchedKeys returns keys of the client's source, if it has one. A key that is registered
+// here and may check nothing is left out, also under another kid.
+func (cs *Clients) fetchedKeys(ctx context.Context, c Client, kid string, now time.Time) ([]jose.Key, error) {
+	if c.Source == nil {
+		return nil, nil
+	}
+
+	fetched, err := cs.sources.keys(ctx, *c.Source, kid, now)
+	if err != nil {
+		return nil, fmt.Errorf("keys of client %s: %w", c.Name, err)
+	}
+
+	var keys []jose.Key
+	for _, key := range fetched {
+		replaced := slices.ContainsFunc(c.Keys, func(own Key) bool {
+			return own.ID == key.ID || own.Check(now) != nil && own.Thumbprint() == key.Thumbprint()
+		})
+		if !replaced {
+			keys = append(keys, key)
+		}
+	}
+
+	return keys, nil
+}
+
+// NewKey is a public key to be registered.
 type NewKey struct {
 	Text      []byte   // PEM or JWK
-	Alg       jose.Alg // "": what the text says, or the usual one of its kind
-	ID        string   // "": what the text says, or the thumbprint; otherwise it wins over the text
+	Alg       jose.Alg // "": the one in the text, or the default for its type
+	ID        string   // "": the one in the text, or the thumbprint
 	NotBefore time.Time
 	NotAfter  time.Time
 }
 
-// key reads the key and checks what may be registered.
+// key reads the key and checks whether it may be registered.
 func (n NewKey) key(now time.Time) (Key, error) {
 	parsed, err := jose.ParseKey(n.Text, n.Alg, n.ID)
 	if err == nil && n.ID != "" && parsed.ID != n.ID {
-		parsed, err = jose.ParsePEM(parsed.PEM(), parsed.Alg, n.ID) // a JWK with a name of its own
+		parsed, err = jose.ParsePEM(parsed.PEM(), parsed.Alg, n.ID) // a JWK with a kid of its own
 	}
 	if err != nil {
 		return Key{}, jeton.WithDetail(jeton.ErrInvalid, err.Error())
@@ -137,23 +165,30 @@ func (n NewKey) key(now time.Time) (Key, error) {
 	if err := checkKeyID(parsed.ID); err != nil {
 		return Key{}, err
 	}
+	if !n.NotBefore.IsZero() && !n.NotAfter.IsZero() && !n.NotAfter.After(n.NotBefore) {
+		return Key{}, jeton.WithDetail(jeton.ErrInvalid, "invalid not_after: want a time after not_before")
+	}
 
-	k := Key{
+	return Key{
 		Key:     parsed,
 		Opens:   n.NotBefore,
 		Closes:  n.NotAfter,
 		Created: now,
-	}
-	if !k.Closes.IsZero() && !k.Opens.Before(k.Closes) {
-		return Key{}, jeton.WithDetail(jeton.ErrInvalid, "the key is over (not_after) before it is valid (not_before)")
-	}
-
-	return k, nil
+	}, nil
 }
 
-// takes reports whether the client can have one more key, this one. A key that it has had
-// does not come back under another name: it was retired for a reason.
-func (c Client) takes(k Key) error {
+// checkKeyID returns jeton.ErrInvalid for what cannot be the kid of a registered key.
+func checkKeyID(kid string) error {
+	if err := naming.KeyID(kid); err != nil {
+		return jeton.WithDetail(jeton.ErrInvalid, "invalid kid: "+err.Error()+"; give the key another one")
+	}
+
+	return nil
+}
+
+// checkNewKey returns jeton.ErrConflict when the client cannot have the key as well. A key
+// that it had before cannot return under another kid: it was retired for a reason.
+func (c Client) checkNewKey(k Key) error {
 	active := 0
 	for _, own := range c.Keys {
 		if own.ID == k.ID {
@@ -177,61 +212,54 @@ func (c Client) takes(k Key) error {
 	return nil
 }
 
-// AddKey registers a key, as an operator asks for it.
-func (k *Clients) AddKey(ctx context.Context, by, name string, n NewKey) (jeton.ClientKey, error) {
-	now := k.now()
-	key, err := n.key(now)
+// AddKey registers a key for an operator.
+func (cs *Clients) AddKey(ctx context.Context, actor, name string, n NewKey) (jeton.ClientKey, error) {
+	key, err := n.key(cs.now())
 	if err != nil {
 		return jeton.ClientKey{}, err
 	}
 
-	judge := func(c Client) error { return c.takes(key) }
-	if err := k.store.AddClientKey(
-		ctx,
-		name,
-		key,
-		judge,
-		k.step(by, audit.ClientKeyAdd, name, keyNote(key)),
-	); err != nil {
+	check := func(c Client) error { return c.checkNewKey(key) }
+	step := cs.step(actor, audit.ClientKeyAdd, name, keyNote(key))
+	if err := cs.store.AddClientKey(ctx, name, key, check, step); err != nil {
 		return jeton.ClientKey{}, fmt.Errorf("add key to client %s: %w", name, err)
 	}
 
 	return key.Public(), nil
 }
 
-// AddOwnKey registers a key that the client itself has sent. The caller has verified that
-// c holds one of its older keys and the new one. Whatever has changed of the client's keys
-// or its standing since c was found makes it jeton.ErrConflict: a key that is being retired
-// brings no successor in.
-func (k *Clients) AddOwnKey(ctx context.Context, c Client, key jose.Key, ev jeton.Event) error {
-	now := k.now()
+// AddOwnKey registers a key that the client itself has sent. The caller has verified that c
+// holds one of its older keys and the new one. When the client or its keys have changed
+// since c was found, it returns jeton.ErrConflict: a key that is being retired must not
+// register its successor.
+func (cs *Clients) AddOwnKey(ctx context.Context, c Client, key jose.Key, ev jeton.Event) error {
 	if err := checkKeyID(key.ID); err != nil {
 		return err
 	}
 
-	fresh := Key{Key: key, Created: now}
+	now := cs.now()
+	added := Key{Key: key, Created: now}
+
 	ev.Time = now
 	ev.Action = audit.ClientKeyAdd
 	ev.Target = "client:" + c.Name
-
 	if ev.Outcome == "" {
 		ev.Outcome = audit.OK
 	}
 	if ev.Reason == "" {
-		ev.Reason = keyNote(fresh)
+		ev.Reason = keyNote(added)
 	}
 
-	judge := func(stored Client) error {
+	check := func(stored Client) error {
 		if stored.ID != c.ID || stored.Version != c.Version || stored.Disabled || !sameKeys(stored.Keys, c.Keys) {
-			return jeton.WithDetail(jeton.ErrConflict, "the client has changed meanwhile; prove it again")
+			return jeton.WithDetail(jeton.ErrConflict, "the client has changed meanwhile; authenticate it again")
 		}
-		return stored.takes(fresh)
+
+		return stored.checkNewKey(added)
 	}
-	if err := k.store.AddClientKey(ctx, c.Name, fresh, judge, Step{
-		Now:         now,
-		KeepRevoked: voidFor,
-		Event:       ev,
-	}); err != nil {
+
+	step := Step{Now: now, KeepRevoked: keepRevoked, Event: ev}
+	if err := cs.store.AddClientKey(ctx, c.Name, added, check, step); err != nil {
 		return fmt.Errorf("add own key to client %s: %w", c.Name, err)
 	}
 
@@ -246,27 +274,12 @@ func keyNote(k Key) string {
 	return fmt.Sprintf("kid %s, %s, thumbprint %s", k.ID, k.Alg, k.Thumbprint())
 }
 
-// RetireKey keeps a key from checking anything from now on, for good. With end, the
-// client's tokens end, too.
-func (k *Clients) RetireKey(ctx context.Context, by, name, kid string, end bool) error {
-	if err := k.store.RetireClientKey(
-		ctx,
-		name,
-		kid,
-		end,
-		k.step(by, audit.ClientKeyRetire, name, "kid "+kid+ended(end)),
-	); err != nil {
+// RetireKey makes a key check nothing from now on, permanently. With end, the client's
+// tokens end, too.
+func (cs *Clients) RetireKey(ctx context.Context, actor, name, kid string, end bool) error {
+	step := cs.step(actor, audit.ClientKeyRetire, name, "kid "+kid+ended(end))
+	if err := cs.store.RetireClientKey(ctx, name, kid, end, step); err != nil {
 		return fmt.Errorf("retire key of client %s: %w", name, err)
-	}
-
-	return nil
-}
-
-// checkKeyID returns jeton.ErrInvalid for what a key that is registered here cannot have
-// as its kid.
-func checkKeyID(kid string) error {
-	if err := naming.KeyID(kid); err != nil {
-		return jeton.WithDetail(jeton.ErrInvalid, "invalid kid: "+err.Error()+"; give the key another one")
 	}
 
 	return nil

@@ -6,14 +6,14 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// Reason tells the operator, and nobody else, why a key or a client was not good.
+// Reason is why a client or a key was refused. It is for the audit log, not for the caller.
 type Reason string
 
 // The reasons.
 const (
 	UnknownClient  Reason = "unknown client"
 	Disabled       Reason = "client is disabled"
-	UnknownKey     Reason = "the client has no key of this kid"
+	UnknownKey     Reason = "the client has no key with this kid"
 	KeyRetired     Reason = "key is retired"
 	KeyNotYetValid Reason = "key is not valid yet"
 	KeyExpired     Reason = "key is no longer valid"
@@ -28,8 +28,8 @@ func (r *refused) Unwrap() error { return jeton.ErrBadCredential }
 
 func refuse(r Reason) error { return &refused{r} }
 
-// ReasonOf returns the reason that an error of Keys or Check carries, or "". Showing it to a
-// caller tells a stranger which clients and keys exist.
+// ReasonOf returns the reason of an error of Keys or Check, or "". A caller that sees it
+// learns which clients and keys exist.
 func ReasonOf(err error) Reason {
 	var r *refused
 	if errors.As(err, &r) {

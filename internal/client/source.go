@@ -9,48 +9,49 @@ import (
 	"os"
 	"strings"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-// Source is where keys of a client are fetched from. It is compared as a whole: two
-// clients with the same source share what was fetched.
+// Source is where keys of a client are fetched from. Clients with equal sources share what
+// was fetched.
 type Source struct {
 	URL     string   `json:"url"`
 	Format  string   `json:"format"`            // FormatJWKS or FormatPEM
-	Alg     jose.Alg `json:"alg,omitempty"`     // of a PEM key; "": the usual one of its kind
-	CA      string   `json:"ca,omitempty"`      // PEM file of the authority to trust in place of the system's
-	Private bool     `json:"private,omitempty"` // it may be on a private address
+	Alg     jose.Alg `json:"alg,omitempty"`     // of a PEM key; "": the default for its type
+	CA      string   `json:"ca,omitempty"`      // PEM file of the authority to trust instead of the system's
+	Private bool     `json:"private,omitempty"` // private addresses are allowed
 }
 
-// The formats of a source. A PEM key is named by its thumbprint.
+// The formats of a source. The kid of a PEM key is its thumbprint.
 const (
 	FormatJWKS = "jwks" // JWK Set (RFC 7517, section 5)
 	FormatPEM  = "pem"  // one public key
 )
 
-// check returns what is wrong with a source that the configuration names.
+// check returns jeton.ErrInvalid for what cannot be a source.
 func (s Source) check() error {
 	u, err := url.Parse(s.URL)
 	if err != nil || u.Host == "" || u.Opaque != "" {
-		return errSource("the address is a whole URL, https://host/path")
+		return errSource("url", "a whole URL, https://host/path")
 	}
 
 	switch {
 	case u.User != nil:
-		return errSource("the address has no name and password in it")
+		return errSource("url", "one without a user name and a password")
 	case u.Fragment != "":
-		return errSource("the address has no fragment (#)")
-	case u.Scheme == "http" && !(s.Private && thisMachine(u.Hostname())):
-		// Whoever could answer in its place would own the client.
-		return errSource("the address begins with https://; http:// is for this machine (localhost) alone, with the option for private addresses")
+		return errSource("url", "one without a fragment (#)")
+	case u.Scheme == "http" && !(s.Private && loopback(u.Hostname())):
+		// Without TLS, another host could answer with its own keys and act as the client.
+		return errSource("url", "https://; http:// is only for localhost, with the option for private addresses")
 	case u.Scheme != "https" && u.Scheme != "http":
-		return errSource("the address begins with https://")
+		return errSource("url", "https://")
 	case s.Format != FormatJWKS && s.Format != FormatPEM:
-		return errSource("the format is " + FormatJWKS + " or " + FormatPEM)
+		return errSource("format", FormatJWKS+" or "+FormatPEM)
 	case s.Alg != "" && s.Format != FormatPEM:
-		return errSource("an algorithm is named for the format " + FormatPEM + " only: a JWK Set names its own")
+		return errSource("algorithm", "none for the format "+s.Format+", whose keys name their own")
 	case s.Alg != "" && !s.Alg.Known():
-		return errSource(fmt.Sprintf("there is no algorithm %q", string(s.Alg)))
+		return errSource("algorithm "+fmt.Sprintf("%q", string(s.Alg)), "one of the supported ones")
 	}
 
 	if s.CA != "" {
@@ -60,12 +61,16 @@ func (s Source) check() error {
 	return err
 }
 
-func thisMachine(host string) bool {
+func errSource(key, want string) error {
+	return jeton.WithDetail(jeton.ErrInvalid, "invalid "+key+": want "+want)
+}
+
+func loopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }
 
-// authorities returns who may vouch for the source; nil: whom the system trusts.
+// authorities returns the certificate authorities to trust; nil: those of the system.
 func (s Source) authorities() (*x509.CertPool, error) {
 	if s.CA == "" {
 		return nil, nil
@@ -84,9 +89,9 @@ func (s Source) authorities() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// mayDial returns an error for an address that a source must not lead to. It sees the
-// address that is really dialled, after every name has been resolved, so that a name
-// which means another address by now does not help (DNS rebinding).
+// mayDial returns an error for an address that a source must not lead to. It is called with
+// the address that is dialled, after the name has been resolved, which defeats DNS
+// rebinding.
 func (s Source) mayDial(address string, plain bool) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -100,19 +105,16 @@ func (s Source) mayDial(address string, plain bool) error {
 
 	switch {
 	case plain && !addr.Unmap().IsLoopback():
-		return fmt.Errorf("%s is not this machine, and without TLS anybody could answer in its place", addr)
+		return fmt.Errorf("%s is not this machine; only loopback addresses are allowed without TLS", addr)
 	case s.Private || public(addr):
 		return nil
 	}
 
-	return fmt.Errorf(
-		"%s is not a public address, and the source is not named as one that may be on a private one",
-		addr,
-	)
+	return fmt.Errorf("%s is not a public address; allow private addresses for the source, or change it", addr)
 }
 
-// Addresses that netip takes for global unicast and that are not the Internet, or lead
-// into a network from there (IANA special-purpose registries, RFC 6890).
+// special has addresses that netip calls global unicast and that are not on the Internet,
+// or lead into another network (IANA special-purpose registries, RFC 6890).
 var special = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("100.64.0.0/10"), // shared by carriers (RFC 6598)
@@ -123,16 +125,16 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("198.51.100.0/24"),
 	netip.MustParsePrefix("203.0.113.0/24"),
 	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("2001::/23"), // with Teredo, which wraps IPv4 addresses
+	netip.MustParsePrefix("2001::/23"), // includes Teredo, which wraps IPv4 addresses
 	netip.MustParsePrefix("2001:db8::/32"),
-	netip.MustParsePrefix("2002::/16"), // 6to4 wraps them, too
+	netip.MustParsePrefix("2002::/16"), // 6to4 wraps IPv4 addresses
 	netip.MustParsePrefix("3fff::/20"),
 }
 
 var (
-	// unicast is the part of IPv6 that is given out; all else is something special.
+	// unicast is the part of IPv6 that is allocated; all else is special.
 	unicast = netip.MustParsePrefix("2000::/3")
-	// nat64 wraps an IPv4 address, which is where the packet goes (RFC 6052).
+	// nat64 wraps the IPv4 address to which the packet goes (RFC 6052).
 	nat64 = netip.MustParsePrefix("64:ff9b::/96")
 )
 

@@ -432,7 +432,7 @@ func (db *Store) RetireClientKey(ctx context.Context, name, kid string, end bool
 		c client.Client,
 	) ([]secret.Hash, error) {
 		if !slices.ContainsFunc(c.Keys, func(k client.Key) bool { return k.ID == kid }) {
-			return nil, jeton.WithDetail(jeton.ErrNotFound, "the client has no key of this kid")
+			return nil, jeton.WithDetail(jeton.ErrNotFound, "the client has no key with this kid")
 		}
 
 		if _, err := tx.Exec(
