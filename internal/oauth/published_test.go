@@ -456,32 +456,32 @@ func TestOwnKeys(t *testing.T) {
 			"no proof",
 			func() jetontest.Answer { _, pem := fresh(); return ask(ci, pem, "") },
 			400,
-			"proof is no JWT",
+			"invalid proof: want a JWT",
 			"not a signed JWT",
 		},
 		{
 			"the proof of another key",
 			func() jetontest.Answer { _, pem := fresh(); k, _ := fresh(); return ask(ci, pem, proof(k)) },
 			400,
-			"proof is no JWT",
+			"invalid proof: want a JWT",
 			"the signature is wrong",
 		},
 		{
 			"a proof by the old key",
 			func() jetontest.Answer { _, pem := fresh(); return ask(ci, pem, proof(ci)) },
 			400,
-			"proof is no JWT",
+			"invalid proof: want a JWT",
 			"the signature is wrong",
 		},
 		{"a proof for another client", func() jetontest.Answer {
 			k, pem := fresh()
 			k.Client = "other"
 			return ask(ci, pem, proof(k))
-		}, 400, "proof is no JWT", "name different clients"},
+		}, 400, "invalid proof: want a JWT", "name different clients"},
 		{"a proof for another server", func() jetontest.Answer {
 			k, pem := fresh()
 			return ask(ci, pem, f.sign(t, k, with(f.claims(k), map[string]any{"aud": "https://other.example"}), nil))
-		}, 400, "proof is no JWT", "not our issuer alone"},
+		}, 400, "invalid proof: want a JWT", "not exactly our issuer"},
 		{"a proof that was shown before", func() jetontest.Answer {
 			k, pem := fresh()
 			p := proof(k)
@@ -490,7 +490,7 @@ func TestOwnKeys(t *testing.T) {
 			}
 
 			return ask(ci, pem, p, "kid", "again")
-		}, 400, "proof is no JWT", "used before"},
+		}, 400, "invalid proof: want a JWT", "used before"},
 		{
 			"a key that it has",
 			func() jetontest.Answer { return ask(ci, string(ci.Signer.Key().PEM()), proof(ci)) },
@@ -517,7 +517,7 @@ func TestOwnKeys(t *testing.T) {
 			"a client that is not declared here for another",
 			func() jetontest.Answer { k, pem := fresh(); return ask(other, pem, proof(k)) },
 			400,
-			"proof is no JWT",
+			"invalid proof: want a JWT",
 			"name different clients",
 		},
 	} {

@@ -20,14 +20,14 @@ func TestAssertionsFromBeforeARestore(t *testing.T) {
 		{"issued in the same moment", jose.Claims{ID: "j", IssuedAt: restored}, after(time.Second), true},
 		{
 			"issued by a clock that is ahead as far as it may be",
-			jose.Claims{ID: "j", IssuedAt: after(ahead)},
+			jose.Claims{ID: "j", IssuedAt: after(maxSkew)},
 			after(time.Second),
 			true,
 		},
 		{
 			"issued after that",
-			jose.Claims{ID: "j", IssuedAt: after(ahead + time.Second)},
-			after(ahead + time.Second),
+			jose.Claims{ID: "j", IssuedAt: after(maxSkew + time.Second)},
+			after(maxSkew + time.Second),
 			false,
 		},
 		{"issued long after", jose.Claims{ID: "j", IssuedAt: after(time.Hour)}, after(time.Hour), false},
@@ -54,11 +54,11 @@ func TestAssertionsFromBeforeARestore(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := (&Logins{restored: restored}).forgotten(tc.claims, tc.now)
+			got := (&Logins{restored: restored}).mayBeUsedBeforeRestore(tc.claims, tc.now)
 			if got != tc.want {
 				t.Errorf("forgotten is %t, want %t", got, tc.want)
 			}
-			if (&Logins{}).forgotten(tc.claims, tc.now) {
+			if (&Logins{}).mayBeUsedBeforeRestore(tc.claims, tc.now) {
 				t.Error("it is forgotten where nothing was restored")
 			}
 		})

@@ -1,0 +1,192 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/token"
+)
+
+// RFC 10070 and RFC 7523 leave these limits to the server.
+const (
+	// MaxAssertion is the maximum of exp minus iat.
+	MaxAssertion = 5 * time.Minute
+	// maxSkew is how far a client's clock may be ahead of ours.
+	maxSkew = 10 * time.Second
+	// maxJTI is the maximum length of jti, in bytes.
+	maxJTI = 256
+)
+
+// Purpose is what an assertion is for. Its header typ may say so (RFC 10070).
+type Purpose string
+
+// The purposes.
+const (
+	Authentication Purpose = "client-authentication+jwt" // RFC 7523, section 2.2
+	Grant          Purpose = "authorization-grant+jwt"   // RFC 7523, section 2.1
+	Possession     Purpose = "key-possession+jwt"        // ours: proves that the signer has the key
+)
+
+// checkAssertion checks an assertion: its form, then the signature by a registered key of
+// the client that it names, and only then its claims. Nothing in it leads to a key or an
+// address.
+func (l *Logins) checkAssertion(
+	ctx context.Context,
+	cred ClientCredential,
+	trail *auditTrail,
+) (c client.Client, once token.Once, err error) {
+	trail.actor = "client:?"
+	signed, claims, err := l.parseAssertion(cred, trail)
+	if err != nil {
+		return c, once, err
+	}
+
+	c, err = l.clients.FindForLogin(ctx, claims.Issuer)
+	if err != nil {
+		return c, once, trail.check("store", "", err)
+	}
+
+	trail.setClient(c)
+	if err := l.checkSignature(ctx, c, signed, trail); err != nil {
+		return c, once, err
+	}
+	if err := l.checkClaims(cred, claims, trail); err != nil {
+		return c, once, err
+	}
+
+	if claims.ID != "" {
+		expires := claims.Expires
+		if expires.IsZero() {
+			expires = l.now().Add(MaxAssertion)
+		}
+		once = token.Once{Issuer: c.Name, JTI: secret.HashOf(claims.ID), Expires: expires}
+	}
+
+	return c, once, nil
+}
+
+// parseAssertion reads an assertion. Nothing in it is proved yet.
+func (l *Logins) parseAssertion(cred ClientCredential, trail *auditTrail) (jose.Signed, jose.Claims, error) {
+	signed, err := jose.Parse(cred.Assertion)
+	if err != nil {
+		return signed, jose.Claims{}, trail.fail("shape", clip(err.Error()), Malformed)
+	}
+
+	claims, err := jose.ParseClaims(signed.Payload)
+	if err != nil {
+		return signed, claims, trail.fail("shape", clip(err.Error()), Malformed)
+	}
+
+	h := signed.Header
+	trail.pass("shape", fmt.Sprintf("alg %q, kid %q, typ %q", h.Alg, clip(h.KeyID), clip(h.Type)))
+
+	err = trail.require([]requirement{
+		{h.Type != "" && !h.Typ("JWT") && !h.Typ(string(cred.Purpose)), "type", clip(h.Type), WrongType},
+		{len(h.Foreign) > 0, "key source", strings.Join(h.Foreign, ", "), EmbeddedKey},
+		{claims.Issuer == "", "issuer", "", NoIssuer},
+		{
+			cred.ClientID != "" && cred.ClientID != claims.Issuer,
+			"client_id",
+			fmt.Sprintf("%q, iss %q", clip(cred.ClientID), clip(claims.Issuer)),
+			OtherClient,
+		},
+	})
+
+	return signed, claims, err
+}
+
+// checkSignature checks that one of the client's own keys made the signature.
+func (l *Logins) checkSignature(ctx context.Context, c client.Client, signed jose.Signed, trail *auditTrail) error {
+	keys, err := l.clients.Keys(ctx, c, signed.Header.KeyID, l.now())
+	if reason := client.ReasonOf(err); reason != "" {
+		return trail.fail("client and key", "", Reason(reason))
+	}
+	if err != nil {
+		return trail.check("client and key", "the client's keys could not be looked up", err)
+	}
+
+	reason := WrongAlgorithm
+	for _, k := range keys {
+		err := signed.Verify(k)
+		if err == nil {
+			trail.pass("signature", fmt.Sprintf("key %s, %s", k.ID, k.Alg))
+			return nil
+		}
+		if errors.Is(err, jose.ErrSignature) {
+			reason = WrongSignature
+		}
+	}
+
+	return trail.fail("signature", fmt.Sprintf("%d keys tried", len(keys)), reason)
+}
+
+// checkClaims checks the claims of an assertion whose signer is proved (RFC 7523, section
+// 3; RFC 10070).
+func (l *Logins) checkClaims(cred ClientCredential, c jose.Claims, trail *auditTrail) error {
+	now, all := l.now(), !cred.IssuerOnly
+	lifetime := c.Expires.Sub(c.IssuedAt)
+	hasLifetime := !c.IssuedAt.IsZero() && !c.Expires.IsZero()
+	wrongAudience := len(c.Audience) != 1 || c.Audience[0] != cred.Issuer
+
+	err := trail.require([]requirement{
+		{all && c.Subject == "", "sub", "", NoSubject},
+		{c.Subject != "" && c.Subject != c.Issuer, "sub", clip(c.Subject), OtherSubject},
+		{all && len(c.Audience) == 0, "aud", "", NoAudience},
+		{
+			len(c.Audience) > 0 && wrongAudience,
+			"aud",
+			clip(fmt.Sprintf("got %q, want %q", c.Audience, cred.Issuer)),
+			OtherAudience,
+		},
+		{all && c.Expires.IsZero(), "exp", "", NoExpiry},
+		{!c.Expires.IsZero() && !now.Before(c.Expires), "exp", stampAt(c.Expires, now), AssertionExpired},
+		{all && c.IssuedAt.IsZero(), "iat", "", NoIssueTime},
+		{c.IssuedAt.After(now.Add(maxSkew)), "iat", stampAt(c.IssuedAt, now), IssuedInFuture},
+		{hasLifetime && lifetime > MaxAssertion, "life", lifetime.String(), LifetimeTooLong},
+		{c.NotBefore.After(now.Add(maxSkew)), "nbf", stampAt(c.NotBefore, now), NotYetValid},
+		{all && c.ID == "", "jti", "", NoID},
+		{len(c.ID) > maxJTI, "jti", fmt.Sprintf("%d bytes", len(c.ID)), IDTooLong},
+		{
+			l.mayBeUsedBeforeRestore(c, now),
+			"restored",
+			stamp(c.IssuedAt) + ", restored " + stamp(l.restored),
+			IssuedBeforeRestore,
+		},
+	})
+	if err != nil {
+		return err
+	}
+
+	trail.pass("claims", fmt.Sprintf(
+		"sub %q, aud %q, iat %s, exp %s, jti %q",
+		c.Subject, c.Audience, stamp(c.IssuedAt), stamp(c.Expires), clip(c.ID),
+	))
+
+	return nil
+}
+
+// mayBeUsedBeforeRestore reports whether an assertion may have been used before the store
+// was restored from a backup, which does not know of that use. An assertion without iat is
+// judged by its exp, and one without either by how long its use would be remembered. One
+// without jti may be used any number of times anyway.
+func (l *Logins) mayBeUsedBeforeRestore(c jose.Claims, now time.Time) bool {
+	if l.restored.IsZero() || c.ID == "" {
+		return false
+	}
+
+	issued := c.IssuedAt
+	if issued.IsZero() {
+		if c.Expires.IsZero() {
+			return now.Before(l.restored.Add(MaxAssertion))
+		}
+		issued = c.Expires.Add(-MaxAssertion)
+	}
+
+	return !issued.After(l.restored.Add(maxSkew)) // the client's clock may be ahead
+}

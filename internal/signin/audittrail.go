@@ -1,0 +1,131 @@
+package signin
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
+)
+
+// auditTrail collects the checks of one sign-in for its audit event.
+type auditTrail struct {
+	action  string
+	actor   string // shows a name only once it is known to exist
+	service string
+	source  netip.Addr
+	request string
+	checks  []jeton.Check
+}
+
+// pass adds a check that passed.
+func (t *auditTrail) pass(name, value string) { t.checks = append(t.checks, passed(name, value)) }
+
+// passed returns a check that passed.
+func passed(name, value string) jeton.Check {
+	return jeton.Check{Name: name, Value: value, Result: "pass"}
+}
+
+// fail adds a check that failed, with the value it looked at, and returns the refusal.
+func (t *auditTrail) fail(name, value string, reason Reason) error {
+	text := string(reason)
+	if value != "" {
+		text += ": " + value
+	}
+
+	t.checks = append(t.checks, jeton.Check{Name: name, Value: text, Result: "fail"})
+	return &refused{reason}
+}
+
+// check adds a check that passed if err is nil, and returns err.
+func (t *auditTrail) check(name, value string, err error) error {
+	c := passed(name, value)
+	if err != nil {
+		c.Result = "fail"
+		if reason := ReasonOf(err); reason != "" {
+			c.Value = string(reason)
+		} else if value == "" {
+			c.Value = err.Error()
+		}
+	}
+
+	t.checks = append(t.checks, c)
+
+	return err
+}
+
+// requirement is something that a credential must not violate.
+type requirement struct {
+	violated    bool
+	name, value string
+	reason      Reason
+}
+
+// require fails at the first requirement that is violated.
+func (t *auditTrail) require(list []requirement) error {
+	for _, r := range list {
+		if r.violated {
+			return t.fail(r.name, r.value, r.reason)
+		}
+	}
+
+	return nil
+}
+
+// event returns the audit event of a sign-in that ended with err. The store records the
+// event of a success together with the change, so the checks of that last step are passed
+// to event before it is made.
+func (t *auditTrail) event(now time.Time, err error, lastStep ...jeton.Check) jeton.Event {
+	e := jeton.Event{
+		Time:    now,
+		Request: t.request,
+		Actor:   t.actor,
+		Action:  t.action,
+		Service: t.service,
+		Outcome: audit.OK,
+		Source:  sourceText(t.source),
+		Checks:  slices.Concat(t.checks, lastStep),
+	}
+	if err != nil {
+		e.Outcome, e.Reason = jeton.Code(err), string(ReasonOf(err))
+		if e.Reason == "" {
+			e.Reason = err.Error()
+		}
+	}
+
+	return e
+}
+
+// sourceText returns an address as text. A client on a Unix socket has none.
+func sourceText(a netip.Addr) string {
+	if !a.IsValid() {
+		return "local"
+	}
+	return a.Unmap().String()
+}
+
+func stamp(at time.Time) string {
+	if at.IsZero() {
+		return "none"
+	}
+	return at.UTC().Format(policy.TimeFormat)
+}
+
+func stampAt(at, now time.Time) string { return stamp(at) + ", now " + stamp(now) }
+
+// clip bounds what a caller can put into the audit log, and masks secrets that were sent
+// in the wrong field.
+func clip(s string) string {
+	const limit = 200
+
+	s = secret.Mask(s)
+	if len(s) <= limit {
+		return s
+	}
+
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}

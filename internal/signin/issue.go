@@ -1,0 +1,148 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/token"
+)
+
+// Target is a service that tokens can be for, with their terms.
+type Target struct {
+	Service string
+	Terms   policy.TokenTerms
+	Allow   *policy.Allow // users who may log in at the service; nil: all
+}
+
+// TokenRequest is a client's request for a token.
+type TokenRequest struct {
+	Credential ClientCredential
+	Audience   []string // audiences or names of services; none: the client's only service
+	Scopes     []string // none: all that the client has
+	Targets    []Target // the services to choose from
+	Source     netip.Addr
+	Request    string // ID of the request
+}
+
+// Token issues a token to a client. It returns jeton.ErrNoCredential without a credential,
+// jeton.ErrBadCredential for a bad one, jeton.ErrForbidden for an audience and
+// jeton.ErrScope for a scope that the client does not have, and jeton.ErrUnavailable when
+// the store or the client's key source could not be asked.
+func (l *Logins) Token(ctx context.Context, req TokenRequest) (token.Minted, error) {
+	trail := auditTrail{action: audit.TokenIssue, source: req.Source, request: req.Request}
+	m, err := l.token(ctx, req, &trail)
+	if err != nil {
+		l.audit.Record(trail.event(l.now(), err))
+		return token.Minted{}, fmt.Errorf("issue token: %w", err)
+	}
+
+	return m, nil
+}
+
+func (l *Logins) token(ctx context.Context, req TokenRequest, trail *auditTrail) (token.Minted, error) {
+	c, once, err := l.proveClient(ctx, req.Credential, trail)
+	if err != nil {
+		return token.Minted{}, err
+	}
+
+	target, err := chooseTarget(c, req)
+	if trail.check("service", describeChoice(req.Audience, c.Services), err) != nil {
+		return token.Minted{}, err
+	}
+
+	trail.service = target.Service
+	scopes, err := chooseScopes(c, req.Scopes)
+	if trail.check("scopes", describeChoice(req.Scopes, c.Scopes), err) != nil {
+		return token.Minted{}, err
+	}
+
+	// The assertion is used up last, so that after any other refusal it can be sent again.
+	terms := describeTokenTerms(target.Terms)
+	var lastStep []jeton.Check
+	if once != (token.Once{}) {
+		lastStep = append(lastStep, passed("single use", "not used before"))
+	}
+
+	lastStep = append(lastStep, passed("terms", terms))
+	ev := trail.event(l.now(), nil, lastStep...)
+	m, err := l.tokens.Mint(ctx, token.Request{
+		Owner:  token.ClientOwner(c),
+		Scopes: scopes,
+		Terms:  target.Terms,
+		Once:   once,
+		Source: sourceText(req.Source),
+	}, &ev)
+	if errors.Is(err, token.ErrUsed) {
+		return m, trail.fail("single use", "", Replayed)
+	}
+	if err != nil {
+		return m, trail.check("terms", terms, err)
+	}
+
+	if !m.Recorded {
+		l.audit.Record(ev)
+	}
+
+	return m, nil
+}
+
+// chooseTarget returns the one service that a token is requested for, among those that the
+// client may have tokens for.
+func chooseTarget(c client.Client, req TokenRequest) (Target, error) {
+	if len(req.Audience) > 1 {
+		return Target{}, jeton.WithDetail(jeton.ErrForbidden, "a token is for one service: request one audience")
+	}
+
+	matching := slices.DeleteFunc(slices.Clone(req.Targets), func(t Target) bool {
+		requested := len(req.Audience) == 0 ||
+			slices.Contains(req.Audience, t.Service) || slices.Contains(req.Audience, t.Terms.Audience)
+		return !requested || !slices.Contains(c.Services, t.Service)
+	})
+
+	switch len(matching) {
+	case 0:
+		return Target{}, jeton.ErrForbidden
+	case 1:
+		return matching[0], nil
+	}
+
+	return Target{}, jeton.WithDetail(
+		jeton.ErrForbidden,
+		"name the service that the token is for: audience=NAME or resource=NAME",
+	)
+}
+
+// chooseScopes returns the requested scopes, or an error if the client lacks one.
+func chooseScopes(c client.Client, requested []string) ([]string, error) {
+	if len(requested) == 0 {
+		return c.Scopes, nil
+	}
+	if err := policy.CheckScopes(c.Scopes, requested); err != nil {
+		return nil, err
+	}
+
+	return requested, nil
+}
+
+func describeChoice(requested, allowed []string) string {
+	return clip(fmt.Sprintf("requested %q", requested)) + fmt.Sprintf("; the client may have %v", allowed)
+}
+
+func describeTokenTerms(t policy.TokenTerms) string {
+	s := fmt.Sprintf("%s for %s, lifetime %v", t.Format, t.Audience, t.Lifetime)
+	if t.Delay > 0 {
+		s += fmt.Sprintf(", valid after %v", t.Delay)
+	}
+	if t.MaxUses != policy.Unlimited {
+		s += fmt.Sprintf(", %d uses", t.MaxUses)
+	}
+
+	return s
+}

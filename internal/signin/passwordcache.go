@@ -1,0 +1,98 @@
+package signin
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/cache"
+	"github.com/jeton-auth/jeton/internal/secret"
+)
+
+const (
+	// rememberFor is how long a password that was right is not hashed again.
+	rememberFor = 5 * time.Minute
+	// maxRemembered bounds how many are remembered.
+	maxRemembered = 20_000
+)
+
+// passwordCache remembers names and passwords that were right, so that a client which
+// sends them with each request (RFC 7617) costs one slow hash and not one per request.
+// Its keys are HMACs under a secret of this process, which reveal no password. A change of
+// the account invalidates its entries before the change is answered.
+type passwordCache struct {
+	secret   [sha256.Size]byte
+	verified *cache.Cache[Verified]
+
+	mu         sync.Mutex
+	inProgress map[secret.Hash]chan struct{} // closed when the check is done
+}
+
+func newPasswordCache() *passwordCache {
+	c := &passwordCache{
+		verified:   cache.New[Verified](maxRemembered, nil),
+		inProgress: map[secret.Hash]chan struct{}{},
+	}
+	_, _ = rand.Read(c.secret[:]) // never fails (crypto/rand)
+	return c
+}
+
+// key returns the key of a name and a password. The length separates the two.
+func (c *passwordCache) key(name, password string) secret.Hash {
+	m := hmac.New(sha256.New, c.secret[:])
+	m.Write(binary.BigEndian.AppendUint64(nil, uint64(len(name))))
+	m.Write([]byte(name))
+	m.Write([]byte(password))
+
+	return secret.Hash(m.Sum(nil))
+}
+
+// find returns the user for a key, or nil.
+func (c *passwordCache) find(key secret.Hash, now time.Time) *Verified {
+	v := c.verified.Get(key)
+	if v == nil {
+		return nil
+	}
+
+	age := now.Sub(v.At)
+	if age < 0 || age >= rememberFor { // a clock that is set back does not extend it
+		return nil
+	}
+
+	return v
+}
+
+// lock waits until no other request checks the password, and keeps others from checking it
+// until unlock is called.
+func (c *passwordCache) lock(ctx context.Context, key secret.Hash) (unlock func(), err error) {
+	for {
+		c.mu.Lock()
+		other, busy := c.inProgress[key]
+		if !busy {
+			done := make(chan struct{})
+			c.inProgress[key] = done
+			c.mu.Unlock()
+
+			return func() {
+				c.mu.Lock()
+				delete(c.inProgress, key)
+				c.mu.Unlock()
+				close(done)
+			}, nil
+		}
+
+		c.mu.Unlock()
+
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", jeton.ErrUnavailable, ctx.Err())
+		}
+	}
+}

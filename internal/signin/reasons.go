@@ -1,0 +1,61 @@
+package signin
+
+import (
+	"errors"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/client"
+)
+
+// Reason is why a credential was refused. It is for the operator only.
+type Reason string
+
+// The reasons for a user's password.
+const (
+	UnknownUser   Reason = "unknown user"
+	WrongPassword Reason = "wrong password"
+	Disabled      Reason = "account is disabled"
+)
+
+// The reasons for a client's credential. Package client has those of its keys.
+const (
+	UnknownClient       Reason = Reason(client.UnknownClient)
+	WrongSecret         Reason = "wrong secret"
+	Replayed            Reason = "the assertion has been used before"
+	Malformed           Reason = "not a signed JWT"
+	WrongType           Reason = "typ is not that of an assertion for this purpose"
+	EmbeddedKey         Reason = "the assertion contains or links to a key"
+	NoIssuer            Reason = "the assertion has no iss"
+	OtherClient         Reason = "client_id and the assertion name different clients"
+	WrongAlgorithm      Reason = "the algorithm is not that of the key"
+	WrongSignature      Reason = "the signature is wrong"
+	NoSubject           Reason = "the assertion has no sub"
+	OtherSubject        Reason = "sub is not iss"
+	NoAudience          Reason = "the assertion has no aud"
+	OtherAudience       Reason = "aud is not exactly our issuer"
+	NoExpiry            Reason = "the assertion has no exp"
+	AssertionExpired    Reason = "the assertion has expired"
+	NoIssueTime         Reason = "the assertion has no iat"
+	IssuedInFuture      Reason = "iat is in the future"
+	LifetimeTooLong     Reason = "exp is too long after iat"
+	NotYetValid         Reason = "the assertion is not valid yet (nbf)"
+	NoID                Reason = "the assertion has no jti"
+	IDTooLong           Reason = "jti is too long"
+	IssuedBeforeRestore Reason = "the assertion is from before the database was restored and may have been used"
+)
+
+// refused is jeton.ErrBadCredential with its reason.
+type refused struct{ reason Reason }
+
+func (r *refused) Error() string { return jeton.ErrBadCredential.Error() }
+func (r *refused) Unwrap() error { return jeton.ErrBadCredential }
+
+// ReasonOf returns why a credential was refused, or "". The reason tells a caller which
+// names exist, so only a teaching service shows it.
+func ReasonOf(err error) Reason {
+	var r *refused
+	if errors.As(err, &r) {
+		return r.reason
+	}
+	return ""
+}
