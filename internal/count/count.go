@@ -1,11 +1,11 @@
-// Package count counts uses: of a login, of a token, at a route or at a whole service.
+// Package count counts uses: of a login or a token, at a route or at a whole service.
 //
-// It promises that of any number of concurrent spends of a budget with n uses exactly n
-// succeed, and that each was durable before it was answered; that looking costs nothing;
-// and that what is known to be spent is refused without asking the store. When the store
-// cannot tell, the answer is jeton.ErrUnavailable, and no use has been granted.
+// Of any number of concurrent spends of a budget with n uses left, exactly n succeed.
+// Each is durable before it is answered. A look-up costs no use. A budget that is known
+// to be spent is refused without asking the store. If the store is down, the outcome is
+// jeton.ErrUnavailable and no use was granted.
 //
-// Who holds a credential, and whether it is good, is for others to know.
+// Whether a credential is valid is judged by package gate.
 package count
 
 import (
@@ -19,68 +19,77 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 )
 
-// Use asks for one use of each of some budgets of a holder.
+// Use asks for one use of each of some budgets.
 type Use struct {
-	Holder  int64 // number of a login, or minus the number of a token
+	Holder  int64 // as Key.Holder returns it
 	Budgets []policy.Budget
 }
 
 // Store keeps counts. Methods are safe for concurrent use, on many nodes.
 type Store interface {
-	// Spend takes one use of every budget, or of none. It returns how many of each are
-	// left; or jeton.ErrSpent when one of them has none, with 0 or less for those; or
-	// jeton.ErrBadCredential when the holder has ended. It is a single atomic step
-	// and what it took is durable when it returns.
+	// Spend takes one use of every budget, or of none, in a single atomic step that is durable
+	// when it returns. It returns how many of each are left; or jeton.ErrSpent when one of them
+	// has none, with 0 or less for those; or jeton.ErrBadCredential when the holder is deleted.
 	Spend(ctx context.Context, u Use) (left []int64, err error)
-	// Left returns how many uses of each budget are left and takes nothing; or
-	// jeton.ErrBadCredential when the holder has ended.
+	// Left returns how many uses of each budget are left and takes none; or
+	// jeton.ErrBadCredential when the holder is deleted.
 	Left(ctx context.Context, u Use) ([]int64, error)
 	// BudgetID returns the number of a budget, the same on every call.
 	BudgetID(ctx context.Context, service, name string) (int64, error)
 }
 
-// Key is a credential in memory, as far as its uses go. Its zero value holds
-// nothing; set Number, and Known where there is one, before it is shared. It must not
-// be copied.
+// Key says whose uses are counted: those of a login or of a token. Set its fields before it
+// is shared, and do not copy it.
 type Key struct {
-	Number int64  // as in Use.Holder
-	Known  *Known // what remembers for it; nil: it does itself
+	Login int64  // number of the login, or 0
+	Token int64  // number of the token, or 0
+	Known *Known // remembers what is spent; nil: the key itself does
 
 	spent atomic.Pointer[spent]
 }
 
-// knownSpent reports whether one of the budgets is known to have nothing left, so
-// that a flood of refused requests asks the store nothing. Uses only grow, so what
-// is known never becomes wrong; a raised limit is compared anew.
-func (h *Key) knownSpent(budgets []policy.Budget) bool {
-	if h.Known != nil {
-		return h.Known.has(h.Number, budgets)
+// Holder returns the key as the store keeps it: logins are positive, tokens negative.
+func (k *Key) Holder() int64 {
+	if k.Token != 0 {
+		return -k.Token
 	}
-	s := h.spent.Load()
-	return s != nil && s.has(budgets)
+	return k.Login
 }
 
-func (h *Key) learnSpent(budgets []policy.Budget, left []int64) {
-	if h.Known != nil {
-		h.Known.learn(h.Number, budgets, left)
+// isSpent reports whether one of the budgets is known to have no use left, so that a flood
+// of refused requests does not reach the store. The number of uses never decreases, so
+// this stays true; it is compared with the current limit, which may be raised.
+func (k *Key) isSpent(budgets []policy.Budget) bool {
+	if k.Known != nil {
+		return k.Known.isSpent(k.Holder(), budgets)
+	}
+
+	s := k.spent.Load()
+	return s != nil && s.isSpent(budgets)
+}
+
+// learn remembers which budgets have no use left.
+func (k *Key) learn(budgets []policy.Budget, left []int64) {
+	if k.Known != nil {
+		k.Known.learn(k.Holder(), budgets, left)
 		return
 	}
 
 	for {
-		old := h.spent.Load()
-		var had spent
+		old := k.spent.Load()
+		var before spent
 		if old != nil {
-			had = *old
+			before = *old
 		}
 
-		now := had.learn(budgets, left)
-		if h.spent.CompareAndSwap(old, &now) {
+		after := before.learn(budgets, left)
+		if k.spent.CompareAndSwap(old, &after) {
 			return
 		}
 	}
 }
 
-// Budgets counts uses in a store.
+// Counts counts uses in a store.
 type Counts struct{ store Store }
 
 // New returns the counts of a server.
@@ -88,17 +97,18 @@ func New(s Store) *Counts { return &Counts{s} }
 
 // Spend takes one use of every budget and returns the smallest number left.
 // It returns jeton.ErrSpent, and takes nothing, when one of them has none.
-func (c *Counts) Spend(ctx context.Context, h *Key, budgets []policy.Budget) (int64, error) {
-	if h.knownSpent(budgets) {
+func (c *Counts) Spend(ctx context.Context, k *Key, budgets []policy.Budget) (int64, error) {
+	if k.isSpent(budgets) {
 		return 0, jeton.ErrSpent
 	}
 
-	left, err := c.store.Spend(ctx, Use{Holder: h.Number, Budgets: budgets})
-	switch {
-	case errors.Is(err, jeton.ErrSpent):
-		h.learnSpent(budgets, left)
+	left, err := c.store.Spend(ctx, Use{Holder: k.Holder(), Budgets: budgets})
+	if errors.Is(err, jeton.ErrSpent) {
+		k.learn(budgets, left)
 		return 0, err
-	case err != nil:
+	}
+
+	if err != nil {
 		return 0, fmt.Errorf("spend: %w", err)
 	}
 
@@ -106,13 +116,13 @@ func (c *Counts) Spend(ctx context.Context, h *Key, budgets []policy.Budget) (in
 }
 
 // Left returns the smallest number of uses left, or jeton.ErrSpent when there are none.
-// It takes nothing.
-func (c *Counts) Left(ctx context.Context, h *Key, budgets []policy.Budget) (int64, error) {
+// It takes none.
+func (c *Counts) Left(ctx context.Context, k *Key, budgets []policy.Budget) (int64, error) {
 	if len(budgets) == 0 {
-		return 0, jeton.ErrSpent // as Spend says of no budget
+		return 0, jeton.ErrSpent // as Spend does for no budget
 	}
 
-	left, err := c.store.Left(ctx, Use{Holder: h.Number, Budgets: budgets})
+	left, err := c.store.Left(ctx, Use{Holder: k.Holder(), Budgets: budgets})
 	if err != nil {
 		return 0, fmt.Errorf("look up uses: %w", err)
 	}
@@ -125,7 +135,7 @@ func (c *Counts) Left(ctx context.Context, h *Key, budgets []policy.Budget) (int
 	return n, nil
 }
 
-// BudgetID returns the number that the store knows a budget by.
+// BudgetID returns the number of a budget in the store.
 func (c *Counts) BudgetID(ctx context.Context, service, name string) (int64, error) {
 	id, err := c.store.BudgetID(ctx, service, name)
 	if err != nil {

@@ -23,31 +23,31 @@ import (
 
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
-// asked is a store that counts how often it was asked for uses.
-type asked struct {
+// countingStore counts the calls that reach the store.
+type countingStore struct {
 	*sqlite.DB
 	spends, looks atomic.Int64
 }
 
-func (a *asked) Spend(ctx context.Context, u count.Use) ([]int64, error) {
-	a.spends.Add(1)
-	return a.DB.Spend(ctx, u)
+func (c *countingStore) Spend(ctx context.Context, u count.Use) ([]int64, error) {
+	c.spends.Add(1)
+	return c.DB.Spend(ctx, u)
 }
 
-func (a *asked) Left(ctx context.Context, u count.Use) ([]int64, error) {
-	a.looks.Add(1)
-	return a.DB.Left(ctx, u)
+func (c *countingStore) Left(ctx context.Context, u count.Use) ([]int64, error) {
+	c.looks.Add(1)
+	return c.DB.Left(ctx, u)
 }
 
-// bench is counts over a real store, in which tokens hold uses.
-type bench struct {
+// fixture is counts over a real store, with tokens whose uses are counted.
+type fixture struct {
 	*count.Counts
 	t     *testing.T
-	store *asked
+	store *countingStore
 	owner client.Client
 }
 
-func newBench(t *testing.T) *bench {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "jeton.db")})
 	if err != nil {
@@ -75,292 +75,294 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 
-	s := &asked{DB: db}
-	return &bench{count.New(s), t, s, job}
+	s := &countingStore{DB: db}
+	return &fixture{
+		Counts: count.New(s),
+		t:      t,
+		store:  s,
+		owner:  job,
+	}
 }
 
-// holder makes a token, and returns what its uses hang on as two that hold it see it.
-func (b *bench) holder(text string) (one, two *count.Key) {
-	b.t.Helper()
-	err := b.store.MintToken(b.t.Context(), token.Mint{Keep: true, Record: token.Record{
+// keys creates a token and returns two keys for its uses, as two requests would have.
+func (f *fixture) keys(text string) (one, two *count.Key) {
+	f.t.Helper()
+	err := f.store.MintToken(f.t.Context(), token.Mint{Keep: true, Record: token.Record{
 		Accessor: "t_" + text,
 		Hash:     secret.HashOf(text),
 		Format:   policy.Opaque,
 		Kind:     token.Access,
-		Owner:    token.ClientOwner(b.owner),
+		Owner:    token.ClientOwner(f.owner),
 		MaxUses:  3,
 		Window:   policy.Window{Opens: noon, Closes: noon.Add(time.Hour)},
 		Created:  noon,
 	}})
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 
-	tok, err := b.store.FindToken(b.t.Context(), secret.HashOf(text))
+	tok, err := f.store.FindToken(f.t.Context(), secret.HashOf(text))
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 
-	return &count.Key{Number: -tok.Number}, &count.Key{Number: -tok.Number}
+	return &count.Key{Token: tok.Number}, &count.Key{Token: tok.Number}
 }
 
-func (b *bench) budget(name string, most int64) policy.Budget {
-	b.t.Helper()
-	id, err := b.BudgetID(b.t.Context(), "shop", name)
+func (f *fixture) budget(name string, limit int64) policy.Budget {
+	f.t.Helper()
+	id, err := f.BudgetID(f.t.Context(), "shop", name)
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 
-	return policy.Budget{ID: id, Name: name, Max: most}
+	return policy.Budget{ID: id, Name: name, Max: limit}
 }
 
-// spends expects what a spend says, and whether it asked the store.
-func (b *bench) spends(h *count.Key, want int64, outcome error, asks bool, budgets ...policy.Budget) {
-	b.t.Helper()
-	before := b.store.spends.Load()
-	left, err := b.Spend(b.t.Context(), h, budgets)
+// spend spends a use, and checks the result and whether the store was asked.
+func (f *fixture) spend(k *count.Key, want int64, outcome error, asks bool, budgets ...policy.Budget) {
+	f.t.Helper()
+	before := f.store.spends.Load()
+	left, err := f.Spend(f.t.Context(), k, budgets)
 	if left != want || !errors.Is(err, outcome) {
-		b.t.Errorf("Spend = %d, %v, want %d, %v", left, err, want, outcome)
+		f.t.Errorf("Spend = %d, %v, want %d, %v", left, err, want, outcome)
 	}
 
-	got := b.store.spends.Load() > before
+	got := f.store.spends.Load() > before
 	if got != asks {
-		b.t.Errorf("the store was asked: %t, want %t", got, asks)
+		f.t.Errorf("the store was asked = %t, want %t", got, asks)
 	}
 }
 
-func TestWhatIsKnownToBeSpentAsksNobody(t *testing.T) {
-	b := newBench(t)
-	h, other := b.holder("one")
-	own, route := b.budget("own", 2), b.budget("route", 5)
-	b.spends(h, 1, nil, true, own, route)
-	b.spends(h, 0, nil, true, own)
+func TestASpentBudgetDoesNotAskTheStoreAgain(t *testing.T) {
+	f := newFixture(t)
+	key, other := f.keys("one")
+	own, route := f.budget("own", 2), f.budget("route", 5)
+	f.spend(key, 1, nil, true, own, route)
+	f.spend(key, 0, nil, true, own)
 
-	b.spends(h, 0, jeton.ErrSpent, true, own) // it is heard of here
+	f.spend(key, 0, jeton.ErrSpent, true, own) // now known to be spent
 
 	for range 3 {
-		b.spends(h, 0, jeton.ErrSpent, false, own)
-		b.spends(h, 0, jeton.ErrSpent, false, route, own)
+		f.spend(key, 0, jeton.ErrSpent, false, own)
+		f.spend(key, 0, jeton.ErrSpent, false, route, own)
 	}
 
-	b.spends(h, 3, nil, true, route) // what is left of another budget is not touched
-	if left, err := b.Left(t.Context(), h, []policy.Budget{route}); left != 3 || err != nil {
-		t.Errorf("Left = %d, %v, want 3: what was refused took nothing", left, err)
+	f.spend(key, 3, nil, true, route) // the other budget is untouched
+	if left, err := f.Left(t.Context(), key, []policy.Budget{route}); left != 3 || err != nil {
+		t.Errorf("Left = %d, %v, want 3: a refused spend takes no use", left, err)
 	}
 
-	t.Run("another holder of the same has to hear of it first", func(t *testing.T) {
-		b.spends(other, 0, jeton.ErrSpent, true, own, route)
-		b.spends(other, 0, jeton.ErrSpent, false, own, route)
+	t.Run("another key of the same token asks the store once", func(t *testing.T) {
+		f.spend(other, 0, jeton.ErrSpent, true, own, route)
+		f.spend(other, 0, jeton.ErrSpent, false, own, route)
 	})
 
-	t.Run("a raised limit is asked for anew", func(t *testing.T) {
+	t.Run("a raised limit asks the store again", func(t *testing.T) {
 		more := own
 		more.Max = 3
-		b.spends(h, 0, nil, true, more)
-		b.spends(h, 0, jeton.ErrSpent, true, more)
-		b.spends(h, 0, jeton.ErrSpent, false, more)
+		f.spend(key, 0, nil, true, more)
+		f.spend(key, 0, jeton.ErrSpent, true, more)
+		f.spend(key, 0, jeton.ErrSpent, false, more)
 	})
 
-	t.Run("a lowered one is not", func(t *testing.T) {
+	t.Run("a lowered limit does not", func(t *testing.T) {
 		less := own
 		less.Max = 1
-		b.spends(h, 0, jeton.ErrSpent, false, less)
-		b.spends(h, 0, jeton.ErrSpent, false, own)
+		f.spend(key, 0, jeton.ErrSpent, false, less)
+		f.spend(key, 0, jeton.ErrSpent, false, own)
 	})
 
-	t.Run("nor does it help to ask often", func(t *testing.T) {
-		before := b.store.spends.Load()
+	t.Run("nor do concurrent spends", func(t *testing.T) {
+		before := f.store.spends.Load()
 		var wg sync.WaitGroup
 		for range 64 {
 			wg.Go(func() {
-				if _, err := b.Spend(t.Context(), h, []policy.Budget{own}); !errors.Is(err, jeton.ErrSpent) {
-					t.Errorf("Spend: %v, want ErrSpent", err)
+				if _, err := f.Spend(t.Context(), key, []policy.Budget{own}); !errors.Is(err, jeton.ErrSpent) {
+					t.Errorf("Spend = %v, want ErrSpent", err)
 				}
 			})
 		}
 
 		wg.Wait()
-		n := b.store.spends.Load() - before
+		n := f.store.spends.Load() - before
 		if n != 0 {
-			t.Errorf("the store was asked %d times", n)
+			t.Errorf("the store was asked %d times, want 0", n)
 		}
 	})
 }
 
-// TestHoldersThatComeAndGoKnowTheSame makes a holder for every spend, as requests do.
-func TestHoldersThatComeAndGoKnowTheSame(t *testing.T) {
-	b := newBench(t)
+func TestKeysOfOneRequestEachShareWhatIsKnown(t *testing.T) {
+	f := newFixture(t)
 	known := count.NewKnown(64)
-	h, _ := b.holder("one")
-	fresh := func() *count.Key { return &count.Key{Number: h.Number, Known: known} }
-	own, route := b.budget("own", 1), b.budget("route", 2)
-	b.spends(fresh(), 0, nil, true, own, route)
+	key, _ := f.keys("one")
+	newKey := func() *count.Key { return &count.Key{Token: key.Token, Known: known} }
+	own, route := f.budget("own", 1), f.budget("route", 2)
+	f.spend(newKey(), 0, nil, true, own, route)
 
-	b.spends(fresh(), 0, jeton.ErrSpent, true, own)
-	b.spends(fresh(), 0, jeton.ErrSpent, false, own)
-	b.spends(fresh(), 0, nil, true, route)
-	b.spends(fresh(), 0, jeton.ErrSpent, true, route)
+	f.spend(newKey(), 0, jeton.ErrSpent, true, own)
+	f.spend(newKey(), 0, jeton.ErrSpent, false, own)
+	f.spend(newKey(), 0, nil, true, route)
+	f.spend(newKey(), 0, jeton.ErrSpent, true, route)
 
 	for range 3 {
-		b.spends(fresh(), 0, jeton.ErrSpent, false, route)
-		b.spends(fresh(), 0, jeton.ErrSpent, false, own)
+		f.spend(newKey(), 0, jeton.ErrSpent, false, route)
+		f.spend(newKey(), 0, jeton.ErrSpent, false, own)
 	}
 
 	more := own
 	more.Max = 2
-	b.spends(fresh(), 0, nil, true, more)
-	other, _ := b.holder("two")
+	f.spend(newKey(), 0, nil, true, more)
+	other, _ := f.keys("two")
 	other.Known = known
 
-	b.spends(other, 0, nil, true, own, route)
+	f.spend(other, 0, nil, true, own, route)
 }
 
-func TestWhatIsKnownIsBounded(t *testing.T) {
-	b := newBench(t)
-	known := count.NewKnown(64) // one a shard
-	own := b.budget("own", 1)
-	var holders []*count.Key
+func TestWhatIsKnownToBeSpentIsBounded(t *testing.T) {
+	f := newFixture(t)
+	known := count.NewKnown(64) // one per shard
+	own := f.budget("own", 1)
+	var keys []*count.Key
 	for i := range 130 {
-		h, _ := b.holder(fmt.Sprint("holder-", i))
-		h.Known = known
-		b.spends(h, 0, nil, true, own)
-		b.spends(h, 0, jeton.ErrSpent, true, own)
-		b.spends(h, 0, jeton.ErrSpent, false, own)
+		key, _ := f.keys(fmt.Sprint("token-", i))
+		key.Known = known
+		f.spend(key, 0, nil, true, own)
+		f.spend(key, 0, jeton.ErrSpent, true, own)
+		f.spend(key, 0, jeton.ErrSpent, false, own)
 
-		holders = append(holders, h)
+		keys = append(keys, key)
 	}
 
 	remembered := 0
-	for _, h := range slices.Backward(holders) { // those that come last are known
-		before := b.store.spends.Load()
-		if _, err := b.Spend(t.Context(), h, []policy.Budget{own}); !errors.Is(err, jeton.ErrSpent) {
-			t.Fatalf("Spend: %v, want ErrSpent", err)
+	for _, key := range slices.Backward(keys) { // the last ones are known
+		before := f.store.spends.Load()
+		if _, err := f.Spend(t.Context(), key, []policy.Budget{own}); !errors.Is(err, jeton.ErrSpent) {
+			t.Fatalf("Spend = %v, want ErrSpent", err)
 		}
-		if b.store.spends.Load() == before {
+		if f.store.spends.Load() == before {
 			remembered++
 		}
 	}
 
 	if remembered != 64 {
-		t.Errorf("%d holders are known to have spent, want 64", remembered)
+		t.Errorf("%d keys are known to be spent, want 64", remembered)
 	}
 }
 
-func TestExactlyAsManyAsThereAre(t *testing.T) {
-	b := newBench(t)
-	one, two := b.holder("one")
-	own, route := b.budget("own", 7), b.budget("route", 5)
+func TestConcurrentSpendsSucceedAsOftenAsUsesAreLeft(t *testing.T) {
+	f := newFixture(t)
+	one, two := f.keys("one")
+	own, route := f.budget("own", 7), f.budget("route", 5)
 	var both, alone atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 64 {
 		wg.Go(func() {
-			h := one
+			key := one
 			budgets := []policy.Budget{own, route}
 			won := &both
 
 			if i%2 == 0 {
-				h = two
+				key = two
 			}
 			if i%4 < 2 {
 				budgets, won = budgets[:1], &alone
 			}
 
-			switch _, err := b.Spend(t.Context(), h, budgets); {
-			case err == nil:
+			_, err := f.Spend(t.Context(), key, budgets)
+			if err == nil {
 				won.Add(1)
-			case !errors.Is(err, jeton.ErrSpent):
-				t.Errorf("Spend: %v", err)
+			} else if !errors.Is(err, jeton.ErrSpent) {
+				t.Errorf("Spend = %v, want ErrSpent", err)
 			}
 		})
 	}
 
-	if wg.Wait(); both.Load()+alone.Load() != 7 || both.Load() > 5 {
+	wg.Wait()
+	if both.Load()+alone.Load() != 7 || both.Load() > 5 {
 		t.Errorf(
-			"%d spends of both and %d of the one alone, want 7 together and at most 5 of both",
+			"%d spends of both budgets and %d of one, want 7 in total and at most 5 of both",
 			both.Load(),
 			alone.Load(),
 		)
 	}
 }
 
-func TestLookingTakesNothing(t *testing.T) {
-	b := newBench(t)
-	h, _ := b.holder("one")
-	few, many := b.budget("few", 1), b.budget("many", 9)
+func TestLeftTakesNoUse(t *testing.T) {
+	f := newFixture(t)
+	key, _ := f.keys("one")
+	few, many := f.budget("few", 1), f.budget("many", 9)
 	for range 5 {
-		if left, err := b.Left(t.Context(), h, []policy.Budget{many, few}); left != 1 || err != nil {
+		if left, err := f.Left(t.Context(), key, []policy.Budget{many, few}); left != 1 || err != nil {
 			t.Errorf("Left = %d, %v, want 1, the smaller of the two", left, err)
 		}
 	}
 
-	b.spends(h, 0, nil, true, many, few)
+	f.spend(key, 0, nil, true, many, few)
 
-	for range 2 { // what is spent is looked up all the same: a look is for whoever wants to know
-		before := b.store.looks.Load()
-		if left, err := b.Left(t.Context(), h, []policy.Budget{
-			many,
-			few,
-		}); left != 0 || !errors.Is(err, jeton.ErrSpent) || b.store.looks.Load() == before {
-			t.Errorf("Left = %d, %v, want ErrSpent", left, err)
+	for range 2 { // Left asks the store even when the budget is known to be spent
+		before := f.store.looks.Load()
+		left, err := f.Left(t.Context(), key, []policy.Budget{many, few})
+		if left != 0 || !errors.Is(err, jeton.ErrSpent) || f.store.looks.Load() == before {
+			t.Errorf("Left = %d, %v, want ErrSpent from the store", left, err)
 		}
 	}
 
-	if left, err := b.Left(t.Context(), h, []policy.Budget{many}); left != 8 || err != nil {
+	if left, err := f.Left(t.Context(), key, []policy.Budget{many}); left != 8 || err != nil {
 		t.Errorf("Left = %d, %v, want 8", left, err)
 	}
 }
 
-func TestWhatIsNotSpent(t *testing.T) {
-	b := newBench(t)
-	h, _ := b.holder("one")
-	own := b.budget("own", 1)
-	t.Run("nobody holds anything without a number", func(t *testing.T) {
-		b.spends(&count.Key{}, 0, jeton.ErrBadCredential, true, own)
-		if _, err := b.Left(t.Context(), &count.Key{}, []policy.Budget{own}); !errors.Is(err, jeton.ErrBadCredential) {
-			t.Errorf("Left: %v", err)
+func TestOtherOutcomesAreNotTakenForSpent(t *testing.T) {
+	f := newFixture(t)
+	key, _ := f.keys("one")
+	own := f.budget("own", 1)
+	t.Run("a key without a number", func(t *testing.T) {
+		f.spend(&count.Key{}, 0, jeton.ErrBadCredential, true, own)
+		if _, err := f.Left(t.Context(), &count.Key{}, []policy.Budget{own}); !errors.Is(err, jeton.ErrBadCredential) {
+			t.Errorf("Left = %v, want ErrBadCredential", err)
 		}
 	})
 
-	t.Run("no budget gives nothing", func(t *testing.T) {
-		if _, err := b.Spend(t.Context(), h, nil); !errors.Is(err, jeton.ErrSpent) {
-			t.Errorf("Spend: %v", err)
+	t.Run("no budget", func(t *testing.T) {
+		if _, err := f.Spend(t.Context(), key, nil); !errors.Is(err, jeton.ErrSpent) {
+			t.Errorf("Spend of no budget = %v, want ErrSpent", err)
 		}
-		if _, err := b.Left(t.Context(), h, nil); !errors.Is(err, jeton.ErrSpent) {
-			t.Errorf("Left: %v", err)
+		if _, err := f.Left(t.Context(), key, nil); !errors.Is(err, jeton.ErrSpent) {
+			t.Errorf("Left of no budget = %v, want ErrSpent", err)
 		}
 	})
 
-	t.Run("a holder that has ended is not taken for spent, nor remembered as it", func(t *testing.T) {
-		gone, _ := b.holder("gone")
-		if err := b.store.EndTokens(t.Context(), token.Which{
-			Accessor: "t_gone",
-		}, nil, jeton.Event{Time: noon}); err != nil {
+	t.Run("a revoked token", func(t *testing.T) {
+		revoked, _ := f.keys("revoked")
+		err := f.store.EndTokens(t.Context(), token.Which{Accessor: "t_revoked"}, nil, jeton.Event{Time: noon})
+		if err != nil {
 			t.Fatal(err)
 		}
 
-		b.spends(gone, 0, jeton.ErrBadCredential, true, own)
-		b.spends(gone, 0, jeton.ErrBadCredential, true, own)
+		f.spend(revoked, 0, jeton.ErrBadCredential, true, own)
+		f.spend(revoked, 0, jeton.ErrBadCredential, true, own)
 	})
 
-	t.Run("a store that cannot tell grants nothing, and nothing is remembered", func(t *testing.T) {
+	t.Run("a store that is down", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 
-		if _, err := b.Left(ctx, h, []policy.Budget{own}); !errors.Is(err, jeton.ErrUnavailable) {
-			t.Errorf("Left: %v, want ErrUnavailable", err)
+		if _, err := f.Left(ctx, key, []policy.Budget{own}); !errors.Is(err, jeton.ErrUnavailable) {
+			t.Errorf("Left = %v, want ErrUnavailable", err)
 		}
 
-		b.spends(h, 0, nil, true, own)
-		if err := b.store.Close(); err != nil {
+		f.spend(key, 0, nil, true, own)
+		if err := f.store.Close(); err != nil {
 			t.Fatal(err)
 		}
 
-		fresh := &count.Key{Number: h.Number}
-		b.spends(fresh, 0, jeton.ErrUnavailable, true, own)
-		b.spends(fresh, 0, jeton.ErrUnavailable, true, own)
+		other := &count.Key{Token: key.Token}
+		f.spend(other, 0, jeton.ErrUnavailable, true, own)
+		f.spend(other, 0, jeton.ErrUnavailable, true, own)
 
-		if _, err := b.BudgetID(t.Context(), "shop", "new"); !errors.Is(err, jeton.ErrUnavailable) {
-			t.Errorf("BudgetID: %v, want ErrUnavailable", err)
+		if _, err := f.BudgetID(t.Context(), "shop", "new"); !errors.Is(err, jeton.ErrUnavailable) {
+			t.Errorf("BudgetID = %v, want ErrUnavailable", err)
 		}
 	})
 }

@@ -7,15 +7,16 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 )
 
-// spent is what a holder is known to have used of some budgets: uses only grow.
-type spent []known
+// spent is what a holder is known to have used at least, by budget.
+type spent []used
 
-type known struct{ budget, used int64 }
+type used struct{ budget, uses int64 }
 
-func (s spent) has(budgets []policy.Budget) bool {
-	for _, k := range s {
-		for _, b := range budgets {
-			if k.budget == b.ID && k.used >= b.Max {
+// isSpent reports whether one of the budgets has no use left.
+func (s spent) isSpent(budgets []policy.Budget) bool {
+	for _, b := range budgets {
+		for _, u := range s {
+			if u.budget == b.ID && u.uses >= b.Max {
 				return true
 			}
 		}
@@ -24,66 +25,65 @@ func (s spent) has(budgets []policy.Budget) bool {
 	return false
 }
 
-// learn returns a copy of s with the budgets of which nothing is left: one element a budget.
+// learn returns a copy of s that also has the budgets with no use left.
 func (s spent) learn(budgets []policy.Budget, left []int64) spent {
 	s = slices.Clone(s)
-next:
 	for i, b := range budgets {
 		if i >= len(left) || left[i] > 0 {
 			continue
 		}
 
-		for j := range s {
-			if s[j].budget == b.ID {
-				s[j].used = max(s[j].used, b.Max)
-				continue next
-			}
+		at := slices.IndexFunc(s, func(u used) bool { return u.budget == b.ID })
+		if at < 0 {
+			s = append(s, used{b.ID, b.Max})
+			continue
 		}
 
-		s = append(s, known{b.ID, b.Max})
+		s[at].uses = max(s[at].uses, b.Max)
 	}
 
 	return s
 }
 
-// Known remembers by their number what holders have spent, where values of Holder come
-// and go with every request. Its size is bounded: what makes room costs a question to
-// the store when it is asked for again. It is safe for concurrent use.
+// Known remembers what holders have spent, for keys that live no longer than a request.
+// Its size is bounded; a holder that was dropped to make room costs one question to the
+// store. It is safe for concurrent use.
 type Known struct {
 	shards [64]struct {
 		mu    sync.RWMutex
-		spent map[int64]spent
-		_     [32]byte // keeps neighbours off one cache line
+		spent map[int64]spent // by holder
+		_     [32]byte        // keeps neighbours off one cache line
 	}
-	most int // holders a shard
+	limit int // holders per shard
 }
 
-// NewKnown returns what remembers for about so many holders.
+// NewKnown returns a Known for about the given number of holders.
 func NewKnown(holders int) *Known {
 	k := &Known{}
-	k.most = max(holders/len(k.shards), 1)
+	k.limit = max(holders/len(k.shards), 1)
 	return k
 }
 
-func (k *Known) has(number int64, budgets []policy.Budget) bool {
-	s := &k.shards[uint64(number)%uint64(len(k.shards))]
+func (k *Known) isSpent(holder int64, budgets []policy.Budget) bool {
+	s := &k.shards[uint64(holder)%uint64(len(k.shards))]
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.spent[number].has(budgets)
+
+	return s.spent[holder].isSpent(budgets)
 }
 
-func (k *Known) learn(number int64, budgets []policy.Budget, left []int64) {
-	s := &k.shards[uint64(number)%uint64(len(k.shards))]
+func (k *Known) learn(holder int64, budgets []policy.Budget, left []int64) {
+	s := &k.shards[uint64(holder)%uint64(len(k.shards))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	had, ok := s.spent[number]
-	now := had.learn(budgets, left)
-	if len(now) == 0 {
+	before, ok := s.spent[holder]
+	after := before.learn(budgets, left)
+	if len(after) == 0 {
 		return
 	}
 
-	if !ok && len(s.spent) >= k.most {
+	if !ok && len(s.spent) >= k.limit {
 		for other := range s.spent { // an arbitrary one
 			delete(s.spent, other)
 			break
@@ -94,5 +94,5 @@ func (k *Known) learn(number int64, budgets []policy.Budget, left []int64) {
 		s.spent = map[int64]spent{}
 	}
 
-	s.spent[number] = now
+	s.spent[holder] = after
 }

@@ -39,6 +39,7 @@ func (b Basic) Read(ctx context.Context, req *Request) (Credential, error) {
 	if isToken(name) {
 		return b.readToken(ctx, req, name)
 	}
+
 	if isToken(password) {
 		return b.readToken(ctx, req, password)
 	}

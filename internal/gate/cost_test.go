@@ -151,6 +151,7 @@ func TestWhatCosts(t *testing.T) {
 				if a := f.Ask("HEAD", "shop", path, "Cookie", c); a.Status != 200 || a.Left() != "3" || a.Body != "" {
 					t.Errorf("HEAD %s: %d %q, left %s, want 200, nothing and 3", path, a.Status, a.Body, a.Left())
 				}
+
 				if a := f.Ask(
 					"OPTIONS",
 					"shop",

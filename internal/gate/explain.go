@@ -52,6 +52,7 @@ func event(req *Request, c Credential) jeton.Event {
 	if c != nil {
 		e.Actor = Actor(c.Principal())
 	}
+
 	return e
 }
 
@@ -126,6 +127,7 @@ func describeScope(req *Request, p jeton.Principal) string {
 	if a.Allow != nil {
 		s += "; allowed are " + a.Allow.String()
 	}
+
 	if len(a.Scopes) > 0 {
 		s += fmt.Sprintf("; needed are scopes %v", a.Scopes)
 	}

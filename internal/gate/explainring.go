@@ -39,6 +39,7 @@ func (r *recentDecisions) add(req *Request, d Decision) {
 
 	// Secrets are in these.
 	slot.request.Header, slot.request.Body = nil, nil
+
 	slot.request.Method, slot.request.Path = "", ""
 }
 

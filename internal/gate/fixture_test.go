@@ -79,6 +79,7 @@ func newFixture(t *testing.T, yaml string, options ...jetontest.Option) *fixture
 		"PORT":       "0",
 		"ADMIN_PORT": "0",
 	}
+
 	for name, value := range env {
 		options = append(options, jetontest.Env(name, value))
 	}

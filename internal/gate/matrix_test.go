@@ -83,6 +83,7 @@ func (m *matrix) personal(owner string, uses int64, notBefore time.Time) (text, 
 		NotBefore: notBefore,
 		Expires:   time.UnixMilli(m.now.Load()).Add(10 * time.Minute),
 	}, &made)
+
 	return made.Secret, made.Accessor
 }
 
@@ -347,11 +348,13 @@ func TestTheHeaderComesBeforeTheCookie(t *testing.T) {
 	m := newMatrix(t)
 	name, password := m.person()
 	other, otherPassword := m.person()
+
 	cookie, text := m.Enter(
 		"app",
 		name,
 		password,
 	), func() string { t, _ := m.personal(other, 0, time.Time{}); return t }()
+
 	for _, tc := range []struct {
 		name, cookie, header string
 		status               int

@@ -294,6 +294,7 @@ func (f *fixture) oneRoute(t *testing.T, s config.Service, r config.Route, h han
 			after.Left(),
 		)
 	}
+
 	if r.MaxUses != nil && r.Allow == nil && before.Left() == "" {
 		t.Error("HEAD does not tell how many uses are left")
 	}

@@ -53,7 +53,7 @@ func newLive(r *Record) *Live {
 		ipv4:    numbered,
 	}
 
-	l.Number = r.Login
+	l.Key.Login = r.Login
 	l.lastUsed.Store(r.LastUsed.UnixMilli())
 
 	return l

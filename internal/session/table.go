@@ -253,7 +253,7 @@ func (t *table) live(e *entry, h *secret.Hash) *Live {
 		ipv4:    source,
 	}
 
-	l.Number, l.Known = l.Login, t.spent
+	l.Key.Login, l.Known = l.Login, t.spent
 	l.lastUsed.Store(e.lastUsed())
 
 	return l

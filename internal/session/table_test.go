@@ -187,7 +187,7 @@ func TestASessionIsFoundAsItWasRead(t *testing.T) {
 				}
 
 				got.Created, got.LastUsed = r.Created, r.LastUsed
-				if !reflect.DeepEqual(got, r) || l.Number != r.Login {
+				if !reflect.DeepEqual(got, r) || l.Key.Login != r.Login {
 					t.Errorf("%s: found is %+v, want %+v", look, got, r)
 				}
 

@@ -118,6 +118,7 @@ func (l *Logins) checkSignature(ctx context.Context, c client.Client, signed jos
 			trail.pass("signature", fmt.Sprintf("key %s, %s", k.ID, k.Alg))
 			return nil
 		}
+
 		if errors.Is(err, jose.ErrSignature) {
 			reason = WrongSignature
 		}

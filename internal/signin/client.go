@@ -117,6 +117,7 @@ func (l *Logins) AddKey(
 		l.audit.Record(ev)
 		return jeton.WithDetail(jeton.ErrInvalid, "invalid proof: want a JWT for this server, signed by the new key")
 	}
+
 	if err != nil {
 		return err
 	}
@@ -139,6 +140,7 @@ func (l *Logins) checkPossession(
 	if claims.Issuer != c.Name {
 		return trail.fail("issuer", clip(claims.Issuer), OtherClient)
 	}
+
 	if signed.Verify(key) != nil {
 		return trail.fail("signature", "key "+key.ID, WrongSignature)
 	}

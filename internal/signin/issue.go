@@ -72,6 +72,7 @@ func (l *Logins) token(ctx context.Context, req TokenRequest, trail *auditTrail)
 
 	lastStep = append(lastStep, passed("terms", terms))
 	ev := trail.event(l.now(), nil, lastStep...)
+
 	m, err := l.tokens.Mint(ctx, token.Request{
 		Owner:  token.ClientOwner(c),
 		Scopes: scopes,

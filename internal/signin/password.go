@@ -136,6 +136,7 @@ func (l *Logins) start(
 		Groups: acct.Groups,
 		Since:  l.now(),
 	}
+
 	if req.Allow != nil {
 		if err := trail.check("allowed users", req.Allow.String(), req.Allow.Check(user)); err != nil {
 			return session.Started{}, jeton.Principal{}, err
@@ -150,6 +151,7 @@ func (l *Logins) start(
 		Network:  limit.Network(req.Source),
 		Replaces: req.Replaces,
 	}
+
 	terms := describeTerms(req.Terms)
 	lastStep := []jeton.Check{passed("terms", terms)}
 	if req.Replaces != 0 {

@@ -454,6 +454,7 @@ func TestLogout(t *testing.T) {
 			here := f.Enter("timed", name, pw)
 			twin := f.Enter("timed", name, pw)
 			there := f.Enter("other", name, pw)
+
 			a := f.Send(
 				f.Client(),
 				"POST",
@@ -464,6 +465,7 @@ func TestLogout(t *testing.T) {
 				"Content-Type",
 				"application/x-www-form-urlencoded",
 			)
+
 			gone := a.Header.Get("Set-Cookie")
 			if a.Status != 200 || !strings.HasPrefix(gone, "__Host-jeton=;") || !strings.Contains(gone, "Max-Age=0") {
 				t.Errorf("%d, Set-Cookie %q, want 200 and the cookie taken away", a.Status, gone)

@@ -39,6 +39,7 @@ func newPasswordCache() *passwordCache {
 		verified:   cache.New[Verified](maxRemembered, nil),
 		inProgress: map[secret.Hash]chan struct{}{},
 	}
+
 	_, _ = rand.Read(c.secret[:]) // never fails (crypto/rand)
 	return c
 }

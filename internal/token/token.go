@@ -283,7 +283,7 @@ type Live struct {
 
 func (t *Tokens) newLive(r Record) *Live {
 	l := &Live{Record: r}
-	l.Key.Number = -r.Number
+	l.Key.Token = r.Number
 
 	if r.MaxUses != policy.Unlimited {
 		l.own = []policy.Budget{{ID: t.budget, Name: "token", Max: r.MaxUses}}
