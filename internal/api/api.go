@@ -94,7 +94,7 @@ func (c caller) actor() string {
 	case c.operator:
 		return "operator"
 	case c.IsZero():
-		return "nobody"
+		return "anonymous"
 	}
 
 	return gate.Actor(c.Principal)

@@ -67,23 +67,23 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 	call("PUT /users/{name}/password", 204, api.NewPassword{Password: right}, user...)
 	call("PUT /users/{name}/disabled", 204, api.Disabled{}, user...)
 	call("PUT /users/{name}/groups", 204, api.Groups{Groups: []string{"staff"}}, user...)
-	call("POST /users/{name}/allow-login", 204, api.AllowLogin{Service: "people"}, user...)
+	call("POST /users/{name}/allow-login", 204, api.AllowLogin{Service: "portal"}, user...)
 
 	call("POST /users/import", 200, api.Import{Users: []api.Moved{{Name: "carl"}}})
 	call("GET /users/export", 200, nil)
 	call("GET /stats", 200, nil)
 
-	b := &bench{Server: s, t: t, client: s.Client()}
-	refused := b.ask("GET", "/users/me", "")
+	b := &site{Server: s, t: t, client: s.Client()}
+	refused := b.send("GET", "/users/me", "")
 
-	want(t, "login", b.ask("POST", "/auth_session/login", `{"name":"diane","password":"`+right+`"}`), 200)
+	want(t, "login", b.send("POST", "/auth_session/login", `{"name":"diane","password":"`+right+`"}`), 200)
 	call("GET /sessions", 200, nil)
 	call("DELETE /sessions?user=diane", 200, nil)
 
 	made := call("POST /tokens", 201, api.NewToken{
 		User:     "diane",
 		Name:     "job",
-		Services: []string{"people"},
+		Services: []string{"portal"},
 		Expires:  time.Now().Add(time.Hour),
 	})
 
@@ -94,7 +94,7 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 	call("DELETE /tokens/{accessor}", 204, nil, accessor...)
 
 	client := []string{"{name}", "job"}
-	call("POST /clients", 201, api.NewClient{Name: "job", Services: []string{"people"}, Secret: true})
+	call("POST /clients", 201, api.NewClient{Name: "job", Services: []string{"portal"}, Secret: true})
 	call("GET /clients", 200, nil)
 	call("PUT /clients/{name}/terms", 204, api.ClientTerms{Scopes: &[]string{"read"}}, client...)
 	call("PUT /clients/{name}/disabled", 204, api.Disabled{}, client...)

@@ -71,8 +71,8 @@ func kept(t *testing.T, what, sent string, a jetontest.Answer, member string) bo
 
 // TestHostileText sends strings that have broken other programs in every field.
 func TestHostileText(t *testing.T) {
-	b := newBench(t)
-	admin, diane := b.person("admin"), b.person()
+	b := start(t)
+	admin, diane := b.newUser("admin"), b.newUser()
 	soon := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
 	names, tokens := 0, 0
 	all := naughty(t)
@@ -127,7 +127,7 @@ func TestHostileText(t *testing.T) {
 				t.Errorf("password %q: %d %s", pw, a.Status, a.Body)
 			}
 
-			a := b.ask("POST", "/auth_session/login", body(t, map[string]any{"name": diane.Name, "password": pw}))
+			a := b.send("POST", "/auth_session/login", body(t, map[string]any{"name": diane.Name, "password": pw}))
 			diane.cookie = a.Cookies()
 
 			if a.Status != want {

@@ -123,7 +123,12 @@ func (a *API) exportUsers(w *web.Reply, r *http.Request, c caller) error {
 		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid limit: want 1 to %d", MaxExport))
 	}
 
-	accounts, next, err := a.Accounts.Export(r.Context(), c.actor(), account.Page{After: int64(after), Limit: limit})
+	page := account.Page{After: int64(after), Limit: limit}
+	accounts, next, err := a.Accounts.Export(
+		r.Context(),
+		c.actor(),
+		page,
+	)
 	if err != nil {
 		return err
 	}

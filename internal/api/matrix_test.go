@@ -36,41 +36,42 @@ users:
   - name: declared
     email: Declared@example.org
     first_name: Dee
-    password_hash: $argon2id$v=19$m=19456,t=2,p=1$1PCBIeRl9jh5RZ3wuB0tWg$Brk0ImOifExtrG14kJBF6YRdJBufVb+vvHzbVfIR/NM # alice_pw
+    # alice_pw
+    password_hash: $argon2id$v=19$m=19456,t=2,p=1$1PCBIeRl9jh5RZ3wuB0tWg$Brk0ImOifExtrG14kJBF6YRdJBufVb+vvHzbVfIR/NM
 services:
-  - name: people
+  - name: portal
     listen: localhost:0
     accept: [session, token, basic]
     tokens: {}
     users_api: {clients: [provisioner]}
 `
 
-// bench is a server with the API, and those who ask it.
-type bench struct {
+// site is a server with the API at a service, and a client without cookies.
+type site struct {
 	*jetontest.Server
 	t      *testing.T
 	client *http.Client
-	people int // made so far
+	users  int // created so far
 }
 
-func newBench(t *testing.T, options ...jetontest.Option) *bench {
+func start(t *testing.T, options ...jetontest.Option) *site {
 	t.Helper()
 	s := jetontest.Start(t, usersConf, options...)
-	return &bench{Server: s, t: t, client: s.Client()}
+	return &site{Server: s, t: t, client: s.Client()}
 }
 
-// someone is a person and how they prove it.
-type someone struct {
+// testUser is a user with credentials.
+type testUser struct {
 	jeton.User
 	cookie string
 	basic  string
 }
 
-// person makes somebody who has logged in.
-func (b *bench) person(groups ...string) someone {
+// newUser creates a user and logs it in.
+func (b *site) newUser(groups ...string) testUser {
 	b.t.Helper()
-	b.people++
-	name := fmt.Sprintf("p%d", b.people)
+	b.users++
+	name := fmt.Sprintf("p%d", b.users)
 	in := map[string]any{
 		"name":       name,
 		"password":   right,
@@ -78,10 +79,10 @@ func (b *bench) person(groups ...string) someone {
 		"email":      name + "@example.org",
 		"first_name": "First of " + name,
 	}
-	p := someone{basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+right))}
+	p := testUser{basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+right))}
 	b.MustControl("POST", "/api/v1/users", in, &p.User)
 
-	a := b.ask("POST", "/auth_session/login", `{"name":"`+name+`","password":"`+right+`"}`)
+	a := b.send("POST", "/auth_session/login", `{"name":"`+name+`","password":"`+right+`"}`)
 	p.cookie = a.Cookies()
 	if a.Status != 200 || p.cookie == "" {
 		b.t.Fatalf("log in as %s: %d %s", name, a.Status, a.Body)
@@ -90,19 +91,19 @@ func (b *bench) person(groups ...string) someone {
 	return p
 }
 
-// ask sends a JSON body to a path under the prefix. header holds names and values by turns.
-func (b *bench) ask(method, path, body string, header ...string) jetontest.Answer {
+// send sends a request with a JSON body to a path below the prefix. header alternates names and values.
+func (b *site) send(method, path, body string, header ...string) jetontest.Answer {
 	b.t.Helper()
 	if body != "" {
 		header = append([]string{"Content-Type", asJSON}, header...)
 	}
-	return b.Send(b.client, method, b.URL("people")+prefix+path, body, header...)
+	return b.Send(b.client, method, b.URL("portal")+prefix+path, body, header...)
 }
 
-// as asks as somebody who has logged in.
-func (b *bench) as(p someone, method, path, body string) jetontest.Answer {
+// as sends a request with the session of a user.
+func (b *site) as(p testUser, method, path, body string) jetontest.Answer {
 	b.t.Helper()
-	return b.ask(method, path, body, "Cookie", p.cookie)
+	return b.send(method, path, body, "Cookie", p.cookie)
 }
 
 // want fails the test unless the answer has the status, and returns it.
@@ -122,13 +123,13 @@ func decode[T any](t *testing.T, a jetontest.Answer) (out T) {
 	return out
 }
 
-// token makes a personal token of somebody.
-func (b *bench) token(p someone, more string) (accessor, secret string) {
+// token creates a personal access token of a user.
+func (b *site) token(p testUser, more string) (accessor, secret string) {
 	b.t.Helper()
 	body := fmt.Sprintf(`{"name":"job","expires_at":%q%s}`, time.Now().Add(time.Hour).UTC().Format(time.RFC3339), more)
-	a := want(b.t, "make a token", b.as(p, "POST", "/users/me/tokens", body), 201)
-	made := decode[struct{ Accessor, Token string }](b.t, a)
-	return made.Accessor, made.Token
+	a := want(b.t, "create a token", b.as(p, "POST", "/users/me/tokens", body), 201)
+	created := decode[struct{ Accessor, Token string }](b.t, a)
+	return created.Accessor, created.Token
 }
 
 var issuerPort = map[string]string{"ISSUER_PORT": "1"}
@@ -173,10 +174,9 @@ func table(t *testing.T, yaml string, env map[string]string, listener string) []
 }
 
 // The columns of the matrix.
-var callers = []string{"nobody", "another user", "the user", "the user by Basic", "a client", "an admin"}
+var callers = []string{"no credential", "another user", "the user", "the user by Basic", "a client", "an admin"}
 
-// matrix says what everybody hears from every row about one user: ID, SESSION, ACCESSOR and
-// EMAIL stand for what is theirs.
+// matrix has the status of each route for each caller. ID, SESSION, ACCESSOR and EMAIL stand for those of one user.
 var matrix = map[string]struct {
 	path, body string
 	want       [6]int
@@ -242,23 +242,22 @@ var matrix = map[string]struct {
 	"OPTIONS /{rest...}": {path: "/users", want: [6]int{204, 204, 204, 204, 204, 204}},
 }
 
-// TestEveryRowForEverybody asks every row of the route table as everybody. A row that
-// nobody has thought about fails.
-func TestEveryRowForEverybody(t *testing.T) {
-	b := newBench(t)
-	admin := b.person("admin")
-	bearer := "Bearer " + b.Token(b.AddClient("job", "people"))
-	doc := readDocument(t, b.ask("GET", "/openapi.json", ""))
+// TestEveryRouteForEveryCaller sends every request of the matrix as every caller. A route without a row fails.
+func TestEveryRouteForEveryCaller(t *testing.T) {
+	b := start(t)
+	admin := b.newUser("admin")
+	bearer := "Bearer " + b.Token(b.AddClient("job", "portal"))
+	doc := readDocument(t, b.send("GET", "/openapi.json", ""))
 	list := rows(t)
 	if len(list) != len(matrix) {
-		t.Errorf("the route table has %d rows, the matrix %d", len(list), len(matrix))
+		t.Errorf("the route table has %d routes, the matrix %d", len(list), len(matrix))
 	}
 
 	for _, row := range list {
 		t.Run(row, func(t *testing.T) {
 			tc, ok := matrix[row]
 			if !ok {
-				t.Fatal("the matrix says nothing of this row")
+				t.Fatal("the matrix has no row for this route")
 			}
 
 			method, template, _ := strings.Cut(row, " ")
@@ -266,10 +265,10 @@ func TestEveryRowForEverybody(t *testing.T) {
 				tc.path = template
 			}
 
-			user, other := b.person(), b.person()
+			user, other := b.newUser(), b.newUser()
 			for i, caller := range callers {
 				if i > 0 && method != "GET" && !strings.Contains(row, "{rest...}") {
-					user, other = b.person(), b.person()
+					user, other = b.newUser(), b.newUser()
 				}
 
 				accessor, _ := b.token(user, "")
@@ -292,12 +291,12 @@ func TestEveryRowForEverybody(t *testing.T) {
 					header = []string{"Cookie", admin.cookie}
 				}
 
-				a := b.ask(method, fill.Replace(tc.path), fill.Replace(tc.body), header...)
+				a := b.send(method, fill.Replace(tc.path), fill.Replace(tc.body), header...)
 				if a.Status != tc.want[i] {
-					t.Errorf("%s: %d %s, want %d", caller, a.Status, a.Body, tc.want[i])
+					t.Errorf("%s = %d %s, want %d", caller, a.Status, a.Body, tc.want[i])
 				}
 				if strings.Contains(a.Body, right) || strings.Contains(a.Body, "argon2") {
-					t.Errorf("%s: the answer holds a password: %s", caller, a.Body)
+					t.Errorf("%s: the answer contains a password: %s", caller, a.Body)
 				}
 
 				if !strings.Contains(row, "{rest...}") {
@@ -307,18 +306,18 @@ func TestEveryRowForEverybody(t *testing.T) {
 					row,
 					"/logout",
 				) || row == "DELETE /auth_session" || row == "DELETE /users/me/sessions" {
-					admin = b.person("admin")
+					admin = b.newUser("admin")
 				}
 			}
 		})
 	}
 }
 
-// TestRefusalsAreInTheDocument checks refusals that the matrix has not, and their bodies.
+// TestRefusalsAreInTheDocument checks refusals that are not in the matrix, and their bodies.
 func TestRefusalsAreInTheDocument(t *testing.T) {
-	b := newBench(t)
-	admin := b.person("admin")
-	doc := readDocument(t, b.ask("GET", "/openapi.json", ""))
+	b := start(t)
+	admin := b.newUser("admin")
+	doc := readDocument(t, b.send("GET", "/openapi.json", ""))
 	declared := decode[[]jeton.User](t, b.as(admin, "GET", "/users?search=declared", ""))[0].ID
 	for _, tc := range []struct {
 		method, template, path, body string
@@ -357,7 +356,7 @@ func TestRefusalsAreInTheDocument(t *testing.T) {
 			header = append(header, "Content-Type", asJSON)
 		}
 
-		a := b.Send(b.client, tc.method, b.URL("people")+prefix+tc.path, tc.body, header...)
+		a := b.Send(b.client, tc.method, b.URL("portal")+prefix+tc.path, tc.body, header...)
 		want(t, tc.method+" "+tc.path+" "+fmt.Sprint(tc.header), a, tc.status)
 		doc.check(t, tc.method, tc.template, a)
 	}
@@ -390,7 +389,7 @@ func TestGoldenRoutes(t *testing.T) {
 
 var update = flag.Bool("update", false, "rewrite the golden file")
 
-// document is what openapi.json says.
+// document is the part of openapi.json that is tested.
 type document struct {
 	OpenAPI string `json:"openapi"`
 	Info    struct{ Title, Version string }
@@ -417,13 +416,13 @@ func readDocument(t *testing.T, a jetontest.Answer) document {
 		d.OpenAPI,
 		"3.1.",
 	) || d.Info.Title == "" || d.Info.Version == "" {
-		t.Fatalf("the document is %d %s %+v", a.Status, a.Header, d.Info)
+		t.Fatalf("openapi.json = %d %s %+v, want OpenAPI 3.1", a.Status, a.Header, d.Info)
 	}
 
 	return d
 }
 
-// check holds an answer against what the document says of the row.
+// check compares an answer with what the document says of the route.
 func (d document) check(t *testing.T, method, path string, a jetontest.Answer) {
 	t.Helper()
 	op, ok := d.Paths[path][strings.ToLower(method)]
@@ -432,20 +431,20 @@ func (d document) check(t *testing.T, method, path string, a jetontest.Answer) {
 		return
 	}
 
-	said, ok := op.Responses[fmt.Sprint(a.Status)]
+	documented, ok := op.Responses[fmt.Sprint(a.Status)]
 	if !ok {
-		t.Errorf("the document says nothing of status %d of %s %s", a.Status, method, path)
+		t.Errorf("the document has no status %d of %s %s", a.Status, method, path)
 		return
 	}
 
-	if a.Body == "" && len(said.Content) == 0 {
+	if a.Body == "" && len(documented.Content) == 0 {
 		return
 	}
 
 	kind, _, _ := strings.Cut(a.Header.Get("Content-Type"), ";")
-	content, ok := said.Content[kind]
+	content, ok := documented.Content[kind]
 	if !ok {
-		t.Errorf("%s %s %d is of type %q, and the document says %v", method, path, a.Status, kind, said.Content)
+		t.Errorf("%s %s = %d of type %q, want one of %v", method, path, a.Status, kind, documented.Content)
 		return
 	}
 
@@ -453,7 +452,7 @@ func (d document) check(t *testing.T, method, path string, a jetontest.Answer) {
 		return
 	}
 	if err := d.resolve(t, content.Schema).Validate(decode[any](t, a)); err != nil {
-		t.Errorf("%s %s %d is not what the document says: %v\n%s", method, path, a.Status, err, a.Body)
+		t.Errorf("%s %s = %d, which differs from the document: %v\n%s", method, path, a.Status, err, a.Body)
 	}
 }
 
@@ -489,7 +488,7 @@ func (d document) follow(s *jsonschema.Schema) *jsonschema.Schema {
 // TestDocumentHasEveryRoute checks that the document has the routes of the service and those of the control socket.
 func TestDocumentHasEveryRoute(t *testing.T) {
 	s := jetontest.Start(t, usersConf)
-	d := readDocument(t, s.Send(s.Client(), "GET", s.URL("people")+prefix+"/openapi.json", ""))
+	d := readDocument(t, s.Send(s.Client(), "GET", s.URL("portal")+prefix+"/openapi.json", ""))
 
 	var documented []string
 	ids := map[string]bool{}
@@ -516,14 +515,14 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 }
 
 func TestThePageHasNoScript(t *testing.T) {
-	b := newBench(t)
-	a := want(t, "docs", b.ask("GET", "/docs", ""), 200)
+	b := start(t)
+	a := want(t, "docs", b.send("GET", "/docs", ""), 200)
 	csp := a.Header.Get("Content-Security-Policy")
 	if !strings.HasPrefix(
 		csp,
 		"default-src 'none'; style-src 'sha256-",
 	) || strings.Contains(csp, "unsafe") || !strings.Contains(csp, "frame-ancestors 'none'") {
-		t.Errorf("the policy is %q", csp)
+		t.Errorf("Content-Security-Policy: %q, want no script", csp)
 	}
 
 	for _, row := range rows(t) {
@@ -541,10 +540,10 @@ func TestThePageHasNoScript(t *testing.T) {
 	}
 }
 
-// TestProblems checks that refusals are problem details with the member error.
+// TestProblems checks that refusals are problem details (RFC 9457) with the member error.
 func TestProblems(t *testing.T) {
-	b := newBench(t)
-	a := want(t, "nobody", b.ask("GET", "/users/me", ""), http.StatusUnauthorized)
+	b := start(t)
+	a := want(t, "no credential", b.send("GET", "/users/me", ""), http.StatusUnauthorized)
 
 	p := decode[struct {
 		jeton.Problem
@@ -559,6 +558,6 @@ func TestProblems(t *testing.T) {
 
 	got := a.Header["Www-Authenticate"]
 	if len(got) != 3 {
-		t.Errorf("challenges are %q, want Basic, Bearer and Cookie", got)
+		t.Errorf("WWW-Authenticate: %q, want Basic, Bearer and Cookie", got)
 	}
 }

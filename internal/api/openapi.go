@@ -71,7 +71,9 @@ func (t Table) describe(schemas *schemas, op Operation) object {
 	if op.exposure == operator {
 		o["servers"] = controlServer
 	}
-	if params := op.params(); params != nil {
+
+	params := op.params()
+	if params != nil {
 		o["parameters"] = params
 	}
 

@@ -17,7 +17,8 @@ var pageTemplate = template.Must(template.New("docs").Parse(pageHTML))
 
 // pageStyle is the one style sheet of the page.
 const pageStyle = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}" +
-	"code,pre{font-family:ui-monospace,monospace}section{border-top:1px solid #8884;padding:.5rem 0}h2{font-size:1rem}" +
+	"code,pre{font-family:ui-monospace,monospace}section{border-top:1px solid #8884;padding:.5rem 0}" +
+	"h2{font-size:1rem}" +
 	"table{border-collapse:collapse}td{padding:.1rem 1rem .1rem 0;vertical-align:top}:root{color-scheme:light dark}"
 
 // pagePolicy allows no script, and the style sheet by its hash.
@@ -82,7 +83,8 @@ func fields(value any) []field {
 
 	var list []field
 	for _, f := range reflect.VisibleFields(t) {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		tag := f.Tag.Get("json")
+		name, _, _ := strings.Cut(tag, ",")
 		if name == "" || name == "-" {
 			continue
 		}

@@ -68,7 +68,6 @@ func (a *API) routes() []route {
 		{"POST /users/{name}/allow-login", operator, a.allowLogin},
 		{"POST /users/import", operator, a.importUsers},
 		{"GET /users/export", operator, a.exportUsers},
-
 		{"GET /users/me/sessions", user, a.listOwnSessions},
 		{"DELETE /users/me/sessions", user, a.endOtherSessions},
 		{"DELETE /users/me/sessions/{session}", user, a.endOwnSession},

@@ -66,8 +66,10 @@ func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 	if previous != nil {
 		attempt.Replaces = previous.Login
 	}
-	if l := a.Service.Login.Allow; l != nil {
-		attempt.Allow = &policy.Allow{Users: l.Users, Groups: l.Groups, Clients: l.Clients}
+
+	allow := a.Service.Login.Allow
+	if allow != nil {
+		attempt.Allow = &policy.Allow{Users: allow.Users, Groups: allow.Groups, Clients: allow.Clients}
 	}
 
 	started, principal, err := a.Logins.Password(r.Context(), attempt)
@@ -86,7 +88,8 @@ func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 }
 
 // ShownSession returns the session whose cookie a request has, or nil. It returns an expired one, too: another node
-// may know of a later use. An error means that it cannot tell.
+// may know of a later use. An error means that the store could not be asked, or
+// that there are several.
 func (a *API) ShownSession(w *web.Reply, r *http.Request) (*session.Live, error) {
 	req := gate.NewRequest(w, r, a.Readers, policy.Session)
 	credential, err := gate.Identify(r.Context(), &req)

@@ -24,7 +24,7 @@ type NewToken struct {
 	Name      string    `json:"name" jsonschema:"What the token is for"`
 	Services  []string  `json:"services,omitempty" jsonschema:"Services that accept it. Default: this service"`
 	Scopes    []string  `json:"scopes,omitempty"`
-	Allows    []string  `json:"allows,omitempty" jsonschema:"Methods and paths, as in GET /reports or * /reports/*. Default: all"`
+	Allows    []string  `json:"allows,omitempty" jsonschema:"Methods and paths, as in GET /reports/*. Default: all"`
 	Networks  []string  `json:"networks,omitempty" jsonschema:"Addresses and networks that may use it. Default: all"`
 	MaxUses   int64     `json:"max_uses,omitempty" jsonschema:"How many requests it is valid for. 0: not counted"`
 	NotBefore time.Time `json:"not_before,omitzero"`
@@ -64,15 +64,15 @@ func (n NewToken) Draft(audiences func(services []string) ([]string, error)) (d 
 
 // parseNetwork reads an address or a CIDR.
 func parseNetwork(text string) (netip.Prefix, error) {
-	network, err := netip.ParsePrefix(text)
-	if addr, aerr := netip.ParseAddr(text); aerr == nil && addr.Zone() == "" {
-		network, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+	addr, err := netip.ParseAddr(text)
+	network := netip.PrefixFrom(addr, addr.BitLen())
+	if err != nil {
+		network, err = netip.ParsePrefix(text)
 	}
-	if err != nil || network.Addr().Is4In6() {
-		return network, jeton.WithDetail(
-			jeton.ErrInvalid,
-			fmt.Sprintf("invalid network %.60q: want an address or a CIDR, as in 10.0.0.7, 10.0.0.0/8 or fd00::/8", text),
-		)
+
+	if err != nil || addr.Zone() != "" || network.Addr().Is4In6() {
+		const want = "want an address or a CIDR, as in 10.0.0.7, 10.0.0.0/8 or fd00::/8"
+		return network, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid network %.60q: %s", text, want))
 	}
 
 	return network.Masked(), nil
@@ -148,7 +148,12 @@ func (a *API) create(w *web.Reply, r *http.Request, c caller, owner token.Owner,
 	ev := a.event(w, c, audit.TokenCreate, "")
 	draft.Source = ev.Source
 
-	created, secret, err := a.Tokens.Create(r.Context(), owner, draft, ev)
+	created, secret, err := a.Tokens.Create(
+		r.Context(),
+		owner,
+		draft,
+		ev,
+	)
 	if err != nil {
 		return err
 	}
@@ -233,8 +238,8 @@ func (a *API) readToken(w *web.Reply, r *http.Request, _ caller) error {
 	return web.JSON(w, http.StatusOK, list[0])
 }
 
-// revokeToken answers DELETE /tokens/{accessor}. A signed token that is not counted is not stored, so nobody knows
-// whether it exists; the accessor is refused from now on.
+// revokeToken answers DELETE /tokens/{accessor}. A signed token that is not counted is not stored, so it cannot
+// be looked up; the accessor is refused from now on.
 func (a *API) revokeToken(w *web.Reply, r *http.Request, c caller) error {
 	accessor := r.PathValue("accessor")
 	ev := a.event(w, c, audit.TokenRevoke, "token:"+accessor)
@@ -290,7 +295,13 @@ func (a *API) rotateOwnToken(w *web.Reply, r *http.Request, c caller) error {
 func (a *API) rotate(w *web.Reply, r *http.Request, c caller, owner *token.Owner, shown *token.Live) error {
 	ev := a.event(w, c, audit.TokenRotate, "")
 
-	rotated, secret, err := a.Tokens.Rotate(r.Context(), r.PathValue("accessor"), owner, shown, ev)
+	rotated, secret, err := a.Tokens.Rotate(
+		r.Context(),
+		r.PathValue("accessor"),
+		owner,
+		shown,
+		ev,
+	)
 	if err != nil {
 		return err
 	}

@@ -50,15 +50,16 @@ func (a *API) readPage(q url.Values) (page account.Page, err error) {
 		return page, jeton.WithDetail(jeton.ErrInvalid, "invalid search: want at most 256 bytes of UTF-8")
 	}
 
-	if text := q.Get("limit"); text != "" {
-		page.Limit, err = strconv.Atoi(text)
+	limit, cursor := q.Get("limit"), q.Get("cursor")
+	if limit != "" {
+		page.Limit, err = strconv.Atoi(limit)
 		if err != nil || page.Limit < 1 || page.Limit > maxPageSize {
 			return page, jeton.WithDetail(jeton.ErrInvalid, "invalid limit: want a number from 1 to 1000")
 		}
 	}
 
-	if text := q.Get("cursor"); text != "" {
-		page.After, err = a.readCursor(text, page.Search)
+	if cursor != "" {
+		page.After, err = a.readCursor(cursor, page.Search)
 	}
 
 	return page, err
@@ -165,14 +166,14 @@ type SelfChange struct {
 	Last     *string `json:"last_name,omitempty" jsonschema:"Last name"`
 	Email    *string `json:"email,omitempty" jsonschema:"Email address"`
 	Password *string `json:"password,omitempty" jsonschema:"New password"`
-	Current  *string `json:"current_password,omitempty" jsonschema:"Current password; required to change your own password"`
+	Current  *string `json:"current_password,omitempty" jsonschema:"Required to change your own password"`
 }
 
 // UserChange is what admins may change of other users.
 type UserChange struct {
 	SelfChange
 	Groups   *[]string `json:"groups,omitempty" jsonschema:"Groups of the user. You cannot set your own"`
-	Disabled *bool     `json:"disabled,omitempty" jsonschema:"Whether the user is disabled; disabling ends all sessions. You cannot set your own"`
+	Disabled *bool     `json:"disabled,omitempty" jsonschema:"Disabling ends all sessions. You cannot set your own"`
 }
 
 // updateSelf answers PUT /users/me.
@@ -285,7 +286,8 @@ func (a *API) removeUser(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	if unchanged := ifMatch(r); unchanged != nil {
+	unchanged := ifMatch(r)
+	if unchanged != nil {
 		if err := unchanged(acct); err != nil {
 			return err
 		}
