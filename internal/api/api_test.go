@@ -26,7 +26,7 @@ services:
 
 const right = "correct horse battery"
 
-func TestBadInput(t *testing.T) {
+func TestInvalidRequests(t *testing.T) {
 	s := jetontest.Start(t, conf)
 	s.AddUser("diane", right, "staff")
 	cookie := s.Enter("shop", "diane", right)
@@ -93,8 +93,8 @@ func TestBadInput(t *testing.T) {
 		},
 
 		{
-			"the password of nobody",
-			"PUT /users/nobody/password",
+			"the password of an unknown user",
+			"PUT /users/unknown/password",
 			object(api.NewPassword{Password: right}),
 			jeton.ErrNotFound,
 		},
@@ -105,29 +105,29 @@ func TestBadInput(t *testing.T) {
 			jeton.ErrDeclared,
 		},
 		{"no new password", "PUT /users/diane/password", `{}`, jeton.ErrInvalid},
-		{"disabling nobody", "PUT /users/nobody/disabled", `{"disabled":true}`, jeton.ErrNotFound},
+		{"disabling an unknown user", "PUT /users/unknown/disabled", `{"disabled":true}`, jeton.ErrNotFound},
 		{"disabling a declared user", "PUT /users/Alice/disabled", `{"disabled":true}`, jeton.ErrDeclared},
 		{"neither disabled nor enabled", "PUT /users/diane/disabled", `{}`, jeton.ErrInvalid},
 		{"null for disabled", "PUT /users/diane/disabled", `{"disabled":null}`, jeton.ErrInvalid},
 		{"a text for disabled", "PUT /users/diane/disabled", `{"disabled":"false"}`, jeton.ErrInvalid},
 		{"no groups named", "PUT /users/diane/groups", `{}`, jeton.ErrInvalid},
 		{"one group, no list", "PUT /users/diane/groups", `{"groups":"admin"}`, jeton.ErrInvalid},
-		{"groups of nobody", "PUT /users/nobody/groups", `{"groups":[]}`, jeton.ErrNotFound},
+		{"groups of an unknown user", "PUT /users/unknown/groups", `{"groups":[]}`, jeton.ErrNotFound},
 		{"groups of a declared user", "PUT /users/Alice/groups", `{"groups":[]}`, jeton.ErrDeclared},
-		{"removing nobody", "DELETE /users/nobody", "", jeton.ErrNotFound},
+		{"removing an unknown user", "DELETE /users/unknown", "", jeton.ErrNotFound},
 		{"removing a declared user", "DELETE /users/Alice", "", jeton.ErrDeclared},
-		{"logins of nobody", "POST /users/nobody/allow-login", `{"service":"shop"}`, jeton.ErrNotFound},
+		{"logins of an unknown user", "POST /users/unknown/allow-login", `{"service":"shop"}`, jeton.ErrNotFound},
 		{"logins at no service", "POST /users/diane/allow-login", `{}`, jeton.ErrInvalid},
 		{"ending all sessions by naming none", "DELETE /sessions", "", jeton.ErrInvalid},
 		{"ending all sessions by a slip", "DELETE /sessions?usr=diane", "", jeton.ErrInvalid},
 		{"ending all sessions by empty names", "DELETE /sessions?id=&user=&service=", "", jeton.ErrInvalid},
-		{"a limit that is no number", "GET /sessions?limit=all", "", jeton.ErrInvalid},
-		{"a limit below nought", "GET /audit?limit=-1", "", jeton.ErrInvalid},
-		{"a limit beyond numbers", "GET /audit?limit=99999999999999999999", "", jeton.ErrInvalid},
-		{"events after no number", "GET /audit?after=x", "", jeton.ErrInvalid},
-		{"explaining nothing that was", "GET /explain/nothing", "", jeton.ErrNotFound},
-		{"a method that is not there", "PATCH /users", "{}", jeton.ErrMethod},
-		{"a path that is not there", "GET /everything", "", jeton.ErrNotFound},
+		{"an invalid limit", "GET /sessions?limit=all", "", jeton.ErrInvalid},
+		{"a negative limit", "GET /audit?limit=-1", "", jeton.ErrInvalid},
+		{"a limit that overflows", "GET /audit?limit=99999999999999999999", "", jeton.ErrInvalid},
+		{"events after an invalid number", "GET /audit?after=x", "", jeton.ErrInvalid},
+		{"explaining an unknown request", "GET /explain/nothing", "", jeton.ErrNotFound},
+		{"an unknown method", "PATCH /users", "{}", jeton.ErrMethod},
+		{"an unknown path", "GET /everything", "", jeton.ErrNotFound},
 		{"a path out of the API", "GET /users/../../../etc/passwd", "", jeton.ErrInvalid},
 		{"a name out of its place", "DELETE /users/..%2fsessions", "", jeton.ErrInvalid},
 	} {
@@ -148,26 +148,26 @@ func TestBadInput(t *testing.T) {
 	s.MustControl("GET", "/api/v1/users", nil, &users)
 	got := fmt.Sprintf("%d %s %s %v %t", len(users), users[0].Name, users[1].Name, users[1].Groups, users[1].Disabled)
 	if got != "2 Alice diane [staff] false" {
-		t.Errorf("afterwards the users are %+v", users)
+		t.Errorf("users after the refusals = %+v, want no change", users)
 	}
 
 	a := s.Ask("GET", "shop", "/me", "Cookie", cookie)
 	if a.Body != "diane" {
-		t.Errorf("afterwards the session is answered %d %s", a.Status, a.Code())
+		t.Errorf("GET /me after the refusals = %d %s, want diane", a.Status, a.Code())
 	}
 }
 
-func TestUsersAndSessions(t *testing.T) {
+func TestUsersAndSessionsOfOperators(t *testing.T) {
 	s := jetontest.Start(t, conf)
-	var made jeton.User
+	var created jeton.User
 	s.MustControl("POST", "/api/v1/users", api.NewUser{
 		Name:     "diane",
 		Password: right,
 		Groups:   []string{"b", "a", "b"},
-	}, &made)
+	}, &created)
 
-	if got := fmt.Sprintf("%s %v %t", made.Name, made.Groups, made.Declared); got != "diane [a b] false" {
-		t.Errorf("made %+v", made)
+	if got := fmt.Sprintf("%s %v %t", created.Name, created.Groups, created.Declared); got != "diane [a b] false" {
+		t.Errorf("POST /users = %+v, want diane in groups a and b", created)
 	}
 
 	cookie := s.Enter("shop", "diane", right)
@@ -179,17 +179,17 @@ func TestUsersAndSessions(t *testing.T) {
 	}
 
 	var none []jeton.Session
-	s.MustControl("GET", "/api/v1/sessions?user=nobody", nil, &none)
+	s.MustControl("GET", "/api/v1/sessions?user=unknown", nil, &none)
 
 	if none == nil || len(none) != 0 {
-		t.Errorf("sessions of nobody: %v, want an empty list", none)
+		t.Errorf("sessions of an unknown user = %v, want an empty list", none)
 	}
 
 	var ended api.Ended
-	s.MustControl("DELETE", "/api/v1/sessions?id="+list[0].ID+"&user=nobody", nil, &ended)
+	s.MustControl("DELETE", "/api/v1/sessions?id="+list[0].ID+"&user=unknown", nil, &ended)
 
 	if ended.Ended != 0 || s.Ask("GET", "shop", "/me", "Cookie", cookie).Status != 200 {
-		t.Errorf("%d ended where what is named does not fit together, want 0", ended.Ended)
+		t.Errorf("%d sessions ended for an id of another user, want 0", ended.Ended)
 	}
 
 	s.MustControl("DELETE", "/api/v1/sessions?id="+list[0].ID, nil, &ended)
@@ -221,7 +221,7 @@ func TestUsersAndSessions(t *testing.T) {
 		}
 	})
 
-	t.Run("pages of the record", func(t *testing.T) {
+	t.Run("pages of the audit log", func(t *testing.T) {
 		all := s.Events()
 		var page, last []jeton.Event
 		s.MustControl("GET", fmt.Sprintf("/api/v1/audit?after=%d&limit=2", all[0].Seq), nil, &page)

@@ -25,7 +25,7 @@ func publicKey(t *testing.T) jose.Key {
 	return s.Key()
 }
 
-func TestBadInputAboutClients(t *testing.T) {
+func TestInvalidRequestsAboutClients(t *testing.T) {
 	s := jetontest.Start(t, conf)
 	s.AddUser("diane", right)
 	key := publicKey(t)
@@ -33,6 +33,7 @@ func TestBadInputAboutClients(t *testing.T) {
 		Name: "job",
 		Keys: []api.NewClientKey{{Key: string(key.PEM()), ID: "a"}},
 	}, nil)
+
 	object := func(v any) string { b, _ := json.Marshal(v); return string(b) }
 
 	other := string(publicKey(t).PEM())
@@ -44,43 +45,48 @@ func TestBadInputAboutClients(t *testing.T) {
 		{"a name with a slash", "POST /clients", `{"name":"a/b"}`, jeton.ErrInvalid},
 		{"a name that is taken", "POST /clients", `{"name":"job"}`, jeton.ErrConflict},
 		{"a name that differs in case", "POST /clients", `{"name":"JOB"}`, jeton.ErrConflict},
-		{"a person's name", "POST /clients", `{"name":"Diane"}`, jeton.ErrConflict},
-		{"a declared person's name", "POST /clients", `{"name":"alice"}`, jeton.ErrConflict},
+		{"the name of a user", "POST /clients", `{"name":"Diane"}`, jeton.ErrConflict},
+		{"the name of a declared user", "POST /clients", `{"name":"alice"}`, jeton.ErrConflict},
 		{
-			"a person of a client's name",
+			"a user with the name of a client",
 			"POST /users",
 			object(api.NewUser{Name: "job", Password: right}),
 			jeton.ErrConflict,
 		},
 		{
-			"a source of its choice",
+			"a key source",
 			"POST /clients",
 			`{"name":"x","source":{"url":"http://169.254.169.254/"}}`,
 			jeton.ErrInvalid,
 		},
-		{"declared by hand", "POST /clients", `{"name":"x","declared":true}`, jeton.ErrInvalid},
+		{"declared", "POST /clients", `{"name":"x","declared":true}`, jeton.ErrInvalid},
 		{"a hash for a secret", "POST /clients", `{"name":"x","secret":"abc"}`, jeton.ErrInvalid},
-		{"a key that is none", "POST /clients", `{"name":"x","keys":[{"key":"x"}]}`, jeton.ErrInvalid},
-		{"a key of an object", "POST /clients", `{"name":"x","keys":[{"key":{"kty":"OKP"}}]}`, jeton.ErrInvalid},
+		{"an invalid key", "POST /clients", `{"name":"x","keys":[{"key":"x"}]}`, jeton.ErrInvalid},
+		{"a key that is an object", "POST /clients", `{"name":"x","keys":[{"key":{"kty":"OKP"}}]}`, jeton.ErrInvalid},
 		{"a scope with a space", "POST /clients", `{"name":"x","scopes":["a b"]}`, jeton.ErrInvalid},
 
 		{"no key", "POST /clients/job/keys", `{}`, jeton.ErrInvalid},
-		{"the key of nobody", "POST /clients/nobody/keys", object(api.NewClientKey{Key: other}), jeton.ErrNotFound},
 		{
-			"the key that it has",
+			"the key of an unknown client",
+			"POST /clients/unknown/keys",
+			object(api.NewClientKey{Key: other}),
+			jeton.ErrNotFound,
+		},
+		{
+			"a key that is registered",
 			"POST /clients/job/keys",
 			object(api.NewClientKey{Key: string(key.PEM())}),
 			jeton.ErrConflict,
 		},
 		{
-			"a kid that it has",
+			"a key id that is registered",
 			"POST /clients/job/keys",
 			object(api.NewClientKey{Key: other, ID: "a"}),
 			jeton.ErrConflict,
 		},
-		{"a time that is none", "POST /clients/job/keys", `{"key":"x","not_before":"soon"}`, jeton.ErrInvalid},
+		{"an invalid time", "POST /clients/job/keys", `{"key":"x","not_before":"soon"}`, jeton.ErrInvalid},
 		{
-			"a key that is over before it is valid",
+			"a key that expires before it is valid",
 			"POST /clients/job/keys",
 			object(api.NewClientKey{Key: other, NotBefore: time.Unix(2, 0), NotAfter: time.Unix(1, 0)}),
 			jeton.ErrInvalid,
@@ -92,19 +98,19 @@ func TestBadInputAboutClients(t *testing.T) {
 			jeton.ErrInvalid,
 		},
 		{"retiring no key", "DELETE /clients/job/keys/none", "", jeton.ErrNotFound},
-		{"retiring the key of nobody", "DELETE /clients/nobody/keys/a", "", jeton.ErrNotFound},
+		{"retiring the key of an unknown client", "DELETE /clients/unknown/keys/a", "", jeton.ErrNotFound},
 		{"ending tokens perhaps", "DELETE /clients/job/keys/a?end_tokens=perhaps", "", jeton.ErrInvalid},
 
 		{"neither disabled nor enabled", "PUT /clients/job/disabled", `{}`, jeton.ErrInvalid},
-		{"disabling nobody", "PUT /clients/nobody/disabled", `{"disabled":true}`, jeton.ErrNotFound},
+		{"disabling an unknown client", "PUT /clients/unknown/disabled", `{"disabled":true}`, jeton.ErrNotFound},
 		{"no terms", "PUT /clients/job/terms", `{}`, jeton.ErrInvalid},
 		{"one scope, no list", "PUT /clients/job/terms", `{"scopes":"read"}`, jeton.ErrInvalid},
-		{"terms of nobody", "PUT /clients/nobody/terms", `{"scopes":[]}`, jeton.ErrNotFound},
-		{"a secret for nobody", "POST /clients/nobody/secret", "", jeton.ErrNotFound},
+		{"terms of an unknown client", "PUT /clients/unknown/terms", `{"scopes":[]}`, jeton.ErrNotFound},
+		{"a secret for an unknown client", "POST /clients/unknown/secret", "", jeton.ErrNotFound},
 		{"a secret, and tokens ended perhaps", "POST /clients/job/secret?end_tokens=2", "", jeton.ErrInvalid},
-		{"removing the secret of nobody", "DELETE /clients/nobody/secret", "", jeton.ErrNotFound},
-		{"ending tokens of nobody", "POST /clients/nobody/end-tokens", "", jeton.ErrNotFound},
-		{"removing nobody", "DELETE /clients/nobody", "", jeton.ErrNotFound},
+		{"removing the secret of an unknown client", "DELETE /clients/unknown/secret", "", jeton.ErrNotFound},
+		{"ending tokens of an unknown client", "POST /clients/unknown/end-tokens", "", jeton.ErrNotFound},
+		{"removing an unknown client", "DELETE /clients/unknown", "", jeton.ErrNotFound},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			method, path, _ := strings.Cut(tc.call, " ")
@@ -123,7 +129,7 @@ func TestBadInputAboutClients(t *testing.T) {
 	s.MustControl("GET", "/api/v1/clients", nil, &list)
 
 	if len(list) != 1 || list[0].Disabled || list[0].Secret || len(list[0].Keys) != 1 || list[0].Keys[0].Retired {
-		t.Errorf("afterwards the clients are %+v", list)
+		t.Errorf("clients after the refusals = %+v, want job unchanged", list)
 	}
 }
 
@@ -133,24 +139,24 @@ func TestClients(t *testing.T) {
 	s.MustControl("GET", "/api/v1/clients", nil, &list)
 
 	if list == nil || len(list) != 0 {
-		t.Errorf("with no client the list is %v, want an empty one", list)
+		t.Errorf("clients = %v, want an empty list", list)
 	}
 
 	one, two := publicKey(t), publicKey(t)
-	var made api.MadeClient
+	var created api.MadeClient
 	s.MustControl("POST", "/api/v1/clients", api.NewClient{
 		Name:     "job",
 		Services: []string{"shop"},
 		Scopes:   []string{"write", "read"},
 		Secret:   true,
 		Keys:     []api.NewClientKey{{Key: string(one.PEM())}},
-	}, &made)
+	}, &created)
 
 	if !secret.Is(
 		secret.Client,
-		made.Secret,
-	) || made.Client.Name != "job" || !made.Client.Secret || made.Client.Keys[0].ID != one.Thumbprint() {
-		t.Errorf("made %+v", made.Client)
+		created.Secret,
+	) || created.Client.Name != "job" || !created.Client.Secret || created.Client.Keys[0].ID != one.Thumbprint() {
+		t.Errorf("POST /clients = %+v, want job with a secret and a key", created.Client)
 	}
 
 	var key jeton.ClientKey
@@ -162,26 +168,28 @@ func TestClients(t *testing.T) {
 
 	if key.ID != "second" || key.Algorithm != "EdDSA" || !key.NotBefore.IsZero() ||
 		key.NotAfter.Unix() != 4_000_000_000 {
-		t.Errorf("added %+v", key)
+		t.Errorf("POST keys = %+v, want second until 4e9", key)
 	}
 
-	var fresh api.ClientSecret
-	s.MustControl("POST", "/api/v1/clients/job/secret?end_tokens=true", nil, &fresh)
+	var replaced api.ClientSecret
+	s.MustControl("POST", "/api/v1/clients/job/secret?end_tokens=true", nil, &replaced)
 
-	if !secret.Is(secret.Client, fresh.Secret) || fresh.Secret == made.Secret {
-		t.Error("the new secret is none, or the old one")
+	if !secret.Is(secret.Client, replaced.Secret) || replaced.Secret == created.Secret {
+		t.Error("the new secret is invalid, or the old one")
 	}
 
 	s.MustControl("PUT", "/api/v1/clients/job/terms", api.ClientTerms{
 		Scopes:      &[]string{},
 		Introspects: &[]string{"shop"},
 	}, nil)
+
 	s.MustControl("DELETE", "/api/v1/clients/job/keys/second?end_tokens=true", nil, nil)
 	s.MustControl("PUT", "/api/v1/clients/job/disabled", api.Disabled{Disabled: true}, nil)
 	s.MustControl("DELETE", "/api/v1/clients/job/secret", nil, nil)
 	s.MustControl("POST", "/api/v1/clients/job/end-tokens", nil, nil)
 
 	s.MustControl("GET", "/api/v1/clients", nil, &list)
+
 	if got := fmt.Sprintln(
 		len(list),
 		list[0].Services,
@@ -192,7 +200,7 @@ func TestClients(t *testing.T) {
 		list[0].Keys[0].Retired,
 		list[0].Keys[1].Retired,
 	); got != "1 [shop] [] [shop] false true false true\n" {
-		t.Errorf("afterwards %s", got)
+		t.Errorf("client after the changes = %s", got)
 	}
 
 	s.MustControl("DELETE", "/api/v1/clients/job", nil, nil)
@@ -202,11 +210,12 @@ func TestClients(t *testing.T) {
 			got = append(got, e.Action)
 		}
 		if strings.Contains(e.Reason, "jtn_") {
-			t.Errorf("the record shows a secret: %+v", e)
+			t.Errorf("the audit log contains a secret: %+v", e)
 		}
 	}
 
-	want := "[client.add client.key.add client.secret client.change client.key.retire client.change client.secret client.end-tokens client.remove]"
+	want := "[client.add client.key.add client.secret client.change client.key.retire " +
+		"client.change client.secret client.end-tokens client.remove]"
 	if fmt.Sprint(got) != want {
 		t.Errorf("events %v, want %s", got, want)
 	}

@@ -41,6 +41,7 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 			"Content-Type",
 			asJSON,
 		)
+
 		want(t, route, a, status)
 		doc.check(t, method, path, a)
 		called[method+" "+path] = true

@@ -17,7 +17,7 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-const heldConf = `
+const appConf = `
 issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PORT}"}
 services:
   - name: app
@@ -30,13 +30,13 @@ services:
       - {match: '/up/{rest...}', upstream: {url: '${BACKEND}'}}
 `
 
-func heldServer(t *testing.T, backend string) *jetontest.Server {
-	s := jetontest.Start(t, heldConf, jetontest.Env("BACKEND", backend))
+func startApp(t *testing.T, backend string) *jetontest.Server {
+	s := jetontest.Start(t, appConf, jetontest.Env("BACKEND", backend))
 	s.AddUser("diane", "correct horse battery")
 	return s
 }
 
-func personalOf(s *jetontest.Server, uses int64) api.MadeToken {
+func newToken(s *jetontest.Server, uses int64) api.MadeToken {
 	var made api.MadeToken
 	s.MustControl("POST", "/api/v1/tokens", api.NewToken{
 		User:     "diane",
@@ -45,11 +45,12 @@ func personalOf(s *jetontest.Server, uses int64) api.MadeToken {
 		MaxUses:  uses,
 		Expires:  time.Now().Add(time.Hour),
 	}, &made)
+
 	return made
 }
 
-// held posts a document whose body it holds back until something has happened.
-func held(t *testing.T, s *jetontest.Server, path, secret, body string, meanwhile func()) (int, string) {
+// postSlowly sends the headers of a request, calls meanwhile, and sends the body.
+func postSlowly(t *testing.T, s *jetontest.Server, path, secret, body string, meanwhile func()) (int, string) {
 	t.Helper()
 	conn, err := tls.Dial("tcp", s.Addr("app"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
 	if err != nil {
@@ -59,15 +60,17 @@ func held(t *testing.T, s *jetontest.Server, path, secret, body string, meanwhil
 
 	fmt.Fprintf(
 		conn,
-		"POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
+		"POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"+
+			"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n",
 		path,
 		secret,
 		len(body),
 	)
+
 	in := bufio.NewReader(conn)
-	line, err := in.ReadString('\n') // 100: the body is being waited for
+	line, err := in.ReadString('\n') // 100: the server waits for the body
 	if err != nil || !strings.Contains(line, "100") {
-		t.Fatalf("%q, %v", line, err)
+		t.Fatalf("status line %q, %v, want 100", line, err)
 	}
 
 	meanwhile()
@@ -86,42 +89,42 @@ func held(t *testing.T, s *jetontest.Server, path, secret, body string, meanwhil
 	return resp.StatusCode, string(b)
 }
 
-// Whoever is let through while the body is still on its way must not keep the permission.
-func TestWhatEndsWhileTheBodyIsOnItsWayActs(t *testing.T) {
-	s := heldServer(t, "http://127.0.0.1:1")
-	made := personalOf(s, 0)
+// A permission that ends while the body is on its way must not be used.
+func TestRevocationDuringASlowBody(t *testing.T) {
+	s := startApp(t, "http://127.0.0.1:1")
+	made := newToken(s, 0)
 	body := fmt.Sprintf(`{"name":"late","expires_at":%q}`, time.Now().Add(30*time.Minute).UTC().Format(time.RFC3339))
 
-	status, answer := held(t, s, "/api/v1/users/me/tokens", made.Secret, body, func() {
+	status, answer := postSlowly(t, s, "/api/v1/users/me/tokens", made.Secret, body, func() {
 		s.MustControl("DELETE", "/api/v1/tokens/"+made.Accessor, nil, nil)
 	})
 	if status != http.StatusUnauthorized {
-		t.Errorf("a token that was revoked makes another: %d %s", status, answer)
+		t.Errorf("POST with a revoked token = %d %s, want 401", status, answer)
 	}
 
 	var list []any
 	s.MustControl("GET", "/api/v1/tokens?user=diane", nil, &list)
 
 	if len(list) != 0 {
-		t.Errorf("there are tokens: %v", list)
+		t.Errorf("tokens = %v, want none", list)
 	}
 
 	s.MustControl("PUT", "/api/v1/users/diane/groups", api.Groups{Groups: []string{"admin"}}, nil)
-	status, answer = held(t, s, "/api/v1/users", personalOf(
+	status, answer = postSlowly(t, s, "/api/v1/users", newToken(
 		s,
 		0,
 	).Secret, `{"name":"mallory","password":"correct horse battery","groups":["admin"]}`, func() {
 		s.MustControl("PUT", "/api/v1/users/diane/groups", api.Groups{Groups: []string{}}, nil)
 	})
 	if status != http.StatusForbidden {
-		t.Errorf("who managed a moment ago makes a user: %d %s", status, answer)
+		t.Errorf("POST /users after losing admin = %d %s, want 403", status, answer)
 	}
 }
 
-func TestWhatABrowserSendsByItselfIsAskedForItsOrigin(t *testing.T) {
-	s := heldServer(t, "http://127.0.0.1:1")
-	made := personalOf(s, 0)
-	other := personalOf(s, 0)
+func TestCredentialsThatBrowsersAttachNeedTheSameOrigin(t *testing.T) {
+	s := startApp(t, "http://127.0.0.1:1")
+	made := newToken(s, 0)
+	other := newToken(s, 0)
 	for name, tc := range map[string]struct {
 		header string
 		want   int
@@ -141,18 +144,19 @@ func TestWhatABrowserSendsByItselfIsAskedForItsOrigin(t *testing.T) {
 			"https://evil.example",
 		)
 		if a.Status != tc.want {
-			t.Errorf("%s from another site: %d %s, want %d", name, a.Status, a.Body, tc.want)
+			t.Errorf("%s from another site = %d %s, want %d", name, a.Status, a.Body, tc.want)
 		}
-		other = personalOf(s, 0)
+
+		other = newToken(s, 0)
 	}
 }
 
-func TestAHeadTakesNoUseAndGetsNothing(t *testing.T) {
-	s := heldServer(t, "http://127.0.0.1:1")
-	made := personalOf(s, 1)
+func TestHeadTakesNoUseAndGetsNoHeaders(t *testing.T) {
+	s := startApp(t, "http://127.0.0.1:1")
+	made := newToken(s, 1)
 	a := s.Ask("HEAD", "app", "/api/v1/users/me", "Authorization", "Bearer "+made.Secret)
 	if a.Status != 200 || a.Left() != "1" || a.Header.Get("ETag") != "" || a.Header.Get("Content-Length") != "" {
-		t.Errorf("%d %v", a.Status, a.Header)
+		t.Errorf("HEAD = %d %v, want 200, one use left, no ETag and no length", a.Status, a.Header)
 	}
 
 	if a := s.Ask(
@@ -162,11 +166,11 @@ func TestAHeadTakesNoUseAndGetsNothing(t *testing.T) {
 		"Authorization",
 		"Bearer "+made.Secret,
 	); a.Status != 200 || a.Left() != "0" {
-		t.Errorf("%d %s", a.Status, a.Left())
+		t.Errorf("GET = %d with %s uses left, want 200 and 0", a.Status, a.Left())
 	}
 }
 
-func TestACountedTokenBuysNoConnection(t *testing.T) {
+func TestCountedTokenCannotUpgrade(t *testing.T) {
 	var upgrade string
 	backend := httptest.NewServer(http.HandlerFunc(func(
 		w http.ResponseWriter,
@@ -176,17 +180,18 @@ func TestACountedTokenBuysNoConnection(t *testing.T) {
 	}))
 	defer backend.Close()
 
-	s := heldServer(t, backend.URL)
+	s := startApp(t, backend.URL)
 	for uses, want := range map[int64]string{0: "websocket", 1: ""} {
-		upgrade = "not asked"
+		upgrade = "not called"
 		c := s.Client(jetontest.HTTP1())
+
 		a := s.Send(
 			c,
 			"GET",
 			s.URL("app")+"/up/x",
 			"",
 			"Authorization",
-			"Bearer "+personalOf(s, uses).Secret,
+			"Bearer "+newToken(s, uses).Secret,
 			"Connection",
 			"Upgrade",
 			"Upgrade",
@@ -194,7 +199,7 @@ func TestACountedTokenBuysNoConnection(t *testing.T) {
 		)
 		if a.Status != 200 || upgrade != want {
 			t.Errorf(
-				"with max_uses %d: %d, the service behind was asked for %q, want %q",
+				"max_uses %d: status %d, Upgrade at the upstream %q, want %q",
 				uses,
 				a.Status,
 				upgrade,
@@ -204,8 +209,8 @@ func TestACountedTokenBuysNoConnection(t *testing.T) {
 	}
 }
 
-func TestATokenThatWasIssuedMakesNoOther(t *testing.T) {
-	s := heldServer(t, "http://127.0.0.1:1")
+func TestAccessTokenCannotCreateTokens(t *testing.T) {
+	s := startApp(t, "http://127.0.0.1:1")
 	a := s.Ask(
 		"GET",
 		"app",
@@ -213,9 +218,10 @@ func TestATokenThatWasIssuedMakesNoOther(t *testing.T) {
 		"Authorization",
 		"Basic "+base64.StdEncoding.EncodeToString([]byte("diane:correct horse battery")),
 	)
+
 	var short struct{ Token string }
 	if json.Unmarshal([]byte(a.Body), &short) != nil || short.Token == "" {
-		t.Fatalf("%d %s", a.Status, a.Body)
+		t.Fatalf("GET /token = %d %s", a.Status, a.Body)
 	}
 
 	body := fmt.Sprintf(`{"name":"late","expires_at":%q}`, time.Now().Add(5*time.Minute).UTC().Format(time.RFC3339))
@@ -229,6 +235,6 @@ func TestATokenThatWasIssuedMakesNoOther(t *testing.T) {
 		"Content-Type",
 		"application/json",
 	); a.Status != 403 {
-		t.Errorf("%d %s", a.Status, a.Body)
+		t.Errorf("POST with an access token = %d %s, want 403", a.Status, a.Body)
 	}
 }

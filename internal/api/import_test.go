@@ -14,12 +14,13 @@ import (
 
 // Known hashes of "pässwörd".
 const (
-	sha512Crypt = "$6$rounds=1000$saltsalt$osotUMSS7K.0TIfteadkw2nXkU3mHd2sic8QLeQ4NmBYvnNlee/nDNLXQJypj6pZfrDryJ6nKZzumyw65bri70"
-	djangoOf    = "bcrypt_sha256$$2b$04$abcdefghijklmnopqrstuuqXYpzrHdq/GQDRDZpcNTxdbndpFhZlW"
-	shaOf8      = "{SHA}fCIvspJ9goryL1khNOiTJIBjfA0=" // of "12345678"
+	sha512Crypt = "$6$rounds=1000$saltsalt$osotUMSS7K.0TIfteadkw2nXkU3mHd2sic8QLeQ4NmBYvnNlee/" +
+		"nDNLXQJypj6pZfrDryJ6nKZzumyw65bri70"
+	djangoOf = "bcrypt_sha256$$2b$04$abcdefghijklmnopqrstuuqXYpzrHdq/GQDRDZpcNTxdbndpFhZlW"
+	shaOf8   = "{SHA}fCIvspJ9goryL1khNOiTJIBjfA0=" // of "12345678"
 )
 
-const movingConf = `
+const importConf = `
 users:
   - name: Alice
     password_hash: $argon2id$v=19$m=19456,t=2,p=1$1PCBIeRl9jh5RZ3wuB0tWg$Brk0ImOifExtrG14kJBF6YRdJBufVb+vvHzbVfIR/NM
@@ -30,8 +31,8 @@ services:
     routes: [{match: GET /me, respond: {template: '{{.Name}}'}}]
 `
 
-// move imports people and returns their verdicts, a line each.
-func move(t *testing.T, s *jetontest.Server, in api.Import) []string {
+// importUsers imports users and returns a line with the verdict for each.
+func importUsers(t *testing.T, s *jetontest.Server, in api.Import) []string {
 	t.Helper()
 	var got api.Verdicts
 	s.MustControl("POST", "/api/v1/users/import", in, &got)
@@ -43,8 +44,8 @@ func move(t *testing.T, s *jetontest.Server, in api.Import) []string {
 	return list
 }
 
-// leave exports everybody, so many a page, and returns them by name.
-func leave(t *testing.T, s *jetontest.Server, limit int) map[string]api.Moved {
+// export exports all users, in pages, and returns them by name.
+func export(t *testing.T, s *jetontest.Server, limit int) map[string]api.Moved {
 	t.Helper()
 	all := map[string]api.Moved{}
 	for after := int64(0); ; {
@@ -62,11 +63,11 @@ func leave(t *testing.T, s *jetontest.Server, limit int) map[string]api.Moved {
 	}
 }
 
-func TestWhoMovedInLogsInAndIsHashedAnew(t *testing.T) {
-	s := jetontest.Start(t, movingConf, jetontest.FullHash())
+func TestImportedUsersAreRehashedAtLogin(t *testing.T) {
+	s := jetontest.Start(t, importConf, jetontest.FullHash())
 	const want = "[diane added dj added weak added]"
 
-	got := move(t, s, api.Import{
+	got := importUsers(t, s, api.Import{
 		AllowWeak: true,
 		Users: []api.Moved{
 			{Name: "diane", Hash: sha512Crypt},
@@ -79,36 +80,36 @@ func TestWhoMovedInLogsInAndIsHashedAnew(t *testing.T) {
 	}
 
 	for name, pw := range map[string]string{"diane": "pässwörd", "dj": "pässwörd", "weak": "12345678"} {
-		before := leave(t, s, 500)[name].Hash
+		before := export(t, s, 500)[name].Hash
 		if a := s.TryEnter("shop", name, pw+"x"); a.Status != 401 {
-			t.Errorf("%s with another password: %d", name, a.Status)
+			t.Errorf("login of %s with a wrong password = %d, want 401", name, a.Status)
 		}
-		if after := leave(t, s, 500)[name].Hash; after != before {
+		if after := export(t, s, 500)[name].Hash; after != before {
 			t.Errorf("%s: a wrong password changed the hash", name)
 		}
 
 		cookie := s.Enter("shop", name, pw)
-		after := leave(t, s, 500)[name].Hash
+		after := export(t, s, 500)[name].Hash
 		if !strings.HasPrefix(after, "$argon2id$v=19$m=19456,t=2,p=1$") {
-			t.Errorf("%s is hashed by %.12s after a login", name, after)
+			t.Errorf("the hash of %s after a login is %.12s, want argon2id", name, after)
 		}
 
 		if a := s.Ask("GET", "shop", "/me", "Cookie", cookie); a.Body != name {
-			t.Errorf("%s: the session is answered %d", name, a.Status)
+			t.Errorf("GET /me as %s = %d", name, a.Status)
 		}
 
 		s.Enter("shop", name, pw) // by the new hash
-		again := leave(t, s, 500)[name].Hash
+		again := export(t, s, 500)[name].Hash
 		if again != after {
-			t.Errorf("%s is hashed anew at every login", name)
+			t.Errorf("the hash of %s changed at a second login", name)
 		}
 	}
 }
 
 func TestExportThenImportIsTheSame(t *testing.T) {
-	s := jetontest.Start(t, movingConf)
+	s := jetontest.Start(t, importConf)
 	yes := true
-	move(t, s, api.Import{Users: []api.Moved{
+	importUsers(t, s, api.Import{Users: []api.Moved{
 		{
 			Name:   "Diane",
 			Email:  "Diane@example.org",
@@ -121,24 +122,24 @@ func TestExportThenImportIsTheSame(t *testing.T) {
 	}})
 
 	s.AddUser("carl", right, "staff")
-	before := leave(t, s, 2)
+	before := export(t, s, 2)
 	if len(before) != 5 || !before["Alice"].Declared || before["ben"].Hash != "" {
-		t.Fatalf("exported %+v", before)
+		t.Fatalf("export = %+v, want five users", before)
 	}
 
-	empty := jetontest.Start(t, strings.Replace(movingConf, "Alice", "Bob", 1))
+	empty := jetontest.Start(t, strings.Replace(importConf, "Alice", "Bob", 1))
 	var in api.Import
 	for _, name := range []string{"Alice", "Diane", "ben", "carl", "zoe"} {
 		in.Users = append(in.Users, before[name])
 	}
 
 	want := "[Alice declared Diane added ben added carl added zoe added]"
-	got := move(t, empty, in)
+	got := importUsers(t, empty, in)
 	if fmt.Sprint(got) != want {
 		t.Errorf("verdicts %v, want %s", got, want)
 	}
 
-	after := leave(t, empty, 500)
+	after := export(t, empty, 500)
 	delete(before, "Alice")
 	delete(after, "Bob")
 	a, b := object(before), object(after)
@@ -154,14 +155,14 @@ func TestExportThenImportIsTheSame(t *testing.T) {
 	}
 
 	if events != 1 {
-		t.Errorf("%d events of one export in pages", events)
+		t.Errorf("%d audit events for one export in pages, want 1", events)
 	}
 }
 
 func object(v any) string { b, _ := json.Marshal(v); return string(b) }
 
 func TestImport(t *testing.T) {
-	s := jetontest.Start(t, movingConf)
+	s := jetontest.Start(t, importConf)
 	s.AddUser("old", right, "staff")
 
 	for _, tc := range []struct {
@@ -172,9 +173,9 @@ func TestImport(t *testing.T) {
 	}{
 		{"no name", api.Moved{}, "refused", "invalid user name"},
 		{"a name with a space", api.Moved{Name: "a b"}, "refused", "without spaces"},
-		{"an address that is none", api.Moved{Name: "x", Email: "x"}, "refused", "invalid email"},
-		{"an id that is none", api.Moved{Name: "x", ID: "7"}, "refused", "want a UUID"},
-		{"an id in capitals", api.Moved{Name: "x", ID: "00000000-0000-4000-8000-00000000000A"}, "refused", "want a UUID"},
+		{"an invalid address", api.Moved{Name: "x", Email: "x"}, "refused", "invalid email"},
+		{"an invalid id", api.Moved{Name: "x", ID: "7"}, "refused", "want a UUID"},
+		{"an id in capitals", api.Moved{Name: "x", ID: "00000000-0000-4000-8000-00000000000A"}, "refused", "UUID"},
 		{"a group with a comma", api.Moved{Name: "x", Groups: &[]string{"a,b"}}, "refused", "invalid group name"},
 		{"a plain password for a hash", api.Moved{Name: "x", Hash: "hunter2hunter2"}, "refused", "not a password hash"},
 		{"a weak hash", api.Moved{Name: "x", Hash: shaOf8}, "refused", "--allow-weak"},
@@ -190,10 +191,10 @@ func TestImport(t *testing.T) {
 			"refused",
 			"out of bounds",
 		},
-		{"who is there", api.Moved{Name: "old", Hash: sha512Crypt}, "exists", ""},
-		{"who is there in other letters", api.Moved{Name: "OLD"}, "exists", ""},
-		{"who is declared here", api.Moved{Name: "alice", Hash: sha512Crypt}, "declared", "configuration file"},
-		{"who was declared elsewhere", api.Moved{Name: "x", Declared: true}, "declared", "configuration file"},
+		{"an existing user", api.Moved{Name: "old", Hash: sha512Crypt}, "exists", ""},
+		{"an existing user in another case", api.Moved{Name: "OLD"}, "exists", ""},
+		{"a user declared here", api.Moved{Name: "alice", Hash: sha512Crypt}, "declared", "configuration file"},
+		{"a user declared elsewhere", api.Moved{Name: "x", Declared: true}, "declared", "configuration file"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var got api.Verdicts
@@ -208,14 +209,14 @@ func TestImport(t *testing.T) {
 		})
 	}
 
-	all := leave(t, s, 500)
+	all := export(t, s, 500)
 	if len(all) != 2 {
-		t.Errorf("afterwards there are %d users, want 2", len(all))
+		t.Errorf("%d users after the refusals, want 2", len(all))
 	}
 }
 
 func TestUpdateByImport(t *testing.T) {
-	s := jetontest.Start(t, movingConf)
+	s := jetontest.Start(t, importConf)
 	s.AddUser("diane", right, "staff")
 	cookie := s.Enter("shop", "diane", right)
 	row := api.Moved{Name: "diane", Email: "d@example.org"}
@@ -223,15 +224,15 @@ func TestUpdateByImport(t *testing.T) {
 	dry := in
 	dry.DryRun = true
 
-	before := object(leave(t, s, 500))
-	if got := move(t, s, dry); got[0] != "diane changed" || object(leave(t, s, 500)) != before {
-		t.Errorf("a dry run is told %v, and changed something", got)
+	before := object(export(t, s, 500))
+	if got := importUsers(t, s, dry); got[0] != "diane changed" || object(export(t, s, 500)) != before {
+		t.Errorf("dry run = %v, want diane changed, and no change", got)
 	}
-	if got := move(t, s, in); got[0] != "diane changed" {
-		t.Errorf("verdict %v", got)
+	if got := importUsers(t, s, in); got[0] != "diane changed" {
+		t.Errorf("import = %v, want diane changed", got)
 	}
 
-	u := leave(t, s, 500)["diane"]
+	u := export(t, s, 500)["diane"]
 	if u.Email != row.Email || fmt.Sprint(*u.Groups) != "[staff]" || s.Ask(
 		"GET",
 		"shop",
@@ -239,29 +240,30 @@ func TestUpdateByImport(t *testing.T) {
 		"Cookie",
 		cookie,
 	).Status != 200 {
-		t.Errorf("an address more made of diane %+v", u)
+		t.Errorf("diane with a new address = %+v, want the same groups and session", u)
 	}
-	if got := move(t, s, in); got[0] != "diane exists" {
-		t.Errorf("verdict of the same again %v", got)
+
+	if got := importUsers(t, s, in); got[0] != "diane exists" {
+		t.Errorf("the same import again = %v, want diane exists", got)
 	}
 
 	in.Users[0].Hash = sha512Crypt
-	move(t, s, in)
+	importUsers(t, s, in)
 
 	if s.Ask("GET", "shop", "/me", "Cookie", cookie).Status != 401 || s.TryEnter("shop", "diane", right).Status != 401 {
-		t.Error("after another hash, the session or the old password is still good")
+		t.Error("the session or the old password is accepted after an import of another hash")
 	}
 
 	s.Enter("shop", "diane", "pässwörd")
 }
 
-func TestImportBadInput(t *testing.T) {
-	s := jetontest.Start(t, movingConf)
+func TestInvalidImports(t *testing.T) {
+	s := jetontest.Start(t, importConf)
 	for _, tc := range []struct {
 		name, call, body string
 		want             error
 	}{
-		{"nobody", "POST /users/import", `{"users":[]}`, jeton.ErrInvalid},
+		{"no users", "POST /users/import", `{"users":[]}`, jeton.ErrInvalid},
 		{
 			"one too many",
 			"POST /users/import",
@@ -269,9 +271,9 @@ func TestImportBadInput(t *testing.T) {
 			jeton.ErrInvalid,
 		},
 		{"a password", "POST /users/import", `{"users":[{"name":"x","password":"hunter2"}]}`, jeton.ErrInvalid},
-		{"a page of none", "GET /users/export?limit=0", "", jeton.ErrInvalid},
-		{"a page of too many", "GET /users/export?limit=501", "", jeton.ErrInvalid},
-		{"a page after no number", "GET /users/export?after=x", "", jeton.ErrInvalid},
+		{"an empty page", "GET /users/export?limit=0", "", jeton.ErrInvalid},
+		{"a page that is too large", "GET /users/export?limit=501", "", jeton.ErrInvalid},
+		{"an invalid page", "GET /users/export?after=x", "", jeton.ErrInvalid},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			method, path, _ := strings.Cut(tc.call, " ")

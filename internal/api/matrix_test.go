@@ -72,6 +72,7 @@ func (b *site) newUser(groups ...string) testUser {
 	b.t.Helper()
 	b.users++
 	name := fmt.Sprintf("p%d", b.users)
+
 	in := map[string]any{
 		"name":       name,
 		"password":   right,
@@ -79,6 +80,7 @@ func (b *site) newUser(groups ...string) testUser {
 		"email":      name + "@example.org",
 		"first_name": "First of " + name,
 	}
+
 	p := testUser{basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+right))}
 	b.MustControl("POST", "/api/v1/users", in, &p.User)
 
@@ -302,6 +304,7 @@ func TestEveryRouteForEveryCaller(t *testing.T) {
 				if !strings.Contains(row, "{rest...}") {
 					doc.check(t, method, template, a)
 				}
+
 				if strings.Contains(
 					row,
 					"/logout",
@@ -491,6 +494,7 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 	d := readDocument(t, s.Send(s.Client(), "GET", s.URL("portal")+prefix+"/openapi.json", ""))
 
 	var documented []string
+
 	ids := map[string]bool{}
 	for path, methods := range d.Paths {
 		for method, op := range methods {

@@ -83,8 +83,7 @@ func fields(value any) []field {
 
 	var list []field
 	for _, f := range reflect.VisibleFields(t) {
-		tag := f.Tag.Get("json")
-		name, _, _ := strings.Cut(tag, ",")
+		name := strings.SplitN(f.Tag.Get("json"), ",", 2)[0]
 		if name == "" || name == "-" {
 			continue
 		}

@@ -72,12 +72,14 @@ func TestUsersCannotRaiseTheirRights(t *testing.T) {
 func TestDeclaredUsersAreChangedInTheFile(t *testing.T) {
 	b := start(t)
 	admin := b.newUser("admin")
+
 	login := want(
 		t,
 		"a declared user logs in by email address",
 		b.send("POST", "/auth_session/login", `{"email":"DECLARED@example.org","password":"alice_pw"}`),
 		200,
 	)
+
 	u := decode[jeton.User](t, login)
 	if u.Name != "declared" || u.First != "Dee" || !u.Declared {
 		t.Errorf("login = %+v, want the declared user Dee", u)
@@ -120,12 +122,19 @@ func TestPassword(t *testing.T) {
 		b.as(diane, "PUT", "/users/me", `{"password":"`+other+`","current_password":"`+right+`"}`),
 		200,
 	)
+
 	want(t, "the session has ended", b.as(diane, "GET", "/users/me", ""), 401)
 	want(t, "the old password", b.send("GET", "/users/me", "", "Authorization", diane.basic), 401)
 	want(t, "the new password", b.send("GET", "/users/me", "", "Authorization", basic(diane.Name, other)), 200)
 
-	want(t, "an admin sets the password of another user", b.as(admin, "PUT", "/users/"+diane.ID, `{"password":"`+right+`"}`), 200)
+	want(
+		t,
+		"an admin sets the password of another user",
+		b.as(admin, "PUT", "/users/"+diane.ID, `{"password":"`+right+`"}`),
+		200,
+	)
 	want(t, "the password that an admin set", b.send("GET", "/users/me", "", "Authorization", diane.basic), 200)
+
 	want(
 		t,
 		"an admin sets the own password without the current one",
@@ -175,6 +184,7 @@ func TestIfMatch(t *testing.T) {
 		b.send("PUT", path, `{"first_name":"One"}`, "Cookie", admin.cookie, "If-Match", first),
 		200,
 	)
+
 	second := a.Header.Get("ETag")
 	if second == first {
 		t.Error("the tag did not change with the user")
@@ -198,6 +208,7 @@ func TestIfMatch(t *testing.T) {
 		b.send("PUT", path, `{"first_name":"Two"}`, "Cookie", diane.cookie, "If-Match", `"x", `+second),
 		200,
 	)
+
 	want(t, "with any", b.send("PUT", path, `{"first_name":"Three"}`, "Cookie", diane.cookie, "If-Match", "*"), 200)
 }
 
@@ -261,6 +272,7 @@ func TestTokens(t *testing.T) {
 	); strings.Contains(a.Body, text) || !strings.Contains(a.Body, wide) {
 		t.Errorf("tokens = %s, want the accessor and no secret", a.Body)
 	}
+
 	if a := b.as(carl, "GET", "/users/me/tokens", ""); strings.TrimSpace(a.Body) != "[]" {
 		t.Errorf("tokens of carl = %s, want []", a.Body)
 	}
@@ -270,6 +282,7 @@ func TestTokens(t *testing.T) {
 		`,"max_uses":3,"allows":["GET `+prefix+`/users/me","POST `+prefix+
 			`/users/me/tokens/*"],"networks":["127.0.0.0/8","::1"],"scopes":["a"]`,
 	)
+
 	bearer := []string{"Authorization", "Bearer " + secret}
 	want(t, "a narrow token within its limits", b.send("GET", "/users/me", "", bearer...), 200)
 	want(t, "a narrow token beyond its limits", b.send("GET", "/users/me/tokens", "", bearer...), 403)
@@ -294,6 +307,7 @@ func TestTokens(t *testing.T) {
 			time.Now().Add(30*time.Minute).UTC().Format(time.RFC3339),
 			more,
 		)
+
 		return b.send("POST", "/users/me/tokens", body, "Authorization", "Bearer "+text)
 	}
 
@@ -301,12 +315,14 @@ func TestTokens(t *testing.T) {
 		t,
 		want(t, "a token creates a narrower one", child(`,"max_uses":5`), 201),
 	).Token
+
 	want(t, "a token with scopes that it lacks", child(`,"scopes":["a"]`), 403)
 	want(t, "an unknown service", child(`,"services":["elsewhere"]`), 400)
 	want(t, "an invalid rule", child(`,"allows":["x"]`), 400)
 	want(t, "an invalid network", child(`,"networks":["x"]`), 400)
 
 	want(t, "a token without expires_at", b.as(diane, "POST", "/users/me/tokens", `{"name":"x"}`), 400)
+
 	want(
 		t,
 		"a token for another user",
@@ -318,6 +334,7 @@ func TestTokens(t *testing.T) {
 		),
 		400,
 	)
+
 	want(t, "revoke a token of another user", b.as(carl, "DELETE", "/users/me/tokens/"+wide, ""), 404)
 	want(t, "rotate a token of another user", b.as(carl, "POST", "/users/me/tokens/"+wide+"/rotate", ""), 404)
 
@@ -337,12 +354,14 @@ func TestTokens(t *testing.T) {
 func TestClientsAsAdmins(t *testing.T) {
 	b := start(t)
 	bearer := []string{"Authorization", "Bearer " + b.Token(b.AddClient("provisioner", "portal"))}
+
 	a := want(
 		t,
 		"create",
 		b.send("POST", "/users", `{"email":"New@example.org","password":"`+right+`","groups":["staff"]}`, bearer...),
 		201,
 	)
+
 	u := decode[jeton.User](t, a)
 	if u.Name != "New@example.org" || a.Header.Get("Location") != prefix+"/users/"+u.ID {
 		t.Errorf("POST /users = %+v at %s, want New@example.org at its id", u, a.Header.Get("Location"))
@@ -395,12 +414,14 @@ func TestOtherOrigins(t *testing.T) {
 		b.send("POST", "/auth_session/login", login, "Sec-Fetch-Site", "cross-site"),
 		403,
 	)
+
 	want(
 		t,
 		"a logout from another site",
 		b.send("DELETE", "/auth_session", "", "Cookie", diane.cookie, "Sec-Fetch-Site", "cross-site"),
 		403,
 	)
+
 	want(t, "the session is still valid", b.as(diane, "GET", "/users/me", ""), 200)
 }
 
@@ -441,10 +462,12 @@ func TestAnAddressIsNotAName(t *testing.T) {
 	b := &site{Server: s, t: t, client: s.Client()}
 	admin := b.newUser("admin")
 	const name = "anna@example.org"
+
 	anna := decode[jeton.User](
 		t,
 		want(t, "anna", b.as(admin, "POST", "/users", `{"name":"`+name+`","password":"`+right+`"}`), 201),
 	)
+
 	eve := decode[jeton.User](
 		t,
 		want(
@@ -469,6 +492,7 @@ func TestAnAddressIsNotAName(t *testing.T) {
 		b.send("GET", "/users/me", "", "Authorization", basic(name, "the password of eve")),
 		401,
 	)
+
 	me := decode[jeton.User](t, b.send("GET", "/users/me", "", "Authorization", basic(name, right)))
 	if me.ID != anna.ID {
 		t.Errorf("Basic by name = %s, want anna", me.Name)
@@ -513,6 +537,7 @@ func TestOneAddressOneWins(t *testing.T) {
 				"/users",
 				fmt.Sprintf(`{"name":"n%d","email":%q,"password":"`+right+`"}`, i, email),
 			)
+
 			switch a.Status {
 			case 201:
 				created.Add(1)
@@ -632,12 +657,14 @@ func TestTenThousandUsers(t *testing.T) {
 	if len(seen) != many+2 || pages != wantPages {
 		t.Errorf("%d users on %d pages, want %d on %d", len(seen), pages, many+2, wantPages)
 	}
+
 	if list := decode[[]jeton.User](
 		t,
 		b.as(admin, "GET", "/users?search=NUMBER+777+", ""),
 	); len(list) != 1 || list[0].Name != "user777" {
 		t.Errorf("search = %v, want user777", list)
 	}
+
 	if list := decode[[]jeton.User](t, b.as(admin, "GET", "/users", "")); len(list) != 100 {
 		t.Errorf("a page without limit has %d users, want 100", len(list))
 	}
@@ -664,6 +691,7 @@ func fill(t *testing.T, path string, many int) {
 					Version: 1,
 					Profile: account.Profile{First: fmt.Sprintf("Number %d of many", i)},
 				}
+
 				err := db.AddUser(t.Context(), a, jeton.Event{Action: "user.add"})
 				for errors.Is(err, jeton.ErrUnavailable) { // a busy disk
 					if err = db.AddUser(t.Context(), a, jeton.Event{
@@ -696,6 +724,7 @@ func TestLoginAndChallengeAreThoseOfTheGateway(t *testing.T) {
 	want(t, "a login with two passwords", b.send("POST", "/auth_session/login", twice), 400)
 	twice = `{"name":"` + p.Name + `","password":"` + right + `","a":1,"a":2}`
 	want(t, "a login with another member twice", b.send("POST", "/auth_session/login", twice), 400)
+
 	twice = `{"first_name":"A","first_name":"B"}`
 	want(t, "a change with a member twice", b.as(p, "PUT", "/users/me", twice), 400)
 
