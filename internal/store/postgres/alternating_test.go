@@ -15,7 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
-// alternating is two nodes that look like one store: what may race goes to each by turns.
+// alternating is two nodes as one store: calls that may race go to each in turn.
 type alternating struct {
 	*DB
 	other *DB

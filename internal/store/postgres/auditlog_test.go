@@ -9,9 +9,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 )
 
-// TestAnEventThatMayStillComeHoldsUpThoseBehindIt has somebody take a number for an event and
-// not come to an end.
-func TestAnEventThatMayStillComeHoldsUpThoseBehindIt(t *testing.T) {
+// TestEventsAreNotReadBeforeEarlierNumbers has a transaction that has a number for its event, and
+// does not end.
+func TestEventsAreNotReadBeforeEarlierNumbers(t *testing.T) {
 	url := emptied(t)
 	db := openImpatient(t, url, Config{Answer: time.Second})
 
@@ -34,26 +34,27 @@ func TestAnEventThatMayStillComeHoldsUpThoseBehindIt(t *testing.T) {
 
 	add("first")
 	if got := read(); !slices.Equal(got, []string{"first"}) {
-		t.Fatalf("the record is %v", got)
+		t.Fatalf("events = %v", got)
 	}
 
-	const insert = `INSERT INTO audit (at, request, actor, action, target, service, outcome, reason, source, checks) VALUES (0, '', '', 'test', $1, '', '', '', '', '')`
+	const insert = `INSERT INTO audit (at, request, actor, action, target, service, outcome, reason, source, checks)
+VALUES (0, '', '', 'test', $1, '', '', '', '', '')`
 
 	slow, other := connect(t, url), connect(t, url)
 	execSQL(t, slow, "BEGIN")
-	execSQL(t, slow, insert, "slow") // when it happened says nothing
+	execSQL(t, slow, insert, "slow") // the time of the event proves nothing
 	add("behind it")
 
 	if got := read(); slices.Contains(got, "behind it") {
-		t.Errorf("the record is read as %v; who reads on from there never sees what is still to come", got)
+		t.Errorf("events = %v: a reader that continues from there misses the slow one", got)
 	}
 
 	execSQL(t, slow, "COMMIT")
 	if got := read(); !slices.Equal(got, []string{"first", "slow", "behind it"}) {
-		t.Errorf("the record is %v", got)
+		t.Errorf("events = %v", got)
 	}
 
-	// What was rolled back, and what others do for long, hold up nothing.
+	// A rollback, and a long transaction without an event, delay nothing.
 	execSQL(t, slow, "BEGIN")
 	execSQL(t, slow, insert, "never")
 	execSQL(t, slow, "ROLLBACK")
@@ -62,6 +63,6 @@ func TestAnEventThatMayStillComeHoldsUpThoseBehindIt(t *testing.T) {
 
 	add("last")
 	if got := read(); !slices.Equal(got, []string{"first", "slow", "behind it", "last"}) {
-		t.Errorf("the record is %v", got)
+		t.Errorf("events = %v", got)
 	}
 }

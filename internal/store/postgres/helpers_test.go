@@ -33,31 +33,30 @@ func must(t *testing.T, err error) {
 func wantError(t *testing.T, what string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
-		t.Errorf("%s: %v, want %v", what, err, want)
+		t.Errorf("%s = %v, want %v", what, err, want)
 	}
 }
 
-// wantUnavailable checks that a store which could not tell has said so, and when to ask again as far
-// as it knows.
+// wantUnavailable checks that a call without a database has failed as such.
 func wantUnavailable(t *testing.T, what string, err error) {
 	t.Helper()
 	if !errors.Is(err, jeton.ErrUnavailable) && !errors.Is(err, jeton.ErrBusy) {
-		t.Errorf("%s without a database: %v, want ErrUnavailable or ErrBusy", what, err)
+		t.Errorf("%s without a database = %v, want ErrUnavailable or ErrBusy", what, err)
 	}
 }
 
-// eventually waits for something that comes by itself.
+// eventually waits until something is true.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 
-	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain for %s", what)
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s within a minute", what)
 		}
 	}
 }
 
-// recorder notes what a node is told of.
+// recorder records the changes that a node publishes.
 type recorder struct {
 	mu   sync.Mutex
 	seen []string
@@ -113,7 +112,7 @@ func (e *recorder) count(what string) (n int) {
 	return n
 }
 
-// take returns what was heard since it was last called, sorted.
+// take returns what was published since the last call, sorted.
 func (e *recorder) take() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -155,7 +154,7 @@ func findUser(t testing.TB, db *DB, name string) account.Account {
 	return a
 }
 
-// newSession is a login that nobody refuses.
+// newSession returns a session to start.
 func newSession(u account.Account, text string) session.Start {
 	return session.Start{
 		Record: session.Record{
@@ -215,7 +214,7 @@ func use(login int64, budgets ...policy.Budget) count.Use {
 	return count.Use{Holder: login, Budgets: budgets}
 }
 
-// connect is a connection to a database behind the back of the stores.
+// connect opens a connection to a database, beside those of the stores.
 func connect(t testing.TB, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
@@ -243,12 +242,12 @@ func execSQL(t testing.TB, conn *pgx.Conn, text string, args ...any) {
 	}
 }
 
-// block lets what is done to a table wait until the test lets it through. It goes on
-// although whoever asked for it has gone.
+// block makes changes of a table wait until the test opens it. They continue also when their
+// client has given up.
 func block(t testing.TB, url, table, when string) (open func()) {
 	t.Helper()
 	conn := connect(t, url)
-	// A client that gives up asks the server to cancel; not every server hears that in time.
+	// A client that gives up sends a cancel request, which may arrive or not.
 	execSQL(t, conn, `CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN LOOP
 		BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NEW; EXCEPTION WHEN query_canceled THEN END;
 	END LOOP; END'`)
@@ -259,29 +258,27 @@ func block(t testing.TB, url, table, when string) (open func()) {
 	return func() { execSQL(t, conn, "SELECT pg_advisory_unlock(7)") }
 }
 
-// How gated waits: as a transaction is committed, or before a row is changed.
+// When block blocks: as a transaction is committed, or before a row is changed.
 const (
-	atCommit = "CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION gate()"
+	atCommit = `CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON %s DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION gate()`
 	atUpdate = "CREATE TRIGGER gate BEFORE UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION gate()"
 )
 
-// waitForLocks waits until so many statements wait for a lock.
+// waitForLocks waits until n statements wait for a lock.
 func waitForLocks(t *testing.T, conn *pgx.Conn, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprint(n, " statements that wait"), func() bool {
-		var found int
-		queryRow(
-			t,
-			conn,
-			&found,
-			"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-		)
+	const waiting = `SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'`
 
+	eventually(t, fmt.Sprint(n, " waiting statements"), func() bool {
+		var found int
+		queryRow(t, conn, &found, waiting)
 		return found >= n
 	})
 }
 
-// proxied makes a proxy before the shared cluster and returns the database's URL through it.
+// proxied starts a proxy in front of a cluster, and returns the URL of a database through it.
 func proxied(t *testing.T, c *pgtest.Cluster, db string) (*pgtest.Proxy, string) {
 	t.Helper()
 	p, err := pgtest.NewProxy(c.Addr())
@@ -304,7 +301,7 @@ func newDatabase(t *testing.T, c *pgtest.Cluster) string {
 	return name
 }
 
-// openImpatient opens a store that waits no longer than a server's does.
+// openImpatient opens a store that waits for answers as long as that of a server.
 func openImpatient(t *testing.T, url string, c Config) *DB {
 	t.Helper()
 	c.URL, c.Where = jeton.NewSecret(url), "the test's"

@@ -99,7 +99,7 @@ func (n *node) startLease(ctx context.Context, began time.Time) error {
 	return nil
 }
 
-// readDatabaseID returns what tells this database from another one, and from itself before a
+// readDatabaseID returns what distinguishes this database from another one, and from itself before a
 // restore. What a node has read at its start is true of this one only.
 func (n *node) readDatabaseID(ctx context.Context) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, n.db.c.Answer)

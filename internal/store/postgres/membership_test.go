@@ -10,7 +10,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
-// order notes what came first.
+// order records what came first.
 type order struct {
 	mu   sync.Mutex
 	list []string
@@ -28,16 +28,16 @@ func (o *order) is(t *testing.T, want ...string) {
 	defer o.mu.Unlock()
 
 	if !slices.Equal(o.list, want) {
-		t.Errorf("it came as %v, want %v", o.list, want)
+		t.Errorf("order = %v, want %v", o.list, want)
 	}
 }
 
-func TestAnEndIsAnsweredWhenAllNodesHaveHeard(t *testing.T) {
+func TestARevocationIsAnsweredWhenAllNodesHaveAcknowledged(t *testing.T) {
 	url := emptied(t)
-	// The bound is far away: whoever waited for it would be noticed.
+	// The bound is far away: a wait for it would be noticed.
 	c := Config{Staleness: MaxStaleness}
 	db, other := openNode(t, url, c), openNode(t, url, c)
-	ear := record(other)
+	received := record(other)
 	u := addUser(t, db, "diane")
 
 	pollNow(t, other)
@@ -48,8 +48,8 @@ func TestAnEndIsAnsweredWhenAllNodesHaveHeard(t *testing.T) {
 	for _, text := range []string{"one", "two", "three"} {
 		startSession(t, db, u, text)
 		must(t, endSession(t.Context(), db, text))
-		if ear.count(sessionEnded(text)) != 1 {
-			t.Errorf("the end of %s was answered before the other node had heard", text)
+		if received.count(sessionEnded(text)) != 1 {
+			t.Errorf("the logout of %s was answered before the other node had received it", text)
 		}
 	}
 
@@ -57,9 +57,9 @@ func TestAnEndIsAnsweredWhenAllNodesHaveHeard(t *testing.T) {
 	o.is(t, "answered")
 }
 
-// TestAnEndWaitsForANodeThatDoesNotHear cuts a node off in one way after another. The end is
-// answered when that node no longer judges, and not before.
-func TestAnEndWaitsForANodeThatDoesNotHear(t *testing.T) {
+// TestARevocationWaitsForALeaseWithoutAcknowledgement cuts a node off in different ways. The
+// revocation is answered when the lease of that node has ended, and not before.
+func TestARevocationWaitsForALeaseWithoutAcknowledgement(t *testing.T) {
 	c := shared.Cluster(t)
 	const bound = 400 * time.Millisecond
 	for _, tc := range []struct {
@@ -84,27 +84,27 @@ func TestAnEndWaitsForANodeThatDoesNotHear(t *testing.T) {
 			must(t, endSession(t.Context(), db, "one"))
 			took := time.Since(began)
 			if took < bound {
-				t.Errorf("answered after %v; the other node may judge from memory for %v", took, bound)
+				t.Errorf("answered after %v, want at least %v: the lease of the other node", took, bound)
 			}
 
 			if err := other.Fresh(t.Context()); err == nil {
-				t.Error("a node that has not heard of the end judges after it was answered")
+				t.Error("Fresh = nil after the answer on a node that has not received the revocation")
 			} else {
 				wantUnavailable(t, "Fresh", err)
 			}
 
 			must(t, proxy.Heal())
-			ear := record(other)
-			eventually(t, "the node to come back", func() bool { return other.Fresh(t.Context()) == nil })
+			received := record(other)
+			eventually(t, "lease", func() bool { return other.Fresh(t.Context()) == nil })
 
-			if ear.count(everything) == 0 {
-				t.Error("it trusts what it had in memory before it was cut off")
+			if received.count(everything) == 0 {
+				t.Error("it kept its cache from before it was cut off")
 			}
 		})
 	}
 }
 
-func TestANodeThatJoinedBetweenTheCommitAndTheListIsWaitedFor(t *testing.T) {
+func TestARevocationWaitsForANodeThatJoinedAfterTheCommit(t *testing.T) {
 	url := emptied(t)
 	db := openNode(t, url, Config{Staleness: 50 * time.Millisecond})
 	startSession(t, db, addUser(t, db, "diane"), "one")
@@ -123,26 +123,22 @@ func TestANodeThatJoinedBetweenTheCommitAndTheListIsWaitedFor(t *testing.T) {
 		return n == 0
 	})
 
-	execSQL(
-		t,
-		conn,
-		"INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ('late', $1, 1, pg_current_xact_id(), FALSE)",
-		bound.Milliseconds(),
-	)
+	execSQL(t, conn, `INSERT INTO nodes (id, bound, beat, heard, gone)
+VALUES ('late', $1, 1, pg_current_xact_id(), FALSE)`, bound.Milliseconds())
 	execSQL(t, conn, "COMMIT")
 	must(t, <-answer)
 	took := time.Since(began)
 	if took < bound {
-		t.Errorf("answered after %v, before a node that has said nothing has ceased to judge", took)
+		t.Errorf("answered after %v, before the lease of a node without acknowledgement has ended", took)
 	}
 }
 
-func TestWhatANodeSaidOnAServerThatIsNoMoreDoesNotCount(t *testing.T) {
+func TestAcknowledgementsOfAFormerServerDoNotCount(t *testing.T) {
 	url := emptied(t)
 	const bound = 300 * time.Millisecond
 	db, other := openNode(t, url, Config{Staleness: bound}), openNode(t, url, Config{Staleness: bound})
 	startSession(t, db, addUser(t, db, "diane"), "one")
-	// The other node has seen numbers of transactions that a crash took back.
+	// The other node has acknowledged transaction numbers that a crash gave back.
 	pollNow(t, other)
 
 	db.node.mu.Lock()
@@ -161,11 +157,11 @@ func TestWhatANodeSaidOnAServerThatIsNoMoreDoesNotCount(t *testing.T) {
 		return n == 0
 	})
 
-	time.Sleep(20 * time.Millisecond) // whoever trusted what was said would be through by now
+	time.Sleep(20 * time.Millisecond) // with trust in that acknowledgement, the answer would be here by now
 
 	select {
 	case err := <-answer:
-		t.Errorf("answered (%v) after %v by what was said on another server", err, time.Since(began))
+		t.Errorf("answered (%v) after %v by an acknowledgement on another server", err, time.Since(began))
 	default:
 	}
 
@@ -177,88 +173,76 @@ func TestWhatANodeSaidOnAServerThatIsNoMoreDoesNotCount(t *testing.T) {
 
 	s := db.node.acks[other.node.id]
 	if s.xmin == 1<<40 {
-		t.Error("what was said before it began anew is still believed")
+		t.Error("the acknowledgement on the former server still counts")
 	}
 }
 
-func TestSilentNodesAreForgottenAndTheirChangesCleared(t *testing.T) {
+func TestDeadNodesAndTheirChangesAreRemoved(t *testing.T) {
 	url := emptied(t)
 	c := Config{Staleness: 20 * time.Millisecond, heartbeatEvery: time.Millisecond, deadAfter: 100 * time.Millisecond}
 	db, conn := openNode(t, url, c), connect(t, url)
 	u := addUser(t, db, "diane")
-	execSQL(
-		t,
-		conn,
-		"INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ('ghost', 10, 1, pg_snapshot_xmin(pg_current_snapshot()), FALSE)",
-	)
+	execSQL(t, conn, `INSERT INTO nodes (id, bound, beat, heard, gone)
+VALUES ('dead', 10, 1, pg_snapshot_xmin(pg_current_snapshot()), FALSE)`)
 
 	startSession(t, db, u, "one")
 	must(t, endSession(t.Context(), db, "one"))
 	var o order
 	var state, last string
-	eventually(t, "the silent node to be forgotten", func() bool {
-		queryRow(
-			t,
-			conn,
-			&state,
-			`SELECT COALESCE((SELECT CASE WHEN gone THEN 'marked' ELSE 'listed' END FROM nodes WHERE id = 'ghost'), 'forgotten')`,
-		)
+	eventually(t, "removal of the dead node", func() bool {
+		queryRow(t, conn, &state, `SELECT COALESCE(
+  (SELECT CASE WHEN gone THEN 'marked' ELSE 'listed' END FROM nodes WHERE id = 'dead'), 'removed')`)
 		if state != last {
 			o.note(state)
 			last = state
 		}
 
 		var kept int
-		queryRow(
-			t,
-			conn,
-			&kept,
-			"SELECT count(*) FROM changes c WHERE c.xid >= (SELECT heard FROM nodes WHERE id = 'ghost') AND c.node = $1",
-			db.node.id,
-		)
+		queryRow(t, conn, &kept, `SELECT count(*) FROM changes c
+WHERE c.xid >= (SELECT heard FROM nodes WHERE id = 'dead') AND c.node = $1`, db.node.id)
 
-		if state != "forgotten" && kept == 0 {
+		if state != "removed" && kept == 0 {
 			var still bool
-			queryRow(t, conn, &still, "SELECT EXISTS (SELECT 1 FROM nodes WHERE id = 'ghost')")
+			queryRow(t, conn, &still, "SELECT EXISTS (SELECT 1 FROM nodes WHERE id = 'dead')")
 			if still {
-				t.Fatal("changes were cleared away that a node on the list has not heard")
+				t.Fatal("changes were removed that a node in the list has not applied")
 			}
 		}
 
-		return state == "forgotten"
+		return state == "removed"
 	})
 
-	o.is(t, "listed", "marked", "forgotten")
-	eventually(t, "the changes to be cleared away", func() bool {
+	o.is(t, "listed", "marked", "removed")
+	eventually(t, "removal of the changes", func() bool {
 		var n int
 		queryRow(t, conn, &n, "SELECT count(*) FROM changes")
 		return n == 0
 	})
 
 	if _, err := db.FindSession(t.Context(), secret.HashOf("one")); err == nil {
-		t.Error("the session is there again")
+		t.Error("FindSession = nil after a logout")
 	}
 }
 
-func TestALivingNodeIsNotForgotten(t *testing.T) {
+func TestALiveNodeIsNotRemoved(t *testing.T) {
 	url := emptied(t)
 	c := Config{Staleness: 20 * time.Millisecond, heartbeatEvery: time.Millisecond, deadAfter: 5 * time.Second}
 	db, other := openNode(t, url, c), openNode(t, url, c)
-	ear := record(other)
+	received := record(other)
 	conn := connect(t, url)
 
 	var from int
 	queryRow(t, conn, &from, "SELECT beat FROM nodes WHERE id = $1", other.node.id)
-	eventually(t, "many beats", func() bool {
+	eventually(t, "heartbeats", func() bool {
 		var beat int
 		queryRow(t, conn, &beat, "SELECT beat FROM nodes WHERE id = $1", other.node.id)
 		return beat > from+50
 	})
 
 	pollNow(t, db)
-	got := ear.take()
+	got := received.take()
 	if len(got) > 0 {
-		t.Errorf("heard %v", got)
+		t.Errorf("received %v, want nothing", got)
 	}
 
 	must(t, other.Close())
@@ -266,6 +250,6 @@ func TestALivingNodeIsNotForgotten(t *testing.T) {
 	queryRow(t, conn, &n, "SELECT count(*) FROM nodes")
 
 	if n != 1 {
-		t.Errorf("%d nodes are on the list, want the one that is not closed", n)
+		t.Errorf("%d nodes are in the list, want the one that is not closed", n)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 )
 
-// withLaterSteps returns the steps of this program and others behind them.
+// withLaterSteps returns the steps of this program, and others after them.
 func withLaterSteps(t *testing.T, texts ...string) fs.FS {
 	t.Helper()
 	files := fstest.MapFS{}
@@ -35,7 +35,7 @@ func withLaterSteps(t *testing.T, texts ...string) fs.FS {
 	return files
 }
 
-// knownSteps is how many steps this program knows.
+// knownSteps returns how many steps this program knows.
 func knownSteps(t *testing.T) int {
 	t.Helper()
 	list, err := loadSteps(schema)
@@ -43,16 +43,16 @@ func knownSteps(t *testing.T) int {
 	return len(list)
 }
 
-// addingStep is a step that programs of before can work with, for the test that has n of before.
+// addingStep returns a step that programs with n steps can work with.
 func addingStep(n int) string {
-	return fmt.Sprintf(
-		"-- needs: %d\nALTER TABLE sessions ADD COLUMN note TEXT NOT NULL DEFAULT ''; ALTER TABLE uses ADD COLUMN noted BIGINT NOT NULL DEFAULT 0; CREATE TABLE notes (id BIGINT)",
-		n,
-	)
+	return fmt.Sprintf(`-- needs: %d
+ALTER TABLE sessions ADD COLUMN note TEXT NOT NULL DEFAULT '';
+ALTER TABLE uses ADD COLUMN noted BIGINT NOT NULL DEFAULT 0;
+CREATE TABLE notes (id BIGINT)`, n)
 }
 
-// TestVersionsServeSideBySide goes from one version to the next and back, under load, with
-// nodes of both at work, and counts.
+// TestVersionsServeSideBySide upgrades and downgrades under load, with nodes of both versions, and
+// counts the uses.
 func TestVersionsServeSideBySide(t *testing.T) {
 	url := shared.Database(t)
 	before, after := Config{}, Config{Schema: withLaterSteps(t, addingStep(knownSteps(t)))}
@@ -96,19 +96,19 @@ func TestVersionsServeSideBySide(t *testing.T) {
 		}
 	}
 
-	for range 2 { // there and back, twice
+	for range 2 { // upgrade and downgrade, twice
 		stop := load(first)
-		second := openNode(t, url, after) // takes the step while the old one serves
+		second := openNode(t, url, after) // applies the step while the first one serves
 		stopSecond := load(second)
 		from := granted.Load()
-		eventually(t, "both to have served", func() bool { return granted.Load() > from+40 })
+		eventually(t, "uses on both", func() bool { return granted.Load() > from+40 })
 
 		stop()
 		must(t, first.Close())
-		first = openNode(t, url, before) // one that starts after the step
+		first = openNode(t, url, before) // an older version that starts after the step
 		stop = load(first)
 		from = granted.Load()
-		eventually(t, "both to have served", func() bool { return granted.Load() > from+40 })
+		eventually(t, "uses on both", func() bool { return granted.Load() > from+40 })
 
 		stopSecond()
 		must(t, second.Close())
@@ -119,16 +119,15 @@ func TestVersionsServeSideBySide(t *testing.T) {
 	must(t, err)
 	used := most - left[0]
 	if used != granted.Load() {
-		t.Errorf("%d uses are counted and %d were granted", used, granted.Load())
+		t.Errorf("%d uses are counted, want the %d granted", used, granted.Load())
 	}
 }
 
 func TestAStepThatNeedsItselfRefusesOlderPrograms(t *testing.T) {
 	url := shared.Database(t)
 	n := knownSteps(t)
-	db := openNode(t, url, Config{
-		Schema: withLaterSteps(t, addingStep(n), fmt.Sprintf("-- needs: %d\nALTER TABLE sessions DROP COLUMN note", n+2)),
-	})
+	removing := fmt.Sprintf("-- needs: %d\nALTER TABLE sessions DROP COLUMN note", n+2)
+	db := openNode(t, url, Config{Schema: withLaterSteps(t, addingStep(n), removing)})
 	must(t, db.Close())
 	wantOpenError(t, Config{
 		URL: jeton.NewSecret(url),
@@ -145,11 +144,10 @@ func TestAStepThatNeedsItselfRefusesOlderPrograms(t *testing.T) {
 	}
 }
 
-func TestManyMigrateAtOnceAndEachStepIsTakenOnce(t *testing.T) {
+func TestConcurrentMigrationsApplyEachStepOnce(t *testing.T) {
 	url := shared.Database(t)
-	c := Config{
-		Schema: withLaterSteps(t, "SELECT pg_sleep(0.2); CREATE TABLE notes (id BIGINT)", "CREATE TABLE more (id BIGINT)"),
-	}
+	slow := "SELECT pg_sleep(0.2); CREATE TABLE notes (id BIGINT)"
+	c := Config{Schema: withLaterSteps(t, slow, "CREATE TABLE more (id BIGINT)")}
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
@@ -167,8 +165,9 @@ func TestManyMigrateAtOnceAndEachStepIsTakenOnce(t *testing.T) {
 
 	wg.Wait()
 	var steps int
-	if queryRow(t, connect(t, url), &steps, "SELECT count(*) FROM migrations"); steps != knownSteps(t)+2 {
-		t.Errorf("%d steps are noted, want %d", steps, knownSteps(t)+2)
+	queryRow(t, connect(t, url), &steps, "SELECT count(*) FROM migrations")
+	if steps != knownSteps(t)+2 {
+		t.Errorf("%d steps are recorded, want %d", steps, knownSteps(t)+2)
 	}
 }
 
@@ -183,12 +182,7 @@ func TestAStepThatFailsLeavesNothing(t *testing.T) {
 	conn := connect(t, url)
 
 	tables := func() (list string) {
-		queryRow(
-			t,
-			conn,
-			&list,
-			"SELECT string_agg(relname || relnatts, ',' ORDER BY relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace",
-		)
+		queryRow(t, conn, &list, tablesSQL)
 		return list
 	}
 
@@ -198,12 +192,12 @@ func TestAStepThatFailsLeavesNothing(t *testing.T) {
 		failing,
 		true,
 	); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "division by zero") {
-		t.Errorf("a trial of a step that fails: %v, want the name of it", err)
+		t.Errorf("a trial of a step that fails = %v, want its name", err)
 	}
 
 	after := tables()
 	if after != before {
-		t.Errorf("a trial has changed %s to %s", before, after)
+		t.Errorf("a trial changed the tables from %s to %s", before, after)
 	}
 
 	wantOpenError(t, failing, name, "division by zero")
@@ -211,18 +205,19 @@ func TestAStepThatFailsLeavesNothing(t *testing.T) {
 	must(t, err)
 	got := appliedMarks(list)
 	if !slices.Equal(got[knownSteps(t):], []string{"+", "-"}) {
-		t.Errorf("the steps are %v, want the one before the fault applied, whole", got)
+		t.Errorf("applied steps = %v, want only the one before the fault", got)
 	}
 
 	var half bool
-	if queryRow(t, conn, &half, "SELECT to_regclass('half') IS NOT NULL"); half {
-		t.Error("half a step is left")
+	queryRow(t, conn, &half, "SELECT to_regclass('half') IS NOT NULL")
+	if half {
+		t.Error("half a step was kept")
 	}
 
-	must(t, openNode(t, url, Config{}).Close()) // and the version of before still works
+	must(t, openNode(t, url, Config{}).Close()) // and the previous version still works
 }
 
-// appliedMarks tells which steps are applied.
+// appliedMarks returns + for a step that is applied, - for another.
 func appliedMarks(list []Step) (marks []string) {
 	for _, s := range list {
 		mark := "-"
@@ -235,7 +230,7 @@ func appliedMarks(list []Step) (marks []string) {
 	return marks
 }
 
-func TestATrialSaysWhatWouldBeDoneAndDoesNothing(t *testing.T) {
+func TestATrialNamesTheStepsAndChangesNothing(t *testing.T) {
 	url := shared.Database(t)
 	c := Config{URL: jeton.NewSecret(url), Schema: withLaterSteps(t, addingStep(knownSteps(t)))}
 	all, err := loadSteps(c.Schema)
@@ -256,39 +251,42 @@ func TestATrialSaysWhatWouldBeDoneAndDoesNothing(t *testing.T) {
 			&tables,
 			"SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace",
 		); !slices.Equal(got, names) || tables > 0 {
-			t.Errorf("a trial named %v and left %d tables", got, tables)
+			t.Errorf("a trial returned %v and left %d tables", got, tables)
 		}
 	}
 
 	got, err := Migrate(t.Context(), c, false)
-	if must(t, err); !slices.Equal(got, names) {
+	must(t, err)
+	if !slices.Equal(got, names) {
 		t.Errorf("applied %v, want %v", got, names)
 	}
 	if got, err := Migrate(t.Context(), c, false); err != nil || len(got) > 0 {
-		t.Errorf("applied %v again (%v)", got, err)
+		t.Errorf("a second Migrate = %v, %v, want nothing", got, err)
 	}
 
 	list, err := Migrations(t.Context(), Config{URL: c.URL})
-	if must(t, err); len(list) != len(names) || slices.Contains(appliedMarks(list), "-") {
-		t.Errorf("an older program that can work with it sees %v", appliedMarks(list))
+	must(t, err)
+	if len(list) != len(names) || slices.Contains(appliedMarks(list), "-") {
+		t.Errorf("Migrations of an older program = %v, want all applied", appliedMarks(list))
 	}
 }
 
-func TestATrialDoesNotHoldUpWhoServes(t *testing.T) {
+func TestATrialDoesNotBlockNodes(t *testing.T) {
 	url := shared.Database(t)
 	db := openNode(t, url, Config{})
 	u := addUser(t, db, "diane")
 	conn := connect(t, url)
 	execSQL(t, conn, "BEGIN")
 
-	execSQL(t, conn, "LOCK TABLE sessions IN ACCESS SHARE MODE") // as somebody who reads for long
-	_, err := Migrate(t.Context(), Config{URL: jeton.NewSecret(url), Schema: withLaterSteps(t, addingStep(knownSteps(t)))}, true)
+	execSQL(t, conn, "LOCK TABLE sessions IN ACCESS SHARE MODE") // as a long read
+	c := Config{URL: jeton.NewSecret(url), Schema: withLaterSteps(t, addingStep(knownSteps(t)))}
+	_, err := Migrate(t.Context(), c, true)
 	if err == nil || !strings.Contains(err.Error(), "in use") {
-		t.Errorf("a trial whose turn does not come: %v", err)
+		t.Errorf("a trial that waits for a lock = %v, want in use", err)
 	}
 
 	startSession(t, db, u, "one")
-	// Who is to tell how things stand waits for nobody who migrates.
+	// Migrations does not wait for a migration.
 	execSQL(t, conn, "SELECT pg_advisory_lock($1)", lockNumber("schema"))
 	_, err = Migrations(t.Context(), Config{URL: jeton.NewSecret(url)})
 	must(t, err)

@@ -11,7 +11,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
-// openSide opens a side on a database and closes it when the test ends.
+// openSide opens a side of a database and closes it when the test ends.
 func openSide(t *testing.T, url string) *Side {
 	t.Helper()
 	s, err := OpenSide(t.Context(), Config{URL: jeton.NewSecret(url), Where: "the test's"})
@@ -23,7 +23,7 @@ func openSide(t *testing.T, url string) *Side {
 	return s
 }
 
-// setMeta takes a step that sets something in meta.
+// setMeta sets a value in the table meta, in a step.
 func setMeta(t *testing.T, s *Side, name, value string) error {
 	t.Helper()
 	return s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
@@ -48,7 +48,7 @@ func meta(t *testing.T, s *Side, name string) (value string) {
 	return value
 }
 
-func TestANodeAndAMoveKeepEachOtherOut(t *testing.T) {
+func TestANodeAndACopyExcludeEachOther(t *testing.T) {
 	url := shared.Database(t)
 	s := openSide(t, url)
 	if err := setMeta(t, s, statements.MetaCopying, "another"); err != nil {
@@ -59,10 +59,10 @@ func TestANodeAndAMoveKeepEachOtherOut(t *testing.T) {
 		return Open(t.Context(), Config{URL: jeton.NewSecret(url), Where: "the test's"})
 	}
 	if _, err := open(); !errors.Is(err, statements.ErrHalf) || !strings.Contains(err.Error(), "jeton db copy") {
-		t.Errorf("a node on half a copy: %v", err)
+		t.Errorf("Open of half a copy = %v, want ErrHalf with what to do", err)
 	}
 	if n, err := s.heartbeats(t.Context()); err != nil || len(n) != 0 {
-		t.Errorf("the node that was refused is on the list: %v, %v", n, err)
+		t.Errorf("nodes in the list after a refusal = %v, %v, want none", n, err)
 	}
 
 	for _, mark := range [][2]string{{statements.MetaCopying, ""}, {statements.MetaCopied, "another"}} {
@@ -77,22 +77,23 @@ func TestANodeAndAMoveKeepEachOtherOut(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if mark := meta(t, s, statements.MetaCopied); mark != "" || id == "" || meta(t, s, statements.MetaID) != id {
-		t.Errorf("a node has started, and the mark of a copy is %q, the id %q", mark, meta(t, s, statements.MetaID))
+	mark := meta(t, s, statements.MetaCopied)
+	if got := meta(t, s, statements.MetaID); mark != "" || id == "" || got != id {
+		t.Errorf("after the start of a node, copied = %q and id = %q, want no mark and id %q", mark, got, id)
 	}
 	if err := setMeta(t, s, "x", "y"); !errors.Is(err, jeton.ErrConflict) || meta(t, s, "x") != "" {
-		t.Errorf("a step beside a node: %v, want ErrConflict", err)
+		t.Errorf("Step beside a node = %v, want ErrConflict", err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 
 	if err := setMeta(t, s, "x", "y"); err != nil || meta(t, s, "x") != "y" {
-		t.Errorf("a step when the node has gone: %v", err)
+		t.Errorf("Step after the node has closed = %v", err)
 	}
 }
 
-func TestALineThatACrashHasLeftKeepsNobodyOut(t *testing.T) {
+func TestACrashedNodeDoesNotBlockACopy(t *testing.T) {
 	url := shared.Database(t)
 	s := openSide(t, url)
 	const line = "INSERT INTO nodes (id, bound, beat, heard, gone) VALUES ('dead', 250, 7, '1', FALSE)"
@@ -102,13 +103,13 @@ func TestALineThatACrashHasLeftKeepsNobodyOut(t *testing.T) {
 
 	s.maxHeartbeatAge = 200 * time.Millisecond
 	if n, err := s.Served(t.Context()); n != 0 || err != nil {
-		t.Errorf("served by %d nodes, %v", n, err)
+		t.Errorf("Served = %d, %v, want 0", n, err)
 	}
 	if err := setMeta(t, s, "x", "y"); err != nil {
 		t.Error(err)
 	}
 
-	// One that beats is alive, however long it takes.
+	// A node that sends a heartbeat is alive, however long it takes.
 	s.maxHeartbeatAge = time.Minute
 	if _, err := s.pool.Exec(t.Context(), line); err != nil {
 		t.Fatal(err)
@@ -120,18 +121,18 @@ func TestALineThatACrashHasLeftKeepsNobodyOut(t *testing.T) {
 	defer beat.Stop()
 
 	if n, err := s.Served(t.Context()); n != 1 || err != nil {
-		t.Errorf("served by %d nodes, %v; want one", n, err)
+		t.Errorf("Served = %d, %v, want 1", n, err)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 
 	if _, err := s.Served(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("whoever gives up is answered %v", err)
+		t.Errorf("Served with a canceled context = %v, want context.Canceled", err)
 	}
 }
 
-func TestNumbersGoOnBehindWhatIsThere(t *testing.T) {
+func TestAdvanceContinuesAfterTheLastNumber(t *testing.T) {
 	s := openSide(t, shared.Database(t))
 	given := func(last int64) (n int64) {
 		t.Helper()

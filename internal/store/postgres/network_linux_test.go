@@ -19,21 +19,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// island is a network of its own with one way to it, on which a server is reached. What is
-// sent while the way is closed is lost without a word, as with a cable that was pulled out.
+// island is a network namespace, with one link to it, that forwards connections to a server.
+// While the link is down, packets are dropped silently, as with an unplugged cable.
 type island struct {
 	name string
-	addr string // host and port of what passes connections on
+	addr string // host and port of the forwarder
 }
 
-// newIsland skips the test where it may not make networks: in most containers. There
-// pgtest.Proxy.Hang comes near it.
+// newIsland skips the test where it may not make network namespaces, as in most containers.
+// pgtest.Proxy.Hang is similar.
 func newIsland(t *testing.T, target string) *island {
 	t.Helper()
 	n := os.Getpid() % 10000
 	i := &island{name: fmt.Sprintf("jeton%d", n)}
 	if err := ip("netns", "add", i.name); err != nil {
-		t.Skipf("no network of our own is to be had here: %v", err)
+		t.Skipf("cannot make a network namespace: %v", err)
 	}
 
 	t.Cleanup(func() { _ = ip("netns", "delete", i.name) })
@@ -46,7 +46,7 @@ func newIsland(t *testing.T, target string) *island {
 		{"-n", i.name, "link", "set", "far", "up"},
 	} {
 		if err := ip(args...); err != nil {
-			t.Skipf("no way to a network of our own: %v", err)
+			t.Skipf("cannot make a link to a network namespace: %v", err)
 		}
 	}
 
@@ -75,20 +75,22 @@ func ip(args ...string) error {
 	return nil
 }
 
-// listen listens on the island. The thread that goes there does not come back.
+// listen listens in the namespace. The thread that enters it is not used again.
 func (i *island) listen(addr string) (l net.Listener, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 
 		runtime.LockOSThread() // and the thread ends with the goroutine
-		f, ferr := os.Open("/var/run/netns/" + i.name)
-		if err = ferr; err != nil {
+		var f *os.File
+		f, err = os.Open("/var/run/netns/" + i.name)
+		if err != nil {
 			return
 		}
 		defer f.Close()
 
-		if err = unix.Setns(int(f.Fd()), syscall.CLONE_NEWNET); err == nil {
+		err = unix.Setns(int(f.Fd()), syscall.CLONE_NEWNET)
+		if err == nil {
 			l, err = net.Listen("tcp", addr)
 		}
 	}()
@@ -111,12 +113,12 @@ func pass(from net.Conn, target string) {
 	_, _ = io.Copy(from, to)
 }
 
-func (i *island) way(t *testing.T, state string) {
+func (i *island) setLink(t *testing.T, state string) {
 	t.Helper()
 	must(t, ip("-n", i.name, "link", "set", "far", state))
 }
 
-func TestPacketsThatAreLostWithoutAWord(t *testing.T) {
+func TestPacketsAreDroppedSilently(t *testing.T) {
 	c := shared.Cluster(t)
 	name := newDatabase(t, c)
 	island := newIsland(t, c.Addr())
@@ -132,15 +134,15 @@ func TestPacketsThatAreLostWithoutAWord(t *testing.T) {
 	must(t, err)
 	must(t, far.Fresh(t.Context()))
 
-	island.way(t, "down")
+	island.setLink(t, "down")
 	began := time.Now()
 	must(t, endSession(t.Context(), near, "two"))
 
 	if took := time.Since(began); took < bound {
-		t.Errorf("the end was answered after %v; a node that hears nothing may judge from memory for %v", took, bound)
+		t.Errorf("the logout was answered after %v, want at least %v, the lease of the other node", took, bound)
 	}
 	if err := far.Fresh(t.Context()); err == nil {
-		t.Error("a node that is cut off judges from memory after the end was answered")
+		t.Error("Fresh = nil after the answer on a node that is cut off")
 	}
 
 	for range 5 {
@@ -153,18 +155,18 @@ func TestPacketsThatAreLostWithoutAWord(t *testing.T) {
 		}
 	}
 
-	island.way(t, "up")
+	island.setLink(t, "up")
 	back := time.Now()
-	eventually(t, "health", func() bool {
+	eventually(t, "lease and answer", func() bool {
 		_, err := far.FindSession(t.Context(), secret.HashOf("one"))
 		return err == nil && far.Fresh(t.Context()) == nil
 	})
 
 	if took := time.Since(back); took > healthy {
-		t.Errorf("it took %v until all was well", took)
+		t.Errorf("healthy after %v", took)
 	}
 	if _, err := far.FindSession(t.Context(), secret.HashOf("two")); !errors.Is(err, jeton.ErrNotFound) {
-		t.Errorf("the session that was ended meanwhile: %v", err)
+		t.Errorf("FindSession after its logout = %v, want ErrNotFound", err)
 	}
 
 	var o outcomes
@@ -174,27 +176,27 @@ func TestPacketsThatAreLostWithoutAWord(t *testing.T) {
 	}
 
 	if o.granted.Load() > 4 {
-		t.Errorf("%d more uses were granted of 5, one of which was taken", o.granted.Load())
+		t.Errorf("%d more uses were granted, want at most 4 of 5", o.granted.Load())
 	}
 }
 
-// TestACrashThatTakesNumbersBack kills one process of the server. It comes up again under the
-// same name, with numbers of transactions that were not written down given anew: whoever
-// went on from the last snapshot would not see them.
-func TestACrashThatTakesNumbersBack(t *testing.T) {
+// TestACrashThatReusesTransactionNumbers kills one process of the server, which then restarts
+// without a new postmaster. It gives transaction numbers again that were not written out: a node
+// that continued from its last snapshot would not see them.
+func TestACrashThatReusesTransactionNumbers(t *testing.T) {
 	c := faulty.Cluster(t)
 	name := newDatabase(t, c)
 	db := openNode(t, c.TCP(name), Config{Staleness: 100 * time.Millisecond})
-	ear := record(db)
+	received := record(db)
 	startSession(t, db, addUser(t, db, "diane"), "one")
 
 	pollNow(t, db)
-	ear.take()
+	received.take()
 	conn := connect(t, c.Superuser(name))
 	var pid int
 	queryRow(t, conn, &pid, "SELECT pg_backend_pid()")
 
 	must(t, syscall.Kill(pid, syscall.SIGKILL))
-	eventually(t, "everything to be dropped", func() bool { return ear.count(everything) > 0 })
-	eventually(t, "a lease", func() bool { return db.Fresh(t.Context()) == nil && db.Ping(t.Context()) == nil })
+	eventually(t, "invalidation of everything", func() bool { return received.count(everything) > 0 })
+	eventually(t, "lease", func() bool { return db.Fresh(t.Context()) == nil && db.Ping(t.Context()) == nil })
 }

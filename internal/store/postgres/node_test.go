@@ -24,18 +24,21 @@ func pollNow(t *testing.T, db *DB) {
 	must(t, db.Ping(t.Context()))
 }
 
+const endOtherConnections = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()`
+
 const addChange = "INSERT INTO changes (node, kind, ids, hashes) VALUES ('another', $1, $2, '')"
 
-func TestAChangeIsHeardWhateverTheOrderOfTheCommits(t *testing.T) {
+func TestAPollSeesChangesInAnyOrderOfCommits(t *testing.T) {
 	url := emptied(t)
 	db := openNode(t, url, Config{})
-	ear := record(db)
+	received := record(db)
 	early := connect(t, url)
 	late := connect(t, url)
 
 	last := connect(t, url)
 	execSQL(t, early, "BEGIN")
-	execSQL(t, early, addChange, change.Users, []int64{1}) // it has its number from here on
+	execSQL(t, early, addChange, change.Users, []int64{1}) // it has its transaction number from now on
 	execSQL(t, late, "BEGIN")
 	execSQL(t, late, addChange, change.Users, []int64{2})
 
@@ -44,8 +47,8 @@ func TestAChangeIsHeardWhateverTheOrderOfTheCommits(t *testing.T) {
 	execSQL(t, late, "COMMIT")
 	pollNow(t, db)
 
-	if got := ear.take(); !slices.Equal(got, []string{"user 2", "user 3"}) {
-		t.Errorf("heard %v of what was committed out of order", got)
+	if got := received.take(); !slices.Equal(got, []string{"user 2", "user 3"}) {
+		t.Errorf("received %v, want what was committed out of order", got)
 	}
 
 	execSQL(t, early, "COMMIT")
@@ -54,8 +57,8 @@ func TestAChangeIsHeardWhateverTheOrderOfTheCommits(t *testing.T) {
 		pollNow(t, db)
 	}
 
-	if got := ear.take(); !slices.Equal(got, []string{"user 1"}) {
-		t.Errorf("heard %v of what began first and was committed last, want it once", got)
+	if got := received.take(); !slices.Equal(got, []string{"user 1"}) {
+		t.Errorf("received %v, want once what began first and was committed last", got)
 	}
 
 	execSQL(t, early, "BEGIN")
@@ -63,15 +66,15 @@ func TestAChangeIsHeardWhateverTheOrderOfTheCommits(t *testing.T) {
 	execSQL(t, early, "ROLLBACK")
 	pollNow(t, db)
 
-	if got := ear.take(); len(got) > 0 {
-		t.Errorf("heard %v of what was rolled back", got)
+	if got := received.take(); len(got) > 0 {
+		t.Errorf("received %v, which was rolled back", got)
 	}
 }
 
-func TestEveryKindOfChangeIsHeardOnAnotherNode(t *testing.T) {
+func TestEveryKindOfChangeReachesAnotherNode(t *testing.T) {
 	url := emptied(t)
 	db := openNode(t, url, Config{})
-	ear, conn := record(db), connect(t, url)
+	received, conn := record(db), connect(t, url)
 	for _, tc := range []struct {
 		name string
 		kind change.Kind
@@ -81,29 +84,29 @@ func TestEveryKindOfChangeIsHeardOnAnotherNode(t *testing.T) {
 		{"a client", change.Clients, "client 8"},
 		{"the keys", change.Keys, "keys"},
 		{"everything", change.All, everything},
-		{"what a newer version tells", 99, everything},
+		{"a kind of a newer version", 99, everything},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			execSQL(t, conn, addChange, tc.kind, []int64{8})
 			pollNow(t, db)
-			got := ear.take()
+			got := received.take()
 			if !slices.Equal(got, []string{tc.want}) {
-				t.Errorf("heard %v, want %s", got, tc.want)
+				t.Errorf("received %v, want %s", got, tc.want)
 			}
 		})
 	}
 }
 
-func TestEndsAreHeardOnceOnEveryNode(t *testing.T) {
+func TestARevocationReachesEveryNodeOnce(t *testing.T) {
 	url := emptied(t)
 	nodes := []*DB{
 		openNode(t, url, Config{Staleness: 50 * time.Millisecond}),
 		openNode(t, url, Config{}),
 		openNode(t, url, Config{Staleness: 250 * time.Millisecond}),
 	}
-	var ears []*recorder
+	var received []*recorder
 	for _, db := range nodes {
-		ears = append(ears, record(db))
+		received = append(received, record(db))
 	}
 
 	u := addUser(t, nodes[0], "diane")
@@ -130,10 +133,10 @@ func TestEndsAreHeardOnceOnEveryNode(t *testing.T) {
 					t.Errorf("end: %v", err)
 				}
 
-				// The answer is the promise: by now everybody has heard, or asks first.
+				// The promise: by now every node has received it, or has no lease.
 				for n, db := range nodes {
-					if err := db.Fresh(t.Context()); err != nil || ears[n].count(sessionEnded(text)) == 0 {
-						t.Errorf("node %d judges after the end was answered and has not heard of it (%v)", n, err)
+					if err := db.Fresh(t.Context()); err != nil || received[n].count(sessionEnded(text)) == 0 {
+						t.Errorf("node %d: Fresh = %v after the answer, and the revocation was not received", n, err)
 					}
 				}
 			}
@@ -149,16 +152,16 @@ func TestEndsAreHeardOnceOnEveryNode(t *testing.T) {
 
 		for g := range 4 {
 			for i := range ends / 4 {
-				times := ears[n].count(sessionEnded(fmt.Sprint(g, " ", i)))
+				times := received[n].count(sessionEnded(fmt.Sprint(g, " ", i)))
 				if times != 1 {
-					t.Errorf("node %d heard of an end %d times", n, times)
+					t.Errorf("node %d received a revocation %d times, want once", n, times)
 				}
 			}
 		}
 	}
 }
 
-func TestAnEndWhoseCommitWasNotAnsweredIsHeardByItsOwnNode(t *testing.T) {
+func TestARevocationWithALostAnswerReachesItsOwnNode(t *testing.T) {
 	name := newDatabase(t, shared.Cluster(t))
 	url := shared.Cluster(t).URL(name)
 	db, other := openImpatient(t, url, Config{Answer: 700 * time.Millisecond}), openNode(t, url, Config{})
@@ -169,14 +172,14 @@ func TestAnEndWhoseCommitWasNotAnsweredIsHeardByItsOwnNode(t *testing.T) {
 	u := addUser(t, db, "diane")
 	startSession(t, db, u, "one")
 	through := block(t, url, "changes", atCommit)
-	wantUnavailable(t, "an end whose commit is not answered", endSession(t.Context(), db, "one"))
+	wantUnavailable(t, "a revocation whose commit is not answered", endSession(t.Context(), db, "one"))
 
 	pollNow(t, db)
 	if mine.count(sessionEnded("one")) != 0 {
-		t.Error("heard of what is not committed")
+		t.Error("received what is not committed")
 	}
 
-	waitForLocks(t, conn, 1) // the commit goes on without us
+	waitForLocks(t, conn, 1) // the commit continues without its caller
 	through()
 	eventually(t, "the commit", func() bool {
 		var n int
@@ -190,13 +193,13 @@ func TestAnEndWhoseCommitWasNotAnsweredIsHeardByItsOwnNode(t *testing.T) {
 
 	if mine.count(sessionEnded("one")) != 1 || others.count(sessionEnded("one")) != 1 {
 		t.Errorf(
-			"its own node heard of it %d times, another %d times",
+			"its own node received it %d times, another %d times, want once",
 			mine.count(sessionEnded("one")),
 			others.count(sessionEnded("one")),
 		)
 	}
 
-	eventually(t, "the step to be forgotten", func() bool {
+	eventually(t, "end of the step", func() bool {
 		pollNow(t, db)
 		db.node.mu.Lock()
 		defer db.node.mu.Unlock()
@@ -204,84 +207,77 @@ func TestAnEndWhoseCommitWasNotAnsweredIsHeardByItsOwnNode(t *testing.T) {
 	})
 }
 
-func TestAnEndWhoseConnectionWasEndedInTheCommitIsNotTaken(t *testing.T) {
+func TestARevocationWhoseConnectionEndsInTheCommitHasNoEffect(t *testing.T) {
 	name := newDatabase(t, shared.Cluster(t))
 	url := shared.Cluster(t).URL(name)
 	db := openNode(t, url, Config{})
-	ear, conn := record(db), connect(t, shared.Cluster(t).Superuser(name))
+	received, conn := record(db), connect(t, shared.Cluster(t).Superuser(name))
 	startSession(t, db, addUser(t, db, "diane"), "one")
 
 	block(t, url, "changes", atCommit)
 	answer := make(chan error, 1)
 	go func() { answer <- endSession(context.WithoutCancel(t.Context()), db, "one") }()
 	waitForLocks(t, conn, 1)
-	execSQL(
-		t,
-		conn,
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-	)
+	execSQL(t, conn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'`)
 
-	wantUnavailable(t, "an end whose connection was ended", <-answer)
+	wantUnavailable(t, "a revocation whose connection ended", <-answer)
 	pollNow(t, db)
 	_, err := db.FindSession(t.Context(), secret.HashOf("one"))
-	if err != nil || ear.count(sessionEnded("one")) != 0 {
-		t.Errorf("the session is %v and was heard %d times; nothing was committed", err, ear.count(sessionEnded("one")))
+	if n := received.count(sessionEnded("one")); err != nil || n != 0 {
+		t.Errorf("FindSession = %v, received %d times; want the session, and nothing received", err, n)
 	}
 }
 
-func TestANodeThatWasTakenForDeadDropsEverything(t *testing.T) {
+func TestANodeThatWasMarkedOrRemovedDropsItsCache(t *testing.T) {
 	url := emptied(t)
 	db := openNode(t, url, Config{})
-	ear, conn := record(db), connect(t, url)
+	received, conn := record(db), connect(t, url)
 	for name, text := range map[string]string{
 		"marked":    "UPDATE nodes SET gone = TRUE",
 		"forgotten": "DELETE FROM nodes",
 	} {
 		pollNow(t, db)
-		ear.take()
+		received.take()
 		execSQL(t, conn, text)
 		must(t, db.Fresh(t.Context()))
-		eventually(t, "a poll", func() bool { return ear.count(everything) > 0 })
+		eventually(t, "invalidation", func() bool { return received.count(everything) > 0 })
 
 		pollNow(t, db)
-		got := ear.take()
+		got := received.take()
 		if !slices.Equal(got, []string{everything}) {
-			t.Errorf("%s: heard %v, want to drop everything once", name, got)
+			t.Errorf("%s: received %v, want everything once", name, got)
 		}
 
 		var there bool
 		queryRow(t, conn, &there, "SELECT NOT gone FROM nodes")
 
 		if !there {
-			t.Errorf("%s: it is not on the list again", name)
+			t.Errorf("%s: the node is not in the list again", name)
 		}
 	}
 }
 
-func TestAConnectionThatIsCutMakesEverythingBeDropped(t *testing.T) {
+func TestANewConnectionDropsTheCache(t *testing.T) {
 	name := newDatabase(t, shared.Cluster(t))
 	db := openNode(t, shared.Cluster(t).URL(name), Config{})
-	ear, conn := record(db), connect(t, shared.Cluster(t).Superuser(name))
+	received, conn := record(db), connect(t, shared.Cluster(t).Superuser(name))
 	pollNow(t, db)
-	ear.take()
+	received.take()
 
 	u := addUser(t, db, "diane")
-	execSQL(
-		t,
-		conn,
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
-	)
+	execSQL(t, conn, endOtherConnections)
 	pollNow(t, db)
-	eventually(t, "everything to be dropped", func() bool { return ear.count(everything) > 0 })
+	eventually(t, "invalidation of everything", func() bool { return received.count(everything) > 0 })
 
 	if _, err := db.FindUser(t.Context(), u.Name); err != nil {
-		t.Errorf("FindUser after all connections were ended: %v", err)
+		t.Errorf("FindUser after all connections were ended = %v", err)
 	}
 }
 
-// A node that was cut off while the database was brought back from the past may hold keys
-// and people of a time that is no more: it judges nothing until it is started again.
-func TestANodeDoesNotGoOnWithADatabaseFromThePast(t *testing.T) {
+// A node that was cut off while its database was restored may have cached keys and users that do
+// not exist in it: it answers nothing until it is restarted.
+func TestANodeStopsWhenItsDatabaseWasReplaced(t *testing.T) {
 	for _, change := range []string{
 		"UPDATE meta SET value = 'another' WHERE name = 'id'",
 		"INSERT INTO meta (name, value) VALUES ('epoch', '1')",
@@ -301,21 +297,17 @@ func TestANodeDoesNotGoOnWithADatabaseFromThePast(t *testing.T) {
 				t.Fatalf("%s changed %d rows", change, tag.RowsAffected())
 			}
 
-			execSQL(
-				t,
-				conn,
-				"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
-			)
+			execSQL(t, conn, endOtherConnections)
 
 			for range 5 {
 				err := db.Fresh(t.Context())
-				wantUnavailable(t, "memory of before", err)
+				wantUnavailable(t, "a lease on another database", err)
 				_, err = db.FindSession(t.Context(), secret.HashOf("one"))
 				wantUnavailable(t, "a session", err)
 				time.Sleep(50 * time.Millisecond)
 			}
 
-			// Started again, it goes on.
+			// It works after a restart.
 			must(t, db.Close())
 			again := openNode(t, url, Config{})
 			pollNow(t, again)
@@ -325,7 +317,7 @@ func TestANodeDoesNotGoOnWithADatabaseFromThePast(t *testing.T) {
 	}
 }
 
-func TestWithoutABoundEachRequestAsks(t *testing.T) {
+func TestWithABoundOfZeroEachRequestPolls(t *testing.T) {
 	url := emptied(t)
 	db := openNode(t, url, Config{Staleness: 0})
 	for range 20 {
@@ -333,11 +325,11 @@ func TestWithoutABoundEachRequestAsks(t *testing.T) {
 		must(t, db.Fresh(t.Context()))
 		at := db.node.renewed.Load()
 		if at == nil || at.Before(began) {
-			t.Fatal("judged by a poll that began before the request came")
+			t.Fatal("Fresh used a poll that began before the request")
 		}
 	}
 
-	// A poll stands still; those who come meanwhile share the next one.
+	// A poll is blocked; requests that arrive meanwhile share the next one.
 	conn := connect(t, url)
 	execSQL(t, conn, "BEGIN")
 	execSQL(t, conn, "LOCK TABLE nodes IN ACCESS EXCLUSIVE MODE")
@@ -365,7 +357,7 @@ func TestWithoutABoundEachRequestAsks(t *testing.T) {
 			first = r
 		}
 		if r != first {
-			t.Fatal("those who wait do not share one poll")
+			t.Fatal("waiting requests do not share one poll")
 		}
 	}
 
@@ -373,12 +365,12 @@ func TestWithoutABoundEachRequestAsks(t *testing.T) {
 	wg.Wait()
 }
 
-func TestABigChangeIsToldAsEverything(t *testing.T) {
+func TestAVeryLargeChangeInvalidatesEverything(t *testing.T) {
 	url := emptied(t)
 	db, other := openNode(t, url, Config{}), openNode(t, url, Config{})
-	ear := record(other)
+	received := record(other)
 	pollNow(t, other)
-	ear.take()
+	received.take()
 
 	must(t, engine{db}.Do(t.Context(), statements.Step{Run: func(
 		ctx context.Context,
@@ -388,26 +380,26 @@ func TestABigChangeIsToldAsEverything(t *testing.T) {
 	}}))
 
 	pollNow(t, other)
-	got := ear.take()
+	got := received.take()
 	if !slices.Equal(got, []string{everything}) {
-		t.Errorf("heard %d things, want %s", len(got), everything)
+		t.Errorf("received %d changes, want %s", len(got), everything)
 	}
 }
 
-func TestReadingIsNotToldToOthers(t *testing.T) {
+func TestReadingInvalidatesNothing(t *testing.T) {
 	url := emptied(t)
 	db, other := openNode(t, url, Config{}), openNode(t, url, Config{})
-	ear := record(other)
+	received := record(other)
 	pollNow(t, other)
-	ear.take()
+	received.take()
 
 	u := addUser(t, db, "diane")
 	login := startSession(t, db, u, "one")
 	must(t, db.TouchSessions(t.Context(), map[int64]time.Time{login: noon.Add(time.Minute)}))
 	pollNow(t, other)
-	diff := cmp.Diff([]string(nil), ear.take())
+	diff := cmp.Diff([]string(nil), received.take())
 	if diff != "" {
-		t.Errorf("heard of what ends nothing (-want +got):\n%s", diff)
+		t.Errorf("received what invalidates nothing (-want +got):\n%s", diff)
 	}
 
 	pw := "new"
@@ -417,7 +409,7 @@ func TestReadingIsNotToldToOthers(t *testing.T) {
 	must(t, err)
 	pollNow(t, other)
 
-	if ear.count(fmt.Sprint("user ", u.ID)) == 0 {
-		t.Error("a changed password was not heard of")
+	if received.count(fmt.Sprint("user ", u.ID)) == 0 {
+		t.Error("a changed password was not received")
 	}
 }

@@ -22,7 +22,7 @@ func (n *node) notify(ctx context.Context, text string) error {
 	return n.exec(ctx, "SELECT pg_notify($1, $2)", channel, text)
 }
 
-// acknowledge tells the other nodes which snapshot this one has applied, if there was a
+// acknowledge notifies the other nodes of the snapshot that this one has applied, if there was a
 // change in it.
 func (n *node) acknowledge(ctx context.Context, applied pollResult) error {
 	if len(applied.changes) == 0 {

@@ -24,31 +24,31 @@ import (
 
 const where = "db.example:5432/jeton"
 
-// wantOpenError checks that a database does not open, that the error names it and says what to
-// do, and that no secret is in it.
+// wantOpenError checks that a database does not open, and that the error names it, says what to do,
+// and contains no secret.
 func wantOpenError(t *testing.T, c Config, says ...string) {
 	t.Helper()
 	c.Where = where
 	db, err := Open(t.Context(), c)
 	if err == nil {
 		_ = db.Close()
-		t.Fatal("Open took it")
+		t.Fatal("Open = nil, want an error")
 	}
 
 	for _, want := range append(says, where) {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("Open: %q does not say %q", err, want)
+			t.Errorf("Open = %q, want %q in it", err, want)
 		}
 	}
 
 	for _, secret := range []string{pgtest.Password, c.URL.Reveal(), "hunter2"} {
 		if secret != "" && strings.Contains(err.Error(), secret) {
-			t.Errorf("Open: %q shows the password", err)
+			t.Errorf("Open = %q, which contains the password", err)
 		}
 	}
 }
 
-// changeURL returns a URL with something else in it.
+// changeURL returns a changed URL.
 func changeURL(t *testing.T, text string, change func(u *url.URL)) jeton.Secret {
 	t.Helper()
 	u, err := url.Parse(text)
@@ -61,13 +61,13 @@ func TestADatabaseThatDoesNotOpenSaysWhatToDo(t *testing.T) {
 	c := shared.Cluster(t)
 	name := newDatabase(t, c)
 	tcp := c.TCP(name)
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and sends nothing
 	must(t, err)
 
 	t.Cleanup(func() { _ = silent.Close() })
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	must(t, nobody.Close())
+	must(t, closed.Close())
 
 	for _, tc := range []struct {
 		name string
@@ -76,11 +76,11 @@ func TestADatabaseThatDoesNotOpenSaysWhatToDo(t *testing.T) {
 	}{
 		{
 			"no server",
-			changeURL(t, tcp, func(u *url.URL) { u.Host = nobody.Addr().String() }),
+			changeURL(t, tcp, func(u *url.URL) { u.Host = closed.Addr().String() }),
 			[]string{"does not answer", "check that it runs"},
 		},
 		{
-			"a server that says nothing",
+			"a server that sends nothing",
 			changeURL(t, tcp, func(u *url.URL) { u.Host = silent.Addr().String() }),
 			[]string{"does not answer"},
 		},
@@ -90,8 +90,8 @@ func TestADatabaseThatDoesNotOpenSaysWhatToDo(t *testing.T) {
 			[]string{"refuses this user", "pg_hba.conf"},
 		},
 		{
-			"a user whom nobody knows",
-			changeURL(t, tcp, func(u *url.URL) { u.User = url.UserPassword("nobody", "hunter2") }),
+			"an unknown user",
+			changeURL(t, tcp, func(u *url.URL) { u.User = url.UserPassword("unknown", "hunter2") }),
 			[]string{"refuses this user"},
 		},
 		{
@@ -117,7 +117,7 @@ func TestADatabaseThatIsNotOursIsLeftAsItIs(t *testing.T) {
 	c := shared.Cluster(t)
 	for _, tc := range []struct {
 		name string
-		harm []string // done to an empty database, or after Open
+		harm []string // run in an empty database, or after Open
 		open bool
 		says []string
 	}{
@@ -133,8 +133,13 @@ func TestADatabaseThatIsNotOursIsLeftAsItIs(t *testing.T) {
 			false,
 			[]string{"not ours", "another database"},
 		},
-		{"a newer schema that needs itself", []string{"INSERT INTO migrations SELECT number + 1, '0099_later.sql', 'sum', number + 1, 0 FROM migrations ORDER BY number DESC LIMIT 1"}, true,
-			[]string{"newer version", "0099_later.sql", "run that version", "backup"}},
+		{
+			"a newer schema that needs itself",
+			[]string{`INSERT INTO migrations SELECT number + 1, '0099_later.sql', 'sum', number + 1, 0
+FROM migrations ORDER BY number DESC LIMIT 1`},
+			true,
+			[]string{"newer version", "0099_later.sql", "run that version", "backup"},
+		},
 		{
 			"a step with another past",
 			[]string{"UPDATE migrations SET sum = 'other' WHERE number = 1"},
@@ -142,7 +147,7 @@ func TestADatabaseThatIsNotOursIsLeftAsItIs(t *testing.T) {
 			[]string{"0001_first.sql", "another build"},
 		},
 		{
-			"a user who owns nothing",
+			"a user without its own schema",
 			[]string{
 				"ALTER SCHEMA public OWNER TO postgres",
 				"REVOKE ALL ON SCHEMA public FROM PUBLIC, jeton",
@@ -152,7 +157,7 @@ func TestADatabaseThatIsNotOursIsLeftAsItIs(t *testing.T) {
 			[]string{"must own its schema"},
 		},
 		{
-			"a standby, as far as writing goes",
+			"a database without writes, as a standby",
 			[]string{"ALTER ROLE jeton IN DATABASE %s SET default_transaction_read_only = on"},
 			false,
 			[]string{"takes no writes", "standby"},
@@ -168,21 +173,20 @@ func TestADatabaseThatIsNotOursIsLeftAsItIs(t *testing.T) {
 				must(t, c.Exec(t.Context(), name, strings.ReplaceAll(s, "%s", name)))
 			}
 
-			const state = "SELECT COALESCE(string_agg(relname || relnatts, ',' ORDER BY relname), '') FROM pg_class WHERE relnamespace = 'public'::regnamespace"
-
 			look := connect(t, c.Superuser(name))
 			var before, after string
-			queryRow(t, look, &before, state)
+			queryRow(t, look, &before, tablesSQL)
 			wantOpenError(t, Config{URL: jeton.NewSecret(c.TCP(name))}, tc.says...)
 
-			if queryRow(t, look, &after, state); after != before {
-				t.Errorf("it was changed from %s to %s", before, after)
+			queryRow(t, look, &after, tablesSQL)
+			if after != before {
+				t.Errorf("Open changed the tables from %s to %s", before, after)
 			}
 		})
 	}
 }
 
-func TestAnEmptySchemaBesideAnotherProgramIsTaken(t *testing.T) {
+func TestAnEmptySchemaBesideAnotherProgramIsUsed(t *testing.T) {
 	c := shared.Cluster(t)
 	name := newDatabase(t, c)
 	must(
@@ -200,7 +204,7 @@ func TestAnEmptySchemaBesideAnotherProgramIsTaken(t *testing.T) {
 	queryRow(t, connect(t, c.Superuser(name)), &n, "SELECT count(*) FROM ours.users")
 
 	if n != 1 {
-		t.Errorf("%d users are in the schema that was named", n)
+		t.Errorf("%d users are in the schema, want 1", n)
 	}
 }
 
@@ -214,7 +218,11 @@ func TestTooManyConnectionsAreExplained(t *testing.T) {
 	}, "no connection left", "max_connections", "database.connections")
 }
 
-// authority is who signs certificates in a test.
+// tablesSQL lists the tables of a database, with how many columns each has.
+const tablesSQL = `SELECT COALESCE(string_agg(relname || relnatts, ',' ORDER BY relname), '')
+FROM pg_class WHERE relnamespace = 'public'::regnamespace`
+
+// authority signs certificates.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -271,7 +279,7 @@ func (a *authority) server(t *testing.T, host string) (cert, secret []byte) {
 	}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
 }
 
-func TestTLSProvesWhoAnswers(t *testing.T) {
+func TestTLSVerifiesTheServer(t *testing.T) {
 	c := faulty.Cluster(t)
 	name := newDatabase(t, c)
 	_, port, err := net.SplitHostPort(c.Addr())
@@ -300,15 +308,12 @@ func TestTLSProvesWhoAnswers(t *testing.T) {
 		conf := at("localhost", ours.file)
 		db := openImpatient(t, conf.URL.Reveal(), Config{})
 		var encrypted int
-		queryRow(
-			t,
-			connect(t, c.Superuser(name)),
-			&encrypted,
-			"SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.usename = 'jeton' AND s.ssl",
-		)
+		queryRow(t, connect(t, c.Superuser(name)), &encrypted, `SELECT count(*)
+FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.usename = 'jeton' AND s.ssl`)
 
-		if must(t, db.Ping(t.Context())); encrypted == 0 {
-			t.Error("nothing is encrypted")
+		must(t, db.Ping(t.Context()))
+		if encrypted == 0 {
+			t.Error("no connection is encrypted")
 		}
 	})
 

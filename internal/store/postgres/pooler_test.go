@@ -19,13 +19,14 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
-// pooled starts a PgBouncer before a database, with the line that the guide has for it, and
-// returns the URL of the database by way of it.
+// pooled starts a PgBouncer in front of a database, with the setting that the guide shows, and
+// returns the URL of the database through it.
 func pooled(t *testing.T, cluster *pgtest.Cluster, name, mode string) string {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
-		if program, err = exec.LookPath("/usr/sbin/pgbouncer"); err != nil && os.Getenv("JETON_CI") == "" {
+		program, err = exec.LookPath("/usr/sbin/pgbouncer")
+		if err != nil && os.Getenv("JETON_CI") == "" {
 			t.Skip(err)
 		}
 		must(t, err)
@@ -35,7 +36,7 @@ func pooled(t *testing.T, cluster *pgtest.Cluster, name, mode string) string {
 	must(t, err)
 	line := regexp.MustCompile(`(?m)^ignore_startup_parameters = .*$`).Find(guide)
 	if line == nil {
-		t.Fatal("the guide has no line for PgBouncer")
+		t.Fatal("the guide shows no setting for PgBouncer")
 	}
 
 	host, port, err := net.SplitHostPort(cluster.Addr())
@@ -45,7 +46,7 @@ func pooled(t *testing.T, cluster *pgtest.Cluster, name, mode string) string {
 	own := l.Addr().(*net.TCPAddr).Port
 
 	must(t, l.Close())
-	// It may have to run as somebody else, who can read what is here.
+	// It may run as another user, who must be able to read this.
 	dir, err := os.MkdirTemp("", "pgbouncer-")
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
@@ -70,19 +71,19 @@ pool_mode = %s
 	}
 
 	args := []string{filepath.Join(dir, "ini")}
-	if os.Getuid() == 0 { // which it refuses to be
+	if os.Getuid() == 0 { // PgBouncer refuses to run as root
 		args = append([]string{"-u", "postgres"}, args...)
 	}
 
 	cmd := exec.Command(program, args...)
-	var said strings.Builder
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var output strings.Builder
+	cmd.Stdout, cmd.Stderr = &output, &output
 	must(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		if t.Failed() {
-			t.Logf("PgBouncer wrote\n%s", said.String())
+			t.Logf("PgBouncer wrote\n%s", output.String())
 		}
 	})
 
@@ -105,10 +106,10 @@ pool_mode = %s
 func TestAPoolerThatKeepsSessionsWorks(t *testing.T) {
 	cluster := shared.Cluster(t)
 	name := newDatabase(t, cluster)
-	// The bound is far away: an end is answered because the others have heard.
+	// The bound is far away: the answer comes by acknowledgement.
 	c := Config{Staleness: MaxStaleness}
 	db, other := openNode(t, pooled(t, cluster, name, "session"), c), openNode(t, cluster.URL(name), c)
-	ear := record(other)
+	received := record(other)
 
 	login := startSession(t, db, addUser(t, db, "diane"), "one")
 	left, err := db.Spend(t.Context(), use(login, policy.Budget{ID: 1, Max: 3}))
@@ -121,22 +122,23 @@ func TestAPoolerThatKeepsSessionsWorks(t *testing.T) {
 	pollNow(t, other)
 	must(t, endSession(t.Context(), db, "one"))
 
-	if ear.count(sessionEnded("one")) == 0 {
-		t.Error("another node has not heard of an end that was answered")
+	if received.count(sessionEnded("one")) == 0 {
+		t.Error("the logout was answered before another node received it")
 	}
 
 	_, err = other.FindSession(t.Context(), secret.HashOf("one"))
-	wantError(t, "a session that was ended", err, jeton.ErrNotFound)
+	wantError(t, "FindSession after its logout", err, jeton.ErrNotFound)
 }
 
-func TestAPoolerThatHandsConnectionsOnIsRefused(t *testing.T) {
+func TestAPoolerThatSharesConnectionsIsRefused(t *testing.T) {
 	cluster := shared.Cluster(t)
 	url := pooled(t, cluster, newDatabase(t, cluster), "transaction")
 	wantOpenError(t, Config{URL: jeton.NewSecret(url)}, "pool_mode = session")
 }
 
-func TestAPoolerWithNothingLeftToGiveIsNotWaitedForForever(t *testing.T) {
+func TestAPoolerWithoutAFreeConnectionIsRefusedInTime(t *testing.T) {
 	cluster := shared.Cluster(t)
 	url := pooled(t, cluster, newDatabase(t, cluster), "transaction\ndefault_pool_size = 1")
-	wantOpenError(t, Config{URL: jeton.NewSecret(url), Answer: 200 * time.Millisecond}, "whether a pooler shares connections")
+	c := Config{URL: jeton.NewSecret(url), Answer: 200 * time.Millisecond}
+	wantOpenError(t, c, "whether a pooler shares connections")
 }

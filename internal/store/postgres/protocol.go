@@ -135,7 +135,7 @@ const (
 	foundByPoll    stepEvent = iota
 	commitDone               // it is committed
 	commitRefused            // it is certainly not
-	commitLost               // nobody knows
+	commitLost               // nothing is known
 	snapshotPassed           // a snapshot shows everything up to the step
 )
 

@@ -6,7 +6,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
-func TestSnapshotsAreRead(t *testing.T) {
+func TestParseSnapshot(t *testing.T) {
 	for _, tc := range []struct {
 		name, text string
 		shows      []uint64
@@ -54,8 +54,8 @@ func TestSnapshotsAreRead(t *testing.T) {
 	}
 }
 
-// FuzzSnapshot checks that nothing that another node says breaks this one, and that
-// nothing is taken for seen that comes after a snapshot.
+// FuzzSnapshot checks that no notification breaks a node, and that a snapshot shows nothing that
+// comes after it.
 func FuzzSnapshot(f *testing.F) {
 	for _, text := range []string{"", "1:1:", "10:20:10,15,19", "9:8:", "::", "1:2:1,", "1:18446744073709551615:"} {
 		f.Add(text, uint64(10))
@@ -82,14 +82,14 @@ func FuzzSnapshot(f *testing.F) {
 		h.onNotification(t.Context(), "heard other "+text)
 		h.onNotification(t.Context(), text)
 
-		_, said := h.acks["other"]
-		if said != (err == nil) {
-			t.Errorf("%q: heard is %v, read is %v", text, said, err)
+		_, acked := h.acks["other"]
+		if acked != (err == nil) {
+			t.Errorf("%q: acknowledged = %v, parse error = %v", text, acked, err)
 		}
 	})
 }
 
-func TestTheServersOwnSnapshotsAgreeWithOurs(t *testing.T) {
+func TestSnapshotsAgreeWithTheServer(t *testing.T) {
 	url := shared.Database(t)
 	conn := connect(t, url)
 	execSQL(t, conn, "CREATE TABLE seen (xid XID8)")
@@ -124,7 +124,8 @@ func TestTheServersOwnSnapshotsAgreeWithOurs(t *testing.T) {
 		if s.shows(uint64(xid)) != want {
 			t.Errorf("%s shows %d: %v, want %v", text, xid, !want, want)
 		}
-		if n++; want {
+		n++
+		if want {
 			shown++
 		}
 	}

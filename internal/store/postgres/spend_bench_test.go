@@ -9,28 +9,27 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/test/pgtest"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// BenchmarkSpend takes uses of many logins, beside a bare loop that does one conditional
-// update after the other.
+// BenchmarkSpend takes uses of many logins, compared with a loop of conditional updates.
 func BenchmarkSpend(b *testing.B) {
-	url, drop, err := shared.Cluster(b).Database(b.Context())
+	url, drop, err := pgtest.Start(b).Database(b.Context()) // which syncs
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer drop()
 
 	db := openNode(b, url, Config{})
-	_ = account.Account{}
 	const logins = 100_000
 	for _, text := range []string{
 		fmt.Sprintf(
-			"INSERT INTO sessions (id, hash, account, service, created, expires, idle, used, source) SELECT 's'||g, sha256(g::text::bytea), 1, 'shop', 0, 9e15, 0, 0, '' FROM generate_series(1, %d) g",
+			`INSERT INTO sessions (id, hash, account, service, created, expires, idle, used, source)
+SELECT 's'||g, sha256(g::text::bytea), 1, 'shop', 0, 9e15, 0, 0, '' FROM generate_series(1, %d) g`,
 			logins,
 		),
 		fmt.Sprintf("INSERT INTO uses (login, budget, used) SELECT g, 1, 0 FROM generate_series(1, %d) g", logins),

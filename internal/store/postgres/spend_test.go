@@ -16,14 +16,14 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/storetest"
 )
 
-// twoNodes opens two stores on one new database.
+// twoNodes opens two stores on one empty database.
 func twoNodes(t *testing.T) (url string, nodes [2]*DB) {
 	t.Helper()
 	url = emptied(t)
 	return url, [2]*DB{openNode(t, url, Config{}), openNode(t, url, Config{})}
 }
 
-// outcomes counts what came of uses.
+// outcomes counts the results of uses.
 type outcomes struct{ granted, spent, bad, busy, unknown atomic.Int64 }
 
 func (o *outcomes) count(t *testing.T, err error) {
@@ -43,7 +43,7 @@ func (o *outcomes) count(t *testing.T, err error) {
 	}
 }
 
-func TestTwoNodesGrantExactlyTheUsesThereAre(t *testing.T) {
+func TestTwoNodesGrantExactlyTheLimit(t *testing.T) {
 	_, nodes := twoNodes(t)
 	const most = 40
 
@@ -60,7 +60,8 @@ func TestTwoNodesGrantExactlyTheUsesThereAre(t *testing.T) {
 			wg.Go(func() {
 				for range 2 {
 					left, err := nodes[i%2].Spend(t.Context(), use(login, budget))
-					if o.count(t, err); err == nil {
+					o.count(t, err)
+					if err == nil {
 						mu.Lock()
 						lefts = append(lefts, left[0])
 						mu.Unlock()
@@ -72,15 +73,15 @@ func TestTwoNodesGrantExactlyTheUsesThereAre(t *testing.T) {
 		wg.Wait()
 		g, s := o.granted.Load(), o.spent.Load()
 		if g != most || s != 128-most {
-			t.Errorf("%d uses were granted and %d refused, want %d of 128", g, s, most)
+			t.Errorf("%d uses were granted and %d refused, want %d granted of 128", g, s, most)
 		}
 
-		// Each of the numbers that are left is told once.
+		// Each number of uses left is returned once.
 		slices.Sort(lefts)
 
 		for i, left := range lefts {
 			if left != int64(i) {
-				t.Fatalf("what is left was told as %v", lefts)
+				t.Fatalf("uses left = %v, want each number once", lefts)
 			}
 		}
 	}
@@ -114,7 +115,7 @@ func TestBudgetsAreTakenAllOrNoneInAnyOrder(t *testing.T) {
 		wg.Wait()
 		if both.granted.Load() != 13 || both.spent.Load() != 19 || alone.granted.Load() != 32 {
 			t.Errorf(
-				"of both %d were granted and %d refused, and %d of one alone; want 13, 19, 32",
+				"with both budgets %d were granted and %d refused, with one %d granted; want 13, 19, 32",
 				both.granted.Load(),
 				both.spent.Load(),
 				alone.granted.Load(),
@@ -125,13 +126,13 @@ func TestBudgetsAreTakenAllOrNoneInAnyOrder(t *testing.T) {
 		must(t, err)
 
 		if !slices.Equal(left, []int64{60 - 13, 0, 1000 - 13 - 32}) {
-			t.Errorf("%v are left: a refusal has cost something", left)
+			t.Errorf("Left = %v: a refusal has cost a use", left)
 		}
 	}
 }
 
-// TestManyHoldersInOppositeOrders has batches of both nodes name the same counts in every
-// order. None may wait for the other for good.
+// TestManyHoldersInOppositeOrders has batches of both nodes name the same counts in every order.
+// They must not deadlock.
 func TestManyHoldersInOppositeOrders(t *testing.T) {
 	_, nodes := twoNodes(t)
 	u := addUser(t, nodes[0], "diane")
@@ -165,7 +166,7 @@ func TestManyHoldersInOppositeOrders(t *testing.T) {
 	wg.Wait()
 	if o.granted.Load() != 32*24 {
 		t.Errorf(
-			"%d of %d were granted; %d of unknown outcome, %d busy",
+			"%d of %d uses were granted; %d of unknown outcome, %d busy",
 			o.granted.Load(),
 			32*24,
 			o.unknown.Load(),
@@ -174,7 +175,7 @@ func TestManyHoldersInOppositeOrders(t *testing.T) {
 	}
 }
 
-func TestTheFirstUseRacesWithTheEnd(t *testing.T) {
+func TestTheFirstUseRacesWithTheLogout(t *testing.T) {
 	url, nodes := twoNodes(t)
 	conn := connect(t, url)
 	u := addUser(t, nodes[0], "diane")
@@ -209,12 +210,12 @@ func TestTheFirstUseRacesWithTheEnd(t *testing.T) {
 		queryRow(t, conn, &rows, "SELECT count(*) FROM uses WHERE login = $1", login)
 
 		if rows > 0 {
-			t.Fatalf("%d counts are left of a session that has ended", rows)
+			t.Fatalf("%d counts are left of a session that was deleted", rows)
 		}
 	}
 }
 
-func TestWishesOfOneBatch(t *testing.T) {
+func TestGroupByCount(t *testing.T) {
 	want := func(holder, budget, most int64) *job {
 		return &job{use: count.Use{Holder: holder, Budgets: []policy.Budget{{ID: budget, Max: most}}}}
 	}
@@ -232,11 +233,12 @@ func TestWishesOfOneBatch(t *testing.T) {
 		got = append(got, fmt.Sprintf("%d/%d: %d of %d", w.holder, w.budget, len(w.jobs), w.limit))
 	}
 
-	if want := []string{"-7/1: 1 of 3", "2/1: 1 of 3", "2/5: 1 of 3", "9/1: 2 of 3"}; !slices.Equal(got, want) {
-		t.Errorf("wishes are %v, want %v", got, want)
+	groups := []string{"-7/1: 1 of 3", "2/1: 1 of 3", "2/5: 1 of 3", "9/1: 2 of 3"}
+	if !slices.Equal(got, groups) {
+		t.Errorf("groups = %v, want %v", got, groups)
 	}
 	if len(later) != 1 || later[0].use.Budgets[0].Max != 4 {
-		t.Errorf("%d wait for the next batch, want the one of another limit", len(later))
+		t.Errorf("%d wait for the next batch, want the one with another limit", len(later))
 	}
 }
 
@@ -252,7 +254,7 @@ func TestLimitsThatDifferAreEachKept(t *testing.T) {
 				low.count(t, err)
 
 				if err == nil && (left[0] < 0 || left[0] > 2) {
-					t.Errorf("%d of 3 are left after a use", left[0])
+					t.Errorf("%d of 3 uses are left after one", left[0])
 				}
 
 				return
@@ -266,7 +268,7 @@ func TestLimitsThatDifferAreEachKept(t *testing.T) {
 	wg.Wait()
 	l, h := low.granted.Load(), high.granted.Load()
 	if l > 3 || l+h != 5 {
-		t.Errorf("%d were granted by the limit of 3 and %d by that of 5, want 5 together", l, h)
+		t.Errorf("%d uses were granted with limit 3 and %d with limit 5, want 5 together", l, h)
 	}
 }
 
@@ -290,13 +292,13 @@ func TestAUseOfUnknownOutcomeIsCounted(t *testing.T) {
 	}
 
 	if o.granted.Load() != 2 || o.spent.Load() != 4 {
-		t.Errorf("%d were granted after one of unknown outcome, want 2 of the 3 that were left", o.granted.Load())
+		t.Errorf("%d uses were granted after one of unknown outcome, want 2 of the 3 left", o.granted.Load())
 	}
 }
 
-// A statement that has said what it took and is then taken back has taken nothing; what
-// counts is what the next attempt says.
-func TestWhatAnAttemptTookThatWasTakenBackIsNotGranted(t *testing.T) {
+// A statement that returns what it took, and is then rolled back, has taken nothing. The result
+// of the next attempt counts.
+func TestARolledBackAttemptGrantsNothing(t *testing.T) {
 	url := shared.Database(t)
 	db, conn := openNode(t, url, Config{}), connect(t, url)
 	login := startSession(t, db, addUser(t, db, "diane"), "one")
@@ -304,18 +306,19 @@ func TestWhatAnAttemptTookThatWasTakenBackIsNotGranted(t *testing.T) {
 	_, err := db.Spend(t.Context(), use(login, budget)) // makes the count
 	must(t, err)
 
-	// The first attempt is taken back in its commit. The second waits before it looks.
+	// The first attempt is rolled back in its commit. The second waits before it reads.
 	for _, text := range []string{
 		"CREATE SEQUENCE attempts",
 		`CREATE FUNCTION attempt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			IF current_setting('the.test', true) = 'yes' THEN RETURN NULL; END IF;
 			IF nextval('attempts') = 2 THEN PERFORM pg_advisory_xact_lock_shared(7); END IF;
 			RETURN NULL; END $$`,
-		`CREATE FUNCTION take_back() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		`CREATE FUNCTION roll_back() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			IF current_setting('the.test', true) = 'yes' OR currval('attempts') > 1 THEN RETURN NULL; END IF;
-			RAISE EXCEPTION 'taken back' USING ERRCODE = 'serialization_failure'; END $$`,
+			RAISE EXCEPTION 'rolled back' USING ERRCODE = 'serialization_failure'; END $$`,
 		"CREATE TRIGGER attempt BEFORE UPDATE ON uses FOR EACH STATEMENT EXECUTE FUNCTION attempt()",
-		"CREATE CONSTRAINT TRIGGER take_back AFTER UPDATE ON uses DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION take_back()",
+		`CREATE CONSTRAINT TRIGGER roll_back AFTER UPDATE ON uses DEFERRABLE INITIALLY DEFERRED
+			FOR EACH ROW EXECUTE FUNCTION roll_back()`,
 		"SET the.test = 'yes'",
 		"SELECT pg_advisory_lock(7)",
 	} {
@@ -329,19 +332,19 @@ func TestWhatAnAttemptTookThatWasTakenBackIsNotGranted(t *testing.T) {
 	}()
 
 	waitForLocks(t, conn, 1)
-	execSQL(t, conn, "UPDATE uses SET used = 3") // somebody else takes what is left
+	execSQL(t, conn, "UPDATE uses SET used = 3") // another transaction takes what is left
 	execSQL(t, conn, "SELECT pg_advisory_unlock(7)")
-	wantError(t, "a use of which the second attempt found nothing left", <-answer, jeton.ErrSpent)
+	wantError(t, "Spend whose second attempt found no use left", <-answer, jeton.ErrSpent)
 	var used, tries int64
 	queryRow(t, conn, &used, "SELECT used FROM uses")
 
 	queryRow(t, conn, &tries, "SELECT last_value FROM attempts")
 	if used != 3 || tries < 2 {
-		t.Errorf("%d uses are counted after %d attempts, want 3 after more than one", used, tries)
+		t.Errorf("%d uses are counted after %d attempts, want 3 after at least 2", used, tries)
 	}
 }
 
-func TestAFullQueueIsBusyAndCloseAnswersWhoWaits(t *testing.T) {
+func TestAFullQueueIsBusyAndCloseAnswersTheRest(t *testing.T) {
 	url := shared.Database(t)
 	db := openNode(t, url, Config{})
 	login := startSession(t, db, addUser(t, db, "diane"), "one")
@@ -357,9 +360,9 @@ func TestAFullQueueIsBusyAndCloseAnswersWhoWaits(t *testing.T) {
 	ask := func() {
 		_, err := db.Spend(context.WithoutCancel(t.Context()), use(login, budget))
 		o.count(t, err)
-		_, told := jeton.RetryAfter(err)
-		if errors.Is(err, jeton.ErrBusy) && !told {
-			t.Errorf("busy does not say when to come again: %v", err)
+		_, hasTime := jeton.RetryAfter(err)
+		if errors.Is(err, jeton.ErrBusy) && !hasTime {
+			t.Errorf("ErrBusy without a time to retry: %v", err)
 		}
 	}
 
@@ -368,29 +371,29 @@ func TestAFullQueueIsBusyAndCloseAnswersWhoWaits(t *testing.T) {
 		wg.Go(ask)
 	}
 
-	eventually(t, "a full queue", func() bool { return o.busy.Load() > 0 })
+	eventually(t, "full queue", func() bool { return o.busy.Load() > 0 })
 	closed := make(chan error, 1)
 	go func() { closed <- db.Close() }()
 	through()
-	wg.Wait() // nobody waits for good
+	wg.Wait()
 
 	must(t, <-closed)
 	after := o.unknown.Load()
 	ask()
 
 	if o.unknown.Load() != after+1 {
-		t.Error("a store that is closed grants uses")
+		t.Error("a closed store granted a use")
 	}
 
 	var used int64
 	queryRow(t, connect(t, url), &used, "SELECT used FROM uses WHERE login = $1", login)
 	g, n := o.granted.Load(), o.unknown.Load()
 	if used < g || used > g+n {
-		t.Errorf("%d were granted, %d of unknown outcome, and %d are counted", g, n, used)
+		t.Errorf("%d uses were granted, %d of unknown outcome, and %d are counted", g, n, used)
 	}
 }
 
-// TestRacesOverTwoNodes runs what every store keeps with its calls going to two nodes by turns.
+// TestRacesOverTwoNodes runs the races of the contract with calls to two nodes in turn.
 func TestRacesOverTwoNodes(t *testing.T) {
 	storetest.Races(t, func(t *testing.T) storetest.Store {
 		_, nodes := twoNodes(t)

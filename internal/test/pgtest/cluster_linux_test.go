@@ -41,7 +41,7 @@ func dial(t *testing.T, url string) *pgx.Conn {
 	return conn
 }
 
-func exec1(t *testing.T, conn *pgx.Conn, sql string) {
+func execSQL(t *testing.T, conn *pgx.Conn, sql string) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), sql); err != nil {
 		t.Fatal(err)
@@ -68,9 +68,9 @@ func create(t *testing.T, c *pgtest.Cluster) string {
 	return db
 }
 
-func TestTwoDatabasesKnowNothingOfEachOther(t *testing.T) {
+func TestDatabasesAreSeparate(t *testing.T) {
 	one, two := dial(t, postgres.Database(t)), dial(t, postgres.Database(t))
-	exec1(t, one, `CREATE TABLE things (n int)`)
+	execSQL(t, one, `CREATE TABLE things (n int)`)
 
 	if ask[bool](t, two, `SELECT to_regclass('things') IS NOT NULL`) {
 		t.Error("the table of one database is in the other")
@@ -82,7 +82,7 @@ func TestTwoDatabasesKnowNothingOfEachOther(t *testing.T) {
 	}
 }
 
-func TestADatabaseGoesWithItsTestEvenWhileItIsUsed(t *testing.T) {
+func TestADatabaseIsDroppedWhileItIsUsed(t *testing.T) {
 	c := postgres.Cluster(t)
 	url, drop, err := c.Database(t.Context())
 	if err != nil {
@@ -97,7 +97,7 @@ func TestADatabaseGoesWithItsTestEvenWhileItIsUsed(t *testing.T) {
 	}
 }
 
-func TestTheServerKeepsWhatItPromisesACrash(t *testing.T) {
+func TestTheServerSyncs(t *testing.T) {
 	conn := dial(t, postgres.Database(t))
 	for _, setting := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
 		got := ask[string](t, conn, `SELECT current_setting('`+setting+`')`)
@@ -107,7 +107,45 @@ func TestTheServerKeepsWhatItPromisesACrash(t *testing.T) {
 	}
 }
 
-func TestWhoMayComeInWhere(t *testing.T) {
+func TestEmptied(t *testing.T) {
+	var cluster pgtest.Shared
+	t.Cleanup(func() {
+		if err := cluster.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+
+	prepared := 0
+	prepare := func(url string) {
+		prepared++
+		conn := dial(t, url)
+		execSQL(t, conn, `CREATE TABLE things (n INT GENERATED ALWAYS AS IDENTITY, name TEXT)`)
+		execSQL(t, conn, `CREATE TABLE kept (n int)`)
+		execSQL(t, conn, `INSERT INTO kept VALUES (1)`)
+	}
+
+	cluster.NoSync = true
+	for _, name := range []string{"first", "second"} {
+		t.Run(name, func(t *testing.T) {
+			conn := dial(t, cluster.Emptied(t, prepare, "kept"))
+			if n := ask[int](t, conn, `INSERT INTO things (name) VALUES ('x') RETURNING n`); n != 1 {
+				t.Errorf("the first number = %d, want 1", n)
+			}
+			if n := ask[int](t, conn, `SELECT (SELECT count(*) FROM things) + (SELECT count(*) FROM kept)`); n != 2 {
+				t.Errorf("%d rows, want the new one and the one to keep", n)
+			}
+			if got := ask[string](t, conn, `SELECT current_setting('fsync')`); got != "off" {
+				t.Errorf("fsync = %s with NoSync, want off", got)
+			}
+		})
+	}
+
+	if prepared != 1 {
+		t.Errorf("prepare ran %d times, want once", prepared)
+	}
+}
+
+func TestAuthentication(t *testing.T) {
 	c := postgres.Cluster(t)
 	db := create(t, c)
 	for _, tc := range []struct {
@@ -142,7 +180,7 @@ func TestWhoMayComeInWhere(t *testing.T) {
 	}
 
 	if ask[bool](t, dial(t, c.URL(db)), `SELECT rolsuper FROM pg_roles WHERE rolname = current_user`) {
-		t.Error("the role is a superuser: its rights would be tested by nobody")
+		t.Error("the role is a superuser, want a role whose rights are limited")
 	}
 }
 
@@ -157,7 +195,7 @@ func TestExecInjectsFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := conn.Exec(t.Context(), `SELECT 1`); err == nil {
-		t.Error("the connection outlived its termination")
+		t.Error("the connection works after its termination")
 	}
 
 	var refused *pgconn.PgError
@@ -167,15 +205,15 @@ func TestExecInjectsFaults(t *testing.T) {
 		t.Errorf("CREATE TABLE = %v, want read_only_sql_transaction", err)
 	}
 	if err := c.Exec(t.Context(), db, `SELECT nonsense`); err == nil {
-		t.Error("Exec said nothing of a statement that failed")
+		t.Error("Exec of an invalid statement = nil, want an error")
 	}
 }
 
-func TestCommittedRowsOutliveEveryEnd(t *testing.T) {
+func TestCommittedRowsSurviveEveryEnd(t *testing.T) {
 	c := pgtest.Start(t)
 	db, addr := create(t, c), c.Addr()
 	conn := dial(t, c.URL(db))
-	exec1(t, conn, `CREATE TABLE things (n int)`)
+	execSQL(t, conn, `CREATE TABLE things (n int)`)
 
 	for i, tc := range []struct {
 		name string
@@ -183,15 +221,15 @@ func TestCommittedRowsOutliveEveryEnd(t *testing.T) {
 	}{
 		{"a kill", c.Kill},
 		{"a stop", c.Stop},
-		{"a kill while it stands still", func() error { return errors.Join(c.Pause(), c.Kill()) }},
-		{"a stop while it stands still", func() error { return errors.Join(c.Pause(), c.Stop()) }},
+		{"a kill while it is paused", func() error { return errors.Join(c.Pause(), c.Kill()) }},
+		{"a stop while it is paused", func() error { return errors.Join(c.Pause(), c.Stop()) }},
 		{"a restart alone", func() error { return nil }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			conn := dial(t, c.URL(db))
-			exec1(t, conn, fmt.Sprintf(`INSERT INTO things VALUES (%d)`, i))
-			exec1(t, conn, `BEGIN`)
-			exec1(t, conn, `INSERT INTO things VALUES (-1)`)
+			execSQL(t, conn, fmt.Sprintf(`INSERT INTO things VALUES (%d)`, i))
+			execSQL(t, conn, `BEGIN`)
+			execSQL(t, conn, `INSERT INTO things VALUES (-1)`)
 			pids := servers(t, c)
 
 			if err := tc.end(); err != nil {
@@ -200,7 +238,7 @@ func TestCommittedRowsOutliveEveryEnd(t *testing.T) {
 
 			if tc.name != "a restart alone" {
 				if l, err := net.Listen("tcp", addr); err != nil {
-					t.Errorf("someone listens after the end: %v", err)
+					t.Errorf("the port is in use after the end: %v", err)
 				} else {
 					_ = l.Close()
 				}
@@ -216,7 +254,7 @@ func TestCommittedRowsOutliveEveryEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.Addr() != addr {
-				t.Errorf("the address is %s after the restart, was %s", c.Addr(), addr)
+				t.Errorf("the address is %s after the restart, want %s", c.Addr(), addr)
 			}
 
 			again := dial(t, c.TCP(db))
@@ -224,7 +262,7 @@ func TestCommittedRowsOutliveEveryEnd(t *testing.T) {
 				t.Errorf("%d committed rows are left, want %d", got, i+1)
 			}
 			if got := ask[int](t, again, `SELECT count(*) FROM things WHERE n < 0`); got != 0 {
-				t.Errorf("%d rows are there that nobody committed", got)
+				t.Errorf("%d rows are there without a commit", got)
 			}
 		})
 	}
@@ -254,21 +292,21 @@ func TestAPausedServerAnswersWhenItIsResumed(t *testing.T) {
 	select {
 	case err := <-answered:
 		t.Fatalf("a paused server answered: %v", err)
-	case <-time.After(50 * time.Millisecond): // it cannot be proved, only given a chance
+	case <-time.After(50 * time.Millisecond): // absence cannot be proved, only given a chance
 	}
 
 	if err := c.Resume(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-answered; err != nil {
-		t.Errorf("the query that met a pause: %v", err)
+		t.Errorf("the query during the pause = %v", err)
 	}
 	if err := c.Kill(); err != nil {
 		t.Fatal(err)
 	}
 
 	if err := c.Pause(); err == nil {
-		t.Error("Pause says that it stopped a server that does not run")
+		t.Error("Pause of a server that does not run = nil, want an error")
 	}
 }
 
@@ -292,7 +330,7 @@ func TestNothingIsLeftOfAClosedCluster(t *testing.T) {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Chmod(top, 0o755); err != nil { // the user postgres passes
+			if err := os.Chmod(top, 0o755); err != nil { // the user postgres must enter it
 				t.Fatal(err)
 			}
 
@@ -321,22 +359,22 @@ func TestNothingIsLeftOfAClosedCluster(t *testing.T) {
 
 			ended(t, pids)
 			if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-				t.Errorf("%v is left in the folder (%v)", left, err)
+				t.Errorf("the folder contains %v (%v), want nothing", left, err)
 			}
 			if _, err := os.Stat(socket); !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("the folder of the socket is still there: %v", err)
+				t.Errorf("the folder of the socket still exists: %v", err)
 			}
 
 			if err := c.Restart(t.Context()); err == nil {
-				t.Error("a closed cluster starts again")
+				t.Error("Restart of a closed cluster = nil, want an error")
 			}
 		})
 	}
 }
 
-func TestNewSaysWhyThereIsNoCluster(t *testing.T) {
+func TestNewReportsWhyThereIsNoCluster(t *testing.T) {
 	postgres.Cluster(t) // or there is none here
-	t.Run("a folder that is not there", func(t *testing.T) {
+	t.Run("a folder that does not exist", func(t *testing.T) {
 		if _, err := pgtest.New(t.Context(), filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("New = %v, want os.ErrNotExist", err)
 		}
@@ -386,10 +424,10 @@ func startAndWait() int {
 	return 1
 }
 
-func TestAServerEndsWithAProcessThatIsKilled(t *testing.T) {
+func TestAServerEndsWithItsProcess(t *testing.T) {
 	for _, tc := range []struct{ name, paused string }{
 		{"while it runs", ""},
-		{"while it stands still", "yes"},
+		{"while it is paused", "yes"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			postgres.Cluster(t) // or there is none here
@@ -399,7 +437,7 @@ func TestAServerEndsWithAProcessThatIsKilled(t *testing.T) {
 			}
 			defer func() { _ = os.RemoveAll(dir) }()
 
-			if err := os.Chmod(dir, 0o755); err != nil { // the user postgres passes
+			if err := os.Chmod(dir, 0o755); err != nil { // the user postgres must enter it
 				t.Fatal(err)
 			}
 
@@ -422,7 +460,7 @@ func TestAServerEndsWithAProcessThatIsKilled(t *testing.T) {
 
 			pid, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(line[:n])), "postmaster.pid"))
 			if err != nil {
-				t.Errorf("%v: the process said %s", err, line[:n])
+				t.Errorf("%v: the process printed %s", err, line[:n])
 			}
 
 			pids := tree(t, string(pid))
@@ -435,12 +473,12 @@ func TestAServerEndsWithAProcessThatIsKilled(t *testing.T) {
 				t.Errorf("the server has the processes %v, want more", pids)
 			}
 
-			late := time.Now().Add(time.Minute)
+			deadline := time.Now().Add(time.Minute)
 			for _, pid := range pids {
 				for s := state(pid); s != "" && s != "Z"; s = state(pid) {
-					if time.Now().After(late) {
+					if time.Now().After(deadline) {
 						_ = syscall.Kill(pid, syscall.SIGKILL)
-						t.Fatalf("process %d is in state %s after who started it was killed", pid, s)
+						t.Fatalf("process %d is in state %s after its starter was killed", pid, s)
 					}
 					time.Sleep(10 * time.Millisecond)
 				}

@@ -16,7 +16,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
-// echo is a server that says what it hears, and ends when its client has ended.
+// echo is a server that sends back what it receives, and ends when its client has ended.
 func echo(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -47,8 +47,8 @@ func echo(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// line is a proxy for an echo. At the end of the test nothing of it may be left.
-func line(t *testing.T, target string) *pgtest.Proxy {
+// newProxy makes a proxy for a target, "" for an echo. No goroutine may be left at the end.
+func newProxy(t *testing.T, target string) *pgtest.Proxy {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
@@ -66,19 +66,19 @@ func line(t *testing.T, target string) *pgtest.Proxy {
 		p.Close()
 		p.Close() // is not an error
 		if err := p.Heal(); err == nil {
-			t.Error("a closed proxy was healed")
+			t.Error("Heal of a closed proxy = nil, want an error")
 		}
 	})
 
 	return p
 }
 
-// call connects to a proxy and hears that it passes what is said.
+// call connects to a proxy and checks that it forwards.
 func call(t *testing.T, p *pgtest.Proxy) *net.TCPConn {
 	t.Helper()
 	conn := connect(t, p)
-	say(t, conn, "hello")
-	hear(t, conn, "hello")
+	write(t, conn, "hello")
+	wantRead(t, conn, "hello")
 	return conn
 }
 
@@ -93,32 +93,32 @@ func connect(t *testing.T, p *pgtest.Proxy) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-func say(t *testing.T, conn net.Conn, text string) {
+func write(t *testing.T, conn net.Conn, text string) {
 	t.Helper()
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func hear(t *testing.T, conn net.Conn, want string) {
+func wantRead(t *testing.T, conn net.Conn, want string) {
 	t.Helper()
 	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 	got := make([]byte, len(want))
 	if n, err := io.ReadFull(conn, got); err != nil || string(got) != want {
-		t.Fatalf("heard %q, %v; want %q", got[:n], err, want)
+		t.Fatalf("read %q, %v, want %q", got[:n], err, want)
 	}
 }
 
-// silent gives something that may not come a chance to come.
-func silent(t *testing.T, conn net.Conn) {
+// wantSilence checks that nothing arrives for a moment.
+func wantSilence(t *testing.T, conn net.Conn) {
 	t.Helper()
 	_ = conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if n, err := conn.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("heard %d bytes, %v; want silence", n, err)
+		t.Fatalf("read %d bytes, %v, want silence", n, err)
 	}
 }
 
-func lost(t *testing.T, conn net.Conn) {
+func wantReset(t *testing.T, conn net.Conn) {
 	t.Helper()
 	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
@@ -133,8 +133,8 @@ func heal(t *testing.T, p *pgtest.Proxy) {
 	}
 }
 
-func TestASoundLinePassesEverything(t *testing.T) {
-	p := line(t, "")
+func TestAProxyForwardsEverything(t *testing.T) {
+	p := newProxy(t, "")
 	conn := connect(t, p)
 	sent := make([]byte, 5<<20)
 	for i := range sent {
@@ -148,16 +148,16 @@ func TestASoundLinePassesEverything(t *testing.T) {
 
 	got, err := io.ReadAll(conn) // ends as the end comes back
 	if err != nil || string(got) != string(sent) {
-		t.Errorf("%d bytes came back, %v; want the %d that were sent", len(got), err, len(sent))
+		t.Errorf("%d bytes came back, %v, want the %d sent", len(got), err, len(sent))
 	}
 }
 
-func TestACutLineResetsAndRefuses(t *testing.T) {
-	p := line(t, "")
+func TestCutResetsAndRefuses(t *testing.T) {
+	p := newProxy(t, "")
 	one, two := call(t, p), call(t, p)
 	p.Cut()
-	lost(t, one)
-	lost(t, two)
+	wantReset(t, one)
+	wantReset(t, two)
 
 	if conn, err := net.Dial("tcp", p.Addr()); !errors.Is(err, syscall.ECONNREFUSED) {
 		if err == nil {
@@ -170,96 +170,96 @@ func TestACutLineResetsAndRefuses(t *testing.T) {
 	call(t, p)
 }
 
-func TestACutReachesTheServer(t *testing.T) {
+func TestCutReachesTheServer(t *testing.T) {
 	server, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Close() }()
 
-	p := line(t, server.Addr().String())
-	say(t, connect(t, p), "hello")
+	p := newProxy(t, server.Addr().String())
+	write(t, connect(t, p), "hello")
 	conn, err := server.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
 
-	hear(t, conn, "hello")
+	wantRead(t, conn, "hello")
 	p.Cut()
-	lost(t, conn)
+	wantReset(t, conn)
 }
 
-func TestAHangingLineLosesNothing(t *testing.T) {
-	p := line(t, "")
+func TestHangLosesNothing(t *testing.T) {
+	p := newProxy(t, "")
 	old := call(t, p)
 	p.Hang()
-	say(t, old, "one ")
+	write(t, old, "one ")
 	fresh := connect(t, p) // is accepted
-	say(t, fresh, "three")
+	write(t, fresh, "three")
 
-	silent(t, old)
-	silent(t, fresh)
-	say(t, old, "two")
+	wantSilence(t, old)
+	wantSilence(t, fresh)
+	write(t, old, "two")
 
 	if err := old.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
 
-	silent(t, old)
+	wantSilence(t, old)
 	heal(t, p)
-	hear(t, old, "one two")
-	hear(t, fresh, "three")
+	wantRead(t, old, "one two")
+	wantRead(t, fresh, "three")
 	_ = old.SetReadDeadline(time.Now().Add(time.Minute))
 
 	if _, err := old.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("the end of the connection came as %v", err)
+		t.Errorf("read at the end of the connection = %v, want EOF", err)
 	}
 }
 
-func TestAHangingLineCanBeCut(t *testing.T) {
-	p := line(t, "")
+func TestCutEndsAHang(t *testing.T) {
+	p := newProxy(t, "")
 	old := call(t, p)
 	p.Hang()
-	say(t, old, "lost")
+	write(t, old, "lost")
 	fresh := connect(t, p)
-	silent(t, fresh) // the proxy has it now
+	wantSilence(t, fresh) // the proxy has it now
 
 	p.Cut()
-	lost(t, old)
-	lost(t, fresh)
+	wantReset(t, old)
+	wantReset(t, fresh)
 	heal(t, p)
 	call(t, p)
 }
 
-func TestADelayIsPaidInEachDirection(t *testing.T) {
-	p := line(t, "")
+func TestDelayAppliesToEachDirection(t *testing.T) {
+	p := newProxy(t, "")
 	conn := call(t, p)
 	const d = 30 * time.Millisecond
 	p.Delay(d)
 	began := time.Now()
 
-	say(t, conn, "slow")
-	hear(t, conn, "slow")
+	write(t, conn, "slow")
+	wantRead(t, conn, "slow")
 	took := time.Since(began)
 	if took < 2*d { // never less; how much more is the machine's
-		t.Errorf("there and back took %v, want at least %v", took, 2*d)
+		t.Errorf("a round trip took %v, want at least %v", took, 2*d)
 	}
 
 	p.Delay(time.Hour)
-	say(t, conn, "too late")
-	silent(t, conn)
+	write(t, conn, "too late")
+	wantSilence(t, conn)
 	p.Cut()
-	lost(t, conn)
+	wantReset(t, conn)
 }
 
-func TestAServerThatIsNotThere(t *testing.T) {
+func TestAServerThatIsDown(t *testing.T) {
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	p := line(t, gone.Addr().String())
+	p := newProxy(t, gone.Addr().String())
 	if err := gone.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -275,51 +275,51 @@ func TestAServerThatIsNotThere(t *testing.T) {
 	}
 }
 
-func TestAResetComesBehindWhatWasSaid(t *testing.T) {
+func TestAResetComesAfterTheData(t *testing.T) {
 	server, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Close() }()
 
-	p := line(t, server.Addr().String())
+	p := newProxy(t, server.Addr().String())
 	conn := connect(t, p)
-	say(t, conn, "hello")
+	write(t, conn, "hello")
 	far, err := server.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	hear(t, far, "hello")
+	wantRead(t, far, "hello")
 	p.Delay(20 * time.Millisecond)
-	say(t, far, "goodbye")
+	write(t, far, "goodbye")
 	_ = far.(*net.TCPConn).SetLinger(0)
 	_ = far.Close()
 
-	hear(t, conn, "goodbye")
-	lost(t, conn)
+	wantRead(t, conn, "goodbye")
+	wantReset(t, conn)
 }
 
-func TestALineToPostgreSQL(t *testing.T) {
+func TestAProxyToPostgreSQL(t *testing.T) {
 	c := postgres.Cluster(t)
 	db := create(t, c)
-	p := line(t, c.Addr())
+	p := newProxy(t, c.Addr())
 	conn := dial(t, c.Via(p.Addr(), db))
-	exec1(t, conn, `CREATE TABLE things (n int)`)
+	execSQL(t, conn, `CREATE TABLE things (n int)`)
 
 	p.Cut()
 	if _, err := conn.Exec(t.Context(), `INSERT INTO things VALUES (1)`); err == nil {
-		t.Error("a statement went through a line that is cut")
+		t.Error("a statement went through a proxy that is cut")
 	}
 
 	heal(t, p)
 	n := ask[int](t, dial(t, c.Via(p.Addr(), db)), `SELECT count(*) FROM things`)
 	if n != 0 {
-		t.Errorf("%d rows came through a line that is cut", n)
+		t.Errorf("%d rows came through a proxy that is cut", n)
 	}
 }
 
-func TestAProxyClosesAlthoughTheServerLetsItWait(t *testing.T) {
+func TestCloseDoesNotWaitForTheServer(t *testing.T) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -336,9 +336,9 @@ func TestAProxyClosesAlthoughTheServerLetsItWait(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	p := line(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(name.(*syscall.SockaddrInet4).Port)))
+	p := newProxy(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(name.(*syscall.SockaddrInet4).Port)))
 	for range 4 { // the queue has room for one
-		silent(t, connect(t, p))
+		wantSilence(t, connect(t, p))
 	}
 
 	closed := make(chan struct{})
@@ -350,6 +350,6 @@ func TestAProxyClosesAlthoughTheServerLetsItWait(t *testing.T) {
 	select {
 	case <-closed:
 	case <-time.After(time.Minute): // the kernel would dial for two
-		t.Fatal("Close waits for a server that takes no connections")
+		t.Fatal("Close waits for a server that accepts no connections")
 	}
 }
