@@ -9,6 +9,7 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,7 +41,10 @@ func golden(t *testing.T, path, got string) {
 	}
 }
 
-// outcomes returns the exported errors of package jeton, in order, with their comments.
+// markdown puts backquotes, which a raw string cannot hold, in the place of quotes.
+func markdown(text string) string { return strings.ReplaceAll(text, "'", "`") }
+
+// outcomes returns the exported errors of package jeton in order, and their comments.
 func outcomes(t *testing.T) (names []string, docs map[string]string) {
 	t.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), "errors.go", nil, parser.ParseComments)
@@ -50,7 +54,8 @@ func outcomes(t *testing.T) (names []string, docs map[string]string) {
 
 	docs = map[string]string{}
 	ast.Inspect(f, func(n ast.Node) bool {
-		if v, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(v.Names[0].Name, "Err") {
+		v, ok := n.(*ast.ValueSpec)
+		if ok && strings.HasPrefix(v.Names[0].Name, "Err") {
 			names = append(names, v.Names[0].Name)
 			docs[v.Names[0].Name] = v.Doc.Text()
 		}
@@ -60,14 +65,12 @@ func outcomes(t *testing.T) (names []string, docs map[string]string) {
 	return names, docs
 }
 
-// TestReferenceOfErrors checks that every outcome is on the page of errors, with the
-// code and status that it has on the wire.
+// TestReferenceOfErrors checks that every outcome is on the page of errors, with its code
+// and its HTTP status.
 func TestReferenceOfErrors(t *testing.T) {
 	names, docs := outcomes(t)
 	var b strings.Builder
-	b.WriteString("# Errors\n\nEvery refusal carries its code in the header `Jeton-Error`, and in the member `code` of a\n" +
-		"problem document (RFC 9457). In Go, `jeton.FromCode` gives the value back, and `errors.Is`\ntests it. Anything else is a bare 500 with the code `internal`; the request's id, in\n" +
-		"`X-Request-Id`, leads an operator to the cause. Made from the code by `make generate`.\n\n| code | status | in Go | means |\n| --- | --- | --- | --- |\n")
+	b.WriteString(markdown(errorsIntro))
 
 	seen := map[string]bool{}
 	for _, name := range names {
@@ -83,21 +86,32 @@ func TestReferenceOfErrors(t *testing.T) {
 		}
 
 		seen[code] = true
-		p := web.Problem(err)
-		if p.Status == 500 {
-			t.Errorf("%s has no row in package web", name)
+		status := web.Problem(err).Status
+		if status == http.StatusInternalServerError {
+			t.Errorf("%s has no status in package web", name)
 		}
 
 		meaning := strings.Join(strings.Fields(strings.TrimPrefix(docs[name], name)), " ")
 		meaning = strings.TrimPrefix(strings.TrimPrefix(meaning, "means that "), "means ")
-		fmt.Fprintf(&b, "| `%s` | %d | `jeton.%s` | %s |\n", code, p.Status, name, meaning)
+		fmt.Fprintf(&b, "| `%s` | %d | `jeton.%s` | %s |\n", code, status, name, meaning)
 	}
 
 	golden(t, filepath.Join("docs", "reference", "errors.md"), b.String())
 }
 
-// valueOf finds an outcome by the name of its variable, through its text: the words of
-// the outcomes differ.
+const errorsIntro = `# Errors
+
+Every refusal has its code in the header 'Jeton-Error' and in the member 'code' of a problem
+document (RFC 9457). In Go, 'jeton.FromCode' returns the error for a code, and 'errors.Is' tests it. Any other
+failure is a 500 with the code 'internal'; operators find its cause in the log by the id in 'X-Request-Id'.
+Made from the code by 'make generate'.
+
+| code | status | in Go | means |
+| --- | --- | --- | --- |
+`
+
+// valueOf returns an outcome by the name of its variable, through its code, which is
+// unique.
 func valueOf(name string) error {
 	f, err := parser.ParseFile(token.NewFileSet(), "errors.go", nil, 0)
 	if err != nil {
@@ -146,7 +160,7 @@ func TestReferenceOfConfiguration(t *testing.T) {
 	}
 
 	var b strings.Builder
-	b.WriteString(configurationIntro)
+	b.WriteString(markdown(configurationIntro))
 
 	variables := map[string]string{
 		"JETON_CONFIG":   "the configuration file (`--config` overrides it)",
@@ -181,18 +195,18 @@ func TestReferenceOfConfiguration(t *testing.T) {
 
 const configurationIntro = `# Configuration
 
-The configuration is one YAML file. Unknown keys are errors. ` + "`${NAME:-default}`" + ` in a value is replaced
-from the environment; ` + "`$${`" + ` is a literal ` + "`${`" + `. Durations are written as ` + "`30s`, `1h30m` or `7d`" + `. A list
-is marked ` + "`[]`" + `. "This file" is the configuration file. The default column has the value of an absent
+The configuration is one YAML file. Unknown keys are errors. '${NAME:-default}' in a value is replaced
+from the environment; '$${' is a literal '${'. Durations are written as '30s', '1h30m' or '7d'.
+A list is marked '[]'. "This file" is the configuration file. The default column has the value of an absent
 key, or says what its absence means.
 
-` + "`jeton config check`" + ` reports every fault with its line. ` + "`jeton config schema`" + ` prints the JSON Schema that
-this page is made from (` + "`make generate`" + `).
+'jeton config check' reports every fault with its line. 'jeton config schema' prints the JSON Schema
+that this page is made from ('make generate').
 
 ## Environment variables
 
-These variables override keys. An empty variable counts as not set. ` + "`JETON_HOME`, `JETON_IDENTITY`" + ` and
-` + "`JETON_WALLET_*`" + ` belong to the [wallet](../guide/wallet.md).
+These variables override keys. An empty variable counts as not set. 'JETON_HOME', 'JETON_IDENTITY' and
+'JETON_WALLET_*' belong to the [wallet](../guide/wallet.md).
 
 | variable | overrides |
 | --- | --- |
