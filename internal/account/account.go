@@ -80,7 +80,7 @@ type Change struct {
 type Store interface {
 	// FindUser returns jeton.ErrNotFound for an unknown name. No user has the name "".
 	FindUser(ctx context.Context, name string) (Account, error)
-	// FindUserEmail returns the user of an address that FoldEmail has folded, or
+	// FindUserEmail returns the user of an address that naming.FoldEmail has folded, or
 	// jeton.ErrNotFound. No user has the address "".
 	FindUserEmail(ctx context.Context, folded string) (Account, error)
 	// FindUserID returns the user of a public id, or jeton.ErrNotFound. No user has the id "".

@@ -95,7 +95,7 @@ func (a *Accounts) FindForLogin(ctx context.Context, name string, byEmail bool) 
 	var acct Account
 	var err error
 	if byEmail {
-		acct, err = a.store.FindUserEmail(ctx, FoldEmail(name))
+		acct, err = a.store.FindUserEmail(ctx, naming.FoldEmail(name))
 	} else {
 		acct, err = a.findName(ctx, name)
 	}

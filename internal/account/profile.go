@@ -5,17 +5,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton"
-
-	"golang.org/x/text/cases"
-)
-
-// The maximum lengths of the fields of a profile, in bytes.
-const (
-	maxEmail    = 254 // RFC 5321, section 4.5.3.1.3, less the brackets
-	maxRealName = 256
+	"github.com/jeton-auth/jeton/internal/naming"
 )
 
 // Profile is the optional attributes of a user. All of them may be empty.
@@ -30,41 +22,24 @@ type Profile struct {
 func NewProfile(email, first, last string) (Profile, error) {
 	p := Profile{Email: strings.TrimSpace(email), First: first, Last: last}
 	if p.Email != "" {
-		if err := checkEmail(p.Email); err != nil {
-			return Profile{}, err
+		if err := naming.Email(p.Email); err != nil {
+			return Profile{}, invalid("email", err)
 		}
-		p.EmailFolded = FoldEmail(p.Email)
+		p.EmailFolded = naming.FoldEmail(p.Email)
 	}
 
-	control := func(r rune) bool { return r < ' ' || r == 0x7f }
 	for _, name := range []string{first, last} {
-		if len(name) > maxRealName || !utf8.ValidString(name) || strings.ContainsFunc(name, control) {
-			return Profile{}, jeton.WithDetail(
-				jeton.ErrInvalid,
-				fmt.Sprintf(
-					"invalid first_name or last_name: want at most %d bytes without control characters",
-					maxRealName,
-				),
-			)
+		if err := naming.RealName(name); err != nil {
+			return Profile{}, invalid("first_name or last_name", err)
 		}
 	}
 
 	return p, nil
 }
 
-// FoldEmail folds the case of an address, also of its local part: hosts that distinguish
-// the case of local parts are rarer than users who type another case.
-func FoldEmail(email string) string { return cases.Fold().String(strings.TrimSpace(email)) }
-
-func checkEmail(email string) error {
-	local, domain, _ := strings.Cut(email, "@")
-	bad := func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("\"(),:;<>[\\]", r) }
-	if local == "" || domain == "" || strings.Contains(domain, "@") ||
-		len(email) > maxEmail || !utf8.ValidString(email) || strings.ContainsFunc(email, bad) {
-		return jeton.WithDetail(jeton.ErrInvalid, "invalid email: want an address such as diane@example.org")
-	}
-
-	return nil
+// invalid reports a field that package naming refuses; its error begins with "want".
+func invalid(field string, err error) error {
+	return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid %s: %v", field, err))
 }
 
 // newUUID makes a public id (RFC 9562, section 5.4). It is not a secret.

@@ -14,15 +14,9 @@ func (c checker) users() {
 	for i := range c.conf.Users {
 		u := &c.conf.Users[i]
 		c.userName(&u.Name, names)
-		c.unique(emails, strings.ToLower(u.Email), &u.Email)
+		c.profile(u)
+		c.unique(emails, naming.FoldEmail(u.Email), &u.Email)
 		c.passwordHash(u)
-
-		for j := range u.Groups {
-			group := &u.Groups[j]
-			if err := naming.Group(*group); err != nil {
-				c.badName(group, "group name", *group, err)
-			}
-		}
 	}
 
 	c.clients(names)
@@ -38,6 +32,28 @@ func (c checker) userName(name *string, taken map[string]*string) {
 		c.Invalid(name, "user name", *name, "its normal form "+yamlread.Quote(prepared)+" (RFC 8265)")
 	default:
 		c.unique(taken, folded, name)
+	}
+}
+
+// profile checks the attributes of a user that are not needed to log in.
+func (c checker) profile(u *User) {
+	if u.Email != "" {
+		if err := naming.Email(strings.TrimSpace(u.Email)); err != nil {
+			c.badName(&u.Email, "email", u.Email, err)
+		}
+	}
+
+	for _, name := range []*string{&u.FirstName, &u.LastName} {
+		if err := naming.RealName(*name); err != nil {
+			c.badName(name, "name", *name, err)
+		}
+	}
+
+	for i := range u.Groups {
+		group := &u.Groups[i]
+		if err := naming.Group(*group); err != nil {
+			c.badName(group, "group name", *group, err)
+		}
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package naming has the rules for names: of users, groups, clients, services, scopes
-// and keys.
+// and keys. E-mail addresses, which users may log in with, are among them.
 //
 // A user or client name that it accepts can stand in a Basic header, a token and the
 // audit log, and is never mistaken for a secret. Names with the same folded form are
@@ -12,7 +12,9 @@ package naming
 import (
 	"errors"
 	"strings"
+	"unicode/utf8"
 
+	"golang.org/x/text/cases"
 	"golang.org/x/text/secure/precis"
 )
 
@@ -23,8 +25,10 @@ const reserved = "jtn_"
 // maxLen is the maximum length of a name, in bytes. A service has at most 63: it is a
 // label of a host name.
 const (
-	maxLen     = 128
-	maxService = 63
+	maxLen      = 128
+	maxService  = 63
+	maxEmail    = 254 // RFC 5321, section 4.5.3.1.3, less the brackets
+	maxRealName = 256
 )
 
 var (
@@ -36,6 +40,8 @@ var (
 	errClient   = errors.New("want ASCII letters, digits and . _ -, beginning with a letter or a digit")
 	errService  = errors.New("want 1 to 63 of a to z, 0 to 9 and -, not beginning with -")
 	errScope    = errors.New("want 1 to 128 ASCII characters without spaces, quotes and backslashes")
+	errEmail    = errors.New("want an address such as diane@example.org")
+	errRealName = errors.New("want at most 256 bytes without control characters")
 	errKeyID    = errors.New("want 1 to 128 ASCII letters, digits and . _ - ~ : @ = +, not beginning with jtn_")
 )
 
@@ -66,6 +72,32 @@ func User(s string) (prepared, folded string, err error) {
 	}
 
 	return prepared, folded, nil
+}
+
+// FoldEmail folds the case of an address, also of its local part: hosts that distinguish
+// the case of local parts are rarer than users who type another case.
+func FoldEmail(email string) string { return cases.Fold().String(strings.TrimSpace(email)) }
+
+// Email checks an e-mail address.
+func Email(s string) error {
+	local, domain, _ := strings.Cut(s, "@")
+	bad := func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("\"(),:;<>[\\]", r) }
+	if local == "" || domain == "" || strings.Contains(domain, "@") ||
+		len(s) > maxEmail || !utf8.ValidString(s) || strings.ContainsFunc(s, bad) {
+		return errEmail
+	}
+
+	return nil
+}
+
+// RealName checks the first or last name of a user, which may be empty.
+func RealName(s string) error {
+	control := func(r rune) bool { return r < ' ' || r == 0x7f }
+	if len(s) > maxRealName || !utf8.ValidString(s) || strings.ContainsFunc(s, control) {
+		return errRealName
+	}
+
+	return nil
 }
 
 // Group checks the name of a group. Names of groups stand in a header, between commas.

@@ -153,6 +153,15 @@ func TestOtherNames(t *testing.T) {
 		{"a kid that is a dot segment", KeyID, "..", false},
 		{"a kid with a secret's prefix", KeyID, "jtn_s_abc", false},
 		{"an empty kid", KeyID, "", false},
+		{"an address", Email, "diane@example.org", true},
+		{"an address of 255 bytes", Email, strings.Repeat("a", 243) + "@example.org", false},
+		{"an address without an @", Email, "diane.example.org", false},
+		{"an address with two", Email, "a@b@example.org", false},
+		{"an address without a domain", Email, "diane@", false},
+		{"an address with a name", Email, "Diane <diane@example.org>", false},
+		{"a real name", RealName, "Diana Prince", true},
+		{"a real name of 257 bytes", RealName, strings.Repeat("a", 257), false},
+		{"a real name with a line break", RealName, "a\nb", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) { checkError(t, tc.rule(tc.in), tc.ok, tc.in) })
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
@@ -358,7 +359,7 @@ func (db *Store) PageUsers(ctx context.Context, p account.Page) ([]account.Accou
 		// Case is that of ASCII alone; names and addresses are stored folded, too.
 		where += ` AND (lower(name) LIKE lower($3) ESCAPE '\' OR lower(first_name) LIKE lower($3) ESCAPE '\' OR lower(last_name) LIKE lower($3) ESCAPE '\'
 OR lower(email) LIKE lower($3) ESCAPE '\' OR folded LIKE $4 ESCAPE '\' OR email_folded LIKE $4 ESCAPE '\')`
-		args = append(args, contains(p.Search), contains(account.FoldEmail(p.Search)))
+		args = append(args, contains(p.Search), contains(naming.FoldEmail(p.Search)))
 	}
 
 	rows, err := db.engine.Query(

@@ -36,7 +36,7 @@ func moved(name, email string) account.PreparedRow {
 		Updated:  noon.Add(-time.Minute),
 		Profile: account.Profile{
 			Email:       email,
-			EmailFolded: account.FoldEmail(email),
+			EmailFolded: naming.FoldEmail(email),
 			First:       "F",
 			Last:        "L",
 		},

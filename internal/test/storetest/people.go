@@ -59,7 +59,7 @@ func add(t *testing.T, s Store, name, email, first, last string) error {
 func foundByAddress(t *testing.T, s Store) {
 	user(t, s, "carl") // with neither
 	want := told(t, s, "diane", "Diane@Example.org", "Diane", "Prince")
-	got, err := s.FindUserEmail(t.Context(), account.FoldEmail("dIANE@example.ORG"))
+	got, err := s.FindUserEmail(t.Context(), naming.FoldEmail("dIANE@example.ORG"))
 	must(t, err)
 	same(t, "by address", got, want)
 
