@@ -22,4 +22,4 @@ bench:
 
 # Rewrites what is made from the code: reference pages and golden files.
 generate:
-	go test . ./cmd/jeton ./internal/config ./internal/api ./internal/server -update
+	go test . ./cmd/jeton ./internal/config ./internal/api ./internal/server ./internal/teaching -update
