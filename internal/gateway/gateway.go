@@ -1,19 +1,9 @@
-// Package gateway is the door of configured services: their login and logout, and
-// routes that Jeton answers itself or hands to an upstream.
-//
-// It promises that an upstream hears who asks from Jeton alone: every header that could
-// say so is taken from the request first, in every spelling, and always set anew; that
-// neither our cookies nor Authorization reach an upstream; and that an upstream cannot
-// set our cookies. It phrases questions for internal/gate and answers what comes of
-// them; it judges nothing.
 package gateway
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"text/template"
 
 	"github.com/jeton-auth/jeton/internal/account"
@@ -122,195 +112,6 @@ func (g *Gateway) Terms() policy.Terms { return g.terms }
 // Routes returns the rows of the service.
 func (g *Gateway) Routes() []web.Route { return g.routes }
 
-// doors are the rows that every service has.
-func (g *Gateway) doors() []web.Route {
-	rows := []web.Route{{Pattern: "GET /.well-known/jeton", Access: policy.Open, Handle: g.describe}}
-	for _, path := range g.conf.Login.Paths {
-		rows = append(rows, web.Route{
-			Pattern: "POST " + exact(path),
-			Access:  policy.Open,
-			Handle:  g.login,
-			Refuse:  g.refuseLogin,
-		})
-	}
-
-	if path := g.conf.Login.Token; path != "" {
-		// A password alone opens it: a token that makes tokens would never end.
-		access := policy.Authenticated(policy.ByPassword)
-		access.Allow = g.allow
-		rows = append(rows, web.Route{
-			Pattern: "GET " + exact(path),
-			Access:  access,
-			Handle:  g.shortToken,
-			Refuse:  g.refuseBasic,
-		})
-	}
-
-	if path := teaching(g.conf).Register; path != "" {
-		rows = append(rows, web.Route{
-			Pattern:    "POST " + exact(path),
-			Access:     policy.Open,
-			BufferBody: true,
-			Handle:     g.register,
-		})
-	}
-	if path := teaching(g.conf).AssertionLogin; path != "" {
-		rows = append(rows, web.Route{
-			Pattern: "POST " + exact(path),
-			Access:  policy.Open,
-			Handle:  g.assertionLogin,
-			Refuse:  g.refuseAssertion,
-		})
-	}
-	if g.conf.Logout != "" {
-		rows = append(rows, web.Route{Pattern: "POST " + exact(g.conf.Logout), Access: policy.Open, Handle: g.logout})
-	}
-
-	return rows
-}
-
-// exact makes a path that ends in a slash match only itself.
-func exact(path string) string {
-	if strings.HasSuffix(path, "/") {
-		return path + "{$}"
-	}
-	return path
-}
-
-func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (web.Route, error) {
-	row := web.Route{Pattern: r.Match, Access: policy.Authenticated(accepts(g.conf, r)), Refuse: g.refuse}
-	if r.Open {
-		row.Access = policy.Open
-	}
-
-	row.Access.Allow, row.Access.Audit = allow(r.Allow), r.Audit
-	if !r.Open {
-		budgets, err := g.budgets(ctx, r)
-		if err != nil {
-			return row, err
-		}
-
-		row.Access.SessionBudgets = budgets
-		row.Access.Scopes = slices.Sorted(slices.Values(r.Scopes))
-		// What is said of a login over all routes is about logins; a token has its own.
-		row.Access.TokenBudgets = slices.DeleteFunc(slices.Clone(budgets), func(b policy.Budget) bool {
-			return b.Name == "*"
-		})
-	}
-
-	var err error
-	if r.Upstream != nil {
-		row.Handle, err = g.upstream(*r.Upstream, dataDir)
-	} else {
-		row.Handle, err = respond(*r.Respond)
-	}
-
-	return row, err
-}
-
-// budgets are what one request of the route costs: a use of the login, a use of the
-// route, both, or nothing.
-func (g *Gateway) budgets(ctx context.Context, r config.Route) ([]policy.Budget, error) {
-	var list []policy.Budget
-	for name, limit := range map[string]*int64{"*": g.conf.Session.MaxUses, r.Match: r.MaxUses} {
-		if limit == nil {
-			continue
-		}
-
-		id, err := g.counts.BudgetID(ctx, g.conf.Name, name)
-		if err != nil {
-			return nil, err
-		}
-
-		b := policy.Budget{ID: id, Name: name, Max: *limit}
-		if name == "*" {
-			list = append([]policy.Budget{b}, list...)
-		} else {
-			list = append(list, b)
-		}
-	}
-
-	return list, nil
-}
-
-// readers are how credentials are read at a service, in the order in which they are asked.
-func readers(c Config) []gate.Reader {
-	s := c.Service
-	// What a caller says in so many words comes before the cookie that a client sends by
-	// itself: one that has ended must not spoil a good token.
-	var list []gate.Reader
-	if s.Tokens != nil {
-		list = append(list, gate.Bearer{Tokens: c.Tokens, Audience: s.Tokens.Audience, Allow: allow(s.Login.Allow)})
-	}
-
-	list = append(list, gate.Basic{
-		Tokens:   c.Tokens,
-		Audience: audience(s),
-		Logins:   c.Logins,
-		Allow:    allow(s.Login.Allow),
-		ByEmail:  s.UsersAPI != nil && s.UsersAPI.Classic != nil,
-	})
-	t := teaching(s).Cookies
-	if t != nil {
-		list = append(list, gate.NamedCookies{User: t.Name, Token: t.Token, Sessions: c.Sessions})
-	} else {
-		list = append(list, gate.Cookie{Name: s.Session.Cookie, Sessions: c.Sessions, Service: s.SessionsOf()})
-	}
-
-	if teaching(s).TokenInBody {
-		list = append(list, gate.Body{Tokens: c.Tokens, Audience: s.Tokens.Audience, Allow: allow(s.Login.Allow)})
-	}
-
-	return list
-}
-
-// audience returns what tokens for a service are for, "" when it takes none.
-func audience(s config.Service) string {
-	if s.Tokens == nil {
-		return ""
-	}
-	return s.Tokens.Audience
-}
-
-// teaching returns what a service has for teaching clients of old: mostly nothing.
-func teaching(s config.Service) config.Teaching {
-	if s.Teaching == nil {
-		return config.Teaching{}
-	}
-	return *s.Teaching
-}
-
-func terms(s config.Service) policy.Terms {
-	t := policy.Terms{
-		Idle:        s.Session.IdleTimeout.Std(),
-		Lifetime:    s.Session.Lifetime.Std(),
-		MaxSessions: unlimited(s.Session.MaxSessions),
-		WhenFull:    policy.WhenFull(s.Session.WhenFull),
-	}
-
-	t.Relogin = policy.Relogin{
-		Max:      unlimited(s.Relogin.MaxLogins),
-		Window:   s.Relogin.Window.Std(),
-		Cooldown: s.Relogin.Cooldown.Std(),
-	}
-	return t
-}
-
-// unlimited reads a number of the configuration, where leaving it out means no limit.
-func unlimited(n int) int {
-	if n == 0 {
-		return policy.Unlimited
-	}
-	return n
-}
-
-func allow(a *config.Allow) *policy.Allow {
-	if a == nil {
-		return nil
-	}
-	return &policy.Allow{Users: a.Users, Groups: a.Groups, Clients: a.Clients}
-}
-
 // Weaknesses names the options of a service that make it weaker than the default, for
 // the start-up log.
 func Weaknesses(s config.Service) []string {
@@ -353,4 +154,12 @@ func Weaknesses(s config.Service) []string {
 	}
 
 	return list
+}
+
+// teaching returns what a service has for teaching clients of old: mostly nothing.
+func teaching(s config.Service) config.Teaching {
+	if s.Teaching == nil {
+		return config.Teaching{}
+	}
+	return *s.Teaching
 }

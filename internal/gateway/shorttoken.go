@@ -1,0 +1,47 @@
+package gateway
+
+import (
+	"net/http"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// shortToken answers GET on the path of login.token: somebody who has just shown a name and
+// a password gets a signed token for them.
+func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
+	origin, err := gate.From(w).Origin()
+	if err != nil {
+		return err
+	}
+	if origin.Owner == nil {
+		return jeton.ErrNoCredential // not a password
+	}
+
+	ev := jeton.Event{
+		Time:    w.Start,
+		Request: w.ID,
+		Actor:   "user:" + origin.Owner.Name,
+		Action:  audit.TokenIssue,
+		Service: g.conf.Name,
+		Outcome: audit.OK,
+		Source:  web.AddressText(w.Source),
+	}
+	m, err := g.tokens.Mint(r.Context(), token.Request{
+		Owner:  *origin.Owner,
+		Terms:  g.tokenTerms,
+		Source: web.AddressText(w.Source),
+	}, &ev)
+	if err != nil {
+		return err
+	}
+
+	if !m.Recorded {
+		g.gate.Record(ev)
+	}
+
+	return web.JSON(w, http.StatusOK, map[string]string{"token": m.Text.Reveal()})
+}

@@ -1,0 +1,59 @@
+package gateway
+
+import (
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/policy"
+)
+
+func terms(s config.Service) policy.Terms {
+	t := policy.Terms{
+		Idle:        s.Session.IdleTimeout.Std(),
+		Lifetime:    s.Session.Lifetime.Std(),
+		MaxSessions: unlimited(s.Session.MaxSessions),
+		WhenFull:    policy.WhenFull(s.Session.WhenFull),
+	}
+
+	t.Relogin = policy.Relogin{
+		Max:      unlimited(s.Relogin.MaxLogins),
+		Window:   s.Relogin.Window.Std(),
+		Cooldown: s.Relogin.Cooldown.Std(),
+	}
+	return t
+}
+
+// unlimited reads a number of the configuration, where leaving it out means no limit.
+func unlimited(n int) int {
+	if n == 0 {
+		return policy.Unlimited
+	}
+	return n
+}
+
+// Terms returns the terms of access tokens for a service, and false when it takes none.
+func Terms(s config.Service) (policy.TokenTerms, bool) {
+	c := s.Tokens
+	if c == nil {
+		return policy.TokenTerms{}, false
+	}
+
+	t := policy.TokenTerms{
+		Format:   policy.Format(c.Format),
+		Audience: c.Audience,
+		Alg:      c.Algorithm,
+		Delay:    c.ActivationDelay.Std(),
+		Lifetime: c.Lifetime.Std(),
+		MaxUses:  policy.Unlimited,
+	}
+	if c.MaxUses != nil {
+		t.MaxUses = *c.MaxUses
+	}
+
+	for _, r := range s.Routes {
+		t.Counted = t.Counted || r.MaxUses != nil
+	}
+
+	return t, true
+}
+
+// LoginAllow says which people may log in at a service; nil: all.
+func LoginAllow(s config.Service) *policy.Allow { return allow(s.Login.Allow) }
