@@ -1,9 +1,8 @@
-// Package web is how Jeton speaks HTTP: routes with their access beside them, handlers
-// that return errors, and the one place that knows which outcome is which status.
+// Package web has what every HTTP endpoint needs, once: routes, reading requests, and the status
+// of each outcome.
 //
-// It promises that an error which is not one of package jeton's outcomes reaches a
-// caller as a bare 500 with the id of the request, and the operator in full; that
-// bodies are bounded and strictly read; and that every refusal names its outcome in
-// the header Jeton-Error. Who may ask is judged by internal/gate, and what is
-// answered by the doors.
+// It promises that an error which is not an outcome of package jeton reaches a caller as a bare
+// 500 with the id of the request. Bodies are bounded and read strictly. Every refusal names its
+// outcome in the header Jeton-Error. Package internal/gate decides who may make a request, and
+// the endpoints decide what they answer.
 package web

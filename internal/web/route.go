@@ -1,21 +1,34 @@
 package web
 
 import (
-	"github.com/jeton-auth/jeton/internal/policy"
 	"net/http"
+	"strings"
+
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
-// Route is a row of the route table: there is no other way to answer a request.
+// Route is an entry of the route table. There is no other way to answer a request.
 type Route struct {
 	Pattern string // as http.ServeMux reads it
 	Access  policy.Access
 	Handle  Handler
-	// BufferBody reads the body, of 64 KiB at most, before the gate is asked.
+	// BufferBody reads the body, of at most 64 KiB, before the gate is asked.
 	BufferBody bool
-	// Refuse phrases a refusal, or any other error of this route. Nil is Fail.
-	Refuse func(w *Reply, r *http.Request, err error)
+	// Refuse answers a refusal or any other error of this route. Nil is Fail.
+	Refuse Refuser
 }
 
-// Handler answers a request and returns its error. It reads, does, answers; it sets no
-// status on an error, logs nothing and does not ask who is calling.
+// Handler answers a request and returns its error. It sets no status for an error, logs nothing
+// and does not check who the caller is.
 type Handler func(w *Reply, r *http.Request) error
+
+// Refuser answers a request that err refuses.
+type Refuser func(w *Reply, r *http.Request, err error)
+
+// ExactPath returns the pattern that matches a path alone, even if the path ends in a slash.
+func ExactPath(path string) string {
+	if strings.HasSuffix(path, "/") {
+		return path + "{$}"
+	}
+	return path
+}
