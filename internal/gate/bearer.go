@@ -3,7 +3,6 @@ package gate
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -39,34 +38,6 @@ func authorization(h http.Header, scheme string) (string, error) {
 		err = ErrNotMine
 	}
 	return value, err
-}
-
-// Body reads an access token that is the whole body of a request, as teaching clients send
-// it.
-type Body struct {
-	Tokens   *token.Tokens
-	Audience string
-	Allow    *policy.Allow
-}
-
-// Kinds implements Reader.
-func (b Body) Kinds() policy.Kinds { return policy.ByToken }
-
-// Read implements Reader.
-func (b Body) Read(ctx context.Context, req *Request) (Credential, error) {
-	if req.Body == nil {
-		return nil, ErrNotMine
-	}
-
-	text, err := req.Body()
-	if err != nil {
-		return nil, err
-	}
-	if len(text) == 0 {
-		return nil, ErrNotMine
-	}
-
-	return findToken(ctx, req, b.Tokens, b.Audience, b.Allow, strings.TrimSpace(string(text)))
 }
 
 // tokenCredential is a token that a request shows.

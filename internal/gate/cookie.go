@@ -3,7 +3,6 @@ package gate
 import (
 	"cmp"
 	"context"
-	"net/url"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
@@ -48,42 +47,3 @@ func (sessionCredential) Permits(policy.Request) error { return nil }
 
 // Origin implements Credential.
 func (c sessionCredential) Origin() (Origin, error) { return Origin{Login: c.Login}, nil }
-
-// NamedCookies reads a session from the separate cookies of a teaching client: one with
-// the user's name, one with the secret. The secret alone identifies the user; a missing or
-// different name is refused.
-type NamedCookies struct {
-	User     string
-	Token    string
-	Sessions *session.Sessions
-}
-
-// Kinds implements Reader.
-func (c NamedCookies) Kinds() policy.Kinds { return policy.BySession }
-
-// Read implements Reader.
-func (c NamedCookies) Read(ctx context.Context, req *Request) (Credential, error) {
-	text, tokens := web.FindCookie(req.Header, c.Token)
-	name, names := web.FindCookie(req.Header, c.User)
-	switch {
-	case tokens > 1 || names > 1:
-		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one cookie of a name")
-	case text == "" && name == "":
-		return nil, ErrNotMine
-	case text == "" || name == "":
-		return nil, jeton.ErrBadCredential
-	}
-
-	live, err := c.Sessions.Find(ctx, text, req.Service.Name, req.Now)
-	if err != nil {
-		return nil, err
-	}
-
-	// A cookie carries only ASCII, so other characters of the name are percent-encoded.
-	claimed, err := url.PathUnescape(name)
-	if err != nil || live.Name != claimed {
-		return nil, jeton.ErrBadCredential
-	}
-
-	return sessionCredential{live}, nil
-}

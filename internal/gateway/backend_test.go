@@ -152,6 +152,7 @@ func newBehaviours(t *testing.T) *behaviours {
 			"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello %s\n",
 			r.Header.Get("Remote-User"),
 		)
+
 		_ = rw.Flush()
 		line, _ := rw.ReadString('\n')
 		_, _ = io.WriteString(conn, "you said "+line)

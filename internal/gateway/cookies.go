@@ -1,36 +1,54 @@
 package gateway
 
 import (
-	"net/url"
-	"time"
+	"net/http"
 
-	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-func (g *Gateway) setCookies(w *web.Reply, s session.Started, who jeton.Principal) {
-	lifetime := s.Ends.Sub(s.At)
-	t := g.conf.Teaching
-	if t != nil && t.Cookies != nil {
-		g.cookie(t.Cookies.Name).Set(w, url.PathEscape(who.Name), lifetime)
-		g.cookie(t.Cookies.Token).Set(w, s.Secret.Reveal(), lifetime)
-		g.cookie(t.Cookies.LoginTime).Set(w, s.At.UTC().Format(time.RFC3339), lifetime)
-		return
+// Cookies keeps a session at a client.
+type Cookies interface {
+	// Names returns the names of the cookies. No upstream gets or sets them.
+	Names() []string
+	// Reader reads the session that a request shows.
+	Reader() gate.Reader
+	// LogoutReader reads the session that a logout ends: its secret alone is enough.
+	LogoutReader() gate.Reader
+	// Set sets the cookies for a session that has started.
+	Set(w http.ResponseWriter, s session.Started, user string)
+	// Clear makes the client delete the cookies.
+	Clear(w http.ResponseWriter)
+}
+
+// sessionCookie is one cookie with the secret of a session.
+type sessionCookie struct {
+	cookie web.Cookie
+	reader gate.Cookie
+}
+
+func newSessionCookie(c Config) sessionCookie {
+	name := c.Service.Session.Cookie
+	return sessionCookie{
+		cookie: web.Cookie{Name: name, PlainHTTP: c.Service.PlainHTTP},
+		reader: gate.Cookie{Name: name, Sessions: c.Sessions, Service: c.Service.SessionsOf()},
 	}
-
-	g.cookie(g.conf.Session.Cookie).Set(w, s.Secret.Reveal(), lifetime)
 }
 
-func (g *Gateway) cookie(name string) web.Cookie {
-	return web.Cookie{Name: name, PlainHTTP: g.conf.PlainHTTP}
+// Names implements Cookies.
+func (c sessionCookie) Names() []string { return []string{c.cookie.Name} }
+
+// Reader implements Cookies.
+func (c sessionCookie) Reader() gate.Reader { return c.reader }
+
+// LogoutReader implements Cookies.
+func (c sessionCookie) LogoutReader() gate.Reader { return c.reader }
+
+// Set implements Cookies.
+func (c sessionCookie) Set(w http.ResponseWriter, s session.Started, _ string) {
+	c.cookie.Set(w, s.Secret.Reveal(), s.Ends.Sub(s.At))
 }
 
-// cookieNames are the names that are ours in this service.
-func (g *Gateway) cookieNames() []string {
-	t := g.conf.Teaching
-	if t != nil && t.Cookies != nil {
-		return []string{t.Cookies.Name, t.Cookies.Token, t.Cookies.LoginTime}
-	}
-	return []string{g.conf.Session.Cookie}
-}
+// Clear implements Cookies.
+func (c sessionCookie) Clear(w http.ResponseWriter) { c.cookie.Clear(w) }

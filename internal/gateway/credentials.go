@@ -6,43 +6,28 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 )
 
-// readers are how credentials are read at a service, in the order in which they are asked.
+// readers returns how credentials are read at a service, in the order in which they are asked.
+// The header Authorization comes first: a client sends a cookie with every request, and an
+// expired one must not spoil a valid token.
 func readers(c Config) []gate.Reader {
-	s := c.Service
-	// What a caller says in so many words comes before the cookie that a client sends by
-	// itself: one that has ended must not spoil a good token.
 	var list []gate.Reader
-	if s.Tokens != nil {
-		list = append(list, gate.Bearer{Tokens: c.Tokens, Audience: s.Tokens.Audience, Allow: allow(s.Login.Allow)})
+
+	users := allow(c.Service.Login.Allow)
+	audience := ""
+	if c.Service.Tokens != nil {
+		audience = c.Service.Tokens.Audience
+		list = append(list, gate.Bearer{Tokens: c.Tokens, Audience: audience, Allow: users})
 	}
 
 	list = append(list, gate.Basic{
 		Tokens:   c.Tokens,
-		Audience: audience(s),
+		Audience: audience,
 		Logins:   c.Logins,
-		Allow:    allow(s.Login.Allow),
-		ByEmail:  s.UsersAPI != nil && s.UsersAPI.Classic != nil,
-	})
-	t := teaching(s).Cookies
-	if t != nil {
-		list = append(list, gate.NamedCookies{User: t.Name, Token: t.Token, Sessions: c.Sessions})
-	} else {
-		list = append(list, gate.Cookie{Name: s.Session.Cookie, Sessions: c.Sessions, Service: s.SessionsOf()})
-	}
+		Allow:    users,
+		ByEmail:  c.EmailLogin,
+	}, c.Cookies.Reader())
 
-	if teaching(s).TokenInBody {
-		list = append(list, gate.Body{Tokens: c.Tokens, Audience: s.Tokens.Audience, Allow: allow(s.Login.Allow)})
-	}
-
-	return list
-}
-
-// audience returns what tokens for a service are for, "" when it takes none.
-func audience(s config.Service) string {
-	if s.Tokens == nil {
-		return ""
-	}
-	return s.Tokens.Audience
+	return append(list, c.Readers...)
 }
 
 // accepts returns what the callers of a route may prove themselves with.
@@ -52,19 +37,38 @@ func accepts(s config.Service, r config.Route) policy.Kinds {
 		names = s.Accepts()
 	}
 
-	var k policy.Kinds
+	var kinds policy.Kinds
 	for _, name := range names {
 		switch name {
 		case "session":
-			k |= policy.BySession
+			kinds |= policy.BySession
 		case "token":
-			k |= policy.ByToken
+			kinds |= policy.ByToken
 		case "basic":
-			k |= policy.ByPassword
+			kinds |= policy.ByPassword
 		}
 	}
 
-	return k
+	return kinds
+}
+
+// schemes returns what a refused caller of the service may prove itself with: what some route
+// accepts, and a client can get.
+func schemes(s config.Service) policy.Kinds {
+	var kinds policy.Kinds
+
+	for _, r := range s.Routes {
+		kinds |= accepts(s, r) & policy.ByPassword
+	}
+
+	if s.Tokens != nil {
+		kinds |= policy.ByToken
+	}
+	if len(s.Login.Paths) > 0 {
+		kinds |= policy.BySession
+	}
+
+	return kinds
 }
 
 func allow(a *config.Allow) *policy.Allow {

@@ -1,9 +1,10 @@
-// Package gateway is the door of configured services: their login and logout, and
-// routes that Jeton answers itself or hands to an upstream.
+// Package gateway serves configured services: their login and logout, and routes that Jeton
+// answers itself or forwards to an upstream.
 //
-// It promises that an upstream hears who asks from Jeton alone: every header that could
-// say so is taken from the request first, in every spelling, and always set anew; that
-// neither our cookies nor Authorization reach an upstream; and that an upstream cannot
-// set our cookies. It phrases questions for internal/gate and answers what comes of
-// them; it judges nothing.
+// It promises that an upstream learns from Jeton alone who the caller is. Every request header
+// that could say so, in any spelling, is removed and set again. Neither our cookies nor the
+// header Authorization reach an upstream, and an upstream cannot set our cookies.
+//
+// Package internal/gate judges the requests, and internal/signin the logins. What a teaching
+// server does differently is in internal/teaching.
 package gateway

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -13,19 +13,17 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// value is a JSON value that may depend on the request.
+// value is a JSON value of the configuration that may depend on the caller.
 type value interface {
-	write(b *bytes.Buffer, s subject) error
+	write(b *bytes.Buffer, who caller) error
 	varies() bool
 }
 
-// compileJSON makes a value of a node of the configuration, keeping the order of keys.
-// A text that is a whole JSON document is taken as it stands.
+// compileJSON returns the value of a node, with its members in the same order. A string that is
+// a JSON document is taken as that document.
 func compileJSON(n *yaml.Node) (value, error) {
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" && json.Valid([]byte(n.Value)) && !strings.Contains(
-		n.Value,
-		"{{",
-	) {
+	isText := n.Kind == yaml.ScalarNode && n.Tag == "!!str"
+	if isText && json.Valid([]byte(n.Value)) && !isTemplate(n.Value) {
 		return fixed(n.Value), nil
 	}
 	return compileNode(n)
@@ -36,46 +34,37 @@ func compileNode(n *yaml.Node) (value, error) {
 	case yaml.DocumentNode:
 		return compileNode(n.Content[0])
 	case yaml.SequenceNode:
-		var l list
-		for _, c := range n.Content {
-			v, err := compileNode(c)
-			if err != nil {
-				return nil, err
-			}
-			l = append(l, v)
-		}
-
-		return l, nil
+		return compileList(n)
 	case yaml.MappingNode:
-		return compileObject(n)
+		return compileMapping(n)
 	case yaml.ScalarNode:
 		return compileScalar(n)
 	}
 
-	return nil, fmt.Errorf("line %d: cannot be made JSON", n.Line)
+	return nil, fmt.Errorf("line %d: not a JSON value", n.Line)
 }
 
-func compileObject(n *yaml.Node) (value, error) {
+func compileList(n *yaml.Node) (list, error) {
+	var l list
+	for _, c := range n.Content {
+		v, err := compileNode(c)
+		if err != nil {
+			return nil, err
+		}
+		l = append(l, v)
+	}
+
+	return l, nil
+}
+
+// compileMapping compiles an object, or one of the forms that stand for a random value.
+func compileMapping(n *yaml.Node) (value, error) {
 	if len(n.Content) == 2 {
 		switch n.Content[0].Value {
 		case "pick":
-			v, err := compileNode(n.Content[1])
-			if err != nil {
-				return nil, err
-			}
-
-			choices, ok := v.(list)
-			if !ok || len(choices) == 0 {
-				return nil, fmt.Errorf("line %d: pick wants a list", n.Line)
-			}
-
-			return pick(choices), nil
+			return compilePick(n.Content[1])
 		case "randInt":
-			var r randInt
-			if err := n.Content[1].Decode(&r); err != nil || r[0] > r[1] || r[1]-r[0]+1 <= 0 {
-				return nil, fmt.Errorf("line %d: randInt wants [least, greatest]", n.Line)
-			}
-			return r, nil
+			return compileRandInt(n.Content[1])
 		}
 	}
 
@@ -97,6 +86,23 @@ func compileObject(n *yaml.Node) (value, error) {
 	return o, nil
 }
 
+func compilePick(n *yaml.Node) (value, error) {
+	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
+		return nil, fmt.Errorf("line %d: invalid pick: want a list", n.Line)
+	}
+
+	choices, err := compileList(n)
+	return pick(choices), err
+}
+
+func compileRandInt(n *yaml.Node) (value, error) {
+	var r randInt
+	if err := n.Decode(&r); err != nil || r[0] > r[1] || r.choices() <= 0 {
+		return nil, fmt.Errorf("line %d: invalid randInt: want [least, greatest]", n.Line)
+	}
+	return r, nil
+}
+
 func compileScalar(n *yaml.Node) (value, error) {
 	if n.Tag == "!!str" || n.Tag == "!!timestamp" {
 		return compileText(n.Value)
@@ -116,11 +122,11 @@ func compileScalar(n *yaml.Node) (value, error) {
 }
 
 func compileText(s string) (value, error) {
-	if !strings.Contains(s, "{{") {
-		return quoted(s)
+	if !isTemplate(s) {
+		return quote(s)
 	}
 
-	t, err := template.New("json").Funcs(functions).Parse(s)
+	t, err := ParseTemplate(s)
 	if err != nil {
 		return nil, err
 	}
@@ -128,43 +134,54 @@ func compileText(s string) (value, error) {
 	return text{t}, nil
 }
 
+func isTemplate(s string) bool { return strings.Contains(s, "{{") }
+
+// fixed is JSON that does not vary.
 type fixed string
 
 func (f fixed) varies() bool { return false }
-func (f fixed) write(b *bytes.Buffer, _ subject) error {
-	_, err := io.WriteString(b, string(f))
+
+func (f fixed) write(b *bytes.Buffer, _ caller) error {
+	_, err := b.WriteString(string(f))
 	return err
 }
-func quoted(s string) (fixed, error) { b, err := json.Marshal(s); return fixed(b), err }
 
+func quote(s string) (fixed, error) {
+	b, err := json.Marshal(s)
+	return fixed(b), err
+}
+
+// text is a string made by a template.
 type text struct{ t *template.Template }
 
 func (t text) varies() bool { return true }
-func (t text) write(b *bytes.Buffer, s subject) error {
+
+func (t text) write(b *bytes.Buffer, who caller) error {
 	var out strings.Builder
-	if err := t.t.Execute(&out, s); err != nil {
+	if err := t.t.Execute(&out, who); err != nil {
 		return err
 	}
 
-	q, err := quoted(out.String())
+	quoted, err := quote(out.String())
 	if err != nil {
 		return err
 	}
 
-	return q.write(b, s)
+	return quoted.write(b, who)
 }
 
 type list []value
 
-func (l list) varies() bool { return anyVaries(l) }
-func (l list) write(b *bytes.Buffer, s subject) error {
+func (l list) varies() bool { return slices.ContainsFunc(l, value.varies) }
+
+func (l list) write(b *bytes.Buffer, who caller) error {
 	b.WriteByte('[')
 
 	for i, v := range l {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		if err := v.write(b, s); err != nil {
+		if err := v.write(b, who); err != nil {
 			return err
 		}
 	}
@@ -172,44 +189,28 @@ func (l list) write(b *bytes.Buffer, s subject) error {
 	return b.WriteByte(']')
 }
 
-func anyVaries(values []value) bool {
-	for _, v := range values {
-		if v.varies() {
-			return true
-		}
-	}
-
-	return false
-}
-
 type member struct{ key, value value }
 
 type object []member
 
 func (o object) varies() bool {
-	for _, m := range o {
-		if m.key.varies() || m.value.varies() {
-			return true
-		}
-	}
-
-	return false
+	return slices.ContainsFunc(o, func(m member) bool { return m.key.varies() || m.value.varies() })
 }
 
-// write separates as Python's json module does: the teaching servers of old did.
-func (o object) write(b *bytes.Buffer, s subject) error {
+// write separates members as Python's json module does, which teaching clients compare with.
+func (o object) write(b *bytes.Buffer, who caller) error {
 	b.WriteByte('{')
 
 	for i, m := range o {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		if err := m.key.write(b, s); err != nil {
+		if err := m.key.write(b, who); err != nil {
 			return err
 		}
 
 		b.WriteString(": ")
-		if err := m.value.write(b, s); err != nil {
+		if err := m.value.write(b, who); err != nil {
 			return err
 		}
 	}
@@ -217,15 +218,24 @@ func (o object) write(b *bytes.Buffer, s subject) error {
 	return b.WriteByte('}')
 }
 
+// pick is one of its values, chosen for each request.
 type pick []value
 
-func (p pick) varies() bool                           { return true }
-func (p pick) write(b *bytes.Buffer, s subject) error { return p[rand.IntN(len(p))].write(b, s) }
+func (p pick) varies() bool { return true }
 
+func (p pick) write(b *bytes.Buffer, who caller) error {
+	return p[rand.IntN(len(p))].write(b, who)
+}
+
+// randInt is an integer between two, chosen for each request.
 type randInt [2]int64
 
 func (r randInt) varies() bool { return true }
-func (r randInt) write(b *bytes.Buffer, _ subject) error {
-	_, err := io.WriteString(b, strconv.FormatInt(r[0]+rand.Int64N(r[1]-r[0]+1), 10))
+
+// choices returns how many integers there are, at most 0 if they overflow.
+func (r randInt) choices() int64 { return r[1] - r[0] + 1 }
+
+func (r randInt) write(b *bytes.Buffer, _ caller) error {
+	_, err := b.WriteString(strconv.FormatInt(r[0]+rand.Int64N(r.choices()), 10))
 	return err
 }

@@ -276,6 +276,7 @@ func TestLoginBodies(t *testing.T) {
 			"Accept",
 			"application/json",
 		)
+
 		_, secret, _ := strings.Cut(a.Cookies(), "=")
 		if a.Status != 200 || !strings.Contains(a.Body, `"user":"diane"`) || strings.Contains(a.Body, secret) {
 			t.Errorf("%d %s", a.Status, a.Body)
@@ -314,6 +315,7 @@ func TestOtherOrigins(t *testing.T) {
 			if tc.ok != (in.Status == 200) || tc.ok != (in.Cookies() != "") || !tc.ok && in.Code() != "forbidden" {
 				t.Errorf("login: %d %s, cookies %q", in.Status, in.Code(), in.Cookies())
 			}
+
 			if tc.ok != (out.Status == 200) || tc.ok == (after.Status == 200) ||
 				!tc.ok && len(out.Header["Set-Cookie"]) > 0 {
 				t.Errorf("logout: %d %s; afterwards the session is answered %d", out.Status, out.Code(), after.Status)
@@ -404,7 +406,7 @@ func TestThrottle(t *testing.T) {
 
 // TestHashingQueue logs in more people at once than there is room for.
 func TestHashingQueue(t *testing.T) {
-	s := jetontest.Start(t, easy+"hashing: {workers: 1, queue: 1}\n"+door)
+	s := jetontest.Start(t, easy+"hashing: {workers: 1, queue: 1}\n"+door, jetontest.FullHash())
 	people(s)
 	session := s.Enter("shop", "diane", right)
 	c := s.Client()
@@ -496,6 +498,7 @@ func teaching(t *testing.T, s *jetontest.Server, service string) {
 	if at, err := time.Parse(time.RFC3339, got["app1-login-timestamp"]); err != nil || time.Since(at) > time.Minute {
 		t.Errorf("app1-login-timestamp %q, %v", got["app1-login-timestamp"], err)
 	}
+
 	if a := s.Ask(
 		"GET",
 		service,

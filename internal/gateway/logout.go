@@ -3,7 +3,6 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/jeton-auth/jeton"
@@ -14,74 +13,75 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// logout answers POST on the logout path. It ends the session, or with everywhere=true
-// all the user's sessions at every service. Without a session there is nothing to end,
-// which is not an error; when the store cannot tell, it is.
+// logout answers POST on the logout path. It ends the session, or with everywhere=true all of
+// the user's sessions at every service. Without a session there is nothing to end, which is not
+// an error. When the store is down it is: the session may still be valid.
 func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
 	if err := web.SameOrigin(r); err != nil {
 		return err
 	}
 
-	// What ends a session is its secret, whatever else fits.
-	req := gate.NewRequest(w, r, g.secrets, policy.Session)
+	if err := g.endShown(w, r); err != nil {
+		return err
+	}
+
+	g.cookies.Clear(w)
+	succeed(w, "Logged out")
+
+	return nil
+}
+
+// endShown ends the session that a request shows.
+func (g *Gateway) endShown(w *web.Reply, r *http.Request) error {
+	req := gate.NewRequest(w, r, g.logoutFrom, policy.Session)
 	shown, err := gate.Identify(r.Context(), &req)
+
 	switch {
-	case gate.SessionOf(shown) != nil: // also one whose time is over as far as this node knows
-		if err := g.end(w, r, shown.Principal()); err != nil {
-			return err
-		}
-	case cannotTell(err) || errors.Is(err, jeton.ErrAmbiguous):
-		return err // a session may be left that this would call ended
+	case gate.SessionOf(shown) != nil:
+		// Also one that has expired as far as this node knows: another may know of a later use.
+		return g.end(w, r, shown.Principal())
+	case undecided(err), errors.Is(err, jeton.ErrAmbiguous):
+		return err
 	case errors.Is(err, jeton.ErrBadCredential):
-		if err := g.sessions.Ended(r.Context()); err != nil {
-			return err
-		}
+		return g.sessions.Ended(r.Context())
 	}
-
-	for _, name := range g.cookieNames() {
-		g.cookie(name).Clear(w)
-	}
-
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = io.WriteString(w, "Logged out")
 
 	return nil
 }
 
 func (g *Gateway) end(w *web.Reply, r *http.Request, who jeton.Principal) error {
-	which, action := session.Which{ID: who.Session}, audit.Logout
-	everywhere, err := everywhere(w, r)
+	all, err := everywhere(w, r)
 	if err != nil {
 		return err
 	}
 
-	if everywhere {
+	which, action := session.Which{ID: who.Session}, audit.Logout
+	if all {
 		which, action = session.Which{User: who.Name}, audit.LogoutAll
 	}
 
-	ev := jeton.Event{
+	_, err = g.sessions.End(r.Context(), which, jeton.Event{
 		Time:    w.Start,
 		Request: w.ID,
-		Actor:   "user:" + who.Name,
+		Actor:   gate.Actor(who),
 		Action:  action,
 		Target:  "session:" + who.Session,
 		Service: g.conf.Name,
 		Outcome: audit.OK,
 		Source:  web.AddressText(w.Source),
-	}
-	if _, err := g.sessions.End(r.Context(), which, ev); err != nil {
+	})
+	if err != nil {
 		return fmt.Errorf("log out: %w", err)
 	}
 
 	return nil
 }
 
+// everywhere reports whether a logout is to end all sessions of the user.
 func everywhere(w *web.Reply, r *http.Request) (bool, error) {
 	if r.URL.Query().Get("everywhere") == "true" {
 		return true, nil
 	}
-
 	if !web.IsForm(r.Header) {
 		return false, nil
 	}

@@ -40,6 +40,7 @@ func token(t *testing.T, cookies string) string {
 	}
 
 	t.Fatalf("no token in %q", cookies)
+
 	return ""
 }
 

@@ -13,97 +13,115 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// respond builds the handler of a built-in answer. What does not depend on the request
-// is made once.
+const (
+	typeJSON = "application/json"
+	typeText = "text/plain; charset=utf-8"
+)
+
+// respond returns the handler of a built-in response. One that does not depend on the request
+// is rendered once.
 func respond(c config.Respond) (web.Handler, error) {
 	switch c.Kind() {
 	case "json":
-		doc, err := compileJSON(&c.JSON)
-		if err != nil {
-			return nil, err
-		}
-
-		if !doc.varies() {
-			var b bytes.Buffer
-			if err := doc.write(&b, subject{}); err != nil {
-				return nil, err
-			}
-			return static(c.Status, "application/json", append(b.Bytes(), '\n')), nil
-		}
-
-		return varying(c.Status, "application/json", func(b *bytes.Buffer, s subject) error {
-			if err := doc.write(b, s); err != nil {
-				return err
-			}
-			return b.WriteByte('\n')
-		}), nil
+		return respondJSON(c)
 	case "text":
-		return static(c.Status, "text/plain; charset=utf-8", []byte(c.Text)), nil
-	default:
-		t, err := template.New("template").Funcs(functions).Parse(c.Template)
-		if err != nil {
-			return nil, err
-		}
-		return varying(c.Status, "text/plain; charset=utf-8", func(b *bytes.Buffer, s subject) error {
-			return t.Execute(
-				b,
-				s,
-			)
-		}), nil
+		return static(c.Status, typeText, []byte(c.Text)), nil
 	}
+
+	t, err := ParseTemplate(c.Template)
+	if err != nil {
+		return nil, err
+	}
+
+	return dynamic(c.Status, typeText, func(b *bytes.Buffer, who caller) error { return t.Execute(b, who) }), nil
 }
 
-// subject is what an answer may say of who asks.
-type subject struct {
+func respondJSON(c config.Respond) (web.Handler, error) {
+	document, err := compileJSON(&c.JSON)
+	if err != nil {
+		return nil, err
+	}
+
+	render := func(b *bytes.Buffer, who caller) error {
+		if err := document.write(b, who); err != nil {
+			return err
+		}
+		return b.WriteByte('\n')
+	}
+
+	if document.varies() {
+		return dynamic(c.Status, typeJSON, render), nil
+	}
+
+	var b bytes.Buffer
+	if err := render(&b, caller{}); err != nil {
+		return nil, err
+	}
+
+	return static(c.Status, typeJSON, b.Bytes()), nil
+}
+
+// caller is what a template may use of the caller.
+type caller struct {
 	Name    string
 	Groups  []string
 	Session string
 }
 
-// functions are what templates may call. What they choose is not secret.
-var functions = template.FuncMap{
-	"pick":    func(choices ...any) any { return choices[rand.IntN(len(choices))] },
-	"randInt": func(lo, hi int64) int64 { return lo + rand.Int64N(hi-lo+1) },
+// ParseTemplate parses a template of the configuration.
+func ParseTemplate(text string) (*template.Template, error) {
+	return template.New("template").Funcs(template.FuncMap{
+		// What they choose is not secret.
+		"pick":    func(choices ...any) any { return choices[rand.IntN(len(choices))] },
+		"randInt": func(lo, hi int64) int64 { return lo + rand.Int64N(hi-lo+1) },
+	}).Parse(text)
 }
 
+// Header values that never change are shared, so that setting one allocates no memory.
 var (
 	noStore = []string{"no-store"}
 	noSniff = []string{"nosniff"}
 )
 
-func static(status int, kind string, body []byte) web.Handler {
-	contentType, length := []string{kind}, []string{strconv.Itoa(len(body))}
+// static responds with one body.
+func static(status int, contentType string, body []byte) web.Handler {
+	header := []string{contentType}
+	length := []string{strconv.Itoa(len(body))}
+
 	return func(w *web.Reply, r *http.Request) error {
 		h := w.Header()
-		h["Content-Type"], h["Content-Length"] = contentType, length
-		h["Cache-Control"], h["X-Content-Type-Options"] = noStore, noSniff
+		h["Content-Type"] = header
+		h["Content-Length"] = length
+		h["Cache-Control"] = noStore
+		h["X-Content-Type-Options"] = noSniff
 
 		if status != http.StatusOK {
 			w.WriteHeader(status)
 		}
-		if r.Method == http.MethodHead {
-			return nil
+		if r.Method != http.MethodHead {
+			_, _ = w.Write(body)
 		}
-
-		_, _ = w.Write(body)
 
 		return nil
 	}
 }
 
-func varying(status int, kind string, make func(*bytes.Buffer, subject) error) web.Handler {
+// dynamic responds with a body that is rendered for each caller.
+func dynamic(status int, contentType string, render func(*bytes.Buffer, caller) error) web.Handler {
 	return func(w *web.Reply, r *http.Request) error {
-		if gate.From(w).Free() {
+		decision := gate.From(w)
+		if decision.Free() {
 			w.WriteHeader(status)
 			return nil
 		}
 
-		who := gate.From(w).Principal()
 		var b bytes.Buffer
-		if err := make(&b, subject{who.Name, who.Groups, who.Session}); err != nil {
-			return fmt.Errorf("built-in answer: %w", err)
+
+		who := decision.Principal()
+		if err := render(&b, caller{who.Name, who.Groups, who.Session}); err != nil {
+			return fmt.Errorf("built-in response: %w", err)
 		}
 
-		return static(status, kind, b.Bytes())(w, r)
+		return static(status, contentType, b.Bytes())(w, r)
 	}
 }

@@ -3,119 +3,105 @@ package gateway
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// doors are the rows that every service has.
-func (g *Gateway) doors() []web.Route {
-	rows := []web.Route{{Pattern: "GET /.well-known/jeton", Access: policy.Open, Handle: g.describe}}
+// builtinRoutes returns the routes that a service has beside the configured ones.
+func (g *Gateway) builtinRoutes() []web.Route {
+	routes := []web.Route{{Pattern: "GET /.well-known/jeton", Access: policy.Open, Handle: g.describe}}
+
 	for _, path := range g.conf.Login.Paths {
-		rows = append(rows, web.Route{
-			Pattern: "POST " + exact(path),
+		routes = append(routes, web.Route{
+			Pattern: "POST " + web.ExactPath(path),
 			Access:  policy.Open,
 			Handle:  g.login,
 			Refuse:  g.refuseLogin,
 		})
 	}
 
-	if path := g.conf.Login.Token; path != "" {
-		// A password alone opens it: a token that makes tokens would never end.
+	if g.conf.Login.Token != "" {
+		// A token is not enough here: a token that creates tokens would never end.
 		access := policy.Authenticated(policy.ByPassword)
 		access.Allow = g.allow
-		rows = append(rows, web.Route{
-			Pattern: "GET " + exact(path),
+
+		routes = append(routes, web.Route{
+			Pattern: "GET " + web.ExactPath(g.conf.Login.Token),
 			Access:  access,
 			Handle:  g.shortToken,
 			Refuse:  g.refuseBasic,
 		})
 	}
 
-	if path := teaching(g.conf).Register; path != "" {
-		rows = append(rows, web.Route{
-			Pattern:    "POST " + exact(path),
-			Access:     policy.Open,
-			BufferBody: true,
-			Handle:     g.register,
-		})
-	}
-	if path := teaching(g.conf).AssertionLogin; path != "" {
-		rows = append(rows, web.Route{
-			Pattern: "POST " + exact(path),
-			Access:  policy.Open,
-			Handle:  g.assertionLogin,
-			Refuse:  g.refuseAssertion,
-		})
-	}
 	if g.conf.Logout != "" {
-		rows = append(rows, web.Route{Pattern: "POST " + exact(g.conf.Logout), Access: policy.Open, Handle: g.logout})
+		routes = append(routes, web.Route{
+			Pattern: "POST " + web.ExactPath(g.conf.Logout),
+			Access:  policy.Open,
+			Handle:  g.logout,
+		})
 	}
 
-	return rows
+	return routes
 }
 
-// exact makes a path that ends in a slash match only itself.
-func exact(path string) string {
-	if strings.HasSuffix(path, "/") {
-		return path + "{$}"
-	}
-	return path
-}
-
-func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (web.Route, error) {
-	row := web.Route{Pattern: r.Match, Access: policy.Authenticated(accepts(g.conf, r)), Refuse: g.refuse}
+// route returns a configured route.
+func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (route web.Route, err error) {
+	route = web.Route{Pattern: r.Match, Access: policy.Authenticated(accepts(g.conf, r)), Refuse: g.refuse}
 	if r.Open {
-		row.Access = policy.Open
+		route.Access = policy.Open
 	}
 
-	row.Access.Allow, row.Access.Audit = allow(r.Allow), r.Audit
+	route.Access.Allow = allow(r.Allow)
+	route.Access.Audit = r.Audit
+
 	if !r.Open {
-		budgets, err := g.budgets(ctx, r)
+		route.Access.Scopes = slices.Sorted(slices.Values(r.Scopes))
+		route.Access.SessionBudgets, err = g.budgets(ctx, r)
 		if err != nil {
-			return row, err
+			return route, err
 		}
 
-		row.Access.SessionBudgets = budgets
-		row.Access.Scopes = slices.Sorted(slices.Values(r.Scopes))
-		// What is said of a login over all routes is about logins; a token has its own.
-		row.Access.TokenBudgets = slices.DeleteFunc(slices.Clone(budgets), func(b policy.Budget) bool {
-			return b.Name == "*"
+		// The budget over all routes counts the uses of a login. A token has its own.
+		route.Access.TokenBudgets = slices.DeleteFunc(slices.Clone(route.Access.SessionBudgets), func(b policy.Budget) bool {
+			return b.Name == allRoutes
 		})
 	}
 
-	var err error
 	if r.Upstream != nil {
-		row.Handle, err = g.upstream(*r.Upstream, dataDir)
+		route.Handle, err = g.upstream(*r.Upstream, dataDir)
 	} else {
-		row.Handle, err = respond(*r.Respond)
+		route.Handle, err = respond(*r.Respond)
 	}
 
-	return row, err
+	return route, err
 }
 
-// budgets are what one request of the route costs: a use of the login, a use of the
-// route, both, or nothing.
+// allRoutes is the name of the budget that every counted route of a service takes from.
+const allRoutes = "*"
+
+// budgets returns what one request of a route takes a use from.
 func (g *Gateway) budgets(ctx context.Context, r config.Route) ([]policy.Budget, error) {
 	var list []policy.Budget
-	for name, limit := range map[string]*int64{"*": g.conf.Session.MaxUses, r.Match: r.MaxUses} {
-		if limit == nil {
+
+	for _, b := range []struct {
+		name  string
+		limit *int64
+	}{
+		{allRoutes, g.conf.Session.MaxUses},
+		{r.Match, r.MaxUses},
+	} {
+		if b.limit == nil {
 			continue
 		}
 
-		id, err := g.counts.BudgetID(ctx, g.conf.Name, name)
+		id, err := g.counts.BudgetID(ctx, g.conf.Name, b.name)
 		if err != nil {
 			return nil, err
 		}
 
-		b := policy.Budget{ID: id, Name: name, Max: *limit}
-		if name == "*" {
-			list = append([]policy.Budget{b}, list...)
-		} else {
-			list = append(list, b)
-		}
+		list = append(list, policy.Budget{ID: id, Name: b.name, Max: *b.limit})
 	}
 
 	return list, nil

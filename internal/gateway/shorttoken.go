@@ -10,18 +10,18 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// shortToken answers GET on the path of login.token: somebody who has just shown a name and
-// a password gets a signed token for them.
+// shortToken answers GET on the path of login.token: a user who shows a name and a password gets a
+// token for them.
 func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
 	origin, err := gate.From(w).Origin()
 	if err != nil {
 		return err
 	}
 	if origin.Owner == nil {
-		return jeton.ErrNoCredential // not a password
+		return jeton.ErrNoCredential // the credential is not a password
 	}
 
-	ev := jeton.Event{
+	event := jeton.Event{
 		Time:    w.Start,
 		Request: w.ID,
 		Actor:   "user:" + origin.Owner.Name,
@@ -30,18 +30,19 @@ func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
 		Outcome: audit.OK,
 		Source:  web.AddressText(w.Source),
 	}
-	m, err := g.tokens.Mint(r.Context(), token.Request{
+
+	minted, err := g.tokens.Mint(r.Context(), token.Request{
 		Owner:  *origin.Owner,
 		Terms:  g.tokenTerms,
 		Source: web.AddressText(w.Source),
-	}, &ev)
+	}, &event)
 	if err != nil {
 		return err
 	}
 
-	if !m.Recorded {
-		g.gate.Record(ev)
+	if !minted.Recorded {
+		g.gate.Record(event)
 	}
 
-	return web.JSON(w, http.StatusOK, map[string]string{"token": m.Text.Reveal()})
+	return web.JSON(w, http.StatusOK, map[string]string{"token": minted.Text.Reveal()})
 }

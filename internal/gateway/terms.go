@@ -5,23 +5,22 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 )
 
+// terms returns the terms of a login at a service.
 func terms(s config.Service) policy.Terms {
-	t := policy.Terms{
+	return policy.Terms{
 		Idle:        s.Session.IdleTimeout.Std(),
 		Lifetime:    s.Session.Lifetime.Std(),
 		MaxSessions: unlimited(s.Session.MaxSessions),
 		WhenFull:    policy.WhenFull(s.Session.WhenFull),
+		Relogin: policy.Relogin{
+			Max:      unlimited(s.Relogin.MaxLogins),
+			Window:   s.Relogin.Window.Std(),
+			Cooldown: s.Relogin.Cooldown.Std(),
+		},
 	}
-
-	t.Relogin = policy.Relogin{
-		Max:      unlimited(s.Relogin.MaxLogins),
-		Window:   s.Relogin.Window.Std(),
-		Cooldown: s.Relogin.Cooldown.Std(),
-	}
-	return t
 }
 
-// unlimited reads a number of the configuration, where leaving it out means no limit.
+// unlimited reads a limit of the configuration: absent means that there is none.
 func unlimited(n int) int {
 	if n == 0 {
 		return policy.Unlimited
@@ -29,8 +28,8 @@ func unlimited(n int) int {
 	return n
 }
 
-// Terms returns the terms of access tokens for a service, and false when it takes none.
-func Terms(s config.Service) (policy.TokenTerms, bool) {
+// TokenTerms returns the terms of access tokens for a service, and false when it accepts none.
+func TokenTerms(s config.Service) (policy.TokenTerms, bool) {
 	c := s.Tokens
 	if c == nil {
 		return policy.TokenTerms{}, false
@@ -55,5 +54,5 @@ func Terms(s config.Service) (policy.TokenTerms, bool) {
 	return t, true
 }
 
-// LoginAllow says which people may log in at a service; nil: all.
+// LoginAllow returns which users may log in at a service; nil: all.
 func LoginAllow(s config.Service) *policy.Allow { return allow(s.Login.Allow) }

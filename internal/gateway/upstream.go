@@ -22,7 +22,15 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// upstream builds the handler that hands requests on.
+// upstream forwards requests to the upstream of one route.
+type upstream struct {
+	conf    config.Upstream
+	url     *url.URL
+	cookies []string // names of ours
+	log     *slog.Logger
+}
+
+// upstream returns the handler that forwards requests.
 func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, error) {
 	target, err := url.Parse(c.URL)
 	if err != nil {
@@ -34,15 +42,21 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 		return nil, err
 	}
 
-	ours := g.cookieNames()
+	u := &upstream{
+		conf:    c,
+		url:     target,
+		cookies: g.cookies.Names(),
+		log:     g.log,
+	}
+
 	proxy := &httputil.ReverseProxy{
 		Transport: finalOnly{to},
-		Rewrite:   func(pr *httputil.ProxyRequest) { g.rewrite(pr, c, target, ours) },
+		Rewrite:   u.rewrite,
 		ModifyResponse: func(r *http.Response) error {
-			clean(r, ours)
+			cleanResponse(r.Header, u.cookies)
 			return nil
 		},
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { g.failed(w, r, err) },
+		ErrorHandler: u.failed,
 		ErrorLog:     slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}
 
@@ -53,65 +67,70 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 			return nil
 		}
 
-		proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), replyKey{}, &asked{w, r.Context()})))
+		ctx := context.WithValue(r.Context(), forwardedKey{}, &forwarded{w, r.Context()})
+		proxy.ServeHTTP(w, r.WithContext(ctx))
+
 		return nil
 	}, nil
 }
 
-// asked is what the proxy's hooks find of a request under replyKey.
-type asked struct {
+// forwarded is what the hooks of the proxy find of a request, under forwardedKey.
+type forwarded struct {
 	reply *web.Reply
-	ctx   context.Context
+	ctx   context.Context // of the request as it arrived
 }
 
-type replyKey struct{}
+type forwardedKey struct{}
 
-// finalOnly keeps early answers (1xx) of an upstream from the client: they carry headers
-// that nobody has cleaned, and the proxy forgets ours after each. It listens for them
-// by the context that it gives the request; the one of before does not.
+// finalOnly keeps the informational responses (1xx) of an upstream from the client: the proxy
+// forwards their headers as they are, and drops ours after each. It takes them from a trace in
+// the context that it gives the request, so the transport gets the request's own context.
 type finalOnly struct{ to http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (f finalOnly) RoundTrip(r *http.Request) (*http.Response, error) {
-	if a, ok := r.Context().Value(replyKey{}).(*asked); ok {
-		r = r.WithContext(a.ctx)
+	if in, ok := r.Context().Value(forwardedKey{}).(*forwarded); ok {
+		r = r.WithContext(in.ctx)
 	}
 	return f.to.RoundTrip(r)
 }
 
-func (g *Gateway) rewrite(pr *httputil.ProxyRequest, c config.Upstream, target *url.URL, ours []string) {
-	if c.StripPrefix != "" {
-		pr.Out.URL.Path = strip(pr.Out.URL.Path, c.StripPrefix)
+// rewrite makes the request that the upstream gets.
+func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
+	if u.conf.StripPrefix != "" {
+		pr.Out.URL.Path = strip(pr.Out.URL.Path, u.conf.StripPrefix)
 		pr.Out.URL.RawPath = ""
 	}
 
-	pr.SetURL(target)
-	if c.PassHost {
+	pr.SetURL(u.url)
+	if u.conf.PassHost {
 		pr.Out.Host = pr.In.Host
 	}
 
 	for name := range pr.Out.Header {
-		if hides(name) {
+		if removes(name) {
 			delete(pr.Out.Header, name)
 		}
 	}
 
-	dropCookies(pr.Out.Header, ours)
+	dropCookies(pr.Out.Header, u.cookies)
 	pr.SetXForwarded()
-	pr.Out.Trailer = nil // it could name what the head may not
-	a, ok := pr.In.Context().Value(replyKey{}).(*asked)
-	if !ok {
-		return
-	}
+	pr.Out.Trailer = nil // it could have headers that are removed above
 
-	w := a.reply
+	if in, ok := pr.In.Context().Value(forwardedKey{}).(*forwarded); ok {
+		identify(pr.Out.Header, in.reply)
+	}
+}
+
+// identify tells the upstream who the caller is.
+func identify(h http.Header, w *web.Reply) {
 	who := gate.From(w).Principal()
-	h := pr.Out.Header
+
 	h.Set(headerUser, who.Name)
 	h.Set(headerName, who.Name)
-
 	h.Set(headerGroups, strings.Join(who.Groups, ","))
 	h.Set(headerEmail, "")
+
 	h.Set(jeton.HeaderRequestID, w.ID)
 
 	if w.Source.IsValid() {
@@ -121,7 +140,7 @@ func (g *Gateway) rewrite(pr *httputil.ProxyRequest, c config.Upstream, target *
 	}
 }
 
-// strip takes a prefix of whole segments off a path: /app off /app/x, and not off /apple.
+// strip removes a prefix of whole segments from a path: /app from /app/x, but not from /apple.
 func strip(path, prefix string) string {
 	rest, ok := strings.CutPrefix(path, strings.TrimSuffix(prefix, "/"))
 	switch {
@@ -134,9 +153,9 @@ func strip(path, prefix string) string {
 	return rest
 }
 
-// failed answers when an upstream did not. A use that was taken stays taken: whether the
-// upstream acted is not known.
-func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
+// failed answers when the upstream did not. A use that was taken stays taken: whether the
+// upstream acted is unknown.
+func (u *upstream) failed(w http.ResponseWriter, r *http.Request, err error) {
 	reply, ok := w.(*web.Reply)
 	if !ok {
 		w.WriteHeader(http.StatusBadGateway)
@@ -148,7 +167,7 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 	}
 
 	err = fmt.Errorf("%w: %w", jeton.ErrUpstream, err)
-	web.Log(reply, g.log, r, err)
+	web.Log(reply, u.log, r, err)
 	web.Fail(reply, r, err)
 }
 
@@ -180,7 +199,7 @@ func transport(c config.Upstream, dataDir string) (http.RoundTripper, error) {
 
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("upstream.ca: %s holds no PEM certificate", path)
+		return nil, fmt.Errorf("upstream.ca: %s has no PEM certificate", path)
 	}
 
 	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}

@@ -105,6 +105,7 @@ func TestUpstreamHearsWhoAsks(t *testing.T) {
 			if line, _, _ := strings.Cut(a.Body, "\r\n"); line != tc.line {
 				t.Errorf("the backend was asked %q, want %q", line, tc.line)
 			}
+
 			if got, _ := value(
 				a.Body,
 				"Host",
@@ -271,6 +272,7 @@ func TestUpstreamAnswers(t *testing.T) {
 	t.Run("an upstream cannot set what is ours", func(t *testing.T) {
 		a := s.Ask("GET", "app", "/do/cookies", "Cookie", c)
 		want := []string{"before=1", "theirs__Host-jeton=1; Path=/x", "after=__Host-jeton=1"}
+
 		got := slices.DeleteFunc(a.Header["Set-Cookie"], func(l string) bool {
 			return l == "__Host-jeton"
 		}) // nameless, and harmless
@@ -301,6 +303,7 @@ func TestUpstreamAnswers(t *testing.T) {
 				a.Header.Get("Content-Type") != "application/problem+json" {
 				t.Errorf("%d %s, left %s, want 502 upstream_failed, %s", a.Status, a.Code(), a.Left(), want)
 			}
+
 			if strings.Contains(
 				a.Body,
 				"127.0.0.1",

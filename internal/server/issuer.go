@@ -43,7 +43,7 @@ func needs(conf *config.Config) keys.Needs {
 func targets(conf *config.Config) []signin.Target {
 	var list []signin.Target
 	for _, s := range conf.Services {
-		if terms, ok := gateway.Terms(s); ok {
+		if terms, ok := gateway.TokenTerms(s); ok {
 			list = append(list, signin.Target{Service: s.Name, Terms: terms, Allow: gateway.LoginAllow(s)})
 		}
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/oauth"
 	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/teaching"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -416,18 +417,29 @@ func (s *Server) serviceDoor(ctx context.Context, conf *config.Config, service c
 		issuer = conf.Issuer.URL
 	}
 
-	g, err := gateway.New(ctx, gateway.Config{
+	t, err := teaching.New(teaching.Config{
+		Service:  service,
+		Sessions: s.core.sessions,
+		Tokens:   s.core.tokens,
+		Accounts: s.core.accounts,
+		Logins:   s.core.logins,
+		Issuer:   issuer,
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	g, err := gateway.New(ctx, t.Configure(gateway.Config{
 		Service:  service,
 		DataDir:  s.c.DataDir,
 		Gate:     s.core.gate,
 		Sessions: s.core.sessions,
 		Counts:   s.core.counts,
 		Tokens:   s.core.tokens,
-		Accounts: s.core.accounts,
 		Logins:   s.core.logins,
 		Issuer:   issuer,
 		Log:      s.c.Log,
-	})
+	}))
 	if err != nil {
 		return nil, err
 	}
@@ -443,7 +455,7 @@ func (s *Server) serviceDoor(ctx context.Context, conf *config.Config, service c
 		gate:    s.core.gate,
 		log:     s.c.Log,
 		metrics: s.metrics,
-	}, append(g.Routes(), rows...))
+	}, append(t.Wrap(g.Routes()), rows...))
 }
 
 // secure gives a listener the certificate of one of its doors.

@@ -35,8 +35,10 @@ func (s *Server) usersAPIRoutes(conf *config.Config, service config.Service, g *
 // services that conf brings. The caller holds mu.
 func (s *Server) endOfProcess(ctx context.Context, conf *config.Config) error {
 	for _, service := range conf.Services {
-		served := func(old config.Service) bool { return s.up.Load() && old.Name == service.Name && classic(old) }
-		if !classic(service) || slices.ContainsFunc(s.conf.Services, served) {
+		served := func(old config.Service) bool {
+			return s.up.Load() && old.Name == service.Name && teaching.HasClassicAPI(old)
+		}
+		if !teaching.HasClassicAPI(service) || slices.ContainsFunc(s.conf.Services, served) {
 			continue
 		}
 
@@ -57,11 +59,7 @@ func (s *Server) endOfProcess(ctx context.Context, conf *config.Config) error {
 	return nil
 }
 
-func classic(service config.Service) bool {
-	return service.UsersAPI != nil && service.UsersAPI.Classic != nil
-}
-
 // weaknesses names the options of a service that make it weaker than the default.
 func weaknesses(service config.Service) []string {
-	return append(gateway.Weaknesses(service), teaching.ClassicWeaknesses(service)...)
+	return append(gateway.Weaknesses(service), teaching.Weaknesses(service)...)
 }

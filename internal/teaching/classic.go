@@ -24,6 +24,9 @@ type classic struct {
 	forever bool          // sessions do not expire, and their cookie ends with the browser
 }
 
+// HasClassicAPI reports whether a service has the classic users API, some of whose sessions end with the process.
+func HasClassicAPI(s config.Service) bool { return s.UsersAPI != nil && s.UsersAPI.Classic != nil }
+
 // UsersAPI returns the routes of the API at a service, in the classic shape where the configuration says so.
 func UsersAPI(c api.Config) ([]web.Route, error) {
 	conf := c.Service.UsersAPI.Classic
@@ -72,6 +75,7 @@ func classicTerms(c config.Classic) policy.Terms {
 	if c.Auth != "session_auth" {
 		lifetime = cmp.Or(c.SessionDuration.Std(), forever)
 	}
+
 	return policy.Terms{
 		Idle:        lifetime,
 		Lifetime:    lifetime,
@@ -80,9 +84,9 @@ func classicTerms(c config.Classic) policy.Terms {
 	}
 }
 
-// ClassicWeaknesses names what is weaker than the default in the classic API of a service, for the start-up log.
-func ClassicWeaknesses(s config.Service) []string {
-	if s.UsersAPI == nil || s.UsersAPI.Classic == nil {
+// classicWeaknesses names what is weaker than the default in the classic API of a service.
+func classicWeaknesses(s config.Service) []string {
+	if !HasClassicAPI(s) {
 		return nil
 	}
 
@@ -226,6 +230,7 @@ func (k *classic) logout(next web.Handler) web.Handler {
 		if _, err := capture(next, w, r); err != nil {
 			return err
 		}
+
 		if live == nil {
 			w.Header().Del("Set-Cookie")
 			return jeton.ErrNotFound

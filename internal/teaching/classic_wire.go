@@ -123,6 +123,7 @@ func (k *classic) refuse(w *web.Reply, r *http.Request, err error) {
 
 func (k *classic) statusOf(r *http.Request, err error, p jeton.Problem) (status int, text string) {
 	var own *refusal
+
 	kind := jeton.Outcome(err)
 
 	switch {

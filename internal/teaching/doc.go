@@ -1,5 +1,10 @@
-// Package teaching is what clients of teaching servers expect: wire shapes that are weaker than the default.
+// Package teaching makes a service behave as a teaching server does, for clients written against one. Each behaviour
+// is weaker than the default, and Weaknesses names it.
 //
-// Each is an adapter around a real endpoint: it rewrites the request, calls the endpoint, and rewrites the answer. No
-// other package knows these shapes. What a request may do is decided by the endpoint and by internal/gate.
+// It is made of adapters around the real endpoints and credential readers. An adapter rewrites the request, calls the
+// real one, and rewrites the response. So internal/gate and the endpoints judge a teaching client as they judge any
+// other.
+//
+// An adapter is one file: a value for a seam of internal/gateway (Cookies, Readers), or a function from routes to
+// routes. No other package but internal/config knows that teaching clients exist.
 package teaching

@@ -14,6 +14,7 @@ func TestSource(t *testing.T) {
 		netip.MustParsePrefix("10.0.0.0/8"),
 		netip.MustParsePrefix("2001:db8:1::/48"),
 	}
+
 	for _, tc := range []struct {
 		name    string
 		proxies web.Proxies

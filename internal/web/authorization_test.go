@@ -66,7 +66,15 @@ func TestParseBasic(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			user, password, err := web.ParseBasic(tc.credentials)
 			if user != tc.user || password != tc.password || (err == nil) != tc.ok {
-				t.Errorf("ParseBasic = %q, %q, %v, want %q, %q, ok: %t", user, password, err, tc.user, tc.password, tc.ok)
+				t.Errorf(
+					"ParseBasic = %q, %q, %v, want %q, %q, ok: %t",
+					user,
+					password,
+					err,
+					tc.user,
+					tc.password,
+					tc.ok,
+				)
 			}
 			if err != nil && !errors.Is(err, jeton.ErrBadCredential) {
 				t.Errorf("ParseBasic: %v, want %v", err, jeton.ErrBadCredential)

@@ -27,6 +27,7 @@ func Body(w *Reply, r *http.Request, what string, limit int64) ([]byte, error) {
 				fmt.Sprintf("the body of %s is over %d KiB", what, limit>>10),
 			)
 		}
+
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the body of "+what+" is incomplete")
 	}
 

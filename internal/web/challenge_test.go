@@ -98,6 +98,7 @@ func TestChallenge(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			w, rec := reply()
 			r := httptest.NewRequest("GET", tc.path, nil)
+
 			if tc.header[0] != "" {
 				r.Header.Set(tc.header[0], tc.header[1])
 			}

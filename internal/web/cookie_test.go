@@ -71,12 +71,14 @@ func FuzzFindCookie(f *testing.F) {
 		if len(theirs) == 1 && count == 1 && value != "" && theirs[0] != value {
 			t.Errorf("FindCookie(%q) = %q, net/http finds %q", line, value, theirs[0])
 		}
+
 		if count == 0 && len(theirs) > 0 && !strings.Contains(
 			line,
 			"jeton ",
 		) && !strings.Contains(line, "jeton\t") && !strings.ContainsAny(line, "\r\n\v\f\u0085\u00a0") {
 			t.Errorf("FindCookie(%q) finds none, net/http finds %q", line, theirs)
 		}
+
 		if count == 0 && value != "" || count > strings.Count(line, "jeton=") {
 			t.Errorf("FindCookie(%q) finds %d cookies, value %q", line, count, value)
 		}

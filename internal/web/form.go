@@ -111,6 +111,7 @@ func parseObject(body []byte) (url.Values, error) {
 		if fields.Has(name) {
 			return nil, errRepeated
 		}
+
 		fields.Set(name, text)
 	}
 

@@ -82,5 +82,6 @@ func RedactPath(path string) string {
 	if found {
 		return before + "…"
 	}
+
 	return path
 }
