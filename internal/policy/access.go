@@ -8,16 +8,16 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// Access is who may ask a route, and what asking costs: the column of the route
-// table that the gate judges by. Its zero value lets nobody in.
+// Access says who may use a route and what a request costs. It is the column of the route
+// table that package gate judges by. Its zero value admits no request.
 type Access struct {
 	how            how
-	Accept         Kinds    // what a subject may prove itself with
-	Scopes         []string // a token needs all of these; a session is not limited by any
-	Allow          *Allow   // nil: every subject that the service knows
-	SessionBudgets []Budget // each accepted request takes one use of the login from every one of them
-	TokenBudgets   []Budget // and where a token was shown, one use of the token from these
-	Audit          bool     // record what was let through, too
+	Accept         Kinds    // kinds of credential
+	Scopes         []string // a token needs all of these; a session needs none
+	Allow          *Allow   // nil: every authenticated subject
+	SessionBudgets []Budget // a request with a session takes one use of each
+	TokenBudgets   []Budget // a request with a token takes one use of each
+	Audit          bool     // record admitted requests in the audit log, too
 }
 
 type how uint8
@@ -34,10 +34,10 @@ type Kinds uint8
 
 // The kinds of credential.
 const (
-	BySession  Kinds = 1 << iota // the login of a person
+	BySession  Kinds = 1 << iota // a session of a user
 	ByToken                      // an access token, in the header Authorization (RFC 6750)
-	ByPassword                   // a person's name and password in that header (RFC 7617)
-	ByClient                     // a client's own proof: a secret, or an assertion that it signed (RFC 6749, section 2.3)
+	ByPassword                   // a user's name and password in that header (RFC 7617)
+	ByClient                     // a client's secret or signed assertion (RFC 6749, section 2.3)
 )
 
 // String lists the kinds for the route table.
@@ -58,30 +58,30 @@ func (k Kinds) String() string {
 
 // The kinds of access.
 var (
-	// Open lets anybody ask, proved or not.
+	// Open admits every request, without a credential.
 	Open = Access{how: open}
-	// Session asks for a subject that has logged in.
+	// Session needs the session of a user.
 	Session = Access{how: authenticated, Accept: BySession}
-	// Client asks for a client that proves itself.
+	// Client needs the credential of a client.
 	Client = Access{how: authenticated, Accept: ByClient}
-	// Operator is for whoever may open the data folder. No credential that travels
-	// over a network gives it.
+	// Operator needs access to the data directory. No credential that is sent over a network
+	// gives it.
 	Operator = Access{how: operator}
 )
 
-// IsOpen reports whether anybody may ask.
+// IsOpen reports whether every request is admitted.
 func (a Access) IsOpen() bool { return a.how == open }
 
-// Authenticated asks for a subject that proves itself with one of the kinds of credential.
+// Authenticated needs a credential of one of the kinds.
 func Authenticated(by Kinds) Access { return Access{how: authenticated, Accept: by} }
 
-// NeedsCredential reports whether only a subject that has proved itself may ask.
+// NeedsCredential reports whether a credential is needed.
 func (a Access) NeedsCredential() bool { return a.how == authenticated }
 
-// NeedsOperator reports whether only an operator may ask.
+// NeedsOperator reports whether the operator's authority is needed.
 func (a Access) NeedsOperator() bool { return a.how == operator }
 
-// IsClosed reports whether a forgotten field left the route to nobody.
+// IsClosed reports whether the access rule was left out.
 func (a Access) IsClosed() bool { return a.how == closed }
 
 // NeedsHistory reports whether a request to the route takes a use.
@@ -113,7 +113,7 @@ func (a Access) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// CheckScopes returns jeton.ErrScope unless all that is needed is among what a token has.
+// CheckScopes returns jeton.ErrScope unless a token has all needed scopes.
 func CheckScopes(has, needs []string) error {
 	for _, s := range needs {
 		if !slices.Contains(has, s) {
@@ -124,9 +124,9 @@ func CheckScopes(has, needs []string) error {
 	return nil
 }
 
-// Allow lists the subjects that may. Being in one list is enough.
+// Allow lists the subjects that are allowed. Being in one of the lists is enough.
 type Allow struct {
-	AnyUser bool // every person, and of clients those that are named
+	AnyUser bool // every user; clients only by name
 	Users   []string
 	Groups  []string // of users
 	Clients []string
@@ -164,9 +164,9 @@ func (a *Allow) String() string {
 	return s
 }
 
-// Budget is a number of uses that one login has at a service.
+// Budget is the number of uses that one login or token has.
 type Budget struct {
-	ID   int64  // what the store knows it by
+	ID   int64  // in the store
 	Name string // unique in the service: a route's pattern, or "*" for all routes
 	Max  int64  // at least 1
 }

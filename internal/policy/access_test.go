@@ -9,14 +9,14 @@ import (
 
 func TestAccess(t *testing.T) {
 	for _, tc := range []struct {
-		name                            string
-		access                          Access
-		open, session, operator, closed bool
-		prints                          string
+		name                               string
+		access                             Access
+		open, credential, operator, closed bool
+		prints                             string
 	}{
-		{"a forgotten one is closed", Access{}, false, false, false, true, "closed"},
+		{"the zero value is closed", Access{}, false, false, false, true, "closed"},
 		{
-			"what is only said to be audited or counted is closed",
+			"audited or counted alone is closed",
 			Access{Audit: true, SessionBudgets: []Budget{{Name: "*", Max: 3}}},
 			false,
 			false,
@@ -25,7 +25,7 @@ func TestAccess(t *testing.T) {
 			`closed, uses 3 of "*", audited`,
 		},
 		{
-			"what only lists who may is closed",
+			"a list of subjects alone is closed",
 			Access{Allow: &Allow{Users: []string{"diane"}}},
 			false,
 			false,
@@ -39,18 +39,20 @@ func TestAccess(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := tc.access
-			if a.IsOpen() != tc.open || a.NeedsCredential() != tc.session || a.NeedsOperator() != tc.operator ||
+			if a.IsOpen() != tc.open || a.NeedsCredential() != tc.credential || a.NeedsOperator() != tc.operator ||
 				a.IsClosed() != tc.closed {
 				t.Errorf(
-					"open %t, session %t, operator %t, closed %t",
+					"open %t, credential %t, operator %t, closed %t, want %+v",
 					a.IsOpen(),
 					a.NeedsCredential(),
 					a.NeedsOperator(),
 					a.IsClosed(),
+					tc,
 				)
 			}
+
 			if a.String() != tc.prints {
-				t.Errorf("it prints %q, want %q", a, tc.prints)
+				t.Errorf("String = %q, want %q", a, tc.prints)
 			}
 		})
 	}
@@ -71,8 +73,13 @@ func TestAllow(t *testing.T) {
 		{"a name that differs in case", Allow{Users: []string{"Diane"}}, diane, jeton.ErrForbidden},
 		{"a user named like a group", Allow{Groups: []string{"diane"}}, diane, jeton.ErrForbidden},
 		{"a group named like a user", Allow{Users: []string{"blue"}}, diane, jeton.ErrForbidden},
-		{"empty lists let nobody in", Allow{}, diane, jeton.ErrForbidden},
-		{"nobody", Allow{Users: []string{"diane"}, Groups: []string{"blue"}}, jeton.Principal{}, jeton.ErrForbidden},
+		{"empty lists allow no subject", Allow{}, diane, jeton.ErrForbidden},
+		{
+			"the zero principal",
+			Allow{Users: []string{"diane"}, Groups: []string{"blue"}},
+			jeton.Principal{},
+			jeton.ErrForbidden,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if err := tc.allow.Check(tc.who); !errors.Is(err, tc.want) {

@@ -9,119 +9,120 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// Request is what a credential's own limits are held against.
+// Request is what the limits of a credential are checked against.
 type Request struct {
 	Method string
 	Path   string
 	Source netip.Addr
-	Scopes []string // that are needed
+	Scopes []string // needed
 }
 
-// Limits are what a token is good for within its services. The zero value does not limit.
+// Limits narrow the requests that a token is valid for. The zero value does not limit.
 type Limits struct {
-	Allows   []Rule         // one of them must fit; none: everything
-	Networks []netip.Prefix // one of them must hold the source; none: from everywhere
+	Allows   []Rule         // one of them must match; none: every request
+	Networks []netip.Prefix // one of them must contain the source; none: every address
 }
 
-// Rule is a method and a path: "GET /reports", or "* /reports/*" for every method and
-// whatever begins with /reports/.
+// Rule is a method and a path: "GET /reports", or "* /reports/*" for every method and each
+// path that begins with /reports/.
 type Rule struct {
 	Method string // "*" for every method
-	Path   string // with a * at its end: whatever begins with what is before it
+	Path   string // with * at its end: a prefix
 }
 
-// ParseRule reads a rule as it is written.
+// maxRule is the maximum length of a rule, in bytes.
+const maxRule = 500
+
+var ruleMethods = []string{"*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+// ParseRule parses the text of a rule.
 func ParseRule(text string) (Rule, error) {
 	method, path, ok := strings.Cut(text, " ")
-	known := method == "*" || slices.Contains([]string{
-		"GET",
-		"HEAD",
-		"POST",
-		"PUT",
-		"PATCH",
-		"DELETE",
-		"OPTIONS",
-	}, method)
-	star := strings.IndexByte(path, '*')
-	if !ok || !known || !strings.HasPrefix(
-		path,
-		"/",
-	) || strings.ContainsAny(
-		path,
-		" \t?#",
-	) || star >= 0 && (star != len(path)-1 || path[star-1] != '/') || len(text) > 500 {
+	if !ok || len(text) > maxRule || !slices.Contains(ruleMethods, method) || !validPath(path) {
 		return Rule{}, jeton.WithDetail(
 			jeton.ErrInvalid,
-			fmt.Sprintf("%.60q is no rule; write it as in \"GET /reports\" or \"* /reports/*\"", text),
+			fmt.Sprintf(
+				"invalid rule %.60q: want a method and a path, as in \"GET /reports\" or \"* /reports/*\"",
+				text,
+			),
 		)
 	}
 
 	return Rule{method, path}, nil
 }
 
-// String writes a rule as ParseRule reads it.
-func (r Rule) String() string { return r.Method + " " + r.Path }
+// validPath reports whether a path of a rule begins with / and has a * only as its last
+// element.
+func validPath(path string) bool {
+	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " \t?#") {
+		return false
+	}
 
-// fits reports whether a request is what the rule is about.
-func (r Rule) fits(method, path string) bool {
-	return (r.Method == "*" || r.Method == method) && r.holds(path)
+	prefix, isPrefix := strings.CutSuffix(path, "*")
+	if isPrefix && !strings.HasSuffix(prefix, "/") {
+		return false
+	}
+
+	return !strings.Contains(prefix, "*")
 }
 
-func (r Rule) holds(path string) bool {
+// String returns the text of a rule.
+func (r Rule) String() string { return r.Method + " " + r.Path }
+
+// matches reports whether a request matches the rule.
+func (r Rule) matches(method, path string) bool {
+	return (r.Method == "*" || r.Method == method) && r.matchesPath(path)
+}
+
+func (r Rule) matchesPath(path string) bool {
 	if prefix, ok := strings.CutSuffix(r.Path, "*"); ok {
 		return strings.HasPrefix(path, prefix)
 	}
 	return path == r.Path
 }
 
-// covers reports whether whatever fits the other rule fits this one.
+// covers reports whether each request that matches the other rule matches this one.
 func (r Rule) covers(other Rule) bool {
-	return (r.Method == "*" || r.Method == other.Method) && r.holds(other.Path)
+	return (r.Method == "*" || r.Method == other.Method) && r.matchesPath(other.Path)
 }
 
-// Check returns jeton.ErrForbidden unless what is asked is within the limits. A request
-// without an address comes from this machine itself, and only a limit without networks
-// permits it.
-func (l Limits) Check(a Request) error {
-	if len(l.Allows) > 0 && !slices.ContainsFunc(l.Allows, func(r Rule) bool { return r.fits(a.Method, a.Path) }) {
-		return fmt.Errorf("%w: the token is good for %v", jeton.ErrForbidden, l.Allows)
+// Check returns jeton.ErrForbidden unless the request is within the limits. A request over
+// a Unix socket has no address and is in none of the networks.
+func (l Limits) Check(req Request) error {
+	matches := func(r Rule) bool { return r.matches(req.Method, req.Path) }
+	if len(l.Allows) > 0 && !slices.ContainsFunc(l.Allows, matches) {
+		return fmt.Errorf("%w: the token is valid for %v", jeton.ErrForbidden, l.Allows)
 	}
-	if len(l.Networks) > 0 && !slices.ContainsFunc(l.Networks, func(n netip.Prefix) bool {
-		return n.Contains(a.Source.Unmap())
-	}) {
-		return fmt.Errorf("%w: the token is good from %v", jeton.ErrForbidden, l.Networks)
+
+	contains := func(n netip.Prefix) bool { return n.Contains(req.Source.Unmap()) }
+	if len(l.Networks) > 0 && !slices.ContainsFunc(l.Networks, contains) {
+		return fmt.Errorf("%w: the token is valid from %v", jeton.ErrForbidden, l.Networks)
 	}
 
 	return nil
 }
 
-// Within reports whether limits are not wider than others in anything.
+// Within reports whether l permits no request that outer refuses.
 func (l Limits) Within(outer Limits) bool {
-	if len(outer.Allows) > 0 {
-		if len(l.Allows) == 0 {
-			return false
-		}
+	return within(l.Allows, outer.Allows, Rule.covers) && within(l.Networks, outer.Networks, contains)
+}
 
-		for _, r := range l.Allows {
-			if !slices.ContainsFunc(outer.Allows, func(o Rule) bool { return o.covers(r) }) {
-				return false
-			}
+// within reports whether each inner element is covered by an outer one. An empty list does
+// not limit.
+func within[T any](inner, outer []T, covers func(outer, inner T) bool) bool {
+	if len(outer) == 0 {
+		return true
+	}
+
+	for _, i := range inner {
+		if !slices.ContainsFunc(outer, func(o T) bool { return covers(o, i) }) {
+			return false
 		}
 	}
 
-	if len(outer.Networks) > 0 {
-		if len(l.Networks) == 0 {
-			return false
-		}
+	return len(inner) > 0
+}
 
-		for _, n := range l.Networks {
-			if !slices.ContainsFunc(outer.Networks, func(o netip.Prefix) bool {
-				return o.Bits() <= n.Bits() && o.Contains(n.Addr())
-			}) {
-				return false
-			}
-		}
-	}
-
-	return true
+func contains(outer, inner netip.Prefix) bool {
+	return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
 }

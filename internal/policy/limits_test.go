@@ -38,14 +38,14 @@ func TestParseRule(t *testing.T) {
 	}{
 		{"a method and a path", "GET /reports", true},
 		{"every method", "* /reports", true},
-		{"whatever begins so", "GET /reports/*", true},
+		{"a prefix", "GET /reports/*", true},
 		{"everything", "* /*", true},
 		{"no method", "/reports", false},
 		{"no path", "GET ", false},
 		{"an unknown method", "FETCH /x", false},
-		{"a method in small letters", "get /x", false},
+		{"a method in lower case", "get /x", false},
 		{"a star in the middle", "GET /a/*/b", false},
-		{"a star behind a letter", "GET /rep*", false},
+		{"a star after a letter", "GET /rep*", false},
 		{"two stars", "GET /**", false},
 		{"a relative path", "GET x", false},
 		{"a query", "GET /x?y=1", false},
@@ -55,14 +55,14 @@ func TestParseRule(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			r, err := policy.ParseRule(tc.text)
 			if (err == nil) != tc.ok {
-				t.Fatalf("ParseRule(%q): %v", tc.text, err)
+				t.Fatalf("ParseRule(%q) = %v, want success = %t", tc.text, err, tc.ok)
 			}
 			if err != nil && !errors.Is(err, jeton.ErrInvalid) {
-				t.Errorf("%v is not jeton.ErrInvalid", err)
+				t.Errorf("ParseRule = %v, want ErrInvalid", err)
 			}
 
 			if err == nil && r.String() != tc.text {
-				t.Errorf("%q is written as %q", tc.text, r)
+				t.Errorf("String of rule %q = %q, want the same", tc.text, r)
 			}
 		})
 	}
@@ -78,8 +78,8 @@ func TestLimits(t *testing.T) {
 		source       string
 		ok           bool
 	}{
-		{"without limits everything goes", policy.Limits{}, "DELETE", "/x", "192.0.2.1", true},
-		{"without limits, from this machine itself", policy.Limits{}, "GET", "/x", "", true},
+		{"without limits", policy.Limits{}, "DELETE", "/x", "192.0.2.1", true},
+		{"without limits, over a Unix socket", policy.Limits{}, "GET", "/x", "", true},
 		{"inside", reports, "GET", "/reports/today", "192.0.2.1", true},
 		{"the folder itself", reports, "GET", "/reports/", "192.0.2.1", true},
 		{"the folder without its slash", reports, "GET", "/reports", "192.0.2.1", false},
@@ -89,10 +89,10 @@ func TestLimits(t *testing.T) {
 		{"the second rule", reports, "POST", "/exports", "192.0.2.1", true},
 		{"more than an exact path", reports, "POST", "/exports/1", "192.0.2.1", false},
 		{"from the office", office, "GET", "/x", "10.9.8.7", true},
-		{"from the office, in IPv6 clothes", office, "GET", "/x", "::ffff:10.9.8.7", true},
+		{"from the office, IPv4-mapped", office, "GET", "/x", "::ffff:10.9.8.7", true},
 		{"from the office by IPv6", office, "GET", "/x", "2001:db8:1::1", true},
 		{"from elsewhere", office, "GET", "/x", "192.0.2.1", false},
-		{"from nowhere that is known", office, "GET", "/x", "", false},
+		{"over a Unix socket", office, "GET", "/x", "", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var source netip.Addr
@@ -102,7 +102,7 @@ func TestLimits(t *testing.T) {
 
 			err := tc.limits.Check(policy.Request{Method: tc.method, Path: tc.path, Source: source})
 			if (err == nil) != tc.ok || err != nil && !errors.Is(err, jeton.ErrForbidden) {
-				t.Errorf("Check: %v", err)
+				t.Errorf("Check = %v, want success = %t", err, tc.ok)
 			}
 		})
 	}
@@ -114,49 +114,49 @@ func TestWithin(t *testing.T) {
 		inner, outer policy.Limits
 		want         bool
 	}{
-		{"nothing in nothing", policy.Limits{}, policy.Limits{}, true},
+		{"no limits in no limits", policy.Limits{}, policy.Limits{}, true},
 		{
-			"limits where there were none",
+			"limits in no limits",
 			policy.Limits{Allows: rules(t, "GET /x"), Networks: networks("10.0.0.0/8")},
 			policy.Limits{},
 			true,
 		},
-		{"no rules under rules", policy.Limits{}, policy.Limits{Allows: rules(t, "GET /x")}, false},
-		{"no networks under networks", policy.Limits{}, policy.Limits{Networks: networks("10.0.0.0/8")}, false},
+		{"no rules in rules", policy.Limits{}, policy.Limits{Allows: rules(t, "GET /x")}, false},
+		{"no networks in networks", policy.Limits{}, policy.Limits{Networks: networks("10.0.0.0/8")}, false},
 		{"the same", policy.Limits{Allows: rules(t, "GET /x")}, policy.Limits{Allows: rules(t, "GET /x")}, true},
-		{"a method of all", policy.Limits{Allows: rules(t, "GET /x")}, policy.Limits{Allows: rules(t, "* /x")}, true},
+		{"one method in all", policy.Limits{Allows: rules(t, "GET /x")}, policy.Limits{Allows: rules(t, "* /x")}, true},
 		{
-			"all methods of one",
+			"all methods in one",
 			policy.Limits{Allows: rules(t, "* /x")},
 			policy.Limits{Allows: rules(t, "GET /x")},
 			false,
 		},
 		{
-			"a path of a folder",
+			"a path in a folder",
 			policy.Limits{Allows: rules(t, "GET /a/b")},
 			policy.Limits{Allows: rules(t, "GET /a/*")},
 			true,
 		},
 		{
-			"a folder of a folder",
+			"a folder in a folder",
 			policy.Limits{Allows: rules(t, "GET /a/b/*")},
 			policy.Limits{Allows: rules(t, "GET /a/*")},
 			true,
 		},
 		{
-			"a folder of its folder",
+			"a folder in its own subfolder",
 			policy.Limits{Allows: rules(t, "GET /a/*")},
 			policy.Limits{Allows: rules(t, "GET /a/b/*")},
 			false,
 		},
 		{
-			"one rule inside and one not",
+			"one rule inside, one outside",
 			policy.Limits{Allows: rules(t, "GET /a/b", "GET /c")},
 			policy.Limits{Allows: rules(t, "GET /a/*")},
 			false,
 		},
 		{
-			"rules of several",
+			"each rule in one of several",
 			policy.Limits{Allows: rules(t, "GET /a/b", "POST /c")},
 			policy.Limits{Allows: rules(t, "GET /a/*", "* /c")},
 			true,
@@ -183,7 +183,7 @@ func TestWithin(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			got := tc.inner.Within(tc.outer)
 			if got != tc.want {
-				t.Errorf("%v within %v: %t", tc.inner, tc.outer, got)
+				t.Errorf("%v within %v = %t, want %t", tc.inner, tc.outer, got, tc.want)
 			}
 		})
 	}

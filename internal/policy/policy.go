@@ -1,10 +1,11 @@
-// Package policy holds the rules as values: when a credential is good, how often,
-// for whom, and when its owner may log in again.
+// Package policy holds the rules as values: when a credential is valid, how often and for
+// whom, and when its owner may log in again.
 //
-// Every rule is a pure function: facts and the time go in, a verdict comes out.
-// Zero values are closed: a forgotten field allows nothing, and what is without a
-// limit says Unlimited. The package keeps nothing, asks no store and knows no
-// HTTP; internal/gate and internal/signin collect the facts.
+// Every rule is a pure function of facts and the time. Zero values are closed: a
+// forgotten field allows nothing, and a value without a limit says Unlimited.
+//
+// The package keeps no state, asks no store and sees no HTTP request. Packages gate and
+// signin collect the facts.
 package policy
 
 import (
@@ -14,21 +15,21 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// Unlimited is the limit that never binds. Zero is the limit that always does.
+// Unlimited means that there is no limit. Zero is the lowest limit.
 const Unlimited = -1
 
 // TimeFormat is how times are written for operators: UTC, to the millisecond.
 const TimeFormat = "2006-01-02T15:04:05.000Z"
 
-// Window is a span of time. It is open from Opens on and closed from Closes on
-// (RFC 7519, sections 4.1.4 and 4.1.5: at exp itself a token is over).
+// Window is a span of time: from Opens, inclusive, to Closes, exclusive (RFC 7519, sections
+// 4.1.4 and 4.1.5).
 type Window struct {
 	Opens  time.Time
 	Closes time.Time
 }
 
 // Check returns nil when now is inside the window, jeton.ErrTooEarly before it and
-// jeton.ErrExpired after it. There is no leeway. A zero Window is always over.
+// jeton.ErrExpired after it. There is no leeway. A zero Window is always expired.
 func (w Window) Check(now time.Time) error {
 	if !now.Before(w.Closes) {
 		return jeton.ErrExpired
@@ -40,8 +41,8 @@ func (w Window) Check(now time.Time) error {
 	return nil
 }
 
-// Idle returns jeton.ErrExpired when limit or more has passed since the last
-// use. A clock that jumped back makes nothing idle.
+// Idle returns jeton.ErrExpired when limit or more has passed since the last use. A clock
+// that was set back expires nothing.
 func Idle(lastUsed time.Time, limit time.Duration, now time.Time) error {
 	if now.Sub(lastUsed) >= limit {
 		return jeton.ErrExpired
@@ -49,20 +50,20 @@ func Idle(lastUsed time.Time, limit time.Duration, now time.Time) error {
 	return nil
 }
 
-// WhenFull says what a login does when the subject holds all the sessions it may.
+// WhenFull says what a login does when the user has the maximum number of sessions.
 type WhenFull string
 
-// What to do when the sessions are full.
+// What a login does when the sessions are full.
 const (
 	EvictOldest WhenFull = "evict_oldest"
 	Refuse      WhenFull = "refuse"
 )
 
-// Terms are what a login at a service is good for.
+// Terms limit the sessions and logins of a user at a service.
 type Terms struct {
-	Idle        time.Duration // a session unused for so long has ended
-	Lifetime    time.Duration // a session has ended so long after the login
-	MaxSessions int           // open sessions of one subject at the service, or Unlimited
+	Idle        time.Duration // a session expires when unused for this long
+	Lifetime    time.Duration // a session expires this long after the login
+	MaxSessions int           // of one user at the service, or Unlimited
 	WhenFull    WhenFull
 	Relogin     Relogin
 }
@@ -72,46 +73,44 @@ type Format string
 
 // The formats of tokens.
 const (
-	JWT    Format = "jwt"    // signed; whoever has our keys can check it (RFC 9068)
-	Opaque Format = "opaque" // random; it means something to its issuer alone
+	JWT    Format = "jwt"    // signed; anyone with our public keys can check it (RFC 9068)
+	Opaque Format = "opaque" // random; only its issuer can check it
 )
 
-// TokenTerms are what an access token for a service is good for.
+// TokenTerms limit the access tokens for a service.
 type TokenTerms struct {
 	Format   Format
-	Audience string        // what it says that it is for
+	Audience string        // the claim aud
 	Alg      string        // of the signature of a JWT
-	Delay    time.Duration // not good for so long after it was issued
-	Lifetime time.Duration // over so long after it was issued
+	Delay    time.Duration // from issue to not before
+	Lifetime time.Duration // from issue to expiry
 	MaxUses  int64         // or Unlimited
-	Counted  bool          // some route of the service counts uses of a token
+	Counted  bool          // a route of the service counts uses of a token
 }
 
-// MaxTokenLifetime is how long a token may be good at most. What is known of revoked ones is kept
-// for longer.
+// MaxTokenLifetime is the maximum lifetime of an access token. Revocations are kept for
+// longer.
 const MaxTokenLifetime = 24 * time.Hour
 
-// KeepRevocations is how long a revocation is remembered: longer than anything it could be about.
+// KeepRevocations is how long a revocation is kept: longer than any token that it revokes.
 const KeepRevocations = MaxTokenLifetime + time.Hour
 
-// Relogin says when a subject may log in again.
+// Relogin says when a user may log in again.
 type Relogin struct {
 	Max      int           // logins in the window, or Unlimited
-	Window   time.Duration // 0: all time, until an operator allows more
-	Cooldown time.Duration // least time between two logins
+	Window   time.Duration // 0: forever, until an operator allows more
+	Cooldown time.Duration // minimum time between two logins
 }
 
-// History is what a login is judged by: the subject's own past at the service.
+// History is what a login is judged by: the user's past logins at the service.
 type History struct {
-	// Logins holds when the subject logged in since an operator last allowed more,
-	// oldest first.
+	// Logins holds the times of the logins since an operator last allowed more, oldest first.
 	Logins []time.Time
-	// Open holds the sessions that are still there, oldest first. They may have ended
-	// by time without having been swept away.
+	// Open holds the sessions that are stored, oldest first. Some may have expired.
 	Open []OpenSession
 }
 
-// OpenSession is a session that a login is judged beside.
+// OpenSession is a stored session of the user.
 type OpenSession struct {
 	Login    int64
 	Closes   time.Time
@@ -119,9 +118,8 @@ type OpenSession struct {
 	Idle     time.Duration
 }
 
-// CheckLogin judges whether the subject may log in now, and names the sessions that end
-// by it. It returns jeton.ErrRelogin, with the time to wait where waiting helps,
-// or jeton.ErrSessionsFull.
+// CheckLogin returns the sessions that a login at now ends. It returns
+// jeton.ErrRelogin, with the time to wait if waiting helps, or jeton.ErrSessionsFull.
 func (t Terms) CheckLogin(h History, now time.Time) (evict []int64, err error) {
 	if err := t.Relogin.check(h.Logins, now); err != nil {
 		return nil, err
@@ -152,8 +150,8 @@ func (t Terms) CheckLogin(h History, now time.Time) (evict []int64, err error) {
 	return evict, nil
 }
 
-// check judges the times of past logins. A login that a clock which has jumped back
-// puts into the future counts as having just been made.
+// check judges the times of past logins. A login in the future, after the clock was set
+// back, counts as if it had just been made.
 func (r Relogin) check(logins []time.Time, now time.Time) error {
 	if r.Max != Unlimited && (r.Max <= 0 || r.Window <= 0 && len(logins) >= r.Max) {
 		return jeton.ErrRelogin // waiting does not help
@@ -170,7 +168,7 @@ func (r Relogin) check(logins []time.Time, now time.Time) error {
 		inside := slices.DeleteFunc(slices.Clone(logins), func(at time.Time) bool { return now.Sub(at) >= r.Window })
 		surplus := len(inside) - r.Max
 		if surplus >= 0 {
-			// inside[surplus] is the oldest that must leave the window before there is room again.
+			// A login is possible again once this one, and all before it, are outside of the window.
 			wait = max(wait, r.Window-max(now.Sub(inside[surplus]), 0))
 		}
 	}
@@ -182,8 +180,8 @@ func (r Relogin) check(logins []time.Time, now time.Time) error {
 	return nil
 }
 
-// HistoryFrom returns since when logins matter to r at now; older ones may be forgotten.
-// The zero time means that all do.
+// HistoryFrom returns the time from which on logins matter to r. Older ones may be deleted.
+// The zero time means that all logins matter.
 func (r Relogin) HistoryFrom(now time.Time) time.Time {
 	if r.Max != Unlimited && r.Window <= 0 {
 		return time.Time{}

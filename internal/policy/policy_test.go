@@ -11,7 +11,7 @@ import (
 
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
-// ago returns the times that lie so far before noon; negative ones lie after it.
+// ago returns times before noon; a negative span gives a time after noon.
 func ago(spans ...time.Duration) []time.Time {
 	var list []time.Time
 	for _, d := range spans {
@@ -34,11 +34,11 @@ func TestWindow(t *testing.T) {
 		{"a nanosecond before it closes", w, 30*time.Second - 1, nil},
 		{"as it closes", w, 30 * time.Second, jeton.ErrExpired},
 		{"long after", w, time.Hour, jeton.ErrExpired},
-		{"the zero window is always over", Window{}, 0, jeton.ErrExpired},
-		{"without an opening it is open from ever", Window{Closes: noon}, -time.Hour, nil},
-		{"without a closing it is over", Window{Opens: noon}, time.Hour, jeton.ErrExpired},
+		{"the zero window is always expired", Window{}, 0, jeton.ErrExpired},
+		{"without an opening it was always open", Window{Closes: noon}, -time.Hour, nil},
+		{"without a closing it is expired", Window{Opens: noon}, time.Hour, jeton.ErrExpired},
 		{
-			"closed before it opens, it is over and never early",
+			"closed before it opens, it is expired and never early",
 			Window{Opens: noon.Add(time.Hour), Closes: noon},
 			time.Minute,
 			jeton.ErrExpired,
@@ -63,8 +63,8 @@ func TestIdle(t *testing.T) {
 		{"a nanosecond under the limit", time.Minute, time.Minute - 1, nil},
 		{"at the limit", time.Minute, time.Minute, jeton.ErrExpired},
 		{"over the limit", time.Minute, time.Hour, jeton.ErrExpired},
-		{"the clock has jumped back", time.Minute, -time.Hour, nil},
-		{"no limit is a forgotten one and closed", 0, 0, jeton.ErrExpired},
+		{"the clock was set back", time.Minute, -time.Hour, nil},
+		{"a zero limit is closed", 0, 0, jeton.ErrExpired},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if err := Idle(noon, tc.limit, noon.Add(tc.after)); !errors.Is(err, tc.want) {
@@ -84,8 +84,8 @@ func TestLogin(t *testing.T) {
 		}
 	}
 
-	over, idle := live(1), live(2)
-	over.Closes = noon
+	expired, idle := live(1), live(2)
+	expired.Closes = noon
 	idle.LastUsed = noon.Add(-10 * time.Minute)
 	free := Relogin{Max: Unlimited}
 	for _, tc := range []struct {
@@ -95,75 +95,75 @@ func TestLogin(t *testing.T) {
 		evict []int64
 		want  error
 	}{
-		{"nobody is there", Terms{MaxSessions: 1, WhenFull: EvictOldest, Relogin: free}, nil, nil, nil},
+		{"no sessions", Terms{MaxSessions: 1, WhenFull: EvictOldest, Relogin: free}, nil, nil, nil},
 		{
-			"there is room",
+			"fewer than the maximum",
 			Terms{MaxSessions: 3, WhenFull: EvictOldest, Relogin: free},
 			[]OpenSession{live(1), live(2)},
 			nil,
 			nil,
 		},
 		{
-			"full, the oldest goes",
+			"full, the oldest is evicted",
 			Terms{MaxSessions: 2, WhenFull: EvictOldest, Relogin: free},
 			[]OpenSession{live(3), live(4)},
 			[]int64{3},
 			nil,
 		},
 		{
-			"full, nobody goes",
+			"full, the login is refused",
 			Terms{MaxSessions: 2, WhenFull: Refuse, Relogin: free},
 			[]OpenSession{live(3), live(4)},
 			nil,
 			jeton.ErrSessionsFull,
 		},
 		{
-			"full, and not said what then",
+			"full, without a rule",
 			Terms{MaxSessions: 2, Relogin: free},
 			[]OpenSession{live(3), live(4)},
 			nil,
 			jeton.ErrSessionsFull,
 		},
 		{
-			"overfull since the limit was lowered, as many go as must",
+			"over the maximum since it was lowered, as many as needed are evicted",
 			Terms{MaxSessions: 2, WhenFull: EvictOldest, Relogin: free},
 			[]OpenSession{live(3), live(4), live(5), live(6)},
 			[]int64{3, 4, 5},
 			nil,
 		},
 		{
-			"what has ended does not count and is not evicted",
+			"expired sessions do not count and are not evicted",
 			Terms{MaxSessions: 2, WhenFull: EvictOldest, Relogin: free},
-			[]OpenSession{over, idle, live(3)},
+			[]OpenSession{expired, idle, live(3)},
 			nil,
 			nil,
 		},
 		{
-			"what has ended does not count against who is refused",
+			"expired sessions do not count where logins are refused",
 			Terms{MaxSessions: 1, WhenFull: Refuse, Relogin: free},
-			[]OpenSession{over, idle},
+			[]OpenSession{expired, idle},
 			nil,
 			nil,
 		},
 		{
-			"the oldest that is live goes",
+			"the oldest live one is evicted",
 			Terms{MaxSessions: 1, WhenFull: EvictOldest, Relogin: free},
-			[]OpenSession{over, idle, live(3)},
+			[]OpenSession{expired, idle, live(3)},
 			[]int64{3},
 			nil,
 		},
 		{"no limit", Terms{MaxSessions: Unlimited, Relogin: free}, []OpenSession{live(1), live(2)}, nil, nil},
-		{"a limit of none", Terms{WhenFull: EvictOldest, Relogin: free}, nil, nil, jeton.ErrSessionsFull},
+		{"a limit of zero", Terms{WhenFull: EvictOldest, Relogin: free}, nil, nil, jeton.ErrSessionsFull},
 		{
-			"a limit below none",
+			"a limit below zero",
 			Terms{MaxSessions: -2, WhenFull: EvictOldest, Relogin: free},
 			nil,
 			nil,
 			jeton.ErrSessionsFull,
 		},
-		{"zero terms let nobody in", Terms{}, nil, nil, jeton.ErrRelogin},
+		{"zero terms allow no login", Terms{}, nil, nil, jeton.ErrRelogin},
 		{
-			"who may not log in evicts nobody",
+			"a refused login evicts no session",
 			Terms{MaxSessions: 1, WhenFull: EvictOldest},
 			[]OpenSession{live(1)},
 			nil,
@@ -174,11 +174,11 @@ func TestLogin(t *testing.T) {
 			before := slices.Clone(tc.open)
 			evict, err := tc.terms.CheckLogin(History{Open: tc.open}, noon)
 			if !slices.Equal(evict, tc.evict) || !errors.Is(err, tc.want) {
-				t.Errorf("Login = %v, %v, want %v, %v", evict, err, tc.evict, tc.want)
+				t.Errorf("CheckLogin = %v, %v, want %v, %v", evict, err, tc.evict, tc.want)
 			}
 
 			if !slices.Equal(tc.open, before) {
-				t.Error("the history was changed")
+				t.Errorf("the history is now %v, want %v", tc.open, before)
 			}
 		})
 	}
@@ -198,37 +198,43 @@ func TestRelogin(t *testing.T) {
 	}{
 		{"unlimited", Relogin{Max: Unlimited}, ago(s, 0, -s), nil, 0},
 		{"zero", Relogin{}, nil, jeton.ErrRelogin, 0},
-		{"below unlimited is a mistake and closed", Relogin{Max: -2, Window: h}, nil, jeton.ErrRelogin, 0},
+		{"below unlimited is closed", Relogin{Max: -2, Window: h}, nil, jeton.ErrRelogin, 0},
 		{"the first", twice, nil, nil, 0},
 		{"the second", twice, ago(m), nil, 0},
 		{"the third, in the window", twice, ago(30*m, m), jeton.ErrRelogin, 30 * m},
-		{"the third, a nanosecond before there is room", twice, ago(h-1, m), jeton.ErrRelogin, 1},
+		{"the third, a nanosecond too early", twice, ago(h-1, m), jeton.ErrRelogin, 1},
 		{"the third, as the first leaves the window", twice, ago(h, m), nil, 0},
-		{"over the limit since it was lowered: two must leave", twice, ago(50*m, 40*m, 10*m), jeton.ErrRelogin, 20 * m},
-		{"the clock has jumped back: the future counts as now", twice, ago(-2*h, -h), jeton.ErrRelogin, h},
+		{
+			"over the limit since it was lowered: two must leave the window",
+			twice,
+			ago(50*m, 40*m, 10*m),
+			jeton.ErrRelogin,
+			20 * m,
+		},
+		{"the clock was set back: the future counts as now", twice, ago(-2*h, -h), jeton.ErrRelogin, h},
 		{"cooling down", cool, ago(h, 20*s), jeton.ErrRelogin, 40 * s},
 		{"a nanosecond before it is cool", cool, ago(m - 1), jeton.ErrRelogin, 1},
 		{"cool", cool, ago(m), nil, 0},
-		{"cooling down after the clock has jumped back", cool, ago(-h), jeton.ErrRelogin, m},
-		{"one for all time, the first", once, nil, nil, 0},
-		{"one for all time, years later", once, ago(20000 * h), jeton.ErrRelogin, 0},
+		{"cooling down after the clock was set back", cool, ago(-h), jeton.ErrRelogin, m},
+		{"one forever, the first", once, nil, nil, 0},
+		{"one forever, years later", once, ago(20000 * h), jeton.ErrRelogin, 0},
 		{
-			"cooling down would not help who needs an operator",
+			"a cooldown where an operator must allow more",
 			Relogin{Max: 1, Cooldown: m},
 			ago(s),
 			jeton.ErrRelogin,
 			0,
 		},
-		{"a negative window is a mistake and closed", Relogin{Max: 1, Window: -h}, ago(s), jeton.ErrRelogin, 0},
+		{"a negative window is closed", Relogin{Max: 1, Window: -h}, ago(s), jeton.ErrRelogin, 0},
 		{
-			"window and cooldown: the longer wait is told",
+			"window and cooldown: the longer wait is returned",
 			Relogin{Max: 1, Window: h, Cooldown: m},
 			ago(s),
 			jeton.ErrRelogin,
 			h - s,
 		},
 		{
-			"cooldown and window: the longer wait is told",
+			"cooldown and window: the longer wait is returned",
 			Relogin{Max: 2, Window: m, Cooldown: h},
 			ago(s),
 			jeton.ErrRelogin,
@@ -239,51 +245,57 @@ func TestRelogin(t *testing.T) {
 			terms := Terms{MaxSessions: Unlimited, Relogin: tc.terms}
 			_, err := terms.CheckLogin(History{Logins: tc.logins}, noon)
 			if !errors.Is(err, tc.want) {
-				t.Fatalf("Login = %v, want %v", err, tc.want)
+				t.Fatalf("CheckLogin = %v, want %v", err, tc.want)
 			}
 
-			wait, told := jeton.RetryAfter(err)
-			if wait != tc.wait || told != (tc.wait != 0) {
-				t.Errorf("told to wait %v (%t), want %v", wait, told, tc.wait)
+			wait, ok := jeton.RetryAfter(err)
+			if wait != tc.wait || ok != (tc.wait != 0) {
+				t.Errorf("RetryAfter = %v, %t, want %v", wait, ok, tc.wait)
 			}
 
 			if tc.wait > 0 {
-				if _, err := terms.CheckLogin(History{
-					Logins: tc.logins,
-				}, noon.Add(tc.wait)); err != nil && !noon.Before(tc.logins[len(tc.logins)-1]) {
-					t.Errorf("after waiting %v: %v", tc.wait, err)
+				_, err := terms.CheckLogin(History{Logins: tc.logins}, noon.Add(tc.wait))
+				last := tc.logins[len(tc.logins)-1]
+				if err != nil && !noon.Before(last) {
+					t.Errorf("CheckLogin after waiting %v = %v, want nil", tc.wait, err)
 				}
 			}
 		})
 	}
 }
 
-func TestRemembers(t *testing.T) {
+func TestHistoryFrom(t *testing.T) {
 	for _, tc := range []struct {
-		name   string
-		terms  Relogin
-		since  time.Time
-		counts bool
+		name  string
+		terms Relogin
+		since time.Time
+		needs bool
 	}{
-		{"unlimited remembers nothing", Relogin{Max: Unlimited}, noon, false},
+		{"unlimited needs no history", Relogin{Max: Unlimited}, noon, false},
 		{"a window", Relogin{Max: 3, Window: time.Hour}, noon.Add(-time.Hour), true},
 		{"a cooldown", Relogin{Max: Unlimited, Cooldown: time.Minute}, noon.Add(-time.Minute), true},
 		{"the longer of both", Relogin{Max: 3, Window: time.Minute, Cooldown: time.Hour}, noon.Add(-time.Hour), true},
-		{"for all time", Relogin{Max: 3, Cooldown: time.Hour}, time.Time{}, true},
+		{"forever", Relogin{Max: 3, Cooldown: time.Hour}, time.Time{}, true},
 		{"zero", Relogin{}, time.Time{}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := tc.terms.HistoryFrom(noon)
-			if !got.Equal(tc.since) || tc.terms.NeedsHistory() != tc.counts {
-				t.Errorf("Remembers = %v, Counts = %t, want %v, %t", got, tc.terms.NeedsHistory(), tc.since, tc.counts)
+			if !got.Equal(tc.since) || tc.terms.NeedsHistory() != tc.needs {
+				t.Errorf(
+					"HistoryFrom = %v, NeedsHistory = %t, want %v, %t",
+					got,
+					tc.terms.NeedsHistory(),
+					tc.since,
+					tc.needs,
+				)
 			}
 		})
 	}
 }
 
-// TestForgettingChangesNoVerdict checks Remembers against the verdicts: a login that is
-// no longer remembered would not have mattered.
-func TestForgettingChangesNoVerdict(t *testing.T) {
+// TestDeletingOldLoginsChangesNoVerdict checks that a login before HistoryFrom would not have
+// mattered.
+func TestDeletingOldLoginsChangesNoVerdict(t *testing.T) {
 	spans := []time.Duration{
 		-time.Minute,
 		0,
@@ -295,19 +307,22 @@ func TestForgettingChangesNoVerdict(t *testing.T) {
 		time.Hour,
 		2 * time.Hour,
 	}
-	for _, most := range []int{Unlimited, 0, 1, 2} {
+
+	for _, limit := range []int{Unlimited, 0, 1, 2} {
 		for _, window := range []time.Duration{0, time.Minute, time.Hour} {
 			for _, cooldown := range []time.Duration{0, time.Minute, time.Hour} {
-				r := Relogin{Max: most, Window: window, Cooldown: cooldown}
+				r := Relogin{Max: limit, Window: window, Cooldown: cooldown}
 				for i := range spans {
 					all := ago(spans[i:]...)
 					slices.Reverse(all) // oldest first
+
 					kept := slices.DeleteFunc(slices.Clone(all), func(at time.Time) bool {
 						return !at.After(r.HistoryFrom(noon))
 					})
+
 					a, b := r.check(all, noon), r.check(kept, noon)
 					if jeton.Code(a) != jeton.Code(b) {
-						t.Errorf("%+v: %v with all logins, %v with those remembered", r, a, b)
+						t.Errorf("%+v: verdict %v with the remaining logins, want %v as with all", r, b, a)
 					}
 				}
 			}
