@@ -1,16 +1,16 @@
-// Package limit slows down guessing without letting a stranger lock the owner out.
+// Package limit slows down password guessing without letting an attacker lock a user out.
 //
-// Attempts to log in are counted before any hashing, in three budgets: of one account
-// from one source, of one account from everywhere, and of one source whatever the
-// account. A success gives back what it took, so only failures count. The budget of
-// an account from everywhere does not bind sources that its owner has logged in from:
-// strangers can use it up and slow each other down, not the owner.
+// Login attempts are limited before any hashing by three budgets: one account from one
+// source, one account from all unknown sources, and one source for all accounts. A
+// success gives back what it took, so only failures count. The second budget does not
+// apply to sources from which the user has logged in, so attackers cannot use it up for
+// the user.
 //
-// It promises that at no instant more attempts pass than a budget holds, however many
-// callers there are; that all spellings of an account's name share its budgets; and
-// that memory is bounded: when a table is full, what has least been used up is
-// forgotten first. It is in memory and of one process, and starts anew with it. Which
-// sources an owner is known at, and what a failure is, it leaves to package login.
+// No budget is exceeded, however many attempts are concurrent. All spellings of a name
+// share their budgets. Memory is bounded: when a table is full, the least used budget is
+// dropped first. The state is lost when the process ends.
+//
+// Package signin decides which sources are known and what a failure is.
 package limit
 
 import (
@@ -28,18 +28,18 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Config is what New needs. There is no budget that means unlimited.
+// Config is what New needs. No budget is unlimited.
 type Config struct {
-	Pair    Rate // of one account from one source
-	Account Rate // of one account from all sources that are not known
-	Source  Rate // of one source, whatever the account; an IPv6 source is its /64
-	MaxKeys int  // held in memory, of each of the three; 0 means 100,000
+	Pair    Rate // one account from one source
+	Account Rate // one account from all sources that are not known
+	Source  Rate // one source for all accounts; an IPv6 source is its /64
+	MaxKeys int  // budgets in memory, of each of the three kinds; 0 means 100,000
 }
 
 const defaultMaxKeys = 100_000
 
-// Limiter limits attempts to log in. Its methods, and those of its attempts, are safe
-// for concurrent use.
+// Limiter limits login attempts. Its methods, and those of its attempts, are safe for
+// concurrent use.
 type Limiter struct {
 	mu      sync.Mutex
 	clock   clock
@@ -48,7 +48,7 @@ type Limiter struct {
 	source  *table
 }
 
-// New returns a limit that has seen nothing.
+// New returns a limiter without any attempts.
 func New(cfg Config) (*Limiter, error) {
 	for _, b := range []struct {
 		name string
@@ -60,7 +60,11 @@ func New(cfg Config) (*Limiter, error) {
 	}
 
 	if cfg.MaxKeys < 0 {
-		return nil, fmt.Errorf("limit: MaxKeys is %d; it must be above 0, or 0 for %d", cfg.MaxKeys, defaultMaxKeys)
+		return nil, fmt.Errorf(
+			"limit: invalid MaxKeys %d: want a positive number, or 0 for %d",
+			cfg.MaxKeys,
+			defaultMaxKeys,
+		)
 	}
 	if cfg.MaxKeys == 0 {
 		cfg.MaxKeys = defaultMaxKeys
@@ -73,27 +77,26 @@ func New(cfg Config) (*Limiter, error) {
 	}, nil
 }
 
-// PasswordRequest is one attempt that was let through. One that failed is simply dropped and
-// keeps what it took. After the first of its methods was called, further calls do
-// nothing; nor do calls on a nil Attempt.
+// Attempt is an attempt that was allowed. If none of its methods is called, it has failed and
+// keeps what it took. Only the first call has an effect. Calls on a nil Attempt have none.
 type Attempt struct {
 	of    *Limiter
-	took  [3]budget // the first is the pair's
+	took  [3]budget // the first is that of account and source
 	ended bool
 }
 
-// budget is one key in one table; the zero value is none.
+// budget is a key in a table. The zero value is no budget.
 type budget struct {
 	table *table
 	key   key
 }
 
-// Begin takes one from each budget that binds the attempt, or nothing: then it returns
-// jeton.ErrTooMany, and jeton.RetryAfter tells how long it will be until an attempt
-// can pass. account is the name as it was typed. known says that the account's owner
-// has logged in from this source before; it lifts the budget of the account from
-// everywhere. A source that is no address, such as the peer of a Unix socket, is one
-// source like any other.
+// Begin takes one from each budget that applies to the attempt. If one of them is used up, it
+// takes none and returns jeton.ErrTooMany with the time until an attempt is allowed.
+//
+// account is the name as it was typed. known means that the user has logged in from this
+// source before, so the budget of unknown sources does not apply. The invalid address, of
+// a client on a Unix socket, is a source like any other.
 func (l *Limiter) Begin(now time.Time, account string, source netip.Addr, known bool) (*Attempt, error) {
 	a := &Attempt{of: l}
 	name, from := fold(account), Network(source)
@@ -128,12 +131,12 @@ func (l *Limiter) Begin(now time.Time, account string, source netip.Addr, known 
 	return a, nil
 }
 
-// Succeeded gives back what the attempt took, and forgets the failures of this account
-// from this source.
+// Succeeded gives back what the attempt took, and resets the budget of this account from this
+// source.
 func (a *Attempt) Succeeded() { a.end(true) }
 
-// Cancel gives back what the attempt took, when it came to nothing: the server was
-// busy, or its store was down.
+// Cancel gives back what the attempt took. It is for attempts that were not decided, because
+// the server was busy or its store was down.
 func (a *Attempt) Cancel() { a.end(false) }
 
 func (a *Attempt) end(succeeded bool) {
@@ -157,26 +160,25 @@ func (a *Attempt) end(succeeded bool) {
 	}
 
 	if succeeded {
-		a.took[0].table.forget(a.took[0].key)
+		a.took[0].table.reset(a.took[0].key)
 	}
 }
 
-// clock turns the times of callers into nanoseconds that never go back. Times that
-// come from time.Now are compared by their monotonic part.
+// clock turns times into nanoseconds that never decrease. Times from time.Now are compared by
+// their monotonic part.
 type clock struct {
 	base  time.Time
 	shift time.Duration // added to the time since base
 	last  int64
 }
 
-// reorder is how much earlier than another a time may be without the clock having been
-// set back: callers read the time before they wait for the lock.
+// reorder is how far times may be out of order although the clock was not set back: callers
+// read the time before they wait for the lock.
 const reorder = time.Second
 
-// at returns now on this clock. Where time goes back by no more than reorder, it stands
-// still until it has caught up. Where it goes back by more, the clock was set: it runs
-// on from where it was, so that nothing is granted by that and nobody waits for the
-// old time to come again.
+// at returns now on this clock. If now is earlier than before by at most reorder, the clock
+// stands still. If it is earlier by more, the system clock was set back; this clock then
+// continues from where it was, so that no attempt is allowed early or late because of it.
 func (c *clock) at(now time.Time) int64 {
 	if c.base.IsZero() {
 		c.base = now
@@ -193,12 +195,12 @@ func (c *clock) at(now time.Time) int64 {
 	return c.last
 }
 
-// key names one budget in a table: a hash, so that it takes the same small room
-// whatever a stranger sends.
+// key identifies a budget in a table. It is a hash, so its size does not depend on what an
+// attacker sends.
 type key [16]byte
 
-// keyOf returns the key of some parts in order. Each goes in with its length, so
-// ("a", "bc") and ("ab", "c") are two.
+// keyOf returns the key of some parts in order. Each is hashed with its length, so ("a", "bc")
+// and ("ab", "c") have different keys.
 func keyOf(parts ...string) key {
 	var b []byte
 	for _, p := range parts {
@@ -210,29 +212,29 @@ func keyOf(parts ...string) key {
 	return key(sum[:16])
 }
 
-// longest is the length in bytes up to which names are folded. No account has a longer
-// one; folding it would only cost time.
-const longest = 1024
+// maxFolded is the maximum length, in bytes, of names that are folded. No account has a longer
+// one, so folding it would only cost time.
+const maxFolded = 1024
 
-// fold returns what all spellings of an account's name have in common: letter case,
-// width, compatible forms (NFKC) and blanks around it make no difference. It may fold
-// together more than accounts do, which costs no more than a shared budget.
+// fold returns the same text for all spellings of an account's name: letter case, width,
+// compatible forms (NFKC) and surrounding white space make no difference. Names of different
+// accounts may fold to the same text; they then share a budget.
 func fold(name string) string {
-	if len(name) > longest {
+	if len(name) > maxFolded {
 		return name
 	}
 
-	for range 2 { // once is not always enough: folding can undo the normal form
-		// Lower case as well, as Fold leaves the two cases of Cherokee apart.
+	for range 2 { // twice, because folding can undo the normal form
+		// Lower case as well, because Fold does not map Cherokee letters to one case.
 		name = strings.ToLower(cases.Fold().String(norm.NFKC.String(name)))
 	}
 
 	return strings.TrimSpace(norm.NFKC.String(name))
 }
 
-// Network returns the network that counts as one source: the address itself, or the
-// /64 of an IPv6 address, which is what one customer has. An IPv4 address in IPv6
-// form is that IPv4 address; no address is "local".
+// Network returns the network that counts as one source: an IPv4 address, or the /64 of an IPv6
+// address, which is what one customer has. An IPv4-mapped IPv6 address is that IPv4 address.
+// The invalid address is "local".
 func Network(source netip.Addr) string {
 	source = source.Unmap().WithZone("")
 	if !source.IsValid() {

@@ -34,23 +34,23 @@ func open(t *testing.T, cfg Config) *Limiter {
 	return l
 }
 
-// passes counts how many of n attempts that fail are let through at one time.
-func passes(t *testing.T, l *Limiter, n int, now time.Time, account string, from netip.Addr, known bool) int {
+// allowed returns how many of n failing attempts at one time are allowed.
+func allowed(t *testing.T, l *Limiter, n int, now time.Time, account string, from netip.Addr, known bool) int {
 	t.Helper()
 	passed := 0
 	for range n {
 		if _, err := l.Begin(now, account, from, known); err == nil {
 			passed++
 		} else if _, ok := jeton.RetryAfter(err); !errors.Is(err, jeton.ErrTooMany) || !ok {
-			t.Fatalf("Begin: %v, want ErrTooMany with a time to wait", err)
+			t.Fatalf("Begin = %v, want ErrTooMany with a time to wait", err)
 		}
 	}
 
 	return passed
 }
 
-// stranger returns another address for each n.
-func stranger(n int) netip.Addr {
+// address returns a different address for each n.
+func address(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{198, byte(18 + n>>16), byte(n >> 8), byte(n)})
 }
 
@@ -65,11 +65,11 @@ func TestEachBudgetAlone(t *testing.T) {
 			return err
 		}, 3},
 		{"one account from many sources", func(l *Limiter, i int) error {
-			_, err := l.Begin(noon, "ada", stranger(i), false)
+			_, err := l.Begin(noon, "ada", address(i), false)
 			return err
 		}, 5},
 		{"one account from many sources that are known", func(l *Limiter, i int) error {
-			_, err := l.Begin(noon, "ada", stranger(i), true)
+			_, err := l.Begin(noon, "ada", address(i), true)
 			return err
 		}, 100},
 		{"many accounts from one source", func(l *Limiter, i int) error {
@@ -77,7 +77,7 @@ func TestEachBudgetAlone(t *testing.T) {
 			return err
 		}, 20},
 		{"many accounts from many sources", func(l *Limiter, i int) error {
-			_, err := l.Begin(noon, fmt.Sprint("user", i), stranger(i), false)
+			_, err := l.Begin(noon, fmt.Sprint("user", i), address(i), false)
 			return err
 		}, 100},
 	} {
@@ -90,7 +90,7 @@ func TestEachBudgetAlone(t *testing.T) {
 			}
 
 			if passed != tc.want {
-				t.Errorf("%d of 100 pass, want %d", passed, tc.want)
+				t.Errorf("%d of 100 attempts allowed, want %d", passed, tc.want)
 			}
 		})
 	}
@@ -100,7 +100,7 @@ func TestRefill(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		after time.Duration
-		want  int // pass, after all three were used at noon
+		want  int // attempts allowed, after all three were used at noon
 	}{
 		{"at once", 0, 0},
 		{"a nanosecond early", time.Minute - 1, 0},
@@ -113,18 +113,18 @@ func TestRefill(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			l := open(t, cfg)
-			passes(t, l, 3, noon, "ada", home, true)
-			got := passes(t, l, 10, noon.Add(tc.after), "ada", home, true)
+			allowed(t, l, 3, noon, "ada", home, true)
+			got := allowed(t, l, 10, noon.Add(tc.after), "ada", home, true)
 			if got != tc.want {
-				t.Errorf("%d pass, want %d", got, tc.want)
+				t.Errorf("%d attempts allowed, want %d", got, tc.want)
 			}
 		})
 	}
 }
 
-func TestRefusalsTakeNothingAndTellTheWait(t *testing.T) {
+func TestARefusalTakesNothingAndSaysHowLongToWait(t *testing.T) {
 	l := open(t, cfg)
-	passes(t, l, 3, noon, "ada", home, false)
+	allowed(t, l, 3, noon, "ada", home, false)
 
 	for _, tc := range []struct {
 		after, want time.Duration
@@ -132,29 +132,29 @@ func TestRefusalsTakeNothingAndTellTheWait(t *testing.T) {
 		for range 50 {
 			_, err := l.Begin(noon.Add(tc.after), "ada", home, false)
 			if got, _ := jeton.RetryAfter(err); got != tc.want {
-				t.Fatalf("after %v the wait is %v, want %v", tc.after, got, tc.want)
+				t.Fatalf("wait after %v = %v, want %v", tc.after, got, tc.want)
 			}
 		}
 	}
 
-	// 150 refusals were of this pair, and this source and account have given 3.
-	if got := passes(t, l, 50, noon, "ada", stranger(1), false); got != 2 {
-		t.Errorf("%d more pass for the account, want 2", got)
+	// 150 attempts were refused; only the first 3 took from the budgets.
+	if got := allowed(t, l, 50, noon, "ada", address(1), false); got != 2 {
+		t.Errorf("%d more attempts allowed for the account, want 2", got)
 	}
-	if got := passes(t, l, 50, noon, "grace", home, true); got != 3 {
-		t.Errorf("%d pass for another account from the source, want 3", got)
+	if got := allowed(t, l, 50, noon, "grace", home, true); got != 3 {
+		t.Errorf("%d attempts allowed for another account from the source, want 3", got)
 	}
 }
 
-func TestLongestWaitIsTold(t *testing.T) {
+func TestTheLongestWaitIsReturned(t *testing.T) {
 	c := cfg
 	c.Source = Rate{1, time.Hour}
 	l := open(t, c)
-	passes(t, l, 1, noon, "ada", home, false)
+	allowed(t, l, 1, noon, "ada", home, false)
 	_, err := l.Begin(noon, "ada", home, false)
 	got, _ := jeton.RetryAfter(err)
 	if got != time.Hour {
-		t.Errorf("wait is %v, want 1h: the account may try, the source may not", got)
+		t.Errorf("wait = %v, want 1h, that of the source", got)
 	}
 }
 
@@ -165,7 +165,7 @@ func TestClockSetBack(t *testing.T) {
 		want  []int
 	}{
 		{
-			"by an hour: it runs on from there",
+			"by an hour: the clock continues from there",
 			[]time.Duration{
 				0,
 				-time.Hour,
@@ -181,7 +181,7 @@ func TestClockSetBack(t *testing.T) {
 			[]int{3, 0, 0, 0, 1},
 		},
 		{
-			"by half a second: it stands still until it has caught up",
+			"by half a second: the clock stands still until then",
 			[]time.Duration{0, -500 * time.Millisecond, 0, time.Minute - 1, time.Minute},
 			[]int{3, 0, 0, 0, 1},
 		},
@@ -202,9 +202,9 @@ func TestClockSetBack(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			l := open(t, cfg)
 			for i, after := range tc.times {
-				got := passes(t, l, 3, noon.Add(after), "ada", home, true)
+				got := allowed(t, l, 3, noon.Add(after), "ada", home, true)
 				if got != tc.want[i] {
-					t.Errorf("step %d, at noon%+v: %d pass, want %d", i, after, got, tc.want[i])
+					t.Errorf("step %d, at noon%+v: %d attempts allowed, want %d", i, after, got, tc.want[i])
 				}
 			}
 		})
@@ -215,15 +215,15 @@ func TestEndOfAnAttempt(t *testing.T) {
 	for _, tc := range []struct {
 		name              string
 		end               func(*Attempt)
-		pair, acct, peers int // pass afterwards, of the pair, the account, the source
+		pair, acct, peers int // attempts allowed afterwards by each budget
 	}{
 		{"it failed", func(*Attempt) {}, 1, 3, 18},
 		{"it was cancelled", (*Attempt).Cancel, 2, 4, 19},
-		{"it succeeded: the failure before it is forgotten for the pair alone", (*Attempt).Succeeded, 3, 4, 19},
+		{"it succeeded: the earlier failure is forgotten for the pair only", (*Attempt).Succeeded, 3, 4, 19},
 		{"it was cancelled twice", func(a *Attempt) { a.Cancel(); a.Cancel() }, 2, 4, 19},
-		{"it was cancelled, then said to have succeeded", func(a *Attempt) { a.Cancel(); a.Succeeded() }, 2, 4, 19},
+		{"it was cancelled, then it succeeded", func(a *Attempt) { a.Cancel(); a.Succeeded() }, 2, 4, 19},
 	} {
-		// Each budget is looked at in a limit of its own, where the others are ample.
+		// Each budget is tested alone; the others are ample.
 		budgets := []struct {
 			name string
 			cfg  Config
@@ -237,16 +237,16 @@ func TestEndOfAnAttempt(t *testing.T) {
 		for _, b := range budgets {
 			t.Run(tc.name+", "+b.name, func(t *testing.T) {
 				l := open(t, b.cfg)
-				passes(t, l, 1, noon, "ada", home, false)
+				allowed(t, l, 1, noon, "ada", home, false)
 				a, err := l.Begin(noon, "ada", home, false)
 				if err != nil {
 					t.Fatal(err)
 				}
 
 				tc.end(a)
-				got := passes(t, l, 50, noon, "ada", home, false)
+				got := allowed(t, l, 50, noon, "ada", home, false)
 				if got != b.want {
-					t.Errorf("%d pass, want %d", got, b.want)
+					t.Errorf("%d attempts allowed, want %d", got, b.want)
 				}
 			})
 		}
@@ -257,7 +257,7 @@ func TestEndOfAnAttempt(t *testing.T) {
 	none.Succeeded()
 }
 
-func TestManySuccessesCostNothing(t *testing.T) {
+func TestSuccessesTakeNothing(t *testing.T) {
 	l := open(t, cfg)
 	for range 1000 {
 		a, err := l.Begin(noon, "ada", home, false)
@@ -269,32 +269,32 @@ func TestManySuccessesCostNothing(t *testing.T) {
 
 	for _, tab := range []*table{l.pair, l.account, l.source} {
 		for _, e := range tab.heap {
-			if e.whole > 0 {
-				t.Errorf("a budget is whole only after %v", time.Duration(e.whole))
+			if e.full > 0 {
+				t.Errorf("a budget is full after %v, want now", time.Duration(e.full))
 			}
 		}
 	}
 }
 
-func TestStrangersCannotLockTheOwnerOut(t *testing.T) {
+func TestAttackersCannotLockTheUserOut(t *testing.T) {
 	l := open(t, cfg)
 	tried := 0
 	for now := noon; now.Before(noon.Add(time.Hour)); now = now.Add(10 * time.Second) {
 		for i := range 50 {
-			tried += passes(t, l, 1, now, "ada", stranger(i), false)
+			tried += allowed(t, l, 1, now, "ada", address(i), false)
 		}
 	}
 
 	if tried < 60 || tried > 65 {
-		t.Errorf("strangers had %d guesses in an hour, want about 65", tried)
+		t.Errorf("attackers had %d guesses in an hour, want about 65", tried)
 	}
 
 	later := noon.Add(time.Hour)
-	if got := passes(t, l, 10, later, "ada", stranger(99), false); got > 1 {
-		t.Errorf("%d attempts from a new address pass", got)
+	if got := allowed(t, l, 10, later, "ada", address(99), false); got > 1 {
+		t.Errorf("%d attempts from a new address allowed, want at most 1", got)
 	}
-	if got := passes(t, l, 10, later, "ada", home, true); got != 3 {
-		t.Errorf("%d attempts of the owner pass, want 3", got)
+	if got := allowed(t, l, 10, later, "ada", home, true); got != 3 {
+		t.Errorf("%d attempts of the user allowed, want 3", got)
 	}
 }
 
@@ -307,39 +307,39 @@ func TestSpellings(t *testing.T) {
 	l := open(t, Config{Pair: ample, Account: Rate{5, time.Minute}, Source: ample})
 	passed := 0
 	for i := range 1000 {
-		passed += passes(t, l, 1, noon, spellings[i%len(spellings)], home, false)
+		passed += allowed(t, l, 1, noon, spellings[i%len(spellings)], home, false)
 	}
 
 	if passed != 5 {
-		t.Errorf("%d attempts pass under %d spellings, want 5", passed, len(spellings))
+		t.Errorf("%d attempts allowed with %d spellings, want 5", passed, len(spellings))
 	}
 
 	for _, other := range []string{"zoe", "zo", "zoëe", "z oë", ""} {
 		if fold(other) == fold("zoë") {
-			t.Errorf("%q shares the budget of zoë", other)
+			t.Errorf("%q shares the budget of zoë, want its own", other)
 		}
 	}
 
 	for _, same := range [][2]string{{"straße", "STRASSE"}, {"ΟΔΟΣ", "οδος"}, {"ﬁlip", "FILIP"}, {"K8s", "k8s"}} {
 		if fold(same[0]) != fold(same[1]) {
-			t.Errorf("%q and %q have two budgets", same[0], same[1])
+			t.Errorf("%q and %q have two budgets, want one", same[0], same[1])
 		}
 	}
 }
 
-// TestFoldIsCoarserThanUserNames checks, letter by letter, that two spellings which
-// the profile for user names (RFC 8265) takes for one are one here too.
+// TestFoldIsCoarserThanUserNames checks for each letter that spellings which are one user name
+// (RFC 8265) have one budget.
 func TestFoldIsCoarserThanUserNames(t *testing.T) {
 	for r := rune('!'); r < 0x20000; r++ {
 		s := "a" + string(r)
 		f := fold(s)
 		again := fold(f)
 		if again != f {
-			t.Errorf("fold(%+q) = %+q, which folds to %+q", s, f, again)
+			t.Errorf("fold(%+q) = %+q, which folds to %+q, want itself", s, f, again)
 		}
 
 		if name, err := precis.UsernameCaseMapped.String(s); err == nil && fold(name) != f {
-			t.Errorf("%+q and %+q are one user name and have two budgets", s, name)
+			t.Errorf("%+q and %+q are one user name and have two budgets, want one", s, name)
 		}
 	}
 }
@@ -347,7 +347,7 @@ func TestFoldIsCoarserThanUserNames(t *testing.T) {
 func TestSources(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		a, b string // "" is no address
+		a, b string // "" is the invalid address
 		same bool
 	}{
 		{"two IPv4 addresses", "192.0.2.1", "192.0.2.2", false},
@@ -370,7 +370,7 @@ func TestSources(t *testing.T) {
 			}
 
 			if same := Network(a) == Network(b); same != tc.same {
-				t.Errorf("one source: %v, want %v", same, tc.same)
+				t.Errorf("one source = %t, want %t", same, tc.same)
 			}
 		})
 	}
@@ -402,16 +402,16 @@ func TestKeys(t *testing.T) {
 func TestLongNames(t *testing.T) {
 	l := open(t, cfg)
 	long := strings.Repeat("A", 1<<20)
-	if got := passes(t, l, 10, noon, long, home, false); got != 3 {
-		t.Errorf("%d pass under a long name, want 3", got)
+	if got := allowed(t, l, 10, noon, long, home, false); got != 3 {
+		t.Errorf("%d attempts allowed for a long name, want 3", got)
 	}
 
-	if got := passes(t, l, 10, noon, long[1:], home, false); got != 3 {
-		t.Errorf("%d pass under another, want 3", got)
+	if got := allowed(t, l, 10, noon, long[1:], home, false); got != 3 {
+		t.Errorf("%d attempts allowed for another, want 3", got)
 	}
 }
 
-func TestConcurrentAttemptsPassNoMoreThanTheBurst(t *testing.T) {
+func TestConcurrentAttemptsDoNotExceedTheBurst(t *testing.T) {
 	l := open(t, Config{Pair: Rate{7, time.Minute}, Account: ample, Source: ample})
 	var passed atomic.Int64
 	var wg sync.WaitGroup
@@ -427,19 +427,18 @@ func TestConcurrentAttemptsPassNoMoreThanTheBurst(t *testing.T) {
 
 	wg.Wait()
 	if passed.Load() != 7 {
-		t.Errorf("%d of 1000 pass, want 7", passed.Load())
+		t.Errorf("%d of 1000 attempts allowed, want 7", passed.Load())
 	}
 }
 
-// TestConcurrentUse gives everything back from many goroutines at once; then every
-// budget must be whole again.
+// TestConcurrentUse gives everything back from many goroutines; then every budget is full.
 func TestConcurrentUse(t *testing.T) {
 	l := open(t, Config{Pair: ample, Account: ample, Source: ample})
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
 			for i := range 500 {
-				a, err := l.Begin(noon, fmt.Sprint("user", i%5), stranger(g%3), i%2 == 0)
+				a, err := l.Begin(noon, fmt.Sprint("user", i%5), address(g%3), i%2 == 0)
 				if err != nil {
 					t.Errorf("Begin: %v", err)
 				}
@@ -454,21 +453,21 @@ func TestConcurrentUse(t *testing.T) {
 		checkHeap(t, tab)
 
 		for _, e := range tab.heap {
-			if e.whole > 0 {
-				t.Errorf("a budget is whole only after %v", time.Duration(e.whole))
+			if e.full > 0 {
+				t.Errorf("a budget is full after %v, want now", time.Duration(e.full))
 			}
 		}
 	}
 }
 
-// bucket is a budget as one would explain it: it fills by what is taken and leaks.
+// bucket is a leaky bucket, the model of a budget.
 type bucket struct {
 	level time.Duration
 	at    time.Time
 }
 
-// TestAgainstModel compares a long random life with buckets in a map. Times go forward
-// by anything, and now and then back by more than reorder.
+// TestAgainstModel compares random attempts with leaky buckets in a map. Time goes forward
+// at random, and sometimes back by more than reorder.
 func TestAgainstModel(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -535,7 +534,7 @@ func TestAgainstModel(t *testing.T) {
 		}
 
 		name := fmt.Sprint("user", rnd.IntN(4))
-		from := stranger(rnd.IntN(4))
+		from := address(rnd.IntN(4))
 		known := rnd.IntN(3) == 0
 		keys := [3]string{name + " from " + from.String(), name, from.String()}
 		if known {
@@ -552,7 +551,7 @@ func TestAgainstModel(t *testing.T) {
 		a, err := l.Begin(now, name, from, known)
 		got, _ := jeton.RetryAfter(err)
 		if got != wait || (err == nil) != (wait == 0) {
-			t.Fatalf("step %d: Begin says wait %v (%v), the model %v", step, got, err, wait)
+			t.Fatalf("step %d: wait = %v (%v), want %v as in the model", step, got, err, wait)
 		}
 
 		if err != nil {
@@ -577,7 +576,7 @@ func TestAgainstModel(t *testing.T) {
 	}
 
 	if passed < 1000 || refused < 1000 {
-		t.Errorf("%d attempts passed and %d were refused; the comparison says little", passed, refused)
+		t.Errorf("%d attempts allowed and %d refused, want at least 1000 of each", passed, refused)
 	}
 
 	for _, tab := range []*table{l.pair, l.account, l.source} {
@@ -585,19 +584,24 @@ func TestAgainstModel(t *testing.T) {
 	}
 }
 
-// checkHeap checks that a table is in order and that its index is right.
+// checkHeap checks the order of the heap and its index.
 func checkHeap(t *testing.T, tab *table) {
 	t.Helper()
-	if len(tab.index) != len(tab.heap) || len(tab.heap) > tab.max {
-		t.Errorf("%d in the index, %d in the heap, at most %d", len(tab.index), len(tab.heap), tab.max)
+	if len(tab.index) != len(tab.heap) || len(tab.heap) > tab.limit {
+		t.Errorf(
+			"%d in the index and %d in the heap, want the same and at most %d",
+			len(tab.index),
+			len(tab.heap),
+			tab.limit,
+		)
 	}
 
 	for i, e := range tab.heap {
 		if at, ok := tab.index[e.key]; !ok || int(at) != i {
-			t.Fatalf("entry %d is indexed as %d, %v", i, at, ok)
+			t.Fatalf("index of entry %d = %d, %t", i, at, ok)
 		}
-		if i > 0 && tab.heap[(i-1)/2].whole > e.whole {
-			t.Fatalf("entry %d is whole before its parent", i)
+		if i > 0 && tab.heap[(i-1)/2].full > e.full {
+			t.Fatalf("entry %d is full before its parent", i)
 		}
 	}
 }
@@ -616,13 +620,13 @@ func TestMemoryIsBounded(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	grown := int64(after.HeapAlloc) - int64(before.HeapAlloc)
 	if grown > 2<<20 {
-		t.Errorf("a million keys hold %d KiB, want at most 2 MiB for 10,000", grown>>10)
+		t.Errorf("a table of 10,000 takes %d KiB after a million keys, want at most 2 MiB", grown>>10)
 	}
 
 	checkHeap(t, tab)
 }
 
-func TestAFloodOfKeysDrivesOutItself(t *testing.T) {
+func TestAFloodOfKeysDoesNotDisplaceUsedBudgets(t *testing.T) {
 	hourly := Rate{3, time.Hour}
 	l := open(t, Config{
 		Pair:    hourly,
@@ -630,10 +634,11 @@ func TestAFloodOfKeysDrivesOutItself(t *testing.T) {
 		Source:  hourly,
 		MaxKeys: 1000,
 	})
-	passes(t, l, 3, noon, "ada", home, false)
+
+	allowed(t, l, 3, noon, "ada", home, false)
 
 	for i := range 20_000 {
-		if _, err := l.Begin(noon, fmt.Sprint("user", i), stranger(i), false); err != nil {
+		if _, err := l.Begin(noon, fmt.Sprint("user", i), address(i), false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -642,23 +647,23 @@ func TestAFloodOfKeysDrivesOutItself(t *testing.T) {
 		checkHeap(t, tab)
 	}
 
-	got := passes(t, l, 3, noon, "ada", home, false)
+	got := allowed(t, l, 3, noon, "ada", home, false)
 	if got != 0 {
-		t.Errorf("%d attempts pass: the flood drove out a budget that was used up", got)
+		t.Errorf("%d attempts allowed after the flood, want 0: the budget was used up", got)
 	}
 
-	// Those that are whole again go as others come, two for one.
+	// For each new budget, up to two full ones are dropped.
 	for i := range 600 {
-		passes(t, l, 1, noon.Add(4*time.Hour), fmt.Sprint("later", i), stranger(i), false)
+		allowed(t, l, 1, noon.Add(4*time.Hour), fmt.Sprint("later", i), address(i), false)
 	}
 
 	n := len(l.account.heap)
 	if n != 600 {
-		t.Errorf("%d accounts are held, want 600: the others are whole", n)
+		t.Errorf("%d accounts in the table, want 600: the others are full", n)
 	}
 }
 
-// TestTableStaysInOrder does to one table all that is done to tables, in any order.
+// TestTableStaysInOrder calls the methods of a table in random order.
 func TestTableStaysInOrder(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -671,12 +676,13 @@ func TestTableStaysInOrder(t *testing.T) {
 		case 0:
 			tab.giveBack(k)
 		case 1:
-			tab.forget(k)
+			tab.reset(k)
 		default:
 			tab.take(k, rnd.Int64N(int64(time.Minute)))
 		}
 
-		if checkHeap(t, tab); t.Failed() {
+		checkHeap(t, tab)
+		if t.Failed() {
 			return
 		}
 	}
@@ -689,27 +695,27 @@ func TestNew(t *testing.T) {
 		cfg  Config
 		want string
 	}{
-		{"all is well", Config{Pair: good, Account: good, Source: good}, ""},
-		{"nothing is set", Config{}, "Pair: Burst is 0"},
-		{"no account budget", Config{Pair: good, Source: good}, "Account: Burst is 0"},
-		{"no time", Config{Pair: good, Account: good, Source: Rate{Burst: 1}}, "Source: Every is 0s"},
-		{"time that runs back", Config{Pair: Rate{1, -1}, Account: good, Source: good}, "Pair: Every is -1ns"},
+		{"valid", Config{Pair: good, Account: good, Source: good}, ""},
+		{"empty", Config{}, "Pair: invalid Burst 0"},
+		{"no account budget", Config{Pair: good, Source: good}, "Account: invalid Burst 0"},
+		{"no interval", Config{Pair: good, Account: good, Source: Rate{Burst: 1}}, "Source: invalid Every 0s"},
+		{"negative interval", Config{Pair: Rate{1, -1}, Account: good, Source: good}, "Pair: invalid Every -1ns"},
 		{
-			"more than can be counted",
+			"overflow",
 			Config{Pair: Rate{1 << 40, time.Hour}, Account: good, Source: good},
-			"longer than can be counted",
+			"longer than 36 years",
 		},
-		{"negative room", Config{
+		{"negative size", Config{
 			Pair:    good,
 			Account: good,
 			Source:  good,
 			MaxKeys: -1,
-		}, "MaxKeys is -1"},
+		}, "invalid MaxKeys -1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := New(tc.cfg)
 			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
-				t.Errorf("New: %v, want %q", err, tc.want)
+				t.Errorf("New = %v, want %q", err, tc.want)
 			}
 		})
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Rate is a budget: Burst at once, and one more each Every.
+// Rate is the size of a budget: Burst at once, and one more after each Every.
 type Rate struct {
 	Burst int           // at least 1
 	Every time.Duration // above 0
@@ -15,60 +15,59 @@ type Rate struct {
 func (r Rate) check() error {
 	switch {
 	case r.Burst < 1:
-		return fmt.Errorf("Burst is %d; it must be at least 1", r.Burst)
+		return fmt.Errorf("invalid Burst %d: want at least 1", r.Burst)
 	case r.Every <= 0:
-		return fmt.Errorf("Every is %v; it must be above 0", r.Every)
+		return fmt.Errorf("invalid Every %v: want more than 0", r.Every)
 	case int64(r.Burst) > math.MaxInt64/8/int64(r.Every):
-		return fmt.Errorf("%d times %v is longer than can be counted; lower one", r.Burst, r.Every)
+		return fmt.Errorf("Burst %d times Every %v is longer than 36 years; lower one", r.Burst, r.Every)
 	}
 
 	return nil
 }
 
-// table holds one budget for each key by the generic cell rate algorithm: all that is
-// kept is the time at which the budget will be whole again, in nanoseconds. A key that
-// is not held has a whole budget. It is not safe for concurrent use.
+// table holds a budget for each key by the generic cell rate algorithm: it keeps only the time
+// at which the budget is full again, in nanoseconds. A key that is not in the table has a
+// full budget. It is not safe for concurrent use.
 //
-// The entries are a heap, the one that is whole soonest first. So those that are whole
-// already can be dropped as others come, and when the table is full the one that goes
-// is the one that has been used least: a flood of new keys drives out itself, and not
-// the budgets that are used up.
+// The entries are a heap, ordered by that time. Full budgets are dropped as others are added.
+// When the table is full, the least used budget is dropped, so a flood of new keys displaces
+// its own and not those that are used up.
 type table struct {
 	rate  Rate
-	max   int
+	limit int
 	heap  []entry
-	index map[key]int32 // where in heap
+	index map[key]int32 // position in heap
 }
 
 type entry struct {
-	whole int64
-	key   key
+	full int64
+	key  key
 }
 
-func newTable(r Rate, max int) *table {
-	return &table{rate: r, max: max, index: map[key]int32{}}
+func newTable(r Rate, limit int) *table {
+	return &table{rate: r, limit: limit, index: map[key]int32{}}
 }
 
-// wait returns how long it is until one can be taken; 0 means now.
+// wait returns the time until one can be taken; 0 means now.
 func (t *table) wait(k key, now int64) time.Duration {
 	i, ok := t.index[k]
 	if !ok {
 		return 0
 	}
 
-	room := int64(t.rate.Burst-1) * int64(t.rate.Every)
-	return max(0, time.Duration(t.heap[i].whole-now-room))
+	slack := int64(t.rate.Burst-1) * int64(t.rate.Every)
+	return max(0, time.Duration(t.heap[i].full-now-slack))
 }
 
-// take takes one. The caller has asked wait at the same time.
+// take takes one. The caller has called wait with the same time.
 func (t *table) take(k key, now int64) {
 	if i, ok := t.index[k]; ok {
-		t.heap[i].whole = max(t.heap[i].whole, now) + int64(t.rate.Every)
+		t.heap[i].full = max(t.heap[i].full, now) + int64(t.rate.Every)
 		t.down(int(i))
 		return
 	}
 
-	for n := 0; len(t.heap) > 0 && (len(t.heap) >= t.max || n < 2 && t.heap[0].whole <= now); n++ {
+	for n := 0; len(t.heap) > 0 && (len(t.heap) >= t.limit || n < 2 && t.heap[0].full <= now); n++ {
 		t.remove(0)
 	}
 
@@ -77,16 +76,16 @@ func (t *table) take(k key, now int64) {
 	t.up(len(t.heap) - 1)
 }
 
-// giveBack gives back one that was taken. What was forgotten meanwhile is whole.
+// giveBack gives back one that was taken. A budget that was dropped meanwhile is full.
 func (t *table) giveBack(k key) {
 	if i, ok := t.index[k]; ok {
-		t.heap[i].whole -= int64(t.rate.Every)
+		t.heap[i].full -= int64(t.rate.Every)
 		t.up(int(i))
 	}
 }
 
-// forget makes a budget whole.
-func (t *table) forget(k key) {
+// reset makes a budget full.
+func (t *table) reset(k key) {
 	if i, ok := t.index[k]; ok {
 		t.remove(int(i))
 	}
@@ -108,11 +107,11 @@ func (t *table) remove(i int) {
 	t.up(i)
 }
 
-// up moves entry i towards the front of the heap to where it belongs.
+// up moves entry i towards the front of the heap to its place.
 func (t *table) up(i int) {
 	for i > 0 {
 		parent := (i - 1) / 2
-		if t.heap[parent].whole <= t.heap[i].whole {
+		if t.heap[parent].full <= t.heap[i].full {
 			return
 		}
 
@@ -121,12 +120,12 @@ func (t *table) up(i int) {
 	}
 }
 
-// down moves entry i away from the front of the heap to where it belongs.
+// down moves entry i away from the front of the heap to its place.
 func (t *table) down(i int) {
 	for {
 		least := i
 		for _, c := range [2]int{2*i + 1, 2*i + 2} {
-			if c < len(t.heap) && t.heap[c].whole < t.heap[least].whole {
+			if c < len(t.heap) && t.heap[c].full < t.heap[least].full {
 				least = c
 			}
 		}
