@@ -1,12 +1,16 @@
-// Package audit keeps the record of what happened: logins, refusals with every
-// check that led to them, revocations and changes.
+// Package audit keeps the audit log: logins, refusals with each check, revocations and
+// changes.
 //
-// The record is append-only. An event of something that changes state is written in
-// the same step as the change, by the store that makes it, so neither is there
-// without the other. Refusals change nothing; Note queues them and they are written
-// together a moment later. A flood of refusals can neither slow down what is allowed
-// nor fill the disk: beyond a burst, so many are kept each second, and of the surplus the
-// record says how many are missing. The package never sees a secret and never decides.
+// The log is append-only. The event of a change is written by the store in the same
+// transaction as the change. Record queues other events, such as refusals, and Run
+// writes them a moment later.
+//
+// A flood of refusals neither slows down other requests nor fills the disk. Beyond a
+// burst, a limited number of events is kept each second, and the log says how many were
+// dropped.
+//
+// The package makes no decisions, and events contain no secrets: packages gate and
+// signin see to that.
 package audit
 
 import (
@@ -25,24 +29,24 @@ import (
 type Store interface {
 	// Append adds events in order. When it returns nil they are durable.
 	Append(ctx context.Context, events []jeton.Event) error
-	// Events returns at most limit events after seq, oldest first, that match the filter.
+	// Events returns the events that match the filter, oldest first.
 	Events(ctx context.Context, f Filter) ([]jeton.Event, error)
-	// Forget removes at most limit events from before the time and says how many it removed.
+	// Forget deletes at most limit events from before the time and returns how many.
 	Forget(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // Filter chooses events. Zero fields choose all.
 type Filter struct {
 	After   int64  // events with a greater Seq
-	Last    int    // when not 0: only so many, the newest, and After is ignored
-	Request string // events of one request
-	Limit   int    // at most so many; 0 means 1000
+	Last    int    // if not 0: only this many, the newest; After is ignored
+	Request string // ID of a request
+	Limit   int    // maximum number; 0 means 1000
 }
 
-// Outcome OK is what an event says when nothing was wrong.
+// OK is the outcome of an event that is not a refusal.
 const OK = "ok"
 
-// The actions that events name.
+// The actions of events.
 const (
 	Login           = "login"
 	Logout          = "logout"
@@ -78,47 +82,47 @@ const (
 	Reload          = "server.reload"
 )
 
-// Log is the record of one server.
+// Log is the audit log of one server.
 type Log struct {
 	store Store
 	slog  *slog.Logger
 	now   func() time.Time
 	keep  time.Duration
 
-	mu      sync.Mutex
-	waiting []jeton.Event
-	rooms   [kinds]room // each its own, so that a flood of one kind does not hide another
-	wake    chan struct{}
-	missing atomic.Int64 // events that found no room and that the record does not know of yet
-	lost    atomic.Int64 // all of them since the start
-	writing sync.Mutex   // held by flush, so that who reads the record waits for what is on its way
+	mu         sync.Mutex
+	waiting    []jeton.Event
+	buckets    [kinds]bucket // one per kind, so that a flood of one kind does not hide another
+	wake       chan struct{}
+	unreported atomic.Int64 // dropped events that the log does not mention yet
+	dropped    atomic.Int64 // all of them since the start
+	writing    sync.Mutex   // held by flush, so that a reader waits for a flush in progress
 }
 
-// room is how many events of a kind may be kept at once.
-type room struct {
+// bucket is a token bucket: how many events of a kind may be queued now.
+type bucket struct {
 	left   float64
-	filled time.Time // when it was last added to
+	filled time.Time // when left was last increased
 }
 
-func (r *room) take(now time.Time) bool {
-	// Times come slightly out of order. Going back with each would fill the room again and
-	// again; staying behind a clock that has really jumped back would never fill it.
-	since := now.Sub(r.filled)
+func (b *bucket) take(now time.Time) bool {
+	// Times are slightly out of order. Following each of them back would fill the bucket again
+	// and again; never following a clock that was set back would not fill it at all.
+	since := now.Sub(b.filled)
 	if since > 0 || since < -time.Minute {
-		r.left = min(burst, r.left+max(0, since.Seconds())*sustained)
-		r.filled = now
+		b.left = min(burst, b.left+max(0, since.Seconds())*sustained)
+		b.filled = now
 	}
 
-	if r.left < 1 {
+	if b.left < 1 {
 		return false
 	}
 
-	r.left--
+	b.left--
 
 	return true
 }
 
-// The kinds of event that are bounded apart.
+// The kinds of event that have a bucket each.
 const (
 	kindRefusal = iota
 	kindLogin
@@ -146,17 +150,16 @@ type Config struct {
 }
 
 const (
-	// burst is how many events of a kind are kept at once, and so how many may wait to be
-	// written: a megabyte or two.
+	// burst is how many events of a kind may be queued at once: a megabyte or two.
 	burst = 4096
-	// sustained is how many a second are kept beyond that: a few gigabytes in a
-	// month of uninterrupted flood.
+	// sustained is how many a second are kept beyond that: a few gigabytes in a month of
+	// uninterrupted flood.
 	sustained = 100
-	// together is how many events one commit carries, so that others get their turn.
-	together = 128
+	// maxBatch is how many events one commit contains, so that other writers get their turn.
+	maxBatch = 128
 )
 
-// New returns a record that writes once Run is called.
+// New returns a log that writes events while Run runs.
 func New(c Config) *Log {
 	l := &Log{
 		store: c.Store,
@@ -165,23 +168,26 @@ func New(c Config) *Log {
 		keep:  c.Keep,
 		wake:  make(chan struct{}, 1),
 	}
-	for i := range l.rooms {
-		l.rooms[i] = room{burst, c.Now()}
+
+	for i := range l.buckets {
+		l.buckets[i] = bucket{burst, c.Now()}
 	}
+
 	return l
 }
 
 // Record queues an event that changes nothing. It never waits.
 func (l *Log) Record(e jeton.Event) {
 	l.mu.Lock()
-	kept := l.rooms[kindOf(e)].take(e.Time)
+	kept := l.buckets[kindOf(e)].take(e.Time)
 	if kept {
 		l.waiting = append(l.waiting, e)
 	}
 
 	l.mu.Unlock()
+
 	if !kept {
-		l.lose(1)
+		l.drop(1)
 	}
 
 	select {
@@ -190,29 +196,29 @@ func (l *Log) Record(e jeton.Event) {
 	}
 }
 
-func (l *Log) lose(n int) {
-	l.missing.Add(int64(n))
-	l.lost.Add(int64(n))
+func (l *Log) drop(n int) {
+	l.unreported.Add(int64(n))
+	l.dropped.Add(int64(n))
 }
 
-// Dropped returns how many events found no room since the start. The record says so, too.
-func (l *Log) Dropped() int64 { return l.lost.Load() }
+// Dropped returns how many events were dropped since the start.
+func (l *Log) Dropped() int64 { return l.dropped.Load() }
 
-// Events returns the events that f chooses, oldest first, after writing down those
-// that still wait.
+// Events returns the events that match f, oldest first, after writing queued ones.
 func (l *Log) Events(ctx context.Context, f Filter) ([]jeton.Event, error) {
 	l.flush(ctx)
 	return l.store.Events(ctx, f)
 }
 
-// Run writes queued events until ctx ends, then writes the rest. Every hour it forgets what
-// is older than is kept.
+// Run writes queued events until ctx ends, then writes the rest. Every hour it deletes
+// events that are older than Config.Keep.
 func (l *Log) Run(ctx context.Context) error {
 	var forgetting sync.WaitGroup
 	defer forgetting.Wait()
 
-	forgetting.Go(func() { sweep.Loop(ctx, time.Hour, l.forget) }) // events do not wait for it
-	// A short wait lets refusals share a commit.
+	forgetting.Go(func() { sweep.Loop(ctx, time.Hour, l.forget) }) // does not delay events
+
+	// A short wait lets events share a commit.
 	const gather = 100 * time.Millisecond
 	for {
 		select {
@@ -222,7 +228,7 @@ func (l *Log) Run(ctx context.Context) error {
 		case <-l.wake:
 			pause := gather
 			if !l.flush(ctx) {
-				pause = time.Second // the log says once a second that the store is away
+				pause = time.Second // so that the error is logged once a second
 			}
 
 			select {
@@ -233,9 +239,9 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 }
 
-// flush writes what waits. Nobody who asked for it can end it early by going away: what
-// is on its way to the store may be written, and would be counted as missing. It reports
-// whether the store took all of it.
+// flush writes the queued events and reports whether the store has taken all of them. A
+// caller who goes away does not cancel it: the store might write a batch that is then
+// counted as dropped.
 func (l *Log) flush(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -247,26 +253,27 @@ func (l *Log) flush(ctx context.Context) bool {
 	batch := l.waiting
 	l.waiting = nil
 	l.mu.Unlock()
-	missing := l.missing.Swap(0)
+
+	missing := l.unreported.Swap(0)
 	if missing > 0 {
 		batch = append(batch, jeton.Event{
 			Time:    l.now(),
 			Action:  Missing,
 			Outcome: OK,
-			Reason:  fmt.Sprintf("%d events came faster than they are kept", missing),
+			Reason:  fmt.Sprintf("%d events were dropped: they came faster than they are kept", missing),
 		})
 	}
 
 	for len(batch) > 0 {
-		n := min(together, len(batch))
+		n := min(maxBatch, len(batch))
 		if err := l.store.Append(ctx, batch[:n]); err != nil {
-			if missing > 0 { // the line that says so was the last of the batch
+			if missing > 0 { // the event that says so is the last of the batch
 				batch = batch[:len(batch)-1]
-				l.missing.Add(missing)
+				l.unreported.Add(missing)
 			}
 
-			l.lose(len(batch))
-			l.slog.Error("audit events were not written", "count", len(batch), "error", err)
+			l.drop(len(batch))
+			l.slog.Error("audit events were not written and are lost", "count", len(batch), "error", err)
 
 			return false
 		}
@@ -278,10 +285,10 @@ func (l *Log) flush(ctx context.Context) bool {
 }
 
 func (l *Log) forget(ctx context.Context) {
-	err := sweep.Run(ctx, func(ctx context.Context, most int) (int, error) {
-		return l.store.Forget(ctx, l.now().Add(-l.keep), most)
+	err := sweep.Run(ctx, func(ctx context.Context, limit int) (int, error) {
+		return l.store.Forget(ctx, l.now().Add(-l.keep), limit)
 	})
 	if err != nil {
-		l.slog.Error("old audit events were not removed", "error", err)
+		l.slog.Error("old audit events were not deleted", "error", err)
 	}
 }

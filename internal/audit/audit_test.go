@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
-// memory is a store that can be slow, and fail, when a test says so.
+// memory is a store that blocks or fails when a test asks for it.
 type memory struct {
 	mu      sync.Mutex
 	events  []jeton.Event
@@ -27,7 +27,7 @@ type memory struct {
 	fail    error
 	block   chan struct{} // when not nil, Append waits until it is closed or ctx ends
 	entered chan struct{} // receives when Append waits
-	old     int           // what Forget finds
+	old     int           // events that Forget finds
 	forgets []time.Time
 }
 
@@ -80,14 +80,14 @@ func newLog(m *memory) *Log {
 	})
 }
 
-// run starts the log; the returned function ends it and waits.
+// run starts the log; stop ends it and waits.
 func run(t *testing.T, l *Log) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := l.Run(ctx); err != nil {
-			t.Errorf("Run: %v", err)
+			t.Errorf("Run = %v, want nil", err)
 		}
 	})
 
@@ -97,50 +97,48 @@ func run(t *testing.T, l *Log) (stop func()) {
 	return stop
 }
 
-func note(l *Log, from, to int) {
+func record(l *Log, from, to int) {
 	for i := from; i < to; i++ {
 		l.Record(jeton.Event{Time: noon, Action: Request, Target: fmt.Sprint(i)})
 	}
 }
 
-// check expects the events numbered from 0, in order, and how many the record says are missing.
-func (m *memory) check(t *testing.T, want, missing int) {
+// check expects the events numbered from 0, in order, and the number that the log reports as
+// dropped.
+func (m *memory) check(t *testing.T, want, dropped int) {
 	t.Helper()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	n, lost := 0, 0
+	written, reported := 0, 0
 	for _, e := range m.events {
 		if e.Action == Missing {
 			k := 0
-			if _, err := fmt.Sscanf(
-				e.Reason,
-				"%d ",
-				&k,
-			); err != nil || k == 0 || e.Outcome != OK || !e.Time.Equal(noon) {
-				t.Errorf("the event of what is missing is %+v", e)
+			_, err := fmt.Sscanf(e.Reason, "%d ", &k)
+			if err != nil || k == 0 || e.Outcome != OK || !e.Time.Equal(noon) {
+				t.Errorf("event of dropped events = %+v, want a number, OK, at noon", e)
 			}
 
-			lost += k
+			reported += k
 			continue
 		}
 
-		if e.Target != fmt.Sprint(n) {
-			t.Fatalf("event %d is %s", n, e.Target)
+		if e.Target != fmt.Sprint(written) {
+			t.Fatalf("event %d has target %s, want %d", written, e.Target, written)
 		}
 
-		n++
+		written++
 	}
 
-	if n != want || lost != missing {
-		t.Errorf("%d events are written and %d are said to be missing, want %d and %d", n, lost, want, missing)
+	if written != want || reported != dropped {
+		t.Errorf("%d events written and %d reported as dropped, want %d and %d", written, reported, want, dropped)
 	}
 }
 
-func TestWhatIsNotedIsWrittenInOrderTogether(t *testing.T) {
+func TestQueuedEventsAreWrittenInOrderInFewBatches(t *testing.T) {
 	m := &memory{}
 	l := newLog(m)
-	note(l, 0, 500)
+	record(l, 0, 500)
 	stop := run(t, l)
 
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -154,36 +152,36 @@ func TestWhatIsNotedIsWrittenInOrderTogether(t *testing.T) {
 	}
 
 	m.check(t, 500, 0)
-	want := (500 + together - 1) / together
+	want := (500 + maxBatch - 1) / maxBatch
 	if m.batches != want {
-		t.Errorf("what waited was written in %d steps, want %d", m.batches, want)
+		t.Errorf("500 events were written in %d batches, want %d", m.batches, want)
 	}
 
 	stop()
 }
 
-func TestTheRestIsWrittenAtTheEnd(t *testing.T) {
+func TestRunWritesTheRestWhenItEnds(t *testing.T) {
 	m := &memory{}
 	l := newLog(m)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	note(l, 0, 100)
+	record(l, 0, 100)
 
 	if err := l.Run(ctx); err != nil {
-		t.Errorf("Run: %v", err)
+		t.Errorf("Run = %v, want nil", err)
 	}
 
 	m.check(t, 100, 0)
 }
 
-func TestNoteNeverWaits(t *testing.T) {
+func TestRecordNeverBlocks(t *testing.T) {
 	m := &memory{block: make(chan struct{}), entered: make(chan struct{}, 16)}
 	l := newLog(m)
 	stop := run(t, l)
-	note(l, 0, 1)
-	<-m.entered // the store hangs with the first
+	record(l, 0, 1)
+	<-m.entered // the store blocks on the first
 
-	note(l, 1, burst)
+	record(l, 1, burst)
 
 	for range 1000 {
 		l.Record(jeton.Event{Time: noon, Target: "surplus"})
@@ -191,7 +189,7 @@ func TestNoteNeverWaits(t *testing.T) {
 
 	n := l.Dropped()
 	if n != 1000 {
-		t.Errorf("Lost = %d, want the 1000 that found no room", n)
+		t.Errorf("Dropped = %d, want the 1000 beyond the burst", n)
 	}
 
 	close(m.block)
@@ -199,7 +197,7 @@ func TestNoteNeverWaits(t *testing.T) {
 	m.check(t, burst, 1000)
 }
 
-func TestAFloodIsKeptInPartOnly(t *testing.T) {
+func TestOnlyPartOfAFloodIsKept(t *testing.T) {
 	l := newLog(&memory{})
 	flood := func(n int, at ...time.Duration) (kept int64) {
 		before := l.Dropped()
@@ -217,14 +215,14 @@ func TestAFloodIsKeptInPartOnly(t *testing.T) {
 		{"a burst", []time.Duration{0}, burst},
 		{"a second later", []time.Duration{time.Second}, sustained},
 		{
-			"at times that go a little back and forth",
+			"at times slightly out of order",
 			[]time.Duration{time.Second, 900 * time.Millisecond, time.Second, 0},
 			0,
 		},
-		{"half a second later, back and forth", []time.Duration{1500 * time.Millisecond, time.Second}, sustained / 2},
-		{"after the clock has jumped back", []time.Duration{-time.Hour}, 0},
-		{"a second after it has", []time.Duration{time.Second - time.Hour}, sustained},
-		{"after a long calm", []time.Duration{24 * time.Hour}, burst},
+		{"half a second later, out of order", []time.Duration{1500 * time.Millisecond, time.Second}, sustained / 2},
+		{"after the clock was set back", []time.Duration{-time.Hour}, 0},
+		{"a second after that", []time.Duration{time.Second - time.Hour}, sustained},
+		{"after a day", []time.Duration{24 * time.Hour}, burst},
 	} {
 		if kept := flood(2*burst, tc.at...); kept != tc.want {
 			t.Errorf("%s: %d of %d are kept, want %d", tc.name, kept, 2*burst, tc.want)
@@ -232,51 +230,51 @@ func TestAFloodIsKeptInPartOnly(t *testing.T) {
 	}
 }
 
-func TestWhatCouldNotBeWrittenIsAccountedFor(t *testing.T) {
+func TestEventsThatCouldNotBeWrittenAreReportedAsDropped(t *testing.T) {
 	m := &memory{fail: jeton.ErrUnavailable}
 	l := newLog(m)
-	l.lose(5)
+	l.drop(5)
 
-	for round := range 3 { // the store stays down; nothing is counted twice and nothing forgotten
-		for range together + 10 {
+	for round := range 3 { // the store stays down; each event is counted once
+		for range maxBatch + 10 {
 			l.Record(jeton.Event{Time: noon, Target: "lost"})
 		}
 
 		l.flush(t.Context())
-		n, want := l.Dropped(), int64(5+(together+10)*(round+1))
+		n, want := l.Dropped(), int64(5+(maxBatch+10)*(round+1))
 		if n != want {
-			t.Errorf("Lost = %d, want %d", n, want)
+			t.Errorf("Dropped = %d, want %d", n, want)
 		}
 	}
 
 	m.fail = nil
-	note(l, 0, 3)
+	record(l, 0, 3)
 	l.flush(t.Context())
-	m.check(t, 3, 35+3*together)
+	m.check(t, 3, 35+3*maxBatch)
 	l.flush(t.Context())
 
-	m.check(t, 3, 35+3*together)
+	m.check(t, 3, 35+3*maxBatch)
 }
 
-func TestEventsShowsWhatWasJustNoted(t *testing.T) {
+func TestEventsReturnsQueuedEvents(t *testing.T) {
 	m := &memory{}
 	l := newLog(m)
-	note(l, 0, 3)
+	record(l, 0, 3)
 	events, err := l.Events(t.Context(), Filter{})
 	if err != nil || len(events) != 3 {
-		t.Errorf("Events = %d events, %v, want the 3 that wait", len(events), err)
+		t.Errorf("Events = %d events, %v, want the 3 queued ones", len(events), err)
 	}
 
 	m.fail = jeton.ErrUnavailable
 	if _, err := l.Events(t.Context(), Filter{}); !errors.Is(err, jeton.ErrUnavailable) {
-		t.Errorf("Events of a store that is down: %v, want ErrUnavailable", err)
+		t.Errorf("Events of a store that is down = %v, want ErrUnavailable", err)
 	}
 }
 
-func TestAReaderWhoGoesAwayLosesNobodysEvents(t *testing.T) {
+func TestACancelledReaderDropsNoEvents(t *testing.T) {
 	m := &memory{block: make(chan struct{}), entered: make(chan struct{}, 1)}
 	l := newLog(m)
-	note(l, 0, 3)
+	record(l, 0, 3)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = l.Events(ctx, Filter{}) })
@@ -290,11 +288,11 @@ func TestAReaderWhoGoesAwayLosesNobodysEvents(t *testing.T) {
 	m.check(t, 3, 0)
 	n := l.Dropped()
 	if n != 0 {
-		t.Errorf("Lost = %d", n)
+		t.Errorf("Dropped = %d, want 0", n)
 	}
 }
 
-func TestManyNoteAtOnce(t *testing.T) {
+func TestConcurrentEventsAreWrittenOrReported(t *testing.T) {
 	m := &memory{}
 	l := newLog(m)
 	stop := run(t, l)
@@ -309,8 +307,7 @@ func TestManyNoteAtOnce(t *testing.T) {
 
 	wg.Wait()
 	stop()
-	lost := 0
-	written := 0
+	written, reported := 0, 0
 	for _, e := range m.events {
 		if e.Action != Missing {
 			written++
@@ -322,25 +319,25 @@ func TestManyNoteAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 
-		lost += k
+		reported += k
 	}
 
-	if written+lost != 32*300 {
-		t.Errorf("%d events are written and %d said to be missing, of %d", written, lost, 32*300)
+	if written+reported != 32*300 {
+		t.Errorf("%d events written and %d reported as dropped, want %d in total", written, reported, 32*300)
 	}
 }
 
-func TestForgettingTakesAllThatIsTooOld(t *testing.T) {
+func TestForgetDeletesAllOldEventsInBatches(t *testing.T) {
 	m := &memory{old: 1000}
 	newLog(m).forget(t.Context())
 
 	if m.old != 0 || len(m.forgets) < 2 {
-		t.Errorf("%d old events are left after %d steps, want none after several", m.old, len(m.forgets))
+		t.Errorf("%d old events are left after %d batches, want none after several", m.old, len(m.forgets))
 	}
 
 	for _, before := range m.forgets {
 		if !before.Equal(noon.Add(-time.Hour)) {
-			t.Errorf("asked to forget what is from before %v, want an hour ago", before)
+			t.Errorf("Forget was called with %v, want an hour ago", before)
 		}
 	}
 
@@ -365,14 +362,16 @@ func TestAFloodOfRefusalsDoesNotHideLogins(t *testing.T) {
 		Outcome: "bad_credential",
 		Actor:   "user:diane",
 	})
+
 	l.Record(jeton.Event{
 		Time:    noon,
 		Action:  Request,
 		Outcome: OK,
 		Actor:   "user:carl",
 	})
+
 	n := l.Dropped()
 	if n != 2*burst {
-		t.Errorf("Lost = %d, want the %d refusals beyond the burst and nothing else", n, 2*burst)
+		t.Errorf("Dropped = %d, want only the %d refusals beyond the burst", n, 2*burst)
 	}
 }
