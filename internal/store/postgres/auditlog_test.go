@@ -13,7 +13,7 @@ import (
 // does not end.
 func TestEventsAreNotReadBeforeEarlierNumbers(t *testing.T) {
 	url := emptied(t)
-	db := openImpatient(t, url, Config{Answer: time.Second})
+	db := openImpatient(t, url, Config{Answer: 3 * time.Second})
 
 	add := func(target string) {
 		t.Helper()
