@@ -89,10 +89,9 @@ func (n *node) publishOwn(found map[uint64][]change.Change) {
 // already. err is what the commit returned.
 func (n *node) commitAnswered(done committed, err error) {
 	event := commitLost
-	switch {
-	case err == nil:
+	if err == nil {
 		event = commitDone
-	case retryable(err):
+	} else if retryable(err) {
 		event = commitRefused
 	}
 
@@ -151,7 +150,12 @@ func (n *node) waitAcked(ctx context.Context, done committed) error {
 	}
 
 	if bound == 0 {
-		return n.pollIfLeased(ctx)
+		// No other node has a lease. The cache of this one may still hold what other steps of it
+		// have revoked whose answers are under way.
+		if n.bound > 0 {
+			return n.pollNow(ctx)
+		}
+		return nil
 	}
 
 	leases, cancel := context.WithDeadline(ctx, leasesEnd(done.at, bound))
@@ -174,15 +178,6 @@ func (n *node) waitAcked(ctx context.Context, done committed) error {
 	}
 
 	return nil
-}
-
-// pollIfLeased is what a step waits for when no other node has a lease. The cache of this one
-// may still hold what other steps of it have revoked whose answers are under way.
-func (n *node) pollIfLeased(ctx context.Context) error {
-	if n.bound == 0 {
-		return nil
-	}
-	return n.pollNow(ctx)
 }
 
 // waitForAcks returns nil when all holders of leases have acknowledged a step.

@@ -16,11 +16,14 @@ func (n *node) join(ctx context.Context) error {
 		return err
 	}
 
-	began := time.Now()
+	return n.registerFrom(ctx, time.Now())
+}
+
+// registerFrom registers the node and starts its lease. began is before the registration.
+func (n *node) registerFrom(ctx context.Context, began time.Time) error {
 	if err := n.register(ctx); err != nil {
 		return err
 	}
-
 	return n.startLease(ctx, began)
 }
 
@@ -42,10 +45,7 @@ func (n *node) rejoin(ctx context.Context, began time.Time, server string) error
 		return errors.New("the database was replaced or restored after this node started; restart the node")
 	}
 
-	if err := n.register(ctx); err != nil {
-		return fmt.Errorf("register the node again: %w", err)
-	}
-	if err := n.startLease(ctx, began); err != nil {
+	if err := n.registerFrom(ctx, began); err != nil {
 		return fmt.Errorf("register the node again: %w", err)
 	}
 
@@ -112,12 +112,6 @@ WHERE name IN ('id', 'epoch', 'copying')`
 	return id, err
 }
 
-// rememberDatabase notes on which database this node starts.
-func (n *node) rememberDatabase(ctx context.Context) (err error) {
-	n.databaseID, err = n.readDatabaseID(ctx)
-	return err
-}
-
 // keepMembership sends a heartbeat when it is due. Then it marks and removes other nodes that
 // have sent none, and changes that all nodes have applied.
 func (n *node) keepMembership(ctx context.Context) error {
@@ -125,8 +119,11 @@ func (n *node) keepMembership(ctx context.Context) error {
 		return nil
 	}
 
+	const heartbeat = `UPDATE nodes SET beat = beat + 1, heard = pg_snapshot_xmin($2::text::pg_snapshot)
+WHERE id = $1`
+
 	n.lastHeartbeat = time.Now()
-	if err := n.heartbeat(ctx); err != nil {
+	if err := n.exec(ctx, heartbeat, n.id, n.lastSnapshot); err != nil {
 		return fmt.Errorf("send a heartbeat: %w", err)
 	}
 	if err := n.removeDeadPeers(ctx); err != nil {
@@ -136,11 +133,11 @@ func (n *node) keepMembership(ctx context.Context) error {
 	return n.exec(ctx, "DELETE FROM changes WHERE xid < (SELECT heard FROM nodes ORDER BY heard LIMIT 1)")
 }
 
-func (n *node) heartbeat(ctx context.Context) error {
-	const update = `UPDATE nodes SET beat = beat + 1, heard = pg_snapshot_xmin($2::text::pg_snapshot)
-WHERE id = $1`
-	return n.exec(ctx, update, n.id, n.lastSnapshot)
-}
+// Another heartbeat in between makes these do nothing.
+const (
+	markPeerSQL   = "UPDATE nodes SET gone = TRUE WHERE id = $1 AND beat = $2 AND NOT gone"
+	removePeerSQL = "DELETE FROM nodes WHERE id = $1 AND beat = $2 AND gone"
+)
 
 func (n *node) removeDeadPeers(ctx context.Context) error {
 	peers, err := n.readPeers(ctx)
@@ -152,16 +149,10 @@ func (n *node) removeDeadPeers(ctx context.Context) error {
 	n.dropAcks()
 
 	for id, p := range peers {
-		var text string
-		switch p.overdue(time.Now(), n.db.c.deadAfter) {
-		case keepPeer:
+		text := p.overdue(time.Now(), n.db.c.deadAfter)
+		if text == "" {
 			continue
-		case markPeer:
-			text = "UPDATE nodes SET gone = TRUE WHERE id = $1 AND beat = $2 AND NOT gone"
-		case removePeer:
-			text = "DELETE FROM nodes WHERE id = $1 AND beat = $2 AND gone"
 		}
-
 		if err := n.exec(ctx, text, id, p.heartbeat); err != nil {
 			return err
 		}

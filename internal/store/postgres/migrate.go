@@ -16,14 +16,12 @@ import (
 // version has changed so that this one cannot work with it.
 func migrate(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 	return c.withSchema(ctx, settings, true, func(conn *pgx.Conn, list []Step) error {
-		return applyMissing(list, func(s Step) error {
-			if err := applyStep(ctx, c.Log, conn, s); err != nil {
-				return err
-			}
+		applied, err := applyMissing(list, func(s Step) error { return applyStep(ctx, c.Log, conn, s) })
+		for _, name := range applied {
+			c.Log.Info("database migrated", "step", name)
+		}
 
-			c.Log.Info("database migrated", "step", s.Name)
-			return nil
-		})
+		return err
 	})
 }
 
@@ -41,41 +39,39 @@ func Migrations(ctx context.Context, c Config) (list []Step, err error) {
 // Migrate applies the steps that are missing and returns their names. With try it rolls all of
 // them back again, to find out whether they would succeed.
 func Migrate(ctx context.Context, c Config, try bool) (applied []string, err error) {
-	err = c.migration(ctx, true, func(conn *pgx.Conn, list []Step) error {
+	c = c.withDefaults()
+	err = c.migration(ctx, true, func(conn *pgx.Conn, list []Step) (err error) {
 		if try {
 			applied, err = tryMissing(ctx, conn, list)
-			return err
+		} else {
+			applied, err = applyMissing(list, func(s Step) error { return applyStep(ctx, c.Log, conn, s) })
 		}
 
-		return applyMissing(list, func(s Step) error {
-			if err := applyStep(ctx, c.Log, conn, s); err != nil {
-				return err
-			}
-
-			applied = append(applied, s.Name)
-			return nil
-		})
+		return err
 	})
 
 	return applied, err
 }
 
-// applyMissing calls apply for each step that is not applied yet.
-func applyMissing(list []Step, apply func(Step) error) error {
+// applyMissing calls apply for each step that is not applied yet, and returns the names of those
+// that succeeded.
+func applyMissing(list []Step, apply func(Step) error) (applied []string, err error) {
 	for _, s := range list {
 		if s.Applied {
 			continue
 		}
 		if err := apply(s); err != nil {
-			return fmt.Errorf("migration %s: %w", s.Name, err)
+			return applied, fmt.Errorf("migration %s: %w", s.Name, err)
 		}
+
+		applied = append(applied, s.Name)
 	}
 
-	return nil
+	return applied, nil
 }
 
 // tryMissing applies the missing steps in a transaction, rolls it back, and returns their names.
-func tryMissing(ctx context.Context, conn *pgx.Conn, list []Step) (applied []string, err error) {
+func tryMissing(ctx context.Context, conn *pgx.Conn, list []Step) ([]string, error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return nil, err
@@ -87,16 +83,7 @@ func tryMissing(ctx context.Context, conn *pgx.Conn, list []Step) (applied []str
 		return nil, err
 	}
 
-	err = applyMissing(list, func(s Step) error {
-		if err := runStep(ctx, conn, s); err != nil {
-			return err
-		}
-
-		applied = append(applied, s.Name)
-		return nil
-	})
-
-	return applied, err
+	return applyMissing(list, func(s Step) error { return runStep(ctx, conn, s) })
 }
 
 func (c Config) migration(ctx context.Context, alone bool, do func(*pgx.Conn, []Step) error) error {

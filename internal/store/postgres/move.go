@@ -16,7 +16,7 @@ import (
 
 // Side is a database that is copied or restored, without a node. One goroutine uses it.
 type Side struct {
-	pool            *pgxpool.Pool
+	reader
 	log             *slog.Logger
 	maxHeartbeatAge time.Duration // of a node that is alive
 }
@@ -52,7 +52,7 @@ func (c Config) side(ctx context.Context) (*Side, error) {
 		return nil, err
 	}
 
-	s := &Side{pool: pool, log: c.Log, maxHeartbeatAge: maxHeartbeatAge}
+	s := &Side{reader: reader{pool}, log: c.Log, maxHeartbeatAge: maxHeartbeatAge}
 	if err := s.identify(ctx); err != nil {
 		s.pool.Close()
 		return nil, err
@@ -71,47 +71,36 @@ func (db *DB) claim(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error { return statements.Serve(ctx, conn{tx}) })
 }
 
+// reader reads a database.
+type reader struct{ pool *pgxpool.Pool }
+
 // Snapshot calls read with one consistent state. Nodes may go on writing.
 func (db *DB) Snapshot(ctx context.Context, read func(ctx context.Context, q statements.Queries) error) error {
-	return snapshotOf(ctx, db.pool, read)
+	return reader{db.pool}.Snapshot(ctx, read)
 }
 
 // Last returns the greatest number that a row of a table ever had, or 0.
 func (db *DB) Last(ctx context.Context, q statements.Queries, table, column string) (int64, error) {
-	return last(ctx, q, table, column)
+	return reader{}.Last(ctx, q, table, column)
 }
 
-// Snapshot calls read with one consistent state. Nodes may go on writing.
-func (s *Side) Snapshot(ctx context.Context, read func(ctx context.Context, q statements.Queries) error) error {
-	return snapshotOf(ctx, s.pool, read)
-}
-
-// Last is DB.Last.
-func (s *Side) Last(ctx context.Context, q statements.Queries, table, column string) (int64, error) {
-	return last(ctx, q, table, column)
-}
-
-func snapshotOf(
-	ctx context.Context,
-	pool *pgxpool.Pool,
-	read func(ctx context.Context, q statements.Queries) error,
-) error {
-	return pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{
-		IsoLevel:   pgx.RepeatableRead,
-		AccessMode: pgx.ReadOnly,
-	}, func(tx pgx.Tx) error {
-		const unlimited = `SELECT set_config('statement_timeout', '0', true),
+// Snapshot is DB.Snapshot.
+func (r reader) Snapshot(ctx context.Context, read func(ctx context.Context, q statements.Queries) error) error {
+	const unlimited = `SELECT set_config('statement_timeout', '0', true),
   set_config('idle_in_transaction_session_timeout', '0', true)`
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+
+	return pgx.BeginTxFunc(ctx, r.pool, options, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, unlimited); err != nil {
 			return err
 		}
-
 		return read(ctx, conn{tx})
 	})
 }
 
-// last also reads the sequence, which is not part of the snapshot: it may be ahead, never behind.
-func last(ctx context.Context, q statements.Queries, table, column string) (int64, error) {
+// Last is DB.Last. It also reads the sequence, which is not part of a snapshot: it may be ahead,
+// never behind.
+func (reader) Last(ctx context.Context, q statements.Queries, table, column string) (int64, error) {
 	const sequence = "SELECT COALESCE(pg_sequence_last_value(pg_get_serial_sequence($1, $2)::regclass), 0)"
 
 	var greatest, given int64
@@ -232,16 +221,16 @@ func (s *Side) Insert(ctx context.Context, tx statements.Conn, table string, col
 
 // Advance makes the next number of a table greater than number.
 func (s *Side) Advance(ctx context.Context, tx statements.Conn, table, column string, number int64) error {
-	current, err := last(ctx, tx, table, column)
+	current, err := s.Last(ctx, tx, table, column)
 	if err != nil {
 		return err
 	}
 
 	number = max(number, current)
-	switch number {
-	case 0:
+	if number == 0 {
 		return nil
-	case math.MaxInt64:
+	}
+	if number == math.MaxInt64 {
 		return fmt.Errorf("table %s: no number is left", table)
 	}
 

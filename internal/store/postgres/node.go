@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -78,7 +77,7 @@ func newNode(db *DB, settings *pgx.ConnConfig) *node {
 
 	return &node{
 		db:          db,
-		id:          newNodeID(),
+		id:          rand.Text(),
 		bound:       min(db.c.Staleness, MaxStaleness),
 		settings:    settings,
 		wakeUp:      make(chan struct{}, 1),
@@ -91,12 +90,6 @@ func newNode(db *DB, settings *pgx.ConnConfig) *node {
 }
 
 func newPendingPoll() *pendingPoll { return &pendingPoll{done: make(chan struct{})} }
-
-func newNodeID() string {
-	var b [12]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
-}
 
 // requestPoll asks for a poll that begins after now, and with notify for one at every other
 // node. All who ask before it begins share it.

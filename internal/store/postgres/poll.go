@@ -56,15 +56,15 @@ func (n *node) tryPoll(ctx context.Context, began time.Time, notify bool) error 
 		return fmt.Errorf("read changes: %w", err)
 	}
 
-	switch afterPoll(found, n.newConn, n.server) {
-	case refuse:
+	if found.standby {
 		return errors.New("the database has become a standby")
-	case registerAgain:
-		return n.rejoin(ctx, began, found.server)
-	case renewLease:
-		n.apply(found)
-		n.renewed.Store(&began)
 	}
+	if found.mustRegister(n.newConn, n.server) {
+		return n.rejoin(ctx, began, found.server)
+	}
+
+	n.apply(found)
+	n.renewed.Store(&began)
 
 	if err := n.acknowledge(ctx, found); err != nil {
 		return err

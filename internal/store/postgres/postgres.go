@@ -130,7 +130,8 @@ func (db *DB) open(ctx context.Context) error {
 	if err := db.claim(ctx); err != nil {
 		return err
 	}
-	if err := db.node.rememberDatabase(ctx); err != nil {
+	db.node.databaseID, err = db.node.readDatabaseID(ctx)
+	if err != nil {
 		return err
 	}
 

@@ -94,26 +94,11 @@ func acknowledged(nodes []string, acks map[string]snapshot, xid uint64) bool {
 	return true
 }
 
-// pollAction is what follows from what a poll has found.
-type pollAction int
-
-const (
-	renewLease    pollAction = iota // apply the changes
-	registerAgain                   // drop the cache
-	refuse                          // the database takes no writes
-)
-
-// afterPoll decides what follows from a poll. newConn: it is the first on its connection.
-// server: when the server started that the last poll reached.
-func afterPoll(r pollResult, newConn bool, server string) pollAction {
-	switch {
-	case r.standby:
-		return refuse
-	case newConn || !r.member || r.server != server:
-		return registerAgain
-	default:
-		return renewLease
-	}
+// mustRegister reports whether a poll has found that the node must drop its cache and register
+// again. newConn: it is the first poll on its connection. server: when the server started that
+// the last poll reached.
+func (r pollResult) mustRegister(newConn bool, server string) bool {
+	return newConn || !r.member || r.server != server
 }
 
 // stepState is what a node knows of a step of its own. The changes of a step that was
@@ -141,27 +126,27 @@ const (
 
 // on returns the next state of a step, and whether its changes are to be published now.
 func (s stepState) on(e stepEvent) (next stepState, publish bool) {
-	type edge struct {
-		state stepState
-		event stepEvent
-	}
+	t := stepTransitions[stepTransition{s, e}]
+	return t.next, t.publish
+}
 
-	switch (edge{s, e}) {
-	case edge{stepPending, foundByPoll}:
-		return stepPublished, true
-	case edge{stepPending, commitDone}:
-		return stepDone, true
-	case edge{stepPending, commitLost}:
-		return stepUnknown, false
-	case edge{stepPending, snapshotPassed}:
-		return stepPending, false
-	case edge{stepPublished, foundByPoll}, edge{stepPublished, snapshotPassed}:
-		return stepPublished, false
-	case edge{stepUnknown, foundByPoll}:
-		return stepDone, true
-	default:
-		return stepDone, false
-	}
+type stepTransition struct {
+	state stepState
+	event stepEvent
+}
+
+// stepTransitions lists the transitions. Any other ends the step without publishing.
+var stepTransitions = map[stepTransition]struct {
+	next    stepState
+	publish bool
+}{
+	{stepPending, foundByPoll}:      {stepPublished, true},
+	{stepPending, commitDone}:       {stepDone, true},
+	{stepPending, commitLost}:       {stepUnknown, false},
+	{stepPending, snapshotPassed}:   {stepPending, false},
+	{stepPublished, foundByPoll}:    {stepPublished, false},
+	{stepPublished, snapshotPassed}: {stepPublished, false},
+	{stepUnknown, foundByPoll}:      {stepDone, true},
 }
 
 // peer is how another node looked when its row last changed.
@@ -171,23 +156,15 @@ type peer struct {
 	since     time.Time
 }
 
-// peerAction is what is done about a node without heartbeats.
-type peerAction int
-
-const (
-	keepPeer peerAction = iota
-	markPeer
-	removePeer
-)
-
-// overdue decides what is done about a peer. Only the clock of the node that asks counts.
-func (p peer) overdue(now time.Time, limit time.Duration) peerAction {
-	switch {
-	case now.Sub(p.since) < limit:
-		return keepPeer
-	case p.marked:
-		return removePeer
-	default:
-		return markPeer
+// overdue returns the statement that marks a peer, or removes one that is marked, after that long
+// without a heartbeat. It returns "" before that. Only the clock of the node that asks counts.
+func (p peer) overdue(now time.Time, limit time.Duration) string {
+	if now.Sub(p.since) < limit {
+		return ""
 	}
+	if p.marked {
+		return removePeerSQL
+	}
+
+	return markPeerSQL
 }

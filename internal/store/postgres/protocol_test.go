@@ -57,24 +57,22 @@ func TestLeasesEnd(t *testing.T) {
 	}
 }
 
-func TestAfterPoll(t *testing.T) {
+func TestMustRegister(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		found   pollResult
 		newConn bool
-		want    pollAction
+		want    bool
 	}{
-		{"a member on the same server", pollResult{member: true, server: "a"}, false, renewLease},
-		{"a new connection", pollResult{member: true, server: "a"}, true, registerAgain},
-		{"marked, or not in the list", pollResult{server: "a"}, false, registerAgain},
-		{"another server", pollResult{member: true, server: "b"}, false, registerAgain},
-		{"a standby", pollResult{member: true, server: "a", standby: true}, false, refuse},
-		{"a standby on a new connection", pollResult{standby: true}, true, refuse},
+		{"a member on the same server", pollResult{member: true, server: "a"}, false, false},
+		{"a new connection", pollResult{member: true, server: "a"}, true, true},
+		{"marked, or not in the list", pollResult{server: "a"}, false, true},
+		{"another server", pollResult{member: true, server: "b"}, false, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := afterPoll(tc.found, tc.newConn, "a")
+			got := tc.found.mustRegister(tc.newConn, "a")
 			if got != tc.want {
-				t.Errorf("afterPoll(%+v, %v) = %v, want %v", tc.found, tc.newConn, got, tc.want)
+				t.Errorf("%+v.mustRegister(%v) = %v, want %v", tc.found, tc.newConn, got, tc.want)
 			}
 		})
 	}
@@ -108,19 +106,19 @@ func TestOverdue(t *testing.T) {
 		name   string
 		silent time.Duration
 		marked bool
-		want   peerAction
+		want   string
 	}{
-		{"just before the limit", limit - 1, false, keepPeer},
-		{"at the limit", limit, false, markPeer},
-		{"marked, just before the limit", limit - 1, true, keepPeer},
-		{"marked, at the limit", limit, true, removePeer},
+		{"just before the limit", limit - 1, false, ""},
+		{"at the limit", limit, false, markPeerSQL},
+		{"marked, just before the limit", limit - 1, true, ""},
+		{"marked, at the limit", limit, true, removePeerSQL},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			now := time.Now()
 			p := peer{marked: tc.marked, since: now.Add(-tc.silent)}
 			got := p.overdue(now, limit)
 			if got != tc.want {
-				t.Errorf("overdue after %v = %v, want %v", tc.silent, got, tc.want)
+				t.Errorf("overdue after %v = %q, want %q", tc.silent, got, tc.want)
 			}
 		})
 	}

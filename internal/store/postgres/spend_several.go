@@ -13,10 +13,11 @@ import (
 
 // spendSeveral answers uses of several budgets each, all of them or none, in one transaction.
 func (db *DB) spendSeveral(ctx context.Context, batch []*job) (retry []*job) {
-	var keys []countKey
+	var holders, budgets []int64
 	for _, j := range batch {
 		for _, b := range j.use.Budgets {
-			keys = append(keys, countKey{j.use.Holder, b.ID})
+			holders = append(holders, j.use.Holder)
+			budgets = append(budgets, b.ID)
 		}
 	}
 
@@ -24,7 +25,7 @@ func (db *DB) spendSeveral(ctx context.Context, batch []*job) (retry []*job) {
 	errs := make([]error, len(batch))
 	err := db.retrySpend(ctx, func(ctx context.Context) error {
 		return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
-			counts, err := lockCounts(ctx, tx, keys)
+			counts, err := lockCounts(ctx, tx, holders, budgets)
 			if err != nil {
 				return err
 			}
@@ -55,9 +56,8 @@ var errRetry = fmt.Errorf("%w: the holder is being removed", jeton.ErrUnavailabl
 
 // lockedCount is a count in a transaction that holds its row.
 type lockedCount struct {
-	used         int64
+	used         *int64 // nil when there is no row
 	changed      bool
-	exists       bool // there is a row
 	holderExists bool
 }
 
@@ -65,14 +65,14 @@ type lockedCount struct {
 func (j *job) take(counts map[countKey]*lockedCount) (left []int64, err error) {
 	for _, b := range j.use.Budgets {
 		c := counts[countKey{j.use.Holder, b.ID}]
-		switch {
-		case !c.holderExists:
+		if !c.holderExists {
 			return nil, jeton.ErrBadCredential
-		case !c.exists:
+		}
+		if c.used == nil {
 			return nil, errRetry
 		}
 
-		left = append(left, b.Max-c.used)
+		left = append(left, b.Max-*c.used)
 	}
 
 	if slices.Min(left) <= 0 {
@@ -81,9 +81,9 @@ func (j *job) take(counts map[countKey]*lockedCount) (left []int64, err error) {
 
 	for i, b := range j.use.Budgets {
 		c := counts[countKey{j.use.Holder, b.ID}]
-		c.used++
+		*c.used++
 		c.changed = true
-		left[i] = b.Max - c.used
+		left[i] = b.Max - *c.used
 	}
 
 	return left, nil
@@ -91,14 +91,7 @@ func (j *job) take(counts map[countKey]*lockedCount) (left []int64, err error) {
 
 // lockCounts inserts the counts that have no row yet, and locks all of them until the end of the
 // transaction.
-func lockCounts(ctx context.Context, tx pgx.Tx, keys []countKey) (map[countKey]*lockedCount, error) {
-	holders := make([]int64, len(keys))
-	budgets := make([]int64, len(keys))
-	for i, key := range keys {
-		holders[i] = key.holder
-		budgets[i] = key.budget
-	}
-
+func lockCounts(ctx context.Context, tx pgx.Tx, holders, budgets []int64) (map[countKey]*lockedCount, error) {
 	if _, err := tx.Exec(ctx, insertCountsSQL, holders, budgets); err != nil {
 		return nil, err
 	}
@@ -110,17 +103,10 @@ func lockCounts(ctx context.Context, tx pgx.Tx, keys []countKey) (map[countKey]*
 
 	counts := map[countKey]*lockedCount{}
 	var key countKey
-	var used *int64
-	var holderExists bool
+	var c lockedCount
 
-	_, err = pgx.ForEachRow(rows, []any{&key.holder, &key.budget, &used, &holderExists}, func() error {
-		c := &lockedCount{holderExists: holderExists}
-		if used != nil {
-			c.used = *used
-			c.exists = true
-		}
-
-		counts[key] = c
+	_, err = pgx.ForEachRow(rows, []any{&key.holder, &key.budget, &c.used, &c.holderExists}, func() error {
+		counts[key] = &lockedCount{used: c.used, holderExists: c.holderExists}
 		return nil
 	})
 
@@ -135,7 +121,7 @@ func writeCounts(ctx context.Context, tx pgx.Tx, counts map[countKey]*lockedCoun
 		if c.changed {
 			holders = append(holders, key.holder)
 			budgets = append(budgets, key.budget)
-			used = append(used, c.used)
+			used = append(used, *c.used)
 		}
 	}
 

@@ -58,33 +58,26 @@ func groupByCount(batch []*job) (groups []*countGroup, later []*job) {
 // which it found no count to take from need another: their count may have no row yet.
 func (db *DB) spendSingle(ctx context.Context, batch []*job) (retry []*job) {
 	groups, retry := groupByCount(batch)
-	results, err := db.takeUses(ctx, spendBatch, groups)
-	if err != nil {
-		answerGroups(groups, err)
-		return retry
-	}
-
-	var missed []*countGroup
-	for i, g := range groups {
-		if results[i].taken == 0 {
-			missed = append(missed, g)
-			continue
+	for _, text := range []string{spendBatch, firstUsesSQL} {
+		results, err := db.takeUses(ctx, text, groups)
+		if err != nil {
+			answerGroups(groups, err)
+			return retry
 		}
-		retry = append(retry, g.answer(results[i])...)
-	}
 
-	if len(missed) == 0 {
-		return retry
-	}
+		var missed []*countGroup
+		for i, g := range groups {
+			if results[i].taken == 0 && text == spendBatch {
+				missed = append(missed, g)
+			} else {
+				retry = append(retry, g.answer(results[i])...)
+			}
+		}
 
-	results, err = db.takeUses(ctx, firstUsesSQL, missed)
-	if err != nil {
-		answerGroups(missed, err)
-		return retry
-	}
-
-	for i, g := range missed {
-		retry = append(retry, g.answer(results[i])...)
+		if len(missed) == 0 {
+			return retry
+		}
+		groups = missed
 	}
 
 	return retry
