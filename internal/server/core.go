@@ -34,20 +34,20 @@ import (
 
 // core is everything behind the doors, on one data folder.
 type core struct {
-	folder   *folder
-	db       store
-	hasher   *password.Pool
-	accounts *account.Accounts
-	clients  *client.Clients
-	sessions *session.Sessions
-	counts   *count.Counts
-	keys     *keys.Ring
-	tokens   *token.Tokens
-	audit    *audit.Log
-	gate     *gate.Gate
-	logins   *signin.Logins
-	secret   keys.Secret
-	told     prometheus.Histogram
+	folder       *folder
+	db           store
+	hasher       *password.Pool
+	accounts     *account.Accounts
+	clients      *client.Clients
+	sessions     *session.Sessions
+	counts       *count.Counts
+	keys         *keys.Ring
+	tokens       *token.Tokens
+	audit        *audit.Log
+	gate         *gate.Gate
+	logins       *signin.Logins
+	secret       keys.Secret
+	invalidation prometheus.Histogram
 }
 
 // openCore takes hold of the data folder and opens what is in it.
@@ -67,8 +67,8 @@ func openCore(ctx context.Context, c Config, conf *config.Config) (*core, error)
 }
 
 func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err error) {
-	k.told = newTold()
-	k.db, err = openStore(ctx, c, conf, k.folder, func(d time.Duration) { k.told.Observe(d.Seconds()) })
+	k.invalidation = newInvalidationHistogram()
+	k.db, err = openStore(ctx, c, conf, k.folder, func(d time.Duration) { k.invalidation.Observe(d.Seconds()) })
 	if err != nil {
 		return err
 	}

@@ -61,21 +61,23 @@ func newMetrics(version string, k *core) *metrics {
 
 	shared, many := k.db.(*postgres.DB)
 	if many {
-		m.registry.MustRegister(k.told, database{shared.Stats})
+		m.registry.MustRegister(k.invalidation, database{shared.Stats})
 	}
 
 	return m
 }
 
-// newTold makes what counts how long ends take to be heard by all nodes.
-func newTold() prometheus.Histogram {
+// newInvalidationHistogram measures how long changes take to reach all nodes.
+func newInvalidationHistogram() prometheus.Histogram {
 	return prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "jeton_database_end_seconds", Help: "Time from the commit of an end (logout, revocation, change of a password) until no node judges from what was before it.",
+		Name: "jeton_database_end_seconds",
+		Help: "Time from the commit of a logout, revocation or changed password until no node uses a cached value " +
+			"from before.",
 		Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 10},
 	})
 }
 
-// databaseID tells how the database that nodes share stands, when it is asked.
+// database collects the state of the shared database.
 type database struct{ stats func() postgres.Stats }
 
 var (
@@ -87,13 +89,13 @@ var (
 	)
 	databaseAge = prometheus.NewDesc(
 		"jeton_database_heard_age_seconds",
-		"How old what this node judges from memory is; +Inf while it may judge nothing from memory.",
+		"Age of this node's lease, and so of its cache; +Inf while it has no lease and may not use its cache.",
 		nil,
 		nil,
 	)
 	databaseConns = prometheus.NewDesc(
 		"jeton_database_connections",
-		"Connections of this node's pool, by state. Two more, which hear of changes, are not in it.",
+		"Connections of this node's pool, by state. Two more, for the node protocol, are not counted.",
 		[]string{"state"},
 		nil,
 	)

@@ -40,14 +40,20 @@ type store interface {
 }
 
 // openStore opens the database that the configuration names: PostgreSQL, or SQLite in the
-// data folder. told hears how long the end of something took to be heard by every node.
-func openStore(ctx context.Context, c Config, conf *config.Config, f *folder, told func(time.Duration)) (store, error) {
+// data folder. invalidated is called with how long a change took to reach every node.
+func openStore(
+	ctx context.Context,
+	c Config,
+	conf *config.Config,
+	f *folder,
+	invalidated func(time.Duration),
+) (store, error) {
 	if conf.Database == nil {
 		return sqliteStore(sqlite.Open(ctx, sqlite.Config{Path: f.file(fileDB), Log: c.Log}))
 	}
 
 	shared := sharedDatabase(c, conf)
-	shared.OnInvalidated = told
+	shared.OnInvalidated = invalidated
 
 	return postgresStore(postgres.Open(ctx, shared))
 }
