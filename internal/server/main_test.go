@@ -8,6 +8,6 @@ import (
 )
 
 // shared is the PostgreSQL that the tests of this package share.
-var shared pgtest.Shared
+var shared = pgtest.Shared{NoSync: true}
 
 func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }

@@ -19,7 +19,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
-var shared pgtest.Shared
+var shared = pgtest.Shared{NoSync: true}
 
 func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
 

@@ -39,7 +39,8 @@ import "time"
 //   - Another server, after a failover, a restore or a crash, gives transaction numbers a
 //     second time: the last snapshot then seems to show what it does not. So the first
 //     poll on each connection drops the cache and registers the node again, and
-//     acknowledgements count only after a poll that began after the commit.
+//     acknowledgements count only after a poll that began after the commit. After a
+//     failover the list may lack a node: for a while, acknowledgements do not count.
 //   - A step that finds nothing left to revoke may follow another one, which still waits
 //     for its acknowledgements. So it writes a row without names, and waits as well. For
 //     the same reason a node applies rows of its own steps that a poll shows, although

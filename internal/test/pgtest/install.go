@@ -30,7 +30,7 @@ func programs() (string, error) {
 
 	file, err := exec.LookPath("initdb")
 	if err != nil {
-		return "", fmt.Errorf("%w: initdb is not installed: %w", ErrMissing, err)
+		return "", fmt.Errorf("%w: initdb is not installed", ErrMissing)
 	}
 
 	file, err = filepath.EvalSymlinks(file)
