@@ -23,7 +23,7 @@ func auditCommand() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "audit",
-		Short: "Show the record of logins, refusals and changes",
+		Short: "Show the audit log: logins, refusals and changes",
 		Args:  noArgs,
 		Example: `  jeton audit --last 20
   jeton audit --follow --json | jq .`,
@@ -33,7 +33,7 @@ func auditCommand() *cobra.Command {
 		if follow && ctl.offline {
 			return exit{
 				exitUnreachable,
-				"no server is up on this data folder, so nothing will come; leave --follow out to read what there is",
+				"no server is running on this data directory, so there are no new events; leave out --follow",
 			}
 		}
 
@@ -57,14 +57,14 @@ func auditCommand() *cobra.Command {
 	})
 
 	p.flags(c)
-	c.Flags().IntVar(&last, "last", 50, "how many events to begin with")
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with events as they come")
-	c.Flags().BoolVar(&asJSON, "json", false, "one JSON document a line")
+	c.Flags().IntVar(&last, "last", 50, "number of past events")
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "print new events as they occur")
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON document per line")
 
 	return c
 }
 
-// showEvents shows the events of a query and returns the number of the last.
+// showEvents shows the events of a query and returns the number of the last one.
 func showEvents(
 	ctx context.Context,
 	ctl *control,
@@ -116,10 +116,10 @@ func explainCommand() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "explain REQUEST_ID",
-		Short: "Tell why a request was refused or let through",
+		Short: "Show why a request was accepted or refused",
 		Args:  exactArgs("REQUEST_ID"),
-		Long: `Tell why a request was refused or let through: every check of the decision, with the
-value it looked at. The id is in the answer's X-Request-Id header and in the audit record.`,
+		Long: `Show why a request was accepted or refused: every check of the decision, with the value
+that it looked at. The id is in the response's X-Request-Id header and in the audit log.`,
 		Example: `  jeton explain 7d2kx0c4m9q1r8t5v3w6`,
 	}
 
@@ -159,7 +159,7 @@ func statusCommand() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:     "status",
-		Short:   "Tell whether a server is up on the data folder",
+		Short:   "Show whether a server is running on the data directory",
 		Args:    noArgs,
 		Example: `  jeton status`,
 	}
@@ -169,7 +169,7 @@ func statusCommand() *cobra.Command {
 			return err
 		}
 		if ctl.offline {
-			return exit{exitUnreachable, "no server is up on this data folder"}
+			return exit{exitUnreachable, "no server is running on this data directory"}
 		}
 
 		return out.print(c.OutOrStdout(), s, []string{

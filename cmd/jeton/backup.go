@@ -210,7 +210,7 @@ spent or revoked since is GOOD AGAIN.`,
 	}
 
 	c.RunE = func(c *cobra.Command, args []string) error {
-		conf, dir, err := p.both()
+		conf, dir, err := p.open()
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -24,9 +23,9 @@ import (
 func clientCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "client",
-		Short: "Manage software: add, list, key add, key retire, …",
-		Long: `Manage clients: software that proves itself with a key pair, or with a secret. Jeton keeps
-the public key; the private one stays with the client. The commands work with the server
+		Short: "Manage clients (software): add, list, key add, key retire, …",
+		Long: `Manage clients: software that authenticates with a key pair, or with a secret. Jeton stores
+the public key; the private key stays with the client. The commands work with the server
 running or stopped. Clients declared in the configuration file are changed only there.`,
 		Example: `  openssl genpkey -algorithm ed25519 -out reports.key
   openssl pkey -in reports.key -pubout -out reports.pub
@@ -59,11 +58,11 @@ func clientPath(name string, what ...string) string {
 	return path
 }
 
-// maxKeyInput bounds what is read in search of a key, in bytes.
+// maxKeyInput bounds the file of a key, in bytes.
 const maxKeyInput = 32 << 10
 
-// readKey reads a public key from a file, or from standard input ("-"). A key that is not
-// public does not leave this process.
+// readKey reads a public key from a file, or from standard input ("-"). A private key does not
+// leave this process.
 func readKey(stdin io.Reader, file string) (string, error) {
 	in := stdin
 	if file != "-" {
@@ -81,13 +80,14 @@ func readKey(stdin io.Reader, file string) (string, error) {
 		return "", fmt.Errorf("read key from %s: %w", file, err)
 	}
 	if len(text) > maxKeyInput {
-		return "", usage{fmt.Errorf("%s holds more than a key", file)}
+		return "", usage{fmt.Errorf("%s is over 32 KiB and holds more than a key", file)}
 	}
 
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
 			return "", usage{fmt.Errorf(
-				"%s holds a private key, which nobody but the client may have; this prints the public one:\n  openssl pkey -in %s -pubout",
+				"%s holds a private key, which only the client may have; print the public key with\n"+
+					"  openssl pkey -in %s -pubout",
 				file,
 				file,
 			)}
@@ -101,19 +101,19 @@ func readKey(stdin io.Reader, file string) (string, error) {
 	return string(bytes.TrimSpace(text)), nil
 }
 
-// keyFlags are what is said of a key beside its text.
+// keyFlags are the settings of a key.
 type keyFlags struct{ alg, kid, notBefore, notAfter string }
 
 func (k *keyFlags) flags(c *cobra.Command) {
-	c.Flags().StringVar(&k.kid, "kid", "", "name of the key; absent: the one in the key, or its thumbprint (RFC 7638)")
+	c.Flags().StringVar(&k.kid, "kid", "", "id of the key (default: the kid of a JWK, else the thumbprint of RFC 7638)")
 	c.Flags().StringVar(
 		&k.alg,
 		"alg",
 		"",
-		"algorithm that it signs with; absent: the one in the key, or EdDSA, ES256/384/512 or RS256 by its kind",
+		"signing algorithm (default: the alg of a JWK, else EdDSA, ES256/384/512 or RS256 by key type)",
 	)
-	c.Flags().StringVar(&k.notBefore, "not-before", "", "time it is valid from, as in 2026-03-01T12:00:00Z")
-	c.Flags().StringVar(&k.notAfter, "not-after", "", "time it is valid until")
+	c.Flags().StringVar(&k.notBefore, "not-before", "", "start of validity, such as 2026-03-01T12:00:00Z")
+	c.Flags().StringVar(&k.notAfter, "not-after", "", "end of validity")
 }
 
 func (k *keyFlags) request(text string) (in api.NewClientKey, err error) {
@@ -128,7 +128,7 @@ func (k *keyFlags) request(text string) (in api.NewClientKey, err error) {
 
 		*f.into, err = time.Parse(time.RFC3339, f.text)
 		if err != nil {
-			return in, usage{fmt.Errorf("--%s %q is not a time as in 2026-03-01T12:00:00Z", f.name, f.text)}
+			return in, usage{fmt.Errorf("invalid --%s %q: want a time such as 2026-03-01T12:00:00Z", f.name, f.text)}
 		}
 	}
 
@@ -145,8 +145,8 @@ func clientAdd() *cobra.Command {
 		Use:   "add NAME",
 		Short: "Add a client",
 		Args:  exactArgs("NAME"),
-		Long: `Add a client. With --secret it gets a secret, which is printed this once; prefer keys,
-where the client can sign.`,
+		Long: `Add a client. With --secret it gets a secret, which is printed only here. Prefer a key if
+the client can sign.`,
 		Example: `  jeton client add reports-job --key reports.pub --service reports --scope read
   jeton client add api-gateway --secret --introspect reports`,
 	}
@@ -196,7 +196,7 @@ where the client can sign.`,
 		&files,
 		"key",
 		nil,
-		"file with a public key, PEM or JWK; - reads standard input (may be repeated)",
+		"file with a public key, PEM or JWK; - is standard input (may be repeated)",
 	)
 	c.Flags().StringSliceVar(&in.Services, "service", nil, "service that it may have tokens for (may be repeated)")
 	c.Flags().StringSliceVar(&in.Scopes, "scope", nil, "scope that its tokens may have (may be repeated)")
@@ -207,7 +207,7 @@ where the client can sign.`,
 		nil,
 		"service whose tokens it may look up (may be repeated)",
 	)
-	c.Flags().BoolVar(&in.Secret, "secret", false, "make a secret for it and print it once")
+	c.Flags().BoolVar(&in.Secret, "secret", false, "make a secret and print it")
 
 	return c
 }
@@ -217,7 +217,7 @@ func printSecret(c *cobra.Command, text string) {
 		return
 	}
 	fmt.Fprintln(c.OutOrStdout(), text)
-	fmt.Fprintln(c.ErrOrStderr(), "This is its secret. It is shown this once; only a hash of it is kept.")
+	fmt.Fprintln(c.ErrOrStderr(), "This is the secret. It is shown only here; Jeton stores only its hash.")
 }
 
 func clientList() *cobra.Command {
@@ -241,7 +241,7 @@ func clientList() *cobra.Command {
 			rows = append(rows, []string{
 				k.Name,
 				stateOf(k),
-				provesBy(k),
+				credentials(k),
 				strings.Join(k.Services, ","),
 				strings.Join(k.Scopes, ","),
 				fromOf(k),
@@ -252,7 +252,7 @@ func clientList() *cobra.Command {
 		return out.print(c.OutOrStdout(), list, []string{
 			"NAME",
 			"STATE",
-			"PROVES BY",
+			"CREDENTIALS",
 			"SERVICES",
 			"SCOPES",
 			"FROM",
@@ -280,8 +280,8 @@ func fromOf(k jeton.Client) string {
 	return "added"
 }
 
-// provesBy says what a client can prove itself with.
-func provesBy(k jeton.Client) string {
+// credentials describes what a client can authenticate with.
+func credentials(k jeton.Client) string {
 	var ways []string
 
 	n := 0
@@ -292,7 +292,7 @@ func provesBy(k jeton.Client) string {
 	}
 
 	if n > 0 {
-		ways = append(ways, strconv.Itoa(n)+" keys")
+		ways = append(ways, plural(n, "key"))
 	}
 	if k.KeySource != "" {
 		ways = append(ways, "key source")
@@ -302,7 +302,7 @@ func provesBy(k jeton.Client) string {
 	}
 
 	if len(ways) == 0 {
-		return "nothing"
+		return "none"
 	}
 
 	return strings.Join(ways, ", ")
@@ -356,14 +356,14 @@ func showClient(w io.Writer, out *output, k jeton.Client) error {
 	}
 
 	facts := [][]string{
-		{
-			"state",
-			stateOf(k),
-		}, {"from", fromOf(k)}, {"since", when(k.Created)}, {"services", strings.Join(k.Services, ",")},
-		{
-			"scopes",
-			strings.Join(k.Scopes, ","),
-		}, {"introspects", strings.Join(k.Introspects, ",")}, {"secret", secret}, {"key source", k.KeySource},
+		{"state", stateOf(k)},
+		{"from", fromOf(k)},
+		{"since", when(k.Created)},
+		{"services", strings.Join(k.Services, ",")},
+		{"scopes", strings.Join(k.Scopes, ",")},
+		{"introspects", strings.Join(k.Introspects, ",")},
+		{"secret", secret},
+		{"key source", k.KeySource},
 	}
 	if err := out.print(w, nil, []string{"CLIENT", k.Name}, facts); err != nil {
 		return err
@@ -383,21 +383,13 @@ func showClient(w io.Writer, out *output, k jeton.Client) error {
 			key.ID,
 			key.Algorithm,
 			state,
-			bound(key.NotBefore),
-			bound(key.NotAfter),
+			orOpen(key.NotBefore),
+			orOpen(key.NotAfter),
 			when(key.Created),
 		})
 	}
 
 	return out.print(w, nil, []string{"KID", "ALG", "STATE", "NOT BEFORE", "NOT AFTER", "SINCE"}, rows)
-}
-
-// bound prints an end of a window.
-func bound(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return when(t)
 }
 
 func clientTerms() *cobra.Command {
@@ -406,11 +398,11 @@ func clientTerms() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "terms NAME",
-		Short: "Set what a client may have tokens for, from its next token on",
+		Short: "Set the services and scopes that a client may have tokens for",
 		Args:  exactArgs("NAME"),
-		Long: `Set what a client may have tokens for, from its next token on. A list that is named
-replaces the one that was; --scope '' leaves none. Tokens that are out keep what they were
-issued with: 'jeton client end-tokens' ends them.`,
+		Long: `Set the services and scopes that a client may have tokens for, beginning with its next
+token. A list replaces the current one; --scope '' removes all. Tokens issued before keep
+their scopes: 'jeton client end-tokens' revokes them.`,
 		Example: `  jeton client terms reports-job --service reports --scope read --scope write
   jeton client terms api-gateway --introspect ''`,
 	}
@@ -441,7 +433,7 @@ issued with: 'jeton client end-tokens' ends them.`,
 		}
 
 		if in == (api.ClientTerms{}) {
-			return usage{errors.New("name what it may with --service, --scope or --introspect")}
+			return usage{errors.New("give at least one of --service, --scope and --introspect")}
 		}
 		if err := ctl.call(ctx, http.MethodPut, clientPath(args[0], "terms"), in, nil); err != nil {
 			return named(err, "client "+args[0])
@@ -464,11 +456,11 @@ func clientDisable(disable bool) *cobra.Command {
 	var p place
 
 	use := "disable NAME"
-	short := "Keep a client from proving itself and end all its tokens"
+	short := "Disable a client and revoke all its tokens"
 	done := "disabled"
 	if !disable {
 		use = "enable NAME"
-		short = "Let a disabled client prove itself again"
+		short = "Enable a disabled client"
 		done = "enabled"
 	}
 
@@ -493,7 +485,7 @@ func clientDisable(disable bool) *cobra.Command {
 	return c
 }
 
-// ending is the query of a change that may end tokens, too.
+// ending is the query of a change that may revoke tokens, too.
 func ending(end bool) string {
 	if end {
 		return "?end_tokens=true"
@@ -501,7 +493,7 @@ func ending(end bool) string {
 	return ""
 }
 
-const endTokensHelp = "end all tokens of the client, too"
+const endTokensHelp = "also revoke all tokens of the client"
 
 func clientSecret() *cobra.Command {
 	var p place
@@ -509,10 +501,10 @@ func clientSecret() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "secret NAME",
-		Short: "Give a client a new secret and print it once, or remove it",
+		Short: "Replace the secret of a client and print the new one, or remove it",
 		Args:  exactArgs("NAME"),
-		Long: `Give a client a new secret and print it once; the old one is over at once. Tokens that are
-out stay good unless --end-tokens is given.`,
+		Long: `Give a client a new secret and print it only here; the old one is refused at once. Tokens
+issued before stay valid unless --end-tokens is given.`,
 		Example: `  jeton client secret api-gateway
   jeton client secret api-gateway --remove --end-tokens`,
 	}
@@ -538,7 +530,7 @@ out stay good unless --end-tokens is given.`,
 	})
 
 	p.flags(c)
-	c.Flags().BoolVar(&remove, "remove", false, "leave it without a secret")
+	c.Flags().BoolVar(&remove, "remove", false, "remove the secret")
 	c.Flags().BoolVar(&end, "end-tokens", false, endTokensHelp)
 
 	return c
@@ -549,7 +541,7 @@ func clientEndTokens() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:     "end-tokens NAME",
-		Short:   "End all tokens of a client; it may get new ones",
+		Short:   "Revoke all tokens of a client; it may request new ones",
 		Args:    exactArgs("NAME"),
 		Example: `  jeton client end-tokens reports-job`,
 	}
@@ -557,7 +549,7 @@ func clientEndTokens() *cobra.Command {
 		if err := ctl.call(ctx, http.MethodPost, clientPath(args[0], "end-tokens"), nil, nil); err != nil {
 			return named(err, "client "+args[0])
 		}
-		fmt.Fprintf(c.OutOrStdout(), "ended all tokens of client %s\n", args[0])
+		fmt.Fprintf(c.OutOrStdout(), "revoked all tokens of client %s\n", args[0])
 		return nil
 	})
 
@@ -578,15 +570,15 @@ func clientKey() *cobra.Command {
 
 func clientKeyAdd() *cobra.Command {
 	var p place
-	var said keyFlags
+	var settings keyFlags
 	var out output
 
 	c := &cobra.Command{
 		Use:   "add NAME FILE",
 		Short: "Register a public key",
 		Args:  exactArgs("NAME", "FILE"),
-		Long: `Register a public key: PEM or JWK, from a file or standard input (-). Keys that a client
-has stay good: add the new one, let the client sign with it, then retire the old one.`,
+		Long: `Register a public key: PEM or JWK, from a file or standard input (-). The client's other
+keys stay valid: add the new key, let the client sign with it, then retire the old one.`,
 		Example: `  openssl pkey -in reports.key -pubout | jeton client key add reports-job -
   jeton client key add reports-job new.pub --kid 2026-03 --not-before 2026-03-01T00:00:00Z`,
 	}
@@ -617,7 +609,7 @@ has stay good: add the new one, let the client sign with it, then retire the old
 		if err != nil {
 			return err
 		}
-		if in, err = said.request(text); err != nil {
+		if in, err = settings.request(text); err != nil {
 			return err
 		}
 
@@ -626,7 +618,7 @@ has stay good: add the new one, let the client sign with it, then retire the old
 
 	p.flags(c)
 	out.flags(c)
-	said.flags(c)
+	settings.flags(c)
 
 	return c
 }
@@ -637,10 +629,10 @@ func clientKeyRetire() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "retire NAME KID",
-		Short: "Keep a key from proving anything from now on",
+		Short: "Retire a client key",
 		Args:  exactArgs("NAME", "KID"),
-		Long: `Keep a key from proving anything from now on, for good. Tokens that are out stay good until
-they expire; where the key was stolen, end them with --end-tokens.`,
+		Long: `Retire a client key permanently: it no longer authenticates the client. Tokens issued
+before stay valid until they expire; if the key was stolen, revoke them with --end-tokens.`,
 		Example: `  jeton client key retire reports-job 2025-03
   jeton client key retire reports-job 2025-03 --end-tokens`,
 	}
@@ -670,7 +662,7 @@ func clientRemove() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:     "remove NAME",
-		Short:   "Remove a client and end all its tokens",
+		Short:   "Delete a client and revoke all its tokens",
 		Args:    exactArgs("NAME"),
 		Example: `  jeton client remove reports-job`,
 	}

@@ -13,11 +13,11 @@ import (
 func clientNewSecret() *cobra.Command {
 	return &cobra.Command{
 		Use:   "new-secret",
-		Short: "Make a secret for a client that a configuration file declares",
+		Short: "Make a secret for a client declared in the configuration file",
 		Args:  noArgs,
-		Long: `Make a secret for a client that a configuration file declares. The secret goes to standard
+		Long: `Make a secret for a client declared in the configuration file. The secret goes to standard
 output, for the client; its SHA-256 goes to standard error, for secret_hash in the file.
-No server hears of it.`,
+The command contacts no server.`,
 		Example: `  jeton client new-secret > ci.secret`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			text, err := secret.New(secret.Client, rand.Reader)

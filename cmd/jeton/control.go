@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -15,20 +14,22 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/server"
 )
 
-// control speaks to the operators' API: of the server that is up, or in this process
-// when none is.
+// control calls the API with the operator's authority: that of the running server, or in this
+// process if no server is running.
 type control struct {
 	http    *http.Client
 	end     func()
-	offline bool // no server is up; the data folder is held until end
+	offline bool // no server is running; the data directory is locked until end
 }
 
-// openControl finds the API of a data folder.
+// openControl opens the API of a data directory. A running server has its own configuration:
+// the file is read only for the directory, and may be invalid.
 func openControl(ctx context.Context, p *place) (*control, error) {
-	conf, dir, err := p.both()
+	dir, err := p.directory(config.DataDir(p.path(), os.LookupEnv))
 	if err != nil {
 		return nil, err
 	}
@@ -40,22 +41,28 @@ func openControl(ctx context.Context, p *place) (*control, error) {
 			return &control{http: &http.Client{Transport: dialing(dir)}, end: func() {}}, nil
 		}
 
-		log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-		handler, end, err := server.Offline(ctx, server.Config{
-			File:    conf,
-			DataDir: dir,
-			Version: version(),
-			Log:     log,
-		})
-		if err == nil {
-			return &control{http: &http.Client{Transport: inProcess{handler}}, end: end, offline: true}, nil
-		}
+		c, err := openOffline(ctx, p)
 
-		// A server that is starting or stopping holds the folder and does not answer.
-		if !errors.Is(err, server.ErrInUse) || time.Since(start) > patience {
-			return nil, err
+		// A server that is starting or stopping holds the directory and does not answer.
+		if err == nil || !errors.Is(err, server.ErrInUse) || time.Since(start) > patience {
+			return c, err
 		}
 	}
+}
+
+// openOffline runs the API in this process, with the lock of the data directory.
+func openOffline(ctx context.Context, p *place) (*control, error) {
+	conf, err := p.server()
+	if err != nil {
+		return nil, err
+	}
+
+	handler, end, err := server.Offline(ctx, conf)
+	if err != nil {
+		return nil, err
+	}
+
+	return &control{http: &http.Client{Transport: inProcess{handler}}, end: end, offline: true}, nil
 }
 
 func dialing(dir string) http.RoundTripper {
@@ -64,7 +71,8 @@ func dialing(dir string) http.RoundTripper {
 	}
 }
 
-// inProcess asks a handler without a connection. The answer is read while it is made.
+// inProcess calls a handler without a connection. The response can be read while it is
+// written.
 type inProcess struct{ handler http.Handler }
 
 func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -82,7 +90,7 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 			p := recover()
 			switch p {
 			case nil:
-			case http.ErrAbortHandler: // as a connection that is cut off
+			case http.ErrAbortHandler: // as a connection that is closed early
 				w.WriteHeader(http.StatusInternalServerError)
 				_ = to.CloseWithError(io.ErrUnexpectedEOF)
 			default:
@@ -96,12 +104,13 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	}()
 
 	answer := <-w.answer
-	answer.Request, answer.Body = r, &pipedBody{from, ended}
+	answer.Request = r
+	answer.Body = &pipedBody{from, ended}
 
 	return answer, nil
 }
 
-// piped is the answer of a handler on its way.
+// piped is the response that a handler is writing.
 type piped struct {
 	header http.Header
 	body   *io.PipeWriter
@@ -113,7 +122,7 @@ func (w *piped) Header() http.Header { return w.header }
 
 func (w *piped) WriteHeader(status int) {
 	if status < http.StatusOK {
-		return // there is more to come
+		return // an informational response
 	}
 
 	w.once.Do(func() {
@@ -134,7 +143,7 @@ func (w *piped) Write(b []byte) (int, error) {
 	return w.body.Write(b)
 }
 
-// pipedBody waits for the handler when it is closed: what it uses may end after that.
+// pipedBody waits for the handler when it is closed: only then may the store be closed.
 type pipedBody struct {
 	*io.PipeReader
 	ended chan struct{}
@@ -146,8 +155,8 @@ func (b *pipedBody) Close() error {
 	return err
 }
 
-// call asks the API. in and out may be nil. The error of a refusal is the outcome that
-// the server returned.
+// call calls the API. in and out may be nil. The error of a refusal is the outcome that the
+// server returned.
 func (c *control) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
@@ -168,7 +177,7 @@ func (c *control) call(ctx context.Context, method, path string, in, out any) er
 
 	answer, err := c.http.Do(r)
 	if err != nil {
-		return fmt.Errorf("%w: ask the server: %w", jeton.ErrUnavailable, err)
+		return fmt.Errorf("%w: call the server: %w", jeton.ErrUnavailable, err)
 	}
 	defer answer.Body.Close()
 
@@ -182,16 +191,16 @@ func (c *control) call(ctx context.Context, method, path string, in, out any) er
 	return json.NewDecoder(answer.Body).Decode(out)
 }
 
-// problem makes an error of a refusal.
+// problem returns the error of a refusal.
 func problem(answer *http.Response) error {
 	var p jeton.Problem
 	if err := json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(&p); err != nil {
-		return fmt.Errorf("the server answered %s", answer.Status)
+		return fmt.Errorf("got %s from the server", answer.Status)
 	}
 
 	kind := jeton.FromCode(p.Code)
 	if kind == nil {
-		return fmt.Errorf("%s (request %s; the server's log tells more)", p.Title, p.Request)
+		return fmt.Errorf("%s (request %s; see the server's log)", p.Title, p.Request)
 	}
 	if p.Detail != "" {
 		return jeton.WithDetail(kind, p.Detail)

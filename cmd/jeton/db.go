@@ -140,7 +140,7 @@ func databaseEnd(flag, text string, p *place) (server.End, error) {
 
 	switch {
 	case text == "config":
-		conf, dir, err := p.both()
+		conf, dir, err := p.open()
 		if err != nil {
 			return server.End{}, err
 		}
@@ -200,7 +200,7 @@ revoked since is GOOD AGAIN.`,
 	}
 
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		conf, dir, err := p.both()
+		conf, dir, err := p.open()
 		if err != nil {
 			return err
 		}

@@ -18,13 +18,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// keyCommand manages the private keys of software. Those of the server are 'jeton keys'.
+// keyCommand manages the private keys of clients. 'jeton keys' manages those of the server.
 func keyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "key",
-		Short: "Make and rotate the private key of software: new, rotate",
-		Long: `Make and rotate the private key that software proves itself by. The private key stays where
-it is made; the server gets the public one. ('jeton keys' is about the keys of the server.)`,
+		Short: "Make and rotate the private key of a client: new, rotate",
+		Long: `Make and rotate the private key of a client. The private key stays on this machine; the
+server gets the public key. ('jeton keys' manages the keys of the server.)`,
 		Example: `  jeton key new ci.key
   jeton client add ci --key ci.key.pub --service shop
   jeton login https://shop.example --as ci --key ci.key`,
@@ -35,10 +35,10 @@ it is made; the server gets the public one. ('jeton keys' is about the keys of t
 	return c
 }
 
-// keyAlgorithms are those that a new key can be for: what every server takes.
+// keyAlgorithms are the algorithms of a new key: those that every server accepts.
 var keyAlgorithms = []string{string(jose.EdDSA), string(jose.ES256), string(jose.RS256)}
 
-// newKey is what is told about a key that was made.
+// newKey describes a key that was made.
 type newKey struct {
 	File      string `json:"file"`
 	Public    string `json:"public_file"`
@@ -52,10 +52,10 @@ func keyNew() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "new FILE",
-		Short: "Make a private key, and FILE.pub with the public one",
+		Short: "Make a private key in FILE, and its public key in FILE.pub",
 		Args:  exactArgs("FILE"),
-		Long: `Make a private key: FILE gets it in PEM (PKCS #8), readable by its owner only, and FILE.pub
-the public one. A file that is there is not overwritten.`,
+		Long: `Make a private key in FILE (PEM, PKCS #8), readable by its owner only, and its public key
+in FILE.pub. Existing files are not overwritten.`,
 		Example: `  jeton key new ci.key
   jeton key new ci.key --alg ES256`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -94,7 +94,7 @@ the public one. A file that is there is not overwritten.`,
 func makeKey(file, alg string) (newKey, error) {
 	made := newKey{File: file, Public: file + ".pub", Algorithm: alg}
 	if !slices.Contains(keyAlgorithms, alg) {
-		return made, usage{fmt.Errorf("--alg is one of %s, not %q", strings.Join(keyAlgorithms, ", "), alg)}
+		return made, usage{fmt.Errorf("invalid --alg %q: want %s", alg, strings.Join(keyAlgorithms, ", "))}
 	}
 
 	k, err := jose.Generate(jose.Alg(alg))
@@ -118,11 +118,11 @@ func makeKey(file, alg string) (newKey, error) {
 	return made, nil
 }
 
-// writeNew writes a file that must not be there yet, and leaves none that is cut short.
+// writeNew creates a file, which must not exist, and leaves no incomplete one.
 func writeNew(path string, text []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
 	if errors.Is(err, fs.ErrExist) {
-		return jeton.WithDetail(jeton.ErrConflict, path+" is there already; name another file")
+		return jeton.WithDetail(jeton.ErrConflict, path+" exists; name another file")
 	}
 	if err != nil {
 		return err
@@ -143,17 +143,16 @@ func keyRotate() *cobra.Command {
 	var as, file string
 	c := &cobra.Command{
 		Use:   "rotate URL",
-		Short: "Make an identity prove itself by another key",
+		Short: "Rotate an identity's key",
 		Args:  exactArgs("URL"),
-		Long: `Make an identity prove itself by another key: the public key is registered at the issuer,
-proved by the old key and by the new one, a token is got with the new key, and only then
-does the identity use it. The old key stays good at the issuer until an operator retires
-it: 'jeton client key retire'.`,
+		Long: `Rotate an identity's key: register the new public key at the issuer, with proofs by the old
+and the new key, request a token with the new key, and only then use it. The old key stays
+valid at the issuer until an operator retires it: 'jeton client key retire'.`,
 		Example: `  jeton key new next.key
   jeton key rotate https://shop.example --as ci --key next.key`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if file == "" {
-				return usage{errors.New("which key is next? name its file with --key")}
+				return usage{errors.New("name the file of the new key with --key")}
 			}
 
 			return asIdentity(c.Context(), args[0], as, func(w *wallet.Wallet, id *wallet.Identity) error {
@@ -162,7 +161,7 @@ it: 'jeton client key retire'.`,
 				}
 				fmt.Fprintf(
 					c.OutOrStdout(),
-					"%s proves itself at %s by key %s now\n",
+					"%s now uses key %[3]s at %[2]s\n",
 					id.Name(),
 					id.Origin(),
 					oneLine(id.Info().KeyID),
@@ -178,7 +177,7 @@ it: 'jeton client key retire'.`,
 	return c
 }
 
-// asIdentity does something as the identity that acts at a URL.
+// asIdentity runs do with the identity that is chosen for a URL.
 func asIdentity(ctx context.Context, url, as string, do func(*wallet.Wallet, *wallet.Identity) error) error {
 	w, err := openWallet(false)
 	if err != nil {
@@ -199,7 +198,7 @@ func asIdentity(ctx context.Context, url, as string, do func(*wallet.Wallet, *wa
 	return do(w, id)
 }
 
-// printedToken is a token for a program, which asked for the secret in it.
+// printedToken is a token with its secret, as JSON.
 type printedToken struct {
 	Token     string    `json:"access_token"`
 	NotBefore time.Time `json:"not_before,omitzero"`
@@ -214,9 +213,10 @@ func tokenPrint() *cobra.Command {
 		Use:   "print URL",
 		Short: "Print the access token of an identity of the wallet",
 		Args:  exactArgs("URL"),
-		Long: `Print the access token of an identity that proves itself by a key, a new one when it is
-time for that, or the token that an identity was handed. Standard output gets the token
-alone; standard error says how long it is good, where that is known. Where 'jeton call' does, prefer it: it sends the token to the service only.`,
+		Long: `Print the access token of an identity with a key, renewed if it is due, or of an identity
+with a personal token. Standard output gets only the token; standard error says how long it
+is valid, if that is known. Prefer 'jeton call' where you can: it sends the token only to
+the service.`,
 		Example: `  jeton token print --as ci https://shop.example
   curl -H "Authorization: Bearer $(jeton token print --as ci https://shop.example)" https://shop.example/orders`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -236,10 +236,10 @@ alone; standard error says how long it is good, where that is known. Where 'jeto
 
 				fmt.Fprintln(c.OutOrStdout(), t.Text.Reveal())
 				if !t.Opens.IsZero() {
-					fmt.Fprintln(c.ErrOrStderr(), "good from", when(t.Opens))
+					fmt.Fprintln(c.ErrOrStderr(), "valid from", when(t.Opens))
 				}
 				if !t.Expires.IsZero() {
-					fmt.Fprintln(c.ErrOrStderr(), "good until", when(t.Expires))
+					fmt.Fprintln(c.ErrOrStderr(), "valid until", when(t.Expires))
 				}
 
 				return nil

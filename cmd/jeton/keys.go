@@ -17,11 +17,11 @@ func keysCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "keys",
 		Short: "Manage the keys that tokens are signed with: list, rotate, revoke",
-		Long: `Manage the keys that the server signs tokens with. It makes those that its configuration
-asks for when it starts, and rotates them on schedule: a key is published before it
-signs (next), signs (current), and checks what it has signed until that has expired
-(retired). The commands work with the server running or stopped; they need to be run by
-whoever may open its data folder.`,
+		Long: `Manage the keys that the server signs tokens with. The server makes the keys that its
+configuration needs and rotates them on schedule: a key is published before it signs
+(next), signs (current), and then verifies the tokens that it has signed until they have
+expired (retired). The commands work with the server running or stopped; run them as a
+user who may open its data directory.`,
 		Example: `  jeton keys list
   jeton keys rotate`,
 	}
@@ -77,11 +77,11 @@ func printKeys(c *cobra.Command, out *output, list []jeton.SigningKey) error {
 		"STATUS",
 		"SIGNS FROM",
 		"UNTIL",
-		"CHECKS UNTIL",
+		"VERIFIES UNTIL",
 	}, rows)
 }
 
-// orOpen shows an end that may not be known yet.
+// orOpen formats a time that may not be known yet.
 func orOpen(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -96,14 +96,15 @@ func keysRotate() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "rotate",
-		Short: "Make the keys that sign next",
+		Short: "Make the next signing keys",
 		Args:  noArgs,
-		Long: `Make the keys that sign next. They are published now and sign when everybody who caches
-the published keys has had time to see them; the ones before sign until then, and check
-for as long as a token that they have signed can live.
+		Long: `Make the next signing keys. They are published now, and sign when every cache of the
+published keys has expired. The current keys sign until then, and verify until their last
+token has expired.
 
-With --now they sign at once, and so does a key that was waiting: services that
-have cached the keys may refuse its tokens until they fetch them again.`,
+With --now the new keys sign at once, and so does a published key that was waiting:
+services that have cached the keys may refuse their tokens until they fetch the keys
+again.`,
 		Example: `  jeton keys rotate
   jeton keys rotate --alg ES256 --now`,
 	}
@@ -118,8 +119,8 @@ have cached the keys may refuse its tokens until they fetch them again.`,
 
 	p.flags(c)
 	out.flags(c)
-	c.Flags().StringVar(&in.Algorithm, "alg", "", "of this algorithm only: RS256, ES256 or EdDSA")
-	c.Flags().BoolVar(&in.Now, "now", false, "they sign at once")
+	c.Flags().StringVar(&in.Algorithm, "alg", "", "only for this algorithm: RS256, ES256 or EdDSA")
+	c.Flags().BoolVar(&in.Now, "now", false, "sign with them at once")
 
 	return c
 }
@@ -130,12 +131,11 @@ func keysRevoke() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "revoke KID",
-		Short: "Make a key neither sign nor check any more",
+		Short: "Revoke a signing key",
 		Args:  exactArgs("KID"),
-		Long: `Make a key neither sign nor check any more, at once: every token that it has signed is
-void. If it was the one that signs, another takes its place. It is no longer published;
-services that check tokens by themselves go on to accept it until they fetch the
-keys again.`,
+		Long: `Revoke a signing key at once: every token that it has signed is refused. If it was the
+current key, another one replaces it. It is no longer published; services that check tokens
+themselves accept it until they fetch the keys again.`,
 		Example: `  jeton keys revoke NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --reason 'a backup was stolen'`,
 	}
 
@@ -148,13 +148,13 @@ keys again.`,
 			return named(err, "key "+args[0])
 		}
 
-		fmt.Fprintf(c.OutOrStdout(), "revoked key %s; the tokens that it has signed are void\n", args[0])
+		fmt.Fprintf(c.OutOrStdout(), "revoked key %s and every token that it has signed\n", args[0])
 
 		return nil
 	})
 
 	p.flags(c)
-	c.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	c.Flags().StringVar(&reason, "reason", "", "reason, for the audit log")
 
 	return c
 }

@@ -1,8 +1,8 @@
 // Command jeton is the server, the gateway and the wallet in one program.
 //
-// Each command lives in a file of its own. A command reads its flags, calls the package
-// that does the work, and prints: tables for people, JSON with --output json. Results
-// go to standard output, everything else to standard error.
+// A command reads its flags, calls the package that does the work, and prints: tables on a
+// terminal, JSON with --output json. Results go to standard output, everything else to
+// standard error. Exit codes are stable; scripts may rely on them.
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -25,10 +26,12 @@ func main() {
 	os.Exit(run(called(os.Args), os.Environ()))
 }
 
-// called returns the arguments of the program. Other programs find their helper by its
-// name, which is a link to this one.
+// called returns the arguments of the program. Git and docker find their helper by its name,
+// which is a link to this program.
 func called(argv []string) []string {
-	name, args := strings.TrimSuffix(filepath.Base(argv[0]), ".exe"), argv[1:]
+	name := strings.TrimSuffix(filepath.Base(argv[0]), ".exe")
+	args := argv[1:]
+
 	switch name {
 	case "git-credential-jeton":
 		return append([]string{"credential", "git"}, args...)
@@ -39,7 +42,7 @@ func called(argv []string) []string {
 	}
 }
 
-// The exit codes, which scripts may rely on.
+// Exit codes.
 const (
 	exitOK          = 0
 	exitFailure     = 1
@@ -58,9 +61,11 @@ func run(args, _ []string) int {
 
 	// A second signal ends the program at once.
 	context.AfterFunc(ctx, stop)
+
 	root := newRoot()
 	root.SetArgs(args)
-	err := known(root, args)
+
+	err := checkCommand(root, args)
 	if err == nil {
 		err = root.ExecuteContext(ctx)
 	}
@@ -77,19 +82,19 @@ func run(args, _ []string) int {
 	return exitCode(err)
 }
 
-// known refuses a word that is no command of its group, for which cobra prints help and
-// reports success.
-func known(root *cobra.Command, args []string) error {
+// checkCommand refuses an unknown command of a group, for which cobra would print help and
+// report success.
+func checkCommand(root *cobra.Command, args []string) error {
 	group, rest, err := root.Find(args)
-	if err != nil || group == root || group.Runnable() || len(rest) == 0 || strings.HasPrefix(
-		rest[0],
-		"-",
-	) || rest[0] == "help" {
-		return nil // the others are judged when they are executed
+	if err != nil || group == root || group.Runnable() {
+		return nil // cobra checks these
+	}
+	if len(rest) == 0 || strings.HasPrefix(rest[0], "-") || rest[0] == "help" {
+		return nil
 	}
 
 	text := fmt.Sprintf("%s has no command %q", group.CommandPath(), rest[0])
-	group.SuggestionsMinimumDistance = 2 // as cobra has it at the root
+	group.SuggestionsMinimumDistance = 2 // as at the root
 	near := group.SuggestionsFor(rest[0])
 	if len(near) > 0 {
 		text += "; did you mean " + strings.Join(near, " or ") + "?"
@@ -103,7 +108,7 @@ type usage struct{ error }
 
 func (u usage) Unwrap() error { return u.error }
 
-// exit is an error that ends the program with a code of its own; its text may be empty.
+// exit is an error with an exit code of its own; its text may be empty.
 type exit struct {
 	code int
 	text string
@@ -119,25 +124,19 @@ func exitCode(err error) int {
 		return e.code
 	case errors.As(err, &u):
 		return exitUsage
-	case errors.Is(err, jeton.ErrInvalid), errors.Is(err, jeton.ErrMediaType), errors.Is(err, jeton.ErrTooLarge):
+	case isAny(err, jeton.ErrInvalid, jeton.ErrMediaType, jeton.ErrTooLarge):
 		return exitUsage
 	case errors.Is(err, jeton.ErrTooMany):
 		return exitTooMany
-	case errors.Is(
-		err,
-		jeton.ErrForbidden,
-	), errors.Is(err, jeton.ErrSpent), errors.Is(err, jeton.ErrRelogin), errors.Is(err, jeton.ErrSessionsFull):
+	case isAny(err, jeton.ErrForbidden, jeton.ErrSpent, jeton.ErrRelogin, jeton.ErrSessionsFull):
 		return exitDenied
-	case errors.Is(
-		err,
-		jeton.ErrNoCredential,
-	), errors.Is(err, jeton.ErrBadCredential), errors.Is(err, jeton.ErrExpired):
+	case isAny(err, jeton.ErrNoCredential, jeton.ErrBadCredential, jeton.ErrExpired):
 		return exitLogin
 	case errors.Is(err, jeton.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, jeton.ErrConflict), errors.Is(err, jeton.ErrDeclared):
+	case isAny(err, jeton.ErrConflict, jeton.ErrDeclared):
 		return exitConflict
-	case errors.Is(err, jeton.ErrUnavailable), errors.Is(err, jeton.ErrBusy), errors.Is(err, jeton.ErrUpstream):
+	case isAny(err, jeton.ErrUnavailable, jeton.ErrBusy, jeton.ErrUpstream):
 		return exitUnreachable
 	case strings.HasPrefix(err.Error(), "unknown command"):
 		return exitUsage
@@ -146,12 +145,17 @@ func exitCode(err error) int {
 	return exitFailure
 }
 
+// isAny reports whether err is one of the targets.
+func isAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
+}
+
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "jeton",
 		Short: "Prove who is calling, decide whether they may, and count how often",
 		Long: `Jeton proves who is calling a service, decides whether they may, and counts how often.
-One program is the server, the gateway in front of services, and the wallet of the caller.`,
+One program is the server, the gateway in front of services, and the caller's wallet.`,
 		Example: `  jeton demo
   jeton serve --config jeton.yaml`,
 		SilenceErrors: true,
@@ -163,10 +167,11 @@ One program is the server, the gateway in front of services, and the wallet of t
 		return usage{fmt.Errorf("%w; see '%s --help'", err, c.CommandPath())}
 	})
 
-	root.AddGroup(&cobra.Group{
-		ID:    "server",
-		Title: "Server:",
-	}, &cobra.Group{ID: "operate", Title: "Operators:"}, &cobra.Group{ID: "wallet", Title: "Wallet:"})
+	root.AddGroup(
+		&cobra.Group{ID: "server", Title: "Server:"},
+		&cobra.Group{ID: "operate", Title: "Operators:"},
+		&cobra.Group{ID: "wallet", Title: "Wallet:"},
+	)
 
 	for group, commands := range map[string][]*cobra.Command{
 		"server": {serveCommand(), demoCommand(), configCommand(), routesCommand(), hashPasswordCommand()},
@@ -197,7 +202,7 @@ One program is the server, the gateway in front of services, and the wallet of t
 	return root
 }
 
-// noArgs refuses arguments with an error that says what was not understood.
+// noArgs refuses arguments.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usage{fmt.Errorf(
@@ -210,7 +215,7 @@ func noArgs(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// exactArgs asks for arguments by name.
+// exactArgs requires the named arguments.
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != len(names) {
@@ -225,7 +230,7 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// version is what the build says of itself.
+// version returns the version of the build.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {

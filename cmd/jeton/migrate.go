@@ -153,7 +153,7 @@ func migrating(c *cobra.Command, try bool, done string) *cobra.Command {
 
 // server is how a command reaches the database of a server without being one.
 func (p *place) server() (server.Config, error) {
-	conf, dir, err := p.both()
+	conf, dir, err := p.open()
 	return server.Config{
 		File:    conf,
 		DataDir: dir,

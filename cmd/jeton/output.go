@@ -15,7 +15,7 @@ import (
 type output struct{ format string }
 
 func (o *output) flags(c *cobra.Command) {
-	c.Flags().StringVarP(&o.format, "output", "o", "table", "table for people, json for programs")
+	c.Flags().StringVarP(&o.format, "output", "o", "table", "table, or json for programs")
 }
 
 func (o *output) json() (bool, error) {
@@ -26,10 +26,10 @@ func (o *output) json() (bool, error) {
 		return false, nil
 	}
 
-	return false, usage{fmt.Errorf("--output is table or json, not %q", o.format)}
+	return false, usage{fmt.Errorf("invalid --output %q: want table or json", o.format)}
 }
 
-// print prints a result as JSON, or as a table: a row of headings and rows of cells.
+// print prints a result as JSON, or as a table of rows under headings.
 func (o *output) print(w io.Writer, result any, headings []string, rows [][]string) error {
 	asJSON, err := o.json()
 	if err != nil {
@@ -58,7 +58,8 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// oneLine keeps what a stranger chose from moving the cursor of a terminal.
+// oneLine replaces control characters, so that text from outside cannot move the cursor of a
+// terminal.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
@@ -66,6 +67,14 @@ func oneLine(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// plural formats a number of things: "1 session", "2 sessions".
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func when(t time.Time) string {

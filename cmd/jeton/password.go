@@ -16,8 +16,8 @@ import (
 	"golang.org/x/term"
 )
 
-// passwordSource is where a command takes a password from. There is no flag for the
-// password itself: it would stand in the list of processes.
+// passwordSource is where a command reads a password from. There is no flag for the password
+// itself: it would be visible in the list of processes.
 type passwordSource struct {
 	stdin bool
 	file  string
@@ -28,8 +28,7 @@ func (s *passwordSource) flags(c *cobra.Command) {
 	c.Flags().StringVar(&s.file, "password-file", "", "read the password from a file")
 }
 
-// tokenSource is where a command takes a token from that somebody made. There is no flag for
-// the token itself.
+// tokenSource is where a command reads a token from. There is no flag for the token itself.
 type tokenSource struct {
 	stdin bool
 	file  string
@@ -40,17 +39,18 @@ func (s *tokenSource) flags(c *cobra.Command) {
 		&s.stdin,
 		"token-stdin",
 		false,
-		"read a token that somebody made from standard input, and prove itself by it",
+		"read a personal token from standard input, and use it as the identity's credential",
 	)
-	c.Flags().StringVar(&s.file, "token-file", "", "read such a token from a file")
+	c.Flags().StringVar(&s.file, "token-file", "", "read a personal token from a file")
 }
 
 func (s *tokenSource) given() bool { return s.stdin || s.file != "" }
 
-// read returns the token: from the file, from standard input, or by asking. Blanks and ends
-// of lines around it are cut off.
+// read returns the token: from the file, from standard input, or by asking. White space around
+// it is removed.
 func (s *tokenSource) read(c *cobra.Command, prompt string) (jeton.Secret, error) {
-	const most = 16 << 10
+	const limit = 16 << 10
+
 	var in io.Reader
 	switch {
 	case s.stdin && s.file != "":
@@ -65,29 +65,29 @@ func (s *tokenSource) read(c *cobra.Command, prompt string) (jeton.Secret, error
 		defer f.Close()
 		in = f
 	case !term.IsTerminal(int(os.Stdin.Fd())):
-		return jeton.Secret{}, usage{errors.New("there is no terminal to ask for the token: use --token-stdin or --token-file")}
+		return jeton.Secret{}, usage{errors.New("no terminal to ask for the token: use --token-stdin or --token-file")}
 	default:
 		return ask(prompt)
 	}
 
-	b, err := io.ReadAll(io.LimitReader(in, most+1))
+	b, err := io.ReadAll(io.LimitReader(in, limit+1))
 	if err != nil {
 		return jeton.Secret{}, fmt.Errorf("read token: %w", err)
 	}
 
 	text := strings.TrimSpace(string(b))
-	if text == "" || len(b) > most {
-		return jeton.Secret{}, usage{errors.New("there is no token in what was given, or more than one")}
+	if text == "" || len(b) > limit {
+		return jeton.Secret{}, usage{errors.New("the input holds no token, or more than one")}
 	}
 
 	return jeton.NewSecret(text), nil
 }
 
-// maxPasswordInput bounds what is read in search of a password, in bytes.
+// maxPasswordInput bounds the input that holds a password, in bytes.
 const maxPasswordInput = 4 << 10
 
-// read returns the password: from the file, from standard input, or by asking. One last
-// end of line is cut off; everything else counts.
+// read returns the password: from the file, from standard input, or by asking. One end of line
+// at the end is removed; everything else counts.
 func (s *passwordSource) read(c *cobra.Command, prompt string, twice bool) (jeton.Secret, error) {
 	switch {
 	case s.stdin && s.file != "":
@@ -104,7 +104,7 @@ func (s *passwordSource) read(c *cobra.Command, prompt string, twice bool) (jeto
 	}
 
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return jeton.Secret{}, usage{errors.New("there is no terminal to ask for the password: use --password-stdin or --password-file")}
+		return jeton.Secret{}, usage{errors.New("no terminal to ask for the password: use --password-stdin or --password-file")}
 	}
 
 	first, err := ask(prompt)
@@ -112,7 +112,7 @@ func (s *passwordSource) read(c *cobra.Command, prompt string, twice bool) (jeto
 		return first, err
 	}
 
-	second, err := ask("The same again")
+	second, err := ask("Again")
 	if err != nil {
 		return second, err
 	}
@@ -129,7 +129,7 @@ func readPassword(r io.Reader, from string) (jeton.Secret, error) {
 		return jeton.Secret{}, fmt.Errorf("read password from %s: %w", from, err)
 	}
 	if len(b) > maxPasswordInput {
-		return jeton.Secret{}, fmt.Errorf("%s holds more than a password", from)
+		return jeton.Secret{}, fmt.Errorf("%s is over 4 KiB and holds more than a password", from)
 	}
 
 	text := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
@@ -152,7 +152,7 @@ func ask(prompt string) (jeton.Secret, error) {
 	return jeton.NewSecret(string(b)), nil
 }
 
-// confirm asks a question that is answered by yes or no.
+// confirm asks a question that is answered with y or n.
 func confirm(in io.Reader, question string) bool {
 	fmt.Fprint(os.Stderr, question+" [y/N] ")
 	line, _ := bufio.NewReader(in).ReadString('\n')
@@ -200,7 +200,7 @@ func hashOnce(ctx context.Context, secret jeton.Secret) (phc string, err error) 
 	return phc, err
 }
 
-// withPool lends a pool for a single password.
+// withPool runs use with a pool for a single password.
 func withPool(ctx context.Context, use func(ctx context.Context, pool *password.Pool) error) error {
 	pool, err := password.New(password.Config{Workers: 1, Queue: 1})
 	if err != nil {

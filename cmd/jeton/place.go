@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// place is where a server's configuration and data are: the flags that every command
-// about a server takes.
+// place is where a server's configuration and data are: the flags of every command about a
+// server.
 type place struct {
 	config  string
 	dataDir string
@@ -24,13 +24,13 @@ func (p *place) flags(c *cobra.Command) {
 		&p.config,
 		"config",
 		"",
-		"configuration file (JETON_CONFIG; else /etc/jeton/jeton.yaml if it is there; else the built-in default)",
+		"configuration file (JETON_CONFIG; else /etc/jeton/jeton.yaml if it exists; else the built-in default)",
 	)
 	c.Flags().StringVar(
 		&p.dataDir,
 		"data-dir",
 		"",
-		"data folder (JETON_DATA_DIR; else data_dir of the file; else a folder of the user)",
+		"data directory (JETON_DATA_DIR; else data_dir of the file; else a directory of the user)",
 	)
 }
 
@@ -43,8 +43,8 @@ func (p *place) load() (*config.Config, error) {
 	return config.Load(path, os.LookupEnv)
 }
 
-// path finds the configuration file. The working folder is not looked into: a server
-// started in a hostile place must not read what lies there.
+// path returns the path of the configuration file, or "". It does not look into the working
+// directory: a server started in a hostile directory must not read a file there.
 func (p *place) path() string {
 	if p.config != "" {
 		return p.config
@@ -70,9 +70,10 @@ func (p *place) path() string {
 	return ""
 }
 
-// folder finds the data folder: flag, environment, file, the service manager's, the user's.
-func (p *place) folder(conf *config.Config) (string, error) {
-	for _, dir := range []string{p.dataDir, os.Getenv("JETON_DATA_DIR"), conf.DataDir, os.Getenv("STATE_DIRECTORY")} {
+// directory returns the data directory: the flag's, the environment's, the file's, the
+// service manager's, or the user's.
+func (p *place) directory(ofFile string) (string, error) {
+	for _, dir := range []string{p.dataDir, os.Getenv("JETON_DATA_DIR"), ofFile, os.Getenv("STATE_DIRECTORY")} {
 		if dir != "" {
 			return filepath.Abs(dir)
 		}
@@ -85,19 +86,19 @@ func (p *place) folder(conf *config.Config) (string, error) {
 
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("no data folder: name one with --data-dir: %w", err)
+		return "", fmt.Errorf("no data directory: name one with --data-dir: %w", err)
 	}
 
 	return filepath.Join(home, ".local", "share", "jeton", "server"), nil
 }
 
-// both loads the configuration and finds the data folder.
-func (p *place) both() (*config.Config, string, error) {
+// open loads the configuration and finds the data directory.
+func (p *place) open() (*config.Config, string, error) {
 	conf, err := p.load()
 	if err != nil {
 		return nil, "", err
 	}
 
-	dir, err := p.folder(conf)
+	dir, err := p.directory(conf.DataDir)
 	return conf, dir, err
 }

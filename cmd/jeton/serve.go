@@ -25,9 +25,9 @@ func serveCommand() *cobra.Command {
 		Short: "Run the server and its gateway",
 		Long: `Run the server and its gateway until SIGTERM or Ctrl-C.
 
-Without a configuration file one service answers on https://127.0.0.1:8443 with a
-certificate made on first start. SIGHUP reads the configuration and the certificates
-again; a file with a fault in it is refused and the running configuration stays.`,
+Without a configuration file one service listens on https://127.0.0.1:8443, with a
+self-signed certificate. SIGHUP reloads the configuration and the certificates; an invalid
+file is refused, and the running configuration stays.`,
 		Example: `  jeton serve
   jeton serve --config jeton.yaml --data-dir /var/lib/jeton`,
 		Args: noArgs,
@@ -40,20 +40,20 @@ again; a file with a fault in it is refused and the running configuration stays.
 }
 
 func serve(ctx context.Context, p *place, out io.Writer) error {
-	conf, dir, err := p.both()
+	conf, dir, err := p.open()
 	if err != nil {
 		return err
 	}
 
 	log := logger(conf.Log)
 	if os.Getenv("GOGC") == "" {
-		// The heap of a server is small and its garbage is of requests: collecting it half as
-		// often costs a few megabytes and gives a few percent of a processor back.
+		// The heap is small and most garbage comes from requests: collecting half as often
+		// costs a few megabytes and saves a few percent of a processor.
 		debug.SetGCPercent(200)
 	}
 
 	for _, name := range config.UnknownEnv(os.Environ()) {
-		log.Warn("environment variable is not one of ours", "name", name)
+		log.Warn("unknown environment variable", "name", name)
 	}
 
 	c := server.Config{
@@ -76,8 +76,8 @@ func serve(ctx context.Context, p *place, out io.Writer) error {
 	return s.Run(ctx)
 }
 
-// hasher is the command of the process that hashes passwords: this program again, and on
-// Linux this very file, whatever an upgrade has put in its place meanwhile.
+// hasher is the command of the process that hashes passwords: this program, and on Linux this
+// very file, even if an upgrade has replaced it meanwhile.
 func hasher() []string {
 	if runtime.GOOS == "linux" {
 		return []string{"/proc/self/exe", "hasher"}
@@ -117,14 +117,14 @@ func reloadOnHangup(ctx context.Context, s *server.Server, log *slog.Logger) {
 				return
 			case <-hangup:
 				if err := s.Reload(ctx); err != nil {
-					log.Error("configuration was refused; the running one stays", "error", err.Error())
+					log.Error("invalid configuration; the running one stays", "error", err.Error())
 				}
 			}
 		}
 	}()
 }
 
-// greet tells a person where to go from here.
+// greet prints where the server listens.
 func greet(out io.Writer, s server.Started) {
 	if s.Database != "" {
 		fmt.Fprintf(out, "jeton is up, with its data in the database %s and its files in %s\n", s.Database, s.DataDir)
@@ -154,7 +154,8 @@ func greet(out io.Writer, s server.Started) {
 	if s.NoUsers {
 		fmt.Fprintf(
 			out,
-			"Nobody can log in yet. Make the first admin, in another terminal:\n  jeton user add admin --group admin --data-dir %s\n",
+			"There are no users yet. Add the first admin, in another terminal:\n"+
+				"  jeton user add admin --group admin --data-dir %s\n",
 			s.DataDir,
 		)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 func sessionCommand() *cobra.Command {
-	c := &cobra.Command{Use: "session", Short: "List and end logins", Example: `  jeton session list --user diane`}
+	c := &cobra.Command{Use: "session", Short: "List and end sessions", Example: `  jeton session list --user diane`}
 	c.AddCommand(sessionList(), sessionEnd())
 	return c
 }
@@ -26,7 +26,7 @@ func sessionList() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:     "list",
-		Short:   "List logins, newest first",
+		Short:   "List sessions, newest first",
 		Args:    noArgs,
 		Example: `  jeton session list --user diane`,
 	}
@@ -64,7 +64,7 @@ func sessionList() *cobra.Command {
 
 	p.flags(c)
 	out.flags(c)
-	c.Flags().StringVar(&user, "user", "", "of this person")
+	c.Flags().StringVar(&user, "user", "", "of this user")
 	c.Flags().StringVar(&service, "service", "", "at this service")
 
 	return c
@@ -76,7 +76,7 @@ func sessionEnd() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "end [ID]",
-		Short: "End one login, or all of a person or service",
+		Short: "End one session, or all sessions of a user or service",
 		Example: `  jeton session end s_06f3k2
   jeton session end --user diane --service shop`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -96,7 +96,7 @@ func sessionEnd() *cobra.Command {
 	})
 
 	p.flags(c)
-	c.Flags().StringVar(&user, "user", "", "of this person")
+	c.Flags().StringVar(&user, "user", "", "of this user")
 	c.Flags().StringVar(&service, "service", "", "at this service")
 
 	return c
@@ -108,10 +108,10 @@ func endSessions(ctx context.Context, c *cobra.Command, ctl *control, which url.
 		return err
 	}
 	if ended.Ended == 0 {
-		return jeton.WithDetail(jeton.ErrNotFound, "no such session is open")
+		return jeton.WithDetail(jeton.ErrNotFound, "there is no such session")
 	}
 
-	fmt.Fprintf(c.OutOrStdout(), "ended %d sessions\n", ended.Ended)
+	fmt.Fprintf(c.OutOrStdout(), "ended %s\n", plural(ended.Ended, "session"))
 
 	return nil
 }

@@ -29,10 +29,11 @@ func tokenList() *cobra.Command {
 	var client, user string
 
 	c := &cobra.Command{
-		Use:     "list",
-		Short:   "List the tokens that are kept, newest first",
-		Args:    noArgs,
-		Long:    "List the tokens that are kept, newest first: opaque ones and all that are counted. Signed tokens that nobody counts are kept nowhere.",
+		Use:   "list",
+		Short: "List stored tokens, newest first",
+		Args:  noArgs,
+		Long: `List stored tokens, newest first: opaque tokens, and all tokens that are counted. Signed
+tokens that are not counted are not stored.`,
 		Example: `  jeton token list --client ci`,
 	}
 
@@ -62,11 +63,11 @@ func tokenList() *cobra.Command {
 		return out.print(c.OutOrStdout(), list, []string{
 			"ACCESSOR",
 			"FORMAT",
-			"OF",
-			"FOR",
+			"OWNER",
+			"SERVICES",
 			"SCOPES",
-			"GOOD FROM",
-			"ENDS",
+			"VALID FROM",
+			"EXPIRES",
 			"USES LEFT",
 		}, rows)
 	})
@@ -74,7 +75,7 @@ func tokenList() *cobra.Command {
 	p.flags(c)
 	out.flags(c)
 	c.Flags().StringVar(&client, "client", "", "of this client")
-	c.Flags().StringVar(&user, "user", "", "of this person")
+	c.Flags().StringVar(&user, "user", "", "of this user")
 
 	return c
 }
@@ -84,7 +85,7 @@ func tokenRevoke() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:     "revoke ACCESSOR",
-		Short:   "End one token, by its accessor (the jti of a signed token)",
+		Short:   "Revoke a token by its accessor (the jti of a signed token)",
 		Example: `  jeton token revoke t_06h03tp9e1xyq4jgdbkdrx8`,
 		Args:    exactArgs("ACCESSOR"),
 	}

@@ -24,24 +24,24 @@ func tokenCreate() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "create NAME",
-		Short: "Make a personal token, and print it this once",
-		Long: `Make a personal token for a user or a client, and print it this once: its SHA-256 alone is
-kept. It opens the services that it names, as Bearer, as the password of Basic with any
-name, or as the name of Basic with any password. It ends by itself (--expires).
+		Short: "Create a personal token and print it",
+		Long: `Create a personal token for a user or a client and print it. It is printed only here: Jeton
+stores only its SHA-256. The services that it names accept it as Bearer, as the password of
+Basic with any name, and as the name of Basic with any password. It expires (--expires).
 
-The token alone goes to standard output, so that a script can take it; what it is good for
-goes to standard error.`,
+Standard output gets only the token, for scripts; standard error says what it is valid for.`,
 		Example: `  jeton token create nightly --user diane --service reports --expires 12h --max-uses 3
   jeton token create agent --parent t_06h03tp9e1xyq4jgdbkdrx8 --service reports --allow "GET /reports/*" --expires 10m`,
 		Args: exactArgs("NAME"),
 	}
 
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		in.Name, in.Expires = args[0], time.Now().Add(expires)
+		in.Name = args[0]
+		in.Expires = time.Now().Add(expires)
 		if notBefore != "" {
 			at, err := time.Parse(time.RFC3339, notBefore)
 			if err != nil {
-				return usage{errors.New("--not-before is a time such as 2026-12-01T08:00:00Z")}
+				return usage{errors.New("invalid --not-before: want a time such as 2026-12-01T08:00:00Z")}
 			}
 			in.NotBefore = at
 		}
@@ -57,46 +57,46 @@ goes to standard error.`,
 			return err
 		}
 
-		return printMade(c, out, made)
+		return printCreated(c, out, made)
 	})
 
 	p.flags(c)
 	out.flags(c)
 	f := c.Flags()
-	f.StringVar(&in.User, "user", "", "person whose token it is")
-	f.StringVar(&in.Client, "client", "", "client whose token it is")
+	f.StringVar(&in.User, "user", "", "user who owns the token")
+	f.StringVar(&in.Client, "client", "", "client that owns the token")
 
 	f.StringVar(
 		&in.Parent,
 		"parent",
 		"",
-		"accessor of the token that it is made of: it is never wider, and ends with it",
+		"accessor of the token that it derives from: never with more rights, and revoked with it",
 	)
-	f.StringSliceVar(&in.Services, "service", nil, "service that it opens (may be repeated)")
-	f.StringSliceVar(&in.Scopes, "scope", nil, "scope that it has (may be repeated)")
+	f.StringSliceVar(&in.Services, "service", nil, "service that accepts it (may be repeated)")
+	f.StringSliceVar(&in.Scopes, "scope", nil, "scope of the token (may be repeated)")
 	f.StringArrayVar(
 		&in.Allows,
 		"allow",
 		nil,
-		`method and path that it is good for, as in "GET /reports/*" (may be repeated; default: all)`,
+		`method and path that it is valid for, such as "GET /reports/*" (may be repeated; default: all)`,
 	)
 	f.StringSliceVar(
 		&in.Networks,
 		"from",
 		nil,
-		"address or CIDR that it may come from (may be repeated; default: everywhere)",
+		"address or CIDR that it is accepted from (may be repeated; default: all)",
 	)
 
-	f.Int64Var(&in.MaxUses, "max-uses", 0, "how many requests it is good for (default: no limit)")
-	f.StringVar(&notBefore, "not-before", "", "when it begins to be good (RFC 3339; default: now)")
-	f.DurationVar(&expires, "expires", 0, "how long it is good, as in 30m or 720h (required)")
+	f.Int64Var(&in.MaxUses, "max-uses", 0, "number of requests that it is valid for (default: no limit)")
+	f.StringVar(&notBefore, "not-before", "", "start of validity (RFC 3339; default: now)")
+	f.DurationVar(&expires, "expires", 0, "lifetime, such as 30m or 720h (required)")
 	_ = c.MarkFlagRequired("expires")
 	_ = c.MarkFlagRequired("service")
 
 	return c
 }
 
-// ownerOf takes the owner of a token from the one that it is to be made of.
+// ownerOf sets the owner of a new token to that of its parent.
 func ownerOf(ctx context.Context, ctl *control, in *api.NewToken) error {
 	var parent jeton.Token
 	if err := ctl.call(ctx, http.MethodGet, "/api/v1/tokens/"+url.PathEscape(in.Parent), nil, &parent); err != nil {
@@ -107,8 +107,8 @@ func ownerOf(ctx context.Context, ctl *control, in *api.NewToken) error {
 	return nil
 }
 
-// printMade shows a token this once.
-func printMade(c *cobra.Command, out output, made api.MadeToken) error {
+// printCreated prints a new token with its secret.
+func printCreated(c *cobra.Command, out output, made api.MadeToken) error {
 	asJSON, err := out.json()
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func printMade(c *cobra.Command, out output, made api.MadeToken) error {
 
 	fmt.Fprintf(
 		c.ErrOrStderr(),
-		"token %s of %s%s for %s, %s, until %s; it is shown this once:\n",
+		"token %s of %s%s for %s, %s, until %s; it is shown only here:\n",
 		made.Accessor,
 		made.User,
 		made.Client,
@@ -143,7 +143,7 @@ func tokenShow() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:     "show ACCESSOR",
-		Short:   "Show what a token is good for",
+		Short:   "Show a token and its terms",
 		Args:    exactArgs("ACCESSOR"),
 		Example: `  jeton token show t_06h03tp9e1xyq4jgdbkdrx8`,
 	}
@@ -154,27 +154,21 @@ func tokenShow() *cobra.Command {
 		}
 
 		rows := [][]string{
-			{
-				"accessor",
-				t.Accessor,
-			}, {
-				"name",
-				t.Name,
-			}, {
-				"owner",
-				t.User + t.Client,
-			}, {"kind", t.Kind + ", " + t.Format}, {"services", strings.Join(t.Audience, " ")},
-			{
-				"scopes",
-				strings.Join(t.Scopes, " "),
-			}, {"allows", strings.Join(t.Allows, ", ")}, {"networks", strings.Join(t.Networks, " ")},
-			{
-				"made",
-				when(t.Created),
-			}, {"good from", when(t.NotBefore)}, {"ends", when(t.Expires)}, {"uses left", usesLeft(t)},
+			{"accessor", t.Accessor},
+			{"name", t.Name},
+			{"owner", t.User + t.Client},
+			{"kind", t.Kind + ", " + t.Format},
+			{"services", strings.Join(t.Audience, " ")},
+			{"scopes", strings.Join(t.Scopes, " ")},
+			{"allows", strings.Join(t.Allows, ", ")},
+			{"networks", strings.Join(t.Networks, " ")},
+			{"created", when(t.Created)},
+			{"valid from", when(t.NotBefore)},
+			{"expires", when(t.Expires)},
+			{"uses left", usesLeft(t)},
 		}
 
-		return out.print(c.OutOrStdout(), t, []string{"WHAT", "VALUE"}, rows)
+		return out.print(c.OutOrStdout(), t, []string{"FIELD", "VALUE"}, rows)
 	})
 
 	p.flags(c)
@@ -196,10 +190,11 @@ func tokenRotate() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:     "rotate ACCESSOR",
-		Short:   "Give a personal token another secret, and print it this once",
+		Short:   "Replace the secret of a personal token and print the new one",
 		Args:    exactArgs("ACCESSOR"),
 		Example: `  jeton token rotate t_06h03tp9e1xyq4jgdbkdrx8`,
-		Long:    "Give a personal token another secret, and print it this once. The old one is refused from then on. Uses that it has taken stay taken, and tokens that were made of it end.",
+		Long: `Replace the secret of a personal token and print the new one, only here. The old secret is
+refused from then on. Uses that were taken stay taken, and derived tokens are revoked.`,
 	}
 
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
@@ -213,7 +208,7 @@ func tokenRotate() *cobra.Command {
 		); err != nil {
 			return err
 		}
-		return printMade(c, out, made)
+		return printCreated(c, out, made)
 	})
 
 	p.flags(c)

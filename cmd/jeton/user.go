@@ -18,10 +18,10 @@ import (
 func userCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "user",
-		Short: "Manage people: add, list, disable, passwd, …",
-		Long: `Manage people. The commands work with the server running or stopped; they need to be
-run by whoever may open its data folder. People declared in the configuration file
-are changed only there.`,
+		Short: "Manage users: add, list, disable, passwd, …",
+		Long: `Manage users. The commands work with the server running or stopped; run them as a user
+who may open its data directory. Users declared in the configuration file are changed only
+there.`,
 		Example: `  jeton user add diane --group staff
   jeton user list --output json`,
 	}
@@ -43,7 +43,7 @@ are changed only there.`,
 	return c
 }
 
-// withControl runs a command against the API of a place.
+// withControl runs a command with the API of a place.
 func withControl(
 	p *place,
 	run func(ctx context.Context, c *cobra.Command, args []string, api *control) error,
@@ -59,8 +59,8 @@ func withControl(
 	}
 }
 
-// withPassword is withControl for a command that needs a password first: the data folder
-// is not held while a person types.
+// withPassword is withControl for a command that asks for a password first, so that the data
+// directory is not locked while the operator types.
 func withPassword(
 	pw *passwordSource,
 	prompt string,
@@ -94,7 +94,7 @@ func userAdd() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "add NAME",
-		Short: "Add a person",
+		Short: "Add a user",
 		Args:  exactArgs("NAME"),
 		Example: `  jeton user add diane
   jeton user add ops --group admin --password-file ops.txt`,
@@ -122,12 +122,12 @@ func userAdd() *cobra.Command {
 
 	p.flags(c)
 	pw.flags(c)
-	c.Flags().StringSliceVar(&groups, "group", nil, "group that the person is in (may be repeated)")
+	c.Flags().StringSliceVar(&groups, "group", nil, "group of the user (may be repeated)")
 
 	return c
 }
 
-// named says what an outcome is about.
+// named adds the subject of a refusal.
 func named(err error, what string) error {
 	if jeton.Outcome(err) != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -141,7 +141,7 @@ func userList() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:     "list",
-		Short:   "List people",
+		Short:   "List users",
 		Args:    noArgs,
 		Example: `  jeton user list`,
 	}
@@ -181,11 +181,11 @@ func userDisable(disable bool) *cobra.Command {
 	var p place
 
 	use := "disable NAME"
-	short := "Keep a person from logging in and end all their sessions"
+	short := "Disable a user and end all sessions of that user"
 	done := "disabled"
 	if !disable {
 		use = "enable NAME"
-		short = "Let a disabled person log in again"
+		short = "Let a disabled user log in again"
 		done = "enabled"
 	}
 
@@ -216,7 +216,7 @@ func userPasswd() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "passwd NAME",
-		Short: "Set a person's password and end all their sessions",
+		Short: "Set a user's password and end all sessions of that user",
 		Args:  exactArgs("NAME"),
 		Example: `  jeton user passwd diane
   printf %s "$NEW" | jeton user passwd diane --password-stdin`,
@@ -234,7 +234,7 @@ func userPasswd() *cobra.Command {
 		}, nil); err != nil {
 			return named(err, "user "+args[0])
 		}
-		fmt.Fprintf(c.OutOrStdout(), "set the password of user %s; all their sessions have ended\n", args[0])
+		fmt.Fprintf(c.OutOrStdout(), "set the password of user %s and ended all sessions\n", args[0])
 		return nil
 	})
 
@@ -249,7 +249,7 @@ func userGroups() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:     "groups NAME [GROUP…]",
-		Short:   "Put a person into exactly these groups",
+		Short:   "Replace the groups of a user",
 		Example: `  jeton user groups diane staff admin`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -279,7 +279,7 @@ func userLogout() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:     "logout NAME",
-		Short:   "End all sessions of a person",
+		Short:   "End all sessions of a user",
 		Args:    exactArgs("NAME"),
 		Example: `  jeton user logout diane`,
 	}
@@ -297,7 +297,7 @@ func userAllowLogin() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:     "allow-login NAME",
-		Short:   "Let a person log in at a service again, whatever its re-login terms say",
+		Short:   "Let a user log in at a service again, regardless of its re-login terms",
 		Args:    exactArgs("NAME"),
 		Example: `  jeton user allow-login carlos --service limited-info`,
 	}
@@ -327,7 +327,7 @@ func userRemove() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:     "remove NAME",
-		Short:   "Remove a person and end all their sessions",
+		Short:   "Delete a user and end all sessions of that user",
 		Args:    exactArgs("NAME"),
 		Example: `  jeton user remove diane`,
 	}
