@@ -69,6 +69,7 @@ func TestRevokeAtTwoNodes(t *testing.T) {
 	conf := "keys_secret_file: " + secret + "\ndatabase: {url: '" + cluster.URL(name) + "'}\n" + probed
 	one, two := jetontest.Start(t, conf), jetontest.Start(t, conf)
 	one.AddUser("probe", probePassword)
+
 	args := append(
 		certs(t, one, two),
 		one.URL("shop"),
@@ -89,6 +90,7 @@ func TestRevokeAtTwoNodes(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatalf("%v in %s", err, out)
 	}
+
 	if r.Rounds != 6 || len(r.Nodes) != 2 || r.Nodes[0] != one.URL("shop") || r.Connections != 3 || r.Late != 0 ||
 		r.Unclear != 0 {
 		t.Errorf("what was measured: %s", out)
@@ -215,6 +217,7 @@ func TestRevokeFindsABreach(t *testing.T) {
 			) || !strings.Contains(err.Error(), s.URL) {
 				t.Errorf("the error is %v", err)
 			}
+
 			if r.Late == 0 || r.LastAccepted.Min <= 0 {
 				t.Errorf("the figures are %s", out)
 			}

@@ -163,6 +163,7 @@ func statusCommand() *cobra.Command {
 		Args:    noArgs,
 		Example: `  jeton status`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		var s api.Status
 		if err := ctl.call(ctx, http.MethodGet, "/api/v1/status", nil, &s); err != nil {

@@ -26,15 +26,15 @@ func backupCommand() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "backup FILE",
-		Short: "Write everything that the server keeps into one file",
+		Short: "Write everything that the server stores into one file",
 		Args:  exactArgs("FILE"),
-		Long: `Write everything that the server keeps into one file, as of one moment, with the server
-running or stopped; - is standard output. 'jeton restore' reads it, into SQLite or
-PostgreSQL, whichever it came from. It carries its version and a checksum, and is there
-whole or not at all: it is read from beginning to end before it gets its name.
+		Long: `Write everything that the server stores into one file, as of one moment, with the server
+running or stopped; - is standard output. 'jeton restore' restores it into SQLite or
+PostgreSQL, whichever it came from. The file has a version and a checksum, and is read back
+completely before it gets its name.
 
-Keep the file as you would the passwords: their hashes are in it, and it is made readable
-for you alone. keys.secret is not in it: keep a copy of that elsewhere.`,
+Protect the file like the passwords: it holds their hashes, and is readable by you only.
+keys.secret is not in it: keep a copy of that elsewhere.`,
 		Example: `  jeton backup /backup/jeton-monday
   jeton backup - | age -r age1qqqsyqcyq5rqwzqfpg9scrgwpugpzysn4vqsrr9h7ahpnpjwvq3sgsyetd > jeton.age`,
 	}
@@ -45,7 +45,7 @@ for you alone. keys.secret is not in it: keep a copy of that elsewhere.`,
 			return usage{errors.New("a backup does not belong on a terminal: name a file, or use --force")}
 		}
 		if _, err := os.Lstat(name); name != "-" && err == nil && !force {
-			return fmt.Errorf("%w: %s is there already; --force replaces it", jeton.ErrConflict, name)
+			return fmt.Errorf("%w: %s exists; --force replaces it", jeton.ErrConflict, name)
 		}
 
 		if _, err := out.json(); err != nil {
@@ -62,7 +62,7 @@ for you alone. keys.secret is not in it: keep a copy of that elsewhere.`,
 			show.end()
 
 			if err != nil {
-				return interrupted(ctx, err, "the backup was broken off; there is none")
+				return interrupted(ctx, err, "the backup was interrupted; no file was written")
 			}
 
 			return printBackup(c, &out, name, summary)
@@ -71,7 +71,7 @@ for you alone. keys.secret is not in it: keep a copy of that elsewhere.`,
 
 	p.flags(c)
 	out.flags(c)
-	c.Flags().BoolVar(&force, "force", false, "write to a terminal, or over a file that is there")
+	c.Flags().BoolVar(&force, "force", false, "write to a terminal, or replace an existing file")
 
 	return c
 }
@@ -94,17 +94,16 @@ func printBackup(c *cobra.Command, out *output, name string, s server.Summary) e
 	return nil
 }
 
-// backupTo writes a backup beside the place that is asked for, reads it from beginning to
-// end, and moves it there.
+// backupTo writes a backup beside the target, reads it back completely, and renames it.
 func backupTo(ctx context.Context, ctl *control, name string, show *progress) (s server.Summary, err error) {
 	part := name + ".part"
-	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) { // of one that was broken off
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) { // of an interrupted backup
 		return s, err
 	}
 
 	f, err := os.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return s, fmt.Errorf("make file for the backup: %w", err)
+		return s, fmt.Errorf("create file for the backup: %w", err)
 	}
 
 	err = fetchBackup(ctx, ctl, f, show.bytes)
@@ -125,11 +124,11 @@ func backupTo(ctx context.Context, ctl *control, name string, show *progress) (s
 		return s, errors.Join(fmt.Errorf("write backup: %w", err), os.Remove(part))
 	}
 
-	return s, syncFolder(filepath.Dir(name))
+	return s, syncDirectory(filepath.Dir(name))
 }
 
-// syncFolder makes a new name in a folder durable, where the system can.
-func syncFolder(dir string) error {
+// syncDirectory makes a new name in a directory durable, if the system supports that.
+func syncDirectory(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -143,8 +142,8 @@ func syncFolder(dir string) error {
 	return nil
 }
 
-// fetchBackup asks the server for a backup and copies it to w.
-func fetchBackup(ctx context.Context, ctl *control, w io.Writer, told func(int64)) error {
+// fetchBackup copies a backup from the server to w, and reports the bytes so far.
+func fetchBackup(ctx context.Context, ctl *control, w io.Writer, report func(int64)) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://control/api/v1/backup", nil)
 	if err != nil {
 		return err
@@ -152,7 +151,7 @@ func fetchBackup(ctx context.Context, ctl *control, w io.Writer, told func(int64
 
 	answer, err := ctl.http.Do(r)
 	if err != nil {
-		return fmt.Errorf("%w: ask the server: %w", jeton.ErrUnavailable, err)
+		return fmt.Errorf("%w: call the server: %w", jeton.ErrUnavailable, err)
 	}
 	defer answer.Body.Close()
 
@@ -171,14 +170,14 @@ func fetchBackup(ctx context.Context, ctl *control, w io.Writer, told func(int64
 
 		n += int64(got)
 		if got > 0 {
-			told(n)
+			report(n)
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 
 		if err != nil {
-			return fmt.Errorf("%w: the backup was cut off; the server's log says why: %w", jeton.ErrUnavailable, err)
+			return fmt.Errorf("%w: the backup is incomplete; see the server's log: %w", jeton.ErrUnavailable, err)
 		}
 	}
 }
@@ -190,21 +189,21 @@ func restoreCommand() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Put a backup in the place of what the server keeps",
+		Short: "Replace everything that the server stores with a backup",
 		Args:  exactArgs("FILE"),
-		Long: `Put a backup in the place of what the server keeps. The server has to be stopped, on all
-nodes. The file is read from beginning to end first: one that is cut short, damaged, of
-another program or of a newer jeton is refused, and nothing is touched. Then everything
-takes its place in one step. The old database of SQLite is kept beside the new one; one
-of PostgreSQL has to be empty, or is given up with --replace.
+		Long: `Replace everything that the server stores with a backup. Stop the server first, on all
+nodes. The file is read completely first: a file that is truncated, damaged, foreign or from
+a newer version is refused, and nothing is changed. Then everything is replaced in one step.
+The previous SQLite database is kept beside the new one; a PostgreSQL database must be
+empty, or is overwritten with --replace.
 
-What was spent, ended or revoked after the backup was made, the backup does not know. So
-the restore begins a new epoch: all sessions and tokens end, all signing keys are revoked,
-assertions of clients from before now are refused, and no number is given twice.
-Passwords, people and clients are as they were when the backup was made.
+The backup does not know what was spent or revoked after it was made. So the restore starts
+a new epoch: all sessions and tokens end, all signing keys are revoked, assertions of clients
+from before now are refused, and no number is used twice. Passwords, users and clients are as
+they were when the backup was made.
 
-With --trust-credentials sessions, tokens and signing keys stay as they were: what was
-spent or revoked since is GOOD AGAIN.`,
+With --trust-credentials sessions, tokens and signing keys stay: what was spent or revoked
+since is VALID AGAIN.`,
 		Example: `  jeton restore /backup/jeton-monday
   jeton restore jeton-monday --config jeton.yaml --replace --output json`,
 	}
@@ -221,17 +220,20 @@ spent or revoked since is GOOD AGAIN.`,
 		}
 
 		show := newProgress(c.ErrOrStderr())
-		r.Path, r.Report = args[0], show.rows
+		r.Path = args[0]
+		r.Report = show.rows
+
 		done, err := server.Restore(c.Context(), server.Config{
 			File:    conf,
 			DataDir: dir,
 			Version: version(),
 			Log:     warnings(),
 		}, r)
+
 		show.end()
 
 		if err != nil {
-			return interrupted(c.Context(), err, "the restore was broken off; nothing has changed")
+			return interrupted(c.Context(), err, "the restore was interrupted; nothing was changed")
 		}
 
 		made := done.Backup.Made.UTC().Format(time.RFC3339)
@@ -240,12 +242,12 @@ spent or revoked since is GOOD AGAIN.`,
 		} else {
 			fmt.Fprintf(c.OutOrStdout(), "restored %d rows from a backup of %s\n", done.Backup.Rows(), made)
 			if done.Kept != "" {
-				fmt.Fprintf(c.OutOrStdout(), "the database that was there is now %s\n", done.Kept)
+				fmt.Fprintf(c.OutOrStdout(), "the previous database is now %s\n", done.Kept)
 			}
 			printRenewed(c.OutOrStdout(), done.Renewed, r.Trust)
 		}
 
-		warnOfThePast(c.ErrOrStderr(), r.Trust, made)
+		warnRestored(c.ErrOrStderr(), r.Trust, made)
 
 		return err
 	}
@@ -256,9 +258,10 @@ spent or revoked since is GOOD AGAIN.`,
 		&r.Trust,
 		"trust-credentials",
 		false,
-		"keep sessions, tokens and signing keys: what was spent or revoked since is good again",
+		"keep sessions, tokens and signing keys: what was spent or revoked since is valid again",
 	)
-	c.Flags().BoolVar(&r.Replace, "replace", false, "give up what a PostgreSQL database holds")
+
+	c.Flags().BoolVar(&r.Replace, "replace", false, "overwrite a PostgreSQL database that is not empty")
 
 	return c
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// call is one request to be made as an identity.
+// call is a request to send as an identity.
 type call struct {
 	as      string
 	headers []string
@@ -32,11 +31,12 @@ func callCommand() *cobra.Command {
 		Use:   "call METHOD URL",
 		Short: "Send a request as an identity of the wallet",
 		Args:  exactArgs("METHOD", "URL"),
-		Long: `Send a request as an identity of the wallet. Who acts: --as, else JETON_IDENTITY, else
-the nearest .jeton file, else the only identity that the wallet has for the origin.
+		Long: `Send a request as an identity of the wallet: --as, else JETON_IDENTITY, else the nearest
+.jeton file, else the only identity that the wallet has for the origin.
 
-The body of the answer goes to standard output. With --fail, or when the session is over,
-the exit code says so: 3 no uses are left, 4 log in again.`,
+The body of the response goes to standard output. The exit code is 3 if no uses are left, and
+4 if the identity must log in again. With --fail, it is 1 for every other status of 400 and
+above.`,
 		Example: `  jeton call --as diane GET https://shop.example/orders
   jeton call --as carlos --repeat 4 -i GET https://localhost:5015/limited-info
   jeton call POST https://shop.example/orders -H 'Content-Type: application/json' -d @order.json`,
@@ -47,17 +47,17 @@ the exit code says so: 3 no uses are left, 4 log in again.`,
 	f.StringVar(&k.as, "as", "", "name of the identity")
 	f.StringArrayVarP(&k.headers, "header", "H", nil, "header of the request, 'Name: value' (may be repeated)")
 	f.StringVarP(&k.data, "data", "d", "", "body of the request; @FILE reads a file, @- standard input")
-	f.BoolVarP(&k.include, "include", "i", false, "print status and headers, too")
+	f.BoolVarP(&k.include, "include", "i", false, "also print status and headers")
 
-	f.BoolVar(&k.fail, "fail", false, "end with an error on every status of 400 and above")
-	f.IntVar(&k.repeat, "repeat", 1, "send it so many times, one after another")
+	f.BoolVar(&k.fail, "fail", false, "exit with an error for every status of 400 and above")
+	f.IntVar(&k.repeat, "repeat", 1, "number of times to send it, one after another")
 
 	return c
 }
 
 func (k *call) run(c *cobra.Command, method, url string) error {
 	if k.repeat < 1 {
-		return usage{errors.New("--repeat is 1 or more")}
+		return usage{fmt.Errorf("invalid --repeat %d: want 1 or more", k.repeat)}
 	}
 
 	body, err := k.body(c.InOrStdin())
@@ -90,7 +90,7 @@ func (k *call) run(c *cobra.Command, method, url string) error {
 	return err
 }
 
-// body reads what -d names.
+// body returns the request's body.
 func (k *call) body(stdin io.Reader) (string, error) {
 	file, ok := strings.CutPrefix(k.data, "@")
 	if !ok {
@@ -127,14 +127,14 @@ func (k *call) once(ctx context.Context, id *wallet.Identity, method, url, body 
 	for _, h := range k.headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {
-			return usage{fmt.Errorf("header %q has no colon; write 'Name: value'", h)}
+			return usage{fmt.Errorf("invalid header %q: want 'Name: value'", h)}
 		}
 		r.Header.Set(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
 
 	answer, err := id.Client().Do(r)
 	if jeton.Outcome(err) != nil {
-		return err // of the wallet, which sent nothing
+		return err // the wallet sent nothing
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", jeton.ErrUpstream, err)
@@ -151,11 +151,11 @@ func (k *call) once(ctx context.Context, id *wallet.Identity, method, url, body 
 	return k.judge(id, answer)
 }
 
-// copyBody prints a body and ends it with a line, so that a prompt does not stick to it.
+// copyBody prints a body and ends it with a newline, so that the prompt is on its own line.
 func copyBody(out io.Writer, body io.Reader) error {
 	last := &lastByte{w: out}
 	if _, err := io.Copy(last, body); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+		return fmt.Errorf("read the response: %w", err)
 	}
 	if last.any && last.b != '\n' {
 		fmt.Fprintln(out)
@@ -198,7 +198,7 @@ func printHead(out io.Writer, answer *http.Response) {
 	fmt.Fprintln(out)
 }
 
-// judge says what an answer means for the identity.
+// judge returns the error that a response means for the identity.
 func (k *call) judge(id *wallet.Identity, answer *http.Response) error {
 	if why, ok := wallet.NeedsLogin(answer); ok {
 		again := ""
@@ -209,7 +209,7 @@ func (k *call) judge(id *wallet.Identity, answer *http.Response) error {
 	}
 
 	if k.fail && answer.StatusCode >= 400 {
-		return exit{exitFailure, "the service answered " + answer.Status}
+		return exit{exitFailure, "got " + answer.Status + " from the service"}
 	}
 
 	return nil

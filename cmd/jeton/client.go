@@ -112,6 +112,7 @@ func (k *keyFlags) flags(c *cobra.Command) {
 		"",
 		"signing algorithm (default: the alg of a JWK, else EdDSA, ES256/384/512 or RS256 by key type)",
 	)
+
 	c.Flags().StringVar(&k.notBefore, "not-before", "", "start of validity, such as 2026-03-01T12:00:00Z")
 	c.Flags().StringVar(&k.notAfter, "not-after", "", "end of validity")
 }
@@ -198,6 +199,7 @@ the client can sign.`,
 		nil,
 		"file with a public key, PEM or JWK; - is standard input (may be repeated)",
 	)
+
 	c.Flags().StringSliceVar(&in.Services, "service", nil, "service that it may have tokens for (may be repeated)")
 	c.Flags().StringSliceVar(&in.Scopes, "scope", nil, "scope that its tokens may have (may be repeated)")
 
@@ -207,6 +209,7 @@ the client can sign.`,
 		nil,
 		"service whose tokens it may look up (may be repeated)",
 	)
+
 	c.Flags().BoolVar(&in.Secret, "secret", false, "make a secret and print it")
 
 	return c
@@ -230,6 +233,7 @@ func clientList() *cobra.Command {
 		Args:    noArgs,
 		Example: `  jeton client list`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		var list []jeton.Client
 		if err := ctl.call(ctx, http.MethodGet, "/api/v1/clients", nil, &list); err != nil {
@@ -318,6 +322,7 @@ func clientShow() *cobra.Command {
 		Args:    exactArgs("NAME"),
 		Example: `  jeton client show reports-job`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		asJSON, err := out.json()
 		if err != nil {
@@ -379,6 +384,7 @@ func showClient(w io.Writer, out *output, k jeton.Client) error {
 		if key.Retired {
 			state = "retired"
 		}
+
 		rows = append(rows, []string{
 			key.ID,
 			key.Algorithm,
@@ -470,12 +476,14 @@ func clientDisable(disable bool) *cobra.Command {
 		Args:    exactArgs("NAME"),
 		Example: "  jeton client " + strings.Replace(use, "NAME", "reports-job", 1),
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		if err := ctl.call(ctx, http.MethodPut, clientPath(args[0], "disabled"), api.Disabled{
 			Disabled: disable,
 		}, nil); err != nil {
 			return named(err, "client "+args[0])
 		}
+
 		fmt.Fprintf(c.OutOrStdout(), "%s client %s\n", done, args[0])
 		return nil
 	})
@@ -545,6 +553,7 @@ func clientEndTokens() *cobra.Command {
 		Args:    exactArgs("NAME"),
 		Example: `  jeton client end-tokens reports-job`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		if err := ctl.call(ctx, http.MethodPost, clientPath(args[0], "end-tokens"), nil, nil); err != nil {
 			return named(err, "client "+args[0])
@@ -564,6 +573,7 @@ func clientKey() *cobra.Command {
 		Short:   "Add and retire public keys of a client",
 		Example: `  jeton client key add reports-job new.pub`,
 	}
+
 	c.AddCommand(clientKeyAdd(), clientKeyRetire())
 	return c
 }
@@ -647,7 +657,9 @@ before stay valid until they expire; if the key was stolen, revoke them with --e
 		); err != nil {
 			return named(err, "client "+args[0])
 		}
+
 		fmt.Fprintf(c.OutOrStdout(), "retired key %s of client %s\n", args[1], args[0])
+
 		return nil
 	})
 
@@ -666,6 +678,7 @@ func clientRemove() *cobra.Command {
 		Args:    exactArgs("NAME"),
 		Example: `  jeton client remove reports-job`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		if err := ctl.call(ctx, http.MethodDelete, clientPath(args[0]), nil, nil); err != nil {
 			return named(err, "client "+args[0])

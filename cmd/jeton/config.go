@@ -16,6 +16,7 @@ func configCommand() *cobra.Command {
 		Short:   "Check the configuration file, or print its schema",
 		Example: `  jeton config check --config jeton.yaml`,
 	}
+
 	c.AddCommand(configCheck(), configSchema())
 	return c
 }
@@ -24,7 +25,7 @@ func configCheck() *cobra.Command {
 	var p place
 	c := &cobra.Command{
 		Use:     "check",
-		Short:   "Check a configuration file and name every fault in it",
+		Short:   "Check a configuration file and report every error in it",
 		Args:    noArgs,
 		Example: `  jeton config check --config jeton.yaml`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -37,7 +38,7 @@ func configCheck() *cobra.Command {
 			}
 
 			for _, name := range config.UnknownEnv(os.Environ()) {
-				fmt.Fprintf(c.ErrOrStderr(), "jeton: environment variable %s is not one of ours\n", name)
+				fmt.Fprintf(c.ErrOrStderr(), "jeton: unknown environment variable %s\n", name)
 			}
 
 			name := conf.Path
@@ -47,10 +48,10 @@ func configCheck() *cobra.Command {
 
 			fmt.Fprintf(
 				c.OutOrStdout(),
-				"%s is good: %d services, %d users\n",
+				"%s is valid: %s, %s\n",
 				name,
-				len(conf.Services),
-				len(conf.Users),
+				plural(len(conf.Services), "service"),
+				plural(len(conf.Users), "user"),
 			)
 
 			return nil
@@ -67,8 +68,8 @@ func configSchema() *cobra.Command {
 		Use:   "schema",
 		Short: "Print the JSON Schema of the configuration file",
 		Args:  noArgs,
-		Long: `Print the JSON Schema of the configuration file, made from the program itself. Editors
-that speak YAML complete and check a file that begins with
+		Long: `Print the JSON Schema of the configuration file, generated from the program. Editors with a
+YAML language server complete and check a file that begins with
   # yaml-language-server: $schema=FILE`,
 		Example: `  jeton config schema > jeton.schema.json`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -89,7 +90,7 @@ func routesCommand() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:     "routes",
-		Short:   "Print every route with who may ask and what it costs",
+		Short:   "Print every route with its access rules and limits",
 		Args:    noArgs,
 		Example: `  jeton routes --config jeton.yaml`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -108,7 +109,7 @@ func routesCommand() *cobra.Command {
 				rows = append(rows, []string{r.Listen, r.Door, r.Pattern, r.Access})
 			}
 
-			return out.print(c.OutOrStdout(), table, []string{"LISTEN", "DOOR", "ROUTE", "ACCESS"}, rows)
+			return out.print(c.OutOrStdout(), table, []string{"LISTEN", "SERVICE", "ROUTE", "ACCESS"}, rows)
 		},
 	}
 

@@ -16,18 +16,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// credentialCommand speaks to programs that ask a helper for credentials, in the words of each.
+// credentialCommand implements the credential helper protocols of other programs.
 func credentialCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "credential",
 		Short: "Give other programs the token of an identity: git, docker, kubectl, aws, netrc",
-		Long: `Give another program the token of an identity of the wallet, in the words that it asks a
-helper for credentials with. Who acts is chosen as with 'jeton call'; an identity that keeps
-a session has no token to give. What is printed is for the program that asked: it holds the
-secret.
+		Long: `Give another program the token of an identity of the wallet, in the program's credential
+helper protocol. The identity is chosen as with 'jeton call'; an identity with a session has
+no token. The output is for the calling program: it contains the secret.
 
-As git-credential-jeton and docker-credential-jeton, which are links to this program, it is
-found by git and docker by itself.`,
+Git and docker find this program by the names git-credential-jeton and
+docker-credential-jeton: make links to it.`,
 		Example: `  git config --global credential.https://git.example.helper jeton
   jeton credential kubectl https://kube.example --as ci
   curl --netrc-file <(jeton credential netrc https://shop.example --as ci) https://shop.example/orders`,
@@ -39,34 +38,34 @@ found by git and docker by itself.`,
 }
 
 const (
-	// maxAsked bounds what a program may ask in, in bytes.
-	maxAsked = 64 << 10
-	// maxTokenWait is how long a token that is not good yet is waited for.
+	// maxInput bounds the input of a helper, in bytes.
+	maxInput = 64 << 10
+	// maxTokenWait is how long a helper waits for a token that is not valid yet.
 	maxTokenWait = 30 * time.Second
 )
 
-// readAsked reads what a program asks. It is in no error, for it may hold a secret.
-func readAsked(r io.Reader) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxAsked+1))
+// readInput reads the input of a helper. Its errors do not repeat it: it may hold a secret.
+func readInput(r io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxInput+1))
 	if err != nil {
-		return nil, fmt.Errorf("read what is asked: %w", err)
+		return nil, fmt.Errorf("read input: %w", err)
 	}
-	if len(text) > maxAsked {
-		return nil, jeton.WithDetail(jeton.ErrTooLarge, "what is asked is over 64 KiB")
+	if len(text) > maxInput {
+		return nil, jeton.WithDetail(jeton.ErrTooLarge, "the input is over 64 KiB")
 	}
 
 	return text, nil
 }
 
-// credential is what an identity shows in the place of a name and a password.
+// credential is what an identity uses in place of a name and a password.
 type credential struct {
 	origin  wallet.Origin
-	name    string // of Basic; at a Jeton service the token counts, whatever it is
+	name    string // of Basic; a Jeton service checks only the token
 	token   jeton.Secret
-	expires time.Time // zero: not known
+	expires time.Time // zero: unknown
 }
 
-// helpAs gives the credential of the identity that acts at a URL to show.
+// helpAs passes the credential of the identity that is chosen for a URL to show.
 func helpAs(ctx context.Context, url, as string, show func(credential) error) error {
 	return asIdentity(ctx, url, as, func(_ *wallet.Wallet, id *wallet.Identity) error {
 		c, err := credentialOf(ctx, id)
@@ -77,13 +76,17 @@ func helpAs(ctx context.Context, url, as string, show func(credential) error) er
 	})
 }
 
-// credentialOf returns what an identity shows, a new token when it is time for that. It
-// waits for one that is good in a moment: the program that asks would be refused.
+// credentialOf returns the credential of an identity, with its token renewed if it is due. It
+// waits for a token that is valid soon, because the calling program would be refused.
 func credentialOf(ctx context.Context, id *wallet.Identity) (credential, error) {
 	t, err := id.Token(ctx)
 	if err != nil {
 		if id.Info().Kind == wallet.KindSession {
-			err = fmt.Errorf("%w; make one, and hand it in: jeton login %s --as NAME --token-stdin", err, id.Origin())
+			err = fmt.Errorf(
+				"%w; create one, and log in with it: jeton login %s --as NAME --token-stdin",
+				err,
+				id.Origin(),
+			)
 		}
 		return credential{}, err
 	}
@@ -91,10 +94,11 @@ func credentialOf(ctx context.Context, id *wallet.Identity) (credential, error) 
 	wait := time.Until(t.Opens)
 	if wait > maxTokenWait {
 		return credential{}, jeton.WithRetryAfter(
-			jeton.WithDetail(jeton.ErrTooEarly, "the token is good from "+when(t.Opens)+" on"),
+			jeton.WithDetail(jeton.ErrTooEarly, "the token is valid from "+when(t.Opens)),
 			wait,
 		)
 	}
+
 	if err := pause(ctx, wait); err != nil {
 		return credential{}, fmt.Errorf("wait until the token is good: %w", err)
 	}
@@ -130,6 +134,7 @@ func basicName(in wallet.Info) string {
 	}) {
 		return in.Name
 	}
+
 	return in.Username
 }
 
@@ -198,8 +203,7 @@ const (
 	execV1beta = "client.authentication.k8s.io/v1beta1"
 )
 
-// execCredential is the answer of a kubectl plugin, and the form of the question in
-// KUBERNETES_EXEC_INFO.
+// execCredential is the output of a kubectl plugin, and the form of KUBERNETES_EXEC_INFO.
 type execCredential struct {
 	APIVersion string      `json:"apiVersion"`
 	Kind       string      `json:"kind"`
@@ -217,12 +221,14 @@ func credentialKubectl() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "kubectl URL",
-		Short: "Print a token as kubectl wants it of a plugin",
+		Short: "Print a token for kubectl, as an ExecCredential",
 		Args:  exactArgs("URL"),
-		Long: `Print a token as an ExecCredential, which kubectl and the libraries of Kubernetes want of a
-plugin (client.authentication.k8s.io/v1). They keep it until it ends, or is refused.`,
+		Long: `Print a token as an ExecCredential (client.authentication.k8s.io/v1), which kubectl and the
+Kubernetes libraries read from a plugin. They cache it until it expires or is refused.`,
 		Example: `  jeton credential kubectl https://kube.example --as ci
-  kubectl config set-credentials ci --exec-api-version=client.authentication.k8s.io/v1 --exec-command=jeton --exec-arg=credential --exec-arg=kubectl --exec-arg=https://kube.example --exec-arg=--as=ci`,
+  kubectl config set-credentials ci --exec-command=jeton \
+    --exec-api-version=client.authentication.k8s.io/v1 --exec-arg=credential \
+    --exec-arg=kubectl --exec-arg=https://kube.example --exec-arg=--as=ci`,
 		RunE: func(c *cobra.Command, args []string) error {
 			version, err := execVersion(os.Getenv("KUBERNETES_EXEC_INFO"), beta)
 			if err != nil {
@@ -240,13 +246,13 @@ plugin (client.authentication.k8s.io/v1). They keep it until it ends, or is refu
 	}
 
 	c.Flags().StringVar(&as, "as", "", "name of the identity")
-	c.Flags().BoolVar(&beta, "v1beta1", false, "speak the old version v1beta1")
+	c.Flags().BoolVar(&beta, "v1beta1", false, "use the old version v1beta1")
 
 	return c
 }
 
-// execVersion returns the version to answer in. info is what kubectl says that it speaks; it
-// takes no other.
+// execVersion returns the version of the response. info names the only version that kubectl
+// accepts.
 func execVersion(info string, beta bool) (string, error) {
 	version := execV1
 	if beta {
@@ -257,7 +263,7 @@ func execVersion(info string, beta bool) (string, error) {
 	}
 
 	var asked execCredential
-	if len(info) > maxAsked || json.Unmarshal([]byte(info), &asked) != nil || asked.Kind != "ExecCredential" {
+	if len(info) > maxInput || json.Unmarshal([]byte(info), &asked) != nil || asked.Kind != "ExecCredential" {
 		return "", jeton.WithDetail(jeton.ErrInvalid, "KUBERNETES_EXEC_INFO holds no ExecCredential")
 	}
 
@@ -267,18 +273,17 @@ func execVersion(info string, beta bool) (string, error) {
 	case asked.APIVersion == execV1beta:
 		return "", jeton.WithDetail(
 			jeton.ErrInvalid,
-			"kubectl asks in the old version v1beta1: write apiVersion: "+execV1+
-				" into its configuration, or add --v1beta1",
+			"kubectl uses the old version v1beta1: set apiVersion: "+execV1+" in its configuration, or add --v1beta1",
 		)
 	}
 
 	return "", jeton.WithDetail(
 		jeton.ErrInvalid,
-		fmt.Sprintf("kubectl asks in version %q, and the answer would be in %s", asked.APIVersion, version),
+		fmt.Sprintf("kubectl uses version %q, want %s", asked.APIVersion, version),
 	)
 }
 
-// plainPath are the characters that a line NAME=VALUE carries through every shell.
+// plainPath are the characters that need no quotes in NAME=VALUE, in any shell.
 const plainPath = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@%+,=-\\"
 
 func credentialAWS() *cobra.Command {
@@ -287,15 +292,15 @@ func credentialAWS() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "aws URL",
-		Short: "Keep a token in a file, as the tools of AWS take it for a web identity",
+		Short: "Write a token to a file, for AWS tools (web identity)",
 		Args:  exactArgs("URL"),
-		Long: `Write the signed token of an identity into a file, which only its owner can open, and print
-the variables by which the tools of AWS find it: they trade it for keys themselves
-(AssumeRoleWithWebIdentity). Jeton has no keys of AWS to give, and does not ask for any.
+		Long: `Write the signed token of an identity to a file, which only its owner can open, and print
+the variables that AWS tools read: they exchange the token for keys themselves
+(AssumeRoleWithWebIdentity). Jeton has no AWS keys.
 
-The file is replaced at once, never cut short. Tokens end: run it again before that, or let
---watch keep the file fresh until it is stopped.`,
-		Example: `  jeton credential aws https://shop.example --as ci --write ~/.aws/jeton.jwt --role-arn arn:aws:iam::123456789012:role/ci
+The file is replaced atomically. Tokens expire: run the command again before that, or let
+--watch renew the file until it is stopped.`,
+		Example: `  jeton credential aws https://shop.example --as ci --write ~/.aws/jeton.jwt --role-arn ARN
   export $(jeton credential aws https://shop.example --as ci --write /run/user/1000/jeton.jwt)`,
 		RunE: func(c *cobra.Command, args []string) error {
 			to, err := webIdentityFile(file, role)
@@ -307,7 +312,7 @@ The file is replaced at once, never cut short. Tokens end: run it again before t
 				if watch && id.Info().Kind == wallet.KindToken {
 					return jeton.WithDetail(
 						jeton.ErrInvalid,
-						"a token that was handed in cannot renew itself: leave out --watch",
+						"the wallet cannot renew a personal token: leave out --watch",
 					)
 				}
 
@@ -345,9 +350,9 @@ The file is replaced at once, never cut short. Tokens end: run it again before t
 	}
 
 	c.Flags().StringVar(&as, "as", "", "name of the identity")
-	c.Flags().StringVar(&file, "write", "", "file that gets the token (required)")
-	c.Flags().StringVar(&role, "role-arn", "", "role to act in, to be printed as AWS_ROLE_ARN")
-	c.Flags().BoolVar(&watch, "watch", false, "keep the file fresh until stopped")
+	c.Flags().StringVar(&file, "write", "", "file to write the token to (required)")
+	c.Flags().StringVar(&role, "role-arn", "", "role, printed as AWS_ROLE_ARN")
+	c.Flags().BoolVar(&watch, "watch", false, "renew the file until stopped")
 	_ = c.MarkFlagRequired("write")
 
 	return c

@@ -71,7 +71,7 @@ func dockerHelper(ctx context.Context, operation, as string, in io.Reader, out i
 		return printJSON(out, list)
 	}
 
-	text, err := readAsked(in)
+	text, err := readInput(in)
 	if err != nil {
 		return err
 	}
@@ -223,6 +223,7 @@ func (d docker) erase(ctx context.Context, server string) error {
 	if err != nil || id == nil {
 		return err
 	}
+
 	return fmt.Errorf(
 		"the wallet keeps it for other programs; to log it out, run: jeton logout %s --as %s",
 		id.Origin(),

@@ -12,33 +12,34 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// webIdentityFile returns the absolute path of a file, where it and the role can be printed
-// as NAME=VALUE without quotes: every shell and every service manager reads those alike.
+// webIdentityFile returns the absolute path of a file, if it and the role can be printed as
+// NAME=VALUE without quotes: every shell and service manager reads those alike.
 func webIdentityFile(file, role string) (string, error) {
 	path, err := filepath.Abs(file)
 	if err != nil {
 		return "", fmt.Errorf("--write: %w", err)
 	}
 	if strings.Trim(path, plainPath) != "" {
-		return "", usage{errors.New("--write: name a file whose whole path is of letters, digits and _ . / : @ % + , = -")}
+		return "", usage{errors.New("invalid --write: want a file whose absolute path has only letters, digits and _ . / : @ % + , = -")}
 	}
 
 	if strings.Trim(role, plainPath) != "" {
-		return "", usage{errors.New("--role-arn is not the name of a role")}
+		return "", usage{errors.New("invalid --role-arn: want the ARN of a role")}
 	}
 
 	return path, nil
 }
 
-// writeWebIdentity makes a signed token the file path.
+// writeWebIdentity writes a signed token to the file path.
 func writeWebIdentity(path string, k credential) error {
 	text := k.token.Reveal()
 	if !strings.HasPrefix(text, "eyJ") || strings.Count(text, ".") != 2 {
 		return jeton.WithDetail(
 			jeton.ErrInvalid,
-			"AWS takes signed tokens alone, and the token is opaque: give the service tokens with 'format: jwt'",
+			"AWS accepts only signed tokens, and this one is opaque: set 'format: jwt' for the service's tokens",
 		)
 	}
+
 	if err := replaceFile(path, text); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
@@ -46,14 +47,13 @@ func writeWebIdentity(path string, k credential) error {
 	return nil
 }
 
-// replaceFile makes text the file path, which only its owner can open. Who reads it finds
-// the old text or the new one.
+// replaceFile atomically replaces the file path, which only its owner can open.
 func replaceFile(path, text string) error {
 	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name()) // where it was not renamed
+	defer os.Remove(temp.Name()) // if it was not renamed
 
 	_, err = temp.WriteString(text)
 	if err == nil {
@@ -66,9 +66,9 @@ func replaceFile(path, text string) error {
 	return os.Rename(temp.Name(), path)
 }
 
-// freshFile keeps a token in a file.
+// freshFile keeps a file's token renewed.
 type freshFile struct {
-	get      func(context.Context) (credential, error) // a new one when it is time for that
+	get      func(context.Context) (credential, error) // renewed if due
 	put      func(credential) error
 	wait     func(context.Context, time.Duration) error
 	now      func() time.Time
@@ -76,21 +76,21 @@ type freshFile struct {
 }
 
 const (
-	// freshest is how long the file is left alone at least, and after a failure.
-	freshest = 5 * time.Second
-	// stalest is how long at most: a clock that jumped, or a machine that slept, is noticed.
-	stalest = 15 * time.Minute
+	// minWait is the shortest time between two checks, also after a failure.
+	minWait = 5 * time.Second
+	// maxWait is the longest: a clock change, or a machine that slept, is noticed.
+	maxWait = 15 * time.Minute
 )
 
-// run looks at half of the time that the token has left whether there is another one, and
-// writes that, until ctx ends. A failure does not end it: the token in the file may be good.
+// run checks for a renewed token after half of the current one's remaining lifetime, and writes
+// it, until ctx ends. A failure does not end it: the token in the file may still be valid.
 func (f *freshFile) run(ctx context.Context, in credential) {
 	for {
-		wait := stalest
+		wait := maxWait
 		if !in.expires.IsZero() {
-			wait = min(in.expires.Sub(f.now())/2, stalest)
+			wait = min(in.expires.Sub(f.now())/2, maxWait)
 		}
-		if f.wait(ctx, max(wait, freshest)) != nil {
+		if f.wait(ctx, max(wait, minWait)) != nil {
 			return
 		}
 

@@ -31,7 +31,7 @@ changes the wallet.`,
   git config --global credential.helper '!jeton credential git --as ci'
   printf 'protocol=https\nhost=git.example\n\n' | jeton credential git get`,
 		RunE: func(c *cobra.Command, args []string) error {
-			text, err := readAsked(c.InOrStdin())
+			text, err := readInput(c.InOrStdin())
 			// Operations that are not known are to be ignored, too (gitcredentials).
 			if err != nil || args[0] != "get" {
 				return err

@@ -111,6 +111,7 @@ func TestUserNameThatGitAsksFor(t *testing.T) {
 		{Name: "job", Username: "diane"},
 		{Name: "diane", Username: "someone"},
 	}
+
 	for _, tc := range []struct{ name, asked, want string }{
 		{"the name of an identity goes first", "diane", "diane"},
 		{"the user of one", "robot", "ci"},
@@ -258,10 +259,10 @@ func TestNameThatEveryHelperCanShow(t *testing.T) {
 }
 
 func TestWhatAProgramAsksIsBounded(t *testing.T) {
-	if _, err := readAsked(strings.NewReader(strings.Repeat("a", maxAsked+1))); !errors.Is(err, jeton.ErrTooLarge) {
+	if _, err := readInput(strings.NewReader(strings.Repeat("a", maxInput+1))); !errors.Is(err, jeton.ErrTooLarge) {
 		t.Errorf("64 KiB and a byte: %v, want ErrTooLarge", err)
 	}
-	if text, err := readAsked(strings.NewReader(strings.Repeat("a", maxAsked))); err != nil || len(text) != maxAsked {
+	if text, err := readInput(strings.NewReader(strings.Repeat("a", maxInput))); err != nil || len(text) != maxInput {
 		t.Errorf("64 KiB: %d, %v", len(text), err)
 	}
 }
@@ -293,6 +294,7 @@ func TestFileOfAWebIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if text, _ := os.ReadFile(path); string(text) != "eyJa.eyJb.c" ||
 		info.Mode().Perm() != 0o600 && runtime.GOOS != "windows" {
 		t.Errorf("the file holds %q, mode %v", text, info.Mode())

@@ -20,12 +20,14 @@ import (
 
 func dbCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "db", Short: "Look after the database: copy it to another one, begin a new epoch",
+		Use:   "db",
+		Short: "Maintain the database: copy it to another one, start a new epoch",
 		Example: `  jeton db copy --from sqlite:/var/lib/jeton --to postgres://jeton@db.example/jeton
   jeton db epoch`,
 	}
 
 	c.AddCommand(dbCopy(), dbEpoch())
+
 	return c
 }
 
@@ -36,22 +38,20 @@ func dbCopy() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "copy",
-		Short: "Make a database equal to another one, of either engine",
+		Short: "Copy a database to another one, of either engine",
 		Args:  noArgs,
-		Long: `Make a database equal to another one: SQLite to PostgreSQL, back, or to its own kind. An
-end is sqlite:FOLDER (a data folder), a postgres:// URL, or the word config for the
-database that the configuration names. Where PostgreSQL wants a password, put it into
-PGPASSWORD or ~/.pgpass, where nobody reads it off the command line, or into the
-configuration.
+		Long: `Copy a database to another one: SQLite to PostgreSQL, back, or to the same engine. Each is
+sqlite:DIRECTORY (a data directory), a postgres:// URL, or the word config for the database
+that the configuration names. Put PostgreSQL's password into PGPASSWORD or ~/.pgpass, so
+that it is not on the command line, or into the configuration.
 
-The source may be served from meanwhile; what is copied is as of the moment at which the
-copy began. Then stop it and run the same command again: only what differs is copied.
-The copy may be broken off at any moment and is run again in the same way. Until it has
-come to its end no server starts on the destination, which has to be empty or a copy of
-the same source that no server has started on. In the end both sides are read from
-beginning to end, and what every table holds is compared and printed.
+A server may run on the source meanwhile; the copy is as of the moment at which it began.
+Then stop the server and run the same command again: only the differences are copied. An
+interrupted copy can be run again and continues. No server starts on an unfinished copy. The
+destination must be empty, or a copy of the same source on which no server has started. At
+the end both databases are read completely and compared table by table.
 
-The file keys.secret is not in the database: take it along.`,
+The file keys.secret is not in the database: copy it, too.`,
 		Example: `  jeton db copy --from sqlite:/var/lib/jeton --to postgres://jeton@db.example/jeton
   jeton db copy --from config --to sqlite:/srv/jeton --output json`,
 	}
@@ -77,10 +77,11 @@ The file keys.secret is not in the database: take it along.`,
 			Version: version(),
 			Log:     warnings(),
 		}, source, target, show.rows)
+
 		show.end()
 
 		if err != nil {
-			return interrupted(c.Context(), err, "the copy was broken off; the same command goes on with it")
+			return interrupted(c.Context(), err, "the copy was interrupted; run the same command again to continue")
 		}
 		if asJSON {
 			return printJSON(c.OutOrStdout(), done)
@@ -91,8 +92,8 @@ The file keys.secret is not in the database: take it along.`,
 
 	p.flags(c)
 	out.flags(c)
-	c.Flags().StringVar(&from, "from", "", "what is copied: sqlite:FOLDER, postgres://USER@HOST/NAME, or config")
-	c.Flags().StringVar(&to, "to", "", "what becomes equal to it: the same")
+	c.Flags().StringVar(&from, "from", "", "source: sqlite:DIRECTORY, postgres://USER@HOST/NAME, or config")
+	c.Flags().StringVar(&to, "to", "", "destination, in the same form")
 
 	return c
 }
@@ -113,20 +114,23 @@ func printCopied(c *cobra.Command, out *output, done server.Copied) error {
 	if done.Served {
 		fmt.Fprintln(
 			w,
-			"A server is up on the source, and what it writes from now on is not in the copy: stop it,\nrun the same command again, which copies what differs, and only then start on the copy.",
+			"A server is running on the source, and the copy lacks what it writes from now on. Stop it,\n"+
+				"run the same command again, which copies the differences, and then start on the copy.",
 		)
+
 		return nil
 	}
 
 	fmt.Fprintln(
 		w,
-		"No server is up on the source: nothing is missing. Take keys.secret along, start on the copy,\nand do not start on the source again: what is spent here would not be spent there.",
+		"No server is running on the source: the copy is complete. Copy keys.secret, too, start on the\n"+
+			"copy, and do not start on the source again: uses spent on one are not spent on the other.",
 	)
 
 	return nil
 }
 
-// databaseEnd reads what a flag names.
+// databaseEnd parses the source or destination of a copy.
 func databaseEnd(flag, text string, p *place) (server.End, error) {
 	if folder, ok := strings.CutPrefix(text, "sqlite:"); ok && folder != "" {
 		folder = strings.TrimPrefix(folder, "//")
@@ -160,14 +164,14 @@ func databaseEnd(flag, text string, p *place) (server.End, error) {
 	}
 
 	return server.End{}, usage{fmt.Errorf(
-		"--%s is sqlite:FOLDER, postgres://USER@HOST/NAME, or config, not %q",
+		"invalid --%s %q: want sqlite:DIRECTORY, postgres://USER@HOST/NAME, or config",
 		flag,
-		secretless(text),
+		withoutSecret(text),
 	)}
 }
 
-// secretless keeps a password that came in a wrong place off the screen.
-func secretless(text string) string {
+// withoutSecret removes a password from an invalid URL, so that it is not printed.
+func withoutSecret(text string) string {
 	i := strings.LastIndex(text, "@")
 	if i >= 0 {
 		return "…" + text[i:]
@@ -182,19 +186,19 @@ func dbEpoch() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "epoch",
-		Short: "Begin a new epoch of a database that was brought back by other means",
+		Short: "Start a new epoch of a database that was restored by other means",
 		Args:  noArgs,
-		Long: `Begin a new epoch of a database that was brought back from the past: by pg_restore, from a
-snapshot of a disk, by a failover that has lost what was committed last. 'jeton restore'
-does this by itself.
+		Long: `Start a new epoch of a database that was restored to an earlier state: by pg_restore, from a
+disk snapshot, or by a failover that has lost the last commits. 'jeton restore' includes
+this.
 
-Such a database does not know what was spent, ended or revoked in the time that it has
-lost. So all sessions and tokens end, all signing keys are revoked, assertions of clients
-from before now are refused, and no number that may have been given is given again. The
-server has to be stopped, on all nodes.
+Such a database does not know what was spent or revoked in the time that it has lost. So all
+sessions and tokens end, all signing keys are revoked, assertions of clients from before now
+are refused, and no number that may have been used is used again. Stop the server first, on
+all nodes.
 
-With --trust-credentials everything stays as it is in the database: what was spent or
-revoked since is GOOD AGAIN.`,
+With --trust-credentials sessions, tokens and signing keys stay: what was spent or revoked
+since is VALID AGAIN.`,
 		Example: `  pg_restore --dbname jeton jeton.dump && jeton db epoch --config jeton.yaml
   jeton db epoch --data-dir /var/lib/jeton`,
 	}
@@ -226,7 +230,7 @@ revoked since is GOOD AGAIN.`,
 			printRenewed(c.OutOrStdout(), done, trust)
 		}
 
-		warnOfThePast(c.ErrOrStderr(), trust, "")
+		warnRestored(c.ErrOrStderr(), trust, "")
 
 		return err
 	}
@@ -237,48 +241,54 @@ revoked since is GOOD AGAIN.`,
 		&trust,
 		"trust-credentials",
 		false,
-		"keep sessions, tokens and signing keys: what was spent or revoked since is good again",
+		"keep sessions, tokens and signing keys: what was spent or revoked since is valid again",
 	)
 
 	return c
 }
 
 func printRenewed(w io.Writer, r server.Renewed, trust bool) {
-	fmt.Fprintf(w, "epoch %d has begun\n", r.Epoch)
+	fmt.Fprintf(w, "started epoch %d\n", r.Epoch)
 	if !trust {
-		fmt.Fprintf(w, "ended: %d sessions, %d tokens; revoked: %d signing keys\n", r.Sessions, r.Tokens, r.Keys)
+		fmt.Fprintf(w,
+			"ended %s and %s; revoked %s\n",
+			plural(r.Sessions, "session"),
+			plural(r.Tokens, "token"),
+			plural(r.Keys, "signing key"),
+		)
 	}
 }
 
-// warnOfThePast says what nobody should have to find out. when is the time of the past, or "".
-func warnOfThePast(w io.Writer, trust bool, when string) {
+// warnRestored tells the operator what a restore has undone. when is the time of the restored
+// state, or "".
+func warnRestored(w io.Writer, trust bool, when string) {
 	if when == "" {
-		when = "the moment that the database is from"
+		when = "the time of the restored database"
 	}
 
 	fmt.Fprintf(w, `
-Everything is as of %s. What was changed since then is as it was before:
-  - passwords that were changed are the old ones again
-  - people and clients who were removed or disabled are back, those who were added are gone
-  - keys and secrets of clients that were retired or replaced are good again
-  - logins since then do not count for the terms of the next login
-Do what was done since then once more, before you let anybody in.
+Everything is as of %s. Every change since then is undone:
+  - changed passwords are the old ones again
+  - users and clients that were deleted or disabled are back, those that were added are gone
+  - keys and secrets of clients that were retired or replaced are valid again
+  - logins since then do not count for re-login terms
+Repeat those changes before you let users in.
 `, when)
 
 	if trust {
 		fmt.Fprint(w, `
-WARNING: THE CREDENTIALS ARE TRUSTED. Sessions that were logged out since then are open again,
-tokens that were revoked are good again, and uses that were spent can be spent AGAIN.
+WARNING: THE CREDENTIALS ARE TRUSTED. Sessions that were logged out since then are valid again,
+revoked tokens are valid again, and spent uses can be spent AGAIN.
 `)
 	}
 }
 
-// warnings is a log for a command of a person.
+// warnings is the log of a command: warnings and errors, on standard error.
 func warnings() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
-// interrupted says what Ctrl-C has left behind.
+// interrupted returns an error that says what Ctrl-C has left behind.
 func interrupted(ctx context.Context, err error, left string) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return exit{exitFailure, left}
@@ -286,7 +296,7 @@ func interrupted(ctx context.Context, err error, left string) error {
 	return err
 }
 
-// progress tells a person at a terminal how far something has come, and programs nothing.
+// progress shows progress on a terminal, and nothing otherwise.
 type progress struct {
 	w     io.Writer
 	wrote bool

@@ -91,6 +91,7 @@ func demo(ctx context.Context, out io.Writer, once bool) (err error) {
 		dir,
 		up["cookie-login"].url,
 	)
+
 	<-ctx.Done()
 
 	return nil

@@ -24,12 +24,12 @@ func userExport() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "export",
-		Short: "Write everybody with their password hashes, as JSON lines",
+		Short: "Export all users with their password hashes, as JSON lines",
 		Args:  noArgs,
-		Long: `Write everybody, with the hashes of their passwords, as JSON lines that 'jeton user import'
-reads back. Keep the file as you would the passwords: weak ones can be guessed from it. It
-is made readable for you alone, and whole or not at all. That it was made is in the record.`,
-		Example: `  jeton user export --output people.jsonl`,
+		Long: `Export all users with their password hashes, as JSON lines that 'jeton user import' reads.
+Protect the file like the passwords: weak ones can be guessed from it. It is readable by
+you only, and complete or not there at all. The export is an audit event.`,
+		Example: `  jeton user export --output users.jsonl`,
 	}
 
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -37,7 +37,7 @@ is made readable for you alone, and whole or not at all. That it was made is in 
 			return usage{errors.New("password hashes do not belong on a terminal: use --output FILE, or --force")}
 		}
 		if _, err := os.Lstat(name); name != "" && err == nil && !force {
-			return fmt.Errorf("%s is there already; --force replaces it", name)
+			return fmt.Errorf("%s exists; --force replaces it", name)
 		}
 
 		return withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
@@ -48,7 +48,7 @@ is made readable for you alone, and whole or not at all. That it was made is in 
 
 			n, err := exportTo(ctx, ctl, name)
 			if err == nil {
-				fmt.Fprintf(c.OutOrStdout(), "exported %d people to %s\n", n, name)
+				fmt.Fprintf(c.OutOrStdout(), "exported %s to %s\n", plural(n, "user"), name)
 			}
 
 			return err
@@ -56,18 +56,17 @@ is made readable for you alone, and whole or not at all. That it was made is in 
 	}
 
 	p.flags(c)
-	c.Flags().StringVarP(&name, "output", "o", "", "file to write (else standard output)")
-	c.Flags().BoolVar(&force, "force", false, "write to a terminal, or over a file that is there")
+	c.Flags().StringVarP(&name, "output", "o", "", "file to write (default: standard output)")
+	c.Flags().BoolVar(&force, "force", false, "write to a terminal, or replace an existing file")
 
 	return c
 }
 
-// exportTo writes a file beside the place of the one that is asked for, and moves it
-// there when it is whole.
+// exportTo writes a temporary file beside the target and renames it when it is complete.
 func exportTo(ctx context.Context, ctl *control, name string) (int, error) {
 	f, err := os.CreateTemp(filepath.Dir(name), ".jeton-export-*") // 0600
 	if err != nil {
-		return 0, fmt.Errorf("make file for the export: %w", err)
+		return 0, fmt.Errorf("create file for the export: %w", err)
 	}
 
 	n, err := export(ctx, ctl, f)
@@ -90,7 +89,7 @@ func exportTo(ctx context.Context, ctl *control, name string) (int, error) {
 	return n, nil
 }
 
-// export writes a line for each person and returns how many there are.
+// export writes a line for each user and returns their number.
 func export(ctx context.Context, ctl *control, to io.Writer) (int, error) {
 	w := bufio.NewWriter(to)
 	e := json.NewEncoder(w)

@@ -27,25 +27,25 @@ func userImport() *cobra.Command {
 	var out output
 	var pw passwordSource
 
-	m := mover{}
+	m := importer{}
 	c := &cobra.Command{
 		Use:   "import FILE",
-		Short: "Move people in from a file, with their password hashes",
+		Short: "Import users from a file, with their password hashes",
 		Args:  exactArgs("FILE"),
-		Long: `Move people in from a file, with the hashes of their passwords; - reads standard input.
+		Long: `Import users from a file, with their password hashes; - is standard input.
 
-CSV (first line: name,email,first_name,last_name,groups,password_hash,disabled; only name
-is needed), JSON lines (an object a line with the same members, as 'jeton user export'
-writes them), or htpasswd. Each row is told what became of it: added, exists, changed
-(with --update), declared (left to the configuration file), or refused and why; a row that
-is refused does not keep the others out. The exit code is 1 if one was. Run it again after
-an interruption: who is in already exists.
+The file is CSV (first line: name,email,first_name,last_name,groups,password_hash,disabled;
+only name is required), JSON lines (one object per line with the same members, as 'jeton
+user export' writes them), or htpasswd. The command reports a result per row: added, exists,
+changed (with --update), declared (the configuration file declares the name), or refused
+with the reason. A refused row does not stop the others; the exit code is then 1. Existing
+users are skipped, so it is safe to run again after an interruption.
 
-Hashes are taken of crypt(3) ($5$, $6$), bcrypt, argon2, passlib, werkzeug and Django; at
-the first login the password is hashed anew. Plain passwords are refused.`,
-		Example: `  jeton user import people.csv --dry-run
+It accepts hashes of crypt(3) ($5$, $6$), bcrypt, argon2, passlib, werkzeug and Django; at
+the first login the password is hashed again. Plain passwords are refused.`,
+		Example: `  jeton user import users.csv --dry-run
   jeton user import /etc/nginx/htpasswd --group staff --allow-weak
-  jeton user import people.jsonl --verify diane`,
+  jeton user import users.jsonl --verify diane`,
 	}
 
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -71,7 +71,7 @@ the first login the password is hashed anew. Plain passwords are refused.`,
 		}
 		defer file.Close()
 
-		m.rows, err = readPeople(file, args[0], m.format)
+		m.rows, err = openUsers(file, args[0], m.format)
 		if err != nil {
 			return fmt.Errorf("%s: %w", args[0], err)
 		}
@@ -80,7 +80,7 @@ the first login the password is hashed anew. Plain passwords are refused.`,
 		m.quiet = asJSON || !term.IsTerminal(int(os.Stderr.Fd()))
 
 		if m.verify != "" {
-			return m.prove(c.Context())
+			return m.check(c.Context())
 		}
 
 		return withControl(&p, func(ctx context.Context, _ *cobra.Command, _ []string, ctl *control) error {
@@ -93,27 +93,29 @@ the first login the password is hashed anew. Plain passwords are refused.`,
 	out.flags(c)
 	pw.flags(c)
 	f := c.Flags()
-	f.StringVar(&m.format, "format", "", "csv, jsonl or htpasswd (else told by the file's name, or by how it begins)")
+	f.StringVar(&m.format, "format", "", "csv, jsonl or htpasswd (default: by the file's name, or its first line)")
 
-	f.BoolVar(&m.ask.DryRun, "dry-run", false, "say what would become of each row, and change nothing")
+	f.BoolVar(&m.ask.DryRun, "dry-run", false, "report what would happen to each row, and change nothing")
 	f.BoolVar(
 		&m.ask.Update,
 		"update",
 		false,
-		"change who is there to be as the row says; a changed hash ends their sessions",
+		"change existing users to match their rows; a different hash ends their sessions",
 	)
+
 	f.BoolVar(
 		&m.ask.AllowWeak,
 		"allow-weak",
 		false,
-		"take md5-crypt ($1$, $apr1$) and {SHA} hashes, until the next login",
+		"accept md5-crypt ($1$, $apr1$) and {SHA} hashes, until the next login",
 	)
-	f.StringSliceVar(&m.groups, "group", nil, "put everybody into this group, too (may be repeated)")
+
+	f.StringSliceVar(&m.groups, "group", nil, "also add every user to this group (may be repeated)")
 	f.StringVar(
 		&m.verify,
 		"verify",
 		"",
-		"import nothing; check that the hash of this person in the file is that of a password",
+		"import nothing; check a password against the hash of this user in the file",
 	)
 
 	return c
@@ -126,14 +128,14 @@ func openInput(c *cobra.Command, name string) (io.ReadCloser, error) {
 
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("open file of people: %w", err)
+		return nil, fmt.Errorf("open file of users: %w", err)
 	}
 
 	return f, nil
 }
 
-// mover moves the rows of a file in.
-type mover struct {
+// importer imports the rows of a file.
+type importer struct {
 	format   string
 	groups   []string
 	verify   string
@@ -141,28 +143,27 @@ type mover struct {
 	ask      api.Import
 
 	ctl   *control
-	rows  *people
+	rows  *userFile
 	out   io.Writer
-	json  bool // a line of JSON for each row, in the place of a line for people
+	json  bool // print a line of JSON for each row, instead of text
 	quiet bool // no progress
 
 	lines  []int // of ask.Users
-	size   int   // about how many bytes ask.Users take
+	size   int   // approximate size of ask.Users, in bytes
 	counts map[string]int
 	total  int
-	told   time.Time // when progress was last shown
-	// seen has the line of each name of a dry run, by a number for the name: a file may be
-	// long, and names are longer than numbers.
+	shown  time.Time // when progress was last shown
+	// seen has the line of each name in a dry run, by a hash of the name to save memory.
 	seen map[uint64]int
 	seed maphash.Seed
 }
 
-// The bounds of one step. The call that carries it has at most 64 KiB.
+// maxImportBytes bounds one call, whose body may have at most 64 KiB.
 const maxImportBytes = 56 << 10
 
-func (m *mover) run(ctx context.Context) error {
+func (m *importer) run(ctx context.Context) error {
 	m.counts = map[string]int{}
-	m.told = time.Now()
+	m.shown = time.Now()
 
 	if m.ask.DryRun {
 		m.seen, m.seed = map[uint64]int{}, maphash.MakeSeed()
@@ -178,11 +179,11 @@ func (m *mover) run(ctx context.Context) error {
 			}
 			return m.sum()
 		case errors.As(err, &one):
-			// What came before is told before.
+			// Report the rows before it first.
 			if err := m.flush(ctx); err != nil {
 				return err
 			}
-			m.tell(line, api.Verdict{Name: row.Name, Verdict: string(account.Refused), Reason: one.Error()})
+			m.report(line, api.Verdict{Name: row.Name, Verdict: string(account.Refused), Reason: one.Error()})
 		case err != nil:
 			if ferr := m.flush(ctx); ferr != nil {
 				return ferr
@@ -196,8 +197,8 @@ func (m *mover) run(ctx context.Context) error {
 	}
 }
 
-// add puts a row to those of the next step.
-func (m *mover) add(ctx context.Context, row api.Moved, line int) error {
+// add adds a row to the next call.
+func (m *importer) add(ctx context.Context, row api.Moved, line int) error {
 	if len(m.groups) > 0 {
 		all := slices.Clone(m.groups)
 		if row.Groups != nil {
@@ -218,7 +219,7 @@ func (m *mover) add(ctx context.Context, row api.Moved, line int) error {
 	}
 
 	if len(b) > maxImportBytes {
-		m.tell(line, api.Verdict{Name: row.Name, Verdict: string(account.Refused), Reason: "the row is too long"})
+		m.report(line, api.Verdict{Name: row.Name, Verdict: string(account.Refused), Reason: "the row is too long"})
 		return nil
 	}
 
@@ -227,8 +228,8 @@ func (m *mover) add(ctx context.Context, row api.Moved, line int) error {
 	return nil
 }
 
-// flush has the rows that wait moved in, and tells their verdicts.
-func (m *mover) flush(ctx context.Context) error {
+// flush imports the waiting rows and reports their results.
+func (m *importer) flush(ctx context.Context) error {
 	if len(m.ask.Users) == 0 {
 		return nil
 	}
@@ -236,19 +237,20 @@ func (m *mover) flush(ctx context.Context) error {
 	var got api.Verdicts
 	if err := m.ctl.call(ctx, http.MethodPost, "/api/v1/users/import", m.ask, &got); err != nil {
 		return fmt.Errorf(
-			"lines %d to %d: %w; the %d rows before are in or refused, run it again for the rest",
+			"lines %d to %d: %w; the %d rows before them are done, run the command again for the rest",
 			m.lines[0],
 			m.lines[len(m.lines)-1],
 			err,
 			m.total,
 		)
 	}
+
 	if len(got.Verdicts) != len(m.lines) {
-		return fmt.Errorf("the server told %d verdicts of %d rows", len(got.Verdicts), len(m.lines))
+		return fmt.Errorf("got %d results for %d rows from the server", len(got.Verdicts), len(m.lines))
 	}
 
 	for i, v := range got.Verdicts {
-		m.tell(m.lines[i], v)
+		m.report(m.lines[i], v)
 	}
 
 	m.ask.Users, m.lines, m.size = m.ask.Users[:0], m.lines[:0], 0
@@ -256,8 +258,8 @@ func (m *mover) flush(ctx context.Context) error {
 	return nil
 }
 
-// verdictOf is how a verdict is told: of a dry run, what would have been.
-func (m *mover) verdictOf(v string) string {
+// verdictOf returns the text of a verdict; in a dry run, what would happen.
+func (m *importer) verdictOf(v string) string {
 	if m.ask.DryRun {
 		switch v {
 		case string(account.Added):
@@ -270,22 +272,22 @@ func (m *mover) verdictOf(v string) string {
 	return v
 }
 
-// rowVerdict is a line of the output for programs.
+// rowVerdict is a line of JSON output.
 type rowVerdict struct {
 	Line int `json:"line"`
 	api.Verdict
 }
 
-// tell tells the verdict of a row.
-func (m *mover) tell(line int, v api.Verdict) {
-	// A dry run leaves nothing behind by which the store could see that a name comes twice.
+// report reports the verdict of a row.
+func (m *importer) report(line int, v api.Verdict) {
+	// In a dry run the store cannot notice a duplicate name.
 	if m.ask.DryRun && v.Verdict == string(account.Added) {
 		_, folded, err := naming.User(v.Name)
 		if err == nil {
 			n := maphash.String(m.seed, folded)
 			first := m.seen[n]
 			if first > 0 {
-				v.Verdict, v.Reason = string(account.Exists), fmt.Sprintf("line %d has the name, too", first)
+				v.Verdict, v.Reason = string(account.Exists), fmt.Sprintf("line %d has the same name", first)
 			} else {
 				m.seen[n] = line
 			}
@@ -310,17 +312,17 @@ func (m *mover) tell(line int, v api.Verdict) {
 	m.progress()
 }
 
-// progress says on a terminal how far a long file has come, each second.
-func (m *mover) progress() {
-	if m.quiet || time.Since(m.told) < time.Second {
+// progress shows progress on a terminal, once a second.
+func (m *importer) progress() {
+	if m.quiet || time.Since(m.shown) < time.Second {
 		return
 	}
-	m.told = time.Now()
+	m.shown = time.Now()
 	fmt.Fprintf(os.Stderr, "%d rows, %d refused\n", m.total, m.counts[string(account.Refused)])
 }
 
-// sum tells the numbers, and returns the error of a file with rows that were refused.
-func (m *mover) sum() error {
+// sum prints the totals, and returns an error if rows were refused.
+func (m *importer) sum() error {
 	if !m.json {
 		for _, v := range []account.Verdict{
 			account.Added,
@@ -344,15 +346,15 @@ func (m *mover) sum() error {
 	return nil
 }
 
-// prove checks that the hash of a person in the file is that of a password: that it has
-// come over right, before anybody moves.
-func (m *mover) prove(ctx context.Context) error {
+// check checks a password against the hash of one user in the file, to detect an error in the
+// conversion before any user moves.
+func (m *importer) check(ctx context.Context) error {
 	for {
 		row, line, err := m.rows.next()
 		var one fault
 
 		if errors.Is(err, io.EOF) {
-			return fmt.Errorf("%w: nobody in the file is named %s", jeton.ErrNotFound, m.verify)
+			return fmt.Errorf("%w: the file has no user %s", jeton.ErrNotFound, m.verify)
 		}
 		if err != nil && !errors.As(err, &one) {
 			return err
@@ -385,11 +387,11 @@ func (m *mover) prove(ctx context.Context) error {
 		if !ok {
 			return exit{
 				exitFailure,
-				fmt.Sprintf("line %d: %s: the %s hash is not that of the password", line, m.verify, stored.Kind),
+				fmt.Sprintf("line %d: %s: the password does not match the %s hash", line, m.verify, stored.Kind),
 			}
 		}
 
-		fmt.Fprintf(m.out, "line %d: %s: the %s hash is that of the password\n", line, m.verify, stored.Kind)
+		fmt.Fprintf(m.out, "line %d: %s: the password matches the %s hash\n", line, m.verify, stored.Kind)
 
 		return nil
 	}

@@ -16,32 +16,33 @@ import (
 	"github.com/jeton-auth/jeton/internal/api"
 )
 
-// maxImportLine bounds a line of a file of people, in bytes. A row is a line in every
-// format, so that a quote that is never closed spoils one row and fills no memory.
+// maxImportLine bounds a line, in bytes. A row is one line in every format, so that an
+// unclosed quote spoils one row and does not fill the memory.
 const maxImportLine = 48 << 10
 
-// errPlain is the answer to a password where a hash belongs.
-var errPlain = errors.New("plain passwords are not imported: leave the column out and set passwords with 'jeton user passwd', or hash them first")
+// errPlain refuses a password in place of a hash.
+var errPlain = errors.New("plain passwords are not imported: " +
+	"remove the column and set passwords with 'jeton user passwd', or hash them first")
 
-// fault marks an error as that of one row: the next can be read.
+// fault is an error of one row; the next row can be read.
 type fault struct{ error }
 
 func (f fault) Unwrap() error { return f.error }
 
-// people reads a file of people, a row at a time.
-type people struct {
+// userFile reads a file of users, one row at a time.
+type userFile struct {
 	lines    *bufio.Scanner
 	line     int
-	comments bool // a line that begins with # is none
+	comments bool // lines that begin with # are skipped
 	parse    func(line string) (api.Moved, error)
 }
 
-// readPeople begins to read a file in a format: csv, jsonl or htpasswd; "" finds it out by
-// the name of the file and by how it begins.
-func readPeople(from io.Reader, name, format string) (*people, error) {
+// openUsers opens a file in a format: csv, jsonl or htpasswd, or "" to detect it by the name of
+// the file and its first line.
+func openUsers(from io.Reader, name, format string) (*userFile, error) {
 	buffered := bufio.NewReaderSize(from, 64<<10)
 	if begin, _ := buffered.Peek(3); bytes.Equal(begin, []byte("\xef\xbb\xbf")) {
-		_, _ = buffered.Discard(3) // what some programs put before UTF-8
+		_, _ = buffered.Discard(3) // byte order mark
 	}
 
 	begin, _ := buffered.Peek(4 << 10)
@@ -49,10 +50,10 @@ func readPeople(from io.Reader, name, format string) (*people, error) {
 		format = formatOf(name, string(begin))
 	}
 	if format != "htpasswd" && strings.HasPrefix(strings.TrimSpace(string(begin)), "[") {
-		return nil, errors.New("this is a JSON list; write one object a line, without the brackets: jq -c '.[]'")
+		return nil, errors.New("the file is a JSON list: want one object per line; convert it with jq -c '.[]'")
 	}
 
-	p := &people{lines: bufio.NewScanner(buffered)}
+	p := &userFile{lines: bufio.NewScanner(buffered)}
 	p.lines.Buffer(make([]byte, 4<<10), maxImportLine)
 
 	switch format {
@@ -63,15 +64,15 @@ func readPeople(from io.Reader, name, format string) (*people, error) {
 	case "htpasswd":
 		p.parse, p.comments = parseHtpasswdRow, true
 	case "":
-		return nil, usage{errors.New("the format of the file is not clear: say --format csv, jsonl or htpasswd")}
+		return nil, usage{errors.New("unknown file format: use --format csv, jsonl or htpasswd")}
 	default:
-		return nil, usage{fmt.Errorf("--format is csv, jsonl or htpasswd, not %q", format)}
+		return nil, usage{fmt.Errorf("invalid --format %q: want csv, jsonl or htpasswd", format)}
 	}
 
 	return p, nil
 }
 
-// formatOf finds out a format by the name of a file, else by how it begins.
+// formatOf detects a format by the name of a file, else by its first line.
 func formatOf(name, begin string) string {
 	base := strings.ToLower(filepath.Base(name))
 	ext := filepath.Ext(base)
@@ -98,9 +99,9 @@ func formatOf(name, begin string) string {
 	return ""
 }
 
-// next returns a row with the number of its line: io.EOF after the last, a fault for a row
-// that cannot be read, any other error when nothing more can.
-func (p *people) next() (api.Moved, int, error) {
+// next returns a row with its line number. Its error is io.EOF after the last row, a fault for
+// an invalid row, and any other error if nothing more can be read.
+func (p *userFile) next() (api.Moved, int, error) {
 	for p.lines.Scan() {
 		p.line++
 		line := strings.TrimSuffix(p.lines.Text(), "\r")
@@ -114,7 +115,7 @@ func (p *people) next() (api.Moved, int, error) {
 
 	if err := p.lines.Err(); err != nil {
 		if errors.Is(err, bufio.ErrTooLong) {
-			err = fmt.Errorf("the line is over %d KiB", maxImportLine>>10)
+			err = fmt.Errorf("line is over %d KiB", maxImportLine>>10)
 		}
 		return api.Moved{}, p.line + 1, fmt.Errorf("line %d: %w", p.line+1, err)
 	}
@@ -124,8 +125,8 @@ func (p *people) next() (api.Moved, int, error) {
 
 var importColumns = []string{"name", "email", "first_name", "last_name", "groups", "password_hash", "disabled", "id"}
 
-// csv reads the row of headings.
-func (p *people) csv() error {
+// csv reads the headings.
+func (p *userFile) csv() error {
 	var heads []string
 	p.parse = func(line string) (api.Moved, error) {
 		cells, err := csvCells(line)
@@ -144,19 +145,16 @@ func (p *people) csv() error {
 
 		switch {
 		case heads[i] == "password":
-			return fmt.Errorf("there is a column named password: %w", errPlain)
+			return fmt.Errorf("column password: %w", errPlain)
 		case !slices.Contains(importColumns, heads[i]):
-			return fmt.Errorf("the column %q is not known; known are %s", heads[i], strings.Join(importColumns, ", "))
+			return fmt.Errorf("unknown column %q: want %s", heads[i], strings.Join(importColumns, ", "))
 		case slices.Index(heads, heads[i]) < i:
-			return fmt.Errorf("there are two columns named %s", heads[i])
+			return fmt.Errorf("duplicate column %s", heads[i])
 		}
 	}
 
 	if !slices.Contains(heads, "name") {
-		return errors.New("there is no column named name; the first line names the columns: " + strings.Join(
-			importColumns,
-			",",
-		))
+		return errors.New("no column name; the first line names the columns: " + strings.Join(importColumns, ","))
 	}
 
 	p.parse = func(line string) (api.Moved, error) { return parseCSVRow(heads, line) }
@@ -168,7 +166,7 @@ func csvCells(line string) ([]string, error) {
 	r := csv.NewReader(strings.NewReader(line))
 	cells, err := r.Read()
 	if err != nil {
-		return nil, fault{errors.New("the row is no CSV: a quote is missing or stands where none may")}
+		return nil, fault{errors.New("invalid CSV: a quote is missing or misplaced")}
 	}
 
 	return cells, nil
@@ -209,7 +207,7 @@ func parseCSVRow(heads []string, line string) (api.Moved, error) {
 			if cell != "" {
 				yes, known := truth(cell)
 				if !known {
-					return row, fault{errors.New("disabled is true or false")}
+					return row, fault{fmt.Errorf("invalid disabled %q: want true or false", cell)}
 				}
 				row.Disabled = &yes
 			}
@@ -217,7 +215,7 @@ func parseCSVRow(heads []string, line string) (api.Moved, error) {
 	}
 
 	if len(cells) != len(heads) {
-		return row, fault{fmt.Errorf("the row has %d cells and the head %d", len(cells), len(heads))}
+		return row, fault{fmt.Errorf("the row has %d cells, want %d as in the first line", len(cells), len(heads))}
 	}
 
 	return row, nil
@@ -250,7 +248,7 @@ func parseJSONRow(line string) (api.Moved, error) {
 		case errors.As(err, &kind):
 			err = fmt.Errorf("member %q: want %s", strings.TrimPrefix(kind.Field, "Moved."), kind.Type)
 		case !strings.HasPrefix(err.Error(), "json: unknown field"):
-			err = errors.New("the line is no JSON object")
+			err = errors.New("invalid JSON object")
 		}
 
 		return row.Moved, fault{err}
@@ -260,7 +258,7 @@ func parseJSONRow(line string) (api.Moved, error) {
 		return row.Moved, fault{errPlain}
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return row.Moved, fault{errors.New("there is more than one JSON object on the line")}
+		return row.Moved, fault{errors.New("more than one JSON object on the line")}
 	}
 
 	return row.Moved, nil
@@ -269,10 +267,10 @@ func parseJSONRow(line string) (api.Moved, error) {
 func parseHtpasswdRow(line string) (api.Moved, error) {
 	name, hash, ok := strings.Cut(line, ":")
 	if !ok {
-		return api.Moved{}, fault{errors.New("the line is not NAME:HASH")}
+		return api.Moved{}, fault{errors.New("invalid line: want NAME:HASH")}
 	}
 	if hash == "" {
-		return api.Moved{Name: name}, fault{errors.New("there is no hash after the colon")}
+		return api.Moved{Name: name}, fault{errors.New("no hash after the colon")}
 	}
 
 	if strings.HasPrefix(hash, "$") || strings.HasPrefix(hash, "{") {

@@ -12,7 +12,7 @@ import (
 // readAll reads a file of people whole: what it holds as text, row by row.
 func readAll(t *testing.T, file, name, format string) ([]string, error) {
 	t.Helper()
-	p, err := readPeople(strings.NewReader(file), name, format)
+	p, err := openUsers(strings.NewReader(file), name, format)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func TestReadPeople(t *testing.T) {
 			"name,email\n\"diane,x\ncarl,\n",
 			"p.csv",
 			"",
-			[]string{" refused: the row is no CSV: a quote is missing or stands where none may", "carl||||-||-"},
+			[]string{" refused: invalid CSV: a quote is missing or misplaced", "carl||||-||-"},
 			"",
 		},
 		{
@@ -91,8 +91,8 @@ func TestReadPeople(t *testing.T) {
 			"p.csv",
 			"",
 			[]string{
-				"diane refused: the row has 1 cells and the head 2",
-				"carl refused: the row has 3 cells and the head 2",
+				"diane refused: the row has 1 cells, want 2 as in the first line",
+				"carl refused: the row has 3 cells, want 2 as in the first line",
 			},
 			"",
 		},
@@ -101,7 +101,7 @@ func TestReadPeople(t *testing.T) {
 			"name,disabled\ndiane,perhaps\n",
 			"p.csv",
 			"",
-			[]string{"diane refused: disabled is true or false"},
+			[]string{`diane refused: invalid disabled "perhaps": want true or false`},
 			"",
 		},
 		{"a name that begins like a comment is a name", "name\n#diane\n", "p.csv", "", []string{"#diane||||-||-"}, ""},
@@ -113,12 +113,12 @@ func TestReadPeople(t *testing.T) {
 			nil,
 			"plain passwords are not imported",
 		},
-		{"a column that is not known", "name,mail\n", "p.csv", "", nil, `"mail" is not known`},
-		{"a column twice", "name,name\n", "p.csv", "", nil, "two columns"},
-		{"no names", "email\n", "p.csv", "", nil, "no column named name"},
+		{"a column that is not known", "name,mail\n", "p.csv", "", nil, `unknown column "mail"`},
+		{"a column twice", "name,name\n", "p.csv", "", nil, "duplicate column"},
+		{"no names", "email\n", "p.csv", "", nil, "no column name"},
 		{"an empty file", "", "p.csv", "", nil, "is empty"},
-		{"a file of which nothing is known", "hello\n", "p", "", nil, "the format of the file is not clear"},
-		{"a format that is not known", "name\n", "p", "xml", nil, "--format is"},
+		{"a file of which nothing is known", "hello\n", "p", "", nil, "unknown file format"},
+		{"a format that is not known", "name\n", "p", "xml", nil, "invalid --format"},
 
 		{
 			"JSON lines",
@@ -151,12 +151,12 @@ func TestReadPeople(t *testing.T) {
 			"",
 			[]string{
 				` refused: member "name": want string`,
-				" refused: the line is no JSON object",
-				" refused: there is more than one JSON object on the line",
+				" refused: invalid JSON object",
+				" refused: more than one JSON object on the line",
 			},
 			"",
 		},
-		{"a JSON list", "[\n{}]", "p.json", "", nil, "one object a line"},
+		{"a JSON list", "[\n{}]", "p.json", "", nil, "one object per line"},
 
 		{"htpasswd", "# ours\ndiane:$apr1$x$y\ncarl:{SHA}x=:a comment\nzoe:plain:text\n", ".htpasswd", "",
 			[]string{"diane||||-|$apr1$x$y|-", "carl||||-|{SHA}x=|-", "zoe||||-|plain:text|-"}, ""},
@@ -173,7 +173,7 @@ func TestReadPeople(t *testing.T) {
 			"diane:\nhunter2\n",
 			"htpasswd",
 			"",
-			[]string{"diane refused: there is no hash after the colon", " refused: the line is not NAME:HASH"},
+			[]string{"diane refused: no hash after the colon", " refused: invalid line: want NAME:HASH"},
 			"",
 		},
 		{
@@ -182,7 +182,7 @@ func TestReadPeople(t *testing.T) {
 			"p.csv",
 			"",
 			[]string{"diane||||-||-"},
-			"line 3: the line is over 48 KiB",
+			"line 3: line is over 48 KiB",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -212,7 +212,7 @@ func FuzzReadPeople(f *testing.F) {
 	f.Add("{\"name\":\"diane\"}\n[]\n", "jsonl")
 	f.Add("diane:$5$x\n:\n", "htpasswd")
 	f.Fuzz(func(t *testing.T, file, format string) {
-		p, err := readPeople(strings.NewReader(file), "", format)
+		p, err := openUsers(strings.NewReader(file), "", format)
 		if err != nil {
 			return
 		}

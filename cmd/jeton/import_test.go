@@ -53,7 +53,7 @@ func TestImportOfMoreThanOneStep(t *testing.T) {
 			[]string{
 				"would add: 1234\n",
 				"exists: 1\n",
-				"USER7                    exists: line 9 has the name, too\n",
+				"USER7                    exists: line 9 has the same name\n",
 				"refused: 1\n",
 			},
 		},

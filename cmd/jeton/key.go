@@ -159,6 +159,7 @@ valid at the issuer until an operator retires it: 'jeton client key retire'.`,
 				if err := w.RotateKey(c.Context(), args[0], id.Name(), file); err != nil {
 					return err
 				}
+
 				fmt.Fprintf(
 					c.OutOrStdout(),
 					"%s now uses key %[3]s at %[2]s\n",
@@ -166,6 +167,7 @@ valid at the issuer until an operator retires it: 'jeton client key retire'.`,
 					id.Origin(),
 					oneLine(id.Info().KeyID),
 				)
+
 				return nil
 			})
 		},

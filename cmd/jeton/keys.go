@@ -70,6 +70,7 @@ func printKeys(c *cobra.Command, out *output, list []jeton.SigningKey) error {
 			orOpen(k.Withdrawn),
 		})
 	}
+
 	return out.print(c.OutOrStdout(), list, []string{
 		"KID",
 		"TOKENS",

@@ -212,6 +212,7 @@ func noArgs(c *cobra.Command, args []string) error {
 			c.CommandPath(),
 		)}
 	}
+
 	return nil
 }
 
@@ -226,6 +227,7 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 				c.CommandPath(),
 			)}
 		}
+
 		return nil
 	}
 }

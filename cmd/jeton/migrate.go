@@ -14,14 +14,13 @@ import (
 func migrateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "migrate",
-		Short: "Bring the schema of the database up to date, or see what an upgrade would do",
-		Long: `Bring the schema of the database up to date, or see what an upgrade would do. A server does
-so by itself when it starts; these commands are for whoever wants to do it before, or to
-know beforehand that it goes through. Each step is taken whole or not at all, and one
-program at a time takes them.
+		Short: "Upgrade the database schema, or show what an upgrade would do",
+		Long: `Upgrade the database schema, or show what an upgrade would do. A server upgrades the schema
+when it starts; these commands do it earlier, or check beforehand that it succeeds. Each
+step is one transaction, and one program at a time runs them.
 
-On PostgreSQL nodes of the version before go on beside a step that only adds. A step
-after which they could not is refused to them: they do not start any more.`,
+On PostgreSQL, nodes of the previous version continue beside a step that only adds tables or
+columns. After any other step they refuse to start.`,
 		Example: `  jeton migrate status
   jeton migrate preflight
   jeton migrate up`,
@@ -38,10 +37,10 @@ func migrateStatus() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "List the steps of the schema and which have been applied",
+		Short: "List the schema steps and which have been applied",
 		Args:  noArgs,
-		Long: `List the steps of the schema and which have been applied. It changes nothing, and works
-beside a server that is up.`,
+		Long: `List the schema steps and which have been applied. It changes nothing, and works while a
+server is running.`,
 		Example: `  jeton migrate status
   jeton migrate status --output json`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -77,10 +76,10 @@ beside a server that is up.`,
 func migrateUp() *cobra.Command {
 	return migrating(&cobra.Command{
 		Use:   "up",
-		Short: "Apply the steps that are missing",
+		Short: "Apply the missing steps",
 		Args:  noArgs,
-		Long: `Apply the steps that are missing. With SQLite no server may be up; make a backup first: the
-version before does not open what this one has changed.`,
+		Long: `Apply the missing steps. With SQLite no server may be running. Make a backup first: the
+previous version cannot open the upgraded database.`,
 		Example: `  jeton migrate up
   jeton migrate up --config /etc/jeton/jeton.yaml --output json`,
 	}, false, "applied")
@@ -89,19 +88,18 @@ version before does not open what this one has changed.`,
 func migratePreflight() *cobra.Command {
 	return migrating(&cobra.Command{
 		Use:   "preflight",
-		Short: "Say whether the steps that are missing would go through",
+		Short: "Check whether the missing steps would succeed",
 		Args:  noArgs,
-		Long: `Apply the steps that are missing and take all of them back: it says whether they would go
-through, and changes nothing. On PostgreSQL it does so in one transaction, which holds up
-the nodes for as long as the steps take; where it would have to wait for others, it
-gives up. With SQLite it works on a copy beside the file, which needs as much room again;
-a server may be up.`,
+		Long: `Apply the missing steps and roll all of them back: it reports whether they would succeed,
+and changes nothing. On PostgreSQL it uses one transaction, which blocks the nodes for as
+long as the steps take; if it would have to wait for a lock, it gives up. With SQLite it
+works on a copy beside the file, which needs the same space again; a server may be running.`,
 		Example: `  jeton migrate preflight
   jeton migrate preflight --output json`,
 	}, true, "would be applied")
 }
 
-// migrated is what a program is told of a migration.
+// migrated is the JSON output of a migration.
 type migrated struct {
 	Steps []string `json:"steps"`
 	Trial bool     `json:"trial"`
@@ -125,7 +123,7 @@ func migrating(c *cobra.Command, try bool, done string) *cobra.Command {
 		names, err := server.Migrate(c.Context(), conf, try)
 		if err != nil {
 			if errors.Is(err, context.Canceled) && c.Context().Err() != nil {
-				return errors.New("broken off; a step that had not come to its end was not taken")
+				return errors.New("interrupted; the unfinished step was rolled back")
 			}
 			return err
 		}
@@ -151,7 +149,7 @@ func migrating(c *cobra.Command, try bool, done string) *cobra.Command {
 	return c
 }
 
-// server is how a command reaches the database of a server without being one.
+// server returns the configuration with which a command opens a server's database.
 func (p *place) server() (server.Config, error) {
 	conf, dir, err := p.open()
 	return server.Config{

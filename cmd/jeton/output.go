@@ -70,7 +70,7 @@ func oneLine(s string) string {
 }
 
 // plural formats a number of things: "1 session", "2 sessions".
-func plural(n int, thing string) string {
+func plural[N int | int64](n N, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}

@@ -41,6 +41,7 @@ func (s *tokenSource) flags(c *cobra.Command) {
 		false,
 		"read a personal token from standard input, and use it as the identity's credential",
 	)
+
 	c.Flags().StringVar(&s.file, "token-file", "", "read a personal token from a file")
 }
 

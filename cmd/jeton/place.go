@@ -26,6 +26,7 @@ func (p *place) flags(c *cobra.Command) {
 		"",
 		"configuration file (JETON_CONFIG; else /etc/jeton/jeton.yaml if it exists; else the built-in default)",
 	)
+
 	c.Flags().StringVar(
 		&p.dataDir,
 		"data-dir",

@@ -30,6 +30,7 @@ func sessionList() *cobra.Command {
 		Args:    noArgs,
 		Example: `  jeton session list --user diane`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		var list []jeton.Session
 

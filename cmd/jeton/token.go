@@ -19,6 +19,7 @@ func tokenCommand() *cobra.Command {
 		Short:   "Make, list, revoke and print tokens",
 		Example: `  jeton token create nightly --user diane --service reports --expires 12h --max-uses 3`,
 	}
+
 	c.AddCommand(tokenCreate(), tokenList(), tokenShow(), tokenRotate(), tokenRevoke(), tokenPrint())
 	return c
 }

@@ -38,6 +38,7 @@ Standard output gets only the token, for scripts; standard error says what it is
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		in.Name = args[0]
 		in.Expires = time.Now().Add(expires)
+
 		if notBefore != "" {
 			at, err := time.Parse(time.RFC3339, notBefore)
 			if err != nil {
@@ -72,6 +73,7 @@ Standard output gets only the token, for scripts; standard error says what it is
 		"",
 		"accessor of the token that it derives from: never with more rights, and revoked with it",
 	)
+
 	f.StringSliceVar(&in.Services, "service", nil, "service that accepts it (may be repeated)")
 	f.StringSliceVar(&in.Scopes, "scope", nil, "scope of the token (may be repeated)")
 	f.StringArrayVar(
@@ -80,6 +82,7 @@ Standard output gets only the token, for scripts; standard error says what it is
 		nil,
 		`method and path that it is valid for, such as "GET /reports/*" (may be repeated; default: all)`,
 	)
+
 	f.StringSliceVar(
 		&in.Networks,
 		"from",
@@ -132,6 +135,7 @@ func printCreated(c *cobra.Command, out output, made api.MadeToken) error {
 		uses,
 		when(made.Expires),
 	)
+
 	_, err = fmt.Fprintln(c.OutOrStdout(), made.Secret)
 
 	return err
@@ -147,6 +151,7 @@ func tokenShow() *cobra.Command {
 		Args:    exactArgs("ACCESSOR"),
 		Example: `  jeton token show t_06h03tp9e1xyq4jgdbkdrx8`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		var t jeton.Token
 		if err := ctl.call(ctx, http.MethodGet, "/api/v1/tokens/"+url.PathEscape(args[0]), nil, &t); err != nil {
@@ -208,6 +213,7 @@ refused from then on. Uses that were taken stay taken, and derived tokens are re
 		); err != nil {
 			return err
 		}
+
 		return printCreated(c, out, made)
 	})
 

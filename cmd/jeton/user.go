@@ -117,6 +117,7 @@ func userAdd() *cobra.Command {
 		}
 
 		fmt.Fprintf(c.OutOrStdout(), "added user %s\n", u.Name)
+
 		return nil
 	})
 
@@ -145,6 +146,7 @@ func userList() *cobra.Command {
 		Args:    noArgs,
 		Example: `  jeton user list`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		var users []jeton.User
 		if err := ctl.call(ctx, http.MethodGet, "/api/v1/users", nil, &users); err != nil {
@@ -195,12 +197,14 @@ func userDisable(disable bool) *cobra.Command {
 		Args:    exactArgs("NAME"),
 		Example: "  jeton user " + strings.Replace(use, "NAME", "diane", 1),
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		if err := ctl.call(ctx, http.MethodPut, userPath(args[0], "disabled"), api.Disabled{
 			Disabled: disable,
 		}, nil); err != nil {
 			return named(err, "user "+args[0])
 		}
+
 		fmt.Fprintf(c.OutOrStdout(), "%s user %s\n", done, args[0])
 		return nil
 	})
@@ -234,6 +238,7 @@ func userPasswd() *cobra.Command {
 		}, nil); err != nil {
 			return named(err, "user "+args[0])
 		}
+
 		fmt.Fprintf(c.OutOrStdout(), "set the password of user %s and ended all sessions\n", args[0])
 		return nil
 	})
@@ -265,6 +270,7 @@ func userGroups() *cobra.Command {
 		}, nil); err != nil {
 			return named(err, "user "+args[0])
 		}
+
 		fmt.Fprintf(c.OutOrStdout(), "user %s is in groups [%s]\n", args[0], strings.Join(args[1:], " "))
 		return nil
 	})
@@ -283,11 +289,13 @@ func userLogout() *cobra.Command {
 		Args:    exactArgs("NAME"),
 		Example: `  jeton user logout diane`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		return endSessions(ctx, c, ctl, url.Values{"user": {args[0]}})
 	})
 
 	p.flags(c)
+
 	return c
 }
 
@@ -306,6 +314,7 @@ func userAllowLogin() *cobra.Command {
 		if service == "" {
 			return usage{errors.New("name the service with --service")}
 		}
+
 		if err := ctl.call(ctx, http.MethodPost, userPath(args[0], "allow-login"), api.AllowLogin{
 			Service: service,
 		}, nil); err != nil {
@@ -313,6 +322,7 @@ func userAllowLogin() *cobra.Command {
 		}
 
 		fmt.Fprintf(c.OutOrStdout(), "user %s may log in at %s again\n", args[0], service)
+
 		return nil
 	})
 
@@ -331,6 +341,7 @@ func userRemove() *cobra.Command {
 		Args:    exactArgs("NAME"),
 		Example: `  jeton user remove diane`,
 	}
+
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		if err := ctl.call(ctx, http.MethodDelete, userPath(args[0], ""), nil, nil); err != nil {
 			return named(err, "user "+args[0])

@@ -48,7 +48,7 @@ func askPassphrase(first bool) (jeton.Secret, error) {
 	return secret, err
 }
 
-// choose tells which identity acts at a URL.
+// choose returns the name of the identity to use at a URL.
 func choose(ctx context.Context, w *wallet.Wallet, url, as string) (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -62,24 +62,24 @@ func choose(ctx context.Context, w *wallet.Wallet, url, as string) (string, erro
 func loginCommand() *cobra.Command {
 	var in wallet.Login
 	var pw passwordSource
-	var handed tokenSource
+	var tokens tokenSource
 	var caFile, command string
 	var allowHTTP, never bool
 
 	c := &cobra.Command{
 		Use:   "login URL",
-		Short: "Log in at a service and keep the session in the wallet",
+		Short: "Log in at a service and store the session in the wallet",
 		Args:  exactArgs("URL"),
-		Long: `Log in at a service and keep the session in the wallet, under the service's origin and
+		Long: `Log in at a service and store the session in the wallet, under the service's origin and
 the name given with --as. Several identities can be logged in at one service at once.
 
-With --key, software proves itself by a private key instead: the issuer of the service's
-tokens gets an assertion that the key has signed and gives a token, which the wallet sends
-with each request and renews by itself. The key stays in its file, which only its owner may
-open, and is read again at each use.
+With --key, a client authenticates with a private key instead: the wallet sends the issuer of
+the service's tokens an assertion signed by the key, and gets a token, which it sends with
+each request and renews. The key stays in its file, which only its owner may open, and is
+read again at each use.
 
-With --token-stdin or --token-file, the identity is a token that somebody made, as with
-'jeton token create'. It is kept in the wallet and cannot renew itself.`,
+With --token-stdin or --token-file, the identity is a personal token, made with 'jeton token
+create'. It is stored in the wallet, which cannot renew it.`,
 		Example: `  jeton login https://shop.example --as diane
   jeton login https://shop.example --as ci --key ci.key --scope read
   jeton login https://shop.example --as job --token-file job.token
@@ -93,7 +93,7 @@ With --token-stdin or --token-file, the identity is a token that somebody made, 
 			}
 			defer w.Close()
 
-			if err := readLogin(c, w, &in, &pw, &handed, caFile, command); err != nil {
+			if err := readLogin(c, w, &in, &pw, &tokens, caFile, command); err != nil {
 				return err
 			}
 			if never {
@@ -117,61 +117,64 @@ With --token-stdin or --token-file, the identity is a token that somebody made, 
 		&in.Username,
 		"username",
 		"",
-		"user name at the service, or name of the client (default: the name of the identity)",
+		"user name at the service, or client name (default: the name of the identity)",
 	)
-	f.StringVar(&in.Key, "key", "", "file of the private key that software proves itself by, PEM or JWK")
-	f.StringVar(&in.KeyID, "kid", "", "name of the key at the issuer (default: as a JWK says, else its thumbprint)")
 
-	f.StringVar(&in.Algorithm, "alg", "", "algorithm that the key signs with (default: by its kind)")
+	f.StringVar(&in.Key, "key", "", "file of a client's private key, PEM or JWK")
+	f.StringVar(&in.KeyID, "kid", "", "id of the key at the issuer (default: the kid of a JWK, else the thumbprint)")
+
+	f.StringVar(&in.Algorithm, "alg", "", "signing algorithm (default: by key type)")
 	f.StringSliceVar(
 		&in.Scope,
 		"scope",
 		nil,
-		"scope to ask tokens for (may be repeated; default: all that the client may have)",
+		"scope to request (may be repeated; default: all that the client is allowed)",
 	)
+
 	pw.flags(c)
-	handed.flags(c)
+	tokens.flags(c)
 	f.StringVar(
 		&command,
 		"password-command",
 		"",
-		"program that prints the password; it is run again when the session is over",
+		"program that prints the password; it runs again when the session has expired",
 	)
 
 	f.BoolVar(
 		&in.Save,
 		"save-password",
 		false,
-		"keep the password in the wallet and log in again by itself when the session is over",
+		"store the password in the wallet, and log in again when the session has expired",
 	)
-	f.BoolVar(&never, "no-relogin", false, "never log in again by itself")
+
+	f.BoolVar(&never, "no-relogin", false, "never log in again automatically")
 	f.StringVar(&caFile, "cacert", "", "PEM file of the certificate to trust for this identity")
-	f.StringVar(&in.LoginPath, "login-path", "", "path of the login form, where the service does not tell")
+	f.StringVar(&in.LoginPath, "login-path", "", "path of the login form, if the service does not publish it")
 	f.BoolVar(&allowHTTP, "allow-http", false, "accept plain http to another machine")
 
 	return c
 }
 
-// readLogin completes what a login needs: the certificate, and the token, or the password
-// unless the wallet knows where to get it, or the identity proves itself by a key.
+// readLogin completes a login: the certificate, and the token or the password, unless the
+// wallet has a password source or the identity has a key.
 func readLogin(
 	c *cobra.Command,
 	w *wallet.Wallet,
 	in *wallet.Login,
 	pw *passwordSource,
-	handed *tokenSource,
+	tokens *tokenSource,
 	caFile, command string,
 ) error {
 	if in.As == "" && in.Username == "" {
-		return usage{errors.New("who logs in? name the identity with --as")}
+		return usage{errors.New("name the identity with --as")}
 	}
 
 	password := pw.stdin || pw.file != "" || command != "" || in.Save
 	if in.Key != "" && password {
-		return usage{errors.New("an identity proves itself by --key or by a password, not both")}
+		return usage{errors.New("an identity has a key or a password, not both")}
 	}
-	if handed.given() && (in.Key != "" || password) {
-		return usage{errors.New("an identity proves itself by a token, by --key or by a password, one of them")}
+	if tokens.given() && (in.Key != "" || password) {
+		return usage{errors.New("an identity has a token, a key or a password; give one of them")}
 	}
 
 	if caFile != "" {
@@ -197,8 +200,8 @@ func readLogin(
 		kind = kindOf(c.Context(), w, in)
 	}
 
-	if handed.given() || in.Key == "" && kind == wallet.KindToken {
-		token, err := handed.read(c, fmt.Sprintf("Token of %s at %s", who, in.URL))
+	if tokens.given() || in.Key == "" && kind == wallet.KindToken {
+		token, err := tokens.read(c, fmt.Sprintf("Token of %s at %s", who, in.URL))
 		in.Token = token
 		return err
 	}
@@ -213,7 +216,7 @@ func readLogin(
 	return err
 }
 
-// kindOf returns how the identity that logs in has proved itself so far.
+// kindOf returns the current kind of the identity that logs in.
 func kindOf(ctx context.Context, w *wallet.Wallet, in *wallet.Login) wallet.Kind {
 	name := in.As
 	if name == "" {
@@ -273,7 +276,7 @@ func identitiesCommand() *cobra.Command {
 				"STATE",
 				"USES LEFT",
 				"SINCE",
-				"ENDS",
+				"EXPIRES",
 				"KIND",
 				"ISSUER",
 			}, rows)
@@ -312,13 +315,13 @@ func logoutCommand() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "logout URL",
-		Short: "End a session or a token, and forget it in the wallet",
+		Short: "End a session or revoke a token, and remove it from the wallet",
 		Args:  exactArgs("URL"),
-		Long: `End a session or a token, and forget it in the wallet. The identity stays, and so does its
-key: the next login takes no more than 'jeton login URL --as NAME'.
+		Long: `End a session or revoke a token, and remove it from the wallet. The identity stays, and so
+does its key: the next login takes only 'jeton login URL --as NAME'.
 
-A token that somebody made and handed in is forgotten and not revoked: it is good until
-'jeton token revoke' or its end.`,
+A personal token is removed from the wallet and not revoked: it is valid until it expires or
+'jeton token revoke' revokes it.`,
 		Example: `  jeton logout https://shop.example --as diane`,
 		RunE: func(c *cobra.Command, args []string) error {
 			w, err := openWallet(false)
@@ -339,7 +342,7 @@ A token that somebody made and handed in is forgotten and not revoked: it is goo
 
 			kind := id.Info().Kind
 			if err := w.Logout(c.Context(), args[0], name); err != nil && !forget {
-				return fmt.Errorf("%w (--forget removes the identity without asking the server)", err)
+				return fmt.Errorf("%w (--forget removes the identity without contacting the server)", err)
 			}
 
 			if forget {
@@ -352,7 +355,7 @@ A token that somebody made and handed in is forgotten and not revoked: it is goo
 			if kind == wallet.KindToken {
 				fmt.Fprintln(
 					c.ErrOrStderr(),
-					"its token is forgotten here and not revoked; 'jeton token revoke' ends it",
+					"its token was removed from the wallet and not revoked; 'jeton token revoke' revokes it",
 				)
 			}
 
@@ -361,7 +364,7 @@ A token that somebody made and handed in is forgotten and not revoked: it is goo
 	}
 
 	c.Flags().StringVar(&as, "as", "", "name of the identity")
-	c.Flags().BoolVar(&forget, "forget", false, "remove the identity from the wallet, too")
+	c.Flags().BoolVar(&forget, "forget", false, "also remove the identity from the wallet")
 
 	return c
 }

@@ -141,7 +141,7 @@ func alter(t *testing.T, o *Options, statement string) {
 
 func TestASlipInTheEnvironmentIsNamed(t *testing.T) {
 	s := Start(t, Options{Config: counted, Env: []string{"JETON_DATADIR=/somewhere", "JETON_SERVICE_PORT=1"}})
-	contains(t, s.Err.String(), "environment variable is not one of ours", "JETON_DATADIR")
+	contains(t, s.Err.String(), "unknown environment variable", "JETON_DATADIR")
 	if strings.Contains(s.Err.String(), "JETON_SERVICE_PORT") {
 		t.Error("a variable that container tools set is named, too")
 	}
@@ -161,7 +161,7 @@ func TestWithoutAConfiguration(t *testing.T) {
 		t.Fatalf("the server ended:\n%s", s.Err)
 	}
 
-	contains(t, s.Out.String(), "Nobody can log in yet", "jeton user add admin --group admin --data-dir "+s.DataDir)
+	contains(t, s.Out.String(), "There are no users yet", "jeton user add admin --group admin --data-dir "+s.DataDir)
 	s.Must(t, "a long password", "user", "add", "admin", "--group", "admin", "--password-stdin")
 	c := s.Client(t)
 	a := c.MustDo(t, http.MethodGet, "/whoami", c.MustLogin(t, "admin", "a long password"))
