@@ -23,11 +23,11 @@ var layers = map[string]int{
 	".":                 0,
 	"internal/policy":   1,
 	"internal/jose":     1,
-	"internal/naming":   1, // names of users and clients, which config checks, too
 	"internal/secret":   1,
 	"internal/sweep":    1,
 	"examples":          1,
 	"internal/cache":    2, // by secret.Hash
+	"internal/naming":   2, // no name begins as a secret does
 	"wallet":            2, // it signs assertions
 	"guard":             2, // it checks signatures
 	"internal/password": 2,
@@ -168,6 +168,24 @@ func TestPackagesImportOnlySmallerNumbers(t *testing.T) {
 				t.Errorf("%s imports %s: only %v may", s.name, target, may)
 			}
 		}
+	}
+}
+
+// TestOnlyPackageSecretSpellsThePrefix keeps the prefix of our secrets in one place.
+func TestOnlyPackageSecretSpellsThePrefix(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.pkg == "internal/secret" {
+			continue
+		}
+
+		ast.Inspect(s.ast, func(n ast.Node) bool {
+			lit, ok := n.(*ast.BasicLit)
+			if ok && lit.Kind == token.STRING && strings.HasPrefix(strings.Trim(lit.Value, "\"`"), "jtn_") {
+				t.Errorf("%s has the literal %s: use secret.Prefix or secret.SessionPrefix", s.name, lit.Value)
+			}
+
+			return true
+		})
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // Token is a token that has been accepted, and whose it is. Nobody may change its lists.
@@ -24,9 +25,6 @@ type Token struct {
 	// UsesRemaining is what is left after this use. Nil: not counted.
 	UsesRemaining *int64
 }
-
-// opaquePrefix is how secrets of ours begin, and no signed token.
-const opaquePrefix = "jtn_"
 
 // errBlind means that a token can only be judged by the issuer, which is not asked.
 var errBlind = errors.New("counted and opaque tokens are judged by the issuer: give the guard a client in Config.Introspect")
@@ -57,7 +55,7 @@ func (g *Guard) check(ctx context.Context, text string, scopes []string) (Token,
 	if err := g.Ready(); err != nil {
 		return Token{}, err
 	}
-	if strings.HasPrefix(text, opaquePrefix) {
+	if strings.HasPrefix(text, secret.Prefix) {
 		return g.checkOpaque(ctx, text, scopes)
 	}
 

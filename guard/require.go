@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 type contextKey struct{}
@@ -133,6 +134,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, scopes
 		Status: http.StatusInternalServerError,
 		Code:   jeton.CodeInternal,
 	}
+
 	code := ""
 	for _, row := range outcomes {
 		if errors.Is(err, row.err) {
@@ -211,12 +213,13 @@ const maxPath = 200
 // redactPath returns a path as the log may show it: bounded, and without a token that a client
 // put into it. It is the server's internal/web.RedactPath.
 func redactPath(path string) string {
-	before, _, found := strings.Cut(path, opaquePrefix)
+	before, _, found := strings.Cut(path, secret.Prefix)
 	if len(before) > maxPath {
 		return strings.ToValidUTF8(before[:maxPath], "") + "…"
 	}
 	if found {
 		return before + "…"
 	}
+
 	return path
 }

@@ -77,7 +77,7 @@ func checkToken(text string) error {
 	}
 
 	// Tokens of a Jeton server have a checksum, which shows a typing error.
-	ours, _ := strings.CutPrefix(text, "jtn_")
+	ours, _ := strings.CutPrefix(text, secret.Prefix)
 	switch {
 	case ours == text:
 		return nil
@@ -107,6 +107,7 @@ func (w *Wallet) byToken(ctx context.Context, e *entry) error {
 			"the service accepts no tokens: it names no issuer at /.well-known/jeton",
 		)
 	}
+
 	if err != nil {
 		return fmt.Errorf("log in at %s: %w", e.Origin, err)
 	}

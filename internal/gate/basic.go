@@ -6,6 +6,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -74,7 +75,7 @@ func (b Basic) readToken(ctx context.Context, req *Request, text string) (Creden
 // isToken reports whether a name or a password has the form of a token: a secret of ours,
 // or a signed token, whose header is a JSON object. No user name has either form.
 func isToken(text string) bool {
-	if strings.HasPrefix(text, "jtn_") {
+	if strings.HasPrefix(text, secret.Prefix) {
 		return true
 	}
 	return len(text) > 128 && strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -37,7 +37,7 @@ func TestRecent(t *testing.T) {
 			Method:    "GET",
 			Path:      path,
 			RequestID: id,
-			Header:    http.Header{"Cookie": {"jeton=" + session.Prefix + "x"}},
+			Header:    http.Header{"Cookie": {"jeton=" + secret.SessionPrefix + "x"}},
 		}
 	}
 
@@ -126,7 +126,7 @@ func TestRecent(t *testing.T) {
 func TestTarget(t *testing.T) {
 	for _, tc := range []struct{ name, method, path, want string }{
 		{"a path", "GET", "/x", "GET /x"},
-		{"a secret in the path", "GET", "/x/" + session.Prefix + "abc/y", "GET /x/…"},
+		{"a secret in the path", "GET", "/x/" + secret.SessionPrefix + "abc/y", "GET /x/…"},
 		{"a long path", "GET", "/" + strings.Repeat("x", 300), "GET /" + strings.Repeat("x", 199) + "…"},
 		{
 			"a path cut inside a character",

@@ -16,11 +16,13 @@ import (
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/secure/precis"
+
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
-// reserved is the prefix of the secrets that package secret makes. A name that begins
-// with it would be masked in logs, or looked up as a token.
-const reserved = "jtn_"
+// A name that begins with the prefix of our secrets would be masked in logs, or looked up
+// as a token.
+const reserved = secret.Prefix
 
 // maxLen is the maximum length of a name, in bytes. A service has at most 63: it is a
 // label of a host name.
@@ -33,7 +35,7 @@ const (
 
 var (
 	errLength   = errors.New("want 1 to 128 bytes")
-	errReserved = errors.New("want one that does not begin with jtn_, as tokens do")
+	errReserved = errors.New("want one that does not begin with " + reserved + ", as tokens do")
 	errUser     = errors.New("want letters, digits and punctuation without spaces (RFC 8265)")
 	errColon    = errors.New("want no colon: Basic authentication cannot carry one (RFC 7617)")
 	errGroup    = errors.New("want 1 to 128 bytes without spaces and commas")
@@ -42,7 +44,7 @@ var (
 	errScope    = errors.New("want 1 to 128 ASCII characters without spaces, quotes and backslashes")
 	errEmail    = errors.New("want an address such as diane@example.org")
 	errRealName = errors.New("want at most 256 bytes without control characters")
-	errKeyID    = errors.New("want 1 to 128 ASCII letters, digits and . _ - ~ : @ = +, not beginning with jtn_")
+	errKeyID    = errors.New("want 1 to 128 ASCII letters, digits and . _ - ~ : @ = +, not beginning with " + reserved)
 )
 
 // User prepares the name of a user by RFC 8265, section 3.4 (UsernameCasePreserved),

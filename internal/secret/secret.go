@@ -1,14 +1,15 @@
-// Package secret makes the secrets that Jeton hands out, and recognises them.
+// Package secret makes the secrets that Jeton issues, and recognises them.
 //
-// A secret is the prefix jtn_, a letter for what it is, 256 random bits in base62, and a
-// checksum, so that scanners find leaked ones and a slip of the pen is told from a
-// token that somebody has ended. The checksum keeps nobody out. Only the SHA-256 of a
-// secret is ever stored. Who holds one, and what it is good for, is for others to know.
+// A secret is the prefix jtn_, a letter for its kind, 256 random bits, and a checksum. The
+// prefix lets scanners find leaked ones. The checksum distinguishes a typing error from a revoked
+// token; it protects nothing. Only the SHA-256 of a secret is stored. Whose a secret is, and
+// what it permits, is for packages session, token and client.
 package secret
 
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -21,11 +22,13 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// Kind says what a secret is for.
+// Prefix begins every secret of ours, and no signed token and no name.
+const Prefix = "jtn_"
+
+// Kind is what a secret is for.
 type Kind byte
 
-// The kinds of secret. Session secrets begin with jtn_s_ and are older than this form:
-// they have no checksum.
+// The kinds of secret, beside the session secret, which is older and has no checksum.
 const (
 	Access   Kind = 'a' // an opaque access token
 	Client   Kind = 'c' // what a client proves itself with
@@ -41,13 +44,32 @@ func HashOf(text string) Hash {
 }
 
 const (
-	head     = "jtn_"
 	alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	random   = 43 // characters that hold 256 bits
 	check    = 6  // characters that hold a CRC-32
 	// Len is the length of a secret, in bytes.
-	Len = len(head) + 2 + random + check
+	Len = len(Prefix) + 2 + random + check
 )
+
+// SessionPrefix begins the secret of a session. 256 bits in base64url follow.
+const SessionPrefix = Prefix + "s_"
+
+const sessionLen = len(SessionPrefix) + 43
+
+// NewSession makes the secret of a session from 256 bits of r.
+func NewSession(r io.Reader) (jeton.Secret, error) {
+	var b [32]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return jeton.Secret{}, fmt.Errorf("read randomness: %w", err)
+	}
+
+	return jeton.NewSecret(SessionPrefix + base64.RawURLEncoding.EncodeToString(b[:])), nil
+}
+
+// IsSession reports whether a text has the length and the prefix of a session secret.
+func IsSession(text string) bool {
+	return len(text) == sessionLen && text[:len(SessionPrefix)] == SessionPrefix
+}
 
 // New makes a secret from 256 bits of r.
 func New(k Kind, r io.Reader) (jeton.Secret, error) {
@@ -56,18 +78,18 @@ func New(k Kind, r io.Reader) (jeton.Secret, error) {
 		return jeton.Secret{}, fmt.Errorf("read randomness: %w", err)
 	}
 
-	text := head + string(k) + "_" + digits(new(big.Int).SetBytes(b[:]), random)
+	text := Prefix + string(k) + "_" + digits(new(big.Int).SetBytes(b[:]), random)
 	return jeton.NewSecret(text + checksum(text)), nil
 }
 
 // Is reports whether a text has the form of a secret of a kind, checksum and all.
 func Is(k Kind, text string) bool {
-	if len(text) != Len || !strings.HasPrefix(text, head+string(k)+"_") {
+	if len(text) != Len || !strings.HasPrefix(text, Prefix+string(k)+"_") {
 		return false
 	}
 
 	body := text[:Len-check]
-	for _, c := range body[len(head)+2:] {
+	for _, c := range body[len(Prefix)+2:] {
 		if !strings.ContainsRune(alphabet, c) {
 			return false
 		}
@@ -76,12 +98,11 @@ func Is(k Kind, text string) bool {
 	return text[Len-check:] == checksum(body)
 }
 
-// secrets are what Mask takes out: secrets of ours, also parts of one, and JWTs.
-var secrets = regexp.MustCompile(`jtn_[0-9A-Za-z_-]+|eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]*\.[0-9A-Za-z_-]*`)
+// secrets matches what Mask replaces: secrets of ours, also parts of one, and JWTs.
+var secrets = regexp.MustCompile(Prefix + `[0-9A-Za-z_-]+|eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]*\.[0-9A-Za-z_-]*`)
 
-// Mask returns a text in which everything that looks like a secret of ours or a signed
-// token is replaced by "[secret]", for a record of what strangers send: secrets come in
-// fields where they do not belong.
+// Mask replaces everything that looks like a secret of ours or a signed token by "[secret]".
+// The audit log and error texts mask what callers send, which may be a secret in the wrong field.
 func Mask(text string) string { return secrets.ReplaceAllString(text, "[secret]") }
 
 // idEncoding has no characters that are easily confused, and sorts as the bytes do.

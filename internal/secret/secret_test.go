@@ -226,6 +226,7 @@ func TestIDs(t *testing.T) {
 				16,
 			))
 		}, func() io.Reader { return bytes.NewReader(bytes.Repeat([]byte{0xff}, 16)) }
+
 		var last string
 		for _, at := range []time.Time{
 			time.UnixMilli(0),
@@ -294,7 +295,7 @@ func TestIDs(t *testing.T) {
 		}
 	})
 
-	t.Run("of one moment are told apart by 64 bits", func(t *testing.T) {
+	t.Run("of one moment are distinguished by 64 bits", func(t *testing.T) {
 		base := make([]byte, 16)
 		texts := map[string]bool{}
 		for bit := range 128 {

@@ -13,7 +13,6 @@ package session
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -27,16 +26,10 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
-// Prefix is how every session secret begins, so that scanners can find leaked ones.
-const Prefix = "jtn_s_"
-
 // idPrefix is how every public id of a session begins.
 const idPrefix = "s_"
 
 const idLen = len(idPrefix) + secret.HandleLen
-
-// secretLen is the length of a secret: the prefix and 256 bits in base64url.
-const secretLen = len(Prefix) + 43
 
 // Record is a session as the store keeps it.
 type Record struct {
@@ -171,7 +164,13 @@ func (s *Sessions) Start(
 	ev jeton.Event,
 ) (Started, error) {
 	now := s.now()
-	text, id, err := s.mint(now)
+	text, err := secret.NewSession(s.rand)
+	if err != nil {
+		return Started{}, err
+	}
+
+	// Ids sort by time, so that the store's index of them grows at one end.
+	id, err := secret.ID(idPrefix, now, s.rand)
 	if err != nil {
 		return Started{}, err
 	}
@@ -180,7 +179,7 @@ func (s *Sessions) Start(
 	in := Start{
 		Record: Record{
 			ID:       id,
-			Hash:     secret.HashOf(text),
+			Hash:     secret.HashOf(text.Reveal()),
 			User:     o.ID,
 			Service:  service,
 			Created:  now,
@@ -201,53 +200,46 @@ func (s *Sessions) Start(
 		in.Remember = t.Relogin.HistoryFrom(now)
 	}
 
-	err = s.store.StartSession(ctx, in, func(h policy.History) ([]int64, error) {
-		for i := range h.Open {
-			// The store hears of a last use up to so much later. A session counts as
-			// open until it has certainly been idle for too long.
-			h.Open[i].LastUsed = h.Open[i].LastUsed.Add(flushEvery)
-		}
-
-		// What this login replaces takes no room.
-		h.Open = slices.DeleteFunc(h.Open, func(s policy.OpenSession) bool { return s.Login == o.Replaces })
-		evict, err := t.CheckLogin(h, now)
-		if err == nil && o.Replaces != 0 {
-			evict = append(evict, o.Replaces)
-		}
-
-		return evict, err
-	})
+	err = s.store.StartSession(ctx, in, judge(t, o.Replaces, now))
 	if err != nil {
 		return Started{}, fmt.Errorf("start session: %w", err)
 	}
 
 	return Started{
-		Secret: jeton.NewSecret(text),
+		Secret: text,
 		ID:     id,
 		At:     now,
 		Ends:   in.Expires,
 	}, nil
 }
 
-// mint makes a secret of 256 random bits and a public id whose order is that of time,
-// so that the store's index of ids grows at one end.
-func (s *Sessions) mint(now time.Time) (text, id string, err error) {
-	var b [32]byte
-	if _, err := io.ReadFull(s.rand, b[:]); err != nil {
-		return "", "", fmt.Errorf("read randomness: %w", err)
-	}
-	if id, err = secret.ID(idPrefix, now, s.rand); err != nil {
-		return "", "", err
-	}
+// judge returns the function that decides, inside the transaction, whether the login is
+// allowed and which sessions it evicts.
+func judge(t policy.Terms, replaces int64, now time.Time) func(policy.History) ([]int64, error) {
+	return func(h policy.History) ([]int64, error) {
+		for i := range h.Open {
+			// The stored last use is up to flushEvery old. A session counts as open until it
+			// has certainly been idle for too long.
+			h.Open[i].LastUsed = h.Open[i].LastUsed.Add(flushEvery)
+		}
 
-	return Prefix + base64.RawURLEncoding.EncodeToString(b[:]), id, nil
+		// The session that this login replaces does not count towards the limit.
+		h.Open = slices.DeleteFunc(h.Open, func(s policy.OpenSession) bool { return s.Login == replaces })
+
+		evict, err := t.CheckLogin(h, now)
+		if err == nil && replaces != 0 {
+			evict = append(evict, replaces)
+		}
+
+		return evict, err
+	}
 }
 
 // Find returns the session that a secret opens, as the service asked about sees it.
 // It returns jeton.ErrBadCredential for what is not, or no longer, a session of the
 // service, and jeton.ErrExpired for one that has ended by time.
 func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time) (*Live, error) {
-	if len(text) != secretLen || text[:len(Prefix)] != Prefix {
+	if !secret.IsSession(text) {
 		return nil, jeton.ErrBadCredential
 	}
 	if err := s.store.Fresh(ctx); err != nil {

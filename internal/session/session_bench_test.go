@@ -46,7 +46,7 @@ func (e *endless) FindSession(_ context.Context, h secret.Hash) (Record, error) 
 func text(n int) string {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], uint64(n))
-	return fmt.Sprintf("%s%043x", Prefix, b)
+	return fmt.Sprintf("%s%043x", secret.SessionPrefix, b)
 }
 
 // filled returns sessions that are all in memory.

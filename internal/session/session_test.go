@@ -97,7 +97,7 @@ func TestSecretsComeFromTheRandomnessThatWasHandedIn(t *testing.T) {
 				t.Errorf("Start: %v is an outcome; a server without randomness is out of order", err)
 			}
 
-			if tc.ok && s.Secret.Reveal() != Prefix+base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat(
+			if tc.ok && s.Secret.Reveal() != secret.SessionPrefix+base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat(
 				"r",
 				32,
 			))) {
@@ -123,22 +123,22 @@ func TestWhatIsNotTheSecretIsRefused(t *testing.T) {
 
 	tries := map[string]string{
 		"nothing":              "",
-		"the prefix":           Prefix,
-		"the body":             text[len(Prefix):],
+		"the prefix":           secret.SessionPrefix,
+		"the body":             text[len(secret.SessionPrefix):],
 		"upper case":           strings.ToUpper(text),
 		"lower case":           strings.ToLower(text),
-		"prefix in upper case": strings.ToUpper(Prefix) + text[len(Prefix):],
+		"prefix in upper case": strings.ToUpper(secret.SessionPrefix) + text[len(secret.SessionPrefix):],
 		"twice":                text + text,
 		"a zero byte":          text + "\x00",
 		"a newline":            text + "\n",
 		"a blank before":       " " + text,
 		"padding":              text + "=",
 		"quotes":               `"` + text + `"`,
-		"another prefix":       "jtn_p_" + text[len(Prefix):],
+		"another prefix":       "jtn_p_" + text[len(secret.SessionPrefix):],
 		"the id":               s.ID,
 		"the hash":             string(func() []byte { h := secret.HashOf(text); return h[:] }()),
 		"standard base64":      strings.NewReplacer("-", "+", "_", "/").Replace(text),
-		"of the right length":  Prefix + strings.Repeat("A", 43),
+		"of the right length":  secret.SessionPrefix + strings.Repeat("A", 43),
 		"much too long":        strings.Repeat(text, 1000),
 	}
 

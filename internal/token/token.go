@@ -362,7 +362,7 @@ func (t *Tokens) Find(ctx context.Context, text, audience string, now time.Time)
 
 // Lookup is Find whomever the token is for.
 func (t *Tokens) Lookup(ctx context.Context, text string, now time.Time) (*Live, error) {
-	if strings.HasPrefix(text, "jtn_") {
+	if strings.HasPrefix(text, secret.Prefix) {
 		return t.findOpaque(ctx, text)
 	}
 	return t.findSigned(ctx, text, now)

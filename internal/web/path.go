@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // CheckPath refuses a path that two programs could read as two different paths: our rules and
@@ -75,7 +76,7 @@ const maxPath = 200
 // RedactPath returns a path as logs and the audit log may show it: bounded, and without a token
 // or session secret that a client put into it.
 func RedactPath(path string) string {
-	before, _, found := strings.Cut(path, "jtn_")
+	before, _, found := strings.Cut(path, secret.Prefix)
 	if len(before) > maxPath {
 		return strings.ToValidUTF8(before[:maxPath], "") + "…"
 	}
