@@ -62,7 +62,9 @@ type Config struct {
 	Readers     *gate.Service // of the credentials at the service
 	Accepts     policy.Kinds  // credentials that callers may show
 	Terms       policy.Terms  // of a login
-	Admins      *policy.Allow // callers that manage every user; nil: all
+	LoginAllow  *policy.Allow // users that may log in; nil: all
+	Admins      policy.Allow  // callers that manage every user
+	AllAdmins   bool          // every caller manages every user
 	AnyPassword bool          // new users may have a weak password
 }
 
@@ -83,7 +85,7 @@ type caller struct {
 func (a *API) caller(w *web.Reply) caller {
 	d := gate.From(w)
 	c := caller{Principal: d.Principal(), decision: d, operator: a.Operator}
-	c.admin = c.operator || a.Admins == nil || a.Admins.Check(c.Principal) == nil
+	c.admin = c.operator || a.AllAdmins || a.Admins.Check(c.Principal) == nil
 
 	return c
 }

@@ -63,7 +63,7 @@ func (t Table) describe(schemas *schemas, op Operation) object {
 	method, path, _ := strings.Cut(op.Pattern, " ")
 	o := object{
 		"summary":     op.Summary,
-		"description": "For " + op.exposure.String() + ".",
+		"description": "For " + op.For + ".",
 		"operationId": strings.ToLower(method) + toID.Replace(path),
 		"responses":   t.responses(schemas, op),
 		"security":    t.security(op),

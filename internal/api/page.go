@@ -31,10 +31,10 @@ var pagePolicy = func() string {
 // pageOperation is an operation as the page shows it.
 type pageOperation struct {
 	Operation
-	Method, Path, For string
-	InFields          []field
-	OutFields         []field
-	Refusals          []int
+	Method, Path string
+	InFields     []field
+	OutFields    []field
+	Refusals     []int
 }
 
 // field is a member of a body.
@@ -49,7 +49,6 @@ func (t Table) page() ([]byte, error) {
 			Operation: op,
 			Method:    method,
 			Path:      t.Prefix + path,
-			For:       op.exposure.String(),
 			InFields:  fields(op.In),
 			OutFields: fields(op.Out),
 			Refusals:  op.refusals(),

@@ -124,6 +124,7 @@ func (a *API) Table() Table {
 			Pattern:  rt.pattern,
 			Access:   a.access(rt.exposure),
 			Handle:   a.bind(rt),
+			For:      rt.exposure.String(),
 			Doc:      docs[rt.pattern],
 			exposure: rt.exposure,
 		})
@@ -145,10 +146,10 @@ func (a *API) access(e exposure) policy.Access {
 		return policy.Open
 	case e == user:
 		proved.Allow = &policy.Allow{AnyUser: true}
-	case e == member && a.Admins != nil:
+	case e == member:
 		proved.Allow = &policy.Allow{AnyUser: true, Clients: a.Admins.Clients}
 	case e == admin:
-		proved.Allow = a.Admins
+		proved.Allow = &a.Admins
 	}
 
 	return proved

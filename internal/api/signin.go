@@ -57,6 +57,7 @@ func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 		Password: jeton.NewSecret(in.Password),
 		Service:  a.Service.SessionsOf(),
 		Terms:    a.Terms,
+		Allow:    a.LoginAllow,
 		Source:   w.Source,
 		Request:  w.ID,
 	}
@@ -65,11 +66,6 @@ func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 	}
 	if previous != nil {
 		attempt.Replaces = previous.Login
-	}
-
-	allow := a.Service.Login.Allow
-	if allow != nil {
-		attempt.Allow = &policy.Allow{Users: allow.Users, Groups: allow.Groups, Clients: allow.Clients}
 	}
 
 	started, principal, err := a.Logins.Password(r.Context(), attempt)
@@ -88,8 +84,7 @@ func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 }
 
 // ShownSession returns the session whose cookie a request has, or nil. It returns an expired one, too: another node
-// may know of a later use. An error means that the store could not be asked, or
-// that there are several.
+// may know of a later use. With an error, the request may still have a session.
 func (a *API) ShownSession(w *web.Reply, r *http.Request) (*session.Live, error) {
 	req := gate.NewRequest(w, r, a.Readers, policy.Session)
 	credential, err := gate.Identify(r.Context(), &req)

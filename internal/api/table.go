@@ -29,6 +29,7 @@ type Operation struct {
 	Pattern string        // the path is below the prefix of the table
 	Access  policy.Access // zero: it is documented, but not served here
 	Handle  web.Handler
+	For     string // whom it is for, in the documentation
 	Doc
 	exposure exposure
 }
@@ -82,6 +83,7 @@ func (t Table) documentation(pattern string, answer func(w *web.Reply)) Operatio
 			answer(w)
 			return nil
 		},
+		For:      everyone.String(),
 		Doc:      docs[pattern],
 		exposure: everyone,
 	}

@@ -36,7 +36,7 @@ func UsersAPI(c api.Config) ([]web.Route, error) {
 
 	c.Accepts = classicKinds(conf.Auth)
 	c.Terms = classicTerms(*conf)
-	c.Admins = nil      // every caller manages every user
+	c.AllAdmins = true
 	c.PageSize = 10_000 // its clients know no pages
 	c.AnyPassword = true
 
@@ -175,7 +175,7 @@ func (k *classic) adapt(op api.Operation) (api.Operation, bool) {
 	}
 
 	if !op.Access.IsOpen() {
-		op.Access = k.access
+		op.Access, op.For = k.access, k.access.String()
 	}
 
 	return op, true
