@@ -1,0 +1,38 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/jeton-auth/jeton"
+)
+
+// queryNumber reads a number of the query; absent is its default.
+func queryNumber(r *http.Request, name string, absent int) (int, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return absent, nil
+	}
+
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, jeton.WithDetail(jeton.ErrInvalid, "invalid "+name+": want a whole number, 0 or greater")
+	}
+
+	return n, nil
+}
+
+// queryFlag reads a flag of the query; absent is false.
+func queryFlag(r *http.Request, name string) (bool, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return false, nil
+	}
+
+	flag, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, jeton.WithDetail(jeton.ErrInvalid, "invalid "+name+": want true or false")
+	}
+
+	return flag, nil
+}
