@@ -19,7 +19,7 @@ func (c checker) check() {
 	c.keysSecret()
 	c.admin()
 	c.trustedProxies()
-	c.users()
+	c.clients(c.users())
 	c.issuer()
 	c.audiences()
 	c.services()

@@ -8,7 +8,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/password"
 )
 
-func (c checker) users() {
+// users checks the declared users and returns their names by folded name.
+func (c checker) users() map[string]*string {
 	names := make(map[string]*string)
 	emails := make(map[string]*string)
 	for i := range c.conf.Users {
@@ -19,7 +20,7 @@ func (c checker) users() {
 		c.passwordHash(u)
 	}
 
-	c.clients(names)
+	return names
 }
 
 // userName checks a user's name, which must differ from all others by more than case.

@@ -21,7 +21,7 @@ import (
 func (d *Document) field(p *place, out reflect.Value, tag reflect.StructTag) {
 	fallback := defaultOf(tag)
 	if fallback != nil {
-		d.value(&place{node: fallback}, out, tag)
+		d.value(&place{path: p.path, node: fallback}, out, tag)
 	}
 
 	// The keys of an absent mapping have their defaults, too.
@@ -77,8 +77,8 @@ func (d *Document) kind(p *place, out reflect.Value, tag reflect.StructTag) {
 	}
 }
 
-// mapping reads the keys of a mapping into the fields of a struct. A value that is no
-// mapping is that of the key short, if there is one.
+// mapping reads the keys of a mapping into the fields of a struct. If short is a key, a
+// scalar is the value of that key.
 func (d *Document) mapping(p *place, out reflect.Value, short string) {
 	fields := fieldsOf(out.Type())
 	known := keysOf(fields)

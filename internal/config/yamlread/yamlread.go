@@ -14,8 +14,8 @@
 //	short:"key"       the mapping may be written as the value of this key.
 //
 // Variables in values (${NAME}) are expanded after parsing, so no variable can
-// change the structure of the file. Rules about several values are the caller's,
-// who reports a fault with a pointer to the field that it is about.
+// change the structure of the file. Rules about several values are for the caller,
+// such as package config: it reports a fault with a pointer to the field.
 package yamlread
 
 import (
@@ -45,7 +45,7 @@ type place struct {
 	path   string
 	node   *yaml.Node // nil: the file does not have the key
 	parent *place     // nil: the whole file
-	wrong  bool       // the value could not be read
+	wrong  bool       // the value has a fault, so that no rule looks at it
 }
 
 // Read reads data into the struct that out points to. Faults show name as the file.
@@ -92,7 +92,7 @@ func (d *Document) place(field any) *place {
 // Path returns the key of a field, as in services[0].listen.
 func (d *Document) Path(field any) string { return d.place(field).path }
 
-// Has reports whether the file has the field's key, with a right value or a wrong one.
+// Has reports whether the file has the field's key, with a valid value or not.
 func (d *Document) Has(field any) bool { return d.place(field).node != nil }
 
 // Valid reports whether the field's value is absent or could be read.
@@ -107,12 +107,12 @@ func (p *place) valid() bool {
 	return true
 }
 
-// Invalidate makes Valid report false, so that no later rule judges the value.
+// Invalidate makes Valid report false, so that no later rule reports the value.
 func (d *Document) Invalidate(field any) { d.place(field).wrong = true }
 
-// Fault reports a fault of a value that was read, or of a key that is absent; that
-// one stands at the mapping around it. A value that could not be read has its fault
-// already, and another would mislead, so it gets none.
+// Fault reports a fault of a value, or of an absent key, at the mapping around it. A
+// value that could not be read has a fault already, and a second one would mislead, so
+// nothing is reported.
 func (d *Document) Fault(field any, format string, args ...any) {
 	p := d.place(field)
 	if !p.valid() {
@@ -127,8 +127,8 @@ func (d *Document) Fault(field any, format string, args ...any) {
 	d.FaultAt(at.node, p.path, fmt.Sprintf(format, args...))
 }
 
-// Invalid reports a value that is not what it has to be: kind says what it is, and
-// want what would be right.
+// Invalid reports a value of a field: kind says what the value is for, and want what it
+// has to be.
 func (d *Document) Invalid(field any, kind, value, want string) {
 	d.Fault(field, "%s", invalid(kind, value, want))
 }
