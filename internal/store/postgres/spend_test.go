@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/count"
@@ -275,7 +274,7 @@ func TestLimitsThatDifferAreEachKept(t *testing.T) {
 func TestAUseOfUnknownOutcomeIsCounted(t *testing.T) {
 	name := newDatabase(t, shared.Cluster(t))
 	url := shared.Cluster(t).URL(name)
-	hasty, other := openImpatient(t, url, Config{Answer: 300 * time.Millisecond}), openNode(t, url, Config{})
+	hasty, other := openImpatient(t, url, Config{}), openNode(t, url, Config{})
 	login := startSession(t, other, addUser(t, other, "diane"), "one")
 	budget := policy.Budget{ID: 1, Max: 4}
 	_, err := other.Spend(t.Context(), use(login, budget)) // makes the count
