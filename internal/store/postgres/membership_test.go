@@ -185,7 +185,8 @@ CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 	IF OLD.id = 'dead' THEN
 		INSERT INTO history (what) VALUES
 			(CASE TG_OP WHEN 'DELETE' THEN 'removed' ELSE 'marked' END),
-			((SELECT count(*) FROM changes WHERE xid >= OLD.heard AND cardinality(ids) + length(hashes) > 0) || ' change');
+			((SELECT count(*) FROM changes
+				WHERE xid >= OLD.heard AND cardinality(ids) + length(hashes) > 0) || ' change');
 	END IF;
 	RETURN COALESCE(NEW, OLD); END $$;
 CREATE TRIGGER note BEFORE UPDATE OR DELETE ON nodes FOR EACH ROW EXECUTE FUNCTION note()`
