@@ -107,16 +107,11 @@ func (d Declared) client(path string) (Client, []error) {
 	}
 
 	if d.SecretHash != "" {
-		b, err := hex.DecodeString(d.SecretHash)
-		if err == nil && len(b) == len(secret.Hash{}) {
-			h := secret.Hash(b)
-			c.Secret = &h
-		} else {
-			errs = append(
-				errs,
-				fmt.Errorf("%s: invalid secret hash of %s: want SHA-256 in 64 hexadecimal digits", path, d.Name),
-			)
+		h, err := parseHash(d.SecretHash)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: invalid secret hash of %s: %w", path, d.Name, err))
 		}
+		c.Secret = h
 	}
 
 	if d.Source != nil {
@@ -137,6 +132,17 @@ func (d Declared) client(path string) (Client, []error) {
 	}
 
 	return c, errs
+}
+
+func parseHash(digits string) (*secret.Hash, error) {
+	b, err := hex.DecodeString(digits)
+	if err != nil || len(b) != len(secret.Hash{}) {
+		return nil, errors.New("want SHA-256 in 64 hexadecimal digits")
+	}
+
+	h := secret.Hash(b)
+
+	return &h, nil
 }
 
 // key reads the key. The step that stores it sets Created.

@@ -163,7 +163,7 @@ func TestCheckDeclaredNamesEveryFault(t *testing.T) {
 }
 
 func TestDeclare(t *testing.T) {
-	b := newBench(t)
+	b := newFixture(t)
 	declare := func(in ...client.Declared) error {
 		list, err := client.CheckDeclared(in)
 		must(t, err)
@@ -181,7 +181,7 @@ func TestDeclare(t *testing.T) {
 	must(t, declare(a))
 	again := b.find(t, "job")
 	if !again.Declared || again.Generation() != first.Generation() || len(b.changed) != 0 {
-		t.Errorf("saying it again: %+v, told of %v", again.Public(), b.changed)
+		t.Errorf("declared again = %+v, invalidated clients %v; want the same and none", again.Public(), b.changed)
 	}
 
 	wants(t, "disabling it", b.Disable(t.Context(), "o", "job", true), jeton.ErrDeclared)
@@ -199,9 +199,9 @@ func TestDeclare(t *testing.T) {
 	must(t, b.db.AddUser(t.Context(), account.Account{Name: "diane", Folded: "diane"}, jeton.Event{Time: noon}))
 	err := declare(a, client.Declared{Name: "Diane", SecretHash: strings.Repeat("0a", 32)})
 	if !errors.Is(err, jeton.ErrConflict) || !strings.Contains(err.Error(), "there is a user of this name") {
-		t.Errorf("declaring a client of a person's name: %v", err)
+		t.Errorf("Declare(a client with the name of a user) = %v, want ErrConflict", err)
 	}
 
 	_, _, err = b.Add(t.Context(), "o", client.NewClient{Name: "diane"})
-	wants(t, "adding a client of a person's name", err, jeton.ErrConflict)
+	wants(t, "Add(a client with the name of a user)", err, jeton.ErrConflict)
 }
