@@ -11,29 +11,29 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 )
 
-// draft is what one step does to the keys, worked out on a copy of all of them. It reads
-// no clock and no store, and makes no key: those that it may need were made before.
+// draft is what one step does to the keys, on a copy of all of them. It reads neither the
+// clock nor the store, and makes no keys: those that it may need have been made before.
 type draft struct {
-	now    time.Time
-	needs  needs
-	by     string
-	all    []*Record
-	fresh  map[Pair]Record
-	short  []Pair // of which fresh lacks a key
-	coming []string
-	wrote  map[string]bool
-	drop   []string
-	events []jeton.Event
+	now     time.Time
+	needs   needs
+	actor   string
+	all     []*Record
+	made    map[Pair]Record // new keys
+	needed  []Pair          // for which made has no key
+	started []string        // kids of keys that are added, or sign at once
+	changed map[string]bool // kids
+	drop    []string        // kids
+	events  []jeton.Event
 }
 
-func newDraft(have []Record, fresh map[Pair]Record, n needs, by string, now time.Time) *draft {
+func newDraft(keys []Record, made map[Pair]Record, n needs, actor string, now time.Time) *draft {
 	return &draft{
-		now:   now,
-		needs: n,
-		by:    by,
-		all:   pointers(slices.Clone(have)),
-		fresh: fresh,
-		wrote: map[string]bool{},
+		now:     now,
+		needs:   n,
+		actor:   actor,
+		all:     pointers(slices.Clone(keys)),
+		made:    made,
+		changed: map[string]bool{},
 	}
 }
 
@@ -45,8 +45,8 @@ func pointers(list []Record) []*Record {
 	return all
 }
 
-// line returns the keys of a pair in the order in which they sign.
-func line(all []*Record, p Pair) []*Record {
+// inOrder returns the keys of a pair in the order in which they sign.
+func inOrder(all []*Record, p Pair) []*Record {
 	var list []*Record
 	for _, k := range all {
 		if k.pair() == p {
@@ -61,11 +61,11 @@ func line(all []*Record, p Pair) []*Record {
 	return list
 }
 
-// current returns the key of a line that signs: the last of those whose time has come. When
-// no time has come, because the clock has jumped back, the first of them signs.
-func current(line []*Record, now time.Time) *Record {
+// current returns the key that signs: the last one that has opened. When none has, because
+// the clock has jumped back, it is the first. The keys are in order.
+func current(keys []*Record, now time.Time) *Record {
 	var found *Record
-	for _, k := range line {
+	for _, k := range keys {
 		if k.live(now) && (found == nil || k.opened(now)) {
 			found = k
 		}
@@ -74,10 +74,10 @@ func current(line []*Record, now time.Time) *Record {
 	return found
 }
 
-// next returns the first key of a line that waits for its time, or nil.
-func next(line []*Record, now time.Time) *Record {
-	cur := current(line, now)
-	for _, k := range line {
+// next returns the first key that will sign after the current one, or nil.
+func next(keys []*Record, now time.Time) *Record {
+	cur := current(keys, now)
+	for _, k := range keys {
 		if k.live(now) && !k.opened(now) && k != cur {
 			return k
 		}
@@ -86,11 +86,11 @@ func next(line []*Record, now time.Time) *Record {
 	return nil
 }
 
-// pairs returns the pairs that have a key which signs.
-func (c *draft) pairs() []Pair {
+// pairs returns the pairs that have a key which signs, now or later.
+func (d *draft) pairs() []Pair {
 	var list []Pair
-	for _, k := range c.all {
-		if k.live(c.now) && !slices.Contains(list, k.pair()) {
+	for _, k := range d.all {
+		if k.live(d.now) && !slices.Contains(list, k.pair()) {
 			list = append(list, k.pair())
 		}
 	}
@@ -100,14 +100,15 @@ func (c *draft) pairs() []Pair {
 	return list
 }
 
-func (c *draft) isEmpty() bool {
-	return len(c.short)+len(c.wrote)+len(c.drop)+len(c.events) == 0
+func (d *draft) isEmpty() bool {
+	return len(d.needed)+len(d.changed)+len(d.drop)+len(d.events) == 0
 }
 
-func (c *draft) put() []Record {
+// put returns the keys to be added or replaced.
+func (d *draft) put() []Record {
 	var list []Record
-	for _, k := range c.all {
-		if c.wrote[k.ID] {
+	for _, k := range d.all {
+		if d.changed[k.ID] {
 			list = append(list, *k)
 		}
 	}
@@ -116,9 +117,9 @@ func (c *draft) put() []Record {
 }
 
 // list returns keys by their ids.
-func (c *draft) list(ids []string) []*Record {
+func (d *draft) list(ids []string) []*Record {
 	var list []*Record
-	for _, k := range c.all {
+	for _, k := range d.all {
 		if slices.Contains(ids, k.ID) {
 			list = append(list, k)
 		}
@@ -127,10 +128,10 @@ func (c *draft) list(ids []string) []*Record {
 	return list
 }
 
-func (c *draft) note(action, kid, reason string) {
-	c.events = append(c.events, jeton.Event{
-		Time:    c.now,
-		Actor:   c.by,
+func (d *draft) note(action, kid, reason string) {
+	d.events = append(d.events, jeton.Event{
+		Time:    d.now,
+		Actor:   d.actor,
 		Action:  action,
 		Target:  "key:" + kid,
 		Outcome: audit.OK,
@@ -138,28 +139,28 @@ func (c *draft) note(action, kid, reason string) {
 	})
 }
 
-// add puts a new key into the line of a pair, and returns nil when none has been made yet.
-func (c *draft) add(p Pair, opens time.Time) *Record {
-	k, ok := c.fresh[p]
+// add adds a new key of a pair, or returns nil when none has been made yet.
+func (d *draft) add(p Pair, opens time.Time) *Record {
+	k, ok := d.made[p]
 	if !ok {
-		c.short = append(c.short, p)
+		d.needed = append(d.needed, p)
 		return nil
 	}
 
-	k.Created, k.Opens = c.now, opens
-	c.all = append(c.all, &k)
-	c.wrote[k.ID] = true
-	c.coming = append(c.coming, k.ID)
+	k.Created, k.Opens = d.now, opens
+	d.all = append(d.all, &k)
+	d.changed[k.ID] = true
+	d.started = append(d.started, k.ID)
 
 	return &k
 }
 
-// align makes each key of a line that signs, now or later, retire when the one behind it
-// opens, and the last of them never. A clock that has gone back may have left several.
-func (c *draft) align(p Pair) {
+// align makes each key of a pair that signs, now or later, retire when the one after it
+// opens, and the last one never. There may be several after the clock has jumped back.
+func (d *draft) align(p Pair) {
 	var live []*Record
-	for _, k := range line(c.all, p) {
-		if k.live(c.now) {
+	for _, k := range inOrder(d.all, p) {
+		if k.live(d.now) {
 			live = append(live, k)
 		}
 	}
@@ -169,177 +170,217 @@ func (c *draft) align(p Pair) {
 		case i == len(live)-1:
 			if !k.Retires.IsZero() {
 				k.Retires, k.Closes = time.Time{}, time.Time{}
-				c.wrote[k.ID] = true
+				d.changed[k.ID] = true
 			}
-		case live[i+1].Opens.Before(c.now):
-			c.retire(k, c.now)
+		case live[i+1].Opens.Before(d.now):
+			d.retire(k, d.now)
 		case !k.Retires.Equal(live[i+1].Opens):
-			c.retire(k, live[i+1].Opens)
+			d.retire(k, live[i+1].Opens)
 		}
 	}
 }
 
-func (c *draft) retire(k *Record, at time.Time) {
-	k.Retires, k.Closes = at, at.Add(c.needs.Keep)
-	c.wrote[k.ID] = true
+func (d *draft) retire(k *Record, at time.Time) {
+	k.Retires = at
+	k.Closes = at.Add(d.needs.Keep)
+	d.changed[k.ID] = true
 }
 
-// supply gives every needed pair that has no key one that signs at once.
-func (c *draft) supply() {
-	have := c.pairs()
-	for _, p := range c.needs.Pairs {
+// supply adds a key that signs at once for every needed pair without a key.
+func (d *draft) supply() {
+	have := d.pairs()
+	for _, p := range d.needs.Pairs {
 		if slices.Contains(have, p) {
 			continue
 		}
 
-		k := c.add(p, c.now)
+		k := d.add(p, d.now)
 		if k != nil {
-			have = append(have, p) // it may be listed twice
-			c.note(audit.KeyMake, k.ID, "for "+p.String()+", signs at once")
+			have = append(have, p) // the configuration may name it twice
+			d.note(audit.KeyMake, k.ID, "for "+p.String()+", signs at once")
 		}
 	}
 }
 
-// rotate makes the next key of a pair, or lets the one that waits sign.
-func (c *draft) rotate(p Pair, atOnce bool, why string) error {
-	keys := line(c.all, p)
-	cur, waits := current(keys, c.now), next(keys, c.now)
-	switch {
-	case waits != nil && !atOnce:
+// rotate adds the next key of a pair. With atOnce it signs now, and so does an existing next
+// key. The reason is for the audit log.
+func (d *draft) rotate(p Pair, atOnce bool, reason string) error {
+	keys := inOrder(d.all, p)
+	cur := current(keys, d.now)
+	waiting := next(keys, d.now)
+
+	if waiting != nil && !atOnce {
 		return jeton.WithDetail(
 			jeton.ErrConflict,
 			fmt.Sprintf(
 				"key %s is the next for %s already and signs from %s; rotate now lets it sign at once",
-				waits.ID,
+				waiting.ID,
 				p,
-				stamp(waits.Opens),
+				stamp(waiting.Opens),
 			),
 		)
-	case waits != nil:
-		c.settle(cur)
-		c.promote(waits, why, " instead of "+cur.ID)
+	}
+	if waiting != nil {
+		d.openEarlier(cur)
+		d.signNow(waiting, reason, " instead of "+cur.ID)
+
 		return nil
 	}
 
-	opens := c.now.Add(c.needs.PublishFor)
+	opens := d.now.Add(d.needs.PublishFor)
 	if atOnce {
-		opens = c.now
+		opens = d.now
 	}
 
-	k := c.add(p, opens)
+	k := d.add(p, opens)
 	if k == nil {
 		return nil
 	}
 
-	c.settle(cur)
-	c.align(p)
-	c.note(audit.KeyRotate, k.ID, why+"for "+p.String()+", signs from "+stamp(opens)+" instead of "+cur.ID)
+	d.openEarlier(cur)
+	d.align(p)
+	d.note(audit.KeyRotate, k.ID, reason+"for "+p.String()+", signs from "+stamp(opens)+" instead of "+cur.ID)
 
 	return nil
 }
 
-// settle lets the key that signs come before one that opens now: it may have been made in
+// openEarlier makes the current key come before one that opens now. It may have been made at
 // the same moment, or sign before its time because the clock has jumped back.
-func (c *draft) settle(cur *Record) {
-	if !cur.Opens.Before(c.now) {
-		cur.Opens = c.now.Add(-time.Millisecond)
-		c.wrote[cur.ID] = true
+func (d *draft) openEarlier(cur *Record) {
+	if !cur.Opens.Before(d.now) {
+		cur.Opens = d.now.Add(-time.Millisecond)
+		d.changed[cur.ID] = true
 	}
 }
 
-// promote lets a key that waits sign at once.
-func (c *draft) promote(k *Record, why, instead string) {
-	k.Opens = c.now
-	c.wrote[k.ID] = true
-	c.coming = append(c.coming, k.ID)
-	c.align(k.pair())
-	c.note(audit.KeyRotate, k.ID, why+"for "+k.pair().String()+", signs at once"+instead)
+// signNow makes the next key sign at once.
+func (d *draft) signNow(k *Record, reason, instead string) {
+	k.Opens = d.now
+	d.changed[k.ID] = true
+	d.started = append(d.started, k.ID)
+	d.align(k.pair())
+	d.note(audit.KeyRotate, k.ID, reason+"for "+k.pair().String()+", signs at once"+instead)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// schedule rotates a pair when its key is due, early enough for the next one to be
-// published before it signs. A pair that no configuration asks for any more is due once
-// it is twice as old: other nodes may have an older configuration.
-func (c *draft) schedule(p Pair) error {
-	keys := line(c.all, p)
-	cur, waits := current(keys, c.now), next(keys, c.now)
-	const skew = time.Minute // between the clocks of nodes
-	if cur.Opens.Sub(c.now) > skew {
-		c.settle(cur)
+// skew is the largest expected difference between the clocks of nodes.
+const skew = time.Minute
+
+// schedule rotates a pair when its key is due, early enough to publish the next one before it
+// signs.
+func (d *draft) schedule(p Pair) error {
+	keys := inOrder(d.all, p)
+	cur := current(keys, d.now)
+	waiting := next(keys, d.now)
+
+	// The clock has jumped back since the current key was made.
+	if cur.Opens.Sub(d.now) > skew {
+		d.openEarlier(cur)
 	}
 
-	age := c.now.Sub(cur.Opens)
-	switch {
-	case waits != nil:
-		if waits.Opens.Sub(c.now) > 2*c.needs.PublishFor+skew { // the clock was ahead when it was made
-			waits.Opens = c.now.Add(c.needs.PublishFor)
-			c.wrote[waits.ID] = true
-			c.align(p)
+	if waiting != nil {
+		d.limitWait(waiting)
+		return nil
+	}
+	if d.needs.RotateEvery == 0 || !cur.Retires.IsZero() {
+		return nil
+	}
+
+	age := d.now.Sub(cur.Opens)
+	if slices.Contains(d.needs.Pairs, p) {
+		if age < d.needs.RotateEvery-d.needs.PublishFor {
+			return nil
 		}
-	case c.needs.RotateEvery == 0 || !cur.Retires.IsZero():
-	case slices.Contains(c.needs.Pairs, p):
-		if age >= c.needs.RotateEvery-c.needs.PublishFor {
-			return c.rotate(p, false, "on schedule ")
-		}
-	case age >= 2*c.needs.RotateEvery:
-		c.retire(cur, c.now)
-		c.note(
+
+		return d.rotate(p, false, "on schedule ")
+	}
+
+	// This configuration does not need the pair. Another node may still run with an older
+	// one that does, so the key signs for twice the time before it retires.
+	if age >= 2*d.needs.RotateEvery {
+		d.retire(cur, d.now)
+		d.note(
 			audit.KeyRotate,
 			cur.ID,
-			"for "+p.String()+", which nothing asks for any more: signs no more and has no next",
+			"for "+p.String()+", which the configuration does not need: retired without a next key",
 		)
 	}
 
 	return nil
 }
 
-// revoke ends a key at once, and puts another in its place when it was to sign.
-func (c *draft) revoke(kid, why string) error {
-	at := slices.IndexFunc(c.all, func(k *Record) bool { return k.ID == kid && !k.closed(c.now) })
-	if at < 0 {
-		return jeton.WithDetail(jeton.ErrNotFound, "there is no signing key of that kid")
+// limitWait corrects the next key when the clock was ahead as it was made: it must not wait
+// much longer than it has to be published.
+func (d *draft) limitWait(waiting *Record) {
+	if waiting.Opens.Sub(d.now) <= 2*d.needs.PublishFor+skew {
+		return
 	}
 
-	k := c.all[at]
+	waiting.Opens = d.now.Add(d.needs.PublishFor)
+	d.changed[waiting.ID] = true
+	d.align(waiting.pair())
+}
+
+// revoke revokes a key at once, and replaces it when it is the current one.
+func (d *draft) revoke(kid, reason string) error {
+	i := slices.IndexFunc(d.all, func(k *Record) bool { return k.ID == kid && !k.closed(d.now) })
+	if i < 0 {
+		return jeton.WithDetail(jeton.ErrNotFound, "there is no signing key with that kid")
+	}
+
+	k := d.all[i]
 	if k.Revoked {
 		return nil
 	}
 
-	p, keys := k.pair(), line(c.all, k.pair())
-	cur := current(keys, c.now)
-	waits := next(keys, c.now)
-	was := k.live(c.now)
-	k.Revoked = true
+	// These depend on the key not being revoked yet.
+	keys := inOrder(d.all, k.pair())
+	wasLive := k.live(d.now)
+	wasCurrent := k == current(keys, d.now)
+	waiting := next(keys, d.now)
 
-	c.wrote[k.ID] = true
-	if !k.retired(c.now) {
-		c.retire(k, c.now)
+	k.Revoked = true
+	d.changed[k.ID] = true
+	if !k.retired(d.now) {
+		d.retire(k, d.now)
 	}
 
-	c.note(audit.KeyRevoke, k.ID, cmp.Or(why, "revoked by an operator"))
+	d.note(audit.KeyRevoke, k.ID, cmp.Or(reason, "revoked by an operator"))
 
-	switch {
-	case !was:
-	case k != cur:
-		c.align(p) // nobody may be left to follow the one that signs
-	case waits != nil:
-		c.promote(waits, "", " in place of "+k.ID)
-	case !c.needs.used || slices.Contains(c.needs.Pairs, p):
-		made := c.add(p, c.now)
-		if made != nil {
-			c.note(audit.KeyMake, made.ID, "for "+p.String()+", signs at once in place of "+k.ID)
-		}
+	if wasCurrent {
+		d.replace(k, waiting)
+	} else if wasLive {
+		d.align(k.pair()) // the current key may have no successor now
 	}
 
 	return nil
 }
 
-// tidy removes keys that are withdrawn.
-func (c *draft) tidy() {
-	for _, k := range c.all {
-		if k.closed(c.now) {
-			c.drop = append(c.drop, k.ID)
+// replace lets the next key sign in place of a revoked one, or adds one. A pair that the
+// configuration does not need gets no new key.
+func (d *draft) replace(revoked, waiting *Record) {
+	if waiting != nil {
+		d.signNow(waiting, "", " in place of "+revoked.ID)
+		return
+	}
+
+	p := revoked.pair()
+	if d.needs.configured && !slices.Contains(d.needs.Pairs, p) {
+		return
+	}
+
+	k := d.add(p, d.now)
+	if k != nil {
+		d.note(audit.KeyMake, k.ID, "for "+p.String()+", signs at once in place of "+revoked.ID)
+	}
+}
+
+// removeWithdrawn removes the keys that are withdrawn.
+func (d *draft) removeWithdrawn() {
+	for _, k := range d.all {
+		if k.closed(d.now) {
+			d.drop = append(d.drop, k.ID)
 		}
 	}
 }

@@ -1,20 +1,18 @@
 // Package keys makes, keeps and rotates the keys that the server signs tokens with.
 //
-// A key has one algorithm and signs one kind of token; its kid is its RFC 7638
-// thumbprint. It is next (published, so that everybody has it before it is used), then
-// current (it signs), then retired (it checks what it has signed until that has
-// expired), and then withdrawn. Which of them it is, is judged by the clock whenever it
-// is asked for: no timer can be late. A revoked key neither signs nor checks from the
-// moment its revocation is answered; another node knows after a minute at most.
+// A key has one algorithm and signs one kind of token. Its kid is its RFC 7638
+// thumbprint. First it is next: published, so that every verifier has it before it signs.
+// Then it is current, and signs. Then it is retired, and checks what it has signed until
+// that has expired. Then it is withdrawn. The clock decides which of them it is whenever
+// the key is used, so no timer can be late. A revoked key neither signs nor checks once its
+// revocation has been answered.
 //
-// The store holds private keys sealed with a secret that is not in it (Secret). Only a
-// key that the secret opens signs, checks or is published, so whoever writes the database
-// can neither read a key nor slip in one of their own. What times and revocations say is
-// the store's word. Rotation has one owner on any number of nodes: the step of the store
-// that it happens in.
+// The store holds private keys sealed with a Secret that it does not have. Only a key that
+// the secret opens signs, checks or is published: access to the database is not enough to
+// read a key or to add one. Times and revocations are taken from the store as they are.
+// Each change is one step of the store, on any number of nodes.
 //
-// What a token says, and who may have one, is for internal/token. Keys of others are with
-// internal/client.
+// Package token has the contents of tokens. Package client has the keys of clients.
 package keys
 
 import (
@@ -28,13 +26,13 @@ import (
 )
 
 // Kind is a kind of token. A key signs and checks tokens of one kind only, so that none
-// is ever taken for another (RFC 8725, section 2.8).
+// can be used as another (RFC 8725, section 2.8).
 type Kind string
 
-// Access is the kind of access tokens as RFC 9068 has them.
+// Access is the kind of access tokens (RFC 9068).
 const Access Kind = "access"
 
-// typ returns what the header of a token of the kind says that it is (RFC 9068, section 2.1).
+// typ returns the typ header of tokens of the kind (RFC 9068, section 2.1).
 func (k Kind) typ() string {
 	if k == Access {
 		return "at+jwt"
@@ -42,19 +40,19 @@ func (k Kind) typ() string {
 	return ""
 }
 
-// Pair is what a key is for.
+// Pair is what a key is for: a kind of token and an algorithm.
 type Pair struct {
 	Kind Kind
 	Alg  jose.Alg
 }
 
-// String returns the pair for people: access ES256.
+// String returns the pair as text, such as "access ES256".
 func (p Pair) String() string { return string(p.Kind) + " " + string(p.Alg) }
 
-// check refuses what no key is made for.
+// check returns an error for a pair that no key can be made for.
 func (p Pair) check() error {
 	if p.Kind.typ() == "" {
-		return fmt.Errorf("signing keys: there is no kind of token %q", p.Kind)
+		return fmt.Errorf("signing keys: unknown kind of token %q", p.Kind)
 	}
 	return checkAlg(p.Alg)
 }
@@ -64,7 +62,7 @@ func checkAlg(alg jose.Alg) error {
 	case jose.RS256, jose.ES256, jose.EdDSA:
 		return nil
 	}
-	return jeton.WithDetail(jeton.ErrInvalid, "signing keys are of RS256, ES256 or EdDSA")
+	return jeton.WithDetail(jeton.ErrInvalid, "invalid algorithm: want RS256, ES256 or EdDSA")
 }
 
 // Record is a key as the store keeps it. Times are kept to the millisecond.
@@ -76,8 +74,8 @@ type Record struct {
 	Sealed  []byte // private key, PKCS #8, encrypted
 	Created time.Time
 	Opens   time.Time // signs from then on
-	Retires time.Time // signs no more from then on; zero: not yet known
-	Closes  time.Time // checks no more from then on; zero: not yet known
+	Retires time.Time // no longer signs from then on; zero: not known yet
+	Closes  time.Time // no longer checks from then on; zero: not known yet
 	Revoked bool
 }
 
@@ -92,31 +90,33 @@ func (k *Record) live(now time.Time) bool { return !k.Revoked && !k.retired(now)
 // Store keeps keys. Methods are safe for concurrent use, on many nodes.
 type Store interface {
 	change.Feed
-	// ListKeys returns all keys, oldest first, those of one moment by their kid.
+	// ListKeys returns all keys, oldest first, those of the same time by kid.
 	ListKeys(ctx context.Context) ([]Record, error)
-	// ChangeKeys is one atomic step: it hands all keys, as ListKeys returns them, to decide,
-	// adds or replaces those that decide puts, removes those that it drops, and appends the
-	// events. An error of decide is returned and nothing is changed. Steps come one
-	// after another on all nodes: each is handed what the one before has left. decide may
-	// be called again, holds up other writes while it runs, and must not call the store.
+	// ChangeKeys is one atomic step. It calls decide with all keys, as ListKeys returns them,
+	// adds or replaces the keys that decide puts, removes those that it drops, and appends
+	// the events. An error of decide is returned, and nothing is changed. Steps of all nodes
+	// come one after another: each sees the result of the one before. decide may be called
+	// again, delays other writes while it runs, and must not call the store.
 	ChangeKeys(
 		ctx context.Context,
-		decide func(have []Record) (put []Record, drop []string, events []jeton.Event, err error),
+		decide func(keys []Record) (put []Record, drop []string, events []jeton.Event, err error),
 	) error
 }
 
-// Needs is what the configuration asks of the keys.
+// Needs is the configuration of the keys.
 type Needs struct {
 	Pairs       []Pair
-	RotateEvery time.Duration // how long a key signs; 0: until somebody rotates it
+	RotateEvery time.Duration // how long a key signs; 0: until an operator rotates it
 	PublishFor  time.Duration // how long a key is published before it signs
-	Keep        time.Duration // how long a retired key checks: the longest life of a token and the age of a cached JWKS
+	// Keep is how long a retired key checks: the longest lifetime of a token plus the
+	// longest time that a JWKS is cached.
+	Keep time.Duration
 }
 
 func (n Needs) check() error {
 	if n.RotateEvery < 0 || n.PublishFor < 0 || n.Keep <= 0 {
 		return fmt.Errorf(
-			"signing keys: rotated every %v, published for %v, kept for %v: none may be below zero, nor the last be zero",
+			"signing keys: rotated every %v, published for %v, kept for %v; want none negative, and the last above 0",
 			n.RotateEvery,
 			n.PublishFor,
 			n.Keep,

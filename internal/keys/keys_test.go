@@ -107,7 +107,7 @@ func empty(t *testing.T) *bench {
 func with(t *testing.T, pairs ...keys.Pair) *bench {
 	t.Helper()
 	b := empty(t)
-	must(t, b.Use(t.Context(), needs(pairs...)))
+	must(t, b.Configure(t.Context(), needs(pairs...)))
 	return b
 }
 
@@ -128,13 +128,13 @@ func (b *bench) ring(t *testing.T, secret keys.Secret) *keys.Ring {
 	return r
 }
 
-// restarted returns the ring of a server that has started anew.
+// restarted returns the ring of a server that has started again.
 func (b *bench) restarted(t *testing.T, pairs ...keys.Pair) *keys.Ring {
 	t.Helper()
 	secret, err := keys.LoadSecret(filepath.Join(b.dir, "keys.secret"))
 	must(t, err)
 	r := b.ring(t, secret)
-	must(t, r.Use(t.Context(), needs(pairs...)))
+	must(t, r.Configure(t.Context(), needs(pairs...)))
 
 	return r
 }
@@ -210,8 +210,8 @@ func published(t *testing.T, r *keys.Ring) []string {
 	return kids
 }
 
-// told returns kid and status of what is listed.
-func told(t *testing.T, r *keys.Ring) map[string]string {
+// listed returns kid and status of the listed keys.
+func listed(t *testing.T, r *keys.Ring) map[string]string {
 	t.Helper()
 	list, err := r.List(t.Context())
 	must(t, err)
@@ -243,7 +243,7 @@ func mint(r *keys.Ring, p keys.Pair) (string, error) {
 	return s.Sign([]byte(`{"sub":"x"}`))
 }
 
-// check checks a token as whoever receives it does.
+// check checks a token as its receiver does.
 func check(r *keys.Ring, text string) error {
 	token, err := jose.Parse(text)
 	if err != nil {
@@ -306,7 +306,7 @@ func TestWalk(t *testing.T) {
 			if got := published(t, b.Ring); !slices.Equal(got, set) {
 				t.Errorf("published are %v, want %v", got, set)
 			}
-			if got := told(t, b.Ring); fmt.Sprint(got) != fmt.Sprint(want) {
+			if got := listed(t, b.Ring); fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("listed are %v, want %v", got, want)
 			}
 
@@ -431,7 +431,7 @@ func TestTwoNodesAtTheSameMoment(t *testing.T) {
 		return errs
 	}
 
-	use := func(r *keys.Ring) error { return r.Use(t.Context(), needs(ed, ec)) }
+	use := func(r *keys.Ring) error { return r.Configure(t.Context(), needs(ed, ec)) }
 	must(t, errors.Join(both(use)...))
 	list := b.stored(t)
 	if len(list) != 2 || signs(
@@ -460,7 +460,7 @@ func TestTwoNodesAtTheSameMoment(t *testing.T) {
 		b.set(noon.Add(every))
 		must(t, errors.Join(both(func(r *keys.Ring) error { return r.Tick(t.Context()) })...))
 		var next int
-		for _, status := range told(t, b.Ring) {
+		for _, status := range listed(t, b.Ring) {
 			if status == "current" {
 				next++
 			}
@@ -471,7 +471,7 @@ func TestTwoNodesAtTheSameMoment(t *testing.T) {
 			nodes[0],
 			ed,
 		) != signs(t, nodes[1], ed) || signs(t, nodes[0], ec) != signs(t, nodes[1], ec) {
-			t.Errorf("listed are %v, want two current keys that both sign with", told(t, b.Ring))
+			t.Errorf("listed are %v, want two current keys that both sign with", listed(t, b.Ring))
 		}
 
 		scheduled := 0
@@ -510,7 +510,7 @@ func TestSchedule(t *testing.T) {
 		t.Error("the first key signs on")
 	}
 
-	must(t, b.Use(t.Context(), keys.Needs{Pairs: []keys.Pair{ec}, PublishFor: publishFor, Keep: keep}))
+	must(t, b.Configure(t.Context(), keys.Needs{Pairs: []keys.Pair{ec}, PublishFor: publishFor, Keep: keep}))
 	b.forward(10 * every)
 	b.tick(t)
 
@@ -522,7 +522,7 @@ func TestSchedule(t *testing.T) {
 func TestPairThatNothingAsksForAnyMore(t *testing.T) {
 	b := with(t, ec, ed)
 	old := signs(t, b.Ring, ec)
-	must(t, b.Use(t.Context(), needs(ed)))
+	must(t, b.Configure(t.Context(), needs(ed)))
 	b.set(noon.Add(2*every - time.Millisecond))
 	b.tick(t)
 
@@ -540,7 +540,7 @@ func TestPairThatNothingAsksForAnyMore(t *testing.T) {
 	b.forward(keep)
 	b.tick(t)
 
-	if checks(b.Ring, old) || told(t, b.Ring)[old] != "" {
+	if checks(b.Ring, old) || listed(t, b.Ring)[old] != "" {
 		t.Error("it is never withdrawn")
 	}
 
@@ -604,7 +604,7 @@ func TestNeedsThatCannotBe(t *testing.T) {
 		"nothing kept":                 {Pairs: []keys.Pair{ec}, RotateEvery: every, PublishFor: publishFor},
 		"published for less than zero": {Pairs: []keys.Pair{ec}, PublishFor: -1, Keep: keep},
 	} {
-		if err := b.Use(t.Context(), n); err == nil {
+		if err := b.Configure(t.Context(), n); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -649,7 +649,7 @@ func TestStartingAgain(t *testing.T) {
 		must(t, check(r, token))
 	}
 
-	must(t, b.Use(t.Context(), needs(ed, ec)))
+	must(t, b.Configure(t.Context(), needs(ed, ec)))
 	b.tick(t)
 
 	if b.store.changes.Load() != changes || len(b.record(t)) != events {
@@ -686,8 +686,8 @@ func TestClockJumps(t *testing.T) {
 		}
 
 		second := rotated(t, b.Ring, false)
-		if signs(t, b.Ring, ec) != first || told(t, b.Ring)[second] != "next" {
-			t.Errorf("listed are %v, want the first current and the second next", told(t, b.Ring))
+		if signs(t, b.Ring, ec) != first || listed(t, b.Ring)[second] != "next" {
+			t.Errorf("listed are %v, want the first current and the second next", listed(t, b.Ring))
 		}
 
 		b.forward(publishFor)
@@ -708,7 +708,7 @@ func TestClockJumps(t *testing.T) {
 		b.forward(publishFor)
 
 		if signs(t, b.Ring, ec) == now {
-			t.Errorf("listed are %v: the next key waits for its year", told(t, b.Ring))
+			t.Errorf("listed are %v: the next key waits for its year", listed(t, b.Ring))
 		}
 
 		must(t, signAndCheck(b.Ring, ec))
@@ -717,7 +717,7 @@ func TestClockJumps(t *testing.T) {
 	t.Run("made while the clock was ahead: it is due by today's clock", func(t *testing.T) {
 		b := empty(t)
 		b.set(noon.Add(365 * day))
-		must(t, b.Use(t.Context(), needs(ec)))
+		must(t, b.Configure(t.Context(), needs(ec)))
 		b.set(noon)
 		b.tick(t)
 

@@ -24,7 +24,7 @@ func (b *bench) is(t *testing.T, kid, want string, pairs ...keys.Pair) {
 	t.Helper()
 	good := want != "revoked" && want != ""
 	for name, r := range map[string]*keys.Ring{"here": b.Ring, "after a restart": b.restarted(t, pairs...)} {
-		if got := told(t, r)[kid]; got != want {
+		if got := listed(t, r)[kid]; got != want {
 			t.Errorf("%s key %s is listed as %q, want %q", name, kid, got, want)
 		}
 		if checks(r, kid) != good || slices.Contains(published(t, r), kid) != good {
@@ -86,8 +86,8 @@ func TestRevoke(t *testing.T) {
 		b.forward(time.Hour + keep)
 		b.tick(t)
 
-		if told(t, b.Ring)[kid] != "" || len(b.stored(t)) != 1 {
-			t.Errorf("it stays for ever: %v", told(t, b.Ring))
+		if listed(t, b.Ring)[kid] != "" || len(b.stored(t)) != 1 {
+			t.Errorf("it stays for ever: %v", listed(t, b.Ring))
 		}
 	})
 
@@ -111,8 +111,8 @@ func TestRevoke(t *testing.T) {
 		b.forward(day)
 
 		b.is(t, kid, "current", ec)
-		if rotated(t, b.Ring, false); len(told(t, b.Ring)) != 3 {
-			t.Errorf("listed are %v, want another next", told(t, b.Ring))
+		if rotated(t, b.Ring, false); len(listed(t, b.Ring)) != 3 {
+			t.Errorf("listed are %v, want another next", listed(t, b.Ring))
 		}
 	})
 
@@ -138,7 +138,7 @@ func TestRevoke(t *testing.T) {
 		}
 	})
 
-	t.Run("whoever asked goes away meanwhile: it is known here all the same", func(t *testing.T) {
+	t.Run("the caller gives up meanwhile: the key is revoked in memory all the same", func(t *testing.T) {
 		b := with(t, ec)
 		kid := signs(t, b.Ring, ec)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -151,7 +151,7 @@ func TestRevoke(t *testing.T) {
 	t.Run("of a pair that nothing asks for: none takes its place", func(t *testing.T) {
 		b := with(t, ec, ed)
 		kid := signs(t, b.Ring, ed)
-		must(t, b.Use(t.Context(), needs(ec)))
+		must(t, b.Configure(t.Context(), needs(ec)))
 		revoke(t, b, kid)
 
 		if _, err := b.Signer(keys.Access, jose.EdDSA); err == nil {
@@ -161,7 +161,7 @@ func TestRevoke(t *testing.T) {
 
 	t.Run("what cannot be", func(t *testing.T) {
 		b := with(t, ec)
-		if err := b.Revoke(t.Context(), "operator", "nobody's", ""); !errors.Is(err, jeton.ErrNotFound) {
+		if err := b.Revoke(t.Context(), "operator", "unknown", ""); !errors.Is(err, jeton.ErrNotFound) {
 			t.Errorf("a kid that is not there: %v, want ErrNotFound", err)
 		}
 		if err := b.Revoke(
@@ -237,7 +237,7 @@ func TestStoreDown(t *testing.T) {
 	b.forward(day)
 
 	for name, do := range map[string]func() error{
-		"Use":                                   func() error { return b.Use(t.Context(), needs(ec, ed)) },
+		"Configure":                             func() error { return b.Configure(t.Context(), needs(ec, ed)) },
 		"Reload":                                func() error { return b.Reload(t.Context()) },
 		"Reload, asked again within the second": func() error { return b.Reload(t.Context()) },
 		"Rotate": func() error {
@@ -319,7 +319,7 @@ func act(t *testing.T, b *bench, r *keys.Ring, random *rand.Rand) string {
 		must(t, r.Tick(ctx))
 		return "tick"
 	case 3:
-		must(t, r.Use(ctx, needs(ec, ed)))
+		must(t, r.Configure(ctx, needs(ec, ed)))
 		return "use"
 	case 4:
 		list := b.stored(t)
@@ -380,7 +380,7 @@ func whole(t *testing.T, b *bench, r *keys.Ring, what string) {
 		t.Errorf("after %s, published are %v, want %v", what, got, want)
 	}
 	if fmt.Sprint(current) != "map[ES256:1 EdDSA:1]" {
-		t.Errorf("after %s, so many keys are current: %v", what, current)
+		t.Errorf("after %s, current keys = %v, want one a pair", what, current)
 	}
 
 	for _, p := range []keys.Pair{ec, ed} {
@@ -390,13 +390,13 @@ func whole(t *testing.T, b *bench, r *keys.Ring, what string) {
 	}
 }
 
-// Another node has revoked a key. While one request reads the keys anew, the next must not
-// be judged by those of before.
+// Another node has revoked a key. While one request reads the keys again, the next must not
+// use the previous ones.
 func TestNobodyIsJudgedByTheKeysOfBeforeWhileTheyAreReadAnew(t *testing.T) {
 	b := with(t, ec)
 	kid := signs(t, b.Ring, ec)
 	other := b.ring(t, b.secret)
-	must(t, other.Use(t.Context(), needs(ec)))
+	must(t, other.Configure(t.Context(), needs(ec)))
 	must(t, b.Revoke(t.Context(), "operator", kid, "a backup was stolen"))
 
 	begun, goOn := make(chan struct{}), make(chan struct{})

@@ -20,7 +20,7 @@ type Config struct {
 	Secret Secret
 	Now    func() time.Time
 	Log    *slog.Logger
-	// The three times are those of Needs, until Use brings others.
+	// The three times are as in Needs, and used until Configure is called.
 	RotateEvery, PublishFor, Keep time.Duration
 }
 
@@ -32,23 +32,23 @@ type Ring struct {
 	log    *slog.Logger
 	needs  atomic.Pointer[needs]
 
-	changed atomic.Int64             // how often the store has said that it has other keys
-	seen    atomic.Int64             // how much of that is in what is known
-	known   atomic.Pointer[snapshot] // replaced whole, never changed
+	changes atomic.Int64             // number of invalidations
+	seen    atomic.Int64             // number of invalidations that cached reflects
+	cached  atomic.Pointer[snapshot] // replaced as a whole, never changed
 
-	turn    chan struct{} // who has taken it out reads the store and replaces known
-	read    time.Time     // when it was last read
-	readErr error         // what came of it
+	reading chan struct{} // holds one value; taking it allows to read the store and replace cached
+	readAt  time.Time     // of the last read
+	readErr error         // of the last read
 }
 
-// needs is Needs and whether they are the configuration's or only the times of Config.
+// needs is Needs, and whether they come from Configure.
 type needs struct {
 	Needs
-	used bool
+	configured bool
 }
 
-// New returns a ring that holds no key yet: Use fetches and makes them. Before that it
-// lists and revokes, and rotates what the store has.
+// New returns a ring without keys: Configure reads and makes them. Before that, the ring can
+// list, rotate and revoke the keys of the store.
 func New(c Config) (*Ring, error) {
 	n := Needs{RotateEvery: c.RotateEvery, PublishFor: c.PublishFor, Keep: c.Keep}
 	if err := n.check(); err != nil {
@@ -59,67 +59,68 @@ func New(c Config) (*Ring, error) {
 	}
 
 	r := &Ring{
-		store:  c.Store,
-		secret: c.Secret,
-		now:    c.Now,
-		log:    c.Log,
-		turn:   make(chan struct{}, 1),
+		store:   c.Store,
+		secret:  c.Secret,
+		now:     c.Now,
+		log:     c.Log,
+		reading: make(chan struct{}, 1),
 	}
 
-	r.turn <- struct{}{}
+	r.reading <- struct{}{}
 	r.needs.Store(&needs{Needs: n})
-	r.known.Store(&snapshot{})
+	r.cached.Store(&snapshot{})
 	c.Store.Subscribe(r.invalidate)
 
 	return r, nil
 }
 
-// Use makes the ring be what the configuration asks for. A pair that has no key gets one,
-// which signs at once: nobody can have seen an older one. It is called at every start
+// Configure makes the keys that the configuration needs and the store does not have. Such a
+// key signs at once: no verifier can have an older one. Configure is called at every start
 // and reload, and writes nothing when nothing is missing. When there are keys that the
-// secret does not open, it says so and changes nothing.
-func (r *Ring) Use(ctx context.Context, n Needs) error {
+// secret does not open, it returns an error and changes nothing.
+func (r *Ring) Configure(ctx context.Context, n Needs) error {
 	if err := n.check(); err != nil {
 		return err
 	}
 
 	n.Pairs = slices.Clone(n.Pairs)
-	used := needs{n, true}
-	if _, err := r.change(ctx, used, "config", func(c *draft) error {
-		c.supply()
+	configured := needs{n, true}
+
+	_, err := r.change(ctx, configured, "config", func(d *draft) error {
+		d.supply()
 		return nil
-	}); err != nil {
+	})
+	if err != nil {
 		return fmt.Errorf("make signing keys: %w", err)
 	}
 
-	r.needs.Store(&used)
+	r.needs.Store(&configured)
 
 	return nil
 }
 
-// Rotate makes the next key of every pair of an algorithm, "" for all, and returns those
-// keys. Each is published at once and signs when it has been for PublishFor, upon which
-// the one before it retires; with now it signs at once, and so does one that was waiting.
-// Where a next key waits already it returns jeton.ErrConflict, and jeton.ErrNotFound where there is
-// no key to follow.
-func (r *Ring) Rotate(ctx context.Context, by string, alg jose.Alg, now bool) ([]jeton.SigningKey, error) {
+// Rotate makes the next key of every pair with the algorithm, "" for all, and returns those
+// keys. A next key is published at once and signs after PublishFor; then the current one
+// retires. With now it signs at once, also when it exists already. Without now, an existing
+// next key is jeton.ErrConflict. Without a current key it returns jeton.ErrNotFound.
+func (r *Ring) Rotate(ctx context.Context, actor string, alg jose.Alg, now bool) ([]jeton.SigningKey, error) {
 	if alg != "" {
 		if err := checkAlg(alg); err != nil {
 			return nil, err
 		}
 	}
 
-	c, err := r.change(ctx, *r.needs.Load(), by, func(c *draft) error {
-		pairs := slices.DeleteFunc(c.pairs(), func(p Pair) bool { return alg != "" && p.Alg != alg })
+	d, err := r.change(ctx, *r.needs.Load(), actor, func(d *draft) error {
+		pairs := slices.DeleteFunc(d.pairs(), func(p Pair) bool { return alg != "" && p.Alg != alg })
 		if len(pairs) == 0 {
 			return jeton.WithDetail(
 				jeton.ErrNotFound,
-				"no key of that sort signs; the server makes those that its configuration asks for when it starts",
+				"there is no key to rotate; a server makes the keys of its configuration when it starts",
 			)
 		}
 
 		for _, p := range pairs {
-			if err := c.rotate(p, now, ""); err != nil {
+			if err := d.rotate(p, now, ""); err != nil {
 				return err
 			}
 		}
@@ -130,24 +131,26 @@ func (r *Ring) Rotate(ctx context.Context, by string, alg jose.Alg, now bool) ([
 		return nil, fmt.Errorf("rotate signing keys: %w", err)
 	}
 
-	return tell(c.list(c.coming), c.all, c.now), nil
+	return public(d.list(d.started), d.all, d.now), nil
 }
 
-// Revoke makes a key neither sign nor check any more: tokens that it has signed are void.
-// If it was the one that signs, the next one does at once, or another that is made for it.
-// why is for the record. Revoking twice is not an error; an unknown kid is jeton.ErrNotFound.
-// It works on keys that the secret does not open, too.
-func (r *Ring) Revoke(ctx context.Context, by, kid, why string) error {
-	if len(why) > maxReason {
-		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a reason has %d bytes at most", maxReason))
+// maxReason is the maximum length of the reason of a revocation, in bytes.
+const maxReason = 200
+
+// Revoke revokes a key: tokens that it has signed are not valid any more. If it was the
+// current key, the next key signs at once, or a new one that is made. The reason is for the
+// audit log. Revoking twice is not an error; an unknown kid is jeton.ErrNotFound. Keys that
+// the secret does not open can be revoked, too.
+func (r *Ring) Revoke(ctx context.Context, actor, kid, reason string) error {
+	if len(reason) > maxReason {
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid reason: want at most %d bytes", maxReason))
 	}
 
-	c, err := r.step(ctx, *r.needs.Load(), by, func(c *draft) error { return c.revoke(kid, why) })
-	if err == nil && c.isEmpty() {
-		// Another node may have revoked it a moment ago, whose answer waits until all have heard.
+	d, err := r.step(ctx, *r.needs.Load(), actor, func(d *draft) error { return d.revoke(kid, reason) })
+	if err == nil && d.isEmpty() {
+		// Another node may have revoked it a moment ago and still wait for acknowledgements.
 		err = r.store.Settle(ctx)
 	}
-
 	if err != nil {
 		return fmt.Errorf("revoke signing key %s: %w", kid, err)
 	}
@@ -155,24 +158,22 @@ func (r *Ring) Revoke(ctx context.Context, by, kid, why string) error {
 	return nil
 }
 
-// maxReason bounds what an operator says of a revocation, in bytes.
-const maxReason = 200
-
 // List returns all keys that are not withdrawn, by kind, algorithm and age.
 func (r *Ring) List(ctx context.Context) ([]jeton.SigningKey, error) {
-	have, err := r.store.ListKeys(ctx)
+	records, err := r.store.ListKeys(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list signing keys: %w", err)
 	}
 
 	now := r.time()
-	all := pointers(have)
+	all := pointers(records)
+	open := slices.DeleteFunc(slices.Clone(all), func(k *Record) bool { return k.closed(now) })
 
-	return tell(slices.DeleteFunc(slices.Clone(all), func(k *Record) bool { return k.closed(now) }), all, now), nil
+	return public(open, all, now), nil
 }
 
-// tell returns what may be told of some keys among all.
-func tell(some, all []*Record, now time.Time) []jeton.SigningKey {
+// public returns what callers may see of some of all keys.
+func public(some, all []*Record, now time.Time) []jeton.SigningKey {
 	list := make([]jeton.SigningKey, 0, len(some))
 	for _, k := range some {
 		list = append(list, jeton.SigningKey{
@@ -198,7 +199,7 @@ func status(k *Record, all []*Record, now time.Time) string {
 	switch {
 	case k.Revoked:
 		return "revoked"
-	case current(line(all, k.pair()), now) == k:
+	case current(inOrder(all, k.pair()), now) == k:
 		return "current"
 	case k.opened(now) || k.retired(now):
 		return "retired"
@@ -207,15 +208,14 @@ func status(k *Record, all []*Record, now time.Time) string {
 	return "next"
 }
 
-// time returns the time as the store keeps it.
+// time returns the time with the precision of the store.
 func (r *Ring) time() time.Time { return time.UnixMilli(r.now().UnixMilli()).UTC() }
 
-// tickEvery is how often the store is looked at for what other nodes have changed and for
-// keys that are due. It bounds how late another node knows of a revocation.
+// tickEvery is how often keys that are due are rotated. It is also how often the store is
+// read for changes of other nodes whose notification was lost.
 const tickEvery = time.Minute
 
-// Run rotates keys when they are due and takes over what other nodes have changed, until
-// ctx ends.
+// Run rotates keys when they are due, until ctx ends.
 func (r *Ring) Run(ctx context.Context) error {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
@@ -226,7 +226,7 @@ func (r *Ring) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			if err := r.tick(ctx); err != nil && ctx.Err() == nil {
-				r.log.Error("signing keys were not looked after", "error", err)
+				r.log.Error("signing keys were not rotated", "error", err)
 			}
 		}
 	}
@@ -235,20 +235,20 @@ func (r *Ring) Run(ctx context.Context) error {
 // tick does what Run does once a minute.
 func (r *Ring) tick(ctx context.Context) error {
 	n := *r.needs.Load()
-	if !n.used {
-		return nil // keys are nobody's business here, as in a command without a server
+	if !n.configured {
+		return nil // a command without a server does not rotate keys on schedule
 	}
 
-	_, err := r.change(ctx, n, "schedule", func(c *draft) error {
-		c.supply()
+	_, err := r.change(ctx, n, "schedule", func(d *draft) error {
+		d.supply()
 
-		for _, p := range c.pairs() {
-			if err := c.schedule(p); err != nil {
+		for _, p := range d.pairs() {
+			if err := d.schedule(p); err != nil {
 				return err
 			}
 		}
 
-		c.tidy()
+		d.removeWithdrawn()
 
 		return nil
 	})
@@ -256,81 +256,83 @@ func (r *Ring) tick(ctx context.Context) error {
 	return err
 }
 
-// change is step for whoever adds keys to those that are there: where the secret does not
-// open them it is not the one to seal others with.
-func (r *Ring) change(ctx context.Context, n needs, by string, decide func(*draft) error) (*draft, error) {
-	known, err := r.load(ctx)
+// change is step for a change that may add keys. It refuses when the secret does not open
+// the existing keys: then it is the wrong one to seal others with.
+func (r *Ring) change(ctx context.Context, n needs, actor string, decide func(*draft) error) (*draft, error) {
+	s, err := r.load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := known.shutError(r.secret); err != nil {
+	if err := s.sealedError(r.secret); err != nil {
 		return nil, err
 	}
 
-	return r.step(ctx, n, by, decide)
+	return r.step(ctx, n, actor, decide)
 }
 
-// errShort means that a step needs a key that has not been made before it.
-var errShort = errors.New("a key is missing for this step")
+// errKeyNeeded means that a step needs a key that has not been made before it.
+var errKeyNeeded = errors.New("a key is needed that has not been made")
 
-// step has decide work out a change, first on what is read, so that the keys which it
-// needs are made before the step and an unchanged store is not written; then in the step of the
-// store. When it returns nil the ring knows what has changed.
-func (r *Ring) step(ctx context.Context, n needs, by string, decide func(*draft) error) (*draft, error) {
-	// Who asked may go away; what is on its way to the store must be known here all the same.
+// step changes the keys as decide does. It calls decide with the keys that are read first:
+// then it knows which new keys are needed, which take too long to make inside the step of
+// the store, and it does not write when nothing changes. Then it calls decide again inside
+// that step. When step returns nil, the cached keys reflect the change.
+func (r *Ring) step(ctx context.Context, n needs, actor string, decide func(*draft) error) (*draft, error) {
+	// The caller may give up, but what has been written must be in the cache all the same.
 	ctx = context.WithoutCancel(ctx)
-	have, err := r.store.ListKeys(ctx)
+
+	keys, err := r.store.ListKeys(ctx)
 	if err != nil {
 		return nil, err
 	}
 
-	fresh := map[Pair]Record{}
-	const tries = 4
-	for range tries {
-		c := newDraft(have, fresh, n, by, r.time())
-		if err := decide(c); err != nil || c.isEmpty() {
-			return c, err
+	made := map[Pair]Record{}
+	const attempts = 4
+	for range attempts {
+		d := newDraft(keys, made, n, actor, r.time())
+		if err := decide(d); err != nil || d.isEmpty() {
+			return d, err
 		}
 
-		for _, p := range c.short {
-			fresh[p], err = r.make(p)
+		for _, p := range d.needed {
+			made[p], err = r.make(p)
 			if err != nil {
 				return nil, err
 			}
 		}
 
-		err = r.store.ChangeKeys(ctx, func(found []Record) ([]Record, []string, []jeton.Event, error) {
-			c = newDraft(found, fresh, n, by, r.time())
-			if err := decide(c); err != nil {
+		err = r.store.ChangeKeys(ctx, func(current []Record) ([]Record, []string, []jeton.Event, error) {
+			keys = current
+			d = newDraft(keys, made, n, actor, r.time())
+			if err := decide(d); err != nil {
 				return nil, nil, nil, err
 			}
-
-			if len(c.short) > 0 {
-				have = found
-				return nil, nil, nil, errShort
+			if len(d.needed) > 0 {
+				return nil, nil, nil, errKeyNeeded
 			}
 
-			return c.put(), c.drop, c.events, nil
+			return d.put(), d.drop, d.events, nil
 		})
-		if errors.Is(err, errShort) {
-			continue // somebody was faster, and took what this step was to build on
+		if errors.Is(err, errKeyNeeded) {
+			continue // another node has changed the keys meanwhile
 		}
 		if err != nil {
 			return nil, err
 		}
 
-		for _, e := range c.events {
-			r.log.Info("signing keys changed", "action", e.Action, "key", e.Target, "what", e.Reason, "by", by)
+		for _, e := range d.events {
+			r.log.Info("signing keys changed", "action", e.Action, "key", e.Target, "what", e.Reason, "by", actor)
 		}
 
 		_, err = r.load(ctx)
-		return c, err
+
+		return d, err
 	}
 
-	return nil, jeton.WithDetail(jeton.ErrConflict, "the signing keys are changed by others; try again")
+	return nil, jeton.WithDetail(jeton.ErrConflict, "other nodes are changing the signing keys; try again")
 }
 
-// make makes a key, which takes a second for RSA.
+// make makes a key, which takes up to a second for RSA.
 func (r *Ring) make(p Pair) (Record, error) {
 	s, err := jose.Generate(p.Alg)
 	if err != nil {

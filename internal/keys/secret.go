@@ -19,8 +19,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-// Secret is what private keys are sealed with in the store: 256 bits in a file that is
-// not in the database. It shows nothing of itself when it is printed.
+// Secret seals private keys in the store: 256 bits in a file outside the database. Printed,
+// it shows none of them.
 type Secret struct {
 	path string
 	key  jeton.Secret // the bytes
@@ -29,9 +29,9 @@ type Secret struct {
 // secretSize is the length of a secret, in bytes.
 const secretSize = 32
 
-// LoadSecret reads the secret from a file, and makes the file when it is not there. It
-// refuses a file that others can read, and one that is something else. Whoever calls it
-// holds the folder: two processes must not make one file.
+// LoadSecret reads the secret from a file, which it makes when it is missing. It refuses a
+// file that other users can read or that is not a secret. The caller holds the lock of the
+// folder, so that two processes do not both make the file.
 func LoadSecret(path string) (Secret, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -76,13 +76,13 @@ func LoadSecret(path string) (Secret, error) {
 		return Secret{}, notSecret(path)
 	}
 	if _, err := hex.Decode(key, []byte(digits)); err != nil {
-		return Secret{}, notSecret(path) // the words of the decoder show some of it
+		return Secret{}, notSecret(path) // the error of the decoder shows a part of it
 	}
 
 	return Secret{path, jeton.NewSecret(string(key))}, nil
 }
 
-// Derive returns a key of its own for a purpose, which tells nothing of the secret.
+// Derive returns a separate key for a purpose. It reveals nothing of the secret.
 func (s Secret) Derive(purpose string) []byte {
 	m := hmac.New(sha256.New, []byte(s.key.Reveal()))
 	m.Write([]byte("jeton " + purpose))
@@ -91,17 +91,18 @@ func (s Secret) Derive(purpose string) []byte {
 
 func notSecret(path string) error {
 	return fmt.Errorf(
-		"%s is not the secret of the signing keys, which is a line of %d hexadecimal digits; restore it from the backup",
+		"%s is not the secret of the signing keys: want a line of %d hexadecimal digits; restore it from the backup",
 		path,
 		2*secretSize,
 	)
 }
 
-// makeSecret writes the file so that a crash leaves a whole one or none: a key sealed
-// with half a secret would be lost.
+// makeSecret writes the file so that a crash leaves all of it or none: a key that is sealed
+// with a part of a secret would be lost.
 func makeSecret(path string) error {
 	key := make([]byte, secretSize)
-	_, _ = rand.Read(key) // it never fails
+	_, _ = rand.Read(key) // never fails
+
 	tmp := path + ".new"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -124,7 +125,7 @@ func makeSecret(path string) error {
 // syncFolder makes a rename durable.
 func syncFolder(path string) error {
 	if runtime.GOOS == "windows" {
-		return nil // where a folder cannot be synced
+		return nil // it cannot sync a folder
 	}
 
 	d, err := os.Open(path)
@@ -135,10 +136,10 @@ func syncFolder(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// sealForm begins what seal returns, so that another form can come after this one.
+// sealForm is the first byte of a sealed key, so that the form can change.
 const sealForm = 1
 
-// aead returns AES-256-GCM that makes a nonce for each message and puts it in front.
+// aead returns AES-256-GCM with a random nonce in front of each message.
 func (s Secret) aead() (cipher.AEAD, error) {
 	block, err := aes.NewCipher([]byte(s.key.Reveal()))
 	if err != nil {
@@ -147,8 +148,8 @@ func (s Secret) aead() (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// bound is what a sealed key is bound to: it opens as no other key, for no other kind of
-// token and under no other algorithm.
+// bound is the associated data of a sealed key. The key does not open with another kid, kind
+// of token or algorithm.
 func bound(k *Record) []byte {
 	return []byte(strings.Join([]string{"jeton signing key", k.ID, string(k.Kind), string(k.Alg)}, "\x00"))
 }
@@ -161,10 +162,10 @@ func (s Secret) seal(k *Record, der []byte) ([]byte, error) {
 	return a.Seal([]byte{sealForm}, nil, der, bound(k)), nil
 }
 
-// signer opens a sealed key and checks that it is the key that its record says.
+// signer opens a sealed key and checks that it is the key of its record.
 func (s Secret) signer(k *Record) (*jose.Signer, error) {
 	if len(k.Sealed) == 0 || k.Sealed[0] != sealForm {
-		return nil, errors.New("it is sealed in a form that is not known")
+		return nil, errors.New("it is sealed in an unknown form")
 	}
 
 	a, err := s.aead()
@@ -187,10 +188,10 @@ func (s Secret) signer(k *Record) (*jose.Signer, error) {
 		return nil, err
 	}
 
-	// Compared by thumbprint: how a JWK is written may change from version to version.
+	// Compared by thumbprint: another version may write the JWK differently.
 	public, err := jose.ParseJWK([]byte(k.Public))
 	if err != nil || public.Thumbprint() != k.ID || signer.Key().ID != k.ID {
-		return nil, errors.New("its public key is another's")
+		return nil, errors.New("its public key is another one")
 	}
 
 	return signer, nil

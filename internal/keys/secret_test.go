@@ -225,7 +225,7 @@ func TestSecretThatDoesNotOpen(t *testing.T) {
 		{"another one", func(t *testing.T, path string) {
 			must(t, os.WriteFile(path, []byte(strings.Repeat("07", 32)+"\n"), 0o600))
 		}},
-		{"lost, and made anew", func(t *testing.T, path string) { must(t, os.Remove(path)) }},
+		{"lost, and made again", func(t *testing.T, path string) { must(t, os.Remove(path)) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := with(t, ec, ed)
@@ -256,8 +256,8 @@ func TestSecretThatDoesNotOpen(t *testing.T) {
 				}
 			}
 
-			refuses("Use", r.Use(t.Context(), needs(ec, ed)))
-			refuses("Use of other pairs", r.Use(t.Context(), needs()))
+			refuses("Configure", r.Configure(t.Context(), needs(ec, ed)))
+			refuses("Configure of other pairs", r.Configure(t.Context(), needs()))
 			_, err = r.Rotate(t.Context(), "operator", "", true)
 			refuses("Rotate", err)
 
@@ -272,7 +272,7 @@ func TestSecretThatDoesNotOpen(t *testing.T) {
 			if fmt.Sprint(after) != fmt.Sprint(before) {
 				t.Fatalf("the keys have changed: %v, were %v", after, before)
 			}
-			if got := told(t, r); got[kids[0]] != "current" {
+			if got := listed(t, r); got[kids[0]] != "current" {
 				t.Errorf("listed are %v: an operator must see what to revoke", got)
 			}
 
@@ -305,7 +305,7 @@ func TestSecretThatDoesNotOpen(t *testing.T) {
 	}
 }
 
-// TestTampered changes the database as somebody might who can write it.
+// TestTampered changes the database as an attacker with access to it might.
 func TestTampered(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -320,7 +320,7 @@ func TestTampered(t *testing.T) {
 		{
 			"its first byte",
 			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Sealed[0]++; return l[0] },
-			"a form that is not known",
+			"an unknown form",
 		},
 		{
 			"its nonce",
@@ -339,7 +339,7 @@ func TestTampered(t *testing.T) {
 		{
 			"nothing sealed",
 			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[0].Sealed = []byte{}; return l[0] },
-			"a form that is not known",
+			"an unknown form",
 		},
 		{
 			"the kind",
@@ -369,12 +369,12 @@ func TestTampered(t *testing.T) {
 		{
 			"the public key of another",
 			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[1].Public = l[2].Public; return l[1] },
-			"its public key is another's",
+			"its public key is another one",
 		},
 		{
 			"no public key",
 			func(_ *testing.T, _ *bench, l []keys.Record) keys.Record { l[1].Public = "{}"; return l[1] },
-			"its public key is another's",
+			"its public key is another one",
 		},
 		{"a key of their own", func(t *testing.T, b *bench, _ []keys.Record) keys.Record {
 			theirs := with(t, ed)
@@ -389,7 +389,7 @@ func TestTampered(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			b := with(t, ec)
 			b.forward(1e6)
-			must(t, b.Use(t.Context(), needs(ec, ed)))
+			must(t, b.Configure(t.Context(), needs(ec, ed)))
 			b.forward(1e6)
 			next, err := b.Rotate(t.Context(), "operator", jose.EdDSA, true)
 			must(t, err)
@@ -401,7 +401,7 @@ func TestTampered(t *testing.T) {
 			k := tc.tamper(t, b, b.stored(t))
 			b.put(t, k)
 			r := b.ring(t, b.secret)
-			if err := r.Use(
+			if err := r.Configure(
 				t.Context(),
 				needs(ec, ed),
 			); err == nil || !strings.Contains(err.Error(), k.ID) || !strings.Contains(err.Error(), tc.why) {

@@ -24,14 +24,14 @@ type Signing struct {
 // Sign returns the token with these claims, which are a JSON object.
 func (s *Signing) Sign(claims []byte) (string, error) { return s.Signer.SignHead(s.Head, claims) }
 
-// snapshot is what the store held when it was last read, opened. It is never changed.
+// snapshot is the keys of the store as they were last read, opened. It is never changed.
 type snapshot struct {
-	keys  map[string]*key // by kid
-	lines map[Pair][]*Record
-	order []*key // oldest first
-	shut  []shut
-	set   document
-	until time.Time // when a key of the set is withdrawn; zero: never
+	keys   map[string]*key    // by kid
+	pairs  map[Pair][]*Record // in order
+	order  []*key             // oldest first
+	sealed []sealed
+	set    document
+	until  time.Time // when the first key of the set is withdrawn; zero: never
 }
 
 // key is a key that the secret has opened.
@@ -40,8 +40,8 @@ type key struct {
 	signing *Signing
 }
 
-// shut is a key that the secret does not open.
-type shut struct {
+// sealed is a key that the secret does not open.
+type sealed struct {
 	kid string
 	err error
 }
@@ -51,22 +51,22 @@ type document struct {
 	etag string
 }
 
-// Signer returns the key that signs now. The error says that there is none.
+// Signer returns the current key, or an error when there is none.
 func (r *Ring) Signer(kind Kind, alg jose.Alg) (*Signing, error) {
-	s := r.known.Load()
+	s := r.cached.Load()
 	p := Pair{kind, alg}
-	k := current(s.lines[p], r.now())
+	k := current(s.pairs[p], r.now())
 	if k == nil {
-		return nil, fmt.Errorf("no key signs %s", p)
+		return nil, fmt.Errorf("there is no key to sign %s", p)
 	}
 
 	return s.keys[k.ID].signing, nil
 }
 
-// Verifier returns the key of a kid if it checks tokens of that kind now: one that is next,
-// current or retired. A key that is not known may be another node's; Reload asks the store.
+// Verifier returns the key with the kid if it checks tokens of that kind now: a next,
+// current or retired one. An unknown key may be another node's; Reload reads the store.
 func (r *Ring) Verifier(kind Kind, kid string) (jose.Key, bool) {
-	k, ok := r.known.Load().keys[kid]
+	k, ok := r.cached.Load().keys[kid]
 	if !ok || k.Kind != kind || k.closed(r.now()) {
 		return jose.Key{}, false
 	}
@@ -76,10 +76,10 @@ func (r *Ring) Verifier(kind Kind, kid string) (jose.Key, bool) {
 // JWKS returns the published keys as a JWK Set, oldest first, and its entity tag. The
 // caller must not change the body.
 func (r *Ring) JWKS() (body []byte, etag string) {
-	s := r.known.Load()
+	s := r.cached.Load()
 	now := r.now()
 	if !s.until.IsZero() && !now.Before(s.until) {
-		// Until the next tick reads the store. It is short work.
+		// A key of the set is withdrawn, and the next tick has not read the store yet.
 		d, _ := publish(s.order, now)
 		return d.body, d.etag
 	}
@@ -87,7 +87,8 @@ func (r *Ring) JWKS() (body []byte, etag string) {
 	return s.set.body, s.set.etag
 }
 
-// publish makes the set of the keys that are not withdrawn, and says until when it is right.
+// publish makes the set of the keys that are not withdrawn, and returns until when it is
+// correct.
 func publish(order []*key, now time.Time) (d document, until time.Time) {
 	var list []jose.Key
 	for _, k := range order {
@@ -108,19 +109,19 @@ func publish(order []*key, now time.Time) (d document, until time.Time) {
 	return d, until
 }
 
-// reloadEvery bounds how often tokens with unknown keys can have the store read.
+// reloadEvery is the minimum time between reads of the store for tokens with unknown keys.
 const reloadEvery = time.Second
 
-// Reload reads the keys from the store, because a token names one that is not known. It
-// reads once for all who ask at the same time and at most once a second; in between, it
-// returns what came of the last time.
+// Reload reads the keys from the store, because a token names an unknown key. It reads once
+// for all callers of the same time, and at most once a second; in between, it returns the
+// result of the last read.
 func (r *Ring) Reload(ctx context.Context) error {
-	if err := r.wait(ctx); err != nil {
+	if err := r.lock(ctx); err != nil {
 		return err
 	}
-	defer r.pass()
+	defer r.unlock()
 
-	since := r.now().Sub(r.read)
+	since := r.now().Sub(r.readAt)
 	if since >= 0 && since < reloadEvery {
 		return r.readErr
 	}
@@ -132,63 +133,65 @@ func (r *Ring) Reload(ctx context.Context) error {
 // invalidate makes Fresh read the keys again.
 func (r *Ring) invalidate(c change.Change) {
 	if c.Kind == change.Keys || c.Kind == change.All {
-		r.changed.Add(1)
+		r.changes.Add(1)
 	}
 }
 
-// Fresh makes what the ring knows at least as new as the store says that memory has to be.
-// Signer, Verifier and JWKS tell what it knows.
+// Fresh makes the cached keys as new as the store requires. Signer, Verifier and JWKS use
+// the cached keys.
 func (r *Ring) Fresh(ctx context.Context) error {
 	if err := r.store.Fresh(ctx); err != nil {
 		return err
 	}
-	if r.seen.Load() == r.changed.Load() {
+	if r.seen.Load() == r.changes.Load() {
 		return nil
 	}
-	if err := r.wait(ctx); err != nil {
+
+	if err := r.lock(ctx); err != nil {
 		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 	}
-	defer r.pass()
+	defer r.unlock()
 
-	// Only when what is known has been replaced is it as new as it has to be: until then all
-	// who come meanwhile wait for their turn here.
-	changed := r.changed.Load()
-	if r.seen.Load() == changed {
-		return nil // somebody else has read them
+	changes := r.changes.Load()
+	if r.seen.Load() == changes {
+		return nil // another caller has read them
 	}
 	if _, err := r.fetch(ctx); err != nil {
 		return err
 	}
 
-	r.seen.Store(changed)
+	// Only now: callers that come before the cache is replaced must wait for the lock.
+	r.seen.Store(changes)
 
 	return nil
 }
 
-// load reads the keys from the store. What it returns is at least as new as the call.
+// load reads the keys from the store. The result is at least as new as the call.
 func (r *Ring) load(ctx context.Context) (*snapshot, error) {
-	if err := r.wait(ctx); err != nil {
+	if err := r.lock(ctx); err != nil {
 		return nil, err
 	}
-	defer r.pass()
+	defer r.unlock()
 	return r.fetch(ctx)
 }
 
-// wait takes the turn: one reads at a time, so that an older reading never replaces a newer one.
-func (r *Ring) wait(ctx context.Context) error {
+// lock waits for other reads: one reads at a time, so that an older result never replaces a
+// newer one.
+func (r *Ring) lock(ctx context.Context) error {
 	select {
-	case <-r.turn:
+	case <-r.reading:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("read signing keys: %w", ctx.Err())
 	}
 }
 
-func (r *Ring) pass() { r.turn <- struct{}{} }
+func (r *Ring) unlock() { r.reading <- struct{}{} }
 
-// fetch is load for whoever has the turn. When the store cannot be read, what is known stays.
+// fetch is load for a caller that holds the lock. When the store cannot be read, the cached
+// keys stay.
 func (r *Ring) fetch(ctx context.Context) (*snapshot, error) {
-	r.read = r.now()
+	r.readAt = r.now()
 	have, err := r.store.ListKeys(ctx)
 	if err != nil {
 		r.readErr = fmt.Errorf("read signing keys: %w", err)
@@ -196,15 +199,15 @@ func (r *Ring) fetch(ctx context.Context) (*snapshot, error) {
 	}
 
 	r.readErr = nil
-	old := r.known.Load()
+	old := r.cached.Load()
 	s := r.build(have, old)
-	for _, k := range s.shut {
-		if !slices.ContainsFunc(old.shut, func(o shut) bool { return o.kid == k.kid }) {
-			r.log.Error("a signing key is of no use here", "key", k.kid, "secret", r.secret.path, "error", k.err)
+	for _, k := range s.sealed {
+		if !slices.ContainsFunc(old.sealed, func(o sealed) bool { return o.kid == k.kid }) {
+			r.log.Error("a signing key cannot be used", "key", k.kid, "secret", r.secret.path, "error", k.err)
 		}
 	}
 
-	r.known.Store(s)
+	r.cached.Store(s)
 
 	return s, nil
 }
@@ -212,7 +215,7 @@ func (r *Ring) fetch(ctx context.Context) (*snapshot, error) {
 // build opens keys, except those that old has opened already.
 func (r *Ring) build(have []Record, old *snapshot) *snapshot {
 	now := r.time()
-	s := &snapshot{keys: map[string]*key{}, lines: map[Pair][]*Record{}}
+	s := &snapshot{keys: map[string]*key{}, pairs: map[Pair][]*Record{}}
 	var all []*Record
 	for _, rec := range have {
 		if rec.Revoked || rec.closed(now) {
@@ -226,7 +229,7 @@ func (r *Ring) build(have []Record, old *snapshot) *snapshot {
 		} else {
 			signer, err := r.secret.signer(&rec)
 			if err != nil {
-				s.shut = append(s.shut, shut{rec.ID, err})
+				s.sealed = append(s.sealed, sealed{rec.ID, err})
 				continue
 			}
 
@@ -240,8 +243,8 @@ func (r *Ring) build(have []Record, old *snapshot) *snapshot {
 
 	for _, k := range all {
 		p := k.pair()
-		if s.lines[p] == nil {
-			s.lines[p] = line(all, p)
+		if s.pairs[p] == nil {
+			s.pairs[p] = inOrder(all, p)
 		}
 	}
 
@@ -250,18 +253,23 @@ func (r *Ring) build(have []Record, old *snapshot) *snapshot {
 	return s
 }
 
-// shutError says what to do about keys that the secret does not open, or nil when it
-// opens all.
-func (s *snapshot) shutError(secret Secret) error {
-	if len(s.shut) == 0 {
+// sealedError returns an error that says what to do about keys that the secret does not
+// open, or nil.
+func (s *snapshot) sealedError(secret Secret) error {
+	if len(s.sealed) == 0 {
 		return nil
 	}
 
 	var kids []string
-	for _, k := range s.shut {
+	for _, k := range s.sealed {
 		kids = append(kids, k.kid)
 	}
 
-	return fmt.Errorf("the secret in %s does not open signing key %s: %w; it is another one, or the right one was lost: restore the file from the backup, or give up what these keys have signed with 'jeton keys revoke KID' for each",
-		secret.path, strings.Join(kids, ", "), s.shut[0].err)
+	return fmt.Errorf(
+		"the secret in %s does not open signing key %s: %w; restore the file from the backup, "+
+			"or revoke each of these keys with 'jeton keys revoke KID', with the tokens that they have signed",
+		secret.path,
+		strings.Join(kids, ", "),
+		s.sealed[0].err,
+	)
 }

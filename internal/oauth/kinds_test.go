@@ -41,7 +41,7 @@ func (f *fixture) signer() *jose.Signer {
 		Keep:   needs.Keep,
 	})
 	if err == nil {
-		err = ring.Use(f.t.Context(), needs)
+		err = ring.Configure(f.t.Context(), needs)
 	}
 
 	if err != nil {

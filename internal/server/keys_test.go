@@ -49,7 +49,7 @@ func withKeys(t *testing.T, algs ...jose.Alg) string {
 		n.Pairs = append(n.Pairs, keys.Pair{Kind: keys.Access, Alg: alg})
 	}
 
-	if err := ring.Use(t.Context(), n); err != nil {
+	if err := ring.Configure(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
 

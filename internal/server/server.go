@@ -244,7 +244,7 @@ func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := s.core.keys.Use(ctx, needs(conf)); err != nil {
+	if err := s.core.keys.Configure(ctx, needs(conf)); err != nil {
 		return err
 	}
 
