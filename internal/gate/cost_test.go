@@ -15,7 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-const counted = easy + `
+const counted = noThrottle + `
 services:
   - name: shop
     listen: localhost:0
@@ -38,17 +38,17 @@ services:
       - {match: GET /c, respond: {text: c}}
 `
 
-// left asks how many uses a route has left, which costs nothing.
+// left returns how many uses are left at a route. It takes none.
 func (f *fixture) left(service, path, cookie string) string {
 	return f.Ask(http.MethodHead, service, path, "Cookie", cookie).Left()
 }
 
-func TestWhatCosts(t *testing.T) {
+func TestWhatTakesAUse(t *testing.T) {
 	f := newFixture(t, counted)
 	f.add("diane", "eshana")
 	shop := f.URL("shop")
 
-	t.Run("three uses, the last as full as the first, then none", func(t *testing.T) {
+	t.Run("three uses, each with the whole answer, then none", func(t *testing.T) {
 		c := f.enter("shop", "diane")
 		for i, want := range []string{"2", "1", "0"} {
 			a := f.Ask("GET", "shop", "/three", "Cookie", c)
@@ -58,13 +58,8 @@ func TestWhatCosts(t *testing.T) {
 		}
 
 		for range 3 {
-			if a := f.Ask(
-				"GET",
-				"shop",
-				"/three",
-				"Cookie",
-				c,
-			); a.Status != 403 || a.Code() != "spent" || a.Left() != "0" || strings.Contains(a.Body, "got") {
+			a := f.Ask("GET", "shop", "/three", "Cookie", c)
+			if a.Status != 403 || a.Code() != "spent" || a.Left() != "0" || strings.Contains(a.Body, "got") {
 				t.Errorf("after the last: %d %s %q, want 403 spent", a.Status, a.Code(), a.Body)
 			}
 		}
@@ -85,16 +80,11 @@ func TestWhatCosts(t *testing.T) {
 		}
 	})
 
-	t.Run("a refusal by scope costs nothing", func(t *testing.T) {
+	t.Run("a refusal by scope takes no use", func(t *testing.T) {
 		c := f.enter("shop", "diane")
 		for range 5 {
-			if a := f.Ask(
-				"GET",
-				"shop",
-				"/vip",
-				"Cookie",
-				c,
-			); a.Status != 403 || a.Code() != "forbidden" || a.Left() != "" {
+			a := f.Ask("GET", "shop", "/vip", "Cookie", c)
+			if a.Status != 403 || a.Code() != "forbidden" || a.Left() != "" {
 				t.Fatalf("%d %s, left %q, want 403 forbidden", a.Status, a.Code(), a.Left())
 			}
 		}
@@ -109,11 +99,11 @@ func TestWhatCosts(t *testing.T) {
 
 		f.MustControl("PUT", "/api/v1/users/diane/groups", api.Groups{Groups: []string{}}, nil)
 		if a := f.Ask("GET", "shop", "/vip", "Cookie", c); a.Code() != "forbidden" {
-			t.Errorf("spent and not allowed: %s, want forbidden, which is judged first", a.Code())
+			t.Errorf("spent and not allowed: %s, want forbidden, which is checked first", a.Code())
 		}
 	})
 
-	t.Run("what the router refuses costs nothing", func(t *testing.T) {
+	t.Run("what the router refuses takes no use", func(t *testing.T) {
 		c := f.enter("shop", "diane")
 		for _, path := range []string{
 			"/three/",
@@ -127,7 +117,7 @@ func TestWhatCosts(t *testing.T) {
 			"/Three",
 		} {
 			if a := f.Ask("GET", "shop", path, "Cookie", c); a.Status < 400 || a.Left() != "" {
-				t.Errorf("%s: %d, left %q", path, a.Status, a.Left())
+				t.Errorf("%s: %d, left %q, want a refusal and no count", path, a.Status, a.Left())
 			}
 		}
 
@@ -142,38 +132,40 @@ func TestWhatCosts(t *testing.T) {
 		}
 	})
 
-	t.Run("HEAD and OPTIONS cost nothing and give nothing", func(t *testing.T) {
+	t.Run("HEAD and OPTIONS take no use and get no content", func(t *testing.T) {
 		c := f.enter("shop", "diane")
 		before := f.reached.Load()
 
 		for range 5 {
 			for _, path := range []string{"/three", "/paid/x"} {
 				if a := f.Ask("HEAD", "shop", path, "Cookie", c); a.Status != 200 || a.Left() != "3" || a.Body != "" {
-					t.Errorf("HEAD %s: %d %q, left %s, want 200, nothing and 3", path, a.Status, a.Body, a.Left())
+					t.Errorf("HEAD %s: %d %q, left %s, want 200, no body and 3", path, a.Status, a.Body, a.Left())
 				}
 
-				if a := f.Ask(
-					"OPTIONS",
-					"shop",
-					path,
-					"Cookie",
-					c,
-				); a.Status != 204 || a.Left() != "" || a.Header.Get("Allow") == "" {
-					t.Errorf("OPTIONS %s: %d, left %q, Allow %q", path, a.Status, a.Left(), a.Header.Get("Allow"))
+				a := f.Ask("OPTIONS", "shop", path, "Cookie", c)
+				allow := a.Header.Get("Allow")
+				if a.Status != 204 || a.Left() != "" || allow == "" {
+					t.Errorf(
+						"OPTIONS %s: %d, left %q, Allow %q, want 204, no count and methods",
+						path,
+						a.Status,
+						a.Left(),
+						allow,
+					)
 				}
 			}
 		}
 
 		n := f.reached.Load() - before
 		if n != 0 {
-			t.Errorf("the backend was reached %d times by what costs nothing", n)
+			t.Errorf("HEAD and OPTIONS reached the backend %d times, want 0", n)
 		}
 		if a := f.Ask("HEAD", "shop", "/paid/x"); a.Status != 401 {
 			t.Errorf("HEAD without a login: %d, want 401", a.Status)
 		}
 	})
 
-	t.Run("nothing makes two answers cost one use", func(t *testing.T) {
+	t.Run("no header makes two answers take one use", func(t *testing.T) {
 		for _, tc := range []struct {
 			name, path string
 			header     []string
@@ -200,12 +192,8 @@ func TestWhatCosts(t *testing.T) {
 			t.Run(tc.name, func(t *testing.T) {
 				c := f.enter("shop", "diane")
 				for _, want := range []string{"2", "1"} {
-					if a := f.Ask(
-						"GET",
-						"shop",
-						tc.path,
-						append(tc.header, "Cookie", c)...,
-					); a.Status != 200 || a.Left() != want {
+					a := f.Ask("GET", "shop", tc.path, append(tc.header, "Cookie", c)...)
+					if a.Status != 200 || a.Left() != want {
 						t.Errorf("%d, left %s, want 200 and %s left", a.Status, a.Left(), want)
 					}
 				}
@@ -213,7 +201,7 @@ func TestWhatCosts(t *testing.T) {
 		}
 	})
 
-	t.Run("methods of every spelling cost upstream", func(t *testing.T) {
+	t.Run("unknown methods and spellings take a use upstream", func(t *testing.T) {
 		c := f.enter("shop", "diane")
 		h1 := f.Client(jetontest.HTTP1())
 		for i, method := range []string{"head", "Options", "PURGE"} {
@@ -223,7 +211,7 @@ func TestWhatCosts(t *testing.T) {
 		}
 	})
 
-	t.Run("people have counts of their own", func(t *testing.T) {
+	t.Run("each user has a separate count", func(t *testing.T) {
 		d, e := f.enter("shop", "diane"), f.enter("shop", "eshana")
 		f.Ask("GET", "shop", "/three", "Cookie", d)
 		if got := f.left("shop", "/three", e); got != "3" {
@@ -232,8 +220,7 @@ func TestWhatCosts(t *testing.T) {
 	})
 }
 
-// TestTwoBudgets checks that a request takes a use of the login and of the route, or none.
-func TestTwoBudgets(t *testing.T) {
+func TestARequestTakesAUseOfTheLoginAndOfTheRouteOrNone(t *testing.T) {
 	f := newFixture(t, counted)
 	f.add("diane")
 	c := f.enter("both", "diane")
@@ -270,13 +257,12 @@ func TestTwoBudgets(t *testing.T) {
 
 		wg.Wait()
 		if a, b := won[0].Load(), won[1].Load(); a+b != 5 || a > 3 || b > 4 {
-			t.Errorf("%d and %d were let through, want 5 together, at most 3 and 4", a, b)
+			t.Errorf("%d and %d admitted, want 5 in total, at most 3 and 4", a, b)
 		}
 	})
 }
 
-// TestAtMostThree lets many callers have one login at the same time.
-func TestAtMostThree(t *testing.T) {
+func TestConcurrentRequestsTakeAtMostThreeUses(t *testing.T) {
 	f := newFixture(t, counted)
 	f.add("diane")
 
@@ -292,22 +278,23 @@ func TestAtMostThree(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			c := f.enter("shop", "diane")
 			before := f.reached.Load()
-			var won, spent atomic.Int64
+			var admitted, spent atomic.Int64
 			var wg sync.WaitGroup
 			for range 64 {
 				wg.Go(func() {
 					a := f.Send(tc.client, "GET", f.URL("shop")+tc.path, "", "Cookie", c)
 					switch {
 					case a.Status == 200:
-						won.Add(1)
+						admitted.Add(1)
 					case a.Code() == "spent":
 						spent.Add(1)
 					}
 				})
 			}
 
-			if wg.Wait(); won.Load() != 3 || spent.Load() != 61 {
-				t.Errorf("%d let through and %d spent, want 3 and 61", won.Load(), spent.Load())
+			wg.Wait()
+			if admitted.Load() != 3 || spent.Load() != 61 {
+				t.Errorf("%d admitted and %d spent, want 3 and 61", admitted.Load(), spent.Load())
 			}
 
 			n := f.reached.Load() - before
@@ -318,8 +305,7 @@ func TestAtMostThree(t *testing.T) {
 	}
 }
 
-// TestPipelining sends many requests before reading an answer.
-func TestPipelining(t *testing.T) {
+func TestPipelinedRequestsTakeAUseEach(t *testing.T) {
 	f := newFixture(t, counted)
 	f.add("diane")
 
@@ -364,7 +350,7 @@ func TestPipelining(t *testing.T) {
 				}
 
 				if err != nil {
-					t.Fatalf("answer %d: %v", len(got), err)
+					t.Fatalf("response %d: %v", len(got), err)
 				}
 
 				_, _ = io.Copy(io.Discard, resp.Body)
@@ -373,7 +359,7 @@ func TestPipelining(t *testing.T) {
 
 			want := fmt.Sprint([]int{200, 200, 200, 403, 403, 403, 403, 403})
 			if fmt.Sprint(got) != want {
-				t.Errorf("answers %v, want %v", got, want)
+				t.Errorf("statuses %v, want %v", got, want)
 			}
 		})
 	}

@@ -13,23 +13,23 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-func TestZeroPassNamesNobody(t *testing.T) {
+func TestAZeroDecisionHasNoPrincipal(t *testing.T) {
 	for name, p := range map[string]Decision{
-		"zero":                              {},
-		"of a reply that none was given to": From(&web.Reply{}),
-		"of a reply with something else":    From(&web.Reply{Decision: "diane"}),
+		"zero":                          {},
+		"of a reply without a decision": From(&web.Reply{}),
+		"of a reply with another value": From(&web.Reply{Decision: "diane"}),
 	} {
 		left, counted := p.Left()
 		if !p.Principal().IsZero() || p.Principal().Name != "" || left != 0 || counted || p.Free() {
-			t.Errorf("%s: %+v names %q, %+v", name, p, p.Principal().Name, p.Principal())
+			t.Errorf("%s: %+v has principal %q, %+v, want none", name, p, p.Principal().Name, p.Principal())
 		}
 		if p.Principal().Kind == jeton.KindUser {
-			t.Errorf("%s: nobody is a user", name)
+			t.Errorf("%s: the principal is a user, want none", name)
 		}
 	}
 }
 
-func TestRecent(t *testing.T) {
+func TestRecentDecisions(t *testing.T) {
 	service := &Service{Name: "shop"}
 	ask := func(id, path string) *Request {
 		return &Request{
@@ -69,28 +69,28 @@ func TestRecent(t *testing.T) {
 			}
 		}
 
-		most := len(r.shards) * len(r.shards[0].ring)
-		if held > most {
-			t.Errorf("%d decisions are held, want at most %d", held, most)
+		limit := len(r.shards) * len(r.shards[0].ring)
+		if held > limit {
+			t.Errorf("%d decisions held, want at most %d", held, limit)
 		}
 		if _, ok := r.find("a-request-0"); ok {
-			t.Error("the first decision is still there")
+			t.Error("the first decision is still there, want it overwritten")
 		}
 
 		if d, ok := r.find("p-request-9999"); !ok || !utf8.Valid(d.target) {
-			t.Errorf("the last decision: found %t, %q", ok, d.target)
+			t.Errorf("the last decision: found %t, target %q, want valid UTF-8", ok, d.target)
 		}
 	})
 
-	t.Run("forgets nobody's request", func(t *testing.T) {
+	t.Run("ignores a request without an ID", func(t *testing.T) {
 		var r recentDecisions
 		r.add(ask("", "/x"), Decision{})
 		if _, ok := r.find(""); ok {
-			t.Error("a request without an id was found")
+			t.Error("a request without an ID was found")
 		}
 	})
 
-	t.Run("what was found does not change when the ring goes round", func(t *testing.T) {
+	t.Run("a found decision does not change when its slot is reused", func(t *testing.T) {
 		var r recentDecisions
 		r.add(ask("a-first-one", "/first"), Decision{})
 		d, ok := r.find("a-first-one")
@@ -104,7 +104,7 @@ func TestRecent(t *testing.T) {
 		}
 	})
 
-	t.Run("many at once", func(t *testing.T) {
+	t.Run("concurrent use", func(t *testing.T) {
 		var r recentDecisions
 		var wg sync.WaitGroup
 		for g := range 8 {
@@ -123,7 +123,7 @@ func TestRecent(t *testing.T) {
 	})
 }
 
-func TestTarget(t *testing.T) {
+func TestAppendTarget(t *testing.T) {
 	for _, tc := range []struct{ name, method, path, want string }{
 		{"a path", "GET", "/x", "GET /x"},
 		{"a secret in the path", "GET", "/x/" + secret.SessionPrefix + "abc/y", "GET /x/…"},
@@ -145,12 +145,11 @@ func TestTarget(t *testing.T) {
 	}
 }
 
-func TestNobodyIsLetInByAForgottenField(t *testing.T) {
+func TestAForgottenAccessRuleAdmitsNoRequest(t *testing.T) {
 	g := New(nil, nil, nil)
-	var pass Decision
-	if at, err := g.judge(t.Context(), &Request{
-		Service: &Service{},
-	}, &pass); at != stepRoute || jeton.Code(err) != "forbidden" {
-		t.Errorf("a question with no access rule: step %d, %v, want the route, forbidden", at, err)
+	var d Decision
+	failed, err := g.judge(t.Context(), &Request{Service: &Service{}}, &d)
+	if failed != stepRoute || jeton.Code(err) != "forbidden" {
+		t.Errorf("judge = step %d, %v, want the route, forbidden", failed, err)
 	}
 }

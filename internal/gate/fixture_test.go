@@ -13,13 +13,13 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// easy keeps guessing limits out of tests that are about something else.
-const easy = `
+// noThrottle keeps the limits on guessing out of tests of something else.
+const noThrottle = `
 throttle: {pair_burst: 1000000, account_burst: 1000000, source_burst: 1000000}
 `
 
-// rich has a route of every kind.
-const rich = easy + `
+// everyKind has a route of every kind.
+const everyKind = noThrottle + `
 services:
   - name: shop
     listen: localhost:0
@@ -55,7 +55,7 @@ services:
       - {match: GET /free, respond: {template: '{{.Name}} right'}}
 `
 
-// fixture is a server with people and a backend that counts what reaches it.
+// fixture is a server with users and a backend that counts the requests that reach it.
 type fixture struct {
 	*jetontest.Server
 	conf    *config.Config
@@ -101,7 +101,7 @@ func newFixture(t *testing.T, yaml string, options ...jetontest.Option) *fixture
 	return f
 }
 
-// add makes users with passwords of their own.
+// add adds users, each with its own password.
 func (f *fixture) add(names ...string) {
 	for _, name := range names {
 		f.secrets[name] = "password-of-" + name
@@ -109,7 +109,7 @@ func (f *fixture) add(names ...string) {
 	}
 }
 
-// enter logs a user in.
+// enter logs a user in and returns the cookies.
 func (f *fixture) enter(service, name string) string { return f.Enter(service, name, f.secrets[name]) }
 
 // freePort returns a port for services that share one.
@@ -125,7 +125,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// example reads an example's configuration.
+// example returns the configuration of an example.
 func example(t *testing.T, name string) string {
 	t.Helper()
 	b, err := os.ReadFile("../../examples/" + name + "/jeton.yaml")
@@ -133,5 +133,5 @@ func example(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 
-	return easy + string(b)
+	return noThrottle + string(b)
 }

@@ -3,6 +3,7 @@ package gate_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -34,13 +35,12 @@ services:
         respond: {json: {name: "{{.Name}}"}}
 `
 
-// matrix is one server with one clock, and one person for each cell, so that no cell
-// hears of another.
+// matrix is a server with a clock. Each cell has its own user, so that cells are independent.
 type matrix struct {
 	*jetontest.Server
-	t      *testing.T
-	now    atomic.Int64
-	people int
+	t     *testing.T
+	now   atomic.Int64
+	users int
 }
 
 func newMatrix(t *testing.T) *matrix {
@@ -50,12 +50,13 @@ func newMatrix(t *testing.T) *matrix {
 	return m
 }
 
-func (m *matrix) wait(d time.Duration) { m.now.Add(d.Milliseconds()) }
+func (m *matrix) advance(d time.Duration) { m.now.Add(d.Milliseconds()) }
 
-// person adds somebody nobody has met.
-func (m *matrix) person() (name, password string) {
-	m.people++
-	name, password = "person"+string(rune('a'+m.people/26))+string(rune('a'+m.people%26)), "correct horse battery"
+// newUser adds a user with a new name.
+func (m *matrix) newUser() (name, password string) {
+	m.users++
+	name = fmt.Sprintf("user%03d", m.users)
+	password = "correct horse battery"
 	m.AddUser(name, password)
 	return name, password
 }
@@ -64,15 +65,15 @@ func basic(name, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
 }
 
-// show is one credential of one person, made for a state.
-type show struct {
-	header  []string // the request
-	owner   string
-	revoke  func()
-	expires time.Duration
+// shown is a credential of one user, as a request shows it.
+type shown struct {
+	header   []string
+	owner    string
+	revoke   func()
+	lifetime time.Duration
 }
 
-// personal makes a personal token through the operators' door.
+// personal creates a personal token with the operator's authority.
 func (m *matrix) personal(owner string, uses int64, notBefore time.Time) (text, accessor string) {
 	var made api.MadeToken
 	m.MustControl("POST", "/api/v1/tokens", api.NewToken{
@@ -87,79 +88,81 @@ func (m *matrix) personal(owner string, uses int64, notBefore time.Time) (text, 
 	return made.Secret, made.Accessor
 }
 
+// short gets a short-lived signed token for a password.
 func (m *matrix) short(name, password string) (text, accessor string) {
 	a := m.Ask("GET", "app", "/token", "Authorization", basic(name, password))
 	var out struct{ Token string }
 	if a.Status != 200 || json.Unmarshal([]byte(a.Body), &out) != nil {
-		m.t.Fatalf("/token: %d %s", a.Status, a.Body)
+		m.t.Fatalf("GET /token = %d %s, want 200 and a token", a.Status, a.Body)
 	}
 
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(out.Token, ".")[1])
 	var claims struct{ JTI string }
 	if err != nil || json.Unmarshal(payload, &claims) != nil {
-		m.t.Fatal("the token has no claims")
+		m.t.Fatalf("claims of the token: %v, %s", err, payload)
 	}
 
 	return out.Token, claims.JTI
 }
 
-// doors are the ways to show each kind of credential.
-var doors = []struct {
-	name  string
-	makes func(m *matrix, state string) *show // nil: the kind has no such state
+// waysToShow are the ways to show each kind of credential.
+var waysToShow = []struct {
+	name   string
+	create func(m *matrix, state string) *shown // nil: the kind cannot be in that state
 }{
-	{"session cookie", func(m *matrix, state string) *show {
+	{"session cookie", func(m *matrix, state string) *shown {
 		if state == "not yet valid" || state == "spent" {
 			return nil
 		}
 
-		name, password := m.person()
+		name, password := m.newUser()
 		c := m.Enter("app", name, password)
 
-		return &show{[]string{"Cookie", c}, name, func() {
+		return &shown{[]string{"Cookie", c}, name, func() {
 			m.MustControl("DELETE", "/api/v1/sessions?user="+name, nil, nil)
 		}, 10 * time.Minute}
 	}},
-	{"name and password as Basic", func(m *matrix, state string) *show {
+	{"name and password as Basic", func(m *matrix, state string) *shown {
 		if state == "not yet valid" || state == "spent" || state == "expired" || state == "revoked" {
 			return nil
 		}
-		name, password := m.person()
-		return &show{header: []string{"Authorization", basic(name, password)}, owner: name}
+		name, password := m.newUser()
+		return &shown{header: []string{"Authorization", basic(name, password)}, owner: name}
 	}},
 	{
 		"personal token as Bearer",
-		personalAt(func(text string) []string { return []string{"Authorization", "Bearer " + text} }),
+		personalIn(func(text string) []string { return []string{"Authorization", "Bearer " + text} }),
 	},
 	{
 		"personal token as Basic password",
-		personalAt(func(text string) []string { return []string{"Authorization", basic("whoever", text)} }),
+		personalIn(func(text string) []string { return []string{"Authorization", basic("any-name", text)} }),
 	},
 	{
 		"personal token as Basic password without a name",
-		personalAt(func(text string) []string { return []string{"Authorization", basic("", text)} }),
+		personalIn(func(text string) []string { return []string{"Authorization", basic("", text)} }),
 	},
 	{
 		"personal token as Basic user name",
-		personalAt(func(text string) []string { return []string{"Authorization", basic(text, "blank")} }),
+		personalIn(func(text string) []string { return []string{"Authorization", basic(text, "blank")} }),
 	},
 	{
 		"short token as Bearer",
-		shortAt(func(text string) []string { return []string{"Authorization", "Bearer " + text} }),
+		shortIn(func(text string) []string { return []string{"Authorization", "Bearer " + text} }),
 	},
 	{
 		"short token as Basic user name",
-		shortAt(func(text string) []string { return []string{"Authorization", basic(text, "blank")} }),
+		shortIn(func(text string) []string { return []string{"Authorization", basic(text, "blank")} }),
 	},
 	{
 		"short token as Basic password",
-		shortAt(func(text string) []string { return []string{"Authorization", basic("x", text)} }),
+		shortIn(func(text string) []string { return []string{"Authorization", basic("x", text)} }),
 	},
 }
 
-func personalAt(header func(string) []string) func(*matrix, string) *show {
-	return func(m *matrix, state string) *show {
-		name, _ := m.person()
+// personalIn creates personal tokens that requests show in the header.
+func personalIn(header func(string) []string) func(*matrix, string) *shown {
+	return func(m *matrix, state string) *shown {
+		name, _ := m.newUser()
 		var uses int64
 		var opens time.Time
 
@@ -171,7 +174,7 @@ func personalAt(header func(string) []string) func(*matrix, string) *show {
 		}
 
 		text, accessor := m.personal(name, uses, opens)
-		return &show{
+		return &shown{
 			header(text),
 			name,
 			func() { m.MustControl("DELETE", "/api/v1/tokens/"+accessor, nil, nil) },
@@ -180,16 +183,17 @@ func personalAt(header func(string) []string) func(*matrix, string) *show {
 	}
 }
 
-func shortAt(header func(string) []string) func(*matrix, string) *show {
-	return func(m *matrix, state string) *show {
+// shortIn creates short-lived tokens that requests show in the header.
+func shortIn(header func(string) []string) func(*matrix, string) *shown {
+	return func(m *matrix, state string) *shown {
 		if state == "not yet valid" || state == "spent" {
 			return nil
 		}
 
-		name, password := m.person()
+		name, password := m.newUser()
 		text, accessor := m.short(name, password)
 
-		return &show{
+		return &shown{
 			header(text),
 			name,
 			func() { m.MustControl("DELETE", "/api/v1/tokens/"+accessor, nil, nil) },
@@ -198,83 +202,90 @@ func shortAt(header func(string) []string) func(*matrix, string) *show {
 	}
 }
 
-// Every door, every kind of credential, every state: what is asked must come out, also
-// when the credential has been seen good a moment before.
-func TestEveryDoorEveryCredentialEveryState(t *testing.T) {
+// TestEveryCredentialInEveryState uses the credential first, so that a cache would know it.
+func TestEveryCredentialInEveryState(t *testing.T) {
 	m := newMatrix(t)
+	states := []string{
+		"valid",
+		"not yet valid",
+		"spent",
+		"expired",
+		"revoked",
+		"owner disabled",
+		"owner removed",
+	}
+
 	cells := 0
-	for _, door := range doors {
-		for _, state := range []string{
-			"valid",
-			"not yet valid",
-			"spent",
-			"expired",
-			"revoked",
-			"owner disabled",
-			"owner removed",
-		} {
-			s := door.makes(m, state)
-			if s == nil {
+	for _, way := range waysToShow {
+		for _, state := range states {
+			cred := way.create(m, state)
+			if cred == nil {
 				continue
 			}
 
 			cells++
-			t.Run(door.name+", "+state, func(t *testing.T) {
-				ask := func() jetontest.Answer { return m.Ask("GET", "app", "/who", s.header...) }
-				wantStatus, wantCode := 401, "bad_credential"
-
-				if state != "not yet valid" {
-					if a := ask(); a.Status != 200 || !strings.Contains(a.Body, s.owner) {
-						t.Fatalf("while it is good: %d %s", a.Status, a.Body)
-					}
-				}
-
-				switch state {
-				case "valid":
-					wantStatus, wantCode = 200, ""
-				case "not yet valid":
-					wantCode = "too_early"
-				case "spent":
-					ask()
-					wantStatus, wantCode = 403, "spent"
-				case "expired":
-					m.wait(s.expires)
-					wantCode = "expired"
-				case "revoked":
-					s.revoke()
-				case "owner disabled":
-					m.MustControl("PUT", "/api/v1/users/"+s.owner+"/disabled", api.Disabled{Disabled: true}, nil)
-				case "owner removed":
-					m.MustControl("DELETE", "/api/v1/users/"+s.owner, nil, nil)
-				}
-
-				for range 2 {
-					if a := ask(); a.Status != wantStatus || a.Code() != wantCode {
-						t.Errorf("%d %s, want %d %s", a.Status, a.Code(), wantStatus, wantCode)
-					}
-				}
-
-				if state == "owner disabled" {
-					m.MustControl("PUT", "/api/v1/users/"+s.owner+"/disabled", api.Disabled{Disabled: false}, nil)
-					good := door.name == "name and password as Basic" // the owner is back; what was ended stays ended
-					if a := ask(); (a.Status == 200) != good {
-						t.Errorf("after the owner has been enabled again: %d", a.Status)
-					}
-				}
+			t.Run(way.name+", "+state, func(t *testing.T) {
+				// Only a password outlives its owner's being disabled.
+				m.testCell(t, cred, state, way.name == "name and password as Basic")
 			})
 		}
 	}
 
-	if cells != 7*4+5*4+3 {
-		t.Errorf("%d cells were tried", cells)
+	const session, basic, personal, short = 5, 3, 7, 5 // states of each kind
+	want := session + basic + 4*personal + 3*short
+	if cells != want {
+		t.Errorf("%d cells were tested, want %d", cells, want)
 	}
 }
 
-// A password that has been right a moment ago is remembered, and what changes it acts on
-// the very next request.
-func TestAChangedPasswordActsOnTheNextRequest(t *testing.T) {
+// testCell brings a credential into a state and checks the answers before and after.
+func (m *matrix) testCell(t *testing.T, cred *shown, state string, survivesDisabling bool) {
+	ask := func() jetontest.Answer { return m.Ask("GET", "app", "/who", cred.header...) }
+	if state != "not yet valid" {
+		if a := ask(); a.Status != 200 || !strings.Contains(a.Body, cred.owner) {
+			t.Fatalf("while it is valid: %d %s, want 200 and %s", a.Status, a.Body, cred.owner)
+		}
+	}
+
+	wantStatus, wantCode := 401, "bad_credential"
+
+	switch state {
+	case "valid":
+		wantStatus, wantCode = 200, ""
+	case "not yet valid":
+		wantCode = "too_early"
+	case "spent":
+		ask()
+		wantStatus, wantCode = 403, "spent"
+	case "expired":
+		m.advance(cred.lifetime)
+		wantCode = "expired"
+	case "revoked":
+		cred.revoke()
+	case "owner disabled":
+		m.MustControl("PUT", "/api/v1/users/"+cred.owner+"/disabled", api.Disabled{Disabled: true}, nil)
+	case "owner removed":
+		m.MustControl("DELETE", "/api/v1/users/"+cred.owner, nil, nil)
+	}
+
+	for range 2 {
+		if a := ask(); a.Status != wantStatus || a.Code() != wantCode {
+			t.Errorf("%d %q, want %d %q", a.Status, a.Code(), wantStatus, wantCode)
+		}
+	}
+
+	if state == "owner disabled" {
+		m.MustControl("PUT", "/api/v1/users/"+cred.owner+"/disabled", api.Disabled{Disabled: false}, nil)
+		if a := ask(); (a.Status == 200) != survivesDisabling {
+			t.Errorf("after the owner was enabled again: %d, want 200 = %t", a.Status, survivesDisabling)
+		}
+	}
+}
+
+// TestAChangedPasswordIsInForceOnTheNextRequest uses the password first, so that it is cached.
+func TestAChangedPasswordIsInForceOnTheNextRequest(t *testing.T) {
 	m := newMatrix(t)
-	name, password := m.person()
+	name, password := m.newUser()
 	other := "another horse battery"
 	ask := func(pw string) int { return m.Ask("GET", "app", "/who", "Authorization", basic(name, pw)).Status }
 	short, _ := m.short(name, password)
@@ -283,25 +294,24 @@ func TestAChangedPasswordActsOnTheNextRequest(t *testing.T) {
 
 	for range 3 {
 		if ask(password) != 200 || ask(other) != 401 {
-			t.Fatal("the password is not what it is")
+			t.Fatal("before the change: want 200 for the password and 401 for another")
 		}
 	}
 
 	m.MustControl("PUT", "/api/v1/users/"+name+"/password", api.NewPassword{Password: other}, nil)
 	if ask(password) != 401 || ask(other) != 200 || ask(password) != 401 {
-		t.Error("the old password is still good, or the new one is not")
+		t.Error("after the change: want 401 for the old password and 200 for the new one")
 	}
 	if a := m.Ask("GET", "app", "/who", "Authorization", "Bearer "+short); a.Status != 401 {
-		t.Errorf("a short token outlives the password that it was made with: %d", a.Status)
+		t.Errorf("short token after the password changed = %d, want 401", a.Status)
 	}
 
 	if a := m.Ask("GET", "app", "/who", "Authorization", "Bearer "+personal); a.Status != 200 {
-		t.Errorf("a personal token ended with the password: %d", a.Status)
+		t.Errorf("personal token after the password changed = %d, want 200", a.Status)
 	}
 }
 
-// Who may log in at a service is asked of people however they show themselves.
-func TestATokenIsGoodWhereItsOwnerMayLogIn(t *testing.T) {
+func TestATokenIsValidWhereItsOwnerMayLogIn(t *testing.T) {
 	s := jetontest.Start(t, `
 issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PORT}"}
 services:
@@ -337,23 +347,21 @@ services:
 		} {
 			a := s.Ask("GET", "app", "/who", "Authorization", header)
 			if a.Status != want {
-				t.Errorf("%s by %.10s…: %d, want %d", name, header, a.Status, want)
+				t.Errorf("%s with %.10s… = %d, want %d", name, header, a.Status, want)
 			}
 		}
 	}
 }
 
-// A request that shows two: the header, which somebody wrote, counts, and not the cookie.
+// TestTheHeaderComesBeforeTheCookie: a client writes the header on purpose and sends the cookie
+// automatically.
 func TestTheHeaderComesBeforeTheCookie(t *testing.T) {
 	m := newMatrix(t)
-	name, password := m.person()
-	other, otherPassword := m.person()
+	name, password := m.newUser()
+	other, otherPassword := m.newUser()
 
-	cookie, text := m.Enter(
-		"app",
-		name,
-		password,
-	), func() string { t, _ := m.personal(other, 0, time.Time{}); return t }()
+	cookie := m.Enter("app", name, password)
+	text, _ := m.personal(other, 0, time.Time{})
 
 	for _, tc := range []struct {
 		name, cookie, header string
@@ -362,23 +370,23 @@ func TestTheHeaderComesBeforeTheCookie(t *testing.T) {
 	}{
 		{"a session and another's token", cookie, "Bearer " + text, 200, other},
 		{"a session and another's password", cookie, basic(other, otherPassword), 200, other},
-		{"a session that has ended and a token", cookie[:len(cookie)-2] + "xx", "Bearer " + text, 200, other},
-		{"a session and a token that is none", cookie, "Bearer nothing", 401, ""},
+		{"an unknown session and a token", cookie[:len(cookie)-2] + "xx", "Bearer " + text, 200, other},
+		{"a session and an invalid token", cookie, "Bearer nothing", 401, ""},
 		{"a session and a wrong password", cookie, basic(name, "wrong"), 401, ""},
-		{"a session and a scheme that is nobody's", cookie, "Digest x", 200, name},
+		{"a session and an unknown scheme", cookie, "Digest x", 200, name},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := m.Ask("GET", "app", "/who", "Cookie", tc.cookie, "Authorization", tc.header)
 			if a.Status != tc.status || !strings.Contains(a.Body, tc.who) {
-				t.Errorf("%d %s, want %d for %s", a.Status, a.Body, tc.status, tc.who)
+				t.Errorf("%d %s, want %d and %s", a.Status, a.Body, tc.status, tc.who)
 			}
 		})
 	}
 }
 
-func TestATokenMakesNoToken(t *testing.T) {
+func TestOnlyAPasswordGetsAShortToken(t *testing.T) {
 	m := newMatrix(t)
-	name, password := m.person()
+	name, password := m.newUser()
 	short, _ := m.short(name, password)
 	personal, _ := m.personal(name, 0, time.Time{})
 	cookie := m.Enter("app", name, password)
@@ -394,11 +402,9 @@ func TestATokenMakesNoToken(t *testing.T) {
 		"a token and the right password": {"Authorization", basic(personal, password)},
 	} {
 		a := m.Ask("GET", "app", "/token", header...)
-		if a.Status != http.StatusUnauthorized || !strings.HasPrefix(
-			a.Header.Get("WWW-Authenticate"),
-			"Basic ",
-		) || strings.Contains(a.Body, "token\"") {
-			t.Errorf("%s opens /token: %d %s", what, a.Status, a.Body)
+		challenged := strings.HasPrefix(a.Header.Get("WWW-Authenticate"), "Basic ")
+		if a.Status != http.StatusUnauthorized || !challenged || strings.Contains(a.Body, "token\"") {
+			t.Errorf("GET /token with %s = %d %s, want 401 and a Basic challenge", what, a.Status, a.Body)
 		}
 	}
 }

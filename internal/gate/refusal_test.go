@@ -14,25 +14,25 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// hand is what somebody may hold who tries doors: names of cookies, a real session of
-// their own at the service, and one at another service.
-type hand struct {
+// holdings are what an attacker may hold: names of cookies, a real session at the service, and
+// one at another service.
+type holdings struct {
 	user, token string // names of the cookies; user is "" where there is one cookie
-	name, other string // of the owner, and of somebody who has logged in, too
-	absent      string // of somebody who never has
-	real, alien string // secrets: of the owner here, and of the owner elsewhere
-	theirs      string // secret of the other
-	id          string // public id of the session
+	name, other string // of the owner, and of another user who has logged in
+	absent      string // of a user who has never logged in
+	real, alien string // secrets of the owner: here, and at another service
+	theirs      string // secret of the other user
+	id          string // public ID of the session
 }
 
-// trial is a request that must not be let in.
+// trial is a request that must be refused.
 type trial struct {
 	name   string
 	header []string
 	code   string
 }
 
-// cookies makes the header of a trial: each text is a line of its own.
+// cookies returns the header of a trial, with each text on a line of its own.
 func cookies(lines ...string) []string {
 	var header []string
 	for _, l := range lines {
@@ -47,45 +47,45 @@ const (
 	ambiguous = "ambiguous_credential"
 )
 
-// garbage are values that no secret has. They go where a secret would stand.
-func (h hand) garbage() map[string]string {
+// garbage returns values that are no valid secret, to be sent in place of one.
+func (h holdings) garbage() map[string]string {
 	sum := sha256.Sum256([]byte(h.real))
 	flipped := []byte(h.real)
 	flipped[len(flipped)-1] ^= 1
 
 	return map[string]string{
-		"a word":                        "null",
-		"nought":                        "0",
-		"the beginning alone":           "jtn_s_",
-		"as long as a secret, all As":   "jtn_s_" + strings.Repeat("A", 43),
-		"SQL":                           "' OR 1=1 --",
-		"a path":                        "../../etc/passwd",
-		"8 KiB":                         strings.Repeat("x", 8<<10),
-		"the name of the owner":         h.name,
-		"the public id of the session":  h.id,
-		"the hash in hex":               hex.EncodeToString(sum[:]),
-		"the hash in base64":            base64.RawURLEncoding.EncodeToString(sum[:]),
-		"the hash after the prefix":     "jtn_s_" + base64.RawURLEncoding.EncodeToString(sum[:]),
-		"the secret without its last":   h.real[:len(h.real)-1],
-		"the secret without its first":  h.real[1:],
-		"the secret and one more":       h.real + "A",
-		"the secret and padding":        h.real + "=",
-		"the secret twice":              h.real + h.real,
-		"the secret in upper case":      strings.ToUpper(h.real),
-		"the secret in lower case":      strings.ToLower(h.real),
-		"the secret with one bit other": string(flipped),
-		"the secret in half quotes":     `"` + h.real,
-		"the secret with a space":       `" ` + h.real + `"`,
-		"the secret, encoded":           strings.ReplaceAll(h.real, "_", "%5F"),
-		"the secret and a comma":        h.real + ",x",
-		"a secret of another service":   h.alien,
+		"a word":                                 "null",
+		"zero":                                   "0",
+		"the prefix alone":                       "jtn_s_",
+		"as long as a secret, all As":            "jtn_s_" + strings.Repeat("A", 43),
+		"SQL":                                    "' OR 1=1 --",
+		"a path":                                 "../../etc/passwd",
+		"8 KiB":                                  strings.Repeat("x", 8<<10),
+		"the name of the owner":                  h.name,
+		"the public id of the session":           h.id,
+		"the hash in hex":                        hex.EncodeToString(sum[:]),
+		"the hash in base64":                     base64.RawURLEncoding.EncodeToString(sum[:]),
+		"the hash after the prefix":              "jtn_s_" + base64.RawURLEncoding.EncodeToString(sum[:]),
+		"the secret without its last character":  h.real[:len(h.real)-1],
+		"the secret without its first character": h.real[1:],
+		"the secret and one more character":      h.real + "A",
+		"the secret and padding":                 h.real + "=",
+		"the secret twice":                       h.real + h.real,
+		"the secret in upper case":               strings.ToUpper(h.real),
+		"the secret in lower case":               strings.ToLower(h.real),
+		"the secret with one bit flipped":        string(flipped),
+		"the secret in half quotes":              `"` + h.real,
+		"the secret with a space":                `" ` + h.real + `"`,
+		"the secret, encoded":                    strings.ReplaceAll(h.real, "_", "%5F"),
+		"the secret and a comma":                 h.real + ",x",
+		"a secret of another service":            h.alien,
 	}
 }
 
-// trials are all the ways of giving nothing, or nothing that is good here.
-func (h hand) trials() []trial {
+// trials returns all ways to show no credential, or none that is valid here.
+func (h holdings) trials() []trial {
 	list := []trial{
-		{"nothing at all", nil, none},
+		{"no header", nil, none},
 		{"an empty Cookie header", cookies(""), none},
 		{"only separators", cookies(";;; ; ="), none},
 		{"a nameless cookie with the secret", cookies("=" + h.real), none},
@@ -125,16 +125,16 @@ func (h hand) trials() []trial {
 	return append(list, h.pair()...)
 }
 
-func (h hand) single() []trial {
+func (h holdings) single() []trial {
 	c := h.token + "="
 	list := []trial{
 		{"an empty value", cookies(c), none},
 		{"an empty value in quotes", cookies(c + `""`), none},
-		{"two of the cookie, both good", cookies(c + h.real + "; " + c + h.real), ambiguous},
-		{"two of the cookie, the first good", cookies(c + h.real + "; " + c + "x"), ambiguous},
-		{"two of the cookie, the second good", cookies(c + "x; " + c + h.real), ambiguous},
+		{"two of the cookie, both valid", cookies(c + h.real + "; " + c + h.real), ambiguous},
+		{"two of the cookie, the first valid", cookies(c + h.real + "; " + c + "x"), ambiguous},
+		{"two of the cookie, the second valid", cookies(c + "x; " + c + h.real), ambiguous},
 		{"two of the cookie, the first empty", cookies(c + "; " + c + h.real), ambiguous},
-		{"two of the cookie, two people's", cookies(c + h.real + "; " + c + h.theirs), ambiguous},
+		{"two of the cookie, of two users", cookies(c + h.real + "; " + c + h.theirs), ambiguous},
 	}
 
 	for name, value := range h.garbage() {
@@ -144,7 +144,7 @@ func (h hand) single() []trial {
 	return list
 }
 
-func (h hand) pair() []trial {
+func (h holdings) pair() []trial {
 	u, c := h.user+"=", h.token+"="
 	list := []trial{
 		{"empty values", cookies(u + "; " + c), none},
@@ -154,12 +154,12 @@ func (h hand) pair() []trial {
 		{"half: the name and an empty secret", cookies(u + h.name + "; " + c), bad},
 		{"half: the name and an empty secret in quotes", cookies(u + h.name + "; " + c + `""`), bad},
 		{"half: an empty name and the secret", cookies(u + "; " + c + h.real), bad},
-		{"the name of somebody who never logged in, no secret", cookies(u + h.absent), bad},
-		{"the name of somebody who never logged in, an empty secret", cookies(u + h.absent + "; " + c), bad},
-		{"the name of somebody who never logged in, None", cookies(u + h.absent + "; " + c + "None"), bad},
-		{"the name of nobody and the secret", cookies(u + "None; " + c + h.real), bad},
-		{"the name of somebody else and my secret", cookies(u + h.other + "; " + c + h.real), bad},
-		{"the name of somebody who never logged in and my secret", cookies(u + h.absent + "; " + c + h.real), bad},
+		{"the name of a user who never logged in, no secret", cookies(u + h.absent), bad},
+		{"the name of a user who never logged in, an empty secret", cookies(u + h.absent + "; " + c), bad},
+		{"the name of a user who never logged in, None", cookies(u + h.absent + "; " + c + "None"), bad},
+		{"the name None and the secret", cookies(u + "None; " + c + h.real), bad},
+		{"another user's name and my secret", cookies(u + h.other + "; " + c + h.real), bad},
+		{"the name of a user who never logged in and my secret", cookies(u + h.absent + "; " + c + h.real), bad},
 		{"my name in other case", cookies(u + strings.ToLower(h.name) + "; " + c + h.real), bad},
 		{"my name and more", cookies(u + h.name + "x; " + c + h.real), bad},
 		{"my name after a space in quotes", cookies(u + `" ` + h.name + `"; ` + c + h.real), bad},
@@ -184,9 +184,9 @@ func swapCase(s string) string {
 	return strings.ToLower(s)
 }
 
-// TestNothingGivenNeverEqualsNothingStored asks every route with everything that is not a
-// credential.
-func TestNothingGivenNeverEqualsNothingStored(t *testing.T) {
+// TestInvalidCredentialsAreRefused sends everything that is not a credential to each route: an
+// absent value must not equal a value that is not stored.
+func TestInvalidCredentialsAreRefused(t *testing.T) {
 	for _, name := range []string{"cookie-login", "limited-info", "many-identities"} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, example(t, name))
@@ -194,14 +194,14 @@ func TestNothingGivenNeverEqualsNothingStored(t *testing.T) {
 		})
 	}
 
-	t.Run("rich", func(t *testing.T) {
-		f := newFixture(t, rich)
+	t.Run("every kind of route", func(t *testing.T) {
+		f := newFixture(t, everyKind)
 		f.add("diane", "eshana", "frank")
 		f.everyRoute(t, "diane", "eshana", "frank", "left")
 	})
 }
 
-// everyRoute tries all doors of a server, and looks that the owner can still use them.
+// everyRoute tries all routes of a server, and checks that the owner can still use them.
 func (f *fixture) everyRoute(t *testing.T, owner, other, absent, elsewhere string) {
 	alien := strings.Repeat("z", 49)
 	if elsewhere != "" {
@@ -213,20 +213,20 @@ func (f *fixture) everyRoute(t *testing.T, owner, other, absent, elsewhere strin
 			continue
 		}
 
-		h, good := f.hand(t, s, owner, other, absent, alien)
+		h, valid := f.holdings(t, s, owner, other, absent, alien)
 		for _, r := range s.Routes {
 			if r.Open {
 				continue
 			}
-			t.Run(s.Name+" "+r.Match, func(t *testing.T) { f.oneRoute(t, s, r, h, good) })
+			t.Run(s.Name+" "+r.Match, func(t *testing.T) { f.oneRoute(t, s, r, h, valid) })
 		}
 	}
 }
 
-// hand logs people in and returns what they hold, and the cookies that are good.
-func (f *fixture) hand(t *testing.T, s config.Service, owner, other, absent, alien string) (hand, string) {
+// holdings logs users in and returns what they hold, and the valid cookies.
+func (f *fixture) holdings(t *testing.T, s config.Service, owner, other, absent, alien string) (holdings, string) {
 	t.Helper()
-	h := hand{
+	h := holdings{
 		token:  s.Session.Cookie,
 		name:   owner,
 		other:  other,
@@ -249,19 +249,19 @@ func (f *fixture) hand(t *testing.T, s config.Service, owner, other, absent, ali
 	}
 
 	h.theirs = value(f.enter(s.Name, other))
-	good := f.enter(s.Name, owner)
-	h.real = value(good)
+	valid := f.enter(s.Name, owner)
+	h.real = value(valid)
 	var list []jeton.Session
 	f.MustControl("GET", "/api/v1/sessions?user="+owner+"&service="+s.Name, nil, &list)
 
 	h.id = list[0].ID
 
-	return h, good
+	return h, valid
 }
 
-func (f *fixture) oneRoute(t *testing.T, s config.Service, r config.Route, h hand, good string) {
+func (f *fixture) oneRoute(t *testing.T, s config.Service, r config.Route, h holdings, valid string) {
 	method, path := request(r.Match)
-	before := f.Ask(http.MethodHead, s.Name, path, "Cookie", good)
+	before := f.Ask(http.MethodHead, s.Name, path, "Cookie", valid)
 
 	for _, tc := range h.trials() {
 		t.Run(tc.name, func(t *testing.T) {
@@ -272,22 +272,16 @@ func (f *fixture) oneRoute(t *testing.T, s config.Service, r config.Route, h han
 
 	t.Run("ten thousand cookies", func(t *testing.T) {
 		lines := strings.Repeat("a=b; ", 10_000) + h.token + "=" + h.real
-		if a := f.Send(
-			f.Client(jetontest.HTTP1()),
-			method,
-			f.URL(s.Name)+path,
-			"",
-			"Cookie",
-			lines,
-		); a.Status != http.StatusRequestHeaderFieldsTooLarge {
+		a := f.Send(f.Client(jetontest.HTTP1()), method, f.URL(s.Name)+path, "", "Cookie", lines)
+		if a.Status != http.StatusRequestHeaderFieldsTooLarge {
 			t.Errorf("status %d, want 431", a.Status)
 		}
 	})
 
-	after := f.Ask(http.MethodHead, s.Name, path, "Cookie", good)
+	after := f.Ask(http.MethodHead, s.Name, path, "Cookie", valid)
 	if before.Left() != after.Left() || before.Status != after.Status {
 		t.Errorf(
-			"before: %d, left %q; after: %d, left %q: want no difference",
+			"before: %d, left %q; after: %d, left %q: want the same",
 			before.Status,
 			before.Left(),
 			after.Status,
@@ -296,20 +290,20 @@ func (f *fixture) oneRoute(t *testing.T, s config.Service, r config.Route, h han
 	}
 
 	if r.MaxUses != nil && r.Allow == nil && before.Left() == "" {
-		t.Error("HEAD does not tell how many uses are left")
+		t.Error("HEAD at a counted route has no number of uses left, want one")
 	}
 
 	want := http.StatusOK
 	if r.Allow != nil {
 		want = http.StatusForbidden
 	}
-	if a := f.Ask(method, s.Name, path, "Cookie", good); a.Status != want {
-		t.Errorf("the owner is answered %d %s, want %d", a.Status, a.Code(), want)
+	if a := f.Ask(method, s.Name, path, "Cookie", valid); a.Status != want {
+		t.Errorf("status of the owner = %d %s, want %d", a.Status, a.Code(), want)
 	}
 }
 
-// refused checks the form of a refusal.
-func (f *fixture) refused(t *testing.T, s config.Service, a jetontest.Answer, tc trial, h hand) {
+// refused checks a refusal.
+func (f *fixture) refused(t *testing.T, s config.Service, a jetontest.Answer, tc trial, h holdings) {
 	t.Helper()
 	status := http.StatusUnauthorized
 	if tc.code == ambiguous {
@@ -329,14 +323,14 @@ func (f *fixture) refused(t *testing.T, s config.Service, a jetontest.Answer, tc
 		t.Errorf("%d %s, want %d %s", a.Status, a.Code(), status, tc.code)
 	}
 	if a.Header.Get("Cache-Control") != "no-store" || a.Request() == "" {
-		t.Errorf("headers %v: want no-store and the id of the request", a.Header)
+		t.Errorf("headers %v, want no-store and the ID of the request", a.Header)
 	}
 	if strings.Contains(a.Body+fmt.Sprint(a.Header), h.real) || a.Left() != "" {
-		t.Errorf("the refusal shows the secret or what is left: %v %s", a.Header, a.Body)
+		t.Errorf("the refusal contains the secret or a count: %v %s", a.Header, a.Body)
 	}
 }
 
-// request makes a request that a pattern matches.
+// request returns a method and a path that match a pattern.
 func request(match string) (method, path string) {
 	method, path, ok := strings.Cut(match, " ")
 	if !ok {
