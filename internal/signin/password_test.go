@@ -13,7 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// clock is a time that a test sets, in whole milliseconds.
+// clock is a time in whole milliseconds that a test sets.
 type clock struct{ ms atomic.Int64 }
 
 func newClock() *clock {
@@ -73,12 +73,12 @@ services:
     routes: [{match: GET /me, respond: {template: '{{.Name}}'}}]
 `
 
-// fixture is a server with a time of its own.
+// fixture is a server with its own clock.
 type fixture struct {
 	*jetontest.Server
 	*clock
 	t     *testing.T
-	count int
+	users int
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -87,30 +87,30 @@ func newFixture(t *testing.T) *fixture {
 	return &fixture{Server: jetontest.Start(t, terms, c.option()), clock: c, t: t}
 }
 
-const pw = "password-of-everybody"
+const pw = "password-of-every-user"
 
-// person makes somebody new.
-func (f *fixture) person() string {
-	f.count++
-	name := fmt.Sprintf("person%d", f.count)
+// newUser adds a user with a new name.
+func (f *fixture) newUser() string {
+	f.users++
+	name := fmt.Sprintf("user%d", f.users)
 	f.AddUser(name, pw)
 	return name
 }
 
-// me asks who a cookie is and returns the code of the refusal, or "".
+// me sends the cookie and returns the code of the refusal, or "".
 func (f *fixture) me(service, cookie string) string {
 	f.t.Helper()
 	a := f.Ask("GET", service, "/me", "Cookie", cookie)
 	if a.Code() == "" && a.Status != 200 {
-		f.t.Errorf("status %d without a code", a.Status)
+		f.t.Errorf("status %d without a code, want a code", a.Status)
 	}
 
 	return a.Code()
 }
 
-func TestTimeEdges(t *testing.T) {
+func TestASessionExpiresToTheMillisecond(t *testing.T) {
 	f := newFixture(t)
-	name := f.person()
+	name := f.newUser()
 	for _, tc := range []struct {
 		name string
 		used []time.Duration // after the login
@@ -120,30 +120,30 @@ func TestTimeEdges(t *testing.T) {
 		{"a millisecond before it is idle", nil, 10*time.Minute - time.Millisecond, ""},
 		{"as it becomes idle", nil, 10 * time.Minute, "expired"},
 		{"a millisecond after it became idle", nil, 10*time.Minute + time.Millisecond, "expired"},
-		{"kept awake", []time.Duration{9 * time.Minute}, 19*time.Minute - time.Millisecond, ""},
-		{"kept awake, then idle", []time.Duration{9 * time.Minute}, 19 * time.Minute, "expired"},
-		{"a refusal keeps nobody awake", []time.Duration{-9 * time.Minute}, 10 * time.Minute, "expired"},
+		{"kept in use", []time.Duration{9 * time.Minute}, 19*time.Minute - time.Millisecond, ""},
+		{"kept in use, then idle", []time.Duration{9 * time.Minute}, 19 * time.Minute, "expired"},
+		{"a refusal is no use of the session", []time.Duration{-9 * time.Minute}, 10 * time.Minute, "expired"},
 		{
-			"a millisecond before its end",
+			"a millisecond before its lifetime ends",
 			[]time.Duration{9 * time.Minute, 18 * time.Minute, 27 * time.Minute},
 			30*time.Minute - time.Millisecond,
 			"",
 		},
 		{
-			"at its end, however busy",
+			"at the end of its lifetime, however busy",
 			[]time.Duration{9 * time.Minute, 18 * time.Minute, 27 * time.Minute, 30*time.Minute - time.Millisecond},
 			30 * time.Minute,
 			"expired",
 		},
 		{
-			"after its end",
+			"after its lifetime",
 			[]time.Duration{9 * time.Minute, 18 * time.Minute, 27 * time.Minute},
 			30*time.Minute + time.Millisecond,
 			"expired",
 		},
-		{"the clock jumps back an hour", nil, -time.Hour, ""},
-		{"the clock jumps back ten years", nil, -10 * 365 * 24 * time.Hour, ""},
-		{"the clock jumps ahead ten years", nil, 10 * 365 * 24 * time.Hour, "expired"},
+		{"the clock is set back an hour", nil, -time.Hour, ""},
+		{"the clock is set back ten years", nil, -10 * 365 * 24 * time.Hour, ""},
+		{"the clock is set forward ten years", nil, 10 * 365 * 24 * time.Hour, "expired"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			start := f.now()
@@ -155,7 +155,7 @@ func TestTimeEdges(t *testing.T) {
 					f.set(start.Add(-at))
 					a := f.Ask("GET", "timed", "/staff", "Cookie", c)
 					if a.Code() != "forbidden" {
-						t.Fatalf("at %v: %s, want forbidden", -at, a.Code())
+						t.Fatalf("at %v: %q, want forbidden", -at, a.Code())
 					}
 
 					continue
@@ -163,7 +163,7 @@ func TestTimeEdges(t *testing.T) {
 
 				f.set(start.Add(at))
 				if code := f.me("timed", c); code != "" {
-					t.Fatalf("at %v: %s", at, code)
+					t.Fatalf("at %v: %q, want none", at, code)
 				}
 			}
 
@@ -174,7 +174,7 @@ func TestTimeEdges(t *testing.T) {
 		})
 	}
 
-	t.Run("a clock that jumps gives no uses back", func(t *testing.T) {
+	t.Run("setting the clock gives no uses back", func(t *testing.T) {
 		c, start := f.Enter("timed", name, pw), f.now()
 		left := func() string { return f.Ask("GET", "timed", "/three", "Cookie", c).Left() }
 		got := []string{left()}
@@ -190,8 +190,8 @@ func TestTimeEdges(t *testing.T) {
 	})
 }
 
-// jump sets the clock of the server. The certificate is judged by it, too, so that far
-// jumps need a connection that is open already.
+// jump sets the clock of the server. The certificate is checked against it, too, so a far jump
+// needs a connection that is already open.
 func (f *fixture) jump(to time.Time) {
 	f.Ask("GET", "timed", "/.well-known/jeton")
 	f.set(to)
@@ -199,22 +199,22 @@ func (f *fixture) jump(to time.Time) {
 
 func TestMaxSessions(t *testing.T) {
 	f := newFixture(t)
-	t.Run("the oldest gives way", func(t *testing.T) {
-		name := f.person()
+	t.Run("the oldest is ended", func(t *testing.T) {
+		name := f.newUser()
 		a, b := f.Enter("two", name, pw), f.Enter("two", name, pw)
 		if f.me("two", a) != "" || f.me("two", b) != "" {
-			t.Fatal("two sessions do not live side by side")
+			t.Fatal("a session is refused, want two at a time")
 		}
 
 		c := f.Enter("two", name, pw)
 		got := []string{f.me("two", a), f.me("two", b), f.me("two", c)}
 		if fmt.Sprint(got) != fmt.Sprint([]string{"bad_credential", "", ""}) {
-			t.Errorf("the sessions are %q, want the first ended", got)
+			t.Errorf("the sessions are %q, want only the first ended", got)
 		}
 	})
 
-	t.Run("others do not count", func(t *testing.T) {
-		mine, theirs := f.person(), f.person()
+	t.Run("sessions of others do not count", func(t *testing.T) {
+		mine, theirs := f.newUser(), f.newUser()
 		a, b := f.Enter("two", mine, pw), f.Enter("two", theirs, pw)
 		f.Enter("two", theirs, pw)
 		f.Enter("two", theirs, pw)
@@ -222,12 +222,12 @@ func TestMaxSessions(t *testing.T) {
 
 		f.Enter("other", mine, pw)
 		if f.me("two", a) != "" || f.me("two", b) != "bad_credential" {
-			t.Errorf("mine %q, want alive; theirs %q, want ended", f.me("two", a), f.me("two", b))
+			t.Errorf("mine %q, want valid; theirs %q, want ended", f.me("two", a), f.me("two", b))
 		}
 	})
 
-	t.Run("refused until there is room", func(t *testing.T) {
-		name := f.person()
+	t.Run("refused until one ends", func(t *testing.T) {
+		name := f.newUser()
 		a, b := f.Enter("full", name, pw), f.Enter("full", name, pw)
 
 		if r := f.TryEnter("full", name, pw); r.Status != 403 || r.Code() != "sessions_full" || r.Cookies() != "" {
@@ -243,12 +243,12 @@ func TestMaxSessions(t *testing.T) {
 		}
 	})
 
-	t.Run("what has ended by time makes room", func(t *testing.T) {
-		name := f.person()
+	t.Run("an expired session makes room", func(t *testing.T) {
+		name := f.newUser()
 		f.Enter("full", name, pw)
 		f.Enter("full", name, pw)
-		// The store hears of a last use up to ten seconds later, so room is made that much
-		// later: a session in use never counts as idle.
+		// The store learns of a last use up to ten seconds later. So that a session in use never
+		// counts as idle, room is made that much later.
 		f.add(10*time.Minute + 10*time.Second - time.Millisecond)
 
 		if r := f.TryEnter("full", name, pw); r.Code() != "sessions_full" {
@@ -268,21 +268,14 @@ func TestRelogin(t *testing.T) {
 		t.Helper()
 		a := f.TryEnter(service, name, pw)
 		if a.Code() != code || a.Header.Get("Retry-After") != wait || (code == "") != (a.Cookies() != "") {
-			t.Errorf(
-				"%d %q, Retry-After %q, cookies %q; want %q, %q",
-				a.Status,
-				a.Code(),
-				a.Header.Get("Retry-After"),
-				a.Cookies(),
-				code,
-				wait,
-			)
+			t.Errorf("%d %q, Retry-After %q, cookies %q, want %q, %q",
+				a.Status, a.Code(), a.Header.Get("Retry-After"), a.Cookies(), code, wait)
 		}
 	}
 
 	const refused = "relogin_refused"
 	t.Run("two in a window", func(t *testing.T) {
-		name := f.person()
+		name := f.newUser()
 		again(t, "window", name, "", "")
 		f.add(time.Minute)
 		again(t, "window", name, "", "")
@@ -296,7 +289,7 @@ func TestRelogin(t *testing.T) {
 	})
 
 	t.Run("a cooldown", func(t *testing.T) {
-		name := f.person()
+		name := f.newUser()
 		again(t, "cooldown", name, "", "")
 		again(t, "cooldown", name, refused, "30")
 		f.add(30*time.Second - time.Millisecond)
@@ -307,7 +300,7 @@ func TestRelogin(t *testing.T) {
 	})
 
 	t.Run("once, until an operator allows more", func(t *testing.T) {
-		name := f.person()
+		name := f.newUser()
 		again(t, "once", name, "", "")
 		again(t, "once", name, refused, "")
 		f.add(365 * 24 * time.Hour)
@@ -320,8 +313,8 @@ func TestRelogin(t *testing.T) {
 		again(t, "once", name, refused, "")
 	})
 
-	t.Run("failed logins do not count, and refusals tell nothing of the password", func(t *testing.T) {
-		name := f.person()
+	t.Run("failed logins do not count, and a refusal does not depend on the password", func(t *testing.T) {
+		name := f.newUser()
 		for range 3 {
 			if a := f.TryEnter("once", name, "wrong"); a.Status != 401 || a.Code() != "bad_credential" {
 				t.Errorf("%d %s, want 401 bad_credential", a.Status, a.Code())
@@ -335,14 +328,14 @@ func TestRelogin(t *testing.T) {
 	})
 
 	t.Run("ending the session does not permit another login", func(t *testing.T) {
-		name := f.person()
+		name := f.newUser()
 		f.Enter("once", name, pw)
 		f.MustControl("DELETE", "/api/v1/sessions?user="+name, nil, nil)
 		again(t, "once", name, refused, "")
 	})
 
-	t.Run("a clock that jumps back does not help", func(t *testing.T) {
-		name := f.person()
+	t.Run("setting the clock back does not help", func(t *testing.T) {
+		name := f.newUser()
 		again(t, "cooldown", name, "", "")
 		f.add(-time.Hour)
 		again(t, "cooldown", name, refused, "30")
@@ -350,9 +343,7 @@ func TestRelogin(t *testing.T) {
 	})
 }
 
-// TestNextRequest checks that what is answered to an operator or a person is in force on
-// the very next request.
-func TestNextRequest(t *testing.T) {
+func TestAChangeIsInForceOnTheNextRequest(t *testing.T) {
 	f := newFixture(t)
 	for _, tc := range []struct {
 		name  string
@@ -384,7 +375,7 @@ func TestNextRequest(t *testing.T) {
 			f.AddUser(n, pw)
 		}, "bad_credential", ""},
 		{
-			"an end by an operator",
+			"ending the session by an operator",
 			func(n string) { f.MustControl("DELETE", "/api/v1/sessions?user="+n, nil, nil) },
 			"bad_credential",
 			"",
@@ -392,33 +383,33 @@ func TestNextRequest(t *testing.T) {
 		{"changed groups", func(n string) {
 			f.MustControl("PUT", "/api/v1/users/"+n+"/groups", api.Groups{Groups: []string{"x"}}, nil)
 		}, "", ""},
-		{"nothing", func(string) {}, "", ""},
+		{"no change", func(string) {}, "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			name := f.person()
+			name := f.newUser()
 			c, o := f.Enter("timed", name, pw), f.Enter("other", name, pw)
 			for range 3 {
 				if f.me("timed", c) != "" || f.me("other", o) != "" {
-					t.Fatal("the sessions are not good to begin with")
+					t.Fatal("a session is refused before the change, want it valid")
 				}
 			}
 
 			tc.do(name)
 			if got := f.me("timed", c); got != tc.want {
-				t.Errorf("next request: %q, want %q", got, tc.want)
+				t.Errorf("next request = %q, want %q", got, tc.want)
 			}
 			if got := f.me("other", o); got != tc.want {
-				t.Errorf("next request at another service: %q, want %q", got, tc.want)
+				t.Errorf("next request at another service = %q, want %q", got, tc.want)
 			}
 
 			if a := f.TryEnter("timed", name, pw); a.Code() != tc.login {
-				t.Errorf("a login with the old password: %q, want %q", a.Code(), tc.login)
+				t.Errorf("login with the old password = %q, want %q", a.Code(), tc.login)
 			}
 		})
 	}
 
 	t.Run("groups", func(t *testing.T) {
-		name := f.person()
+		name := f.newUser()
 		c := f.Enter("timed", name, pw)
 		for _, step := range []struct {
 			groups []string
@@ -431,7 +422,7 @@ func TestNextRequest(t *testing.T) {
 		} {
 			f.MustControl("PUT", "/api/v1/users/"+name+"/groups", api.Groups{Groups: step.groups}, nil)
 			if a := f.Ask("GET", "timed", "/staff", "Cookie", c); a.Status != step.want {
-				t.Errorf("in groups %q: %d, want %d", step.groups, a.Status, step.want)
+				t.Errorf("in groups %q: status %d, want %d", step.groups, a.Status, step.want)
 			}
 		}
 	})
@@ -439,14 +430,14 @@ func TestNextRequest(t *testing.T) {
 
 func TestLogout(t *testing.T) {
 	f := newFixture(t)
-	name, neighbour := f.person(), f.person()
+	name, neighbour := f.newUser(), f.newUser()
 	theirs := f.Enter("timed", neighbour, pw)
 	for _, tc := range []struct {
 		name, path, body string
 		everywhere       bool
 	}{
 		{"here", "/logout", "", false},
-		{"here, said so", "/logout", "everywhere=false", false},
+		{"here, explicitly", "/logout", "everywhere=false", false},
 		{"everywhere, in the form", "/logout", "everywhere=true", true},
 		{"everywhere, in the query", "/logout?everywhere=true", "", true},
 	} {
@@ -455,24 +446,16 @@ func TestLogout(t *testing.T) {
 			twin := f.Enter("timed", name, pw)
 			there := f.Enter("other", name, pw)
 
-			a := f.Send(
-				f.Client(),
-				"POST",
-				f.URL("timed")+tc.path,
-				tc.body,
-				"Cookie",
-				here,
-				"Content-Type",
-				"application/x-www-form-urlencoded",
-			)
+			header := []string{"Cookie", here, "Content-Type", "application/x-www-form-urlencoded"}
+			a := f.Send(f.Client(), "POST", f.URL("timed")+tc.path, tc.body, header...)
 
 			gone := a.Header.Get("Set-Cookie")
 			if a.Status != 200 || !strings.HasPrefix(gone, "__Host-jeton=;") || !strings.Contains(gone, "Max-Age=0") {
-				t.Errorf("%d, Set-Cookie %q, want 200 and the cookie taken away", a.Status, gone)
+				t.Errorf("%d, Set-Cookie %q, want 200 and a deleted cookie", a.Status, gone)
 			}
 
 			if got := f.me("timed", here); got != "bad_credential" {
-				t.Errorf("the session afterwards: %q", got)
+				t.Errorf("the session afterwards = %q, want bad_credential", got)
 			}
 
 			want := ""
@@ -484,12 +467,12 @@ func TestLogout(t *testing.T) {
 			}
 
 			if got := f.me("timed", theirs); got != "" {
-				t.Errorf("somebody else's session: %q", got)
+				t.Errorf("session of another user = %q, want it valid", got)
 			}
 		})
 	}
 
-	t.Run("without a session there is nothing to end", func(t *testing.T) {
+	t.Run("without a session logout succeeds", func(t *testing.T) {
 		for _, cookie := range []string{"", "__Host-jeton=", "__Host-jeton=garbage"} {
 			if a := f.Ask("POST", "timed", "/logout", "Cookie", cookie); a.Status != 200 {
 				t.Errorf("cookie %q: %d, want 200", cookie, a.Status)
@@ -498,45 +481,37 @@ func TestLogout(t *testing.T) {
 	})
 }
 
-// TestNewSecretAtLogin checks that a login makes a new session and takes up no old one.
-func TestNewSecretAtLogin(t *testing.T) {
+func TestALoginStartsANewSession(t *testing.T) {
 	f := newFixture(t)
-	name, attacker := f.person(), f.person()
+	name, attacker := f.newUser(), f.newUser()
 	t.Run("the previous session of the browser ends", func(t *testing.T) {
 		old, twin := f.Enter("timed", name, pw), f.Enter("timed", name, pw)
 		fresh := f.TryEnter("timed", name, pw, "Cookie", old).Cookies()
-		if fresh == old || f.me(
-			"timed",
-			old,
-		) != "bad_credential" || f.me("timed", fresh) != "" || f.me("timed", twin) != "" {
-			t.Errorf(
-				"old %q, fresh %q, another browser %q",
-				f.me("timed", old),
-				f.me("timed", fresh),
-				f.me("timed", twin),
-			)
+		a, b, c := f.me("timed", old), f.me("timed", fresh), f.me("timed", twin)
+		if fresh == old || a != "bad_credential" || b != "" || c != "" {
+			t.Errorf("previous %q, new %q, another browser %q, want only the previous ended", a, b, c)
 		}
 	})
 
-	t.Run("a failed login ends nothing", func(t *testing.T) {
+	t.Run("a failed login ends no session", func(t *testing.T) {
 		old := f.Enter("timed", name, pw)
 		f.TryEnter("timed", name, "wrong", "Cookie", old)
 		if got := f.me("timed", old); got != "" {
-			t.Errorf("the session: %q", got)
+			t.Errorf("the session = %q, want it valid", got)
 		}
 	})
 
-	t.Run("a planted cookie is not taken up", func(t *testing.T) {
+	t.Run("a planted cookie is not adopted", func(t *testing.T) {
 		for _, planted := range []string{
 			"__Host-jeton=jtn_s_" + strings.Repeat("A", 43),
 			f.Enter("timed", attacker, pw),
 		} {
 			fresh := f.TryEnter("timed", name, pw, "Cookie", planted).Cookies()
 			if fresh == planted || fresh == "" {
-				t.Errorf("the login answered with the planted cookie")
+				t.Errorf("the login returned the planted cookie or none, want a new one")
 			}
 			if got := f.me("timed", planted); got != "bad_credential" {
-				t.Errorf("the planted cookie: %q, want bad_credential", got)
+				t.Errorf("the planted cookie = %q, want bad_credential", got)
 			}
 
 			if a := f.Ask("GET", "timed", "/me", "Cookie", fresh); !strings.HasPrefix(a.Body, name+" ") {
@@ -545,12 +520,12 @@ func TestNewSecretAtLogin(t *testing.T) {
 		}
 	})
 
-	t.Run("secrets are long, and no two are alike", func(t *testing.T) {
+	t.Run("secrets are long and unique", func(t *testing.T) {
 		seen := map[string]bool{}
 		for range 10 {
 			c := f.Enter("timed", name, pw)
 			if _, secret, _ := strings.Cut(c, "="); len(secret) != 49 || seen[c] {
-				t.Errorf("secret of %d characters, seen before: %t", len(secret), seen[c])
+				t.Errorf("secret of %d characters, seen before = %t, want 49, false", len(secret), seen[c])
 			}
 			seen[c] = true
 		}
@@ -559,26 +534,24 @@ func TestNewSecretAtLogin(t *testing.T) {
 	t.Run("the cookie is closed to scripts, other sites and plain HTTP", func(t *testing.T) {
 		a := f.TryEnter("timed", name, pw)
 		want := "; Path=/; Max-Age=" + strconv.Itoa(30*60) + "; HttpOnly; Secure; SameSite=Lax"
-		if got := a.Header["Set-Cookie"]; len(got) != 1 || !strings.HasPrefix(
-			got[0],
-			"__Host-jeton=jtn_s_",
-		) || !strings.HasSuffix(got[0], want) {
-			t.Errorf("Set-Cookie %q, want …%s", got, want)
+		got := a.Header["Set-Cookie"]
+		if len(got) != 1 || !strings.HasPrefix(got[0], "__Host-jeton=jtn_s_") || !strings.HasSuffix(got[0], want) {
+			t.Errorf("Set-Cookie = %q, want …%s", got, want)
 		}
 
 		cc := a.Header.Get("Cache-Control")
 		if cc != "no-store" {
-			t.Errorf("Cache-Control %q", cc)
+			t.Errorf("Cache-Control = %q, want no-store", cc)
 		}
 	})
 
-	t.Run("the listed session names no secret", func(t *testing.T) {
+	t.Run("a listed session contains no secret", func(t *testing.T) {
 		c := f.Enter("timed", name, pw)
 		var list []jeton.Session
 		f.MustControl("GET", "/api/v1/sessions?user="+name, nil, &list)
 		_, secret, _ := strings.Cut(c, "=")
 		if len(list) == 0 || strings.Contains(fmt.Sprintf("%+v", list), secret[6:]) {
-			t.Errorf("sessions %+v", list)
+			t.Errorf("sessions = %+v, want one without the secret", list)
 		}
 	})
 }
