@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/store/statements"
 	"github.com/jeton-auth/jeton/internal/test/storetest"
 
 	"go.uber.org/goleak"
@@ -12,8 +13,18 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// TestKeepsItsContract runs the contract, and then checks the plans of all its statements.
 func TestKeepsItsContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Store { return opened(t, filepath.Join(t.TempDir(), "jeton.db")) })
+	log := &queryLog{texts: map[string]bool{}}
+	storetest.Run(t, func(t *testing.T) storetest.Store {
+		db := opened(t, filepath.Join(t.TempDir(), "jeton.db"))
+		db.Store = statements.New(loggingEngine{engine{db}, log})
+		return db
+	})
+
+	t.Run("query plans", func(t *testing.T) {
+		checkPlans(t, opened(t, filepath.Join(t.TempDir(), "jeton.db")), log)
+	})
 }
 
 // opened opens a store on a file and closes it when the test ends.

@@ -9,15 +9,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jeton-auth/jeton/internal/test/need"
 	"github.com/jeton-auth/jeton/internal/test/storetest"
 )
 
 // TestPlantedBugIsNoticed builds this package with a spend that has lost its condition
 // (spend_planted.go) and expects the check of recorded histories, alone, to say so.
 func TestPlantedBugIsNoticed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the package once more")
-	}
+	need.Soak(t)
 
 	cmd := exec.CommandContext(
 		t.Context(),

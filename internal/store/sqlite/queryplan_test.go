@@ -1,0 +1,125 @@
+package sqlite
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jeton-auth/jeton/internal/store/change"
+	"github.com/jeton-auth/jeton/internal/store/statements"
+)
+
+// queryLog holds the texts of the statements that a database was asked to run.
+type queryLog struct {
+	mu    sync.Mutex
+	texts map[string]bool
+}
+
+func (l *queryLog) add(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.texts[text] = true
+}
+
+// loggingEngine is an engine that logs its statements.
+type loggingEngine struct {
+	statements.Engine
+	*queryLog
+}
+
+func (e loggingEngine) Query(ctx context.Context, text string, args ...any) (statements.Rows, error) {
+	e.add(text)
+	return e.Engine.Query(ctx, text, args...)
+}
+
+func (e loggingEngine) QueryRow(ctx context.Context, text string, args ...any) statements.Row {
+	e.add(text)
+	return e.Engine.QueryRow(ctx, text, args...)
+}
+
+func (e loggingEngine) Do(ctx context.Context, s statements.Step) error {
+	run := s.Run
+	s.Run = func(ctx context.Context, tx statements.Conn) ([]change.Change, error) {
+		return run(ctx, loggingTx{tx, e.queryLog})
+	}
+
+	return e.Engine.Do(ctx, s)
+}
+
+type loggingTx struct {
+	statements.Conn
+	*queryLog
+}
+
+func (t loggingTx) Query(ctx context.Context, text string, args ...any) (statements.Rows, error) {
+	t.add(text)
+	return t.Conn.Query(ctx, text, args...)
+}
+
+func (t loggingTx) QueryRow(ctx context.Context, text string, args ...any) statements.Row {
+	t.add(text)
+	return t.Conn.QueryRow(ctx, text, args...)
+}
+
+func (t loggingTx) Exec(ctx context.Context, text string, args ...any) (int64, error) {
+	t.add(text)
+	return t.Conn.Exec(ctx, text, args...)
+}
+
+// growing names the tables that grow, and their aliases.
+var growing = []string{"sessions", "tokens", "uses", "logins", "sources", "assertions", "revoked", "s", "t"}
+
+// checkPlans checks that SQLite finds an index for every statement on a table that grows.
+// With ten million rows, a step that reads all of them would hold the writer for seconds.
+func checkPlans(t *testing.T, db *DB, log *queryLog) {
+	if len(log.texts) < 50 {
+		t.Fatalf("%d statements logged, want at least 50: run the whole contract", len(log.texts))
+	}
+
+	for _, text := range slices.Sorted(maps.Keys(log.texts)) {
+		for _, line := range queryPlan(t, db, text) {
+			verb, rest, _ := strings.Cut(line, " ")
+			table, _, _ := strings.Cut(rest, " ")
+
+			if verb == "SCAN" && slices.Contains(growing, table) && !mayScan(text) {
+				t.Errorf("%s\nreads the whole table: %s", text, line)
+			}
+		}
+	}
+}
+
+// mayScan reports statements that may read a whole table: a list is read from its end, as
+// far as it is shown, and ending all sessions of a service needs all of them.
+func mayScan(text string) bool {
+	list := strings.HasPrefix(text, "SELECT") && strings.Contains(text, "LIMIT")
+	return list || strings.Contains(text, "WHERE TRUE AND service = $1 RETURNING")
+}
+
+func queryPlan(t *testing.T, db *DB, text string) (lines []string) {
+	t.Helper()
+	args := make([]any, strings.Count(text, "$"))
+	rows, err := db.conn.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	defer rows.Close()
+
+	for rows.Next() {
+		var id, parent, unused int
+		var line string
+		if err := rows.Scan(&id, &parent, &unused, &line); err != nil {
+			t.Fatal(err)
+		}
+
+		lines = append(lines, line)
+	}
+
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	return lines
+}
