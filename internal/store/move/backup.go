@@ -130,7 +130,7 @@ type writing struct {
 }
 
 func (w writing) all(ctx context.Context, from Source, q statements.Queries, out *Summary) error {
-	if err := w.document('H', out.Head); err != nil {
+	if err := w.document(headRecord, out.Head); err != nil {
 		return err
 	}
 
@@ -142,11 +142,11 @@ func (w writing) all(ctx context.Context, from Source, q statements.Queries, out
 		out.Tables = append(out.Tables, Count{t.Name, n})
 	}
 
-	return w.record('Z', nil)
+	return w.record(endRecord, nil)
 }
 
 func (w writing) table(ctx context.Context, from Source, q statements.Queries, t table) (int64, error) {
-	if err := w.document('T', t); err != nil {
+	if err := w.document(tableRecord, t); err != nil {
 		return 0, err
 	}
 
@@ -158,7 +158,7 @@ func (w writing) table(ctx context.Context, from Source, q statements.Queries, t
 		}
 
 		e.Rows++
-		return w.record('R', w.b)
+		return w.record(rowRecord, w.b)
 	})
 	if err == nil && t.gives {
 		e.Last, err = from.Last(ctx, q, t.Name, t.Columns[0].Name)
@@ -168,7 +168,7 @@ func (w writing) table(ctx context.Context, from Source, q statements.Queries, t
 		return e.Rows, err
 	}
 
-	return e.Rows, w.document('E', e)
+	return e.Rows, w.document(tableEndRecord, e)
 }
 
 func (w writing) document(letter byte, v any) error {

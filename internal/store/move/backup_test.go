@@ -81,6 +81,7 @@ func TestARestoreBringsEverythingBack(t *testing.T) {
 			"UPDATE meta SET value = '7' WHERE name = 'epoch'",
 			fmt.Sprintf("DELETE FROM audit WHERE seq > %d", batch+3),
 		)
+
 		equal(t, from, to)
 
 		for _, each := range tables() {
@@ -100,6 +101,7 @@ func TestARestoreEndsWhatCouldHaveBeenSpentOrRevoked(t *testing.T) {
 			"UPDATE keys SET retires = 1, closes = 2 WHERE kid LIKE '%00001%'",
 			fmt.Sprintf("UPDATE keys SET retires = -1, closes = -1, revoked = (1 = 0) WHERE kid LIKE '%%00002%%'"),
 		)
+
 		f := opened(t, backupOf(t, from))
 		done, err := f.Restore(t.Context(), to, Ask{Now: noon, Event: restoring()}, false, 40, silent)
 		must(t, err)
@@ -210,6 +212,7 @@ func TestARestoreIntoDataOfOthersIsRefused(t *testing.T) {
 				"UPDATE meta SET value = '30' WHERE name = 'epoch'",
 				"INSERT INTO meta (name, value) VALUES ('copying', 'another')",
 			)
+
 			before := sums(t, to)
 
 			f := opened(t, backupOf(t, from))
@@ -353,7 +356,7 @@ func TestAFileThatIsNoWholeBackupIsRefused(t *testing.T) {
 					1,
 				)
 			})),
-			"comes twice",
+			"unknown or repeated",
 		},
 		{
 			"a column that is not ours",
@@ -377,12 +380,12 @@ func TestAFileThatIsNoWholeBackupIsRefused(t *testing.T) {
 					1,
 				)
 			})),
-			"does not fit",
+			"does not match",
 		},
 		{
 			"a row that is too long",
 			sealed(changed(t, good, 'R', func(b []byte) []byte { return append(b, 0) })),
-			"too many",
+			"extra bytes",
 		},
 		{
 			"a row that is too short",
@@ -394,9 +397,9 @@ func TestAFileThatIsNoWholeBackupIsRefused(t *testing.T) {
 			sealed(changed(t, good, 'R', func(b []byte) []byte { return append([]byte{2}, b[1:]...) })),
 			"",
 		},
-		{"no end", sealed(changed(t, good, 'Z', func(b []byte) []byte { return []byte("x") })), "a table was to come"},
-		{"something behind the end", resealed(append(bytes.Clone(good[:len(good)-tailSize]), 'x')), "behind its end"},
-		{"something packed behind the end", sealed(append(unpacked(t, good), 'x')), "behind its end"},
+		{"no end", sealed(changed(t, good, 'Z', func(b []byte) []byte { return []byte("x") })), "instead of a table"},
+		{"something behind the end", resealed(append(bytes.Clone(good[:len(good)-tailSize]), 'x')), "trailing data"},
+		{"something packed behind the end", sealed(append(unpacked(t, good), 'x')), "trailing data"},
 	} {
 		t.Run(tc.name, func(t *testing.T) { refused(t, tc.file, tc.says) })
 	}
@@ -482,6 +485,7 @@ func TestAFileThatChangesWhileItIsRestoredIsRefused(t *testing.T) {
 	); err == nil || !strings.Contains(err.Error(), "has changed") {
 		t.Errorf("it is answered %v", err)
 	}
+
 	if sums(t, to)[0].Rows != 0 {
 		t.Error("something of it is there")
 	}
@@ -516,6 +520,7 @@ func TestABackupIsOfOneMoment(t *testing.T) {
 				"UPDATE meta SET value = '7' WHERE name = 'epoch'",
 				fmt.Sprintf("DELETE FROM audit WHERE seq > %d", many),
 			)
+
 			got := sums(t, to)
 			if fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("the backup has %v, the database had %v", got, want)

@@ -17,8 +17,8 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// File is a backup that is whole: nothing of it is cut off or changed, and all of it can
-// be read. One goroutine uses it.
+// File is a complete backup: nothing of it is missing or changed, and all of it can be read.
+// It is not safe for concurrent use.
 type File struct {
 	Summary
 	from io.ReaderAt
@@ -26,9 +26,9 @@ type File struct {
 	sum  []byte
 }
 
-// Open reads a backup of so many bytes from beginning to end, and returns
-// jeton.ErrInvalid, saying what is wrong with it, for what is none, is not whole, or was
-// made by a newer program. It takes little memory, whatever the file says.
+// Open reads a backup of size bytes from beginning to end. For a file that is not a backup,
+// is not complete, or was made by a newer program, it returns jeton.ErrInvalid with the
+// reason. It takes little memory, whatever the file says.
 func Open(ctx context.Context, from io.ReaderAt, size int64) (*File, error) {
 	f, err := open(ctx, from, size)
 	if errors.Is(err, errBackup) {
@@ -37,8 +37,8 @@ func Open(ctx context.Context, from io.ReaderAt, size int64) (*File, error) {
 	return f, err
 }
 
-// errBackup is that a file is no backup, or none of use.
-var errBackup = errors.New("the backup is of no use")
+// errBackup means that a file is not a backup, or cannot be used.
+var errBackup = errors.New("the backup cannot be used")
 
 func bad(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errBackup, fmt.Sprintf(format, args...))
@@ -69,20 +69,20 @@ func open(ctx context.Context, from io.ReaderAt, size int64) (*File, error) {
 	}
 
 	if !bytes.Equal(h.Sum(nil), f.sum) {
-		return nil, bad("it is damaged: its checksum is not that of what is in it")
+		return nil, bad("it is damaged: its checksum is wrong")
 	}
 
-	return f, f.each(ctx, func(
-		t table,
-		given []column,
-		r row,
-	) error {
-		return nil
-	}, func(table, ending) error { return nil })
+	return f, f.each(ctx, discard{})
 }
 
-// checkMagic tells what is no backup from one of a newer program: the rest of that may look
-// like anything.
+// discard is the receiver of a backup that is only checked.
+type discard struct{}
+
+func (discard) row(table, []column, row) error { return nil }
+func (discard) tableEnd(table, ending) error   { return nil }
+
+// checkMagic distinguishes a backup of a newer program, the rest of which may look like
+// anything, from what is not a backup.
 func checkMagic(from io.ReaderAt, size int64) error {
 	line := make([]byte, len(magic)+12)
 	n, err := from.ReadAt(line, 0)
@@ -103,7 +103,7 @@ func checkMagic(from io.ReaderAt, size int64) error {
 		return bad("it is not a backup of jeton")
 	case v > version:
 		return bad(
-			"it is of version %d and this program reads up to %d: a newer jeton has made it; restore it with that",
+			"version %d, and this program reads up to %d: restore it with the newer jeton that made it",
 			v,
 			version,
 		)
@@ -112,13 +112,15 @@ func checkMagic(from io.ReaderAt, size int64) error {
 	return nil
 }
 
-// each hands over every row, in the order of the file, and the end of every table. It
-// sets the summary.
-func (f *File) each(
-	ctx context.Context,
-	do func(t table, given []column, r row) error,
-	end func(table, ending) error,
-) error {
+// receiver gets the rows of a backup.
+type receiver interface {
+	row(t table, given []column, r row) error
+	tableEnd(t table, e ending) error
+}
+
+// each passes every row, in the order of the file, and the end of every table to a receiver.
+// It sets the summary.
+func (f *File) each(ctx context.Context, to receiver) error {
 	h := sha256.New()
 	from := bufio.NewReaderSize(io.TeeReader(io.NewSectionReader(f.from, 0, f.size), h), 64<<10)
 	if _, err := from.ReadSlice('\n'); err != nil {
@@ -132,15 +134,15 @@ func (f *File) each(
 
 	zip.Multistream(false)
 	r := reading{from: bufio.NewReader(zip)}
-	f.Summary, err = r.all(ctx, do, end)
+	f.Summary, err = r.all(ctx, to)
 	if err != nil {
 		return err
 	}
 
 	if _, err := from.ReadByte(); !errors.Is(err, io.EOF) {
-		return bad("there is something behind its end")
+		return bad("trailing data after its end")
 	}
-	// Somebody may have changed the file since it was opened.
+	// The file may have changed since it was opened.
 	if !bytes.Equal(h.Sum(nil), f.sum) {
 		return bad("it has changed while it was read")
 	}
@@ -157,56 +159,54 @@ type reading struct {
 // maxDocument bounds a record that is JSON, in bytes.
 const maxDocument = 64 << 10
 
+// The letters of the records of a backup: a head, then for each table its columns, its rows
+// and its end, and last the end of the backup.
+const (
+	headRecord     = 'H'
+	tableRecord    = 'T'
+	rowRecord      = 'R'
+	tableEndRecord = 'E'
+	endRecord      = 'Z'
+)
+
 // all reads to the end. Rows are in the order of their keys, tables in ours, each once.
-func (r *reading) all(
-	ctx context.Context,
-	do func(t table, given []column, r row) error,
-	end func(table, ending) error,
-) (Summary, error) {
+func (r *reading) all(ctx context.Context, to receiver) (Summary, error) {
 	var out Summary
-	if err := r.document('H', &out.Head); err != nil {
+	if err := r.document(headRecord, &out.Head); err != nil {
 		return out, err
 	}
+
 	if out.Level > Level {
 		return out, bad(
-			"its rows are of level %d and this program knows %d: a newer jeton has made it; restore it with that",
+			"its rows are of level %d and this program supports up to %d: restore it with the newer jeton that made it",
 			out.Level,
 			Level,
 		)
 	}
 
-	known := tables()
+	missing := tables()
 	for {
-		letter, b, err := r.record(maxDocument)
+		given, more, err := r.nextTable()
 		if err != nil {
 			return out, err
 		}
-		if letter == 'Z' && len(b) == 0 {
+		if !more {
 			break
 		}
 
-		if letter != 'T' {
-			return out, bad("a table was to come")
+		i := slices.IndexFunc(missing, func(t table) bool { return t.Name == given.Name })
+		if i < 0 {
+			return out, bad("table %.40q is unknown or repeated", given.Name)
 		}
 
-		var given table
-		if err := json.Unmarshal(b, &given); err != nil {
-			return out, bad("the columns of a table cannot be read: %v", err)
-		}
-
-		at := slices.IndexFunc(known, func(t table) bool { return t.Name == given.Name })
-		if at < 0 {
-			return out, bad("table %.40q is unknown, or comes twice", given.Name)
-		}
-
-		t := known[at]
-		known = slices.Delete(known, at, at+1)
+		t := missing[i]
+		missing = slices.Delete(missing, i, i+1)
 
 		if err := t.fits(given, out.Level); err != nil {
 			return out, err
 		}
 
-		n, err := r.table(ctx, t, given, do, end)
+		n, err := r.table(ctx, t, given, to)
 		if err != nil {
 			return out, err
 		}
@@ -214,14 +214,35 @@ func (r *reading) all(
 		out.Tables = append(out.Tables, Count{t.Name, n})
 	}
 
-	if len(known) > 0 && out.Level == Level {
-		return out, bad("table %s is missing", known[0].Name)
+	if len(missing) > 0 && out.Level == Level {
+		return out, bad("table %s is missing", missing[0].Name)
 	}
 	if _, err := r.from.ReadByte(); !errors.Is(err, io.EOF) {
-		return out, bad("there is something behind its end")
+		return out, bad("trailing data after its end")
 	}
 
 	return out, nil
+}
+
+// nextTable reads the columns of the next table, or reports that the backup ends here.
+func (r *reading) nextTable() (given table, more bool, err error) {
+	letter, b, err := r.record(maxDocument)
+	if err != nil {
+		return table{}, false, err
+	}
+
+	switch {
+	case letter == endRecord && len(b) == 0:
+		return table{}, false, nil
+	case letter != tableRecord:
+		return table{}, false, bad("record %q instead of a table", letter)
+	}
+
+	if err := json.Unmarshal(b, &given); err != nil {
+		return table{}, false, bad("the columns of a table are not valid JSON: %v", err)
+	}
+
+	return given, true, nil
 }
 
 // fits checks the columns of a table against ours. One of an older level may lack some,
@@ -247,12 +268,7 @@ func (t table) fits(given table, level int) error {
 	return nil
 }
 
-func (r *reading) table(
-	ctx context.Context,
-	t, given table,
-	do func(t table, given []column, r row) error,
-	end func(table, ending) error,
-) (n int64, err error) {
+func (r *reading) table(ctx context.Context, t, given table, to receiver) (n int64, err error) {
 	read := given
 	read.keys = t.keys
 	for last := row(nil); ; n++ {
@@ -265,16 +281,16 @@ func (r *reading) table(
 			return n, err
 		}
 
-		if letter == 'E' {
+		if letter == tableEndRecord {
 			var e ending
 			if err := json.Unmarshal(b, &e); err != nil || e.Rows != n || e.Last < 0 {
-				return n, bad("the end of table %s does not fit what is before it", t.Name)
+				return n, bad("the end of table %s does not match its rows", t.Name)
 			}
-			return n, end(t, e)
+			return n, to.tableEnd(t, e)
 		}
 
-		if letter != 'R' {
-			return n, bad("a row of %s was to come", t.Name)
+		if letter != rowRecord {
+			return n, bad("record %q instead of a row of %s", letter, t.Name)
 		}
 
 		values, err := read.parse(b)
@@ -286,7 +302,7 @@ func (r *reading) table(
 		}
 
 		last = values[:t.keys]
-		if err := do(t, given.Columns, values); err != nil {
+		if err := to.row(t, given.Columns, values); err != nil {
 			return n, err
 		}
 	}
@@ -295,7 +311,7 @@ func (r *reading) table(
 func (r *reading) document(letter byte, into any) error {
 	got, b, err := r.record(maxDocument)
 	if err == nil && got != letter {
-		err = bad("record %q was to come", letter)
+		err = bad("record %q instead of %q", got, letter)
 	}
 	if err != nil {
 		return err
@@ -308,9 +324,9 @@ func (r *reading) document(letter byte, into any) error {
 	return nil
 }
 
-// record reads one record of at most so many bytes. What it returns is good until the
-// next one is read. Memory grows with what comes, not with what is announced.
-func (r *reading) record(most int64) (letter byte, b []byte, err error) {
+// record reads one record of at most limit bytes. The result is valid until the next call.
+// Memory grows with the bytes that arrive, not with the announced length.
+func (r *reading) record(limit int64) (letter byte, b []byte, err error) {
 	letter, err = r.from.ReadByte()
 	if err != nil {
 		return 0, nil, bad("it cannot be unpacked: %v", err)
@@ -320,8 +336,8 @@ func (r *reading) record(most int64) (letter byte, b []byte, err error) {
 	if err != nil {
 		return 0, nil, bad("it cannot be unpacked: %v", err)
 	}
-	if n > uint64(most) {
-		return 0, nil, bad("a record has %d bytes, and the most is %d", n, most)
+	if n > uint64(limit) {
+		return 0, nil, bad("a record has %d bytes, want at most %d", n, limit)
 	}
 
 	r.b.Reset()

@@ -65,59 +65,78 @@ func makeRoom(ctx context.Context, tx statements.Conn, replace bool) error {
 	return nil
 }
 
-// batch is how many rows are written at once.
+// batch is how many rows one statement writes.
 const batch = 250
 
-// load writes every row, and makes the numbers go on where they were.
+// load writes every row, and lets the database go on numbering where the backup stopped.
 func (f *File) load(ctx context.Context, to Side, tx statements.Conn, report func(Progress)) error {
-	counts := map[string]int64{}
+	l := &loader{
+		ctx:    ctx,
+		to:     to,
+		tx:     tx,
+		report: report,
+		counts: map[string]int64{},
+	}
+
 	for _, c := range f.Tables {
-		counts[c.Table] = c.Rows
+		l.counts[c.Table] = c.Rows
 	}
 
-	var waiting []row
-	var in table // whose rows wait, with the columns of the file
-	var done int64
+	return f.each(ctx, l)
+}
 
-	flush := func() error {
-		if len(waiting) == 0 {
-			return nil
-		}
-		if err := in.insert(ctx, to, tx, waiting); err != nil {
-			return err
-		}
+// loader writes the rows of a backup in batches.
+type loader struct {
+	ctx     context.Context
+	to      Side
+	tx      statements.Conn
+	report  func(Progress)
+	counts  map[string]int64 // rows of each table
+	current table            // of the waiting rows, with the columns of the file
+	waiting []row
+	done    int64 // rows of the current table that are written
+}
 
-		done += int64(len(waiting))
-		waiting = waiting[:0]
-		report(Progress{in.Name, done, counts[in.Name]})
+func (l *loader) row(t table, given []column, r row) error {
+	l.current = t
+	l.current.Columns = given
+	l.waiting = append(l.waiting, r)
 
+	if len(l.waiting) < batch {
 		return nil
 	}
 
-	take := func(t table, given []column, r row) error {
-		in = t
-		in.Columns = given
-		waiting = append(waiting, r)
-		if len(waiting) < batch {
-			return nil
-		}
+	return l.flush()
+}
 
-		return flush()
+func (l *loader) tableEnd(t table, e ending) error {
+	if err := l.flush(); err != nil {
+		return err
 	}
 
-	return f.each(ctx, take, func(t table, e ending) error {
-		if err := flush(); err != nil {
-			return err
-		}
-
-		done = 0
-		if !t.gives {
-			return nil
-		}
-		if err := to.Advance(ctx, tx, t.Name, t.Columns[0].Name, e.Last); err != nil {
-			return fmt.Errorf("set numbers of %s: %w", t.Name, err)
-		}
-
+	l.done = 0
+	if !t.gives {
 		return nil
-	})
+	}
+	if err := l.to.Advance(l.ctx, l.tx, t.Name, t.Columns[0].Name, e.Last); err != nil {
+		return fmt.Errorf("set numbers of %s: %w", t.Name, err)
+	}
+
+	return nil
+}
+
+func (l *loader) flush() error {
+	if len(l.waiting) == 0 {
+		return nil
+	}
+	if err := l.current.insert(l.ctx, l.to, l.tx, l.waiting); err != nil {
+		return err
+	}
+
+	l.done += int64(len(l.waiting))
+	l.waiting = l.waiting[:0]
+	name := l.current.Name
+	l.report(Progress{name, l.done, l.counts[name]})
+
+	return nil
 }

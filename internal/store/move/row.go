@@ -104,63 +104,71 @@ var errRow = errors.New("a row that cannot be read")
 // parse reads what append wrote, all of it. The row shares no memory with b.
 func (t table) parse(b []byte) (row, error) {
 	r := make(row, len(t.Columns))
+	rest := b
 	for i, c := range t.Columns {
 		var ok bool
-
-		switch c.Kind {
-		case integer:
-			v, n := binary.Varint(b)
-			if ok = n > 0; ok {
-				r[i], b = v, b[n:]
-			}
-		case boolean:
-			if ok = len(b) > 0 && b[0] <= 1; ok {
-				r[i], b = b[0] == 1, b[1:]
-			}
-		case text:
-			var s []byte
-			s, b, ok = cut(b)
-			if ok {
-				r[i], ok = string(s), plain(string(s)) == string(s)
-			}
-		case maybe:
-			if ok = len(b) > 0 && b[0] <= 1; ok {
-				there := b[0] == 1
-				b = b[1:]
-				if there {
-					r[i], b, ok = taken(b)
-				}
-			}
-		case blob:
-			r[i], b, ok = taken(b)
-		}
-
+		r[i], rest, ok = parseValue(c.Kind, rest)
 		if !ok {
 			return nil, fmt.Errorf("%w: column %s of %s", errRow, c.Name, t.Name)
 		}
 	}
 
-	if len(b) > 0 {
-		return nil, fmt.Errorf("%w: %d bytes too many in %s", errRow, len(b), t.Name)
+	if len(rest) > 0 {
+		return nil, fmt.Errorf("%w: %d extra bytes in a row of %s", errRow, len(rest), t.Name)
 	}
 
 	return r, nil
 }
 
-// cut takes a length and so many bytes off b.
+// parseValue reads one value from the beginning of b and returns what follows it.
+func parseValue(k kind, b []byte) (value any, rest []byte, ok bool) {
+	switch k {
+	case integer:
+		v, n := binary.Varint(b)
+		if n <= 0 {
+			return nil, nil, false
+		}
+		return v, b[n:], true
+	case boolean:
+		return parseBool(b)
+	case text:
+		head, rest, ok := cut(b)
+		s := string(head)
+		return s, rest, ok && plain(s) == s
+	case blob:
+		return parseBlob(b)
+	case maybe:
+		present, rest, ok := parseBool(b)
+		if !ok || !present {
+			return nil, rest, ok
+		}
+		return parseBlob(rest)
+	}
+
+	return nil, nil, false
+}
+
+func parseBool(b []byte) (v bool, rest []byte, ok bool) {
+	if len(b) == 0 || b[0] > 1 {
+		return false, nil, false
+	}
+	return b[0] == 1, b[1:], true
+}
+
+func parseBlob(b []byte) (v any, rest []byte, ok bool) {
+	head, rest, ok := cut(b)
+	return append([]byte{}, head...), rest, ok
+}
+
+// cut reads a length and splits b after that many bytes.
 func cut(b []byte) (head, rest []byte, ok bool) {
 	n, size := binary.Uvarint(b)
 	if size <= 0 || n > uint64(len(b)-size) {
-		return nil, b, false
+		return nil, nil, false
 	}
 
 	b = b[size:]
 	return b[:n], b[n:], true
-}
-
-func taken(b []byte) (v any, rest []byte, ok bool) {
-	head, rest, ok := cut(b)
-	return append([]byte{}, head...), rest, ok
 }
 
 // less reports whether the key of a comes before that of b.
