@@ -13,7 +13,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestKeepsItsContract runs the contract, and then checks the plans of all its statements.
+// TestKeepsItsContract runs the contract, and then checks the plans and the columns of all its
+// statements.
 func TestKeepsItsContract(t *testing.T) {
 	log := &queryLog{texts: map[string]bool{}}
 	storetest.Run(t, func(t *testing.T) storetest.Store {
@@ -22,8 +23,10 @@ func TestKeepsItsContract(t *testing.T) {
 		return db
 	})
 
-	t.Run("query plans", func(t *testing.T) {
-		checkPlans(t, opened(t, filepath.Join(t.TempDir(), "jeton.db")), log)
+	t.Run("query plans and columns", func(t *testing.T) {
+		db := opened(t, filepath.Join(t.TempDir(), "jeton.db"))
+		checkPlans(t, db, log)
+		checkColumns(t, db, log)
 	})
 }
 

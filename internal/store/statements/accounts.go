@@ -20,7 +20,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
-const accountColumns = "id, name, folded, password, version, groups, disabled, declared, created, updated, uuid, email, email_folded, first_name, last_name"
+const selectUsers = "SELECT id, " + userColumns + " FROM users "
 
 func scanAccount(row Row) (account.Account, error) {
 	var a account.Account
@@ -70,7 +70,7 @@ func (db *Store) FindUserID(ctx context.Context, uuid string) (account.Account, 
 }
 
 func (db *Store) findUser(ctx context.Context, where, value string) (account.Account, error) {
-	a, err := scanAccount(db.engine.QueryRow(ctx, "SELECT "+accountColumns+" FROM users WHERE "+where, value))
+	a, err := scanAccount(db.engine.QueryRow(ctx, selectUsers+"WHERE "+where, value))
 	if err != nil {
 		return account.Account{}, Unavailable(missing(err))
 	}
@@ -109,15 +109,25 @@ func insertUser(ctx context.Context, tx Conn, a account.Account) (int64, error) 
 		return 0, err
 	}
 
-	const add = `INSERT INTO users (name, folded, password, version, groups, disabled, declared, created, updated, uuid, email, email_folded, first_name, last_name)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING RETURNING id`
 	var id int64
-
-	err := tx.QueryRow(ctx, add, a.Name, a.Folded, a.Password, max(
-		a.Version,
-		1,
-	), list(a.Groups), a.Disabled, a.Declared, milli(a.Created), milli(a.Updated),
-		a.UUID, a.Email, a.EmailFolded, a.First, a.Last).Scan(&id)
+	err := tx.QueryRow(
+		ctx,
+		insertInto("users", userColumns)+" ON CONFLICT DO NOTHING RETURNING id",
+		a.Name,
+		a.Folded,
+		a.Password,
+		max(a.Version, 1),
+		list(a.Groups),
+		a.Disabled,
+		a.Declared,
+		milli(a.Created),
+		milli(a.Updated),
+		a.UUID,
+		a.Email,
+		a.EmailFolded,
+		a.First,
+		a.Last,
+	).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, jeton.WithDetail(
 			jeton.ErrConflict,
@@ -181,7 +191,7 @@ func usersChanged(ids ...int64) []change.Change {
 func heldUser(ctx context.Context, tx Conn, name string) (account.Account, error) {
 	a, err := scanAccount(tx.QueryRow(
 		ctx,
-		"SELECT "+accountColumns+" FROM users WHERE name = $1"+tx.Lock("FOR UPDATE"),
+		selectUsers+"WHERE name = $1"+tx.Lock("FOR UPDATE"),
 		name,
 	))
 	if err != nil {
@@ -343,7 +353,7 @@ func removeUser(ctx context.Context, tx Conn, a account.Account, now time.Time) 
 
 // ListUsers implements account.Store.
 func (db *Store) ListUsers(ctx context.Context) ([]account.Account, error) {
-	rows, err := db.engine.Query(ctx, "SELECT "+accountColumns+" FROM users ORDER BY name")
+	rows, err := db.engine.Query(ctx, selectUsers+"ORDER BY name")
 	if err != nil {
 		return nil, Unavailable(err)
 	}
@@ -364,7 +374,7 @@ OR lower(email) LIKE lower($3) ESCAPE '\' OR folded LIKE $4 ESCAPE '\' OR email_
 
 	rows, err := db.engine.Query(
 		ctx,
-		"SELECT "+accountColumns+" FROM users WHERE "+where+" ORDER BY id LIMIT $2",
+		selectUsers+"WHERE "+where+" ORDER BY id LIMIT $2",
 		args...,
 	)
 	if err != nil {
@@ -421,7 +431,7 @@ func (db *Store) DeclareUsers(
 	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		var changed []int64
 
-		rows, err := tx.Query(ctx, "SELECT "+accountColumns+" FROM users ORDER BY name")
+		rows, err := tx.Query(ctx, selectUsers+"ORDER BY name")
 		if err != nil {
 			return nil, err
 		}

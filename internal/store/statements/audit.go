@@ -13,8 +13,7 @@ import (
 
 // appendEvents adds events inside a step that changes something.
 func appendEvents(ctx context.Context, tx Conn, events ...jeton.Event) error {
-	const add = `INSERT INTO audit (at, request, actor, action, target, service, outcome, reason, source, checks)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+	add := insertInto("audit", auditColumns)
 	for _, e := range events {
 		checks := ""
 		if len(e.Checks) > 0 {
@@ -53,8 +52,6 @@ func (db *Store) Append(ctx context.Context, events []jeton.Event) error {
 
 // Events implements audit.Store.
 func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, error) {
-	const columns = "SELECT seq, at, request, actor, action, target, service, outcome, reason, source, checks FROM audit "
-
 	after := f.After
 	order := "seq"
 	most := limit(f)
@@ -73,7 +70,11 @@ func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, err
 		where += settled
 	}
 
-	rows, err := db.engine.Query(ctx, columns+"WHERE "+where+" ORDER BY "+order+fmt.Sprintf(" LIMIT %d", most), args...)
+	rows, err := db.engine.Query(
+		ctx,
+		"SELECT seq, "+auditColumns+" FROM audit WHERE "+where+" ORDER BY "+order+fmt.Sprintf(" LIMIT %d", most),
+		args...,
+	)
 	if err != nil {
 		return nil, Unavailable(err)
 	}
@@ -143,6 +144,7 @@ func (db *Store) Forget(ctx context.Context, before time.Time, limit int) (int, 
 				") oldest WHERE at < $1)",
 			milli(before),
 		)
+
 		return err
 	})
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 
 // selectClients reads clients with their keys in one statement, so that nobody sees the
 // keys of one moment with the client of another. A client without keys has one row.
-const selectClients = `SELECT c.id, c.name, c.folded, c.version, c.secret, c.services, c.scopes, c.introspects, c.source, c.disabled, c.declared, c.created, c.updated,
+var selectClients = "SELECT " + of("c", "id, "+clientColumns) + `,
   k.public, k.retired, k.opens, k.closes, k.created
 FROM clients c LEFT JOIN client_keys k ON k.client = c.id `
 
@@ -154,20 +154,28 @@ func insertClient(ctx context.Context, tx Conn, c client.Client) error {
 		return err
 	}
 
-	const add = `INSERT INTO clients (name, folded, version, secret, services, scopes, introspects, source, disabled, declared, created, updated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING RETURNING id`
-
 	source, err := encodeSource(c.Source)
 	if err != nil {
 		return err
 	}
 
 	var id int64
-	err = tx.QueryRow(ctx, add, c.Name, c.Folded, max(
-		c.Version,
-		1,
-	), hashOrNone(c.Secret), list(c.Services), list(c.Scopes), list(c.Introspects), source,
-		c.Disabled, c.Declared, milli(c.Created), milli(c.Updated)).Scan(&id)
+	err = tx.QueryRow(
+		ctx,
+		insertInto("clients", clientColumns)+" ON CONFLICT DO NOTHING RETURNING id",
+		c.Name,
+		c.Folded,
+		max(c.Version, 1),
+		hashOrNone(c.Secret),
+		list(c.Services),
+		list(c.Scopes),
+		list(c.Introspects),
+		source,
+		c.Disabled,
+		c.Declared,
+		milli(c.Created),
+		milli(c.Updated),
+	).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.WithDetail(
 			jeton.ErrConflict,
@@ -223,10 +231,10 @@ func hashOrNone(h *secret.Hash) []byte {
 }
 
 func insertKey(ctx context.Context, tx Conn, id int64, k client.Key) error {
-	const add = "INSERT INTO client_keys (client, kid, alg, public, retired, opens, closes, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"
+	const columns = "client, kid, alg, public, retired, opens, closes, created"
 	n, err := tx.Exec(
 		ctx,
-		add,
+		insertInto("client_keys", columns)+" ON CONFLICT DO NOTHING",
 		id,
 		k.ID,
 		string(k.Alg),

@@ -65,10 +65,15 @@ func (db *Store) ImportUsers(
 
 // importUser takes one row. Its statements fail, if they do, before any has changed
 // something, so that a refusal leaves nothing behind.
-func importUser(ctx context.Context, tx Conn, r account.PreparedRow, now time.Time) (account.ImportResult, int64, error) {
+func importUser(
+	ctx context.Context,
+	tx Conn,
+	r account.PreparedRow,
+	now time.Time,
+) (account.ImportResult, int64, error) {
 	a, err := scanAccount(tx.QueryRow(
 		ctx,
-		"SELECT "+accountColumns+" FROM users WHERE folded = $1"+tx.Lock("FOR UPDATE"),
+		selectUsers+"WHERE folded = $1"+tx.Lock("FOR UPDATE"),
 		r.Account.Folded,
 	))
 
@@ -82,7 +87,10 @@ func importUser(ctx context.Context, tx Conn, r account.PreparedRow, now time.Ti
 	case err != nil:
 		return account.ImportResult{}, 0, err
 	case a.Declared:
-		return account.ImportResult{Verdict: account.InFile, Reason: "the configuration file declares this name"}, 0, nil
+		return account.ImportResult{
+			Verdict: account.InFile,
+			Reason:  "the configuration file declares this name",
+		}, 0, nil
 	case r.Update == nil:
 		return account.ImportResult{Verdict: account.Exists}, 0, nil
 	}

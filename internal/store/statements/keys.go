@@ -8,8 +8,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
-const keyColumns = "kid, kind, alg, public, sealed, created, opens, retires, closes, revoked"
-
 const listKeys = "SELECT " + keyColumns + " FROM keys ORDER BY created, kid"
 
 // ListKeys implements keys.Store.
@@ -76,9 +74,7 @@ func (db *Store) ChangeKeys(
 			return nil, err
 		}
 
-		const set = "INSERT INTO keys (" + keyColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT (kid) DO UPDATE SET kind = excluded.kind, alg = excluded.alg, public = excluded.public, sealed = excluded.sealed, created = excluded.created,
-opens = excluded.opens, retires = excluded.retires, closes = excluded.closes, revoked = excluded.revoked`
+		set := insertInto("keys", keyColumns) + " ON CONFLICT (kid) DO UPDATE SET " + replaced(keyColumns)
 		for _, k := range put {
 			if _, err := tx.Exec(
 				ctx,

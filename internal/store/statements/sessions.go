@@ -18,10 +18,11 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
-const sessionColumns = `s.login, s.id, s.hash, s.account, s.service, s.created, s.expires, s.idle, s.used, s.source, u.name, u.groups`
+// sessionFields is what scanSession reads, of a session s and its owner u.
+var sessionFields = of("s", "login, "+sessionColumns) + ", u.name, u.groups"
 
-// FindSession is the text of the statement that is asked most: an engine may prepare it.
-const FindSession = `SELECT ` + sessionColumns + ` FROM sessions s JOIN users u ON u.id = s.account
+// FindSession is the most frequent statement: an engine may prepare it.
+var FindSession = "SELECT " + sessionFields + ` FROM sessions s JOIN users u ON u.id = s.account
 WHERE s.hash = $1 AND NOT u.disabled`
 
 // LookAlive finds no row when the holder has ended, so that it does not look unused.
@@ -145,13 +146,11 @@ func history(ctx context.Context, tx Conn, s session.Start) (policy.History, err
 }
 
 func insertSession(ctx context.Context, tx Conn, s session.Start) error {
-	const add = `INSERT INTO sessions (id, hash, account, service, created, expires, idle, used, source)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING login`
 	var login int64
 
 	err := tx.QueryRow(
 		ctx,
-		add,
+		insertInto("sessions", sessionColumns)+" RETURNING login",
 		s.ID,
 		s.Hash[:],
 		s.User,
@@ -374,7 +373,7 @@ func (db *Store) TouchSessions(ctx context.Context, at map[int64]time.Time) erro
 // ListSessions implements session.Store.
 func (db *Store) ListSessions(ctx context.Context, w session.Which, limit int) ([]session.Record, error) {
 	where, args := chosen(w)
-	list := "SELECT " + sessionColumns + " FROM (SELECT * FROM sessions WHERE " + where +
+	list := "SELECT " + sessionFields + " FROM (SELECT * FROM sessions WHERE " + where +
 		" ORDER BY login DESC LIMIT " + fmt.Sprintf(
 		"$%d",
 		len(args)+1,

@@ -16,15 +16,16 @@ import (
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
-// A token's owner is a client or a user: one of the two joins finds a row.
-const tokenColumns = `t.number, t.accessor, t.hash, t.format, t.kind, t.name, t.parent, t.version, t.audience, t.scopes, t.allows, t.networks, t.max_uses,
-t.created, t.opens, t.expires, t.source, t.client <> 0, COALESCE(c.id, u.id), COALESCE(c.name, u.name), COALESCE(u.groups, '[]')`
+// tokenFields is what scanToken reads. The owner of a token is a client or a user: one of
+// the two joins finds a row.
+var tokenFields = of("t", "number, "+tokenColumns) +
+	", t.client <> 0, COALESCE(c.id, u.id), COALESCE(c.name, u.name), COALESCE(u.groups, '[]')"
 
 const tokenOwners = `LEFT JOIN clients c ON c.id = t.client LEFT JOIN users u ON u.id = t.account`
 
 // FindToken is asked for each token that is not in memory: an engine may prepare it.
 // A personal token outlives a changed password; it ends when its owner is disabled.
-const FindToken = `SELECT ` + tokenColumns + ` FROM tokens t ` + tokenOwners + `
+var FindToken = `SELECT ` + tokenFields + ` FROM tokens t ` + tokenOwners + `
 WHERE t.hash = $1 AND (NOT c.disabled AND c.version = t.version OR NOT u.disabled AND (t.kind = 'personal' OR u.version = t.version))`
 
 // FindSigned is asked for each signed token that is not in memory.
@@ -138,10 +139,6 @@ func stands(ctx context.Context, tx Conn, o token.Owner) error {
 }
 
 func insertToken(ctx context.Context, tx Conn, r token.Record) error {
-	const add = `INSERT INTO tokens (accessor, hash, format, kind, name, parent, account, client, version,
-audience, scopes, allows, networks, max_uses, created, opens, expires, source)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`
-
 	user, client := r.Owner.ID, int64(0)
 	if r.Owner.Kind == jeton.KindClient {
 		user, client = 0, r.Owner.ID
@@ -149,15 +146,15 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 
 	_, err := tx.Exec(
 		ctx,
-		add,
+		insertInto("tokens", "account, client, "+tokenColumns),
+		user,
+		client,
 		r.Accessor,
 		r.Hash[:],
 		string(r.Format),
 		string(r.Kind),
 		r.Name,
 		r.Parent,
-		user,
-		client,
 		r.Owner.Version,
 		list(r.Audience),
 		list(r.Scopes),
@@ -333,7 +330,7 @@ func (db *Store) RotateToken(ctx context.Context, r token.Rotation, ev jeton.Eve
 	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) (_ []change.Change, err error) {
 		tok, err = scanToken(tx.QueryRow(
 			ctx,
-			"SELECT "+tokenColumns+" FROM tokens t "+tokenOwners+" WHERE t.accessor = $1 AND t.kind = 'personal'"+
+			"SELECT "+tokenFields+" FROM tokens t "+tokenOwners+" WHERE t.accessor = $1 AND t.kind = 'personal'"+
 				tx.Lock("FOR UPDATE OF t"),
 			r.Accessor,
 		))
@@ -466,7 +463,7 @@ func (db *Store) ListTokens(ctx context.Context, w token.Which, limit int) ([]to
 	where, args := chosenTokens(w)
 	most := fmt.Sprintf("$%d", len(args)+1)
 
-	text := "SELECT " + tokenColumns + " FROM (SELECT * FROM tokens WHERE " + where + " ORDER BY number DESC LIMIT " +
+	text := "SELECT " + tokenFields + " FROM (SELECT * FROM tokens WHERE " + where + " ORDER BY number DESC LIMIT " +
 		most +
 		") t " +
 		tokenOwners +
