@@ -38,21 +38,27 @@ func TestKeepsItsContract(t *testing.T) {
 func emptied(t *testing.T) string {
 	t.Helper()
 	prepare := func(url string) {
-		c := Config{URL: jeton.NewSecret(url), Answer: 10 * time.Second}
-		_, err := Migrate(t.Context(), c, false)
+		_, err := Migrate(t.Context(), patient(url, Config{}), false)
 		must(t, err)
 	}
 
 	return shared.Emptied(t, prepare, "migrations")
 }
 
-// openNode opens a store on a database. It waits long for answers: a slow machine is not a
-// fault of the store.
+// patient returns a configuration that waits long: a slow machine is not a fault of the store.
+func patient(url string, c Config) Config {
+	c.URL = jeton.NewSecret(url)
+	c.Where = "the test's"
+	c.Answer = max(c.Answer, 10*time.Second)
+	c.Connect = max(c.Connect, 10*time.Second)
+
+	return c
+}
+
+// openNode opens a store on a database, and closes it when the test ends.
 func openNode(t testing.TB, url string, c Config) *DB {
 	t.Helper()
-	c.URL, c.Where = jeton.NewSecret(url), "the test's"
-	c.Answer = max(c.Answer, 10*time.Second)
-	db, err := Open(t.Context(), c)
+	db, err := Open(t.Context(), patient(url, c))
 	if err != nil {
 		t.Fatal(err)
 	}

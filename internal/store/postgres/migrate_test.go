@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
@@ -82,7 +81,7 @@ func TestVersionsServeSideBySide(t *testing.T) {
 					tryStartSession(t, db, newSession(u, text))
 
 					if err := endSession(t.Context(), db, text); err != nil {
-						t.Errorf("end: %v", err)
+						t.Errorf("endSession = %v", err)
 					}
 				}
 			})
@@ -151,9 +150,7 @@ func TestConcurrentMigrationsApplyEachStepOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
-			c := c
-			c.URL, c.Answer = jeton.NewSecret(url), 20*time.Second
-			db, err := Open(t.Context(), c)
+			db, err := Open(t.Context(), patient(url, c))
 			if err != nil {
 				t.Errorf("Open: %v", err)
 				return

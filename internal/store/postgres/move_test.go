@@ -14,7 +14,7 @@ import (
 // openSide opens a side of a database and closes it when the test ends.
 func openSide(t *testing.T, url string) *Side {
 	t.Helper()
-	s, err := OpenSide(t.Context(), Config{URL: jeton.NewSecret(url), Where: "the test's"})
+	s, err := OpenSide(t.Context(), patient(url, Config{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,9 +55,7 @@ func TestANodeAndACopyExcludeEachOther(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	open := func() (*DB, error) {
-		return Open(t.Context(), Config{URL: jeton.NewSecret(url), Where: "the test's"})
-	}
+	open := func() (*DB, error) { return Open(t.Context(), patient(url, Config{})) }
 	if _, err := open(); !errors.Is(err, statements.ErrHalf) || !strings.Contains(err.Error(), "jeton db copy") {
 		t.Errorf("Open of half a copy = %v, want ErrHalf with what to do", err)
 	}

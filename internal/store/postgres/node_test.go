@@ -110,7 +110,7 @@ func TestARevocationReachesEveryNodeOnce(t *testing.T) {
 	}
 
 	u := addUser(t, nodes[0], "diane")
-	const ends = 40
+	const logouts = 40
 	var wg sync.WaitGroup
 	var done atomic.Bool
 	wg.Go(func() {
@@ -125,12 +125,12 @@ func TestARevocationReachesEveryNodeOnce(t *testing.T) {
 	var work sync.WaitGroup
 	for g := range 4 {
 		work.Go(func() {
-			for i := range ends / 4 {
+			for i := range logouts / 4 {
 				text := fmt.Sprint(g, " ", i)
 				startSession(t, nodes[g%3], u, text)
 
 				if err := endSession(t.Context(), nodes[(g+i)%3], text); err != nil {
-					t.Errorf("end: %v", err)
+					t.Errorf("endSession = %v", err)
 				}
 
 				// The promise: by now every node has received it, or has no lease.
@@ -151,7 +151,7 @@ func TestARevocationReachesEveryNodeOnce(t *testing.T) {
 		pollNow(t, db)
 
 		for g := range 4 {
-			for i := range ends / 4 {
+			for i := range logouts / 4 {
 				times := received[n].count(sessionEnded(fmt.Sprint(g, " ", i)))
 				if times != 1 {
 					t.Errorf("node %d received a revocation %d times, want once", n, times)

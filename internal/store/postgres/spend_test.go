@@ -194,7 +194,7 @@ func TestTheFirstUseRacesWithTheLogout(t *testing.T) {
 			if i == round%6 {
 				wg.Go(func() {
 					if err := endSession(t.Context(), nodes[round%2], text); err != nil {
-						t.Errorf("end: %v", err)
+						t.Errorf("endSession = %v", err)
 					}
 				})
 			}
