@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -437,116 +436,5 @@ func TestHashingQueue(t *testing.T) {
 	}
 	if a := s.TryEnter("shop", "diane", right); a.Status != 200 {
 		t.Errorf("afterwards: %d, want 200", a.Status)
-	}
-}
-
-// TestTeachingService checks what goes over the wire to and from the teaching client of old.
-func TestTeachingService(t *testing.T) {
-	for _, name := range []string{"cookie-login", "limited-info"} {
-		t.Run(name, func(t *testing.T) {
-			b, err := os.ReadFile("../../examples/" + name + "/jeton.yaml")
-			if err != nil {
-				t.Fatal(err)
-			}
-			teaching(t, jetontest.Start(t, easy+string(b)), name)
-		})
-	}
-}
-
-func teaching(t *testing.T, s *jetontest.Server, service string) {
-	for _, tc := range []struct {
-		name, user, password string
-		status               int
-		realm                string
-	}{
-		{"nothing given", "", "", 401, "Login required"},
-		{"no password", "Alice", "", 401, "Login required"},
-		{"no name", "", "alice_pw", 401, "Login required"},
-		{"an unknown name", "Mallory", "alice_pw", 401, "No such user"},
-		{"a name in other case", "alice", "alice_pw", 401, "No such user"},
-		{"a wrong password", "Alice", "bob_pw", 403, "Password incorrect"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			a := s.TryEnter(service, tc.user, tc.password)
-			if got := a.Header.Get("Www-Authenticate"); a.Status != tc.status || got != `Basic realm="`+tc.realm+`"` ||
-				a.Body != "Verification failed" ||
-				a.Cookies() != "" {
-				t.Errorf("%d, %s, %q, want %d, realm %s", a.Status, got, a.Body, tc.status, tc.realm)
-			}
-		})
-	}
-
-	in := s.TryEnter(service, "Alice", "alice_pw")
-	if in.Status != 200 || in.Body != "Logged in" {
-		t.Fatalf("login: %d %q, want 200 Logged in", in.Status, in.Body)
-	}
-
-	got := map[string]string{}
-	for _, line := range in.Header["Set-Cookie"] {
-		c, err := http.ParseSetCookie(line)
-		if err != nil || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
-			t.Errorf("cookie %q, %v", line, err)
-			continue
-		}
-
-		got[c.Name] = c.Value
-	}
-
-	if got["app1-username"] != "Alice" || len(got["app1-token"]) < 22 || len(got) != 3 {
-		t.Errorf("cookies %v, want app1-username, app1-token and app1-login-timestamp", got)
-	}
-	if at, err := time.Parse(time.RFC3339, got["app1-login-timestamp"]); err != nil || time.Since(at) > time.Minute {
-		t.Errorf("app1-login-timestamp %q, %v", got["app1-login-timestamp"], err)
-	}
-
-	if a := s.Ask(
-		"GET",
-		service,
-		"/get-info",
-		"Cookie",
-		in.Cookies(),
-	); a.Status != 200 || strings.TrimSpace(a.Body) != `{"Secret-number": 42}` ||
-		a.Header.Get("Content-Type") != "application/json" {
-		t.Errorf("GET /get-info: %d %q", a.Status, a.Body)
-	}
-
-	for _, tc := range []struct{ name, cookie, body string }{
-		{"no cookie", "", "None denied access to resource"},
-		{"a name alone", "app1-username=Alice", "Alice denied access to resource"},
-		{
-			"a name of somebody else",
-			"app1-username=Bob; app1-token=" + got["app1-token"],
-			"Bob denied access to resource",
-		},
-		{
-			"a name that is none",
-			"app1-username=<script>alert(1)</script> x; app1-token=x",
-			"None denied access to resource",
-		},
-		{"two names", "app1-username=Alice; app1-username=Bob; app1-token=x", "None denied access to resource"},
-		{
-			"a long name",
-			"app1-username=" + strings.Repeat("n", 500) + "; app1-token=x",
-			"None denied access to resource",
-		},
-	} {
-		t.Run("denied: "+tc.name, func(t *testing.T) {
-			a := s.Ask("GET", service, "/get-info", "Cookie", tc.cookie)
-			if a.Status != 403 || a.Body != tc.body || a.Header.Get("Content-Type") != "text/plain; charset=utf-8" ||
-				a.Header.Get("X-Content-Type-Options") != "nosniff" {
-				t.Errorf("%d %q %s, want 403 %q", a.Status, a.Body, a.Header.Get("Content-Type"), tc.body)
-			}
-		})
-	}
-
-	out := s.Ask("POST", service, "/logout", "Cookie", in.Cookies())
-	after := s.Ask("GET", service, "/get-info", "Cookie", in.Cookies())
-	if out.Status != 200 || len(out.Header["Set-Cookie"]) != 3 || after.Status != 403 {
-		t.Errorf(
-			"logout: %d, %d cookies taken away; afterwards %d",
-			out.Status,
-			len(out.Header["Set-Cookie"]),
-			after.Status,
-		)
 	}
 }

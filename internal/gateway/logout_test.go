@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,30 +18,7 @@ services:
     routes:
       - match: GET /me
         respond: {text: me}
-  - name: old
-    listen: localhost:0
-    login: {paths: [/login]}
-    logout: /logout
-    teaching: {cookies: {name: n, token: t, login_time: l}}
-    routes:
-      - match: GET /me
-        respond: {template: "{{.Name}}"}
 `
-
-// token cuts the pair of the secret out of the cookies of a teaching service.
-func token(t *testing.T, cookies string) string {
-	t.Helper()
-
-	for pair := range strings.SplitSeq(cookies, "; ") {
-		if strings.HasPrefix(pair, "t=") {
-			return pair
-		}
-	}
-
-	t.Fatalf("no token in %q", cookies)
-
-	return ""
-}
 
 func TestLogoutAnswersOnlyForWhatItEnded(t *testing.T) {
 	s := jetontest.Start(t, leaving)
@@ -66,16 +42,6 @@ func TestLogoutAnswersOnlyForWhatItEnded(t *testing.T) {
 	}
 	if a := s.Ask("GET", "shop", "/me", "Cookie", mine); a.Status != 401 {
 		t.Errorf("after the logout: %d, want 401", a.Status)
-	}
-
-	for _, name := range []string{"", "; n=carlos"} {
-		old := s.Enter("old", "diane", right)
-		if a := s.Ask("POST", "old", "/logout", "Cookie", token(t, old)+name); a.Status != 200 {
-			t.Errorf("logout by the token with name %q: %d, want 200", name, a.Status)
-		}
-		if a := s.Ask("GET", "old", "/me", "Cookie", old); a.Status != 401 {
-			t.Errorf("after a logout by the token with name %q: %d, want 401", name, a.Status)
-		}
 	}
 }
 
@@ -104,18 +70,6 @@ func TestALoginTakesThePlaceOfTheOneThatIsShown(t *testing.T) {
 	}
 	if a := s.Ask("GET", "shop", "/me", "Cookie", again.Cookies()); a.Status != 200 {
 		t.Errorf("after a login that failed: %d, want 200", a.Status)
-	}
-}
-
-func TestATeachingCookieCarriesAnyName(t *testing.T) {
-	s := jetontest.Start(t, leaving)
-	for _, name := range []string{"José", "Ωmega", `a"b;c\d`, "100%"} {
-		s.AddUser(name, right)
-		cookies := s.Enter("old", name, right)
-		a := s.Ask("GET", "old", "/me", "Cookie", cookies)
-		if a.Status != 200 || a.Body != name {
-			t.Errorf("%s: %d %q, want 200 and the name", name, a.Status, a.Body)
-		}
 	}
 }
 

@@ -1,0 +1,201 @@
+package gateway_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/jetontest"
+)
+
+// testClock is a clock that the test sets.
+type testClock struct{ at atomic.Int64 }
+
+func newTestClock(at time.Time) *testClock {
+	c := &testClock{}
+	c.set(at)
+	return c
+}
+
+func (c *testClock) now() time.Time   { return time.Unix(0, c.at.Load()) }
+func (c *testClock) set(at time.Time) { c.at.Store(at.UnixNano()) }
+
+var start = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+
+const user, pass = "Lorenzo", "Udacity"
+
+func basicAndToken(t *testing.T, options ...jetontest.Option) *jetontest.Server {
+	t.Helper()
+	yaml, err := os.ReadFile("../../examples/basic-and-token/jeton.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return jetontest.Start(t, easy+string(yaml), options...)
+}
+
+func basic(name, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
+}
+
+const basicService = "basic-and-token"
+
+// short returns the token that a name and a password get.
+func short(t *testing.T, s *jetontest.Server, name, password string) string {
+	t.Helper()
+	a := s.Ask("GET", basicService, "/token", "Authorization", basic(name, password))
+	var out map[string]string
+	if a.Status != 200 || json.Unmarshal(
+		[]byte(a.Body),
+		&out,
+	) != nil || len(out) != 1 || out["token"] == "" || a.Header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("GET /token: %d %s", a.Status, a.Body)
+	}
+
+	return out["token"]
+}
+
+func TestBasicAndToken(t *testing.T) {
+	s := basicAndToken(t)
+	tok := short(t, s, user, pass)
+	for _, tc := range []struct {
+		name, path, header string
+		status             int
+	}{
+		{"the password", "/protected-resource", basic(user, pass), 200},
+		{"the token as the name", "/protected-resource", basic(tok, "blank"), 200},
+		{"the token as the name, without a password", "/protected-resource", basic(tok, ""), 200},
+		{"the token as the password", "/protected-resource", basic("x", tok), 200},
+		{"the token as a bearer", "/protected-resource", "Bearer " + tok, 200},
+		{"the other route", "/api/resource", basic(tok, "blank"), 200},
+		{"the scheme in another case", "/protected-resource", "bASIC" + basic(user, pass)[5:], 200},
+		{"a wrong password", "/protected-resource", basic(user, "udacity"), 401},
+		{"an unknown name", "/protected-resource", basic("Giuliano", pass), 401},
+		{
+			"an altered token",
+			"/protected-resource",
+			basic(tok[:len(tok)-2]+string(tok[len(tok)-2]^1)+tok[len(tok)-1:], "blank"),
+			401,
+		},
+		{
+			"a token without its signature",
+			"/protected-resource",
+			basic(tok[:strings.LastIndex(tok, ".")+1], "blank"),
+			401,
+		},
+		{"nothing", "/protected-resource", "", 401},
+		{"an empty name", "/protected-resource", basic("", ""), 401},
+		{"not base64", "/protected-resource", "Basic %%%", 401},
+		{"a token where tokens are made, as the name", "/token", basic(tok, "blank"), 401},
+		{"a token where tokens are made, as the password", "/token", basic(user, tok), 401},
+		{"a token where tokens are made, as a bearer", "/token", "Bearer " + tok, 401},
+		{"nothing where tokens are made", "/token", "", 401},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var header []string
+			if tc.header != "" {
+				header = []string{"Authorization", tc.header}
+			}
+
+			a := s.Ask("GET", basicService, tc.path, header...)
+			if a.Status != tc.status || tc.status == 200 && a.Body != "{\"data\": \"Hello, Lorenzo!\"}\n" {
+				t.Errorf("%d %s, want %d", a.Status, a.Body, tc.status)
+			}
+
+			got := strings.Join(a.Header["Www-Authenticate"], ", ")
+			if a.Status == 401 && !strings.HasPrefix(got, `Basic realm="basic-and-token"`) {
+				t.Errorf("the challenge is %q", got)
+			}
+		})
+	}
+}
+
+func TestAShortTokenLastsTenMinutes(t *testing.T) {
+	c := newTestClock(start.Add(300 * time.Millisecond))
+	s := basicAndToken(t, jetontest.Clock(c.now))
+	tok := short(t, s, user, pass)
+	for _, tc := range []struct {
+		name  string
+		after time.Duration
+		want  int
+	}{
+		{"at once", 300 * time.Millisecond, 200},
+		{"the last moment", 600*time.Second - 1, 200},
+		{"ten minutes", 600 * time.Second, 401},
+		{"a year", 365 * 24 * time.Hour, 401},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c.set(start.Add(tc.after))
+			a := s.Ask("GET", basicService, "/protected-resource", "Authorization", basic(tok, "blank"))
+			if a.Status != tc.want {
+				t.Errorf("%d %s, want %d", a.Status, a.Body, tc.want)
+			}
+		})
+	}
+}
+
+// TestWhatEndsAShortToken has each change tried on the very next request, by token and by
+// password, after both have been good.
+func TestWhatEndsAShortToken(t *testing.T) {
+	s := basicAndToken(t)
+	for _, tc := range []struct {
+		name, method, path string
+		in                 any
+	}{
+		{"another password", "PUT", "/password", api.NewPassword{Password: "another password"}},
+		{"the same password, set again", "PUT", "/password", api.NewPassword{Password: right}},
+		{"disabling", "PUT", "/disabled", api.Disabled{Disabled: true}},
+		{"removal", "DELETE", "", nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			name := strings.ReplaceAll(tc.name, " ", "-")
+			name = strings.Trim(strings.ReplaceAll(name, ",", ""), "-")
+			s.AddUser(name, right)
+			tok := short(t, s, name, right)
+
+			ask := func(header string) int {
+				return s.Ask("GET", basicService, "/api/resource", "Authorization", header).Status
+			}
+
+			for range 2 { // the second is answered from memory
+				if a, b := ask(basic(tok, "")), ask(basic(name, right)); a != 200 || b != 200 {
+					t.Fatalf("before: %d by token, %d by password", a, b)
+				}
+			}
+
+			s.MustControl(tc.method, "/api/v1/users/"+name+tc.path, tc.in, nil)
+			wantPassword := 401
+			if tc.name == "the same password, set again" {
+				wantPassword = 200
+			}
+
+			for range 2 {
+				if a, b := ask(basic(tok, "")), ask(basic(name, right)); a != 401 || b != wantPassword {
+					t.Errorf("after: %d by token, want 401; %d by password, want %d", a, b, wantPassword)
+				}
+			}
+		})
+	}
+}
+
+func TestAShortTokenSurvivesARestart(t *testing.T) {
+	dir := t.TempDir()
+	s := basicAndToken(t, jetontest.DataDir(dir))
+	s.AddUser("diane", right)
+	tok, ended := short(t, s, user, pass), short(t, s, "diane", right)
+	s.MustControl("PUT", "/api/v1/users/diane/password", api.NewPassword{Password: "another password"}, nil)
+
+	s.Stop()
+	s = basicAndToken(t, jetontest.DataDir(dir))
+	for tok, want := range map[string]int{tok: 200, ended: 401} {
+		a := s.Ask("GET", basicService, "/protected-resource", "Authorization", basic(tok, "blank"))
+		if a.Status != want {
+			t.Errorf("%d %s, want %d", a.Status, a.Body, want)
+		}
+	}
+}
