@@ -17,8 +17,7 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// echo is a backend that answers with the bytes of the request it received, as they came
-// over the wire: head, body and trailer.
+// echo starts a backend that answers with the bytes of the request: head, body and trailer.
 func echo(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -71,8 +70,8 @@ func echoOne(conn net.Conn) {
 type behaviours struct {
 	*httptest.Server
 	reached  atomic.Int64
-	released chan struct{} // closed to let slow answers end
-	seen     chan int      // sizes of the pieces of a body as they come
+	released chan struct{} // closed to end slow responses
+	seen     chan int      // sizes of the parts of a body as they arrive
 }
 
 func newBehaviours(t *testing.T) *behaviours {
@@ -81,8 +80,16 @@ func newBehaviours(t *testing.T) *behaviours {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/cookies", func(w http.ResponseWriter, _ *http.Request) {
 		for _, line := range []string{
-			"before=1", "__Host-jeton=evil; Path=/; Secure", "__Host-jeton =evil", "=__Host-jeton=evil", "= __Host-jeton = evil", "==__Host-jeton=evil",
-			"__Host-jeton=; Max-Age=0", "__Host-jeton", "theirs__Host-jeton=1; Path=/x", "after=__Host-jeton=1",
+			"before=1",
+			"__Host-jeton=evil; Path=/; Secure",
+			"__Host-jeton =evil",
+			"=__Host-jeton=evil",
+			"= __Host-jeton = evil",
+			"==__Host-jeton=evil",
+			"__Host-jeton=; Max-Age=0",
+			"__Host-jeton",
+			"theirs__Host-jeton=1; Path=/x",
+			"after=__Host-jeton=1",
 		} {
 			w.Header().Add("Set-Cookie", line)
 		}
@@ -172,7 +179,7 @@ func newBehaviours(t *testing.T) *behaviours {
 	return b
 }
 
-// release lets slow answers end.
+// release ends slow responses.
 func (b *behaviours) release() {
 	select {
 	case <-b.released:
@@ -181,7 +188,7 @@ func (b *behaviours) release() {
 	}
 }
 
-// raw is a connection to a service that is written to by hand.
+// raw is a connection to a service that a test writes to.
 type raw struct {
 	net.Conn
 	r *bufio.Reader
@@ -210,7 +217,7 @@ func dial(t *testing.T, s *jetontest.Server, service string) *raw {
 	return &raw{conn, bufio.NewReader(conn), t}
 }
 
-// ask writes a request as it stands and reads one answer.
+// ask writes a request and reads one response.
 func (c *raw) ask(text string) (*http.Response, string) {
 	c.t.Helper()
 	if _, err := io.WriteString(c, text); err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-func TestWhatARefusalAsksFor(t *testing.T) {
+func TestChallenge(t *testing.T) {
 	s := jetontest.Start(t, `
 issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PORT}"}
 services:
@@ -22,30 +22,47 @@ services:
     routes: [{match: "/{rest...}", respond: {text: hello}}]
 `)
 
-	const basicly, bearer, bad = `Basic realm="both", charset="UTF-8"`, `Bearer realm="both"`, `, error="invalid_token"`
-	for _, tc := range []struct{ name, service, path, shown, want string }{
-		{"nothing was shown", "both", "/who", "", basicly + " | " + bearer},
-		{"a Bearer token was refused", "both", "/who", "Bearer jtn_p_x", basicly + " | " + bearer + bad},
-		{"a client of a registry asks, which would take the realm for a URL", "both", "/v2/", "", basicly},
-		{"its token was refused as a password", "both", "/v2/app/manifests/1", basic("x", "jtn_p_x"), basicly},
-		{"a Bearer token was refused at a registry", "both", "/v2/", "Bearer jtn_p_x", basicly + " | " + bearer + bad},
-		{"a registry that takes Bearer alone", "tokens", "/v2/", "", `Bearer realm="tokens"`},
+	const (
+		basicOnly = `Basic realm="both", charset="UTF-8"`
+		bearer    = `Bearer realm="both"`
+		invalid   = `, error="invalid_token"`
+	)
+
+	for _, tc := range []struct{ name, service, path, authorization, want string }{
+		{"no credential", "both", "/who", "", basicOnly + " | " + bearer},
+		{"an invalid Bearer token", "both", "/who", "Bearer jtn_p_x", basicOnly + " | " + bearer + invalid},
+		{"a registry client, which would take the realm for a URL", "both", "/v2/", "", basicOnly},
+		{
+			"a registry client with an invalid token as its password",
+			"both",
+			"/v2/app/manifests/1",
+			basic("x", "jtn_p_x"),
+			basicOnly,
+		},
+		{
+			"a registry client with an invalid Bearer token",
+			"both",
+			"/v2/",
+			"Bearer jtn_p_x",
+			basicOnly + " | " + bearer + invalid,
+		},
+		{"a registry that accepts only Bearer", "tokens", "/v2/", "", `Bearer realm="tokens"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var header []string
-			if tc.shown != "" {
-				header = []string{"Authorization", tc.shown}
+			if tc.authorization != "" {
+				header = []string{"Authorization", tc.authorization}
 			}
 
 			a := s.Ask("GET", tc.service, tc.path, header...)
 			got := strings.Join(a.Header["Www-Authenticate"], " | ")
 			if a.Status != 401 || got != tc.want {
-				t.Errorf("%d, asks for %s, want %s", a.Status, got, tc.want)
+				t.Errorf("refusal is %d with challenge %s, want 401 with %s", a.Status, got, tc.want)
 			}
 
-			told := a.Header.Get("Docker-Distribution-Api-Version") != ""
-			if told != (tc.want == basicly) {
-				t.Errorf("it says that it is a registry: %v", told)
+			named := a.Header.Get("Docker-Distribution-Api-Version") != ""
+			if named != (tc.want == basicOnly) {
+				t.Errorf("the refusal names the registry API: %t, want %t", named, !named)
 			}
 		})
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The headers that tell an upstream who the caller is. All of them are always set, empty where
+// The headers that give an upstream the identity of the caller. All of them are always set, empty where
 // there is nothing to say, so that none can come from the client.
 const (
 	headerUser   = "Remote-User"
@@ -91,7 +91,8 @@ func cleanResponse(h http.Header, ours []string) {
 	kept := slices.DeleteFunc(slices.Clone(h["Set-Cookie"]), func(line string) bool {
 		// Clients send a cookie without a name as its value alone, which can look like one
 		// of ours: "=name=value" comes back as "name=value".
-		name, _, _ := strings.Cut(strings.TrimLeft(line, "= \t"), "=")
+		line = strings.TrimLeft(line, "= \t")
+		name, _, _ := strings.Cut(line, "=")
 		return slices.Contains(ours, strings.TrimSpace(name))
 	})
 	if len(kept) == 0 {

@@ -15,12 +15,12 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// easy keeps guessing limits out of tests that are about something else.
+// easy lifts the limits on guessing, for tests that are about something else.
 const easy = `
 throttle: {pair_burst: 1000000, account_burst: 1000000, source_burst: 1000000}
 `
 
-const door = `
+const shop = `
 services:
   - name: shop
     listen: localhost:0
@@ -34,17 +34,17 @@ const (
 	right = "correct horse battery"
 )
 
-// people makes those that the login door is tried with.
-func people(s *jetontest.Server) {
+// addUsers adds the users that log in: one is disabled.
+func addUsers(s *jetontest.Server) {
 	s.AddUser("diane", right, "staff")
 	s.AddUser("gone", right, "staff")
 	s.MustControl("PUT", "/api/v1/users/gone/disabled", api.Disabled{Disabled: true}, nil)
 }
 
-// TestUniformFailure checks that a stranger learns nothing about who exists.
+// TestUniformFailure checks that a failed login does not show which names exist.
 func TestUniformFailure(t *testing.T) {
-	s := jetontest.Start(t, easy+door)
-	people(s)
+	s := jetontest.Start(t, easy+shop)
+	addUsers(s)
 
 	strip := func(a jetontest.Answer) string {
 		a.Header.Del("Date")
@@ -55,16 +55,16 @@ func TestUniformFailure(t *testing.T) {
 
 	want := strip(s.TryEnter("shop", "diane", "wrong password"))
 	if !strings.HasPrefix(want, "401 ") || !strings.Contains(want, "bad_credential") {
-		t.Fatalf("a wrong password is answered %s", want)
+		t.Fatalf("login with a wrong password is %s, want 401 bad_credential", want)
 	}
 
 	for _, tc := range []struct{ name, user, password string }{
-		{"a name that nobody has", "nobody", right},
-		{"a name that nobody can have", "no body", right},
+		{"an unknown name", "unknown", right},
+		{"an invalid name", "un known", right},
 		{"a name with a colon", "diane:x", right},
 		{"a name that begins like a token", "jtn_s_x", right},
 		{"a name that is too long", strings.Repeat("n", 4000), right},
-		{"a name that is no UTF-8", "\xff\xfe", right},
+		{"a name that is not UTF-8", "\xff\xfe", right},
 		{"a name with a NUL", "diane\x00", right},
 		{"a name with a space after it", "diane ", right},
 		{"a disabled account with its password", "gone", right},
@@ -79,27 +79,27 @@ func TestUniformFailure(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := strip(s.TryEnter("shop", tc.user, tc.password)); got != want {
-				t.Errorf("answer\n%s, want\n%s", got, want)
+				t.Errorf("login is\n%s, want\n%s", got, want)
 			}
 		})
 	}
 
-	t.Run("somebody who may not log in here is told only after the password", func(t *testing.T) {
+	t.Run("a user who may not log in here gets 403 only with the right password", func(t *testing.T) {
 		s.AddUser("guest", right)
 		if got := strip(s.TryEnter("shop", "guest", "wrong password")); got != want {
-			t.Errorf("wrong password: %s", got)
+			t.Errorf("login with a wrong password is\n%s, want\n%s", got, want)
 		}
 		if a := s.TryEnter("shop", "guest", right); a.Status != 403 || a.Code() != "forbidden" || a.Cookies() != "" {
-			t.Errorf("right password: %d %s, want 403 forbidden", a.Status, a.Code())
+			t.Errorf("login with the right password is %d %s, want 403 forbidden", a.Status, a.Code())
 		}
 	})
 }
 
-// TestLongPassword checks that a password which is too long to be one is refused as a
-// wrong one is. That it takes the same work is package password's to prove.
+// TestLongPassword checks that a password which is too long is refused like a wrong one. The
+// tests of package password check that it takes the same work.
 func TestLongPassword(t *testing.T) {
-	s := jetontest.Start(t, easy+door)
-	people(s)
+	s := jetontest.Start(t, easy+shop)
+	addUsers(s)
 	short := s.TryEnter("shop", "diane", "wrong password")
 	long := s.TryEnter("shop", "diane", strings.Repeat("p", 15<<10))
 	if short.Status != 401 || long.Status != short.Status || long.Code() != short.Code() {
@@ -114,8 +114,8 @@ func TestLongPassword(t *testing.T) {
 }
 
 func TestLoginBodies(t *testing.T) {
-	s := jetontest.Start(t, easy+door)
-	people(s)
+	s := jetontest.Start(t, easy+shop)
+	addUsers(s)
 	good := url.Values{"username": {"diane"}, "password": {right}}.Encode()
 	object := func(v any) string { b, _ := json.Marshal(v); return string(b) }
 	for _, tc := range []struct {
@@ -257,14 +257,14 @@ func TestLoginBodies(t *testing.T) {
 
 	t.Run("a login path that ends in a slash is only itself", func(t *testing.T) {
 		if a := s.Send(s.Client(), "POST", s.URL("shop")+"/sub/", good, "Content-Type", form); a.Status != 200 {
-			t.Errorf("/sub/: %d", a.Status)
+			t.Errorf("POST /sub/ is %d, want 200", a.Status)
 		}
 		if a := s.Send(s.Client(), "POST", s.URL("shop")+"/sub/x", good, "Content-Type", form); a.Status != 404 {
-			t.Errorf("/sub/x: %d", a.Status)
+			t.Errorf("POST /sub/x is %d, want 404", a.Status)
 		}
 	})
 
-	t.Run("JSON for who asks for it", func(t *testing.T) {
+	t.Run("JSON for a client that accepts only JSON", func(t *testing.T) {
 		a := s.Send(
 			s.Client(),
 			"POST",
@@ -283,10 +283,10 @@ func TestLoginBodies(t *testing.T) {
 	})
 }
 
-// TestOtherOrigins checks that a page of another site can neither log a browser in nor out.
+// TestOtherOrigins checks that a page of another site cannot log a browser in or out.
 func TestOtherOrigins(t *testing.T) {
-	s := jetontest.Start(t, easy+door)
-	people(s)
+	s := jetontest.Start(t, easy+shop)
+	addUsers(s)
 	own := s.URL("shop")
 	for _, tc := range []struct {
 		name   string
@@ -295,13 +295,13 @@ func TestOtherOrigins(t *testing.T) {
 	}{
 		{"no browser", nil, true},
 		{"our own page", []string{"Sec-Fetch-Site", "same-origin", "Origin", own}, true},
-		{"typed by the user", []string{"Sec-Fetch-Site", "none"}, true},
+		{"an address typed by the user", []string{"Sec-Fetch-Site", "none"}, true},
 		{"our own page, an old browser", []string{"Origin", own}, true},
 		{"another site", []string{"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"}, false},
 		{"a neighbouring host", []string{"Sec-Fetch-Site", "same-site", "Origin", "https://x.localhost"}, false},
 		{"another site, an old browser", []string{"Origin", "https://evil.example"}, false},
 		{"a page without an origin", []string{"Origin", "null"}, false},
-		{"another site that says it is ours", []string{"Sec-Fetch-Site", "cross-site", "Origin", own}, false},
+		{"another site that claims our origin", []string{"Sec-Fetch-Site", "cross-site", "Origin", own}, false},
 		{"another port", []string{"Origin", "https://localhost:1"}, false},
 		{"our name within another", []string{"Origin", own + ".evil.example"}, false},
 	} {
@@ -312,70 +312,78 @@ func TestOtherOrigins(t *testing.T) {
 			after := s.Ask("GET", "shop", "/me", "Cookie", c)
 
 			if tc.ok != (in.Status == 200) || tc.ok != (in.Cookies() != "") || !tc.ok && in.Code() != "forbidden" {
-				t.Errorf("login: %d %s, cookies %q", in.Status, in.Code(), in.Cookies())
+				t.Errorf("login is %d %s, cookies %q, want accepted: %t", in.Status, in.Code(), in.Cookies(), tc.ok)
 			}
 
 			if tc.ok != (out.Status == 200) || tc.ok == (after.Status == 200) ||
 				!tc.ok && len(out.Header["Set-Cookie"]) > 0 {
-				t.Errorf("logout: %d %s; afterwards the session is answered %d", out.Status, out.Code(), after.Status)
+				t.Errorf("logout is %d %s, and a request after it %d, want accepted: %t",
+					out.Status, out.Code(), after.Status, tc.ok)
 			}
 		})
 	}
 }
 
-// TestThrottle guesses from many addresses behind a trusted proxy.
+// TestThrottle guesses passwords from many addresses behind a trusted proxy.
 func TestThrottle(t *testing.T) {
 	var offset atomic.Int64
-	s := jetontest.Start(t, "trusted_proxies: [127.0.0.1]\nthrottle: {pair_burst: 3, pair_every: 90s, account_burst: 6, account_every: 60s, source_burst: 5, source_every: 15s}\n"+
-		door,
-		jetontest.Clock(func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }))
+	s := jetontest.Start(t, `
+trusted_proxies: [127.0.0.1]
+throttle:
+  pair_burst: 3
+  pair_every: 90s
+  account_burst: 6
+  account_every: 60s
+  source_burst: 5
+  source_every: 15s
+`+shop, jetontest.Clock(func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }))
 
-	people(s)
+	addUsers(s)
 	s.AddUser("eshana", right, "staff")
 
 	try := func(from, name, password string) jetontest.Answer {
 		return s.TryEnter("shop", name, password, "X-Forwarded-For", from)
 	}
 	if a := try("192.0.2.1", "diane", right); a.Status != 200 {
-		t.Fatalf("the owner cannot log in: %d", a.Status)
+		t.Fatalf("login of the owner is %d, want 200", a.Status)
 	}
 
 	t.Run("one account from one address", func(t *testing.T) {
 		for i, name := range []string{"diane", "Diane", "DIANE", "diane"} {
 			a := try("198.51.100.1", name, "wrong")
 			if i < 3 && a.Status != 401 || i == 3 && (a.Status != 429 || a.Code() != "too_many_attempts") {
-				t.Errorf("attempt %d: %d %s", i+1, a.Status, a.Code())
+				t.Errorf("attempt %d is %d %s, want 401 three times, then 429", i+1, a.Status, a.Code())
 			}
 
 			wait := a.Header.Get("Retry-After")
 			if i == 3 && wait != "90" && wait != "89" {
-				t.Errorf("Retry-After %q, want some 90 seconds", wait)
+				t.Errorf("Retry-After is %q, want 89 or 90", wait)
 			}
 		}
 
 		if a := try("198.51.100.1", "diane", right); a.Status != 429 {
-			t.Errorf("the right password, too early: %d, want 429", a.Status)
+			t.Errorf("login with the right password before Retry-After is %d, want 429", a.Status)
 		}
 	})
 
-	t.Run("one account from many addresses, and the owner still gets in", func(t *testing.T) {
+	t.Run("one account from many addresses, and the owner can still log in", func(t *testing.T) {
 		var last jetontest.Answer
 		for i := range 8 {
 			last = try(fmt.Sprintf("203.0.113.%d", i+1), "diane", "wrong")
 		}
 
 		if last.Status != 429 {
-			t.Errorf("the last of the strangers: %d, want 429", last.Status)
+			t.Errorf("the last guess is %d, want 429", last.Status)
 		}
 		if a := try("203.0.113.200", "diane", right); a.Status != 429 {
-			t.Errorf("a stranger with the right password: %d, want 429", a.Status)
+			t.Errorf("login with the right password from a new address is %d, want 429", a.Status)
 		}
 		if a := try("192.0.2.1", "diane", right); a.Status != 200 {
-			t.Errorf("the owner from home: %d %s, want 200", a.Status, a.Code())
+			t.Errorf("login of the owner from a known address is %d %s, want 200", a.Status, a.Code())
 		}
 
 		if a := try("192.0.2.9", "eshana", right); a.Status != 200 {
-			t.Errorf("somebody else: %d %s, want 200", a.Status, a.Code())
+			t.Errorf("login of another user is %d %s, want 200", a.Status, a.Code())
 		}
 	})
 
@@ -384,12 +392,12 @@ func TestThrottle(t *testing.T) {
 			a := try("198.51.100.77", fmt.Sprintf("made-up-%d", i), "wrong")
 			want := map[bool]int{true: 401, false: 429}[i < 5]
 			if a.Status != want {
-				t.Errorf("attempt %d: %d, want %d", i+1, a.Status, want)
+				t.Errorf("attempt %d is %d, want %d", i+1, a.Status, want)
 			}
 		}
 	})
 
-	t.Run("an address of one's own choice in front of the proxy's does not help", func(t *testing.T) {
+	t.Run("an address that the client puts in front of its own changes nothing", func(t *testing.T) {
 		if a := try("1.2.3.4, 198.51.100.77", "made-up", "wrong"); a.Status != 429 {
 			t.Errorf("%d, want 429", a.Status)
 		}
@@ -403,10 +411,10 @@ func TestThrottle(t *testing.T) {
 	})
 }
 
-// TestHashingQueue logs in more people at once than there is room for.
+// TestHashingQueue logs in more users at once than the queue for password hashes holds.
 func TestHashingQueue(t *testing.T) {
-	s := jetontest.Start(t, easy+"hashing: {workers: 1, queue: 1}\n"+door, jetontest.FullHash())
-	people(s)
+	s := jetontest.Start(t, easy+"hashing: {workers: 1, queue: 1}\n"+shop, jetontest.FullHash())
+	addUsers(s)
 	session := s.Enter("shop", "diane", right)
 	c := s.Client()
 	var in, busy, other atomic.Int64
@@ -429,12 +437,16 @@ func TestHashingQueue(t *testing.T) {
 	}
 
 	if a := s.Ask("GET", "shop", "/me", "Cookie", session); a.Status != 200 {
-		t.Errorf("a session during the flood: %d, want 200", a.Status)
+		t.Errorf("request with a session during the flood is %d, want 200", a.Status)
 	}
-	if wg.Wait(); in.Load() == 0 || busy.Load() == 0 || other.Load() != 0 {
-		t.Errorf("%d logged in, %d told to wait, %d answered otherwise", in.Load(), busy.Load(), other.Load())
+
+	wg.Wait()
+	if in.Load() == 0 || busy.Load() == 0 || other.Load() != 0 {
+		t.Errorf("%d logins succeed, %d are 503 busy, %d are other, want some, some and none",
+			in.Load(), busy.Load(), other.Load())
 	}
+
 	if a := s.TryEnter("shop", "diane", right); a.Status != 200 {
-		t.Errorf("afterwards: %d, want 200", a.Status)
+		t.Errorf("login after the flood is %d, want 200", a.Status)
 	}
 }

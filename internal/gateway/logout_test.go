@@ -8,7 +8,7 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-const leaving = `
+const oneSession = `
 services:
   - name: shop
     listen: localhost:0
@@ -20,61 +20,57 @@ services:
         respond: {text: me}
 `
 
-func TestLogoutAnswersOnlyForWhatItEnded(t *testing.T) {
-	s := jetontest.Start(t, leaving)
+func TestLogoutFailsWhereItEndsNothing(t *testing.T) {
+	s := jetontest.Start(t, oneSession)
 	s.AddUser("diane", right)
 	mine := s.Enter("shop", "diane", right)
-	if a := s.Ask(
-		"POST",
-		"shop",
-		"/logout",
-		"Cookie",
-		mine+"; __Host-jeton=planted",
-	); a.Status != 400 || a.Code() != "ambiguous_credential" {
-		t.Errorf("two cookies of the name: %d %s, want 400 ambiguous_credential", a.Status, a.Code())
+
+	a := s.Ask("POST", "shop", "/logout", "Cookie", mine+"; __Host-jeton=planted")
+	if a.Status != 400 || a.Code() != "ambiguous_credential" {
+		t.Errorf("logout with two cookies of the name is %d %s, want 400 ambiguous_credential", a.Status, a.Code())
 	}
 
 	if a := s.Ask("GET", "shop", "/me", "Cookie", mine); a.Status != 200 {
-		t.Errorf("after a logout that ended nothing: %d, want 200", a.Status)
+		t.Errorf("GET /me after a failed logout is %d, want 200", a.Status)
 	}
 	if a := s.Ask("POST", "shop", "/logout", "Cookie", mine); a.Status != 200 {
-		t.Errorf("logout: %d, want 200", a.Status)
+		t.Errorf("logout is %d, want 200", a.Status)
 	}
 	if a := s.Ask("GET", "shop", "/me", "Cookie", mine); a.Status != 401 {
-		t.Errorf("after the logout: %d, want 401", a.Status)
+		t.Errorf("GET /me after the logout is %d, want 401", a.Status)
 	}
 }
 
-func TestALoginTakesThePlaceOfTheOneThatIsShown(t *testing.T) {
-	s := jetontest.Start(t, leaving)
+func TestLoginReplacesTheSessionOfTheRequest(t *testing.T) {
+	s := jetontest.Start(t, oneSession)
 	s.AddUser("diane", right)
 	first := s.Enter("shop", "diane", right)
 
 	if a := s.TryEnter("shop", "diane", right); a.Code() != "sessions_full" {
-		t.Errorf("another browser: %d %s, want sessions_full", a.Status, a.Code())
+		t.Errorf("login of another browser is %d %s, want sessions_full", a.Status, a.Code())
 	}
 
 	again := s.TryEnter("shop", "diane", right, "Cookie", first)
 	if again.Status != 200 {
-		t.Fatalf("the same browser: %d %s, want 200", again.Status, again.Code())
+		t.Fatalf("login of the same browser is %d %s, want 200", again.Status, again.Code())
 	}
 	if a := s.Ask("GET", "shop", "/me", "Cookie", first); a.Status != 401 {
-		t.Errorf("the session that was replaced: %d, want 401", a.Status)
+		t.Errorf("GET /me with the replaced session is %d, want 401", a.Status)
 	}
 
 	if a := s.Ask("GET", "shop", "/me", "Cookie", again.Cookies()); a.Status != 200 {
-		t.Errorf("the new session: %d, want 200", a.Status)
+		t.Errorf("GET /me with the new session is %d, want 200", a.Status)
 	}
 	if a := s.TryEnter("shop", "diane", "wrong password", "Cookie", again.Cookies()); a.Status != 401 {
-		t.Errorf("a wrong password: %d, want 401", a.Status)
+		t.Errorf("login with a wrong password is %d, want 401", a.Status)
 	}
 	if a := s.Ask("GET", "shop", "/me", "Cookie", again.Cookies()); a.Status != 200 {
-		t.Errorf("after a login that failed: %d, want 200", a.Status)
+		t.Errorf("GET /me after a failed login is %d, want 200", a.Status)
 	}
 }
 
-// What looks idle here may be busy at another node, or by another clock: a logout ends it.
-func TestALogoutEndsWhatLooksIdle(t *testing.T) {
+// A session that has expired here may be in use at another node, or by another clock.
+func TestLogoutEndsAnExpiredSession(t *testing.T) {
 	var now atomic.Int64
 	now.Store(time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
 
@@ -95,14 +91,14 @@ services:
 	now.Add((6 * time.Minute).Milliseconds())
 
 	if a := s.Ask("GET", "shop", "/me", "Cookie", mine); a.Status != 401 || a.Code() != "expired" {
-		t.Fatalf("idle: %d %s, want 401 expired", a.Status, a.Code())
+		t.Fatalf("GET /me after the idle timeout is %d %s, want 401 expired", a.Status, a.Code())
 	}
 	if a := s.Ask("POST", "shop", "/logout", "Cookie", mine); a.Status != 200 {
-		t.Errorf("logout: %d, want 200", a.Status)
+		t.Errorf("logout is %d, want 200", a.Status)
 	}
 
 	now.Add(-(6 * time.Minute).Milliseconds())
 	if a := s.Ask("GET", "shop", "/me", "Cookie", mine); a.Status != 401 {
-		t.Errorf("after the logout, by a clock that has it busy: %d, want 401", a.Status)
+		t.Errorf("GET /me after the logout, by an earlier clock, is %d, want 401", a.Status)
 	}
 }

@@ -31,17 +31,20 @@ services:
       - {match: '/admin/{rest...}', allow: {groups: [admin]}, upstream: {url: '${DO}'}}
 `
 
-// pieces are what paths are made of that two programs may read in two ways.
+// pieces are the parts of paths that two programs may read differently.
 var pieces = []string{
 	"/", "/", "/", "/", "//", "///", "public", "admin", "admin/", "x", "stripped",
 	".", "..", "...", "../", "./", "/../", "..;/", "..;a=b/", ".;/", ";", ";/", ";a=b", "%3b", "%3B..",
-	"%2f", "%2F", "%5c", "%5C", `\`, `..\`, "%2e", "%2E", "%2e%2e", "%2e.", ".%2e", "%2e%2e%2f", "..%2f", "..%2fadmin", "%2fadmin", "..%5cadmin",
-	"%252e%252e", "%252f", "%25%32%66", "%25", "%00", "..%00", "%0a", "%0d%0a", "%09", "%20", "..%20", "%7f", "+", "~", "*", "@", ":", "admin%20",
-	"é", "%c3%a9", "%ff", "%c0%ae%c0%ae", "%c0%af", "%e0%80%af", "．．", "／", "%ef%bc%8f", "%ef%bc%8e", "%u002e", "%u2215", "%", "%2", "%zz",
-	"?", "?/../admin/x", "%3f", "%3f/../admin", "#", "%23", "a:b@c", "http:", "&", "=", "'", "\"", "<", "|", "^", "`", "{", "}", "[", "]",
+	"%2f", "%2F", "%5c", "%5C", `\`, `..\`, "%2e", "%2E", "%2e%2e", "%2e.", ".%2e", "%2e%2e%2f",
+	"..%2f", "..%2fadmin", "%2fadmin", "..%5cadmin", "%252e%252e", "%252f", "%25%32%66", "%25",
+	"%00", "..%00", "%0a", "%0d%0a", "%09", "%20", "..%20", "%7f", "+", "~", "*", "@", ":", "admin%20",
+	"é", "%c3%a9", "%ff", "%c0%ae%c0%ae", "%c0%af", "%e0%80%af", "．．", "／",
+	"%ef%bc%8f", "%ef%bc%8e", "%u002e", "%u2215", "%", "%2", "%zz",
+	"?", "?/../admin/x", "%3f", "%3f/../admin", "#", "%23", "a:b@c", "http:", "&", "=", "'", "\"", "<",
+	"|", "^", "`", "{", "}", "[", "]",
 }
 
-// target makes what comes after the method.
+// target returns a random request target.
 func target(r *rand.Rand) string {
 	var b strings.Builder
 
@@ -71,7 +74,7 @@ func target(r *rand.Rand) string {
 	return b.String()
 }
 
-// readings are the paths that some backend could take a path for.
+// readings returns the paths that some backend could read a path as.
 func readings(p string) []string {
 	var list []string
 	add := func(p string) {
@@ -104,8 +107,8 @@ func readings(p string) []string {
 	return list
 }
 
-// TestRulesAndBackendAgree sends many odd paths: whatever a backend could take for a path
-// below /admin must have been judged by the rule of /admin.
+// TestRulesAndBackendAgree sends many odd paths: the rule of /admin must judge every path that a
+// backend could read as one below /admin.
 func TestRulesAndBackendAgree(t *testing.T) {
 	var reached, bad atomic.Int64
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -115,7 +118,7 @@ func TestRulesAndBackendAgree(t *testing.T) {
 			under := p == "/admin" || strings.HasPrefix(p, "/admin/")
 			if under && r.Header.Get("Remote-User") != "boss" && bad.Add(1) < 10 {
 				t.Errorf(
-					"the backend was asked %q by %q and could take it for %q",
+					"the backend got %q from %q and could read it as %q",
 					r.RequestURI,
 					r.Header.Get("Remote-User"),
 					p,
@@ -136,7 +139,7 @@ func TestRulesAndBackendAgree(t *testing.T) {
 			a := s.Ask("GET", "app", "/admin/secret", "Cookie", cookie)
 			if a.Status != want || (reached.Load() > before) != (want == 200) {
 				t.Errorf(
-					"cookie %q: %d, the backend was reached %d times, want %d",
+					"request with cookie %q is %d and reaches the backend %d times, want %d",
 					cookie,
 					a.Status,
 					reached.Load()-before,
@@ -151,7 +154,7 @@ func TestRulesAndBackendAgree(t *testing.T) {
 
 		each := 5000
 		if raceDetector {
-			each = 1500 // what is proved is about paths; the rest of the package is about races
+			each = 1500 // this test is about paths, not about races
 		}
 
 		var wg sync.WaitGroup
@@ -173,22 +176,23 @@ func TestRulesAndBackendAgree(t *testing.T) {
 			}
 		}
 
-		t.Logf("answers by status: %v", total)
+		t.Logf("responses by status: %v", total)
 		if total[200] < 500 || total[400] < 500 || total[401]+total[403] == 0 {
-			t.Errorf("answers %v: too few were let through, or refused, to prove anything", total)
+			t.Errorf("responses by status: %v; too few were accepted or refused to prove anything", total)
 		}
 	})
 }
 
-// flood asks for n paths over a connection, and a new one whenever the server ends it.
-// Every second request shows a cookie.
+// flood requests n paths over a connection, and over a new one whenever the server closes it.
+// Every second request has the cookie.
 func flood(t *testing.T, address, cookie string, counts map[int]int, n int, next func() string) {
 	var conn net.Conn
 	var r *bufio.Reader
 	for i := range n {
 		if conn == nil {
 			var err error
-			if conn, err = net.Dial("tcp", address); err != nil {
+			conn, err = net.Dial("tcp", address)
+			if err != nil {
 				t.Error(err)
 				return
 			}

@@ -64,9 +64,8 @@ func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (ro
 		}
 
 		// The budget over all routes counts the uses of a login. A token has its own.
-		route.Access.TokenBudgets = slices.DeleteFunc(slices.Clone(route.Access.SessionBudgets), func(b policy.Budget) bool {
-			return b.Name == allRoutes
-		})
+		ofLogin := func(b policy.Budget) bool { return b.Name == allRoutes }
+		route.Access.TokenBudgets = slices.DeleteFunc(slices.Clone(route.Access.SessionBudgets), ofLogin)
 	}
 
 	if r.Upstream != nil {

@@ -45,24 +45,23 @@ func basic(name, password string) string {
 
 const basicService = "basic-and-token"
 
-// short returns the token that a name and a password get.
-func short(t *testing.T, s *jetontest.Server, name, password string) string {
+// shortToken returns the token that a user gets.
+func shortToken(t *testing.T, s *jetontest.Server, name, password string) string {
 	t.Helper()
 	a := s.Ask("GET", basicService, "/token", "Authorization", basic(name, password))
 	var out map[string]string
-	if a.Status != 200 || json.Unmarshal(
-		[]byte(a.Body),
-		&out,
-	) != nil || len(out) != 1 || out["token"] == "" || a.Header.Get("Cache-Control") != "no-store" {
-		t.Fatalf("GET /token: %d %s", a.Status, a.Body)
+	err := json.Unmarshal([]byte(a.Body), &out)
+	if err != nil || a.Status != 200 || len(out) != 1 || out["token"] == "" ||
+		a.Header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("GET /token is %d %s, want 200 and a token that is not stored", a.Status, a.Body)
 	}
 
 	return out["token"]
 }
 
-func TestBasicAndToken(t *testing.T) {
+func TestShortToken(t *testing.T) {
 	s := basicAndToken(t)
-	tok := short(t, s, user, pass)
+	tok := shortToken(t, s, user, pass)
 	for _, tc := range []struct {
 		name, path, header string
 		status             int
@@ -91,10 +90,10 @@ func TestBasicAndToken(t *testing.T) {
 		{"nothing", "/protected-resource", "", 401},
 		{"an empty name", "/protected-resource", basic("", ""), 401},
 		{"not base64", "/protected-resource", "Basic %%%", 401},
-		{"a token where tokens are made, as the name", "/token", basic(tok, "blank"), 401},
-		{"a token where tokens are made, as the password", "/token", basic(user, tok), 401},
-		{"a token where tokens are made, as a bearer", "/token", "Bearer " + tok, 401},
-		{"nothing where tokens are made", "/token", "", 401},
+		{"a token at the token endpoint, as the name", "/token", basic(tok, "blank"), 401},
+		{"a token at the token endpoint, as the password", "/token", basic(user, tok), 401},
+		{"a token at the token endpoint, as a bearer", "/token", "Bearer " + tok, 401},
+		{"nothing at the token endpoint", "/token", "", 401},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var header []string
@@ -104,21 +103,21 @@ func TestBasicAndToken(t *testing.T) {
 
 			a := s.Ask("GET", basicService, tc.path, header...)
 			if a.Status != tc.status || tc.status == 200 && a.Body != "{\"data\": \"Hello, Lorenzo!\"}\n" {
-				t.Errorf("%d %s, want %d", a.Status, a.Body, tc.status)
+				t.Errorf("request is %d %s, want %d", a.Status, a.Body, tc.status)
 			}
 
 			got := strings.Join(a.Header["Www-Authenticate"], ", ")
 			if a.Status == 401 && !strings.HasPrefix(got, `Basic realm="basic-and-token"`) {
-				t.Errorf("the challenge is %q", got)
+				t.Errorf("the challenge is %q, want Basic first", got)
 			}
 		})
 	}
 }
 
-func TestAShortTokenLastsTenMinutes(t *testing.T) {
+func TestShortTokenExpires(t *testing.T) {
 	c := newTestClock(start.Add(300 * time.Millisecond))
 	s := basicAndToken(t, jetontest.Clock(c.now))
-	tok := short(t, s, user, pass)
+	tok := shortToken(t, s, user, pass)
 	for _, tc := range []struct {
 		name  string
 		after time.Duration
@@ -133,15 +132,15 @@ func TestAShortTokenLastsTenMinutes(t *testing.T) {
 			c.set(start.Add(tc.after))
 			a := s.Ask("GET", basicService, "/protected-resource", "Authorization", basic(tok, "blank"))
 			if a.Status != tc.want {
-				t.Errorf("%d %s, want %d", a.Status, a.Body, tc.want)
+				t.Errorf("request is %d %s, want %d", a.Status, a.Body, tc.want)
 			}
 		})
 	}
 }
 
-// TestWhatEndsAShortToken has each change tried on the very next request, by token and by
-// password, after both have been good.
-func TestWhatEndsAShortToken(t *testing.T) {
+// TestShortTokenEndsWithItsUser checks that the first request after a change is refused, with a
+// token and with a password, after both were accepted.
+func TestShortTokenEndsWithItsUser(t *testing.T) {
 	s := basicAndToken(t)
 	for _, tc := range []struct {
 		name, method, path string
@@ -156,15 +155,15 @@ func TestWhatEndsAShortToken(t *testing.T) {
 			name := strings.ReplaceAll(tc.name, " ", "-")
 			name = strings.Trim(strings.ReplaceAll(name, ",", ""), "-")
 			s.AddUser(name, right)
-			tok := short(t, s, name, right)
+			tok := shortToken(t, s, name, right)
 
 			ask := func(header string) int {
 				return s.Ask("GET", basicService, "/api/resource", "Authorization", header).Status
 			}
 
-			for range 2 { // the second is answered from memory
+			for range 2 { // the second is answered from the cache
 				if a, b := ask(basic(tok, "")), ask(basic(name, right)); a != 200 || b != 200 {
-					t.Fatalf("before: %d by token, %d by password", a, b)
+					t.Fatalf("requests before the change are %d by token, %d by password, want 200", a, b)
 				}
 			}
 
@@ -176,26 +175,27 @@ func TestWhatEndsAShortToken(t *testing.T) {
 
 			for range 2 {
 				if a, b := ask(basic(tok, "")), ask(basic(name, right)); a != 401 || b != wantPassword {
-					t.Errorf("after: %d by token, want 401; %d by password, want %d", a, b, wantPassword)
+					t.Errorf("requests after the change are %d by token, want 401; %d by password, want %d",
+						a, b, wantPassword)
 				}
 			}
 		})
 	}
 }
 
-func TestAShortTokenSurvivesARestart(t *testing.T) {
+func TestShortTokenSurvivesARestart(t *testing.T) {
 	dir := t.TempDir()
 	s := basicAndToken(t, jetontest.DataDir(dir))
 	s.AddUser("diane", right)
-	tok, ended := short(t, s, user, pass), short(t, s, "diane", right)
+	tok, revoked := shortToken(t, s, user, pass), shortToken(t, s, "diane", right)
 	s.MustControl("PUT", "/api/v1/users/diane/password", api.NewPassword{Password: "another password"}, nil)
 
 	s.Stop()
 	s = basicAndToken(t, jetontest.DataDir(dir))
-	for tok, want := range map[string]int{tok: 200, ended: 401} {
+	for tok, want := range map[string]int{tok: 200, revoked: 401} {
 		a := s.Ask("GET", basicService, "/protected-resource", "Authorization", basic(tok, "blank"))
 		if a.Status != want {
-			t.Errorf("%d %s, want %d", a.Status, a.Body, want)
+			t.Errorf("request is %d %s, want %d", a.Status, a.Body, want)
 		}
 	}
 }

@@ -122,7 +122,7 @@ func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
 	}
 }
 
-// identify tells the upstream who the caller is.
+// identify sets the headers with the identity of the caller.
 func identify(h http.Header, w *web.Reply) {
 	who := gate.From(w).Principal()
 

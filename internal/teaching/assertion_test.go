@@ -72,7 +72,12 @@ func startFutureTokens(t *testing.T) futureTokens {
 		jetontest.Log(l, slog.LevelInfo),
 	)
 
-	return futureTokens{Server: s, key: key, clock: c, log: l}
+	return futureTokens{
+		Server: s,
+		key:    key,
+		clock:  c,
+		log:    l,
+	}
 }
 
 func publicPEM(t *testing.T, key *rsa.PrivateKey) []byte {

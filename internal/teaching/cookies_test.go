@@ -42,6 +42,7 @@ func checkNamedCookies(t *testing.T, s *jetontest.Server, service string) {
 	if out.Status != 200 || len(out.Header["Set-Cookie"]) != 3 {
 		t.Errorf("logout is %d and clears %d cookies, want 200 and 3", out.Status, len(out.Header["Set-Cookie"]))
 	}
+
 	if a := s.Ask("GET", service, "/get-info", "Cookie", in.Cookies()); a.Status != 403 {
 		t.Errorf("GET /get-info after the logout is %d, want 403", a.Status)
 	}

@@ -22,16 +22,28 @@ func TestSource(t *testing.T) {
 		header  []string
 		want    string
 	}{
-		{"nobody is trusted by default", nil, "127.0.0.1:1", []string{"1.1.1.1"}, "127.0.0.1"},
-		{"a stranger is not believed", trusted, "203.0.113.1:1", []string{"1.1.1.1"}, "203.0.113.1"},
-		{"a proxy is", trusted, "10.1.1.1:1", []string{"1.1.1.1"}, "1.1.1.1"},
-		{"a proxy that says nothing", trusted, "10.1.1.1:1", nil, "10.1.1.1"},
-		{"a proxy that says an empty text", trusted, "10.1.1.1:1", []string{""}, "10.1.1.1"},
-		{"the nearest stranger counts", trusted, "10.1.1.1:1", []string{"9.9.9.9, 1.1.1.1, 10.2.2.2"}, "1.1.1.1"},
-		{"lines are one list", trusted, "10.1.1.1:1", []string{"9.9.9.9", "1.1.1.1", "10.2.2.2"}, "1.1.1.1"},
+		{"no proxy is trusted by default", nil, "127.0.0.1:1", []string{"1.1.1.1"}, "127.0.0.1"},
+		{"an untrusted peer", trusted, "203.0.113.1:1", []string{"1.1.1.1"}, "203.0.113.1"},
+		{"a trusted proxy", trusted, "10.1.1.1:1", []string{"1.1.1.1"}, "1.1.1.1"},
+		{"a proxy without the header", trusted, "10.1.1.1:1", nil, "10.1.1.1"},
+		{"a proxy with an empty header", trusted, "10.1.1.1:1", []string{""}, "10.1.1.1"},
+		{
+			"the nearest untrusted address counts",
+			trusted,
+			"10.1.1.1:1",
+			[]string{"9.9.9.9, 1.1.1.1, 10.2.2.2"},
+			"1.1.1.1",
+		},
+		{"several lines are one list", trusted, "10.1.1.1:1", []string{"9.9.9.9", "1.1.1.1", "10.2.2.2"}, "1.1.1.1"},
 		{"proxies all the way", trusted, "10.1.1.1:1", []string{"10.3.3.3, 10.2.2.2"}, "10.3.3.3"},
-		{"nonsense ends the chain", trusted, "10.1.1.1:1", []string{"1.1.1.1, unknown, 10.2.2.2"}, "10.2.2.2"},
-		{"a port is nonsense", trusted, "10.1.1.1:1", []string{"1.1.1.1:80"}, "10.1.1.1"},
+		{
+			"an invalid address ends the chain",
+			trusted,
+			"10.1.1.1:1",
+			[]string{"1.1.1.1, unknown, 10.2.2.2"},
+			"10.2.2.2",
+		},
+		{"an address with a port is invalid", trusted, "10.1.1.1:1", []string{"1.1.1.1:80"}, "10.1.1.1"},
 		{"IPv4 in IPv6", trusted, "[::ffff:10.1.1.1]:1", []string{"::ffff:1.1.1.1"}, "1.1.1.1"},
 		{"IPv6", trusted, "[2001:db8:1::5]:1", []string{"2001:db8:2::1"}, "2001:db8:2::1"},
 		{"a zone", trusted, "10.1.1.1:1", []string{"fe80::1%eth0"}, "fe80::1"},
@@ -47,7 +59,7 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// FuzzXFF checks that what a client puts in front of a list changes nothing.
+// FuzzXFF checks that a client cannot change its address by putting others in front.
 func FuzzXFF(f *testing.F) {
 	for _, seed := range []string{
 		"",
@@ -70,17 +82,17 @@ func FuzzXFF(f *testing.F) {
 			return p.Source(&http.Request{RemoteAddr: peer, Header: http.Header{"X-Forwarded-For": lines}})
 		}
 		if got := source(trusted, "198.51.100.7:1", claimed); got != real {
-			t.Errorf("a stranger who claims %q is %v", claimed, got)
+			t.Errorf("source of an untrusted peer that sends %q is %v, want %v", claimed, got, real)
 		}
 		if got := source(trusted, "10.0.0.1:1", claimed, real.String()); got != real {
-			t.Errorf("a stranger behind a proxy who claims %q is %v", claimed, got)
+			t.Errorf("source of a client behind a proxy that sends %q is %v, want %v", claimed, got, real)
 		}
 
 		if got := source(trusted, "10.0.0.1:1", claimed+", "+real.String()+", 10.0.0.2"); got != real {
-			t.Errorf("a stranger behind two proxies who claims %q is %v", claimed, got)
+			t.Errorf("source of a client behind two proxies that sends %q is %v, want %v", claimed, got, real)
 		}
 		if got := source(trusted, "10.0.0.1:1", claimed); !got.IsValid() || got.Zone() != "" || got.Is4In6() {
-			t.Errorf("a proxy that says %q yields %v", claimed, got)
+			t.Errorf("source of a proxy that sends %q is %v, want a plain address", claimed, got)
 		}
 	})
 }

@@ -76,6 +76,7 @@ func TestParseBasic(t *testing.T) {
 					tc.ok,
 				)
 			}
+
 			if err != nil && !errors.Is(err, jeton.ErrBadCredential) {
 				t.Errorf("ParseBasic: %v, want %v", err, jeton.ErrBadCredential)
 			}

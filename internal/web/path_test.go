@@ -80,7 +80,7 @@ func TestCheckPath(t *testing.T) {
 	}
 }
 
-// FuzzCheckPath checks that what is let through means one thing to every reader.
+// FuzzCheckPath checks that an accepted path is the same path to every reader.
 func FuzzCheckPath(f *testing.F) {
 	for _, seed := range []string{
 		"/",
@@ -107,7 +107,7 @@ func FuzzCheckPath(f *testing.F) {
 
 		p := u.Path
 		if again, err := url.PathUnescape(p); err != nil || again != p {
-			t.Errorf("%q: the path %q decodes once more, to %q", target, p, again)
+			t.Errorf("%q: path %q decodes again, to %q", target, p, again)
 		}
 
 		clean := path.Clean(p)
@@ -115,20 +115,20 @@ func FuzzCheckPath(f *testing.F) {
 			clean += "/"
 		}
 		if clean != p {
-			t.Errorf("%q: the path %q is cleaned to %q", target, p, clean)
+			t.Errorf("%q: path.Clean(%q) = %q, want no change", target, p, clean)
 		}
 
 		if !utf8.ValidString(p) || strings.ContainsAny(p, "\\\x00\r\n\x7f") || !strings.HasPrefix(p, "/") {
-			t.Errorf("%q: the path is %q", target, p)
+			t.Errorf("%q: path %q has characters that are refused", target, p)
 		}
 		if back, err := url.ParseRequestURI(u.EscapedPath()); err != nil || back.Path != p {
-			t.Errorf("%q: the path %q does not come back from %q", target, p, u.EscapedPath())
+			t.Errorf("%q: path %q does not parse back from %q", target, p, u.EscapedPath())
 		}
 
 		for s := range strings.SplitSeq(p, "/") {
 			name, _, _ := strings.Cut(s, ";")
 			if name == "." || name == ".." {
-				t.Errorf("%q: segment %q is dots to who drops parameters", target, s)
+				t.Errorf("%q: segment %q is a dot segment without its parameters", target, s)
 			}
 		}
 	})
