@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/policy"
@@ -193,4 +194,33 @@ func caller(w *web.Reply) (*proved, error) {
 		return nil, jeton.ErrNoCredential
 	}
 	return p, nil
+}
+
+// called returns who asks and what, once.
+func called(w *web.Reply) (*proved, url.Values, error) {
+	c, err := caller(w)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	form := c.form
+	c.form = nil // it holds secrets
+
+	return c, form, nil
+}
+
+func (d *Door) event(w *web.Reply, action string, c *proved, err error) jeton.Event {
+	e := jeton.Event{
+		Time:    w.Start,
+		Request: w.ID,
+		Actor:   gate.Actor(c.Principal()),
+		Action:  action,
+		Service: Name,
+		Outcome: audit.OK,
+		Source:  web.AddressText(w.Source),
+	}
+	if err != nil {
+		e.Outcome, e.Reason = jeton.Code(err), err.Error()
+	}
+	return e
 }

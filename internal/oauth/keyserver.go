@@ -1,0 +1,123 @@
+package oauth
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// jwks answers GET /.well-known/jwks.json: the public keys that our tokens are signed with.
+func (d *Door) jwks(w *web.Reply, r *http.Request) error {
+	// Without the store they get what is known: whoever checks with these keys keeps a copy of
+	// them for longer than that.
+	_ = d.ring.Fresh(r.Context())
+	body, etag := d.ring.JWKS()
+	return d.publish(w, r, "application/jwk-set+json", body, etag)
+}
+
+// clientJWKS answers with the public keys that a client proves itself with now.
+func (d *Door) clientJWKS(w *web.Reply, r *http.Request) error {
+	list, err := d.keysOf(r, r.PathValue("client"), w.Start)
+	if err != nil {
+		return err
+	}
+	return d.publish(w, r, "application/jwk-set+json", jose.MarshalSet(list), "")
+}
+
+// getKey answers GET on the keyserver's path, ?identity=NAME: the newest public key of that
+// client, PEM.
+func (d *Door) getKey(w *web.Reply, r *http.Request) error {
+	names := r.URL.Query()["identity"]
+	if len(names) != 1 || names[0] == "" {
+		return jeton.WithDetail(jeton.ErrInvalid, "name one identity: ?identity=NAME")
+	}
+
+	list, err := d.keysOf(r, names[0], w.Start)
+	if err != nil {
+		return err
+	}
+
+	return d.publish(w, r, "application/x-pem-file", list[0].PEM(), "")
+}
+
+// keysOf returns the keys that a client proves itself with now, the newest first.
+func (d *Door) keysOf(r *http.Request, name string, now time.Time) ([]jose.Key, error) {
+	// An unknown client is answered as one without keys.
+	c, err := d.clients.FindForLogin(r.Context(), name)
+	if err != nil {
+		return nil, err
+	}
+
+	list, err := d.clients.Keys(r.Context(), c, "", now)
+	if errors.Is(err, jeton.ErrBadCredential) {
+		return nil, jeton.ErrNotFound // there is no such client, or none of its keys is good
+	}
+	if err != nil {
+		return nil, err
+	}
+
+	return newest(c, list), nil
+}
+
+// publish answers with a document that anybody may keep a copy of for a while.
+func (d *Door) publish(w *web.Reply, r *http.Request, kind string, body []byte, etag string) error {
+	if etag == "" {
+		sum := sha256.Sum256(body)
+		etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	}
+
+	h := w.Header()
+	h.Set("Content-Type", kind)
+	h.Set("Cache-Control", d.maxAge)
+	h.Set("ETag", etag)
+	h.Set("X-Content-Type-Options", "nosniff")
+
+	if r.Header.Get("If-None-Match") == etag {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method == http.MethodHead {
+		return nil
+	}
+
+	_, _ = w.Write(body)
+
+	return nil
+}
+
+func refusePlain(w *web.Reply, _ *http.Request, err error) {
+	p := web.Mark(w, err)
+	text := p.Title
+	if p.Detail != "" {
+		text = p.Detail
+	}
+
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(p.Status)
+	_, _ = w.Write([]byte(text + "\n"))
+}
+
+// newest puts the keys that a client added last first.
+func newest(c client.Client, list []jose.Key) []jose.Key {
+	at := map[string]time.Time{}
+	for _, k := range c.Keys {
+		at[k.ID] = k.Created
+	}
+
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b jose.Key) int { return at[b.ID].Compare(at[a.ID]) })
+
+	return list
+}

@@ -1,0 +1,58 @@
+package oauth
+
+import (
+	"net/http"
+
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// metadata is the document of RFC 8414, section 2.
+type metadata struct {
+	Issuer             string   `json:"issuer"`
+	Token              string   `json:"token_endpoint"`
+	JWKS               string   `json:"jwks_uri"`
+	ResponseTypes      []string `json:"response_types_supported"`
+	GrantTypes         []string `json:"grant_types_supported"`
+	AuthMethods        []string `json:"token_endpoint_auth_methods_supported"`
+	AuthAlgs           []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	Introspection      string   `json:"introspection_endpoint"`
+	IntrospectionAuth  []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAlgs  []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	Revocation         string   `json:"revocation_endpoint"`
+	RevocationAuth     []string `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAuthAlgs []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	Keys               string   `json:"jeton_keys_endpoint"`        // ours: where a client registers another key
+	Void               string   `json:"jeton_revocations_endpoint"` // ours: what has been revoked, for whoever checks tokens by itself
+}
+
+func (d *Door) describe() metadata {
+	methods := []string{"private_key_jwt", "client_secret_basic", "client_secret_post"}
+	var algs []string
+	for _, a := range jose.Algs() {
+		algs = append(algs, string(a))
+	}
+
+	at := func(path string) string { return d.conf.URL + path }
+	return metadata{
+		Issuer:             d.conf.URL,
+		Token:              at(pathToken),
+		JWKS:               at(pathJWKS),
+		ResponseTypes:      []string{},
+		GrantTypes:         []string{grantClient, grantAssertion},
+		AuthMethods:        methods,
+		AuthAlgs:           algs,
+		Introspection:      at(pathIntrospect),
+		IntrospectionAuth:  methods,
+		IntrospectionAlgs:  algs,
+		Revocation:         at(pathRevoke),
+		RevocationAuth:     methods,
+		RevocationAuthAlgs: algs,
+		Keys:               at(pathKeys),
+		Void:               at(pathVoid),
+	}
+}
+
+func (d *Door) discover(w *web.Reply, r *http.Request) error {
+	return d.publish(w, r, "application/json", d.metadata, "")
+}

@@ -1,0 +1,90 @@
+package oauth
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// grantRefused marks the refusal of what was shown as a grant, which is another code than
+// the refusal of a client (RFC 6749, section 5.2).
+type grantRefused struct{ err error }
+
+func (g *grantRefused) Error() string { return g.err.Error() }
+
+func (g *grantRefused) Unwrap() error { return g.err }
+
+var (
+	typeJSON = []string{"application/json"}
+	noStore  = []string{"no-store"}
+)
+
+// refuseToken phrases a refusal of the token endpoint.
+func (d *Door) refuseToken(w *web.Reply, r *http.Request, err error) {
+	var grant *grantRefused
+
+	bad := errors.Is(err, jeton.ErrBadCredential) || errors.Is(err, jeton.ErrNoCredential)
+	if bad && errors.As(err, &grant) {
+		refuse(w, err, http.StatusBadRequest, "invalid_grant")
+		return
+	}
+
+	d.refuse(w, r, err)
+}
+
+// codes maps outcomes to the codes of RFC 6749, section 5.2, and RFC 8707, section 2.
+var codes = []struct {
+	err    error
+	status int
+	code   string
+}{
+	{errGrant, http.StatusBadRequest, "unsupported_grant_type"},
+	{jeton.ErrNoCredential, http.StatusUnauthorized, "invalid_client"},
+	{jeton.ErrBadCredential, http.StatusUnauthorized, "invalid_client"},
+	{jeton.ErrForbidden, http.StatusBadRequest, "invalid_target"},
+	{jeton.ErrScope, http.StatusBadRequest, "invalid_scope"},
+	{jeton.ErrTooLarge, http.StatusRequestEntityTooLarge, "invalid_request"},
+	{jeton.ErrConflict, http.StatusConflict, "invalid_request"},
+	{jeton.ErrDeclared, http.StatusConflict, "invalid_request"},
+	{jeton.ErrInvalid, http.StatusBadRequest, "invalid_request"},
+	{jeton.ErrBusy, http.StatusServiceUnavailable, "temporarily_unavailable"},
+	{jeton.ErrUnavailable, http.StatusServiceUnavailable, "temporarily_unavailable"},
+}
+
+// refuse phrases a refusal as RFC 6749 does: a code, and a text only where the request
+// itself could not be read.
+func (d *Door) refuse(w *web.Reply, r *http.Request, err error) {
+	for _, c := range codes {
+		if !errors.Is(err, c.err) {
+			continue
+		}
+		if c.status == http.StatusUnauthorized && r.Header.Get("Authorization") != "" {
+			w.Header().Set("WWW-Authenticate", web.BasicChallenge(Name))
+		}
+
+		refuse(w, err, c.status, c.code)
+		return
+	}
+
+	refuse(w, err, http.StatusInternalServerError, "server_error")
+}
+
+func refuse(w *web.Reply, err error, status int, code string) {
+	web.Mark(w, err)
+	out := struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description,omitempty"`
+	}{code, jeton.Detail(err)}
+
+	b, merr := json.Marshal(out)
+	if merr != nil {
+		b = []byte(`{"error":"server_error"}`)
+	}
+
+	w.Header()["Content-Type"] = typeJSON
+	w.WriteHeader(status)
+	_, _ = w.Write(append(b, '\n'))
+}
