@@ -10,11 +10,11 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// addKey answers POST /oauth2/keys: a client registers another public key of its own. It
-// has proved itself with an older key, and shows that it holds the new one by a JWT that
-// the new one has signed.
-func (d *Door) addKey(w *web.Reply, r *http.Request) error {
-	c, form, err := called(w)
+// addKey answers POST /oauth2/keys: a client registers another public key of its own. It has
+// authenticated with an older key, and proves that it holds the new one by a JWT that the
+// new one has signed.
+func (s *Server) addKey(w *web.Reply, r *http.Request) error {
+	c, form, err := caller(w)
 	if err != nil {
 		return err
 	}
@@ -34,9 +34,9 @@ func (d *Door) addKey(w *web.Reply, r *http.Request) error {
 		ClientID:  c.client.Name,
 		Assertion: form.Get("proof"),
 		Purpose:   signin.Possession,
-		Issuer:    d.conf.URL,
+		Issuer:    s.conf.URL,
 	}
-	if err := d.logins.AddKey(r.Context(), c.client, k, proof, d.event(w, audit.ClientKeyAdd, c, nil)); err != nil {
+	if err := s.logins.AddKey(r.Context(), c.client, k, proof, s.event(w, audit.ClientKeyAdd, c, nil)); err != nil {
 		return err
 	}
 

@@ -17,17 +17,17 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// maxForm bounds the body of a request here, in bytes.
+// maxForm is the maximum size of a request body, in bytes.
 const maxForm = 64 << 10
 
-// assertionJWT is what the one type of client assertion is called (RFC 7523, section 2.2).
+// assertionJWT is the only type of client assertion (RFC 7523, section 2.2).
 const assertionJWT = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// several are the parameters that may be there more than once (RFC 8707, section 2).
-var several = []string{"resource", "audience"}
+// repeatable are the parameters that may be repeated (RFC 8707, section 2).
+var repeatable = []string{"resource", "audience"}
 
-// parse reads a form. A parameter without a value counts as absent, and one that is there
-// twice is refused (RFC 6749, section 3.2).
+// parse reads a form. A parameter without a value counts as absent, and a repeated one is
+// refused (RFC 6749, section 3.2).
 func parse(h http.Header, body []byte) (url.Values, error) {
 	if !web.IsForm(h) {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "send application/x-www-form-urlencoded")
@@ -40,7 +40,7 @@ func parse(h http.Header, body []byte) (url.Values, error) {
 
 	for name, values := range form {
 		values = slices.DeleteFunc(values, func(v string) bool { return v == "" })
-		if len(values) > 1 && !slices.Contains(several, name) {
+		if len(values) > 1 && !slices.Contains(repeatable, name) {
 			return nil, jeton.WithDetail(jeton.ErrInvalid, "a parameter is there twice")
 		}
 
@@ -53,11 +53,10 @@ func parse(h http.Header, body []byte) (url.Values, error) {
 	return form, nil
 }
 
-// proof reads how a client proves itself: by exactly one of an assertion, the header
-// Authorization and a secret in the form (RFC 6749, section 2.3). The zero Proof says that
-// it does not.
-func (d *Door) proof(h http.Header, form url.Values) (signin.ClientCredential, error) {
-	p := signin.ClientCredential{ClientID: form.Get("client_id"), Issuer: d.conf.URL, Purpose: signin.Authentication}
+// credential reads the credential of a client: exactly one of an assertion, the header
+// Authorization and a secret in the form (RFC 6749, section 2.3). It may have none.
+func (s *Server) credential(h http.Header, form url.Values) (signin.ClientCredential, error) {
+	p := signin.ClientCredential{ClientID: form.Get("client_id"), Issuer: s.conf.URL, Purpose: signin.Authentication}
 	ways := 0
 
 	if form.Has("client_assertion") || form.Has("client_assertion_type") {
@@ -71,14 +70,15 @@ func (d *Door) proof(h http.Header, form url.Values) (signin.ClientCredential, e
 		}
 	}
 
-	if text := form.Get("client_secret"); text != "" {
+	text := form.Get("client_secret")
+	if text != "" {
 		ways++
 		p.Secret = jeton.NewSecret(text)
 	}
 
 	if len(h["Authorization"]) > 0 {
 		ways++
-		id, text, ok := basic(h)
+		id, password, ok := basic(h)
 		if !ok {
 			return p, fmt.Errorf(
 				"%w: the header Authorization is not Basic with a client_id and a secret",
@@ -93,7 +93,7 @@ func (d *Door) proof(h http.Header, form url.Values) (signin.ClientCredential, e
 			)
 		}
 
-		p.ClientID, p.Secret = id, jeton.NewSecret(text)
+		p.ClientID, p.Secret = id, jeton.NewSecret(password)
 	}
 
 	if ways > 1 {
@@ -103,8 +103,8 @@ func (d *Door) proof(h http.Header, form url.Values) (signin.ClientCredential, e
 	return p, nil
 }
 
-// basic reads a client's name and secret from the header Authorization. Both are
-// form-encoded first (RFC 6749, section 2.3.1).
+// basic reads the name and secret of a client from the header Authorization. Both are
+// form-encoded (RFC 6749, section 2.3.1).
 func basic(h http.Header) (id, secret string, ok bool) {
 	credentials, found, err := web.Authorization(h, "Basic")
 	if err != nil || !found {
@@ -126,8 +126,8 @@ func basic(h http.Header) (id, secret string, ok bool) {
 	return id, secret, err == nil && id != "" && secret != ""
 }
 
-// reader is how the gate hears which client asks.
-type reader struct{ door *Door }
+// reader authenticates clients for the gate.
+type reader struct{ server *Server }
 
 // Kinds implements gate.Reader.
 func (reader) Kinds() policy.Kinds { return policy.ByClient }
@@ -144,7 +144,7 @@ func (c reader) Read(ctx context.Context, q *gate.Request) (gate.Credential, err
 		return nil, err
 	}
 
-	p, err := c.door.proof(q.Header, form)
+	p, err := c.server.credential(q.Header, form)
 	switch {
 	case err != nil:
 		return nil, err
@@ -152,12 +152,12 @@ func (c reader) Read(ctx context.Context, q *gate.Request) (gate.Credential, err
 		return nil, gate.ErrNotMine
 	}
 
-	found, err := c.door.logins.Client(ctx, p)
+	found, err := c.server.logins.Client(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 
-	return &proved{
+	return &authenticated{
 		client: found,
 		byKey:  p.Assertion != "",
 		at:     q.Now,
@@ -165,42 +165,33 @@ func (c reader) Read(ctx context.Context, q *gate.Request) (gate.Credential, err
 	}, nil
 }
 
-// authenticated is a client that has proved itself, for this one request.
-type proved struct {
+// authenticated is a client that has authenticated, for this one request.
+type authenticated struct {
 	gate.PerRequest
 	client client.Client
 	byKey  bool
 	at     time.Time
-	form   url.Values // what it asks; the handler takes it, for the proof is remembered for a while
+	form   url.Values // the request; the handler takes it, as the gate keeps the credential for a while
 }
 
 // Principal implements gate.Credential.
-func (p *proved) Principal() jeton.Principal {
+func (p *authenticated) Principal() jeton.Principal {
 	return jeton.Principal{Kind: jeton.KindClient, Name: p.client.Name, Since: p.at}
 }
 
 // Describe implements gate.Credential.
-func (p *proved) Describe() (which, window string) {
+func (p *authenticated) Describe() (which, window string) {
 	if p.byKey {
 		return "client " + p.client.Name + ", by an assertion", "good for this request"
 	}
 	return "client " + p.client.Name + ", by its secret", "good for this request"
 }
 
-// caller returns the client that a request was let through as.
-func caller(w *web.Reply) (*proved, error) {
-	p, ok := gate.From(w).Credential().(*proved)
+// caller returns the client that sent a request, and its form.
+func caller(w *web.Reply) (*authenticated, url.Values, error) {
+	c, ok := gate.From(w).Credential().(*authenticated)
 	if !ok {
-		return nil, jeton.ErrNoCredential
-	}
-	return p, nil
-}
-
-// called returns who asks and what, once.
-func called(w *web.Reply) (*proved, url.Values, error) {
-	c, err := caller(w)
-	if err != nil {
-		return nil, nil, err
+		return nil, nil, jeton.ErrNoCredential
 	}
 
 	form := c.form
@@ -209,7 +200,7 @@ func called(w *web.Reply) (*proved, url.Values, error) {
 	return c, form, nil
 }
 
-func (d *Door) event(w *web.Reply, action string, c *proved, err error) jeton.Event {
+func (s *Server) event(w *web.Reply, action string, c *authenticated, err error) jeton.Event {
 	e := jeton.Event{
 		Time:    w.Start,
 		Request: w.ID,
@@ -222,5 +213,6 @@ func (d *Door) event(w *web.Reply, action string, c *proved, err error) jeton.Ev
 	if err != nil {
 		e.Outcome, e.Reason = jeton.Code(err), err.Error()
 	}
+
 	return e
 }

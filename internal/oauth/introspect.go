@@ -13,10 +13,10 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// introspect answers POST /oauth2/introspect (RFC 7662): is this token good now for a
-// service of the caller's. Looking costs no use; consume=true takes one.
-func (d *Door) introspect(w *web.Reply, r *http.Request) error {
-	c, form, err := called(w)
+// introspect answers POST /oauth2/introspect (RFC 7662): whether a token is valid now for a
+// service of the caller. It takes no use of the token; consume=true takes one.
+func (s *Server) introspect(w *web.Reply, r *http.Request) error {
+	c, form, err := caller(w)
 	if err != nil {
 		return err
 	}
@@ -26,18 +26,18 @@ func (d *Door) introspect(w *web.Reply, r *http.Request) error {
 		return jeton.WithDetail(jeton.ErrInvalid, "token is missing")
 	}
 
-	may := func(l *token.Live) bool { return d.mayLookUp(c, l, asked(form)) }
-	seen, err := d.tokens.Inspect(r.Context(), text, may, form.Get("consume") == "true", w.Start)
+	allowed := func(l *token.Live) bool { return s.mayIntrospect(c, l, audience(form)) }
+	seen, err := s.tokens.Inspect(r.Context(), text, allowed, form.Get("consume") == "true", w.Start)
 	outcome := jeton.Outcome(err)
 	switch {
 	case err == nil:
-		return web.JSON(w, http.StatusOK, d.active(seen))
+		return web.JSON(w, http.StatusOK, s.active(seen))
 	case outcome == nil || errors.Is(err, jeton.ErrUnavailable) || errors.Is(err, jeton.ErrBusy):
 		return err
 	}
 
-	// One answer for all that is not good: which of them it is would help who scans.
-	d.audit.Record(d.event(w, audit.TokenInspect, c, err))
+	// One response for every token that is not valid: the reason would help a scanner.
+	s.audit.Record(s.event(w, audit.TokenInspect, c, err))
 	h := w.Header()
 	h["Content-Type"], h["Cache-Control"] = typeJSON, noStore
 	_, _ = w.Write([]byte("{\"active\":false}\n"))
@@ -45,14 +45,15 @@ func (d *Door) introspect(w *web.Reply, r *http.Request) error {
 	return nil
 }
 
-// mayLookUp reports whether a token is for a service whose tokens the caller may look up,
-// and where its owner may log in; one of those that are asked about, where some are.
-func (d *Door) mayLookUp(c *proved, l *token.Live, about []string) bool {
-	return slices.ContainsFunc(d.targets, func(t signin.Target) bool {
+// mayIntrospect reports whether a token is for a service whose tokens the caller may
+// introspect and where its owner may log in. When the request names services, it must be
+// one of them.
+func (s *Server) mayIntrospect(c *authenticated, l *token.Live, named []string) bool {
+	return slices.ContainsFunc(s.targets, func(t signin.Target) bool {
 		switch {
 		case !slices.Contains(c.client.Introspects, t.Service) || !slices.Contains(l.Audience, t.Terms.Audience):
 			return false
-		case len(about) > 0 && !slices.Contains(about, t.Service) && !slices.Contains(about, t.Terms.Audience):
+		case len(named) > 0 && !slices.Contains(named, t.Service) && !slices.Contains(named, t.Terms.Audience):
 			return false
 		}
 
@@ -60,12 +61,12 @@ func (d *Door) mayLookUp(c *proved, l *token.Live, about []string) bool {
 	})
 }
 
-// active is what is told of a token that is good (RFC 7662, section 2.2).
+// active is the response for a valid token (RFC 7662, section 2.2).
 type active struct {
 	Active    bool     `json:"active"`
 	Issuer    string   `json:"iss"`
 	Subject   string   `json:"sub"`
-	ClientID  string   `json:"client_id,omitempty"` // of a client's token alone
+	ClientID  string   `json:"client_id,omitempty"` // only of a client's token
 	Audience  []string `json:"aud"`
 	Scope     string   `json:"scope,omitempty"`
 	TokenType string   `json:"token_type"`
@@ -77,24 +78,24 @@ type active struct {
 	Left      *int64   `json:"uses_remaining,omitempty"`
 }
 
-func (d *Door) active(s token.Seen) active {
+func (s *Server) active(seen token.Seen) active {
 	out := active{
 		Active:    true,
-		Issuer:    d.conf.URL,
-		Subject:   s.Owner.Name,
-		Audience:  s.Audience,
-		Scope:     strings.Join(s.Scopes, " "),
+		Issuer:    s.conf.URL,
+		Subject:   seen.Owner.Name,
+		Audience:  seen.Audience,
+		Scope:     strings.Join(seen.Scopes, " "),
 		TokenType: "Bearer",
-		Issued:    s.Created.Unix(),
-		NotBefore: s.Window.Opens.Unix(),
-		Expires:   s.Window.Closes.Unix(),
-		ID:        s.Accessor,
+		Issued:    seen.Created.Unix(),
+		NotBefore: seen.Window.Opens.Unix(),
+		Expires:   seen.Window.Closes.Unix(),
+		ID:        seen.Accessor,
 	}
-	if s.Owner.Kind == jeton.KindClient {
-		out.ClientID = s.Owner.Name
+	if seen.Owner.Kind == jeton.KindClient {
+		out.ClientID = seen.Owner.Name
 	}
-	if s.Counted {
-		out.MaxUses, out.Left = s.MaxUses, &s.Left
+	if seen.Counted {
+		out.MaxUses, out.Left = seen.MaxUses, &seen.Left
 	}
 
 	return out

@@ -16,50 +16,50 @@ import (
 )
 
 // jwks answers GET /.well-known/jwks.json: the public keys that our tokens are signed with.
-func (d *Door) jwks(w *web.Reply, r *http.Request) error {
-	// Without the store they get what is known: whoever checks with these keys keeps a copy of
-	// them for longer than that.
-	_ = d.ring.Fresh(r.Context())
-	body, etag := d.ring.JWKS()
-	return d.publish(w, r, "application/jwk-set+json", body, etag)
+func (s *Server) jwks(w *web.Reply, r *http.Request) error {
+	// Without the store, the cached keys do: verifiers cache them for longer.
+	_ = s.ring.Fresh(r.Context())
+	body, etag := s.ring.JWKS()
+	return s.publish(w, r, "application/jwk-set+json", body, etag)
 }
 
-// clientJWKS answers with the public keys that a client proves itself with now.
-func (d *Door) clientJWKS(w *web.Reply, r *http.Request) error {
-	list, err := d.keysOf(r, r.PathValue("client"), w.Start)
+// clientJWKS answers GET /oauth2/clients/{client}/jwks.json: the public keys that the client
+// authenticates with now.
+func (s *Server) clientJWKS(w *web.Reply, r *http.Request) error {
+	list, err := s.keysOf(r, r.PathValue("client"), w.Start)
 	if err != nil {
 		return err
 	}
-	return d.publish(w, r, "application/jwk-set+json", jose.MarshalSet(list), "")
+	return s.publish(w, r, "application/jwk-set+json", jose.MarshalSet(list), "")
 }
 
 // getKey answers GET on the keyserver's path, ?identity=NAME: the newest public key of that
 // client, PEM.
-func (d *Door) getKey(w *web.Reply, r *http.Request) error {
+func (s *Server) getKey(w *web.Reply, r *http.Request) error {
 	names := r.URL.Query()["identity"]
 	if len(names) != 1 || names[0] == "" {
 		return jeton.WithDetail(jeton.ErrInvalid, "name one identity: ?identity=NAME")
 	}
 
-	list, err := d.keysOf(r, names[0], w.Start)
+	list, err := s.keysOf(r, names[0], w.Start)
 	if err != nil {
 		return err
 	}
 
-	return d.publish(w, r, "application/x-pem-file", list[0].PEM(), "")
+	return s.publish(w, r, "application/x-pem-file", list[0].PEM(), "")
 }
 
-// keysOf returns the keys that a client proves itself with now, the newest first.
-func (d *Door) keysOf(r *http.Request, name string, now time.Time) ([]jose.Key, error) {
+// keysOf returns the keys that a client authenticates with now, the newest first.
+func (s *Server) keysOf(r *http.Request, name string, now time.Time) ([]jose.Key, error) {
 	// An unknown client is answered as one without keys.
-	c, err := d.clients.FindForLogin(r.Context(), name)
+	c, err := s.clients.FindForLogin(r.Context(), name)
 	if err != nil {
 		return nil, err
 	}
 
-	list, err := d.clients.Keys(r.Context(), c, "", now)
+	list, err := s.clients.Keys(r.Context(), c, "", now)
 	if errors.Is(err, jeton.ErrBadCredential) {
-		return nil, jeton.ErrNotFound // there is no such client, or none of its keys is good
+		return nil, jeton.ErrNotFound // an unknown client, or one without a valid key
 	}
 	if err != nil {
 		return nil, err
@@ -68,8 +68,8 @@ func (d *Door) keysOf(r *http.Request, name string, now time.Time) ([]jose.Key, 
 	return newest(c, list), nil
 }
 
-// publish answers with a document that anybody may keep a copy of for a while.
-func (d *Door) publish(w *web.Reply, r *http.Request, kind string, body []byte, etag string) error {
+// publish writes a public document that may be cached.
+func (s *Server) publish(w *web.Reply, r *http.Request, kind string, body []byte, etag string) error {
 	if etag == "" {
 		sum := sha256.Sum256(body)
 		etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
@@ -77,7 +77,7 @@ func (d *Door) publish(w *web.Reply, r *http.Request, kind string, body []byte, 
 
 	h := w.Header()
 	h.Set("Content-Type", kind)
-	h.Set("Cache-Control", d.maxAge)
+	h.Set("Cache-Control", s.maxAge)
 	h.Set("ETag", etag)
 	h.Set("X-Content-Type-Options", "nosniff")
 
@@ -96,6 +96,7 @@ func (d *Door) publish(w *web.Reply, r *http.Request, kind string, body []byte, 
 	return nil
 }
 
+// refusePlain writes a refusal as text, which teaching clients expect.
 func refusePlain(w *web.Reply, _ *http.Request, err error) {
 	p := web.Mark(w, err)
 	text := p.Title
@@ -109,7 +110,7 @@ func refusePlain(w *web.Reply, _ *http.Request, err error) {
 	_, _ = w.Write([]byte(text + "\n"))
 }
 
-// newest puts the keys that a client added last first.
+// newest sorts keys by the time when the client added them, the last first.
 func newest(c client.Client, list []jose.Key) []jose.Key {
 	at := map[string]time.Time{}
 	for _, k := range c.Keys {

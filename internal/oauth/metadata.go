@@ -22,20 +22,23 @@ type metadata struct {
 	Revocation         string   `json:"revocation_endpoint"`
 	RevocationAuth     []string `json:"revocation_endpoint_auth_methods_supported"`
 	RevocationAuthAlgs []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
-	Keys               string   `json:"jeton_keys_endpoint"`        // ours: where a client registers another key
-	Void               string   `json:"jeton_revocations_endpoint"` // ours: what has been revoked, for whoever checks tokens by itself
+
+	// Ours: where a client registers another key.
+	Keys string `json:"jeton_keys_endpoint"`
+	// Ours: revocations, for services that check tokens themselves.
+	Revocations string `json:"jeton_revocations_endpoint"`
 }
 
-func (d *Door) describe() metadata {
+func (s *Server) describe() metadata {
 	methods := []string{"private_key_jwt", "client_secret_basic", "client_secret_post"}
 	var algs []string
 	for _, a := range jose.Algs() {
 		algs = append(algs, string(a))
 	}
 
-	at := func(path string) string { return d.conf.URL + path }
+	at := func(path string) string { return s.conf.URL + path }
 	return metadata{
-		Issuer:             d.conf.URL,
+		Issuer:             s.conf.URL,
 		Token:              at(pathToken),
 		JWKS:               at(pathJWKS),
 		ResponseTypes:      []string{},
@@ -49,10 +52,10 @@ func (d *Door) describe() metadata {
 		RevocationAuth:     methods,
 		RevocationAuthAlgs: algs,
 		Keys:               at(pathKeys),
-		Void:               at(pathVoid),
+		Revocations:        at(pathRevocations),
 	}
 }
 
-func (d *Door) discover(w *web.Reply, r *http.Request) error {
-	return d.publish(w, r, "application/json", d.metadata, "")
+func (s *Server) discover(w *web.Reply, r *http.Request) error {
+	return s.publish(w, r, "application/json", s.metadata, "")
 }

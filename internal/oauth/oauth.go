@@ -1,12 +1,12 @@
-// Package oauth is the door of the authorization server: software proves itself here and
-// gets tokens, services look tokens up, and whoever checks them finds our keys.
+// Package oauth is the authorization server: clients authenticate here and get tokens,
+// services introspect tokens, and verifiers fetch our keys.
 //
-// It speaks RFC 6749 (client credentials), RFC 7523 with the rules of RFC 10070 (client
-// assertions and the JWT bearer grant), RFC 7662 (introspection), RFC 7009 (revocation),
-// RFC 8414 (discovery), RFC 7517 (our keys and those of clients), and the plain keyserver
-// of the teaching world. It promises that a caller learns from a refusal no more than
-// the code that the standard has for it. It reads, asks internal/signin and
-// internal/token, and answers; it judges nothing.
+// It speaks RFC 6749 (client credentials) and RFC 7523 with the rules of RFC 10070
+// (client assertions and the JWT bearer grant). It speaks RFC 7662 (introspection), RFC
+// 7009 (revocation), RFC 8414 (discovery) and RFC 7517 (our keys and those of clients), and
+// it has a plain keyserver for teaching clients. A refused caller gets the code of the
+// standard and no more. Packages signin and token decide; this one reads requests and
+// writes responses.
 package oauth
 
 import (
@@ -27,8 +27,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// Door is the authorization server.
-type Door struct {
+// Server is the endpoints of the authorization server.
+type Server struct {
 	conf     config.Issuer
 	targets  []signin.Target
 	logins   *signin.Logins
@@ -38,7 +38,7 @@ type Door struct {
 	audit    *audit.Log
 	service  *gate.Service
 	metadata []byte
-	maxAge   string // Cache-Control of what is published
+	maxAge   string // Cache-Control of published documents
 }
 
 // Config is what New needs.
@@ -52,15 +52,15 @@ type Config struct {
 	Audit   *audit.Log
 }
 
-// Name is what the door is called in the route table and the record.
+// Name is the name of the authorization server in the route table and the audit log.
 const Name = "issuer"
 
-// MaxAge is for how long others may keep a copy of our keys.
+// MaxAge is the longest time that our keys may be cached.
 const MaxAge = 5 * time.Minute
 
-// New builds the door from a configuration that has been checked.
-func New(c Config) (*Door, error) {
-	d := &Door{
+// New returns the endpoints for a configuration that has been checked.
+func New(c Config) (*Server, error) {
+	s := &Server{
 		conf:    c.Issuer,
 		targets: c.Targets,
 		logins:  c.Logins,
@@ -69,84 +69,83 @@ func New(c Config) (*Door, error) {
 		ring:    c.Ring,
 		audit:   c.Audit,
 	}
+
 	age := min(MaxAge, c.Issuer.Keys.PublishFor.Std())
-	d.maxAge = "public, max-age=" + strconv.Itoa(int(age.Seconds()))
-	d.service = &gate.Service{Name: Name, ReadBody: true, Readers: []gate.Reader{reader{d}}}
+	s.maxAge = "public, max-age=" + strconv.Itoa(int(age.Seconds()))
+	s.service = &gate.Service{Name: Name, ReadBody: true, Readers: []gate.Reader{reader{s}}}
 	var err error
-	d.metadata, err = json.Marshal(d.describe())
+	s.metadata, err = json.Marshal(s.describe())
 	if err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
 	}
 
-	return d, nil
+	return s, nil
 }
 
-// Service returns what the gate needs to know of the door.
-func (d *Door) Service() *gate.Service { return d.service }
+// Service returns what the gate needs for these endpoints.
+func (s *Server) Service() *gate.Service { return s.service }
 
 // The paths of the authorization server.
 const (
-	pathToken      = "/oauth2/token"
-	pathIntrospect = "/oauth2/introspect"
-	pathRevoke     = "/oauth2/revoke"
-	pathVoid       = "/oauth2/revocations"
-	pathKeys       = "/oauth2/keys"
-	pathClientJWKS = "/oauth2/clients/{client}/jwks.json"
-	pathJWKS       = "/.well-known/jwks.json"
-	pathMetadata   = "/.well-known/oauth-authorization-server"
+	pathToken       = "/oauth2/token"
+	pathIntrospect  = "/oauth2/introspect"
+	pathRevoke      = "/oauth2/revoke"
+	pathRevocations = "/oauth2/revocations"
+	pathKeys        = "/oauth2/keys"
+	pathClientJWKS  = "/oauth2/clients/{client}/jwks.json"
+	pathJWKS        = "/.well-known/jwks.json"
+	pathMetadata    = "/.well-known/oauth-authorization-server"
 )
 
-// Routes returns the rows of the door. The token endpoint is where a client logs in, so it
-// is open as a login is.
-func (d *Door) Routes() []web.Route {
-	rows := []web.Route{
+// Routes returns the routes. The token endpoint is open: it is where a client logs in.
+func (s *Server) Routes() []web.Route {
+	routes := []web.Route{
 		{
 			Pattern: "POST " + pathToken,
 			Access:  policy.Open,
-			Handle:  d.token,
-			Refuse:  d.refuseToken,
+			Handle:  s.token,
+			Refuse:  s.refuseToken,
 		},
 		{
 			Pattern: "POST " + pathIntrospect,
 			Access:  policy.Client,
-			Handle:  d.introspect,
-			Refuse:  d.refuse,
+			Handle:  s.introspect,
+			Refuse:  s.refuse,
 		},
 		{
 			Pattern: "POST " + pathRevoke,
 			Access:  policy.Client,
-			Handle:  d.revoke,
-			Refuse:  d.refuse,
+			Handle:  s.revoke,
+			Refuse:  s.refuse,
 		},
 		{
 			Pattern: "POST " + pathKeys,
 			Access:  policy.Client,
-			Handle:  d.addKey,
-			Refuse:  d.refuse,
+			Handle:  s.addKey,
+			Refuse:  s.refuse,
 		},
-		{Pattern: "GET " + pathVoid, Access: policy.Open, Handle: d.void},
-		{Pattern: "GET " + pathClientJWKS, Access: policy.Open, Handle: d.clientJWKS},
-		{Pattern: "GET " + pathJWKS, Access: policy.Open, Handle: d.jwks},
-		{Pattern: "GET " + pathMetadata, Access: policy.Open, Handle: d.discover},
+		{Pattern: "GET " + pathRevocations, Access: policy.Open, Handle: s.revocations},
+		{Pattern: "GET " + pathClientJWKS, Access: policy.Open, Handle: s.clientJWKS},
+		{Pattern: "GET " + pathJWKS, Access: policy.Open, Handle: s.jwks},
+		{Pattern: "GET " + pathMetadata, Access: policy.Open, Handle: s.discover},
 	}
-	if d.conf.Keyserver != "" {
-		rows = append(rows, web.Route{
-			Pattern: "GET " + d.conf.Keyserver,
+	if s.conf.Keyserver != "" {
+		routes = append(routes, web.Route{
+			Pattern: "GET " + s.conf.Keyserver,
 			Access:  policy.Open,
-			Handle:  d.getKey,
+			Handle:  s.getKey,
 			Refuse:  refusePlain,
 		})
 	}
 
-	return rows
+	return routes
 }
 
-// Owns reports whether a path is the door's where it shares an address with services.
-func (d *Door) Owns(path string) bool {
-	return strings.HasPrefix(
-		path,
-		"/oauth2/",
-	) || path == pathJWKS || path == pathMetadata || d.conf.Keyserver != "" && path == d.conf.Keyserver
+// Owns reports whether a path belongs to the authorization server where it shares an address
+// with services.
+func (s *Server) Owns(path string) bool {
+	return strings.HasPrefix(path, "/oauth2/") || path == pathJWKS || path == pathMetadata ||
+		s.conf.Keyserver != "" && path == s.conf.Keyserver
 }
 
 // Weaknesses names the options that make the authorization server weaker than the default,
@@ -156,11 +155,11 @@ func Weaknesses(c config.Issuer) []string {
 	if c.PlainHTTP {
 		list = append(
 			list,
-			"plain_http: assertions and tokens travel in the clear, and whoever is on the way can hand out other keys",
+			"plain_http: assertions and tokens travel in the clear, and the network can replace our keys",
 		)
 	}
 	if c.Keyserver != "" {
-		list = append(list, "keyserver: a stranger learns which clients exist")
+		list = append(list, "keyserver: strangers learn which clients exist")
 	}
 
 	return list

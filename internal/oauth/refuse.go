@@ -9,8 +9,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// grantRefused marks the refusal of what was shown as a grant, which is another code than
-// the refusal of a client (RFC 6749, section 5.2).
+// grantRefused is the refusal of a grant, whose code is another one than that of a refused
+// client (RFC 6749, section 5.2).
 type grantRefused struct{ err error }
 
 func (g *grantRefused) Error() string { return g.err.Error() }
@@ -22,8 +22,8 @@ var (
 	noStore  = []string{"no-store"}
 )
 
-// refuseToken phrases a refusal of the token endpoint.
-func (d *Door) refuseToken(w *web.Reply, r *http.Request, err error) {
+// refuseToken writes a refusal of the token endpoint.
+func (s *Server) refuseToken(w *web.Reply, r *http.Request, err error) {
 	var grant *grantRefused
 
 	bad := errors.Is(err, jeton.ErrBadCredential) || errors.Is(err, jeton.ErrNoCredential)
@@ -32,7 +32,7 @@ func (d *Door) refuseToken(w *web.Reply, r *http.Request, err error) {
 		return
 	}
 
-	d.refuse(w, r, err)
+	s.refuse(w, r, err)
 }
 
 // codes maps outcomes to the codes of RFC 6749, section 5.2, and RFC 8707, section 2.
@@ -54,9 +54,9 @@ var codes = []struct {
 	{jeton.ErrUnavailable, http.StatusServiceUnavailable, "temporarily_unavailable"},
 }
 
-// refuse phrases a refusal as RFC 6749 does: a code, and a text only where the request
-// itself could not be read.
-func (d *Door) refuse(w *web.Reply, r *http.Request, err error) {
+// refuse writes a refusal as in RFC 6749: a code, and a description only of an invalid
+// request.
+func (s *Server) refuse(w *web.Reply, r *http.Request, err error) {
 	for _, c := range codes {
 		if !errors.Is(err, c.err) {
 			continue

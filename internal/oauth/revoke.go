@@ -9,10 +9,10 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// revoke answers POST /oauth2/revoke (RFC 7009). What is no token, or another client's, is
-// left alone and answered alike.
-func (d *Door) revoke(w *web.Reply, r *http.Request) error {
-	c, form, err := called(w)
+// revoke answers POST /oauth2/revoke (RFC 7009). An unknown token, or one of another client,
+// is not revoked and gets the same response.
+func (s *Server) revoke(w *web.Reply, r *http.Request) error {
+	c, form, err := caller(w)
 	if err != nil {
 		return err
 	}
@@ -21,12 +21,9 @@ func (d *Door) revoke(w *web.Reply, r *http.Request) error {
 	if text == "" {
 		return jeton.WithDetail(jeton.ErrInvalid, "token is missing")
 	}
-	if err := d.tokens.Revoke(
-		r.Context(),
-		text,
-		token.ClientOwner(c.client),
-		d.event(w, audit.TokenRevoke, c, nil),
-	); err != nil {
+
+	ev := s.event(w, audit.TokenRevoke, c, nil)
+	if err := s.tokens.Revoke(r.Context(), text, token.ClientOwner(c.client), ev); err != nil {
 		return err
 	}
 

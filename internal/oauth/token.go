@@ -17,17 +17,17 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// The grants that there are.
+// The supported grants.
 const (
 	grantClient    = "client_credentials"
 	grantAssertion = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 )
 
-// errGrant means that a request asks for a grant that there is not.
+// errGrant is a request for an unsupported grant.
 var errGrant = jeton.WithDetail(jeton.ErrInvalid, "grant_type is "+grantClient+" or "+grantAssertion)
 
-// token answers POST /oauth2/token: a client proves itself and gets a token.
-func (d *Door) token(w *web.Reply, r *http.Request) error {
+// token answers POST /oauth2/token: a client authenticates and gets a token.
+func (s *Server) token(w *web.Reply, r *http.Request) error {
 	b, err := web.Body(w, r, "the request", maxForm)
 	if err != nil {
 		return err
@@ -38,74 +38,94 @@ func (d *Door) token(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	p, err := d.proof(r.Header, form)
-	if errors.Is(err, jeton.ErrBadCredential) { // of what cannot be read, the caller is told more
-		d.audit.Record(jeton.Event{
-			Time:    w.Start,
-			Request: w.ID,
-			Actor:   "client:?",
-			Action:  audit.TokenIssue,
-			Service: Name,
-			Outcome: jeton.Code(err),
-			Reason:  err.Error(),
-			Source:  web.AddressText(w.Source),
-			Checks:  []jeton.Check{{Name: "given", Value: err.Error(), Result: "fail"}},
-		})
+	credential, err := s.credential(r.Header, form)
+	if errors.Is(err, jeton.ErrBadCredential) {
+		s.auditUnreadable(w, err)
 	}
-
 	if err != nil {
 		return err
 	}
 
 	grant := form.Get("grant_type")
-	switch {
-	case grant == "":
+	switch grant {
+	case grantClient:
+	case grantAssertion:
+		err = useGrant(&credential, form)
+		if err != nil {
+			return err
+		}
+	case "":
 		return jeton.WithDetail(jeton.ErrInvalid, "grant_type is missing")
-	case grant == grantAssertion && (p.Assertion != "" || !p.Secret.IsZero()):
-		return jeton.WithDetail(jeton.ErrInvalid, "the assertion is the proof; no other is needed next to it")
-	case grant == grantAssertion && !form.Has("assertion"):
-		return jeton.WithDetail(jeton.ErrInvalid, "assertion is missing")
-	case grant == grantAssertion:
-		p.Assertion, p.Purpose = form.Get("assertion"), signin.Grant
-	case grant != grantClient:
+	default:
 		return errGrant
 	}
 
-	m, err := d.logins.Token(r.Context(), signin.TokenRequest{
-		Credential: p,
-		Audience:   asked(form),
+	minted, err := s.logins.Token(r.Context(), signin.TokenRequest{
+		Credential: credential,
+		Audience:   audience(form),
 		Scopes:     scopes(form),
-		Targets:    d.targets,
+		Targets:    s.targets,
 		Source:     w.Source,
 		Request:    w.ID,
 	})
+	if err != nil && grant == grantAssertion {
+		return &grantRefused{err}
+	}
 	if err != nil {
-		if grant == grantAssertion {
-			return &grantRefused{err}
-		}
 		return err
 	}
 
-	answer(w, m, w.Start)
+	writeToken(w, minted, w.Start)
 
 	return nil
 }
 
-// asked returns what a token is asked for: audience and resource name services.
-func asked(form url.Values) []string {
+// auditUnreadable records a credential that could not be read, so that no client is known.
+func (s *Server) auditUnreadable(w *web.Reply, err error) {
+	s.audit.Record(jeton.Event{
+		Time:    w.Start,
+		Request: w.ID,
+		Actor:   "client:?",
+		Action:  audit.TokenIssue,
+		Service: Name,
+		Outcome: jeton.Code(err),
+		Reason:  err.Error(),
+		Source:  web.AddressText(w.Source),
+		Checks:  []jeton.Check{{Name: "given", Value: err.Error(), Result: "fail"}},
+	})
+}
+
+// useGrant makes the assertion of a JWT bearer grant the credential (RFC 7523, section 2.1).
+func useGrant(c *signin.ClientCredential, form url.Values) error {
+	if c.Assertion != "" || !c.Secret.IsZero() {
+		return jeton.WithDetail(jeton.ErrInvalid, "the assertion is the proof; no other is needed next to it")
+	}
+	if !form.Has("assertion") {
+		return jeton.WithDetail(jeton.ErrInvalid, "assertion is missing")
+	}
+
+	c.Assertion, c.Purpose = form.Get("assertion"), signin.Grant
+
+	return nil
+}
+
+// audience returns the services that the parameters audience and resource name.
+func audience(form url.Values) []string {
 	list := slices.Concat(form["audience"], form["resource"])
 	slices.Sort(list)
+
 	return slices.Compact(list)
 }
 
 func scopes(form url.Values) []string {
 	list := strings.Fields(form.Get("scope"))
 	slices.Sort(list)
+
 	return slices.Compact(list)
 }
 
-// answer writes a token (RFC 6749, section 5.1), and when it is good where it is not yet.
-func answer(w *web.Reply, m token.Minted, now time.Time) {
+// writeToken writes a token (RFC 6749, section 5.1), with nbf when it is not valid yet.
+func writeToken(w *web.Reply, m token.Minted, now time.Time) {
 	b := make([]byte, 0, 1024)
 	b = append(append(b, `{"access_token":"`...), m.Text.Reveal()...) // base64url and dots: nothing to escape
 	b = append(b, `","token_type":"Bearer","expires_in":`...)
@@ -122,6 +142,7 @@ func answer(w *web.Reply, m token.Minted, now time.Time) {
 	}
 
 	b = append(b, "}\n"...)
+
 	h := w.Header()
 	h["Content-Type"], h["Cache-Control"] = typeJSON, noStore
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}
