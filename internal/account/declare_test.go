@@ -25,11 +25,11 @@ func TestDeclare(t *testing.T) {
 		must(t, b.Declare(t.Context(), users))
 	}
 
-	list, err := b.List(t.Context())
+	list, _, err := b.Page(t.Context(), account.Page{Limit: 10})
 	must(t, err)
 
 	if len(list) != 2 {
-		t.Fatalf("List = %+v, want 2 users", list)
+		t.Fatalf("Page = %+v, want 2 users", list)
 	}
 	if d := list[0]; d.Name != "Diane" || !d.Declared || !slices.Equal(d.Groups, []string{"a", "b"}) {
 		t.Errorf("first user = %+v, want Diane, declared, in groups a and b", d)

@@ -7,16 +7,6 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// List returns all users by name.
-func (a *Accounts) List(ctx context.Context) ([]jeton.User, error) {
-	accounts, err := a.store.ListUsers(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list users: %w", err)
-	}
-
-	return usersOf(accounts), nil
-}
-
 // Count returns the number of accounts.
 func (a *Accounts) Count(ctx context.Context) (int64, error) {
 	n, err := a.store.CountUsers(ctx)

@@ -230,8 +230,8 @@ func (s *Server) announce(ctx context.Context) {
 	}
 
 	s.mu.Unlock()
-	users, err := s.core.accounts.List(ctx)
-	started.NoUsers = err == nil && len(users) == 0 && takesPasswords
+	users, err := s.core.accounts.Count(ctx)
+	started.NoUsers = err == nil && users == 0 && takesPasswords
 
 	if s.c.Started != nil {
 		s.c.Started(started)
