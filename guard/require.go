@@ -116,7 +116,7 @@ var outcomes = []struct {
 	title  string
 	code   string
 }{
-	{jeton.ErrNoCredential, http.StatusUnauthorized, "Log in first", ""},
+	{jeton.ErrNoCredential, http.StatusUnauthorized, "Authentication required", ""},
 	{jeton.ErrBadCredential, http.StatusUnauthorized, "The credential is not valid", "invalid_token"},
 	{jeton.ErrExpired, http.StatusUnauthorized, "The credential has expired", "invalid_token"},
 	{jeton.ErrTooEarly, http.StatusUnauthorized, "The credential is not valid yet", "invalid_token"},

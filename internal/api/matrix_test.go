@@ -554,7 +554,7 @@ func TestProblems(t *testing.T) {
 		Error string
 	}](t, a)
 	if a.Header.Get("Content-Type") != "application/problem+json" || p.Status != 401 || p.Code != "no_credential" ||
-		p.Error != "Log in first" ||
+		p.Error != "Authentication required" ||
 		p.Title != p.Error ||
 		p.Request != a.Request() {
 		t.Errorf("%s %s", a.Header, a.Body)

@@ -10,6 +10,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // auditTrail collects the checks of one sign-in for its audit event.
@@ -87,7 +88,7 @@ func (t *auditTrail) event(now time.Time, err error, lastStep ...jeton.Check) je
 		Action:  t.action,
 		Service: t.service,
 		Outcome: audit.OK,
-		Source:  sourceText(t.source),
+		Source:  web.AddressText(t.source),
 		Checks:  slices.Concat(t.checks, lastStep),
 	}
 	if err != nil {
@@ -98,14 +99,6 @@ func (t *auditTrail) event(now time.Time, err error, lastStep ...jeton.Check) je
 	}
 
 	return e
-}
-
-// sourceText returns an address as text. A client on a Unix socket has none.
-func sourceText(a netip.Addr) string {
-	if !a.IsValid() {
-		return "local"
-	}
-	return a.Unmap().String()
 }
 
 func stamp(at time.Time) string {

@@ -12,6 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // Target is a service that tokens can be for, with their terms.
@@ -78,7 +79,7 @@ func (l *Logins) token(ctx context.Context, req TokenRequest, trail *auditTrail)
 		Scopes: scopes,
 		Terms:  target.Terms,
 		Once:   once,
-		Source: sourceText(req.Source),
+		Source: web.AddressText(req.Source),
 	}, &ev)
 	if errors.Is(err, token.ErrUsed) {
 		return m, trail.fail("single use", "", Replayed)

@@ -14,6 +14,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // knownFor is how long a network counts as known to a user after a login from it.
@@ -87,7 +88,7 @@ func (l *Logins) checkPassword(ctx context.Context, req PasswordRequest, trail *
 	}
 
 	attempt, err := l.limiter.Begin(l.now(), cmp.Or(acct.Name, req.Name), req.Source, known)
-	throttle := fmt.Sprintf("source %s, known to the account: %t", sourceText(req.Source), known)
+	throttle := fmt.Sprintf("source %s, known to the account: %t", web.AddressText(req.Source), known)
 	if trail.check("throttle", throttle, err) != nil {
 		return none, err
 	}

@@ -56,5 +56,5 @@ func AddressText(a netip.Addr) string {
 	if !a.IsValid() {
 		return "local"
 	}
-	return a.String()
+	return a.Unmap().String()
 }

@@ -17,7 +17,7 @@ var outcomes = []struct {
 	status int
 	title  string
 }{
-	{jeton.ErrNoCredential, http.StatusUnauthorized, "Log in first"},
+	{jeton.ErrNoCredential, http.StatusUnauthorized, "Authentication required"},
 	{jeton.ErrBadCredential, http.StatusUnauthorized, "The credential is not valid"},
 	{jeton.ErrAmbiguous, http.StatusBadRequest, "More than one credential"},
 	{jeton.ErrExpired, http.StatusUnauthorized, "The credential has expired"},
@@ -26,14 +26,14 @@ var outcomes = []struct {
 	{jeton.ErrForbidden, http.StatusForbidden, "Not allowed"},
 	{jeton.ErrScope, http.StatusForbidden, "The scopes of the token are not enough"},
 	{jeton.ErrRelogin, http.StatusForbidden, "The terms do not permit another login now"},
-	{jeton.ErrSessionsFull, http.StatusForbidden, "As many sessions as permitted are open"},
+	{jeton.ErrSessionsFull, http.StatusForbidden, "Too many sessions are open"},
 	{jeton.ErrTooMany, http.StatusTooManyRequests, "Too many attempts"},
 	{jeton.ErrBusy, http.StatusServiceUnavailable, "Busy"},
 	{jeton.ErrUnavailable, http.StatusServiceUnavailable, "Unavailable"},
 	{jeton.ErrNotFound, http.StatusNotFound, "Not found"},
 	{jeton.ErrMethod, http.StatusMethodNotAllowed, "Method not allowed"},
 	{jeton.ErrConflict, http.StatusConflict, "Conflict"},
-	{jeton.ErrChanged, http.StatusPreconditionFailed, "Changed meanwhile"},
+	{jeton.ErrChanged, http.StatusPreconditionFailed, "The resource has changed"},
 	{jeton.ErrDeclared, http.StatusConflict, "Declared in the configuration file"},
 	{jeton.ErrInvalid, http.StatusBadRequest, "Invalid request"},
 	{jeton.ErrTooLarge, http.StatusRequestEntityTooLarge, "Too large"},

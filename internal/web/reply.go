@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// Reply is the answer to one request, with what the server knows about the request
-// beside it. It is used by one goroutine at a time.
+// Reply is the response to one request, with what the server knows about the request. It is used
+// by one goroutine at a time.
 type Reply struct {
 	http.ResponseWriter
 	ID       string     // of the request
-	Start    time.Time  // when it came
-	Source   netip.Addr // who sent it, after trusted proxies; invalid on a Unix socket
-	Decision any        // what internal/gate let it through with
+	Start    time.Time  // when the request arrived
+	Source   netip.Addr // address of the client; zero on a Unix socket
+	Decision any        // of internal/gate, which reads it with From
 
 	status int
 	bytes  int64
 }
 
-// Reset makes w the answer of another request.
+// Reset makes w the response to another request.
 func (w *Reply) Reset(to http.ResponseWriter, id string, start time.Time, source netip.Addr) {
 	*w = Reply{
 		ResponseWriter: to,
@@ -29,7 +29,7 @@ func (w *Reply) Reset(to http.ResponseWriter, id string, start time.Time, source
 	}
 }
 
-// WriteHeader notes the status.
+// WriteHeader implements http.ResponseWriter and keeps the status.
 func (w *Reply) WriteHeader(status int) {
 	if w.status == 0 || w.status < 200 {
 		w.status = status
@@ -37,7 +37,7 @@ func (w *Reply) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Write counts the bytes.
+// Write implements http.ResponseWriter and counts the bytes.
 func (w *Reply) Write(b []byte) (int, error) {
 	if w.status < 200 {
 		w.status = http.StatusOK
@@ -49,11 +49,11 @@ func (w *Reply) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap lets http.ResponseController reach the connection.
+// Unwrap returns the writer of the connection, for http.ResponseController.
 func (w *Reply) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Status returns the status that was answered, or 0 when none was.
+// Status returns the status of the response, or 0 before there is one.
 func (w *Reply) Status() int { return w.status }
 
-// Bytes returns how much body was answered.
+// Bytes returns the length of the body so far.
 func (w *Reply) Bytes() int64 { return w.bytes }

@@ -2,7 +2,7 @@ package web
 
 import "math/rand/v2"
 
-// NewID makes the id of a request. It is a name, not a secret.
+// NewID returns an id for a request. It is a name, not a secret.
 func NewID() string {
 	const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 	var b [20]byte
@@ -19,7 +19,7 @@ func NewID() string {
 	return string(b[:])
 }
 
-// ValidID reports whether an id that a trusted proxy sent can be ours, too.
+// ValidID reports whether the request id of a trusted proxy can be used.
 func ValidID(id string) bool {
 	if len(id) < 8 || len(id) > 64 {
 		return false
