@@ -15,42 +15,44 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
-// Token is a token that has been accepted, and whose it is. Nobody may change its lists.
+// Token is an accepted token and its subject. Callers must not change its slices.
 type Token struct {
 	Principal jeton.Principal // the subject; Token and Scopes are those below
-	Client    string          // that the token was issued to (client_id)
+	Client    string          // the client_id that the token was issued to
 	ID        string          // jti; of an opaque token its accessor
 	Expires   time.Time
 	Scopes    []string // sorted
-	// UsesRemaining is what is left after this use. Nil: not counted.
+	// UsesRemaining is the number of uses left after this one, or nil if uses are not counted.
 	UsesRemaining *int64
 }
 
-// errBlind means that a token can only be judged by the issuer, which is not asked.
-var errBlind = errors.New("counted and opaque tokens are judged by the issuer: give the guard a client in Config.Introspect")
+// errNoIntrospection is returned for a token that only the issuer can check, without
+// credentials for introspection.
+var errNoIntrospection = errors.New(
+	"the issuer must check counted and opaque tokens: set Config.Introspect to the credentials of a client")
 
-// refused says to the operator why a text is not a token that is good here. The caller
-// hears that it is not.
+// refused returns jeton.ErrBadCredential with a reason for the operator. The client is not
+// sent the reason.
 func refused(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", jeton.ErrBadCredential, fmt.Sprintf(format, args...))
 }
 
-// Check returns whose token a text is, if it is good here and now, and takes one use if it
-// is counted. It returns jeton.ErrBadCredential for what is not, or no longer, a token for this
-// service; jeton.ErrTooEarly and jeton.ErrExpired for a right one at the wrong time; and
-// jeton.ErrUnavailable or jeton.ErrBusy when that cannot be said. The issuer tells one that is
-// spent no more than that it is not good: jeton.ErrBadCredential.
+// Check verifies a token and returns it, and takes one use if its uses are counted.
 //
-// The text of an error is for the operator. It shows neither the token nor a secret.
+// It returns jeton.ErrBadCredential for an invalid, revoked or spent token, or one for another
+// service; jeton.ErrTooEarly or jeton.ErrExpired outside its lifetime; and jeton.ErrUnavailable
+// or jeton.ErrBusy if the guard cannot decide.
+//
+// The text of an error is for the operator. It contains neither the token nor a secret.
 func (g *Guard) Check(ctx context.Context, text string) (Token, error) {
 	return g.check(ctx, text, nil)
 }
 
-// check is Check for a token that needs scopes: jeton.ErrScope if it lacks one, and then no
-// use is taken.
+// check is Check for a token that must have scopes. It returns jeton.ErrScope if one is
+// missing, and then takes no use.
 func (g *Guard) check(ctx context.Context, text string, scopes []string) (Token, error) {
 	if len(text) > jose.MaxToken {
-		return Token{}, refused("%d bytes are no token", len(text))
+		return Token{}, refused("%d bytes are more than a token can have", len(text))
 	}
 	if err := g.Ready(); err != nil {
 		return Token{}, err
@@ -59,53 +61,54 @@ func (g *Guard) check(ctx context.Context, text string, scopes []string) (Token,
 		return g.checkOpaque(ctx, text, scopes)
 	}
 
-	if len(g.keys.known.Load().keys) == 0 {
+	if len(g.keys.current.Load().keys) == 0 {
 		return Token{}, g.unavailable(errNoKeys)
 	}
 
-	p, err := g.prove(ctx, text)
+	v, err := g.verify(ctx, text)
 	if err != nil {
 		return Token{}, err
 	}
-	if err := g.stands(p); err != nil {
+	if err := g.checkState(v); err != nil {
+		return Token{}, err
+	}
+	if err := checkScopes(v.token.Scopes, scopes); err != nil {
 		return Token{}, err
 	}
 
-	if err := scoped(p.token.Scopes, scopes); err != nil {
-		return Token{}, err
-	}
-	if p.counted {
-		return g.spend(ctx, text, p.token)
+	if v.counted {
+		return g.spend(ctx, text, v.token)
 	}
 
-	return p.token, nil
+	return v.token, nil
 }
 
-func scoped(have, need []string) error {
+func checkScopes(have, need []string) error {
 	for _, s := range need {
 		if !slices.Contains(have, s) {
-			return fmt.Errorf("%w: it lacks %s", jeton.ErrScope, s)
+			return fmt.Errorf("%w: scope %s is missing", jeton.ErrScope, s)
 		}
 	}
 
 	return nil
 }
 
-// proof is what a right signature proves. It is never changed.
-type proof struct {
+// verifiedToken is a token with a valid signature and valid claims. It is never changed.
+type verifiedToken struct {
 	sum             hash // SHA-256 of the text
 	token           Token
-	opens           time.Time
+	notBefore       time.Time
 	counted         bool
-	key             *trusted
-	jti, generation hash // as the list of what is void has them
+	key             *issuerKey
+	jti, generation hash // as in the list of revocations
 }
 
-// prove checks the signature of a token and its claims, except for what changes with time.
-func (g *Guard) prove(ctx context.Context, text string) (*proof, error) {
+// verify checks the signature and the claims of a token, except for what changes with time.
+func (g *Guard) verify(ctx context.Context, text string) (*verifiedToken, error) {
 	sum := sha256.Sum256([]byte(text))
-	if p := g.proofs.get(sum); p != nil && g.keys.known.Load().keys[p.key.ID] == p.key {
-		return p, nil
+	v := g.verified.get(sum)
+	if v != nil && g.keys.current.Load().keys[v.key.ID] == v.key {
+		return v, nil
 	}
 
 	signed, err := jose.Parse(text)
@@ -115,19 +118,19 @@ func (g *Guard) prove(ctx context.Context, text string) (*proof, error) {
 
 	h := signed.Header
 	switch {
-	case !h.Typ("at+jwt"): // RFC 9068, section 4: whatever else we sign is no access token
-		return nil, refused("its type is %.40q, not at+jwt", h.Type)
+	case !h.Typ("at+jwt"): // RFC 9068, section 4: the issuer signs other types of token, too
+		return nil, refused("type %.40q, want at+jwt", h.Type)
 	case h.KeyID == "":
-		return nil, refused("it names no key")
+		return nil, refused("kid is missing")
 	case len(h.Foreign) > 0:
-		return nil, refused("it brings its own key (%s)", strings.Join(h.Foreign, ", "))
+		return nil, refused("the header contains a key (%s)", strings.Join(h.Foreign, ", "))
 	}
 
 	c, err := jose.ParseClaims(signed.Payload)
 	if err != nil {
 		return nil, refused("%v", err)
 	}
-	if err := g.ours(c); err != nil {
+	if err := g.checkClaims(c); err != nil {
 		return nil, err
 	}
 
@@ -139,50 +142,50 @@ func (g *Guard) prove(ctx context.Context, text string) (*proof, error) {
 		return nil, refused("%v (key %s)", err, key.ID)
 	}
 
-	p := &proof{
+	v = &verifiedToken{
 		sum:        sum,
-		token:      token(c),
-		opens:      c.NotBefore,
+		token:      newToken(c),
+		notBefore:  c.NotBefore,
 		counted:    c.MaxUses > 0,
 		key:        key,
 		jti:        sha256.Sum256([]byte("jti:" + c.ID)),
 		generation: sha256.Sum256([]byte(c.Generation)),
 	}
 
-	g.proofs.add(p)
+	g.verified.add(v)
 
-	return p, nil
+	return v, nil
 }
 
-// ours returns nil for claims as the issuer makes them, for this service.
-func (g *Guard) ours(c jose.Claims) error {
+// checkClaims returns nil for claims of the issuer for this service.
+func (g *Guard) checkClaims(c jose.Claims) error {
 	switch {
 	case c.Issuer != g.conf.Issuer:
-		return refused("its issuer is %.100q", c.Issuer)
+		return refused("issuer is %.100q, want %q", c.Issuer, g.conf.Issuer)
 	case !slices.Contains(c.Audience, g.conf.Audience):
-		return refused("it is for %.200q", c.Audience)
-	case c.ID == "" || c.Subject == "" || c.Generation == "" || c.ClientID == "" && !ofPerson(c.Generation):
-		return refused("it lacks jti, sub, client_id or gen")
+		return refused("audience is %.200q, want %q", c.Audience, g.conf.Audience)
+	case c.ID == "" || c.Subject == "" || c.Generation == "" || c.ClientID == "" && !ofUser(c.Generation):
+		return refused("jti, sub, client_id or gen is missing")
 	case c.Expires.IsZero() || c.NotBefore.IsZero() || c.IssuedAt.IsZero():
-		return refused("it lacks exp, nbf or iat")
-	case c.Expires.Sub(c.IssuedAt) > maxLife:
-		// What is void is forgotten after a while; such a token could outlive that.
-		return refused("it is good for more than %v", maxLife)
+		return refused("exp, nbf or iat is missing")
+	case c.Expires.Sub(c.IssuedAt) > maxLifetime:
+		// Revocations are dropped after keepRevoked, and such a token could outlive its revocation.
+		return refused("lifetime is longer than %v", maxLifetime)
 	}
 
 	return nil
 }
 
-// ofPerson reports whether it is a person's generation that a token names. A token that a
-// person got for a password names no client: there was none.
-func ofPerson(generation string) bool { return strings.HasPrefix(generation, "u") }
+// ofUser reports whether a generation is that of a user. A token that a user got for a
+// password has no client_id.
+func ofUser(generation string) bool { return strings.HasPrefix(generation, "u") }
 
-// token makes a Token of claims.
-func token(c jose.Claims) Token {
+// newToken returns the Token of claims.
+func newToken(c jose.Claims) Token {
 	scopes := strings.Fields(c.Scope)
 	slices.Sort(scopes)
 	kind := jeton.KindUser
-	if c.ClientID != "" && c.Subject == c.ClientID { // RFC 9068, section 2.2: nobody but the client itself is involved
+	if c.ClientID != "" && c.Subject == c.ClientID { // RFC 9068, section 2.2: no user is involved
 		kind = jeton.KindClient
 	}
 
@@ -201,85 +204,76 @@ func token(c jose.Claims) Token {
 	}
 }
 
-// stands judges a proof by the time and by what is void, as of now and not of when the
-// question came: the issuer may have been asked for a key in between.
-func (g *Guard) stands(p *proof) error {
+// checkState checks the lifetime of a token and whether it was revoked. It reads the clock
+// itself: fetching a key may have taken a while since the request came.
+func (g *Guard) checkState(v *verifiedToken) error {
 	now := g.conf.Now()
-	void, err := g.feed.void(now, g.conf.Bound, p.jti, p.generation)
+	revoked, err := g.revoked.contains(now, g.conf.Bound, v.jti, v.generation)
 	switch {
 	case err != nil:
 		return g.unavailable(err)
-	case void:
-		g.proofs.drop(p.sum)
-		return refused("token %s has been revoked, or its owner has voided it", p.token.ID)
-	case now.Add(g.conf.Leeway).Before(p.opens):
-		return fmt.Errorf(
-			"%w: token %s is good from %s on",
-			jeton.ErrTooEarly,
-			p.token.ID,
-			p.opens.Format(time.RFC3339),
-		)
-	case !now.Add(-g.conf.Leeway).Before(p.token.Expires):
-		g.proofs.drop(p.sum)
-		return fmt.Errorf(
-			"%w: token %s was good until %s",
-			jeton.ErrExpired,
-			p.token.ID,
-			p.token.Expires.Format(time.RFC3339),
-		)
+	case revoked:
+		g.verified.drop(v.sum)
+		return refused("token %s, or all tokens of its owner, were revoked", v.token.ID)
+	case now.Add(g.conf.Leeway).Before(v.notBefore):
+		return fmt.Errorf("%w: token %s is valid from %s",
+			jeton.ErrTooEarly, v.token.ID, v.notBefore.Format(time.RFC3339))
+	case !now.Add(-g.conf.Leeway).Before(v.token.Expires):
+		g.verified.drop(v.sum)
+		return fmt.Errorf("%w: token %s was valid until %s",
+			jeton.ErrExpired, v.token.ID, v.token.Expires.Format(time.RFC3339))
 	}
 
 	return nil
 }
 
-// maxProofs bounds how many signatures are remembered.
-const maxProofs = 10_000
+// maxVerified is how many verified tokens are cached at most.
+const maxVerified = 10_000
 
-// proofs are the signatures that were right. A stranger cannot fill it: what is in it was
-// signed by the issuer.
-type proofs struct {
+// verifiedCache holds verified tokens. Only the issuer can fill it: it signed each of them.
+type verifiedCache struct {
 	mu   sync.RWMutex
-	list map[hash]*proof // by sum
+	list map[hash]*verifiedToken // by sum
 }
 
-func (c *proofs) get(sum hash) *proof {
+func (c *verifiedCache) get(sum hash) *verifiedToken {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.list[sum]
 }
 
-// add keeps a proof, in the place of an arbitrary one where there are too many.
-func (c *proofs) add(p *proof) {
+// add caches a token. If the cache is full, it replaces an arbitrary one.
+func (c *verifiedCache) add(v *verifiedToken) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
 	if c.list == nil {
-		c.list = map[hash]*proof{}
+		c.list = map[hash]*verifiedToken{}
 	}
 
-	if len(c.list) >= maxProofs {
+	if len(c.list) >= maxVerified {
 		for k := range c.list {
 			delete(c.list, k)
 			break
 		}
 	}
 
-	c.list[p.sum] = p
+	c.list[v.sum] = v
 }
 
-func (c *proofs) drop(sum hash) {
+func (c *verifiedCache) drop(sum hash) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.list, sum)
 }
 
-func (c *proofs) dropIf(gone func(*proof) bool) {
+func (c *verifiedCache) dropIf(obsolete func(*verifiedToken) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	for k, p := range c.list {
-		if gone(p) {
-			delete(c.list, k)
+	for sum, v := range c.list {
+		if obsolete(v) {
+			delete(c.list, sum)
 		}
 	}
 }

@@ -197,8 +197,8 @@ func TestTimeIsExact(t *testing.T) {
 				"nbf": noon.Add(time.Minute).Unix(),
 				"exp": noon.Add(2 * time.Minute).Unix(),
 			})
-			if _, err := g.Check(t.Context(), text); !errors.Is(err, jeton.ErrTooEarly) || g.Proofs() != 1 {
-				t.Fatalf("at noon: %v, %d proofs kept; want ErrTooEarly and its proof", err, g.Proofs())
+			if _, err := g.Check(t.Context(), text); !errors.Is(err, jeton.ErrTooEarly) || g.Verified() != 1 {
+				t.Fatalf("at noon: %v, %d proofs kept; want ErrTooEarly and its proof", err, g.Verified())
 			}
 
 			i.clock.Set(noon.Add(tc.after))
@@ -225,14 +225,14 @@ func TestTimeIsExact(t *testing.T) {
 func TestProofsAreBounded(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()
-	for n := range guard.MaxProofs + 10 {
+	for n := range guard.MaxVerified + 10 {
 		if _, err := g.Check(t.Context(), i.token(map[string]any{"jti": fmt.Sprint("t_", n)})); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	if n := g.Proofs(); n != guard.MaxProofs {
-		t.Errorf("%d proofs are kept, want %d", n, guard.MaxProofs)
+	if n := g.Verified(); n != guard.MaxVerified {
+		t.Errorf("%d proofs are kept, want %d", n, guard.MaxVerified)
 	}
 }
 
@@ -250,16 +250,16 @@ func TestWhatIsOverIsForgotten(t *testing.T) {
 			i := newIssuer(t)
 			g := i.guard()
 			text := i.token(nil)
-			if _, err := g.Check(t.Context(), text); err != nil || g.Proofs() != 1 {
-				t.Fatalf("%v, %d proofs", err, g.Proofs())
+			if _, err := g.Check(t.Context(), text); err != nil || g.Verified() != 1 {
+				t.Fatalf("%v, %d proofs", err, g.Verified())
 			}
 
 			tc.end(i)
 			if err := g.Step(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := g.Check(t.Context(), text); !errors.Is(err, tc.want) || g.Proofs() != 0 {
-				t.Errorf("Check = %v, and %d proofs are kept", err, g.Proofs())
+			if _, err := g.Check(t.Context(), text); !errors.Is(err, tc.want) || g.Verified() != 0 {
+				t.Errorf("Check = %v, and %d proofs are kept", err, g.Verified())
 			}
 		})
 	}
@@ -318,7 +318,7 @@ func TestAFloodOfUnknownKeysAsksOnce(t *testing.T) {
 			t.Errorf("after flood %d the keys were asked for %d times", n+1, got)
 		}
 
-		i.clock.Add(guard.LookEvery)
+		i.clock.Add(guard.UnknownKeyInterval)
 	}
 
 	// In the window after a look: a token that says that it is newer is not called bad.
@@ -359,7 +359,7 @@ func TestAllWhoNeedANewKeyWaitForOneAnswer(t *testing.T) {
 	i.answer(pathJWKS, func(w http.ResponseWriter, r *http.Request) {
 		close(asked) // a second question is a panic, and no answer
 		<-answer
-		i.right(w, r)
+		i.serveDefault(w, r)
 	})
 
 	text := i.signed(next, map[string]any{"alg": "EdDSA", "typ": "at+jwt", "kid": next.Key().ID}, nil)
@@ -416,7 +416,7 @@ func TestAKeyThatHasLeftChecksNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	late := g.Late(seen)
+	late := g.AddAgain(seen)
 	i.publish(newSigner(t).Key())
 	i.clock.Add(149 * time.Second)
 
@@ -438,7 +438,7 @@ func TestAKeyThatHasLeftChecksNoMore(t *testing.T) {
 		}
 	}
 
-	n := g.Proofs()
+	n := g.Verified()
 	if n != 0 {
 		t.Errorf("%d proofs of a key that has left are kept", n)
 	}

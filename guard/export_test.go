@@ -7,48 +7,48 @@ import (
 	"time"
 )
 
-// Step does what Run does at its pace.
+// Step fetches keys and revocations once, as Run does at its pace.
 func (g *Guard) Step(ctx context.Context) error {
-	return errors.Join(g.keepKeys(ctx), g.listen(ctx))
+	return errors.Join(g.refreshKeys(ctx), g.updateRevocations(ctx))
 }
 
-// Void returns how many void hashes are remembered.
-func (g *Guard) Void() int {
-	g.feed.mu.RLock()
-	defer g.feed.mu.RUnlock()
-	return len(g.feed.young) + len(g.feed.old)
+// Revocations returns how many revocations are kept.
+func (g *Guard) Revoked() int {
+	g.revoked.mu.RLock()
+	defer g.revoked.mu.RUnlock()
+	return len(g.revoked.newer) + len(g.revoked.older)
 }
 
-// Proofs returns how many signatures are remembered.
-func (g *Guard) Proofs() int {
-	g.proofs.mu.RLock()
-	defer g.proofs.mu.RUnlock()
-	return len(g.proofs.list)
+// Verified returns how many verified tokens are cached.
+func (g *Guard) Verified() int {
+	g.verified.mu.RLock()
+	defer g.verified.mu.RUnlock()
+	return len(g.verified.list)
 }
 
-// Late returns a function that keeps the proof of a token once more, as one who has checked
-// its signature does when the keys change before he keeps it.
-func (g *Guard) Late(text string) func() {
-	p := g.proofs.get(sha256.Sum256([]byte(text)))
-	return func() { g.proofs.add(p) }
+// AddAgain returns a function that caches a verified token again, like a Check that verified the
+// signature just before the keys changed.
+func (g *Guard) AddAgain(text string) func() {
+	v := g.verified.get(sha256.Sum256([]byte(text)))
+	return func() { g.verified.add(v) }
 }
 
-// Age shows how the age of a time is measured.
+// Age returns the age of a time.
 func Age(now, then time.Time) time.Duration { return age(now, then) }
 
-// Bounds that tests go to.
+// Limits that tests reach.
 const (
-	LookEvery = lookEvery
-	MaxAnswer = maxAnswer
-	KeepVoid  = keepVoid
-	MaxProofs = maxProofs
-	MaxAsking = maxAsking
+	UnknownKeyInterval = unknownKeyInterval
+	MaxBody            = maxBody
+	KeepRevoked        = keepRevoked
+	MaxVerified        = maxVerified
+	MaxLookups         = maxLookups
 )
 
-// RedactPath is how the log shows a path.
+// RedactPath returns a path as the log shows it.
 func RedactPath(path string) string { return redactPath(path) }
 
-// Outcome is how a guard answers an error.
+// Outcome is the response to an error.
 type Outcome struct {
 	Err    error
 	Status int
@@ -56,7 +56,7 @@ type Outcome struct {
 	Code   string // in the challenge
 }
 
-// Outcomes returns how a guard answers each error.
+// Outcomes returns the response to each error.
 func Outcomes() []Outcome {
 	var list []Outcome
 	for _, o := range outcomes {

@@ -17,7 +17,7 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// Bounds of a configuration.
+// Limits of a configuration.
 const (
 	defaultBound = 10 * time.Second
 	minBound     = time.Second
@@ -25,35 +25,35 @@ const (
 	maxLeeway    = 5 * time.Second
 )
 
-// Config says whose tokens are accepted, and for what.
+// Config configures a Guard.
 type Config struct {
 	// Issuer is the identifier of the authorization server, as in its configuration and in
-	// the claim iss: https://, host and port, nothing behind. It is compared byte by byte.
+	// the claim iss: https://, host and port, without a path. It is compared byte by byte.
 	Issuer string
-	// Audience is what a token must say that it is for (aud): by default the server
-	// writes the name of the service there.
+	// Audience must be in the claim aud of a token. By default, the server writes the name of
+	// the service there.
 	Audience string
-	// Bound is how long after its revocation was answered a token may still be accepted:
-	// 1s to 1h. 0 is 10s. The issuer is asked three times within it.
+	// Bound is how long a token may still be accepted after its revocation was answered:
+	// 1s to 1h. 0 is 10s. The guard fetches the revocations three times within it.
 	Bound time.Duration
-	// Leeway is how far the clock may be off that of the issuer, at most 5s. 0 is none.
+	// Leeway is how much the clock may differ from the issuer's, at most 5s. 0 is none.
 	Leeway time.Duration
-	// Introspect proves this service to the issuer. Counted and opaque tokens are taken
-	// only with it. The client needs the service in its list of those it introspects for.
+	// Introspect authenticates this service at the issuer. Counted and opaque tokens are
+	// accepted only with it. The client must be allowed to introspect for the service.
 	Introspect *Credentials
-	// CACert is one or more CA certificates in PEM form. They alone are trusted for the
-	// issuer. Empty trusts those of the system.
+	// CACert is one or more CA certificates in PEM form. Only they are trusted for the
+	// issuer. If empty, those of the system are.
 	CACert []byte
-	// Client asks the issuer. Nil makes one with timeouts that uses no proxy. Its Jar is not
-	// used and redirects are not followed. It goes without CACert.
+	// Client sends the requests to the issuer. Nil is a client with timeouts and without a
+	// proxy. Its Jar is not used, and redirects are not followed. It excludes CACert.
 	Client *http.Client
-	// PlainHTTP permits an issuer at http://. Whoever is on the way can then hand out other
-	// keys, and let in whom they like.
+	// PlainHTTP permits an issuer at http://. An attacker on the network can then send other
+	// keys and so forge tokens.
 	PlainHTTP bool
-	// Now tells the time. Nil is time.Now.
+	// Now returns the time. Nil is time.Now.
 	Now func() time.Time
-	// Log hears of refusals (level info) and of trouble with the issuer (warn). No token
-	// is ever in it. Nil logs nothing.
+	// Log gets refusals (level info) and errors of the issuer (warn), never a token. Nil logs
+	// nothing.
 	Log *slog.Logger
 }
 
@@ -63,27 +63,27 @@ type Credentials struct {
 	Secret   jeton.Secret
 }
 
-// Guard checks tokens. It is safe for concurrent use. Until [Guard.Run] has heard from the
-// issuer, it lets nobody in.
+// Guard checks tokens. It is safe for concurrent use. It accepts no token until [Guard.Run] has
+// fetched the keys and the revocations.
 type Guard struct {
-	conf    Config
-	own     bool // the client was made here
-	pace    time.Duration
-	running atomic.Bool
-	keys    keyring
-	feed    feed
-	proofs  proofs
-	asking  chan struct{} // introspections under way
+	conf      Config
+	ownClient bool // the client was made by New
+	pace      time.Duration
+	running   atomic.Bool
+	keys      keyring
+	revoked   revocationSet
+	verified  verifiedCache
+	lookups   chan struct{} // holds a value for each running introspection
 }
 
-// New returns a guard for a configuration, or jeton.ErrInvalid for one that cannot be
-// right. It asks nobody and starts nothing: that is for Run.
+// New returns a guard, or jeton.ErrInvalid for an invalid configuration. It sends no request and
+// starts nothing: Run does.
 func New(c Config) (*Guard, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
 
-	g := &Guard{conf: c, own: c.Client == nil, asking: make(chan struct{}, maxAsking)}
+	g := &Guard{conf: c, ownClient: c.Client == nil, lookups: make(chan struct{}, maxLookups)}
 	if g.conf.Bound == 0 {
 		g.conf.Bound = defaultBound
 	}
@@ -109,34 +109,34 @@ func New(c Config) (*Guard, error) {
 func (c *Config) check() error {
 	u, err := url.Parse(c.Issuer)
 	switch {
-	case err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" ||
-		u.User != nil ||
-		u.Scheme+"://"+u.Host != c.Issuer:
-		return jeton.WithDetail(jeton.ErrInvalid, "Issuer is https:// and a host, with nothing behind")
+	case err != nil || u.Host == "" || u.Scheme+"://"+u.Host != c.Issuer:
+		return jeton.WithDetail(jeton.ErrInvalid, "invalid Issuer: want https:// and a host, without a path")
 	case u.Scheme != "https" && (u.Scheme != "http" || !c.PlainHTTP):
-		return jeton.WithDetail(jeton.ErrInvalid, "Issuer is not https://; PlainHTTP permits http://")
+		return jeton.WithDetail(jeton.ErrInvalid, "Issuer is not https://; set PlainHTTP to permit http://")
 	case c.Audience == "":
-		return jeton.WithDetail(jeton.ErrInvalid, "Audience is missing: whom the tokens are for")
+		return jeton.WithDetail(jeton.ErrInvalid, "Audience is missing")
 	case c.Bound != 0 && (c.Bound < minBound || c.Bound > maxBound):
-		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("Bound is %v to %v", minBound, maxBound))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid Bound: want %v to %v", minBound, maxBound))
 	case c.Leeway < 0 || c.Leeway > maxLeeway:
-		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("Leeway is 0 to %v", maxLeeway))
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid Leeway: want 0 to %v", maxLeeway))
 	case c.Introspect != nil && (c.Introspect.ClientID == "" || c.Introspect.Secret.IsZero()):
-		return jeton.WithDetail(jeton.ErrInvalid, "Introspect lacks the name or the secret of the client")
+		return jeton.WithDetail(jeton.ErrInvalid, "Introspect.ClientID or Introspect.Secret is missing")
 	case c.Client != nil && len(c.CACert) > 0:
-		return jeton.WithDetail(jeton.ErrInvalid, "CACert goes without Client: trust the certificates in its transport")
+		return jeton.WithDetail(jeton.ErrInvalid, "CACert and Client are both set; set one")
 	}
 
 	return nil
 }
 
-// client returns who asks the issuer.
+// client returns the client for requests to the issuer.
 func (c *Config) client(pace time.Duration) (*http.Client, error) {
-	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	if c.Client != nil {
-		given := *c.Client
-		given.CheckRedirect, given.Jar = stay, nil
-		return &given, nil
+		client := *c.Client
+		client.CheckRedirect = noRedirect
+		client.Jar = nil
+
+		return &client, nil
 	}
 
 	var roots *x509.CertPool
@@ -147,44 +147,44 @@ func (c *Config) client(pace time.Duration) (*http.Client, error) {
 		}
 	}
 
-	dialer := net.Dialer{Timeout: patience}
-	return &http.Client{CheckRedirect: stay, Transport: &http.Transport{
+	dialer := net.Dialer{Timeout: requestTimeout}
+	return &http.Client{CheckRedirect: noRedirect, Transport: &http.Transport{
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, Time: c.Now},
-		TLSHandshakeTimeout:    patience,
-		ResponseHeaderTimeout:  patience,
-		MaxResponseHeaderBytes: maxAnswer,
-		MaxIdleConnsPerHost:    maxAsking,
+		TLSHandshakeTimeout:    requestTimeout,
+		ResponseHeaderTimeout:  requestTimeout,
+		MaxResponseHeaderBytes: maxBody,
+		MaxIdleConnsPerHost:    maxLookups,
 		IdleConnTimeout:        time.Minute,
-		DisableCompression:     true, // what is bounded is then what is sent
+		DisableCompression:     true, // so that maxBody limits what is sent
 		ForceAttemptHTTP2:      true,
-		// A connection that has silently died would otherwise swallow every question.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: pace, PingTimeout: min(pace, patience)},
+		// Pings detect a dead connection, which would otherwise swallow every request.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: pace, PingTimeout: min(pace, requestTimeout)},
 	}}, nil
 }
 
-// Run asks the issuer for its keys and for what is void, until ctx ends. Then it returns nil.
-// It is an error to call it while it runs.
+// Run keeps the keys and the revocations up to date until ctx ends. Then it returns nil. It
+// returns an error if it is already running.
 func (g *Guard) Run(ctx context.Context) error {
 	if !g.running.CompareAndSwap(false, true) {
-		return errors.New("guard: it is running already")
+		return errors.New("guard: Run is already running")
 	}
 	defer g.running.Store(false)
 
-	if g.own {
+	if g.ownClient {
 		defer g.conf.Client.CloseIdleConnections()
 	}
 
 	var wg sync.WaitGroup
 
-	published := make(chan struct{}) // the issuer has said where its list is
-	// The two do not wait for each other: keys that are slow to come must not make the guard
-	// deaf to revocations.
+	discovered := make(chan struct{}) // closed when the address of the list is known
+
+	// Two goroutines, so that a slow response with keys does not delay revocations.
 	wg.Go(func() {
 		var once sync.Once
-		g.every(ctx, func() {
-			if g.keepKeys(ctx) == nil {
-				once.Do(func() { close(published) })
+		g.repeat(ctx, func() {
+			if g.refreshKeys(ctx) == nil {
+				once.Do(func() { close(discovered) })
 			}
 		})
 	})
@@ -192,8 +192,8 @@ func (g *Guard) Run(ctx context.Context) error {
 	wg.Go(func() {
 		select {
 		case <-ctx.Done():
-		case <-published:
-			g.every(ctx, func() { _ = g.listen(ctx) }) // it is logged, and Ready tells it
+		case <-discovered:
+			g.repeat(ctx, func() { _ = g.updateRevocations(ctx) }) // it logs its error, and Ready returns it
 		}
 	})
 
@@ -202,8 +202,8 @@ func (g *Guard) Run(ctx context.Context) error {
 	return nil
 }
 
-// every does something now, and again at the guard's pace.
-func (g *Guard) every(ctx context.Context, do func()) {
+// repeat calls do now, and again at the guard's pace.
+func (g *Guard) repeat(ctx context.Context, do func()) {
 	tick := time.NewTicker(g.pace)
 	defer tick.Stop()
 
@@ -216,38 +216,38 @@ func (g *Guard) every(ctx context.Context, do func()) {
 	}
 }
 
-// Ready returns nil while tokens can be judged, and otherwise jeton.ErrUnavailable with the
-// reason, for the operator's eyes: nothing, or too long nothing, was heard from the issuer.
+// Ready returns nil while the guard can check tokens. Otherwise it returns jeton.ErrUnavailable,
+// with a reason for the operator: the issuer has not answered yet, or not within the bound.
 func (g *Guard) Ready() error {
 	now := g.conf.Now()
 	if err := g.keys.ready(now); err != nil && !(errors.Is(err, errNoKeys) && g.conf.Introspect != nil) {
 		return g.unavailable(err)
 	}
-	if err := g.feed.ready(now, g.conf.Bound); err != nil {
+	if err := g.revoked.ready(now, g.conf.Bound); err != nil {
 		return g.unavailable(err)
 	}
 
 	return nil
 }
 
-// unavailable is the outcome where nothing can be said about a token.
-func (g *Guard) unavailable(why error) error {
-	return jeton.WithRetryAfter(fmt.Errorf("%w: %w", jeton.ErrUnavailable, why), g.pace)
+// unavailable returns jeton.ErrUnavailable with a reason: the guard cannot decide about a token.
+func (g *Guard) unavailable(reason error) error {
+	return jeton.WithRetryAfter(fmt.Errorf("%w: %w", jeton.ErrUnavailable, reason), g.pace)
 }
 
-// age returns how long ago a time was. A machine that sleeps stops the monotonic clock, and
-// a clock that is set back stops the other one.
+// age returns how long ago a time was, by the clock that shows more. The monotonic clock stops
+// while a machine sleeps, and the wall clock can be set back.
 func age(now, then time.Time) time.Duration {
 	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
 }
 
-// trouble tells the operator when talking to the issuer begins to fail, and when it works
-// again: not each time.
-func (g *Guard) trouble(what string, before, now error) {
+// logTransition logs when requests to the issuer begin to fail and when they succeed again, and
+// not each failure.
+func (g *Guard) logTransition(what string, before, now error) {
 	switch {
 	case before == nil && now != nil:
-		g.conf.Log.Warn("the issuer does not give "+what, "issuer", g.conf.Issuer, "error", now)
+		g.conf.Log.Warn("cannot fetch "+what, "issuer", g.conf.Issuer, "error", now)
 	case before != nil && now == nil:
-		g.conf.Log.Info("the issuer gives "+what+" again", "issuer", g.conf.Issuer)
+		g.conf.Log.Info("fetching "+what+" works again", "issuer", g.conf.Issuer)
 	}
 }

@@ -14,27 +14,26 @@ import (
 )
 
 const (
-	// maxAsking bounds the introspections under way. Whoever comes when there are so many
-	// waits, as long as the issuer may take for one.
-	maxAsking = 64
-	// maxOpaque is longer than any opaque token of ours, in bytes.
+	// maxLookups limits concurrent introspections. Further callers wait, at most requestTimeout.
+	maxLookups = 64
+	// maxOpaque is the maximum length of an opaque token, in bytes.
 	maxOpaque = 128
 )
 
-// checkOpaque judges a token that only the issuer can read. Where scopes are needed it looks
-// before it takes a use, so that a refusal costs none.
+// checkOpaque checks a token that only the issuer can read. If scopes are required, it looks the
+// token up before it takes a use, so that a refusal costs none.
 func (g *Guard) checkOpaque(ctx context.Context, text string, scopes []string) (Token, error) {
 	if len(text) > maxOpaque || strings.ContainsFunc(text, func(r rune) bool {
 		return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	}) {
-		return Token{}, refused("not the form of an opaque token")
+		return Token{}, refused("not an opaque token")
 	}
 
 	tok, err := g.introspect(ctx, text, len(scopes) == 0)
 	if err != nil || len(scopes) == 0 {
 		return tok, err
 	}
-	if err := scoped(tok.Scopes, scopes); err != nil {
+	if err := checkScopes(tok.Scopes, scopes); err != nil {
 		return Token{}, err
 	}
 
@@ -45,26 +44,24 @@ func (g *Guard) checkOpaque(ctx context.Context, text string, scopes []string) (
 	return g.introspect(ctx, text, true)
 }
 
-// spend takes one use of a signed token that is right in all else.
+// spend takes one use of a signed token that has passed all other checks.
 func (g *Guard) spend(ctx context.Context, text string, tok Token) (Token, error) {
-	seen, err := g.introspect(ctx, text, true)
+	result, err := g.introspect(ctx, text, true)
 	switch {
 	case err != nil:
 		return Token{}, err
-	case seen.ID != tok.ID || seen.UsesRemaining == nil:
-		return Token{}, g.unavailable(fmt.Errorf(
-			"the issuer was asked to take a use of token %s and says nothing of it",
-			tok.ID,
-		))
+	case result.ID != tok.ID || result.UsesRemaining == nil:
+		return Token{}, g.unavailable(fmt.Errorf("take a use of token %s: "+
+			"the response is for another token or has no uses_remaining", tok.ID))
 	}
 
-	tok.UsesRemaining = seen.UsesRemaining
+	tok.UsesRemaining = result.UsesRemaining
 
 	return tok, nil
 }
 
-// inspected is what the issuer says of a token (RFC 7662, section 2.2).
-type inspected struct {
+// introspection is the issuer's response (RFC 7662, section 2.2).
+type introspection struct {
 	Active   *bool    `json:"active"`
 	Issuer   string   `json:"iss"`
 	Subject  string   `json:"sub"`
@@ -81,44 +78,45 @@ type inspected struct {
 // is counted. It is asked once: an answer that does not come may have taken a use.
 func (g *Guard) introspect(ctx context.Context, text string, consume bool) (Token, error) {
 	if g.conf.Introspect == nil {
-		return Token{}, fmt.Errorf("%w: %w", jeton.ErrBadCredential, errBlind)
+		return Token{}, fmt.Errorf("%w: %w", jeton.ErrBadCredential, errNoIntrospection)
 	}
-	if err := g.turn(ctx); err != nil {
+	if err := g.acquireLookup(ctx); err != nil {
 		return Token{}, err
 	}
-	defer func() { <-g.asking }()
+	defer func() { <-g.lookups }()
 
-	// The issuer hears what it has to be for before it takes a use.
+	// With the audience, the issuer takes no use of a token for another service.
 	form := url.Values{"token": {text}, "token_type_hint": {"access_token"}, "audience": {g.conf.Audience}}
 	if consume {
 		form.Set("consume", "true")
 	}
 
-	body, err := g.post(ctx, g.keys.known.Load().at.Introspection, form)
+	resp, err := g.post(ctx, g.keys.current.Load().metadata.Introspection, form)
 	if err != nil {
 		return Token{}, g.unavailable(fmt.Errorf("introspect token: %w", err))
 	}
 
-	var in inspected
-	if err := decode(body, &in); err != nil {
+	var in introspection
+	if err := decode(resp.body, &in); err != nil {
 		return Token{}, g.unavailable(fmt.Errorf("introspect token: %w", err))
 	}
 
 	switch {
 	case in.Active == nil:
-		return Token{}, g.unavailable(errors.New("introspect token: the answer does not say whether it is active"))
+		return Token{}, g.unavailable(errors.New("introspect token: active is missing in the response"))
 	case !*in.Active:
 		return Token{}, refused(
-			"the issuer says that it is not good: unknown, over, spent, for another service, or for one that client %s may not look up",
+			"not active at the issuer: unknown, expired, revoked, spent, for another service, "+
+				"or for one that client %s may not introspect",
 			g.conf.Introspect.ClientID,
 		)
 	case in.Issuer != g.conf.Issuer || !slices.Contains(in.Audience, g.conf.Audience):
-		return Token{}, refused("it is of %.100q, for %.200q", in.Issuer, in.Audience)
+		return Token{}, refused("issuer is %.100q, audience is %.200q", in.Issuer, in.Audience)
 	case in.Subject == "" || in.ID == "" || in.Expires <= 0 || in.Left != nil && *in.Left < 0:
-		return Token{}, g.unavailable(errors.New("introspect token: the answer lacks sub, jti or exp"))
+		return Token{}, g.unavailable(errors.New("introspect token: sub, jti or exp is missing or invalid"))
 	}
 
-	tok := token(jose.Claims{
+	tok := newToken(jose.Claims{
 		Subject:  in.Subject,
 		ClientID: in.ClientID,
 		Scope:    in.Scope,
@@ -132,15 +130,16 @@ func (g *Guard) introspect(ctx context.Context, text string, consume bool) (Toke
 	return tok, nil
 }
 
-// turn waits until the issuer may be asked.
-func (g *Guard) turn(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// acquireLookup waits for one of maxLookups introspections. The caller receives from lookups to
+// release it.
+func (g *Guard) acquireLookup(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 
 	select {
-	case g.asking <- struct{}{}:
+	case g.lookups <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return jeton.WithRetryAfter(fmt.Errorf("%w: %d tokens are being looked up", jeton.ErrBusy, maxAsking), g.pace)
+		return jeton.WithRetryAfter(fmt.Errorf("%w: %d tokens are being looked up", jeton.ErrBusy, maxLookups), g.pace)
 	}
 }

@@ -48,12 +48,12 @@ type issuer struct {
 	clock *clock
 	key   *jose.Signer
 
-	mu      sync.Mutex
-	keys    []jose.Key
-	control string // Cache-Control of the keys
-	lines   []line
-	odd     map[string]http.HandlerFunc // by path, instead of the right answer
-	asked   map[string]int              // by path
+	mu        sync.Mutex
+	keys      []jose.Key
+	control   string // Cache-Control of the keys
+	lines     []line
+	overrides map[string]http.HandlerFunc // by path, instead of the right answer
+	asked     map[string]int              // by path
 }
 
 type line struct {
@@ -81,12 +81,12 @@ func newSigner(t testing.TB) *jose.Signer {
 func newIssuer(t testing.TB) *issuer {
 	t.Helper()
 	i := &issuer{
-		t:       t,
-		clock:   &clock{at: noon},
-		key:     newSigner(t),
-		control: "public, max-age=300",
-		odd:     map[string]http.HandlerFunc{},
-		asked:   map[string]int{},
+		t:         t,
+		clock:     &clock{at: noon},
+		key:       newSigner(t),
+		control:   "public, max-age=300",
+		overrides: map[string]http.HandlerFunc{},
+		asked:     map[string]int{},
 	}
 	i.keys = []jose.Key{i.key.Key()}
 	i.srv = httptest.NewUnstartedServer(http.HandlerFunc(i.serve))
@@ -101,7 +101,7 @@ func newIssuer(t testing.TB) *issuer {
 func (i *issuer) serve(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	i.asked[r.URL.Path]++
-	odd := i.odd[r.URL.Path]
+	odd := i.overrides[r.URL.Path]
 	i.mu.Unlock()
 
 	if odd != nil {
@@ -109,11 +109,11 @@ func (i *issuer) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	i.right(w, r)
+	i.serveDefault(w, r)
 }
 
-// right answers as a server of ours does.
-func (i *issuer) right(w http.ResponseWriter, r *http.Request) {
+// serveDefault answers as a server of ours does.
+func (i *issuer) serveDefault(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 
@@ -159,7 +159,7 @@ func (i *issuer) metadata() map[string]any {
 func (i *issuer) answer(path string, odd http.HandlerFunc) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.odd[path] = odd
+	i.overrides[path] = odd
 }
 
 func (i *issuer) count(path string) int {

@@ -15,246 +15,259 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-// How long a copy of the keys is good.
+// How long cached keys are valid.
 const (
-	minFresh     = time.Minute
-	maxFresh     = time.Hour
-	defaultFresh = 5 * time.Minute // where the issuer does not say
-	// lookEvery bounds how often tokens with unknown keys can have the issuer asked.
-	lookEvery = 5 * time.Second
+	minKeyLifetime     = time.Minute
+	maxKeyLifetime     = time.Hour
+	defaultKeyLifetime = 5 * time.Minute // if the issuer sends no max-age
+	// unknownKeyInterval limits how often tokens with unknown keys make the guard fetch keys.
+	unknownKeyInterval = 5 * time.Second
 )
 
-// trusted is a key of the issuer. While a key stays in the set, so does its trusted: what
-// was checked with it is right as long as the pointer is in the set.
-type trusted struct {
+// issuerKey is a key of the issuer. A key that stays in the set keeps its pointer, so a token
+// verified by a key stays verified while the pointer is in the set.
+type issuerKey struct {
 	jose.Key
-	print string
+	thumbprint string
 }
 
-// keyset is what the issuer published at a time. It is never changed.
+// keyset is what the issuer published at one time. It is never changed.
 type keyset struct {
-	at    metadata
-	keys  map[string]*trusted // by kid
-	asked time.Time           // when it was asked for: what is newer may not be in it
-	fresh time.Duration
+	metadata  metadata
+	keys      map[string]*issuerKey // by kid
+	requested time.Time             // keys that are newer than this may be missing
+	lifetime  time.Duration
 }
 
 // keyring holds the newest set.
 type keyring struct {
-	known atomic.Pointer[keyset]
-	turn  sync.Mutex // of who fetches: no older set replaces a newer one
+	current  atomic.Pointer[keyset]
+	fetching sync.Mutex // held during a fetch, so that no older set replaces a newer one
 
-	mu     sync.Mutex
-	err    error // of the last attempt
-	flight *flight
-	looked time.Time // when an unknown key last made us ask
-	failed error     // what came of that
+	mu         sync.Mutex
+	err        error // of the last attempt
+	flight     *flight
+	lastLookup time.Time // when an unknown key last caused a fetch
+	lookupErr  error     // of that fetch
 }
 
-// flight is one look at the keys that many may wait for.
+// flight is one fetch of the keys that many callers may wait for.
 type flight struct {
 	done chan struct{}
 	err  error
 }
 
 func (k *keyring) ready(now time.Time) error {
-	s := k.known.Load()
+	set := k.current.Load()
 	switch {
-	case s == nil:
-		return fmt.Errorf("the issuer has not yet given its keys: %w", k.lastError())
-	case age(now, s.asked) > s.fresh:
-		return fmt.Errorf(
-			"the keys of the issuer are from %s and have run out: %w",
-			s.asked.UTC().Format(time.RFC3339),
-			k.lastError(),
-		)
-	case len(s.keys) == 0:
+	case set == nil:
+		return fmt.Errorf("the issuer's keys have not been fetched yet: %w", k.lastError())
+	case age(now, set.requested) > set.lifetime:
+		return fmt.Errorf("the issuer's keys, fetched at %s, have expired: %w",
+			set.requested.UTC().Format(time.RFC3339), k.lastError())
+	case len(set.keys) == 0:
 		return errNoKeys
 	}
 
 	return nil
 }
 
-// errNoKeys is how it is with an issuer that has not signed anything yet, or issues opaque
-// tokens alone.
-var errNoKeys = errors.New("the issuer publishes no key that is of use here")
+// errNoKeys is returned for an issuer that has not signed a token yet, or that issues only
+// opaque tokens.
+var errNoKeys = errors.New("the issuer publishes no usable key")
 
-var errNotAsked = errors.New("it has not been asked")
+var errNoRequest = errors.New("no request has been sent")
 
 func (k *keyring) lastError() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
 	if k.err == nil {
-		return errNotAsked
+		return errNoRequest
 	}
 
 	return k.err
 }
 
-// note keeps what came of an attempt, and returns what came of the one before.
-func (k *keyring) note(err error) (before error) {
+// setError stores the result of an attempt and returns that of the previous one.
+func (k *keyring) setError(err error) (before error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	before, k.err = k.err, err
+
+	before = k.err
+	k.err = err
+
 	return before
 }
 
-// keepKeys fetches the keys where the copy is half as old as it may become.
-func (g *Guard) keepKeys(ctx context.Context) error {
-	s := g.keys.known.Load()
-	if s != nil && len(s.keys) > 0 && age(g.conf.Now(), s.asked) < s.fresh/2 {
+// refreshKeys fetches the keys when half of their lifetime has passed.
+func (g *Guard) refreshKeys(ctx context.Context) error {
+	set := g.keys.current.Load()
+	if set != nil && len(set.keys) > 0 && age(g.conf.Now(), set.requested) < set.lifetime/2 {
 		return nil
 	}
 
-	err := g.renew(ctx)
+	err := g.discoverAndFetch(ctx)
 	if ctx.Err() == nil {
-		g.trouble("its keys", g.keys.note(err), err)
+		g.logTransition("keys", g.keys.setError(err), err)
 	}
 
 	return err
 }
 
-// renew asks again where things are, and for the keys.
-func (g *Guard) renew(ctx context.Context) error {
-	at, err := g.discover(ctx)
+func (g *Guard) discoverAndFetch(ctx context.Context) error {
+	m, err := g.discover(ctx)
 	if err != nil {
 		return fmt.Errorf("discover the issuer: %w", err)
 	}
-	return g.fetch(ctx, at)
+
+	return g.fetchKeys(ctx, m)
 }
 
-// fetch asks for the keys.
-func (g *Guard) fetch(ctx context.Context, at metadata) error {
-	g.keys.turn.Lock()
-	defer g.keys.turn.Unlock()
+// fetchKeys replaces the current set by the one that the issuer publishes.
+func (g *Guard) fetchKeys(ctx context.Context, m metadata) error {
+	g.keys.fetching.Lock()
+	defer g.keys.fetching.Unlock()
 
-	asked := g.conf.Now()
-	body, header, err := g.get(ctx, at.JWKS, patience)
+	requested := g.conf.Now()
+	resp, err := g.get(ctx, m.JWKS, requestTimeout)
 	if err != nil {
 		return fmt.Errorf("fetch keys: %w", err)
 	}
 
-	list, err := jose.ParseSet(body)
+	list, err := jose.ParseSet(resp.body)
 	if err != nil {
 		return fmt.Errorf("fetch keys: %w", err)
 	}
 
-	s, old := &keyset{
-		at:    at,
-		keys:  map[string]*trusted{},
-		asked: asked,
-		fresh: freshness(header),
-	}, g.keys.known.Load()
+	var previous map[string]*issuerKey
+	set := g.keys.current.Load()
+	if set != nil {
+		previous = set.keys
+	}
+
+	keys := map[string]*issuerKey{}
 	for _, k := range list {
-		t := &trusted{k, k.Thumbprint()}
-		if old != nil {
-			o := old.keys[k.ID]
-			if o != nil && o.Alg == t.Alg && o.print == t.print {
-				t = o
-			}
+		key := &issuerKey{k, k.Thumbprint()}
+		old := previous[k.ID]
+		if old != nil && old.Alg == key.Alg && old.thumbprint == key.thumbprint {
+			key = old
 		}
 
-		s.keys[k.ID] = t
+		keys[k.ID] = key
 	}
 
-	g.keys.known.Store(s)
-	g.proofs.dropIf(func(p *proof) bool { return s.keys[p.key.ID] != p.key })
+	g.keys.current.Store(&keyset{
+		metadata:  m,
+		keys:      keys,
+		requested: requested,
+		lifetime:  cacheLifetime(resp.header),
+	})
+	g.verified.dropIf(func(v *verifiedToken) bool { return keys[v.key.ID] != v.key })
 
 	return nil
 }
 
-// freshness returns for how long a copy may be kept (RFC 9111, sections 4.2 and 5.2.2).
-func freshness(h http.Header) time.Duration {
-	fresh := defaultFresh
+// cacheLifetime returns for how long a response may be cached (RFC 9111, sections 4.2 and 5.2.2).
+func cacheLifetime(h http.Header) time.Duration {
+	lifetime := defaultKeyLifetime
 	for _, line := range h.Values("Cache-Control") {
 		for directive := range strings.SplitSeq(line, ",") {
 			name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
 			switch strings.ToLower(name) {
 			case "no-store", "no-cache":
-				return minFresh
+				return minKeyLifetime
 			case "max-age":
 				n, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
 				if err != nil {
-					return minFresh
+					return minKeyLifetime
 				}
-				fresh = time.Duration(n) * time.Second
+				lifetime = time.Duration(n) * time.Second
 			}
 		}
 	}
 
 	if n, err := strconv.ParseUint(h.Get("Age"), 10, 31); err == nil {
-		fresh -= time.Duration(n) * time.Second // it has lain in a cache on the way
+		lifetime -= time.Duration(n) * time.Second // the time in a cache on the way
 	}
 
-	return min(max(fresh, minFresh), maxFresh)
+	return min(max(lifetime, minKeyLifetime), maxKeyLifetime)
 }
 
-// key returns the key that a token names. One that is not known may be newer than our copy,
-// and then the issuer is asked, for all who ask at the same time and once in a while. In
-// between, a token that was issued before the last look has no key; of one that says it is
-// newer nothing can be said.
-func (g *Guard) key(ctx context.Context, kid string, issued time.Time) (*trusted, error) {
-	if t := g.keys.known.Load().keys[kid]; t != nil {
-		return t, nil
+// key returns the key that a token names. An unknown key may be newer than the cached keys, so
+// the keys are fetched: once for all tokens that wait, and at most once per unknownKeyInterval.
+// Between two fetches, the key of a token issued before the last fetch does not exist. That of
+// a newer token may exist: the error is jeton.ErrUnavailable.
+func (g *Guard) key(ctx context.Context, kid string, issued time.Time) (*issuerKey, error) {
+	key := g.keys.current.Load().keys[kid]
+	if key != nil {
+		return key, nil
 	}
-	if err := g.look(ctx, issued); err != nil {
+
+	if err := g.fetchForUnknown(ctx, issued); err != nil {
 		return nil, err
 	}
-	if t := g.keys.known.Load().keys[kid]; t != nil {
-		return t, nil
+
+	key = g.keys.current.Load().keys[kid]
+	if key == nil {
+		return nil, refused("key %.100q is not a key of the issuer", kid)
 	}
 
-	return nil, refused("key %.100q is none of the issuer's", kid)
+	return key, nil
 }
 
-// look fetches the keys because a token names one that is not known.
-func (g *Guard) look(ctx context.Context, issued time.Time) error {
-	k, now := &g.keys, g.conf.Now()
+// fetchForUnknown fetches the keys because a token names an unknown one.
+func (g *Guard) fetchForUnknown(ctx context.Context, issued time.Time) error {
+	k := &g.keys
+	now := g.conf.Now()
+
 	k.mu.Lock()
-
-	if f := k.flight; f != nil {
+	f := k.flight
+	if f != nil {
 		k.mu.Unlock()
-
-		select {
-		case <-f.done:
-			return f.err
-		case <-ctx.Done():
-			return g.unavailable(fmt.Errorf("wait for keys: %w", ctx.Err()))
-		}
+		return g.wait(ctx, f)
 	}
 
-	since := now.Sub(k.looked)
-	if !k.looked.IsZero() && since >= 0 && since < lookEvery {
-		looked, failed := k.looked, k.failed
-		k.mu.Unlock()
+	elapsed := now.Sub(k.lastLookup)
+	if !k.lastLookup.IsZero() && elapsed >= 0 && elapsed < unknownKeyInterval {
+		defer k.mu.Unlock()
 
-		switch {
-		case failed != nil:
-			return failed
-		case issued.Before(looked.Truncate(time.Second)): // iat is in whole seconds
+		if k.lookupErr != nil {
+			return k.lookupErr
+		}
+		if issued.Before(k.lastLookup.Truncate(time.Second)) { // iat is in whole seconds
 			return nil
 		}
 
-		return jeton.WithRetryAfter(
-			fmt.Errorf("%w: the keys were fetched just now", jeton.ErrUnavailable),
-			lookEvery-since,
-		)
+		err := fmt.Errorf("%w: the keys were fetched just now", jeton.ErrUnavailable)
+		return jeton.WithRetryAfter(err, unknownKeyInterval-elapsed)
 	}
 
-	f := &flight{done: make(chan struct{})}
-	k.flight, k.looked = f, now
+	f = &flight{done: make(chan struct{})}
+	k.flight = f
+	k.lastLookup = now
 	k.mu.Unlock()
 
-	// Others wait for it, so it does not end when the one who began it goes away.
-	if err := g.fetch(context.WithoutCancel(ctx), k.known.Load().at); err != nil {
+	// Other callers wait for this fetch, so it goes on when the request that began it is cancelled.
+	if err := g.fetchKeys(context.WithoutCancel(ctx), k.current.Load().metadata); err != nil {
 		f.err = g.unavailable(err)
 	}
 
 	k.mu.Lock()
-	k.flight, k.failed = nil, f.err
+	k.flight = nil
+	k.lookupErr = f.err
 	k.mu.Unlock()
 	close(f.done)
 
 	return f.err
+}
+
+// wait waits for a fetch that another caller began.
+func (g *Guard) wait(ctx context.Context, f *flight) error {
+	select {
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		return g.unavailable(fmt.Errorf("wait for keys: %w", ctx.Err()))
+	}
 }

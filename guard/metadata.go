@@ -13,119 +13,128 @@ import (
 )
 
 const (
-	// patience is how long the issuer may take for an answer, whatever the caller's deadline.
-	patience = 5 * time.Second
-	// maxAnswer bounds what is read of an answer, in bytes. A page of the list has 46 KB.
-	maxAnswer = 64 << 10
+	// requestTimeout limits a request to the issuer, whatever the caller's deadline.
+	requestTimeout = 5 * time.Second
+	// maxBody limits what is read of a response, in bytes. A page of the list has 46 KB.
+	maxBody = 64 << 10
 )
-
-// get asks the issuer for a document.
-func (g *Guard) get(ctx context.Context, address string, within time.Duration) ([]byte, http.Header, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-
-	r.Header.Set("Accept", "application/json, application/jwk-set+json")
-	r.Header.Set("Cache-Control", "no-cache") // what lies between would answer with what was
-
-	return g.answer(r)
-}
-
-// post sends a form to the issuer, as the configured client (RFC 6749, section 2.3.1).
-func (g *Guard) post(ctx context.Context, address string, form url.Values) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, err
-	}
-
-	r.GetBody = nil // a use that was perhaps taken is not asked for again
-	r.Header.Set("Accept", "application/json")
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth(url.QueryEscape(g.conf.Introspect.ClientID), url.QueryEscape(g.conf.Introspect.Secret.Reveal()))
-	body, _, err := g.answer(r)
-
-	return body, err
-}
-
-// answer sends a request and reads the answer, which is 200 or an error.
-func (g *Guard) answer(r *http.Request) ([]byte, http.Header, error) {
-	resp, err := g.conf.Client.Do(r)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer resp.Body.Close()
-
-	if resp.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("%s %s: the answer is %d", r.Method, r.URL.Path, resp.StatusCode)
-	}
-
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	switch {
-	case err != nil:
-		return nil, nil, fmt.Errorf("%s %s: read the answer: %w", r.Method, r.URL.Path, err)
-	case len(body) > maxAnswer:
-		return nil, nil, fmt.Errorf("%s %s: the answer is over %d bytes", r.Method, r.URL.Path, maxAnswer)
-	}
-
-	return body, resp.Header, nil
-}
-
-// decode reads a JSON document. What is not in the type is passed over: servers grow.
-func decode(body []byte, into any) error {
-	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("the answer is not what was asked for: %w", err)
-	}
-	return nil
-}
 
 // metadata is what is read of the discovery document (RFC 8414, section 2).
 type metadata struct {
 	Issuer        string `json:"issuer"`
 	JWKS          string `json:"jwks_uri"`
 	Introspection string `json:"introspection_endpoint"`
-	Void          string `json:"jeton_revocations_endpoint"`
+	Revocations   string `json:"jeton_revocations_endpoint"`
 }
 
-// discover asks where things are. The document is believed only if it is the issuer's own
-// (RFC 8414, section 3.3), and only about its own origin: whoever can write a line into
-// it must not send the guard elsewhere.
+// discover fetches the addresses of the endpoints. The document must name the issuer itself
+// (RFC 8414, section 3.3) and only endpoints at the issuer's origin, so that a line injected
+// into it cannot send the guard elsewhere.
 func (g *Guard) discover(ctx context.Context) (metadata, error) {
-	body, _, err := g.get(ctx, g.conf.Issuer+"/.well-known/oauth-authorization-server", patience)
+	resp, err := g.get(ctx, g.conf.Issuer+"/.well-known/oauth-authorization-server", requestTimeout)
 	if err != nil {
 		return metadata{}, err
 	}
 
 	var m metadata
-	if err := decode(body, &m); err != nil {
+	if err := decode(resp.body, &m); err != nil {
 		return metadata{}, err
 	}
 	if m.Issuer != g.conf.Issuer {
-		return metadata{}, fmt.Errorf("the issuer says that it is %.200q", m.Issuer)
+		return metadata{}, fmt.Errorf("issuer is %.200q, want %q", m.Issuer, g.conf.Issuer)
 	}
 
-	for _, at := range []struct{ name, address string }{
-		{"jwks_uri", m.JWKS}, {"jeton_revocations_endpoint", m.Void}, {"introspection_endpoint", m.Introspection},
+	for _, endpoint := range []struct{ name, address string }{
+		{"jwks_uri", m.JWKS},
+		{"jeton_revocations_endpoint", m.Revocations},
+		{"introspection_endpoint", m.Introspection},
 	} {
-		if err := g.within(at.address); err != nil {
-			return metadata{}, fmt.Errorf("%s: %w", at.name, err)
+		if err := g.checkOrigin(endpoint.address); err != nil {
+			return metadata{}, fmt.Errorf("%s: %w", endpoint.name, err)
 		}
 	}
 
 	return m, nil
 }
 
-// within returns nil for an address at the origin of the issuer.
-func (g *Guard) within(address string) error {
+// checkOrigin returns nil for an address at the origin of the issuer.
+func (g *Guard) checkOrigin(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme+"://"+u.Host != g.conf.Issuer || u.User != nil || u.Fragment != "" || u.RawQuery != "" {
 		return errors.New("not an address at the issuer")
 	}
+
+	return nil
+}
+
+// response is a response with status 200.
+type response struct {
+	header http.Header
+	body   []byte
+}
+
+// get fetches a document from the issuer.
+func (g *Guard) get(ctx context.Context, address string, timeout time.Duration) (response, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return response{}, err
+	}
+
+	r.Header.Set("Accept", "application/json, application/jwk-set+json")
+	r.Header.Set("Cache-Control", "no-cache") // a cache on the way would serve an old copy
+
+	return g.do(r)
+}
+
+// post sends a form to the issuer, as the configured client (RFC 6749, section 2.3.1).
+func (g *Guard) post(ctx context.Context, address string, form url.Values) (response, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return response{}, err
+	}
+
+	r.GetBody = nil // forbids a retry: the first attempt may have taken a use
+	r.Header.Set("Accept", "application/json")
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth(url.QueryEscape(g.conf.Introspect.ClientID), url.QueryEscape(g.conf.Introspect.Secret.Reveal()))
+
+	return g.do(r)
+}
+
+// do sends a request and reads the response. Any status but 200 is an error.
+func (g *Guard) do(r *http.Request) (response, error) {
+	resp, err := g.conf.Client.Do(r)
+	if err != nil {
+		return response{}, err
+	}
+	defer resp.Body.Close()
+
+	if resp.StatusCode != http.StatusOK {
+		return response{}, fmt.Errorf("%s %s: status %d, want 200", r.Method, r.URL.Path, resp.StatusCode)
+	}
+
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err != nil {
+		return response{}, fmt.Errorf("%s %s: read response: %w", r.Method, r.URL.Path, err)
+	}
+	if len(body) > maxBody {
+		return response{}, fmt.Errorf("%s %s: response is longer than %d bytes", r.Method, r.URL.Path, maxBody)
+	}
+
+	return response{resp.Header, body}, nil
+}
+
+// decode reads a JSON document and ignores unknown fields: a newer server may send more.
+func decode(body []byte, into any) error {
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("invalid response: %w", err)
+	}
+
 	return nil
 }

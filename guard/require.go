@@ -16,38 +16,38 @@ import (
 
 type contextKey struct{}
 
-// passed is a token in the context of a request, and who let it through.
-type passed struct {
+// admitted is the token in the context of a request, and the guard that accepted it.
+type admitted struct {
 	guard *Guard
 	token Token
 }
 
-// From returns the token that a request was let through with.
+// From returns the token of a request that Require has accepted.
 func From(ctx context.Context) (Token, bool) {
-	p, ok := ctx.Value(contextKey{}).(*passed)
+	p, ok := ctx.Value(contextKey{}).(*admitted)
 	if !ok {
 		return Token{}, false
 	}
 	return p.token, true
 }
 
-// Require returns middleware that lets requests through whose token is good and has all of
-// the scopes. The token is read from the header Authorization (RFC 6750, section 2.1) and
-// from nowhere else: a query ends up in logs, and a cookie is sent by whoever makes a browser
-// ask. The handler finds it with From.
+// Require returns middleware that accepts requests whose token is valid and has all of the
+// scopes. It reads the token only from the header Authorization (RFC 6750, section 2.1):
+// a query ends up in logs, and a browser sends cookies with requests of other sites, too. The
+// handler gets the token by From.
 //
-// A request that has passed a Require of the same guard already takes no second use: an
-// outer one for all routes and inner ones for their scopes go together.
+// A request that has passed a Require of the same guard takes no second use. An outer
+// Require for all routes can be combined with inner ones for scopes.
 //
-// Refusals are problem details (RFC 9457) with the header Jeton-Error, and a challenge as
-// in RFC 6750, section 3. Require panics at what is not the name of a scope (RFC 6749,
-// section 3.3): that is a mistake of the program, and it is seen when it starts.
+// Refusals are problem details (RFC 9457) with the header Jeton-Error and a challenge
+// (RFC 6750, section 3). Require panics if a scope is not valid (RFC 6749, section 3.3), so
+// that the mistake shows when the program starts.
 func (g *Guard) Require(scopes ...string) func(http.Handler) http.Handler {
 	for _, s := range scopes {
 		if s == "" || strings.ContainsFunc(s, func(r rune) bool {
 			return r <= ' ' || r > '~' || r == '"' || r == '\\'
 		}) {
-			panic("guard: not the name of a scope: " + strconv.Quote(s))
+			panic("guard: invalid scope: " + strconv.Quote(s))
 		}
 	}
 
@@ -70,11 +70,11 @@ func (g *Guard) Require(scopes ...string) func(http.Handler) http.Handler {
 	}
 }
 
-// admit returns the context of a request that may pass.
+// admit returns the context of an accepted request, with its token.
 func (g *Guard) admit(r *http.Request, scopes []string) (context.Context, error) {
 	ctx := r.Context()
-	if p, ok := ctx.Value(contextKey{}).(*passed); ok && p.guard == g {
-		return ctx, scoped(p.token.Scopes, scopes)
+	if p, ok := ctx.Value(contextKey{}).(*admitted); ok && p.guard == g {
+		return ctx, checkScopes(p.token.Scopes, scopes)
 	}
 
 	text, err := bearer(r.Header)
@@ -87,10 +87,10 @@ func (g *Guard) admit(r *http.Request, scopes []string) (context.Context, error)
 		return nil, err
 	}
 
-	return context.WithValue(ctx, contextKey{}, &passed{g, tok}), nil
+	return context.WithValue(ctx, contextKey{}, &admitted{g, tok}), nil
 }
 
-// bearer reads the token. The name of the scheme has no case (RFC 9110, section 11.1).
+// bearer reads the token. The scheme is case-insensitive (RFC 9110, section 11.1).
 func bearer(h http.Header) (string, error) {
 	lines := h["Authorization"]
 	if len(lines) == 0 {
@@ -108,8 +108,8 @@ func bearer(h http.Header) (string, error) {
 	return strings.Trim(text, " "), nil
 }
 
-// outcomes maps the outcomes of a guard to their status and title, which are those of the server
-// (internal/web), and to the code of RFC 6750, section 3.1.
+// outcomes maps errors to a status and a title, equal to those of internal/web, and to the code of
+// RFC 6750, section 3.1.
 var outcomes = []struct {
 	err    error
 	status int
@@ -126,52 +126,16 @@ var outcomes = []struct {
 	{jeton.ErrUnavailable, http.StatusServiceUnavailable, "Unavailable", ""},
 }
 
-// refuse answers a request that may not pass, and tells the operator why.
+// refuse writes the response for a refused request and logs the reason for the operator.
 func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, scopes []string) {
-	p := jeton.Problem{
-		Type:   "about:blank",
-		Title:  "Internal error",
-		Status: http.StatusInternalServerError,
-		Code:   jeton.CodeInternal,
-	}
-
-	code := ""
-	for _, row := range outcomes {
-		if errors.Is(err, row.err) {
-			p.Title = row.title
-			p.Status = row.status
-			p.Code = jeton.Code(row.err)
-			p.Detail = jeton.Detail(err)
-			code = row.code
-
-			break
-		}
-	}
-
-	level := slog.LevelInfo
-	if errors.Is(err, errBlind) || p.Status == http.StatusInternalServerError {
-		level = slog.LevelWarn
-	}
-
-	g.conf.Log.Log(
-		r.Context(),
-		level,
-		"request refused",
-		"method",
-		r.Method,
-		"path",
-		redactPath(r.URL.Path),
-		"code",
-		p.Code,
-		"error",
-		err,
-	)
+	p, code := problem(err)
+	g.logRefusal(r, p, err)
 
 	h := w.Header()
-
-	if p.Status < 500 {
+	switch {
+	case p.Status < 500:
 		h.Set("WWW-Authenticate", g.challenge(code, scopes))
-	} else if p.Status == http.StatusServiceUnavailable {
+	case p.Status == http.StatusServiceUnavailable:
 		wait, ok := jeton.RetryAfter(err)
 		if !ok {
 			wait = g.pace
@@ -183,16 +147,54 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, scopes
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set(jeton.HeaderError, p.Code)
-	b, merr := json.Marshal(p)
-	if merr != nil {
-		b = []byte("{}") // a Problem always encodes
+
+	body, err := json.Marshal(p)
+	if err != nil {
+		body = []byte("{}") // a Problem always encodes
 	}
 
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(append(b, '\n'))
+	_, _ = w.Write(append(body, '\n'))
 }
 
-// challenge says how to prove oneself, and what was wrong where something was shown.
+// problem returns the problem details of an error, and its code for the challenge.
+func problem(err error) (p jeton.Problem, code string) {
+	p = jeton.Problem{
+		Type:   "about:blank",
+		Title:  "Internal error",
+		Status: http.StatusInternalServerError,
+		Code:   jeton.CodeInternal,
+	}
+
+	for _, o := range outcomes {
+		if errors.Is(err, o.err) {
+			p.Title = o.title
+			p.Status = o.status
+			p.Code = jeton.Code(o.err)
+			p.Detail = jeton.Detail(err)
+
+			return p, o.code
+		}
+	}
+
+	return p, ""
+}
+
+func (g *Guard) logRefusal(r *http.Request, p jeton.Problem, err error) {
+	level := slog.LevelInfo
+	if errors.Is(err, errNoIntrospection) || p.Status == http.StatusInternalServerError {
+		level = slog.LevelWarn
+	}
+
+	g.conf.Log.LogAttrs(r.Context(), level, "request refused",
+		slog.String("method", r.Method),
+		slog.String("path", redactPath(r.URL.Path)),
+		slog.String("code", p.Code),
+		slog.Any("error", err),
+	)
+}
+
+// challenge returns the header WWW-Authenticate (RFC 6750, section 3).
 func (g *Guard) challenge(code string, scopes []string) string {
 	escaped := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(g.conf.Audience)
 	value := `Bearer realm="` + escaped + `"`
@@ -207,11 +209,11 @@ func (g *Guard) challenge(code string, scopes []string) string {
 	return value
 }
 
-// maxPath bounds the path of a request in the log, in bytes.
+// maxPath limits the path of a request in the log, in bytes.
 const maxPath = 200
 
-// redactPath returns a path as the log may show it: bounded, and without a token that a client
-// put into it. It is the server's internal/web.RedactPath.
+// redactPath returns a path for the log: at most maxPath bytes, and without a token that a client
+// put into it. It is equal to internal/web.RedactPath.
 func redactPath(path string) string {
 	before, _, found := strings.Cut(path, secret.Prefix)
 	if len(before) > maxPath {

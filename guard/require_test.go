@@ -177,7 +177,7 @@ func TestRequireAnswers(t *testing.T) {
 	}
 
 	text := log.String()
-	if strings.Contains(text, good) || !strings.Contains(text, "it lacks admin") {
+	if strings.Contains(text, good) || !strings.Contains(text, "scope admin is missing") {
 		t.Errorf("the log shows a token, or not why one was refused:\n%s", text)
 	}
 }
@@ -419,7 +419,7 @@ func TestOnlySoManyTokensAreLookedUpAtATime(t *testing.T) {
 
 	i.answer(pathIntrospect, says(200, `{"active":false}`))
 
-	for range guard.MaxAsking + 1 { // one after the other they do not run out
+	for range guard.MaxLookups + 1 { // one after the other they do not run out
 		if _, err := g.Check(t.Context(), text); !errors.Is(err, jeton.ErrBadCredential) {
 			t.Fatal(err)
 		}
@@ -433,11 +433,11 @@ func TestOnlySoManyTokensAreLookedUpAtATime(t *testing.T) {
 	})
 
 	var wg sync.WaitGroup
-	for range guard.MaxAsking {
+	for range guard.MaxLookups {
 		wg.Go(func() { _, _ = g.Check(t.Context(), text) })
 	}
 
-	for range guard.MaxAsking {
+	for range guard.MaxLookups {
 		<-came
 	}
 

@@ -14,75 +14,77 @@ import (
 )
 
 const (
-	// maxLife is how long a token may be good: no server of ours issues longer ones.
-	maxLife = 24 * time.Hour
-	// keepVoid is for how long what is void is remembered, at least: longer than any token
-	// that it could be about, so that none outlives its revocation.
-	keepVoid = maxLife + time.Hour
-	// maxVoid bounds how many are remembered.
-	maxVoid = 1 << 20
+	// maxLifetime is the longest lifetime of a token. No Jeton server issues longer ones.
+	maxLifetime = 24 * time.Hour
+	// keepRevoked is for how long an entry is kept, at least. It is longer than the lifetime of
+	// any token, so that no token outlives its revocation.
+	keepRevoked = maxLifetime + time.Hour
+	// maxRevoked is how many entries are kept at most.
+	maxRevoked = 1 << 20
 )
 
-// hash is a SHA-256. The list of what is void has those of "jti:" with a jti, and of
+// hash is a SHA-256. The list of revocations holds those of "jti:" with a jti, and of
 // generations.
 type hash = [sha256.Size]byte
 
-// feed is what is void, and how we know.
-type feed struct {
-	turn sync.Mutex // of who asks
-	last position
+// revocationSet is the guard's copy of the issuer's list of revocations.
+type revocationSet struct {
+	updating sync.Mutex // held by the goroutine that reads the list
+	last     position
 
-	mu    sync.RWMutex
-	err   error     // of the last attempt
-	heard time.Time // all that was void when this was is known. Zero: nothing
-	// What is void goes into the young set. Every keepVoid the old one is dropped and the
-	// young takes its place, so that nothing is forgotten too early and no entry needs a time.
-	young, old map[hash]struct{}
-	turned     time.Time
+	mu   sync.RWMutex
+	err  error     // of the last attempt
+	asOf time.Time // the copy has every revocation up to this time. Zero: no copy yet
+	// New entries go into newer. Every keepRevoked, older is dropped and newer takes its place:
+	// no entry is dropped too early, and none needs a time of its own.
+	newer, older map[hash]struct{}
+	rotated      time.Time
 }
 
-// position is the last line of the list that we have. The zero value is its beginning.
+// position is the last line of the list that was read. The zero value is its beginning.
 type position struct {
 	seq  int64
 	hash hash
 }
 
-func (f *feed) ready(now time.Time, bound time.Duration) error {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.stale(now, bound)
+func (s *revocationSet) ready(now time.Time, bound time.Duration) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+
+	return s.stale(now, bound)
 }
 
-func (f *feed) stale(now time.Time, bound time.Duration) error {
-	err := f.err
+// stale returns an error if the copy is older than the bound. The caller holds mu.
+func (s *revocationSet) stale(now time.Time, bound time.Duration) error {
+	err := s.err
 	if err == nil {
-		err = errNotAsked
+		err = errNoRequest
 	}
 
-	switch {
-	case f.heard.IsZero():
-		return fmt.Errorf("the issuer has not yet said what is revoked: %w", err)
-	case age(now, f.heard) > bound:
-		return fmt.Errorf(
-			"the issuer last said what is revoked %v ago, which is over the bound: %w",
-			age(now, f.heard).Round(time.Millisecond),
-			err,
-		)
+	if s.asOf.IsZero() {
+		return fmt.Errorf("the list of revocations has not been fetched yet: %w", err)
+	}
+
+	elapsed := age(now, s.asOf)
+	if elapsed > bound {
+		return fmt.Errorf("the list of revocations is %v old, longer than the bound %v: %w",
+			elapsed.Round(time.Millisecond), bound, err)
 	}
 
 	return nil
 }
 
-// void reports whether one of two hashes is void. The error says that this is not known.
-func (f *feed) void(now time.Time, bound time.Duration, a, b hash) (bool, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
+// contains reports whether the set has one of two hashes. It returns an error if the copy is
+// older than the bound.
+func (s *revocationSet) contains(now time.Time, bound time.Duration, a, b hash) (bool, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 
-	if err := f.stale(now, bound); err != nil {
+	if err := s.stale(now, bound); err != nil {
 		return false, err
 	}
 
-	for _, set := range []map[hash]struct{}{f.young, f.old} {
+	for _, set := range []map[hash]struct{}{s.newer, s.older} {
 		if _, ok := set[a]; ok {
 			return true, nil
 		}
@@ -94,125 +96,132 @@ func (f *feed) void(now time.Time, bound time.Duration, a, b hash) (bool, error)
 	return false, nil
 }
 
-// remember adds what is void.
-func (f *feed) remember(list []hash) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (s *revocationSet) add(list []hash) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
 	for _, h := range list {
-		if _, ok := f.young[h]; ok {
+		if _, ok := s.newer[h]; ok {
 			continue
 		}
-		if len(f.young)+len(f.old) >= maxVoid {
-			return fmt.Errorf("more is void than the %d entries that are remembered", maxVoid)
+		if len(s.newer)+len(s.older) >= maxRevoked {
+			return fmt.Errorf("the issuer lists more than %d revocations", maxRevoked)
 		}
 
-		f.young[h] = struct{}{}
+		s.newer[h] = struct{}{}
 	}
 
 	return nil
 }
 
-// forget drops what cannot matter any more.
-func (f *feed) forget(now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// rotate drops the entries that are older than every valid token.
+func (s *revocationSet) rotate(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
-	if f.young == nil {
-		f.young, f.turned = map[hash]struct{}{}, now
+	if s.newer == nil {
+		s.newer = map[hash]struct{}{}
+		s.rotated = now
 	}
-	// By the monotonic clock alone: where the other one leaps, tokens may be back that are over.
-	if now.Sub(f.turned) >= keepVoid {
-		f.old, f.young, f.turned = f.young, map[hash]struct{}{}, now
+
+	// By the monotonic clock alone: when the wall clock jumps back, expired tokens are valid again.
+	if now.Sub(s.rotated) >= keepRevoked {
+		s.older = s.newer
+		s.newer = map[hash]struct{}{}
+		s.rotated = now
 	}
 }
 
-// listen asks what has become void since the last time.
-func (g *Guard) listen(ctx context.Context) error {
-	f := &g.feed
-	f.turn.Lock()
-	defer f.turn.Unlock()
+// updateRevocations fetches the revocations since the last call.
+func (g *Guard) updateRevocations(ctx context.Context) error {
+	s := &g.revoked
+	s.updating.Lock()
+	defer s.updating.Unlock()
 
-	f.forget(g.conf.Now())
-	sent, err := g.follow(ctx)
+	s.rotate(g.conf.Now())
+
+	requested, err := g.readRevocations(ctx)
 	if err != nil && ctx.Err() != nil {
-		return err // Run is ending
+		return err // Run is stopping
 	}
 
-	f.mu.Lock()
-	before := f.err
-	f.err = err
+	s.mu.Lock()
+	before := s.err
+	s.err = err
 	if err == nil {
-		f.heard = sent
+		s.asOf = requested
 	}
+	s.mu.Unlock()
 
-	f.mu.Unlock()
-	g.trouble("what is revoked", before, err)
+	g.logTransition("revocations", before, err)
 
 	return err
 }
 
-// follow reads the list to its end, and returns when the last page was asked for: what was
-// void by then is known, whenever the answer came.
+// readRevocations reads the list to its end and returns the time of the last page's request:
+// the copy has all that was revoked by then, however long the response took.
 //
-// It begins with the line that it read last, which must be there still. If it is not, it has
-// been forgotten by the server, or the server's store was put back to an older state and
-// counts its lines anew: then the list is read from its beginning.
-func (g *Guard) follow(ctx context.Context) (sent time.Time, err error) {
-	f := &g.feed
-	s := g.keys.known.Load()
-	if s == nil {
-		return sent, errors.New("the issuer has not yet said where its list is")
+// It starts at the line that it read last, which must still be there. If it is not, the server
+// has dropped the line, or was restored from a backup and counts from an older line. Then the
+// list is read from its beginning.
+func (g *Guard) readRevocations(ctx context.Context) (requested time.Time, err error) {
+	s := &g.revoked
+	keys := g.keys.current.Load()
+	if keys == nil {
+		return requested, errors.New("the discovery document has not been fetched yet")
 	}
 
-	after, again := f.last.seq, f.last.seq > 0
-	if again {
+	after := s.last.seq
+	verifyLast := after > 0
+	if verifyLast {
 		after--
 	}
 
 	for {
-		sent = g.conf.Now()
-		p, err := g.page(ctx, s.at.Void, after)
+		requested = g.conf.Now()
+		p, err := g.fetchPage(ctx, keys.metadata.Revocations, after)
 		if err != nil {
-			return sent, fmt.Errorf("ask what is void after line %d: %w", after, err)
+			return requested, fmt.Errorf("fetch revocations after line %d: %w", after, err)
 		}
 
-		if again {
-			again = false
-			if len(p.void) == 0 || p.void[0] != f.last.hash {
-				g.conf.Log.Info("the list of what is revoked begins anew", "issuer", g.conf.Issuer, "line", f.last.seq)
-				f.last, after = position{}, 0
+		if verifyLast {
+			verifyLast = false
+			if len(p.hashes) == 0 || p.hashes[0] != s.last.hash {
+				g.conf.Log.Info("the list of revocations has changed; reading it from its beginning",
+					"issuer", g.conf.Issuer, "line", s.last.seq)
+				s.last = position{}
+				after = 0
 				continue
 			}
 
-			p.void = p.void[1:]
+			p.hashes = p.hashes[1:]
 		}
 
-		if err := f.remember(p.void); err != nil {
-			return sent, err
+		if err := s.add(p.hashes); err != nil {
+			return requested, err
 		}
 
-		n := len(p.void)
+		n := len(p.hashes)
 		if n > 0 {
-			f.last = position{p.next, p.void[n-1]}
+			s.last = position{p.next, p.hashes[n-1]}
 		}
 
 		after = p.next
 		if !p.more {
-			return sent, nil
+			return requested, nil
 		}
 	}
 }
 
 // page is a jeton.Revocations that has been checked.
 type page struct {
-	next int64
-	more bool
-	void []hash
+	next   int64
+	more   bool
+	hashes []hash
 }
 
-func (g *Guard) page(ctx context.Context, address string, after int64) (page, error) {
-	body, _, err := g.get(ctx, address+"?after="+strconv.FormatInt(after, 10), min(patience, g.pace))
+func (g *Guard) fetchPage(ctx context.Context, address string, after int64) (page, error) {
+	resp, err := g.get(ctx, address+"?after="+strconv.FormatInt(after, 10), min(requestTimeout, g.pace))
 	if err != nil {
 		return page{}, err
 	}
@@ -222,25 +231,25 @@ func (g *Guard) page(ctx context.Context, address string, after int64) (page, er
 		Next *int64    `json:"next"`
 		Void *[]string `json:"void"`
 	}
-	if err := decode(body, &in); err != nil {
+	if err := decode(resp.body, &in); err != nil {
 		return page{}, err
 	}
 	if in.Next == nil || in.Void == nil {
-		return page{}, errors.New("the answer is not a page of the list")
+		return page{}, errors.New("invalid response: next or void is missing")
 	}
 
-	p := page{next: *in.Next, more: in.More, void: make([]hash, len(*in.Void))}
+	p := page{next: *in.Next, more: in.More}
 	for i, text := range *in.Void {
 		b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 		if err != nil || len(b) != len(hash{}) {
 			return page{}, fmt.Errorf("entry %d is not a SHA-256", i+1)
 		}
-		p.void[i] = hash(b)
+		p.hashes = append(p.hashes, hash(b))
 	}
 
-	// Lines are counted upwards, so a page of n ends n lines further on at least, and one that
-	// has none where it began.
-	n := int64(len(p.void))
+	// Line numbers increase, so a page of n entries ends at least n lines further on. A page
+	// without entries ends where it began.
+	n := int64(len(p.hashes))
 	if p.next < after || p.next-after < n || n == 0 && (p.next != after || p.more) {
 		return page{}, fmt.Errorf("a page of %d entries after line %d ends at line %d", n, after, p.next)
 	}

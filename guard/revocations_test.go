@@ -78,7 +78,7 @@ func TestWhatCountsIsWhenTheQuestionWasSent(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()
 	i.answer(pathVoid, func(w http.ResponseWriter, r *http.Request) {
-		i.right(w, r)
+		i.serveDefault(w, r)
 		i.clock.Add(4 * time.Second)
 	})
 
@@ -127,7 +127,7 @@ func TestAnAnswerThatIsNoListIsNotBelieved(t *testing.T) {
 	for name, odd := range map[string]http.HandlerFunc{
 		"huge": says(
 			200,
-			`{"next":0,"more":false,"void":[]}`+strings.Repeat(" ", guard.MaxAnswer),
+			`{"next":0,"more":false,"void":[]}`+strings.Repeat(" ", guard.MaxBody),
 		),
 		"not JSON":                    says(200, "<html>all is well</html>"),
 		"nothing":                     says(200, ""),
@@ -223,7 +223,7 @@ func TestAnIssuerThatIsNotItselfIsNotBelieved(t *testing.T) {
 		{"it has no list", pathMetadata, lie("jeton_revocations_endpoint", "")},
 		{"tokens are shown elsewhere", pathMetadata, lie("introspection_endpoint", "https://other.example/introspect")},
 		{"a redirect", pathMetadata, http.RedirectHandler("/elsewhere", http.StatusFound).ServeHTTP},
-		{"its keys: huge", pathJWKS, says(200, `{"keys":[]}`+strings.Repeat(" ", guard.MaxAnswer))},
+		{"its keys: huge", pathJWKS, says(200, `{"keys":[]}`+strings.Repeat(" ", guard.MaxBody))},
 		{"its keys: not JSON", pathJWKS, says(200, "keys")},
 		{"its keys: a private one", pathJWKS, says(200, string(private))},
 		{"its keys: none", pathJWKS, says(200, `{"keys":[]}`)},
@@ -314,7 +314,7 @@ func TestTheListIsReadToItsEnd(t *testing.T) {
 	i := newIssuer(t)
 	i.revoke(5, "jti:a", "jti:b", "jti:c", "jti:d", "jti:e", "jti:f", "jti:g") // of pages of three
 	g := i.guard()
-	if n := g.Void(); n != 7 {
+	if n := g.Revoked(); n != 7 {
 		t.Errorf("%d are void, want 7", n)
 	}
 
@@ -398,19 +398,19 @@ func TestVoidIsRememberedForAsLongAsItMatters(t *testing.T) {
 
 	i.setLines(nil)
 
-	for at := time.Duration(0); at <= guard.KeepVoid; at += 30 * time.Minute {
+	for at := time.Duration(0); at <= guard.KeepRevoked; at += 30 * time.Minute {
 		i.clock.Set(noon.Add(at))
 		if err := g.Step(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if !isVoid(t, i, g, "a") {
-			t.Fatalf("after %v it is forgotten, want %v at least", at, guard.KeepVoid)
+			t.Fatalf("after %v it is forgotten, want %v at least", at, guard.KeepRevoked)
 		}
 	}
 
-	i.clock.Set(noon.Add(2 * guard.KeepVoid))
-	if err := g.Step(t.Context()); err != nil || g.Void() != 0 {
-		t.Errorf("after %v: %v, %d are remembered", 2*guard.KeepVoid, err, g.Void())
+	i.clock.Set(noon.Add(2 * guard.KeepRevoked))
+	if err := g.Step(t.Context()); err != nil || g.Revoked() != 0 {
+		t.Errorf("after %v: %v, %d are remembered", 2*guard.KeepRevoked, err, g.Revoked())
 	}
 }
 
