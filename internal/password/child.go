@@ -41,8 +41,7 @@ func newChild(argv []string, log *slog.Logger) *child {
 	return &child{argv: argv, log: log, backoff: minBackoff}
 }
 
-// derive has j done by the process. When there is none to do it, or it dies, the
-// answer is jeton.ErrBusy.
+// derive lets the process do j. When there is none, or it dies, it returns jeton.ErrBusy.
 func (c *child) derive(ctx context.Context, j *job) ([]byte, error) {
 	p, err := c.get(ctx)
 	if err != nil {
@@ -55,7 +54,7 @@ func (c *child) derive(ctx context.Context, j *job) ([]byte, error) {
 	}
 
 	size := len(j.hash.key)
-	if j.foreign != "" {
+	if j.imported != "" {
 		size++ // the verdict
 	}
 	if r.status != statusKey || len(r.body) != size {
@@ -69,8 +68,8 @@ func (c *child) derive(ctx context.Context, j *job) ([]byte, error) {
 	return r.body, nil
 }
 
-// get returns the running process, or starts one. The first pause after a death is
-// waited for; during longer ones, callers are told when to come back.
+// get returns the running process, or starts one. It waits for the first pause after a
+// death; during longer ones, callers get the time to retry.
 func (c *child) get(ctx context.Context) (*process, error) {
 	for {
 		c.mu.Lock()
@@ -119,13 +118,14 @@ func (c *child) start() (*process, error) {
 	return p, nil
 }
 
-// died notes a death. The caller holds c.mu.
+// died prepares for the next start. The caller holds c.mu.
 func (c *child) died() {
 	c.proc = nil
 	c.earliest = time.Now().Add(c.backoff)
 	c.backoff = min(2*c.backoff, maxBackoff)
 }
 
+// launch starts a process and the goroutines that wait for it and read from it.
 func (c *child) launch() (*process, error) {
 	theirIn, ourOut, err := os.Pipe()
 	if err != nil {
@@ -159,73 +159,77 @@ func (c *child) launch() (*process, error) {
 	}
 
 	started := make(chan error)
-	c.wg.Go(func() {
-		// On Linux the process is killed when the thread that started it ends (see
-		// childAttr), so this goroutine keeps that thread until the process is gone.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-
-		defer close(p.gone)
-
-		err := cmd.Start()
-		started <- err
-
-		if err != nil {
-			return
-		}
-
-		err = cmd.Wait()
-		c.mu.Lock()
-		stopped := c.stopped
-		c.mu.Unlock()
-
-		if !stopped {
-			c.log.Error(
-				"the hasher died; logins in flight are answered as busy and it is started again",
-				"pid",
-				cmd.Process.Pid,
-				"error",
-				err,
-			)
-		}
-	})
-
+	c.wg.Go(func() { c.run(p, started) })
 	if err := <-started; err != nil {
 		ourOut.Close()
 		ourIn.Close()
 		return nil, err
 	}
 
-	c.wg.Go(func() {
-		defer ourIn.Close()
-
-		err := p.read(ourIn, c.log)
-		c.mu.Lock()
-
-		if c.proc == p {
-			c.died()
-		}
-
-		stopped := c.stopped
-		c.mu.Unlock()
-
-		if err != nil && !stopped {
-			c.log.Error("the hasher does not answer as it should", "error", err)
-		}
-
-		p.fail()
-		p.out.Close()
-
-		if !stopped {
-			_ = cmd.Process.Kill() // without its answers it is of no use, if it still is
-		}
-	})
+	c.wg.Go(func() { c.read(p, ourIn) })
 
 	return p, nil
 }
 
-// stop ends the process: the end of its input tells it to end what has begun. None
-// is started any more.
+// run starts the process, reports that, and waits for its end.
+func (c *child) run(p *process, started chan<- error) {
+	// On Linux the process is killed when the thread that started it ends (see childAttr), so
+	// this goroutine keeps that thread until the process is gone.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	defer close(p.gone)
+
+	err := p.cmd.Start()
+	started <- err
+	if err != nil {
+		return
+	}
+
+	err = p.cmd.Wait()
+
+	c.mu.Lock()
+	stopped := c.stopped
+	c.mu.Unlock()
+
+	if !stopped {
+		c.log.Error(
+			"the hasher died; logins in flight are answered as busy and it is started again",
+			"pid",
+			p.cmd.Process.Pid,
+			"error",
+			err,
+		)
+	}
+}
+
+// read reads the responses of the process until it ends or breaks the protocol.
+func (c *child) read(p *process, responses *os.File) {
+	defer responses.Close()
+
+	err := p.read(responses, c.log)
+
+	c.mu.Lock()
+	if c.proc == p {
+		c.died()
+	}
+	stopped := c.stopped
+	c.mu.Unlock()
+
+	if err != nil && !stopped {
+		c.log.Error("the hasher does not answer as it should", "error", err)
+	}
+
+	p.fail()
+	p.out.Close()
+
+	if !stopped {
+		_ = p.cmd.Process.Kill() // it may still run, and is useless without its responses
+	}
+}
+
+// stop ends the process, which finishes what has begun when its input ends. No other one is
+// started.
 func (c *child) stop() {
 	c.mu.Lock()
 	c.stopped = true
@@ -273,7 +277,7 @@ func (p *process) ask(j *job) (response, error) {
 	p.waiting[id] = answer
 	p.mu.Unlock()
 
-	frame := appendRequest(make([]byte, 0, maxFrame), id, j.hash, j.foreign, j.pw.Reveal())
+	frame := appendRequest(make([]byte, 0, maxFrame), id, j.hash, j.imported, j.pw.Reveal())
 
 	p.writing.Lock()
 	_, err := p.out.Write(frame)

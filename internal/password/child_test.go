@@ -285,7 +285,7 @@ func TestChildEndsWhatHasBegunWhenRunEnds(t *testing.T) {
 	}
 }
 
-// shaOf12345678 is a foreign hash that costs nothing: htpasswd -nbs x 12345678
+// shaOf12345678 is a imported hash that costs nothing: htpasswd -nbs x 12345678
 const shaOf12345678 = "{SHA}fCIvspJ9goryL1khNOiTJIBjfA0="
 
 // TestServe talks to the loop without a process around it.
@@ -303,10 +303,10 @@ func TestServe(t *testing.T) {
 		{"a request", appendRequest(nil, 7, cheapHash, "", "12345678"), statusKey, ""},
 		{"a request out of bounds", appendRequest(nil, 7, costly, "", "12345678"), statusRefused, ""},
 		{"a password too long", appendRequest(nil, 7, cheapHash, "", strings.Repeat("x", Max+1)), statusRefused, ""},
-		{"the password of a foreign hash", appendRequest(nil, 7, cheapHash, shaOf12345678, "12345678"), statusKey, ""},
-		{"a foreign hash that is none", appendRequest(nil, 7, cheapHash, "plain", "plain"), statusRefused, ""},
+		{"the password of a imported hash", appendRequest(nil, 7, cheapHash, shaOf12345678, "12345678"), statusKey, ""},
+		{"a imported hash that is none", appendRequest(nil, 7, cheapHash, "plain", "plain"), statusRefused, ""},
 		{
-			"a foreign hash out of bounds",
+			"a imported hash out of bounds",
 			appendRequest(nil, 7, cheapHash, "$5$rounds=5000001$salt$"+strings.Repeat(".", 43), "x"),
 			statusRefused,
 			"",

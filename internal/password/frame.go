@@ -7,12 +7,13 @@ import (
 	"io"
 )
 
-// What the server and its hasher say to each other: frames of a four-byte length
-// and so many bytes. Each request has an id, and its answer has the same, so answers
-// may come in any order. The first frame of all is the hasher's greeting.
+// The server and its hasher exchange frames: a length of four bytes, then the content. A
+// response has the id of its request, so that responses may come in any order. The first
+// frame is the greeting of the hasher.
 //
-//	request:  id 8 | memory 4 | passes 4 | lanes 1 | key length 1 | salt length 1 | foreign length 2 | salt | foreign | password
-//	response: id 8 | status 1 | key | with a foreign hash: verdict 1
+//	request:  id 8 | memory 4 | passes 4 | lanes 1 | key length 1 | salt length 1 |
+//	          imported length 2 | salt | imported | password
+//	response: id 8 | status 1 | key | with an imported hash: verdict 1
 //	greeting: id 8, always 0 | version 1 | a line for the log, may be empty
 const (
 	frameVersion = 2
@@ -24,13 +25,13 @@ const (
 	statusRefused = 1 // the request is outside the bounds
 )
 
-// request asks for the key of a password and, where it holds a foreign hash, whether that
+// request asks for the key of a password and, where it holds a imported hash, whether that
 // is the hash of the password. The password is wiped after use.
 type request struct {
-	id      uint64
-	hash    Hash // its key is only a length
-	foreign string
-	pw      []byte
+	id       uint64
+	hash     Hash // its key is only a length
+	imported string
+	pw       []byte
 }
 
 // response is also the greeting.
@@ -41,20 +42,20 @@ type response struct {
 }
 
 // appendRequest adds the frame of a request to b.
-func appendRequest(b []byte, id uint64, h Hash, foreign, pw string) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(requestHead+len(h.salt)+len(foreign)+len(pw)))
+func appendRequest(b []byte, id uint64, h Hash, imported, pw string) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(requestHead+len(h.salt)+len(imported)+len(pw)))
 	b = binary.BigEndian.AppendUint64(b, id)
 	b = binary.BigEndian.AppendUint32(b, h.MemoryKiB)
 	b = binary.BigEndian.AppendUint32(b, h.Passes)
 	b = append(b, h.Lanes, byte(len(h.key)), byte(len(h.salt)))
-	b = binary.BigEndian.AppendUint16(b, uint16(len(foreign)))
+	b = binary.BigEndian.AppendUint16(b, uint16(len(imported)))
 	b = append(b, h.salt...)
-	b = append(b, foreign...)
+	b = append(b, imported...)
 
 	return append(b, pw...)
 }
 
-// readRequest reads one request. Whether it is within bounds, check tells.
+// readRequest reads one request. It does not check the bounds.
 func readRequest(r io.Reader) (request, error) {
 	b, err := readFrame(r)
 	if err != nil {
@@ -67,7 +68,7 @@ func readRequest(r io.Reader) (request, error) {
 	}
 
 	salt := requestHead + int(b[18])
-	foreign := salt + int(binary.BigEndian.Uint16(b[19:]))
+	imported := salt + int(binary.BigEndian.Uint16(b[19:]))
 
 	return request{
 		id: binary.BigEndian.Uint64(b),
@@ -76,8 +77,8 @@ func readRequest(r io.Reader) (request, error) {
 			salt:   b[requestHead:salt],
 			key:    make([]byte, b[17]),
 		},
-		foreign: string(b[salt:foreign]),
-		pw:      b[foreign:],
+		imported: string(b[salt:imported]),
+		pw:       b[imported:],
 	}, nil
 }
 
@@ -94,8 +95,8 @@ func (r request) check() error {
 		return fmt.Errorf("password of %d bytes", n)
 	}
 
-	if r.foreign != "" {
-		if _, err := parseForeign(r.foreign); err != nil {
+	if r.imported != "" {
+		if _, err := parseImported(r.imported); err != nil {
 			return err
 		}
 	}

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// What people bring along when they move in: hashes that other programs made. They are
-// read strictly, and how much memory and work one asks for is checked before any of it is
-// done, because whoever wrote the file, or a row of the old database, chose the numbers.
+// This file reads hashes that other programs made, which an import brings. They are read
+// strictly. Their memory and work is checked before any of it is done, because the author
+// of the imported file chose the numbers.
 //
 // The bounds, all of them inclusive:
 //
@@ -23,7 +23,7 @@ import (
 //
 // At each of them one check takes about two to eight seconds of one core.
 const (
-	maxForeignMemory   = 256 << 20 // bytes
+	maxImportedMemory  = 256 << 20 // bytes
 	maxArgon2Work      = 2 << 20   // KiB of memory times passes
 	maxArgon2Lanes     = 32
 	maxScryptN         = 1 << 18
@@ -37,26 +37,25 @@ const (
 	maxPBKDF2Rounds    = 10_000_000
 	maxPBKDF2Rounds512 = 5_000_000 // of sha512, which takes about twice as long
 
-	maxForeign     = 512 // bytes of a stored hash
-	maxForeignSalt = 128 // bytes
+	maxImported     = 512 // bytes of a stored hash
+	maxImportedSalt = 128 // bytes
 )
 
-// Stored tells what a stored hash is.
+// Stored describes a stored hash.
 type Stored struct {
 	Kind string // what made it: "argon2id", "sha512-crypt", "bcrypt" and so on
-	Weak bool   // so fast to try that it hardly protects a password that is stolen with it
+	Weak bool   // too fast to protect a password once the hash is stolen
 }
 
-// Recognize tells what a stored hash is, or why Verify could do nothing with it: it is
-// none that we know, is written wrong, or asks for more memory or time than one check may
-// take. None of that work is done here. The error never holds a part of what was given,
-// which may be a password that somebody put in the wrong place.
+// Recognize describes a stored hash, or returns why Verify cannot check it: it is unknown,
+// malformed, or needs more memory or time than one check may take. The error never contains
+// a part of the hash, which may be a password in the wrong place.
 func Recognize(hash string) (Stored, error) {
 	if _, err := Parse(hash); err == nil {
 		return Stored{Kind: "argon2id"}, nil
 	}
 
-	f, err := parseForeign(hash)
+	f, err := parseImported(hash)
 	if err != nil {
 		return Stored{}, err
 	}
@@ -64,8 +63,8 @@ func Recognize(hash string) (Stored, error) {
 	return Stored{Kind: f.kind, Weak: f.weak}, nil
 }
 
-// foreign is a hash that another program made, within its bounds.
-type foreign struct {
+// imported is a hash that another program made, within its bounds.
+type imported struct {
 	kind   string
 	weak   bool
 	memory uint64 // bytes that one check fills, where that is much
@@ -73,10 +72,12 @@ type foreign struct {
 	match func(pw []byte) bool
 }
 
-// errUnknown is the answer to what is no hash at all, so far as we can tell.
-var errUnknown = errors.New("this is not a password hash that we know; a plain password is not taken in the place of one")
+// errUnknown is the error for what does not look like a hash.
+var errUnknown = errors.New(
+	"this is not a password hash that we know; a plain password is not taken in the place of one",
+)
 
-// errForm is the answer to a hash that has the head of a kind and not its form.
+// errForm is the error for a hash that begins like a kind and does not have its form.
 func errForm(kind, form string) error {
 	return fmt.Errorf(
 		"the %s hash is not written as it should be: %s; copy it again from where it was made",
@@ -96,16 +97,16 @@ func errCost(kind, what string, least, most uint64) error {
 	)
 }
 
-// parseForeign reads a hash that another program made. It does no work that grows with
+// parseImported reads a hash that another program made. It does no work that grows with
 // what the hash asks for.
-func parseForeign(s string) (foreign, error) {
-	if len(s) > maxForeign {
-		return foreign{}, fmt.Errorf("the password hash is %d bytes long; one has at most %d", len(s), maxForeign)
+func parseImported(s string) (imported, error) {
+	if len(s) > maxImported {
+		return imported{}, fmt.Errorf("the password hash is %d bytes long; one has at most %d", len(s), maxImported)
 	}
 
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] == 0x7f {
-			return foreign{}, errors.New("the password hash has a control character in it; copy it again from where it was made")
+			return imported{}, errors.New("the password hash has a control character in it; copy it again from where it was made")
 		}
 	}
 
@@ -144,11 +145,10 @@ func parseForeign(s string) (foreign, error) {
 		return parseSHA(rest)
 	}
 
-	return foreign{}, notForeign(s)
+	return imported{}, notImported(s)
 }
 
-// headOf splits a hash after the head that tells its kind; the head is "" when there is
-// none that we know.
+// headOf splits a hash after the prefix of its kind, which is "" for an unknown kind.
 func headOf(s string) (head, rest string) {
 	for _, head := range []string{
 		"$5$", "$6$", "$1$", "$apr1$", "$2a$", "$2b$", "$2y$", "$bcrypt-sha256$", "bcrypt$$", "bcrypt_sha256$$",
@@ -163,8 +163,8 @@ func headOf(s string) (head, rest string) {
 	return "", s
 }
 
-// notForeign says why a hash is none of those that we check, where its head tells.
-func notForeign(s string) error {
+// notImported returns why a hash is not supported, if its prefix shows that.
+func notImported(s string) error {
 	for head, kind := range map[string]string{
 		"$2$":    "the first bcrypt",
 		"$2x$":   "the bcrypt of a PHP that had a fault",
@@ -241,15 +241,15 @@ func printable(salt string, least, most int) bool {
 	return true
 }
 
-// matches is the byte that matchForeign adds for the password; any other is for another.
+// matches is the byte that matchImported adds for the password; any other is for another.
 const matches = 1
 
-// matchForeign returns the key of besides and after it a byte that says whether pw is the
-// password of a foreign hash. The key is of no use; that it is there shows that the work
-// was done, and that no foreign hash is checked in less than one of ours.
-func matchForeign(stored string, besides Hash, pw []byte) []byte {
+// matchImported returns the key of besides and after it a byte that says whether pw is the
+// password of a imported hash. The key is of no use; that it is there shows that the work
+// was done, and that no imported hash is checked in less than one of ours.
+func matchImported(stored string, besides Hash, pw []byte) []byte {
 	verdict := byte(0)
-	if f, err := parseForeign(stored); err == nil && f.match(pw) {
+	if f, err := parseImported(stored); err == nil && f.match(pw) {
 		verdict = matches
 	}
 	return append(besides.derive(pw), verdict)

@@ -50,7 +50,7 @@ const (
 
 // parseSHACrypt reads $5$ and $6$: [rounds=N$]SALT$DIGEST
 // (https://www.akkadia.org/drepper/SHA-crypt.txt).
-func parseSHACrypt(head, rest string) (foreign, error) {
+func parseSHACrypt(head, rest string) (imported, error) {
 	kind := "sha256-crypt"
 	size := 43
 	newHash := sha256.New
@@ -67,7 +67,7 @@ func parseSHACrypt(head, rest string) (foreign, error) {
 		digits, tail, _ := strings.Cut(tail, "$")
 		var err error
 		if rounds, err = bounded(kind, "rounds", digits, minSHACryptRounds, maxSHACryptRounds); err != nil {
-			return foreign{}, err
+			return imported{}, err
 		}
 
 		rest = tail
@@ -75,13 +75,13 @@ func parseSHACrypt(head, rest string) (foreign, error) {
 
 	salt, sum, _ := strings.Cut(rest, "$")
 	if salt != "" && !printable(salt, 0, 16) {
-		return foreign{}, errForm(kind, "the salt is no text of at most 16 characters")
+		return imported{}, errForm(kind, "the salt is no text of at most 16 characters")
 	}
 	if !digest(sum, crypt64, size, func(v int) bool { return v < last }) {
-		return foreign{}, errForm(kind, "the digest is not what it writes")
+		return imported{}, errForm(kind, "the digest is not what it writes")
 	}
 
-	return foreign{kind: kind, match: func(pw []byte) bool {
+	return imported{kind: kind, match: func(pw []byte) bool {
 		return shaCryptTries(
 			rounds,
 			len(pw),
@@ -95,7 +95,7 @@ func shaCryptTries(rounds uint64, n int) bool {
 }
 
 // parseMD5Crypt reads $1$ and $apr1$: SALT$DIGEST.
-func parseMD5Crypt(head, rest string) (foreign, error) {
+func parseMD5Crypt(head, rest string) (imported, error) {
 	kind := "md5-crypt"
 	if head == "$apr1$" {
 		kind = "apr1 md5-crypt"
@@ -103,13 +103,13 @@ func parseMD5Crypt(head, rest string) (foreign, error) {
 
 	salt, sum, _ := strings.Cut(rest, "$")
 	if salt != "" && !printable(salt, 0, 8) {
-		return foreign{}, errForm(kind, "the salt is no text of at most 8 characters")
+		return imported{}, errForm(kind, "the salt is no text of at most 8 characters")
 	}
 	if !digest(sum, crypt64, 22, func(v int) bool { return v < 4 }) {
-		return foreign{}, errForm(kind, "the digest is not what it writes")
+		return imported{}, errForm(kind, "the digest is not what it writes")
 	}
 
-	return foreign{kind: kind, weak: true, match: func(pw []byte) bool {
+	return imported{kind: kind, weak: true, match: func(pw []byte) bool {
 		return len(pw) <= maxCrypt && equal(md5Crypt([]byte(head), pw, []byte(salt)), []byte(sum))
 	}}, nil
 }
@@ -192,17 +192,17 @@ func hexSHA256(pw []byte) []byte {
 }
 
 // parseBcrypt reads $2b$COST$SALTDIGEST of a password that was prepared in some way.
-func parseBcrypt(kind, s string, prepare func([]byte) []byte) (foreign, error) {
+func parseBcrypt(kind, s string, prepare func([]byte) []byte) (imported, error) {
 	part := strings.Split(s, "$")
 	if len(part) != 4 || part[0] != "" || len(part[2]) != 2 || len(part[3]) != 53 {
-		return foreign{}, errForm(kind, "it is not $2b$ with a cost of two digits and 53 characters")
+		return imported{}, errForm(kind, "it is not $2b$ with a cost of two digits and 53 characters")
 	}
 	if v := part[1]; v != "2a" && v != "2b" && v != "2y" {
-		return foreign{}, errForm(kind, "it is not of version 2a, 2b or 2y")
+		return imported{}, errForm(kind, "it is not of version 2a, 2b or 2y")
 	}
 
 	if _, err := bounded(kind, "cost", strings.TrimPrefix(part[2], "0"), minBcryptCost, maxBcryptCost); err != nil {
-		return foreign{}, err
+		return imported{}, err
 	}
 
 	// Some old programs left bits over in the salt, where no decoder looks. In the digest
@@ -211,10 +211,10 @@ func parseBcrypt(kind, s string, prepare func([]byte) []byte) (foreign, error) {
 	if !digest(salt, bcrypt64, 22, func(int) bool {
 		return true
 	}) || !digest(sum, bcrypt64, 31, func(v int) bool { return v&3 == 0 }) {
-		return foreign{}, errForm(kind, "salt and digest are not what bcrypt writes")
+		return imported{}, errForm(kind, "salt and digest are not what bcrypt writes")
 	}
 
-	return foreign{kind: kind, match: func(pw []byte) bool {
+	return imported{kind: kind, match: func(pw []byte) bool {
 		pw = prepare(pw)
 		// bcrypt goes round and round over the password and a zero byte: with zero bytes in
 		// them, different passwords are the same.
@@ -229,12 +229,12 @@ func parseBcrypt(kind, s string, prepare func([]byte) []byte) (foreign, error) {
 // parsePasslibBcryptSHA256 reads both versions: "2b,12$SALT$DIGEST", which hashes the
 // SHA-256 of the password, and "v=2,t=2b,r=12$SALT$DIGEST", which hashes its HMAC under
 // the salt, so that a SHA-256 from elsewhere is of no use as a password.
-func parsePasslibBcryptSHA256(rest string) (foreign, error) {
+func parsePasslibBcryptSHA256(rest string) (imported, error) {
 	const kind = "passlib bcrypt-sha256"
 
 	part := strings.Split(rest, "$")
 	if len(part) != 3 {
-		return foreign{}, errForm(kind, "it has not three parts after the head")
+		return imported{}, errForm(kind, "it has not three parts after the head")
 	}
 
 	salt := part[1]
@@ -255,7 +255,7 @@ func parsePasslibBcryptSHA256(rest string) (foreign, error) {
 		version, cost, _ = strings.Cut(named, ",")
 		rounds, also := strings.CutPrefix(cost, "r=")
 		if !ok || !also {
-			return foreign{}, errForm(kind, "its version and cost are not v=2,t=2b,r=12")
+			return imported{}, errForm(kind, "its version and cost are not v=2,t=2b,r=12")
 		}
 
 		cost = rounds
@@ -269,13 +269,13 @@ func parsePasslibBcryptSHA256(rest string) (foreign, error) {
 }
 
 // parseSHA reads what htpasswd -s writes: the SHA-1 of the password, without any salt.
-func parseSHA(rest string) (foreign, error) {
+func parseSHA(rest string) (imported, error) {
 	sum, err := base64.StdEncoding.Strict().DecodeString(rest)
 	if err != nil || len(sum) != sha1.Size {
-		return foreign{}, errForm("{SHA}", "it is not the base64 of 20 bytes")
+		return imported{}, errForm("{SHA}", "it is not the base64 of 20 bytes")
 	}
 
-	return foreign{kind: "{SHA}", weak: true, match: func(pw []byte) bool {
+	return imported{kind: "{SHA}", weak: true, match: func(pw []byte) bool {
 		got := sha1.Sum(pw)
 		return equal(got[:], sum)
 	}}, nil

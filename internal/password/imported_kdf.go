@@ -19,15 +19,15 @@ import (
 
 // pbkdf2Of returns the hash of a password by PBKDF2 (RFC 8018). A key longer than the
 // hash function's output would multiply the work; none of these has one.
-func pbkdf2Of(kind string, newHash func() hash.Hash, rounds uint64, salt, key []byte) (foreign, error) {
+func pbkdf2Of(kind string, newHash func() hash.Hash, rounds uint64, salt, key []byte) (imported, error) {
 	if len(key) != newHash().Size() {
-		return foreign{}, errForm(kind, "the digest has another length than its hash function's")
+		return imported{}, errForm(kind, "the digest has another length than its hash function's")
 	}
-	if len(salt) == 0 || len(salt) > maxForeignSalt {
-		return foreign{}, errForm(kind, "the salt is empty or too long")
+	if len(salt) == 0 || len(salt) > maxImportedSalt {
+		return imported{}, errForm(kind, "the salt is empty or too long")
 	}
 
-	return foreign{kind: kind, match: func(pw []byte) bool {
+	return imported{kind: kind, match: func(pw []byte) bool {
 		got, err := pbkdf2.Key(newHash, string(pw), salt, int(rounds), len(key))
 		return err == nil && equal(got, key)
 	}}, nil
@@ -65,7 +65,7 @@ func adapted(s string) ([]byte, bool) {
 }
 
 // parsePasslibPBKDF2 reads ROUNDS$SALT$DIGEST.
-func parsePasslibPBKDF2(head, rest string) (foreign, error) {
+func parsePasslibPBKDF2(head, rest string) (imported, error) {
 	name := strings.TrimPrefix(strings.Trim(head, "$"), "pbkdf2-")
 	if name == "pbkdf2" {
 		name = "sha1"
@@ -74,18 +74,18 @@ func parsePasslibPBKDF2(head, rest string) (foreign, error) {
 	kind := "passlib pbkdf2-" + name
 	part := strings.Split(rest, "$")
 	if len(part) != 3 {
-		return foreign{}, errForm(kind, "it has not three parts after the head")
+		return imported{}, errForm(kind, "it has not three parts after the head")
 	}
 
 	rounds, err := bounded(kind, "rounds", part[0], 1, pbkdf2Rounds(name))
 	if err != nil {
-		return foreign{}, err
+		return imported{}, err
 	}
 
 	salt, ok := adapted(part[1])
 	key, also := adapted(part[2])
 	if !ok || !also {
-		return foreign{}, errForm(kind, "salt or digest is not in passlib's base64")
+		return imported{}, errForm(kind, "salt or digest is not in passlib's base64")
 	}
 
 	return pbkdf2Of(kind, hashFunction(name), rounds, salt, key)
@@ -93,28 +93,28 @@ func parsePasslibPBKDF2(head, rest string) (foreign, error) {
 
 // parseWerkzeugPBKDF2 reads sha256:ROUNDS$SALT$HEX. Without the rounds it would depend on
 // the version of the program how many there are.
-func parseWerkzeugPBKDF2(rest string) (foreign, error) {
+func parseWerkzeugPBKDF2(rest string) (imported, error) {
 	const kind = "werkzeug pbkdf2"
 
 	part := strings.Split(rest, "$")
 	if len(part) != 3 {
-		return foreign{}, errForm(kind, "it is not pbkdf2:sha256:ROUNDS, salt and digest")
+		return imported{}, errForm(kind, "it is not pbkdf2:sha256:ROUNDS, salt and digest")
 	}
 
 	name, digits, _ := strings.Cut(part[0], ":")
 	newHash := hashFunction(name)
 	if newHash == nil {
-		return foreign{}, errForm(kind, "its hash function is none of sha1, sha256 and sha512")
+		return imported{}, errForm(kind, "its hash function is none of sha1, sha256 and sha512")
 	}
 
 	rounds, err := bounded(kind, "rounds", digits, 1, pbkdf2Rounds(name))
 	if err != nil {
-		return foreign{}, err
+		return imported{}, err
 	}
 
 	key, ok := lowerHex(part[2])
-	if !ok || !printable(part[1], 1, maxForeignSalt) {
-		return foreign{}, errForm(kind, "the salt is no text, or the digest not hexadecimal in small letters")
+	if !ok || !printable(part[1], 1, maxImportedSalt) {
+		return imported{}, errForm(kind, "the salt is no text, or the digest not hexadecimal in small letters")
 	}
 
 	return pbkdf2Of(kind, newHash, rounds, []byte(part[1]), key)
@@ -126,22 +126,22 @@ func lowerHex(s string) ([]byte, bool) {
 }
 
 // parseDjangoPBKDF2 reads ROUNDS$SALT$BASE64.
-func parseDjangoPBKDF2(head, rest string) (foreign, error) {
+func parseDjangoPBKDF2(head, rest string) (imported, error) {
 	name := strings.TrimSuffix(strings.TrimPrefix(head, "pbkdf2_"), "$")
 	kind := "django pbkdf2_" + name
 	part := strings.Split(rest, "$")
 	if len(part) != 3 {
-		return foreign{}, errForm(kind, "it has not three parts after the head")
+		return imported{}, errForm(kind, "it has not three parts after the head")
 	}
 
 	rounds, err := bounded(kind, "rounds", part[0], 1, pbkdf2Rounds(name))
 	if err != nil {
-		return foreign{}, err
+		return imported{}, err
 	}
 
 	key, err := base64.StdEncoding.Strict().DecodeString(part[2])
-	if err != nil || !printable(part[1], 1, maxForeignSalt) {
-		return foreign{}, errForm(kind, "the salt is no text, or the digest not base64")
+	if err != nil || !printable(part[1], 1, maxImportedSalt) {
+		return imported{}, errForm(kind, "the salt is no text, or the digest not base64")
 	}
 
 	return pbkdf2Of(kind, hashFunction(name), rounds, []byte(part[1]), key)
@@ -149,58 +149,58 @@ func parseDjangoPBKDF2(head, rest string) (foreign, error) {
 
 // scryptOf returns the hash of a password by scrypt (RFC 7914), if its cost is within
 // the bounds.
-func scryptOf(kind string, n, r, p uint64, salt, key []byte) (foreign, error) {
+func scryptOf(kind string, n, r, p uint64, salt, key []byte) (imported, error) {
 	switch {
 	case bits.OnesCount64(n) != 1:
-		return foreign{}, errForm(kind, "N is not a power of two")
+		return imported{}, errForm(kind, "N is not a power of two")
 	case r*p > maxScryptLanes:
-		return foreign{}, errCost(kind, "r times p", 1, maxScryptLanes)
-	case n*r > maxForeignMemory/128:
-		return foreign{}, errCost(kind, "N times r", 2, maxForeignMemory/128)
+		return imported{}, errCost(kind, "r times p", 1, maxScryptLanes)
+	case n*r > maxImportedMemory/128:
+		return imported{}, errCost(kind, "N times r", 2, maxImportedMemory/128)
 	case n*r*p > maxScryptWork:
-		return foreign{}, errCost(kind, "N times r times p", 2, maxScryptWork)
-	case len(key) < minKey || len(key) > maxKey || len(salt) == 0 || len(salt) > maxForeignSalt:
-		return foreign{}, errForm(kind, "salt or digest is too short or too long")
+		return imported{}, errCost(kind, "N times r times p", 2, maxScryptWork)
+	case len(key) < minKey || len(key) > maxKey || len(salt) == 0 || len(salt) > maxImportedSalt:
+		return imported{}, errForm(kind, "salt or digest is too short or too long")
 	}
 
-	return foreign{kind: kind, memory: 128 * r * (n + p + 2), match: func(pw []byte) bool {
+	return imported{kind: kind, memory: 128 * r * (n + p + 2), match: func(pw []byte) bool {
 		got, err := scrypt.Key(pw, salt, int(n), int(r), int(p), len(key))
 		return err == nil && equal(got, key)
 	}}, nil
 }
 
 // parsePasslibScrypt reads ln=16,r=8,p=1$SALT$DIGEST.
-func parsePasslibScrypt(rest string) (foreign, error) {
+func parsePasslibScrypt(rest string) (imported, error) {
 	const kind = "passlib scrypt"
 
 	part := strings.Split(rest, "$")
 	if len(part) != 3 {
-		return foreign{}, errForm(kind, "it has not three parts after the head")
+		return imported{}, errForm(kind, "it has not three parts after the head")
 	}
 
 	cost := strings.Split(part[0], ",")
 	if len(cost) != 3 {
-		return foreign{}, errForm(kind, "its cost is not ln=,r=,p=")
+		return imported{}, errForm(kind, "its cost is not ln=,r=,p=")
 	}
 
 	ln, err := named(kind, "ln", cost[0], 1, uint64(bits.Len(maxScryptN)-1))
 	if err != nil {
-		return foreign{}, err
+		return imported{}, err
 	}
 
 	r, p, err := scryptLanes(kind, "r", "p", cost[1], cost[2])
 	if err != nil {
-		return foreign{}, err
+		return imported{}, err
 	}
 
 	salt, err := base64.RawStdEncoding.Strict().DecodeString(part[1])
 	if err != nil {
-		return foreign{}, errForm(kind, "the salt is not base64 without padding")
+		return imported{}, errForm(kind, "the salt is not base64 without padding")
 	}
 
 	key, err := base64.RawStdEncoding.Strict().DecodeString(part[2])
 	if err != nil {
-		return foreign{}, errForm(kind, "the digest is not base64 without padding")
+		return imported{}, errForm(kind, "the digest is not base64 without padding")
 	}
 
 	return scryptOf(kind, 1<<ln, r, p, salt, key)
@@ -215,53 +215,53 @@ func scryptLanes(kind, nameR, nameP, textR, textP string) (r, p uint64, err erro
 }
 
 // parseWerkzeugScrypt reads N:R:P$SALT$HEX.
-func parseWerkzeugScrypt(rest string) (foreign, error) {
+func parseWerkzeugScrypt(rest string) (imported, error) {
 	const kind = "werkzeug scrypt"
 
 	part := strings.Split(rest, "$")
 	if len(part) != 3 {
-		return foreign{}, errForm(kind, "it is not scrypt:N:r:p, salt and digest")
+		return imported{}, errForm(kind, "it is not scrypt:N:r:p, salt and digest")
 	}
 
 	cost := strings.Split(part[0], ":")
 	key, ok := lowerHex(part[2])
 	if len(cost) != 3 || !ok {
-		return foreign{}, errForm(kind, "its cost is not N:r:p, or the digest not hexadecimal in small letters")
+		return imported{}, errForm(kind, "its cost is not N:r:p, or the digest not hexadecimal in small letters")
 	}
 
 	return textScrypt(kind, cost[0], cost[1], cost[2], part[1], key)
 }
 
 // parseDjangoScrypt reads N$SALT$R$P$BASE64.
-func parseDjangoScrypt(rest string) (foreign, error) {
+func parseDjangoScrypt(rest string) (imported, error) {
 	const kind = "django scrypt"
 
 	part := strings.Split(rest, "$")
 	if len(part) != 5 {
-		return foreign{}, errForm(kind, "it has not five parts after the head")
+		return imported{}, errForm(kind, "it has not five parts after the head")
 	}
 
 	key, err := base64.StdEncoding.Strict().DecodeString(part[4])
 	if err != nil {
-		return foreign{}, errForm(kind, "the digest is not base64")
+		return imported{}, errForm(kind, "the digest is not base64")
 	}
 
 	return textScrypt(kind, part[0], part[2], part[3], part[1], key)
 }
 
 // textScrypt is for those whose numbers stand alone and whose salt is text.
-func textScrypt(kind, textN, textR, textP, salt string, key []byte) (foreign, error) {
+func textScrypt(kind, textN, textR, textP, salt string, key []byte) (imported, error) {
 	n, err := bounded(kind, "N", textN, 2, maxScryptN)
 	if err != nil {
-		return foreign{}, err
+		return imported{}, err
 	}
 
 	r, p, err := scryptLanes(kind, "", "", "="+textR, "="+textP)
 	if err != nil {
-		return foreign{}, err
+		return imported{}, err
 	}
-	if !printable(salt, 1, maxForeignSalt) {
-		return foreign{}, errForm(kind, "the salt is no text")
+	if !printable(salt, 1, maxImportedSalt) {
+		return imported{}, errForm(kind, "the salt is no text")
 	}
 
 	return scryptOf(kind, n, r, p, []byte(salt), key)
@@ -269,44 +269,44 @@ func textScrypt(kind, textN, textR, textP, salt string, key []byte) (foreign, er
 
 // parseArgon2 reads v=19$m=,t=,p=$SALT$DIGEST of each of the three kinds (RFC 9106). Our
 // own hashes are read by Parse, which is narrower.
-func parseArgon2(kind, rest string) (foreign, error) {
+func parseArgon2(kind, rest string) (imported, error) {
 	if kind != "argon2id" && kind != "argon2i" && kind != "argon2d" {
-		return foreign{}, errForm("argon2", "it is none of argon2id, argon2i and argon2d")
+		return imported{}, errForm("argon2", "it is none of argon2id, argon2i and argon2d")
 	}
 
 	part := strings.Split(rest, "$")
 	if len(part) != 4 || part[0] != "v=19" {
-		return foreign{}, errForm(kind, "it is not of version 19 with cost, salt and digest")
+		return imported{}, errForm(kind, "it is not of version 19 with cost, salt and digest")
 	}
 
 	cost := strings.Split(part[1], ",")
 	if len(cost) != 3 {
-		return foreign{}, errForm(kind, "its cost is not m=,t=,p=")
+		return imported{}, errForm(kind, "its cost is not m=,t=,p=")
 	}
 
 	p, err := named(kind, "p", cost[2], 1, maxArgon2Lanes)
 	if err != nil {
-		return foreign{}, err
+		return imported{}, err
 	}
 
-	m, err := named(kind, "m", cost[0], 8*p, maxForeignMemory>>10)
+	m, err := named(kind, "m", cost[0], 8*p, maxImportedMemory>>10)
 	if err != nil {
-		return foreign{}, err
+		return imported{}, err
 	}
 
 	t, err := named(kind, "t", cost[1], 1, maxArgon2Work/m)
 	if err != nil {
-		return foreign{}, err
+		return imported{}, err
 	}
 
-	salt, err := parseBytes(part[2], minSalt, maxForeignSalt)
+	salt, err := parseBytes(part[2], minSalt, maxImportedSalt)
 	if err != nil {
-		return foreign{}, errForm(kind, "the salt "+err.Error())
+		return imported{}, errForm(kind, "the salt "+err.Error())
 	}
 
 	key, err := parseBytes(part[3], minKey, 2*maxKey)
 	if err != nil {
-		return foreign{}, errForm(kind, "the digest "+err.Error())
+		return imported{}, errForm(kind, "the digest "+err.Error())
 	}
 
 	passes := uint32(t)
@@ -314,7 +314,7 @@ func parseArgon2(kind, rest string) (foreign, error) {
 	lanes := uint32(p)
 	size := uint32(len(key))
 
-	return foreign{kind: kind, memory: m << 10, match: func(pw []byte) bool {
+	return imported{kind: kind, memory: m << 10, match: func(pw []byte) bool {
 		var got []byte
 
 		switch kind {

@@ -16,7 +16,7 @@ import (
 //
 //	htpasswd -nbm / -nbs / -nbB -C 4; openssl passwd -5 / -6 -salt saltsalt
 //	python3: crypt.crypt(pw, "$6$rounds=1000$saltsalt"); hashlib.scrypt(pw, salt=…, n=1024, r=8, p=1 or 5, dklen=64)
-var foreignKnown = []struct{ name, kind, password, hash string }{
+var importedKnown = []struct{ name, kind, password, hash string }{
 	{
 		"crypt(3) with rounds",
 		"sha512-crypt",
@@ -44,23 +44,23 @@ var foreignKnown = []struct{ name, kind, password, hash string }{
 	{"htpasswd -s", "{SHA}", "12345678", shaOf12345678},
 }
 
-func TestForeignKnownAnswers(t *testing.T) {
+func TestImportedKnownAnswers(t *testing.T) {
 	twice(t, func(t *testing.T, cfg Config) {
 		p := running(t, cfg)
-		for _, k := range foreignKnown {
+		for _, k := range importedKnown {
 			t.Run(k.name, func(t *testing.T) {
 				st, err := Recognize(k.hash)
 				if err != nil || st.Kind != k.kind {
 					t.Errorf("Recognize = %+v, %v, want %s", st, err, k.kind)
 				}
-				checkForeign(t, p, k.password, k.hash)
+				checkImported(t, p, k.password, k.hash)
 			})
 		}
 	})
 }
 
-// checkForeign checks that a hash is of the password and of no other.
-func checkForeign(t *testing.T, p *Pool, pw, hash string) {
+// checkImported checks that a hash is of the password and of no other.
+func checkImported(t *testing.T, p *Pool, pw, hash string) {
 	t.Helper()
 	ok, rehash, err := p.Verify(t.Context(), hash, jeton.NewSecret(pw))
 	own := strings.HasPrefix(hash, phcHead)
@@ -152,7 +152,7 @@ func TestPasslibsKnownHashes(t *testing.T) {
 			}
 		case taken[scheme] && err == nil:
 			counts[scheme]++
-			checkForeign(t, p, pw, hash)
+			checkImported(t, p, pw, hash)
 			weak := strings.Contains(scheme, "md5")
 			if st.Weak != weak {
 				t.Errorf("%s: weak is %v, want %v", scheme, st.Weak, weak)
@@ -220,7 +220,7 @@ func TestRealTools(t *testing.T) {
 				t.Errorf("Recognize(%s) = %+v, %v, want weak %v", hash, st, err, tc.weak)
 			}
 
-			checkForeign(t, p, "pässwörd", hash)
+			checkImported(t, p, "pässwörd", hash)
 		})
 	}
 }
@@ -242,7 +242,7 @@ func TestRecognizeRefuses(t *testing.T) {
 		{"nothing", "", "empty"},
 		{"a locked account of shadow", "!", "locked"},
 		{"an unusable password of Django", "!0x9a8bhunter2", "locked"},
-		{"longer than any", "$6$" + strings.Repeat("a", maxForeign), "bytes long"},
+		{"longer than any", "$6$" + strings.Repeat("a", maxImported), "bytes long"},
 		{"a line end inside", "$5$salt\n$" + dots43, "control character"},
 		{"des-crypt", "rEK1ecacw.7.c", "not a password hash that we know"},
 		{"phpass", "$P$7JaFQsPzJSuenezefD/3jHgt5hVfNH0", "phpass"},
@@ -354,16 +354,16 @@ func TestRecognizeRefuses(t *testing.T) {
 	}
 }
 
-// TestForeignPasswordsThatAreNoStringsOfC: for bcrypt, "a" and "a", a zero byte, "a" are
+// TestImportedPasswordsThatAreNoStringsOfC: for bcrypt, "a" and "a", a zero byte, "a" are
 // one password.
-func TestForeignPasswordsThatAreNoStringsOfC(t *testing.T) {
+func TestImportedPasswordsThatAreNoStringsOfC(t *testing.T) {
 	p := running(t, Config{Workers: 1, Queue: 4})
 	const bcryptOfA = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.7uG0VCzI2bS7j6ymqJi9CdcdxiRTWNy" // of "", from bcrypt's own tests
 	for _, tc := range []struct{ name, hash, pw string }{
 		{"zero bytes alone for the empty password of bcrypt", bcryptOfA, "\x00"},
 		{"two of them", bcryptOfA, "\x00\x00"},
-		{"what begins like a password of crypt(3)", foreignKnown[0].hash, "pässwörd\x00more"},
-		{"the beginning of one", foreignKnown[0].hash, "pässwör"},
+		{"what begins like a password of crypt(3)", importedKnown[0].hash, "pässwörd\x00more"},
+		{"the beginning of one", importedKnown[0].hash, "pässwör"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if ok, _, err := p.Verify(t.Context(), tc.hash, jeton.NewSecret(tc.pw)); ok || err != nil {
@@ -373,16 +373,16 @@ func TestForeignPasswordsThatAreNoStringsOfC(t *testing.T) {
 	}
 }
 
-// TestForeignIsCheckedWithTheWorkOfOurs looks at the job that a worker gets: besides the
-// foreign hash it has the work of a default one, whatever the password.
-func TestForeignIsCheckedWithTheWorkOfOurs(t *testing.T) {
+// TestImportedIsCheckedWithTheWorkOfOurs looks at the job that a worker gets: besides the
+// imported hash it has the work of a default one, whatever the password.
+func TestImportedIsCheckedWithTheWorkOfOurs(t *testing.T) {
 	p, err := New(Config{Workers: 1, Queue: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	for _, tc := range []struct {
-		name, stored, pw, foreign string
+		name, stored, pw, imported string
 	}{
 		{"the password", shaOf12345678, "12345678", shaOf12345678},
 		{"another password", shaOf12345678, "12345679", shaOf12345678},
@@ -394,8 +394,8 @@ func TestForeignIsCheckedWithTheWorkOfOurs(t *testing.T) {
 			var wg sync.WaitGroup
 			wg.Go(func() { _, _, _ = p.Verify(t.Context(), tc.stored, jeton.NewSecret(tc.pw)) })
 			j := <-p.jobs
-			if j.hash.Params != Default || j.foreign != tc.foreign || len(j.pw.Reveal()) > Max {
-				t.Errorf("work is %v besides %q", j.hash, j.foreign)
+			if j.hash.Params != Default || j.imported != tc.imported || len(j.pw.Reveal()) > Max {
+				t.Errorf("work is %v besides %q", j.hash, j.imported)
 			}
 
 			p.end(j, answer{key: make([]byte, keySize+1)})
@@ -404,8 +404,8 @@ func TestForeignIsCheckedWithTheWorkOfOurs(t *testing.T) {
 	}
 }
 
-// TestForeignWorkIsDoneBesides looks at the key that nobody needs.
-func TestForeignWorkIsDoneBesides(t *testing.T) {
+// TestImportedWorkIsDoneBesides looks at the key that nobody needs.
+func TestImportedWorkIsDoneBesides(t *testing.T) {
 	twice(t, func(t *testing.T, cfg Config) {
 		p := running(t, cfg)
 		h := Hash{Params: cheap, salt: make([]byte, saltSize), key: make([]byte, keySize)}
@@ -440,15 +440,15 @@ func TestLongPasswordsDoNotMultiplyTheRounds(t *testing.T) {
 
 func TestMemoryThatARequestFills(t *testing.T) {
 	for _, tc := range []struct {
-		name, foreign string
-		want          int64
+		name, imported string
+		want           int64
 	}{
 		{"ours", "", 64 << 10},
 		{"one that needs none, besides ours", shaOf12345678, 64 << 10},
 		{"argon2 of another", "$argon2d$v=19$m=262144,t=1,p=1$" + b64of(16) + "$" + b64of(32), 256 << 20},
 		{"scrypt", "$scrypt$ln=14,r=8,p=1$AAAA$" + b64of(32), 16<<20 + 3<<10},
 	} {
-		got := (request{hash: Hash{Params: cheap}, foreign: tc.foreign}).memory()
+		got := (request{hash: Hash{Params: cheap}, imported: tc.imported}).memory()
 		if got != tc.want {
 			t.Errorf("%s: %d bytes, want %d", tc.name, got, tc.want)
 		}
@@ -459,7 +459,7 @@ func TestMemoryThatARequestFills(t *testing.T) {
 // by the child as well, and is accepted without any of its work: the fuzzer would stand
 // still otherwise.
 func FuzzRecognize(f *testing.F) {
-	for _, k := range foreignKnown {
+	for _, k := range importedKnown {
 		f.Add(k.hash)
 	}
 
@@ -489,7 +489,7 @@ func FuzzRecognize(f *testing.F) {
 		if st.Kind == "" {
 			t.Errorf("Recognize(%q) names no kind", s)
 		}
-		if g, err := parseForeign(s); err == nil && g.memory > maxForeignMemory+(1<<20) {
+		if g, err := parseImported(s); err == nil && g.memory > maxImportedMemory+(1<<20) {
 			t.Errorf("Recognize(%q) accepts %d bytes of memory", s, g.memory)
 		}
 		if len(appendRequest(nil, 1, Hash{salt: make([]byte, maxSalt)}, s, strings.Repeat("x", Max))) > maxFrame+4 {

@@ -1,16 +1,14 @@
-// Package password hashes passwords and checks them.
+// Package password hashes and checks passwords.
 //
-// Hashes are argon2id, stored as PHC strings. Hashing is slow on purpose, so all of
-// it goes through a Pool: so many at once, so many waiting, and the surplus is told
-// at once that the server is busy. The pool promises that memory and processor time
-// are bounded whatever the number of callers; that checking the password of somebody
-// who does not exist takes the work of one who does, and has the same answer; and
-// that a password is never logged. Where a child process is given the work, the
-// server's own memory and its latency do not feel a flood of logins.
+// Hashes are argon2id, stored as PHC strings; hashes that other programs made are checked,
+// too. Hashing is slow on purpose, so all of it goes through a Pool with a limit of work
+// and of waiting callers; the pool rejects the others at once as busy. So memory and
+// processor time are bounded, whatever the number of callers. Checking the password of an
+// unknown user takes the same work, with the same result. A password is never logged. With
+// a child process for the work, a flood of logins does not slow down the server.
 //
-// A password is the bytes that were given: nothing is trimmed or normalised. The
-// package leaves to others who may try how often (package limit), where hashes are
-// kept, and whether a password is a good one beyond its length.
+// A password is the bytes that were given: nothing is trimmed or normalised. Package limit
+// has the throttling, and package account keeps the hashes.
 package password
 
 import (
@@ -34,7 +32,7 @@ const (
 	Max    = 1024 // of any; longer ones are never hashed
 )
 
-// busyFor is how long a caller who met a full queue should wait.
+// busyFor is how long a caller should wait after it met a full queue.
 const busyFor = time.Second
 
 // CheckNew returns jeton.ErrInvalid, with a text for the user, when pw is too short
@@ -60,7 +58,7 @@ type Config struct {
 	Workers int          // passwords hashed at the same time; 0 means one for each processor
 	Queue   int          // passwords that may wait
 	Command []string     // argv of a process that runs Serve; nil means hash in this process
-	Log     *slog.Logger // nil means say nothing
+	Log     *slog.Logger // nil means no log
 	Rand    io.Reader    // where salts come from; nil means crypto/rand
 	Params  Params       // cost of a new hash; the zero value means Default, and only tests set another
 }
@@ -71,7 +69,7 @@ type Pool struct {
 	workers  int
 	log      *slog.Logger
 	rand     io.Reader
-	params   Params   // of new hashes, and of the work done for those who do not exist
+	params   Params   // of new hashes, and of the work for an unknown user
 	children []*child // one a worker; nil: hash in this process
 	jobs     chan *job
 
@@ -83,13 +81,13 @@ type Pool struct {
 
 // job is one hash to be made. It holds its place until it has ended or been skipped.
 type job struct {
-	ctx  context.Context // of the caller; once it has ended, nobody waits for the answer
+	ctx  context.Context // of the caller, which no longer waits once it has ended
 	pw   jeton.Secret
 	hash Hash // its key is only a length
-	// foreign is a hash that another program made, or "". The answer says, too, whether it
-	// is the password's, and hash is work that is done besides.
-	foreign string
-	done    chan answer
+	// imported is a hash that another program made, or "". The answer then also has the
+	// verdict on it, and hash is work that is done in addition.
+	imported string
+	done     chan answer
 }
 
 type answer struct {
@@ -189,7 +187,7 @@ func (p *Pool) work(ctx context.Context, worker int) {
 		case <-ctx.Done():
 		case j := <-p.jobs:
 			if err := j.ctx.Err(); err != nil {
-				p.end(j, answer{err: err}) // nobody waits for it any more
+				p.end(j, answer{err: err}) // the caller has given up
 				continue
 			}
 			p.end(j, p.do(ctx, worker, j))
@@ -206,8 +204,8 @@ func (p *Pool) do(ctx context.Context, worker int, j *job) answer {
 	pw := []byte(j.pw.Reveal())
 	defer clear(pw)
 
-	if j.foreign != "" {
-		return answer{key: matchForeign(j.foreign, j.hash, pw)}
+	if j.imported != "" {
+		return answer{key: matchImported(j.imported, j.hash, pw)}
 	}
 
 	return answer{key: j.hash.derive(pw)}
@@ -221,19 +219,19 @@ func (p *Pool) end(j *job, a answer) {
 	j.done <- a
 }
 
-// derive returns the key that pw has under h's cost and salt, when a worker is free. With
-// a foreign hash it does that work as well, and the key has one more byte: the verdict.
-func (p *Pool) derive(ctx context.Context, h Hash, foreign string, pw jeton.Secret) ([]byte, error) {
+// derive returns the key of pw with the cost and salt of h, when a worker is free. With an
+// imported hash it checks that as well, and the key has one more byte: the verdict.
+func (p *Pool) derive(ctx context.Context, h Hash, imported string, pw jeton.Secret) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 
 	j := &job{
-		ctx:     ctx,
-		pw:      pw,
-		hash:    h,
-		foreign: foreign,
-		done:    make(chan answer, 1),
+		ctx:      ctx,
+		pw:       pw,
+		hash:     h,
+		imported: imported,
+		done:     make(chan answer, 1),
 	}
 	p.mu.Lock()
 	full := p.stopped || p.held == cap(p.jobs)
@@ -291,16 +289,16 @@ func (p *Pool) Hash(ctx context.Context, pw jeton.Secret) (string, error) {
 // same work it is an error that is none of jeton's outcomes. When too many wait,
 // Verify returns jeton.ErrBusy at once; when ctx ends first, ctx.Err().
 func (p *Pool) Verify(ctx context.Context, phc string, pw jeton.Secret) (ok, rehash bool, err error) {
-	nobody := Hash{Params: p.params, salt: make([]byte, saltSize), key: make([]byte, keySize)}
-	h, real := nobody, false
+	unknown := Hash{Params: p.params, salt: make([]byte, saltSize), key: make([]byte, keySize)}
+	h, real := unknown, false
 	var bad error
-	var foreign string
+	var imported string
 	if phc != "" {
 		stored, err := Parse(phc)
 		if err == nil && !stored.weakerThan(p.params) {
 			h, real = stored, true
-		} else if _, ferr := parseForeign(phc); ferr == nil {
-			foreign, real = phc, true // or one of ours that costs too little by itself
+		} else if _, ferr := parseImported(phc); ferr == nil {
+			imported, real = phc, true // or one of ours that costs too little by itself
 		} else if errors.Is(ferr, errUnknown) {
 			bad = fmt.Errorf("read stored hash: %w", err)
 		} else {
@@ -309,13 +307,13 @@ func (p *Pool) Verify(ctx context.Context, phc string, pw jeton.Secret) (ok, reh
 	}
 
 	if !hashable(pw) {
-		h = nobody
+		h = unknown
 		real = false
-		foreign = ""
+		imported = ""
 		pw = jeton.Secret{}
 	}
 
-	key, err := p.derive(ctx, h, foreign, pw)
+	key, err := p.derive(ctx, h, imported, pw)
 	if err == nil {
 		err = bad
 	}
@@ -323,7 +321,7 @@ func (p *Pool) Verify(ctx context.Context, phc string, pw jeton.Secret) (ok, reh
 		return false, false, fmt.Errorf("check password: %w", err)
 	}
 
-	if foreign != "" {
+	if imported != "" {
 		ok = key[len(key)-1] == matches
 		return ok, ok, nil
 	}

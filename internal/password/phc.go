@@ -77,7 +77,7 @@ type Hash struct {
 	salt, key []byte
 }
 
-// String tells the cost of h.
+// String returns the cost of h.
 func (h Hash) String() string {
 	return fmt.Sprintf("argon2id m=%d,t=%d,p=%d", h.MemoryKiB, h.Passes, h.Lanes)
 }
@@ -105,8 +105,8 @@ func (h Hash) derive(pw []byte) []byte {
 
 // Parse reads a stored hash. It takes exactly the strings that PHC returns, within
 // the bounds of cost, so that one hash has one spelling. Its errors say what to
-// change; they never hold a part of what was given, which may be a password that
-// somebody put in the wrong place.
+// change. They never contain a part of the text, which may be a password in the wrong
+// place.
 func Parse(phc string) (Hash, error) {
 	var h Hash
 
@@ -146,7 +146,7 @@ func Parse(phc string) (Hash, error) {
 	return h, nil
 }
 
-// wrongHead says what is wrong with the beginning of phc.
+// wrongHead returns what is wrong with the beginning of phc.
 func wrongHead(phc string) error {
 	switch {
 	case phc == "":
@@ -206,7 +206,7 @@ func parseParams(s string) (Params, error) {
 }
 
 // parseBytes decodes s, which must be exactly what encoding the result gives.
-func parseBytes(s string, least, most int) ([]byte, error) {
+func parseBytes(s string, shortest, longest int) ([]byte, error) {
 	enc := base64.RawStdEncoding.Strict()
 	if strings.ContainsAny(s, "\r\n") { // the decoder skips them
 		return nil, errors.New("has a line break in it; remove it")
@@ -219,8 +219,8 @@ func parseBytes(s string, least, most int) ([]byte, error) {
 	if err != nil {
 		return nil, errors.New("is not base64 as argon2 writes it (A-Z a-z 0-9 + /, canonical); copy it again from where it was made")
 	}
-	if len(b) < least || len(b) > most {
-		return nil, fmt.Errorf("is %d bytes long; it must be %d to %d: hash the password again", len(b), least, most)
+	if len(b) < shortest || len(b) > longest {
+		return nil, fmt.Errorf("is %d bytes long; it must be %d to %d: hash the password again", len(b), shortest, longest)
 	}
 
 	return b, nil

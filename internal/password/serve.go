@@ -23,13 +23,13 @@ const (
 )
 
 // Serve is the main loop of a hasher: the process that Config.Command names. It
-// answers the requests that it reads from in until in ends, so many at the same time
-// (0 workers: as many as GOMAXPROCS), then ends what has begun and returns nil.
+// answers the requests that it reads from in until in ends, as many at the same time as
+// there are workers (0: GOMAXPROCS). Then it finishes what has begun and returns nil.
 //
-// It makes the whole process a hasher: lowest priority, deaf to the signals that end
-// a server (the end of in is what ends it, so that logins still work while a server
-// finishes its requests), and no more memory than its work needs. When ctx ends it
-// returns sooner; a read of in that cannot be interrupted is left behind.
+// It makes the whole process a hasher, with the lowest priority and no more memory than
+// its work needs. The process ignores the signals that end a server, and ends with in:
+// logins still work while a server finishes its requests. When ctx ends, Serve returns
+// sooner, and may leave a read of in behind that cannot be interrupted.
 func Serve(ctx context.Context, workers int, in io.Reader, out io.Writer) error {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -139,8 +139,8 @@ func (r request) answer() response {
 	if r.check() != nil {
 		return response{id: r.id, status: statusRefused}
 	}
-	if r.foreign != "" {
-		return response{id: r.id, status: statusKey, body: matchForeign(r.foreign, r.hash, r.pw)}
+	if r.imported != "" {
+		return response{id: r.id, status: statusKey, body: matchImported(r.imported, r.hash, r.pw)}
 	}
 
 	return response{id: r.id, status: statusKey, body: r.hash.derive(r.pw)}
@@ -149,8 +149,8 @@ func (r request) answer() response {
 // memory returns how many bytes the work of r fills: as much as the larger of two steps.
 func (r request) memory() int64 {
 	n := int64(r.hash.MemoryKiB) << 10
-	if r.foreign != "" {
-		if f, err := parseForeign(r.foreign); err == nil {
+	if r.imported != "" {
+		if f, err := parseImported(r.imported); err == nil {
 			n = max(n, int64(f.memory))
 		}
 	}
