@@ -88,7 +88,7 @@ func TestExplain(t *testing.T) {
 		{"another service's secret", "shop", "/plain", "__Host-jeton=" + foreign, "bad_credential", "credential"},
 		{"two credentials", "shop", "/plain", good + "; " + good, "ambiguous_credential", "credential"},
 		{"not allowed", "shop", "/admins", good, "forbidden", "scope"},
-		{"not allowed and counted", "shop", "/nobody", good, "forbidden", "scope"},
+		{"not allowed and counted", "shop", "/vip", good, "forbidden", "scope"},
 		{"spent", "left", "/same", spent, "spent", "uses"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -31,7 +31,7 @@ services:
       - {match: GET /open, open: true, respond: {text: open}}
       - {match: GET /plain, respond: {text: plain}}
       - {match: GET /admins, allow: {groups: [admin]}, audit: true, respond: {text: admins}}
-      - {match: GET /nobody, allow: {}, max_uses: 2, respond: {text: nobody}}
+      - {match: GET /vip, allow: {}, max_uses: 2, respond: {text: vip}}
       - {match: GET /three, max_uses: 3, respond: {json: {n: {randInt: [1, 9]}}}}
       - {match: '/paid/{rest...}', max_uses: 3, upstream: {url: '${BACKEND}'}}
       - {match: '/files/{rest...}', upstream: {url: '${BACKEND}'}}

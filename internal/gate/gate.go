@@ -102,7 +102,8 @@ func (g *Gate) Admit(ctx context.Context, req *Request) (Decision, error) {
 		return Decision{}, err
 	}
 
-	if live := d.Session(); live != nil {
+	live := d.Session()
+	if live != nil {
 		g.sessions.Used(live, req.Now)
 	}
 

@@ -40,35 +40,36 @@ func (l *Logins) checkAssertion(
 	ctx context.Context,
 	cred ClientCredential,
 	trail *auditTrail,
-) (c client.Client, once token.Once, err error) {
+) (proved provedClient, err error) {
 	trail.actor = "client:?"
 	signed, claims, err := l.parseAssertion(cred, trail)
 	if err != nil {
-		return c, once, err
+		return proved, err
 	}
 
-	c, err = l.clients.FindForLogin(ctx, claims.Issuer)
+	c, err := l.clients.FindForLogin(ctx, claims.Issuer)
 	if err != nil {
-		return c, once, trail.check("store", "", err)
+		return proved, trail.check("store", "", err)
 	}
 
 	trail.setClient(c)
 	if err := l.checkSignature(ctx, c, signed, trail); err != nil {
-		return c, once, err
+		return proved, err
 	}
 	if err := l.checkClaims(cred, claims, trail); err != nil {
-		return c, once, err
+		return proved, err
 	}
 
+	proved.client = c
 	if claims.ID != "" {
 		expires := claims.Expires
 		if expires.IsZero() {
 			expires = l.now().Add(MaxAssertion)
 		}
-		once = token.Once{Issuer: c.Name, JTI: secret.HashOf(claims.ID), Expires: expires}
+		proved.once = token.Once{Issuer: c.Name, JTI: secret.HashOf(claims.ID), Expires: expires}
 	}
 
-	return c, once, nil
+	return proved, nil
 }
 
 // parseAssertion reads an assertion. Nothing in it is proved yet.
@@ -104,10 +105,11 @@ func (l *Logins) parseAssertion(cred ClientCredential, trail *auditTrail) (jose.
 // checkSignature checks that one of the client's own keys made the signature.
 func (l *Logins) checkSignature(ctx context.Context, c client.Client, signed jose.Signed, trail *auditTrail) error {
 	keys, err := l.clients.Keys(ctx, c, signed.Header.KeyID, l.now())
-	if reason := client.ReasonOf(err); reason != "" {
-		return trail.fail("client and key", "", Reason(reason))
-	}
 	if err != nil {
+		unusable := client.ReasonOf(err)
+		if unusable != "" {
+			return trail.fail("client and key", "", Reason(unusable))
+		}
 		return trail.check("client and key", "the client's keys could not be looked up", err)
 	}
 

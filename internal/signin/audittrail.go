@@ -47,7 +47,8 @@ func (t *auditTrail) check(name, value string, err error) error {
 	c := passed(name, value)
 	if err != nil {
 		c.Result = "fail"
-		if reason := ReasonOf(err); reason != "" {
+		reason := ReasonOf(err)
+		if reason != "" {
 			c.Value = string(reason)
 		} else if value == "" {
 			c.Value = err.Error()

@@ -19,14 +19,7 @@ type Verified struct {
 }
 
 // Principal returns the user.
-func (v *Verified) Principal() jeton.Principal {
-	return jeton.Principal{
-		Kind:   jeton.KindUser,
-		Name:   v.Account.Name,
-		Groups: v.Account.Groups,
-		Since:  v.At,
-	}
-}
+func (v *Verified) Principal() jeton.Principal { return principal(v.Account, v.At) }
 
 // Describe returns whose password it is and when it is valid, for the operator.
 func (v *Verified) Describe() (which, window string) {
@@ -83,7 +76,8 @@ func (l *Logins) verifyOnce(ctx context.Context, req PasswordRequest, key secret
 	}
 	defer unlock()
 
-	if v := l.passwords.find(key, l.now()); v != nil {
+	v := l.passwords.find(key, l.now())
+	if v != nil {
 		return v, nil // another request has checked it meanwhile
 	}
 
@@ -97,7 +91,7 @@ func (l *Logins) verifyOnce(ctx context.Context, req PasswordRequest, key secret
 		return nil, fmt.Errorf("check password: %w", err)
 	}
 
-	v := &Verified{Account: acct, At: l.now()}
+	v = &Verified{Account: acct, At: l.now()}
 	l.passwords.verified.Renew(key, v, before)
 
 	return v, nil

@@ -29,9 +29,9 @@ type ClientCredential struct {
 // of a bad credential contains the reason for the operator; the caller records it.
 func (l *Logins) Client(ctx context.Context, cred ClientCredential) (client.Client, error) {
 	var trail auditTrail
-	c, once, err := l.proveClient(ctx, cred, &trail)
+	proved, err := l.proveClient(ctx, cred, &trail)
 	if err == nil {
-		err = l.useOnce(ctx, once, &trail)
+		err = l.useOnce(ctx, proved.once, &trail)
 	}
 
 	if ReasonOf(err) != "" {
@@ -39,23 +39,28 @@ func (l *Logins) Client(ctx context.Context, cred ClientCredential) (client.Clie
 		return client.Client{}, fmt.Errorf("%w: %s of %s: %s", err, last.Name, trail.actor, last.Value)
 	}
 
-	return c, err
+	return proved.client, err
 }
 
-// proveClient checks a credential. It returns the client, and the assertion that must be
-// used up.
+// provedClient is a client that a credential proves.
+type provedClient struct {
+	client client.Client
+	once   token.Once // the assertion to use up; zero: none
+}
+
+// proveClient checks a credential.
 func (l *Logins) proveClient(
 	ctx context.Context,
 	cred ClientCredential,
 	trail *auditTrail,
-) (client.Client, token.Once, error) {
+) (provedClient, error) {
 	if cred.Assertion != "" {
 		return l.checkAssertion(ctx, cred, trail)
 	}
 
 	c, err := l.checkSecret(ctx, cred, trail)
 
-	return c, token.Once{}, err
+	return provedClient{client: c}, err
 }
 
 func (l *Logins) checkSecret(ctx context.Context, cred ClientCredential, trail *auditTrail) (client.Client, error) {

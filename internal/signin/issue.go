@@ -48,10 +48,12 @@ func (l *Logins) Token(ctx context.Context, req TokenRequest) (token.Minted, err
 }
 
 func (l *Logins) token(ctx context.Context, req TokenRequest, trail *auditTrail) (token.Minted, error) {
-	c, once, err := l.proveClient(ctx, req.Credential, trail)
+	proved, err := l.proveClient(ctx, req.Credential, trail)
 	if err != nil {
 		return token.Minted{}, err
 	}
+
+	c, once := proved.client, proved.once
 
 	target, err := chooseTarget(c, req)
 	if trail.check("service", describeChoice(req.Audience, c.Services), err) != nil {

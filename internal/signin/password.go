@@ -52,7 +52,7 @@ func (l *Logins) Password(
 	trail := req.auditTrail()
 	acct, err := l.checkPassword(ctx, req, &trail)
 	if err == nil {
-		started, user, err = l.start(ctx, req, acct, &trail)
+		started, err = l.start(ctx, req, acct, &trail)
 	}
 
 	if err != nil {
@@ -60,7 +60,19 @@ func (l *Logins) Password(
 		return session.Started{}, jeton.Principal{}, fmt.Errorf("log in: %w", err)
 	}
 
+	user = principal(acct, started.At)
+	user.Session = started.ID
+
 	return started, user, nil
+}
+
+func principal(acct account.Account, since time.Time) jeton.Principal {
+	return jeton.Principal{
+		Kind:   jeton.KindUser,
+		Name:   acct.Name,
+		Groups: acct.Groups,
+		Since:  since,
+	}
 }
 
 // checkPassword checks a name and a password: first the throttle, then the same work
@@ -130,17 +142,11 @@ func (l *Logins) start(
 	req PasswordRequest,
 	acct account.Account,
 	trail *auditTrail,
-) (session.Started, jeton.Principal, error) {
-	user := jeton.Principal{
-		Kind:   jeton.KindUser,
-		Name:   acct.Name,
-		Groups: acct.Groups,
-		Since:  l.now(),
-	}
-
+) (session.Started, error) {
 	if req.Allow != nil {
+		user := principal(acct, l.now())
 		if err := trail.check("allowed users", req.Allow.String(), req.Allow.Check(user)); err != nil {
-			return session.Started{}, jeton.Principal{}, err
+			return session.Started{}, err
 		}
 	}
 
@@ -162,12 +168,10 @@ func (l *Logins) start(
 
 	started, err := l.sessions.Start(ctx, owner, req.Service, req.Terms, trail.event(l.now(), nil, lastStep...))
 	if err != nil {
-		return session.Started{}, jeton.Principal{}, trail.check("terms", terms, err)
+		return session.Started{}, trail.check("terms", terms, err)
 	}
 
-	user.Session = started.ID
-
-	return started, user, nil
+	return started, nil
 }
 
 func describeTerms(t policy.Terms) string {

@@ -50,8 +50,8 @@ type refused struct{ reason Reason }
 func (r *refused) Error() string { return jeton.ErrBadCredential.Error() }
 func (r *refused) Unwrap() error { return jeton.ErrBadCredential }
 
-// ReasonOf returns why a credential was refused, or "". The reason tells a caller which
-// names exist, so only a teaching service shows it.
+// ReasonOf returns why a credential was refused, or "". The reason reveals which names
+// exist, so only a teaching service shows it.
 func ReasonOf(err error) Reason {
 	var r *refused
 	if errors.As(err, &r) {
