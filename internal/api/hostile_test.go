@@ -11,21 +11,13 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// naughty returns strings that have broken other programs. They lie beside the
-// repository, or in the folder that JETON_VECTORS names.
+// naughty returns strings that have broken other programs.
 func naughty(t *testing.T) []string {
 	t.Helper()
-	dir := os.Getenv("JETON_VECTORS")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "vectors")
-	}
 
-	text, err := os.ReadFile(filepath.Join(dir, "naughty-strings", "blns.json"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "testdata", "naughty-strings", "blns.json"))
 	if err != nil {
-		if os.Getenv("JETON_CI") != "" {
-			t.Fatalf("%v: the naughty strings have to be there where JETON_CI is set", err)
-		}
-		t.Skipf("the naughty strings are not here (JETON_VECTORS names their folder): %v", err)
+		t.Fatal(err)
 	}
 
 	var list []string

@@ -14,27 +14,17 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-// vector reads a file of test vectors that others have written. They lie beside the
-// repository, or where JETON_VECTORS says.
+// vector reads a file of test vectors that others have written.
 func vector(t *testing.T, name string, into any) {
 	t.Helper()
-	dir := os.Getenv("JETON_VECTORS")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "vectors")
-	}
 
-	b, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
-	if errors.Is(err, os.ErrNotExist) {
-		if os.Getenv("JETON_CI") != "" {
-			t.Fatalf("%v; this test may not be skipped where JETON_CI is set", err)
-		}
-		t.Skipf("the vectors are not here (JETON_VECTORS names their folder): %v", err)
-	}
-
+	b, err := os.ReadFile(filepath.Join("testdata", filepath.FromSlash(name)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(b, into); err != nil {
+
+	err = json.Unmarshal(b, into)
+	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
 }
