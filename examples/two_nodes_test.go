@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/jeton-auth/jeton/internal/test/e2e"
+	"github.com/jeton-auth/jeton/internal/test/need"
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
@@ -76,24 +76,6 @@ func newTwoNodes(t *testing.T) *twoNodes {
 	}
 
 	return n
-}
-
-// program finds a program where Debian keeps those of servers, too.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path, err = exec.LookPath(filepath.Join("/usr/sbin", name))
-	}
-
-	if err != nil {
-		if os.Getenv("JETON_CI") != "" {
-			t.Fatalf("%v; this test may not be skipped where JETON_CI is set", err)
-		}
-		t.Skip(err)
-	}
-
-	return path
 }
 
 var (
@@ -178,7 +160,7 @@ func (n *twoNodes) serve(t *testing.T, port, admin, conf, data string) string {
 // front starts nginx and waits until it answers.
 func (n *twoNodes) front(t *testing.T, args []string) {
 	t.Helper()
-	n.nginx = e2e.Run(t, e2e.Command{Args: append([]string{program(t, "nginx")}, args...), Dir: n.root})
+	n.nginx = e2e.Run(t, e2e.Command{Args: append([]string{need.Program(t, "nginx", "/usr/sbin/nginx")}, args...), Dir: n.root})
 	t.Cleanup(func() { n.stop(t) })
 	n.servers++
 	e2e.Wait(t, "nginx to answer", func() bool {

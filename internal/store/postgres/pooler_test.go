@@ -16,6 +16,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/test/need"
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
@@ -23,14 +24,7 @@ import (
 // returns the URL of the database through it.
 func pooled(t *testing.T, cluster *pgtest.Cluster, name, mode string) string {
 	t.Helper()
-	program, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		program, err = exec.LookPath("/usr/sbin/pgbouncer")
-		if err != nil && os.Getenv("JETON_CI") == "" {
-			t.Skip(err)
-		}
-		must(t, err)
-	}
+	program := need.Program(t, "pgbouncer", "/usr/sbin/pgbouncer")
 
 	guide, err := os.ReadFile("../../../docs/guide/many-nodes.md")
 	must(t, err)

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
 // python is the system's own: it is the one that has the packages.
@@ -16,7 +18,7 @@ const python = "/usr/bin/python3"
 
 func TestPythonClients(t *testing.T) {
 	if exec.Command(python, "-c", "import requests").Run() != nil {
-		missing(t, "python3 with the requests package is not there")
+		need.Missing(t, "python3 with the requests package is not there")
 	}
 
 	for name, script := range map[string]string{
@@ -105,9 +107,7 @@ func curl(t *testing.T, s *Server, args ...string) (head, body string) {
 }
 
 func TestCurl(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		missing(t, "curl is not there")
-	}
+	need.Program(t, "curl")
 
 	s := Start(t, Options{Config: example("limited-info")})
 	jar := []string{"-b", "jar", "-c", "jar"}
@@ -245,7 +245,7 @@ func TestExactlyThreeOfSixtyFourPass(t *testing.T) {
 	s := Start(t, Options{Config: example("limited-info")})
 	c := s.Client(t)
 	rounds := 5
-	if soak() {
+	if need.Soaking() {
 		rounds = 200
 	}
 

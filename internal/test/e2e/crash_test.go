@@ -7,13 +7,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
 // TestKillUnderLoad kills the server again and again while 32 clients use it, and
 // compares what they were told with what is there after each restart.
 func TestKillUnderLoad(t *testing.T) {
 	rounds := 5
-	if soak() {
+	if need.Soaking() {
 		rounds = 1000
 	}
 
@@ -82,7 +84,7 @@ func strain(t *testing.T, s *Server, l *ledger, p *people, round int) {
 // thorough reports whether a round is one with many uses, and with changes of accounts, whose
 // passwords are slow. Where there are many rounds it is one of ten; the others are there to
 // kill at many moments.
-func thorough(round int) bool { return !soak() || round%10 == 0 }
+func thorough(round int) bool { return !need.Soaking() || round%10 == 0 }
 
 // someUses returns how many uses are granted before a kill.
 func someUses(round int) int {

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
 // helping is a server in front of a repository of git and a registry of docker, and the
@@ -132,9 +134,7 @@ func TestHelpers(t *testing.T) {
 }
 
 func gitAsks(t *testing.T, h *helping) {
-	if _, err := exec.LookPath("git"); err != nil {
-		missing(t, "git is not there")
-	}
+	need.Program(t, "git")
 
 	secret := h.secret(t)
 	for _, tc := range []struct {
@@ -205,12 +205,8 @@ func (h *helping) secret(t *testing.T) string {
 }
 
 func curlReads(t *testing.T, h *helping) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		missing(t, "curl is not there")
-	}
-	if _, err := exec.LookPath("bash"); err != nil {
-		missing(t, "bash is not there")
-	}
+	need.Program(t, "curl")
+	need.Program(t, "bash")
 
 	for _, tc := range []struct{ name, as, want string }{
 		{"a good token", "job", "diane 200"},
@@ -231,7 +227,7 @@ func curlReads(t *testing.T, h *helping) {
 
 func dockerAsks(t *testing.T, h *helping) {
 	if _, err := exec.LookPath("docker"); err != nil {
-		t.Skip("the client of docker is not there: what it says and hears is tested by cmd/jeton without it")
+		need.Optional(t, "the client of docker is not installed; the tests of cmd/jeton speak its protocol")
 	}
 
 	for _, tc := range []struct {
@@ -275,7 +271,7 @@ func dockerAsks(t *testing.T, h *helping) {
 
 func kubectlAsks(t *testing.T, h *helping) {
 	if _, err := exec.LookPath("kubectl"); err != nil {
-		t.Skip("kubectl is not there, and not in every distribution: the script credential.txtar speaks its protocol")
+		need.Optional(t, "kubectl is not installed; credential.txtar speaks its protocol")
 	}
 
 	for _, tc := range []struct {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
 // shown is an assertion that was shown to a server that was killed, and what came of it.
@@ -50,7 +52,7 @@ func (x *exchanges) count() int {
 func TestKillWhileAssertionsAreExchanged(t *testing.T) {
 	t.Parallel()
 	rounds := 20
-	if soak() {
+	if need.Soaking() {
 		rounds = 300
 	}
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
 // fault is a system call that fails in the server.
@@ -23,7 +25,7 @@ type fault struct {
 // on, on a new data folder and on one that has been used, and a disk that is full.
 func faults() []fault {
 	ks, full := []int{1, 2, 3, 5, 8, 13, 20}, []int{1, 9, 25}
-	if soak() {
+	if need.Soaking() {
 		ks, full = nil, nil
 		for k := range 20 {
 			ks, full = append(ks, k+1), append(full, 5*k+1)
@@ -33,20 +35,20 @@ func faults() []fault {
 	var list []fault
 	for i, k := range ks {
 		list = append(list, fault{fmt.Sprintf("fsync,fdatasync:error=EIO:when=%d", k), i%2 == 0, false})
-		if soak() || i == 1 || i == 4 {
+		if need.Soaking() || i == 1 || i == 4 {
 			list = append(list, fault{fmt.Sprintf("fsync,fdatasync:error=EIO:when=%d+", k), i%2 == 0, false})
 		}
-		if soak() {
+		if need.Soaking() {
 			list = append(list, fault{fmt.Sprintf("fsync,fdatasync:error=EIO:when=%d", k), i%2 != 0, false})
 		}
 	}
 
 	for i, k := range full {
 		list = append(list, fault{fmt.Sprintf("write,pwrite64:error=ENOSPC:when=%d", k), i%2 == 0, true})
-		if soak() || i == 1 {
+		if need.Soaking() || i == 1 {
 			list = append(list, fault{fmt.Sprintf("write,pwrite64:error=ENOSPC:when=%d+", k), true, true})
 		}
-		if soak() {
+		if need.Soaking() {
 			list = append(list, fault{fmt.Sprintf("write,pwrite64:error=ENOSPC:when=%d", k), false, false})
 		}
 	}
@@ -190,13 +192,11 @@ func outlive() []string {
 
 func needStrace(t *testing.T) {
 	t.Helper()
-	if _, err := exec.LookPath("strace"); err != nil {
-		missing(t, "strace is not there")
-	}
+	need.Program(t, "strace")
 
 	p := Run(t, Command{Args: append(strace(), "-e", "trace=none", "true")})
 	if p.Code(t) != 0 {
-		missing(t, "strace may not trace here (ptrace is not permitted): "+p.Err.String())
+		need.Missing(t, "strace may not trace here (ptrace is not permitted): "+p.Err.String())
 	}
 }
 
@@ -222,7 +222,7 @@ func attach(t *testing.T, s *Server, inject string) (detach func()) {
 	Wait(t, "strace to take hold of the server", func() bool {
 		select {
 		case <-p.Ended():
-			missing(t, "strace may not trace a running server here: "+p.Err.String())
+			need.Missing(t, "strace may not trace a running server here: "+p.Err.String())
 		default:
 		}
 

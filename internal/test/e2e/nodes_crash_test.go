@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/jeton-auth/jeton/internal/test/need"
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
@@ -17,7 +18,7 @@ import (
 // killed again and again, and the other goes on.
 func TestKillNodesUnderLoad(t *testing.T) {
 	rounds := 5
-	if soak() {
+	if need.Soaking() {
 		rounds = 200
 	}
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/test/need"
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
@@ -22,7 +23,7 @@ func mixed() []string { return []string{"250ms", "100ms", "400ms"} }
 // everything judged that clients were answered meanwhile. $JETON_SEED names one history.
 func TestHistoriesOfNodesAreLinearizable(t *testing.T) {
 	histories, first := 3, rand.Uint64N(1_000_000_000)
-	if soak() {
+	if need.Soaking() {
 		histories = 100
 	}
 

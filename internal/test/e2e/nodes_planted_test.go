@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jeton-auth/jeton/internal/test/need"
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
@@ -15,6 +16,8 @@ import (
 // that histories of them are not taken for good ones. What does not flag these would say
 // nothing about the program as it is.
 func TestPlantedBugsAreFlagged(t *testing.T) {
+	need.Soak(t) // it builds the program three times
+
 	const most = 30 // histories; nearly always the first or the second flags it
 
 	pg := pgtest.Start(t)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/test/need"
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
@@ -33,7 +34,7 @@ type revoking struct {
 // for a part of the time while lines to the database are slow, hang or are cut.
 func TestWhatWasEndedOnOneNodeIsRefusedOnTheOthers(t *testing.T) {
 	sequences, workers := 300, 8
-	if soak() {
+	if need.Soaking() {
 		sequences = 10_000
 	}
 

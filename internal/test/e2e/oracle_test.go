@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
 const oracleConf = `
@@ -69,7 +71,7 @@ func TestUnknownNamesAndWrongPasswordsAreAlike(t *testing.T) {
 	}
 
 	pairs := 20
-	if soak() {
+	if need.Soaking() {
 		pairs = 500
 	}
 
@@ -102,7 +104,7 @@ func TestUnknownNamesAndWrongPasswordsAreAlike(t *testing.T) {
 					}
 				}
 
-				if !soak() {
+				if !need.Soaking() {
 					return
 				}
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -27,7 +28,14 @@ var (
 
 // Main runs the tests of a package that uses this one, and takes the program away
 // afterwards. TestMain returns its result to os.Exit.
+//
+// In short mode no test runs: each starts programs.
 func Main(m *testing.M) int {
+	flag.Parse()
+	if testing.Short() {
+		return 0
+	}
+
 	defer func() { _ = os.RemoveAll(binDir()) }()
 	return m.Run()
 }

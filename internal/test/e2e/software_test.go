@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
 // The configuration of the tests of software that proves itself.
@@ -35,9 +37,7 @@ var everywhere = []string{
 // returns the folder with the private keys, which is not the server's.
 func registered(t *testing.T, s *Server) string {
 	t.Helper()
-	if _, err := exec.LookPath("openssl"); err != nil {
-		missing(t, "openssl is not there")
-	}
+	need.Program(t, "openssl")
 
 	dir := t.TempDir()
 	for _, k := range []struct {
@@ -85,7 +85,7 @@ func openssl(t *testing.T, args ...string) {
 func needPyJWT(t *testing.T) {
 	t.Helper()
 	if exec.Command(python, "-c", "import requests, jwt, cryptography").Run() != nil {
-		missing(t, "python3 with the packages requests, jwt and cryptography is not there")
+		need.Missing(t, "python3 with the packages requests, jwt and cryptography is not there")
 	}
 }
 
@@ -152,15 +152,13 @@ func nodeModules(t *testing.T) (folder string, node []string) {
 	node = []string{"node"}
 	old, err := exec.Command("node", "-p", "parseInt(process.versions.node) < 20").Output()
 	if err != nil {
-		missing(t, "node is not there")
+		need.Missing(t, "node is not there")
 	}
 
 	if strings.TrimSpace(string(old)) == "true" { // Debian's has what the libraries need, and asks to be asked
 		node = append(node, "--experimental-global-webcrypto")
 	}
-	if _, err := exec.LookPath("npm"); err != nil {
-		missing(t, "npm is not there")
-	}
+	need.Program(t, "npm")
 
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -179,7 +177,7 @@ func nodeModules(t *testing.T) (folder string, node []string) {
 	}
 
 	if err := install(place); err != nil {
-		missing(t, err.Error())
+		need.Missing(t, err.Error())
 	}
 
 	return modules, node

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
 // TestACrashAtAnyPointOfTheFirstStart kills the server as it enters a call of its first
@@ -73,7 +75,7 @@ func points() []point {
 		list = append(list, point{syncs, k, ""}, point{"pwrite64", k * k * k, ""})
 	}
 
-	for k := 6; soak() && k <= 60; k++ {
+	for k := 6; need.Soaking() && k <= 60; k++ {
 		list = append(list, point{syncs, k, ""}, point{"pwrite64", k, ""})
 	}
 

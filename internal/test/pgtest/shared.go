@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"testing"
+
+	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
 // Shared is the cluster that the tests of a package share. It starts when the first of them
@@ -56,6 +58,7 @@ func (s *Shared) Close() error {
 // that stops the server takes one that no other test uses at the same time.
 func (s *Shared) Cluster(tb testing.TB) *Cluster {
 	tb.Helper()
+	need.External(tb)
 	s.once.Do(func() { s.cluster, s.err = newCluster(context.Background(), "", s.NoSync) })
 	require(tb, s.err)
 	s.cluster.logOnFailure(tb)
@@ -130,6 +133,7 @@ func (s *Shared) takeUnused() string {
 // test; otherwise it is as Shared.Cluster says.
 func Start(tb testing.TB) *Cluster {
 	tb.Helper()
+	need.External(tb)
 	c, err := New(tb.Context(), "")
 	require(tb, err)
 	tb.Cleanup(func() {
@@ -145,8 +149,8 @@ func Start(tb testing.TB) *Cluster {
 
 func require(tb testing.TB, err error) {
 	tb.Helper()
-	if errors.Is(err, ErrMissing) && os.Getenv("JETON_CI") == "" {
-		tb.Skipf("%v; JETON_CI=1 makes that a failure", err)
+	if errors.Is(err, ErrMissing) {
+		need.Missing(tb, err.Error())
 	}
 	if err != nil {
 		tb.Fatal(err)
