@@ -1,25 +1,39 @@
-# The commands of the project. 'make test' is the one that says whether it is good.
+# The commands of the project. 'make test' decides whether a change is good.
 
-.PHONY: test build soak bench generate tools
+.PHONY: check lint test race soak build bench generate tools
 
-# Everything: installs what the tests need, then runs them all, with the race detector.
+# The inner loop: everything that needs no external program, without the race detector.
+check:
+	sh scripts/check.sh
+
+# Static analysis; part of check.
+lint:
+	sh scripts/lint.sh
+
+# Everything: installs what the tests need, then runs them all.
 test: tools
 	sh scripts/test.sh
+
+# The packages that share memory between goroutines, with the race detector; part of test.
+race:
+	sh scripts/race.sh
 
 # What the tests need beside Go, git and a C compiler.
 tools:
 	sh scripts/tools.sh
 
+# The long proofs: a thousand crashes, a million rows, planted bugs, the benchmark program.
+soak: tools
+	JETON_SOAK=1 go test -count=1 -timeout=3h ./internal/test/... ./internal/store/...
+	go -C bench test -count=1 -timeout=1h ./...
+
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/jeton ./cmd/jeton
 
-# The long proofs: a thousand crashes, a million rows.
-soak: tools
-	JETON_SOAK=1 go test -count=1 -timeout=3h ./internal/test/... ./internal/store/...
-
+# Figures for docs/reference/performance.md.
 bench:
 	go -C bench run .
 
-# Rewrites what is made from the code: reference pages and golden files.
+# Rewrites what is generated from the code: reference pages and golden files.
 generate:
 	go test . ./cmd/jeton ./internal/config ./internal/api ./internal/server ./internal/teaching -update

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -153,13 +152,6 @@ func ask(prompt string) (jeton.Secret, error) {
 	return jeton.NewSecret(string(b)), nil
 }
 
-// confirm asks a question that is answered with y or n.
-func confirm(in io.Reader, question string) bool {
-	fmt.Fprint(os.Stderr, question+" [y/N] ")
-	line, _ := bufio.NewReader(in).ReadString('\n')
-	return strings.EqualFold(strings.TrimSpace(line), "y")
-}
-
 func hashPasswordCommand() *cobra.Command {
 	var pw passwordSource
 	c := &cobra.Command{
@@ -209,8 +201,11 @@ func withPool(ctx context.Context, use func(ctx context.Context, pool *password.
 	}
 
 	ctx, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- pool.Run(ctx) }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = pool.Run(ctx)
+	}()
 	defer func() {
 		stop()
 		<-ended

@@ -536,9 +536,8 @@ func many(members int) string {
 // ofLength returns a good token of so many bytes.
 func ofLength(tb testing.TB, s *jose.Signer, length int) string {
 	tb.Helper()
-	head := b64(`{"alg":"EdDSA"}`)
 	for spaces := range 3 { // three lengths of a header: one leaves a payload that base64 has
-		head = b64(`{"alg":"EdDSA"` + strings.Repeat(" ", spaces) + `}`)
+		head := b64(`{"alg":"EdDSA"` + strings.Repeat(" ", spaces) + `}`)
 		body := length - len(head) - 1 - 1 - 86
 		if body%4 != 1 {
 			return signAsWritten(tb, s, head+"."+strings.Repeat("A", body))

@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"net"
 	"net/url"
@@ -327,6 +326,6 @@ FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.usename = 'jeton'
 
 	t.Run("no such file", func(t *testing.T) {
 		missing := filepath.Join(t.TempDir(), "missing.pem")
-		wantOpenError(t, at("localhost", missing), fmt.Sprint("sslrootcert"))
+		wantOpenError(t, at("localhost", missing), "sslrootcert")
 	})
 }

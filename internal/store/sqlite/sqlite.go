@@ -60,7 +60,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	db.Store = statements.New(engine{db})
 
 	if err := db.open(ctx); err != nil {
-		db.closeFiles()
+		_ = db.closeFiles()
 		return nil, fmt.Errorf("open database %s: %w", c.Path, advise(err))
 	}
 

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Checks the code without running it: format, vet, modules, a build without cgo, linters.
+set -eu
+cd "$(dirname "$0")/.."
+
+unformatted=$(gofmt -l $(git ls-files '*.go' 2>/dev/null || find . -name '*.go'))
+if [ -n "$unformatted" ]; then
+	echo "gofmt would change: $unformatted" >&2
+	exit 1
+fi
+
+for module in . bench; do
+	go -C "$module" vet ./...
+	go -C "$module" mod tidy -diff
+done
+CGO_ENABLED=0 go build -o /dev/null ./...
+
+sh scripts/lint.sh
