@@ -50,16 +50,19 @@ type Doc struct {
 // Param is a parameter of the query.
 type Param struct{ Name, About string }
 
-// Routes returns the routes of the operations, of the documentation, and of what else is below the prefix.
+// Routes returns the routes of the operations, of the documentation, and of all other paths below the prefix.
 func (t Table) Routes() ([]web.Route, error) {
 	var document, page []byte
-	t.Operations = append(t.Operations, t.documentation("GET /openapi.json", func(w *web.Reply) {
-		write(w, http.StatusOK, "application/json", document)
-	}), t.documentation("GET /docs", func(w *web.Reply) {
-		w.Header().Set("Content-Security-Policy", pagePolicy)
-		w.Header().Set("Referrer-Policy", "no-referrer")
-		write(w, http.StatusOK, "text/html; charset=utf-8", page)
-	}))
+	t.Operations = append(t.Operations,
+		documentation("GET /openapi.json", func(w *web.Reply) {
+			write(w, http.StatusOK, "application/json", document)
+		}),
+		documentation("GET /docs", func(w *web.Reply) {
+			w.Header().Set("Content-Security-Policy", pagePolicy)
+			w.Header().Set("Referrer-Policy", "no-referrer")
+			write(w, http.StatusOK, "text/html; charset=utf-8", page)
+		}),
+	)
 
 	document, err := t.openAPI()
 	if err != nil {
@@ -74,7 +77,8 @@ func (t Table) Routes() ([]web.Route, error) {
 	return append(t.served(), t.fallbacks()...), nil
 }
 
-func (t Table) documentation(pattern string, answer func(w *web.Reply)) Operation {
+// documentation returns the operation of a document, which describes itself, too.
+func documentation(pattern string, answer func(w *web.Reply)) Operation {
 	return Operation{
 		Pattern: pattern,
 		Access:  policy.Open,
@@ -89,6 +93,7 @@ func (t Table) documentation(pattern string, answer func(w *web.Reply)) Operatio
 	}
 }
 
+// served returns the routes of the operations that are served here.
 func (t Table) served() []web.Route {
 	var routes []web.Route
 	for _, op := range t.Operations {
