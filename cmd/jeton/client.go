@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -234,34 +235,18 @@ func clientList() *cobra.Command {
 		Example: `  jeton client list`,
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
-		var list []jeton.Client
-		if err := ctl.call(ctx, http.MethodGet, "/api/v1/clients", nil, &list); err != nil {
-			return err
+	path := func() string { return "/api/v1/clients" }
+	headings := []string{"NAME", "STATE", "CREDENTIALS", "SERVICES", "SCOPES", "FROM", "SINCE"}
+	c.RunE = listing(&p, &out, path, headings, func(k jeton.Client) []string {
+		return []string{
+			k.Name,
+			stateOf(k.Disabled),
+			credentials(k),
+			strings.Join(k.Services, ","),
+			strings.Join(k.Scopes, ","),
+			fromOf(k.Declared),
+			when(k.Created),
 		}
-
-		var rows [][]string
-		for _, k := range list {
-			rows = append(rows, []string{
-				k.Name,
-				stateOf(k),
-				credentials(k),
-				strings.Join(k.Services, ","),
-				strings.Join(k.Scopes, ","),
-				fromOf(k),
-				when(k.Created),
-			})
-		}
-
-		return out.print(c.OutOrStdout(), list, []string{
-			"NAME",
-			"STATE",
-			"CREDENTIALS",
-			"SERVICES",
-			"SCOPES",
-			"FROM",
-			"SINCE",
-		}, rows)
 	})
 
 	p.flags(c)
@@ -270,15 +255,15 @@ func clientList() *cobra.Command {
 	return c
 }
 
-func stateOf(k jeton.Client) string {
-	if k.Disabled {
+func stateOf(disabled bool) string {
+	if disabled {
 		return "disabled"
 	}
 	return "active"
 }
 
-func fromOf(k jeton.Client) string {
-	if k.Declared {
+func fromOf(declared bool) string {
+	if declared {
 		return "declared in the file"
 	}
 	return "added"
@@ -361,8 +346,8 @@ func showClient(w io.Writer, out *output, k jeton.Client) error {
 	}
 
 	facts := [][]string{
-		{"state", stateOf(k)},
-		{"from", fromOf(k)},
+		{"state", stateOf(k.Disabled)},
+		{"from", fromOf(k.Declared)},
 		{"since", when(k.Created)},
 		{"services", strings.Join(k.Services, ",")},
 		{"scopes", strings.Join(k.Scopes, ",")},
@@ -413,41 +398,31 @@ their scopes: 'jeton client end-tokens' revokes them.`,
   jeton client terms api-gateway --introspect ''`,
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		var in api.ClientTerms
-		for _, f := range []struct {
-			name string
-			list []string
-			into **[]string
-		}{
-			{"service", services, &in.Services},
-			{"scope", scopes, &in.Scopes},
-			{"introspect", introspects, &in.Introspects},
-		} {
-			if !c.Flags().Changed(f.name) {
-				continue
+	c.RunE = changing(&p, func(args []string) (change, error) {
+		given := func(flag string, list []string) *[]string {
+			if !c.Flags().Changed(flag) {
+				return nil
 			}
-
-			list := []string{}
-			for _, name := range f.list {
-				if name != "" {
-					list = append(list, name)
-				}
-			}
-
-			*f.into = &list
+			list = slices.DeleteFunc(list, func(name string) bool { return name == "" })
+			return &list
 		}
 
+		in := api.ClientTerms{
+			Services:    given("service", services),
+			Scopes:      given("scope", scopes),
+			Introspects: given("introspect", introspects),
+		}
 		if in == (api.ClientTerms{}) {
-			return usage{errors.New("give at least one of --service, --scope and --introspect")}
-		}
-		if err := ctl.call(ctx, http.MethodPut, clientPath(args[0], "terms"), in, nil); err != nil {
-			return named(err, "client "+args[0])
+			return change{}, usage{errors.New("give at least one of --service, --scope and --introspect")}
 		}
 
-		fmt.Fprintf(c.OutOrStdout(), "set the terms of client %s\n", args[0])
-
-		return nil
+		return change{
+			method:  http.MethodPut,
+			path:    clientPath(args[0], "terms"),
+			body:    in,
+			subject: "client " + args[0],
+			done:    "set the terms of client " + args[0],
+		}, nil
 	})
 
 	p.flags(c)
@@ -477,15 +452,14 @@ func clientDisable(disable bool) *cobra.Command {
 		Example: "  jeton client " + strings.Replace(use, "NAME", "reports-job", 1),
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		if err := ctl.call(ctx, http.MethodPut, clientPath(args[0], "disabled"), api.Disabled{
-			Disabled: disable,
-		}, nil); err != nil {
-			return named(err, "client "+args[0])
-		}
-
-		fmt.Fprintf(c.OutOrStdout(), "%s client %s\n", done, args[0])
-		return nil
+	c.RunE = changing(&p, func(args []string) (change, error) {
+		return change{
+			method:  http.MethodPut,
+			path:    clientPath(args[0], "disabled"),
+			body:    api.Disabled{Disabled: disable},
+			subject: "client " + args[0],
+			done:    done + " client " + args[0],
+		}, nil
 	})
 
 	p.flags(c)
@@ -554,12 +528,13 @@ func clientEndTokens() *cobra.Command {
 		Example: `  jeton client end-tokens reports-job`,
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		if err := ctl.call(ctx, http.MethodPost, clientPath(args[0], "end-tokens"), nil, nil); err != nil {
-			return named(err, "client "+args[0])
-		}
-		fmt.Fprintf(c.OutOrStdout(), "revoked all tokens of client %s\n", args[0])
-		return nil
+	c.RunE = changing(&p, func(args []string) (change, error) {
+		return change{
+			method:  http.MethodPost,
+			path:    clientPath(args[0], "end-tokens"),
+			subject: "client " + args[0],
+			done:    "revoked all tokens of client " + args[0],
+		}, nil
 	})
 
 	p.flags(c)
@@ -647,20 +622,13 @@ before stay valid until they expire; if the key was stolen, revoke them with --e
   jeton client key retire reports-job 2025-03 --end-tokens`,
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		if err := ctl.call(
-			ctx,
-			http.MethodDelete,
-			clientPath(args[0], "keys", args[1])+ending(end),
-			nil,
-			nil,
-		); err != nil {
-			return named(err, "client "+args[0])
-		}
-
-		fmt.Fprintf(c.OutOrStdout(), "retired key %s of client %s\n", args[1], args[0])
-
-		return nil
+	c.RunE = changing(&p, func(args []string) (change, error) {
+		return change{
+			method:  http.MethodDelete,
+			path:    clientPath(args[0], "keys", args[1]) + ending(end),
+			subject: "client " + args[0],
+			done:    fmt.Sprintf("retired key %s of client %s", args[1], args[0]),
+		}, nil
 	})
 
 	p.flags(c)
@@ -679,12 +647,13 @@ func clientRemove() *cobra.Command {
 		Example: `  jeton client remove reports-job`,
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		if err := ctl.call(ctx, http.MethodDelete, clientPath(args[0]), nil, nil); err != nil {
-			return named(err, "client "+args[0])
-		}
-		fmt.Fprintf(c.OutOrStdout(), "removed client %s\n", args[0])
-		return nil
+	c.RunE = changing(&p, func(args []string) (change, error) {
+		return change{
+			method:  http.MethodDelete,
+			path:    clientPath(args[0]),
+			subject: "client " + args[0],
+			done:    "removed client " + args[0],
+		}, nil
 	})
 
 	p.flags(c)

@@ -16,6 +16,8 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/server"
+
+	"github.com/spf13/cobra"
 )
 
 // control calls the API with the operator's authority: that of the running server, or in this
@@ -207,4 +209,77 @@ func problem(answer *http.Response) error {
 	}
 
 	return kind
+}
+
+// withControl runs a command with the API of a place.
+func withControl(
+	p *place,
+	run func(ctx context.Context, c *cobra.Command, args []string, api *control) error,
+) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		api, err := openControl(c.Context(), p)
+		if err != nil {
+			return err
+		}
+		defer api.end()
+
+		return run(c.Context(), c, args, api)
+	}
+}
+
+// change is a request that changes something, and what to print when it is done.
+type change struct {
+	method, path string
+	body         any    // or nil
+	subject      string // of a refusal, such as "user diane"
+	done         string
+}
+
+// changing runs a command that makes one change. of reads its arguments and flags.
+func changing(p *place, of func(args []string) (change, error)) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		ch, err := of(args)
+		if err != nil {
+			return err
+		}
+
+		return withControl(p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
+			err := ctl.call(ctx, ch.method, ch.path, ch.body, nil)
+			if err == nil {
+				fmt.Fprintln(c.OutOrStdout(), ch.done)
+			}
+			return named(err, ch.subject)
+		})(c, args)
+	}
+}
+
+// listing runs a command that prints a list of T, as JSON or as a table.
+func listing[T any](
+	p *place,
+	out *output,
+	path func() string,
+	headings []string,
+	row func(T) []string,
+) func(*cobra.Command, []string) error {
+	return withControl(p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
+		var list []T
+		if err := ctl.call(ctx, http.MethodGet, path(), nil, &list); err != nil {
+			return err
+		}
+
+		var rows [][]string
+		for _, item := range list {
+			rows = append(rows, row(item))
+		}
+
+		return out.print(c.OutOrStdout(), list, headings, rows)
+	})
+}
+
+// named adds the subject of a refusal.
+func named(err error, subject string) error {
+	if subject != "" && jeton.Outcome(err) != nil {
+		return fmt.Errorf("%s: %w", subject, err)
+	}
+	return err
 }

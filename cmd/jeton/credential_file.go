@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +41,11 @@ func writeWebIdentity(path string, k credential) error {
 		)
 	}
 
-	if err := replaceFile(path, text); err != nil {
+	err := replaceFile(path, func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 
@@ -48,14 +53,14 @@ func writeWebIdentity(path string, k credential) error {
 }
 
 // replaceFile atomically replaces the file path, which only its owner can open.
-func replaceFile(path, text string) error {
+func replaceFile(path string, write func(io.Writer) error) error {
 	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(temp.Name()) // if it was not renamed
 
-	_, err = temp.WriteString(text)
+	err = write(temp)
 	if err == nil {
 		err = temp.Sync()
 	}

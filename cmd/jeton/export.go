@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 
 	"github.com/jeton-auth/jeton/internal/api"
 
@@ -62,27 +61,13 @@ you only, and complete or not there at all. The export is an audit event.`,
 	return c
 }
 
-// exportTo writes a temporary file beside the target and renames it when it is complete.
-func exportTo(ctx context.Context, ctl *control, name string) (int, error) {
-	f, err := os.CreateTemp(filepath.Dir(name), ".jeton-export-*") // 0600
+// exportTo writes the export to a file, which is complete or not there at all.
+func exportTo(ctx context.Context, ctl *control, name string) (n int, err error) {
+	err = replaceFile(name, func(w io.Writer) error {
+		n, err = export(ctx, ctl, w)
+		return err
+	})
 	if err != nil {
-		return 0, fmt.Errorf("create file for the export: %w", err)
-	}
-
-	n, err := export(ctx, ctl, f)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-
-	if err != nil {
-		_ = os.Remove(f.Name())
 		return 0, fmt.Errorf("write export: %w", err)
 	}
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -140,18 +139,18 @@ themselves accept it until they fetch the keys again.`,
 		Example: `  jeton keys revoke NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --reason 'a backup was stolen'`,
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
+	c.RunE = changing(&p, func(args []string) (change, error) {
 		path := "/api/v1/keys/" + url.PathEscape(args[0])
 		if reason != "" {
 			path += "?" + url.Values{"reason": {reason}}.Encode()
 		}
-		if err := ctl.call(ctx, http.MethodDelete, path, nil, nil); err != nil {
-			return named(err, "key "+args[0])
-		}
 
-		fmt.Fprintf(c.OutOrStdout(), "revoked key %s and every token that it has signed\n", args[0])
-
-		return nil
+		return change{
+			method:  http.MethodDelete,
+			path:    path,
+			subject: "key " + args[0],
+			done:    "revoked key " + args[0] + " and every token that it has signed",
+		}, nil
 	})
 
 	p.flags(c)

@@ -31,36 +31,12 @@ func sessionList() *cobra.Command {
 		Example: `  jeton session list --user diane`,
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
-		var list []jeton.Session
-
-		path := "/api/v1/sessions?" + url.Values{"user": {user}, "service": {service}}.Encode()
-		if err := ctl.call(ctx, http.MethodGet, path, nil, &list); err != nil {
-			return err
-		}
-
-		var rows [][]string
-		for _, s := range list {
-			rows = append(rows, []string{
-				s.ID,
-				s.User,
-				s.Service,
-				when(s.Created),
-				when(s.LastUsed),
-				when(s.Expires),
-				s.Source,
-			})
-		}
-
-		return out.print(c.OutOrStdout(), list, []string{
-			"ID",
-			"USER",
-			"SERVICE",
-			"SINCE",
-			"LAST USED",
-			"ENDS",
-			"FROM",
-		}, rows)
+	path := func() string {
+		return "/api/v1/sessions?" + url.Values{"user": {user}, "service": {service}}.Encode()
+	}
+	headings := []string{"ID", "USER", "SERVICE", "SINCE", "LAST USED", "EXPIRES", "FROM"}
+	c.RunE = listing(&p, &out, path, headings, func(s jeton.Session) []string {
+		return []string{s.ID, s.User, s.Service, when(s.Created), when(s.LastUsed), when(s.Expires), s.Source}
 	})
 
 	p.flags(c)

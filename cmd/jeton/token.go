@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -38,39 +36,21 @@ tokens that are not counted are not stored.`,
 		Example: `  jeton token list --client ci`,
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
-		var list []jeton.Token
-		if err := ctl.call(ctx, http.MethodGet, "/api/v1/tokens?"+url.Values{
-			"client": {client},
-			"user":   {user},
-		}.Encode(), nil, &list); err != nil {
-			return err
+	path := func() string {
+		return "/api/v1/tokens?" + url.Values{"client": {client}, "user": {user}}.Encode()
+	}
+	headings := []string{"ACCESSOR", "FORMAT", "OWNER", "SERVICES", "SCOPES", "VALID FROM", "EXPIRES", "USES LEFT"}
+	c.RunE = listing(&p, &out, path, headings, func(t jeton.Token) []string {
+		return []string{
+			t.Accessor,
+			t.Format,
+			t.Client + t.User,
+			strings.Join(t.Audience, " "),
+			strings.Join(t.Scopes, " "),
+			when(t.NotBefore),
+			when(t.Expires),
+			usesLeft(t),
 		}
-
-		var rows [][]string
-		for _, t := range list {
-			rows = append(rows, []string{
-				t.Accessor,
-				t.Format,
-				t.Client + t.User,
-				strings.Join(t.Audience, " "),
-				strings.Join(t.Scopes, " "),
-				when(t.NotBefore),
-				when(t.Expires),
-				usesLeft(t),
-			})
-		}
-
-		return out.print(c.OutOrStdout(), list, []string{
-			"ACCESSOR",
-			"FORMAT",
-			"OWNER",
-			"SERVICES",
-			"SCOPES",
-			"VALID FROM",
-			"EXPIRES",
-			"USES LEFT",
-		}, rows)
 	})
 
 	p.flags(c)
@@ -91,12 +71,12 @@ func tokenRevoke() *cobra.Command {
 		Args:    exactArgs("ACCESSOR"),
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		if err := ctl.call(ctx, http.MethodDelete, "/api/v1/tokens/"+url.PathEscape(args[0]), nil, nil); err != nil {
-			return err
-		}
-		fmt.Fprintln(c.OutOrStdout(), "revoked", strconv.Quote(args[0]))
-		return nil
+	c.RunE = changing(&p, func(args []string) (change, error) {
+		return change{
+			method: http.MethodDelete,
+			path:   "/api/v1/tokens/" + url.PathEscape(args[0]),
+			done:   "revoked " + strconv.Quote(args[0]),
+		}, nil
 	})
 
 	p.flags(c)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/jeton-auth/jeton"
@@ -43,29 +42,13 @@ there.`,
 	return c
 }
 
-// withControl runs a command with the API of a place.
-func withControl(
+// changingWithPassword is changing for a command that asks for a password first, so that the
+// data directory is not locked while the operator types.
+func changingWithPassword(
 	p *place,
-	run func(ctx context.Context, c *cobra.Command, args []string, api *control) error,
-) func(*cobra.Command, []string) error {
-	return func(c *cobra.Command, args []string) error {
-		api, err := openControl(c.Context(), p)
-		if err != nil {
-			return err
-		}
-		defer api.end()
-
-		return run(c.Context(), c, args, api)
-	}
-}
-
-// withPassword is withControl for a command that asks for a password first, so that the data
-// directory is not locked while the operator types.
-func withPassword(
 	pw *passwordSource,
 	prompt string,
-	p *place,
-	run func(ctx context.Context, c *cobra.Command, args []string, api *control, secret jeton.Secret) error,
+	of func(name, password string) change,
 ) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		secret, err := pw.read(c, prompt+args[0], true)
@@ -73,8 +56,8 @@ func withPassword(
 			return err
 		}
 
-		return withControl(p, func(ctx context.Context, c *cobra.Command, args []string, api *control) error {
-			return run(ctx, c, args, api, secret)
+		return changing(p, func(args []string) (change, error) {
+			return of(args[0], secret.Reveal()), nil
 		})(c, args)
 	}
 }
@@ -100,25 +83,14 @@ func userAdd() *cobra.Command {
   jeton user add ops --group admin --password-file ops.txt`,
 	}
 
-	c.RunE = withPassword(&pw, "Password for ", &p, func(
-		ctx context.Context,
-		c *cobra.Command,
-		args []string,
-		ctl *control,
-		secret jeton.Secret,
-	) error {
-		var u jeton.User
-		if err := ctl.call(ctx, http.MethodPost, "/api/v1/users", api.NewUser{
-			Name:     args[0],
-			Password: secret.Reveal(),
-			Groups:   groups,
-		}, &u); err != nil {
-			return named(err, "user "+args[0])
+	c.RunE = changingWithPassword(&p, &pw, "Password for ", func(name, password string) change {
+		return change{
+			method:  http.MethodPost,
+			path:    "/api/v1/users",
+			body:    api.NewUser{Name: name, Password: password, Groups: groups},
+			subject: "user " + name,
+			done:    "added user " + name,
 		}
-
-		fmt.Fprintf(c.OutOrStdout(), "added user %s\n", u.Name)
-
-		return nil
 	})
 
 	p.flags(c)
@@ -126,14 +98,6 @@ func userAdd() *cobra.Command {
 	c.Flags().StringSliceVar(&groups, "group", nil, "group of the user (may be repeated)")
 
 	return c
-}
-
-// named adds the subject of a refusal.
-func named(err error, what string) error {
-	if jeton.Outcome(err) != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return err
 }
 
 func userList() *cobra.Command {
@@ -147,30 +111,9 @@ func userList() *cobra.Command {
 		Example: `  jeton user list`,
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
-		var users []jeton.User
-		if err := ctl.call(ctx, http.MethodGet, "/api/v1/users", nil, &users); err != nil {
-			return err
-		}
-
-		slices.SortFunc(users, func(a, b jeton.User) int { return strings.Compare(a.Name, b.Name) })
-
-		var rows [][]string
-		for _, u := range users {
-			state := "active"
-			if u.Disabled {
-				state = "disabled"
-			}
-
-			from := "added"
-			if u.Declared {
-				from = "declared in the file"
-			}
-
-			rows = append(rows, []string{u.Name, state, strings.Join(u.Groups, ","), from, when(u.Created)})
-		}
-
-		return out.print(c.OutOrStdout(), users, []string{"NAME", "STATE", "GROUPS", "FROM", "SINCE"}, rows)
+	path := func() string { return "/api/v1/users" }
+	c.RunE = listing(&p, &out, path, []string{"NAME", "STATE", "GROUPS", "FROM", "SINCE"}, func(u jeton.User) []string {
+		return []string{u.Name, stateOf(u.Disabled), strings.Join(u.Groups, ","), fromOf(u.Declared), when(u.Created)}
 	})
 
 	p.flags(c)
@@ -198,15 +141,14 @@ func userDisable(disable bool) *cobra.Command {
 		Example: "  jeton user " + strings.Replace(use, "NAME", "diane", 1),
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		if err := ctl.call(ctx, http.MethodPut, userPath(args[0], "disabled"), api.Disabled{
-			Disabled: disable,
-		}, nil); err != nil {
-			return named(err, "user "+args[0])
-		}
-
-		fmt.Fprintf(c.OutOrStdout(), "%s user %s\n", done, args[0])
-		return nil
+	c.RunE = changing(&p, func(args []string) (change, error) {
+		return change{
+			method:  http.MethodPut,
+			path:    userPath(args[0], "disabled"),
+			body:    api.Disabled{Disabled: disable},
+			subject: "user " + args[0],
+			done:    done + " user " + args[0],
+		}, nil
 	})
 
 	p.flags(c)
@@ -226,21 +168,14 @@ func userPasswd() *cobra.Command {
   printf %s "$NEW" | jeton user passwd diane --password-stdin`,
 	}
 
-	c.RunE = withPassword(&pw, "New password for ", &p, func(
-		ctx context.Context,
-		c *cobra.Command,
-		args []string,
-		ctl *control,
-		secret jeton.Secret,
-	) error {
-		if err := ctl.call(ctx, http.MethodPut, userPath(args[0], "password"), api.NewPassword{
-			Password: secret.Reveal(),
-		}, nil); err != nil {
-			return named(err, "user "+args[0])
+	c.RunE = changingWithPassword(&p, &pw, "New password for ", func(name, password string) change {
+		return change{
+			method:  http.MethodPut,
+			path:    userPath(name, "password"),
+			body:    api.NewPassword{Password: password},
+			subject: "user " + name,
+			done:    "set the password of user " + name + " and ended all sessions",
 		}
-
-		fmt.Fprintf(c.OutOrStdout(), "set the password of user %s and ended all sessions\n", args[0])
-		return nil
 	})
 
 	p.flags(c)
@@ -264,15 +199,14 @@ func userGroups() *cobra.Command {
 		},
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		if err := ctl.call(ctx, http.MethodPut, userPath(args[0], "groups"), api.Groups{
-			Groups: args[1:],
-		}, nil); err != nil {
-			return named(err, "user "+args[0])
-		}
-
-		fmt.Fprintf(c.OutOrStdout(), "user %s is in groups [%s]\n", args[0], strings.Join(args[1:], " "))
-		return nil
+	c.RunE = changing(&p, func(args []string) (change, error) {
+		return change{
+			method:  http.MethodPut,
+			path:    userPath(args[0], "groups"),
+			body:    api.Groups{Groups: args[1:]},
+			subject: "user " + args[0],
+			done:    fmt.Sprintf("user %s is in groups [%s]", args[0], strings.Join(args[1:], " ")),
+		}, nil
 	})
 
 	p.flags(c)
@@ -310,20 +244,18 @@ func userAllowLogin() *cobra.Command {
 		Example: `  jeton user allow-login carlos --service limited-info`,
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
+	c.RunE = changing(&p, func(args []string) (change, error) {
 		if service == "" {
-			return usage{errors.New("name the service with --service")}
+			return change{}, usage{errors.New("name the service with --service")}
 		}
 
-		if err := ctl.call(ctx, http.MethodPost, userPath(args[0], "allow-login"), api.AllowLogin{
-			Service: service,
-		}, nil); err != nil {
-			return named(err, "user "+args[0])
-		}
-
-		fmt.Fprintf(c.OutOrStdout(), "user %s may log in at %s again\n", args[0], service)
-
-		return nil
+		return change{
+			method:  http.MethodPost,
+			path:    userPath(args[0], "allow-login"),
+			body:    api.AllowLogin{Service: service},
+			subject: "user " + args[0],
+			done:    fmt.Sprintf("user %s may log in at %s again", args[0], service),
+		}, nil
 	})
 
 	p.flags(c)
@@ -342,12 +274,13 @@ func userRemove() *cobra.Command {
 		Example: `  jeton user remove diane`,
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		if err := ctl.call(ctx, http.MethodDelete, userPath(args[0], ""), nil, nil); err != nil {
-			return named(err, "user "+args[0])
-		}
-		fmt.Fprintf(c.OutOrStdout(), "removed user %s\n", args[0])
-		return nil
+	c.RunE = changing(&p, func(args []string) (change, error) {
+		return change{
+			method:  http.MethodDelete,
+			path:    userPath(args[0], ""),
+			subject: "user " + args[0],
+			done:    "removed user " + args[0],
+		}, nil
 	})
 
 	p.flags(c)
