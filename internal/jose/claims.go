@@ -27,8 +27,8 @@ type Claims struct {
 }
 
 // ParseClaims reads the claims in a payload: one JSON object of unique members, each of
-// the type that its standard gives it, none of them null. A claim that names somebody or
-// something is not empty. Members that are not in Claims are passed over.
+// the type in its standard, none of them null. A claim with a name is not empty. Members
+// that are not in Claims are ignored.
 func ParseClaims(payload []byte) (Claims, error) {
 	var c Claims
 

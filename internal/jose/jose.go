@@ -1,16 +1,15 @@
 // Package jose signs and checks JSON Web Signatures (RFC 7515) and reads the keys that
 // they are checked with (RFC 7517, RFC 7638, RFC 8037).
 //
-// It promises that one key has one algorithm, so that what a token says of its algorithm
-// can only be compared and never chooses (RFC 8725, section 3.1); that a token has one
-// form: compact, canonical base64url, one JSON object of unique members in the header,
-// no critical extensions, at most MaxToken bytes, all of it checked before anything is
-// believed; and that keys weaker than today's floor are refused when they are read.
-// The signatures are checked by the standard library on the bytes as they came, so that
-// no second parser sees another token. There are no symmetric keys: who could check with
-// one could sign with it.
+// One key has one algorithm: the header of a token is compared with it and never chooses
+// (RFC 8725, section 3.1). A token has one form, which is checked before anything in it is
+// used. It is compact, in canonical base64url, and at most MaxToken bytes long. Its header
+// is one JSON object of unique members, without critical extensions. Keys that are too
+// weak are refused when they are read. The standard library checks signatures on the bytes
+// as they arrived, so that no second parser sees another token. There are no symmetric
+// keys: a verifier could sign with one.
 //
-// What the claims of a token mean, and when, is for the packages that ask.
+// Packages signin, token and guard check the claims.
 package jose
 
 import (

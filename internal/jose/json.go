@@ -33,7 +33,8 @@ func object(data []byte) ([]member, error) {
 	}
 
 	s := scanner{data: data}
-	if s.space(); !s.has('{') {
+	s.space()
+	if !s.has('{') {
 		return nil, errJSON
 	}
 
@@ -62,7 +63,8 @@ func object(data []byte) ([]member, error) {
 		return nil, err
 	}
 
-	if s.space(); s.at != len(data) {
+	s.space()
+	if s.at != len(data) {
 		return nil, errJSON
 	}
 
@@ -142,7 +144,8 @@ func (s *scanner) each(depth int, do func(name, value []byte) error) error {
 	}
 
 	s.at++
-	if s.space(); s.skip(end) {
+	s.space()
+	if s.skip(end) {
 		return nil
 	}
 
@@ -157,7 +160,8 @@ func (s *scanner) each(depth int, do func(name, value []byte) error) error {
 			}
 
 			name = s.data[start:s.at]
-			if s.space(); !s.skip(':') {
+			s.space()
+			if !s.skip(':') {
 				return errJSON
 			}
 		}

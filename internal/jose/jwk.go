@@ -97,7 +97,7 @@ func (m member) operations(want string) bool {
 	return err == nil && m.value[0] == '[' && seen[want]
 }
 
-// isPrivate tells the members of a JWK that only its owner may see (RFC 7518, sections
+// isPrivate reports whether a member of a JWK is secret (RFC 7518, sections
 // 6.2.2, 6.3.2 and 6.4; RFC 8037, section 2; RFC 9964).
 func isPrivate(member string) bool {
 	switch member {

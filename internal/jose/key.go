@@ -108,8 +108,8 @@ const (
 )
 
 // NewKey pins a public key to an algorithm. alg "" chooses: RS256 for RSA, ES256, ES384
-// or ES512 by the curve, EdDSA for Ed25519. id "" is the thumbprint. Nobody may change
-// public afterwards. What it refuses is ErrKey.
+// or ES512 by the curve, EdDSA for Ed25519. id "" is the thumbprint. The caller
+// must not change public afterwards. It returns ErrKey for a key that it refuses.
 func NewKey(public crypto.PublicKey, alg Alg, id string) (Key, error) {
 	if alg == "" {
 		alg = usual(public)
@@ -231,7 +231,7 @@ func (a algorithm) digest(input []byte) []byte {
 }
 
 // ParsePEM reads the one public key of a PEM text: PUBLIC KEY or RSA PUBLIC KEY. A private
-// key is refused: whoever sent it has shown it.
+// key is refused: by sending it, its owner has exposed it.
 func ParsePEM(text []byte, alg Alg, id string) (Key, error) {
 	if len(text) > MaxKeyText {
 		return Key{}, fmt.Errorf("%w: %d bytes, at most %d are read", ErrKey, len(text), MaxKeyText)

@@ -210,8 +210,8 @@ func (s *Signer) Sign(typ string, claims []byte) (string, error) {
 	return s.SignHead(s.Head(typ), claims)
 }
 
-// SignHead is Sign with a header that Head has made. What would be longer than MaxToken is
-// an error: nobody could read it.
+// SignHead is Sign with a header that Head has made. A token longer than MaxToken is an
+// error: no verifier would accept it.
 func (s *Signer) SignHead(head string, claims []byte) (string, error) {
 	enc := base64.RawURLEncoding
 	out := make([]byte, 0, len(head)+enc.EncodedLen(len(claims))+1+enc.EncodedLen(512))

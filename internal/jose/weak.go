@@ -86,7 +86,8 @@ func checkEd25519(p ed25519.PublicKey) error {
 	u := new(big.Int).Mul(big.NewInt(121666), new(big.Int).Sub(yy, big.NewInt(1)))
 	v := new(big.Int).Sub(big.NewInt(121666), new(big.Int).Mul(big.NewInt(121665), yy))
 
-	if u.Mod(u, prime); u.Sign() == 0 || y.Sign() == 0 { // orders 1, 2 and 4
+	u.Mod(u, prime)
+	if u.Sign() == 0 || y.Sign() == 0 { // orders 1, 2 and 4
 		return errors.New("an Ed25519 key of small order")
 	}
 	if big.Jacobi(new(big.Int).Mul(u, v), prime) != 1 {
