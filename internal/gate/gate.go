@@ -7,8 +7,9 @@
 // A Request is a value and not an *http.Request: behind a proxy, the request that
 // arrived is not the request to judge. The endpoints phrase the answer.
 //
-// Each kind of credential has one file here: bearer.go, cookie.go and basic.go. A new
-// kind, such as a client certificate, is a new file with a Reader and its Credential.
+// Each kind of credential has one file here: bearer.go, cookie.go and basic.go; package
+// oauth has that of a client, which is in its form. A new kind, such as a client
+// certificate, is a new file with a Reader and its Credential.
 // Beside it, the kind needs a bit in policy.Kinds and a line in package gateway, where
 // the readers of a service are listed in order.
 package gate
