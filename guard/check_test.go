@@ -20,7 +20,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-func TestOnlyRightTokensPass(t *testing.T) {
+func TestCheckAcceptsOnlyValidTokens(t *testing.T) {
 	i := newIssuer(t)
 	i.revoke(1, "jti:t_void", "c7.7")
 	g := i.guard()
@@ -61,65 +61,65 @@ func TestOnlyRightTokensPass(t *testing.T) {
 	}
 
 	list := []tokens{
-		{"a right one", good, nil},
+		{"a valid one", good, nil},
 		{"one for several services", with("aud", []string{"other", "reports"}), nil},
-		{"the long name of its type", i.signed(i.key, head("typ", "application/AT+JWT"), nil), nil},
+		{"the type as a media type", i.signed(i.key, head("typ", "application/AT+JWT"), nil), nil},
 		{"without a scope", with("scope", nil), nil},
 		{"good for a day", with("exp", noon.Add(24*time.Hour).Unix()), nil},
 
 		{"for another service", with("aud", "other"), jeton.ErrBadCredential},
 		{"for a service whose name begins like ours", with("aud", "reports2"), jeton.ErrBadCredential},
-		{"for nobody", with("aud", nil), jeton.ErrBadCredential},
-		{"of another issuer", with("iss", "https://other.example"), jeton.ErrBadCredential},
-		{"of the issuer with a slash", with("iss", i.srv.URL+"/"), jeton.ErrBadCredential},
-		{"of no issuer", with("iss", nil), jeton.ErrBadCredential},
+		{"without an audience", with("aud", nil), jeton.ErrBadCredential},
+		{"from another issuer", with("iss", "https://other.example"), jeton.ErrBadCredential},
+		{"from the issuer with a slash", with("iss", i.srv.URL+"/"), jeton.ErrBadCredential},
+		{"without an issuer", with("iss", nil), jeton.ErrBadCredential},
 		{"another type: JWT", i.signed(i.key, head("typ", "JWT"), nil), jeton.ErrBadCredential},
 		{
-			"another type: a token for logging out",
+			"another type: logout token",
 			i.signed(i.key, head("typ", "logout+jwt"), nil),
 			jeton.ErrBadCredential,
 		},
 		{"no type", i.signed(i.key, head("typ", ""), nil), jeton.ErrBadCredential},
-		{"no key named", i.signed(i.key, head("kid", ""), nil), jeton.ErrBadCredential},
+		{"no kid", i.signed(i.key, head("kid", ""), nil), jeton.ErrBadCredential},
 		{
 			"an unknown key",
 			i.signed(thief, head("kid", thief.Key().ID), map[string]any{"iat": noon.Add(-time.Minute).Unix()}),
 			jeton.ErrBadCredential,
 		},
-		{"signed by a stranger, our key named", i.signed(thief, head(), nil), jeton.ErrBadCredential},
-		{"a key in it, ours named", i.signed(thief, withJWK(head()), nil), jeton.ErrBadCredential},
-		{"a key in it, none named", i.signed(thief, withJWK(head("kid", "")), nil), jeton.ErrBadCredential},
-		{"a key in it, and yet signed right", i.signed(i.key, withJWK(head()), nil), jeton.ErrBadCredential},
+		{"signed by another key, with the issuer's kid", i.signed(thief, head(), nil), jeton.ErrBadCredential},
+		{"a jwk of another key, with the issuer's kid", i.signed(thief, withJWK(head()), nil), jeton.ErrBadCredential},
+		{"a jwk of another key, without a kid", i.signed(thief, withJWK(head("kid", "")), nil), jeton.ErrBadCredential},
+		{"a jwk of another key, signed by the issuer", i.signed(i.key, withJWK(head()), nil), jeton.ErrBadCredential},
 		{
-			"where a key is to be fetched",
+			"a jku",
 			i.signed(i.key, head("jku", "https://127.0.0.1/keys"), nil),
 			jeton.ErrBadCredential,
 		},
 		{"alg none, no signature", part(t, head("alg", "none")) + "." + parts[1] + ".", jeton.ErrBadCredential},
 		{
-			"alg none, the signature of another",
+			"alg none, with a signature",
 			part(t, head("alg", "none")) + "." + parts[1] + "." + parts[2],
 			jeton.ErrBadCredential,
 		},
-		{"an HMAC with the public key, PEM", mac(i.key.Key().PEM()), jeton.ErrBadCredential},
-		{"an HMAC with the public key, JWK", mac(i.key.Key().JWK()), jeton.ErrBadCredential},
-		{"another algorithm said", i.signed(i.key, head("alg", "ES256"), nil), jeton.ErrBadCredential},
+		{"HMAC with the public key in PEM form", mac(i.key.Key().PEM()), jeton.ErrBadCredential},
+		{"HMAC with the public key as a JWK", mac(i.key.Key().JWK()), jeton.ErrBadCredential},
+		{"another alg than the key's", i.signed(i.key, head("alg", "ES256"), nil), jeton.ErrBadCredential},
 		{"another payload", parts[0] + "." + part(t, i.claims()) + "x." + parts[2], jeton.ErrBadCredential},
 		{"no signature", parts[0] + "." + parts[1] + ".", jeton.ErrBadCredential},
 		{"good for more than a day", with("exp", noon.Add(24*time.Hour+time.Second).Unix()), jeton.ErrBadCredential},
-		{"exp is a text", with("exp", "never"), jeton.ErrBadCredential},
+		{"exp is a string", with("exp", "never"), jeton.ErrBadCredential},
 		{"revoked", with("jti", "t_void"), jeton.ErrBadCredential},
-		{"of a generation that is void", with("gen", "c7.7"), jeton.ErrBadCredential},
-		{"over", with("exp", noon.Unix()), jeton.ErrExpired},
+		{"of a revoked generation", with("gen", "c7.7"), jeton.ErrBadCredential},
+		{"expired", with("exp", noon.Unix()), jeton.ErrExpired},
 		{"too early", with("nbf", noon.Unix()+1), jeton.ErrTooEarly},
-		{"counted, and nobody to count", with("max_uses", 3), jeton.ErrBadCredential},
+		{"counted, without credentials for introspection", with("max_uses", 3), jeton.ErrBadCredential},
 		{
-			"opaque, and nobody to ask",
+			"opaque, without credentials for introspection",
 			"jtn_a_0000000000000000000000000000000000000000000000000",
 			jeton.ErrBadCredential,
 		},
-		{"nothing", "", jeton.ErrBadCredential},
-		{"any text", "let me in", jeton.ErrBadCredential},
+		{"empty", "", jeton.ErrBadCredential},
+		{"not a token", "let me in", jeton.ErrBadCredential},
 		{"too long", good + strings.Repeat("A", jose.MaxToken), jeton.ErrBadCredential},
 	}
 
@@ -129,24 +129,24 @@ func TestOnlyRightTokensPass(t *testing.T) {
 
 	for _, tc := range list {
 		t.Run(tc.name, func(t *testing.T) {
-			for _, when := range []string{"first seen", "seen before"} {
+			for _, when := range []string{"first check", "second check"} {
 				tok, err := g.Check(t.Context(), tc.text)
 				if !errors.Is(err, tc.want) {
-					t.Errorf("%s: %v, want %v", when, err, tc.want)
+					t.Errorf("%s: Check = %v, want %v", when, err, tc.want)
 				}
 				if err != nil && (tok.ID != "" || !tok.Principal.IsZero()) {
-					t.Errorf("%s: a refusal with %+v", when, tok)
+					t.Errorf("%s: Check = %+v with an error, want the zero Token", when, tok)
 				}
 
 				if err != nil && len(tc.text) > 20 && strings.Contains(err.Error(), tc.text) {
-					t.Errorf("%s: the refusal shows the token: %v", when, err)
+					t.Errorf("%s: the error contains the token: %v", when, err)
 				}
 			}
 		})
 	}
 }
 
-func TestATokenSaysWhoseItIs(t *testing.T) {
+func TestCheckReturnsTheSubjectAndTerms(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()
 	tok, err := g.Check(t.Context(), i.token(nil))
@@ -155,40 +155,36 @@ func TestATokenSaysWhoseItIs(t *testing.T) {
 	}
 
 	p := tok.Principal
-	if p.Kind != jeton.KindClient || p.Name != "ci" || p.Token != "t_1" || !slices.Equal(p.Scopes, []string{
-		"read",
-		"write",
-	}) || !p.Since.Equal(noon) {
-		t.Errorf("principal %+v", p)
+	if p.Kind != jeton.KindClient || p.Name != "ci" || p.Token != "t_1" || !p.Since.Equal(noon) ||
+		!slices.Equal(p.Scopes, []string{"read", "write"}) {
+		t.Errorf("principal = %+v, want the client ci with its scopes", p)
 	}
-	if tok.Client != "ci" || tok.ID != "t_1" || !tok.Expires.Equal(noon.Add(10*time.Minute)) || !slices.Equal(
-		tok.Scopes,
-		p.Scopes,
-	) || tok.UsesRemaining != nil {
-		t.Errorf("token %+v", tok)
+	if tok.Client != "ci" || tok.ID != "t_1" || !tok.Expires.Equal(noon.Add(10*time.Minute)) ||
+		!slices.Equal(tok.Scopes, p.Scopes) || tok.UsesRemaining != nil {
+		t.Errorf("token = %+v, want ID t_1 of client ci", tok)
 	}
 
 	tok, err = g.Check(t.Context(), i.token(map[string]any{"sub": "diane"}))
 	if err != nil || tok.Principal.Kind != jeton.KindUser || tok.Principal.Name != "diane" || tok.Client != "ci" {
-		t.Errorf("for a person: %+v, %v", tok, err)
+		t.Errorf("Check = %+v, %v; want the user diane and client ci", tok, err)
 	}
 }
 
-func TestTimeIsExact(t *testing.T) {
+func TestLifetimeIsExact(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		leeway time.Duration
-		after  time.Duration // since noon; the token opens a minute after it and ends after two
+		after  time.Duration // since noon; the token is valid from noon+1m to noon+2m
 		want   error
 	}{
-		{"a nanosecond early", 0, time.Minute - 1, jeton.ErrTooEarly},
-		{"as it opens", 0, time.Minute, nil},
-		{"a nanosecond before it ends", 0, 2*time.Minute - 1, nil},
-		{"as it ends", 0, 2 * time.Minute, jeton.ErrExpired},
-		{"before the leeway", 5 * time.Second, 55*time.Second - 1, jeton.ErrTooEarly},
-		{"as the leeway begins", 5 * time.Second, 55 * time.Second, nil},
-		{"in the last of the leeway", 5 * time.Second, 125*time.Second - 1, nil},
-		{"as the leeway ends", 5 * time.Second, 125 * time.Second, jeton.ErrExpired},
+		{"a nanosecond before nbf", 0, time.Minute - 1, jeton.ErrTooEarly},
+		{"at nbf", 0, time.Minute, nil},
+		{"a nanosecond before exp", 0, 2*time.Minute - 1, nil},
+		{"at exp", 0, 2 * time.Minute, jeton.ErrExpired},
+		{"a nanosecond before nbf with leeway", 5 * time.Second, 55*time.Second - 1, jeton.ErrTooEarly},
+		{"at nbf with leeway", 5 * time.Second, 55 * time.Second, nil},
+		{"a nanosecond before exp with leeway", 5 * time.Second, 125*time.Second - 1, nil},
+		{"at exp with leeway", 5 * time.Second, 125 * time.Second, jeton.ErrExpired},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			i := newIssuer(t)
@@ -198,7 +194,7 @@ func TestTimeIsExact(t *testing.T) {
 				"exp": noon.Add(2 * time.Minute).Unix(),
 			})
 			if _, err := g.Check(t.Context(), text); !errors.Is(err, jeton.ErrTooEarly) || g.Verified() != 1 {
-				t.Fatalf("at noon: %v, %d proofs kept; want ErrTooEarly and its proof", err, g.Verified())
+				t.Fatalf("at noon: Check = %v, %d tokens cached; want ErrTooEarly and 1", err, g.Verified())
 			}
 
 			i.clock.Set(noon.Add(tc.after))
@@ -216,13 +212,13 @@ func TestTimeIsExact(t *testing.T) {
 				"exp": noon.Add(2 * time.Minute).Unix(),
 			})
 			if _, err := g.Check(t.Context(), other); !errors.Is(err, tc.want) {
-				t.Errorf("of one that was never seen: %v, want %v", err, tc.want)
+				t.Errorf("of a new token: Check = %v, want %v", err, tc.want)
 			}
 		})
 	}
 }
 
-func TestProofsAreBounded(t *testing.T) {
+func TestVerifiedTokensAreLimited(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()
 	for n := range guard.MaxVerified + 10 {
@@ -232,26 +228,25 @@ func TestProofsAreBounded(t *testing.T) {
 	}
 
 	if n := g.Verified(); n != guard.MaxVerified {
-		t.Errorf("%d proofs are kept, want %d", n, guard.MaxVerified)
+		t.Errorf("%d tokens are cached, want %d", n, guard.MaxVerified)
 	}
 }
 
-// A token that is over or void does not keep its place.
-func TestWhatIsOverIsForgotten(t *testing.T) {
+func TestExpiredAndRevokedTokensLeaveTheCache(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		end  func(*issuer)
 		want error
 	}{
-		{"over", func(i *issuer) { i.clock.Add(10 * time.Minute) }, jeton.ErrExpired},
-		{"void", func(i *issuer) { i.revoke(1, "jti:t_1") }, jeton.ErrBadCredential},
+		{"expired", func(i *issuer) { i.clock.Add(10 * time.Minute) }, jeton.ErrExpired},
+		{"revoked", func(i *issuer) { i.revoke(1, "jti:t_1") }, jeton.ErrBadCredential},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			i := newIssuer(t)
 			g := i.guard()
 			text := i.token(nil)
 			if _, err := g.Check(t.Context(), text); err != nil || g.Verified() != 1 {
-				t.Fatalf("%v, %d proofs", err, g.Verified())
+				t.Fatalf("Check = %v, %d tokens cached; want nil and 1", err, g.Verified())
 			}
 
 			tc.end(i)
@@ -259,13 +254,13 @@ func TestWhatIsOverIsForgotten(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := g.Check(t.Context(), text); !errors.Is(err, tc.want) || g.Verified() != 0 {
-				t.Errorf("Check = %v, and %d proofs are kept", err, g.Verified())
+				t.Errorf("Check = %v, %d tokens cached; want %v and 0", err, g.Verified(), tc.want)
 			}
 		})
 	}
 }
 
-func TestAFloodOfUnknownKeysAsksOnce(t *testing.T) {
+func TestAFloodOfUnknownKeysCausesOneFetch(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()
 	before := i.count(pathJWKS)
@@ -279,7 +274,7 @@ func TestAFloodOfUnknownKeysAsksOnce(t *testing.T) {
 		}, map[string]any{"iat": issued.Unix()})
 	}
 
-	flood := func() (bad, cannotTell int) {
+	flood := func() (bad, unavailable int) {
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		for n := range 200 {
@@ -293,7 +288,7 @@ func TestAFloodOfUnknownKeysAsksOnce(t *testing.T) {
 				case errors.Is(err, jeton.ErrBadCredential):
 					bad++
 				case errors.Is(err, jeton.ErrUnavailable):
-					cannotTell++
+					unavailable++
 				default:
 					t.Errorf("Check = %v", err)
 				}
@@ -302,74 +297,72 @@ func TestAFloodOfUnknownKeysAsksOnce(t *testing.T) {
 
 		wg.Wait()
 
-		return bad, cannotTell
+		return bad, unavailable
 	}
 
 	for n := range 3 {
 		if err := g.Step(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if bad, unknown := flood(); bad != 200 || unknown != 0 {
-			t.Errorf("%d are bad, of %d it cannot be told; want 200 and 0", bad, unknown)
+		if bad, unavailable := flood(); bad != 200 || unavailable != 0 {
+			t.Errorf("%d ErrBadCredential, %d ErrUnavailable; want 200 and 0", bad, unavailable)
 		}
 
 		got := i.count(pathJWKS) - before
 		if got != n+1 {
-			t.Errorf("after flood %d the keys were asked for %d times", n+1, got)
+			t.Errorf("after flood %d: %d fetches, want %d", n+1, got, n+1)
 		}
 
 		i.clock.Add(guard.UnknownKeyInterval)
 	}
 
-	// In the window after a look: a token that says that it is newer is not called bad.
+	// Shortly after a fetch, a token that was issued later is not called invalid.
 	i.clock.Add(-time.Second)
 	_, err := g.Check(t.Context(), forged(1, i.clock.Now()))
 	if wait, ok := jeton.RetryAfter(err); !errors.Is(err, jeton.ErrUnavailable) || !ok || wait != time.Second {
-		t.Errorf("Check of a newer one = %v (retry after %v), want ErrUnavailable and 1s", err, wait)
+		t.Errorf("Check of a newer token = %v (retry after %v), want ErrUnavailable and 1s", err, wait)
 	}
 
-	// And the good one passes through it all.
 	if _, err := g.Check(t.Context(), i.token(nil)); err != nil {
-		t.Error(err)
+		t.Errorf("Check of a valid token = %v, want nil", err)
 	}
 }
 
-func TestANewKeyIsFoundAtOnce(t *testing.T) {
+func TestANewKeyIsFetchedAtOnce(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()
 	next := newSigner(t)
 	i.publish(i.key.Key(), next.Key())
 	text := i.signed(next, map[string]any{"alg": "EdDSA", "typ": "at+jwt", "kid": next.Key().ID}, nil)
 	if _, err := g.Check(t.Context(), text); err != nil {
-		t.Errorf("signed by the next key: %v", err)
+		t.Errorf("signed by the next key: Check = %v, want nil", err)
 	}
 
 	if _, err := g.Check(t.Context(), i.token(nil)); err != nil {
-		t.Errorf("signed by the old key: %v", err)
+		t.Errorf("signed by the old key: Check = %v, want nil", err)
 	}
 }
 
-// Tokens of a new key that come while the issuer is being asked wait for its answer.
-func TestAllWhoNeedANewKeyWaitForOneAnswer(t *testing.T) {
+func TestConcurrentChecksWaitForOneFetch(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()
 	next := newSigner(t)
 	i.publish(next.Key())
-	asked, answer := make(chan struct{}), make(chan struct{})
-	i.answer(pathJWKS, func(w http.ResponseWriter, r *http.Request) {
-		close(asked) // a second question is a panic, and no answer
-		<-answer
+	requested, proceed := make(chan struct{}), make(chan struct{})
+	i.override(pathJWKS, func(w http.ResponseWriter, r *http.Request) {
+		close(requested) // panics at a second request
+		<-proceed
 		i.serveDefault(w, r)
 	})
 
 	text := i.signed(next, map[string]any{"alg": "EdDSA", "typ": "at+jwt", "kid": next.Key().ID}, nil)
-	// The one who asks goes away; the others are answered nevertheless.
-	gone, leave := context.WithCancel(t.Context())
+	// The caller that began the fetch cancels; the others get their result.
+	cancelled, cancel := context.WithCancel(t.Context())
 	var first, others, begun sync.WaitGroup
-	first.Go(func() { _, _ = g.Check(gone, text) })
-	<-asked
+	first.Go(func() { _, _ = g.Check(cancelled, text) })
+	<-requested
 
-	leave()
+	cancel()
 	begun.Add(20)
 
 	for range 20 {
@@ -382,33 +375,32 @@ func TestAllWhoNeedANewKeyWaitForOneAnswer(t *testing.T) {
 	}
 
 	begun.Wait()
-	if _, err := g.Check(gone, text); !errors.Is(err, jeton.ErrUnavailable) {
-		t.Errorf("one who does not wait: %v, want ErrUnavailable", err)
+	if _, err := g.Check(cancelled, text); !errors.Is(err, jeton.ErrUnavailable) {
+		t.Errorf("with a cancelled context: Check = %v, want ErrUnavailable", err)
 	}
 
-	close(answer)
+	close(proceed)
 	others.Wait()
 	first.Wait()
 }
 
-// The reason that a look fails is the issuer's, not the token's.
-func TestAnUnknownKeyWhileTheIssuerIsAway(t *testing.T) {
+func TestAnUnknownKeyWhileTheIssuerFailsIsUnavailable(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()
-	i.answer(pathJWKS, says(500, ""))
+	i.override(pathJWKS, respond(500, ""))
 	text := i.signed(i.key, map[string]any{
 		"alg": "EdDSA",
 		"typ": "at+jwt",
 		"kid": "new",
 	}, map[string]any{"iat": noon.Add(-time.Minute).Unix()})
-	for _, when := range []string{"asked", "asked just now"} {
+	for _, when := range []string{"first check", "within the interval"} {
 		if _, err := g.Check(t.Context(), text); !errors.Is(err, jeton.ErrUnavailable) {
-			t.Errorf("%s: %v, want ErrUnavailable", when, err)
+			t.Errorf("%s: Check = %v, want ErrUnavailable", when, err)
 		}
 	}
 }
 
-func TestAKeyThatHasLeftChecksNoMore(t *testing.T) {
+func TestARemovedKeyIsNotAccepted(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()
 	seen, unseen := i.token(nil), i.token(map[string]any{"jti": "t_2"})
@@ -416,41 +408,41 @@ func TestAKeyThatHasLeftChecksNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	late := g.AddAgain(seen)
+	addAgain := g.AddAgain(seen)
 	i.publish(newSigner(t).Key())
 	i.clock.Add(149 * time.Second)
 
 	if err := g.Step(t.Context()); err != nil || i.count(pathJWKS) != 1 {
-		t.Fatalf("before half of max-age: %v, asked %d times", err, i.count(pathJWKS))
+		t.Fatalf("before half of max-age: Step = %v, %d fetches; want nil and 1", err, i.count(pathJWKS))
 	}
 	if _, err := g.Check(t.Context(), seen); err != nil {
-		t.Errorf("while the copy is good: %v", err)
+		t.Errorf("while the cached keys are valid: Check = %v, want nil", err)
 	}
 
 	i.clock.Add(time.Second)
 	if err := g.Step(t.Context()); err != nil || i.count(pathJWKS) != 2 {
-		t.Fatalf("at half of max-age: %v, asked %d times", err, i.count(pathJWKS))
+		t.Fatalf("at half of max-age: Step = %v, %d fetches; want nil and 2", err, i.count(pathJWKS))
 	}
 
-	for name, text := range map[string]string{"seen before": seen, "never seen": unseen} {
+	for name, text := range map[string]string{"cached": seen, "not cached": unseen} {
 		if _, err := g.Check(t.Context(), text); !errors.Is(err, jeton.ErrBadCredential) {
-			t.Errorf("%s: %v, want ErrBadCredential", name, err)
+			t.Errorf("%s: Check = %v, want ErrBadCredential", name, err)
 		}
 	}
 
 	n := g.Verified()
 	if n != 0 {
-		t.Errorf("%d proofs of a key that has left are kept", n)
+		t.Errorf("%d tokens of the removed key are cached, want 0", n)
 	}
 
-	late()
+	addAgain()
 	if _, err := g.Check(t.Context(), seen); !errors.Is(err, jeton.ErrBadCredential) {
-		t.Errorf("proved as the key left: %v, want ErrBadCredential", err)
+		t.Errorf("cached after the key was removed: Check = %v, want ErrBadCredential", err)
 	}
 }
 
-// A kid that is used again for another key does not make old proofs good.
-func TestAnotherKeyOfTheSameName(t *testing.T) {
+// Tokens that were verified by the old key must not stay in the cache.
+func TestAKidReusedForAnotherKey(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()
 	text := i.token(nil)

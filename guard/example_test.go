@@ -13,8 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/guard"
 )
 
-// A service that lets in whoever has a token for reports, and to /exports only those whose
-// token has the scope for it.
+// A service that accepts tokens for the audience reports. POST /exports requires a scope, too.
 func Example() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -52,4 +51,4 @@ func Example() {
 	log.Print(srv.ListenAndServe())
 }
 
-func export(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "on its way") }
+func export(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "export started") }

@@ -50,8 +50,8 @@ services:
     routes: [{match: GET /, respond: {text: hello}}]
 `
 
-// guardOf returns a guard for a service of a real server that has heard from it.
-func guardOf(t *testing.T, s *jetontest.Server, audience string, change ...func(*guard.Config)) *guard.Guard {
+// newGuard returns a guard for a service of a real server, with its keys and revocations.
+func newGuard(t *testing.T, s *jetontest.Server, audience string, change ...func(*guard.Config)) *guard.Guard {
 	t.Helper()
 	c := guard.Config{Issuer: s.Issuer(), Audience: audience, Client: s.Client()}
 	for _, f := range change {
@@ -83,42 +83,38 @@ func accessor(t *testing.T, text string) string {
 	return c.ID
 }
 
-func TestATokenOfAServer(t *testing.T) {
+func TestCheckAcceptsTokensOfARealServer(t *testing.T) {
 	s := jetontest.Start(t, conf)
-	g := guardOf(t, s, "reports")
+	g := newGuard(t, s, "reports")
 	ci := s.AddClient("ci", "reports", "other", "thrice", "plain")
 	text := s.Token(ci, "audience", "reports")
 	tok, err := g.Check(t.Context(), text)
-	if err != nil || tok.Principal.Name != "ci" || tok.Principal.Kind != jeton.KindClient || tok.ID != accessor(
-		t,
-		text,
-	) {
-		t.Errorf("its own: %+v, %v", tok, err)
+	if err != nil || tok.Principal.Name != "ci" || tok.Principal.Kind != jeton.KindClient ||
+		tok.ID != accessor(t, text) {
+		t.Errorf("Check = %+v, %v; want the client ci", tok, err)
 	}
 
 	for _, audience := range []string{"other", "thrice", "plain"} {
 		if _, err := g.Check(t.Context(), s.Token(ci, "audience", audience)); !errors.Is(err, jeton.ErrBadCredential) {
-			t.Errorf("a token for %s: %v, want ErrBadCredential", audience, err)
+			t.Errorf("a token for %s: Check = %v, want ErrBadCredential", audience, err)
 		}
 	}
 
-	// An assertion is signed by its client and is no token.
-	if _, err := g.Check(
-		t.Context(),
-		ci.Assertion("at+jwt", ci.Claims(s.Issuer(), time.Now())),
-	); !errors.Is(err, jeton.ErrBadCredential) {
-		t.Errorf("an assertion: %v, want ErrBadCredential", err)
+	// An assertion is signed by its client, not by the issuer.
+	assertion := ci.Assertion("at+jwt", ci.Claims(s.Issuer(), time.Now()))
+	if _, err := g.Check(t.Context(), assertion); !errors.Is(err, jeton.ErrBadCredential) {
+		t.Errorf("an assertion: Check = %v, want ErrBadCredential", err)
 	}
 }
 
-func TestRevokedIsRefusedAfterTheNextQuestion(t *testing.T) {
+func TestARevokedTokenIsRefusedAfterTheNextFetch(t *testing.T) {
 	s := jetontest.Start(t, conf)
-	g := guardOf(t, s, "reports")
+	g := newGuard(t, s, "reports")
 	const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 	for _, tc := range []struct {
 		name   string
 		client string
-		all    bool // tokens of the client, and not this one alone
+		all    bool // revokes all tokens of the client
 		revoke func(t *testing.T, k jetontest.Key, text string)
 	}{
 		{"by its client (RFC 7009)", "ci-1", false, func(t *testing.T, k jetontest.Key, text string) {
@@ -132,7 +128,7 @@ func TestRevokedIsRefusedAfterTheNextQuestion(t *testing.T) {
 				jwtBearer,
 			)
 			if a.Status != http.StatusOK {
-				t.Fatalf("revoke: %d %s", a.Status, a.Body)
+				t.Fatalf("revoke = %d %s, want 200", a.Status, a.Body)
 			}
 		}},
 		{"by an operator", "ci-2", false, func(t *testing.T, _ jetontest.Key, text string) {
@@ -141,10 +137,10 @@ func TestRevokedIsRefusedAfterTheNextQuestion(t *testing.T) {
 		{"by disabling its owner", "ci-3", true, func(_ *testing.T, k jetontest.Key, _ string) {
 			s.MustControl("PUT", "/api/v1/clients/"+k.Client+"/disabled", map[string]bool{"disabled": true}, nil)
 		}},
-		{"by ending all tokens of its owner", "ci-4", true, func(_ *testing.T, k jetontest.Key, _ string) {
+		{"by revoking all tokens of its owner", "ci-4", true, func(_ *testing.T, k jetontest.Key, _ string) {
 			s.MustControl("POST", "/api/v1/clients/"+k.Client+"/end-tokens", nil, nil)
 		}},
-		{"by removing its owner", "ci-5", true, func(_ *testing.T, k jetontest.Key, _ string) {
+		{"by deleting its owner", "ci-5", true, func(_ *testing.T, k jetontest.Key, _ string) {
 			s.MustControl("DELETE", "/api/v1/clients/"+k.Client, nil, nil)
 		}},
 	} {
@@ -168,20 +164,20 @@ func TestRevokedIsRefusedAfterTheNextQuestion(t *testing.T) {
 			}
 
 			if _, err := g.Check(t.Context(), unseen); (err != nil) != tc.all {
-				t.Errorf("another token of the same owner: %v", err)
+				t.Errorf("another token of the same owner: Check = %v, want an error: %t", err, tc.all)
 			}
 			if _, err := g.Check(t.Context(), others); err != nil {
-				t.Errorf("a token of somebody else: %v", err)
+				t.Errorf("a token of another owner: Check = %v, want nil", err)
 			}
 		})
 	}
 }
 
-func TestAServerThatGoesAwayAndComesBack(t *testing.T) {
+func TestAServerStopsAndStartsAgain(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	s := jetontest.Start(t, conf, jetontest.DataDir(dir))
 	clock := &clock{at: time.Now()}
-	g := guardOf(t, s, "reports", func(c *guard.Config) { c.Now = clock.Now })
+	g := newGuard(t, s, "reports", func(c *guard.Config) { c.Now = clock.Now })
 	ci := s.AddClient("ci", "reports")
 	text := s.Token(ci, "audience", "reports")
 
@@ -194,46 +190,46 @@ func TestAServerThatGoesAwayAndComesBack(t *testing.T) {
 	clock.Add(10 * time.Second)
 
 	if err := g.Step(t.Context()); err == nil {
-		t.Fatal("a server that is gone answers")
+		t.Fatal("Step succeeds without a server")
 	}
 	if _, err := g.Check(t.Context(), text); err != nil {
-		t.Errorf("within the bound: %v", err)
+		t.Errorf("within the bound: Check = %v, want nil", err)
 	}
 
 	clock.Add(1)
 	if _, err := g.Check(t.Context(), text); !errors.Is(err, jeton.ErrUnavailable) {
-		t.Errorf("beyond the bound: %v, want ErrUnavailable", err)
+		t.Errorf("beyond the bound: Check = %v, want ErrUnavailable", err)
 	}
 
 	s = jetontest.Start(t, conf, jetontest.DataDir(dir), jetontest.Env("ISSUER_PORT", u.Port()))
-	s.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "later"}, nil) // it is the same store, and works
+	s.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "later"}, nil) // the store accepts changes
 
 	if err := g.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.Check(t.Context(), text); err != nil {
-		t.Errorf("when it is back: %v", err)
+		t.Errorf("after the restart: Check = %v, want nil", err)
 	}
 }
 
-// countedBy returns credentials of a client that may look up tokens for services.
-func countedBy(s *jetontest.Server, services ...string) func(*guard.Config) {
-	var made api.MadeClient
-	s.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "guard", Introspects: services, Secret: true}, &made)
+// introspecting sets the credentials of a client that may introspect for services.
+func introspecting(s *jetontest.Server, services ...string) func(*guard.Config) {
+	var client api.MadeClient
+	s.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "guard", Introspects: services, Secret: true}, &client)
 	return func(c *guard.Config) {
-		c.Introspect = &guard.Credentials{ClientID: "guard", Secret: jeton.NewSecret(made.Secret)}
+		c.Introspect = &guard.Credentials{ClientID: "guard", Secret: jeton.NewSecret(client.Secret)}
 	}
 }
 
-func TestThreeUsesFiftyRequests(t *testing.T) {
+func TestThreeOfFiftyRequestsAreAccepted(t *testing.T) {
 	s := jetontest.Start(t, conf)
-	ci, creds := s.AddClient("ci", "thrice", "opaque"), countedBy(s, "thrice", "opaque")
+	ci, creds := s.AddClient("ci", "thrice", "opaque"), introspecting(s, "thrice", "opaque")
 	for _, service := range []string{"thrice", "opaque"} {
 		t.Run(service, func(t *testing.T) {
-			// Two guards, as of two instances of a service.
+			// Two guards, as in two instances of a service.
 			handlers := []http.Handler{
-				guardOf(t, s, service, creds).Require()(hello),
-				guardOf(t, s, service, creds).Require()(hello),
+				newGuard(t, s, service, creds).Require()(hello),
+				newGuard(t, s, service, creds).Require()(hello),
 			}
 			text := s.Token(ci, "audience", service)
 			var mu sync.Mutex
@@ -253,14 +249,14 @@ func TestThreeUsesFiftyRequests(t *testing.T) {
 						left[w.Header().Get(jeton.HeaderUsesRemaining)]++
 						mu.Unlock()
 					case w.Code != 401 || w.Header().Get(jeton.HeaderError) != "bad_credential":
-						t.Errorf("%d %v", w.Code, w.Header())
+						t.Errorf("%d %v, want 200 or 401 bad_credential", w.Code, w.Header())
 					}
 				})
 			}
 
 			wg.Wait()
 			if len(left) != 3 || left["2"] != 1 || left["1"] != 1 || left["0"] != 1 {
-				t.Errorf("let through with so many left: %v, want 2, 1 and 0", left)
+				t.Errorf("accepted requests by uses left: %v, want 2, 1 and 0 once each", left)
 			}
 		})
 	}
@@ -268,45 +264,37 @@ func TestThreeUsesFiftyRequests(t *testing.T) {
 
 func TestOpaqueAndCountedTokensNeedTheIssuer(t *testing.T) {
 	s := jetontest.Start(t, conf)
-	ci, creds := s.AddClient("ci", "thrice", "opaque", "plain"), countedBy(s, "opaque", "plain")
+	ci, creds := s.AddClient("ci", "thrice", "opaque", "plain"), introspecting(s, "opaque", "plain")
 	s.MustControl("PUT", "/api/v1/clients/ci/terms", map[string]any{"scopes": []string{"read"}}, nil)
 
 	for _, service := range []string{"thrice", "opaque", "plain"} {
-		if _, err := guardOf(t, s, service).Check(
-			t.Context(),
-			s.Token(ci, "audience", service),
-		); !errors.Is(err, jeton.ErrBadCredential) || !strings.Contains(err.Error(), "Config.Introspect") {
-			t.Errorf("%s, without credentials: %v", service, err)
+		_, err := newGuard(t, s, service).Check(t.Context(), s.Token(ci, "audience", service))
+		if !errors.Is(err, jeton.ErrBadCredential) || !strings.Contains(err.Error(), "Config.Introspect") {
+			t.Errorf("%s, without credentials: Check = %v, want ErrBadCredential", service, err)
 		}
 	}
 
-	plain, opaque := guardOf(t, s, "plain", creds), guardOf(t, s, "opaque", creds)
-	if _, err := guardOf(t, s, "thrice", creds).Check(
-		t.Context(),
-		s.Token(ci, "audience", "thrice"),
-	); !errors.Is(err, jeton.ErrBadCredential) {
-		t.Errorf("for a service that the client may not look up: %v", err)
+	plain, opaque := newGuard(t, s, "plain", creds), newGuard(t, s, "opaque", creds)
+	thrice := s.Token(ci, "audience", "thrice")
+	if _, err := newGuard(t, s, "thrice", creds).Check(t.Context(), thrice); !errors.Is(err, jeton.ErrBadCredential) {
+		t.Errorf("a service that the client may not introspect for: Check = %v, want ErrBadCredential", err)
 	}
 
 	text := s.Token(ci, "audience", "plain", "scope", "read")
 	for range 2 {
 		tok, err := plain.Check(t.Context(), text)
 		if err != nil || tok.UsesRemaining != nil || tok.Principal.Name != "ci" || tok.ID == "" {
-			t.Errorf("uncounted: %+v, %v", tok, err)
+			t.Errorf("not counted: Check = %+v, %v", tok, err)
 		}
 	}
 
-	if w := ask(
-		t,
-		plain.Require("read")(hello),
-		"/",
-		"Authorization",
-		"Bearer "+text,
-	); w.Code != 200 || w.Header().Get(jeton.HeaderUsesRemaining) != "" {
-		t.Errorf("uncounted, with its scope: %d %v", w.Code, w.Header())
+	w := request(t, plain.Require("read")(hello), "/", "Authorization", "Bearer "+text)
+	if w.Code != 200 || w.Header().Get(jeton.HeaderUsesRemaining) != "" {
+		t.Errorf("not counted, with its scope: %d %v, want 200", w.Code, w.Header())
 	}
+
 	if _, err := opaque.Check(t.Context(), text); !errors.Is(err, jeton.ErrBadCredential) {
-		t.Errorf("for another service: %v", err)
+		t.Errorf("for another service: Check = %v, want ErrBadCredential", err)
 	}
 
 	tok, err := plain.Check(t.Context(), text)
@@ -316,39 +304,33 @@ func TestOpaqueAndCountedTokensNeedTheIssuer(t *testing.T) {
 
 	s.MustControl("DELETE", "/api/v1/tokens/"+tok.ID, nil, nil)
 	if _, err := plain.Check(t.Context(), text); !errors.Is(err, jeton.ErrBadCredential) {
-		t.Errorf("revoked, at once: %v", err)
+		t.Errorf("revoked: Check = %v, want ErrBadCredential", err)
 	}
 
 	text = s.Token(ci, "audience", "opaque", "scope", "read")
 	bearer := []string{"Authorization", "Bearer " + text}
-	if w := ask(t, opaque.Require("write")(hello), "/", bearer...); w.Code != 403 {
-		t.Errorf("a scope is missing: %d", w.Code)
+	if w := request(t, opaque.Require("write")(hello), "/", bearer...); w.Code != 403 {
+		t.Errorf("a scope is missing: %d, want 403", w.Code)
 	}
 
-	if w := ask(
-		t,
-		opaque.Require()(opaque.Require("read")(hello)),
-		"/",
-		bearer...,
-	); w.Code != 200 || w.Header().Get(jeton.HeaderUsesRemaining) != "2" {
-		t.Errorf("two Requires take %v of 3: the refusal was to cost nothing, and the two one use", w.Header())
+	// The refusal has cost nothing, and two nested Requires take one use.
+	w = request(t, opaque.Require()(opaque.Require("read")(hello)), "/", bearer...)
+	if w.Code != 200 || w.Header().Get(jeton.HeaderUsesRemaining) != "2" {
+		t.Errorf("nested Requires: %d %v, want 200 with 2 uses left", w.Code, w.Header())
 	}
-	if w := ask(
-		t,
-		opaque.Require("read")(hello),
-		"/",
-		bearer...,
-	); w.Code != 200 || w.Header().Get(jeton.HeaderUsesRemaining) != "1" {
-		t.Errorf("%d %v", w.Code, w.Header())
+
+	w = request(t, opaque.Require("read")(hello), "/", bearer...)
+	if w.Code != 200 || w.Header().Get(jeton.HeaderUsesRemaining) != "1" {
+		t.Errorf("the second use: %d %v, want 200 with 1 use left", w.Code, w.Header())
 	}
 }
 
-func TestRevokedKeysOfAServer(t *testing.T) {
+func TestARevokedKeyOfARealServerIsRefused(t *testing.T) {
 	s := jetontest.Start(t, conf)
 	ci := s.AddClient("ci", "reports")
 	text := s.Token(ci, "audience", "reports")
-	clock := &clock{at: time.Now()} // the server has its own: here the token must be good already
-	g := guardOf(t, s, "reports", func(c *guard.Config) { c.Now = clock.Now })
+	clock := &clock{at: time.Now()} // not before the server's time, when the token becomes valid
+	g := newGuard(t, s, "reports", func(c *guard.Config) { c.Now = clock.Now })
 	if _, err := g.Check(t.Context(), text); err != nil {
 		t.Fatal(err)
 	}
@@ -362,7 +344,7 @@ func TestRevokedKeysOfAServer(t *testing.T) {
 		}
 	}
 
-	clock.Add(150 * time.Second) // half of what the server gives for a copy
+	clock.Add(150 * time.Second) // half of the server's max-age
 	if err := g.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -372,18 +354,17 @@ func TestRevokedKeysOfAServer(t *testing.T) {
 
 	clock.Set(time.Now())
 	if _, err := g.Check(t.Context(), s.Token(ci, "audience", "reports")); err != nil {
-		t.Errorf("by the key that signs now: %v", err)
+		t.Errorf("by the new current key: Check = %v, want nil", err)
 	}
 }
 
-// Run as it is used: keys rotate while many ask, and nobody is refused; then a token is
-// revoked, and refused from then on.
+// Keys rotate under load, and no valid token is refused. Then a token is revoked.
 func TestRunUnderLoad(t *testing.T) {
 	s := jetontest.Start(t, conf)
 	g, err := guard.New(guard.Config{
 		Issuer:   s.Issuer(),
 		Audience: "reports",
-		CACert:   certOf(t, s),
+		CACert:   certificates(t, s),
 		Bound:    time.Second,
 	})
 	if err != nil {
@@ -396,13 +377,18 @@ func TestRunUnderLoad(t *testing.T) {
 	await(t, func() bool { return g.Ready() == nil })
 
 	if err := g.Run(ctx); err == nil {
-		t.Error("it runs twice")
+		t.Error("a second Run = nil, want an error")
 	}
 
 	ci := s.AddClient("ci", "reports")
 	var newest atomic.Pointer[string]
-	set := func() string { text := s.Token(ci, "audience", "reports"); newest.Store(&text); return text }
+	set := func() string {
+		text := s.Token(ci, "audience", "reports")
+		newest.Store(&text)
+		return text
+	}
 	set()
+
 	stop := make(chan struct{})
 
 	var checked atomic.Int64
@@ -417,7 +403,7 @@ func TestRunUnderLoad(t *testing.T) {
 				}
 
 				if _, err := g.Check(ctx, *newest.Load()); err != nil {
-					t.Errorf("under load: %v", err)
+					t.Errorf("under load: Check = %v, want nil", err)
 					return
 				}
 
@@ -442,27 +428,27 @@ func TestRunUnderLoad(t *testing.T) {
 
 	cancel()
 	if err := <-ended; err != nil {
-		t.Errorf("Run = %v", err)
+		t.Errorf("Run = %v, want nil", err)
 	}
 }
 
-// await waits until something is so, as long as a test may take.
-func await(t *testing.T, so func() bool) {
+// await waits until done returns true, at most a minute.
+func await(t *testing.T, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 
-	for end := time.After(time.Minute); !so(); {
+	for end := time.After(time.Minute); !done(); {
 		select {
 		case <-tick.C:
 		case <-end:
-			t.Fatal("it never came")
+			t.Fatal("not done after a minute")
 		}
 	}
 }
 
-// certOf returns the certificates that a server made in its data folder.
-func certOf(t *testing.T, s *jetontest.Server) []byte {
+// certificates returns those that a server made in its data folder.
+func certificates(t *testing.T, s *jetontest.Server) []byte {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(s.Dir(), "*.pem"))
 	if err != nil {

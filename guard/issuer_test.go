@@ -20,7 +20,7 @@ import (
 
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 
-// clock is a time that a test sets.
+// clock is a clock that a test sets.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -40,8 +40,8 @@ func (c *clock) Set(at time.Time) {
 
 func (c *clock) Add(d time.Duration) { c.Set(c.Now().Add(d)) }
 
-// issuer is an authorization server that does what a test tells it to, also what ours would
-// never do. It is for what a real one cannot be brought to; the others use a real one.
+// issuer is an authorization server that a test can make misbehave. Other tests use a real
+// server.
 type issuer struct {
 	t     testing.TB
 	srv   *httptest.Server
@@ -52,8 +52,8 @@ type issuer struct {
 	keys      []jose.Key
 	control   string // Cache-Control of the keys
 	lines     []line
-	overrides map[string]http.HandlerFunc // by path, instead of the right answer
-	asked     map[string]int              // by path
+	overrides map[string]http.HandlerFunc // by path, instead of serveDefault
+	requests  map[string]int              // number of requests, by path
 }
 
 type line struct {
@@ -62,10 +62,10 @@ type line struct {
 }
 
 const (
-	pathMetadata   = "/.well-known/oauth-authorization-server"
-	pathJWKS       = "/.well-known/jwks.json"
-	pathVoid       = "/oauth2/revocations"
-	pathIntrospect = "/oauth2/introspect"
+	pathMetadata    = "/.well-known/oauth-authorization-server"
+	pathJWKS        = "/.well-known/jwks.json"
+	pathRevocations = "/oauth2/revocations"
+	pathIntrospect  = "/oauth2/introspect"
 )
 
 func newSigner(t testing.TB) *jose.Signer {
@@ -86,11 +86,11 @@ func newIssuer(t testing.TB) *issuer {
 		key:       newSigner(t),
 		control:   "public, max-age=300",
 		overrides: map[string]http.HandlerFunc{},
-		asked:     map[string]int{},
+		requests:  map[string]int{},
 	}
 	i.keys = []jose.Key{i.key.Key()}
 	i.srv = httptest.NewUnstartedServer(http.HandlerFunc(i.serve))
-	i.srv.EnableHTTP2 = true // many questions need no connection each
+	i.srv.EnableHTTP2 = true // so that many requests share a connection
 
 	i.srv.StartTLS()
 	t.Cleanup(i.srv.Close)
@@ -100,19 +100,19 @@ func newIssuer(t testing.TB) *issuer {
 
 func (i *issuer) serve(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
-	i.asked[r.URL.Path]++
-	odd := i.overrides[r.URL.Path]
+	i.requests[r.URL.Path]++
+	override := i.overrides[r.URL.Path]
 	i.mu.Unlock()
 
-	if odd != nil {
-		odd(w, r)
+	if override != nil {
+		override(w, r)
 		return
 	}
 
 	i.serveDefault(w, r)
 }
 
-// serveDefault answers as a server of ours does.
+// serveDefault answers as a Jeton server does.
 func (i *issuer) serveDefault(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -123,23 +123,23 @@ func (i *issuer) serveDefault(w http.ResponseWriter, r *http.Request) {
 	case pathJWKS:
 		w.Header().Set("Cache-Control", i.control)
 		_, _ = w.Write(jose.MarshalSet(i.keys))
-	case pathVoid:
+	case pathRevocations:
 		after, err := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
 		if err != nil {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
 
-		const most = 3
+		const perPage = 3
 
 		out := jeton.Revocations{Next: after, Void: []string{}}
 		for _, l := range i.lines {
-			if l.seq > after && len(out.Void) < most {
+			if l.seq > after && len(out.Void) < perPage {
 				out.Next, out.Void = l.seq, append(out.Void, l.hash)
 			}
 		}
 
-		out.More = len(out.Void) == most
+		out.More = len(out.Void) == perPage
 		_ = json.NewEncoder(w).Encode(out)
 	default:
 		w.WriteHeader(http.StatusNotFound)
@@ -150,22 +150,22 @@ func (i *issuer) metadata() map[string]any {
 	return map[string]any{
 		"issuer":                     i.srv.URL,
 		"jwks_uri":                   i.srv.URL + pathJWKS,
-		"jeton_revocations_endpoint": i.srv.URL + pathVoid,
+		"jeton_revocations_endpoint": i.srv.URL + pathRevocations,
 		"introspection_endpoint":     i.srv.URL + pathIntrospect,
 	}
 }
 
-// answer makes the issuer answer oddly; nil makes it right again.
-func (i *issuer) answer(path string, odd http.HandlerFunc) {
+// override serves a path by another handler; nil restores serveDefault.
+func (i *issuer) override(path string, handler http.HandlerFunc) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.overrides[path] = odd
+	i.overrides[path] = handler
 }
 
 func (i *issuer) count(path string) int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.asked[path]
+	return i.requests[path]
 }
 
 func (i *issuer) publish(keys ...jose.Key) {
@@ -192,10 +192,10 @@ func (i *issuer) setLines(lines []line) {
 	i.lines = lines
 }
 
-// guard returns a guard for the issuer that has heard from it.
+// guard returns a guard with the keys and revocations of the issuer.
 func (i *issuer) guard(change ...func(*guard.Config)) *guard.Guard {
 	i.t.Helper()
-	g := i.fresh(change...)
+	g := i.emptyGuard(change...)
 	if err := g.Step(i.t.Context()); err != nil {
 		i.t.Fatal(err)
 	}
@@ -203,8 +203,8 @@ func (i *issuer) guard(change ...func(*guard.Config)) *guard.Guard {
 	return g
 }
 
-// fresh returns a guard that has heard nothing yet.
-func (i *issuer) fresh(change ...func(*guard.Config)) *guard.Guard {
+// emptyGuard returns a guard that has fetched nothing yet.
+func (i *issuer) emptyGuard(change ...func(*guard.Config)) *guard.Guard {
 	i.t.Helper()
 	c := guard.Config{
 		Issuer:   i.srv.URL,
@@ -224,7 +224,7 @@ func (i *issuer) fresh(change ...func(*guard.Config)) *guard.Guard {
 	return g
 }
 
-// claims are those of a right token, issued now and good for ten minutes.
+// claims returns those of a valid token, issued now, with a lifetime of ten minutes.
 func (i *issuer) claims() map[string]any {
 	now := i.clock.Now()
 	return map[string]any{
@@ -241,13 +241,13 @@ func (i *issuer) claims() map[string]any {
 	}
 }
 
-// token signs the claims of a right token, changed.
+// token signs the claims of a valid token with changes.
 func (i *issuer) token(change map[string]any) string {
 	i.t.Helper()
 	return i.signed(i.key, map[string]any{"alg": "EdDSA", "typ": "at+jwt", "kid": i.key.Key().ID}, change)
 }
 
-// signed signs whatever it is told to. A claim that is nil is left out.
+// signed signs a token with a header and changed claims. A claim that is nil is left out.
 func (i *issuer) signed(by *jose.Signer, header, change map[string]any) string {
 	i.t.Helper()
 	claims := i.claims()
@@ -276,8 +276,8 @@ func part(t testing.TB, v any) string {
 	return base64.RawURLEncoding.EncodeToString(marshal(t, v))
 }
 
-// says returns a handler that answers with a status and a text.
-func says(status int, text string) http.HandlerFunc {
+// respond returns a handler that answers with a status and a body.
+func respond(status int, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 		_, _ = fmt.Fprint(w, text)

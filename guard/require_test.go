@@ -18,8 +18,8 @@ import (
 	"github.com/jeton-auth/jeton/guard"
 )
 
-// ask sends a request with headers, names and values by turns, through a handler.
-func ask(t *testing.T, h http.Handler, target string, header ...string) *httptest.ResponseRecorder {
+// request sends a request to a handler. Header names and values alternate.
+func request(t *testing.T, h http.Handler, target string, header ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), "GET", target, nil)
 	for n := 0; n+1 < len(header); n += 2 {
@@ -37,7 +37,7 @@ var hello = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, "hello %s %t", tok.Principal.Name, ok)
 })
 
-func TestRequireAnswers(t *testing.T) {
+func TestRequireResponses(t *testing.T) {
 	i := newIssuer(t)
 	var log bytes.Buffer
 	g := i.guard(func(c *guard.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
@@ -52,9 +52,9 @@ func TestRequireAnswers(t *testing.T) {
 		code      string
 		challenge string
 	}{
-		{"a right token", open, "/", []string{"Authorization", "Bearer " + good}, 200, "", ""},
+		{"a valid token", open, "/", []string{"Authorization", "Bearer " + good}, 200, "", ""},
 		{"the scheme in another case", open, "/", []string{"Authorization", "bEARER  " + good}, 200, "", ""},
-		{"nothing", open, "/", nil, 401, "no_credential", `Bearer realm="reports"`},
+		{"no header", open, "/", nil, 401, "no_credential", `Bearer realm="reports"`},
 		{
 			"another scheme",
 			open,
@@ -65,7 +65,7 @@ func TestRequireAnswers(t *testing.T) {
 			`Bearer realm="reports"`,
 		},
 		{
-			"the token and no scheme",
+			"a token without a scheme",
 			open,
 			"/",
 			[]string{"Authorization", good},
@@ -84,7 +84,7 @@ func TestRequireAnswers(t *testing.T) {
 			`Bearer realm="reports"`,
 		},
 		{
-			"no token behind the scheme",
+			"a scheme without a token",
 			open,
 			"/",
 			[]string{"Authorization", "Bearer "},
@@ -93,7 +93,7 @@ func TestRequireAnswers(t *testing.T) {
 			`Bearer realm="reports", error="invalid_token"`,
 		},
 		{
-			"a wrong token",
+			"an invalid token",
 			open,
 			"/",
 			[]string{"Authorization", "Bearer x"},
@@ -102,7 +102,7 @@ func TestRequireAnswers(t *testing.T) {
 			`Bearer realm="reports", error="invalid_token"`,
 		},
 		{
-			"two of them",
+			"two tokens",
 			open,
 			"/",
 			[]string{"Authorization", "Bearer " + good, "Authorization", "Bearer " + good},
@@ -111,7 +111,7 @@ func TestRequireAnswers(t *testing.T) {
 			`Bearer realm="reports", error="invalid_request"`,
 		},
 		{
-			"two, one of another scheme",
+			"two headers of different schemes",
 			open,
 			"/",
 			[]string{"Authorization", "Basic eDp5", "Authorization", "Bearer " + good},
@@ -129,7 +129,7 @@ func TestRequireAnswers(t *testing.T) {
 			`Bearer realm="reports", error="insufficient_scope", scope="read admin"`,
 		},
 		{
-			"over",
+			"expired",
 			open,
 			"/",
 			[]string{"Authorization", "Bearer " + i.token(map[string]any{"exp": noon.Unix()})},
@@ -148,55 +148,53 @@ func TestRequireAnswers(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := ask(t, tc.handler, tc.target, tc.header...)
+			w := request(t, tc.handler, tc.target, tc.header...)
 			if w.Code != tc.status || w.Header().Get(jeton.HeaderError) != tc.code ||
 				w.Header().Get("WWW-Authenticate") != tc.challenge {
-				t.Errorf("%d %v, want %d, %s, %s", w.Code, w.Header(), tc.status, tc.code, tc.challenge)
+				t.Errorf("got %d %v, want %d, %s, %s", w.Code, w.Header(), tc.status, tc.code, tc.challenge)
 			}
 
 			if tc.status == 200 {
 				if w.Body.String() != "hello ci true" {
-					t.Errorf("the handler says %q", w.Body)
+					t.Errorf("body = %q, want hello ci true", w.Body)
 				}
 				return
 			}
 
 			var p jeton.Problem
-			if err := json.Unmarshal(
-				w.Body.Bytes(),
-				&p,
-			); err != nil || p.Status != tc.status || p.Code != tc.code || p.Type != "about:blank" || p.Title == "" {
-				t.Errorf("body %s, %v", w.Body, err)
+			err := json.Unmarshal(w.Body.Bytes(), &p)
+			if err != nil || p.Status != tc.status || p.Code != tc.code || p.Type != "about:blank" || p.Title == "" {
+				t.Errorf("body = %s, %v; want a problem with status %d", w.Body, err, tc.status)
 			}
 
 			kind := w.Header().Get("Content-Type")
 			if kind != "application/problem+json" || w.Header().Get("Cache-Control") != "no-store" {
-				t.Errorf("%v", w.Header())
+				t.Errorf("header = %v, want a problem that is not stored", w.Header())
 			}
 		})
 	}
 
 	text := log.String()
 	if strings.Contains(text, good) || !strings.Contains(text, "scope admin is missing") {
-		t.Errorf("the log shows a token, or not why one was refused:\n%s", text)
+		t.Errorf("the log contains a token, or no reason:\n%s", text)
 	}
 }
 
-func TestRequireAnswers503WhereNothingIsKnown(t *testing.T) {
+func TestRequireAnswers503BeforeTheFirstFetch(t *testing.T) {
 	i := newIssuer(t)
-	g := i.fresh()
+	g := i.emptyGuard()
 	h := g.Require()(hello)
-	w := ask(t, h, "/", "Authorization", "Bearer "+i.token(nil))
+	w := request(t, h, "/", "Authorization", "Bearer "+i.token(nil))
 	if w.Code != 503 || w.Header().Get("Retry-After") != "4" || w.Header().Get(jeton.HeaderError) != "unavailable" ||
 		w.Header().Get("WWW-Authenticate") != "" {
-		t.Errorf("%d %v", w.Code, w.Header())
+		t.Errorf("got %d %v, want 503 with Retry-After 4", w.Code, w.Header())
 	}
 
 	if strings.Contains(w.Body.String(), "127.0.0.1") {
-		t.Errorf("the caller hears of the inside: %s", w.Body)
+		t.Errorf("the response contains the issuer's address: %s", w.Body)
 	}
-	if w := ask(t, h, "/"); w.Code != 401 {
-		t.Errorf("with nothing shown: %d, want 401", w.Code)
+	if w := request(t, h, "/"); w.Code != 401 {
+		t.Errorf("without a token: %d, want 401", w.Code)
 	}
 }
 
@@ -204,20 +202,20 @@ func TestRequireWithinRequire(t *testing.T) {
 	i := newIssuer(t)
 	g, other := i.guard(), i.guard(func(c *guard.Config) { c.Audience = "other" })
 	token := "Bearer " + i.token(nil)
-	if w := ask(t, g.Require()(g.Require("read")(hello)), "/", "Authorization", token); w.Code != 200 {
-		t.Errorf("an inner scope that is there: %d", w.Code)
+	if w := request(t, g.Require()(g.Require("read")(hello)), "/", "Authorization", token); w.Code != 200 {
+		t.Errorf("an inner scope that the token has: %d, want 200", w.Code)
 	}
 
-	if w := ask(t, g.Require()(g.Require("admin")(hello)), "/", "Authorization", token); w.Code != 403 {
-		t.Errorf("an inner scope that is not: %d", w.Code)
+	if w := request(t, g.Require()(g.Require("admin")(hello)), "/", "Authorization", token); w.Code != 403 {
+		t.Errorf("an inner scope that the token lacks: %d, want 403", w.Code)
 	}
-	if w := ask(t, g.Require()(other.Require()(hello)), "/", "Authorization", token); w.Code != 401 {
-		t.Errorf("what one guard has accepted is accepted by another: %d", w.Code)
+	if w := request(t, g.Require()(other.Require()(hello)), "/", "Authorization", token); w.Code != 401 {
+		t.Errorf("an inner Require of another guard: %d, want 401", w.Code)
 	}
 }
 
-func TestRequirePanicsAtWhatIsNoScope(t *testing.T) {
-	g := newIssuer(t).fresh()
+func TestRequirePanicsAtAnInvalidScope(t *testing.T) {
+	g := newIssuer(t).emptyGuard()
 	for _, scope := range []string{"", "a b", `a"b`, "a\\b", "ä", "a\n"} {
 		func() {
 			defer func() {
@@ -233,23 +231,23 @@ func TestRequirePanicsAtWhatIsNoScope(t *testing.T) {
 
 func TestFromWithoutARequest(t *testing.T) {
 	if tok, ok := guard.From(context.Background()); ok || tok.ID != "" {
-		t.Errorf("%+v, %v", tok, ok)
+		t.Errorf("From = %+v, %v; want the zero Token and false", tok, ok)
 	}
 }
 
-func TestNewRefusesWhatCannotBeRight(t *testing.T) {
-	right := func() guard.Config { return guard.Config{Issuer: "https://jeton.example", Audience: "reports"} }
+func TestNewRefusesInvalidConfigurations(t *testing.T) {
+	valid := func() guard.Config { return guard.Config{Issuer: "https://jeton.example", Audience: "reports"} }
 	for _, tc := range []struct {
 		name   string
 		change func(*guard.Config)
 		good   bool
 	}{
-		{"a right one", func(*guard.Config) {}, true},
+		{"a valid one", func(*guard.Config) {}, true},
 		{"a port", func(c *guard.Config) { c.Issuer = "https://jeton.example:8443" }, true},
 		{"no issuer", func(c *guard.Config) { c.Issuer = "" }, false},
 		{"an issuer with a slash", func(c *guard.Config) { c.Issuer += "/" }, false},
 		{"an issuer with a path", func(c *guard.Config) { c.Issuer += "/a" }, false},
-		{"an issuer with a question", func(c *guard.Config) { c.Issuer += "?" }, false},
+		{"an issuer with a query", func(c *guard.Config) { c.Issuer += "?" }, false},
 		{"an issuer with a user", func(c *guard.Config) { c.Issuer = "https://x@jeton.example" }, false},
 		{"an issuer without a scheme", func(c *guard.Config) { c.Issuer = "jeton.example" }, false},
 		{"plain HTTP", func(c *guard.Config) { c.Issuer = "http://jeton.example" }, false},
@@ -260,13 +258,13 @@ func TestNewRefusesWhatCannotBeRight(t *testing.T) {
 			false,
 		},
 		{"no audience", func(c *guard.Config) { c.Audience = "" }, false},
-		{"the least bound", func(c *guard.Config) { c.Bound = time.Second }, true},
-		{"less", func(c *guard.Config) { c.Bound = time.Second - 1 }, false},
-		{"a bound before now", func(c *guard.Config) { c.Bound = -time.Minute }, false},
-		{"the most", func(c *guard.Config) { c.Bound = time.Hour }, true},
-		{"more", func(c *guard.Config) { c.Bound = time.Hour + 1 }, false},
-		{"a leeway of seconds", func(c *guard.Config) { c.Leeway = 5 * time.Second }, true},
-		{"a leeway of more", func(c *guard.Config) { c.Leeway = 5*time.Second + 1 }, false},
+		{"the shortest bound", func(c *guard.Config) { c.Bound = time.Second }, true},
+		{"a shorter bound", func(c *guard.Config) { c.Bound = time.Second - 1 }, false},
+		{"a negative bound", func(c *guard.Config) { c.Bound = -time.Minute }, false},
+		{"the longest bound", func(c *guard.Config) { c.Bound = time.Hour }, true},
+		{"a longer bound", func(c *guard.Config) { c.Bound = time.Hour + 1 }, false},
+		{"the longest leeway", func(c *guard.Config) { c.Leeway = 5 * time.Second }, true},
+		{"a longer leeway", func(c *guard.Config) { c.Leeway = 5*time.Second + 1 }, false},
 		{"a negative leeway", func(c *guard.Config) { c.Leeway = -1 }, false},
 		{
 			"credentials",
@@ -283,7 +281,7 @@ func TestNewRefusesWhatCannotBeRight(t *testing.T) {
 			func(c *guard.Config) { c.Introspect = &guard.Credentials{ClientID: "r"} },
 			false,
 		},
-		{"a certificate that is none", func(c *guard.Config) { c.CACert = []byte("x") }, false},
+		{"an invalid certificate", func(c *guard.Config) { c.CACert = []byte("x") }, false},
 		{
 			"a certificate and a client",
 			func(c *guard.Config) { c.CACert, c.Client = []byte("x"), &http.Client{} },
@@ -291,66 +289,65 @@ func TestNewRefusesWhatCannotBeRight(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := right()
+			c := valid()
 			tc.change(&c)
 			g, err := guard.New(c)
 			if (err == nil) != tc.good || err != nil && !errors.Is(err, jeton.ErrInvalid) || (g != nil) != tc.good {
-				t.Errorf("New = %v, %v", g, err)
+				t.Errorf("New = %v, %v; want success: %t", g, err, tc.good)
 			}
 		})
 	}
 }
 
-func TestWhatTheIssuerSaysOfACountedToken(t *testing.T) {
+func TestIntrospectionOfACountedToken(t *testing.T) {
 	full := func(change string) string {
-		return `{"active":true,"iss":"ISSUER","aud":["reports"],"sub":"ci","client_id":"ci","jti":"t_1","iat":1,"exp":9000000000,"uses_remaining":2` +
-			change +
-			`}`
+		return `{"active":true,"iss":"ISSUER","aud":["reports"],"sub":"ci","client_id":"ci",` +
+			`"jti":"t_1","iat":1,"exp":9000000000,"uses_remaining":2` + change + `}`
 	}
 
 	for _, tc := range []struct {
-		name string
-		odd  func(issuer string) http.HandlerFunc
-		want error
+		name    string
+		handler func(issuer string) http.HandlerFunc
+		want    error
 	}{
 		{
 			"two are left",
-			func(iss string) http.HandlerFunc { return says(200, strings.Replace(full(""), "ISSUER", iss, 1)) },
+			func(iss string) http.HandlerFunc { return respond(200, strings.Replace(full(""), "ISSUER", iss, 1)) },
 			nil,
 		},
 		{
-			"it is not active",
-			func(string) http.HandlerFunc { return says(200, `{"active":false}`) },
+			"not active",
+			func(string) http.HandlerFunc { return respond(200, `{"active":false}`) },
 			jeton.ErrBadCredential,
 		},
-		{"of another issuer", func(string) http.HandlerFunc { return says(200, full("")) }, jeton.ErrBadCredential},
-		{"for another service", func(iss string) http.HandlerFunc {
-			return says(200, strings.Replace(full(`,"aud":["other"]`), "ISSUER", iss, 1))
+		{"another issuer", func(string) http.HandlerFunc { return respond(200, full("")) }, jeton.ErrBadCredential},
+		{"another service", func(iss string) http.HandlerFunc {
+			return respond(200, strings.Replace(full(`,"aud":["other"]`), "ISSUER", iss, 1))
 		}, jeton.ErrBadCredential},
-		{"of another token", func(iss string) http.HandlerFunc {
-			return says(200, strings.Replace(full(`,"jti":"t_2"`), "ISSUER", iss, 1))
+		{"another token", func(iss string) http.HandlerFunc {
+			return respond(200, strings.Replace(full(`,"jti":"t_2"`), "ISSUER", iss, 1))
 		}, jeton.ErrUnavailable},
-		{"it does not count it", func(iss string) http.HandlerFunc {
-			return says(200, strings.Replace(full(`,"uses_remaining":null`), "ISSUER", iss, 1))
+		{"not counted", func(iss string) http.HandlerFunc {
+			return respond(200, strings.Replace(full(`,"uses_remaining":null`), "ISSUER", iss, 1))
 		}, jeton.ErrUnavailable},
-		{"less than none is left", func(iss string) http.HandlerFunc {
-			return says(200, strings.Replace(full(`,"uses_remaining":-1`), "ISSUER", iss, 1))
+		{"negative uses left", func(iss string) http.HandlerFunc {
+			return respond(200, strings.Replace(full(`,"uses_remaining":-1`), "ISSUER", iss, 1))
 		}, jeton.ErrUnavailable},
-		{"nothing", func(string) http.HandlerFunc { return says(200, `{}`) }, jeton.ErrUnavailable},
-		{"no JSON", func(string) http.HandlerFunc { return says(200, `true`) }, jeton.ErrUnavailable},
+		{"an empty object", func(string) http.HandlerFunc { return respond(200, `{}`) }, jeton.ErrUnavailable},
+		{"not an object", func(string) http.HandlerFunc { return respond(200, `true`) }, jeton.ErrUnavailable},
 		{
-			"that we are not known",
-			func(string) http.HandlerFunc { return says(401, `{"error":"invalid_client"}`) },
+			"status 401",
+			func(string) http.HandlerFunc { return respond(401, `{"error":"invalid_client"}`) },
 			jeton.ErrUnavailable,
 		},
-		{"that it is not well", func(string) http.HandlerFunc { return says(500, "") }, jeton.ErrUnavailable},
-		{"to go elsewhere", func(string) http.HandlerFunc {
+		{"status 500", func(string) http.HandlerFunc { return respond(500, "") }, jeton.ErrUnavailable},
+		{"a redirect", func(string) http.HandlerFunc {
 			return http.RedirectHandler("/", http.StatusTemporaryRedirect).ServeHTTP
 		}, jeton.ErrUnavailable},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			i := newIssuer(t)
-			i.answer(pathIntrospect, tc.odd(i.srv.URL))
+			i.override(pathIntrospect, tc.handler(i.srv.URL))
 
 			g := i.guard(func(c *guard.Config) {
 				c.Introspect = &guard.Credentials{ClientID: "r", Secret: jeton.NewSecret("the secret of r")}
@@ -361,19 +358,19 @@ func TestWhatTheIssuerSaysOfACountedToken(t *testing.T) {
 				t.Errorf("Check = %+v, %v; want %v", tok, err, tc.want)
 			}
 			if err != nil && strings.Contains(err.Error(), "the secret of r") {
-				t.Errorf("it shows the secret: %v", err)
+				t.Errorf("the error contains the secret: %v", err)
 			}
 
 			n := i.count(pathIntrospect)
 			if n != 1 {
-				t.Errorf("it was asked %d times, want once", n)
+				t.Errorf("%d requests, want 1", n)
 			}
 		})
 	}
 }
 
-// A refusal that can be known beforehand takes no use: the issuer is not even asked.
-func TestARefusalCostsNothing(t *testing.T) {
+// The guard refuses without a request to the issuer.
+func TestARefusalTakesNoUse(t *testing.T) {
 	i := newIssuer(t)
 	i.revoke(1, "jti:t_void")
 
@@ -384,32 +381,32 @@ func TestARefusalCostsNothing(t *testing.T) {
 	for name, change := range map[string]map[string]any{
 		"a scope is missing": {"scope": "read"},
 		"revoked":            {"jti": "t_void"},
-		"over":               {"exp": noon.Unix()},
-		"for others":         {"aud": "other"},
+		"expired":            {"exp": noon.Unix()},
+		"another service":    {"aud": "other"},
 	} {
 		change["max_uses"] = 3
-		w := ask(t, g.Require("write")(hello), "/", "Authorization", "Bearer "+i.token(change))
+		w := request(t, g.Require("write")(hello), "/", "Authorization", "Bearer "+i.token(change))
 		if w.Code == 200 {
-			t.Errorf("%s: it is let through", name)
+			t.Errorf("%s: got 200, want a refusal", name)
 		}
 	}
 
 	for name, text := range map[string]string{
-		"too long":          "jtn_a_" + strings.Repeat("0", 130),
-		"of odd characters": "jtn_a_/../x",
+		"too long":           "jtn_a_" + strings.Repeat("0", 130),
+		"invalid characters": "jtn_a_/../x",
 	} {
 		if _, err := g.Check(t.Context(), text); !errors.Is(err, jeton.ErrBadCredential) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: Check = %v, want ErrBadCredential", name, err)
 		}
 	}
 
 	n := i.count(pathIntrospect)
 	if n != 0 {
-		t.Errorf("the issuer was asked %d times", n)
+		t.Errorf("%d requests to the issuer, want 0", n)
 	}
 }
 
-func TestOnlySoManyTokensAreLookedUpAtATime(t *testing.T) {
+func TestConcurrentIntrospectionsAreLimited(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard(func(c *guard.Config) {
 		c.Introspect = &guard.Credentials{ClientID: "r", Secret: jeton.NewSecret("s")}
@@ -417,18 +414,18 @@ func TestOnlySoManyTokensAreLookedUpAtATime(t *testing.T) {
 
 	const text = "jtn_a_0000000000000000000000000000000000000000000000000"
 
-	i.answer(pathIntrospect, says(200, `{"active":false}`))
+	i.override(pathIntrospect, respond(200, `{"active":false}`))
 
-	for range guard.MaxLookups + 1 { // one after the other they do not run out
+	for range guard.MaxLookups + 1 { // each lookup is released
 		if _, err := g.Check(t.Context(), text); !errors.Is(err, jeton.ErrBadCredential) {
 			t.Fatal(err)
 		}
 	}
 
-	came, answer := make(chan struct{}), make(chan struct{})
-	i.answer(pathIntrospect, func(w http.ResponseWriter, _ *http.Request) {
-		came <- struct{}{}
-		<-answer
+	arrived, proceed := make(chan struct{}), make(chan struct{})
+	i.override(pathIntrospect, func(w http.ResponseWriter, _ *http.Request) {
+		arrived <- struct{}{}
+		<-proceed
 		_, _ = fmt.Fprint(w, `{"active":false}`)
 	})
 
@@ -438,16 +435,16 @@ func TestOnlySoManyTokensAreLookedUpAtATime(t *testing.T) {
 	}
 
 	for range guard.MaxLookups {
-		<-came
+		<-arrived
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 
 	if _, err := g.Check(ctx, text); !errors.Is(err, jeton.ErrBusy) {
-		t.Errorf("one more: %v, want ErrBusy", err)
+		t.Errorf("one more: Check = %v, want ErrBusy", err)
 	}
 
-	close(answer)
+	close(proceed)
 	wg.Wait()
 }

@@ -14,70 +14,74 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-// accepts reports what comes of a right token.
-func accepts(t *testing.T, i *issuer, g *guard.Guard) error {
+// checkValid checks a valid token.
+func checkValid(t *testing.T, i *issuer, g *guard.Guard) error {
 	t.Helper()
 	_, err := g.Check(t.Context(), i.token(nil))
 	return err
 }
 
-func TestNobodyIsLetInBeforeTheFirstWord(t *testing.T) {
+func TestNoTokenIsAcceptedBeforeTheFirstResponse(t *testing.T) {
 	i := newIssuer(t)
-	g := i.fresh()
-	for name, text := range map[string]string{"right": i.token(nil), "wrong": "x", "opaque": "jtn_a_0"} {
+	g := i.emptyGuard()
+	for name, text := range map[string]string{
+		"a valid token":    i.token(nil),
+		"an invalid token": "x",
+		"an opaque token":  "jtn_a_0",
+	} {
 		if _, err := g.Check(t.Context(), text); !errors.Is(err, jeton.ErrUnavailable) {
-			t.Errorf("a %s token: %v, want ErrUnavailable", name, err)
+			t.Errorf("%s: Check = %v, want ErrUnavailable", name, err)
 		}
 	}
 
-	i.answer(pathVoid, says(500, ""))
+	i.override(pathRevocations, respond(500, ""))
 	if err := g.Step(t.Context()); err == nil {
-		t.Error("a list that cannot be had is no error")
+		t.Error("Step = nil, want an error: the list is not available")
 	}
-	if err := accepts(t, i, g); !errors.Is(err, jeton.ErrUnavailable) || !errors.Is(g.Ready(), jeton.ErrUnavailable) {
-		t.Errorf("with keys and without the list: %v, Ready = %v", err, g.Ready())
+	err := checkValid(t, i, g)
+	if !errors.Is(err, jeton.ErrUnavailable) || !errors.Is(g.Ready(), jeton.ErrUnavailable) {
+		t.Errorf("without the list: Check = %v, Ready = %v; want ErrUnavailable", err, g.Ready())
 	}
 
-	i.answer(pathVoid, nil)
-	if err := g.Step(t.Context()); err != nil || g.Ready() != nil || accepts(t, i, g) != nil {
-		t.Errorf("with both: %v, Ready = %v, Check = %v", err, g.Ready(), accepts(t, i, g))
+	i.override(pathRevocations, nil)
+	if err := g.Step(t.Context()); err != nil || g.Ready() != nil || checkValid(t, i, g) != nil {
+		t.Errorf("with both: Step = %v, Ready = %v, Check = %v; want nil", err, g.Ready(), checkValid(t, i, g))
 	}
 }
 
-func TestNothingHeardForLongerThanTheBound(t *testing.T) {
+func TestNoTokenIsAcceptedBeyondTheBound(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard(func(c *guard.Config) { c.Bound = 9 * time.Second })
-	i.answer(pathVoid, says(503, ""))
+	i.override(pathRevocations, respond(503, ""))
 	i.clock.Add(9 * time.Second)
 
 	if err := g.Step(t.Context()); err == nil {
-		t.Error("a list that cannot be had is no error")
+		t.Error("Step = nil, want an error: the list is not available")
 	}
-	if err := accepts(t, i, g); err != nil {
-		t.Errorf("at the bound: %v", err)
+	if err := checkValid(t, i, g); err != nil {
+		t.Errorf("at the bound: Check = %v, want nil", err)
 	}
 
 	i.clock.Add(1)
-	err := accepts(t, i, g)
+	err := checkValid(t, i, g)
 	if wait, ok := jeton.RetryAfter(err); !errors.Is(err, jeton.ErrUnavailable) || !ok || wait != 3*time.Second {
-		t.Errorf("beyond it: %v, retry after %v; want ErrUnavailable and 3s", err, wait)
+		t.Errorf("beyond the bound: Check = %v, retry after %v; want ErrUnavailable and 3s", err, wait)
 	}
 
 	if _, err := g.Check(t.Context(), i.token(map[string]any{"aud": "other"})); !errors.Is(err, jeton.ErrUnavailable) {
-		t.Errorf("a token for others: %v, want ErrUnavailable: nobody is told that theirs is bad", err)
+		t.Errorf("a token for another service: Check = %v, want ErrUnavailable", err)
 	}
 
-	i.answer(pathVoid, nil)
-	if err := g.Step(t.Context()); err != nil || accepts(t, i, g) != nil {
-		t.Errorf("when it is back: %v, %v", err, accepts(t, i, g))
+	i.override(pathRevocations, nil)
+	if err := g.Step(t.Context()); err != nil || checkValid(t, i, g) != nil {
+		t.Errorf("when the list is back: Step = %v, Check = %v; want nil", err, checkValid(t, i, g))
 	}
 }
 
-// An answer that was long on its way tells of when it was asked for, and of no later time.
-func TestWhatCountsIsWhenTheQuestionWasSent(t *testing.T) {
+func TestTheBoundStartsWhenTheRequestIsSent(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()
-	i.answer(pathVoid, func(w http.ResponseWriter, r *http.Request) {
+	i.override(pathRevocations, func(w http.ResponseWriter, r *http.Request) {
 		i.serveDefault(w, r)
 		i.clock.Add(4 * time.Second)
 	})
@@ -87,29 +91,28 @@ func TestWhatCountsIsWhenTheQuestionWasSent(t *testing.T) {
 	}
 
 	i.clock.Set(noon.Add(10 * time.Second))
-	if err := accepts(t, i, g); err != nil {
-		t.Errorf("ten seconds after the question: %v", err)
+	if err := checkValid(t, i, g); err != nil {
+		t.Errorf("ten seconds after the request: Check = %v, want nil", err)
 	}
 
 	i.clock.Add(1)
-	if err := accepts(t, i, g); !errors.Is(err, jeton.ErrUnavailable) {
-		t.Errorf("a moment later: %v, want ErrUnavailable", err)
+	if err := checkValid(t, i, g); !errors.Is(err, jeton.ErrUnavailable) {
+		t.Errorf("a nanosecond later: Check = %v, want ErrUnavailable", err)
 	}
 }
 
-// A revocation that was answered while the last question was on its way is known when the
-// bound is over, or nobody is let in: the worst moment for it.
-func TestTheBoundHoldsInTheWorstMoment(t *testing.T) {
+// The worst case: a revocation just after a fetch, and then two lost responses in a row.
+func TestTheBoundHoldsWhenTwoResponsesAreLost(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard(func(c *guard.Config) { c.Bound = 9 * time.Second })
-	i.revoke(1, "jti:t_1") // answered at noon, just after the list was read at noon
+	i.revoke(1, "jti:t_1") // just after the list was fetched
 
 	for at := time.Duration(0); at <= 9*time.Second; at += 3 * time.Second {
 		i.clock.Set(noon.Add(at))
 		if at == 3*time.Second || at == 6*time.Second {
-			i.answer(pathVoid, says(500, "")) // two answers in a row are lost
+			i.override(pathRevocations, respond(500, "")) // a lost response
 		} else {
-			i.answer(pathVoid, nil)
+			i.override(pathRevocations, nil)
 		}
 
 		if at > 0 {
@@ -117,74 +120,74 @@ func TestTheBoundHoldsInTheWorstMoment(t *testing.T) {
 		}
 	}
 
-	if err := accepts(t, i, g); !errors.Is(err, jeton.ErrBadCredential) {
-		t.Errorf("at the bound: %v, want ErrBadCredential", err)
+	if err := checkValid(t, i, g); !errors.Is(err, jeton.ErrBadCredential) {
+		t.Errorf("at the bound: Check = %v, want ErrBadCredential", err)
 	}
 }
 
-func TestAnAnswerThatIsNoListIsNotBelieved(t *testing.T) {
+func TestAnInvalidListIsRefused(t *testing.T) {
 	right := strings.Repeat("A", 43)
-	for name, odd := range map[string]http.HandlerFunc{
-		"huge": says(
+	for name, handler := range map[string]http.HandlerFunc{
+		"huge": respond(
 			200,
 			`{"next":0,"more":false,"void":[]}`+strings.Repeat(" ", guard.MaxBody),
 		),
-		"not JSON":                    says(200, "<html>all is well</html>"),
-		"nothing":                     says(200, ""),
-		"cut":                         says(200, `{"next":0,"more":false,"void":[`),
-		"something behind it":         says(200, `{"next":0,"more":false,"void":[]} {}`),
-		"an object of others":         says(200, `{"error":"none"}`),
-		"no next":                     says(200, `{"more":false,"void":[]}`),
-		"no void":                     says(200, `{"next":0,"more":false}`),
-		"void is null":                says(200, `{"next":0,"more":false,"void":null}`),
-		"an entry that is too short":  says(200, `{"next":1,"more":false,"void":["AAAA"]}`),
-		"an entry that is no base64":  says(200, `{"next":1,"more":false,"void":["`+strings.Repeat("?", 43)+`"]}`),
-		"more lines than it counts":   says(200, `{"next":1,"more":false,"void":["`+right+`","`+right+`"]}`),
-		"it goes backwards":           says(200, `{"next":-5,"more":false,"void":[]}`),
-		"it goes on without a line":   says(200, `{"next":7,"more":false,"void":[]}`),
-		"more of nothing":             says(200, `{"next":0,"more":true,"void":[]}`),
-		"no such page":                says(404, `{"next":0,"more":false,"void":[]}`),
-		"nothing is meant to be said": says(204, ""),
-		"a redirect to a good answer": func(w http.ResponseWriter, r *http.Request) {
+		"not JSON":                    respond(200, "<html>ok</html>"),
+		"empty":                       respond(200, ""),
+		"truncated":                   respond(200, `{"next":0,"more":false,"void":[`),
+		"trailing data":               respond(200, `{"next":0,"more":false,"void":[]} {}`),
+		"another object":              respond(200, `{"error":"none"}`),
+		"no next":                     respond(200, `{"more":false,"void":[]}`),
+		"no void":                     respond(200, `{"next":0,"more":false}`),
+		"void is null":                respond(200, `{"next":0,"more":false,"void":null}`),
+		"an entry that is too short":  respond(200, `{"next":1,"more":false,"void":["AAAA"]}`),
+		"an entry that is not base64": respond(200, `{"next":1,"more":false,"void":["`+strings.Repeat("?", 43)+`"]}`),
+		"more entries than lines":     respond(200, `{"next":1,"more":false,"void":["`+right+`","`+right+`"]}`),
+		"next goes backwards":         respond(200, `{"next":-5,"more":false,"void":[]}`),
+		"next without an entry":       respond(200, `{"next":7,"more":false,"void":[]}`),
+		"more without an entry":       respond(200, `{"next":0,"more":true,"void":[]}`),
+		"status 404":                  respond(404, `{"next":0,"more":false,"void":[]}`),
+		"status 204":                  respond(204, ""),
+		"a redirect to a valid list": func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Query().Has("again") {
 				_, _ = fmt.Fprint(w, `{"next":0,"more":false,"void":[]}`)
 				return
 			}
-			http.Redirect(w, r, pathVoid+"?again", http.StatusTemporaryRedirect)
+			http.Redirect(w, r, pathRevocations+"?again", http.StatusTemporaryRedirect)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := newIssuer(t)
 			g := i.guard()
-			i.answer(pathVoid, odd)
+			i.override(pathRevocations, handler)
 			i.clock.Add(10 * time.Second)
 
 			if err := g.Step(t.Context()); err == nil {
-				t.Error("it is taken for a list")
+				t.Error("Step = nil, want an error")
 			}
-			if err := accepts(t, i, g); err != nil {
-				t.Errorf("within the bound: %v", err)
+			if err := checkValid(t, i, g); err != nil {
+				t.Errorf("within the bound: Check = %v, want nil", err)
 			}
 
 			i.clock.Add(1)
-			if err := accepts(t, i, g); !errors.Is(err, jeton.ErrUnavailable) {
-				t.Errorf("beyond the bound: %v, want ErrUnavailable", err)
+			if err := checkValid(t, i, g); !errors.Is(err, jeton.ErrUnavailable) {
+				t.Errorf("beyond the bound: Check = %v, want ErrUnavailable", err)
 			}
 
-			i.answer(pathVoid, nil)
-			if err := g.Step(t.Context()); err != nil || accepts(t, i, g) != nil {
-				t.Errorf("afterwards: %v, %v", err, accepts(t, i, g))
+			i.override(pathRevocations, nil)
+			if err := g.Step(t.Context()); err != nil || checkValid(t, i, g) != nil {
+				t.Errorf("afterwards: Step = %v, Check = %v; want nil", err, checkValid(t, i, g))
 			}
 		})
 	}
 }
 
-func TestAnIssuerThatIsNotItselfIsNotBelieved(t *testing.T) {
+func TestInvalidMetadataAndKeysAreRefused(t *testing.T) {
 	i := newIssuer(t)
-	lie := func(name, value string) http.HandlerFunc {
+	with := func(name, value string) http.HandlerFunc {
 		m := i.metadata()
 		m[name] = value
-		return says(200, string(marshal(t, m)))
+		return respond(200, string(marshal(t, m)))
 	}
 
 	private, err := json.Marshal(map[string]any{
@@ -202,59 +205,59 @@ func TestAnIssuerThatIsNotItselfIsNotBelieved(t *testing.T) {
 
 	for _, tc := range []struct {
 		name, path string
-		odd        http.HandlerFunc
+		handler    http.HandlerFunc
 	}{
-		{"it says that it is another", pathMetadata, lie("issuer", "https://other.example")},
-		{"it says that it is itself with a slash", pathMetadata, lie("issuer", i.srv.URL+"/")},
-		{"it says nothing", pathMetadata, says(200, "{}")},
-		{"its keys are elsewhere", pathMetadata, lie("jwks_uri", "https://other.example/keys")},
+		{"another issuer", pathMetadata, with("issuer", "https://other.example")},
+		{"the issuer with a slash", pathMetadata, with("issuer", i.srv.URL+"/")},
+		{"empty metadata", pathMetadata, respond(200, "{}")},
+		{"keys at another origin", pathMetadata, with("jwks_uri", "https://other.example/keys")},
 		{
-			"its keys are in the clear",
+			"keys over plain HTTP",
 			pathMetadata,
-			lie("jwks_uri", "http"+strings.TrimPrefix(i.srv.URL, "https")+pathJWKS),
+			with("jwks_uri", "http"+strings.TrimPrefix(i.srv.URL, "https")+pathJWKS),
 		},
-		{"its keys are at a host that begins like it", pathMetadata, lie("jwks_uri", i.srv.URL+"1"+pathJWKS)},
+		{"keys at an origin with the same prefix", pathMetadata, with("jwks_uri", i.srv.URL+"1"+pathJWKS)},
 		{
-			"its keys are behind a user name",
+			"keys at a URL with a user name",
 			pathMetadata,
-			lie("jwks_uri", strings.Replace(i.srv.URL, "https://", "https://x@", 1)+pathJWKS),
+			with("jwks_uri", strings.Replace(i.srv.URL, "https://", "https://x@", 1)+pathJWKS),
 		},
-		{"its list is elsewhere", pathMetadata, lie("jeton_revocations_endpoint", "https://other.example/void")},
-		{"it has no list", pathMetadata, lie("jeton_revocations_endpoint", "")},
-		{"tokens are shown elsewhere", pathMetadata, lie("introspection_endpoint", "https://other.example/introspect")},
-		{"a redirect", pathMetadata, http.RedirectHandler("/elsewhere", http.StatusFound).ServeHTTP},
-		{"its keys: huge", pathJWKS, says(200, `{"keys":[]}`+strings.Repeat(" ", guard.MaxBody))},
-		{"its keys: not JSON", pathJWKS, says(200, "keys")},
-		{"its keys: a private one", pathJWKS, says(200, string(private))},
-		{"its keys: none", pathJWKS, says(200, `{"keys":[]}`)},
+		{"foreign revocations", pathMetadata, with("jeton_revocations_endpoint", "https://other.example/void")},
+		{"no revocations endpoint", pathMetadata, with("jeton_revocations_endpoint", "")},
+		{"foreign introspection", pathMetadata, with("introspection_endpoint", "https://other.example/introspect")},
+		{"metadata redirect", pathMetadata, http.RedirectHandler("/elsewhere", http.StatusFound).ServeHTTP},
+		{"too many bytes of keys", pathJWKS, respond(200, `{"keys":[]}`+strings.Repeat(" ", guard.MaxBody))},
+		{"keys that are not JSON", pathJWKS, respond(200, "keys")},
+		{"a private key", pathJWKS, respond(200, string(private))},
+		{"no keys", pathJWKS, respond(200, `{"keys":[]}`)},
 		{
-			"its keys: two of one name",
+			"two keys with one kid",
 			pathJWKS,
-			says(200, `{"keys":[`+string(i.key.Key().JWK())+`,`+string(i.key.Key().JWK())+`]}`),
+			respond(200, `{"keys":[`+string(i.key.Key().JWK())+`,`+string(i.key.Key().JWK())+`]}`),
 		},
-		{"its keys: not there", pathJWKS, says(404, `{"keys":[]}`)},
+		{"keys with status 404", pathJWKS, respond(404, `{"keys":[]}`)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			g := i.fresh()
-			i.answer(tc.path, tc.odd)
-			_ = g.Step(t.Context()) // a set without a key is no error, and nobody is let in by it
+			g := i.emptyGuard()
+			i.override(tc.path, tc.handler)
+			_ = g.Step(t.Context()) // a set without keys is not an error, but accepts no token
 
-			if err := accepts(t, i, g); !errors.Is(err, jeton.ErrUnavailable) {
+			if err := checkValid(t, i, g); !errors.Is(err, jeton.ErrUnavailable) {
 				t.Errorf("Check = %v, want ErrUnavailable", err)
 			}
 			if g.Ready() == nil {
-				t.Error("it says that it is ready")
+				t.Error("Ready = nil, want an error")
 			}
 
-			i.answer(tc.path, nil)
-			if err := g.Step(t.Context()); err != nil || accepts(t, i, g) != nil {
-				t.Errorf("afterwards: %v, %v", err, accepts(t, i, g))
+			i.override(tc.path, nil)
+			if err := g.Step(t.Context()); err != nil || checkValid(t, i, g) != nil {
+				t.Errorf("afterwards: Step = %v, Check = %v; want nil", err, checkValid(t, i, g))
 			}
 		})
 	}
 }
 
-func TestACopyOfTheKeysRunsOut(t *testing.T) {
+func TestCachedKeysExpire(t *testing.T) {
 	for _, tc := range []struct {
 		control string
 		age     string
@@ -271,36 +274,36 @@ func TestACopyOfTheKeysRunsOut(t *testing.T) {
 	} {
 		t.Run(tc.control+" "+tc.age, func(t *testing.T) {
 			i := newIssuer(t)
-			i.answer(pathJWKS, func(w http.ResponseWriter, _ *http.Request) {
+			i.override(pathJWKS, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Cache-Control", tc.control)
 				w.Header().Set("Age", tc.age)
 				_, _ = w.Write(jose.MarshalSet([]jose.Key{i.key.Key()}))
 			})
 
 			g := i.guard()
-			i.answer(pathMetadata, says(500, ""))
+			i.override(pathMetadata, respond(500, ""))
 			i.clock.Add(tc.want)
-			_ = g.Step(t.Context()) // hears the list, and not the keys
+			_ = g.Step(t.Context()) // fetches the list, and not the keys
 
-			if err := accepts(t, i, g); err != nil {
-				t.Errorf("as it is about to run out: %v", err)
+			if err := checkValid(t, i, g); err != nil {
+				t.Errorf("before they expire: Check = %v, want nil", err)
 			}
 
 			i.clock.Add(1)
-			if err := accepts(t, i, g); !errors.Is(err, jeton.ErrUnavailable) {
-				t.Errorf("when it has run out: %v, want ErrUnavailable", err)
+			if err := checkValid(t, i, g); !errors.Is(err, jeton.ErrUnavailable) {
+				t.Errorf("when they have expired: Check = %v, want ErrUnavailable", err)
 			}
 
-			i.answer(pathMetadata, nil)
-			if err := g.Step(t.Context()); err != nil || accepts(t, i, g) != nil {
-				t.Errorf("afterwards: %v, %v", err, accepts(t, i, g))
+			i.override(pathMetadata, nil)
+			if err := g.Step(t.Context()); err != nil || checkValid(t, i, g) != nil {
+				t.Errorf("afterwards: Step = %v, Check = %v; want nil", err, checkValid(t, i, g))
 			}
 		})
 	}
 }
 
-// isVoid reports whether the guard refuses a token of a jti.
-func isVoid(t *testing.T, i *issuer, g *guard.Guard, jti string) bool {
+// isRevoked reports whether the guard refuses a token with a jti.
+func isRevoked(t *testing.T, i *issuer, g *guard.Guard, jti string) bool {
 	t.Helper()
 	_, err := g.Check(t.Context(), i.token(map[string]any{"jti": jti}))
 	if err != nil && !errors.Is(err, jeton.ErrBadCredential) {
@@ -312,36 +315,36 @@ func isVoid(t *testing.T, i *issuer, g *guard.Guard, jti string) bool {
 
 func TestTheListIsReadToItsEnd(t *testing.T) {
 	i := newIssuer(t)
-	i.revoke(5, "jti:a", "jti:b", "jti:c", "jti:d", "jti:e", "jti:f", "jti:g") // of pages of three
+	i.revoke(5, "jti:a", "jti:b", "jti:c", "jti:d", "jti:e", "jti:f", "jti:g") // in pages of three
 	g := i.guard()
 	if n := g.Revoked(); n != 7 {
-		t.Errorf("%d are void, want 7", n)
+		t.Errorf("%d revocations, want 7", n)
 	}
 
 	i.revoke(20, "jti:h")
-	before := i.count(pathVoid)
+	before := i.count(pathRevocations)
 
 	if err := g.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 
 	for _, jti := range []string{"a", "g", "h"} {
-		if !isVoid(t, i, g, jti) {
-			t.Errorf("%s is not void", jti)
+		if !isRevoked(t, i, g, jti) {
+			t.Errorf("%s is not revoked", jti)
 		}
 	}
 
-	if isVoid(t, i, g, "i") {
-		t.Error("i is void")
+	if isRevoked(t, i, g, "i") {
+		t.Error("i is revoked")
 	}
-	if n := i.count(pathVoid) - before; n != 1 {
-		t.Errorf("one new line took %d questions", n)
+	if n := i.count(pathRevocations) - before; n != 1 {
+		t.Errorf("one new line took %d requests, want 1", n)
 	}
 }
 
-// The server's store is put back to an older state, and its lines count from there anew.
-func TestAListThatBeginsAnew(t *testing.T) {
-	sum := func(i *issuer, what ...string) []line {
+// After the restore of a backup the server counts from an older line.
+func TestTheListIsReadAgainAfterARestore(t *testing.T) {
+	linesOf := func(i *issuer, what ...string) []line {
 		old := i.lines
 		i.lines = nil
 		i.revoke(1, what...)
@@ -353,39 +356,39 @@ func TestAListThatBeginsAnew(t *testing.T) {
 
 	for _, tc := range []struct {
 		name string
-		then []string // what the list has afterwards, from line 1 on
+		then []string // the list afterwards, from line 1 on
 	}{
-		{"and is shorter", []string{"jti:a", "jti:x"}},
-		{"and is as long", []string{"jti:a", "jti:b", "jti:x"}},
-		{"and is longer", []string{"jti:a", "jti:b", "jti:y", "jti:z", "jti:x"}},
-		{"and is empty", nil},
+		{"shorter", []string{"jti:a", "jti:x"}},
+		{"as long", []string{"jti:a", "jti:b", "jti:x"}},
+		{"longer", []string{"jti:a", "jti:b", "jti:y", "jti:z", "jti:x"}},
+		{"empty", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			i := newIssuer(t)
 			i.revoke(1, "jti:a", "jti:b", "jti:c")
 			g := i.guard()
-			i.setLines(sum(i, tc.then...))
+			i.setLines(linesOf(i, tc.then...))
 
 			if err := g.Step(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if len(tc.then) > 0 && !isVoid(t, i, g, "x") {
-				t.Error("what was revoked after the beginning is not void")
+			if len(tc.then) > 0 && !isRevoked(t, i, g, "x") {
+				t.Error("x was revoked after the restore and is accepted")
 			}
-			if !isVoid(t, i, g, "c") {
-				t.Error("what was void before is not void any more")
+			if !isRevoked(t, i, g, "c") {
+				t.Error("c was revoked before the restore and is accepted")
 			}
 
 			i.revoke(50, "jti:w")
-			if err := g.Step(t.Context()); err != nil || !isVoid(t, i, g, "w") {
-				t.Errorf("afterwards: %v; w is void: %v", err, isVoid(t, i, g, "w"))
+			if err := g.Step(t.Context()); err != nil || !isRevoked(t, i, g, "w") {
+				t.Errorf("afterwards: Step = %v, w is revoked: %v; want nil and true", err, isRevoked(t, i, g, "w"))
 			}
 		})
 	}
 }
 
-// The server forgets lines, too: the one that was read last is not there any more.
-func TestVoidIsRememberedForAsLongAsItMatters(t *testing.T) {
+// The server has dropped the line that was read last.
+func TestRevocationsAreKeptLongEnough(t *testing.T) {
 	i := newIssuer(t)
 	i.clock.Add(-time.Hour)
 	g := i.guard()
@@ -403,25 +406,24 @@ func TestVoidIsRememberedForAsLongAsItMatters(t *testing.T) {
 		if err := g.Step(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if !isVoid(t, i, g, "a") {
-			t.Fatalf("after %v it is forgotten, want %v at least", at, guard.KeepRevoked)
+		if !isRevoked(t, i, g, "a") {
+			t.Fatalf("dropped after %v, want at least %v", at, guard.KeepRevoked)
 		}
 	}
 
 	i.clock.Set(noon.Add(2 * guard.KeepRevoked))
 	if err := g.Step(t.Context()); err != nil || g.Revoked() != 0 {
-		t.Errorf("after %v: %v, %d are remembered", 2*guard.KeepRevoked, err, g.Revoked())
+		t.Errorf("after %v: Step = %v, %d revocations; want nil and 0", 2*guard.KeepRevoked, err, g.Revoked())
 	}
 }
 
-func TestAgeIsWhatEitherClockSays(t *testing.T) {
+func TestAgeIsByTheClockThatShowsMore(t *testing.T) {
 	start := time.Now()
 	if got := guard.Age(start.Add(time.Second), start); got != time.Second {
-		t.Errorf("after a second: %v", got)
+		t.Errorf("after a second: Age = %v", got)
 	}
-	// Without its monotonic part a time is compared by the wall clock: what is left when a
-	// machine has slept is the larger of the two.
+	// Without its monotonic part a time is compared by the wall clock, as after a machine has slept.
 	if got := guard.Age(start.Round(0).Add(time.Hour), start); got != time.Hour {
-		t.Errorf("after an hour by the wall clock: %v", got)
+		t.Errorf("after an hour by the wall clock: Age = %v", got)
 	}
 }

@@ -13,23 +13,22 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// TestAgreesWithServer checks that a guard answers as the server does. It is a public package
-// and has tables of its own.
+// Guard is a public package and has copies of the server's tables.
 func TestAgreesWithServer(t *testing.T) {
 	outcomes := guard.Outcomes()
 	if len(outcomes) == 0 {
-		t.Fatal("there are no outcomes")
+		t.Fatal("Outcomes returns nothing")
 	}
 
 	for _, o := range outcomes {
 		p := web.Problem(o.Err)
 		if p.Status != o.Status || p.Title != o.Title {
-			t.Errorf("%v is %d %q, at the server %d %q", o.Err, o.Status, o.Title, p.Status, p.Title)
+			t.Errorf("%v = %d %q, want %d %q as at the server", o.Err, o.Status, o.Title, p.Status, p.Title)
 		}
 
 		code := serverCode(o.Err)
 		if p.Status == http.StatusUnauthorized && code != o.Code || p.Status == http.StatusForbidden && code != o.Code {
-			t.Errorf("the challenge for %v has code %q, at the server %q", o.Err, o.Code, code)
+			t.Errorf("challenge for %v has code %q, want %q as at the server", o.Err, o.Code, code)
 		}
 	}
 
@@ -44,7 +43,7 @@ func TestAgreesWithServer(t *testing.T) {
 	} {
 		got, want := guard.RedactPath(path), web.RedactPath(path)
 		if got != want {
-			t.Errorf("path %q is logged as %q, at the server %q", path, got, want)
+			t.Errorf("RedactPath(%q) = %q, want %q as at the server", path, got, want)
 		}
 	}
 }
