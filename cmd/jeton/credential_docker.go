@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// dockerNone is how docker is told that there is no credential, to the letter
+// dockerNone is the message by which docker recognises that there is no credential
 // (docker-credential-helpers, credentials/error.go).
 const dockerNone = "credentials not found in native keychain"
 
@@ -23,20 +23,20 @@ func credentialDocker() *cobra.Command {
 	var as string
 	c := &cobra.Command{
 		Use:   "docker OPERATION",
-		Short: "Speak to docker as its credential helper: get, list, store, erase, version",
+		Short: "Credential helper for docker: get, list, store, erase, version",
 		Args:  exactArgs("OPERATION"),
-		Long: `Speak to docker, podman and helm as their credential helper. Asked to get a credential, it
-gives the token of the identity that acts at the registry, as the password.
+		Long: `The credential helper protocol of docker, podman and helm. The operation get prints the token
+of the identity that is chosen for the registry, as a password.
 
-'docker login' cannot put anything into the wallet, for it is 'jeton login' that does; and
-'docker logout' takes nothing out of it, for others use it, too. Both are told so. As docker
-has it, errors go to standard output.`,
+'docker login' and 'docker logout' do not change the wallet, which other programs use, too.
+Their operations store and erase fail and name the command to run: 'jeton login' or
+'jeton logout'. Errors go to standard output, as the protocol wants.`,
 		Example: `  ln -s "$(command -v jeton)" ~/.local/bin/docker-credential-jeton
   echo registry.example | jeton credential docker get`,
 		RunE: func(c *cobra.Command, args []string) error {
 			err := dockerHelper(c.Context(), args[0], as, c.InOrStdin(), c.OutOrStdout())
-			var u usage
-			if err == nil || errors.As(err, &u) {
+			var mistake usage
+			if err == nil || errors.As(err, &mistake) {
 				return err
 			}
 
@@ -78,44 +78,44 @@ func dockerHelper(ctx context.Context, operation, as string, in io.Reader, out i
 
 	switch operation {
 	case "get":
-		k, err := d.get(ctx, string(text))
+		cred, err := d.get(ctx, string(text))
 		if err != nil {
 			return err
 		}
-		return printJSON(out, k)
+		return printJSON(out, cred)
 	case "store":
 		return d.store(ctx, text)
 	case "erase":
 		return d.erase(ctx, string(text))
 	}
 
-	return usage{fmt.Errorf("docker asks for get, list, store, erase or version, not %q", operation)}
+	return usage{fmt.Errorf("unknown operation %q: want get, list, store, erase or version", operation)}
 }
 
-// dockerCredential is a credential as docker writes it.
+// dockerCredential is a credential in docker's JSON form.
 type dockerCredential struct {
 	ServerURL string
 	Username  string
 	Secret    string
 }
 
-// docker answers docker from a wallet.
+// docker serves docker's operations from a wallet.
 type docker struct {
 	w  *wallet.Wallet
 	as string
 }
 
-// dockerOrigins returns where a registry may be that docker names by a URL or by a host alone.
+// dockerOrigins returns the possible origins of a registry, which docker names by a URL or a host.
 func dockerOrigins(server string) []wallet.Origin {
 	server = strings.TrimSpace(server)
-	tries := []string{"https://" + server, "http://" + server}
+	candidates := []string{"https://" + server, "http://" + server}
 	if strings.Contains(server, "://") {
-		tries = []string{server}
+		candidates = []string{server}
 	}
 
 	var list []wallet.Origin
-	for _, try := range tries {
-		if o, err := wallet.ParseOrigin(try); err == nil {
+	for _, text := range candidates {
+		if o, err := wallet.ParseOrigin(text); err == nil {
 			list = append(list, o)
 		}
 	}
@@ -123,7 +123,7 @@ func dockerOrigins(server string) []wallet.Origin {
 	return list
 }
 
-// find returns the identity that acts at a registry, nil where the wallet holds none there.
+// find returns the identity that is chosen for a registry, or nil if the wallet has none there.
 func (d docker) find(ctx context.Context, server string) (*wallet.Identity, error) {
 	for _, o := range dockerOrigins(server) {
 		list, err := heldAt(ctx, d.w, o)
@@ -154,11 +154,11 @@ func (d docker) get(ctx context.Context, server string) (dockerCredential, error
 		return dockerCredential{}, errors.New(dockerNone)
 	}
 
-	k, err := credentialOf(ctx, id)
-	return dockerCredential{strings.TrimSpace(server), k.name, k.token.Reveal()}, err
+	cred, err := credentialOf(ctx, id)
+	return dockerCredential{strings.TrimSpace(server), cred.name, cred.token.Reveal()}, err
 }
 
-// list returns the user at each registry that get would answer for.
+// list returns the user at each registry for which get returns a credential.
 func (d docker) list(ctx context.Context) (map[string]string, error) {
 	all, err := d.w.Identities(ctx)
 	if err != nil {
@@ -167,7 +167,7 @@ func (d docker) list(ctx context.Context) (map[string]string, error) {
 
 	list := map[string]string{}
 	for _, in := range all {
-		// Where nobody is chosen, get would say so.
+		// If no identity can be chosen, get fails, too.
 		name, err := choose(ctx, d.w, string(in.Origin), d.as)
 		if err == nil && name == in.Name && in.Kind != wallet.KindSession && in.SignedIn {
 			list[string(in.Origin)] = basicName(in)
@@ -177,22 +177,19 @@ func (d docker) list(ctx context.Context) (map[string]string, error) {
 	return list, nil
 }
 
-// parseStore reads what docker wants to be kept. Its error repeats nothing of it.
+// parseStore reads the input of store. Its error does not contain the text, which has a secret.
 func parseStore(text []byte) (dockerCredential, error) {
 	var in dockerCredential
 
 	dec := json.NewDecoder(bytes.NewReader(text))
 	if dec.Decode(&in) != nil || in.ServerURL == "" {
-		return dockerCredential{}, jeton.WithDetail(
-			jeton.ErrInvalid,
-			"what is to be stored is not a credential of docker",
-		)
+		return dockerCredential{}, jeton.WithDetail(jeton.ErrInvalid, "the input is not a docker credential")
 	}
 
 	return in, nil
 }
 
-// store accepts what the wallet holds already: 'docker login' stores what it was given by get.
+// store accepts only a token that the wallet has already: 'docker login' stores what get returned.
 func (d docker) store(ctx context.Context, text []byte) error {
 	in, err := parseStore(text)
 	if err != nil {
@@ -211,10 +208,7 @@ func (d docker) store(ctx context.Context, text []byte) error {
 		origin = string(list[0])
 	}
 
-	return fmt.Errorf(
-		"docker does not put credentials into the wallet; run: jeton login %s --as NAME --token-stdin",
-		origin,
-	)
+	return fmt.Errorf("docker cannot store credentials in the wallet; run: jeton login %s --as NAME --token-stdin", origin)
 }
 
 // erase refuses to log out an identity that other programs use.
@@ -224,9 +218,6 @@ func (d docker) erase(ctx context.Context, server string) error {
 		return err
 	}
 
-	return fmt.Errorf(
-		"the wallet keeps it for other programs; to log it out, run: jeton logout %s --as %s",
-		id.Origin(),
-		id.Name(),
-	)
+	return fmt.Errorf("docker cannot log out an identity that other programs use; run: jeton logout %s --as %s",
+		id.Origin(), id.Name())
 }

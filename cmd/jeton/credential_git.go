@@ -18,31 +18,30 @@ func credentialGit() *cobra.Command {
 	var as string
 	c := &cobra.Command{
 		Use:   "git OPERATION",
-		Short: "Speak to git as its credential helper: get, store, erase",
+		Short: "Credential helper for git: get, store, erase",
 		Args:  exactArgs("OPERATION"),
-		Long: `Speak to git as its credential helper. Asked to get a credential, it gives the token of the
-identity that acts at the origin: as Bearer where git can (2.46 and later), else as the
-password. The user name that git asks for names the identity, or its user. Of a host that
-the wallet does not know nothing is said, and git goes on to ask elsewhere.
+		Long: `The git credential helper protocol. The operation get prints the token of the identity that
+is chosen for the host: as Bearer with git 2.46 and later, else as a password. If git passes
+a user name, the identity of that name or with that user is chosen. For a host without an
+identity nothing is printed, and git tries its next helper.
 
-Git also offers what it used to be stored, and what was refused to be erased. Neither
-changes the wallet.`,
+The operations store and erase do not change the wallet.`,
 		Example: `  git config --global credential.https://git.example.helper jeton
   git config --global credential.helper '!jeton credential git --as ci'
   printf 'protocol=https\nhost=git.example\n\n' | jeton credential git get`,
 		RunE: func(c *cobra.Command, args []string) error {
 			text, err := readInput(c.InOrStdin())
-			// Operations that are not known are to be ignored, too (gitcredentials).
+			// A helper must ignore unknown operations, too (gitcredentials).
 			if err != nil || args[0] != "get" {
 				return err
 			}
 
-			asked, err := parseGit(text)
+			req, err := parseGit(text)
 			if err != nil {
 				return err
 			}
 
-			return asked.get(c.Context(), as, c.OutOrStdout())
+			return req.get(c.Context(), as, c.OutOrStdout())
 		},
 	}
 
@@ -51,19 +50,19 @@ changes the wallet.`,
 	return c
 }
 
-// gitRequest is what git wants a credential for.
+// gitRequest is a request of git for a credential.
 type gitRequest struct {
 	protocol, host, username string
-	authtype                 bool // it can send a credential that is not a name and a password
+	authtype                 bool // git can send a credential other than a user name and a password
 }
 
-// parseGit reads lines key=value that end with an empty one (git-credential, INPUT/OUTPUT
-// FORMAT). Keys that are not known are passed over. Its errors repeat nothing of the text.
+// parseGit reads lines of the form key=value up to an empty one (git-credential, INPUT/OUTPUT
+// FORMAT). It ignores unknown keys. Its errors do not contain the text, which may be secret.
 func parseGit(text []byte) (gitRequest, error) {
-	var q gitRequest
+	var req gitRequest
 
 	if strings.ContainsAny(string(text), "\x00\r") || !utf8.Valid(text) {
-		return q, jeton.WithDetail(jeton.ErrInvalid, "what git asks holds what no line of it holds")
+		return req, jeton.WithDetail(jeton.ErrInvalid, "invalid request of git: want UTF-8 without NUL and carriage return")
 	}
 
 	for line := range strings.SplitSeq(string(text), "\n") {
@@ -73,34 +72,34 @@ func parseGit(text []byte) (gitRequest, error) {
 
 		key, value, ok := strings.Cut(line, "=")
 		if !ok {
-			return q, jeton.WithDetail(jeton.ErrInvalid, "what git asks has a line without =")
+			return req, jeton.WithDetail(jeton.ErrInvalid, "invalid request of git: a line has no =")
 		}
 
 		switch key {
 		case "protocol":
-			q.protocol = value
+			req.protocol = value
 		case "host":
-			q.host = value
+			req.host = value
 		case "username":
-			q.username = value
+			req.username = value
 		case "capability[]":
-			// An empty value takes back what was said before.
-			q.authtype = value == "authtype" || value != "" && q.authtype
+			// An empty value resets the list.
+			req.authtype = value == "authtype" || value != "" && req.authtype
 		}
 	}
 
-	return q, nil
+	return req, nil
 }
 
-// get prints the credential, or nothing where the wallet holds none.
-func (q gitRequest) get(ctx context.Context, as string, out io.Writer) error {
-	if q.protocol != "https" && q.protocol != "http" || strings.ContainsAny(q.host, `/\?#@`) {
+// get prints the credential, or nothing if the wallet has no identity at the host.
+func (req gitRequest) get(ctx context.Context, as string, out io.Writer) error {
+	if req.protocol != "https" && req.protocol != "http" || strings.ContainsAny(req.host, `/\?#@`) {
 		return nil
 	}
 
-	o, err := wallet.ParseOrigin(q.protocol + "://" + q.host)
+	origin, err := wallet.ParseOrigin(req.protocol + "://" + req.host)
 	if err != nil {
-		return nil // not a host that the wallet could know
+		return nil // the wallet has no identity at such a host
 	}
 
 	w, err := openWallet(false)
@@ -109,37 +108,38 @@ func (q gitRequest) get(ctx context.Context, as string, out io.Writer) error {
 	}
 	defer w.Close()
 
-	list, err := heldAt(ctx, w, o)
+	list, err := heldAt(ctx, w, origin)
 	if err != nil || len(list) == 0 {
 		return err
 	}
 
-	if as == "" && q.username != "" {
-		if as, err = byUsername(list, q.username); as == "" {
+	if as == "" && req.username != "" {
+		as, err = byUsername(list, req.username)
+		if as == "" {
 			return err
 		}
 	}
 
-	name, err := choose(ctx, w, string(o), as)
+	name, err := choose(ctx, w, string(origin), as)
 	if err != nil {
 		return err
 	}
 
-	id, err := w.Identity(ctx, string(o), name)
+	id, err := w.Identity(ctx, string(origin), name)
 	if err != nil {
 		return err
 	}
 
-	k, err := credentialOf(ctx, id)
+	cred, err := credentialOf(ctx, id)
 	if err != nil {
 		return err
 	}
 
-	_, err = io.WriteString(out, q.answer(k))
+	_, err = io.WriteString(out, req.response(cred))
 	return err
 }
 
-// byUsername returns the identity of a name, else the one whose user is of that name, "" for none.
+// byUsername returns the identity with a name, or else the one whose user has the name, or "".
 func byUsername(list []wallet.Info, username string) (string, error) {
 	if slices.ContainsFunc(list, func(in wallet.Info) bool { return in.Name == username }) {
 		return username, nil
@@ -149,16 +149,9 @@ func byUsername(list []wallet.Info, username string) (string, error) {
 	for _, in := range list {
 		switch {
 		case in.Username == username && found != "":
-			return "", jeton.WithDetail(
-				jeton.ErrAmbiguous,
-				fmt.Sprintf(
-					"%s and %s are both %s at %s; name one as the user, or with --as",
-					found,
-					in.Name,
-					username,
-					in.Origin,
-				),
-			)
+			return "", jeton.WithDetail(jeton.ErrAmbiguous, fmt.Sprintf(
+				"%s and %s at %s both have user %s; name one of them as the user name, or with --as",
+				found, in.Name, in.Origin, username))
 		case in.Username == username:
 			found = in.Name
 		}
@@ -167,23 +160,23 @@ func byUsername(list []wallet.Info, username string) (string, error) {
 	return found, nil
 }
 
-// answer writes a credential as git reads it.
-func (q gitRequest) answer(k credential) string {
+// response returns a credential as git reads it.
+func (req gitRequest) response(cred credential) string {
 	var b strings.Builder
 
-	if q.authtype {
-		// First of all what both sides can do, or git does not take the rest.
-		fmt.Fprintf(&b, "capability[]=authtype\nauthtype=Bearer\ncredential=%s\nephemeral=1\n", k.token.Reveal())
+	if req.authtype {
+		// The capabilities must come first, or git ignores the rest.
+		fmt.Fprintf(&b, "capability[]=authtype\nauthtype=Bearer\ncredential=%s\nephemeral=1\n", cred.token.Reveal())
 	} else {
-		name := k.name
-		if q.username != "" {
-			name = q.username
+		name := cred.name
+		if req.username != "" {
+			name = req.username
 		}
-		fmt.Fprintf(&b, "username=%s\npassword=%s\n", name, k.token.Reveal())
+		fmt.Fprintf(&b, "username=%s\npassword=%s\n", name, cred.token.Reveal())
 	}
 
-	if !k.expires.IsZero() {
-		fmt.Fprintf(&b, "password_expiry_utc=%d\n", k.expires.Unix())
+	if !cred.expires.IsZero() {
+		fmt.Fprintf(&b, "password_expiry_utc=%d\n", cred.expires.Unix())
 	}
 
 	return b.String()

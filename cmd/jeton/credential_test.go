@@ -15,10 +15,10 @@ import (
 	"github.com/jeton-auth/jeton/wallet"
 )
 
-// end is when the tokens of these tests end.
-var end = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+// expiry is when the tokens of these tests expire.
+var expiry = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func shown(text string, expires time.Time) credential {
+func credentialWith(text string, expires time.Time) credential {
 	return credential{
 		origin:  "https://git.example:8443",
 		name:    "diane",
@@ -27,34 +27,39 @@ func shown(text string, expires time.Time) credential {
 	}
 }
 
-func TestWhatGitIsAnswered(t *testing.T) {
+func TestGitResponse(t *testing.T) {
 	for _, tc := range []struct {
-		name, asked string
-		expires     time.Time
-		want        string
+		name, request string
+		expires       time.Time
+		want          string
 	}{
 		{
-			"a git that can send a name and a password alone",
+			"git without the capability authtype",
 			"protocol=https\nhost=git.example\n\n",
-			end,
+			expiry,
 			"username=diane\npassword=jtn_p_1\npassword_expiry_utc=1772366400\n",
 		},
 		{
-			"an end that is not known",
+			"an unknown expiry",
 			"protocol=https\nhost=git.example\n",
 			time.Time{},
 			"username=diane\npassword=jtn_p_1\n",
 		},
 		{
-			"a user name that was asked for stays",
+			"a requested user name is repeated",
 			"protocol=https\nhost=git.example\nusername=x-token\n",
 			time.Time{},
 			"username=x-token\npassword=jtn_p_1\n",
 		},
-		{"a git that can send a header", "capability[]=authtype\ncapability[]=state\nprotocol=https\nhost=git.example\nwwwauth[]=Basic realm=\"x=y\"\n\n", end,
-			"capability[]=authtype\nauthtype=Bearer\ncredential=jtn_p_1\nephemeral=1\npassword_expiry_utc=1772366400\n"},
 		{
-			"a capability that was taken back",
+			"git with the capability authtype",
+			"capability[]=authtype\ncapability[]=state\nprotocol=https\nhost=git.example\n" +
+				"wwwauth[]=Basic realm=\"x=y\"\n\n",
+			expiry,
+			"capability[]=authtype\nauthtype=Bearer\ncredential=jtn_p_1\nephemeral=1\npassword_expiry_utc=1772366400\n",
+		},
+		{
+			"a reset capability",
 			"capability[]=authtype\ncapability[]=\nprotocol=https\n",
 			time.Time{},
 			"username=diane\npassword=jtn_p_1\n",
@@ -66,45 +71,43 @@ func TestWhatGitIsAnswered(t *testing.T) {
 			"username=diane\npassword=jtn_p_1\n",
 		},
 		{
-			"what follows the empty line is not part of it",
+			"lines after the empty line are ignored",
 			"protocol=https\n\ncapability[]=authtype\n",
 			time.Time{},
 			"username=diane\npassword=jtn_p_1\n",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			q, err := parseGit([]byte(tc.asked))
-			if err != nil || q.protocol != "https" {
-				t.Fatalf("parseGit = %+v, %v", q, err)
+			req, err := parseGit([]byte(tc.request))
+			if err != nil || req.protocol != "https" {
+				t.Fatalf("parseGit = %+v, %v; want protocol https", req, err)
 			}
 
-			got := q.answer(shown("jtn_p_1", tc.expires))
+			got := req.response(credentialWith("jtn_p_1", tc.expires))
 			if got != tc.want {
-				t.Errorf("answer = %q, want %q", got, tc.want)
+				t.Errorf("response = %q, want %q", got, tc.want)
 			}
 		})
 	}
 }
 
-func TestWhatGitNeverAsksIsRefused(t *testing.T) {
-	for _, tc := range []struct{ name, asked string }{
+func TestInvalidGitRequestsAreRefused(t *testing.T) {
+	for _, tc := range []struct{ name, request string }{
 		{"a line without =", "protocol=https\nsecret-word\n"},
 		{"a carriage return", "protocol=https\r\nhost=secret-word\r\n"},
 		{"a zero byte", "protocol=https\x00secret-word\n"},
-		{"no text", "protocol=\xff\xfe\n"},
+		{"invalid UTF-8", "protocol=\xff\xfe\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if _, err := parseGit([]byte(tc.asked)); !errors.Is(
-				err,
-				jeton.ErrInvalid,
-			) || strings.Contains(err.Error(), "secret-word") {
-				t.Errorf("parseGit: %v, want ErrInvalid that repeats nothing", err)
+			_, err := parseGit([]byte(tc.request))
+			if !errors.Is(err, jeton.ErrInvalid) || strings.Contains(err.Error(), "secret-word") {
+				t.Errorf("parseGit = %v, want ErrInvalid without the text", err)
 			}
 		})
 	}
 }
 
-func TestUserNameThatGitAsksFor(t *testing.T) {
+func TestIdentityByUsername(t *testing.T) {
 	list := []wallet.Info{
 		{Name: "ci", Username: "robot"},
 		{Name: "work", Username: "diane"},
@@ -112,62 +115,62 @@ func TestUserNameThatGitAsksFor(t *testing.T) {
 		{Name: "diane", Username: "someone"},
 	}
 
-	for _, tc := range []struct{ name, asked, want string }{
-		{"the name of an identity goes first", "diane", "diane"},
-		{"the user of one", "robot", "ci"},
-		{"nobody", "mallory", ""},
+	for _, tc := range []struct{ name, request, want string }{
+		{"the name of an identity comes first", "diane", "diane"},
+		{"the user of one identity", "robot", "ci"},
+		{"an unknown name", "mallory", ""},
 	} {
-		if got, err := byUsername(list, tc.asked); got != tc.want || err != nil {
-			t.Errorf("%s: %q, %v, want %q", tc.name, got, err, tc.want)
+		if got, err := byUsername(list, tc.request); got != tc.want || err != nil {
+			t.Errorf("%s: byUsername = %q, %v; want %q", tc.name, got, err, tc.want)
 		}
 	}
 
 	if got, err := byUsername(list[:3], "diane"); got != "" || !errors.Is(err, jeton.ErrAmbiguous) {
-		t.Errorf("the user of two: %q, %v, want ErrAmbiguous", got, err)
+		t.Errorf("the user of two identities: byUsername = %q, %v; want ErrAmbiguous", got, err)
 	}
 }
 
-// FuzzParseGit checks that what is read of git's words is in them, and that the answer is
-// of lines that nobody can add one to.
+// FuzzParseGit checks that the values are parts of the request, and that no value can add a line
+// to the response.
 func FuzzParseGit(f *testing.F) {
 	f.Add([]byte("capability[]=authtype\nprotocol=https\nhost=git.example\nusername=diane\n\n"))
 	f.Add([]byte("protocol=https\nhost=git.example\nusername=a=b\n\nrest"))
 	f.Add([]byte("=\n"))
 	f.Add([]byte(""))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		q, err := parseGit(text)
+		req, err := parseGit(text)
 		if err != nil {
 			return
 		}
 
-		for _, value := range []string{q.protocol, q.host, q.username} {
+		for _, value := range []string{req.protocol, req.host, req.username} {
 			if value != "" && !strings.Contains(string(text), "="+value) || strings.ContainsAny(value, "\r\n\x00") {
-				t.Errorf("read %q", value)
+				t.Errorf("parseGit read %q, which is not a value of the request", value)
 			}
 		}
 
 		lines := 2
-		if q.authtype {
+		if req.authtype {
 			lines = 4
 		}
 
-		got := q.answer(shown("token", time.Time{}))
+		got := req.response(credentialWith("token", time.Time{}))
 		if strings.Count(got, "\n") != lines {
-			t.Errorf("answer = %q", got)
+			t.Errorf("response = %q, want %d lines", got, lines)
 		}
 	})
 }
 
-func TestWhereDockerMeans(t *testing.T) {
+func TestDockerOrigins(t *testing.T) {
 	for _, tc := range []struct{ name, server, want string }{
 		{"a host", "registry.example\n", "https://registry.example http://registry.example"},
 		{"a host and a port", "LOCALHOST:5000", "https://localhost:5000 http://localhost:5000"},
-		{"the one of docker itself", "https://index.docker.io/v1/", "https://index.docker.io"},
+		{"Docker Hub", "https://index.docker.io/v1/", "https://index.docker.io"},
 		{"a host and a path", "registry.example/v2/", "https://registry.example http://registry.example"},
 		{"plain http", "http://localhost:5000", "http://localhost:5000"},
 		{"another scheme", "ftp://registry.example", ""},
-		{"somebody at a host", "diane@registry.example", ""},
-		{"nothing", "", ""},
+		{"a user and a host", "diane@registry.example", ""},
+		{"empty", "", ""},
 	} {
 		var got []string
 		for _, o := range dockerOrigins(tc.server) {
@@ -175,13 +178,13 @@ func TestWhereDockerMeans(t *testing.T) {
 		}
 
 		if strings.Join(got, " ") != tc.want {
-			t.Errorf("%s: %v, want %s", tc.name, got, tc.want)
+			t.Errorf("%s: dockerOrigins = %v, want %s", tc.name, got, tc.want)
 		}
 	}
 }
 
-// FuzzDocker checks that every place that docker can mean is an origin in its normal form,
-// and that what it stores is read without a fault that shows it.
+// FuzzDocker checks that dockerOrigins returns origins in their normal form, and that no error
+// of parseStore contains the secret.
 func FuzzDocker(f *testing.F) {
 	f.Add("registry.example")
 	f.Add("https://index.docker.io/v1/")
@@ -189,21 +192,21 @@ func FuzzDocker(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, o := range dockerOrigins(text) {
 			if again, err := wallet.ParseOrigin(string(o)); err != nil || again != o {
-				t.Errorf("%q: %q is %q, %v", text, o, again, err)
+				t.Errorf("dockerOrigins(%q) has %q; ParseOrigin = %q, %v", text, o, again, err)
 			}
 		}
 
 		in, err := parseStore([]byte(text))
 		if err == nil && in.ServerURL == "" {
-			t.Errorf("stored nowhere")
+			t.Error("parseStore accepts a credential without ServerURL")
 		}
 		if err != nil && strings.Contains(err.Error(), "canary") {
-			t.Errorf("the error shows what was to be stored: %v", err)
+			t.Errorf("the error contains the secret: %v", err)
 		}
 	})
 }
 
-func TestVersionThatKubectlAsksFor(t *testing.T) {
+func TestExecCredentialVersion(t *testing.T) {
 	info := func(version string) string {
 		return `{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/` + version +
 			`","spec":{"interactive":false}}`
@@ -212,81 +215,78 @@ func TestVersionThatKubectlAsksFor(t *testing.T) {
 	for _, tc := range []struct {
 		name, info string
 		beta       bool
-		want, says string
+		want, text string
 	}{
-		{"it does not say", "", false, execV1, ""},
+		{"no version", "", false, execV1, ""},
 		{"v1", info("v1"), false, execV1, ""},
 		{"v1beta1", info("v1beta1"), false, "", "--v1beta1"},
-		{"v1beta1, and that is wanted", info("v1beta1"), true, execV1beta, ""},
-		{"v1, and the old one is wanted", info("v1"), true, "", "v1beta1"},
-		{"one that is not known", info("v7"), false, "", "v7"},
-		{"no JSON", "v1", false, "", "no ExecCredential"},
+		{"v1beta1 with --v1beta1", info("v1beta1"), true, execV1beta, ""},
+		{"v1 with --v1beta1", info("v1"), true, "", "v1beta1"},
+		{"an unknown version", info("v7"), false, "", "v7"},
+		{"not JSON", "v1", false, "", "no ExecCredential"},
 		{"another kind", `{"kind":"Pod","apiVersion":"v1"}`, false, "", "no ExecCredential"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := execVersion(tc.info, tc.beta)
-			if got != tc.want || tc.want == "" && (!errors.Is(
-				err,
-				jeton.ErrInvalid,
-			) || !strings.Contains(err.Error(), tc.says)) {
-				t.Errorf("%q, %v; want %q that says %q", got, err, tc.want, tc.says)
+			if got != tc.want ||
+				tc.want == "" && (!errors.Is(err, jeton.ErrInvalid) || !strings.Contains(err.Error(), tc.text)) {
+				t.Errorf("execVersion = %q, %v; want %q, %q", got, err, tc.want, tc.text)
 			}
 		})
 	}
 }
 
-func TestNameThatEveryHelperCanShow(t *testing.T) {
+func TestBasicName(t *testing.T) {
 	for _, tc := range []struct{ name, username, want string }{
-		{"a plain one", "diane@shop.example", "diane@shop.example"},
-		{"one with a blank", "diane smith", "job"},
-		{"one that would end the line", "diane\npassword=x", "job"},
-		{"one with the colon of Basic", "diane:x", "job"},
-		{"none", "", "job"},
+		{"a plain name", "diane@shop.example", "diane@shop.example"},
+		{"a blank", "diane smith", "job"},
+		{"a line break", "diane\npassword=x", "job"},
+		{"a colon", "diane:x", "job"},
+		{"no user name", "", "job"},
 	} {
 		got := basicName(wallet.Info{Name: "job", Username: tc.username})
 		if got != tc.want {
-			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+			t.Errorf("%s: basicName = %q, want %q", tc.name, got, tc.want)
 		}
 	}
 
-	line, err := netrcLine(shown("jtn_p_1", end))
-	if want := "machine git.example login diane password jtn_p_1"; line != want || err != nil {
+	line, err := netrcLine(credentialWith("jtn_p_1", expiry))
+	want := "machine git.example login diane password jtn_p_1"
+	if line != want || err != nil {
 		t.Errorf("netrcLine = %q, %v, want %q", line, err, want)
 	}
-	if _, err := netrcLine(shown(strings.Repeat("a", 4000), end)); !errors.Is(err, jeton.ErrTooLarge) {
-		t.Errorf("a line that curl cuts: %v, want ErrTooLarge", err)
+	if _, err := netrcLine(credentialWith(strings.Repeat("a", 4000), expiry)); !errors.Is(err, jeton.ErrTooLarge) {
+		t.Errorf("a line longer than curl reads: netrcLine = %v, want ErrTooLarge", err)
 	}
 }
 
-func TestWhatAProgramAsksIsBounded(t *testing.T) {
+func TestInputIsLimited(t *testing.T) {
 	if _, err := readInput(strings.NewReader(strings.Repeat("a", maxInput+1))); !errors.Is(err, jeton.ErrTooLarge) {
-		t.Errorf("64 KiB and a byte: %v, want ErrTooLarge", err)
+		t.Errorf("64 KiB and a byte: readInput = %v, want ErrTooLarge", err)
 	}
 	if text, err := readInput(strings.NewReader(strings.Repeat("a", maxInput))); err != nil || len(text) != maxInput {
-		t.Errorf("64 KiB: %d, %v", len(text), err)
+		t.Errorf("64 KiB: readInput = %d bytes, %v", len(text), err)
 	}
 }
 
-func TestFileOfAWebIdentity(t *testing.T) {
+func TestWebIdentityFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "jeton.jwt")
-	if err := os.WriteFile(path, []byte("the old one"), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte("old token"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 
 	for _, opaque := range []string{"jtn_a_opaque", "of.another.maker", "eyJa"} {
-		if err := writeWebIdentity(
-			path,
-			shown(opaque, end),
-		); !errors.Is(err, jeton.ErrInvalid) || !strings.Contains(err.Error(), "format: jwt") {
-			t.Errorf("an opaque token: %v, want ErrInvalid that tells what to do", err)
+		err := writeWebIdentity(path, credentialWith(opaque, expiry))
+		if !errors.Is(err, jeton.ErrInvalid) || !strings.Contains(err.Error(), "format: jwt") {
+			t.Errorf("an opaque token: writeWebIdentity = %v, want ErrInvalid with format: jwt", err)
 		}
 	}
 
-	if text, _ := os.ReadFile(path); string(text) != "the old one" {
-		t.Errorf("a failure left %q", text)
+	if text, _ := os.ReadFile(path); string(text) != "old token" {
+		t.Errorf("after a failure the file contains %q, want the old token", text)
 	}
-	if err := writeWebIdentity(path, shown("eyJa.eyJb.c", end)); err != nil {
+	if err := writeWebIdentity(path, credentialWith("eyJa.eyJb.c", expiry)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -297,46 +297,44 @@ func TestFileOfAWebIdentity(t *testing.T) {
 
 	if text, _ := os.ReadFile(path); string(text) != "eyJa.eyJb.c" ||
 		info.Mode().Perm() != 0o600 && runtime.GOOS != "windows" {
-		t.Errorf("the file holds %q, mode %v", text, info.Mode())
+		t.Errorf("the file contains %q, mode %v; want the new token, mode 600", text, info.Mode())
 	}
 
-	if err := writeWebIdentity(
-		filepath.Join(dir, "none", "jeton.jwt"),
-		shown("eyJa.eyJb.c", end),
-	); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a folder that is not there: %v", err)
+	err = writeWebIdentity(filepath.Join(dir, "none", "jeton.jwt"), credentialWith("eyJa.eyJb.c", expiry))
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing folder: writeWebIdentity = %v, want ErrNotExist", err)
 	}
 
 	list, _ := os.ReadDir(dir)
 	if len(list) != 1 {
-		t.Errorf("%d files are left, want 1", len(list))
+		t.Errorf("%d files, want 1", len(list))
 	}
 
 	for _, path := range []string{"/home/di ane/x", "/tmp/$(id)", "/tmp/a'b", "/tmp/a\nb"} {
 		if _, err := webIdentityFile(path, ""); exitCode(err) != exitUsage {
-			t.Errorf("%q: %v, want a mistake in how it was called", path, err)
+			t.Errorf("path %q: %v, want a usage error", path, err)
 		}
 		if _, err := webIdentityFile("/tmp/x", path); exitCode(err) != exitUsage {
-			t.Errorf("role %q: %v, want a mistake in how it was called", path, err)
+			t.Errorf("role %q: %v, want a usage error", path, err)
 		}
 	}
 }
 
-func TestFileIsKeptFresh(t *testing.T) {
-	broken := errors.New("the issuer is not there")
-	now := end.Add(-time.Hour)
-	old, fresh := shown("eyJa.old.c", end), shown("eyJa.new.c", end.Add(time.Hour))
+func TestTokenFileIsRenewed(t *testing.T) {
+	broken := errors.New("the issuer does not answer")
+	now := expiry.Add(-time.Hour)
+	old, fresh := credentialWith("eyJa.old.c", expiry), credentialWith("eyJa.new.c", expiry.Add(time.Hour))
 
 	steps := []struct {
 		wait time.Duration
 		next credential
 		err  error
 	}{
-		{15 * time.Minute, old, nil}, // it is good for an hour, but a clock may jump
+		{15 * time.Minute, old, nil}, // valid for an hour, but a clock may jump
 		{15 * time.Minute, old, nil},
 		{15 * time.Minute, credential{}, broken},
 		{7*time.Minute + 30*time.Second, fresh, nil},
-		{15 * time.Minute, credential{}, broken}, // of the new one
+		{15 * time.Minute, credential{}, broken}, // for the new token
 	}
 
 	ctx, stop := context.WithCancel(t.Context())
@@ -368,16 +366,12 @@ func TestFileIsKeptFresh(t *testing.T) {
 
 	f.run(ctx, old)
 	if at != len(steps) || len(written) != 1 || written[0] != fresh.token.Reveal() || complaints != 1 {
-		t.Errorf(
-			"%d steps, written %v, %d complaints; want all, the new token once, and one that is not of the end",
-			at,
-			written,
-			complaints,
-		)
+		t.Errorf("%d steps, written %v, %d complaints; want %d steps, the new token once and 1 complaint",
+			at, written, complaints, len(steps))
 	}
 }
 
-func TestNameThatTheProgramIsCalledBy(t *testing.T) {
+func TestProgramNames(t *testing.T) {
 	for _, tc := range []struct {
 		argv []string
 		want string
@@ -389,7 +383,7 @@ func TestNameThatTheProgramIsCalledBy(t *testing.T) {
 	} {
 		got := strings.Join(called(tc.argv), " ")
 		if got != tc.want {
-			t.Errorf("%s: %s, want %s", tc.argv, got, tc.want)
+			t.Errorf("called(%s) = %s, want %s", tc.argv, got, tc.want)
 		}
 	}
 }
