@@ -25,22 +25,22 @@ func demoCommand() *cobra.Command {
 	var once bool
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Start the examples on this machine and walk through them",
+		Short: "Start the example services and show what they do",
 		Args:  noArgs,
 		Long: `Start the three example services on loopback, with their data in a temporary folder, and
-walk through them with the wallet: log two people in from one client, call, spend
-three uses, be denied, log in again. Then stay up until Ctrl-C.`,
+show them with the wallet: two users log in from one client and call; a user spends three
+uses, is refused and logs in again. The services run until Ctrl-C.`,
 		Example: `  jeton demo
   jeton demo --once`,
 		RunE: func(c *cobra.Command, _ []string) error { return demo(c.Context(), c.OutOrStdout(), once) },
 	}
 
-	c.Flags().BoolVar(&once, "once", false, "end after the walk")
+	c.Flags().BoolVar(&once, "once", false, "exit at the end instead of waiting for Ctrl-C")
 
 	return c
 }
 
-// demoService is an example that is up.
+// demoService is a running example.
 type demoService struct {
 	url  string
 	cert []byte
@@ -56,7 +56,7 @@ func demo(ctx context.Context, out io.Writer, once bool) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 
-	up := map[string]demoService{}
+	services := map[string]demoService{}
 	ended := make(chan error, 3)
 	running := 0
 	defer func() {
@@ -73,23 +73,23 @@ func demo(ctx context.Context, out io.Writer, once bool) (err error) {
 		}
 
 		running++
-		up[name] = service
+		services[name] = service
 		fmt.Fprintf(out, "started %-16s %s\n", name, service.url)
 	}
 
-	if err := walk(ctx, out, dir, up); err != nil {
+	if err := tour(ctx, out, dir, services); err != nil {
 		return err
 	}
 	if once {
 		return nil
 	}
 
-	fmt.Fprintf(out, "\nThe services stay up until Ctrl-C. Their certificates: %s/*/pubkey.pem\n", dir)
+	fmt.Fprintf(out, "\nThe services run until Ctrl-C. Their certificates: %s/*/pubkey.pem\n", dir)
 	fmt.Fprintf(
 		out,
 		"  curl --cacert %s/cookie-login/pubkey.pem -d 'username=Alice&password=alice_pw' -i %s/login\n",
 		dir,
-		up["cookie-login"].url,
+		services["cookie-login"].url,
 	)
 
 	<-ctx.Done()
@@ -97,7 +97,7 @@ func demo(ctx context.Context, out io.Writer, once bool) (err error) {
 	return nil
 }
 
-// startExample runs an example in this process and waits until it answers.
+// startExample starts an example in this process and waits until it listens.
 func startExample(ctx context.Context, dir, name string, ended chan<- error) (demoService, error) {
 	text, err := examples.Files.ReadFile(name + "/jeton.yaml")
 	if err != nil {
@@ -133,15 +133,15 @@ func startExample(ctx context.Context, dir, name string, ended chan<- error) (de
 	}()
 
 	select {
-	case at := <-started:
-		cert, err := os.ReadFile(at.Services[0].Cert)
-		return demoService{at.Services[0].URL, cert}, err
+	case info := <-started:
+		cert, err := os.ReadFile(info.Services[0].Cert)
+		return demoService{info.Services[0].URL, cert}, err
 	case err := <-failed:
 		return demoService{}, fmt.Errorf("start %s: %w", name, err)
 	}
 }
 
-// freeAddress keeps an example's port unless something else has it.
+// freeAddress returns the example's address, or one with another port if the port is in use.
 func freeAddress(listen string) string {
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
@@ -152,14 +152,14 @@ func freeAddress(listen string) string {
 	return listen
 }
 
-// story is the walk, told while it is done.
-type story struct {
+// demoTour shows the examples and prints each step.
+type demoTour struct {
 	ctx    context.Context
 	out    io.Writer
 	wallet *wallet.Wallet
 }
 
-func walk(ctx context.Context, out io.Writer, dir string, up map[string]demoService) error {
+func tour(ctx context.Context, out io.Writer, dir string, services map[string]demoService) error {
 	w, err := wallet.Open(wallet.Config{
 		Dir:    filepath.Join(dir, "wallet"),
 		KeyDir: filepath.Join(dir, "key"),
@@ -170,28 +170,32 @@ func walk(ctx context.Context, out io.Writer, dir string, up map[string]demoServ
 	}
 	defer w.Close()
 
-	s := &story{ctx, out, w}
-	return errors.Join(s.identities(up["many-identities"]), s.counted(up["limited-info"]), s.kept())
+	s := &demoTour{ctx, out, w}
+	return errors.Join(
+		s.identities(services["many-identities"]),
+		s.counted(services["limited-info"]),
+		s.stored(),
+	)
 }
 
-func (s *story) say(format string, args ...any) { fmt.Fprintf(s.out, "\n"+format+"\n", args...) }
+func (s *demoTour) printf(format string, args ...any) { fmt.Fprintf(s.out, "\n"+format+"\n", args...) }
 
-// identities logs two people in from one client, once each.
-func (s *story) identities(at demoService) error {
-	s.say("1. One client, two people. Diane and Eshana log in once each:")
-	people := map[string]*wallet.Identity{}
+// identities logs two users in from one client, once each.
+func (s *demoTour) identities(at demoService) error {
+	s.printf("1. One client, two users. Diane and Eshana log in once each:")
+	ids := map[string]*wallet.Identity{}
 	for _, name := range []string{"Diane", "Eshana"} {
 		id, err := s.login(at, name)
 		if err != nil {
 			return err
 		}
-		people[name] = id
+		ids[name] = id
 	}
 
-	s.say("   Then they call in turn. No login is repeated, and nobody is taken for the other:")
+	s.printf("   They call in turn. Each is recognised, without another login:")
 
 	for _, name := range []string{"Diane", "Eshana", "Diane", "Eshana"} {
-		if _, err := s.call(people[name], at.url+"/get-info"); err != nil {
+		if _, err := s.call(ids[name], at.url+"/get-info"); err != nil {
 			return err
 		}
 	}
@@ -199,31 +203,32 @@ func (s *story) identities(at demoService) error {
 	return nil
 }
 
-// counted spends three uses, is denied, and logs in again.
-func (s *story) counted(at demoService) error {
-	s.say("2. A login that is counted. Carlos has three uses of /limited-info:")
+// counted spends three uses, is refused, and logs in again.
+func (s *demoTour) counted(at demoService) error {
+	s.printf("2. A counted login. Carlos has three uses of /limited-info:")
 	carlos, err := s.login(at, "Carlos")
 	if err != nil {
 		return err
 	}
 
 	for range 4 {
-		answer, err := s.call(carlos, at.url+"/limited-info")
+		resp, err := s.call(carlos, at.url+"/limited-info")
 		if err != nil {
 			return err
 		}
-		if why, ok := wallet.NeedsLogin(answer); ok {
-			s.say("   The fourth is refused: %v. It stays so, whoever asks and however often.", why)
+		if why, ok := wallet.NeedsLogin(resp); ok {
+			s.printf("   The fourth call is refused: %v. So is every later one, until he logs in again.", why)
 		}
 	}
 
-	s.say("   /get-info is not counted there, so the same login still opens it:")
+	s.printf("   /get-info is not counted, so the same login still works there:")
 	if _, err := s.call(carlos, at.url+"/get-info"); err != nil {
 		return err
 	}
 
-	s.say("   A new login brings three new uses:")
-	if carlos, err = s.login(at, "Carlos"); err != nil {
+	s.printf("   A new login has three new uses:")
+	carlos, err = s.login(at, "Carlos")
+	if err != nil {
 		return err
 	}
 
@@ -231,9 +236,9 @@ func (s *story) counted(at demoService) error {
 	return err
 }
 
-// kept shows what the wallet holds.
-func (s *story) kept() error {
-	s.say("3. What the wallet holds (jeton identities):")
+// stored prints the identities in the wallet.
+func (s *demoTour) stored() error {
+	s.printf("3. The identities in the wallet (jeton identities):")
 	if err := s.wallet.Flush(s.ctx); err != nil {
 		return err
 	}
@@ -250,7 +255,7 @@ func (s *story) kept() error {
 	return nil
 }
 
-func (s *story) login(at demoService, name string) (*wallet.Identity, error) {
+func (s *demoTour) login(at demoService, name string) (*wallet.Identity, error) {
 	fmt.Fprintf(s.out, "   $ jeton login %s --as %s\n", at.url, name)
 	id, err := s.wallet.Login(s.ctx, wallet.Login{
 		URL:      at.url,
@@ -265,26 +270,26 @@ func (s *story) login(at demoService, name string) (*wallet.Identity, error) {
 	return id, nil
 }
 
-// call sends a request and tells what came back.
-func (s *story) call(id *wallet.Identity, url string) (*http.Response, error) {
+// call sends a request and prints the response.
+func (s *demoTour) call(id *wallet.Identity, url string) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(s.ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
 
-	answer, err := id.Client().Do(r)
+	resp, err := id.Client().Do(r)
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close()
+	defer resp.Body.Close()
 
-	body, err := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 	if err != nil {
 		return nil, err
 	}
 
 	left := ""
-	n := answer.Header.Get(jeton.HeaderUsesRemaining)
+	n := resp.Header.Get(jeton.HeaderUsesRemaining)
 	if n != "" {
 		left = "   uses left: " + n
 	}
@@ -294,10 +299,10 @@ func (s *story) call(id *wallet.Identity, url string) (*http.Response, error) {
 		"   $ jeton call --as %-7s GET %s\n     %d %s%s\n",
 		id.Name(),
 		url,
-		answer.StatusCode,
+		resp.StatusCode,
 		strings.TrimSpace(string(body)),
 		left,
 	)
 
-	return answer, nil
+	return resp, nil
 }
