@@ -11,7 +11,7 @@ import (
 
 var serviceURL = regexp.MustCompile(`(?m)^  \S+ +(https?://\S+)`)
 
-// awaitURL reads the file that a server prints into until the URL of a service is there.
+// awaitURL reads the output file of a server until it contains the URL of a service.
 func awaitURL(path string) (string, error) {
 	deadline := time.Now().Add(30 * time.Second)
 	for {
@@ -22,14 +22,14 @@ func awaitURL(path string) (string, error) {
 		}
 
 		if time.Now().After(deadline) {
-			return "", fmt.Errorf("the server did not come up: %s %v", b, err)
+			return "", fmt.Errorf("the server did not start within 30 s; output: %s, %v", b, err)
 		}
 
 		time.Sleep(20 * time.Millisecond)
 	}
 }
 
-// freePort returns a port that nobody listens on just now.
+// freePort returns a port that is free at the moment.
 func freePort() (string, error) {
 	l, err := net.Listen("tcp", "localhost:0")
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestEveryCommandShownIsOne checks that each line of the pages for people that calls
-// jeton names a command that is there, with flags and arguments that it takes.
-func TestEveryCommandShownIsOne(t *testing.T) {
+// TestDocumentedCommandsParse checks the commands in the pages for users: each must exist and
+// accept the flags and arguments.
+func TestDocumentedCommandsParse(t *testing.T) {
 	top := filepath.Join("..", "..")
 	shown := 0
 
@@ -25,10 +25,12 @@ func TestEveryCommandShownIsOne(t *testing.T) {
 			return err
 		}
 
-		fenced, console := false, false
+		fenced := false
+		console := false
 		for i, line := range strings.Split(string(text), "\n") {
 			if strings.HasPrefix(line, "```") {
-				fenced, console = !fenced, line == "```console"
+				fenced = !fenced
+				console = line == "```console"
 				continue
 			}
 
@@ -58,10 +60,10 @@ func TestEveryCommandShownIsOne(t *testing.T) {
 	}
 }
 
-// shellWord is a word as a shell sees it, in which double quotes hold blanks together.
+// shellWord matches a word of a shell, with blanks in double quotes.
 var shellWord = regexp.MustCompile(`(?:[^\s"]|"[^"]*")+`)
 
-// commandLine returns the words after jeton in a line of a block.
+// commandLine returns the words after jeton in a line of a code block.
 func commandLine(line string) ([]string, bool) {
 	line = strings.TrimPrefix(strings.TrimSpace(line), "$ ")
 	line, _, _ = strings.Cut(line, " #")

@@ -9,7 +9,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/api"
 )
 
-// readAll reads a file of people whole: what it holds as text, row by row.
+// readAll returns the rows of a file of users, each as a line of text.
 func readAll(t *testing.T, file, name, format string) ([]string, error) {
 	t.Helper()
 	p, err := openUsers(strings.NewReader(file), name, format)
@@ -29,12 +29,12 @@ func readAll(t *testing.T, file, name, format string) ([]string, error) {
 		case err != nil:
 			return list, err
 		default:
-			list = append(list, told(row))
+			list = append(list, rowText(row))
 		}
 	}
 }
 
-func told(row api.Moved) string {
+func rowText(row api.Moved) string {
 	text := row.Name + "|" + row.Email + "|" + row.First + "|" + row.Last + "|"
 	if row.Groups != nil {
 		text += strings.Join(*row.Groups, " ")
@@ -53,16 +53,23 @@ func told(row api.Moved) string {
 	return text + "enabled"
 }
 
-func TestReadPeople(t *testing.T) {
+func TestReadUsers(t *testing.T) {
 	for _, tc := range []struct {
 		name, file, path, format string
 		want                     []string
 		err                      string
 	}{
-		{"CSV with everything", "name,email,first_name,last_name,groups,password_hash,disabled\ndiane,d@x.org,Di,\"Prince, of T.\",a;b,$5$x,yes\n", "p.csv", "",
-			[]string{"diane|d@x.org|Di|Prince, of T.|a b|$5$x|disabled"}, ""},
 		{
-			"CSV with names alone, told by its head",
+			"CSV with every column",
+			"name,email,first_name,last_name,groups,password_hash,disabled\n" +
+				"diane,d@x.org,Di,\"Prince, of T.\",a;b,$5$x,yes\n",
+			"p.csv",
+			"",
+			[]string{"diane|d@x.org|Di|Prince, of T.|a b|$5$x|disabled"},
+			"",
+		},
+		{
+			"CSV with only names, recognised by its first line",
 			"name\r\ndiane\r\n\r\ncarl\r\n",
 			"-",
 			"",
@@ -78,7 +85,7 @@ func TestReadPeople(t *testing.T) {
 			"",
 		},
 		{
-			"a quote that is never closed spoils one row",
+			"a quote that is not closed refuses one row",
 			"name,email\n\"diane,x\ncarl,\n",
 			"p.csv",
 			"",
@@ -104,7 +111,7 @@ func TestReadPeople(t *testing.T) {
 			[]string{`diane refused: invalid disabled "perhaps": want true or false`},
 			"",
 		},
-		{"a name that begins like a comment is a name", "name\n#diane\n", "p.csv", "", []string{"#diane||||-||-"}, ""},
+		{"a name that begins with #", "name\n#diane\n", "p.csv", "", []string{"#diane||||-||-"}, ""},
 		{
 			"a column of passwords",
 			"name,password\ndiane,hunter2\n",
@@ -113,12 +120,12 @@ func TestReadPeople(t *testing.T) {
 			nil,
 			"plain passwords are not imported",
 		},
-		{"a column that is not known", "name,mail\n", "p.csv", "", nil, `unknown column "mail"`},
+		{"an unknown column", "name,mail\n", "p.csv", "", nil, `unknown column "mail"`},
 		{"a column twice", "name,name\n", "p.csv", "", nil, "duplicate column"},
 		{"no names", "email\n", "p.csv", "", nil, "no column name"},
 		{"an empty file", "", "p.csv", "", nil, "is empty"},
-		{"a file of which nothing is known", "hello\n", "p", "", nil, "unknown file format"},
-		{"a format that is not known", "name\n", "p", "xml", nil, "invalid --format"},
+		{"an unknown file", "hello\n", "p", "", nil, "unknown file format"},
+		{"an unknown format", "name\n", "p", "xml", nil, "invalid --format"},
 
 		{
 			"JSON lines",
@@ -137,7 +144,7 @@ func TestReadPeople(t *testing.T) {
 			"",
 		},
 		{
-			"JSON with a member that is not known",
+			"JSON with an unknown member",
 			`{"name":"diane","x":1}`,
 			"p.jsonl",
 			"",
@@ -145,7 +152,7 @@ func TestReadPeople(t *testing.T) {
 			"",
 		},
 		{
-			"JSON of another kind",
+			"other JSON",
 			`{"name":7}` + "\nhunter2\n{}{}\n",
 			"p.jsonl",
 			"",
@@ -161,7 +168,7 @@ func TestReadPeople(t *testing.T) {
 		{"htpasswd", "# ours\ndiane:$apr1$x$y\ncarl:{SHA}x=:a comment\nzoe:plain:text\n", ".htpasswd", "",
 			[]string{"diane||||-|$apr1$x$y|-", "carl||||-|{SHA}x=|-", "zoe||||-|plain:text|-"}, ""},
 		{
-			"htpasswd told by how it begins",
+			"htpasswd, recognised by its first line",
 			"diane:pbkdf2:sha256:1$s$00\n",
 			"users",
 			"",
@@ -177,7 +184,7 @@ func TestReadPeople(t *testing.T) {
 			"",
 		},
 		{
-			"a line without end",
+			"a line that is too long",
 			"name\ndiane\n" + strings.Repeat("x", maxImportLine+1),
 			"p.csv",
 			"",
@@ -195,19 +202,17 @@ func TestReadPeople(t *testing.T) {
 			}
 
 			all := strings.Join(got, "\n")
-			if err != nil && strings.Contains(
-				err.Error(),
-				"hunter2",
-			) || strings.Contains(all, "refused") && strings.Contains(all, "hunter2") {
-				t.Errorf("a refusal holds a password: %v %s", err, all)
+			if err != nil && strings.Contains(err.Error(), "hunter2") ||
+				strings.Contains(all, "refused") && strings.Contains(all, "hunter2") {
+				t.Errorf("a refusal contains a password: %v %s", err, all)
 			}
 		})
 	}
 }
 
-// FuzzReadPeople checks that every line that is not blank is a row or a fault, whatever
-// stands in it, so that nobody is lost without a word.
-func FuzzReadPeople(f *testing.F) {
+// FuzzReadUsers checks that every line that is not blank is a row or a refusal, so that no user
+// is lost without a report.
+func FuzzReadUsers(f *testing.F) {
 	f.Add("name,email\ndiane,\"x\"\"y\"\n\"carl\n", "csv")
 	f.Add("{\"name\":\"diane\"}\n[]\n", "jsonl")
 	f.Add("diane:$5$x\n:\n", "htpasswd")
@@ -223,7 +228,7 @@ func FuzzReadPeople(f *testing.F) {
 			var one fault
 			if err != nil && !errors.As(err, &one) {
 				if !errors.Is(err, io.EOF) {
-					return // a line too long, which says so
+					return // a line that is too long, with an error
 				}
 				break
 			}
@@ -242,7 +247,7 @@ func FuzzReadPeople(f *testing.F) {
 			lines-- // the head
 		}
 		if rows != lines && format != "" {
-			t.Errorf("%d rows of %d lines", rows, lines)
+			t.Errorf("%d rows for %d lines", rows, lines)
 		}
 	})
 }

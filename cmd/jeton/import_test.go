@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// TestImportOfMoreThanOneStep moves in more people than one step takes.
-func TestImportOfMoreThanOneStep(t *testing.T) {
+// One request to the server takes fewer users than the file has.
+func TestImportOfManyUsers(t *testing.T) {
 	dir := t.TempDir()
-	file := filepath.Join(dir, "people.csv")
+	file := filepath.Join(dir, "users.csv")
 	var b strings.Builder
 	b.WriteString("name,email,first_name\n")
 	const n = 1234
@@ -32,11 +32,9 @@ func TestImportOfMoreThanOneStep(t *testing.T) {
 		root.SetOut(&out)
 		root.SetArgs(append([]string{"user", "import", file, "--data-dir", filepath.Join(dir, "data")}, flags...))
 
-		if err := root.ExecuteContext(t.Context()); exitCode(err) != exitFailure || !strings.Contains(
-			err.Error(),
-			"1 of 1236 rows were refused",
-		) {
-			t.Fatalf("import %v: %v", flags, err)
+		err := root.ExecuteContext(t.Context())
+		if exitCode(err) != exitFailure || !strings.Contains(err.Error(), "1 of 1236 rows were refused") {
+			t.Fatalf("import %v = %v, want 1 of 1236 rows refused", flags, err)
 		}
 
 		return out.String()
@@ -57,20 +55,20 @@ func TestImportOfMoreThanOneStep(t *testing.T) {
 				"refused: 1\n",
 			},
 		},
-		{"for real", nil, []string{"added: 1234\n", "exists: 1\n", "refused: 1\n", "line 1235   user1233 "}},
+		{"an import", nil, []string{"added: 1234\n", "exists: 1\n", "refused: 1\n", "line 1235   user1233 "}},
 		{"again", nil, []string{"added: 0\n", "exists: 1235\n"}},
 		{"again with a change", []string{"--update", "--group", "moved"}, []string{"changed: 1234\n", "exists: 1\n"}},
 	} {
 		out := run(tc.flags...)
 		for _, want := range tc.want {
 			if !strings.Contains(out, want) {
-				t.Errorf("%s: no %q in what ends with …%s", tc.name, want, out[max(0, len(out)-300):])
+				t.Errorf("%s: %q is missing in the output …%s", tc.name, want, out[max(0, len(out)-300):])
 			}
 		}
 
 		lines := strings.Count(out, "\nline ") + 1
 		if lines != n+2 {
-			t.Errorf("%s: %d rows are told of, want %d", tc.name, lines, n+2)
+			t.Errorf("%s: %d rows reported, want %d", tc.name, lines, n+2)
 		}
 	}
 }

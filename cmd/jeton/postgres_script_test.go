@@ -9,7 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestScriptsOfPostgres runs the files of testdata/script_postgres, which have two empty
+// TestScriptsOfPostgres runs the files of testdata/script_postgres. Each has two empty
 // databases, DB1 and DB2.
 func TestScriptsOfPostgres(t *testing.T) {
 	cluster := pgtest.Start(t)

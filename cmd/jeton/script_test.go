@@ -19,17 +19,17 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"jeton": main, "git-credential-jeton": main, "docker-credential-jeton": main})
 }
 
-// TestScripts runs the files of testdata/script: what a person types, and what they see.
+// TestScripts runs the files of testdata/script: what a user types, and the output.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join("testdata", "script"),
 		UpdateScripts: *update,
 		Setup: func(e *testscript.Env) error {
-			// No home, so that nothing of the person who runs the tests is read or written.
+			// An empty home, so that no file of the user who runs the tests is read or written.
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("JETON_HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("JETON_DATA_DIR", filepath.Join(e.WorkDir, "d"))
-			// An issuer has to know its address before it listens.
+			// An issuer needs its address before it listens.
 			port, err := freePort()
 			e.Setenv("ISSUER_PORT", port)
 
@@ -39,8 +39,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// waitUp waits until a server that was started in the background says that it is up, and
-// puts the URL of its first service into the variable URL.
+// waitUp waits until a server in the background has started, and sets the variable URL to
+// the URL of its first service.
 func waitUp(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: waitup FILE")
@@ -54,7 +54,7 @@ func waitUp(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("URL", url)
 }
 
-// TestReference checks that the reference page of the commands is what the program prints.
+// TestReference compares the reference page of the commands with the program's help.
 func TestReference(t *testing.T) {
 	golden(t, filepath.Join("..", "..", "docs", "reference", "commands.md"), reference(newRoot()))
 }
@@ -73,7 +73,7 @@ func golden(t *testing.T, path, got string) {
 		t.Fatalf("%v; 'make generate' writes it", err)
 	}
 	if got != string(want) {
-		t.Errorf("%s is not what the program prints; run 'make generate' and read the difference", path)
+		t.Errorf("%s is out of date; run 'make generate' and review the difference", path)
 	}
 }
 
