@@ -15,7 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/wallet"
 )
 
-// app is a service that knows diane and eshana, and grants one use a login.
+// app is a service with the users diane and eshana. A login has one use.
 func app() *httptest.Server {
 	used := map[string]bool{}
 	mux := http.NewServeMux()
@@ -90,7 +90,7 @@ func Example() {
 	// hello eshana
 }
 
-// Without a password source, the answer comes back as it is and NeedsLogin tells why.
+// Without a password source, the response is returned unchanged, and NeedsLogin reports the reason.
 func ExampleNeedsLogin() {
 	srv := app()
 	defer srv.Close()
@@ -155,7 +155,7 @@ func ExampleLogin_save() {
 	// 200
 }
 
-// Who acts is chosen at each call; where nothing chooses, Select asks.
+// The identity is chosen at each call. If nothing chooses one of several, Select fails.
 func ExampleWallet_Select() {
 	srv := app()
 	defer srv.Close()

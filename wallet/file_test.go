@@ -48,7 +48,7 @@ func TestExposedFilesAreRefused(t *testing.T) {
 	}
 }
 
-// seal writes text as the document of the wallet in home.
+// seal encrypts text as the document of the wallet in home.
 func seal(t *testing.T, home, text string) {
 	t.Helper()
 	w := openWallet(t, home)
@@ -64,23 +64,23 @@ func seal(t *testing.T, home, text string) {
 func TestDamagedFileIsLeftAlone(t *testing.T) {
 	s := newService(t, "app1")
 	for _, tc := range []struct {
-		name string
-		spot func(home string, crypt []byte) []byte
-		want error
+		name   string
+		damage func(home string, encrypted []byte) []byte
+		want   error
 	}{
 		{"empty", func(string, []byte) []byte { return nil }, ErrCorrupt},
-		{"cut in the header", func(_ string, b []byte) []byte { return b[:60] }, ErrCorrupt},
-		{"cut in the text", func(_ string, b []byte) []byte { return b[:len(b)-20] }, ErrCorrupt},
+		{"truncated in the header", func(_ string, b []byte) []byte { return b[:60] }, ErrCorrupt},
+		{"truncated in the text", func(_ string, b []byte) []byte { return b[:len(b)-20] }, ErrCorrupt},
 		{"one bit flipped", func(_ string, b []byte) []byte { b[len(b)-30] ^= 1; return b }, ErrCorrupt},
-		{"more at the end", func(_ string, b []byte) []byte { return append(b, 'x') }, ErrCorrupt},
+		{"trailing data", func(_ string, b []byte) []byte { return append(b, 'x') }, ErrCorrupt},
 		{"not an age file", func(string, []byte) []byte { return []byte("{}") }, ErrCorrupt},
 		{"over 16 MiB", func(string, []byte) []byte { return make([]byte, maxFile+1) }, jeton.ErrTooLarge},
 		{"a newer document", func(home string, _ []byte) []byte {
-			seal(t, home, `{"version":4,"people":[]}`)
+			seal(t, home, `{"version":4,"users":[]}`)
 			return must(os.ReadFile(filepath.Join(home, "data", fileName)))
 		}, ErrNewer},
 		{"an unknown member", func(home string, _ []byte) []byte {
-			seal(t, home, `{"version":1,"revision":1,"identities":[],"people":[]}`)
+			seal(t, home, `{"version":1,"revision":1,"identities":[],"users":[]}`)
 			return must(os.ReadFile(filepath.Join(home, "data", fileName)))
 		}, ErrCorrupt},
 	} {
@@ -88,15 +88,15 @@ func TestDamagedFileIsLeftAlone(t *testing.T) {
 			home := t.TempDir()
 			mustLogin(t, openWallet(t, home), s.as("diane"))
 			path := filepath.Join(home, "data", fileName)
-			bad := tc.spot(home, must(os.ReadFile(path)))
+			bad := tc.damage(home, must(os.ReadFile(path)))
 			file600(t, path, string(bad))
 
 			w := openWallet(t, home)
 			if _, err := w.Identities(t.Context()); !errors.Is(err, tc.want) {
-				t.Errorf("Identities: %v, want %v", err, tc.want)
+				t.Errorf("Identities = %v, want %v", err, tc.want)
 			}
 			if _, err := w.Login(t.Context(), s.as("eshana")); !errors.Is(err, tc.want) {
-				t.Errorf("Login: %v, want %v", err, tc.want)
+				t.Errorf("Login = %v, want %v", err, tc.want)
 			}
 
 			if !bytes.Equal(must(os.ReadFile(path)), bad) {
@@ -128,7 +128,7 @@ func TestKeys(t *testing.T) {
 
 	for _, tc := range []struct {
 		name       string
-		mine, bad  func(*Config)
+		good, bad  func(*Config)
 		hasKeyFile bool
 	}{
 		{"a passphrase", phrase("open sesame"), phrase("wrong"), false},
@@ -138,20 +138,17 @@ func TestKeys(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			home := t.TempDir()
-			mustLogin(t, openWallet(t, home, tc.mine), s.as("diane"))
+			mustLogin(t, openWallet(t, home, tc.good), s.as("diane"))
 
-			if infos, err := openWallet(t, home, tc.mine).Identities(t.Context()); err != nil || len(infos) != 1 {
-				t.Errorf("Identities with the key: %v, %v", infos, err)
+			if infos, err := openWallet(t, home, tc.good).Identities(t.Context()); err != nil || len(infos) != 1 {
+				t.Errorf("Identities with the key = %v, %v; want one", infos, err)
 			}
-			if _, err := openWallet(
-				t,
-				home,
-				tc.bad,
-			).Identities(t.Context()); !errors.Is(err, ErrKey) || strings.Contains(err.Error(), "wrong") {
-				t.Errorf("Identities with another key: %v, want ErrKey", err)
+			_, err := openWallet(t, home, tc.bad).Identities(t.Context())
+			if !errors.Is(err, ErrKey) || strings.Contains(err.Error(), "wrong") {
+				t.Errorf("Identities with another key = %v, want ErrKey", err)
 			}
 			if _, err := os.Stat(filepath.Join(home, "config", keyName)); (err == nil) != tc.hasKeyFile {
-				t.Errorf("key file: %v", err)
+				t.Errorf("Stat(key file) = %v, want a key file: %t", err, tc.hasKeyFile)
 			}
 		})
 	}
@@ -186,13 +183,13 @@ func TestOneKeyFileForAll(t *testing.T) {
 
 	for _, k := range got {
 		if k != got[0] {
-			t.Fatal("two keys were made")
+			t.Fatal("two keys were created, want one")
 		}
 	}
 
 	names := must(os.ReadDir(dir))
 	if len(names) != 1 {
-		t.Errorf("%d files are left, want the key alone", len(names))
+		t.Errorf("%d files, want only the key", len(names))
 	}
 }
 
@@ -225,7 +222,7 @@ func TestFolders(t *testing.T) {
 	} {
 		w, err := Open(Config{Getenv: func(n string) string { return tc.env[n] }})
 		if (err != nil) != (tc.data == "") {
-			t.Errorf("%s: %v", tc.name, err)
+			t.Errorf("%s: Open = %v", tc.name, err)
 		}
 		if err == nil && (w.file.dir != tc.data || w.file.keys.dir != tc.key) {
 			t.Errorf("%s: %s and %s, want %s and %s", tc.name, w.file.dir, w.file.keys.dir, tc.data, tc.key)
@@ -247,23 +244,29 @@ func TestLockWaitsAsLongAsTheCaller(t *testing.T) {
 	cancel()
 
 	if err := w.Forget(ctx, s.URL, "diane"); !errors.Is(err, context.Canceled) {
-		t.Errorf("Forget under a lock: %v, want Canceled", err)
+		t.Errorf("Forget under a lock = %v, want Canceled", err)
 	}
 }
 
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"version":1,"revision":3,"identities":[]}`))
 	f.Add([]byte(`{"version":2}`))
-	f.Add([]byte(`{"version":2,"revision":3,"identities":[{"origin":"https://app.example","name":"ci","username":"ci",` +
-		`"epoch":"x","created":"2026-03-01T12:00:00Z","auto":true,"key":{"file":"/run/ci.key","issuer":"https://auth.example",` +
-		`"token_endpoint":"https://auth.example/oauth2/token","audience":"app","token":"abc","got":"2026-03-01T12:00:00Z","ends":"2026-03-01T13:00:00Z"}}]}`))
+	f.Add([]byte(`{"version":2,"revision":3,"identities":[` +
+		`{"origin":"https://app.example","name":"ci","username":"ci",` +
+		`"epoch":"x","created":"2026-03-01T12:00:00Z","auto":true,` +
+		`"key":{"file":"/run/ci.key","issuer":"https://auth.example",` +
+		`"token_endpoint":"https://auth.example/oauth2/token","audience":"app","token":"abc",` +
+		`"got":"2026-03-01T12:00:00Z","ends":"2026-03-01T13:00:00Z"}}]}`))
 
-	f.Add([]byte(`{"version":3,"revision":3,"identities":[{"origin":"https://app.example","name":"job","username":"job",` +
+	f.Add([]byte(`{"version":3,"revision":3,"identities":[` +
+		`{"origin":"https://app.example","name":"job","username":"job",` +
 		`"epoch":"x","created":"2026-03-01T12:00:00Z","handed":{"token":"abc"}}]}`))
 
-	f.Add([]byte(`{"version":1,"revision":3,"identities":[{"origin":"https://app.example","name":"diane","username":"d",` +
+	f.Add([]byte(`{"version":1,"revision":3,"identities":[` +
+		`{"origin":"https://app.example","name":"diane","username":"d",` +
 		`"login_path":"/login","logout_path":"/logout","username_field":"u","password_field":"p",` +
-		`"cookies":[{"name":"s","value":"1","path":"/","created":"2026-03-01T12:00:00Z","set":"2026-03-01T12:00:00Z"}],` +
+		`"cookies":[{"name":"s","value":"1","path":"/",` +
+		`"created":"2026-03-01T12:00:00Z","set":"2026-03-01T12:00:00Z"}],` +
 		`"epoch":"x","created":"2026-03-01T12:00:00Z","uses":3,"source":{"password":"pw"},"held":{"code":"spent"}}]}`))
 
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -285,7 +288,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("decode what encode wrote: %v", err)
 		}
 		if out2, err := encode(again); err != nil || !bytes.Equal(out, out2) {
-			t.Errorf("a second turn differs: %v\n%s\n%s", err, out, out2)
+			t.Errorf("a second round of decode and encode differs: %v\n%s\n%s", err, out, out2)
 		}
 
 		for i := range d.Identities {

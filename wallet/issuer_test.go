@@ -18,18 +18,18 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-// pair is a service and an authorization server that lie as a test wants.
+// pair is a service and an authorization server with responses that a test sets.
 type pair struct {
 	service, issuer *httptest.Server
 	wellKnown       string // of the service
 	metadata        string // of the issuer
-	token           string // the answer of its token endpoint
-	status          int    // of it, 0: 200
-	code            string // Jeton-Error of it
-	moved           bool   // the issuer redirects whatever it is asked
-	path            string // where its metadata are
+	token           string // response of its token endpoint
+	status          int    // of that response; 0: 200
+	code            string // its Jeton-Error
+	moved           bool   // the issuer redirects every request
+	path            string // path of its metadata
 
-	asserted atomic.Int64 // requests that brought an assertion
+	asserted atomic.Int64 // requests with an assertion
 }
 
 func newPair(t *testing.T) *pair {
@@ -79,7 +79,7 @@ func newPair(t *testing.T) *pair {
 	return p
 }
 
-// login returns how ci logs in at the service, and a wallet that trusts both.
+// login returns a wallet that trusts both servers, and the login of ci at the service.
 func (p *pair) login(t *testing.T) (*Wallet, Login) {
 	k := must(jose.Generate(jose.EdDSA))
 	s := &scene{t: t, dir: t.TempDir()}
@@ -87,36 +87,36 @@ func (p *pair) login(t *testing.T) (*Wallet, Login) {
 	return w, Login{URL: p.service.URL, As: "ci", Key: s.keep("ci.key", k)}
 }
 
-func TestIssuersThatAreNotBelieved(t *testing.T) {
+func TestInvalidIssuersAreRefused(t *testing.T) {
 	other := httptest.NewTLSServer(http.NotFoundHandler())
 	defer other.Close()
 
 	for _, tc := range []struct {
-		name string
-		lie  func(p *pair)
-		want error
-		says string
+		name   string
+		change func(p *pair)
+		want   error
+		text   string
 	}{
 		{
-			"the metadata are another issuer's",
+			"metadata of another issuer",
 			func(p *pair) { p.metadata = strings.Replace(p.metadata, p.issuer.URL, "https://auth.example", 1) },
 			jeton.ErrInvalid,
 			"names another issuer",
 		},
 		{
-			"but for a slash",
+			"an issuer that differs by a slash",
 			func(p *pair) { p.metadata = strings.Replace(p.metadata, p.issuer.URL, p.issuer.URL+"/", 1) },
 			jeton.ErrInvalid,
 			"names another issuer",
 		},
 		{
-			"but for the case",
+			"an issuer that differs by case",
 			func(p *pair) { p.metadata = strings.Replace(p.metadata, "https", "HTTPS", 1) },
 			jeton.ErrInvalid,
 			"names another issuer",
 		},
 		{
-			"the service says it with a slash",
+			"the service names the issuer with a slash",
 			func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, p.issuer.URL+"/", 1) },
 			jeton.ErrInvalid,
 			"names another issuer",
@@ -127,7 +127,7 @@ func TestIssuersThatAreNotBelieved(t *testing.T) {
 			jeton.ErrInvalid,
 			"names another issuer",
 		},
-		{"the token endpoint is elsewhere", func(p *pair) {
+		{"token endpoint at another origin", func(p *pair) {
 			p.metadata = strings.Replace(p.metadata, p.issuer.URL+"/t", other.URL+"/t", 1)
 		}, jeton.ErrInvalid, "is at another origin"},
 		{"the token endpoint is plain http", func(p *pair) {
@@ -138,7 +138,7 @@ func TestIssuersThatAreNotBelieved(t *testing.T) {
 				1,
 			)
 		}, jeton.ErrInvalid, "is at another origin"},
-		{"the token endpoint holds a user", func(p *pair) {
+		{"token endpoint with a user name", func(p *pair) {
 			p.metadata = strings.Replace(p.metadata, p.issuer.URL+"/t", "https://x@"+p.issuer.URL[8:]+"/t", 1)
 		}, jeton.ErrInvalid, "user name"},
 		{
@@ -153,11 +153,11 @@ func TestIssuersThatAreNotBelieved(t *testing.T) {
 			jeton.ErrInvalid,
 			"endpoint",
 		},
-		{"the revocation endpoint is elsewhere", func(p *pair) {
+		{"revocation endpoint at another origin", func(p *pair) {
 			p.metadata = strings.Replace(p.metadata, "{", fmt.Sprintf(`{"revocation_endpoint":%q,`, other.URL), 1)
 		}, jeton.ErrInvalid, "is at another origin"},
 		{"no metadata", func(p *pair) { p.path = "/elsewhere" }, jeton.ErrNotFound, "status 404"},
-		{"a page for people", func(p *pair) { p.metadata = "<html>" }, jeton.ErrInvalid, "cannot be parsed"},
+		{"an HTML page", func(p *pair) { p.metadata = "<html>" }, jeton.ErrInvalid, "cannot be parsed"},
 		{"over 64 KiB", func(p *pair) {
 			p.metadata = strings.Replace(p.metadata, "{", `{"x":"`+strings.Repeat("x", maxAnswer)+`",`, 1)
 		}, jeton.ErrTooLarge, "64 KiB"},
@@ -181,7 +181,7 @@ func TestIssuersThatAreNotBelieved(t *testing.T) {
 			"plain http",
 		},
 		{
-			"an issuer that is no URL",
+			"an issuer with another scheme",
 			func(p *pair) { p.wellKnown = strings.Replace(p.wellKnown, p.issuer.URL, "file:///etc/passwd", 1) },
 			jeton.ErrInvalid,
 			"https://",
@@ -190,20 +190,20 @@ func TestIssuersThatAreNotBelieved(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := newPair(t)
-			tc.lie(p)
+			tc.change(p)
 			w, in := p.login(t)
-			if _, err := w.Login(t.Context(), in); !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.says) {
-				t.Errorf("Login: %v, want %v with %q", err, tc.want, tc.says)
+			if _, err := w.Login(t.Context(), in); !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.text) {
+				t.Errorf("Login = %v, want %v with %q", err, tc.want, tc.text)
 			}
 
 			n := p.asserted.Load()
 			if n != 0 {
-				t.Errorf("%d assertions were sent", n)
+				t.Errorf("%d assertions were sent, want 0", n)
 			}
 
 			list := must(w.Identities(t.Context()))
 			if len(list) != 0 {
-				t.Errorf("kept: %+v", list)
+				t.Errorf("Identities = %+v, want none", list)
 			}
 		})
 	}
@@ -217,11 +217,11 @@ func TestIssuerWithAPath(t *testing.T) {
 	w, in := p.login(t)
 	id := mustLogin(t, w, in)
 	if id.Info().Issuer != p.issuer.URL+"/tenant" {
-		t.Errorf("Info = %+v", id.Info())
+		t.Errorf("Info = %+v, want issuer %s/tenant", id.Info(), p.issuer.URL)
 	}
 }
 
-func TestAnswersOfTheTokenEndpoint(t *testing.T) {
+func TestResponsesOfTheTokenEndpoint(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		status int
@@ -230,16 +230,16 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		want   error
 	}{
 		{
-			"a code of the standard",
+			"a standard error code",
 			401,
 			"",
 			`{"error":"invalid_client","error_description":"canary"}`,
 			jeton.ErrBadCredential,
 		},
-		{"a code of ours", 401, "bad_credential", `{"error":"invalid_client"}`, jeton.ErrBadCredential},
+		{"a Jeton error code", 401, "bad_credential", `{"error":"invalid_client"}`, jeton.ErrBadCredential},
 		{"a target that is not allowed", 400, "", `{"error":"invalid_target"}`, jeton.ErrForbidden},
 		{"a scope that is not allowed", 400, "", `{"error":"invalid_scope"}`, jeton.ErrScope},
-		{"a code of nobody", 400, "", `{"error":"canary"}`, nil},
+		{"an unknown error code", 400, "", `{"error":"canary"}`, nil},
 		{"no JSON", 500, "", "canary", nil},
 		{"too many", 429, "", "", jeton.ErrTooMany},
 		{"busy", 503, "", `{"error":"temporarily_unavailable"}`, jeton.ErrBusy},
@@ -249,21 +249,21 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		{"no token", 200, "", `{"token_type":"Bearer","expires_in":1}`, jeton.ErrInvalid},
 		{"a token of another type", 200, "", `{"access_token":"canary","token_type":"DPoP"}`, jeton.ErrInvalid},
 		{
-			"a token that breaks the line",
+			"a token with a line break",
 			200,
 			"",
 			`{"access_token":"canary\r\nCookie: a","token_type":"Bearer"}`,
 			jeton.ErrInvalid,
 		},
 		{
-			"a token that has ended",
+			"an expired token",
 			200,
 			"",
 			`{"access_token":"canary","token_type":"Bearer","expires_in":0}`,
 			jeton.ErrInvalid,
 		},
 		{
-			"a life that is no number",
+			"expires_in is not a number",
 			200,
 			"",
 			`{"access_token":"canary","token_type":"Bearer","expires_in":"soon"}`,
@@ -286,13 +286,13 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 			w, in := p.login(t)
 			_, err := w.Login(t.Context(), in)
 			if err == nil || tc.want != nil && !errors.Is(err, tc.want) || strings.Contains(err.Error(), "canary") {
-				t.Errorf("Login: %v, want %v and nothing of the answer", err, tc.want)
+				t.Errorf("Login = %v, want %v without the response", err, tc.want)
 			}
 		})
 	}
 }
 
-func TestTokenCrossesNoRedirect(t *testing.T) {
+func TestTokenIsNotSentAcrossARedirect(t *testing.T) {
 	p := newPair(t)
 	var reached, shown atomic.Int64
 
@@ -321,41 +321,41 @@ func TestTokenCrossesNoRedirect(t *testing.T) {
 	} {
 		resp, err := id.Client().Get(to(target))
 		if err != nil || resp.StatusCode != http.StatusTemporaryRedirect {
-			t.Errorf("redirect to %s: %v, %v, want it as the answer", target, resp, err)
+			t.Errorf("redirect to %s: %v, %v, want the redirect itself", target, resp, err)
 		} else {
 			_ = resp.Body.Close()
 		}
 
-		// A client that follows whatever it is told still cannot send it.
+		// A client that follows every redirect cannot send the token either.
 		if resp, err := (&http.Client{Transport: id}).Get(to(target)); !errors.Is(err, jeton.ErrInvalid) {
-			t.Errorf("redirect to %s, followed: %v, want ErrInvalid", target, err)
+			t.Errorf("redirect to %s, followed = %v, want ErrInvalid", target, err)
 			_ = resp.Body.Close()
 		}
 	}
 
 	if reached.Load() != 0 || shown.Load() != 0 {
-		t.Errorf("%d requests arrived elsewhere, %d of them with the token", reached.Load(), shown.Load())
+		t.Errorf("%d requests at another origin, %d with the token; want 0", reached.Load(), shown.Load())
 	}
 
-	for range 2 { // within the origin it goes along, and no cookie ever
+	for range 2 { // within the origin the token is sent, and never a cookie
 		_, body := get(t, id, to("/here"))
 		if body != "Bearer canary-token" {
-			t.Errorf("within the origin: %q", body)
+			t.Errorf("within the origin: sent %q, want the token", body)
 		}
 	}
 
 	n := len(id.view().e.Cookies)
 	if n != 0 {
-		t.Errorf("kept %d cookies next to a token", n)
+		t.Errorf("%d cookies stored with a token, want 0", n)
 	}
 }
 
 func TestOneCACertificateForServiceAndIssuer(t *testing.T) {
 	s := newScene(t)
 	in := s.ci("reports")
-	w := openWallet(t, t.TempDir(), func(c *Config) { c.Now = s.now }) // the server's clock stands still
+	w := openWallet(t, t.TempDir(), func(c *Config) { c.Now = s.now }) // the server's clock does not advance
 	if _, err := w.Login(t.Context(), in); err == nil || !strings.Contains(err.Error(), "CA certificate") {
-		t.Errorf("an unknown CA: %v", err)
+		t.Errorf("an unknown CA: Login = %v, want an error", err)
 	}
 
 	in.CACert = must(os.ReadFile(filepath.Join(s.Dir(), "pubkey.pem")))
@@ -365,7 +365,8 @@ func TestOneCACertificateForServiceAndIssuer(t *testing.T) {
 func FuzzMetadata(f *testing.F) {
 	const issuer = "https://auth.example"
 
-	f.Add([]byte(`{"issuer":"https://auth.example","token_endpoint":"https://auth.example/t","revocation_endpoint":"https://auth.example/r"}`))
+	f.Add([]byte(`{"issuer":"https://auth.example","token_endpoint":"https://auth.example/t",` +
+		`"revocation_endpoint":"https://auth.example/r"}`))
 	f.Add([]byte(`{"issuer":"https://auth.example","token_endpoint":"https://auth.example@evil.example/t"}`))
 	f.Add([]byte(`{"issuer":"https://auth.example","token_endpoint":"HTTPS://AUTH.example:443/t?a=b"}`))
 	f.Add([]byte(`{"issuer":"https://auth.example","token_endpoint":"https://auth.example\\.evil.example/t"}`))
@@ -373,13 +374,13 @@ func FuzzMetadata(f *testing.F) {
 		m, err := parseMetadata(text, issuer)
 		if err != nil {
 			if m != (metadata{}) || jeton.Outcome(err) == nil {
-				t.Errorf("%+v, %v", m, err)
+				t.Errorf("parseMetadata = %+v, %v; want no metadata and an outcome", m, err)
 			}
 			return
 		}
 
 		if !strings.Contains(string(text), `"https:`) {
-			t.Errorf("believed: %q", text)
+			t.Errorf("parseMetadata accepts %q", text)
 		}
 
 		for _, endpoint := range []string{m.token, m.revoke} {
@@ -388,24 +389,24 @@ func FuzzMetadata(f *testing.F) {
 			}
 
 			r, err := http.NewRequest(http.MethodPost, endpoint, nil)
-			if err != nil || r.URL.Scheme != "https" || r.URL.User != nil || !strings.EqualFold(
-				r.URL.Hostname(),
-				"auth.example",
-			) || r.URL.Port() != "" && must(normalPort(r.URL.Port())) != "443" {
-				t.Errorf("%q is not of the issuer: %v", endpoint, err)
+			if err != nil || r.URL.Scheme != "https" || r.URL.User != nil ||
+				!strings.EqualFold(r.URL.Hostname(), "auth.example") ||
+				r.URL.Port() != "" && must(normalPort(r.URL.Port())) != "443" {
+				t.Errorf("%q is not an endpoint of the issuer: %v", endpoint, err)
 			}
 		}
 	})
 }
 
-func FuzzTokenAnswer(f *testing.F) {
+func FuzzTokenResponse(f *testing.F) {
 	f.Add([]byte(`{"access_token":"a.b-c","token_type":"Bearer","expires_in":300,"nbf":1772366410,"max_uses":3}`))
-	f.Add([]byte(`{"access_token":"a","token_type":"bearer","expires_in":9223372036854775807,"nbf":9223372036854775807}`))
+	f.Add([]byte(`{"access_token":"a","token_type":"bearer",` +
+		`"expires_in":9223372036854775807,"nbf":9223372036854775807}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		got, err := parseToken(text, noon)
 		if err != nil {
 			if got != (granted{}) || !errors.Is(err, jeton.ErrInvalid) {
-				t.Errorf("%+v, %v", got, err)
+				t.Errorf("parseToken = %+v, %v; want no token and ErrInvalid", got, err)
 			}
 			return
 		}
@@ -417,7 +418,7 @@ func FuzzTokenAnswer(f *testing.F) {
 		}
 		var sent strings.Builder
 		if err := r.Write(&sent); err != nil || strings.Count(sent.String(), "\r\n") != 5 {
-			t.Errorf("%q makes another request: %v %q", got.text, err, sent.String())
+			t.Errorf("token %q changes the request: %v %q", got.text, err, sent.String())
 		}
 
 		for _, at := range []time.Time{got.opens, got.ends} {

@@ -13,12 +13,12 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-func TestLoginLearnsTheService(t *testing.T) {
+func TestLoginDiscoversTheService(t *testing.T) {
 	w := newWallet(t)
 	id := mustLogin(t, w, newService(t, "app1").as("diane"))
 	in := id.Info()
 	if in.Service != "app1" || !in.SignedIn || in.Expires.IsZero() || !in.Trusts || in.Source != SourceNone || in.Auto {
-		t.Errorf("Info = %+v", in)
+		t.Errorf("Info = %+v, want a session at app1", in)
 	}
 
 	plain := newService(t, "old", func(s *service) { s.plain = true })
@@ -55,7 +55,7 @@ func TestLoginFails(t *testing.T) {
 		{"an unknown CA", noCA, nil, nil, "CA certificate"},
 		{"no form at the path", noForm, nil, jeton.ErrNotFound, ""},
 		{
-			"a path to elsewhere",
+			"a path to another origin",
 			Login{
 				URL:       s.URL,
 				As:        "diane",
@@ -69,7 +69,7 @@ func TestLoginFails(t *testing.T) {
 		{"no password", Login{URL: s.URL, As: "new", CACert: s.ca()}, nil, jeton.ErrInvalid, "no password"},
 		{"no name", Login{URL: s.URL, Password: wrong.Password}, nil, jeton.ErrInvalid, "name"},
 		{
-			"a user name that is no name",
+			"an invalid user name",
 			Login{URL: s.URL, Username: "a b", Password: wrong.Password},
 			nil,
 			jeton.ErrInvalid,
@@ -108,7 +108,7 @@ func TestLoginFails(t *testing.T) {
 			"exit status 3",
 		},
 		{
-			"a command that says nothing",
+			"a command without output",
 			Login{URL: s.URL, As: "diane", Command: []string{"true"}},
 			nil,
 			jeton.ErrInvalid,
@@ -121,10 +121,10 @@ func TestLoginFails(t *testing.T) {
 
 			_, err := w.Login(t.Context(), tc.in)
 			if err == nil || (tc.want != nil && !errors.Is(err, tc.want)) || !strings.Contains(err.Error(), tc.text) {
-				t.Fatalf("Login: %v, want %v with %q", err, tc.want, tc.text)
+				t.Fatalf("Login = %v, want %v with %q", err, tc.want, tc.text)
 			}
 			if strings.Contains(err.Error(), "canary") {
-				t.Errorf("the error holds a secret: %v", err)
+				t.Errorf("the error contains a secret: %v", err)
 			}
 
 			if wait, ok := jeton.RetryAfter(err); tc.refuse != nil && (!ok || wait != 7*time.Second) {
@@ -138,10 +138,10 @@ func TestLoginFails(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	mustGet(t, id, s.URL+"/whoami", "diane@app1") // the old session outlives failures
+	mustGet(t, id, s.URL+"/whoami", "diane@app1") // the previous session is still valid
 	infos := must(w.Identities(t.Context()))
 	if len(infos) != 1 {
-		t.Errorf("failures left identities: %+v", infos)
+		t.Errorf("Identities = %+v, want only diane", infos)
 	}
 }
 
@@ -154,7 +154,7 @@ func TestPasswordCommand(t *testing.T) {
 
 	id := mustLogin(t, newWallet(t), in)
 	if in := id.Info(); in.Source != SourceCommand || !in.Auto {
-		t.Errorf("Info = %+v, want a command that runs by itself", in)
+		t.Errorf("Info = %+v, want an automatic login by a command", in)
 	}
 
 	s.end()
@@ -172,7 +172,7 @@ func TestPasswordCommand(t *testing.T) {
 	}
 }
 
-func TestSavedPasswordIsOnlyKeptWhenAsked(t *testing.T) {
+func TestAPasswordIsSavedOnlyOnRequest(t *testing.T) {
 	s, w := newService(t, "app1"), newWallet(t)
 	source := func() (source, bool) {
 		d, err := w.file.read(t.Context())
@@ -188,14 +188,14 @@ func TestSavedPasswordIsOnlyKeptWhenAsked(t *testing.T) {
 	mustLogin(t, w, in)
 
 	if src, auto := source(); src.kind() != SourceNone || auto {
-		t.Errorf("a password was kept unasked")
+		t.Errorf("the password was saved without Save")
 	}
 
 	in.Save = true
 	mustLogin(t, w, in)
 
 	if src, auto := source(); src.Password != passwordOf+"diane" || !auto {
-		t.Errorf("the password was not kept")
+		t.Errorf("the password was not saved")
 	}
 
 	second := s.as("diane")
@@ -203,14 +203,15 @@ func TestSavedPasswordIsOnlyKeptWhenAsked(t *testing.T) {
 	mustLogin(t, w, second)
 
 	if src, auto := source(); src.kind() != SourceNone || auto {
-		t.Errorf("a password was kept after another one was given")
+		t.Errorf("the password was saved after a login with another one")
 	}
 
-	in.Save, in.Command = false, []string{"echo", passwordOf + "diane"}
+	in.Save = false
+	in.Command = []string{"echo", passwordOf + "diane"}
 	mustLogin(t, w, in)
 
 	if src, auto := source(); src.kind() != SourceCommand || !auto {
-		t.Errorf("the command was not kept")
+		t.Errorf("the command was not saved")
 	}
 
 	other := s.as("diane")
@@ -218,13 +219,13 @@ func TestSavedPasswordIsOnlyKeptWhenAsked(t *testing.T) {
 	id := mustLogin(t, w, other)
 
 	if src, auto := source(); src.kind() != SourceNone || auto {
-		t.Errorf("the password source of another user was kept")
+		t.Errorf("the password source of another user was saved")
 	}
 
 	mustGet(t, id, s.URL+"/whoami", "eshana@app1")
 }
 
-func TestWebsiteThatRedirectsAfterLogin(t *testing.T) {
+func TestARedirectAfterTheLoginForm(t *testing.T) {
 	to := ""
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/login" {
@@ -248,7 +249,7 @@ func TestWebsiteThatRedirectsAfterLogin(t *testing.T) {
 		to = where
 		_, err := newWallet(t).Login(t.Context(), Login{URL: srv.URL, As: "diane", Password: jeton.NewSecret("pw")})
 		if (err == nil) != ok {
-			t.Errorf("redirect to %q: %v", where, err)
+			t.Errorf("redirect to %q: Login = %v, want success: %t", where, err, ok)
 		}
 	}
 }
@@ -269,13 +270,13 @@ func TestNeedsLogin(t *testing.T) {
 		{403, "relogin_refused", nil},
 		{401, "too_many_attempts", nil},
 		{403, "", nil},
-		{401, "never_heard_of", jeton.ErrNoCredential},
+		{401, "unknown_code", jeton.ErrNoCredential},
 		{503, "unavailable", nil},
 	} {
 		resp := &http.Response{StatusCode: tc.status, Header: http.Header{}}
 		resp.Header.Set(jeton.HeaderError, tc.code)
 		if why, ok := NeedsLogin(resp); ok != (tc.want != nil) || !errors.Is(why, tc.want) {
-			t.Errorf("%d %q: %v, %v, want %v", tc.status, tc.code, why, ok, tc.want)
+			t.Errorf("%d %q: NeedsLogin = %v, %v; want %v", tc.status, tc.code, why, ok, tc.want)
 		}
 	}
 }

@@ -75,12 +75,12 @@ func FuzzParseOrigin(f *testing.F) {
 			return
 		}
 		if again, err := ParseOrigin(string(o)); err != nil || again != o {
-			t.Errorf("ParseOrigin(%q) = %q, which is no normal form: %q, %v", text, o, again, err)
+			t.Errorf("ParseOrigin(%q) = %q, which is not in normal form: %q, %v", text, o, again, err)
 		}
 
 		u, err := url.Parse(string(o))
 		if err != nil || u.Host != o.hostport() || u.Scheme != o.scheme() || u.Path != "" || u.User != nil {
-			t.Errorf("origin %q is read as %#v, %v", o, u, err)
+			t.Errorf("origin %q parses as %#v, %v", o, u, err)
 		}
 		if strings.ToLower(string(o)) != string(o) {
 			t.Errorf("origin %q is not in lower case", o)
@@ -104,7 +104,7 @@ func TestPlainHTTP(t *testing.T) {
 		{"http://10.0.0.1", false, false},
 	} {
 		if err := tc.origin.allow(tc.plain); (err == nil) != tc.ok {
-			t.Errorf("%s, allowed %v: %v", tc.origin, tc.plain, err)
+			t.Errorf("allow(%s, plain HTTP %v) = %v", tc.origin, tc.plain, err)
 		}
 	}
 
@@ -113,12 +113,16 @@ func TestPlainHTTP(t *testing.T) {
 		As:       "diane",
 		Password: jeton.NewSecret("x"),
 	}); !errors.Is(err, jeton.ErrInvalid) {
-		t.Errorf("Login over plain http: %v, want ErrInvalid", err)
+		t.Errorf("Login over plain http = %v, want ErrInvalid", err)
 	}
 }
 
 func TestCookieRules(t *testing.T) {
-	const secure, plain, loop = Origin("https://app.example"), Origin("http://app.example"), Origin("http://localhost:1")
+	const (
+		secure = Origin("https://app.example")
+		plain  = Origin("http://app.example")
+		loop   = Origin("http://localhost:1")
+	)
 	for _, tc := range []struct {
 		name   string
 		origin Origin
@@ -129,13 +133,13 @@ func TestCookieRules(t *testing.T) {
 	}{
 		{"is sent back", secure, "s=1; Path=/", "/x", 0, "s=1"},
 		{"the default path is the folder", secure, "s=1", "/a/b", 0, "s=1"},
-		{"and nothing beside it", secure, "s=1", "/b", 0, ""},
+		{"another folder", secure, "s=1", "/b", 0, ""},
 		{"a path matches whole segments", secure, "s=1; Path=/a", "/ab", 0, ""},
 		{"a path matches itself", secure, "s=1; Path=/a", "/a", 0, "s=1"},
 		{"Domain is ignored", secure, "s=1; Path=/; Domain=example", "/x", 0, "s=1"},
 		{"Secure is not set by plain http", plain, "s=1; Path=/; Secure", "/x", 0, ""},
-		{"Secure is set by this machine", loop, "s=1; Path=/; Secure", "/x", 0, "s=1"},
-		{"__Host- as it must be", secure, "__Host-s=1; Path=/; Secure", "/x", 0, "__Host-s=1"},
+		{"Secure is set by localhost", loop, "s=1; Path=/; Secure", "/x", 0, "s=1"},
+		{"a valid __Host-", secure, "__Host-s=1; Path=/; Secure", "/x", 0, "__Host-s=1"},
 		{"__Host- without Secure", secure, "__Host-s=1; Path=/", "/x", 0, ""},
 		{"__Host- with a path", secure, "__Host-s=1; Path=/a; Secure", "/a", 0, ""},
 		{"__Host- with a domain", secure, "__host-s=1; Path=/; Secure; Domain=app.example", "/x", 0, ""},
@@ -143,7 +147,7 @@ func TestCookieRules(t *testing.T) {
 		{"just before Max-Age", secure, "s=1; Path=/; Max-Age=10", "/x", 9 * time.Second, "s=1"},
 		{"at Max-Age", secure, "s=1; Path=/; Max-Age=10", "/x", 10 * time.Second, ""},
 		{
-			"Max-Age goes before Expires",
+			"Max-Age overrides Expires",
 			secure,
 			"s=1; Path=/; Max-Age=10; Expires=Sun, 01 Mar 2020 12:00:00 GMT",
 			"/x",
@@ -151,7 +155,7 @@ func TestCookieRules(t *testing.T) {
 			"s=1",
 		},
 		{"after Expires", secure, "s=1; Path=/; Expires=Sun, 01 Mar 2026 12:00:10 GMT", "/x", 11 * time.Second, ""},
-		{"a Max-Age of ages does not wrap", secure, "s=1; Path=/; Max-Age=9000000000", "/x", time.Hour, "s=1"},
+		{"a large Max-Age does not overflow", secure, "s=1; Path=/; Max-Age=9000000000", "/x", time.Hour, "s=1"},
 		{"quotes are kept", secure, `s="1"; Path=/`, "/x", 0, `s="1"`},
 		{"too large", secure, "s=" + strings.Repeat("x", 5000), "/a/x", 0, ""},
 	} {
@@ -168,7 +172,7 @@ func TestCookieRules(t *testing.T) {
 	}
 }
 
-func TestJarLearns(t *testing.T) {
+func TestJarLearnsCookies(t *testing.T) {
 	const o = Origin("https://app.example")
 	learn := func(j jar, set string, at time.Time) (jar, change) {
 		return j.learn(o, "/", (&http.Response{Header: http.Header{"Set-Cookie": {set}}}).Cookies(), at)
@@ -176,18 +180,15 @@ func TestJarLearns(t *testing.T) {
 
 	first, what := learn(nil, "s=1; Max-Age=60", noon)
 	if what != changed || len(first) != 1 {
-		t.Fatalf("a new cookie: %v, %v", first, what)
+		t.Fatalf("a new cookie: %v, %v; want changed", first, what)
 	}
 	if j, what := learn(first, "s=1; Max-Age=60", noon); what != same || len(j) != 1 {
 		t.Errorf("the same cookie: %v, %v, want same", j, what)
 	}
 
-	if j, what := learn(
-		first,
-		"s=1; Max-Age=90",
-		noon,
-	); what != touched || !j.expires().Equal(noon.Add(90*time.Second)) {
-		t.Errorf("a later expiry: %v, %v, want touched", j, what)
+	later, what := learn(first, "s=1; Max-Age=90", noon)
+	if what != touched || !later.expires().Equal(noon.Add(90*time.Second)) {
+		t.Errorf("a later expiry: %v, %v, want touched", later, what)
 	}
 	if j, what := learn(first, "s=; Max-Age=0", noon); what != changed || len(j) != 0 {
 		t.Errorf("a removal: %v, %v, want an empty jar", j, what)
@@ -206,7 +207,7 @@ func TestJarLearns(t *testing.T) {
 	}
 }
 
-func TestMergeKeepsWhatWasSetLater(t *testing.T) {
+func TestMergeKeepsTheLaterCookie(t *testing.T) {
 	old := jar{{
 		Name:  "s",
 		Value: "old",
@@ -221,7 +222,7 @@ func TestMergeKeepsWhatWasSetLater(t *testing.T) {
 	}}
 	for _, j := range []jar{old.merge(late), late.merge(old)} {
 		if len(j) != 2 || !j.equal(jar{late[0], old[1]}) {
-			t.Errorf("merge = %v", j)
+			t.Errorf("merge = %v, want the later s, and a", j)
 		}
 	}
 }

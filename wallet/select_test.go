@@ -34,7 +34,7 @@ func TestSelect(t *testing.T) {
 
 	work := dir("work", "# ours\nidentity = eshana # by default\n"+two.URL+" = diane\n")
 	below := dir("work/a/b", "")
-	inner := dir("work/inner", "https://elsewhere.example = somebody\n")
+	inner := dir("work/inner", "https://elsewhere.example = carl\n")
 	broken := dir("broken", "identity: eshana\n")
 	wide := dir("wide", "identity = eshana\n")
 	if err := os.Chmod(filepath.Join(wide, dotName), 0o666); err != nil {
@@ -57,14 +57,14 @@ func TestSelect(t *testing.T) {
 		err       error
 		text      string
 	}{
-		{"the flag goes first", one.URL, "diane", "eshana", work, "diane", "--as", nil, ""},
+		{"the flag comes first", one.URL, "diane", "eshana", work, "diane", "--as", nil, ""},
 		{"then the environment", one.URL, "", "diane", work, "diane", "JETON_IDENTITY", nil, ""},
 		{"for one origin", one.URL, "", "diane@" + one.URL + "/x", work, "diane", "JETON_IDENTITY", nil, ""},
 		{"but not for another", one.URL, "", "diane@" + two.URL, work, "eshana", "line 2", nil, ""},
 		{"then the nearest file", one.URL, "", "", below, "eshana", filepath.Join(work, dotName), nil, ""},
-		{"whose line for the origin goes first", two.URL, "", "", below, "diane", "line 3", nil, ""},
+		{"its line for the origin comes first", two.URL, "", "", below, "diane", "line 3", nil, ""},
 		{
-			"a file that says nothing about the origin is passed",
+			"a file without a line for the origin is skipped",
 			one.URL,
 			"",
 			"",
@@ -76,13 +76,13 @@ func TestSelect(t *testing.T) {
 		},
 		{"then the only one", two.URL, "", "", outside, "diane", "the only identity", nil, ""},
 		{"no folder, no file", two.URL, "", "", "", "diane", "the only identity", nil, ""},
-		{"two and nothing names one", one.URL, "", "", outside, "", "", jeton.ErrAmbiguous, "diane, eshana"},
-		{"none", none, "", "", outside, "", "", jeton.ErrNoCredential, none},
+		{"two identities and no choice", one.URL, "", "", outside, "", "", jeton.ErrAmbiguous, "diane, eshana"},
+		{"no identity", none, "", "", outside, "", "", jeton.ErrNoCredential, none},
 		{"an unknown name", one.URL, "ghost", "", "", "", "", jeton.ErrNotFound, "diane, eshana"},
 		{"an unknown name in a file", one.URL, "", "", ghost, "", "", jeton.ErrNotFound, filepath.Join(ghost, dotName)},
 		{"a bad variable", one.URL, "", "di ane", "", "", "", jeton.ErrInvalid, "JETON_IDENTITY"},
 		{"a bad file", one.URL, "", "", broken, "", "", jeton.ErrInvalid, "line 1"},
-		{"a file that everybody can write", one.URL, "", "", wide, "", "", ErrExposed, "chmod o-w"},
+		{"a file that others can write", one.URL, "", "", wide, "", "", ErrExposed, "chmod o-w"},
 		{"a link", one.URL, "", "", linked, "", "", jeton.ErrInvalid, "regular"},
 		{"a bad URL", "app1", "diane", "", "", "", "", jeton.ErrInvalid, "https://"},
 	} {
@@ -94,7 +94,7 @@ func TestSelect(t *testing.T) {
 			}
 
 			if err != nil && !strings.Contains(err.Error(), tc.text) {
-				t.Errorf("%q does not tell %q", err, tc.text)
+				t.Errorf("error %q, want one with %q", err, tc.text)
 			}
 		})
 	}
@@ -113,10 +113,10 @@ func TestSelectStopsAtHome(t *testing.T) {
 	mustLogin(t, w, s.as("diane"))
 
 	if got, _, err := w.Select(t.Context(), s.URL, Choice{Dir: filepath.Join(home, "work")}); got != "diane" {
-		t.Errorf("Select = %q, %v; a file above the home folder was read", got, err)
+		t.Errorf("Select = %q, %v; want diane: the file is above the home folder", got, err)
 	}
 	if got, _, err := w.Select(t.Context(), s.URL, Choice{Dir: above}); !errors.Is(err, jeton.ErrNotFound) {
-		t.Errorf("Select = %q, %v; a file outside the home folder was not read", got, err)
+		t.Errorf("Select = %q, %v; want ErrNotFound by the file outside the home folder", got, err)
 	}
 }
 
@@ -138,7 +138,7 @@ func FuzzParseDot(f *testing.F) {
 				t.Errorf("rule %q: %+v, %v", key, rule, err)
 			}
 			if o, err := ParseOrigin(key); key != everyOrigin && (err != nil || string(o) != key) {
-				t.Errorf("rule %q is for no normal origin: %v", key, err)
+				t.Errorf("rule %q: not an origin in normal form: %v", key, err)
 			}
 		}
 	})

@@ -20,20 +20,19 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// service is a small teaching service: a login by three cookies, good for so many
-// uses. It is written anew here, so that the wallet is tested against the words of
-// the protocol and not against the server of this module.
+// service is a small teaching service: a login sets three cookies and has a number of uses. It
+// does not use the server of this module, so that the wallet is tested against the protocol.
 type service struct {
 	*httptest.Server
 	name   string
-	clear  bool          // a refusal removes the cookie, late ones too
-	plain  bool          // knows nothing of Jeton: 401, no codes, no /.well-known/jeton
+	clear  bool          // a refusal removes the cookie, also a late one
+	plain  bool          // not a Jeton service: 401, no codes, no /.well-known/jeton
 	uses   int64         // of a session; 0: not counted
-	during func()        // runs while a login is under way
-	slow   time.Duration // of a login, so that others come to wait for it
+	during func()        // runs during a login
+	slow   time.Duration // duration of a login, so that others wait for it
 
 	logins, refused atomic.Int64 // posts of the login form, by outcome
-	foreign         atomic.Int64 // requests that showed a session this service did not make
+	foreign         atomic.Int64 // requests with the cookie of another service
 
 	mu       sync.Mutex
 	refuse   *refusing
@@ -46,20 +45,20 @@ type session struct {
 	left int64
 }
 
-// refusing is how every login is answered while it is set.
+// refusing is the response to every login while it is set.
 type refusing struct {
 	code   string
 	status int
 	after  string
 }
 
-// The passwords of a user, who has two.
+// Each user has two passwords.
 const (
-	passwordOf       = "canary-password-of-" // and the name of the user
+	passwordOf       = "canary-password-of-" // followed by the name of the user
 	secondPasswordOf = "canary-second-of-"
 )
 
-// newService starts a service at https.
+// newService starts a service with TLS.
 func newService(t testing.TB, name string, set ...func(*service)) *service {
 	t.Helper()
 	s := &service{name: name, sessions: map[string]*session{}, ended: map[string]bool{}}
@@ -68,7 +67,7 @@ func newService(t testing.TB, name string, set ...func(*service)) *service {
 	}
 
 	s.Server = httptest.NewUnstartedServer(s.routes())
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // connections cut at the end
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // no errors of closed connections
 	s.StartTLS()
 	t.Cleanup(s.Close)
 
@@ -108,7 +107,8 @@ func (s *service) routes() http.Handler {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 
-		old, fresh := cookieValue(r, s.name+"-token"), "canary-token-"+rand.Text()
+		old := cookieValue(r, s.name+"-token")
+		fresh := "canary-token-" + rand.Text()
 		s.sessions[fresh] = s.sessions[old]
 		delete(s.sessions, old)
 		http.SetCookie(w, &http.Cookie{
@@ -138,24 +138,24 @@ func (s *service) login(w http.ResponseWriter, r *http.Request, field string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	ref := s.refuse
-	if ref != nil {
+	refusal := s.refuse
+	if refusal != nil {
 		s.refused.Add(1)
-		w.Header().Set(jeton.HeaderError, ref.code)
-		w.Header().Set("Retry-After", ref.after)
-		w.WriteHeader(ref.status)
+		w.Header().Set(jeton.HeaderError, refusal.code)
+		w.Header().Set("Retry-After", refusal.after)
+		w.WriteHeader(refusal.status)
 		return
 	}
 
-	pass := r.PostFormValue("password")
-	if pass != passwordOf+user && pass != secondPasswordOf+user {
+	password := r.PostFormValue("password")
+	if password != passwordOf+user && password != secondPasswordOf+user {
 		s.refused.Add(1)
 		if !s.plain {
 			w.Header().Set(jeton.HeaderError, "bad_credential")
 		}
 
 		w.WriteHeader(http.StatusUnauthorized)
-		fmt.Fprintf(w, "not the password: %s", r.PostFormValue("password")) // a rude echo
+		fmt.Fprintf(w, "not the password: %s", password) // a server must not echo it
 
 		return
 	}
@@ -176,7 +176,7 @@ func (s *service) login(w http.ResponseWriter, r *http.Request, field string) {
 	}
 }
 
-// spend takes one use and tells who asks, or answers with the refusal.
+// spend takes one use and returns the user, or writes the refusal.
 func (s *service) spend(w http.ResponseWriter, r *http.Request) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -266,13 +266,13 @@ func cookieValue(r *http.Request, name string) string {
 	return ""
 }
 
-// newWallet opens a wallet in a folder of its own, with the environment of nobody.
+// newWallet opens a wallet in a new folder, without the environment of the test.
 func newWallet(t testing.TB, set ...func(*Config)) *Wallet {
 	t.Helper()
 	return openWallet(t, t.TempDir(), set...)
 }
 
-// openWallet opens the wallet in home; several of one home are like processes.
+// openWallet opens the wallet in home. Several wallets of one home act like processes.
 func openWallet(t testing.TB, home string, set ...func(*Config)) *Wallet {
 	t.Helper()
 	c := Config{
@@ -309,7 +309,7 @@ func mustLogin(t testing.TB, w *Wallet, in Login) *Identity {
 	return id
 }
 
-// get returns the answer to GET url and its body.
+// get returns the response to GET url and its body.
 func get(t testing.TB, id *Identity, url string) (*http.Response, string) {
 	t.Helper()
 	resp, err := id.Client().Get(url)

@@ -29,7 +29,7 @@ func TestKeyRotation(t *testing.T) {
 	file := s.keep("next.key", next)
 
 	if err := w.RotateKey(t.Context(), in.URL, "ci", in.Key); !errors.Is(err, jeton.ErrInvalid) {
-		t.Errorf("the same key: %v, want ErrInvalid", err)
+		t.Errorf("RotateKey to the same key = %v, want ErrInvalid", err)
 	}
 
 	s.spy.lose(func(r *http.Request) error {
@@ -40,44 +40,40 @@ func TestKeyRotation(t *testing.T) {
 	})
 
 	if err := w.RotateKey(t.Context(), in.URL, "ci", file); err == nil || id.Info().KeyFile != in.Key {
-		t.Errorf("no token with the new key: %v, key %s", err, id.Info().KeyFile)
+		t.Errorf("RotateKey without a token = %v, key %s; want an error", err, id.Info().KeyFile)
 	}
 
 	s.spy.lose(nil)
-	// The new key is registered by now, which is no reason to fail.
+	// The new key is already registered, which is not an error.
 	if err := w.RotateKey(t.Context(), in.URL, "ci", file); err != nil {
 		t.Fatalf("RotateKey: %v", err)
 	}
 
 	got := id.Info()
 	if got.KeyFile != file || got.KeyID != next.Key().ID {
-		t.Errorf("Info = %+v", got)
+		t.Errorf("Info = %+v, want key %s in %s", got, next.Key().ID, file)
 	}
 
 	s.mustAsk(id, "ci")
 	old := string(must(os.ReadFile(in.Key)))
 	s.MustControl("DELETE", "/api/v1/clients/ci/keys/"+must(jose.ParseSigner([]byte(old), "", "")).Key().ID, nil, nil)
 	s.pass(time.Hour)
-	s.mustAsk(id, "ci") // the old one is not needed any more
+	s.mustAsk(id, "ci") // without the old key
 
-	if err := w.RotateKey(
-		t.Context(),
-		in.URL,
-		"ci",
-		in.Key,
-	); !errors.Is(err, jeton.ErrConflict) || id.Info().KeyFile != file {
-		t.Errorf("a key that was retired: %v, key %s, want ErrConflict and the one before", err, id.Info().KeyFile)
+	err := w.RotateKey(t.Context(), in.URL, "ci", in.Key)
+	if !errors.Is(err, jeton.ErrConflict) || id.Info().KeyFile != file {
+		t.Errorf("RotateKey to a retired key = %v, key %s; want ErrConflict", err, id.Info().KeyFile)
 	}
 
-	stranger := must(jose.Generate(jose.EdDSA))
-	s.keep("next.key", stranger) // somebody puts another key there
+	unknown := must(jose.Generate(jose.EdDSA))
+	s.keep("next.key", unknown) // another key in the same file
 	s.pass(time.Hour)
 	_, _, why := s.ask(id)
 	if !errors.Is(why, jeton.ErrBadCredential) {
-		t.Errorf("a key that nobody knows: %v, want ErrBadCredential", why)
+		t.Errorf("a key that is not registered: %v, want ErrBadCredential", why)
 	}
 
-	s.MustControl("POST", "/api/v1/clients/ci/keys", api.NewClientKey{Key: string(stranger.Key().PEM())}, nil)
+	s.MustControl("POST", "/api/v1/clients/ci/keys", api.NewClientKey{Key: string(unknown.Key().PEM())}, nil)
 	s.pass(holdWait)
 	s.mustAsk(id, "ci")
 }
@@ -87,15 +83,18 @@ func TestWrongKeyIsABadCredential(t *testing.T) {
 	in := s.ci("reports")
 	in.Key = s.keep("wrong.key", must(jose.Generate(jose.EdDSA)))
 
-	if _, err := s.wallet(t.TempDir()).Login(
-		t.Context(),
-		in,
-	); !errors.Is(err, jeton.ErrBadCredential) || !strings.Contains(err.Error(), "authenticate client ci with key ") {
-		t.Errorf("Login: %v, want ErrBadCredential and which key", err)
+	_, err := s.wallet(t.TempDir()).Login(t.Context(), in)
+	if !errors.Is(err, jeton.ErrBadCredential) || !strings.Contains(err.Error(), "authenticate client ci with key ") {
+		t.Errorf("Login = %v, want ErrBadCredential with the key", err)
 	}
 }
 
-func TestKeysInAllTheirForms(t *testing.T) {
+// exampleJWK is from RFC 8037, appendix A.1, with a kid.
+const exampleJWK = `{"kty":"OKP","crv":"Ed25519","kid":"mine",` +
+	`"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",` +
+	`"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+
+func TestKeyFormats(t *testing.T) {
 	s := newScene(t)
 	in := s.ci("reports")
 	ec := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
@@ -105,21 +104,20 @@ func TestKeysInAllTheirForms(t *testing.T) {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
 
-	jwk := `{"kty":"OKP","crv":"Ed25519","kid":"mine","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}` // RFC 8037, appendix A.1
 	for _, tc := range []struct {
 		name, text, alg, given, kid string
 	}{
 		{"PKCS #8", block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(ec))), "", "", ""},
 		{
-			"SEC 1, named by the operator",
+			"SEC 1 with a kid of the operator",
 			block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(ec))),
 			"",
 			"2026-03",
 			"2026-03",
 		},
 		{"PKCS #1", block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rs)), "", "", ""},
-		{"PKCS #1, signing by PSS", block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rs)), "PS256", "", ""},
-		{"JWK that names itself", jwk, "", "", "mine"},
+		{"PKCS #1 with PS256", block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rs)), "PS256", "", ""},
+		{"JWK with a kid", exampleJWK, "", "", "mine"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			k := must(jose.ParseSigner([]byte(tc.text), jose.Alg(tc.alg), tc.given)).Key()
@@ -142,13 +140,13 @@ func TestKeysInAllTheirForms(t *testing.T) {
 			s.mustAsk(id, name)
 			got := id.Info().KeyID
 			if got != k.ID || tc.kid != "" && got != tc.kid {
-				t.Errorf("kid %q, want %q", got, k.ID)
+				t.Errorf("kid = %q, want %q", got, k.ID)
 			}
 		})
 	}
 }
 
-func TestKeyFilesThatAreRefused(t *testing.T) {
+func TestInvalidKeyFilesAreRefused(t *testing.T) {
 	s := newScene(t)
 	in, w := s.ci("reports"), s.wallet(t.TempDir())
 	id := mustLogin(t, w, in)
@@ -169,14 +167,14 @@ func TestKeyFilesThatAreRefused(t *testing.T) {
 		name, text string
 		mode       os.FileMode
 		want       error
-		says       string
+		message    string
 	}{
 		{"others can read it", whole, 0o644, ErrExposed, "run: chmod 600 "},
 		{"the group can read it", whole, 0o640, ErrExposed, "run: chmod 600 "},
 		{"others can write it", whole, 0o602, ErrExposed, "run: chmod 600 "},
 		{"encrypted", as("ENCRYPTED PRIVATE KEY"), 0o600, jeton.ErrInvalid, "is encrypted"},
-		{"encrypted as of old", legacy, 0o600, jeton.ErrInvalid, "is encrypted"},
-		{"no key", "hello " + middle, 0o600, jeton.ErrInvalid, "no PEM block and no JWK"},
+		{"encrypted in the legacy PEM format", legacy, 0o600, jeton.ErrInvalid, "is encrypted"},
+		{"not a key", "hello " + middle, 0o600, jeton.ErrInvalid, "no PEM block and no JWK"},
 		{
 			"a public key",
 			string(must(jose.ParseSigner([]byte(whole), "", "")).Key().PEM()),
@@ -207,11 +205,11 @@ func TestKeyFilesThatAreRefused(t *testing.T) {
 				"RotateKey": func() error { return w.RotateKey(t.Context(), in.URL, "ci", path) },
 			} {
 				err := do()
-				if !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.says) {
-					t.Errorf("%s: %v, want %v with %q", what, err, tc.want, tc.says)
+				if !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.message) {
+					t.Errorf("%s = %v, want %v with %q", what, err, tc.want, tc.message)
 				}
 				if err != nil && strings.Contains(err.Error(), middle[len(middle)-12:]) {
-					t.Errorf("%s: the error shows the key: %v", what, err)
+					t.Errorf("%s: the error contains the key: %v", what, err)
 				}
 			}
 		})
@@ -224,7 +222,7 @@ func TestKeyFilesThatAreRefused(t *testing.T) {
 	s.pass(time.Hour)
 	_, _, why := s.ask(id)
 	if !errors.Is(why, ErrExposed) {
-		t.Errorf("exposed since the login: %v, want ErrExposed", why)
+		t.Errorf("exposed after the login: %v, want ErrExposed", why)
 	}
 
 	for name, path := range map[string]string{
@@ -232,25 +230,23 @@ func TestKeyFilesThatAreRefused(t *testing.T) {
 		"not there": filepath.Join(t.TempDir(), "none"),
 	} {
 		if _, err := w.Login(t.Context(), Login{URL: in.URL, As: "ci", Key: path}); err == nil {
-			t.Errorf("%s: no error", name)
+			t.Errorf("%s: Login = nil, want an error", name)
 		}
 	}
 
-	if _, err := w.Login(t.Context(), Login{
-		URL: in.URL,
-		As:  "x",
-		Key: path(
-			t,
-			`{"kty":"OKP","crv":"Ed25519","kid":"mine","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`,
-		),
+	_, err := w.Login(t.Context(), Login{
+		URL:   in.URL,
+		As:    "x",
+		Key:   privateFile(t, exampleJWK),
 		KeyID: "yours",
-	}); !errors.Is(err, jeton.ErrInvalid) || !strings.Contains(err.Error(), `"mine"`) {
-		t.Errorf("a key by another name: %v", err)
+	})
+	if !errors.Is(err, jeton.ErrInvalid) || !strings.Contains(err.Error(), `"mine"`) {
+		t.Errorf("a key with another kid: Login = %v, want ErrInvalid", err)
 	}
 }
 
-// path writes a private file and returns where it is.
-func path(t *testing.T, text string) string {
+// privateFile writes a file that only its owner can read, and returns its path.
+func privateFile(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "k.key")
 	file600(t, file, text)

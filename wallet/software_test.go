@@ -21,7 +21,7 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-const issued = `
+const issuerConfig = `
 issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PORT}"}
 services:
   - name: reports
@@ -42,13 +42,13 @@ services:
     listen: localhost:0
     tokens: {lifetime: 1h, activation_delay: 10s}
     routes: [{match: GET /who, respond: {json: {name: "{{.Name}}"}}}]
-  - name: people
+  - name: site
     listen: localhost:0
     login: {paths: [/login]}
     routes: [{match: GET /who, respond: {json: {name: "{{.Name}}"}}}]
 `
 
-// scene is where a test plays: a server, a clock that both sides read, and what the wallets sent.
+// scene is a server, the clock of the server and the wallets, and a record of the wallets' requests.
 type scene struct {
 	*jetontest.Server
 	t   *testing.T
@@ -66,7 +66,7 @@ func (s *scene) now() time.Time {
 	return begin.Add(s.past)
 }
 
-// begin is now, for TLS judges certificates; on a whole second, as tokens do.
+// begin is now, because TLS checks certificates, in whole seconds, as in tokens.
 var begin = time.Now().Truncate(time.Second)
 
 func (s *scene) pass(d time.Duration) {
@@ -78,12 +78,12 @@ func (s *scene) pass(d time.Duration) {
 func newScene(t *testing.T) *scene {
 	t.Helper()
 	s := &scene{t: t, dir: t.TempDir()}
-	s.Server = jetontest.Start(t, issued, jetontest.Clock(s.now))
+	s.Server = jetontest.Start(t, issuerConfig, jetontest.Clock(s.now))
 	s.spy = &spy{t: t, next: s.Client().Transport, seen: map[string]bool{}}
 	return s
 }
 
-// wallet opens a wallet in home; several of one home are like processes.
+// wallet opens the wallet in home. Several wallets of one home act like processes.
 func (s *scene) wallet(home string) *Wallet {
 	return openWallet(s.t, home, func(c *Config) {
 		c.Now, c.Transport = s.now, s.spy
@@ -97,29 +97,29 @@ func (s *scene) wallet(home string) *Wallet {
 	})
 }
 
-// keep writes a private key as software has it.
+// keep writes a private key to a file.
 func (s *scene) keep(file string, k *jose.Signer) string {
 	path := filepath.Join(s.dir, file)
 	file600(s.t, path, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(k.MarshalPKCS8())})))
 	return path
 }
 
-// ci registers a client for every service and returns how it logs in at one.
+// ci registers a client for every service and returns its login at one of them.
 func (s *scene) ci(service string) Login {
 	k := s.AddClient("ci", "reports", "shop", "twice", "later")
 	return Login{URL: s.URL(service), As: "ci", Key: s.keep("ci.key", k.Signer)}
 }
 
-// spy notes what the wallets send, and no assertion may be sent twice.
+// spy records what the wallets send. It fails the test if an assertion is sent twice.
 type spy struct {
 	t    *testing.T
 	next http.RoundTripper
 
 	mu     sync.Mutex
-	tokens int                         // requests for one
+	tokens int                         // token requests
 	auth   map[string]map[string]bool  // Authorization headers, by host
 	seen   map[string]bool             // assertions
-	down   func(r *http.Request) error // when set: what does not arrive
+	down   func(r *http.Request) error // if set: returns the error of a lost request
 }
 
 func (s *spy) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -168,8 +168,8 @@ func (s *spy) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.next.RoundTrip(r)
 }
 
-// asked returns how many tokens were asked for since it was called last.
-func (s *spy) asked() int {
+// tokenRequests returns the number of token requests since its last call.
+func (s *spy) tokenRequests() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.tokens
@@ -183,7 +183,7 @@ func (s *spy) lose(down func(r *http.Request) error) {
 	s.down = down
 }
 
-// ask returns the status of GET /who, what it said, and why a login is needed.
+// ask returns the status and the body of GET /who, and the reason for a needed login.
 func (s *scene) ask(id *Identity) (int, string, error) {
 	s.t.Helper()
 	resp, body := get(s.t, id, string(id.Origin())+"/who")
@@ -195,7 +195,7 @@ func (s *scene) mustAsk(id *Identity, name string) {
 	s.t.Helper()
 	code, body, why := s.ask(id)
 	if code != http.StatusOK || body != `{"name": "`+name+`"}` {
-		s.t.Errorf("GET /who as %s = %d %s, %v", name, code, body, why)
+		s.t.Errorf("GET /who as %s = %d %s, %v; want 200", name, code, body, why)
 	}
 }
 
@@ -213,35 +213,33 @@ func TestSoftwareLogsInByItsKey(t *testing.T) {
 
 	again := must(s.wallet(home).Identity(t.Context(), in.URL, "ci"))
 	s.mustAsk(again, "ci")
-	n := s.spy.asked()
+	n := s.spy.tokenRequests()
 	if n != 1 {
-		t.Errorf("%d tokens were asked for, want 1: the next process has it from the wallet", n)
+		t.Errorf("%d token requests, want 1: the second process reads the token from the wallet", n)
 	}
 
 	for host, values := range s.spy.auth {
 		for value := range values {
 			if value != "" && "https://"+host != in.URL {
-				t.Errorf("%s got an Authorization header", host)
+				t.Errorf("%s got an Authorization header, want none", host)
 			}
 		}
 	}
 
-	mustLogin(t, s.wallet(home), Login{URL: in.URL, As: "ci"}) // the key is known
-	if _, err := s.wallet(t.TempDir()).Login(t.Context(), Login{
-		URL: s.URL("people"),
-		As:  "ci",
-		Key: in.Key,
-	}); !errors.Is(err, jeton.ErrNotFound) || !strings.Contains(err.Error(), "accepts no tokens") {
-		t.Errorf("a service without tokens: %v, want ErrNotFound", err)
+	mustLogin(t, s.wallet(home), Login{URL: in.URL, As: "ci"}) // with the known key
+
+	_, err := s.wallet(t.TempDir()).Login(t.Context(), Login{URL: s.URL("site"), As: "ci", Key: in.Key})
+	if !errors.Is(err, jeton.ErrNotFound) || !strings.Contains(err.Error(), "accepts no tokens") {
+		t.Errorf("a service without tokens: Login = %v, want ErrNotFound", err)
 	}
 
 	in.Scope = []string{"admin"}
 	if _, err := s.wallet(t.TempDir()).Login(t.Context(), in); !errors.Is(err, jeton.ErrScope) {
-		t.Errorf("a scope that the client may not have: %v, want ErrScope", err)
+		t.Errorf("a scope that is not allowed: Login = %v, want ErrScope", err)
 	}
 }
 
-func TestTokenIsRenewedBeforeItEnds(t *testing.T) {
+func TestTokenIsRenewedBeforeItExpires(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		service string
@@ -251,22 +249,22 @@ func TestTokenIsRenewedBeforeItEnds(t *testing.T) {
 		{"an hour: a tenth and a second are left", "reports", 54*time.Minute - time.Second, 0},
 		{"an hour: a tenth is left", "reports", 54 * time.Minute, 0},
 		{"an hour: less than a tenth is left", "reports", 54*time.Minute + time.Second, 1},
-		{"an hour: it has ended", "reports", time.Hour, 1},
+		{"an hour: expired", "reports", time.Hour, 1},
 		{"20 s: ten are left", "shop", 10 * time.Second, 0},
 		{"20 s: nine are left", "shop", 11 * time.Second, 1},
 		{"counted: a second is left", "twice", time.Hour - time.Second, 0},
-		{"counted: it has ended", "twice", time.Hour, 1},
+		{"counted: expired", "twice", time.Hour, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newScene(t)
 			id := mustLogin(t, s.wallet(t.TempDir()), s.ci(tc.service))
-			s.spy.asked()
+			s.spy.tokenRequests()
 			s.pass(tc.after)
 			s.mustAsk(id, "ci")
 
-			n := s.spy.asked()
+			n := s.spy.tokenRequests()
 			if n != tc.want {
-				t.Errorf("%d tokens were asked for, want %d", n, tc.want)
+				t.Errorf("%d token requests, want %d", n, tc.want)
 			}
 		})
 	}
@@ -281,7 +279,7 @@ func TestDue(t *testing.T) {
 		want bool
 	}{
 		{"no token", entry{Key: &software{Ends: noon}}, time.Hour, true},
-		{"no end", entry{Key: &software{Token: "t", Got: at(time.Hour)}}, time.Second, false},
+		{"no expiry", entry{Key: &software{Token: "t", Got: at(time.Hour)}}, time.Second, false},
 		{
 			"an hour, at the edge",
 			entry{Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}},
@@ -313,7 +311,7 @@ func TestDue(t *testing.T) {
 			true,
 		},
 		{
-			"one that was waited for",
+			"after a wait for nbf",
 			entry{Key: &software{
 				Token: "t",
 				Got:   at(time.Hour),
@@ -324,13 +322,13 @@ func TestDue(t *testing.T) {
 			false,
 		},
 		{
-			"one that is counted",
+			"counted",
 			entry{Uses: new(int64), Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}},
 			1,
 			false,
 		},
 		{
-			"one that is counted and over",
+			"counted, expired",
 			entry{Uses: new(int64), Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}},
 			0,
 			true,
@@ -348,9 +346,9 @@ func TestOneRenewalForAll(t *testing.T) {
 		name string
 		end  func(s *scene)
 	}{
-		{"the token has ended", func(s *scene) { s.pass(time.Hour) }},
-		{"it will soon", func(s *scene) { s.pass(time.Hour - time.Second) }},
-		{"it was revoked", func(s *scene) { s.MustControl("POST", "/api/v1/clients/ci/end-tokens", nil, nil) }},
+		{"the token has expired", func(s *scene) { s.pass(time.Hour) }},
+		{"the token expires soon", func(s *scene) { s.pass(time.Hour - time.Second) }},
+		{"the token was revoked", func(s *scene) { s.MustControl("POST", "/api/v1/clients/ci/end-tokens", nil, nil) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, home := newScene(t), t.TempDir()
@@ -364,7 +362,7 @@ func TestOneRenewalForAll(t *testing.T) {
 				s.mustAsk(id, "ci")
 			}
 
-			s.spy.asked()
+			s.spy.tokenRequests()
 			tc.end(s)
 			var wg sync.WaitGroup
 			for i := range 50 {
@@ -372,23 +370,23 @@ func TestOneRenewalForAll(t *testing.T) {
 			}
 
 			wg.Wait()
-			if n := s.spy.asked(); n != 1 {
-				t.Errorf("%d tokens were asked for by 50 requests in 5 wallets, want 1", n)
+			if n := s.spy.tokenRequests(); n != 1 {
+				t.Errorf("%d token requests for 50 requests in 5 wallets, want 1", n)
 			}
 
-			for _, id := range ids { // a wallet that slept has the newer one's word, if that is good
+			for _, id := range ids { // a wallet uses a newer token of another process
 				s.pass(time.Hour)
 				s.mustAsk(id, "ci")
 			}
 
-			if n := s.spy.asked(); n != len(ids) {
-				t.Errorf("%d tokens were asked for, want one for each hour, %d", n, len(ids))
+			if n := s.spy.tokenRequests(); n != len(ids) {
+				t.Errorf("%d token requests, want one per hour, %d", n, len(ids))
 			}
 		})
 	}
 }
 
-func TestPeopleAndSoftwareNeverMix(t *testing.T) {
+func TestUsersAndSoftwareNeverMix(t *testing.T) {
 	s := newScene(t)
 	s.AddUser("diane", "correct horse battery")
 	w, in := s.wallet(t.TempDir()), s.ci("reports")
@@ -415,13 +413,13 @@ func TestPeopleAndSoftwareNeverMix(t *testing.T) {
 
 	for _, id := range ids {
 		if id.view().e.Key != nil && len(id.view().e.Cookies) > 0 {
-			t.Errorf("%s keeps a cookie next to its token", id.Name())
+			t.Errorf("%s has a cookie stored with its token", id.Name())
 		}
 	}
 
 	for host, values := range s.spy.auth {
-		if len(values) > 2 { // none for diane, and ci's one token
-			t.Errorf("%s got %d Authorization headers", host, len(values))
+		if len(values) > 2 { // none for diane, and the token of ci
+			t.Errorf("%s got %d Authorization headers, want at most 2", host, len(values))
 		}
 	}
 }
@@ -435,7 +433,7 @@ func TestSpentTokenIsNotReplaced(t *testing.T) {
 
 	s.mustAsk(id, "ci")
 	s.mustAsk(id, "ci")
-	s.spy.asked()
+	s.spy.tokenRequests()
 
 	for range 3 {
 		_, _, why := s.ask(id)
@@ -444,55 +442,53 @@ func TestSpentTokenIsNotReplaced(t *testing.T) {
 		}
 	}
 
-	if n := s.spy.asked(); n != 0 {
-		t.Errorf("%d tokens were asked for, want 0", n)
+	if n := s.spy.tokenRequests(); n != 0 {
+		t.Errorf("%d token requests, want 0", n)
 	}
 
 	mustLogin(t, id.w, Login{URL: s.URL("twice"), As: "ci"})
 	s.mustAsk(id, "ci")
 }
 
-func TestTokenThatIsNotValidYetIsWaitedFor(t *testing.T) {
+func TestTheWalletWaitsForATokenThatIsNotValidYet(t *testing.T) {
 	s := newScene(t)
 	id := mustLogin(t, s.wallet(t.TempDir()), s.ci("later"))
 	short, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 
 	_, err := id.RoundTrip(must(http.NewRequestWithContext(short, "GET", s.URL("later")+"/who", nil)))
-	if wait, ok := jeton.RetryAfter(err); !errors.Is(
-		err,
-		jeton.ErrTooEarly,
-	) || !ok || wait != 10*time.Second || len(s.waited) != 0 {
-		t.Errorf("5 s to wait for 10: %v, after %v, waited %v", err, wait, s.waited)
+	wait, ok := jeton.RetryAfter(err)
+	if !errors.Is(err, jeton.ErrTooEarly) || !ok || wait != 10*time.Second || len(s.waited) != 0 {
+		t.Errorf("a deadline in 5 s: %v, retry after %v, waited %v; want ErrTooEarly, 10s", err, wait, s.waited)
 	}
 
 	tok, err := id.Token(t.Context())
 	if err != nil || !tok.Opens.Equal(begin.Add(10*time.Second)) {
-		t.Errorf("Token = %+v, %v, want one that opens in 10 s", tok, err)
+		t.Errorf("Token = %+v, %v; want one valid in 10 s", tok, err)
 	}
 
 	s.mustAsk(id, "ci")
 	if len(s.waited) != 1 || s.waited[0] != 10*time.Second {
-		t.Errorf("waited %v, want 10 s", s.waited)
+		t.Errorf("waited %v, want once 10 s", s.waited)
 	}
 
 	s.mustAsk(id, "ci")
 	if len(s.waited) != 1 {
-		t.Errorf("waited again: %v", s.waited)
+		t.Errorf("waited %v, want once", s.waited)
 	}
 
 	e := id.view().e
 	e.Key = &software{Token: "t", Opens: s.now().Add(openWait + 1), Ends: s.now().Add(time.Hour)}
 
 	if err := id.await(t.Context(), e); !errors.Is(err, jeton.ErrTooEarly) {
-		t.Errorf("without a deadline, more than %v: %v, want ErrTooEarly", openWait, err)
+		t.Errorf("without a deadline, more than %v: await = %v, want ErrTooEarly", openWait, err)
 	}
 
-	gone, end := context.WithCancel(t.Context())
-	end()
+	cancelled, cancelNow := context.WithCancel(t.Context())
+	cancelNow()
 
-	if err := sleep(gone, time.Hour); !errors.Is(err, context.Canceled) {
-		t.Errorf("a caller who leaves: %v", err)
+	if err := sleep(cancelled, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("sleep with a cancelled context = %v, want Canceled", err)
 	}
 }
 
@@ -506,30 +502,30 @@ func TestIssuerThatDoesNotAnswer(t *testing.T) {
 		return nil
 	})
 
-	s.spy.asked()
+	s.spy.tokenRequests()
 	s.pass(55 * time.Minute)
 
 	for range 3 {
 		s.mustAsk(id, "ci")
 	}
 
-	n := s.spy.asked()
+	n := s.spy.tokenRequests()
 	if n != 1 {
-		t.Errorf("a token that is still good was asked for %d times, want once in %v", n, renewPause)
+		t.Errorf("%d token requests while the token is valid, want one in %v", n, renewPause)
 	}
 
 	s.pass(5 * time.Minute)
 	_, _, why := s.ask(id)
 	if why == nil || !strings.Contains(why.Error(), "no route to host") {
-		t.Errorf("over, and nobody to ask: %v", why)
+		t.Errorf("expired, without an issuer: %v, want its error", why)
 	}
 
 	if err := id.w.Logout(t.Context(), s.URL("reports"), "ci"); err != nil {
-		t.Errorf("Logout of a token that has ended: %v", err)
+		t.Errorf("Logout with an expired token = %v, want nil", err)
 	}
 }
 
-func TestRefusedKeyIsNotTriedAtOnce(t *testing.T) {
+func TestARefusedKeyIsNotRetriedAtOnce(t *testing.T) {
 	s := newScene(t)
 	id := mustLogin(t, s.wallet(t.TempDir()), s.ci("reports"))
 
@@ -538,23 +534,23 @@ func TestRefusedKeyIsNotTriedAtOnce(t *testing.T) {
 	}
 
 	disable(true)
-	s.spy.asked()
+	s.spy.tokenRequests()
 
 	for range 3 {
 		code, _, why := s.ask(id)
 		if code != http.StatusUnauthorized || !errors.Is(why, jeton.ErrBadCredential) {
-			t.Errorf("a disabled client: %d, %v", code, why)
+			t.Errorf("a disabled client: %d, %v; want 401, ErrBadCredential", code, why)
 		}
 	}
 
-	n := s.spy.asked()
+	n := s.spy.tokenRequests()
 	if n != 1 {
-		t.Errorf("%d tokens were asked for, want 1", n)
+		t.Errorf("%d token requests, want 1", n)
 	}
 
 	disable(false)
 	s.pass(holdWait)
-	s.mustAsk(id, "ci") // nobody had to log in by hand
+	s.mustAsk(id, "ci") // without another login
 }
 
 func TestLogoutRevokesTheToken(t *testing.T) {
@@ -565,7 +561,7 @@ func TestLogoutRevokesTheToken(t *testing.T) {
 	tok := must(id.Token(t.Context())).Text.Reveal()
 	use := func() int { return s.Ask("GET", "reports", "/who", "Authorization", "Bearer "+tok).Status }
 	if code := use(); code != http.StatusOK {
-		t.Fatalf("the token before: %d", code)
+		t.Fatalf("the token before: %d, want 200", code)
 	}
 
 	s.spy.lose(func(r *http.Request) error {
@@ -576,7 +572,7 @@ func TestLogoutRevokesTheToken(t *testing.T) {
 	})
 
 	if err := w.Logout(t.Context(), in.URL, "ci"); err == nil || !id.Info().SignedIn {
-		t.Errorf("Logout that did not arrive: %v, signed in %v", err, id.Info().SignedIn)
+		t.Errorf("Logout without an issuer = %v, signed in %v; want an error and true", err, id.Info().SignedIn)
 	}
 
 	s.spy.lose(nil)
@@ -587,23 +583,23 @@ func TestLogoutRevokesTheToken(t *testing.T) {
 		t.Errorf("the token after: %d, want 401", code)
 	}
 
-	s.spy.asked()
+	s.spy.tokenRequests()
 	if code, _, why := s.ask(id); code != http.StatusUnauthorized || why == nil {
-		t.Errorf("after Logout: %d, %v", code, why)
+		t.Errorf("after Logout: %d, %v; want 401 and a reason", code, why)
 	}
 	if _, err := id.Token(t.Context()); !errors.Is(err, jeton.ErrNoCredential) {
 		t.Errorf("Token after Logout: %v, want ErrNoCredential", err)
 	}
 
-	n := s.spy.asked()
+	n := s.spy.tokenRequests()
 	if n != 0 {
-		t.Errorf("it logged in by itself after Logout")
+		t.Errorf("the wallet logged in again after Logout")
 	}
 
 	d := must(w.file.read(t.Context()))
 	e := d.find(id.Origin(), "ci")
 	if e.Key == nil || e.Key.Token != "" || e.Key.File != in.Key {
-		t.Errorf("what is kept: %+v", e.Key)
+		t.Errorf("stored key = %+v, want the file without a token", e.Key)
 	}
 
 	mustLogin(t, w, Login{URL: in.URL, As: "ci"})
@@ -627,20 +623,19 @@ func TestWalletNeverHoldsThePrivateKey(t *testing.T) {
 	for _, file := range []string{"ci.key", "next.key"} {
 		b, _ := pem.Decode(must(os.ReadFile(filepath.Join(s.dir, file))))
 		secret := b.Bytes[len(b.Bytes)-16:]
-		if bytes.Contains(
-			plain,
-			[]byte(strings.Split(string(pem.EncodeToMemory(b)), "\n")[1]),
-		) || bytes.Contains(plain, secret) || bytes.Contains(plain, []byte("PRIVATE")) {
-			t.Errorf("the wallet holds the key of %s", file)
+		line := strings.Split(string(pem.EncodeToMemory(b)), "\n")[1]
+		if bytes.Contains(plain, []byte(line)) || bytes.Contains(plain, secret) ||
+			bytes.Contains(plain, []byte("PRIVATE")) {
+			t.Errorf("the wallet contains the key of %s", file)
 		}
 	}
 
 	if !bytes.Contains(plain, []byte(`"version":2`)) {
-		t.Errorf("an older program would not refuse the document")
+		t.Errorf("the document does not have version 2, which an older program refuses")
 	}
 }
 
-func TestRequestWithACredentialOfItsOwnIsNotSent(t *testing.T) {
+func TestARequestWithAuthorizationIsNotSent(t *testing.T) {
 	s := newScene(t)
 	id := mustLogin(t, s.wallet(t.TempDir()), s.ci("reports"))
 	r := must(http.NewRequestWithContext(t.Context(), "GET", s.URL("reports")+"/who", nil))
@@ -658,15 +653,15 @@ func TestRequestWithACredentialOfItsOwnIsNotSent(t *testing.T) {
 
 	_ = resp.Body.Close()
 	if r.Header.Get("Authorization") != "" || resp.Request.Header.Get("Authorization") != "" {
-		t.Error("the caller gets to see the token")
+		t.Error("the request of the caller contains the token")
 	}
 }
 
-func TestAnIdentityHasOneWayToProveItself(t *testing.T) {
+func TestAnIdentityHasOneCredential(t *testing.T) {
 	s := newScene(t)
 	in, w := s.ci("reports"), s.wallet(t.TempDir())
 	s.AddUser("diane", "correct horse battery")
-	person := Login{
+	user := Login{
 		URL:      in.URL,
 		As:       "ci",
 		Username: "diane",
@@ -674,14 +669,14 @@ func TestAnIdentityHasOneWayToProveItself(t *testing.T) {
 		Save:     true,
 	}
 	both := in
-	both.Password = person.Password
+	both.Password = user.Password
 
-	kid := person
+	kid := user
 	kid.KeyID = "x"
 	for name, bad := range map[string]Login{
 		"a key and a password": both,
 		"a password and a kid": kid,
-		"a kid of nothing":     {URL: in.URL, As: "new", KeyID: "x"},
+		"a kid without a key":  {URL: in.URL, As: "new", KeyID: "x"},
 	} {
 		if _, err := w.Login(t.Context(), bad); !errors.Is(err, jeton.ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)
@@ -693,24 +688,24 @@ func TestAnIdentityHasOneWayToProveItself(t *testing.T) {
 		As:  "x",
 		Key: in.Key,
 	}).apply(&e); err != nil || e.Source.kind() != SourceNone || e.Cookies != nil {
-		t.Errorf("apply = %v, left %v and %d cookies", err, e.Source.kind(), len(e.Cookies))
+		t.Errorf("apply = %v, source %v and %d cookies left; want none", err, e.Source.kind(), len(e.Cookies))
 	}
 
-	id := mustLogin(t, w, person)
+	id := mustLogin(t, w, user)
 	s.mustAsk(id, "diane")
 	in.Username = "ci"
 	mustLogin(t, w, in)
 	s.mustAsk(id, "ci")
 
 	if e := id.view().e; e.Source.kind() != SourceNone || len(e.Cookies) > 0 || id.Info().Kind != KindKey {
-		t.Errorf("a session or a password is left: %+v", id.Info())
+		t.Errorf("a session or a password is left: Info = %+v", id.Info())
 	}
 
-	mustLogin(t, w, person)
+	mustLogin(t, w, user)
 	s.mustAsk(id, "diane")
 
 	if id.Info().Kind != KindSession || id.view().e.Key != nil {
-		t.Errorf("a key is left: %+v", id.Info())
+		t.Errorf("a key is left: Info = %+v", id.Info())
 	}
 	if _, err := id.Token(t.Context()); !errors.Is(err, jeton.ErrInvalid) {
 		t.Errorf("Token of a session: %v, want ErrInvalid", err)

@@ -14,7 +14,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/api"
 )
 
-// personal makes a token of diane for the service reports.
+// personal creates a token of diane for the service reports.
 func (s *scene) personal(set ...func(*api.NewToken)) api.MadeToken {
 	s.t.Helper()
 	in := api.NewToken{
@@ -27,27 +27,27 @@ func (s *scene) personal(set ...func(*api.NewToken)) api.MadeToken {
 		f(&in)
 	}
 
-	var made api.MadeToken
-	s.MustControl("POST", "/api/v1/tokens", in, &made)
+	var token api.MadeToken
+	s.MustControl("POST", "/api/v1/tokens", in, &token)
 
-	return made
+	return token
 }
 
-// handedScene is a scene in which diane is known.
-func handedScene(t *testing.T) *scene {
+// userScene returns a scene with the user diane.
+func userScene(t *testing.T) *scene {
 	t.Helper()
 	s := newScene(t)
 	s.AddUser("diane", "diane-good-password")
 	return s
 }
 
-// job is the login that hands a token to the identity job.
+// job returns the login of the identity job with a token made elsewhere.
 func (s *scene) job(token string) Login {
 	return Login{URL: s.URL("reports"), As: "job", Token: jeton.NewSecret(token)}
 }
 
-func TestHandedTokenIsKeptAndSent(t *testing.T) {
-	s, home := handedScene(t), t.TempDir()
+func TestTokenMadeElsewhereIsStoredAndSent(t *testing.T) {
+	s, home := userScene(t), t.TempDir()
 	made := s.personal()
 	w := s.wallet(home)
 	id := mustLogin(t, w, s.job(made.Secret))
@@ -58,25 +58,25 @@ func TestHandedTokenIsKeptAndSent(t *testing.T) {
 
 	if got := again.Info(); got.Kind != KindToken || !got.SignedIn || got.Auto || !got.Expires.IsZero() ||
 		got.Service != "reports" {
-		t.Errorf("Info = %+v", got)
+		t.Errorf("Info = %+v, want a token for reports", got)
 	}
 
 	got, err := again.Token(t.Context())
 	if err != nil || got.Text.Reveal() != made.Secret || !got.Opens.IsZero() || !got.Expires.IsZero() {
-		t.Errorf("Token = %+v, %v", got, err)
+		t.Errorf("Token = %+v, %v; want the token of the login", got, err)
 	}
 
 	for host, values := range s.spy.auth {
 		for value := range values {
 			if value != "" && ("https://"+host != s.URL("reports") || value != "Bearer "+made.Secret) {
-				t.Errorf("%s got an Authorization header that is not for it", host)
+				t.Errorf("%s got an Authorization header for another origin", host)
 			}
 		}
 	}
 
 	_, plain, err := w.file.load(t.Context())
 	if err != nil || !bytes.Contains(plain, []byte(`"version":3`)) {
-		t.Errorf("an older program would not refuse the document, %v", err)
+		t.Errorf("the document does not have version 3, which an older program refuses: %v", err)
 	}
 
 	n := len(must(w.Identities(t.Context())))
@@ -85,8 +85,8 @@ func TestHandedTokenIsKeptAndSent(t *testing.T) {
 	}
 }
 
-func TestLogoutForgetsAHandedTokenAndDoesNotRevokeIt(t *testing.T) {
-	s, home := handedScene(t), t.TempDir()
+func TestLogoutRemovesATokenMadeElsewhereAndDoesNotRevokeIt(t *testing.T) {
+	s, home := userScene(t), t.TempDir()
 	made := s.personal()
 	w := s.wallet(home)
 	id := mustLogin(t, w, s.job(made.Secret))
@@ -97,7 +97,7 @@ func TestLogoutForgetsAHandedTokenAndDoesNotRevokeIt(t *testing.T) {
 
 	_, plain, err := w.file.load(t.Context())
 	if err != nil || bytes.Contains(plain, []byte(made.Secret)) {
-		t.Errorf("the wallet still holds the token, %v", err)
+		t.Errorf("the wallet still has the token: %v", err)
 	}
 
 	code, _, why := s.ask(id)
@@ -109,19 +109,19 @@ func TestLogoutForgetsAHandedTokenAndDoesNotRevokeIt(t *testing.T) {
 	}
 
 	if _, err := w.Login(t.Context(), Login{URL: s.URL("reports"), As: "job"}); !errors.Is(err, jeton.ErrInvalid) {
-		t.Errorf("a login that hands in nothing: %v, want ErrInvalid", err)
+		t.Errorf("Login without a credential = %v, want ErrInvalid", err)
 	}
 
-	// It was not revoked: handed in again it is good.
+	// The token is not revoked: a login with it works again.
 	s.mustAsk(mustLogin(t, s.wallet(home), s.job(made.Secret)), "diane")
 	s.mustAsk(id, "diane") // and the first process finds it
 }
 
-func TestHandedTokenThatIsOverSaysThatItCannotRenewItself(t *testing.T) {
+func TestTokenMadeElsewhereCannotBeRenewed(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		set  func(*api.NewToken)
-		over func(*scene, *Identity, api.MadeToken)
+		end  func(*scene, *Identity, api.MadeToken)
 		want error
 	}{
 		{"revoked", func(*api.NewToken) {}, func(s *scene, _ *Identity, m api.MadeToken) {
@@ -141,36 +141,36 @@ func TestHandedTokenThatIsOverSaysThatItCannotRenewItself(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s, home := handedScene(t), t.TempDir()
+			s, home := userScene(t), t.TempDir()
 			made := s.personal(tc.set)
 			id := mustLogin(t, s.wallet(home), s.job(made.Secret))
-			tc.over(s, id, made)
+			tc.end(s, id, made)
 			_, _, why := s.ask(id)
 			if !errors.Is(why, tc.want) || !strings.Contains(why.Error(), "the wallet cannot renew it") {
 				t.Errorf("NeedsLogin = %v, want %v with the reason", why, tc.want)
 			}
 
 			mustLogin(t, s.wallet(home), s.job(s.personal().Secret))
-			s.mustAsk(id, "diane") // another process handed in another one
+			s.mustAsk(id, "diane") // another process has logged in with a new token
 		})
 	}
 }
 
-func TestWhatIsNoTokenIsNotTaken(t *testing.T) {
-	s := handedScene(t)
+func TestInvalidTokensAreRefused(t *testing.T) {
+	s := userScene(t)
 	good := s.personal().Secret
 	swapped := strings.Replace(good, good[6:8], "zz", 1)
 	for _, tc := range []struct {
 		name string
 		in   Login
 		want error
-		says string
+		text string
 	}{
-		{"nothing but blanks", s.job("   "), jeton.ErrInvalid, "invalid token"},
+		{"only blanks", s.job("   "), jeton.ErrInvalid, "invalid token"},
 		{"two lines", s.job(good + "\n" + good), jeton.ErrInvalid, "invalid token"},
-		{"one that is too long", s.job(strings.Repeat("a", maxToken+1)), jeton.ErrInvalid, "16 KiB"},
-		{"one that is cut short", s.job(good[:40]), jeton.ErrInvalid, "mistyped"},
-		{"one with a slip of the pen", s.job(swapped), jeton.ErrInvalid, "mistyped"},
+		{"a token that is too long", s.job(strings.Repeat("a", maxToken+1)), jeton.ErrInvalid, "16 KiB"},
+		{"a truncated token", s.job(good[:40]), jeton.ErrInvalid, "mistyped"},
+		{"a mistyped token", s.job(swapped), jeton.ErrInvalid, "mistyped"},
 		{"the secret of a session", s.job("jtn_s_" + strings.Repeat("a", 43)), jeton.ErrInvalid, "not a token"},
 		{"the secret of a client", s.job("jtn_c_" + good[6:]), jeton.ErrInvalid, "not a token"},
 		{
@@ -208,7 +208,7 @@ func TestWhatIsNoTokenIsNotTaken(t *testing.T) {
 		},
 		{
 			"a service without tokens",
-			Login{URL: s.URL("people"), As: "job", Token: jeton.NewSecret(good)},
+			Login{URL: s.URL("site"), As: "job", Token: jeton.NewSecret(good)},
 			jeton.ErrNotFound,
 			"accepts no tokens",
 		},
@@ -221,24 +221,24 @@ func TestWhatIsNoTokenIsNotTaken(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := s.wallet(t.TempDir()).Login(t.Context(), tc.in)
-			if !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.says) {
-				t.Errorf("Login: %v, want %v that says %q", err, tc.want, tc.says)
+			if !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.text) {
+				t.Errorf("Login = %v, want %v with %q", err, tc.want, tc.text)
 			}
 			if err != nil && (strings.Contains(err.Error(), good[6:]) || strings.Contains(err.Error(), swapped)) {
-				t.Errorf("the error shows the token: %v", err)
+				t.Errorf("the error contains the token: %v", err)
 			}
 		})
 	}
 
 	for path := range s.spy.auth {
 		if len(s.spy.auth[path]) != 1 || !s.spy.auth[path][""] {
-			t.Errorf("%s got a token that was not taken", path)
+			t.Errorf("%s got a token that was refused", path)
 		}
 	}
 }
 
-func TestAnIdentityChangesHowItProvesItself(t *testing.T) {
-	s, home := handedScene(t), t.TempDir()
+func TestAnIdentityChangesItsCredential(t *testing.T) {
+	s, home := userScene(t), t.TempDir()
 	w := s.wallet(home)
 	byPassword := Login{
 		URL:      s.URL("reports"),
@@ -251,12 +251,12 @@ func TestAnIdentityChangesHowItProvesItself(t *testing.T) {
 	s.mustAsk(id, "diane")
 
 	if got := id.Info(); got.Kind != KindToken {
-		t.Errorf("after a token: %s", got.Kind)
+		t.Errorf("after a token: kind %s, want a token", got.Kind)
 	}
 
 	mustLogin(t, w, byPassword)
 	if got := id.Info(); got.Kind != KindSession || !got.SignedIn {
-		t.Errorf("after a password: %+v", got)
+		t.Errorf("after a password: Info = %+v, want a session", got)
 	}
 
 	mustLogin(t, w, s.job(s.personal().Secret))
@@ -266,21 +266,18 @@ func TestAnIdentityChangesHowItProvesItself(t *testing.T) {
 	s.mustAsk(id, "ci")
 
 	if got := id.Info(); got.Kind != KindKey {
-		t.Errorf("after a key: %s", got.Kind)
+		t.Errorf("after a key: kind %s, want a key", got.Kind)
 	}
 }
 
-func TestHandedTokenGoesToItsOriginOnly(t *testing.T) {
+func TestTokenMadeElsewhereIsSentOnlyToItsOrigin(t *testing.T) {
 	leaked := make(chan string, 10)
-	thief := httptest.NewServer(http.HandlerFunc(func(
-		_ http.ResponseWriter,
-		r *http.Request,
-	) {
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		leaked <- r.Header.Get("Authorization")
 	}))
-	defer thief.Close()
+	defer other.Close()
 
-	// Any server takes tokens, also one that knows nothing of Jeton.
+	// A token can be for any server, not only for a Jeton service.
 	s := newService(t, "git", func(s *service) { s.plain = true })
 	w := newWallet(t)
 	id := mustLogin(t, w, Login{
@@ -290,28 +287,28 @@ func TestHandedTokenGoesToItsOriginOnly(t *testing.T) {
 		CACert: s.ca(),
 	})
 	for _, status := range []string{"302", "307", "308"} {
-		resp, err := id.Client().Get(s.URL + "/to?status=" + status + "&url=" + url.QueryEscape(thief.URL+"/"))
+		resp, err := id.Client().Get(s.URL + "/to?status=" + status + "&url=" + url.QueryEscape(other.URL+"/"))
 		if err != nil || resp.Header.Get("Location") == "" {
-			t.Errorf("redirect: %v, %v, want it as the answer", resp, err)
+			t.Errorf("redirect: %v, %v; want the redirect itself", resp, err)
 		}
 	}
 
-	if _, err := id.Client().Get(thief.URL); !errors.Is(err, jeton.ErrInvalid) {
-		t.Errorf("another origin: %v, want ErrInvalid", err)
+	if _, err := id.Client().Get(other.URL); !errors.Is(err, jeton.ErrInvalid) {
+		t.Errorf("GET at another origin = %v, want ErrInvalid", err)
 	}
 
 	r := must(http.NewRequestWithContext(t.Context(), "GET", s.URL+"/whoami", nil))
 	r.Header.Set("Authorization", "Basic ZGlhbmU6cHc=")
 
 	if _, err := id.Client().Do(r); !errors.Is(err, jeton.ErrInvalid) {
-		t.Errorf("an Authorization of its own: %v, want ErrInvalid", err)
+		t.Errorf("a request with Authorization = %v, want ErrInvalid", err)
 	}
 	if len(leaked) > 0 {
 		t.Errorf("another origin got a request with Authorization %q", <-leaked)
 	}
 }
 
-func TestHandedTokenKeepsNoCookie(t *testing.T) {
+func TestNoCookieIsStoredWithATokenMadeElsewhere(t *testing.T) {
 	cookies := 0
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cookies += len(r.Cookies())
@@ -327,6 +324,6 @@ func TestHandedTokenKeepsNoCookie(t *testing.T) {
 
 	_, plain, err := w.file.load(t.Context())
 	if err != nil || cookies > 0 || bytes.Contains(plain, []byte("of-the-token")) {
-		t.Error("a session stands next to the token, which would be a second credential")
+		t.Errorf("%d cookies sent, want 0 and none stored: a session would be a second credential; %v", cookies, err)
 	}
 }

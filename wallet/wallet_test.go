@@ -22,14 +22,14 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// childEnv makes the test binary a second process: a JSON child on it.
+// childEnv makes the test binary a second process. Its value is a child in JSON.
 const childEnv = "JETON_WALLET_TEST_CHILD"
 
 type child struct {
 	Home, URL string
 	CA        []byte
-	Login     []string // log these in
-	Call      string   // or send one request as this one
+	Login     []string // users to log in
+	Call      string   // user to send a request as
 }
 
 func TestMain(m *testing.M) {
@@ -88,7 +88,7 @@ func runChild(text string) error {
 	return w.Close()
 }
 
-// processes runs the children all at once.
+// processes runs the children concurrently.
 func processes(t *testing.T, children []child) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -135,7 +135,7 @@ func TestIdentitiesNeverMix(t *testing.T) {
 	for _, s := range all {
 		n := s.foreign.Load()
 		if n != 0 {
-			t.Errorf("%s saw %d cookies of others", s.name, n)
+			t.Errorf("%s got %d cookies of other services, want 0", s.name, n)
 		}
 	}
 
@@ -145,7 +145,7 @@ func TestIdentitiesNeverMix(t *testing.T) {
 
 	for _, in := range must(w.Identities(t.Context())) {
 		if in.Uses == nil || *in.Uses < 950 || *in.Uses > 999 {
-			t.Errorf("%s at %s: uses remaining %v, want one of the counts that were sent", in.Name, in.Origin, in.Uses)
+			t.Errorf("%s at %s: uses left = %v, want 950 to 999", in.Name, in.Origin, in.Uses)
 		}
 	}
 }
@@ -157,7 +157,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-func TestProcessesLoseNoUpdate(t *testing.T) {
+func TestNoUpdateOfAProcessIsLost(t *testing.T) {
 	t.Parallel()
 	s, home := newService(t, "app1"), t.TempDir()
 	const procs, each = 5, 6
@@ -165,7 +165,7 @@ func TestProcessesLoseNoUpdate(t *testing.T) {
 	for p := range procs {
 		c := child{Home: home, URL: s.URL, CA: s.ca()}
 		for i := range each {
-			c.Login = append(c.Login, fmt.Sprintf("user%d-%d", p, i), "everybody")
+			c.Login = append(c.Login, fmt.Sprintf("user%d-%d", p, i), "shared")
 		}
 		children = append(children, c)
 	}
@@ -206,7 +206,7 @@ func TestProcessesShareOneRelogin(t *testing.T) {
 	}
 }
 
-func TestReloginOnceForAll(t *testing.T) {
+func TestConcurrentRequestsShareOneRelogin(t *testing.T) {
 	s := newService(t, "app1", func(s *service) { s.slow, s.clear = 50*time.Millisecond, true })
 	in := s.as("diane")
 	in.Save = true
@@ -226,7 +226,7 @@ func TestReloginOnceForAll(t *testing.T) {
 
 			got, _ := io.ReadAll(resp.Body)
 			if string(got) != "diane@app1 "+body {
-				t.Errorf("answer %d %q, want diane with her own body", resp.StatusCode, got)
+				t.Errorf("got %d %q, want diane with the body of the request", resp.StatusCode, got)
 			}
 		})
 	}
@@ -260,10 +260,10 @@ func TestReloginRenewsASpentSession(t *testing.T) {
 
 	resp, _ := get(t, id, s.URL+"/whoami")
 	if why, ok := NeedsLogin(resp); !ok || !errors.Is(why, jeton.ErrSpent) {
-		t.Errorf("without a source: NeedsLogin = %v, %v, want ErrSpent", why, ok)
+		t.Errorf("without a password source: NeedsLogin = %v, %v, want ErrSpent", why, ok)
 	}
 	if n := s.logins.Load(); n != 4 {
-		t.Errorf("%d logins, want 4: none by itself without a source", n)
+		t.Errorf("%d logins, want 4: no relogin without a password source", n)
 	}
 }
 
@@ -272,7 +272,7 @@ func TestRefusedReloginIsNotRepeated(t *testing.T) {
 		name   string
 		how    refusing
 		want   error
-		repeat time.Duration // when it is tried again; 0: never
+		repeat time.Duration // when the login is tried again; 0: never
 	}{
 		{"the password is wrong", refusing{"bad_credential", 401, ""}, jeton.ErrBadCredential, 0},
 		{
@@ -309,7 +309,7 @@ func TestRefusedReloginIsNotRepeated(t *testing.T) {
 						}
 
 						if why != nil && strings.Contains(why.Error(), passwordOf) {
-							t.Errorf("the error holds the password: %v", why)
+							t.Errorf("the error contains the password: %v", why)
 						}
 					})
 				}
@@ -325,7 +325,7 @@ func TestRefusedReloginIsNotRepeated(t *testing.T) {
 			ahead.Store(int64(max(tc.repeat, time.Minute) + time.Second))
 			resp, _ := get(t, mine, s.URL+"/whoami")
 			if ok := resp.StatusCode == http.StatusOK; ok != (tc.repeat > 0) {
-				t.Errorf("after the wait: status %d", resp.StatusCode)
+				t.Errorf("after the wait: status %d, want a login: %t", resp.StatusCode, tc.repeat > 0)
 			}
 
 			mustLogin(t, mine.w, in)
@@ -334,7 +334,7 @@ func TestRefusedReloginIsNotRepeated(t *testing.T) {
 	}
 }
 
-func TestLateAnswerDoesNotEndANewerSession(t *testing.T) {
+func TestALateResponseDoesNotEndANewerSession(t *testing.T) {
 	s := newService(t, "app1", func(s *service) { s.clear = true })
 	w := newWallet(t)
 	id := mustLogin(t, w, s.as("diane"))
@@ -347,7 +347,7 @@ func TestLateAnswerDoesNotEndANewerSession(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	resp, err := id.send(r, nil, saw, nil) // the request that set out before the login
+	resp, err := id.send(r, nil, saw, nil) // the request was sent before the login
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,13 +355,13 @@ func TestLateAnswerDoesNotEndANewerSession(t *testing.T) {
 	resp.Body.Close()
 	_, over := NeedsLogin(resp)
 	if !over {
-		t.Errorf("the old session was accepted: status %d", resp.StatusCode)
+		t.Errorf("the old session was accepted: status %d, want 401", resp.StatusCode)
 	}
 
 	mustGet(t, id, s.URL+"/whoami", "diane@app1")
 }
 
-func TestAnOldReadDoesNotReplaceWhatIsKnown(t *testing.T) {
+func TestAnOldReadDoesNotReplaceANewerState(t *testing.T) {
 	s := newService(t, "app1")
 	w := newWallet(t)
 	id := mustLogin(t, w, s.as("diane"))
@@ -382,7 +382,7 @@ func TestAnOldReadDoesNotReplaceWhatIsKnown(t *testing.T) {
 	mustGet(t, id, s.URL+"/whoami", "diane@app1")
 }
 
-func TestWaitersShareAFailureThatIsNotHeld(t *testing.T) {
+func TestWaitersShareAFailure(t *testing.T) {
 	s := newService(t, "app1")
 	ran := filepath.Join(t.TempDir(), "ran")
 	in := s.as("diane")
@@ -443,7 +443,7 @@ func TestBodyThatCannotBeSentTwice(t *testing.T) {
 	}
 }
 
-func TestNothingCrossesARedirect(t *testing.T) {
+func TestNoCredentialIsSentAcrossARedirect(t *testing.T) {
 	var leaked atomic.Int64
 	var hits atomic.Int64
 
@@ -480,10 +480,10 @@ func TestNothingCrossesARedirect(t *testing.T) {
 
 			resp.Body.Close()
 			if resp.StatusCode != status {
-				t.Errorf("redirect to %s: status %d, want the %d itself", target, resp.StatusCode, status)
+				t.Errorf("redirect to %s: status %d, want %d", target, resp.StatusCode, status)
 			}
 
-			// A caller's own client, which follows everything, gets an error instead.
+			// A client that follows redirects gets an error.
 			own := &http.Client{Transport: id}
 			r.Body, _ = r.GetBody()
 
@@ -495,13 +495,13 @@ func TestNothingCrossesARedirect(t *testing.T) {
 	}
 
 	if hits.Load() != 0 || leaked.Load() != 0 {
-		t.Errorf("the canary was reached %d times, with credentials %d times", hits.Load(), leaked.Load())
+		t.Errorf("%d requests at another origin, %d with credentials; want 0", hits.Load(), leaked.Load())
 	}
 
 	mustGet(t, id, s.URL+"/to?status=302&url=/whoami", "diane@app1")
 }
 
-func TestRequestsForOthersAreRefused(t *testing.T) {
+func TestRequestsToOtherOriginsAreRefused(t *testing.T) {
 	s, other := newService(t, "app1"), newService(t, "app2")
 	id := mustLogin(t, newWallet(t), s.as("diane"))
 	for name, change := range map[string]func(*http.Request){
@@ -527,7 +527,7 @@ func TestRequestsForOthersAreRefused(t *testing.T) {
 
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		t.Errorf("a cookie of the caller took the place of the identity's: status %d", resp.StatusCode)
+		t.Errorf("a cookie of the caller replaced the identity's: status %d, want 200", resp.StatusCode)
 	}
 
 	got := r.Header.Get("Cookie")
@@ -536,7 +536,7 @@ func TestRequestsForOthersAreRefused(t *testing.T) {
 	}
 }
 
-func TestRotatedCookieIsDurable(t *testing.T) {
+func TestARotatedCookieIsStored(t *testing.T) {
 	s, home := newService(t, "app1"), t.TempDir()
 	id := mustLogin(t, openWallet(t, home), s.as("diane"))
 	get(t, id, s.URL+"/rotate")
@@ -549,7 +549,7 @@ func TestRotatedCookieIsDurable(t *testing.T) {
 	mustGet(t, id, s.URL+"/whoami", "diane@app1")
 }
 
-func TestForgottenStaysForgotten(t *testing.T) {
+func TestForgetRemovesTheIdentity(t *testing.T) {
 	s, home := newService(t, "app1", func(s *service) { s.uses = 100 }), t.TempDir()
 	w := openWallet(t, home)
 	id := mustLogin(t, w, s.as("diane"))
@@ -566,7 +566,7 @@ func TestForgottenStaysForgotten(t *testing.T) {
 
 	infos := must(w.Identities(t.Context()))
 	if len(infos) != 0 {
-		t.Errorf("the identity is back: %v", infos)
+		t.Errorf("Identities = %v, want none", infos)
 	}
 	if _, err := id.Client().Get(s.URL + "/whoami"); !errors.Is(err, jeton.ErrNotFound) {
 		t.Errorf("request after Forget: %v, want ErrNotFound", err)
@@ -577,7 +577,7 @@ func TestForgottenStaysForgotten(t *testing.T) {
 	}
 }
 
-func TestForgottenDuringALoginStaysForgotten(t *testing.T) {
+func TestForgetDuringALoginRemovesTheIdentity(t *testing.T) {
 	s, w := newService(t, "app1"), newWallet(t)
 	in := s.as("diane")
 	in.Save = true
@@ -597,7 +597,7 @@ func TestForgottenDuringALoginStaysForgotten(t *testing.T) {
 
 	infos := must(w.Identities(t.Context()))
 	if len(infos) != 0 {
-		t.Errorf("the identity is back: %v", infos)
+		t.Errorf("Identities = %v, want none", infos)
 	}
 }
 
@@ -612,17 +612,12 @@ func TestLogout(t *testing.T) {
 		t.Fatalf("Logout: %v", err)
 	}
 	if len(s.sessions) != 0 {
-		t.Error("the session lives on at the server")
+		t.Error("the session still exists at the server")
 	}
 
 	resp, _ := get(t, id, s.URL+"/whoami")
 	if why, ok := NeedsLogin(resp); !ok || !errors.Is(why, jeton.ErrNoCredential) || s.logins.Load() != 1 {
-		t.Errorf(
-			"after Logout: %v, %v, %d logins; want ErrNoCredential and no login by itself",
-			why,
-			ok,
-			s.logins.Load(),
-		)
+		t.Errorf("after Logout: %v, %v, %d logins; want ErrNoCredential and 1 login", why, ok, s.logins.Load())
 	}
 	if err := w.Logout(t.Context(), s.URL, "diane"); err != nil {
 		t.Errorf("second Logout: %v", err)
@@ -636,11 +631,11 @@ func TestLogout(t *testing.T) {
 		t.Error("Logout without a server succeeded")
 	}
 	if in := must(w.Identities(t.Context()))[0]; !in.SignedIn || !in.Auto {
-		t.Errorf("a Logout that failed dropped the session: %+v", in)
+		t.Errorf("after a failed Logout: Info = %+v, want the session", in)
 	}
 }
 
-func TestStolenFileTellsNothing(t *testing.T) {
+func TestAStolenFileContainsNoPlainText(t *testing.T) {
 	s, home := newService(t, "app1"), t.TempDir()
 	w := openWallet(t, home)
 	in := s.as("diane")
@@ -660,25 +655,25 @@ func TestStolenFileTellsNothing(t *testing.T) {
 		text, err := os.ReadFile(path)
 		for _, secret := range []string{"canary", "diane", host, "AGE-SECRET-KEY"} {
 			if bytes.Contains(text, []byte(secret)) || strings.Contains(path[len(home):], secret) {
-				t.Errorf("%s holds %q", path, secret)
+				t.Errorf("%s contains %q", path, secret)
 			}
 		}
 
 		info, _ := d.Info()
 		if info.Mode().Perm() != 0o600 {
-			t.Errorf("%s has mode %v", path, info.Mode())
+			t.Errorf("%s has mode %v, want 600", path, info.Mode())
 		}
 
 		return err
 	})
 	if err != nil || seen < 2 {
-		t.Fatalf("walked over %d files: %v", seen, err)
+		t.Fatalf("%d files, want at least 2: %v", seen, err)
 	}
 	if text := fmt.Sprintf("%+v", must(w.Identities(t.Context()))); strings.Contains(text, "canary") {
-		t.Errorf("Info holds a secret: %s", text)
+		t.Errorf("Info contains a secret: %s", text)
 	}
 
-	// The thief's own key does not open it.
+	// Another key does not decrypt it.
 	if err := os.Remove(filepath.Join(home, "config", keyName)); err != nil {
 		t.Fatal(err)
 	}
@@ -686,7 +681,7 @@ func TestStolenFileTellsNothing(t *testing.T) {
 		t.Errorf("without the key: %v, want ErrKey", err)
 	}
 	if _, err := os.Stat(filepath.Join(home, "config", keyName)); err == nil {
-		t.Error("a new key was made for an old wallet")
+		t.Error("a new key was created for an existing wallet")
 	}
 
 	if err := makeKeyFile(filepath.Join(home, "config")); err != nil {
