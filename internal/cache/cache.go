@@ -1,8 +1,8 @@
-// Package cache keeps what was read from a store in memory, by hash, and stays exact.
+// Package cache keeps in memory what was read from a store, by hash.
 //
-// It promises that a value which has been dropped is not put back by a reader who began
-// before: Add takes only what was read after the last drop. Its size is bounded. What a
-// value is good for, and when it has to be dropped, is for its owner to know.
+// It promises that a reader that began before a drop does not put the old value back: Add
+// takes only what was read after the last drop. Its size is bounded. When a value has to be
+// dropped is for its owner to know, such as token or signin, from internal/store/change.
 package cache
 
 import (
@@ -26,8 +26,8 @@ type shard[V any] struct {
 	_          [24]byte
 }
 
-// New returns a cache of about so many values. pinned, where it is not nil, reports
-// values that had better not make room for others yet.
+// New returns a cache of at most about entries values. pinned, unless it is nil, reports
+// values that should not be evicted yet.
 func New[V any](entries int, pinned func(*V) bool) *Cache[V] {
 	c := &Cache[V]{pinned: pinned}
 	c.limit = max(entries/len(c.shards), 1)
@@ -52,7 +52,7 @@ func (c *Cache[V]) Get(k secret.Hash) *V {
 	return v
 }
 
-// Generation returns what Add wants to be told: read it before the store.
+// Generation returns an argument of Add: call it before reading the store.
 func (c *Cache[V]) Generation(k secret.Hash) uint64 {
 	s := c.shard(k)
 	s.mu.RLock()
@@ -66,8 +66,8 @@ func (c *Cache[V]) Add(k secret.Hash, v *V, generation uint64) *V {
 	return c.put(k, v, generation, false)
 }
 
-// Renew is Add for a value that takes the place of an older one. It is no drop: who reads
-// a neighbour meanwhile is not kept from adding it.
+// Renew is Add for a value that replaces an older one. It is not a drop: a concurrent reader
+// of another hash may still add its value.
 func (c *Cache[V]) Renew(k secret.Hash, v *V, generation uint64) {
 	c.put(k, v, generation, true)
 }
@@ -94,18 +94,19 @@ func (c *Cache[V]) put(k secret.Hash, v *V, generation uint64, renew bool) *V {
 	return v
 }
 
-// makeRoom forgets an arbitrary value, if possible one that is not pinned.
+// makeRoom evicts an arbitrary value, if possible one that is not pinned.
 func (c *Cache[V]) makeRoom(s *shard[V]) {
 	tried := 0
 	for k, v := range s.values {
-		if tried++; c.pinned == nil || !c.pinned(v) || tried == min(8, len(s.values)) {
+		tried++
+		if c.pinned == nil || !c.pinned(v) || tried == min(8, len(s.values)) {
 			delete(s.values, k)
 			return
 		}
 	}
 }
 
-// Drop forgets values. After it has returned none of them is found without the store.
+// Drop removes values. After it has returned, Get does not find them.
 func (c *Cache[V]) Drop(keys ...secret.Hash) {
 	for _, k := range keys {
 		s := c.shard(k)
@@ -116,15 +117,15 @@ func (c *Cache[V]) Drop(keys ...secret.Hash) {
 	}
 }
 
-// DropIf forgets every value that gone reports.
-func (c *Cache[V]) DropIf(gone func(*V) bool) {
+// DropIf removes every value that outdated reports.
+func (c *Cache[V]) DropIf(outdated func(*V) bool) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
 		s.generation++
 
 		for k, v := range s.values {
-			if gone(v) {
+			if outdated(v) {
 				delete(s.values, k)
 			}
 		}

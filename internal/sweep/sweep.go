@@ -1,9 +1,8 @@
-// Package sweep removes what is over from a store, a little at a time, so that who is served
-// meanwhile hardly notices.
+// Package sweep deletes expired rows in small batches, so that requests are not delayed.
 //
-// It promises steps of a bounded size, and rests between them: long ones at first, shorter
-// ones the longer there is something left, so that what ends faster than it is swept away
-// does not pile up. What is over, and when to look, is for its callers to know.
+// It promises batches of a bounded size and pauses between them. The pauses get shorter the
+// longer a sweep lasts, so that rows which expire faster than they are deleted do not pile
+// up. Which rows are expired, and when to look, is for packages session, token and audit.
 package sweep
 
 import (
@@ -12,17 +11,17 @@ import (
 )
 
 const (
-	// Interval is how often what ends by itself is swept away.
+	// Interval is how often expired rows are deleted.
 	Interval = time.Minute
-	// step is how many rows a store removes at once. It has one writer, and others wait for it.
+	// step is the size of a batch. Other writes wait while a store deletes one.
 	step = 20
-	// rest is how many times as long as a step took the store, and the processors, are left
-	// to others, in the first minute of a sweep.
+	// rest is how many times as long as a batch took the pause after it is, in the first
+	// minute of a sweep.
 	rest = 9
 )
 
-// Loop sweeps once in an interval until ctx ends. A sweep may take minutes: callers who have
-// other things to do at their time run it beside them.
+// Loop sweeps once in an interval until ctx ends. A sweep may take minutes: callers with other
+// periodic work run Loop in a goroutine of its own.
 func Loop(ctx context.Context, interval time.Duration, sweep func(ctx context.Context)) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -37,9 +36,9 @@ func Loop(ctx context.Context, interval time.Duration, sweep func(ctx context.Co
 	}
 }
 
-// Run calls remove until it removes less than it may, fails, or ctx ends. It returns the
+// Run calls remove until it deletes fewer rows than limit, fails, or ctx ends. It returns the
 // error of remove.
-func Run(ctx context.Context, remove func(ctx context.Context, most int) (int, error)) error {
+func Run(ctx context.Context, remove func(ctx context.Context, limit int) (int, error)) error {
 	first := time.Now()
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -57,7 +56,7 @@ func Run(ctx context.Context, remove func(ctx context.Context, most int) (int, e
 	return nil
 }
 
-// pause is how long to rest after a step that took so long, in a sweep that began so long ago.
+// pause returns how long to rest after a batch that took that long.
 func pause(sweeping, took time.Duration) time.Duration {
 	return took * rest / (1 + sweeping/Interval)
 }

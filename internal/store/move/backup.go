@@ -16,18 +16,18 @@ import (
 )
 
 // A backup is a line "jeton backup VERSION", then records, compressed with gzip, then an
-// end that tells how long all before it is and its SHA-256. A record is a letter, a
-// length and so many bytes:
+// end with the length and the SHA-256 of everything before it. A record is a letter, a
+// length and that many bytes:
 //
 //	H  Head, as JSON
 //	T  a table with its columns, as JSON
 //	R  a row of it (row.go)
-//	E  end of the table: how many rows, and the greatest number that was given, as JSON
-//	Z  end of all
+//	E  end of the table: the number of rows, and the greatest number that was given, as JSON
+//	Z  end of the backup
 const (
 	magic   = "jeton backup "
 	version = 1
-	// lastWord ends a backup. What lacks it is cut short.
+	// lastWord ends a backup. A file without it is truncated.
 	lastWord = "jeton.end\n"
 	tailSize = 8 + sha256.Size + len(lastWord)
 )
@@ -41,7 +41,7 @@ type Head struct {
 	Epoch   int64     `json:"epoch"`
 }
 
-// ending is the record behind a table.
+// ending is the record after the rows of a table.
 type ending struct {
 	Rows int64 `json:"rows"`
 	Last int64 `json:"last,omitempty"`
@@ -53,7 +53,7 @@ type Count struct {
 	Rows  int64  `json:"rows"`
 }
 
-// Summary tells what is in a backup.
+// Summary lists what is in a backup.
 type Summary struct {
 	Head
 	Tables []Count `json:"tables"`

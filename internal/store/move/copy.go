@@ -12,28 +12,27 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
-// chunk is how many rows are compared, and replaced, at once.
+// chunk is the number of rows that are compared, and replaced, at once.
 const chunk = 1000
 
-// Sum is what a table holds.
+// Sum is the checksum of a table.
 type Sum struct {
 	Table  string `json:"table"`
 	Rows   int64  `json:"rows"`
 	SHA256 string `json:"sha256"`
 }
 
-// Copied tells what a copy has done.
+// Copied is the result of a copy.
 type Copied struct {
 	Tables  []Sum `json:"tables"`  // of both sides
 	Written int64 `json:"written"` // rows that were not there yet, or were others
 	Removed int64 `json:"removed"` // rows that were others, or that the source does not have
 }
 
-// Copy makes a database equal to another one: chunk by chunk, of which only those are
-// written that differ. It may be broken off at any moment and run again, and run again
-// when the source has changed. The destination is empty or a copy of this source that
-// nobody has served from, and no server starts on it before the copy is whole; otherwise
-// Copy returns jeton.ErrConflict and changes nothing.
+// Copy makes a database equal to another one. It writes only the chunks that differ, so it may
+// be interrupted and run again, also when the source has changed. The destination must be
+// empty, or a copy of this source that no server has started on; otherwise Copy returns
+// jeton.ErrConflict and changes nothing. No server starts on an incomplete copy.
 func Copy(ctx context.Context, from Source, to Side, report func(Progress)) (Copied, error) {
 	return copyBy(ctx, chunk, from, to, report)
 }
@@ -285,7 +284,8 @@ func (c *copying) compare(ctx context.Context) (sums []Sum, err error) {
 			}
 			if source != copied {
 				return fmt.Errorf(
-					"%s has %d rows and SHA-256 %s in the source, %d and %s in the copy: does somebody else write to it? run the same command again",
+					"%s has %d rows and SHA-256 %s in the source, %d and %s in the copy: "+
+						"check that nothing else writes to it, and run the same command again",
 					t.Name,
 					source.Rows,
 					source.SHA256,

@@ -9,7 +9,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
-// Ask is what begins a new epoch.
+// Ask is a request for a new epoch.
 type Ask struct {
 	Now time.Time
 	// Trust keeps every credential, also those that were spent or revoked in the time that
@@ -18,12 +18,11 @@ type Ask struct {
 	Event jeton.Event // added in the same step
 }
 
-// Renewed tells what a new epoch has brought.
+// Renewed is the result of a new epoch.
 type Renewed = statements.Renewed
 
-// Renew begins a new epoch of a database that was brought back from the past by other
-// means than Restore: all its numbers jump ahead, and its credentials end unless they are
-// trusted.
+// Renew begins a new epoch of a database that was restored by other means than Restore: all
+// its numbers jump ahead, and its credentials end unless they are trusted.
 func Renew(ctx context.Context, s Side, a Ask) (out statements.Renewed, err error) {
 	err = s.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
 		out, err = renew(ctx, s, tx, a, 0)
@@ -32,13 +31,13 @@ func Renew(ctx context.Context, s Side, a Ask) (out statements.Renewed, err erro
 	return out, err
 }
 
-// jump is how far numbers jump ahead at least. So many were not given in the lost time.
+// jump is the least by which numbers jump ahead: more than were given in the lost time.
 const jump = 1 << 32
 
-// clockJump is where numbers are at least after a jump: as if so many had been given every
-// second since 2020. One and the same past that is brought back twice, and the second
-// time perhaps where nobody knows of the first, goes on with other numbers each time. It
-// stays below 2^53, beyond which programs that read JSON lose count, for 2,000 years.
+// clockJump is the least number after a jump: as if perSecond numbers had been given every
+// second since 2020. A backup that is restored twice, the second time perhaps without
+// knowledge of the first, continues with different numbers. They stay below 2^53, which is
+// the limit of many JSON readers, for 2,000 years.
 func clockJump(now time.Time) int64 {
 	const perSecond, since = 1 << 17, 1_577_836_800
 	return max(0, now.Unix()-since) * perSecond
@@ -47,7 +46,7 @@ func clockJump(now time.Time) int64 {
 // renew begins a new epoch, greater than after, inside a step.
 func renew(ctx context.Context, s Side, tx statements.Conn, a Ask, after int64) (statements.Renewed, error) {
 	for _, t := range tables() {
-		if !t.gives || t.Name == "budgets" { // what is counted hangs on the number of its holder, too
+		if !t.gives || t.Name == "budgets" { // counts refer to the number of their holder, which jumps
 			continue
 		}
 

@@ -1,14 +1,14 @@
-// Package move brings what a database holds to another one, of either engine, and into and
-// out of files.
+// Package move copies a database to another one, of either engine, and backs it up to a file
+// and restores it.
 //
-// It promises that what it reads is one state, while others may go on writing; that a copy
-// is equal to that state, which it has checked row by row before it says so; that a copy
-// or a backup which has been broken off is never taken for a whole one; that a file which is
-// cut short, damaged, another's or newer than this program is refused before anything is
-// changed; and that after a restore no credential of the past is good unless somebody says
-// so. How an engine takes a snapshot or counts its numbers is the engine's
-// (statements/meta.go says what they share); who holds the data folder, where the files
-// are and who is told is internal/server's.
+// It reads one state of the database, while others may write. A copy is compared with that
+// state row by row before it is reported complete. An interrupted copy or backup is never
+// taken for a complete one. A file that is truncated, damaged, newer than this program or not
+// a backup is refused before anything is changed. After a restore every credential is ended,
+// unless the operator trusts them.
+//
+// Snapshots and the numbering of rows are for the engines, internal/store/sqlite and
+// internal/store/postgres. The data folder and the paths are for internal/server.
 package move
 
 import (
@@ -23,19 +23,18 @@ const metaOwn = statements.MetaOwn
 
 // Source is a database that is read. Others may write it meanwhile.
 type Source interface {
-	// Snapshot hands read one consistent state. q is used by one goroutine, and one query
-	// at a time.
+	// Snapshot calls read with one consistent state. q runs one query at a time.
 	Snapshot(ctx context.Context, read func(ctx context.Context, q statements.Queries) error) error
 	// Last returns the greatest number that a row of a table was ever given, at least the
 	// greatest that q shows; 0 for none.
 	Last(ctx context.Context, q statements.Queries, table, column string) (int64, error)
 }
 
-// Side is a database that is written, while nobody serves from it.
+// Side is a database that is written, while no server uses it.
 type Side interface {
 	Source
-	// Step takes a step of any length, whole or not at all. It returns an error when
-	// somebody serves from the database.
+	// Step runs one transaction of any length. It returns an error when a server uses the
+	// database.
 	Step(ctx context.Context, write func(ctx context.Context, tx statements.Conn) error) error
 	// Insert adds rows to a table inside a step: int64, bool, string, []byte or nil by column.
 	Insert(ctx context.Context, tx statements.Conn, table string, columns []string, rows [][]any) error
@@ -43,14 +42,14 @@ type Side interface {
 	Advance(ctx context.Context, tx statements.Conn, table, column string, last int64) error
 }
 
-// Progress tells how far a table has come.
+// Progress is how much of a table is done.
 type Progress struct {
 	Table string
 	Rows  int64
-	Of    int64 // how many there are in all
+	Of    int64 // rows in total
 }
 
-// where phrases conditions, of which some may be empty.
+// where returns a WHERE clause of the conditions that are not empty.
 func where(conditions ...string) string {
 	var set []string
 	for _, c := range conditions {

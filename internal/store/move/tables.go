@@ -2,8 +2,7 @@ package move
 
 import "strings"
 
-// Level is the shape of the rows: it grows with every change of the list of tables. What
-// a greater one holds, this program cannot keep.
+// Level is the version of the list of tables. This program cannot keep the rows of a greater one.
 const Level = 1
 
 // kind is what a column holds.
@@ -26,7 +25,7 @@ type column struct {
 type table struct {
 	Name    string   `json:"name"`
 	Columns []column `json:"columns"`
-	keys    int      // so many columns from the first on are the key: rows are moved in their order
+	keys    int      // number of leading columns that are the key: rows are in its order
 	gives   bool     // the key is a number that is never given twice
 	own     string   // condition of the rows that are moved; "" for all
 }
@@ -45,65 +44,42 @@ func columns(list string) []column {
 	return all
 }
 
+// withNumber is a table whose first column is a number that is never given twice.
+func withNumber(name, list string) table {
+	return table{Name: name, Columns: columns(list), keys: 1, gives: true}
+}
+
+// withKey is a table whose first columns are its key.
+func withKey(name string, keys int, list string) table {
+	return table{Name: name, Columns: columns(list), keys: keys}
+}
+
 // tables returns what is moved. A test compares it with the schema of each engine.
 func tables() []table {
+	meta := withKey("meta", 1, "name:text value:text")
+	meta.own = metaOwn
+
 	return []table{
-		{
-			"users",
-			columns("id name:text folded:text password:text version groups:text disabled:bool declared:bool created updated uuid:text email:text email_folded:text first_name:text last_name:text"),
-			1,
-			true,
-			"",
-		},
-		{
-			"clients",
-			columns("id name:text folded:text version secret:blob? services:text scopes:text introspects:text source:text disabled:bool declared:bool created updated"),
-			1,
-			true,
-			"",
-		},
-		{
-			"client_keys",
-			columns("client kid:text alg:text public:text retired:bool opens closes created"),
-			2,
-			false,
-			"",
-		},
-		{
-			"keys",
-			columns("kid:text kind:text alg:text public:text sealed:blob created opens retires closes revoked:bool"),
-			1,
-			false,
-			"",
-		},
-		{"budgets", columns("id service:text name:text"), 1, true, ""},
-		{
-			"sessions",
-			columns("login id:text hash:blob account service:text created expires idle used source:text"),
-			1,
-			true,
-			"",
-		},
-		{"logins", columns("account service:text login at"), 3, false, ""},
-		{"sources", columns("account source:text at"), 2, false, ""},
-		{
-			"tokens",
-			columns("number accessor:text hash:blob format:text kind:text name:text parent account client version audience:text scopes:text allows:text networks:text max_uses created opens expires source:text"),
-			1,
-			true,
-			"",
-		},
-		{"uses", columns("login budget used"), 2, false, ""},
-		{"assertions", columns("issuer:text jti:blob expires"), 2, false, ""},
-		{"revoked", columns("seq hash:blob until"), 1, true, ""},
-		{
-			"audit",
-			columns("seq at request:text actor:text action:text target:text service:text outcome:text reason:text source:text checks:text"),
-			1,
-			true,
-			"",
-		},
-		{"meta", columns("name:text value:text"), 1, false, metaOwn},
+		withNumber("users", "id name:text folded:text password:text version groups:text disabled:bool "+
+			"declared:bool created updated uuid:text email:text email_folded:text first_name:text last_name:text"),
+		withNumber("clients", "id name:text folded:text version secret:blob? services:text scopes:text "+
+			"introspects:text source:text disabled:bool declared:bool created updated"),
+		withKey("client_keys", 2, "client kid:text alg:text public:text retired:bool opens closes created"),
+		withKey("keys", 1, "kid:text kind:text alg:text public:text sealed:blob "+
+			"created opens retires closes revoked:bool"),
+		withNumber("budgets", "id service:text name:text"),
+		withNumber("sessions", "login id:text hash:blob account service:text created expires idle used source:text"),
+		withKey("logins", 3, "account service:text login at"),
+		withKey("sources", 2, "account source:text at"),
+		withNumber("tokens", "number accessor:text hash:blob format:text kind:text name:text parent "+
+			"account client version audience:text scopes:text allows:text networks:text "+
+			"max_uses created opens expires source:text"),
+		withKey("uses", 2, "login budget used"),
+		withKey("assertions", 2, "issuer:text jti:blob expires"),
+		withNumber("revoked", "seq hash:blob until"),
+		withNumber("audit", "seq at request:text actor:text action:text target:text service:text "+
+			"outcome:text reason:text source:text checks:text"),
+		meta,
 	}
 }
 

@@ -99,7 +99,7 @@ func TestAFullDiskLosesNothingThatWasAnswered(t *testing.T) {
 func TestADiskWithoutRoomForANewFileSaysSo(t *testing.T) {
 	dir := smallDisk(t, "64k")
 	must(t, os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 56<<10), 0o600))
-	refused(t, filepath.Join(dir, "jeton.db"), "make room")
+	refused(t, filepath.Join(dir, "jeton.db"), "free space")
 }
 
 func TestAReadOnlyFolderIsRefusedWithAdvice(t *testing.T) {

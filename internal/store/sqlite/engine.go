@@ -43,7 +43,7 @@ func (e engine) Do(ctx context.Context, s statements.Step) error {
 // Settled returns nothing: numbers are given in the order of the commits.
 func (engine) Settled(context.Context) (string, error) { return "", nil }
 
-// Fresh returns nil: what is in memory is told of every change before it is answered.
+// Fresh returns nil: a change has reached every subscriber before the call that made it returns.
 func (db *DB) Fresh(context.Context) error { return nil }
 
 // tx is the writer's connection while a step is being taken.
@@ -66,7 +66,7 @@ func (t tx) Exec(ctx context.Context, text string, args ...any) (int64, error) {
 	return r.RowsAffected()
 }
 
-// Steps come one after another, and nobody else writes: there is nothing to wait for.
+// Steps run one after another, and there is no other writer: there is nothing to wait for.
 
 func (tx) Order(context.Context, string) error         { return nil }
 func (tx) Alone(context.Context, string) (bool, error) { return true, nil }

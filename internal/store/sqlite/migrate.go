@@ -95,7 +95,8 @@ func migrate(ctx context.Context, conn *sql.Conn, log *slog.Logger) error {
 func known(steps []migration, done []string) error {
 	if len(done) > len(steps) {
 		return fmt.Errorf(
-			"its schema is number %d and this program knows %d: a newer version of jeton has written it; run that version, or restore a backup made before the upgrade",
+			"its schema is number %d and this program knows %d: a newer version of jeton has written it; "+
+				"run that version, or restore a backup made before the upgrade",
 			len(done),
 			len(steps),
 		)
@@ -157,7 +158,8 @@ func apply(ctx context.Context, conn *sql.Conn, step migration) error {
 
 	if step.number == 1 {
 		first := fmt.Sprintf(
-			"PRAGMA application_id = %d; CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, sum TEXT NOT NULL, at INTEGER NOT NULL) STRICT",
+			"PRAGMA application_id = %d; CREATE TABLE migrations "+
+				"(number INTEGER PRIMARY KEY, name TEXT NOT NULL, sum TEXT NOT NULL, at INTEGER NOT NULL) STRICT",
 			applicationID,
 		)
 		if _, err := tx.ExecContext(ctx, first); err != nil {
@@ -169,7 +171,7 @@ func apply(ctx context.Context, conn *sql.Conn, step migration) error {
 		return err
 	}
 
-	// The time is for people who look into the file; nothing is judged by it.
+	// The time is for an operator who looks into the file; the program does not use it.
 	const note = "INSERT INTO migrations (number, name, sum, at) VALUES ($1, $2, $3, $4)"
 	if _, err := tx.ExecContext(ctx, note, step.number, step.name, step.sum, time.Now().UnixMilli()); err != nil {
 		return err

@@ -11,7 +11,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
-// Side is a file that is moved to or from while nobody serves from it. One goroutine uses it.
+// Side is a file that is copied to or from while no server uses it. It is not safe for
+// concurrent use.
 type Side struct {
 	db       *DB
 	readOnly bool
@@ -69,7 +70,8 @@ func (db *DB) openServed(ctx context.Context) (err error) {
 	}
 	if len(done) != len(steps) {
 		return fmt.Errorf(
-			"its schema is number %d and this program's is %d: the server that is up is of another version; restart it with this one",
+			"its schema is number %d and this program's is %d: "+
+				"the running server is of another version; restart it with this one",
 			len(done),
 			len(steps),
 		)
@@ -132,7 +134,7 @@ func (s *Side) Step(ctx context.Context, write func(ctx context.Context, tx stat
 		return errors.New("another process serves from this file: it can only be read")
 	}
 
-	// Not ctx: whoever gives up must find the connection fit to roll back.
+	// Not ctx: a canceled context would keep the connection from rolling back.
 	plain := context.WithoutCancel(ctx)
 	if _, err := s.db.conn.ExecContext(plain, "BEGIN IMMEDIATE"); err != nil {
 		return err
@@ -144,7 +146,8 @@ func (s *Side) Step(ctx context.Context, write func(ctx context.Context, tx stat
 	}
 
 	if err != nil {
-		if _, rerr := s.db.conn.ExecContext(plain, "ROLLBACK"); rerr != nil && !spoils(err) {
+		_, rerr := s.db.conn.ExecContext(plain, "ROLLBACK")
+		if rerr != nil && !spoils(err) {
 			return errors.Join(err, rerr)
 		}
 		return advise(err)

@@ -42,7 +42,7 @@ func TestAServerDoesNotStartOnHalfACopy(t *testing.T) {
 	s := sideOf(t, path)
 	setMeta(t, s, statements.MetaCopying, "another")
 	must(t, s.Close())
-	refused(t, path, "a copy of another database", "jeton db copy")
+	refused(t, path, "an incomplete copy of another database", "jeton db copy")
 
 	s = sideOf(t, path)
 	setMeta(t, s, statements.MetaCopying, "")

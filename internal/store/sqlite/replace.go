@@ -24,9 +24,9 @@ func Exists(path string) bool {
 	return err == nil
 }
 
-// Settle brings a file that nobody uses into one piece, and returns the number of the
-// epoch that it is in, 0 where that cannot be read. A file that is damaged, another's, or
-// not there stays as it is, which is no error: it may be why it is to be replaced.
+// Settle merges the log of an unused file into it, and returns the number of its epoch, or 0
+// if that cannot be read. A file that is damaged, missing or not ours stays as it is, without
+// an error: that may be why it is replaced.
 func Settle(ctx context.Context, path string) (epoch int64) {
 	if !hasLog(path) {
 		return 0 // SQLite would take away the log of what it does not know
@@ -65,7 +65,7 @@ func hasLog(path string) bool {
 }
 
 // Replace puts the file with in the place of path, and keeps what was there under a third
-// name, which must be free. Nobody uses any of them, and Settle has been called for path.
+// name, which must be free. No process uses any of them, and Settle has been called for path.
 // A crash leaves the old one or the new one in its place, whole, and never none.
 func Replace(path, with, kept string) error {
 	if err := keep(path, kept); err != nil {

@@ -1,11 +1,11 @@
 // Package sqlite keeps everything in one SQLite file: the store of a server on one
 // machine.
 //
-// It promises that what a method reports as done is durable (WAL, synchronous=FULL,
-// every commit synced before it is answered), that each method is one atomic step,
-// and that writes which wait at the same time share one commit. When the file cannot
-// be read or written, a method returns jeton.ErrUnavailable, and nothing it was asked
-// for has been granted. It holds statements; the rules are with its callers.
+// It promises that a change is durable before its method returns: in WAL mode with
+// synchronous=FULL, every commit is synced. Each method is one transaction, and concurrent
+// writes share a commit. When the file cannot be read or written, a method returns
+// jeton.ErrUnavailable, and nothing has been granted. The SQL is in
+// internal/store/statements; the rules are in the packages that declare the interfaces.
 //
 // One process opens a file at a time; internal/server sees to that.
 package sqlite
@@ -180,7 +180,8 @@ func dsn(path, extra string) string {
 
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}
 	return u.String() + "?" + extra +
-		"&_dqs=0&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(2)&_pragma=wal_autocheckpoint(4000)"
+		"&_dqs=0&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)" +
+		"&_pragma=temp_store(2)&_pragma=wal_autocheckpoint(4000)"
 }
 
 // Close ends the writer and closes the file. Writes that still wait are answered first.
@@ -245,7 +246,7 @@ func advise(err error) error {
 		return fmt.Errorf("the disk is full; make room and start again: %w", err)
 	case lib.SQLITE_IOERR:
 		return fmt.Errorf(
-			"the disk did not do as it was told; make room if it is full, and see whether it is failing: %w",
+			"disk I/O error; check free space and disk health: %w",
 			err,
 		)
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:

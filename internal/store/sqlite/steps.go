@@ -47,7 +47,7 @@ func Migrations(ctx context.Context, c Config) ([]Step, error) {
 	return out, nil
 }
 
-// Migrate applies the steps that are missing and returns their names. Nobody else may use the
+// Migrate applies the steps that are missing and returns their names. No other process may use the
 // file. With try it applies them to a copy, beside the file, that it removes again: it says
 // whether they would go through, and a server may go on using the file.
 func Migrate(ctx context.Context, c Config, try bool) (done []string, err error) {
@@ -83,9 +83,7 @@ func Migrate(ctx context.Context, c Config, try bool) (done []string, err error)
 
 	db := &DB{path: path, log: c.Log}
 	err = db.openFiles(ctx)
-	if cerr := db.closeFiles(); err == nil {
-		err = cerr
-	}
+	err = errors.Join(err, db.closeFiles())
 
 	if err != nil {
 		return nil, fmt.Errorf("migrate database %s: %w", c.Path, advise(err))

@@ -38,13 +38,14 @@ type writer struct {
 
 // job is one atomic step that waits for its commit.
 type job struct {
-	run     func(ctx context.Context, tx statements.Conn) ([]change.Change, error) // nil for a use
-	changes []change.Change                                                        // that run made, to be told once they are durable
-	long    bool                                                                   // it may touch many rows
+	// run is nil for a use.
+	run     func(ctx context.Context, tx statements.Conn) ([]change.Change, error)
+	changes []change.Change // of run, to be published once they are durable
+	long    bool            // it may touch many rows
 	use     count.Use
 	left    []int64
 	err     error
-	done    chan struct{} // receives once, when the outcome is durable or known to be none
+	done    chan struct{} // receives once, when the job is durable or has failed
 }
 
 const (
@@ -52,9 +53,8 @@ const (
 	waiting = 8192
 	// together is how many steps one commit carries at most, to bound how long it takes.
 	together = 512
-	// patience is how long a caller waits for its commit before it is told that the
-	// store does not answer. What it asked for may still happen: an unknown
-	// outcome counts as used.
+	// patience is how long a caller waits for its commit before it gets ErrUnavailable. The
+	// step may still be committed: an unknown outcome counts as used.
 	patience = 2 * time.Second
 	// forLong is how many times longer it waits for a step that touches many rows, such as an
 	// import. On a busy machine hundreds of rows take many seconds.
@@ -68,7 +68,8 @@ const lookUses = `SELECT used FROM uses WHERE login = $1 AND budget = $2`
 // spendFirst takes the first use, if the holder is there and has no count yet. A login
 // stands under its number and a token under its own with a minus before it.
 const spendFirst = `INSERT INTO uses (login, budget, used)
-SELECT $1, $2, 1 WHERE EXISTS (SELECT 1 FROM sessions WHERE login = $1) OR EXISTS (SELECT 1 FROM tokens WHERE number = -$1)
+SELECT $1, $2, 1 WHERE EXISTS (SELECT 1 FROM sessions WHERE login = $1)
+OR EXISTS (SELECT 1 FROM tokens WHERE number = -$1)
 ON CONFLICT (login, budget) DO NOTHING`
 
 const lookHolder = `SELECT login FROM sessions WHERE login = $1 UNION ALL SELECT number FROM tokens WHERE number = -$1`
@@ -175,16 +176,15 @@ func (w *writer) loop(db *DB) {
 
 		for _, j := range batch {
 			if j.err == nil && len(j.changes) > 0 {
-				db.Publish(j.changes...) // whether anybody still waits or not
+				db.Publish(j.changes...) // also when the caller has given up
 			}
 			j.done <- struct{}{}
 		}
 	}
 }
 
-// commit runs a batch in one transaction. If the transaction as a whole does not become
-// durable, every job in it says so, whatever its own part had come to: nobody is
-// granted what is not on disk.
+// commit runs a batch in one transaction. If the transaction does not become durable, every
+// job in it fails, also one that succeeded: what is not on disk is not granted.
 func (w *writer) commit(db *DB, batch []*job) {
 	// No caller's context reaches here: one that gives up must not spoil the others' commit.
 	ctx := context.Background()
@@ -193,14 +193,16 @@ func (w *writer) commit(db *DB, batch []*job) {
 		return
 	}
 
-	if _, rerr := db.conn.ExecContext(ctx, "ROLLBACK"); rerr != nil && code(rerr) != lib.SQLITE_ERROR {
+	_, rerr := db.conn.ExecContext(ctx, "ROLLBACK")
+	if rerr != nil && code(rerr) != lib.SQLITE_ERROR {
 		db.log.Error("transaction was not rolled back", "error", rerr)
 	}
 
 	db.log.Error("writes were not committed", "count", len(batch), "error", err)
 
 	for _, j := range batch {
-		j.left, j.changes, j.err = nil, nil, fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
+		j.left, j.changes = nil, nil
+		j.err = fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 	}
 }
 
@@ -252,7 +254,8 @@ func runAlone(ctx context.Context, conn *sql.Conn, j *job) error {
 // back by itself, so that going on would run outside of it.
 func spoils(err error) bool {
 	switch code(err) {
-	case lib.SQLITE_FULL, lib.SQLITE_IOERR, lib.SQLITE_NOMEM, lib.SQLITE_BUSY, lib.SQLITE_INTERRUPT, lib.SQLITE_CORRUPT, lib.SQLITE_READONLY:
+	case lib.SQLITE_FULL, lib.SQLITE_IOERR, lib.SQLITE_NOMEM, lib.SQLITE_BUSY,
+		lib.SQLITE_INTERRUPT, lib.SQLITE_CORRUPT, lib.SQLITE_READONLY:
 		return true
 	}
 	return false
@@ -319,7 +322,8 @@ func (w *writer) take(login int64, b policy.Budget) (left int64, err error) {
 	return b.Max - 1, nil
 }
 
-// whyNot tells a login that has no use left from one that has ended.
+// whyNot returns jeton.ErrSpent for a login without a use left, and jeton.ErrBadCredential for
+// one that has ended.
 func (w *writer) whyNot(login int64) (why, err error) {
 	switch _, err := w.one(w.alive, login); {
 	case err == nil:
@@ -409,10 +413,10 @@ func (w *writer) one(s sqldriver.Stmt, args ...int64) (int64, error) {
 
 	var row [1]sqldriver.Value
 	err = rows.Next(row[:])
-	if cerr := rows.Close(); err == nil && cerr != nil {
-		return 0, cerr
+	cerr := rows.Close()
+	if err == nil {
+		err = cerr
 	}
-
 	if err != nil {
 		return 0, err
 	}

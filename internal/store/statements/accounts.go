@@ -6,13 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
-	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
@@ -186,8 +184,8 @@ func usersChanged(ids ...int64) []change.Change {
 	return []change.Change{{Kind: change.Users, IDs: ids}}
 }
 
-// heldUser returns an account that may be changed, and keeps logins of it waiting to the
-// end of the step.
+// heldUser returns an account that may be changed, and locks it to the end of the step, so
+// that its logins wait.
 func heldUser(ctx context.Context, tx Conn, name string) (account.Account, error) {
 	a, err := scanAccount(tx.QueryRow(
 		ctx,
@@ -208,7 +206,9 @@ func heldUser(ctx context.Context, tx Conn, name string) (account.Account, error
 func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Change, now time.Time) error {
 	end, old := false, a
 	if c.Password != nil {
-		a.Password, a.Version, end = *c.Password, a.Version+1, true
+		a.Password = *c.Password
+		a.Version++
+		end = true
 	}
 
 	if c.Disabled != nil {
@@ -262,8 +262,8 @@ email = $8, email_folded = $9, first_name = $10, last_name = $11 WHERE id = $1`
 	return endTokensOfUser(ctx, tx, old, a.Disabled, now)
 }
 
-// freeEmail returns jeton.ErrConflict when somebody else has the address. Steps that change
-// people come one after another, so that nobody takes it meanwhile.
+// freeEmail returns jeton.ErrConflict when another user has the address. Steps that change
+// users are serial, so that no other step takes it meanwhile.
 func freeEmail(ctx context.Context, tx Conn, a account.Account) error {
 	if a.EmailFolded == "" {
 		return nil
@@ -290,8 +290,8 @@ func freeEmail(ctx context.Context, tx Conn, a account.Account) error {
 	)
 }
 
-// endTokensOfUser voids the tokens that were issued for a person's credential as it was,
-// and where all end the personal ones, too.
+// endTokensOfUser voids the tokens that were issued for the credential of a user as it was,
+// and with all set ends the personal tokens, too.
 func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, now time.Time) error {
 	if _, err := makeVoid(ctx, tx, token.Void{
 		Hash:  secret.HashOf(a.Generation()),
@@ -330,7 +330,7 @@ func (db *Store) RemoveUser(ctx context.Context, name string, ev jeton.Event) er
 
 func removeUser(ctx context.Context, tx Conn, a account.Account, now time.Time) error {
 	id := a.ID
-	// Nobody logs in from here on: they wait for this row, and find none.
+	// From here on logins wait for this row, and then do not find it.
 	if _, err := tx.Exec(ctx, "UPDATE users SET version = version + 1 WHERE id = $1", id); err != nil {
 		return err
 	}
@@ -367,7 +367,8 @@ func (db *Store) PageUsers(ctx context.Context, p account.Page) ([]account.Accou
 	where, args := "id > $1", []any{p.After, p.Limit}
 	if p.Search != "" {
 		// Case is that of ASCII alone; names and addresses are stored folded, too.
-		where += ` AND (lower(name) LIKE lower($3) ESCAPE '\' OR lower(first_name) LIKE lower($3) ESCAPE '\' OR lower(last_name) LIKE lower($3) ESCAPE '\'
+		where += ` AND (lower(name) LIKE lower($3) ESCAPE '\'
+OR lower(first_name) LIKE lower($3) ESCAPE '\' OR lower(last_name) LIKE lower($3) ESCAPE '\'
 OR lower(email) LIKE lower($3) ESCAPE '\' OR folded LIKE $4 ESCAPE '\' OR email_folded LIKE $4 ESCAPE '\')`
 		args = append(args, contains(p.Search), contains(naming.FoldEmail(p.Search)))
 	}
@@ -385,7 +386,7 @@ OR lower(email) LIKE lower($3) ESCAPE '\' OR folded LIKE $4 ESCAPE '\' OR email_
 	return accounts, Unavailable(err)
 }
 
-// contains makes a text a pattern of LIKE that it is a part of.
+// contains returns the pattern of LIKE for texts that contain the text.
 func contains(text string) string {
 	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(text) + "%"
 }
@@ -410,89 +411,4 @@ func scanAccounts(rows Rows) ([]account.Account, error) {
 	}
 
 	return accounts, rows.Err()
-}
-
-// DeclareUsers implements account.Store.
-func (db *Store) DeclareUsers(
-	ctx context.Context,
-	declared []account.Account,
-	now time.Time,
-	ev jeton.Event,
-) error {
-	// Nothing to do is the common case, and a start without a write is a fast one.
-	accounts, err := db.ListUsers(ctx)
-	if err != nil {
-		return err
-	}
-	if len(declaringUsers.plan(accounts, declared)) == 0 {
-		return nil
-	}
-
-	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
-		var changed []int64
-
-		rows, err := tx.Query(ctx, selectUsers+"ORDER BY name")
-		if err != nil {
-			return nil, err
-		}
-
-		accounts, err := scanAccounts(rows)
-		if err != nil {
-			return nil, err
-		}
-
-		for _, step := range declaringUsers.plan(accounts, declared) {
-			if err := declareUser(ctx, tx, step, now); err != nil {
-				return nil, fmt.Errorf("user %s: %w", step.to.Name, err)
-			}
-			if step.from.ID != 0 {
-				changed = append(changed, step.from.ID)
-			}
-
-			ev.Action, ev.Target = step.action, "user:"+step.to.Name
-			if err := appendEvents(ctx, tx, ev); err != nil {
-				return nil, err
-			}
-		}
-
-		return usersChanged(changed...), nil
-	})
-}
-
-// declaringUsers compares people.
-var declaringUsers = declaring[account.Account]{
-	add:      audit.UserAdd,
-	change:   audit.UserChange,
-	remove:   audit.UserRemove,
-	name:     func(a account.Account) string { return a.Name },
-	declared: func(a account.Account) bool { return a.Declared },
-	same: func(a, b account.Account) bool {
-		return a.Password == b.Password && a.Disabled == b.Disabled && a.Profile == b.Profile && slices.Equal(
-			a.Groups,
-			b.Groups,
-		)
-	},
-}
-
-func declareUser(ctx context.Context, tx Conn, s difference[account.Account], now time.Time) error {
-	switch s.action {
-	case audit.UserAdd:
-		s.to.Created, s.to.Updated = now, now
-		_, err := insertUser(ctx, tx, s.to)
-		return err
-	case audit.UserRemove:
-		return removeUser(ctx, tx, s.from, now)
-	}
-
-	c := account.Change{Groups: &s.to.Groups, Profile: func(account.Profile) account.Profile { return s.to.Profile }}
-	if s.from.Password != s.to.Password {
-		c.Password = &s.to.Password
-	}
-	if s.from.Disabled != s.to.Disabled {
-		c.Disabled = &s.to.Disabled
-	}
-
-	s.from.Declared = true
-
-	return changeUser(ctx, tx, s.from, c, now)
 }

@@ -56,7 +56,9 @@ func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, err
 	order := "seq"
 	most := limit(f)
 	if f.Last > 0 {
-		after, order, most = 0, "seq DESC", min(f.Last, most)
+		after = 0
+		order = "seq DESC"
+		most = min(f.Last, most)
 	}
 
 	where, args := "seq > $1", []any{after}

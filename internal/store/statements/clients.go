@@ -1,9 +1,7 @@
 package statements
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -13,15 +11,14 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
-// selectClients reads clients with their keys in one statement, so that nobody sees the
-// keys of one moment with the client of another. A client without keys has one row.
+// selectClients reads clients with their keys in one statement, so that both are of one
+// moment. A client without keys has one row.
 var selectClients = "SELECT " + of("c", "id, "+clientColumns) + `,
   k.public, k.retired, k.opens, k.closes, k.created
 FROM clients c LEFT JOIN client_keys k ON k.client = c.id `
@@ -41,8 +38,26 @@ func scanClients(rows Rows) ([]client.Client, error) {
 		var retired sql.NullBool
 
 		var opens, closes, since sql.NullInt64
-		if err := rows.Scan(&c.ID, &c.Name, &c.Folded, &c.Version, &hash, &services, &scopes, &introspects, &source, &c.Disabled, &c.Declared, &created, &updated,
-			&public, &retired, &opens, &closes, &since); err != nil {
+		if err := rows.Scan(
+			&c.ID,
+			&c.Name,
+			&c.Folded,
+			&c.Version,
+			&hash,
+			&services,
+			&scopes,
+			&introspects,
+			&source,
+			&c.Disabled,
+			&c.Declared,
+			&created,
+			&updated,
+			&public,
+			&retired,
+			&opens,
+			&closes,
+			&since,
+		); err != nil {
 			return nil, err
 		}
 
@@ -63,25 +78,23 @@ func scanClients(rows Rows) ([]client.Client, error) {
 			return nil, fmt.Errorf("key of client %d: %w", c.ID, err)
 		}
 
+		key := client.Key{Key: k, Retired: retired.Bool}
+		key.Opens = known(opens.Int64)
+		key.Closes = known(closes.Int64)
+		key.Created = known(since.Int64)
 		last := &list[len(list)-1]
-		last.Keys = append(last.Keys, client.Key{
-			Key:     k,
-			Retired: retired.Bool,
-			Opens:   known(opens.Int64),
-			Closes:  known(closes.Int64),
-			Created: known(since.Int64),
-		})
+		last.Keys = append(last.Keys, key)
 	}
 
 	return list, rows.Err()
 }
 
-func decodeClient(c *client.Client, hash, services, scopes, introspects, source []byte) error {
-	if hash != nil {
-		if len(hash) != len(secret.Hash{}) {
-			return fmt.Errorf("a stored hash has %d bytes instead of %d", len(hash), len(secret.Hash{}))
+func decodeClient(c *client.Client, stored, services, scopes, introspects, source []byte) error {
+	if stored != nil {
+		h, err := hash(stored)
+		if err != nil {
+			return err
 		}
-		h := secret.Hash(hash)
 		c.Secret = &h
 	}
 
@@ -277,8 +290,7 @@ func (db *Store) changing(
 	})
 }
 
-// clientChanged returns what there is to hear of clients, with the tokens of them that
-// were kept and have ended.
+// clientChanged returns the change of clients, and that of their tokens that ended.
 func clientChanged(ended []secret.Hash, ids ...int64) []change.Change {
 	changes := []change.Change{{Kind: change.Clients, IDs: ids}}
 	if len(ended) > 0 {
@@ -343,7 +355,8 @@ func updateClient(ctx context.Context, tx Conn, c client.Client, now time.Time) 
 		return err
 	}
 
-	const set = `UPDATE clients SET version = $2, secret = $3, services = $4, scopes = $5, introspects = $6, source = $7, disabled = $8, declared = $9, updated = $10 WHERE id = $1`
+	const set = `UPDATE clients SET version = $2, secret = $3, services = $4, scopes = $5, introspects = $6,
+source = $7, disabled = $8, declared = $9, updated = $10 WHERE id = $1`
 	_, err = tx.Exec(
 		ctx,
 		set,
@@ -362,24 +375,25 @@ func updateClient(ctx context.Context, tx Conn, c client.Client, now time.Time) 
 	return err
 }
 
-// endTokensOfClient voids the generation of a client that is over: whoever carries it is
-// refused by the list of what is void, and the tokens that are kept one by one are
-// removed with their counts. It returns the hashes of those, and of the generation.
+// endTokensOfClient voids the previous generation of a client: tokens that carry it are
+// refused by the list of what is void, and the stored tokens are deleted with their counts.
+// It returns the hashes of those, and of the generation.
 func endTokensOfClient(ctx context.Context, tx Conn, c client.Client, s client.Step) ([]secret.Hash, error) {
 	if err := tx.Order(ctx, "void"); err != nil {
 		return nil, err
 	}
 
 	const void = `INSERT INTO revoked (hash, until) VALUES ($1, $2)
-ON CONFLICT (hash) DO UPDATE SET until = CASE WHEN revoked.until > excluded.until THEN revoked.until ELSE excluded.until END`
+ON CONFLICT (hash) DO UPDATE
+SET until = CASE WHEN revoked.until > excluded.until THEN revoked.until ELSE excluded.until END`
 
-	over := sha256.Sum256([]byte(c.Generation()))
-	if _, err := tx.Exec(ctx, void, over[:], milli(s.Now.Add(s.KeepRevoked))); err != nil {
+	generation := secret.HashOf(c.Generation())
+	if _, err := tx.Exec(ctx, void, generation[:], milli(s.Now.Add(s.KeepRevoked))); err != nil {
 		return nil, err
 	}
 
 	ended, err := endTokens(ctx, tx, "client = $1 AND client <> 0", c.ID)
-	return append(ended, over), err
+	return append(ended, generation), err
 }
 
 // RemoveClient implements client.Store.
@@ -454,146 +468,4 @@ func (db *Store) RetireClientKey(ctx context.Context, name, kid string, end bool
 
 		return changeClient(ctx, tx, c, client.Change{End: end}, s)
 	})
-}
-
-// DeclareClients implements client.Store.
-func (db *Store) DeclareClients(ctx context.Context, declared []client.Client, s client.Step) error {
-	// Nothing to do is the common case, and a start without a write is a fast one.
-	stored, err := db.ListClients(ctx)
-	if err != nil {
-		return err
-	}
-	if len(declaringClients.plan(stored, declared)) == 0 {
-		return nil
-	}
-
-	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
-		var changed []int64
-		var ended []secret.Hash
-
-		stored, err := allClients(ctx, tx)
-		if err != nil {
-			return nil, err
-		}
-
-		for _, step := range declaringClients.plan(stored, declared) {
-			over, err := declareClient(ctx, tx, step, s)
-			if err != nil {
-				return nil, fmt.Errorf("client %s: %w", step.to.Name, err)
-			}
-
-			ended = append(ended, over...)
-			if step.from.ID != 0 {
-				changed = append(changed, step.from.ID)
-			}
-
-			ev := s.Event
-			ev.Action, ev.Target = step.action, "client:"+step.to.Name
-
-			if err := appendEvents(ctx, tx, ev); err != nil {
-				return nil, err
-			}
-		}
-
-		return clientChanged(ended, changed...), nil
-	})
-}
-
-// declaringClients compares clients.
-var declaringClients = declaring[client.Client]{
-	add:      audit.ClientAdd,
-	change:   audit.ClientChange,
-	remove:   audit.ClientRemove,
-	name:     func(c client.Client) string { return c.Name },
-	declared: func(c client.Client) bool { return c.Declared },
-	same:     func(a, b client.Client) bool { return sameTerms(a, b) && sameKeys(a.Keys, b.Keys) },
-}
-
-func sameTerms(a, b client.Client) bool {
-	return a.Disabled == b.Disabled && slices.Equal(
-		a.Services,
-		b.Services,
-	) && slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.Introspects, b.Introspects) &&
-		equal(a.Secret, b.Secret) && equal(a.Source, b.Source)
-}
-
-// equal compares what is behind two pointers, either of which may be nil.
-func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
-
-// sameKeys compares keys without regard to their order and their age.
-func sameKeys(a, b []client.Key) bool {
-	byID := func(a, b client.Key) int { return strings.Compare(a.ID, b.ID) }
-	return slices.EqualFunc(
-		slices.SortedFunc(slices.Values(a), byID),
-		slices.SortedFunc(slices.Values(b), byID),
-		sameKey,
-	)
-}
-
-func sameKey(a, b client.Key) bool {
-	return a.ID == b.ID && a.Alg == b.Alg && bytes.Equal(
-		a.JWK(),
-		b.JWK(),
-	) && a.Retired == b.Retired && milli(a.Opens) == milli(b.Opens) && milli(a.Closes) == milli(b.Closes)
-}
-
-func declareClient(
-	ctx context.Context,
-	tx Conn,
-	p difference[client.Client],
-	s client.Step,
-) (ended []secret.Hash, err error) {
-	switch p.action {
-	case audit.ClientAdd:
-		p.to.Created, p.to.Updated, p.to.Keys = s.Now, s.Now, slices.Clone(p.to.Keys)
-		for i := range p.to.Keys {
-			p.to.Keys[i].Created = s.Now
-		}
-		return nil, insertClient(ctx, tx, p.to)
-	case audit.ClientRemove:
-		return removeClient(ctx, tx, p.from, s)
-	}
-
-	ch := client.Change{
-		Secret:      &client.SetSecret{Hash: p.to.Secret},
-		Services:    &p.to.Services,
-		Scopes:      &p.to.Scopes,
-		Introspects: &p.to.Introspects,
-	}
-	if p.from.Disabled != p.to.Disabled {
-		ch.Disabled = &p.to.Disabled
-	}
-
-	c := p.from
-	c.Source, c.Declared = p.to.Source, true
-
-	if ended, err = changeClient(ctx, tx, c, ch, s); err != nil {
-		return nil, err
-	}
-	if sameKeys(p.from.Keys, p.to.Keys) {
-		return ended, nil
-	}
-
-	return ended, replaceKeys(ctx, tx, p.from, p.to.Keys, s.Now)
-}
-
-// replaceKeys gives a client exactly these keys. One that it had stays as old as it was.
-func replaceKeys(ctx context.Context, tx Conn, c client.Client, keys []client.Key, now time.Time) error {
-	if _, err := tx.Exec(ctx, "DELETE FROM client_keys WHERE client = $1", c.ID); err != nil {
-		return err
-	}
-
-	for _, k := range keys {
-		k.Created = now
-		i := slices.IndexFunc(c.Keys, func(old client.Key) bool { return sameKey(old, k) })
-		if i >= 0 {
-			k.Created = c.Keys[i].Created
-		}
-
-		if err := insertKey(ctx, tx, c.ID, k); err != nil {
-			return err
-		}
-	}
-
-	return nil
 }

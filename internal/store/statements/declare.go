@@ -1,9 +1,8 @@
 package statements
 
-// declaring says how what the configuration declares of one kind is compared with what is
-// stored of it.
+// declaring says how the declared users, or clients, are compared with the stored ones.
 type declaring[T any] struct {
-	add, change, remove string // the actions, as the record names them
+	add, change, remove string // the actions, as the audit log names them
 	name                func(T) string
 	declared            func(T) bool
 	same                func(stored, declared T) bool
@@ -16,7 +15,7 @@ type difference[T any] struct {
 }
 
 // plan lists the steps that make what is stored be what is declared: removals first, so that
-// a name that changed its case finds its place free. What nobody has declared stays.
+// a name that changed its case is not taken. What is not declared and stored otherwise stays.
 func (d declaring[T]) plan(stored, declared []T) []difference[T] {
 	var gone, rest []difference[T]
 

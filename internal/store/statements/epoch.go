@@ -10,8 +10,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 )
 
-// Renewal is a database that was brought back from the past. What it was asked to let
-// through or to end between then and now, it does not know.
+// Renewal is a restored database. It does not know what was spent or ended between the
+// backup and now.
 type Renewal struct {
 	Now   time.Time
 	After int64 // the epoch is greater than this and than the one of the database
@@ -21,7 +21,7 @@ type Renewal struct {
 	Event jeton.Event // added in the same step
 }
 
-// Renewed tells what became of it.
+// Renewed is the result of a renewal.
 type Renewed struct {
 	Epoch    int64 `json:"epoch"`
 	Sessions int64 `json:"sessions_ended"`
@@ -62,8 +62,8 @@ func distrust(ctx context.Context, tx Conn, now time.Time, out *Renewed) error {
 		{"DELETE FROM uses", nil, new(int64)},
 		{"DELETE FROM sessions", nil, &out.Sessions},
 		{"DELETE FROM tokens", nil, &out.Tokens},
-		// As internal/keys revokes a key: it signs no more from now on, and is forgotten when
-		// nobody can have anything of it any more.
+		// As internal/keys revokes a key: it does not sign from now on, and is deleted when
+		// nothing that it signed can be valid.
 		{
 			"UPDATE keys SET retires = $1, closes = $2 WHERE NOT revoked AND (retires < 0 OR retires > $1)",
 			[]any{at, until},

@@ -115,11 +115,11 @@ func keptOut(reason string, err error) (account.ImportResult, int64, error) {
 // whyTaken says what of an account is another's already.
 func whyTaken(ctx context.Context, tx Conn, a account.Account) (string, error) {
 	for _, q := range []struct{ where, value, reason string }{
-		{"users WHERE uuid = $1 AND uuid <> ''", a.UUID, "somebody of another name has this id"},
+		{"users WHERE uuid = $1 AND uuid <> ''", a.UUID, "another user has this id"},
 		{
 			"users WHERE email_folded = $1 AND email_folded <> ''",
 			a.EmailFolded,
-			"somebody of another name has this e-mail address",
+			"another user has this e-mail address",
 		},
 		{"clients WHERE folded = $1", a.Folded, "there is a client of this name"},
 	} {

@@ -19,15 +19,16 @@ const (
 	MetaRestored = "restored_at" // when it last was, in milliseconds
 	MetaSecret   = "secret"      // which secret its nodes seal signing keys with
 	MetaCopying  = "copying"     // id of the database of which this is half a copy
-	MetaCopied   = "copied"      // id of the database of which this is a copy that nobody has served from
+	MetaCopied   = "copied"      // id of the database of which this is a complete copy, until a server starts on it
 )
 
 // MetaOwn is a condition that leaves out of meta what belongs to this one database.
 const MetaOwn = "name NOT IN ('id', 'copying', 'copied')"
 
-// ErrHalf means that a database is half a copy of another one, and of no use until it is
-// whole.
-var ErrHalf = errors.New("it is a copy of another database that has not come to its end: run 'jeton db copy' again, or name another database")
+// ErrHalf means that a database is an incomplete copy of another one, and cannot be used.
+var ErrHalf = errors.New(
+	"it is an incomplete copy of another database: run 'jeton db copy' again, or name another database",
+)
 
 // Serve is the first step of a server on a database. It returns ErrHalf for half a copy;
 // a whole one has a life of its own from now on, which no further copy may take. A
@@ -81,10 +82,8 @@ func Meta(ctx context.Context, q Queries, name string) (string, error) {
 
 // SetMeta keeps a value under a name; "" keeps nothing.
 func SetMeta(ctx context.Context, tx Conn, name, value string) error {
-	text, args := "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", []any{
-		name,
-		value,
-	}
+	text := insertInto("meta", "name, value") + " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+	args := []any{name, value}
 	if value == "" {
 		text, args = "DELETE FROM meta WHERE name = $1", args[:1]
 	}

@@ -188,7 +188,8 @@ func insertSession(ctx context.Context, tx Conn, s session.Start) error {
 		return err
 	}
 
-	const known = "INSERT INTO sources (account, source, at) VALUES ($1, $2, $3) ON CONFLICT (account, source) DO UPDATE SET at = excluded.at"
+	const known = `INSERT INTO sources (account, source, at) VALUES ($1, $2, $3)
+ON CONFLICT (account, source) DO UPDATE SET at = excluded.at`
 	_, err = tx.Exec(ctx, known, s.User, s.Network, milli(s.Created))
 
 	return err
@@ -231,9 +232,10 @@ func scanEnded(rows Rows) (ended []secret.Hash, logins []int64, err error) {
 	return ended, logins, rows.Err()
 }
 
+// hash reads a stored hash.
 func hash(b []byte) (h secret.Hash, err error) {
 	if len(b) != len(h) {
-		return h, fmt.Errorf("a stored hash has %d bytes instead of %d", len(b), len(h))
+		return h, fmt.Errorf("stored hash of %d bytes, want %d", len(b), len(h))
 	}
 	return secret.Hash(b), nil
 }

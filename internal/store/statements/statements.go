@@ -1,12 +1,11 @@
-// Package statements holds what the stores say to their databases: one set of SQL
-// statements for SQLite and PostgreSQL, and the steps that are made of them.
+// Package statements holds the SQL that SQLite and PostgreSQL share, and the transactions
+// made of it: the store behind session, token, account, client, keys and audit.
 //
-// It promises that each method is one atomic step of its engine, whatever other nodes do
-// at the same time, and that the same rows come of it on either engine. What a step that
-// ends or changes something has changed is handed to the engine, which lets everybody
-// hear of it who keeps such things in memory. Opening, committing, retrying, migrating
-// and the counting of uses are the engines' (internal/store/sqlite and
-// internal/store/postgres); the rules are with the callers.
+// It promises that each method is one transaction, and that both engines end up with the
+// same rows. Each transaction reports which cached values it made outdated; the engine
+// passes them to the subscribers of internal/store/change. Opening, committing, retrying,
+// migrating and counting uses is for internal/store/sqlite and internal/store/postgres. The
+// rules are in the packages that declare the store interfaces.
 package statements
 
 import (
@@ -24,14 +23,13 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
-// Queries is what reads. An engine binds $1 … $n by number. A row that is not there is
-// sql.ErrNoRows.
+// Queries reads. An engine binds $1 … $n by number. A missing row is sql.ErrNoRows.
 type Queries interface {
 	Query(ctx context.Context, text string, args ...any) (Rows, error)
 	QueryRow(ctx context.Context, text string, args ...any) Row
 }
 
-// Rows is what a query returned. Close may be called more than once.
+// Rows is the result of a query. Close may be called more than once.
 type Rows interface {
 	Next() bool
 	Scan(into ...any) error
@@ -42,26 +40,26 @@ type Rows interface {
 // Row is the only row of a query.
 type Row interface{ Scan(into ...any) error }
 
-// Conn is a transaction that is under way.
+// Conn is an open transaction.
 type Conn interface {
 	Queries
 	// Exec returns how many rows it changed.
 	Exec(ctx context.Context, text string, args ...any) (int64, error)
-	// Order waits for other steps that have named the same and are under way, so that what
-	// follows becomes visible in the order in which it was done.
+	// Order waits for running steps that called Order with the same name, so that what follows
+	// becomes visible in the order in which it was done.
 	Order(ctx context.Context, what string) error
-	// Alone reports whether no other step that has named the same is under way.
+	// Alone reports whether no other running step has called Alone with the same name.
 	Alone(ctx context.Context, what string) (bool, error)
-	// Lock returns a clause that locks rows, or "" where steps come one after another anyway.
+	// Lock returns the clause, which locks rows, or "" where an engine runs one step at a time.
 	Lock(clause string) string
 }
 
 // Step is one atomic step.
 type Step struct {
-	// Serial steps come one after another on all nodes. They are those that change people,
-	// clients and keys, whose rules look at more than one row.
+	// Serial steps run one after another on all nodes. They are those that change users,
+	// clients and keys, whose rules depend on more than one row.
 	Serial bool
-	// Long steps may touch so many rows that they take seconds.
+	// Long steps may change many rows and take seconds.
 	Long bool
 	// Run takes the step and returns its changes. It may be called again after a rollback.
 	// The engine publishes the changes once they are durable and before Do returns, also
@@ -74,8 +72,8 @@ type Engine interface {
 	Queries
 	// Do takes a step. The error is an outcome of package jeton, or jeton.ErrUnavailable.
 	Do(ctx context.Context, s Step) error
-	// Settled returns what to add to the condition of a query for events, so that none
-	// appears later among those that it returns.
+	// Settled returns what to add to the condition of a query for events, so that no event
+	// appears later among those that the query returned.
 	Settled(ctx context.Context) (condition string, err error)
 }
 
@@ -103,19 +101,19 @@ func sessionsEnded(hashes []secret.Hash) []change.Change {
 	return []change.Change{{Kind: change.Sessions, Hashes: hashes}}
 }
 
-// nothingLeft is the change of a step that found nothing left to end. Another may have ended
-// it a moment ago and not be answered yet, because somebody still judges from memory: who
-// has heard of this change, which names nothing, has heard of that one.
+// nothingLeft is the change of a step that found nothing left to end. Another step may have
+// ended it a moment ago and still be waiting for the nodes. A node that has received this
+// change, which names nothing, has also received that one.
 func nothingLeft() []change.Change { return []change.Change{{Kind: change.Sessions}} }
 
-// settling is a step that some wait for and that has not begun.
+// settling is a step that has not begun, and that callers wait for.
 type settling struct {
 	done chan struct{}
 	err  error
 }
 
-// Settle implements session.Store and token.Store. All who ask while one step is under way
-// share the next: whoever shows what is no session costs no step of their own.
+// Settle implements change.Feed. All callers that come while one step runs share the next, so
+// that a flood of invalid credentials does not cost a step each.
 func (db *Store) Settle(ctx context.Context) error {
 	db.settleMu.Lock()
 	s := db.settling
@@ -131,7 +129,7 @@ func (db *Store) Settle(ctx context.Context) error {
 	case <-s.done:
 		return s.err
 	case <-ctx.Done():
-		return fmt.Errorf("%w: wait for others to hear what has ended: %w", jeton.ErrUnavailable, ctx.Err())
+		return fmt.Errorf("%w: wait until every node has received what ended: %w", jeton.ErrUnavailable, ctx.Err())
 	}
 }
 
@@ -150,24 +148,23 @@ func (db *Store) settle(s *settling) {
 	})
 }
 
-// do takes a step of which nobody has to hear.
+// do runs a step without changes to publish.
 func (db *Store) do(ctx context.Context, run func(ctx context.Context, tx Conn) error) error {
 	return db.engine.Do(ctx, Step{
 		Run: func(ctx context.Context, tx Conn) ([]change.Change, error) { return nil, run(ctx, tx) },
 	})
 }
 
-// change takes a serial step.
+// serial runs a serial step.
 func (db *Store) serial(ctx context.Context, run func(ctx context.Context, tx Conn) ([]change.Change, error)) error {
 	return db.engine.Do(ctx, Step{Serial: true, Run: run})
 }
 
-// Batch returns what one commit is to carry: the first that waits, or a batch that has begun
-// already, and whatever else waits, up to so many. Whoever queued the first made the one that
-// takes it the next to run, ahead of others who are about to queue theirs: they get their
-// turn before the commit, as long as more come. It returns nothing once quit is closed and
-// nothing waits any more.
-func Batch[J any](batch []J, jobs <-chan J, quit <-chan struct{}, most int) []J {
+// Batch returns the jobs of one commit: those of a batch that has begun, or the first that
+// waits, and whatever else waits, up to limit. It yields to goroutines that are about to
+// queue a job, as long as more come: the scheduler runs the receiver of the first job ahead of
+// them. It returns nothing once quit is closed and no job waits.
+func Batch[J any](batch []J, jobs <-chan J, quit <-chan struct{}, limit int) []J {
 	if len(batch) == 0 {
 		select {
 		case j := <-jobs:
@@ -182,7 +179,7 @@ func Batch[J any](batch []J, jobs <-chan J, quit <-chan struct{}, most int) []J 
 		}
 	}
 
-	for len(batch) < most {
+	for len(batch) < limit {
 		select {
 		case j := <-jobs:
 			batch = append(batch, j)
@@ -201,10 +198,10 @@ func Batch[J any](batch []J, jobs <-chan J, quit <-chan struct{}, most int) []J 
 	return batch
 }
 
-// together is how many values one statement names at most. Both engines take more.
+// together is the maximum number of values in one statement. Both engines take more.
 const together = 500
 
-// removeUses removes the counts of holders.
+// removeUses deletes the counts of holders.
 func removeUses(ctx context.Context, tx Conn, holders []int64) error {
 	for len(holders) > 0 {
 		n := min(together, len(holders))
@@ -217,8 +214,8 @@ func removeUses(ctx context.Context, tx Conn, holders []int64) error {
 	return nil
 }
 
-// atMost is the clause that bounds how many rows are removed. The number stands in it: of a
-// parameter PostgreSQL assumes that it is a tenth of the table, and reads all of it.
+// atMost is the clause that limits how many rows are deleted. The number is a literal: of a
+// parameter PostgreSQL assumes a tenth of the table, and reads all of it.
 func atMost(limit int) string { return fmt.Sprintf(" LIMIT %d", limit) }
 
 // places returns "$1, $2, …".
@@ -242,8 +239,8 @@ func anys(numbers []int64) []any {
 	return list
 }
 
-// Unavailable marks every fault of a database as "cannot tell". What is an outcome
-// already stays what it is.
+// Unavailable makes every error of a database jeton.ErrUnavailable, except those that are an
+// outcome of package jeton already.
 func Unavailable(err error) error {
 	if err == nil || jeton.Outcome(err) != nil {
 		return err
@@ -251,7 +248,7 @@ func Unavailable(err error) error {
 	return fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
 }
 
-// missing tells a row that is not there from a store that cannot tell.
+// missing makes a missing row jeton.ErrNotFound, and leaves other errors as they are.
 func missing(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.ErrNotFound
@@ -259,7 +256,7 @@ func missing(err error) error {
 	return err
 }
 
-// milli is how times are kept. The zero time is before all others.
+// milli returns a time as it is stored: in milliseconds, and the zero time as -1.
 func milli(t time.Time) int64 {
 	if t.IsZero() {
 		return -1
@@ -267,7 +264,7 @@ func milli(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// known reads what milli wrote.
+// known is the inverse of milli.
 func known(at int64) time.Time {
 	if at < 0 {
 		return time.Time{}

@@ -26,10 +26,12 @@ const tokenOwners = `LEFT JOIN clients c ON c.id = t.client LEFT JOIN users u ON
 // FindToken is asked for each token that is not in memory: an engine may prepare it.
 // A personal token outlives a changed password; it ends when its owner is disabled.
 var FindToken = `SELECT ` + tokenFields + ` FROM tokens t ` + tokenOwners + `
-WHERE t.hash = $1 AND (NOT c.disabled AND c.version = t.version OR NOT u.disabled AND (t.kind = 'personal' OR u.version = t.version))`
+WHERE t.hash = $1 AND (NOT c.disabled AND c.version = t.version
+OR NOT u.disabled AND (t.kind = 'personal' OR u.version = t.version))`
 
 // FindSigned is asked for each signed token that is not in memory.
-const FindSigned = `SELECT COALESCE((SELECT number FROM tokens WHERE hash = $1), 0), EXISTS (SELECT 1 FROM revoked WHERE hash = $1 OR hash = $2)`
+const FindSigned = `SELECT COALESCE((SELECT number FROM tokens WHERE hash = $1), 0),
+EXISTS (SELECT 1 FROM revoked WHERE hash = $1 OR hash = $2)`
 
 // MintToken implements token.Store.
 func (db *Store) MintToken(ctx context.Context, m token.Mint) error {
@@ -54,8 +56,8 @@ func (db *Store) MintToken(ctx context.Context, m token.Mint) error {
 	})
 }
 
-// permitted checks that those who ask for a token are still who they were when they were
-// let through: their credential, their session, the token that this one is made of.
+// permitted checks that the owner's credential, the session and the parent token of a request
+// for a token are still those that were proved.
 func permitted(ctx context.Context, tx Conn, m *token.Mint) error {
 	// The owner comes first, as in every step that holds more than one of these.
 	owner := stands
@@ -98,8 +100,8 @@ WHERE t.number = $1 AND t.hash = $2 AND NOT COALESCE(c.disabled, u.disabled)`
 	return err
 }
 
-// holdOwner keeps an owner as they are to the end of the step: who ends all tokens of
-// theirs waits, and then finds the new one.
+// holdOwner locks an owner to the end of the step: a step that ends all tokens of the owner
+// waits, and then finds the new one.
 func holdOwner(ctx context.Context, tx Conn, o token.Owner) error {
 	table := "clients"
 	if o.Kind == jeton.KindUser {
@@ -115,7 +117,7 @@ func holdOwner(ctx context.Context, tx Conn, o token.Owner) error {
 	return err
 }
 
-// stands checks that an owner who was proved a moment ago is still who they were.
+// stands checks that the credential of an owner is still the one that was proved.
 func stands(ctx context.Context, tx Conn, o token.Owner) error {
 	if o.Kind == jeton.KindUser {
 		return proved(ctx, tx, o.ID, o.Version, "FOR SHARE")
@@ -175,8 +177,8 @@ func (db *Store) UseOnce(ctx context.Context, o token.Once) error {
 	return db.do(ctx, func(ctx context.Context, tx Conn) error { return useOnce(ctx, tx, o) })
 }
 
-// useOnce is the step that keeps an assertion single: of two that insert the same row, the
-// second inserts none.
+// useOnce makes sure that an assertion is used once: of two steps that insert the same row,
+// the second inserts none.
 func useOnce(ctx context.Context, tx Conn, o token.Once) error {
 	n, err := tx.Exec(
 		ctx,
@@ -241,8 +243,29 @@ func scanToken(row Row) (token.Record, error) {
 	var created, opens, expires int64
 	var client bool
 
-	err := row.Scan(&r.Number, &r.Accessor, &h, &format, &kind, &r.Name, &r.Parent, &r.Owner.Version, &audience, &scopes, &allows, &networks, &r.MaxUses,
-		&created, &opens, &expires, &r.Source, &client, &r.Owner.ID, &r.Owner.Name, &groups)
+	err := row.Scan(
+		&r.Number,
+		&r.Accessor,
+		&h,
+		&format,
+		&kind,
+		&r.Name,
+		&r.Parent,
+		&r.Owner.Version,
+		&audience,
+		&scopes,
+		&allows,
+		&networks,
+		&r.MaxUses,
+		&created,
+		&opens,
+		&expires,
+		&r.Source,
+		&client,
+		&r.Owner.ID,
+		&r.Owner.Name,
+		&groups,
+	)
 	if err != nil {
 		return r, err
 	}
@@ -257,20 +280,12 @@ func scanToken(row Row) (token.Record, error) {
 	r.Created = time.UnixMilli(created)
 	r.Window = policy.Window{Opens: time.UnixMilli(opens), Closes: time.UnixMilli(expires)}
 
-	if len(h) != len(r.Hash) {
-		return r, fmt.Errorf("token %s: its hash has %d bytes", r.Accessor, len(h))
+	r.Hash, err = hash(h)
+	if err != nil {
+		return r, fmt.Errorf("token %s: %w", r.Accessor, err)
 	}
 
-	r.Hash = secret.Hash(h)
-	var rules, nets error
-	r.Limits.Allows, rules = read(allows, policy.ParseRule)
-	r.Limits.Networks, nets = read(networks, netip.ParsePrefix)
-	if err := errors.Join(
-		json.Unmarshal(audience, &r.Audience),
-		json.Unmarshal(scopes, &r.Scopes),
-		rules,
-		nets,
-	); err != nil {
+	if err := decodeToken(&r, audience, scopes, allows, networks); err != nil {
 		return r, fmt.Errorf("token %s: %w", r.Accessor, err)
 	}
 
@@ -281,6 +296,20 @@ func scanToken(row Row) (token.Record, error) {
 	}
 
 	return r, nil
+}
+
+// decodeToken reads the columns of a token that are JSON.
+func decodeToken(r *token.Record, audience, scopes, allows, networks []byte) error {
+	var rules, nets error
+	r.Limits.Allows, rules = read(allows, policy.ParseRule)
+	r.Limits.Networks, nets = read(networks, netip.ParsePrefix)
+
+	return errors.Join(
+		json.Unmarshal(audience, &r.Audience),
+		json.Unmarshal(scopes, &r.Scopes),
+		rules,
+		nets,
+	)
 }
 
 // FindSigned implements token.Store.
@@ -376,8 +405,8 @@ func tokensEnded(hashes []secret.Hash) []change.Change {
 	return []change.Change{{Kind: change.Tokens, Hashes: hashes}}
 }
 
-// makeVoid remembers that something must no longer be believed, and reports whether that
-// is new. Lines become visible in the order of their numbers: who has read up to one of
+// makeVoid remembers that something must no longer be accepted, and reports whether that is
+// new. Rows become visible in the order of their numbers: a reader that has read up to one of
 // them has missed none before it.
 func makeVoid(ctx context.Context, tx Conn, v token.Void) (bool, error) {
 	if err := tx.Order(ctx, "void"); err != nil {
@@ -394,12 +423,11 @@ func makeVoid(ctx context.Context, tx Conn, v token.Void) (bool, error) {
 	return n > 0, err
 }
 
-// endTokens removes the tokens that where chooses, with what was made of them and with
-// their counts, and returns their hashes. A use that is being taken at this moment finds
-// no token and fails. Who makes a token of one of these at this moment is waited for, and
-// what they made is found when its turn comes. A condition on the parent or the owner says
-// that it is not 0: only then do the indexes fit, which leave those out, and no step reads the
-// whole table.
+// endTokens deletes the tokens that where chooses, with their children and their counts, and
+// returns their hashes. A concurrent use finds no token and fails. A concurrent mint of a
+// child is waited for, and the child is found when its turn comes. A condition on the parent
+// or the owner says that it is not 0: only then do the partial indexes fit, and no step
+// reads the whole table.
 func endTokens(ctx context.Context, tx Conn, where string, args ...any) ([]secret.Hash, error) {
 	hashes, numbers, err := removeTokens(ctx, tx, where, args...)
 	for err == nil && len(numbers) > 0 {
@@ -413,7 +441,7 @@ func endTokens(ctx context.Context, tx Conn, where string, args ...any) ([]secre
 	return hashes, err
 }
 
-// removeTokens removes the tokens that where chooses with their counts, and nothing else.
+// removeTokens deletes the tokens that where chooses with their counts, and nothing else.
 func removeTokens(ctx context.Context, tx Conn, where string, args ...any) ([]secret.Hash, []int64, error) {
 	rows, err := tx.Query(ctx, "DELETE FROM tokens WHERE "+where+" RETURNING hash, number", args...)
 	if err != nil {
@@ -456,110 +484,4 @@ func chosenTokens(w token.Which) (where string, args []any) {
 	}
 
 	return where, args
-}
-
-// ListTokens implements token.Store.
-func (db *Store) ListTokens(ctx context.Context, w token.Which, limit int) ([]token.Record, error) {
-	where, args := chosenTokens(w)
-	most := fmt.Sprintf("$%d", len(args)+1)
-
-	text := "SELECT " + tokenFields + " FROM (SELECT * FROM tokens WHERE " + where + " ORDER BY number DESC LIMIT " +
-		most +
-		") t " +
-		tokenOwners +
-		" ORDER BY t.number DESC"
-
-	rows, err := db.engine.Query(ctx, text, append(args, limit)...)
-	if err != nil {
-		return nil, Unavailable(err)
-	}
-	defer rows.Close()
-
-	var records []token.Record
-	for rows.Next() {
-		r, err := scanToken(rows)
-		if err != nil {
-			return nil, Unavailable(err)
-		}
-		records = append(records, r)
-	}
-
-	return records, Unavailable(rows.Err())
-}
-
-// ListVoid implements token.Store.
-func (db *Store) ListVoid(ctx context.Context, after int64, now time.Time, limit int) ([]token.Voided, error) {
-	rows, err := db.engine.Query(
-		ctx,
-		"SELECT seq, hash FROM revoked WHERE seq > $1 AND until > $2 ORDER BY seq LIMIT $3",
-		after,
-		milli(now),
-		limit,
-	)
-	if err != nil {
-		return nil, Unavailable(err)
-	}
-	defer rows.Close()
-
-	var list []token.Voided
-	for rows.Next() {
-		var v token.Voided
-		var h []byte
-		if err := rows.Scan(&v.Seq, &h); err != nil {
-			return nil, Unavailable(err)
-		}
-
-		if len(h) != len(v.Hash) {
-			return nil, Unavailable(fmt.Errorf("void line %d: its hash has %d bytes", v.Seq, len(h)))
-		}
-
-		v.Hash = secret.Hash(h)
-		list = append(list, v)
-	}
-
-	return list, Unavailable(rows.Err())
-}
-
-// SweepTokens implements token.Store.
-func (db *Store) SweepTokens(ctx context.Context, before time.Time, limit int) (int, error) {
-	var n int
-	err := db.do(ctx, func(ctx context.Context, tx Conn) error {
-		if mine, err := tx.Alone(ctx, "sweep of tokens"); err != nil || !mine {
-			n = 0
-			return err
-		}
-
-		ended, err := endTokens(
-			ctx,
-			tx,
-			"number IN (SELECT number FROM tokens WHERE expires < $1 ORDER BY expires"+atMost(limit)+")",
-			milli(before),
-		)
-		if err != nil {
-			return err
-		}
-
-		n = len(ended)
-		for _, over := range []string{
-			"DELETE FROM assertions WHERE (issuer, jti) IN (SELECT issuer, jti FROM assertions WHERE expires < $1 ORDER BY expires" +
-				atMost(limit) +
-				")",
-			"DELETE FROM revoked WHERE seq IN (SELECT seq FROM revoked WHERE until < $1 ORDER BY until" +
-				atMost(limit) +
-				")",
-		} {
-			gone, err := tx.Exec(ctx, over, milli(before))
-			if err != nil {
-				return err
-			}
-			n = max(n, int(gone))
-		}
-
-		return nil
-	})
-	if err != nil {
-		return 0, err
-	}
-
-	return n, nil
 }

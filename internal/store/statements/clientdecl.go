@@ -1,0 +1,158 @@
+package statements
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
+)
+
+// DeclareClients implements client.Store.
+func (db *Store) DeclareClients(ctx context.Context, declared []client.Client, s client.Step) error {
+	// Nothing to do is the common case, and a start without a write is a fast one.
+	stored, err := db.ListClients(ctx)
+	if err != nil {
+		return err
+	}
+	if len(declaringClients.plan(stored, declared)) == 0 {
+		return nil
+	}
+
+	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		var changed []int64
+		var ended []secret.Hash
+
+		stored, err := allClients(ctx, tx)
+		if err != nil {
+			return nil, err
+		}
+
+		for _, step := range declaringClients.plan(stored, declared) {
+			over, err := declareClient(ctx, tx, step, s)
+			if err != nil {
+				return nil, fmt.Errorf("client %s: %w", step.to.Name, err)
+			}
+
+			ended = append(ended, over...)
+			if step.from.ID != 0 {
+				changed = append(changed, step.from.ID)
+			}
+
+			ev := s.Event
+			ev.Action, ev.Target = step.action, "client:"+step.to.Name
+
+			if err := appendEvents(ctx, tx, ev); err != nil {
+				return nil, err
+			}
+		}
+
+		return clientChanged(ended, changed...), nil
+	})
+}
+
+// declaringClients compares clients.
+var declaringClients = declaring[client.Client]{
+	add:      audit.ClientAdd,
+	change:   audit.ClientChange,
+	remove:   audit.ClientRemove,
+	name:     func(c client.Client) string { return c.Name },
+	declared: func(c client.Client) bool { return c.Declared },
+	same:     func(a, b client.Client) bool { return sameTerms(a, b) && sameKeys(a.Keys, b.Keys) },
+}
+
+func sameTerms(a, b client.Client) bool {
+	return a.Disabled == b.Disabled && slices.Equal(
+		a.Services,
+		b.Services,
+	) && slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.Introspects, b.Introspects) &&
+		equal(a.Secret, b.Secret) && equal(a.Source, b.Source)
+}
+
+// equal compares what is behind two pointers, either of which may be nil.
+func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// sameKeys compares keys without regard to their order and their age.
+func sameKeys(a, b []client.Key) bool {
+	byID := func(a, b client.Key) int { return strings.Compare(a.ID, b.ID) }
+	return slices.EqualFunc(
+		slices.SortedFunc(slices.Values(a), byID),
+		slices.SortedFunc(slices.Values(b), byID),
+		sameKey,
+	)
+}
+
+func sameKey(a, b client.Key) bool {
+	return a.ID == b.ID && a.Alg == b.Alg && bytes.Equal(
+		a.JWK(),
+		b.JWK(),
+	) && a.Retired == b.Retired && milli(a.Opens) == milli(b.Opens) && milli(a.Closes) == milli(b.Closes)
+}
+
+func declareClient(
+	ctx context.Context,
+	tx Conn,
+	p difference[client.Client],
+	s client.Step,
+) (ended []secret.Hash, err error) {
+	switch p.action {
+	case audit.ClientAdd:
+		p.to.Created, p.to.Updated = s.Now, s.Now
+		p.to.Keys = slices.Clone(p.to.Keys)
+		for i := range p.to.Keys {
+			p.to.Keys[i].Created = s.Now
+		}
+		return nil, insertClient(ctx, tx, p.to)
+	case audit.ClientRemove:
+		return removeClient(ctx, tx, p.from, s)
+	}
+
+	ch := client.Change{
+		Secret:      &client.SetSecret{Hash: p.to.Secret},
+		Services:    &p.to.Services,
+		Scopes:      &p.to.Scopes,
+		Introspects: &p.to.Introspects,
+	}
+	if p.from.Disabled != p.to.Disabled {
+		ch.Disabled = &p.to.Disabled
+	}
+
+	c := p.from
+	c.Source, c.Declared = p.to.Source, true
+
+	if ended, err = changeClient(ctx, tx, c, ch, s); err != nil {
+		return nil, err
+	}
+	if sameKeys(p.from.Keys, p.to.Keys) {
+		return ended, nil
+	}
+
+	return ended, replaceKeys(ctx, tx, p.from, p.to.Keys, s.Now)
+}
+
+// replaceKeys gives a client exactly these keys. One that it had stays as old as it was.
+func replaceKeys(ctx context.Context, tx Conn, c client.Client, keys []client.Key, now time.Time) error {
+	if _, err := tx.Exec(ctx, "DELETE FROM client_keys WHERE client = $1", c.ID); err != nil {
+		return err
+	}
+
+	for _, k := range keys {
+		k.Created = now
+		i := slices.IndexFunc(c.Keys, func(old client.Key) bool { return sameKey(old, k) })
+		if i >= 0 {
+			k.Created = c.Keys[i].Created
+		}
+
+		if err := insertKey(ctx, tx, c.ID, k); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}

@@ -1,0 +1,110 @@
+package statements
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/token"
+)
+
+// ListTokens implements token.Store.
+func (db *Store) ListTokens(ctx context.Context, w token.Which, limit int) ([]token.Record, error) {
+	where, args := chosenTokens(w)
+
+	text := "SELECT " + tokenFields + " FROM (SELECT * FROM tokens WHERE " + where +
+		fmt.Sprintf(" ORDER BY number DESC LIMIT $%d) t ", len(args)+1) + tokenOwners + " ORDER BY t.number DESC"
+
+	rows, err := db.engine.Query(ctx, text, append(args, limit)...)
+	if err != nil {
+		return nil, Unavailable(err)
+	}
+	defer rows.Close()
+
+	var records []token.Record
+	for rows.Next() {
+		r, err := scanToken(rows)
+		if err != nil {
+			return nil, Unavailable(err)
+		}
+		records = append(records, r)
+	}
+
+	return records, Unavailable(rows.Err())
+}
+
+// ListVoid implements token.Store.
+func (db *Store) ListVoid(ctx context.Context, after int64, now time.Time, limit int) ([]token.Voided, error) {
+	rows, err := db.engine.Query(
+		ctx,
+		"SELECT seq, hash FROM revoked WHERE seq > $1 AND until > $2 ORDER BY seq LIMIT $3",
+		after,
+		milli(now),
+		limit,
+	)
+	if err != nil {
+		return nil, Unavailable(err)
+	}
+	defer rows.Close()
+
+	var list []token.Voided
+	for rows.Next() {
+		var v token.Voided
+		var h []byte
+		if err := rows.Scan(&v.Seq, &h); err != nil {
+			return nil, Unavailable(err)
+		}
+
+		v.Hash, err = hash(h)
+		if err != nil {
+			return nil, Unavailable(fmt.Errorf("revoked row %d: %w", v.Seq, err))
+		}
+
+		list = append(list, v)
+	}
+
+	return list, Unavailable(rows.Err())
+}
+
+// SweepTokens implements token.Store.
+func (db *Store) SweepTokens(ctx context.Context, before time.Time, limit int) (int, error) {
+	var n int
+	err := db.do(ctx, func(ctx context.Context, tx Conn) error {
+		if mine, err := tx.Alone(ctx, "sweep of tokens"); err != nil || !mine {
+			n = 0
+			return err
+		}
+
+		ended, err := endTokens(
+			ctx,
+			tx,
+			"number IN (SELECT number FROM tokens WHERE expires < $1 ORDER BY expires"+atMost(limit)+")",
+			milli(before),
+		)
+		if err != nil {
+			return err
+		}
+
+		n = len(ended)
+		for _, over := range []string{
+			"DELETE FROM assertions WHERE (issuer, jti) IN " +
+				"(SELECT issuer, jti FROM assertions WHERE expires < $1 ORDER BY expires" + atMost(limit) + ")",
+			"DELETE FROM revoked WHERE seq IN (SELECT seq FROM revoked WHERE until < $1 ORDER BY until" +
+				atMost(limit) +
+				")",
+		} {
+			gone, err := tx.Exec(ctx, over, milli(before))
+			if err != nil {
+				return err
+			}
+			n = max(n, int(gone))
+		}
+
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+
+	return n, nil
+}

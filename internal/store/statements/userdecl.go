@@ -1,0 +1,98 @@
+package statements
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/store/change"
+)
+
+// DeclareUsers implements account.Store.
+func (db *Store) DeclareUsers(
+	ctx context.Context,
+	declared []account.Account,
+	now time.Time,
+	ev jeton.Event,
+) error {
+	// Nothing to do is the common case, and a start without a write is a fast one.
+	accounts, err := db.ListUsers(ctx)
+	if err != nil {
+		return err
+	}
+	if len(declaringUsers.plan(accounts, declared)) == 0 {
+		return nil
+	}
+
+	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		var changed []int64
+
+		rows, err := tx.Query(ctx, selectUsers+"ORDER BY name")
+		if err != nil {
+			return nil, err
+		}
+
+		accounts, err := scanAccounts(rows)
+		if err != nil {
+			return nil, err
+		}
+
+		for _, step := range declaringUsers.plan(accounts, declared) {
+			if err := declareUser(ctx, tx, step, now); err != nil {
+				return nil, fmt.Errorf("user %s: %w", step.to.Name, err)
+			}
+			if step.from.ID != 0 {
+				changed = append(changed, step.from.ID)
+			}
+
+			ev.Action, ev.Target = step.action, "user:"+step.to.Name
+			if err := appendEvents(ctx, tx, ev); err != nil {
+				return nil, err
+			}
+		}
+
+		return usersChanged(changed...), nil
+	})
+}
+
+// declaringUsers compares users.
+var declaringUsers = declaring[account.Account]{
+	add:      audit.UserAdd,
+	change:   audit.UserChange,
+	remove:   audit.UserRemove,
+	name:     func(a account.Account) string { return a.Name },
+	declared: func(a account.Account) bool { return a.Declared },
+	same: func(a, b account.Account) bool {
+		return a.Password == b.Password && a.Disabled == b.Disabled && a.Profile == b.Profile && slices.Equal(
+			a.Groups,
+			b.Groups,
+		)
+	},
+}
+
+func declareUser(ctx context.Context, tx Conn, s difference[account.Account], now time.Time) error {
+	switch s.action {
+	case audit.UserAdd:
+		s.to.Created, s.to.Updated = now, now
+		_, err := insertUser(ctx, tx, s.to)
+		return err
+	case audit.UserRemove:
+		return removeUser(ctx, tx, s.from, now)
+	}
+
+	c := account.Change{Groups: &s.to.Groups, Profile: func(account.Profile) account.Profile { return s.to.Profile }}
+	if s.from.Password != s.to.Password {
+		c.Password = &s.to.Password
+	}
+	if s.from.Disabled != s.to.Disabled {
+		c.Disabled = &s.to.Disabled
+	}
+
+	s.from.Declared = true
+
+	return changeUser(ctx, tx, s.from, c, now)
+}
