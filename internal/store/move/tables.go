@@ -46,7 +46,10 @@ func columns(list string) []column {
 
 // withNumber is a table whose first column is a number that is never given twice.
 func withNumber(name, list string) table {
-	return table{Name: name, Columns: columns(list), keys: 1, gives: true}
+	t := withKey(name, 1, list)
+	t.gives = true
+
+	return t
 }
 
 // withKey is a table whose first columns are its key.
