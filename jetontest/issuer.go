@@ -3,7 +3,9 @@ package jetontest
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -48,7 +50,25 @@ func FreePort() (string, error) {
 // Key is a client's private key, of which the server has the public one.
 type Key struct {
 	Client string
-	Signer *jose.Signer
+	Signer Signer
+
+	private ed25519.PrivateKey
+}
+
+// Signer signs claims as a JWT. typ is the header of that name; "" has none.
+type Signer interface {
+	Sign(typ string, claims []byte) (string, error)
+}
+
+// PEM returns the private key of a client that AddClient has registered, in PKCS #8 form,
+// as package wallet and other programs read it.
+func (k Key) PEM() []byte {
+	der, err := x509.MarshalPKCS8PrivateKey(k.private)
+	if err != nil {
+		return nil // not an AddClient key
+	}
+
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
 // AddClient registers software with a fresh Ed25519 key, as an operator would.
@@ -67,7 +87,7 @@ func (s *Server) AddClient(name string, services ...string) Key {
 	in := api.NewClient{Name: name, Services: services, Keys: []api.NewClientKey{{Key: string(signer.Key().PEM())}}}
 	s.MustControl("POST", "/api/v1/clients", in, nil)
 
-	return Key{name, signer}
+	return Key{Client: name, Signer: signer, private: private}
 }
 
 // Assertion signs claims as a client does, with a type; "" has none.

@@ -107,7 +107,7 @@ func (s *scene) keep(file string, k *jose.Signer) string {
 // ci registers a client for every service and returns its login at one of them.
 func (s *scene) ci(service string) Login {
 	k := s.AddClient("ci", "reports", "shop", "twice", "later")
-	return Login{URL: s.URL(service), As: "ci", Key: s.keep("ci.key", k.Signer)}
+	return Login{URL: s.URL(service), As: "ci", Key: s.keep("ci.key", k.Signer.(*jose.Signer))}
 }
 
 // spy records what the wallets send. It fails the test if an assertion is sent twice.

@@ -44,7 +44,7 @@ func become(text string) func(*draft) { return func(d *draft) { d.payload = text
 func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 	now, iss := noon, f.Issuer()
 	unix := func(d time.Duration) int64 { return now.Add(d).Unix() }
-	stranger := newSigner(f.t, "EdDSA", ci.Signer.Key().ID)
+	stranger := newSigner(f.t, "EdDSA", signerOf(ci).Key().ID)
 
 	part := func(i int, change func(string) string) func(string) string {
 		return func(s string) string {
@@ -177,11 +177,11 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 			"no key that is valid now",
 		},
 		{"a kid that nobody has", head("kid", "another"), "client and key", "no key with this kid"},
-		{"the kid of another client's key", head("kid", other.Signer.Key().ID), "client and key", "no key with this kid"},
+		{"the kid of another client's key", head("kid", signerOf(other).Key().ID), "client and key", "no key with this kid"},
 		{"another client's name over our own key", claim("iss", other.Client), "client and key", "no key with this kid"},
 		{
 			"another client's key under its own kid",
-			func(d *draft) { d.by = other.Signer; head("kid", other.Signer.Key().ID)(d) },
+			func(d *draft) { d.by = signerOf(other); head("kid", signerOf(other).Key().ID)(d) },
 			"client and key",
 			"no key with this kid",
 		},
@@ -206,7 +206,7 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 		{"another key under the right kid", func(d *draft) { d.by = stranger }, "signature", "the signature is wrong"},
 		{
 			"another client's key and no kid",
-			func(d *draft) { d.by = other.Signer; head("kid", nil)(d) },
+			func(d *draft) { d.by = signerOf(other); head("kid", nil)(d) },
 			"signature",
 			"the signature is wrong",
 		},
@@ -289,9 +289,9 @@ func newSigner(t testing.TB, alg jose.Alg, kid string) *jose.Signer {
 func (f *fixture) sign(t testing.TB, k jetontest.Key, claims map[string]any, change func(*draft)) string {
 	t.Helper()
 	d := draft{
-		header: map[string]any{"alg": k.Signer.Key().Alg, "kid": k.Signer.Key().ID},
+		header: map[string]any{"alg": signerOf(k).Key().Alg, "kid": signerOf(k).Key().ID},
 		claims: claims,
-		by:     k.Signer,
+		by:     signerOf(k),
 		after:  func(s string) string { return s },
 	}
 

@@ -255,7 +255,7 @@ func TestForgedAssertions(t *testing.T) {
 	ci := f.client("ci")
 	es := jetontest.Key{Client: "ci", Signer: newSigner(t, jose.ES256, "es")}
 	f.MustControl("POST", "/api/v1/clients/ci/keys", api.NewClientKey{
-		Key: string(es.Signer.Key().PEM()),
+		Key: string(signerOf(es).Key().PEM()),
 		ID:  "es",
 	}, nil)
 	canary, asked := canary(t)
@@ -265,7 +265,7 @@ func TestForgedAssertions(t *testing.T) {
 	}
 
 	for name, k := range map[string]jetontest.Key{"Ed25519": ci, "ES256": es} {
-		g := parts(t, f.right(k), k.Signer.Key())
+		g := parts(t, f.right(k), signerOf(k).Key())
 		for _, x := range forgeries(t, g, canary) {
 			for _, w := range ways {
 				if a := f.show(
@@ -440,7 +440,7 @@ func TestKeysOfOneName(t *testing.T) {
 		f.client(name)
 		k := jetontest.Key{Client: name, Signer: newSigner(t, "EdDSA", "same")}
 		f.MustControl("POST", "/api/v1/clients/"+name+"/keys", api.NewClientKey{
-			Key: string(k.Signer.Key().PEM()),
+			Key: string(signerOf(k).Key().PEM()),
 			ID:  "same",
 		}, nil)
 		keys = append(keys, k)

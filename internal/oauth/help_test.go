@@ -368,3 +368,6 @@ func (f *fixture) active(k jetontest.Key, token string) bool {
 const formType = "application/x-www-form-urlencoded"
 
 const inactive = "{\"active\":false}\n"
+
+// signerOf returns the signer of a key, which tests of this package need to forge tokens.
+func signerOf(k jetontest.Key) *jose.Signer { return k.Signer.(*jose.Signer) }

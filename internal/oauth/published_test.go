@@ -85,7 +85,7 @@ func kids(t *testing.T, text string) []string {
 func TestKeyserver(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
-	first, firstPEM := ci.Signer.Key().ID, string(ci.Signer.Key().PEM())
+	first, firstPEM := signerOf(ci).Key().ID, string(signerOf(ci).Key().PEM())
 	f.client("disabled")
 	f.MustControl("PUT", "/api/v1/clients/disabled/disabled", map[string]bool{"disabled": true}, nil)
 
@@ -93,7 +93,7 @@ func TestKeyserver(t *testing.T) {
 	f.MustControl("DELETE", "/api/v1/clients/removed", nil, nil)
 	f.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "keyless", Secret: true}, nil)
 	k := f.client("retired")
-	f.MustControl("DELETE", "/api/v1/clients/retired/keys/"+k.Signer.Key().ID, nil, nil)
+	f.MustControl("DELETE", "/api/v1/clients/retired/keys/"+signerOf(k).Key().ID, nil, nil)
 
 	f.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "timed", Keys: []api.NewClientKey{
 		{
@@ -434,7 +434,7 @@ func TestOwnKeys(t *testing.T) {
 	}
 
 	k, pem := fresh()
-	if a := ask(ci, pem, proof(k)); a.Status != 201 || a.Body != fmt.Sprintf("{\"kid\":%q}\n", k.Signer.Key().ID) {
+	if a := ask(ci, pem, proof(k)); a.Status != 201 || a.Body != fmt.Sprintf("{\"kid\":%q}\n", signerOf(k).Key().ID) {
 		t.Fatalf("%d %s", a.Status, a.Body)
 	}
 
@@ -493,7 +493,7 @@ func TestOwnKeys(t *testing.T) {
 		}, 400, "invalid proof: want a JWT", "used before"},
 		{
 			"a key that it has",
-			func() jetontest.Answer { return ask(ci, string(ci.Signer.Key().PEM()), proof(ci)) },
+			func() jetontest.Answer { return ask(ci, string(signerOf(ci).Key().PEM()), proof(ci)) },
 			409,
 			"invalid_request",
 			"",

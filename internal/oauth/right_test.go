@@ -20,7 +20,7 @@ func TestRightAssertions(t *testing.T) {
 	ci := f.client("ci")
 	second := jetontest.Key{Client: "ci", Signer: newSigner(t, jose.ES256, "second")}
 	f.MustControl("POST", "/api/v1/clients/ci/keys", api.NewClientKey{
-		Key: string(second.Signer.Key().PEM()),
+		Key: string(signerOf(second).Key().PEM()),
 		ID:  "second",
 	}, nil)
 	unix := func(d time.Duration) int64 { return noon.Add(d).Unix() }
@@ -53,11 +53,11 @@ func TestRightAssertions(t *testing.T) {
 			{"header members that nobody knows", head("other", "x")},
 			{
 				"the second key",
-				func(d *draft) { d.by, d.header = second.Signer, map[string]any{"alg": "ES256", "kid": "second"} },
+				func(d *draft) { d.by, d.header = signerOf(second), map[string]any{"alg": "ES256", "kid": "second"} },
 			},
 			{
 				"the second key without its kid",
-				func(d *draft) { d.by, d.header = second.Signer, map[string]any{"alg": "ES256"} },
+				func(d *draft) { d.by, d.header = signerOf(second), map[string]any{"alg": "ES256"} },
 			},
 		} {
 			t.Run(w.name+", "+tc.name, func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestReplay(t *testing.T) {
 		f.MustControl("POST", "/api/v1/clients", api.NewClient{
 			Name:     other.Client,
 			Services: []string{"reports"},
-			Keys:     []api.NewClientKey{{Key: string(other.Signer.Key().PEM())}},
+			Keys:     []api.NewClientKey{{Key: string(signerOf(other).Key().PEM())}},
 		}, nil)
 
 		again(t, f, ways[0], assertion)
@@ -320,7 +320,7 @@ func TestAssertionsByTheClock(t *testing.T) {
 		f := f.on(t)
 		k := jetontest.Key{Client: "ci", Signer: newSigner(t, "EdDSA", "timed")}
 		f.MustControl("POST", "/api/v1/clients/ci/keys", api.NewClientKey{
-			Key:       string(k.Signer.Key().PEM()),
+			Key:       string(signerOf(k).Key().PEM()),
 			ID:        "timed",
 			NotBefore: noon,
 			NotAfter:  noon.Add(time.Hour),
