@@ -3,8 +3,6 @@ package web
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -90,36 +88,19 @@ func ParseForm(body []byte) (url.Values, error) {
 // parseObject reads the members of a JSON object whose values are strings; the value of any
 // other member is "".
 func parseObject(body []byte) (url.Values, error) {
-	invalid := jeton.WithDetail(jeton.ErrInvalid, "the body is not a JSON object")
+	var members map[string]any
+	if json.Unmarshal(body, &members) != nil || members == nil {
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "the body is not a JSON object")
+	}
 
-	d := json.NewDecoder(bytes.NewReader(body))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, invalid
+	if err := CheckMembers(body); err != nil {
+		return nil, err
 	}
 
 	fields := url.Values{}
-	for d.More() {
-		key, err := d.Token()
-		var value any
-		if err != nil || d.Decode(&value) != nil {
-			return nil, invalid
-		}
-
-		name, _ := key.(string)
+	for name, value := range members {
 		text, _ := value.(string)
-
-		if fields.Has(name) {
-			return nil, errRepeated
-		}
-
 		fields.Set(name, text)
-	}
-
-	if _, err := d.Token(); err != nil {
-		return nil, invalid
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, invalid
 	}
 
 	return fields, nil
