@@ -9,7 +9,6 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/gate"
-	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -83,21 +82,16 @@ func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 	return writeUser(w, acct)
 }
 
-// ShownSession returns the session whose cookie a request has, or nil. It returns an expired one, too: another node
-// may know of a later use. With an error, the request may still have a session.
+// ShownSession returns the session that a request shows, also an expired one, or nil. With an error, the request may
+// still have a session.
 func (a *API) ShownSession(w *web.Reply, r *http.Request) (*session.Live, error) {
-	req := gate.NewRequest(w, r, a.Readers, policy.Session)
-	credential, err := gate.Identify(r.Context(), &req)
-
-	live := gate.SessionOf(credential)
-	if err == nil || live != nil {
-		return live, nil
-	}
-	if errors.Is(err, jeton.ErrUnavailable) || errors.Is(err, jeton.ErrAmbiguous) || jeton.Outcome(err) == nil {
+	live, err := gate.ShownSession(w, r, a.Readers)
+	storeFailed := err != nil && jeton.Outcome(err) == nil || errors.Is(err, jeton.ErrUnavailable)
+	if storeFailed || errors.Is(err, jeton.ErrAmbiguous) {
 		return nil, err
 	}
 
-	return nil, nil
+	return live, nil
 }
 
 // logout answers DELETE /auth_session/logout. Without a session there is nothing to end, which is not an error.

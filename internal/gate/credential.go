@@ -71,8 +71,8 @@ func (PerRequest) LastUsed() time.Time { return time.Time{} }
 // Origin implements Credential.
 func (PerRequest) Origin() (Origin, error) { return Origin{}, jeton.ErrForbidden }
 
-// SessionOf returns the session that a credential is, or nil.
-func SessionOf(c Credential) *session.Live {
+// sessionOf returns the session that a credential is, or nil.
+func sessionOf(c Credential) *session.Live {
 	s, _ := c.(sessionCredential)
 	return s.Live
 }

@@ -62,7 +62,7 @@ func (d Decision) Principal() jeton.Principal {
 }
 
 // Session returns the session that was shown, or nil.
-func (d Decision) Session() *session.Live { return SessionOf(d.credential) }
+func (d Decision) Session() *session.Live { return sessionOf(d.credential) }
 
 // Credential returns the credential that was shown, or nil.
 func (d Decision) Credential() Credential { return d.credential }
@@ -117,17 +117,21 @@ func (g *Gate) Admit(ctx context.Context, req *Request) (Decision, error) {
 	return d, nil
 }
 
-// Identify returns the credential that a request shows, without judging what it may do.
-// It is for endpoints that end or replace a session. It records nothing and spends nothing.
+// ShownSession returns the session that an HTTP request shows at a service, without judging the
+// request. It is for endpoints that end or replace a session, so it records nothing and spends
+// nothing.
 //
-// With the error that the credential is expired, it still returns the credential: another
-// node may know of a later use, so ending it must reach that node, too.
-func Identify(ctx context.Context, req *Request) (Credential, error) {
-	c, err := findCredential(ctx, req)
+// It also returns a session that has expired as far as this node knows. Another node may know of
+// a later use, so ending the session must reach that node, too.
+func ShownSession(w *web.Reply, r *http.Request, service *Service) (*session.Live, error) {
+	req := NewRequest(w, r, service, policy.Session)
+
+	c, err := findCredential(r.Context(), &req)
 	if err != nil {
 		return nil, err
 	}
-	return c, c.Check(req.Now)
+
+	return sessionOf(c), nil
 }
 
 // Record adds an event of an admitted request to the audit log.

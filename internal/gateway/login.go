@@ -8,7 +8,6 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/gate"
-	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -66,10 +65,7 @@ func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 // previous returns the number of the login that the request shows, or 0. A login always starts
 // a new session and overwrites the cookie of the previous one, so that one ends.
 func (g *Gateway) previous(w *web.Reply, r *http.Request) (int64, error) {
-	req := gate.NewRequest(w, r, g.service, policy.Session)
-	shown, err := gate.Identify(r.Context(), &req)
-
-	live := gate.SessionOf(shown)
+	live, err := gate.ShownSession(w, r, g.service)
 	if live != nil {
 		return live.Login, nil
 	}

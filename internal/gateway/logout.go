@@ -8,7 +8,6 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/gate"
-	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -33,13 +32,11 @@ func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
 
 // endShown ends the session that a request shows.
 func (g *Gateway) endShown(w *web.Reply, r *http.Request) error {
-	req := gate.NewRequest(w, r, g.logoutFrom, policy.Session)
-	shown, err := gate.Identify(r.Context(), &req)
+	live, err := gate.ShownSession(w, r, g.logoutFrom)
 
 	switch {
-	case gate.SessionOf(shown) != nil:
-		// Also one that has expired as far as this node knows: another may know of a later use.
-		return g.end(w, r, shown.Principal())
+	case live != nil:
+		return g.end(w, r, live.Principal())
 	case undecided(err), errors.Is(err, jeton.ErrAmbiguous):
 		return err
 	case errors.Is(err, jeton.ErrBadCredential):
