@@ -1,15 +1,51 @@
-// Package jeton holds the words of the product: who acts, what they hold, and
-// the outcomes that servers return and clients act on.
+// Package jeton has the words of the product: who acts, what they hold, and the errors
+// that servers return and clients act on.
 //
-// Jeton proves who is calling, decides whether they may, and counts how often.
-// A request comes in at internal/server, which looks up its row in the route
-// table. internal/gate asks who it is (internal/session, with internal/signin
-// having made it) and whether they may (internal/policy), spends a use if the
-// row has a budget, and records what happened (internal/audit). Then a door
-// answers: internal/gateway for configured services, internal/api for
-// operators. What we hold is kept by internal/store.
+// Jeton proves who is calling, decides whether they may, and counts how often. The map of
+// the code, in the order of a request:
 //
-// Package jeton promises to stay small and to import the standard library
-// only, because everything else imports it. Behaviour lives elsewhere: judging
-// in internal/policy, speaking HTTP in internal/web.
+//	cmd/jeton          commands: server, operators, wallet
+//	wallet             client that holds many identities (public)
+//	guard              middleware for a service that checks tokens itself (public)
+//	jetontest          a real server for other people's tests (public)
+//	examples           teaching servers by configuration alone
+//
+//	internal/server    listeners, TLS, wiring, background work, stop
+//
+//	internal/gateway   protected services: login, logout, routes, upstreams
+//	internal/oauth     authorization server: tokens, introspection, revocation
+//	internal/api       the REST API, on the control socket and over HTTPS
+//	internal/teaching  what the teaching servers did, as adapters around the others
+//
+//	internal/gate      reads the credential, checks terms, spends a use, explains
+//	internal/signin    proves a user by password or a client by key
+//	internal/session   sessions of users
+//	internal/token     tokens: opaque, signed, personal
+//	internal/keys      signing keys of this server
+//	internal/account   users
+//	internal/client    clients (software) and their public keys
+//	internal/count     uses of a session or token
+//	internal/audit     audit log
+//	internal/limit     throttling of failed logins
+//	internal/web       HTTP: routes, cookies, challenges, forms, errors to statuses
+//	internal/config    configuration file: keys, defaults, checks
+//	internal/config/yamlread  YAML with positions, expansion and defaults
+//	internal/policy    terms as values, without a store
+//	internal/naming    rules for names of users, clients, scopes
+//	internal/password  hashing, and hashes of other systems
+//	internal/secret    random secrets, their prefixes and hashes
+//	internal/jose      JWT, JWS, JWK
+//	internal/cache     bounded cache that never revives what was invalidated
+//	internal/sweep     deletes expired rows in small batches
+//
+//	internal/store/statements  SQL shared by both engines
+//	internal/store/sqlite      one machine
+//	internal/store/postgres    many nodes
+//	internal/store/change      what a transaction invalidated
+//	internal/store/move        copy, backup and restore
+//
+//	internal/test/e2e, storetest, pgtest, measure, need   helpers of tests
+//
+// Package jeton imports only the standard library, because every other package imports it.
+// Package gate decides, and package web speaks HTTP.
 package jeton

@@ -187,6 +187,9 @@ func TestFunctionsHaveParagraphs(t *testing.T) {
 // maxSentence is the most words of a sentence in a package comment.
 const maxSentence = 30
 
+// preformatted is a line of a list or an example in a comment.
+var preformatted = regexp.MustCompile(`(?m)^\t.*$`)
+
 var sentenceEnd = regexp.MustCompile(`[.:;?!]\s|\n\n`)
 
 func TestPackageCommentsHaveShortSentences(t *testing.T) {
@@ -196,7 +199,8 @@ func TestPackageCommentsHaveShortSentences(t *testing.T) {
 		if f.AST.Doc == nil {
 			continue
 		}
-		for _, sentence := range sentenceEnd.Split(f.AST.Doc.Text(), -1) {
+		prose := preformatted.ReplaceAllString(f.AST.Doc.Text(), "\n")
+		for _, sentence := range sentenceEnd.Split(prose, -1) {
 			if n := len(strings.Fields(sentence)); n > maxSentence {
 				found.add(f, f.Line(f.AST.Doc.Pos()), "a sentence of %d words, want at most %d: %q",
 					n, maxSentence, sentence)
