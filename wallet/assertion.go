@@ -399,12 +399,21 @@ func (w *Wallet) RotateKey(ctx context.Context, rawURL, name, keyFile string) er
 
 	e := id.view().e
 	if e.Key == nil {
-		return jeton.WithDetail(
-			jeton.ErrInvalid,
-			fmt.Sprintf("%s at %s has no key", name, id.origin),
-		)
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s at %s has no key", name, id.origin))
 	}
 
+	if err := w.replaceKey(ctx, &e, keyFile); err != nil {
+		return err
+	}
+	if err := id.install(ctx, e, false); err != nil {
+		return fmt.Errorf("store the new key of %s at %s: %w", name, id.origin, err)
+	}
+
+	return nil
+}
+
+// replaceKey registers the key in keyFile, requests a token with it and puts both into e.
+func (w *Wallet) replaceKey(ctx context.Context, e *entry, keyFile string) error {
 	file, err := filepath.Abs(keyFile)
 	if err != nil {
 		return fmt.Errorf("key %s: %w", keyFile, err)
@@ -423,7 +432,7 @@ func (w *Wallet) RotateKey(ctx context.Context, rawURL, name, keyFile string) er
 		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s holds the current key", keyFile))
 	}
 
-	refused := w.registerKey(ctx, &e, old, next)
+	refused := w.registerKey(ctx, e, old, next)
 	if refused != nil && !errors.Is(refused, jeton.ErrConflict) {
 		return fmt.Errorf("register key %s of client %s at %s: %w", next.Key().ID, e.Username, e.Key.Issuer, refused)
 	}
@@ -434,22 +443,12 @@ func (w *Wallet) RotateKey(ctx context.Context, rawURL, name, keyFile string) er
 	s.Algorithm = ""
 	e.Key = &s
 
-	if err := w.proveBy(ctx, &e, next); err != nil {
+	if err := w.proveBy(ctx, e, next); err != nil {
 		if refused != nil {
-			err = fmt.Errorf(
-				"register key %s of client %s at %s: %w; %w",
-				next.Key().ID,
-				e.Username,
-				e.Key.Issuer,
-				refused,
-				err,
-			)
+			err = fmt.Errorf("register key %s of client %s at %s: %w; %w",
+				next.Key().ID, e.Username, e.Key.Issuer, refused, err)
 		}
 		return fmt.Errorf("the old key stays in use: %w", err)
-	}
-
-	if err := id.install(ctx, e, false); err != nil {
-		return fmt.Errorf("store the new key of %s at %s: %w", name, id.origin, err)
 	}
 
 	return nil

@@ -58,10 +58,10 @@
 // # Files
 //
 //	$JETON_HOME/wallet, else $XDG_DATA_HOME/jeton, else ~/.local/share/jeton   0700
-//	    wallet.age        the identities, encrypted by age (age-encryption.org/v1)
-//	    wallet.lock       held while wallet.age is changed
+//	    wallet.age        the identities, encrypted by age (age-encryption.org/v1).
+//	    wallet.lock       held while wallet.age is changed.
 //	    login-XX.lock     held while an identity logs in or out, so that of many
-//	                      processes one logs in
+//	                      processes one logs in.
 //	$JETON_HOME, else $XDG_CONFIG_HOME/jeton, else ~/.config/jeton
 //	    wallet.key        the key, if neither passphrase nor keyring is used  0600
 //

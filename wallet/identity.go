@@ -310,16 +310,19 @@ func (id *Identity) keep(ctx context.Context, epoch string, edit func(*entry)) {
 	var after *document
 	err := id.w.file.change(ctx, func(d *document) error {
 		after = d
-		if e := d.find(id.origin, id.name); e != nil && e.Epoch == epoch {
+		e := d.find(id.origin, id.name)
+		if e != nil && e.Epoch == epoch {
 			edit(e)
 		}
+
 		return nil
 	})
 	if err != nil {
 		return // jarNew stays, so that Flush tries again
 	}
 
-	if e := after.find(id.origin, id.name); e != nil {
+	e := after.find(id.origin, id.name)
+	if e != nil {
 		id.adopt(*e, after.Revision)
 	} else {
 		id.remove(after.Revision)

@@ -96,7 +96,8 @@ func parseMetadata(text []byte, issuer string) (metadata, error) {
 		)
 	}
 	if json.Unmarshal(text, &answer) != nil {
-		return metadata{}, jeton.WithDetail(jeton.ErrInvalid, "the metadata of the authorization server cannot be parsed")
+		return metadata{}, jeton.WithDetail(jeton.ErrInvalid,
+			"the metadata of the authorization server cannot be parsed")
 	}
 
 	o, err := issuerOrigin(issuer)
@@ -153,18 +154,18 @@ func (w *Wallet) findIssuer(ctx context.Context, e *entry) error {
 	ctx, cancel := context.WithTimeout(ctx, loginWait)
 	defer cancel()
 
-	status, text, err := w.read(ctx, e, http.MethodGet, where, nil)
+	resp, err := w.read(ctx, e, http.MethodGet, where, nil)
 	if err != nil {
 		return fmt.Errorf("read the metadata of the authorization server %s: %w", o, err)
 	}
-	if status.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK {
 		return jeton.WithDetail(
 			jeton.ErrNotFound,
-			fmt.Sprintf("the authorization server %s has no metadata: status %d", o, status.StatusCode),
+			fmt.Sprintf("the authorization server %s has no metadata: status %d", o, resp.StatusCode),
 		)
 	}
 
-	m, err := parseMetadata(text, service.Issuer)
+	m, err := parseMetadata(resp.text, service.Issuer)
 	if err != nil {
 		return err
 	}
@@ -181,30 +182,37 @@ func (w *Wallet) findIssuer(ctx context.Context, e *entry) error {
 	return e.check()
 }
 
-// read sends one request and returns the response and its body, at most one byte more than
-// maxAnswer.
+// response is a response with its body, which has at most one byte more than maxAnswer.
+type response struct {
+	*http.Response
+	text []byte
+}
+
+// read sends one request and reads the response.
 func (w *Wallet) read(
 	ctx context.Context,
 	e *entry,
 	method, address string,
 	form url.Values,
-) (*http.Response, []byte, error) {
+) (response, error) {
 	resp, err := w.exchange(ctx, e, method, address, form, nil)
 	if err != nil {
-		return nil, nil, err
+		return response{}, err
 	}
 	defer drain(resp.Body)
 
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the response: %w", err)
+		return response{}, fmt.Errorf("read the response: %w", err)
 	}
 
-	return resp, text, nil
+	return response{resp, text}, nil
 }
 
 // postForm posts a form to the authorization server, with a new assertion signed by k.
-func (w *Wallet) postForm(ctx context.Context, e *entry, k *jose.Signer, address string, form url.Values) ([]byte, error) {
+func (w *Wallet) postForm(
+	ctx context.Context, e *entry, k *jose.Signer, address string, form url.Values,
+) ([]byte, error) {
 	proof, err := w.assertion(k, typAuthentication, e.Username, e.Key.Issuer)
 	if err != nil {
 		return nil, err
@@ -215,12 +223,12 @@ func (w *Wallet) postForm(ctx context.Context, e *entry, k *jose.Signer, address
 	ctx, cancel := context.WithTimeout(ctx, loginWait)
 	defer cancel()
 
-	resp, text, err := w.read(ctx, e, http.MethodPost, address, form)
+	resp, err := w.read(ctx, e, http.MethodPost, address, form)
 	if err != nil {
 		return nil, err
 	}
 
-	return text, issuerRefusal(resp, text, w.now())
+	return resp.text, issuerRefusal(resp.Response, resp.text, w.now())
 }
 
 // issuerRefusal returns the error that a response of the authorization server means, or nil.
@@ -307,7 +315,8 @@ func parseToken(text []byte, at time.Time) (granted, error) {
 		MaxUses *int64 `json:"max_uses"`
 	}
 	if len(text) > maxAnswer || json.Unmarshal(text, &answer) != nil {
-		return granted{}, jeton.WithDetail(jeton.ErrInvalid, "the response of the authorization server cannot be parsed")
+		return granted{}, jeton.WithDetail(jeton.ErrInvalid,
+			"the response of the authorization server cannot be parsed")
 	}
 	if !strings.EqualFold(answer.Type, "Bearer") || !isToken(answer.Token) {
 		return granted{}, jeton.WithDetail(jeton.ErrInvalid, "the authorization server returned no Bearer token")
@@ -347,7 +356,8 @@ func (w *Wallet) revoke(ctx context.Context, e *entry) error {
 		return err
 	}
 
-	_, err = w.postForm(ctx, e, k, e.Key.RevokeURL, url.Values{"token": {e.Key.Token}, "token_type_hint": {"access_token"}})
+	form := url.Values{"token": {e.Key.Token}, "token_type_hint": {"access_token"}}
+	_, err = w.postForm(ctx, e, k, e.Key.RevokeURL, form)
 	return err
 }
 

@@ -194,7 +194,8 @@ func makeKeyFile(dir string) error {
 	}
 	defer os.Remove(temp.Name())
 
-	_, err = fmt.Fprintf(temp, "# Decrypts wallet.age. Keep it secret, and out of backups that hold wallet.age.\n%s\n", id)
+	_, err = fmt.Fprintf(temp,
+		"# Decrypts wallet.age. Keep it secret, and out of backups that hold wallet.age.\n%s\n", id)
 	if err == nil {
 		err = temp.Sync()
 	}

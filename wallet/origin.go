@@ -94,7 +94,8 @@ func normalHost(host string) (string, error) {
 	// Some resolvers read such a name as an IPv4 address, others as a name.
 	last := labels[len(labels)-1]
 	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "host looks like an address in an unusual form: want the form 127.0.0.1")
+		return "", jeton.WithDetail(jeton.ErrInvalid,
+			"host looks like an address in an unusual form: want the form 127.0.0.1")
 	}
 
 	return name, nil
@@ -210,7 +211,8 @@ func checkPath(path string) error {
 	u, err := url.Parse(path)
 	if err != nil || len(path) > 1024 || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") ||
 		strings.ContainsAny(path, "\\?#") || u.Host != "" || u.Scheme != "" {
-		return jeton.WithDetail(jeton.ErrInvalid, "invalid login or logout path: want one / at the beginning, and no query")
+		return jeton.WithDetail(jeton.ErrInvalid,
+			"invalid login or logout path: want one / at the beginning, and no query")
 	}
 
 	return nil

@@ -72,7 +72,8 @@ func (w *Wallet) Select(ctx context.Context, rawURL string, c Choice) (name, how
 	case name != "" && len(have) > 0:
 		return "", "", jeton.WithDetail(
 			jeton.ErrNotFound,
-			fmt.Sprintf("no identity %q for %s (chosen by %s); the wallet has: %s", name, o, how, strings.Join(have, ", ")),
+			fmt.Sprintf("no identity %q for %s (chosen by %s); the wallet has: %s",
+				name, o, how, strings.Join(have, ", ")),
 		)
 	case name != "":
 		return "", "", jeton.WithDetail(

@@ -253,26 +253,10 @@ func (w *Wallet) Logout(ctx context.Context, rawURL, name string) error {
 	var after *document
 	err = w.file.change(ctx, func(d *document) error {
 		after = d
-		have := d.find(id.origin, name)
-		if have != nil {
-			have.Cookies = nil
-			have.Epoch = ""
-			have.Uses = nil
-			have.Auto = false
-			s := have.Key
-			if s != nil {
-				s.Token = ""
-				s.SignedBy = ""
-				s.Got = time.Time{}
-				s.Opens = time.Time{}
-				s.Ends = time.Time{}
-			}
-
-			if have.Foreign != nil {
-				have.Foreign = &foreignToken{}
-			}
-
-			e = *have
+		stored := d.find(id.origin, name)
+		if stored != nil {
+			stored.clearSession()
+			e = *stored
 		}
 
 		return nil
@@ -284,6 +268,25 @@ func (w *Wallet) Logout(ctx context.Context, rawURL, name string) error {
 	id.adopt(e, after.Revision)
 
 	return nil
+}
+
+// clearSession removes the session or token and keeps the settings.
+func (e *entry) clearSession() {
+	e.Cookies = nil
+	e.Epoch = ""
+	e.Uses = nil
+	e.Auto = false
+
+	if e.Key != nil {
+		e.Key.Token = ""
+		e.Key.SignedBy = ""
+		e.Key.Got = time.Time{}
+		e.Key.Opens = time.Time{}
+		e.Key.Ends = time.Time{}
+	}
+	if e.Foreign != nil {
+		e.Foreign = &foreignToken{}
+	}
 }
 
 // signOut posts the logout form.

@@ -33,7 +33,8 @@ type Config struct {
 	// it twice. Without Passphrase, the passphrase is the first line of the file named by
 	// JETON_WALLET_PASSPHRASE_FILE, if that is set.
 	Passphrase func(ctx context.Context, first bool) (jeton.Secret, error)
-	// Keyring stores the key in the system's keyring, unless there is a passphrase. JETON_WALLET_KEYRING=1 does the same.
+	// Keyring stores the key in the system's keyring, unless there is a passphrase.
+	// JETON_WALLET_KEYRING=1 does the same.
 	Keyring bool
 	// Transport sends the requests: by default one with TLS 1.2 or later, proxies
 	// from the environment, and timeouts. It must be a *http.Transport if an identity has
@@ -147,10 +148,13 @@ func (w *Wallet) directory(xdg, under, ours string) (string, error) {
 		return filepath.Join(home, ours), nil
 	}
 
-	if dir := w.getenv(xdg); filepath.IsAbs(dir) {
+	dir := w.getenv(xdg)
+	if filepath.IsAbs(dir) {
 		return filepath.Join(dir, "jeton"), nil
 	}
-	if dir := w.getenv("AppData"); runtime.GOOS == "windows" && dir != "" {
+
+	dir = w.getenv("AppData")
+	if runtime.GOOS == "windows" && dir != "" {
 		return filepath.Join(dir, "jeton"), nil
 	}
 	if !filepath.IsAbs(w.home) {
@@ -197,8 +201,9 @@ func (w *Wallet) transportFor(caCert string) (http.RoundTripper, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
-	if t := w.trusts[caCert]; t != nil {
-		return t, nil
+	known := w.trusts[caCert]
+	if known != nil {
+		return known, nil
 	}
 
 	pool := x509.NewCertPool()
@@ -248,7 +253,7 @@ type Info struct {
 	Created  time.Time `json:"created_at"`
 	LoggedIn time.Time `json:"logged_in_at,omitzero"`
 	Expires  time.Time `json:"expires_at,omitzero"`      // of its first cookie or its token; zero: unknown
-	Uses     *int64    `json:"uses_remaining,omitempty"` // last seen; with concurrent requests, any of the counts received
+	Uses     *int64    `json:"uses_remaining,omitempty"` // in one of the latest responses
 	Source   Source    `json:"password_source"`
 	Auto     bool      `json:"auto"`             // logs in again automatically
 	Trusts   bool      `json:"own_ca,omitempty"` // trusts a CA certificate given at login
