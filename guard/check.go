@@ -169,7 +169,7 @@ func (g *Guard) checkClaims(c jose.Claims) error {
 	case c.Expires.IsZero() || c.NotBefore.IsZero() || c.IssuedAt.IsZero():
 		return refused("exp, nbf or iat is missing")
 	case c.Expires.Sub(c.IssuedAt) > maxLifetime:
-		// Revocations are dropped after keepRevoked, and such a token could outlive its revocation.
+		// The guard drops revocations after keepRevoked: such a token could outlive its own.
 		return refused("lifetime is longer than %v", maxLifetime)
 	}
 
@@ -184,6 +184,7 @@ func ofUser(generation string) bool { return strings.HasPrefix(generation, "u") 
 func newToken(c jose.Claims) Token {
 	scopes := strings.Fields(c.Scope)
 	slices.Sort(scopes)
+
 	kind := jeton.KindUser
 	if c.ClientID != "" && c.Subject == c.ClientID { // RFC 9068, section 2.2: no user is involved
 		kind = jeton.KindClient

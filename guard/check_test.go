@@ -65,7 +65,7 @@ func TestCheckAcceptsOnlyValidTokens(t *testing.T) {
 		{"one for several services", with("aud", []string{"other", "reports"}), nil},
 		{"the type as a media type", i.signed(i.key, head("typ", "application/AT+JWT"), nil), nil},
 		{"without a scope", with("scope", nil), nil},
-		{"good for a day", with("exp", noon.Add(24*time.Hour).Unix()), nil},
+		{"a lifetime of a day", with("exp", noon.Add(24*time.Hour).Unix()), nil},
 
 		{"for another service", with("aud", "other"), jeton.ErrBadCredential},
 		{"for a service whose name begins like ours", with("aud", "reports2"), jeton.ErrBadCredential},
@@ -106,7 +106,7 @@ func TestCheckAcceptsOnlyValidTokens(t *testing.T) {
 		{"another alg than the key's", i.signed(i.key, head("alg", "ES256"), nil), jeton.ErrBadCredential},
 		{"another payload", parts[0] + "." + part(t, i.claims()) + "x." + parts[2], jeton.ErrBadCredential},
 		{"no signature", parts[0] + "." + parts[1] + ".", jeton.ErrBadCredential},
-		{"good for more than a day", with("exp", noon.Add(24*time.Hour+time.Second).Unix()), jeton.ErrBadCredential},
+		{"over a day of lifetime", with("exp", noon.Add(24*time.Hour+time.Second).Unix()), jeton.ErrBadCredential},
 		{"exp is a string", with("exp", "never"), jeton.ErrBadCredential},
 		{"revoked", with("jti", "t_void"), jeton.ErrBadCredential},
 		{"of a revoked generation", with("gen", "c7.7"), jeton.ErrBadCredential},

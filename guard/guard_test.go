@@ -233,7 +233,6 @@ func TestThreeOfFiftyRequestsAreAccepted(t *testing.T) {
 			}
 			text := s.Token(ci, "audience", service)
 			var mu sync.Mutex
-
 			left := map[string]int{}
 			var wg sync.WaitGroup
 			for n := range 50 {

@@ -23,9 +23,7 @@ const (
 // checkOpaque checks a token that only the issuer can read. If scopes are required, it looks the
 // token up before it takes a use, so that a refusal costs none.
 func (g *Guard) checkOpaque(ctx context.Context, text string, scopes []string) (Token, error) {
-	if len(text) > maxOpaque || strings.ContainsFunc(text, func(r rune) bool {
-		return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	}) {
+	if len(text) > maxOpaque || strings.ContainsFunc(text, notInToken) {
 		return Token{}, refused("not an opaque token")
 	}
 
@@ -44,13 +42,18 @@ func (g *Guard) checkOpaque(ctx context.Context, text string, scopes []string) (
 	return g.introspect(ctx, text, true)
 }
 
+// notInToken reports whether a character cannot be in an opaque token.
+func notInToken(r rune) bool {
+	return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+}
+
 // spend takes one use of a signed token that has passed all other checks.
 func (g *Guard) spend(ctx context.Context, text string, tok Token) (Token, error) {
 	result, err := g.introspect(ctx, text, true)
-	switch {
-	case err != nil:
+	if err != nil {
 		return Token{}, err
-	case result.ID != tok.ID || result.UsesRemaining == nil:
+	}
+	if result.ID != tok.ID || result.UsesRemaining == nil {
 		return Token{}, g.unavailable(fmt.Errorf("take a use of token %s: "+
 			"the response is for another token or has no uses_remaining", tok.ID))
 	}
@@ -74,8 +77,8 @@ type introspection struct {
 	Left     *int64   `json:"uses_remaining"`
 }
 
-// introspect asks the issuer for a token, and takes a use if consume is set and the token
-// is counted. It is asked once: an answer that does not come may have taken a use.
+// introspect looks a token up at the issuer, and takes a use if consume is set and uses are
+// counted. It sends one request and never retries: a lost response may have taken a use.
 func (g *Guard) introspect(ctx context.Context, text string, consume bool) (Token, error) {
 	if g.conf.Introspect == nil {
 		return Token{}, fmt.Errorf("%w: %w", jeton.ErrBadCredential, errNoIntrospection)

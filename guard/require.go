@@ -44,9 +44,7 @@ func From(ctx context.Context) (Token, bool) {
 // that the mistake shows when the program starts.
 func (g *Guard) Require(scopes ...string) func(http.Handler) http.Handler {
 	for _, s := range scopes {
-		if s == "" || strings.ContainsFunc(s, func(r rune) bool {
-			return r <= ' ' || r > '~' || r == '"' || r == '\\'
-		}) {
+		if s == "" || strings.ContainsFunc(s, notInScope) {
 			panic("guard: invalid scope: " + strconv.Quote(s))
 		}
 	}
@@ -70,11 +68,14 @@ func (g *Guard) Require(scopes ...string) func(http.Handler) http.Handler {
 	}
 }
 
+// notInScope reports whether a character cannot be in a scope.
+func notInScope(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
+
 // admit returns the context of an accepted request, with its token.
 func (g *Guard) admit(r *http.Request, scopes []string) (context.Context, error) {
 	ctx := r.Context()
-	if p, ok := ctx.Value(contextKey{}).(*admitted); ok && p.guard == g {
-		return ctx, checkScopes(p.token.Scopes, scopes)
+	if a, ok := ctx.Value(contextKey{}).(*admitted); ok && a.guard == g {
+		return ctx, checkScopes(a.token.Scopes, scopes)
 	}
 
 	text, err := bearer(r.Header)
