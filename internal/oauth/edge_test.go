@@ -68,11 +68,9 @@ func TestTokensByTheClock(t *testing.T) {
 						if a.Left() != "" {
 							t.Errorf("a refusal by time says that %s are left", a.Left())
 						}
-						if name, value := f.failed(a.Request()); name != "window" || !strings.Contains(
-							value,
-							"opens ",
-						) {
-							t.Errorf("the operator hears that %q failed: %q", name, value)
+						name, value := f.failed(a.Request())
+						if name != "window" || !strings.Contains(value, "valid from ") {
+							t.Errorf("failed check = %q: %q, want window with its times", name, value)
 						}
 					}
 

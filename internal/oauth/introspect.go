@@ -78,7 +78,7 @@ type active struct {
 	Left      *int64   `json:"uses_remaining,omitempty"`
 }
 
-func (s *Server) active(seen token.Seen) active {
+func (s *Server) active(seen token.Inspection) active {
 	out := active{
 		Active:    true,
 		Issuer:    s.conf.URL,

@@ -136,7 +136,7 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	k.tokens, err = token.New(ctx, token.Config{
 		Store:   k.db,
 		Ring:    k.keys,
-		People:  k.accounts,
+		Users:   k.accounts,
 		Clients: k.clients,
 		Counts:  k.counts,
 		Now:     c.Now,

@@ -324,7 +324,7 @@ func TestIdleHereAndBusyElsewhere(t *testing.T) {
 	r.LastUsed = noon
 	b.m.sessions[h] = r
 
-	if l.heard(noon.UnixMilli()); l.LastUsed().Before(noon.Add(terms.Idle)) {
+	if l.advance(noon.UnixMilli()); l.LastUsed().Before(noon.Add(terms.Idle)) {
 		t.Errorf("the last use went back to %v", l.LastUsed())
 	}
 

@@ -74,7 +74,7 @@ func TestAReaderWhoBeganBeforeAddsNothing(t *testing.T) {
 					t.Errorf("it is kept: %t, want %t", got, tc.kept)
 				}
 
-				n := tab.owners.people.held()
+				n := tab.owners.users.held()
 				if n > 1 || !tc.kept && n != 0 {
 					t.Errorf("%d owners are held", n)
 				}
@@ -187,7 +187,7 @@ func TestTheTableAgreesWithAModel(t *testing.T) {
 			}
 		}
 
-		if n := tab.owners.people.held(); n > 64 {
+		if n := tab.owners.users.held(); n > 64 {
 			t.Fatalf("step %d: %d owners are held", step, n)
 		}
 	}
@@ -196,7 +196,7 @@ func TestTheTableAgreesWithAModel(t *testing.T) {
 		tab.drop(r.Hash)
 	}
 
-	if p, l, c, s := tab.owners.people.held(), tab.owners.lists.held(), tab.classes.held(), tab.sources.held(); p+l+c+
+	if p, l, c, s := tab.owners.users.held(), tab.owners.lists.held(), tab.classes.held(), tab.sources.held(); p+l+c+
 		s != 0 {
 		t.Errorf("at the end, held are %d owners, %d lists, %d classes, %d sources", p, l, c, s)
 	}
@@ -310,7 +310,7 @@ func TestNobodySeesWhatWasForgottenBeforeTheyAsked(t *testing.T) {
 		tab.drop(sample(n, 0).Hash)
 	}
 
-	if n := tab.owners.people.held() + tab.classes.held(); n != 0 {
+	if n := tab.owners.users.held() + tab.classes.held(); n != 0 {
 		t.Errorf("%d slots are held at the end", n)
 	}
 }

@@ -12,9 +12,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
-// Live is a session as a request sees it. Two of them may stand for one session: what is
-// known of its uses and of its last use they share, and everything else never changes.
-// It is safe for concurrent use.
+// Live is a cached session. Two values may represent one session: they share what is known of
+// its uses and last use, and nothing else changes. It is safe for concurrent use.
 type Live struct {
 	count.Key // of the login
 	Login     int64
@@ -27,18 +26,18 @@ type Live struct {
 
 	hash     secret.Hash
 	lastUsed atomic.Int64 // unix milliseconds
-	source   string       // where the login came from; when empty, ipv4 where there is one
-	ipv4     uint64       // numbered and above for none
+	source   string       // address of the login; if empty, see ipv4
+	ipv4     uint64       // IPv4 address of the login; numbered and above: none
 }
 
-// class is what sessions have in common that were started on the same terms.
+// class holds what sessions of one service with the same terms share.
 type class struct {
 	Service  string
 	Idle     time.Duration
 	lifetime time.Duration
 }
 
-// newLive returns a session as it was read from the store.
+// newLive returns the session of a record.
 func newLive(r *Record) *Live {
 	l := &Live{
 		Login:   r.Login,
@@ -59,21 +58,20 @@ func newLive(r *Record) *Live {
 	return l
 }
 
-// Expires returns when the session ends, however busy it is.
+// Expires returns when the session expires, however busy it is.
 func (l *Live) Expires() time.Time { return l.Created.Add(l.lifetime) }
 
-// LastUsed returns when the session last let a request through.
+// LastUsed returns when a request of the session was last accepted.
 func (l *Live) LastUsed() time.Time { return time.UnixMilli(l.lastUsed.Load()) }
 
-// heard moves the last use forward as somebody else knows it.
-func (l *Live) heard(ms int64) {
+// advance moves the last use forward.
+func (l *Live) advance(ms int64) {
 	for last := l.lastUsed.Load(); ms > last && !l.lastUsed.CompareAndSwap(last, ms); {
 		last = l.lastUsed.Load()
 	}
 }
 
-// Check judges a session by time: jeton.ErrTooEarly never, jeton.ErrExpired once it
-// has ended or has been idle for too long.
+// Check returns jeton.ErrExpired if the session has expired or was idle for too long.
 func (l *Live) Check(now time.Time) error {
 	if !now.Before(l.Expires()) {
 		return jeton.ErrExpired
@@ -92,23 +90,23 @@ func (l *Live) Principal() jeton.Principal {
 	}
 }
 
-// SessionBudgets returns what the uses of the login hang on. A session has no budget of its own.
+// Budgets returns the key of the login's counts. A session has no budget of its own.
 func (l *Live) Budgets() (*count.Key, []policy.Budget) { return &l.Key, nil }
 
-// Describe tells the operator which session it is, and when it is good.
+// Describe returns the session's identity and validity, for the operator.
 func (l *Live) Describe() (which, window string) {
 	which = fmt.Sprintf(
-		"session %s of user %s, made %s from %s",
+		"session %s of user %s, started %s from %s",
 		l.ID,
 		l.Name,
 		l.Created.UTC().Format(policy.TimeFormat),
 		l.from(),
 	)
 
-	return which, fmt.Sprintf("ends %s, idle at most %v", l.Expires().UTC().Format(policy.TimeFormat), l.Idle)
+	return which, fmt.Sprintf("expires %s, idle at most %v", l.Expires().UTC().Format(policy.TimeFormat), l.Idle)
 }
 
-// from returns where the login came from.
+// from returns the address of the login.
 func (l *Live) from() string {
 	if l.source != "" || l.ipv4 >= numbered {
 		return l.source

@@ -7,26 +7,26 @@ import (
 	"sync/atomic"
 )
 
-// owners keeps whose sessions are in memory, each owner once, and forgets one of them, or
-// all, in one step however many sessions they have.
+// owners holds the owners of cached sessions, each once. It invalidates one owner, or all, in
+// one step, however many sessions they have.
 //
-// An entry of the table holds the slot of its owner, and is worth nothing once the owner is
-// forgotten: the slot is given to nobody else before the last such entry is gone. A reader
-// who asked the store before is told apart by the clock.
+// An entry of the table holds the slot of its owner, and is invalid once the owner is
+// invalidated: the slot is not reused before the last such entry is gone. The clock tells a
+// reader that asked the store before an invalidation from one that asked after it.
 type owners struct {
-	mu        sync.Mutex // of who comes and who is forgotten; readers of entries do not take it
+	mu        sync.Mutex // for adding and invalidating owners; readers of entries do not lock it
 	epoch     atomic.Uint32
-	clock     atomic.Uint64 // counts what was forgotten
+	clock     atomic.Uint64 // number of invalidations
 	forgotten [1024]atomic.Uint64
 	all       atomic.Uint64
-	people    slots[int64, owner]
+	users     slots[int64, owner]
 	lists     slots[string, []string] // of groups
 }
 
-// owner is a row of 64 bytes, with its key and the number of its sessions. A name that
-// is longer makes a session an odd one.
+// owner takes 64 bytes with its key and reference count. A session whose owner has a longer
+// name is an odd one.
 type owner struct {
-	epoch  uint32 // as of the owners, or 0 when forgotten; atomic
+	epoch  uint32 // that of owners, or 0 if invalidated; atomic
 	groups uint32 // slot of the list, or 0
 	length uint8
 	name   [nameLen]byte
@@ -36,25 +36,25 @@ const nameLen = 43
 
 func (o *owners) init() {
 	o.epoch.Store(1)
-	o.people.most = 1<<ownerBits - 1
-	o.lists.most = o.people.most
+	o.users.limit = 1<<ownerBits - 1
+	o.lists.limit = o.users.limit
 }
 
-// since returns the time on the clock: a reader takes it before it asks the store.
+// since returns the time on the clock; a reader takes it before it reads the store.
 func (o *owners) since() uint64 { return o.clock.Load() }
 
 func (o *owners) mark(user int64) *atomic.Uint64 {
 	return &o.forgotten[uint64(user)%uint64(len(o.forgotten))]
 }
 
-// known reports whether what was read of a user at that time still counts. It says no to one
-// in a thousand of whom it could say yes.
+// known reports whether a user that was read at that time was not invalidated since. It reports
+// false for one in a thousand that was not.
 func (o *owners) known(user int64, since uint64) bool {
 	return o.mark(user).Load() <= since && o.all.Load() <= since
 }
 
-// hold returns the slot of an owner, held once more; or 0 for an owner that takes no slot.
-// known tells whether the owner, as it was read, still counts; otherwise there is no slot.
+// hold returns the slot of an owner, with one more reference, or 0 if the owner does not fit.
+// known is false, and there is no slot, if the owner was invalidated since it was read.
 func (o *owners) hold(r *Record, since uint64) (slot uint32, known bool) {
 	if len(r.Name) > nameLen {
 		return 0, true
@@ -78,12 +78,12 @@ func (o *owners) hold(r *Record, since uint64) (slot uint32, known bool) {
 	}
 
 	fresh := false
-	slot = o.people.hold(r.User, func(v *owner) bool {
+	slot = o.users.hold(r.User, func(v *owner) bool {
 		if *v == want {
 			return true
 		}
 
-		// What is known of the owner has changed, and nobody has said so yet.
+		// The owner has changed, and the invalidation has not arrived yet.
 		atomic.StoreUint32(&v.epoch, 0)
 		return false
 	}, func() owner { fresh = true; return want })
@@ -95,30 +95,26 @@ func (o *owners) hold(r *Record, since uint64) (slot uint32, known bool) {
 	return slot, true
 }
 
-// list returns the slot of a list of groups. Names of groups have no NUL.
+// list returns the slot of a list of groups. Group names contain no NUL.
 func (o *owners) list(groups []string) uint32 {
 	key := strings.Join(groups, "\x00")
-	return o.lists.hold(key, func(v *[]string) bool {
-		return slices.Equal(
-			*v,
-			groups,
-		)
-	}, func() []string { return slices.Clip(groups) })
+	same := func(v *[]string) bool { return slices.Equal(*v, groups) }
+	return o.lists.hold(key, same, func() []string { return slices.Clip(groups) })
 }
 
 func (o *owners) release(slot uint32) {
-	v, last := o.people.release(slot)
+	v, last := o.users.release(slot)
 	if last && v.groups != 0 {
 		o.lists.release(v.groups)
 	}
 }
 
-// alive reports whether the owner in a slot has not been forgotten since.
+// alive reports whether the owner in a slot has not been invalidated.
 func (o *owners) alive(slot uint32) bool {
-	return atomic.LoadUint32(&o.people.at(slot).value.epoch) == o.epoch.Load()
+	return atomic.LoadUint32(&o.users.at(slot).value.epoch) == o.epoch.Load()
 }
 
-// groups returns the groups of an owner whose slot somebody holds.
+// groups returns the groups of an owner; the caller holds its slot.
 func (o *owners) groups(v *owner) []string {
 	if v.groups == 0 {
 		return nil
@@ -126,21 +122,21 @@ func (o *owners) groups(v *owner) []string {
 	return o.lists.at(v.groups).value
 }
 
-// forget makes every session of a user worth nothing.
+// forget invalidates every session of a user.
 func (o *owners) forget(user int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.mark(user).Store(o.clock.Add(1))
-	o.people.alter(user, func(v *owner) { atomic.StoreUint32(&v.epoch, 0) })
+	o.users.alter(user, func(v *owner) { atomic.StoreUint32(&v.epoch, 0) })
 }
 
-// forgetAll makes every session worth nothing.
+// forgetAll invalidates every session.
 func (o *owners) forgetAll() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 
 	o.all.Store(o.clock.Add(1))
-	if o.epoch.Add(1) == 0 { // which says that one is forgotten
+	if o.epoch.Add(1) == 0 { // 0 is the mark of an invalidated owner
 		o.epoch.Add(1)
 	}
 }

@@ -1,13 +1,13 @@
-// Package session starts, finds, renews and ends logins.
+// Package session starts, finds and ends sessions.
 //
-// A session is known by its secret, of which only the SHA-256 is kept, and named by
-// a public id. It promises: a secret is good from its login until it ends by time,
-// logout, eviction, a changed password or a disabled owner, and once the end has
-// been answered it is never accepted again. When the store cannot tell, the answer is
-// jeton.ErrUnavailable: nobody is logged out and nobody is let in.
+// A session has a secret, of which only the SHA-256 is stored, and a public id. The secret
+// is accepted from the login until the session expires or is ended: by logout, eviction, a
+// password change or the disabling of its owner. Once that has been answered, the secret is
+// never accepted again. If the store does not answer, the result is jeton.ErrUnavailable:
+// no user is logged out and no request is let in.
 //
-// The package never sees an HTTP request and never checks a password; what a session has
-// used is for internal/count.
+// Package signin checks passwords, and package count spends uses. The package never sees an
+// HTTP request.
 package session
 
 import (
@@ -26,14 +26,14 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
-// idPrefix is how every public id of a session begins.
+// idPrefix is the prefix of every public id of a session.
 const idPrefix = "s_"
 
 const idLen = len(idPrefix) + secret.HandleLen
 
-// Record is a session as the store keeps it.
+// Record is a session as stored.
 type Record struct {
-	Login    int64 // number of the login; never given twice, and what counts hang on
+	Login    int64 // number of the login; never reused, and counts refer to it
 	ID       string
 	Hash     secret.Hash
 	User     int64
@@ -49,23 +49,23 @@ type Record struct {
 	Groups []string
 }
 
-// Start is a login to be recorded.
+// Start is a session to store.
 type Start struct {
 	Record         // without Login
 	Version  int64 // of the owner's credential that was proved
 	Remember time.Time
-	Network  string // that the owner is known by from now on
-	Siblings bool   // judge looks at the open sessions, of which there may be many
+	Network  string // to remember as known for the owner
+	Siblings bool   // judge needs the open sessions, of which there may be many
 	Event    jeton.Event
 }
 
-// Which chooses sessions to end or to list; set fields must all fit. The zero value ends
-// none and lists all.
+// Which selects sessions to end or to list; all set fields must match. The zero value ends none
+// and lists all.
 type Which struct {
 	ID      string
 	User    string
 	Service string
-	Not     string // id of one that stays; alone it chooses none
+	Not     string // id of a session to leave; alone it selects none
 }
 
 // Store keeps sessions. Methods are safe for concurrent use, on many nodes.
@@ -83,22 +83,22 @@ type Store interface {
 	StartSession(ctx context.Context, s Start, judge func(policy.History) (evict []int64, err error)) error
 	// FindSession returns jeton.ErrNotFound for a hash it does not hold.
 	FindSession(ctx context.Context, h secret.Hash) (Record, error)
-	// EndSessions ends the chosen sessions, adds the event if it ended any, and returns how
+	// EndSessions ends the selected sessions, adds the event if it ended any, and returns how
 	// many it ended.
 	EndSessions(ctx context.Context, w Which, ev jeton.Event) (int, error)
-	// TouchSessions notes when sessions were last used, by login. It is allowed to lose them.
+	// TouchSessions stores last uses, by login. A crash may lose them.
 	TouchSessions(ctx context.Context, at map[int64]time.Time) error
-	// ListSessions returns the chosen sessions, newest first, at most limit.
+	// ListSessions returns at most limit of the selected sessions, newest first.
 	ListSessions(ctx context.Context, w Which, limit int) ([]Record, error)
-	// AllowLogin forgets the logins of a user at a service, so that re-login terms
-	// begin anew, and adds the event. It returns jeton.ErrNotFound for an unknown user.
+	// AllowLogin deletes the login history of a user at a service, so that re-login terms start
+	// again, and adds the event. It returns jeton.ErrNotFound for an unknown user.
 	AllowLogin(ctx context.Context, user, service string, ev jeton.Event) error
-	// SweepSessions removes at most limit sessions that ended by time before the given
-	// time, with their counts, and says how many it removed.
+	// SweepSessions deletes at most limit sessions that expired before the given time, with
+	// their counts, and returns how many it deleted.
 	SweepSessions(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
-// Sessions is what a server holds of its sessions.
+// Sessions starts, finds and ends the sessions of a server.
 type Sessions struct {
 	store Store
 	now   func() time.Time
@@ -113,10 +113,10 @@ type Config struct {
 	Now   func() time.Time
 	Log   *slog.Logger
 	Rand  io.Reader // nil: crypto/rand
-	Cache int       // sessions kept in memory, 48 bytes each
+	Cache int       // sessions to cache, 48 bytes each
 }
 
-// New returns the sessions of a server. Run writes down last uses and sweeps.
+// New returns the sessions of a server. Run writes last uses and deletes expired sessions.
 func New(c Config) *Sessions {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
@@ -135,18 +135,18 @@ func New(c Config) *Sessions {
 	return s
 }
 
-// Owner is who a session is started for: a subject that has just been proved.
+// Owner is the user that a session is started for, who has just been proved.
 type Owner struct {
 	ID      int64
 	Name    string
 	Groups  []string
 	Version int64 // of the credential that was proved
 
-	Network  string // where the login comes from; the owner is known by it from now on
-	Replaces int64  // login that ends as this one begins, or 0
+	Network  string // of the login; remembered as known for the owner
+	Replaces int64  // login that this one replaces, or 0
 }
 
-// Started is a new session. The secret is in nobody's hands but the caller's.
+// Started is a new session. Only the caller has its secret.
 type Started struct {
 	Secret jeton.Secret
 	ID     string
@@ -154,8 +154,8 @@ type Started struct {
 	Ends   time.Time
 }
 
-// Start makes a session of the owner at a service under the terms, always with a
-// new secret. The event is completed with the session's id and recorded with it.
+// Start starts a session of the owner at a service under the terms, always with a new secret.
+// The event gets the session's id as its target and is added in the same transaction.
 func (s *Sessions) Start(
 	ctx context.Context,
 	o Owner,
@@ -235,9 +235,8 @@ func judge(t policy.Terms, replaces int64, now time.Time) func(policy.History) (
 	}
 }
 
-// Find returns the session that a secret opens, as the service asked about sees it.
-// It returns jeton.ErrBadCredential for what is not, or no longer, a session of the
-// service, and jeton.ErrExpired for one that has ended by time.
+// Find returns the session of a secret at a service. It returns jeton.ErrBadCredential if
+// there is none at that service, or no longer. It does not check the time: see Live.Check.
 func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time) (*Live, error) {
 	if !secret.IsSession(text) {
 		return nil, jeton.ErrBadCredential
@@ -280,29 +279,29 @@ func (s *Sessions) load(ctx context.Context, h secret.Hash, now time.Time) (*Liv
 	return s.table.add(&h, &r, before, now), nil
 }
 
-// seenElsewhere takes over a last use that another node has written down: a session that
-// idles here may be busy there.
+// seenElsewhere reads the last use that another node has written: a session that is idle here
+// may be busy there.
 func (s *Sessions) seenElsewhere(ctx context.Context, h secret.Hash, live *Live) error {
 	r, err := s.store.FindSession(ctx, h)
 	if errors.Is(err, jeton.ErrNotFound) {
-		return nil // it has been swept away, and stays idle
+		return nil // it was deleted, and stays idle
 	}
 	if err != nil {
 		return fmt.Errorf("find session: %w", err)
 	}
 
-	live.heard(r.LastUsed.UnixMilli())
+	live.advance(r.LastUsed.UnixMilli())
 
 	return nil
 }
 
-// Used notes that the session let a request through.
+// Used records that a request of the session was accepted.
 func (s *Sessions) Used(l *Live, now time.Time) { s.table.touch(l, now) }
 
-// End ends the chosen sessions and says how many. Ending none is not an error.
+// End ends the selected sessions and returns how many. Ending none is not an error.
 func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error) {
 	if (w == Which{Not: w.Not}) {
-		return 0, jeton.WithDetail(jeton.ErrInvalid, "which sessions: name an id, a user or a service")
+		return 0, jeton.WithDetail(jeton.ErrInvalid, "name a session id, a user or a service")
 	}
 
 	n, err := s.store.EndSessions(ctx, w, ev)
@@ -313,17 +312,17 @@ func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error
 	return n, nil
 }
 
-// Ended returns when a session that was not found is accepted nowhere any more: another may
+// Ended returns once a session that was not found is accepted by no node. Another caller may
 // have ended it a moment ago, whose answer waits for the same.
 func (s *Sessions) Ended(ctx context.Context) error {
 	if err := s.store.Settle(ctx); err != nil {
-		return fmt.Errorf("wait for an end to be heard: %w", err)
+		return fmt.Errorf("wait for other nodes: %w", err)
 	}
 	return nil
 }
 
-// invalidate drops the sessions that a change concerns, so that the next look at one of them
-// asks the store. To drop all takes no longer for many sessions.
+// invalidate drops the cached sessions that a change concerns. Dropping all of them takes the
+// same time for any number.
 func (s *Sessions) invalidate(c change.Change) {
 	switch c.Kind {
 	case change.Sessions:
@@ -337,7 +336,7 @@ func (s *Sessions) invalidate(c change.Change) {
 	}
 }
 
-// List returns the chosen sessions that have not ended by time, newest first.
+// List returns the selected sessions that have not expired, newest first.
 func (s *Sessions) List(ctx context.Context, w Which, limit int) ([]jeton.Session, error) {
 	records, err := s.store.ListSessions(ctx, w, limit)
 	if err != nil {
@@ -369,7 +368,7 @@ func (s *Sessions) List(ctx context.Context, w Which, limit int) ([]jeton.Sessio
 	return list, nil
 }
 
-// AllowLogin lets a user log in at a service again, whatever the terms say of the past.
+// AllowLogin lets a user log in at a service again, regardless of its re-login terms.
 func (s *Sessions) AllowLogin(ctx context.Context, user, service string, ev jeton.Event) error {
 	if err := s.store.AllowLogin(ctx, user, service, ev); err != nil {
 		return fmt.Errorf("allow login: %w", err)

@@ -8,13 +8,13 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
-// places returns the two buckets where an entry may stand.
+// places returns the two buckets of a key.
 func (s *shard) places(k key) (one, two int) {
 	n := uint64(len(s.buckets))
 	a, _ := bits.Mul64(k[0], n)
 	b, _ := bits.Mul64(k[1], n-1)
 	if b >= a && n > 1 {
-		b++ // another bucket
+		b++ // the other bucket must differ
 	}
 
 	return int(a), int(b)
@@ -46,7 +46,7 @@ func (b *bucket) find(k key) *entry {
 	return nil
 }
 
-// entries yields those that are not empty.
+// entries yields the entries that are not empty.
 func (s *shard) entries() iter.Seq[*entry] {
 	return func(yield func(*entry) bool) {
 		for i := range s.buckets {
@@ -60,14 +60,14 @@ func (s *shard) entries() iter.Seq[*entry] {
 	}
 }
 
-// wait keeps a last use until it is written down. It reports false when too many wait: while
-// the store reads and does not write, sessions that come and go may lose theirs.
+// wait makes a last use pending. It reports false if too many are pending, as when the store
+// can be read but not written.
 func (s *shard) wait(login int64, w waiting) bool {
 	s.waitMu.Lock()
 	defer s.waitMu.Unlock()
 
 	had, ok := s.waiting[login]
-	if !ok && len(s.waiting) >= 2*s.most*len(bucket{}) {
+	if !ok && len(s.waiting) >= 2*s.limit*len(bucket{}) {
 		return false
 	}
 	if s.waiting == nil {
@@ -80,14 +80,14 @@ func (s *shard) wait(login int64, w waiting) bool {
 	return true
 }
 
-// waits returns the last use of a login that waits, or 0.
+// waits returns the pending last use of a login, or 0.
 func (s *shard) waits(login int64) int64 {
 	s.waitMu.Lock()
 	defer s.waitMu.Unlock()
 	return s.waiting[login].used
 }
 
-// settled ends the waiting of a last use that is no later than used.
+// settled removes a pending last use that is not later than used.
 func (s *shard) settled(login, used int64) {
 	s.waitMu.Lock()
 	defer s.waitMu.Unlock()
@@ -96,23 +96,26 @@ func (s *shard) settled(login, used int64) {
 		delete(s.waiting, login)
 	}
 	if len(s.waiting) == 0 {
-		s.waiting = nil // a map never shrinks
+		s.waiting = nil // because a map never shrinks
 	}
 }
 
-// rank says how much an entry is worth.
+// rank is the value of an entry; the lowest is evicted first.
 type rank int
 
 const (
-	worthless rank = iota // its owner was forgotten, or it has ended by time
+	worthless rank = iota // expired, or its owner was invalidated
 	written
-	unwritten // its last use waits to be written down
+	unwritten // its last use is pending
 )
 
 func (t *table) rank(e *entry, now int64) rank {
-	c, used := t.classes.at(e.class()).value, e.lastUsed()
+	c := t.classes.at(e.class()).value
+	expired := now-e.created() >= c.lifetime.Milliseconds()
+	idle := now-e.lastUsed() >= c.Idle.Milliseconds()
+
 	switch {
-	case !t.owners.alive(e.owner()), now-e.created() >= c.lifetime.Milliseconds(), now-used >= c.Idle.Milliseconds():
+	case expired, idle, !t.owners.alive(e.owner()):
 		return worthless
 	case e.waits():
 		return unwritten
@@ -121,14 +124,14 @@ func (t *table) rank(e *entry, now int64) rank {
 	return written
 }
 
-// room returns an empty entry where one with that key may stand. The shard is locked.
+// room returns an empty entry in a bucket of a key. The caller has locked the shard.
 func (t *table) room(s *shard, k key, now int64) *entry {
 	for {
 		if e := s.vacant(k); e != nil {
 			return e
 		}
 
-		if e, r := t.least(s, k, now); e != nil && (r == worthless || len(s.buckets) == s.most) {
+		if e, r := t.least(s, k, now); e != nil && (r == worthless || len(s.buckets) == s.limit) {
 			t.evict(s, e)
 			return e
 		}
@@ -137,33 +140,47 @@ func (t *table) room(s *shard, k key, now int64) *entry {
 	}
 }
 
-// vacant returns an empty entry, in the emptier of its two buckets, or nil. Where both are
-// full it lets one of their entries change over to its other bucket.
+// vacant returns an empty entry in the emptier of a key's two buckets, or nil. If both are
+// full, it moves one of their entries to that entry's other bucket.
 func (s *shard) vacant(k key) *entry {
 	if len(s.buckets) == 0 {
 		return nil
 	}
 
 	one, two := s.places(k)
-	e, n := s.buckets[one].vacant()
-	f, m := s.buckets[two].vacant()
+	first, n := s.buckets[one].vacant()
+	second, m := s.buckets[two].vacant()
 	if m > n {
-		return f
+		return second
+	}
+	if first != nil {
+		return first
 	}
 
-	if e != nil {
-		return e
+	for _, bucket := range [...]int{one, two} {
+		if e := s.moveOne(bucket); e != nil {
+			return e
+		}
 	}
 
-	for _, here := range [...]int{one, two} {
-		for i := range s.buckets[here] {
-			e := &s.buckets[here][i]
-			a, b := s.places(e.key)
-			to, _ := s.buckets[a+b-here].vacant()
-			if to != nil {
-				*to, *e = *e, entry{}
-				return e
-			}
+	return nil
+}
+
+// moveOne moves an entry of a full bucket to its other bucket and returns its place, or nil.
+func (s *shard) moveOne(bucket int) *entry {
+	for i := range s.buckets[bucket] {
+		e := &s.buckets[bucket][i]
+
+		other, two := s.places(e.key)
+		if other == bucket {
+			other = two
+		}
+
+		to, _ := s.buckets[other].vacant()
+		if to != nil {
+			*to = *e
+			*e = entry{}
+			return e
 		}
 	}
 
@@ -184,8 +201,8 @@ func (b *bucket) vacant() (first *entry, n int) {
 	return first, n
 }
 
-// least returns the entry that is worth least of those where one with that key may stand;
-// of equals the one that was used longest ago.
+// least returns the entry of lowest rank in the buckets of a key; of equal rank, the least
+// recently used.
 func (t *table) least(s *shard, k key, now int64) (least *entry, lowest rank) {
 	if len(s.buckets) == 0 {
 		return nil, 0
@@ -197,7 +214,8 @@ func (t *table) least(s *shard, k key, now int64) (least *entry, lowest rank) {
 			e := &b[i]
 			r := t.rank(e, now)
 			if least == nil || r < lowest || r == lowest && e.lastUsed() < least.lastUsed() {
-				least, lowest = e, r
+				least = e
+				lowest = r
 			}
 		}
 	}
@@ -205,7 +223,7 @@ func (t *table) least(s *shard, k key, now int64) (least *entry, lowest rank) {
 	return least, lowest
 }
 
-// evict makes an entry empty that is not. Its last use goes on waiting.
+// evict empties an entry. Its last use stays pending.
 func (t *table) evict(s *shard, e *entry) {
 	if e.waits() {
 		s.outlive(e.login(), e.lastUsed())
@@ -214,7 +232,7 @@ func (t *table) evict(s *shard, e *entry) {
 	*e = entry{}
 }
 
-// outlive brings a last use that waits up to date.
+// outlive updates a pending last use.
 func (s *shard) outlive(login, used int64) {
 	s.waitMu.Lock()
 	defer s.waitMu.Unlock()
@@ -225,18 +243,18 @@ func (s *shard) outlive(login, used int64) {
 	}
 }
 
-// grow gives a shard at least a quarter more room: with less, not all would find their
-// place in it.
+// grow adds at least a quarter to a shard: with less, not all entries would find a place.
 func (t *table) grow(s *shard, now int64) {
-	old, n := s.buckets, len(s.buckets)
+	old := s.buckets
+	n := len(old)
 	step := max(n/4, 4)
-	if n+2*step > s.most {
-		step = s.most - n
+	if n+2*step > s.limit {
+		step = s.limit - n
 	}
 
 	s.buckets = make([]bucket, n+step)
 
-	// Neighbours one after the other would all find the same buckets.
+	// Column by column: neighbours one after the other would all go to the same buckets.
 	for j := range len(bucket{}) {
 		for i := range old {
 			e := &old[i][j]
@@ -245,7 +263,7 @@ func (t *table) grow(s *shard, now int64) {
 			}
 
 			to := s.vacant(e.key)
-			if to == nil { // hardly ever, in a larger shard
+			if to == nil { // rare in a larger shard
 				to, _ = t.least(s, e.key, now)
 				t.evict(s, to)
 			}
@@ -255,34 +273,39 @@ func (t *table) grow(s *shard, now int64) {
 	}
 }
 
-// keepOdd keeps a session that does not fit an entry. Where there are too many it takes the
-// place of one of a few: the one that was used longest ago, if none of them is worthless.
+// keepOdd keeps a session that does not fit an entry. If there are too many, it replaces one of
+// a few: an expired or invalidated one, else the least recently used.
 func (t *table) keepOdd(s *shard, o odd, now time.Time) {
 	if s.odd == nil {
 		s.odd = map[secret.Hash]odd{}
 	}
 
-	if _, ok := s.odd[o.hash]; !ok && len(s.odd) >= s.mostOdd {
-		var least odd
-
-		tried := 0
-		for _, p := range s.odd {
-			if least.Live == nil || p.lastUsed.Load() < least.lastUsed.Load() {
-				least = p
-			}
-
-			if !t.owners.known(p.User, p.since) || p.Check(now) != nil {
-				least = p
-				break
-			}
-
-			if tried++; tried == 8 {
-				break
-			}
-		}
-
-		delete(s.odd, least.hash)
+	_, replaces := s.odd[o.hash]
+	if !replaces && len(s.odd) >= s.oddMax {
+		delete(s.odd, t.leastOdd(s, now).hash)
 	}
 
 	s.odd[o.hash] = o
+}
+
+// leastOdd returns the odd session to replace, of eight.
+func (t *table) leastOdd(s *shard, now time.Time) odd {
+	var least odd
+
+	tried := 0
+	for _, o := range s.odd {
+		if !t.owners.known(o.User, o.since) || o.Check(now) != nil {
+			return o
+		}
+		if least.Live == nil || o.lastUsed.Load() < least.lastUsed.Load() {
+			least = o
+		}
+
+		tried++
+		if tried == 8 {
+			break
+		}
+	}
+
+	return least
 }

@@ -5,16 +5,16 @@ import (
 	"sync/atomic"
 )
 
-// slots gives numbers to values that many entries share, so that an entry holds a number
-// where it would hold pointers. A number, a slot, is given again once nobody holds it.
-// The zero value gives none; set most. It is safe for concurrent use.
+// slots numbers values that many entries share, so that an entry holds a number instead of a
+// pointer. A number, a slot, is reused once its last reference is released. The zero value has
+// no slots; set limit. It is safe for concurrent use.
 type slots[K comparable, V any] struct {
 	mu    sync.Mutex
-	most  uint32 // slots; 0 is none of them
+	limit uint32 // of slots; slot 0 is never used
 	index map[K]uint32
 	free  []uint32
 	made  uint32
-	// chunks is read without the lock. It grows by whole chunks, which stay where they are.
+	// chunks is read without the lock. It grows by whole chunks, which never move.
 	chunks atomic.Pointer[[]*chunk[K, V]]
 }
 
@@ -22,22 +22,21 @@ const chunkBits = 8
 
 type chunk[K comparable, V any] [1 << chunkBits]row[K, V]
 
-// row is what a slot stands for. While somebody holds the slot nobody writes to its key
-// and value.
+// row is the value of a slot. Its key and value do not change while the slot has references.
 type row[K comparable, V any] struct {
 	key   K
 	value V
 	refs  uint32 // guarded by the mutex
 }
 
-// at returns what a slot stands for, to somebody who holds it.
+// at returns the row of a slot; the caller holds a reference.
 func (s *slots[K, V]) at(slot uint32) *row[K, V] {
 	return &(*s.chunks.Load())[slot>>chunkBits][slot&(1<<chunkBits-1)]
 }
 
-// hold returns the slot of a key, held once more, or 0 when there are no more slots. Where
-// the key has none, or one whose value does not fit any more, it gets a new one. What held
-// the other goes on holding it. The functions are called with the lock held.
+// hold returns the slot of a key, with one more reference, or 0 if there are no more slots. A
+// key without a slot, or with one whose value no longer fits, gets a new one; references to
+// the old one stay valid. The functions are called with the lock held.
 func (s *slots[K, V]) hold(key K, fits func(*V) bool, fresh func() V) uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,7 +54,9 @@ func (s *slots[K, V]) hold(key K, fits func(*V) bool, fresh func() V) uint32 {
 	}
 
 	r := s.at(slot)
-	r.key, r.value, r.refs = key, fresh(), 1
+	r.key = key
+	r.value = fresh()
+	r.refs = 1
 
 	if s.index == nil {
 		s.index = map[K]uint32{}
@@ -66,7 +67,7 @@ func (s *slots[K, V]) hold(key K, fits func(*V) bool, fresh func() V) uint32 {
 	return slot
 }
 
-// take returns a slot that nobody holds, or 0.
+// take returns an unused slot, or 0.
 func (s *slots[K, V]) take() uint32 {
 	n := len(s.free)
 	if n > 0 {
@@ -75,7 +76,7 @@ func (s *slots[K, V]) take() uint32 {
 		return slot
 	}
 
-	if s.made >= s.most {
+	if s.made >= s.limit {
 		return 0
 	}
 
@@ -94,8 +95,7 @@ func (s *slots[K, V]) take() uint32 {
 	return s.made
 }
 
-// release holds a slot once less. It reports whether that was the last, and what the slot
-// stood for.
+// release removes a reference to a slot. If that was the last one, it returns the value.
 func (s *slots[K, V]) release(slot uint32) (value V, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,8 +115,8 @@ func (s *slots[K, V]) release(slot uint32) (value V, last bool) {
 	return value, true
 }
 
-// alter lets a function change what the slot of a key stands for, where it has one. Readers
-// do not wait: the function may only use atomic operations.
+// alter changes the value of a key's slot, if it has one. Readers do not wait: the function may
+// use only atomic operations.
 func (s *slots[K, V]) alter(key K, change func(*V)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,7 +125,7 @@ func (s *slots[K, V]) alter(key K, change func(*V)) {
 	}
 }
 
-// held returns how many slots are held.
+// held returns how many slots have references.
 func (s *slots[K, V]) held() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

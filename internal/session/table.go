@@ -15,18 +15,18 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
-// table keeps live sessions by hash, a bounded number of them in bounded memory, and stays
-// exact: what has been dropped or forgotten is not put back by a reader who asked the
-// store before. It is safe for concurrent use.
+// table caches a bounded number of sessions by hash, in bounded memory. It stays exact: a
+// session that was invalidated is not added again by a reader that asked the store before.
+// It is safe for concurrent use.
 //
-// A session has two buckets of eight entries where it may stand, and changes over where
-// that helps another, so that nearly all of the room is used before one makes room for
-// another: first those that are worth nothing any more, then the one that was used longest
-// ago. A shard grows by a quarter at a time until it has its share. Sessions that do
-// not fit an entry are odd: a few of them are kept as they are.
+// It is a cuckoo hash table. A session may be in one of two buckets of eight entries, and
+// moves to its other bucket to make room, so that nearly all entries are used before one is
+// evicted: first expired and invalidated ones, then the least recently used. A shard grows
+// by a quarter at a time up to its limit. A session that does not fit an entry is odd; a few
+// of these are kept as records.
 //
-// Last uses wait in the shard until they are written down, also when their session has made
-// room: it is not lost, and a session that comes back has it again.
+// Last uses are pending in the shard until they are written, also after their session was
+// evicted.
 type table struct {
 	shards  []shard
 	owners  owners
@@ -38,74 +38,73 @@ type table struct {
 type shard struct {
 	mu      sync.RWMutex
 	buckets []bucket
-	most    int    // buckets
-	drops   uint64 // counts them
-	// hot holds sessions that were looked for last, so that busy ones are not made anew
-	// each time. One counts only beside its entry, and goes with it.
-	hot     []atomic.Pointer[Live]
-	odd     map[secret.Hash]odd
-	mostOdd int
+	limit   int    // of buckets
+	drops   uint64 // number of invalidations
+	// hot holds recently found sessions, so that busy ones are not made again each time. One
+	// is valid only together with its entry.
+	hot    []atomic.Pointer[Live]
+	odd    map[secret.Hash]odd
+	oddMax int // of odd
 
-	waitMu  sync.Mutex        // taken last
-	waiting map[int64]waiting // last uses, by login
+	waitMu  sync.Mutex        // locked last
+	waiting map[int64]waiting // pending last uses, by login
 }
 
 type bucket [8]entry
 
-// odd is a session that does not fit an entry, and when its reader began, on the clock
-// of the owners.
+// odd is a session that does not fit an entry, and the time of its reader on the owners' clock.
 type odd struct {
 	*Live
 	since uint64
 }
 
-// waiting is a last use that waits to be written down.
+// waiting is a pending last use.
 type waiting struct {
 	used int64 // unix milliseconds
 	key  key
 }
 
-// lastUse is one that is about to be written.
+// lastUse is a pending last use that is about to be written.
 type lastUse struct {
 	waiting
 	login int64
 	shard *shard
 }
 
-// since says when a reader began: read it before the store.
+// since is when a reader began; take it before reading the store.
 type since struct{ drops, forgotten uint64 }
 
-// Of the sessions that are configured one in so many may be an odd one besides, or be known
-// to have spent something.
+// oddShare is the number of cached sessions per odd one, and per remembered spent budget.
 const oddShare = 16
 
-// newTable returns a table of at most so many sessions, but at least eight.
+// newTable returns a table for the given number of sessions, at least eight.
 func newTable(sessions int) *table {
-	// Shards are many, so that a growing one delays few, and large, so that they fill evenly.
+	// Many shards, so that a growing one delays few requests; large ones, so that they fill
+	// evenly.
 	n := max(1, min(sessions/64, 64), min(sessions/4096, 1024))
 	n = 1 << (bits.Len(uint(n)) - 1)
 	hot := make([]atomic.Pointer[Live], max(4*n, min(64*n, 4096)))
 	t := &table{shards: make([]shard, n), spent: count.NewKnown(max(sessions/oddShare, 1024))}
 	for i := range t.shards {
 		s := &t.shards[i]
-		s.most = max(sessions/n/len(bucket{}), 1)
+		s.limit = max(sessions/n/len(bucket{}), 1)
 		s.hot = hot[i*len(hot)/n:][:len(hot)/n]
-		s.mostOdd = max(sessions/n/oddShare, 1)
+		s.oddMax = max(sessions/n/oddShare, 1)
 	}
 
 	t.owners.init()
-	t.classes.most = 1<<classBits - 1
-	t.sources.most = uint32(lastSlot - numbered)
+	t.classes.limit = 1<<classBits - 1
+	t.sources.limit = uint32(lastSlot - numbered)
 
 	return t
 }
 
-// shard takes bits of the hash that an entry does not hold, and that do not choose its bucket.
+// shard returns the shard of a hash, by bits that neither the entry nor the bucket uses.
 func (t *table) shard(h *secret.Hash) *shard {
 	return &t.shards[int(binary.LittleEndian.Uint16(h[30:]))&(len(t.shards)-1)]
 }
 
-// get returns a session, or nil when it is not here.
+// get returns a cached session, or nil.
 func (t *table) get(h *secret.Hash) *Live {
 	s := t.shard(h)
 	s.mu.RLock()
@@ -113,7 +112,7 @@ func (t *table) get(h *secret.Hash) *Live {
 	return t.look(s, h)
 }
 
-// look is get for somebody who holds a lock of the shard.
+// look is get with the shard locked by the caller.
 func (t *table) look(s *shard, h *secret.Hash) *Live {
 	e := s.find(keyOf(h))
 	if e != nil && t.owners.alive(e.owner()) {
@@ -126,7 +125,7 @@ func (t *table) look(s *shard, h *secret.Hash) *Live {
 	return nil
 }
 
-// lastUsed returns the last use of a session as far as it is known here, or 0.
+// lastUsed returns the last use of a session as known on this node, or 0.
 func (t *table) lastUsed(h *secret.Hash, login int64) int64 {
 	s := t.shard(h)
 	s.mu.RLock()
@@ -141,7 +140,7 @@ func (t *table) lastUsed(h *secret.Hash, login int64) int64 {
 	return used
 }
 
-// since returns what add wants to be told.
+// since returns when a reader begins, for add.
 func (t *table) since(h *secret.Hash) since {
 	s := t.shard(h)
 	s.mu.RLock()
@@ -149,15 +148,20 @@ func (t *table) since(h *secret.Hash) since {
 	return since{s.drops, t.owners.since()}
 }
 
-// add keeps what was read from the store unless it may have been dropped or forgotten since
-// then. It returns the session, and where two readers came with the same one, what
-// the first of them made known.
+// add caches a record unless it may have been invalidated since it was read. It returns the
+// session; of two readers with the same record, both get the session of the first.
+//
+//   - An invalidation in this shard since the read: the session is not cached.
+//   - The session is cached already: that one.
+//   - The owner was invalidated since the read: the session is not cached.
+//   - It does not fit an entry: it is kept as an odd one.
+//   - Otherwise it gets an entry.
 func (t *table) add(h *secret.Hash, r *Record, before since, now time.Time) *Live {
 	s := t.shard(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	// It may have been used since it was written down.
+	// It may have been used since its last use was written.
 	e := s.find(keyOf(h))
 	used := s.waits(r.Login)
 	if e != nil {
@@ -169,7 +173,7 @@ func (t *table) add(h *secret.Hash, r *Record, before since, now time.Time) *Liv
 		r.LastUsed = time.UnixMilli(used)
 	}
 	if s.drops != before.drops {
-		return t.lone(r)
+		return t.uncached(r)
 	}
 
 	if l := t.look(s, h); l != nil {
@@ -179,14 +183,14 @@ func (t *table) add(h *secret.Hash, r *Record, before since, now time.Time) *Liv
 	fresh, fits, known := t.pack(r, before.forgotten)
 	switch {
 	case !known:
-		return t.lone(r)
+		return t.uncached(r)
 	case !fits:
-		l := t.lone(r)
+		l := t.uncached(r)
 		t.keepOdd(s, odd{l, before.forgotten}, now)
 		return l
 	}
 
-	if e != nil { // of an owner who was forgotten
+	if e != nil { // of an owner that was invalidated
 		fresh.use |= e.use & waitsBit
 		t.release(s, e)
 	} else {
@@ -198,11 +202,11 @@ func (t *table) add(h *secret.Hash, r *Record, before since, now time.Time) *Liv
 	return t.warm(s, e, h)
 }
 
-// warm returns the session of an entry, to somebody who holds a lock of its shard.
+// warm returns the session of an entry, with its shard locked by the caller.
 func (t *table) warm(s *shard, e *entry, h *secret.Hash) *Live {
 	at := s.at(e.key)
 	if l := at.Load(); l != nil && l.hash == *h {
-		l.heard(e.lastUsed())
+		l.advance(e.lastUsed())
 		return l
 	}
 
@@ -212,20 +216,20 @@ func (t *table) warm(s *shard, e *entry, h *secret.Hash) *Live {
 	return l
 }
 
-// at returns where the session of a key is when it is hot.
+// at returns the place of a key among the hot sessions.
 func (s *shard) at(k key) *atomic.Pointer[Live] { return &s.hot[k[0]&uint64(len(s.hot)-1)] }
 
-// lone returns a session that stands for itself, as it was read.
-func (t *table) lone(r *Record) *Live {
+// uncached returns the session of a record.
+func (t *table) uncached(r *Record) *Live {
 	l := newLive(r)
 	l.Known = t.spent
 	return l
 }
 
-// live makes the session of an entry, for somebody who holds a lock of its shard.
+// live makes the session of an entry, with its shard locked by the caller.
 func (t *table) live(e *entry, h *secret.Hash) *Live {
-	o := t.owners.people.at(e.owner())
-	// One piece of memory holds all texts.
+	o := t.owners.users.at(e.owner())
+	// One allocation holds all strings.
 	text := append(make([]byte, 0, idLen+nameLen+addressLen), idPrefix...)
 	text = e.handle().Append(text)
 	text = append(text, o.value.name[:o.value.length]...)
@@ -253,15 +257,16 @@ func (t *table) live(e *entry, h *secret.Hash) *Live {
 		ipv4:    source,
 	}
 
-	l.Key.Login, l.Known = l.Login, t.spent
+	l.Key.Login = l.Login
+	l.Known = t.spent
 	l.lastUsed.Store(e.lastUsed())
 
 	return l
 }
 
-// pack makes an entry of a record. It does not fit where a number is too large, a
-// text is none of ours, or there are too many classes. An owner who is not known
-// was forgotten after the record was read.
+// pack makes an entry of a record. fits is false if a number is too large, a text has another
+// form, or there are too many classes. known is false if the owner was invalidated after the
+// record was read.
 func (t *table) pack(r *Record, since uint64) (e entry, fits, known bool) {
 	e, fits = fitting(r)
 	if !fits {
@@ -319,7 +324,7 @@ func (t *table) releaseSource(n uint64) {
 	}
 }
 
-// release lets go of what an entry holds. The shard is locked.
+// release releases the slots of an entry. The caller has locked the shard.
 func (t *table) release(s *shard, e *entry) {
 	at := s.at(e.key)
 	if at.Load() != nil && keyOf(&at.Load().hash) == e.key {
@@ -331,8 +336,7 @@ func (t *table) release(s *shard, e *entry) {
 	t.releaseSource(e.source())
 }
 
-// drop forgets sessions that have ended. After it has returned none of them is found
-// without the store.
+// drop removes ended sessions. After it has returned, none of them is found in the table.
 func (t *table) drop(hashes ...secret.Hash) {
 	for i := range hashes {
 		h := &hashes[i]
@@ -341,7 +345,7 @@ func (t *table) drop(hashes ...secret.Hash) {
 		s.drops++
 		e := s.find(keyOf(h))
 		if e != nil {
-			s.settled(e.login(), math.MaxInt64) // it has no last use that matters
+			s.settled(e.login(), math.MaxInt64) // its last use no longer matters
 			t.release(s, e)
 			*e = entry{}
 		}
@@ -355,13 +359,13 @@ func (t *table) drop(hashes ...secret.Hash) {
 	}
 }
 
-// forget makes the next look at every session of a user ask the store.
+// forget invalidates every session of a user.
 func (t *table) forget(user int64) { t.owners.forget(user) }
 
-// forgetAll makes the next look at every session ask the store.
+// forgetAll invalidates every session.
 func (t *table) forgetAll() { t.owners.forgetAll() }
 
-// kept counts the sessions that are here.
+// kept counts the valid cached sessions.
 func (t *table) kept() (n int) {
 	for i := range t.shards {
 		s := &t.shards[i]
@@ -387,7 +391,8 @@ func (t *table) kept() (n int) {
 
 // touch moves the last use of a session forward.
 func (t *table) touch(l *Live, now time.Time) {
-	ms, last := now.UnixMilli(), l.lastUsed.Load()
+	ms := now.UnixMilli()
+	last := l.lastUsed.Load()
 	if ms-last < 1000 || !l.lastUsed.CompareAndSwap(last, ms) {
 		return
 	}
@@ -400,10 +405,11 @@ func (t *table) touch(l *Live, now time.Time) {
 	if e == nil || outgrown {
 		s.wait(l.Login, w)
 	} else if moved, begins := e.touch(ms); moved && begins && !s.wait(l.Login, w) {
-		e.settle() // there is no room to wait: the next use tries again
+		e.settle() // too many pending last uses: the next use tries again
 	}
 
 	s.mu.RUnlock()
+
 	if outgrown {
 		s.mu.Lock()
 		if e := s.find(w.key); e != nil {
@@ -413,7 +419,7 @@ func (t *table) touch(l *Live, now time.Time) {
 	}
 }
 
-// unwritten returns the last uses that wait to be written down, by login.
+// unwritten returns the pending last uses, by login.
 func (t *table) unwritten() (list []lastUse) {
 	for i := range t.shards {
 		s := &t.shards[i]
@@ -431,8 +437,7 @@ func (t *table) unwritten() (list []lastUse) {
 	return list
 }
 
-// newest brings a last use up to date as it is about to be written. What comes later
-// waits anew.
+// newest updates a last use that is about to be written. A later use is pending again.
 func (t *table) newest(w *lastUse) {
 	w.shard.mu.RLock()
 	defer w.shard.mu.RUnlock()
@@ -444,5 +449,5 @@ func (t *table) newest(w *lastUse) {
 	}
 }
 
-// written ends the waiting of a last use, unless there is a later one.
+// written removes a pending last use, unless there is a later one.
 func (t *table) written(w lastUse) { w.shard.settled(w.login, w.used) }

@@ -262,7 +262,7 @@ func TestTheTableIsBounded(t *testing.T) {
 			if got > entries || got < entries*9/10 {
 				t.Errorf("%d are kept where %d have room", got, entries)
 			}
-			if p, s := tab.owners.people.held(), tab.sources.held(); p > entries || s > entries {
+			if p, s := tab.owners.users.held(), tab.sources.held(); p > entries || s > entries {
 				t.Errorf("%d owners and %d sources are held by %d entries", p, s, entries)
 			}
 
@@ -270,7 +270,7 @@ func TestTheTableIsBounded(t *testing.T) {
 				tab.drop(sample(i, 0).Hash)
 			}
 
-			if k, p, l, c, s := tab.kept(), tab.owners.people.held(), tab.owners.lists.held(), tab.classes.held(), tab.sources.held(); k+
+			if k, p, l, c, s := tab.kept(), tab.owners.users.held(), tab.owners.lists.held(), tab.classes.held(), tab.sources.held(); k+
 				p+
 				l+
 				c+
@@ -318,7 +318,7 @@ func TestAnEmptyTableIsSmall(t *testing.T) {
 // TestMoreTermsThanAnEntryCanNameAreOdd has one class too many, until one ends.
 func TestMoreTermsThanAnEntryCanNameAreOdd(t *testing.T) {
 	tab := newTable(1024)
-	tab.classes.most = 2
+	tab.classes.limit = 2
 
 	for i, odd := range []bool{false, false, true, false} {
 		if i == 3 {
@@ -336,7 +336,7 @@ func TestMoreTermsThanAnEntryCanNameAreOdd(t *testing.T) {
 		tab.drop(sample(i, 7).Hash)
 	}
 
-	p, c := tab.owners.people.held(), tab.classes.held()
+	p, c := tab.owners.users.held(), tab.classes.held()
 	if p+c != 0 {
 		t.Errorf("%d owners and %d classes are held by nobody", p, c)
 	}

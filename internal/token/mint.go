@@ -17,16 +17,16 @@ import (
 	"github.com/jeton-auth/jeton/internal/sweep"
 )
 
-// RequestID asks for a token. The owner has been proved, and may have what is asked.
+// Request is a request for a token. The owner has been proved and is allowed the scopes.
 type Request struct {
 	Owner  Owner
 	Scopes []string // sorted
 	Terms  policy.TokenTerms
 	Once   Once   // the assertion that proved the owner, if one did
-	Source string // address that asks
+	Source string // address that requests it
 }
 
-// Minted is a new token. Its text is in nobody's hands but the caller's.
+// Minted is a new token. Only the caller has its text.
 type Minted struct {
 	Text     jeton.Secret
 	Accessor string
@@ -34,14 +34,14 @@ type Minted struct {
 	Created  time.Time
 	Scopes   []string
 	MaxUses  int64 // or policy.Unlimited
-	// Recorded reports whether the event was added in the same step. A signed token that
-	// nobody counts takes no step in the store unless an assertion is used up by it.
+	// Recorded reports whether the event was added with the token. A signed token that is not
+	// counted needs no transaction, unless it uses an assertion.
 	Recorded bool
 }
 
-// Mint makes a token under the terms. The event is completed with the token's accessor.
-// It returns jeton.ErrBadCredential when the owner's credential has changed meanwhile, and
-// ErrUsed when the assertion has been used before: then there is no token.
+// Mint mints a token under the terms and sets the target of the event. It returns
+// jeton.ErrBadCredential if the owner's credential has changed meanwhile, and ErrUsed if the
+// assertion was used before.
 func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, error) {
 	now := t.now()
 	accessor, err := secret.ID("t_", now, t.rand)
@@ -98,14 +98,14 @@ func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, 
 	return out, nil
 }
 
-// window is when a token is good. The times of a signed token are whole seconds (RFC 7519,
-// section 2), and those of an opaque one are no different.
+// window returns when a token is valid. The times of a signed token are whole seconds (RFC
+// 7519, section 2), and those of an opaque one alike.
 func window(now time.Time, terms policy.TokenTerms) policy.Window {
 	at := now.Truncate(time.Second)
 	return policy.Window{Opens: at.Add(terms.Delay), Closes: at.Add(terms.Lifetime)}
 }
 
-// text makes the text of a token and sets what it is looked up by.
+// text makes the text of a token and sets the hash of its record.
 func (t *Tokens) text(r *Record, terms policy.TokenTerms) (jeton.Secret, error) {
 	if r.Format == policy.Opaque {
 		text, err := secret.New(secret.Access, t.rand)
@@ -157,7 +157,7 @@ func (t *Tokens) claims(r *Record) []byte {
 	return append(b, '}')
 }
 
-// appendText writes a text as JSON.
+// appendText appends a string as JSON.
 func appendText(b []byte, s string) []byte {
 	plain := !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
 	if plain {
@@ -166,13 +166,13 @@ func appendText(b []byte, s string) []byte {
 
 	quoted, err := json.Marshal(s)
 	if err != nil {
-		return append(b, `""`...) // a text always encodes
+		return append(b, `""`...) // a string always encodes
 	}
 
 	return append(b, quoted...)
 }
 
-// UseOnce uses up an assertion that was shown for something else than a token.
+// UseOnce marks an assertion as used that was accepted for something other than a token.
 func (t *Tokens) UseOnce(ctx context.Context, o Once) error {
 	if o == (Once{}) {
 		return nil
@@ -184,52 +184,51 @@ func (t *Tokens) UseOnce(ctx context.Context, o Once) error {
 	return nil
 }
 
-// LastUsed is what a look at a token tells.
-type Seen struct {
+// Inspection is the result of Inspect.
+type Inspection struct {
 	*Live
-	Left    int64 // uses
+	Left    int64 // uses left
 	Counted bool
 }
 
-// Inspect returns a token that is good now, and what is left of it. may says whether the
-// caller may look it up: it is asked before anything is taken. Nothing is, unless consume
-// is set: then one use is. A token that is limited to methods, paths or networks is not
-// good here: only a door that sees the request can judge those. It returns
-// jeton.ErrBadCredential, jeton.ErrTooEarly, jeton.ErrExpired or jeton.ErrSpent for what is not good.
+// Inspect returns a token that is valid now, and its remaining uses. may reports whether the
+// caller may look it up; it is called before a use is taken. Only consume takes a use. A
+// token limited to methods, paths or networks is refused: only an endpoint that sees the
+// request can check those. Inspect returns jeton.ErrBadCredential, jeton.ErrTooEarly,
+// jeton.ErrExpired or jeton.ErrSpent for a token that is not valid.
 func (t *Tokens) Inspect(
 	ctx context.Context,
 	text string,
 	may func(*Live) bool,
 	consume bool,
 	now time.Time,
-) (Seen, error) {
+) (Inspection, error) {
 	l, err := t.Lookup(ctx, text, now)
 	if err != nil {
-		return Seen{}, err
+		return Inspection{}, err
 	}
 
 	if !may(l) {
-		return Seen{
-				Live: l,
-			}, refused(
-				"token %s of %s is for %v: not what the caller may look up, or not where its owner may log in",
-				l.Accessor,
-				l.Owner.Name,
-				l.Audience,
-			)
+		return Inspection{Live: l}, refused(
+			"token %s of %s is for %v: the caller may not look it up, or its owner may not log in there",
+			l.Accessor,
+			l.Owner.Name,
+			l.Audience,
+		)
 	}
 
 	if len(l.Limits.Allows) > 0 || len(l.Limits.Networks) > 0 {
-		return Seen{
-			Live: l,
-		}, refused("token %s is limited to methods, paths or networks, which cannot be judged here", l.Accessor)
+		return Inspection{Live: l}, refused(
+			"token %s is limited to methods, paths or networks, which only a gateway can check",
+			l.Accessor,
+		)
 	}
 
 	if err := l.Check(now); err != nil {
-		return Seen{Live: l}, err
+		return Inspection{Live: l}, err
 	}
 
-	s := Seen{Live: l}
+	s := Inspection{Live: l}
 	if len(l.own) == 0 {
 		return s, nil
 	}
@@ -244,14 +243,14 @@ func (t *Tokens) Inspect(
 	return s, err
 }
 
-// Revoke ends the token that a text is, if it was issued to the client (RFC 7009). What is
-// no token, or somebody else's, is left alone, and that is not an error.
+// Revoke revokes the token of a text, if it belongs to the owner (RFC 7009). An unknown token,
+// or one of another owner, is left alone, which is not an error.
 func (t *Tokens) Revoke(ctx context.Context, text string, of Owner, ev jeton.Event) error {
 	now := t.now()
 	l, err := t.Lookup(ctx, text, now)
 	if err != nil {
 		if jeton.Outcome(err) == jeton.ErrBadCredential {
-			// Another may have revoked it a moment ago, whose answer waits for the same.
+			// Another caller may have revoked it a moment ago: answer no earlier than that one.
 			err = t.store.Settle(ctx)
 		}
 		return err
@@ -266,13 +265,13 @@ func (t *Tokens) Revoke(ctx context.Context, text string, of Owner, ev jeton.Eve
 	return t.end(ctx, Which{Hash: l.Hash}, l.Hash, ev)
 }
 
-// RevokeAccessor ends the token of an accessor, which is also the jti of a signed token:
-// of that it need not be known whether there ever was one.
+// RevokeAccessor revokes the token of an accessor, which is also the jti of a signed token. A
+// signed token need not be stored.
 func (t *Tokens) RevokeAccessor(ctx context.Context, accessor string, ev jeton.Event) error {
 	if !strings.HasPrefix(accessor, "t_") || len(accessor) > 64 {
 		return jeton.WithDetail(
 			jeton.ErrInvalid,
-			"an accessor begins with t_; 'jeton token list' shows those of tokens that are kept, and a signed token has it as its jti",
+			"invalid accessor: want t_…, as 'jeton token list' prints it, or the jti of a signed token",
 		)
 	}
 
@@ -282,31 +281,32 @@ func (t *Tokens) RevokeAccessor(ctx context.Context, accessor string, ev jeton.E
 func (t *Tokens) end(ctx context.Context, w Which, void secret.Hash, ev jeton.Event) error {
 	err := t.store.EndTokens(ctx, w, &Void{Hash: void, Until: t.now().Add(policy.KeepRevocations)}, ev)
 	if err != nil {
-		return fmt.Errorf("end token: %w", err)
+		return fmt.Errorf("revoke token: %w", err)
 	}
 	return nil
 }
 
-// List returns the tokens that are kept, newest first, at most limit. Signed tokens that
-// nobody counts are not kept.
+// List returns at most limit stored tokens, newest first. Signed tokens that are not counted
+// are not stored.
 func (t *Tokens) List(ctx context.Context, w Which, limit int) ([]jeton.Token, error) {
 	records, err := t.store.ListTokens(ctx, w, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list tokens: %w", err)
 	}
 
-	now, list := t.now(), []jeton.Token{}
+	now := t.now()
+	list := []jeton.Token{}
 	for _, r := range records {
 		if !now.Before(r.Window.Closes) {
 			continue
 		}
 
-		tok := tell(r)
+		tok := public(r)
 		if r.MaxUses != policy.Unlimited {
 			l := t.newLive(r)
 			left, err := t.counts.Left(ctx, &l.Key, l.own)
 			if errors.Is(err, jeton.ErrBadCredential) {
-				continue // it has ended since it was read
+				continue // it was revoked since it was read
 			}
 
 			if err != nil && jeton.Outcome(err) != jeton.ErrSpent {
@@ -322,31 +322,31 @@ func (t *Tokens) List(ctx context.Context, w Which, limit int) ([]jeton.Token, e
 	return list, nil
 }
 
-// Voided returns what became void after a line of the list: what a service that checks
-// tokens by itself must know.
+// Voided returns the entries of the revocation list after a sequence number, for services that
+// check tokens themselves.
 func (t *Tokens) Voided(ctx context.Context, after int64, limit int) ([]Voided, error) {
 	list, err := t.store.ListVoid(ctx, after, t.now(), limit)
 	if err != nil {
-		return nil, fmt.Errorf("list void tokens: %w", err)
+		return nil, fmt.Errorf("list revocations: %w", err)
 	}
 	return list, nil
 }
 
-// sweepGrace is how long what is over stays: a clock that jumps back by less brings
-// no assertion back.
+// sweepGrace is how long expired records are kept: setting the clock back by less makes no
+// assertion usable again.
 const sweepGrace = 24 * time.Hour
 
-// Run sweeps what is over away until ctx ends.
+// Run deletes expired records until ctx ends.
 func (t *Tokens) Run(ctx context.Context) error {
 	sweep.Loop(ctx, sweep.Interval, t.sweep)
 	return nil
 }
 
 func (t *Tokens) sweep(ctx context.Context) {
-	err := sweep.Run(ctx, func(ctx context.Context, most int) (int, error) {
-		return t.store.SweepTokens(ctx, t.now().Add(-sweepGrace), most)
+	err := sweep.Run(ctx, func(ctx context.Context, limit int) (int, error) {
+		return t.store.SweepTokens(ctx, t.now().Add(-sweepGrace), limit)
 	})
 	if err != nil {
-		t.log.Warn("tokens that are over were not swept away", "error", err)
+		t.log.Warn("delete expired tokens", "error", err)
 	}
 }

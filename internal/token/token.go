@@ -1,15 +1,14 @@
-// Package token mints, finds, looks up and ends access tokens.
+// Package token mints, finds and revokes tokens.
 //
-// Opaque or signed, a token keeps its terms: not before, not after, for which services,
-// with which scopes, at most so many uses. It promises that a token that has been revoked,
-// or whose owner has been disabled or has voided its tokens, is accepted by nobody here
-// once that has been answered; that a signed token is believed only with a key of ours
-// that was made for tokens, whatever its header says; and that when the store cannot tell,
-// the answer is jeton.ErrUnavailable. Of an opaque token only the SHA-256 is kept, of a
-// signed one that nobody counts nothing at all until it is revoked.
+// Opaque or signed, a token keeps its terms: not before, not after, its services and
+// scopes, number of uses included. Once a revocation or the disabling of its owner has been
+// answered, the token is refused everywhere. A signed token is accepted only with a key of
+// this server that was made for tokens, whatever its header says. If the store does not
+// answer, the result is jeton.ErrUnavailable. Of an opaque token only the SHA-256 is stored;
+// a signed token that is not counted is not stored at all until it is revoked.
 //
-// Proving the owner is internal/signin's, counting internal/count's. The package never
-// sees an HTTP request.
+// Package signin proves the owner, and package count spends uses. The package never sees an
+// HTTP request.
 package token
 
 import (
@@ -36,26 +35,26 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
-// Owner is whose token it is, as of when it was read.
+// Owner is the user or client that owns a token, as of when it was read.
 type Owner struct {
 	Kind       jeton.Kind
 	ID         int64
 	Name       string
 	Groups     []string
 	Version    int64  // of the credential that was proved
-	Generation string // what a signed token says of that version: gen
+	Generation string // names that version in a signed token (gen)
 }
 
-// Kind says how a token came to be.
+// Kind is how a token was made.
 type Kind string
 
 // The kinds of token.
 const (
-	Access   Kind = "access"   // issued for a proof (RFC 6749)
-	Personal Kind = "personal" // made by its owner, to be used where a password would be
+	Access   Kind = "access"   // issued to a proved owner (RFC 6749)
+	Personal Kind = "personal" // created by its owner, to use in place of a password
 )
 
-// UserOwner returns a person as the owner of tokens.
+// UserOwner returns a user as the owner of tokens.
 func UserOwner(a account.Account) Owner {
 	return Owner{
 		Kind:       jeton.KindUser,
@@ -78,55 +77,54 @@ func ClientOwner(c client.Client) Owner {
 	}
 }
 
-// Record is a token as the store keeps it.
+// Record is a token as stored.
 type Record struct {
-	Number   int64 // never given twice; uses hang on it. 0: a signed token that the store does not hold
+	Number   int64 // never reused; counts refer to it. 0: a signed token that is not stored
 	Accessor string
 	Hash     secret.Hash // of the secret, or of a signed token's jti
 	Format   policy.Format
 	Kind     Kind
-	Name     string // that the owner gave a personal one
-	Parent   int64  // number of the token that it was made of and ends with, or 0
+	Name     string // of a personal token
+	Parent   int64  // number of the token that it derives from and is revoked with, or 0
 	Owner    Owner
-	Audience []string // whom it is for, sorted
+	Audience []string // services that accept it, sorted
 	Scopes   []string // sorted
 	Limits   policy.Limits
 	MaxUses  int64 // or policy.Unlimited
 	Window   policy.Window
 	Created  time.Time
-	Source   string // address that asked for it
+	Source   string // address that requested it
 }
 
-// Once is a client's assertion that is used up by what it was shown for. The zero value is
-// none.
+// Once is a client assertion, which is accepted once. The zero value is none.
 type Once struct {
-	Issuer  string      // name of the client: what it has used stays used when it is removed and added again
+	Issuer  string      // name of the client, so that deleting and adding it again frees nothing
 	JTI     secret.Hash // of the assertion's jti
-	Expires time.Time   // until when it must be remembered
+	Expires time.Time   // until then it must be remembered
 }
 
-// Mint is a token to be recorded.
+// Mint is a token to store.
 type Mint struct {
 	Record      // without Number
-	Keep   bool // the store holds the token itself
-	// Shown is the hash of the parent as it was shown, where there is one; and Login the
-	// session that asks, where one does: neither may have ended meanwhile. A child has the
-	// credential of its parent's owner as it is now.
+	Keep   bool // store the token itself
+	// Shown is the current hash of the parent, if there is one, and Login the session that
+	// creates the token, if one does: neither may have ended meanwhile. A child gets the
+	// current credential version of its parent's owner.
 	Shown secret.Hash
 	Login int64
-	Once  Once        // used up in the same step
-	Event jeton.Event // added in the same step
+	Once  Once        // used in the same transaction
+	Event jeton.Event // added in the same transaction
 }
 
-// Rotation is another secret for a personal token.
+// Rotation replaces the secret of a personal token.
 type Rotation struct {
 	Accessor string
-	Owner    *Owner      // nil: whosever it is
-	Shown    secret.Hash // that the token has now, where it rotates itself; zero: whichever
+	Owner    *Owner      // nil: any owner
+	Shown    secret.Hash // current hash, if the token rotates itself; zero: any
 	Fresh    secret.Hash
 }
 
-// Which chooses tokens; set fields must all fit. The zero value ends none and lists all.
+// Which selects tokens; all set fields must match. The zero value revokes none and lists all.
 type Which struct {
 	Hash     secret.Hash
 	Accessor string
@@ -134,14 +132,14 @@ type Which struct {
 	User     string
 }
 
-// Void is what must no longer be believed although its signature is right: the hash of a
-// jti or of a generation, until whatever it is in has expired.
+// Void is a revocation of signed tokens: the hash of a jti or of a generation, until the
+// tokens that contain it have expired.
 type Void struct {
 	Hash  secret.Hash
 	Until time.Time
 }
 
-// Voided is a line of the list of what is void.
+// Voided is an entry of the revocation list.
 type Voided struct {
 	Seq  int64
 	Hash secret.Hash
@@ -155,61 +153,61 @@ type Store interface {
 	// parent and session exist; or ErrUsed when the assertion has been used before. Otherwise
 	// it remembers the assertion, stores the token if Keep is set, and adds the event.
 	MintToken(ctx context.Context, m Mint) error
-	// UseOnce remembers an assertion, or returns ErrUsed when it has been used before.
+	// UseOnce remembers an assertion, or returns ErrUsed if it was used before.
 	UseOnce(ctx context.Context, o Once) error
-	// FindToken returns the token of a hash, or jeton.ErrNotFound when it does not hold it, or its
-	// owner is disabled or has another version by now.
+	// FindToken returns the token of a hash. It returns jeton.ErrNotFound if there is none, or
+	// if its owner is disabled or now has another version.
 	FindToken(ctx context.Context, h secret.Hash) (Record, error)
-	// FindSigned returns the number of a signed token, 0 when the store does not hold it,
-	// and whether its jti or its generation is void.
+	// FindSigned returns the number of a signed token, 0 if it is not stored, and whether its
+	// jti or its generation is revoked.
 	FindSigned(ctx context.Context, jti, generation secret.Hash) (number int64, void bool, err error)
-	// EndTokens ends the chosen tokens, remembers what is void from now on, and adds the
+	// EndTokens revokes the selected tokens, adds void to the revocation list, and adds the
 	// event if it did either.
 	EndTokens(ctx context.Context, w Which, void *Void, ev jeton.Event) error
-	// RotateToken gives a personal token another hash, ends what was made of it, adds the
-	// event, and returns the token; or jeton.ErrNotFound where there is none that fits.
+	// RotateToken replaces the hash of a personal token, revokes the tokens that derive from
+	// it, adds the event, and returns the token, or jeton.ErrNotFound if none matches.
 	RotateToken(ctx context.Context, r Rotation, ev jeton.Event) (Record, error)
-	// ListTokens returns the chosen tokens with what they have used, newest first, at most limit.
+	// ListTokens returns at most limit of the selected tokens, newest first.
 	ListTokens(ctx context.Context, w Which, limit int) ([]Record, error)
-	// ListVoid returns what became void after a line of the list and is not forgotten yet,
-	// in order, at most limit.
+	// ListVoid returns at most limit entries of the revocation list after a sequence number,
+	// in order.
 	ListVoid(ctx context.Context, after int64, now time.Time, limit int) ([]Voided, error)
-	// SweepTokens removes at most limit tokens, assertions and void hashes each whose time was
-	// over before the given time, and returns the largest of the three numbers: less than
-	// limit means that nothing is left to remove.
+	// SweepTokens deletes at most limit tokens, assertions and revocations each that expired
+	// before the given time, and returns the largest of the three numbers: less than limit
+	// means that nothing is left to delete.
 	SweepTokens(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
-// ErrUsed means that an assertion has been used before.
+// ErrUsed means that an assertion was used before.
 var ErrUsed = fmt.Errorf("%w: the assertion has been used before", jeton.ErrBadCredential)
 
-// Tokens is what a server holds of its tokens.
+// Tokens mints, finds and revokes the tokens of a server.
 type Tokens struct {
-	issuer  atomic.Pointer[string] // iss of our tokens
+	issuer  atomic.Pointer[string] // iss of this server's tokens
 	store   Store
 	ring    *keys.Ring
-	people  *account.Accounts
+	users   *account.Accounts
 	clients *client.Clients
 	counts  *count.Counts
 	now     func() time.Time
 	rand    io.Reader
 	log     *slog.Logger
-	budget  int64               // number of the budget of a token's own uses
-	live    *cache.Cache[Live]  // by Record.Hash
-	checked *cache.Cache[proof] // signatures that were right, by the SHA-256 of the text
+	budget  int64                  // number of the budget of a token's own uses
+	live    *cache.Cache[Live]     // by Record.Hash
+	checked *cache.Cache[verified] // verified signatures, by the SHA-256 of the text
 }
 
 // Config is what New needs.
 type Config struct {
 	Store   Store
 	Ring    *keys.Ring
-	People  *account.Accounts
+	Users   *account.Accounts
 	Clients *client.Clients
 	Counts  *count.Counts
 	Now     func() time.Time
 	Rand    io.Reader // nil: crypto/rand
 	Log     *slog.Logger
-	Cache   int // tokens kept in memory
+	Cache   int // tokens to cache
 }
 
 // New returns the tokens of a server. Run sweeps.
@@ -221,14 +219,14 @@ func New(ctx context.Context, c Config) (*Tokens, error) {
 	t := &Tokens{
 		store:   c.Store,
 		ring:    c.Ring,
-		people:  c.People,
+		users:   c.Users,
 		clients: c.Clients,
 		counts:  c.Counts,
 		now:     c.Now,
 		rand:    c.Rand,
 		log:     c.Log,
 		live:    cache.New[Live](c.Cache, nil),
-		checked: cache.New[proof](c.Cache, nil),
+		checked: cache.New[verified](c.Cache, nil),
 	}
 
 	c.Store.Subscribe(t.invalidate)
@@ -238,12 +236,12 @@ func New(ctx context.Context, c Config) (*Tokens, error) {
 	return t, err
 }
 
-// SetIssuer names the authorization server in tokens (iss). Tokens of another name are
-// not believed from then on.
+// SetIssuer sets the issuer (iss) of tokens. Tokens of another issuer are refused from then
+// on.
 func (t *Tokens) SetIssuer(url string) {
 	old := t.issuer.Swap(&url)
 	if old != nil && *old != url {
-		t.checked.DropIf(func(*proof) bool { return true })
+		t.checked.DropIf(func(*verified) bool { return true })
 	}
 }
 
@@ -274,7 +272,7 @@ func (t *Tokens) dropOwners(kind jeton.Kind, ids []int64) {
 	t.live.DropIf(func(l *Live) bool { return l.Owner.Kind == kind && slices.Contains(ids, l.Owner.ID) })
 }
 
-// Live is a token in memory. It never changes; when the token does, another takes its place.
+// Live is a cached token. It never changes; a changed token is a new Live.
 type Live struct {
 	Record
 	count.Key
@@ -305,11 +303,11 @@ func (l *Live) Principal() jeton.Principal {
 }
 
 // Check judges a token by time: jeton.ErrTooEarly before it opens, jeton.ErrExpired once it
-// is over. There is no leeway.
+// closes. There is no leeway.
 func (l *Live) Check(now time.Time) error { return l.Window.Check(now) }
 
-// Permits returns jeton.ErrScope unless the token has the scopes that are needed, and
-// jeton.ErrForbidden unless it is good for what is asked and from where.
+// Permits returns jeton.ErrScope unless the token has the required scopes, and
+// jeton.ErrForbidden unless its limits permit the method, path and source.
 func (l *Live) Permits(a policy.Request) error {
 	if err := l.Limits.Check(a); err != nil {
 		return err
@@ -317,10 +315,10 @@ func (l *Live) Permits(a policy.Request) error {
 	return policy.CheckScopes(l.Scopes, a.Scopes)
 }
 
-// SessionBudgets returns what the uses of the token hang on, and its own budget if it has one.
+// Budgets returns the key of the token's counts, and its own budget if it has one.
 func (l *Live) Budgets() (*count.Key, []policy.Budget) { return &l.Key, l.own }
 
-// Describe tells the operator which token it is, and when it is good.
+// Describe returns the token's identity and validity, for the operator.
 func (l *Live) Describe() (which, window string) {
 	which = fmt.Sprintf(
 		"%s token %s of %s %s for %v, issued %s",
@@ -333,34 +331,34 @@ func (l *Live) Describe() (which, window string) {
 	)
 
 	return which, fmt.Sprintf(
-		"opens %s, ends %s",
+		"valid from %s, expires %s",
 		l.Window.Opens.UTC().Format(policy.TimeFormat),
 		l.Window.Closes.UTC().Format(policy.TimeFormat),
 	)
 }
 
-// refused says to the operator why a text is not a token that is good here. The caller
-// hears that it is not.
+// refused is the error for a text that is not a valid token. Its text, the reason, is for the
+// operator; the caller learns only jeton.ErrBadCredential.
 func refused(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", jeton.ErrBadCredential, fmt.Sprintf(format, args...))
 }
 
-// Find returns the token that a text is, as the service of an audience sees it. It returns
-// jeton.ErrBadCredential for what is not, or no longer, a token for the service. Whether it
-// is good by time is for Check.
+// Find returns the token of a text, for the service of an audience. It returns
+// jeton.ErrBadCredential for a text that is not, or no longer, a token for the service. It
+// does not check the time: see Check.
 func (t *Tokens) Find(ctx context.Context, text, audience string, now time.Time) (*Live, error) {
 	l, err := t.Lookup(ctx, text, now)
 	if err != nil {
 		return nil, err
 	}
 	if !slices.Contains(l.Audience, audience) {
-		return nil, refused("token %s is for %v and not for this service", l.Accessor, l.Audience)
+		return nil, refused("token %s is for %v, not for this service", l.Accessor, l.Audience)
 	}
 
 	return l, nil
 }
 
-// Lookup is Find whomever the token is for.
+// Lookup is Find for any audience.
 func (t *Tokens) Lookup(ctx context.Context, text string, now time.Time) (*Live, error) {
 	if strings.HasPrefix(text, secret.Prefix) {
 		return t.findOpaque(ctx, text)
@@ -380,13 +378,13 @@ func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
 	}
 
 	if !secret.Is(secret.Access, text) && !secret.Is(secret.Personal, text) {
-		return nil, refused("not the form of a token of ours")
+		return nil, refused("not the form of a Jeton token")
 	}
 
 	before := t.live.Generation(h)
 	r, err := t.store.FindToken(ctx, h)
 	if errors.Is(err, jeton.ErrNotFound) {
-		return nil, refused("no such token, or it has ended")
+		return nil, refused("no such token, or it was revoked or has expired")
 	}
 
 	if err != nil {
@@ -396,19 +394,18 @@ func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
 	return t.live.Add(h, t.newLive(r), before), nil
 }
 
-// proof is what a right signature proves: the claims of a token of ours.
-type proof struct {
+// verified holds the claims of a token whose signature was verified.
+type verified struct {
 	record     Record
 	generation string
 	key        string // kid
 }
 
-// findSigned checks a signed token: the key, the signature, the claims, and whether it has
-// been revoked. Signatures that were right are remembered by the hash of the text; the
-// rest is looked at each time.
+// findSigned checks a signed token: key, signature, claims, and revocation. Verified
+// signatures are cached by the hash of the text; the rest is checked each time.
 func (t *Tokens) findSigned(ctx context.Context, text string, now time.Time) (*Live, error) {
 	if len(text) > jose.MaxToken {
-		return nil, refused("%d bytes are no token of ours", len(text))
+		return nil, refused("%d bytes are more than a token has", len(text))
 	}
 	if err := t.ring.Fresh(ctx); err != nil {
 		return nil, err
@@ -417,19 +414,19 @@ func (t *Tokens) findSigned(ctx context.Context, text string, now time.Time) (*L
 	sum := secret.HashOf(text)
 	p := t.checked.Get(sum)
 	if p == nil {
-		before := t.checked.Generation(sum) // the name of the issuer may change meanwhile
+		before := t.checked.Generation(sum) // the issuer may change meanwhile
 		var err error
-		if p, err = t.verify(ctx, text, now); err != nil {
+		if p, err = t.verify(ctx, text); err != nil {
 			return nil, err
 		}
 
 		t.checked.Add(sum, p, before)
 	} else if _, ok := t.ring.Verifier(keys.Access, p.key); !ok {
-		return nil, refused("key %s no longer checks tokens", p.key)
+		return nil, refused("key %s no longer verifies tokens", p.key)
 	}
 
 	if !now.Before(p.record.Window.Closes) {
-		t.checked.Drop(sum) // it is over; nobody needs it again
+		t.checked.Drop(sum) // it has expired
 	}
 
 	h := p.record.Hash
@@ -438,7 +435,7 @@ func (t *Tokens) findSigned(ctx context.Context, text string, now time.Time) (*L
 	}
 
 	before := t.live.Generation(h)
-	l, err := t.stand(ctx, p)
+	l, err := t.checkRevoked(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -446,30 +443,20 @@ func (t *Tokens) findSigned(ctx context.Context, text string, now time.Time) (*L
 	return t.live.Add(h, l, before), nil
 }
 
-// verify checks the signature and the claims of a token that says it is ours.
-func (t *Tokens) verify(ctx context.Context, text string, now time.Time) (*proof, error) {
+// verify checks the signature and the claims of a signed token.
+func (t *Tokens) verify(ctx context.Context, text string) (*verified, error) {
 	signed, err := jose.Parse(text)
 	if err != nil {
 		return nil, refused("%v", err)
 	}
-
-	switch {
-	case !signed.Header.Typ("at+jwt"):
-		return nil, refused("its type is %q, not at+jwt", signed.Header.Type)
-	case signed.Header.KeyID == "":
-		return nil, refused("it names no key")
+	if !signed.Header.Typ("at+jwt") {
+		return nil, refused("its type is %q, want at+jwt", signed.Header.Type)
 	}
 
-	key, ok := t.ring.Verifier(keys.Access, signed.Header.KeyID)
-	if !ok {
-		if err := t.ring.Reload(ctx); err != nil {
-			return nil, fmt.Errorf("look for key: %w", err)
-		}
-		if key, ok = t.ring.Verifier(keys.Access, signed.Header.KeyID); !ok {
-			return nil, refused("key %q is not one of ours for tokens", clip(signed.Header.KeyID))
-		}
+	key, err := t.verifier(ctx, signed.Header.KeyID)
+	if err != nil {
+		return nil, err
 	}
-
 	if err := signed.Verify(key); err != nil {
 		return nil, refused("%v (key %s)", err, key.ID)
 	}
@@ -478,41 +465,75 @@ func (t *Tokens) verify(ctx context.Context, text string, now time.Time) (*proof
 	if err != nil {
 		return nil, refused("%v", err)
 	}
-
-	switch {
-	case c.Issuer == "" || c.Issuer != t.iss():
-		return nil, refused("its issuer is %q", clip(c.Issuer))
-	case c.ID == "" || c.Subject == "" || c.Generation == "" || len(c.Audience) == 0:
-		return nil, refused("it lacks a claim of ours")
-	case kindOf(c.Generation) == jeton.KindClient && c.ClientID != c.Subject:
-		return nil, refused("its client_id is %q", clip(c.ClientID))
-	case c.Expires.IsZero() || c.NotBefore.IsZero() || c.IssuedAt.IsZero():
-		return nil, refused("it has no exp, nbf or iat")
+	if err := t.checkClaims(c); err != nil {
+		return nil, err
 	}
 
+	return &verified{record: recordOf(c), generation: c.Generation, key: key.ID}, nil
+}
+
+// verifier returns the signing key that a token names.
+func (t *Tokens) verifier(ctx context.Context, kid string) (jose.Key, error) {
+	if kid == "" {
+		return jose.Key{}, refused("it names no key")
+	}
+
+	key, ok := t.ring.Verifier(keys.Access, kid)
+	if ok {
+		return key, nil
+	}
+
+	// Another node may have made the key a moment ago.
+	if err := t.ring.Reload(ctx); err != nil {
+		return jose.Key{}, fmt.Errorf("look for key: %w", err)
+	}
+
+	key, ok = t.ring.Verifier(keys.Access, kid)
+	if !ok {
+		return jose.Key{}, refused("key %q is not a token key of this server", clip(kid))
+	}
+
+	return key, nil
+}
+
+// checkClaims accepts only claims that this server writes (RFC 9068, section 2.2).
+func (t *Tokens) checkClaims(c jose.Claims) error {
+	switch {
+	case c.Issuer == "" || c.Issuer != t.iss():
+		return refused("its issuer is %q", clip(c.Issuer))
+	case c.ID == "" || c.Subject == "" || c.Generation == "" || len(c.Audience) == 0:
+		return refused("it lacks jti, sub, gen or aud")
+	case kindOf(c.Generation) == jeton.KindClient && c.ClientID != c.Subject:
+		return refused("its client_id is %q", clip(c.ClientID))
+	case c.Expires.IsZero() || c.NotBefore.IsZero() || c.IssuedAt.IsZero():
+		return refused("it lacks exp, nbf or iat")
+	}
+
+	return nil
+}
+
+// recordOf returns the record of a signed token.
+func recordOf(c jose.Claims) Record {
 	uses := c.MaxUses
 	if uses == 0 {
 		uses = policy.Unlimited
 	}
 
-	return &proof{
-		generation: c.Generation, key: key.ID,
-		record: Record{
-			Accessor: c.ID,
-			Hash:     signedHash(c.ID),
-			Format:   policy.JWT,
-			Kind:     Access,
-			Owner:    Owner{Kind: kindOf(c.Generation), Name: c.Subject, Generation: c.Generation},
-			Audience: c.Audience,
-			Scopes:   strings.Fields(c.Scope),
-			MaxUses:  uses,
-			Window:   policy.Window{Opens: c.NotBefore, Closes: c.Expires},
-			Created:  c.IssuedAt,
-		},
-	}, nil
+	return Record{
+		Accessor: c.ID,
+		Hash:     signedHash(c.ID),
+		Format:   policy.JWT,
+		Kind:     Access,
+		Owner:    Owner{Kind: kindOf(c.Generation), Name: c.Subject, Generation: c.Generation},
+		Audience: c.Audience,
+		Scopes:   strings.Fields(c.Scope),
+		MaxUses:  uses,
+		Window:   policy.Window{Opens: c.NotBefore, Closes: c.Expires},
+		Created:  c.IssuedAt,
+	}
 }
 
-// kindOf returns whose generation it is that a token of ours names.
+// kindOf returns the kind of owner of a generation.
 func kindOf(generation string) jeton.Kind {
 	if strings.HasPrefix(generation, "u") {
 		return jeton.KindUser
@@ -520,12 +541,12 @@ func kindOf(generation string) jeton.Kind {
 	return jeton.KindClient
 }
 
-// signedHash is what a signed token is stored and looked up by. No secret begins like it.
+// signedHash is the hash by which a signed token is stored. No secret begins with "jti:".
 func signedHash(jti string) secret.Hash { return secret.HashOf("jti:" + jti) }
 
-// stand asks whether a token whose signature is right still stands: neither it nor its
-// owner's generation has been made void, and a counted one has its count.
-func (t *Tokens) stand(ctx context.Context, p *proof) (*Live, error) {
+// checkRevoked asks the store whether a verified token is still valid: neither it nor its
+// owner's generation is revoked, and a counted one has its count.
+func (t *Tokens) checkRevoked(ctx context.Context, p *verified) (*Live, error) {
 	number, void, err := t.store.FindSigned(ctx, p.record.Hash, secret.HashOf(p.generation))
 	switch {
 	case err != nil:
@@ -533,7 +554,7 @@ func (t *Tokens) stand(ctx context.Context, p *proof) (*Live, error) {
 	case void:
 		return nil, refused("token %s has been revoked", p.record.Accessor)
 	case number == 0 && p.record.MaxUses != policy.Unlimited:
-		return nil, refused("token %s has ended", p.record.Accessor)
+		return nil, refused("token %s was revoked or has expired", p.record.Accessor)
 	}
 
 	owner, err := t.owner(ctx, p.record.Owner)
@@ -541,20 +562,21 @@ func (t *Tokens) stand(ctx context.Context, p *proof) (*Live, error) {
 	case err != nil:
 		return nil, fmt.Errorf("find owner of token: %w", err)
 	case owner.Generation != p.generation:
-		return nil, refused("the owner of token %s is gone, disabled, or has voided its tokens", p.record.Accessor)
+		return nil, refused("the owner of token %s is deleted, disabled, or has revoked its tokens", p.record.Accessor)
 	}
 
 	r := p.record
-	r.Number, r.Owner = number, owner
+	r.Number = number
+	r.Owner = owner
 
 	return t.newLive(r), nil
 }
 
-// owner returns whom a signed token names, as they are now; the zero Owner when there is
-// nobody, or they are disabled.
+// owner returns the current owner of a signed token, or the zero Owner if it is deleted or
+// disabled.
 func (t *Tokens) owner(ctx context.Context, named Owner) (Owner, error) {
 	if named.Kind == jeton.KindUser {
-		a, err := t.people.Find(ctx, named.Name)
+		a, err := t.users.Find(ctx, named.Name)
 		if errors.Is(err, jeton.ErrNotFound) || a.Disabled {
 			return Owner{}, nil
 		}
@@ -577,9 +599,9 @@ func (t *Tokens) owner(ctx context.Context, named Owner) (Owner, error) {
 }
 
 func clip(s string) string {
-	const most = 60
-	if len(s) > most {
-		return s[:most] + "…"
+	const limit = 60
+	if len(s) > limit {
+		return s[:limit] + "…"
 	}
 	return s
 }

@@ -13,29 +13,28 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
-// Draft is a personal token to be made. Its zero values are closed or absent: no audience is
-// refused, no expiry is refused, no MaxUses is not counted.
+// Draft is a personal token to create. Audience and Expires are required.
 type Draft struct {
 	Name      string
-	Audience  []string // services that it is for
+	Audience  []string // services that accept it
 	Scopes    []string
 	Limits    policy.Limits
 	MaxUses   int64 // 0: not counted
 	NotBefore time.Time
 	Expires   time.Time
-	Parent    *Live  // that it is made of, or nil: of the owner's own password or session
-	Login     int64  // number of the session that asks, or 0
-	Source    string // address that asks
+	Parent    *Live  // that it derives from; nil: created with the owner's password or session
+	Login     int64  // number of the session that creates it, or 0
+	Source    string // address that creates it
 }
 
-// MaxPersonal is how long a personal token may be good at most. Nothing is good for ever.
+// MaxPersonal is the longest lifetime of a personal token.
 const MaxPersonal = 366 * 24 * time.Hour
 
 const maxName = 128
 
-// Create makes a personal token of the owner. It is never wider than the one that it is made
-// of, and ends with it. It returns jeton.ErrInvalid, with what to mend, for a draft that is
-// not one, and jeton.ErrForbidden for one that is wider than its parent.
+// Create creates a personal token of the owner. A token never has more rights or a later end
+// than its parent, and is revoked with it. Create returns jeton.ErrInvalid for an invalid
+// draft, and jeton.ErrForbidden for one that exceeds its parent.
 func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Event) (jeton.Token, jeton.Secret, error) {
 	now := t.now()
 	if err := d.check(now); err != nil {
@@ -66,7 +65,8 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 		if err := within(r, d.Parent); err != nil {
 			return jeton.Token{}, jeton.Secret{}, err
 		}
-		r.Parent, r.Owner = d.Parent.Record.Number, d.Parent.Owner
+		r.Parent = d.Parent.Record.Number
+		r.Owner = d.Parent.Owner
 	}
 
 	var err error
@@ -97,60 +97,64 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 		return jeton.Token{}, jeton.Secret{}, fmt.Errorf("create token: %w", err)
 	}
 
-	return tell(r), text, nil
+	return public(r), text, nil
 }
 
 func (d Draft) check(now time.Time) error {
+	text := ""
 	switch {
-	case d.Name == "" || len(d.Name) > maxName ||
-		!utf8.ValidString(d.Name) || strings.ContainsFunc(d.Name, func(r rune) bool {
-		return r < ' ' || r == 0x7f
-	}):
-		return jeton.WithDetail(
-			jeton.ErrInvalid,
-			fmt.Sprintf("give the token a name of 1 to %d bytes, by which you will know what it is for", maxName),
-		)
+	case !validName(d.Name):
+		text = fmt.Sprintf("name is required: want 1 to %d bytes without control characters", maxName)
 	case len(d.Audience) == 0:
-		return jeton.WithDetail(jeton.ErrInvalid, "name the services that the token is for")
+		text = "services is required"
 	case d.Expires.IsZero():
-		return jeton.WithDetail(jeton.ErrInvalid, "say when the token ends")
-	case !d.Expires.After(now) || !d.Expires.After(d.NotBefore):
-		return jeton.WithDetail(jeton.ErrInvalid, "the token would be over before it began")
+		text = "expires_at is required"
+	case !d.Expires.After(now):
+		text = "expires_at must be in the future"
+	case !d.Expires.After(d.NotBefore):
+		text = "expires_at must be after not_before"
 	case d.Expires.After(now.Add(MaxPersonal)):
-		return jeton.WithDetail(jeton.ErrInvalid, "a token is good for a year and a day at most")
+		text = "expires_at must be within 366 days"
 	case d.MaxUses < 0:
-		return jeton.WithDetail(jeton.ErrInvalid, "max_uses is 1 or more, or left out")
+		text = "max_uses must be 1 or more, or absent"
+	default:
+		return nil
 	}
 
-	return nil
+	return jeton.WithDetail(jeton.ErrInvalid, text)
 }
 
-// within checks that a token is not wider than the one that it is made of.
+func validName(name string) bool {
+	control := func(r rune) bool { return r < ' ' || r == 0x7f }
+	return name != "" && len(name) <= maxName && utf8.ValidString(name) && !strings.ContainsFunc(name, control)
+}
+
+// within checks that a token does not exceed its parent.
 func within(r Record, p *Live) error {
-	wider := func(what string) error {
-		return jeton.WithDetail(jeton.ErrForbidden, "a token is never wider than the one that it is made of: "+what)
+	exceeds := func(what string) error {
+		return jeton.WithDetail(jeton.ErrForbidden, "a token cannot exceed its parent: "+what)
 	}
 
 	switch {
 	case p.Kind != Personal:
-		// One that is issued for a proof is short; what it makes would outlive that.
+		// An access token is short-lived; a child would outlive it.
 		return jeton.WithDetail(
 			jeton.ErrForbidden,
-			"of a token that was issued no other is made; make one of a personal token, or with a password or a session",
+			"an access token cannot create tokens; use a personal token, a password or a session",
 		)
 	case p.MaxUses != policy.Unlimited:
-		// Its uses would have to be shared out; who needs that makes two tokens.
-		return jeton.WithDetail(jeton.ErrForbidden, "of a token that is counted no other is made")
+		// Parent and child would have to share the uses.
+		return jeton.WithDetail(jeton.ErrForbidden, "a token with max_uses cannot create tokens")
 	case slices.ContainsFunc(r.Audience, func(a string) bool { return !slices.Contains(p.Audience, a) }):
-		return wider("services")
+		return exceeds("services")
 	case policy.CheckScopes(p.Scopes, r.Scopes) != nil:
-		return wider("scopes")
+		return exceeds("scopes")
 	case !r.Limits.Within(p.Limits):
-		return wider("methods, paths or networks")
+		return exceeds("methods, paths or networks")
 	case r.Window.Opens.Before(p.Window.Opens):
-		return wider("it would begin earlier")
+		return exceeds("not_before")
 	case r.Window.Closes.After(p.Window.Closes):
-		return wider("it would end later")
+		return exceeds("expires_at")
 	}
 
 	return nil
@@ -167,8 +171,8 @@ func sorted(list []string) []string {
 	return list
 }
 
-// tell returns what may be told of a token.
-func tell(r Record) jeton.Token {
+// public returns a token without its secret.
+func public(r Record) jeton.Token {
 	tok := jeton.Token{
 		Accessor:  r.Accessor,
 		Format:    string(r.Format),
@@ -202,9 +206,9 @@ func tell(r Record) jeton.Token {
 	return tok
 }
 
-// Rotate gives a personal token another secret. The old one is not accepted once that has
-// been answered; uses that it has taken stay taken, and what was made of it ends.
-// shown is the token itself where it asks, and nil where somebody else does.
+// Rotate replaces the secret of a personal token. Once it returns, the old secret is refused.
+// Uses that were taken stay taken, and tokens that derive from it are revoked. shown is the
+// token itself if it rotates itself, else nil.
 func (t *Tokens) Rotate(
 	ctx context.Context,
 	accessor string,
@@ -228,18 +232,18 @@ func (t *Tokens) Rotate(
 		return jeton.Token{}, jeton.Secret{}, fmt.Errorf("rotate token: %w", err)
 	}
 
-	return tell(r), text, nil
+	return public(r), text, nil
 }
 
-// Accessor returns the token of an accessor, for what is to be made of it. It returns
-// jeton.ErrNotFound when there is none that is good now.
+// Accessor returns the token of an accessor, as the parent of another one. It returns
+// jeton.ErrNotFound if there is no valid one.
 func (t *Tokens) Accessor(ctx context.Context, accessor string) (*Live, error) {
 	list, err := t.store.ListTokens(ctx, Which{Accessor: accessor}, 1)
 	if err != nil {
 		return nil, fmt.Errorf("find token: %w", err)
 	}
 	if accessor == "" || len(list) == 0 || list[0].Window.Check(t.now()) != nil {
-		return nil, jeton.WithDetail(jeton.ErrNotFound, "there is no such token, or it is not good now")
+		return nil, jeton.WithDetail(jeton.ErrNotFound, "there is no such token, or it is not valid now")
 	}
 
 	return t.newLive(list[0]), nil

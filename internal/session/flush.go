@@ -9,20 +9,20 @@ import (
 )
 
 const (
-	// flushEvery bounds how much of a last use a crash can lose. Losing it makes a
-	// session idle earlier, never later.
+	// flushEvery is how often last uses are written. A crash loses at most that much, which
+	// makes a session idle earlier, never later.
 	flushEvery = 10 * time.Second
-	// sweepGrace is how long an ended session stays, so that its owner is told that
-	// it has expired and not that it was never there.
+	// sweepGrace is how long an expired session is kept, so that its secret is answered with
+	// "expired" rather than "bad credential".
 	sweepGrace = 24 * time.Hour
 )
 
-// Run writes down last uses and sweeps ended sessions away until ctx ends.
+// Run writes last uses and deletes expired sessions until ctx ends.
 func (s *Sessions) Run(ctx context.Context) error {
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
 
-	sweeping.Go(func() { sweep.Loop(ctx, sweep.Interval, s.sweep) }) // last uses do not wait for it
+	sweeping.Go(func() { sweep.Loop(ctx, sweep.Interval, s.sweep) }) // last uses do not wait for the sweep
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 
@@ -39,9 +39,9 @@ func (s *Sessions) Run(ctx context.Context) error {
 	}
 }
 
-// flush writes the last uses that wait. What could not be written goes on waiting.
+// flush writes the pending last uses. What could not be written stays pending.
 func (s *Sessions) flush(ctx context.Context) {
-	const step = 100 // bounds how long others wait for their turn
+	const step = 100 // bounds how long other writes wait
 	for list := s.table.unwritten(); len(list) > 0; {
 		n := min(step, len(list))
 		at := make(map[int64]time.Time, n)
@@ -51,7 +51,7 @@ func (s *Sessions) flush(ctx context.Context) {
 		}
 
 		if err := s.store.TouchSessions(ctx, at); err != nil {
-			s.log.Warn("last uses of sessions were not written", "count", len(list), "error", err)
+			s.log.Warn("write last uses of sessions", "count", len(list), "error", err)
 			return
 		}
 
@@ -64,10 +64,10 @@ func (s *Sessions) flush(ctx context.Context) {
 }
 
 func (s *Sessions) sweep(ctx context.Context) {
-	err := sweep.Run(ctx, func(ctx context.Context, most int) (int, error) {
-		return s.store.SweepSessions(ctx, s.now().Add(-sweepGrace), most)
+	err := sweep.Run(ctx, func(ctx context.Context, limit int) (int, error) {
+		return s.store.SweepSessions(ctx, s.now().Add(-sweepGrace), limit)
 	})
 	if err != nil {
-		s.log.Warn("ended sessions were not swept away", "error", err)
+		s.log.Warn("delete expired sessions", "error", err)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// RevokeOwn ends a token of a person, and what was made of it. It returns jeton.ErrNotFound
-// for one that is not theirs, or not kept.
+// RevokeOwn revokes a token of a user, and the tokens that derive from it. It returns
+// jeton.ErrNotFound for a token of another owner, or one that is not stored.
 func (t *Tokens) RevokeOwn(ctx context.Context, user, accessor string, ev jeton.Event) error {
 	if user == "" || accessor == "" {
 		return jeton.ErrNotFound
@@ -21,13 +21,13 @@ func (t *Tokens) RevokeOwn(ctx context.Context, user, accessor string, ev jeton.
 	}
 
 	if len(list) == 0 {
-		// They may have ended it themselves a moment ago, and take this for its end.
+		// The user may have revoked it a moment ago: answer no earlier than that revocation.
 		if err := t.store.Settle(ctx); err != nil {
 			return fmt.Errorf("find token: %w", err)
 		}
 		return jeton.ErrNotFound
 	}
 
-	// A signed one that is kept for its count would be good without it.
+	// A signed token that is stored for its count would be accepted without it.
 	return t.end(ctx, Which{User: user, Accessor: accessor}, signedHash(accessor), ev)
 }
