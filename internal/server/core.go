@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net/http"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -273,53 +271,6 @@ func declared(conf *config.Config) ([]account.Account, error) {
 	}
 
 	return accounts, err
-}
-
-// Offline opens the data folder for one command while no server is up, and returns the
-// operators' API over it. The function it returns ends its use. It returns ErrInUse
-// when a server holds the folder.
-func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
-	c = c.withDefaults()
-	k, err := openCore(ctx, c, c.File)
-	if err != nil {
-		return nil, nil, err
-	}
-
-	status := func() api.Status { return api.Status{Version: c.Version, PID: os.Getpid(), Started: c.Now()} }
-	routes, err := k.controlRoutes(c, status, func() *config.Config { return c.File })
-	if err != nil {
-		k.close()
-		return nil, nil, err
-	}
-
-	m := newMetrics(c.Version, k)
-
-	d, err := newDoor(door{
-		name:     "control",
-		gate:     k.gate,
-		operator: true,
-		log:      c.Log,
-		metrics:  m,
-	}, routes)
-	if err != nil {
-		k.close()
-		return nil, nil, err
-	}
-
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		k.run(ctx, c.Log)
-	}()
-
-	end := func() {
-		cancel()
-		<-done
-		k.close()
-	}
-
-	return &front{only: &site{service: d}, now: c.Now, log: c.Log}, end, nil
 }
 
 // withDefaults fills in what a caller left out.

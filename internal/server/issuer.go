@@ -14,7 +14,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/gateway"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/keys"
-	"github.com/jeton-auth/jeton/internal/oauth"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/signin"
 )
@@ -133,31 +132,6 @@ func readKey(path string) ([]byte, error) {
 	}
 
 	return text, err
-}
-
-// issuerDoor builds the door of the authorization server.
-func (s *Server) issuerDoor(conf *config.Config) (*door, error) {
-	d, err := oauth.New(oauth.Config{
-		Issuer:  *conf.Issuer,
-		Targets: targets(conf),
-		Logins:  s.core.logins,
-		Tokens:  s.core.tokens,
-		Clients: s.core.clients,
-		Ring:    s.core.keys,
-		Audit:   s.core.audit,
-	})
-	if err != nil {
-		return nil, err
-	}
-
-	return newDoor(door{
-		name:    oauth.Name,
-		service: d.Service(),
-		owns:    d.Owns,
-		gate:    s.core.gate,
-		log:     s.c.Log,
-		metrics: s.metrics,
-	}, d.Routes())
 }
 
 // takeIssuer makes the keys, the clients and the name of the authorization server be what

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,146 +13,15 @@ import (
 	"io/fs"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
 
-	"github.com/gofrs/flock"
+	"github.com/jeton-auth/jeton/internal/config"
 )
-
-// The files in a data folder.
-const (
-	fileDB      = "jeton.db"
-	fileSecret  = "keys.secret"
-	fileSocket  = "control.sock"
-	fileLock    = "jeton.lock"
-	filePID     = "jeton.pid"
-	fileNew     = ".new" // behind the name of a file that is not whole yet
-	folderMode  = 0o700
-	privateMode = 0o600
-)
-
-// ErrInUse means that another process holds the data folder.
-var ErrInUse = errors.New("the data folder is in use")
-
-// folder is a data folder that this process holds.
-type folder struct {
-	path string
-	lock *flock.Flock
-}
-
-// holdFolder makes the folder if it is not there and locks it, so that two processes
-// never write one store. The error of a folder that is held names the holder.
-func holdFolder(path string) (*folder, error) {
-	if path == "" {
-		return nil, errors.New("no data folder: name one with --data-dir, JETON_DATA_DIR or data_dir")
-	}
-	if err := os.MkdirAll(path, folderMode); err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
-	}
-
-	lock := flock.New(filepath.Join(path, fileLock), flock.SetPermissions(privateMode))
-	held, err := lock.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("lock data folder %s: %w (the server must be able to write there)", path, err)
-	}
-
-	if !held {
-		return nil, fmt.Errorf("%w: process %s holds %s", ErrInUse, holder(path), path)
-	}
-
-	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
-	if err := os.WriteFile(filepath.Join(path, filePID), pid, privateMode); err != nil {
-		_ = lock.Unlock()
-		return nil, fmt.Errorf("data folder: %w", err)
-	}
-
-	return &folder{path, lock}, nil
-}
-
-func holder(path string) string {
-	b, err := os.ReadFile(filepath.Join(path, filePID))
-	if err != nil {
-		return "(unknown)"
-	}
-	return strings.TrimSpace(string(b))
-}
-
-func (f *folder) release() {
-	_ = os.Remove(filepath.Join(f.path, fileSocket))
-	_ = os.Remove(filepath.Join(f.path, filePID))
-	_ = f.lock.Unlock()
-}
-
-func (f *folder) file(name string) string {
-	if filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(f.path, name)
-}
-
-// socketAddress returns an address for the control socket that fits into the few
-// bytes which the system allows. The function it returns ends its use.
-func socketAddress(dataDir string) (string, func(), error) {
-	path := filepath.Join(dataDir, fileSocket)
-	const most = 100
-	if len(path) <= most {
-		return path, func() {}, nil
-	}
-
-	if runtime.GOOS != "linux" {
-		return "", nil, fmt.Errorf("the path of the data folder is too long for a socket: %s", path)
-	}
-
-	dir, err := os.Open(dataDir)
-	if err != nil {
-		return "", nil, err
-	}
-
-	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), fileSocket), func() { _ = dir.Close() }, nil
-}
-
-// DialControl connects to the server that holds the data folder.
-func DialControl(ctx context.Context, dataDir string) (net.Conn, error) {
-	address, done, err := socketAddress(dataDir)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-
-	var d net.Dialer
-	return d.DialContext(ctx, "unix", address)
-}
-
-// listenControl opens the control socket for the owner of the data folder alone.
-func listenControl(dataDir string) (net.Listener, error) {
-	address, done, err := socketAddress(dataDir)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-
-	// A socket left by a killed server answers nobody; the lock is ours, so it is stale.
-	if err := os.Remove(filepath.Join(dataDir, fileSocket)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-
-	l, err := net.Listen("unix", address)
-	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	if err := os.Chmod(filepath.Join(dataDir, fileSocket), privateMode); err != nil {
-		_ = l.Close()
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-
-	return l, nil
-}
 
 // certLife is how long a certificate of our own making is good for.
 const certLife = 397 * 24 * time.Hour
@@ -276,4 +144,49 @@ func writePEM(path, kind string, der []byte) error {
 	}
 
 	return errors.Join(tmp.Sync(), tmp.Close())
+}
+
+// secure gives a listener the certificate of one of its doors.
+func (s *Server) secure(p *planned, name string, plain bool, files config.TLS, hosts []string) error {
+	if plain {
+		return nil
+	}
+
+	file := s.core.folder.file(files.Cert)
+	pair, made, err := certificate(file, s.core.folder.file(files.Key), hosts, s.c.Now())
+	if err != nil {
+		return fmt.Errorf("service %s: %w", name, err)
+	}
+
+	if made {
+		s.c.Log.Info("made a self-signed certificate", "service", name, "file", file)
+	}
+
+	left := pair.Leaf.NotAfter.Sub(s.c.Now())
+	if left < 30*24*time.Hour {
+		s.c.Log.Warn("the certificate ends soon", "service", name, "file", file, "ends", pair.Leaf.NotAfter)
+	}
+	if p.tls == nil {
+		p.tls = tlsConfig()
+	}
+
+	p.tls.Certificates = append(p.tls.Certificates, pair)
+
+	return nil
+}
+
+// certHosts are the names of a certificate of our own making.
+func certHosts(host, listen string) []string {
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	bound, _, _ := net.SplitHostPort(listen)
+	for _, h := range []string{host, bound} {
+		if addr, err := netip.ParseAddr(h); err == nil && addr.IsUnspecified() {
+			continue
+		}
+		if h != "" && !slices.Contains(hosts, h) {
+			hosts = append([]string{h}, hosts...)
+		}
+	}
+
+	return hosts
 }

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// adminName names the admin listener's door.
+const adminName = "admin"
+
+// adminDoor answers operators' tools.
+func (s *Server) adminDoor() (*door, error) {
+	metrics := s.metrics.handler()
+	return newDoor(door{
+		name:    adminName,
+		gate:    s.core.gate,
+		log:     s.c.Log,
+		metrics: s.metrics,
+	}, []web.Route{
+		{Pattern: "GET /healthz", Access: policy.Open, Handle: ok},
+		{Pattern: "GET /livez", Access: policy.Open, Handle: ok},
+		{
+			Pattern: "GET /readyz",
+			Access:  policy.Open,
+			Handle:  s.ready,
+			Refuse:  notReady,
+		},
+		{Pattern: "GET /metrics", Access: policy.Open, Handle: func(w *web.Reply, r *http.Request) error {
+			metrics.ServeHTTP(w, r)
+			return nil
+		}},
+	})
+}
+
+func ok(w *web.Reply, _ *http.Request) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n"))
+	return nil
+}
+
+// ready answers GET /readyz: whether requests should be sent here.
+func (s *Server) ready(w *web.Reply, r *http.Request) error {
+	if s.draining.Load() {
+		return errDraining
+	}
+
+	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+	defer cancel()
+
+	if err := s.core.db.Ping(ctx); err != nil {
+		return err
+	}
+
+	return ok(w, r)
+}
+
+var errDraining = errors.New("the server is stopping")
+
+func notReady(w *web.Reply, _ *http.Request, err error) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Retry-After", "1")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	text := "not ready: the store does not answer\n"
+	if errors.Is(err, errDraining) {
+		text = "not ready: the server is stopping\n"
+	}
+
+	_, _ = w.Write([]byte(text))
+}

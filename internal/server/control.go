@@ -1,0 +1,168 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/config"
+)
+
+// openControl opens the operators' socket.
+func (s *Server) openControl() error {
+	status := func() api.Status {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+
+		st := api.Status{Version: s.c.Version, PID: os.Getpid(), Started: s.start}
+		for _, service := range s.conf.Services {
+			st.Services = append(st.Services, service.Name)
+		}
+
+		return st
+	}
+
+	routes, err := s.core.controlRoutes(s.c, status, s.current)
+	if err != nil {
+		return err
+	}
+
+	d, err := newDoor(door{
+		name:     "control",
+		gate:     s.core.gate,
+		operator: true,
+		log:      s.c.Log,
+		metrics:  s.metrics,
+	}, routes)
+	if err != nil {
+		return err
+	}
+
+	l, err := listenControl(s.c.DataDir)
+	if err != nil {
+		return err
+	}
+
+	control := newListener(controlListen, l, &planned{
+		listen: controlListen,
+		front:  &front{only: &site{service: d}, now: s.c.Now, log: s.c.Log},
+	}, &s.draining, s.c.Log)
+	s.listeners[controlListen] = control
+	s.serve(control)
+
+	return nil
+}
+
+// socketAddress returns an address for the control socket that fits into the few
+// bytes which the system allows. The function it returns ends its use.
+func socketAddress(dataDir string) (string, func(), error) {
+	path := filepath.Join(dataDir, fileSocket)
+	const most = 100
+	if len(path) <= most {
+		return path, func() {}, nil
+	}
+
+	if runtime.GOOS != "linux" {
+		return "", nil, fmt.Errorf("the path of the data folder is too long for a socket: %s", path)
+	}
+
+	dir, err := os.Open(dataDir)
+	if err != nil {
+		return "", nil, err
+	}
+
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), fileSocket), func() { _ = dir.Close() }, nil
+}
+
+// DialControl connects to the server that holds the data folder.
+func DialControl(ctx context.Context, dataDir string) (net.Conn, error) {
+	address, done, err := socketAddress(dataDir)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", address)
+}
+
+// listenControl opens the control socket for the owner of the data folder alone.
+func listenControl(dataDir string) (net.Listener, error) {
+	address, done, err := socketAddress(dataDir)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+
+	// A socket left by a killed server answers nobody; the lock is ours, so it is stale.
+	if err := os.Remove(filepath.Join(dataDir, fileSocket)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+
+	l, err := net.Listen("unix", address)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	if err := os.Chmod(filepath.Join(dataDir, fileSocket), privateMode); err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+
+	return l, nil
+}
+
+// Offline opens the data folder for one command while no server is up, and returns the
+// operators' API over it. The function it returns ends its use. It returns ErrInUse
+// when a server holds the folder.
+func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
+	c = c.withDefaults()
+	k, err := openCore(ctx, c, c.File)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	status := func() api.Status { return api.Status{Version: c.Version, PID: os.Getpid(), Started: c.Now()} }
+	routes, err := k.controlRoutes(c, status, func() *config.Config { return c.File })
+	if err != nil {
+		k.close()
+		return nil, nil, err
+	}
+
+	m := newMetrics(c.Version, k)
+
+	d, err := newDoor(door{
+		name:     "control",
+		gate:     k.gate,
+		operator: true,
+		log:      c.Log,
+		metrics:  m,
+	}, routes)
+	if err != nil {
+		k.close()
+		return nil, nil, err
+	}
+
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		k.run(ctx, c.Log)
+	}()
+
+	end := func() {
+		cancel()
+		<-done
+		k.close()
+	}
+
+	return &front{only: &site{service: d}, now: c.Now, log: c.Log}, end, nil
+}

@@ -1,0 +1,153 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// front answers for one listener: it gives the request an id, refuses what could be read
+// in two ways, and finds the door.
+type front struct {
+	only    *site            // of a listener with one
+	byHost  map[string]*site // of a shared listener, by host name
+	proxies web.Proxies
+	now     func() time.Time
+	log     *slog.Logger
+	hosts   []string // when not empty: the only host names answered to, against DNS rebinding
+}
+
+// site is what answers under one name of a listener: a service, the authorization server,
+// or both, of which the second comes first on its own paths.
+type site struct{ service, issuer *door }
+
+// hostname takes the port off a Host header.
+func hostname(host string) string {
+	name, _, err := net.SplitHostPort(host)
+	if err == nil {
+		host = name
+	}
+	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+}
+
+func (s *site) door(path string) *door {
+	if s.issuer != nil && (s.service == nil || s.issuer.owns(path)) {
+		return s.issuer
+	}
+	return s.service
+}
+
+// add puts a door on the listener, under a host name or, where it has none, under all.
+func (f *front) add(host string, d *door) {
+	s := &f.only
+	if host != "" {
+		if f.byHost == nil {
+			f.byHost = map[string]*site{}
+		}
+		if f.byHost[hostname(host)] == nil {
+			f.byHost[hostname(host)] = &site{}
+		}
+
+		named := f.byHost[hostname(host)]
+		s = &named
+	}
+
+	if *s == nil {
+		*s = &site{}
+	}
+
+	if d.owns != nil {
+		(*s).issuer = d
+	} else {
+		(*s).service = d
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
+	w := &web.Reply{}
+	w.Reset(hw, f.requestID(r), f.now(), f.proxies.Source(r))
+	w.Header()[jeton.HeaderRequestID] = []string{w.ID}
+	defer f.recover(w, r)
+
+	d, err := f.door(r)
+	if err != nil {
+		web.Fail(w, r, err)
+		return
+	}
+
+	d.mux.ServeHTTP(w, r)
+}
+
+func (f *front) door(r *http.Request) (*door, error) {
+	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
+		return nil, jeton.ErrMethod // not for services behind a gateway
+	}
+	if err := web.CheckPath(r.URL); err != nil {
+		return nil, err
+	}
+	if len(f.hosts) > 0 && !slices.Contains(f.hosts, hostname(r.Host)) {
+		return nil, jeton.WithDetail(jeton.ErrForbidden, "this listener does not answer to that host name")
+	}
+
+	s := f.byHost[hostname(r.Host)]
+	if s != nil {
+		return s.door(r.URL.Path), nil
+	}
+	if f.only != nil {
+		return f.only.door(r.URL.Path), nil
+	}
+
+	return nil, jeton.WithDetail(jeton.ErrNotFound, "no service has this host name")
+}
+
+// requestID takes a trusted proxy's id, and makes one otherwise.
+func (f *front) requestID(r *http.Request) string {
+	if len(f.proxies) > 0 {
+		id := r.Header.Get(jeton.HeaderRequestID)
+		if web.ValidID(id) && f.proxies.Trusts(peer(r)) {
+			return id
+		}
+	}
+
+	return web.NewID()
+}
+
+// recover turns a panic into a 500 that the operator finds by the request's id.
+func (f *front) recover(w *web.Reply, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+
+	f.log.Error(
+		"request panicked",
+		"request_id",
+		w.ID,
+		"method",
+		r.Method,
+		"path",
+		web.RedactPath(r.URL.Path),
+		"panic",
+		fmt.Sprint(p),
+		"stack",
+		string(debug.Stack()),
+	)
+	if w.Status() >= http.StatusOK {
+		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+	}
+
+	web.Fail(w, r, errors.New("panic"))
+}
