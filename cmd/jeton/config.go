@@ -106,7 +106,7 @@ func routesCommand() *cobra.Command {
 
 			var rows [][]string
 			for _, r := range table {
-				rows = append(rows, []string{r.Listen, r.Door, r.Pattern, r.Access})
+				rows = append(rows, []string{r.Listen, r.Service, r.Pattern, r.Access})
 			}
 
 			return out.print(c.OutOrStdout(), table, []string{"LISTEN", "SERVICE", "ROUTE", "ACCESS"}, rows)

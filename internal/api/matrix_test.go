@@ -170,7 +170,7 @@ func table(t *testing.T, yaml string, env map[string]string, listener string) []
 	}
 
 	return slices.DeleteFunc(all, func(r server.Row) bool {
-		return r.Door != listener || !strings.Contains(r.Pattern, " "+prefix)
+		return r.Service != listener || !strings.Contains(r.Pattern, " "+prefix)
 	})
 }
 

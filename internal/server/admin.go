@@ -10,13 +10,13 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// adminName names the admin listener's door.
+// adminName names the admin listener.
 const adminName = "admin"
 
-// adminDoor answers operators' tools.
-func (s *Server) adminDoor() (*door, error) {
+// adminMux builds the routes for health checks and metrics.
+func (s *Server) adminMux() (*mux, error) {
 	metrics := s.metrics.handler()
-	return newDoor(door{
+	return newMux(mux{
 		name:    adminName,
 		gate:    s.core.gate,
 		log:     s.c.Log,
@@ -43,7 +43,7 @@ func ok(w *web.Reply, _ *http.Request) error {
 	return nil
 }
 
-// ready answers GET /readyz: whether requests should be sent here.
+// ready answers GET /readyz: whether this server should get requests.
 func (s *Server) ready(w *web.Reply, r *http.Request) error {
 	if s.draining.Load() {
 		return errDraining

@@ -108,7 +108,7 @@ func Restore(ctx context.Context, c Config, r Restoring) (Restored, error) {
 	}
 	defer done()
 
-	f, err := holdFolder(c.DataDir)
+	f, err := lockDataDir(c.DataDir)
 	if err != nil {
 		return Restored{}, err
 	}
@@ -165,7 +165,7 @@ const fileRestoring = fileDB + ".restoring"
 func restoreFile(
 	ctx context.Context,
 	c Config,
-	f *folder,
+	f *dataDir,
 	file *move.File,
 	ask move.Ask,
 	report func(Progress),
@@ -206,7 +206,7 @@ func restoreFile(
 // means than Restore.
 func NewEpoch(ctx context.Context, c Config, trust bool) (Renewed, error) {
 	c = c.withDefaults()
-	f, err := holdFolder(c.DataDir)
+	f, err := lockDataDir(c.DataDir)
 	if err != nil {
 		return Renewed{}, err
 	}

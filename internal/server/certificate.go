@@ -23,24 +23,24 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 )
 
-// certLife is how long a certificate of our own making is good for.
+// certLife is the lifetime of a self-signed certificate.
 const certLife = 397 * 24 * time.Hour
 
-// certificate loads a certificate and key, and makes them when neither is there.
+// certificate loads a certificate and its key, and makes a self-signed one if neither exists.
 func certificate(certFile, keyFile string, hosts []string, now time.Time) (tls.Certificate, bool, error) {
 	made := false
 	_, certErr := os.Stat(certFile)
 	_, keyErr := os.Stat(keyFile)
 	if errors.Is(certErr, fs.ErrNotExist) && keyErr == nil {
 		if _, err := tls.LoadX509KeyPair(certFile+fileNew, keyFile); err == nil {
-			// A crash came after the key was put in its place and before its certificate was.
+			// A crash came between the renames of the key and of the certificate.
 			certErr = os.Rename(certFile+fileNew, certFile)
 		}
 	}
 
 	if errors.Is(certErr, fs.ErrNotExist) && errors.Is(keyErr, fs.ErrNotExist) {
 		if err := makeCertificate(certFile, keyFile, hosts, now); err != nil {
-			return tls.Certificate{}, false, fmt.Errorf("make certificate: %w", err)
+			return tls.Certificate{}, false, fmt.Errorf("make self-signed certificate: %w", err)
 		}
 		made = true
 	}
@@ -57,21 +57,21 @@ func certificate(certFile, keyFile string, hosts []string, now time.Time) (tls.C
 	return pair, made, nil
 }
 
-// private refuses a key that others may read.
+// private refuses a key that other users can read.
 func private(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("key: %w", err)
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("key %s can be read by others (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
+		return fmt.Errorf("key %s can be read by other users (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
 	}
 
 	return nil
 }
 
-// makeCertificate makes a self-signed certificate for the hosts. It is a leaf: a client
-// that trusts it trusts this one server and nothing else.
+// makeCertificate makes a self-signed certificate for the hosts. It is a leaf certificate: a
+// client that trusts it trusts only this server.
 func makeCertificate(certFile, keyFile string, hosts []string, now time.Time) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -118,7 +118,7 @@ func makeCertificate(certFile, keyFile string, hosts []string, now time.Time) er
 	if err := writePEM(certFile+fileNew, "CERTIFICATE", der); err != nil {
 		return err
 	}
-	// A crash between these two leaves a key and what certificate can go on from.
+	// After a crash between these two, certificate completes the second.
 	if err := os.Rename(keyFile+fileNew, keyFile); err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func writePEM(path, kind string, der []byte) error {
 		return err
 	}
 
-	// Not pem.Encode: it passes over some errors, and a full disk would leave half a file.
+	// Not pem.Encode, which ignores some errors: a full disk would leave an incomplete file.
 	if _, err := tmp.Write(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})); err != nil {
 		_ = tmp.Close()
 		return err
@@ -146,14 +146,14 @@ func writePEM(path, kind string, der []byte) error {
 	return errors.Join(tmp.Sync(), tmp.Close())
 }
 
-// secure gives a listener the certificate of one of its doors.
+// secure adds the certificate of a service to its listener.
 func (s *Server) secure(p *planned, name string, plain bool, files config.TLS, hosts []string) error {
 	if plain {
 		return nil
 	}
 
-	file := s.core.folder.file(files.Cert)
-	pair, made, err := certificate(file, s.core.folder.file(files.Key), hosts, s.c.Now())
+	file := s.core.dir.file(files.Cert)
+	pair, made, err := certificate(file, s.core.dir.file(files.Key), hosts, s.c.Now())
 	if err != nil {
 		return fmt.Errorf("service %s: %w", name, err)
 	}
@@ -164,7 +164,7 @@ func (s *Server) secure(p *planned, name string, plain bool, files config.TLS, h
 
 	left := pair.Leaf.NotAfter.Sub(s.c.Now())
 	if left < 30*24*time.Hour {
-		s.c.Log.Warn("the certificate ends soon", "service", name, "file", file, "ends", pair.Leaf.NotAfter)
+		s.c.Log.Warn("the certificate expires soon", "service", name, "file", file, "expires", pair.Leaf.NotAfter)
 	}
 	if p.tls == nil {
 		p.tls = tlsConfig()
@@ -175,7 +175,7 @@ func (s *Server) secure(p *planned, name string, plain bool, files config.TLS, h
 	return nil
 }
 
-// certHosts are the names of a certificate of our own making.
+// certHosts returns the names of a self-signed certificate.
 func certHosts(host, listen string) []string {
 	hosts := []string{"localhost", "127.0.0.1", "::1"}
 	bound, _, _ := net.SplitHostPort(listen)

@@ -15,7 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 )
 
-// openControl opens the operators' socket.
+// openControl opens the control socket.
 func (s *Server) openControl() error {
 	status := func() api.Status {
 		s.mu.Lock()
@@ -34,7 +34,7 @@ func (s *Server) openControl() error {
 		return err
 	}
 
-	d, err := newDoor(door{
+	d, err := newMux(mux{
 		name:     "control",
 		gate:     s.core.gate,
 		operator: true,
@@ -60,17 +60,17 @@ func (s *Server) openControl() error {
 	return nil
 }
 
-// socketAddress returns an address for the control socket that fits into the few
-// bytes which the system allows. The function it returns ends its use.
+// socketAddress returns an address of the control socket that fits the system's limit of about
+// 100 bytes. The returned function releases it.
 func socketAddress(dataDir string) (string, func(), error) {
 	path := filepath.Join(dataDir, fileSocket)
-	const most = 100
-	if len(path) <= most {
+	const limit = 100
+	if len(path) <= limit {
 		return path, func() {}, nil
 	}
 
 	if runtime.GOOS != "linux" {
-		return "", nil, fmt.Errorf("the path of the data folder is too long for a socket: %s", path)
+		return "", nil, fmt.Errorf("the path of the data directory is too long for a socket: %s", path)
 	}
 
 	dir, err := os.Open(dataDir)
@@ -81,7 +81,7 @@ func socketAddress(dataDir string) (string, func(), error) {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), fileSocket), func() { _ = dir.Close() }, nil
 }
 
-// DialControl connects to the server that holds the data folder.
+// DialControl connects to the server that holds the data directory.
 func DialControl(ctx context.Context, dataDir string) (net.Conn, error) {
 	address, done, err := socketAddress(dataDir)
 	if err != nil {
@@ -93,7 +93,7 @@ func DialControl(ctx context.Context, dataDir string) (net.Conn, error) {
 	return d.DialContext(ctx, "unix", address)
 }
 
-// listenControl opens the control socket for the owner of the data folder alone.
+// listenControl opens the control socket, for the owner of the data directory only.
 func listenControl(dataDir string) (net.Listener, error) {
 	address, done, err := socketAddress(dataDir)
 	if err != nil {
@@ -101,7 +101,7 @@ func listenControl(dataDir string) (net.Listener, error) {
 	}
 	defer done()
 
-	// A socket left by a killed server answers nobody; the lock is ours, so it is stale.
+	// This process holds the lock, so an existing socket was left by a killed server.
 	if err := os.Remove(filepath.Join(dataDir, fileSocket)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -120,9 +120,9 @@ func listenControl(dataDir string) (net.Listener, error) {
 	return l, nil
 }
 
-// Offline opens the data folder for one command while no server is up, and returns the
-// operators' API over it. The function it returns ends its use. It returns ErrInUse
-// when a server holds the folder.
+// Offline opens the data directory for one command while no server is running, and returns the
+// API for it. The returned function closes it. Offline returns ErrInUse if a server holds the
+// directory.
 func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 	c = c.withDefaults()
 	k, err := openCore(ctx, c, c.File)
@@ -139,7 +139,7 @@ func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 
 	m := newMetrics(c.Version, k)
 
-	d, err := newDoor(door{
+	d, err := newMux(mux{
 		name:     "control",
 		gate:     k.gate,
 		operator: true,

@@ -40,9 +40,9 @@ func CopyDatabase(ctx context.Context, c Config, from, to End, report func(Progr
 	defer done()
 
 	out.Served = served
-	var f *folder
+	var f *dataDir
 	if to.Database == nil {
-		if f, err = holdFolder(to.DataDir); err != nil {
+		if f, err = lockDataDir(to.DataDir); err != nil {
 			return out, fmt.Errorf("destination: %w", err)
 		}
 		defer f.release()
@@ -79,7 +79,7 @@ func (e End) source(ctx context.Context, c Config) (s move.Source, served bool, 
 		return nil, false, nil, jeton.WithDetail(jeton.ErrNotFound, "there is no "+DataFile(e.DataDir))
 	}
 
-	f, err := holdFolder(e.DataDir)
+	f, err := lockDataDir(e.DataDir)
 	if errors.Is(err, ErrInUse) {
 		side, err := sqlite.ReadSide(ctx, DataFile(e.DataDir))
 		if err != nil {
@@ -103,7 +103,7 @@ func (e End) source(ctx context.Context, c Config) (s move.Source, served bool, 
 
 // hold opens an end to write it. f is its folder, which this process holds, where it is
 // SQLite.
-func (e End) hold(ctx context.Context, c Config, f *folder) (side, error) {
+func (e End) hold(ctx context.Context, c Config, f *dataDir) (side, error) {
 	if e.Database == nil {
 		s, err := sqlite.OpenSide(ctx, sqlite.Config{Path: f.file(fileDB), Log: c.Log})
 		if err != nil {

@@ -30,9 +30,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// core is everything behind the doors, on one data folder.
+// core is everything behind the listeners, on one data directory.
 type core struct {
-	folder       *folder
+	dir          *dataDir
 	db           store
 	hasher       *password.Pool
 	accounts     *account.Accounts
@@ -48,14 +48,14 @@ type core struct {
 	invalidation prometheus.Histogram
 }
 
-// openCore takes hold of the data folder and opens what is in it.
+// openCore locks the data directory and opens what is in it.
 func openCore(ctx context.Context, c Config, conf *config.Config) (*core, error) {
-	f, err := holdFolder(c.DataDir)
+	dir, err := lockDataDir(c.DataDir)
 	if err != nil {
 		return nil, err
 	}
 
-	k := &core{folder: f}
+	k := &core{dir: dir}
 	if err := k.open(ctx, c, conf); err != nil {
 		k.close()
 		return nil, err
@@ -66,7 +66,7 @@ func openCore(ctx context.Context, c Config, conf *config.Config) (*core, error)
 
 func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err error) {
 	k.invalidation = newInvalidationHistogram()
-	k.db, err = openStore(ctx, c, conf, k.folder, func(d time.Duration) { k.invalidation.Observe(d.Seconds()) })
+	k.db, err = openStore(ctx, c, conf, k.dir, func(d time.Duration) { k.invalidation.Observe(d.Seconds()) })
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	k.counts = count.New(k.db)
 	k.gate = gate.New(k.sessions, k.counts, k.audit)
 
-	k.secret, err = loadSecret(ctx, conf, k.folder, k.db)
+	k.secret, err = loadSecret(ctx, conf, k.dir, k.db)
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	return nil
 }
 
-// run does the background work until ctx ends, and returns when all of it has.
+// run runs the background work until ctx ends, and returns when all of it has ended.
 func (k *core) run(ctx context.Context, log *slog.Logger) {
 	var wg sync.WaitGroup
 	for name, work := range map[string]func(context.Context) error{
@@ -199,10 +199,10 @@ func (k *core) close() {
 	if k.db != nil {
 		_ = k.db.Close()
 	}
-	k.folder.release()
+	k.dir.release()
 }
 
-// apiConfig returns what the REST API needs at every place. conf returns the current configuration.
+// apiConfig returns what the REST API needs everywhere. conf returns the current configuration.
 func (k *core) apiConfig(conf func() *config.Config) api.Config {
 	return api.Config{
 		Accounts:  k.accounts,
@@ -221,14 +221,16 @@ func (k *core) apiConfig(conf func() *config.Config) api.Config {
 // controlRoutes returns the routes of the API on the control socket.
 func (k *core) controlRoutes(c Config, status func() api.Status, conf func() *config.Config) ([]web.Route, error) {
 	a := k.apiConfig(conf)
-	a.Prefix, a.PageSize = "/api/v1", math.MaxInt32
-	a.Operator, a.Status = true, status
+	a.Prefix = "/api/v1"
+	a.PageSize = math.MaxInt32
+	a.Operator = true
+	a.Status = status
 	a.Backup = func(ctx context.Context, to io.Writer) error { return k.backup(ctx, c, to) }
 
 	return api.New(a).Table().Routes()
 }
 
-// audiences translates names of services into what tokens for them are for.
+// audiences returns the audiences of services.
 func audiences(conf *config.Config, names []string) ([]string, error) {
 	var list, known []string
 	for _, t := range targets(conf) {
@@ -242,7 +244,7 @@ func audiences(conf *config.Config, names []string) ([]string, error) {
 		if !slices.Contains(known, name) {
 			return nil, jeton.WithDetail(
 				jeton.ErrInvalid,
-				fmt.Sprintf("%.60q is no service that takes tokens; there are %v", name, known),
+				fmt.Sprintf("invalid service %.60q: want one that accepts tokens: %v", name, known),
 			)
 		}
 	}
@@ -250,11 +252,11 @@ func audiences(conf *config.Config, names []string) ([]string, error) {
 	return list, nil
 }
 
-// declared prepares the people of a configuration.
+// declared returns the users of a configuration.
 func declared(conf *config.Config) ([]account.Account, error) {
-	var people []account.Declared
+	var users []account.Declared
 	for _, u := range conf.Users {
-		people = append(people, account.Declared{
+		users = append(users, account.Declared{
 			Name:     u.Name,
 			Hash:     u.Secret(),
 			Groups:   u.Groups,
@@ -265,7 +267,7 @@ func declared(conf *config.Config) ([]account.Account, error) {
 		})
 	}
 
-	accounts, err := account.CheckDeclared(people)
+	accounts, err := account.CheckDeclared(users)
 	if err != nil && conf.Path != "" {
 		return nil, fmt.Errorf("%s: %w", conf.Path, err)
 	}
@@ -273,7 +275,7 @@ func declared(conf *config.Config) ([]account.Account, error) {
 	return accounts, err
 }
 
-// withDefaults fills in what a caller left out.
+// withDefaults fills in absent fields.
 func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -86,8 +86,8 @@ func TestAnOperatorSeesTheSharedDatabase(t *testing.T) {
 
 	where := proxy.Addr() + ",192.0.2.1:5432/" + name
 	for _, line := range []string{
-		`"msg":"what is kept is in a database that nodes share","database":"` + where + `"`,
-		`"msg":"the way to the database is weaker than the default","option":"allow_weak_tls: sslmode=disable sends everything in the clear"`,
+		`"msg":"data is in a shared database","database":"` + where + `"`,
+		`"msg":"the database connection is weaker than the default","option":"allow_weak_tls: sslmode=disable sends everything in clear text"`,
 	} {
 		if !log.has(line) {
 			t.Errorf("the log does not say %s", line)
@@ -170,7 +170,7 @@ func TestAStoppingServerEndsConnectionsWithItsAnswers(t *testing.T) {
 	s.Stop()
 }
 
-// Who was let in before the door closed is served: net/http would drop a request that it
+// Connections accepted before the listener closed are served: net/http would drop a request that it
 // reads after it has begun to shut down.
 func TestAStoppingServerAnswersWhoCameLast(t *testing.T) {
 	s := jetontest.Start(t, "shutdown: {delay: 2s}\n"+shop())

@@ -11,41 +11,41 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// The files in a data folder.
+// Files of a data directory.
 const (
 	fileDB      = "jeton.db"
 	fileSecret  = "keys.secret"
 	fileSocket  = "control.sock"
 	fileLock    = "jeton.lock"
 	filePID     = "jeton.pid"
-	fileNew     = ".new" // behind the name of a file that is not whole yet
+	fileNew     = ".new" // suffix of an incomplete file
 	folderMode  = 0o700
 	privateMode = 0o600
 )
 
-// ErrInUse means that another process holds the data folder.
-var ErrInUse = errors.New("the data folder is in use")
+// ErrInUse means that another process holds the data directory.
+var ErrInUse = errors.New("the data directory is in use")
 
-// folder is a data folder that this process holds.
-type folder struct {
+// dataDir is a data directory that this process holds.
+type dataDir struct {
 	path string
 	lock *flock.Flock
 }
 
-// holdFolder makes the folder if it is not there and locks it, so that two processes
-// never write one store. The error of a folder that is held names the holder.
-func holdFolder(path string) (*folder, error) {
+// lockDataDir creates the directory if it does not exist and locks it, so that two processes
+// never write one store. If another process holds it, the error names that process.
+func lockDataDir(path string) (*dataDir, error) {
 	if path == "" {
-		return nil, errors.New("no data folder: name one with --data-dir, JETON_DATA_DIR or data_dir")
+		return nil, errors.New("no data directory: name one with --data-dir, JETON_DATA_DIR or data_dir")
 	}
 	if err := os.MkdirAll(path, folderMode); err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
+		return nil, fmt.Errorf("data directory: %w", err)
 	}
 
 	lock := flock.New(filepath.Join(path, fileLock), flock.SetPermissions(privateMode))
 	held, err := lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("lock data folder %s: %w (the server must be able to write there)", path, err)
+		return nil, fmt.Errorf("lock data directory %s: %w (the server must be able to write there)", path, err)
 	}
 
 	if !held {
@@ -55,10 +55,10 @@ func holdFolder(path string) (*folder, error) {
 	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
 	if err := os.WriteFile(filepath.Join(path, filePID), pid, privateMode); err != nil {
 		_ = lock.Unlock()
-		return nil, fmt.Errorf("data folder: %w", err)
+		return nil, fmt.Errorf("data directory: %w", err)
 	}
 
-	return &folder{path, lock}, nil
+	return &dataDir{path, lock}, nil
 }
 
 func holder(path string) string {
@@ -69,13 +69,13 @@ func holder(path string) string {
 	return strings.TrimSpace(string(b))
 }
 
-func (f *folder) release() {
+func (f *dataDir) release() {
 	_ = os.Remove(filepath.Join(f.path, fileSocket))
 	_ = os.Remove(filepath.Join(f.path, filePID))
 	_ = f.lock.Unlock()
 }
 
-func (f *folder) file(name string) string {
+func (f *dataDir) file(name string) string {
 	if filepath.IsAbs(name) {
 		return name
 	}

@@ -15,22 +15,22 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// front answers for one listener: it gives the request an id, refuses what could be read
-// in two ways, and finds the door.
+// front is the handler of one listener: it gives the request an id, refuses ambiguous paths,
+// and finds the mux.
 type front struct {
-	only    *site            // of a listener with one
+	only    *site            // of a listener without host names
 	byHost  map[string]*site // of a shared listener, by host name
 	proxies web.Proxies
 	now     func() time.Time
 	log     *slog.Logger
-	hosts   []string // when not empty: the only host names answered to, against DNS rebinding
+	hosts   []string // if not empty: the only accepted host names, against DNS rebinding
 }
 
-// site is what answers under one name of a listener: a service, the authorization server,
-// or both, of which the second comes first on its own paths.
-type site struct{ service, issuer *door }
+// site is what one host name of a listener serves: a service, the authorization server, or
+// both, with the authorization server first on its own paths.
+type site struct{ service, issuer *mux }
 
-// hostname takes the port off a Host header.
+// hostname returns a Host header without its port, in lower case.
 func hostname(host string) string {
 	name, _, err := net.SplitHostPort(host)
 	if err == nil {
@@ -39,15 +39,15 @@ func hostname(host string) string {
 	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 }
 
-func (s *site) door(path string) *door {
+func (s *site) mux(path string) *mux {
 	if s.issuer != nil && (s.service == nil || s.issuer.owns(path)) {
 		return s.issuer
 	}
 	return s.service
 }
 
-// add puts a door on the listener, under a host name or, where it has none, under all.
-func (f *front) add(host string, d *door) {
+// add adds a mux under a host name, or under all if it has none.
+func (f *front) add(host string, d *mux) {
 	s := &f.only
 	if host != "" {
 		if f.byHost == nil {
@@ -79,16 +79,16 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	w.Header()[jeton.HeaderRequestID] = []string{w.ID}
 	defer f.recover(w, r)
 
-	d, err := f.door(r)
+	d, err := f.mux(r)
 	if err != nil {
 		web.Fail(w, r, err)
 		return
 	}
 
-	d.mux.ServeHTTP(w, r)
+	d.patterns.ServeHTTP(w, r)
 }
 
-func (f *front) door(r *http.Request) (*door, error) {
+func (f *front) mux(r *http.Request) (*mux, error) {
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 		return nil, jeton.ErrMethod // not for services behind a gateway
 	}
@@ -96,21 +96,21 @@ func (f *front) door(r *http.Request) (*door, error) {
 		return nil, err
 	}
 	if len(f.hosts) > 0 && !slices.Contains(f.hosts, hostname(r.Host)) {
-		return nil, jeton.WithDetail(jeton.ErrForbidden, "this listener does not answer to that host name")
+		return nil, jeton.WithDetail(jeton.ErrForbidden, "this listener does not serve that host name")
 	}
 
 	s := f.byHost[hostname(r.Host)]
 	if s != nil {
-		return s.door(r.URL.Path), nil
+		return s.mux(r.URL.Path), nil
 	}
 	if f.only != nil {
-		return f.only.door(r.URL.Path), nil
+		return f.only.mux(r.URL.Path), nil
 	}
 
 	return nil, jeton.WithDetail(jeton.ErrNotFound, "no service has this host name")
 }
 
-// requestID takes a trusted proxy's id, and makes one otherwise.
+// requestID returns the id of a trusted proxy, else a new one.
 func (f *front) requestID(r *http.Request) string {
 	if len(f.proxies) > 0 {
 		id := r.Header.Get(jeton.HeaderRequestID)
@@ -122,7 +122,7 @@ func (f *front) requestID(r *http.Request) string {
 	return web.NewID()
 }
 
-// recover turns a panic into a 500 that the operator finds by the request's id.
+// recover answers a panic with 500, and logs it with the request's id.
 func (f *front) recover(w *web.Reply, r *http.Request) {
 	p := recover()
 	if p == nil {
@@ -146,7 +146,7 @@ func (f *front) recover(w *web.Reply, r *http.Request) {
 		string(debug.Stack()),
 	)
 	if w.Status() >= http.StatusOK {
-		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+		panic(http.ErrAbortHandler) // an incomplete response must not look complete
 	}
 
 	web.Fail(w, r, errors.New("panic"))

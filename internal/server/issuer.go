@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -18,15 +17,16 @@ import (
 	"github.com/jeton-auth/jeton/internal/signin"
 )
 
-// needs returns what a configuration asks of the signing keys.
+// needs returns the signing keys that a configuration needs.
 func needs(conf *config.Config) keys.Needs {
-	// Where no tokens are issued any more, keys of before still end, and by hand rotate, as by default.
+	// Without an issuer, existing keys still expire, and rotate by command, as by default.
 	n := keys.Needs{RotateEvery: 30 * 24 * time.Hour, PublishFor: 10 * time.Minute, Keep: policy.KeepRevocations}
 	if conf.Issuer == nil {
 		return n
 	}
 
-	n.RotateEvery, n.PublishFor = conf.Issuer.Keys.RotateEvery.Std(), conf.Issuer.Keys.PublishFor.Std()
+	n.RotateEvery = conf.Issuer.Keys.RotateEvery.Std()
+	n.PublishFor = conf.Issuer.Keys.PublishFor.Std()
 
 	for _, t := range targets(conf) {
 		pair := keys.Pair{Kind: keys.Access, Alg: jose.Alg(t.Terms.Alg)}
@@ -50,9 +50,9 @@ func targets(conf *config.Config) []signin.Target {
 	return list
 }
 
-// software prepares the clients of a configuration. Their key files are read anew each
-// time, so that a reload takes over a key that has changed.
-func (k *core) software(conf *config.Config) ([]client.Client, error) {
+// declaredClients returns the clients of a configuration. It reads their key files each time,
+// so that a reload applies a changed key.
+func (k *core) declaredClients(conf *config.Config) ([]client.Client, error) {
 	var list []client.Declared
 	for i, c := range conf.Clients {
 		d := client.Declared{
@@ -68,12 +68,12 @@ func (k *core) software(conf *config.Config) ([]client.Client, error) {
 			text := []byte(key.Public)
 			where := fmt.Sprintf("clients[%d].keys[%d]", i, j)
 			if key.File != "" {
-				path := k.folder.file(key.File)
+				path := k.dir.file(key.File)
 				where += " " + path
 				var err error
 				if text, err = readKey(path); err != nil {
 					return nil, fmt.Errorf(
-						"%s: key of client %s: %w; 'openssl pkey -in PRIVATE -pubout -out %s' makes it of a private key",
+						"%s: key of client %s: %w; make it with 'openssl pkey -in PRIVATE -pubout -out %s'",
 						conf.Path,
 						c.Name,
 						err,
@@ -101,7 +101,7 @@ func (k *core) software(conf *config.Config) ([]client.Client, error) {
 				Private: s.PrivateNetwork,
 			}
 			if s.CA != "" {
-				d.Source.CA = k.folder.file(s.CA)
+				d.Source.CA = k.dir.file(s.CA)
 			}
 		}
 
@@ -132,17 +132,4 @@ func readKey(path string) ([]byte, error) {
 	}
 
 	return text, err
-}
-
-// takeIssuer makes the keys, the clients and the name of the authorization server be what
-// the configuration says.
-func (s *Server) takeIssuer(ctx context.Context, conf *config.Config, clients []client.Client) error {
-	if err := s.core.clients.Declare(ctx, clients); err != nil {
-		return err
-	}
-	if conf.Issuer != nil {
-		s.core.tokens.SetIssuer(conf.Issuer.URL)
-	}
-
-	return nil
 }

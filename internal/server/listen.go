@@ -11,11 +11,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/oauth"
 )
 
@@ -26,12 +28,11 @@ const controlListen = "control"
 const (
 	headerPatience = 10 * time.Second
 	idlePatience   = 2 * time.Minute
-	latePatience   = time.Second // for a request on a connection that came while the server was stopping
+	latePatience   = time.Second // for a request on a connection opened while the server was stopping
 	maxHeader      = 32 << 10
 )
 
-// listener is an address that the server answers on. What it answers can be exchanged
-// while it is open.
+// listener is an open address. Its routes and certificates can be exchanged while it is open.
 type listener struct {
 	listen string
 	net    net.Listener
@@ -39,9 +40,9 @@ type listener struct {
 	front  atomic.Pointer[front]
 	tls    atomic.Pointer[tls.Config]
 
-	closing atomic.Bool // it takes no connection any more
+	closing atomic.Bool // it accepts no more connections
 	mu      sync.Mutex
-	late    map[net.Conn]struct{} // taken while the server was stopping, and not answered yet
+	late    map[net.Conn]struct{} // opened while the server was stopping, and not answered yet
 }
 
 func newListener(listen string, n net.Listener, p *planned, draining *atomic.Bool, log *slog.Logger) *listener {
@@ -51,8 +52,8 @@ func newListener(listen string, n net.Listener, p *planned, draining *atomic.Boo
 
 	l.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// A proxy that keeps connections opens its next one elsewhere. One that is closed
-			// while nobody asks on it could be closed under a request.
+			// Tell proxies to open their next connection elsewhere. Closing an idle
+			// connection instead could hit a request that is just arriving.
 			if draining.Load() && r.Header.Get("Upgrade") == "" {
 				w.Header().Set("Connection", "close")
 			}
@@ -73,7 +74,7 @@ func newListener(listen string, n net.Listener, p *planned, draining *atomic.Boo
 	return l
 }
 
-// note keeps account of the connections that come while the server is stopping.
+// note tracks connections that are opened while the server is stopping.
 func (l *listener) note(c net.Conn, state http.ConnState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,8 +87,8 @@ func (l *listener) note(c net.Conn, state http.ConnState) {
 	}
 }
 
-// settle lets whoever came last be answered: net/http drops a request that it reads after
-// its Shutdown has begun. Who says nothing for long is not waited for.
+// settle waits, for a short time, until late connections are answered: net/http drops a request
+// that it reads after Shutdown has begun.
 func (l *listener) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, latePatience)
 	defer cancel()
@@ -125,7 +126,7 @@ func tlsConfig() *tls.Config {
 	}
 }
 
-// bind opens the addresses that are not open yet, all of them or none.
+// bind opens the listeners that are not open yet, all of them or none.
 func (s *Server) bind(wanted map[string]*planned) ([]*listener, error) {
 	var opened []*listener
 	for key, p := range wanted {
@@ -159,7 +160,7 @@ func closeAll(opened []*listener) {
 	}
 }
 
-// serve answers on a listener until it is closed.
+// serve serves a listener until it is closed.
 func (s *Server) serve(l *listener) {
 	n := l.net
 	if l.tls.Load() != nil {
@@ -179,57 +180,16 @@ func (s *Server) serve(l *listener) {
 	}()
 }
 
-// announce logs what is on and tells the caller where the server answers.
+// announce logs where the server listens and calls Config.Started.
 func (s *Server) announce(ctx context.Context) {
 	s.mu.Lock()
-	started := Started{DataDir: s.c.DataDir}
-	d := s.conf.Database
-	if d != nil {
-		started.Database = d.Where()
-		s.c.Log.Info("what is kept is in a database that nodes share", "database", started.Database)
-		for _, weak := range d.Weaknesses() {
-			s.c.Log.Warn("the way to the database is weaker than the default", "option", weak)
-		}
-	}
-
-	takesPasswords := false
-	for _, service := range s.conf.Services {
-		takesPasswords = takesPasswords || len(service.Login.Paths) > 0
-		l := s.listeners[listenKey(service.Listen, service.Name)]
-		a := Address{Service: service.Name, Listen: l.net.Addr().String()}
-		if !service.PlainHTTP {
-			a.Cert = s.core.folder.file(service.TLS.Cert)
-		}
-
-		a.URL = address(service.PlainHTTP, service.Listen, service.Host, a.Listen)
-		started.Services = append(started.Services, a)
-		s.c.Log.Info("service answers", "service", service.Name, "url", a.URL, "certificate", a.Cert)
-
-		for _, weak := range weaknesses(service) {
-			s.c.Log.Warn("service is weaker than the default", "service", service.Name, "option", weak)
-		}
-	}
-
-	if c := s.conf.Issuer; c != nil {
-		l := s.listeners[listenKey(c.Listen, oauth.Name)]
-		started.Issuer = Address{Service: oauth.Name, URL: c.URL, Listen: l.net.Addr().String()}
-		if !c.PlainHTTP {
-			started.Issuer.Cert = s.core.folder.file(c.TLS.Cert)
-		}
-
-		s.c.Log.Info("authorization server answers", "issuer", c.URL, "listen", started.Issuer.Listen)
-
-		for _, weak := range oauth.Weaknesses(*c) {
-			s.c.Log.Warn("the authorization server is weaker than the default", "option", weak)
-		}
-	}
-
-	if l := s.listeners[listenKey(s.conf.Admin.Listen, adminName)]; l != nil {
-		started.Admin = l.net.Addr().String()
-		s.c.Log.Info("admin listener answers", "address", started.Admin)
-	}
-
+	started := s.started()
+	s.warnOfWeaknesses(s.conf)
+	takesPasswords := slices.ContainsFunc(s.conf.Services, func(service config.Service) bool {
+		return len(service.Login.Paths) > 0
+	})
 	s.mu.Unlock()
+
 	users, err := s.core.accounts.Count(ctx)
 	started.NoUsers = err == nil && users == 0 && takesPasswords
 
@@ -238,7 +198,45 @@ func (s *Server) announce(ctx context.Context) {
 	}
 }
 
-// address prints where a service answers, with the name that the configuration gives.
+// started returns where the server listens, and logs it. The caller holds mu.
+func (s *Server) started() Started {
+	started := Started{DataDir: s.c.DataDir}
+	if s.conf.Database != nil {
+		started.Database = s.conf.Database.Where()
+		s.c.Log.Info("data is in a shared database", "database", started.Database)
+	}
+
+	for _, service := range s.conf.Services {
+		l := s.listeners[listenKey(service.Listen, service.Name)]
+		a := Address{Service: service.Name, Listen: l.net.Addr().String()}
+		a.URL = address(service.PlainHTTP, service.Listen, service.Host, a.Listen)
+		if !service.PlainHTTP {
+			a.Cert = s.core.dir.file(service.TLS.Cert)
+		}
+
+		started.Services = append(started.Services, a)
+		s.c.Log.Info("service listens", "service", service.Name, "url", a.URL, "certificate", a.Cert)
+	}
+
+	issuer := s.conf.Issuer
+	if issuer != nil {
+		l := s.listeners[listenKey(issuer.Listen, oauth.Name)]
+		started.Issuer = Address{Service: oauth.Name, URL: issuer.URL, Listen: l.net.Addr().String()}
+		if !issuer.PlainHTTP {
+			started.Issuer.Cert = s.core.dir.file(issuer.TLS.Cert)
+		}
+		s.c.Log.Info("authorization server listens", "issuer", issuer.URL, "listen", started.Issuer.Listen)
+	}
+
+	if l := s.listeners[listenKey(s.conf.Admin.Listen, adminName)]; l != nil {
+		started.Admin = l.net.Addr().String()
+		s.c.Log.Info("admin listener listens", "address", started.Admin)
+	}
+
+	return started
+}
+
+// address returns the URL of a service, with its configured host.
 func address(plain bool, listen, host, bound string) string {
 	scheme := "https://"
 	if plain {
@@ -269,8 +267,8 @@ func peer(r *http.Request) netip.Addr {
 	return a.Addr().Unmap()
 }
 
-// noise takes what net/http says of broken connections: strangers can cause any amount
-// of it, so it is there for who looks for it.
+// noise logs net/http's errors of broken connections at debug level: clients can cause any
+// number of them.
 func noise(to *slog.Logger, listen string) *log.Logger {
 	return log.New(noiseWriter{to, listen}, "", 0)
 }
@@ -281,6 +279,6 @@ type noiseWriter struct {
 }
 
 func (n noiseWriter) Write(b []byte) (int, error) {
-	n.log.Debug("connection", "listen", n.listen, "said", strings.TrimSpace(string(bytes.ToValidUTF8(b, []byte("?")))))
+	n.log.Debug("connection error", "listen", n.listen, "error", strings.TrimSpace(string(bytes.ToValidUTF8(b, []byte("?")))))
 	return len(b), nil
 }

@@ -9,21 +9,21 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// away keeps the log readable while the store is away: then every request fails for the
-// same reason, and what the operator has to know is said once and counted after that.
-type away struct {
-	mu     sync.Mutex
-	since  time.Time // of the second that is running
-	said   int
-	unsaid int
+// logThrottle keeps the log readable while the store is unavailable: then every request fails
+// for the same reason. It logs a few failures per second and counts the others.
+type logThrottle struct {
+	mu      sync.Mutex
+	since   time.Time // start of the current second
+	logged  int
+	skipped int
 }
 
-// spoken is how many failures of the store are told of in a second, one by one.
-const spoken = 5
+// loggedPerSecond is how many failures of the store are logged in a second.
+const loggedPerSecond = 5
 
-// tell reports whether an error is to be logged by itself. Those of the store that are not
-// are counted, and told of together.
-func (a *away) tell(err error, now time.Time, log *slog.Logger) bool {
+// allows reports whether an error is to be logged. Failures of the store over the limit are
+// counted and logged together in the next second.
+func (a *logThrottle) allows(err error, now time.Time, log *slog.Logger) bool {
 	if !errors.Is(err, jeton.ErrUnavailable) {
 		return true
 	}
@@ -33,21 +33,21 @@ func (a *away) tell(err error, now time.Time, log *slog.Logger) bool {
 
 	passed := now.Sub(a.since)
 	if passed < 0 || passed >= time.Second {
-		if a.unsaid > 0 {
-			log.Error("more requests failed since the store was not there", "count", a.unsaid)
+		if a.skipped > 0 {
+			log.Error("more requests failed because the store is unavailable", "count", a.skipped)
 		}
 
 		a.since = now
-		a.said = 0
-		a.unsaid = 0
+		a.logged = 0
+		a.skipped = 0
 	}
 
-	if a.said < spoken {
-		a.said++
+	if a.logged < loggedPerSecond {
+		a.logged++
 		return true
 	}
 
-	a.unsaid++
+	a.skipped++
 
 	return false
 }

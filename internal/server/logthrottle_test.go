@@ -12,37 +12,37 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-func TestAStoreThatIsAwayIsNotToldOfAThousandTimes(t *testing.T) {
+func TestFailuresOfTheStoreAreLoggedAFewTimesASecond(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&out, nil))
-	var a away
+	var throttle logThrottle
 
 	noon := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
-	gone := fmt.Errorf("find session: %w", jeton.ErrUnavailable)
+	unavailable := fmt.Errorf("find session: %w", jeton.ErrUnavailable)
 
-	count := func(n int, err error, at time.Time) (told int) {
+	count := func(n int, err error, at time.Time) (logged int) {
 		for range n {
-			if a.tell(err, at, log) {
-				told++
+			if throttle.allows(err, at, log) {
+				logged++
 			}
 		}
 
-		return told
+		return logged
 	}
-	if n := count(1000, gone, noon); n != spoken {
-		t.Errorf("%d of 1000 failures are logged, want %d", n, spoken)
+	if n := count(1000, unavailable, noon); n != loggedPerSecond {
+		t.Errorf("%d of 1000 failures are logged, want %d", n, loggedPerSecond)
 	}
-	if n := count(1000, errors.New("a fault of ours"), noon); n != 1000 {
+	if n := count(1000, errors.New("another fault"), noon); n != 1000 {
 		t.Errorf("%d of 1000 other failures are logged, want all", n)
 	}
 
 	if out.Len() > 0 {
-		t.Errorf("they are told of together before the second is over: %s", &out)
+		t.Errorf("logged within the second: %s, want nothing", &out)
 	}
-	if n := count(1, gone, noon.Add(time.Second)); n != 1 || !strings.Contains(out.String(), "count=995") {
-		t.Errorf("in the next second %d is logged, and %q of those before", n, &out)
+	if n := count(1, unavailable, noon.Add(time.Second)); n != 1 || !strings.Contains(out.String(), "count=995") {
+		t.Errorf("in the next second %d are logged, and %q, want 1 and count=995", n, &out)
 	}
-	if n := count(9, gone, noon.Add(-time.Hour)); n != spoken {
-		t.Errorf("after the clock has jumped back %d are logged, want %d", n, spoken)
+	if n := count(9, unavailable, noon.Add(-time.Hour)); n != loggedPerSecond {
+		t.Errorf("after the clock was set back %d are logged, want %d", n, loggedPerSecond)
 	}
 }

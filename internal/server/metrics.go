@@ -14,15 +14,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics are what operators' tools watch. Labels are of closed sets: services and
-// patterns of the configuration, codes of package jeton; never a name or a path.
+// metrics are the Prometheus metrics of a server. Labels come from closed sets: services and
+// patterns of the configuration, codes of package jeton; never a user name or a path.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 }
 
-// newMetrics makes the metrics of a server; without a core, as in tests, those of requests alone.
+// newMetrics makes the metrics of a server; without a core, as in tests, only those of requests.
 func newMetrics(version string, k *core) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
@@ -30,14 +30,14 @@ func newMetrics(version string, k *core) *metrics {
 			Name: "jeton_requests_total", Help: "Requests answered, by outcome: ok, or the code of the refusal.",
 		}, []string{"service", "route", "outcome"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "jeton_request_duration_seconds", Help: "Time from a request's head to its answer.",
+			Name: "jeton_request_duration_seconds", Help: "Time from a request's header to the end of its response.",
 			Buckets: []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5},
 		}, []string{"service"}),
 	}
 
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "jeton_build_info",
-		Help: "Always 1; the label says which build this is.",
+		Help: "Always 1; the label is the version of the build.",
 	}, []string{"version"})
 	info.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(
@@ -55,7 +55,7 @@ func newMetrics(version string, k *core) *metrics {
 	m.registry.MustRegister(
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "jeton_audit_lost_total",
-			Help: "Events that came faster than they are recorded; the record says how many are missing.",
+			Help: "Audit events that were dropped because they came too fast; the audit log has their number.",
 		},
 			func() float64 { return float64(k.audit.Dropped()) }))
 
@@ -144,16 +144,16 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// rowMetrics are the counters of one row, looked up once.
-type rowMetrics struct {
+// routeMetrics are the metrics of one route, looked up once.
+type routeMetrics struct {
 	all            *metrics
 	service, route string
 	ok             prometheus.Counter
 	duration       prometheus.Observer
 }
 
-func (m *metrics) row(service, route string) rowMetrics {
-	return rowMetrics{
+func (m *metrics) route(service, route string) routeMetrics {
+	return routeMetrics{
 		m,
 		service,
 		route,
@@ -162,7 +162,7 @@ func (m *metrics) row(service, route string) rowMetrics {
 	}
 }
 
-func (r rowMetrics) observe(w *web.Reply, err error) {
+func (r routeMetrics) observe(w *web.Reply, err error) {
 	if err == nil {
 		r.ok.Inc()
 	} else {

@@ -12,31 +12,31 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// planned is what a listener is to be.
+// planned is a listener that a configuration wants.
 type planned struct {
 	listen string // address
 	front  *front
 	tls    *tls.Config // nil without TLS
 }
 
-// listenKey names a listener. An address is one listener, which services may share; port
-// 0 is another port for everybody.
-func listenKey(listen, door string) string {
+// listenKey names a listener. Services may share an address, which is one listener; port 0 is
+// a different port for each.
+func listenKey(listen, name string) string {
 	_, port, err := net.SplitHostPort(listen)
 	if err == nil && port == "0" {
-		return listen + " " + door
+		return listen + " " + name
 	}
 	return listen
 }
 
-// plan builds the doors of a configuration, by listen address.
+// plan builds the routes and certificates of a configuration, by listener.
 func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*planned, error) {
-	wanted := map[string]*planned{}
 	proxies := web.Proxies{}
 	for _, p := range conf.TrustedProxies {
 		proxies = append(proxies, p.Prefix)
 	}
 
+	wanted := map[string]*planned{}
 	at := func(listen, name string) *planned {
 		key := listenKey(listen, name)
 		if wanted[key] == nil {
@@ -46,7 +46,7 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 	}
 
 	for _, service := range conf.Services {
-		d, err := s.serviceDoor(ctx, conf, service)
+		d, err := s.serviceMux(ctx, conf, service)
 		if err != nil {
 			return nil, err
 		}
@@ -54,52 +54,52 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 		p := at(service.Listen, service.Name)
 		p.front.add(service.Host, d)
 
-		if err := s.secure(
-			p,
-			service.Name,
-			service.PlainHTTP,
-			service.TLS,
-			certHosts(service.Host, service.Listen),
-		); err != nil {
+		hosts := certHosts(service.Host, service.Listen)
+		if err := s.secure(p, service.Name, service.PlainHTTP, service.TLS, hosts); err != nil {
 			return nil, err
 		}
 	}
 
-	if c := conf.Issuer; c != nil {
-		d, err := s.issuerDoor(conf)
+	if conf.Issuer != nil {
+		d, err := s.issuerMux(conf)
 		if err != nil {
 			return nil, err
 		}
 
-		p := at(c.Listen, oauth.Name)
-		p.front.add(c.Host, d)
+		issuer := conf.Issuer
+		p := at(issuer.Listen, oauth.Name)
+		p.front.add(issuer.Host, d)
 
-		if err := s.secure(p, oauth.Name, c.PlainHTTP, c.TLS, certHosts(c.Host, c.Listen)); err != nil {
+		hosts := certHosts(issuer.Host, issuer.Listen)
+		if err := s.secure(p, oauth.Name, issuer.PlainHTTP, issuer.TLS, hosts); err != nil {
 			return nil, err
 		}
 	}
 
-	if conf.Admin.Listen != "off" {
-		d, err := s.adminDoor()
-		if err != nil {
-			return nil, err
-		}
-		wanted[listenKey(conf.Admin.Listen, adminName)] = &planned{
-			listen: conf.Admin.Listen,
-			front: &front{
-				only:  &site{service: d},
-				now:   s.c.Now,
-				log:   s.c.Log,
-				hosts: []string{"localhost", "127.0.0.1", "::1"},
-			},
-		}
+	if conf.Admin.Listen == "off" {
+		return wanted, nil
+	}
+
+	d, err := s.adminMux()
+	if err != nil {
+		return nil, err
+	}
+
+	wanted[listenKey(conf.Admin.Listen, adminName)] = &planned{
+		listen: conf.Admin.Listen,
+		front: &front{
+			only:  &site{service: d},
+			now:   s.c.Now,
+			log:   s.c.Log,
+			hosts: []string{"localhost", "127.0.0.1", "::1"},
+		},
 	}
 
 	return wanted, nil
 }
 
-// serviceDoor builds the door of one service.
-func (s *Server) serviceDoor(ctx context.Context, conf *config.Config, service config.Service) (*door, error) {
+// serviceMux builds the routes of one service.
+func (s *Server) serviceMux(ctx context.Context, conf *config.Config, service config.Service) (*mux, error) {
 	issuer := ""
 	if conf.Issuer != nil {
 		issuer = conf.Issuer.URL
@@ -132,22 +132,22 @@ func (s *Server) serviceDoor(ctx context.Context, conf *config.Config, service c
 		return nil, err
 	}
 
-	rows, err := s.usersAPIRoutes(conf, service, g)
+	routes, err := s.usersAPIRoutes(conf, service, g)
 	if err != nil {
 		return nil, err
 	}
 
-	return newDoor(door{
+	return newMux(mux{
 		name:    service.Name,
 		service: g.Service(),
 		gate:    s.core.gate,
 		log:     s.c.Log,
 		metrics: s.metrics,
-	}, append(t.Wrap(g.Routes()), rows...))
+	}, append(t.Wrap(g.Routes()), routes...))
 }
 
-// issuerDoor builds the door of the authorization server.
-func (s *Server) issuerDoor(conf *config.Config) (*door, error) {
+// issuerMux builds the routes of the authorization server.
+func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
 	d, err := oauth.New(oauth.Config{
 		Issuer:  *conf.Issuer,
 		Targets: targets(conf),
@@ -161,7 +161,7 @@ func (s *Server) issuerDoor(conf *config.Config) (*door, error) {
 		return nil, err
 	}
 
-	return newDoor(door{
+	return newMux(mux{
 		name:    oauth.Name,
 		service: d.Service(),
 		owns:    d.Owns,

@@ -4,15 +4,17 @@ import (
 	"context"
 	"errors"
 
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/oauth"
 )
 
-// Reload reads the configuration anew and takes it over whole; on an error the one that
-// is running stays.
+// Reload reads the configuration again and applies it completely. On an error the current one
+// stays.
 func (s *Server) Reload(ctx context.Context) error {
 	if s.c.Load == nil {
-		return errors.New("there is no configuration file to read again")
+		return errors.New("there is no configuration file to reload")
 	}
 	if !s.up.Load() {
 		return errors.New("the server has not started yet")
@@ -22,7 +24,7 @@ func (s *Server) Reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.takeOver(ctx, conf); err != nil {
+	if err := s.apply(ctx, conf); err != nil {
 		return err
 	}
 
@@ -31,9 +33,10 @@ func (s *Server) Reload(ctx context.Context) error {
 	return nil
 }
 
-// takeOver makes conf what the server does: people, services, routes, listeners and
-// certificates. Everything that can fail is done before anything changes.
-func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
+// apply makes conf the current configuration: users, clients, keys, services, routes,
+// listeners and certificates. Everything that can fail happens before the first listener
+// changes.
+func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -41,12 +44,12 @@ func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
 		return errDraining
 	}
 
-	people, err := declared(conf)
+	users, err := declared(conf)
 	if err != nil {
 		return err
 	}
 
-	clients, err := s.core.software(conf)
+	clients, err := s.core.declaredClients(conf)
 	if err != nil {
 		return err
 	}
@@ -63,27 +66,52 @@ func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
 	if err != nil {
 		return err
 	}
-
-	err = s.core.accounts.Declare(ctx, people)
-	if err == nil {
-		err = s.takeIssuer(ctx, conf, clients)
-	}
-	if err == nil {
-		err = s.endOfProcess(ctx, conf)
-	}
-
-	if err != nil {
+	if err := s.store(ctx, conf, users, clients); err != nil {
 		closeAll(opened)
 		return err
 	}
 
-	for listen, l := range s.listeners {
-		next, stays := wanted[listen]
+	s.exchange(ctx, wanted, opened)
+
+	if s.up.Load() {
+		s.warnOfRestart(conf)
+		s.warnOfWeaknesses(conf)
+	}
+	s.conf = conf
+
+	return nil
+}
+
+// store writes what a configuration declares.
+func (s *Server) store(
+	ctx context.Context,
+	conf *config.Config,
+	users []account.Account,
+	clients []client.Client,
+) error {
+	if err := s.core.accounts.Declare(ctx, users); err != nil {
+		return err
+	}
+	if err := s.core.clients.Declare(ctx, clients); err != nil {
+		return err
+	}
+	if conf.Issuer != nil {
+		s.core.tokens.SetIssuer(conf.Issuer.URL)
+	}
+
+	return s.endOfProcess(ctx, conf)
+}
+
+// exchange gives open listeners their new routes and certificates, closes those that are no
+// longer wanted, and serves the new ones. The control socket stays.
+func (s *Server) exchange(ctx context.Context, wanted map[string]*planned, opened []*listener) {
+	for key, l := range s.listeners {
+		next, stays := wanted[key]
 		if stays {
 			l.front.Store(next.front)
 			l.tls.Store(next.tls)
-		} else if listen != controlListen {
-			delete(s.listeners, listen)
+		} else if key != controlListen {
+			delete(s.listeners, key)
 			s.close(context.WithoutCancel(ctx), l)
 		}
 	}
@@ -92,18 +120,10 @@ func (s *Server) takeOver(ctx context.Context, conf *config.Config) error {
 		s.listeners[l.listen] = l
 		s.serve(l)
 	}
-
-	if s.up.Load() {
-		s.noteChanges(conf)
-	}
-
-	s.conf = conf
-
-	return nil
 }
 
-// noteChanges tells the operator what a reload does not change, and what it has weakened.
-func (s *Server) noteChanges(conf *config.Config) {
+// warnOfRestart logs which changed keys a reload does not apply.
+func (s *Server) warnOfRestart(conf *config.Config) {
 	for key, same := range map[string]bool{
 		"hashing":          s.conf.Hashing == conf.Hashing,
 		"throttle":         s.conf.Throttle == conf.Throttle,
@@ -115,7 +135,16 @@ func (s *Server) noteChanges(conf *config.Config) {
 		"keys_secret_file": s.conf.KeysSecretFile == conf.KeysSecretFile,
 	} {
 		if !same {
-			s.c.Log.Warn("this part of the configuration changes with a restart only", "key", key)
+			s.c.Log.Warn("a change of this key needs a restart", "key", key)
+		}
+	}
+}
+
+// warnOfWeaknesses logs every option that is weaker than the default.
+func (s *Server) warnOfWeaknesses(conf *config.Config) {
+	if conf.Database != nil {
+		for _, weak := range conf.Database.Weaknesses() {
+			s.c.Log.Warn("the database connection is weaker than the default", "option", weak)
 		}
 	}
 

@@ -9,15 +9,15 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// Row is a line of the printed route table.
+// Row is a row of the printed route table.
 type Row struct {
 	Listen  string `json:"listen"`
-	Door    string `json:"door"`
+	Service string `json:"service"`
 	Pattern string `json:"pattern"`
 	Access  string `json:"access"`
 }
 
-// Table returns the rows of every door of a configuration, in its order.
+// Table returns the routes of a configuration, in its order.
 func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 	dir, err := os.MkdirTemp("", "jeton-routes-")
 	if err != nil {
@@ -25,10 +25,12 @@ func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 	}
 	defer os.RemoveAll(dir)
 
-	// What the doors are does not hang on what is stored.
+	// The routes do not depend on what is stored.
 	alone := *conf
-	alone.Database, alone.KeysSecretFile = nil, ""
+	alone.Database = nil
+	alone.KeysSecretFile = ""
 	conf = &alone
+
 	s, err := New(Config{File: conf, DataDir: dir})
 	if err != nil {
 		return nil, err
@@ -50,27 +52,27 @@ func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 	}
 
 	for _, service := range conf.Services {
-		d, err := s.serviceDoor(ctx, conf, service)
+		d, err := s.serviceMux(ctx, conf, service)
 		if err != nil {
 			return nil, err
 		}
-		add(strings.TrimSpace(service.Listen+" "+service.Host), service.Name, d.rows)
+		add(strings.TrimSpace(service.Listen+" "+service.Host), service.Name, d.routes)
 	}
 
 	if c := conf.Issuer; c != nil {
-		d, err := s.issuerDoor(conf)
+		d, err := s.issuerMux(conf)
 		if err != nil {
 			return nil, err
 		}
-		add(strings.TrimSpace(c.Listen+" "+c.Host), d.name, d.rows)
+		add(strings.TrimSpace(c.Listen+" "+c.Host), d.name, d.routes)
 	}
 
-	d, err := s.adminDoor()
+	d, err := s.adminMux()
 	if err != nil {
 		return nil, err
 	}
 
-	add(conf.Admin.Listen, d.name, d.rows)
+	add(conf.Admin.Listen, d.name, d.routes)
 	control, err := s.core.controlRoutes(s.c, nil, s.current)
 	if err != nil {
 		return nil, err

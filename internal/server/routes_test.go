@@ -14,7 +14,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestGoldenRoutes shows who may ask what. A difference is a door that opened or closed.
+// TestGoldenRoutes shows who may ask what. A difference is a route that was opened or closed.
 func TestGoldenRoutes(t *testing.T) {
 	const golden = "testdata/routes.golden"
 
@@ -31,7 +31,7 @@ func TestGoldenRoutes(t *testing.T) {
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Listen, r.Door, r.Pattern, r.Access)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Listen, r.Service, r.Pattern, r.Access)
 	}
 
 	_ = w.Flush()

@@ -1,9 +1,9 @@
-// Package server puts the doors on listeners and everything behind them together.
+// Package server opens listeners and wires everything behind them together.
 //
-// It promises one route table with the gate in front of every row; that a data folder is
-// held by one process; that a reload takes over whole or not at all; and that a stop
-// lets requests in flight end, and loses nothing. What is asked and answered is with
-// the doors; what is judged, with internal/gate.
+// Every route has the gate in front of it. One process holds a data directory. A reload
+// applies a configuration completely or not at all. A stop lets requests in flight finish
+// and loses nothing. Endpoints (packages api, gateway and oauth) read requests and write
+// responses; package gate decides.
 package server
 
 import (
@@ -21,11 +21,11 @@ import (
 // Config is what New needs.
 type Config struct {
 	File          *config.Config
-	Load          func() (*config.Config, error) // reads the configuration anew, for Reload
+	Load          func() (*config.Config, error) // reads the configuration again, for Reload
 	DataDir       string
 	Log           *slog.Logger
 	Now           func() time.Time
-	HasherCommand []string // a process that hashes passwords; nil: this one does
+	HasherCommand []string // command of the hasher process; nil: hash in this process
 	// HashParams is the cost of a new password hash; zero: password.Default. No
 	// configuration key sets it: it is there for tests that log in many users.
 	HashParams password.Params
@@ -34,21 +34,21 @@ type Config struct {
 	Started func(Started)
 }
 
-// Started tells where a server answers.
+// Started is where a server listens.
 type Started struct {
 	Services []Address
 	Issuer   Address // the authorization server; zero when there is none
 	Admin    string  // address of the admin listener, or ""
 	DataDir  string
-	Database string // that nodes share, without secrets; "": SQLite in DataDir
-	NoUsers  bool   // nobody can log in yet
+	Database string // shared by nodes, without secrets; "": SQLite in DataDir
+	NoUsers  bool   // there are no users yet
 }
 
-// Address is where a service answers.
+// Address is where a service listens.
 type Address struct {
 	Service string
 	URL     string
-	Listen  string // the address that was bound
+	Listen  string // the bound address
 	Cert    string // file of the certificate, or "" without TLS
 }
 
@@ -59,16 +59,16 @@ type Server struct {
 	metrics *metrics
 	start   time.Time
 
-	mu        sync.Mutex // held while a configuration takes over
+	mu        sync.Mutex // held while a configuration is applied
 	conf      *config.Config
 	listeners map[string]*listener
 	closed    sync.WaitGroup
 	failed    chan error
-	up        atomic.Bool // it has started and may take over another configuration
+	up        atomic.Bool // it has started and may reload
 	draining  atomic.Bool
 }
 
-// New checks the configuration. Run starts what it says.
+// New checks the configuration and starts nothing.
 func New(c Config) (*Server, error) {
 	c = c.withDefaults()
 	if c.File == nil {
@@ -86,8 +86,8 @@ func New(c Config) (*Server, error) {
 	}, nil
 }
 
-// Run serves until ctx ends, then lets what is in flight end and returns. An error
-// says why it could not start or had to stop.
+// Run serves until ctx ends, then lets requests in flight finish and returns. Its error is why
+// it could not start or had to stop.
 func (s *Server) Run(ctx context.Context) (err error) {
 	s.start = s.c.Now()
 	s.core, err = openCore(ctx, s.c, s.conf)
@@ -124,12 +124,12 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	return err
 }
 
-// open makes every listener answer.
+// open opens every listener.
 func (s *Server) open(ctx context.Context) error {
 	if err := s.openControl(); err != nil {
 		return err
 	}
-	if err := s.takeOver(ctx, s.conf); err != nil {
+	if err := s.apply(ctx, s.conf); err != nil {
 		return err
 	}
 
@@ -139,33 +139,29 @@ func (s *Server) open(ctx context.Context) error {
 	return nil
 }
 
-// drain stops in the order that loses nothing: readiness says no, listeners close,
-// requests in flight end.
+// drain stops in the order that loses no request: readiness fails, listeners close, requests in
+// flight finish.
 func (s *Server) drain(ctx context.Context) {
 	s.draining.Store(true)
 	s.c.Log.Info("stopping")
-	s.mu.Lock()
-	delay := s.conf.Shutdown.Delay.Std()
-	s.mu.Unlock()
 
-	time.Sleep(delay)
+	time.Sleep(s.current().Shutdown.Delay.Std())
 	s.closeListeners(ctx)
 	s.c.Log.Info("stopped")
 }
 
 func (s *Server) closeListeners(ctx context.Context) {
 	s.mu.Lock()
-
 	for _, l := range s.listeners {
 		s.close(ctx, l)
 	}
+	s.mu.Unlock() // a request in flight may need the lock
 
-	s.mu.Unlock() // a request in flight may want it to end
 	s.closed.Wait()
 }
 
-// close lets the requests of a listener end, for as long as the configuration says.
-// The caller holds mu.
+// close closes a listener and lets its requests finish, for at most shutdown.timeout. The
+// caller holds mu.
 func (s *Server) close(ctx context.Context, l *listener) {
 	patience := s.conf.Shutdown.Timeout.Std()
 	s.closed.Go(func() {
@@ -177,13 +173,13 @@ func (s *Server) close(ctx context.Context, l *listener) {
 		l.settle(ctx)
 
 		if err := l.http.Shutdown(ctx); err != nil {
-			s.c.Log.Warn("requests were cut off", "listen", l.listen, "error", err)
+			s.c.Log.Warn("requests were aborted at the end of shutdown.timeout", "listen", l.listen, "error", err)
 			_ = l.http.Close()
 		}
 	})
 }
 
-// current returns the configuration of now.
+// current returns the current configuration.
 func (s *Server) current() *config.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()

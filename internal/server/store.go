@@ -21,7 +21,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
-// store is everything that a server keeps.
+// store is everything that a server stores.
 type store interface {
 	count.Store
 	session.Store
@@ -30,22 +30,21 @@ type store interface {
 	token.Store
 	audit.Store
 	keys.Store
-	// A backup is made of it.
-	move.Source
-	// Restored returns when the store was last brought back from the past, or the zero time.
+	move.Source // for backups
+	// Restored returns when the store was last restored, or the zero time.
 	Restored(ctx context.Context) (time.Time, error)
 	// Ping reports whether the store can be read now.
 	Ping(ctx context.Context) error
 	Close() error
 }
 
-// openStore opens the database that the configuration names: PostgreSQL, or SQLite in the
-// data folder. invalidated is called with how long a change took to reach every node.
+// openStore opens the configured database: PostgreSQL, or SQLite in the data directory.
+// invalidated is called with the time that a change took to reach every node.
 func openStore(
 	ctx context.Context,
 	c Config,
 	conf *config.Config,
-	f *folder,
+	f *dataDir,
 	invalidated func(time.Duration),
 ) (store, error) {
 	if conf.Database == nil {
@@ -74,7 +73,7 @@ func postgresStore(db *postgres.DB, err error) (store, error) {
 	return db, nil
 }
 
-// sharedDatabase returns what the PostgreSQL store is opened with.
+// sharedDatabase returns the configuration of the PostgreSQL store.
 func sharedDatabase(c Config, conf *config.Config) postgres.Config {
 	d := conf.Database
 	return postgres.Config{
@@ -88,9 +87,9 @@ func sharedDatabase(c Config, conf *config.Config) postgres.Config {
 	}
 }
 
-// loadSecret reads the secret that signing keys are sealed with. Nodes that share a
-// databaseID have to share it: one with another could neither sign nor publish.
-func loadSecret(ctx context.Context, conf *config.Config, f *folder, db store) (keys.Secret, error) {
+// loadSecret reads the secret that encrypts signing keys. Nodes that share a database must
+// share it: a node with another one could not decrypt the keys.
+func loadSecret(ctx context.Context, conf *config.Config, f *dataDir, db store) (keys.Secret, error) {
 	path := f.file(fileSecret)
 	shared, many := db.(*postgres.DB)
 	named := conf.KeysSecretFile
@@ -98,7 +97,8 @@ func loadSecret(ctx context.Context, conf *config.Config, f *folder, db store) (
 		path = f.file(named)
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return keys.Secret{}, fmt.Errorf(
-				"keys_secret_file: there is no %s; copy keys.secret of another node there, or leave the key out of the configuration of the first",
+				"keys_secret_file: %s does not exist; copy keys.secret of another node there, "+
+					"or remove the key from the configuration of the first node",
 				path,
 			)
 		}
@@ -117,7 +117,8 @@ func loadSecret(ctx context.Context, conf *config.Config, f *folder, db store) (
 
 	if fresh && known != "" {
 		return keys.Secret{}, fmt.Errorf(
-			"this node has no secret of the signing keys, and the others have one: copy keys.secret from the data folder of another node to %s (mode 0600), or name it with keys_secret_file",
+			"this node has no keys.secret, and other nodes have one: copy it from the data directory of another "+
+				"node to %s (mode 0600), or name it with keys_secret_file",
 			path,
 		)
 	}
@@ -134,7 +135,7 @@ func loadSecret(ctx context.Context, conf *config.Config, f *folder, db store) (
 
 	if known != mine {
 		return keys.Secret{}, fmt.Errorf(
-			"the secret of the signing keys, %s, is not the one of the other nodes: copy keys.secret from the data folder of another node there",
+			"%s differs from the other nodes' keys.secret: copy keys.secret from the data directory of another node there",
 			path,
 		)
 	}
@@ -142,5 +143,5 @@ func loadSecret(ctx context.Context, conf *config.Config, f *folder, db store) (
 	return secret, nil
 }
 
-// metaSecret is where the database remembers which secret its nodes share.
+// metaSecret is the name of the database's entry for the nodes' secret.
 const metaSecret = "secret"

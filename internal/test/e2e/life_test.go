@@ -181,7 +181,7 @@ func TestReloadTakesANewCertificate(t *testing.T) {
 	Wait(t, "the log to tell of the key", func() bool {
 		return strings.Contains(
 			s.Err.String(),
-			"can be read by others",
+			"can be read by other",
 		)
 	})
 

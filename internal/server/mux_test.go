@@ -44,7 +44,7 @@ func serveRows(t *testing.T, rows ...web.Route) (*httptest.Server, *lines) {
 	t.Helper()
 	out := &lines{}
 	log := slog.New(slog.NewJSONHandler(out, nil))
-	d, err := newDoor(door{
+	d, err := newMux(mux{
 		name:    "test",
 		gate:    gate.New(nil, nil, audit.New(audit.Config{Now: time.Now})),
 		log:     log,
@@ -64,7 +64,7 @@ func serveRows(t *testing.T, rows ...web.Route) (*httptest.Server, *lines) {
 
 func TestRowWithoutAccessRule(t *testing.T) {
 	row := web.Route{Pattern: "GET /x", Handle: func(*web.Reply, *http.Request) error { return nil }}
-	_, err := newDoor(door{
+	_, err := newMux(mux{
 		name:    "shop",
 		gate:    gate.New(nil, nil, nil),
 		metrics: newMetrics("test", nil),
@@ -77,7 +77,7 @@ func TestRowWithoutAccessRule(t *testing.T) {
 func TestRowsThatDoNotFitTogether(t *testing.T) {
 	row := web.Route{Pattern: "GET /x", Access: policy.Open}
 	for _, rows := range [][]web.Route{{row, row}, {{Pattern: "no pattern at all {", Access: policy.Open}}} {
-		if _, err := newDoor(door{
+		if _, err := newMux(mux{
 			name:    "shop",
 			gate:    gate.New(nil, nil, nil),
 			metrics: newMetrics("test", nil),
@@ -121,7 +121,7 @@ func TestPanic(t *testing.T) {
 		if !strings.Contains(
 			log,
 			id,
-		) || !strings.Contains(log, "the inside") || !strings.Contains(log, "door_test.go") {
+		) || !strings.Contains(log, "the inside") || !strings.Contains(log, "mux_test.go") {
 			t.Errorf("logged %q, want the id, the panic and where it was", log)
 		}
 	})
@@ -180,7 +180,7 @@ func TestUnknownErrorsStayInside(t *testing.T) {
 	}
 }
 
-// TestOperatorRowsOnANetworkListener checks that only the control socket's door lets an
+// TestOperatorRowsOnANetworkListener checks that only the control socket lets an
 // operator's row be asked.
 func TestOperatorRowsOnANetworkListener(t *testing.T) {
 	// A handler that is reached finds nothing behind it, and panics.
@@ -251,9 +251,9 @@ func TestHostname(t *testing.T) {
 
 func TestListenKey(t *testing.T) {
 	if listenKey("localhost:0", "a") == listenKey("localhost:0", "b") {
-		t.Error("two doors share port 0")
+		t.Error("two listeners share port 0")
 	}
 	if listenKey("localhost:80", "a") != listenKey("localhost:80", "b") {
-		t.Error("two doors do not share an address")
+		t.Error("two services do not share an address")
 	}
 }
