@@ -50,7 +50,8 @@ func routes(t *testing.T, authType string) []server.Row {
 	}
 
 	return slices.DeleteFunc(all, func(r server.Row) bool {
-		return r.Service != "users-api" || !strings.Contains(r.Pattern, " "+prefix) || strings.HasSuffix(r.Pattern, "{$}")
+		return r.Service != "users-api" || !strings.Contains(r.Pattern, " "+prefix) ||
+			strings.HasSuffix(r.Pattern, "{$}")
 	})
 }
 
