@@ -24,7 +24,7 @@ func TestCheckAcceptsOnlyValidTokens(t *testing.T) {
 	i := newIssuer(t)
 	i.revoke(1, "jti:t_void", "c7.7")
 	g := i.guard()
-	thief := newSigner(t)
+	other := newSigner(t)
 	kid := i.key.Key().ID
 
 	head := func(change ...string) map[string]any {
@@ -44,7 +44,7 @@ func TestCheckAcceptsOnlyValidTokens(t *testing.T) {
 	parts := strings.Split(good, ".")
 
 	withJWK := func(h map[string]any) map[string]any {
-		h["jwk"] = json.RawMessage(thief.Key().JWK())
+		h["jwk"] = json.RawMessage(other.Key().JWK())
 		return h
 	}
 
@@ -83,12 +83,12 @@ func TestCheckAcceptsOnlyValidTokens(t *testing.T) {
 		{"no kid", i.signed(i.key, head("kid", ""), nil), jeton.ErrBadCredential},
 		{
 			"an unknown key",
-			i.signed(thief, head("kid", thief.Key().ID), map[string]any{"iat": noon.Add(-time.Minute).Unix()}),
+			i.signed(other, head("kid", other.Key().ID), map[string]any{"iat": noon.Add(-time.Minute).Unix()}),
 			jeton.ErrBadCredential,
 		},
-		{"signed by another key, with the issuer's kid", i.signed(thief, head(), nil), jeton.ErrBadCredential},
-		{"a jwk of another key, with the issuer's kid", i.signed(thief, withJWK(head()), nil), jeton.ErrBadCredential},
-		{"a jwk of another key, without a kid", i.signed(thief, withJWK(head("kid", "")), nil), jeton.ErrBadCredential},
+		{"signed by another key, with the issuer's kid", i.signed(other, head(), nil), jeton.ErrBadCredential},
+		{"a jwk of another key, with the issuer's kid", i.signed(other, withJWK(head()), nil), jeton.ErrBadCredential},
+		{"a jwk of another key, without a kid", i.signed(other, withJWK(head("kid", "")), nil), jeton.ErrBadCredential},
 		{"a jwk of another key, signed by the issuer", i.signed(i.key, withJWK(head()), nil), jeton.ErrBadCredential},
 		{
 			"a jku",

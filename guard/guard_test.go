@@ -248,7 +248,7 @@ func TestThreeOfFiftyRequestsAreAccepted(t *testing.T) {
 						left[w.Header().Get(jeton.HeaderUsesRemaining)]++
 						mu.Unlock()
 					case w.Code != 401 || w.Header().Get(jeton.HeaderError) != "bad_credential":
-						t.Errorf("%d %v, want 200 or 401 bad_credential", w.Code, w.Header())
+						t.Errorf("got %d %v, want 200 or 401 bad_credential", w.Code, w.Header())
 					}
 				})
 			}

@@ -108,11 +108,12 @@ func TestPlainHTTP(t *testing.T) {
 		}
 	}
 
-	if _, err := newWallet(t).Login(t.Context(), Login{
+	_, err := newWallet(t).Login(t.Context(), Login{
 		URL:      "http://app.example",
 		As:       "diane",
 		Password: jeton.NewSecret("x"),
-	}); !errors.Is(err, jeton.ErrInvalid) {
+	})
+	if !errors.Is(err, jeton.ErrInvalid) {
 		t.Errorf("Login over plain http = %v, want ErrInvalid", err)
 	}
 }
