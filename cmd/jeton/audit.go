@@ -147,10 +147,7 @@ that it looked at. The id is in the response's X-Request-Id header and in the au
 		return nil
 	})
 
-	p.flags(c)
-	out.flags(c)
-
-	return c
+	return withFlags(c, &p, &out)
 }
 
 func statusCommand() *cobra.Command {
@@ -181,8 +178,5 @@ func statusCommand() *cobra.Command {
 		}, [][]string{{s.Version, strconv.Itoa(s.PID), when(s.Started), fmt.Sprint(s.Services)}})
 	})
 
-	p.flags(c)
-	out.flags(c)
-
-	return c
+	return withFlags(c, &p, &out)
 }

@@ -249,10 +249,7 @@ func clientList() *cobra.Command {
 		}
 	})
 
-	p.flags(c)
-	out.flags(c)
-
-	return c
+	return withFlags(c, &p, &out)
 }
 
 func stateOf(disabled bool) string {
@@ -333,10 +330,7 @@ func clientShow() *cobra.Command {
 		return named(jeton.ErrNotFound, "client "+args[0])
 	})
 
-	p.flags(c)
-	out.flags(c)
-
-	return c
+	return withFlags(c, &p, &out)
 }
 
 func showClient(w io.Writer, out *output, k jeton.Client) error {
@@ -462,9 +456,7 @@ func clientDisable(disable bool) *cobra.Command {
 		}, nil
 	})
 
-	p.flags(c)
-
-	return c
+	return withFlags(c, &p)
 }
 
 // ending is the query of a change that may revoke tokens, too.
@@ -537,9 +529,7 @@ func clientEndTokens() *cobra.Command {
 		}, nil
 	})
 
-	p.flags(c)
-
-	return c
+	return withFlags(c, &p)
 }
 
 func clientKey() *cobra.Command {
@@ -601,11 +591,7 @@ keys stay valid: add the new key, let the client sign with it, then retire the o
 		return run(c, args)
 	}
 
-	p.flags(c)
-	out.flags(c)
-	settings.flags(c)
-
-	return c
+	return withFlags(c, &p, &out, &settings)
 }
 
 func clientKeyRetire() *cobra.Command {
@@ -656,7 +642,5 @@ func clientRemove() *cobra.Command {
 		}, nil
 	})
 
-	p.flags(c)
-
-	return c
+	return withFlags(c, &p)
 }

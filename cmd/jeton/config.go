@@ -58,9 +58,7 @@ func configCheck() *cobra.Command {
 		},
 	}
 
-	p.flags(c)
-
-	return c
+	return withFlags(c, &p)
 }
 
 func configSchema() *cobra.Command {
@@ -113,8 +111,5 @@ func routesCommand() *cobra.Command {
 		},
 	}
 
-	p.flags(c)
-	out.flags(c)
-
-	return c
+	return withFlags(c, &p, &out)
 }

@@ -50,10 +50,7 @@ func keysList() *cobra.Command {
 		return printKeys(c, &out, list)
 	})
 
-	p.flags(c)
-	out.flags(c)
-
-	return c
+	return withFlags(c, &p, &out)
 }
 
 func printKeys(c *cobra.Command, out *output, list []jeton.SigningKey) error {

@@ -202,6 +202,14 @@ One program is the server, the gateway in front of services, and the caller's wa
 	return root
 }
 
+// withFlags adds groups of flags to a command and returns it.
+func withFlags(c *cobra.Command, groups ...interface{ flags(*cobra.Command) }) *cobra.Command {
+	for _, g := range groups {
+		g.flags(c)
+	}
+	return c
+}
+
 // noArgs refuses arguments.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {

@@ -67,10 +67,7 @@ server is running.`,
 		},
 	}
 
-	p.flags(c)
-	out.flags(c)
-
-	return c
+	return withFlags(c, &p, &out)
 }
 
 func migrateUp() *cobra.Command {
@@ -143,10 +140,7 @@ func migrating(c *cobra.Command, try bool, done string) *cobra.Command {
 		return nil
 	}
 
-	p.flags(c)
-	out.flags(c)
-
-	return c
+	return withFlags(c, &p, &out)
 }
 
 // server returns the configuration with which a command opens a server's database.

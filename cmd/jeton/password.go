@@ -180,9 +180,7 @@ func hashPasswordCommand() *cobra.Command {
 		},
 	}
 
-	pw.flags(c)
-
-	return c
+	return withFlags(c, &pw)
 }
 
 func hashOnce(ctx context.Context, secret jeton.Secret) (phc string, err error) {

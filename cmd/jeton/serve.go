@@ -34,9 +34,7 @@ file is refused, and the running configuration stays.`,
 		RunE: func(c *cobra.Command, _ []string) error { return serve(c.Context(), &p, c.OutOrStdout()) },
 	}
 
-	p.flags(c)
-
-	return c
+	return withFlags(c, &p)
 }
 
 func serve(ctx context.Context, p *place, out io.Writer) error {

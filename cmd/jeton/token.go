@@ -79,7 +79,5 @@ func tokenRevoke() *cobra.Command {
 		}, nil
 	})
 
-	p.flags(c)
-
-	return c
+	return withFlags(c, &p)
 }

@@ -176,10 +176,7 @@ func tokenShow() *cobra.Command {
 		return out.print(c.OutOrStdout(), t, []string{"FIELD", "VALUE"}, rows)
 	})
 
-	p.flags(c)
-	out.flags(c)
-
-	return c
+	return withFlags(c, &p, &out)
 }
 
 func usesLeft(t jeton.Token) string {
@@ -217,8 +214,5 @@ refused from then on. Uses that were taken stay taken, and derived tokens are re
 		return printCreated(c, out, made)
 	})
 
-	p.flags(c)
-	out.flags(c)
-
-	return c
+	return withFlags(c, &p, &out)
 }

@@ -116,10 +116,7 @@ func userList() *cobra.Command {
 		return []string{u.Name, stateOf(u.Disabled), strings.Join(u.Groups, ","), fromOf(u.Declared), when(u.Created)}
 	})
 
-	p.flags(c)
-	out.flags(c)
-
-	return c
+	return withFlags(c, &p, &out)
 }
 
 func userDisable(disable bool) *cobra.Command {
@@ -151,9 +148,7 @@ func userDisable(disable bool) *cobra.Command {
 		}, nil
 	})
 
-	p.flags(c)
-
-	return c
+	return withFlags(c, &p)
 }
 
 func userPasswd() *cobra.Command {
@@ -178,10 +173,7 @@ func userPasswd() *cobra.Command {
 		}
 	})
 
-	p.flags(c)
-	pw.flags(c)
-
-	return c
+	return withFlags(c, &p, &pw)
 }
 
 func userGroups() *cobra.Command {
@@ -209,9 +201,7 @@ func userGroups() *cobra.Command {
 		}, nil
 	})
 
-	p.flags(c)
-
-	return c
+	return withFlags(c, &p)
 }
 
 func userLogout() *cobra.Command {
@@ -228,9 +218,7 @@ func userLogout() *cobra.Command {
 		return endSessions(ctx, c, ctl, url.Values{"user": {args[0]}})
 	})
 
-	p.flags(c)
-
-	return c
+	return withFlags(c, &p)
 }
 
 func userAllowLogin() *cobra.Command {
@@ -283,7 +271,5 @@ func userRemove() *cobra.Command {
 		}, nil
 	})
 
-	p.flags(c)
-
-	return c
+	return withFlags(c, &p)
 }

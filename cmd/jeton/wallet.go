@@ -283,9 +283,7 @@ func identitiesCommand() *cobra.Command {
 		},
 	}
 
-	out.flags(c)
-
-	return c
+	return withFlags(c, &out)
 }
 
 func state(id wallet.Info) string {

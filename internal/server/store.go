@@ -48,25 +48,18 @@ func openStore(
 	invalidated func(time.Duration),
 ) (store, error) {
 	if conf.Database == nil {
-		return sqliteStore(sqlite.Open(ctx, sqlite.Config{Path: f.file(fileDB), Log: c.Log}))
+		return opened(sqlite.Open(ctx, sqlite.Config{Path: f.file(fileDB), Log: c.Log}))
 	}
 
 	shared := sharedDatabase(c, conf)
 	shared.OnInvalidated = invalidated
 
-	return postgresStore(postgres.Open(ctx, shared))
+	return opened(postgres.Open(ctx, shared))
 }
 
-// A nil pointer in an interface is not nil, and would be closed.
-
-func sqliteStore(db *sqlite.DB, err error) (store, error) {
-	if err != nil {
-		return nil, err
-	}
-	return db, nil
-}
-
-func postgresStore(db *postgres.DB, err error) (store, error) {
+// opened returns an engine as a store. A nil pointer in an interface would not be nil, and
+// would be closed.
+func opened[T store](db T, err error) (store, error) {
 	if err != nil {
 		return nil, err
 	}
