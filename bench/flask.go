@@ -30,7 +30,7 @@ func flaskVersions(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, flaskPython, "-I", "-c", ask).Output()
 	if err != nil {
 		return "", fmt.Errorf(
-			"Flask or gunicorn is not installed for %s (apt-get install python3-flask gunicorn)",
+			"no Flask or gunicorn for %s (apt-get install python3-flask gunicorn)",
 			flaskPython,
 		)
 	}

@@ -40,7 +40,7 @@ func (r *result) breach() error {
 	if r.worst.last <= 0 {
 		return nil
 	}
-	return fmt.Errorf("A SESSION WAS ACCEPTED AFTER ITS LOGOUT: %d uses were sent after the logout had been answered "+
+	return fmt.Errorf("a session was ACCEPTED AFTER ITS LOGOUT: %d uses were sent after the logout had been answered "+
 		"and were let through, the last %v after it, at %s", r.Late, r.worst.last, r.worst.where)
 }
 

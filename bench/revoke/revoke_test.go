@@ -213,7 +213,7 @@ func TestRevokeFindsABreach(t *testing.T) {
 
 			if err == nil || !strings.HasPrefix(
 				err.Error(),
-				"A SESSION WAS ACCEPTED AFTER ITS LOGOUT: ",
+				"a session was ACCEPTED AFTER ITS LOGOUT: ",
 			) || !strings.Contains(err.Error(), s.URL) {
 				t.Errorf("the error is %v", err)
 			}

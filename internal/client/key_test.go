@@ -46,7 +46,8 @@ func TestKeyWindow(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	b := newFixture(t)
-	job, other := b.add(t, "job", "a", "b"), b.add(t, "other", "a", "c")
+	b.add(t, "job", "a", "b")
+	other := b.add(t, "other", "a", "c")
 
 	for _, n := range []client.NewKey{
 		{Text: publicPEM(t), ID: "late", NotBefore: noon.Add(time.Hour)},
@@ -58,14 +59,15 @@ func TestKeys(t *testing.T) {
 	}
 
 	must(t, b.RetireKey(t.Context(), "operator", "job", "gone", false))
-	job = b.find(t, "job")
 	b.add(t, "bare")
+	job := b.find(t, "job")
 	disabled := job
 	disabled.Disabled = true
 
-	single := b.add(t, "single", "x")
+	b.add(t, "single", "x")
 	must(t, b.RetireKey(t.Context(), "operator", "single", "x", false))
-	single = b.find(t, "single")
+	single := b.find(t, "single")
+
 	for _, tc := range []struct {
 		name   string
 		c      client.Client

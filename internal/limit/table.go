@@ -19,7 +19,7 @@ func (r Rate) check() error {
 	case r.Every <= 0:
 		return fmt.Errorf("invalid Every %v: want more than 0", r.Every)
 	case int64(r.Burst) > math.MaxInt64/8/int64(r.Every):
-		return fmt.Errorf("Burst %d times Every %v is longer than 36 years; lower one", r.Burst, r.Every)
+		return fmt.Errorf("invalid Burst %d: times Every %v it is longer than 36 years; lower one", r.Burst, r.Every)
 	}
 
 	return nil
