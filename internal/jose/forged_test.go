@@ -69,8 +69,8 @@ func signAsWritten(tb testing.TB, s *jose.Signer, input string) string {
 
 const who = `{"iss":"job","sub":"job"}`
 
-// The tokens here are signed by the right key wherever somebody could sign them, so that
-// only what the case says can be what is wrong.
+// The tokens here are signed by the right key wherever possible, so that only the fault
+// named by the case can be the reason of a refusal.
 func TestForgedTokens(t *testing.T) {
 	ed := newSigner(t, jose.EdDSA)
 	ec := newSigner(t, jose.ES256)
@@ -132,7 +132,7 @@ func TestForgedTokens(t *testing.T) {
 		},
 		{"ECDSA as ASN.1", withSignature(goodEC, asASN1(t, signatureOf(t, goodEC))), ec, jose.ErrSignature},
 		{
-			"the other of the two ECDSA signatures: a token's text is no identity",
+			"the other of the two ECDSA signatures: a token's text does not identify it",
 			withSignature(goodEC, negated(signatureOf(t, goodEC), publicEC(ec))),
 			ec,
 			nil,
@@ -148,11 +148,16 @@ func TestForgedTokens(t *testing.T) {
 		{"another token's payload", head + "." + b64(`{"sub":"admin"}`) + "." + tail, ed, jose.ErrSignature},
 		{"another token's header", b64(`{"alg":"EdDSA","kid":"x"}`) + "." + body + "." + tail, ed, jose.ErrSignature},
 
-		{"PSS by the same RSA key, and said", sign(t, rsAsPS, `{"alg":"PS256"}`, who), rs, jose.ErrAlgorithm},
-		{"PSS by the same RSA key, and not said", sign(t, rsAsPS, `{"alg":"RS256"}`, who), rs, jose.ErrSignature},
-		{"PKCS #1 by the same RSA key, and not said", sign(t, rs, `{"alg":"PS256"}`, who), rsAsPS, jose.ErrSignature},
-		{"a longer hash is said", sign(t, ps, `{"alg":"PS384"}`, who), ps, jose.ErrAlgorithm},
-		{"ECDSA is said of an Ed25519 key", sign(t, ed, `{"alg":"ES256"}`, who), ed, jose.ErrAlgorithm},
+		{"PSS by the same RSA key, with its alg", sign(t, rsAsPS, `{"alg":"PS256"}`, who), rs, jose.ErrAlgorithm},
+		{"PSS by the same RSA key, with another alg", sign(t, rsAsPS, `{"alg":"RS256"}`, who), rs, jose.ErrSignature},
+		{
+			"PKCS #1 by the same RSA key, with another alg",
+			sign(t, rs, `{"alg":"PS256"}`, who),
+			rsAsPS,
+			jose.ErrSignature,
+		},
+		{"the alg of a longer hash", sign(t, ps, `{"alg":"PS384"}`, who), ps, jose.ErrAlgorithm},
+		{"ECDSA as the alg of an Ed25519 key", sign(t, ed, `{"alg":"ES256"}`, who), ed, jose.ErrAlgorithm},
 		{"a name that is nearly that of EdDSA", sign(t, ed, `{"alg":"ED25519"}`, who), ed, jose.ErrAlgorithm},
 		{"the other curve of EdDSA", sign(t, ed, `{"alg":"Ed448"}`, who), ed, jose.ErrAlgorithm},
 		{"in lower case", sign(t, ed, `{"alg":"eddsa"}`, who), ed, jose.ErrAlgorithm},
@@ -178,7 +183,7 @@ func TestForgedTokens(t *testing.T) {
 		{"alg in disguise", sign(t, ed, `{"a\u006cg":"EdDS\u0041"}`, who), ed, nil},
 		{"spaces around", sign(t, ed, " {\r\n\t\"alg\" : \"EdDSA\" } ", who), ed, nil},
 		{
-			"members that nobody knows",
+			"unknown members",
 			sign(t, ed, `{"x":{"alg":"none"},"alg":"EdDSA","y":[{"alg":"none"}]}`, who),
 			ed,
 			nil,
@@ -231,7 +236,7 @@ func TestForgedTokens(t *testing.T) {
 		{"too many members", sign(t, ed, many(jose.MaxMembers+1), who), ed, jose.ErrMalformed},
 
 		{
-			"a payload that is no JSON is none of a signature's business",
+			"a signature covers any payload, JSON or not",
 			sign(t, ed, `{"alg":"EdDSA"}`, "\xff"),
 			ed,
 			nil,
@@ -383,7 +388,7 @@ func asASN1(tb testing.TB, signature []byte) []byte {
 	return b
 }
 
-// negated returns the signature with n-s for s, which is as good (SEC 1, section 4.1.4).
+// negated returns the signature with n-s for s, which is valid too (SEC 1, section 4.1.4).
 func negated(signature []byte, key *ecdsa.PublicKey) []byte {
 	s := new(big.Int).SetBytes(signature[32:])
 	out := slices.Clone(signature)
@@ -426,7 +431,7 @@ func many(members int) string {
 	return b.String() + "}"
 }
 
-// ofLength returns a good token of so many bytes.
+// ofLength returns a valid token of that many bytes.
 func ofLength(tb testing.TB, s *jose.Signer, length int) string {
 	tb.Helper()
 	for spaces := range 3 { // three lengths of a header: one leaves a payload that base64 has

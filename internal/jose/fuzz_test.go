@@ -14,8 +14,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-// go-jose reads RSA keys of 4096 bits at most unless it is told. As a judge it must read
-// what we read.
+// go-jose reads RSA keys of at most 4096 bits by default. To judge us it must read the
+// keys that we read.
 func TestMain(m *testing.M) {
 	gojose.MaxRSAModulusBits = 16384
 	os.Exit(m.Run())
@@ -23,15 +23,20 @@ func TestMain(m *testing.M) {
 
 var objects = []string{
 	`{}`, ` { } `, `{"a":1}`, `{"a" : [1, {"b":[]}, "}", "\"", "\\"] , "c":{"d":{}}}`, `{"a\u006cg":"x"}`,
-	`{"a":-0.5e+10,"b":true,"c":false,"d":null,"e":""}`, `{"a":"\ud83d\ude00"}`, `{"a":"\ud800"}`, `{"a":"\udc00\ud800"}`, `{"\ud800":1,"\udc00":2}`,
-	`{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, `{"":1}`, `{"a":01}`, `{"a":1.}`, `{"a":.1}`, `{"a":1e}`, `{"a":+1}`, `{"a":-}`, `{"a":tru}`, `{"a":nul}`, `{"a":truex}`,
-	`{"a":1,}`, `{,}`, `{"a"}`, `{"a":}`, `{"a":1 "b":2}`, `{"a":[1,]}`, `{"a":[,]}`, `{"a":[1 2]}`, `{"a":{]}`, `{"a":[}`, `{`, `{"`, `{"a`, `{"a"`, `{"a":`, `{"a":1`, `{"\`, `{"a":"\u12`, `{"a":"\x"}`,
-	`[]`, `"a"`, `1`, `null`, ``, ` `, `{}x`, `{} {}`, "\ufeff{}", "{\"a\":\"\xff\"}", "{\"a\":\"\x1f\"}", "{\"a\":\"\x7f\"}", "{\"a\":1}\x00", "{\x0b}", "{\"a\":\"\ufffd\"}", `{"a":"\ufffd"}`,
+	`{"a":-0.5e+10,"b":true,"c":false,"d":null,"e":""}`, `{"a":"\ud83d\ude00"}`, `{"a":"\ud800"}`,
+	`{"a":"\udc00\ud800"}`, `{"\ud800":1,"\udc00":2}`,
+	`{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, `{"":1}`, `{"a":01}`, `{"a":1.}`, `{"a":.1}`, `{"a":1e}`,
+	`{"a":+1}`, `{"a":-}`, `{"a":tru}`, `{"a":nul}`, `{"a":truex}`,
+	`{"a":1,}`, `{,}`, `{"a"}`, `{"a":}`, `{"a":1 "b":2}`, `{"a":[1,]}`, `{"a":[,]}`, `{"a":[1 2]}`,
+	`{"a":{]}`, `{"a":[}`, `{`, `{"`, `{"a`, `{"a"`, `{"a":`, `{"a":1`, `{"\`, `{"a":"\u12`, `{"a":"\x"}`,
+	`[]`, `"a"`, `1`, `null`, ``, ` `, `{}x`, `{} {}`, "\ufeff{}", "{\"a\":\"\xff\"}", "{\"a\":\"\x1f\"}",
+	"{\"a\":\"\x7f\"}", "{\"a\":1}\x00", "{\x0b}", "{\"a\":\"\ufffd\"}", `{"a":"\ufffd"}`,
 	`{"a":` + nested(15) + `}`, `{"a":` + nested(16) + `}`, many(128), many(129), accessToken, rsaOfA2,
 }
 
 func TestObject(t *testing.T) {
-	got, err := jose.Object([]byte(" {\"a\\u006cg\" : [ 1 , \"]\\\"\" ] ,\n\"\": {\"x\":{}}, \"n\":-1.5e+3 ,\"s\":\"\"} "))
+	got, err := jose.Object([]byte(" {\"a\\u006cg\" : [ 1 , \"]\\\"\" ] ,\n" +
+		"\"\": {\"x\":{}}, \"n\":-1.5e+3 ,\"s\":\"\"} "))
 	want := []jose.Member{
 		{Name: "alg", Value: `[ 1 , "]\"" ]`},
 		{Name: "", Value: `{"x":{}}`},
@@ -141,7 +146,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("Parse(%q) = %+v", text, s)
 			}
 			if s.Verify(key) == nil && text != good {
-				t.Fatalf("taken, and nobody signed it: %q", text)
+				t.Fatalf("accepted without a signature: %q", text)
 			}
 		} else if !errors.Is(err, jose.ErrMalformed) {
 			t.Fatalf("Parse(%q) = %v", text, err)
@@ -194,8 +199,10 @@ func FuzzParseClaims(f *testing.F) {
 	}
 
 	for _, s := range []string{
-		`{"aud":"a"}`, `{"aud":["a","b"]}`, `{"aud":[]}`, `{"aud":null}`, `{"exp":1.5}`, `{"exp":1e10,"nbf":0,"iat":-1}`, `{"exp":1e400}`, `{"exp":-0}`,
-		`{"iss":"\ud83d\ude00","sub":"\u0000"}`, `{"scope":"","gen":"x","client_id":"c","jti":"j"}`, `{"max_uses":9223372036854775807}`, `{"iss":null}`,
+		`{"aud":"a"}`, `{"aud":["a","b"]}`, `{"aud":[]}`, `{"aud":null}`, `{"exp":1.5}`,
+		`{"exp":1e10,"nbf":0,"iat":-1}`, `{"exp":1e400}`, `{"exp":-0}`,
+		`{"iss":"\ud83d\ude00","sub":"\u0000"}`, `{"scope":"","gen":"x","client_id":"c","jti":"j"}`,
+		`{"max_uses":9223372036854775807}`, `{"iss":null}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -212,7 +219,7 @@ func FuzzParseClaims(f *testing.F) {
 		var m map[string]any
 
 		d := json.NewDecoder(bytes.NewReader(payload))
-		d.UseNumber() // where nobody looks a number may be too large
+		d.UseNumber() // in unknown claims a number may be too large
 
 		if err := d.Decode(&m); err != nil {
 			t.Fatalf("encoding/json refuses %q: %v", payload, err)
@@ -276,9 +283,11 @@ func FuzzParseKey(f *testing.F) {
 			modulus(8192),
 			"AQAB",
 		), rsaJWK(modulus(1024), "AQAB"), rsaJWK(roca(), "AQAB"),
-		`{"kty":"oct","k":"AAAA"}`, `{"kty":"EC"}`, `{"kty":"RSA","n":"","e":""}`, `{"use":"enc"}`, `{"key_ops":["verify"],` +
+		`{"kty":"oct","k":"AAAA"}`, `{"kty":"EC"}`, `{"kty":"RSA","n":"","e":""}`, `{"use":"enc"}`,
+		`{"key_ops":["verify"],` +
 			edOfA[1:], `{"alg":"ES384",` + ecOfA3[1:],
-		`{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`, "-----BEGIN PUBLIC KEY-----", "", "{",
+		`{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`,
+		"-----BEGIN PUBLIC KEY-----", "", "{",
 	} {
 		f.Add([]byte(s), "", "")
 		f.Add([]byte(s), "RS256", "k")

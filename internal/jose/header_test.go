@@ -9,9 +9,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-// What a token says of where its key is to be found is noted, and never followed: there is
-// nothing in the package that could.
-func TestATokenDoesNotBringItsKey(t *testing.T) {
+// A token's own key, or its URL, is reported and never used: the package makes no requests.
+func TestKeysInsideATokenAreIgnored(t *testing.T) {
 	ed := newSigner(t, jose.EdDSA)
 	thief, err := jose.Generate(jose.EdDSA)
 	if err != nil {
@@ -51,8 +50,8 @@ func TestATokenDoesNotBringItsKey(t *testing.T) {
 	}
 }
 
-// A kid is a name to look up and nothing else: it comes out as it went in.
-func TestAnyTextIsAKid(t *testing.T) {
+// A kid is only a name to look up: Parse returns it unchanged.
+func TestKidMayBeAnyText(t *testing.T) {
 	ed := newSigner(t, jose.EdDSA)
 	for _, tc := range []struct{ name, json, want string }{
 		{"a path", `../../../../dev/null`, "../../../../dev/null"},
@@ -73,7 +72,7 @@ func TestAnyTextIsAKid(t *testing.T) {
 	}
 }
 
-// What is refused at a glance costs next to nothing (CVE-2025-30204, CVE-2025-27144).
+// A refusal by shape alone allocates next to nothing (CVE-2025-30204, CVE-2025-27144).
 func TestManyDotsCostNothing(t *testing.T) {
 	for _, token := range []string{
 		strings.Repeat(".", 1<<20),
@@ -100,7 +99,7 @@ func TestTyp(t *testing.T) {
 		{"with its prefix in another case", "Application/AT+JWT", "at+jwt", true},
 		{"another", "JWT", "at+jwt", false},
 		{"none", "", "at+jwt", false},
-		{"none, and none is asked for", "", "", false},
+		{"no typ, and none wanted", "", "", false},
 		{"of another tree", "text/at+jwt", "at+jwt", false},
 		{"the prefix twice", "application/application/at+jwt", "at+jwt", false},
 		{"of another tree behind the prefix", "application/text/plain", "text/plain", false},

@@ -42,7 +42,7 @@ func TestGoJoseAgrees(t *testing.T) {
 				t.Errorf("go-jose does not take what we sign")
 			}
 			if _, ok := second(token[:len(token)-8]+"AAAAAAAA", alg, ours.Key().Public()); ok {
-				t.Errorf("go-jose takes anything: it is no judge")
+				t.Errorf("go-jose accepts every token, so the comparison proves nothing")
 			}
 
 			options := new(gojose.SignerOptions).WithType("JWT").WithHeader("kid", "k")
@@ -126,7 +126,7 @@ func TestNoChangeOfATokenIsAccepted(t *testing.T) {
 				}
 
 				if !good[token] {
-					t.Errorf("taken, and nobody signed it: %s", token)
+					t.Errorf("accepted without a signature: %s", token)
 				}
 			}
 
@@ -185,7 +185,7 @@ func change(r *rand.Rand, tokens []string) string {
 	}
 }
 
-// One key, one algorithm, two names: whichever a client says of the key is right.
+// One key, one algorithm, two names: a client may register the key under either.
 func TestTheTwoNamesOfEdDSA(t *testing.T) {
 	for _, registered := range []jose.Alg{jose.EdDSA, jose.Ed25519} {
 		for _, said := range []jose.Alg{jose.EdDSA, jose.Ed25519} {
@@ -206,7 +206,7 @@ func TestTheTwoNamesOfEdDSA(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := signed.Verify(k); err != nil {
-				t.Errorf("a key that is registered for %s and says %s: %v", registered, said, err)
+				t.Errorf("key registered for %s, token with %s: %v, want nil", registered, said, err)
 			}
 		}
 	}
@@ -222,7 +222,7 @@ func TestEd25519ByItsNewerName(t *testing.T) {
 
 	dot := strings.LastIndexByte(token, '.')
 	if !ed25519.Verify(s.Key().Public().(ed25519.PublicKey), []byte(token[:dot]), signatureOf(t, token)) {
-		t.Error("the signature is not over the token")
+		t.Error("the signature does not match the token")
 	}
 	if !strings.HasPrefix(token, b64(`{"alg":"Ed25519","typ":"JWT","kid":"`+s.Key().ID+`"}`)) {
 		t.Errorf("the header of %s", token)

@@ -65,13 +65,13 @@ func TestNewKey(t *testing.T) {
 		{"P-384 chooses", p384, "", jose.ES384, ""},
 		{"P-521 chooses", p521, "", jose.ES512, ""},
 		{"RSA chooses", &rsa.PublicKey{N: n, E: 65537}, "", jose.RS256, ""},
-		{"RSA is told", &rsa.PublicKey{N: n, E: 65537}, jose.PS512, jose.PS512, ""},
+		{"RSA for a given algorithm", &rsa.PublicKey{N: n, E: 65537}, jose.PS512, jose.PS512, ""},
 		{"RSA of 2048 bits", &rsa.PublicKey{N: modulus(2048), E: 65537}, "", jose.RS256, ""},
 		{"RSA of 8192 bits", &rsa.PublicKey{N: modulus(8192), E: 65537}, "", jose.RS256, ""},
 		{"RSA with the largest exponent", &rsa.PublicKey{N: n, E: 1<<31 - 1}, "", jose.RS256, ""},
 
 		{"P-224", &p224.PublicKey, "", "", `no algorithm ""`},
-		{"P-224 that is told", &p224.PublicKey, jose.ES256, "", "another kind"},
+		{"P-224 for a given algorithm", &p224.PublicKey, jose.ES256, "", "another kind"},
 		{"P-256 for ES384", p256, jose.ES384, "", "another kind"},
 		{"P-384 for ES256", p384, jose.ES256, "", "another kind"},
 		{"Ed25519 for ES256", ed, jose.ES256, "", "another kind"},
@@ -84,7 +84,7 @@ func TestNewKey(t *testing.T) {
 		{"a key by value", *publicEC(newSigner(t, jose.ES256)), jose.ES256, "", "another kind"},
 		{"a private key", newSigner(t, jose.EdDSA).Private(), jose.EdDSA, "", "another kind"},
 		{"nothing", nil, jose.EdDSA, "", "another kind"},
-		{"nothing, and nothing is asked for", nil, "", "", "no algorithm"},
+		{"no key and no algorithm", nil, "", "", "no algorithm"},
 		{"an empty EC key", &ecdsa.PublicKey{}, "", "", "no algorithm"},
 		{
 			"the point at infinity",
@@ -167,8 +167,8 @@ func TestKids(t *testing.T) {
 	}
 }
 
-// A key comes back as it was from all of its forms, and no form has a private member.
-func TestKeysComeBack(t *testing.T) {
+// A key is unchanged after a round trip through each form, and no form has a private member.
+func TestKeysSurviveARoundTrip(t *testing.T) {
 	var keys []jose.Key
 	for _, alg := range algs {
 		k := newSigner(t, alg).Key()

@@ -89,7 +89,8 @@ func TestParseJWK(t *testing.T) {
 		{"y beside the curve", strings.Replace(ecOfA3, `I5a0"`, `I5aw"`, 1), "curve"},
 		{
 			"x and y exchanged",
-			`{"kty":"EC","crv":"P-256","y":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","x":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`,
+			`{"kty":"EC","crv":"P-256","y":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",` +
+				`"x":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`,
 			"curve",
 		},
 		{"x is a number", `{"kty":"OKP","crv":"Ed25519","x":1}`, "x: not a text"},
@@ -129,7 +130,7 @@ func rsaJWK(n *big.Int, e string) string {
 	return fmt.Sprintf(`{"kty":"RSA","n":"%s","e":"%s"}`, base64.RawURLEncoding.EncodeToString(n.Bytes()), e)
 }
 
-func TestParseKeySaysWhatCounts(t *testing.T) {
+func TestParseKeyPrefersTheTextsAlgorithm(t *testing.T) {
 	bare := string(newSigner(t, jose.RS256).Key().PEM())
 	n := publicRSA(newSigner(t, jose.RS256)).N
 	silent := rsaJWK(n, "AQAB")
@@ -142,18 +143,18 @@ func TestParseKeySaysWhatCounts(t *testing.T) {
 		wantAlg    jose.Alg // "" when it is refused
 		wantID     string
 	}{
-		{"a JWK that says all", spoken, "", "", jose.PS256, "said"},
-		{"a JWK that says what is asked for", spoken, jose.PS256, "said", jose.PS256, "said"},
-		{"its kid goes before ours", spoken, "", "ours", jose.PS256, "said"},
+		{"a JWK with alg and kid", spoken, "", "", jose.PS256, "said"},
+		{"a JWK with the given alg and kid", spoken, jose.PS256, "said", jose.PS256, "said"},
+		{"its kid takes precedence", spoken, "", "ours", jose.PS256, "said"},
 		{"its algorithm is not overruled", spoken, jose.RS256, "", "", ""},
-		{"a JWK that says nothing", silent, "", "", jose.RS256, thumbprint},
-		{"a JWK that is told", silent, jose.PS384, "ours", jose.PS384, "ours"},
-		{"a JWK that is told what it cannot be", silent, jose.ES256, "", "", ""},
+		{"a JWK without alg and kid", silent, "", "", jose.RS256, thumbprint},
+		{"a JWK for a given algorithm", silent, jose.PS384, "ours", jose.PS384, "ours"},
+		{"a JWK for an algorithm of another kind", silent, jose.ES256, "", "", ""},
 		{"a JWK with spaces around", "\r\n\t " + spoken + "\n", "", "", jose.PS256, "said"},
 		{"PEM", bare, "", "", jose.RS256, thumbprint},
-		{"PEM that is told", bare, jose.PS512, "ours", jose.PS512, "ours"},
-		{"PEM that is told what it cannot be", bare, jose.EdDSA, "", "", ""},
-		{"PEM that is told what there is not", bare, "RS1", "", "", ""},
+		{"PEM for a given algorithm", bare, jose.PS512, "ours", jose.PS512, "ours"},
+		{"PEM for an algorithm of another kind", bare, jose.EdDSA, "", "", ""},
+		{"PEM for an unknown algorithm", bare, "RS1", "", "", ""},
 		{"PEM with words before it", "the key of diane:\n" + bare, "", "", jose.RS256, thumbprint},
 		{"PEM with Windows' line breaks", strings.ReplaceAll(bare, "\n", "\r\n"), "", "", jose.RS256, thumbprint},
 		{"neither", "diane", "", "", "", ""},
@@ -240,7 +241,7 @@ func TestParseSet(t *testing.T) {
 	}{
 		{"two keys in their order", `{"keys":[` + b + `,` + a + `]}`, []string{"b", "a"}, ""},
 		{
-			"with spaces, and what nobody knows",
+			"with spaces and unknown members",
 			"{ \"x\" : 1 , \"keys\" : [ " + a + " , " + b + " ] }\n",
 			[]string{"a", "b"},
 			"",

@@ -141,7 +141,7 @@ func TestASignerIsNotPrinted(t *testing.T) {
 	}
 }
 
-// secretsOf returns what is private in a key, as the library that knows all JWKs writes it.
+// secretsOf returns the private members of a key, as go-jose writes them.
 func secretsOf(tb testing.TB, s *jose.Signer) map[string][]byte {
 	tb.Helper()
 	text, err := gojose.JSONWebKey{Key: s.Private()}.MarshalJSON()
@@ -236,8 +236,8 @@ func TestNewSignerRefuses(t *testing.T) {
 	ec := newSigner(t, jose.ES256).Private().(*ecdsa.PrivateKey)
 	mixed := slices.Clone(ed)
 	copy(mixed[32:], newSigner(t, jose.Ed25519).Private().(ed25519.PrivateKey)[32:])
-	stranger := *ec
-	stranger.PublicKey = generateEC(t).PublicKey
+	mismatched := *ec
+	mismatched.PublicKey = generateEC(t).PublicKey
 
 	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	if err != nil {
@@ -253,7 +253,7 @@ func TestNewSignerRefuses(t *testing.T) {
 		{"another kind", other{}, jose.EdDSA},
 		{"an Ed25519 key with another's public half, which would give the private one away", mixed, ""},
 		{"half an Ed25519 key", ed[:32], ""},
-		{"an ECDSA key with another's point", &stranger, ""},
+		{"an ECDSA key with another's point", &mismatched, ""},
 		{"a curve that we do not take", p224, ""},
 		{"an algorithm of another kind", ed, jose.ES256},
 		{"another curve's algorithm", ec, jose.ES384},
@@ -304,7 +304,7 @@ func TestParseSigner(t *testing.T) {
 			"",
 		},
 		{"a JWK", edOwner, "", jose.EdDSA, ""},
-		{"a JWK that is told", edOwner, jose.Ed25519, jose.Ed25519, ""},
+		{"a JWK for a given algorithm", edOwner, jose.Ed25519, jose.Ed25519, ""},
 		{"a JWK that says", said(`"alg":"Ed25519","use":"sig","key_ops":["sign","verify"]`), "", jose.Ed25519, ""},
 		{"a JWK to sign with", said(`"key_ops":["sign"]`), "", jose.EdDSA, ""},
 

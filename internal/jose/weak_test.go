@@ -15,11 +15,11 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-// modulus is a number of so many bits without small factors. No key can sign for it.
+// modulus returns a number of that many bits without small factors. No key can sign for it.
 func modulus(bits int) *big.Int {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
 	for step := big.NewInt(1); ; n.Add(n, step) {
-		// Neither 3 nor 5 nor … 167 divides it, and it is no power of 65537 modulo 11.
+		// Neither 3 nor 5 nor … 167 divides it, and it is not a power of 65537 modulo 11.
 		if new(big.Int).GCD(
 			nil,
 			nil,
@@ -51,7 +51,7 @@ func roca() *big.Int {
 	return n.Add(n, new(big.Int).Mul(m, new(big.Int).Lsh(big.NewInt(1), uint(2048-m.BitLen()))))
 }
 
-// The fourteen encodings of the eight points of small order, and others that are no key.
+// The fourteen encodings of the eight points of small order, and others that are not a key.
 func TestWeakEd25519Keys(t *testing.T) {
 	ff := strings.Repeat("ff", 30)
 	for _, tc := range []struct{ name, key, why string }{
@@ -94,7 +94,7 @@ func TestWeakEd25519Keys(t *testing.T) {
 	}
 }
 
-// Whether a number is a point is decided again, as the textbook has it: x² = (y²-1)/(dy²+1).
+// Decides again, by the textbook, whether a number is a point: x² = (y²-1)/(dy²+1).
 func TestHalfOfAllNumbersAreEd25519Keys(t *testing.T) {
 	prime := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
 	d, _ := new(big.Int).SetString("37095705934669439343138083508754565189542113879843219016388785533085940283555", 10)

@@ -8,8 +8,8 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// TestOwnKeys has clients register another key of their own.
-func TestOwnKeys(t *testing.T) {
+// TestClientsRegisterKeys has clients register another key of their own.
+func TestClientsRegisterKeys(t *testing.T) {
 	f := newFixture(t, many)
 	ci, other := f.client("ci"), f.client("other")
 	secret := f.secret("ci")

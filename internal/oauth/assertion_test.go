@@ -20,7 +20,7 @@ type draft struct {
 	after          func(string) string // what becomes of the text
 }
 
-// wrong is an assertion that must be refused, and what the operator hears of it.
+// wrong is an assertion that must be refused, and the reason that the operator sees.
 type wrong struct {
 	name  string
 	make  func(d *draft)
@@ -44,7 +44,7 @@ func become(text string) func(*draft) { return func(d *draft) { d.payload = text
 func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 	now, iss := noon, f.Issuer()
 	unix := func(d time.Duration) int64 { return now.Add(d).Unix() }
-	stranger := newSigner(f.t, "EdDSA", signerOf(ci).Key().ID)
+	attacker := newSigner(f.t, "EdDSA", signerOf(ci).Key().ID)
 
 	part := func(i int, change func(string) string) func(string) string {
 		return func(s string) string {
@@ -108,7 +108,7 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 			"at most 8192 are read",
 		},
 		{
-			"a header that is no object",
+			"a header that is not an object",
 			text(part(0, func(string) string { return b64(`["EdDSA"]`) })),
 			"shape",
 			"header: not a JSON object",
@@ -122,7 +122,7 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 		{"a header without an algorithm", head("alg", nil), "shape", "no alg"},
 		{"an algorithm that is a list", head("alg", []string{"EdDSA"}), "shape", "alg: not a text"},
 		{"a critical extension", head("crit", []string{"exp"}), "shape", "crit: not understood"},
-		{"a payload that is no base64", head("b64", false), "shape", "b64: not understood"},
+		{"a payload that is not base64", head("b64", false), "shape", "b64: not understood"},
 		{"a kid that is a number", head("kid", 1), "shape", "kid: not a text"},
 		{"an empty type", head("typ", ""), "shape", "typ: empty"},
 		{"claims that are no JSON", become("claims"), "shape", "claims: not a JSON object"},
@@ -163,7 +163,7 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 		{"the address of a certificate in the header", head("x5u", "http://localhost/cert"), "key source", "x5u"},
 		// Whose it is.
 		{"no issuer", claim("iss", nil), "issuer", "has no iss"},
-		{"the issuer that nobody is", claim("iss", "nobody"), "client and key", "unknown client"},
+		{"an unknown issuer", claim("iss", "unknown"), "client and key", "unknown client"},
 		{"the issuer in capitals", claim("iss", "CI"), "client and key", "unknown client"},
 		{"an issuer with a slash behind it", claim("iss", "ci/"), "client and key", "unknown client"},
 		{"an issuer with a NUL behind it", claim("iss", "ci\x00"), "client and key", "unknown client"},
@@ -176,9 +176,19 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 			"client and key",
 			"no key that is valid now",
 		},
-		{"a kid that nobody has", head("kid", "another"), "client and key", "no key with this kid"},
-		{"the kid of another client's key", head("kid", signerOf(other).Key().ID), "client and key", "no key with this kid"},
-		{"another client's name over our own key", claim("iss", other.Client), "client and key", "no key with this kid"},
+		{"an unknown kid", head("kid", "another"), "client and key", "no key with this kid"},
+		{
+			"the kid of another client's key",
+			head("kid", signerOf(other).Key().ID),
+			"client and key",
+			"no key with this kid",
+		},
+		{
+			"another client's name with our own key",
+			claim("iss", other.Client),
+			"client and key",
+			"no key with this kid",
+		},
 		{
 			"another client's key under its own kid",
 			func(d *draft) { d.by = signerOf(other); head("kid", signerOf(other).Key().ID)(d) },
@@ -187,7 +197,7 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 		},
 		{"a retired key", head("kid", "retired"), "client and key", "key is retired"},
 		{"a key that is not valid yet", head("kid", "early"), "client and key", "key is not valid yet"},
-		{"a key that is no longer valid", head("kid", "over"), "client and key", "key is no longer valid"},
+		{"a key that has expired", head("kid", "expired"), "client and key", "key is no longer valid"},
 		// The signature.
 		{"the algorithm none", head("alg", "none"), "signature", "the algorithm is not that of the key"},
 		{
@@ -203,7 +213,7 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 			"the algorithm is not that of the key",
 		},
 		{"a symmetric algorithm", head("alg", "HS256"), "signature", "the algorithm is not that of the key"},
-		{"another key under the right kid", func(d *draft) { d.by = stranger }, "signature", "the signature is wrong"},
+		{"another key under the right kid", func(d *draft) { d.by = attacker }, "signature", "the signature is wrong"},
 		{
 			"another client's key and no kid",
 			func(d *draft) { d.by = signerOf(other); head("kid", nil)(d) },
@@ -226,7 +236,7 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 		},
 		{
 			"claims that are wrong, too, under a wrong signature",
-			func(d *draft) { d.by = stranger; claim("exp", 1)(d) },
+			func(d *draft) { d.by = attacker; claim("exp", 1)(d) },
 			"signature",
 			"the signature is wrong",
 		},
@@ -250,16 +260,16 @@ func wrongs(f *fixture, ci, other jetontest.Key, w way) []wrong {
 		{"the name of the client as aud", claim("aud", "ci"), "aud", "not exactly our issuer"},
 		{"no exp", claim("exp", nil), "exp", "has no exp"},
 		{"the second in which it expires", claim("exp", unix(0)), "exp", "has expired"},
-		{"long over", claim("exp", unix(-time.Hour)), "exp", "has expired"},
+		{"expired an hour ago", claim("exp", unix(-time.Hour)), "exp", "has expired"},
 		{"no iat", claim("iat", nil), "iat", "has no iat"},
 		{"iat eleven seconds ahead", claim("iat", unix(11*time.Second)), "iat", "iat is in the future"},
 		{
-			"good for five minutes and a second",
+			"valid for five minutes and a second",
 			claim("exp", unix(301*time.Second)),
 			"life",
 			"exp is too long after iat: 5m1s",
 		},
-		{"good for ten years", claim("exp", unix(87600*time.Hour)), "life", "exp is too long after iat"},
+		{"valid for ten years", claim("exp", unix(87600*time.Hour)), "life", "exp is too long after iat"},
 		{"nbf eleven seconds ahead", claim("nbf", unix(11*time.Second)), "nbf", "not valid yet"},
 		{"no jti", claim("jti", nil), "jti", "has no jti"},
 		{"a jti of 257 bytes", claim("jti", strings.Repeat("j", 257)), "jti", "jti is too long: 257 bytes"},
@@ -303,7 +313,7 @@ func (f *fixture) sign(t testing.TB, k jetontest.Key, claims map[string]any, cha
 	}
 
 	head := b64(object(t, d.header))
-	if len(head)+len(d.payload) > 6<<10 { // no signer makes what nobody reads
+	if len(head)+len(d.payload) > 6<<10 { // a signer refuses what exceeds the limit of its readers
 		return head + "." + b64(d.payload) + ".AAAA"
 	}
 
@@ -327,7 +337,7 @@ func suspects(t *testing.T) (f *fixture, ci, other jetontest.Key) {
 	for _, k := range []api.NewClientKey{
 		{ID: "retired"},
 		{ID: "early", NotBefore: noon.Add(time.Second)},
-		{ID: "over", NotAfter: noon},
+		{ID: "expired", NotAfter: noon},
 	} {
 		k.Key = string(newSigner(t, "EdDSA", k.ID).Key().PEM())
 		f.MustControl("POST", "/api/v1/clients/ci/keys", k, nil)
@@ -338,8 +348,8 @@ func suspects(t *testing.T) (f *fixture, ci, other jetontest.Key) {
 	return f, ci, other
 }
 
-// TestWrongAssertions shows assertions that must be refused: the caller hears a code, the
-// operator which check failed and on what, and the same jti is good for a right one.
+// TestWrongAssertions sends assertions that must be refused: the caller gets a code, the
+// operator sees which check failed and why, and the jti remains unused.
 func TestWrongAssertions(t *testing.T) {
 	f, ci, other := suspects(t)
 	for _, w := range ways {
@@ -353,7 +363,7 @@ func TestWrongAssertions(t *testing.T) {
 					bare(t, a, w.status, w.code)
 					name, value := f.failed(a.Request())
 					if name != tc.check || !strings.Contains(value, tc.says) {
-						t.Errorf("the operator hears that %q failed: %q, want %q: %q", name, value, tc.check, tc.says)
+						t.Errorf("failed check = %q: %q, want %q: %q", name, value, tc.check, tc.says)
 					}
 
 					_, e := f.checks(a.Request())
@@ -389,7 +399,7 @@ func TestWrongAssertionsElsewhere(t *testing.T) {
 				name, value := f.failed(a.Request())
 				if name != "credential" || !strings.Contains(value, tc.check) || !strings.Contains(value, tc.says) {
 					t.Errorf(
-						"the operator hears that %q failed: %q, want the credential, %q: %q",
+						"failed check = %q: %q, want credential, %q: %q",
 						name,
 						value,
 						tc.check,

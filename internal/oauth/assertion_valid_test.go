@@ -14,8 +14,8 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// TestRightAssertions shows assertions that a strict server could refuse by mistake.
-func TestRightAssertions(t *testing.T) {
+// TestValidAssertions sends assertions that a strict server could refuse by mistake.
+func TestValidAssertions(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
 	second := jetontest.Key{Client: "ci", Signer: newSigner(t, jose.ES256, "second")}
@@ -40,8 +40,8 @@ func TestRightAssertions(t *testing.T) {
 			{"iat eight seconds ahead", claim("iat", unix(8*time.Second))},
 			{"iat ten seconds ahead", claim("iat", unix(10*time.Second))},
 			{"iat with a fraction", claim("iat", float64(unix(0))+0.25)},
-			{"good for just five minutes", claim("exp", unix(300*time.Second))},
-			{"good for another second", claim("exp", unix(time.Second))},
+			{"valid for exactly five minutes", claim("exp", unix(300*time.Second))},
+			{"valid for another second", claim("exp", unix(time.Second))},
 			{
 				"issued nearly five minutes ago",
 				func(d *draft) { claim("iat", unix(-299*time.Second))(d); claim("exp", unix(time.Second))(d) },
@@ -49,8 +49,8 @@ func TestRightAssertions(t *testing.T) {
 			{"nbf ten seconds ahead", claim("nbf", unix(10*time.Second))},
 			{"nbf long ago", claim("nbf", unix(-time.Hour))},
 			{"a jti of 256 bytes", claim("jti", strings.Repeat("j", 220)+w.name[:3]+strings.Repeat("k", 33))},
-			{"claims that nobody knows", claim("https://other.example/claim", map[string]any{"a": []int{1}})},
-			{"header members that nobody knows", head("other", "x")},
+			{"unknown claims", claim("https://other.example/claim", map[string]any{"a": []int{1}})},
+			{"unknown header members", head("other", "x")},
 			{
 				"the second key",
 				func(d *draft) { d.by, d.header = signerOf(second), map[string]any{"alg": "ES256", "kid": "second"} },
@@ -114,7 +114,7 @@ func TestRightAssertions(t *testing.T) {
 	})
 }
 
-// TestReplay shows one assertion again.
+// TestReplay sends one assertion twice.
 func TestReplay(t *testing.T) {
 	f := newFixture(t, many)
 	ci, other := f.client("ci"), f.client("other")
@@ -125,7 +125,7 @@ func TestReplay(t *testing.T) {
 		bare(t, a, w.status, w.code)
 		name, value := f.failed(a.Request())
 		if name != "single use" || !strings.Contains(value, "used before") {
-			t.Errorf("the operator hears that %q failed: %q", name, value)
+			t.Errorf("failed check = %q: %q", name, value)
 		}
 	}
 
@@ -147,7 +147,7 @@ func TestReplay(t *testing.T) {
 		}
 
 		if wg.Wait(); won.Load() != 1 {
-			t.Errorf("%d came through, want 1", won.Load())
+			t.Errorf("%d of 100 accepted, want 1", won.Load())
 		}
 	})
 
@@ -219,7 +219,7 @@ func TestReplay(t *testing.T) {
 		}
 	})
 
-	t.Run("what is refused after it was judged leaves it unused", func(t *testing.T) {
+	t.Run("a refusal after the check of the assertion leaves it unused", func(t *testing.T) {
 		f := f.on(t)
 		assertion := f.right(ci)
 		if a := f.TryToken(
@@ -227,7 +227,7 @@ func TestReplay(t *testing.T) {
 			"audience",
 			"nowhere",
 		); a.Status != 400 || a.Body != "{\"error\":\"invalid_target\"}\n" {
-			t.Errorf("a service that there is not: %d %s", a.Status, a.Body)
+			t.Errorf("unknown service: %d %s, want 400 invalid_target", a.Status, a.Body)
 		}
 
 		if a := f.TryToken(
@@ -237,7 +237,7 @@ func TestReplay(t *testing.T) {
 			"scope",
 			"admin",
 		); a.Status != 400 || a.Body != "{\"error\":\"invalid_scope\"}\n" {
-			t.Errorf("a scope that it has not: %d %s", a.Status, a.Body)
+			t.Errorf("scope of another client: %d %s, want 400 invalid_scope", a.Status, a.Body)
 		}
 
 		opens(t, "after both", f.show(ways[0], assertion))
@@ -297,7 +297,7 @@ func TestAssertionsByTheClock(t *testing.T) {
 
 				bare(t, a, w.status, w.code)
 				if name, value := f.failed(a.Request()); name != tc.check {
-					t.Errorf("the operator hears that %q failed: %q, want %q", name, value, tc.check)
+					t.Errorf("failed check = %q: %q, want %q", name, value, tc.check)
 				}
 			})
 		}
@@ -332,7 +332,7 @@ func TestAssertionsByTheClock(t *testing.T) {
 		}{{-1, false}, {0, true}, {time.Hour - 1, true}, {time.Hour, false}} {
 			f.clock.set(noon.Add(tc.at))
 			if a := f.show(ways[0], f.right(k)); (a.Status == 200) != tc.ok {
-				t.Errorf("%v after it opens: %d, want let through %t", tc.at, a.Status, tc.ok)
+				t.Errorf("%v after not_before: status %d, want accepted %t", tc.at, a.Status, tc.ok)
 			}
 			f.clock.set(noon)
 		}

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestBearerHeaders shows a good token in ways that are right, or nearly right.
+// TestBearerHeaders sends a valid token in headers that are right, or nearly right.
 func TestBearerHeaders(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
@@ -22,7 +22,7 @@ func TestBearerHeaders(t *testing.T) {
 			{"the scheme in mixed letters", "/who", []string{"Authorization", "bEaReR " + token}, ""},
 			{"spaces after the scheme", "/who", []string{"Authorization", "Bearer   " + token}, ""},
 			{
-				"a good one and another good one",
+				"two valid tokens",
 				"/who",
 				[]string{"Authorization", "Bearer " + token, "Authorization", "Bearer " + other},
 				"ambiguous_credential",

@@ -16,7 +16,7 @@ func basicOf(pair string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(pair))
 }
 
-// TestBasic shows headers that say, or nearly say, a client's name and secret.
+// TestBasic sends headers with a client's name and secret, right and nearly right.
 func TestBasic(t *testing.T) {
 	f := newFixture(t, many)
 	f.client("ci")
@@ -113,8 +113,8 @@ func TestBasic(t *testing.T) {
 	})
 }
 
-// TestNobodyLearnsWhichClientsExist compares the answers to wrong proofs.
-func TestNobodyLearnsWhichClientsExist(t *testing.T) {
+// TestUnknownClientsAreAnsweredAsKnownOnes compares the answers to wrong credentials.
+func TestUnknownClientsAreAnsweredAsKnownOnes(t *testing.T) {
 	f := newFixture(t, many)
 	ci, off := f.client("ci"), f.client("disabled")
 	secret, ofOff := f.secret("ci"), f.secret("disabled")
@@ -129,7 +129,7 @@ func TestNobodyLearnsWhichClientsExist(t *testing.T) {
 		return fmt.Sprint(a.Status, a.Body, h)
 	}
 
-	stranger := jetontest.Key{Client: "nobody", Signer: ci.Signer}
+	unknown := jetontest.Key{Client: "unknown", Signer: ci.Signer}
 	another := jetontest.Key{Client: "ci", Signer: off.Signer}
 
 	for what, ask := range map[string]func(name, secret string) jetontest.Answer{
@@ -143,23 +143,23 @@ func TestNobodyLearnsWhichClientsExist(t *testing.T) {
 			return f.Post("/oauth2/introspect", "token", "x", "client_id", name, "client_secret", secret)
 		},
 	} {
-		want := says(ask("nobody", secret))
+		want := says(ask("unknown", secret))
 		for name, a := range map[string]jetontest.Answer{
-			"a wrong secret":              ask("ci", "wrong"),
-			"a secret of the right form":  ask("ci", ofOff),
-			"a disabled client":           ask("disabled", ofOff),
-			"a client without one":        ask("bare", "wrong"),
-			"a name that nobody can have": ask("n o b o d y", "wrong"),
-			"a long name":                 ask(strings.Repeat("n", 5000), "wrong"),
+			"a wrong secret":             ask("ci", "wrong"),
+			"a secret of the right form": ask("ci", ofOff),
+			"a disabled client":          ask("disabled", ofOff),
+			"a client without one":       ask("bare", "wrong"),
+			"a name that is not allowed": ask("u n k n o w n", "wrong"),
+			"a long name":                ask(strings.Repeat("n", 5000), "wrong"),
 		} {
 			if got := says(a); got != want {
-				t.Errorf("%s, %s: %s, but nobody: %s", what, name, got, want)
+				t.Errorf("%s, %s: got %s, want as for an unknown client: %s", what, name, got, want)
 			}
 		}
 	}
 
 	for _, w := range ways {
-		want := says(f.show(w, f.right(stranger)))
+		want := says(f.show(w, f.right(unknown)))
 		for name, a := range map[string]jetontest.Answer{
 			"a wrong signature":      f.show(w, f.right(another)),
 			"a disabled client":      f.show(w, f.right(off)),
@@ -168,13 +168,13 @@ func TestNobodyLearnsWhichClientsExist(t *testing.T) {
 			"a claim that is wrong":  f.show(w, f.sign(t, ci, f.claims(ci), claim("aud", "x"))),
 		} {
 			if got := says(a); got != want {
-				t.Errorf("%s, %s: %s, but nobody: %s", w.name, name, got, want)
+				t.Errorf("%s, %s: got %s, want as for an unknown client: %s", w.name, name, got, want)
 			}
 		}
 	}
 }
 
-// TestSecretsOfClients checks that a secret is over when it has been replaced or taken away.
+// TestSecretsOfClients checks that a secret is refused once it is replaced or removed.
 func TestSecretsOfClients(t *testing.T) {
 	f := newFixture(t, many)
 	f.client("ci")

@@ -71,8 +71,8 @@ func payload(t *testing.T, text string) map[string]any {
 	return claims
 }
 
-// TestOneKindIsNotAnother shows every kind of credential at every door. Only where it was
-// made for, it opens.
+// TestOneKindIsNotAnother sends every kind of credential to every endpoint. Only the
+// endpoints that it was issued for accept it.
 func TestOneKindIsNotAnother(t *testing.T) {
 	f := newFixture(t, many)
 	ci, holder := f.client("ci"), f.client("holder")
@@ -116,7 +116,7 @@ func TestOneKindIsNotAnother(t *testing.T) {
 		return r.Header.Get("Authorization")
 	}
 
-	doors := map[string]func(credential string) bool{
+	endpoints := map[string]func(credential string) bool{
 		"bearer at reports":   func(c string) bool { return f.bearer("reports", "/who", c).Status == 200 },
 		"bearer at opaque":    func(c string) bool { return f.bearer("opaque", "/who", c).Status == 200 },
 		"bearer at uncounted": func(c string) bool { return f.bearer("uncounted", "/who", c).Status == 200 },
@@ -201,7 +201,14 @@ func TestOneKindIsNotAnother(t *testing.T) {
 		"looked up": func(c string) bool { return f.active(holder, c) },
 	}
 
-	const secretForm, secretBasic, client, grant, atLookup, lesson = "secret in the form", "secret in Basic", "client assertion", "grant", "client assertion at introspection", "login at lesson"
+	const (
+		secretForm  = "secret in the form"
+		secretBasic = "secret in Basic"
+		client      = "client assertion"
+		grant       = "grant"
+		atLookup    = "client assertion at introspection"
+		lesson      = "login at lesson"
+	)
 	for _, kind := range []struct {
 		name  string
 		make  func() string
@@ -255,12 +262,12 @@ func TestOneKindIsNotAnother(t *testing.T) {
 			ourJWT("at+jwt", map[string]any{"sub": "holder"}),
 			nil,
 		},
-		{"what our key signed for nobody", ourJWT("at+jwt", map[string]any{"sub": "nobody"}), nil},
-		{"what our key signed as counted, which nobody counts", ourJWT("at+jwt", map[string]any{"max_uses": 9}), nil},
+		{"signed by our key for an unknown client", ourJWT("at+jwt", map[string]any{"sub": "unknown"}), nil},
+		{"signed by our key as counted, without a counter", ourJWT("at+jwt", map[string]any{"max_uses": 9}), nil},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
-			for name, door := range doors {
-				got, want := door(kind.make()), slices.Contains(kind.opens, name)
+			for name, accepts := range endpoints {
+				got, want := accepts(kind.make()), slices.Contains(kind.opens, name)
 				if got != want {
 					t.Errorf("%s: opens %t, want %t", name, got, want)
 				}
@@ -269,16 +276,16 @@ func TestOneKindIsNotAnother(t *testing.T) {
 	}
 
 	t.Run("a proof of possession", func(t *testing.T) {
-		for name, door := range doors {
+		for name, accepts := range endpoints {
 			if name == "proof of a new key" {
 				continue
 			}
-			if door(possession()) {
+			if accepts(possession()) {
 				t.Errorf("%s opens", name)
 			}
 		}
 
-		if !doors["proof of a new key"](possession()) {
+		if !endpoints["proof of a new key"](possession()) {
 			t.Error("it does not prove the new key")
 		}
 	})

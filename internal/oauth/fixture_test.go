@@ -21,7 +21,11 @@ import (
 
 // many has a service for every kind of token. Nothing here is about TLS.
 const many = `
-issuer: {url: 'http://localhost:${ISSUER_PORT}', listen: 'localhost:${ISSUER_PORT}', plain_http: true, keyserver: /getkey}
+issuer:
+  url: 'http://localhost:${ISSUER_PORT}'
+  listen: 'localhost:${ISSUER_PORT}'
+  plain_http: true
+  keyserver: /getkey
 services:
   - name: reports
     listen: localhost:0
@@ -102,16 +106,16 @@ type fixture struct {
 // world is what all parts of a test share.
 type world struct {
 	*jetontest.Server
-	whole testing.TB
-	clock *clock
-	plain *http.Client
-	again []jetontest.Option // start it once more on the same folder
-	yaml  string
+	parent testing.TB
+	clock  *clock
+	plain  *http.Client
+	again  []jetontest.Option // start it once more on the same folder
+	yaml   string
 }
 
 func newFixture(t testing.TB, yaml string, options ...jetontest.Option) *fixture {
 	t.Helper()
-	f := &fixture{&world{whole: t, clock: &clock{}, yaml: yaml}, t}
+	f := &fixture{&world{parent: t, clock: &clock{}, yaml: yaml}, t}
 	f.clock.set(noon)
 	f.Server = jetontest.Start(t, yaml, append([]jetontest.Option{jetontest.Clock(f.clock.now)}, options...)...)
 	u, err := url.Parse(f.Issuer())
@@ -134,7 +138,7 @@ func newFixture(t testing.TB, yaml string, options ...jetontest.Option) *fixture
 func (f *fixture) restart() {
 	f.t.Helper()
 	f.Stop()
-	f.Server = jetontest.Start(f.whole, f.yaml, f.again...)
+	f.Server = jetontest.Start(f.parent, f.yaml, f.again...)
 	f.plain = f.Client()
 }
 
@@ -202,7 +206,7 @@ func (f *fixture) failed(request string) (name, value string) {
 	return name, value
 }
 
-// bare checks that an answer is a refusal that tells its code and nothing else.
+// bare checks that an answer is a refusal with its code and nothing else.
 func bare(t testing.TB, a jetontest.Answer, status int, code string) {
 	t.Helper()
 	if a.Status != status || strings.TrimSpace(a.Body) != `{"error":"`+code+`"}` {
@@ -317,7 +321,7 @@ func with(claims map[string]any, changes map[string]any) map[string]any {
 	return out
 }
 
-// bearer asks a route with a token.
+// bearer requests a route with a token.
 func (f *fixture) bearer(service, path, token string) jetontest.Answer {
 	f.t.Helper()
 	return f.Ask("GET", service, path, "Authorization", "Bearer "+token)
@@ -329,7 +333,7 @@ func (f *fixture) introspect(k jetontest.Key, token string, fields ...string) je
 	return f.called("/oauth2/introspect", k, token, fields...)
 }
 
-// revoke takes a token back as a client does.
+// revoke revokes a token as a client does.
 func (f *fixture) revoke(k jetontest.Key, token string) jetontest.Answer {
 	f.t.Helper()
 	return f.called("/oauth2/revoke", k, token)
@@ -349,7 +353,7 @@ func (f *fixture) called(path string, k jetontest.Key, token string, fields ...s
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// active reports what introspection says of a token.
+// active reports whether a token is active, by introspection.
 func (f *fixture) active(k jetontest.Key, token string) bool {
 	f.t.Helper()
 	a := f.introspect(k, token)

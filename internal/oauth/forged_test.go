@@ -33,7 +33,7 @@ func parts(t *testing.T, text string, key jose.Key) target {
 	t.Helper()
 	p := strings.Split(text, ".")
 	if len(p) != 3 {
-		t.Fatalf("%q is no JWT", text)
+		t.Fatalf("%q is not a JWT", text)
 	}
 
 	return target{p[0], p[1], p[2], key}
@@ -50,7 +50,7 @@ func unb64(t *testing.T, text string) string {
 }
 
 // forgeries returns every forgery of a target that we know of. canary is an address that
-// offers the attacker's keys, and that nobody must ask.
+// offers the attacker's keys; the server must never request it.
 func forgeries(t *testing.T, g target, canary string) []forgery {
 	t.Helper()
 	var list []forgery
@@ -140,7 +140,8 @@ func forgeries(t *testing.T, g target, canary string) []forgery {
 	}
 
 	for _, kid := range []any{
-		"../../../../../../dev/null", "/dev/null", "key\x00", "' OR '1'='1", "' UNION SELECT 'AA", "1; DROP TABLE keys", "$(touch /tmp/x)", "%2e%2e%2f", canary, "file:///dev/null",
+		"../../../../../../dev/null", "/dev/null", "key\x00", "%2e%2e%2f", canary, "file:///dev/null",
+		"' OR '1'='1", "' UNION SELECT 'AA", "1; DROP TABLE keys", "$(touch /tmp/x)",
 		strings.Repeat(
 			"k",
 			5000,
@@ -235,7 +236,7 @@ func forgeries(t *testing.T, g target, canary string) []forgery {
 	return list
 }
 
-// canary is an address with the attacker's keys, and the number of those who asked.
+// canary returns an address with the attacker's keys, and the number of its requests.
 func canary(t *testing.T) (url string, asked *atomic.Int64) {
 	t.Helper()
 	asked = &atomic.Int64{}
@@ -317,7 +318,7 @@ func TestForgedAssertions(t *testing.T) {
 
 	n := asked.Load()
 	if n != 0 {
-		t.Errorf("what assertions said led to %d requests elsewhere", n)
+		t.Errorf("assertions led to %d requests to other hosts, want 0", n)
 	}
 }
 
@@ -396,11 +397,11 @@ func TestForgedTokens(t *testing.T) {
 
 	n := asked.Load()
 	if n != 0 {
-		t.Errorf("what tokens said led to %d requests elsewhere", n)
+		t.Errorf("tokens led to %d requests to other hosts, want 0", n)
 	}
 }
 
-// TestMegabytes sends a megabyte of dots to every door.
+// TestMegabytes sends a megabyte of dots to every endpoint.
 func TestMegabytes(t *testing.T) {
 	f := newFixture(t, many)
 	f.client("ci")
@@ -453,7 +454,7 @@ func TestKeysOfOneName(t *testing.T) {
 			bare(t, a, w.status, w.code)
 
 			if name, value := f.failed(a.Request()); name != "signature" || !strings.Contains(value, "1 keys tried") {
-				t.Errorf("the operator hears that %q failed: %q", name, value)
+				t.Errorf("failed check = %q: %q", name, value)
 			}
 		}
 	}

@@ -50,14 +50,14 @@ func TestForms(t *testing.T) {
 		{"an assertion and the same client_id", ask + "&client_id=ci" + assertion(), nil, "", 200, ""},
 		{"an assertion as a grant", grant + "&assertion=" + f.right(ci), nil, "", 200, ""},
 		{
-			"parameters that nobody knows",
+			"unknown parameters",
 			bySecret + "&a=b&a=c&a[]=d",
 			nil,
 			"",
 			400,
 			"invalid_request: a parameter is there twice",
 		},
-		{"one parameter that nobody knows", bySecret + "&a=b", nil, "", 200, ""},
+		{"one unknown parameter", bySecret + "&a=b", nil, "", 200, ""},
 		{
 			"parameters without a value, which are absent",
 			bySecret + "&scope=&client_assertion=&client_assertion_type=&assertion=&client_secret=",
@@ -261,7 +261,14 @@ func TestForms(t *testing.T) {
 		{"a secret alone", ask + "&client_secret=" + secret, nil, "", 401, "invalid_client"},
 		{"a secret in the query", ask, nil, "?client_id=ci&client_secret=" + secret, 401, "invalid_client"},
 		{"an assertion in the query", ask, nil, "?" + assertion()[1:], 401, "invalid_client"},
-		{"the secret of nobody", ask + "&client_id=nobody&client_secret=" + secret, nil, "", 401, "invalid_client"},
+		{
+			"the secret of an unknown client",
+			ask + "&client_id=unknown&client_secret=" + secret,
+			nil,
+			"",
+			401,
+			"invalid_client",
+		},
 		{
 			"another name in Basic",
 			ask + "&client_id=other",
@@ -304,7 +311,7 @@ func TestForms(t *testing.T) {
 
 			if code == "invalid_client" || code == "invalid_grant" {
 				if name, value := f.failed(a.Request()); name == "" || strings.Contains(value, secret) {
-					t.Errorf("the operator hears that %q failed: %q", name, value)
+					t.Errorf("failed check = %q: %q", name, value)
 				}
 			}
 
@@ -329,10 +336,10 @@ func TestForms(t *testing.T) {
 			"x/" + formType: false,
 		} {
 			a := f.Send(f.plain, "POST", f.Issuer()+"/oauth2/token", bySecret, "Content-Type", kind)
-			if (a.Status == 200) != ok ||
-				!ok &&
-					a.Body != "{\"error\":\"invalid_request\",\"error_description\":\"send application/x-www-form-urlencoded\"}\n" {
-				t.Errorf("%q: %d %s", kind, a.Status, a.Body)
+			const refusal = `{"error":"invalid_request",` +
+				`"error_description":"send application/x-www-form-urlencoded"}` + "\n"
+			if (a.Status == 200) != ok || !ok && a.Body != refusal {
+				t.Errorf("%q: got %d %s, want accepted %t", kind, a.Status, a.Body, ok)
 			}
 		}
 	})
@@ -366,7 +373,8 @@ func TestForms(t *testing.T) {
 				"token=a&token=b&client_id=ci&client_secret=" +
 					secret: `{"error":"invalid_request","error_description":"a parameter is there twice"}`,
 				"token=a&client_id=ci&client_secret=" + secret + "x": `{"error":"invalid_client"}`,
-				"token=a&client_id=ci&client_secret=x&client_assertion=x": `{"error":"invalid_request","error_description":"client_assertion goes with client_assertion_type=` +
+				"token=a&client_id=ci&client_secret=x&client_assertion=x": `{"error":"invalid_request",` +
+					`"error_description":"client_assertion goes with client_assertion_type=` +
 					assertionType +
 					`"}`,
 				"token=a&client_id=ci&client_secret=" + secret +

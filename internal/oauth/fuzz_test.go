@@ -12,7 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// sent is what came of a request that a fuzzer made; nil when it is no request at all.
+// sent returns the response to a request that a fuzzer made, or nil for an invalid request.
 type sent struct {
 	status int
 	body   string
@@ -46,12 +46,12 @@ func send(t *testing.T, c *http.Client, method, address, body string, header ...
 	return &sent{resp.StatusCode, string(b)}
 }
 
-// lookalikes are JWTs as they should be, but that nobody's key has signed.
+// lookalikes are valid JWTs, but signed with a key of no client.
 func (f *fixture) lookalikes() []string {
-	stranger := jetontest.Key{Client: "ci", Signer: newSigner(f.t, jose.EdDSA, "")}
-	text := stranger.Assertion("", f.claims(stranger))
+	attacker := jetontest.Key{Client: "ci", Signer: newSigner(f.t, jose.EdDSA, "")}
+	text := attacker.Assertion("", f.claims(attacker))
 	p := strings.Split(text, ".")
-	access := with(f.claims(stranger), map[string]any{
+	access := with(f.claims(attacker), map[string]any{
 		"client_id": "ci",
 		"gen":       "c1.1",
 		"nbf":       noon.Unix(),
@@ -61,7 +61,7 @@ func (f *fixture) lookalikes() []string {
 	})
 	return []string{
 		text,
-		stranger.Assertion("at+jwt", access),
+		attacker.Assertion("at+jwt", access),
 		p[0] + "." + p[1] + ".",
 		b64(`{"alg":"none"}`) + "." + p[1] + ".",
 		"..",

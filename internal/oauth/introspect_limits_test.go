@@ -9,8 +9,8 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// Looking a token up says no more than our own doors do: what is limited to a part of a
-// service, or is of somebody who may not log in there, is not simply good.
+// Introspection is as strict as our own services: a token that is limited to a part of a
+// service, or whose user may not log in there, is not active.
 func TestIntrospectionKeepsTheLimitsOfAToken(t *testing.T) {
 	s := jetontest.Start(t, `
 issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PORT}"}
@@ -63,7 +63,7 @@ services:
 		{"without limits", func(*api.NewToken) {}, true},
 		{"limited to a path", func(w *api.NewToken) { w.Allows = []string{"GET /who"} }, false},
 		{"limited to a network", func(w *api.NewToken) { w.Networks = []string{"127.0.0.0/8"} }, false},
-		{"of somebody who may not log in there", func(w *api.NewToken) { w.User = "eshana" }, false},
+		{"of a user who may not log in there", func(w *api.NewToken) { w.User = "eshana" }, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := api.NewToken{
@@ -77,7 +77,7 @@ services:
 			s.MustControl("POST", "/api/v1/tokens", w, &tok)
 
 			if got := look(tok.Secret); (got != inactive) != tc.active {
-				t.Errorf("introspection says %s", got)
+				t.Errorf("introspection = %s, want active %t", got, tc.active)
 			}
 		})
 	}
@@ -92,9 +92,9 @@ services:
 	}, &tok)
 
 	if got := look(tok.Secret, "consume", "true", "audience", "other"); got != inactive {
-		t.Errorf("a token that is not for what is asked about: %s", got)
+		t.Errorf("introspection for another audience = %s, want inactive", got)
 	}
 	if got := look(tok.Secret, "consume", "true", "audience", "app"); got == inactive {
-		t.Error("the refusal before took the use")
+		t.Error("the refused introspection took the use, want it left")
 	}
 }

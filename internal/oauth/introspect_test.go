@@ -23,7 +23,7 @@ func TestIntrospection(t *testing.T) {
 	ci, guard := f.client("ci"), f.client("guard")
 	f.introspects("ci")
 	secret := f.secret("guard")
-	t.Run("who does not prove itself hears nothing", func(t *testing.T) {
+	t.Run("a client without a credential is refused", func(t *testing.T) {
 		f := f.on(t)
 		token := f.Token(ci, "audience", "reports")
 		for name, a := range map[string]jetontest.Answer{
@@ -53,7 +53,7 @@ func TestIntrospection(t *testing.T) {
 		}
 	})
 
-	t.Run("a token that is good", func(t *testing.T) {
+	t.Run("a valid token", func(t *testing.T) {
 		f := f.on(t)
 		for service, extra := range map[string]string{
 			"reports":        "",
@@ -76,7 +76,9 @@ func TestIntrospection(t *testing.T) {
 				life = 10 * time.Minute
 			}
 
-			want := fmt.Sprintf(`{"active":true,"iss":%q,"sub":"ci","client_id":"ci","aud":[%q],"scope":"read","token_type":"Bearer","iat":%d,"nbf":%d,"exp":%d,"jti":%q%s}`,
+			want := fmt.Sprintf(
+				`{"active":true,"iss":%q,"sub":"ci","client_id":"ci","aud":[%q],"scope":"read","token_type":"Bearer",`+
+					`"iat":%d,"nbf":%d,"exp":%d,"jti":%q%s}`,
 				f.Issuer(), service, noon.Unix(), noon.Unix(), noon.Add(life).Unix(), out["jti"], extra)
 			if strings.TrimSpace(a.Body) != want {
 				t.Errorf("%s: %s, want %s", service, a.Body, want)
@@ -84,7 +86,7 @@ func TestIntrospection(t *testing.T) {
 		}
 	})
 
-	t.Run("whatever is not good is one answer", func(t *testing.T) {
+	t.Run("every invalid token gets the same answer", func(t *testing.T) {
 		f := f.on(t)
 		issued := func(service string) string { return f.Token(ci, "audience", service) }
 		spent := issued("counted")
@@ -108,7 +110,7 @@ func TestIntrospection(t *testing.T) {
 			{"garbage", "garbage", "malformed"},
 			{"nearly an opaque token", issued("opaque") + "x", "not the form"},
 			{"an opaque token that never was", "jtn_a_" + strings.Repeat("0", 49), "not the form"},
-			{"another scheme's word", "Bearer x", "malformed"},
+			{"with a scheme", "Bearer x", "malformed"},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				f := f.on(t)

@@ -14,14 +14,14 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// get asks the authorization server for what anybody may have.
+// get requests a public document from the authorization server.
 func (f *fixture) get(path string, header ...string) jetontest.Answer {
 	f.t.Helper()
 	return f.Send(f.plain, "GET", f.Issuer()+path, "", header...)
 }
 
-// published checks the headers of a document that anybody may keep a copy of, and that a
-// copy is told to be fresh.
+// published checks the headers of a document that any client may cache, and that the
+// server confirms a current copy with 304.
 func (f *fixture) published(path, kind string) string {
 	f.t.Helper()
 	a := f.get(path)
@@ -110,7 +110,7 @@ func TestKeyserver(t *testing.T) {
 		}
 	})
 
-	t.Run("the newest that is good, at once", func(t *testing.T) {
+	t.Run("the newest valid key, at once", func(t *testing.T) {
 		f := f.on(t)
 		f.clock.move(time.Second)
 		defer f.clock.set(noon)
@@ -140,11 +140,12 @@ func TestKeyserver(t *testing.T) {
 		}
 	})
 
-	t.Run("nobody", func(t *testing.T) {
+	t.Run("no such client or key", func(t *testing.T) {
 		f := f.on(t)
 		want := ""
 		for _, name := range []string{
-			"nobody", "disabled", "removed", "keyless", "retired", "timed", "CI", "ci ", " ci", "a&b", "../x", "../ci", "ci/../ci", "ci\x00", "\x00", "ci\r\nX: y", "ci%00", "ci#", "ci?", "*", "%", "' OR '1'='1",
+			"unknown", "disabled", "removed", "keyless", "retired", "timed", "CI", "ci ", " ci", "a&b",
+			"../x", "../ci", "ci/../ci", "ci\x00", "\x00", "ci\r\nX: y", "ci%00", "ci#", "ci?", "*", "%", "' OR '1'='1",
 			"http://localhost/", "file:///etc/passwd", "c\u0456", "\xff", strings.Repeat(
 				"n",
 				5000,
@@ -226,8 +227,8 @@ func TestKeyserver(t *testing.T) {
 		}
 	})
 
-	t.Run("where it is not asked for there is none", func(t *testing.T) {
-		g := newFixture(t, strings.Replace(many, ", keyserver: /getkey", "", 1))
+	t.Run("without keyserver in the configuration there is none", func(t *testing.T) {
+		g := newFixture(t, strings.Replace(many, "  keyserver: /getkey\n", "", 1))
 		g.client("ci")
 		if a := g.get("/getkey?identity=ci"); a.Status != 404 || strings.Contains(a.Body, "PUBLIC") {
 			t.Errorf("%d %s", a.Status, a.Body)
@@ -235,8 +236,8 @@ func TestKeyserver(t *testing.T) {
 	})
 }
 
-// TestOurKeys checks what is published of the keys that sign tokens.
-func TestOurKeys(t *testing.T) {
+// TestSigningKeys checks what is published about the keys that sign tokens.
+func TestSigningKeys(t *testing.T) {
 	f := newFixture(
 		t,
 		strings.Replace(

@@ -9,7 +9,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-// TestMetadata checks that discovery says what there is.
+// TestMetadata checks the discovery document against the endpoints that exist.
 func TestMetadata(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")

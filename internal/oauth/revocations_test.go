@@ -12,8 +12,8 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// TestVoidList reads the list of what has been revoked, as one who checks tokens alone does.
-func TestVoidList(t *testing.T) {
+// TestRevocationList reads the list of revoked tokens, as a service does that checks tokens itself.
+func TestRevocationList(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
 

@@ -12,7 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// TestRevocation takes tokens back in every way there is.
+// TestRevocation revokes tokens in every way there is.
 func TestRevocation(t *testing.T) {
 	f := newFixture(t, many)
 	ci, guard := f.client("ci"), f.client("guard")
@@ -107,7 +107,7 @@ func TestRevocation(t *testing.T) {
 		})
 	}
 
-	t.Run("what is no token", func(t *testing.T) {
+	t.Run("not a token", func(t *testing.T) {
 		f := f.on(t)
 		for _, text := range []string{
 			"garbage",
@@ -121,7 +121,7 @@ func TestRevocation(t *testing.T) {
 		}
 	})
 
-	t.Run("a token that is over, or not valid yet", func(t *testing.T) {
+	t.Run("a token that has expired, or is not valid yet", func(t *testing.T) {
 		f := f.on(t)
 		late, early := f.Token(ci, "audience", "opaque"), f.Token(ci, "audience", "later")
 		quiet(t, f.revoke(ci, early))
@@ -165,9 +165,9 @@ func (f *fixture) events(action string) (n int) {
 	return n
 }
 
-// TestWhatEndsTokens checks that every change that ends tokens does so at the very next
-// request, wherever they are shown, for good.
-func TestWhatEndsTokens(t *testing.T) {
+// TestChangesThatEndTokens checks that every change that ends tokens does so at the very
+// next request, at every endpoint, and permanently.
+func TestChangesThatEndTokens(t *testing.T) {
 	all := []string{"reports", "uncounted", "opaque", "counted", "counted-opaque"}
 	disabled := func(yes bool) func(f *fixture, k jetontest.Key) {
 		return func(f *fixture, k jetontest.Key) {
@@ -222,7 +222,8 @@ func TestWhatEndsTokens(t *testing.T) {
 			f.MustControl("POST", "/api/v1/clients/"+k.Client+"/end-tokens", nil, nil)
 		}, yes, nil},
 		{"retiring a key with its tokens", func(f *fixture, k jetontest.Key) {
-			f.MustControl("DELETE", "/api/v1/clients/"+k.Client+"/keys/"+signerOf(k).Key().ID+"?end_tokens=true", nil, nil)
+			key := signerOf(k).Key().ID
+			f.MustControl("DELETE", "/api/v1/clients/"+k.Client+"/keys/"+key+"?end_tokens=true", nil, nil)
 		}, yes, nil},
 		{"retiring a key without them", func(f *fixture, k jetontest.Key) {
 			f.MustControl("DELETE", "/api/v1/clients/"+k.Client+"/keys/"+signerOf(k).Key().ID, nil, nil)

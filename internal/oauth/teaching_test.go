@@ -8,7 +8,7 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// lessons has what teaching clients of old need, strict and not.
+// lessons configures the teaching endpoints, strict and lenient.
 const lessons = `
 issuer: {url: 'http://localhost:${ISSUER_PORT}', listen: 'localhost:${ISSUER_PORT}', plain_http: true}
 services:
@@ -26,8 +26,8 @@ services:
     routes: [{match: POST /ask, respond: {text: ok}}, {match: GET /get, respond: {text: ok}}]
 `
 
-// TestLessons checks that a lesson's door forgives what is missing where it says so, and
-// nothing that is there and wrong.
+// TestLessons checks that a teaching endpoint accepts missing claims where it is configured
+// to, and never a wrong claim.
 func TestLessons(t *testing.T) {
 	f := newFixture(t, lessons)
 	ci := f.AddClient("ci", "strict", "old")
@@ -50,7 +50,7 @@ func TestLessons(t *testing.T) {
 		by          jetontest.Key
 		strict, old int
 	}{
-		{"a whole one", f.claims(ci), ci, 200, 200},
+		{"all claims", f.claims(ci), ci, 200, 200},
 		{"iss alone", iss, ci, 403, 200},
 		{"iss alone, again", iss, ci, 403, 200},
 		{"iss and sub", with(iss, map[string]any{"sub": "ci"}), ci, 403, 200},
@@ -58,7 +58,7 @@ func TestLessons(t *testing.T) {
 		{"iss and the aud of another", with(iss, map[string]any{"aud": "https://other.example"}), ci, 403, 403},
 		{"iss and two of aud", with(iss, map[string]any{"aud": []string{f.Issuer(), "x"}}), ci, 403, 403},
 		{"iss and our aud", with(iss, map[string]any{"aud": f.Issuer()}), ci, 403, 200},
-		{"iss and an exp that is over", with(iss, map[string]any{"exp": noon.Unix()}), ci, 403, 403},
+		{"iss and an exp in the past", with(iss, map[string]any{"exp": noon.Unix()}), ci, 403, 403},
 		{"iss and an iat ahead", with(iss, map[string]any{"iat": noon.Add(11 * time.Second).Unix()}), ci, 403, 403},
 		{
 			"iss and times too far apart",
@@ -71,7 +71,7 @@ func TestLessons(t *testing.T) {
 		{"iss and a jti", with(iss, map[string]any{"jti": "one"}), ci, 403, 200},
 		{"iss and the same jti", with(iss, map[string]any{"jti": "one"}), ci, 403, 403},
 		{"no iss", map[string]any{"sub": "ci"}, ci, 403, 403},
-		{"the iss of nobody", map[string]any{"iss": "nobody"}, ci, 401, 401},
+		{"the iss of an unknown client", map[string]any{"iss": "unknown"}, ci, 401, 401},
 		{"the iss of another", map[string]any{"iss": "elsewhere"}, ci, 403, 403},
 		{"a disabled client", map[string]any{"iss": "off"}, ci, 403, 403},
 		{"a client that may not", f.claims(elsewhere), elsewhere, 200, 403},
@@ -93,14 +93,14 @@ func TestLessons(t *testing.T) {
 
 				if a.Status != 200 {
 					if name, _ := f.failed(a.Request()); name == "" {
-						t.Errorf("%s: the operator hears nothing", service)
+						t.Errorf("%s: no failed check, want one", service)
 					}
 				}
 			}
 		})
 	}
 
-	t.Run("what is no assertion", func(t *testing.T) {
+	t.Run("not an assertion", func(t *testing.T) {
 		for _, text := range []string{"", " ", "hello", strings.Repeat("x", 9000), "iss=ci", `{"iss":"ci"}`} {
 			if a := assert("old", text); a.Status != 403 && a.Status != 401 {
 				t.Errorf("%.20q: %d %s", text, a.Status, a.Body)

@@ -12,7 +12,7 @@ import (
 
 const year = 365 * 24 * time.Hour
 
-// TestTokensByTheClock moves the clock over the edges of tokens of every kind.
+// TestTokensByTheClock moves the clock across the time limits of tokens of every kind.
 func TestTokensByTheClock(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
@@ -51,7 +51,7 @@ func TestTokensByTheClock(t *testing.T) {
 					token := f.Token(ci, "audience", kind.service)
 					f.clock.set(noon.Add(tc.at))
 
-					for range 2 { // a token that has been looked at before is no other
+					for range 2 { // a cached token is judged the same
 						a := f.bearer(kind.service, "/who", token)
 						if a.Code() != tc.code || (a.Status == 200) != (tc.code == "") {
 							t.Errorf("issued at %v: %d %s, want %q", issued, a.Status, a.Code(), tc.code)
@@ -66,7 +66,7 @@ func TestTokensByTheClock(t *testing.T) {
 						}
 
 						if a.Left() != "" {
-							t.Errorf("a refusal by time says that %s are left", a.Left())
+							t.Errorf("refusal by time: uses left %q, want none", a.Left())
 						}
 						name, value := f.failed(a.Request())
 						if name != "window" || !strings.Contains(value, "valid from ") {
@@ -104,7 +104,7 @@ func TestTokensByTheClock(t *testing.T) {
 	}
 }
 
-// TestAnswersOfTheTokenEndpoint checks every member, and that it is true.
+// TestAnswersOfTheTokenEndpoint checks every member of the response.
 func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
@@ -122,7 +122,8 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 			`{"access_token":"T","token_type":"Bearer","expires_in":59,"scope":"read write","nbf":%d,"max_uses":3}`,
 			noon.Add(30*time.Second).Unix(),
 		),
-		"counted-opaque": `{"access_token":"T","token_type":"Bearer","expires_in":59,"scope":"read write","max_uses":3}`,
+		"counted-opaque": `{"access_token":"T","token_type":"Bearer","expires_in":59,` +
+			`"scope":"read write","max_uses":3}`,
 	} {
 		a := f.TryToken(f.right(ci), "audience", service)
 		token := opens(t, service, a)
@@ -140,7 +141,9 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		claims := payload(t, token)
 		jti := claims["jti"].(string)
 
-		want := fmt.Sprintf(`{"aud":"later","client_id":"ci","exp":%d,"gen":%q,"iat":%d,"iss":%q,"jti":%q,"nbf":%d,"scope":"write","sub":"ci"}`,
+		want := fmt.Sprintf(
+			`{"aud":"later","client_id":"ci","exp":%d,"gen":%q,"iat":%d,"iss":%q,`+
+				`"jti":%q,"nbf":%d,"scope":"write","sub":"ci"}`,
 			noon.Add(time.Minute).Unix(), claims["gen"], noon.Unix(), f.Issuer(), jti, noon.Add(30*time.Second).Unix())
 		if got := object(t, claims); got != want {
 			t.Errorf("claims %s, want %s", got, want)
@@ -161,7 +164,7 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		}
 	})
 
-	t.Run("scopes are those that are asked for, or all", func(t *testing.T) {
+	t.Run("the scopes are those requested, or all", func(t *testing.T) {
 		for asked, want := range map[string]string{
 			"":                  "read write",
 			"write":             "write",
@@ -234,7 +237,7 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 	})
 }
 
-// TestTokensAreCounted lets many callers have one token at the same time.
+// TestTokensAreCounted has many callers use one token at the same time.
 func TestTokensAreCounted(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
@@ -345,8 +348,8 @@ func TestTokensAreCounted(t *testing.T) {
 	})
 }
 
-// TestARestartGivesNoUseBack starts the server anew after each use.
-func TestARestartGivesNoUseBack(t *testing.T) {
+// TestRestartRestoresNoUse restarts the server after each use.
+func TestRestartRestoresNoUse(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
 	for _, service := range []string{"counted", "counted-opaque"} {
