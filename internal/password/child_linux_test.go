@@ -51,7 +51,7 @@ func statField(t *testing.T, name string, n int) string {
 }
 
 func TestChildEnvironmentIsBare(t *testing.T) {
-	t.Setenv("JETON_TEST_SECRET", "tell nobody")
+	t.Setenv("JETON_TEST_SECRET", "not for the child")
 	p := running(t, Config{Workers: 1, Command: as("hasher")})
 	if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func TestChildMemory(t *testing.T) {
 	}
 }
 
-// load has n hashes made by so many callers.
+// load makes n hashes with that many callers.
 func load(ctx context.Context, t testing.TB, p *Pool, n, callers int) {
 	var wg sync.WaitGroup
 	for i := range callers {

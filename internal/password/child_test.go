@@ -32,8 +32,8 @@ var roles = map[string]func(){
 			_ = self.Kill()
 		}
 	},
-	"deaf": func() { // greets and then does not hear that its input has ended
-		signal.Ignore(syscall.SIGPIPE) // nor that nobody heard the greeting
+	"endless": func() { // greets and then ignores the end of its input
+		signal.Ignore(syscall.SIGPIPE) // and a closed output
 		_ = writeResponse(os.Stdout, response{status: frameVersion})
 		time.Sleep(time.Hour)
 	},
@@ -46,7 +46,7 @@ var roles = map[string]func(){
 	// parent runs a pool whose child would not end by itself, prints the child's
 	// process id and stays.
 	"parent": func() {
-		p, err := New(Config{Workers: 1, Command: as("deaf")})
+		p, err := New(Config{Workers: 1, Command: as("endless")})
 		if err != nil {
 			os.Exit(1)
 		}
@@ -129,7 +129,7 @@ func TestKilledChildIsReplaced(t *testing.T) {
 		Log:     log.log(),
 	})
 	ctx := t.Context()
-	secret := jeton.NewSecret("tell nobody of this")
+	secret := jeton.NewSecret("a secret of this test")
 	phc, err := p.Hash(ctx, secret)
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func TestKilledChildIsReplaced(t *testing.T) {
 	if !strings.Contains(log.String(), "the hasher died") {
 		t.Errorf("the death is not logged: %s", log.String())
 	}
-	if strings.Contains(log.String(), "tell nobody") {
+	if strings.Contains(log.String(), "a secret of") {
 		t.Errorf("the log holds the password: %s", log.String())
 	}
 }
@@ -191,8 +191,8 @@ func TestChildrenThatAreNoHashers(t *testing.T) {
 			var log logged
 			p := running(t, Config{Workers: 1, Command: tc.command, Log: log.log()})
 
-			// Callers wait out the first pause; in longer ones they are told to come back. A
-			// death is noted a moment after its callers were answered.
+			// Callers wait out the first pause; in longer ones they get jeton.ErrBusy. The
+			// pool notes the end of a child a moment after it has answered the callers.
 			pause := func() time.Duration {
 				p.children[0].mu.Lock()
 				defer p.children[0].mu.Unlock()
@@ -214,7 +214,7 @@ func TestChildrenThatAreNoHashers(t *testing.T) {
 }
 
 func TestChildThatDoesNotEndIsKilled(t *testing.T) {
-	p, err := New(Config{Workers: 1, Command: as("deaf")})
+	p, err := New(Config{Workers: 1, Command: as("endless")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +349,7 @@ func TestServe(t *testing.T) {
 		}
 	})
 
-	t.Run("ends when nobody takes its answers", func(t *testing.T) {
+	t.Run("ends when its answers are not read", func(t *testing.T) {
 		in, other := io.Pipe()
 		defer other.Close()
 

@@ -85,14 +85,15 @@ func readRequest(r io.Reader) (request, error) {
 // check returns an error when the work asked for is outside the bounds: a faulty
 // server must not make the hasher take more than it may.
 func (r request) check() error {
-	if n := len(r.hash.salt); n < minSalt || n > maxSalt {
-		return fmt.Errorf("salt of %d bytes", n)
+	salt, key := len(r.hash.salt), len(r.hash.key)
+	if salt < minSalt || salt > maxSalt {
+		return fmt.Errorf("salt of %d bytes", salt)
 	}
-	if n := len(r.hash.key); n < minKey || n > maxKey {
-		return fmt.Errorf("key of %d bytes", n)
+	if key < minKey || key > maxKey {
+		return fmt.Errorf("key of %d bytes", key)
 	}
-	if n := len(r.pw); n > Max {
-		return fmt.Errorf("password of %d bytes", n)
+	if len(r.pw) > Max {
+		return fmt.Errorf("password of %d bytes", len(r.pw))
 	}
 
 	if r.imported != "" {

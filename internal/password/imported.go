@@ -106,7 +106,7 @@ func parseImported(s string) (imported, error) {
 
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] == 0x7f {
-			return imported{}, errors.New("the password hash has a control character in it; copy it again from where it was made")
+			return imported{}, errors.New("control character in the password hash; copy it again from its source")
 		}
 	}
 
@@ -194,9 +194,9 @@ func notImported(s string) error {
 	case s == "":
 		return errors.New("the password hash is empty")
 	case s[0] == '!' || s[0] == '*':
-		return errors.New("this stands for a password that is locked; leave the hash out, and the account has no password")
+		return errors.New("this marks a locked password; leave the hash out to create an account without a password")
 	case s[0] == '{' && strings.Contains(s, "}"):
-		return errors.New("the password hash is of an LDAP kind that is not taken; of these only {SHA} is, as htpasswd writes it")
+		return errors.New("unsupported LDAP scheme of a password hash; only {SHA} is supported, as htpasswd writes it")
 	}
 
 	return errUnknown

@@ -197,7 +197,8 @@ func parseBcrypt(kind, s string, prepare func([]byte) []byte) (imported, error) 
 	if len(part) != 4 || part[0] != "" || len(part[2]) != 2 || len(part[3]) != 53 {
 		return imported{}, errForm(kind, "it is not $2b$ with a cost of two digits and 53 characters")
 	}
-	if v := part[1]; v != "2a" && v != "2b" && v != "2y" {
+	version := part[1]
+	if version != "2a" && version != "2b" && version != "2y" {
 		return imported{}, errForm(kind, "it is not of version 2a, 2b or 2y")
 	}
 

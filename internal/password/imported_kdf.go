@@ -114,7 +114,7 @@ func parseWerkzeugPBKDF2(rest string) (imported, error) {
 
 	key, ok := lowerHex(part[2])
 	if !ok || !printable(part[1], 1, maxImportedSalt) {
-		return imported{}, errForm(kind, "the salt is no text, or the digest not hexadecimal in small letters")
+		return imported{}, errForm(kind, "the salt is not text, or the digest not hexadecimal in small letters")
 	}
 
 	return pbkdf2Of(kind, newHash, rounds, []byte(part[1]), key)
@@ -141,7 +141,7 @@ func parseDjangoPBKDF2(head, rest string) (imported, error) {
 
 	key, err := base64.StdEncoding.Strict().DecodeString(part[2])
 	if err != nil || !printable(part[1], 1, maxImportedSalt) {
-		return imported{}, errForm(kind, "the salt is no text, or the digest not base64")
+		return imported{}, errForm(kind, "the salt is not text, or the digest not base64")
 	}
 
 	return pbkdf2Of(kind, hashFunction(name), rounds, []byte(part[1]), key)
@@ -188,7 +188,12 @@ func parsePasslibScrypt(rest string) (imported, error) {
 		return imported{}, err
 	}
 
-	r, p, err := scryptLanes(kind, "r", "p", cost[1], cost[2])
+	r, err := named(kind, "r", cost[1], 1, maxScryptLanes)
+	if err != nil {
+		return imported{}, err
+	}
+
+	p, err := named(kind, "p", cost[2], 1, maxScryptLanes)
 	if err != nil {
 		return imported{}, err
 	}
@@ -204,14 +209,6 @@ func parsePasslibScrypt(rest string) (imported, error) {
 	}
 
 	return scryptOf(kind, 1<<ln, r, p, salt, key)
-}
-
-func scryptLanes(kind, nameR, nameP, textR, textP string) (r, p uint64, err error) {
-	if r, err = named(kind, nameR, textR, 1, maxScryptLanes); err != nil {
-		return 0, 0, err
-	}
-	p, err = named(kind, nameP, textP, 1, maxScryptLanes)
-	return r, p, err
 }
 
 // parseWerkzeugScrypt reads N:R:P$SALT$HEX.
@@ -256,12 +253,18 @@ func textScrypt(kind, textN, textR, textP, salt string, key []byte) (imported, e
 		return imported{}, err
 	}
 
-	r, p, err := scryptLanes(kind, "", "", "="+textR, "="+textP)
+	r, err := bounded(kind, "", textR, 1, maxScryptLanes)
 	if err != nil {
 		return imported{}, err
 	}
+
+	p, err := bounded(kind, "", textP, 1, maxScryptLanes)
+	if err != nil {
+		return imported{}, err
+	}
+
 	if !printable(salt, 1, maxImportedSalt) {
-		return imported{}, errForm(kind, "the salt is no text")
+		return imported{}, errForm(kind, "the salt is not text")
 	}
 
 	return scryptOf(kind, n, r, p, []byte(salt), key)

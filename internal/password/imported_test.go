@@ -21,19 +21,22 @@ var importedKnown = []struct{ name, kind, password, hash string }{
 		"crypt(3) with rounds",
 		"sha512-crypt",
 		"pässwörd",
-		"$6$rounds=1000$saltsalt$osotUMSS7K.0TIfteadkw2nXkU3mHd2sic8QLeQ4NmBYvnNlee/nDNLXQJypj6pZfrDryJ6nKZzumyw65bri70",
+		"$6$rounds=1000$saltsalt$osotUMSS7K.0TIfteadkw2nXkU3mHd2sic8QLeQ4NmBYvnNlee/nDNLXQJypj6pZ" +
+			"frDryJ6nKZzumyw65bri70",
 	},
 	{
 		"werkzeug's scrypt",
 		"werkzeug scrypt",
 		"pässwörd",
-		"scrypt:1024:8:1$NaClNaClNaClNaCl$f6ec914b453d4b44b85a9428156eff29aed78555df9ed08d1660d02f56883166704319bdd6229af3271e1181875af88bb9bda38c9acb49bd778be1a6a9fd4912",
+		"scrypt:1024:8:1$NaClNaClNaClNaCl$f6ec914b453d4b44b85a9428156eff29aed78555df9ed08d1660d02" +
+			"f56883166704319bdd6229af3271e1181875af88bb9bda38c9acb49bd778be1a6a9fd4912",
 	},
 	{
 		"Django's scrypt",
 		"django scrypt",
 		"pässwörd",
-		"scrypt$1024$seasalt$8$5$Hrj5EOYU1fDdp4N6mee/yO731QAuvsQCl1gIsxUYu+KDtJGkue3SeF26nWQ6Qqr++6XkDJrOpPVHIrntkzigGQ==",
+		"scrypt$1024$seasalt$8$5$Hrj5EOYU1fDdp4N6mee/yO731QAuvsQCl1gIsxUYu+KDtJGkue3SeF26nWQ6Qqr+" +
+			"+6XkDJrOpPVHIrntkzigGQ==",
 	},
 	{
 		"Django's bcrypt of a SHA-256",
@@ -137,7 +140,7 @@ func TestPasslibsKnownHashes(t *testing.T) {
 		st, err := Recognize(hash)
 		switch {
 		case pw == "":
-			// Nobody logs in without a password, whatever is stored.
+			// An empty password never logs in, whatever is stored.
 			if ok, _, verr := p.Verify(t.Context(), hash, jeton.NewSecret(pw)); ok || err == nil && verr != nil {
 				t.Errorf("%s: Verify(%s) of no password = %v, %v", scheme, hash, ok, verr)
 			}
@@ -247,7 +250,7 @@ func TestRecognizeRefuses(t *testing.T) {
 		{"rounds past 32 bits", "$6$rounds=4294968296$salt$" + dots86, "rounds must be"},
 		{"rounds past 64 bits", "$6$rounds=18446744073709552616$salt$" + dots86, "rounds must be"},
 		{"too few rounds", "$5$rounds=999$salt$" + dots43, "rounds must be"},
-		{"rounds below nought", "$5$rounds=-1$salt$" + dots43, "rounds must be"},
+		{"rounds below zero", "$5$rounds=-1$salt$" + dots43, "rounds must be"},
 		{"rounds with a leading zero", "$5$rounds=05000$salt$" + dots43, "rounds must be"},
 		{"a salt of 17", "$5$" + strings.Repeat("s", 17) + "$" + dots43, "salt"},
 		{"a salt with a colon", "$5$a:b$" + dots43, "salt"},
@@ -395,7 +398,7 @@ func TestImportedIsCheckedWithTheWorkOfOurs(t *testing.T) {
 	}
 }
 
-// TestImportedWorkIsDoneBesides looks at the key that nobody needs.
+// TestImportedWorkIsDoneBesides checks the key that is computed only to take the same time.
 func TestImportedWorkIsDoneBesides(t *testing.T) {
 	twice(t, func(t *testing.T, cfg Config) {
 		p := running(t, cfg)

@@ -53,7 +53,7 @@ func CheckNew(pw jeton.Secret) error {
 }
 
 // Config is what New needs. The zero value hashes in this process, on every
-// processor, and lets nobody wait.
+// processor, and queues no job.
 type Config struct {
 	Workers int          // passwords hashed at the same time; 0 means one for each processor
 	Queue   int          // passwords that may wait
@@ -285,9 +285,9 @@ func (p *Pool) Hash(ctx context.Context, pw jeton.Secret) (string, error) {
 //
 // An empty phc means that there is no such user: Verify does the work of a default
 // hash and answers no. It does so too for a password that is empty or longer than
-// Max, whatever phc is. A phc that Recognize refuses is the operator's to mend: after the
-// same work it is an error that is none of jeton's outcomes. When too many wait,
-// Verify returns jeton.ErrBusy at once; when ctx ends first, ctx.Err().
+// Max, whatever phc is. A phc that Recognize refuses is an error that is none of jeton's
+// outcomes, returned after the same work: the operator must replace the hash. Verify
+// returns jeton.ErrBusy at once when the queue is full, and ctx.Err() when ctx ends first.
 func (p *Pool) Verify(ctx context.Context, phc string, pw jeton.Secret) (ok, rehash bool, err error) {
 	unknown := Hash{Params: p.params, salt: make([]byte, saltSize), key: make([]byte, keySize)}
 	h, real := unknown, false
@@ -295,13 +295,16 @@ func (p *Pool) Verify(ctx context.Context, phc string, pw jeton.Secret) (ok, reh
 	var imported string
 	if phc != "" {
 		stored, err := Parse(phc)
-		if err == nil && !stored.weakerThan(p.params) {
+		_, ferr := parseImported(phc)
+
+		switch {
+		case err == nil && !stored.weakerThan(p.params):
 			h, real = stored, true
-		} else if _, ferr := parseImported(phc); ferr == nil {
-			imported, real = phc, true // or one of ours that costs too little by itself
-		} else if errors.Is(ferr, errUnknown) {
+		case ferr == nil: // also one of ours that costs less than the default
+			imported, real = phc, true
+		case errors.Is(ferr, errUnknown):
 			bad = fmt.Errorf("read stored hash: %w", err)
-		} else {
+		default:
 			bad = fmt.Errorf("read stored hash: %w", ferr)
 		}
 	}

@@ -40,7 +40,7 @@ func BenchmarkHashing(b *testing.B) {
 	b.ReportMetric(peakMiB(b, pid(inChild)), "child-peak-MiB")
 }
 
-// hashBare makes n hashes on so many goroutines.
+// hashBare makes n hashes on that many goroutines.
 func hashBare(n, workers int) {
 	var wg sync.WaitGroup
 	for range workers {

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain makes this binary a hasher, good or bad, when it is told to be one.
+// TestMain runs this binary as a hasher, right or wrong, when the environment asks for one.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		if role, ok := roles[os.Args[1]]; ok {
@@ -82,7 +82,7 @@ func TestCheckNew(t *testing.T) {
 				t.Errorf("CheckNew = %v, want %v", err, tc.want)
 			}
 			if err != nil && jeton.Detail(err) == "" {
-				t.Error("the user is not told why")
+				t.Error("the error has no detail for the user")
 			}
 		})
 	}
@@ -375,7 +375,7 @@ func TestAJobWithoutACallerIsSkipped(t *testing.T) {
 	wg.Go(func() { _ = p.Run(ctx) })
 	a := <-j.done
 	if a.key != nil || !errors.Is(a.err, context.Canceled) {
-		t.Errorf("the job was done for nobody: %v", a.err)
+		t.Errorf("job without a caller: %v, want context canceled and no key", a.err)
 	}
 
 	stop()

@@ -122,7 +122,8 @@ func Parse(phc string) (Hash, error) {
 	part := strings.Split(rest, "$")
 	if len(part) != 3 {
 		return h, fmt.Errorf(
-			"password hash has %d parts after the version; it must have three: m=,t=,p= then salt then hash, each after a $",
+			"password hash has %d parts after the version; "+
+				"it must have three: m=,t=,p= then salt then hash, each after a $",
 			len(part),
 		)
 	}
@@ -217,10 +218,16 @@ func parseBytes(s string, shortest, longest int) ([]byte, error) {
 
 	b, err := enc.DecodeString(s)
 	if err != nil {
-		return nil, errors.New("is not base64 as argon2 writes it (A-Z a-z 0-9 + /, canonical); copy it again from where it was made")
+		return nil, errors.New("is not base64 as argon2 writes it (A-Z a-z 0-9 + /, canonical); " +
+			"copy it again from where it was made")
 	}
 	if len(b) < shortest || len(b) > longest {
-		return nil, fmt.Errorf("is %d bytes long; it must be %d to %d: hash the password again", len(b), shortest, longest)
+		return nil, fmt.Errorf(
+			"is %d bytes long; it must be %d to %d: hash the password again",
+			len(b),
+			shortest,
+			longest,
+		)
 	}
 
 	return b, nil

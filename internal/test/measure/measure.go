@@ -186,7 +186,6 @@ func (f *File) Wide() []int {
 
 var (
 	crowded  = regexp.MustCompile(`(\w+:\s*[^,:]+,.*?){5}`)
-	parallel = regexp.MustCompile(`^\s*[\w.]+(, [\w.]+){2,} :?= .*,.*,`)
 	withInit = regexp.MustCompile(`^\s*(if|switch) [^{]*; .*\{`)
 	usual    = regexp.MustCompile(`if (err|\w+, err|\w+, ok) :?= `)
 )
@@ -195,7 +194,20 @@ var (
 func (f *File) Crowded() []int { return f.matching(crowded.MatchString) }
 
 // Parallel returns the numbers of the lines that assign three or more values at once.
-func (f *File) Parallel() []int { return f.matching(parallel.MatchString) }
+func (f *File) Parallel() []int {
+	var list []int
+
+	ast.Inspect(f.AST, func(n ast.Node) bool {
+		assign, ok := n.(*ast.AssignStmt)
+		if ok && len(assign.Rhs) >= 3 {
+			list = append(list, f.Line(assign.Pos()))
+		}
+
+		return true
+	})
+
+	return list
+}
 
 // Inits returns the numbers of the lines with an if or a switch whose init statement
 // is not one of "err :=", "x, err :=" and "x, ok :=".
