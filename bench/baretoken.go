@@ -189,8 +189,9 @@ func verifyRole(args []string) error {
 		return err
 	}
 
-	const claims = `{"iss":"https://login.example.org","sub":"backup-job","aud":"files","client_id":"backup-job","iat":1763800000,` +
-		`"nbf":1763800000,"exp":1763800600,"jti":"t_06h03tp9e1xyq4jgdbkdrx8","gen":"c1.1","scope":"files:read files:write"}`
+	const claims = `{"iss":"https://login.example.org","sub":"backup-job","aud":"files","client_id":"backup-job",` +
+		`"iat":1763800000,"nbf":1763800000,"exp":1763800600,"jti":"t_06h03tp9e1xyq4jgdbkdrx8","gen":"c1.1",` +
+		`"scope":"files:read files:write"}`
 	text, err := signer.Sign("at+jwt", []byte(claims))
 	if err != nil {
 		return err

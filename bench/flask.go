@@ -26,7 +26,8 @@ const flaskPython = "/usr/bin/python3"
 
 // flaskVersions says what is installed, or why the comparison cannot be made.
 func flaskVersions(ctx context.Context) (string, error) {
-	const ask = `import flask, gunicorn, platform; from importlib.metadata import version; print("Python", platform.python_version() + ", Flask", version("flask") + ", gunicorn", gunicorn.__version__)`
+	const ask = `import flask, gunicorn, platform; from importlib.metadata import version; ` +
+		`print("Python", platform.python_version() + ", Flask", version("flask") + ", gunicorn", gunicorn.__version__)`
 	out, err := exec.CommandContext(ctx, flaskPython, "-I", "-c", ask).Output()
 	if err != nil {
 		return "", fmt.Errorf(
@@ -94,8 +95,8 @@ func (b *bench) gunicorn(module string, cores []int) (*process, error) {
 	}
 
 	return launch("flask", addr, b.dir, cores, nil, flaskPython, "-m", "gunicorn", "--bind", addr,
-		"--workers", "1", "--worker-class", "gthread", "--threads", "4", "--keep-alive", "75", "--log-level", "warning", module+
-			":app")
+		"--workers", "1", "--worker-class", "gthread", "--threads", "4", "--keep-alive", "75", "--log-level", "warning",
+		module+":app")
 }
 
 // flaskCookies logs in and returns the header that shows it.

@@ -23,11 +23,17 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-// issuerConfig is an authorization server with a service for every door that a token opens,
-// one for every algorithm, and one as the teaching clients of old know it.
+// issuerConfig is an authorization server with a service for every way to show a token, one
+// for every algorithm, and one with the teaching endpoints.
 const issuerConfig = `admin:
   listen: %s
-throttle: {pair_burst: 1000000, pair_every: 1ms, account_burst: 1000000, account_every: 1ms, source_burst: 1000000, source_every: 1ms}
+throttle:
+  pair_burst: 1000000
+  pair_every: 1ms
+  account_burst: 1000000
+  account_every: 1ms
+  source_burst: 1000000
+  source_every: 1ms
 issuer:
   url: http://%[2]s
   listen: %[2]s
@@ -122,7 +128,7 @@ func newKeyPair(bits int) (keyPair, error) {
 // clientRSA is how long the key of a client is, in bits.
 const clientRSA = 2048
 
-// assertion is what a teaching client of old logs in with.
+// assertion is what a teaching client logs in with.
 func (k keyPair) assertion() (string, error) {
 	signer, err := jose.NewSigner(k.key, jose.RS256, "")
 	if err != nil {
@@ -300,7 +306,7 @@ func (b *bench) lines(n int, line func(i int) (string, error)) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		_, _ = w.WriteString(text + "\n") // Flush tells
+		_, _ = w.WriteString(text + "\n") // Flush reports the error
 	}
 
 	return f.Name(), w.Flush()

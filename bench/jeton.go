@@ -14,7 +14,13 @@ import (
 // down guessing, so that a flood of wrong passwords reaches the hasher.
 const config = `admin:
   listen: %s
-%sthrottle: {pair_burst: 1000000, pair_every: 1ms, account_burst: 1000000, account_every: 1ms, source_burst: 1000000, source_every: 1ms}
+%sthrottle:
+  pair_burst: 1000000
+  pair_every: 1ms
+  account_burst: 1000000
+  account_every: 1ms
+  source_burst: 1000000
+  source_every: 1ms
 services:
   - name: ` + service + `
     listen: %s

@@ -27,7 +27,7 @@ type load struct {
 	Header   string // a line of the head, sent with every request of kindHeader and kindBody
 	Lines    string // file of which those requests take a line each
 	Lined    int    // how many lines it has
-	// Rate makes the load an open loop of so many requests a second: latency counts from
+	// Rate makes the load an open loop with that many requests a second: latency counts from
 	// the moment at which a request should have been sent. 0 is a closed loop.
 	Rate float64
 	// Each makes every different request be sent once, in order, and ends then: memory is warm
@@ -180,8 +180,8 @@ func (l *load) usage() usage {
 	return usage{cpuOf(l.PIDs...), cpuOf(os.Getpid()), cpuOfAll()}
 }
 
-// since tells what was used since an earlier moment: by the server, and by others than
-// the server and the generator.
+// since returns the CPU time used since an earlier moment: by the server, and by others
+// than the server and the generator.
 func (u usage) since(before usage, seconds float64) (server, others float64) {
 	server = u.server - before.server
 	return server, max(u.all-before.all-server-(u.self-before.self), 0) / seconds

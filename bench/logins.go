@@ -80,7 +80,7 @@ func (b *bench) loginRate(ctx context.Context) error {
 	return nil
 }
 
-// crowd measures the memory of a server at whose door 500 clients stand.
+// crowd measures the memory of a server while 500 clients wait for a login.
 func (b *bench) crowd(ctx context.Context) error {
 	jeton, err := b.jetonUp(ctx, b.sessions, shared)
 	if err != nil {
@@ -118,7 +118,7 @@ func (b *bench) crowd(ctx context.Context) error {
 	peak := memoryOf(jeton.pid(), "VmHWM")
 	most := 40 + 19*float64(runtime.NumCPU())
 	b.report.add(row{
-		what:  fmt.Sprintf("jeton, memory with %d clients waiting (%d let in, %d told 503)", clients, good, busy),
+		what:  fmt.Sprintf("jeton, memory with %d clients waiting (%d logged in, %d got 503)", clients, good, busy),
 		value: peak,
 		unit:  "MiB at most",
 		aim:   fmt.Sprintf("<= %.0f MiB", most),

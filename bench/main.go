@@ -140,7 +140,7 @@ func parse(args []string) (options, error) {
 		false,
 		"short runs, one round, 100,000 sessions or tokens in the large store: to see that it works",
 	)
-	f.StringVar(&o.out, "o", "", "write the report into this file, between its markers; a relative path begins at bench/")
+	f.StringVar(&o.out, "o", "", "write the report between the markers of this file; relative paths begin at bench/")
 	f.StringVar(&o.jeton, "jeton", "", "measure this program in place of a build of this checkout")
 
 	if err := f.Parse(args); err != nil {
@@ -148,7 +148,8 @@ func parse(args []string) (options, error) {
 	}
 	if f.NArg() > 0 || *seconds <= 0 || o.sessions < 1 || *many < 0 {
 		return o, fmt.Errorf(
-			"usage: go -C bench run . [-quick] [-only %s] [-seconds 3] [-sessions 20000] [-many N] [-o FILE] [-jeton PROGRAM]",
+			"usage: go -C bench run . [-quick] [-only %s] [-seconds 3] [-sessions 20000] "+
+				"[-many N] [-o FILE] [-jeton PROGRAM]",
 			strings.Join(blockNames(), ","),
 		)
 	}

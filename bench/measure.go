@@ -19,7 +19,7 @@ type bench struct {
 	report  report
 	stores  map[stored]string // data folders
 
-	cluster   *pgtest.Cluster // nil until somebody needs it
+	cluster   *pgtest.Cluster // nil until it is needed
 	databases map[stored]*database
 }
 
@@ -38,7 +38,7 @@ var blocks = []struct {
 	{name: "flask", run: (*bench).againstFlask},
 	{name: "tokens", run: (*bench).tokens},
 	{name: "introspect", run: (*bench).introspects},
-	{name: "doors", run: (*bench).doors},
+	{name: "credentials", run: (*bench).credentials},
 	{name: "flasktokens", run: (*bench).againstPyJWT},
 	{name: "nodes", run: onPostgres((*bench).nodes)},
 	{name: "nodeuses", run: onPostgres((*bench).nodeUses)},

@@ -64,7 +64,8 @@ func (b *bench) postgres(ctx context.Context) error {
 
 	var said []string
 	const ask = `SELECT 'version ' || current_setting('server_version') UNION ALL
-SELECT name || '=' || current_setting(name) FROM pg_settings WHERE name IN ('shared_buffers', 'max_wal_size', 'fsync', 'synchronous_commit', 'full_page_writes', 'wal_sync_method')`
+SELECT name || '=' || current_setting(name) FROM pg_settings WHERE name IN
+('shared_buffers', 'max_wal_size', 'fsync', 'synchronous_commit', 'full_page_writes', 'wal_sync_method')`
 
 	err = withConn(ctx, c.Superuser("postgres"), func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, ask)
@@ -153,7 +154,7 @@ func (b *bench) database(ctx context.Context, n stored) (*database, error) {
 	return d, err
 }
 
-// newDatabase is database for one that nobody else sees. drop removes it.
+// newDatabase is like database, for one that is not shared. drop removes it.
 func (b *bench) newDatabase(ctx context.Context, n stored) (*database, error) {
 	url, drop, err := b.cluster.Database(ctx)
 	if err != nil {
@@ -213,7 +214,8 @@ func pathOf(url string) string {
 
 // copy fills an empty table in PostgreSQL. An index is made faster than it grows.
 func (t table) copy(ctx context.Context, conn *pgx.Conn) error {
-	const list = `SELECT format('ALTER TABLE %I DROP CONSTRAINT %I', $1::text, conname), format('ALTER TABLE %I ADD CONSTRAINT %I ', $1::text, conname) || pg_get_constraintdef(oid)
+	const list = `SELECT format('ALTER TABLE %I DROP CONSTRAINT %I', $1::text, conname),
+	format('ALTER TABLE %I ADD CONSTRAINT %I ', $1::text, conname) || pg_get_constraintdef(oid)
 FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype IN ('p', 'u')
 UNION ALL
 SELECT format('DROP INDEX %I', indexname), indexdef FROM pg_indexes WHERE tablename = $1::text
@@ -259,8 +261,8 @@ type group struct {
 	also []int // the processes of the database
 }
 
-// nodesUp starts so many nodes on a database, and waits until they answer. staleness is how
-// old what they judge from may be.
+// nodesUp starts that many nodes on a database, and waits until they answer. staleness is
+// the maximum age of what they cache.
 func (b *bench) nodesUp(
 	ctx context.Context,
 	d *database,

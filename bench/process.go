@@ -206,7 +206,7 @@ func memoryOf(pid int, line string) float64 {
 	return float64(kib) / 1024
 }
 
-// freeAddr returns an address on loopback that nobody uses.
+// freeAddr returns a free address on loopback.
 func freeAddr() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

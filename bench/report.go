@@ -60,7 +60,8 @@ func (r *report) describe(dir string) error {
 		return err
 	}
 
-	r.machine = fmt.Sprintf("%s. %d cores (%s), Linux %s, %s %s/%s, fdatasync of 8 KiB %d us.", time.Now().UTC().Format("2006-01-02 15:04 MST"),
+	r.machine = fmt.Sprintf("%s. %d cores (%s), Linux %s, %s %s/%s, fdatasync of 8 KiB %d us.",
+		time.Now().UTC().Format("2006-01-02 15:04 MST"),
 		runtime.NumCPU(), processor(), kernel(), runtime.Version(), runtime.GOOS, runtime.GOARCH, sync.Microseconds())
 
 	return nil
@@ -174,8 +175,8 @@ func (r *report) print(w io.Writer) {
 	}
 }
 
-// marks are the lines between which a file holds the last run of these blocks: a page holds
-// several, each with what people write around it. What they wrote stays.
+// marks returns the lines between which a file holds the last run of these blocks. A page
+// holds several; the text around them stays.
 func marks(only []string) (begin, end string) {
 	run := "go -C bench run ."
 	if len(only) > 0 {

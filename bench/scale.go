@@ -53,8 +53,7 @@ func (b *bench) scales(ctx context.Context) error {
 	})(b, ctx)
 }
 
-// both lets tokens in beside sessions, and memory hold so many of each; 0: as many as by
-// default.
+// both accepts tokens beside sessions, and caches up to that many of each; 0 is the default.
 func both(entries int) (setup, error) {
 	addr, err := freeAddr()
 	if err != nil {
@@ -305,7 +304,7 @@ func (b *bench) coldOf(ctx context.Context, g *grown, kind string, disk bool) (s
 	})(ctx)
 }
 
-// grownUp starts a server that keeps so many entries in memory, and waits until it answers.
+// grownUp starts a server that caches up to that many entries, and waits until it answers.
 func (b *bench) grownUp(ctx context.Context, g *grown, entries int) (*process, []int, error) {
 	also, err := g.also()
 	if err != nil {

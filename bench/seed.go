@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// users is how many people the sessions belong to.
+	// users is the number of users that the sessions belong to.
 	users    = 1000
 	password = "correct-horse-battery"
 	service  = "bench"
@@ -48,7 +48,7 @@ func seed(ctx context.Context, dir string, n stored) error {
 		return err
 	}
 
-	// Nothing is lost if this breaks off: the folder is made anew by the next run. The server
+	// Nothing is lost if this breaks off: the next run makes the folder again. The server
 	// takes the journal that it wants when it opens the file.
 	cache := 200_000 // KiB
 	if n.sessions+n.tokens > 4_000_000 {

@@ -172,7 +172,8 @@ func (s *spending) bare(pool *pgxpool.Pool) call {
 
 // batch takes uses of many logins by one statement, and looks at none of them.
 func (s *spending) batch(ctx context.Context) error {
-	const text = "UPDATE uses u SET used = u.used + 1 FROM unnest($1::bigint[]) w (login) WHERE u.login = w.login AND u.budget = $2 AND u.used < $3"
+	const text = "UPDATE uses u SET used = u.used + 1 FROM unnest($1::bigint[]) w (login) " +
+		"WHERE u.login = w.login AND u.budget = $2 AND u.used < $3"
 
 	n := s.together()
 	first, list := rand.IntN(s.logins), make([]int64, n)
@@ -190,8 +191,7 @@ func (s *spending) batch(ctx context.Context) error {
 
 func (s *spending) together() int { return min(batched, s.logins) }
 
-// by measures what so many callers get done who do nothing else; each time is worth so
-// many uses.
+// by measures the uses of that many concurrent callers; each call spends that many uses.
 func (s *spending) by(callers, worth int, do call) subject {
 	return func(ctx context.Context) (sample, error) {
 		if _, err := s.run(ctx, callers, s.b.warm, do); err != nil {

@@ -296,12 +296,12 @@ func isActive(answer []byte) error {
 	return nil
 }
 
-// people is how many people show their password with every request. Each is hashed once,
-// and again after five minutes.
-const people = 200
+// basicUsers is the number of users who send their password with every request. Each is
+// hashed once, and again after five minutes.
+const basicUsers = 200
 
-// doors measures every way to show who asks, beside a session.
-func (b *bench) doors(ctx context.Context) error {
+// credentials measures every kind of credential, beside a session.
+func (b *bench) credentials(ctx context.Context) error {
 	at := pinned
 	client, err := newKeyPair(clientRSA)
 	if err != nil {
@@ -329,7 +329,12 @@ func (b *bench) doors(ctx context.Context) error {
 		value func(i int) (string, error)
 		least float64
 	}{
-		{"Basic, a password", people, func(i int) (string, error) { return basic(userName(i), password), nil }, .90},
+		{
+			"Basic, a password",
+			basicUsers,
+			func(i int) (string, error) { return basic(userName(i), password), nil },
+			.90,
+		},
 		{"Bearer, opaque", n, in(personal, func(t string) string { return "Bearer " + t }), aim},
 		{"Basic, opaque as the password", n, in(personal, func(t string) string { return basic("x", t) }), aim},
 		{"Basic, opaque as the name", n, in(personal, func(t string) string { return basic(t, "x") }), aim},
@@ -360,7 +365,7 @@ func (b *bench) doors(ctx context.Context) error {
 		return err
 	}
 
-	b.report.block("Every way to show who asks, " + at.name)
+	b.report.block("Every kind of credential, " + at.name)
 	b.report.add(row{what: "session (cookie)", unit: "req/s", sample: middle(all[0])})
 
 	for i, d := range list {

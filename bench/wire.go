@@ -22,7 +22,7 @@ const (
 )
 
 // secret returns the secret of a seeded session: as long and as random looking as a real
-// one, and known to whoever counts.
+// one, but computed from its number.
 func secret(i int) string {
 	var n [8]byte
 	binary.LittleEndian.PutUint64(n[:], uint64(i))
