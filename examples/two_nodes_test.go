@@ -79,9 +79,11 @@ func newTwoNodes(t *testing.T) *twoNodes {
 }
 
 var (
-	nodeServed = regexp.MustCompile(`^PORT=(\d+) ADMIN_PORT=(\d+) go run \./cmd/jeton serve --config (\S+) --data-dir (\S+)$`)
-	frontUp    = regexp.MustCompile(`^nginx (.*)$`)
-	exported   = regexp.MustCompile(`^export JETON_DATABASE='.*'$`)
+	nodeServed = regexp.MustCompile(
+		`^PORT=(\d+) ADMIN_PORT=(\d+) go run \./cmd/jeton serve --config (\S+) --data-dir (\S+)$`,
+	)
+	frontUp  = regexp.MustCompile(`^nginx (.*)$`)
+	exported = regexp.MustCompile(`^export JETON_DATABASE='.*'$`)
 )
 
 // follow does what the README says up to a command, or to its end.
@@ -135,7 +137,7 @@ func (n *twoNodes) serve(t *testing.T, port, admin, conf, data string) string {
 	t.Helper()
 	old := n.nodes[port]
 	if old != nil {
-		e2e.Wait(t, "the node of before to end", func() bool {
+		e2e.Wait(t, "the previous node to end", func() bool {
 			select {
 			case <-old.Ended():
 				return true
@@ -160,7 +162,8 @@ func (n *twoNodes) serve(t *testing.T, port, admin, conf, data string) string {
 // front starts nginx and waits until it answers.
 func (n *twoNodes) front(t *testing.T, args []string) {
 	t.Helper()
-	n.nginx = e2e.Run(t, e2e.Command{Args: append([]string{need.Program(t, "nginx", "/usr/sbin/nginx")}, args...), Dir: n.root})
+	args = append([]string{need.Program(t, "nginx", "/usr/sbin/nginx")}, args...)
+	n.nginx = e2e.Run(t, e2e.Command{Args: args, Dir: n.root})
 	t.Cleanup(func() { n.stop(t) })
 	n.servers++
 	e2e.Wait(t, "nginx to answer", func() bool {
@@ -198,15 +201,15 @@ func (n *twoNodes) listed(t *testing.T) (count int) {
 	return count
 }
 
-// person asks for a page of a service through nginx, with a connection for each request.
-type person struct {
+// user requests a page of a service through nginx, with a connection for each request.
+type user struct {
 	t       *testing.T
 	url     string
 	http    *http.Client
 	cookies string
 }
 
-func (n *twoNodes) person(t *testing.T) *person {
+func (n *twoNodes) user(t *testing.T) *user {
 	t.Helper()
 	pem, err := os.ReadFile(filepath.Join(n.dir, "shared", "pubkey.pem"))
 	if err != nil {
@@ -218,7 +221,7 @@ func (n *twoNodes) person(t *testing.T) *person {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust}}
 	t.Cleanup(transport.CloseIdleConnections)
 
-	return &person{
+	return &user{
 		t:    t,
 		url:  "https://localhost:" + n.ports[frontPort],
 		http: &http.Client{Transport: transport, Timeout: e2e.Patience},
@@ -226,7 +229,7 @@ func (n *twoNodes) person(t *testing.T) *person {
 }
 
 // ask returns the status of an answer; 0 is none.
-func (p *person) ask(method, path, form string) int {
+func (p *user) ask(method, path, form string) int {
 	r, err := http.NewRequest(method, p.url+path, strings.NewReader(form))
 	if err != nil {
 		p.t.Error(err)
@@ -254,7 +257,7 @@ func (p *person) ask(method, path, form string) int {
 	return a.StatusCode
 }
 
-func (p *person) enter() int {
+func (p *user) enter() int {
 	return p.ask(http.MethodPost, "/login", "username=diane&password=diane_password")
 }
 
@@ -269,9 +272,9 @@ func TestTwoNodes(t *testing.T) {
 	}
 }
 
-// TestNobodyNoticesARollingRestart has people log in, use what is counted to the last use,
-// and log out, all the time while both nodes are replaced.
-func TestNobodyNoticesARollingRestart(t *testing.T) {
+// TestRollingRestartInterruptsNoUser has users log in, use a counted session to its last use,
+// and log out, while both nodes are replaced.
+func TestRollingRestartInterruptsNoUser(t *testing.T) {
 	t.Parallel()
 	n := newTwoNodes(t)
 	n.follow(t, "ask() ")
@@ -280,7 +283,7 @@ func TestNobodyNoticesARollingRestart(t *testing.T) {
 
 	var work sync.WaitGroup
 	for range 6 {
-		p := n.person(t)
+		p := n.user(t)
 		work.Go(func() {
 			for !done.Load() && !t.Failed() {
 				got := fmt.Sprint(p.enter(), p.ask(
@@ -304,7 +307,7 @@ func TestNobodyNoticesARollingRestart(t *testing.T) {
 
 	for _, port := range []string{onePort, twoPort} {
 		before := rounds.Load()
-		e2e.Wait(t, "people to go on", func() bool { return rounds.Load() > before+12 || t.Failed() })
+		e2e.Wait(t, "the users to go on", func() bool { return rounds.Load() > before+12 || t.Failed() })
 		n.nodes[port].Signal(t, syscall.SIGTERM)
 		name := map[string]string{onePort: "one", twoPort: "two"}[port]
 		n.nodes[port].Code(t)
@@ -318,7 +321,7 @@ func TestNobodyNoticesARollingRestart(t *testing.T) {
 	}
 
 	before := rounds.Load()
-	e2e.Wait(t, "people to go on", func() bool { return rounds.Load() > before+12 || t.Failed() })
+	e2e.Wait(t, "the users to go on", func() bool { return rounds.Load() > before+12 || t.Failed() })
 	done.Store(true)
 	work.Wait()
 }
@@ -328,7 +331,7 @@ func TestACountedUseIsNotSentTwice(t *testing.T) {
 	t.Parallel()
 	n := newTwoNodes(t)
 	n.follow(t, "ask() ")
-	p := n.person(t)
+	p := n.user(t)
 	if code := p.enter(); code != http.StatusOK {
 		t.Fatalf("login: %d", code)
 	}

@@ -22,7 +22,7 @@ type Answer struct {
 // Code returns the code of the outcome, "" for what was let through.
 func (a Answer) Code() string { return a.Header.Get(jeton.HeaderError) }
 
-// Left returns what is told of the uses that are left, "" where none are counted.
+// Left returns the number of uses left, "" where none are counted.
 func (a Answer) Left() string { return a.Header.Get(jeton.HeaderUsesRemaining) }
 
 // Request returns the id of the request.

@@ -31,8 +31,8 @@ func (s *Server) Issuer() string {
 	return s.started.Issuer.URL
 }
 
-// FreePort returns a port that nobody listens on. It is below those that systems give to
-// whoever asks for any, so that it is still free when a server comes to it.
+// FreePort returns a free port. It is below the ports that systems assign, so that it is
+// still free when the server listens on it.
 func FreePort() (string, error) {
 	for range 100 {
 		port := strconv.Itoa(20_000 + mathrand.IntN(12_000))

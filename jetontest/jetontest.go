@@ -69,7 +69,7 @@ func DataDir(dir string) Option { return func(s *Server) { s.dir = dir } }
 
 // Env sets a variable that the configuration may name. The environment of the test is
 // not looked at; PORT and ADMIN_PORT are 0 unless they are set, so that the examples
-// take free ports, and ISSUER_PORT is one that nobody listens on.
+// take free ports, and ISSUER_PORT is a free port.
 func Env(name, value string) Option { return func(s *Server) { s.env[name] = value } }
 
 // FullHash makes password hashes cost what they cost outside tests.
@@ -269,7 +269,7 @@ func (s *Server) AddUser(name, password string, groups ...string) {
 	s.MustControl("POST", "/api/v1/users", api.NewUser{Name: name, Password: password, Groups: groups}, nil)
 }
 
-// Control asks the operators' door and decodes the answer into out, which may be nil.
+// Control sends a request to the control API and decodes the answer into out, which may be nil.
 // in may be nil, text that is sent as it stands, or a value that is sent as JSON. A
 // refusal is the outcome of package jeton that it is.
 func (s *Server) Control(method, path string, in, out any) error {
@@ -351,7 +351,7 @@ func (s *Server) Explain(request string) ([]jeton.Event, error) {
 	return events, err
 }
 
-// ControlClient returns a client of the operators' door, whatever the host it asks.
+// ControlClient returns a client of the control API, whatever host its requests name.
 func (s *Server) ControlClient() *http.Client {
 	return &http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,

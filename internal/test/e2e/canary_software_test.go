@@ -42,7 +42,7 @@ func TestNoSecretOfSoftwareIsShown(t *testing.T) {
 	)
 	private := secrets.pem(t, "a client's private key", r.key)
 
-	// Ways in, good and bad. A JWT is told by its signature: its head and claims are no secret.
+	// Credentials, right and wrong. A JWT is found by its signature: its header and claims are not secret.
 	good := r.assertion()
 	secrets.signed("an assertion", good)
 	var tokens []string
@@ -140,7 +140,7 @@ func TestNoSecretOfSoftwareIsShown(t *testing.T) {
 		must(t, "/oauth2/token")(r.exchange(c, proof, "reports"))
 	}
 
-	// Tokens at doors: where they belong, and where they do not.
+	// Tokens at services: where they belong, and where they do not.
 	var ids []string
 	for _, tok := range tokens {
 		for _, header := range []http.Header{
@@ -173,7 +173,7 @@ func TestNoSecretOfSoftwareIsShown(t *testing.T) {
 
 	contains(t, s.Err.String(), `"level":"DEBUG"`)
 
-	// What operators are told, also by commands that are given a secret by mistake.
+	// What operators see, also of commands that are given a secret by mistake.
 	wrong := filepath.Join(t.TempDir(), "robot.key")
 	if err := os.WriteFile(wrong, []byte(private), 0o600); err != nil {
 		t.Fatal(err)

@@ -16,9 +16,9 @@ import (
 	"testing"
 )
 
-// TestNoSecretIsShown lives through a session with secrets that can be told from all
-// other text, some of them in places where they do not belong, and looks for them in
-// everything that the program writes, answers to operators, or shows of itself.
+// TestNoSecretIsShown runs a session with secrets that differ from all other text, some of
+// them in places where they do not belong, and searches for them in everything that the
+// program writes, answers to operators, or exposes of its process.
 func TestNoSecretIsShown(t *testing.T) {
 	o := Options{Config: counted, Env: []string{"JETON_LOG_LEVEL=debug"}, DataDir: filepath.Join(t.TempDir(), "data")}
 	s := Start(t, o)
@@ -112,7 +112,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	}
 
 	if !strings.Contains(printed, `"bad_credential"`) || !strings.Contains(printed, "diane") {
-		t.Error("the record does not tell of the logins, so nothing is proved by what it does not tell")
+		t.Error("the audit log has no event of the logins, so it proves nothing")
 	}
 
 	metrics := body(t, s.Admin+"/metrics")
@@ -125,7 +125,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		t.Errorf("the hasher is not among the processes:\n%s", processes)
 	}
 
-	// A hash is no password, but it is nobody's business either, outside the data folder.
+	// A hash is not a password, but it must not leave the data folder either.
 	phc := regexp.MustCompile(`\$argon2id\$[!-~]+`)
 	for where, text := range map[string]string{
 		"commands":  printed,
@@ -162,8 +162,8 @@ func TestNoSecretIsShown(t *testing.T) {
 	)
 }
 
-// A path is recorded, so that an operator can tell what was refused. What comes behind it
-// is where secrets hide, and is not.
+// A path is recorded, so that an operator sees what was refused. The query behind it is not:
+// it may hold secrets.
 func TestAPathIsRecordedWithoutItsQuery(t *testing.T) {
 	s := Start(t, Options{Config: counted})
 	c := s.Client(t)

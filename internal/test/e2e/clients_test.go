@@ -124,7 +124,7 @@ func TestCurl(t *testing.T) {
 			`^Verification failed$`,
 		},
 		{
-			"a login of nobody",
+			"a login of an unknown user",
 			[]string{"-d", "username=Mallory&password=x", "/login"},
 			`^HTTP/1.1 401 (?s:.*)realm="No such user"`,
 			`^Verification failed$`,

@@ -12,14 +12,14 @@ import (
 )
 
 // TestKillUnderLoad kills the server again and again while 32 clients use it, and
-// compares what they were told with what is there after each restart.
+// compares the answers that they got with what is there after each restart.
 func TestKillUnderLoad(t *testing.T) {
 	rounds := 5
 	if need.Soaking() {
 		rounds = 1000
 	}
 
-	l, people, logins := &ledger{}, &people{}, 0
+	l, users, logins := &ledger{}, &changedUsers{}, 0
 	var s *Server
 	for round := range rounds {
 		if round%10 == 0 {
@@ -31,12 +31,12 @@ func TestKillUnderLoad(t *testing.T) {
 		}
 
 		first := len(l.logins)
-		strain(t, s, l, people, round)
+		strain(t, s, l, users, round)
 		s = s.Restart(t)
 		c := s.Client(t)
 		l.checkAll(c, first)
 
-		people.check(t, c)
+		users.check(t, c)
 		if len(l.faults) > 0 {
 			t.Fatalf(
 				"round %d: %d promises broken:\n%s",
@@ -52,12 +52,13 @@ func TestKillUnderLoad(t *testing.T) {
 		}
 	}
 
-	t.Logf("%d kills under 32 clients: %d uses acknowledged and %d without an answer, of %d logins; %d changes of accounts acknowledged; 0 lost, 0 too many",
-		rounds, l.grants, l.lost, logins, people.acked)
+	t.Logf("%d kills under 32 clients: %d uses acknowledged and %d without an answer, of %d logins; "+
+		"%d changes of accounts acknowledged; 0 lost, 0 too many",
+		rounds, l.grants, l.lost, logins, users.acked)
 }
 
 // strain has 32 clients work until the server, killed in their midst, answers none of them.
-func strain(t *testing.T, s *Server, l *ledger, p *people, round int) {
+func strain(t *testing.T, s *Server, l *ledger, p *changedUsers, round int) {
 	c, first := s.Client(t), len(l.logins)
 	var wg sync.WaitGroup
 	for range 32 {
@@ -110,15 +111,15 @@ func act(c *Client, l *ledger, first int) error {
 	}
 }
 
-// people are accounts that are changed by commands while the server is killed.
-type people struct {
+// changedUsers are accounts that are changed by commands while the server is killed.
+type changedUsers struct {
 	mu    sync.Mutex
-	list  []*person
+	list  []*changedUser
 	acked int
 }
 
-// person is an account to which one change was made.
-type person struct {
+// changedUser is an account to which one change was made.
+type changedUser struct {
 	name, pw, newPW string
 	cookies         string // of a login before the change
 	change          string
@@ -126,7 +127,7 @@ type person struct {
 	checked         bool
 }
 
-func (p *people) count() int {
+func (p *changedUsers) count() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.acked
@@ -134,8 +135,8 @@ func (p *people) count() int {
 
 // change adds an account, logs in, and makes one change. It reports false when the
 // server is gone.
-func (p *people) change(t *testing.T, s *Server, c *Client, name string) bool {
-	who := &person{name: name, pw: "the first of " + name, newPW: "the second of " + name}
+func (p *changedUsers) change(t *testing.T, s *Server, c *Client, name string) bool {
+	who := &changedUser{name: name, pw: "the first of " + name, newPW: "the second of " + name}
 	if s.Jeton(t, who.pw, "user", "add", name, "--password-stdin").Code != 0 {
 		return false
 	}
@@ -169,7 +170,7 @@ func (p *people) change(t *testing.T, s *Server, c *Client, name string) bool {
 }
 
 // check compares what is there with what commands reported.
-func (p *people) check(t *testing.T, c *Client) {
+func (p *changedUsers) check(t *testing.T, c *Client) {
 	t.Helper()
 
 	for _, who := range p.list {
@@ -180,7 +181,7 @@ func (p *people) check(t *testing.T, c *Client) {
 	}
 }
 
-func (w *person) check(t *testing.T, c *Client) {
+func (w *changedUser) check(t *testing.T, c *Client) {
 	t.Helper()
 	old := w.logsIn(t, c, w.pw)
 	second := w.logsIn(t, c, w.newPW)
@@ -210,7 +211,7 @@ func (w *person) check(t *testing.T, c *Client) {
 	}
 }
 
-func (w *person) logsIn(t *testing.T, c *Client, pw string) bool {
+func (w *changedUser) logsIn(t *testing.T, c *Client, pw string) bool {
 	t.Helper()
 	_, a, err := c.Login(w.name, pw)
 	if err != nil {

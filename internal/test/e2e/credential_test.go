@@ -16,7 +16,7 @@ import (
 )
 
 // helping is a server in front of a repository of git and a registry of docker, and the
-// wallet of somebody who has tokens for it.
+// wallet of a user who has tokens for it.
 type helping struct {
 	*Server
 	env []string // of the programs
@@ -83,7 +83,7 @@ func (h *helping) run(t *testing.T, stdin string, args ...string) (code int, out
 
 const commit = "1f7a7a472abf3dd9643fd615f6da379c4acb3e3a"
 
-// upstreams answers as a repository of git and a registry of docker do, to whoever asks.
+// upstreams answers any client as a Git repository and a Docker registry do.
 func upstreams() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /repo.git/info/refs", func(w http.ResponseWriter, r *http.Request) {
@@ -108,7 +108,8 @@ func upstreams() http.Handler {
 		w.Header().Set("Content-Type", kind)
 		fmt.Fprintf(
 			w,
-			`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.docker.container.image.v1+json","size":%d,"digest":%q},"layers":[]}`,
+			`{"schemaVersion":2,"mediaType":%q,"config":{`+
+				`"mediaType":"application/vnd.docker.container.image.v1+json","size":%d,"digest":%q},"layers":[]}`,
 			kind,
 			len(image),
 			digest,
@@ -149,7 +150,7 @@ func gitAsks(t *testing.T, h *helping) {
 		{"the helper by its name, with a flag", "jeton --as job", h.URL, 0, ""},
 		{"a token that is for another service", "jeton --as stray", h.URL, 128, "Authentication failed"},
 		{"a token that was revoked", "jeton --as spent", h.URL, 128, "Authentication failed"},
-		{"nobody knows who", "jeton", h.URL, 128, "more than one identity at"},
+		{"an ambiguous identity", "jeton", h.URL, 128, "more than one identity at"},
 		{
 			"a user whom the wallet does not know",
 			"jeton",
@@ -214,7 +215,8 @@ func curlReads(t *testing.T, h *helping) {
 		{"a token that was revoked", "spent", "401"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			script := `curl -q -sS --cacert "$CERT" -w ' %{http_code}' --netrc-file <(jeton credential netrc "$URL" --as ` +
+			script := `curl -q -sS --cacert "$CERT" -w ' %{http_code}' ` +
+				`--netrc-file <(jeton credential netrc "$URL" --as ` +
 				tc.as +
 				`) "$URL/who"`
 			code, out, err := h.run(t, "", "bash", "-c", script)

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// mounted makes a file system in memory of so many bytes, and returns its folder. It
-// takes a process that may mount.
+// mounted makes a file system in memory of that many bytes, and returns its folder. It
+// needs a process that may mount.
 func mounted(t *testing.T, size int) string {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -84,10 +84,10 @@ func TestAFullDisk(t *testing.T) {
 		t.Errorf("what needs no write is answered %v, want 200", a)
 	}
 	if !strings.Contains(s.Err.String(), "full") {
-		t.Errorf("the log does not tell that the disk is full:\n%s", tail(s.Err.String()))
+		t.Errorf("the log does not report a full disk:\n%s", tail(s.Err.String()))
 	}
 
-	// As long as there is no room it cannot start anew, and says so.
+	// While the disk is full it cannot start again, and reports why.
 	s.Kill()
 	again := Launch(t, s.Options)
 	if again.Up(t) {

@@ -2,10 +2,10 @@
 // program to its promises from outside: independent clients on the wire, kill -9 under
 // load, disks that fail, and the whole life of a data folder.
 //
-// It promises that every process it starts is gone when its test is, also when the test
+// It promises that every process it starts has ended when its test ends, also when the test
 // fails or is killed itself (on Linux); that no test reads the environment or the home
-// of the person who runs it, but for what npm is told there of its registry; and that
-// nothing waits for a time where it can wait for an event. It knows the program by its
+// folder of its user, except for the registry that npm uses; and that nothing waits for a
+// time where it can wait for an event. It knows the program by its
 // flags, its output and its answers alone, and imports no other package of it; databases
 // that can be hurt come from internal/test/pgtest. The READMEs of the examples are run
 // with it, too.

@@ -45,10 +45,10 @@ func (x *exchanges) count() int {
 	return x.acked
 }
 
-// TestKillWhileAssertionsAreExchanged kills the server again and again in the midst of
-// clients that prove themselves, and compares what they were told with what is there
-// after each restart: a proof that was answered is used up, and a token never has more
-// uses than three.
+// TestKillWhileAssertionsAreExchanged kills the server again and again while
+// clients authenticate, and compares the answers that they got with what is there after
+// each restart: an assertion that was accepted is used up, and a token never has more than
+// three uses.
 func TestKillWhileAssertionsAreExchanged(t *testing.T) {
 	t.Parallel()
 	rounds := 20
@@ -91,7 +91,8 @@ func TestKillWhileAssertionsAreExchanged(t *testing.T) {
 	}
 
 	t.Logf(
-		"%d kills under 16 clients: %d assertions exchanged and %d without an answer, %d uses; 0 exchanged twice, 0 uses lost, 0 too many",
+		"%d kills under 16 clients: %d assertions exchanged and %d without an answer, %d uses; "+
+			"0 exchanged twice, 0 uses lost, 0 too many",
 		rounds,
 		x.acked,
 		x.lost,

@@ -88,7 +88,8 @@ func TestWhatWasGrantedWasDurable(t *testing.T) {
 	})
 
 	t.Logf(
-		"%d runs, %d starts refused, %d calls failed, %d uses acknowledged and %d without an answer; 0 grants that were not durable",
+		"%d runs, %d starts refused, %d calls failed, %d uses acknowledged and %d without an answer; "+
+			"0 grants that were not durable",
 		len(faults()),
 		refused,
 		injected,
@@ -311,7 +312,7 @@ func TestNothingIsGrantedWhileTheDiskDoesNotSync(t *testing.T) {
 	}
 
 	if !strings.Contains(s.Err.String(), "writes were not committed") {
-		t.Errorf("the log does not tell of it:\n%s", s.Err)
+		t.Errorf("the log does not report the failed commit:\n%s", s.Err)
 	}
 
 	l.checkAll(s.Restart(t).Client(t), 0)
@@ -321,8 +322,8 @@ func TestNothingIsGrantedWhileTheDiskDoesNotSync(t *testing.T) {
 	}
 }
 
-// An operator or client who was told "I cannot tell" asks again. Once that has been
-// answered, the change holds, whatever became of the first try.
+// An operator or client whose request failed with an unknown outcome tries again. Once that
+// has succeeded, the change holds, whatever became of the first try.
 func TestAChangeThatIsAskedForAgainHolds(t *testing.T) {
 	needStrace(t)
 	s := Start(t, Options{Config: counted})
@@ -345,8 +346,8 @@ func TestAChangeThatIsAskedForAgainHolds(t *testing.T) {
 	}
 
 	for _, name := range changes {
-		// A commit takes longer than anybody waits for it, and succeeds in the end. A change
-		// of a person may touch many rows and is waited for longer.
+		// The commit takes longer than the server waits for it, and succeeds in the end. A
+		// change of a user may touch many rows, so the server waits longer for it.
 		detach := attach(t, s, "fsync,fdatasync:delay_enter="+map[string]string{"logout": "3s", "disable": "12s"}[name])
 		if ask(name) {
 			t.Errorf("%s was answered before it was durable", name)

@@ -90,7 +90,7 @@ func (l *ledger) login(c *Client) error {
 }
 
 // use asks for one use and notes what came of it. Statuses that grant nothing are
-// 403 for spent, 401 after a logout, and 503 when the store cannot tell: the outcome of
+// 403 for spent, 401 after a logout, and 503 when the store fails: the outcome of
 // the last is unknown.
 func (l *ledger) use(c *Client, s *tracked, b int) error {
 	a, err := c.Do(http.MethodPost, budgets[b].path, s.cookies)

@@ -178,7 +178,7 @@ func TestReloadTakesANewCertificate(t *testing.T) {
 	}
 
 	s.Signal(t, syscall.SIGHUP)
-	Wait(t, "the log to tell of the key", func() bool {
+	Wait(t, "the log to report the key", func() bool {
 		return strings.Contains(
 			s.Err.String(),
 			"can be read by other",
@@ -266,7 +266,7 @@ func TestCommands(t *testing.T) {
 				fails(t, s.Jeton(t, "short", "user", "add", "eshana", "--password-stdin"), 2, "too short")
 				fails(t, s.Jeton(t, "", "user", "disable", crashName), 6, "declared in the configuration file")
 
-				fails(t, s.Jeton(t, "", "user", "disable", "nobody"), 5, "not found")
+				fails(t, s.Jeton(t, "", "user", "disable", "unknown"), 5, "not found")
 				status := s.Jeton(t, "", "status")
 
 				if running {

@@ -22,7 +22,7 @@ func TestKillNodesUnderLoad(t *testing.T) {
 		rounds = 200
 	}
 
-	l, people, logins, survived := &ledger{}, &people{}, 0, 0
+	l, users, logins, survived := &ledger{}, &changedUsers{}, 0, 0
 	pg := pgtest.Start(t)
 	var all *nodes
 	for round := range rounds {
@@ -34,10 +34,10 @@ func TestKillNodesUnderLoad(t *testing.T) {
 		}
 
 		first := len(l.logins)
-		survived += strainNodes(t, all, l, people, round)
+		survived += strainNodes(t, all, l, users, round)
 		c := all.any()
 		l.checkAll(c, first)
-		people.check(t, c)
+		users.check(t, c)
 
 		if len(l.faults) > 0 {
 			t.Fatalf(
@@ -54,13 +54,15 @@ func TestKillNodesUnderLoad(t *testing.T) {
 		}
 	}
 
-	t.Logf("%d kills of one of two nodes under 32 clients: %d uses acknowledged (%d by the other node after the kill) and %d without an answer, of %d logins; %d changes of accounts acknowledged; 0 lost, 0 too many",
-		rounds, l.grants, survived, l.lost, logins, people.acked)
+	t.Logf("%d kills of one of two nodes under 32 clients: "+
+		"%d uses acknowledged (%d by the other node after the kill) and %d without an answer, of %d logins; "+
+		"%d changes of accounts acknowledged; 0 lost, 0 too many",
+		rounds, l.grants, survived, l.lost, logins, users.acked)
 }
 
 // strainNodes has 32 clients work at both nodes, kills one in their midst, lets them go on
 // with the other, and starts it again. It returns how many uses were granted in between.
-func strainNodes(t *testing.T, all *nodes, l *ledger, p *people, round int) int {
+func strainNodes(t *testing.T, all *nodes, l *ledger, p *changedUsers, round int) int {
 	first, victim := len(l.logins), rand.IntN(len(all.list))
 	var killed, ended atomic.Bool
 

@@ -16,7 +16,7 @@ import (
 const (
 	tooMany        = "granted more often than there are uses"
 	afterTheEnd    = "granted after its end was acknowledged"
-	withoutAnEnd   = "refused although nobody has asked for its end"
+	withoutAnEnd   = "refused although no client has requested its end"
 	noExplanation  = "no order of the calls explains the answers"
 	tooLong        = "not judged in time"
 	unexpectedly   = "unexpected answer"
@@ -99,10 +99,9 @@ func overspent(each *holding, deeds []deed) []string {
 	return nil
 }
 
-// afterEnds holds each answer against the ends. From the moment at which somebody asks for
-// the end until it is acknowledged, nodes may know of it or not; an answer that came to a
-// question from after that tells nothing but that it has ended. This also judges what is
-// not counted, which a node answers from memory.
+// afterEnds compares each answer with the ends. From the request for an end until it is
+// acknowledged, a node may know of it or not; a request sent after that must be refused.
+// This also judges what is not counted, which a node answers from memory.
 func afterEnds(each *holding, deeds []deed) (breaches []string) {
 	asked, acknowledged := int64(math.MaxInt64), int64(math.MaxInt64)
 	for _, d := range deeds {
@@ -132,8 +131,8 @@ func afterEnds(each *holding, deeds []deed) (breaches []string) {
 	return breaches
 }
 
-// purse is what a credential should be: how many uses are left, and whether it has ended;
-// and what may have happened to it besides, of which nobody knows when. What is left of a
+// purse is the expected state of a credential: how many uses are left, and whether it has
+// ended; and what may have happened to it besides, at an unknown time. What is left of a
 // token that counts is less than what is left of the route, so that one number says it.
 type purse struct {
 	left     int
@@ -194,7 +193,7 @@ func (p purse) after(q question, d deed) (possible bool, after purse) {
 }
 
 // operations returns what the model judges. A use that counts nothing is judged by
-// afterEnds, and a look without an answer tells nothing.
+// afterEnds, and a look without an answer proves nothing.
 func operations(each *holding, deeds []deed) []porcupine.Operation {
 	var list []porcupine.Operation
 	for _, d := range deeds {
@@ -270,7 +269,7 @@ func (t total) vacuous() string {
 	case t.ends == 0:
 		return "no end was acknowledged"
 	case t.elsewhere == 0:
-		return "nobody tried what had ended"
+		return "no client tried what had ended"
 	case t.uses < 50:
 		return fmt.Sprintf("only %d uses were granted", t.uses)
 	}
@@ -279,6 +278,7 @@ func (t total) vacuous() string {
 }
 
 func (t total) String() string {
-	return fmt.Sprintf("%d questions, %d uses granted (%d by nodes that had been hurt), %d without an answer, %d ends acknowledged and %d refusals after them, hurt by %v",
+	return fmt.Sprintf("%d requests, %d uses granted (%d by nodes after a fault), %d without an answer, "+
+		"%d ends acknowledged and %d refusals after them, faults: %v",
 		t.deeds, t.uses, t.after, t.unknown, t.ends, t.elsewhere, t.faults)
 }

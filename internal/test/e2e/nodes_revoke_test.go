@@ -74,7 +74,8 @@ func TestWhatWasEndedOnOneNodeIsRefusedOnTheOthers(t *testing.T) {
 		)
 	}
 
-	t.Logf("%d ends acknowledged on one of three nodes (%v; %d while a line was hurt): %d uses accepted afterwards, %d refused, %d not answered or 503",
+	t.Logf("%d ends acknowledged on one of three nodes (%v; %d while a connection was disturbed): "+
+		"%d uses accepted afterwards, %d refused, %d not answered or 503",
 		sequences, r.kinds, r.hurt.Load(), r.accepted.Load(), r.refused.Load(), r.unknown.Load())
 }
 

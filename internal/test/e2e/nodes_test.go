@@ -20,7 +20,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
-// The users of testdata/nodes.yaml: people come from bossName.
+// The users of testdata/nodes.yaml; bossName creates the others.
 const (
 	onNodes  = "testdata/nodes.yaml"
 	bossName = "boss" // has crashPW, too
@@ -30,8 +30,8 @@ const (
 type nodes struct {
 	pg    *pgtest.Cluster
 	list  []*node
-	crash string // cookies of a session that nobody ends
-	boss  string // of one of somebody who manages people
+	crash string // cookies of a session that no test ends
+	boss  string // cookies of a session of the user who manages users
 }
 
 // node is one of them.
@@ -111,7 +111,7 @@ func shareSecret(t *testing.T, from, to string) {
 func (n *node) meet(t *testing.T) {
 	t.Helper()
 	c := n.server.Client(t)
-	// Nobody waits for a node that stands still for ever.
+	// A node that is stopped must not block the test.
 	c.http.Timeout = 4 * time.Second
 	n.client.Store(c)
 }
@@ -147,7 +147,7 @@ func (n *node) heal(t *testing.T) {
 	}
 }
 
-// well waits until every node answers, and returns when all have heard each other.
+// well waits until every node answers, and returns when each has received from all others.
 func (all *nodes) well(t *testing.T) {
 	t.Helper()
 
@@ -159,7 +159,7 @@ func (all *nodes) well(t *testing.T) {
 					return false
 				}
 				if a.Status != http.StatusOK {
-					t.Fatalf("a session that nobody has ended is answered %v", a)
+					t.Fatalf("active session: got %v, want 200", a)
 				}
 			}
 
@@ -186,7 +186,7 @@ type holding struct {
 	owner    *human // who can be disabled, or nil
 }
 
-// human is somebody who can be disabled.
+// human is a user who can be disabled.
 type human struct {
 	name, password, id string
 }
@@ -255,7 +255,7 @@ func (all *nodes) session(t *testing.T, name, password string, owner *human) *ho
 	return h
 }
 
-// token makes a personal token of whoever the cookies are of.
+// token makes a personal token of the user of the cookies.
 func (all *nodes) token(t *testing.T, cookies string, own int, owner *human) *holding {
 	t.Helper()
 	wish := map[string]any{"name": "a token", "expires_at": time.Now().Add(24 * time.Hour)}

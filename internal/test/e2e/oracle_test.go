@@ -30,9 +30,9 @@ services:
         respond: {json: {name: "{{.Name}}"}}
 `
 
-// A stranger cannot tell a name that nobody has from a wrong password: not by what is
-// answered, and, which takes quiet and time and is looked at by 'make soak', not by how
-// long it takes (Welch's t below 4.5 over 500 interleaved pairs, means within 1 %).
+// A client cannot distinguish an unknown name from a wrong password: not by the answer,
+// nor by its time (Welch's t below 4.5 over 500 interleaved pairs, means within 1 %).
+// The time is checked by 'make soak', as it takes a quiet machine.
 func TestUnknownNamesAndWrongPasswordsAreAlike(t *testing.T) {
 	conf := filepath.Join(t.TempDir(), "jeton.yaml")
 	if err := os.WriteFile(conf, []byte(oracleConf), 0o600); err != nil {
@@ -45,9 +45,9 @@ func TestUnknownNamesAndWrongPasswordsAreAlike(t *testing.T) {
 	s.Must(t, "", "user", "disable", "gone")
 	c := s.Client(t)
 
-	ask := func(door, name, password string) (Answer, time.Duration) {
+	ask := func(endpoint, name, password string) (Answer, time.Duration) {
 		r, err := http.NewRequest(http.MethodGet, s.URL+"/who", nil)
-		if door == "form" {
+		if endpoint == "form" {
 			form := url.Values{"username": {name}, "password": {password}}
 			r, err = http.NewRequest(http.MethodPost, s.URL+"/login", strings.NewReader(form.Encode()))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -75,13 +75,13 @@ func TestUnknownNamesAndWrongPasswordsAreAlike(t *testing.T) {
 		pairs = 500
 	}
 
-	for _, door := range []string{"form", "basic"} {
+	for _, endpoint := range []string{"form", "basic"} {
 		for _, other := range []string{"diane", "gone"} {
-			t.Run(door+", nobody and "+other, func(t *testing.T) {
+			t.Run(endpoint+", unknown and "+other, func(t *testing.T) {
 				var unknown, wrong []float64
 				for i := range pairs {
 					password := "wrong" + string(rune('a'+i%26)) + strings.Repeat("x", i%7)
-					order := []string{"nobody", other}
+					order := []string{"unknown", other}
 
 					if i%2 == 1 {
 						slices.Reverse(order)
@@ -89,18 +89,18 @@ func TestUnknownNamesAndWrongPasswordsAreAlike(t *testing.T) {
 
 					texts := map[string]string{}
 					for _, name := range order {
-						a, took := ask(door, name, password)
-						texts[name] = told(a)
+						a, took := ask(endpoint, name, password)
+						texts[name] = answerText(a)
 
-						if name == "nobody" {
+						if name == "unknown" {
 							unknown = append(unknown, took.Seconds())
 						} else {
 							wrong = append(wrong, took.Seconds())
 						}
 					}
 
-					if texts["nobody"] != texts[other] || !strings.HasPrefix(texts[other], "401\n") {
-						t.Fatalf("nobody is told\n%s\nand %s\n%s", texts["nobody"], other, texts[other])
+					if texts["unknown"] != texts[other] || !strings.HasPrefix(texts[other], "401\n") {
+						t.Fatalf("an unknown user gets\n%s\nand %s\n%s", texts["unknown"], other, texts[other])
 					}
 				}
 
@@ -112,15 +112,15 @@ func TestUnknownNamesAndWrongPasswordsAreAlike(t *testing.T) {
 				t.Logf("%d pairs: Welch's t %.2f, means %.2f %% apart", pairs, tt, 100*apart)
 
 				if math.Abs(tt) >= 4.5 || math.Abs(apart) >= 0.01 {
-					t.Error("the time tells which it was")
+					t.Error("the time depends on whether the user exists")
 				}
 			})
 		}
 	}
 }
 
-// told is everything that an answer tells, but for the id and the time of the request.
-func told(a Answer) string {
+// answerText returns the text of an answer without the ID and the time of the request.
+func answerText(a Answer) string {
 	a.Header.Del("X-Request-Id")
 	a.Header.Del("Date")
 	var b strings.Builder

@@ -38,7 +38,8 @@ func TestWhatAServerDoesNotStartWith(t *testing.T) {
 			alter(
 				t,
 				o,
-				"INSERT INTO migrations (number, name, sum, at) SELECT max(number) + 1, '9999_future.sql', 'x', 0 FROM migrations",
+				"INSERT INTO migrations (number, name, sum, at) "+
+					"SELECT max(number) + 1, '9999_future.sql', 'x', 0 FROM migrations",
 			)
 		}, []string{"jeton.db", "a newer version of jeton has written it", "restore a backup"}},
 		{"a database of another build", func(t *testing.T, o *Options) {
@@ -67,7 +68,7 @@ func TestWhatAServerDoesNotStartWith(t *testing.T) {
 		{"a configuration that is not YAML", func(t *testing.T, o *Options) {
 			o.Config = file(t, "services:\n  - name: [\n")
 		}, []string{"jeton.yaml:", "invalid YAML"}},
-		{"a data folder that nobody may write", func(t *testing.T, o *Options) {
+		{"a data folder that is read-only", func(t *testing.T, o *Options) {
 			if os.Getuid() == 0 {
 				t.Skip("root may write everywhere; another case has a file system that is read-only")
 			}

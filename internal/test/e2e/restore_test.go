@@ -128,12 +128,12 @@ func drill(t *testing.T, o Options, shared bool) {
 	}
 
 	if r := o.Jeton(t, "", "audit", "--last", "1000"); !strings.Contains(r.Out, "restore") {
-		t.Errorf("the record does not say that there was a restore:\n%s", r.Out)
+		t.Errorf("no audit event of the restore:\n%s", r.Out)
 	}
 
 	s.Stop(t)
 
-	// Told to, it believes what it was given then.
+	// With --trust-credentials, the credentials of the backup stay valid.
 	if r := o.Jeton(
 		t,
 		"",

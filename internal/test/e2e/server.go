@@ -62,7 +62,7 @@ func Launch(tb testing.TB, o Options) *Server {
 	return &Server{Process: Run(tb, Command{Args: append(args, o.place()...), Env: o.env()}), Options: o}
 }
 
-// FreePort returns a port that nobody listens on.
+// FreePort returns a free port.
 func FreePort(tb testing.TB) string {
 	tb.Helper()
 	port, err := jetontest.FreePort()

@@ -223,7 +223,7 @@ func install(place string) error {
 }
 
 // TestTenRotationsUnderLoad makes new signing keys ten times, at once, while tokens are got,
-// used and verified by others. Nobody is refused anything.
+// used and verified by others. No request is refused.
 func TestTenRotationsUnderLoad(t *testing.T) {
 	t.Parallel()
 	needPyJWT(t)
