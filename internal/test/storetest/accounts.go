@@ -13,7 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/session"
 )
 
-// Accounts checks how people are kept.
+// Accounts checks how user accounts are kept.
 func Accounts(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"an account is found as it was added, by its exact name", addedIsFound},
@@ -23,18 +23,18 @@ func Accounts(t *testing.T, open Open) {
 		{"a new password grows the version and ends the sessions", passwordEnds},
 		{"disabling ends the sessions and voids logins under way", disableEnds},
 		{"changed groups leave the sessions and show at once", groupsStay},
-		{"nobody and declared accounts are not changed or removed", notChanged},
+		{"unknown and declared accounts are not changed or removed", notChanged},
 		{"a re-hash is kept only while the version is the one that was verified", rehash},
-		{"a removed account takes everything with it and a new one starts anew", removedStartsAnew},
-		{"every change is heard of before it is answered, and when nobody waits for it", changesAreHeard},
+		{"removing an account removes all that is its own, and a new one starts empty", removedStartsNew},
+		{"every change is published before it returns, and when its caller cancels", userChangesArePublished},
 	})
 }
 
-func changesAreHeard(t *testing.T, s Store) {
+func userChangesArePublished(t *testing.T, s Store) {
 	published := subscribe(s)
 
 	diane := user(t, s, "diane")
-	same(t, "heard of a new user", published.users(), []int64(nil))
+	same(t, "published for a new user", published.users(), []int64(nil))
 	yes := true
 
 	err := s.ChangeUser(t.Context(), "diane", account.Change{
@@ -43,33 +43,33 @@ func changesAreHeard(t *testing.T, s Store) {
 
 	must(t, err)
 
-	same(t, "heard of a change", published.users(), []int64{diane.ID})
+	same(t, "published for a change", published.users(), []int64{diane.ID})
 
-	err = s.ChangeUser(t.Context(), "nobody", account.Change{
+	err = s.ChangeUser(t.Context(), "absent", account.Change{
 		Disabled: &yes,
-	}, noon, event(audit.UserChange, "user:nobody"))
+	}, noon, event(audit.UserChange, "user:absent"))
 
-	wants(t, "ChangeUser of nobody", err, jeton.ErrNotFound)
-	same(t, "heard of a change that failed", published.users(), []int64(nil))
-	gaveUp, cancel := context.WithCancel(t.Context())
+	wants(t, "ChangeUser of an unknown user", err, jeton.ErrNotFound)
+	same(t, "published for a change that failed", published.users(), []int64(nil))
+	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 
-	err = s.RemoveUser(gaveUp, "diane", event(audit.UserRemove, "user:diane"))
-	wants(t, "RemoveUser for a caller who has given up", err, jeton.ErrUnavailable)
+	err = s.RemoveUser(cancelled, "diane", event(audit.UserRemove, "user:diane"))
+	wants(t, "RemoveUser for a caller that has cancelled", err, jeton.ErrUnavailable)
 
-	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
+	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has done all earlier steps
 
 	if _, err := s.FindUser(t.Context(), "diane"); errors.Is(err, jeton.ErrNotFound) {
-		same(t, "heard of a removal that nobody waited for", published.users(), []int64{diane.ID})
+		same(t, "published for a removal whose caller cancelled", published.users(), []int64{diane.ID})
 	} else {
-		same(t, "heard of a removal that did not happen", published.users(), []int64(nil))
+		same(t, "published for a removal that did not happen", published.users(), []int64(nil))
 	}
 }
 
 func addedIsFound(t *testing.T, s Store) {
 	want := user(t, s, "Diane")
 	if want.ID == 0 {
-		t.Error("the account has no number")
+		t.Error("account number = 0, want a number")
 	}
 
 	same(t, "the account", want, account.Account{
@@ -88,7 +88,7 @@ func addedIsFound(t *testing.T, s Store) {
 		wants(t, "FindUser("+name+")", err, jeton.ErrNotFound)
 	}
 
-	same(t, "the record", record(t, s), []string{"user.add user:Diane"})
+	same(t, "the audit log", auditLog(t, s), []string{"user.add user:Diane"})
 }
 
 func caseConflict(t *testing.T, s Store) {
@@ -105,7 +105,7 @@ func caseConflict(t *testing.T, s Store) {
 	}
 
 	same(t, "the account", found(t, s, "diane"), diane)
-	same(t, "the record", record(t, s), []string{"user.add user:diane"})
+	same(t, "the audit log", auditLog(t, s), []string{"user.add user:diane"})
 }
 
 func listedByName(t *testing.T, s Store) {
@@ -113,7 +113,7 @@ func listedByName(t *testing.T, s Store) {
 	must(t, err)
 
 	if len(list) != 0 {
-		t.Errorf("an empty store lists %v", list)
+		t.Errorf("list of an empty store = %v, want none", list)
 	}
 
 	want := []account.Account{}
@@ -158,27 +158,27 @@ func changesWhatItNames(t *testing.T, s Store) {
 			want.Updated, want.Version = now, got.Version
 			tc.then(&want)
 			same(t, "the account", got, want)
-			lines := record(t, s)
+			lines := auditLog(t, s)
 			if lines[len(lines)-1] != "user.change user:diane" || len(lines) != 3+i {
-				t.Errorf("the record is %v", lines)
+				t.Errorf("audit log = %v, want one change more", lines)
 			}
 		})
 	}
 
 	other := found(t, s, "carl")
 	if other.Disabled || other.Password == pw || other.Version != 1 {
-		t.Errorf("another account was changed too: %+v", other)
+		t.Errorf("other account = %+v, want no change", other)
 	}
 }
 
 func passwordEnds(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")
 	b := budget(t, s, "*", 3)
-	one := started(t, s, at(diane, "shop", "one", noon))
-	started(t, s, at(diane, "bank", "two", noon))
-	started(t, s, at(carl, "shop", "carl's", noon))
+	one := started(t, s, newLogin(diane, "shop", "one", noon))
+	started(t, s, newLogin(diane, "bank", "two", noon))
+	started(t, s, newLogin(carl, "shop", "carl's", noon))
 
-	_, err := s.Spend(t.Context(), use(one, b))
+	_, err := s.Spend(t.Context(), sessionUse(one, b))
 	must(t, err)
 	pw := "new"
 
@@ -188,24 +188,24 @@ func passwordEnds(t *testing.T, s Store) {
 
 	must(t, err)
 
-	gone(t, s, "one", "two")
-	there(t, s, "carl's")
-	_, err = s.Spend(t.Context(), use(one, b))
+	noSessions(t, s, "one", "two")
+	hasSessions(t, s, "carl's")
+	_, err = s.Spend(t.Context(), sessionUse(one, b))
 	wants(t, "Spend", err, jeton.ErrBadCredential)
 
-	err = s.StartSession(t.Context(), at(diane, "shop", "late", noon), agree)
-	wants(t, "StartSession with what was proved before", err, jeton.ErrBadCredential)
+	err = s.StartSession(t.Context(), newLogin(diane, "shop", "late", noon), acceptLogin)
+	wants(t, "StartSession with the old credential", err, jeton.ErrBadCredential)
 
-	started(t, s, at(found(t, s, "diane"), "shop", "new", noon))
+	started(t, s, newLogin(found(t, s, "diane"), "shop", "new", noon))
 
 	if known, err := s.KnownSource(t.Context(), diane.ID, source, time.Time{}); err != nil || !known {
-		t.Errorf("KnownSource = %t, %v: a new password does not make the address a stranger's", known, err)
+		t.Errorf("KnownSource = %t, %v: want true after a change of password", known, err)
 	}
 }
 
 func disableEnds(t *testing.T, s Store) {
 	diane := user(t, s, "diane")
-	started(t, s, at(diane, "shop", "one", noon))
+	started(t, s, newLogin(diane, "shop", "one", noon))
 	yes, no := true, false
 
 	err := s.ChangeUser(t.Context(), "diane", account.Change{
@@ -214,10 +214,10 @@ func disableEnds(t *testing.T, s Store) {
 
 	must(t, err)
 
-	gone(t, s, "one")
+	noSessions(t, s, "one")
 	same(t, "the list", ids(t, s, session.Which{}, 10), []string{})
 	disabled := found(t, s, "diane")
-	err = s.StartSession(t.Context(), at(disabled, "shop", "two", noon), agree)
+	err = s.StartSession(t.Context(), newLogin(disabled, "shop", "two", noon), acceptLogin)
 	wants(t, "StartSession of a disabled user", err, jeton.ErrBadCredential)
 
 	err = s.ChangeUser(t.Context(), "diane", account.Change{
@@ -225,14 +225,14 @@ func disableEnds(t *testing.T, s Store) {
 	}, noon, event(audit.UserChange, "user:diane"))
 
 	must(t, err)
-	err = s.StartSession(t.Context(), at(diane, "shop", "three", noon), agree)
-	wants(t, "StartSession with what was proved before disabling", err, jeton.ErrBadCredential)
-	started(t, s, at(found(t, s, "diane"), "shop", "four", noon))
+	err = s.StartSession(t.Context(), newLogin(diane, "shop", "three", noon), acceptLogin)
+	wants(t, "StartSession with the credential from before disabling", err, jeton.ErrBadCredential)
+	started(t, s, newLogin(found(t, s, "diane"), "shop", "four", noon))
 }
 
 func groupsStay(t *testing.T, s Store) {
 	u := user(t, s, "diane")
-	before := started(t, s, at(u, "shop", "one", noon))
+	before := started(t, s, newLogin(u, "shop", "one", noon))
 	groups := []string{"black"}
 
 	err := s.ChangeUser(t.Context(), "diane", account.Change{
@@ -257,13 +257,13 @@ func notChanged(t *testing.T, s Store) {
 
 	must(t, err)
 	diane := found(t, s, "diane")
-	started(t, s, at(diane, "shop", "one", noon))
-	before := record(t, s)
+	started(t, s, newLogin(diane, "shop", "one", noon))
+	before := auditLog(t, s)
 
 	pw := "new"
 	for name, want := range map[string]error{
 		"diane":  jeton.ErrDeclared,
-		"nobody": jeton.ErrNotFound,
+		"absent": jeton.ErrNotFound,
 		"Diane":  jeton.ErrNotFound,
 	} {
 		err := s.ChangeUser(t.Context(), name, account.Change{
@@ -276,19 +276,19 @@ func notChanged(t *testing.T, s Store) {
 	}
 
 	same(t, "the account", found(t, s, "diane"), diane)
-	there(t, s, "one")
-	same(t, "the record", record(t, s), before)
+	hasSessions(t, s, "one")
+	same(t, "the audit log", auditLog(t, s), before)
 }
 
 func rehash(t *testing.T, s Store) {
 	u := user(t, s, "diane")
-	started(t, s, at(u, "shop", "one", noon))
+	started(t, s, newLogin(u, "shop", "one", noon))
 	must(t, s.RehashUser(t.Context(), u.ID, u.Version, "stronger"))
 	want := u
 	want.Password = "stronger"
 
 	same(t, "the account", found(t, s, "diane"), want)
-	there(t, s, "one") // it is the same password
+	hasSessions(t, s, "one") // it is the same password
 
 	for _, version := range []int64{u.Version - 1, u.Version + 1} {
 		_ = s.RehashUser(t.Context(), u.ID, version, "of another password")
@@ -298,40 +298,40 @@ func rehash(t *testing.T, s Store) {
 	same(t, "the account", found(t, s, "diane"), want)
 }
 
-func removedStartsAnew(t *testing.T, s Store) {
+func removedStartsNew(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")
 	b := budget(t, s, "*", 3)
-	one := started(t, s, at(diane, "shop", "one", noon))
-	started(t, s, at(carl, "shop", "carl's", noon))
+	one := started(t, s, newLogin(diane, "shop", "one", noon))
+	started(t, s, newLogin(carl, "shop", "carl's", noon))
 	must(t, s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane")))
 
 	_, err := s.FindUser(t.Context(), "diane")
 	wants(t, "FindUser", err, jeton.ErrNotFound)
-	gone(t, s, "one")
-	there(t, s, "carl's")
-	_, err = s.Spend(t.Context(), use(one, b))
+	noSessions(t, s, "one")
+	hasSessions(t, s, "carl's")
+	_, err = s.Spend(t.Context(), sessionUse(one, b))
 	wants(t, "Spend", err, jeton.ErrBadCredential)
 
 	again := user(t, s, "diane")
 	if again.ID == diane.ID {
-		t.Errorf("the number %d was given twice", again.ID)
+		t.Errorf("new number = %d, want a number that was not used", again.ID)
 	}
 
-	gone(t, s, "one")
+	noSessions(t, s, "one")
 
 	for _, id := range []int64{diane.ID, again.ID} {
 		if known, err := s.KnownSource(t.Context(), id, source, time.Time{}); err != nil || known {
-			t.Errorf("KnownSource(%d) = %t, %v, want an address that nobody has used", id, known, err)
+			t.Errorf("KnownSource(%d) = %t, %v, want false", id, known, err)
 		}
 	}
 
-	h := past(t, s, again, "shop", time.Time{})
+	h := loginHistory(t, s, again, "shop", time.Time{})
 	if len(h.Logins)+len(h.Open) != 0 {
-		t.Errorf("the new account has a past: %+v", h)
+		t.Errorf("history of the new account = %+v, want none", h)
 	}
 
-	err = s.StartSession(t.Context(), at(diane, "shop", "late", noon), agree)
-	wants(t, "StartSession as the one who was removed", err, jeton.ErrBadCredential)
-	lines := record(t, s)
-	same(t, "the end of the record", lines[len(lines)-2:], []string{"user.remove user:diane", "user.add user:diane"})
+	err = s.StartSession(t.Context(), newLogin(diane, "shop", "late", noon), acceptLogin)
+	wants(t, "StartSession of the removed user", err, jeton.ErrBadCredential)
+	lines := auditLog(t, s)
+	same(t, "the end of the audit log", lines[len(lines)-2:], []string{"user.remove user:diane", "user.add user:diane"})
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 )
 
-// Audit checks that the record keeps what it is given, in order.
+// Audit checks that the audit log keeps its events, in order.
 func Audit(t *testing.T, open Open) {
-	t.Run("events are chosen and come oldest first", func(t *testing.T) { choosing(t, opened(t, open)) })
+	t.Run("events are filtered and listed oldest first", func(t *testing.T) { choosing(t, opened(t, open)) })
 	each(t, open, []test{
-		{"an event comes back as it was given", eventComesBack},
+		{"an event is returned as it was appended", eventComesBack},
 		{"without a limit a thousand are returned", thousand},
-		{"the oldest are forgotten, bounded, and their numbers not given again", forgetting},
+		{"the oldest are deleted, up to a limit, and their numbers not used again", forgetting},
 	})
 }
 
@@ -24,7 +24,7 @@ func eventComesBack(t *testing.T, s Store) {
 	must(t, err)
 
 	if len(none) != 0 {
-		t.Errorf("an empty record holds %v", none)
+		t.Errorf("events of an empty audit log = %v, want none", none)
 	}
 
 	must(t, s.Append(t.Context(), nil))
@@ -147,7 +147,7 @@ func forgetting(t *testing.T, s Store) {
 		}
 	}
 
-	same(t, "what is left", record(t, s), []string{"request 4", "request 5"})
+	same(t, "what is left", auditLog(t, s), []string{"request 4", "request 5"})
 	n, err := s.Forget(t.Context(), noon.Add(time.Hour), 100)
 	if err != nil || n != 2 {
 		t.Errorf("Forget = %d, %v, want the last 2", n, err)

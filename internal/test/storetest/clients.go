@@ -17,37 +17,37 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
-// Clients checks how software is kept. That tokens end with a client's generation is
-// checked where tokens are.
+// Clients checks how clients are kept. Tokens checks that tokens end with the generation
+// of their client.
 func Clients(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"a client is found as it was added, by its exact name", clientIsFound},
-		{"users and clients share their names, whoever was first", sharedNames},
+		{"a name is either a user's or a client's", sharedNames},
 		{"clients are listed by name, each with its own keys", clientsListed},
 		{"a change changes what it names, and the version grows with what ends tokens", clientChanges},
 		{"a kid is one client's alone", kidsApart},
-		{"a retired key stays, retired, and its kid is not given again", keyRetires},
-		{"the judge of a new key sees the client as it is, and is obeyed", judgeOfKeys},
-		{"of two keys of one kid at once, one is taken", keysAtOnce},
-		{"nobody and declared clients are not changed or removed, except for their tokens", clientNotChanged},
-		{"a removed client takes its keys with it and a new one starts anew", clientRemoved},
-		{"every change is heard of before it is answered, and when nobody waits for it", clientsHeard},
+		{"a retired key stays, and its kid cannot be used again", keyRetires},
+		{"the check of a new key gets the current client, and its error is returned", judgeOfKeys},
+		{"of concurrent keys with one kid, one is accepted", keysAtOnce},
+		{"unknown and declared clients are not changed or removed, except for their tokens", clientNotChanged},
+		{"removing a client removes its keys, and a new one starts without keys", clientRemoved},
+		{"every change is published before it returns, and when its caller cancels", clientChangesArePublished},
 	})
 }
 
-// DeclaredClients checks that declared clients become what the configuration says.
+// DeclaredClients checks that the store takes over the clients of a configuration.
 func DeclaredClients(t *testing.T, open Open) {
 	each(t, open, []test{
-		{"new names are added, and saying it again writes nothing", clientsDeclaredAgain},
+		{"new names are added, and the same declaration again writes nothing", clientsDeclaredAgain},
 		{"every difference is one change of that client", clientsDeclaredChange},
-		{"a client that was there is adopted, with exactly the declared keys", clientsAdopted},
-		{"who is no longer declared is removed, and nobody else", clientsUndeclared},
+		{"an existing client is adopted, with exactly the declared keys", clientsAdopted},
+		{"a client that is no longer declared is removed, and no other", clientsUndeclared},
 		{"a name may change its case", clientsDeclaredCase},
 		{"a conflict changes nothing at all", clientsDeclaredConflict},
 	})
 }
 
-// clientView is what of a client can be compared.
+// clientView is the part of a client that can be compared.
 type clientView struct {
 	ID, Version int64
 	Folded      string
@@ -73,7 +73,7 @@ func publicKey(t *testing.T, kid string) client.Key {
 	return client.Key{Key: s.Key(), Created: noon}
 }
 
-func program(t *testing.T, name string, kids ...string) client.Client {
+func newClient(t *testing.T, name string, kids ...string) client.Client {
 	t.Helper()
 	h := secret.HashOf("secret of " + name)
 
@@ -100,7 +100,7 @@ func program(t *testing.T, name string, kids ...string) client.Client {
 
 func clientAdded(t *testing.T, s Store, name string, kids ...string) client.Client {
 	t.Helper()
-	must(t, s.AddClient(t.Context(), program(t, name, kids...), event(audit.ClientAdd, "client:"+name)))
+	must(t, s.AddClient(t.Context(), newClient(t, name, kids...), event(audit.ClientAdd, "client:"+name)))
 	return foundClient(t, s, name)
 }
 
@@ -118,7 +118,7 @@ func stepOf(action, target string) client.Step {
 func anyKey(client.Client) error { return nil }
 
 func clientIsFound(t *testing.T, s Store) {
-	in := program(t, "Job", "old", "new")
+	in := newClient(t, "Job", "old", "new")
 	in.Source = &client.Source{
 		URL:     "https://keys.example/set",
 		Format:  client.FormatJWKS,
@@ -134,7 +134,7 @@ func clientIsFound(t *testing.T, s Store) {
 	got := foundClient(t, s, "Job")
 	in.ID = got.ID
 	if got.ID == 0 {
-		t.Error("the client has no number")
+		t.Error("client number = 0, want a number")
 	}
 
 	same(t, "the client", view(got), view(in))
@@ -156,19 +156,19 @@ func clientIsFound(t *testing.T, s Store) {
 		wants(t, "FindClient("+name+")", err, jeton.ErrNotFound)
 	}
 
-	same(t, "the record", record(t, s), []string{"client.add client:Job", "client.add client:bare"})
+	same(t, "the audit log", auditLog(t, s), []string{"client.add client:Job", "client.add client:bare"})
 }
 
 func sharedNames(t *testing.T, s Store) {
 	clientAdded(t, s, "job")
 	user(t, s, "diane")
-	before := record(t, s)
+	before := auditLog(t, s)
 
 	for _, name := range []string{"job", "Job", "diane", "DIANE"} {
 		wants(
 			t,
 			"AddClient("+name+")",
-			s.AddClient(t.Context(), program(t, name), event(audit.ClientAdd, "client:"+name)),
+			s.AddClient(t.Context(), newClient(t, name), event(audit.ClientAdd, "client:"+name)),
 			jeton.ErrConflict,
 		)
 
@@ -176,11 +176,11 @@ func sharedNames(t *testing.T, s Store) {
 		wants(t, "AddUser("+name+")", s.AddUser(t.Context(), a, event(audit.UserAdd, "user:"+name)), jeton.ErrConflict)
 	}
 
-	err := s.DeclareUsers(t.Context(), []account.Account{person("job")}, noon, event(audit.UserChange, ""))
+	err := s.DeclareUsers(t.Context(), []account.Account{declaredUser("job")}, noon, event(audit.UserChange, ""))
 	wants(t, "DeclareUsers with the name of a client", err, jeton.ErrConflict)
-	err = s.DeclareClients(t.Context(), []client.Client{program(t, "diane")}, stepOf(audit.ClientChange, ""))
+	err = s.DeclareClients(t.Context(), []client.Client{newClient(t, "diane")}, stepOf(audit.ClientChange, ""))
 	wants(t, "DeclareClients with the name of a user", err, jeton.ErrConflict)
-	same(t, "the record", record(t, s), before)
+	same(t, "the audit log", auditLog(t, s), before)
 
 	// A name is free again once its owner is gone.
 	err = s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
@@ -195,7 +195,7 @@ func clientsListed(t *testing.T, s Store) {
 	must(t, err)
 
 	if len(list) != 0 {
-		t.Errorf("an empty store lists %v", list)
+		t.Errorf("list of an empty store = %v, want none", list)
 	}
 
 	want := []clientView{
@@ -255,15 +255,15 @@ func clientChanges(t *testing.T, s Store) {
 			got := foundClient(t, s, "job")
 			grew := got.Version > before.Version
 			if grew != tc.grows {
-				t.Errorf("version %d after %d", got.Version, before.Version)
+				t.Errorf("version = %d after %d", got.Version, before.Version)
 			}
 
 			want.Updated, want.Version = step.Now, got.Version
 			tc.then(&want)
 			same(t, "the client", view(got), view(want))
-			lines := record(t, s)
+			lines := auditLog(t, s)
 			if lines[len(lines)-1] != "client.change client:job" || len(lines) != 3+i {
-				t.Errorf("the record is %v", lines)
+				t.Errorf("audit log = %v, want one change more", lines)
 			}
 		})
 	}
@@ -282,7 +282,7 @@ func kidsApart(t *testing.T, s Store) {
 	if len(got.Keys) != 2 || !got.Keys[0].Retired || got.Keys[1].ID != "second" ||
 		got.Keys[0].Thumbprint() != one.Keys[0].Thumbprint() ||
 		got.Keys[1].Thumbprint() != k.Thumbprint() {
-		t.Errorf("keys of the client: %+v", got.Public().Keys)
+		t.Errorf("keys of the client = %+v", got.Public().Keys)
 	}
 
 	same(t, "when it was changed", got.Updated, noon.Add(time.Minute))
@@ -316,7 +316,7 @@ func keyRetires(t *testing.T, s Store) {
 
 func judgeOfKeys(t *testing.T, s Store) {
 	before := clientAdded(t, s, "job", "a")
-	lines := record(t, s)
+	lines := auditLog(t, s)
 	var seen client.Client
 
 	err := s.AddClientKey(t.Context(), "job", publicKey(t, "b"), func(c client.Client) error {
@@ -327,7 +327,7 @@ func judgeOfKeys(t *testing.T, s Store) {
 	wants(t, "AddClientKey against the judge", err, jeton.ErrConflict)
 	same(t, "what the judge saw", view(seen), view(before))
 	same(t, "the client", view(foundClient(t, s, "job")), view(before))
-	same(t, "the record", record(t, s), lines)
+	same(t, "the audit log", auditLog(t, s), lines)
 }
 
 func keysAtOnce(t *testing.T, s Store) {
@@ -352,7 +352,7 @@ func keysAtOnce(t *testing.T, s Store) {
 	close(taken)
 	c := foundClient(t, s, "job")
 	if len(taken) != 1 || len(c.Keys) != 1 || c.Keys[0].Thumbprint() != <-taken {
-		t.Errorf("%d were told that their key was taken; the client has %+v", len(taken), c.Public().Keys)
+		t.Errorf("%d keys were accepted, and the client has %+v", len(taken), c.Public().Keys)
 	}
 }
 
@@ -362,11 +362,11 @@ func clientNotChanged(t *testing.T, s Store) {
 		s.DeclareClients(t.Context(), []client.Client{declaredProgram(t, "job", "a")}, stepOf(audit.ClientChange, "")),
 	)
 
-	job, before := foundClient(t, s, "job"), record(t, s)
+	job, before := foundClient(t, s, "job"), auditLog(t, s)
 	yes, none := true, []string{}
 	for name, want := range map[string]error{
 		"job":    jeton.ErrDeclared,
-		"nobody": jeton.ErrNotFound,
+		"absent": jeton.ErrNotFound,
 		"Job":    jeton.ErrNotFound,
 	} {
 		step := stepOf(audit.ClientChange, "client:"+name)
@@ -385,7 +385,7 @@ func clientNotChanged(t *testing.T, s Store) {
 	}
 
 	same(t, "the client", view(foundClient(t, s, "job")), view(job))
-	same(t, "the record", record(t, s), before)
+	same(t, "the audit log", auditLog(t, s), before)
 	must(t, s.ChangeClient(t.Context(), "job", client.Change{End: true}, stepOf(audit.ClientEndTokens, "client:job")))
 	got := foundClient(t, s, "job")
 	if got.Version <= job.Version || !got.Declared {
@@ -408,54 +408,54 @@ func clientRemoved(t *testing.T, s Store) {
 		)
 	}
 
-	same(t, "the record", record(t, s), []string{
+	same(t, "the audit log", auditLog(t, s), []string{
 		"client.add client:job",
 		"client.remove client:job",
 		"client.add client:job",
 	})
 }
 
-func clientsHeard(t *testing.T, s Store) {
+func clientChangesArePublished(t *testing.T, s Store) {
 	published := subscribe(s)
 
 	job := clientAdded(t, s, "job", "a")
 	step := stepOf(audit.ClientChange, "client:job")
-	same(t, "heard of a new client", published.clients(), []int64(nil))
+	same(t, "published for a new client", published.clients(), []int64(nil))
 	must(t, s.ChangeClient(t.Context(), "job", client.Change{End: true}, step))
 
-	same(t, "heard of a change", published.clients(), []int64{job.ID})
+	same(t, "published for a change", published.clients(), []int64{job.ID})
 
 	must(t, s.AddClientKey(t.Context(), "job", publicKey(t, "b"), anyKey, step))
-	same(t, "heard of a new key", published.clients(), []int64{job.ID})
+	same(t, "published for a new key", published.clients(), []int64{job.ID})
 	must(t, s.RetireClientKey(t.Context(), "job", "a", false, step))
-	same(t, "heard of a retired key", published.clients(), []int64{job.ID})
+	same(t, "published for a retired key", published.clients(), []int64{job.ID})
 
-	wants(t, "ChangeClient of nobody", s.ChangeClient(t.Context(), "nobody", client.Change{
+	wants(t, "ChangeClient of an unknown client", s.ChangeClient(t.Context(), "absent", client.Change{
 		End: true,
 	}, step), jeton.ErrNotFound)
 
-	same(t, "heard of a change that failed", published.clients(), []int64(nil))
+	same(t, "published for a change that failed", published.clients(), []int64(nil))
 	must(t, s.DeclareClients(t.Context(), []client.Client{declaredProgram(t, "job")}, step))
-	same(t, "heard of an adoption", published.clients(), []int64{job.ID})
+	same(t, "published for an adoption", published.clients(), []int64{job.ID})
 	must(t, s.DeclareClients(t.Context(), nil, step))
-	same(t, "heard of one that is no longer declared", published.clients(), []int64{job.ID})
+	same(t, "published for a client that is no longer declared", published.clients(), []int64{job.ID})
 
 	job = clientAdded(t, s, "job")
-	gaveUp, cancel := context.WithCancel(t.Context())
+	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	wants(t, "RemoveClient for a caller who has given up", s.RemoveClient(gaveUp, "job", step), jeton.ErrUnavailable)
-	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
+	wants(t, "RemoveClient for a caller that has cancelled", s.RemoveClient(cancelled, "job", step), jeton.ErrUnavailable)
+	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has done all earlier steps
 
 	if _, err := s.FindClient(t.Context(), "job"); errors.Is(err, jeton.ErrNotFound) {
-		same(t, "heard of a removal that nobody waited for", published.clients(), []int64{job.ID})
+		same(t, "published for a removal whose caller cancelled", published.clients(), []int64{job.ID})
 	} else {
-		same(t, "heard of a removal that did not happen", published.clients(), []int64(nil))
+		same(t, "published for a removal that did not happen", published.clients(), []int64(nil))
 	}
 }
 
 func declaredProgram(t *testing.T, name string, kids ...string) client.Client {
 	t.Helper()
-	c := program(t, name, kids...)
+	c := newClient(t, name, kids...)
 	c.Declared = true
 	c.Created = time.Time{}
 	c.Updated = time.Time{}
@@ -481,8 +481,8 @@ func clientsDeclaredAgain(t *testing.T, s Store) {
 
 	declareClients(t, s, b, a)
 	same(t, "what was declared is not written to", a.Keys[0].Created, time.Time{})
-	want, lines := []clientView{view(foundClient(t, s, "a")), view(foundClient(t, s, "b"))}, record(t, s)
-	same(t, "the record", lines, []string{"client.add client:b", "client.add client:a"})
+	want, lines := []clientView{view(foundClient(t, s, "a")), view(foundClient(t, s, "b"))}, auditLog(t, s)
+	same(t, "the audit log", lines, []string{"client.add client:b", "client.add client:a"})
 	pub := want[0].Public
 	if !pub.Declared || len(pub.Keys) != 2 || pub.KeySource != a.Source.URL ||
 		!pub.Created.Equal(noon.Add(time.Minute)) ||
@@ -498,12 +498,12 @@ func clientsDeclaredAgain(t *testing.T, s Store) {
 		must(t, s.DeclareClients(t.Context(), clients, later))
 	}
 
-	same(t, "clients after saying it again", []clientView{
+	same(t, "clients after the same declaration", []clientView{
 		view(foundClient(t, s, "a")),
 		view(foundClient(t, s, "b")),
 	}, want)
 
-	same(t, "the record after saying it again", record(t, s), lines)
+	same(t, "the audit log after the same declaration", auditLog(t, s), lines)
 }
 
 func clientsDeclaredChange(t *testing.T, s Store) {
@@ -563,9 +563,9 @@ func clientsDeclaredChange(t *testing.T, s Store) {
 
 			slices.SortFunc(want.Keys, func(a, b client.Key) int { return strings.Compare(a.ID, b.ID) })
 			same(t, "the client", view(got), view(want))
-			lines := record(t, s)
+			lines := auditLog(t, s)
 			if len(lines) != 3+i || lines[len(lines)-1] != "client.change client:job" {
-				t.Errorf("the record is %v", lines)
+				t.Errorf("audit log = %v, want one change more", lines)
 			}
 		})
 	}
@@ -586,9 +586,9 @@ func clientsAdopted(t *testing.T, s Store) {
 		t.Errorf("the client is number %d, declared %t, with keys %+v", got.ID, got.Declared, got.Public().Keys)
 	}
 
-	lines := record(t, s)
+	lines := auditLog(t, s)
 	declareClients(t, s, job)
-	same(t, "the record after saying it again", record(t, s), lines)
+	same(t, "the audit log after the same declaration", auditLog(t, s), lines)
 }
 
 func clientsUndeclared(t *testing.T, s Store) {
@@ -601,7 +601,7 @@ func clientsUndeclared(t *testing.T, s Store) {
 
 	same(t, "the client that is still declared", view(foundClient(t, s, "b")), view(b))
 	same(t, "the client that was never declared", view(foundClient(t, s, "own")), own)
-	lines := record(t, s)
+	lines := auditLog(t, s)
 	same(t, "the last event", lines[len(lines)-1], "client.remove client:a")
 	declareClients(t, s, declaredProgram(t, "a"))
 
@@ -620,14 +620,14 @@ func clientsDeclaredCase(t *testing.T, s Store) {
 
 	got := foundClient(t, s, "Job")
 	if got.ID == old.ID {
-		t.Errorf("another name has the number %d of the old one", got.ID)
+		t.Errorf("number of the new name = %d, want another than the old one's", got.ID)
 	}
 }
 
 func clientsDeclaredConflict(t *testing.T, s Store) {
 	clientAdded(t, s, "Job")
 	declareClients(t, s, declaredProgram(t, "a"))
-	a, before := view(foundClient(t, s, "a")), record(t, s)
+	a, before := view(foundClient(t, s, "a")), auditLog(t, s)
 	changed := declaredProgram(t, "a")
 	changed.Disabled = true
 
@@ -638,5 +638,5 @@ func clientsDeclaredConflict(t *testing.T, s Store) {
 
 	wants(t, "DeclareClients with a name that differs in case alone", err, jeton.ErrConflict)
 	same(t, "the declared client", view(foundClient(t, s, "a")), a)
-	same(t, "the record", record(t, s), before)
+	same(t, "the audit log", auditLog(t, s), before)
 }

@@ -11,20 +11,20 @@ import (
 	"github.com/jeton-auth/jeton/internal/session"
 )
 
-// Declared checks that declared accounts become what the configuration says.
+// Declared checks that the store takes over the accounts of a configuration.
 func Declared(t *testing.T, open Open) {
 	each(t, open, []test{
-		{"new names are added, and saying it again writes nothing", declaredAgain},
-		{"a change of one is a change of that one", declaredChange},
+		{"new names are added, and the same declaration again writes nothing", declaredAgain},
+		{"a change of one account changes no other", declaredChange},
 		{"the password and disabling end sessions, groups do not", declaredEnds},
-		{"an account that was there is adopted and keeps its number", declaredAdopts},
-		{"who is no longer declared is removed, and nobody else", declaredRemoves},
+		{"an existing account is adopted and keeps its number", declaredAdopts},
+		{"an account that is no longer declared is removed, and no other", declaredRemoves},
 		{"a name may change its case", declaredCase},
 		{"a conflict changes nothing at all", declaredConflict},
 	})
 }
 
-func person(name string) account.Account {
+func declaredUser(name string) account.Account {
 	return account.Account{
 		Name:     name,
 		Folded:   name,
@@ -34,10 +34,10 @@ func person(name string) account.Account {
 	}
 }
 
-func declare(t *testing.T, s Store, want []int64, people ...account.Account) {
+func declare(t *testing.T, s Store, want []int64, users ...account.Account) {
 	t.Helper()
 	published := subscribe(s)
-	must(t, s.DeclareUsers(t.Context(), people, noon, event(audit.UserChange, "")))
+	must(t, s.DeclareUsers(t.Context(), users, noon, event(audit.UserChange, "")))
 	changed := slices.Sorted(slices.Values(published.users()))
 
 	if !slices.Equal(changed, want) {
@@ -46,7 +46,7 @@ func declare(t *testing.T, s Store, want []int64, people ...account.Account) {
 }
 
 func declaredAgain(t *testing.T, s Store) {
-	anna, ben := person("anna"), person("ben")
+	anna, ben := declaredUser("anna"), declaredUser("ben")
 	ben.Groups, ben.Disabled = nil, true
 	declare(t, s, nil, ben, anna)
 	got := found(t, s, "anna")
@@ -66,13 +66,13 @@ func declaredAgain(t *testing.T, s Store) {
 		t.Errorf("ben is %+v", got)
 	}
 
-	started(t, s, at(got, "shop", "one", noon))
-	want, lines := []account.Account{got, found(t, s, "ben")}, record(t, s)
-	same(t, "the record", lines, []string{"user.add user:ben", "user.add user:anna", "login session:s_one"})
+	started(t, s, newLogin(got, "shop", "one", noon))
+	want, lines := []account.Account{got, found(t, s, "ben")}, auditLog(t, s)
+	same(t, "the audit log", lines, []string{"user.add user:ben", "user.add user:anna", "login session:s_one"})
 
-	for _, people := range [][]account.Account{{anna, ben}, {ben, anna}} {
+	for _, users := range [][]account.Account{{anna, ben}, {ben, anna}} {
 		published := subscribe(s)
-		must(t, s.DeclareUsers(t.Context(), people, noon.Add(time.Hour), event(audit.UserChange, "")))
+		must(t, s.DeclareUsers(t.Context(), users, noon.Add(time.Hour), event(audit.UserChange, "")))
 		if changed := published.users(); len(changed) != 0 {
 			t.Errorf("DeclareUsers of what is stored published changes of users %v, want none", changed)
 		}
@@ -80,13 +80,13 @@ func declaredAgain(t *testing.T, s Store) {
 
 	list, err := s.ListUsers(t.Context())
 	must(t, err)
-	same(t, "accounts after saying it again", list, want)
-	same(t, "the record after saying it again", record(t, s), lines)
-	there(t, s, "one")
+	same(t, "accounts after the same declaration", list, want)
+	same(t, "the audit log after the same declaration", auditLog(t, s), lines)
+	hasSessions(t, s, "one")
 }
 
 func declaredChange(t *testing.T, s Store) {
-	anna, ben := person("anna"), person("ben")
+	anna, ben := declaredUser("anna"), declaredUser("ben")
 	declare(t, s, nil, anna, ben)
 	before := found(t, s, "ben")
 	anna.Groups = []string{"red"}
@@ -94,11 +94,11 @@ func declaredChange(t *testing.T, s Store) {
 
 	same(t, "anna's groups", found(t, s, "anna").Groups, anna.Groups)
 	same(t, "ben", found(t, s, "ben"), before)
-	same(t, "the record", record(t, s), []string{"user.add user:anna", "user.add user:ben", "user.change user:anna"})
+	same(t, "the audit log", auditLog(t, s), []string{"user.add user:anna", "user.add user:ben", "user.change user:anna"})
 }
 
 func declaredEnds(t *testing.T, s Store) {
-	anna := person("anna")
+	anna := declaredUser("anna")
 	declare(t, s, nil, anna)
 
 	for _, tc := range []struct {
@@ -111,28 +111,28 @@ func declaredEnds(t *testing.T, s Store) {
 		{"disabled", func() { anna.Disabled = true }, true},
 	} {
 		before := found(t, s, "anna")
-		started(t, s, at(before, "shop", tc.name, noon))
+		started(t, s, newLogin(before, "shop", tc.name, noon))
 		tc.change()
 		declare(t, s, []int64{before.ID}, anna)
 		after := found(t, s, "anna")
 		grew := after.Version > before.Version
 		if grew != tc.ends {
-			t.Errorf("%s: version %d after %d", tc.name, after.Version, before.Version)
+			t.Errorf("%s: version = %d after %d", tc.name, after.Version, before.Version)
 		}
 
 		if tc.ends {
-			gone(t, s, tc.name)
+			noSessions(t, s, tc.name)
 		} else {
-			there(t, s, tc.name)
+			hasSessions(t, s, tc.name)
 		}
 	}
 }
 
 func declaredAdopts(t *testing.T, s Store) {
 	anna, ben := user(t, s, "anna"), user(t, s, "ben")
-	started(t, s, at(anna, "shop", "anna's", noon))
-	started(t, s, at(ben, "shop", "ben's", noon))
-	alike, other := person("anna"), person("ben")
+	started(t, s, newLogin(anna, "shop", "anna's", noon))
+	started(t, s, newLogin(ben, "shop", "ben's", noon))
+	alike, other := declaredUser("anna"), declaredUser("ben")
 	alike.Groups, other.Password = anna.Groups, "another"
 
 	declare(t, s, []int64{anna.ID, ben.ID}, alike, other)
@@ -149,8 +149,8 @@ func declaredAdopts(t *testing.T, s Store) {
 		}
 	}
 
-	there(t, s, "anna's") // nothing that a login was judged by has changed
-	gone(t, s, "ben's")
+	hasSessions(t, s, "anna's") // nothing that a login was judged by has changed
+	noSessions(t, s, "ben's")
 
 	if got := found(t, s, "ben"); got.Password != "another" || got.Version <= ben.Version {
 		t.Errorf("ben is %+v", got)
@@ -161,41 +161,41 @@ func declaredAdopts(t *testing.T, s Store) {
 
 func declaredRemoves(t *testing.T, s Store) {
 	carl := user(t, s, "carl")
-	declare(t, s, nil, person("anna"), person("ben"))
+	declare(t, s, nil, declaredUser("anna"), declaredUser("ben"))
 	anna := found(t, s, "anna")
-	started(t, s, at(anna, "shop", "anna's", noon))
-	started(t, s, at(carl, "shop", "carl's", noon))
+	started(t, s, newLogin(anna, "shop", "anna's", noon))
+	started(t, s, newLogin(carl, "shop", "carl's", noon))
 
-	declare(t, s, []int64{anna.ID}, person("ben"))
+	declare(t, s, []int64{anna.ID}, declaredUser("ben"))
 	_, err := s.FindUser(t.Context(), "anna")
 	wants(t, "FindUser", err, jeton.ErrNotFound)
-	gone(t, s, "anna's")
-	there(t, s, "carl's")
+	noSessions(t, s, "anna's")
+	hasSessions(t, s, "carl's")
 
 	same(t, "carl", found(t, s, "carl"), carl)
-	lines := record(t, s)
+	lines := auditLog(t, s)
 	same(t, "the last event", lines[len(lines)-1], "user.remove user:anna")
 	declare(t, s, []int64{found(t, s, "ben").ID})
-	declare(t, s, nil, person("anna"))
+	declare(t, s, nil, declaredUser("anna"))
 
 	again := found(t, s, "anna")
 	if again.ID == anna.ID {
-		t.Errorf("the number %d was given twice", again.ID)
+		t.Errorf("new number = %d, want a number that was not used", again.ID)
 	}
 
-	gone(t, s, "anna's")
+	noSessions(t, s, "anna's")
 }
 
 func declaredCase(t *testing.T, s Store) {
-	declare(t, s, nil, person("anna"))
+	declare(t, s, nil, declaredUser("anna"))
 	old := found(t, s, "anna")
-	upper := person("Anna")
+	upper := declaredUser("Anna")
 	upper.Folded = "anna"
 	declare(t, s, []int64{old.ID}, upper)
 
 	got := found(t, s, "Anna")
 	if got.ID == old.ID {
-		t.Errorf("Anna has anna's number %d", got.ID)
+		t.Errorf("number of Anna = %d, want another than anna's", got.ID)
 	}
 
 	_, err := s.FindUser(t.Context(), "anna")
@@ -204,17 +204,17 @@ func declaredCase(t *testing.T, s Store) {
 
 func declaredConflict(t *testing.T, s Store) {
 	user(t, s, "carl")
-	declare(t, s, nil, person("anna"))
+	declare(t, s, nil, declaredUser("anna"))
 	anna := found(t, s, "anna")
-	started(t, s, at(anna, "shop", "anna's", noon))
-	before := record(t, s)
+	started(t, s, newLogin(anna, "shop", "anna's", noon))
+	before := auditLog(t, s)
 
-	changedAnna, upper := person("anna"), person("Carl")
+	changedAnna, upper := declaredUser("anna"), declaredUser("Carl")
 	changedAnna.Password, upper.Folded = "new", "carl"
 
 	err := s.DeclareUsers(t.Context(), []account.Account{
 		changedAnna,
-		person("ben"),
+		declaredUser("ben"),
 		upper,
 	}, noon, event(audit.UserChange, ""))
 
@@ -223,8 +223,8 @@ func declaredConflict(t *testing.T, s Store) {
 
 	_, err = s.FindUser(t.Context(), "ben")
 	wants(t, "FindUser(ben)", err, jeton.ErrNotFound)
-	there(t, s, "anna's")
+	hasSessions(t, s, "anna's")
 
 	same(t, "sessions", ids(t, s, session.Which{}, 10), []string{"s_anna's"})
-	same(t, "the record", record(t, s), before)
+	same(t, "the audit log", auditLog(t, s), before)
 }

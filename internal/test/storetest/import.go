@@ -11,19 +11,19 @@ import (
 	"github.com/jeton-auth/jeton/internal/naming"
 )
 
-// Importing checks how many accounts are taken at once.
+// Importing checks how many accounts are imported in one step.
 func Importing(t *testing.T, open Open) {
 	each(t, open, []test{
-		{"everybody goes in as they are, in one step, with an event each", importAdds},
-		{"who is kept out does not keep the others out", importKeepsOut},
+		{"all accounts are added unchanged, in one step, with an event each", importAdds},
+		{"a rejected account does not reject the others", importKeepsOut},
 		{"a dry run has the same results and changes nothing", importDry},
-		{"an update changes what differs and ends what hangs on it", importUpdates},
-		{"a step that nobody waits for is whole or not there", importGivenUp},
+		{"an update changes what differs and ends the sessions that depend on it", importUpdates},
+		{"an import whose caller cancels is done in full or not at all", importGivenUp},
 	})
 }
 
-// moved is a row for the store.
-func moved(name, email string) account.PreparedRow {
+// importRow is a row for the store.
+func importRow(name, email string) account.PreparedRow {
 	_, folded, _ := naming.User(name)
 	return account.PreparedRow{Reason: "imported", Account: account.Account{
 		UUID:     "00000000-0000-4000-8000-" + (name + "000000000000")[:12],
@@ -59,7 +59,7 @@ func verdicts(results []account.ImportResult) []account.Verdict {
 }
 
 func importAdds(t *testing.T, s Store) {
-	a, b := moved("Anna", "anna@example.org"), moved("ben", "")
+	a, b := importRow("Anna", "anna@example.org"), importRow("ben", "")
 	b.Account.Disabled = true
 	b.Account.Groups = []string{}
 	b.Account.Password = ""
@@ -71,20 +71,20 @@ func importAdds(t *testing.T, s Store) {
 	for _, want := range []account.Account{a.Account, b.Account} {
 		got := found(t, s, want.Name)
 		if got.ID == 0 {
-			t.Errorf("%s has no number", want.Name)
+			t.Errorf("number of %s = 0, want a number", want.Name)
 		}
 
 		want.ID = got.ID
 		same(t, want.Name, got, want)
 	}
 
-	same(t, "the record", record(t, s), []string{"user.add user:Anna", "user.add user:ben"})
+	same(t, "the audit log", auditLog(t, s), []string{"user.add user:Anna", "user.add user:ben"})
 	same(t, "the results of the same again", verdicts(importAll(t, s, false, a, b)), []account.Verdict{
 		account.Exists,
 		account.Exists,
 	})
 
-	same(t, "the record after that", len(record(t, s)), 2)
+	same(t, "the audit log after that", len(auditLog(t, s)), 2)
 }
 
 func importKeepsOut(t *testing.T, s Store) {
@@ -98,17 +98,17 @@ func importKeepsOut(t *testing.T, s Store) {
 	}}, noon, event("", ""))
 
 	must(t, err)
-	first := moved("anna", "a@example.org")
-	sameID := moved("ida", "")
+	first := importRow("anna", "a@example.org")
+	sameID := importRow("ida", "")
 
-	sameMail := moved("eve", "A@EXAMPLE.org")
+	sameMail := importRow("eve", "A@EXAMPLE.org")
 	sameID.Account.UUID = first.Account.UUID
 
-	inCase := moved("Diane", "")
-	declared := moved("dec", "")
-	twice := moved("ANNA", "")
+	inCase := importRow("Diane", "")
+	declared := importRow("dec", "")
+	twice := importRow("ANNA", "")
 
-	last := moved("zoe", "z@example.org")
+	last := importRow("zoe", "z@example.org")
 	declared.Update = &account.Change{Password: &first.Account.Password}
 
 	results := importAll(t, s, false, first, sameID, sameMail, inCase, declared, twice, last)
@@ -118,7 +118,7 @@ func importKeepsOut(t *testing.T, s Store) {
 
 	for _, i := range []int{1, 2, 4} {
 		if results[i].Reason == "" {
-			t.Errorf("row %d is kept out without a reason", i)
+			t.Errorf("row %d is rejected without a reason", i)
 		}
 	}
 
@@ -133,15 +133,15 @@ func importKeepsOut(t *testing.T, s Store) {
 
 func importDry(t *testing.T, s Store) {
 	diane := user(t, s, "diane")
-	a := moved("anna", "a@example.org")
-	b := moved("ben", "a@example.org")
-	c := moved("diane", "")
+	a := importRow("anna", "a@example.org")
+	b := importRow("ben", "a@example.org")
+	c := importRow("diane", "")
 	c.Update = &account.Change{Password: &c.Account.Password, Groups: &[]string{"red"}}
 
-	before := record(t, s)
+	before := auditLog(t, s)
 	want := []account.Verdict{account.Added, account.Refused, account.Changed}
 	same(t, "the verdicts of a dry run", verdicts(importAll(t, s, true, a, b, c)), want)
-	same(t, "the record", record(t, s), before)
+	same(t, "the audit log", auditLog(t, s), before)
 	same(t, "diane", found(t, s, "diane"), diane)
 
 	_, err := s.FindUser(t.Context(), "anna")
@@ -152,8 +152,8 @@ func importDry(t *testing.T, s Store) {
 func importUpdates(t *testing.T, s Store) {
 	published := subscribe(s)
 	diane := user(t, s, "diane")
-	sess := started(t, s, at(diane, "shop", "one", noon))
-	row := moved("diane", "")
+	sess := started(t, s, newLogin(diane, "shop", "one", noon))
+	row := importRow("diane", "")
 
 	no := false
 
@@ -192,26 +192,28 @@ func importUpdates(t *testing.T, s Store) {
 	same(t, "diane", found(t, s, "diane"), want)
 	_, err = s.FindSession(t.Context(), sess.Hash)
 	if err == nil {
-		t.Error("a session outlives the hash that it was begun with")
+		t.Error("a session is still there after its password hash changed")
 	}
 
 	same(t, "users published", published.users(), []int64{diane.ID})
-	same(t, "the last of the record", last(record(t, s)), audit.UserChange+" user:diane")
+	same(t, "the last line of the audit log", last(auditLog(t, s)), audit.UserChange+" user:diane")
 }
 
 func last(list []string) string { return list[len(list)-1] }
 
 func importGivenUp(t *testing.T, s Store) {
-	gone, cancel := context.WithCancel(t.Context())
+	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := s.ImportUsers(gone, []account.PreparedRow{moved("anna", ""), moved("ben", "")}, noon, false, event("", ""))
-	wants(t, "ImportUsers for a caller who has given up", err, jeton.ErrUnavailable)
-	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
+
+	rows := []account.PreparedRow{importRow("anna", ""), importRow("ben", "")}
+	_, err := s.ImportUsers(cancelled, rows, noon, false, event("", ""))
+	wants(t, "ImportUsers for a caller that has cancelled", err, jeton.ErrUnavailable)
+	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has done all earlier steps
 
 	users, err := s.ListUsers(t.Context())
 	must(t, err)
 
 	if len(users) != 0 && len(users) != 2 {
-		t.Errorf("%d of 2 users are in", len(users))
+		t.Errorf("%d users were imported, want 0 or 2", len(users))
 	}
 }

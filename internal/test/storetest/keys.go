@@ -12,13 +12,13 @@ import (
 	"github.com/jeton-auth/jeton/internal/keys"
 )
 
-// Keys checks that signing keys are kept as they are, and changed one step after another.
+// Keys checks that signing keys are kept unchanged, and that their changes are serialized.
 func Keys(t *testing.T, open Open) {
 	each(t, open, []test{
-		{"keys come back as they were put, oldest first", keysComeBack},
-		{"what is put replaces, what is dropped is gone, and events say so", keysChange},
+		{"keys are returned as they were put, oldest first", keysComeBack},
+		{"put keys replace, dropped keys are removed, and events are added", keysChange},
 		{"an error of the decision is returned and changes nothing", keysRefused},
-		{"each decision sees what the one before has left", keysInTurn},
+		{"each decision gets the result of the one before", keysInTurn},
 	})
 }
 
@@ -41,7 +41,7 @@ func listKeys(t *testing.T, s Store) []keys.Record {
 	return list
 }
 
-// putKeys puts keys and returns what the decision was handed.
+// putKeys puts keys and returns the keys that the decision received.
 func putKeys(t *testing.T, s Store, put []keys.Record, drop []string, events ...jeton.Event) (seen []keys.Record) {
 	t.Helper()
 	must(t, s.ChangeKeys(t.Context(), func(have []keys.Record) ([]keys.Record, []string, []jeton.Event, error) {
@@ -55,7 +55,7 @@ func putKeys(t *testing.T, s Store, put []keys.Record, drop []string, events ...
 func keysComeBack(t *testing.T, s Store) {
 	list := listKeys(t, s)
 	if len(list) != 0 {
-		t.Errorf("an empty store has the keys %v", list)
+		t.Errorf("keys of an empty store = %v, want none", list)
 	}
 
 	bare, full := signingKey("b", noon), signingKey("a", noon)
@@ -70,7 +70,7 @@ func keysComeBack(t *testing.T, s Store) {
 	old := signingKey("z", noon.Add(-time.Hour))
 	seen := putKeys(t, s, []keys.Record{bare, full, old}, nil)
 	if len(seen) != 0 {
-		t.Errorf("the first decision is handed %v", seen)
+		t.Errorf("keys of the first decision = %v, want none", seen)
 	}
 
 	want := []keys.Record{old, full, bare}
@@ -88,13 +88,13 @@ func keysChange(t *testing.T, s Store) {
 	one.Closes = noon.Add(2 * time.Hour)
 	one.Revoked = true
 	one.Sealed = []byte{0}
-	putKeys(t, s, []keys.Record{three, one}, []string{"two", "nobody's"}, event(audit.KeyRotate, "key:three"))
+	putKeys(t, s, []keys.Record{three, one}, []string{"two", "absent"}, event(audit.KeyRotate, "key:three"))
 	same(t, "ListKeys", listKeys(t, s), []keys.Record{one, three})
 
 	one.Retires, one.Closes = time.Time{}, time.Time{}
 	putKeys(t, s, []keys.Record{one}, nil)
-	same(t, "ListKeys when no end is known any more", listKeys(t, s), []keys.Record{one, three})
-	same(t, "the record", record(t, s), []string{"key.make key:one", "key.make key:two", "key.rotate key:three"})
+	same(t, "ListKeys after the end was removed", listKeys(t, s), []keys.Record{one, three})
+	same(t, "the audit log", auditLog(t, s), []string{"key.make key:one", "key.make key:two", "key.rotate key:three"})
 }
 
 func keysRefused(t *testing.T, s Store) {
@@ -110,7 +110,7 @@ func keysRefused(t *testing.T, s Store) {
 
 	wants(t, "ChangeKeys", err, jeton.ErrConflict)
 	same(t, "ListKeys", listKeys(t, s), []keys.Record{one})
-	same(t, "the record", record(t, s), []string{})
+	same(t, "the audit log", auditLog(t, s), []string{})
 }
 
 func keysInTurn(t *testing.T, s Store) {
@@ -139,12 +139,12 @@ func keysInTurn(t *testing.T, s Store) {
 
 	wg.Wait()
 	n := len(listKeys(t, s))
-	if first.Load() != 1 || n != steps || len(record(t, s)) != steps {
+	if first.Load() != 1 || n != steps || len(auditLog(t, s)) != steps {
 		t.Errorf(
 			"%d decisions saw no key, and there are %d keys and %d events; want 1, %d and %d",
 			first.Load(),
 			n,
-			len(record(t, s)),
+			len(auditLog(t, s)),
 			steps,
 			steps,
 		)

@@ -23,10 +23,10 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// size is how much is recorded.
+// size is the size of a recording.
 type size struct{ histories, operations, tokens int }
 
-// The sizes. JETON_SOAK=1 asks for the full one.
+// JETON_SOAK=1 selects the full size.
 var (
 	short = size{histories: 3, operations: 2_000, tokens: 100}
 	full  = size{histories: 20, operations: 20_000, tokens: 1_000}
@@ -35,18 +35,18 @@ var (
 const (
 	usesOfToken = 3
 	clients     = 32
-	// crowd is over how many tokens the clients are spread at any time. Where more of them
-	// meet at one, judging the history takes time that grows without measure.
+	// crowd is the number of tokens that the clients use at any time. With more clients for
+	// each token, checking a history takes exponential time.
 	crowd = 8
 )
 
-// NotLinearizable is what the test says when a history has no explanation.
+// NotLinearizable is the failure message for a history that no order of calls explains.
 const NotLinearizable = "the history is not linearizable"
 
-// Linearizable records what clients at the same time were answered, and checks that one
-// order of the calls, in which each takes place between its start and its answer,
-// explains all of it: uses count down from three, and after the end there are none.
-// What a call without a known outcome did may have happened or not, then or later.
+// Linearizable records the results of concurrent clients and checks that one order of the
+// calls explains all of them. Each call takes place between its start and its result. Uses
+// count down from three, and an ended session has none. A call with an unknown outcome may
+// have had its effect or not, then or later.
 func Linearizable(t *testing.T, open Open) {
 	size := short
 	if os.Getenv("JETON_SOAK") == "1" {
@@ -61,7 +61,7 @@ func Linearizable(t *testing.T, open Open) {
 		history := r.history(
 			t,
 			r.sessions(t, fmt.Sprint(i), func(service, secret string) session.Start {
-				return at(
+				return newLogin(
 					u,
 					service,
 					secret,
@@ -72,8 +72,8 @@ func Linearizable(t *testing.T, open Open) {
 		)
 
 		tally := map[string]int{}
-		for _, op := range history {
-			tally[op.Input.(ask).String()+" "+op.Output.(answer).String()]++
+		for _, call := range history {
+			tally[call.Input.(op).String()+" "+call.Output.(answer).String()]++
 		}
 
 		recorded := time.Now()
@@ -84,12 +84,12 @@ func Linearizable(t *testing.T, open Open) {
 		case porcupine.Illegal:
 			t.Fatalf("%s:\n%s", NotLinearizable, unexplained(history))
 		case porcupine.Unknown:
-			t.Fatal("the history was not judged within a minute")
+			t.Fatal("history not checked within a minute")
 		}
 	}
 }
 
-// kind is what a client asks for.
+// kind is the kind of an operation.
 type kind int
 
 const (
@@ -98,15 +98,15 @@ const (
 	end
 )
 
-// ask is one question about one token.
-type ask struct {
+// op is one operation on one token.
+type op struct {
 	token int
 	kind  kind
 }
 
-func (a ask) String() string { return [...]string{"spend", "left", "end"}[a.kind] }
+func (a op) String() string { return [...]string{"spend", "left", "end"}[a.kind] }
 
-// answer is what came back: uses left, or for an end how many sessions it ended.
+// answer is the result of an operation: uses left, or how many sessions it ended.
 type answer struct {
 	n       int64
 	outcome outcome
@@ -118,7 +118,7 @@ const (
 	ok outcome = iota
 	spent
 	bad     // the session has ended
-	unknown // the store could not tell
+	unknown // the store was unavailable
 )
 
 func (a answer) String() string {
@@ -128,7 +128,7 @@ func (a answer) String() string {
 	return [...]string{"", "-> spent", "-> bad credential", "-> ?"}[a.outcome]
 }
 
-// state is what a token should be: uses left, or ended.
+// state is the expected state of a token: uses left, or ended.
 type state int64
 
 const ended state = -1
@@ -138,7 +138,7 @@ var counter = porcupine.Model{
 	Partition: byToken,
 	Init:      func() any { return state(usesOfToken) },
 	Step: func(before, in, out any) (bool, any) {
-		return step(before.(state), in.(ask).kind, out.(answer))
+		return step(before.(state), in.(op).kind, out.(answer))
 	},
 }
 
@@ -148,11 +148,11 @@ func step(s state, k kind, out answer) (possible bool, after state) {
 		return out.outcome == unknown || out.outcome == bad && s == ended ||
 			out.outcome == ok && s != ended && int64(s) == out.n, s
 	case end:
-		gone := int64(1)
+		removed := int64(1)
 		if s == ended {
-			gone = 0
+			removed = 0
 		}
-		return out.outcome == unknown || out.outcome == ok && out.n == gone, ended
+		return out.outcome == unknown || out.outcome == ok && out.n == removed, ended
 	}
 
 	switch out.outcome {
@@ -164,8 +164,8 @@ func step(s state, k kind, out answer) (possible bool, after state) {
 		return s == ended, s
 	}
 
-	// Unknown: it took a use if there was one. That it never happened is the same as that
-	// it happens after everything else, where nobody looks.
+	// Unknown: it took a use if there was one. If it had no effect, it may as well come after
+	// every other call, where no call observes it.
 	if s > 0 {
 		return true, s - 1
 	}
@@ -175,9 +175,9 @@ func step(s state, k kind, out answer) (possible bool, after state) {
 
 func byToken(history []porcupine.Operation) [][]porcupine.Operation {
 	parts := map[int][]porcupine.Operation{}
-	for _, op := range history {
-		i := op.Input.(ask).token
-		parts[i] = append(parts[i], op)
+	for _, call := range history {
+		i := call.Input.(op).token
+		parts[i] = append(parts[i], call)
 	}
 
 	return slices.Collect(maps.Values(parts))
@@ -191,28 +191,36 @@ func unexplained(history []porcupine.Operation) string {
 		}
 
 		var b strings.Builder
-		fmt.Fprintf(&b, "token %d of %d uses:\n", part[0].Input.(ask).token, usesOfToken)
+		fmt.Fprintf(&b, "token %d of %d uses:\n", part[0].Input.(op).token, usesOfToken)
 		slices.SortFunc(part, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
 
-		for _, op := range part {
-			fmt.Fprintf(&b, "  client %2d, %6d to %6d: %v %v\n", op.ClientId, op.Call, op.Return, op.Input, op.Output)
+		for _, call := range part {
+			fmt.Fprintf(
+				&b,
+				"  client %2d, %6d to %6d: %v %v\n",
+				call.ClientId,
+				call.Call,
+				call.Return,
+				call.Input,
+				call.Output,
+			)
 		}
 
 		return b.String()
 	}
 
-	return "no single token contradicts itself"
+	return "each token alone has a valid history"
 }
 
-// recorder asks a store and writes down the answers.
+// recorder calls a store and records the results.
 type recorder struct {
 	size
 	store  Store
 	budget policy.Budget
-	clock  atomic.Int64 // orders calls and answers; finer than any real clock
+	clock  atomic.Int64 // orders calls and results; finer than any real clock
 }
 
-// sessions starts one session a token, many at the same time.
+// sessions starts one session for each token, many concurrently.
 func (r *recorder) sessions(
 	t *testing.T,
 	name string,
@@ -225,11 +233,11 @@ func (r *recorder) sessions(
 	for c := range starters {
 		wg.Go(func() {
 			for i := c; i < r.tokens; i += starters {
-				// A service of their own for each few keeps what the judge is told short.
+				// Few logins for each service keep the history of a login short.
 				in := start(fmt.Sprint("service ", name, " ", i/10), fmt.Sprint(name, " ", i))
 				in.Remember = in.Created
 
-				if err := r.store.StartSession(t.Context(), in, agree); err != nil {
+				if err := r.store.StartSession(t.Context(), in, acceptLogin); err != nil {
 					t.Errorf("StartSession: %v", err)
 				}
 
@@ -264,9 +272,9 @@ func (r *recorder) history(t *testing.T, list []session.Record, seed uint64) []p
 					return
 				}
 
-				// All clients are at the same few tokens at any time.
+				// All clients use the same few tokens at any time.
 				token := (n/(r.operations/r.tokens) + dice.IntN(crowd)) % r.tokens
-				parts[c] = append(parts[c], r.ask(t, list[token], ask{token, roll(dice)}, c, dice.IntN(100) == 0))
+				parts[c] = append(parts[c], r.ask(t, list[token], op{token, roll(dice)}, c, dice.IntN(100) == 0))
 			}
 		})
 	}
@@ -288,13 +296,13 @@ func roll(dice *rand.Rand) kind {
 	return end
 }
 
-// ask asks and notes when. A client who goes away does not learn the outcome.
-func (r *recorder) ask(t *testing.T, s session.Record, a ask, client int, goesAway bool) porcupine.Operation {
+// ask makes a call and records when. A client that cancels does not learn the outcome.
+func (r *recorder) ask(t *testing.T, s session.Record, a op, client int, cancels bool) porcupine.Operation {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 
-	op := porcupine.Operation{ClientId: client, Input: a, Call: r.clock.Add(1)}
-	if goesAway {
+	call := porcupine.Operation{ClientId: client, Input: a, Call: r.clock.Add(1)}
+	if cancels {
 		go cancel()
 	}
 
@@ -304,12 +312,12 @@ func (r *recorder) ask(t *testing.T, s session.Record, a ask, client int, goesAw
 	switch a.kind {
 	case spend:
 		var left []int64
-		if left, err = r.store.Spend(ctx, use(s, r.budget)); err == nil {
+		if left, err = r.store.Spend(ctx, sessionUse(s, r.budget)); err == nil {
 			out.n = left[0]
 		}
 	case look:
 		var left []int64
-		if left, err = r.store.Left(ctx, use(s, r.budget)); err == nil {
+		if left, err = r.store.Left(ctx, sessionUse(s, r.budget)); err == nil {
 			out.n = left[0]
 		}
 	case end:
@@ -318,7 +326,7 @@ func (r *recorder) ask(t *testing.T, s session.Record, a ask, client int, goesAw
 		out.n = int64(ended)
 	}
 
-	op.Return = r.clock.Add(1)
+	call.Return = r.clock.Add(1)
 	switch {
 	case err == nil:
 	case errors.Is(err, jeton.ErrSpent):
@@ -326,10 +334,10 @@ func (r *recorder) ask(t *testing.T, s session.Record, a ask, client int, goesAw
 	case errors.Is(err, jeton.ErrBadCredential):
 		out.outcome = bad
 	default:
-		out.outcome, op.Return = unknown, math.MaxInt64
+		out.outcome, call.Return = unknown, math.MaxInt64
 	}
 
-	op.Output = out
+	call.Output = out
 
-	return op
+	return call
 }

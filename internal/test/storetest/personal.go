@@ -14,22 +14,22 @@ import (
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
-// Personal checks how tokens that people make are kept: with all their limits, with what
-// they were made of, and for as long as their owners are there and enabled.
+// Personal checks how personal tokens are kept: with all their limits and their parents, as
+// long as their owners exist and are enabled.
 func Personal(t *testing.T, open Open) {
 	each(t, open, []test{
-		{"a token comes back as it was made", personalComesBack},
-		{"the end of a token ends what was made of it, and nothing else", childrenEnd},
-		{"what has ended since it was let through makes no token", endedMeanwhile},
-		{"another secret takes the place of the old one and ends what was made of it", rotates},
-		{"a token of somebody else, of no kind, or that is not there, is not rotated", rotatesItsOwn},
-		{"a changed password ends what was issued for it and not what its owner has made", passwordAndTokens},
-		{"a disabled owner's tokens are gone, and enabling brings none back", disabledAndTokens},
-		{"tokens are chosen by all fields that are set", chosenByAll},
+		{"a token is returned as it was made", personalComesBack},
+		{"the end of a token ends its children, and nothing else", childrenEnd},
+		{"a session or token that ended after its check mints no token", endedMeanwhile},
+		{"a new secret replaces the old one and ends the children", rotates},
+		{"a token of another user, of another kind, or unknown, is not rotated", rotatesItsOwn},
+		{"a changed password ends issued tokens and keeps personal ones", passwordAndTokens},
+		{"a disabled owner's tokens are deleted, and enabling does not restore them", disabledAndTokens},
+		{"tokens are selected by all fields that are set", chosenByAll},
 	})
 }
 
-// personal is a personal token of a user, to be handed to MintToken.
+// personal returns a personal token of a user, for MintToken.
 func personal(u account.Account, text string, parent int64) token.Mint {
 	return token.Mint{
 		Record: token.Record{
@@ -62,39 +62,38 @@ func personalComesBack(t *testing.T, s Store) {
 	kept(t, "FindToken", r, m.Record)
 
 	if r.Owner.Kind != jeton.KindUser || r.Owner.ID != u.ID || len(r.Owner.Groups) != 2 {
-		t.Errorf("the owner came back as %+v", r.Owner)
+		t.Errorf("owner = %+v", r.Owner)
 	}
 
 	list, err := s.ListTokens(t.Context(), token.Which{User: "diane"}, 10)
 	if must(t, err); len(list) != 1 {
-		t.Fatalf("%d tokens are listed", len(list))
+		t.Fatalf("%d tokens are listed, want 1", len(list))
 	}
 
 	kept(t, "ListTokens", list[0], m.Record)
 }
 
-// family makes a token, one of it, one of that, and a stranger.
+// family mints a token, a child, a grandchild, and an unrelated token.
 func family(t *testing.T, s Store, u account.Account) (root token.Record) {
 	t.Helper()
 	root = minted(t, s, personal(u, "root", 0))
-	child := minted(t, s, of(root, personal(u, "child", root.Number)))
-	minted(t, s, of(child, personal(u, "grandchild", child.Number)))
+	child := minted(t, s, childOf(root, personal(u, "child", root.Number)))
+	minted(t, s, childOf(child, personal(u, "grandchild", child.Number)))
 	minted(t, s, personal(u, "stranger", 0))
 
 	return root
 }
 
-// of shows the parent as it was when the child was asked for.
-func of(parent token.Record, m token.Mint) token.Mint {
+// childOf adds the parent, as it was when the child was requested.
+func childOf(parent token.Record, m token.Mint) token.Mint {
 	m.Shown = parent.Hash
 	return m
 }
 
-// What was let through and has ended since makes nothing.
 func endedMeanwhile(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	parent := minted(t, s, personal(u, "parent", 0))
-	login := started(t, s, at(u, "shop", "cookie", noon))
+	login := started(t, s, newLogin(u, "shop", "cookie", noon))
 	late := personal(u, "late", 0)
 	late.Login = login.Login
 
@@ -102,11 +101,11 @@ func endedMeanwhile(t *testing.T, s Store) {
 	must(t, err)
 	err = s.MintToken(t.Context(), late)
 	wants(t, "MintToken by a session that has ended", err, jeton.ErrBadCredential)
-	other := of(parent, personal(u, "late", parent.Number))
+	other := childOf(parent, personal(u, "late", parent.Number))
 	other.Shown = secret.HashOf("the secret before")
 
 	err = s.MintToken(t.Context(), other)
-	wants(t, "MintToken by a secret that is no longer the parent's", err, jeton.ErrBadCredential)
+	wants(t, "MintToken by an old secret of the parent", err, jeton.ErrBadCredential)
 	fresh := "another hash"
 
 	err = s.ChangeUser(t.Context(), "diane", account.Change{
@@ -115,14 +114,14 @@ func endedMeanwhile(t *testing.T, s Store) {
 
 	must(t, err)
 
-	child := minted(t, s, of(parent, personal(u, "child", parent.Number)))
+	child := minted(t, s, childOf(parent, personal(u, "child", parent.Number)))
 	if child.Owner.Version != u.Version+1 {
-		t.Errorf("the child is of version %d, want that of now", child.Owner.Version)
+		t.Errorf("version of the child = %d, want %d", child.Owner.Version, u.Version+1)
 	}
 
 	err = s.EndTokens(t.Context(), token.Which{Accessor: parent.Accessor}, nil, event(audit.TokenRevoke, "x"))
 	must(t, err)
-	err = s.MintToken(t.Context(), of(parent, personal(u, "late", parent.Number)))
+	err = s.MintToken(t.Context(), childOf(parent, personal(u, "late", parent.Number)))
 	wants(t, "MintToken by a parent that has ended", err, jeton.ErrBadCredential)
 	noToken(t, s, "late", "child")
 }
@@ -179,7 +178,7 @@ func rotates(t *testing.T, s Store) {
 
 	left, err := s.Spend(t.Context(), tokenUse(r, b))
 	if must(t, err); left[0] != 1 {
-		t.Errorf("%d uses are left, want 1: what was taken stays taken", left[0])
+		t.Errorf("%d uses are left, want 1", left[0])
 	}
 }
 
@@ -231,9 +230,9 @@ func passwordAndTokens(t *testing.T, s Store) {
 	isToken(t, s, "made")
 	noToken(t, s, "issued")
 
-	isVoid(t, s, "jti:x", u.Generation(), true)
+	checkRevoked(t, s, "jti:x", u.Generation(), true)
 	err = s.MintToken(t.Context(), personal(u, "late", 0))
-	wants(t, "MintToken for a password of before", err, jeton.ErrBadCredential)
+	wants(t, "MintToken for the previous password", err, jeton.ErrBadCredential)
 }
 
 func disabledAndTokens(t *testing.T, s Store) {

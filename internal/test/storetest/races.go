@@ -19,23 +19,23 @@ import (
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
-// Races checks what holds when everything happens at once. Run it with the race detector.
+// Races checks what holds for concurrent calls. Run it with the race detector.
 func Races(t *testing.T, open Open) {
 	each(t, open, []test{
-		{"no session outlives the change of what it was proved by", loginAgainstChange},
-		{"once an end has been answered no use is granted", endAgainstUse},
-		{"of logins at the same time no more come through than the judge allows", loginAgainstLogin},
-		{"an end finds every login that was answered before it", endAgainstLogin},
+		{"no session outlives the change of its credential", loginAgainstChange},
+		{"after an end has returned, no use is granted", endAgainstUse},
+		{"of concurrent logins, no more succeed than the decision allows", loginAgainstLogin},
+		{"an end finds every login that returned before it", endAgainstLogin},
 		{"no child outlives its parent or an owner who was disabled", childAgainstEnd},
-		{"of two of one name at once, one comes to be", namesAtOnce},
-		{"what became void is never listed before an earlier line", voidInOrder},
-		{"who reads the record page by page misses no event", pagesMissNothing},
-		{"sixty-four goroutines do everything", everything},
+		{"of concurrent adds with one name, one succeeds", namesAtOnce},
+		{"revocations are never listed before an earlier one", revokedInOrder},
+		{"reading the audit log page by page misses no event", pagesMissNothing},
+		{"sixty-four goroutines under mixed load", mixedLoad},
 	})
 }
 
-// loginAgainstChange has logins that were proved by the old credential race with its
-// change. Whichever comes first, afterwards no session of theirs is left.
+// loginAgainstChange starts sessions with the old credential while it changes. In any order,
+// no session of the old credential is left afterwards.
 func loginAgainstChange(t *testing.T, s Store) {
 	yes := true
 	for name, change := range map[string]func(name string) error{
@@ -62,7 +62,7 @@ func loginAgainstChange(t *testing.T, s Store) {
 			var wg sync.WaitGroup
 			for i := range 6 {
 				wg.Go(func() {
-					err := s.StartSession(t.Context(), at(u, "shop", fmt.Sprint(u.Name, i), noon), agree)
+					err := s.StartSession(t.Context(), newLogin(u, "shop", fmt.Sprint(u.Name, i), noon), acceptLogin)
 					if err != nil && !errors.Is(err, jeton.ErrBadCredential) {
 						t.Errorf("StartSession: %v", err)
 					}
@@ -80,12 +80,12 @@ func loginAgainstChange(t *testing.T, s Store) {
 			wg.Wait()
 
 			for i := range 6 {
-				gone(t, s, fmt.Sprint(u.Name, i))
+				noSessions(t, s, fmt.Sprint(u.Name, i))
 			}
 
 			left := ids(t, s, session.Which{User: u.Name}, 10)
 			if len(left) > 0 {
-				t.Fatalf("%s: the sessions %v have outlived the change", name, left)
+				t.Fatalf("%s: sessions after the change = %v, want none", name, left)
 			}
 		}
 	}
@@ -95,16 +95,16 @@ func endAgainstUse(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	b := budget(t, s, "*", 1<<40)
 	for round := range 20 {
-		r := started(t, s, at(u, "shop", fmt.Sprint(round), noon))
+		r := started(t, s, newLogin(u, "shop", fmt.Sprint(round), noon))
 		var ended, refused atomic.Bool
 		var wg sync.WaitGroup
 		for range 8 {
 			wg.Go(func() {
 				for !refused.Load() && !t.Failed() {
 					late := ended.Load()
-					switch _, err := s.Spend(t.Context(), use(r, b)); {
+					switch _, err := s.Spend(t.Context(), sessionUse(r, b)); {
 					case err == nil && late:
-						t.Error("a use was granted after the end had been answered")
+						t.Error("a use was granted after the end had returned")
 					case errors.Is(err, jeton.ErrBadCredential):
 						refused.Store(true)
 					case err != nil:
@@ -132,14 +132,14 @@ func loginAgainstLogin(t *testing.T, s Store) {
 		var wg sync.WaitGroup
 		for i := range 12 {
 			wg.Go(func() {
-				err := s.StartSession(t.Context(), at(
+				err := s.StartSession(t.Context(), newLogin(
 					u,
 					service,
 					fmt.Sprint(round, " ", i),
 					noon,
 				), func(h policy.History) ([]int64, error) {
 					if len(h.Logins) != len(h.Open) {
-						t.Errorf("the judge saw %d logins and %d sessions", len(h.Logins), len(h.Open))
+						t.Errorf("history has %d logins and %d sessions, want as many", len(h.Logins), len(h.Open))
 					}
 					if len(h.Open) >= 3 {
 						return nil, jeton.ErrSessionsFull
@@ -157,7 +157,7 @@ func loginAgainstLogin(t *testing.T, s Store) {
 
 		wg.Wait()
 		if won.Load() != 3 {
-			t.Errorf("%d logins came through, want 3", won.Load())
+			t.Errorf("%d logins succeeded, want 3", won.Load())
 		}
 	}
 }
@@ -167,14 +167,14 @@ func endAgainstLogin(t *testing.T, s Store) {
 	for round := range 10 {
 		service := fmt.Sprint("service", round)
 		var mu sync.Mutex
-		var before []string // answered before the end was asked for
+		var before []string // logins that returned before the end was requested
 
 		asked := false
 		var wg sync.WaitGroup
 		for i := range 8 {
 			wg.Go(func() {
 				secret := fmt.Sprint(round, " ", i)
-				if err := s.StartSession(t.Context(), at(u, service, secret, noon), agree); err != nil {
+				if err := s.StartSession(t.Context(), newLogin(u, service, secret, noon), acceptLogin); err != nil {
 					t.Errorf("StartSession: %v", err)
 				}
 
@@ -188,7 +188,7 @@ func endAgainstLogin(t *testing.T, s Store) {
 		}
 
 		for range round {
-			time.Sleep(200 * time.Microsecond) // only to have the end fall at different places
+			time.Sleep(200 * time.Microsecond) // moves the end to different places
 		}
 
 		mu.Lock()
@@ -202,12 +202,12 @@ func endAgainstLogin(t *testing.T, s Store) {
 
 		must(t, err)
 
-		gone(t, s, before...)
+		noSessions(t, s, before...)
 		wg.Wait()
 	}
 }
 
-// childAgainstEnd has tokens that are made of a personal one race with its end.
+// childAgainstEnd mints children of a personal token while it ends.
 func childAgainstEnd(t *testing.T, s Store) {
 	yes := true
 	for name, finish := range map[string]func(u account.Account, parent token.Record) error{
@@ -234,7 +234,7 @@ func childAgainstEnd(t *testing.T, s Store) {
 			var wg sync.WaitGroup
 			for i := range 6 {
 				wg.Go(func() {
-					err := s.MintToken(t.Context(), of(parent, personal(u, fmt.Sprint(u.Name, i), parent.Number)))
+					err := s.MintToken(t.Context(), childOf(parent, personal(u, fmt.Sprint(u.Name, i), parent.Number)))
 					if err != nil && !errors.Is(err, jeton.ErrBadCredential) {
 						t.Errorf("MintToken: %v", err)
 					}
@@ -258,7 +258,7 @@ func childAgainstEnd(t *testing.T, s Store) {
 			noToken(t, s, u.Name+" parent")
 			left, err := s.ListTokens(t.Context(), token.Which{User: u.Name}, 10)
 			if err == nil && len(left) > 0 {
-				t.Errorf("%s: %d tokens have outlived it", name, len(left))
+				t.Errorf("%s: %d tokens are left, want none", name, len(left))
 			}
 		}
 	}
@@ -275,7 +275,7 @@ func namesAtOnce(t *testing.T, s Store) {
 			wg.Go(func() {
 				var err error
 				if i%3 == 0 {
-					err = s.AddClient(t.Context(), program(t, shown), event(audit.ClientAdd, shown))
+					err = s.AddClient(t.Context(), newClient(t, shown), event(audit.ClientAdd, shown))
 				} else {
 					err = s.AddUser(t.Context(), account.Account{
 						Name:    shown,
@@ -297,14 +297,14 @@ func namesAtOnce(t *testing.T, s Store) {
 
 		wg.Wait()
 		if won.Load() != 1 {
-			t.Errorf("%d of one name came to be and %d were refused, want one of each name", won.Load(), lost.Load())
+			t.Errorf("%d adds of one name succeeded and %d were refused, want 1 success", won.Load(), lost.Load())
 		}
 	}
 }
 
-// voidInOrder reads on from the last line that it has seen while lines are added. It must
-// have all of them in the end.
-func voidInOrder(t *testing.T, s Store) {
+// revokedInOrder reads on from the last revocation while others are added, and must get all
+// of them.
+func revokedInOrder(t *testing.T, s Store) {
 	const writers, lines = 6, 15
 	var writing atomic.Int64
 	writing.Store(writers)
@@ -341,12 +341,12 @@ func voidInOrder(t *testing.T, s Store) {
 
 	wg.Wait()
 	if len(seen) != writers*lines {
-		t.Errorf("who read on from line to line has %d of %d", len(seen), writers*lines)
+		t.Errorf("read %d revocations, want %d", len(seen), writers*lines)
 	}
 }
 
-// pagesMissNothing reads on from the last event that it has seen while events are added, of
-// which each knows best when it happened.
+// pagesMissNothing reads on from the last event while others are added, whose times are in no
+// order.
 func pagesMissNothing(t *testing.T, s Store) {
 	const writers, rounds, each = 6, 12, 3
 	var writing atomic.Int64
@@ -378,7 +378,7 @@ func pagesMissNothing(t *testing.T, s Store) {
 
 		for _, e := range list {
 			if e.Seq <= after {
-				t.Fatalf("event %d comes after %d", e.Seq, after)
+				t.Fatalf("event = %d, want more than %d", e.Seq, after)
 			}
 			after = e.Seq
 			seen[e.Target]++
@@ -394,18 +394,18 @@ func pagesMissNothing(t *testing.T, s Store) {
 
 	wg.Wait()
 	if len(seen) != writers*rounds*each {
-		t.Errorf("who read on from page to page has %d of %d events", len(seen), writers*rounds*each)
+		t.Errorf("read %d events, want %d", len(seen), writers*rounds*each)
 	}
 
 	for target, n := range seen {
 		if n != 1 {
-			t.Errorf("event %s was read %d times", target, n)
+			t.Errorf("event %s was read %d times, want once", target, n)
 		}
 	}
 }
 
-// everything is what a server does on a bad day, with every use, login and end counted.
-func everything(t *testing.T, s Store) {
+// mixedLoad is what a server does on a bad day, with every use, login and end counted.
+func mixedLoad(t *testing.T, s Store) {
 	const users, most = 4, 40
 	b := budget(t, s, "*", most)
 	var mu sync.Mutex
@@ -452,8 +452,8 @@ func everything(t *testing.T, s Store) {
 				case 0, 1:
 					u, err := s.FindUser(ctx, name)
 					allowed("FindUser", err, jeton.ErrNotFound)
-					in := at(u, "shop", fmt.Sprint(g, " ", i), noon)
-					err = s.StartSession(ctx, in, agree)
+					in := newLogin(u, "shop", fmt.Sprint(g, " ", i), noon)
+					err = s.StartSession(ctx, in, acceptLogin)
 					allowed("StartSession", err, jeton.ErrBadCredential)
 
 					r, err := s.FindSession(ctx, in.Hash)
@@ -504,7 +504,7 @@ func everything(t *testing.T, s Store) {
 					_, err = s.Events(ctx, audit.Filter{Last: 10})
 					allowed("Events", err)
 				default:
-					left, err := s.Spend(ctx, use(r, b))
+					left, err := s.Spend(ctx, sessionUse(r, b))
 					allowed("Spend", err, jeton.ErrSpent, jeton.ErrBadCredential)
 
 					if err == nil {
@@ -526,7 +526,7 @@ func everything(t *testing.T, s Store) {
 	must(t, err)
 
 	for _, r := range list {
-		left, err := s.Left(t.Context(), use(r, b))
+		left, err := s.Left(t.Context(), sessionUse(r, b))
 		must(t, err)
 		granted := logins[r.Login].Load()
 		if left[0] != most-granted {

@@ -15,27 +15,27 @@ import (
 	"github.com/jeton-auth/jeton/internal/session"
 )
 
-// Starting checks how logins are judged and recorded.
+// Starting checks how logins are decided and recorded.
 func Starting(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"a session is found as it was started", startedIsFound},
-		{"numbers of logins grow and ids are told apart", loginsGrow},
-		{"only the proved credential of an enabled owner starts one", onlyProved},
-		{"a judge who refuses leaves nothing behind", refusalLeavesNothing},
-		{"evicted sessions end with their counts and are returned", evictedEnd},
-		{"the judge sees this owner at this service, oldest first", judgeSees},
-		{"the judge sees logins since they matter and sessions that are still there", judgeSeesSince},
+		{"login numbers grow and ids are unique", loginsGrow},
+		{"only the current credential of an enabled owner starts a session", onlyProved},
+		{"a refused login writes nothing", refusalLeavesNothing},
+		{"evicted sessions end with their counts and are published", evictedEnd},
+		{"the decision gets this owner's logins at this service, oldest first", judgeGetsHistory},
+		{"the decision gets recent logins and all open sessions", judgeGetsRecentLogins},
 		{"the event and the address are recorded with the session", recordedWith},
-		{"a login that is not added takes no evicted session with it", failedLoginEvictsNobody},
-		{"an operator lets logins begin anew", allowLogin},
+		{"a login that is not added evicts no session", failedLoginEvictsNone},
+		{"an operator clears the login history", allowLogin},
 	})
 }
 
 func startedIsFound(t *testing.T, s Store) {
 	u := user(t, s, "diane")
-	in := at(u, "shop", "one", noon.Add(123*time.Millisecond))
+	in := newLogin(u, "shop", "one", noon.Add(123*time.Millisecond))
 	published := subscribe(s)
-	must(t, s.StartSession(t.Context(), in, agree))
+	must(t, s.StartSession(t.Context(), in, acceptLogin))
 	same(t, "sessions ended by StartSession", published.sessions(), hashes())
 
 	got, err := s.FindSession(t.Context(), in.Hash)
@@ -53,30 +53,30 @@ func startedIsFound(t *testing.T, s Store) {
 	got, err = s.FindSession(t.Context(), in.Hash)
 	must(t, err)
 
-	same(t, "groups, which are those of now", got.Groups, groups)
-	gone(t, s, "never started")
+	same(t, "groups, which are the current ones", got.Groups, groups)
+	noSessions(t, s, "never started")
 }
 
 func loginsGrow(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	last := int64(0)
 	for i := range 5 {
-		r := started(t, s, at(u, "shop", fmt.Sprint(i), noon))
+		r := started(t, s, newLogin(u, "shop", fmt.Sprint(i), noon))
 		if r.Login <= last {
-			t.Errorf("login %d comes after %d", r.Login, last)
+			t.Errorf("login = %d, want more than %d", r.Login, last)
 		}
 		last = r.Login
 	}
 
-	in := at(u, "shop", "other secret", noon)
+	in := newLogin(u, "shop", "other secret", noon)
 	in.ID = "s_4"
 
-	if err := s.StartSession(t.Context(), in, agree); err == nil {
-		t.Error("two sessions have one id")
+	if err := s.StartSession(t.Context(), in, acceptLogin); err == nil {
+		t.Error("StartSession with a used id = nil, want an error")
 	}
 
-	gone(t, s, "other secret")
-	there(t, s, "4")
+	noSessions(t, s, "other secret")
+	hasSessions(t, s, "4")
 }
 
 func onlyProved(t *testing.T, s Store) {
@@ -90,32 +90,32 @@ func onlyProved(t *testing.T, s Store) {
 	must(t, err)
 	carl = found(t, s, "carl")
 
-	before := record(t, s)
+	before := auditLog(t, s)
 	for _, tc := range []struct {
 		name string
 		as   account.Account
 	}{
 		{"an older credential", account.Account{ID: diane.ID, Version: diane.Version - 1}},
 		{"a newer credential", account.Account{ID: diane.ID, Version: diane.Version + 1}},
-		{"an owner who is not there", account.Account{ID: diane.ID + carl.ID + 1, Version: 1}},
-		{"nobody", account.Account{}},
+		{"an unknown owner", account.Account{ID: diane.ID + carl.ID + 1, Version: 1}},
+		{"no owner", account.Account{}},
 		{"a disabled owner", carl},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			err := s.StartSession(t.Context(), at(tc.as, "shop", "one", noon), agree)
+			err := s.StartSession(t.Context(), newLogin(tc.as, "shop", "one", noon), acceptLogin)
 			wants(t, "StartSession", err, jeton.ErrBadCredential)
-			gone(t, s, "one")
+			noSessions(t, s, "one")
 			known, err := s.KnownSource(t.Context(), tc.as.ID, source, time.Time{})
 			must(t, err)
 
 			if known {
-				t.Error("the address has become known")
+				t.Error("KnownSource = true after a refused login, want false")
 			}
 
-			same(t, "the record", record(t, s), before)
-			h := past(t, s, diane, "shop", time.Time{})
+			same(t, "the audit log", auditLog(t, s), before)
+			h := loginHistory(t, s, diane, "shop", time.Time{})
 			if len(h.Logins)+len(h.Open) != 0 {
-				t.Errorf("the login is remembered: %+v", h)
+				t.Errorf("history = %+v after a refused login, want none", h)
 			}
 		})
 	}
@@ -123,9 +123,9 @@ func onlyProved(t *testing.T, s Store) {
 
 func refusalLeavesNothing(t *testing.T, s Store) {
 	u := user(t, s, "diane")
-	old := started(t, s, at(u, "shop", "old", noon))
-	before := record(t, s)
-	in := at(u, "shop", "new", noon.Add(time.Second))
+	old := started(t, s, newLogin(u, "shop", "old", noon))
+	before := auditLog(t, s)
+	in := newLogin(u, "shop", "new", noon.Add(time.Second))
 	in.Source = "192.0.2.99"
 
 	err := s.StartSession(t.Context(), in, func(policy.History) ([]int64, error) {
@@ -134,61 +134,61 @@ func refusalLeavesNothing(t *testing.T, s Store) {
 
 	wants(t, "StartSession", err, jeton.ErrRelogin)
 	if wait, ok := jeton.RetryAfter(err); !ok || wait != time.Minute {
-		t.Errorf("RetryAfter = %v, %t, want the minute that the judge said", wait, ok)
+		t.Errorf("RetryAfter = %v, %t, want 1m, true", wait, ok)
 	}
 
-	there(t, s, "old")
-	gone(t, s, "new")
-	same(t, "the record", record(t, s), before)
+	hasSessions(t, s, "old")
+	noSessions(t, s, "new")
+	same(t, "the audit log", auditLog(t, s), before)
 	known, err := s.KnownSource(t.Context(), u.ID, "192.0.2.99", time.Time{})
 	must(t, err)
 
 	if known {
-		t.Error("the address of a refused login has become known")
+		t.Error("KnownSource = true after a refused login, want false")
 	}
 
-	h := past(t, s, u, "shop", time.Time{})
+	h := loginHistory(t, s, u, "shop", time.Time{})
 	if len(h.Logins) != 1 {
-		t.Errorf("%d logins are remembered, want the first alone", len(h.Logins))
+		t.Errorf("history has %d logins, want the first alone", len(h.Logins))
 	}
 }
 
 func evictedEnd(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	b := budget(t, s, "*", 3)
-	one := started(t, s, at(u, "shop", "one", noon))
-	two := started(t, s, at(u, "shop", "two", noon))
-	started(t, s, at(u, "shop", "three", noon))
+	one := started(t, s, newLogin(u, "shop", "one", noon))
+	two := started(t, s, newLogin(u, "shop", "two", noon))
+	started(t, s, newLogin(u, "shop", "three", noon))
 
-	_, err := s.Spend(t.Context(), use(one, b))
+	_, err := s.Spend(t.Context(), sessionUse(one, b))
 	must(t, err)
 
 	published := subscribe(s)
 
-	err = s.StartSession(t.Context(), at(u, "shop", "four", noon), func(policy.History) ([]int64, error) {
+	err = s.StartSession(t.Context(), newLogin(u, "shop", "four", noon), func(policy.History) ([]int64, error) {
 		return []int64{one.Login, two.Login}, nil
 	})
 
 	must(t, err)
 	same(t, "sessions ended by StartSession", published.sessions(), hashes("one", "two"))
-	gone(t, s, "one", "two")
-	there(t, s, "three", "four")
-	_, err = s.Spend(t.Context(), use(one, b))
+	noSessions(t, s, "one", "two")
+	hasSessions(t, s, "three", "four")
+	_, err = s.Spend(t.Context(), sessionUse(one, b))
 	wants(t, "Spend of an evicted session", err, jeton.ErrBadCredential)
 }
 
-func judgeSees(t *testing.T, s Store) {
+func judgeGetsHistory(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")
-	started(t, s, at(carl, "shop", "carl's", noon))
-	started(t, s, at(diane, "bank", "elsewhere", noon))
-	first := started(t, s, at(diane, "shop", "first", noon.Add(time.Second)))
-	in := at(diane, "shop", "second", noon.Add(2*time.Second))
+	started(t, s, newLogin(carl, "shop", "carl's", noon))
+	started(t, s, newLogin(diane, "bank", "elsewhere", noon))
+	first := started(t, s, newLogin(diane, "shop", "first", noon.Add(time.Second)))
+	in := newLogin(diane, "shop", "second", noon.Add(2*time.Second))
 	in.Idle, in.Expires = time.Second, noon.Add(time.Minute)
 
 	second := started(t, s, in)
 	used := noon.Add(5 * time.Second)
 	must(t, s.TouchSessions(t.Context(), map[int64]time.Time{first.Login: used}))
-	same(t, "what the judge sees", past(t, s, diane, "shop", time.Time{}), policy.History{
+	same(t, "the history", loginHistory(t, s, diane, "shop", time.Time{}), policy.History{
 		Logins: []time.Time{noon.Add(time.Second), noon.Add(2 * time.Second)},
 		Open: []policy.OpenSession{
 			{
@@ -207,29 +207,30 @@ func judgeSees(t *testing.T, s Store) {
 	})
 }
 
-func judgeSeesSince(t *testing.T, s Store) {
+func judgeGetsRecentLogins(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	for i := range 4 {
-		started(t, s, at(u, "shop", fmt.Sprint(i), noon.Add(time.Duration(i)*time.Minute)))
+		started(t, s, newLogin(u, "shop", fmt.Sprint(i), noon.Add(time.Duration(i)*time.Minute)))
 	}
 
 	_, err := s.EndSessions(t.Context(), session.Which{ID: "s_3"}, event(audit.Logout, "session:s_3"))
 	must(t, err)
-	h := past(t, s, u, "shop", noon.Add(90*time.Second))
+	h := loginHistory(t, s, u, "shop", noon.Add(90*time.Second))
 	same(t, "logins since", h.Logins, []time.Time{noon.Add(2 * time.Minute), noon.Add(3 * time.Minute)})
 
 	if len(h.Open) != 3 {
-		t.Errorf("%d sessions are open, want the 3 that have not ended, however old", len(h.Open))
+		t.Errorf("%d sessions are open, want all 3 that have not ended", len(h.Open))
 	}
-	// A refused login forgets nothing.
-	if h := past(t, s, u, "shop", time.Time{}); len(h.Logins) != 4 {
-		t.Errorf("%d logins are remembered, want 4", len(h.Logins))
+
+	// A refused login deletes no history.
+	if h := loginHistory(t, s, u, "shop", time.Time{}); len(h.Logins) != 4 {
+		t.Errorf("history has %d logins, want 4", len(h.Logins))
 	}
 }
 
 func recordedWith(t *testing.T, s Store) {
 	u := user(t, s, "diane")
-	in := at(u, "shop", "one", noon)
+	in := newLogin(u, "shop", "one", noon)
 	in.Event.Request, in.Event.Checks = "r_1", []jeton.Check{{Name: "password", Result: "pass"}}
 	started(t, s, in)
 	events, err := s.Events(t.Context(), audit.Filter{Request: "r_1"})
@@ -252,30 +253,30 @@ func recordedWith(t *testing.T, s Store) {
 	}
 }
 
-func failedLoginEvictsNobody(t *testing.T, s Store) {
+func failedLoginEvictsNone(t *testing.T, s Store) {
 	u := user(t, s, "diane")
-	one := started(t, s, at(u, "shop", "one", noon))
-	before := record(t, s)
-	again := at(u, "shop", "two", noon)
-	other := started(t, s, at(u, "bank", "taken", noon))
+	one := started(t, s, newLogin(u, "shop", "one", noon))
+	before := auditLog(t, s)
+	again := newLogin(u, "shop", "two", noon)
+	other := started(t, s, newLogin(u, "bank", "taken", noon))
 	again.ID = other.ID // cannot be added
 
 	err := s.StartSession(t.Context(), again, func(policy.History) ([]int64, error) {
 		return []int64{one.Login}, nil
 	})
 	if err == nil {
-		t.Fatal("two sessions have one id")
+		t.Fatal("StartSession with a used id = nil, want an error")
 	}
 
-	there(t, s, "one", "taken")
-	same(t, "the record", record(t, s), append(before, "login session:s_taken"))
+	hasSessions(t, s, "one", "taken")
+	same(t, "the audit log", auditLog(t, s), append(before, "login session:s_taken"))
 }
 
 func allowLogin(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")
-	started(t, s, at(diane, "shop", "one", noon))
-	started(t, s, at(diane, "bank", "two", noon))
-	started(t, s, at(carl, "shop", "three", noon))
+	started(t, s, newLogin(diane, "shop", "one", noon))
+	started(t, s, newLogin(diane, "bank", "two", noon))
+	started(t, s, newLogin(carl, "shop", "three", noon))
 	must(t, s.AllowLogin(t.Context(), "diane", "shop", event(audit.LoginAllowed, "user:diane")))
 
 	for _, tc := range []struct {
@@ -283,32 +284,32 @@ func allowLogin(t *testing.T, s Store) {
 		service string
 		want    int
 	}{{diane, "shop", 0}, {diane, "bank", 1}, {carl, "shop", 1}} {
-		h := past(t, s, tc.who, tc.service, time.Time{})
+		h := loginHistory(t, s, tc.who, tc.service, time.Time{})
 		if len(h.Logins) != tc.want {
 			t.Errorf("%s has %d logins at %s, want %d", tc.who.Name, len(h.Logins), tc.service, tc.want)
 		}
 	}
 
-	there(t, s, "one") // it is the past that is forgotten, not the session
-	lines := record(t, s)
+	hasSessions(t, s, "one") // the history is deleted, not the session
+	lines := auditLog(t, s)
 	same(t, "the last event", lines[len(lines)-1], "login.allowed user:diane")
-	err := s.AllowLogin(t.Context(), "nobody", "shop", event(audit.LoginAllowed, "user:nobody"))
-	wants(t, "AllowLogin of nobody", err, jeton.ErrNotFound)
+	err := s.AllowLogin(t.Context(), "absent", "shop", event(audit.LoginAllowed, "user:absent"))
+	wants(t, "AllowLogin of an unknown user", err, jeton.ErrNotFound)
 
-	same(t, "the record after a refusal", record(t, s), lines)
+	same(t, "the audit log after a refusal", auditLog(t, s), lines)
 }
 
-// Keeping checks how sessions are found, listed, touched, ended and swept away.
+// Keeping checks how sessions are found, listed, touched, ended and swept.
 func Keeping(t *testing.T, open Open) {
-	t.Run("ending takes what fits every set field", func(t *testing.T) { ending(t, open) })
+	t.Run("ending removes the sessions that match every set field", func(t *testing.T) { ending(t, open) })
 	each(t, open, []test{
-		{"ended sessions are not found and ending none records nothing", endedAreGone},
-		{"a disabled owner's sessions are not found, nor after enabling", disabledOwner},
+		{"ended sessions are not found, and ending none adds no event", endedAreNotFound},
+		{"a disabled owner's sessions are not found, even after enabling", disabledOwner},
 		{"the last use moves forward only", touchForward},
-		{"lists are newest first and no longer than asked for", listing},
-		{"a sweep takes what ended before, bounded, with its counts", sweeping},
-		{"numbers of logins are never given twice", loginsNeverAgain},
-		{"every end is heard of before it is answered, and when nobody waits for it", endsAreHeard},
+		{"lists are newest first and respect the limit", listing},
+		{"a sweep deletes expired sessions with their counts, up to a limit", sweeping},
+		{"login numbers are never used again", loginsNeverAgain},
+		{"every end is published before it returns, and when its caller cancels", endsArePublished},
 	})
 }
 
@@ -322,7 +323,7 @@ func ending(t *testing.T, open Open) {
 		{"an id", session.Which{ID: "s_diane shop"}, []string{"diane shop"}},
 		{"an unknown id", session.Which{ID: "s_x"}, nil},
 		{"a user", session.Which{User: "diane"}, []string{"diane shop", "diane shop 2", "diane bank"}},
-		{"an unknown user", session.Which{User: "nobody"}, nil},
+		{"an unknown user", session.Which{User: "absent"}, nil},
 		{"a name that differs in case", session.Which{User: "Diane"}, nil},
 		{"a service", session.Which{Service: "shop"}, []string{"diane shop", "diane shop 2", "carl shop"}},
 		{"a user at a service", session.Which{User: "diane", Service: "shop"}, []string{"diane shop", "diane shop 2"}},
@@ -349,32 +350,32 @@ func ending(t *testing.T, open Open) {
 			}
 
 			all := []string{"diane shop", "diane shop 2", "diane bank", "carl shop"}
-			started(t, s, at(who["diane"], "shop", all[0], noon))
-			started(t, s, at(who["diane"], "shop", all[1], noon))
-			started(t, s, at(who["diane"], "bank", all[2], noon))
-			started(t, s, at(who["carl"], "shop", all[3], noon))
+			started(t, s, newLogin(who["diane"], "shop", all[0], noon))
+			started(t, s, newLogin(who["diane"], "shop", all[1], noon))
+			started(t, s, newLogin(who["diane"], "bank", all[2], noon))
+			started(t, s, newLogin(who["carl"], "shop", all[3], noon))
 
-			before := record(t, s)
+			before := auditLog(t, s)
 			published := subscribe(s)
 			n, err := s.EndSessions(t.Context(), tc.which, event(audit.SessionEnd, "some"))
 			must(t, err)
 			same(t, "number of ended sessions", n, len(tc.ended))
 
 			same(t, "ended sessions", published.sessions(), hashes(tc.ended...))
-			gone(t, s, tc.ended...)
+			noSessions(t, s, tc.ended...)
 
 			left := ids(t, s, session.Which{}, 100)
 			if len(left) != len(all)-len(tc.ended) {
-				t.Errorf("%v are left of %v after ending %v", left, all, tc.ended)
+				t.Errorf("sessions after ending %[3]v of %[2]v = %[1]v", left, all, tc.ended)
 			}
 
 			if len(tc.ended) > 0 {
 				before = append(before, "session.end some")
 			}
 
-			same(t, "the record", record(t, s), before)
+			same(t, "the audit log", auditLog(t, s), before)
 
-			for name := range who { // with the sessions that are left
+			for name := range who { // with the remaining sessions
 				err := s.RemoveUser(t.Context(), name, event(audit.UserRemove, name))
 				must(t, err)
 			}
@@ -382,45 +383,45 @@ func ending(t *testing.T, open Open) {
 	}
 }
 
-func endedAreGone(t *testing.T, s Store) {
+func endedAreNotFound(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	b := budget(t, s, "*", 3)
-	r := started(t, s, at(u, "shop", "one", noon))
+	r := started(t, s, newLogin(u, "shop", "one", noon))
 	for range 2 { // ending twice is not an error
 		_, err := s.EndSessions(t.Context(), session.Which{ID: r.ID}, event(audit.Logout, r.ID))
 		must(t, err)
 	}
 
-	gone(t, s, "one")
+	noSessions(t, s, "one")
 	same(t, "the list", ids(t, s, session.Which{User: "diane"}, 10), []string{})
-	_, err := s.Spend(t.Context(), use(r, b))
+	_, err := s.Spend(t.Context(), sessionUse(r, b))
 	wants(t, "Spend", err, jeton.ErrBadCredential)
-	_, err = s.Left(t.Context(), use(r, b))
+	_, err = s.Left(t.Context(), sessionUse(r, b))
 	wants(t, "Left", err, jeton.ErrBadCredential)
 
 	must(t, s.TouchSessions(t.Context(), map[int64]time.Time{r.Login: noon.Add(time.Hour)}))
-	gone(t, s, "one")
-	same(t, "the record", record(t, s), []string{"user.add user:diane", "login session:s_one", "logout s_one"})
+	noSessions(t, s, "one")
+	same(t, "the audit log", auditLog(t, s), []string{"user.add user:diane", "login session:s_one", "logout s_one"})
 }
 
 func disabledOwner(t *testing.T, s Store) {
 	u := user(t, s, "diane")
-	r := started(t, s, at(u, "shop", "one", noon))
+	r := started(t, s, newLogin(u, "shop", "one", noon))
 	for _, disabled := range []bool{true, false} {
 		err := s.ChangeUser(t.Context(), "diane", account.Change{
 			Disabled: &disabled,
 		}, noon, event(audit.UserChange, "user:diane"))
 
 		must(t, err)
-		gone(t, s, "one")
-		_, err = s.Spend(t.Context(), use(r, budget(t, s, "*", 3)))
+		noSessions(t, s, "one")
+		_, err = s.Spend(t.Context(), sessionUse(r, budget(t, s, "*", 3)))
 		wants(t, "Spend", err, jeton.ErrBadCredential)
 	}
 }
 
 func touchForward(t *testing.T, s Store) {
 	u := user(t, s, "diane")
-	one, two := started(t, s, at(u, "shop", "one", noon)), started(t, s, at(u, "shop", "two", noon))
+	one, two := started(t, s, newLogin(u, "shop", "one", noon)), started(t, s, newLogin(u, "shop", "two", noon))
 	for _, tc := range []struct {
 		name             string
 		at               map[int64]time.Time
@@ -458,10 +459,10 @@ func touchForward(t *testing.T, s Store) {
 
 func listing(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")
-	started(t, s, at(diane, "shop", "1", noon.Add(time.Hour))) // the clock has jumped back since
-	started(t, s, at(carl, "shop", "2", noon))
-	started(t, s, at(diane, "bank", "3", noon))
-	want := started(t, s, at(diane, "shop", "4", noon))
+	started(t, s, newLogin(diane, "shop", "1", noon.Add(time.Hour))) // the clock jumped back after this
+	started(t, s, newLogin(carl, "shop", "2", noon))
+	started(t, s, newLogin(diane, "bank", "3", noon))
+	want := started(t, s, newLogin(diane, "shop", "4", noon))
 	for _, tc := range []struct {
 		name  string
 		which session.Which
@@ -476,14 +477,14 @@ func listing(t *testing.T, s Store) {
 		{"at a service", session.Which{Service: "shop"}, 10, []string{"s_4", "s_2", "s_1"}},
 		{"one", session.Which{ID: "s_2"}, 10, []string{"s_2"}},
 		{"one that is not the user's", session.Which{ID: "s_2", User: "diane"}, 10, []string{}},
-		{"of nobody", session.Which{User: "nobody"}, 10, []string{}},
+		{"of an unknown user", session.Which{User: "absent"}, 10, []string{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) { same(t, "list", ids(t, s, tc.which, tc.limit), tc.want) })
 	}
 
 	list, err := s.ListSessions(t.Context(), session.Which{ID: "s_4"}, 1)
 	must(t, err)
-	same(t, "the record that is listed", list, []session.Record{want})
+	same(t, "the listed session", list, []session.Record{want})
 }
 
 func sweeping(t *testing.T, s Store) {
@@ -491,14 +492,14 @@ func sweeping(t *testing.T, s Store) {
 	b := budget(t, s, "*", 3)
 	var old []session.Record
 	for i := range 5 {
-		r := started(t, s, at(u, "shop", fmt.Sprint(i), noon.Add(time.Duration(i)*time.Second)))
-		_, err := s.Spend(t.Context(), use(r, b))
+		r := started(t, s, newLogin(u, "shop", fmt.Sprint(i), noon.Add(time.Duration(i)*time.Second)))
+		_, err := s.Spend(t.Context(), sessionUse(r, b))
 		must(t, err)
 		old = append(old, r)
 	}
 
-	started(t, s, at(u, "shop", "edge", noon.Add(time.Minute))) // ends just then
-	started(t, s, at(u, "shop", "young", noon.Add(time.Hour)))
+	started(t, s, newLogin(u, "shop", "edge", noon.Add(time.Minute))) // expires at that time
+	started(t, s, newLogin(u, "shop", "young", noon.Add(time.Hour)))
 
 	for _, want := range []int{2, 2, 1, 0} {
 		n, err := s.SweepSessions(t.Context(), noon.Add(time.Hour+time.Minute), 2)
@@ -508,17 +509,17 @@ func sweeping(t *testing.T, s Store) {
 		}
 	}
 
-	there(t, s, "edge", "young")
-	gone(t, s, "0", "1", "2", "3", "4")
+	hasSessions(t, s, "edge", "young")
+	noSessions(t, s, "0", "1", "2", "3", "4")
 
 	for _, r := range old {
-		_, err := s.Spend(t.Context(), use(r, b))
-		wants(t, "Spend of a session that was swept away", err, jeton.ErrBadCredential)
+		_, err := s.Spend(t.Context(), sessionUse(r, b))
+		wants(t, "Spend of a swept session", err, jeton.ErrBadCredential)
 	}
 
-	h := past(t, s, u, "shop", time.Time{})
+	h := loginHistory(t, s, u, "shop", time.Time{})
 	if len(h.Logins) != 7 {
-		t.Errorf("%d logins are remembered, want 7: terms outlive sessions", len(h.Logins))
+		t.Errorf("history has %d logins after a sweep, want 7", len(h.Logins))
 	}
 }
 
@@ -529,15 +530,15 @@ func loginsNeverAgain(t *testing.T, s Store) {
 
 	next := func(how string) {
 		t.Helper()
-		r := started(t, s, at(found(t, s, "diane"), "shop", "again", noon))
+		r := started(t, s, newLogin(found(t, s, "diane"), "shop", "again", noon))
 		if r.Login <= last {
-			t.Errorf("after %s, login %d is given after %d", how, r.Login, last)
+			t.Errorf("after %s: login = %d, want more than %d", how, r.Login, last)
 		}
 
 		last = r.Login
-		left, err := s.Spend(t.Context(), use(r, b))
+		left, err := s.Spend(t.Context(), sessionUse(r, b))
 		if err != nil || left[0] != 0 {
-			t.Errorf("after %s, the new login's use: %v left, %v", how, left, err)
+			t.Errorf("after %s: Spend of the new login = %v, %v", how, left, err)
 		}
 	}
 
@@ -562,21 +563,21 @@ func loginsNeverAgain(t *testing.T, s Store) {
 	must(t, err)
 	again := user(t, s, "diane")
 	if again.ID <= u.ID {
-		t.Errorf("the new diane has number %d, the old one had %d", again.ID, u.ID)
+		t.Errorf("number of the new diane = %d, want more than %d", again.ID, u.ID)
 	}
 
 	next("a removed user")
 }
 
-func endsAreHeard(t *testing.T, s Store) {
+func endsArePublished(t *testing.T, s Store) {
 	published := subscribe(s)
 
 	diane := user(t, s, "diane")
-	started(t, s, at(diane, "shop", "one", noon))
-	one := started(t, s, at(diane, "shop", "two", noon))
-	same(t, "heard of logins", published.sessions(), sorted(nil))
+	started(t, s, newLogin(diane, "shop", "one", noon))
+	one := started(t, s, newLogin(diane, "shop", "two", noon))
+	same(t, "published for logins", published.sessions(), sorted(nil))
 
-	err := s.StartSession(t.Context(), at(
+	err := s.StartSession(t.Context(), newLogin(
 		diane,
 		"shop",
 		"three",
@@ -585,21 +586,21 @@ func endsAreHeard(t *testing.T, s Store) {
 
 	must(t, err)
 
-	same(t, "heard of an eviction", published.sessions(), hashes("two"))
+	same(t, "published for an eviction", published.sessions(), hashes("two"))
 	_, err = s.EndSessions(t.Context(), session.Which{ID: "s_one"}, event(audit.Logout, "session:s_one"))
 	must(t, err)
-	same(t, "heard of a logout", published.sessions(), hashes("one"))
+	same(t, "published for a logout", published.sessions(), hashes("one"))
 
-	gaveUp, cancel := context.WithCancel(t.Context())
+	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 
-	_, err = s.EndSessions(gaveUp, session.Which{User: "diane"}, event(audit.Logout, "all"))
-	wants(t, "EndSessions for a caller who has given up", err, jeton.ErrUnavailable)
-	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
+	_, err = s.EndSessions(cancelled, session.Which{User: "diane"}, event(audit.Logout, "all"))
+	wants(t, "EndSessions for a caller that has cancelled", err, jeton.ErrUnavailable)
+	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has done all earlier steps
 
 	if _, err := s.FindSession(t.Context(), secret.HashOf("three")); errors.Is(err, jeton.ErrNotFound) {
-		same(t, "heard of an end that nobody waited for", published.sessions(), hashes("three"))
+		same(t, "published for an end whose caller cancelled", published.sessions(), hashes("three"))
 	} else {
-		same(t, "heard of an end that did not happen", published.sessions(), sorted(nil))
+		same(t, "published for an end that did not happen", published.sessions(), sorted(nil))
 	}
 }

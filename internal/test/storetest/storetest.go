@@ -1,9 +1,9 @@
 // Package storetest is the contract of a store, as tests.
 //
-// Every store runs all of it; no part is optional. What it asks for is what the comments
-// of count.Store, session.Store, account.Store, client.Store, token.Store, keys.Store and audit.Store promise, and nothing that one store does by
-// accident. It sees a store only through these interfaces. How a store behaves when its disk or its
-// database fails is left to the tests beside that store.
+// Every store runs all of it; no part is optional. It checks what the comments of the Store
+// interfaces promise: those of account, audit, client, count, keys, session and token. It uses
+// a store only through these interfaces. The tests of each store check how it behaves when its
+// disk or its database fails.
 package storetest
 
 import (
@@ -29,7 +29,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Store is everything that a server keeps.
+// Store is all that a server keeps.
 type Store interface {
 	count.Store
 	session.Store
@@ -56,7 +56,7 @@ func Run(t *testing.T, open Open) {
 		{"accounts", Accounts},
 		{"declared accounts", Declared},
 		{"importing accounts", Importing},
-		{"people", People},
+		{"profiles", Profiles},
 		{"clients", Clients},
 		{"declared clients", DeclaredClients},
 		{"tokens", Tokens},
@@ -72,7 +72,7 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
-// test is one promise of a contract.
+// test checks one promise of the contract.
 type test struct {
 	name string
 	run  func(*testing.T, Store)
@@ -124,8 +124,8 @@ func found(t *testing.T, s Store, name string) account.Account {
 	return a
 }
 
-// at returns a login of an hour by the user, to be handed to StartSession.
-func at(u account.Account, service, text string, now time.Time) session.Start {
+// newLogin returns a login of an hour by the user, for StartSession.
+func newLogin(u account.Account, service, text string, now time.Time) session.Start {
 	return session.Start{
 		Record: session.Record{
 			ID:       "s_" + text,
@@ -147,13 +147,13 @@ func at(u account.Account, service, text string, now time.Time) session.Start {
 	}
 }
 
-// agree is a judge who lets everybody in.
-func agree(policy.History) ([]int64, error) { return nil, nil }
+// acceptLogin is a decision that accepts every login.
+func acceptLogin(policy.History) ([]int64, error) { return nil, nil }
 
 // started starts a session and returns it as it was stored.
 func started(t *testing.T, s Store, in session.Start) session.Record {
 	t.Helper()
-	must(t, s.StartSession(t.Context(), in, agree))
+	must(t, s.StartSession(t.Context(), in, acceptLogin))
 	r, err := s.FindSession(t.Context(), in.Hash)
 	must(t, err)
 
@@ -164,14 +164,14 @@ func started(t *testing.T, s Store, in session.Start) session.Record {
 	return r
 }
 
-// past returns what the next login of the user at the service would be judged by.
-func past(t *testing.T, s Store, u account.Account, service string, remember time.Time) policy.History {
+// loginHistory returns the history that decides on the user's next login at the service.
+func loginHistory(t *testing.T, s Store, u account.Account, service string, remember time.Time) policy.History {
 	t.Helper()
 	var seen policy.History
 
-	in := at(u, service, "asking for the past", noon)
+	in := newLogin(u, service, "history", noon)
 	in.Remember = remember
-	refusal := errors.New("only asking")
+	refusal := errors.New("only reads the history")
 
 	err := s.StartSession(t.Context(), in, func(h policy.History) ([]int64, error) {
 		seen = h
@@ -191,7 +191,7 @@ func budget(t *testing.T, s Store, name string, most int64) policy.Budget {
 	return policy.Budget{ID: id, Name: name, Max: most}
 }
 
-func use(r session.Record, budgets ...policy.Budget) count.Use {
+func sessionUse(r session.Record, budgets ...policy.Budget) count.Use {
 	return count.Use{Holder: r.Login, Budgets: budgets}
 }
 
@@ -205,8 +205,8 @@ func event(action, target string) jeton.Event {
 	}
 }
 
-// record returns the action and target of every event, oldest first.
-func record(t *testing.T, s Store) []string {
+// auditLog returns the action and target of every event, oldest first.
+func auditLog(t *testing.T, s Store) []string {
 	t.Helper()
 	events, err := s.Events(t.Context(), audit.Filter{})
 	must(t, err)
@@ -231,8 +231,8 @@ func ids(t *testing.T, s Store, w session.Which, limit int) []string {
 	return names
 }
 
-// gone checks that sessions are not found by their secrets.
-func gone(t *testing.T, s Store, secrets ...string) {
+// noSessions checks that sessions are not found by their secrets.
+func noSessions(t *testing.T, s Store, secrets ...string) {
 	t.Helper()
 	for _, text := range secrets {
 		_, err := s.FindSession(t.Context(), secret.HashOf(text))
@@ -240,8 +240,8 @@ func gone(t *testing.T, s Store, secrets ...string) {
 	}
 }
 
-// there checks that sessions are found by their secrets.
-func there(t *testing.T, s Store, secrets ...string) {
+// hasSessions checks that sessions are found by their secrets.
+func hasSessions(t *testing.T, s Store, secrets ...string) {
 	t.Helper()
 	for _, text := range secrets {
 		_, err := s.FindSession(t.Context(), secret.HashOf(text))
@@ -249,7 +249,7 @@ func there(t *testing.T, s Store, secrets ...string) {
 	}
 }
 
-// hashes returns the hashes of secrets in an order that does not depend on theirs.
+// hashes returns the hashes of secrets, sorted.
 func hashes(secrets ...string) []secret.Hash {
 	list := []secret.Hash{}
 	for _, text := range secrets {
@@ -286,11 +286,11 @@ func same(t *testing.T, what string, got, want any) {
 	}
 }
 
-// Closed checks that a store which was closed says that it cannot tell, whatever it is asked.
+// Closed checks that every method of a closed store returns jeton.ErrUnavailable.
 func Closed(t *testing.T, open Open) {
 	s := opened(t, open)
 	u := user(t, s, "diane")
-	r := started(t, s, at(u, "shop", "one", noon))
+	r := started(t, s, newLogin(u, "shop", "one", noon))
 	b := budget(t, s, "*", 3)
 	must(t, s.Close())
 
@@ -299,12 +299,12 @@ func Closed(t *testing.T, open Open) {
 		call func(context.Context) error
 	}{
 		{"StartSession", func(ctx context.Context) error {
-			err := s.StartSession(ctx, at(u, "shop", "two", noon), agree)
+			err := s.StartSession(ctx, newLogin(u, "shop", "two", noon), acceptLogin)
 			return err
 		}},
 		{"FindSession", func(ctx context.Context) error { _, err := s.FindSession(ctx, r.Hash); return err }},
-		{"Spend", func(ctx context.Context) error { _, err := s.Spend(ctx, use(r, b)); return err }},
-		{"Left", func(ctx context.Context) error { _, err := s.Left(ctx, use(r, b)); return err }},
+		{"Spend", func(ctx context.Context) error { _, err := s.Spend(ctx, sessionUse(r, b)); return err }},
+		{"Left", func(ctx context.Context) error { _, err := s.Left(ctx, sessionUse(r, b)); return err }},
 		{"EndSessions", func(ctx context.Context) error {
 			_, err := s.EndSessions(ctx, session.Which{ID: r.ID}, event(audit.Logout, ""))
 			return err

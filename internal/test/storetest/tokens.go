@@ -28,35 +28,35 @@ func Tokens(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"a token is found as it was kept, by its hash alone", tokenIsFound},
 		{"a token that is not kept leaves its event and its assertion", tokenNotKept},
-		{"only an enabled owner of the version that was proved gets one", tokenOnlyProved},
-		{"a token that is not made leaves nothing behind", tokenLeavesNothing},
-		{"an assertion is used up once, whatever for", assertionOnce},
+		{"only an enabled owner of the current version gets a token", tokenOnlyProved},
+		{"a token that is not minted writes nothing", tokenLeavesNothing},
+		{"an assertion is used once, whatever for", assertionOnce},
 		{"one assertion, a hundred callers", assertionRace},
-		{"of tokens for one assertion at once, one is made", assertionMintRace},
-		{"an assertion is remembered by its client and its jti", assertionOfClient},
-		{"what ends an owner's tokens ends those that are kept, for good", ownerEndsTokens},
-		{"a signed token is void by its jti or its generation", signedVoid},
-		{"ending takes what was chosen, remembers what is void, and records what it changed", tokensEnd},
-		{"every end is heard of before it is answered, and when nobody waits for it", tokensHeard},
-		{"lists are newest first and no longer than asked for", tokensListed},
+		{"of concurrent tokens for one assertion, one is minted", assertionMintRace},
+		{"an assertion is identified by its client and its jti", assertionOfClient},
+		{"a change of the owner that ends tokens deletes those that are kept", ownerEndsTokens},
+		{"a signed token is revoked by its jti or its generation", signedRevoked},
+		{"ending deletes the selected tokens, keeps revocations, and adds an event", tokensEnd},
+		{"every end is published before it returns, and when its caller cancels", tokenEndsArePublished},
+		{"lists are newest first and respect the limit", tokensListed},
 	})
 }
 
-// TokenUses checks that uses of tokens are counted exactly, and what is forgotten when.
+// TokenUses checks that uses of tokens are counted exactly, and what is deleted when.
 func TokenUses(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"three uses of a token, sixty-four callers", tokenUses},
 		{"an ended token has no uses, spent or not", endedTokenHasNone},
-		{"tokens and logins of one number have counts of their own", numbersApart},
-		{"numbers of tokens are never given twice", tokensNeverAgain},
-		{"what became void is listed in order, page by page", voidListed},
-		{"a sweep takes what was over before, bounded, with its counts", tokensSwept},
+		{"tokens and logins with one number have separate counts", numbersApart},
+		{"token numbers are never used again", tokensNeverAgain},
+		{"revocations are listed in order, page by page", revokedListed},
+		{"a sweep deletes expired tokens with their counts, up to a limit", tokensSwept},
 		{"no token outlives the change of its owner", mintAgainstChange},
-		{"once an end has been answered no use of the token is granted", tokenEndAgainstUse},
+		{"after an end has returned, no use of the token is granted", tokenEndAgainstUse},
 	})
 }
 
-// mint returns an opaque token of an hour and three uses for the client, to be handed to MintToken.
+// mint returns an opaque token of an hour and three uses for the client, for MintToken.
 func mint(c client.Client, text string) token.Mint {
 	return token.Mint{
 		Record: token.Record{
@@ -77,7 +77,7 @@ func mint(c client.Client, text string) token.Mint {
 	}
 }
 
-// minted keeps a token and returns it as it was stored.
+// minted mints a token and returns it as it was stored.
 func minted(t *testing.T, s Store, m token.Mint) token.Record {
 	t.Helper()
 	must(t, s.MintToken(t.Context(), m))
@@ -91,7 +91,7 @@ func minted(t *testing.T, s Store, m token.Mint) token.Record {
 	return r
 }
 
-// kept compares what was found with what was kept. Of the owner, what the store knows.
+// kept compares a found token with the minted one, without the parts of the owner that are not stored.
 func kept(t *testing.T, what string, got, want token.Record) {
 	t.Helper()
 	want.Number = got.Number
@@ -108,7 +108,7 @@ func kept(t *testing.T, what string, got, want token.Record) {
 	}
 }
 
-func once(c client.Client, jti string) token.Once {
+func assertion(c client.Client, jti string) token.Once {
 	return token.Once{Issuer: c.Name, JTI: secret.HashOf(jti), Expires: noon.Add(time.Minute)}
 }
 
@@ -134,8 +134,8 @@ func isToken(t *testing.T, s Store, texts ...string) {
 	}
 }
 
-// isVoid checks what FindSigned says of a jti and a generation.
-func isVoid(t *testing.T, s Store, jti, generation string, want bool) {
+// checkRevoked checks whether FindSigned reports a jti and a generation as revoked.
+func checkRevoked(t *testing.T, s Store, jti, generation string, want bool) {
 	t.Helper()
 	_, void, err := s.FindSigned(t.Context(), secret.HashOf(jti), secret.HashOf(generation))
 	if err != nil || void != want {
@@ -143,7 +143,7 @@ func isVoid(t *testing.T, s Store, jti, generation string, want bool) {
 	}
 }
 
-func texts(list ...string) []secret.Hash {
+func tokenHashes(list ...string) []secret.Hash {
 	var out []secret.Hash
 	for _, text := range list {
 		out = append(out, secret.HashOf(text))
@@ -167,7 +167,7 @@ func tokenIsFound(t *testing.T, s Store) {
 	kept(t, "FindToken of one with little", minted(t, s, bare), bare.Record)
 
 	noToken(t, s, "t_one", "ONE", "never made", "")
-	same(t, "the record", record(t, s), []string{
+	same(t, "the audit log", auditLog(t, s), []string{
 		"client.add client:job",
 		"token.issue token:t_one",
 		"token.issue token:t_bare",
@@ -177,7 +177,7 @@ func tokenIsFound(t *testing.T, s Store) {
 func tokenNotKept(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	m := mint(job, "signed")
-	m.Keep, m.Once = false, once(job, "jti")
+	m.Keep, m.Once = false, assertion(job, "jti")
 	m.Event.Request, m.Event.Checks = "r_1", []jeton.Check{{Name: "signature", Result: "pass"}}
 	must(t, s.MintToken(t.Context(), m))
 
@@ -204,7 +204,7 @@ func tokenOnlyProved(t *testing.T, s Store) {
 	yes := true
 	must(t, s.ChangeClient(t.Context(), "off", client.Change{Disabled: &yes}, stepOf(audit.ClientChange, "client:off")))
 	off = foundClient(t, s, "off")
-	before := record(t, s)
+	before := auditLog(t, s)
 
 	as := func(id, version int64) client.Client { return client.Client{ID: id, Name: "job", Version: version} }
 	for _, tc := range []struct {
@@ -213,8 +213,8 @@ func tokenOnlyProved(t *testing.T, s Store) {
 	}{
 		{"an older version", as(job.ID, job.Version-1)},
 		{"a newer version", as(job.ID, job.Version+1)},
-		{"a client that is not there", as(job.ID+off.ID+1, 1)},
-		{"nobody", client.Client{}},
+		{"an unknown client", as(job.ID+off.ID+1, 1)},
+		{"no client", client.Client{}},
 		{"a disabled client", off},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -230,17 +230,17 @@ func tokenOnlyProved(t *testing.T, s Store) {
 				wants(t, "MintToken", err, jeton.ErrBadCredential)
 
 				if errors.Is(err, token.ErrUsed) {
-					t.Error("MintToken says that the assertion has been used")
+					t.Error("MintToken = token.ErrUsed, want another error")
 				}
 			}
 
 			noToken(t, s, "one")
-			same(t, "the record", record(t, s), before)
-			must(t, s.UseOnce(t.Context(), once(job, tc.name)))
+			same(t, "the audit log", auditLog(t, s), before)
+			must(t, s.UseOnce(t.Context(), assertion(job, tc.name)))
 		})
 	}
 
-	t.Run("nobody of a kind that is not there", func(t *testing.T) {
+	t.Run("an owner of an unknown kind", func(t *testing.T) {
 		m := mint(job, "one")
 		m.Owner.Kind = ""
 		err := s.MintToken(t.Context(), m)
@@ -251,13 +251,13 @@ func tokenOnlyProved(t *testing.T, s Store) {
 func tokenLeavesNothing(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	first := mint(job, "one")
-	first.Once = once(job, "used")
+	first.Once = assertion(job, "used")
 	minted(t, s, first)
-	before := record(t, s)
+	before := auditLog(t, s)
 
 	t.Run("whose assertion has been used", func(t *testing.T) {
 		m := mint(job, "two")
-		m.Once = once(job, "used")
+		m.Once = assertion(job, "used")
 		err := s.MintToken(t.Context(), m)
 		wants(t, "MintToken", err, token.ErrUsed)
 		wants(t, "MintToken", err, jeton.ErrBadCredential)
@@ -271,39 +271,39 @@ func tokenLeavesNothing(t *testing.T, s Store) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := mint(job, "three")
-			m.Once = once(job, name)
+			m.Once = assertion(job, name)
 			change(&m)
 
 			if err := s.MintToken(t.Context(), m); err == nil {
-				t.Error("MintToken made it")
+				t.Error("MintToken = nil, want an error")
 			}
 
 			noToken(t, s, "three")
-			must(t, s.UseOnce(t.Context(), m.Once)) // it was not used up by what failed
+			must(t, s.UseOnce(t.Context(), m.Once)) // the failed call did not use it
 		})
 	}
 
-	same(t, "the record", record(t, s), before)
+	same(t, "the audit log", auditLog(t, s), before)
 	isToken(t, s, "one")
 }
 
 func assertionOnce(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
-	o := once(job, "jti")
+	o := assertion(job, "jti")
 	must(t, s.UseOnce(t.Context(), o))
-	o.Expires = noon.Add(24 * time.Hour) // another time makes it no other assertion
+	o.Expires = noon.Add(24 * time.Hour) // another time is not another assertion
 	wants(t, "UseOnce again", s.UseOnce(t.Context(), o), token.ErrUsed)
 
 	m := mint(job, "one")
 	m.Once = o
 	err := s.MintToken(t.Context(), m)
 	wants(t, "MintToken with it", err, token.ErrUsed)
-	must(t, s.UseOnce(t.Context(), once(job, "JTI")))
+	must(t, s.UseOnce(t.Context(), assertion(job, "JTI")))
 
-	must(t, s.UseOnce(t.Context(), once(job, "jti ")))
+	must(t, s.UseOnce(t.Context(), assertion(job, "jti ")))
 }
 
-// onlyOne has a hundred callers do the same, of which one may come through.
+// onlyOne has a hundred callers do the same, of which one may succeed.
 func onlyOne(t *testing.T, do func(i int) error) {
 	t.Helper()
 	var won atomic.Int64
@@ -319,14 +319,14 @@ func onlyOne(t *testing.T, do func(i int) error) {
 	}
 
 	if wg.Wait(); won.Load() != 1 {
-		t.Errorf("%d came through, want 1", won.Load())
+		t.Errorf("%d calls succeeded, want 1", won.Load())
 	}
 }
 
 func assertionRace(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	for round := range 5 {
-		onlyOne(t, func(int) error { return s.UseOnce(t.Context(), once(job, fmt.Sprint(round))) })
+		onlyOne(t, func(int) error { return s.UseOnce(t.Context(), assertion(job, fmt.Sprint(round))) })
 	}
 }
 
@@ -335,7 +335,7 @@ func assertionMintRace(t *testing.T, s Store) {
 	for round := range 5 {
 		onlyOne(t, func(i int) error {
 			m := mint(job, fmt.Sprint(round, " ", i))
-			m.Once, m.Keep = once(job, fmt.Sprint(round)), i%2 == 0
+			m.Once, m.Keep = assertion(job, fmt.Sprint(round)), i%2 == 0
 
 			if i%10 == 9 {
 				return s.UseOnce(t.Context(), m.Once)
@@ -348,22 +348,22 @@ func assertionMintRace(t *testing.T, s Store) {
 		must(t, err)
 
 		if len(list) > round+1 {
-			t.Errorf("after %d assertions there are %d tokens", round+1, len(list))
+			t.Errorf("%[2]d tokens after %[1]d assertions, want as many", round+1, len(list))
 		}
 	}
 }
 
 func assertionOfClient(t *testing.T, s Store) {
 	one, two := clientAdded(t, s, "one"), clientAdded(t, s, "two")
-	must(t, s.UseOnce(t.Context(), once(one, "jti")))
-	must(t, s.UseOnce(t.Context(), once(two, "jti")))
+	must(t, s.UseOnce(t.Context(), assertion(one, "jti")))
+	must(t, s.UseOnce(t.Context(), assertion(two, "jti")))
 
 	for _, c := range []client.Client{one, two} {
-		wants(t, "UseOnce again by "+c.Name, s.UseOnce(t.Context(), once(c, "jti")), token.ErrUsed)
+		wants(t, "UseOnce again by "+c.Name, s.UseOnce(t.Context(), assertion(c, "jti")), token.ErrUsed)
 	}
 
 	must(t, s.RemoveClient(t.Context(), "two", stepOf(audit.ClientRemove, "client:two")))
-	wants(t, "UseOnce of the other", s.UseOnce(t.Context(), once(one, "jti")), token.ErrUsed)
+	wants(t, "UseOnce of the other", s.UseOnce(t.Context(), assertion(one, "jti")), token.ErrUsed)
 	yes, no := true, false
 	for _, disabled := range []*bool{&yes, &no} {
 		must(t, s.ChangeClient(t.Context(), "one", client.Change{
@@ -371,7 +371,7 @@ func assertionOfClient(t *testing.T, s Store) {
 		}, stepOf(audit.ClientChange, "client:one")))
 	}
 
-	wants(t, "UseOnce after disabling and enabling", s.UseOnce(t.Context(), once(one, "jti")), token.ErrUsed)
+	wants(t, "UseOnce after disabling and enabling", s.UseOnce(t.Context(), assertion(one, "jti")), token.ErrUsed)
 }
 
 func ownerEndsTokens(t *testing.T, s Store) {
@@ -398,17 +398,17 @@ func ownerEndsTokens(t *testing.T, s Store) {
 		t.Run(tc.name, func(t *testing.T) {
 			c, other := clientAdded(t, s, tc.name, "k"), clientAdded(t, s, "not-"+tc.name)
 			r, ofOther := minted(t, s, mint(c, tc.name)), minted(t, s, mint(other, "not "+tc.name))
-			isVoid(t, s, "jti", c.Generation(), false)
+			checkRevoked(t, s, "jti", c.Generation(), false)
 			must(t, tc.do(tc.name))
 			noToken(t, s, tc.name)
 
-			isVoid(t, s, "jti", c.Generation(), true)
+			checkRevoked(t, s, "jti", c.Generation(), true)
 
 			for what, err := range map[string]error{
-				"Spend": second(s.Spend(
+				"Spend": errorOf(s.Spend(
 					t.Context(),
 					tokenUse(r, b),
-				)), "Left": second(s.Left(t.Context(), tokenUse(r, b))),
+				)), "Left": errorOf(s.Left(t.Context(), tokenUse(r, b))),
 			} {
 				wants(t, what, err, jeton.ErrBadCredential)
 			}
@@ -420,11 +420,11 @@ func ownerEndsTokens(t *testing.T, s Store) {
 			}
 
 			isToken(t, s, "not "+tc.name)
-			isVoid(t, s, "jti", other.Generation(), false)
-			must(t, second(s.Spend(t.Context(), tokenUse(ofOther, b))))
+			checkRevoked(t, s, "jti", other.Generation(), false)
+			must(t, errorOf(s.Spend(t.Context(), tokenUse(ofOther, b))))
 
 			if now, err := s.FindClient(t.Context(), tc.name); err == nil {
-				isVoid(t, s, "jti", now.Generation(), false)
+				checkRevoked(t, s, "jti", now.Generation(), false)
 			}
 		})
 	}
@@ -437,11 +437,11 @@ func ownerEndsTokens(t *testing.T, s Store) {
 		must(t, s.RetireClientKey(t.Context(), "calm", "k", false, step))
 
 		isToken(t, s, "calm")
-		isVoid(t, s, "jti", c.Generation(), false)
+		checkRevoked(t, s, "jti", c.Generation(), false)
 	})
 }
 
-func second[T any](_ T, err error) error { return err }
+func errorOf[T any](_ T, err error) error { return err }
 
 func tokenBudget(t *testing.T, s Store) policy.Budget {
 	t.Helper()
@@ -450,7 +450,7 @@ func tokenBudget(t *testing.T, s Store) policy.Budget {
 	return policy.Budget{ID: id, Name: "token", Max: 3}
 }
 
-func signedVoid(t *testing.T, s Store) {
+func signedRevoked(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	m := mint(job, "kept")
 	m.Format = policy.JWT
@@ -470,15 +470,15 @@ func signedVoid(t *testing.T, s Store) {
 		must(t, err)
 	}
 
-	isVoid(t, s, "not kept", job.Generation(), false)
+	checkRevoked(t, s, "not kept", job.Generation(), false)
 	end("not kept")
-	isVoid(t, s, "not kept", job.Generation(), true)
-	isVoid(t, s, "kept", job.Generation(), false)
-	isVoid(t, s, "another", job.Generation(), false)
+	checkRevoked(t, s, "not kept", job.Generation(), true)
+	checkRevoked(t, s, "kept", job.Generation(), false)
+	checkRevoked(t, s, "another", job.Generation(), false)
 
 	end("a generation")
-	isVoid(t, s, "another", "a generation", true)
-	isVoid(t, s, "another", "another generation", false)
+	checkRevoked(t, s, "another", "a generation", true)
+	checkRevoked(t, s, "another", "another generation", false)
 	isToken(t, s, "kept")
 }
 
@@ -498,7 +498,7 @@ func tokensEnd(t *testing.T, s Store) {
 		{"an accessor that nothing has", token.Which{Accessor: "t_x"}, "", nil},
 		{"the accessor's secret in place of it", token.Which{Accessor: "b"}, "", nil},
 		{"a client", token.Which{Client: "job"}, "", []string{"a", "b", "c"}},
-		{"a client that is not there", token.Which{Client: "nobody"}, "", nil},
+		{"a client that is not there", token.Which{Client: "absent"}, "", nil},
 		{"a name that differs in case", token.Which{Client: "Job"}, "", nil},
 		{"a token and what becomes void", token.Which{Hash: secret.HashOf("o")}, "void 1", []string{"o"}},
 		{"nothing and what becomes void", token.Which{Accessor: "t_x"}, "void 2", nil},
@@ -514,7 +514,7 @@ func tokensEnd(t *testing.T, s Store) {
 				numbers[text] = minted(t, s, mint(c, text))
 			}
 
-			before := record(t, s)
+			before := auditLog(t, s)
 			want := tc.ended
 			var void *token.Void
 			if tc.void != "" {
@@ -525,9 +525,9 @@ func tokensEnd(t *testing.T, s Store) {
 			}
 
 			published := subscribe(s)
-			for range 2 { // ending twice is not an error, and nothing happens the second time
+			for range 2 { // ending twice is not an error and changes nothing
 				must(t, s.EndTokens(t.Context(), tc.which, void, event(audit.TokenRevoke, "some")))
-				same(t, "tokens ended or made void", published.tokens(), texts(want...))
+				same(t, "tokens ended or made void", published.tokens(), tokenHashes(want...))
 				want = nil
 			}
 
@@ -535,22 +535,22 @@ func tokensEnd(t *testing.T, s Store) {
 				r := numbers[text]
 				if slices.Contains(tc.ended, text) {
 					noToken(t, s, text)
-					wants(t, "Spend", second(s.Spend(t.Context(), tokenUse(r, b))), jeton.ErrBadCredential)
+					wants(t, "Spend", errorOf(s.Spend(t.Context(), tokenUse(r, b))), jeton.ErrBadCredential)
 				} else {
 					isToken(t, s, text)
 				}
 			}
 
 			if tc.void != "" {
-				isVoid(t, s, tc.void, "", true)
+				checkRevoked(t, s, tc.void, "", true)
 			}
 			if len(tc.ended) > 0 || void != nil {
 				before = append(before, "token.revoke some")
 			}
 
-			same(t, "the record", record(t, s), before)
+			same(t, "the audit log", auditLog(t, s), before)
 
-			for _, text := range all { // with those that are left
+			for _, text := range all { // with the remaining tokens
 				err := s.EndTokens(t.Context(), token.Which{
 					Accessor: "t_" + text,
 				}, nil, event(audit.TokenRevoke, "rest"))
@@ -560,45 +560,45 @@ func tokensEnd(t *testing.T, s Store) {
 	}
 }
 
-func tokensHeard(t *testing.T, s Store) {
+func tokenEndsArePublished(t *testing.T, s Store) {
 	published := subscribe(s)
 
 	step := stepOf(audit.ClientChange, "client:job")
 
-	hears := func(what string, want []secret.Hash) {
+	check := func(what string, want []secret.Hash) {
 		t.Helper()
 		got := published.tokens()
 		if !slices.Equal(got, want) {
-			t.Errorf("heard of %s: %x, want %x", what, got, want)
+			t.Errorf("published for %s: %x, want %x", what, got, want)
 		}
 	}
 
 	job := clientAdded(t, s, "job", "k")
 	minted(t, s, mint(job, "one"))
 	minted(t, s, mint(job, "two"))
-	hears("new tokens", texts())
+	check("new tokens", tokenHashes())
 	err := s.EndTokens(t.Context(), token.Which{Accessor: "t_one"}, nil, event(audit.TokenRevoke, ""))
 	must(t, err)
 
-	hears("an end", texts("one"))
+	check("an end", tokenHashes("one"))
 	err = s.EndTokens(t.Context(), token.Which{
 		Accessor: "t_x",
 	}, &token.Void{Hash: secret.HashOf("jti"), Until: noon}, event(audit.TokenRevoke, ""))
 
 	must(t, err)
-	hears("what became void", texts("jti"))
+	check("a revocation", tokenHashes("jti"))
 	must(t, s.ChangeClient(t.Context(), "job", client.Change{End: true}, step))
 
-	hears("the end of a client's tokens", texts("two", job.Generation()))
-	err = s.EndTokens(t.Context(), token.Which{Client: "nobody"}, nil, event(audit.TokenRevoke, ""))
+	check("the end of a client's tokens", tokenHashes("two", job.Generation()))
+	err = s.EndTokens(t.Context(), token.Which{Client: "absent"}, nil, event(audit.TokenRevoke, ""))
 	must(t, err)
 
-	hears("an end of nothing", texts())
+	check("an end of nothing", tokenHashes())
 	now := foundClient(t, s, "job")
 	minted(t, s, mint(now, "three"))
 
 	must(t, s.RetireClientKey(t.Context(), "job", "k", true, step))
-	hears("a retired key with its tokens", texts("three", now.Generation()))
+	check("a retired key with its tokens", tokenHashes("three", now.Generation()))
 
 	now = foundClient(t, s, "job")
 	minted(t, s, mint(now, "four"))
@@ -607,27 +607,27 @@ func tokensHeard(t *testing.T, s Store) {
 
 	declareClients(t, s, declared)
 
-	hears("a declaration that disables", texts("four", now.Generation()))
+	check("a declaration that disables", tokenHashes("four", now.Generation()))
 
 	again := clientAdded(t, s, "again")
 	minted(t, s, mint(again, "five"))
-	gaveUp, cancel := context.WithCancel(t.Context())
+	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 
-	err = s.EndTokens(gaveUp, token.Which{Accessor: "t_five"}, nil, event(audit.TokenRevoke, ""))
-	wants(t, "EndTokens for a caller who has given up", err, jeton.ErrUnavailable)
-	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has taken what came before
+	err = s.EndTokens(cancelled, token.Which{Accessor: "t_five"}, nil, event(audit.TokenRevoke, ""))
+	wants(t, "EndTokens for a caller that has cancelled", err, jeton.ErrUnavailable)
+	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has done all earlier steps
 
 	if _, err := s.FindToken(t.Context(), secret.HashOf("five")); errors.Is(err, jeton.ErrNotFound) {
-		hears("an end that nobody waited for", texts("five"))
+		check("an end whose caller cancelled", tokenHashes("five"))
 	} else {
-		hears("an end that did not happen", texts())
+		check("an end that did not happen", tokenHashes())
 	}
 }
 
 func tokensListed(t *testing.T, s Store) {
 	job, other := clientAdded(t, s, "job"), clientAdded(t, s, "other")
-	late := mint(job, "1") // the clock has jumped back since
+	late := mint(job, "1") // the clock jumped back after this
 	late.Created = noon.Add(time.Hour)
 	minted(t, s, late)
 	minted(t, s, mint(other, "2"))
@@ -646,7 +646,7 @@ func tokensListed(t *testing.T, s Store) {
 		{"none", token.Which{}, 0, []string{}},
 		{"a client's", token.Which{Client: "job"}, 2, []string{"t_4", "t_3"}},
 		{"the other client's", token.Which{Client: "other"}, 9, []string{"t_2"}},
-		{"nobody's", token.Which{Client: "nobody"}, 9, []string{}},
+		{"an unknown client's", token.Which{Client: "absent"}, 9, []string{}},
 		{"one by its accessor", token.Which{Accessor: "t_2"}, 9, []string{"t_2"}},
 		{"one by its hash", token.Which{Hash: secret.HashOf("3")}, 9, []string{"t_3"}},
 		{"one that is not there", token.Which{Accessor: "2"}, 9, []string{}},

@@ -37,21 +37,21 @@ func tokenUses(t *testing.T, s Store) {
 		r    token.Record
 		want []int64
 	}{{"spent", one, []int64{0, 2}}, {"spent at the route", two, []int64{1, 0}}, {"unused", three, []int64{3, 2}}} {
-		for range 3 { // looking takes nothing
+		for range 3 { // Left takes no use
 			left, err := s.Left(t.Context(), tokenUse(tc.r, own, route))
 			must(t, err)
 			same(t, "left of the token that is "+tc.name, left, tc.want)
 		}
 	}
 
-	isToken(t, s, "one") // a token whose uses are gone is still a token
+	isToken(t, s, "one") // a token without uses left is still found
 }
 
 func endedTokenHasNone(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	b, route := tokenBudget(t, s), budget(t, s, "GET /three", 2)
 	fresh, used := minted(t, s, mint(job, "fresh")), minted(t, s, mint(job, "used"))
-	must(t, second(s.Spend(t.Context(), tokenUse(used, b, route))))
+	must(t, errorOf(s.Spend(t.Context(), tokenUse(used, b, route))))
 
 	for _, text := range []string{"fresh", "used"} {
 		err := s.EndTokens(t.Context(), token.Which{Hash: secret.HashOf(text)}, nil, event(audit.TokenRevoke, text))
@@ -66,27 +66,27 @@ func endedTokenHasNone(t *testing.T, s Store) {
 		"never there":        {Holder: -used.Number - 100, Budgets: []policy.Budget{b}},
 		"not kept":           {Holder: 0, Budgets: []policy.Budget{b}},
 	} {
-		wants(t, "Spend of "+name, second(s.Spend(t.Context(), u)), jeton.ErrBadCredential)
-		wants(t, "Left of "+name, second(s.Left(t.Context(), u)), jeton.ErrBadCredential)
+		wants(t, "Spend of "+name, errorOf(s.Spend(t.Context(), u)), jeton.ErrBadCredential)
+		wants(t, "Left of "+name, errorOf(s.Left(t.Context(), u)), jeton.ErrBadCredential)
 	}
 }
 
-// numbersApart gives a few logins and as many tokens, some of which have the same number,
-// one use each of the same budget.
+// numbersApart makes a few logins and as many tokens, some of them with the same number.
+// Each has one use of the same budget.
 func numbersApart(t *testing.T, s Store) {
 	diane, job := user(t, s, "diane"), clientAdded(t, s, "job")
 	b := budget(t, s, "*", 1)
 	var logins []session.Record
 	var tokens []token.Record
 	for i := range 4 {
-		logins = append(logins, started(t, s, at(diane, "shop", fmt.Sprint(i), noon)))
+		logins = append(logins, started(t, s, newLogin(diane, "shop", fmt.Sprint(i), noon)))
 		tokens = append(tokens, minted(t, s, mint(job, fmt.Sprint("token ", i))))
 	}
 
 	for i := range logins {
-		for what, u := range map[string]count.Use{"login": use(logins[i], b), "token": tokenUse(tokens[i], b)} {
-			must(t, second(s.Spend(t.Context(), u)))
-			wants(t, "second Spend of a "+what, second(s.Spend(t.Context(), u)), jeton.ErrSpent)
+		for what, u := range map[string]count.Use{"login": sessionUse(logins[i], b), "token": tokenUse(tokens[i], b)} {
+			must(t, errorOf(s.Spend(t.Context(), u)))
+			wants(t, "second Spend of a "+what, errorOf(s.Spend(t.Context(), u)), jeton.ErrSpent)
 		}
 	}
 
@@ -97,17 +97,17 @@ func numbersApart(t *testing.T, s Store) {
 		wants(
 			t,
 			"Spend of a token after the logins have ended",
-			second(s.Spend(t.Context(), tokenUse(r, b))),
+			errorOf(s.Spend(t.Context(), tokenUse(r, b))),
 			jeton.ErrSpent,
 		)
 	}
 
-	last := started(t, s, at(diane, "shop", "last", noon))
+	last := started(t, s, newLogin(diane, "shop", "last", noon))
 	must(t, s.ChangeClient(t.Context(), "job", client.Change{End: true}, stepOf(audit.ClientEndTokens, "client:job")))
-	must(t, second(s.Spend(t.Context(), use(last, b))))
+	must(t, errorOf(s.Spend(t.Context(), sessionUse(last, b))))
 
 	for _, r := range tokens {
-		wants(t, "Spend of an ended token", second(s.Spend(t.Context(), tokenUse(r, b))), jeton.ErrBadCredential)
+		wants(t, "Spend of an ended token", errorOf(s.Spend(t.Context(), tokenUse(r, b))), jeton.ErrBadCredential)
 	}
 }
 
@@ -121,18 +121,18 @@ func tokensNeverAgain(t *testing.T, s Store) {
 		t.Helper()
 		r := minted(t, s, mint(foundClient(t, s, "job"), "again"))
 		if r.Number <= last {
-			t.Errorf("after %s, number %d is given after %d", how, r.Number, last)
+			t.Errorf("after %s: number = %d, want more than %d", how, r.Number, last)
 		}
 
 		last = r.Number
 		left, err := s.Spend(t.Context(), tokenUse(r, b))
 		if err != nil || left[0] != 0 {
-			t.Errorf("after %s, the new token's use: %v left, %v", how, left, err)
+			t.Errorf("after %s: Spend of the new token = %v, %v", how, left, err)
 		}
 	}
 
 	next("nothing")
-	must(t, second(s.SweepTokens(t.Context(), noon.Add(24*time.Hour), 10)))
+	must(t, errorOf(s.SweepTokens(t.Context(), noon.Add(24*time.Hour), 10)))
 	next("a sweep")
 	must(t, (s.EndTokens(t.Context(), token.Which{Accessor: "t_again"}, nil, event(audit.TokenRevoke, ""))))
 	next("an end")
@@ -144,7 +144,7 @@ func tokensNeverAgain(t *testing.T, s Store) {
 	next("a removed client")
 }
 
-func voidListed(t *testing.T, s Store) {
+func revokedListed(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	void := func(text string, until time.Time) {
 		t.Helper()
@@ -163,7 +163,7 @@ func voidListed(t *testing.T, s Store) {
 		return lines
 	}
 	if lines := list(0, noon, 10); len(lines) != 0 {
-		t.Errorf("an empty store has the lines %v", lines)
+		t.Errorf("revocations of an empty store = %v, want none", lines)
 	}
 
 	void("a", noon.Add(time.Hour))
@@ -205,7 +205,7 @@ func voidListed(t *testing.T, s Store) {
 
 				for _, v := range lines {
 					if v.Seq <= after {
-						t.Fatalf("line %d comes after %d", v.Seq, after)
+						t.Fatalf("revocation = %d, want more than %d", v.Seq, after)
 					}
 					after, got = v.Seq, append(got, v.Hash)
 				}
@@ -222,7 +222,7 @@ func voidListed(t *testing.T, s Store) {
 
 	lines := list(0, noon, 10)
 
-	for { // a line that was swept away leaves its number to nobody
+	for { // the number of a swept line is not used again
 		n, err := s.SweepTokens(t.Context(), noon.Add(48*time.Hour), 2)
 		must(t, err)
 		if n == 0 {
@@ -233,7 +233,7 @@ func voidListed(t *testing.T, s Store) {
 	void("d", noon.Add(72*time.Hour))
 	fresh := list(lines[len(lines)-1].Seq, noon, 10)
 	if len(fresh) != 1 || fresh[0].Hash != secret.HashOf("d") {
-		t.Errorf("after a sweep, who has read up to line %d hears of %v", lines[len(lines)-1].Seq, fresh)
+		t.Errorf("revocations after line %d and a sweep = %v, want d alone", lines[len(lines)-1].Seq, fresh)
 	}
 }
 
@@ -244,9 +244,9 @@ func tokensSwept(t *testing.T, s Store) {
 	for i := range 5 {
 		m := mint(job, fmt.Sprint(i))
 		m.Window.Closes = noon.Add(time.Duration(i) * time.Second)
-		m.Once = once(job, fmt.Sprint(i))
+		m.Once = assertion(job, fmt.Sprint(i))
 		r := minted(t, s, m)
-		must(t, second(s.Spend(t.Context(), tokenUse(r, b))))
+		must(t, errorOf(s.Spend(t.Context(), tokenUse(r, b))))
 
 		old = append(old, r)
 	}
@@ -263,12 +263,12 @@ func tokensSwept(t *testing.T, s Store) {
 	edge.Window.Closes, young.Window.Closes = noon.Add(time.Hour), noon.Add(2*time.Hour) // the first ends just then
 	minted(t, s, edge)
 	minted(t, s, young)
-	before := record(t, s)
+	before := auditLog(t, s)
 	for _, tc := range []struct {
 		before time.Time
 		want   int
 	}{
-		{noon, 0}, // all of it was over just then, or later
+		{noon, 0}, // all expire at that time or later
 		{noon.Add(time.Millisecond), 1}, {noon.Add(time.Millisecond), 0},
 		{noon.Add(time.Hour), 2}, {noon.Add(time.Hour), 2}, {noon.Add(time.Hour), 1}, {noon.Add(time.Hour), 0},
 	} {
@@ -286,20 +286,20 @@ func tokensSwept(t *testing.T, s Store) {
 		wants(
 			t,
 			"Spend of a token that was swept away",
-			second(s.Spend(t.Context(), tokenUse(r, b))),
+			errorOf(s.Spend(t.Context(), tokenUse(r, b))),
 			jeton.ErrBadCredential,
 		)
 
-		must(t, s.UseOnce(t.Context(), once(job, fmt.Sprint(i)))) // long after it could have been shown again
+		must(t, s.UseOnce(t.Context(), assertion(job, fmt.Sprint(i)))) // long after the assertion expired
 	}
 
-	isVoid(t, s, "void 0", "", false)
-	isVoid(t, s, "void 1", "", true)
-	isVoid(t, s, "void 2", "", true)
-	same(t, "the record", record(t, s), before)
+	checkRevoked(t, s, "void 0", "", false)
+	checkRevoked(t, s, "void 1", "", true)
+	checkRevoked(t, s, "void 2", "", true)
+	same(t, "the audit log", auditLog(t, s), before)
 }
 
-// mintAgainstChange has tokens that were proved in one generation race with its end.
+// mintAgainstChange mints tokens of one generation while the generation ends.
 func mintAgainstChange(t *testing.T, s Store) {
 	yes := true
 	step := stepOf(audit.ClientChange, "")
@@ -342,7 +342,7 @@ func mintAgainstChange(t *testing.T, s Store) {
 				noToken(t, s, fmt.Sprint(c.Name, i))
 			}
 
-			isVoid(t, s, "jti", c.Generation(), true)
+			checkRevoked(t, s, "jti", c.Generation(), true)
 		}
 	}
 }
@@ -362,7 +362,7 @@ func tokenEndAgainstUse(t *testing.T, s Store) {
 					late := ended.Load()
 					switch _, err := s.Spend(t.Context(), tokenUse(r, b)); {
 					case err == nil && late:
-						t.Error("a use was granted after the end had been answered")
+						t.Error("a use was granted after the end had returned")
 					case errors.Is(err, jeton.ErrBadCredential):
 						refused.Store(true)
 					case err != nil:

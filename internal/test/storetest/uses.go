@@ -21,18 +21,18 @@ func Uses(t *testing.T, open Open) {
 		{"three uses, twenty callers", threeUses},
 		{"several budgets, twenty callers", severalUses},
 		{"uses count down to the last, which is a full use", countDown},
-		{"of several budgets all are taken or none", allOrNone},
-		{"looking takes nothing", lookingTakesNothing},
-		{"counts are a login's own", ownCounts},
+		{"of several budgets all are spent or none", allOrNone},
+		{"Left takes no use", lookingTakesNothing},
+		{"each login has its own counts", ownCounts},
 		{"an ended session has no uses, spent or not", endedHasNone},
 		{"a raised limit gives more and a lowered one less", raisedLimit},
 		{"no budget, or one without a limit, is refused", noBudget},
-		{"a caller who has gone away leaves a count that is right", gaveUp},
-		{"the number of a budget stays the same, whoever asks first", budgetID},
+		{"a caller that cancels leaves a correct count", cancelledCallers},
+		{"the number of a budget stays the same for concurrent callers", budgetID},
 	})
 }
 
-// race has n callers take uses until each is refused or has had enough, and returns how many were taken.
+// race has n callers take uses until each is refused or done, and returns the number of uses.
 func race(t *testing.T, s Store, n int, u count.Use) int64 {
 	t.Helper()
 	var won atomic.Int64
@@ -53,55 +53,55 @@ func race(t *testing.T, s Store, n int, u count.Use) int64 {
 }
 
 func threeUses(t *testing.T, s Store) {
-	r := started(t, s, at(user(t, s, "diane"), "shop", "one", noon))
-	won := race(t, s, 20, use(r, budget(t, s, "*", 3)))
+	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
+	won := race(t, s, 20, sessionUse(r, budget(t, s, "*", 3)))
 	if won != 3 {
 		t.Errorf("%d spends succeeded, want 3", won)
 	}
 }
 
 func severalUses(t *testing.T, s Store) {
-	r := started(t, s, at(user(t, s, "diane"), "shop", "one", noon))
+	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	a, b := budget(t, s, "a", 3), budget(t, s, "b", 5)
-	if won := race(t, s, 20, use(r, a, b)); won != 3 {
+	if won := race(t, s, 20, sessionUse(r, a, b)); won != 3 {
 		t.Errorf("%d spends succeeded, want 3", won)
 	}
 
-	left, err := s.Left(t.Context(), use(r, a, b))
+	left, err := s.Left(t.Context(), sessionUse(r, a, b))
 	must(t, err)
 	same(t, "left", left, []int64{0, 2})
 
-	if won := race(t, s, 20, use(r, b)); won != 2 {
+	if won := race(t, s, 20, sessionUse(r, b)); won != 2 {
 		t.Errorf("%d spends of the other budget succeeded, want 2", won)
 	}
 }
 
 func countDown(t *testing.T, s Store) {
-	r := started(t, s, at(user(t, s, "diane"), "shop", "one", noon))
+	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	b := budget(t, s, "*", 3)
 	for _, want := range []int64{2, 1, 0} {
-		left, err := s.Spend(t.Context(), use(r, b))
+		left, err := s.Spend(t.Context(), sessionUse(r, b))
 		must(t, err)
 		same(t, "left", left, []int64{want})
 	}
 
 	for range 2 {
-		left, err := s.Spend(t.Context(), use(r, b))
+		left, err := s.Spend(t.Context(), sessionUse(r, b))
 		wants(t, "Spend", err, jeton.ErrSpent)
 		if len(left) != 1 || left[0] > 0 {
-			t.Errorf("Spend that was refused says %v are left, want 0", left)
+			t.Errorf("refused Spend = %v left, want 0", left)
 		}
 	}
 
-	there(t, s, "one") // a session whose uses are gone is still a session
+	hasSessions(t, s, "one") // a session without uses left is still found
 }
 
 func allOrNone(t *testing.T, s Store) {
-	r := started(t, s, at(user(t, s, "diane"), "shop", "one", noon))
+	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	a := budget(t, s, "a", 2)
 	b := budget(t, s, "b", 1)
 	c := budget(t, s, "c", 9)
-	left, err := s.Spend(t.Context(), use(r, a, b, c))
+	left, err := s.Spend(t.Context(), sessionUse(r, a, b, c))
 	must(t, err)
 
 	same(t, "left", left, []int64{1, 0, 8})
@@ -109,14 +109,14 @@ func allOrNone(t *testing.T, s Store) {
 	for _, tc := range []struct {
 		name    string
 		budgets []policy.Budget
-		spent   int // which one has none
+		spent   int // the one without uses left
 	}{
 		{"the middle one is spent", []policy.Budget{a, b, c}, 1},
 		{"the first one is spent", []policy.Budget{b, a}, 0},
 		{"the last one is spent", []policy.Budget{c, b}, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			left, err := s.Spend(t.Context(), use(r, tc.budgets...))
+			left, err := s.Spend(t.Context(), sessionUse(r, tc.budgets...))
 			wants(t, "Spend", err, jeton.ErrSpent)
 
 			if len(left) != len(tc.budgets) {
@@ -129,7 +129,7 @@ func allOrNone(t *testing.T, s Store) {
 				}
 			}
 
-			left, err = s.Left(t.Context(), use(r, a, b, c))
+			left, err = s.Left(t.Context(), sessionUse(r, a, b, c))
 			must(t, err)
 			same(t, "left after a refusal", left, []int64{1, 0, 8})
 		})
@@ -137,30 +137,30 @@ func allOrNone(t *testing.T, s Store) {
 }
 
 func lookingTakesNothing(t *testing.T, s Store) {
-	r := started(t, s, at(user(t, s, "diane"), "shop", "one", noon))
+	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	a, b := budget(t, s, "a", 2), budget(t, s, "b", 1)
 
 	look := func(want ...int64) {
 		t.Helper()
 
 		for range 3 {
-			left, err := s.Left(t.Context(), use(r, a, b))
+			left, err := s.Left(t.Context(), sessionUse(r, a, b))
 			must(t, err)
 			same(t, "Left", left, want)
 		}
 	}
 
 	look(2, 1)
-	_, err := s.Spend(t.Context(), use(r, a, b))
+	_, err := s.Spend(t.Context(), sessionUse(r, a, b))
 	must(t, err)
 	look(1, 0)
 }
 
 func ownCounts(t *testing.T, s Store) {
 	u := user(t, s, "diane")
-	one, two := started(t, s, at(u, "shop", "one", noon)), started(t, s, at(u, "shop", "two", noon))
+	one, two := started(t, s, newLogin(u, "shop", "one", noon)), started(t, s, newLogin(u, "shop", "two", noon))
 	a, b := budget(t, s, "a", 1), budget(t, s, "b", 1)
-	for _, use := range []count.Use{use(one, a), use(one, b), use(two, a), use(two, b)} {
+	for _, use := range []count.Use{sessionUse(one, a), sessionUse(one, b), sessionUse(two, a), sessionUse(two, b)} {
 		left, err := s.Spend(t.Context(), use)
 		must(t, err)
 		same(t, "left", left, []int64{0})
@@ -172,18 +172,18 @@ func ownCounts(t *testing.T, s Store) {
 func endedHasNone(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	a, b := budget(t, s, "a", 1), budget(t, s, "b", 2)
-	fresh, used := started(t, s, at(u, "shop", "fresh", noon)), started(t, s, at(u, "shop", "used", noon))
-	_, err := s.Spend(t.Context(), use(used, a, b))
+	fresh, used := started(t, s, newLogin(u, "shop", "fresh", noon)), started(t, s, newLogin(u, "shop", "used", noon))
+	_, err := s.Spend(t.Context(), sessionUse(used, a, b))
 	must(t, err)
 
 	_, err = s.EndSessions(t.Context(), session.Which{User: "diane"}, event(audit.LogoutAll, "user:diane"))
 	must(t, err)
 
 	for name, u := range map[string]count.Use{
-		"fresh, one budget":  use(fresh, a),
-		"fresh, two budgets": use(fresh, a, b),
-		"spent, one budget":  use(used, a),
-		"spent, two budgets": use(used, a, b),
+		"fresh, one budget":  sessionUse(fresh, a),
+		"fresh, two budgets": sessionUse(fresh, a, b),
+		"spent, one budget":  sessionUse(used, a),
+		"spent, two budgets": sessionUse(used, a, b),
 		"never there":        {Holder: used.Login + 100, Budgets: []policy.Budget{a}},
 	} {
 		_, err := s.Spend(t.Context(), u)
@@ -194,14 +194,14 @@ func endedHasNone(t *testing.T, s Store) {
 }
 
 func raisedLimit(t *testing.T, s Store) {
-	r := started(t, s, at(user(t, s, "diane"), "shop", "one", noon))
+	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	b := budget(t, s, "*", 2)
 	for _, step := range []struct {
 		most int64
-		want int64 // uses that twenty callers get
+		want int64 // uses granted to twenty callers
 	}{{2, 2}, {5, 3}, {4, 0}, {5, 0}, {6, 1}} {
 		b.Max = step.most
-		won := race(t, s, 20, use(r, b))
+		won := race(t, s, 20, sessionUse(r, b))
 		if won != step.want {
 			t.Errorf("with the limit at %d, %d spends succeeded, want %d", step.most, won, step.want)
 		}
@@ -209,7 +209,7 @@ func raisedLimit(t *testing.T, s Store) {
 }
 
 func noBudget(t *testing.T, s Store) {
-	r := started(t, s, at(user(t, s, "diane"), "shop", "one", noon))
+	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	good := budget(t, s, "good", 3)
 	for name, budgets := range map[string][]policy.Budget{
 		"no budget":                      nil,
@@ -221,16 +221,16 @@ func noBudget(t *testing.T, s Store) {
 		wants(t, "Spend with "+name, err, jeton.ErrSpent)
 	}
 
-	left, err := s.Left(t.Context(), use(r, good))
+	left, err := s.Left(t.Context(), sessionUse(r, good))
 	must(t, err)
 	same(t, "left of the good one", left, []int64{3})
 }
 
-// gaveUp has callers go away at any moment. Of theirs nobody knows whether they were
-// counted; with the others' they are never more than there were.
-func gaveUp(t *testing.T, s Store) {
-	r := started(t, s, at(user(t, s, "diane"), "shop", "one", noon))
-	u := use(r, budget(t, s, "*", 30))
+// cancelledCallers has callers cancel at any moment. Their uses may be counted or not, but
+// all uses together stay within the limit.
+func cancelledCallers(t *testing.T, s Store) {
+	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
+	u := sessionUse(r, budget(t, s, "*", 30))
 	var sure, perhaps atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 40 {
@@ -254,9 +254,9 @@ func gaveUp(t *testing.T, s Store) {
 	}
 
 	wg.Wait()
-	won := sure.Load() + race(t, s, 40, u) // after it, nothing is on its way any more
+	won := sure.Load() + race(t, s, 40, u) // all earlier calls are done after it
 	if won > 30 || won+perhaps.Load() < 30 {
-		t.Errorf("%d uses were granted and %d may have been, of 30", won, perhaps.Load())
+		t.Errorf("%d uses were granted and %d perhaps, want 30", won, perhaps.Load())
 	}
 }
 
@@ -287,13 +287,13 @@ func budgetID(t *testing.T, s Store) {
 	var all []int64
 	for of, list := range got {
 		if slices.Min(list) != slices.Max(list) {
-			t.Errorf("the budget %s has the numbers %v", of, list)
+			t.Errorf("numbers of the budget %s = %v, want one", of, list)
 		}
 		all = append(all, list[0])
 	}
 
 	slices.Sort(all)
 	if len(slices.Compact(all)) != 4 {
-		t.Errorf("four budgets have the numbers %v", all)
+		t.Errorf("numbers of four budgets = %v, want four", all)
 	}
 }

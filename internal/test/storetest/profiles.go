@@ -13,22 +13,22 @@ import (
 	"github.com/jeton-auth/jeton/internal/naming"
 )
 
-// People checks what is kept of people beside their names, and how they are listed.
-func People(t *testing.T, open Open) {
+// Profiles checks how names and email addresses of users are kept, listed and searched.
+func Profiles(t *testing.T, open Open) {
 	each(t, open, []test{
-		{"a person is found by address and by id, and nobody by none", foundByAddress},
-		{"an address is one person's", oneAddress},
-		{"of adds with one address at the same time one wins", addressRace},
-		{"what is told of a person changes in the step, and what is not named stays", toldChanges},
-		{"a condition is judged in the step and its error changes nothing", conditionHolds},
-		{"pages go through everybody once, in the order in which they were made", pages},
+		{"a user is found by address and by id, and none without them", foundByAddress},
+		{"two users cannot have one address", oneAddress},
+		{"of concurrent adds with one address, one succeeds", addressRace},
+		{"a profile change is one step, and fields that it does not name stay", profileChanges},
+		{"a condition is checked in the same step, and its error changes nothing", conditionHolds},
+		{"pages list every user once, in the order of creation", pages},
 		{"a search finds parts of names and addresses, literally and without regard to case", searches},
-		{"what is declared of a person is told of them", declaredPerson},
+		{"a declared profile is stored", declaredProfile},
 	})
 }
 
-// told adds an account of whom something is told.
-func told(t *testing.T, s Store, name, email, first, last string) account.Account {
+// profiled adds an account with a profile.
+func profiled(t *testing.T, s Store, name, email, first, last string) account.Account {
 	t.Helper()
 	must(t, add(t, s, name, email, first, last))
 	return found(t, s, name)
@@ -58,7 +58,7 @@ func add(t *testing.T, s Store, name, email, first, last string) error {
 
 func foundByAddress(t *testing.T, s Store) {
 	user(t, s, "carl") // with neither
-	want := told(t, s, "diane", "Diane@Example.org", "Diane", "Prince")
+	want := profiled(t, s, "diane", "Diane@Example.org", "Diane", "Prince")
 	got, err := s.FindUserEmail(t.Context(), naming.FoldEmail("dIANE@example.ORG"))
 	must(t, err)
 	same(t, "by address", got, want)
@@ -76,11 +76,11 @@ func foundByAddress(t *testing.T, s Store) {
 }
 
 func oneAddress(t *testing.T, s Store) {
-	told(t, s, "diane", "diane@example.org", "", "")
-	carl := told(t, s, "carl", "", "", "")
-	told(t, s, "anna", "", "", "") // any number have none
+	profiled(t, s, "diane", "diane@example.org", "", "")
+	carl := profiled(t, s, "carl", "", "", "")
+	profiled(t, s, "anna", "", "", "") // any number have none
 	wants(t, "AddUser with it in other case", add(t, s, "ben", "DIANE@example.org", "", ""), jeton.ErrConflict)
-	before := record(t, s)
+	before := auditLog(t, s)
 
 	err := s.ChangeUser(t.Context(), "carl", account.Change{Profile: func(account.Profile) account.Profile {
 		return account.Profile{Email: "Diane@example.org", EmailFolded: "diane@example.org"}
@@ -88,11 +88,11 @@ func oneAddress(t *testing.T, s Store) {
 
 	wants(t, "ChangeUser to it", err, jeton.ErrConflict)
 	same(t, "carl", found(t, s, "carl"), carl)
-	same(t, "the record", record(t, s), before)
+	same(t, "the audit log", auditLog(t, s), before)
 	err = s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
 	must(t, err)
 
-	told(t, s, "ben", "diane@example.org", "", "")
+	profiled(t, s, "ben", "diane@example.org", "", "")
 }
 
 func addressRace(t *testing.T, s Store) {
@@ -113,12 +113,12 @@ func addressRace(t *testing.T, s Store) {
 	must(t, err)
 
 	if won.Load() != 1 || n != 1 {
-		t.Errorf("%d adds succeeded and %d users are there, want 1", won.Load(), n)
+		t.Errorf("%d adds succeeded and %d users exist, want 1", won.Load(), n)
 	}
 }
 
-func toldChanges(t *testing.T, s Store) {
-	want := told(t, s, "diane", "diane@example.org", "Diane", "Prince")
+func profileChanges(t *testing.T, s Store) {
+	want := profiled(t, s, "diane", "diane@example.org", "Diane", "Prince")
 	var wg sync.WaitGroup
 	for _, change := range []func(*account.Profile){
 		func(p *account.Profile) { p.First = "Di" },
@@ -147,8 +147,8 @@ func toldChanges(t *testing.T, s Store) {
 }
 
 func conditionHolds(t *testing.T, s Store) {
-	want := told(t, s, "diane", "", "Diane", "")
-	before, yes := record(t, s), true
+	want := profiled(t, s, "diane", "", "Diane", "")
+	before, yes := auditLog(t, s), true
 	var seen account.Account
 
 	err := s.ChangeUser(t.Context(), "diane", account.Change{Disabled: &yes, Check: func(a account.Account) error {
@@ -157,9 +157,9 @@ func conditionHolds(t *testing.T, s Store) {
 	}}, noon, event(audit.UserChange, "user:diane"))
 
 	wants(t, "ChangeUser", err, jeton.ErrChanged)
-	same(t, "what is judged", seen, want)
+	same(t, "the account of the condition", seen, want)
 	same(t, "the account", found(t, s, "diane"), want)
-	same(t, "the record", record(t, s), before)
+	same(t, "the audit log", auditLog(t, s), before)
 
 	err = s.ChangeUser(t.Context(), "diane", account.Change{
 		Disabled: &yes,
@@ -169,18 +169,18 @@ func conditionHolds(t *testing.T, s Store) {
 	must(t, err)
 
 	if !found(t, s, "diane").Disabled {
-		t.Error("a condition that holds kept the change away")
+		t.Error("the user is enabled after a change whose condition holds")
 	}
 }
 
 func pages(t *testing.T, s Store) {
 	if list, err := s.PageUsers(t.Context(), account.Page{Limit: 5}); err != nil || len(list) != 0 {
-		t.Errorf("an empty store has the page %v, %v", list, err)
+		t.Errorf("page of an empty store = %v, %v, want none", list, err)
 	}
 
 	var want []string
 	for _, name := range []string{"zoe", "anna", "mia", "ben", "yan"} {
-		told(t, s, name, "", "", "")
+		profiled(t, s, name, "", "", "")
 		want = append(want, name)
 	}
 
@@ -192,17 +192,17 @@ func pages(t *testing.T, s Store) {
 		must(t, err)
 
 		if len(list) > 2 {
-			t.Fatalf("a page of 2 has %d", len(list))
+			t.Fatalf("page has %d users, want at most 2", len(list))
 		}
 
 		for _, a := range list {
 			got, after = append(got, a.Name), a.ID
 		}
 
-		if after != 0 && len(got) == 2 { // who comes and goes meanwhile moves nobody else
+		if after != 0 && len(got) == 2 { // adding and removing users moves no other
 			err := s.RemoveUser(t.Context(), "zoe", event(audit.UserRemove, "user:zoe"))
 			must(t, err)
-			told(t, s, "aaron", "", "", "")
+			profiled(t, s, "aaron", "", "", "")
 			want = append(want, "aaron")
 		}
 	}
@@ -217,10 +217,10 @@ func pages(t *testing.T, s Store) {
 }
 
 func searches(t *testing.T, s Store) {
-	told(t, s, "diane", "d.prince@example.org", "Diane", "Prince")
-	told(t, s, "Änne", "", "Änne", "100%")
-	told(t, s, "carl_x", "", "Carl", `back\slash`)
-	told(t, s, "carlax", "", "", "")
+	profiled(t, s, "diane", "d.prince@example.org", "Diane", "Prince")
+	profiled(t, s, "Änne", "", "Änne", "100%")
+	profiled(t, s, "carl_x", "", "Carl", `back\slash`)
+	profiled(t, s, "carlax", "", "", "")
 
 	for _, tc := range []struct {
 		search string
@@ -238,7 +238,7 @@ func searches(t *testing.T, s Store) {
 		{`\`, []string{"carl_x"}},
 		{"carl", []string{"carl_x", "carlax"}},
 		{"' OR 1=1 --", nil},
-		{"hash of", nil}, // nobody looks for passwords
+		{"hash of", nil}, // passwords are not searched
 	} {
 		var got []string
 
@@ -253,8 +253,8 @@ func searches(t *testing.T, s Store) {
 	}
 }
 
-func declaredPerson(t *testing.T, s Store) {
-	diane := person("diane")
+func declaredProfile(t *testing.T, s Store) {
+	diane := declaredUser("diane")
 	diane.UUID = "one"
 	diane.Profile = account.Profile{Email: "d@example.org", EmailFolded: "d@example.org", First: "Diane"}
 	declare(t, s, nil, diane)
