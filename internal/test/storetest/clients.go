@@ -27,7 +27,7 @@ func Clients(t *testing.T, open Open) {
 		{"a change changes what it names, and the version grows with what ends tokens", clientChanges},
 		{"a kid is one client's alone", kidsApart},
 		{"a retired key stays, and its kid cannot be used again", keyRetires},
-		{"the check of a new key gets the current client, and its error is returned", judgeOfKeys},
+		{"the check of a new key gets the current client, and its error is returned", keyCheckDecides},
 		{"of concurrent keys with one kid, one is accepted", keysAtOnce},
 		{"unknown and declared clients are not changed or removed, except for their tokens", clientNotChanged},
 		{"removing a client removes its keys, and a new one starts without keys", clientRemoved},
@@ -170,7 +170,7 @@ func sharedNames(t *testing.T, s Store) {
 	wants(t, "DeclareClients with the name of a user", err, jeton.ErrConflict)
 	same(t, "the audit log", auditLog(t, s), before)
 
-	// A name is free again once its owner is gone.
+	// A name is free again once its owner is removed.
 	err = s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
 	must(t, err)
 	clientAdded(t, s, "diane")
@@ -302,7 +302,7 @@ func keyRetires(t *testing.T, s Store) {
 	wants(t, "RetireClientKey of a kid that is not there", retire("c", true), jeton.ErrNotFound)
 }
 
-func judgeOfKeys(t *testing.T, s Store) {
+func keyCheckDecides(t *testing.T, s Store) {
 	before := clientAdded(t, s, "job", "a")
 	lines := auditLog(t, s)
 	var seen client.Client
@@ -312,8 +312,8 @@ func judgeOfKeys(t *testing.T, s Store) {
 		return jeton.WithDetail(jeton.ErrConflict, "not now")
 	}, stepOf(audit.ClientKeyAdd, "client:job"))
 
-	wants(t, "AddClientKey against the judge", err, jeton.ErrConflict)
-	same(t, "what the judge saw", view(seen), view(before))
+	wants(t, "AddClientKey that the check refuses", err, jeton.ErrConflict)
+	same(t, "the client that the check got", view(seen), view(before))
 	same(t, "the client", view(foundClient(t, s, "job")), view(before))
 	same(t, "the audit log", auditLog(t, s), lines)
 }

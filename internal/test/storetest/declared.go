@@ -149,7 +149,7 @@ func declaredAdopts(t *testing.T, s Store) {
 		}
 	}
 
-	hasSessions(t, s, "anna's") // nothing that a login was judged by has changed
+	hasSessions(t, s, "anna's") // none of its credentials changed
 	noSessions(t, s, "ben's")
 
 	if got := found(t, s, "ben"); got.Password != "another" || got.Version <= ben.Version {

@@ -20,8 +20,8 @@ func Starting(t *testing.T, open Open) {
 		{"only the current credential of an enabled owner starts a session", onlyProved},
 		{"a refused login writes nothing", refusalLeavesNothing},
 		{"evicted sessions end with their counts and are published", evictedEnd},
-		{"the decision gets this owner's logins at this service, oldest first", judgeGetsHistory},
-		{"the decision gets recent logins and all open sessions", judgeGetsRecentLogins},
+		{"the decision gets this owner's logins at this service, oldest first", decisionGetsHistory},
+		{"the decision gets recent logins and all open sessions", decisionGetsRecentLogins},
 		{"the event and the address are recorded with the session", recordedWith},
 		{"a login that is not added evicts no session", failedLoginEvictsNone},
 		{"an operator clears the login history", allowLogin},
@@ -174,7 +174,7 @@ func evictedEnd(t *testing.T, s Store) {
 	wants(t, "Spend of an evicted session", err, jeton.ErrBadCredential)
 }
 
-func judgeGetsHistory(t *testing.T, s Store) {
+func decisionGetsHistory(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")
 	started(t, s, newLogin(carl, "shop", "carl's", noon))
 	started(t, s, newLogin(diane, "bank", "elsewhere", noon))
@@ -204,7 +204,7 @@ func judgeGetsHistory(t *testing.T, s Store) {
 	})
 }
 
-func judgeGetsRecentLogins(t *testing.T, s Store) {
+func decisionGetsRecentLogins(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	for i := range 4 {
 		started(t, s, newLogin(u, "shop", fmt.Sprint(i), noon.Add(time.Duration(i)*time.Minute)))
@@ -277,13 +277,13 @@ func allowLogin(t *testing.T, s Store) {
 	must(t, s.AllowLogin(t.Context(), "diane", "shop", event(audit.LoginAllowed, "user:diane")))
 
 	for _, tc := range []struct {
-		who     account.Account
+		user    account.Account
 		service string
 		want    int
 	}{{diane, "shop", 0}, {diane, "bank", 1}, {carl, "shop", 1}} {
-		h := loginHistory(t, s, tc.who, tc.service, time.Time{})
+		h := loginHistory(t, s, tc.user, tc.service, time.Time{})
 		if len(h.Logins) != tc.want {
-			t.Errorf("%s has %d logins at %s, want %d", tc.who.Name, len(h.Logins), tc.service, tc.want)
+			t.Errorf("%s has %d logins at %s, want %d", tc.user.Name, len(h.Logins), tc.service, tc.want)
 		}
 	}
 

@@ -197,7 +197,7 @@ func rotatesItsOwn(t *testing.T, s Store) {
 	}{
 		{"t_one", &stranger, secret.Hash{}},
 		{"t_issued", nil, secret.Hash{}},
-		{"t_nobody", nil, secret.Hash{}},
+		{"t_absent", nil, secret.Hash{}},
 		{"t_one", nil, secret.HashOf("the one before")},
 	} {
 		_, err := s.RotateToken(t.Context(), token.Rotation{

@@ -26,7 +26,7 @@ func Races(t *testing.T, open Open) {
 		{"after an end has returned, no use is granted", endAgainstUse},
 		{"of concurrent logins, no more succeed than the decision allows", loginAgainstLogin},
 		{"an end finds every login that returned before it", endAgainstLogin},
-		{"no child outlives its parent or an owner who was disabled", childAgainstEnd},
+		{"no child outlives its parent or the disabling of its owner", childAgainstEnd},
 		{"of concurrent adds with one name, one succeeds", namesAtOnce},
 		{"revocations are never listed before an earlier one", revokedInOrder},
 		{"reading the audit log page by page misses no event", pagesMissNothing},

@@ -60,16 +60,16 @@ func ending(t *testing.T, open Open) {
 		{"nothing named", session.Which{}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			who := map[string]account.Account{}
+			users := map[string]account.Account{}
 			for _, name := range []string{"diane", "carl"} {
-				who[name] = user(t, s, name)
+				users[name] = user(t, s, name)
 			}
 
 			all := []string{"diane shop", "diane shop 2", "diane bank", "carl shop"}
-			started(t, s, newLogin(who["diane"], "shop", all[0], noon))
-			started(t, s, newLogin(who["diane"], "shop", all[1], noon))
-			started(t, s, newLogin(who["diane"], "bank", all[2], noon))
-			started(t, s, newLogin(who["carl"], "shop", all[3], noon))
+			started(t, s, newLogin(users["diane"], "shop", all[0], noon))
+			started(t, s, newLogin(users["diane"], "shop", all[1], noon))
+			started(t, s, newLogin(users["diane"], "bank", all[2], noon))
+			started(t, s, newLogin(users["carl"], "shop", all[3], noon))
 
 			before := auditLog(t, s)
 			published := subscribe(s)
@@ -91,7 +91,7 @@ func ending(t *testing.T, open Open) {
 
 			same(t, "the audit log", auditLog(t, s), before)
 
-			for name := range who { // with the remaining sessions
+			for name := range users { // with the remaining sessions
 				err := s.RemoveUser(t.Context(), name, event(audit.UserRemove, name))
 				must(t, err)
 			}
