@@ -134,8 +134,8 @@ type copying struct {
 	out    *Copied
 }
 
-// table makes one table equal. What differs goes first everywhere and comes after that: a
-// name that has gone from one row to another is never there twice.
+// table makes one table equal. It removes every chunk that differs before it writes any:
+// a name that moved from one row to another is never there twice.
 func (c *copying) table(ctx context.Context, t table) error {
 	all, err := t.count(ctx, c.from)
 	if err != nil {
@@ -147,26 +147,26 @@ func (c *copying) table(ctx context.Context, t table) error {
 	var done int64
 	for low := row(nil); ; {
 		s := span{low: low}
-		n, sum, err := c.next(ctx, t, &s)
+		chunk, err := c.next(ctx, t, &s)
 		if err != nil {
 			return err
 		}
 
-		same, there, err := c.same(ctx, t, s, sum)
+		there, err := c.present(ctx, t, s)
 		if err != nil {
 			return err
 		}
 
-		if !same {
+		if bytes.Equal(chunk.sum(), there.sum()) {
+			done += chunk.rows
+			c.report(Progress{t.Name, done, all})
+		} else {
 			other = append(other, s)
-			if there > 0 {
+			if there.rows > 0 {
 				if err := c.clear(ctx, t, s); err != nil {
 					return err
 				}
 			}
-		} else {
-			done += int64(n)
-			c.report(Progress{t.Name, done, all})
 		}
 
 		if s.high == nil {
@@ -189,13 +189,13 @@ func (c *copying) table(ctx context.Context, t table) error {
 	return nil
 }
 
-// next reads the chunk behind s.low and sets s.high to its last key. The last chunk has
-// no end.
-func (c *copying) next(ctx context.Context, t table, s *span) (n int, sum []byte, err error) {
+// next returns the digest of the chunk after s.low and sets s.high to its last key. The last
+// chunk has no end.
+func (c *copying) next(ctx context.Context, t table, s *span) (*digest, error) {
 	h := newDigest(t)
 	var last row
 
-	err = t.read(ctx, c.from, *s, c.size, func(r row) error {
+	err := t.read(ctx, c.from, *s, c.size, func(r row) error {
 		last = r[:t.keys]
 		h.add(r)
 		return nil
@@ -205,20 +205,20 @@ func (c *copying) next(ctx context.Context, t table, s *span) (n int, sum []byte
 		s.high = last
 	}
 
-	return int(h.rows), h.sum(), err
+	return h, err
 }
 
-// same reports whether the destination has the same rows there, and how many it has.
-func (c *copying) same(ctx context.Context, t table, s span, sum []byte) (same bool, there int64, err error) {
+// present returns the digest of the rows that the destination has in the span.
+func (c *copying) present(ctx context.Context, t table, s span) (*digest, error) {
 	h := newDigest(t)
-	err = c.to.Snapshot(ctx, func(ctx context.Context, q statements.Queries) error {
+	err := c.to.Snapshot(ctx, func(ctx context.Context, q statements.Queries) error {
 		return t.read(ctx, q, s, 0, func(r row) error {
 			h.add(r)
 			return nil
 		})
 	})
 
-	return bytes.Equal(sum, h.sum()), h.rows, err
+	return h, err
 }
 
 func (c *copying) clear(ctx context.Context, t table, s span) error {

@@ -28,10 +28,10 @@ func (db *Store) ImportUsers(
 	var results []account.ImportResult
 	err := db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		results = make([]account.ImportResult, len(rows))
-		var changed []int64
+		step := importStep{tx: tx, now: now}
 		var events []jeton.Event
 		for i, r := range rows {
-			result, id, err := importUser(ctx, tx, r, now)
+			result, err := step.user(ctx, r)
 			if err != nil {
 				return nil, fmt.Errorf("user %s: %w", r.Account.Name, err)
 			}
@@ -46,7 +46,7 @@ func (db *Store) ImportUsers(
 				events = append(events, ev)
 			case account.Changed:
 				ev.Action = audit.UserChange
-				events, changed = append(events, ev), append(changed, id)
+				events = append(events, ev)
 			}
 		}
 
@@ -54,7 +54,7 @@ func (db *Store) ImportUsers(
 			return nil, errDry
 		}
 
-		return usersChanged(changed...), appendEvents(ctx, tx, events...)
+		return usersChanged(step.changed...), appendEvents(ctx, tx, events...)
 	})
 	if err != nil && !errors.Is(err, errDry) {
 		return nil, err
@@ -63,53 +63,57 @@ func (db *Store) ImportUsers(
 	return results, nil
 }
 
-// importUser takes one row. Its statements fail, if they do, before any has changed
-// something, so that a refusal leaves nothing behind.
-func importUser(
-	ctx context.Context,
-	tx Conn,
-	r account.PreparedRow,
-	now time.Time,
-) (account.ImportResult, int64, error) {
-	a, err := scanAccount(tx.QueryRow(
+// importStep imports rows in one transaction.
+type importStep struct {
+	tx      Conn
+	now     time.Time
+	changed []int64 // ids of existing users that the import has changed
+}
+
+// user imports one row. A refused row changes nothing: its statements fail before any has
+// changed something.
+func (s *importStep) user(ctx context.Context, r account.PreparedRow) (account.ImportResult, error) {
+	a, err := scanAccount(s.tx.QueryRow(
 		ctx,
-		selectUsers+"WHERE folded = $1"+tx.Lock("FOR UPDATE"),
+		selectUsers+"WHERE folded = $1"+s.tx.Lock("FOR UPDATE"),
 		r.Account.Folded,
 	))
 
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		_, err := insertUser(ctx, tx, r.Account)
+		_, err := insertUser(ctx, s.tx, r.Account)
 		if errors.Is(err, jeton.ErrConflict) {
-			return keptOut(whyTaken(ctx, tx, r.Account))
+			return keptOut(whyTaken(ctx, s.tx, r.Account))
 		}
-		return account.ImportResult{Verdict: account.Added}, 0, err
+		return account.ImportResult{Verdict: account.Added}, err
 	case err != nil:
-		return account.ImportResult{}, 0, err
+		return account.ImportResult{}, err
 	case a.Declared:
 		return account.ImportResult{
 			Verdict: account.InFile,
 			Reason:  "the configuration file declares this name",
-		}, 0, nil
+		}, nil
 	case r.Update == nil:
-		return account.ImportResult{Verdict: account.Exists}, 0, nil
+		return account.ImportResult{Verdict: account.Exists}, nil
 	}
 
 	c, some := differences(a, *r.Update)
 	if !some {
-		return account.ImportResult{Verdict: account.Exists}, 0, nil
+		return account.ImportResult{Verdict: account.Exists}, nil
 	}
 
-	err = changeUser(ctx, tx, a, c, now)
+	err = changeUser(ctx, s.tx, a, c, s.now)
 	if errors.Is(err, jeton.ErrConflict) {
 		return keptOut(jeton.Detail(err), nil)
 	}
 
-	return account.ImportResult{Verdict: account.Changed}, a.ID, err
+	s.changed = append(s.changed, a.ID)
+
+	return account.ImportResult{Verdict: account.Changed}, err
 }
 
-func keptOut(reason string, err error) (account.ImportResult, int64, error) {
-	return account.ImportResult{Verdict: account.Refused, Reason: reason}, 0, err
+func keptOut(reason string, err error) (account.ImportResult, error) {
+	return account.ImportResult{Verdict: account.Refused, Reason: reason}, err
 }
 
 // whyTaken says what of an account is another's already.

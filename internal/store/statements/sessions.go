@@ -203,33 +203,42 @@ func endSessions(ctx context.Context, tx Conn, where string, args ...any) ([]sec
 		return nil, err
 	}
 
-	ended, logins, err := scanEnded(rows)
+	list, err := scanEnded(rows)
 	if err != nil {
 		return nil, err
 	}
 
-	return ended, removeUses(ctx, tx, logins)
+	return list.hashes, removeUses(ctx, tx, list.numbers)
 }
 
-func scanEnded(rows Rows) (ended []secret.Hash, logins []int64, err error) {
+// endedRows names deleted sessions by hash and login, or deleted tokens by hash and number.
+type endedRows struct {
+	hashes  []secret.Hash
+	numbers []int64
+}
+
+func scanEnded(rows Rows) (endedRows, error) {
 	defer rows.Close()
+
+	var list endedRows
 
 	for rows.Next() {
 		var b []byte
-		var login int64
-		if err := rows.Scan(&b, &login); err != nil {
-			return nil, nil, err
+		var number int64
+		if err := rows.Scan(&b, &number); err != nil {
+			return endedRows{}, err
 		}
 
 		h, err := hash(b)
 		if err != nil {
-			return nil, nil, err
+			return endedRows{}, err
 		}
 
-		ended, logins = append(ended, h), append(logins, login)
+		list.hashes = append(list.hashes, h)
+		list.numbers = append(list.numbers, number)
 	}
 
-	return ended, logins, rows.Err()
+	return list, rows.Err()
 }
 
 // hash reads a stored hash.

@@ -429,36 +429,37 @@ func makeVoid(ctx context.Context, tx Conn, v token.Void) (bool, error) {
 // or the owner says that it is not 0: only then do the partial indexes fit, and no step
 // reads the whole table.
 func endTokens(ctx context.Context, tx Conn, where string, args ...any) ([]secret.Hash, error) {
-	hashes, numbers, err := removeTokens(ctx, tx, where, args...)
-	for err == nil && len(numbers) > 0 {
-		n := min(together, len(numbers))
-		var gone []secret.Hash
-		var children []int64
-		gone, children, err = removeTokens(ctx, tx, "parent IN ("+places(n)+") AND parent <> 0", anys(numbers[:n])...)
-		hashes, numbers = append(hashes, gone...), append(numbers[n:], children...)
+	all, err := removeTokens(ctx, tx, where, args...)
+	parents := all.numbers
+	for err == nil && len(parents) > 0 {
+		n := min(together, len(parents))
+		var children endedRows
+		children, err = removeTokens(ctx, tx, "parent IN ("+places(n)+") AND parent <> 0", anys(parents[:n])...)
+		all.hashes = append(all.hashes, children.hashes...)
+		parents = append(parents[n:], children.numbers...)
 	}
 
-	return hashes, err
+	return all.hashes, err
 }
 
 // removeTokens deletes the tokens that where chooses with their counts, and nothing else.
-func removeTokens(ctx context.Context, tx Conn, where string, args ...any) ([]secret.Hash, []int64, error) {
+func removeTokens(ctx context.Context, tx Conn, where string, args ...any) (endedRows, error) {
 	rows, err := tx.Query(ctx, "DELETE FROM tokens WHERE "+where+" RETURNING hash, number", args...)
 	if err != nil {
-		return nil, nil, err
+		return endedRows{}, err
 	}
 
-	hashes, numbers, err := scanEnded(rows)
+	list, err := scanEnded(rows)
 	if err != nil {
-		return nil, nil, err
+		return endedRows{}, err
 	}
 
-	holders := make([]int64, len(numbers))
-	for i, n := range numbers {
+	holders := make([]int64, len(list.numbers))
+	for i, n := range list.numbers {
 		holders[i] = -n
 	}
 
-	return hashes, numbers, removeUses(ctx, tx, holders)
+	return list, removeUses(ctx, tx, holders)
 }
 
 // chosenTokens phrases a token.Which by the fields that are set, so that an index fits.
