@@ -19,7 +19,7 @@ type value struct {
 
 func key(n int) secret.Hash { return sha256.Sum256(binary.LittleEndian.AppendUint64(nil, uint64(n))) }
 
-func TestWhatWasAddedIsFoundAndTheCacheIsBounded(t *testing.T) {
+func TestAddedValuesAreFoundAndTheCacheIsBounded(t *testing.T) {
 	for _, tc := range []struct{ entries, most int }{{0, 64}, {64, 64}, {640, 640}} {
 		t.Run(fmt.Sprint(tc.entries), func(t *testing.T) {
 			c := cache.New(tc.entries, func(v *value) bool { return v.pinned })
@@ -27,19 +27,19 @@ func TestWhatWasAddedIsFoundAndTheCacheIsBounded(t *testing.T) {
 				v := &value{i, i%2 == 0}
 				got := c.Add(key(i), v, c.Generation(key(i)))
 				if got != v || c.Get(key(i)) != v {
-					t.Fatal("what was added last is not there")
+					t.Fatal("Get of the value added last = nil")
 				}
 			}
 
 			n := c.Len()
 			if n > tc.most || n < tc.most/2 {
-				t.Errorf("%d values are kept, want at most %d and not much less", n, tc.most)
+				t.Errorf("cache has %d values, want at most %d and not much less", n, tc.most)
 			}
 		})
 	}
 }
 
-func TestPinnedValuesMakeRoomLast(t *testing.T) {
+func TestPinnedValuesAreEvictedLast(t *testing.T) {
 	c := cache.New(64*4, func(v *value) bool { return v.pinned })
 	for i := range 5000 {
 		c.Add(key(i), &value{i, i < 20}, c.Generation(key(i)))
@@ -47,7 +47,7 @@ func TestPinnedValuesMakeRoomLast(t *testing.T) {
 
 	for i := range 20 {
 		if c.Get(key(i)) == nil {
-			t.Errorf("pinned value %d made room", i)
+			t.Errorf("pinned value %d was evicted", i)
 		}
 	}
 }
@@ -65,17 +65,17 @@ func TestADroppedValueIsNotPutBackByAnEarlierReader(t *testing.T) {
 			v := &value{n: 1}
 			got := c.Add(key(1), v, before)
 			if got != v || c.Get(key(1)) != nil {
-				t.Errorf("Add returned %v and keeps %v, want its own back and nothing kept", got, c.Get(key(1)))
+				t.Errorf("Add = %v and Get = %v, want the added value and nil", got, c.Get(key(1)))
 			}
 
 			if c.Add(key(1), v, c.Generation(key(1))); c.Get(key(1)) != v {
-				t.Error("a reader who began after the drop is not kept")
+				t.Error("the value of a reader that began after the drop is not kept")
 			}
 		})
 	}
 }
 
-func TestARenewedValueTakesThePlaceOfTheOlderOne(t *testing.T) {
+func TestARenewedValueReplacesTheOlderOne(t *testing.T) {
 	c := cache.New[value](1, nil) // one value a shard
 	neighbour := 2
 	for key(neighbour)[30]%64 != key(1)[30]%64 {
@@ -88,23 +88,23 @@ func TestARenewedValueTakesThePlaceOfTheOlderOne(t *testing.T) {
 	c.Renew(key(1), newer, c.Generation(key(1)))
 	got := c.Get(key(1))
 	if got != newer {
-		t.Errorf("Get returns %v, want the newer value", got)
+		t.Errorf("Get = %v, want the newer value", got)
 	}
 
 	beside := &value{n: neighbour}
 	if c.Add(key(neighbour), beside, before); c.Get(key(neighbour)) != beside {
-		t.Error("a reader of another value in the same shard, who began before, is not kept")
+		t.Error("another value of the same shard, read from before, is not kept")
 	}
 
 	before = c.Generation(key(1))
 	c.Drop(key(1))
 
 	if c.Renew(key(1), newer, before); c.Get(key(1)) != nil {
-		t.Error("a dropped value was put back by somebody who began before the drop")
+		t.Error("a reader that began before the drop put the value back")
 	}
 }
 
-func TestDropIfForgetsWhatItIsToldAndNothingElse(t *testing.T) {
+func TestDropIfDropsMatchingValuesOnly(t *testing.T) {
 	c := cache.New[value](6400, nil)
 	for i := range 1000 {
 		c.Add(key(i), &value{n: i}, c.Generation(key(i)))
@@ -114,14 +114,14 @@ func TestDropIfForgetsWhatItIsToldAndNothingElse(t *testing.T) {
 
 	for i := range 1000 {
 		if (c.Get(key(i)) == nil) != (i%3 == 0) {
-			t.Fatalf("value %d is there: %t", i, c.Get(key(i)) != nil)
+			t.Fatalf("value %d is cached = %t", i, c.Get(key(i)) != nil)
 		}
 	}
 }
 
-// A store that changes while many read: nobody sees an old value after the drop that
-// followed the change.
-func TestReadersNeverSeeWhatWasDroppedBeforeTheyAsked(t *testing.T) {
+// The store changes while many goroutines read. After a change and its drop, no reader gets
+// the old value.
+func TestReadersNeverGetAValueDroppedBefore(t *testing.T) {
 	c := cache.New[value](64, nil)
 	var stored atomic.Int64
 
@@ -155,6 +155,6 @@ func TestReadersNeverSeeWhatWasDroppedBeforeTheyAsked(t *testing.T) {
 
 	wg.Wait()
 	if got := read(); got != 5000 {
-		t.Errorf("read %d at the end, want 5000", got)
+		t.Errorf("last read = %d, want 5000", got)
 	}
 }

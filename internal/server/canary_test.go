@@ -105,7 +105,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		const form = "application/x-www-form-urlencoded"
 
 		note(s.TryEnter(service, "diane", canary("wrong")))
-		note(s.TryEnter(service, "nobody", canary("of-nobody")))
+		note(s.TryEnter(service, "absent", canary("of-absent")))
 
 		for range 7 { // until it is throttled
 			note(s.TryEnter(service, canary("as-a-name"), "x"))
@@ -183,7 +183,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		s.Control("POST", "/api/v1/users", api.NewUser{Name: "diane", Password: canary("taken")}, nil),
 		s.Control("POST", "/api/v1/users", `{"name":"x","password":"`+canary("control-json"), nil),
 		s.Control("POST", "/api/v1/users", `{"name":"x","password":{"`+canary("control-object")+`":1}}`, nil),
-		s.Control("PUT", "/api/v1/users/nobody/password", api.NewPassword{Password: canary("control-nobody")}, nil),
+		s.Control("PUT", "/api/v1/users/absent/password", api.NewPassword{Password: canary("control-absent")}, nil),
 		s.Control("PUT", "/api/v1/users/diane/password", api.NewPassword{Password: canary("changed")}, nil),
 	} {
 		fmt.Fprintln(&shown, err)

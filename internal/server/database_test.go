@@ -36,13 +36,13 @@ func (l *logged) has(text string) bool {
 	return strings.Contains(l.text.String(), text)
 }
 
-// until waits for something that comes by itself.
+// until waits until ok returns true.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("timeout: waited for %s", what)
 		}
 	}
 }
@@ -87,10 +87,11 @@ func TestAnOperatorSeesTheSharedDatabase(t *testing.T) {
 	where := proxy.Addr() + ",192.0.2.1:5432/" + name
 	for _, line := range []string{
 		`"msg":"data is in a shared database","database":"` + where + `"`,
-		`"msg":"the database connection is weaker than the default","option":"allow_weak_tls: sslmode=disable sends everything in clear text"`,
+		`"msg":"the database connection is weaker than the default",` +
+			`"option":"allow_weak_tls: sslmode=disable sends everything in clear text"`,
 	} {
 		if !log.has(line) {
-			t.Errorf("the log does not say %s", line)
+			t.Errorf("log has no line %s", line)
 		}
 	}
 
@@ -110,11 +111,15 @@ func TestAnOperatorSeesTheSharedDatabase(t *testing.T) {
 	}
 
 	for _, has := range []string{
-		"jeton_database_up 1\n", "jeton_database_heard_age_seconds 0.", "jeton_database_connections_max 12\n",
-		`jeton_database_connections{state="idle"} `, `jeton_database_connections{state="in_use"} `, "jeton_database_connection_waits_total ",
+		"jeton_database_up 1\n",
+		"jeton_database_heard_age_seconds 0.",
+		"jeton_database_connections_max 12\n",
+		`jeton_database_connections{state="idle"} `,
+		`jeton_database_connections{state="in_use"} `,
+		"jeton_database_connection_waits_total ",
 	} {
 		if !metrics(has) {
-			t.Errorf("there is no metric %q", has)
+			t.Errorf("no metric %q", has)
 		}
 	}
 
@@ -142,9 +147,9 @@ func TestNoMetricsOfADatabaseThatIsNotShared(t *testing.T) {
 	}
 }
 
-// A proxy that keeps its connections has to part with them by an answer: one that is closed
-// while nobody asks on it may be closed under the next request.
-func TestAStoppingServerEndsConnectionsWithItsAnswers(t *testing.T) {
+// A proxy that keeps connections open must learn from a response that one closes. A server that
+// closes an idle connection may do so just as the next request arrives.
+func TestAStoppingServerClosesConnectionsAfterAResponse(t *testing.T) {
 	s := jetontest.Start(t, "shutdown: {delay: 2s}\n"+shop())
 	c := s.Client(jetontest.HTTP1())
 
@@ -170,9 +175,9 @@ func TestAStoppingServerEndsConnectionsWithItsAnswers(t *testing.T) {
 	s.Stop()
 }
 
-// Connections accepted before the listener closed are served: net/http would drop a request that it
-// reads after it has begun to shut down.
-func TestAStoppingServerAnswersWhoCameLast(t *testing.T) {
+// A connection that was accepted before the stop is served: net/http would drop a request that
+// it reads after it has begun to shut down.
+func TestAStoppingServerAnswersTheLastRequest(t *testing.T) {
 	s := jetontest.Start(t, "shutdown: {delay: 2s}\n"+shop())
 	c := s.Client(jetontest.HTTP1())
 	s.Interrupt()
