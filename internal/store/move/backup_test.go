@@ -57,14 +57,14 @@ func restoring() jeton.Event {
 	}
 }
 
-func TestARestoreBringsEverythingBack(t *testing.T) {
+func TestARestoreRestoresEverything(t *testing.T) {
 	both(t, func(t *testing.T, from, to Side) {
 		fill(t, from, batch+3)
 		b := backupOf(t, from)
 		f := opened(t, b)
 		if f.Epoch != 7 || f.Engine != "sqlite" || !f.Made.Equal(noon) ||
 			f.Rows() != int64((batch+3)*(len(tables())-1)+1) {
-			t.Errorf("the file says %+v", f.Summary)
+			t.Errorf("summary = %+v", f.Summary)
 		}
 
 		var last Progress
@@ -72,7 +72,7 @@ func TestARestoreBringsEverythingBack(t *testing.T) {
 		must(t, err)
 
 		if done != (statements.Renewed{Epoch: 8}) || last != (Progress{"meta", 1, 1}) {
-			t.Errorf("it did %+v, and its last word was %+v", done, last)
+			t.Errorf("result = %+v, last progress = %+v", done, last)
 		}
 
 		exec(
@@ -107,7 +107,7 @@ func TestARestoreEndsWhatCouldHaveBeenSpentOrRevoked(t *testing.T) {
 		must(t, err)
 
 		if done.Epoch != 41 || done.Sessions != 4 || done.Tokens != 4 || done.Keys < 1 {
-			t.Errorf("it did %+v", done)
+			t.Errorf("result = %+v", done)
 		}
 
 		counts := map[string]int64{}
@@ -129,7 +129,7 @@ func TestARestoreEndsWhatCouldHaveBeenSpentOrRevoked(t *testing.T) {
 			"meta":       2,
 		} {
 			if counts[name] != want {
-				t.Errorf("there are %d rows of %s, want %d", counts[name], name, want)
+				t.Errorf("%d rows of %s, want %d", counts[name], name, want)
 			}
 		}
 
@@ -162,12 +162,12 @@ func TestARestoreEndsWhatCouldHaveBeenSpentOrRevoked(t *testing.T) {
 	})
 }
 
-func TestNumbersAreNeverGivenTwice(t *testing.T) {
+func TestNumbersAreNeverUsedTwice(t *testing.T) {
 	from := newSQLite(t)
 	fill(t, from, 3)
 	f := opened(t, backupOf(t, from))
 	given := map[int64]bool{}
-	// The same file, three times, each time where nobody knows of the time before.
+	// The same file, three times, each time without a trace of the earlier ones.
 	for i := range 3 {
 		to := newSQLite(t)
 		a := trusting()
@@ -177,17 +177,17 @@ func TestNumbersAreNeverGivenTwice(t *testing.T) {
 
 		n := numbered(t, to, "sessions", 103+jump)
 		if given[n] {
-			t.Errorf("number %d is given twice", n)
+			t.Errorf("number %d was used twice", n)
 		}
 
 		given[n] = true
 		if n > 1<<53 {
-			t.Errorf("number %d is beyond what JSON holds", n)
+			t.Errorf("number %d is larger than JSON can hold", n)
 		}
 	}
 }
 
-func TestAClockThatIsWrongSetsNoNumberBack(t *testing.T) {
+func TestAWrongClockLowersNoNumber(t *testing.T) {
 	for _, at := range []time.Time{time.Unix(0, 0), {}, time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)} {
 		s := newSQLite(t)
 		fill(t, s, 3)
@@ -200,7 +200,7 @@ func TestAClockThatIsWrongSetsNoNumberBack(t *testing.T) {
 	}
 }
 
-func TestARestoreIntoDataOfOthersIsRefused(t *testing.T) {
+func TestARestoreOverOtherDataIsRefused(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
 			from, to := e.open(t), e.open(t)
@@ -217,19 +217,19 @@ func TestARestoreIntoDataOfOthersIsRefused(t *testing.T) {
 
 			f := opened(t, backupOf(t, from))
 			if _, err := f.Restore(t.Context(), to, trusting(), false, 0, silent); !errors.Is(err, jeton.ErrConflict) {
-				t.Errorf("it is answered %v, want ErrConflict", err)
+				t.Errorf("got %v, want ErrConflict", err)
 			}
 
 			after := sums(t, to)
 			if fmt.Sprint(before) != fmt.Sprint(after) {
-				t.Errorf("it was %v and is %v", before, after)
+				t.Errorf("contents = %[2]v, want %[1]v as before", before, after)
 			}
 
 			done, err := f.Restore(t.Context(), to, trusting(), true, 0, silent)
 			must(t, err)
 
 			if done.Epoch != 31 {
-				t.Errorf("the epoch is %d: others may have seen 30 already", done.Epoch)
+				t.Errorf("epoch = %d, want more than 30, which may have been used", done.Epoch)
 			}
 
 			numbered(t, to, "users", 109+jump) // both databases have given numbers
@@ -263,13 +263,13 @@ func TestARestoreThatFailsChangesNothing(t *testing.T) {
 
 			after := sums(t, to)
 			if fmt.Sprint(before) != fmt.Sprint(after) {
-				t.Errorf("it was %v and is %v", before, after)
+				t.Errorf("contents = %[2]v, want %[1]v as before", before, after)
 			}
 		})
 	}
 }
 
-func TestAFileThatIsNoWholeBackupIsRefused(t *testing.T) {
+func TestAnIncompleteBackupIsRefused(t *testing.T) {
 	s := newSQLite(t)
 	fill(t, s, 40)
 	good := backupOf(t, s)
@@ -278,11 +278,11 @@ func TestAFileThatIsNoWholeBackupIsRefused(t *testing.T) {
 		t.Helper()
 		f, err := openBytes(t, b)
 		if !errors.Is(err, jeton.ErrInvalid) || f != nil {
-			t.Fatalf("it is answered %v, want ErrInvalid", err)
+			t.Fatalf("got %v, want ErrInvalid", err)
 		}
 
 		if !strings.Contains(jeton.Detail(err), says) {
-			t.Errorf("it says %q and not %q", err, says)
+			t.Errorf("got %q, want %q in it", err, says)
 		}
 	}
 
@@ -405,7 +405,7 @@ func TestAFileThatIsNoWholeBackupIsRefused(t *testing.T) {
 	}
 }
 
-// unpacked returns the records of a backup.
+// unpacked returns the uncompressed records of a backup.
 func unpacked(t testing.TB, b []byte) []byte {
 	t.Helper()
 	_, rest, _ := bytes.Cut(b, []byte("\n"))
@@ -423,7 +423,7 @@ func unpacked(t testing.TB, b []byte) []byte {
 	return plain
 }
 
-// changed returns the records of a backup, those of a letter changed.
+// changed returns the records of a backup, with those of one letter changed.
 func changed(t testing.TB, b []byte, letter byte, change func([]byte) []byte) []byte {
 	t.Helper()
 	r := reading{from: bufio.NewReader(bytes.NewReader(unpacked(t, b)))}
@@ -483,15 +483,15 @@ func TestAFileThatChangesWhileItIsRestoredIsRefused(t *testing.T) {
 		0,
 		silent,
 	); err == nil || !strings.Contains(err.Error(), "has changed") {
-		t.Errorf("it is answered %v", err)
+		t.Errorf("got %v", err)
 	}
 
 	if sums(t, to)[0].Rows != 0 {
-		t.Error("something of it is there")
+		t.Error("the restore has written rows, want none")
 	}
 }
 
-func TestABackupIsOfOneMoment(t *testing.T) {
+func TestABackupIsASnapshot(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
 			const many = 4 * batch // more than waits to be written
@@ -523,11 +523,11 @@ func TestABackupIsOfOneMoment(t *testing.T) {
 
 			got := sums(t, to)
 			if fmt.Sprint(got) != fmt.Sprint(want) {
-				t.Errorf("the backup has %v, the database had %v", got, want)
+				t.Errorf("backup = %v, want %v", got, want)
 			}
 
 			if n < 2 || fmt.Sprint(sums(t, s)) == fmt.Sprint(want) {
-				t.Errorf("the database did not change meanwhile, %d writes: this tests nothing", n)
+				t.Errorf("the database did not change meanwhile, %d writes: the test tests nothing", n)
 			}
 		})
 	}
@@ -537,7 +537,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-func TestTextsThatOneEngineCannotHoldAreMovedAsBothCan(t *testing.T) {
+func TestTextsAreMovedInAFormThatBothEnginesHold(t *testing.T) {
 	from, to := newSQLite(t), newPostgres(t)
 	fill(t, from, 2)
 	exec(t, from, "UPDATE audit SET reason = 'a' || char(0) || CAST(x'ff' AS TEXT) || 'b' WHERE seq = 1")
@@ -549,7 +549,7 @@ func TestTextsThatOneEngineCannotHoldAreMovedAsBothCan(t *testing.T) {
 	must(t, err)
 
 	if again.Written != 0 {
-		t.Errorf("%d rows differ for ever", again.Written)
+		t.Errorf("a second copy wrote %d rows, want none", again.Written)
 	}
 }
 
@@ -557,7 +557,7 @@ func TestALevelIsForOneListOfTables(t *testing.T) {
 	b, err := json.Marshal(tables())
 	must(t, err)
 	sum := sha256.Sum256(b)
-	// Whoever changes the list raises Level, and writes the new sum here.
+	// A change of the list needs a higher Level and the new sum here.
 	const level, list = 1, "ebd843c892167e3f"
 
 	got := hex.EncodeToString(sum[:8])
@@ -587,14 +587,14 @@ func TestAnOlderLevelLeavesOutWhatItDoesNotKnow(t *testing.T) {
 			}
 
 			if err := users.fits(given, tc.level); (err == nil) != tc.want {
-				t.Errorf("fits says %v", err)
+				t.Errorf("fits = %v", err)
 			}
 		})
 	}
 }
 
-// TestABackupOfBeforeIsRead reads a file that the first version with backups has made.
-func TestABackupOfBeforeIsRead(t *testing.T) {
+// TestAnOldBackupIsRead reads a file that the first version with backups has made.
+func TestAnOldBackupIsRead(t *testing.T) {
 	b, err := os.ReadFile("testdata/version1.backup")
 	must(t, err)
 	want := newSQLite(t)
@@ -611,15 +611,15 @@ func TestABackupOfBeforeIsRead(t *testing.T) {
 	}
 }
 
-func TestAnAnnouncedLengthTakesNoMemory(t *testing.T) {
+func TestAnAnnouncedLengthAllocatesNoMemory(t *testing.T) {
 	b := binary.AppendUvarint([]byte{'R'}, maxRow)
 	b = append(b, "short"...)
 	r := reading{from: bufio.NewReader(bytes.NewReader(b))}
 	if _, _, err := r.record(maxRow); !errors.Is(err, errBackup) {
-		t.Errorf("it is answered %v", err)
+		t.Errorf("got %v", err)
 	}
 
 	if r.b.Cap() > 4096 {
-		t.Errorf("it took %d bytes", r.b.Cap())
+		t.Errorf("buffer has %d bytes", r.b.Cap())
 	}
 }

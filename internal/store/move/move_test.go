@@ -144,7 +144,7 @@ func sample(t table, n int) row {
 	return r
 }
 
-// fill puts so many rows into every table.
+// fill puts a number of rows into every table.
 func fill(t *testing.T, s Side, rows int) {
 	t.Helper()
 
@@ -194,21 +194,21 @@ func sums(t *testing.T, s Source) (list []Sum) {
 	return list
 }
 
-// equal checks that two databases hold the same, and enough to tell.
+// equal checks that two databases hold the same rows, and that no table is empty.
 func equal(t *testing.T, a, b Source) {
 	t.Helper()
 	left, right := sums(t, a), sums(t, b)
 	for i := range left {
 		if left[i] != right[i] {
-			t.Errorf("one has %+v, the other %+v", left[i], right[i])
+			t.Errorf("sums differ: %+v and %+v", left[i], right[i])
 		}
 		if left[i].Rows == 0 {
-			t.Errorf("%s is empty: this compares nothing", left[i].Table)
+			t.Errorf("%s is empty: the test compares nothing", left[i].Table)
 		}
 	}
 }
 
-// numbered checks that what is added to every table that gives numbers gets a greater one.
+// numbered checks that a new row of a table gets a greater number than all before.
 func numbered(t *testing.T, s Side, table string, more int64) int64 {
 	t.Helper()
 	var got int64
@@ -237,7 +237,7 @@ func numbered(t *testing.T, s Side, table string, more int64) int64 {
 
 func silent(Progress) {}
 
-// few is how many rows a chunk of these tests has.
+// few is the number of rows in a chunk of these tests.
 const few = 40
 
 func TestACopyIsEqual(t *testing.T) {
@@ -250,14 +250,14 @@ func TestACopyIsEqual(t *testing.T) {
 
 		want := sums(t, to)
 		if fmt.Sprint(done.Tables) != fmt.Sprint(want) {
-			t.Errorf("it says %v, and there is %v", done.Tables, want)
+			t.Errorf("tables of the result = %v, want %v", done.Tables, want)
 		}
 		if last != (Progress{"meta", 1, 1}) {
-			t.Errorf("its last word was %+v", last)
+			t.Errorf("last progress = %+v", last)
 		}
 
 		for _, each := range tables() {
-			// budgets of SQLite follow the greatest that is there
+			// SQLite numbers budgets from the greatest number in use
 			more := int64(2*few + 107)
 			if each.gives && each.Name != "budgets" {
 				numbered(t, to, each.Name, more)
@@ -293,11 +293,11 @@ func TestASecondCopyWritesOnlyWhatDiffers(t *testing.T) {
 		must(t, err)
 
 		if again.Written != 0 || again.Removed != 0 {
-			t.Errorf("nothing has changed: %d rows written, %d removed", again.Written, again.Removed)
+			t.Errorf("copy without changes = %d rows written, %d removed, want none", again.Written, again.Removed)
 		}
 
 		exec(t, from,
-			// A name goes from one row to another that lies before it, and the other way round.
+			// A name moves from one row to an earlier one, and another name to a later one.
 			"DELETE FROM users WHERE id IN (3, 60)",
 			"UPDATE users SET name = 'x' WHERE id = 5",
 			"DELETE FROM sessions WHERE login > 45",
@@ -319,12 +319,12 @@ func TestASecondCopyWritesOnlyWhatDiffers(t *testing.T) {
 
 		left, right := sums(t, from), sums(t, to)
 		if fmt.Sprint(left) != fmt.Sprint(right) {
-			t.Errorf("the source has %v, the copy %v", left, right)
+			t.Errorf("copy = %[2]v, want %[1]v as in the source", left, right)
 		}
 	})
 }
 
-// broken is a side on which the nth step fails after all was written.
+// broken is a side whose nth step fails after its writes.
 type broken struct {
 	Side
 	after int
@@ -343,7 +343,7 @@ func (b *broken) Step(ctx context.Context, write func(ctx context.Context, tx st
 	})
 }
 
-func TestACopyThatWasBrokenOffGoesOn(t *testing.T) {
+func TestAnInterruptedCopyContinues(t *testing.T) {
 	both(t, func(t *testing.T, from, to Side) {
 		fill(t, from, few+1)
 		var written int64
@@ -351,7 +351,7 @@ func TestACopyThatWasBrokenOffGoesOn(t *testing.T) {
 
 			half, err := copyBy(t.Context(), few, from, &broken{to, after}, silent)
 			if !errors.Is(err, errBroken) {
-				t.Fatalf("cut off after %d steps: %v", after, err)
+				t.Fatalf("copy that fails after %d steps: %v", after, err)
 			}
 
 			err = to.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
@@ -362,7 +362,7 @@ func TestACopyThatWasBrokenOffGoesOn(t *testing.T) {
 			})
 			wants := error(statements.ErrHalf)
 			if after == 1 && err != nil || after > 1 && !errors.Is(err, wants) {
-				t.Fatalf("a server that starts on the half copy after %d steps: %v", after, err)
+				t.Fatalf("start on the incomplete copy after %d steps: %v", after, err)
 			}
 
 			written += half.Written
@@ -391,12 +391,12 @@ func TestACopyThatWasBrokenOffGoesOn(t *testing.T) {
 			}),
 		)
 		if _, err := copyBy(t.Context(), few, from, to, silent); !errors.Is(err, jeton.ErrConflict) {
-			t.Errorf("a copy over one that a server has started on: %v, want ErrConflict", err)
+			t.Errorf("copy over a database that a server has used = %v, want ErrConflict", err)
 		}
 	})
 }
 
-func TestADestinationWithDataOfItsOwnIsRefused(t *testing.T) {
+func TestADestinationWithOtherDataIsRefused(t *testing.T) {
 	both(t, func(t *testing.T, from, to Side) {
 		fill(t, from, 3)
 		other := newSQLite(t)
@@ -413,14 +413,14 @@ func TestADestinationWithDataOfItsOwnIsRefused(t *testing.T) {
 				to,
 				silent,
 			); !errors.Is(err, jeton.ErrConflict) || !strings.Contains(err.Error(), says) {
-				t.Errorf("it is answered %v, want ErrConflict that says %q", err, says)
+				t.Errorf("got %v, want ErrConflict with %q", err, says)
 			}
 		}
 
 		refuse(from, to, "data of its own")
 		after := sums(t, to)
 		if fmt.Sprint(before) != fmt.Sprint(after) {
-			t.Errorf("it was %v and is %v", before, after)
+			t.Errorf("contents = %[2]v, want %[1]v as before", before, after)
 		}
 
 		refuse(from, from, "the same database")
@@ -437,18 +437,18 @@ func equalButMeta(t *testing.T, a, b Source) {
 	t.Helper()
 	left, right := sums(t, a), sums(t, b)
 	if fmt.Sprint(left) != fmt.Sprint(right) {
-		t.Errorf("one has %v, the other %v", left, right)
+		t.Errorf("sums differ: %v and %v", left, right)
 	}
 }
 
-func TestASourceIsReadAsOfOneMoment(t *testing.T) {
+func TestACopyIsASnapshot(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
 			from, to := e.open(t), newSQLite(t)
 			fill(t, from, few+10)
 			want := sums(t, from)
-			// The source goes on while it is copied: each time something is told, a user goes
-			// and an event comes.
+			// The source changes during the copy: with each progress report a user is deleted
+			// and an event is added.
 			n := 0
 
 			_, err := copyBy(t.Context(), few, from, to, func(Progress) {
@@ -466,12 +466,12 @@ func TestASourceIsReadAsOfOneMoment(t *testing.T) {
 			must(t, err)
 			got := sums(t, to)
 			if fmt.Sprint(got) != fmt.Sprint(want) {
-				t.Errorf("the copy has %v, the source had %v", got, want)
+				t.Errorf("copy = %v, want %v", got, want)
 			}
 
 			now := sums(t, from)
 			if n < 10 || fmt.Sprint(now) == fmt.Sprint(want) {
-				t.Error("the source did not change: this tests nothing")
+				t.Error("the source did not change: the test tests nothing")
 			}
 		})
 	}
@@ -479,8 +479,13 @@ func TestASourceIsReadAsOfOneMoment(t *testing.T) {
 
 // TestTheListOfTablesIsTheSchema compares the list with what the engines have.
 func TestTheListOfTablesIsTheSchema(t *testing.T) {
-	const columns = "SELECT m.name, p.name, p.type || CASE WHEN p.\"notnull\" = 0 AND p.pk = 0 THEN '?' ELSE '' END FROM sqlite_schema m JOIN pragma_table_info(m.name) p WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%'"
-	const attributes = "SELECT table_name::text, column_name::text, data_type::text || CASE is_nullable WHEN 'YES' THEN '?' ELSE '' END || CASE WHEN collation_name = 'C' THEN ' C' ELSE '' END FROM information_schema.columns WHERE table_schema = current_schema()"
+	const columns = `SELECT m.name, p.name, p.type || CASE WHEN p."notnull" = 0 AND p.pk = 0 THEN '?' ELSE '' END
+FROM sqlite_schema m JOIN pragma_table_info(m.name) p WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%'`
+	const attributes = `SELECT table_name::text, column_name::text,
+data_type::text || CASE is_nullable WHEN 'YES' THEN '?' ELSE '' END
+|| CASE WHEN collation_name = 'C' THEN ' C' ELSE '' END
+FROM information_schema.columns WHERE table_schema = current_schema()`
+
 	for _, tc := range []struct {
 		engine
 		query   string
@@ -551,7 +556,7 @@ func TestTheListOfTablesIsTheSchema(t *testing.T) {
 			for name := range have {
 				table, _, _ := strings.Cut(name, ".")
 				if !slices.Contains(tc.besides, table) && !slices.Contains(tc.besides, name) {
-					t.Errorf("%s is in the schema and not in the list: it would be left behind", name)
+					t.Errorf("%s is in the schema and not in the list, so it would not be moved", name)
 				}
 			}
 		})

@@ -13,9 +13,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
-// TestAClientsTokensEndWithItsGeneration looks into the tables, because tokens are kept by
-// another contract: the generation that is over is on the list of what is void, and what
-// is kept of the client's tokens is gone, with its counts.
+// TestAClientsTokensEndWithItsGeneration reads the tables, because another contract keeps
+// tokens: the old generation is among the revocations, and the client's tokens are deleted,
+// with their counts.
 func TestAClientsTokensEndWithItsGeneration(t *testing.T) {
 	yes, no := true, false
 	step := client.Step{Now: noon, KeepRevoked: 25 * time.Hour, Event: jeton.Event{Time: noon}}
@@ -49,7 +49,7 @@ func TestAClientsTokensEndWithItsGeneration(t *testing.T) {
 		{"removing it", func(t *testing.T, db *DB) error { return db.RemoveClient(t.Context(), "job", step) }, true},
 		{"a change that is refused", func(t *testing.T, db *DB) error {
 			if err := db.RetireClientKey(t.Context(), "job", "none", true, step); err == nil {
-				t.Error("a key that is not there was retired")
+				t.Error("RetireClientKey of an unknown key = nil, want an error")
 			}
 			return nil
 		}, false},
@@ -172,7 +172,7 @@ func TestARemovedClientLeavesNothing(t *testing.T) {
 	}
 }
 
-// direct writes past all contracts.
+// direct runs a statement without the store.
 func direct(t *testing.T, db *DB, query string, args ...any) {
 	t.Helper()
 	_, err := db.conn.ExecContext(t.Context(), query, args...)

@@ -30,7 +30,7 @@ func smallDisk(t *testing.T, size string) string {
 	return dir
 }
 
-func TestAFullDiskLosesNothingThatWasAnswered(t *testing.T) {
+func TestAFullDiskLosesNoCommit(t *testing.T) {
 	dir := smallDisk(t, "3m")
 	ballast := filepath.Join(dir, "ballast")
 	must(t, os.WriteFile(ballast, make([]byte, 1<<20), 0o600))
@@ -80,7 +80,7 @@ func TestAFullDiskLosesNothingThatWasAnswered(t *testing.T) {
 		}
 
 		if n != answered {
-			t.Errorf("%d events are in the record, %d were answered", n, answered)
+			t.Errorf("audit log has %d events, want %d", n, answered)
 		}
 	}
 
@@ -96,7 +96,7 @@ func TestAFullDiskLosesNothingThatWasAnswered(t *testing.T) {
 	b.left(t, 3-granted)
 }
 
-func TestADiskWithoutRoomForANewFileSaysSo(t *testing.T) {
+func TestAFullDiskRefusesANewFile(t *testing.T) {
 	dir := smallDisk(t, "64k")
 	must(t, os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 56<<10), 0o600))
 	refused(t, filepath.Join(dir, "jeton.db"), "free space")

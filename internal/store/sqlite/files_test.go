@@ -56,14 +56,14 @@ func TestReopeningKeepsEverything(t *testing.T) {
 		b.left(t, 2)
 		id, err := b.BudgetID(t.Context(), "shop", "*")
 		if err != nil || id != b.use.Budgets[0].ID {
-			t.Errorf("BudgetID = %d, %v, want the %d of before", id, err, b.use.Budgets[0].ID)
+			t.Errorf("BudgetID = %d, %v, want %d as before the restart", id, err, b.use.Budgets[0].ID)
 		}
 
 		must(t, b.Ping(t.Context()))
 	}
 }
 
-func TestFilesAreTheServersOwn(t *testing.T) {
+func TestFilesAreForTheOwnerAlone(t *testing.T) {
 	b := newBench(t)
 	files, err := filepath.Glob(b.path + "*")
 	must(t, err)
@@ -89,11 +89,11 @@ func TestAPathIsTakenLiterally(t *testing.T) {
 	must(t, db.Close())
 
 	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
-		t.Errorf("the database is not where it was named: %v, %v", info, err)
+		t.Errorf("Stat of the database = %v, %v, want a file", info, err)
 	}
 }
 
-func TestDurabilityIsAskedFor(t *testing.T) {
+func TestDurabilitySettings(t *testing.T) {
 	b := newBench(t)
 	for name, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"} {
 		var got string
@@ -107,7 +107,7 @@ func TestDurabilityIsAskedFor(t *testing.T) {
 	}
 }
 
-// statement runs statements on a file behind the store's back.
+// statement runs statements on a file without the store.
 func statement(t *testing.T, path string, text ...string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+path)
@@ -128,7 +128,7 @@ func overwrite(t *testing.T, path string, offset int64, with []byte) {
 	must(t, errors.Join(err, f.Close()))
 }
 
-func TestAFileThatIsNotOursIsRefusedAndLeftAsItIs(t *testing.T) {
+func TestAForeignFileIsRefusedAndNotChanged(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		harm func(t *testing.T, path string) // done to a good database that is closed
@@ -146,9 +146,9 @@ func TestAFileThatIsNotOursIsRefusedAndLeftAsItIs(t *testing.T) {
 		{"a database whose end is missing", func(t *testing.T, path string) {
 			must(t, os.Truncate(path, 4096))
 		}, []string{"damaged", "restore a backup"}},
-		{"a database of nobody in particular", func(t *testing.T, path string) {
+		{"a database without an application id", func(t *testing.T, path string) {
 			must(t, os.Remove(path))
-			statement(t, path, "CREATE TABLE users (name TEXT)", "INSERT INTO users VALUES ('somebody')")
+			statement(t, path, "CREATE TABLE users (name TEXT)", "INSERT INTO users VALUES ('diane')")
 		}, []string{"another program", "another data folder"}},
 		{"a database of another program", func(t *testing.T, path string) {
 			statement(t, path, "PRAGMA journal_mode = DELETE", "PRAGMA application_id = 1196444487")
@@ -158,7 +158,8 @@ func TestAFileThatIsNotOursIsRefusedAndLeftAsItIs(t *testing.T) {
 				t,
 				path,
 				"PRAGMA journal_mode = DELETE",
-				"INSERT INTO migrations SELECT number + 1, 'later', 'sum', 0 FROM migrations ORDER BY number DESC LIMIT 1",
+				"INSERT INTO migrations SELECT number + 1, 'later', 'sum', 0 FROM migrations "+
+					"ORDER BY number DESC LIMIT 1",
 			)
 		}, []string{"newer version", "run that version", "backup"}},
 		{"a schema step with another past", func(t *testing.T, path string) {
@@ -189,17 +190,17 @@ func refused(t *testing.T, path string, says ...string) {
 	db, err := Open(t.Context(), Config{Path: path})
 	if err == nil {
 		_ = db.Close()
-		t.Fatal("Open took it")
+		t.Fatal("Open = nil, want an error")
 	}
 
 	for _, want := range append(says, path) {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("Open: %q does not say %q", err, want)
+			t.Errorf("Open = %q, want %q in it", err, want)
 		}
 	}
 }
 
-func TestAPlaceThatIsNoFileIsRefused(t *testing.T) {
+func TestAPathThatIsNotAFileIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
 
@@ -244,7 +245,7 @@ func TestDamageInUseIsUnavailable(t *testing.T) {
 		},
 	} {
 		if err := call(); !errors.Is(err, jeton.ErrUnavailable) {
-			t.Errorf("%s in a damaged file: %v, want ErrUnavailable: nobody is let in and nobody logged out", name, err)
+			t.Errorf("%s in a damaged file: %v, want ErrUnavailable, which neither accepts nor rejects a session", name, err)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func setMeta(t *testing.T, s *Side, name, value string) {
 	)
 }
 
-func TestAServerDoesNotStartOnHalfACopy(t *testing.T) {
+func TestAServerDoesNotStartOnAnIncompleteCopy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jeton.db")
 	s := sideOf(t, path)
 	setMeta(t, s, statements.MetaCopying, "another")
@@ -50,7 +50,7 @@ func TestAServerDoesNotStartOnHalfACopy(t *testing.T) {
 	must(t, s.Close())
 	db := opened(t, path)
 	if mark, err := statements.Meta(t.Context(), engine{db}, statements.MetaCopied); mark != "" || err != nil {
-		t.Errorf("a server has started, and the mark of a copy is %q, %v", mark, err)
+		t.Errorf("mark of a copy after a start = %q, %v, want none", mark, err)
 	}
 }
 
@@ -63,7 +63,7 @@ func TestAFileThatIsServedIsReadAndNotWritten(t *testing.T) {
 
 	var before, after string
 	must(t, s.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) error {
-		// What the server writes meanwhile is not in the snapshot.
+		// Later writes of the server are not in the snapshot.
 		err := engine{db}.Do(ctx, statements.Step{Run: func(
 			ctx context.Context,
 			tx statements.Conn,
@@ -83,14 +83,14 @@ func TestAFileThatIsServedIsReadAndNotWritten(t *testing.T) {
 	}))
 
 	if before != "" || after != "y" {
-		t.Errorf("in the snapshot there was %q, in the next %q", before, after)
+		t.Errorf("value in the snapshot = %q, in the next %q", before, after)
 	}
 	if err := s.Step(t.Context(), func(context.Context, statements.Conn) error { return nil }); err == nil {
-		t.Error("a file that another process serves from is written")
+		t.Error("Step on a file of a running server = nil, want an error")
 	}
 }
 
-func TestAStepThatFailsLeavesNothing(t *testing.T) {
+func TestAFailedStepWritesNothing(t *testing.T) {
 	s := sideOf(t, filepath.Join(t.TempDir(), "jeton.db"))
 	stop := errors.New("no further")
 
@@ -111,7 +111,7 @@ func TestAStepThatFailsLeavesNothing(t *testing.T) {
 	}))
 }
 
-func TestReplaceKeepsWhatWasThere(t *testing.T) {
+func TestReplaceKeepsTheOldFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "jeton.db")
 	fresh := filepath.Join(dir, "new")
@@ -134,17 +134,17 @@ func TestReplaceKeepsWhatWasThere(t *testing.T) {
 	}
 
 	if len(log) == 0 {
-		t.Fatal("there is no log: this tests nothing")
+		t.Fatal("no log: the test tests nothing")
 	}
 	if epoch := Settle(t.Context(), crashed); epoch != 12 {
-		t.Errorf("its epoch is %d, want 12: what is in the log counts", epoch)
+		t.Errorf("its epoch is %d, want 12 from the log", epoch)
 	}
 
 	must(t, os.WriteFile(fresh, []byte("new"), 0o600))
 	must(t, Replace(crashed, fresh, kept))
 
 	if b, err := os.ReadFile(crashed); err != nil || string(b) != "new" {
-		t.Errorf("in its place is %q, %v", b, err)
+		t.Errorf("new file = %q, %v", b, err)
 	}
 	if Exists(crashed+logFile) || Exists(fresh) {
 		t.Error("the log of the old file, or the name of the new one, is left")
@@ -153,14 +153,14 @@ func TestReplaceKeepsWhatWasThere(t *testing.T) {
 	s := sideOf(t, kept)
 	must(t, s.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) error {
 		if epoch, err := statements.EpochOf(ctx, q); epoch != 12 || err != nil {
-			t.Errorf("the old one is in epoch %d, %v: it has lost its log", epoch, err)
+			t.Errorf("epoch of the old file = %d, %v, want the epoch from its log", epoch, err)
 		}
 		return nil
 	}))
 
 	must(t, os.WriteFile(fresh, []byte("newer"), 0o600))
 	if err := Replace(crashed, fresh, kept); err == nil {
-		t.Error("the file that was kept is overwritten")
+		t.Error("the first kept file was overwritten")
 	}
 
 	for name, harm := range map[string]string{"another's": "SQLite format 2", "empty": ""} {
@@ -169,15 +169,15 @@ func TestReplaceKeepsWhatWasThere(t *testing.T) {
 		must(t, os.WriteFile(file+logFile, []byte("log"), 0o600))
 
 		if epoch := Settle(t.Context(), file); epoch != 0 {
-			t.Errorf("%s: its epoch is %d", name, epoch)
+			t.Errorf("%s: epoch = %d", name, epoch)
 		}
 		if b, err := os.ReadFile(file + logFile); err != nil || !bytes.Equal(b, []byte("log")) {
-			t.Errorf("%s: its log is gone: %v", name, err)
+			t.Errorf("%s: Stat of its log: %v", name, err)
 		}
 	}
 
 	n := Settle(t.Context(), filepath.Join(dir, "nothing"))
 	if n != 0 || strings.Contains(dir, "nothing") || Exists(filepath.Join(dir, "nothing")) {
-		t.Error("a file that is not there is made")
+		t.Error("a missing file was created")
 	}
 }

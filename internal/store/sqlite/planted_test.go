@@ -13,8 +13,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/storetest"
 )
 
-// TestPlantedBugIsNoticed builds this package with a spend that has lost its condition
-// (spend_planted.go) and expects the check of recorded histories, alone, to say so.
+// TestPlantedBugIsNoticed builds this package with a spend without its condition
+// (spend_planted.go) and expects that the check of recorded histories alone fails.
 func TestPlantedBugIsNoticed(t *testing.T) {
 	need.Soak(t)
 
@@ -33,7 +33,7 @@ func TestPlantedBugIsNoticed(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
-		t.Fatalf("the tests of the planted bug ended with %v, want that they fail:\n%s", err, out)
+		t.Fatalf("the tests of the planted bug ended with %v, want a failure:\n%s", err, out)
 	}
 
 	if !strings.Contains(

@@ -12,7 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
-// queryLog holds the texts of the statements that a database was asked to run.
+// queryLog holds the texts of the statements that a database runs.
 type queryLog struct {
 	mu    sync.Mutex
 	texts map[string]bool

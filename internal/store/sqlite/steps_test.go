@@ -13,7 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 )
 
-// past makes a file as the version of n steps has left it.
+// past makes a file with a schema of n steps.
 func past(t *testing.T, n int) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "jeton.db")
@@ -55,7 +55,7 @@ func files(t *testing.T, path string) map[string][]byte {
 	return all
 }
 
-func TestATrialNamesTheStepsAndLeavesTheFileAsItIs(t *testing.T) {
+func TestATrialListsTheStepsAndDoesNotChangeTheFile(t *testing.T) {
 	list, err := migrations()
 	must(t, err)
 
@@ -72,7 +72,7 @@ func TestATrialNamesTheStepsAndLeavesTheFileAsItIs(t *testing.T) {
 		after := files(t, path)
 		for name := range after {
 			if before[name] == nil && !strings.HasSuffix(name, logFile) && !strings.HasSuffix(name, indexFile) {
-				t.Errorf("a trial has left %s", name)
+				t.Errorf("a trial has created %s", name)
 			}
 		}
 
@@ -99,7 +99,7 @@ func TestATrialNamesTheStepsAndLeavesTheFileAsItIs(t *testing.T) {
 	}
 }
 
-func TestATrialOfAStepThatFailsSaysSo(t *testing.T) {
+func TestATrialReportsAStepThatFails(t *testing.T) {
 	path := past(t, 1)
 	statement(t, path, "CREATE TABLE meta (mine TEXT)", "PRAGMA wal_checkpoint") // in the way of a later step
 	got, err := Migrate(t.Context(), Config{Path: path}, true)
@@ -109,11 +109,11 @@ func TestATrialOfAStepThatFailsSaysSo(t *testing.T) {
 
 	left, _ := filepath.Glob(filepath.Dir(path) + "/*trial*")
 	if len(left) > 0 {
-		t.Errorf("it has left %v", left)
+		t.Errorf("a failed trial has created %v", left)
 	}
 }
 
-func TestLookingAtStepsWorksBesideAServer(t *testing.T) {
+func TestStepsCanBeListedBesideAServer(t *testing.T) {
 	b := newBench(t)
 	must(t, b.AddUser(t.Context(), account.Account{Name: "eshana", Folded: "eshana"}, jeton.Event{}))
 	steps, err := Migrations(t.Context(), Config{Path: b.path})
@@ -128,15 +128,15 @@ func TestLookingAtStepsWorksBesideAServer(t *testing.T) {
 	must(t, b.AddUser(t.Context(), account.Account{Name: "other", Folded: "other"}, jeton.Event{}))
 }
 
-func TestWhatIsNotThereOrNotOursIsLookedAtOnly(t *testing.T) {
+func TestAMissingOrForeignFileIsOnlyRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jeton.db")
 	steps, err := Migrations(t.Context(), Config{Path: path})
 	if err != nil || len(steps) == 0 || steps[0].Applied {
-		t.Errorf("of a file that is not there: %v, %v", steps, err)
+		t.Errorf("steps of a missing file = %v, %v", steps, err)
 	}
 
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Error("looking has made the file")
+		t.Error("listing steps has created the file")
 	}
 
 	for name, tc := range map[string]struct{ change, says string }{

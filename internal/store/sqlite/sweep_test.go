@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestASweepCopiesWhatItHasChangedIntoTheFile(t *testing.T) {
+func TestASweepCopiesItsChangesIntoTheFile(t *testing.T) {
 	b := newBench(t)
 	file := func() []byte {
 		data, err := os.ReadFile(b.path)
@@ -29,11 +29,11 @@ func TestASweepCopiesWhatItHasChangedIntoTheFile(t *testing.T) {
 	same(t, "sessions swept away", n, 1)
 
 	if bytes.Equal(file(), before) {
-		t.Error("what a sweep has changed is left in the log")
+		t.Error("changes of a sweep are left in the log")
 	}
 }
 
-func TestASweepThatCannotCopyHasSweptAllTheSame(t *testing.T) {
+func TestASweepThatCannotCopyStillSweeps(t *testing.T) {
 	b := newBench(t)
 	must(t, b.aside.Close())
 	n, err := b.SweepSessions(t.Context(), noon.Add(2*time.Hour), 10)

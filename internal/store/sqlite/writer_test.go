@@ -41,7 +41,7 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// do takes a step of which nobody has to hear.
+// do runs a step that publishes no change.
 func (b *bench) do(ctx context.Context, run func(ctx context.Context, tx statements.Conn) error) error {
 	return engine{b.DB}.Do(ctx, statements.Step{
 		Run: func(ctx context.Context, tx statements.Conn) ([]change.Change, error) { return nil, run(ctx, tx) },
@@ -182,7 +182,7 @@ func same(t *testing.T, what string, got, want any) {
 	}
 }
 
-func TestAFailingStepDoesNotHarmItsNeighbours(t *testing.T) {
+func TestAFailingStepDoesNotAffectOthersOfItsCommit(t *testing.T) {
 	b := newBench(t)
 	odd := errors.New("changed its mind")
 
@@ -190,7 +190,9 @@ func TestAFailingStepDoesNotHarmItsNeighbours(t *testing.T) {
 		b.spend(t),
 		func() error {
 			return b.do(t.Context(), func(ctx context.Context, tx statements.Conn) error {
-				const add = "INSERT INTO audit (at, request, actor, action, target, service, outcome, reason, source, checks) VALUES (0, '', '', 'taken back', '', '', '', '', '', '')"
+				const add = `INSERT INTO audit
+(at, request, actor, action, target, service, outcome, reason, source, checks)
+VALUES (0, '', '', 'taken back', '', '', '', '', '', '')`
 				if _, err := tx.Exec(ctx, add); err != nil {
 					return err
 				}
@@ -222,12 +224,12 @@ func TestAFailingStepDoesNotHarmItsNeighbours(t *testing.T) {
 	}
 
 	if !errors.Is(errs[1], jeton.ErrUnavailable) {
-		t.Errorf("an error that is no outcome came back as %v, want ErrUnavailable", errs[1])
+		t.Errorf("a step with another error = %v, want ErrUnavailable", errs[1])
 	}
 
 	b.left(t, 1)
 	if _, err := b.FindUser(t.Context(), "carl"); err != nil {
-		t.Errorf("the neighbour of a failing step: %v", err)
+		t.Errorf("another step of the commit: %v", err)
 	}
 
 	events, err := b.Events(t.Context(), audit.Filter{})
@@ -235,7 +237,7 @@ func TestAFailingStepDoesNotHarmItsNeighbours(t *testing.T) {
 
 	for _, e := range events {
 		if e.Action == "taken back" {
-			t.Error("a step that failed has left an event")
+			t.Error("a failed step has added an event")
 		}
 	}
 }
@@ -301,7 +303,7 @@ func TestALockedFileGrantsNothing(t *testing.T) {
 	b.left(t, 2)
 }
 
-func TestACallerIsToldWhenNoCommitComes(t *testing.T) {
+func TestACallerGetsAnErrorWhenNoCommitComes(t *testing.T) {
 	b := newBench(t)
 	b.writer.patience = 100 * time.Millisecond
 	release := rival(t, b.path)
@@ -320,7 +322,7 @@ func TestACallerIsToldWhenNoCommitComes(t *testing.T) {
 	b.left(t, 2)                                      // an unknown outcome counts as used
 }
 
-func TestACallerWhoGoesAwayLeavesTheOthersAlone(t *testing.T) {
+func TestACallerThatCancelsDoesNotAffectOthers(t *testing.T) {
 	b := newBench(t)
 	ctx, goAway := context.WithCancel(t.Context())
 	pw, yes := "new", true
@@ -360,7 +362,7 @@ func TestACallerWhoGoesAwayLeavesTheOthersAlone(t *testing.T) {
 	for i, call := range calls {
 		wg.Go(func() {
 			if err := call(); !errors.Is(err, jeton.ErrUnavailable) || !errors.Is(err, context.Canceled) {
-				t.Errorf("call %d of a caller who has gone away: %v, want ErrUnavailable", i, err)
+				t.Errorf("call %d of a cancelled caller: %v, want ErrUnavailable", i, err)
 			}
 		})
 	}
@@ -370,7 +372,7 @@ func TestACallerWhoGoesAwayLeavesTheOthersAlone(t *testing.T) {
 	for range 2 {
 		stayed.Go(func() {
 			if err := b.spend(t)(); err != nil {
-				t.Errorf("Spend of a caller who stayed: %v", err)
+				t.Errorf("Spend of a caller that did not cancel: %v", err)
 			}
 		})
 	}
@@ -398,7 +400,7 @@ func TestAFullQueueIsBusy(t *testing.T) {
 	for name, call := range map[string]func() error{"Spend": b.spend(t), "Append": b.append(t, "")} {
 		err := call()
 		if wait, ok := jeton.RetryAfter(err); !errors.Is(err, jeton.ErrBusy) || !ok || wait <= 0 {
-			t.Errorf("%s into a full queue: %v (wait %v), want ErrBusy and when to come again", name, err, wait)
+			t.Errorf("%s into a full queue: %v (wait %v), want ErrBusy with a time to retry", name, err, wait)
 		}
 	}
 
@@ -412,7 +414,7 @@ func TestAFullQueueIsBusy(t *testing.T) {
 	b.left(t, 3)
 }
 
-func TestClosingAnswersWhoWaits(t *testing.T) {
+func TestClosingAnswersWaitingCallers(t *testing.T) {
 	b := newBench(t)
 	release := b.hold(t)
 	errs := make(chan error, 3)
@@ -434,7 +436,7 @@ func TestClosingAnswersWhoWaits(t *testing.T) {
 
 	for range cap(errs) {
 		if err := <-errs; err != nil {
-			t.Errorf("Spend that waited when the store was closed: %v", err)
+			t.Errorf("Spend that waited while the store closed: %v", err)
 		}
 	}
 
@@ -442,9 +444,9 @@ func TestClosingAnswersWhoWaits(t *testing.T) {
 	b.left(t, 0)
 }
 
-// TestCountsGoWithTheirSessions looks into the table: through the store nobody sees
-// counts that stayed, but they would fill the disk.
-func TestCountsGoWithTheirSessions(t *testing.T) {
+// TestCountsAreDeletedWithTheirSessions reads the table: the store does not show counts that
+// were left, but they would fill the disk.
+func TestCountsAreDeletedWithTheirSessions(t *testing.T) {
 	for name, end := range map[string]func(b *bench) error{
 		"ended": func(b *bench) error {
 			_, err := b.EndSessions(t.Context(), session.Which{ID: "s_one"}, jeton.Event{})
@@ -467,7 +469,7 @@ func TestCountsGoWithTheirSessions(t *testing.T) {
 			must(t, b.read.QueryRowContext(t.Context(), "SELECT count(*) FROM uses").Scan(&n))
 
 			if n != 0 {
-				t.Errorf("%d counts are left", n)
+				t.Errorf("%d counts are left, want none", n)
 			}
 		})
 	}

@@ -431,7 +431,7 @@ func clientChangesArePublished(t *testing.T, s Store) {
 	job = clientAdded(t, s, "job")
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	wants(t, "RemoveClient for a caller that has cancelled", s.RemoveClient(cancelled, "job", step), jeton.ErrUnavailable)
+	wants(t, "RemoveClient by a cancelled caller", s.RemoveClient(cancelled, "job", step), jeton.ErrUnavailable)
 	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has done all earlier steps
 
 	if _, err := s.FindClient(t.Context(), "job"); errors.Is(err, jeton.ErrNotFound) {

@@ -94,7 +94,11 @@ func declaredChange(t *testing.T, s Store) {
 
 	same(t, "anna's groups", found(t, s, "anna").Groups, anna.Groups)
 	same(t, "ben", found(t, s, "ben"), before)
-	same(t, "the audit log", auditLog(t, s), []string{"user.add user:anna", "user.add user:ben", "user.change user:anna"})
+	same(t, "the audit log", auditLog(t, s), []string{
+		"user.add user:anna",
+		"user.add user:ben",
+		"user.change user:anna",
+	})
 }
 
 func declaredEnds(t *testing.T, s Store) {
