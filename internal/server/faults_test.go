@@ -20,7 +20,7 @@ import (
 )
 
 // TestADatabaseThatGoesAwayIsA503 asks two nodes without pause while their database is cut
-// off, silent, paused and killed. Nobody is logged out for it, and no use is granted that is
+// off, silent, paused and killed. No user is logged out, and no use is granted that is
 // not counted.
 func TestADatabaseThatGoesAwayIsA503(t *testing.T) {
 	cluster, name, proxy, secret := proxied(t)
@@ -60,7 +60,7 @@ services:
 			}
 			time.Sleep(10 * time.Millisecond)
 		default:
-			t.Errorf("%s: %d %s; a database that is away logs nobody out", path, a.Status, a.Code())
+			t.Errorf("%s: %d %s, want no logout by an unavailable database", path, a.Status, a.Code())
 		}
 
 		took := time.Since(began)
@@ -101,7 +101,7 @@ services:
 			}
 
 			for _, s := range nodes {
-				until(t, "nobody to be let in", func() bool {
+				until(t, "no session to be accepted", func() bool {
 					return ask(
 						s,
 						"/open",
@@ -146,7 +146,7 @@ services:
 	g := granted.Load()
 	n := unknown.Load()
 	if used < g || used > g+n {
-		t.Errorf("%d uses were granted, of %d nobody knows, and %d are counted", g, n, used)
+		t.Errorf("%d uses were granted, %d are unknown, and %d are counted", g, n, used)
 	}
 }
 
@@ -195,7 +195,8 @@ func TestASharedDatabaseIsMigratedByItsCommands(t *testing.T) {
 	if err := cluster.Exec(
 		t.Context(),
 		name,
-		"INSERT INTO migrations SELECT number + 1, 'later', 'sum', number + 1, 0 FROM migrations ORDER BY number DESC LIMIT 1",
+		"INSERT INTO migrations SELECT number + 1, 'later', 'sum', number + 1, 0 FROM migrations "+
+			"ORDER BY number DESC LIMIT 1",
 	); err != nil {
 		t.Fatal(err)
 	}

@@ -93,7 +93,7 @@ func TestSigningKeysOverTheAPI(t *testing.T) {
 		{"an algorithm that is none", "POST", "/rotate", api.Rotation{Algorithm: "none"}, jeton.ErrInvalid},
 		{"a member that is none", "POST", "/rotate", `{"algorithm":"ES256"}`, jeton.ErrInvalid},
 		{"no body", "POST", "/rotate", ``, jeton.ErrInvalid},
-		{"revoking nobody's", "DELETE", "/nobody's", nil, jeton.ErrNotFound},
+		{"revoking an unknown key", "DELETE", "/absent", nil, jeton.ErrNotFound},
 		{
 			"a reason that is a book",
 			"DELETE",

@@ -169,7 +169,7 @@ func TestReload(t *testing.T) {
 		}
 	})
 
-	t.Run("people come and go with their sessions", func(t *testing.T) {
+	t.Run("users are added, changed, disabled and removed", func(t *testing.T) {
 		users := "users: [{name: Alice, password_hash: '" + hash + "', groups: [%s], disabled: %t}]\n"
 		if err := s.Reload(easy + fmt.Sprintf(users, "a", false) + shop()); err != nil {
 			t.Fatal(err)
@@ -201,7 +201,7 @@ func TestReload(t *testing.T) {
 	})
 }
 
-// freePort returns a port that nobody listens on.
+// freePort returns a port without a listener.
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "localhost:0")
@@ -235,7 +235,8 @@ func TestReloadUnderLoad(t *testing.T) {
 		})
 	}
 
-	second := "  - {name: second, listen: 'localhost:0', plain_http: true, routes: [{match: GET /, open: true, respond: {text: x}}]}\n"
+	second := "  - {name: second, listen: 'localhost:0', plain_http: true, " +
+		"routes: [{match: GET /, open: true, respond: {text: x}}]}\n"
 	for i := range 30 {
 		text := easy + shop(newRoute)
 		if i%2 == 0 {
@@ -315,7 +316,7 @@ func TestCertificateExchange(t *testing.T) {
 
 	a := s.Send(old, "GET", s.URL("shop")+"/open", "")
 	if a.Body != "open" {
-		t.Errorf("a connection of before: %d %q", a.Status, a.Body)
+		t.Errorf("an open connection after the reload = %d %q", a.Status, a.Body)
 	}
 
 	for name, spoil := range map[string]func(){
@@ -485,7 +486,7 @@ func TestStop(t *testing.T) {
 	s.Stop()
 }
 
-// waitClosed waits until nobody listens on an address.
+// waitClosed waits until an address has no listener.
 func waitClosed(t *testing.T, address string) {
 	t.Helper()
 

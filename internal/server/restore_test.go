@@ -232,7 +232,7 @@ func TestWhatCouldHaveEndedSinceABackupIsNotGood(t *testing.T) {
 		s := p.start()
 		p.isOver(s)
 
-		// An assertion that was used in the lost time is used; one of now is not.
+		// An assertion that was used in the lost time is used; a new one is not.
 		if a := s.TryToken(p.key.Assertion("", p.claims), "audience", "counted"); a.Code() != "bad_credential" {
 			t.Errorf("an assertion that was used is answered %d %s", a.Status, a.Body)
 		} else if why, err := s.Explain(a.Request()); err != nil || !strings.Contains(

@@ -133,7 +133,7 @@ func TestOddRequests(t *testing.T) {
 			"POST /login HTTP/1.1\r\n" + host + "Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
 			"400 Bad Request",
 		},
-		{"a length below nought", "POST /login HTTP/1.1\r\n" + host + "Content-Length: -1\r\n\r\n", "400 Bad Request"},
+		{"a negative length", "POST /login HTTP/1.1\r\n" + host + "Content-Length: -1\r\n\r\n", "400 Bad Request"},
 		{
 			"a length with a sign",
 			"POST /login HTTP/1.1\r\n" + host + "Content-Length: +4\r\n\r\nabcd",

@@ -14,7 +14,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
-// TestADroppedSessionIsNotPutBack holds a reader between the store's answer and the
+// TestADroppedSessionIsNotPutBack holds a reader between the result of the store and the
 // cache, ends the session, and lets the reader go on.
 func TestADroppedSessionIsNotPutBack(t *testing.T) {
 	for name, end := range map[string]func(*bench, Started) error{
@@ -56,8 +56,8 @@ func TestADroppedSessionIsNotPutBack(t *testing.T) {
 
 			return err
 		},
-		"ended by a call that nobody heard the outcome of": func(b *bench, s Started) error {
-			b.m.unheard = true
+		"ended by a call whose outcome was lost": func(b *bench, s Started) error {
+			b.m.lost = true
 			_, _ = b.End(t.Context(), Which{ID: s.ID}, jeton.Event{})
 			return nil
 		},
@@ -89,9 +89,9 @@ func TestADroppedSessionIsNotPutBack(t *testing.T) {
 	}
 }
 
-// TestAnEndThatNobodyHeardOfActs ends sessions in the store while the answer is lost, as
+// TestAnEndWithALostOutcomeActs ends sessions in the store while the answer is lost, as
 // when the caller went away or the commit took too long.
-func TestAnEndThatNobodyHeardOfActs(t *testing.T) {
+func TestAnEndWithALostOutcomeActs(t *testing.T) {
 	for name, which := range map[string]func(s Started) Which{
 		"by id":              func(s Started) Which { return Which{ID: s.ID} },
 		"by user":            func(Started) Which { return Which{User: "diane"} },
@@ -102,7 +102,7 @@ func TestAnEndThatNobodyHeardOfActs(t *testing.T) {
 			b := newBench(64 * 64)
 			s := b.start(t)
 			b.live(t, s)
-			b.m.unheard = true
+			b.m.lost = true
 
 			if _, err := b.End(t.Context(), which(s), jeton.Event{}); !errors.Is(err, jeton.ErrUnavailable) {
 				t.Fatal(err)

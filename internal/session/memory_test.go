@@ -33,7 +33,7 @@ type memory struct {
 	login    int64
 	fail     error          // what every call answers
 	found    func()         // called by FindSession between reading and answering
-	unheard  bool           // EndSessions ends, and nobody hears the answer
+	lost     bool           // EndSessions ends the session and returns an error
 	history  policy.History // what judges see
 	asked    atomic.Int64   // calls of FindSession and Spend
 	swept    func(before time.Time, limit int) (int, error)
@@ -150,7 +150,7 @@ func (m *memory) EndSessions(_ context.Context, w Which, _ jeton.Event) (int, er
 	})
 
 	m.Publish(change.Change{Kind: change.Sessions, Hashes: ended})
-	if m.unheard {
+	if m.lost {
 		return 0, jeton.ErrUnavailable
 	}
 

@@ -14,8 +14,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
-// endless is a store that has every session that is asked for, of so many users, each
-// with texts of its own as a database reads them.
+// endless is a store that has every session, of a number of users, each with texts of its
+// own as a database reads them.
 type endless struct {
 	*memory
 	users int64
@@ -89,8 +89,8 @@ func BenchmarkFind(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory tells how much a million sessions take, and how long the collector
-// looks at them.
+// BenchmarkMemory measures the memory of a million sessions, and how long the collector
+// takes to mark them.
 func BenchmarkMemory(b *testing.B) {
 	const sessions = 1_000_000
 	for _, users := range []int64{1000, sessions} {

@@ -97,11 +97,10 @@ func TestSecretsComeFromTheRandomnessThatWasHandedIn(t *testing.T) {
 				t.Errorf("Start: %v is an outcome; a server without randomness is out of order", err)
 			}
 
-			if tc.ok && s.Secret.Reveal() != secret.SessionPrefix+base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat(
-				"r",
-				32,
-			))) {
-				t.Error("the secret is not what the randomness was")
+			random := []byte(strings.Repeat("r", 32))
+			want := secret.SessionPrefix + base64.RawURLEncoding.EncodeToString(random)
+			if tc.ok && s.Secret.Reveal() != want {
+				t.Errorf("secret = %s, want %s", s.Secret.Reveal(), want)
 			}
 		})
 	}
@@ -168,7 +167,7 @@ func TestWhatIsNotTheSecretIsRefused(t *testing.T) {
 	b.live(t, s)
 }
 
-func TestTheStoreDownLogsNobodyOutAndLetsNobodyIn(t *testing.T) {
+func TestAnUnavailableStoreAcceptsNoLoginAndEndsNoSession(t *testing.T) {
 	b := newBench(64 * 64)
 	s := b.start(t)
 	l := b.live(t, s)

@@ -45,6 +45,18 @@ func (t *table) keep(r Record, now time.Time) *Live {
 	return t.add(&r.Hash, &r, t.since(&r.Hash), now)
 }
 
+// heldSlots counts the slots of a table that are held.
+type heldSlots struct{ owners, lists, classes, sources int }
+
+func slotsOf(tab *table) heldSlots {
+	return heldSlots{
+		owners:  tab.owners.users.held(),
+		lists:   tab.owners.lists.held(),
+		classes: tab.classes.held(),
+		sources: tab.sources.held(),
+	}
+}
+
 // isOdd reports whether a session is kept as one that does not fit an entry.
 func (t *table) isOdd(h secret.Hash) bool { _, ok := t.shard(&h).odd[h]; return ok }
 
@@ -161,7 +173,7 @@ func TestASessionIsFoundAsItWasRead(t *testing.T) {
 			tc.change(&r)
 			tab.keep(r, noon)
 
-			for _, look := range []string{"as it was added", "again", "made anew"} {
+			for _, look := range []string{"as it was added", "again", "made again"} {
 				l := tab.get(&r.Hash)
 				if l == nil {
 					t.Fatalf("%s: it is not there", look)
@@ -270,19 +282,9 @@ func TestTheTableIsBounded(t *testing.T) {
 				tab.drop(sample(i, 0).Hash)
 			}
 
-			if k, p, l, c, s := tab.kept(), tab.owners.users.held(), tab.owners.lists.held(), tab.classes.held(), tab.sources.held(); k+
-				p+
-				l+
-				c+
-				s != 0 {
-				t.Errorf(
-					"after all were dropped, held are %d sessions, %d owners, %d lists, %d classes, %d sources",
-					k,
-					p,
-					l,
-					c,
-					s,
-				)
+			kept, slots := tab.kept(), slotsOf(tab)
+			if kept != 0 || slots != (heldSlots{}) {
+				t.Errorf("after all were dropped, %d sessions and slots %+v are held, want none", kept, slots)
 			}
 		})
 	}
@@ -338,7 +340,7 @@ func TestMoreTermsThanAnEntryCanNameAreOdd(t *testing.T) {
 
 	p, c := tab.owners.users.held(), tab.classes.held()
 	if p+c != 0 {
-		t.Errorf("%d owners and %d classes are held by nobody", p, c)
+		t.Errorf("%d owners and %d classes are held, want none", p, c)
 	}
 }
 

@@ -89,10 +89,10 @@ func TestWhatAPersonalTokenMustBe(t *testing.T) {
 		{"an end that is past", func(w *api.NewToken) { w.Expires = b.at(0) }, jeton.ErrInvalid},
 		{"an end in two years", func(w *api.NewToken) { w.Expires = b.at(2 * 366 * 24 * time.Hour) }, jeton.ErrInvalid},
 		{"an end before its beginning", func(w *api.NewToken) { w.NotBefore = b.at(2 * time.Hour) }, jeton.ErrInvalid},
-		{"uses below nought", func(w *api.NewToken) { w.MaxUses = -1 }, jeton.ErrInvalid},
+		{"negative uses", func(w *api.NewToken) { w.MaxUses = -1 }, jeton.ErrInvalid},
 		{"a rule that is none", func(w *api.NewToken) { w.Allows = []string{"everything"} }, jeton.ErrInvalid},
 		{"a network that is none", func(w *api.NewToken) { w.Networks = []string{"home"} }, jeton.ErrInvalid},
-		{"nobody's", func(w *api.NewToken) { w.User = "" }, jeton.ErrInvalid},
+		{"no owner", func(w *api.NewToken) { w.User = "" }, jeton.ErrInvalid},
 		{"two owners'", func(w *api.NewToken) { w.Client = "ci" }, jeton.ErrInvalid},
 		{"a stranger's", func(w *api.NewToken) { w.User = "mallory" }, jeton.ErrNotFound},
 		{"a parent that there is not", func(w *api.NewToken) { w.Parent = "t_nope" }, jeton.ErrNotFound},
@@ -109,7 +109,7 @@ func TestWhatAPersonalTokenMustBe(t *testing.T) {
 	}
 }
 
-func TestAPersonalTokenIsGoodForWhatItSaysAndNoMore(t *testing.T) {
+func TestAPersonalTokenIsLimitedToItsTerms(t *testing.T) {
 	b := newPersonalBench(t)
 	w := b.wish()
 	w.Allows, w.Scopes = []string{"GET /a/*", "GET /scoped"}, []string{"read"}
@@ -206,9 +206,9 @@ func TestAChildIsNeverWiderThanItsParent(t *testing.T) {
 	}
 
 	w = inside()
-	w.User = "eshana" // whoever is named: a child is its parent's owner's
+	w.User = "eshana" // ignored: a child belongs to the owner of its parent
 	if made := b.make(w); made.User != "diane" {
-		t.Errorf("the child is %s's", made.User)
+		t.Errorf("owner of the child = %s", made.User)
 	}
 }
 
@@ -267,7 +267,7 @@ func TestTheEndOfAParentEndsItsChildren(t *testing.T) {
 				}
 
 				if kept != "" && b.ask("GET", "app", "/who", kept).Status != 200 {
-					t.Error("another token of the owner ended, too")
+					t.Error("another token of the owner was revoked")
 				}
 			}
 
@@ -291,7 +291,7 @@ func basic(name, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte(name + ":" + password))
 }
 
-func TestACountedTokenOfManyDoorsIsGoodForExactlyItsUses(t *testing.T) {
+func TestACountedTokenHasExactlyItsUsesAtManyServices(t *testing.T) {
 	b := newPersonalBench(t)
 	w := b.wish()
 	w.MaxUses = 5
@@ -314,6 +314,6 @@ func TestACountedTokenOfManyDoorsIsGoodForExactlyItsUses(t *testing.T) {
 	}
 
 	if wg.Wait(); passed.Load() != 5 {
-		t.Errorf("%d of 60 requests passed, want 5", passed.Load())
+		t.Errorf("%d of 60 requests were accepted, want 5", passed.Load())
 	}
 }

@@ -245,7 +245,7 @@ func TestDamageInUseIsUnavailable(t *testing.T) {
 		},
 	} {
 		if err := call(); !errors.Is(err, jeton.ErrUnavailable) {
-			t.Errorf("%s in a damaged file: %v, want ErrUnavailable, which neither accepts nor rejects a session", name, err)
+			t.Errorf("%s in a damaged file: %v, want ErrUnavailable", name, err)
 		}
 	}
 }
