@@ -22,7 +22,7 @@ type Claims struct {
 	Scope     string // names separated by spaces
 	// Generation is of the credential of the token's subject when it was issued: gen.
 	Generation string
-	// MaxUses is what the token is good for: max_uses. 0 when it is not counted.
+	// MaxUses is the max_uses claim. 0 when the token is not counted.
 	MaxUses int64
 }
 
@@ -117,7 +117,7 @@ func (m member) texts() ([]string, error) {
 }
 
 // date returns a NumericDate: seconds since 1970, perhaps with a fraction. Whatever is
-// before 1970 or after the year 9999 is no date of a token.
+// before 1970 or after the year 9999 is not accepted as a date.
 func (m member) date() (time.Time, error) {
 	const last = 253402300799
 

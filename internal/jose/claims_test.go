@@ -135,7 +135,7 @@ func TestClaimsOneByOne(t *testing.T) {
 		{"a date with a plus", `{"exp":+1}`, false, bad},
 		{"a date with underlines", `{"exp":1_000}`, false, bad},
 		{"a date that ends with a point", `{"exp":1.}`, false, bad},
-		{"no number at all", `{"exp":NaN}`, false, bad},
+		{"not a number", `{"exp":NaN}`, false, bad},
 		{"without end", `{"exp":Infinity}`, false, bad},
 		{"a date of many digits", `{"exp":1.` + strings.Repeat("0", 4000) + `}`, true, at(1, 0)},
 

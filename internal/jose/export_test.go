@@ -8,7 +8,7 @@ import (
 )
 
 // Symmetric returns a key of a kind that the package has not: a shared secret. Published
-// vectors are judged with it, so that they say something of how tokens are read.
+// vectors are judged with it, so that they test the code that reads tokens.
 func Symmetric(alg Alg, secret []byte) Key {
 	hash := map[Alg]crypto.Hash{"HS256": crypto.SHA256, "HS384": crypto.SHA384, "HS512": crypto.SHA512}[alg]
 	return Key{Alg: alg, check: func(input, signature []byte) bool {

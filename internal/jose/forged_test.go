@@ -161,7 +161,7 @@ func TestForgedTokens(t *testing.T) {
 		{"a name that is nearly that of EdDSA", sign(t, ed, `{"alg":"ED25519"}`, who), ed, jose.ErrAlgorithm},
 		{"the other curve of EdDSA", sign(t, ed, `{"alg":"Ed448"}`, who), ed, jose.ErrAlgorithm},
 		{"in lower case", sign(t, ed, `{"alg":"eddsa"}`, who), ed, jose.ErrAlgorithm},
-		{"an algorithm that there is not", sign(t, ed, `{"alg":"ES256K"}`, who), ed, jose.ErrAlgorithm},
+		{"an unknown algorithm", sign(t, ed, `{"alg":"ES256K"}`, who), ed, jose.ErrAlgorithm},
 		{"an algorithm with a zero byte", sign(t, ed, `{"alg":"EdDSA\u0000"}`, who), ed, jose.ErrAlgorithm},
 
 		{"alg is a list", sign(t, ed, `{"alg":["EdDSA"]}`, who), ed, jose.ErrMalformed},
@@ -170,7 +170,7 @@ func TestForgedTokens(t *testing.T) {
 		{"alg is a number", sign(t, ed, `{"alg":1}`, who), ed, jose.ErrMalformed},
 		{"alg is empty", sign(t, ed, `{"alg":""}`, who), ed, jose.ErrMalformed},
 		{"no alg", sign(t, ed, `{"kid":"x"}`, who), ed, jose.ErrMalformed},
-		{"no member at all", sign(t, ed, `{}`, who), ed, jose.ErrMalformed},
+		{"no member", sign(t, ed, `{}`, who), ed, jose.ErrMalformed},
 		{"Alg in another case", sign(t, ed, `{"Alg":"EdDSA"}`, who), ed, jose.ErrMalformed},
 		{"alg twice", sign(t, ed, `{"alg":"none","alg":"EdDSA"}`, who), ed, jose.ErrMalformed},
 		{
@@ -318,7 +318,7 @@ func TestForgedTokens(t *testing.T) {
 				ed,
 				jose.ErrAlgorithm,
 			},
-			attack{none + " with a good signature", sign(t, ed, header, who), ed, jose.ErrAlgorithm},
+			attack{none + " with a valid signature", sign(t, ed, header, who), ed, jose.ErrAlgorithm},
 		)
 	}
 

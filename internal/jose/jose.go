@@ -31,23 +31,23 @@ var (
 	ErrAlgorithm = errors.New("algorithm is not the key's")
 	// ErrSignature means that the signature is not of this key over this token.
 	ErrSignature = errors.New("signature is wrong")
-	// ErrKey means that a text is no key that this package takes.
+	// ErrKey means that a text is not a key that this package accepts.
 	ErrKey = errors.New("unusable key")
 )
 
 // Header is the protected header of a token.
 type Header struct {
 	Alg   Alg
-	KeyID string // "" when it names none; any text at all otherwise
+	KeyID string // "" when there is none; otherwise any text
 	Type  string // as it stands; Typ compares as media types are
 	// Foreign names the members by which a token would bring its own key: jwk, jku, x5c,
 	// x5u. This package never follows one.
 	Foreign []string
 }
 
-// Typ reports whether the token says that it is of a media type. The prefix application/
-// may be left out, and case does not matter (RFC 7515, section 4.1.9). A token that says
-// nothing is of no type.
+// Typ reports whether the typ of the token is a media type. The prefix application/
+// may be left out, and case does not matter (RFC 7515, section 4.1.9). A token without
+// typ has no type.
 func (h Header) Typ(kind string) bool {
 	return h.Type != "" && mediaType(h.Type) == mediaType(kind)
 }
@@ -112,9 +112,9 @@ func Parse(token string) (Signed, error) {
 	return s, nil
 }
 
-// Verify returns nil when the token is signed by the key, ErrAlgorithm when it says that
-// it has another algorithm or there is no key, and ErrSignature otherwise. The text of a
-// token is no identity: an ECDSA signature has a second form that is as good. Replays are
+// Verify returns nil when the token is signed by the key, ErrAlgorithm when its
+// alg is another or there is no key, and ErrSignature otherwise. Do not identify a token
+// by its text: an ECDSA signature has a second valid form. Replays are
 // known by what is inside.
 func (s Signed) Verify(k Key) error {
 	if k.IsZero() || s.Header.Alg.canonical() != k.Alg.canonical() {
@@ -163,7 +163,7 @@ func parseHeader(raw []byte) (Header, error) {
 			h.Type, err = m.text()
 		case "crit", "b64":
 			// We know no extension, so whatever is critical is not understood (section
-			// 4.1.11); and b64 says that the payload is no base64 (RFC 7797).
+			// 4.1.11); and b64 means that the payload is not base64 (RFC 7797).
 			err = errors.New("not understood")
 		case "jwk", "jku", "x5c", "x5u":
 			h.Foreign = append(h.Foreign, string(m.name))

@@ -84,7 +84,7 @@ func pairs(tb testing.TB) []pair {
 	}
 }
 
-// BenchmarkVerify reads and checks a token. "x_raw" says how many times the plain check of
+// BenchmarkVerify reads and checks a token. "x_raw" is how many times the plain check of
 // its signature that costs, both measured by turns; the aim is 1.25.
 func BenchmarkVerify(b *testing.B) {
 	for _, p := range pairs(b) {

@@ -10,7 +10,7 @@ import (
 )
 
 // The JSON of tokens and keys is read here, in one pass, and not by encoding/json: that
-// takes the last of two members of a name and mends what is no text, so that another reader
+// takes the last of two members of a name and repairs invalid text, so that another reader
 // could see another token. It also takes several times as long.
 
 // What a token or key may hold. Real ones nest four deep and have some twenty members.
@@ -90,7 +90,7 @@ func elements(value []byte, limit int) ([][]byte, error) {
 	return list, err
 }
 
-// unquote returns what a text says: value itself without its quotes wherever it can.
+// unquote returns the decoded text: value itself without its quotes if nothing is escaped.
 func unquote(value []byte) ([]byte, error) {
 	if len(value) < 2 || value[0] != '"' {
 		return nil, errors.New("not a text")

@@ -212,7 +212,7 @@ func TestTheTwoNamesOfEdDSA(t *testing.T) {
 	}
 }
 
-// go-jose has no name for it, so the standard library is the judge of Ed25519.
+// go-jose has no name for it, so the standard library checks Ed25519.
 func TestEd25519ByItsNewerName(t *testing.T) {
 	s := newSigner(t, jose.Ed25519)
 	token, err := s.Sign("JWT", []byte(who))

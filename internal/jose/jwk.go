@@ -14,7 +14,7 @@ import (
 	jose "github.com/go-jose/go-jose/v4"
 )
 
-// jwk is what a JWK says, read with the same eyes as tokens are. Certificates are not
+// jwk is the content of a JWK, read as strictly as tokens. Certificates are not
 // read: nothing here decides by one.
 type jwk struct {
 	kty, crv, alg, kid string
@@ -107,7 +107,7 @@ func isPrivate(member string) bool {
 	return false
 }
 
-// pin says what counts: the JWK where it speaks, and what is asked for where it does not.
+// pin returns the algorithm and ID of the key: from the JWK if it has them, else as given.
 func (j jwk) pin(alg Alg, id string) (Alg, string, error) {
 	if j.alg != "" {
 		if alg != "" && alg != Alg(j.alg) {
@@ -123,7 +123,7 @@ func (j jwk) pin(alg Alg, id string) (Alg, string, error) {
 	return alg, id, nil
 }
 
-// public returns the key itself. Whether it is a good one is for NewKey.
+// public returns the key itself. NewKey checks whether it is a secure one.
 func (j jwk) public() (crypto.PublicKey, error) {
 	switch {
 	case j.kty == "RSA":
@@ -206,7 +206,7 @@ const MaxKeys = 64
 // ParseSet reads a JWK Set (RFC 7517, section 5). Keys that this package does not take
 // are passed over, as section 5 asks, so that perhaps none is left. What no honest set
 // has makes all of it ErrKey: two keys of one kid, more than MaxKeys, a private or secret
-// member, or an element that is no JSON object of unique members.
+// member, or an element that is not a JSON object of unique members.
 func ParseSet(text []byte) ([]Key, error) {
 	if len(text) > MaxKeyText {
 		return nil, fmt.Errorf("%w: set of %d bytes; at most %d are read", ErrKey, len(text), MaxKeyText)

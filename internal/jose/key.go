@@ -48,7 +48,7 @@ const (
 	rsaPSS
 )
 
-// algorithm is what an Alg stands for.
+// algorithm describes an Alg.
 type algorithm struct {
 	family family
 	hash   crypto.Hash
@@ -95,13 +95,13 @@ type Key struct {
 	check  func(input, signature []byte) bool
 }
 
-// IsZero reports whether there is no key at all.
+// IsZero reports whether k is the zero Key.
 func (k Key) IsZero() bool { return k.check == nil }
 
 // Bounds of what is read as a key.
 const (
 	minRSA = 2048 // bits of the modulus
-	maxRSA = 8192 // longer ones cost the one who checks too much
+	maxRSA = 8192 // checking with longer ones takes too long
 	maxID  = 512  // bytes of a kid; a thumbprint has 43
 	// MaxKeyText bounds the text of a key or of a set of keys, in bytes.
 	MaxKeyText = 512 << 10
@@ -170,7 +170,7 @@ func (a algorithm) fits(public crypto.PublicKey) error {
 	case *ecdsa.PublicKey:
 		if a.family == ecdsaFixed && p.Curve == a.curve {
 			if _, err := p.Bytes(); err != nil {
-				return errors.New("it is no point of its curve")
+				return errors.New("it is not a point of its curve")
 			}
 			return nil
 		}
@@ -211,7 +211,7 @@ func (a algorithm) checker(public crypto.PublicKey) func(input, signature []byte
 	return nil
 }
 
-// pss says that the salt is as long as the hash and no other (RFC 7518, section 3.5).
+// pss returns options that demand a salt as long as the hash (RFC 7518, section 3.5).
 func (a algorithm) pss() *rsa.PSSOptions {
 	return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
 }

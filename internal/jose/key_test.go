@@ -91,14 +91,14 @@ func TestNewKey(t *testing.T) {
 			&ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int), Y: new(big.Int)},
 			"",
 			"",
-			"no point",
+			"not a point",
 		},
 		{
 			"a point beside the curve",
 			&ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)},
 			"",
 			"",
-			"no point",
+			"not a point",
 		},
 		{
 			"a point of another curve",
@@ -109,7 +109,7 @@ func TestNewKey(t *testing.T) {
 			},
 			"",
 			"",
-			"no point",
+			"not a point",
 		},
 		{"an empty RSA key", &rsa.PublicKey{}, "", "", "there is none"},
 		{"RSA of 2047 bits", &rsa.PublicKey{N: modulus(2047), E: 65537}, "", "", "2047 bits"},
@@ -156,7 +156,7 @@ func TestKids(t *testing.T) {
 		{"a name", "2026-11", true},
 		{"as long as can be", strings.Repeat("k", jose.MaxID), true},
 		{"too long", strings.Repeat("k", jose.MaxID+1), false},
-		{"not UTF-8, which no header could say", "\xff", false},
+		{"not UTF-8, so no header can hold it", "\xff", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			k, err := jose.NewKey(public, "", tc.id)

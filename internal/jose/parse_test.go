@@ -31,7 +31,7 @@ func TestParseJWK(t *testing.T) {
 		},
 		{"RSA with zeros before its exponent", rsaJWK(modulus(2048), "AAEAAQ"), ""},
 		{
-			"with all that it may say",
+			"with every known member",
 			ec(`"use":"sig","key_ops":["verify"],"alg":"ES256","kid":"k","x5t":"x","ext":true`),
 			"",
 		},

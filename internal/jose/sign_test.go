@@ -91,7 +91,7 @@ func TestHead(t *testing.T) {
 	}
 }
 
-func TestATokenThatNobodyCouldReadIsNotSigned(t *testing.T) {
+func TestTokensOverTheLimitAreNotSigned(t *testing.T) {
 	s := newSigner(t, jose.EdDSA)
 	if token, err := s.Sign("", []byte(`{"x":"`+strings.Repeat("x", jose.MaxToken)+`"}`)); err == nil || token != "" {
 		t.Errorf("Sign = %d bytes, %v", len(token), err)
@@ -99,7 +99,7 @@ func TestATokenThatNobodyCouldReadIsNotSigned(t *testing.T) {
 }
 
 // What a Signer is printed, logged or encoded as has nothing of its private key.
-func TestASignerIsNotPrinted(t *testing.T) {
+func TestSignersPrintNoPrivateKey(t *testing.T) {
 	for _, alg := range []jose.Alg{jose.EdDSA, jose.ES256, jose.RS256} {
 		s := newSigner(t, alg)
 		var log bytes.Buffer
@@ -172,7 +172,7 @@ func secretsOf(tb testing.TB, s *jose.Signer) map[string][]byte {
 	return secrets
 }
 
-func TestSignersComeBack(t *testing.T) {
+func TestSignersSurviveARoundTrip(t *testing.T) {
 	for _, alg := range algs {
 		s := newSigner(t, alg)
 		der, err := s.MarshalPKCS8()

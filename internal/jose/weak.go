@@ -91,7 +91,7 @@ func checkEd25519(p ed25519.PublicKey) error {
 		return errors.New("an Ed25519 key of small order")
 	}
 	if big.Jacobi(new(big.Int).Mul(u, v), prime) != 1 {
-		return errors.New("an Ed25519 key that is no point of its curve")
+		return errors.New("an Ed25519 key that is not a point of its curve")
 	}
 
 	// Doubled, a point of order 8 has order 4, where y is 0; that is when x² + y² is 0.

@@ -71,7 +71,7 @@ func TestWeakEd25519Keys(t *testing.T) {
 		{"order 1, not reduced, with a sign", "ee" + ff + "ff", "not written"},
 		{"a good point, not reduced", "f0" + ff + "7f", "not written"}, // y = 3
 		{"the largest number", "ff" + ff + "ff", "not written"},
-		{"no point", "02" + strings.Repeat("00", 31), "no point"},
+		{"not a point", "02" + strings.Repeat("00", 31), "not a point"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b, err := hex.DecodeString(tc.key)
