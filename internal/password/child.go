@@ -19,7 +19,7 @@ import (
 const (
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second
-	// stopGrace is how long a hasher may take to end by itself.
+	// stopGrace is how long a hasher may take to exit after its input ends.
 	stopGrace = 2 * time.Second
 )
 
@@ -41,7 +41,7 @@ func newChild(argv []string, log *slog.Logger) *child {
 	return &child{argv: argv, log: log, backoff: minBackoff}
 }
 
-// derive lets the process do j. When there is none, or it dies, it returns jeton.ErrBusy.
+// derive has the process do j. When there is none, or it dies, it returns jeton.ErrBusy.
 func (c *child) derive(ctx context.Context, j *job) ([]byte, error) {
 	p, err := c.get(ctx)
 	if err != nil {
@@ -174,7 +174,7 @@ func (c *child) launch() (*process, error) {
 // run starts the process, reports that, and waits for its end.
 func (c *child) run(p *process, started chan<- error) {
 	// On Linux the process is killed when the thread that started it ends (see childAttr), so
-	// this goroutine keeps that thread until the process is gone.
+	// this goroutine keeps that thread until the process has ended.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
@@ -334,7 +334,7 @@ func (p *process) read(from *os.File, log *slog.Logger) error {
 	}
 }
 
-// fail answers all who wait, and all who come.
+// fail answers every caller, waiting or later.
 func (p *process) fail() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

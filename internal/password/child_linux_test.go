@@ -78,7 +78,7 @@ func TestChildDiesWithAKilledServer(t *testing.T) {
 	line, err := bufio.NewReader(out).ReadString('\n')
 	child, _ := strconv.Atoi(strings.TrimSpace(line))
 	if err != nil || child == 0 {
-		t.Fatalf("the server said %q, %v", line, err)
+		t.Fatalf("server output = %q, %v", line, err)
 	}
 
 	kill(t, server.Process.Pid)

@@ -27,7 +27,7 @@ var roles = map[string]func(){
 			os.Exit(1)
 		}
 
-		if raceEnabled { // its detector would wait for a second before it lets a process end
+		if raceEnabled { // the race detector would delay the exit of a process by a second
 			self, _ := os.FindProcess(os.Getpid())
 			_ = self.Kill()
 		}
@@ -43,7 +43,7 @@ var roles = map[string]func(){
 	},
 	"chatter": func() { fmt.Println("Usage: something else altogether") },
 	"mute":    func() { fmt.Fprintln(os.Stderr, "no such command") },
-	// parent runs a pool whose child would not end by itself, prints the child's
+	// parent runs a pool whose child ignores the end of its input, prints the child's
 	// process id and stays.
 	"parent": func() {
 		p, err := New(Config{Workers: 1, Command: as("endless")})
@@ -176,15 +176,15 @@ func TestKilledChildIsReplaced(t *testing.T) {
 	}
 }
 
-func TestChildrenThatAreNoHashers(t *testing.T) {
+func TestProgramsThatAreNotHashers(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		command []string
 		logged  string
 	}{
-		{"there is no such program", []string{"/nowhere/jeton", "hasher"}, "could not be started"},
+		{"the program does not exist", []string{"/nowhere/jeton", "hasher"}, "could not be started"},
 		{"the program ends at once", as("mute"), "no such command"},
-		{"the program says something else", as("chatter"), "does not answer as it should"},
+		{"the program prints something else", as("chatter"), "does not answer as it should"},
 		{"the program is another version", as("stranger"), "restart the server"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

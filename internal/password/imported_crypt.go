@@ -75,7 +75,7 @@ func parseSHACrypt(head, rest string) (imported, error) {
 
 	salt, sum, _ := strings.Cut(rest, "$")
 	if salt != "" && !printable(salt, 0, 16) {
-		return imported{}, errForm(kind, "the salt is no text of at most 16 characters")
+		return imported{}, errForm(kind, "the salt is not text of at most 16 characters")
 	}
 	if !digest(sum, crypt64, size, func(v int) bool { return v < last }) {
 		return imported{}, errForm(kind, "the digest is not what it writes")
@@ -103,7 +103,7 @@ func parseMD5Crypt(head, rest string) (imported, error) {
 
 	salt, sum, _ := strings.Cut(rest, "$")
 	if salt != "" && !printable(salt, 0, 8) {
-		return imported{}, errForm(kind, "the salt is no text of at most 8 characters")
+		return imported{}, errForm(kind, "the salt is not text of at most 8 characters")
 	}
 	if !digest(sum, crypt64, 22, func(v int) bool { return v < 4 }) {
 		return imported{}, errForm(kind, "the digest is not what it writes")

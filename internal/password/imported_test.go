@@ -348,9 +348,9 @@ func TestRecognizeRefuses(t *testing.T) {
 	}
 }
 
-// TestImportedPasswordsThatAreNoStringsOfC: for bcrypt, "a" and "a", a zero byte, "a" are
+// TestImportedPasswordsWithZeroBytes: for bcrypt, "a" and "a", a zero byte, "a" are
 // one password.
-func TestImportedPasswordsThatAreNoStringsOfC(t *testing.T) {
+func TestImportedPasswordsWithZeroBytes(t *testing.T) {
 	p := running(t, Config{Workers: 1, Queue: 4})
 	const bcryptOfA = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.7uG0VCzI2bS7j6ymqJi9CdcdxiRTWNy" // of "", from bcrypt's own tests
 	for _, tc := range []struct{ name, hash, pw string }{
@@ -367,7 +367,7 @@ func TestImportedPasswordsThatAreNoStringsOfC(t *testing.T) {
 	}
 }
 
-// TestImportedIsCheckedWithTheWorkOfOurs looks at the job that a worker gets: besides the
+// TestImportedIsCheckedWithTheWorkOfOurs checks the job that a worker gets: besides the
 // imported hash it has the work of a default one, whatever the password.
 func TestImportedIsCheckedWithTheWorkOfOurs(t *testing.T) {
 	p, err := New(Config{Workers: 1, Queue: 1})

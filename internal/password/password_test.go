@@ -315,7 +315,7 @@ func TestQueue(t *testing.T) {
 	leave()
 
 	if err := <-third; !errors.Is(err, context.Canceled) {
-		t.Errorf("a caller who left: %v, want context.Canceled", err)
+		t.Errorf("canceled caller: got %v, want context.Canceled", err)
 	}
 
 	full("the caller has left, and its turn has not come")
@@ -349,7 +349,7 @@ func TestQueue(t *testing.T) {
 	full("after Run")
 	n := held(p)
 	if n != 0 {
-		t.Errorf("%d places are held for ever", n)
+		t.Errorf("%d places still held, want 0", n)
 	}
 
 	if err := p.Run(t.Context()); err == nil {

@@ -13,7 +13,7 @@ import (
 // Params is what one argon2id hash costs (RFC 9106, section 3.1).
 type Params struct {
 	MemoryKiB uint32 // memory, in KiB
-	Passes    uint32 // how often that memory is gone over
+	Passes    uint32 // over that memory
 	Lanes     uint8  // how many threads may share the work
 }
 

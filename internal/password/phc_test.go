@@ -95,7 +95,7 @@ func TestParse(t *testing.T) {
 			"$argon2id$v=19$m=19456,t=2,p=1$" + salt16 + "$" + strings.Replace(key32, "I", "-", 1),
 			"not base64",
 		},
-		{"bits that say nothing", "$argon2id$v=19$m=19456,t=2,p=1$" + salt16[:21] + "B$" + key32, "not base64"},
+		{"unused bits", "$argon2id$v=19$m=19456,t=2,p=1$" + salt16[:21] + "B$" + key32, "not base64"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h, err := Parse(tc.phc)
@@ -113,7 +113,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestPrintedHashHelpsNobody(t *testing.T) {
+func TestHashesPrintNoDigest(t *testing.T) {
 	h, err := Parse(known[0].phc)
 	if err != nil {
 		t.Fatal(err)
