@@ -55,7 +55,7 @@ type bench struct {
 	now    *atomic.Int64 // milliseconds
 }
 
-// counted is a store that counts what it is asked.
+// counted is a store that counts its calls.
 type counted struct {
 	keys.Store
 	lists, changes atomic.Int64
@@ -149,7 +149,7 @@ func (b *bench) stored(t *testing.T) []keys.Record {
 	return list
 }
 
-// put changes a record behind the ring's back.
+// put changes records in the store without the ring.
 func (b *bench) put(t *testing.T, list ...keys.Record) {
 	t.Helper()
 	must(
@@ -160,8 +160,8 @@ func (b *bench) put(t *testing.T, list ...keys.Record) {
 	)
 }
 
-// record returns the events as text, oldest first.
-func (b *bench) record(t *testing.T) []string {
+// events returns the audit events as text, oldest first.
+func (b *bench) events(t *testing.T) []string {
 	t.Helper()
 	events, err := b.db.Events(t.Context(), audit.Filter{})
 	must(t, err)
@@ -240,7 +240,7 @@ func mint(r *keys.Ring, p keys.Pair) (string, error) {
 	return s.Sign([]byte(`{"sub":"x"}`))
 }
 
-// check checks a token as its receiver does.
+// check verifies a token as its receiver does.
 func check(r *keys.Ring, text string) error {
 	token, err := jose.Parse(text)
 	if err != nil {

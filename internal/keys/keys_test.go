@@ -17,7 +17,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/keys"
 )
 
-func TestWalk(t *testing.T) {
+func TestScheduledRotation(t *testing.T) {
 	b := with(t, ec)
 	first := signs(t, b.Ring, ec)
 	b.forward(time.Hour)
@@ -57,7 +57,11 @@ func TestWalk(t *testing.T) {
 			}
 
 			if checks(b.Ring, first) != (tc.first != "") || !checks(b.Ring, second) {
-				t.Errorf("the first checks: %t, the second: %t", checks(b.Ring, first), checks(b.Ring, second))
+				t.Errorf(
+					"checks with the first: %t, with the second: %t",
+					checks(b.Ring, first),
+					checks(b.Ring, second),
+				)
 			}
 
 			must(t, signAndCheck(b.Ring, ec))
@@ -71,11 +75,11 @@ func TestWalk(t *testing.T) {
 		t.Errorf("after the walk %d keys are stored, want the second alone", len(list))
 	}
 
-	if got, want := b.record(t), []string{
+	if got, want := b.events(t), []string{
 		"config key.make key:" + first + " ok",
 		"operator key.rotate key:" + second + " ok",
 	}; !slices.Equal(got, want) {
-		t.Errorf("the record is %v, want %v", got, want)
+		t.Errorf("audit log = %v, want %v", got, want)
 	}
 }
 
@@ -90,7 +94,7 @@ func TestEntityTagFollowsTheSet(t *testing.T) {
 		for range 2 {
 			body, tag := b.JWKS()
 			if old, ok := seen[tag]; ok && old != string(body) {
-				t.Fatalf("tag %s stands for two sets", tag)
+				t.Fatalf("one tag %s for two sets", tag)
 			}
 			seen[tag] = string(body)
 		}
@@ -111,7 +115,7 @@ func TestEntityTagFollowsTheSet(t *testing.T) {
 	}
 }
 
-func TestRotationsWhileOthersSign(t *testing.T) {
+func TestRotateWhileSigning(t *testing.T) {
 	b := with(t, ec, ed)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -221,14 +225,14 @@ func TestTwoNodesAtTheSameMoment(t *testing.T) {
 		}
 
 		scheduled := 0
-		for _, e := range b.record(t) {
+		for _, e := range b.events(t) {
 			if strings.HasPrefix(e, "schedule key.rotate") {
 				scheduled++
 			}
 		}
 
 		if scheduled != 2 {
-			t.Errorf("%d rotations on schedule, want one for each pair: %v", scheduled, b.record(t))
+			t.Errorf("%d rotations on schedule, want one for each pair: %v", scheduled, b.events(t))
 		}
 	})
 }
@@ -253,7 +257,7 @@ func TestSchedule(t *testing.T) {
 
 	b.set(noon.Add(every))
 	if signs(t, b.Ring, ec) == first {
-		t.Error("the first key signs on")
+		t.Error("the first key still signs, want the second")
 	}
 
 	must(t, b.Configure(t.Context(), keys.Needs{Pairs: []keys.Pair{ec}, PublishFor: publishFor, Keep: keep}))
@@ -261,11 +265,11 @@ func TestSchedule(t *testing.T) {
 	b.tick(t)
 
 	if n := len(b.stored(t)); n != 1 {
-		t.Errorf("%d keys where nothing is rotated on schedule, want 1", n)
+		t.Errorf("%d keys without scheduled rotation, want 1", n)
 	}
 }
 
-func TestPairThatNothingAsksForAnyMore(t *testing.T) {
+func TestPairRemovedFromTheConfiguration(t *testing.T) {
 	b := with(t, ec, ed)
 	old := signs(t, b.Ring, ec)
 	must(t, b.Configure(t.Context(), needs(ed)))
@@ -293,7 +297,7 @@ func TestPairThatNothingAsksForAnyMore(t *testing.T) {
 	must(t, signAndCheck(b.Ring, ed))
 }
 
-func TestRotateWhileOneWaits(t *testing.T) {
+func TestRotateWhileANextKeyExists(t *testing.T) {
 	b := with(t, ec)
 	first := signs(t, b.Ring, ec)
 	waits := rotated(t, b.Ring, false)
@@ -310,12 +314,12 @@ func TestRotateWhileOneWaits(t *testing.T) {
 		t.Errorf("rotating now returns %s, want the one that waited, %s", got, waits)
 	}
 	if !checks(b.Ring, first) {
-		t.Error("the first key does not check any more")
+		t.Error("the first key no longer checks, want it kept")
 	}
 
 	b.forward(keep)
 	if checks(b.Ring, first) {
-		t.Error("the first key is kept from when it was to retire, not from when it did")
+		t.Error("the first key is kept from its scheduled retirement, want from its actual one")
 	}
 }
 
@@ -341,7 +345,7 @@ func TestRotateRefuses(t *testing.T) {
 	}
 }
 
-func TestNeedsThatCannotBe(t *testing.T) {
+func TestInvalidNeedsAreRefused(t *testing.T) {
 	b := empty(t)
 	for name, n := range map[string]keys.Needs{
 		"an algorithm that keys are not made for": needs(keys.Pair{Kind: keys.Access, Alg: jose.RS512}),
@@ -381,11 +385,11 @@ func TestRSA(t *testing.T) {
 	must(t, signAndCheck(b.restarted(t, rs), rs))
 }
 
-func TestStartingAgain(t *testing.T) {
+func TestRestart(t *testing.T) {
 	b := with(t, ec, ed)
 	token, err := mint(b.Ring, ec)
 	must(t, err)
-	events, changes := len(b.record(t)), b.store.changes.Load()
+	events, changes := len(b.events(t)), b.store.changes.Load()
 
 	for range 2 {
 		r := b.restarted(t, ec, ed, ec)
@@ -398,11 +402,11 @@ func TestStartingAgain(t *testing.T) {
 	must(t, b.Configure(t.Context(), needs(ed, ec)))
 	b.tick(t)
 
-	if b.store.changes.Load() != changes || len(b.record(t)) != events {
+	if b.store.changes.Load() != changes || len(b.events(t)) != events {
 		t.Errorf(
-			"%d steps and %d events where nothing is missing",
+			"%d steps and %d events, want none: no key is missing",
 			b.store.changes.Load()-changes,
-			len(b.record(t))-events,
+			len(b.events(t))-events,
 		)
 	}
 	if _, err := b.Signer("id", jose.ES256); err == nil {
@@ -413,17 +417,17 @@ func TestStartingAgain(t *testing.T) {
 	}
 }
 
-func TestPairThatIsNamedTwice(t *testing.T) {
+func TestDuplicatePairs(t *testing.T) {
 	b := with(t, ec, ed, ec)
-	if len(b.stored(t)) != 2 || len(b.record(t)) != 2 {
-		t.Errorf("%d keys were made, and the record is %v", len(b.stored(t)), b.record(t))
+	if len(b.stored(t)) != 2 || len(b.events(t)) != 2 {
+		t.Errorf("%d keys made, audit log %v", len(b.stored(t)), b.events(t))
 	}
 }
 
 func TestClockJumps(t *testing.T) {
 	b := with(t, ec)
 	first := signs(t, b.Ring, ec)
-	t.Run("before the first key opens: it signs, and rotation goes on", func(t *testing.T) {
+	t.Run("before the first key becomes valid: it signs, and rotation goes on", func(t *testing.T) {
 		b.set(noon.Add(-day))
 		must(t, signAndCheck(b.Ring, ec))
 		r := b.restarted(t, ec)
@@ -433,7 +437,7 @@ func TestClockJumps(t *testing.T) {
 
 		second := rotated(t, b.Ring, false)
 		if signs(t, b.Ring, ec) != first || listed(t, b.Ring)[second] != "next" {
-			t.Errorf("listed are %v, want the first current and the second next", listed(t, b.Ring))
+			t.Errorf("listed = %v, want the first current and the second next", listed(t, b.Ring))
 		}
 
 		b.forward(publishFor)

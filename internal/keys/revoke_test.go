@@ -69,16 +69,16 @@ func TestRevoke(t *testing.T) {
 			"operator key.revoke key:" + kid + " ok",
 			"operator key.make key:" + other + " ok",
 		}
-		got := b.record(t)
+		got := b.events(t)
 		if !slices.Equal(got, want) {
-			t.Errorf("the record is %v, want %v", got, want)
+			t.Errorf("audit log = %v, want %v", got, want)
 		}
 
 		events, err := b.db.Events(t.Context(), audit.Filter{})
 		must(t, err)
 
 		if events[1].Reason != "a backup was stolen" {
-			t.Errorf("the record says %q", events[1].Reason)
+			t.Errorf("reason in the audit log = %q", events[1].Reason)
 		}
 
 		b.forward(-time.Hour)
@@ -87,7 +87,7 @@ func TestRevoke(t *testing.T) {
 		b.tick(t)
 
 		if listed(t, b.Ring)[kid] != "" || len(b.stored(t)) != 1 {
-			t.Errorf("it stays for ever: %v", listed(t, b.Ring))
+			t.Errorf("revoked key still listed: %v", listed(t, b.Ring))
 		}
 	})
 
@@ -130,11 +130,11 @@ func TestRevoke(t *testing.T) {
 		b := with(t, ec)
 		kid := signs(t, b.Ring, ec)
 		revoke(t, b, kid)
-		n := len(b.record(t))
+		n := len(b.events(t))
 		revoke(t, b, kid)
 
-		if len(b.record(t)) != n || len(b.stored(t)) != 2 {
-			t.Errorf("the record is %v, and there are %d keys", b.record(t), len(b.stored(t)))
+		if len(b.events(t)) != n || len(b.stored(t)) != 2 {
+			t.Errorf("audit log = %v, with %d keys", b.events(t), len(b.stored(t)))
 		}
 	})
 
@@ -278,9 +278,9 @@ func TestRunEndsWithItsContext(t *testing.T) {
 // publicMembers are those that a public key has (RFC 7517, RFC 7518, RFC 8037).
 var publicMembers = []string{"alg", "crv", "e", "kid", "kty", "n", "use", "x", "y"}
 
-// TestWhateverIsDone has a random walk of operations, and holds after each that the set
+// TestRandomSteps has a random walk of operations, and holds after each that the set
 // shows nothing private and exactly the keys that check, and that one key signs.
-func TestWhateverIsDone(t *testing.T) {
+func TestRandomSteps(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
@@ -392,7 +392,7 @@ func whole(t *testing.T, b *bench, r *keys.Ring, what string) {
 
 // Another node has revoked a key. While one request reads the keys again, the next must not
 // use the previous ones.
-func TestNobodyIsJudgedByTheKeysOfBeforeWhileTheyAreReadAnew(t *testing.T) {
+func TestNoTokenIsCheckedWithOldKeysDuringAReload(t *testing.T) {
 	b := with(t, ec)
 	kid := signs(t, b.Ring, ec)
 	other := b.ring(t, b.secret)

@@ -217,7 +217,7 @@ func TestDatabaseHoldsNoPrivateKey(t *testing.T) {
 	}
 }
 
-func TestSecretThatDoesNotOpen(t *testing.T) {
+func TestWrongSecret(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		change func(t *testing.T, path string)
