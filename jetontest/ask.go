@@ -11,7 +11,7 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// Answer is what came of a request.
+// Answer is the response to a request.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -19,7 +19,7 @@ type Answer struct {
 	Early  []int // statuses that came before the answer
 }
 
-// Code returns the code of the outcome, "" for what was let through.
+// Code returns the error code of the response, "" for success.
 func (a Answer) Code() string { return a.Header.Get(jeton.HeaderError) }
 
 // Left returns the number of uses left, "" where none are counted.

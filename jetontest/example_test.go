@@ -51,7 +51,7 @@ services:
 	// 403 left: 0 spent true
 }
 
-// standIn stands in for the *testing.T that a test has and an example has not.
+// standIn replaces the *testing.T, which an example does not have.
 type standIn struct {
 	testing.TB
 	ends []func()

@@ -44,7 +44,7 @@ func FreePort() (string, error) {
 		return port, l.Close()
 	}
 
-	return "", errors.New("there is no free port")
+	return "", errors.New("no free port")
 }
 
 // Key is a client's private key, of which the server has the public one.

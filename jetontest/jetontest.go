@@ -209,7 +209,7 @@ func (s *Server) URL(service string) string {
 	return ""
 }
 
-// Addr returns the address that a service is bound to, for a test that dials by itself.
+// Addr returns the address that a service is bound to, for tests with their own connections.
 func (s *Server) Addr(service string) string {
 	s.t.Helper()
 
@@ -244,7 +244,7 @@ func (s *Server) Reload(yaml string) error {
 	return s.server.Reload(s.t.Context())
 }
 
-// Stop lets requests in flight end and stops the server. It may be called again.
+// Stop waits for requests in flight and stops the server. It may be called again.
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.cancel()
@@ -336,7 +336,7 @@ func (s *Server) MustControl(method, path string, in, out any) {
 	}
 }
 
-// Events returns the newest events of the record, oldest first: at most 1000.
+// Events returns the newest events of the audit log, oldest first: at most 1000.
 func (s *Server) Events() []jeton.Event {
 	s.t.Helper()
 	var events []jeton.Event

@@ -44,7 +44,7 @@ func TestClientsRegisterKeys(t *testing.T) {
 			return f.Post("/oauth2/keys", "client_id", "ci", "client_secret", secret, "key", pem, "proof", proof(k))
 		}, 400, "a secret does not do", ""},
 		{
-			"no proof",
+			"no credential",
 			func() jetontest.Answer { _, pem := fresh(); return ask(ci, pem, "") },
 			400,
 			"invalid proof: want a JWT",

@@ -29,7 +29,7 @@ func TestValidAssertions(t *testing.T) {
 			name string
 			make func(*draft)
 		}{
-			{"as it should be", nil},
+			{"valid", nil},
 			{"aud as a list of one", claim("aud", []string{f.Issuer()})},
 			{"typ JWT", head("typ", "JWT")},
 			{"typ jwt", head("typ", "jwt")},

@@ -15,9 +15,9 @@ func TestBearerHeaders(t *testing.T) {
 			name   string
 			path   string
 			header []string
-			code   string // "": let through
+			code   string // "": accepted
 		}{
-			{"as it should be", "/who", []string{"Authorization", "Bearer " + token}, ""},
+			{"valid", "/who", []string{"Authorization", "Bearer " + token}, ""},
 			{"the scheme in small letters", "/who", []string{"Authorization", "bearer " + token}, ""},
 			{"the scheme in mixed letters", "/who", []string{"Authorization", "bEaReR " + token}, ""},
 			{"spaces after the scheme", "/who", []string{"Authorization", "Bearer   " + token}, ""},

@@ -36,7 +36,7 @@ func TestBasic(t *testing.T) {
 		line string
 		ok   bool
 	}{
-		{"as it should be", "Basic " + right, true},
+		{"valid", "Basic " + right, true},
 		{"the scheme in small letters", "basic " + right, true},
 		{"the scheme in mixed letters", "bAsIc " + right, true},
 		{"a name that is form-encoded", basicOf("%63i:" + secret), true},

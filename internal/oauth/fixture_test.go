@@ -96,20 +96,20 @@ func (c *clock) now() time.Time       { return time.Unix(0, c.at.Load()).UTC() }
 func (c *clock) set(t time.Time)      { c.at.Store(t.UnixNano()) }
 func (c *clock) move(d time.Duration) { c.at.Add(int64(d)) }
 
-// fixture is an authorization server with services, whose clock stands still, as a part
-// of the test sees it.
+// fixture is an authorization server with services, with a clock that only the test moves, as a subtest
+// sees it.
 type fixture struct {
 	*world
-	t testing.TB // of this part
+	t testing.TB // of this subtest
 }
 
-// world is what all parts of a test share.
+// world is what all subtests of a test share.
 type world struct {
 	*jetontest.Server
 	parent testing.TB
 	clock  *clock
 	plain  *http.Client
-	again  []jetontest.Option // start it once more on the same folder
+	again  []jetontest.Option // to start it again on the same folder
 	yaml   string
 }
 
@@ -134,7 +134,7 @@ func newFixture(t testing.TB, yaml string, options ...jetontest.Option) *fixture
 	return f
 }
 
-// restart stops the server and starts another on what it has left.
+// restart stops the server and starts another on its data folder.
 func (f *fixture) restart() {
 	f.t.Helper()
 	f.Stop()
@@ -142,7 +142,7 @@ func (f *fixture) restart() {
 	f.plain = f.Client()
 }
 
-// on is the fixture for a part of the test.
+// on returns the fixture for a subtest.
 func (f *fixture) on(t testing.TB) *fixture { return &fixture{f.world, t} }
 
 // client registers software that may have tokens for every service and look them up. It
@@ -164,10 +164,10 @@ func (f *fixture) secret(name string) string {
 	return out.Secret
 }
 
-// claims are right ones at the time of the clock.
+// claims returns valid claims at the time of the clock.
 func (f *fixture) claims(k jetontest.Key) map[string]any { return k.Claims(f.Issuer(), f.clock.now()) }
 
-// right is a fresh assertion that is as it should be.
+// right returns a new, valid assertion.
 func (f *fixture) right(k jetontest.Key) string { return k.Assertion("", f.claims(k)) }
 
 // checks returns the checks that the operator sees of a request, and its event: what was
@@ -252,7 +252,7 @@ var ways = []way{
 	{grantAssertion, "authorization-grant+jwt", "client-authentication+jwt", http.StatusBadRequest, "invalid_grant"},
 }
 
-// show sends an assertion in one of the ways.
+// show sends an assertion in one of the two ways.
 func (f *fixture) show(w way, assertion string, fields ...string) jetontest.Answer {
 	f.t.Helper()
 	if w.name == grantClient {

@@ -256,7 +256,7 @@ func TestForms(t *testing.T) {
 			400,
 			"invalid_request: client_assertion goes with client_assertion_type=" + assertionType,
 		},
-		{"no proof", ask, nil, "", 401, "invalid_client"},
+		{"no credential", ask, nil, "", 401, "invalid_client"},
 		{"a name alone", ask + "&client_id=ci", nil, "", 401, "invalid_client"},
 		{"a secret alone", ask + "&client_secret=" + secret, nil, "", 401, "invalid_client"},
 		{"a secret in the query", ask, nil, "?client_id=ci&client_secret=" + secret, 401, "invalid_client"},

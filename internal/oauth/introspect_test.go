@@ -27,8 +27,8 @@ func TestIntrospection(t *testing.T) {
 		f := f.on(t)
 		token := f.Token(ci, "audience", "reports")
 		for name, a := range map[string]jetontest.Answer{
-			"no proof":     f.Post("/oauth2/introspect", "token", token),
-			"a name alone": f.Post("/oauth2/introspect", "token", token, "client_id", "guard"),
+			"no credential": f.Post("/oauth2/introspect", "token", token),
+			"a name alone":  f.Post("/oauth2/introspect", "token", token, "client_id", "guard"),
 			"a wrong secret": f.Post(
 				"/oauth2/introspect",
 				"token",
@@ -171,7 +171,7 @@ func TestIntrospection(t *testing.T) {
 		a := f.introspect(few, tokens["counted-opaque"], "consume", "true")
 		b := f.introspect(guard, tokens["counted-opaque"])
 		if a.Body != inactive || !strings.Contains(b.Body, `"uses_remaining":3`) {
-			t.Errorf("who may not look it up took a use: %s, then %s", a.Body, b.Body)
+			t.Errorf("a client that may not look the token up took a use: %s, then %s", a.Body, b.Body)
 		}
 	})
 

@@ -172,7 +172,7 @@ func TestKeyserver(t *testing.T) {
 		}
 	})
 
-	t.Run("who is not named once", func(t *testing.T) {
+	t.Run("identity not given exactly once", func(t *testing.T) {
 		f := f.on(t)
 		for _, query := range []string{
 			"",

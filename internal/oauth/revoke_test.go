@@ -134,7 +134,7 @@ func TestRevocation(t *testing.T) {
 		dead(t, f, "opaque", late) // also for a clock that goes back
 	})
 
-	t.Run("who does not prove itself takes nothing back", func(t *testing.T) {
+	t.Run("a client without a credential revokes nothing", func(t *testing.T) {
 		f := f.on(t)
 		token := f.Token(ci, "audience", "reports")
 		bare(t, f.Post("/oauth2/revoke", "token", token), 401, "invalid_client")
@@ -211,7 +211,7 @@ func TestChangesThatEndTokens(t *testing.T) {
 		undo  func(f *fixture, k jetontest.Key)
 	}{
 		{"disabling", disabled(true), yes, disabled(false)},
-		{"enabling who is enabled", disabled(false), yes, nil},
+		{"enabling an enabled user", disabled(false), yes, nil},
 		{
 			"removing",
 			func(f *fixture, k jetontest.Key) { f.MustControl("DELETE", "/api/v1/clients/"+k.Client, nil, nil) },

@@ -30,7 +30,7 @@ services:
         respond: {json: {name: "{{.Name}}"}}
 `
 
-func TestATokenOpensItsServiceAndNoOther(t *testing.T) {
+func TestTokensAreValidForTheirServiceAlone(t *testing.T) {
 	s := jetontest.Start(t, conf)
 	ci := s.AddClient("ci", "reports", "counted")
 	jwt, opaque := s.Token(ci, "audience", "reports"), s.Token(ci, "audience", "counted")

@@ -284,7 +284,7 @@ func TestTokensAreCounted(t *testing.T) {
 
 			got := race(64, func() string { return f.bearer(tc.service, tc.path, token).Code() })
 			if got["ok"] != tc.uses || got["spent"] != 64-tc.uses {
-				t.Errorf("%v, want %d let through and the others spent", got, tc.uses)
+				t.Errorf("%v, want %d accepted and the others spent", got, tc.uses)
 			}
 
 			for range 2 {
