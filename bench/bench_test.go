@@ -101,7 +101,7 @@ func TestEveryServerAnswersTheLoad(t *testing.T) {
 	}
 }
 
-func TestEveryDoorOfATokenAnswersTheLoad(t *testing.T) {
+func TestEveryTokenServiceAnswersTheLoad(t *testing.T) {
 	b := newTestBench(t)
 	client, err := newKeyPair(clientRSA)
 	if err != nil {
@@ -268,7 +268,7 @@ func TestWarmingSendsEveryRequestOnceAndWaitsForAllAnswers(t *testing.T) {
 	}
 }
 
-func TestTheFirstLookAtATokenIsMeasuredForEveryAlgorithm(t *testing.T) {
+func TestTheFirstCheckOfATokenIsMeasuredForEveryAlgorithm(t *testing.T) {
 	b := newTestBench(t)
 	for _, alg := range algs {
 		l, err := b.look(t.Context(), alg)
@@ -376,7 +376,7 @@ func TestQuantilesAreWithinTwoPercent(t *testing.T) {
 	}
 }
 
-func TestTheReportKeepsWhatPeopleWrote(t *testing.T) {
+func TestTheReportKeepsTheTextAroundIt(t *testing.T) {
 	path := t.TempDir() + "/performance.md"
 	only := []string{"nodes", "revoke"}
 	allBegin, end := marks(nil)

@@ -55,7 +55,7 @@ func TestEveryNodeAnswersTheLoad(t *testing.T) {
 	}
 }
 
-func TestALogoutIsMeasuredUntilNoNodeLetsTheSessionIn(t *testing.T) {
+func TestALogoutIsMeasuredUntilEveryNodeRefusesTheSession(t *testing.T) {
 	b := newSharedBench(t)
 	for _, stuck := range []bool{false, true} {
 		s, err := b.revoke(t.Context(), 2, stuck, 5)

@@ -15,9 +15,9 @@ import (
 	"testing"
 )
 
-// TestNoSecretOfSoftwareIsShown is TestNoSecretIsShown for software: secrets of clients,
-// assertions, access tokens in every place that takes them and in some that do not, and
-// private keys, a client's and our own.
+// TestNoSecretOfSoftwareIsShown is TestNoSecretIsShown for software: client secrets,
+// assertions, access tokens in places that accept them and in others, and private keys of
+// clients and of the server.
 func TestNoSecretOfSoftwareIsShown(t *testing.T) {
 	t.Parallel()
 	o := Options{Config: issuing, Env: []string{"JETON_LOG_LEVEL=debug"}, DataDir: filepath.Join(t.TempDir(), "data")}
@@ -245,7 +245,7 @@ func basic(name, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
 }
 
-// field returns the first word that begins as it is said.
+// field returns the first word with a prefix.
 func field(text, prefix string) string {
 	for _, f := range strings.Fields(text) {
 		if strings.HasPrefix(f, prefix) {
@@ -253,7 +253,7 @@ func field(text, prefix string) string {
 		}
 	}
 
-	return "nothing begins with " + prefix
+	return "no word with prefix " + prefix
 }
 
 // signed adds a token: all of an opaque one, and the signature of a JWT.
@@ -321,7 +321,7 @@ func noSigningKey(t *testing.T, dir, jwks string) {
 	}
 
 	if len(public) < 2 {
-		t.Fatalf("%d keys of ours are published: %s", len(public), jwks)
+		t.Fatalf("%d signing keys are published: %s", len(public), jwks)
 	}
 
 	files, err := filepath.Glob(filepath.Join(dir, "jeton.db*"))
@@ -385,7 +385,7 @@ func dull(window []byte) bool {
 	return n > 22
 }
 
-func TestASigningKeyInTheClearWouldBeFound(t *testing.T) {
+func TestUnencryptedSigningKeysAreFound(t *testing.T) {
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{0x9c, 0x03, 'k', 0xfe}, 8))
 	public := map[string]bool{string(key[ed25519.SeedSize:]): true}
 	page := append(append(make([]byte, 5000), key.Seed()...), "and what follows"...)
@@ -394,6 +394,6 @@ func TestASigningKeyInTheClearWouldBeFound(t *testing.T) {
 	}
 
 	if at := seedOf(page[:5031], public); at != -1 {
-		t.Errorf("found at %d, and it is not there", at)
+		t.Errorf("found at %d, want none", at)
 	}
 }

@@ -32,7 +32,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	asName := secrets.add("a password in the field of the name", "canary-4-bmFtZWQh")
 	printed += s.Must(t, pw, "user", "add", "diane", "--password-stdin")
 
-	// Logins, good and bad, in odd forms.
+	// Logins, right and wrong, in odd forms.
 	cookies := c.MustLogin(t, "diane", pw)
 	_, token, _ := strings.Cut(cookies, "=")
 	secrets.add("the secret of a session", token)
@@ -176,7 +176,7 @@ func TestAPathIsRecordedWithoutItsQuery(t *testing.T) {
 	}
 }
 
-// canaries are secrets, each with what it is.
+// canaries are secrets, each with its name.
 type canaries map[string]string
 
 func (c canaries) add(what, secret string) string {
@@ -223,7 +223,7 @@ func (c canaries) searchFolder(t *testing.T, dir string) {
 	}
 }
 
-// ask sends a request with headers, whatever comes of it, but never an inner error.
+// ask sends a request with headers. Any response is fine but an internal error.
 func ask(t *testing.T, s *Server, c *Client, method, path, cookies, form string, header http.Header) Answer {
 	t.Helper()
 	r, err := http.NewRequest(method, s.URL+path, strings.NewReader(form))
@@ -278,7 +278,7 @@ func arguments(t *testing.T, pid int) string {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		t.Skip("there is no list of processes here")
+		t.Skip("no process list on this system")
 	}
 
 	text := ""
@@ -303,7 +303,7 @@ func arguments(t *testing.T, pid int) string {
 	return text
 }
 
-// rubbish sends something that is not HTTP, over TLS and in the clear.
+// rubbish sends bytes that are not HTTP, over TLS and in plain text.
 func rubbish(t *testing.T, s *Server, text string) {
 	t.Helper()
 	address := strings.TrimPrefix(s.URL, "https://")

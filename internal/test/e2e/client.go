@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// Client asks a service over TLS, trusting its certificate and nothing else. It keeps no
+// Client sends requests to a service over TLS, trusting its certificate alone. It keeps no
 // cookies. It is safe for concurrent use.
 type Client struct {
 	url  string
@@ -40,14 +40,14 @@ func (s *Server) Client(tb testing.TB) *Client {
 	return &Client{s.URL, &http.Client{Transport: transport, Timeout: Patience, CheckRedirect: refuse}}
 }
 
-// Answer is what a service answered.
+// Answer is the response of a service.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// String shows an answer in a test's failure.
+// String formats an answer for a failure message.
 func (a Answer) String() string {
 	return fmt.Sprintf("%d %s %q", a.Status, a.Header.Get("Jeton-Error"), a.Body)
 }
@@ -61,7 +61,7 @@ func (a Answer) Left() int {
 	return n
 }
 
-// Do asks for a path, showing cookies ("" for none). An error means that no answer came:
+// Do requests a path with cookies ("" for none). An error means that no response came:
 // whether the request had an effect is unknown.
 func (c *Client) Do(method, path, cookies string) (Answer, error) {
 	return c.send(method, path, cookies, "")
@@ -95,7 +95,7 @@ func (c *Client) Send(r *http.Request) (Answer, error) {
 	return Answer{answer.StatusCode, answer.Header, string(body)}, err
 }
 
-// Login logs in and returns the cookies to show from then on; they are "" on a refusal.
+// Login logs in and returns the cookies of the session; they are "" on a refusal.
 func (c *Client) Login(name, password string) (cookies string, a Answer, err error) {
 	a, err = c.send(http.MethodPost, "/login", "", url.Values{"username": {name}, "password": {password}}.Encode())
 	if err != nil || a.Status != http.StatusOK {
@@ -111,7 +111,7 @@ func (c *Client) Login(name, password string) (cookies string, a Answer, err err
 	return strings.Join(pairs, "; "), a, nil
 }
 
-// MustDo is Do for a request that has to be answered.
+// MustDo is Do, and fails the test when no response comes.
 func (c *Client) MustDo(tb testing.TB, method, path, cookies string) Answer {
 	tb.Helper()
 	a, err := c.Do(method, path, cookies)
@@ -122,7 +122,7 @@ func (c *Client) MustDo(tb testing.TB, method, path, cookies string) Answer {
 	return a
 }
 
-// MustLogin is Login for one that has to succeed.
+// MustLogin is Login, and fails the test on a refusal.
 func (c *Client) MustLogin(tb testing.TB, name, password string) string {
 	tb.Helper()
 	cookies, a, err := c.Login(name, password)

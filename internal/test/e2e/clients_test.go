@@ -13,7 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
-// python is the system's own: it is the one that has the packages.
+// python is the system's own, which has the packages.
 const python = "/usr/bin/python3"
 
 func TestPythonClients(t *testing.T) {
@@ -89,7 +89,7 @@ func converse(t *testing.T, s *Server, script string, env ...string) {
 	}
 }
 
-// curl asks with the program of that name, and returns the answer's head and body.
+// curl sends a request with curl, and returns the head and body of the response.
 func curl(t *testing.T, s *Server, args ...string) (head, body string) {
 	t.Helper()
 	args[len(args)-1] = s.URL + args[len(args)-1]
@@ -190,7 +190,7 @@ func TestCurl(t *testing.T) {
 			`^{"Secret-number": 42}\n$`,
 		},
 		{"a logout", append(jar, "-X", "POST", "/logout"), `^HTTP/1.1 200 OK`, `^Logged out$`},
-		// This client may keep a cookie that was taken away. It opens nothing.
+		// The client may keep a deleted cookie. It is refused.
 		{
 			"after the logout",
 			append(jar, "/get-info"),
@@ -201,13 +201,13 @@ func TestCurl(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			head, body := curl(t, s, append([]string{}, tc.args...)...)
 			if !regexp.MustCompile(tc.head).MatchString(head) || !regexp.MustCompile(tc.body).MatchString(body) {
-				t.Errorf("answered\n%s\n\n%s\nwant a head like %s and a body like %s", head, body, tc.head, tc.body)
+				t.Errorf("got\n%s\n\n%s\nwant a head like %s and a body like %s", head, body, tc.head, tc.body)
 			}
 		})
 	}
 }
 
-func TestFilesThatTheConfigurationNamesAndNobodyMadeAreMade(t *testing.T) {
+func TestMissingFilesOfTheConfigurationAreCreated(t *testing.T) {
 	s := Start(t, Options{Config: example("cookie-login")})
 	for name, mode := range map[string]os.FileMode{
 		"pubkey.pem":   0o600,
@@ -240,7 +240,7 @@ func TestFilesThatTheConfigurationNamesAndNobodyMadeAreMade(t *testing.T) {
 	}
 }
 
-// Of 64 clients that come at once to a fresh login, exactly as many pass as it has uses.
+// Of 64 concurrent requests of a new login, exactly as many are accepted as it has uses.
 func TestExactlyThreeOfSixtyFourPass(t *testing.T) {
 	s := Start(t, Options{Config: example("limited-info")})
 	c := s.Client(t)
@@ -259,7 +259,7 @@ func TestExactlyThreeOfSixtyFourPass(t *testing.T) {
 			return a.Status
 		})
 		if got[200] != 3 || got[403] != 61 {
-			t.Fatalf("statuses were %v, want three 200 and sixty-one 403", got)
+			t.Fatalf("statuses = %v, want three 200 and sixty-one 403", got)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func TestKillUnderLoad(t *testing.T) {
 	var s *Server
 	for round := range rounds {
 		if round%10 == 0 {
-			// A folder of its own for every ten, as each login looks at the open ones.
+			// A new folder for every ten rounds, as each login reads the open ones.
 			if s != nil {
 				s.Stop(t)
 			}
@@ -57,7 +57,7 @@ func TestKillUnderLoad(t *testing.T) {
 		rounds, l.grants, l.lost, logins, users.acked)
 }
 
-// strain has 32 clients work until the server, killed in their midst, answers none of them.
+// strain has 32 clients work until the server, which is killed meanwhile, answers none.
 func strain(t *testing.T, s *Server, l *ledger, p *changedUsers, round int) {
 	c, first := s.Client(t), len(l.logins)
 	var wg sync.WaitGroup
@@ -82,9 +82,8 @@ func strain(t *testing.T, s *Server, l *ledger, p *changedUsers, round int) {
 	wg.Wait()
 }
 
-// thorough reports whether a round is one with many uses, and with changes of accounts, whose
-// passwords are slow. Where there are many rounds it is one of ten; the others are there to
-// kill at many moments.
+// thorough reports whether a round has many uses and changes of accounts, whose passwords are
+// slow to hash. Of many rounds it is every tenth; the others only vary the moment of the kill.
 func thorough(round int) bool { return !need.Soaking() || round%10 == 0 }
 
 // someUses returns how many uses are granted before a kill.
@@ -95,7 +94,7 @@ func someUses(round int) int {
 	return 50 + rand.IntN(400)
 }
 
-// act does one thing that clients do. An error means that the server is gone.
+// act makes one request of a client. An error means that the server was killed.
 func act(c *Client, l *ledger, first int) error {
 	s := l.pick(first)
 	n := rand.IntN(100)
@@ -134,7 +133,7 @@ func (p *changedUsers) count() int {
 }
 
 // change adds an account, logs in, and makes one change. It reports false when the
-// server is gone.
+// server was killed.
 func (p *changedUsers) change(t *testing.T, s *Server, c *Client, name string) bool {
 	who := &changedUser{name: name, pw: "the first of " + name, newPW: "the second of " + name}
 	if s.Jeton(t, who.pw, "user", "add", name, "--password-stdin").Code != 0 {
@@ -169,7 +168,7 @@ func (p *changedUsers) change(t *testing.T, s *Server, c *Client, name string) b
 	return err == nil
 }
 
-// check compares what is there with what commands reported.
+// check compares the accounts with what the commands reported.
 func (p *changedUsers) check(t *testing.T, c *Client) {
 	t.Helper()
 

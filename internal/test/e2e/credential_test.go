@@ -15,7 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
-// helping is a server in front of a repository of git and a registry of docker, and the
+// helping is a server in front of a Git repository and a Docker registry, and the
 // wallet of a user who has tokens for it.
 type helping struct {
 	*Server
@@ -51,7 +51,7 @@ func newHelping(t *testing.T) *helping {
 		token := h.Must(t, "", "token", "create", name, "--user", "diane", "--service", service, "--expires", "1h")
 		code, _, text := h.run(t, token, "jeton", "login", h.URL, "--as", name, "--token-stdin", "--cacert", h.Cert)
 		if code != 0 {
-			t.Fatalf("hand in a token: code %d\n%s", code, text)
+			t.Fatalf("add a token: code %d\n%s", code, text)
 		}
 	}
 
@@ -173,7 +173,7 @@ func gitAsks(t *testing.T, h *helping) {
 				tc.url+"/repo.git",
 			)
 			if code != tc.code || !strings.Contains(err, tc.says) {
-				t.Errorf("code %d, want %d that says %q\n%s%s", code, tc.code, tc.says, out, err)
+				t.Errorf("code %d, want %d with %q\n%s%s", code, tc.code, tc.says, out, err)
 			}
 
 			refs := strings.Contains(out, commit+"\trefs/heads/main")
@@ -186,7 +186,7 @@ func gitAsks(t *testing.T, h *helping) {
 		})
 	}
 
-	// What was refused and erased is in the wallet still.
+	// The wallet keeps a token that was refused and erased.
 	if code, _, err := h.run(t, "", "jeton", "token", "print", "--as", "spent", h.URL); code != 0 {
 		t.Errorf("git erased an identity: %s", err)
 	}
@@ -247,7 +247,7 @@ func dockerAsks(t *testing.T, h *helping) {
 				t.Fatal(err)
 			}
 
-			// No daemon is asked: the client of docker asks the registry itself.
+			// No daemon is needed: the Docker client requests the registry itself.
 			code, out, err := h.run(
 				t,
 				"",
@@ -308,7 +308,7 @@ users:
 
 			code, out, err := h.run(t, "", "kubectl", "--kubeconfig", conf, "get", "--raw", "/who")
 			if (code == 0) != (tc.want != "") || strings.TrimSpace(out) != tc.want || !strings.Contains(err, tc.says) {
-				t.Errorf("code %d, want %q that says %q\n%s%s", code, tc.want, tc.says, out, err)
+				t.Errorf("code %d, want %q with %q\n%s%s", code, tc.want, tc.says, out, err)
 			}
 		})
 	}

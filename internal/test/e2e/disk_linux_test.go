@@ -28,7 +28,7 @@ func mounted(t *testing.T, size int) string {
 	return dir
 }
 
-// fillUp takes all room of a file system and returns the file that does.
+// fillUp fills a file system and returns the file that does so.
 func fillUp(t *testing.T, dir string) string {
 	t.Helper()
 	path := filepath.Join(dir, "ballast")
@@ -56,7 +56,7 @@ func TestAFullDisk(t *testing.T) {
 	}
 
 	ballast := fillUp(t, disk)
-	// Until what the store had left for itself is full, too, grants are fine.
+	// Grants are fine until the space that the store has reserved is full, too.
 	full := func() bool {
 		before := l.lost
 
@@ -78,10 +78,10 @@ func TestAFullDisk(t *testing.T) {
 	}
 
 	if _, a, err := c.Login(crashName, crashPW); err != nil || a.Status != http.StatusServiceUnavailable {
-		t.Errorf("a login is answered %v %v, want 503", a, err)
+		t.Errorf("login = %v %v, want 503", a, err)
 	}
 	if a := c.MustDo(t, http.MethodGet, "/free", l.logins[0].cookies); a.Status != http.StatusOK {
-		t.Errorf("what needs no write is answered %v, want 200", a)
+		t.Errorf("request without a write = %v, want 200", a)
 	}
 	if !strings.Contains(s.Err.String(), "full") {
 		t.Errorf("the log does not report a full disk:\n%s", tail(s.Err.String()))
@@ -93,7 +93,7 @@ func TestAFullDisk(t *testing.T) {
 	if again.Up(t) {
 		again.Stop(t)
 	} else if code := again.Code(t); code == 0 || !strings.Contains(again.Err.String(), "jeton: ") {
-		t.Errorf("on a full disk the server ended with code %d:\n%s", code, again.Err)
+		t.Errorf("on a full disk the server exited with code %d:\n%s", code, again.Err)
 	}
 
 	if err := os.Remove(ballast); err != nil {
@@ -108,7 +108,7 @@ func TestAFullDisk(t *testing.T) {
 	}
 }
 
-func TestAFullDiskThatGetsRoom(t *testing.T) {
+func TestAFullDiskThatIsCleared(t *testing.T) {
 	disk := mounted(t, 4<<20)
 	s := Start(t, Options{Config: counted, DataDir: filepath.Join(disk, "data")})
 	c, l := s.Client(t), &ledger{}
@@ -156,7 +156,7 @@ func TestADataFolderThatIsReadOnly(t *testing.T) {
 
 	code := s.Code(t)
 	if code != 1 {
-		t.Errorf("the server ended with code %d, want 1", code)
+		t.Errorf("the server exited with code %d, want 1", code)
 	}
 
 	contains(t, s.Err.String(), "jeton: ", s.DataDir, "read-only file system")

@@ -5,11 +5,10 @@
 // It promises that every process it starts has ended when its test ends, also when the test
 // fails or is killed itself (on Linux); that no test reads the environment or the home
 // folder of its user, except for the registry that npm uses; and that nothing waits for a
-// time where it can wait for an event. It knows the program by its
-// flags, its output and its answers alone, and imports no other package of it; databases
-// that can be hurt come from internal/test/pgtest. The READMEs of the examples are run
-// with it, too.
+// time where it can wait for an event. It uses the program by its flags, its output and
+// its responses alone, and imports no other package of it. Databases that can be disturbed
+// come from internal/test/pgtest. The tests of examples/ use it, too.
 //
-// The tests over many nodes (nodes*_test.go) hurt everything at random: nodes, the
-// database, and the lines between them. What clients saw is judged afterwards.
+// The tests over many nodes (nodes*_test.go) disturb everything at random: nodes, the
+// database, and the connections between them. The responses are judged afterwards.
 package e2e

@@ -10,20 +10,20 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
-// shown is an assertion that was shown to a server that was killed, and what came of it.
+// shown is an assertion that was sent to a server that was killed, and the response.
 type shown struct {
 	text   string
 	fate   fate
 	tokens []*spent
 }
 
-// spent is what a client knows of a token that is good for three uses of one route.
+// spent is what a client knows of a token with three uses of one route.
 type spent struct {
 	token          string
 	acked, unknown int
 }
 
-// exchanges is what all clients of one server know. A fault is a promise that it broke.
+// exchanges is what all clients of one server know. A fault is a promise that was broken.
 type exchanges struct {
 	mu     sync.Mutex
 	list   []*shown
@@ -87,7 +87,7 @@ func TestKillWhileAssertionsAreExchanged(t *testing.T) {
 	}
 
 	if x.lost == 0 {
-		t.Error("no kill left anybody without an answer, so the kills proved little")
+		t.Error("every request got an answer, so the kills proved little")
 	}
 
 	t.Logf(
@@ -100,8 +100,8 @@ func TestKillWhileAssertionsAreExchanged(t *testing.T) {
 	)
 }
 
-// exchange shows a new assertion, and uses the token once or twice. It reports false when
-// the server is gone.
+// exchange sends a new assertion, and uses the token once or twice. It reports false when
+// the server was killed.
 func (x *exchanges) exchange(c *Client, r *robot) bool {
 	s := &shown{text: r.assertion(), fate: unknown}
 	x.mu.Lock()
@@ -134,7 +134,7 @@ func (x *exchanges) exchange(c *Client, r *robot) bool {
 	return true
 }
 
-// use asks for one use and notes what came of it.
+// use requests one use and notes the result.
 func (x *exchanges) use(c *Client, r *robot, s *spent) bool {
 	a, err := r.use(c, "POST", "/three", s.token)
 	switch {
@@ -155,7 +155,7 @@ func (x *exchanges) use(c *Client, r *robot, s *spent) bool {
 	return true
 }
 
-// check shows every assertion of the round again, and uses every token up.
+// check sends every assertion of the round again, and uses every token up.
 func (x *exchanges) check(c *Client, r *robot) {
 	work := make(chan *shown)
 	var wg sync.WaitGroup
@@ -176,7 +176,7 @@ func (x *exchanges) check(c *Client, r *robot) {
 }
 
 func (x *exchanges) checkOne(c *Client, r *robot, s *shown) {
-	// The first answer to an assertion whose fate is unknown may be a token. No second is.
+	// The first answer to an assertion of unknown state may be a token, the second may not.
 	for try := range 2 {
 		a, err := r.exchange(c, s.text, "reports")
 		switch {

@@ -56,9 +56,9 @@ func faults() []fault {
 	return list
 }
 
-// TestWhatWasGrantedWasDurable makes calls of the server fail while clients use it, kills
+// TestGrantsAreDurable makes calls of the server fail while clients use it, kills
 // it, and starts it again without faults: everything that was acknowledged is there.
-func TestWhatWasGrantedWasDurable(t *testing.T) {
+func TestGrantsAreDurable(t *testing.T) {
 	needStrace(t)
 	var mu sync.Mutex
 
@@ -97,7 +97,7 @@ func TestWhatWasGrantedWasDurable(t *testing.T) {
 		unsure,
 	)
 	if injected == 0 || refused == 0 || grants == 0 {
-		t.Error("the faults did not do what they are there for")
+		t.Error("too few faults took effect")
 	}
 }
 
@@ -132,7 +132,7 @@ func (f fault) run(t *testing.T) faultRun {
 	} else {
 		r.refused = true
 		if code, text := s.Code(t), s.Err.String(); code != 1 && code != 7 || !strings.Contains(text, "jeton: ") {
-			t.Errorf("the server ended with code %d and says %q; want 1 or 7 and what is wrong", code, text)
+			t.Errorf("exit code %d with %q, want 1 or 7 and the reason", code, text)
 		}
 	}
 
@@ -148,8 +148,8 @@ func (f fault) run(t *testing.T) faultRun {
 	return r
 }
 
-// work has four clients log in and use until something has failed and a while after, or
-// until enough has been done without a failure. cut says that connections may break.
+// work has four clients log in and spend uses until shortly after the first failure, or
+// until enough requests succeeded. With cut, connections may break.
 func (l *ledger) work(t *testing.T, c *Client, cut bool, failed func() bool) {
 	const after, most = 10, 120 // by each client
 	var wg sync.WaitGroup
@@ -180,10 +180,10 @@ func count(t *testing.T, trace string) int {
 	return strings.Count(string(b), "(INJECTED)")
 }
 
-// strace is the command that the faults are made with; options go behind it.
+// strace is the command that injects the faults; options go behind it.
 func strace() []string { return []string{"strace", "-f", "-qq"} }
 
-// outlive makes the traced program die with strace, which would let it live on.
+// outlive kills the traced program with strace, which would leave it running.
 func outlive() []string {
 	if path, err := exec.LookPath("setpriv"); err == nil {
 		return []string{path, "--pdeathsig", "KILL"}
@@ -237,8 +237,8 @@ func attach(t *testing.T, s *Server, inject string) (detach func()) {
 	}
 }
 
-// A crash does not lose what is in the system's memory, so it cannot show that a commit
-// was never synced. This does: while no sync succeeds nothing may be acknowledged.
+// A crash keeps the page cache of the system, so it cannot prove that a commit was synced.
+// This does: while no sync succeeds, nothing may be acknowledged.
 func TestNothingIsGrantedWhileTheDiskDoesNotSync(t *testing.T) {
 	needStrace(t)
 	s := Start(t, Options{Config: counted})
@@ -278,25 +278,25 @@ func TestNothingIsGrantedWhileTheDiskDoesNotSync(t *testing.T) {
 		"/three",
 		l.logins[0].cookies,
 	); a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
-		t.Errorf("a use is answered %v with Retry-After %q, want 503 with one", a, a.Header.Get("Retry-After"))
+		t.Errorf("use = %v with Retry-After %q, want 503 with one", a, a.Header.Get("Retry-After"))
 	}
 
 	l.logins[0].unknown[0]++
 	if _, a, err := c.Login(crashName, crashPW); err != nil || a.Status != http.StatusServiceUnavailable {
-		t.Errorf("a login is answered %v %v, want 503", a, err)
+		t.Errorf("login = %v %v, want 503", a, err)
 	}
 	if a := c.MustDo(t, http.MethodPost, "/logout", l.logins[3].cookies); a.Status != http.StatusServiceUnavailable {
-		t.Errorf("a logout is answered %v, want 503", a)
+		t.Errorf("logout = %v, want 503", a)
 	}
 
 	l.logins[3].logout = unknown
 	r := s.Jeton(t, "", "user", "disable", "p")
 	if r.Code != 7 {
-		t.Errorf("disabling ended with code %d, want 7: %s", r.Code, r.Err)
+		t.Errorf("disable exited with code %d, want 7: %s", r.Code, r.Err)
 	}
 
 	if a := c.MustDo(t, http.MethodGet, "/free", l.logins[1].cookies); a.Status != http.StatusOK {
-		t.Errorf("what needs no write is answered %v, want 200", a)
+		t.Errorf("request without a write = %v, want 200", a)
 	}
 
 	detach()
@@ -324,7 +324,7 @@ func TestNothingIsGrantedWhileTheDiskDoesNotSync(t *testing.T) {
 
 // An operator or client whose request failed with an unknown outcome tries again. Once that
 // has succeeded, the change holds, whatever became of the first try.
-func TestAChangeThatIsAskedForAgainHolds(t *testing.T) {
+func TestARepeatedChangeHolds(t *testing.T) {
 	needStrace(t)
 	s := Start(t, Options{Config: counted})
 	c := s.Client(t)
@@ -359,7 +359,7 @@ func TestAChangeThatIsAskedForAgainHolds(t *testing.T) {
 	for _, name := range changes {
 		Wait(t, name+" to be answered", func() bool { return ask(name) })
 		if a := c.MustDo(t, http.MethodGet, "/free", cookies[name]); a.Status != http.StatusUnauthorized {
-			t.Errorf("after %s had been answered the login was answered %v, want 401", name, a)
+			t.Errorf("login after %s = %v, want 401", name, a)
 		}
 	}
 }

@@ -22,7 +22,7 @@ const (
 	crashPW   = "crash_pw"
 )
 
-// fate is what a client knows of a change that it asked for.
+// fate is what a client knows of a change that it requested.
 type fate int
 
 const (
@@ -89,7 +89,7 @@ func (l *ledger) login(c *Client) error {
 	return nil
 }
 
-// use asks for one use and notes what came of it. Statuses that grant nothing are
+// use requests one use and notes the result. Statuses that grant nothing are
 // 403 for spent, 401 after a logout, and 503 when the store fails: the outcome of
 // the last is unknown.
 func (l *ledger) use(c *Client, s *tracked, b int) error {
@@ -142,8 +142,8 @@ func (l *ledger) end(c *Client, s *tracked) error {
 	return err
 }
 
-// check compares what a login has left after a restart with what its clients know, and
-// spends what is left of its three uses.
+// check compares the uses left of a login after a restart with what its clients know, and
+// spends the rest of its three uses.
 func (l *ledger) check(c *Client, s *tracked) {
 	for b, budget := range budgets {
 		a, err := c.Do(http.MethodHead, budget.path, s.cookies)

@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// upstreamConfig is a service in front of another, whose address stands for %s.
+// upstreamConfig is a service in front of another, whose address replaces %s.
 const upstreamConfig = `
 admin: {listen: "127.0.0.1:0"}
 services:
@@ -67,12 +67,12 @@ func TestStopLetsRequestsInFlightEnd(t *testing.T) {
 
 	close(release)
 	if a := <-answers; a.Status != http.StatusOK || a.Body != "at last" {
-		t.Errorf("the request in flight was answered %v", a)
+		t.Errorf("request in flight = %v", a)
 	}
 
 	code := s.Code(t)
 	if code != 0 {
-		t.Errorf("the server ended with code %d, want 0", code)
+		t.Errorf("the server exited with code %d, want 0", code)
 	}
 	if _, err := os.Stat(filepath.Join(s.DataDir, "jeton.pid")); !os.IsNotExist(err) {
 		t.Errorf("the file with the process id is still there: %v", err)
@@ -122,7 +122,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("the log does not name the nearest known key:\n%s", s.Err)
 	}
 	if a := c.MustDo(t, http.MethodPost, "/three", cookies); a.Status != http.StatusOK || a.Left() != 2 {
-		t.Errorf("after a reload that was refused: %v with %d left", a, a.Left())
+		t.Errorf("after a refused reload: %v with %d left", a, a.Left())
 	}
 
 	write(t, path, strings.Replace(good, "max_uses: 3", "max_uses: 2", 1))
@@ -133,10 +133,10 @@ func TestReload(t *testing.T) {
 		t.Errorf("with one of two uses left: %v with %d left", a, a.Left())
 	}
 	if a := c.MustDo(t, http.MethodPost, "/three", cookies); a.Status != http.StatusForbidden {
-		t.Errorf("a third of two uses is answered %v", a)
+		t.Errorf("third of two uses = %v", a)
 	}
 
-	// A user that is no longer declared is gone, and their logins are.
+	// A user that is no longer declared is removed, with their logins.
 	write(t, path, regexp.MustCompile(`(?s)users:.*\nservices:`).ReplaceAllString(good, "services:"))
 	s.Signal(t, syscall.SIGHUP)
 	Wait(t, "the undeclared user to be refused", func() bool {
@@ -197,12 +197,12 @@ func TestTheSecondProcessOnAFolderIsRefused(t *testing.T) {
 	second := Launch(t, s.Options)
 	code := second.Code(t)
 	if code != 1 {
-		t.Errorf("the second process ended with code %d, want 1", code)
+		t.Errorf("second process exited with code %d, want 1", code)
 	}
 
 	want := fmt.Sprintf("process %d holds %s", s.PID, s.DataDir)
 	if !strings.Contains(second.Err.String(), want) {
-		t.Errorf("the second process says %q, want %q in it", second.Err, want)
+		t.Errorf("error of the second process = %q, want %q in it", second.Err, want)
 	}
 
 	s.Client(t).MustLogin(t, crashName, crashPW)
@@ -217,7 +217,7 @@ func TestCommands(t *testing.T) {
 			s := Start(t, Options{Config: counted})
 			c := s.Client(t)
 
-			// meanwhile runs commands while the server is as the case says.
+			// meanwhile runs commands while the server is up or stopped.
 			meanwhile := func(run func()) {
 				if !running {
 					s.Stop(t)
@@ -233,7 +233,7 @@ func TestCommands(t *testing.T) {
 			opens := func(cookies string, want int) {
 				t.Helper()
 				if a := c.MustDo(t, http.MethodGet, "/free", cookies); a.Status != want {
-					t.Errorf("answered %v, want %d", a, want)
+					t.Errorf("got %v, want %d", a, want)
 				}
 			}
 
@@ -304,7 +304,7 @@ func TestCommands(t *testing.T) {
 				decode(t, s.Must(t, "", "session", "list", "--user", "diane", "--output", "json"), &list)
 
 				if len(list) != 2 || list[0].User != "diane" || list[0].Service != "counted" {
-					t.Fatalf("sessions are %v, want two of diane", list)
+					t.Fatalf("sessions = %v, want two of diane", list)
 				}
 
 				contains(t, s.Must(t, "", "session", "end", list[1].ID), "ended 1 sessions") // the older one
@@ -357,7 +357,7 @@ func contains(t *testing.T, text string, parts ...string) {
 
 	for _, p := range parts {
 		if !strings.Contains(text, p) {
-			t.Errorf("%q does not say %q", text, p)
+			t.Errorf("%q does not contain %q", text, p)
 		}
 	}
 }

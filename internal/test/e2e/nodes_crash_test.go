@@ -15,7 +15,7 @@ import (
 )
 
 // TestKillNodesUnderLoad is TestKillUnderLoad with two nodes on one database: one of them is
-// killed again and again, and the other goes on.
+// killed repeatedly, and the other goes on.
 func TestKillNodesUnderLoad(t *testing.T) {
 	rounds := 5
 	if need.Soaking() {
@@ -60,7 +60,7 @@ func TestKillNodesUnderLoad(t *testing.T) {
 		rounds, l.grants, survived, l.lost, logins, users.acked)
 }
 
-// strainNodes has 32 clients work at both nodes, kills one in their midst, lets them go on
+// strainNodes has 32 clients work at both nodes, kills one meanwhile, lets them go on
 // with the other, and starts it again. It returns how many uses were granted in between.
 func strainNodes(t *testing.T, all *nodes, l *ledger, p *changedUsers, round int) int {
 	first, victim := len(l.logins), rand.IntN(len(all.list))

@@ -22,7 +22,7 @@ const (
 	mostDoubt = 4  // uses without an answer, of one credential: each may hide one that was lost or doubled
 )
 
-// question is what a client asked, of which credential.
+// question is a request of a client, with a credential.
 type question int
 
 const (
@@ -36,7 +36,7 @@ func (q question) String() string {
 	return [...]string{"use /twenty", "use /free", "look at /twenty", "end"}[q]
 }
 
-// outcome is what became of it.
+// outcome is the result of a question.
 type outcome int
 
 const (
@@ -50,7 +50,7 @@ func (o outcome) String() string {
 	return [...]string{"granted", "exhausted", "refused", "?"}[o]
 }
 
-// deed is one line of a history. Times are of one monotonic clock, in nanoseconds.
+// deed is one entry of a history. Times are of one monotonic clock, in nanoseconds.
 type deed struct {
 	client, node int
 	holding      int
@@ -66,7 +66,7 @@ func (d deed) String() string {
 		float64(d.call)/1e6, float64(d.back)/1e6, d.client, d.node, d.question, d.outcome, d.left, d.text)
 }
 
-// history is what clients saw while everything was hurt.
+// history is what clients saw during the faults.
 type history struct {
 	*nodes
 	seed     uint64
@@ -85,7 +85,7 @@ type history struct {
 
 func (h *history) now() int64 { return int64(time.Since(h.epoch)) }
 
-// record has clients at work on all nodes while one after another is hurt.
+// record has clients use all nodes while one after another is disturbed.
 func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *history {
 	t.Helper()
 	h := &history{nodes: all, seed: seed, faults: map[string]int{}}
@@ -139,7 +139,7 @@ func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *histor
 	h.extra.Wait()
 	all.well(t)
 
-	// What is left in the end has to fit to all that was answered.
+	// The uses left at the end must fit all responses.
 	for i := range h.holdings {
 		for _, n := range all.list {
 			h.ask(0, n, i, lookCounted)
@@ -149,7 +149,7 @@ func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *histor
 	return h
 }
 
-// hand makes the credentials of a history, and shows them to all nodes.
+// hand makes the credentials of a history, and sends them to all nodes.
 func (h *history) hand(t *testing.T) {
 	t.Helper()
 
@@ -176,7 +176,7 @@ func (h *history) hand(t *testing.T) {
 	}
 }
 
-// act does one thing that clients do.
+// act makes one request of a client.
 func (h *history) act(client, i int, dice *rand.Rand) {
 	n := h.list[dice.IntN(len(h.list))]
 	roll := dice.IntN(1000)
@@ -192,7 +192,7 @@ func (h *history) act(client, i int, dice *rand.Rand) {
 	}
 }
 
-// finishAndTry ends a credential at a node and tries at once whether it has ended, everywhere.
+// finishAndTry ends a credential at a node and uses it at once on every node.
 func (h *history) finishAndTry(client int, n *node, i int) {
 	if h.ask(client, n, i, endIt) != granted {
 		return
@@ -205,7 +205,7 @@ func (h *history) finishAndTry(client int, n *node, i int) {
 	}
 }
 
-// ask asks one question and writes down what came of it.
+// ask makes one request and records the result.
 func (h *history) ask(client int, n *node, i int, q question) outcome {
 	each := h.holdings[i]
 	counts := q == useCounted || q == useFree && each.own > 0
@@ -250,7 +250,7 @@ func (h *history) ask(client int, n *node, i int, q question) outcome {
 	default:
 		d.outcome = nobodyCanTell
 		h.mu.Lock()
-		h.odd = append(h.odd, fmt.Sprintf("%s is answered %v", q, a))
+		h.odd = append(h.odd, fmt.Sprintf("%s = %v", q, a))
 		h.mu.Unlock()
 	}
 
@@ -270,9 +270,9 @@ func (h *history) ask(client int, n *node, i int, q question) outcome {
 	return d.outcome
 }
 
-// endElsewhere ends credentials at another node than one that was just hurt, which has them
-// in memory. That node is asked the moment that the end is answered: clients may all be
-// waiting for it, and too late.
+// endElsewhere ends credentials that a disturbed node has cached, at another node. It uses
+// them at the disturbed node as soon as the end is acknowledged; the clients may all be
+// waiting for that node, and be too late.
 func (h *history) endElsewhere(hurt *node, dice *rand.Rand) {
 	for range 2 {
 		other, i := h.list[(hurt.number+1+dice.IntN(len(h.list)-1))%len(h.list)], dice.IntN(len(h.holdings))
@@ -280,15 +280,14 @@ func (h *history) endElsewhere(hurt *node, dice *rand.Rand) {
 	}
 }
 
-// mayDoubt reports whether there is room for another use without an answer.
+// mayDoubt reports whether another use may remain without an answer.
 func (h *history) mayDoubt(i int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.doubts[i] < mostDoubt
 }
 
-// finish ends a credential in its own way: a logout, a revocation, or that its owner is
-// disabled.
+// finish ends a credential by a logout, by a revocation, or by disabling its owner.
 func (h *history) finish(c *Client, each *holding) (Answer, error) {
 	switch {
 	case each.owner != nil:
@@ -300,7 +299,7 @@ func (h *history) finish(c *Client, each *holding) (Answer, error) {
 	return c.json(http.MethodDelete, "/api/v1/users/me/tokens/"+each.accessor, "Cookie", h.crash, nil)
 }
 
-// hurt hurts one of the nodes, or the database, for a while.
+// hurt disturbs one of the nodes, or the database, for a while.
 func (h *history) hurt(t *testing.T, dice *rand.Rand) {
 	t.Helper()
 	n := h.list[dice.IntN(len(h.list))]

@@ -12,7 +12,7 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// What a history is judged by. A breach begins with one of them.
+// The promises that a history is checked for. A breach begins with one of them.
 const (
 	tooMany        = "granted more often than there are uses"
 	afterTheEnd    = "granted after its end was acknowledged"
@@ -23,7 +23,7 @@ const (
 	nothingHappens = "vacuous"
 )
 
-// judge returns which promises the history shows broken.
+// judge returns the promises that were broken in the history.
 func (h *history) judge() (breaches []string) {
 	for _, text := range h.odd {
 		breaches = append(breaches, unexpectedly+": "+text)
@@ -45,7 +45,7 @@ func (h *history) judge() (breaches []string) {
 	return breaches
 }
 
-// of returns what is about a credential, by the time of the call. The end of its owner is.
+// of returns the deeds with a credential, or with its owner, by the time of the call.
 func (h *history) of(i int) []deed {
 	var list []deed
 	for _, d := range h.deeds {
@@ -72,7 +72,7 @@ func transcript(each *holding, deeds []deed) string {
 	return b.String()
 }
 
-// overspent counts what was granted for certain.
+// overspent counts the uses that were certainly granted.
 func overspent(each *holding, deeds []deed) []string {
 	counted, own := 0, 0
 	for _, d := range deeds {
@@ -141,8 +141,8 @@ type purse struct {
 	mayBeOff bool // an end without an answer
 }
 
-// spending is the whole specification of what is counted: one after another, uses count
-// down, and there are none after the end.
+// spending is the specification of counted credentials: each use takes one, and after the
+// end none is granted.
 func spending(each *holding) porcupine.Model {
 	full := purse{left: mostUses}
 	if each.own > 0 {
@@ -175,8 +175,8 @@ func (p purse) after(q question, d deed) (possible bool, after purse) {
 		p.ended = true
 		return possible, p
 	case d.outcome == exhausted:
-		// A node knows for good that something is used up, and may not know yet that it
-		// has ended: afterEnds looks for who should.
+		// A node may report a credential as used up before it knows of its end; afterEnds
+		// checks the end.
 		possible = p.left <= p.doubts
 		p.doubts -= p.left
 		p.left = 0
@@ -217,7 +217,7 @@ func operations(each *holding, deeds []deed) []porcupine.Operation {
 	return list
 }
 
-// total is what happened in histories.
+// total sums up what happened in histories.
 type total struct {
 	deeds, uses, unknown, after int
 	ends, elsewhere             int // ends that were acknowledged, and refusals after that
@@ -259,7 +259,7 @@ func (t *total) add(h *history) {
 	}
 }
 
-// vacuous says what of a history is missing that would make it worth something, or "".
+// vacuous returns what is missing in a history to prove anything, or "".
 func (t total) vacuous() string {
 	switch {
 	case len(t.faults) == 0:

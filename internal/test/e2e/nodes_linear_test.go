@@ -19,8 +19,8 @@ const historyLasts = 2500 * time.Millisecond
 // mixed are three nodes whose memory may be of different age.
 func mixed() []string { return []string{"250ms", "100ms", "400ms"} }
 
-// TestHistoriesOfNodesAreLinearizable hurts nodes, lines and the database at random and has
-// everything judged that clients were answered meanwhile. $JETON_SEED names one history.
+// TestHistoriesOfNodesAreLinearizable disturbs nodes, connections and the database at random
+// and judges all responses. $JETON_SEED selects one history.
 func TestHistoriesOfNodesAreLinearizable(t *testing.T) {
 	histories, first := 3, rand.Uint64N(1_000_000_000)
 	if need.Soaking() {

@@ -12,9 +12,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
-// TestPlantedBugsAreFlagged runs programs with a bug each, as it is easily made, and expects
-// that histories of them are not taken for good ones. What does not flag these would say
-// nothing about the program as it is.
+// TestPlantedBugsAreFlagged runs programs with one likely bug each, and expects that their
+// histories are flagged. Otherwise a clean history would prove nothing.
 func TestPlantedBugsAreFlagged(t *testing.T) {
 	need.Soak(t) // it builds the program three times
 

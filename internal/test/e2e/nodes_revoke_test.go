@@ -29,10 +29,10 @@ type revoking struct {
 	kinds map[string]int
 }
 
-// TestWhatWasEndedOnOneNodeIsRefusedOnTheOthers ends credentials that every node has in
-// memory on one of them, and uses them on all from the moment at which that is answered:
-// for a part of the time while lines to the database are slow, hang or are cut.
-func TestWhatWasEndedOnOneNodeIsRefusedOnTheOthers(t *testing.T) {
+// TestCredentialsEndedOnOneNodeAreRefusedOnTheOthers ends credentials on one
+// node that every node has cached, and uses them on all nodes once that is acknowledged;
+// meanwhile connections to the database are slow, hang or are cut at times.
+func TestCredentialsEndedOnOneNodeAreRefusedOnTheOthers(t *testing.T) {
 	sequences, workers := 300, 8
 	if need.Soaking() {
 		sequences = 10_000
@@ -63,7 +63,7 @@ func TestWhatWasEndedOnOneNodeIsRefusedOnTheOthers(t *testing.T) {
 
 	n := r.accepted.Load()
 	if n > 0 {
-		t.Errorf("%d uses were accepted after their end was answered", n)
+		t.Errorf("%d uses accepted after their end was acknowledged, want 0", n)
 	}
 	if r.refused.Load() < int64(sequences) || r.hurt.Load() < int64(sequences/20) {
 		t.Errorf(
@@ -79,8 +79,8 @@ func TestWhatWasEndedOnOneNodeIsRefusedOnTheOthers(t *testing.T) {
 		sequences, r.kinds, r.hurt.Load(), r.accepted.Load(), r.refused.Load(), r.unknown.Load())
 }
 
-// disturb leaves everything in peace for a while, then hurts one line. It reports false when
-// the work has ended.
+// disturb waits a while, then disturbs one connection. It reports false when the work has
+// ended.
 func (r *revoking) disturb(t *testing.T, ended <-chan struct{}) bool {
 	t.Helper()
 	wait := func(low, high int) bool {
@@ -118,7 +118,7 @@ func (r *revoking) disturb(t *testing.T, ended <-chan struct{}) bool {
 	return wait(50, 800)
 }
 
-// sequence makes a credential, shows it to all nodes, ends it at one, and uses it.
+// sequence makes a credential, sends it to all nodes, ends it at one, and uses it.
 func (r *revoking) sequence(t *testing.T, who *human) {
 	var h *holding
 	var end func(c *Client) (Answer, error)
@@ -184,7 +184,7 @@ func (r *revoking) sequence(t *testing.T, who *human) {
 	}
 }
 
-// held is something of a user's that ends with the password.
+// held is a credential of a user that ends with the password.
 func (r *revoking) held(t *testing.T, who *human) *holding {
 	t.Helper()
 
@@ -198,7 +198,7 @@ func (r *revoking) held(t *testing.T, who *human) *holding {
 	return r.session(t, who.name, who.password, nil)
 }
 
-// finish asks for the end until it is acknowledged: at one node, and sometimes at another
+// finish requests the end until it is acknowledged: at one node, and sometimes at another
 // at the same time. It returns when the first of them has answered, and what waits for both.
 func (r *revoking) finish(t *testing.T, kind string, at int, end func(*Client) (Answer, error)) (finished func()) {
 	first := make(chan struct{}, 2)
@@ -209,7 +209,7 @@ func (r *revoking) finish(t *testing.T, kind string, at int, end func(*Client) (
 			a, err := end(n.talk())
 			if err == nil && a.Status/100 != 2 && a.Status != http.StatusServiceUnavailable &&
 				a.Status != http.StatusNotFound {
-				t.Errorf("%s is answered %v", kind, a)
+				t.Errorf("%s = %v", kind, a)
 			}
 			return err == nil && a.Status != http.StatusServiceUnavailable
 		})
@@ -227,7 +227,7 @@ func (r *revoking) finish(t *testing.T, kind string, at int, end func(*Client) (
 	return both.Wait
 }
 
-// use uses what has ended.
+// use uses a credential that has ended.
 func (r *revoking) use(t *testing.T, h *holding, kind string, at, i int) {
 	a, err := r.list[i].talk().show(http.MethodPost, "/free", h, nil)
 	switch {
@@ -237,6 +237,6 @@ func (r *revoking) use(t *testing.T, h *holding, kind string, at, i int) {
 		r.refused.Add(1)
 	default:
 		r.accepted.Add(1)
-		t.Errorf("after a %s at node %d had been answered, node %d answered %v", kind, at, i, a)
+		t.Errorf("after a %s acknowledged by node %d, node %d answered %v, want a refusal", kind, at, i, a)
 	}
 }

@@ -26,7 +26,7 @@ const (
 	bossName = "boss" // has crashPW, too
 )
 
-// nodes are servers that share a database, each by a line of its own that can be hurt.
+// nodes are servers that share a database, each by a connection of its own that can be disturbed.
 type nodes struct {
 	pg    *pgtest.Cluster
 	list  []*node
@@ -83,7 +83,7 @@ func newNodes(t *testing.T, pg *pgtest.Cluster, program string, bounds ...string
 	return all
 }
 
-// close ends the nodes, so that their connections are free for others.
+// close stops the nodes, so that other tests can use their connections.
 func (all *nodes) close() {
 	for _, n := range all.list {
 		n.server.Kill()
@@ -91,7 +91,7 @@ func (all *nodes) close() {
 	}
 }
 
-// shareSecret copies what nodes have to have in common.
+// shareSecret copies the secret that all nodes need.
 func shareSecret(t *testing.T, from, to string) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(from, "keys.secret"))
@@ -107,7 +107,7 @@ func shareSecret(t *testing.T, from, to string) {
 	}
 }
 
-// meet makes the client of a node that has just come up.
+// meet makes the client of a node that has just started.
 func (n *node) meet(t *testing.T) {
 	t.Helper()
 	c := n.server.Client(t)
@@ -129,14 +129,14 @@ func (n *node) revive(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("node %d does not come up again:\n%s%s", n.number, n.server.Out, n.server.Err)
+			t.Fatalf("node %d does not start again:\n%s%s", n.number, n.server.Out, n.server.Err)
 		}
 	}
 
 	n.meet(t)
 }
 
-// stop and goOn make a node stand still and go on.
+// stop and goOn suspend and resume a node.
 func (n *node) stop(t *testing.T) { n.server.Signal(t, syscall.SIGSTOP) }
 func (n *node) goOn(t *testing.T) { n.server.Signal(t, syscall.SIGCONT) }
 
@@ -168,7 +168,7 @@ func (all *nodes) well(t *testing.T) {
 	}
 }
 
-// kinds of what a holding is.
+// kinds of holdings.
 type holdingKind int
 
 const (
@@ -177,7 +177,7 @@ const (
 	aPassword // a name with it, in every request
 )
 
-// holding is a credential, and what its uses may come to.
+// holding is a credential, and the limit of its uses.
 type holding struct {
 	kind     holdingKind
 	secret   string // cookies of a session, the token, or the header of a password
@@ -191,7 +191,7 @@ type human struct {
 	name, password, id string
 }
 
-// show asks a node with a credential; body is nil or what is sent as JSON.
+// show sends a request with a credential to a node; body is sent as JSON unless nil.
 func (c *Client) show(method, path string, h *holding, body any) (Answer, error) {
 	switch h.kind {
 	case aSession:
@@ -225,8 +225,8 @@ func (c *Client) json(method, path, header, value string, body any) (Answer, err
 	return c.Send(r)
 }
 
-// again asks until it is answered otherwise than 503: for what has to be there before a
-// test begins.
+// again sends a request until the response is not 503: for what a test needs before it
+// begins.
 func again(t *testing.T, what string, want int, ask func() (Answer, error)) Answer {
 	t.Helper()
 	var a Answer
@@ -269,7 +269,7 @@ func (all *nodes) token(t *testing.T, cookies string, own int, owner *human) *ho
 
 	var made struct{ Accessor, Token string }
 	if err := json.Unmarshal([]byte(a.Body), &made); err != nil || !strings.HasPrefix(made.Token, "jtn_p_") {
-		t.Fatalf("a new token is answered %v", a)
+		t.Fatalf("new token: got %v", a)
 	}
 
 	return &holding{
@@ -290,7 +290,7 @@ func (all *nodes) signed(t *testing.T, who *human) *holding {
 
 	var made struct{ Token string }
 	if err := json.Unmarshal([]byte(a.Body), &made); err != nil || strings.Count(made.Token, ".") != 2 {
-		t.Fatalf("a signed token is answered %v", a)
+		t.Fatalf("signed token: got %v", a)
 	}
 
 	return &holding{kind: aToken, secret: made.Token, owner: who}
@@ -310,7 +310,7 @@ func (all *nodes) human(t *testing.T, name string) *human {
 
 	var made struct{ ID string }
 	if err := json.Unmarshal([]byte(a.Body), &made); err != nil || made.ID == "" {
-		t.Fatalf("a new user is answered %v", a)
+		t.Fatalf("new user: got %v", a)
 	}
 
 	who.id = made.ID
@@ -326,7 +326,7 @@ func (all *nodes) change(c *Client, who *human, what map[string]any) (Answer, er
 	return c.json(http.MethodPut, "/api/v1/users/"+who.id, "Cookie", all.boss, what)
 }
 
-// warm uses a credential at every node, so that each has it in memory. It takes no use.
+// warm uses a credential at every node, so that each has it in its cache. It takes no use.
 func (all *nodes) warm(t *testing.T, h *holding) {
 	t.Helper()
 	method := http.MethodPost
@@ -341,7 +341,7 @@ func (all *nodes) warm(t *testing.T, h *holding) {
 	}
 }
 
-// pause waits, or until the test is over.
+// pause waits, at most until the test ends.
 func pause(t *testing.T, d time.Duration) {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()

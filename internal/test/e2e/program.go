@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Patience is how long anything may take that a test waits for. It is far more than
-// what is needed, so that a busy machine fails no test.
+// Patience is how long a test waits for anything. It is far more than needed, so that no
+// test fails on a busy machine.
 const Patience = 90 * time.Second
 
 // What the processes of one test run share: the program, which is built once, and the
@@ -86,7 +86,7 @@ func buildBench() (string, error) {
 	return path, nil
 }
 
-// build builds the program as it is shipped: without cgo. A tag puts a bug into it.
+// build builds the program as it is released: without cgo. A tag adds a deliberate bug.
 func build(tag string) (string, error) {
 	path := filepath.Join(binDir(), "jeton"+tag)
 	if runtime.GOOS == "windows" {
@@ -125,7 +125,7 @@ type Command struct {
 	Stdin io.Reader // that ends, or a file
 }
 
-// Process is a program that runs. It ends with its test at the latest.
+// Process is a running program. It ends with its test at the latest.
 type Process struct {
 	Out, Err *Output
 	cmd      *exec.Cmd
@@ -202,7 +202,7 @@ func (p *Process) Code(tb testing.TB) int {
 	case <-p.ended:
 		return p.cmd.ProcessState.ExitCode()
 	case <-time.After(Patience):
-		tb.Fatalf("%s does not end; it wrote\n%s%s", p.cmd.Args, p.Out, p.Err)
+		tb.Fatalf("%s does not exit; it wrote\n%s%s", p.cmd.Args, p.Out, p.Err)
 		return 0
 	}
 }
@@ -233,7 +233,7 @@ func Wait(tb testing.TB, what string, ok func() bool) {
 
 	for deadline := time.Now().Add(Patience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			tb.Fatalf("waited in vain for %s", what)
+			tb.Fatalf("timeout: waited for %s", what)
 		}
 	}
 }

@@ -13,9 +13,9 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// TestWhatAServerDoesNotStartWith prepares a data folder or a configuration that is no
-// good, and expects a clear word on standard error and nothing started.
-func TestWhatAServerDoesNotStartWith(t *testing.T) {
+// TestInvalidSetupsAreRefused prepares an invalid data folder or configuration, and expects
+// an error on standard error and no server.
+func TestInvalidSetupsAreRefused(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		prepare func(t *testing.T, o *Options)
@@ -88,7 +88,7 @@ func TestWhatAServerDoesNotStartWith(t *testing.T) {
 
 			code := s.Code(t)
 			if code != 1 {
-				t.Errorf("the server ended with code %d, want 1", code)
+				t.Errorf("the server exited with code %d, want 1", code)
 			}
 
 			contains(t, s.Err.String(), append(tc.says, "jeton: ")...)
@@ -122,7 +122,7 @@ func damage(t *testing.T, o *Options, at int64, with string) {
 	}
 }
 
-// alter changes a database as a stranger would, and makes it if it is not there.
+// alter changes a database as another program would, and creates it if it does not exist.
 func alter(t *testing.T, o *Options, statement string) {
 	t.Helper()
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
@@ -140,24 +140,24 @@ func alter(t *testing.T, o *Options, statement string) {
 	}
 }
 
-func TestASlipInTheEnvironmentIsNamed(t *testing.T) {
+func TestMisspeltVariablesAreReported(t *testing.T) {
 	s := Start(t, Options{Config: counted, Env: []string{"JETON_DATADIR=/somewhere", "JETON_SERVICE_PORT=1"}})
 	contains(t, s.Err.String(), "unknown environment variable", "JETON_DATADIR")
 	if strings.Contains(s.Err.String(), "JETON_SERVICE_PORT") {
-		t.Error("a variable that container tools set is named, too")
+		t.Error("a variable that container tools set is reported, too; want only our own")
 	}
 }
 
-// A server needs no file: one service on loopback, and a hint how to make the first admin.
+// A server starts without a configuration: one service on loopback, and a hint for the first admin.
 func TestWithoutAConfiguration(t *testing.T) {
 	if _, err := os.Stat("/etc/jeton/jeton.yaml"); err == nil {
-		t.Skip("this machine has a configuration of its own")
+		t.Skip("this machine has a system-wide configuration")
 	}
 
 	s := Launch(t, Options{Env: []string{"JETON_ADMIN_LISTEN=127.0.0.1:0"}})
 	if !s.Up(t) {
 		if strings.Contains(s.Err.String(), "address already in use") {
-			t.Skip("something else answers on the default port")
+			t.Skip("the default port is in use")
 		}
 		t.Fatalf("the server ended:\n%s", s.Err)
 	}
@@ -168,7 +168,7 @@ func TestWithoutAConfiguration(t *testing.T) {
 	a := c.MustDo(t, http.MethodGet, "/whoami", c.MustLogin(t, "admin", "a long password"))
 	want := fmt.Sprintf("{%q: %q, %q: %q}\n", "name", "admin", "service", "jeton")
 	if a.Body != want {
-		t.Errorf("answered %v, want %s", a, want)
+		t.Errorf("got %v, want %s", a, want)
 	}
 
 	s.Stop(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 )
 
-// TestRestoreDrill loses a server that was under load, and brings back the backup that was
-// made in the midst of it, on both databases.
+// TestRestoreDrill loses a server under load, and restores the backup that was made during
+// the load, on both databases.
 func TestRestoreDrill(t *testing.T) {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestRestoreDrill(t *testing.T) {
 	}
 }
 
-// load has clients log in and spend what they have, until it is stopped.
+// load has clients log in and spend their uses, until it is stopped.
 type load struct {
 	stop  atomic.Bool
 	spent atomic.Int64
@@ -78,7 +78,7 @@ func drill(t *testing.T, o Options, shared bool) {
 
 	Wait(t, "the load to go on", func() bool { return l.spent.Load() > before })
 
-	// What the backup cannot know of.
+	// What happens after the backup.
 	for range 3 {
 		if a := c.MustDo(t, http.MethodPost, "/three", spent); a.Status != http.StatusOK {
 			t.Fatalf("a use after the backup: %s", a)

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// robot is software with a key of its own, which signs by itself what RFC 7523 asks for.
+// robot is a client with a key of its own, which makes the assertions of RFC 7523 itself.
 type robot struct {
 	name, issuer string
 	key          ed25519.PrivateKey
@@ -40,7 +40,7 @@ func newRobot(t *testing.T, s *Server, name string) *robot {
 	return &robot{name, s.Issuer, private}
 }
 
-// assertion returns a new proof of who it is.
+// assertion returns a new assertion of its identity.
 func (r *robot) assertion() string {
 	now := time.Now().Unix()
 	claims, err := json.Marshal(map[string]any{
@@ -65,7 +65,7 @@ func (r *robot) sign(claims string) string {
 	return text + "." + enc(ed25519.Sign(r.key, []byte(text)))
 }
 
-// exchange shows a proof and asks for a token for a service.
+// exchange sends an assertion and requests a token for a service.
 func (r *robot) exchange(c *Client, assertion, service string) (Answer, error) {
 	return r.post(c, "/oauth2/token", url.Values{
 		"grant_type":            {"client_credentials"},
@@ -85,7 +85,7 @@ func (r *robot) post(c *Client, path string, form url.Values) (Answer, error) {
 	return c.Send(q)
 }
 
-// use shows a token to the first service.
+// use sends a token to the first service.
 func (r *robot) use(c *Client, method, path, token string) (Answer, error) {
 	q, err := http.NewRequest(method, c.url+path, nil)
 	if err != nil {

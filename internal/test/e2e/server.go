@@ -18,8 +18,8 @@ type Options struct {
 	Config  string // file; "": none
 	DataDir string // "": a new one
 	Port    string // of the service; "": any
-	// IssuerPort is of an authorization server with a port of its own. Its name has the
-	// port, so that it cannot be any: "" is one that is free.
+	// IssuerPort is the port of an authorization server of its own. The issuer's URL
+	// contains it, so it cannot be 0: "" is a free one.
 	IssuerPort string
 	Env        []string // beside what Run gives
 	Under      []string // a program that runs the server, and its flags
@@ -36,13 +36,13 @@ type Server struct {
 	PID    int    // of the server itself, also when it runs under another program
 }
 
-// Start starts a server and waits until it answers. A server that does not come up
-// fails the test.
+// Start starts a server and waits until it answers. The test fails when
+// the server exits.
 func Start(tb testing.TB, o Options) *Server {
 	tb.Helper()
 	s := Launch(tb, o)
 	if !s.Up(tb) {
-		tb.Fatalf("the server ended instead of answering:\n%s%s", s.Out, s.Err)
+		tb.Fatalf("the server exited instead of answering:\n%s%s", s.Out, s.Err)
 	}
 
 	return s
@@ -126,7 +126,7 @@ func (s *Server) Up(tb testing.TB) bool {
 	at := serviceLine.FindStringSubmatch(out)
 	admin := adminLine.FindStringSubmatch(out)
 	if at == nil || admin == nil {
-		tb.Fatalf("the server does not say where it answers:\n%s", out)
+		tb.Fatalf("no address in the output of the server:\n%s", out)
 	}
 
 	s.URL = at[1]
@@ -150,13 +150,13 @@ func (s *Server) Up(tb testing.TB) bool {
 	return true
 }
 
-// Stop ends the server as an operator does, and waits.
+// Stop terminates the server as an operator does, and waits.
 func (s *Server) Stop(tb testing.TB) {
 	tb.Helper()
 	s.Signal(tb, os.Interrupt)
 	code := s.Code(tb)
 	if code != 0 {
-		tb.Errorf("the server ended with code %d:\n%s", code, s.Err)
+		tb.Errorf("the server exited with code %d:\n%s", code, s.Err)
 	}
 }
 
@@ -169,7 +169,7 @@ func (s *Server) Restart(tb testing.TB) *Server {
 	return Start(tb, o)
 }
 
-// Result is what a command came to.
+// Result is the exit code and output of a command.
 type Result struct {
 	Code     int
 	Out, Err string
@@ -187,7 +187,7 @@ func (o Options) Jeton(tb testing.TB, stdin string, args ...string) Result {
 	return Result{code, p.Out.String(), p.Err.String()}
 }
 
-// Must is Jeton for a command that has to succeed. It returns what the command printed.
+// Must is Jeton, and fails the test when the command fails. It returns what the command printed.
 func (o Options) Must(tb testing.TB, stdin string, args ...string) string {
 	tb.Helper()
 	r := o.Jeton(tb, stdin, args...)

@@ -14,7 +14,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
-// The configuration of the tests of software that proves itself.
+// The configuration of the tests of clients with keys.
 const issuing = "testdata/issuer.yaml"
 
 // everywhere are its services, as flags of 'jeton client add'.
@@ -89,20 +89,20 @@ func needPyJWT(t *testing.T) {
 	}
 }
 
-// software is what a script of software finds in its environment.
+// software is the environment of a script.
 func software(s *Server, keys string) []string {
 	return []string{"ISSUER=" + s.Issuer, "KEYS=" + keys, "SSL_CERT_FILE=" + s.Cert}
 }
 
-func TestPyJWTProvesItselfAndVerifiesOurTokens(t *testing.T) {
+func TestPyJWTAuthenticatesAndVerifiesTokens(t *testing.T) {
 	t.Parallel()
 	needPyJWT(t)
 	s := Start(t, Options{Config: issuing})
 	converse(t, s, "assertions.py", software(s, registered(t, s))...)
 }
 
-// TestLibrariesOfNode has three libraries of others find the server by its metadata, prove
-// themselves with each kind of key, look tokens up, end them, and verify ours.
+// TestLibrariesOfNode has three third-party libraries find the server by its metadata,
+// authenticate with each kind of key, introspect and revoke tokens, and verify ours.
 func TestLibrariesOfNode(t *testing.T) {
 	t.Parallel()
 	modules, node := nodeModules(t)
@@ -122,7 +122,7 @@ func TestLibrariesOfNode(t *testing.T) {
 		}
 	}
 
-	// A module is looked for beside the script that names it.
+	// Node looks for modules beside the script that imports them.
 	dir := t.TempDir()
 	script, err := os.ReadFile("testdata/npm/conversation.mjs")
 	if err != nil {
@@ -145,8 +145,8 @@ func TestLibrariesOfNode(t *testing.T) {
 }
 
 // nodeModules returns a folder with the packages that testdata/npm/package-lock.json pins,
-// and the command that runs them. The folder is installed once and kept in the user's cache:
-// the registry is asked as npm is set up to ask it.
+// and the command that runs them. The folder is installed once and kept in the user's cache.
+// npm uses the registry of its configuration.
 func nodeModules(t *testing.T) (folder string, node []string) {
 	t.Helper()
 	node = []string{"node"}
@@ -183,7 +183,7 @@ func nodeModules(t *testing.T) (folder string, node []string) {
 	return modules, node
 }
 
-// install installs the packages somewhere else and moves them to their place whole.
+// install installs the packages elsewhere and then moves the folder to its place.
 func install(place string) error {
 	if err := os.MkdirAll(filepath.Dir(place), 0o700); err != nil {
 		return err
@@ -304,7 +304,7 @@ func TestTenRotationsUnderLoad(t *testing.T) {
 		t.Errorf("the verifier ended with code %d:\n%s%s", code, follower.Out, follower.Err)
 	}
 	if failed.count() > 0 {
-		t.Errorf("%d of %d tokens were not got or not good: %v", failed.count(), got.count(), failed.first())
+		t.Errorf("%d of %d tokens were not issued or not valid: %v", failed.count(), got.count(), failed.first())
 	}
 
 	t.Logf(
@@ -326,7 +326,7 @@ func getAndUse(c *Client, r *robot) error {
 	return nil
 }
 
-// tallied counts, and keeps what was said first. It is safe for concurrent use.
+// tallied counts, and keeps the first error. It is safe for concurrent use.
 type tallied struct {
 	mu   sync.Mutex
 	n    int

@@ -51,7 +51,7 @@ func TestACrashAtAnyPointOfTheFirstStart(t *testing.T) {
 
 	t.Logf("%d of %d starts were killed", killed.Load(), len(points()))
 	if killed.Load() < 3 {
-		t.Error("the kills did not do what they are there for")
+		t.Error("too few starts were killed")
 	}
 }
 
@@ -83,7 +83,7 @@ func points() []point {
 }
 
 // TestAFullDiskWhileTheCertificateIsMade makes one write of a certificate or key fail. The
-// next start is a good one: no half of a file has taken a place.
+// next start succeeds: no partial file is left.
 func TestAFullDiskWhileTheCertificateIsMade(t *testing.T) {
 	needStrace(t)
 

@@ -2,7 +2,7 @@ package e2e
 
 import "sync"
 
-// tally has n clients ask at once and counts what they were answered.
+// tally has n clients send a request at once and counts their statuses.
 func tally(n int, ask func() int) map[int]int {
 	var mu sync.Mutex
 	var ready, done sync.WaitGroup
