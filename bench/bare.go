@@ -18,7 +18,7 @@ import (
 // body is what every server under test answers.
 const body = "{\"Secret-number\": 42}\n"
 
-// bare is the least that checks a session over HTTP: the limit that jeton is held against.
+// bare is the least code that checks a session over HTTP: the limit that jeton is compared with.
 type bare struct {
 	mu       sync.RWMutex
 	sessions map[[sha256.Size]byte]entry
@@ -85,7 +85,7 @@ const (
 
 // hashRole hashes passwords on every processor for a while and prints how many a second:
 // the limit of a login. It has the lowest priority, as jeton's hasher does, so that
-// other programs on the machine take the same from both.
+// other programs on the machine slow both equally.
 func hashRole(args []string) error {
 	f := flag.NewFlagSet("role-hash", flag.ContinueOnError)
 	run := f.Duration("run", time.Second, "")

@@ -30,7 +30,7 @@ import (
 var algs = []jose.Alg{jose.EdDSA, jose.ES256, jose.RS256}
 
 // raw is a key, and the plain signature and its check without any token around: the limits
-// of issuing and of the first look at a token.
+// of issuing a token and of the first check of one.
 type raw struct {
 	key    crypto.Signer
 	sign   func(input []byte) ([]byte, error)
@@ -87,7 +87,7 @@ func newRaw(alg jose.Alg) (raw, error) {
 	return raw{}, fmt.Errorf("no raw signature of %s", alg)
 }
 
-// bareAnswer is the name of the file that holds what the bare server answers at a path.
+// bareAnswer is the name of the file with the response of the bare server at a path.
 func bareAnswer(dir, path string) string { return filepath.Join(dir, filepath.Base(path)+".answer") }
 
 // bareSign answers with a text of the size of a token, and signs as much as a token holds
@@ -126,8 +126,8 @@ func answerJSON(w http.ResponseWriter, text []byte) {
 	_, _ = w.Write(text)
 }
 
-// signRole is the process of the bare authorization server. What it answers is in files,
-// so that it is what jeton answers, to the byte.
+// signRole is the process of the bare authorization server. Its responses are in files,
+// so that they equal those of jeton to the byte.
 func signRole(args []string) error {
 	f := flag.NewFlagSet("role-sign", flag.ContinueOnError)
 	addr, dir := f.String("addr", "", ""), f.String("answers", "", "")
@@ -163,13 +163,13 @@ func signRole(args []string) error {
 	return http.ListenAndServe(*addr, m)
 }
 
-// looked is how many looks a second one core takes.
+// looked is how many first checks a second one core does.
 type looked struct {
 	Whole float64 // the token is read, its signature and its claims are checked
 	Raw   float64 // its signature is checked
 }
 
-// verifyRole measures the first look at a signed token beside the check of its signature,
+// verifyRole measures the first check of a signed token beside the check of its signature,
 // by turns, so that a slow moment of the machine is one for both.
 func verifyRole(args []string) error {
 	f := flag.NewFlagSet("role-verify", flag.ContinueOnError)

@@ -315,7 +315,7 @@ func TestFlaskWithPyJWTAnswersTheLoad(t *testing.T) {
 
 	for path, body := range map[string]string{"/": assertion, "/login": string(text)} {
 		if _, err := posted(t.Context(), http.DefaultClient, at+path, "", "text/plain", body); err == nil {
-			t.Errorf("POST %s lets in what another key has signed", path)
+			t.Errorf("POST %s accepts what another key has signed, want a refusal", path)
 		}
 	}
 }
@@ -438,7 +438,7 @@ func TestTheReportKeepsTheTextAroundIt(t *testing.T) {
 	}
 }
 
-// A server keeps few sessions in memory whose ids have another form: all checks of the
+// A server caches few sessions whose IDs have another form: all checks of the
 // others would be read from the store.
 func TestSeededIDsHaveTheFormOfRealOnes(t *testing.T) {
 	now := time.Now()

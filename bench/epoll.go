@@ -177,7 +177,7 @@ func (d *driver) run() (loaded, error) {
 	return d.result, nil
 }
 
-// due sends what is due by now and sets the timer for what is next.
+// due sends the requests that are due and sets the timer for the next.
 func (d *driver) due(now time.Duration) error {
 	wake := time.Duration(0)
 	if d.Rate > 0 {
@@ -255,7 +255,7 @@ func (d *driver) ready(fd int) error {
 	return d.free(c, a.status, now)
 }
 
-// again gives a client a new connection and lets it go on.
+// again gives a client a new connection and resumes it.
 func (d *driver) again(c *client) error {
 	delete(d.conns, c.fd)
 	_ = unix.Close(c.fd)
@@ -267,7 +267,7 @@ func (d *driver) again(c *client) error {
 	return d.free(c, 0, d.now())
 }
 
-// free lets a client that has its answer go on.
+// free resumes a client that has its response.
 func (d *driver) free(c *client, status int, now time.Duration) error {
 	switch {
 	case d.Rate > 0:
@@ -301,7 +301,7 @@ func (d *driver) send(c *client, sent time.Duration) error {
 	}
 
 	if err == nil && n < len(c.out) {
-		err = errors.New("a request was not taken whole")
+		err = errors.New("a request was sent in part")
 	}
 
 	return err

@@ -24,7 +24,7 @@ var (
 // flaskPython is the interpreter for which a distribution packages Flask.
 const flaskPython = "/usr/bin/python3"
 
-// flaskVersions says what is installed, or why the comparison cannot be made.
+// flaskVersions returns the installed versions, or why the comparison is not possible.
 func flaskVersions(ctx context.Context) (string, error) {
 	const ask = `import flask, gunicorn, platform; from importlib.metadata import version; ` +
 		`print("Python", platform.python_version() + ", Flask", version("flask") + ", gunicorn", gunicorn.__version__)`
@@ -99,7 +99,7 @@ func (b *bench) gunicorn(module string, cores []int) (*process, error) {
 		module+":app")
 }
 
-// flaskCookies logs in and returns the header that shows it.
+// flaskCookies logs in and returns the header with the session.
 func flaskCookies(ctx context.Context, addr string) (string, error) {
 	form := url.Values{"username": {userName(0)}, "password": {password}}
 	r, err := http.NewRequestWithContext(

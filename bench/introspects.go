@@ -121,7 +121,7 @@ func (b *bench) introspects(ctx context.Context) error {
 	return nil
 }
 
-// looks is a load of introspections of n signed tokens, each of which has been looked at.
+// looks is a load of introspections of n signed tokens, each of which was checked before.
 func (b *bench) looks(ctx context.Context, a *authority, n int) (load, error) {
 	texts, err := a.signedTokens(ctx, n)
 	if err != nil {
@@ -154,7 +154,7 @@ func isActive(answer []byte) error {
 		return err
 	}
 	if !in.Active {
-		return fmt.Errorf("a token that was made to be looked up is not good: %s", answer)
+		return fmt.Errorf("a token for introspection is not active: %s", answer)
 	}
 
 	return nil

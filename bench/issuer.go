@@ -187,7 +187,7 @@ func (p *process) elsewhere(addr string) *process {
 	return &q
 }
 
-// bareSignUp starts the bare authorization server, which answers what lies in the folder.
+// bareSignUp starts the bare authorization server, which sends the files of the folder.
 func (b *bench) bareSignUp(ctx context.Context, answers string, at place) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -208,7 +208,7 @@ func formHead() string {
 	return "Content-Type: application/x-www-form-urlencoded\r\nAuthorization: " + basic(clientName, clientSecret())
 }
 
-// wishForm asks for a token for a service.
+// wishForm requests a token for a service.
 func wishForm(name string) string { return "grant_type=client_credentials&audience=" + name }
 
 // posted sends a body and returns the answer, which must be a 200.
@@ -240,7 +240,7 @@ func posted(ctx context.Context, c *http.Client, address, authorization, kind, b
 	return text, nil
 }
 
-// ask posts a form as the client to the authorization server.
+// ask posts a form to the authorization server as the client.
 func (a *authority) ask(ctx context.Context, c *http.Client, path, form string) ([]byte, error) {
 	return posted(
 		ctx,
@@ -292,7 +292,7 @@ func manyOf(n int, get func(*http.Client) (string, error)) ([]string, error) {
 	return texts, errors.Join(errs...)
 }
 
-// lines writes a file of which a load takes a line for each request.
+// lines writes a file of which a load sends one line with each request.
 func (b *bench) lines(n int, line func(i int) (string, error)) (string, error) {
 	f, err := os.CreateTemp(b.dir, "lines-")
 	if err != nil {
@@ -340,5 +340,5 @@ func always(text string) func(int) (string, error) {
 	return func(int) (string, error) { return text, nil }
 }
 
-// lookForm asks about a token (RFC 7662).
+// lookForm introspects a token (RFC 7662).
 func lookForm(text string) string { return "token=" + url.QueryEscape(text) }

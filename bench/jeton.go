@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// config is a service as an operator would write it. Two things differ from what is
+// config is a service as an operator would write it. Two settings differ from what is
 // shipped: it speaks plain HTTP, as all servers measured here do, and it does not slow
 // down guessing, so that a flood of wrong passwords reaches the hasher.
 const config = `admin:
@@ -73,7 +73,7 @@ func checkout(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// setup is what a configuration says beside what all of them do.
+// setup is the part of a configuration that is not common to all.
 type setup struct {
 	top     string // lines of the file
 	service string // and of the service, indented

@@ -74,7 +74,7 @@ func (l *load) read() error {
 	return nil
 }
 
-// loaded is what came of a load.
+// loaded is the result of a load.
 type loaded struct {
 	Seconds  float64
 	Status   map[int]int
@@ -84,7 +84,7 @@ type loaded struct {
 	Others   float64 // processors that were busy with something else
 }
 
-// rate returns how many answers with the status came in a second.
+// rate returns the responses with the status per second.
 func (l loaded) rate(status int) float64 { return float64(l.Status[status]) / l.Seconds }
 
 func (l loaded) answers() int {
@@ -95,7 +95,7 @@ func (l loaded) answers() int {
 	return n
 }
 
-// sample turns what came of a load into a sample of answers with the status.
+// sample turns the result of a load into a sample of the responses with the status.
 func (l loaded) sample(status int) sample {
 	return sample{
 		rate:   l.rate(status),
@@ -106,7 +106,7 @@ func (l loaded) sample(status int) sample {
 	}
 }
 
-// generate runs a load in a process of its own, on the cores. It returns when it is over.
+// generate runs a load in a process of its own, on the cores. It returns when the load ends.
 func generate(ctx context.Context, cores []int, l load) (loaded, error) {
 	wait, err := generating(ctx, cores, l)
 	if err != nil {
@@ -115,7 +115,7 @@ func generate(ctx context.Context, cores []int, l load) (loaded, error) {
 	return wait()
 }
 
-// generating starts a load. The function it returns waits until it is over.
+// generating starts a load. The function it returns waits until the load ends.
 func generating(ctx context.Context, cores []int, l load) (func() (loaded, error), error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// hashes measures how many passwords a second the cores can hash at all.
+// hashes measures how many passwords a second the cores can hash.
 func (b *bench) hashes(ctx context.Context) (sample, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -39,7 +39,7 @@ func (b *bench) hashes(ctx context.Context) (sample, error) {
 	return s, nil
 }
 
-// logins measures logins by password, and what they take when too many come.
+// logins measures logins by password, and their memory under overload.
 func (b *bench) logins(ctx context.Context) error {
 	if err := b.loginRate(ctx); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (b *bench) crowd(ctx context.Context) error {
 	return nil
 }
 
-// flood measures what a flood of logins does to everybody else: at the form, and with
+// flood measures the effect of a flood of logins on other users: at the form, and with
 // every request.
 func (b *bench) flood(ctx context.Context) error {
 	if err := b.floodForm(ctx); err != nil {
@@ -232,7 +232,7 @@ func (b *bench) floodWith(ctx context.Context, jeton *process, guesses load, doi
 	return nil
 }
 
-// paced runs a probe; what it asks for must all be answered with 200.
+// paced runs a probe, all of whose responses must be 200.
 func paced(ctx context.Context, probe load) (sample, error) {
 	result, err := generate(ctx, nil, probe)
 	if err != nil {

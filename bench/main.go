@@ -1,4 +1,4 @@
-// Command bench measures jeton beside the least that could do the same job, in one run.
+// Command bench measures jeton beside the least code that does the same job, in one run.
 //
 // Every figure is a ratio to a bare Go server, a bare hash loop or the Flask program that
 // jeton replaces, measured in turn with it: same machine, same minute, same load
@@ -23,7 +23,7 @@ import (
 	"github.com/jeton-auth/jeton/bench/revoke"
 )
 
-// roles are what this program does when it starts itself again.
+// roles are the tasks of this program when it starts itself again.
 var roles = map[string]func(args []string) error{
 	"role-load":   loadRole,
 	"role-bare":   bareRole,
@@ -32,7 +32,7 @@ var roles = map[string]func(args []string) error{
 	"role-verify": verifyRole,
 }
 
-// options are what a run was asked to do.
+// options are the options of a run.
 type options struct {
 	only     []string
 	quick    bool
@@ -170,7 +170,7 @@ func parse(args []string) (options, error) {
 			continue
 		}
 		if !slices.Contains(blockNames(), name) {
-			return o, fmt.Errorf("-only: there is no %q; there are %s", name, strings.Join(blockNames(), ", "))
+			return o, fmt.Errorf("-only: unknown block %q: want one of %s", name, strings.Join(blockNames(), ", "))
 		}
 
 		o.only = append(o.only, name)

@@ -24,7 +24,7 @@ type bench struct {
 }
 
 // blocks are the measurements, in the order in which they are made. A block's servers
-// are alone on the machine, as far as it is ours.
+// are alone on the machine, as far as this program controls it.
 var blocks = []struct {
 	name  string
 	run   func(*bench, context.Context) error
@@ -54,7 +54,7 @@ func blockNames() []string {
 	return names
 }
 
-// wanted returns the names of what is measured.
+// wanted returns the names of the blocks to measure.
 func (o options) wanted() (names []string) {
 	for _, b := range blocks {
 		if slices.Contains(o.only, b.name) || len(o.only) == 0 && !b.asked {
@@ -123,7 +123,7 @@ func (b *bench) measure(ctx context.Context) error {
 	return nil
 }
 
-// store returns a data folder with sessions and tokens, made when it is first asked for.
+// store returns a data folder with sessions and tokens, made when it is first needed.
 func (b *bench) store(ctx context.Context, n stored) (string, error) {
 	if dir, ok := b.stores[n]; ok {
 		return dir, nil
@@ -150,7 +150,7 @@ var (
 	shared = place{"server and load share all cores", nil, nil}
 )
 
-// sample is one measurement. A figure that was not taken is 0.
+// sample is one measurement. A figure that was not measured is 0.
 type sample struct {
 	rate     float64
 	cpu      float64 // microseconds of the server a request
@@ -192,8 +192,8 @@ func middle(list []sample) sample {
 	}
 }
 
-// ratios returns the median over the rounds of what each rate is to the base's in the
-// same round: what disturbs a round disturbs both.
+// ratios returns the median over the rounds of each rate divided by the base's of the same
+// round: a disturbance of a round affects both.
 func ratios(list, base []sample) float64 {
 	var values []float64
 	for i := range list {
@@ -268,8 +268,8 @@ func (b *bench) spread(list []*process, also []int, at place, l load) subject {
 	}
 }
 
-// settle waits until servers have ended what they were asked, for a minute at most: one
-// that is slow still works when its turn is over, on the processor of the next.
+// settle waits, at most a minute, until servers have finished their requests: a slow one
+// would still work after its turn, on the processor of the next.
 func settle(ctx context.Context, pids ...int) {
 	const look = 300 * time.Millisecond
 	for end := time.Now().Add(time.Minute); time.Now().Before(end) && ctx.Err() == nil; {

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// bound is how old what a node judges from may be, as it is by default.
+	// bound is the maximum age of what a node caches: the default.
 	bound = 250 * time.Millisecond
 	// several is how many nodes share a database.
 	several = 3
 )
 
 // beside is where the server has a core of its own while load and PostgreSQL share the
-// other: what PostgreSQL does for a check from memory is next to nothing.
+// other: a cached check costs PostgreSQL next to nothing.
 var beside = place{"server on one core, load and PostgreSQL on another", []int{0}, []int{1}}
 
 // nodes measures what it costs to check a session on nodes that share a database, beside
@@ -194,7 +194,7 @@ func (b *bench) nodeUses(ctx context.Context) error {
 	return nil
 }
 
-// revokes measures how long a logout takes until it is answered: then no node lets the
+// revokes measures how long a logout takes until it is answered: then no node accepts the
 // session in any more.
 func (b *bench) revokes(ctx context.Context) error {
 	each := 300
@@ -222,7 +222,7 @@ func (b *bench) revokes(ctx context.Context) error {
 			return err
 		}
 
-		// What a commit takes comes on top of the bound.
+		// The time of a commit is added to the bound.
 		most := float64(bound.Milliseconds()) + 20
 		b.report.add(row{what: v.what, unit: "logouts/s", sample: s})
 		b.report.add(row{
@@ -296,7 +296,7 @@ func (b *bench) revoke(ctx context.Context, many int, stuck bool, each int) (sam
 	return middle(list), b.loggedOut(ctx, g.list[:many-map[bool]int{true: 1}[stuck]], n)
 }
 
-// loggedOut looks whether what was measured was an end: no node may let any session in.
+// loggedOut checks that the sessions have ended: no node may accept one of them.
 func (b *bench) loggedOut(ctx context.Context, nodes []*process, n int) error {
 	for _, p := range slices.Backward(nodes) {
 		l := check(n)

@@ -60,10 +60,10 @@ func TestALogoutIsMeasuredUntilEveryNodeRefusesTheSession(t *testing.T) {
 	for _, stuck := range []bool{false, true} {
 		s, err := b.revoke(t.Context(), 2, stuck, 5)
 		if err != nil || s.rate <= 0 || s.p50 <= 0 {
-			t.Errorf("one of two nodes stands still: %t: %+v, %v", stuck, s, err)
+			t.Errorf("one of two nodes suspended: %t: got %+v, %v", stuck, s, err)
 		}
 		if stuck && s.p50 < float64(bound.Milliseconds()) {
-			t.Errorf("a logout beside a node that stands still was answered after %.0f ms, before its bound", s.p50)
+			t.Errorf("logout beside a suspended node answered after %.0f ms, want at least its bound", s.p50)
 		}
 	}
 
@@ -79,7 +79,7 @@ func TestALogoutIsMeasuredUntilEveryNodeRefusesTheSession(t *testing.T) {
 
 	t.Cleanup(g.stop)
 	if err := b.loggedOut(t.Context(), g.list, 5); err == nil {
-		t.Error("sessions that are still let in were taken for ended")
+		t.Error("loggedOut accepts sessions that are still active, want an error")
 	}
 }
 
@@ -114,7 +114,7 @@ func TestUsesAtTheStoreAreTakenOncePerCall(t *testing.T) {
 			t.Context(),
 			"SELECT sum(used)::bigint FROM uses",
 		).Scan(&used); err != nil || used != counted {
-			t.Fatalf("%s: %d uses are stored, and %d were measured: %v", do.what, used, counted, err)
+			t.Fatalf("%s: %d uses stored, want the %d measured: %v", do.what, used, counted, err)
 		}
 
 		if m, err := s.by(do.callers, do.worth, do.take)(t.Context()); err != nil || m.rate <= 0 || m.p99 < m.p50 {
@@ -197,7 +197,7 @@ func TestALoadIsSpreadOverAllServers(t *testing.T) {
 
 	for i := range asked {
 		if asked[i].Load() == 0 {
-			t.Errorf("server %d was not asked", i)
+			t.Errorf("server %d got no request", i)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func pin(cores []int, pids ...int) error {
 	return nil
 }
 
-// cool takes what the kernel keeps of a file out of memory, so that the next to read it
+// cool drops a file from the page cache, so that the next to read it
 // reads the disk. What has not been written yet stays.
 func cool(path string) error {
 	f, err := os.Open(path)
@@ -82,7 +82,7 @@ func cool(path string) error {
 	return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 }
 
-// beNice takes the lowest priority for every thread of this process; on Linux each has
+// beNice sets the lowest priority for every thread of this process; on Linux each has
 // its own, and new ones have that of the thread that makes them.
 func beNice() {
 	tasks, _ := os.ReadDir("/proc/self/task")

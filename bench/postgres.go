@@ -17,7 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// settings are what the PostgreSQL here differs in from one that was just installed: a
+// settings are the differences from a newly installed PostgreSQL: a
 // quarter of a small machine's memory. A sync is a sync, as it is by default.
 var settings = []string{"shared_buffers = '256MB'", "max_wal_size = '4GB'"}
 
@@ -39,7 +39,7 @@ func onPostgres(run func(*bench, context.Context) error) func(*bench, context.Co
 	}
 }
 
-// postgres starts the PostgreSQL of this run when it is first asked for.
+// postgres starts the PostgreSQL of this run when it is first needed.
 func (b *bench) postgres(ctx context.Context) error {
 	if b.cluster != nil {
 		return nil
@@ -108,7 +108,7 @@ func (b *bench) postmaster(ctx context.Context) (int, error) {
 
 	var pid int
 	if _, err := fmt.Sscan(parent, &pid); err != nil {
-		return 0, fmt.Errorf("who started process %d: %w", backend, err)
+		return 0, fmt.Errorf("find the parent of process %d: %w", backend, err)
 	}
 
 	return pid, nil
@@ -140,7 +140,7 @@ func (d *database) lines(staleness time.Duration) string {
 	)
 }
 
-// database returns a database of that size, made when it is first asked for.
+// database returns a database of that size, made when it is first needed.
 func (b *bench) database(ctx context.Context, n stored) (*database, error) {
 	if d, ok := b.databases[n]; ok {
 		return d, nil

@@ -22,7 +22,7 @@ type process struct {
 	done chan struct{}
 }
 
-// launch starts a server on the cores; nil is all of them. What it says goes to a file
+// launch starts a server on the cores; nil is all of them. Its output goes to a file
 // in dir.
 func launch(name, addr, dir string, cores []int, env []string, argv ...string) (*process, error) {
 	log, err := os.OpenFile(filepath.Join(dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)

@@ -109,7 +109,7 @@ func (r row) String() string {
 	}, " | ") + " |"
 }
 
-// some prints a figure that may not have been taken.
+// some prints a figure, if it was measured.
 func some(v float64) string {
 	if v == 0 {
 		return ""

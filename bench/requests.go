@@ -154,8 +154,8 @@ func (b *bench) jetonUp(ctx context.Context, n int, at place) (*process, error) 
 	return up(ctx, p, err)
 }
 
-// warmUp asks once with each of n sessions, so that what is measured is a server that has
-// been up for a while. More than a server keeps in memory need not be asked.
+// warmUp sends one request with each of n sessions, so that the server is measured as if it
+// had been up for a while. More sessions than a server caches are not needed.
 func (b *bench) warmUp(ctx context.Context, p *process, n int) error {
 	return b.warmWith(ctx, p, check(min(n, 100_000)))
 }

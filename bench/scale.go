@@ -19,14 +19,14 @@ type grown struct {
 	db    *sql.DB // looks, and changes rows while no server is up
 	start func(s setup) (*process, error)
 	also  func() ([]int, error) // processes of the database
-	// cool takes it out of all memory, while no server is up.
+	// cool drops it from the page cache, while no server is up.
 	cool func(ctx context.Context) error
 	tidy string  // statement after many rows have changed
 	aim  float64 // milliseconds that half of the checks of what is not in memory may take; 0: no aim
 }
 
 // scales measures a server with very many sessions and tokens: its start, its memory, what
-// it has to read first, and what the sweep of what has ended does to others.
+// it has to read first, and the effect of the sweep on other requests.
 func (b *bench) scales(ctx context.Context) error {
 	small, err := b.grownFile(ctx)
 	if err != nil {
@@ -244,7 +244,7 @@ func (b *bench) firstAnswers(ctx context.Context, g *grown) error {
 	return nil
 }
 
-// cold measures checks of what is in no memory yet, one at a time and of all at random.
+// cold measures checks of what is not cached yet, one at a time and of all at random.
 func (b *bench) cold(ctx context.Context, g *grown) error {
 	for _, v := range []struct{ what, kind string }{{"session", kindCookie}, {"token", kindToken}} {
 		for _, disk := range []bool{true, false} {
@@ -292,7 +292,7 @@ func (b *bench) coldOf(ctx context.Context, g *grown, kind string, disk bool) (s
 	}
 	defer p.stop()
 
-	// Not warmed: it is the first look that is measured.
+	// Not warmed: the first check is measured.
 	first := *b
 	first.warm = 0
 
@@ -322,8 +322,8 @@ func (b *bench) grownUp(ctx context.Context, g *grown, entries int) (*process, [
 	return p, also, err
 }
 
-// remembers measures what a session in memory takes, and that there are no more of them
-// than the configuration says.
+// remembers measures the memory of a cached session, and checks that no more are cached than
+// the configuration allows.
 func (b *bench) remembers(ctx context.Context, g *grown) error {
 	entries := min(1_000_000, b.most/4)
 	p, also, err := b.grownUp(ctx, g, entries)
@@ -342,7 +342,7 @@ func (b *bench) remembers(ctx context.Context, g *grown) error {
 		}); err != nil {
 			return 0, err
 		}
-		// Last uses are written down every ten seconds, and are kept until then.
+		// Last uses are written every ten seconds, and are kept in memory until then.
 		if !b.quick {
 			time.Sleep(11 * time.Second)
 		}

@@ -26,7 +26,7 @@ const (
 	service  = "bench"
 )
 
-// stored is what a data folder holds.
+// stored is the content of a data folder.
 type stored struct {
 	sessions int
 	tokens   int // personal ones
@@ -183,7 +183,7 @@ func rowsOf(n stored) []table {
 }
 
 // handle returns the id of a seeded session or token, which has the form of a real one: a
-// server keeps few of any other form in memory.
+// server caches few of any other form.
 func handle(prefix string, i int, now time.Time) (string, error) {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[6:], uint64(i))

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// budgetOf is the number of the budget that is taken from, and limitOf how much there is.
+	// budgetOf is the number of the budget, and limitOf its limit.
 	budgetOf, limitOf = 1, int64(1) << 40
 	// conns is how many connections the store may open, and the bare loop.
 	conns = 4
@@ -89,7 +89,7 @@ func (b *bench) spends(ctx context.Context) error {
 	return nil
 }
 
-// spending is the store and what it is measured beside, on one database.
+// spending is the store and the bare loop that it is compared with, on one database.
 type spending struct {
 	b         *bench
 	logins    int
@@ -161,7 +161,7 @@ func (s *spending) take(ctx context.Context) error {
 	return err
 }
 
-// bare takes one use by the least that can: one conditional update.
+// bare takes one use with the least code: one conditional update.
 func (s *spending) bare(pool *pgxpool.Pool) call {
 	const text = "UPDATE uses SET used = used + 1 WHERE login = $1 AND budget = $2 AND used < $3 RETURNING used"
 	return func(ctx context.Context) error {
@@ -170,7 +170,7 @@ func (s *spending) bare(pool *pgxpool.Pool) call {
 	}
 }
 
-// batch takes uses of many logins by one statement, and looks at none of them.
+// batch takes uses of many logins by one statement, and reads no result.
 func (s *spending) batch(ctx context.Context) error {
 	const text = "UPDATE uses u SET used = u.used + 1 FROM unnest($1::bigint[]) w (login) " +
 		"WHERE u.login = w.login AND u.budget = $2 AND u.used < $3"

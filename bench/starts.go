@@ -8,7 +8,7 @@ import (
 
 const few = 10 // sessions of a small store
 
-// starts measures what a server takes before anybody has asked anything.
+// starts measures the start of a server and its memory before the first request.
 func (b *bench) starts(ctx context.Context) error {
 	b.report.block("Start, memory, size")
 

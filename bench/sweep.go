@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// swept is what ends by itself and is swept away: a server does so each minute, a day after
+// swept is what expires and is deleted by the sweep: a server does so each minute, a day after
 // the end.
 type swept struct {
 	table, key string // its name, and the column of its numbers
@@ -18,7 +18,7 @@ func sweeps() []swept {
 	return []swept{{"sessions", "login", kindCookie}, {"tokens", "number", kindToken}}
 }
 
-// ended is how long ago what is to be swept has ended.
+// ended is how long ago the rows to sweep have ended.
 const ended = 48 * time.Hour
 
 // expire makes n rows look as if they had ended two days ago: those from the number on, as
@@ -39,7 +39,7 @@ func (g *grown) expire(ctx context.Context, of swept, from, n int, now time.Time
 	return err
 }
 
-// toSweep returns how many rows have ended and are still there.
+// toSweep returns how many rows have ended and are not deleted yet.
 func (g *grown) toSweep(ctx context.Context, of swept, now time.Time) (n int, err error) {
 	err = g.db.QueryRowContext(
 		ctx,
@@ -49,7 +49,7 @@ func (g *grown) toSweep(ctx context.Context, of swept, now time.Time) (n int, er
 	return n, err
 }
 
-// sweep measures checks and counted uses while a server sweeps away very much, beside a
+// sweep measures checks and counted uses while a server deletes very many rows, beside a
 // quiet minute of the same server.
 func (b *bench) sweep(ctx context.Context, g *grown, of swept) error {
 	busy, over := min(b.sessions, b.most/4), max(b.most/50, min(20_000, b.most/4))
@@ -140,7 +140,7 @@ func (b *bench) sweep(ctx context.Context, g *grown, of swept) error {
 			return err
 		}
 		if left > 0 && left == now {
-			return fmt.Errorf("the sweep has stopped, and %d are left: %s", left, p.said())
+			return fmt.Errorf("the sweep has stopped with %d rows left: %s", left, p.said())
 		}
 	}
 
@@ -185,7 +185,7 @@ func (g *grown) begun(ctx context.Context, of swept, over int) (int, error) {
 			return left, err
 		}
 		if time.Now().After(end) {
-			return left, fmt.Errorf("nothing of %d rows that have ended was swept away in two minutes", over)
+			return left, fmt.Errorf("none of %d ended rows was deleted in two minutes", over)
 		}
 
 		select {

@@ -97,7 +97,7 @@ func (b *bench) issue(ctx context.Context) error {
 	return nil
 }
 
-// firstLooks measures the first look at a token without HTTP: from then on its text is
+// firstLooks measures the first check of a token without HTTP: from then on its text is
 // remembered, so that a request does not show it.
 func (b *bench) firstLooks(ctx context.Context) error {
 	b.report.block("The first look at a signed token (reading it, its signature, its claims), one core, without HTTP")
@@ -250,7 +250,7 @@ func in(text func(int) (string, error), form func(string) string) func(int) (str
 	}
 }
 
-// floodBasic measures what wrong passwords that come with every request do to sessions.
+// floodBasic measures the effect of wrong passwords with every request on sessions.
 func (b *bench) floodBasic(ctx context.Context) error {
 	client, err := newKeyPair(clientRSA)
 	if err != nil {

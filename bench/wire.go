@@ -76,7 +76,7 @@ func (l *load) appendRequest(b []byte, i int) []byte {
 	return append(b, "\r\n"...)
 }
 
-// answer is the head of a response, as far as a load looks at it.
+// answer is the head of a response, as far as a load reads it.
 type answer struct {
 	status int
 	size   int  // bytes of head and body together
@@ -90,7 +90,7 @@ var (
 )
 
 // parseAnswer reads a response at the start of b. A size of 0 means that it has not all
-// arrived. It knows what the servers measured here send, and nothing else.
+// arrived. It reads only what the servers measured here send.
 func parseAnswer(b []byte) (answer, error) {
 	end := bytes.Index(b, endOfHead)
 	if end < 0 {

@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(e2e.Main(m)) }
 
-// TestREADMEs does what the READMEs say, from the first line to the last, and compares
-// what is printed with what they show. "..." in them stands for anything.
+// TestREADMEs runs the commands of the READMEs, from the first to the last, and compares the
+// output with what they show. "..." in them matches anything.
 func TestREADMEs(t *testing.T) {
 	for _, name := range []string{
 		"cookie-login",
@@ -76,7 +76,7 @@ const python = "/usr/bin/python3"
 // block is a fenced block of a README.
 type block struct{ kind, text string }
 
-// blocks returns what is to be run, in order. Every fenced block is of a kind that can be.
+// blocks returns the blocks to run, in order. Every fenced block is of a known kind.
 func blocks(t *testing.T, text string) []block {
 	t.Helper()
 	var list []block
@@ -159,12 +159,12 @@ func (r *reader) do(t *testing.T, b block) {
 		}
 
 		if !like(got, want) {
-			t.Errorf("$ %s\nprints\n%s\nand the README shows\n%s", command, got, want)
+			t.Errorf("$ %s: got\n%s\nwant, as in the README,\n%s", command, got, want)
 		}
 	}
 }
 
-// served is a command that starts a server, with what it sets in the environment.
+// served is a command that starts a server, with its environment variables.
 var served = regexp.MustCompile(`^((?:[A-Z_]+=\S* )*)go run \./cmd/jeton serve --config (.*)$`)
 
 // serve starts a server in the background, and returns what it prints, with the ports
@@ -237,7 +237,7 @@ func (r *reader) shown(text string) string {
 // runBench is how a README runs the benchmark program.
 const runBench = "go -C bench run ."
 
-// sh has the shell run a command, and returns what it prints.
+// sh runs a command in the shell, and returns its output.
 func (r *reader) sh(t *testing.T, command string) string {
 	t.Helper()
 	command = strings.ReplaceAll(r.real(command), "go run ./cmd/jeton", e2e.Program(t))
@@ -268,7 +268,7 @@ func (r *reader) python(t *testing.T, lesson string) {
 	p := doctest(t, path, r.dir)
 	code := p.Code(t)
 	if code != 0 {
-		t.Errorf("Python says\n%s%s", p.Out, p.Err)
+		t.Errorf("python: got\n%s%s", p.Out, p.Err)
 	}
 }
 
@@ -312,7 +312,7 @@ func TestPythonMayChooseItsQuotes(t *testing.T) {
 	}
 }
 
-// like reports whether a text is as shown, where "..." stands for anything. Space at the
+// like reports whether a text is as shown, where "..." matches anything. Space at the
 // ends of lines and an end of line more or less do not count.
 func like(got, shown string) bool {
 	parts := strings.Split(tidy(shown), "...")
@@ -341,7 +341,7 @@ func TestLike(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if like(tc.got, tc.shown) != tc.want {
-				t.Errorf("like(%q, %q) is not %t", tc.got, tc.shown, tc.want)
+				t.Errorf("like(%q, %q): want %t", tc.got, tc.shown, tc.want)
 			}
 		})
 	}

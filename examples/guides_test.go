@@ -182,7 +182,7 @@ func (s *shell) run(t *testing.T, commands string) {
 
 	got, status, ok := strings.Cut(s.process.Out.String()[before:], end)
 	if !ok || !strings.HasPrefix(status, " 0>") {
-		t.Fatalf("the block\n%s\nfails, and prints\n%s", commands, got)
+		t.Fatalf("block failed:\n%s\noutput:\n%s", commands, got)
 	}
 }
 

@@ -86,7 +86,7 @@ var (
 	exported = regexp.MustCompile(`^export JETON_DATABASE='.*'$`)
 )
 
-// follow does what the README says up to a command, or to its end.
+// follow runs the README up to a command, or to its end.
 func (n *twoNodes) follow(t *testing.T, until string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("two-nodes", "README.md"))
@@ -104,7 +104,7 @@ func (n *twoNodes) follow(t *testing.T, until string) {
 			n.commands++
 			got := n.command(t, command)
 			if !like(got, strings.TrimSuffix(want, "\n")) {
-				t.Errorf("$ %s\nprints\n%s\nand the README shows\n%s", command, got, want)
+				t.Errorf("$ %s: got\n%s\nwant, as in the README,\n%s", command, got, want)
 			}
 		}
 	}
@@ -185,7 +185,7 @@ func (n *twoNodes) stop(t *testing.T) {
 	}
 }
 
-// listed returns how many nodes the others wait for.
+// listed returns the number of nodes that the others wait for.
 func (n *twoNodes) listed(t *testing.T) (count int) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), n.database)
@@ -228,7 +228,7 @@ func (n *twoNodes) user(t *testing.T) *user {
 	}
 }
 
-// ask returns the status of an answer; 0 is none.
+// ask returns the status of the response; 0 is none.
 func (p *user) ask(method, path, form string) int {
 	r, err := http.NewRequest(method, p.url+path, strings.NewReader(form))
 	if err != nil {
@@ -261,7 +261,7 @@ func (p *user) enter() int {
 	return p.ask(http.MethodPost, "/login", "username=diane&password=diane_password")
 }
 
-// TestTwoNodes does what the README of two-nodes says.
+// TestTwoNodes runs the README of two-nodes.
 func TestTwoNodes(t *testing.T) {
 	t.Parallel()
 	n := newTwoNodes(t)
@@ -326,7 +326,7 @@ func TestRollingRestartInterruptsNoUser(t *testing.T) {
 	work.Wait()
 }
 
-// TestACountedUseIsNotSentTwice has one of the nodes take requests and end without an answer.
+// TestACountedUseIsNotSentTwice has one of the nodes read requests and exit without a response.
 func TestACountedUseIsNotSentTwice(t *testing.T) {
 	t.Parallel()
 	n := newTwoNodes(t)
@@ -343,7 +343,7 @@ func TestACountedUseIsNotSentTwice(t *testing.T) {
 		before := taken.Load()
 		switch code := p.ask("GET", "/limited-info", ""); {
 		case taken.Load() > before+1:
-			t.Fatalf("the node that died was asked %d times for one request", taken.Load()-before)
+			t.Fatalf("the node that exits got %d requests for one, want 1", taken.Load()-before)
 		case taken.Load() == before+1 && code == http.StatusBadGateway:
 			lost++
 			// nginx leaves the node out for a second after that.
@@ -355,19 +355,19 @@ func TestACountedUseIsNotSentTwice(t *testing.T) {
 			used++
 		case taken.Load() == before && code == http.StatusForbidden && used == 3:
 			if lost == 0 {
-				t.Error("the node that dies was never asked for a counted use")
+				t.Error("the node that exits got no counted use")
 			}
 			return
 		default:
-			t.Fatalf("status %d, the node that dies was asked %d times, after %d uses", code, taken.Load()-before, used)
+			t.Fatalf("status %d, %d requests to the node that exits, after %d uses", code, taken.Load()-before, used)
 		}
 	}
 
 	t.Errorf("%d uses and %d requests that were lost, and no end", used, lost)
 }
 
-// dying takes whole requests at a port, and ends each connection instead of an answer. It
-// returns how many it took.
+// dying reads complete requests at a port, and closes each connection without a response. It
+// returns their number.
 func (n *twoNodes) dying(t *testing.T, port string) *atomic.Int64 {
 	t.Helper()
 	shared := filepath.Join(n.dir, "shared")
@@ -403,8 +403,8 @@ func (n *twoNodes) dying(t *testing.T, port string) *atomic.Int64 {
 	return &taken
 }
 
-// TestComposeFileFits checks what of compose.yaml can be checked without containers: that it
-// names files that are there, and the ports that nginx asks.
+// TestComposeFileFits checks compose.yaml without containers: it must name files that exist,
+// and the ports of the upstreams of nginx.
 func TestComposeFileFits(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("two-nodes", "compose.yaml"))
 	if err != nil {
@@ -429,7 +429,7 @@ func TestComposeFileFits(t *testing.T) {
 	for _, name := range []string{"one", "two"} {
 		env := c.Services[name].Environment
 		if !strings.Contains(string(nginx), "server 127.0.0.1:"+env["PORT"]+" ") {
-			t.Errorf("nginx does not ask node %s on port %q", name, env["PORT"])
+			t.Errorf("nginx has no upstream for node %s on port %q", name, env["PORT"])
 		}
 		if env["JETON_CONFIG"] != "/two-nodes/jeton.yaml" ||
 			env["JETON_DATA_DIR"] != "/two-nodes/data/"+name || !strings.HasPrefix(
