@@ -61,8 +61,8 @@ services:
     routes: [{match: GET /me, respond: {template: '{{.Name}}'}}]
 `
 
-// TestNoSecretIsShown puts secrets wherever a client, or its user by mistake, could, and
-// looks for them wherever we write.
+// TestNoSecretIsShown sends secrets in every field where a client or a user by mistake could,
+// and searches all that the server writes.
 func TestNoSecretIsShown(t *testing.T) {
 	log := &lines{}
 	s := jetontest.Start(t, watched, jetontest.Log(log, slog.LevelDebug))
@@ -203,7 +203,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	places["the log"] = log.bytes()
 
 	if len(places["the log"]) < 500 || !strings.Contains(metrics.Body, "jeton_requests_total") {
-		t.Fatalf("the log has %d bytes, metrics %d: nothing was looked at", len(places["the log"]), len(metrics.Body))
+		t.Fatalf("the log has %d bytes, metrics %d: the test tests nothing", len(places["the log"]), len(metrics.Body))
 	}
 
 	for where, content := range places {
@@ -223,7 +223,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	}
 }
 
-// readFiles adds what is in the files of a data folder.
+// readFiles adds the contents of the files of a data folder.
 func readFiles(t *testing.T, dir, when string, into map[string][]byte) {
 	t.Helper()
 	found := 0

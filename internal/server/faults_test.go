@@ -19,10 +19,10 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// TestADatabaseThatGoesAwayIsA503 asks two nodes without pause while their database is cut
+// TestAnUnavailableDatabaseIsA503 sends requests to two nodes while their database is cut
 // off, silent, paused and killed. No user is logged out, and no use is granted that is
 // not counted.
-func TestADatabaseThatGoesAwayIsA503(t *testing.T) {
+func TestAnUnavailableDatabaseIsA503(t *testing.T) {
 	cluster, name, proxy, secret := proxied(t)
 	const most = 1_000_000
 
@@ -65,7 +65,7 @@ services:
 
 		took := time.Since(began)
 		if took > 4*time.Second { // 2 s are promised; the machine is busy
-			t.Errorf("%s: an answer took %v", path, took)
+			t.Errorf("%s: response took %v", path, took)
 		}
 
 		return a.Status
@@ -121,7 +121,7 @@ services:
 
 				status := ask(s, "/open")
 				if status != 503 {
-					t.Errorf("let in with %d", status)
+					t.Errorf("status of a session = %d", status)
 				}
 			}
 
@@ -206,6 +206,6 @@ func TestASharedDatabaseIsMigratedByItsCommands(t *testing.T) {
 		t.Errorf("a newer schema: %v", err)
 	}
 	if _, err := os.Stat(c.DataDir); err == nil {
-		t.Error("the data folder was made for it")
+		t.Error("the data folder was created")
 	}
 }

@@ -72,7 +72,7 @@ func TestSigningKeysOverTheAPI(t *testing.T) {
 
 	first := list()
 	if len(first) != 2 || first["ES256 current"].Kind != "access" || first["EdDSA current"].ID == "" {
-		t.Fatalf("keys are %v", first)
+		t.Fatalf("keys = %v", first)
 	}
 
 	var next []jeton.SigningKey
@@ -80,7 +80,7 @@ func TestSigningKeysOverTheAPI(t *testing.T) {
 
 	if len(next) != 1 || next[0].Status != "next" || !list()["ES256 current"].Retires.Equal(next[0].Signs) ||
 		next[0].Signs.Sub(next[0].Created) < time.Minute {
-		t.Errorf("rotated to %+v among %v", next, list())
+		t.Errorf("key after a rotation = %+v among %v", next, list())
 	}
 
 	for _, tc := range []struct {
@@ -109,17 +109,17 @@ func TestSigningKeysOverTheAPI(t *testing.T) {
 
 	s.MustControl("POST", "/api/v1/keys/rotate", api.Rotation{Algorithm: "ES256", Now: true}, &next)
 	if got := list(); got["ES256 current"].ID != next[0].ID || got["ES256 retired"].ID != first["ES256 current"].ID {
-		t.Errorf("rotated now to %v", got)
+		t.Errorf("keys after a rotation now = %v", got)
 	}
 
 	for range 2 {
 		s.MustControl("DELETE", "/api/v1/keys/"+next[0].ID+"?reason=it+was+shown", nil, nil)
 	}
 
-	// The configuration asks for no key, so none takes its place.
+	// The configuration needs no key, so none replaces it.
 	if got := list(); got["ES256 revoked"].ID != next[0].ID || got["ES256 current"].ID != "" ||
 		got["EdDSA current"].ID != first["EdDSA current"].ID {
-		t.Errorf("revoked to %v", got)
+		t.Errorf("keys after a revocation = %v", got)
 	}
 
 	var said []string
@@ -127,13 +127,13 @@ func TestSigningKeysOverTheAPI(t *testing.T) {
 		if strings.HasPrefix(e.Action, "key.") && e.Actor == "operator" {
 			said = append(said, e.Action)
 			if e.Action == "key.revoke" && (e.Reason != "it was shown" || e.Target != "key:"+next[0].ID) {
-				t.Errorf("the record says %+v", e)
+				t.Errorf("audit event = %+v", e)
 			}
 		}
 	}
 
 	if fmt.Sprint(said) != "[key.rotate key.rotate key.revoke]" {
-		t.Errorf("the record says %v", said)
+		t.Errorf("audit log = %v", said)
 	}
 }
 
@@ -168,7 +168,7 @@ func TestStartWithoutTheSecretOfTheKeys(t *testing.T) {
 			_, err := jetontest.TryStart(t, shop(), jetontest.DataDir(dir))
 			for _, want := range append(tc.want, path) {
 				if err == nil || !strings.Contains(err.Error(), want) {
-					t.Errorf("it starts with %v, want %q", err, want)
+					t.Errorf("Start = %v, want %q", err, want)
 				}
 			}
 		})

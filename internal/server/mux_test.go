@@ -39,8 +39,8 @@ func (l *lines) String() string {
 	return l.buf.String()
 }
 
-// serveRows answers with a route table of the test's own.
-func serveRows(t *testing.T, rows ...web.Route) (*httptest.Server, *lines) {
+// serveRoutes serves the routes.
+func serveRoutes(t *testing.T, rows ...web.Route) (*httptest.Server, *lines) {
 	t.Helper()
 	out := &lines{}
 	log := slog.New(slog.NewJSONHandler(out, nil))
@@ -62,7 +62,7 @@ func serveRows(t *testing.T, rows ...web.Route) (*httptest.Server, *lines) {
 	return s, out
 }
 
-func TestRowWithoutAccessRule(t *testing.T) {
+func TestRouteWithoutAccessRule(t *testing.T) {
 	row := web.Route{Pattern: "GET /x", Handle: func(*web.Reply, *http.Request) error { return nil }}
 	_, err := newMux(mux{
 		name:    "shop",
@@ -70,11 +70,11 @@ func TestRowWithoutAccessRule(t *testing.T) {
 		metrics: newMetrics("test", nil),
 	}, []web.Route{row})
 	if err == nil || !strings.Contains(err.Error(), "shop: route GET /x has no access rule") {
-		t.Errorf("newDoor: %v, want a refusal that names the route", err)
+		t.Errorf("newMux = %v, want an error that names the route", err)
 	}
 }
 
-func TestRowsThatDoNotFitTogether(t *testing.T) {
+func TestRoutesThatConflict(t *testing.T) {
 	row := web.Route{Pattern: "GET /x", Access: policy.Open}
 	for _, rows := range [][]web.Route{{row, row}, {{Pattern: "no pattern at all {", Access: policy.Open}}} {
 		if _, err := newMux(mux{
@@ -82,13 +82,13 @@ func TestRowsThatDoNotFitTogether(t *testing.T) {
 			gate:    gate.New(nil, nil, nil),
 			metrics: newMetrics("test", nil),
 		}, rows); err == nil {
-			t.Errorf("%v: no error", rows)
+			t.Errorf("newMux(%v) = nil, want an error", rows)
 		}
 	}
 }
 
 func TestPanic(t *testing.T) {
-	s, out := serveRows(t,
+	s, out := serveRoutes(t,
 		web.Route{
 			Pattern: "GET /at-once",
 			Access:  policy.Open,
@@ -101,7 +101,7 @@ func TestPanic(t *testing.T) {
 		}},
 	)
 
-	t.Run("before the answer", func(t *testing.T) {
+	t.Run("before the response", func(t *testing.T) {
 		resp, err := http.Get(s.URL + "/at-once")
 		if err != nil {
 			t.Fatal(err)
@@ -122,11 +122,11 @@ func TestPanic(t *testing.T) {
 			log,
 			id,
 		) || !strings.Contains(log, "the inside") || !strings.Contains(log, "mux_test.go") {
-			t.Errorf("logged %q, want the id, the panic and where it was", log)
+			t.Errorf("logged %q, want the id, the panic and its stack", log)
 		}
 	})
 
-	t.Run("half an answer does not look like a whole one", func(t *testing.T) {
+	t.Run("an incomplete response is not taken for a complete one", func(t *testing.T) {
 		resp, err := http.Get(s.URL + "/halfway")
 		if err != nil {
 			return
@@ -134,11 +134,11 @@ func TestPanic(t *testing.T) {
 		defer resp.Body.Close()
 
 		if body, err := io.ReadAll(resp.Body); err == nil {
-			t.Errorf("%q was read to a proper end", body)
+			t.Errorf("read %q without an error, want an error", body)
 		}
 	})
 
-	t.Run("the server goes on", func(t *testing.T) {
+	t.Run("the server continues", func(t *testing.T) {
 		resp, err := http.Get(s.URL + "/nothing")
 		if err != nil {
 			t.Fatal(err)
@@ -149,8 +149,8 @@ func TestPanic(t *testing.T) {
 	})
 }
 
-func TestUnknownErrorsStayInside(t *testing.T) {
-	s, out := serveRows(t, web.Route{Pattern: "GET /x/{rest...}", Access: policy.Open, Handle: func(
+func TestUnknownErrorsAreNotSent(t *testing.T) {
+	s, out := serveRoutes(t, web.Route{Pattern: "GET /x/{rest...}", Access: policy.Open, Handle: func(
 		*web.Reply,
 		*http.Request,
 	) error {
@@ -180,10 +180,10 @@ func TestUnknownErrorsStayInside(t *testing.T) {
 	}
 }
 
-// TestOperatorRowsOnANetworkListener checks that only the control socket lets an
-// operator's row be asked.
-func TestOperatorRowsOnANetworkListener(t *testing.T) {
-	// A handler that is reached finds nothing behind it, and panics.
+// TestOperatorRoutesOnANetworkListener checks that only the control socket serves operators'
+// routes.
+func TestOperatorRoutesOnANetworkListener(t *testing.T) {
+	// The handlers have no server: one that is reached panics.
 	rows, err := api.New(api.Config{Operator: true, Prefix: "/api/v1"}).Table().Routes()
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestOperatorRowsOnANetworkListener(t *testing.T) {
 		t.Errorf("the control socket has %d routes for operators, want at least 37", len(rows))
 	}
 
-	s, _ := serveRows(t, rows...)
+	s, _ := serveRoutes(t, rows...)
 	for _, row := range rows {
 		t.Run(row.Pattern, func(t *testing.T) {
 			method, path, _ := strings.Cut(row.Pattern, " ")

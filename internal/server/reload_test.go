@@ -35,10 +35,10 @@ throttle: {pair_burst: 1000000, account_burst: 1000000, source_burst: 1000000}
 
 const right = "correct horse battery"
 
-// hash is of alice_pw.
+// hash is the hash of alice_pw.
 const hash = "$argon2id$v=19$m=19456,t=2,p=1$1PCBIeRl9jh5RZ3wuB0tWg$Brk0ImOifExtrG14kJBF6YRdJBufVb+vvHzbVfIR/NM"
 
-// shop is one service with one more route for each text.
+// shop returns the configuration of one service with additional routes.
 func shop(routes ...string) string {
 	return `
 services:
@@ -59,7 +59,7 @@ func TestReload(t *testing.T) {
 	c := s.Enter("shop", "diane", right)
 	ask := func(path string) int { return s.Ask("GET", "shop", path, "Cookie", c).Status }
 
-	t.Run("a broken file is refused where it is broken, and what runs stays", func(t *testing.T) {
+	t.Run("an invalid file is refused with its line and column, and changes nothing", func(t *testing.T) {
 		for broken, where := range map[string]string{
 			"services: [":                       ":1:",
 			easy + shop("      - {match: x}\n"): "jeton.yaml:",
@@ -72,12 +72,12 @@ func TestReload(t *testing.T) {
 				t.Errorf("Reload: %v, want the file, line and column, and %q", err, where)
 			}
 			if ask("/me") != 200 {
-				t.Error("the service is not what it was")
+				t.Error("the service has changed, want no change")
 			}
 		}
 	})
 
-	t.Run("a fault that only the server finds changes nothing either", func(t *testing.T) {
+	t.Run("a configuration that only the server refuses changes nothing", func(t *testing.T) {
 		err := s.Reload(easy + shop(
 			newRoute,
 			"      - {match: GET /up, open: true, upstream: {url: 'https://x.example', ca: /no/such/file}}\n",
@@ -87,7 +87,7 @@ func TestReload(t *testing.T) {
 		}
 	})
 
-	t.Run("an address that is taken", func(t *testing.T) {
+	t.Run("an address in use", func(t *testing.T) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -101,7 +101,7 @@ func TestReload(t *testing.T) {
 		}
 	})
 
-	t.Run("routes come and go, sessions stay", func(t *testing.T) {
+	t.Run("routes are added and removed, sessions stay", func(t *testing.T) {
 		if err := s.Reload(easy + shop(newRoute)); err != nil || ask("/new") != 200 || ask("/me") != 200 {
 			t.Errorf("Reload: %v; /new %d, /me %d", err, ask("/new"), ask("/me"))
 		}
@@ -128,7 +128,7 @@ func TestReload(t *testing.T) {
 		}
 	})
 
-	t.Run("a service comes and goes", func(t *testing.T) {
+	t.Run("a service is added and removed", func(t *testing.T) {
 		port := freePort(t)
 		second := "  - {name: second, listen: 'localhost:" + port +
 			"', plain_http: true, routes: [{match: GET /, open: true, respond: {text: second}}]}\n"
@@ -153,7 +153,7 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		// Its listener closes beside the reload, while requests in flight may end.
+		// Its listener closes concurrently, and requests in flight may finish.
 		for tries := 0; ; tries++ {
 			conn, err := net.Dial("tcp", "localhost:"+port)
 			if err != nil {
@@ -162,7 +162,7 @@ func TestReload(t *testing.T) {
 
 			_ = conn.Close()
 			if tries == 1000 {
-				t.Fatal("the removed service still answers")
+				t.Fatal("the removed service responds, want a closed listener")
 			}
 
 			time.Sleep(10 * time.Millisecond)
@@ -214,7 +214,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// TestReloadUnderLoad reloads again and again while requests come.
+// TestReloadUnderLoad reloads repeatedly during requests.
 func TestReloadUnderLoad(t *testing.T) {
 	s := jetontest.Start(t, easy+shop())
 	s.AddUser("diane", right)
@@ -248,7 +248,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 
 	if stop.Store(true); asked.Load() == 0 {
-		t.Error("nothing was asked meanwhile")
+		t.Error("no request was made during the reloads")
 	}
 
 	wg.Wait()
@@ -311,7 +311,7 @@ func TestCertificateExchange(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := serial(); got != 4711 {
-		t.Errorf("certificate %d after the reload, want 4711", got)
+		t.Errorf("certificate after the reload = %d, want 4711", got)
 	}
 
 	a := s.Send(old, "GET", s.URL("shop")+"/open", "")
@@ -330,10 +330,10 @@ func TestCertificateExchange(t *testing.T) {
 		"garbage":        func() { makePair(t, cert, key, 4714); _ = os.WriteFile(cert, []byte("garbage"), 0o600) },
 	} {
 		if spoil(); s.Reload(easy+shop()) == nil {
-			t.Errorf("%s: the reload succeeded", name)
+			t.Errorf("%s: Reload = nil, want an error", name)
 		}
 		if got := serial(); got != 4711 {
-			t.Errorf("%s: certificate %d, want the old one", name, got)
+			t.Errorf("%s: certificate = %d, want the old one", name, got)
 		}
 	}
 }
@@ -412,7 +412,7 @@ func TestReloadBeforeTheStartAndAfterTheEnd(t *testing.T) {
 	}
 
 	if err := s.Reload(t.Context()); err == nil {
-		t.Error("a server that has not started was reloaded")
+		t.Error("Reload before the start = nil, want an error")
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -425,7 +425,7 @@ func TestReloadBeforeTheStartAndAfterTheEnd(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 	if err := s.Reload(t.Context()); err == nil {
-		t.Error("a server that has stopped was reloaded")
+		t.Error("Reload after the stop = nil, want an error")
 	}
 }
 
@@ -450,7 +450,7 @@ func TestStop(t *testing.T) {
 		return a.Status, a.Body
 	}
 	if status, body := ready(); status != 200 || body != "ok\n" {
-		t.Errorf("readiness before: %d %q", status, body)
+		t.Errorf("readiness before the stop = %d %q", status, body)
 	}
 
 	answers := make(chan jetontest.Answer, 2)
@@ -468,10 +468,10 @@ func TestStop(t *testing.T) {
 	}
 
 	if !saidNo {
-		t.Error("readiness did not say no while the server was stopping")
+		t.Error("the server was ready while it was stopping")
 	}
 	if err := s.Reload(easy + shop()); err == nil {
-		t.Error("a stopping server was reloaded")
+		t.Error("Reload during the stop = nil, want an error")
 	}
 
 	waitClosed(t, s.Addr("shop"))
@@ -498,5 +498,5 @@ func waitClosed(t *testing.T, address string) {
 		_ = conn.Close()
 	}
 
-	t.Errorf("%s still answers", address)
+	t.Errorf("%s has a listener, want none", address)
 }

@@ -45,7 +45,7 @@ services:
 
 const password = "correct horse battery"
 
-// past is a server with a backup of it, after which a few things have ended.
+// past is a server with a backup, after which a few sessions and tokens ended.
 type past struct {
 	t       *testing.T
 	yaml    string
@@ -102,7 +102,7 @@ func newPast(t *testing.T, database string) *past {
 	p.spend(s, "1", "")
 	p.backup = filepath.Join(t.TempDir(), "backup")
 	p.save(s, p.backup)
-	// What the backup does not know.
+	// Changes after the backup.
 	p.spend(s, "0", "")
 	p.spend(s, "0", "spent")
 
@@ -133,17 +133,17 @@ func newPast(t *testing.T, database string) *past {
 	}
 
 	if a := s.TryToken(p.key.Assertion("", p.claims), "audience", "counted"); a.Status == http.StatusOK {
-		t.Fatal("an assertion is good twice")
+		t.Fatal("an assertion was accepted twice")
 	}
 
-	p.isOver(s)
+	p.checkEnded(s)
 	s.Stop()
 	p.at.Add(1000)
 
 	return p
 }
 
-// save asks a server for a backup.
+// save writes a backup of a server.
 func (p *past) save(s *jetontest.Server, path string) {
 	p.t.Helper()
 	answer, err := s.ControlClient().Get("http://control/api/v1/backup")
@@ -161,7 +161,7 @@ func (p *past) save(s *jetontest.Server, path string) {
 	}
 }
 
-// spend takes a use of the counted token.
+// spend spends a use of the counted token.
 func (p *past) spend(s *jetontest.Server, left, code string) {
 	p.t.Helper()
 	a := s.Ask("GET", "counted", "/who", "Authorization", "Bearer "+p.counted)
@@ -177,18 +177,18 @@ func (p *past) spend(s *jetontest.Server, left, code string) {
 	}
 }
 
-// isOver checks that what has ended since the backup is not good.
-func (p *past) isOver(s *jetontest.Server) {
+// checkEnded checks that sessions and tokens that ended after the backup are refused.
+func (p *past) checkEnded(s *jetontest.Server) {
 	p.t.Helper()
 	if a := s.Ask("GET", "shop", "/me", "Cookie", p.cookie); a.Status == http.StatusOK {
-		p.t.Error("a session that was logged out is open")
+		p.t.Error("a session that was logged out is accepted")
 	}
 	if a := s.Ask("GET", "signed", "/who", "Authorization", "Bearer "+p.signed); a.Status == http.StatusOK {
-		p.t.Error("a signed token that was revoked is good")
+		p.t.Error("a revoked signed token is accepted")
 	}
 
 	if a := s.Ask("GET", "counted", "/who", "Authorization", "Bearer "+p.counted); a.Status == http.StatusOK {
-		p.t.Error("a counted token that was spent has a use")
+		p.t.Error("a spent token is accepted")
 	}
 }
 
@@ -221,42 +221,42 @@ func onBoth(t *testing.T, run func(t *testing.T, p *past)) {
 	t.Run("postgres", func(t *testing.T) { run(t, newPast(t, shared.Database(t))) })
 }
 
-func TestWhatCouldHaveEndedSinceABackupIsNotGood(t *testing.T) {
+func TestCredentialsOfABackupAreRefusedByDefault(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *past) {
 		out := p.mustRestore(server.Restoring{Replace: true})
 		if out.Epoch != 1 || out.Sessions != 1 || out.Tokens != 1 || out.Keys != 1 || out.Trusted ||
 			out.Backup.Rows() == 0 {
-			t.Errorf("it says %+v", out)
+			t.Errorf("result = %+v", out)
 		}
 
 		s := p.start()
-		p.isOver(s)
+		p.checkEnded(s)
 
 		// An assertion that was used in the lost time is used; a new one is not.
 		if a := s.TryToken(p.key.Assertion("", p.claims), "audience", "counted"); a.Code() != "bad_credential" {
-			t.Errorf("an assertion that was used is answered %d %s", a.Status, a.Body)
+			t.Errorf("a used assertion = %d %s", a.Status, a.Body)
 		} else if why, err := s.Explain(a.Request()); err != nil || !strings.Contains(
 			fmt.Sprint(why),
 			"before the database was restored",
 		) {
-			t.Errorf("the record says %v, %v", why, err)
+			t.Errorf("audit log = %v, %v", why, err)
 		}
 
 		p.at.Add(20_000)
 		fresh := s.Token(p.key, "audience", "signed")
 		if a := s.Ask("GET", "signed", "/who", "Authorization", "Bearer "+fresh); a.Status != http.StatusOK {
-			t.Errorf("a new token is answered %d %s", a.Status, a.Code())
+			t.Errorf("a new token = %d %s", a.Status, a.Code())
 		}
 
 		if a := s.Ask("GET", "shop", "/me", "Cookie", s.Enter("shop", "diane", password)); a.Body != "diane" {
-			t.Errorf("a new session is answered %d %s", a.Status, a.Code())
+			t.Errorf("a new session = %d %s", a.Status, a.Code())
 		}
 
 		p.recorded(s, audit.Restore, "all sessions and tokens have ended")
 	})
 }
 
-// recorded checks that the newest event of an action says something.
+// recorded checks the reason of the newest event of an action.
 func (p *past) recorded(s *jetontest.Server, action, says string) {
 	p.t.Helper()
 	last := jeton.Event{}
@@ -267,15 +267,15 @@ func (p *past) recorded(s *jetontest.Server, action, says string) {
 	}
 
 	if last.Actor != "operator" || last.Outcome != audit.OK || !strings.Contains(last.Reason, says) {
-		p.t.Errorf("the record says %+v, want %q", last, says)
+		p.t.Errorf("audit log = %+v, want %q", last, says)
 	}
 }
 
-func TestTrustedCredentialsAreGoodAgain(t *testing.T) {
+func TestTrustedCredentialsAreAcceptedAgain(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *past) {
 		out := p.mustRestore(server.Restoring{Replace: true, Trust: true})
 		if out.Epoch != 1 || out.Sessions+out.Tokens+out.Keys != 0 || !out.Trusted {
-			t.Errorf("it says %+v", out)
+			t.Errorf("result = %+v", out)
 		}
 
 		s := p.start()
@@ -283,20 +283,20 @@ func TestTrustedCredentialsAreGoodAgain(t *testing.T) {
 		p.spend(s, "0", "spent")
 
 		if a := s.Ask("GET", "shop", "/me", "Cookie", p.cookie); a.Body != "diane" {
-			t.Errorf("the session is answered %d %s", a.Status, a.Code())
+			t.Errorf("the session = %d %s", a.Status, a.Code())
 		}
 		if a := s.Ask("GET", "signed", "/who", "Authorization", "Bearer "+p.signed); a.Status != http.StatusOK {
-			t.Errorf("the signed token is answered %d %s", a.Status, a.Code())
+			t.Errorf("the signed token = %d %s", a.Status, a.Code())
 		}
 		if a := s.TryToken(p.key.Assertion("", p.claims), "audience", "counted"); a.Status != http.StatusOK {
-			t.Errorf("the assertion is answered %d %s", a.Status, a.Code())
+			t.Errorf("the assertion = %d %s", a.Status, a.Code())
 		}
 
 		p.recorded(s, audit.Restore, "good again")
 	})
 }
 
-func TestANewEpochEndsWhatADiskBroughtBack(t *testing.T) {
+func TestANewEpochRefusesCredentialsOfAnOldDisk(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *past) {
 		p.mustRestore(server.Restoring{Replace: true, Trust: true}) // stands for the disk
 		out, err := server.NewEpoch(t.Context(), server.Config{File: p.conf, DataDir: p.dir, Now: p.now}, false)
@@ -305,19 +305,19 @@ func TestANewEpochEndsWhatADiskBroughtBack(t *testing.T) {
 		}
 
 		if out.Epoch != 2 || out.Sessions != 1 || out.Tokens != 1 || out.Keys != 1 {
-			t.Errorf("it says %+v", out)
+			t.Errorf("result = %+v", out)
 		}
 
 		s := p.start()
-		p.isOver(s)
+		p.checkEnded(s)
 		p.recorded(s, audit.Epoch, "all sessions and tokens have ended")
 	})
 }
 
-func TestWhoHasReadTheListOfRevocationsMissesNothing(t *testing.T) {
+func TestAReaderOfRevocationsMissesNothing(t *testing.T) {
 	p := newPast(t, "")
 	s := p.start()
-	// Lines of the lost time: a reader stands behind them.
+	// Lines of the lost time, which a reader has already read.
 	for i := range 3 {
 		s.MustControl("DELETE", fmt.Sprintf("/api/v1/tokens/t_lost%d", i), nil, nil)
 	}
@@ -328,16 +328,16 @@ func TestWhoHasReadTheListOfRevocationsMissesNothing(t *testing.T) {
 	p.mustRestore(server.Restoring{})
 	s = p.start()
 	if got := p.lastVoid(s, before); got != before {
-		t.Fatalf("there is a line %d behind %d before anything was revoked", got, before)
+		t.Fatalf("line %d follows %d before a revocation", got, before)
 	}
 
 	s.MustControl("DELETE", "/api/v1/tokens/t_new", nil, nil)
 	if got := p.lastVoid(s, before); got <= before {
-		t.Errorf("a reader that stands at %d does not see what was revoked after the restore", before)
+		t.Errorf("a reader at line %d does not get a revocation after the restore", before)
 	}
 }
 
-// lastVoid returns the number of the last line of the list of revocations behind one.
+// lastVoid returns the number of the last revocation after one.
 func (p *past) lastVoid(s *jetontest.Server, after int64) int64 {
 	p.t.Helper()
 	a := s.Send(s.Client(), http.MethodGet, fmt.Sprintf("%s/oauth2/revocations?after=%d", p.issuer, after), "")
@@ -349,7 +349,7 @@ func (p *past) lastVoid(s *jetontest.Server, after int64) int64 {
 	return list.Next
 }
 
-// files returns what is in a folder, byte for byte, but the lock.
+// files returns the contents of the files of a folder, without the lock.
 func files(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -369,7 +369,7 @@ func files(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-func TestWhatIsNoBackupTouchesNothing(t *testing.T) {
+func TestAnInvalidBackupChangesNothing(t *testing.T) {
 	p := newPast(t, "")
 	good, err := os.ReadFile(p.backup)
 	if err != nil {
@@ -385,17 +385,17 @@ func TestWhatIsNoBackupTouchesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := p.restore(server.Restoring{Path: bad}); !errors.Is(err, jeton.ErrInvalid) {
-			t.Fatalf("it is answered %v, want ErrInvalid", err)
+			t.Fatalf("got %v, want ErrInvalid", err)
 		}
 
 		after := files(t, p.dir)
 		if len(after) != len(before) {
-			t.Fatalf("there were %d files and are %d", len(before), len(after))
+			t.Fatalf("%[2]d files, want %[1]d", len(before), len(after))
 		}
 
 		for name, was := range before {
 			if after[name] != was {
-				t.Fatalf("%s has changed", name)
+				t.Fatalf("%s has changed, want no change", name)
 			}
 		}
 	}
@@ -414,10 +414,10 @@ func TestWhatIsNoBackupTouchesNothing(t *testing.T) {
 	refused(t, []byte("SQLite format 3\x00 and so on"))
 
 	if _, err := p.restore(server.Restoring{Path: p.dir}); !errors.Is(err, jeton.ErrInvalid) {
-		t.Errorf("a folder is answered %v", err)
+		t.Errorf("restore of a folder = %v", err)
 	}
 	if _, err := p.restore(server.Restoring{Path: bad + "none"}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a file that is not there is answered %v", err)
+		t.Errorf("restore of a missing file = %v", err)
 	}
 
 	p.mustRestore(server.Restoring{})
@@ -443,8 +443,7 @@ func TestARestoreKeepsTheOldDatabase(t *testing.T) {
 		}
 	}
 
-	// Again, over one that is damaged, with a log that belongs to it, after a restore that was
-	// killed in the middle.
+	// Again, over a damaged database with its log, after a restore that was killed.
 	if err := errors.Join(
 		os.WriteFile(
 			db,
@@ -459,14 +458,14 @@ func TestARestoreKeepsTheOldDatabase(t *testing.T) {
 	p.at.Add(1000)
 	out = p.mustRestore(server.Restoring{})
 	if log, err := os.ReadFile(out.Kept + "-wal"); err != nil || string(log) != "its log" {
-		t.Errorf("the log of the old database is gone: %q, %v", log, err)
+		t.Errorf("log of the old database = %q, %v", log, err)
 	}
 
 	names := files(t, p.dir)
 	if names[db+"-wal"] != "" || names[db+".restoring"] != "" {
-		t.Error("something is left beside the database")
+		t.Error("a temporary file is left beside the database")
 	}
-	// And where there is none.
+	// Again, without an old database.
 	if err := os.Remove(db); err != nil {
 		t.Fatal(err)
 	}
@@ -474,7 +473,7 @@ func TestARestoreKeepsTheOldDatabase(t *testing.T) {
 	p.at.Add(1000)
 	out = p.mustRestore(server.Restoring{})
 	if out.Kept != "" {
-		t.Errorf("it says that it has kept %s", out.Kept)
+		t.Errorf("Kept = %s, want none", out.Kept)
 	}
 
 	p.start()
@@ -496,22 +495,22 @@ func TestARestoreWhileAServerIsUpIsRefused(t *testing.T) {
 
 		a := s.Ask("GET", "shop", "/me", "Cookie", s.Enter("shop", "diane", password))
 		if a.Body != "diane" {
-			t.Errorf("afterwards a session is answered %d", a.Status)
+			t.Errorf("a session after the refusal = %d", a.Status)
 		}
 	})
 }
 
-func TestADatabaseOfPostgresIsGivenUpOnlyWhenAsked(t *testing.T) {
+func TestAPostgresDatabaseIsOverwrittenOnlyOnRequest(t *testing.T) {
 	p := newPast(t, shared.Database(t))
 	if _, err := p.restore(server.Restoring{}); !errors.Is(
 		err,
 		jeton.ErrConflict,
 	) || !strings.Contains(err.Error(), "--replace") {
-		t.Errorf("it is answered %v", err)
+		t.Errorf("got %v", err)
 	}
 
 	s := p.start()
-	p.isOver(s)
+	p.checkEnded(s)
 }
 
 func TestABackupMovesBetweenEngines(t *testing.T) {
@@ -536,7 +535,7 @@ func TestABackupMovesBetweenEngines(t *testing.T) {
 	q.spend(s, "0", "")
 	a := s.Ask("GET", "shop", "/me", "Cookie", q.cookie)
 	if a.Body != "diane" {
-		t.Errorf("the session is answered %d %s", a.Status, a.Code())
+		t.Errorf("the session = %d %s", a.Status, a.Code())
 	}
 }
 
@@ -573,7 +572,7 @@ func TestACopyOfAServerThatIsUp(t *testing.T) {
 		t.Errorf("the second run: %+v, %v", second, err)
 	}
 
-	// The other way round it is refused, and nothing is there twice.
+	// The reverse copy is refused, and no row is there twice.
 	if _, err := run(postgres, sqlite); !errors.Is(err, jeton.ErrConflict) {
 		t.Errorf("over the source: %v, want ErrConflict", err)
 	}
@@ -587,7 +586,7 @@ func TestACopyOfAServerThatIsUp(t *testing.T) {
 		t.Errorf("back: %+v, %v; want the tables of %+v", third, err, second)
 	}
 
-	// A server goes on there as if nothing had happened, with the secret of the old one.
+	// A server continues on the copy, with the secret of the old one.
 	secret, err := os.ReadFile(filepath.Join(p.dir, "keys.secret"))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(back.DataDir, "keys.secret"), secret, 0o600)
@@ -600,24 +599,24 @@ func TestACopyOfAServerThatIsUp(t *testing.T) {
 	s = p.start()
 	a := s.Ask("GET", "shop", "/me", "Cookie", cookie)
 	if a.Body != "eshana" {
-		t.Errorf("the session is answered %d %s", a.Status, a.Code())
+		t.Errorf("the session = %d %s", a.Status, a.Code())
 	}
 
 	p.spend(s, "0", "spent")
 	if _, err := run(postgres, back); !errors.Is(err, server.ErrInUse) {
-		t.Errorf("over one that is served from: %v, want ErrInUse", err)
+		t.Errorf("copy over a running server = %v, want ErrInUse", err)
 	}
 
 	s.Stop()
 	if _, err := run(postgres, back); !errors.Is(err, jeton.ErrConflict) {
-		t.Errorf("over one that was served from: %v, want ErrConflict", err)
+		t.Errorf("copy over a used database = %v, want ErrConflict", err)
 	}
 	if _, err := run(server.End{DataDir: t.TempDir()}, back); !errors.Is(err, jeton.ErrNotFound) {
 		t.Errorf("from an empty folder: %v, want ErrNotFound", err)
 	}
 }
 
-func TestASecretThatWasLostIsNoMatterAfterARestore(t *testing.T) {
+func TestARestoreWorksWithoutTheLostSecret(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *past) {
 		if err := os.Remove(filepath.Join(p.dir, "keys.secret")); err != nil {
 			t.Fatal(err)
@@ -626,7 +625,7 @@ func TestASecretThatWasLostIsNoMatterAfterARestore(t *testing.T) {
 		p.mustRestore(server.Restoring{Replace: true})
 		p.at.Add(20_000)
 		s := p.start()
-		p.isOver(s)
+		p.checkEnded(s)
 		s.Token(p.key, "audience", "signed")
 	})
 }

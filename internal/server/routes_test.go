@@ -14,7 +14,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestGoldenRoutes shows who may ask what. A difference is a route that was opened or closed.
+// TestGoldenRoutes compares the access rule of every route with testdata/routes.golden. A
+// difference changes who may call it.
 func TestGoldenRoutes(t *testing.T) {
 	const golden = "testdata/routes.golden"
 

@@ -32,7 +32,7 @@ services:
     routes: [{match: GET /me, respond: {template: '{{.Name}}'}}]
 `
 
-// say writes text to an address, with TLS or without, and returns all that comes back.
+// say sends text to a service, with TLS or in the clear, and returns the response.
 func say(t *testing.T, s *jetontest.Server, service, text string, clear bool) string {
 	t.Helper()
 	var conn net.Conn
@@ -160,17 +160,17 @@ func TestOddRequests(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := say(t, s, "shop", tc.text, false); !strings.HasPrefix(got, tc.want) {
-				t.Errorf("answer %.200q, want %q", got, tc.want)
+				t.Errorf("response = %.200q, want %q", got, tc.want)
 			}
 		})
 	}
 
-	t.Run("a length and chunks: the next request is not made of the body", func(t *testing.T) {
+	t.Run("a length and chunks: the body is not read as the next request", func(t *testing.T) {
 		inner := "GET /open HTTP/1.1\r\n" + host + "\r\n"
 		text := "POST /login HTTP/1.1\r\n" + host + "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" +
 			inner
 		if got := say(t, s, "shop", text, false); strings.Contains(got, "open") {
-			t.Errorf("answer %q", got)
+			t.Errorf("response = %q", got)
 		}
 	})
 
@@ -182,17 +182,17 @@ func TestOddRequests(t *testing.T) {
 			"GET /open HTTP/1.1\r\n"+host+"\r\n",
 			true,
 		); !strings.HasPrefix(got, "400 Bad Request") || strings.HasSuffix(got, "open") {
-			t.Errorf("answer %q", got)
+			t.Errorf("response = %q", got)
 		}
 	})
 
 	t.Run("HTTP/2 in the clear", func(t *testing.T) {
 		if got := say(t, s, "clear", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", true); !strings.HasPrefix(got, "400") {
-			t.Errorf("answer %q", got)
+			t.Errorf("response = %q", got)
 		}
 	})
 
-	t.Run("no use was taken by any of it", func(t *testing.T) {
+	t.Run("none of these requests took a use", func(t *testing.T) {
 		a := s.Ask("HEAD", "shop", "/three", "Cookie", strings.TrimSpace(cookie[8:]))
 		if a.Left() != "3" {
 			t.Errorf("%s left, want 3", a.Left())
@@ -228,7 +228,7 @@ func TestTLS(t *testing.T) {
 			tc.set(conf)
 			conn, err := tls.Dial("tcp", s.Addr("shop"), conf)
 			if (err == nil) != tc.ok {
-				t.Errorf("handshake: %v, want success: %t", err, tc.ok)
+				t.Errorf("handshake = %v, want success = %t", err, tc.ok)
 			}
 
 			if err == nil {
@@ -238,7 +238,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestHeadOnEverything checks that HEAD is GET without a body, and says no more.
+// TestHeadOnEverything checks that HEAD is GET without a body.
 func TestHeadOnEverything(t *testing.T) {
 	s := jetontest.Start(t, wired)
 	s.AddUser("diane", right)
@@ -310,7 +310,7 @@ func TestAdminListener(t *testing.T) {
 		})
 	}
 
-	t.Run("the operators' API is at no service", func(t *testing.T) {
+	t.Run("no service serves the operators' API", func(t *testing.T) {
 		for _, path := range []string{"/api/v1/status", "/api/v1/users", "/api/v1/sessions", "/metrics", "/readyz"} {
 			if a := s.Ask("GET", "shop", path); a.Status != 404 {
 				t.Errorf("%s: %d, want 404", path, a.Status)

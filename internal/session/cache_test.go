@@ -70,7 +70,7 @@ func TestADroppedSessionIsNotPutBack(t *testing.T) {
 			var wg sync.WaitGroup
 			wg.Go(func() {
 				if _, err := b.find(t, s); err != nil {
-					t.Errorf("Find that began before the end: %v", err)
+					t.Errorf("Find that began before the end = %v", err)
 				}
 			})
 
@@ -114,7 +114,7 @@ func TestAnEndWithALostOutcomeActs(t *testing.T) {
 	}
 }
 
-func TestTheCacheSparesTheStore(t *testing.T) {
+func TestTheCacheSavesCallsOfTheStore(t *testing.T) {
 	b := newBench(64 * 64)
 	s := b.start(t)
 
@@ -123,7 +123,7 @@ func TestTheCacheSparesTheStore(t *testing.T) {
 		b.live(t, s)
 		n := b.m.asked.Load()
 		if n != want {
-			t.Errorf("the store was asked %d times %s, want %d", n, when, want)
+			t.Errorf("%d calls of the store %s, want %d", n, when, want)
 		}
 	}
 
@@ -142,8 +142,8 @@ func TestTheCacheSparesTheStore(t *testing.T) {
 	asked(3, "after another look")
 }
 
-// TestWhatOneLearnsOfASessionAllKnow looks at a session through values of their own.
-func TestWhatOneLearnsOfASessionAllKnow(t *testing.T) {
+// TestValuesOfOneSessionShareTheirState uses a session through several values.
+func TestValuesOfOneSessionShareTheirState(t *testing.T) {
 	b := newBench(64 * 64)
 	s := b.start(t)
 	lives := make([]*Live, 16)
@@ -173,24 +173,24 @@ func TestWhatOneLearnsOfASessionAllKnow(t *testing.T) {
 		b.Used(l, at)
 
 		if got := b.live(t, s).LastUsed(); !got.Equal(at) {
-			t.Errorf("after the use by %d the last use is %v, want %v", i, got, at)
+			t.Errorf("last use after the use by %d = %v, want %v", i, got, at)
 		}
 
 		b.cool()
 		if got := b.live(t, s).LastUsed(); !got.Equal(at) {
-			t.Errorf("after the use by %d the last use is %v to one who comes later, want %v", i, got, at)
+			t.Errorf("last use of a later value after the use by %d = %v, want %v", i, got, at)
 		}
 	}
 
 	if n := b.m.asked.Load(); n != before {
-		t.Errorf("the store was asked %d times for what is known", n-before)
+		t.Errorf("%d calls of the store, want none", n-before)
 	}
 	if n := len(b.table.unwritten()); n != 1 {
-		t.Errorf("%d last uses of one session wait", n)
+		t.Errorf("%d last uses of one session wait, want 1", n)
 	}
 }
 
-func TestLastUsesAreWrittenDown(t *testing.T) {
+func TestLastUsesAreWritten(t *testing.T) {
 	b := newBench(64 * 2000)
 	const n = 1200 // more than one step
 	var lives []*Live
@@ -207,7 +207,7 @@ func TestLastUsesAreWrittenDown(t *testing.T) {
 	}
 
 	if len(b.m.touched) != 0 || len(b.table.unwritten()) != n {
-		t.Errorf("%d are written and %d wait, want all %d to wait", len(b.m.touched), len(b.table.unwritten()), n)
+		t.Errorf("%d last uses written and %d waiting, want all %d waiting", len(b.m.touched), len(b.table.unwritten()), n)
 	}
 
 	b.Used(lives[0], noon.Add(2*time.Minute)) // noted already
@@ -215,17 +215,17 @@ func TestLastUsesAreWrittenDown(t *testing.T) {
 	b.flush(t.Context())
 
 	if len(b.m.touched) != n || len(b.table.unwritten()) != 0 {
-		t.Errorf("%d are written and %d wait, want all %d to be written", len(b.m.touched), len(b.table.unwritten()), n)
+		t.Errorf("%d last uses written and %d waiting, want all %d written", len(b.m.touched), len(b.table.unwritten()), n)
 	}
 	if got := b.m.touched[lives[0].Login]; !got.Equal(noon.Add(2 * time.Minute)) {
-		t.Errorf("written is %v, want the newest use", got)
+		t.Errorf("written last use = %v, want the newest", got)
 	}
 
 	b.Used(lives[1], noon.Add(3*time.Minute))
 	b.flush(t.Context())
 
 	if got := b.m.touched[lives[1].Login]; !got.Equal(noon.Add(3 * time.Minute)) {
-		t.Errorf("written is %v: a session is noted again after it was written", got)
+		t.Errorf("written last use = %v, want the one after the first write", got)
 	}
 }
 
@@ -242,13 +242,12 @@ func TestRunWritesTheLastUsesAsItEnds(t *testing.T) {
 
 	got := b.m.touched[l.Login]
 	if !got.Equal(noon.Add(time.Minute)) {
-		t.Errorf("written is %v, want the last use", got)
+		t.Errorf("written last use = %v, want the newest", got)
 	}
 }
 
-// A sweep may take minutes. How long a session has been idle is exact to ten seconds all the
-// same.
-func TestLastUsesAreWrittenWhileASweepIsUnderWay(t *testing.T) {
+// A sweep may take minutes. The idle time of a session must stay exact to ten seconds.
+func TestLastUsesAreWrittenDuringASweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(64 * 64)
 		begun := make(chan struct{})
@@ -272,7 +271,7 @@ func TestLastUsesAreWrittenWhileASweepIsUnderWay(t *testing.T) {
 		b.m.mu.Unlock()
 
 		if !got.Equal(noon.Add(time.Minute)) {
-			t.Errorf("written is %v while a sweep is under way, want the last use", got)
+			t.Errorf("written last use during a sweep = %v, want the newest", got)
 		}
 
 		cancel()
@@ -280,14 +279,14 @@ func TestLastUsesAreWrittenWhileASweepIsUnderWay(t *testing.T) {
 	})
 }
 
-func TestASweepTakesAllThatEndedADayAgo(t *testing.T) {
+func TestASweepDeletesSessionsThatExpiredADayAgo(t *testing.T) {
 	b := newBench(64 * 64)
 	left, steps := 1000, 0
 
 	b.m.swept = func(before time.Time, limit int) (int, error) {
 		want := noon.Add(-24 * time.Hour)
 		if !before.Equal(want) {
-			t.Errorf("what ended before %v is swept away, want %v", before, want)
+			t.Errorf("swept sessions that expired before %v, want %v", before, want)
 		}
 
 		steps++
@@ -302,7 +301,7 @@ func TestASweepTakesAllThatEndedADayAgo(t *testing.T) {
 	}
 }
 
-// A session that idles at one node may be busy at another, which writes down that it is.
+// A session that is idle at one node may be in use at another, which writes its last use.
 func TestIdleHereAndBusyElsewhere(t *testing.T) {
 	b := newBench(64 * 64)
 	s := b.start(t)
@@ -310,7 +309,7 @@ func TestIdleHereAndBusyElsewhere(t *testing.T) {
 	h := secret.HashOf(s.Secret.Reveal())
 	b.now = noon.Add(terms.Idle + time.Minute)
 	if err := b.live(t, s).Check(b.now); !errors.Is(err, jeton.ErrExpired) {
-		t.Errorf("idle everywhere: %v, want ErrExpired", err)
+		t.Errorf("Find of an idle session = %v, want ErrExpired", err)
 	}
 
 	r := b.m.sessions[h]
@@ -318,20 +317,20 @@ func TestIdleHereAndBusyElsewhere(t *testing.T) {
 	b.m.sessions[h] = r
 
 	if err := b.live(t, s).Check(b.now); err != nil {
-		t.Errorf("used a minute ago at another node: %v", err)
+		t.Errorf("Find of a session used at another node = %v", err)
 	}
 
 	r.LastUsed = noon
 	b.m.sessions[h] = r
 
 	if l.advance(noon.UnixMilli()); l.LastUsed().Before(noon.Add(terms.Idle)) {
-		t.Errorf("the last use went back to %v", l.LastUsed())
+		t.Errorf("last use = %v, want no earlier one", l.LastUsed())
 	}
 
 	b.now = b.now.Add(terms.Idle)
 	delete(b.m.sessions, h)
 
 	if err := b.live(t, s).Check(b.now); !errors.Is(err, jeton.ErrExpired) {
-		t.Errorf("idle, and swept away: %v, want ErrExpired", err)
+		t.Errorf("Find of an idle and swept session = %v, want ErrExpired", err)
 	}
 }

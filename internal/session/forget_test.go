@@ -27,24 +27,24 @@ func TestForgettingIsExact(t *testing.T) {
 	for i := range 300 {
 		h := sample(i, 0).Hash
 		if (tab.get(&h) == nil) != (i%3 == 1) {
-			t.Errorf("session %d of user %d is there: %t", i, i%3, tab.get(&h) != nil)
+			t.Errorf("session %d of user %d is cached = %t", i, i%3, tab.get(&h) != nil)
 		}
 	}
 
 	tab.forgetAll()
 	n := tab.kept()
 	if n != 0 {
-		t.Errorf("%d are there after all were forgotten", n)
+		t.Errorf("%d sessions are cached after all were dropped, want none", n)
 	}
 
 	r := sample(1, 1)
 	if tab.keep(r, noon); tab.get(&r.Hash) == nil {
-		t.Error("a session that was read after it was forgotten is not kept")
+		t.Error("a session that was read after the drop is not cached")
 	}
 }
 
-// TestAReaderWhoBeganBeforeAddsNothing also checks whom that concerns.
-func TestAReaderWhoBeganBeforeAddsNothing(t *testing.T) {
+// TestAReaderThatBeganBeforeADropAddsNothing also checks which sessions a drop affects.
+func TestAReaderThatBeganBeforeADropAddsNothing(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		do   func(*table, secret.Hash)
@@ -66,12 +66,12 @@ func TestAReaderWhoBeganBeforeAddsNothing(t *testing.T) {
 
 				l := tab.add(&r.Hash, &r, before, noon)
 				if l.ID != r.ID || l.Known == nil {
-					t.Errorf("the reader gets %+v, want what it read", l)
+					t.Errorf("add = %+v, want the session that was read", l)
 				}
 
 				got := tab.get(&r.Hash) != nil
 				if got != tc.kept {
-					t.Errorf("it is kept: %t, want %t", got, tc.kept)
+					t.Errorf("cached = %t, want %t", got, tc.kept)
 				}
 
 				n := tab.owners.users.held()
@@ -105,8 +105,8 @@ func TestAChangedOwnerIsNotCachedAsBefore(t *testing.T) {
 	}
 }
 
-// TestTheTableAgreesWithAModel does thirty thousand things to a small table, in which
-// slots are given again all the time, and asks for every session that must not be there.
+// TestTheTableAgreesWithAModel runs thirty thousand operations on a small table, which reuses
+// its slots, and looks for every session that must not be there.
 func TestTheTableAgreesWithAModel(t *testing.T) {
 	const sessions, users = 120, 12
 	var samples [sessions]Record
@@ -253,7 +253,7 @@ func TestNoReaderGetsAnEntryThatWasDroppedBefore(t *testing.T) {
 					l = tab.add(&h, &r, before, noon)
 				}
 
-				// The last step may be on its way still: what was done before it has ended.
+				// The last step may still run; those before it are done.
 				v := int64(0)
 				if l.User != int64(n%users) || func() bool {
 					_, err := fmt.Sscan(

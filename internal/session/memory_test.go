@@ -22,8 +22,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
-// memory is a store that can be slow, and fail, when a test says so. What stores
-// promise is tested in storetest; this one keeps to it as far as these tests look.
+// memory is a store that a test can make slow or fail. It keeps the contract of storetest as
+// far as these tests need it.
 type memory struct {
 	change.Subscribers
 	mu       sync.Mutex
@@ -259,7 +259,7 @@ func (b *bench) live(t testing.TB, s Started) *Live {
 	return l
 }
 
-// cool makes the next look at every session make a value of its own.
+// cool makes the next Find of every session create a new value.
 func (b *bench) cool() { b.table.cool() }
 
 func (t *table) cool() {

@@ -46,11 +46,11 @@ func TestASecretIs256RandomBits(t *testing.T) {
 			s.ID,
 			"s_",
 		) || len(s.ID) != 2+23 || strings.ToLower(s.ID) != s.ID || strings.Contains(text, s.ID[2:]) {
-			t.Errorf("the id is %q", s.ID)
+			t.Errorf("id = %q", s.ID)
 		}
 
 		if s.ID <= last {
-			t.Errorf("id %s comes after %s: ids grow with time", s.ID, last)
+			t.Errorf("id = %s, want more than %s", s.ID, last)
 		}
 
 		last = s.ID
@@ -64,12 +64,12 @@ func TestASecretIs256RandomBits(t *testing.T) {
 	for i, k := range ones {
 		// Six standard deviations: one false alarm in two million runs.
 		if k < n/2-43 || k > n/2+43 {
-			t.Errorf("bit %d is one in %d of %d secrets", i, k, n)
+			t.Errorf("bit %d is 1 in %d of %d secrets, want half", i, k, n)
 		}
 	}
 }
 
-func TestSecretsComeFromTheRandomnessThatWasHandedIn(t *testing.T) {
+func TestSecretsComeFromTheConfiguredRandomness(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		rand io.Reader
@@ -106,7 +106,7 @@ func TestSecretsComeFromTheRandomnessThatWasHandedIn(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotTheSecretIsRefused(t *testing.T) {
+func TestOtherSecretsAreRefused(t *testing.T) {
 	b := newBench(64 * 64)
 	s := b.start(t)
 	text := s.Secret.Reveal()
@@ -213,26 +213,26 @@ func TestStartRecordsTheSession(t *testing.T) {
 	if in.Version != diane.Version || in.User != diane.ID || in.Service != "shop" || in.Source != "192.0.2.7" ||
 		in.ID != s.ID ||
 		in.Hash != secret.HashOf(s.Secret.Reveal()) {
-		t.Errorf("recorded is %+v", in)
+		t.Errorf("recorded session = %+v", in)
 	}
 
 	if !in.Created.Equal(noon) || !in.LastUsed.Equal(noon) || !in.Expires.Equal(noon.Add(time.Hour)) ||
 		in.Idle != tm.Idle ||
 		!s.At.Equal(noon) ||
 		!s.Ends.Equal(in.Expires) {
-		t.Errorf("times are %+v, %+v", in, s)
+		t.Errorf("times = %+v, %+v", in, s)
 	}
 
 	if !in.Remember.Equal(noon.Add(-20 * time.Minute)) {
-		t.Errorf("logins matter since %v, want 20 minutes ago", in.Remember)
+		t.Errorf("Remember = %v, want 20 minutes ago", in.Remember)
 	}
 	if in.Event.Target != "session:"+s.ID || in.Event.Action != "login" {
-		t.Errorf("the event is %+v", in.Event)
+		t.Errorf("event = %+v", in.Event)
 	}
 
 	b.start(t)
 	if !b.m.last.Remember.Equal(noon) {
-		t.Errorf("without terms of re-login, logins matter since %v, want now", b.m.last.Remember)
+		t.Errorf("Remember without re-login terms = %v, want now", b.m.last.Remember)
 	}
 
 	b.m.history = policy.History{Logins: []time.Time{noon, noon}}
@@ -241,7 +241,7 @@ func TestStartRecordsTheSession(t *testing.T) {
 	}
 }
 
-func TestCheckJudgesByTheTimeThatIsHandedIn(t *testing.T) {
+func TestCheckUsesTheTimeOfItsArgument(t *testing.T) {
 	b := newBench(64 * 64)
 	l := b.live(t, b.start(t)) // an hour, ten minutes idle
 	for _, tc := range []struct {
@@ -268,7 +268,7 @@ func TestCheckJudgesByTheTimeThatIsHandedIn(t *testing.T) {
 
 	forgotten := newLive(&Record{Created: noon, LastUsed: noon, Expires: noon.Add(time.Hour)})
 	if err := forgotten.Check(noon); !errors.Is(err, jeton.ErrExpired) {
-		t.Errorf("a session without an idle time: %v, want ErrExpired: forgotten fields are closed", err)
+		t.Errorf("Check without an idle time = %v, want ErrExpired", err)
 	}
 }
 
@@ -287,13 +287,13 @@ func TestTheLastUseMovesForwardOnly(t *testing.T) {
 		b.Used(l, noon.Add(tc.use))
 		got := l.LastUsed()
 		if !got.Equal(noon.Add(tc.want)) {
-			t.Errorf("after a use at noon+%v the last use is %v, want noon+%v", tc.use, got, tc.want)
+			t.Errorf("last use after a use at noon+%v = %v, want noon+%v", tc.use, got, tc.want)
 		}
 	}
 
 	n := len(b.table.unwritten())
 	if n != 1 {
-		t.Errorf("it is noted %d times, want once", n)
+		t.Errorf("the last use waits %d times, want once", n)
 	}
 }
 
@@ -310,7 +310,7 @@ func TestSpentIsRememberedAndARaisedLimitIsNot(t *testing.T) {
 			t.Errorf("Spend(%v) = %v, want %v", budgets, err, want)
 		}
 		if n := b.m.asked.Load() - before; n != asks {
-			t.Errorf("Spend(%v) asked the store %d times, want %d", budgets, n, asks)
+			t.Errorf("Spend(%v) made %d calls of the store, want %d", budgets, n, asks)
 		}
 	}
 
@@ -377,7 +377,7 @@ func TestListShowsWhatHasNotEnded(t *testing.T) {
 		t.Errorf("List = %v, want %v and not %s, which is idle", got, want, idle.ID)
 	}
 	if !list[1].LastUsed.Equal(noon.Add(8 * time.Minute)) {
-		t.Errorf("LastUsed = %v, want what memory knows and the store does not yet", list[1].LastUsed)
+		t.Errorf("LastUsed = %v, want the value that is not written yet", list[1].LastUsed)
 	}
 
 	b.now = noon.Add(2 * time.Hour)
@@ -386,7 +386,7 @@ func TestListShowsWhatHasNotEnded(t *testing.T) {
 	}
 }
 
-// TestEndedIsEnded is ten thousand times: log in, be busy, log out, and never come in again.
+// TestEndedIsEnded logs in, uses the session, logs out and is refused, ten thousand times.
 func TestEndedIsEnded(t *testing.T) {
 	const workers, each = 10, 1000
 
@@ -424,7 +424,7 @@ func TestEndedIsEnded(t *testing.T) {
 				}
 
 				if n, err := ends[i%len(ends)](s, o); n != 1 || err != nil {
-					t.Errorf("%d sessions were ended, %v, want 1", n, err)
+					t.Errorf("End = %d, %v, want 1", n, err)
 				}
 				if _, err := b.find(t, s); !errors.Is(err, jeton.ErrBadCredential) {
 					t.Errorf("sequence %d: Find after the end = %v, want ErrBadCredential", i, err)
@@ -448,6 +448,6 @@ func TestEndedIsEnded(t *testing.T) {
 func TestNewFillsInRandomness(t *testing.T) {
 	s := New(Config{Store: &memory{}, Log: slog.New(slog.DiscardHandler)})
 	if s.rand == nil {
-		t.Error("without randomness handed in there is none")
+		t.Error("New without randomness has none")
 	}
 }

@@ -40,7 +40,7 @@ func sample(n int, user int64) Record {
 	}
 }
 
-// keep reads a session from a store and adds it.
+// keep adds a session as it is read from a store.
 func (t *table) keep(r Record, now time.Time) *Live {
 	return t.add(&r.Hash, &r, t.since(&r.Hash), now)
 }
@@ -57,7 +57,7 @@ func slotsOf(tab *table) heldSlots {
 	}
 }
 
-// isOdd reports whether a session is kept as one that does not fit an entry.
+// isOdd reports whether a session is kept outside the entries, because it does not fit one.
 func (t *table) isOdd(h secret.Hash) bool { _, ok := t.shard(&h).odd[h]; return ok }
 
 // waiting counts last uses by what the shards hold of them.
@@ -115,8 +115,8 @@ func TestAnEntryIs48BytesAndNothingInTheTablePointsAnywhere(t *testing.T) {
 	}
 }
 
-// TestASessionIsFoundAsItWasRead checks that nothing is lost on the way through an entry,
-// and that what does not fit one goes another way and comes to the same.
+// TestASessionIsFoundAsItWasRead checks that an entry loses nothing, and that a session that
+// does not fit an entry is kept all the same.
 func TestASessionIsFoundAsItWasRead(t *testing.T) {
 	handle := strings.TrimPrefix(sample(0, 7).ID, "s_")
 	other, err := secret.ID("s_", noon.Add(time.Millisecond), rand.NewChaCha8([32]byte{1}))
@@ -176,7 +176,7 @@ func TestASessionIsFoundAsItWasRead(t *testing.T) {
 			for _, look := range []string{"as it was added", "again", "made again"} {
 				l := tab.get(&r.Hash)
 				if l == nil {
-					t.Fatalf("%s: it is not there", look)
+					t.Fatalf("%s: not found", look)
 				}
 
 				got := Record{
@@ -195,12 +195,12 @@ func TestASessionIsFoundAsItWasRead(t *testing.T) {
 				}
 				if !got.Created.Equal(r.Created) || !got.LastUsed.Equal(r.LastUsed) ||
 					!tc.odd && !l.Expires().Equal(r.Expires) {
-					t.Errorf("%s: the times are %+v, want %+v", look, got, r)
+					t.Errorf("%s: times = %+v, want %+v", look, got, r)
 				}
 
 				got.Created, got.LastUsed = r.Created, r.LastUsed
 				if !reflect.DeepEqual(got, r) || l.Key.Login != r.Login {
-					t.Errorf("%s: found is %+v, want %+v", look, got, r)
+					t.Errorf("%s: session = %+v, want %+v", look, got, r)
 				}
 
 				which, _ := l.Describe()
@@ -213,16 +213,16 @@ func TestASessionIsFoundAsItWasRead(t *testing.T) {
 			}
 
 			if got := tab.isOdd(r.Hash); got != tc.odd || tab.kept() != 1 {
-				t.Errorf("it is odd: %t, want %t; %d are kept", got, tc.odd, tab.kept())
+				t.Errorf("odd = %t, want %t; %d sessions are cached", got, tc.odd, tab.kept())
 			}
 			if tab.drop(r.Hash); tab.get(&r.Hash) != nil || tab.kept() != 0 {
-				t.Error("it is there after it was dropped")
+				t.Error("the session is found after it was dropped")
 			}
 		})
 	}
 }
 
-// TestAnotherHashFindsNothing alters one bit after the other.
+// TestAnotherHashFindsNothing changes one bit after the other.
 func TestAnotherHashFindsNothing(t *testing.T) {
 	tab := newTable(64)
 	r := sample(0, 7)
@@ -250,7 +250,7 @@ func TestTheTableIsBounded(t *testing.T) {
 					r.ID = fmt.Sprint("odd-", i)
 				}
 				if tab.keep(r, noon); tab.get(&r.Hash) == nil {
-					t.Fatal("what was added last is not there")
+					t.Fatal("get of the session added last = nil")
 				}
 			}
 
@@ -272,7 +272,7 @@ func TestTheTableIsBounded(t *testing.T) {
 
 			got := tab.kept() - odd
 			if got > entries || got < entries*9/10 {
-				t.Errorf("%d are kept where %d have room", got, entries)
+				t.Errorf("%d sessions are cached, want about %d", got, entries)
 			}
 			if p, s := tab.owners.users.held(), tab.sources.held(); p > entries || s > entries {
 				t.Errorf("%d owners and %d sources are held by %d entries", p, s, entries)
@@ -299,7 +299,7 @@ func TestATableThatIsNotFullKeepsAll(t *testing.T) {
 
 	n := tab.kept()
 	if n != most*17/20 {
-		t.Errorf("%d are kept, want all %d", n, most*17/20)
+		t.Errorf("%d sessions are cached, want all %d", n, most*17/20)
 	}
 }
 
@@ -307,12 +307,12 @@ func TestAnEmptyTableIsSmall(t *testing.T) {
 	tab := newTable(50_000_000)
 	n := len(tab.shards)
 	if n != 1024 {
-		t.Errorf("there are %d shards", n)
+		t.Errorf("an empty table has %d shards", n)
 	}
 
 	for i := range tab.shards {
 		if tab.shards[i].buckets != nil {
-			t.Fatal("there is room before there are sessions")
+			t.Fatal("an empty table has allocated buckets")
 		}
 	}
 }
@@ -344,7 +344,7 @@ func TestMoreTermsThanAnEntryCanNameAreOdd(t *testing.T) {
 	}
 }
 
-func TestWhatIsWorthLeastMakesRoom(t *testing.T) {
+func TestTheLeastUsefulEntryIsEvicted(t *testing.T) {
 	at := func(m int) time.Time { return noon.Add(time.Duration(m) * time.Minute) }
 	for _, tc := range []struct {
 		name  string
@@ -407,13 +407,13 @@ func TestWhatIsWorthLeastMakesRoom(t *testing.T) {
 			tab.keep(r, at(4))
 			e := tab.shards[0].find(keyOf(&one.Hash))
 			if (e == nil) != tc.goes {
-				t.Errorf("it is there: %t, want %t", e != nil, !tc.goes)
+				t.Errorf("cached = %t, want %t", e != nil, !tc.goes)
 			}
 		})
 	}
 }
 
-// TestALastUseOutlivesItsEntry uses sessions, which then make room for others.
+// TestALastUseOutlivesItsEntry uses sessions, which are then evicted.
 func TestALastUseOutlivesItsEntry(t *testing.T) {
 	const used = 300
 
@@ -455,7 +455,7 @@ func TestALastUseOutlivesItsEntry(t *testing.T) {
 	}
 
 	if here > used/2 {
-		t.Fatalf("%d of %d are still there: nothing is tested", here, used)
+		t.Fatalf("%d of %d sessions are cached: the test tests nothing", here, used)
 	}
 
 	list := tab.unwritten()
@@ -477,7 +477,7 @@ func TestALastUseOutlivesItsEntry(t *testing.T) {
 			r,
 			noon,
 		); l.LastUsed().UnixMilli() != last[l.Login] || tab.lastUsed(&r.Hash, r.Login) != last[l.Login] {
-			t.Fatalf("session %d comes back with a last use of %v", i, l.LastUsed())
+			t.Fatalf("last use of session %d after it was read again = %v", i, l.LastUsed())
 		}
 	}
 
@@ -491,7 +491,7 @@ func TestALastUseOutlivesItsEntry(t *testing.T) {
 	}
 }
 
-// TestALastUseOutlivesItsOwner has an owner change between two uses and their writing.
+// TestALastUseOutlivesItsOwner changes an owner between two uses and their writing.
 func TestALastUseOutlivesItsOwner(t *testing.T) {
 	tab := newTable(8)
 	r := sample(0, 7)
@@ -503,7 +503,7 @@ func TestALastUseOutlivesItsOwner(t *testing.T) {
 	tab.forget(7)
 	l = tab.keep(r, noon)
 	if !l.LastUsed().Equal(second) {
-		t.Errorf("after the owner changed it was last used at %v, want %v", l.LastUsed(), second)
+		t.Errorf("last use after the owner changed = %v, want %v", l.LastUsed(), second)
 	}
 
 	for i := range 100 {
@@ -513,7 +513,7 @@ func TestALastUseOutlivesItsOwner(t *testing.T) {
 	}
 
 	if tab.get(&r.Hash) != nil {
-		t.Fatal("it is still there: nothing is tested")
+		t.Fatal("the session is cached: the test tests nothing")
 	}
 
 	got := tab.waiting()[r.Login]
@@ -522,7 +522,7 @@ func TestALastUseOutlivesItsOwner(t *testing.T) {
 	}
 }
 
-func TestAUseWhileTheLastOneIsWrittenWaitsAnew(t *testing.T) {
+func TestAUseDuringAWriteWaitsForTheNextWrite(t *testing.T) {
 	for _, odd := range []bool{false, true} {
 		tab := newTable(64)
 		r := sample(0, 7)
@@ -559,7 +559,7 @@ func TestAUseWhileTheLastOneIsWrittenWaitsAnew(t *testing.T) {
 	}
 }
 
-func TestWhatWaitsIsBoundedToo(t *testing.T) {
+func TestWaitingLastUsesAreBounded(t *testing.T) {
 	tab := newTable(64)
 	for i := range 5000 {
 		tab.touch(tab.keep(sample(i, 7), noon), noon.Add(time.Minute))
@@ -584,8 +584,8 @@ func TestWhatWaitsIsBoundedToo(t *testing.T) {
 	}
 }
 
-// TestASessionMayBeUsedForLongerThanAnEntryCanTell uses one for ten years.
-func TestASessionMayBeUsedForLongerThanAnEntryCanTell(t *testing.T) {
+// TestASessionMayBeUsedLongerThanAnEntryCanHold uses one for ten years.
+func TestASessionMayBeUsedLongerThanAnEntryCanHold(t *testing.T) {
 	tab := newTable(64)
 	r := sample(0, 7)
 	r.Expires = noon.AddDate(20, 0, 0)
@@ -600,18 +600,18 @@ func TestASessionMayBeUsedForLongerThanAnEntryCanTell(t *testing.T) {
 		}
 
 		if !l.LastUsed().Equal(at) {
-			t.Errorf("in year %d it was last used at %v, want %v", year, l.LastUsed(), at)
+			t.Errorf("last use in year %d = %v, want %v", year, l.LastUsed(), at)
 		}
 	}
 
 	if !tab.isOdd(r.Hash) || tab.kept() != 1 {
-		t.Errorf("it is odd: %t, want one odd session of %d", tab.isOdd(r.Hash), tab.kept())
+		t.Errorf("odd = %t of %d sessions, want one odd session", tab.isOdd(r.Hash), tab.kept())
 	}
 }
 
-// TestSpentIsKnownAfterTheSessionMadeRoom floods with refused requests of a session that
-// comes and goes.
-func TestSpentIsKnownAfterTheSessionMadeRoom(t *testing.T) {
+// TestSpentIsKnownAfterAnEviction sends refused requests of a session that is evicted again
+// and again.
+func TestSpentIsKnownAfterAnEviction(t *testing.T) {
 	b := newBench(8)
 	s := b.start(t)
 
@@ -633,6 +633,6 @@ func TestSpentIsKnownAfterTheSessionMadeRoom(t *testing.T) {
 	b.live(t, s)
 	before := b.m.asked.Load()
 	if err := spend(); !errors.Is(err, jeton.ErrSpent) || b.m.asked.Load() != before {
-		t.Errorf("Spend: %v, and the store was asked %d times", err, b.m.asked.Load()-before)
+		t.Errorf("Spend = %v with %d calls of the store", err, b.m.asked.Load()-before)
 	}
 }
