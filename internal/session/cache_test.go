@@ -207,7 +207,12 @@ func TestLastUsesAreWritten(t *testing.T) {
 	}
 
 	if len(b.m.touched) != 0 || len(b.table.unwritten()) != n {
-		t.Errorf("%d last uses written and %d waiting, want all %d waiting", len(b.m.touched), len(b.table.unwritten()), n)
+		t.Errorf(
+			"%d last uses written and %d waiting, want all %d waiting",
+			len(b.m.touched),
+			len(b.table.unwritten()),
+			n,
+		)
 	}
 
 	b.Used(lives[0], noon.Add(2*time.Minute)) // noted already
@@ -215,7 +220,12 @@ func TestLastUsesAreWritten(t *testing.T) {
 	b.flush(t.Context())
 
 	if len(b.m.touched) != n || len(b.table.unwritten()) != 0 {
-		t.Errorf("%d last uses written and %d waiting, want all %d written", len(b.m.touched), len(b.table.unwritten()), n)
+		t.Errorf(
+			"%d last uses written and %d waiting, want all %d written",
+			len(b.m.touched),
+			len(b.table.unwritten()),
+			n,
+		)
 	}
 	if got := b.m.touched[lives[0].Login]; !got.Equal(noon.Add(2 * time.Minute)) {
 		t.Errorf("written last use = %v, want the newest", got)

@@ -147,7 +147,7 @@ func forgetting(t *testing.T, s Store) {
 		}
 	}
 
-	same(t, "what is left", auditLog(t, s), []string{"request 4", "request 5"})
+	same(t, "the events left", auditLog(t, s), []string{"request 4", "request 5"})
 	n, err := s.Forget(t.Context(), noon.Add(time.Hour), 100)
 	if err != nil || n != 2 {
 		t.Errorf("Forget = %d, %v, want the last 2", n, err)
@@ -158,6 +158,6 @@ func forgetting(t *testing.T, s Store) {
 	must(t, err)
 
 	if len(got) != 1 {
-		t.Errorf("the event after the last number is not there: %v", got)
+		t.Errorf("events after the last number = %v, want one", got)
 	}
 }

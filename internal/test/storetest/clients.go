@@ -299,7 +299,7 @@ func keyRetires(t *testing.T, s Store) {
 		t.Errorf("after retiring b and ending tokens: version %d, keys %+v", got.Version, got.Public().Keys)
 	}
 
-	wants(t, "RetireClientKey of a kid that is not there", retire("c", true), jeton.ErrNotFound)
+	wants(t, "RetireClientKey of an unknown kid", retire("c", true), jeton.ErrNotFound)
 }
 
 func keyCheckDecides(t *testing.T, s Store) {

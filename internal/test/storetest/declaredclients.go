@@ -51,7 +51,7 @@ func clientsDeclaredAgain(t *testing.T, s Store) {
 	b.Services = nil
 
 	declareClients(t, s, b, a)
-	same(t, "what was declared is not written to", a.Keys[0].Created, time.Time{})
+	same(t, "the creation time of the declared key", a.Keys[0].Created, time.Time{})
 	want, lines := []clientView{view(foundClient(t, s, "a")), view(foundClient(t, s, "b"))}, auditLog(t, s)
 	same(t, "the audit log", lines, []string{"client.add client:b", "client.add client:a"})
 	pub := want[0].Public
@@ -178,7 +178,7 @@ func clientsUndeclared(t *testing.T, s Store) {
 
 	again := foundClient(t, s, "a")
 	if again.ID == old.ID || len(again.Keys) != 0 {
-		t.Errorf("the new client is number %d with keys %+v", again.ID, again.Public().Keys)
+		t.Errorf("new client = number %d with keys %+v, want a new number and no keys", again.ID, again.Public().Keys)
 	}
 }
 

@@ -79,7 +79,7 @@ func importAdds(t *testing.T, s Store) {
 	}
 
 	same(t, "the audit log", auditLog(t, s), []string{"user.add user:Anna", "user.add user:ben"})
-	same(t, "the results of the same again", verdicts(importAll(t, s, false, a, b)), []account.Verdict{
+	same(t, "the results of the same import again", verdicts(importAll(t, s, false, a, b)), []account.Verdict{
 		account.Exists,
 		account.Exists,
 	})

@@ -75,7 +75,7 @@ func keysComeBack(t *testing.T, s Store) {
 
 	want := []keys.Record{old, full, bare}
 	same(t, "ListKeys", listKeys(t, s), want)
-	same(t, "what a decision is handed", putKeys(t, s, nil, nil), want)
+	same(t, "the keys of a decision", putKeys(t, s, nil, nil), want)
 }
 
 func keysChange(t *testing.T, s Store) {

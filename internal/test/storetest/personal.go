@@ -150,7 +150,7 @@ func childrenEnd(t *testing.T, s Store) {
 	}
 
 	_, err = s.Spend(t.Context(), tokenUse(grandchild, b))
-	wants(t, "Spend by what ended with its parent", err, jeton.ErrBadCredential)
+	wants(t, "Spend of a child whose parent has ended", err, jeton.ErrBadCredential)
 }
 
 func rotates(t *testing.T, s Store) {

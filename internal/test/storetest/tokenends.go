@@ -168,7 +168,7 @@ func tokensEnd(t *testing.T, s Store) {
 			published := subscribe(s)
 			for range 2 { // ending twice is not an error and changes nothing
 				must(t, s.EndTokens(t.Context(), tc.which, void, event(audit.TokenRevoke, "some")))
-				same(t, "tokens ended or made void", published.tokens(), tokenHashes(want...))
+				same(t, "published tokens", published.tokens(), tokenHashes(want...))
 				want = nil
 			}
 

@@ -169,7 +169,7 @@ func revokedListed(t *testing.T, s Store) {
 	void("a", noon.Add(time.Hour))
 	void("short", noon.Add(time.Minute))
 	void("b", noon.Add(time.Hour))
-	void("a", noon.Add(2*time.Hour)) // stays where it is
+	void("a", noon.Add(2*time.Hour)) // keeps its place in the list
 	must(t, s.ChangeClient(t.Context(), "job", client.Change{End: true}, stepOf(audit.ClientEndTokens, "client:job")))
 
 	void("c", noon.Add(time.Hour))

@@ -223,7 +223,7 @@ func noBudget(t *testing.T, s Store) {
 
 	left, err := s.Left(t.Context(), sessionUse(r, good))
 	must(t, err)
-	same(t, "left of the good one", left, []int64{3})
+	same(t, "uses left of the valid one", left, []int64{3})
 }
 
 // cancelledCallers has callers cancel at any moment. Their uses may be counted or not, but
