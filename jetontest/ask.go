@@ -40,15 +40,15 @@ func (a Answer) Cookies() string {
 	return strings.Join(pairs, "; ")
 }
 
-// Ask sends one request with no memory of others: HTTP/2 where there is TLS, no cookie
-// that is not in header, which holds names and values by turns. A request that gets no
-// answer fails the test and returns the zero Answer. It may be called by any goroutine.
+// Ask sends one request, over HTTP/2 where there is TLS. It sends no cookies but those in
+// header, which holds names and values in turn. Without a response it fails the test and
+// returns the zero Answer. It may be called by any goroutine.
 func (s *Server) Ask(method, service, path string, header ...string) Answer {
 	s.t.Helper()
 	return s.Send(s.plain, method, s.URL(service)+path, "", header...)
 }
 
-// Send is Ask with a client of choice, a whole address and a body.
+// Send is Ask with a given client, a full URL and a body.
 func (s *Server) Send(c *http.Client, method, address, body string, header ...string) Answer {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), method, address, strings.NewReader(body))
@@ -89,8 +89,7 @@ func (s *Server) Send(c *http.Client, method, address, body string, header ...st
 	return a
 }
 
-// Enter logs in at a service, as Login does, and returns the Cookie header that it is
-// good for.
+// Enter logs in at a service, as Login does, and returns the Cookie header of the session.
 func (s *Server) Enter(service, name, password string) string {
 	s.t.Helper()
 	a := s.TryEnter(service, name, password)

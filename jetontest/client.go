@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// ClientOption changes what Client makes.
+// ClientOption is an option of Client.
 type ClientOption func(*clientSettings)
 
 type clientSettings struct{ jar, http1 bool }

@@ -10,7 +10,7 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// A test of what talks to a service that counts: three uses, then none.
+// A test with a service that counts uses: three are granted, then none.
 func Example() {
 	t := &standIn{}
 	defer t.end()

@@ -105,7 +105,7 @@ func (k Key) Assertion(typ string, claims map[string]any) string {
 	return text
 }
 
-// Claims are those of a right assertion for an issuer at a time. A test changes what it is about.
+// Claims returns the claims of a valid assertion for an issuer at a time, for a test to change.
 func (k Key) Claims(issuer string, now time.Time) map[string]any {
 	return map[string]any{
 		"iss": k.Client,
@@ -135,7 +135,7 @@ func (s *Server) Post(path string, fields ...string) Answer {
 	)
 }
 
-// TryToken asks for a token with an assertion (RFC 7523, section 2.2).
+// TryToken requests a token with an assertion (RFC 7523, section 2.2).
 func (s *Server) TryToken(assertion string, fields ...string) Answer {
 	s.t.Helper()
 	return s.Post("/oauth2/token", append([]string{

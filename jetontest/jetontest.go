@@ -1,11 +1,10 @@
-// Package jetontest starts a real Jeton server in one line, for tests of what talks to
+// Package jetontest starts a real Jeton server in one line, for tests of programs that talk to
 // one.
 //
 // It is the server itself, in the process of the test: real TLS with a certificate of
-// its own, real SQLite in a folder that goes with the test, real HTTP on ports that are
-// free. Only time can be another one. It promises that a server is gone, with all its
-// goroutines, when its test has ended. It checks nothing about the server; that is for
-// the test.
+// its own, real SQLite in a temporary folder, real HTTP on free ports. Only the clock can
+// be replaced. It promises that a server has stopped, with all its goroutines, when its
+// test ends. It checks nothing about the server; that is for the test.
 package jetontest
 
 import (
@@ -64,7 +63,7 @@ type Option func(*Server)
 // its certificate by it.
 func Clock(now func() time.Time) Option { return func(s *Server) { s.now = now } }
 
-// DataDir keeps what the server writes in dir, where another server may take it up.
+// DataDir keeps the data of the server in dir, where another server may use it.
 func DataDir(dir string) Option { return func(s *Server) { s.dir = dir } }
 
 // Env sets a variable that the configuration may name. The environment of the test is
@@ -72,7 +71,7 @@ func DataDir(dir string) Option { return func(s *Server) { s.dir = dir } }
 // take free ports, and ISSUER_PORT is a free port.
 func Env(name, value string) Option { return func(s *Server) { s.env[name] = value } }
 
-// FullHash makes password hashes cost what they cost outside tests.
+// FullHash makes password hashes as costly as outside tests.
 func FullHash() Option { return func(s *Server) { s.hash = password.Default } }
 
 // Log writes the server's log to w, from level on. It must be safe for concurrent use.
@@ -81,8 +80,8 @@ func Log(w io.Writer, level slog.Level) Option {
 }
 
 // Start starts a server with the configuration and stops it when the test ends. Write
-// "listen: localhost:0" for a free port. The admin listener takes a free port unless
-// the configuration says where it is to be. A server that does not start fails the test.
+// "listen: localhost:0" for a free port. The admin listener uses a free port unless
+// the configuration names an address. A server that does not start fails the test.
 func Start(t testing.TB, yaml string, options ...Option) *Server {
 	t.Helper()
 	s, err := start(t, yaml, options)

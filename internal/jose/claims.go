@@ -89,8 +89,8 @@ func (m member) text() (string, error) {
 	return string(s), err
 }
 
-// texts returns a value that is a text or a list of them, none of them empty. A list of
-// nothing is refused, lest it be taken for a claim that is not there.
+// texts returns a value that is a text or a list of them, none of them empty. An empty
+// list is refused, so that it is not mistaken for a missing claim.
 func (m member) texts() ([]string, error) {
 	if m.value[0] == '"' {
 		s, err := m.text()

@@ -408,7 +408,7 @@ func FuzzParseSigner(f *testing.F) {
 
 			got := judge(token, s.Key())
 			if got != accepted {
-				t.Fatalf("%q: what it signs: %s", text, got)
+				t.Fatalf("%q: signature: %s", text, got)
 			}
 		}
 	})

@@ -13,7 +13,7 @@ import (
 // takes the last of two members of a name and repairs invalid text, so that another reader
 // could see another token. It also takes several times as long.
 
-// What a token or key may hold. Real ones nest four deep and have some twenty members.
+// The limits of a token or key. Real ones nest four deep and have some twenty members.
 const (
 	maxDepth   = 16
 	maxMembers = 128 // their names are compared each with each
@@ -107,7 +107,7 @@ func unquote(value []byte) ([]byte, error) {
 	return []byte(s), nil
 }
 
-// scanner walks over JSON (RFC 8259) and checks it on its way.
+// scanner reads JSON (RFC 8259) and checks it.
 type scanner struct {
 	data []byte
 	at   int
@@ -275,7 +275,7 @@ func (s *scanner) text() bool {
 	return false
 }
 
-// escape moves past what follows a backslash.
+// escape skips the characters after a backslash.
 func (s *scanner) escape() bool {
 	if s.at == len(s.data) {
 		return false

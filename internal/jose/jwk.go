@@ -152,7 +152,7 @@ func (j jwk) public() (crypto.PublicKey, error) {
 		return ed25519.PublicKey(x), nil
 	}
 
-	return nil, fmt.Errorf("no keys of the kind %.40q %.40q are taken", j.kty, j.crv)
+	return nil, fmt.Errorf("no keys of the kind %.40q %.40q are accepted", j.kty, j.crv)
 }
 
 // point reads the coordinates of an EC key, whose lengths are fixed (RFC 7518, section 6.2.1.2).
@@ -204,7 +204,7 @@ func parseJWK(text []byte, alg Alg, id string) (Key, error) {
 const MaxKeys = 64
 
 // ParseSet reads a JWK Set (RFC 7517, section 5). Keys that this package does not take
-// are passed over, as section 5 asks, so that perhaps none is left. What no honest set
+// are skipped, as section 5 demands, so the result may be empty. What no honest set
 // has makes all of it ErrKey: two keys of one kid, more than MaxKeys, a private or secret
 // member, or an element that is not a JSON object of unique members.
 func ParseSet(text []byte) ([]Key, error) {
@@ -272,7 +272,7 @@ func harmless(text []byte) error {
 }
 
 // JWK returns the key as a JWK with kid, alg and use. It has no private member by
-// construction: a Key holds none.
+// construction: a Key has none.
 func (k Key) JWK() json.RawMessage {
 	b, err := (jose.JSONWebKey{
 		Key:       k.public,

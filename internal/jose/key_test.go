@@ -29,13 +29,13 @@ func TestAlgs(t *testing.T) {
 
 	for _, a := range algs {
 		if !a.Known() {
-			t.Errorf("%s is not known", a)
+			t.Errorf("%s is unknown, want it known", a)
 		}
 	}
 
 	for _, a := range []jose.Alg{"", "none", "HS256", "ES256K", "eddsa", "EdDSA ", "RS1", "dir"} {
 		if a.Known() {
-			t.Errorf("%q is known", a)
+			t.Errorf("%q is known, want it unknown", a)
 		}
 	}
 }

@@ -17,11 +17,11 @@ import (
 )
 
 // Signer is a private key with its public one, to be held by its pointer. It is safe for
-// concurrent use and shows nothing of itself when it is printed.
+// concurrent use, and prints nothing of its private key.
 type Signer struct {
 	key Key
 	alg algorithm
-	// private is behind a function because fmt does not ask the methods of what it finds in
+	// private is behind a function because fmt does not call the methods of values in
 	// an unexported field, and prints an address for a function.
 	private func() crypto.Signer
 }
@@ -87,7 +87,7 @@ func NewSigner(private crypto.Signer, alg Alg, id string) (*Signer, error) {
 }
 
 // ParseSigner reads a private key: PEM (PKCS #8, PKCS #1 or SEC 1) or a private JWK, whose
-// RSA keys have at most 4096 bits. alg and id count where the text does not say; where it
+// RSA keys have at most 4096 bits. alg and id apply where the text has none; where it
 // names another algorithm than alg, that is an error. Errors show nothing of the key.
 func ParseSigner(text []byte, alg Alg, id string) (*Signer, error) {
 	if len(text) > MaxKeyText {
@@ -131,7 +131,7 @@ func ParseSigner(text []byte, alg Alg, id string) (*Signer, error) {
 	return nil, fmt.Errorf("%w: a PEM block %.40q; PRIVATE KEY is right", ErrKey, block.Type)
 }
 
-// errUnread says no more because the words of a parser might show some of a private key.
+// errUnread has no detail, because the text of a parser might contain part of a private key.
 var errUnread = fmt.Errorf("%w: it cannot be read", ErrKey)
 
 func signerOfJWK(text []byte, alg Alg, id string) (*Signer, error) {
@@ -164,7 +164,7 @@ func signerOfJWK(text []byte, alg Alg, id string) (*Signer, error) {
 // Key returns the public key.
 func (s *Signer) Key() Key { return s.key }
 
-// String shows which key it is, and nothing of it.
+// String returns the ID and algorithm of the key, and nothing private.
 func (s *Signer) String() string { return "signer " + s.key.ID }
 
 // Format writes what String returns, whatever the verb.

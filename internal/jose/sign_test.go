@@ -129,14 +129,14 @@ func TestSignersPrintNoPrivateKey(t *testing.T) {
 				new(big.Int).SetBytes(secret).String(),
 			} {
 				if strings.Contains(shown, form) {
-					t.Errorf("%s: %s is shown", alg, name)
+					t.Errorf("%s: printed text contains %s", alg, name)
 				}
 			}
 		}
 
 		want := "signer " + s.Key().ID
 		if !strings.HasPrefix(fmt.Sprintf("%#v", s), want) || !strings.Contains(shown, s.Key().ID) {
-			t.Errorf("%s: it is shown as %#v", alg, s)
+			t.Errorf("%s: printed as %#v", alg, s)
 		}
 	}
 }
@@ -217,7 +217,7 @@ func TestSignersSurviveARoundTrip(t *testing.T) {
 
 			got := judge(token, s.Key())
 			if got != accepted {
-				t.Errorf("%s: %s: what it signs: %s", alg, name, got)
+				t.Errorf("%s: %s: signature: %s", alg, name, got)
 			}
 		}
 	}
@@ -361,7 +361,7 @@ func TestParseSigner(t *testing.T) {
 				t.Errorf("ParseSigner = %v, %v, want ErrKey because of %q", s, err, tc.why)
 			}
 			if err != nil && strings.Contains(err.Error(), canary[:8]) {
-				t.Errorf("the error shows some of the key: %v", err)
+				t.Errorf("the error contains part of the key: %v", err)
 			}
 		})
 	}

@@ -119,7 +119,7 @@ func TestWycheproofSignatures(t *testing.T) {
 			if keyErr != nil {
 				verdict = jose.ErrKey.Error()
 				if !errors.Is(keyErr, jose.ErrKey) {
-					t.Errorf("%d: the key fails with %v, which is not ErrKey", tc.ID, keyErr)
+					t.Errorf("%d: key error = %v, want ErrKey", tc.ID, keyErr)
 				}
 			}
 
@@ -132,7 +132,7 @@ func TestWycheproofSignatures(t *testing.T) {
 					valid[text(tc.JWS)],
 				)
 				if tc.ID != 367 && tc.ID != 370 {
-					t.Errorf("%d is not known to be a copy", tc.ID)
+					t.Errorf("%d: not listed as a copy", tc.ID)
 				}
 
 				got["invalid, but a copy of a valid one: "+verdict]++
@@ -145,7 +145,7 @@ func TestWycheproofSignatures(t *testing.T) {
 			case exceptional && (verdict != want || tc.Result != "valid"):
 				t.Errorf("%d (%s, %s): %s, want %s", tc.ID, g.Comment, tc.Comment, verdict, want)
 			case !exceptional && (verdict == accepted) != (tc.Result == "valid"):
-				t.Errorf("%d (%s, %s) is %s: %s %v", tc.ID, g.Comment, tc.Comment, tc.Result, verdict, keyErr)
+				t.Errorf("%d (%s, %s): want %s, got %s %v", tc.ID, g.Comment, tc.Comment, tc.Result, verdict, keyErr)
 			}
 		}
 	}
@@ -312,7 +312,7 @@ func TestWycheproofCrypto(t *testing.T) {
 
 			counts[tc.Result]++
 			if (verdict == accepted) != (tc.Result == "valid") {
-				t.Errorf("%d (%s) is %s: %s", tc.ID, tc.Comment, tc.Result, verdict)
+				t.Errorf("%d (%s): want %s, got %s", tc.ID, tc.Comment, tc.Result, verdict)
 			}
 			if (err != nil) != (g.Comment == "jws_rsa_roca_key") {
 				t.Errorf("%d (%s): the key: %v", tc.ID, tc.Comment, err)

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// checkRSA holds a key to what a glance shows of its strength.
+// checkRSA refuses a key that is known to be weak.
 func checkRSA(p *rsa.PublicKey) error {
 	if p.N == nil {
 		return errors.New("there is none")
@@ -17,9 +17,9 @@ func checkRSA(p *rsa.PublicKey) error {
 
 	n := p.N.BitLen()
 	if n < minRSA || n > maxRSA {
-		return fmt.Errorf("an RSA key of %d bits; %d to %d are taken", n, minRSA, maxRSA)
+		return fmt.Errorf("an RSA key of %d bits; %d to %d are accepted", n, minRSA, maxRSA)
 	}
-	// What FIPS 186-5 asks for, and not more than the standard library computes with.
+	// The minimum of FIPS 186-5, and the maximum of the standard library.
 	if p.E < 65537 || p.E > 1<<31-1 || p.E&1 == 0 {
 		return fmt.Errorf("an RSA key with the exponent %d", p.E)
 	}
@@ -65,7 +65,7 @@ func isPower(n, prime int64) bool {
 
 // checkEd25519 refuses what crypto/ed25519 computes with and no honest generator makes:
 // an encoding that is not the one of its point, no point at all, and the eight points of
-// small order, with which a signature can be good for any text (RFC 8032, section 5.1.3).
+// small order, with which a signature can be valid for any text (RFC 8032, section 5.1.3).
 func checkEd25519(p ed25519.PublicKey) error {
 	if len(p) != ed25519.PublicKeySize {
 		return fmt.Errorf("an Ed25519 key of %d bytes", len(p))

@@ -119,6 +119,6 @@ func TestHalfOfAllNumbersAreEd25519Keys(t *testing.T) {
 	}
 
 	if taken < 400 || taken > 600 {
-		t.Errorf("%d of 1000 numbers are points", taken)
+		t.Errorf("%d of 1000 numbers are points, want about half", taken)
 	}
 }

@@ -252,13 +252,13 @@ func check(r *keys.Ring, text string) error {
 		return fmt.Errorf("%w: %s", errUnknown, token.Header.KeyID)
 	}
 	if token.Header.Type != "at+jwt" {
-		return fmt.Errorf("the token is a %q", token.Header.Type)
+		return fmt.Errorf("token of type %q", token.Header.Type)
 	}
 
 	return token.Verify(k)
 }
 
-var errUnknown = errors.New("no key of that kid checks")
+var errUnknown = errors.New("no valid key with that kid")
 
 func signAndCheck(r *keys.Ring, p keys.Pair) error {
 	text, err := mint(r, p)

@@ -144,7 +144,7 @@ func TestRotateWhileSigning(t *testing.T) {
 		b.forward(publishFor)
 		after := signs(t, b.Ring, ec)
 		if after == before {
-			t.Errorf("rotation %d: key %s signs as before", i, after)
+			t.Errorf("rotation %d: key %s still signs, want a new one", i, after)
 		}
 
 		for at := signed.Load(); signed.Load() < at+8 && !t.Failed(); {
@@ -277,7 +277,7 @@ func TestPairRemovedFromTheConfiguration(t *testing.T) {
 	b.tick(t)
 
 	if signs(t, b.Ring, ec) != old {
-		t.Error("it signs no more while another node may still need it")
+		t.Error("the key no longer signs although another node may need it")
 	}
 
 	b.set(noon.Add(2 * every))
@@ -291,7 +291,7 @@ func TestPairRemovedFromTheConfiguration(t *testing.T) {
 	b.tick(t)
 
 	if checks(b.Ring, old) || listed(t, b.Ring)[old] != "" {
-		t.Error("it is never withdrawn")
+		t.Error("the key is not withdrawn")
 	}
 
 	must(t, signAndCheck(b.Ring, ed))
@@ -355,15 +355,15 @@ func TestInvalidNeedsAreRefused(t *testing.T) {
 		"published for less than zero": {Pairs: []keys.Pair{ec}, PublishFor: -1, Keep: keep},
 	} {
 		if err := b.Configure(t.Context(), n); err == nil {
-			t.Errorf("%s: no error", name)
+			t.Errorf("%s: got no error, want one", name)
 		}
 	}
 
 	if _, err := keys.New(keys.Config{Store: b.store, Keep: keep}); err == nil {
-		t.Error("no secret: no error")
+		t.Error("New without a secret = nil, want an error")
 	}
 	if n := len(b.stored(t)); n != 0 {
-		t.Errorf("%d keys were made", n)
+		t.Errorf("%d keys made, want none", n)
 	}
 }
 
@@ -394,7 +394,7 @@ func TestRestart(t *testing.T) {
 	for range 2 {
 		r := b.restarted(t, ec, ed, ec)
 		if signs(t, r, ec) != signs(t, b.Ring, ec) || signs(t, r, ed) != signs(t, b.Ring, ed) {
-			t.Error("another key signs after a restart")
+			t.Error("another key signs after a restart, want the same")
 		}
 		must(t, check(r, token))
 	}
@@ -432,7 +432,7 @@ func TestClockJumps(t *testing.T) {
 		must(t, signAndCheck(b.Ring, ec))
 		r := b.restarted(t, ec)
 		if signs(t, r, ec) != first {
-			t.Error("another key was made")
+			t.Error("another key was made, want none")
 		}
 
 		second := rotated(t, b.Ring, false)
@@ -442,11 +442,11 @@ func TestClockJumps(t *testing.T) {
 
 		b.forward(publishFor)
 		if signs(t, b.Ring, ec) != second || !checks(b.Ring, first) {
-			t.Error("the second does not follow")
+			t.Error("the second key does not follow the first")
 		}
 	})
 
-	t.Run("a year ahead and back: what was made there does not wait for a year", func(t *testing.T) {
+	t.Run("a year ahead and back: the next key does not wait for a year", func(t *testing.T) {
 		b.set(noon.Add(365 * day))
 		b.tick(t)
 		now := signs(t, b.Ring, ec)
@@ -458,7 +458,7 @@ func TestClockJumps(t *testing.T) {
 		b.forward(publishFor)
 
 		if signs(t, b.Ring, ec) == now {
-			t.Errorf("listed are %v: the next key waits for its year", listed(t, b.Ring))
+			t.Errorf("listed = %v, want the next key due soon", listed(t, b.Ring))
 		}
 
 		must(t, signAndCheck(b.Ring, ec))

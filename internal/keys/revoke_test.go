@@ -58,7 +58,7 @@ func TestRevoke(t *testing.T) {
 		revoke(t, b, kid)
 
 		if err := check(b.Ring, token); !errors.Is(err, errUnknown) {
-			t.Errorf("what it has signed: %v", err)
+			t.Errorf("token of the revoked key: %v", err)
 		}
 
 		other := signs(t, b.Ring, ec)
@@ -148,18 +148,18 @@ func TestRevoke(t *testing.T) {
 		b.is(t, kid, "revoked", ec)
 	})
 
-	t.Run("of a pair that nothing asks for: none takes its place", func(t *testing.T) {
+	t.Run("of a pair that is not configured: it is not replaced", func(t *testing.T) {
 		b := with(t, ec, ed)
 		kid := signs(t, b.Ring, ed)
 		must(t, b.Configure(t.Context(), needs(ec)))
 		revoke(t, b, kid)
 
 		if _, err := b.Signer(keys.Access, jose.EdDSA); err == nil {
-			t.Error("another was made")
+			t.Error("another key was made, want none")
 		}
 	})
 
-	t.Run("what cannot be", func(t *testing.T) {
+	t.Run("invalid requests", func(t *testing.T) {
 		b := with(t, ec)
 		if err := b.Revoke(t.Context(), "operator", "unknown", ""); !errors.Is(err, jeton.ErrNotFound) {
 			t.Errorf("a kid that is not there: %v, want ErrNotFound", err)
@@ -194,7 +194,7 @@ func TestAnotherNodesKey(t *testing.T) {
 	b.forward(time.Second)
 	kid := rotated(t, other, true)
 	if checks(b.Ring, kid) {
-		t.Fatal("it is known without asking")
+		t.Fatal("the revocation is known without a read of the store")
 	}
 
 	token, err := mint(other, ec)
@@ -219,14 +219,14 @@ func TestAnotherNodesKey(t *testing.T) {
 	must(t, b.Reload(t.Context()))
 
 	if n := b.store.lists.Load() - before; n != 1 {
-		t.Errorf("the store was read again within the second")
+		t.Errorf("the store was read twice within a second, want once")
 	}
 
 	b.forward(-time.Hour)
 	must(t, b.Reload(t.Context()))
 
 	if n := b.store.lists.Load() - before; n != 2 {
-		t.Errorf("a clock that went back keeps the store from being read")
+		t.Errorf("no read of the store after the clock went back, want one")
 	}
 }
 
@@ -260,7 +260,7 @@ func TestStoreDown(t *testing.T) {
 
 	must(t, signAndCheck(b.Ring, ec))
 	if _, err := b.Signer(keys.Access, jose.EdDSA); err == nil {
-		t.Error("a key signs that is nowhere")
+		t.Error("an unstored key signs")
 	}
 }
 
@@ -278,8 +278,8 @@ func TestRunEndsWithItsContext(t *testing.T) {
 // publicMembers are those that a public key has (RFC 7517, RFC 7518, RFC 8037).
 var publicMembers = []string{"alg", "crv", "e", "kid", "kty", "n", "use", "x", "y"}
 
-// TestRandomSteps has a random walk of operations, and holds after each that the set
-// shows nothing private and exactly the keys that check, and that one key signs.
+// TestRandomSteps runs random operations, and checks after each that the set holds exactly
+// the keys that check, none of them private, and that one key signs.
 func TestRandomSteps(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -417,6 +417,6 @@ func TestNoTokenIsCheckedWithOldKeysDuringAReload(t *testing.T) {
 	b.store.reading = nil
 
 	if must(t, other.Fresh(t.Context())); checks(other, kid) {
-		t.Error("the revoked key still checks")
+		t.Error("the revoked key still checks, want a refusal")
 	}
 }

@@ -55,7 +55,7 @@ func TestSecretFile(t *testing.T) {
 				t.Fatalf("LoadSecret: %v, want %q and the path", err, tc.want)
 			}
 			if strings.Contains(err.Error(), "0f0f") || strings.Contains(err.Error(), "0g0g") {
-				t.Errorf("%q shows what may be a secret", err)
+				t.Errorf("%q may contain a secret", err)
 			}
 			if text, _ := os.ReadFile(path); string(text) != tc.text {
 				t.Errorf("the file has been changed to %q", text)
@@ -151,7 +151,7 @@ func TestSecretShowsNothing(t *testing.T) {
 			fmt.Sprintf("%x", digits),
 		} {
 			if strings.Contains(out, leak) {
-				t.Errorf("%s shows the secret: %s", name, out)
+				t.Errorf("%s contains the secret: %s", name, out)
 			}
 		}
 	}

@@ -26,7 +26,7 @@ func TestClientsRegisterKeys(t *testing.T) {
 
 	k, pem := fresh()
 	if a := ask(ci, pem, proof(k)); a.Status != 201 || a.Body != fmt.Sprintf("{\"kid\":%q}\n", signerOf(k).Key().ID) {
-		t.Fatalf("%d %s", a.Status, a.Body)
+		t.Fatalf("got %d %s, want 201", a.Status, a.Body)
 	}
 
 	opens(t, "the new key", f.show(ways[0], f.right(k)))
@@ -77,7 +77,7 @@ func TestClientsRegisterKeys(t *testing.T) {
 			k, pem := fresh()
 			p := proof(k)
 			if a := ask(ci, pem, p, "kid", "replayed"); a.Status != 201 {
-				t.Errorf("%d %s", a.Status, a.Body)
+				t.Errorf("got %d %s, want 201", a.Status, a.Body)
 			}
 
 			return ask(ci, pem, p, "kid", "again")

@@ -295,7 +295,7 @@ func newSigner(t testing.TB, alg jose.Alg, kid string) *jose.Signer {
 	return s
 }
 
-// sign makes a draft of a client's and lets change make it wrong.
+// sign makes a draft of a client, applies change to it, and signs it.
 func (f *fixture) sign(t testing.TB, k jetontest.Key, claims map[string]any, change func(*draft)) string {
 	t.Helper()
 	d := draft{
@@ -378,7 +378,7 @@ func TestWrongAssertions(t *testing.T) {
 	}
 }
 
-// TestWrongAssertionsElsewhere shows the same ones where a client proves itself for
+// TestWrongAssertionsElsewhere sends the same ones where a client authenticates for
 // something else than a token.
 func TestWrongAssertionsElsewhere(t *testing.T) {
 	f, ci, other := suspects(t)

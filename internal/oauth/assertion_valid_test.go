@@ -303,7 +303,7 @@ func TestAssertionsByTheClock(t *testing.T) {
 		}
 	}
 
-	t.Run("a clock that jumps brings no assertion back", func(t *testing.T) {
+	t.Run("a used assertion is refused after the clock has jumped", func(t *testing.T) {
 		f := f.on(t)
 		assertion := f.right(ci)
 		opens(t, "the first", f.show(ways[0], assertion))

@@ -95,7 +95,7 @@ func TestBearerHeaders(t *testing.T) {
 					t.Errorf("challenge %q", challenge)
 				}
 				if strings.Contains(a.Body, token) || strings.Contains(challenge, token) {
-					t.Errorf("the answer shows the token: %q %q", a.Body, challenge)
+					t.Errorf("the answer contains the token: %q %q", a.Body, challenge)
 				}
 			})
 		}

@@ -82,7 +82,7 @@ func TestBasic(t *testing.T) {
 				a := f.post(path, body, "Authorization", tc.line)
 				if tc.ok {
 					if a.Status != 200 {
-						t.Errorf("%s: %d %s", path, a.Status, a.Body)
+						t.Errorf("%s: got %d %s, want 200", path, a.Status, a.Body)
 					}
 					continue
 				}
@@ -205,7 +205,7 @@ func TestSecretsOfClients(t *testing.T) {
 
 	f.MustControl("DELETE", "/api/v1/clients/ci/secret", nil, nil)
 	if got := try(second); got != 401 {
-		t.Errorf("after it was taken away: %d", got)
+		t.Errorf("after the secret was removed: got %d", got)
 	}
 
 	f.restart()

@@ -269,7 +269,7 @@ func TestOneKindIsNotAnother(t *testing.T) {
 			for name, accepts := range endpoints {
 				got, want := accepts(kind.make()), slices.Contains(kind.opens, name)
 				if got != want {
-					t.Errorf("%s: opens %t, want %t", name, got, want)
+					t.Errorf("%s: accepted %t, want %t", name, got, want)
 				}
 			}
 		})
@@ -281,7 +281,7 @@ func TestOneKindIsNotAnother(t *testing.T) {
 				continue
 			}
 			if accepts(possession()) {
-				t.Errorf("%s opens", name)
+				t.Errorf("%s accepts it, want a refusal", name)
 			}
 		}
 
@@ -293,7 +293,7 @@ func TestOneKindIsNotAnother(t *testing.T) {
 	t.Run("a token that has no key's name", func(t *testing.T) {
 		text := signed(t, own, `{"alg":"EdDSA","typ":"at+jwt"}`, object(t, genuine))
 		if f.bearer("reports", "/who", text).Status != 401 || f.active(holder, text) {
-			t.Error("it opens")
+			t.Error("accepted, want a refusal")
 		}
 	})
 }

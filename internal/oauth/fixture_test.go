@@ -232,13 +232,13 @@ func bare(t testing.TB, a jetontest.Answer, status int, code string) {
 	}
 }
 
-// The two ways in which an assertion is shown to the token endpoint.
+// The two ways in which an assertion is sent to the token endpoint.
 const (
 	grantClient    = "client_credentials"
 	grantAssertion = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 )
 
-// way is how an assertion is shown, and how its refusal looks.
+// way is how an assertion is sent, and how its refusal looks.
 type way struct {
 	name   string
 	typ    string // that an assertion for it may have
@@ -308,7 +308,7 @@ func object(t testing.TB, members map[string]any) string {
 	return string(b)
 }
 
-// with is a copy of claims in which some are others; nil takes one away.
+// with returns a copy of claims with changes; nil removes a claim.
 func with(claims map[string]any, changes map[string]any) map[string]any {
 	out := maps.Clone(claims)
 	for name, value := range changes {
@@ -327,7 +327,7 @@ func (f *fixture) bearer(service, path, token string) jetontest.Answer {
 	return f.Ask("GET", service, path, "Authorization", "Bearer "+token)
 }
 
-// introspect looks a token up as a client does.
+// introspect introspects a token as a client does.
 func (f *fixture) introspect(k jetontest.Key, token string, fields ...string) jetontest.Answer {
 	f.t.Helper()
 	return f.called("/oauth2/introspect", k, token, fields...)
@@ -363,7 +363,7 @@ func (f *fixture) active(k jetontest.Key, token string) bool {
 
 	var out struct{ Active bool }
 	if a.Status != http.StatusOK || json.Unmarshal([]byte(a.Body), &out) != nil || !out.Active {
-		f.t.Errorf("introspection: %d %s", a.Status, a.Body)
+		f.t.Errorf("introspection: got %d %s, want 200", a.Status, a.Body)
 	}
 
 	return out.Active

@@ -250,7 +250,7 @@ func canary(t *testing.T) (url string, asked *atomic.Int64) {
 	return s.URL, asked
 }
 
-// TestForgedAssertions shows forged assertions wherever a client may show one.
+// TestForgedAssertions sends forged assertions to every endpoint that accepts one.
 func TestForgedAssertions(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
@@ -293,7 +293,7 @@ func TestForgedAssertions(t *testing.T) {
 
 		opens(t, "the genuine one", f.show(ways[0], g.header+"."+g.payload+"."+g.signature))
 		if a := assert(f.right(k)); a.Status != 200 || strings.Count(a.Body, ".") != 2 {
-			t.Errorf("a genuine one at the lesson: %d %s", a.Status, a.Body)
+			t.Errorf("a genuine one at the lesson: got %d %s, want 200", a.Status, a.Body)
 		}
 	}
 
@@ -312,7 +312,7 @@ func TestForgedAssertions(t *testing.T) {
 		}
 
 		if a := assert(text); a.Status != 401 {
-			t.Errorf("issuer %q at the lesson: %d %s", iss, a.Status, a.Body)
+			t.Errorf("issuer %q at the lesson: got %d %s, want 401", iss, a.Status, a.Body)
 		}
 	}
 
@@ -322,7 +322,7 @@ func TestForgedAssertions(t *testing.T) {
 	}
 }
 
-// TestForgedTokens shows forged access tokens wherever one may be shown.
+// TestForgedTokens sends forged access tokens to every endpoint that accepts one.
 func TestForgedTokens(t *testing.T) {
 	f := newFixture(t, many)
 	ci := f.client("ci")
@@ -361,7 +361,7 @@ func TestForgedTokens(t *testing.T) {
 		}
 
 		if a := f.introspect(ci, x.text); a.Body != inactive && a.Status != http.StatusRequestEntityTooLarge {
-			t.Errorf("%s, looked up: %d %s", x.name, a.Status, a.Body)
+			t.Errorf("%s, introspected: %d %s", x.name, a.Status, a.Body)
 		}
 		if a := f.introspect(
 			ci,
@@ -372,7 +372,7 @@ func TestForgedTokens(t *testing.T) {
 			t.Errorf("%s, consumed: %d %s", x.name, a.Status, a.Body)
 		}
 		if a := f.revoke(ci, x.text); a.Status != 200 && a.Status != http.StatusRequestEntityTooLarge {
-			t.Errorf("%s, taken back: %d %s", x.name, a.Status, a.Body)
+			t.Errorf("%s, revoked: %d %s", x.name, a.Status, a.Body)
 		}
 
 		if a := f.Send(
@@ -389,7 +389,7 @@ func TestForgedTokens(t *testing.T) {
 		t.Errorf("the genuine one after all: %d, %s left, want 200 and 3", a.Status, a.Left())
 	}
 	if a := f.Send(f.plain, "POST", f.URL("lesson")+"/who", lesson); a.Status != 200 {
-		t.Errorf("the genuine one as a body: %d %s", a.Status, a.Body)
+		t.Errorf("the genuine one as a body: got %d %s, want 200", a.Status, a.Body)
 	}
 	if !f.active(ci, genuine) {
 		t.Error("the genuine one is not active")
@@ -426,10 +426,10 @@ func TestMegabytes(t *testing.T) {
 	}
 
 	if a := f.Send(f.plain, "POST", f.URL("lesson")+"/assert", dots); a.Status != 403 {
-		t.Errorf("the lesson's login: %d %s", a.Status, a.Body)
+		t.Errorf("the lesson's login: got %d %s, want 403", a.Status, a.Body)
 	}
 	if a := f.Send(f.plain, "POST", f.URL("lesson")+"/who", dots); a.Status != 413 {
-		t.Errorf("the lesson: %d %s", a.Status, a.Body)
+		t.Errorf("the lesson: got %d %s, want 413", a.Status, a.Body)
 	}
 }
 

@@ -362,7 +362,7 @@ func TestForms(t *testing.T) {
 		}
 	})
 
-	t.Run("where a token is looked up or taken back", func(t *testing.T) {
+	t.Run("at introspection and revocation", func(t *testing.T) {
 		f := f.on(t)
 		for _, path := range []string{"/oauth2/introspect", "/oauth2/revoke"} {
 			for body, want := range map[string]string{

@@ -115,7 +115,7 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-// FuzzBearer shows texts wherever a token is taken: none of them is one.
+// FuzzBearer sends texts to every endpoint that accepts a token: none of them is valid.
 func FuzzBearer(f *testing.F) {
 	s := newFixture(f, many)
 	s.client("ci")

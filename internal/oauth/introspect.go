@@ -14,7 +14,7 @@ import (
 )
 
 // introspect answers POST /oauth2/introspect (RFC 7662): whether a token is valid now for a
-// service of the caller. It takes no use of the token; consume=true takes one.
+// service of the caller. It spends no use of the token; consume=true spends one.
 func (s *Server) introspect(w *web.Reply, r *http.Request) error {
 	c, form, err := caller(w)
 	if err != nil {

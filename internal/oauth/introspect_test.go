@@ -68,7 +68,7 @@ func TestIntrospection(t *testing.T) {
 				[]byte(a.Body),
 				&out,
 			); err != nil || a.Status != 200 || a.Header.Get("Cache-Control") != "no-store" {
-				t.Fatalf("%d %s", a.Status, a.Body)
+				t.Fatalf("got %d %s, want 200", a.Status, a.Body)
 			}
 
 			life := time.Minute
@@ -118,7 +118,7 @@ func TestIntrospection(t *testing.T) {
 				if a.Status != 200 || a.Body != inactive || a.Code() != "" ||
 					a.Header.Get("Content-Type") != "application/json" ||
 					a.Header.Get("Cache-Control") != "no-store" {
-					t.Errorf("%d %q %v", a.Status, a.Body, a.Header)
+					t.Errorf("got %d %q %v, want 200", a.Status, a.Body, a.Header)
 				}
 
 				if _, e := f.checks(a.Request()); e.Action != "token.inspect" ||
@@ -126,7 +126,7 @@ func TestIntrospection(t *testing.T) {
 					e.Reason,
 					tc.says,
 				) {
-					t.Errorf("the operator sees %+v, want the reason %q", e, tc.says)
+					t.Errorf("event = %+v, want the reason %q", e, tc.says)
 				}
 			})
 		}
@@ -225,7 +225,7 @@ func TestIntrospection(t *testing.T) {
 			"consume",
 			"true",
 		); a.Status != 200 || strings.Contains(a.Body, "uses_remaining") {
-			t.Errorf("a token that is not counted: %d %s", a.Status, a.Body)
+			t.Errorf("a token that is not counted: got %d %s, want 200", a.Status, a.Body)
 		}
 	})
 

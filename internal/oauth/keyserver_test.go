@@ -30,7 +30,7 @@ func (f *fixture) published(path, kind string) string {
 		h.Get("ETag") == "" ||
 		h.Get("X-Content-Type-Options") != "nosniff" ||
 		h.Get("Set-Cookie") != "" {
-		f.t.Errorf("%s: %d %v", path, a.Status, h)
+		f.t.Errorf("%s: got %d %v, want 200", path, a.Status, h)
 	}
 
 	if b := f.get(
@@ -38,7 +38,7 @@ func (f *fixture) published(path, kind string) string {
 		"If-None-Match",
 		h.Get("ETag"),
 	); b.Status != 304 || b.Body != "" || b.Header.Get("ETag") != h.Get("ETag") {
-		f.t.Errorf("%s with its tag: %d %q", path, b.Status, b.Body)
+		f.t.Errorf("%s with its tag: got %d %q, want 304", path, b.Status, b.Body)
 	}
 	if b := f.get(path, "If-None-Match", `"another"`); b.Status != 200 || b.Body != a.Body {
 		f.t.Errorf("%s with another tag: %d", path, b.Status)
@@ -47,7 +47,7 @@ func (f *fixture) published(path, kind string) string {
 	b := f.Send(f.plain, "HEAD", f.Issuer()+path, "")
 	if b.Status != 200 || b.Body != "" || b.Header.Get("ETag") != h.Get("ETag") ||
 		b.Header.Get("Content-Length") != h.Get("Content-Length") {
-		f.t.Errorf("HEAD %s: %d %q %v", path, b.Status, b.Body, b.Header)
+		f.t.Errorf("HEAD %s: got %d %q %v, want 200", path, b.Status, b.Body, b.Header)
 	}
 
 	return a.Body
@@ -155,7 +155,7 @@ func TestKeyserver(t *testing.T) {
 			if a.Status != 404 || a.Header.Get("Content-Type") != "text/plain; charset=utf-8" ||
 				a.Header.Get("Cache-Control") != "no-store" ||
 				a.Header.Get("X") != "" {
-				t.Errorf("%.40q: %d %s %v", name, a.Status, a.Body, a.Header)
+				t.Errorf("%.40q: got %d %s %v, want 404", name, a.Status, a.Body, a.Header)
 			}
 			if want == "" {
 				want = a.Body
@@ -188,7 +188,7 @@ func TestKeyserver(t *testing.T) {
 			"?identity=%zz",
 		} {
 			if a := f.get("/getkey" + query); a.Status != 400 || a.Body != "name one identity: ?identity=NAME\n" {
-				t.Errorf("%s: %d %s", query, a.Status, a.Body)
+				t.Errorf("%s: got %d %s, want 400", query, a.Status, a.Body)
 			}
 		}
 
@@ -208,7 +208,7 @@ func TestKeyserver(t *testing.T) {
 		f := f.on(t)
 		f.MustControl("PUT", "/api/v1/clients/disabled/disabled", map[string]bool{"disabled": false}, nil)
 		if a := f.get("/getkey?identity=disabled"); a.Status != 200 {
-			t.Errorf("%d %s", a.Status, a.Body)
+			t.Errorf("got %d %s, want 200", a.Status, a.Body)
 		}
 	})
 
@@ -231,7 +231,7 @@ func TestKeyserver(t *testing.T) {
 		g := newFixture(t, strings.Replace(many, "  keyserver: /getkey\n", "", 1))
 		g.client("ci")
 		if a := g.get("/getkey?identity=ci"); a.Status != 404 || strings.Contains(a.Body, "PUBLIC") {
-			t.Errorf("%d %s", a.Status, a.Body)
+			t.Errorf("got %d %s, want 404", a.Status, a.Body)
 		}
 	})
 }
@@ -266,7 +266,7 @@ func TestSigningKeys(t *testing.T) {
 
 		a := f.bearer(service, "/who", token)
 		if a.Status != 200 {
-			t.Errorf("%s: %d %s", service, a.Status, a.Code())
+			t.Errorf("%s: got %d %s, want 200", service, a.Status, a.Code())
 		}
 	}
 

@@ -29,7 +29,7 @@ func TestMetadata(t *testing.T) {
 
 		path, ok := strings.CutPrefix(address, f.Issuer())
 		if !ok {
-			t.Errorf("%s is at %s", name, address)
+			t.Errorf("%s = %s, want a path of the issuer", name, address)
 		}
 		if a, b := f.get(path), f.Send(
 			f.plain,
@@ -49,7 +49,7 @@ func TestMetadata(t *testing.T) {
 		"jeton_revocations_endpoint",
 	} {
 		if out[name] == nil {
-			t.Errorf("%s is missing: %v", name, out)
+			t.Errorf("no member %s in %v", name, out)
 		}
 	}
 

@@ -24,7 +24,7 @@ func TestRevocationList(t *testing.T) {
 			[]byte(a.Body),
 			&out,
 		); err != nil || a.Status != 200 || a.Header.Get("Cache-Control") != "no-store" {
-			t.Fatalf("%d %s", a.Status, a.Body)
+			t.Fatalf("got %d %s, want 200", a.Status, a.Body)
 		}
 
 		return out
@@ -70,7 +70,7 @@ func TestRevocationList(t *testing.T) {
 
 	for _, after := range []string{"-1", "x", "1.5", "99999999999999999999", "%00"} {
 		if a := f.get("/oauth2/revocations?after=" + after); a.Status != 400 {
-			t.Errorf("after=%s: %d %s", after, a.Status, a.Body)
+			t.Errorf("after=%s: got %d %s, want 400", after, a.Status, a.Body)
 		}
 	}
 }

@@ -34,14 +34,14 @@ func TestRevocation(t *testing.T) {
 		}
 
 		if f.active(guard, token) {
-			t.Errorf("%s: still active", service)
+			t.Errorf("%s: got active, want inactive", service)
 		}
 	}
 
 	alive := func(t *testing.T, f *fixture, service, token string) {
 		t.Helper()
 		if a := f.bearer(service, "/who", token); a.Status != 200 || !f.active(guard, token) {
-			t.Errorf("%s: %d %s", service, a.Status, a.Code())
+			t.Errorf("%s: got %d %s, want 200", service, a.Status, a.Code())
 		}
 	}
 

@@ -148,7 +148,7 @@ func TestLessons(t *testing.T) {
 			"half a token":               token[:len(token)/2],
 		} {
 			if a := ask("old", text); a.Status != 403 || strings.TrimSpace(a.Body) != "A valid token is required" {
-				t.Errorf("%s: %d %q", name, a.Status, a.Body)
+				t.Errorf("%s: got %d %q, want 403", name, a.Status, a.Body)
 			}
 		}
 	})

@@ -96,7 +96,7 @@ func TestTokensByTheClock(t *testing.T) {
 				"/who",
 				token,
 			); a.Status != 200 || strings.HasPrefix(kind.service, "counted") && a.Left() != "2" {
-				t.Errorf("%d, %s left; no jump has cost a use", a.Status, a.Left())
+				t.Errorf("got %d with %s uses left, want no use lost by a jump", a.Status, a.Left())
 			}
 
 			f.clock.set(noon)
@@ -191,7 +191,7 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 			a.Header.Get("Www-Authenticate"),
 			`error="insufficient_scope"`,
 		) {
-			t.Errorf("without the scope: %d %s %v", a.Status, a.Code(), a.Header)
+			t.Errorf("without the scope: got %d %s %v, want 403", a.Status, a.Code(), a.Header)
 		}
 	})
 
@@ -226,7 +226,7 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 				"audience",
 				service,
 			); a.Status != 400 || a.Body != "{\"error\":\"invalid_target\"}\n" {
-				t.Errorf("%s: %d %s", service, a.Status, a.Body)
+				t.Errorf("%s: got %d %s, want 400", service, a.Status, a.Body)
 			}
 		}
 
@@ -301,12 +301,12 @@ func TestTokensAreCounted(t *testing.T) {
 				t.Errorf("HEAD afterwards: %d %s", a.Status, a.Code())
 			}
 			if a := f.bearer(tc.service, tc.path, f.Token(ci, "audience", tc.service)); a.Status != 200 {
-				t.Errorf("another token: %d %s", a.Status, a.Code())
+				t.Errorf("another token: got %d %s, want 200", a.Status, a.Code())
 			}
 		})
 	}
 
-	t.Run("of two budgets a request takes both or none", func(t *testing.T) {
+	t.Run("a request takes from both budgets or from none", func(t *testing.T) {
 		f := f.on(t)
 		token := f.Token(ci, "audience", "counted")
 		for i, step := range []struct{ path, left, code string }{

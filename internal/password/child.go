@@ -302,7 +302,7 @@ func (p *process) ask(j *job) (response, error) {
 
 func errDied() error { return jeton.WithRetryAfter(jeton.ErrBusy, busyFor) }
 
-// read hands out answers until there are no more.
+// read passes responses to their callers until there are no more.
 func (p *process) read(from *os.File, log *slog.Logger) error {
 	buffered := bufio.NewReaderSize(from, maxFrame)
 	hello, err := readResponse(buffered)
@@ -327,7 +327,7 @@ func (p *process) read(from *os.File, log *slog.Logger) error {
 		p.mu.Unlock()
 
 		if !ok {
-			return errors.New("an answer without a question")
+			return errors.New("a response without a request")
 		}
 
 		answer <- r

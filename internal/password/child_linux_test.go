@@ -87,7 +87,7 @@ func TestChildDiesWithAKilledServer(t *testing.T) {
 	for deadline := time.Now().Add(5 * time.Second); alive(child); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			kill(t, child)
-			t.Fatalf("process %d outlives its server", child)
+			t.Fatalf("process %d still runs after its server was killed", child)
 		}
 	}
 }
@@ -98,7 +98,7 @@ func alive(pid int) bool {
 	return err == nil && !strings.Contains(string(b), ") Z ")
 }
 
-func TestChildIsDeafToSIGTERM(t *testing.T) {
+func TestChildIgnoresSIGTERM(t *testing.T) {
 	p := running(t, Config{Workers: 1, Command: as("hasher")})
 	if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestChildIsDeafToSIGTERM(t *testing.T) {
 	}
 }
 
-// TestChildMemory checks that each hasher holds one block and little more.
+// TestChildMemory checks that each hasher needs little more memory than one block.
 func TestChildMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector multiplies memory")
@@ -153,7 +153,7 @@ func load(ctx context.Context, t testing.TB, p *Pool, n, callers int) {
 	wg.Wait()
 }
 
-// peakMiB returns the most memory that a process has held at one time.
+// peakMiB returns the peak memory of a process.
 func peakMiB(t testing.TB, pid int) float64 {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -2,7 +2,7 @@
 
 package password
 
-// Here a command is not used: what would be hashed in a child is hashed in the process.
+// Config.Command is not used here: hashing happens in the process itself.
 var roles map[string]func()
 
 func as(role string) []string { return []string{role} }

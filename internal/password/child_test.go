@@ -19,7 +19,7 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// roles are what this binary can be when it is started as a child.
+// roles are the tasks of this binary when it is started as a child.
 var roles = map[string]func(){
 	"hasher": func() {
 		if err := Serve(context.Background(), 0, os.Stdin, os.Stdout); err != nil {
@@ -109,14 +109,14 @@ func TestChildStartsWithTheFirstJob(t *testing.T) {
 	time.Sleep(20 * time.Millisecond)
 	n := pid(p)
 	if n != 0 {
-		t.Errorf("process %d runs before there is work", n)
+		t.Errorf("process %d runs before the first job, want none", n)
 	}
 
 	if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); err != nil {
 		t.Fatal(err)
 	}
 	if pid(p) == 0 {
-		t.Error("no process runs")
+		t.Error("no process runs, want one")
 	}
 }
 
@@ -164,12 +164,12 @@ func TestKilledChildIsReplaced(t *testing.T) {
 
 	for _, pid := range pids(p) {
 		if pid != 0 && slices.Contains(dead, pid) {
-			t.Error("a dead child is still asked")
+			t.Error("a dead child still gets requests, want none")
 		}
 	}
 
 	if !strings.Contains(log.String(), "the hasher died") {
-		t.Errorf("the death is not logged: %s", log.String())
+		t.Errorf("the log has no entry of the killed child: %s", log.String())
 	}
 	if strings.Contains(log.String(), "a secret of") {
 		t.Errorf("the log holds the password: %s", log.String())
@@ -278,17 +278,17 @@ func TestChildEndsWhatHasBegunWhenRunEnds(t *testing.T) {
 	stop()
 
 	if err := <-answered; err != nil {
-		t.Errorf("Hash that had begun: %v", err)
+		t.Errorf("Hash that had begun = %v, want nil", err)
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
 	}
 }
 
-// shaOf12345678 is a imported hash that costs nothing: htpasswd -nbs x 12345678
+// shaOf12345678 is an imported hash that costs nothing: htpasswd -nbs x 12345678
 const shaOf12345678 = "{SHA}fCIvspJ9goryL1khNOiTJIBjfA0="
 
-// TestServe talks to the loop without a process around it.
+// TestServe tests the loop without a process.
 func TestServe(t *testing.T) {
 	cheapHash := Hash{Params: cheap, salt: make([]byte, saltSize), key: make([]byte, keySize)}
 	costly := cheapHash
@@ -303,10 +303,15 @@ func TestServe(t *testing.T) {
 		{"a request", appendRequest(nil, 7, cheapHash, "", "12345678"), statusKey, ""},
 		{"a request out of bounds", appendRequest(nil, 7, costly, "", "12345678"), statusRefused, ""},
 		{"a password too long", appendRequest(nil, 7, cheapHash, "", strings.Repeat("x", Max+1)), statusRefused, ""},
-		{"the password of a imported hash", appendRequest(nil, 7, cheapHash, shaOf12345678, "12345678"), statusKey, ""},
-		{"a imported hash that is none", appendRequest(nil, 7, cheapHash, "plain", "plain"), statusRefused, ""},
 		{
-			"a imported hash out of bounds",
+			"the password of an imported hash",
+			appendRequest(nil, 7, cheapHash, shaOf12345678, "12345678"),
+			statusKey,
+			"",
+		},
+		{"an imported hash that is none", appendRequest(nil, 7, cheapHash, "plain", "plain"), statusRefused, ""},
+		{
+			"an imported hash out of bounds",
 			appendRequest(nil, 7, cheapHash, "$5$rounds=5000001$salt$"+strings.Repeat(".", 43), "x"),
 			statusRefused,
 			"",
@@ -325,7 +330,7 @@ func TestServe(t *testing.T) {
 			from := strings.NewReader(out.String())
 			if hello, err := readResponse(from); err != nil || hello.id != 0 || hello.status != frameVersion ||
 				string(hello.body) != "a note" {
-				t.Errorf("greeting is %v, %v", hello, err)
+				t.Errorf("greeting = %v, %v", hello, err)
 			}
 			if tc.err != "" {
 				return
@@ -337,7 +342,7 @@ func TestServe(t *testing.T) {
 		})
 	}
 
-	t.Run("ends with ctx although more could come", func(t *testing.T) {
+	t.Run("ends with ctx although its input is open", func(t *testing.T) {
 		in, other := io.Pipe()
 		defer other.Close()
 
@@ -362,7 +367,7 @@ func TestServe(t *testing.T) {
 	})
 }
 
-// FuzzRequest checks that no input makes the hasher do more than it may.
+// FuzzRequest checks that no input makes the hasher exceed its bounds.
 func FuzzRequest(f *testing.F) {
 	f.Add(appendRequest(nil, 1, Hash{
 		Params: cheap,
@@ -381,7 +386,7 @@ func FuzzRequest(f *testing.F) {
 			return
 		}
 		if r.hash.MemoryKiB > maxMemory || r.hash.Passes > maxPasses || len(r.pw) > Max {
-			t.Errorf("%v with %d bytes of password is accepted", r.hash, len(r.pw))
+			t.Errorf("check(%v, %d bytes of password) = nil, want an error", r.hash, len(r.pw))
 		}
 	})
 }

@@ -25,7 +25,7 @@ const (
 	statusRefused = 1 // the request is outside the bounds
 )
 
-// request asks for the key of a password and, where it holds a imported hash, whether that
+// request asks for the key of a password and, where it holds an imported hash, whether that
 // is the hash of the password. The password is wiped after use.
 type request struct {
 	id       uint64
@@ -82,8 +82,8 @@ func readRequest(r io.Reader) (request, error) {
 	}, nil
 }
 
-// check returns an error when the work asked for is outside the bounds: a faulty
-// server must not make the hasher take more than it may.
+// check returns an error when the requested work is out of bounds: a faulty server must
+// not make the hasher exceed them.
 func (r request) check() error {
 	salt, key := len(r.hash.salt), len(r.hash.key)
 	if salt < minSalt || salt > maxSalt {
@@ -134,7 +134,7 @@ func readFrame(r io.Reader) ([]byte, error) {
 
 	n := binary.BigEndian.Uint32(head[:])
 	if n > maxFrame {
-		return nil, fmt.Errorf("frame of %d bytes; the most is %d", n, maxFrame)
+		return nil, fmt.Errorf("frame of %d bytes; at most %d are read", n, maxFrame)
 	}
 
 	b := make([]byte, n)

@@ -72,7 +72,7 @@ type imported struct {
 	match func(pw []byte) bool
 }
 
-// errUnknown is the error for what does not look like a hash.
+// errUnknown is the error for a text that is not like any hash.
 var errUnknown = errors.New(
 	"this is not a password hash that we know; a plain password is not taken in the place of one",
 )
@@ -86,7 +86,7 @@ func errForm(kind, form string) error {
 	)
 }
 
-// errCost is the answer to a hash that asks for too much, or for too little to be one.
+// errCost is the error for a hash whose cost is out of bounds.
 func errCost(kind, what string, least, most uint64) error {
 	return fmt.Errorf(
 		"the %s hash is out of bounds: %s must be %d to %d; its owner needs a new password",
@@ -97,8 +97,8 @@ func errCost(kind, what string, least, most uint64) error {
 	)
 }
 
-// parseImported reads a hash that another program made. It does no work that grows with
-// what the hash asks for.
+// parseImported reads a hash that another program made. Its work does not depend on the
+// cost that the hash names.
 func parseImported(s string) (imported, error) {
 	if len(s) > maxImported {
 		return imported{}, fmt.Errorf("the password hash is %d bytes long; one has at most %d", len(s), maxImported)
@@ -202,13 +202,13 @@ func notImported(s string) error {
 	return errUnknown
 }
 
-// whole reads a number as it is written back: digits without sign or leading zero.
+// whole reads a number in its canonical form: digits without sign or leading zero.
 func whole(s string) (uint64, bool) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	return n, err == nil && strconv.FormatUint(n, 10) == s
 }
 
-// bounded reads a number of a hash and holds it to its bounds.
+// bounded reads a number of a hash and checks its bounds.
 func bounded(kind, what, s string, least, most uint64) (uint64, error) {
 	n, ok := whole(s)
 	if !ok || n < least || n > most {
@@ -226,7 +226,7 @@ func named(kind, name, s string, least, most uint64) (uint64, error) {
 	return bounded(kind, name, digits, least, most)
 }
 
-// printable reports whether a salt that is text is one that its program could have made.
+// printable reports whether a salt is printable text of an allowed length.
 func printable(salt string, least, most int) bool {
 	if len(salt) < least || len(salt) > most {
 		return false
@@ -245,8 +245,8 @@ func printable(salt string, least, most int) bool {
 const matches = 1
 
 // matchImported returns the key of besides and after it a byte that says whether pw is the
-// password of a imported hash. The key is of no use; that it is there shows that the work
-// was done, and that no imported hash is checked in less than one of ours.
+// password of an imported hash. The key is not used. It is computed so that
+// no imported hash is checked in less time than one of ours.
 func matchImported(stored string, besides Hash, pw []byte) []byte {
 	verdict := byte(0)
 	if f, err := parseImported(stored); err == nil && f.match(pw) {

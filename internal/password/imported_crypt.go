@@ -182,10 +182,10 @@ func md5Crypt(head, pw, salt []byte) []byte {
 // as it was when the hash was made; once the password is hashed again, all of it counts.
 const maxBcrypt = 72
 
-// asItIs hands bcrypt the password itself.
+// asItIs gives bcrypt the password itself.
 func asItIs(pw []byte) []byte { return pw }
 
-// hexSHA256 is what Django hands to bcrypt, so that long passwords count as a whole.
+// hexSHA256 is what Django gives to bcrypt, so that every byte of a long password counts.
 func hexSHA256(pw []byte) []byte {
 	sum := sha256.Sum256(pw)
 	return hex.AppendEncode(nil, sum[:])
@@ -206,8 +206,8 @@ func parseBcrypt(kind, s string, prepare func([]byte) []byte) (imported, error) 
 		return imported{}, err
 	}
 
-	// Some old programs left bits over in the salt, where no decoder looks. In the digest
-	// they would be a hash that no password has.
+	// Some old programs set unused bits in the salt, which decoders ignore. In the digest
+	// they would make a hash that matches no password.
 	salt, sum := part[3][:22], part[3][22:]
 	if !digest(salt, bcrypt64, 22, func(int) bool {
 		return true
@@ -217,8 +217,8 @@ func parseBcrypt(kind, s string, prepare func([]byte) []byte) (imported, error) 
 
 	return imported{kind: kind, match: func(pw []byte) bool {
 		pw = prepare(pw)
-		// bcrypt goes round and round over the password and a zero byte: with zero bytes in
-		// them, different passwords are the same.
+		// bcrypt repeats the password and a zero byte: different passwords with zero bytes
+		// could be the same.
 		if bytes.IndexByte(pw, 0) >= 0 {
 			return false
 		}
@@ -229,7 +229,7 @@ func parseBcrypt(kind, s string, prepare func([]byte) []byte) (imported, error) 
 
 // parsePasslibBcryptSHA256 reads both versions: "2b,12$SALT$DIGEST", which hashes the
 // SHA-256 of the password, and "v=2,t=2b,r=12$SALT$DIGEST", which hashes its HMAC under
-// the salt, so that a SHA-256 from elsewhere is of no use as a password.
+// the salt, so that a stolen SHA-256 cannot serve as a password.
 func parsePasslibBcryptSHA256(rest string) (imported, error) {
 	const kind = "passlib bcrypt-sha256"
 

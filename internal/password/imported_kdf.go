@@ -47,7 +47,7 @@ func hashFunction(name string) func() hash.Hash {
 	return nil
 }
 
-// pbkdf2Rounds is the most rounds that a hash may ask of a hash function.
+// pbkdf2Rounds is the maximum number of rounds with a hash function.
 func pbkdf2Rounds(name string) uint64 {
 	if name == "sha512" {
 		return maxPBKDF2Rounds512
@@ -91,8 +91,8 @@ func parsePasslibPBKDF2(head, rest string) (imported, error) {
 	return pbkdf2Of(kind, hashFunction(name), rounds, salt, key)
 }
 
-// parseWerkzeugPBKDF2 reads sha256:ROUNDS$SALT$HEX. Without the rounds it would depend on
-// the version of the program how many there are.
+// parseWerkzeugPBKDF2 reads sha256:ROUNDS$SALT$HEX. The rounds are required: their
+// default depends on the version of the program.
 func parseWerkzeugPBKDF2(rest string) (imported, error) {
 	const kind = "werkzeug pbkdf2"
 

@@ -142,25 +142,25 @@ func TestPasslibsKnownHashes(t *testing.T) {
 		case pw == "":
 			// An empty password never logs in, whatever is stored.
 			if ok, _, verr := p.Verify(t.Context(), hash, jeton.NewSecret(pw)); ok || err == nil && verr != nil {
-				t.Errorf("%s: Verify(%s) of no password = %v, %v", scheme, hash, ok, verr)
+				t.Errorf("%s: Verify(%s) of an empty password = %v, %v, want false and nil", scheme, hash, ok, verr)
 			}
 		case taken[scheme] && err == nil:
 			counts[scheme]++
 			checkImported(t, p, pw, hash)
 			weak := strings.Contains(scheme, "md5")
 			if st.Weak != weak {
-				t.Errorf("%s: weak is %v, want %v", scheme, st.Weak, weak)
+				t.Errorf("%s: weak = %v, want %v", scheme, st.Weak, weak)
 			}
 		case taken[scheme] && !refused(hash):
 			t.Errorf("%s: Recognize(%s): %v", scheme, hash, err)
 		case !taken[scheme] && err == nil && !alike(scheme):
-			t.Errorf("%s: Recognize(%s) takes it for %s", scheme, hash, st.Kind)
+			t.Errorf("%s: Recognize(%s) = %s, want an error", scheme, hash, st.Kind)
 		case err != nil:
 			if len(hash) > 12 && strings.Contains(err.Error(), hash) {
-				t.Errorf("%s: the refusal holds what was given: %v", scheme, err)
+				t.Errorf("%s: the error contains the hash: %v", scheme, err)
 			}
 			if ok, _, err := p.Verify(t.Context(), hash, jeton.NewSecret(pw)); ok || err == nil && hash != "" {
-				t.Errorf("%s: Verify(%s) of a hash that is refused = %v, %v", scheme, hash, ok, err)
+				t.Errorf("%s: Verify(%s) of a refused hash = %v, %v, want an error", scheme, hash, ok, err)
 			}
 		}
 	}
@@ -342,7 +342,7 @@ func TestRecognizeRefuses(t *testing.T) {
 			case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)):
 				t.Errorf("Recognize = %+v, %v, want an error with %q", st, err, tc.want)
 			case err != nil && strings.Contains(err.Error(), "hunter2"):
-				t.Errorf("the error holds what was given: %v", err)
+				t.Errorf("the error contains the hash: %v", err)
 			}
 		})
 	}
@@ -389,7 +389,7 @@ func TestImportedIsCheckedWithTheWorkOfOurs(t *testing.T) {
 			wg.Go(func() { _, _, _ = p.Verify(t.Context(), tc.stored, jeton.NewSecret(tc.pw)) })
 			j := <-p.jobs
 			if j.hash.Params != Default || j.imported != tc.imported || len(j.pw.Reveal()) > Max {
-				t.Errorf("work is %v besides %q", j.hash, j.imported)
+				t.Errorf("work = %v besides %q", j.hash, j.imported)
 			}
 
 			p.end(j, answer{key: make([]byte, keySize+1)})
@@ -475,7 +475,7 @@ func FuzzRecognize(f *testing.F) {
 		st, err := Recognize(s)
 		if err != nil {
 			if len(s) > 20 && strings.Contains(err.Error(), s) {
-				t.Errorf("the error holds what was given")
+				t.Errorf("the error contains the hash")
 			}
 			return
 		}

@@ -79,7 +79,7 @@ type Pool struct {
 	stopped bool
 }
 
-// job is one hash to be made. It holds its place until it has ended or been skipped.
+// job is one hash to compute. It holds its place until it has ended or been skipped.
 type job struct {
 	ctx  context.Context // of the caller, which no longer waits once it has ended
 	pw   jeton.Secret
@@ -180,7 +180,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 }
 
-// work takes jobs in the order they came.
+// work does jobs in the order of their calls.
 func (p *Pool) work(ctx context.Context, worker int) {
 	for ctx.Err() == nil {
 		select {
@@ -283,7 +283,7 @@ func (p *Pool) Hash(ctx context.Context, pw jeton.Secret) (string, error) {
 // replaced. With it, and with one that is weaker, the work of a default hash is done
 // besides, so that none is checked in less.
 //
-// An empty phc means that there is no such user: Verify does the work of a default
+// An empty phc means that the user does not exist: Verify does the work of a default
 // hash and answers no. It does so too for a password that is empty or longer than
 // Max, whatever phc is. A phc that Recognize refuses is an error that is none of jeton's
 // outcomes, returned after the same work: the operator must replace the hash. Verify

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// cheap is what hashes cost in tests that are not about the cost.
+// cheap is the cost of hashes in tests that are not about the cost.
 var cheap = Params{MemoryKiB: 64, Passes: 1, Lanes: 1}
 
 // running returns a pool of cheap hashes that runs until the test ends.
@@ -229,7 +229,7 @@ func TestEveryRefusalIsTheSameWork(t *testing.T) {
 
 			n := len(j.pw.Reveal())
 			if n > Max {
-				t.Errorf("%d bytes of password are hashed", n)
+				t.Errorf("Hash accepts %d bytes of password, want an error", n)
 			}
 
 			// The key of the dummy hash itself must not be a way in.

@@ -10,17 +10,17 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// Params is what one argon2id hash costs (RFC 9106, section 3.1).
+// Params is the cost of an argon2id hash (RFC 9106, section 3.1).
 type Params struct {
 	MemoryKiB uint32 // memory, in KiB
 	Passes    uint32 // over that memory
 	Lanes     uint8  // how many threads may share the work
 }
 
-// Default is what new hashes cost: 19 MiB and two passes, about 20 ms of one core.
+// Default is the cost of new hashes: 19 MiB and two passes, about 20 ms of one core.
 var Default = Params{MemoryKiB: 19456, Passes: 2, Lanes: 1}
 
-// The bounds of what a stored hash may ask for. They keep one login from taking the
+// The bounds of the cost of a stored hash. They keep one login from taking the
 // memory or the time of all others.
 const (
 	minMemory, maxMemory = 8, 128 << 10 // KiB

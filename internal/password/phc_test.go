@@ -103,11 +103,11 @@ func TestParse(t *testing.T) {
 			case tc.want == "" && err != nil:
 				t.Errorf("Parse: %v, want no error", err)
 			case tc.want == "" && h.PHC() != tc.phc:
-				t.Errorf("PHC() = %s, want what was parsed: %s", h.PHC(), tc.phc)
+				t.Errorf("PHC() = %s, want the parsed text %s", h.PHC(), tc.phc)
 			case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)):
 				t.Errorf("Parse: %v, want an error with %q", err, tc.want)
 			case err != nil && strings.Contains(err.Error(), "hunter2"):
-				t.Errorf("the error holds what was given: %v", err)
+				t.Errorf("the error contains the hash: %v", err)
 			}
 		})
 	}
@@ -156,7 +156,7 @@ func TestWeaker(t *testing.T) {
 	}
 }
 
-// FuzzParse checks that what is accepted has one spelling and is within the bounds.
+// FuzzParse checks that every accepted hash has one spelling and is within the bounds.
 func FuzzParse(f *testing.F) {
 	for _, k := range known {
 		f.Add(k.phc)

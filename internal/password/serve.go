@@ -53,7 +53,7 @@ func Serve(ctx context.Context, workers int, in io.Reader, out io.Writer) error 
 	return err
 }
 
-// serve is Serve without what it does to the process.
+// serve is Serve without its changes to the process.
 func serve(ctx context.Context, workers int, in io.Reader, out io.Writer, m *memory, note string) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	var writing sync.Mutex
@@ -132,7 +132,7 @@ func idle(ctx context.Context, read <-chan error, m *memory) error {
 	}
 }
 
-// answer does what r asks for, and wipes its password.
+// answer does the work of r, and wipes its password.
 func (r request) answer() response {
 	defer clear(r.pw)
 
@@ -158,7 +158,7 @@ func (r request) memory() int64 {
 	return n
 }
 
-// memory keeps a hasher's memory at what its workers fill. The collector is off, as
+// memory limits a hasher's memory to what its workers fill. The collector is off, as
 // a block is many times larger than all else and a heap goal in percent would keep
 // several; instead each block is collected when its job ends, before the worker takes
 // another, and a limit stands behind that. A nil memory does nothing.

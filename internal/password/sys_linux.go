@@ -16,7 +16,7 @@ func childAttr() *syscall.SysProcAttr {
 }
 
 // lowerPriority sets the niceness of this process. On Linux each thread has its own
-// and new ones inherit it, so it goes over them until it meets no new one.
+// and new ones inherit it, so it repeats until there is no new one.
 func lowerPriority(nice int) error {
 	done := map[int]bool{}
 	for {
