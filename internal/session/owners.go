@@ -11,8 +11,8 @@ import (
 // one step, however many sessions they have.
 //
 // An entry of the table holds the slot of its owner, and is invalid once the owner is
-// invalidated: the slot is not reused before the last such entry is gone. The clock tells a
-// reader that asked the store before an invalidation from one that asked after it.
+// invalidated: the slot is not reused before the last such entry is removed. The clock
+// separates a reader that read the store before an invalidation from a later one.
 type owners struct {
 	mu        sync.Mutex // for adding and invalidating owners; readers of entries do not lock it
 	epoch     atomic.Uint32

@@ -512,7 +512,7 @@ func (t *Tokens) checkClaims(c jose.Claims) error {
 	return nil
 }
 
-// recordOf returns the record of a signed token.
+// recordOf returns a signed token as a Record.
 func recordOf(c jose.Claims) Record {
 	uses := c.MaxUses
 	if uses == 0 {
