@@ -40,8 +40,8 @@ running or stopped. Clients declared in the configuration file are changed only 
 		clientList(),
 		clientShow(),
 		clientTerms(),
-		clientDisable(true),
-		clientDisable(false),
+		disabling("disable", "client", "reports-job", "Disable a client and revoke all its tokens"),
+		disabling("enable", "client", "reports-job", "Enable a disabled client"),
 		clientSecret(),
 		clientEndTokens(),
 		clientKey(),
@@ -427,38 +427,6 @@ their scopes: 'jeton client end-tokens' revokes them.`,
 	return c
 }
 
-func clientDisable(disable bool) *cobra.Command {
-	var p place
-
-	use := "disable NAME"
-	short := "Disable a client and revoke all its tokens"
-	done := "disabled"
-	if !disable {
-		use = "enable NAME"
-		short = "Enable a disabled client"
-		done = "enabled"
-	}
-
-	c := &cobra.Command{
-		Use:     use,
-		Short:   short,
-		Args:    exactArgs("NAME"),
-		Example: "  jeton client " + strings.Replace(use, "NAME", "reports-job", 1),
-	}
-
-	c.RunE = changing(&p, func(args []string) (change, error) {
-		return change{
-			method:  http.MethodPut,
-			path:    clientPath(args[0], "disabled"),
-			body:    api.Disabled{Disabled: disable},
-			subject: "client " + args[0],
-			done:    done + " client " + args[0],
-		}, nil
-	})
-
-	return withFlags(c, &p)
-}
-
 // ending is the query of a change that may revoke tokens, too.
 func ending(end bool) string {
 	if end {
@@ -511,16 +479,12 @@ issued before stay valid unless --end-tokens is given.`,
 }
 
 func clientEndTokens() *cobra.Command {
-	var p place
-
-	c := &cobra.Command{
+	return changeCommand(&cobra.Command{
 		Use:     "end-tokens NAME",
 		Short:   "Revoke all tokens of a client; it may request new ones",
 		Args:    exactArgs("NAME"),
 		Example: `  jeton client end-tokens reports-job`,
-	}
-
-	c.RunE = changing(&p, func(args []string) (change, error) {
+	}, func(args []string) (change, error) {
 		return change{
 			method:  http.MethodPost,
 			path:    clientPath(args[0], "end-tokens"),
@@ -528,8 +492,6 @@ func clientEndTokens() *cobra.Command {
 			done:    "revoked all tokens of client " + args[0],
 		}, nil
 	})
-
-	return withFlags(c, &p)
 }
 
 func clientKey() *cobra.Command {
@@ -624,16 +586,12 @@ before stay valid until they expire; if the key was stolen, revoke them with --e
 }
 
 func clientRemove() *cobra.Command {
-	var p place
-
-	c := &cobra.Command{
+	return changeCommand(&cobra.Command{
 		Use:     "remove NAME",
 		Short:   "Delete a client and revoke all its tokens",
 		Args:    exactArgs("NAME"),
 		Example: `  jeton client remove reports-job`,
-	}
-
-	c.RunE = changing(&p, func(args []string) (change, error) {
+	}, func(args []string) (change, error) {
 		return change{
 			method:  http.MethodDelete,
 			path:    clientPath(args[0]),
@@ -641,6 +599,4 @@ func clientRemove() *cobra.Command {
 			done:    "removed client " + args[0],
 		}, nil
 	})
-
-	return withFlags(c, &p)
 }

@@ -253,6 +253,13 @@ func changing(p *place, of func(args []string) (change, error)) func(*cobra.Comm
 	}
 }
 
+// changeCommand makes a command of one change, with the flags of a place.
+func changeCommand(c *cobra.Command, of func(args []string) (change, error)) *cobra.Command {
+	var p place
+	c.RunE = changing(&p, of)
+	return withFlags(c, &p)
+}
+
 // listing runs a command that prints a list of T, as JSON or as a table.
 func listing[T any](
 	p *place,

@@ -259,7 +259,7 @@ func printRenewed(w io.Writer, r server.Renewed, trust bool) {
 	}
 }
 
-// warnRestored tells the operator what a restore has undone. when is the time of the restored
+// warnRestored warns the operator of what a restore has undone. when is the time of the restored
 // state, or "".
 func warnRestored(w io.Writer, trust bool, when string) {
 	if when == "" {

@@ -62,22 +62,16 @@ tokens that are not counted are not stored.`,
 }
 
 func tokenRevoke() *cobra.Command {
-	var p place
-
-	c := &cobra.Command{
+	return changeCommand(&cobra.Command{
 		Use:     "revoke ACCESSOR",
 		Short:   "Revoke a token by its accessor (the jti of a signed token)",
 		Example: `  jeton token revoke t_06h03tp9e1xyq4jgdbkdrx8`,
 		Args:    exactArgs("ACCESSOR"),
-	}
-
-	c.RunE = changing(&p, func(args []string) (change, error) {
+	}, func(args []string) (change, error) {
 		return change{
 			method: http.MethodDelete,
 			path:   "/api/v1/tokens/" + url.PathEscape(args[0]),
 			done:   "revoked " + strconv.Quote(args[0]),
 		}, nil
 	})
-
-	return withFlags(c, &p)
 }

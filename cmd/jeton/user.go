@@ -28,8 +28,8 @@ there.`,
 	c.AddCommand(
 		userAdd(),
 		userList(),
-		userDisable(true),
-		userDisable(false),
+		disabling("disable", "user", "diane", "Disable a user and end all sessions of that user"),
+		disabling("enable", "user", "diane", "Let a disabled user log in again"),
 		userPasswd(),
 		userGroups(),
 		userLogout(),
@@ -119,36 +119,22 @@ func userList() *cobra.Command {
 	return withFlags(c, &p, &out)
 }
 
-func userDisable(disable bool) *cobra.Command {
-	var p place
-
-	use := "disable NAME"
-	short := "Disable a user and end all sessions of that user"
-	done := "disabled"
-	if !disable {
-		use = "enable NAME"
-		short = "Let a disabled user log in again"
-		done = "enabled"
-	}
-
-	c := &cobra.Command{
-		Use:     use,
+// disabling makes the command disable or enable of users or clients.
+func disabling(verb, kind, example, short string) *cobra.Command {
+	return changeCommand(&cobra.Command{
+		Use:     verb + " NAME",
 		Short:   short,
 		Args:    exactArgs("NAME"),
-		Example: "  jeton user " + strings.Replace(use, "NAME", "diane", 1),
-	}
-
-	c.RunE = changing(&p, func(args []string) (change, error) {
+		Example: fmt.Sprintf("  jeton %s %s %s", kind, verb, example),
+	}, func(args []string) (change, error) {
 		return change{
 			method:  http.MethodPut,
-			path:    userPath(args[0], "disabled"),
-			body:    api.Disabled{Disabled: disable},
-			subject: "user " + args[0],
-			done:    done + " user " + args[0],
+			path:    "/api/v1/" + kind + "s/" + url.PathEscape(args[0]) + "/disabled",
+			body:    api.Disabled{Disabled: verb == "disable"},
+			subject: kind + " " + args[0],
+			done:    verb + "d " + kind + " " + args[0],
 		}, nil
 	})
-
-	return withFlags(c, &p)
 }
 
 func userPasswd() *cobra.Command {
@@ -177,9 +163,7 @@ func userPasswd() *cobra.Command {
 }
 
 func userGroups() *cobra.Command {
-	var p place
-
-	c := &cobra.Command{
+	return changeCommand(&cobra.Command{
 		Use:     "groups NAME [GROUP…]",
 		Short:   "Replace the groups of a user",
 		Example: `  jeton user groups diane staff admin`,
@@ -189,9 +173,7 @@ func userGroups() *cobra.Command {
 			}
 			return nil
 		},
-	}
-
-	c.RunE = changing(&p, func(args []string) (change, error) {
+	}, func(args []string) (change, error) {
 		return change{
 			method:  http.MethodPut,
 			path:    userPath(args[0], "groups"),
@@ -200,8 +182,6 @@ func userGroups() *cobra.Command {
 			done:    fmt.Sprintf("user %s is in groups [%s]", args[0], strings.Join(args[1:], " ")),
 		}, nil
 	})
-
-	return withFlags(c, &p)
 }
 
 func userLogout() *cobra.Command {
@@ -253,16 +233,12 @@ func userAllowLogin() *cobra.Command {
 }
 
 func userRemove() *cobra.Command {
-	var p place
-
-	c := &cobra.Command{
+	return changeCommand(&cobra.Command{
 		Use:     "remove NAME",
 		Short:   "Delete a user and end all sessions of that user",
 		Args:    exactArgs("NAME"),
 		Example: `  jeton user remove diane`,
-	}
-
-	c.RunE = changing(&p, func(args []string) (change, error) {
+	}, func(args []string) (change, error) {
 		return change{
 			method:  http.MethodDelete,
 			path:    userPath(args[0], ""),
@@ -270,6 +246,4 @@ func userRemove() *cobra.Command {
 			done:    "removed user " + args[0],
 		}, nil
 	})
-
-	return withFlags(c, &p)
 }
