@@ -12,9 +12,9 @@
 //
 //	internal/server    listeners, TLS, wiring, background work, stop
 //
-//	internal/gateway   protected services: login, logout, routes, upstreams
+//	internal/gateway   protected services: login, logout, routes with their access, upstreams
 //	internal/oauth     authorization server: tokens, introspection, revocation
-//	internal/api       the REST API, on the control socket and over HTTPS
+//	internal/api       the REST API, on the control socket and over HTTPS (its types are here, in this package)
 //	internal/teaching  what the teaching servers did, as adapters around the others
 //
 //	internal/gate      reads the credential, checks terms, spends a use, explains
@@ -26,8 +26,8 @@
 //	internal/client    clients (software) and their public keys
 //	internal/count     uses of a session or token
 //	internal/audit     audit log
-//	internal/limit     throttling of failed logins
-//	internal/web       HTTP: routes, cookies, challenges, forms, errors to statuses
+//	internal/limit     throttling of failed logins, with the time to wait
+//	internal/web       HTTP: routes, cookies, challenges, forms; an error's status and the text a caller reads
 //	internal/config    configuration file: keys, defaults, checks
 //	internal/config/yamlread  YAML with positions, expansion and defaults
 //	internal/policy    terms as values, without a store

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// The outcomes that callers act on. Servers return them (wrapped with what they
-// were doing), clients test them with errors.Is. Package internal/web gives each
-// its HTTP status; an error that is none of these reaches a caller as a bare 500.
+// The outcomes that callers act on. Servers return them (wrapped with what they were doing),
+// clients test them with errors.Is. These texts are for logs and the audit log; package
+// internal/web gives each its HTTP status and the text that a caller reads. Any other error
+// reaches a caller as a bare 500.
 var (
 	// ErrNoCredential means that the request showed nothing that says who it is.
 	ErrNoCredential = errors.New("no credential")
@@ -133,24 +134,24 @@ func FromCode(code string) error {
 
 // WithDetail returns an error that is kind and carries a text that is safe to show to
 // the caller. It must hold no secret and nothing the caller may not know.
-func WithDetail(kind error, text string) error { return &said{kind: kind, text: text} }
+func WithDetail(kind error, text string) error { return &detailed{kind: kind, text: text} }
 
-// Detail returns the text that Say gave err, or "".
+// Detail returns the text that WithDetail gave err, or "".
 func Detail(err error) string {
-	var s *said
-	if errors.As(err, &s) {
-		return s.text
+	var d *detailed
+	if errors.As(err, &d) {
+		return d.text
 	}
 	return ""
 }
 
-type said struct {
+type detailed struct {
 	kind error
 	text string
 }
 
-func (s *said) Error() string { return s.kind.Error() + ": " + s.text }
-func (s *said) Unwrap() error { return s.kind }
+func (d *detailed) Error() string { return d.kind.Error() + ": " + d.text }
+func (d *detailed) Unwrap() error { return d.kind }
 
 // WithRetryAfter returns an error that is err and tells the caller how long to wait
 // before asking again.

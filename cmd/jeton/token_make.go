@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,9 +26,9 @@ func tokenCreate() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a personal token and print it",
-		Long: `Create a personal token for a user or a client and print it. It is printed only here: Jeton
-stores only its SHA-256. The services that it names accept it as Bearer, as the password of
-Basic with any name, and as the name of Basic with any password. It expires (--expires).
+		Long: `Create a personal token for a user or a client, and print it. This is the only time it is
+shown: Jeton stores its SHA-256. The services of the token accept it as a Bearer token, or as
+either half of Basic; the other half may be anything.
 
 Standard output gets only the token, for scripts; standard error says what it is valid for.`,
 		Example: `  jeton token create nightly --user diane --service reports --expires 12h --max-uses 3
@@ -48,7 +49,7 @@ Standard output gets only the token, for scripts; standard error says what it is
 		}
 
 		if in.Parent != "" && in.User == "" && in.Client == "" {
-			if err := ownerOf(ctx, ctl, &in); err != nil {
+			if err := setOwnerFromParent(ctx, ctl, &in); err != nil {
 				return err
 			}
 		}
@@ -71,7 +72,7 @@ Standard output gets only the token, for scripts; standard error says what it is
 		&in.Parent,
 		"parent",
 		"",
-		"accessor of the token that it derives from: never with more rights, and revoked with it",
+		"accessor of the parent token: the new one has no more rights, and is revoked with it",
 	)
 
 	f.StringSliceVar(&in.Services, "service", nil, "service that accepts it (may be repeated)")
@@ -99,14 +100,16 @@ Standard output gets only the token, for scripts; standard error says what it is
 	return c
 }
 
-// ownerOf sets the owner of a new token to that of its parent.
-func ownerOf(ctx context.Context, ctl *control, in *api.NewToken) error {
+// setOwnerFromParent sets the owner of a new token to that of its parent.
+func setOwnerFromParent(ctx context.Context, ctl *control, in *api.NewToken) error {
 	var parent jeton.Token
 	if err := ctl.call(ctx, http.MethodGet, "/api/v1/tokens/"+url.PathEscape(in.Parent), nil, &parent); err != nil {
 		return err
 	}
 
-	in.User, in.Client = parent.User, parent.Client
+	in.User = parent.User
+	in.Client = parent.Client
+
 	return nil
 }
 
@@ -127,10 +130,9 @@ func printCreated(c *cobra.Command, out output, made api.MadeToken) error {
 
 	fmt.Fprintf(
 		c.ErrOrStderr(),
-		"token %s of %s%s for %s, %s, until %s; it is shown only here:\n",
+		"token %s of %s for %s, %s, until %s; it is shown only here:\n",
 		made.Accessor,
-		made.User,
-		made.Client,
+		cmp.Or(made.User, made.Client),
 		strings.Join(made.Audience, " "),
 		uses,
 		when(made.Expires),

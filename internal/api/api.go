@@ -1,11 +1,16 @@
 // Package api is the REST API: users, sessions, tokens, clients, signing keys and the audit log, as JSON.
 //
-// One table has the routes of two places. On the control socket every caller is an operator: the permissions of the
-// data folder decide who may connect. Over HTTPS, internal/gate checks every request first; users see and change only
-// themselves, and admins manage every user. No answer contains a password or its hash.
+// One table has the routes of two places. On the control socket every caller is an operator:
+// the permissions of the data directory decide who may connect. Over HTTPS, internal/gate
+// checks every request first; users see and change only themselves, and admins manage every
+// user. No answer contains a password or its hash.
 //
-// The OpenAPI document is generated from the same table. What a request may do is decided by the package that holds
-// the thing, such as internal/account or internal/token; internal/server mounts the routes.
+// The members of a user, token or session are the types of package jeton; package account
+// fills a jeton.User.
+//
+// The OpenAPI document is generated from the same table. The package that holds the thing,
+// such as internal/account or internal/token, decides what a request may do; internal/server
+// mounts the routes.
 package api
 
 import (

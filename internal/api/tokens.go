@@ -22,7 +22,7 @@ type NewToken struct {
 	Client    string    `json:"client,omitempty" jsonschema:"Owner: a client. Only for operators"`
 	Parent    string    `json:"parent,omitempty" jsonschema:"Accessor of the parent token. Only for operators"`
 	Name      string    `json:"name" jsonschema:"What the token is for"`
-	Services  []string  `json:"services,omitempty" jsonschema:"Services that accept it. Default: this service"`
+	Services  []string  `json:"services,omitempty" jsonschema:"Services that accept it; required for operators. Default: this service"`
 	Scopes    []string  `json:"scopes,omitempty"`
 	Allows    []string  `json:"allows,omitempty" jsonschema:"Methods and paths, as in GET /reports/*. Default: all"`
 	Networks  []string  `json:"networks,omitempty" jsonschema:"Addresses and networks that may use it. Default: all"`
@@ -31,7 +31,8 @@ type NewToken struct {
 	Expires   time.Time `json:"expires_at"`
 }
 
-// Draft returns the token to create. audiences returns those of services.
+// Draft returns the token to create. audiences turns names of services into their audiences, and
+// fails for an unknown name.
 func (n NewToken) Draft(audiences func(services []string) ([]string, error)) (d token.Draft, err error) {
 	d = token.Draft{
 		Name:      n.Name,
@@ -84,7 +85,7 @@ type MadeToken struct {
 	Secret string `json:"token" jsonschema:"The secret, returned only here"`
 }
 
-// createToken answers POST /tokens.
+// createToken answers POST /tokens, which only operators reach.
 func (a *API) createToken(w *web.Reply, r *http.Request, c caller) error {
 	in, err := web.Read[NewToken](r)
 	if err != nil {
@@ -102,13 +103,13 @@ func (a *API) createToken(w *web.Reply, r *http.Request, c caller) error {
 	}
 
 	if in.Parent != "" {
-		draft.Parent, err = a.Tokens.Accessor(r.Context(), in.Parent)
+		draft.Parent, err = a.Tokens.FindParent(r.Context(), in.Parent)
 		if err != nil {
 			return err
 		}
 	}
 
-	return a.create(w, r, c, owner, draft)
+	return a.answerCreated(w, r, c, owner, draft)
 }
 
 // tokenOwner returns the user or the client that a token is for.
@@ -143,8 +144,8 @@ func (a *API) clientOwner(ctx context.Context, in NewToken) (token.Owner, error)
 	return token.ClientOwner(c), policy.CheckScopes(c.Scopes, in.Scopes)
 }
 
-// create creates a token and answers with it.
-func (a *API) create(w *web.Reply, r *http.Request, c caller, owner token.Owner, draft token.Draft) error {
+// answerCreated creates a token and answers with it and its secret.
+func (a *API) answerCreated(w *web.Reply, r *http.Request, c caller, owner token.Owner, draft token.Draft) error {
 	ev := a.event(w, c, audit.TokenCreate, "")
 	draft.Source = ev.Source
 
@@ -191,13 +192,15 @@ func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	draft.Parent, draft.Login = origin.Token, origin.Login
+	draft.Parent = origin.Token
+	draft.Login = origin.Login
+
 	owner := token.UserOwner(acct)
 	if origin.Owner != nil {
 		owner = *origin.Owner
 	}
 
-	return a.create(w, r, c, owner, draft)
+	return a.answerCreated(w, r, c, owner, draft)
 }
 
 // listTokens answers GET /tokens?user=&client=&limit=: the stored tokens.

@@ -121,21 +121,22 @@ func (c checker) loginForRoutes(s *Service) {
 }
 
 func (c checker) session(s *Service) {
-	v := &s.Session
-	c.cookie(&v.Cookie, s)
+	sess := &s.Session
+	c.cookie(&sess.Cookie, s)
 
-	if v.IdleTimeout > v.Lifetime && c.Valid(&v.Lifetime) {
+	if sess.IdleTimeout > sess.Lifetime && c.Valid(&sess.Lifetime) {
 		c.Fault(
-			&v.IdleTimeout,
+			&sess.IdleTimeout,
 			"%v is longer than lifetime %v; shorten it, or raise lifetime",
-			v.IdleTimeout,
-			v.Lifetime,
+			sess.IdleTimeout,
+			sess.Lifetime,
 		)
 	}
 }
 
 func (c checker) relogin(r *Relogin) {
-	if c.Has(&r.Window) && r.MaxLogins == 0 && c.Valid(&r.MaxLogins) {
+	unlimited := r.MaxLogins == 0 && c.Valid(&r.MaxLogins)
+	if unlimited && c.Has(&r.Window) {
 		c.Fault(&r.Window, "set without max_logins; add max_logins, or remove it")
 	}
 }
@@ -143,8 +144,8 @@ func (c checker) relogin(r *Relogin) {
 // cookieName is a token of RFC 6265, section 4.1.1.
 var cookieName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
-// cookie checks the name of a cookie. Browsers drop cookies whose prefix promises TLS
-// where there is none, and compare prefixes without case.
+// cookie checks the name of a cookie. Without TLS, browsers drop a cookie whose name begins with
+// __Host- or __Secure-, in any case.
 func (c checker) cookie(name *string, s *Service) {
 	lower := strings.ToLower(*name)
 	prefixed := strings.HasPrefix(lower, "__host-") || strings.HasPrefix(lower, "__secure-")
@@ -152,7 +153,7 @@ func (c checker) cookie(name *string, s *Service) {
 	case !cookieName.MatchString(*name) || len(*name) > 128:
 		c.Invalid(name, "cookie name", *name, "letters, digits, - and _, at most 128 bytes (RFC 6265)")
 	case s.PlainHTTP && prefixed:
-		c.Invalid(name, "cookie name", *name, "a name without this prefix, which needs TLS, since plain_http is on")
+		c.Invalid(name, "cookie name", *name, "a name without this prefix: the prefix needs TLS, and plain_http is on")
 	}
 }
 
@@ -164,7 +165,7 @@ func (c checker) accept(list *[]string, s *Service) {
 
 	issued := s.issued()
 	for i := range *list {
-		kind := &(*list)[i]
+		kind := &(*list)[i] // Fault finds the line by this pointer
 		if slices.Contains(issued, *kind) {
 			continue
 		}

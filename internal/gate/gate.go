@@ -9,9 +9,11 @@
 //
 // Each kind of credential has one file here: bearer.go, cookie.go and basic.go; package
 // oauth has that of a client, which is in its form. A new kind, such as a client
-// certificate, is a new file with a Reader and its Credential.
-// Beside it, the kind needs a bit in policy.Kinds and a line in package gateway, where
-// the readers of a service are listed in order.
+// certificate, is a new file with a Reader and its Credential, and a field in Request if it
+// is not in the headers. Beside it, the kind needs a bit in policy.Kinds, a line in
+// gateway/credentials.go, and a word in the accept keys of package config.
+//
+// One use is one request: a counted route does not upgrade connections (request.go).
 package gate
 
 import (
@@ -98,8 +100,9 @@ func (g *Gate) Admit(ctx context.Context, req *Request) (Decision, error) {
 	}
 
 	var d Decision
-	if failed, err := g.judge(ctx, req, &d); err != nil {
-		g.audit.Record(refusal(req, &d, failed, err))
+	failedAt, err := g.judge(ctx, req, &d)
+	if err != nil {
+		g.audit.Record(refusal(req, &d, failedAt, err))
 		return Decision{}, err
 	}
 
@@ -108,6 +111,7 @@ func (g *Gate) Admit(ctx context.Context, req *Request) (Decision, error) {
 		g.sessions.Used(live, req.Now)
 	}
 
+	// Explain reads recent decisions; those on audited routes are in the audit log instead.
 	if req.Access.Audit {
 		g.audit.Record(admitted(req, &d))
 	} else {
@@ -152,6 +156,7 @@ const (
 // judge makes the checks in order. On a refusal it returns the check that failed, and d
 // holds what is known so far.
 func (g *Gate) judge(ctx context.Context, req *Request, d *Decision) (step, error) {
+	// The route is closed, or only for operators on the control socket: no credential opens it.
 	if !req.Access.NeedsCredential() {
 		return stepRoute, jeton.ErrForbidden
 	}
@@ -161,7 +166,9 @@ func (g *Gate) judge(ctx context.Context, req *Request, d *Decision) (step, erro
 		return stepCredential, err
 	}
 
-	d.credential, d.lastUsed = c, c.LastUsed()
+	d.credential = c
+	d.lastUsed = c.LastUsed() // before this request counts as a use
+
 	if err := c.Check(req.Now); err != nil {
 		return stepWindow, err
 	}
@@ -170,7 +177,11 @@ func (g *Gate) judge(ctx context.Context, req *Request, d *Decision) (step, erro
 		return stepScope, err
 	}
 
-	return stepUses, g.spend(ctx, req, d)
+	if err := g.spend(ctx, req, d); err != nil {
+		return stepUses, err
+	}
+
+	return steps, nil
 }
 
 // findCredential asks the readers that the route accepts, in order. The first that finds a

@@ -38,7 +38,7 @@ func TestWindow(t *testing.T) {
 		{"without an opening it was always open", Window{Closes: noon}, -time.Hour, nil},
 		{"without a closing it is expired", Window{Opens: noon}, time.Hour, jeton.ErrExpired},
 		{
-			"closed before it opens, it is expired and never early",
+			"it closes before it opens: expired, not early",
 			Window{Opens: noon.Add(time.Hour), Closes: noon},
 			time.Minute,
 			jeton.ErrExpired,

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
@@ -20,13 +19,19 @@ import (
 // needs returns the signing keys that a configuration needs.
 func needs(conf *config.Config) keys.Needs {
 	// Without an issuer, existing keys still expire, and rotate by command, as by default.
-	n := keys.Needs{RotateEvery: 30 * 24 * time.Hour, PublishFor: 10 * time.Minute, Keep: policy.KeepRevocations}
+	rotation := config.DefaultIssuerKeys()
+	if conf.Issuer != nil {
+		rotation = conf.Issuer.Keys
+	}
+
+	n := keys.Needs{
+		RotateEvery: rotation.RotateEvery.Std(),
+		PublishFor:  rotation.PublishFor.Std(),
+		Keep:        policy.KeepRevocations,
+	}
 	if conf.Issuer == nil {
 		return n
 	}
-
-	n.RotateEvery = conf.Issuer.Keys.RotateEvery.Std()
-	n.PublishFor = conf.Issuer.Keys.PublishFor.Std()
 
 	for _, t := range targets(conf) {
 		pair := keys.Pair{Kind: keys.Access, Alg: jose.Alg(t.Terms.Alg)}

@@ -235,9 +235,9 @@ func (t *Tokens) Rotate(
 	return public(r), text, nil
 }
 
-// Accessor returns the token of an accessor, as the parent of another one. It returns
-// jeton.ErrNotFound if there is no valid one.
-func (t *Tokens) Accessor(ctx context.Context, accessor string) (*Live, error) {
+// FindParent returns the valid token with this accessor, to derive another one from. It returns
+// jeton.ErrNotFound if there is none.
+func (t *Tokens) FindParent(ctx context.Context, accessor string) (*Live, error) {
 	list, err := t.store.ListTokens(ctx, Which{Accessor: accessor}, 1)
 	if err != nil {
 		return nil, fmt.Errorf("find token: %w", err)

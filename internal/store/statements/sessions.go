@@ -34,11 +34,12 @@ LEFT JOIN uses u ON u.login = h.login AND u.budget = $2`
 func (db *Store) StartSession(
 	ctx context.Context,
 	s session.Start,
-	judge func(policy.History) ([]int64, error),
+	judge func(policy.History) (evict []int64, err error),
 ) error {
 	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
-		// Lock the owner's row to the end: of two logins at once the second sees the first.
-		if err := proved(ctx, tx, s.User, s.Version, "FOR UPDATE"); err != nil {
+		// Lock the owner's row until the transaction ends. Of two logins at the same time, the
+		// second then sees the first.
+		if err := checkUnchanged(ctx, tx, s.User, s.Version, "FOR UPDATE"); err != nil {
 			return nil, err
 		}
 
@@ -67,16 +68,18 @@ func (db *Store) StartSession(
 
 		changes := sessionsEnded(ended)
 		if len(evict) > 0 && len(ended) == 0 {
-			changes = nothingLeft() // another step ended them first
+			// Another transaction ended them first. Its change may not have reached every node
+			// yet: see nothingLeft.
+			changes = nothingLeft()
 		}
 
 		return changes, appendEvents(ctx, tx, s.Event)
 	}})
 }
 
-// proved checks that the credential that was verified a moment ago is still the one, and
-// keeps it so to the end of the step.
-func proved(ctx context.Context, tx Conn, user, version int64, lock string) error {
+// checkUnchanged returns jeton.ErrBadCredential if the user was disabled, or the credential has
+// changed, since it was verified. The lock keeps both until the transaction ends.
+func checkUnchanged(ctx context.Context, tx Conn, user, version int64, lock string) error {
 	var one int
 	err := tx.QueryRow(
 		ctx,
@@ -165,8 +168,7 @@ func insertSession(ctx context.Context, tx Conn, s session.Start) error {
 		return err
 	}
 
-	// Logins that no terms look at any more go as a new one comes, so that the table
-	// does not grow with time.
+	// Delete the logins that are too old to matter, so that the table does not grow.
 	if _, err := tx.Exec(
 		ctx,
 		"DELETE FROM logins WHERE account = $1 AND service = $2 AND at <= $3",

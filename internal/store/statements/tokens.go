@@ -120,7 +120,7 @@ func holdOwner(ctx context.Context, tx Conn, o token.Owner) error {
 // stands checks that the credential of an owner is still the one that was proved.
 func stands(ctx context.Context, tx Conn, o token.Owner) error {
 	if o.Kind == jeton.KindUser {
-		return proved(ctx, tx, o.ID, o.Version, "FOR SHARE")
+		return checkUnchanged(ctx, tx, o.ID, o.Version, "FOR SHARE")
 	}
 	if o.Kind != jeton.KindClient {
 		return jeton.ErrBadCredential
