@@ -209,7 +209,8 @@ func TestNoReaderGetsAnEntryThatWasDroppedBefore(t *testing.T) {
 
 	tab := newTable(40) // too few for all
 	var version [users]atomic.Int64
-	var ended [sessions]atomic.Bool
+	var ended [sessions]atomic.Bool    // in the store
+	var answered [sessions]atomic.Bool // once its end was answered
 
 	read := func(n int) (Record, bool) {
 		gone := ended[n].Load()
@@ -236,7 +237,8 @@ func TestNoReaderGetsAnEntryThatWasDroppedBefore(t *testing.T) {
 				}
 
 				n := rand.IntN(sessions)
-				gone, least := ended[n].Load(), version[n%users].Load()
+				gone := answered[n].Load()
+				least := version[n%users].Load()
 				h := sample(n, 0).Hash
 				l := tab.get(&h)
 				if l != nil && gone {
@@ -299,6 +301,7 @@ func TestNoReaderGetsAnEntryThatWasDroppedBefore(t *testing.T) {
 			tab.drop(h)
 			ended[n].Store(true)
 			tab.drop(h)
+			answered[n].Store(true) // only now: the store drops before it answers
 		}
 	})
 
