@@ -22,7 +22,7 @@ type NewToken struct {
 	Client    string    `json:"client,omitempty" jsonschema:"Owner: a client. Only for operators"`
 	Parent    string    `json:"parent,omitempty" jsonschema:"Accessor of the parent token. Only for operators"`
 	Name      string    `json:"name" jsonschema:"What the token is for"`
-	Services  []string  `json:"services,omitempty" jsonschema:"Services that accept it; required for operators. Default: this service"`
+	Services  []string  `json:"services,omitempty" jsonschema:"Services that accept it. Operators must give them"`
 	Scopes    []string  `json:"scopes,omitempty"`
 	Allows    []string  `json:"allows,omitempty" jsonschema:"Methods and paths, as in GET /reports/*. Default: all"`
 	Networks  []string  `json:"networks,omitempty" jsonschema:"Addresses and networks that may use it. Default: all"`

@@ -265,21 +265,17 @@ type process struct {
 // ask sends a request and waits for its answer.
 func (p *process) ask(j *job) (response, error) {
 	answer := make(chan response, 1)
-	p.mu.Lock()
 
-	if p.waiting == nil {
-		p.mu.Unlock()
+	// A request is written while this lock is held: a caller that gets the lock after it finds every
+	// registered request with the child.
+	p.writing.Lock()
+	id := p.register(answer)
+	if id == 0 {
+		p.writing.Unlock()
 		return response{}, errDied()
 	}
 
-	p.last++ // the first is 1: 0 is the greeting
-	id := p.last
-	p.waiting[id] = answer
-	p.mu.Unlock()
-
 	frame := appendRequest(make([]byte, 0, maxFrame), id, j.hash, j.imported, j.pw.Reveal())
-
-	p.writing.Lock()
 	_, err := p.out.Write(frame)
 	p.writing.Unlock()
 	clear(frame)
@@ -332,6 +328,21 @@ func (p *process) read(from *os.File, log *slog.Logger) error {
 
 		answer <- r
 	}
+}
+
+// register returns the id of a new request, or 0 if the child has died.
+func (p *process) register(answer chan response) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if p.waiting == nil {
+		return 0
+	}
+
+	p.last++ // the first is 1: 0 is the greeting
+	p.waiting[p.last] = answer
+
+	return p.last
 }
 
 // fail answers every caller, waiting or later.

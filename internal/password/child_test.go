@@ -256,6 +256,7 @@ func TestChildEndsWhatHasBegunWhenRunEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	proc := p.children[0].proc // the first request has started it
 	answered := make(chan error, 1)
 	go func() {
 		_, err := p.Hash(context.Background(), jeton.NewSecret("12345678"))
@@ -263,9 +264,9 @@ func TestChildEndsWhatHasBegunWhenRunEnds(t *testing.T) {
 	}()
 
 	for {
-		p.children[0].proc.mu.Lock()
-		n := len(p.children[0].proc.waiting)
-		p.children[0].proc.mu.Unlock()
+		proc.mu.Lock()
+		n := len(proc.waiting)
+		proc.mu.Unlock()
 
 		if n > 0 {
 			break
@@ -274,8 +275,9 @@ func TestChildEndsWhatHasBegunWhenRunEnds(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 
-	time.Sleep(5 * time.Millisecond) // until the request is with the child
+	proc.writing.Lock() // until the request is with the child
 	stop()
+	proc.writing.Unlock()
 
 	if err := <-answered; err != nil {
 		t.Errorf("Hash that had begun = %v, want nil", err)
