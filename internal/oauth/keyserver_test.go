@@ -227,7 +227,7 @@ func TestKeyserver(t *testing.T) {
 		}
 	})
 
-	t.Run("without keyserver in the configuration there is none", func(t *testing.T) {
+	t.Run("no keyserver unless it is configured", func(t *testing.T) {
 		g := newFixture(t, strings.Replace(many, "  keyserver: /getkey\n", "", 1))
 		g.client("ci")
 		if a := g.get("/getkey?identity=ci"); a.Status != 404 || strings.Contains(a.Body, "PUBLIC") {

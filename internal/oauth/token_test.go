@@ -216,7 +216,7 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		}
 	})
 
-	t.Run("a client gets no token for a service that is not among its own", func(t *testing.T) {
+	t.Run("a client gets no token for a service it is not allowed", func(t *testing.T) {
 		few := f.AddClient("few", "opaque")
 		opens(t, "its own", f.TryToken(few.Assertion("", f.claims(few))))
 

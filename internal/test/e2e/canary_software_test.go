@@ -168,7 +168,7 @@ func TestNoSecretOfSoftwareIsShown(t *testing.T) {
 	}
 
 	for _, tok := range tokens {
-		rubbish(t, s, "GET /"+tok+" HTTP/9.9\r\n\r\n")
+		sendNonHTTP(t, s, "GET /"+tok+" HTTP/9.9\r\n\r\n")
 	}
 
 	contains(t, s.Err.String(), `"level":"DEBUG"`)

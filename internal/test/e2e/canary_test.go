@@ -88,7 +88,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		"\x01\x02" + token + pw,
 		"\r\n" + pw + "\r\n\r\n",
 	} {
-		rubbish(t, s, text)
+		sendNonHTTP(t, s, text)
 	}
 
 	contains(t, s.Err.String(), `"level":"DEBUG"`)
@@ -303,8 +303,8 @@ func arguments(t *testing.T, pid int) string {
 	return text
 }
 
-// rubbish sends bytes that are not HTTP, over TLS and in plain text.
-func rubbish(t *testing.T, s *Server, text string) {
+// sendNonHTTP sends bytes that are not HTTP, over TLS and in plain text.
+func sendNonHTTP(t *testing.T, s *Server, text string) {
 	t.Helper()
 	address := strings.TrimPrefix(s.URL, "https://")
 	plain, err := net.Dial("tcp", address)

@@ -50,8 +50,8 @@ func (o outcome) String() string {
 	return [...]string{"granted", "exhausted", "refused", "?"}[o]
 }
 
-// deed is one entry of a history. Times are of one monotonic clock, in nanoseconds.
-type deed struct {
+// entry is one entry of a history. Times are of one monotonic clock, in nanoseconds.
+type entry struct {
 	client, node int
 	holding      int
 	question     question
@@ -61,7 +61,7 @@ type deed struct {
 	call, back   int64
 }
 
-func (d deed) String() string {
+func (d entry) String() string {
 	return fmt.Sprintf("%9.3f to %9.3f ms: client %2d at node %d: %s: %v, %d left %s",
 		float64(d.call)/1e6, float64(d.back)/1e6, d.client, d.node, d.question, d.outcome, d.left, d.text)
 }
@@ -75,12 +75,12 @@ type history struct {
 	end      atomic.Bool
 	extra    sync.WaitGroup // what endElsewhere has begun
 
-	mu     sync.Mutex
-	deeds  []deed
-	doubts []int // by holding
-	odd    []string
-	faults map[string]int
-	after  int // uses that were granted at a node that had been hurt
+	mu      sync.Mutex
+	entries []entry
+	doubts  []int // by holding
+	odd     []string
+	faults  map[string]int
+	after   int // uses that were granted at a node that had been hurt
 }
 
 func (h *history) now() int64 { return int64(time.Since(h.epoch)) }
@@ -89,8 +89,8 @@ func (h *history) now() int64 { return int64(time.Since(h.epoch)) }
 func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *history {
 	t.Helper()
 	h := &history{nodes: all, seed: seed, faults: map[string]int{}}
-	all.well(t)
-	h.hand(t)
+	all.waitReady(t)
+	h.makeCredentials(t)
 	h.epoch = time.Now()
 
 	for _, n := range all.list {
@@ -125,7 +125,7 @@ func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *histor
 		h.hurt(t, dice)
 	}
 
-	all.well(t)
+	all.waitReady(t)
 	pause(t, 5*step)
 
 	for range 3 { // should the machine have been too slow for any
@@ -137,7 +137,7 @@ func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *histor
 	h.end.Store(true)
 	work.Wait()
 	h.extra.Wait()
-	all.well(t)
+	all.waitReady(t)
 
 	// The uses left at the end must fit all responses.
 	for i := range h.holdings {
@@ -149,8 +149,8 @@ func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *histor
 	return h
 }
 
-// hand makes the credentials of a history, and sends them to all nodes.
-func (h *history) hand(t *testing.T) {
+// makeCredentials makes the credentials of a history, and sends them to all nodes.
+func (h *history) makeCredentials(t *testing.T) {
 	t.Helper()
 
 	for range 10 {
@@ -162,7 +162,7 @@ func (h *history) hand(t *testing.T) {
 	}
 
 	for i := range 2 {
-		who := h.human(t, fmt.Sprintf("h%d-%d", h.seed, i))
+		who := h.newAccount(t, fmt.Sprintf("h%d-%d", h.seed, i))
 		steady := h.session(t, who.name, who.password, who)
 		h.holdings = append(h.holdings, steady, h.token(t, steady.secret, i%2*ownUses, who))
 	}
@@ -213,7 +213,7 @@ func (h *history) ask(client int, n *node, i int, q question) outcome {
 		return nobodyCanTell
 	}
 
-	d := deed{
+	d := entry{
 		client:   client,
 		node:     n.number,
 		holding:  i,
@@ -257,7 +257,7 @@ func (h *history) ask(client int, n *node, i int, q question) outcome {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	h.deeds = append(h.deeds, d)
+	h.entries = append(h.entries, d)
 	if counts && d.outcome == nobodyCanTell {
 		h.doubts[i]++
 	}

@@ -30,25 +30,25 @@ func (h *history) judge() (breaches []string) {
 	}
 
 	for i, each := range h.holdings {
-		deeds := h.of(i)
-		breaches = append(breaches, overspent(each, deeds)...)
-		breaches = append(breaches, afterEnds(each, deeds)...)
+		entries := h.of(i)
+		breaches = append(breaches, overspent(each, entries)...)
+		breaches = append(breaches, afterEnds(each, entries)...)
 
-		switch porcupine.CheckOperationsTimeout(spending(each), operations(each, deeds), time.Minute) {
+		switch porcupine.CheckOperationsTimeout(spending(each), operations(each, entries), time.Minute) {
 		case porcupine.Illegal:
-			breaches = append(breaches, noExplanation+":\n"+transcript(each, deeds))
+			breaches = append(breaches, noExplanation+":\n"+transcript(each, entries))
 		case porcupine.Unknown:
-			breaches = append(breaches, tooLong+":\n"+transcript(each, deeds))
+			breaches = append(breaches, tooLong+":\n"+transcript(each, entries))
 		}
 	}
 
 	return breaches
 }
 
-// of returns the deeds with a credential, or with its owner, by the time of the call.
-func (h *history) of(i int) []deed {
-	var list []deed
-	for _, d := range h.deeds {
+// of returns the entries with a credential, or with its owner, by the time of the call.
+func (h *history) of(i int) []entry {
+	var list []entry
+	for _, d := range h.entries {
 		shared := d.question == endIt && h.holdings[i].owner != nil &&
 			h.holdings[d.holding].owner == h.holdings[i].owner
 		if d.holding == i || shared {
@@ -56,16 +56,16 @@ func (h *history) of(i int) []deed {
 		}
 	}
 
-	slices.SortFunc(list, func(a, b deed) int { return int(a.call - b.call) })
+	slices.SortFunc(list, func(a, b entry) int { return int(a.call - b.call) })
 
 	return list
 }
 
-func transcript(each *holding, deeds []deed) string {
+func transcript(each *holding, entries []entry) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  a credential of kind %d with %d uses of its own:\n", each.kind, each.own)
 
-	for _, d := range deeds {
+	for _, d := range entries {
 		fmt.Fprintln(&b, "   ", d)
 	}
 
@@ -73,9 +73,9 @@ func transcript(each *holding, deeds []deed) string {
 }
 
 // overspent counts the uses that were certainly granted.
-func overspent(each *holding, deeds []deed) []string {
+func overspent(each *holding, entries []entry) []string {
 	counted, own := 0, 0
-	for _, d := range deeds {
+	for _, d := range entries {
 		if d.outcome == granted && d.question == useCounted {
 			counted++
 		}
@@ -92,7 +92,7 @@ func overspent(each *holding, deeds []deed) []string {
 			mostUses,
 			own,
 			each.own,
-			transcript(each, deeds),
+			transcript(each, entries),
 		)}
 	}
 
@@ -102,9 +102,9 @@ func overspent(each *holding, deeds []deed) []string {
 // afterEnds compares each answer with the ends. From the request for an end until it is
 // acknowledged, a node may know of it or not; a request sent after that must be refused.
 // This also judges what is not counted, which a node answers from memory.
-func afterEnds(each *holding, deeds []deed) (breaches []string) {
+func afterEnds(each *holding, entries []entry) (breaches []string) {
 	asked, acknowledged := int64(math.MaxInt64), int64(math.MaxInt64)
-	for _, d := range deeds {
+	for _, d := range entries {
 		if d.question != endIt {
 			continue
 		}
@@ -116,15 +116,15 @@ func afterEnds(each *holding, deeds []deed) (breaches []string) {
 		}
 	}
 
-	for _, d := range deeds {
+	for _, d := range entries {
 		if d.question == endIt {
 			continue
 		}
 		if (d.outcome == granted || d.outcome == exhausted) && d.call > acknowledged {
-			breaches = append(breaches, fmt.Sprintf("%s:\n    %v\n%s", afterTheEnd, d, transcript(each, deeds)))
+			breaches = append(breaches, fmt.Sprintf("%s:\n    %v\n%s", afterTheEnd, d, transcript(each, entries)))
 		}
 		if d.outcome == refused && d.back < asked {
-			breaches = append(breaches, fmt.Sprintf("%s:\n    %v\n%s", withoutAnEnd, d, transcript(each, deeds)))
+			breaches = append(breaches, fmt.Sprintf("%s:\n    %v\n%s", withoutAnEnd, d, transcript(each, entries)))
 		}
 	}
 
@@ -152,14 +152,14 @@ func spending(each *holding) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return full },
 		Step: func(before, in, out any) (bool, any) {
-			return before.(purse).after(in.(question), out.(deed))
+			return before.(purse).after(in.(question), out.(entry))
 		},
 	}
 }
 
 // after returns whether an answer is possible, and what is left after it. What has no answer
 // may have happened then, later, or never: it is owed until an answer shows that it has.
-func (p purse) after(q question, d deed) (possible bool, after purse) {
+func (p purse) after(q question, d entry) (possible bool, after purse) {
 	switch {
 	case d.outcome == nobodyCanTell && q == endIt:
 		p.mayBeOff = true
@@ -194,9 +194,9 @@ func (p purse) after(q question, d deed) (possible bool, after purse) {
 
 // operations returns what the model judges. A use that counts nothing is judged by
 // afterEnds, and a look without an answer proves nothing.
-func operations(each *holding, deeds []deed) []porcupine.Operation {
+func operations(each *holding, entries []entry) []porcupine.Operation {
 	var list []porcupine.Operation
-	for _, d := range deeds {
+	for _, d := range entries {
 		op := porcupine.Operation{
 			ClientId: d.client,
 			Input:    d.question,
@@ -219,9 +219,9 @@ func operations(each *holding, deeds []deed) []porcupine.Operation {
 
 // total sums up what happened in histories.
 type total struct {
-	deeds, uses, unknown, after int
-	ends, elsewhere             int // ends that were acknowledged, and refusals after that
-	faults                      map[string]int
+	entries, uses, unknown, after int
+	ends, elsewhere               int // ends that were acknowledged, and refusals after that
+	faults                        map[string]int
 }
 
 func (t *total) add(h *history) {
@@ -230,8 +230,8 @@ func (t *total) add(h *history) {
 	}
 
 	ended := map[int]int64{}
-	for _, d := range h.deeds {
-		t.deeds++
+	for _, d := range h.entries {
+		t.entries++
 
 		switch {
 		case d.outcome == nobodyCanTell:
@@ -246,7 +246,7 @@ func (t *total) add(h *history) {
 		}
 	}
 
-	for _, d := range h.deeds {
+	for _, d := range h.entries {
 		if at, ok := ended[d.holding]; ok && d.outcome == refused && d.call > at {
 			t.elsewhere++
 		}
@@ -280,5 +280,5 @@ func (t total) vacuous() string {
 func (t total) String() string {
 	return fmt.Sprintf("%d requests, %d uses granted (%d by nodes after a fault), %d without an answer, "+
 		"%d ends acknowledged and %d refusals after them, faults: %v",
-		t.deeds, t.uses, t.after, t.unknown, t.ends, t.elsewhere, t.faults)
+		t.entries, t.uses, t.after, t.unknown, t.ends, t.elsewhere, t.faults)
 }

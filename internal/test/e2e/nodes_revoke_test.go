@@ -44,7 +44,7 @@ func TestCredentialsEndedOnOneNodeAreRefusedOnTheOthers(t *testing.T) {
 	var work sync.WaitGroup
 	for w := range workers {
 		work.Go(func() {
-			who := all.human(t, fmt.Sprint("worker", w))
+			who := all.newAccount(t, fmt.Sprint("worker", w))
 			for r.left.Add(-1) >= 0 && !t.Failed() {
 				r.sequence(t, who)
 			}
@@ -119,7 +119,7 @@ func (r *revoking) disturb(t *testing.T, ended <-chan struct{}) bool {
 }
 
 // sequence makes a credential, sends it to all nodes, ends it at one, and uses it.
-func (r *revoking) sequence(t *testing.T, who *human) {
+func (r *revoking) sequence(t *testing.T, who *account) {
 	var h *holding
 	var end func(c *Client) (Answer, error)
 
@@ -185,7 +185,7 @@ func (r *revoking) sequence(t *testing.T, who *human) {
 }
 
 // held is a credential of a user that ends with the password.
-func (r *revoking) held(t *testing.T, who *human) *holding {
+func (r *revoking) held(t *testing.T, who *account) *holding {
 	t.Helper()
 
 	switch rand.IntN(6) {

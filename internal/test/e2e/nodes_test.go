@@ -147,8 +147,8 @@ func (n *node) heal(t *testing.T) {
 	}
 }
 
-// well waits until every node answers, and returns when each has received from all others.
-func (all *nodes) well(t *testing.T) {
+// waitReady waits until every node answers, and returns when each has received from all others.
+func (all *nodes) waitReady(t *testing.T) {
 	t.Helper()
 
 	for _, n := range all.list {
@@ -180,14 +180,14 @@ const (
 // holding is a credential, and the limit of its uses.
 type holding struct {
 	kind     holdingKind
-	secret   string // cookies of a session, the token, or the header of a password
-	accessor string // of a token
-	own      int    // uses that a token has over all routes; 0: it does not count
-	owner    *human // who can be disabled, or nil
+	secret   string   // cookies of a session, the token, or the header of a password
+	accessor string   // of a token
+	own      int      // uses that a token has over all routes; 0: it does not count
+	owner    *account // who can be disabled, or nil
 }
 
-// human is a user who can be disabled.
-type human struct {
+// account is a user who can be disabled.
+type account struct {
 	name, password, id string
 }
 
@@ -244,7 +244,7 @@ func again(t *testing.T, what string, want int, ask func() (Answer, error)) Answ
 }
 
 // session logs in.
-func (all *nodes) session(t *testing.T, name, password string, owner *human) *holding {
+func (all *nodes) session(t *testing.T, name, password string, owner *account) *holding {
 	t.Helper()
 	h := &holding{kind: aSession, owner: owner}
 	again(t, "log in as "+name, http.StatusOK, func() (a Answer, err error) {
@@ -256,7 +256,7 @@ func (all *nodes) session(t *testing.T, name, password string, owner *human) *ho
 }
 
 // token makes a personal token of the user of the cookies.
-func (all *nodes) token(t *testing.T, cookies string, own int, owner *human) *holding {
+func (all *nodes) token(t *testing.T, cookies string, own int, owner *account) *holding {
 	t.Helper()
 	wish := map[string]any{"name": "a token", "expires_at": time.Now().Add(24 * time.Hour)}
 	if own > 0 {
@@ -282,7 +282,7 @@ func (all *nodes) token(t *testing.T, cookies string, own int, owner *human) *ho
 }
 
 // signed gets a signed token of a user.
-func (all *nodes) signed(t *testing.T, who *human) *holding {
+func (all *nodes) signed(t *testing.T, who *account) *holding {
 	t.Helper()
 	a := again(t, "get a signed token", http.StatusOK, func() (Answer, error) {
 		return all.any().json(http.MethodGet, "/token", "Authorization", basic(who.name, who.password), nil)
@@ -296,10 +296,10 @@ func (all *nodes) signed(t *testing.T, who *human) *holding {
 	return &holding{kind: aToken, secret: made.Token, owner: who}
 }
 
-// human makes a user.
-func (all *nodes) human(t *testing.T, name string) *human {
+// newAccount makes a user.
+func (all *nodes) newAccount(t *testing.T, name string) *account {
 	t.Helper()
-	who := &human{name: name, password: "the first of " + name}
+	who := &account{name: name, password: "the first of " + name}
 
 	a := again(t, "make a user", http.StatusCreated, func() (Answer, error) {
 		return all.any().json(http.MethodPost, "/api/v1/users", "Cookie", all.boss, map[string]any{
@@ -322,7 +322,7 @@ func (all *nodes) human(t *testing.T, name string) *human {
 func (all *nodes) any() *Client { return all.list[rand.IntN(len(all.list))].talk() }
 
 // change changes a user at a node.
-func (all *nodes) change(c *Client, who *human, what map[string]any) (Answer, error) {
+func (all *nodes) change(c *Client, who *account, what map[string]any) (Answer, error) {
 	return c.json(http.MethodPut, "/api/v1/users/"+who.id, "Cookie", all.boss, what)
 }
 
