@@ -8,7 +8,7 @@
 // unless the operator trusts them.
 //
 // Snapshots and the numbering of rows are for the engines, internal/store/sqlite and
-// internal/store/postgres. The data folder and the paths are for internal/server.
+// internal/store/postgres. The data directory and the paths are for internal/server.
 package move
 
 import (

@@ -28,12 +28,18 @@ func (e engine) Do(ctx context.Context, s statements.Step) error {
 	j := jobs.Get().(*job)
 	j.run = s.Run
 	j.err = nil
-	j.long = s.Serial || s.Long
+	switch {
+	case s.Long:
+		j.times = forLong
+	case s.Serial:
+		j.times = forSerial
+	}
+
 	err, mine := e.writer.wait(ctx, j)
 	if mine {
 		j.run = nil
 		j.changes = nil
-		j.long = false
+		j.times = 0
 		jobs.Put(j)
 	}
 

@@ -149,10 +149,10 @@ func TestAForeignFileIsRefusedAndNotChanged(t *testing.T) {
 		{"a database without an application id", func(t *testing.T, path string) {
 			must(t, os.Remove(path))
 			statement(t, path, "CREATE TABLE users (name TEXT)", "INSERT INTO users VALUES ('diane')")
-		}, []string{"another program", "another data folder"}},
+		}, []string{"another program", "another data directory"}},
 		{"a database of another program", func(t *testing.T, path string) {
 			statement(t, path, "PRAGMA journal_mode = DELETE", "PRAGMA application_id = 1196444487")
-		}, []string{"another program", "another data folder"}},
+		}, []string{"another program", "another data directory"}},
 		{"a newer schema", func(t *testing.T, path string) {
 			statement(
 				t,

@@ -128,7 +128,7 @@ func applied(ctx context.Context, conn *sql.Conn) ([]string, error) {
 		return nil, nil
 	}
 	if id != applicationID {
-		return nil, fmt.Errorf("it is a database of another program; name another data folder")
+		return nil, fmt.Errorf("it is a database of another program; name another data directory")
 	}
 
 	rows, err := conn.QueryContext(ctx, "SELECT sum FROM migrations ORDER BY number")

@@ -41,7 +41,7 @@ type job struct {
 	// run is nil for a use.
 	run     func(ctx context.Context, tx statements.Conn) ([]change.Change, error)
 	changes []change.Change // of run, to be published once they are durable
-	long    bool            // it may touch many rows
+	times   time.Duration   // how many times the usual patience its caller has; 0 is once
 	use     count.Use
 	left    []int64
 	err     error
@@ -56,8 +56,11 @@ const (
 	// patience is how long a caller waits for its commit before it gets ErrUnavailable. The
 	// step may still be committed: an unknown outcome counts as used.
 	patience = 2 * time.Second
-	// forLong is how many times longer it waits for a step that touches many rows, such as an
-	// import. On a busy machine hundreds of rows take many seconds.
+	// forSerial is how many times longer it waits for a change of a user, client or key, which
+	// may end many sessions.
+	forSerial = 5
+	// forLong is how many times longer it waits for an import and for the end of many sessions.
+	// On a busy machine hundreds of rows take many seconds.
 	forLong = 30
 )
 
@@ -137,11 +140,7 @@ func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
 		return jeton.WithRetryAfter(jeton.ErrBusy, time.Second), true
 	}
 
-	patience := w.patience
-	if j.long {
-		patience *= forLong
-	}
-
+	patience := w.patience * max(j.times, 1)
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 

@@ -26,7 +26,7 @@ func (db *Store) ImportUsers(
 	ev jeton.Event,
 ) ([]account.ImportResult, error) {
 	var results []account.ImportResult
-	err := db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
+	run := func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		results = make([]account.ImportResult, len(rows))
 		step := importStep{tx: tx, now: now}
 		var events []jeton.Event
@@ -55,7 +55,9 @@ func (db *Store) ImportUsers(
 		}
 
 		return usersChanged(step.changed...), appendEvents(ctx, tx, events...)
-	})
+	}
+
+	err := db.engine.Do(ctx, Step{Serial: true, Long: true, Run: run})
 	if err != nil && !errors.Is(err, errDry) {
 		return nil, err
 	}
