@@ -272,7 +272,7 @@ func TestCommands(t *testing.T) {
 				if running {
 					contains(t, s.Must(t, "", "status"), strconv.Itoa(s.PID), "counted")
 				} else {
-					fails(t, status, 7, "no server is up")
+					fails(t, status, 7, "no server is running")
 				}
 			})
 
@@ -307,7 +307,7 @@ func TestCommands(t *testing.T) {
 					t.Fatalf("sessions = %v, want two of diane", list)
 				}
 
-				contains(t, s.Must(t, "", "session", "end", list[1].ID), "ended 1 sessions") // the older one
+				contains(t, s.Must(t, "", "session", "end", list[1].ID), "ended 1 session\n") // the older one
 				fails(t, s.Jeton(t, "", "session", "end", list[1].ID), 5, "no such session")
 			})
 

@@ -10,5 +10,5 @@ func TestMain(m *testing.M) { os.Exit(Main(m)) }
 
 // example returns the configuration of an example.
 func example(name string) string {
-	return filepath.Join("..", "..", "examples", name, "jeton.yaml")
+	return filepath.Join("..", "..", "..", "examples", name, "jeton.yaml")
 }

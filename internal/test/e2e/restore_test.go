@@ -138,7 +138,7 @@ func drill(t *testing.T, o Options, shared bool) {
 		t,
 		"",
 		append(args, "--trust-credentials")...,
-	); r.Code != 0 || !strings.Contains(strings.ToLower(r.Out+r.Err), "good again") {
+	); r.Code != 0 || !strings.Contains(strings.ToLower(r.Out+r.Err), "valid again") {
 		t.Fatalf("restore --trust-credentials: %d %s%s, want a loud warning", r.Code, r.Out, r.Err)
 	}
 

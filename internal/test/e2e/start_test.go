@@ -60,7 +60,7 @@ func TestACrashAtAnyPointOfTheFirstStart(t *testing.T) {
 type point struct {
 	calls string
 	k     int
-	file  string // when not "": only calls on this file of the data folder
+	file  string // when not "": only calls on this file of the data directory
 }
 
 func (p point) name() string {
@@ -106,7 +106,7 @@ func TestAFullDiskWhileTheCertificateIsMade(t *testing.T) {
 				o.Under = append(o.Under, outlive()...)
 				s := Launch(t, o)
 				if !s.Up(t) {
-					contains(t, s.Err.String(), "jeton: ", "make certificate", name, "no space left on device")
+					contains(t, s.Err.String(), "jeton: ", "certificate", name, "no space left on device")
 				} else if k == 1 {
 					t.Error("the server started without a certificate")
 				}
