@@ -9,7 +9,7 @@ type Kind string
 const (
 	KindUser     Kind = "user"     // a person
 	KindClient   Kind = "client"   // software (RFC 6749, section 2)
-	KindOperator Kind = "operator" // whoever can open the data folder of the server
+	KindOperator Kind = "operator" // whoever can open the data directory of the server
 )
 
 // Principal is the proved subject of one request. Its zero value is nobody.

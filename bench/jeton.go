@@ -79,7 +79,7 @@ type setup struct {
 	service string // and of the service, indented
 }
 
-// startJeton starts the server on a data folder, on the cores.
+// startJeton starts the server on a data directory, on the cores.
 func (b *bench) startJeton(dir string, cores []int) (*process, error) {
 	return b.startAs(dir, setup{}, cores)
 }

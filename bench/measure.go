@@ -17,7 +17,7 @@ type bench struct {
 	dir     string // everything that is written
 	program string // jeton
 	report  report
-	stores  map[stored]string // data folders
+	stores  map[stored]string // data directories
 
 	cluster   *pgtest.Cluster // nil until it is needed
 	databases map[stored]*database
@@ -123,7 +123,7 @@ func (b *bench) measure(ctx context.Context) error {
 	return nil
 }
 
-// store returns a data folder with sessions and tokens, made when it is first needed.
+// store returns a data directory with sessions and tokens, made when it is first needed.
 func (b *bench) store(ctx context.Context, n stored) (string, error) {
 	if dir, ok := b.stores[n]; ok {
 		return dir, nil

@@ -26,13 +26,13 @@ const (
 	service  = "bench"
 )
 
-// stored is the content of a data folder.
+// stored is the content of a data directory.
 type stored struct {
 	sessions int
 	tokens   int // personal ones
 }
 
-// seed makes a data folder, and closes it.
+// seed makes a data directory, and closes it.
 func seed(ctx context.Context, dir string, n stored) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

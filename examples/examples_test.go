@@ -100,7 +100,7 @@ func blocks(t *testing.T, text string) []block {
 // holds the example alone, and servers on ports of their own.
 type reader struct {
 	root    string // stands for the top of the checkout
-	dir     string // the example's data folder
+	dir     string // the example's data directory
 	in      io.Writer
 	shell   *e2e.Process
 	server  *e2e.Server

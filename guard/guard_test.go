@@ -446,7 +446,7 @@ func await(t *testing.T, done func() bool) {
 	}
 }
 
-// certificates returns those that a server made in its data folder.
+// certificates returns those that a server made in its data directory.
 func certificates(t *testing.T, s *jetontest.Server) []byte {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(s.Dir(), "*.pem"))

@@ -19,7 +19,7 @@ type object = map[string]any
 // controlServer is where the operations of operators are.
 var controlServer = []object{{
 	"url":         "http://localhost/api/v1",
-	"description": "The control socket control.sock in the data folder, over HTTP",
+	"description": "The control socket control.sock in the data directory, over HTTP",
 }}
 
 // openAPI returns the document (OpenAPI 3.1).

@@ -15,7 +15,7 @@ type Client struct {
 // ClientKey is one public key of a client. Exactly one of Public and File is set.
 type ClientKey struct {
 	Public    string `yaml:"public" absent:"see file" doc:"The public key, PEM or JWK."`
-	File      string `yaml:"file" absent:"see public" doc:"File with the public key, PEM or JWK. Relative to the data folder."`
+	File      string `yaml:"file" absent:"see public" doc:"File with the public key, PEM or JWK. Relative to the data directory."`
 	ID        string `yaml:"kid" absent:"the JWK's own, or its thumbprint (RFC 7638)" doc:"Identifier of the key."`
 	Algorithm string `yaml:"algorithm" absent:"the JWK's own, or by the type of the key" enum:"EdDSA,Ed25519,ES256,ES384,ES512,RS256,RS384,RS512,PS256,PS384,PS512" doc:"The one algorithm that the key may be used with."`
 	NotBefore Time   `yaml:"not_before" absent:"valid at once" doc:"Start of the key's validity, as in 2026-12-01T00:00:00Z."`
@@ -28,7 +28,7 @@ type KeySource struct {
 	URL            string `yaml:"url" required:"true" doc:"https:// address of a JWK Set (jwks_uri) or of one public key."`
 	Format         string `yaml:"format" default:"jwks" enum:"jwks,pem" doc:"jwks: a JWK Set (RFC 7517); pem: one public key, as a keyserver serves it."`
 	Algorithm      string `yaml:"algorithm" absent:"by the type of the key" enum:"EdDSA,Ed25519,ES256,ES384,ES512,RS256,RS384,RS512,PS256,PS384,PS512" doc:"The algorithm of a key in PEM."`
-	CA             string `yaml:"ca" absent:"the system's authorities" doc:"PEM file with the certificate authority of the address. Relative to the data folder."`
+	CA             string `yaml:"ca" absent:"the system's authorities" doc:"PEM file with the certificate authority of the address. Relative to the data directory."`
 	PrivateNetwork bool   `yaml:"private_network" doc:"The address may be on this machine or in a private network, and may use plain http:// there."`
 }
 

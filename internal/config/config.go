@@ -16,8 +16,8 @@ import (
 // Config is one configuration file.
 type Config struct {
 	DataDir        string    `yaml:"data_dir" absent:"the folder that the service manager or the user's account provides" doc:"Folder for everything the server writes. Relative to this file. --data-dir and JETON_DATA_DIR override it."`
-	Database       *Database `yaml:"database" short:"url" absent:"SQLite in the data folder" doc:"PostgreSQL database shared by several nodes: its URL, or this mapping."`
-	KeysSecretFile string    `yaml:"keys_secret_file" absent:"keys.secret in the data folder, created at the first start" doc:"File with the secret that encrypts signing keys in the database: the same on all nodes, mode 0600. Relative to this file."`
+	Database       *Database `yaml:"database" short:"url" absent:"SQLite in the data directory" doc:"PostgreSQL database shared by several nodes: its URL, or this mapping."`
+	KeysSecretFile string    `yaml:"keys_secret_file" absent:"keys.secret in the data directory, created at the first start" doc:"File with the secret that encrypts signing keys in the database: the same on all nodes, mode 0600. Relative to this file."`
 	Log            Log       `yaml:"log" doc:"Log messages, on standard error."`
 	Admin          Admin     `yaml:"admin" doc:"Listener for health, readiness and metrics."`
 	Hashing        Hashing   `yaml:"hashing" doc:"Limits on concurrent password checks."`
@@ -80,8 +80,8 @@ type Shutdown struct {
 
 // TLS names a certificate.
 type TLS struct {
-	Cert string `yaml:"cert" default:"pubkey.pem" doc:"PEM certificate (chain). Relative to the data folder."`
-	Key  string `yaml:"key" default:"private.pem" doc:"PEM private key, mode 0600. Relative to the data folder."`
+	Cert string `yaml:"cert" default:"pubkey.pem" doc:"PEM certificate (chain). Relative to the data directory."`
+	Key  string `yaml:"key" default:"private.pem" doc:"PEM private key, mode 0600. Relative to the data directory."`
 }
 
 // The types of values that are more than text and numbers.

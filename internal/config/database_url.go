@@ -56,7 +56,7 @@ func parseTarget(text string) (t target, password jeton.Secret, faults []string)
 	scheme, rest, ok := strings.Cut(text, "://")
 	switch {
 	case strings.HasPrefix(text, "sqlite:") || strings.HasPrefix(text, "file:"):
-		fault := "remove the key to use SQLite in the data folder; only PostgreSQL has a URL"
+		fault := "remove the key to use SQLite in the data directory; only PostgreSQL has a URL"
 		return target{}, password, []string{fault}
 	case !ok || scheme != "postgres" && scheme != "postgresql":
 		fault := "invalid URL: want one such as postgres://USER@HOST:5432/NAME"

@@ -160,7 +160,7 @@ func TestLoad(t *testing.T) {
 		got, want any
 	}{
 		{"the path is kept", c.Path, filepath.Join(folder, "full.yaml")},
-		{"a relative data folder starts at the file", c.DataDir, filepath.Join(folder, "data")},
+		{"a relative data directory starts at the file", c.DataDir, filepath.Join(folder, "data")},
 		{"a duration has days", c.Audit.Keep.Std(), 36 * time.Hour},
 		{"proxies are ranges", proxies, []string{"10.0.0.0/8", "fd00::1/128", "192.0.2.7/32"}},
 		{

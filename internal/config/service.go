@@ -7,7 +7,7 @@ type Service struct {
 	Name      string    `yaml:"name" required:"true" doc:"Name of the service. Sessions and counts belong to it."`
 	Listen    string    `yaml:"listen" required:"true" doc:"Address and port. Services may share one if each has a host."`
 	Host      string    `yaml:"host" absent:"any" doc:"Host name that selects this service on a shared address."`
-	TLS       TLS       `yaml:"tls" doc:"Certificate and key, created in the data folder if they do not exist."`
+	TLS       TLS       `yaml:"tls" doc:"Certificate and key, created in the data directory if they do not exist."`
 	PlainHTTP bool      `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
 	Login     Login     `yaml:"login" doc:"How users log in."`
 	Logout    string    `yaml:"logout" absent:"no logout" doc:"Path that ends the session (POST)."`
@@ -98,7 +98,7 @@ type Upstream struct {
 	StripPrefix string   `yaml:"strip_prefix" absent:"none" doc:"Prefix to remove from the path of the request."`
 	Timeout     Duration `yaml:"timeout" default:"30s" min:"1ns" doc:"How long to wait for the response headers."`
 	PassHost    bool     `yaml:"pass_host" doc:"Send the Host of the request, not the upstream's own."`
-	CA          string   `yaml:"ca" absent:"the system's authorities" doc:"PEM file with the certificate authority of an https upstream. Relative to the data folder."`
+	CA          string   `yaml:"ca" absent:"the system's authorities" doc:"PEM file with the certificate authority of an https upstream. Relative to the data directory."`
 }
 
 // Teaching has the insecure options for teaching clients.

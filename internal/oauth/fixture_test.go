@@ -134,7 +134,7 @@ func newFixture(t testing.TB, yaml string, options ...jetontest.Option) *fixture
 	return f
 }
 
-// restart stops the server and starts another on its data folder.
+// restart stops the server and starts another on its data directory.
 func (f *fixture) restart() {
 	f.t.Helper()
 	f.Stop()

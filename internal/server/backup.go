@@ -227,5 +227,5 @@ type side interface {
 	Close() error
 }
 
-// DataFile returns where the database of a data folder is, if it is SQLite.
+// DataFile returns where the database of a data directory is, if it is SQLite.
 func DataFile(dir string) string { return filepath.Join(dir, fileDB) }

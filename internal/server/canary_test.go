@@ -223,7 +223,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	}
 }
 
-// readFiles adds the contents of the files of a data folder.
+// readFiles adds the contents of the files of a data directory.
 func readFiles(t *testing.T, dir, when string, into map[string][]byte) {
 	t.Helper()
 	found := 0

@@ -12,7 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
 )
 
-// End is one end of a copy: a database of PostgreSQL or a data folder with SQLite in it.
+// End is one end of a copy: a database of PostgreSQL or a data directory with SQLite in it.
 type End struct {
 	Database *config.Database // nil: SQLite
 	DataDir  string           // of SQLite

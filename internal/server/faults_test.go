@@ -206,6 +206,6 @@ func TestASharedDatabaseIsMigratedByItsCommands(t *testing.T) {
 		t.Errorf("a newer schema: %v", err)
 	}
 	if _, err := os.Stat(c.DataDir); err == nil {
-		t.Error("the data folder was created")
+		t.Error("the data directory was created")
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// withKeys returns a data folder in which a server has made a signing key for each algorithm.
+// withKeys returns a data directory in which a server has made a signing key for each algorithm.
 func withKeys(t *testing.T, algs ...jose.Alg) string {
 	t.Helper()
 	dir := t.TempDir()

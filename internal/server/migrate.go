@@ -40,7 +40,7 @@ func Migrations(ctx context.Context, c Config) ([]Migration, error) {
 
 // Migrate applies the steps that are missing and returns their names. With try nothing is
 // changed: it says whether they would go through, also while servers are up. Otherwise
-// it returns ErrInUse while a server holds the data folder with SQLite in it.
+// it returns ErrInUse while a server holds the data directory with SQLite in it.
 func Migrate(ctx context.Context, c Config, try bool) ([]string, error) {
 	c = c.withDefaults()
 	if c.File.Database != nil {

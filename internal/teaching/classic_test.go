@@ -149,7 +149,7 @@ func checkOpen(t *testing.T, s *jetontest.Server) {
 	)
 }
 
-// withBob starts the example without AUTH_TYPE to create a user, and returns its data folder.
+// withBob starts the example without AUTH_TYPE to create a user, and returns its data directory.
 func withBob(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()

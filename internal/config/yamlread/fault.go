@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // Fault is one thing that is wrong in a file, and where.
@@ -66,10 +65,5 @@ func clip(s string) string {
 		return s
 	}
 
-	cut := limit
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-
-	return s[:cut] + "…"
+	return strings.ToValidUTF8(s[:limit], "") + "…"
 }

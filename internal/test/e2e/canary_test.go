@@ -125,7 +125,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		t.Errorf("the hasher is not among the processes:\n%s", processes)
 	}
 
-	// A hash is not a password, but it must not leave the data folder either.
+	// A hash is not a password, but it must not leave the data directory either.
 	phc := regexp.MustCompile(`\$argon2id\$[!-~]+`)
 	for where, text := range map[string]string{
 		"commands":  printed,
@@ -154,7 +154,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	secrets.search(t, "log at the end", s.Err.String())
 	secrets.searchFolder(t, s.DataDir)
 	t.Logf(
-		"%d secrets looked for in %d bytes of log, %d of commands, %d of metrics, and the data folder: 0 found",
+		"%d secrets looked for in %d bytes of log, %d of commands, %d of metrics, and the data directory: 0 found",
 		len(secrets),
 		len(s.Err.String()),
 		len(printed),

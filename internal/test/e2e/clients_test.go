@@ -33,7 +33,7 @@ func TestPythonClients(t *testing.T) {
 	}
 }
 
-// converse runs a script in the data folder, where it finds the certificate, and
+// converse runs a script in the data directory, where it finds the certificate, and
 // restarts the server on the same port when it asks for that.
 func converse(t *testing.T, s *Server, script string, env ...string) {
 	path, err := filepath.Abs(filepath.Join("testdata", script))

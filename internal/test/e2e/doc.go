@@ -1,6 +1,6 @@
 // Package e2e builds the real program and runs it as processes, and its tests hold the
 // program to its promises from outside: independent clients on the wire, kill -9 under
-// load, disks that fail, and the whole life of a data folder.
+// load, disks that fail, and the whole life of a data directory.
 //
 // It promises that every process it starts has ended when its test ends, also when the test
 // fails or is killed itself (on Linux); that no test reads the environment or the home

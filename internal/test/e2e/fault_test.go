@@ -17,12 +17,12 @@ import (
 // fault is a system call that fails in the server.
 type fault struct {
 	inject   string // as strace reads it
-	prepared bool   // the data folder has been used before
+	prepared bool   // the data directory has been used before
 	database bool   // only calls on the database's files
 }
 
 // faults are failing syncs from the first to the 20th of each thread, once and from then
-// on, on a new data folder and on one that has been used, and a disk that is full.
+// on, on a new data directory and on one that has been used, and a disk that is full.
 func faults() []fault {
 	ks, full := []int{1, 2, 3, 5, 8, 13, 20}, []int{1, 9, 25}
 	if need.Soaking() {

@@ -13,7 +13,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// TestInvalidSetupsAreRefused prepares an invalid data folder or configuration, and expects
+// TestInvalidSetupsAreRefused prepares an invalid data directory or configuration, and expects
 // an error on standard error and no server.
 func TestInvalidSetupsAreRefused(t *testing.T) {
 	for _, tc := range []struct {
@@ -48,10 +48,10 @@ func TestInvalidSetupsAreRefused(t *testing.T) {
 		}, []string{"jeton.db", "another build of jeton"}},
 		{"a database of another program", func(t *testing.T, o *Options) {
 			alter(t, o, "CREATE TABLE books (title TEXT)")
-		}, []string{"jeton.db", "a database of another program", "name another data folder"}},
-		{"a data folder that is a file", func(t *testing.T, o *Options) {
+		}, []string{"jeton.db", "a database of another program", "name another data directory"}},
+		{"a data directory that is a file", func(t *testing.T, o *Options) {
 			write(t, o.DataDir, "")
-		}, []string{"data folder"}},
+		}, []string{"data directory"}},
 		{"a certificate without its key", func(t *testing.T, o *Options) {
 			fill(t, o)
 			if err := os.Remove(filepath.Join(o.DataDir, "private.pem")); err != nil {
@@ -68,14 +68,14 @@ func TestInvalidSetupsAreRefused(t *testing.T) {
 		{"a configuration that is not YAML", func(t *testing.T, o *Options) {
 			o.Config = file(t, "services:\n  - name: [\n")
 		}, []string{"jeton.yaml:", "invalid YAML"}},
-		{"a data folder that is read-only", func(t *testing.T, o *Options) {
+		{"a data directory that is read-only", func(t *testing.T, o *Options) {
 			if os.Getuid() == 0 {
 				t.Skip("root may write everywhere; another case has a file system that is read-only")
 			}
 			if err := os.Mkdir(o.DataDir, 0o500); err != nil {
 				t.Fatal(err)
 			}
-		}, []string{"lock data folder", "must be able to write there"}},
+		}, []string{"lock data directory", "must be able to write there"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -99,7 +99,7 @@ func TestInvalidSetupsAreRefused(t *testing.T) {
 	}
 }
 
-// fill makes a data folder by running a server there for a moment.
+// fill makes a data directory by running a server there for a moment.
 func fill(t *testing.T, o *Options) {
 	t.Helper()
 	s := Start(t, *o)

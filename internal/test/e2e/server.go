@@ -160,7 +160,7 @@ func (s *Server) Stop(tb testing.TB) {
 	}
 }
 
-// Restart kills the server if it is up, and starts another on the same data folder.
+// Restart kills the server if it is up, and starts another on the same data directory.
 func (s *Server) Restart(tb testing.TB) *Server {
 	tb.Helper()
 	s.Kill()
