@@ -12,7 +12,7 @@ func (g *Guard) Step(ctx context.Context) error {
 	return errors.Join(g.refreshKeys(ctx), g.updateRevocations(ctx))
 }
 
-// Revocations returns how many revocations are kept.
+// Revoked returns how many revocations are kept.
 func (g *Guard) Revoked() int {
 	g.revoked.mu.RLock()
 	defer g.revoked.mu.RUnlock()

@@ -7,6 +7,9 @@
 // unknown user takes the same work, with the same result. A password is never logged. With
 // a child process for the work, a flood of logins does not slow down the server.
 //
+// Our own hashes are in phc.go. The formats of other programs are listed in imported.go and
+// computed in imported_kdf.go (PBKDF2, scrypt, digests) and imported_crypt.go (crypt(3)).
+//
 // A password is the bytes that were given: nothing is trimmed or normalised. Package limit
 // has the throttling, and package account keeps the hashes.
 package password

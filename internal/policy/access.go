@@ -84,7 +84,7 @@ func (a Access) NeedsOperator() bool { return a.how == operator }
 // IsClosed reports whether the access rule was left out.
 func (a Access) IsClosed() bool { return a.how == closed }
 
-// NeedsHistory reports whether a request to the route takes a use.
+// Counts reports whether a request to the route takes a use.
 func (a Access) Counts() bool { return len(a.SessionBudgets) > 0 }
 
 // Handles reports whether requests of a method reach the handler of the route. OPTIONS at

@@ -189,5 +189,5 @@ func (r Relogin) HistoryFrom(now time.Time) time.Time {
 	return now.Add(-max(r.Window, r.Cooldown))
 }
 
-// SessionBudgets reports whether r judges by past logins at all.
+// NeedsHistory reports whether r judges by past logins at all.
 func (r Relogin) NeedsHistory() bool { return r.Max != Unlimited || r.Cooldown > 0 }

@@ -3,7 +3,8 @@
 //
 // It promises that each method is one transaction, and that both engines end up with the
 // same rows. Each transaction reports which cached values it made outdated; the engine
-// passes them to the subscribers of internal/store/change. Opening, committing, retrying,
+// passes them to the subscribers of internal/store/change. The columns of each table are in
+// columns.go; each other file has the statements of one subject. Opening, committing, retrying,
 // migrating and counting uses is for internal/store/sqlite and internal/store/postgres. The
 // rules are in the packages that declare the store interfaces.
 package statements
