@@ -65,7 +65,8 @@ func picture() string {
 			if len(beside) > 0 {
 				other, beside = beside[0], beside[1:]
 			}
-			b.WriteString(strings.TrimRight(fmt.Sprintf("%s │ %-*s │ %-*s", number, left, line, right, other), " ") + "\n")
+			row := fmt.Sprintf("%s │ %-*s │ %-*s", number, left, line, right, other)
+			b.WriteString(strings.TrimRight(row, " ") + "\n")
 		}
 	}
 	b.WriteString("```\n")

@@ -163,7 +163,8 @@ func credentialNetrc() *cobra.Command {
 		Args:  exactArgs("URL"),
 		Long: `Print a line of a .netrc file with the token as the password. The format knows neither
 scheme nor port: the program that reads it sends the token to every server of that host.`,
-		Example: `  curl --netrc-file <(jeton credential netrc https://shop.example --as ci) https://shop.example/orders`,
+		Example: `  curl --netrc-file <(jeton credential netrc https://shop.example --as ci) \
+    https://shop.example/orders`,
 		RunE: func(c *cobra.Command, args []string) error {
 			return helpAs(c.Context(), args[0], as, func(k credential) error {
 				line, err := netrcLine(k)

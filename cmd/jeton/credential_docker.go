@@ -208,7 +208,10 @@ func (d docker) store(ctx context.Context, text []byte) error {
 		origin = string(list[0])
 	}
 
-	return fmt.Errorf("docker cannot store credentials in the wallet; run: jeton login %s --as NAME --token-stdin", origin)
+	return fmt.Errorf(
+		"docker cannot store credentials in the wallet; run: jeton login %s --as NAME --token-stdin",
+		origin,
+	)
 }
 
 // erase refuses to log out an identity that other programs use.

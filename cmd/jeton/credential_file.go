@@ -21,7 +21,9 @@ func webIdentityFile(file, role string) (string, error) {
 		return "", fmt.Errorf("--write: %w", err)
 	}
 	if strings.Trim(path, plainPath) != "" {
-		return "", usage{errors.New("invalid --write: want a file whose absolute path has only letters, digits and _ . / : @ % + , = -")}
+		return "", usage{errors.New(
+			"invalid --write: want a file whose absolute path has only letters, digits and _ . / : @ % + , = -",
+		)}
 	}
 
 	if strings.Trim(role, plainPath) != "" {

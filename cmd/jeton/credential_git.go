@@ -62,7 +62,10 @@ func parseGit(text []byte) (gitRequest, error) {
 	var req gitRequest
 
 	if strings.ContainsAny(string(text), "\x00\r") || !utf8.Valid(text) {
-		return req, jeton.WithDetail(jeton.ErrInvalid, "invalid request of git: want UTF-8 without NUL and carriage return")
+		return req, jeton.WithDetail(
+			jeton.ErrInvalid,
+			"invalid request of git: want UTF-8 without NUL and carriage return",
+		)
 	}
 
 	for line := range strings.SplitSeq(string(text), "\n") {

@@ -104,7 +104,9 @@ func (s *passwordSource) read(c *cobra.Command, prompt string, twice bool) (jeto
 	}
 
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return jeton.Secret{}, usage{errors.New("no terminal to ask for the password: use --password-stdin or --password-file")}
+		return jeton.Secret{}, usage{errors.New(
+			"no terminal to ask for the password: use --password-stdin or --password-file",
+		)}
 	}
 
 	first, err := ask(prompt)

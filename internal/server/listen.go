@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -52,7 +51,7 @@ func newListener(listen string, n net.Listener, p *planned, draining *atomic.Boo
 
 	l.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// Tell proxies to open their next connection elsewhere. Closing an idle
+			// Make proxies open their next connection elsewhere. Closing an idle
 			// connection instead could hit a request that is just arriving.
 			if draining.Load() && r.Header.Get("Upgrade") == "" {
 				w.Header().Set("Connection", "close")
@@ -279,6 +278,7 @@ type noiseWriter struct {
 }
 
 func (n noiseWriter) Write(b []byte) (int, error) {
-	n.log.Debug("connection error", "listen", n.listen, "error", strings.TrimSpace(string(bytes.ToValidUTF8(b, []byte("?")))))
+	text := strings.TrimSpace(strings.ToValidUTF8(string(b), "?"))
+	n.log.Debug("connection error", "listen", n.listen, "error", text)
 	return len(b), nil
 }

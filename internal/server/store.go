@@ -128,7 +128,8 @@ func loadSecret(ctx context.Context, conf *config.Config, f *dataDir, db store) 
 
 	if known != mine {
 		return keys.Secret{}, fmt.Errorf(
-			"%s differs from the other nodes' keys.secret: copy keys.secret from the data directory of another node there",
+			"%s differs from the other nodes' keys.secret: "+
+				"copy keys.secret from the data directory of another node there",
 			path,
 		)
 	}
