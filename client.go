@@ -2,11 +2,11 @@ package jeton
 
 import "time"
 
-// Client is what is told about a piece of software that proves itself with keys or a
-// secret. It holds neither a secret nor a private key by construction.
+// Client describes software that authenticates with keys or a secret. It has no field for a
+// secret or a private key.
 type Client struct {
 	Name        string      `json:"name"`
-	Services    []string    `json:"services"`    // that it may have tokens for
+	Services    []string    `json:"services"`    // that accept its tokens
 	Scopes      []string    `json:"scopes"`      // that its tokens may have
 	Introspects []string    `json:"introspects"` // services whose tokens it may look up
 	Secret      bool        `json:"secret"`      // it has one
@@ -18,7 +18,7 @@ type Client struct {
 	Updated     time.Time   `json:"updated_at"`
 }
 
-// ClientKey is a public key that a client proves itself with.
+// ClientKey is a public key that a client authenticates with.
 type ClientKey struct {
 	ID        string    `json:"kid"`
 	Algorithm string    `json:"alg"`
@@ -29,7 +29,7 @@ type ClientKey struct {
 	Public    string    `json:"public"` // JWK
 }
 
-// SigningKey is what is told about a key that the server signs tokens with.
+// SigningKey describes a key that the server signs tokens with.
 type SigningKey struct {
 	ID        string    `json:"kid"`
 	Kind      string    `json:"kind"` // of tokens: it signs no other
@@ -41,7 +41,7 @@ type SigningKey struct {
 	Withdrawn time.Time `json:"withdrawn_at,omitzero"` // checks no more from then on
 }
 
-// Token is what is told about a token. The secret or the signed text is nowhere in it.
+// Token describes a token. It holds neither the secret nor the signed text.
 type Token struct {
 	Accessor      string    `json:"accessor"` // public handle; the jti of a signed token
 	Format        string    `json:"format"`   // jwt or opaque
@@ -60,10 +60,10 @@ type Token struct {
 	UsesRemaining *int64    `json:"uses_remaining,omitempty"` // nil: not counted
 }
 
-// Revocations is a page of what is void although a signature may be right: the SHA-256,
-// base64url, of "jti:" and the jti of a token, or of its claim gen.
+// Revocations is a page of the list of revoked tokens, whose signatures may still be valid. Each
+// entry is the SHA-256, base64url, of "jti:" and the jti of a token, or of its claim gen.
 type Revocations struct {
-	Next int64    `json:"next"` // what to ask after next time
-	More bool     `json:"more"` // there is more to be had at once
+	Next int64    `json:"next"` // the position to ask for next time
+	More bool     `json:"more"` // another page is available now
 	Void []string `json:"void"`
 }

@@ -7,7 +7,7 @@
 //	cmd/jeton          commands: server, operators, wallet
 //	wallet             client that holds many identities (public)
 //	guard              middleware for a service that checks tokens itself (public)
-//	jetontest          a real server for other people's tests (public)
+//	jetontest          a real server for the tests of other modules (public)
 //	examples           teaching servers by configuration alone
 //
 //	internal/server    listeners, TLS, wiring, background work, stop

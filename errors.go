@@ -10,14 +10,14 @@ import (
 // internal/web gives each its HTTP status and the text that a caller reads. Any other error
 // reaches a caller as a bare 500.
 var (
-	// ErrNoCredential means that the request showed nothing that says who it is.
+	// ErrNoCredential means that the request carries no credential.
 	ErrNoCredential = errors.New("no credential")
-	// ErrBadCredential means that what was shown is not, or no longer, a credential:
-	// unknown, wrong, ended, or its owner is disabled. Callers are not told which.
+	// ErrBadCredential means that the credential is not valid: it is unknown, wrong or ended,
+	// or its owner is disabled. The answer does not say which.
 	ErrBadCredential = errors.New("credential is not valid")
-	// ErrAmbiguous means that a request showed more than one credential. None is picked.
+	// ErrAmbiguous means that a request carries more than one credential. None is picked.
 	ErrAmbiguous = errors.New("more than one credential")
-	// ErrExpired means that the credential was good once and its time is over.
+	// ErrExpired means that the credential was valid and has expired.
 	ErrExpired = errors.New("credential has expired")
 	// ErrTooEarly means that the credential is not valid yet. Waiting helps.
 	ErrTooEarly = errors.New("credential is not valid yet")
@@ -25,19 +25,19 @@ var (
 	ErrSpent = errors.New("no uses are left")
 	// ErrForbidden means that the caller is known and may not do this.
 	ErrForbidden = errors.New("not allowed")
-	// ErrScope means that the token is good and lacks a scope that this needs.
+	// ErrScope means that the token is valid and lacks a scope that the route needs.
 	ErrScope = errors.New("the scopes of the token are not enough")
 	// ErrRelogin means that the service's terms do not permit this subject to log
-	// in again now. RetryAfter tells when, unless only an operator can allow it.
+	// in again now. RetryAfter returns when, unless only an operator can allow it.
 	ErrRelogin = errors.New("the terms do not permit another login now")
 	// ErrSessionsFull means that the subject holds as many sessions as the terms permit.
 	ErrSessionsFull = errors.New("as many sessions as permitted are open")
-	// ErrTooMany means that attempts come too fast. RetryAfter tells how long to wait.
+	// ErrTooMany means that attempts come too fast. RetryAfter returns how long to wait.
 	ErrTooMany = errors.New("too many attempts")
 	// ErrBusy means that the server has as much work waiting as it takes on.
 	ErrBusy = errors.New("busy")
-	// ErrUnavailable means that the server cannot tell: its store did not answer.
-	// Nobody is logged out by it and nobody is let in.
+	// ErrUnavailable means that the store did not answer, so the server cannot decide. It ends
+	// no session and admits no request.
 	ErrUnavailable = errors.New("store is unavailable")
 	// ErrNotFound means that there is no such thing, or none that the caller may know of.
 	ErrNotFound = errors.New("not found")
@@ -153,8 +153,7 @@ type detailed struct {
 func (d *detailed) Error() string { return d.kind.Error() + ": " + d.text }
 func (d *detailed) Unwrap() error { return d.kind }
 
-// WithRetryAfter returns an error that is err and tells the caller how long to wait
-// before asking again.
+// WithRetryAfter returns err with the time that the caller should wait before it tries again.
 func WithRetryAfter(err error, wait time.Duration) error { return &after{err: err, wait: wait} }
 
 // RetryAfter returns how long the caller should wait, and whether err says so.

@@ -188,6 +188,6 @@ func TestSayAndAfter(t *testing.T) {
 
 func TestPrincipalIsZero(t *testing.T) {
 	if !(Principal{}).IsZero() || (Principal{Kind: KindUser}).IsZero() {
-		t.Error("the zero principal is nobody, and nobody else is")
+		t.Error("IsZero: want true for the zero principal and false for others")
 	}
 }

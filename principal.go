@@ -2,28 +2,28 @@ package jeton
 
 import "time"
 
-// Kind tells what sort of subject acts.
+// Kind is the kind of a subject.
 type Kind string
 
 // The kinds of subject.
 const (
-	KindUser     Kind = "user"     // a person
+	KindUser     Kind = "user"     // a user account
 	KindClient   Kind = "client"   // software (RFC 6749, section 2)
-	KindOperator Kind = "operator" // whoever can open the data directory of the server
+	KindOperator Kind = "operator" // has access to the data directory of the server
 )
 
-// Principal is the proved subject of one request. Its zero value is nobody.
+// Principal is the authenticated subject of one request. Its zero value is no subject.
 type Principal struct {
 	Kind    Kind
 	Name    string    // unique among subjects of its kind
 	Groups  []string  // sorted; never changed in place
-	Session string    // public id of the session that proved it, "" when none did
-	Token   string    // accessor of the token that proved it, "" when none did
+	Session string    // public id of the session that authenticated it, or ""
+	Token   string    // accessor of the token that authenticated it, or ""
 	Scopes  []string  // of that token, sorted; never changed in place
-	Since   time.Time // when the subject proved itself (auth_time)
+	Since   time.Time // when the subject authenticated (auth_time)
 }
 
-// IsZero reports whether the principal is nobody.
+// IsZero reports whether the principal is no subject.
 func (p Principal) IsZero() bool { return p.Kind == "" }
 
 // Problem is the body of every error answer of our own API: problem details as
@@ -49,7 +49,7 @@ const (
 	HeaderRequestID = "X-Request-Id"
 )
 
-// User is what is told about a person. It holds no secret by construction.
+// User describes a user account. It has no field for a secret.
 type User struct {
 	ID       string    `json:"id"` // UUID
 	Name     string    `json:"name"`
@@ -63,8 +63,7 @@ type User struct {
 	Updated  time.Time `json:"updated_at"`
 }
 
-// Session is what is told about a login. The id is public; the secret that a
-// cookie shows is nowhere in it.
+// Session describes a session. The id is public; the secret of its cookie is not part of it.
 type Session struct {
 	ID       string    `json:"id"`
 	User     string    `json:"user"`
@@ -75,12 +74,12 @@ type Session struct {
 	Source   string    `json:"source"` // address that logged in
 }
 
-// Event is one line of the audit record.
+// Event is one entry of the audit log.
 type Event struct {
 	Seq     int64     `json:"seq"`
 	Time    time.Time `json:"time"`
 	Request string    `json:"request_id,omitempty"`
-	Actor   string    `json:"actor,omitempty"`  // who did it: user:diane, operator, or "" for nobody proved
+	Actor   string    `json:"actor,omitempty"`  // who did it: user:diane, operator, or "" if not authenticated
 	Action  string    `json:"action"`           // login, logout, request, session.end, user.add, …
 	Target  string    `json:"target,omitempty"` // on what: user:diane, session:…, GET /limited-info
 	Service string    `json:"service,omitempty"`

@@ -11,7 +11,7 @@ import (
 // every place that uses one can be found by name.
 //
 // The text is behind a pointer because fmt does not ask the methods of a value that it
-// finds in an unexported field: it prints what is there, and an address tells nothing.
+// finds in an unexported field: it prints the value, and an address reveals nothing.
 type Secret struct{ text *string }
 
 // NewSecret wraps text.

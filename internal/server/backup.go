@@ -16,10 +16,10 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
 )
 
-// Progress tells how far a copy or a restore has come.
+// Progress is the progress of a copy or a restore.
 type Progress = move.Progress
 
-// Summary tells what is in a backup.
+// Summary describes the content of a backup.
 type Summary = move.Summary
 
 // backup writes what the server keeps to w, as of one moment.
@@ -86,10 +86,10 @@ type Restoring struct {
 	Replace bool
 }
 
-// Renewed tells what a new epoch has brought.
+// Renewed reports what a new epoch has ended.
 type Renewed = move.Renewed
 
-// Restored tells what a restore has done.
+// Restored reports what a restore has done.
 type Restored struct {
 	Backup Summary `json:"backup"`
 	Renewed

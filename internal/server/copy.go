@@ -18,7 +18,7 @@ type End struct {
 	DataDir  string           // of SQLite
 }
 
-// Copied tells what a copy has done.
+// Copied reports what a copy has done.
 type Copied struct {
 	move.Copied
 	// Served says that a server was up on the source: what it has written since the copy
@@ -117,7 +117,7 @@ func (e End) hold(ctx context.Context, c Config, f *dataDir) (side, error) {
 		return nil, err
 	}
 
-	// What a crash has left on the list of nodes keeps nobody out.
+	// An entry that a crash has left in the list of nodes does not stop a copy.
 	if nodes, err := s.Served(ctx); err != nil || nodes > 0 {
 		if err == nil {
 			err = fmt.Errorf("%w: %d nodes serve from %s; stop them first", ErrInUse, nodes, e.Database.Where())
