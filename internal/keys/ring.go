@@ -290,7 +290,11 @@ func (r *Ring) step(ctx context.Context, n needs, actor string, decide func(*dra
 	const attempts = 4
 	for range attempts {
 		d := newDraft(keys, made, n, actor, r.time())
-		if err := decide(d); err != nil || d.isEmpty() {
+		if err := decide(d); err != nil {
+			return d, err
+		}
+		if d.isEmpty() {
+			_, err = r.load(ctx) // another node may have made this change after the cache was read
 			return d, err
 		}
 
