@@ -115,6 +115,9 @@ func TestEmptied(t *testing.T) {
 		}
 	})
 
+	cluster.NoSync = true
+	cluster.Cluster(t) // without PostgreSQL the test ends here
+
 	prepared := 0
 	prepare := func(url string) {
 		prepared++
@@ -124,7 +127,6 @@ func TestEmptied(t *testing.T) {
 		execSQL(t, conn, `INSERT INTO kept VALUES (1)`)
 	}
 
-	cluster.NoSync = true
 	for _, name := range []string{"first", "second"} {
 		t.Run(name, func(t *testing.T) {
 			conn := dial(t, cluster.Emptied(t, prepare, "kept"))
