@@ -110,9 +110,7 @@ func backupTo(ctx context.Context, ctl *control, name string, show *progress) (s
 	if err == nil {
 		err = f.Sync()
 	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
+	err = errors.Join(err, f.Close())
 
 	if err == nil {
 		s, err = server.CheckBackup(ctx, part)

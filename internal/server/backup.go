@@ -187,9 +187,7 @@ func restoreFile(
 	}
 
 	out.Renewed, err = file.Restore(ctx, to, ask, false, sqlite.Settle(ctx, path), report)
-	if cerr := to.Close(); err == nil {
-		err = cerr
-	}
+	err = errors.Join(err, to.Close())
 	if err != nil {
 		return err
 	}
