@@ -106,10 +106,8 @@ func (c *child) start() (*process, error) {
 		c.died()
 		c.log.Error(
 			"the hasher could not be started; logins are answered as busy",
-			"error",
-			err,
-			"again in",
-			time.Until(c.earliest).Round(time.Millisecond),
+			"error", err,
+			"again in", time.Until(c.earliest).Round(time.Millisecond),
 		)
 		return nil, jeton.WithRetryAfter(jeton.ErrBusy, busyFor)
 	}
@@ -195,10 +193,8 @@ func (c *child) run(p *process, started chan<- error) {
 	if !stopped {
 		c.log.Error(
 			"the hasher died; logins in flight are answered as busy and it is started again",
-			"pid",
-			p.cmd.Process.Pid,
-			"error",
-			err,
+			"pid", p.cmd.Process.Pid,
+			"error", err,
 		)
 	}
 }

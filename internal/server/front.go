@@ -134,16 +134,11 @@ func (f *front) recover(w *web.Reply, r *http.Request) {
 
 	f.log.Error(
 		"request panicked",
-		"request_id",
-		w.ID,
-		"method",
-		r.Method,
-		"path",
-		web.RedactPath(r.URL.Path),
-		"panic",
-		fmt.Sprint(p),
-		"stack",
-		string(debug.Stack()),
+		"request_id", w.ID,
+		"method", r.Method,
+		"path", web.RedactPath(r.URL.Path),
+		"panic", fmt.Sprint(p),
+		"stack", string(debug.Stack()),
 	)
 	if w.Status() >= http.StatusOK {
 		panic(http.ErrAbortHandler) // an incomplete response must not look complete
