@@ -279,9 +279,10 @@ func TestAPausedServerAnswersWhenItIsResumed(t *testing.T) {
 	}
 
 	for _, pid := range servers(t, c) {
+		// A worker that ended as the pause came stays a zombie: its parent is stopped and cannot reap it.
 		s := state(pid)
-		if s != "T" {
-			t.Errorf("process %d is in state %s, want T", pid, s)
+		if s != "T" && s != "Z" {
+			t.Errorf("process %d is in state %s, want T or Z", pid, s)
 		}
 	}
 
