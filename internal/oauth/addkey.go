@@ -18,6 +18,8 @@ func (s *Server) addKey(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
+	// A leaked secret must not become a key of the thief's, which outlives the secret.
 	if !c.byKey {
 		return jeton.WithDetail(
 			jeton.ErrInvalid,
@@ -36,6 +38,8 @@ func (s *Server) addKey(w *web.Reply, r *http.Request) error {
 		Purpose:   signin.Possession,
 		Issuer:    s.conf.URL,
 	}
+
+	// The audit event is stored with the key, in one transaction.
 	if err := s.logins.AddKey(r.Context(), c.client, k, proof, s.event(w, audit.ClientKeyAdd, c, nil)); err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func parse(h http.Header, body []byte) (url.Values, error) {
 	for name, values := range form {
 		values = slices.DeleteFunc(values, func(v string) bool { return v == "" })
 		if len(values) > 1 && !slices.Contains(repeatable, name) {
-			return nil, jeton.WithDetail(jeton.ErrInvalid, "a parameter is there twice")
+			return nil, jeton.WithDetail(jeton.ErrInvalid, "a parameter is given more than once")
 		}
 
 		form[name] = values
@@ -59,6 +59,7 @@ func (s *Server) credential(h http.Header, form url.Values) (signin.ClientCreden
 	p := signin.ClientCredential{ClientID: form.Get("client_id"), Issuer: s.conf.URL, Purpose: signin.Authentication}
 	ways := 0
 
+	// Has, not Get: an empty assertion is a client that tried one, and must not pass as none.
 	if form.Has("client_assertion") || form.Has("client_assertion_type") {
 		ways++
 		p.Assertion = form.Get("client_assertion")
@@ -86,6 +87,7 @@ func (s *Server) credential(h http.Header, form url.Values) (signin.ClientCreden
 			)
 		}
 
+		// Which of the two would be logged and limited must not be the caller's choice.
 		if p.ClientID != "" && p.ClientID != id {
 			return p, fmt.Errorf(
 				"%w: client_id and the header Authorization name different clients",
@@ -96,6 +98,7 @@ func (s *Server) credential(h http.Header, form url.Values) (signin.ClientCreden
 		p.ClientID, p.Secret = id, jeton.NewSecret(password)
 	}
 
+	// RFC 6749, section 2.3: a client must not use more than one in a request.
 	if ways > 1 {
 		return p, jeton.WithDetail(jeton.ErrInvalid, "more than one way to prove a client; use one")
 	}
@@ -139,6 +142,7 @@ func (c reader) Read(ctx context.Context, q *gate.Request) (gate.Credential, err
 		return nil, err
 	}
 
+	// Faults of the form come before the credential, so a bad request uses no assertion up.
 	form, err := parse(q.Header, b)
 	if err != nil {
 		return nil, err
@@ -152,6 +156,7 @@ func (c reader) Read(ctx context.Context, q *gate.Request) (gate.Credential, err
 		return nil, gate.ErrNotMine
 	}
 
+	// An assertion is used up here: it does not serve a second request, whatever this one becomes.
 	found, err := c.server.logins.Client(ctx, p)
 	if err != nil {
 		return nil, err
@@ -189,6 +194,7 @@ func (p *authenticated) Describe() (which, window string) {
 
 // caller returns the client that sent a request, and its form.
 func caller(w *web.Reply) (*authenticated, url.Values, error) {
+	// The route admits only clients, so this fails only if the route table is wrong.
 	c, ok := gate.From(w).Credential().(*authenticated)
 	if !ok {
 		return nil, nil, jeton.ErrNoCredential

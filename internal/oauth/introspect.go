@@ -26,17 +26,20 @@ func (s *Server) introspect(w *web.Reply, r *http.Request) error {
 		return jeton.WithDetail(jeton.ErrInvalid, "token is missing")
 	}
 
+	// It is asked before a use is taken: consume=true by a client that may not look costs no use.
 	allowed := func(l *token.Live) bool { return s.mayIntrospect(c, l, audience(form)) }
 	seen, err := s.tokens.Inspect(r.Context(), text, allowed, form.Get("consume") == "true", w.Start)
 	outcome := jeton.Outcome(err)
 	switch {
 	case err == nil:
 		return web.JSON(w, http.StatusOK, s.active(seen))
+	// Nothing is known about the token, and "inactive" would make services refuse a valid one.
 	case outcome == nil || errors.Is(err, jeton.ErrUnavailable) || errors.Is(err, jeton.ErrBusy):
 		return err
 	}
 
 	// One response for every token that is not valid: the reason would help a scanner.
+	// The operator gets the reason that the response withholds.
 	s.audit.Record(s.event(w, audit.TokenInspect, c, err))
 	h := w.Header()
 	h["Content-Type"], h["Cache-Control"] = typeJSON, noStore
@@ -49,6 +52,7 @@ func (s *Server) introspect(w *web.Reply, r *http.Request) error {
 // introspect and where its owner may log in. When the request names services, it must be
 // one of them.
 func (s *Server) mayIntrospect(c *authenticated, l *token.Live, named []string) bool {
+	// A service learns nothing of a token that is only for other services.
 	return slices.ContainsFunc(s.targets, func(t signin.Target) bool {
 		switch {
 		case !slices.Contains(c.client.Introspects, t.Service) || !slices.Contains(l.Audience, t.Terms.Audience):
@@ -91,6 +95,8 @@ func (s *Server) active(seen token.Inspection) active {
 		Expires:   seen.Window.Closes.Unix(),
 		ID:        seen.Accessor,
 	}
+
+	// A user's token was issued to no client, and client_id would claim one.
 	if seen.Owner.Kind == jeton.KindClient {
 		out.ClientID = seen.Owner.Name
 	}

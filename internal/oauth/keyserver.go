@@ -17,7 +17,7 @@ import (
 
 // jwks answers GET /.well-known/jwks.json: the public keys that our tokens are signed with.
 func (s *Server) jwks(w *web.Reply, r *http.Request) error {
-	// Without the store, the cached keys do: verifiers cache them for longer.
+	// Without the store the cached keys are served, as verifiers cache them for longer: hence no error.
 	_ = s.ring.Fresh(r.Context())
 	body, etag := s.ring.JWKS()
 	return s.publish(w, r, "application/jwk-set+json", body, etag)
@@ -58,6 +58,7 @@ func (s *Server) keysOf(r *http.Request, name string, now time.Time) ([]jose.Key
 	}
 
 	list, err := s.clients.Keys(r.Context(), c, "", now)
+	// The same answer for a disabled client: it says only that there is no key to trust.
 	if errors.Is(err, jeton.ErrBadCredential) {
 		return nil, jeton.ErrNotFound // an unknown client, or one without a valid key
 	}
@@ -70,6 +71,7 @@ func (s *Server) keysOf(r *http.Request, name string, now time.Time) ([]jose.Key
 
 // publish writes a public document that may be cached.
 func (s *Server) publish(w *web.Reply, r *http.Request, kind string, body []byte, etag string) error {
+	// It changes exactly when the document does, and 96 bits do not collide by chance.
 	if etag == "" {
 		sum := sha256.Sum256(body)
 		etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
@@ -87,6 +89,7 @@ func (s *Server) publish(w *web.Reply, r *http.Request, kind string, body []byte
 	}
 
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	// RFC 9110, section 9.3.2: the same headers as GET, with the length of the body that is not sent.
 	if r.Method == http.MethodHead {
 		return nil
 	}

@@ -38,9 +38,10 @@ func (s *Server) describe() metadata {
 
 	at := func(path string) string { return s.conf.URL + path }
 	return metadata{
-		Issuer:             s.conf.URL,
-		Token:              at(pathToken),
-		JWKS:               at(pathJWKS),
+		Issuer: s.conf.URL,
+		Token:  at(pathToken),
+		JWKS:   at(pathJWKS),
+		// Required, and empty: there is no authorization endpoint (RFC 8414, section 2).
 		ResponseTypes:      []string{},
 		GrantTypes:         []string{grantClient, grantAssertion},
 		AuthMethods:        methods,

@@ -27,7 +27,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// Server is the endpoints of the authorization server.
+// Server is the endpoints of the authorization server. Its methods are safe for concurrent use.
 type Server struct {
 	conf     config.Issuer
 	targets  []signin.Target
@@ -37,7 +37,7 @@ type Server struct {
 	ring     *keys.Ring
 	audit    *audit.Log
 	service  *gate.Service
-	metadata []byte
+	metadata []byte // the discovery document, encoded once
 	maxAge   string // Cache-Control of published documents
 }
 
@@ -58,7 +58,7 @@ const Name = "issuer"
 // MaxAge is the longest time that our keys may be cached.
 const MaxAge = 5 * time.Minute
 
-// New returns the endpoints for a configuration that has been checked.
+// New returns the endpoints for a configuration that has been checked. It starts nothing.
 func New(c Config) (*Server, error) {
 	s := &Server{
 		conf:    c.Issuer,
@@ -70,8 +70,10 @@ func New(c Config) (*Server, error) {
 		audit:   c.Audit,
 	}
 
+	// Not longer than a key is published before it signs: a verifier must see it in time.
 	age := min(MaxAge, c.Issuer.Keys.PublishFor.Std())
 	s.maxAge = "public, max-age=" + strconv.Itoa(int(age.Seconds()))
+	// The gate reads the body, because the credential of a client may be in the form.
 	s.service = &gate.Service{Name: Name, ReadBody: true, Readers: []gate.Reader{reader{s}}}
 	var err error
 	s.metadata, err = json.Marshal(s.describe())
@@ -144,6 +146,7 @@ func (s *Server) Routes() []web.Route {
 // Owns reports whether a path belongs to the authorization server where it shares an address
 // with services.
 func (s *Server) Owns(path string) bool {
+	// A service on the same address must not take over these paths.
 	return strings.HasPrefix(path, "/oauth2/") || path == pathJWKS || path == pathMetadata ||
 		s.conf.Keyserver != "" && path == s.conf.Keyserver
 }

@@ -26,6 +26,8 @@ var (
 func (s *Server) refuseToken(w *web.Reply, r *http.Request, err error) {
 	var grant *grantRefused
 
+	// In this grant the assertion is the grant as well as the proof of the client, so a refused
+	// one is invalid_grant, 400, and not invalid_client (RFC 7521, section 4.1.1).
 	bad := errors.Is(err, jeton.ErrBadCredential) || errors.Is(err, jeton.ErrNoCredential)
 	if bad && errors.As(err, &grant) {
 		refuse(w, err, http.StatusBadRequest, "invalid_grant")
@@ -61,6 +63,8 @@ func (s *Server) refuse(w *web.Reply, r *http.Request, err error) {
 		if !errors.Is(err, c.err) {
 			continue
 		}
+
+		// RFC 6749, section 5.2: the challenge answers a client that tried the header.
 		if c.status == http.StatusUnauthorized && r.Header.Get("Authorization") != "" {
 			w.Header().Set("WWW-Authenticate", web.BasicChallenge(Name))
 		}

@@ -13,6 +13,7 @@ import (
 // generation that is revoked although its signature is valid, in the order of revocation.
 // The hashes reveal nothing without the token.
 func (s *Server) revocations(w *web.Reply, r *http.Request) error {
+	// A page is then about 46 KB, which the guard reads as a whole.
 	const limit = 1000
 	var after int64
 
@@ -30,6 +31,7 @@ func (s *Server) revocations(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
+	// An empty list is [], not null: a guard takes null for a broken answer and would stop serving.
 	out := jeton.Revocations{Next: after, Void: []string{}, More: len(list) == limit}
 	for _, v := range list {
 		out.Next = v.Seq

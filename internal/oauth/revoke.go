@@ -23,10 +23,12 @@ func (s *Server) revoke(w *web.Reply, r *http.Request) error {
 	}
 
 	ev := s.event(w, audit.TokenRevoke, c, nil)
+	// Answered only when no node accepts the token any more; see docs/architecture.md, flow 5.
 	if err := s.tokens.Revoke(r.Context(), text, token.ClientOwner(c.client), ev); err != nil {
 		return err
 	}
 
+	// RFC 7009, section 2.2: 200 and no body, whether or not there was such a token.
 	w.Header()["Cache-Control"] = noStore
 	w.WriteHeader(http.StatusOK)
 

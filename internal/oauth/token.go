@@ -38,6 +38,7 @@ func (s *Server) token(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
+	// Before grant_type is judged: an unreadable credential is in the audit log whatever the grant.
 	credential, err := s.credential(r.Header, form)
 	if errors.Is(err, jeton.ErrBadCredential) {
 		s.auditUnreadable(w, err)
@@ -68,6 +69,8 @@ func (s *Server) token(w *web.Reply, r *http.Request) error {
 		Source:     w.Source,
 		Request:    w.ID,
 	})
+
+	// Marked, because the same outcome has another code in this grant.
 	if err != nil && grant == grantAssertion {
 		return &grantRefused{err}
 	}
@@ -97,6 +100,7 @@ func (s *Server) auditUnreadable(w *web.Reply, err error) {
 
 // useGrant makes the assertion of a JWT bearer grant the credential (RFC 7523, section 2.1).
 func useGrant(c *signin.ClientCredential, form url.Values) error {
+	// Two proofs could be of two clients, and the token would belong to one of them.
 	if c.Assertion != "" || !c.Secret.IsZero() {
 		return jeton.WithDetail(jeton.ErrInvalid, "the assertion is the proof; no other is needed next to it")
 	}

@@ -37,16 +37,18 @@ const maxBasic = 16 << 10
 func ParseBasic(credentials string) (name, password string, err error) {
 	invalid := jeton.WithDetail(jeton.ErrBadCredential, "not Basic credentials (RFC 7617)")
 
-	// The decoder skips line breaks.
+	// The decoder skips line breaks, even a strict one: one pair would have many encodings.
 	if len(credentials) > maxBasic || strings.ContainsAny(credentials, "\r\n") {
 		return "", "", invalid
 	}
 
+	// Strict also refuses padding bits that are not zero, for the same reason.
 	raw, err := base64.StdEncoding.Strict().DecodeString(credentials)
 	if err != nil || !utf8.Valid(raw) {
 		return "", "", invalid
 	}
 
+	// A name cannot have a colon, so the first one ends it (RFC 7617, section 2).
 	name, password, found := strings.Cut(string(raw), ":")
 	if !found || strings.ContainsFunc(string(raw), isControl) {
 		return "", "", invalid

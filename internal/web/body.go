@@ -14,8 +14,12 @@ import (
 // bodyTimeout bounds how long a body may take to arrive.
 const bodyTimeout = 10 * time.Second
 
-// Body reads the body of a request, of at most limit bytes. what names the request in the text of a refusal.
+// Body reads the body of a request, of at most limit bytes, which must arrive within 10 seconds.
+// what names the request in the text of a refusal. It returns jeton.ErrTooLarge for a longer body
+// and jeton.ErrInvalid for one that ends early or arrives too slowly.
 func Body(w *Reply, r *http.Request, what string, limit int64) ([]byte, error) {
+	// A client that sends a byte now and then would otherwise hold the connection for ever. A writer
+	// without deadlines, as in tests, has no connection to hold: its error is dropped.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 
 	b, err := readBody(w, r, limit)
@@ -31,6 +35,7 @@ func Body(w *Reply, r *http.Request, what string, limit int64) ([]byte, error) {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the body of "+what+" is incomplete")
 	}
 
+	// If it passed while the handler works, net/http would cancel the request's context.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 
 	return b, nil

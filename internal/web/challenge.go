@@ -9,11 +9,12 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 )
 
-// Challenge is what a refused caller may prove itself with (RFC 9110, section 11.6.1).
+// Challenge is what a refused caller may prove itself with (RFC 9110, section 11.6.1). Its strings
+// are written into a header as they are: they must have no quote and no control character.
 type Challenge struct {
-	Realm   string
-	Schemes policy.Kinds
-	Login   string // path of the login that sets the session cookie, or ""
+	Realm   string       // name of the service
+	Schemes policy.Kinds // sessions, tokens and passwords that are accepted
+	Login   string       // path of the login that sets the session cookie, or ""
 }
 
 // Set sets WWW-Authenticate where err is a 401, or where a token lacks a scope (RFC 6750,
@@ -35,6 +36,7 @@ func (c Challenge) Set(w *Reply, r *http.Request, err error) {
 		list = append(list, bearerChallenge(c.Realm, err))
 	}
 
+	// RFC 9110, section 15.5.2: a 401 must have a challenge.
 	if c.Schemes&policy.BySession != 0 || len(list) == 0 {
 		list = append(list, c.cookie())
 	}
@@ -51,6 +53,7 @@ func BasicChallenge(realm string) string {
 func bearerChallenge(realm string, err error) string {
 	challenge := `Bearer realm="` + realm + `"`
 
+	// RFC 6750, section 3.1: without any credential there should be no error code.
 	switch {
 	case errors.Is(err, jeton.ErrScope):
 		challenge += `, error="insufficient_scope"`
@@ -73,6 +76,7 @@ func (c Challenge) cookie() string {
 // fromScript reports whether a script in a page sent the request. A Basic challenge would
 // make the browser open a dialog of its own.
 func fromScript(r *http.Request) bool {
+	// Browsers set Sec-Fetch-Mode themselves; older ones do not, but libraries set the other.
 	mode := r.Header.Get("Sec-Fetch-Mode")
 	return mode != "" && mode != "navigate" || r.Header.Get("X-Requested-With") != ""
 }

@@ -12,7 +12,7 @@ type Cookie struct {
 	PlainHTTP bool // the service has no TLS, so the cookie must travel without it
 }
 
-// Set sets the cookie for a time. Without one, the browser keeps it until it is closed.
+// Set sets the cookie for a time, in whole seconds. Without one, the browser keeps it until it is closed.
 func (c Cookie) Set(w http.ResponseWriter, value string, lifetime time.Duration) {
 	c.write(w, value, int(lifetime.Seconds()))
 }
@@ -23,6 +23,8 @@ func (c Cookie) Clear(w http.ResponseWriter) {
 }
 
 func (c Cookie) write(w http.ResponseWriter, value string, maxAge int) {
+	// HttpOnly keeps scripts of the page from reading it, SameSite=Lax other sites from sending it
+	// with a POST. Without Domain, no other host gets it (RFC 6265, section 5.3).
 	http.SetCookie(w, &http.Cookie{
 		Name:     c.Name,
 		Value:    value,
@@ -45,6 +47,7 @@ func FindCookie(h http.Header, name string) (value string, count int) {
 				continue
 			}
 
+			// Readers of a credential refuse a count above 1: a neighbouring host can set a second cookie.
 			count++
 			if count == 1 {
 				value = unquote(v)

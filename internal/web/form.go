@@ -32,12 +32,14 @@ func MediaType(h http.Header) string {
 
 // IsForm reports whether the body of a request is said to be a form.
 func IsForm(h http.Header) bool {
+	// The common spelling is compared first, because parsing allocates memory.
 	return h.Get("Content-Type") == mediaForm || MediaType(h) == mediaForm
 }
 
 // LoginFields reads fields of a login or logout: of a form, or the members of a JSON object
-// whose values are strings. A field that is absent is "", and without a body all are. A field
-// that is given more than once is refused: another reader could take the other value.
+// whose values are strings. A field that is absent is "", and without a body all are. It returns
+// jeton.ErrInvalid for a field that is given more than once, because another reader could take the
+// other value, jeton.ErrTooLarge for more than 16 KiB and jeton.ErrMediaType for another media type.
 func LoginFields(w *Reply, r *http.Request, what string, names ...string) (map[string]string, error) {
 	body, err := Body(w, r, what, maxLogin)
 	if err != nil || len(body) == 0 {
@@ -70,8 +72,10 @@ func LoginFields(w *Reply, r *http.Request, what string, names ...string) (map[s
 	return out, nil
 }
 
-// ParseForm reads a form.
+// ParseForm reads a form of at most 100 fields, or returns jeton.ErrInvalid. The text of the error
+// quotes nothing of the body.
 func ParseForm(body []byte) (url.Values, error) {
+	// Counted before parsing: each field costs memory of its own.
 	if bytes.Count(body, []byte("&")) > maxSeparators {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form has more than 100 fields")
 	}
@@ -97,6 +101,7 @@ func parseObject(body []byte) (url.Values, error) {
 		return nil, err
 	}
 
+	// A number is no password: it would depend on how a reader prints it.
 	fields := url.Values{}
 	for name, value := range members {
 		text, _ := value.(string)

@@ -22,6 +22,7 @@ var (
 
 // JSON writes a response with a JSON document.
 func JSON(w http.ResponseWriter, status int, document any) error {
+	// Encoded before the status is written, so that a failure can still become a 500.
 	b, err := json.Marshal(document)
 	if err != nil {
 		return err
@@ -33,6 +34,7 @@ func JSON(w http.ResponseWriter, status int, document any) error {
 	h["X-Content-Type-Options"] = noSniff
 	w.WriteHeader(status)
 
+	// An error means that the client has gone: there is no other caller to answer.
 	_, _ = w.Write(append(b, '\n'))
 
 	return nil
@@ -48,10 +50,11 @@ func NoContent(w http.ResponseWriter) error {
 const maxBody = 64 << 10
 
 // Read reads a JSON document of at most 64 KiB. It is strict: one document, without unknown or
-// repeated members.
+// repeated members. It returns jeton.ErrMediaType, jeton.ErrTooLarge or jeton.ErrInvalid.
 func Read[T any](r *http.Request) (T, error) {
 	var in T
 
+	// A page of another site can send a form or text without a preflight, but not this type.
 	if MediaType(r.Header) != mediaJSON {
 		return in, jeton.WithDetail(jeton.ErrMediaType, "send "+mediaJSON)
 	}
@@ -62,11 +65,14 @@ func Read[T any](r *http.Request) (T, error) {
 	}
 
 	d := json.NewDecoder(bytes.NewReader(body))
+	// A misspelt member, for example of a limit, would silently mean no limit.
 	d.DisallowUnknownFields()
 
 	if err := d.Decode(&in); err != nil {
 		return in, readError(err)
 	}
+
+	// Another reader may act on the second document.
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return in, jeton.WithDetail(jeton.ErrInvalid, "more than one JSON document")
 	}
@@ -111,6 +117,7 @@ func CheckMembers(document []byte) error {
 	for {
 		t, err := d.Token()
 		if err != nil {
+			// The caller has decoded the document, so this can only be io.EOF.
 			return nil // the end
 		}
 
@@ -121,6 +128,7 @@ func CheckMembers(document []byte) error {
 		case t == json.Delim('}') || t == json.Delim(']'):
 			open = open[:len(open)-1]
 		case last.names != nil && !last.value && text:
+			// In this order ſ and the Kelvin sign become S and K, as encoding/json folds them.
 			name = strings.ToUpper(strings.ToLower(name))
 			if last.names[name] {
 				return errRepeated

@@ -70,9 +70,11 @@ func Mark(w *Reply, err error) jeton.Problem {
 	p := Problem(err)
 	p.Request = w.ID
 	h := w.Header()
+	// A refusal is about this caller at this moment: no cache may keep it for another one.
 	h[jeton.HeaderError] = []string{p.Code}
 	h["Cache-Control"] = noStore
 
+	// Rounded up: a client that is a second early is refused again.
 	if wait, ok := jeton.RetryAfter(err); ok {
 		h["Retry-After"] = []string{strconv.Itoa(int(math.Ceil(wait.Seconds())))}
 	} else if p.Status == http.StatusServiceUnavailable {
@@ -104,7 +106,7 @@ func Log(w *Reply, log *slog.Logger, r *http.Request, err error) {
 		return
 	}
 	if r.Context().Err() != nil {
-		return // the client has gone; anybody can do that as often as they like
+		return // the client has gone; anybody could fill the log by hanging up
 	}
 
 	log.Error("request failed", "request_id", w.ID, "method", r.Method, "path", RedactPath(r.URL.Path), "error", err)

@@ -8,7 +8,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
-// CheckPath refuses a path that two programs could read as two different paths: our rules and
+// CheckPath returns jeton.ErrInvalid for a path that two programs could read as two different paths: our rules and
 // the upstream must not disagree about which path was requested. It refuses dot segments, empty
 // segments, encoded slashes, backslashes and dots, control characters, semicolon parameters in
 // dot segments, and paths that are not UTF-8.
@@ -16,6 +16,8 @@ func CheckPath(u *url.URL) error {
 	if u.Path == "" || u.Path[0] != '/' {
 		return jeton.WithDetail(jeton.ErrInvalid, "the path must begin with a slash")
 	}
+
+	// The common case allocates no memory. RawPath is set only if the encoding is not the usual one.
 	if isPlain(u.Path) && u.RawPath == "" {
 		return nil
 	}
@@ -49,6 +51,8 @@ func checkSpecial(u *url.URL) error {
 		return jeton.WithDetail(jeton.ErrInvalid, "the path has a control character or a backslash in it")
 	}
 
+	// Path is decoded already, so only the escaped form still shows that a slash was not a separator.
+	// %25 hides a second encoding, which an upstream that decodes twice would undo.
 	escaped := strings.ToLower(u.EscapedPath())
 	for _, bad := range []string{"%2f", "%5c", "%2e", "%00", "%25"} {
 		if strings.Contains(escaped, bad) {
@@ -61,6 +65,7 @@ func checkSpecial(u *url.URL) error {
 
 	segments := strings.Split(u.Path[1:], "/")
 	for i, s := range segments {
+		// Some servers drop ";x" before they resolve dots: /a/..;x/b becomes /b.
 		name, _, _ := strings.Cut(s, ";")
 		if name == "." || name == ".." || name == "" && i != len(segments)-1 || name == "" && s != "" {
 			return jeton.WithDetail(jeton.ErrInvalid, "the path has an empty or a dot segment in it")

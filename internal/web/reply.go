@@ -15,8 +15,8 @@ type Reply struct {
 	Source   netip.Addr // address of the client; zero on a Unix socket
 	Decision any        // of internal/gate, which reads it with From
 
-	status int
-	bytes  int64
+	status int   // 0 before there is one
+	bytes  int64 // of the body, written so far
 }
 
 // Reset makes w the response to another request.
@@ -31,6 +31,7 @@ func (w *Reply) Reset(to http.ResponseWriter, id string, start time.Time, source
 
 // WriteHeader implements http.ResponseWriter and keeps the status.
 func (w *Reply) WriteHeader(status int) {
+	// A 1xx is not the status of the response yet; of the others, net/http sends the first.
 	if w.status == 0 || w.status < 200 {
 		w.status = status
 	}
@@ -39,6 +40,7 @@ func (w *Reply) WriteHeader(status int) {
 
 // Write implements http.ResponseWriter and counts the bytes.
 func (w *Reply) Write(b []byte) (int, error) {
+	// A body without a status means 200, and a client never sees a body after a 1xx alone.
 	if w.status < 200 {
 		w.status = http.StatusOK
 	}

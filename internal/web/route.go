@@ -19,7 +19,7 @@ type Route struct {
 }
 
 // Handler answers a request and returns its error. It sets no status for an error, logs nothing
-// and does not check who the caller is.
+// and does not check who the caller is. It is called by many goroutines at once.
 type Handler func(w *Reply, r *http.Request) error
 
 // Refuser answers a request that err refuses.
@@ -27,6 +27,7 @@ type Refuser func(w *Reply, r *http.Request, err error)
 
 // ExactPath returns the pattern that matches a path alone, even if the path ends in a slash.
 func ExactPath(path string) string {
+	// http.ServeMux takes a pattern that ends in a slash for every path below it.
 	if strings.HasSuffix(path, "/") {
 		return path + "{$}"
 	}
