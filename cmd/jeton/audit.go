@@ -129,11 +129,7 @@ that it looked at. The id is in the response's X-Request-Id header and in the au
 			return err
 		}
 
-		asJSON, err := out.json()
-		if err != nil {
-			return err
-		}
-		if asJSON {
+		if out.json {
 			return printJSON(c.OutOrStdout(), events)
 		}
 

@@ -48,10 +48,6 @@ keys.secret is not in it: keep a copy of that elsewhere.`,
 			return fmt.Errorf("%w: %s exists; --force replaces it", jeton.ErrConflict, name)
 		}
 
-		if _, err := out.json(); err != nil {
-			return err
-		}
-
 		return withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 			if name == "-" {
 				return fetchBackup(ctx, ctl, c.OutOrStdout(), func(int64) {})
@@ -86,8 +82,7 @@ func printBackup(c *cobra.Command, out *output, name string, s server.Summary) e
 		return err
 	}
 
-	asJSON, _ := out.json()
-	if !asJSON {
+	if !out.json {
 		fmt.Fprintf(c.OutOrStdout(), "backed up %d rows to %s, and read them back\n", s.Rows(), name)
 	}
 
@@ -212,11 +207,6 @@ since is VALID AGAIN.`,
 			return err
 		}
 
-		asJSON, err := out.json()
-		if err != nil {
-			return err
-		}
-
 		show := newProgress(c.ErrOrStderr())
 		r.Path = args[0]
 		r.Report = show.rows
@@ -235,7 +225,7 @@ since is VALID AGAIN.`,
 		}
 
 		made := done.Backup.Made.UTC().Format(time.RFC3339)
-		if asJSON {
+		if out.json {
 			err = printJSON(c.OutOrStdout(), done)
 		} else {
 			fmt.Fprintf(c.OutOrStdout(), "restored %d rows from a backup of %s\n", done.Backup.Rows(), made)

@@ -1,22 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/api"
-	"github.com/jeton-auth/jeton/internal/jose"
 
 	"github.com/spf13/cobra"
 )
@@ -59,89 +54,23 @@ func clientPath(name string, what ...string) string {
 	return path
 }
 
-// maxKeyInput bounds the file of a key, in bytes.
-const maxKeyInput = 32 << 10
+// The help of the flags for what a client may have tokens for.
+const (
+	serviceHelp    = "service that it may have tokens for (may be repeated)"
+	scopeHelp      = "scope that its tokens may have (may be repeated)"
+	introspectHelp = "service whose tokens it may look up (may be repeated)"
+)
 
-// readKey reads a public key from a file, or from standard input ("-"). A private key does not
-// leave this process.
-func readKey(stdin io.Reader, file string) (string, error) {
-	in := stdin
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return "", fmt.Errorf("key: %w", err)
-		}
-		defer f.Close()
-
-		in = f
-	}
-
-	text, err := io.ReadAll(io.LimitReader(in, maxKeyInput+1))
-	if err != nil {
-		return "", fmt.Errorf("read key from %s: %w", file, err)
-	}
-	if len(text) > maxKeyInput {
-		return "", usage{fmt.Errorf("%s is over 32 KiB and holds more than a key", file)}
-	}
-
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
-			return "", usage{fmt.Errorf(
-				"%s holds a private key, which only the client may have; print the public key with\n"+
-					"  openssl pkey -in %s -pubout",
-				file,
-				file,
-			)}
-		}
-	}
-
-	if _, err := jose.ParseKey(text, "", ""); err != nil {
-		return "", usage{fmt.Errorf("key in %s: %w", file, err)}
-	}
-
-	return string(bytes.TrimSpace(text)), nil
-}
-
-// keyFlags are the settings of a key.
-type keyFlags struct{ alg, kid, notBefore, notAfter string }
-
-func (k *keyFlags) flags(c *cobra.Command) {
-	c.Flags().StringVar(&k.kid, "kid", "", "id of the key (default: the kid of a JWK, else the thumbprint of RFC 7638)")
-	c.Flags().StringVar(
-		&k.alg,
-		"alg",
-		"",
-		"signing algorithm (default: the alg of a JWK, else EdDSA, ES256/384/512 or RS256 by key type)",
-	)
-
-	c.Flags().StringVar(&k.notBefore, "not-before", "", "start of validity, such as 2026-03-01T12:00:00Z")
-	c.Flags().StringVar(&k.notAfter, "not-after", "", "end of validity")
-}
-
-func (k *keyFlags) request(text string) (in api.NewClientKey, err error) {
-	in = api.NewClientKey{Key: text, Algorithm: k.alg, ID: k.kid}
-	for _, f := range []struct {
-		name, text string
-		into       *time.Time
-	}{{"not-before", k.notBefore, &in.NotBefore}, {"not-after", k.notAfter, &in.NotAfter}} {
-		if f.text == "" {
-			continue
-		}
-
-		*f.into, err = time.Parse(time.RFC3339, f.text)
-		if err != nil {
-			return in, usage{fmt.Errorf("invalid --%s %q: want a time such as 2026-03-01T12:00:00Z", f.name, f.text)}
-		}
-	}
-
-	return in, nil
+// clientFlags are the flags of 'jeton client add'.
+type clientFlags struct {
+	place    place
+	out      output
+	request  api.NewClient
+	keyFiles []string
 }
 
 func clientAdd() *cobra.Command {
-	var p place
-	var out output
-	var in api.NewClient
-	var files []string
+	var f clientFlags
 
 	c := &cobra.Command{
 		Use:   "add NAME",
@@ -151,77 +80,62 @@ func clientAdd() *cobra.Command {
 the client can sign.`,
 		Example: `  jeton client add reports-job --key reports.pub --service reports --scope read
   jeton client add api-gateway --secret --introspect reports`,
+		RunE: f.run,
 	}
 
-	run := withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		in.Name = args[0]
-		var made api.MadeClient
-		if err := ctl.call(ctx, http.MethodPost, "/api/v1/clients", in, &made); err != nil {
-			return named(err, "client "+args[0])
-		}
+	return withFlags(c, &f.place, &f.out, &f)
+}
 
-		asJSON, _ := out.json()
-		if asJSON {
-			return printJSON(c.OutOrStdout(), made)
-		}
-
-		fmt.Fprintf(c.OutOrStdout(), "added client %s\n", made.Client.Name)
-
-		for _, k := range made.Client.Keys {
-			fmt.Fprintf(c.OutOrStdout(), "key %s (%s)\n", oneLine(k.ID), k.Algorithm)
-		}
-
-		printSecret(c, made.Secret)
-
-		return nil
-	})
-
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if _, err := out.json(); err != nil {
-			return err
-		}
-
-		for _, file := range files {
-			text, err := readKey(c.InOrStdin(), file)
-			if err != nil {
-				return err
-			}
-			in.Keys = append(in.Keys, api.NewClientKey{Key: text})
-		}
-
-		return run(c, args)
-	}
-
-	p.flags(c)
-	out.flags(c)
+func (f *clientFlags) flags(c *cobra.Command) {
 	c.Flags().StringArrayVar(
-		&files,
+		&f.keyFiles,
 		"key",
 		nil,
 		"file with a public key, PEM or JWK; - is standard input (may be repeated)",
 	)
 
-	c.Flags().StringSliceVar(&in.Services, "service", nil, "service that it may have tokens for (may be repeated)")
-	c.Flags().StringSliceVar(&in.Scopes, "scope", nil, "scope that its tokens may have (may be repeated)")
-
-	c.Flags().StringSliceVar(
-		&in.Introspects,
-		"introspect",
-		nil,
-		"service whose tokens it may look up (may be repeated)",
-	)
-
+	in := &f.request
+	c.Flags().StringSliceVar(&in.Services, "service", nil, serviceHelp)
+	c.Flags().StringSliceVar(&in.Scopes, "scope", nil, scopeHelp)
+	c.Flags().StringSliceVar(&in.Introspects, "introspect", nil, introspectHelp)
 	c.Flags().BoolVar(&in.Secret, "secret", false, "make a secret and print it")
-
-	return c
 }
 
-func printSecret(c *cobra.Command, text string) {
-	if text == "" {
-		return
+// run reads the keys before it opens the data directory, so that the directory is not locked
+// while a key is piped in.
+func (f *clientFlags) run(c *cobra.Command, args []string) error {
+	for _, file := range f.keyFiles {
+		text, err := readKey(c.InOrStdin(), file)
+		if err != nil {
+			return err
+		}
+		f.request.Keys = append(f.request.Keys, api.NewClientKey{Key: text})
 	}
-	fmt.Fprintln(c.OutOrStdout(), text)
-	fmt.Fprintln(c.ErrOrStderr(), "This is the secret. It is shown only here; Jeton stores only its hash.")
+
+	return withControl(&f.place, f.add)(c, args)
+}
+
+func (f *clientFlags) add(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
+	f.request.Name = args[0]
+
+	var made api.MadeClient
+	if err := ctl.call(ctx, http.MethodPost, "/api/v1/clients", f.request, &made); err != nil {
+		return named(err, "client "+args[0])
+	}
+
+	if f.out.json {
+		return printJSON(c.OutOrStdout(), made)
+	}
+
+	fmt.Fprintf(c.OutOrStdout(), "added client %s\n", made.Client.Name)
+
+	for _, k := range made.Client.Keys {
+		fmt.Fprintf(c.OutOrStdout(), "key %s (%s)\n", oneLine(k.ID), k.Algorithm)
+	}
+
+	printSecret(c, made.Secret)
+
+	return nil
 }
 
 func clientList() *cobra.Command {
@@ -306,11 +220,6 @@ func clientShow() *cobra.Command {
 	}
 
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		asJSON, err := out.json()
-		if err != nil {
-			return err
-		}
-
 		var list []jeton.Client
 		if err := ctl.call(ctx, http.MethodGet, "/api/v1/clients", nil, &list); err != nil {
 			return err
@@ -320,7 +229,7 @@ func clientShow() *cobra.Command {
 			if k.Name != args[0] {
 				continue
 			}
-			if asJSON {
+			if out.json {
 				return printJSON(c.OutOrStdout(), k)
 			}
 
@@ -420,9 +329,9 @@ their scopes: 'jeton client end-tokens' revokes them.`,
 	})
 
 	p.flags(c)
-	c.Flags().StringSliceVar(&services, "service", nil, "service that it may have tokens for (may be repeated)")
-	c.Flags().StringSliceVar(&scopes, "scope", nil, "scope that its tokens may have (may be repeated)")
-	c.Flags().StringSliceVar(&introspects, "introspect", nil, "service whose tokens it may look up (may be repeated)")
+	c.Flags().StringSliceVar(&services, "service", nil, serviceHelp)
+	c.Flags().StringSliceVar(&scopes, "scope", nil, scopeHelp)
+	c.Flags().StringSliceVar(&introspects, "introspect", nil, introspectHelp)
 
 	return c
 }
@@ -436,47 +345,6 @@ func ending(end bool) string {
 }
 
 const endTokensHelp = "also revoke all tokens of the client"
-
-func clientSecret() *cobra.Command {
-	var p place
-	var remove, end bool
-
-	c := &cobra.Command{
-		Use:   "secret NAME",
-		Short: "Replace the secret of a client and print the new one, or remove it",
-		Args:  exactArgs("NAME"),
-		Long: `Give a client a new secret and print it only here; the old one is refused at once. Tokens
-issued before stay valid unless --end-tokens is given.`,
-		Example: `  jeton client secret api-gateway
-  jeton client secret api-gateway --remove --end-tokens`,
-	}
-
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		path := clientPath(args[0], "secret") + ending(end)
-		if remove {
-			if err := ctl.call(ctx, http.MethodDelete, path, nil, nil); err != nil {
-				return named(err, "client "+args[0])
-			}
-			fmt.Fprintf(c.OutOrStdout(), "removed the secret of client %s\n", args[0])
-			return nil
-		}
-
-		var made api.ClientSecret
-		if err := ctl.call(ctx, http.MethodPost, path, nil, &made); err != nil {
-			return named(err, "client "+args[0])
-		}
-
-		printSecret(c, made.Secret)
-
-		return nil
-	})
-
-	p.flags(c)
-	c.Flags().BoolVar(&remove, "remove", false, "remove the secret")
-	c.Flags().BoolVar(&end, "end-tokens", false, endTokensHelp)
-
-	return c
-}
 
 func clientEndTokens() *cobra.Command {
 	return changeCommand(&cobra.Command{
@@ -492,97 +360,6 @@ func clientEndTokens() *cobra.Command {
 			done:    "revoked all tokens of client " + args[0],
 		}, nil
 	})
-}
-
-func clientKey() *cobra.Command {
-	c := &cobra.Command{
-		Use:     "key",
-		Short:   "Add and retire public keys of a client",
-		Example: `  jeton client key add reports-job new.pub`,
-	}
-
-	c.AddCommand(clientKeyAdd(), clientKeyRetire())
-	return c
-}
-
-func clientKeyAdd() *cobra.Command {
-	var p place
-	var settings keyFlags
-	var out output
-
-	c := &cobra.Command{
-		Use:   "add NAME FILE",
-		Short: "Register a public key",
-		Args:  exactArgs("NAME", "FILE"),
-		Long: `Register a public key: PEM or JWK, from a file or standard input (-). The client's other
-keys stay valid: add the new key, let the client sign with it, then retire the old one.`,
-		Example: `  openssl pkey -in reports.key -pubout | jeton client key add reports-job -
-  jeton client key add reports-job new.pub --kid 2026-03 --not-before 2026-03-01T00:00:00Z`,
-	}
-
-	var in api.NewClientKey
-	run := withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		var key jeton.ClientKey
-		if err := ctl.call(ctx, http.MethodPost, clientPath(args[0], "keys"), in, &key); err != nil {
-			return named(err, "client "+args[0])
-		}
-
-		asJSON, _ := out.json()
-		if asJSON {
-			return printJSON(c.OutOrStdout(), key)
-		}
-
-		fmt.Fprintf(c.OutOrStdout(), "added key %s (%s) to client %s\n", oneLine(key.ID), key.Algorithm, args[0])
-
-		return nil
-	})
-
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if _, err := out.json(); err != nil {
-			return err
-		}
-
-		text, err := readKey(c.InOrStdin(), args[1])
-		if err != nil {
-			return err
-		}
-		if in, err = settings.request(text); err != nil {
-			return err
-		}
-
-		return run(c, args)
-	}
-
-	return withFlags(c, &p, &out, &settings)
-}
-
-func clientKeyRetire() *cobra.Command {
-	var p place
-	var end bool
-
-	c := &cobra.Command{
-		Use:   "retire NAME KID",
-		Short: "Retire a client key",
-		Args:  exactArgs("NAME", "KID"),
-		Long: `Retire a client key permanently: it no longer authenticates the client. Tokens issued
-before stay valid until they expire; if the key was stolen, revoke them with --end-tokens.`,
-		Example: `  jeton client key retire reports-job 2025-03
-  jeton client key retire reports-job 2025-03 --end-tokens`,
-	}
-
-	c.RunE = changing(&p, func(args []string) (change, error) {
-		return change{
-			method:  http.MethodDelete,
-			path:    clientPath(args[0], "keys", args[1]) + ending(end),
-			subject: "client " + args[0],
-			done:    fmt.Sprintf("retired key %s of client %s", args[1], args[0]),
-		}, nil
-	})
-
-	p.flags(c)
-	c.Flags().BoolVar(&end, "end-tokens", false, endTokensHelp)
-
-	return c
 }
 
 func clientRemove() *cobra.Command {

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"net/http"
 
+	"github.com/jeton-auth/jeton/internal/api"
 	"github.com/jeton-auth/jeton/internal/secret"
 
 	"github.com/spf13/cobra"
@@ -32,4 +35,53 @@ The command contacts no server.`,
 			return nil
 		},
 	}
+}
+
+func clientSecret() *cobra.Command {
+	var p place
+	var remove, end bool
+
+	c := &cobra.Command{
+		Use:   "secret NAME",
+		Short: "Replace the secret of a client and print the new one, or remove it",
+		Args:  exactArgs("NAME"),
+		Long: `Give a client a new secret and print it only here; the old one is refused at once. Tokens
+issued before stay valid unless --end-tokens is given.`,
+		Example: `  jeton client secret api-gateway
+  jeton client secret api-gateway --remove --end-tokens`,
+	}
+
+	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
+		path := clientPath(args[0], "secret") + ending(end)
+		if remove {
+			if err := ctl.call(ctx, http.MethodDelete, path, nil, nil); err != nil {
+				return named(err, "client "+args[0])
+			}
+			fmt.Fprintf(c.OutOrStdout(), "removed the secret of client %s\n", args[0])
+			return nil
+		}
+
+		var made api.ClientSecret
+		if err := ctl.call(ctx, http.MethodPost, path, nil, &made); err != nil {
+			return named(err, "client "+args[0])
+		}
+
+		printSecret(c, made.Secret)
+
+		return nil
+	})
+
+	p.flags(c)
+	c.Flags().BoolVar(&remove, "remove", false, "remove the secret")
+	c.Flags().BoolVar(&end, "end-tokens", false, endTokensHelp)
+
+	return c
+}
+
+func printSecret(c *cobra.Command, text string) {
+	if text == "" {
+		return
+	}
+	fmt.Fprintln(c.OutOrStdout(), text)
+	fmt.Fprintln(c.ErrOrStderr(), "This is the secret. It is shown only here; Jeton stores only its hash.")
 }

@@ -67,11 +67,6 @@ The file keys.secret is not in the database: copy it, too.`,
 			return err
 		}
 
-		asJSON, err := out.json()
-		if err != nil {
-			return err
-		}
-
 		show := newProgress(c.ErrOrStderr())
 		done, err := server.CopyDatabase(c.Context(), server.Config{
 			Version: version(),
@@ -83,7 +78,7 @@ The file keys.secret is not in the database: copy it, too.`,
 		if err != nil {
 			return interrupted(c.Context(), err, "the copy was interrupted; run the same command again to continue")
 		}
-		if asJSON {
+		if out.json {
 			return printJSON(c.OutOrStdout(), done)
 		}
 
@@ -209,11 +204,6 @@ since is VALID AGAIN.`,
 			return err
 		}
 
-		asJSON, err := out.json()
-		if err != nil {
-			return err
-		}
-
 		done, err := server.NewEpoch(c.Context(), server.Config{
 			File:    conf,
 			DataDir: dir,
@@ -224,7 +214,7 @@ since is VALID AGAIN.`,
 			return err
 		}
 
-		if asJSON {
+		if out.json {
 			err = printJSON(c.OutOrStdout(), done)
 		} else {
 			printRenewed(c.OutOrStdout(), done, trust)

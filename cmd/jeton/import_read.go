@@ -41,11 +41,13 @@ type userFile struct {
 // the file and its first line.
 func openUsers(from io.Reader, name, format string) (*userFile, error) {
 	buffered := bufio.NewReaderSize(from, 64<<10)
-	if begin, _ := buffered.Peek(3); bytes.Equal(begin, []byte("\xef\xbb\xbf")) {
-		_, _ = buffered.Discard(3) // byte order mark
+	mark := []byte("\xef\xbb\xbf") // byte order mark, which Excel writes
+	begin, _ := buffered.Peek(len(mark))
+	if bytes.Equal(begin, mark) {
+		_, _ = buffered.Discard(len(mark))
 	}
 
-	begin, _ := buffered.Peek(4 << 10)
+	begin, _ = buffered.Peek(4 << 10)
 	if format == "" {
 		format = formatOf(name, string(begin))
 	}
@@ -121,6 +123,18 @@ func (p *userFile) next() (api.Moved, int, error) {
 	}
 
 	return api.Moved{}, p.line, io.EOF
+}
+
+// find returns the row of a user with its line number. Its errors are those of next; an invalid
+// row of another user does not stop it.
+func (p *userFile) find(name string) (api.Moved, int, error) {
+	for {
+		row, line, err := p.next()
+		var invalid fault
+		if row.Name == name || err != nil && !errors.As(err, &invalid) {
+			return row, line, err
+		}
+	}
 }
 
 var importColumns = []string{"name", "email", "first_name", "last_name", "groups", "password_hash", "disabled", "id"}

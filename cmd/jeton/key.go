@@ -59,16 +59,11 @@ in FILE.pub. Existing files are not overwritten.`,
 		Example: `  jeton key new ci.key
   jeton key new ci.key --alg ES256`,
 		RunE: func(c *cobra.Command, args []string) error {
-			asJSON, err := out.json()
-			if err != nil {
-				return err
-			}
-
 			made, err := makeKey(args[0], alg)
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			if out.json {
 				return printJSON(c.OutOrStdout(), made)
 			}
 
@@ -222,17 +217,12 @@ the service.`,
 		Example: `  jeton token print --as ci https://shop.example
   curl -H "Authorization: Bearer $(jeton token print --as ci https://shop.example)" https://shop.example/orders`,
 		RunE: func(c *cobra.Command, args []string) error {
-			asJSON, err := out.json()
-			if err != nil {
-				return err
-			}
-
 			return asIdentity(c.Context(), args[0], as, func(_ *wallet.Wallet, id *wallet.Identity) error {
 				t, err := id.Token(c.Context())
 				if err != nil {
 					return err
 				}
-				if asJSON {
+				if out.json {
 					return printJSON(c.OutOrStdout(), printedToken{t.Text.Reveal(), t.Opens, t.Expires})
 				}
 

@@ -202,44 +202,6 @@ One program is the server, the gateway in front of services, and the caller's wa
 	return root
 }
 
-// withFlags adds groups of flags to a command and returns it.
-func withFlags(c *cobra.Command, groups ...interface{ flags(*cobra.Command) }) *cobra.Command {
-	for _, g := range groups {
-		g.flags(c)
-	}
-	return c
-}
-
-// noArgs refuses arguments.
-func noArgs(c *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usage{fmt.Errorf(
-			"%s takes no argument, got %q; see '%s --help'",
-			c.CommandPath(),
-			args[0],
-			c.CommandPath(),
-		)}
-	}
-
-	return nil
-}
-
-// exactArgs requires the named arguments.
-func exactArgs(names ...string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) != len(names) {
-			return usage{fmt.Errorf(
-				"%s takes %s; see '%s --help'",
-				c.CommandPath(),
-				strings.Join(names, " "),
-				c.CommandPath(),
-			)}
-		}
-
-		return nil
-	}
-}
-
 // version returns the version of the build.
 func version() string {
 	info, ok := debug.ReadBuildInfo()

@@ -107,11 +107,6 @@ func migrating(c *cobra.Command, try bool, done string) *cobra.Command {
 	var out output
 
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		asJSON, err := out.json()
-		if err != nil {
-			return err
-		}
-
 		conf, err := p.server()
 		if err != nil {
 			return err
@@ -125,7 +120,7 @@ func migrating(c *cobra.Command, try bool, done string) *cobra.Command {
 			return err
 		}
 
-		if asJSON {
+		if out.json {
 			return printJSON(c.OutOrStdout(), migrated{append([]string{}, names...), try})
 		}
 

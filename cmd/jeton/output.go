@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,31 +12,39 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// output is how a result is printed.
-type output struct{ format string }
+// output is the flag that says how a result is printed. It is checked with the other flags:
+// after the command has run it would be too late to refuse it, because a new secret is printed
+// only once.
+type output struct{ json bool }
 
 func (o *output) flags(c *cobra.Command) {
-	c.Flags().StringVarP(&o.format, "output", "o", "table", "table, or json for programs")
+	c.Flags().VarP(o, "output", "o", "table, or json for programs")
 }
 
-func (o *output) json() (bool, error) {
-	switch o.format {
-	case "json":
-		return true, nil
-	case "table":
-		return false, nil
+// Type is that of a string flag, as help shows it.
+func (o *output) Type() string { return "string" }
+
+func (o *output) String() string {
+	if o.json {
+		return "json"
+	}
+	return "table"
+}
+
+// Set reads the flag.
+func (o *output) Set(format string) error {
+	if format != "table" && format != "json" {
+		return errors.New("want table or json")
 	}
 
-	return false, usage{fmt.Errorf("invalid --output %q: want table or json", o.format)}
+	o.json = format == "json"
+
+	return nil
 }
 
 // print prints a result as JSON, or as a table of rows under headings.
 func (o *output) print(w io.Writer, result any, headings []string, rows [][]string) error {
-	asJSON, err := o.json()
-	if err != nil {
-		return err
-	}
-	if asJSON {
+	if o.json {
 		return printJSON(w, result)
 	}
 

@@ -124,3 +124,30 @@ func TestEveryCommandShowsAnExample(t *testing.T) {
 
 	visit(newRoot())
 }
+
+// A result may be a secret that is printed only once: too late to refuse the format then.
+func TestAnUnknownOutputFormatIsRefusedBeforeACommandRuns(t *testing.T) {
+	checked := 0
+
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		flag := c.Flags().Lookup("output")
+		if flag != nil && strings.Contains(flag.Usage, "json") {
+			checked++
+			err := c.ParseFlags([]string{"--output", "xml"})
+			if err == nil || !strings.Contains(err.Error(), "want table or json") {
+				t.Errorf("%s --output xml = %v, want an error with the formats", c.CommandPath(), err)
+			}
+		}
+
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+
+	visit(newRoot())
+
+	if checked < 15 {
+		t.Errorf("only %d commands have --output: the test looks in the wrong place", checked)
+	}
+}

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
 
 	"github.com/spf13/cobra"
 )
@@ -21,6 +24,8 @@ func tokenCommand() *cobra.Command {
 	c.AddCommand(tokenCreate(), tokenList(), tokenShow(), tokenRotate(), tokenRevoke(), tokenPrint())
 	return c
 }
+
+func tokenPath(accessor string) string { return "/api/v1/tokens/" + url.PathEscape(accessor) }
 
 func tokenList() *cobra.Command {
 	var p place
@@ -61,6 +66,76 @@ tokens that are not counted are not stored.`,
 	return c
 }
 
+func usesLeft(t jeton.Token) string {
+	if t.UsesRemaining == nil {
+		return "not counted"
+	}
+	return fmt.Sprintf("%d of %d", *t.UsesRemaining, t.MaxUses)
+}
+
+func tokenShow() *cobra.Command {
+	var p place
+	var out output
+
+	c := &cobra.Command{
+		Use:     "show ACCESSOR",
+		Short:   "Show a token and its terms",
+		Args:    exactArgs("ACCESSOR"),
+		Example: `  jeton token show t_06h03tp9e1xyq4jgdbkdrx8`,
+	}
+
+	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
+		var t jeton.Token
+		if err := ctl.call(ctx, http.MethodGet, tokenPath(args[0]), nil, &t); err != nil {
+			return err
+		}
+
+		rows := [][]string{
+			{"accessor", t.Accessor},
+			{"name", t.Name},
+			{"owner", t.User + t.Client},
+			{"kind", t.Kind + ", " + t.Format},
+			{"services", strings.Join(t.Audience, " ")},
+			{"scopes", strings.Join(t.Scopes, " ")},
+			{"allows", strings.Join(t.Allows, ", ")},
+			{"networks", strings.Join(t.Networks, " ")},
+			{"created", when(t.Created)},
+			{"valid from", when(t.NotBefore)},
+			{"expires", when(t.Expires)},
+			{"uses left", usesLeft(t)},
+		}
+
+		return out.print(c.OutOrStdout(), t, []string{"FIELD", "VALUE"}, rows)
+	})
+
+	return withFlags(c, &p, &out)
+}
+
+func tokenRotate() *cobra.Command {
+	var p place
+	var out output
+
+	c := &cobra.Command{
+		Use:     "rotate ACCESSOR",
+		Short:   "Replace the secret of a personal token and print the new one",
+		Args:    exactArgs("ACCESSOR"),
+		Example: `  jeton token rotate t_06h03tp9e1xyq4jgdbkdrx8`,
+		Long: `Replace the secret of a personal token and print the new one, only here. The old secret is
+refused from then on. Uses that were taken stay taken, and derived tokens are revoked.`,
+	}
+
+	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
+		var made api.MadeToken
+		if err := ctl.call(ctx, http.MethodPost, tokenPath(args[0])+"/rotate", nil, &made); err != nil {
+			return err
+		}
+
+		return printCreated(c, out, made)
+	})
+
+	return withFlags(c, &p, &out)
+}
+
 func tokenRevoke() *cobra.Command {
 	return changeCommand(&cobra.Command{
 		Use:     "revoke ACCESSOR",
@@ -70,7 +145,7 @@ func tokenRevoke() *cobra.Command {
 	}, func(args []string) (change, error) {
 		return change{
 			method: http.MethodDelete,
-			path:   "/api/v1/tokens/" + url.PathEscape(args[0]),
+			path:   tokenPath(args[0]),
 			done:   "revoked " + strconv.Quote(args[0]),
 		}, nil
 	})
