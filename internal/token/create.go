@@ -41,6 +41,42 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 		return jeton.Token{}, jeton.Secret{}, err
 	}
 
+	accessor, err := secret.ID("t_", now, t.rand)
+	if err != nil {
+		return jeton.Token{}, jeton.Secret{}, err
+	}
+
+	text, err := secret.New(secret.Personal, t.rand)
+	if err != nil {
+		return jeton.Token{}, jeton.Secret{}, err
+	}
+
+	m := Mint{
+		Record: d.record(owner, now),
+		Keep:   true,
+		Login:  d.Login,
+		Event:  ev,
+	}
+	m.Accessor = accessor
+	m.Hash = secret.HashOf(text.Reveal())
+	m.Event.Target = "token:" + accessor
+
+	if d.Parent != nil {
+		if err := within(m.Record, d.Parent); err != nil {
+			return jeton.Token{}, jeton.Secret{}, err
+		}
+		m.Shown = d.Parent.Hash
+	}
+
+	if err := t.store.MintToken(ctx, m); err != nil {
+		return jeton.Token{}, jeton.Secret{}, fmt.Errorf("create token: %w", err)
+	}
+
+	return public(m.Record), text, nil
+}
+
+// record returns the token to store, still without accessor and secret.
+func (d Draft) record(owner Owner, now time.Time) Record {
 	r := Record{
 		Format:   policy.Opaque,
 		Kind:     Personal,
@@ -57,47 +93,15 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 	if d.MaxUses > 0 {
 		r.MaxUses = d.MaxUses
 	}
-	if r.Window.Opens.IsZero() {
+	if d.NotBefore.IsZero() {
 		r.Window.Opens = now
 	}
-
 	if d.Parent != nil {
-		if err := within(r, d.Parent); err != nil {
-			return jeton.Token{}, jeton.Secret{}, err
-		}
 		r.Parent = d.Parent.Record.Number
 		r.Owner = d.Parent.Owner
 	}
 
-	var err error
-	r.Accessor, err = secret.ID("t_", now, t.rand)
-	if err != nil {
-		return jeton.Token{}, jeton.Secret{}, err
-	}
-
-	text, err := secret.New(secret.Personal, t.rand)
-	if err != nil {
-		return jeton.Token{}, jeton.Secret{}, err
-	}
-
-	r.Hash = secret.HashOf(text.Reveal())
-	ev.Target = "token:" + r.Accessor
-
-	m := Mint{
-		Record: r,
-		Keep:   true,
-		Login:  d.Login,
-		Event:  ev,
-	}
-	if d.Parent != nil {
-		m.Shown = d.Parent.Hash
-	}
-
-	if err := t.store.MintToken(ctx, m); err != nil {
-		return jeton.Token{}, jeton.Secret{}, fmt.Errorf("create token: %w", err)
-	}
-
-	return public(r), text, nil
+	return r
 }
 
 func (d Draft) check(now time.Time) error {

@@ -1,0 +1,76 @@
+package token
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/policy"
+)
+
+// Live is a cached token. It never changes; a changed token is a new Live.
+type Live struct {
+	Record
+	count.Key
+	own []policy.Budget
+}
+
+func (t *Tokens) newLive(r Record) *Live {
+	l := &Live{Record: r}
+	l.Key.Token = r.Number
+
+	if r.MaxUses != policy.Unlimited {
+		l.own = []policy.Budget{{ID: t.budget, Name: "token", Max: r.MaxUses}}
+	}
+
+	return l
+}
+
+// Principal returns the owner.
+func (l *Live) Principal() jeton.Principal {
+	return jeton.Principal{
+		Kind:   l.Owner.Kind,
+		Name:   l.Owner.Name,
+		Groups: l.Owner.Groups,
+		Token:  l.Accessor,
+		Scopes: l.Scopes,
+		Since:  l.Created,
+	}
+}
+
+// Check judges a token by time: jeton.ErrTooEarly before it opens, jeton.ErrExpired once it
+// closes. There is no leeway.
+func (l *Live) Check(now time.Time) error { return l.Window.Check(now) }
+
+// Permits returns jeton.ErrScope unless the token has the required scopes, and
+// jeton.ErrForbidden unless its limits permit the method, path and source.
+func (l *Live) Permits(a policy.Request) error {
+	if err := l.Limits.Check(a); err != nil {
+		return err
+	}
+
+	return policy.CheckScopes(l.Scopes, a.Scopes)
+}
+
+// Budgets returns the key of the token's counts, and its own budget if it has one.
+func (l *Live) Budgets() (*count.Key, []policy.Budget) { return &l.Key, l.own }
+
+// Describe returns the token's identity and validity, for the operator.
+func (l *Live) Describe() (which, window string) {
+	which = fmt.Sprintf(
+		"%s token %s of %s %s for %v, issued %s",
+		l.Format,
+		l.Accessor,
+		l.Owner.Kind,
+		l.Owner.Name,
+		l.Audience,
+		l.Created.UTC().Format(policy.TimeFormat),
+	)
+
+	return which, fmt.Sprintf(
+		"valid from %s, expires %s",
+		l.Window.Opens.UTC().Format(policy.TimeFormat),
+		l.Window.Closes.UTC().Format(policy.TimeFormat),
+	)
+}

@@ -1,0 +1,160 @@
+package token
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
+)
+
+// Owner is the user or client that owns a token, as of when it was read.
+type Owner struct {
+	Kind       jeton.Kind
+	ID         int64
+	Name       string
+	Groups     []string
+	Version    int64  // of the credential that was proved
+	Generation string // names that version in a signed token (gen)
+}
+
+// Kind is how a token was made.
+type Kind string
+
+// The kinds of token.
+const (
+	Access   Kind = "access"   // issued to a proved owner (RFC 6749)
+	Personal Kind = "personal" // created by its owner, to use in place of a password
+)
+
+// UserOwner returns a user as the owner of tokens.
+func UserOwner(a account.Account) Owner {
+	return Owner{
+		Kind:       jeton.KindUser,
+		ID:         a.ID,
+		Name:       a.Name,
+		Groups:     a.Groups,
+		Version:    a.Version,
+		Generation: a.Generation(),
+	}
+}
+
+// ClientOwner returns a client as the owner of tokens.
+func ClientOwner(c client.Client) Owner {
+	return Owner{
+		Kind:       jeton.KindClient,
+		ID:         c.ID,
+		Name:       c.Name,
+		Version:    c.Version,
+		Generation: c.Generation(),
+	}
+}
+
+// Record is a token as stored.
+type Record struct {
+	Number   int64 // never reused; counts refer to it. 0: a signed token that is not stored
+	Accessor string
+	Hash     secret.Hash // of the secret, or of a signed token's jti
+	Format   policy.Format
+	Kind     Kind
+	Name     string // of a personal token
+	Parent   int64  // number of the token that it derives from and is revoked with, or 0
+	Owner    Owner
+	Audience []string // services that accept it, sorted
+	Scopes   []string // sorted
+	Limits   policy.Limits
+	MaxUses  int64 // or policy.Unlimited
+	Window   policy.Window
+	Created  time.Time
+	Source   string // address that requested it
+}
+
+// Once is a client assertion, which is accepted once. The zero value is none.
+type Once struct {
+	Issuer  string      // name of the client, so that deleting and adding it again frees nothing
+	JTI     secret.Hash // of the assertion's jti
+	Expires time.Time   // until then it must be remembered
+}
+
+// Mint is a token to store.
+type Mint struct {
+	Record      // without Number
+	Keep   bool // store the token itself
+	// Shown is the current hash of the parent, if there is one, and Login the session that
+	// creates the token, if one does: neither may have ended meanwhile. A child gets the
+	// current credential version of its parent's owner.
+	Shown secret.Hash
+	Login int64
+	Once  Once        // used in the same transaction
+	Event jeton.Event // added in the same transaction
+}
+
+// Rotation replaces the secret of a personal token.
+type Rotation struct {
+	Accessor string
+	Owner    *Owner      // nil: any owner
+	Shown    secret.Hash // current hash, if the token rotates itself; zero: any
+	Fresh    secret.Hash
+}
+
+// Which selects tokens; all set fields must match. The zero value revokes none and lists all.
+type Which struct {
+	Hash     secret.Hash
+	Accessor string
+	Client   string
+	User     string
+}
+
+// Void is a revocation of signed tokens: the hash of a jti or of a generation, until the
+// tokens that contain it have expired.
+type Void struct {
+	Hash  secret.Hash
+	Until time.Time
+}
+
+// Voided is an entry of the revocation list.
+type Voided struct {
+	Seq  int64
+	Hash secret.Hash
+}
+
+// Store keeps tokens. Methods are safe for concurrent use, on many nodes.
+type Store interface {
+	change.Feed
+	// MintToken is one atomic step. It returns jeton.ErrBadCredential unless the owner
+	// exists, is enabled, its credential still has the version that was proved, and the named
+	// parent and session exist; or ErrUsed when the assertion has been used before. Otherwise
+	// it remembers the assertion, stores the token if Keep is set, and adds the event.
+	MintToken(ctx context.Context, m Mint) error
+	// UseOnce remembers an assertion, or returns ErrUsed if it was used before.
+	UseOnce(ctx context.Context, o Once) error
+	// FindToken returns the token of a hash. It returns jeton.ErrNotFound if there is none, or
+	// if its owner is disabled or now has another version.
+	FindToken(ctx context.Context, h secret.Hash) (Record, error)
+	// FindSigned returns the number of a signed token, 0 if it is not stored, and whether its
+	// jti or its generation is revoked.
+	FindSigned(ctx context.Context, jti, generation secret.Hash) (number int64, void bool, err error)
+	// EndTokens revokes the selected tokens, adds void to the revocation list, and adds the
+	// event if it did either.
+	EndTokens(ctx context.Context, w Which, void *Void, ev jeton.Event) error
+	// RotateToken replaces the hash of a personal token, revokes the tokens that derive from
+	// it, adds the event, and returns the token, or jeton.ErrNotFound if none matches.
+	RotateToken(ctx context.Context, r Rotation, ev jeton.Event) (Record, error)
+	// ListTokens returns at most limit of the selected tokens, newest first.
+	ListTokens(ctx context.Context, w Which, limit int) ([]Record, error)
+	// ListVoid returns at most limit entries of the revocation list after a sequence number,
+	// in order.
+	ListVoid(ctx context.Context, after int64, now time.Time, limit int) ([]Voided, error)
+	// SweepTokens deletes at most limit tokens, assertions and revocations each that expired
+	// before the given time, and returns the largest of the three numbers: less than limit
+	// means that nothing is left to delete.
+	SweepTokens(ctx context.Context, before time.Time, limit int) (int, error)
+}
+
+// ErrUsed means that an assertion was used before.
+var ErrUsed = fmt.Errorf("%w: the assertion has been used before", jeton.ErrBadCredential)
