@@ -100,16 +100,16 @@ func (e *entry) login() int64 {
 }
 
 // touch moves the last use forward, in steps of a second, so that a busy session does not move
-// one cache line between processors all the time. It reports whether it did, and whether the
-// last use was not pending before. The time must fit the entry.
-func (e *entry) touch(ms int64) (moved, begins bool) {
+// one cache line between processors all the time. It reports whether the last use is pending now
+// and was not before. The time must fit the entry.
+func (e *entry) touch(ms int64) (begins bool) {
 	for {
 		old := atomic.LoadUint64(&e.use)
 		if ms-e.created()-int64(old&usedMask) < 1000 {
-			return false, false
+			return false
 		}
 		if atomic.CompareAndSwapUint64(&e.use, old, old&^usedMask|waitsBit|uint64(ms-e.created())) {
-			return true, old&waitsBit == 0
+			return old&waitsBit == 0
 		}
 	}
 }

@@ -127,11 +127,13 @@ func (t *table) rank(e *entry, now int64) rank {
 // room returns an empty entry in a bucket of a key. The caller has locked the shard.
 func (t *table) room(s *shard, k key, now int64) *entry {
 	for {
-		if e := s.vacant(k); e != nil {
+		e := s.vacant(k)
+		if e != nil {
 			return e
 		}
 
-		if e, r := t.least(s, k, now); e != nil && (r == worthless || len(s.buckets) == s.limit) {
+		e, r := t.least(s, k, now)
+		if e != nil && (r == worthless || len(s.buckets) == s.limit) {
 			t.evict(s, e)
 			return e
 		}
@@ -158,7 +160,8 @@ func (s *shard) vacant(k key) *entry {
 	}
 
 	for _, bucket := range [...]int{one, two} {
-		if e := s.moveOne(bucket); e != nil {
+		e := s.moveOne(bucket)
+		if e != nil {
 			return e
 		}
 	}
@@ -191,11 +194,13 @@ func (s *shard) moveOne(bucket int) *entry {
 func (b *bucket) vacant() (first *entry, n int) {
 	for i := range b {
 		e := &b[i]
-		if e.empty() {
-			if n++; n == 1 {
-				first = e
-			}
+		if !e.empty() {
+			continue
 		}
+		if n == 0 {
+			first = e
+		}
+		n++
 	}
 
 	return first, n

@@ -42,7 +42,8 @@ func (s *slots[K, V]) hold(key K, fits func(*V) bool, fresh func() V) uint32 {
 	defer s.mu.Unlock()
 
 	if slot, ok := s.index[key]; ok {
-		if r := s.at(slot); fits(&r.value) {
+		r := s.at(slot)
+		if fits(&r.value) {
 			r.refs++
 			return slot
 		}
@@ -101,7 +102,8 @@ func (s *slots[K, V]) release(slot uint32) (value V, last bool) {
 	defer s.mu.Unlock()
 
 	r := s.at(slot)
-	if r.refs--; r.refs > 0 {
+	r.refs--
+	if r.refs > 0 {
 		return value, false
 	}
 	if s.index[r.key] == slot {

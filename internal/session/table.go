@@ -176,7 +176,8 @@ func (t *table) add(h *secret.Hash, r *Record, before since, now time.Time) *Liv
 		return t.uncached(r)
 	}
 
-	if l := t.look(s, h); l != nil {
+	l := t.look(s, h)
+	if l != nil {
 		return l
 	}
 
@@ -185,7 +186,7 @@ func (t *table) add(h *secret.Hash, r *Record, before since, now time.Time) *Liv
 	case !known:
 		return t.uncached(r)
 	case !fits:
-		l := t.uncached(r)
+		l = t.uncached(r)
 		t.keepOdd(s, odd{l, before.forgotten}, now)
 		return l
 	}
@@ -205,12 +206,13 @@ func (t *table) add(h *secret.Hash, r *Record, before since, now time.Time) *Liv
 // warm returns the session of an entry, with its shard locked by the caller.
 func (t *table) warm(s *shard, e *entry, h *secret.Hash) *Live {
 	at := s.at(e.key)
-	if l := at.Load(); l != nil && l.hash == *h {
+	l := at.Load()
+	if l != nil && l.hash == *h {
 		l.advance(e.lastUsed())
 		return l
 	}
 
-	l := t.live(e, h)
+	l = t.live(e, h)
 	at.Store(l)
 
 	return l
@@ -404,7 +406,7 @@ func (t *table) touch(l *Live, now time.Time) {
 	outgrown := e != nil && !reaches(e.created(), ms)
 	if e == nil || outgrown {
 		s.wait(l.Login, w)
-	} else if moved, begins := e.touch(ms); moved && begins && !s.wait(l.Login, w) {
+	} else if e.touch(ms) && !s.wait(l.Login, w) {
 		e.settle() // too many pending last uses: the next use tries again
 	}
 
@@ -412,7 +414,8 @@ func (t *table) touch(l *Live, now time.Time) {
 
 	if outgrown {
 		s.mu.Lock()
-		if e := s.find(w.key); e != nil {
+		e = s.find(w.key) // another goroutine may have changed it between the locks
+		if e != nil {
 			t.evict(s, e)
 		}
 		s.mu.Unlock()
