@@ -19,8 +19,6 @@ import (
 	"runtime"
 	"slices"
 	"time"
-
-	"github.com/jeton-auth/jeton/internal/config"
 )
 
 // certLife is the lifetime of a self-signed certificate.
@@ -28,7 +26,6 @@ const certLife = 397 * 24 * time.Hour
 
 // certificate loads a certificate and its key, and makes a self-signed one if neither exists.
 func certificate(certFile, keyFile string, hosts []string, now time.Time) (tls.Certificate, bool, error) {
-	made := false
 	_, certErr := os.Stat(certFile)
 	_, keyErr := os.Stat(keyFile)
 	if errors.Is(certErr, fs.ErrNotExist) && keyErr == nil {
@@ -38,11 +35,11 @@ func certificate(certFile, keyFile string, hosts []string, now time.Time) (tls.C
 		}
 	}
 
-	if errors.Is(certErr, fs.ErrNotExist) && errors.Is(keyErr, fs.ErrNotExist) {
+	made := errors.Is(certErr, fs.ErrNotExist) && errors.Is(keyErr, fs.ErrNotExist)
+	if made {
 		if err := makeCertificate(certFile, keyFile, hosts, now); err != nil {
 			return tls.Certificate{}, false, fmt.Errorf("make self-signed certificate: %w", err)
 		}
-		made = true
 	}
 
 	if err := private(keyFile); err != nil {
@@ -147,13 +144,13 @@ func writePEM(path, kind string, der []byte) error {
 }
 
 // secure adds the certificate of a service to its listener.
-func (s *Server) secure(p *planned, name string, plain bool, files config.TLS, hosts []string) error {
-	if plain {
+func (s *Server) secure(p *planned, name string, at endpoint) error {
+	if at.plain {
 		return nil
 	}
 
-	file := s.core.dir.file(files.Cert)
-	pair, made, err := certificate(file, s.core.dir.file(files.Key), hosts, s.c.Now())
+	file := s.core.dir.file(at.tls.Cert)
+	pair, made, err := certificate(file, s.core.dir.file(at.tls.Key), certHosts(at.host, at.listen), s.c.Now())
 	if err != nil {
 		return fmt.Errorf("service %s: %w", name, err)
 	}

@@ -64,6 +64,8 @@ func openCore(ctx context.Context, c Config, conf *config.Config) (*core, error)
 	return k, nil
 }
 
+// open opens the parts in the order in which one needs another. On an error the caller closes
+// those that are open.
 func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err error) {
 	k.invalidation = newInvalidationHistogram()
 	k.db, err = openStore(ctx, c, conf, k.dir, func(d time.Duration) { k.invalidation.Observe(d.Seconds()) })
@@ -112,6 +114,15 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	k.counts = count.New(k.db)
 	k.gate = gate.New(k.sessions, k.counts, k.audit)
 
+	if err := k.openTokens(ctx, c, conf); err != nil {
+		return err
+	}
+
+	return k.openLogins(ctx, c, conf)
+}
+
+// openTokens opens the signing keys and the tokens.
+func (k *core) openTokens(ctx context.Context, c Config, conf *config.Config) (err error) {
 	k.secret, err = loadSecret(ctx, conf, k.dir, k.db)
 	if err != nil {
 		return err
@@ -141,10 +152,12 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 		Log:     c.Log,
 		Cache:   conf.Cache.Sessions,
 	})
-	if err != nil {
-		return err
-	}
 
+	return err
+}
+
+// openLogins opens the logins with their throttle.
+func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) error {
 	t := conf.Throttle
 	guard, err := limit.New(limit.Config{
 		Pair:    limit.Rate{Burst: t.PairBurst, Every: t.PairEvery.Std()},

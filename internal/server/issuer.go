@@ -67,47 +67,15 @@ func (k *core) declaredClients(conf *config.Config) ([]client.Client, error) {
 			Scopes:      c.Scopes,
 			Introspects: c.Introspects,
 			Disabled:    c.Disabled,
+			Source:      k.keySource(c.KeySource),
 		}
 
 		for j, key := range c.Keys {
-			text := []byte(key.Public)
-			where := fmt.Sprintf("clients[%d].keys[%d]", i, j)
-			if key.File != "" {
-				path := k.dir.file(key.File)
-				where += " " + path
-				var err error
-				if text, err = readKey(path); err != nil {
-					return nil, fmt.Errorf(
-						"%s: key of client %s: %w; make it with 'openssl pkey -in PRIVATE -pubout -out %s'",
-						conf.Path,
-						c.Name,
-						err,
-						filepath.Base(path),
-					)
-				}
+			one, err := k.declaredKey(key, fmt.Sprintf("clients[%d].keys[%d]", i, j))
+			if err != nil {
+				return nil, fmt.Errorf("%s: key of client %s: %w", conf.Path, c.Name, err)
 			}
-
-			d.Keys = append(d.Keys, client.DeclaredKey{
-				Text:      text,
-				Alg:       jose.Alg(key.Algorithm),
-				ID:        key.ID,
-				NotBefore: key.NotBefore.Time,
-				NotAfter:  key.NotAfter.Time,
-				Where:     where,
-			})
-		}
-
-		s := c.KeySource
-		if s != nil {
-			d.Source = &client.Source{
-				URL:     s.URL,
-				Format:  s.Format,
-				Alg:     jose.Alg(s.Algorithm),
-				Private: s.PrivateNetwork,
-			}
-			if s.CA != "" {
-				d.Source.CA = k.dir.file(s.CA)
-			}
+			d.Keys = append(d.Keys, one)
 		}
 
 		list = append(list, d)
@@ -119,6 +87,51 @@ func (k *core) declaredClients(conf *config.Config) ([]client.Client, error) {
 	}
 
 	return clients, nil
+}
+
+// declaredKey returns a key of a client, and reads its file if it has one.
+func (k *core) declaredKey(key config.ClientKey, where string) (client.DeclaredKey, error) {
+	d := client.DeclaredKey{
+		Text:      []byte(key.Public),
+		Alg:       jose.Alg(key.Algorithm),
+		ID:        key.ID,
+		NotBefore: key.NotBefore.Time,
+		NotAfter:  key.NotAfter.Time,
+		Where:     where,
+	}
+	if key.File == "" {
+		return d, nil
+	}
+
+	path := k.dir.file(key.File)
+	d.Where += " " + path
+
+	var err error
+	d.Text, err = readKey(path)
+	if err != nil {
+		return d, fmt.Errorf("%w; make it with 'openssl pkey -in PRIVATE -pubout -out %s'", err, filepath.Base(path))
+	}
+
+	return d, nil
+}
+
+// keySource returns where the keys of a client are fetched, or nil.
+func (k *core) keySource(s *config.KeySource) *client.Source {
+	if s == nil {
+		return nil
+	}
+
+	source := &client.Source{
+		URL:     s.URL,
+		Format:  s.Format,
+		Alg:     jose.Alg(s.Algorithm),
+		Private: s.PrivateNetwork,
+	}
+	if s.CA != "" {
+		source.CA = k.dir.file(s.CA)
+	}
+
+	return source
 }
 
 // maxKeyFile bounds a file with a public key, in bytes.

@@ -227,8 +227,9 @@ func (s *Server) started() Started {
 		s.c.Log.Info("authorization server listens", "issuer", issuer.URL, "listen", started.Issuer.Listen)
 	}
 
-	if l := s.listeners[listenKey(s.conf.Admin.Listen, adminName)]; l != nil {
-		started.Admin = l.net.Addr().String()
+	admin := s.listeners[listenKey(s.conf.Admin.Listen, adminName)]
+	if admin != nil {
+		started.Admin = admin.net.Addr().String()
 		s.c.Log.Info("admin listener listens", "address", started.Admin)
 	}
 

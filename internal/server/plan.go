@@ -29,21 +29,17 @@ func listenKey(listen, name string) string {
 	return listen
 }
 
+// endpoint is where a configuration wants a service or the authorization server.
+type endpoint struct {
+	listen string
+	host   string // selects it on a shared address; "": any
+	plain  bool   // without TLS
+	tls    config.TLS
+}
+
 // plan builds the routes and certificates of a configuration, by listener.
 func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*planned, error) {
-	proxies := web.Proxies{}
-	for _, p := range conf.TrustedProxies {
-		proxies = append(proxies, p.Prefix)
-	}
-
 	wanted := map[string]*planned{}
-	at := func(listen, name string) *planned {
-		key := listenKey(listen, name)
-		if wanted[key] == nil {
-			wanted[key] = &planned{listen: listen, front: &front{proxies: proxies, now: s.c.Now, log: s.c.Log}}
-		}
-		return wanted[key]
-	}
 
 	for _, service := range conf.Services {
 		d, err := s.serviceMux(ctx, conf, service)
@@ -51,27 +47,21 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 			return nil, err
 		}
 
-		p := at(service.Listen, service.Name)
-		p.front.add(service.Host, d)
-
-		hosts := certHosts(service.Host, service.Listen)
-		if err := s.secure(p, service.Name, service.PlainHTTP, service.TLS, hosts); err != nil {
+		at := endpoint{service.Listen, service.Host, service.PlainHTTP, service.TLS}
+		if err := s.place(wanted, conf, d, at); err != nil {
 			return nil, err
 		}
 	}
 
-	if conf.Issuer != nil {
+	issuer := conf.Issuer
+	if issuer != nil {
 		d, err := s.issuerMux(conf)
 		if err != nil {
 			return nil, err
 		}
 
-		issuer := conf.Issuer
-		p := at(issuer.Listen, oauth.Name)
-		p.front.add(issuer.Host, d)
-
-		hosts := certHosts(issuer.Host, issuer.Listen)
-		if err := s.secure(p, oauth.Name, issuer.PlainHTTP, issuer.TLS, hosts); err != nil {
+		at := endpoint{issuer.Listen, issuer.Host, issuer.PlainHTTP, issuer.TLS}
+		if err := s.place(wanted, conf, d, at); err != nil {
 			return nil, err
 		}
 	}
@@ -96,6 +86,31 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 	}
 
 	return wanted, nil
+}
+
+// place adds a mux and its certificate to the listener of its address, which others may share.
+func (s *Server) place(wanted map[string]*planned, conf *config.Config, d *mux, at endpoint) error {
+	key := listenKey(at.listen, d.name)
+	if wanted[key] == nil {
+		wanted[key] = &planned{
+			listen: at.listen,
+			front:  &front{proxies: proxies(conf), now: s.c.Now, log: s.c.Log},
+		}
+	}
+
+	wanted[key].front.add(at.host, d)
+
+	return s.secure(wanted[key], d.name, at)
+}
+
+// proxies returns the addresses of the proxies that are trusted.
+func proxies(conf *config.Config) web.Proxies {
+	var list web.Proxies
+	for _, p := range conf.TrustedProxies {
+		list = append(list, p.Prefix)
+	}
+
+	return list
 }
 
 // serviceMux builds the routes of one service.

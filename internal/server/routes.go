@@ -29,42 +29,47 @@ func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 	alone := *conf
 	alone.Database = nil
 	alone.KeysSecretFile = ""
-	conf = &alone
 
-	s, err := New(Config{File: conf, DataDir: dir})
+	s, err := New(Config{File: &alone, DataDir: dir})
 	if err != nil {
 		return nil, err
 	}
 
-	s.core, err = openCore(ctx, s.c, conf)
+	s.core, err = openCore(ctx, s.c, s.conf)
 	if err != nil {
 		return nil, err
 	}
 	defer s.core.close()
 
 	s.metrics = newMetrics(s.c.Version, s.core)
-	var table []Row
 
+	return s.table(ctx)
+}
+
+// table returns the routes of a server that listens nowhere yet.
+func (s *Server) table(ctx context.Context) ([]Row, error) {
+	var table []Row
 	add := func(listen, name string, rows []web.Route) {
 		for _, r := range rows {
 			table = append(table, Row{listen, name, r.Pattern, r.Access.String()})
 		}
 	}
 
-	for _, service := range conf.Services {
-		d, err := s.serviceMux(ctx, conf, service)
+	for _, service := range s.conf.Services {
+		d, err := s.serviceMux(ctx, s.conf, service)
 		if err != nil {
 			return nil, err
 		}
 		add(strings.TrimSpace(service.Listen+" "+service.Host), service.Name, d.routes)
 	}
 
-	if c := conf.Issuer; c != nil {
-		d, err := s.issuerMux(conf)
+	issuer := s.conf.Issuer
+	if issuer != nil {
+		d, err := s.issuerMux(s.conf)
 		if err != nil {
 			return nil, err
 		}
-		add(strings.TrimSpace(c.Listen+" "+c.Host), d.name, d.routes)
+		add(strings.TrimSpace(issuer.Listen+" "+issuer.Host), d.name, d.routes)
 	}
 
 	d, err := s.adminMux()
@@ -72,7 +77,8 @@ func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 		return nil, err
 	}
 
-	add(conf.Admin.Listen, d.name, d.routes)
+	add(s.conf.Admin.Listen, d.name, d.routes)
+
 	control, err := s.core.controlRoutes(s.c, nil, s.current)
 	if err != nil {
 		return nil, err

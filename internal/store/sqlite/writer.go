@@ -412,10 +412,7 @@ func (w *writer) one(s sqldriver.Stmt, args ...int64) (int64, error) {
 
 	var row [1]sqldriver.Value
 	err = rows.Next(row[:])
-	cerr := rows.Close()
-	if err == nil {
-		err = cerr
-	}
+	err = errors.Join(err, rows.Close())
 	if err != nil {
 		return 0, err
 	}
