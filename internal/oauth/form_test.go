@@ -55,7 +55,7 @@ func TestForms(t *testing.T) {
 			nil,
 			"",
 			400,
-			"invalid_request: a parameter is there twice",
+			"invalid_request: a parameter is given more than once",
 		},
 		{"one unknown parameter", bySecret + "&a=b", nil, "", 200, ""},
 		{
@@ -139,16 +139,23 @@ func TestForms(t *testing.T) {
 			nil,
 			"",
 			400,
-			"invalid_request: a parameter is there twice",
+			"invalid_request: a parameter is given more than once",
 		},
-		{"two of client_id", bySecret + "&client_id=ci", nil, "", 400, "invalid_request: a parameter is there twice"},
+		{
+			"two of client_id",
+			bySecret + "&client_id=ci",
+			nil,
+			"",
+			400,
+			"invalid_request: a parameter is given more than once",
+		},
 		{
 			"two of client_secret",
 			bySecret + "&client_secret=x",
 			nil,
 			"",
 			400,
-			"invalid_request: a parameter is there twice",
+			"invalid_request: a parameter is given more than once",
 		},
 		{
 			"two of client_assertion",
@@ -156,7 +163,7 @@ func TestForms(t *testing.T) {
 			nil,
 			"",
 			400,
-			"invalid_request: a parameter is there twice",
+			"invalid_request: a parameter is given more than once",
 		},
 		{
 			"two of scope",
@@ -164,7 +171,7 @@ func TestForms(t *testing.T) {
 			nil,
 			"",
 			400,
-			"invalid_request: a parameter is there twice",
+			"invalid_request: a parameter is given more than once",
 		},
 		{
 			"a grant's assertion given twice",
@@ -172,7 +179,7 @@ func TestForms(t *testing.T) {
 			nil,
 			"",
 			400,
-			"invalid_request: a parameter is there twice",
+			"invalid_request: a parameter is given more than once",
 		},
 		{
 			"Basic and a secret",
@@ -371,7 +378,7 @@ func TestForms(t *testing.T) {
 				"token=&client_id=ci&client_secret=" +
 					secret: `{"error":"invalid_request","error_description":"token is missing"}`,
 				"token=a&token=b&client_id=ci&client_secret=" +
-					secret: `{"error":"invalid_request","error_description":"a parameter is there twice"}`,
+					secret: `{"error":"invalid_request","error_description":"a parameter is given more than once"}`,
 				"token=a&client_id=ci&client_secret=" + secret + "x": `{"error":"invalid_client"}`,
 				"token=a&client_id=ci&client_secret=x&client_assertion=x": `{"error":"invalid_request",` +
 					`"error_description":"client_assertion goes with client_assertion_type=` +
