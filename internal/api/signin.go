@@ -54,7 +54,7 @@ func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 	attempt := signin.PasswordRequest{
 		Name:     in.Name,
 		Password: jeton.NewSecret(in.Password),
-		Service:  a.Service.SessionsOf(),
+		Service:  a.Service.Name,
 		Terms:    a.Terms,
 		Allow:    a.LoginAllow,
 		Source:   w.Source,

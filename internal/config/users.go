@@ -27,25 +27,6 @@ type UsersAPI struct {
 
 // Classic is the users API in the form that teaching clients use.
 type Classic struct {
-	Auth            string   `yaml:"auth" required:"true" enum:",auth,basic_auth,session_auth,session_exp_auth,session_db_auth" doc:"How callers authenticate. \"\": everything is open. auth: nothing is accepted. basic_auth: e-mail address and password. session_auth: a session that ends when the server stops. session_exp_auth: the same, and session_duration. session_db_auth: session_duration only."`
-	SessionDuration Duration `yaml:"session_duration" default:"0s" doc:"Lifetime of a session of session_exp_auth or session_db_auth. 0s: no limit but the session's own."`
+	Auth            string   `yaml:"auth" required:"true" enum:",auth,basic_auth,session_auth,session_exp_auth,session_db_auth" doc:"How callers authenticate. \"\": everything is open. auth: nothing is accepted. basic_auth: e-mail address and password. session_auth: a session that does not expire. session_exp_auth, session_db_auth: a session of session_duration."`
+	SessionDuration Duration `yaml:"session_duration" default:"0s" doc:"Lifetime of a session of session_exp_auth or session_db_auth. 0s: it does not expire."`
 }
-
-// SessionsOf returns the name under which the service's sessions are kept. Sessions
-// that end with the process have a name with a slash, which no service has, so that
-// the next process can end them.
-func (s Service) SessionsOf() string {
-	if s.UsersAPI == nil || s.UsersAPI.Classic == nil {
-		return s.Name
-	}
-
-	switch s.UsersAPI.Classic.Auth {
-	case "session_auth", "session_exp_auth":
-		return s.OfProcess()
-	}
-
-	return s.Name
-}
-
-// OfProcess returns the name for sessions of the service that end with the process.
-func (s Service) OfProcess() string { return s.Name + "/process" }

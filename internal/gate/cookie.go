@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/jeton-auth/jeton"
@@ -14,7 +13,6 @@ import (
 type Cookie struct {
 	Name     string
 	Sessions *session.Sessions
-	Service  string // whose sessions these are; empty: of the requested service
 }
 
 // Kinds implements Reader.
@@ -31,7 +29,7 @@ func (c Cookie) Read(ctx context.Context, req *Request) (Credential, error) {
 		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one cookie "+c.Name)
 	}
 
-	live, err := c.Sessions.Find(ctx, value, cmp.Or(c.Service, req.Service.Name), req.Now)
+	live, err := c.Sessions.Find(ctx, value, req.Service.Name, req.Now)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func newSessionCookie(c Config) sessionCookie {
 	name := c.Service.Session.Cookie
 	return sessionCookie{
 		cookie: web.Cookie{Name: name, PlainHTTP: c.Service.PlainHTTP},
-		reader: gate.Cookie{Name: name, Sessions: c.Sessions, Service: c.Service.SessionsOf()},
+		reader: gate.Cookie{Name: name, Sessions: c.Sessions},
 	}
 }
 

@@ -31,12 +31,17 @@ const user, pass = "Lorenzo", "Udacity"
 
 func basicAndToken(t *testing.T, options ...jetontest.Option) *jetontest.Server {
 	t.Helper()
+	return jetontest.Start(t, easy+basicYAML(t), options...)
+}
+
+func basicYAML(t *testing.T) string {
+	t.Helper()
 	yaml, err := os.ReadFile("../../examples/basic-and-token/jeton.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	return jetontest.Start(t, easy+string(yaml), options...)
+	return string(yaml)
 }
 
 func basic(name, password string) string {
@@ -82,9 +87,9 @@ func TestShortToken(t *testing.T) {
 			401,
 		},
 		{
-			"a token without its signature",
+			"a token without its last character",
 			"/protected-resource",
-			basic(tok[:strings.LastIndex(tok, ".")+1], "blank"),
+			basic(tok[:len(tok)-1], "blank"),
 			401,
 		},
 		{"nothing", "/protected-resource", "", 401},
@@ -109,6 +114,43 @@ func TestShortToken(t *testing.T) {
 			got := strings.Join(a.Header["Www-Authenticate"], ", ")
 			if a.Status == 401 && !strings.HasPrefix(got, `Basic realm="basic-and-token"`) {
 				t.Errorf("the challenge is %q, want Basic first", got)
+			}
+		})
+	}
+}
+
+// TestShortTokenHidesItsUser checks that no part of the token says whose it is, read as it is or as base64.
+func TestShortTokenHidesItsUser(t *testing.T) {
+	s := basicAndToken(t)
+	tok := shortToken(t, s, user, pass)
+
+	for _, part := range strings.FieldsFunc(tok, func(r rune) bool { return r == '.' || r == '_' }) {
+		decoded, _ := base64.RawURLEncoding.DecodeString(part) // what comes before an invalid byte is decoded, too
+		for _, text := range []string{part, string(decoded)} {
+			if strings.Contains(strings.ToLower(text), strings.ToLower(user)) || strings.Contains(text, `"sub"`) {
+				t.Errorf("a part of the token is %q, want nothing of user %s", text, user)
+			}
+		}
+	}
+}
+
+// TestSignedShortToken checks that a service may have signed tokens instead.
+func TestSignedShortToken(t *testing.T) {
+	signed := strings.Replace(basicYAML(t), "format: opaque", "format: jwt", 1)
+	s := jetontest.Start(t, easy+signed)
+	tok := shortToken(t, s, user, pass)
+
+	for _, tc := range []struct {
+		name, token string
+		want        int
+	}{
+		{"the token", tok, 200},
+		{"a token without its signature", tok[:strings.LastIndex(tok, ".")+1], 401},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := s.Ask("GET", basicService, "/protected-resource", "Authorization", basic(tc.token, "blank"))
+			if a.Status != tc.want {
+				t.Errorf("request is %d %s, want %d", a.Status, a.Body, tc.want)
 			}
 		})
 	}

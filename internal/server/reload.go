@@ -99,7 +99,7 @@ func (s *Server) store(
 		s.core.tokens.SetIssuer(conf.Issuer.URL)
 	}
 
-	return s.endOfProcess(ctx, conf)
+	return nil
 }
 
 // exchange gives open listeners their new routes and certificates, closes those that are no

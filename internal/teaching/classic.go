@@ -24,7 +24,7 @@ type classic struct {
 	forever bool          // sessions do not expire, and their cookie ends with the browser
 }
 
-// HasClassicAPI reports whether a service has the classic users API, some of whose sessions end with the process.
+// HasClassicAPI reports whether a service has the classic users API.
 func HasClassicAPI(s config.Service) bool { return s.UsersAPI != nil && s.UsersAPI.Classic != nil }
 
 // UsersAPI returns the routes of the API at a service, in the classic shape where the configuration says so.
