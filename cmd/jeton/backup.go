@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/server"
@@ -19,10 +18,15 @@ import (
 	"golang.org/x/term"
 )
 
+// backupFlags are the flags of 'jeton backup'.
+type backupFlags struct {
+	place place
+	out   output
+	force bool
+}
+
 func backupCommand() *cobra.Command {
-	var p place
-	var out output
-	var force bool
+	var b backupFlags
 
 	c := &cobra.Command{
 		Use:   "backup FILE",
@@ -37,39 +41,39 @@ Protect the file like the passwords: it holds their hashes, and is readable by y
 keys.secret is not in it: keep a copy of that elsewhere.`,
 		Example: `  jeton backup /backup/jeton-monday
   jeton backup - | age -r age1qqqsyqcyq5rqwzqfpg9scrgwpugpzysn4vqsrr9h7ahpnpjwvq3sgsyetd > jeton.age`,
+		RunE: func(c *cobra.Command, args []string) error { return b.run(c, args[0]) },
 	}
 
-	c.RunE = func(c *cobra.Command, args []string) error {
-		name := args[0]
-		if name == "-" && !force && term.IsTerminal(int(os.Stdout.Fd())) {
-			return usage{errors.New("a backup does not belong on a terminal: name a file, or use --force")}
-		}
-		if _, err := os.Lstat(name); name != "-" && err == nil && !force {
-			return fmt.Errorf("%w: %s exists; --force replaces it", jeton.ErrConflict, name)
-		}
+	return withFlags(c, &b.place, &b.out, &b)
+}
 
-		return withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
-			if name == "-" {
-				return fetchBackup(ctx, ctl, c.OutOrStdout(), func(int64) {})
-			}
+func (b *backupFlags) flags(c *cobra.Command) {
+	c.Flags().BoolVar(&b.force, "force", false, "write to a terminal, or replace an existing file")
+}
 
-			show := newProgress(c.ErrOrStderr())
-			summary, err := backupTo(ctx, ctl, name, show)
-			show.end()
-
-			if err != nil {
-				return interrupted(ctx, err, "the backup was interrupted; no file was written")
-			}
-
-			return printBackup(c, &out, name, summary)
-		})(c, args)
+func (b *backupFlags) run(c *cobra.Command, name string) error {
+	if name == "-" && !b.force && term.IsTerminal(int(os.Stdout.Fd())) {
+		return usage{errors.New("a backup does not belong on a terminal: name a file, or use --force")}
+	}
+	if _, err := os.Lstat(name); name != "-" && err == nil && !b.force {
+		return fmt.Errorf("%w: %s exists; --force replaces it", jeton.ErrConflict, name)
 	}
 
-	p.flags(c)
-	out.flags(c)
-	c.Flags().BoolVar(&force, "force", false, "write to a terminal, or replace an existing file")
+	return withControl(&b.place, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
+		if name == "-" {
+			return fetchBackup(ctx, ctl, c.OutOrStdout(), func(int64) {})
+		}
 
-	return c
+		show := newProgress(c.ErrOrStderr())
+		summary, err := backupTo(ctx, ctl, name, show)
+		show.end()
+
+		if err != nil {
+			return interrupted(ctx, err, "the backup was interrupted; no file was written")
+		}
+
+		return printBackup(c, &b.out, name, summary)
+	})(c, nil)
 }
 
 func printBackup(c *cobra.Command, out *output, name string, s server.Summary) error {
@@ -89,13 +93,16 @@ func printBackup(c *cobra.Command, out *output, name string, s server.Summary) e
 	return nil
 }
 
-// backupTo writes a backup beside the target, reads it back completely, and renames it.
+// backupTo writes a backup beside the target, reads it back completely, and renames it. The
+// target is complete or not there at all; a crash leaves at most NAME.part, which the next backup
+// to the same name removes.
 func backupTo(ctx context.Context, ctl *control, name string, show *progress) (s server.Summary, err error) {
 	part := name + ".part"
 	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) { // of an interrupted backup
 		return s, err
 	}
 
+	// O_EXCL: a link that another user puts there meanwhile is not followed.
 	f, err := os.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return s, fmt.Errorf("create file for the backup: %w", err)
@@ -103,7 +110,7 @@ func backupTo(ctx context.Context, ctl *control, name string, show *progress) (s
 
 	err = fetchBackup(ctx, ctl, f, show.bytes)
 	if err == nil {
-		err = f.Sync()
+		err = f.Sync() // before the rename: a power cut must not leave the name with an empty file
 	}
 	err = errors.Join(err, f.Close())
 
@@ -118,21 +125,6 @@ func backupTo(ctx context.Context, ctl *control, name string, show *progress) (s
 	}
 
 	return s, syncDirectory(filepath.Dir(name))
-}
-
-// syncDirectory makes a new name in a directory durable, if the system supports that.
-func syncDirectory(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-
-	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return err
-	}
-
-	return nil
 }
 
 // fetchBackup copies a backup from the server to w, and reports the bytes so far.
@@ -157,99 +149,21 @@ func fetchBackup(ctx context.Context, ctl *control, w io.Writer, report func(int
 	b := make([]byte, 256<<10)
 	for {
 		got, err := answer.Body.Read(b)
-		if _, werr := w.Write(b[:got]); werr != nil {
-			return werr
-		}
-
 		n += int64(got)
+
+		_, failed := w.Write(b[:got])
+		if failed != nil {
+			return failed // of this machine: the disk is full, or the reader of a pipe has ended
+		}
 		if got > 0 {
 			report(n)
 		}
+
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-
 		if err != nil {
 			return fmt.Errorf("%w: the backup is incomplete; see the server's log: %w", jeton.ErrUnavailable, err)
 		}
 	}
-}
-
-func restoreCommand() *cobra.Command {
-	var p place
-	var out output
-	var r server.Restoring
-
-	c := &cobra.Command{
-		Use:   "restore FILE",
-		Short: "Replace everything that the server stores with a backup",
-		Args:  exactArgs("FILE"),
-		Long: `Replace everything that the server stores with a backup. Stop the server first, on all
-nodes. The file is read completely first: a file that is truncated, damaged, foreign or from
-a newer version is refused, and nothing is changed. Then everything is replaced in one step.
-The previous SQLite database is kept beside the new one; a PostgreSQL database must be
-empty, or is overwritten with --replace.
-
-The backup does not know what was spent or revoked after it was made. So the restore starts
-a new epoch: all sessions and tokens end, all signing keys are revoked, assertions of clients
-from before now are refused, and no number is used twice. Passwords, users and clients are as
-they were when the backup was made.
-
-With --trust-credentials sessions, tokens and signing keys stay: what was spent or revoked
-since is VALID AGAIN.`,
-		Example: `  jeton restore /backup/jeton-monday
-  jeton restore jeton-monday --config jeton.yaml --replace --output json`,
-	}
-
-	c.RunE = func(c *cobra.Command, args []string) error {
-		conf, dir, err := p.open()
-		if err != nil {
-			return err
-		}
-
-		show := newProgress(c.ErrOrStderr())
-		r.Path = args[0]
-		r.Report = show.rows
-
-		done, err := server.Restore(c.Context(), server.Config{
-			File:    conf,
-			DataDir: dir,
-			Version: version(),
-			Log:     warnings(),
-		}, r)
-
-		show.end()
-
-		if err != nil {
-			return interrupted(c.Context(), err, "the restore was interrupted; nothing was changed")
-		}
-
-		made := done.Backup.Made.UTC().Format(time.RFC3339)
-		if out.json {
-			err = printJSON(c.OutOrStdout(), done)
-		} else {
-			fmt.Fprintf(c.OutOrStdout(), "restored %d rows from a backup of %s\n", done.Backup.Rows(), made)
-			if done.Kept != "" {
-				fmt.Fprintf(c.OutOrStdout(), "the previous database is now %s\n", done.Kept)
-			}
-			printRenewed(c.OutOrStdout(), done.Renewed, r.Trust)
-		}
-
-		warnRestored(c.ErrOrStderr(), r.Trust, made)
-
-		return err
-	}
-
-	p.flags(c)
-	out.flags(c)
-	c.Flags().BoolVar(
-		&r.Trust,
-		"trust-credentials",
-		false,
-		"keep sessions, tokens and signing keys: what was spent or revoked since is valid again",
-	)
-
-	c.Flags().BoolVar(&r.Replace, "replace", false, "overwrite a PostgreSQL database that is not empty")
-
-	return c
 }

@@ -71,12 +71,7 @@ func (k *call) run(c *cobra.Command, method, url string) error {
 	}
 	defer w.Close()
 
-	name, err := choose(c.Context(), w, url, k.as)
-	if err != nil {
-		return err
-	}
-
-	id, err := w.Identity(c.Context(), url, name)
+	id, err := identityAt(c.Context(), w, url, k.as)
 	if err != nil {
 		return err
 	}

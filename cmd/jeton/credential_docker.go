@@ -134,12 +134,7 @@ func (d docker) find(ctx context.Context, server string) (*wallet.Identity, erro
 			continue
 		}
 
-		name, err := choose(ctx, d.w, string(o), d.as)
-		if err != nil {
-			return nil, err
-		}
-
-		return d.w.Identity(ctx, string(o), name)
+		return identityAt(ctx, d.w, string(o), d.as)
 	}
 
 	return nil, nil

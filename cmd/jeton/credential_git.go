@@ -123,12 +123,7 @@ func (req gitRequest) get(ctx context.Context, as string, out io.Writer) error {
 		}
 	}
 
-	name, err := choose(ctx, w, string(origin), as)
-	if err != nil {
-		return err
-	}
-
-	id, err := w.Identity(ctx, string(origin), name)
+	id, err := identityAt(ctx, w, string(origin), as)
 	if err != nil {
 		return err
 	}

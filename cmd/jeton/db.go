@@ -1,11 +1,7 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,7 +11,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/server"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 func dbCommand() *cobra.Command {
@@ -31,10 +26,15 @@ func dbCommand() *cobra.Command {
 	return c
 }
 
+// copyFlags are the flags of 'jeton db copy'.
+type copyFlags struct {
+	place    place
+	out      output
+	from, to string
+}
+
 func dbCopy() *cobra.Command {
-	var p place
-	var out output
-	var from, to string
+	var f copyFlags
 
 	c := &cobra.Command{
 		Use:   "copy",
@@ -54,43 +54,39 @@ the end both databases are read completely and compared table by table.
 The file keys.secret is not in the database: copy it, too.`,
 		Example: `  jeton db copy --from sqlite:/var/lib/jeton --to postgres://jeton@db.example/jeton
   jeton db copy --from config --to sqlite:/srv/jeton --output json`,
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		source, err := databaseEnd("from", from, &p)
-		if err != nil {
-			return err
-		}
+	return withFlags(c, &f.place, &f.out, &f)
+}
 
-		target, err := databaseEnd("to", to, &p)
-		if err != nil {
-			return err
-		}
+func (f *copyFlags) flags(c *cobra.Command) {
+	c.Flags().StringVar(&f.from, "from", "", "source: sqlite:DIRECTORY, postgres://USER@HOST/NAME, or config")
+	c.Flags().StringVar(&f.to, "to", "", "destination, in the same form")
+}
 
-		show := newProgress(c.ErrOrStderr())
-		done, err := server.CopyDatabase(c.Context(), server.Config{
-			Version: version(),
-			Log:     warnings(),
-		}, source, target, show.rows)
-
-		show.end()
-
-		if err != nil {
-			return interrupted(c.Context(), err, "the copy was interrupted; run the same command again to continue")
-		}
-		if out.json {
-			return printJSON(c.OutOrStdout(), done)
-		}
-
-		return printCopied(c, &out, done)
+func (f *copyFlags) run(c *cobra.Command) error {
+	source, err := databaseEnd("from", f.from, &f.place)
+	if err != nil {
+		return err
 	}
 
-	p.flags(c)
-	out.flags(c)
-	c.Flags().StringVar(&from, "from", "", "source: sqlite:DIRECTORY, postgres://USER@HOST/NAME, or config")
-	c.Flags().StringVar(&to, "to", "", "destination, in the same form")
+	target, err := databaseEnd("to", f.to, &f.place)
+	if err != nil {
+		return err
+	}
 
-	return c
+	// No configuration file: both databases are named by the flags.
+	conf := server.Config{Version: version(), Log: warnings()}
+	show := newProgress(c.ErrOrStderr())
+	done, err := server.CopyDatabase(c.Context(), conf, source, target, show.rows)
+	show.end()
+
+	if err != nil {
+		return interrupted(c.Context(), err, "the copy was interrupted; run the same command again to continue")
+	}
+
+	return printCopied(c, &f.out, done)
 }
 
 func printCopied(c *cobra.Command, out *output, done server.Copied) error {
@@ -101,6 +97,10 @@ func printCopied(c *cobra.Command, out *output, done server.Copied) error {
 
 	if err := out.print(c.OutOrStdout(), done, []string{"TABLE", "ROWS", "SHA-256 OF BOTH SIDES"}, rows); err != nil {
 		return err
+	}
+
+	if out.json {
+		return nil
 	}
 
 	w := c.OutOrStdout()
@@ -172,151 +172,4 @@ func withoutSecret(text string) string {
 		return "…" + text[i:]
 	}
 	return text
-}
-
-func dbEpoch() *cobra.Command {
-	var p place
-	var out output
-	var trust bool
-
-	c := &cobra.Command{
-		Use:   "epoch",
-		Short: "Start a new epoch of a database that was restored by other means",
-		Args:  noArgs,
-		Long: `Start a new epoch of a database that was restored to an earlier state: by pg_restore, from a
-disk snapshot, or by a failover that has lost the last commits. 'jeton restore' includes
-this.
-
-Such a database does not know what was spent or revoked in the time that it has lost. So all
-sessions and tokens end, all signing keys are revoked, assertions of clients from before now
-are refused, and no number that may have been used is used again. Stop the server first, on
-all nodes.
-
-With --trust-credentials sessions, tokens and signing keys stay: what was spent or revoked
-since is VALID AGAIN.`,
-		Example: `  pg_restore --dbname jeton jeton.dump && jeton db epoch --config jeton.yaml
-  jeton db epoch --data-dir /var/lib/jeton`,
-	}
-
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		conf, dir, err := p.open()
-		if err != nil {
-			return err
-		}
-
-		done, err := server.NewEpoch(c.Context(), server.Config{
-			File:    conf,
-			DataDir: dir,
-			Version: version(),
-			Log:     warnings(),
-		}, trust)
-		if err != nil {
-			return err
-		}
-
-		if out.json {
-			err = printJSON(c.OutOrStdout(), done)
-		} else {
-			printRenewed(c.OutOrStdout(), done, trust)
-		}
-
-		warnRestored(c.ErrOrStderr(), trust, "")
-
-		return err
-	}
-
-	p.flags(c)
-	out.flags(c)
-	c.Flags().BoolVar(
-		&trust,
-		"trust-credentials",
-		false,
-		"keep sessions, tokens and signing keys: what was spent or revoked since is valid again",
-	)
-
-	return c
-}
-
-func printRenewed(w io.Writer, r server.Renewed, trust bool) {
-	fmt.Fprintf(w, "started epoch %d\n", r.Epoch)
-	if !trust {
-		fmt.Fprintf(w,
-			"ended %s and %s; revoked %s\n",
-			plural(r.Sessions, "session"),
-			plural(r.Tokens, "token"),
-			plural(r.Keys, "signing key"),
-		)
-	}
-}
-
-// warnRestored warns the operator of what a restore has undone. when is the time of the restored
-// state, or "".
-func warnRestored(w io.Writer, trust bool, when string) {
-	if when == "" {
-		when = "the time of the restored database"
-	}
-
-	fmt.Fprintf(w, `
-Everything is as of %s. Every change since then is undone:
-  - changed passwords are the old ones again
-  - users and clients that were deleted or disabled are back, those that were added are gone
-  - keys and secrets of clients that were retired or replaced are valid again
-  - logins since then do not count for re-login terms
-Repeat those changes before you let users in.
-`, when)
-
-	if trust {
-		fmt.Fprint(w, `
-WARNING: THE CREDENTIALS ARE TRUSTED. Sessions that were logged out since then are valid again,
-revoked tokens are valid again, and spent uses can be spent AGAIN.
-`)
-	}
-}
-
-// warnings is the log of a command: warnings and errors, on standard error.
-func warnings() *slog.Logger {
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-}
-
-// interrupted returns an error that says what Ctrl-C has left behind.
-func interrupted(ctx context.Context, err error, left string) error {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return exit{exitFailure, left}
-	}
-	return err
-}
-
-// progress shows progress on a terminal, and nothing otherwise.
-type progress struct {
-	w     io.Writer
-	wrote bool
-}
-
-func newProgress(w io.Writer) *progress {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return &progress{}
-	}
-	return &progress{w: w}
-}
-
-func (p *progress) rows(at server.Progress) {
-	if p.w != nil {
-		fmt.Fprintf(p.w, "\r\x1b[K%s: %d of %d rows", at.Table, at.Rows, at.Of)
-		p.wrote = true
-	}
-}
-
-func (p *progress) bytes(n int64) {
-	if p.w != nil {
-		fmt.Fprintf(p.w, "\r\x1b[K%d MiB", n>>20)
-		p.wrote = true
-	}
-}
-
-// end clears the line.
-func (p *progress) end() {
-	if p.wrote {
-		fmt.Fprint(p.w, "\r\x1b[K")
-	}
 }

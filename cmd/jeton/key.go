@@ -1,17 +1,13 @@
 package main
 
 import (
-	"context"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/wallet"
 
@@ -113,27 +109,6 @@ func makeKey(file, alg string) (newKey, error) {
 	return made, nil
 }
 
-// writeNew creates a file, which must not exist, and leaves no incomplete one.
-func writeNew(path string, text []byte, mode fs.FileMode) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
-	if errors.Is(err, fs.ErrExist) {
-		return jeton.WithDetail(jeton.ErrConflict, path+" exists; name another file")
-	}
-	if err != nil {
-		return err
-	}
-
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		_ = os.Remove(path)
-	}
-
-	return err
-}
-
 func keyRotate() *cobra.Command {
 	var as, file string
 	c := &cobra.Command{
@@ -170,77 +145,6 @@ valid at the issuer until an operator retires it: 'jeton client key retire'.`,
 
 	c.Flags().StringVar(&as, "as", "", "name of the identity")
 	c.Flags().StringVar(&file, "key", "", "file of the new private key")
-
-	return c
-}
-
-// asIdentity runs do with the identity that is chosen for a URL.
-func asIdentity(ctx context.Context, url, as string, do func(*wallet.Wallet, *wallet.Identity) error) error {
-	w, err := openWallet(false)
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-
-	name, err := choose(ctx, w, url, as)
-	if err != nil {
-		return err
-	}
-
-	id, err := w.Identity(ctx, url, name)
-	if err != nil {
-		return err
-	}
-
-	return do(w, id)
-}
-
-// printedToken is a token with its secret, as JSON.
-type printedToken struct {
-	Token     string    `json:"access_token"`
-	NotBefore time.Time `json:"not_before,omitzero"`
-	Expires   time.Time `json:"expires_at,omitzero"`
-}
-
-func tokenPrint() *cobra.Command {
-	var out output
-	var as string
-
-	c := &cobra.Command{
-		Use:   "print URL",
-		Short: "Print the access token of an identity of the wallet",
-		Args:  exactArgs("URL"),
-		Long: `Print the access token of an identity with a key, renewed if it is due, or of an identity
-with a personal token. Standard output gets only the token; standard error says how long it
-is valid, if that is known. Prefer 'jeton call' where you can: it sends the token only to
-the service.`,
-		Example: `  jeton token print --as ci https://shop.example
-  curl -H "Authorization: Bearer $(jeton token print --as ci https://shop.example)" https://shop.example/orders`,
-		RunE: func(c *cobra.Command, args []string) error {
-			return asIdentity(c.Context(), args[0], as, func(_ *wallet.Wallet, id *wallet.Identity) error {
-				t, err := id.Token(c.Context())
-				if err != nil {
-					return err
-				}
-				if out.json {
-					return printJSON(c.OutOrStdout(), printedToken{t.Text.Reveal(), t.Opens, t.Expires})
-				}
-
-				fmt.Fprintln(c.OutOrStdout(), t.Text.Reveal())
-				if !t.Opens.IsZero() {
-					fmt.Fprintln(c.ErrOrStderr(), "valid from", when(t.Opens))
-				}
-				if !t.Expires.IsZero() {
-					fmt.Fprintln(c.ErrOrStderr(), "valid until", when(t.Expires))
-				}
-
-				return nil
-			})
-		},
-	}
-
-	out.flags(c)
-	c.Flags().StringVar(&as, "as", "", "name of the identity")
 
 	return c
 }

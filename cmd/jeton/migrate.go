@@ -137,14 +137,3 @@ func migrating(c *cobra.Command, try bool, done string) *cobra.Command {
 
 	return withFlags(c, &p, &out)
 }
-
-// server returns the configuration with which a command opens a server's database.
-func (p *place) server() (server.Config, error) {
-	conf, dir, err := p.open()
-	return server.Config{
-		File:    conf,
-		DataDir: dir,
-		Version: version(),
-		Log:     warnings(),
-	}, err
-}

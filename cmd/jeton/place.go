@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/server"
 
 	"github.com/spf13/cobra"
 )
@@ -102,4 +103,15 @@ func (p *place) open() (*config.Config, string, error) {
 
 	dir, err := p.directory(conf.DataDir)
 	return conf, dir, err
+}
+
+// server returns the configuration with which a command opens a server's database.
+func (p *place) server() (server.Config, error) {
+	conf, dir, err := p.open()
+	return server.Config{
+		File:    conf,
+		DataDir: dir,
+		Version: version(),
+		Log:     warnings(),
+	}, err
 }

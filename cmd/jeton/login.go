@@ -1,0 +1,192 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/jeton-auth/jeton/wallet"
+
+	"github.com/spf13/cobra"
+)
+
+// loginFlags are the flags of 'jeton login'.
+type loginFlags struct {
+	in       wallet.Login
+	password passwordSource
+	token    tokenSource
+	command  string
+	caFile   string
+	never    bool
+}
+
+func loginCommand() *cobra.Command {
+	var l loginFlags
+
+	c := &cobra.Command{
+		Use:   "login URL",
+		Short: "Log in at a service and store the session in the wallet",
+		Args:  exactArgs("URL"),
+		Long: `Log in at a service and store the session in the wallet, under the service's origin and
+the name given with --as. Several identities can be logged in at one service at once.
+
+With --key, a client authenticates with a private key instead: the wallet sends the issuer of
+the service's tokens an assertion signed by the key, and gets a token, which it sends with
+each request and renews. The key stays in its file, which only its owner may open, and is
+read again at each use.
+
+With --token-stdin or --token-file, the identity is a personal token, made with 'jeton token
+create'. It is stored in the wallet, which cannot renew it.`,
+		Example: `  jeton login https://shop.example --as diane
+  jeton login https://shop.example --as ci --key ci.key --scope read
+  jeton login https://shop.example --as job --token-file job.token
+  jeton login https://localhost:5014 --as diane --username Diane --cacert data/pubkey.pem`,
+		RunE: func(c *cobra.Command, args []string) error { return l.run(c, args[0]) },
+	}
+
+	return withFlags(c, &l.password, &l.token, &l)
+}
+
+func (l *loginFlags) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&l.in.As, "as", "", "name of the identity in the wallet (default: the user name)")
+	f.StringVar(
+		&l.in.Username,
+		"username",
+		"",
+		"user name at the service, or client name (default: the name of the identity)",
+	)
+
+	f.StringVar(&l.in.Key, "key", "", "file of a client's private key, PEM or JWK")
+	f.StringVar(&l.in.KeyID, "kid", "", "id of the key at the issuer (default: the kid of a JWK, else the thumbprint)")
+
+	f.StringVar(&l.in.Algorithm, "alg", "", "signing algorithm (default: by key type)")
+	f.StringSliceVar(
+		&l.in.Scope,
+		"scope",
+		nil,
+		"scope to request (may be repeated; default: all that the client is allowed)",
+	)
+
+	f.StringVar(
+		&l.command,
+		"password-command",
+		"",
+		"program that prints the password; it runs again when the session has expired",
+	)
+
+	f.BoolVar(
+		&l.in.Save,
+		"save-password",
+		false,
+		"store the password in the wallet, and log in again when the session has expired",
+	)
+
+	f.BoolVar(&l.never, "no-relogin", false, "never log in again automatically")
+	f.StringVar(&l.caFile, "cacert", "", "PEM file of the certificate to trust for this identity")
+	f.StringVar(&l.in.LoginPath, "login-path", "", "path of the login form, if the service does not publish it")
+	f.BoolVar(&l.in.AllowHTTP, "allow-http", false, "accept plain http to another machine")
+}
+
+func (l *loginFlags) run(c *cobra.Command, url string) error {
+	w, err := openWallet(l.in.AllowHTTP)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+
+	l.in.URL = url
+	if l.never {
+		l.in.Relogin = wallet.ReloginNever
+	}
+
+	if err := l.check(); err != nil {
+		return err
+	}
+	if err := l.readCACert(); err != nil {
+		return err
+	}
+	if err := l.readSecret(c, w); err != nil {
+		return err
+	}
+
+	id, err := w.Login(c.Context(), l.in)
+	if err != nil {
+		return err
+	}
+
+	fmt.Fprintf(c.OutOrStdout(), "%s is logged in at %s\n", id.Name(), id.Origin())
+
+	return nil
+}
+
+// hasPassword reports whether a flag is about a password.
+func (l *loginFlags) hasPassword() bool {
+	return l.password.stdin || l.password.file != "" || l.command != "" || l.in.Save
+}
+
+// check refuses flags of more than one kind of credential: the wallet sends exactly one for an
+// identity, and it must not depend on an order which.
+func (l *loginFlags) check() error {
+	switch {
+	case l.in.As == "" && l.in.Username == "":
+		return usage{errors.New("name the identity with --as")}
+	case l.in.Key != "" && l.hasPassword():
+		return usage{errors.New("an identity has a key or a password, not both")}
+	case l.token.given() && (l.in.Key != "" || l.hasPassword()):
+		return usage{errors.New("an identity has a token, a key or a password; give one of them")}
+	}
+
+	return nil
+}
+
+func (l *loginFlags) readCACert() (err error) {
+	if l.caFile == "" {
+		return nil
+	}
+
+	l.in.CACert, err = os.ReadFile(l.caFile)
+	if err != nil {
+		return fmt.Errorf("--cacert: %w", err)
+	}
+
+	return nil
+}
+
+// readSecret reads the token or the password. An identity with a key needs none, and a password
+// command is run by the wallet.
+func (l *loginFlags) readSecret(c *cobra.Command, w *wallet.Wallet) (err error) {
+	if l.command != "" {
+		l.in.Command = strings.Fields(l.command)
+		return nil
+	}
+
+	// Without a flag the identity logs in as before: with its key, its token or its password.
+	kind := wallet.KindSession
+	if !l.hasPassword() {
+		kind = l.currentKind(c.Context(), w)
+	}
+
+	who := fmt.Sprintf("%s at %s", cmp.Or(l.in.Username, l.in.As), l.in.URL)
+	switch {
+	case l.token.given() || l.in.Key == "" && kind == wallet.KindToken:
+		l.in.Token, err = l.token.read(c, "Token of "+who)
+	case l.in.Key == "" && kind != wallet.KindKey:
+		l.in.Password, err = l.password.read(c, "Password of "+who, false)
+	}
+
+	return err
+}
+
+// currentKind returns the kind of the identity in the wallet; a new identity gets a session.
+func (l *loginFlags) currentKind(ctx context.Context, w *wallet.Wallet) wallet.Kind {
+	id, err := w.Identity(ctx, l.in.URL, cmp.Or(l.in.As, l.in.Username))
+	if err != nil {
+		return wallet.KindSession
+	}
+
+	return id.Info().Kind
+}
