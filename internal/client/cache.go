@@ -25,6 +25,7 @@ func (c *cache) get(name string) (Client, bool) {
 	if !ok {
 		return Client{}, false
 	}
+	// A copy of the struct; its lists are shared and must not be changed.
 	return *v.(*Client), true
 }
 
@@ -33,6 +34,8 @@ func (c *cache) add(found Client, generation uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
+	// found was read before a drop and may be the client as it was: caching it would undo a
+	// revocation.
 	if c.generation.Load() != generation {
 		return
 	}
@@ -59,6 +62,7 @@ func (c *cache) drop(id int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
+	// Also for a client that is not cached: one that is being read now must not be added.
 	c.generation.Add(1)
 	if name, ok := c.names[id]; ok {
 		delete(c.names, id)

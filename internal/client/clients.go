@@ -77,6 +77,8 @@ func (cs *Clients) Find(ctx context.Context, name string) (Client, error) {
 // FindForLogin returns the client of a name, exact as Find is. For an unknown name it
 // returns the zero Client: a login goes on with that, so that it does the same work.
 func (cs *Clients) FindForLogin(ctx context.Context, name string) (Client, error) {
+	// Fresh comes before the cache: once it returns, all changes answered before this call
+	// have been dropped.
 	if err := cs.store.Fresh(ctx); err != nil {
 		return Client{}, err
 	}
@@ -87,6 +89,7 @@ func (cs *Clients) FindForLogin(ctx context.Context, name string) (Client, error
 		return Client{}, nil // no client has it
 	}
 
+	// Before the read: a drop between the two makes add ignore the result.
 	generation := cs.cache.generation.Load()
 	c, err := cs.store.FindClient(ctx, name)
 	if errors.Is(err, jeton.ErrNotFound) {
@@ -118,6 +121,8 @@ func (cs *Clients) invalidate(c change.Change) {
 // and one that is disabled or has no secret. It takes the same time for every client and
 // every wrong text of one length.
 func (cs *Clients) CheckSecret(c Client, text string) bool {
+	// Without a secret, the comparison is with a hash of zeros: the same work, so that the
+	// time does not tell which clients exist.
 	var want secret.Hash
 	if c.Secret != nil {
 		want = *c.Secret
@@ -187,6 +192,7 @@ func (cs *Clients) Add(ctx context.Context, actor string, n NewClient) (jeton.Cl
 		len(c.Keys),
 		n.Secret,
 	)
+	// The secret is not in the reason, only whether there is one.
 	ev := cs.event(actor, audit.ClientAdd, c.Name, reason)
 	if err := cs.store.AddClient(ctx, c, ev); err != nil {
 		return jeton.Client{}, jeton.Secret{}, fmt.Errorf("add client %s: %w", c.Name, err)
@@ -381,6 +387,7 @@ func prepare(names []string, kind string, check func(string) error) ([]string, e
 		}
 	}
 
+	// A copy, because sorting in place would change the caller's list; and never nil.
 	list := append([]string{}, names...)
 	slices.Sort(list)
 

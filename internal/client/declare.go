@@ -36,6 +36,7 @@ type DeclaredKey struct {
 
 // CheckDeclared prepares declared clients for Declare and returns every fault.
 func CheckDeclared(declared []Declared) ([]Client, error) {
+	// All faults are collected: an operator who mends a file wants them at once.
 	var list []Client
 	var errs []error
 
@@ -120,6 +121,7 @@ func (d Declared) client(path string) (Client, []error) {
 		}
 	}
 
+	// A disabled client may have nothing: its name stays taken.
 	if len(d.Keys) == 0 && d.SecretHash == "" && d.Source == nil && !d.Disabled {
 		errs = append(
 			errs,
@@ -163,6 +165,8 @@ func (cs *Clients) Declare(ctx context.Context, clients []Client) error {
 		return fmt.Errorf("declare clients: %w", err)
 	}
 
+	// Only after the commit: a refused configuration must not drop the cache of the current
+	// one.
 	var sources []Source
 	for _, c := range clients {
 		if c.Source != nil {

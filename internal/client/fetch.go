@@ -116,6 +116,7 @@ func (f *fetcher) keys(ctx context.Context, s Source, kid string, now time.Time)
 		return keys, err
 	}
 
+	// Nothing is locked here, so a slow source delays only the callers that need it.
 	select {
 	case <-req.done:
 	case <-ctx.Done():
@@ -146,6 +147,7 @@ func (r *remote) look(kid string, now time.Time, start func(*request)) ([]jose.K
 		}
 	}
 
+	// Also for an invented kid: the flood joins the request in progress and starts none.
 	if r.request != nil {
 		return nil, r.request, nil
 	}
@@ -158,6 +160,7 @@ func (r *remote) look(kid string, now time.Time, start func(*request)) ([]jose.K
 		return nil, nil, nil
 	}
 
+	// Set before the result is known: a failed request counts for the pause as well.
 	r.asked = now
 	r.request = &request{done: make(chan struct{})}
 	start(r.request)
@@ -188,6 +191,7 @@ func choose(keys []jose.Key, kid string) []jose.Key {
 
 // run makes the request and gives the result to every caller that waits for it.
 func (f *fetcher) run(s Source, r *remote, req *request, now time.Time) {
+	// Not the context of a caller: one that gives up must not end the request of the others.
 	ctx, cancel := context.WithTimeout(context.Background(), f.timeout)
 	defer cancel()
 
@@ -198,6 +202,7 @@ func (f *fetcher) run(s Source, r *remote, req *request, now time.Time) {
 	r.request = nil
 	r.failed = err != nil
 	if err == nil {
+		// After a failure, the last response stays: it is used until its own age ends.
 		r.response = &response{keys, now, age}
 	}
 	r.mu.Unlock()
@@ -209,6 +214,7 @@ func (f *fetcher) run(s Source, r *remote, req *request, now time.Time) {
 		f.log.Info("keys are fetched again", "url", s.URL, "keys", len(keys))
 	}
 
+	// Written before done is closed, which makes it visible to the callers that wait.
 	req.keys, req.err = keys, err
 	close(req.done)
 }
@@ -239,6 +245,7 @@ func (s Source) fetch(ctx context.Context) ([]jose.Key, time.Duration, error) {
 		return nil, 0, err
 	}
 
+	// A response that cannot be parsed is a failure, and never replaces a cached one.
 	keys, err := s.parse(body)
 	if err != nil {
 		return nil, 0, err
@@ -268,6 +275,7 @@ func (s Source) httpClient(scheme string) (*http.Client, error) {
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: 16 << 10,
 		},
+		// A redirect is an address that the source chose, and not the configuration.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
@@ -283,6 +291,7 @@ func (s Source) read(resp *http.Response) ([]byte, error) {
 		return nil, fmt.Errorf("content type %q; want a JWK Set", kind)
 	}
 
+	// One byte more than allowed, which tells a body at the limit from one that was cut.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the response: %w", err)
@@ -342,6 +351,7 @@ func maxAgeOf(h http.Header) time.Duration {
 	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
 		switch name {
+		// Not 0: every assertion of the client would then be a request to its source.
 		case "no-store", "no-cache":
 			return minAge
 		case "max-age":
@@ -350,6 +360,7 @@ func maxAgeOf(h http.Header) time.Duration {
 				return minAge
 			}
 
+			// The inner limit keeps the multiplication from overflowing.
 			age = min(time.Duration(min(n, 1<<20))*time.Second, maxAge)
 		}
 	}

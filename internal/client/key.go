@@ -75,6 +75,7 @@ func (cs *Clients) keyWithID(ctx context.Context, c Client, kid string, now time
 		if own.ID != kid {
 			continue
 		}
+		// The search ends here: a retired key must not return from the source.
 		if err := own.Check(now); err != nil {
 			return nil, err
 		}
@@ -102,6 +103,8 @@ func (cs *Clients) allKeys(ctx context.Context, c Client, now time.Time) ([]jose
 		keys = append(keys, own.Key)
 	}
 
+	// An error is returned though own keys may fit: without the fetched ones, a wrong
+	// signature cannot be told from an unknown key.
 	fetched, err := cs.fetchedKeys(ctx, c, "", now)
 	if err != nil {
 		return nil, err
@@ -111,6 +114,7 @@ func (cs *Clients) allKeys(ctx context.Context, c Client, now time.Time) ([]jose
 	switch {
 	case len(keys) > 0:
 		return keys, nil
+	// With one key, its own reason says more to the operator than "no key".
 	case len(c.Keys) == 1:
 		return nil, refusal
 	}
@@ -219,6 +223,7 @@ func (cs *Clients) AddKey(ctx context.Context, actor, name string, n NewKey) (je
 		return jeton.ClientKey{}, err
 	}
 
+	// Inside the step, so that two requests at once cannot both add the last key that fits.
 	check := func(c Client) error { return c.checkNewKey(key) }
 	step := cs.step(actor, audit.ClientKeyAdd, name, keyNote(key))
 	if err := cs.store.AddClientKey(ctx, name, key, check, step); err != nil {
@@ -250,6 +255,7 @@ func (cs *Clients) AddOwnKey(ctx context.Context, c Client, key jose.Key, ev jet
 		ev.Reason = keyNote(added)
 	}
 
+	// Checked inside the step: a revocation between the proof and this step must win.
 	check := func(stored Client) error {
 		if stored.ID != c.ID || stored.Version != c.Version || stored.Disabled || !sameKeys(stored.Keys, c.Keys) {
 			return jeton.WithDetail(jeton.ErrConflict, "the client has changed meanwhile; authenticate it again")

@@ -66,6 +66,7 @@ func errSource(key, want string) error {
 }
 
 func loopback(host string) bool {
+	// Names are not resolved here: mayDial checks the address that is dialled.
 	addr, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }
@@ -81,6 +82,7 @@ func (s Source) authorities() (*x509.CertPool, error) {
 		return nil, fmt.Errorf("certificate authority: %w", err)
 	}
 
+	// Only these: a public authority is not accepted beside a private one.
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
 		return nil, fmt.Errorf("certificate authority: no certificate in %s", s.CA)
@@ -93,6 +95,8 @@ func (s Source) authorities() (*x509.CertPool, error) {
 // the address that is dialled, after the name has been resolved, which defeats DNS
 // rebinding.
 func (s Source) mayDial(address string, plain bool) error {
+	// Without this check, a configured name could lead to internal services or the metadata
+	// address of a cloud (server-side request forgery).
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("dial %s: %w", address, err)
@@ -140,12 +144,14 @@ var (
 
 // public reports whether an address is on the Internet.
 func public(addr netip.Addr) bool {
+	// ::ffff:10.0.0.1 reaches 10.0.0.1, so it is judged as that.
 	addr = addr.Unmap()
 	if nat64.Contains(addr) {
 		b := addr.As16()
 		return public(netip.AddrFrom4([4]byte(b[12:])))
 	}
 
+	// A zone belongs to a link-local address; the rest of IPv6 outside 2000::/3 is special.
 	if addr.Zone() != "" || !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.Is6() && !unicast.Contains(addr) {
 		return false
 	}

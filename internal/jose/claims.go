@@ -28,7 +28,8 @@ type Claims struct {
 
 // ParseClaims reads the claims in a payload: one JSON object of unique members, each of
 // the type in its standard, none of them null. A claim with a name is not empty. Members
-// that are not in Claims are ignored.
+// that are not in Claims are ignored (RFC 7519, section 4). Every error is ErrMalformed. It
+// compares nothing with the clock.
 func ParseClaims(payload []byte) (Claims, error) {
 	var c Claims
 
@@ -71,6 +72,7 @@ func (c *Claims) set(m member) (err error) {
 	case "gen":
 		c.Generation, err = m.text()
 	case "max_uses":
+		// A limit that cannot be read must not become 0, which is no limit.
 		c.MaxUses, err = strconv.ParseInt(string(m.value), 10, 64)
 		if err != nil || c.MaxUses < 1 {
 			err = errors.New("not a whole number of 1 or more")
@@ -92,6 +94,7 @@ func (m member) text() (string, error) {
 // texts returns a value that is a text or a list of them, none of them empty. An empty
 // list is refused, so that it is not mistaken for a missing claim.
 func (m member) texts() ([]string, error) {
+	// RFC 7519, section 4.1.3: with one audience, aud may be a string instead of an array.
 	if m.value[0] == '"' {
 		s, err := m.text()
 		return []string{s}, err
@@ -116,15 +119,17 @@ func (m member) texts() ([]string, error) {
 	return list, nil
 }
 
-// date returns a NumericDate: seconds since 1970, perhaps with a fraction. Whatever is
-// before 1970 or after the year 9999 is not accepted as a date.
+// date returns a NumericDate (RFC 7519, section 2): seconds since 1970, perhaps with a
+// fraction. A time before 1970 or after the year 9999 is an error.
 func (m member) date() (time.Time, error) {
 	const last = 253402300799
 
 	b := m.value[0]
+	// The scanner has checked the number; a minus sign would be a date before 1970.
 	if b < '0' || b > '9' {
 		return time.Time{}, errors.New("not a date")
 	}
+	// Whole seconds stay exact; only a fraction goes through a float (RFC 7519, section 2).
 	if n, err := strconv.ParseInt(string(m.value), 10, 64); err == nil && n <= last {
 		return time.Unix(n, 0).UTC(), nil
 	}

@@ -122,12 +122,12 @@ func FuzzObject(f *testing.F) {
 // own can, and breaks texts besides.
 func FuzzParse(f *testing.F) {
 	for _, s := range objects {
-		f.Add([]byte(s), []byte(who), "")
+		f.Add([]byte(s), []byte(jobClaims), "")
 		f.Add([]byte(strings.Replace(s, "{", `{"alg":"EdDSA",`, 1)), []byte(s), "a.b.c")
 	}
 
 	signer := newSigner(f, jose.EdDSA)
-	good := sign(f, signer, `{"alg":"EdDSA"}`, who)
+	good := sign(f, signer, `{"alg":"EdDSA"}`, jobClaims)
 	for _, s := range []string{
 		good,
 		good + ".",
@@ -136,7 +136,7 @@ func FuzzParse(f *testing.F) {
 		`{"payload":"e30","protected":"e30","signature":""}`,
 		strings.Replace(good, ".", "=.", 1),
 	} {
-		f.Add([]byte(`{"alg":"EdDSA"}`), []byte(who), s)
+		f.Add([]byte(`{"alg":"EdDSA"}`), []byte(jobClaims), s)
 	}
 
 	key := signer.Key()
@@ -401,7 +401,7 @@ func FuzzParseSigner(f *testing.F) {
 				continue
 			}
 
-			token, err := s.Sign("", []byte(who))
+			token, err := s.Sign("", []byte(jobClaims))
 			if err != nil {
 				t.Fatalf("%q: Sign: %v", text, err)
 			}

@@ -34,7 +34,7 @@ func TestKeysInsideATokenAreIgnored(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			header := `{"alg":"EdDSA","kid":"` + ed.Key().ID + `",` + tc.member + `}`
 			for by, want := range map[*jose.Signer]error{thief: jose.ErrSignature, ed: nil} {
-				s, err := jose.Parse(sign(t, by, header, who))
+				s, err := jose.Parse(sign(t, by, header, jobClaims))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -64,7 +64,7 @@ func TestKidMayBeAnyText(t *testing.T) {
 		{"escapes of all kinds", `\"\\\/\b\f\n\r\t`, "\"\\/\b\f\n\r\t"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s, err := jose.Parse(sign(t, ed, `{"alg":"EdDSA","kid":"`+tc.json+`"}`, who))
+			s, err := jose.Parse(sign(t, ed, `{"alg":"EdDSA","kid":"`+tc.json+`"}`, jobClaims))
 			if err != nil || s.Header.KeyID != tc.want || s.Verify(ed.Key()) != nil {
 				t.Errorf("Parse = %q, %v, want %q", s.Header.KeyID, err, tc.want)
 			}

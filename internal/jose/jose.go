@@ -19,7 +19,7 @@ import (
 	"strings"
 )
 
-// MaxToken bounds a token, in bytes. Ours have a few hundred.
+// MaxToken is the maximum length of a token, in bytes. Ours have a few hundred.
 const MaxToken = 8 << 10
 
 // The ways in which a token or key can be wrong, for the operator's eyes.
@@ -60,6 +60,7 @@ func mediaType(s string) string {
 		}
 		return r
 	}, s)
+	// Section 4.1.9 adds the prefix only to a value that has no other slash.
 	if rest, ok := strings.CutPrefix(s, "application/"); ok && !strings.Contains(rest, "/") {
 		return rest
 	}
@@ -67,7 +68,8 @@ func mediaType(s string) string {
 	return s
 }
 
-// Signed is a token whose shape is right and whose signature has not been checked.
+// Signed is a token of valid shape whose signature has not been checked: until Verify
+// returns nil, Header and Payload are the claims of an unknown sender.
 type Signed struct {
 	Header    Header
 	Payload   []byte
@@ -75,9 +77,10 @@ type Signed struct {
 	signature []byte
 }
 
-// Parse splits a token and checks its shape. Of a text that is too long or has not three
-// parts, nothing is decoded.
+// Parse splits a compact JWS (RFC 7515, section 7.1) and checks its shape. Every error is
+// ErrMalformed. If the text is too long or has not three parts, nothing is decoded.
 func Parse(token string) (Signed, error) {
+	// The length comes first: what is rejected here has cost no decoding.
 	if len(token) > MaxToken {
 		return Signed{}, fmt.Errorf("%w: %d bytes, at most %d are read", ErrMalformed, len(token), MaxToken)
 	}
@@ -93,6 +96,8 @@ func Parse(token string) (Signed, error) {
 		return Signed{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
 	}
 
+	// RFC 7515, section 5.2, step 8: the signature covers the bytes as received, so they are
+	// kept and never encoded again.
 	s := Signed{input: token[:len(head)+1+len(body)]}
 	s.Header, err = parseHeader(raw)
 	if err != nil {
@@ -117,6 +122,8 @@ func Parse(token string) (Signed, error) {
 // by its text: an ECDSA signature has a second valid form. Replays are
 // known by what is inside.
 func (s Signed) Verify(k Key) error {
+	// The key has the algorithm; a header that names another is the confusion of RFC 8725,
+	// section 2.1, also when its signature would fit.
 	if k.IsZero() || s.Header.Alg.canonical() != k.Alg.canonical() {
 		return ErrAlgorithm
 	}
@@ -135,6 +142,7 @@ func decode(text string) ([]byte, error) {
 		return nil, errors.New("not base64url")
 	}
 
+	// Without Strict, the unused bits of the last character give one value several spellings.
 	out, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
 		return nil, errors.New("not base64url")
@@ -165,6 +173,8 @@ func parseHeader(raw []byte) (Header, error) {
 			// We know no extension, so whatever is critical is not understood (section
 			// 4.1.11); and b64 means that the payload is not base64 (RFC 7797).
 			err = errors.New("not understood")
+		// A header that brings its key would let the attacker choose it (RFC 8725, section
+		// 3.5).
 		case "jwk", "jku", "x5c", "x5u":
 			h.Foreign = append(h.Foreign, string(m.name))
 		}
@@ -174,6 +184,7 @@ func parseHeader(raw []byte) (Header, error) {
 		}
 	}
 
+	// alg is the one required parameter (RFC 7515, section 4.1.1).
 	if h.Alg == "" {
 		return h, errors.New("no alg")
 	}

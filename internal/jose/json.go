@@ -21,7 +21,8 @@ const (
 
 var errJSON = errors.New("not a JSON object")
 
-// member is a member of a JSON object: its name, and its value as it stands.
+// member is a member of a JSON object: its decoded name, and its value as it stands in the
+// text. Neither is copied unless the name has escapes.
 type member struct{ name, value []byte }
 
 // object splits a JSON object into its members. A name that is there twice is refused
@@ -40,6 +41,7 @@ func object(data []byte) ([]member, error) {
 
 	members := make([]member, 0, 12)
 	err := s.each(1, func(name, value []byte) error {
+		// Names are compared after decoding: "alg" and "\u0061lg" are the same member.
 		name, err := unquote(name)
 		if err != nil {
 			return err
@@ -64,6 +66,7 @@ func object(data []byte) ([]member, error) {
 	}
 
 	s.space()
+	// Text behind the object would be a second document to a more lenient reader.
 	if s.at != len(data) {
 		return nil, errJSON
 	}
@@ -80,6 +83,7 @@ func elements(value []byte, limit int) ([][]byte, error) {
 
 	var list [][]byte
 	err := s.each(1, func(_, value []byte) error {
+		// The limit holds while reading, so that a long list costs no memory first.
 		if len(list) == limit {
 			return errors.New("too long a list")
 		}
@@ -95,6 +99,7 @@ func unquote(value []byte) ([]byte, error) {
 	if len(value) < 2 || value[0] != '"' {
 		return nil, errors.New("not a text")
 	}
+	// Nearly no token has an escape, and without one nothing is copied.
 	if bytes.IndexByte(value, '\\') < 0 {
 		return value[1 : len(value)-1], nil
 	}
@@ -107,7 +112,8 @@ func unquote(value []byte) ([]byte, error) {
 	return []byte(s), nil
 }
 
-// scanner reads JSON (RFC 8259) and checks it.
+// scanner splits JSON (RFC 8259) and checks its syntax in one pass. After an error, its
+// position has no meaning.
 type scanner struct {
 	data []byte
 	at   int
@@ -134,6 +140,7 @@ func (s *scanner) skip(b byte) bool {
 // each walks over the object or list that begins here and gives do, unless it is nil, the
 // members or elements as they stand. Those of a list have no name.
 func (s *scanner) each(depth int, do func(name, value []byte) error) error {
+	// each and value call each other: without a limit, nested lists would exhaust the stack.
 	if depth > maxDepth {
 		return errors.New("it nests too deep")
 	}
@@ -224,6 +231,7 @@ func (s *scanner) word(word string) bool {
 
 func (s *scanner) number() bool {
 	s.skip('-')
+	// RFC 8259, section 6: no leading zeros, so what follows a 0 is not part of the number.
 	if !s.skip('0') && !s.digits() {
 		return false
 	}
@@ -289,6 +297,7 @@ func (s *scanner) escape() bool {
 		return true
 	case 'u':
 		r, ok := s.hex()
+		// A surrogate is half a character: it needs its other half as the next escape.
 		if !utf16.IsSurrogate(r) {
 			return ok
 		}

@@ -98,7 +98,7 @@ func TestNoChangeOfATokenIsAccepted(t *testing.T) {
 			key := newSigner(t, alg).Key()
 			good := map[string]bool{}
 			var tokens []string
-			for _, payload := range []string{who, accessToken, "{}"} {
+			for _, payload := range []string{jobClaims, accessToken, "{}"} {
 				token, err := newSigner(t, alg).Sign("JWT", []byte(payload))
 				if err != nil {
 					t.Fatal(err)
@@ -215,7 +215,7 @@ func TestTheTwoNamesOfEdDSA(t *testing.T) {
 // go-jose has no name for it, so the standard library checks Ed25519.
 func TestEd25519ByItsNewerName(t *testing.T) {
 	s := newSigner(t, jose.Ed25519)
-	token, err := s.Sign("JWT", []byte(who))
+	token, err := s.Sign("JWT", []byte(jobClaims))
 	if err != nil {
 		t.Fatal(err)
 	}

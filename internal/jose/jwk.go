@@ -14,18 +14,17 @@ import (
 	jose "github.com/go-jose/go-jose/v4"
 )
 
-// jwk is the content of a JWK, read as strictly as tokens. Certificates are not
-// read: nothing here decides by one.
+// jwk is the content of a JWK, parsed as strictly as a token. x5c and the other certificate
+// members are ignored: no decision depends on them.
 type jwk struct {
 	kty, crv, alg, kid string
 	n, e, x, y         string // base64url
 	private            string // the name of a private or secret member
 }
 
-// readJWK reads a JWK that is to be used for an operation: verify or sign. Its use and its
-// key_ops are held to (RFC 7517, sections 4.2 and 4.3). Beside the operation key_ops may
-// name its counterpart: those two go together, and a public key is often what remains of a
-// private one.
+// readJWK reads a JWK for an operation: verify or sign. It enforces use and key_ops
+// (RFC 7517, sections 4.2 and 4.3). Beside the operation, key_ops may name its counterpart:
+// many tools derive the public JWK from the private one and leave key_ops unchanged.
 func readJWK(text []byte, operation string) (jwk, error) {
 	var j jwk
 
@@ -35,6 +34,7 @@ func readJWK(text []byte, operation string) (jwk, error) {
 	}
 
 	for _, m := range members {
+		// Members that are not named here are ignored, as RFC 7517, section 4 demands.
 		var to *string
 
 		name := string(m.name)
@@ -94,6 +94,7 @@ func (m member) operations(want string) bool {
 		seen[op] = true
 	}
 
+	// key_ops is always an array (RFC 7517, section 4.3), though texts also takes one string.
 	return err == nil && m.value[0] == '[' && seen[want]
 }
 
@@ -110,6 +111,8 @@ func isPrivate(member string) bool {
 // pin returns the algorithm and ID of the key: from the JWK if it has them, else as given.
 func (j jwk) pin(alg Alg, id string) (Alg, string, error) {
 	if j.alg != "" {
+		// A caller who expects one algorithm must not get a key for another (RFC 8725, section
+		// 3.1).
 		if alg != "" && alg != Alg(j.alg) {
 			return "", "", fmt.Errorf("%w: it is for %.40q, not for %s", ErrKey, j.alg, alg)
 		}
@@ -133,6 +136,7 @@ func (j jwk) public() (crypto.PublicKey, error) {
 		}
 
 		e, err := decode(j.e)
+		// At most 31 bits are accepted as an exponent, so longer ones need not become numbers.
 		if err != nil || len(e) == 0 || len(e) > 4 {
 			return nil, errors.New("e: not the number of a key")
 		}
@@ -167,11 +171,13 @@ func (j jwk) point(curve elliptic.Curve, size int) (*ecdsa.PublicKey, error) {
 		return nil, errors.New("y: not a coordinate of its curve")
 	}
 
+	// This rejects a point that is not on the curve (RFC 8725, section 3.4).
 	return ecdsa.ParseUncompressedPublicKey(curve, append(append([]byte{4}, x...), y...))
 }
 
-// ParseJWK reads a public JWK (RFC 7517). Its alg, use and key_ops are held to: a key for
-// encryption is refused, and so is one with private or secret members.
+// ParseJWK reads a public JWK (RFC 7517) of at most MaxKeyText bytes. Its alg, use and
+// key_ops are enforced: a key for encryption is ErrKey, and so is one with private or
+// secret members.
 func ParseJWK(text []byte) (Key, error) { return parseJWK(text, "", "") }
 
 func parseJWK(text []byte, alg Alg, id string) (Key, error) {
@@ -200,13 +206,13 @@ func parseJWK(text []byte, alg Alg, id string) (Key, error) {
 	return NewKey(public, alg, id)
 }
 
-// MaxKeys bounds the keys of a set.
+// MaxKeys is the maximum number of keys in a set, usable or not.
 const MaxKeys = 64
 
 // ParseSet reads a JWK Set (RFC 7517, section 5). Keys that this package does not take
-// are skipped, as section 5 demands, so the result may be empty. What no honest set
-// has makes all of it ErrKey: two keys of one kid, more than MaxKeys, a private or secret
-// member, or an element that is not a JSON object of unique members.
+// are skipped, as section 5 demands, so the result may be empty. The whole set is ErrKey
+// with two keys of one kid, more than MaxKeys keys, a private or secret member, or an
+// element that is not a JSON object of unique members.
 func ParseSet(text []byte) ([]Key, error) {
 	if len(text) > MaxKeyText {
 		return nil, fmt.Errorf("%w: set of %d bytes; at most %d are read", ErrKey, len(text), MaxKeyText)
@@ -235,6 +241,7 @@ func ParseSet(text []byte) ([]Key, error) {
 
 	seen := map[string]bool{}
 	var keys []Key
+	// Also a key that is skipped below must not expose a private one.
 	for i, text := range list {
 		if err := harmless(text); err != nil {
 			return nil, fmt.Errorf("%w: set: key %d: %w", ErrKey, i+1, err)
@@ -244,6 +251,7 @@ func ParseSet(text []byte) ([]Key, error) {
 		if err != nil {
 			continue
 		}
+		// With two keys of one kid, the order of a list would decide which one checks.
 		if seen[k.ID] {
 			return nil, fmt.Errorf("%w: set: two keys have the kid %q", ErrKey, k.ID)
 		}
@@ -255,7 +263,7 @@ func ParseSet(text []byte) ([]Key, error) {
 	return keys, nil
 }
 
-// harmless returns nil for a JWK that may be one of a set, also if it cannot be used.
+// harmless returns nil for a JWK that may be in a set, even if it cannot be used.
 func harmless(text []byte) error {
 	members, err := object(text)
 	if err != nil {
@@ -263,6 +271,7 @@ func harmless(text []byte) error {
 	}
 
 	for _, m := range members {
+		// The owner published it: the key is compromised whatever its kind.
 		if isPrivate(string(m.name)) {
 			return fmt.Errorf("it shows the private member %s", m.name)
 		}
@@ -271,8 +280,8 @@ func harmless(text []byte) error {
 	return nil
 }
 
-// JWK returns the key as a JWK with kid, alg and use. It has no private member by
-// construction: a Key has none.
+// JWK returns the key as a JWK (RFC 7517, section 4) with kid, alg and use "sig". It has no
+// private member: a Key holds none.
 func (k Key) JWK() json.RawMessage {
 	b, err := (jose.JSONWebKey{
 		Key:       k.public,
@@ -286,7 +295,8 @@ func (k Key) JWK() json.RawMessage {
 	return b
 }
 
-// MarshalSet returns keys as a JWK Set.
+// MarshalSet returns keys as a JWK Set (RFC 7517, section 5), in the given order. Without
+// keys, the set has an empty list.
 func MarshalSet(keys []Key) []byte {
 	set := struct {
 		Keys []json.RawMessage `json:"keys"`

@@ -48,7 +48,7 @@ const (
 	rsaPSS
 )
 
-// algorithm describes an Alg.
+// algorithm is what an Alg computes with. Fields that its family does not use are zero.
 type algorithm struct {
 	family family
 	hash   crypto.Hash
@@ -83,7 +83,7 @@ func (a Alg) algorithm() (algorithm, bool) {
 	return algorithm{}, false
 }
 
-// Known reports whether a is one of the algorithms above.
+// Known reports whether a is one of the algorithms that this package signs and checks with.
 func (a Alg) Known() bool { _, ok := a.algorithm(); return ok }
 
 // Key is a public key with the one algorithm that it checks. It is never changed, and
@@ -119,10 +119,12 @@ func NewKey(public crypto.PublicKey, alg Alg, id string) (Key, error) {
 	if !ok {
 		return Key{}, fmt.Errorf("%w: no algorithm %.40q", ErrKey, alg)
 	}
+	// Strength is checked once here, not at each signature.
 	if err := a.fits(public); err != nil {
 		return Key{}, fmt.Errorf("%w for %s: %w", ErrKey, alg, err)
 	}
 
+	// The kid goes into headers, logs and the database.
 	if len(id) > maxID || !utf8.ValidString(id) {
 		return Key{}, fmt.Errorf("%w: its kid is longer than %d bytes, or not UTF-8", ErrKey, maxID)
 	}
@@ -169,6 +171,7 @@ func (a algorithm) fits(public crypto.PublicKey) error {
 		}
 	case *ecdsa.PublicKey:
 		if a.family == ecdsaFixed && p.Curve == a.curve {
+			// Bytes checks the curve equation, so a point built by hand is caught too.
 			if _, err := p.Bytes(); err != nil {
 				return errors.New("it is not a point of its curve")
 			}
@@ -197,6 +200,7 @@ func (a algorithm) checker(public crypto.PublicKey) func(input, signature []byte
 			return ecdsa.Verify(p, a.digest(input), r, s)
 		}
 	case *rsa.PublicKey:
+		// PSS and PKCS #1 v1.5 are never both tried: the key's algorithm names one of them.
 		if a.family == rsaPSS {
 			return func(input, signature []byte) bool {
 				return rsa.VerifyPSS(p, a.hash, a.digest(input), signature, a.pss()) == nil
@@ -217,6 +221,7 @@ func (a algorithm) pss() *rsa.PSSOptions {
 }
 
 func (a algorithm) digest(input []byte) []byte {
+	// These functions allocate no hash state, unlike crypto.Hash.New.
 	switch a.hash {
 	case crypto.SHA256:
 		sum := sha256.Sum256(input)
@@ -230,12 +235,14 @@ func (a algorithm) digest(input []byte) []byte {
 	}
 }
 
-// ParsePEM reads the one public key of a PEM text: PUBLIC KEY or RSA PUBLIC KEY. A private
-// key is refused: by sending it, its owner has exposed it.
+// ParsePEM reads the one public key of a PEM text of at most MaxKeyText bytes: PUBLIC KEY or
+// RSA PUBLIC KEY. alg and id are as in NewKey. Every error is ErrKey. A private key is
+// refused: by sending it, its owner has exposed it.
 func ParsePEM(text []byte, alg Alg, id string) (Key, error) {
 	if len(text) > MaxKeyText {
 		return Key{}, fmt.Errorf("%w: %d bytes, at most %d are read", ErrKey, len(text), MaxKeyText)
 	}
+	// Checked on the whole text: a private key may stand behind the public one.
 	if bytes.Contains(text, []byte("PRIVATE KEY-----")) {
 		return Key{}, fmt.Errorf(
 			"%w: the text shows a private key; 'openssl pkey -in KEY -pubout' prints the public one",
@@ -247,6 +254,7 @@ func ParsePEM(text []byte, alg Alg, id string) (Key, error) {
 	switch {
 	case block == nil:
 		return Key{}, fmt.Errorf("%w: no PEM block", ErrKey)
+	// A reader of the first block and a reader of the last would see two keys.
 	case len(bytes.TrimSpace(rest)) > 0:
 		return Key{}, fmt.Errorf("%w: more than one PEM block", ErrKey)
 	}
@@ -270,8 +278,8 @@ func ParsePEM(text []byte, alg Alg, id string) (Key, error) {
 	return NewKey(public, alg, id)
 }
 
-// ParseKey reads a public key that is either PEM or a JWK. alg and id count where the
-// text does not say; where it names another algorithm than alg, that is an error.
+// ParseKey reads a public key that is either PEM or a JWK. alg and id apply where the text
+// has none. A text that names another algorithm than alg is ErrKey, as every error is.
 func ParseKey(text []byte, alg Alg, id string) (Key, error) {
 	if isJSON(text) {
 		return parseJWK(text, alg, id)
@@ -284,7 +292,8 @@ func isJSON(text []byte) bool {
 	return len(t) > 0 && t[0] == '{'
 }
 
-// Thumbprint returns the SHA-256 thumbprint of the key (RFC 7638), base64url.
+// Thumbprint returns the SHA-256 thumbprint of the key (RFC 7638) in base64url: 43
+// characters.
 func (k Key) Thumbprint() string {
 	sum, err := (&jose.JSONWebKey{Key: k.public}).Thumbprint(crypto.SHA256)
 	if err != nil {

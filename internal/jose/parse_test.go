@@ -133,8 +133,8 @@ func rsaJWK(n *big.Int, e string) string {
 func TestParseKeyPrefersTheTextsAlgorithm(t *testing.T) {
 	bare := string(newSigner(t, jose.RS256).Key().PEM())
 	n := publicRSA(newSigner(t, jose.RS256)).N
-	silent := rsaJWK(n, "AQAB")
-	spoken := strings.Replace(silent, "{", `{"alg":"PS256","kid":"said",`, 1)
+	plain := rsaJWK(n, "AQAB")
+	withAlgAndID := strings.Replace(plain, "{", `{"alg":"PS256","kid":"own",`, 1)
 	thumbprint := newSigner(t, jose.RS256).Key().ID
 	for _, tc := range []struct {
 		name, text string
@@ -143,14 +143,14 @@ func TestParseKeyPrefersTheTextsAlgorithm(t *testing.T) {
 		wantAlg    jose.Alg // "" when it is refused
 		wantID     string
 	}{
-		{"a JWK with alg and kid", spoken, "", "", jose.PS256, "said"},
-		{"a JWK with the given alg and kid", spoken, jose.PS256, "said", jose.PS256, "said"},
-		{"its kid takes precedence", spoken, "", "ours", jose.PS256, "said"},
-		{"its algorithm is not overruled", spoken, jose.RS256, "", "", ""},
-		{"a JWK without alg and kid", silent, "", "", jose.RS256, thumbprint},
-		{"a JWK for a given algorithm", silent, jose.PS384, "ours", jose.PS384, "ours"},
-		{"a JWK for an algorithm of another kind", silent, jose.ES256, "", "", ""},
-		{"a JWK with spaces around", "\r\n\t " + spoken + "\n", "", "", jose.PS256, "said"},
+		{"a JWK with alg and kid", withAlgAndID, "", "", jose.PS256, "own"},
+		{"a JWK with the given alg and kid", withAlgAndID, jose.PS256, "own", jose.PS256, "own"},
+		{"its kid takes precedence", withAlgAndID, "", "ours", jose.PS256, "own"},
+		{"its algorithm is not overruled", withAlgAndID, jose.RS256, "", "", ""},
+		{"a JWK without alg and kid", plain, "", "", jose.RS256, thumbprint},
+		{"a JWK for a given algorithm", plain, jose.PS384, "ours", jose.PS384, "ours"},
+		{"a JWK for an algorithm of another kind", plain, jose.ES256, "", "", ""},
+		{"a JWK with spaces around", "\r\n\t " + withAlgAndID + "\n", "", "", jose.PS256, "own"},
 		{"PEM", bare, "", "", jose.RS256, thumbprint},
 		{"PEM for a given algorithm", bare, jose.PS512, "ours", jose.PS512, "ours"},
 		{"PEM for an algorithm of another kind", bare, jose.EdDSA, "", "", ""},
@@ -175,7 +175,7 @@ func TestParseKeyPrefersTheTextsAlgorithm(t *testing.T) {
 
 func TestParsePEM(t *testing.T) {
 	ed := newSigner(t, jose.EdDSA)
-	good := string(ed.Key().PEM())
+	valid := string(ed.Key().PEM())
 	private, err := ed.MarshalPKCS8()
 	if err != nil {
 		t.Fatal(err)
@@ -185,30 +185,30 @@ func TestParsePEM(t *testing.T) {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
 
-	public, _ := pem.Decode([]byte(good))
+	public, _ := pem.Decode([]byte(valid))
 	for _, tc := range []struct{ name, text, why string }{
-		{"a public key", good, ""},
+		{"a public key", valid, ""},
 		{
 			"a public key of the older form",
 			block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(publicRSA(newSigner(t, jose.RS256)))),
 			"",
 		},
 		{"a private key", block("PRIVATE KEY", private), "shows a private key"},
-		{"a private key before it", block("PRIVATE KEY", private) + good, "shows a private key"},
+		{"a private key before it", block("PRIVATE KEY", private) + valid, "shows a private key"},
 		{
 			"a broken private key before it",
-			"-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----\n" + good,
+			"-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----\n" + valid,
 			"shows a private key",
 		},
-		{"two", good + good, "more than one"},
-		{"something behind", good + "x", "more than one"},
-		{"spaces behind", good + " \r\n\t", ""},
+		{"two", valid + valid, "more than one"},
+		{"something behind", valid + "x", "more than one"},
+		{"spaces behind", valid + " \r\n\t", ""},
 		{"a certificate", block("CERTIFICATE", public.Bytes), "PUBLIC KEY is right"},
 		{"another kind of block", block("EC PUBLIC KEY", public.Bytes), "PUBLIC KEY is right"},
 		{"something behind the key", block("PUBLIC KEY", append(slices.Clone(public.Bytes), 0)), "trailing data"},
 		{"no key", block("PUBLIC KEY", []byte("diane")), "unusable key"},
-		{"cut", good[:60], "no PEM block"},
-		{"too long", good + strings.Repeat(" ", jose.MaxKeyText), "at most"},
+		{"cut", valid[:60], "no PEM block"},
+		{"too long", valid + strings.Repeat(" ", jose.MaxKeyText), "at most"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			k, err := jose.ParsePEM([]byte(tc.text), "", "")

@@ -26,10 +26,11 @@ type Signer struct {
 	private func() crypto.Signer
 }
 
-// OwnRSA is how long the RSA keys are that we make, in bits.
+// OwnRSA is the length of the RSA keys that Generate makes, in bits.
 const OwnRSA = 3072
 
-// Generate makes a key pair for an algorithm; its kid is the thumbprint.
+// Generate makes a key pair for an algorithm; its kid is the thumbprint (RFC 7638). It
+// returns ErrKey for an unknown algorithm. RSA takes up to a second.
 func Generate(alg Alg) (*Signer, error) {
 	a, ok := alg.algorithm()
 	if !ok {
@@ -56,7 +57,8 @@ func Generate(alg Alg) (*Signer, error) {
 }
 
 // NewSigner pins a private key to an algorithm; alg "" and id "" choose as in NewKey. It
-// takes ed25519.PrivateKey, *ecdsa.PrivateKey and *rsa.PrivateKey.
+// takes ed25519.PrivateKey, *ecdsa.PrivateKey and *rsa.PrivateKey. It returns ErrKey for
+// others, for a weak key, and for one whose two halves do not belong together.
 func NewSigner(private crypto.Signer, alg Alg, id string) (*Signer, error) {
 	var whole bool
 	switch p := private.(type) {
@@ -64,11 +66,12 @@ func NewSigner(private crypto.Signer, alg Alg, id string) (*Signer, error) {
 		// Signing with another's public half gives the private one away.
 		whole = len(p) == ed25519.PrivateKeySize && ed25519.NewKeyFromSeed(p.Seed()).Equal(p)
 	case *ecdsa.PrivateKey:
+		// A JWK can carry any x and y with its d: the pair is computed again and compared.
 		d, err := p.ECDH()
 		q, err2 := p.PublicKey.ECDH()
 		whole = err == nil && err2 == nil && d.PublicKey().Equal(q)
 	case *rsa.PrivateKey:
-		whole = true // those who parse and make them have looked, and it takes long
+		whole = true // the parsers and Generate have checked it, and it takes long
 	default:
 		return nil, fmt.Errorf("%w: it cannot sign", ErrKey)
 	}
@@ -77,6 +80,7 @@ func NewSigner(private crypto.Signer, alg Alg, id string) (*Signer, error) {
 		return nil, fmt.Errorf("%w: its private and its public part do not belong together", ErrKey)
 	}
 
+	// Our own keys pass the checks of foreign ones, so that verifiers do not reject them.
 	k, err := NewKey(private.Public(), alg, id)
 	if err != nil {
 		return nil, err
@@ -88,7 +92,8 @@ func NewSigner(private crypto.Signer, alg Alg, id string) (*Signer, error) {
 
 // ParseSigner reads a private key: PEM (PKCS #8, PKCS #1 or SEC 1) or a private JWK, whose
 // RSA keys have at most 4096 bits. alg and id apply where the text has none; where it
-// names another algorithm than alg, that is an error. Errors show nothing of the key.
+// names another algorithm than alg, that is an error. Every error is ErrKey and shows
+// nothing of the key.
 func ParseSigner(text []byte, alg Alg, id string) (*Signer, error) {
 	if len(text) > MaxKeyText {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrKey, len(text), MaxKeyText)
@@ -105,6 +110,7 @@ func ParseSigner(text []byte, alg Alg, id string) (*Signer, error) {
 	switch {
 	case block == nil:
 		return nil, fmt.Errorf("%w: no PEM block and no JWK", ErrKey)
+	// A chain or a second key would leave it open which one signs.
 	case len(bytes.TrimSpace(rest)) > 0:
 		return nil, fmt.Errorf("%w: more than one PEM block", ErrKey)
 	}
@@ -135,17 +141,18 @@ func ParseSigner(text []byte, alg Alg, id string) (*Signer, error) {
 var errUnread = fmt.Errorf("%w: it cannot be read", ErrKey)
 
 func signerOfJWK(text []byte, alg Alg, id string) (*Signer, error) {
-	said, err := readJWK(text, "sign")
+	content, err := readJWK(text, "sign")
 	if err != nil {
 		return nil, fmt.Errorf("%w: JWK: %w", ErrKey, err)
 	}
 
-	alg, id, err = said.pin(alg, id)
+	alg, id, err = content.pin(alg, id)
 	if err != nil {
 		return nil, err
 	}
 
 	var j jose.JSONWebKey
+	// readJWK has found each member once, so this second parser sees the same key.
 	if err := j.UnmarshalJSON(text); err != nil {
 		return nil, errUnread
 	}
@@ -173,7 +180,8 @@ func (s *Signer) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())
 // MarshalPKCS8 returns the private key as PKCS #8, DER.
 func (s *Signer) MarshalPKCS8() ([]byte, error) { return x509.MarshalPKCS8PrivateKey(s.private()) }
 
-// ParsePKCS8 reads what MarshalPKCS8 returned.
+// ParsePKCS8 reads what MarshalPKCS8 returned. alg and id are as in NewSigner; every error
+// is ErrKey.
 func ParsePKCS8(der []byte, alg Alg, id string) (*Signer, error) {
 	private, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
@@ -205,7 +213,8 @@ func (s *Signer) Head(typ string) string {
 	return base64.RawURLEncoding.EncodeToString(b) + "."
 }
 
-// Sign returns the token of a type with these claims, which are a JSON object.
+// Sign returns the compact JWS (RFC 7515, section 7.1) of a type with these claims, which
+// are a JSON object. Like SignHead, it returns an error for a token longer than MaxToken.
 func (s *Signer) Sign(typ string, claims []byte) (string, error) {
 	return s.SignHead(s.Head(typ), claims)
 }
@@ -214,9 +223,11 @@ func (s *Signer) Sign(typ string, claims []byte) (string, error) {
 // error: no verifier would accept it.
 func (s *Signer) SignHead(head string, claims []byte) (string, error) {
 	enc := base64.RawURLEncoding
+	// 512 bytes are the signature of a 4096-bit RSA key; append grows it for a longer one.
 	out := make([]byte, 0, len(head)+enc.EncodedLen(len(claims))+1+enc.EncodedLen(512))
 	out = append(out, head...)
 	out = enc.AppendEncode(out, claims)
+	// The signing input is header.payload without the second dot (RFC 7515, section 5.1).
 	signature, err := s.sign(out)
 	if err != nil {
 		return "", fmt.Errorf("sign with key %s: %w", s.key.ID, err)
@@ -246,6 +257,8 @@ func (s *Signer) sign(input []byte) ([]byte, error) {
 			return nil, err
 		}
 
+		// R and S have fixed lengths, with leading zeros (RFC 7518, section 3.4); ASN.1 has
+		// not.
 		out := make([]byte, 2*s.alg.size)
 		r.FillBytes(out[:s.alg.size])
 		v.FillBytes(out[s.alg.size:])

@@ -80,7 +80,7 @@ func TestHead(t *testing.T) {
 				t.Errorf("Head = %s, want that of %s", got, tc.want)
 			}
 
-			token, err := s.Sign(tc.typ, []byte(who))
+			token, err := s.Sign(tc.typ, []byte(jobClaims))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -209,7 +209,7 @@ func TestSignersSurviveARoundTrip(t *testing.T) {
 				t.Errorf("%s: %s: the key is %s for %s", alg, name, back.Key().ID, back.Key().Alg)
 			}
 
-			token, err := back.Sign("", []byte(who))
+			token, err := back.Sign("", []byte(jobClaims))
 			if err != nil {
 				t.Errorf("%s: %s: %v", alg, name, err)
 				continue

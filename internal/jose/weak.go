@@ -15,6 +15,7 @@ func checkRSA(p *rsa.PublicKey) error {
 		return errors.New("there is none")
 	}
 
+	// RFC 7518, section 3.3 demands 2048 bits; the maximum keeps a check from taking seconds.
 	n := p.N.BitLen()
 	if n < minRSA || n > maxRSA {
 		return fmt.Errorf("an RSA key of %d bits; %d to %d are accepted", n, minRSA, maxRSA)
@@ -24,6 +25,7 @@ func checkRSA(p *rsa.PublicKey) error {
 		return fmt.Errorf("an RSA key with the exponent %d", p.E)
 	}
 
+	// The primes below begin with 3.
 	if p.N.Bit(0) == 0 {
 		return errors.New("an RSA key with a small factor")
 	}
@@ -76,6 +78,8 @@ func checkEd25519(p ed25519.PublicKey) error {
 	b[31] &= 0x7f // the sign of x
 	slices.Reverse(b)
 	y := new(big.Int).SetBytes(b)
+	// RFC 8032, section 5.1.3, step 1. Two encodings of a point would be two thumbprints of a
+	// key.
 	if y.Cmp(prime) >= 0 {
 		return errors.New("an Ed25519 key that is not written as it should be")
 	}
@@ -90,6 +94,7 @@ func checkEd25519(p ed25519.PublicKey) error {
 	if u.Sign() == 0 || y.Sign() == 0 { // orders 1, 2 and 4
 		return errors.New("an Ed25519 key of small order")
 	}
+	// Step 3: without a square root there is no x, so the bytes are no point.
 	if big.Jacobi(new(big.Int).Mul(u, v), prime) != 1 {
 		return errors.New("an Ed25519 key that is not a point of its curve")
 	}

@@ -141,6 +141,7 @@ func (d *draft) note(action, kid, reason string) {
 
 // add adds a new key of a pair, or returns nil when none has been made yet.
 func (d *draft) add(p Pair, opens time.Time) *Record {
+	// Making an RSA key inside the step of the store would delay all other writes.
 	k, ok := d.made[p]
 	if !ok {
 		d.needed = append(d.needed, p)
@@ -167,11 +168,15 @@ func (d *draft) align(p Pair) {
 
 	for i, k := range live {
 		switch {
+		// The last key has no successor: a retirement that was planned for it would leave the
+		// pair without a key.
 		case i == len(live)-1:
 			if !k.Retires.IsZero() {
 				k.Retires, k.Closes = time.Time{}, time.Time{}
 				d.changed[k.ID] = true
 			}
+		// The successor signs already. Closes counts from now, not from that past moment: this
+		// key may have signed until now.
 		case live[i+1].Opens.Before(d.now):
 			d.retire(k, d.now)
 		case !k.Retires.Equal(live[i+1].Opens):
@@ -227,6 +232,8 @@ func (d *draft) rotate(p Pair, atOnce bool, reason string) error {
 		return nil
 	}
 
+	// Verifiers cache the JWKS: a key that signs before they have read it again makes valid
+	// tokens fail.
 	opens := d.now.Add(d.needs.PublishFor)
 	if atOnce {
 		opens = d.now
@@ -330,6 +337,7 @@ func (d *draft) revoke(kid, reason string) error {
 	}
 
 	k := d.all[i]
+	// The first reason stays in the audit log.
 	if k.Revoked {
 		return nil
 	}
@@ -342,6 +350,7 @@ func (d *draft) revoke(kid, reason string) error {
 
 	k.Revoked = true
 	d.changed[k.ID] = true
+	// It gets its Closes, after which removeWithdrawn deletes the record.
 	if !k.retired(d.now) {
 		d.retire(k, d.now)
 	}
@@ -366,6 +375,7 @@ func (d *draft) replace(revoked, waiting *Record) {
 	}
 
 	p := revoked.pair()
+	// Without a configuration, as in a command, every pair in use counts as needed.
 	if d.needs.configured && !slices.Contains(d.needs.Pairs, p) {
 		return
 	}

@@ -66,9 +66,11 @@ func New(c Config) (*Ring, error) {
 		reading: make(chan struct{}, 1),
 	}
 
+	// The lock is free. It is a channel and not a mutex, so that waiting for it ends with ctx.
 	r.reading <- struct{}{}
 	r.needs.Store(&needs{Needs: n})
 	r.cached.Store(&snapshot{})
+	// Last, because the store may call it before New returns.
 	c.Store.Subscribe(r.invalidate)
 
 	return r, nil
@@ -83,6 +85,7 @@ func (r *Ring) Configure(ctx context.Context, n Needs) error {
 		return err
 	}
 
+	// The ring keeps the list; the caller may change its own at the next reload.
 	n.Pairs = slices.Clone(n.Pairs)
 	configured := needs{n, true}
 
@@ -94,6 +97,7 @@ func (r *Ring) Configure(ctx context.Context, n Needs) error {
 		return fmt.Errorf("make signing keys: %w", err)
 	}
 
+	// Only after the keys exist: Run must not rotate by a configuration that was refused.
 	r.needs.Store(&configured)
 
 	return nil
@@ -146,6 +150,7 @@ func (r *Ring) Revoke(ctx context.Context, actor, kid, reason string) error {
 		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid reason: want at most %d bytes", maxReason))
 	}
 
+	// step, not change: an operator who has lost the secret must still be able to revoke.
 	d, err := r.step(ctx, *r.needs.Load(), actor, func(d *draft) error { return d.revoke(kid, reason) })
 	if err == nil && d.isEmpty() {
 		// Another node may have revoked it a moment ago and still wait for acknowledgements.
@@ -298,6 +303,7 @@ func (r *Ring) step(ctx context.Context, n needs, actor string, decide func(*dra
 			return d, err
 		}
 
+		// Keys of an earlier attempt stay in made, so a retry makes none twice.
 		for _, p := range d.needed {
 			made[p], err = r.make(p)
 			if err != nil {
@@ -306,6 +312,7 @@ func (r *Ring) step(ctx context.Context, n needs, actor string, decide func(*dra
 		}
 
 		err = r.store.ChangeKeys(ctx, func(current []Record) ([]Record, []string, []jeton.Event, error) {
+			// The next attempt decides with what this step has seen, not with the older read.
 			keys = current
 			d = newDraft(keys, made, n, actor, r.time())
 			if err := decide(d); err != nil {
@@ -347,6 +354,7 @@ func (r *Ring) make(p Pair) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("encode key: %w", err)
 	}
+	// The encoded key is in clear until it is sealed: no copy stays in memory for longer.
 	defer clear(der)
 
 	k := Record{

@@ -33,6 +33,7 @@ const secretSize = 32
 // file that other users can read or that is not a secret. The caller holds the lock of the
 // folder, so that two processes do not both make the file.
 func LoadSecret(path string) (Secret, error) {
+	// The mode is checked before the content: a secret that others can read is a leaked one.
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := makeSecret(path); err != nil {
@@ -71,6 +72,7 @@ func LoadSecret(path string) (Secret, error) {
 	key := make([]byte, secretSize)
 	defer clear(key)
 
+	// An editor adds a line break.
 	digits := strings.TrimRight(string(text), "\r\n")
 	if hex.DecodedLen(len(digits)) != secretSize {
 		return Secret{}, notSecret(path)
@@ -104,6 +106,8 @@ func makeSecret(path string) error {
 	_, _ = rand.Read(key) // never fails
 
 	tmp := path + ".new"
+	// 0600 from the start: a chmod afterwards would leave a moment in which others can open
+	// it.
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -115,6 +119,7 @@ func makeSecret(path string) error {
 		return err
 	}
 
+	// A rename is atomic: the next start finds no file or all of it.
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
@@ -159,6 +164,7 @@ func (s Secret) seal(k *Record, der []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The form stands in front, in clear: signer must know it before it can open the rest.
 	return a.Seal([]byte{sealForm}, nil, der, bound(k)), nil
 }
 
@@ -179,6 +185,8 @@ func (s Secret) signer(k *Record) (*jose.Signer, error) {
 	}
 	defer clear(der)
 
+	// The pair is authenticated by the seal, but a newer version may have sealed a kind that
+	// this one does not know.
 	if err := k.pair().check(); err != nil {
 		return nil, err
 	}

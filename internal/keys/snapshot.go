@@ -92,6 +92,7 @@ func (r *Ring) JWKS() (body []byte, etag string) {
 func publish(order []*key, now time.Time) (d document, until time.Time) {
 	var list []jose.Key
 	for _, k := range order {
+		// A retired key stays in the set until the last token that it has signed has expired.
 		if k.closed(now) {
 			continue
 		}
@@ -102,6 +103,7 @@ func publish(order []*key, now time.Time) (d document, until time.Time) {
 		}
 	}
 
+	// The tag is of the content, so all nodes send the same one and caches stay valid.
 	d.body = jose.MarshalSet(list)
 	sum := sha256.Sum256(d.body)
 	d.etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
@@ -121,6 +123,8 @@ func (r *Ring) Reload(ctx context.Context) error {
 	}
 	defer r.unlock()
 
+	// A caller can invent kids: without the limit, each of them would be a read of the
+	// database. A negative time is a clock that was set back.
 	since := r.now().Sub(r.readAt)
 	if since >= 0 && since < reloadEvery {
 		return r.readErr
@@ -152,6 +156,8 @@ func (r *Ring) Fresh(ctx context.Context) error {
 	}
 	defer r.unlock()
 
+	// Read before the keys are: an invalidation that comes during the read is counted as
+	// unseen, and the next caller reads again.
 	changes := r.changes.Load()
 	if r.seen.Load() == changes {
 		return nil // another caller has read them
@@ -199,6 +205,7 @@ func (r *Ring) fetch(ctx context.Context) (*snapshot, error) {
 	}
 
 	r.readErr = nil
+	// Only keys that were not sealed before are logged: once for each, not at every read.
 	old := r.cached.Load()
 	s := r.build(have, old)
 	for _, k := range s.sealed {
@@ -218,11 +225,14 @@ func (r *Ring) build(have []Record, old *snapshot) *snapshot {
 	s := &snapshot{keys: map[string]*key{}, pairs: map[Pair][]*Record{}}
 	var all []*Record
 	for _, rec := range have {
+		// A key that is not in the snapshot neither signs nor checks, whatever the kid of a
+		// token.
 		if rec.Revoked || rec.closed(now) {
 			continue
 		}
 
 		k := &key{Record: rec}
+		// Opening and parsing a key costs more than the rest: an unchanged one is used again.
 		o := old.keys[rec.ID]
 		if o != nil && o.pair() == rec.pair() && o.Public == rec.Public && bytes.Equal(o.Sealed, rec.Sealed) {
 			k.signing = o.signing
