@@ -190,6 +190,7 @@ func (l *Log) Record(e jeton.Event) {
 		l.drop(1)
 	}
 
+	// The channel has one place: a wake-up that waits there covers this event, too.
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -246,6 +247,7 @@ func (l *Log) flush(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 
+	// In this order everywhere: writing, then mu. mu is never held during a write.
 	l.writing.Lock()
 	defer l.writing.Unlock()
 
@@ -254,6 +256,7 @@ func (l *Log) flush(ctx context.Context) bool {
 	l.waiting = nil
 	l.mu.Unlock()
 
+	// Taken before the write; it is added again if the write fails.
 	missing := l.unreported.Swap(0)
 	if missing > 0 {
 		batch = append(batch, jeton.Event{
@@ -272,6 +275,7 @@ func (l *Log) flush(ctx context.Context) bool {
 				l.unreported.Add(missing)
 			}
 
+			// Keeping them for a retry would grow without limit while the store is down.
 			l.drop(len(batch))
 			l.slog.Error("audit events were not written and are lost", "count", len(batch), "error", err)
 

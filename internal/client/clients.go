@@ -121,8 +121,8 @@ func (cs *Clients) invalidate(c change.Change) {
 // and one that is disabled or has no secret. It takes the same time for every client and
 // every wrong text of one length.
 func (cs *Clients) CheckSecret(c Client, text string) bool {
-	// Without a secret, the comparison is with a hash of zeros: the same work, so that the
-	// time does not tell which clients exist.
+	// Without a secret, the comparison is with a hash of zeros: the time does not show which
+	// clients exist.
 	var want secret.Hash
 	if c.Secret != nil {
 		want = *c.Secret

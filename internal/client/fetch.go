@@ -291,7 +291,7 @@ func (s Source) read(resp *http.Response) ([]byte, error) {
 		return nil, fmt.Errorf("content type %q; want a JWK Set", kind)
 	}
 
-	// One byte more than allowed, which tells a body at the limit from one that was cut.
+	// One byte more than allowed distinguishes a body at the limit from one that was cut.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the response: %w", err)

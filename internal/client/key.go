@@ -103,8 +103,8 @@ func (cs *Clients) allKeys(ctx context.Context, c Client, now time.Time) ([]jose
 		keys = append(keys, own.Key)
 	}
 
-	// An error is returned though own keys may fit: without the fetched ones, a wrong
-	// signature cannot be told from an unknown key.
+	// An error is returned though own keys may fit: without the fetched ones, "no key fits"
+	// could be wrong, and the caller would take it as final.
 	fetched, err := cs.fetchedKeys(ctx, c, "", now)
 	if err != nil {
 		return nil, err

@@ -234,7 +234,12 @@ func TestForgedTokens(t *testing.T) {
 		{"not UTF-8", sign(t, ed, "{\"alg\":\"EdDSA\",\"x\":\"\xff\"}", jobClaims), ed, jose.ErrMalformed},
 		{"UTF-16", sign(t, ed, "{\x00\"\x00a\x00l\x00g\x00\"\x00", jobClaims), ed, jose.ErrMalformed},
 		{"half a surrogate pair", sign(t, ed, `{"alg":"EdDSA","kid":"\ud800"}`, jobClaims), ed, jose.ErrMalformed},
-		{"a line break in a text", sign(t, ed, "{\"alg\":\"EdDSA\",\"kid\":\"a\nb\"}", jobClaims), ed, jose.ErrMalformed},
+		{
+			"a line break in a text",
+			sign(t, ed, "{\"alg\":\"EdDSA\",\"kid\":\"a\nb\"}", jobClaims),
+			ed,
+			jose.ErrMalformed,
+		},
 		{"as deep as can be", sign(t, ed, `{"alg":"EdDSA","x":`+nested(jose.MaxDepth-1)+`}`, jobClaims), ed, nil},
 		{"too deep", sign(t, ed, `{"alg":"EdDSA","x":`+nested(jose.MaxDepth)+`}`, jobClaims), ed, jose.ErrMalformed},
 		{"as many members as can be", sign(t, ed, many(jose.MaxMembers), jobClaims), ed, nil},

@@ -23,8 +23,8 @@ const (
 	stopGrace = 2 * time.Second
 )
 
-// child keeps the hasher process of one worker: started when there is work and none is
-// running.
+// child keeps the hasher process of one worker. It starts one when there is work and none
+// runs. Its methods are safe for concurrent use.
 type child struct {
 	argv []string
 	log  *slog.Logger
@@ -41,7 +41,8 @@ func newChild(argv []string, log *slog.Logger) *child {
 	return &child{argv: argv, log: log, backoff: minBackoff}
 }
 
-// derive has the process do j. When there is none, or it dies, it returns jeton.ErrBusy.
+// derive sends j to the process and returns the key. When no process can be started, or it
+// dies, it returns jeton.ErrBusy with the time to retry after.
 func (c *child) derive(ctx context.Context, j *job) ([]byte, error) {
 	p, err := c.get(ctx)
 	if err != nil {
@@ -57,10 +58,13 @@ func (c *child) derive(ctx context.Context, j *job) ([]byte, error) {
 	if j.imported != "" {
 		size++ // the verdict
 	}
+	// The process is not trusted: a key of another length would be compared as a wrong
+	// password.
 	if r.status != statusKey || len(r.body) != size {
 		return nil, errors.New("the hasher refused the work as out of bounds")
 	}
 
+	// It works again: the pause starts from the shortest after the next death.
 	c.mu.Lock()
 	c.backoff = minBackoff
 	c.mu.Unlock()
@@ -87,6 +91,7 @@ func (c *child) get(ctx context.Context) (*process, error) {
 		}
 
 		c.mu.Unlock()
+		// Holding callers for seconds would fill the queue; they retry later instead.
 		if wait > minBackoff {
 			return nil, jeton.WithRetryAfter(jeton.ErrBusy, max(wait, busyFor))
 		}
@@ -103,6 +108,7 @@ func (c *child) get(ctx context.Context) (*process, error) {
 func (c *child) start() (*process, error) {
 	p, err := c.launch()
 	if err != nil {
+		// A failed start counts as a death, so that the pauses grow.
 		c.died()
 		c.log.Error(
 			"the hasher could not be started; logins are answered as busy",
@@ -129,6 +135,7 @@ func (c *child) launch() (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Only the child may hold its ends: else its death would not end our read.
 	defer theirIn.Close()
 
 	ourIn, theirOut, err := os.Pipe()
@@ -146,6 +153,7 @@ func (c *child) launch() (*process, error) {
 	cmd.Stdin = theirIn
 	cmd.Stdout = theirOut
 	cmd.Stderr = &lines{log: c.log}
+	// No other variable: the environment may hold secrets that the child does not need.
 	cmd.Env = []string{"GOMAXPROCS=1"}
 	cmd.SysProcAttr = childAttr()
 
@@ -156,6 +164,7 @@ func (c *child) launch() (*process, error) {
 		gone:    make(chan struct{}),
 	}
 
+	// run starts the process, because that thread must live as long as the process.
 	started := make(chan error)
 	c.wg.Go(func() { c.run(p, started) })
 	if err := <-started; err != nil {
@@ -187,6 +196,7 @@ func (c *child) run(p *process, started chan<- error) {
 	err = p.cmd.Wait()
 
 	c.mu.Lock()
+	// After stop, the death is the expected one.
 	stopped := c.stopped
 	c.mu.Unlock()
 
@@ -206,6 +216,7 @@ func (c *child) read(p *process, responses *os.File) {
 	err := p.read(responses, c.log)
 
 	c.mu.Lock()
+	// A newer process may run already; its pause is not this one's.
 	if c.proc == p {
 		c.died()
 	}
@@ -213,9 +224,10 @@ func (c *child) read(p *process, responses *os.File) {
 	c.mu.Unlock()
 
 	if err != nil && !stopped {
-		c.log.Error("the hasher does not answer as it should", "error", err)
+		c.log.Error("the hasher sent an invalid response", "error", err)
 	}
 
+	// After died: a caller that fails now and tries again gets a new process, not this one.
 	p.fail()
 	p.out.Close()
 
@@ -233,6 +245,7 @@ func (c *child) stop() {
 	c.mu.Unlock()
 
 	if p != nil {
+		// The end of its input tells the hasher to finish and exit.
 		p.out.Close()
 
 		select {
@@ -248,14 +261,14 @@ func (c *child) stop() {
 // process is one running hasher.
 type process struct {
 	cmd  *exec.Cmd
-	gone chan struct{} // closed when it has been waited for
+	gone chan struct{} // closed when the process has ended and its exit status is read
 
 	writing sync.Mutex // one request after the other
 	out     *os.File
 
 	mu      sync.Mutex
-	waiting map[uint64]chan response // nil: it answers no more
-	last    uint64
+	waiting map[uint64]chan response // callers by request ID; nil: the process has ended
+	last    uint64                   // the last request ID
 }
 
 // ask sends a request and waits for its answer.
@@ -274,6 +287,7 @@ func (p *process) ask(j *job) (response, error) {
 	frame := appendRequest(make([]byte, 0, maxFrame), id, j.hash, j.imported, j.pw.Reveal())
 	_, err := p.out.Write(frame)
 	p.writing.Unlock()
+	// The frame contains the password.
 	clear(frame)
 
 	if err != nil {
@@ -294,7 +308,8 @@ func (p *process) ask(j *job) (response, error) {
 
 func errDied() error { return jeton.WithRetryAfter(jeton.ErrBusy, busyFor) }
 
-// read passes responses to their callers until there are no more.
+// read passes responses to their callers until the process closes its output. An error means
+// that the process speaks another protocol.
 func (p *process) read(from *os.File, log *slog.Logger) error {
 	buffered := bufio.NewReaderSize(from, maxFrame)
 	hello, err := readResponse(buffered)
@@ -310,7 +325,7 @@ func (p *process) read(from *os.File, log *slog.Logger) error {
 	for {
 		r, err := readResponse(buffered)
 		if err != nil {
-			return nil // it has died; how is logged where it is waited for
+			return nil // it has died; run logs the exit status
 		}
 
 		p.mu.Lock()
@@ -318,6 +333,7 @@ func (p *process) read(from *os.File, log *slog.Logger) error {
 		delete(p.waiting, r.id)
 		p.mu.Unlock()
 
+		// An unknown or repeated ID: from here on, answers might go to the wrong callers.
 		if !ok {
 			return errors.New("a response without a request")
 		}
@@ -341,7 +357,7 @@ func (p *process) register(answer chan response) uint64 {
 	return p.last
 }
 
-// fail answers every caller, waiting or later.
+// fail makes every caller, now and later, get jeton.ErrBusy.
 func (p *process) fail() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -350,6 +366,7 @@ func (p *process) fail() {
 		close(answer)
 	}
 
+	// register refuses from now on; without this, a later caller would wait forever.
 	p.waiting = nil
 }
 
@@ -367,9 +384,10 @@ func (l *lines) Write(b []byte) (int, error) {
 
 	for len(b) > 0 {
 		line, rest, whole := bytes.Cut(b, []byte("\n"))
+		// The rest of a long line is dropped: a broken hasher must not fill the log.
 		l.part = append(l.part, line[:min(len(line), maxLine-len(l.part))]...)
 		if whole {
-			l.log.Warn("the hasher said", "line", string(l.part))
+			l.log.Warn("the hasher wrote to its standard error", "line", string(l.part))
 			l.part = l.part[:0]
 		}
 

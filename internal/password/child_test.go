@@ -184,7 +184,7 @@ func TestProgramsThatAreNotHashers(t *testing.T) {
 	}{
 		{"the program does not exist", []string{"/nowhere/jeton", "hasher"}, "could not be started"},
 		{"the program ends at once", as("mute"), "no such command"},
-		{"the program prints something else", as("chatter"), "does not answer as it should"},
+		{"the program prints something else", as("chatter"), "sent an invalid response"},
 		{"the program is another version", as("stranger"), "restart the server"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

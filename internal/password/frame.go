@@ -62,6 +62,7 @@ func readRequest(r io.Reader) (request, error) {
 		return request{}, err
 	}
 
+	// The lengths inside are checked against the frame, as no later step checks slices.
 	if len(b) < requestHead || len(b) < requestHead+int(b[18])+int(binary.BigEndian.Uint16(b[19:])) {
 		clear(b)
 		return request{}, errors.New("request is cut short")
@@ -96,6 +97,7 @@ func (r request) check() error {
 		return fmt.Errorf("password of %d bytes", len(r.pw))
 	}
 
+	// Parsing checks the cost that the imported hash names.
 	if r.imported != "" {
 		if _, err := parseImported(r.imported); err != nil {
 			return err
@@ -133,6 +135,7 @@ func readFrame(r io.Reader) ([]byte, error) {
 	}
 
 	n := binary.BigEndian.Uint32(head[:])
+	// Before the allocation: four bytes must not reserve 4 GiB.
 	if n > maxFrame {
 		return nil, fmt.Errorf("frame of %d bytes; at most %d are read", n, maxFrame)
 	}

@@ -104,6 +104,7 @@ func parseImported(s string) (imported, error) {
 		return imported{}, fmt.Errorf("the password hash is %d bytes long; one has at most %d", len(s), maxImported)
 	}
 
+	// A line break would change the lines of an export or a log.
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] == 0x7f {
 			return imported{}, errors.New("control character in the password hash; copy it again from its source")
@@ -165,6 +166,7 @@ func headOf(s string) (head, rest string) {
 
 // notImported returns why a hash is not supported, if its prefix shows that.
 func notImported(s string) error {
+	// None of these prefixes begins another, so the order of a map does not matter.
 	for head, kind := range map[string]string{
 		"$2$":    "the first bcrypt",
 		"$2x$":   "the bcrypt of a PHP that had a fault",
@@ -249,6 +251,7 @@ const matches = 1
 // no imported hash is checked in less time than one of ours.
 func matchImported(stored string, besides Hash, pw []byte) []byte {
 	verdict := byte(0)
+	// Both are computed for a right password and for a wrong one.
 	if f, err := parseImported(stored); err == nil && f.match(pw) {
 		verdict = matches
 	}

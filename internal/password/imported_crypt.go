@@ -74,6 +74,7 @@ func parseSHACrypt(head, rest string) (imported, error) {
 	}
 
 	salt, sum, _ := strings.Cut(rest, "$")
+	// An empty salt is valid in crypt(3), though no program makes one.
 	if salt != "" && !printable(salt, 0, 16) {
 		return imported{}, errForm(kind, "the salt is not text of at most 16 characters")
 	}
@@ -109,6 +110,8 @@ func parseMD5Crypt(head, rest string) (imported, error) {
 		return imported{}, errForm(kind, "the digest is not what it writes")
 	}
 
+	// A thousand rounds of MD5 take less than a millisecond: weak, and replaced at the next
+	// login.
 	return imported{kind: kind, weak: true, match: func(pw []byte) bool {
 		return len(pw) <= maxCrypt && equal(md5Crypt([]byte(head), pw, []byte(salt)), []byte(sum))
 	}}, nil
@@ -133,6 +136,8 @@ func md5Crypt(head, pw, salt []byte) []byte {
 		h.Write(alternate[:min(n, md5.Size)])
 	}
 
+	// A quirk of the original: a zero byte for each 1 bit of the length, else the first
+	// character.
 	for n := len(pw); n > 0; n >>= 1 {
 		if n&1 == 1 {
 			h.Write([]byte{0})
@@ -169,6 +174,7 @@ func md5Crypt(head, pw, salt []byte) []byte {
 		}
 	}
 
+	// The original permutes the bytes before it encodes them.
 	for _, i := range [][3]int{{0, 6, 12}, {1, 7, 13}, {2, 8, 14}, {3, 9, 15}, {4, 10, 5}} {
 		add(uint(sum[i[0]])<<16|uint(sum[i[1]])<<8|uint(sum[i[2]]), 4)
 	}
@@ -262,6 +268,7 @@ func parsePasslibBcryptSHA256(rest string) (imported, error) {
 		cost = rounds
 	}
 
+	// passlib writes the cost without a leading zero; bcrypt wants two digits.
 	if len(cost) == 1 {
 		cost = "0" + cost
 	}

@@ -153,6 +153,7 @@ func scryptOf(kind string, n, r, p uint64, salt, key []byte) (imported, error) {
 	switch {
 	case bits.OnesCount64(n) != 1:
 		return imported{}, errForm(kind, "N is not a power of two")
+	// The products are the cost: N, r and p have passed bounds of their own.
 	case r*p > maxScryptLanes:
 		return imported{}, errCost(kind, "r times p", 1, maxScryptLanes)
 	case n*r > maxImportedMemory/128:
@@ -292,11 +293,13 @@ func parseArgon2(kind, rest string) (imported, error) {
 		return imported{}, err
 	}
 
+	// RFC 9106, section 3.1: at least 8 KiB of memory for each lane.
 	m, err := named(kind, "m", cost[0], 8*p, maxImportedMemory>>10)
 	if err != nil {
 		return imported{}, err
 	}
 
+	// The bound depends on m, so p and m are read first: memory times passes is the time.
 	t, err := named(kind, "t", cost[1], 1, maxArgon2Work/m)
 	if err != nil {
 		return imported{}, err
@@ -312,6 +315,7 @@ func parseArgon2(kind, rest string) (imported, error) {
 		return imported{}, errForm(kind, "the digest "+err.Error())
 	}
 
+	// All are within the bounds above, so no conversion loses bits.
 	passes := uint32(t)
 	memory := uint32(m)
 	lanes := uint32(p)

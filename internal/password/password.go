@@ -132,6 +132,7 @@ func New(cfg Config) (*Pool, error) {
 		p.rand = rand.Reader
 	}
 
+	// A place for each job that runs and each that waits: held never exceeds it.
 	p.jobs = make(chan *job, p.workers+cfg.Queue)
 	if len(cfg.Command) > 0 && childrenWork {
 		// A process for each: one that shared its collector with another worker would wait
@@ -173,6 +174,7 @@ func (p *Pool) Run(ctx context.Context) error {
 
 	wg.Wait()
 
+	// All workers have ended: nobody else takes a job, and derive adds none since stopped.
 	for {
 		select {
 		case j := <-p.jobs:
@@ -189,6 +191,7 @@ func (p *Pool) work(ctx context.Context, worker int) {
 		select {
 		case <-ctx.Done():
 		case j := <-p.jobs:
+			// A caller of a flood may have given up before its turn.
 			if err := j.ctx.Err(); err != nil {
 				p.end(j, answer{err: err}) // the caller has given up
 				continue
@@ -204,6 +207,7 @@ func (p *Pool) do(ctx context.Context, worker int, j *job) answer {
 		return answer{key, err}
 	}
 
+	// A copy that can be wiped; a string cannot.
 	pw := []byte(j.pw.Reveal())
 	defer clear(pw)
 
@@ -216,6 +220,7 @@ func (p *Pool) do(ctx context.Context, worker int, j *job) answer {
 
 // end gives up j's place, then answers.
 func (p *Pool) end(j *job, a answer) {
+	// The place is free before the caller knows: its next call must not find the queue full.
 	p.mu.Lock()
 	p.held--
 	p.mu.Unlock()
@@ -237,6 +242,8 @@ func (p *Pool) derive(ctx context.Context, h Hash, imported string, pw jeton.Sec
 		done:     make(chan answer, 1),
 	}
 	p.mu.Lock()
+	// Refused at once: a waiting caller would hold memory, and a flood would grow without
+	// limit.
 	full := p.stopped || p.held == cap(p.jobs)
 	if !full {
 		p.held++
@@ -312,6 +319,8 @@ func (p *Pool) Verify(ctx context.Context, phc string, pw jeton.Secret) (ok, reh
 		}
 	}
 
+	// Work and result are those of an unknown user; a password that is too long is never
+	// hashed.
 	if !hashable(pw) {
 		h = unknown
 		real = false
@@ -320,6 +329,7 @@ func (p *Pool) Verify(ctx context.Context, phc string, pw jeton.Secret) (ok, reh
 	}
 
 	key, err := p.derive(ctx, h, imported, pw)
+	// After the work: an unreadable hash takes as long as a wrong password.
 	if err == nil {
 		err = bad
 	}
@@ -332,6 +342,7 @@ func (p *Pool) Verify(ctx context.Context, phc string, pw jeton.Secret) (ok, reh
 		return ok, ok, nil
 	}
 
+	// real comes last, and not as a condition before: the comparison is always made.
 	ok = subtle.ConstantTimeCompare(key, h.key) == 1 && real
 	return ok, ok && h.weakerThan(p.params), nil
 }

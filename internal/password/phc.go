@@ -129,6 +129,7 @@ func Parse(phc string) (Hash, error) {
 	}
 
 	var err error
+	// The cost is checked before anything is computed with it.
 	h.Params, err = parseParams(part[0])
 	if err != nil {
 		return Hash{}, fmt.Errorf("password hash: %w", err)
@@ -183,6 +184,7 @@ func parseParams(s string) (Params, error) {
 		}
 
 		n, err := strconv.ParseUint(digits, 10, 32)
+		// ParseUint also takes +1 and 01: a hash would have several spellings.
 		if err != nil || strconv.FormatUint(n, 10) != digits {
 			return Params{}, fmt.Errorf(
 				"%s must be followed by a whole number without sign or leading zero, below 2^32",
@@ -193,6 +195,7 @@ func parseParams(s string) (Params, error) {
 		got[i] = uint32(n)
 	}
 
+	// Before the conversion to uint8, which would cut 257 down to 1.
 	if got[2] > maxLanes {
 		return Params{}, fmt.Errorf(
 			"lanes are p=%d; they must be %d to %d: hash the password again with fewer",

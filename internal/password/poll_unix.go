@@ -17,6 +17,7 @@ func pollable(in io.Reader) io.Reader {
 		return in
 	}
 
+	// Fd puts the original into blocking mode; the copy is made non-blocking after it.
 	fd, err := syscall.Dup(int(f.Fd()))
 	if err != nil {
 		return in

@@ -35,6 +35,7 @@ func Serve(ctx context.Context, workers int, in io.Reader, out io.Writer) error 
 		workers = runtime.GOMAXPROCS(0)
 	}
 
+	// A supervisor may signal every process of a service; logins go on until in ends.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	note := ""
 	if err := lowerPriority(niceness); err != nil {
@@ -42,6 +43,7 @@ func Serve(ctx context.Context, workers int, in io.Reader, out io.Writer) error 
 	}
 
 	m := &memory{workers: workers}
+	// The hasher collects after each job (see memory).
 	debug.SetGCPercent(-1)
 	m.add(0)
 	err := serve(ctx, workers, pollable(in), out, m, note)
@@ -66,6 +68,7 @@ func serve(ctx context.Context, workers int, in io.Reader, out io.Writer, m *mem
 		}
 	}
 
+	// The greeting is the first frame: the server checks the version before any answer.
 	write(response{status: frameVersion, body: []byte(note[:min(len(note), 1024)])})
 
 	requests := make(chan request) // no room: what has been received has begun
@@ -104,6 +107,7 @@ func serve(ctx context.Context, workers int, in io.Reader, out io.Writer, m *mem
 		})
 	}
 
+	// stop lets idle workers return; one that is computing finishes its job first.
 	err := idle(ctx, read, m)
 	stop(nil)
 	wg.Wait()
@@ -150,6 +154,7 @@ func (r request) answer() response {
 func (r request) memory() int64 {
 	n := int64(r.hash.MemoryKiB) << 10
 	if r.imported != "" {
+		// An error is the refusal of answer, which allocates nothing.
 		if f, err := parseImported(r.imported); err == nil {
 			n = max(n, int64(f.memory))
 		}
@@ -180,6 +185,7 @@ func (m *memory) begin(n int64) {
 func (m *memory) end(n int64) {
 	if m != nil {
 		m.add(-n)
+		// Before the worker takes the next job: two blocks at once would exceed the limit.
 		runtime.GC()
 	}
 }
@@ -206,6 +212,7 @@ func (m *memory) release() {
 	}
 
 	m.mu.Lock()
+	// Only once after work: FreeOSMemory is a full collection.
 	again, busy := m.idle, m.inUse > 0
 	m.idle = true
 	m.mu.Unlock()

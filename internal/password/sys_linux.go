@@ -32,6 +32,7 @@ func lowerPriority(nice int) error {
 			if err != nil || done[id] {
 				continue
 			}
+			// ESRCH: the thread has ended since the directory was read.
 			if err := syscall.Setpriority(syscall.PRIO_PROCESS, id, nice); err != nil && err != syscall.ESRCH {
 				return os.NewSyscallError("setpriority", err)
 			}

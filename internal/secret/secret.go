@@ -88,6 +88,7 @@ func Is(k Kind, text string) bool {
 		return false
 	}
 
+	// The alphabet first: the checksum alone would accept any byte with a matching CRC.
 	body := text[:Len-check]
 	for _, c := range body[len(Prefix)+2:] {
 		if !strings.ContainsRune(alphabet, c) {
@@ -123,6 +124,7 @@ func ID(prefix string, now time.Time, r io.Reader) (string, error) {
 		return "", fmt.Errorf("read randomness: %w", err)
 	}
 
+	// 48 bits of milliseconds, then 16 random ones, which the shift must not overwrite.
 	binary.BigEndian.PutUint64(b[:], uint64(now.UnixMilli())<<16|uint64(binary.BigEndian.Uint16(b[:])))
 	return prefix + idEncoding.EncodeToString(b[:14]), nil
 }
