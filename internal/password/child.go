@@ -245,7 +245,7 @@ func (c *child) stop() {
 	c.mu.Unlock()
 
 	if p != nil {
-		// The end of its input tells the hasher to finish and exit.
+		// At the end of its input, the hasher finishes its work and exits.
 		p.out.Close()
 
 		select {

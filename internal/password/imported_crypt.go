@@ -136,8 +136,7 @@ func md5Crypt(head, pw, salt []byte) []byte {
 		h.Write(alternate[:min(n, md5.Size)])
 	}
 
-	// A quirk of the original: a zero byte for each 1 bit of the length, else the first
-	// character.
+	// A quirk of the original: a zero byte for each 1 bit of the length, else pw[0].
 	for n := len(pw); n > 0; n >>= 1 {
 		if n&1 == 1 {
 			h.Write([]byte{0})
@@ -174,7 +173,6 @@ func md5Crypt(head, pw, salt []byte) []byte {
 		}
 	}
 
-	// The original permutes the bytes before it encodes them.
 	for _, i := range [][3]int{{0, 6, 12}, {1, 7, 13}, {2, 8, 14}, {3, 9, 15}, {4, 10, 5}} {
 		add(uint(sum[i[0]])<<16|uint(sum[i[1]])<<8|uint(sum[i[2]]), 4)
 	}

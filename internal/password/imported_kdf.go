@@ -315,7 +315,6 @@ func parseArgon2(kind, rest string) (imported, error) {
 		return imported{}, errForm(kind, "the digest "+err.Error())
 	}
 
-	// All are within the bounds above, so no conversion loses bits.
 	passes := uint32(t)
 	memory := uint32(m)
 	lanes := uint32(p)

@@ -174,7 +174,7 @@ func (p *Pool) Run(ctx context.Context) error {
 
 	wg.Wait()
 
-	// All workers have ended: nobody else takes a job, and derive adds none since stopped.
+	// All workers have ended and derive adds no job, so the queue only shrinks.
 	for {
 		select {
 		case j := <-p.jobs:

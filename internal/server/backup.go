@@ -140,7 +140,7 @@ func Restore(ctx context.Context, c Config, r Restoring) (Restored, error) {
 func (c Config) ask(action, target string, trust bool, reason string) move.Ask {
 	now := c.Now()
 	if trust {
-		reason += "; its credentials are trusted: what was spent or revoked since is good again"
+		reason += "; its credentials are trusted: what was spent or revoked since is valid again"
 	} else {
 		reason += "; all sessions and tokens have ended, all signing keys are revoked"
 	}

@@ -94,7 +94,7 @@ func TestTrustedCredentialsAreAcceptedAgain(t *testing.T) {
 			t.Errorf("the assertion = %d %s", a.Status, a.Code())
 		}
 
-		p.recorded(s, audit.Restore, "good again")
+		p.recorded(s, audit.Restore, "valid again")
 	})
 }
 

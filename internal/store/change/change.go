@@ -68,11 +68,13 @@ const maxUsers = 16
 
 // Publish calls every subscriber with each change.
 func (s *Subscribers) Publish(changes ...Change) {
+	// Held during the calls, so that Publish returns only after each subscriber was called.
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 
 	for _, c := range changes {
 		unknown := c.Kind < Sessions || c.Kind > All // a newer node made it
+		// Too much is invalidated rather than too little: an unknown kind may be a revocation.
 		if unknown || c.Kind == Users && len(c.IDs) > maxUsers {
 			c = Change{Kind: All}
 		}

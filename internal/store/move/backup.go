@@ -83,6 +83,7 @@ func Backup(ctx context.Context, from Source, w io.Writer, head Head) (Summary, 
 		return out, err
 	}
 
+	// The epoch is read in the same state as the rows: a restore must exceed it.
 	err = from.Snapshot(ctx, func(ctx context.Context, q statements.Queries) (err error) {
 		out.Epoch, err = statements.EpochOf(ctx, q)
 		if err != nil {
@@ -93,6 +94,7 @@ func Backup(ctx context.Context, from Source, w io.Writer, head Head) (Summary, 
 	if err != nil {
 		return out, err
 	}
+	// Before the seal, as Close writes the rest of the compressed data.
 	if err := zip.Close(); err != nil {
 		return out, err
 	}
@@ -153,6 +155,7 @@ func (w writing) table(ctx context.Context, from Source, q statements.Queries, t
 	var e ending
 	err := t.read(ctx, q, span{}, 0, func(r row) error {
 		w.b = t.append(w.b[:0], r)
+		// Fails now: a backup that Open refuses would be noticed only when it is needed.
 		if len(w.b) > maxRow {
 			return fmt.Errorf("a row has %d bytes: more than a backup holds", len(w.b))
 		}

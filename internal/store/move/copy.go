@@ -52,6 +52,8 @@ func copyBy(ctx context.Context, size int, from Source, to Side, report func(Pro
 			report: report,
 			out:    &out,
 		}
+		// Marked before the first row is written: a server refuses the database if a crash
+		// comes next.
 		if err := to.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
 			return claim(
 				ctx,
@@ -72,12 +74,15 @@ func copyBy(ctx context.Context, size int, from Source, to Side, report func(Pro
 			return err
 		}
 
+		// Both sides are read again: the chunks were compared one by one, while others might
+		// write.
 		out.Tables, err = c.compare(ctx)
 		if err != nil {
 			return err
 		}
 
 		return to.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
+			// Both marks in one step: it is never both a half and a whole copy.
 			if err := statements.SetMeta(ctx, tx, statements.MetaCopied, id); err != nil {
 				return err
 			}
@@ -112,6 +117,7 @@ func claim(ctx context.Context, tx statements.Conn, source string) error {
 		)
 	case marks[0] == source:
 		return jeton.WithDetail(jeton.ErrConflict, "both are the same database")
+	// An earlier run on the same source was interrupted, or its copy is to be refreshed.
 	case marks[1] == source || marks[2] == source || empty && marks[1] == "":
 	case marks[1] != "" || marks[2] != "":
 		return jeton.WithDetail(jeton.ErrConflict, "the destination is a copy of another database; name an empty one")
@@ -146,6 +152,8 @@ func (c *copying) table(ctx context.Context, t table) error {
 	var other []span
 	var done int64
 	for low := row(nil); ; {
+		// Spans are by key and not by row number, so rows that only one side has do not shift
+		// them.
 		s := span{low: low}
 		chunk, err := c.next(ctx, t, &s)
 		if err != nil {

@@ -50,6 +50,8 @@ func renew(ctx context.Context, s Side, tx statements.Conn, a Ask, after int64) 
 			continue
 		}
 
+		// IDs that were given in the lost time must not be given again: a session or an event
+		// of that time would name another row.
 		last, err := s.Last(ctx, tx, t.Name, t.Columns[0].Name)
 		if err == nil {
 			err = s.Advance(ctx, tx, t.Name, t.Columns[0].Name, max(last+jump, clockJump(a.Now)))

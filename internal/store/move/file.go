@@ -58,11 +58,13 @@ func open(ctx context.Context, from io.ReaderAt, size int64) (*File, error) {
 	if _, err := from.ReadAt(tail, f.size); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
+	// The length detects a file that was cut and joined so that its end looks right.
 	if string(tail[8+sha256.Size:]) != lastWord || binary.BigEndian.Uint64(tail) != uint64(f.size) {
 		return nil, bad("it is cut short, or its end is damaged")
 	}
 
 	f.sum = tail[8:][:sha256.Size]
+	// The checksum before the content: nothing of a damaged file is unpacked.
 	h := sha256.New()
 	if _, err := io.Copy(h, io.NewSectionReader(from, 0, f.size)); err != nil {
 		return nil, err
@@ -72,6 +74,7 @@ func open(ctx context.Context, from io.ReaderAt, size int64) (*File, error) {
 		return nil, bad("it is damaged: its checksum is wrong")
 	}
 
+	// Every row is parsed once before Restore empties the database.
 	return f, f.each(ctx, discard{})
 }
 
@@ -132,6 +135,8 @@ func (f *File) each(ctx context.Context, to receiver) error {
 		return bad("it cannot be unpacked: %v", err)
 	}
 
+	// A second gzip stream behind the first would be data that the reader of the rows never
+	// checks.
 	zip.Multistream(false)
 	r := reading{from: bufio.NewReader(zip)}
 	f.Summary, err = r.all(ctx, to)
@@ -176,6 +181,8 @@ func (r *reading) all(ctx context.Context, to receiver) (Summary, error) {
 		return out, err
 	}
 
+	// A newer level may have columns whose loss would open something, such as a limit of a
+	// token.
 	if out.Level > Level {
 		return out, bad(
 			"its rows are of level %d and this program supports up to %d: restore it with the newer jeton that made it",
@@ -214,6 +221,7 @@ func (r *reading) all(ctx context.Context, to receiver) (Summary, error) {
 		out.Tables = append(out.Tables, Count{t.Name, n})
 	}
 
+	// An older level may lack tables; this level has all of them.
 	if len(missing) > 0 && out.Level == Level {
 		return out, bad("table %s is missing", missing[0].Name)
 	}
@@ -252,6 +260,7 @@ func (t table) fits(given table, level int) error {
 		return bad("table %s has other columns than this program knows", t.Name)
 	}
 
+	// Each column is removed once it was seen, so none may come twice.
 	left := slices.Clone(t.Columns)
 	for i, c := range given.Columns {
 		at := slices.Index(left, c)
@@ -297,6 +306,7 @@ func (r *reading) table(ctx context.Context, t, given table, to receiver) (n int
 		if err != nil {
 			return n, bad("%v", err)
 		}
+		// Also rejects a key that occurs twice, without holding all keys in memory.
 		if last != nil && !read.less(last, values) {
 			return n, bad("the rows of %s are out of order", t.Name)
 		}
@@ -336,6 +346,7 @@ func (r *reading) record(limit int64) (letter byte, b []byte, err error) {
 	if err != nil {
 		return 0, nil, bad("it cannot be unpacked: %v", err)
 	}
+	// Before anything is read: the length comes from the file.
 	if n > uint64(limit) {
 		return 0, nil, bad("a record has %d bytes, want at most %d", n, limit)
 	}

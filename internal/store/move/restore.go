@@ -21,6 +21,7 @@ func (f *File) Restore(
 	report func(Progress),
 ) (out statements.Renewed, err error) {
 	err = to.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
+		// Before makeRoom deletes it: the new epoch must exceed both.
 		had, err := statements.EpochOf(ctx, tx)
 		if err != nil {
 			return err
@@ -33,6 +34,7 @@ func (f *File) Restore(
 			return err
 		}
 
+		// In the same step: no server can see the old credentials in between.
 		out, err = renew(ctx, to, tx, a, max(had, after))
 		return err
 	})
@@ -110,6 +112,7 @@ func (l *loader) row(t table, given []column, r row) error {
 }
 
 func (l *loader) tableEnd(t table, e ending) error {
+	// A batch never spans two tables.
 	if err := l.flush(); err != nil {
 		return err
 	}

@@ -49,6 +49,7 @@ func (t table) scan(from statements.Row) (row, error) {
 		case *string:
 			r[i] = plain(*v)
 		case *[]byte:
+			// A driver may return nil for a blob of no bytes.
 			switch {
 			case *v != nil:
 				r[i] = *v
@@ -163,6 +164,7 @@ func parseBlob(b []byte) (v any, rest []byte, ok bool) {
 // cut reads a length and splits b after that many bytes.
 func cut(b []byte) (head, rest []byte, ok bool) {
 	n, size := binary.Uvarint(b)
+	// The subtraction cannot overflow, unlike size + n.
 	if size <= 0 || n > uint64(len(b)-size) {
 		return nil, nil, false
 	}

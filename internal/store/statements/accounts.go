@@ -70,6 +70,8 @@ func (db *Store) FindUserID(ctx context.Context, uuid string) (account.Account, 
 func (db *Store) findUser(ctx context.Context, where, value string) (account.Account, error) {
 	a, err := scanAccount(db.engine.QueryRow(ctx, selectUsers+"WHERE "+where, value))
 	if err != nil {
+		// A missing row is an answer; only the other errors mean that the database is
+		// unavailable.
 		return account.Account{}, Unavailable(missing(err))
 	}
 	return a, nil
@@ -103,6 +105,7 @@ func (db *Store) AddUser(ctx context.Context, a account.Account, ev jeton.Event)
 }
 
 func insertUser(ctx context.Context, tx Conn, a account.Account) (int64, error) {
+	// This step is serial, so no client takes the name before it ends.
 	if err := free(ctx, tx, "clients", a.Folded); err != nil {
 		return 0, err
 	}
@@ -163,6 +166,7 @@ func (db *Store) ChangeUser(
 			return nil, err
 		}
 
+		// On the locked row: a condition that was checked before the step could be outdated.
 		if c.Check != nil {
 			if err := c.Check(a); err != nil {
 				return nil, err
@@ -207,6 +211,8 @@ func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Chang
 	end, old := false, a
 	if c.Password != nil {
 		a.Password = *c.Password
+		// The version is part of the generation: tokens and pending logins of the old one are
+		// refused.
 		a.Version++
 		end = true
 	}
@@ -300,6 +306,7 @@ func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, 
 		return err
 	}
 
+	// account <> 0 lets the partial index fit.
 	_, err := endTokens(ctx, tx, "account = $1 AND account <> 0 AND (kind <> 'personal' OR $2)", a.ID, all)
 	return err
 }
@@ -307,6 +314,8 @@ func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, 
 // RehashUser implements account.Store.
 func (db *Store) RehashUser(ctx context.Context, id, version int64, phc string) error {
 	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		// The condition on the version: a password that was changed meanwhile is not
+		// overwritten.
 		_, err := tx.Exec(ctx, "UPDATE users SET password = $3 WHERE id = $1 AND version = $2", id, version, phc)
 		return err
 	})

@@ -13,6 +13,7 @@ import (
 
 // appendEvents adds events inside a step that changes something.
 func appendEvents(ctx context.Context, tx Conn, events ...jeton.Event) error {
+	// In the step of the change: neither exists without the other.
 	add := insertInto("audit", auditColumns)
 	for _, e := range events {
 		checks := ""
@@ -65,6 +66,8 @@ func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, err
 	if f.Request != "" {
 		where, args = where+" AND request <> '' AND request = $2", append(args, f.Request)
 	} else if f.Last <= 0 {
+		// Numbers are assigned before the commit: without this, a caller that pages by Seq could
+		// pass an event that appears later with a smaller number.
 		settled, err := db.engine.Settled(ctx)
 		if err != nil {
 			return nil, Unavailable(err)

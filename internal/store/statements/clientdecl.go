@@ -29,6 +29,7 @@ func (db *Store) DeclareClients(ctx context.Context, declared []client.Client, s
 		var changed []int64
 		var ended []secret.Hash
 
+		// Read again in the step: another node may have declared them meanwhile.
 		stored, err := allClients(ctx, tx)
 		if err != nil {
 			return nil, err
@@ -104,6 +105,7 @@ func declareClient(
 	switch p.action {
 	case audit.ClientAdd:
 		p.to.Created, p.to.Updated = s.Now, s.Now
+		// The step may run again after a rollback, with the same list.
 		p.to.Keys = slices.Clone(p.to.Keys)
 		for i := range p.to.Keys {
 			p.to.Keys[i].Created = s.Now
@@ -119,6 +121,7 @@ func declareClient(
 		Scopes:      &p.to.Scopes,
 		Introspects: &p.to.Introspects,
 	}
+	// Set only if it differs, as each setting ends the client's tokens.
 	if p.from.Disabled != p.to.Disabled {
 		ch.Disabled = &p.to.Disabled
 	}

@@ -257,6 +257,7 @@ func insertKey(ctx context.Context, tx Conn, id int64, k client.Key) error {
 		milli(k.Closes),
 		milli(k.Created),
 	)
+	// DO NOTHING and a count, because an error would abort the transaction on PostgreSQL.
 	if err == nil && n == 0 {
 		return jeton.WithDetail(jeton.ErrConflict, "the client has a key of this kid")
 	}
@@ -301,6 +302,7 @@ func clientChanged(ended []secret.Hash, ids ...int64) []change.Change {
 
 // ChangeClient implements client.Store.
 func (db *Store) ChangeClient(ctx context.Context, name string, ch client.Change, s client.Step) error {
+	// Revoking the tokens of a declared client changes nothing that the file declares.
 	onlyEnds := ch == client.Change{End: true}
 	return db.changing(ctx, name, onlyEnds, s.Event, func(
 		ctx context.Context,
@@ -379,6 +381,7 @@ source = $7, disabled = $8, declared = $9, updated = $10 WHERE id = $1`
 // refused by the list of what is void, and the stored tokens are deleted with their counts.
 // It returns the hashes of those, and of the generation.
 func endTokensOfClient(ctx context.Context, tx Conn, c client.Client, s client.Step) ([]secret.Hash, error) {
+	// Before the insert, so that readers of the revocation list miss no number.
 	if err := tx.Order(ctx, "void"); err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 type Renewal struct {
 	Now   time.Time
 	After int64 // the epoch is greater than this and than the one of the database
-	// Trust keeps every credential: what was spent or revoked in the lost time is good
+	// Trust keeps every credential: what was spent or revoked in the lost time is valid
 	// again.
 	Trust bool
 	Event jeton.Event // added in the same step
@@ -38,6 +38,7 @@ func Renew(ctx context.Context, tx Conn, r Renewal) (Renewed, error) {
 		return Renewed{}, err
 	}
 
+	// Greater than both, so that no epoch is used twice.
 	out := Renewed{Epoch: max(epoch, r.After) + 1}
 	if err := SetMeta(ctx, tx, MetaEpoch, strconv.FormatInt(out.Epoch, 10)); err != nil {
 		return out, err

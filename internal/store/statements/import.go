@@ -27,6 +27,7 @@ func (db *Store) ImportUsers(
 ) ([]account.ImportResult, error) {
 	var results []account.ImportResult
 	run := func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		// Inside run, which the engine may call again after a rollback.
 		results = make([]account.ImportResult, len(rows))
 		step := importStep{tx: tx, now: now}
 		var events []jeton.Event
@@ -50,6 +51,7 @@ func (db *Store) ImportUsers(
 			}
 		}
 
+		// An error rolls back: a dry run takes the same path as a real one, up to here.
 		if dry {
 			return nil, errDry
 		}

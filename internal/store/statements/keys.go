@@ -100,6 +100,7 @@ func (db *Store) ChangeKeys(
 			}
 		}
 
+		// A revocation that found the key revoked must still wait for every node.
 		if len(put)+len(drop) == 0 {
 			return nothingLeft(), appendEvents(ctx, tx, events...)
 		}

@@ -42,6 +42,7 @@ func Serve(ctx context.Context, tx Conn) error {
 		return ErrHalf
 	}
 
+	// From now on it may have rows that the source lacks; a further copy would delete them.
 	if err := SetMeta(ctx, tx, MetaCopied, ""); err != nil {
 		return err
 	}

@@ -304,6 +304,7 @@ func (db *Store) Left(ctx context.Context, u count.Use) ([]int64, error) {
 	for _, b := range u.Budgets {
 		var used int64
 		err := db.engine.QueryRow(ctx, LookAlive, u.Holder, b.ID).Scan(&used)
+		// The holder has ended (see LookAlive); a holder without uses has a row of 0.
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil, jeton.ErrBadCredential
 		}
@@ -320,6 +321,7 @@ func (db *Store) Left(ctx context.Context, u count.Use) ([]int64, error) {
 
 // EndSessions implements session.Store.
 func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) (int, error) {
+	// An empty choice would be every session of every user.
 	if (w == session.Which{Not: w.Not}) {
 		return 0, nil
 	}
@@ -337,6 +339,7 @@ func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Even
 		return sessionsEnded(ended), appendEvents(ctx, tx, ev)
 	}
 
+	// One session is one row; a user or a service may have many.
 	if err := db.engine.Do(ctx, Step{Long: w.ID == "", Run: run}); err != nil {
 		return 0, err
 	}
@@ -429,7 +432,9 @@ func (db *Store) AllowLogin(ctx context.Context, user, service string, ev jeton.
 func (db *Store) SweepSessions(ctx context.Context, before time.Time, limit int) (int, error) {
 	var n int
 	err := db.do(ctx, func(ctx context.Context, tx Conn) error {
+		// Set here, because the step may run again after a rollback.
 		n = 0
+		// Two nodes that delete the same rows would only wait for each other.
 		if mine, err := tx.Alone(ctx, "sweep of sessions"); err != nil || !mine {
 			return err
 		}
@@ -456,6 +461,7 @@ func (db *Store) SweepSessions(ctx context.Context, before time.Time, limit int)
 func (db *Store) BudgetID(ctx context.Context, service, name string) (int64, error) {
 	const find = "SELECT id FROM budgets WHERE service = $1 AND name = $2"
 	var id int64
+	// A read first: a budget is made once, and its ID is read at every start.
 	err := db.engine.QueryRow(ctx, find, service, name).Scan(&id)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return id, Unavailable(err)

@@ -121,6 +121,7 @@ func (db *Store) Settle(ctx context.Context) error {
 	if s == nil {
 		s = &settling{done: make(chan struct{})}
 		db.settling = s
+		// A goroutine, because the caller may give up while others still wait for the step.
 		go db.settle(s)
 	}
 
@@ -137,13 +138,16 @@ func (db *Store) Settle(ctx context.Context) error {
 func (db *Store) settle(s *settling) {
 	defer close(s.done)
 
+	// Callers that come until the turn begins still share this step.
 	db.settleTurn.Lock()
 	defer db.settleTurn.Unlock()
 
 	db.settleMu.Lock()
+	// Before the step: a caller that comes now may ask about a change that this one misses.
 	db.settling = nil
 	db.settleMu.Unlock()
 
+	// Not the context of a caller: see Settle.
 	s.err = db.engine.Do(context.Background(), Step{
 		Run: func(context.Context, Conn) ([]change.Change, error) { return nothingLeft(), nil },
 	})

@@ -97,6 +97,7 @@ func (db *Store) SweepTokens(ctx context.Context, before time.Time, limit int) (
 			if err != nil {
 				return err
 			}
+			// The largest: the caller goes on until a sweep deletes fewer than the limit.
 			n = max(n, int(gone))
 		}
 

@@ -40,6 +40,8 @@ func (db *Store) MintToken(ctx context.Context, m token.Mint) error {
 			return err
 		}
 
+		// In the step of the token: a crash in between must not use up the assertion without a
+		// token.
 		if m.Once != (token.Once{}) {
 			if err := useOnce(ctx, tx, m.Once); err != nil {
 				return err
@@ -141,6 +143,7 @@ func stands(ctx context.Context, tx Conn, o token.Owner) error {
 }
 
 func insertToken(ctx context.Context, tx Conn, r token.Record) error {
+	// 0 is no owner: exactly one of the two is set.
 	user, client := r.Owner.ID, int64(0)
 	if r.Owner.Kind == jeton.KindClient {
 		user, client = 0, r.Owner.ID
@@ -180,6 +183,7 @@ func (db *Store) UseOnce(ctx context.Context, o token.Once) error {
 // useOnce makes sure that an assertion is used once: of two steps that insert the same row,
 // the second inserts none.
 func useOnce(ctx context.Context, tx Conn, o token.Once) error {
+	// The insert is the check: a SELECT before it would let two steps at once both pass.
 	n, err := tx.Exec(
 		ctx,
 		"INSERT INTO assertions (issuer, jti, expires) VALUES ($1, $2, $3) ON CONFLICT (issuer, jti) DO NOTHING",
@@ -367,6 +371,7 @@ func (db *Store) RotateToken(ctx context.Context, r token.Rotation, ev jeton.Eve
 			return nil, missing(err)
 		}
 
+		// Another owner's token is reported as missing: the caller learns nothing of it.
 		o := r.Owner
 		if o != nil && (tok.Owner.Kind != o.Kind || tok.Owner.ID != o.ID) {
 			return nil, jeton.ErrNotFound
@@ -375,6 +380,7 @@ func (db *Store) RotateToken(ctx context.Context, r token.Rotation, ev jeton.Eve
 			return nil, jeton.ErrNotFound // it has been rotated meanwhile
 		}
 
+		// The children were made with the old secret, which may be the leaked one.
 		gone, err := endTokens(ctx, tx, "parent = $1 AND parent <> 0", tok.Number)
 		if err != nil {
 			return nil, err
@@ -432,6 +438,7 @@ func endTokens(ctx context.Context, tx Conn, where string, args ...any) ([]secre
 	all, err := removeTokens(ctx, tx, where, args...)
 	parents := all.numbers
 	for err == nil && len(parents) > 0 {
+		// Children may have children: the loop ends when a level has none.
 		n := min(together, len(parents))
 		var children endedRows
 		children, err = removeTokens(ctx, tx, "parent IN ("+places(n)+") AND parent <> 0", anys(parents[:n])...)
@@ -456,6 +463,7 @@ func removeTokens(ctx context.Context, tx Conn, where string, args ...any) (ende
 
 	holders := make([]int64, len(list.numbers))
 	for i, n := range list.numbers {
+		// The table of uses numbers sessions by login and tokens by the negative number.
 		holders[i] = -n
 	}
 

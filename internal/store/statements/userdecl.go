@@ -31,6 +31,7 @@ func (db *Store) DeclareUsers(
 	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		var changed []int64
 
+		// Read again in the step: another node may have declared them meanwhile.
 		rows, err := tx.Query(ctx, selectUsers+"ORDER BY name")
 		if err != nil {
 			return nil, err
@@ -85,6 +86,7 @@ func declareUser(ctx context.Context, tx Conn, s difference[account.Account], no
 	}
 
 	c := account.Change{Groups: &s.to.Groups, Profile: func(account.Profile) account.Profile { return s.to.Profile }}
+	// Set only if it differs: a password that is set ends all sessions.
 	if s.from.Password != s.to.Password {
 		c.Password = &s.to.Password
 	}
@@ -92,6 +94,7 @@ func declareUser(ctx context.Context, tx Conn, s difference[account.Account], no
 		c.Disabled = &s.to.Disabled
 	}
 
+	// changeUser writes the record as it is given: an existing user becomes declared.
 	s.from.Declared = true
 
 	return changeUser(ctx, tx, s.from, c, now)
