@@ -37,6 +37,7 @@ func (b Basic) Read(ctx context.Context, req *Request) (Credential, error) {
 		return nil, err
 	}
 
+	// Tools such as git send a token as the name or as the password, with any text beside it.
 	if isToken(name) {
 		return b.readToken(ctx, req, name)
 	}
@@ -66,6 +67,7 @@ func (b Basic) Read(ctx context.Context, req *Request) (Credential, error) {
 }
 
 func (b Basic) readToken(ctx context.Context, req *Request, text string) (Credential, error) {
+	// Not ErrNotMine: what has the form of a token is never tried as a password.
 	if b.Tokens == nil || req.Access.Accept&policy.ByToken == 0 {
 		return nil, jeton.ErrBadCredential
 	}
@@ -78,6 +80,9 @@ func isToken(text string) bool {
 	if strings.HasPrefix(text, secret.Prefix) {
 		return true
 	}
+
+	// "eyJ" is the base64 of {", with which the header of a JWT begins (RFC 7515). A name has
+	// at most 128 bytes.
 	return len(text) > 128 && strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2
 }
 

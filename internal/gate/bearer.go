@@ -64,6 +64,7 @@ func findToken(
 		return nil, err
 	}
 
+	// At each request: the user may have left a group since the token was minted.
 	if allow != nil && live.Owner.Kind == jeton.KindUser {
 		if err := allow.Check(live.Principal()); err != nil {
 			return nil, err

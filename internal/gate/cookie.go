@@ -29,6 +29,7 @@ func (c Cookie) Read(ctx context.Context, req *Request) (Credential, error) {
 		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one cookie "+c.Name)
 	}
 
+	// A session is valid at one service only, whatever cookie it comes in.
 	live, err := c.Sessions.Find(ctx, value, req.Service.Name, req.Now)
 	if err != nil {
 		return nil, err

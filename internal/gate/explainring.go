@@ -28,6 +28,7 @@ func (r *recentDecisions) add(req *Request, d Decision) {
 		return
 	}
 
+	// Our ids are random, so their first byte spreads them over the shards.
 	s := &r.shards[uint(req.RequestID[0])%uint(len(r.shards))]
 	s.mu.Lock()
 	defer s.mu.Unlock()

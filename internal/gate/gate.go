@@ -95,6 +95,7 @@ func From(w *web.Reply) Decision {
 // Admit judges a request. A refusal is one of package jeton's outcomes;
 // jeton.ErrUnavailable means that the store could not be asked.
 func (g *Gate) Admit(ctx context.Context, req *Request) (Decision, error) {
+	// No credential is read: a bad one must not close a route that is open to all.
 	if req.Access.IsOpen() {
 		return Decision{}, nil
 	}
@@ -106,6 +107,7 @@ func (g *Gate) Admit(ctx context.Context, req *Request) (Decision, error) {
 		return Decision{}, err
 	}
 
+	// Only now: a refused request must not keep an idle session alive.
 	live := d.Session()
 	if live != nil {
 		g.sessions.Used(live, req.Now)
@@ -166,6 +168,7 @@ func (g *Gate) judge(ctx context.Context, req *Request, d *Decision) (step, erro
 		return stepCredential, err
 	}
 
+	// Set before the checks, so that the audit event of a refusal names the credential.
 	d.credential = c
 	d.lastUsed = c.LastUsed() // before this request counts as a use
 
@@ -177,6 +180,7 @@ func (g *Gate) judge(ctx context.Context, req *Request, d *Decision) (step, erro
 		return stepScope, err
 	}
 
+	// Last, so that a refusal by any other check costs no use.
 	if err := g.spend(ctx, req, d); err != nil {
 		return stepUses, err
 	}
@@ -193,6 +197,7 @@ func findCredential(ctx context.Context, req *Request) (Credential, error) {
 		}
 
 		c, err := r.Read(ctx, req)
+		// A failure ends the search as well: a second credential must not hide a bad one.
 		if !errors.Is(err, ErrNotMine) {
 			return c, err
 		}
@@ -227,12 +232,14 @@ func (g *Gate) spend(ctx context.Context, req *Request, d *Decision) (err error)
 	}
 
 	if len(own) > 0 {
+		// Not append: it could write into the array of the route, which all requests share.
 		budgets = slices.Concat(budgets, own)
 	}
 	if len(budgets) == 0 {
 		return nil
 	}
 
+	// A HEAD with a credential that is spent is refused all the same: Left reports that, too.
 	d.counted, d.free = true, req.Method == http.MethodHead
 	if d.free {
 		d.left, err = g.counts.Left(ctx, key, budgets)

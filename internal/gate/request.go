@@ -48,6 +48,7 @@ func NewRequest(w *web.Reply, r *http.Request, service *Service, access policy.A
 		Now:       w.Start,
 	}
 	if service.ReadBody {
+		// Several readers may look into the body, and it can be read from the connection once.
 		req.Body = sync.OnceValues(func() ([]byte, error) { return web.BufferBody(w, r) })
 	}
 
@@ -63,12 +64,14 @@ func (g *Gate) AdmitHTTP(w *web.Reply, r *http.Request, service *Service, access
 	req := requests.Get().(*Request)
 	*req = NewRequest(w, r, service, access)
 	d, err := g.Admit(r.Context(), req)
+	// The pool must not keep headers and bodies alive, in which there are secrets.
 	*req = Request{}
 	requests.Put(req)
 
 	if d.counted {
 		w.Header()[jeton.HeaderUsesRemaining] = []string{strconv.FormatInt(d.left, 10)}
 	} else if errors.Is(err, jeton.ErrSpent) {
+		// A refusal comes without a decision, but here none left is certain.
 		w.Header()[jeton.HeaderUsesRemaining] = []string{"0"}
 	}
 
