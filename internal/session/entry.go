@@ -104,6 +104,7 @@ func (e *entry) login() int64 {
 // and was not before. The time must fit the entry.
 func (e *entry) touch(ms int64) (begins bool) {
 	for {
+		// Several requests touch at once: they hold the lock of the shard for reading only.
 		old := atomic.LoadUint64(&e.use)
 		if ms-e.created()-int64(old&usedMask) < 1000 {
 			return false

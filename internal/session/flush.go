@@ -29,6 +29,7 @@ func (s *Sessions) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			// ctx has ended, and uses since the last flush are still to be written.
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			s.flush(last)
@@ -46,6 +47,7 @@ func (s *Sessions) flush(ctx context.Context) {
 		n := min(step, len(list))
 		at := make(map[int64]time.Time, n)
 		for i := range list[:n] {
+			// The session may have been used again since the list was made.
 			s.table.newest(&list[i])
 			at[list[i].login] = time.UnixMilli(list[i].used)
 		}
@@ -55,6 +57,8 @@ func (s *Sessions) flush(ctx context.Context) {
 			return
 		}
 
+		// Only after the commit: until then a session that is read again takes its last use
+		// from here.
 		for _, w := range list[:n] {
 			s.table.written(w)
 		}

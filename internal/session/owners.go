@@ -63,6 +63,7 @@ func (o *owners) hold(r *Record, since uint64) (slot uint32, known bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 
+	// With the lock held, so that no invalidation comes between this and the new reference.
 	if !o.known(r.User, since) {
 		return 0, false
 	}
@@ -88,6 +89,7 @@ func (o *owners) hold(r *Record, since uint64) (slot uint32, known bool) {
 		return false
 	}, func() owner { fresh = true; return want })
 
+	// Only a new slot keeps the reference that list has taken; an existing one has its own.
 	if !fresh && want.groups != 0 {
 		o.lists.release(want.groups)
 	}
@@ -126,6 +128,8 @@ func (o *owners) groups(v *owner) []string {
 func (o *owners) forget(user int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	// The mark stops readers that have read the store before; the epoch ends the entries that
+	// exist.
 	o.mark(user).Store(o.clock.Add(1))
 	o.users.alter(user, func(v *owner) { atomic.StoreUint32(&v.epoch, 0) })
 }
@@ -135,6 +139,7 @@ func (o *owners) forgetAll() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 
+	// As in forget, and the new epoch makes those of all owners invalid in one step.
 	o.all.Store(o.clock.Add(1))
 	if o.epoch.Add(1) == 0 { // 0 is the mark of an invalidated owner
 		o.epoch.Add(1)

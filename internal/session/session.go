@@ -130,6 +130,7 @@ func New(c Config) *Sessions {
 		table: newTable(c.Cache),
 	}
 
+	// Before anything is cached, so that no change is missed.
 	c.Store.Subscribe(s.invalidate)
 
 	return s
@@ -200,6 +201,8 @@ func (s *Sessions) Start(
 		in.Remember = t.Relogin.HistoryFrom(now)
 	}
 
+	// The terms are judged inside the transaction: of two logins at once the second sees the
+	// first.
 	err = s.store.StartSession(ctx, in, judge(t, o.Replaces, now))
 	if err != nil {
 		return Started{}, fmt.Errorf("start session: %w", err)
@@ -238,9 +241,12 @@ func judge(t policy.Terms, replaces int64, now time.Time) func(policy.History) (
 // Find returns the session of a secret at a service. It returns jeton.ErrBadCredential if
 // there is none at that service, or no longer. It does not check the time: see Live.Check.
 func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time) (*Live, error) {
+	// What cannot be a secret of a session costs neither a hash nor a query.
 	if !secret.IsSession(text) {
 		return nil, jeton.ErrBadCredential
 	}
+
+	// A node that may have missed a revocation must not answer from its cache.
 	if err := s.store.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -253,11 +259,13 @@ func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time
 			return nil, err
 		}
 	} else if policy.Idle(live.LastUsed(), live.Idle, now) != nil {
+		// Only now, so that a session in use costs no query.
 		if err := s.seenElsewhere(ctx, h, live); err != nil {
 			return nil, err
 		}
 	}
 
+	// As for an unknown secret: a service learns nothing of the sessions of another.
 	if live.Service != service {
 		return nil, jeton.ErrBadCredential
 	}
@@ -266,6 +274,7 @@ func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time
 }
 
 func (s *Sessions) load(ctx context.Context, h secret.Hash, now time.Time) (*Live, error) {
+	// Before the read: what is invalidated between the two is not cached.
 	before := s.table.since(&h)
 	r, err := s.store.FindSession(ctx, h)
 	if errors.Is(err, jeton.ErrNotFound) {
@@ -300,6 +309,7 @@ func (s *Sessions) Used(l *Live, now time.Time) { s.table.touch(l, now) }
 
 // End ends the selected sessions and returns how many. Ending none is not an error.
 func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error) {
+	// Not by itself would end every session but one.
 	if (w == Which{Not: w.Not}) {
 		return 0, jeton.WithDetail(jeton.ErrInvalid, "name a session id, a user or a service")
 	}
@@ -346,6 +356,7 @@ func (s *Sessions) List(ctx context.Context, w Which, limit int) ([]jeton.Sessio
 	now := s.now()
 	list := []jeton.Session{}
 	for _, r := range records {
+		// The stored last use is up to flushEvery old, and the cache may have a later one.
 		used := s.table.lastUsed(&r.Hash, r.Login)
 		if used > r.LastUsed.UnixMilli() {
 			r.LastUsed = time.UnixMilli(used)

@@ -11,6 +11,7 @@ import (
 // places returns the two buckets of a key.
 func (s *shard) places(k key) (one, two int) {
 	n := uint64(len(s.buckets))
+	// The upper half of the product is a number below n, without a division.
 	a, _ := bits.Mul64(k[0], n)
 	b, _ := bits.Mul64(k[1], n-1)
 	if b >= a && n > 1 {
@@ -133,6 +134,8 @@ func (t *table) room(s *shard, k key, now int64) *entry {
 		}
 
 		e, r := t.least(s, k, now)
+		// An entry that no request can use goes before the shard grows, a valid one only at its
+		// limit.
 		if e != nil && (r == worthless || len(s.buckets) == s.limit) {
 			t.evict(s, e)
 			return e
@@ -306,6 +309,7 @@ func (t *table) leastOdd(s *shard, now time.Time) odd {
 			least = o
 		}
 
+		// Maps are walked from a random place, so a few are a fair sample.
 		tried++
 		if tried == 8 {
 			break

@@ -89,6 +89,7 @@ func (s *slots[K, V]) take() uint32 {
 	}
 
 	if int(s.made>>chunkBits) == len(chunks) {
+		// Readers go on with the previous slice: nothing that it reaches is changed.
 		chunks = append(chunks, new(chunk[K, V]))
 		s.chunks.Store(&chunks)
 	}
@@ -106,6 +107,8 @@ func (s *slots[K, V]) release(slot uint32) (value V, last bool) {
 	if r.refs > 0 {
 		return value, false
 	}
+
+	// The key may have a newer slot by now, with another value.
 	if s.index[r.key] == slot {
 		delete(s.index, r.key)
 	}

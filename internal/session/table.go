@@ -172,6 +172,8 @@ func (t *table) add(h *secret.Hash, r *Record, before since, now time.Time) *Liv
 	if used > ms {
 		r.LastUsed = time.UnixMilli(used)
 	}
+
+	// The drop may have been of this session. It is judged once, and read again next time.
 	if s.drops != before.drops {
 		return t.uncached(r)
 	}
@@ -192,6 +194,7 @@ func (t *table) add(h *secret.Hash, r *Record, before since, now time.Time) *Liv
 	}
 
 	if e != nil { // of an owner that was invalidated
+		// The mark goes on with the new entry: its last use is still to be written.
 		fresh.use |= e.use & waitsBit
 		t.release(s, e)
 	} else {
@@ -205,6 +208,8 @@ func (t *table) add(h *secret.Hash, r *Record, before since, now time.Time) *Liv
 
 // warm returns the session of an entry, with its shard locked by the caller.
 func (t *table) warm(s *shard, e *entry, h *secret.Hash) *Live {
+	// Keys share places, so only the full hash shows whose session it is. Readers may store at
+	// the same time: all values of a session are equal.
 	at := s.at(e.key)
 	l := at.Load()
 	if l != nil && l.hash == *h {
@@ -280,6 +285,7 @@ func (t *table) pack(r *Record, since uint64) (e entry, fits, known bool) {
 		return e, false, true
 	}
 
+	// An entry holds all its slots or none: what was held is released when the next one fails.
 	owner, known := t.owners.hold(r, since)
 	if owner == 0 {
 		t.releaseSource(source)
@@ -328,6 +334,7 @@ func (t *table) releaseSource(n uint64) {
 
 // release releases the slots of an entry. The caller has locked the shard.
 func (t *table) release(s *shard, e *entry) {
+	// A session among the hot ones is valid only while its entry is there.
 	at := s.at(e.key)
 	if at.Load() != nil && keyOf(&at.Load().hash) == e.key {
 		at.Store(nil)
@@ -344,6 +351,7 @@ func (t *table) drop(hashes ...secret.Hash) {
 		h := &hashes[i]
 		s := t.shard(h)
 		s.mu.Lock()
+		// Also when nothing is cached: a reader may be about to add what it has read before.
 		s.drops++
 		e := s.find(keyOf(h))
 		if e != nil {
@@ -394,6 +402,8 @@ func (t *table) kept() (n int) {
 // touch moves the last use of a session forward.
 func (t *table) touch(l *Live, now time.Time) {
 	ms := now.UnixMilli()
+	// Steps of a second, and one request of several at once, keep this off the path of a busy
+	// session.
 	last := l.lastUsed.Load()
 	if ms-last < 1000 || !l.lastUsed.CompareAndSwap(last, ms) {
 		return
@@ -413,6 +423,7 @@ func (t *table) touch(l *Live, now time.Time) {
 	s.mu.RUnlock()
 
 	if outgrown {
+		// The next reader keeps the session as an odd one, whose last use has no limit.
 		s.mu.Lock()
 		e = s.find(w.key) // another goroutine may have changed it between the locks
 		if e != nil {
