@@ -65,6 +65,8 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 		if err := within(m.Record, d.Parent); err != nil {
 			return jeton.Token{}, jeton.Secret{}, err
 		}
+
+		// The store refuses the child if the parent was rotated or revoked since it was read.
 		m.Shown = d.Parent.Hash
 	}
 
@@ -246,6 +248,8 @@ func (t *Tokens) FindParent(ctx context.Context, accessor string) (*Live, error)
 	if err != nil {
 		return nil, fmt.Errorf("find token: %w", err)
 	}
+
+	// An empty accessor selects every token, not none.
 	if accessor == "" || len(list) == 0 || list[0].Window.Check(t.now()) != nil {
 		return nil, jeton.WithDetail(jeton.ErrNotFound, "there is no such token, or it is not valid now")
 	}

@@ -67,10 +67,12 @@ func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, 
 		Once: r.Once,
 	}
 
+	// Keys that were revoked on another node must not sign any more.
 	if err := t.ring.Fresh(ctx); err != nil {
 		return Minted{}, fmt.Errorf("sign token: %w", err)
 	}
 
+	// Before it is stored: a failure to sign uses up no assertion.
 	text, err := t.text(&m.Record, r.Terms)
 	if err != nil {
 		return Minted{}, err
@@ -208,6 +210,8 @@ func (t *Tokens) Inspect(
 		return Inspection{}, err
 	}
 
+	// Before its terms are looked at: to a caller that may not look it up, it is as any bad
+	// token (RFC 7662, section 2.3).
 	if !may(l) {
 		return Inspection{Live: l}, refused(
 			"token %s of %s is for %v: the caller may not look it up, or its owner may not log in there",
@@ -256,6 +260,7 @@ func (t *Tokens) Revoke(ctx context.Context, text string, of Owner, ev jeton.Eve
 		return err
 	}
 
+	// As for an unknown token: the answer does not show that it exists (RFC 7009, section 2.2).
 	if l.Owner.Kind != of.Kind || l.Owner.ID != of.ID {
 		return nil
 	}
@@ -279,6 +284,8 @@ func (t *Tokens) RevokeAccessor(ctx context.Context, accessor string, ev jeton.E
 }
 
 func (t *Tokens) end(ctx context.Context, w Which, void secret.Hash, ev jeton.Event) error {
+	// On the revocation list whether it is stored or not: services that check tokens themselves
+	// read it.
 	err := t.store.EndTokens(ctx, w, &Void{Hash: void, Until: t.now().Add(policy.KeepRevocations)}, ev)
 	if err != nil {
 		return fmt.Errorf("revoke token: %w", err)
@@ -297,6 +304,7 @@ func (t *Tokens) List(ctx context.Context, w Which, limit int) ([]jeton.Token, e
 	now := t.now()
 	list := []jeton.Token{}
 	for _, r := range records {
+		// Expired tokens stay in the store for sweepGrace.
 		if !now.Before(r.Window.Closes) {
 			continue
 		}
@@ -309,6 +317,7 @@ func (t *Tokens) List(ctx context.Context, w Which, limit int) ([]jeton.Token, e
 				continue // it was revoked since it was read
 			}
 
+			// A spent token is listed, with no use left.
 			if err != nil && jeton.Outcome(err) != jeton.ErrSpent {
 				return nil, err
 			}

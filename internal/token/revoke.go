@@ -10,6 +10,7 @@ import (
 // RevokeOwn revokes a token of a user, and the tokens that derive from it. It returns
 // jeton.ErrNotFound for a token of another owner, or one that is not stored.
 func (t *Tokens) RevokeOwn(ctx context.Context, user, accessor string, ev jeton.Event) error {
+	// An empty field of Which selects any user, or any token.
 	if user == "" || accessor == "" {
 		return jeton.ErrNotFound
 	}

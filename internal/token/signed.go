@@ -24,9 +24,13 @@ type verified struct {
 // findSigned checks a signed token: key, signature, claims, and revocation. Verified
 // signatures are cached by the hash of the text; the rest is checked each time.
 func (t *Tokens) findSigned(ctx context.Context, text string, now time.Time) (*Live, error) {
+	// Before it is hashed or parsed: its length is up to the caller.
 	if len(text) > jose.MaxToken {
 		return nil, refused("%d bytes are more than a token has", len(text))
 	}
+
+	// A node that may have missed the revocation of a key or a token must not answer from its
+	// caches.
 	if err := t.ring.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -42,6 +46,7 @@ func (t *Tokens) findSigned(ctx context.Context, text string, now time.Time) (*L
 
 		t.checked.Add(sum, p, before)
 	} else if _, ok := t.ring.Verifier(keys.Access, p.key); !ok {
+		// It was revoked since it verified the signature.
 		return nil, refused("key %s no longer verifies tokens", p.key)
 	}
 
@@ -70,6 +75,8 @@ func (t *Tokens) verify(ctx context.Context, text string) (*verified, error) {
 	if err != nil {
 		return nil, refused("%v", err)
 	}
+
+	// RFC 9068, section 4: another JWT signed with the same key is no access token.
 	if !signed.Header.Typ("at+jwt") {
 		return nil, refused("its type is %q, want at+jwt", signed.Header.Type)
 	}
@@ -82,6 +89,7 @@ func (t *Tokens) verify(ctx context.Context, text string) (*verified, error) {
 		return nil, refused("%v (key %s)", err, key.ID)
 	}
 
+	// No claim is read before the signature was verified.
 	c, err := jose.ParseClaims(signed.Payload)
 	if err != nil {
 		return nil, refused("%v", err)
@@ -95,6 +103,8 @@ func (t *Tokens) verify(ctx context.Context, text string) (*verified, error) {
 
 // verifier returns the signing key that a token names.
 func (t *Tokens) verifier(ctx context.Context, kid string) (jose.Key, error) {
+	// Every token of this server names its key. Trying all keys would multiply the cost of a
+	// bad token.
 	if kid == "" {
 		return jose.Key{}, refused("it names no key")
 	}
@@ -124,6 +134,7 @@ func (t *Tokens) checkClaims(c jose.Claims) error {
 		return refused("its issuer is %.60q", c.Issuer)
 	case c.ID == "" || c.Subject == "" || c.Generation == "" || len(c.Audience) == 0:
 		return refused("it lacks jti, sub, gen or aud")
+	// A client that has no user behind it is its own subject (RFC 9068, section 2.2).
 	case kindOf(c.Generation) == jeton.KindClient && c.ClientID != c.Subject:
 		return refused("its client_id is %.60q", c.ClientID)
 	case c.Expires.IsZero() || c.NotBefore.IsZero() || c.IssuedAt.IsZero():
@@ -174,11 +185,13 @@ func (t *Tokens) checkRevoked(ctx context.Context, p *verified) (*Live, error) {
 		return nil, fmt.Errorf("look up token: %w", err)
 	case void:
 		return nil, refused("token %s has been revoked", p.record.Accessor)
+	// Without its row there is no count, and the token would be accepted without limit.
 	case number == 0 && p.record.MaxUses != policy.Unlimited:
 		return nil, refused("token %s was revoked or has expired", p.record.Accessor)
 	}
 
 	owner, err := t.owner(ctx, p.record.Owner)
+	// The zero Owner of a deleted user has no generation, and checkClaims requires one.
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("find owner of token: %w", err)

@@ -82,6 +82,7 @@ func New(ctx context.Context, c Config) (*Tokens, error) {
 	}
 
 	t.issuer.Store(new(string))
+	// Before anything is cached, so that no change is missed.
 	c.Store.Subscribe(t.invalidate)
 
 	var err error
@@ -93,6 +94,7 @@ func New(ctx context.Context, c Config) (*Tokens, error) {
 // SetIssuer sets the issuer (iss) of tokens. Tokens of another issuer are refused from then
 // on.
 func (t *Tokens) SetIssuer(url string) {
+	// The claims of cached tokens were checked against the previous issuer.
 	if *t.issuer.Swap(&url) != url {
 		t.checked.DropIf(func(*verified) bool { return true })
 	}
@@ -149,6 +151,7 @@ func (t *Tokens) Lookup(ctx context.Context, text string, now time.Time) (*Live,
 }
 
 func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
+	// A node that may have missed a revocation must not answer from its cache.
 	if err := t.store.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -159,10 +162,12 @@ func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
 		return l, nil
 	}
 
+	// The checksum refuses a mistyped or invented secret without a query.
 	if !secret.Is(secret.Access, text) && !secret.Is(secret.Personal, text) {
 		return nil, refused("not the form of a Jeton token")
 	}
 
+	// Before the read: what is dropped between the two is not cached.
 	before := t.live.Generation(h)
 	r, err := t.store.FindToken(ctx, h)
 	if errors.Is(err, jeton.ErrNotFound) {
