@@ -36,6 +36,7 @@ func (e engine) Do(ctx context.Context, s statements.Step) error {
 	}
 
 	err, mine := e.writer.wait(ctx, j)
+	// Otherwise the writer may still use the job, which must not go back into the pool.
 	if mine {
 		j.run = nil
 		j.changes = nil

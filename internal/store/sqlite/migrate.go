@@ -124,6 +124,7 @@ func applied(ctx context.Context, conn *sql.Conn) ([]string, error) {
 		return nil, err
 	}
 
+	// A new file. One with tables and without our id is of another program.
 	if id == 0 && tables == 0 {
 		return nil, nil
 	}
@@ -171,6 +172,7 @@ func apply(ctx context.Context, conn *sql.Conn, step migration) error {
 		return err
 	}
 
+	// In the same transaction, so that a crash leaves no step applied and not recorded.
 	// The time is for an operator who looks into the file; the program does not use it.
 	const note = "INSERT INTO migrations (number, name, sum, at) VALUES ($1, $2, $3, $4)"
 	if _, err := tx.ExecContext(ctx, note, step.number, step.name, step.sum, time.Now().UnixMilli()); err != nil {

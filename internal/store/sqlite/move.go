@@ -68,6 +68,8 @@ func (db *DB) openServed(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+
+	// It cannot migrate: the server holds the file, and this one only reads.
 	if len(done) != len(steps) {
 		return fmt.Errorf(
 			"its schema is number %d and this program's is %d: "+
@@ -105,6 +107,7 @@ func (db *DB) Snapshot(ctx context.Context, read func(ctx context.Context, q sta
 // Last returns the greatest number that a row of a table was ever given, 0 for none.
 func (db *DB) Last(ctx context.Context, q statements.Queries, table, column string) (int64, error) {
 	var last, given int64
+	// Rows with greater numbers may have been deleted; sqlite_sequence still has their number.
 	err := q.QueryRow(ctx, "SELECT COALESCE(max("+column+"), 0) FROM "+table).Scan(&last)
 	if err != nil {
 		return 0, err
@@ -147,6 +150,7 @@ func (s *Side) Step(ctx context.Context, write func(ctx context.Context, tx stat
 
 	if err != nil {
 		_, rerr := s.db.conn.ExecContext(plain, "ROLLBACK")
+		// After an error that spoils, SQLite may have rolled back already, and ROLLBACK fails.
 		if rerr != nil && !spoils(err) {
 			return errors.Join(err, rerr)
 		}
@@ -190,6 +194,7 @@ func (s *Side) Advance(ctx context.Context, tx statements.Conn, table, column st
 		return err
 	}
 
+	// There is no row: no number of the table was given yet, or the table has no count of them.
 	var counted int
 	if err := tx.QueryRow(
 		ctx,

@@ -44,6 +44,7 @@ func Settle(ctx context.Context, path string) (epoch int64) {
 		epoch, _ = strconv.ParseInt(text, 10, 64)
 	}
 
+	// When this fails, the log stays, and keep moves it with its file.
 	_, _ = db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 
 	return epoch
@@ -75,6 +76,7 @@ func Replace(path, with, kept string) error {
 		return fmt.Errorf("put the new database in its place: %w", err)
 	}
 
+	// A rename that is not synced may be undone by a power failure, after it was reported.
 	return syncDir(filepath.Dir(path))
 }
 
@@ -82,6 +84,7 @@ func keep(path, kept string) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+
 	// The new file must never meet the log of the old one. There is still one only where the
 	// old file could not be read.
 	if err := os.Rename(path+logFile, kept+logFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -91,6 +94,7 @@ func keep(path, kept string) error {
 		return err
 	}
 
+	// A link and not a rename: the old file stays in its place until the new one takes it.
 	if err := os.Link(path, kept); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return err
@@ -114,6 +118,7 @@ func duplicate(path, kept string) (err error) {
 	}
 
 	_, err = io.Copy(to, from)
+	// Synced before the new file takes the place of the old one: this is then the only copy.
 	return errors.Join(err, to.Sync(), to.Close())
 }
 

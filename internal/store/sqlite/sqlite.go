@@ -124,12 +124,14 @@ func (db *DB) openFiles(ctx context.Context) (err error) {
 		return err
 	}
 
+	// SQLite has one writer at a time: a second connection would only wait for its lock.
 	db.write.SetMaxOpenConns(1)
 	db.conn, err = db.write.Conn(ctx)
 	if err != nil {
 		return err
 	}
 
+	// Before the readers open, so that none sees a schema that is half changed.
 	if err := migrate(ctx, db.conn, db.log); err != nil {
 		return err
 	}
@@ -150,6 +152,7 @@ func (db *DB) openReaders(most int) (err error) {
 		return err
 	}
 
+	// All of them stay open: a new connection has to read the schema first.
 	db.read.SetMaxOpenConns(most)
 	db.read.SetMaxIdleConns(most)
 
@@ -162,6 +165,7 @@ func (db *DB) begin(ctx context.Context) error {
 		return err
 	}
 
+	// This refuses a file that is half a copy.
 	if err := statements.Serve(ctx, tx{db.conn}); err != nil {
 		_, rerr := db.conn.ExecContext(ctx, "ROLLBACK")
 		return errors.Join(err, rerr)
@@ -186,6 +190,7 @@ func dsn(path, extra string) string {
 
 // Close ends the writer and closes the file. Writes that still wait are answered first.
 func (db *DB) Close() error {
+	// First, while the connection is there to commit what still waits.
 	db.writer.stop()
 	return db.closeFiles()
 }
@@ -198,6 +203,8 @@ func (db *DB) closeFiles() error {
 		}
 	}
 
+	// The writer last: the connection that closes last copies the log into the file, which a
+	// reader cannot.
 	if db.read != nil {
 		errs = append(errs, db.read.Close())
 	}

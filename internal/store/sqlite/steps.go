@@ -83,6 +83,7 @@ func Migrate(ctx context.Context, c Config, try bool) (done []string, err error)
 
 	db := &DB{path: path, log: c.Log}
 	err = db.openFiles(ctx)
+	// Closing copies the log into the file, so its error counts.
 	err = errors.Join(err, db.closeFiles())
 
 	if err != nil {
@@ -131,6 +132,7 @@ func duplicated(ctx context.Context, path string) (string, error) {
 		return "", err
 	}
 
+	// VACUUM INTO writes one consistent state, also of a file that a server is using.
 	err = reading(ctx, path, func(conn *sql.Conn) error {
 		_, err := conn.ExecContext(ctx, "VACUUM INTO $1", f.Name())
 		return err

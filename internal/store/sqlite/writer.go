@@ -118,6 +118,7 @@ func (w *writer) stop() {
 	}
 
 	w.once.Do(func() { close(w.quit) })
+	// The loop has ended, so that no statement is closed while it runs.
 	<-w.done
 
 	for _, s := range []sqldriver.Stmt{w.spend, w.first, w.look, w.alive} {
@@ -129,6 +130,7 @@ func (w *writer) stop() {
 // if mine is true; otherwise the writer may still be about to use it.
 func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
 	select {
+	// A select with both cases would pick either: a closed store must take no more.
 	case <-w.quit:
 		return fmt.Errorf("%w: the store is closed", jeton.ErrUnavailable), true
 	default:
@@ -174,6 +176,7 @@ func (w *writer) loop(db *DB) {
 		w.commit(db, batch)
 
 		for _, j := range batch {
+			// Before the answer: its caller must not find the previous value in a cache.
 			if j.err == nil && len(j.changes) > 0 {
 				db.Publish(j.changes...) // also when the caller has given up
 			}
@@ -193,6 +196,7 @@ func (w *writer) commit(db *DB, batch []*job) {
 	}
 
 	_, rerr := db.conn.ExecContext(ctx, "ROLLBACK")
+	// SQLITE_ERROR: no transaction is open, since SQLite has rolled it back by itself.
 	if rerr != nil && code(rerr) != lib.SQLITE_ERROR {
 		db.log.Error("transaction was not rolled back", "error", rerr)
 	}
@@ -209,6 +213,8 @@ func (w *writer) transact(ctx context.Context, db *DB, batch []*job) error {
 	if _, err := db.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
+
+	// Uses may go first: none of the batch was answered, so no caller knows of an order.
 	if err := w.spends(db.conn, batch); err != nil {
 		return err
 	}
@@ -239,6 +245,7 @@ func runAlone(ctx context.Context, conn *sql.Conn, j *job) error {
 		return err
 	}
 
+	// The transaction may be gone, and with it what the other jobs have done.
 	if spoils(j.err) {
 		return j.err
 	}
@@ -293,6 +300,7 @@ func (w *writer) spendSingle(j *job) error {
 	}
 
 	j.left, j.err = append(j.left[:0], left), nil
+	// A login without a use left, and one that has ended, look the same until here.
 	if left < 0 {
 		j.left[0] = 0
 		j.err, err = w.whyNot(j.use.Holder)
@@ -354,9 +362,11 @@ func (w *writer) spendSeveral(j *job) error {
 		case err != nil:
 			return err
 		case n < 0 && i == 0:
+			// The holder is not there. Nothing was taken yet, so there is nothing to undo.
 			j.err, err = w.whyNot(j.use.Holder)
 			return err
 		case n < 0:
+			// Cannot happen. Failing the whole batch takes back what the first budgets gave.
 			return errors.New("a budget that had a use left gave none")
 		}
 
@@ -369,6 +379,7 @@ func (w *writer) spendSeveral(j *job) error {
 func (w *writer) left(u count.Use, left []int64) ([]int64, error) {
 	for _, b := range u.Budgets {
 		used, err := w.one(w.look, u.Holder, b.ID)
+		// The first use makes the row.
 		if errors.Is(err, io.EOF) {
 			used, err = 0, nil
 		}
@@ -427,6 +438,7 @@ func (w *writer) one(s sqldriver.Stmt, args ...int64) (int64, error) {
 
 // Spend implements count.Store.
 func (db *DB) Spend(ctx context.Context, u count.Use) ([]int64, error) {
+	// The insert of a first use does not compare a limit, so one below 1 must not get there.
 	if len(u.Budgets) == 0 || slices.ContainsFunc(u.Budgets, func(b policy.Budget) bool { return b.Max < 1 }) {
 		return nil, jeton.ErrSpent
 	}
@@ -438,10 +450,12 @@ func (db *DB) Spend(ctx context.Context, u count.Use) ([]int64, error) {
 	j.use = u
 
 	err, mine := db.writer.wait(ctx, j)
+	// The writer may still use the job, so it must not go back into the pool.
 	if !mine {
 		return nil, err
 	}
 
+	// A copy: the next use of the job writes into the same array.
 	left := append([]int64(nil), j.left...)
 	j.use = count.Use{}
 	jobs.Put(j)
