@@ -183,6 +183,7 @@ func (e engine) once(ctx context.Context, s statements.Step, limit time.Duration
 	}
 	defer cancel()
 
+	// Before a connection is taken, which a waiting step would keep from the others.
 	if s.Serial {
 		if err := e.takeTurn(ctx); err != nil {
 			return committed{}, err
@@ -200,6 +201,7 @@ func (e engine) once(ctx context.Context, s statements.Step, limit time.Duration
 	if err != nil {
 		return committed{}, err
 	}
+
 	// After a commit this does nothing. A connection that cannot roll back is closed.
 	defer func() { _ = tx.Rollback(ctx) }()
 
@@ -213,7 +215,9 @@ func (e engine) once(ctx context.Context, s statements.Step, limit time.Duration
 		err = &commitError{err}
 	}
 
+	// After the commit: the leases that are waited for must have begun before this.
 	done.at = time.Now()
+	// Also after an error: the step may be committed.
 	if len(done.changes) > 0 {
 		e.node.commitAnswered(done, err)
 	}

@@ -28,6 +28,7 @@ RETURNING xid::text::bigint`
 		}
 	}
 
+	// Before the commit: a poll may find its rows before the commit is answered.
 	n.mu.Lock()
 	defer n.mu.Unlock()
 
@@ -75,6 +76,8 @@ func splitHashes(b []byte) ([]secret.Hash, error) {
 
 // publishOwn publishes the changes of steps of this node that a poll has found.
 func (n *node) publishOwn(found map[uint64][]change.Change) {
+	// Held until the caches have dropped the values: commitAnswered must not return before
+	// that.
 	n.publishing.Lock()
 	defer n.publishing.Unlock()
 
@@ -88,6 +91,7 @@ func (n *node) publishOwn(found map[uint64][]change.Change) {
 // commitAnswered publishes the changes of a step, if it was committed and that is not done
 // already. err is what the commit returned.
 func (n *node) commitAnswered(done committed, err error) {
+	// Without an answer the step may be committed; then a poll will find it.
 	event := commitLost
 	if err == nil {
 		event = commitDone
@@ -123,6 +127,7 @@ func (n *node) advance(xid uint64, e stepEvent) (publish bool) {
 func (n *node) forgetSteps(text string) {
 	last, err := parseSnapshot(text)
 	if err != nil {
+		// Steps are only kept for longer.
 		return
 	}
 
@@ -137,6 +142,7 @@ func (n *node) forgetSteps(text string) {
 
 // waitAcked returns when no node answers any more from what its cache held before a step.
 func (n *node) waitAcked(ctx context.Context, done committed) error {
+	// It begins after the commit, and asks the other nodes to poll as well.
 	poll := n.requestPoll(true)
 
 	// The list is read after the commit: a node that registers later reads what is committed.
@@ -167,6 +173,7 @@ func (n *node) waitAcked(ctx context.Context, done committed) error {
 		return nil
 	}
 
+	// Not acknowledged: when this is done, no lease from before the commit is valid.
 	<-leases.Done()
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf(
@@ -199,6 +206,7 @@ func (n *node) waitForAcks(ctx context.Context, holders []string, done committed
 // acked reports whether all holders of leases have acknowledged a step. Otherwise it returns
 // a channel that is closed at the next acknowledgement.
 func (n *node) acked(holders []string, done committed) (bool, <-chan struct{}) {
+	// Outside the lock, which serverIsNew takes itself.
 	isNew := n.serverIsNew(done.at)
 
 	n.mu.Lock()
@@ -228,6 +236,7 @@ func (n *node) leaseHolders(ctx context.Context) (holders []string, bound time.D
 		var id string
 		var ms int64
 
+		// An attempt before this one may have read some rows.
 		holders, bound = nil, 0
 		_, err := pgx.ForEachRow(rows, []any{&id, &ms}, func() error {
 			holders = append(holders, id)

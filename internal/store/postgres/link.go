@@ -54,6 +54,7 @@ func (l *link) bind(ctx context.Context, limit time.Duration) (context.Context, 
 	}
 
 	ctx, cancel := context.WithTimeout(ctx, limit)
+	// The link lives longer than the request: without release it would keep every context.
 	release := context.AfterFunc(linked, cancel)
 
 	return ctx, func() { release(); cancel() }, nil

@@ -30,8 +30,10 @@ func (n *node) registerFrom(ctx context.Context, began time.Time) error {
 // rejoin registers this node again on a new connection, or after it was marked or removed.
 // server is when the server started that the connection reaches.
 func (n *node) rejoin(ctx context.Context, began time.Time, server string) error {
+	// The list may lack this node, and then no other node waits for it.
 	n.renewed.Store(nil)
 	if server != n.server {
+		// After a failover the list may lack nodes: for a while acknowledgements do not count.
 		n.mu.Lock()
 		n.serverChanged = time.Now()
 		n.mu.Unlock()
@@ -64,6 +66,7 @@ VALUES ($1, $2, 0, pg_snapshot_xmin(pg_current_snapshot()), FALSE)
 ON CONFLICT (id) DO UPDATE SET bound = excluded.bound, beat = nodes.beat + 1, heard = excluded.heard, gone = FALSE`
 
 	return pgx.BeginFunc(ctx, n.conn, func(tx pgx.Tx) error {
+		// Heartbeats on this connection are not durable (newNode); a registration has to be.
 		if _, err := tx.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', true)"); err != nil {
 			return err
 		}
@@ -79,6 +82,8 @@ func (n *node) startLease(ctx context.Context, began time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, n.db.c.Answer)
 	defer cancel()
 
+	// The snapshot is read before the cache is dropped: what is committed between the two is
+	// found by the next poll.
 	const read = "SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text"
 	if err := n.conn.QueryRow(ctx, read).Scan(&n.lastSnapshot, &n.server); err != nil {
 		return err
@@ -87,12 +92,15 @@ func (n *node) startLease(ctx context.Context, began time.Time) error {
 	n.newConn = false
 
 	n.mu.Lock()
+	// They, and the connection for notifications, may come from a former server, which gave the
+	// same transaction numbers to other steps.
 	clear(n.acks)
 	if n.cancelListen != nil {
 		n.cancelListen()
 	}
 	n.mu.Unlock()
 
+	// In this order: the cache is empty before a lease makes it valid.
 	n.db.Publish(change.Change{Kind: change.All})
 	n.renewed.Store(&began)
 
@@ -130,6 +138,7 @@ WHERE id = $1`
 		return fmt.Errorf("look for dead nodes: %w", err)
 	}
 
+	// What the slowest node has applied, all have, and a new node begins with an empty cache.
 	return n.exec(ctx, "DELETE FROM changes WHERE xid < (SELECT heard FROM nodes ORDER BY heard LIMIT 1)")
 }
 
@@ -146,6 +155,7 @@ func (n *node) removeDeadPeers(ctx context.Context) error {
 	}
 
 	n.peers = peers
+	// Otherwise acks would grow with every node that was ever there.
 	n.dropAcks()
 
 	for id, p := range peers {
@@ -170,6 +180,7 @@ func (n *node) readPeers(ctx context.Context) (map[string]peer, error) {
 
 	now := time.Now()
 	peers := map[string]peer{}
+	// The rows carry the error of the query, and ForEachRow returns it.
 	rows, _ := n.conn.Query(ctx, "SELECT id, beat, gone FROM nodes WHERE id <> $1", n.id)
 	var id string
 	var p peer

@@ -76,6 +76,8 @@ func tryMissing(ctx context.Context, conn *pgx.Conn, list []Step) ([]string, err
 	if err != nil {
 		return nil, err
 	}
+
+	// Also when ctx has ended: until then nodes wait for the locks of the steps.
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 
 	// A trial that waits for a lock must not hold up the nodes behind it.
@@ -208,6 +210,7 @@ func runStep(ctx context.Context, conn *pgx.Conn, s Step) error {
 		return err
 	}
 
+	// In the same transaction, so that a crash leaves no step applied and not recorded.
 	// The time is for operators; nothing depends on it.
 	const insert = "INSERT INTO migrations (number, name, sum, needs, at) VALUES ($1, $2, $3, $4, $5)"
 	_, err := conn.Exec(ctx, insert, s.Number, s.Name, s.sum, s.Needs, time.Now().UnixMilli())

@@ -106,6 +106,7 @@ func (n *node) requestPoll(notify bool) *pendingPoll {
 
 func (n *node) wake() {
 	select {
+	// One signal that waits is enough: the poll that it starts serves all callers.
 	case n.wakeUp <- struct{}{}:
 	default:
 	}
@@ -113,6 +114,7 @@ func (n *node) wake() {
 
 // pollNow waits for a poll that begins after now.
 func (n *node) pollNow(ctx context.Context) error {
+	// So that callers do not wait for their limit when the database is known to be lost.
 	ctx, cancel, err := n.db.link.bind(ctx, n.db.c.Answer)
 	if err != nil {
 		return err
@@ -153,6 +155,7 @@ func (n *node) run(ctx context.Context) {
 			n.reconnect(ctx, err)
 		}
 
+		// Counted from its beginning, as the lease is.
 		timer.Reset(max(n.interval()-time.Since(began), 0))
 	}
 }
@@ -164,6 +167,7 @@ func (n *node) stop() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 
+	// No poll will come, and callers would wait until their time is up.
 	n.nextPoll.err = fmt.Errorf("%w: %w", jeton.ErrUnavailable, errClosed)
 	close(n.nextPoll.done)
 }
@@ -173,6 +177,8 @@ func (n *node) runNextPoll(ctx context.Context) error {
 	n.mu.Lock()
 	p := n.nextPoll
 	notify := n.notifyPeers
+	// Before the poll begins: it need not show what a caller that asks from now on has
+	// committed.
 	n.nextPoll = newPendingPoll()
 	n.notifyPeers = false
 	n.mu.Unlock()
@@ -201,6 +207,7 @@ func (n *node) interval() time.Duration {
 
 // reconnect ends everything that waits for the database, and looks for it until it is back.
 func (n *node) reconnect(ctx context.Context, cause error) {
+	// First of all: from here on no request is answered from the cache.
 	n.renewed.Store(nil)
 	n.db.link.down(cause)
 	n.db.c.Log.Error(
@@ -212,6 +219,7 @@ func (n *node) reconnect(ctx context.Context, cause error) {
 	lost := time.Now()
 	for {
 		_ = n.disconnect()
+		// On a new connection the first poll drops the cache and registers the node again.
 		began := time.Now()
 		if n.poll(ctx, began, true) == nil {
 			break

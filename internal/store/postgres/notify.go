@@ -53,6 +53,7 @@ func (n *node) listenOnce(ctx context.Context) error {
 	defer cancel()
 
 	n.mu.Lock()
+	// Before connecting: startLease must be able to end a connection that is only being made.
 	n.cancelListen = cancel
 	n.mu.Unlock()
 
@@ -101,6 +102,7 @@ func (n *node) onNotification(ctx context.Context, text string) {
 	}
 
 	n.acks[id] = applied
+	// All that wait look again, each for its own step.
 	close(n.acksChanged)
 	n.acksChanged = make(chan struct{})
 }

@@ -59,10 +59,14 @@ func (n *node) tryPoll(ctx context.Context, began time.Time, notify bool) error 
 	if found.standby {
 		return errors.New("the database has become a standby")
 	}
+
+	// Before anything is applied: a snapshot of another server shows nothing of this one.
 	if found.mustRegister(n.newConn, n.server) {
 		return n.rejoin(ctx, began, found.server)
 	}
 
+	// In this order: the cache is as new as the lease says, and an acknowledgement is true when
+	// it is sent.
 	n.apply(found)
 	n.renewed.Store(&began)
 
@@ -106,6 +110,8 @@ func (n *node) readChanges(ctx context.Context) (found pollResult, err error) {
 		if err != nil {
 			return found, err
 		}
+
+		// No change: see pollSQL.
 		if kind == nil {
 			continue
 		}

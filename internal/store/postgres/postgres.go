@@ -107,6 +107,8 @@ func (db *DB) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
+	// Before the first lock on a session, which a pooler could give to another client.
 	if err := checkPooler(ctx, db.c, settings.ConnConfig); err != nil {
 		return err
 	}
@@ -135,6 +137,7 @@ func (db *DB) open(ctx context.Context) error {
 		return err
 	}
 
+	// Last: from here on the fields of a poll belong to the goroutine of run.
 	db.spender.start(background, db)
 	db.work.Go(func() { db.node.run(background) })
 	db.work.Go(func() { db.node.listen(background) })
@@ -145,6 +148,8 @@ func (db *DB) open(ctx context.Context) error {
 // Close answers the uses that wait, ends all work, and removes the node from the list.
 func (db *DB) Close() error {
 	db.closed.Do(func() {
+		// Open may have failed at any step. Uses that wait are answered while the database can
+		// be reached.
 		if db.stop != nil {
 			db.spender.close()
 			db.stop()
@@ -152,6 +157,7 @@ func (db *DB) Close() error {
 			db.link.down(errClosed)
 		}
 
+		// The polls have ended, so none renews the lease again or uses the connection.
 		if db.node != nil {
 			db.node.leave()
 		}

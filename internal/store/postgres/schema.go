@@ -105,6 +105,7 @@ FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN
 		return list, nil
 	}
 
+	// The rows carry the error of the query, and CollectRows returns it.
 	rows, _ := conn.Query(ctx, "SELECT number, name, sum, needs FROM migrations ORDER BY number")
 	done, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Step, err error) {
 		s.Applied = true

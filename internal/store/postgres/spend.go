@@ -94,6 +94,7 @@ func (db *DB) Spend(ctx context.Context, u count.Use) ([]int64, error) {
 func (s *spender) enqueue(j *job) error {
 	select {
 	case <-s.quit:
+		// A select with both cases would pick either: a closed store must take no more.
 		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, errClosed)
 	default:
 	}
@@ -130,6 +131,7 @@ func (db *DB) spendAll(ctx context.Context, batch []*job) (retry []*job) {
 	for _, j := range batch {
 		switch {
 		case now.After(j.deadline):
+			// Its caller has given up: taking the use would only lose it.
 			j.answer(nil, fmt.Errorf("%w: no commit in time", jeton.ErrUnavailable))
 		case len(j.use.Budgets) == 1:
 			single = append(single, j)

@@ -31,6 +31,7 @@ func (db *DB) spendSeveral(ctx context.Context, batch []*job) (retry []*job) {
 			}
 
 			for i, j := range batch {
+				// Again at each attempt, by the counts that this one has locked.
 				lefts[i], errs[i] = j.take(counts)
 			}
 
@@ -75,6 +76,7 @@ func (j *job) take(counts map[countKey]*lockedCount) (left []int64, err error) {
 		left = append(left, b.Max-*c.used)
 	}
 
+	// All budgets are looked at before any is taken from: a use takes of all or of none.
 	if slices.Min(left) <= 0 {
 		return left, jeton.ErrSpent
 	}
@@ -92,6 +94,7 @@ func (j *job) take(counts map[countKey]*lockedCount) (left []int64, err error) {
 // lockCounts inserts the counts that have no row yet, and locks all of them until the end of the
 // transaction.
 func lockCounts(ctx context.Context, tx pgx.Tx, holders, budgets []int64) (map[countKey]*lockedCount, error) {
+	// Only a row that is there can be locked.
 	if _, err := tx.Exec(ctx, insertCountsSQL, holders, budgets); err != nil {
 		return nil, err
 	}

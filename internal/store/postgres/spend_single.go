@@ -151,6 +151,7 @@ func (db *DB) takeUses(ctx context.Context, text string, groups []*countGroup) (
 				return err
 			}
 
+			// The statement returns groups in any order.
 			results[place-1] = r
 		}
 
