@@ -52,6 +52,7 @@ func (s *Server) ready(w *web.Reply, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
 
+	// Without its store a server can answer almost nothing: requests should go to another node.
 	if err := s.core.db.Ping(ctx); err != nil {
 		return err
 	}

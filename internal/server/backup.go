@@ -31,6 +31,7 @@ func (k *core) backup(ctx context.Context, c Config, w io.Writer) error {
 	}
 
 	_, err := move.Backup(ctx, k.db, w, head)
+	// One that its caller has broken off is no failure to report.
 	if err != nil && ctx.Err() == nil {
 		c.Log.Error("a backup was not finished", "error", err)
 	}
@@ -57,6 +58,7 @@ func openBackup(ctx context.Context, path string) (*move.File, func(), error) {
 	}
 
 	info, err := f.Stat()
+	// It is read twice, to check it and to restore it, and a pipe can be read once.
 	if err == nil && !info.Mode().IsRegular() {
 		err = jeton.WithDetail(
 			jeton.ErrInvalid,
@@ -108,6 +110,7 @@ func Restore(ctx context.Context, c Config, r Restoring) (Restored, error) {
 	}
 	defer done()
 
+	// After the backup was checked: a bad one is refused without touching the directory.
 	f, err := lockDataDir(c.DataDir)
 	if err != nil {
 		return Restored{}, err
@@ -187,6 +190,7 @@ func restoreFile(
 	}
 
 	out.Renewed, err = file.Restore(ctx, to, ask, false, sqlite.Settle(ctx, path), report)
+	// Closing merges the log into the new file, which takes its place as one file.
 	err = errors.Join(err, to.Close())
 	if err != nil {
 		return err

@@ -75,6 +75,7 @@ func makeCertificate(certFile, keyFile string, hosts []string, now time.Time) er
 		return err
 	}
 
+	// At most 20 octets, and positive (RFC 5280, section 4.1.2.2).
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 126))
 	if err != nil {
 		return err
@@ -108,6 +109,8 @@ func makeCertificate(certFile, keyFile string, hosts []string, now time.Time) er
 	if err != nil {
 		return err
 	}
+
+	// Both files are complete before one of them gets its name.
 	if err := writePEM(keyFile+fileNew, "PRIVATE KEY", secret); err != nil {
 		return err
 	}
@@ -115,6 +118,7 @@ func makeCertificate(certFile, keyFile string, hosts []string, now time.Time) er
 	if err := writePEM(certFile+fileNew, "CERTIFICATE", der); err != nil {
 		return err
 	}
+
 	// After a crash between these two, certificate completes the second.
 	if err := os.Rename(keyFile+fileNew, keyFile); err != nil {
 		return err
@@ -177,6 +181,7 @@ func certHosts(host, listen string) []string {
 	hosts := []string{"localhost", "127.0.0.1", "::1"}
 	bound, _, _ := net.SplitHostPort(listen)
 	for _, h := range []string{host, bound} {
+		// "Every address of this machine" is an address to listen on, not one to connect to.
 		if addr, err := netip.ParseAddr(h); err == nil && addr.IsUnspecified() {
 			continue
 		}

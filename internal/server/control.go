@@ -78,6 +78,7 @@ func socketAddress(dataDir string) (string, func(), error) {
 		return "", nil, err
 	}
 
+	// The descriptor of the directory is a short name for it.
 	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), fileSocket), func() { _ = dir.Close() }, nil
 }
 
@@ -111,7 +112,10 @@ func listenControl(dataDir string) (net.Listener, error) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 
+	// The address may go through a descriptor that is closed by then. release removes the
+	// socket.
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	// The data directory may be older and open to others: then this alone keeps them out.
 	if err := os.Chmod(filepath.Join(dataDir, fileSocket), privateMode); err != nil {
 		_ = l.Close()
 		return nil, fmt.Errorf("control socket: %w", err)
@@ -159,6 +163,7 @@ func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 	}()
 
 	end := func() {
+		// In this order: the work writes to the store when it ends.
 		cancel()
 		<-done
 		k.close()

@@ -42,6 +42,7 @@ func CopyDatabase(ctx context.Context, c Config, from, to End, report func(Progr
 	out.Served = served
 	var f *dataDir
 	if to.Database == nil {
+		// So that no server starts on what is half a copy.
 		if f, err = lockDataDir(to.DataDir); err != nil {
 			return out, fmt.Errorf("destination: %w", err)
 		}
@@ -80,6 +81,7 @@ func (e End) source(ctx context.Context, c Config) (s move.Source, served bool, 
 	}
 
 	f, err := lockDataDir(e.DataDir)
+	// A server is up. Its file is read beside it, and that it is served is reported.
 	if errors.Is(err, ErrInUse) {
 		side, err := sqlite.ReadSide(ctx, DataFile(e.DataDir))
 		if err != nil {

@@ -209,9 +209,12 @@ func (k *core) run(ctx context.Context, log *slog.Logger) {
 }
 
 func (k *core) close() {
+	// openCore may have failed before there was a store.
 	if k.db != nil {
 		_ = k.db.Close()
 	}
+
+	// Last: as soon as the lock is free, another process may open the store.
 	k.dir.release()
 }
 

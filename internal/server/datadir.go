@@ -52,6 +52,8 @@ func lockDataDir(path string) (*dataDir, error) {
 		return nil, fmt.Errorf("%w: process %s holds %s", ErrInUse, holder(path), path)
 	}
 
+	// Only for the error of a second process. The lock decides, also when a killed server left
+	// this.
 	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
 	if err := os.WriteFile(filepath.Join(path, filePID), pid, privateMode); err != nil {
 		_ = lock.Unlock()
@@ -72,6 +74,8 @@ func holder(path string) string {
 func (f *dataDir) release() {
 	_ = os.Remove(filepath.Join(f.path, fileSocket))
 	_ = os.Remove(filepath.Join(f.path, filePID))
+	// Last: the next holder makes files of the same names. If this fails, the lock ends with the
+	// process.
 	_ = f.lock.Unlock()
 }
 

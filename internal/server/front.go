@@ -92,9 +92,13 @@ func (f *front) mux(r *http.Request) (*mux, error) {
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 		return nil, jeton.ErrMethod // not for services behind a gateway
 	}
+
+	// A path with two readings could be one route here and another one at an upstream.
 	if err := web.CheckPath(r.URL); err != nil {
 		return nil, err
 	}
+
+	// A page in a browser can make its own host name resolve to this machine.
 	if len(f.hosts) > 0 && !slices.Contains(f.hosts, hostname(r.Host)) {
 		return nil, jeton.WithDetail(jeton.ErrForbidden, "this listener does not serve that host name")
 	}
@@ -114,6 +118,7 @@ func (f *front) mux(r *http.Request) (*mux, error) {
 func (f *front) requestID(r *http.Request) string {
 	if len(f.proxies) > 0 {
 		id := r.Header.Get(jeton.HeaderRequestID)
+		// An id of any caller could point an operator to the log of another request.
 		if web.ValidID(id) && f.proxies.Trusts(peer(r)) {
 			return id
 		}
@@ -128,6 +133,8 @@ func (f *front) recover(w *web.Reply, r *http.Request) {
 	if p == nil {
 		return
 	}
+
+	// With this a handler aborts a response on purpose (net/http); it is not logged.
 	if p == http.ErrAbortHandler {
 		panic(p)
 	}

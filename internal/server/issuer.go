@@ -29,6 +29,7 @@ func needs(conf *config.Config) keys.Needs {
 		PublishFor:  rotation.PublishFor.Std(),
 		Keep:        policy.KeepRevocations,
 	}
+
 	if conf.Issuer == nil {
 		return n
 	}
@@ -144,6 +145,7 @@ func readKey(path string) ([]byte, error) {
 	}
 	defer f.Close()
 
+	// One byte more than the limit shows that the file is longer.
 	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err == nil && len(text) > maxKeyFile {
 		err = fmt.Errorf("%s is over %d KiB", path, maxKeyFile>>10)

@@ -92,6 +92,7 @@ func (l *listener) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, latePatience)
 	defer cancel()
 
+	// Polling, since the state changes in callbacks of net/http that must not block.
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 
@@ -131,6 +132,8 @@ func (s *Server) bind(wanted map[string]*planned) ([]*listener, error) {
 	for key, p := range wanted {
 		old := s.listeners[key]
 		if old != nil {
+			// The bound listener has a TLS layer or none, which an exchange of certificates
+			// cannot change.
 			if (old.tls.Load() == nil) != (p.tls == nil) {
 				closeAll(opened)
 				return nil, fmt.Errorf(
@@ -172,6 +175,8 @@ func (s *Server) serve(l *listener) {
 	go func() {
 		if err := l.http.Serve(n); !errors.Is(err, http.ErrServerClosed) && !l.closing.Load() {
 			select {
+			// The first failure stops the server; the channel has no place for others, which
+			// need none.
 			case s.failed <- fmt.Errorf("listen %s: %w", l.listen, err):
 			default:
 			}
@@ -189,6 +194,8 @@ func (s *Server) announce(ctx context.Context) {
 	})
 	s.mu.Unlock()
 
+	// Without the lock, since the store may take long. It is a hint only: an error is not
+	// reported.
 	users, err := s.core.accounts.Count(ctx)
 	started.NoUsers = err == nil && users == 0 && takesPasswords
 
@@ -246,6 +253,7 @@ func address(plain bool, listen, host, bound string) string {
 	name, port, _ := net.SplitHostPort(listen)
 	_, boundPort, err := net.SplitHostPort(bound)
 	if err == nil {
+		// The configured port may be 0, and then the system has chosen one.
 		port = boundPort
 	}
 

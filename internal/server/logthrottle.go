@@ -32,6 +32,7 @@ func (a *logThrottle) allows(err error, now time.Time, log *slog.Logger) bool {
 	defer a.mu.Unlock()
 
 	passed := now.Sub(a.since)
+	// A clock that was set back must not silence the log until it has caught up.
 	if passed < 0 || passed >= time.Second {
 		if a.skipped > 0 {
 			log.Error("more requests failed because the store is unavailable", "count", a.skipped)

@@ -59,6 +59,7 @@ func newMetrics(version string, k *core) *metrics {
 		},
 			func() float64 { return float64(k.audit.Dropped()) }))
 
+	// On SQLite there are no other nodes to wait for, and no connection to lose.
 	shared, many := k.db.(*postgres.DB)
 	if many {
 		m.registry.MustRegister(k.invalidation, database{shared.Stats})

@@ -48,6 +48,7 @@ func Migrate(ctx context.Context, c Config, try bool) ([]string, error) {
 	}
 
 	if !try {
+		// A trial works on a copy, so it needs no lock.
 		f, err := lockDataDir(c.DataDir)
 		if errors.Is(err, ErrInUse) {
 			return nil, fmt.Errorf("%w; stop it first: it migrates by itself when it starts", err)

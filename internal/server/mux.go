@@ -37,6 +37,7 @@ func newMux(d mux, routes []web.Route) (*mux, error) {
 	}
 
 	for _, route := range routes {
+		// The zero value of an access is closed: a rule that was forgotten opens nothing.
 		if route.Access.IsClosed() {
 			return nil, fmt.Errorf("%s: route %s has no access rule", d.name, route.Pattern)
 		}
@@ -53,6 +54,7 @@ func newMux(d mux, routes []web.Route) (*mux, error) {
 
 func (d *mux) attach(pattern string, h http.HandlerFunc) (err error) {
 	defer func() {
+		// ServeMux panics for a pattern that is invalid, or in conflict with another one.
 		p := recover()
 		if p != nil {
 			err = fmt.Errorf("%s: route %s: %v", d.name, pattern, p)
@@ -78,6 +80,7 @@ func (d *mux) serve(route web.Route) http.HandlerFunc {
 			return
 		}
 
+		// OPTIONS asks about a counted route: it needs no credential, and takes no use.
 		if !route.Access.Handles(r.Method) {
 			d.options(w, r)
 			return
@@ -92,6 +95,8 @@ func (d *mux) serve(route web.Route) http.HandlerFunc {
 			if d.throttle.allows(err, time.Now(), d.log) {
 				web.Log(w, d.log, r, err)
 			}
+
+			// A response that has begun cannot become a refusal.
 			if w.Status() == 0 {
 				refuse(w, r, err)
 			}
@@ -110,6 +115,7 @@ func (d *mux) admit(w *web.Reply, r *http.Request, route web.Route) error {
 		}
 	}
 
+	// The control socket needs no credential: only the owner of the data directory can open it.
 	if d.operator && route.Access.NeedsOperator() || route.Access.IsOpen() {
 		return nil
 	}

@@ -23,6 +23,7 @@ type planned struct {
 // a different port for each.
 func listenKey(listen, name string) string {
 	_, port, err := net.SplitHostPort(listen)
+	// The system chooses a port for each, so their addresses only look the same.
 	if err == nil && port == "0" {
 		return listen + " " + name
 	}

@@ -40,6 +40,7 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
+	// A listener that is opened after drain has closed them all would stay open.
 	if s.draining.Load() {
 		return errDraining
 	}
@@ -62,6 +63,7 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 		return err
 	}
 
+	// Before anything is stored, so that an address in use changes nothing.
 	opened, err := s.bind(wanted)
 	if err != nil {
 		return err
@@ -77,6 +79,8 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 		s.warnOfRestart(conf)
 		s.warnOfWeaknesses(conf)
 	}
+
+	// Last: the steps above compare it with the configuration before.
 	s.conf = conf
 
 	return nil
@@ -108,10 +112,12 @@ func (s *Server) exchange(ctx context.Context, wanted map[string]*planned, opene
 	for key, l := range s.listeners {
 		next, stays := wanted[key]
 		if stays {
+			// Connections stay open: their next request finds the new routes.
 			l.front.Store(next.front)
 			l.tls.Store(next.tls)
 		} else if key != controlListen {
 			delete(s.listeners, key)
+			// Its requests finish, also when the caller of Reload has given up.
 			s.close(context.WithoutCancel(ctx), l)
 		}
 	}

@@ -74,6 +74,8 @@ func New(c Config) (*Server, error) {
 	if c.File == nil {
 		return nil, errors.New("server: no configuration")
 	}
+
+	// A mistake in the file is reported before anything is opened.
 	if _, err := declared(c.File); err != nil {
 		return nil, err
 	}
@@ -97,6 +99,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	defer s.core.close()
 
 	s.metrics = newMetrics(s.c.Version, s.core)
+	// It outlives ctx: the last requests need it while the listeners close.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	go func() {
@@ -104,6 +107,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		s.core.run(background, s.c.Log)
 	}()
 
+	// Before the store is closed, to which the work writes when it ends.
 	defer func() {
 		stop()
 		<-ended
@@ -116,6 +120,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 
 	select {
 	case <-ctx.Done():
+	// A listener failed: the others stop as if ctx had ended.
 	case err = <-s.failed:
 	}
 
@@ -145,6 +150,7 @@ func (s *Server) drain(ctx context.Context) {
 	s.draining.Store(true)
 	s.c.Log.Info("stopping")
 
+	// Meanwhile load balancers find /readyz failing, and send requests elsewhere.
 	time.Sleep(s.current().Shutdown.Delay.Std())
 	s.closeListeners(ctx)
 	s.c.Log.Info("stopped")
@@ -163,11 +169,13 @@ func (s *Server) closeListeners(ctx context.Context) {
 // close closes a listener and lets its requests finish, for at most shutdown.timeout. The
 // caller holds mu.
 func (s *Server) close(ctx context.Context, l *listener) {
+	// Read here, since the goroutine below does not hold mu.
 	patience := s.conf.Shutdown.Timeout.Std()
 	s.closed.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 
+		// First, so that serve does not take the end of the listener for a failure.
 		l.closing.Store(true)
 		_ = l.net.Close()
 		l.settle(ctx)

@@ -88,6 +88,8 @@ func loadSecret(ctx context.Context, conf *config.Config, f *dataDir, db store) 
 	named := conf.KeysSecretFile
 	if named != "" {
 		path = f.file(named)
+		// LoadSecret would make a new one, with which no key of the other nodes can be
+		// decrypted.
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return keys.Secret{}, fmt.Errorf(
 				"keys_secret_file: %s does not exist; copy keys.secret of another node there, "+
@@ -108,6 +110,8 @@ func loadSecret(ctx context.Context, conf *config.Config, f *dataDir, db store) 
 		return keys.Secret{}, fmt.Errorf("secret of the signing keys: %w", err)
 	}
 
+	// Checked before LoadSecret makes a secret, which would hide from the next start that it is
+	// missing.
 	if fresh && known != "" {
 		return keys.Secret{}, fmt.Errorf(
 			"this node has no keys.secret, and other nodes have one: copy it from the data directory of another "+
@@ -121,7 +125,10 @@ func loadSecret(ctx context.Context, conf *config.Config, f *dataDir, db store) 
 		return keys.Secret{}, err
 	}
 
+	// A value derived from the secret: the database, which holds the encrypted keys, must not
+	// learn it.
 	mine := fmt.Sprintf("%x", secret.Derive("which secret it is"))
+	// Of two first nodes that start at once, one value is stored, and the other node finds it.
 	if known, err = shared.Claim(ctx, metaSecret, mine); err != nil {
 		return keys.Secret{}, fmt.Errorf("secret of the signing keys: %w", err)
 	}
