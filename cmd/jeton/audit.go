@@ -39,6 +39,8 @@ func auditCommand() *cobra.Command {
 
 		show := func(e jeton.Event) { printEvent(c.OutOrStdout(), e, asJSON) }
 		after, err := showEvents(ctx, ctl, url.Values{"last": {strconv.Itoa(last)}}, 0, show)
+		// The number of the last event is the position: none is missed between two requests, and
+		// none is shown twice.
 		for err == nil && follow {
 			select {
 			case <-ctx.Done():
@@ -50,7 +52,7 @@ func auditCommand() *cobra.Command {
 		}
 
 		if ctx.Err() != nil {
-			return nil
+			return nil // Ctrl-C is how --follow ends
 		}
 
 		return err

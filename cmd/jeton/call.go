@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"sort"
 	"strings"
 
@@ -65,24 +64,20 @@ func (k *call) run(c *cobra.Command, method, url string) error {
 		return err
 	}
 
-	w, err := openWallet(true)
-	if err != nil {
-		return err
-	}
-	defer w.Close()
+	return asIdentity(c.Context(), url, k.as, func(_ *wallet.Wallet, id *wallet.Identity) error {
+		var last error
+		for range k.repeat {
+			r, err := k.request(c.Context(), method, url, body)
+			if err != nil {
+				return err
+			}
 
-	id, err := identityAt(c.Context(), w, url, k.as)
-	if err != nil {
-		return err
-	}
-
-	for range k.repeat {
-		if err = k.once(c.Context(), id, method, url, body, c.OutOrStdout()); err != nil && k.repeat == 1 {
-			return err
+			// A refusal does not end the repetition: what follows the last use is of interest, too.
+			last = k.send(id, r, c.OutOrStdout())
 		}
-	}
 
-	return err
+		return last
+	})
 }
 
 // body returns the request's body.
@@ -92,41 +87,38 @@ func (k *call) body(stdin io.Reader) (string, error) {
 		return k.data, nil
 	}
 
-	if file == "-" {
-		b, err := io.ReadAll(stdin)
-		return string(b), err
-	}
-
-	b, err := os.ReadFile(file)
+	in, err := openInput(stdin, file)
 	if err != nil {
 		return "", fmt.Errorf("--data: %w", err)
 	}
+	defer in.Close()
 
-	return string(b), nil
+	b, err := io.ReadAll(in)
+	return string(b), err
 }
 
-func (k *call) once(ctx context.Context, id *wallet.Identity, method, url, body string, out io.Writer) error {
+func (k *call) request(ctx context.Context, method, url, body string) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, strings.ToUpper(method), url, strings.NewReader(body))
 	if err != nil {
-		return usage{err}
+		return nil, usage{err}
 	}
 
-	if body == "" {
-		r.Body = nil
-		r.GetBody = nil
-		r.ContentLength = 0
-	} else {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if body != "" {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded") // as curl does
 	}
 
 	for _, h := range k.headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {
-			return usage{fmt.Errorf("invalid header %q: want 'Name: value'", h)}
+			return nil, usage{fmt.Errorf("invalid header %q: want 'Name: value'", h)}
 		}
 		r.Header.Set(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
 
+	return r, nil
+}
+
+func (k *call) send(id *wallet.Identity, r *http.Request, out io.Writer) error {
 	answer, err := id.Client().Do(r)
 	if jeton.Outcome(err) != nil {
 		return err // the wallet sent nothing
@@ -184,7 +176,7 @@ func printHead(out io.Writer, answer *http.Response) {
 	for _, name := range names {
 		for _, value := range answer.Header[name] {
 			if name == "Set-Cookie" {
-				value = "[secret]"
+				value = "[secret]" // output is pasted into tickets
 			}
 			fmt.Fprintf(out, "%s: %s\n", name, oneLine(value))
 		}

@@ -43,14 +43,14 @@ func TestAResponseIsReadWhileItIsWritten(t *testing.T) {
 	}
 
 	if ended {
-		t.Error("the response was complete before it was read")
+		t.Error("the handler ended before the response was read, want it to wait for the reader")
 	}
 	if err := resp.Body.Close(); err != nil || !ended {
-		t.Errorf("the handler still writes after the body was closed: Close = %v", err)
+		t.Errorf("Close = %v, handler ended: %t; want nil after the handler has ended", err, ended)
 	}
 }
 
-func TestAResponseWithoutABody(t *testing.T) {
+func TestAResponseMayHaveNoBody(t *testing.T) {
 	c := controlOf(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	if err := c.call(context.Background(), http.MethodGet, "/", nil, nil); err != nil {
 		t.Errorf("call = %v, want nil", err)
@@ -88,7 +88,7 @@ func TestAnIncompleteBackupIsRefused(t *testing.T) {
 			name := filepath.Join(t.TempDir(), "b")
 			_, err := backupTo(t.Context(), controlOf(tc.handler), name, &progress{})
 			if err == nil || tc.want != nil && !errors.Is(err, tc.want) {
-				t.Errorf("backupTo = %v, want %v", err, tc.want)
+				t.Errorf("backupTo = %v, want an error (%v)", err, tc.want)
 			}
 
 			for _, left := range []string{name, name + ".part"} {

@@ -100,7 +100,7 @@ func credentialOf(ctx context.Context, id *wallet.Identity) (credential, error) 
 	}
 
 	if err := pause(ctx, wait); err != nil {
-		return credential{}, fmt.Errorf("wait until the token is good: %w", err)
+		return credential{}, fmt.Errorf("wait until the token is valid: %w", err)
 	}
 
 	return credential{id.Origin(), basicName(id.Info()), t.Text, t.Expires}, nil
@@ -123,15 +123,12 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// basicName returns the user name of an identity, or its own name where that could not
-// stand in every form of helper: the characters of the latter are harmless in all.
+// basicName returns the user name of an identity, or the name of the identity if a helper's
+// format gives a meaning to a character of the user name. Names of identities have no such
+// character.
 func basicName(in wallet.Info) string {
-	if in.Username == "" || strings.ContainsFunc(in.Username, func(r rune) bool {
-		return r <= ' ' || r == 0x7f || strings.ContainsRune(
-			`:"'\#<>`,
-			r,
-		)
-	}) {
+	special := func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`:"'\#<>`, r) }
+	if in.Username == "" || strings.ContainsFunc(in.Username, special) {
 		return in.Name
 	}
 
@@ -190,7 +187,8 @@ func netrcLine(k credential) (string, error) {
 	}
 
 	line := fmt.Sprintf("machine %s login %s password %s", u.Hostname(), k.name, k.token.Reveal())
-	// curl takes no longer line before version 8.
+
+	// curl before version 8 reads no longer line.
 	if len(line) > 4000 {
 		return "", jeton.WithDetail(jeton.ErrTooLarge, "the token is longer than programs read in a .netrc file")
 	}

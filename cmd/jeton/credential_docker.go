@@ -106,6 +106,7 @@ type docker struct {
 }
 
 // dockerOrigins returns the possible origins of a registry, which docker names by a URL or a host.
+// https comes first: a token goes over plain http only if the wallet has no identity at https.
 func dockerOrigins(server string) []wallet.Origin {
 	server = strings.TrimSpace(server)
 	candidates := []string{"https://" + server, "http://" + server}

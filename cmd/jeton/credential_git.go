@@ -96,6 +96,8 @@ func parseGit(text []byte) (gitRequest, error) {
 
 // get prints the credential, or nothing if the wallet has no identity at the host.
 func (req gitRequest) get(ctx context.Context, as string, out io.Writer) error {
+	// git passes on what a repository's URL contains: a host must not become the user, the path or
+	// the query of another URL.
 	if req.protocol != "https" && req.protocol != "http" || strings.ContainsAny(req.host, `/\?#@`) {
 		return nil
 	}
@@ -163,7 +165,8 @@ func (req gitRequest) response(cred credential) string {
 	var b strings.Builder
 
 	if req.authtype {
-		// The capabilities must come first, or git ignores the rest.
+		// The capabilities must come first, or git ignores the rest. An ephemeral credential is not
+		// stored by git's other helpers.
 		fmt.Fprintf(&b, "capability[]=authtype\nauthtype=Bearer\ncredential=%s\nephemeral=1\n", cred.token.Reveal())
 	} else {
 		name := cred.name

@@ -27,7 +27,7 @@ func credentialWith(text string, expires time.Time) credential {
 	}
 }
 
-func TestGitResponse(t *testing.T) {
+func TestGitGetsTheFormItSupports(t *testing.T) {
 	for _, tc := range []struct {
 		name, request string
 		expires       time.Time
@@ -107,7 +107,7 @@ func TestInvalidGitRequestsAreRefused(t *testing.T) {
 	}
 }
 
-func TestIdentityByUsername(t *testing.T) {
+func TestAUserNameOfGitChoosesAnIdentity(t *testing.T) {
 	list := []wallet.Info{
 		{Name: "ci", Username: "robot"},
 		{Name: "work", Username: "diane"},
@@ -161,7 +161,7 @@ func FuzzParseGit(f *testing.F) {
 	})
 }
 
-func TestDockerOrigins(t *testing.T) {
+func TestARegistryIsLookedUpAtItsOrigins(t *testing.T) {
 	for _, tc := range []struct{ name, server, want string }{
 		{"a host", "registry.example\n", "https://registry.example http://registry.example"},
 		{"a host and a port", "LOCALHOST:5000", "https://localhost:5000 http://localhost:5000"},
@@ -198,15 +198,15 @@ func FuzzDocker(f *testing.F) {
 
 		in, err := parseStore([]byte(text))
 		if err == nil && in.ServerURL == "" {
-			t.Error("parseStore accepts a credential without ServerURL")
+			t.Errorf("parseStore(%q) = nil, want an error: ServerURL is missing", text)
 		}
 		if err != nil && strings.Contains(err.Error(), "canary") {
-			t.Errorf("the error contains the secret: %v", err)
+			t.Errorf("parseStore(%q) = %v, want an error without the secret", text, err)
 		}
 	})
 }
 
-func TestExecCredentialVersion(t *testing.T) {
+func TestKubectlGetsTheVersionItAccepts(t *testing.T) {
 	info := func(version string) string {
 		return `{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/` + version +
 			`","spec":{"interactive":false}}`
@@ -236,7 +236,7 @@ func TestExecCredentialVersion(t *testing.T) {
 	}
 }
 
-func TestBasicName(t *testing.T) {
+func TestANameThatAHelperCannotCarryIsReplaced(t *testing.T) {
 	for _, tc := range []struct{ name, username, want string }{
 		{"a plain name", "diane@shop.example", "diane@shop.example"},
 		{"a blank", "diane smith", "job"},
@@ -250,10 +250,13 @@ func TestBasicName(t *testing.T) {
 		}
 	}
 
+}
+
+func TestALineOfNetrc(t *testing.T) {
 	line, err := netrcLine(credentialWith("jtn_p_1", expiry))
 	want := "machine git.example login diane password jtn_p_1"
 	if line != want || err != nil {
-		t.Errorf("netrcLine = %q, %v, want %q", line, err, want)
+		t.Errorf("netrcLine = %q, %v; want %q", line, err, want)
 	}
 	if _, err := netrcLine(credentialWith(strings.Repeat("a", 4000), expiry)); !errors.Is(err, jeton.ErrTooLarge) {
 		t.Errorf("a line longer than curl reads: netrcLine = %v, want ErrTooLarge", err)
@@ -265,11 +268,11 @@ func TestInputIsLimited(t *testing.T) {
 		t.Errorf("64 KiB and a byte: readInput = %v, want ErrTooLarge", err)
 	}
 	if text, err := readInput(strings.NewReader(strings.Repeat("a", maxInput))); err != nil || len(text) != maxInput {
-		t.Errorf("64 KiB: readInput = %d bytes, %v", len(text), err)
+		t.Errorf("64 KiB: readInput = %d bytes, %v; want %d bytes", len(text), err, maxInput)
 	}
 }
 
-func TestWebIdentityFile(t *testing.T) {
+func TestOnlyASignedTokenReplacesTheWebIdentityFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "jeton.jwt")
 	if err := os.WriteFile(path, []byte("old token"), 0o644); err != nil {
@@ -307,9 +310,12 @@ func TestWebIdentityFile(t *testing.T) {
 
 	list, _ := os.ReadDir(dir)
 	if len(list) != 1 {
-		t.Errorf("%d files, want 1", len(list))
+		t.Errorf("%d files in the folder, want only the token's", len(list))
 	}
 
+}
+
+func TestAPathThatNeedsQuotesIsRefused(t *testing.T) {
 	for _, path := range []string{"/home/di ane/x", "/tmp/$(id)", "/tmp/a'b", "/tmp/a\nb"} {
 		if _, err := webIdentityFile(path, ""); exitCode(err) != exitUsage {
 			t.Errorf("path %q: %v, want a usage error", path, err)
@@ -371,7 +377,7 @@ func TestTokenFileIsRenewed(t *testing.T) {
 	}
 }
 
-func TestProgramNames(t *testing.T) {
+func TestALinkWithAHelpersNameRunsTheHelper(t *testing.T) {
 	for _, tc := range []struct {
 		argv []string
 		want string

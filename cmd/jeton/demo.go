@@ -59,6 +59,7 @@ func demo(ctx context.Context, out io.Writer, once bool) (err error) {
 	services := map[string]demoService{}
 	ended := make(chan error, 3)
 	running := 0
+	// This runs before the folder is removed: the servers still write into it.
 	defer func() {
 		stop()
 		for range running {
@@ -109,7 +110,7 @@ func startExample(ctx context.Context, dir, name string, ended chan<- error) (de
 		return demoService{}, err
 	}
 
-	conf.Admin.Listen = "off"
+	conf.Admin.Listen = "off" // the three servers would have the same address
 	conf.Services[0].Listen = freeAddress(conf.Services[0].Listen)
 	started := make(chan server.Started, 1)
 

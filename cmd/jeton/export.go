@@ -79,16 +79,13 @@ func export(ctx context.Context, ctl *control, to io.Writer) (int, error) {
 	w := bufio.NewWriter(to)
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
+
 	n := 0
 	for after := int64(0); ; {
+		path := fmt.Sprintf("/api/v1/users/export?after=%d", after)
+
 		var page api.Exported
-		if err := ctl.call(
-			ctx,
-			http.MethodGet,
-			fmt.Sprintf("/api/v1/users/export?after=%d", after),
-			nil,
-			&page,
-		); err != nil {
+		if err := ctl.call(ctx, http.MethodGet, path, nil, &page); err != nil {
 			return n, err
 		}
 

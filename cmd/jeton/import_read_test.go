@@ -53,7 +53,7 @@ func rowText(row api.Moved) string {
 	return text + "enabled"
 }
 
-func TestReadUsers(t *testing.T) {
+func TestUsersAreReadFromEveryFormat(t *testing.T) {
 	for _, tc := range []struct {
 		name, file, path, format string
 		want                     []string
@@ -195,7 +195,7 @@ func TestReadUsers(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := readAll(t, tc.file, tc.path, tc.format)
 			if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
-				t.Errorf("error %v, want %q", err, tc.err)
+				t.Errorf("reading the file = %v, want error %q", err, tc.err)
 			}
 			if strings.Join(got, "\n") != strings.Join(tc.want, "\n") {
 				t.Errorf("rows:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(tc.want, "\n"))
@@ -204,7 +204,7 @@ func TestReadUsers(t *testing.T) {
 			all := strings.Join(got, "\n")
 			if err != nil && strings.Contains(err.Error(), "hunter2") ||
 				strings.Contains(all, "refused") && strings.Contains(all, "hunter2") {
-				t.Errorf("a refusal contains a password: %v %s", err, all)
+				t.Errorf("got error %v and rows %s, want them without the password", err, all)
 			}
 		})
 	}
@@ -247,7 +247,7 @@ func FuzzReadUsers(f *testing.F) {
 			lines-- // the head
 		}
 		if rows != lines && format != "" {
-			t.Errorf("%d rows for %d lines", rows, lines)
+			t.Errorf("got %d rows and refusals, want %d: one for each line", rows, lines)
 		}
 	})
 }

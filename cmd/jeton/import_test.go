@@ -10,7 +10,7 @@ import (
 )
 
 // One request to the server takes fewer users than the file has.
-func TestImportOfManyUsers(t *testing.T) {
+func TestAnImportOfManyUsersReportsEachRow(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "users.csv")
 	var b strings.Builder

@@ -99,6 +99,7 @@ func makeKey(file, alg string) (newKey, error) {
 		return made, fmt.Errorf("encode private key: %w", err)
 	}
 
+	// The public key first: a crash in between leaves no private key whose public key is lost.
 	if err := writeNew(made.Public, k.Key().PEM(), 0o644); err != nil {
 		return made, err
 	}

@@ -23,7 +23,7 @@ import (
 )
 
 func main() {
-	os.Exit(run(called(os.Args), os.Environ()))
+	os.Exit(run(called(os.Args)))
 }
 
 // called returns the arguments of the program. Git and docker find their helper by its name,
@@ -55,7 +55,7 @@ const (
 	exitTooMany     = 8
 )
 
-func run(args, _ []string) int {
+func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
@@ -138,7 +138,7 @@ func exitCode(err error) int {
 		return exitConflict
 	case isAny(err, jeton.ErrUnavailable, jeton.ErrBusy, jeton.ErrUpstream):
 		return exitUnreachable
-	case strings.HasPrefix(err.Error(), "unknown command"):
+	case strings.HasPrefix(err.Error(), "unknown command"): // of cobra, which has no type for it
 		return exitUsage
 	}
 

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -114,13 +112,11 @@ func migrating(c *cobra.Command, try bool, done string) *cobra.Command {
 
 		names, err := server.Migrate(c.Context(), conf, try)
 		if err != nil {
-			if errors.Is(err, context.Canceled) && c.Context().Err() != nil {
-				return errors.New("interrupted; the unfinished step was rolled back")
-			}
-			return err
+			return interrupted(c.Context(), err, "interrupted; the unfinished step was rolled back")
 		}
 
 		if out.json {
+			// Without a step the list is empty and not null, for programs.
 			return printJSON(c.OutOrStdout(), migrated{append([]string{}, names...), try})
 		}
 

@@ -142,6 +142,8 @@ func readPassword(r io.Reader, from string) (jeton.Secret, error) {
 	return jeton.NewSecret(text), nil
 }
 
+// ask reads a secret from the terminal, without echo. The prompt goes to standard error:
+// standard output may be read by a program.
 func ask(prompt string) (jeton.Secret, error) {
 	fmt.Fprint(os.Stderr, prompt+": ")
 	b, err := term.ReadPassword(int(os.Stdin.Fd()))

@@ -54,8 +54,7 @@ func waitUp(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("URL", url)
 }
 
-// TestReference compares the reference page of the commands with the program's help.
-func TestReference(t *testing.T) {
+func TestTheReferencePageIsTheHelpOfTheCommands(t *testing.T) {
 	golden(t, filepath.Join("..", "..", "docs", "reference", "commands.md"), reference(newRoot()))
 }
 

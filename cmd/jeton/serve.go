@@ -69,6 +69,7 @@ func serve(ctx context.Context, p *place, out io.Writer) error {
 		return err
 	}
 
+	// Before the server runs: a SIGHUP that is not handled ends the process.
 	reloadOnHangup(ctx, s, log)
 
 	return s.Run(ctx)
