@@ -135,7 +135,8 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, scopes
 	h := w.Header()
 	switch {
 	case p.Status < 500:
-		h.Set("WWW-Authenticate", g.challenge(code, scopes))
+		// As RFC 9110, section 11.6.1, spells it: Set would send "Www-Authenticate".
+		h["WWW-Authenticate"] = []string{g.challenge(code, scopes)}
 	case p.Status == http.StatusServiceUnavailable:
 		wait, ok := jeton.RetryAfter(err)
 		if !ok {

@@ -116,5 +116,5 @@ type Teaching struct {
 type TeachingCookies struct {
 	Name      string `yaml:"name" required:"true" doc:"Cookie with the user's name. It is shown and never trusted."`
 	Token     string `yaml:"token" required:"true" doc:"Cookie with the secret."`
-	LoginTime string `yaml:"login_time" required:"true" doc:"Cookie with the time of the login, ISO 8601."`
+	LoginTime string `yaml:"login_time" required:"true" doc:"Cookie with the time of the login, as in 2021-04-18T22:54:04.387689 (UTC)."`
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/gate"
@@ -54,8 +53,11 @@ func (c namedCookies) Set(w http.ResponseWriter, s session.Started, user string)
 
 	c.name.Set(w, url.PathEscape(user), lifetime) // a cookie has only ASCII
 	c.secret.Set(w, s.Secret.Reveal(), lifetime)
-	c.loginTime.Set(w, s.At.UTC().Format(time.RFC3339), lifetime)
+	c.loginTime.Set(w, s.At.UTC().Format(loginTimeFormat), lifetime)
 }
+
+// loginTimeFormat is what Python's datetime.isoformat writes: UTC, to the microsecond, without a zone.
+const loginTimeFormat = "2006-01-02T15:04:05.000000"
 
 // Clear implements gateway.Cookies.
 func (c namedCookies) Clear(w http.ResponseWriter) {

@@ -93,8 +93,12 @@ func checkCookies(t *testing.T, in jetontest.Answer) string {
 	if got["app1-username"] != "Alice" || len(got["app1-token"]) < 22 || len(got) != 3 {
 		t.Errorf("cookies %v, want app1-username, app1-token and app1-login-timestamp", got)
 	}
-	if at, err := time.Parse(time.RFC3339, got["app1-login-timestamp"]); err != nil || time.Since(at) > time.Minute {
-		t.Errorf("app1-login-timestamp %q, %v", got["app1-login-timestamp"], err)
+
+	// As in "2021-04-18T22:54:04.387689".
+	text := got["app1-login-timestamp"]
+	at, err := time.Parse("2006-01-02T15:04:05.000000", text)
+	if err != nil || len(text) != 26 || time.Since(at) > time.Minute {
+		t.Errorf("app1-login-timestamp is %q, %v; want the current time in UTC, to the microsecond", text, err)
 	}
 
 	return got["app1-token"]

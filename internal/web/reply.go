@@ -35,6 +35,8 @@ func (w *Reply) WriteHeader(status int) {
 	if w.status == 0 || w.status < 200 {
 		w.status = status
 	}
+
+	spellNames(w.Header())
 	w.ResponseWriter.WriteHeader(status)
 }
 
@@ -42,13 +44,28 @@ func (w *Reply) WriteHeader(status int) {
 func (w *Reply) Write(b []byte) (int, error) {
 	// A body without a status means 200, and a client never sees a body after a 1xx alone.
 	if w.status < 200 {
-		w.status = http.StatusOK
+		w.WriteHeader(http.StatusOK)
 	}
 
 	n, err := w.ResponseWriter.Write(b)
 	w.bytes += int64(n)
 
 	return n, err
+}
+
+// spellNames spells the names of headers as their RFCs do (RFC 9110, sections 8.8.3 and 11.6.1) where the
+// canonical form of net/http differs. Names have no case, but programs exist that compare or print them as sent.
+func spellNames(h http.Header) {
+	for _, name := range [...]struct{ canonical, exact string }{
+		{"Www-Authenticate", "WWW-Authenticate"},
+		{"Etag", "ETag"},
+	} {
+		values, ok := h[name.canonical]
+		if ok {
+			delete(h, name.canonical)
+			h[name.exact] = values
+		}
+	}
 }
 
 // Unwrap returns the writer of the connection, for http.ResponseController.

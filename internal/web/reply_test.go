@@ -1,9 +1,11 @@
 package web_test
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,5 +43,30 @@ func TestReplyCounts(t *testing.T) {
 	}
 	if _, _ = w.Write(nil); w.Status() != http.StatusOK {
 		t.Errorf("status %d after a write, want 200", w.Status())
+	}
+}
+
+// TestReplySpellsNames checks the names as they are sent, with a status and without one.
+func TestReplySpellsNames(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		send func(*web.Reply)
+	}{
+		{"a status", func(w *web.Reply) { w.WriteHeader(http.StatusUnauthorized) }},
+		{"a body alone", func(w *web.Reply) { _, _ = w.Write([]byte("body")) }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w, rec := reply()
+			w.Header().Set("WWW-Authenticate", "Basic")
+			w.Header().Set("ETag", `"1"`)
+			w.Header().Set("X-Request-Id", "1")
+			tc.send(w)
+
+			got := slices.Sorted(maps.Keys(rec.Header()))
+			want := []string{"ETag", "WWW-Authenticate", "X-Request-Id"}
+			if !slices.Equal(got, want) {
+				t.Errorf("headers are %q, want %q", got, want)
+			}
+		})
 	}
 }

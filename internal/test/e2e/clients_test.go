@@ -120,7 +120,7 @@ func TestCurl(t *testing.T) {
 		{
 			"a login with nothing",
 			[]string{"-d", "", "/login"},
-			`^HTTP/1.1 401 Unauthorized\r\n(?s:.*)\nWww-Authenticate: Basic realm="Login required"\r`,
+			`^HTTP/1.1 401 Unauthorized\r\n(?s:.*)\nWWW-Authenticate: Basic realm="Login required"\r`,
 			`^Verification failed$`,
 		},
 		{

@@ -33,7 +33,7 @@ if cookies["app1-username"] != "Alice":
     raise AssertionError(cookies["app1-username"])
 if len(cookies["app1-token"].removeprefix("jtn_s_")) * 6 < 128:
     raise AssertionError("the token has less than 128 bits")
-at = datetime.datetime.fromisoformat(cookies["app1-login-timestamp"].replace("Z", "+00:00"))
+at = datetime.datetime.fromisoformat(cookies["app1-login-timestamp"] + "+00:00")
 if abs(at - datetime.datetime.now(datetime.timezone.utc)) > datetime.timedelta(minutes=10):
     raise AssertionError(f"the login was at {at}")
 expect(requests.get(URL + "/get-info", verify="pubkey.pem", cookies=cookies), 200, '{"Secret-number": 42}')
