@@ -73,6 +73,7 @@ func (e *entry) due(now time.Time) bool {
 	if !s.live(now) {
 		return true
 	}
+	// Without an expiry, only a refusal by the server shows that the token has ended.
 	if s.Ends.IsZero() || s.Opens.After(s.Got) || e.Uses != nil {
 		return false
 	}
@@ -131,6 +132,7 @@ func (in Login) applyKey(e *entry) error {
 
 	s.KeyID = cmp.Or(in.KeyID, s.KeyID)
 	s.Algorithm = cmp.Or(in.Algorithm, s.Algorithm)
+	// nil keeps the current scopes; an empty list requests all that the client is allowed.
 	if in.Scope != nil {
 		s.Scope = slices.Clone(in.Scope)
 	}
@@ -150,6 +152,7 @@ func (s *software) check() error {
 	}
 
 	for _, endpoint := range []string{s.TokenURL, s.RevokeURL} {
+		// Only the revocation endpoint is optional (RFC 8414, section 2).
 		if endpoint == "" && endpoint == s.RevokeURL {
 			continue
 		}
@@ -247,6 +250,7 @@ func (w *Wallet) assertion(k *jose.Signer, typ, client, issuer string) (string, 
 
 // prove requests a token with the key of e and stores it in e.
 func (w *Wallet) prove(ctx context.Context, e *entry) error {
+	// Read at each use: the key may have been replaced in its file.
 	k, err := e.Key.signer()
 	if err != nil {
 		return err
@@ -260,6 +264,7 @@ func (w *Wallet) proveBy(ctx context.Context, e *entry, k *jose.Signer) error {
 		return fmt.Errorf("authenticate client %s with key %s at %s: %w", e.Username, k.Key().ID, e.Key.Issuer, err)
 	}
 
+	// A copy: other goroutines read what e.Key points to without a lock.
 	s := *e.Key
 	s.Token = got.text
 	s.SignedBy = k.Key().ID
@@ -271,6 +276,7 @@ func (w *Wallet) proveBy(ctx context.Context, e *entry, k *jose.Signer) error {
 	e.Uses = got.uses
 	e.Held = nil
 	e.Cookies = nil
+	// A response to a request with the old token must not change the new one (see learn).
 	e.Epoch = rand.Text()
 	e.LoggedIn = got.at
 
@@ -285,6 +291,7 @@ func (id *Identity) await(ctx context.Context, e entry) error {
 	}
 
 	wait := e.Key.Opens.Sub(now)
+	// Without a deadline, a request must not wait for days for a token of next week.
 	limit := openWait
 	if deadline, ok := ctx.Deadline(); ok {
 		limit = time.Until(deadline)
@@ -353,6 +360,7 @@ func (id *Identity) Token(ctx context.Context) (Token, error) {
 	}
 
 	var failure error
+	// A failed renewal is no error while the current token is valid.
 	if saw.e.due(id.w.now()) {
 		_, failure = id.renew(ctx, saw)
 		saw = id.view()
@@ -432,6 +440,8 @@ func (w *Wallet) replaceKey(ctx context.Context, e *entry, keyFile string) error
 		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s holds the current key", keyFile))
 	}
 
+	// A conflict means that the key is registered already; the token request below shows
+	// whether it is registered for this client.
 	refused := w.registerKey(ctx, e, old, next)
 	if refused != nil && !errors.Is(refused, jeton.ErrConflict) {
 		return fmt.Errorf("register key %s of client %s at %s: %w", next.Key().ID, e.Username, e.Key.Issuer, refused)

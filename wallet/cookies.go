@@ -59,6 +59,8 @@ func (j jar) learn(o Origin, path string, set []*http.Cookie, now time.Time) (ja
 
 		at := slices.IndexFunc(out, func(have cookie) bool { return have.is(c.Name, c.Path) })
 		switch {
+		// A cookie with an expiry in the past is how a server deletes one (RFC 6265, section
+		// 3.1).
 		case !c.live(now):
 			if at >= 0 {
 				out, what = slices.Delete(out, at, at+1), changed
@@ -66,6 +68,8 @@ func (j jar) learn(o Origin, path string, set []*http.Cookie, now time.Time) (ja
 		case at < 0:
 			out, what = append(out, c), changed
 		default:
+			// The order of sending depends on the first creation (RFC 6265, section 5.3, step
+			// 11).
 			c.Created = out[at].Created
 			was := out[at]
 			if was.Value != c.Value || was.Secure != c.Secure || was.Quoted != c.Quoted {
@@ -83,6 +87,7 @@ func (j jar) learn(o Origin, path string, set []*http.Cookie, now time.Time) (ja
 	}
 
 	out = slices.DeleteFunc(out, func(c cookie) bool { return !c.live(now) })
+	// The cookies that were set longest ago go first.
 	over := len(out) - maxCookies
 	if over > 0 {
 		slices.SortStableFunc(out, func(a, b cookie) int { return a.Set.Compare(b.Set) })
@@ -112,10 +117,13 @@ func accept(o Origin, path string, sc *http.Cookie, now time.Time) (cookie, bool
 		c.Path = defaultPath(path)
 	}
 
+	// A plain connection must not plant a cookie that is later trusted as Secure (RFC 6265bis,
+	// section 5.7).
 	if c.Secure && !carriesSecure(o) {
 		return cookie{}, false
 	}
 
+	// Prefixes are compared without case, as servers may read cookie names so (RFC 6265bis).
 	lower := strings.ToLower(c.Name)
 	if strings.HasPrefix(lower, "__secure-") && !c.Secure {
 		return cookie{}, false
@@ -125,6 +133,7 @@ func accept(o Origin, path string, sc *http.Cookie, now time.Time) (cookie, bool
 	}
 
 	switch {
+	// Max-Age has precedence over Expires (RFC 6265, section 5.3, step 3).
 	case sc.MaxAge < 0:
 		c.Expires = now
 	case sc.MaxAge > 0:
@@ -227,6 +236,7 @@ func (j jar) expires() time.Time {
 // replaces it.
 func addTo(r *http.Request, cookies []cookie) {
 	callers := r.Cookies()
+	// Two cookies of one name would leave it to the server which identity sends the request.
 	r.Header.Del("Cookie")
 
 	for _, c := range cookies {

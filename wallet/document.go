@@ -141,6 +141,7 @@ func (d *document) names(o Origin) []string {
 }
 
 func encode(d document) ([]byte, error) {
+	// The oldest version that holds everything, so that older programs can still read it.
 	d.Version = 1
 	if slices.ContainsFunc(d.Identities, func(e entry) bool { return e.Key != nil }) {
 		d.Version = 2
@@ -161,6 +162,7 @@ func decode(text []byte) (document, error) {
 	var v struct {
 		Version int `json:"version"`
 	}
+	// The version first: a newer document may have members that the strict decoder rejects.
 	if err := json.Unmarshal(text, &v); err != nil || v.Version < 1 {
 		return document{}, fmt.Errorf("%w: not a wallet document", ErrCorrupt)
 	}
@@ -202,6 +204,7 @@ func (e *entry) check() error {
 	if err != nil {
 		return err
 	}
+	// Requests are compared with the origin byte by byte: another form would never match.
 	if o != e.Origin {
 		return jeton.WithDetail(jeton.ErrInvalid, "the origin is not in its normal form")
 	}

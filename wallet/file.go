@@ -78,6 +78,7 @@ func (f *file) change(ctx context.Context, edit func(*document) error) error {
 	}
 	defer unlock()
 
+	// Read under the lock: an earlier read may miss what another process wrote.
 	d, before, err := f.load(ctx)
 	if err != nil {
 		return err
@@ -90,6 +91,7 @@ func (f *file) change(ctx context.Context, edit func(*document) error) error {
 	if err != nil {
 		return fmt.Errorf("encode wallet: %w", err)
 	}
+	// Encrypting with a passphrase costs tens of milliseconds, and a write costs a sync.
 	if bytes.Equal(before, after) {
 		return nil
 	}
@@ -154,6 +156,7 @@ func (f *file) open(ctx context.Context, crypt []byte) ([]byte, error) {
 
 	r, err := age.Decrypt(bytes.NewReader(crypt), key.identity)
 	none := new(age.NoIdentityMatchError)
+	// Forgotten, so that a mistyped passphrase is asked for again.
 	if errors.As(err, &none) {
 		f.keys.forget()
 		return nil, fmt.Errorf("%w (%s)", ErrKey, f.keys.where())
@@ -199,6 +202,7 @@ func (f *file) store(ctx context.Context, text []byte, first bool) error {
 	}
 
 	f.mu.Lock()
+	// Only after the rename: what is cached must be what is in the file.
 	f.crypt, f.plain = crypt.Bytes(), text
 	f.mu.Unlock()
 
@@ -211,12 +215,14 @@ func (f *file) lock(ctx context.Context, name string) (func(), error) {
 		return nil, err
 	}
 
+	// A process that hangs with the lock must not block every other one for good.
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, lockWait)
 		defer cancel()
 	}
 
+	// The lock file is never deleted: another process could hold a lock on the deleted one.
 	path := filepath.Join(f.dir, name)
 	l := flock.New(path, flock.SetPermissions(0o600))
 	if _, err := l.TryLockContext(ctx, lockPoll); err != nil {
@@ -230,6 +236,8 @@ func (f *file) lock(ctx context.Context, name string) (func(), error) {
 // or the new file, complete.
 func replace(dir, temp, name string, text []byte) error {
 	from := filepath.Join(dir, temp)
+	// A crash may have left it: the next step creates the file and never opens an existing
+	// one.
 	if err := os.Remove(from); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -247,6 +255,7 @@ func replace(dir, temp, name string, text []byte) error {
 
 // writeNew creates a file that only its owner can open, and syncs it.
 func writeNew(path string, text []byte) error {
+	// O_EXCL follows no link, and 0600 holds from the start.
 	w, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -277,6 +286,7 @@ func readRegular(path string, limit int64, check func(fs.FileInfo) error) ([]byt
 	}
 	defer r.Close()
 
+	// Of the open file and not of the path, which may be replaced in between.
 	info, err := r.Stat()
 	if err != nil {
 		return nil, err

@@ -38,6 +38,8 @@ func owner(info fs.FileInfo) (int, bool) {
 
 // openFile opens path for reading and does not wait for the writer of a pipe.
 func openFile(path string) (*os.File, error) {
+	// Opening a pipe would block; with O_NONBLOCK the caller sees that it is not a regular
+	// file.
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 

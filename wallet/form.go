@@ -75,6 +75,7 @@ func (w *Wallet) wellKnown(ctx context.Context, e *entry) (wellKnown, error) {
 	if err != nil {
 		return document, fmt.Errorf("read /.well-known/jeton: %w", err)
 	}
+	// Any server may answer every path with a page: that is no error.
 	if len(text) > maxWellKnown || json.Unmarshal(text, &document) != nil {
 		return wellKnown{}, nil
 	}
@@ -122,6 +123,7 @@ func (w *Wallet) exchange(
 	}
 
 	addTo(r, cookies)
+	// RoundTrip follows no redirect: a password must not be sent on to another address.
 	resp, err := t.RoundTrip(r)
 	bad := new(tls.CertificateVerificationError)
 	if errors.As(err, &bad) {
@@ -147,6 +149,7 @@ func (w *Wallet) signIn(ctx context.Context, e *entry, pass jeton.Secret) error 
 	if err := refusal(resp, w.now()); err != nil {
 		return err
 	}
+	// A website often shows its form again after a wrong password.
 	if resp.StatusCode >= 300 && !leavesForm(resp, e) {
 		return jeton.WithDetail(
 			jeton.ErrBadCredential,
@@ -154,6 +157,7 @@ func (w *Wallet) signIn(ctx context.Context, e *entry, pass jeton.Secret) error 
 		)
 	}
 
+	// An empty jar: cookies of the previous session must not survive into the new one.
 	cookies, _ := jar(nil).learn(e.Origin, e.LoginPath, resp.Cookies(), w.now())
 	if len(cookies) == 0 {
 		return jeton.WithDetail(jeton.ErrBadCredential, "the response to the login set no usable cookie")
@@ -195,6 +199,7 @@ func refusal(resp *http.Response, now time.Time) error {
 
 	out := jeton.FromCode(resp.Header.Get(jeton.HeaderError))
 	switch {
+	// The header of a Jeton server is exact; the status of others has to be interpreted.
 	case out != nil:
 		err = out
 	case resp.StatusCode < 400:
@@ -221,6 +226,7 @@ func refusal(resp *http.Response, now time.Time) error {
 // retryAfter reads Retry-After (RFC 9110, section 10.2.3).
 func retryAfter(resp *http.Response, now time.Time) (time.Duration, bool) {
 	text := resp.Header.Get("Retry-After")
+	// 31 bits of seconds cannot overflow a Duration.
 	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return time.Duration(n) * time.Second, true
 	}

@@ -49,6 +49,8 @@ func (id *Identity) Client() *http.Client {
 	return &http.Client{
 		Transport: id,
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			// The response is returned instead of an error, as the caller may want its
+			// Location.
 			if o, err := originOf(r.URL); err != nil || o != id.origin {
 				return http.ErrUseLastResponse
 			}
@@ -108,6 +110,8 @@ func (id *Identity) learn(r *http.Request, resp *http.Response, e entry) {
 	id.jarNew = id.jarNew || what != same
 	id.mu.Unlock()
 
+	// A rotated session cookie is written at once: a crash would lose the session. Uses and
+	// later expiries wait for Flush.
 	if what == changed {
 		id.keep(r.Context(), epoch, func(e *entry) {
 			e.Cookies, _ = e.Cookies.learn(id.origin, path, set, now)
@@ -128,6 +132,7 @@ func (id *Identity) keep(ctx context.Context, epoch string, edit func(*entry)) {
 	err := id.w.file.change(ctx, func(d *document) error {
 		after = d
 		e := d.find(id.origin, id.name)
+		// Another process may have logged in meanwhile: its cookies are newer.
 		if e != nil && e.Epoch == epoch {
 			edit(e)
 		}
@@ -152,6 +157,7 @@ func (id *Identity) adopt(e entry, revision int64) {
 	id.mu.Lock()
 	defer id.mu.Unlock()
 
+	// Two goroutines may have read the file in one order and get here in the other.
 	if revision < id.revision {
 		return
 	}
@@ -167,6 +173,7 @@ func (id *Identity) adopt(e entry, revision int64) {
 		return
 	}
 
+	// The response is newer than the file, which does not have its uses yet.
 	if id.usesNew {
 		id.e.Uses = old.Uses
 	}
@@ -212,6 +219,7 @@ func (id *Identity) flushInto(d *document) {
 		e.Uses = id.e.Uses
 	}
 
+	// Merged: another process may have set other cookies in the same session.
 	if id.jarNew {
 		e.Cookies = e.Cookies.merge(id.e.Cookies)
 	}

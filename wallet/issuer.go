@@ -30,6 +30,7 @@ const (
 // fragment (RFC 8414, section 2).
 func issuerOrigin(issuer string) (Origin, error) {
 	u, err := url.Parse(issuer)
+	// The length keeps a hostile document from filling the wallet.
 	if err != nil || len(issuer) > 1024 || strings.ContainsAny(issuer, "?#") {
 		return "", jeton.WithDetail(jeton.ErrInvalid, "invalid issuer: want a URL without query and fragment")
 	}
@@ -104,6 +105,7 @@ func parseMetadata(text []byte, issuer string) (metadata, error) {
 	if err != nil {
 		return metadata{}, err
 	}
+	// Otherwise a server could impersonate another one (RFC 8414, section 6.2).
 	if answer.Issuer != issuer {
 		return metadata{}, jeton.WithDetail(
 			jeton.ErrInvalid,
@@ -142,6 +144,7 @@ func (w *Wallet) findIssuer(ctx context.Context, e *entry) error {
 	if err != nil {
 		return err
 	}
+	// Assertions and tokens are sent there: it must be as protected as the service.
 	if err := o.allow(w.allowHTTP || e.AllowHTTP); err != nil {
 		return err
 	}
@@ -238,6 +241,7 @@ func issuerRefusal(resp *http.Response, text []byte, now time.Time) error {
 	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusCreated {
 		return nil
 	}
+	// A redirect is not followed: the assertion is for this address only.
 	if resp.StatusCode < 400 {
 		return fmt.Errorf("got status %d from the authorization server", resp.StatusCode)
 	}
@@ -295,6 +299,7 @@ func (w *Wallet) requestToken(ctx context.Context, e *entry, k *jose.Signer) (gr
 		form.Set("scope", strings.Join(e.Key.Scope, " "))
 	}
 
+	// Before the request: a token then expires for the wallet earlier than for the issuer.
 	at := w.now()
 	text, err := w.postForm(ctx, e, k, e.Key.TokenURL, form)
 	if err != nil {
@@ -318,6 +323,8 @@ func parseToken(text []byte, at time.Time) (granted, error) {
 		return granted{}, jeton.WithDetail(jeton.ErrInvalid,
 			"the response of the authorization server cannot be parsed")
 	}
+	// token_type is compared without case (RFC 6749, section 5.1); of an unknown type, the
+	// client must not use the token (section 7.1).
 	if !strings.EqualFold(answer.Type, "Bearer") || !isToken(answer.Token) {
 		return granted{}, jeton.WithDetail(jeton.ErrInvalid, "the authorization server returned no Bearer token")
 	}
@@ -364,6 +371,8 @@ func (w *Wallet) revoke(ctx context.Context, e *entry) error {
 // registerKey registers the public key of next for the client of e at a Jeton server. The old
 // key authenticates the client; a JWT signed by next proves possession of it.
 func (w *Wallet) registerKey(ctx context.Context, e *entry, old, next *jose.Signer) error {
+	// The proof shows that the client holds the new key: a key of another must not be
+	// registered.
 	held, err := w.assertion(next, typPossession, e.Username, e.Key.Issuer)
 	if err != nil {
 		return err

@@ -71,6 +71,7 @@ func (k *keys) get(ctx context.Context, first bool) (*key, error) {
 		return nil, err
 	}
 
+	// Only on success: after an error, the next call asks again.
 	k.have = got
 
 	return got, nil
@@ -166,6 +167,7 @@ func (k *keys) fromFile(first bool) (*key, error) {
 			return nil, fmt.Errorf("create wallet key: %w", err)
 		}
 
+		// Read again, as another process may have created it first.
 		text, err = readPrivate(path, maxSecretFile)
 	}
 
@@ -192,6 +194,7 @@ func makeKeyFile(dir string) error {
 	if err != nil {
 		return err
 	}
+	// Also after success: the file then has its second name.
 	defer os.Remove(temp.Name())
 
 	_, err = fmt.Fprintf(temp,

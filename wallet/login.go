@@ -120,6 +120,8 @@ func (w *Wallet) Login(ctx context.Context, in Login) (*Identity, error) {
 		return nil, err
 	}
 
+	// One lock for all logins of the identity, so that two do not overwrite each other's
+	// session.
 	id := w.identity(o, in.As)
 	done, err := id.lock(ctx)
 	if err != nil {
@@ -127,6 +129,7 @@ func (w *Wallet) Login(ctx context.Context, in Login) (*Identity, error) {
 	}
 	defer done()
 
+	// Under the lock, as another login may have just finished.
 	d, err := w.file.read(ctx)
 	if err != nil {
 		return nil, err
@@ -174,6 +177,7 @@ func (w *Wallet) byForm(ctx context.Context, e *entry, in Login) error {
 		}
 	}
 
+	// After the password: if that is missing, no request is sent.
 	if err := w.discover(ctx, e, in); err != nil {
 		return fmt.Errorf("log in at %s: %w", e.Origin, err)
 	}
@@ -224,6 +228,7 @@ func (in Login) apply(e *entry) error {
 		return err
 	}
 
+	// A token made elsewhere and a typed password cannot be obtained again.
 	renewable := e.Source.kind() != SourceNone || e.Key != nil
 	e.Auto = renewable && in.Relogin == ReloginWhenAsked
 	e.AllowHTTP = e.AllowHTTP || in.AllowHTTP
@@ -250,6 +255,7 @@ func (in Login) applyPassword(e *entry) error {
 		return nil
 	}
 
+	// No new password: the stored source stays.
 	if in.Password.IsZero() {
 		if in.Save && e.Source.kind() != SourceSaved {
 			return jeton.WithDetail(jeton.ErrInvalid, "there is no password to save")
@@ -284,6 +290,7 @@ func checkCerts(text []byte) (string, error) {
 			break
 		}
 
+		// A bundle may also hold a private key, which must not get into the wallet.
 		if b.Type != "CERTIFICATE" {
 			continue
 		}
@@ -316,6 +323,7 @@ func (w *Wallet) password(ctx context.Context, s source) (jeton.Secret, error) {
 	cmd := exec.CommandContext(ctx, s.Command[0], s.Command[1:]...)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &limited{w: &out, left: maxSecretFile + 1}, w.stderr
+	// A child of the command may keep the pipe open after the command was killed.
 	cmd.WaitDelay = 2 * time.Second
 
 	// The arguments may contain a secret, so errors name only the program.

@@ -54,6 +54,7 @@ func originOf(u *url.URL) (Origin, error) {
 	if err != nil {
 		return "", err
 	}
+	// The default port is left out, so that one server has one form (RFC 6454, section 4).
 	if port == "" || port == own {
 		return Origin(scheme + "://" + host), nil
 	}
@@ -68,6 +69,7 @@ func normalHost(host string) (string, error) {
 			return "", jeton.WithDetail(jeton.ErrInvalid, "host must not contain a zone")
 		}
 
+		// ::ffff:127.0.0.1 and 127.0.0.1 are one server.
 		ip = ip.Unmap()
 		if ip.Is6() {
 			return "[" + ip.String() + "]", nil
@@ -122,6 +124,8 @@ func asciiHost(name string) (string, error) {
 		return name, nil
 	}
 
+	// The ASCII part is checked before the name is written into a request, where a line break
+	// would begin a new header.
 	if strings.Trim(strings.Map(func(r rune) rune {
 		if r > unicode.MaxASCII {
 			return -1

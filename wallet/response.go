@@ -29,6 +29,7 @@ func NeedsLogin(resp *http.Response) (why error, ok bool) {
 	switch {
 	case out == nil && resp.StatusCode != http.StatusUnauthorized:
 		return nil, false
+	// Another server names no reason: its 401 can only mean the credential that was sent.
 	case out == nil && n.sent:
 		why = jeton.ErrBadCredential
 	case out == nil:

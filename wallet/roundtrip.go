@@ -35,6 +35,7 @@ import (
 func (id *Identity) RoundTrip(r *http.Request) (*http.Response, error) {
 	saw := id.view()
 	if err := id.accepts(r, saw); err != nil {
+		// A RoundTripper must close the body, also on errors.
 		if r.Body != nil {
 			_ = r.Body.Close()
 		}
@@ -69,6 +70,7 @@ func (id *Identity) RoundTrip(r *http.Request) (*http.Response, error) {
 
 	renewed, failure = id.renew(r.Context(), saw)
 	if renewed {
+		// The first attempt has consumed the body; GetBody returns it again.
 		body := r.Body
 		if r.GetBody != nil {
 			body, failure = r.GetBody()
@@ -123,6 +125,7 @@ func (id *Identity) accepts(r *http.Request, saw view) error {
 		)
 	}
 
+	// Two credentials in one request: the server might judge by the other one.
 	_, byToken := saw.e.bearer(id.w.now())
 	if byToken && len(r.Header.Values("Authorization")) > 0 {
 		return jeton.WithDetail(
@@ -149,8 +152,11 @@ func (id *Identity) send(r *http.Request, body io.ReadCloser, saw view, failure 
 		return nil, err
 	}
 
+	// A RoundTripper must not change the caller's request, and the caller must not see the
+	// credential in it.
 	c := r.Clone(r.Context())
 	c.Body = body
+	// The normal form of the address, so that what was compared is what is dialled.
 	c.URL.Scheme = id.origin.scheme()
 	c.URL.Host = id.origin.hostport()
 	c.Host = ""

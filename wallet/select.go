@@ -113,6 +113,7 @@ func (w *Wallet) named(o Origin, c Choice) (name, how string, err error) {
 		if err != nil {
 			return "", "", fmt.Errorf("%s: %w", envIdentity, err)
 		}
+		// A name for another origin is ignored, and the next rule decides.
 		if at == "" || at == o {
 			return name, envIdentity, nil
 		}
@@ -141,6 +142,7 @@ func (w *Wallet) named(o Origin, c Choice) (name, how string, err error) {
 		}
 
 		up := filepath.Dir(dir)
+		// The search ends at the home directory: above it are the files of others.
 		if up == dir || (w.home != "" && dir == filepath.Clean(w.home)) {
 			return "", "", nil
 		}
@@ -154,6 +156,7 @@ func splitName(text string) (name string, at Origin, err error) {
 	name = text
 	i := strings.Index(text, "://")
 	if i >= 0 {
+		// The last @ before the scheme, because a name may be an e-mail address.
 		i = strings.LastIndexByte(text[:i], '@')
 		if i < 0 {
 			return "", "", jeton.WithDetail(jeton.ErrInvalid, "write it as name or name@https://host")
@@ -201,6 +204,7 @@ func readDotFile(path string) (map[string]dotRule, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The path may have been replaced by a link between the two calls.
 	if !os.SameFile(before, info) {
 		return nil, jeton.WithDetail(jeton.ErrConflict, "the file was replaced while it was opened")
 	}

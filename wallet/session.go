@@ -25,6 +25,7 @@ func (id *Identity) lock(ctx context.Context) (done func(), err error) {
 	sum := sha256.Sum256([]byte(string(id.origin) + "\n" + id.name))
 	unlock, err := id.w.file.lock(ctx, fmt.Sprintf("login-%02x.lock", sum[0]))
 	if err != nil {
+		// The other waiters of this process must not wait for a lock that was never taken.
 		<-id.flight
 		return nil, err
 	}
@@ -74,9 +75,11 @@ func (id *Identity) relogin(ctx context.Context, saw view) error {
 	outcome := id.outcome
 	id.mu.Unlock()
 
+	// Another request has logged in while this one waited for the lock.
 	if have.Epoch != saw.e.Epoch && !have.expiring(id.w.now()) {
 		return nil
 	}
+	// A login that failed meanwhile is this caller's result, too: one attempt for all.
 	if attempts != saw.attempts {
 		return outcome
 	}
@@ -125,6 +128,7 @@ func (id *Identity) logInAgain(ctx context.Context, epoch string) error {
 		return jeton.WithDetail(jeton.ErrNoCredential, "the identity no longer logs in automatically")
 	}
 
+	// Another process may have been refused: a wrong password must not be sent again.
 	if err := e.Held.err(id.w.now()); err != nil {
 		return err
 	}
@@ -192,6 +196,7 @@ func (id *Identity) install(ctx context.Context, e entry, create bool) error {
 
 	var after *document
 	err := id.w.file.change(ctx, func(d *document) error {
+		// Forget won: an automatic login must not bring the identity back.
 		if !create && d.find(id.origin, id.name) == nil {
 			return notFound(id.origin, id.name)
 		}
@@ -237,6 +242,7 @@ func (w *Wallet) Logout(ctx context.Context, rawURL, name string) error {
 	}
 
 	e := id.view().e
+	// The server first: if it cannot be reached, the session is still here to be ended later.
 	if e.Foreign == nil && e.live(w.now()) {
 		end := w.signOut
 		if e.Key != nil {
@@ -284,6 +290,7 @@ func (e *entry) clearSession() {
 		e.Key.Opens = time.Time{}
 		e.Key.Ends = time.Time{}
 	}
+	// An empty token instead of nil: the identity stays one of a token made elsewhere.
 	if e.Foreign != nil {
 		e.Foreign = &foreignToken{}
 	}

@@ -30,6 +30,7 @@ func (e *entry) bearer(now time.Time) (text string, ok bool) {
 		return e.Foreign.Token, true
 	case e.Key == nil:
 		return "", false
+	// An expired token is not sent, but the identity is still one that sends tokens.
 	case !e.Key.live(now):
 		return "", true
 	}

@@ -201,6 +201,7 @@ func (w *Wallet) transportFor(caCert string) (http.RoundTripper, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
+	// One for each certificate, so that connections are shared and idle ones are bounded.
 	known := w.trusts[caCert]
 	if known != nil {
 		return known, nil
@@ -211,6 +212,8 @@ func (w *Wallet) transportFor(caCert string) (http.RoundTripper, error) {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the CA certificate is not in PEM form")
 	}
 
+	// A transport of its own: connections of other identities must not be reused with other
+	// trust.
 	t := base.Clone()
 	if t.TLSClientConfig == nil {
 		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -344,6 +347,7 @@ func (w *Wallet) Identity(ctx context.Context, rawURL, name string) (*Identity, 
 	}
 
 	id := w.identity(o, name)
+	// The file may be newer than what this process has in memory.
 	id.adopt(*e, d.Revision)
 
 	return id, nil

@@ -181,8 +181,7 @@ func (r *reading) all(ctx context.Context, to receiver) (Summary, error) {
 		return out, err
 	}
 
-	// A newer level may have columns whose loss would open something, such as a limit of a
-	// token.
+	// Rows of a newer level may mean more than this program keeps, such as a new limit.
 	if out.Level > Level {
 		return out, bad(
 			"its rows are of level %d and this program supports up to %d: restore it with the newer jeton that made it",
