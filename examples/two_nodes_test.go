@@ -258,7 +258,7 @@ func (p *user) ask(method, path, form string) int {
 }
 
 func (p *user) enter() int {
-	return p.ask(http.MethodPost, "/login", "username=diane&password=diane_password")
+	return p.ask(http.MethodPost, "/login", "username=diane&password=dianes_password")
 }
 
 // TestTwoNodes runs the README of two-nodes.

@@ -165,7 +165,7 @@ func TestVerify(t *testing.T) {
 	b := newFixture(t, true)
 	_, err := b.Add(t.Context(), "operator", account.NewUser{
 		Name:     "diane",
-		Password: jeton.NewSecret("right password"),
+		Password: jeton.NewSecret("the right password"),
 	})
 
 	must(t, err)
@@ -179,14 +179,14 @@ func TestVerify(t *testing.T) {
 		pw   string
 		want bool
 	}{
-		{"right", diane, "right password", true},
+		{"right", diane, "the right password", true},
 		{"wrong", diane, "wrong password", false},
 		{"in another case", diane, "Right password", false},
-		{"with a space after it", diane, "right password ", false},
+		{"with a space after it", diane, "the right password ", false},
 		{"empty", diane, "", false},
-		{"of no user", account.Account{}, "right password", false},
+		{"of no user", account.Account{}, "the right password", false},
 		{"of no user, empty", account.Account{}, "", false},
-		{"right, of a disabled account, which the caller checks", disabled, "right password", true},
+		{"right, of a disabled account, which the caller checks", disabled, "the right password", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if ok, err := b.Verify(t.Context(), tc.acct, jeton.NewSecret(tc.pw)); ok != tc.want || err != nil {
@@ -236,7 +236,7 @@ func TestVerifyReplacesAWeakHash(t *testing.T) {
 
 func TestChangesAreAuditedAndInvalidate(t *testing.T) {
 	b := newFixture(t, true)
-	ctx, pw := t.Context(), jeton.NewSecret("right password")
+	ctx, pw := t.Context(), jeton.NewSecret("the right password")
 	u, err := b.Add(ctx, "operator", account.NewUser{Name: "Diane", Password: pw, Groups: []string{"b", "a", "b"}})
 	must(t, err)
 
@@ -302,7 +302,7 @@ func TestChangesAreAuditedAndInvalidate(t *testing.T) {
 
 func TestRefusedChangesChangeNothing(t *testing.T) {
 	b := newFixture(t, true)
-	ctx, pw := t.Context(), jeton.NewSecret("right password")
+	ctx, pw := t.Context(), jeton.NewSecret("the right password")
 	_, err := b.Add(ctx, "operator", account.NewUser{Name: "diane", Password: pw})
 	must(t, err)
 

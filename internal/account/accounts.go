@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -19,6 +20,7 @@ import (
 type Accounts struct {
 	store  Store
 	hasher *password.Pool
+	policy atomic.Pointer[password.Policy]
 	now    func() time.Time
 	log    *slog.Logger
 }
@@ -27,19 +29,26 @@ type Accounts struct {
 type Config struct {
 	Store  Store
 	Hasher *password.Pool
+	Policy password.Policy // of new passwords
 	Now    func() time.Time
 	Log    *slog.Logger
 }
 
 // New returns the users of a server.
 func New(c Config) *Accounts {
-	return &Accounts{
+	a := &Accounts{
 		store:  c.Store,
 		hasher: c.Hasher,
 		now:    c.Now,
 		log:    c.Log,
 	}
+	a.SetPolicy(c.Policy)
+
+	return a
 }
+
+// SetPolicy sets what is demanded of passwords that are set from now on.
+func (a *Accounts) SetPolicy(p password.Policy) { a.policy.Store(&p) }
 
 // prepareName prepares the name of a user and folds its case, as package naming does. It
 // returns jeton.ErrInvalid for what is not a name.
@@ -165,7 +174,7 @@ type NewUser struct {
 	Email    string // "": none
 	First    string // name
 	Last     string // name
-	// AnyPassword accepts a password of any length but zero, for teaching clients.
+	// AnyPassword accepts any password that can be hashed, for teaching clients.
 	AnyPassword bool
 }
 
@@ -186,7 +195,11 @@ func (a *Accounts) Add(ctx context.Context, actor string, n NewUser) (jeton.User
 		return jeton.User{}, err
 	}
 
-	phc, err := a.hash(ctx, n.Password, n.AnyPassword)
+	if err := a.checkNew(n.Password, n.AnyPassword, prepared, profile); err != nil {
+		return jeton.User{}, err
+	}
+
+	phc, err := a.hash(ctx, n.Password)
 	if err != nil {
 		return jeton.User{}, err
 	}
@@ -212,12 +225,16 @@ func (a *Accounts) Add(ctx context.Context, actor string, n NewUser) (jeton.User
 	return acct.User(), nil
 }
 
-func (a *Accounts) hash(ctx context.Context, pw jeton.Secret, anyLength bool) (string, error) {
-	err := password.CheckNew(pw)
-	if err != nil && (!anyLength || pw.IsZero() || len(pw.Reveal()) > password.Max) {
-		return "", err
+// checkNew checks a password that is to be set for a user. With anyPassword it only has to be one.
+func (a *Accounts) checkNew(pw jeton.Secret, anyPassword bool, name string, p Profile) error {
+	if anyPassword {
+		return nil // hash refuses what is none
 	}
 
+	return a.policy.Load().Check(pw, name, p.Email, p.First, p.Last)
+}
+
+func (a *Accounts) hash(ctx context.Context, pw jeton.Secret) (string, error) {
 	phc, err := a.hasher.Hash(ctx, pw)
 	if err != nil {
 		return "", fmt.Errorf("hash password: %w", err)
@@ -228,7 +245,16 @@ func (a *Accounts) hash(ctx context.Context, pw jeton.Secret, anyLength bool) (s
 
 // SetPassword gives the account a new password and ends all its sessions.
 func (a *Accounts) SetPassword(ctx context.Context, actor, name string, pw jeton.Secret) error {
-	phc, err := a.hash(ctx, pw, false)
+	acct, err := a.Find(ctx, name)
+	if err != nil {
+		return err
+	}
+
+	if err := a.checkNew(pw, false, acct.Name, acct.Profile); err != nil {
+		return err
+	}
+
+	phc, err := a.hash(ctx, pw)
 	if err != nil {
 		return err
 	}

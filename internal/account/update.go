@@ -34,7 +34,15 @@ func (a *Accounts) Update(ctx context.Context, actor string, acct Account, u Upd
 
 	action := audit.UserChange
 	if u.Password != nil {
-		phc, err := a.hash(ctx, *u.Password, u.AnyPassword)
+		profile := acct.Profile
+		if c.Profile != nil {
+			profile = c.Profile(profile)
+		}
+		if err := a.checkNew(*u.Password, u.AnyPassword, acct.Name, profile); err != nil {
+			return Account{}, err
+		}
+
+		phc, err := a.hash(ctx, *u.Password)
 		if err != nil {
 			return Account{}, err
 		}

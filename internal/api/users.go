@@ -221,12 +221,13 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 	}
 
 	update := account.Update{
-		Email:    in.Email,
-		First:    in.First,
-		Last:     in.Last,
-		Groups:   in.Groups,
-		Disabled: in.Disabled,
-		Check:    ifMatch(r),
+		Email:       in.Email,
+		First:       in.First,
+		Last:        in.Last,
+		Groups:      in.Groups,
+		Disabled:    in.Disabled,
+		Check:       ifMatch(r),
+		AnyPassword: a.AnyPassword,
 	}
 	if in.Password != nil {
 		if self {

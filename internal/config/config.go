@@ -21,6 +21,7 @@ type Config struct {
 	Log            Log       `yaml:"log" doc:"Log messages, on standard error."`
 	Admin          Admin     `yaml:"admin" doc:"Listener for health, readiness and metrics."`
 	Hashing        Hashing   `yaml:"hashing" doc:"Limits on concurrent password checks."`
+	Passwords      Passwords `yaml:"passwords" doc:"Rules for new passwords of users that are not declared here."`
 	Throttle       Throttle  `yaml:"throttle" doc:"Limits on password guessing. Only failed logins count."`
 	Audit          Audit     `yaml:"audit" doc:"The audit log of logins, refusals and changes."`
 	Cache          Cache     `yaml:"cache" doc:"Limits on memory."`
@@ -50,6 +51,11 @@ type Admin struct {
 type Hashing struct {
 	Workers int `yaml:"workers" default:"0" min:"0" max:"64" doc:"Passwords hashed at the same time. 0: one for each processor."`
 	Queue   int `yaml:"queue" default:"128" min:"1" max:"10000" doc:"Passwords that may wait. Further logins get 503 with Retry-After."`
+}
+
+// Passwords are the rules for new passwords.
+type Passwords struct {
+	MinLength int `yaml:"min_length" env:"JETON_PASSWORDS_MIN_LENGTH" default:"15" min:"8" max:"64" doc:"Minimum number of characters of a new password. Less than 15 is for users who also prove a second factor elsewhere. Common passwords, and those made of names, are refused whatever their length."`
 }
 
 // Throttle limits guessing. Only failed logins count.

@@ -53,9 +53,10 @@ func TestDefault(t *testing.T) {
 // defaults returns the configuration of default.yaml, with all defaults.
 func defaults() *config.Config {
 	return &config.Config{
-		Log:     config.Log{Level: "info", Format: "json"},
-		Admin:   config.Admin{Listen: "127.0.0.1:9180"},
-		Hashing: config.Hashing{Workers: 0, Queue: 128},
+		Log:       config.Log{Level: "info", Format: "json"},
+		Admin:     config.Admin{Listen: "127.0.0.1:9180"},
+		Hashing:   config.Hashing{Workers: 0, Queue: 128},
+		Passwords: config.Passwords{MinLength: 15},
 		Throttle: config.Throttle{
 			PairBurst:    10,
 			PairEvery:    config.Duration(90 * time.Second),

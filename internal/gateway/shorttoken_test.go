@@ -188,7 +188,7 @@ func TestShortTokenEndsWithItsUser(t *testing.T) {
 		name, method, path string
 		in                 any
 	}{
-		{"another password", "PUT", "/password", api.NewPassword{Password: "another password"}},
+		{"another password", "PUT", "/password", api.NewPassword{Password: "entirely different words"}},
 		{"the same password, set again", "PUT", "/password", api.NewPassword{Password: right}},
 		{"disabling", "PUT", "/disabled", api.Disabled{Disabled: true}},
 		{"removal", "DELETE", "", nil},
@@ -230,7 +230,7 @@ func TestShortTokenSurvivesARestart(t *testing.T) {
 	s := basicAndToken(t, jetontest.DataDir(dir))
 	s.AddUser("diane", right)
 	tok, revoked := shortToken(t, s, user, pass), shortToken(t, s, "diane", right)
-	s.MustControl("PUT", "/api/v1/users/diane/password", api.NewPassword{Password: "another password"}, nil)
+	s.MustControl("PUT", "/api/v1/users/diane/password", api.NewPassword{Password: "entirely different words"}, nil)
 
 	s.Stop()
 	s = basicAndToken(t, jetontest.DataDir(dir))

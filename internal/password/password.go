@@ -10,7 +10,8 @@
 // Our own hashes are in phc.go. The formats of other programs are listed in imported.go and
 // computed in imported_kdf.go (PBKDF2, scrypt, digests) and imported_crypt.go (crypt(3)).
 //
-// A password is the bytes that were given: nothing is trimmed or normalised. Package limit
+// A password is the bytes that were given: nothing is trimmed or normalised. Which ones may be
+// set is in policy.go. Package limit
 // has the throttling, and package account keeps the hashes.
 package password
 
@@ -29,31 +30,8 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// The length of a password, in bytes.
-const (
-	MinNew = 8    // of one that is being set
-	Max    = 1024 // of any; longer ones are never hashed
-)
-
 // busyFor is how long a caller should wait after it met a full queue.
 const busyFor = time.Second
-
-// CheckNew returns jeton.ErrInvalid, with a text for the user, when pw is too short
-// or too long to be set.
-func CheckNew(pw jeton.Secret) error {
-	n := len(pw.Reveal())
-	switch {
-	case n < MinNew:
-		return jeton.WithDetail(
-			jeton.ErrInvalid,
-			fmt.Sprintf("the password is too short; use at least %d characters", MinNew),
-		)
-	case n > Max:
-		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("the password is too long; use at most %d bytes", Max))
-	}
-
-	return nil
-}
 
 // Config is what New needs. The zero value hashes in this process, on every
 // processor, and queues no job.

@@ -61,31 +61,6 @@ func twice(t *testing.T, test func(t *testing.T, cfg Config)) {
 	t.Run("in a child", func(t *testing.T) { test(t, Config{Workers: 2, Queue: 10, Command: as("hasher")}) })
 }
 
-func TestCheckNew(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		pw   string
-		want error
-	}{
-		{"nothing", "", jeton.ErrInvalid},
-		{"seven bytes", "1234567", jeton.ErrInvalid},
-		{"eight bytes", "12345678", nil},
-		{"eight blanks, which are not trimmed", "        ", nil},
-		{"1024 bytes", strings.Repeat("x", 1024), nil},
-		{"1025 bytes", strings.Repeat("x", 1025), jeton.ErrInvalid},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			err := CheckNew(jeton.NewSecret(tc.pw))
-			if !errors.Is(err, tc.want) {
-				t.Errorf("CheckNew = %v, want %v", err, tc.want)
-			}
-			if err != nil && jeton.Detail(err) == "" {
-				t.Error("the error has no detail for the user")
-			}
-		})
-	}
-}
-
 func TestParams(t *testing.T) {
 	for _, tc := range []struct {
 		name     string

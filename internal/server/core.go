@@ -101,6 +101,7 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	k.accounts = account.New(account.Config{
 		Store:  k.db,
 		Hasher: k.hasher,
+		Policy: passwordPolicy(conf),
 		Now:    c.Now,
 		Log:    c.Log,
 	})
@@ -266,6 +267,16 @@ func audiences(conf *config.Config, names []string) ([]string, error) {
 	}
 
 	return list, nil
+}
+
+// passwordPolicy returns what a configuration demands of new passwords.
+func passwordPolicy(conf *config.Config) password.Policy {
+	p := password.Policy{MinLength: conf.Passwords.MinLength}
+	for _, s := range conf.Services {
+		p.Words = append(p.Words, s.Name)
+	}
+
+	return p
 }
 
 // declared returns the users of a configuration.

@@ -99,6 +99,8 @@ func (s *Server) store(
 	if err := s.core.clients.Declare(ctx, clients); err != nil {
 		return err
 	}
+
+	s.core.accounts.SetPolicy(passwordPolicy(conf))
 	if conf.Issuer != nil {
 		s.core.tokens.SetIssuer(conf.Issuer.URL)
 	}

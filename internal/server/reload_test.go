@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/server"
 	"github.com/jeton-auth/jeton/jetontest"
@@ -44,6 +46,47 @@ services:
 }
 
 const newRoute = "      - {match: GET /new, respond: {text: new}}\n"
+
+// TestPasswordsOfNewUsers checks that the length, the list and the names of services count, from a reload on.
+func TestPasswordsOfNewUsers(t *testing.T) {
+	const short = "passwords: {min_length: 8}\n"
+
+	s := jetontest.Start(t, easy+shop())
+	add := func(name, password string) error {
+		return s.Control("POST", "/api/v1/users", api.NewUser{Name: name, Password: password}, nil)
+	}
+	set := func(password string) error {
+		return s.Control("PUT", "/api/v1/users/diane/password", api.NewPassword{Password: password}, nil)
+	}
+	s.AddUser("diane", right)
+
+	for _, tc := range []struct {
+		name string
+		conf string
+		do   func() error
+		want error
+	}{
+		{"a new user with 14 characters", easy, func() error { return add("a", "vulpine-quartz") }, jeton.ErrInvalid},
+		{"a new user with 15 characters", easy, func() error { return add("b", "vulpine-quartz3") }, nil},
+		{"a new password in the list", easy, func() error { return set("passwordpassword") }, jeton.ErrInvalid},
+		{"a new password of one's name", easy, func() error { return set("diane-diane-diane") }, jeton.ErrInvalid},
+		{"a new password of a service", easy, func() error { return set("shop-shop-shop-1") }, jeton.ErrInvalid},
+		{"a new password, which is good", easy, func() error { return set("vulpine-quartz4") }, nil},
+		{"8 characters after a reload", easy + short, func() error { return add("c", "vulpine7") }, nil},
+		{"a short one in the list", easy + short, func() error { return add("d", "password1") }, jeton.ErrInvalid},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if err := s.Reload(tc.conf + shop()); err != nil {
+				t.Fatal(err)
+			}
+
+			err := tc.do()
+			if !errors.Is(err, tc.want) {
+				t.Errorf("got %v, want %v", err, tc.want)
+			}
+		})
+	}
+}
 
 func TestReload(t *testing.T) {
 	s := jetontest.Start(t, easy+shop())

@@ -243,7 +243,7 @@ func TestNothingIsGrantedWhileTheDiskDoesNotSync(t *testing.T) {
 	needStrace(t)
 	s := Start(t, Options{Config: counted})
 	c := s.Client(t)
-	s.Must(t, "the first of p", "user", "add", "p", "--password-stdin")
+	s.Must(t, "the first one of p", "user", "add", "p", "--password-stdin")
 	l := &ledger{}
 	for range 4 {
 		if err := l.login(c); err != nil {
