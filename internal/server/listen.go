@@ -92,7 +92,6 @@ func (l *listener) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, latePatience)
 	defer cancel()
 
-	// Polling, since the state changes in callbacks of net/http that must not block.
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 

@@ -309,7 +309,7 @@ func (s *Sessions) Used(l *Live, now time.Time) { s.table.touch(l, now) }
 
 // End ends the selected sessions and returns how many. Ending none is not an error.
 func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error) {
-	// Not by itself would end every session but one.
+	// Refused and not ignored: a caller that names nothing has forgotten something.
 	if (w == Which{Not: w.Not}) {
 		return 0, jeton.WithDetail(jeton.ErrInvalid, "name a session id, a user or a service")
 	}
