@@ -74,7 +74,7 @@ func dialing(dir string) http.RoundTripper {
 }
 
 // inProcess calls a handler without a connection. The response can be read while it is
-// written.
+// written: a backup may be larger than memory.
 type inProcess struct{ handler http.Handler }
 
 func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -94,6 +94,7 @@ func (f *importFlags) run(c *cobra.Command, name string) error {
 		return usage{errors.New("the file and the password cannot both come from standard input")}
 	}
 
+	// The file before the data directory: an unreadable file is refused without a lock or a server.
 	file, err := openInput(c.InOrStdin(), name)
 	if err != nil {
 		return fmt.Errorf("open file of users: %w", err)

@@ -139,7 +139,8 @@ func (p *userFile) find(name string) (api.Moved, int, error) {
 
 var importColumns = []string{"name", "email", "first_name", "last_name", "groups", "password_hash", "disabled", "id"}
 
-// csv reads the headings.
+// csv reads the headings. They are read as a row is, so that its limits, its line numbers and the
+// skipping of empty lines hold for them, too.
 func (p *userFile) csv() error {
 	var heads []string
 	p.parse = func(line string) (api.Moved, error) {

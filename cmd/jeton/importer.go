@@ -28,9 +28,9 @@ type importer struct {
 	json   bool // print a line of JSON for each row, instead of text
 	quiet  bool // no progress
 
-	ask   api.Import // the next call
-	lines []int      // of ask.Users
-	size  int        // approximate size of ask.Users, in bytes
+	request api.Import // the next call
+	lines   []int      // of request.Users
+	size    int        // approximate size of request.Users, in bytes
 
 	counts map[string]int
 	total  int
@@ -42,17 +42,17 @@ type importer struct {
 
 func newImporter(f *importFlags, ctl *control, rows *userFile, out io.Writer) *importer {
 	return &importer{
-		ctl:    ctl,
-		rows:   rows,
-		groups: f.groups,
-		out:    out,
-		json:   f.out.json,
-		quiet:  f.out.json || !term.IsTerminal(int(os.Stderr.Fd())),
-		ask:    f.request,
-		counts: map[string]int{},
-		shown:  time.Now(),
-		seen:   map[uint64]int{},
-		seed:   maphash.MakeSeed(),
+		ctl:     ctl,
+		rows:    rows,
+		groups:  f.groups,
+		out:     out,
+		json:    f.out.json,
+		quiet:   f.out.json || !term.IsTerminal(int(os.Stderr.Fd())),
+		request: f.request,
+		counts:  map[string]int{},
+		shown:   time.Now(),
+		seen:    map[uint64]int{},
+		seed:    maphash.MakeSeed(),
 	}
 }
 
@@ -60,7 +60,8 @@ func newImporter(f *importFlags, ctl *control, rows *userFile, out io.Writer) *i
 const maxImportBytes = 56 << 10
 
 // run imports the rows of the file in their order, as many as fit into one call at a time. A
-// crash or an interruption leaves the rows before it imported.
+// crash or an interruption leaves the calls before it imported, and perhaps the current one: a
+// second run skips their users.
 func (m *importer) run(ctx context.Context) error {
 	for {
 		row, line, err := m.rows.next()
@@ -104,7 +105,7 @@ func (m *importer) add(ctx context.Context, row api.Moved, line int) error {
 		return err
 	}
 
-	if len(m.ask.Users) == api.MaxImport || m.size+len(b)+1 > maxImportBytes {
+	if len(m.request.Users) == api.MaxImport || m.size+len(b)+1 > maxImportBytes {
 		if err := m.flush(ctx); err != nil {
 			return err
 		}
@@ -115,7 +116,7 @@ func (m *importer) add(ctx context.Context, row api.Moved, line int) error {
 		return nil
 	}
 
-	m.ask.Users = append(m.ask.Users, row)
+	m.request.Users = append(m.request.Users, row)
 	m.lines = append(m.lines, line)
 	m.size += len(b) + 1
 
@@ -124,12 +125,12 @@ func (m *importer) add(ctx context.Context, row api.Moved, line int) error {
 
 // flush imports the waiting rows and reports their results.
 func (m *importer) flush(ctx context.Context) error {
-	if len(m.ask.Users) == 0 {
+	if len(m.request.Users) == 0 {
 		return nil
 	}
 
 	var got api.Verdicts
-	if err := m.ctl.call(ctx, http.MethodPost, "/api/v1/users/import", m.ask, &got); err != nil {
+	if err := m.ctl.call(ctx, http.MethodPost, "/api/v1/users/import", m.request, &got); err != nil {
 		return fmt.Errorf(
 			"lines %d to %d: %w; the %d rows before them are done, run the command again for the rest",
 			m.lines[0],
@@ -147,7 +148,7 @@ func (m *importer) flush(ctx context.Context) error {
 		m.report(m.lines[i], v)
 	}
 
-	m.ask.Users = m.ask.Users[:0]
+	m.request.Users = m.request.Users[:0]
 	m.lines = m.lines[:0]
 	m.size = 0
 
@@ -156,7 +157,7 @@ func (m *importer) flush(ctx context.Context) error {
 
 // verdictOf returns the text of a verdict; in a dry run, what would happen.
 func (m *importer) verdictOf(v string) string {
-	if m.ask.DryRun {
+	if m.request.DryRun {
 		switch v {
 		case string(account.Added):
 			return "would add"
@@ -197,7 +198,7 @@ func (m *importer) refuse(line int, name, reason string) {
 
 // report reports the verdict of a row.
 func (m *importer) report(line int, v api.Verdict) {
-	if m.ask.DryRun && v.Verdict == string(account.Added) {
+	if m.request.DryRun && v.Verdict == string(account.Added) {
 		first := m.firstLine(v.Name, line)
 		if first < line {
 			v.Verdict = string(account.Exists)

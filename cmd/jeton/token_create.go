@@ -119,7 +119,7 @@ func printCreated(c *cobra.Command, out output, made api.MadeToken) error {
 
 	uses := "any number of uses"
 	if made.MaxUses > 0 {
-		uses = fmt.Sprintf("%d uses", made.MaxUses)
+		uses = plural(made.MaxUses, "use")
 	}
 
 	fmt.Fprintf(
