@@ -156,7 +156,8 @@ func newBehaviours(t *testing.T) *behaviours {
 
 		fmt.Fprintf(
 			rw,
-			"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello %s\n",
+			"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+				"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nhello %s\n",
 			r.Header.Get("Remote-User"),
 		)
 

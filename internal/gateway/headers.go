@@ -29,6 +29,7 @@ var removedHeaders = []string{
 	"x-original-url", "x-original-uri", "x-original-method", "x-rewrite-url",
 	"x-http-method-override", "x-http-method", "x-method-override",
 	"forwarded", "authorization", "proxy-authorization", "x-request-id",
+	"http2-settings", // of an upgrade to HTTP/2, which would carry requests that the gate does not judge
 }
 
 var removedPrefixes = []string{

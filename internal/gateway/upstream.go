@@ -54,7 +54,7 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 		Rewrite:   u.rewrite,
 		ModifyResponse: func(r *http.Response) error {
 			cleanResponse(r.Header, u.cookies)
-			return nil
+			return checkSwitch(r)
 		},
 		ErrorHandler: u.failed,
 		ErrorLog:     slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
@@ -65,6 +65,10 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 			// A HEAD that took no use gets nothing that a use pays for.
 			w.WriteHeader(http.StatusOK)
 			return nil
+		}
+
+		if !isWebSocket(r) {
+			r.Header.Del("Upgrade")
 		}
 
 		ctx := context.WithValue(r.Context(), forwardedKey{}, &forwarded{w, r.Context()})
@@ -97,15 +101,7 @@ func (f finalOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // rewrite makes the request that the upstream gets.
 func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
-	if u.conf.StripPrefix != "" {
-		pr.Out.URL.Path = strip(pr.Out.URL.Path, u.conf.StripPrefix)
-		pr.Out.URL.RawPath = ""
-	}
-
-	pr.SetURL(u.url)
-	if u.conf.PassHost {
-		pr.Out.Host = pr.In.Host
-	}
+	u.address(pr)
 
 	for name := range pr.Out.Header {
 		if removes(name) {
@@ -119,6 +115,30 @@ func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
 
 	if in, ok := pr.In.Context().Value(forwardedKey{}).(*forwarded); ok {
 		identify(pr.Out.Header, in.reply)
+	}
+}
+
+// address sets the URL of the request that the upstream gets. Path and query are the bytes that
+// were judged: net/http would encode some characters again, and httputil removes parameters
+// that it cannot parse.
+func (u *upstream) address(pr *httputil.ProxyRequest) {
+	out := pr.Out.URL
+	out.Scheme = u.url.Scheme
+	out.Host = u.url.Host
+
+	path := web.RawPath(pr.In.URL)
+	if u.conf.StripPrefix != "" {
+		path = strip(path, u.conf.StripPrefix)
+	}
+
+	// Opaque is sent as it is. It never begins with two slashes, which would make it a host:
+	// neither the path of a request nor that of a configured URL may.
+	out.Opaque = strings.TrimSuffix(web.RawPath(u.url), "/") + path
+	out.RawQuery = pr.In.URL.RawQuery
+	out.ForceQuery = pr.In.URL.ForceQuery
+
+	if !u.conf.PassHost {
+		pr.Out.Host = "" // the host of the URL
 	}
 }
 

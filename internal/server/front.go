@@ -89,6 +89,9 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 }
 
 func (f *front) mux(r *http.Request) (*mux, error) {
+	if err := web.CheckTarget(r); err != nil {
+		return nil, err
+	}
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 		return nil, jeton.ErrMethod // not for services behind a gateway
 	}
