@@ -163,8 +163,8 @@ func signRole(args []string) error {
 	return http.ListenAndServe(*addr, m)
 }
 
-// looked is how many first checks a second one core does.
-type looked struct {
+// firstChecks is how many first checks a second one core does.
+type firstChecks struct {
 	Whole float64 // the token is read, its signature and its claims are checked
 	Raw   float64 // its signature is checked
 }
@@ -230,7 +230,7 @@ func verifyRole(args []string) error {
 		whole, plain = whole+middle.Sub(start), plain+time.Since(middle)
 	}
 
-	return json.NewEncoder(os.Stdout).Encode(looked{
+	return json.NewEncoder(os.Stdout).Encode(firstChecks{
 		Whole: float64(n) / whole.Seconds(),
 		Raw:   float64(n) / plain.Seconds(),
 	})

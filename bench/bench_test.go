@@ -271,7 +271,7 @@ func TestWarmingSendsEveryRequestOnceAndWaitsForAllAnswers(t *testing.T) {
 func TestTheFirstCheckOfATokenIsMeasuredForEveryAlgorithm(t *testing.T) {
 	b := newTestBench(t)
 	for _, alg := range algs {
-		l, err := b.look(t.Context(), alg)
+		l, err := b.firstCheck(t.Context(), alg)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -111,7 +111,7 @@ func (b *bench) crowd(ctx context.Context) error {
 			clients,
 			result.Status,
 			result.Broken,
-			jeton.said(),
+			jeton.logTail(),
 		)
 	}
 

@@ -258,7 +258,7 @@ func (b *bench) spread(list []*process, also []int, at place, l load) subject {
 				l.Path,
 				result.Status,
 				result.Broken,
-				list[0].said(),
+				list[0].logTail(),
 			)
 		}
 

@@ -287,7 +287,7 @@ func (b *bench) revoke(ctx context.Context, many int, stuck bool, each int) (sam
 		}
 
 		if result.Status[200] != each || result.Broken > 0 {
-			return sample{}, fmt.Errorf("logout: answers by status %v: %s", result.Status, first.said())
+			return sample{}, fmt.Errorf("logout: answers by status %v: %s", result.Status, first.logTail())
 		}
 
 		list = append(list, result.sample(200))
@@ -314,7 +314,7 @@ func (b *bench) loggedOut(ctx context.Context, nodes []*process, n int) error {
 				"after their logout, %d sessions are answered by status %v: %s",
 				n,
 				result.Status,
-				p.said(),
+				p.logTail(),
 			)
 		}
 	}

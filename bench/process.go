@@ -69,9 +69,9 @@ func (p *process) await(ctx context.Context, l load) error {
 
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s ended: %s", p.name, p.said())
+			return fmt.Errorf("%s ended: %s", p.name, p.logTail())
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not answer: %w: %s", p.name, ctx.Err(), p.said())
+			return fmt.Errorf("%s does not answer: %w: %s", p.name, ctx.Err(), p.logTail())
 		case <-time.After(200 * time.Microsecond):
 		}
 	}
@@ -105,8 +105,8 @@ func answers200(addr string, l load) bool {
 	return false
 }
 
-// said returns the end of what the server logged.
-func (p *process) said() string {
+// logTail returns the last 1000 bytes of the log of the server, for an error text.
+func (p *process) logTail() string {
 	b, _ := os.ReadFile(p.log)
 	return string(b[max(0, len(b)-1000):])
 }

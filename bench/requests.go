@@ -173,7 +173,7 @@ func (b *bench) warmWith(ctx context.Context, p *process, l load) error {
 		return err
 	}
 	if result.Status[200] < n {
-		return fmt.Errorf("warm up %s: answers by status %v: %s", p.name, result.Status, p.said())
+		return fmt.Errorf("warm up %s: answers by status %v: %s", p.name, result.Status, p.logTail())
 	}
 
 	return nil

@@ -105,7 +105,7 @@ func (b *bench) sweep(ctx context.Context, g *grown, of swept) error {
 
 		n := result.answers()
 		if n == 0 || n != result.Status[200] {
-			return checked, used, fmt.Errorf("probe of uses: answers by status %v: %s", result.Status, p.said())
+			return checked, used, fmt.Errorf("probe of uses: answers by status %v: %s", result.Status, p.logTail())
 		}
 
 		return checked, result.sample(200), nil
@@ -140,7 +140,7 @@ func (b *bench) sweep(ctx context.Context, g *grown, of swept) error {
 			return err
 		}
 		if left > 0 && left == now {
-			return fmt.Errorf("the sweep has stopped with %d rows left: %s", left, p.said())
+			return fmt.Errorf("the sweep has stopped with %d rows left: %s", left, p.logTail())
 		}
 	}
 

@@ -18,7 +18,7 @@ func (b *bench) tokens(ctx context.Context) error {
 	if err := b.issue(ctx); err != nil {
 		return err
 	}
-	return b.firstLooks(ctx)
+	return b.measureFirstChecks(ctx)
 }
 
 // issue measures tokens for a client that proves itself with a secret.
@@ -97,15 +97,15 @@ func (b *bench) issue(ctx context.Context) error {
 	return nil
 }
 
-// firstLooks measures the first check of a token without HTTP: from then on its text is
+// measureFirstChecks measures the first check of a token without HTTP: from then on its text is
 // remembered, so that a request does not show it.
-func (b *bench) firstLooks(ctx context.Context) error {
+func (b *bench) measureFirstChecks(ctx context.Context) error {
 	b.report.block("The first look at a signed token (reading it, its signature, its claims), one core, without HTTP")
 
 	for _, alg := range algs {
 		var whole, plain, times []float64
 		for range b.options.rounds {
-			l, err := b.look(ctx, alg)
+			l, err := b.firstCheck(ctx, alg)
 			if err != nil {
 				return err
 			}
@@ -127,20 +127,20 @@ func (b *bench) firstLooks(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) look(ctx context.Context, alg jose.Alg) (looked, error) {
+func (b *bench) firstCheck(ctx context.Context, alg jose.Alg) (firstChecks, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return looked{}, err
+		return firstChecks{}, err
 	}
 
 	cmd := exec.CommandContext(ctx, self, "role-verify", "-alg", string(alg), "-run", b.run.String())
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return looked{}, fmt.Errorf("look at tokens: %w", err)
+		return firstChecks{}, fmt.Errorf("look at tokens: %w", err)
 	}
 
-	var l looked
+	var l firstChecks
 	return l, json.Unmarshal(out, &l)
 }
 

@@ -29,6 +29,7 @@ var (
 
 func newSigner(tb testing.TB, alg jose.Alg) *jose.Signer {
 	tb.Helper()
+	// Tests and benchmarks may run in parallel.
 	signersMu.Lock()
 	defer signersMu.Unlock()
 

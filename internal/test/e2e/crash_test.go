@@ -135,16 +135,16 @@ func (p *changedUsers) count() int {
 // change adds an account, logs in, and makes one change. It reports false when the
 // server was killed.
 func (p *changedUsers) change(t *testing.T, s *Server, c *Client, name string) bool {
-	who := &changedUser{name: name, pw: "the first of " + name, newPW: "the second of " + name}
-	if s.Jeton(t, who.pw, "user", "add", name, "--password-stdin").Code != 0 {
+	user := &changedUser{name: name, pw: "the first of " + name, newPW: "the second of " + name}
+	if s.Jeton(t, user.pw, "user", "add", name, "--password-stdin").Code != 0 {
 		return false
 	}
 
 	p.mu.Lock()
-	p.list, p.acked = append(p.list, who), p.acked+1
+	p.list, p.acked = append(p.list, user), p.acked+1
 	p.mu.Unlock()
 	var err error
-	who.cookies, _, err = c.Login(name, who.pw)
+	user.cookies, _, err = c.Login(name, user.pw)
 	if err != nil {
 		return false
 	}
@@ -156,9 +156,9 @@ func (p *changedUsers) change(t *testing.T, s *Server, c *Client, name string) b
 		{"logout", "user", "logout", name},
 	}
 	chosen := changes[rand.IntN(len(changes))]
-	who.change, who.fate = chosen[0], unknown
-	if s.Jeton(t, who.newPW, chosen[1:]...).Code == 0 {
-		who.fate = done
+	user.change, user.fate = chosen[0], unknown
+	if s.Jeton(t, user.newPW, chosen[1:]...).Code == 0 {
+		user.fate = done
 		p.mu.Lock()
 		p.acked++
 		p.mu.Unlock()
@@ -172,10 +172,10 @@ func (p *changedUsers) change(t *testing.T, s *Server, c *Client, name string) b
 func (p *changedUsers) check(t *testing.T, c *Client) {
 	t.Helper()
 
-	for _, who := range p.list {
-		if !who.checked {
-			who.check(t, c)
-			who.checked = true
+	for _, user := range p.list {
+		if !user.checked {
+			user.check(t, c)
+			user.checked = true
 		}
 	}
 }

@@ -234,7 +234,7 @@ func dockerAsks(t *testing.T, h *helping) {
 
 	for _, tc := range []struct {
 		name, as string
-		good     bool
+		valid    bool
 	}{
 		{"a good token", "job", true},
 		{"a token that is for another service", "stray", false},
@@ -261,10 +261,10 @@ func dockerAsks(t *testing.T, h *helping) {
 				"--insecure",
 				h.host()+"/app:1",
 			)
-			if (code == 0) != tc.good || tc.good && !strings.Contains(
+			if (code == 0) != tc.valid || tc.valid && !strings.Contains(
 				out,
 				`"schemaVersion": 2`,
-			) || !tc.good && !strings.Contains(err, "no such manifest") {
+			) || !tc.valid && !strings.Contains(err, "no such manifest") {
 				t.Errorf("code %d\n%s%s", code, out, err)
 			}
 		})

@@ -22,21 +22,21 @@ const (
 	mostDoubt = 4  // uses without an answer, of one credential: each may hide one that was lost or doubled
 )
 
-// question is a request of a client, with a credential.
-type question int
+// operation is a request of a client, with a credential.
+type operation int
 
 const (
-	useCounted question = iota // POST to the route that counts
-	useFree                    // POST to the one that does not
+	useCounted operation = iota // POST to the route that counts
+	useFree                     // POST to the one that does not
 	lookCounted
 	endIt
 )
 
-func (q question) String() string {
+func (q operation) String() string {
 	return [...]string{"use /twenty", "use /free", "look at /twenty", "end"}[q]
 }
 
-// outcome is the result of a question.
+// outcome is the result of an operation.
 type outcome int
 
 const (
@@ -53,8 +53,8 @@ func (o outcome) String() string {
 // entry is one entry of a history. Times are of one monotonic clock, in nanoseconds.
 type entry struct {
 	client, node int
-	holding      int
-	question     question
+	credential   int
+	operation    operation
 	outcome      outcome
 	left         int // that the answer says
 	text         string
@@ -63,24 +63,24 @@ type entry struct {
 
 func (d entry) String() string {
 	return fmt.Sprintf("%9.3f to %9.3f ms: client %2d at node %d: %s: %v, %d left %s",
-		float64(d.call)/1e6, float64(d.back)/1e6, d.client, d.node, d.question, d.outcome, d.left, d.text)
+		float64(d.call)/1e6, float64(d.back)/1e6, d.client, d.node, d.operation, d.outcome, d.left, d.text)
 }
 
 // history is what clients saw during the faults.
 type history struct {
 	*nodes
-	seed     uint64
-	holdings []*holding
-	epoch    time.Time
-	end      atomic.Bool
-	extra    sync.WaitGroup // what endElsewhere has begun
+	seed        uint64
+	credentials []*credential
+	epoch       time.Time
+	end         atomic.Bool
+	extra       sync.WaitGroup // what endElsewhere has begun
 
 	mu      sync.Mutex
 	entries []entry
-	doubts  []int // by holding
+	doubts  []int // by credential
 	odd     []string
 	faults  map[string]int
-	after   int // uses that were granted at a node that had been hurt
+	after   int // uses that were granted at a node after a fault
 }
 
 func (h *history) now() int64 { return int64(time.Since(h.epoch)) }
@@ -94,6 +94,7 @@ func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *histor
 	h.epoch = time.Now()
 
 	for _, n := range all.list {
+		// Faults of an earlier history on the same nodes do not count for this one.
 		n.healed.Store(0)
 	}
 
@@ -103,14 +104,14 @@ func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *histor
 		work.Go(func() {
 			dice := rand.New(rand.NewPCG(seed, uint64(c)))
 			for !h.end.Load() {
-				i := (int(front.Load()) + dice.IntN(window)) % len(h.holdings)
+				i := (int(front.Load()) + dice.IntN(window)) % len(h.credentials)
 				h.act(c, i, dice)
 				time.Sleep(time.Duration(dice.IntN(8)) * time.Millisecond)
 			}
 		})
 	}
 
-	step := lasts / time.Duration(len(h.holdings))
+	step := lasts / time.Duration(len(h.credentials))
 	work.Go(func() {
 		for !h.end.Load() {
 			time.Sleep(step)
@@ -122,16 +123,16 @@ func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *histor
 	pause(t, step*2)
 
 	for h.now() < int64(lasts) {
-		h.hurt(t, dice)
+		h.fault(t, dice)
 	}
 
 	all.waitReady(t)
 	pause(t, 5*step)
 
 	for range 3 { // should the machine have been too slow for any
-		i, n := dice.IntN(len(h.holdings)), h.list[dice.IntN(len(h.list))]
+		i, n := dice.IntN(len(h.credentials)), h.list[dice.IntN(len(h.list))]
 		h.finishAndTry(0, n, i)
-		h.ask(0, n, (i+1)%len(h.holdings), useFree)
+		h.ask(0, n, (i+1)%len(h.credentials), useFree)
 	}
 
 	h.end.Store(true)
@@ -140,7 +141,7 @@ func (all *nodes) record(t *testing.T, seed uint64, lasts time.Duration) *histor
 	all.waitReady(t)
 
 	// The uses left at the end must fit all responses.
-	for i := range h.holdings {
+	for i := range h.credentials {
 		for _, n := range all.list {
 			h.ask(0, n, i, lookCounted)
 		}
@@ -154,24 +155,25 @@ func (h *history) makeCredentials(t *testing.T) {
 	t.Helper()
 
 	for range 10 {
-		h.holdings = append(h.holdings, h.session(t, crashName, crashPW, nil))
+		h.credentials = append(h.credentials, h.session(t, crashName, crashPW, nil))
 	}
 
 	for i := range 10 {
-		h.holdings = append(h.holdings, h.token(t, h.crash, i%2*ownUses, nil))
+		h.credentials = append(h.credentials, h.token(t, h.crash, i%2*ownUses, nil))
 	}
 
 	for i := range 2 {
-		who := h.newAccount(t, fmt.Sprintf("h%d-%d", h.seed, i))
-		steady := h.session(t, who.name, who.password, who)
-		h.holdings = append(h.holdings, steady, h.token(t, steady.secret, i%2*ownUses, who))
+		acct := h.newAccount(t, fmt.Sprintf("h%d-%d", h.seed, i))
+		steady := h.session(t, acct.name, acct.password, acct)
+		h.credentials = append(h.credentials, steady, h.token(t, steady.secret, i%2*ownUses, acct))
 	}
 
 	dice := rand.New(rand.NewPCG(h.seed, math.MaxUint64-1))
-	dice.Shuffle(len(h.holdings), func(i, j int) { h.holdings[i], h.holdings[j] = h.holdings[j], h.holdings[i] })
-	h.doubts = make([]int, len(h.holdings))
+	list := h.credentials
+	dice.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	h.doubts = make([]int, len(h.credentials))
 
-	for _, each := range h.holdings {
+	for _, each := range h.credentials {
 		h.warm(t, each)
 	}
 }
@@ -206,19 +208,19 @@ func (h *history) finishAndTry(client int, n *node, i int) {
 }
 
 // ask makes one request and records the result.
-func (h *history) ask(client int, n *node, i int, q question) outcome {
-	each := h.holdings[i]
+func (h *history) ask(client int, n *node, i int, q operation) outcome {
+	each := h.credentials[i]
 	counts := q == useCounted || q == useFree && each.own > 0
 	if counts && !h.mayDoubt(i) {
 		return nobodyCanTell
 	}
 
 	d := entry{
-		client:   client,
-		node:     n.number,
-		holding:  i,
-		question: q,
-		call:     h.now(),
+		client:     client,
+		node:       n.number,
+		credential: i,
+		operation:  q,
+		call:       h.now(),
 	}
 	var a Answer
 	var err error
@@ -273,9 +275,9 @@ func (h *history) ask(client int, n *node, i int, q question) outcome {
 // endElsewhere ends credentials that a disturbed node has cached, at another node. It uses
 // them at the disturbed node as soon as the end is acknowledged; the clients may all be
 // waiting for that node, and be too late.
-func (h *history) endElsewhere(hurt *node, dice *rand.Rand) {
+func (h *history) endElsewhere(fault *node, dice *rand.Rand) {
 	for range 2 {
-		other, i := h.list[(hurt.number+1+dice.IntN(len(h.list)-1))%len(h.list)], dice.IntN(len(h.holdings))
+		other, i := h.list[(fault.number+1+dice.IntN(len(h.list)-1))%len(h.list)], dice.IntN(len(h.credentials))
 		h.extra.Go(func() { h.finishAndTry(crowd, other, i) })
 	}
 }
@@ -288,7 +290,7 @@ func (h *history) mayDoubt(i int) bool {
 }
 
 // finish ends a credential by a logout, by a revocation, or by disabling its owner.
-func (h *history) finish(c *Client, each *holding) (Answer, error) {
+func (h *history) finish(c *Client, each *credential) (Answer, error) {
 	switch {
 	case each.owner != nil:
 		return h.change(c, each.owner, map[string]any{"disabled": true})
@@ -299,8 +301,8 @@ func (h *history) finish(c *Client, each *holding) (Answer, error) {
 	return c.json(http.MethodDelete, "/api/v1/users/me/tokens/"+each.accessor, "Cookie", h.crash, nil)
 }
 
-// hurt disturbs one of the nodes, or the database, for a while.
-func (h *history) hurt(t *testing.T, dice *rand.Rand) {
+// fault disturbs one of the nodes, or the database, for a while.
+func (h *history) fault(t *testing.T, dice *rand.Rand) {
 	t.Helper()
 	n := h.list[dice.IntN(len(h.list))]
 

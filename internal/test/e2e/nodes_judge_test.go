@@ -29,7 +29,7 @@ func (h *history) judge() (breaches []string) {
 		breaches = append(breaches, unexpectedly+": "+text)
 	}
 
-	for i, each := range h.holdings {
+	for i, each := range h.credentials {
 		entries := h.of(i)
 		breaches = append(breaches, overspent(each, entries)...)
 		breaches = append(breaches, afterEnds(each, entries)...)
@@ -49,9 +49,9 @@ func (h *history) judge() (breaches []string) {
 func (h *history) of(i int) []entry {
 	var list []entry
 	for _, d := range h.entries {
-		shared := d.question == endIt && h.holdings[i].owner != nil &&
-			h.holdings[d.holding].owner == h.holdings[i].owner
-		if d.holding == i || shared {
+		shared := d.operation == endIt && h.credentials[i].owner != nil &&
+			h.credentials[d.credential].owner == h.credentials[i].owner
+		if d.credential == i || shared {
 			list = append(list, d)
 		}
 	}
@@ -61,7 +61,7 @@ func (h *history) of(i int) []entry {
 	return list
 }
 
-func transcript(each *holding, entries []entry) string {
+func transcript(each *credential, entries []entry) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  a credential of kind %d with %d uses of its own:\n", each.kind, each.own)
 
@@ -73,13 +73,13 @@ func transcript(each *holding, entries []entry) string {
 }
 
 // overspent counts the uses that were certainly granted.
-func overspent(each *holding, entries []entry) []string {
+func overspent(each *credential, entries []entry) []string {
 	counted, own := 0, 0
 	for _, d := range entries {
-		if d.outcome == granted && d.question == useCounted {
+		if d.outcome == granted && d.operation == useCounted {
 			counted++
 		}
-		if d.outcome == granted && (d.question == useCounted || d.question == useFree) {
+		if d.outcome == granted && (d.operation == useCounted || d.operation == useFree) {
 			own++
 		}
 	}
@@ -102,12 +102,13 @@ func overspent(each *holding, entries []entry) []string {
 // afterEnds compares each answer with the ends. From the request for an end until it is
 // acknowledged, a node may know of it or not; a request sent after that must be refused.
 // This also judges what is not counted, which a node answers from memory.
-func afterEnds(each *holding, entries []entry) (breaches []string) {
+func afterEnds(each *credential, entries []entry) (breaches []string) {
 	asked, acknowledged := int64(math.MaxInt64), int64(math.MaxInt64)
 	for _, d := range entries {
-		if d.question != endIt {
+		if d.operation != endIt {
 			continue
 		}
+		// An end without an answer may have happened, from its call on.
 		if d.outcome != refused {
 			asked = min(asked, d.call)
 		}
@@ -117,7 +118,7 @@ func afterEnds(each *holding, entries []entry) (breaches []string) {
 	}
 
 	for _, d := range entries {
-		if d.question == endIt {
+		if d.operation == endIt {
 			continue
 		}
 		if (d.outcome == granted || d.outcome == exhausted) && d.call > acknowledged {
@@ -131,10 +132,10 @@ func afterEnds(each *holding, entries []entry) (breaches []string) {
 	return breaches
 }
 
-// purse is the expected state of a credential: how many uses are left, and whether it has
+// balance is the expected state of a credential: how many uses are left, and whether it has
 // ended; and what may have happened to it besides, at an unknown time. What is left of a
 // token that counts is less than what is left of the route, so that one number says it.
-type purse struct {
+type balance struct {
 	left     int
 	doubts   int // uses without an answer that may still be found to have been taken
 	ended    bool
@@ -143,8 +144,8 @@ type purse struct {
 
 // spending is the specification of counted credentials: each use takes one, and after the
 // end none is granted.
-func spending(each *holding) porcupine.Model {
-	full := purse{left: mostUses}
+func spending(each *credential) porcupine.Model {
+	full := balance{left: mostUses}
 	if each.own > 0 {
 		full.left = each.own
 	}
@@ -152,14 +153,14 @@ func spending(each *holding) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return full },
 		Step: func(before, in, out any) (bool, any) {
-			return before.(purse).after(in.(question), out.(entry))
+			return before.(balance).after(in.(operation), out.(entry))
 		},
 	}
 }
 
 // after returns whether an answer is possible, and what is left after it. What has no answer
 // may have happened then, later, or never: it is owed until an answer shows that it has.
-func (p purse) after(q question, d entry) (possible bool, after purse) {
+func (p balance) after(q operation, d entry) (possible bool, after balance) {
 	switch {
 	case d.outcome == nobodyCanTell && q == endIt:
 		p.mayBeOff = true
@@ -189,23 +190,23 @@ func (p purse) after(q question, d entry) (possible bool, after purse) {
 	}
 
 	possible = !p.ended && found >= 0 && found <= p.doubts && d.left >= 0 && (d.left > 0 || q != lookCounted)
-	return possible, purse{left: d.left, doubts: p.doubts - found, mayBeOff: p.mayBeOff}
+	return possible, balance{left: d.left, doubts: p.doubts - found, mayBeOff: p.mayBeOff}
 }
 
 // operations returns what the model judges. A use that counts nothing is judged by
 // afterEnds, and a look without an answer proves nothing.
-func operations(each *holding, entries []entry) []porcupine.Operation {
+func operations(each *credential, entries []entry) []porcupine.Operation {
 	var list []porcupine.Operation
 	for _, d := range entries {
 		op := porcupine.Operation{
 			ClientId: d.client,
-			Input:    d.question,
+			Input:    d.operation,
 			Output:   d,
 			Call:     d.call,
 			Return:   d.back,
 		}
 		switch {
-		case d.question == useFree && each.own == 0, d.question == lookCounted && d.outcome == nobodyCanTell:
+		case d.operation == useFree && each.own == 0, d.operation == lookCounted && d.outcome == nobodyCanTell:
 			continue
 		case d.outcome == nobodyCanTell:
 			op.Return = d.call + 1 // it is owed from then on
@@ -236,18 +237,18 @@ func (t *total) add(h *history) {
 		switch {
 		case d.outcome == nobodyCanTell:
 			t.unknown++
-		case d.outcome == granted && d.question == endIt:
+		case d.outcome == granted && d.operation == endIt:
 			t.ends++
-			if at, ok := ended[d.holding]; !ok || d.back < at {
-				ended[d.holding] = d.back
+			if at, ok := ended[d.credential]; !ok || d.back < at {
+				ended[d.credential] = d.back
 			}
-		case d.outcome == granted && d.question != lookCounted:
+		case d.outcome == granted && d.operation != lookCounted:
 			t.uses++
 		}
 	}
 
 	for _, d := range h.entries {
-		if at, ok := ended[d.holding]; ok && d.outcome == refused && d.call > at {
+		if at, ok := ended[d.credential]; ok && d.outcome == refused && d.call > at {
 			t.elsewhere++
 		}
 	}
@@ -263,9 +264,9 @@ func (t *total) add(h *history) {
 func (t total) vacuous() string {
 	switch {
 	case len(t.faults) == 0:
-		return "nothing was hurt"
+		return "no fault was injected"
 	case t.after == 0:
-		return "no use was granted by a node that had been hurt"
+		return "no use was granted by a node after a fault"
 	case t.ends == 0:
 		return "no end was acknowledged"
 	case t.elsewhere == 0:

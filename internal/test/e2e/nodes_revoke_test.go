@@ -22,8 +22,8 @@ type revoking struct {
 	accepted atomic.Int64 // uses after an end was acknowledged: there may be none
 	refused  atomic.Int64
 	unknown  atomic.Int64
-	hurt     atomic.Int64 // sequences while a line was hurt
-	hurting  atomic.Bool
+	fault    atomic.Int64 // sequences during a fault
+	faulty   atomic.Bool
 
 	mu    sync.Mutex
 	kinds map[string]int
@@ -44,9 +44,9 @@ func TestCredentialsEndedOnOneNodeAreRefusedOnTheOthers(t *testing.T) {
 	var work sync.WaitGroup
 	for w := range workers {
 		work.Go(func() {
-			who := all.newAccount(t, fmt.Sprint("worker", w))
+			acct := all.newAccount(t, fmt.Sprint("worker", w))
 			for r.left.Add(-1) >= 0 && !t.Failed() {
-				r.sequence(t, who)
+				r.sequence(t, acct)
 			}
 		})
 	}
@@ -65,18 +65,18 @@ func TestCredentialsEndedOnOneNodeAreRefusedOnTheOthers(t *testing.T) {
 	if n > 0 {
 		t.Errorf("%d uses accepted after their end was acknowledged, want 0", n)
 	}
-	if r.refused.Load() < int64(sequences) || r.hurt.Load() < int64(sequences/20) {
+	if r.refused.Load() < int64(sequences) || r.fault.Load() < int64(sequences/20) {
 		t.Errorf(
-			"%s: only %d refusals, and %d sequences while a line was hurt",
+			"%s: only %d refusals, and %d sequences during a fault",
 			nothingHappens,
 			r.refused.Load(),
-			r.hurt.Load(),
+			r.fault.Load(),
 		)
 	}
 
 	t.Logf("%d ends acknowledged on one of three nodes (%v; %d while a connection was disturbed): "+
 		"%d uses accepted afterwards, %d refused, %d not answered or 503",
-		sequences, r.kinds, r.hurt.Load(), r.accepted.Load(), r.refused.Load(), r.unknown.Load())
+		sequences, r.kinds, r.fault.Load(), r.accepted.Load(), r.refused.Load(), r.unknown.Load())
 }
 
 // disturb waits a while, then disturbs one connection. It reports false when the work has
@@ -95,8 +95,8 @@ func (r *revoking) disturb(t *testing.T, ended <-chan struct{}) bool {
 		return false
 	}
 
-	r.hurting.Store(true)
-	defer r.hurting.Store(false)
+	r.faulty.Store(true)
+	defer r.faulty.Store(false)
 
 	n := r.list[rand.IntN(len(r.list))]
 
@@ -119,8 +119,8 @@ func (r *revoking) disturb(t *testing.T, ended <-chan struct{}) bool {
 }
 
 // sequence makes a credential, sends it to all nodes, ends it at one, and uses it.
-func (r *revoking) sequence(t *testing.T, who *account) {
-	var h *holding
+func (r *revoking) sequence(t *testing.T, acct *account) {
+	var h *credential
 	var end func(c *Client) (Answer, error)
 
 	kind, after := "", func() {}
@@ -135,27 +135,27 @@ func (r *revoking) sequence(t *testing.T, who *account) {
 			return c.json(http.MethodDelete, "/api/v1/users/me/tokens/"+h.accessor, "Cookie", r.crash, nil)
 		}
 	case roll < 85:
-		kind, h = "disabling", r.held(t, who)
+		kind, h = "disabling", r.held(t, acct)
 		if h.kind == aSession && rand.IntN(2) == 0 {
 			h = r.token(t, h.secret, 0, nil)
 		}
 
-		end = func(c *Client) (Answer, error) { return r.change(c, who, map[string]any{"disabled": true}) }
+		end = func(c *Client) (Answer, error) { return r.change(c, acct, map[string]any{"disabled": true}) }
 		after = func() {
-			again(t, "enable "+who.name, http.StatusOK, func() (Answer, error) {
-				return r.change(r.any(), who, map[string]any{
+			again(t, "enable "+acct.name, http.StatusOK, func() (Answer, error) {
+				return r.change(r.any(), acct, map[string]any{
 					"disabled": false,
 				})
 			})
 		}
 	default:
-		kind, h = "password", r.held(t, who)
-		who.password = fmt.Sprintf("another %d of %s", rand.Uint64(), who.name)
-		end = func(c *Client) (Answer, error) { return r.change(c, who, map[string]any{"password": who.password}) }
+		kind, h = "password", r.held(t, acct)
+		acct.password = fmt.Sprintf("another %d of %s", rand.Uint64(), acct.name)
+		end = func(c *Client) (Answer, error) { return r.change(c, acct, map[string]any{"password": acct.password}) }
 	}
 
 	r.warm(t, h)
-	hurt := r.hurting.Load()
+	fault := r.faulty.Load()
 	at := rand.IntN(len(r.list))
 	finished := r.finish(t, kind, at, end)
 
@@ -179,23 +179,23 @@ func (r *revoking) sequence(t *testing.T, who *account) {
 	r.kinds[kind]++
 
 	r.mu.Unlock()
-	if hurt || r.hurting.Load() {
-		r.hurt.Add(1)
+	if fault || r.faulty.Load() {
+		r.fault.Add(1)
 	}
 }
 
 // held is a credential of a user that ends with the password.
-func (r *revoking) held(t *testing.T, who *account) *holding {
+func (r *revoking) held(t *testing.T, acct *account) *credential {
 	t.Helper()
 
 	switch rand.IntN(6) {
 	case 0:
-		return &holding{kind: aPassword, secret: basic(who.name, who.password)}
+		return &credential{kind: aPassword, secret: basic(acct.name, acct.password)}
 	case 1, 2:
-		return r.signed(t, who)
+		return r.signed(t, acct)
 	}
 
-	return r.session(t, who.name, who.password, nil)
+	return r.session(t, acct.name, acct.password, nil)
 }
 
 // finish requests the end until it is acknowledged: at one node, and sometimes at another
@@ -228,7 +228,7 @@ func (r *revoking) finish(t *testing.T, kind string, at int, end func(*Client) (
 }
 
 // use uses a credential that has ended.
-func (r *revoking) use(t *testing.T, h *holding, kind string, at, i int) {
+func (r *revoking) use(t *testing.T, h *credential, kind string, at, i int) {
 	a, err := r.list[i].talk().show(http.MethodPost, "/free", h, nil)
 	switch {
 	case err != nil || a.Status == http.StatusServiceUnavailable:

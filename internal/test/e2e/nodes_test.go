@@ -168,7 +168,7 @@ func (all *nodes) waitReady(t *testing.T) {
 	}
 }
 
-// kinds of holdings.
+// kinds of credentials.
 type holdingKind int
 
 const (
@@ -177,8 +177,8 @@ const (
 	aPassword // a name with it, in every request
 )
 
-// holding is a credential, and the limit of its uses.
-type holding struct {
+// credential is a credential, and the limit of its uses.
+type credential struct {
 	kind     holdingKind
 	secret   string   // cookies of a session, the token, or the header of a password
 	accessor string   // of a token
@@ -192,7 +192,7 @@ type account struct {
 }
 
 // show sends a request with a credential to a node; body is sent as JSON unless nil.
-func (c *Client) show(method, path string, h *holding, body any) (Answer, error) {
+func (c *Client) show(method, path string, h *credential, body any) (Answer, error) {
 	switch h.kind {
 	case aSession:
 		return c.json(method, path, "Cookie", h.secret, body)
@@ -244,9 +244,9 @@ func again(t *testing.T, what string, want int, ask func() (Answer, error)) Answ
 }
 
 // session logs in.
-func (all *nodes) session(t *testing.T, name, password string, owner *account) *holding {
+func (all *nodes) session(t *testing.T, name, password string, owner *account) *credential {
 	t.Helper()
-	h := &holding{kind: aSession, owner: owner}
+	h := &credential{kind: aSession, owner: owner}
 	again(t, "log in as "+name, http.StatusOK, func() (a Answer, err error) {
 		h.secret, a, err = all.any().Login(name, password)
 		return a, err
@@ -256,7 +256,7 @@ func (all *nodes) session(t *testing.T, name, password string, owner *account) *
 }
 
 // token makes a personal token of the user of the cookies.
-func (all *nodes) token(t *testing.T, cookies string, own int, owner *account) *holding {
+func (all *nodes) token(t *testing.T, cookies string, own int, owner *account) *credential {
 	t.Helper()
 	wish := map[string]any{"name": "a token", "expires_at": time.Now().Add(24 * time.Hour)}
 	if own > 0 {
@@ -272,7 +272,7 @@ func (all *nodes) token(t *testing.T, cookies string, own int, owner *account) *
 		t.Fatalf("new token: got %v", a)
 	}
 
-	return &holding{
+	return &credential{
 		kind:     aToken,
 		secret:   made.Token,
 		accessor: made.Accessor,
@@ -282,10 +282,10 @@ func (all *nodes) token(t *testing.T, cookies string, own int, owner *account) *
 }
 
 // signed gets a signed token of a user.
-func (all *nodes) signed(t *testing.T, who *account) *holding {
+func (all *nodes) signed(t *testing.T, acct *account) *credential {
 	t.Helper()
 	a := again(t, "get a signed token", http.StatusOK, func() (Answer, error) {
-		return all.any().json(http.MethodGet, "/token", "Authorization", basic(who.name, who.password), nil)
+		return all.any().json(http.MethodGet, "/token", "Authorization", basic(acct.name, acct.password), nil)
 	})
 
 	var made struct{ Token string }
@@ -293,18 +293,18 @@ func (all *nodes) signed(t *testing.T, who *account) *holding {
 		t.Fatalf("signed token: got %v", a)
 	}
 
-	return &holding{kind: aToken, secret: made.Token, owner: who}
+	return &credential{kind: aToken, secret: made.Token, owner: acct}
 }
 
 // newAccount makes a user.
 func (all *nodes) newAccount(t *testing.T, name string) *account {
 	t.Helper()
-	who := &account{name: name, password: "the first of " + name}
+	acct := &account{name: name, password: "the first of " + name}
 
 	a := again(t, "make a user", http.StatusCreated, func() (Answer, error) {
 		return all.any().json(http.MethodPost, "/api/v1/users", "Cookie", all.boss, map[string]any{
 			"name":     name,
-			"password": who.password,
+			"password": acct.password,
 		})
 	})
 
@@ -313,21 +313,21 @@ func (all *nodes) newAccount(t *testing.T, name string) *account {
 		t.Fatalf("new user: got %v", a)
 	}
 
-	who.id = made.ID
+	acct.id = made.ID
 
-	return who
+	return acct
 }
 
 // any returns the client of one of the nodes.
 func (all *nodes) any() *Client { return all.list[rand.IntN(len(all.list))].talk() }
 
 // change changes a user at a node.
-func (all *nodes) change(c *Client, who *account, what map[string]any) (Answer, error) {
-	return c.json(http.MethodPut, "/api/v1/users/"+who.id, "Cookie", all.boss, what)
+func (all *nodes) change(c *Client, acct *account, what map[string]any) (Answer, error) {
+	return c.json(http.MethodPut, "/api/v1/users/"+acct.id, "Cookie", all.boss, what)
 }
 
 // warm uses a credential at every node, so that each has it in its cache. It takes no use.
-func (all *nodes) warm(t *testing.T, h *holding) {
+func (all *nodes) warm(t *testing.T, h *credential) {
 	t.Helper()
 	method := http.MethodPost
 	if h.own > 0 {
