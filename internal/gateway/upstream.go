@@ -19,6 +19,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -153,7 +154,7 @@ func identify(h http.Header, w *web.Reply) {
 
 	h.Set(jeton.HeaderRequestID, w.ID)
 
-	if w.Source.IsValid() {
+	if w.Source.IsValid() && w.Source != policy.UnknownSource {
 		h.Set("X-Forwarded-For", w.Source.String())
 	} else {
 		h.Del("X-Forwarded-For")

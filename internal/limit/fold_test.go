@@ -69,6 +69,9 @@ func TestSources(t *testing.T) {
 		{"one address in two zones", "fe80::1%eth0", "fe80::1%eth1", true},
 		{"no address, twice", "", "", true},
 		{"no address and the zero address", "", "0.0.0.0", false},
+		{"an unknown address, twice", "::%unknown", "::%unknown", true},
+		{"an unknown address and none", "::%unknown", "", false},
+		{"an unknown address and the zero address", "::%unknown", "::", false},
 		{"the zero addresses of both kinds", "0.0.0.0", "::", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
@@ -234,8 +235,12 @@ func fold(name string) string {
 
 // Network returns the network that counts as one source: an IPv4 address, or the /64 of an IPv6
 // address, which is what one customer has. An IPv4-mapped IPv6 address is that IPv4 address.
-// The invalid address is "local".
+// The invalid address is "local", and policy.UnknownSource is "unknown".
 func Network(source netip.Addr) string {
+	if source == policy.UnknownSource {
+		return "unknown"
+	}
+
 	source = source.Unmap().WithZone("")
 	if !source.IsValid() {
 		return "local"

@@ -71,6 +71,8 @@ func TestParseRule(t *testing.T) {
 func TestLimits(t *testing.T) {
 	reports := policy.Limits{Allows: rules(t, "GET /reports/*", "POST /exports")}
 	office := policy.Limits{Networks: networks("10.0.0.0/8", "2001:db8::/32")}
+	everywhere := policy.Limits{Networks: networks("0.0.0.0/0", "::/0")}
+
 	for _, tc := range []struct {
 		name         string
 		limits       policy.Limits
@@ -93,6 +95,8 @@ func TestLimits(t *testing.T) {
 		{"from the office by IPv6", office, "GET", "/x", "2001:db8:1::1", true},
 		{"from elsewhere", office, "GET", "/x", "192.0.2.1", false},
 		{"over a Unix socket", office, "GET", "/x", "", false},
+		{"from an unknown address", office, "GET", "/x", policy.UnknownSource.String(), false},
+		{"from an unknown address, where every one is allowed", everywhere, "GET", "/x", "::%unknown", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var source netip.Addr

@@ -23,7 +23,9 @@ type front struct {
 	proxies web.Proxies
 	now     func() time.Time
 	log     *slog.Logger
-	hosts   []string // if not empty: the only accepted host names, against DNS rebinding
+	// untrusted is where peers are noticed that should perhaps be proxies; nil: nowhere.
+	untrusted *untrustedPeers
+	hosts     []string // if not empty: the only accepted host names, against DNS rebinding
 }
 
 // site is what one host name of a listener serves: a service, the authorization server, or
@@ -78,6 +80,10 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	w.Reset(hw, f.requestID(r), f.now(), f.proxies.Source(r))
 	w.Header()[jeton.HeaderRequestID] = []string{w.ID}
 	defer f.recover(w, r)
+
+	if f.untrusted != nil {
+		f.untrusted.notice(r, f.proxies, f.log)
+	}
 
 	d, err := f.mux(r)
 	if err != nil {

@@ -95,7 +95,12 @@ func (s *Server) place(wanted map[string]*planned, conf *config.Config, d *mux, 
 	if wanted[key] == nil {
 		wanted[key] = &planned{
 			listen: at.listen,
-			front:  &front{proxies: proxies(conf), now: s.c.Now, log: s.c.Log},
+			front: &front{
+				proxies:   proxies(conf),
+				now:       s.c.Now,
+				log:       s.c.Log,
+				untrusted: &s.untrusted,
+			},
 		}
 	}
 

@@ -66,6 +66,7 @@ type Server struct {
 	failed    chan error
 	up        atomic.Bool // it has started and may reload
 	draining  atomic.Bool
+	untrusted untrustedPeers
 }
 
 // New checks the configuration and starts nothing.

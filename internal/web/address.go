@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 // Proxies are the networks of trusted proxies. The zero value trusts none. It is safe for concurrent use.
@@ -23,7 +25,7 @@ func (p Proxies) Trusts(peer netip.Addr) bool {
 
 // Source returns the address of the client: of the peer, or behind trusted proxies the nearest
 // address in X-Forwarded-For that is not one of them. It is the zero Addr for a peer without an
-// address, as on a Unix socket.
+// address, as on a Unix socket, and policy.UnknownSource when the nearest entry is not an address.
 func (p Proxies) Source(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -40,13 +42,19 @@ func (p Proxies) Source(r *http.Request) netip.Addr {
 	// as the hops are our own proxies. What stands before them, the client may have made up.
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		// Not an address: what stands before it cannot be trusted either, and the last proxy is the source.
-		if err != nil {
-			return source
+		text := strings.Trim(hops[i], " \t")
+		if text == "" {
+			continue // an empty element of a list does not count (RFC 9110, section 5.6.1.2)
 		}
 
-		source = hop.Unmap().WithZone("")
+		// Not the proxy's address: it would open what is limited to inside, and all clients would share
+		// the throttle of the proxy.
+		hop, ok := parseHop(text)
+		if !ok {
+			return policy.UnknownSource
+		}
+
+		source = hop
 		if !p.Trusts(source) {
 			return source
 		}
@@ -55,11 +63,43 @@ func (p Proxies) Source(r *http.Request) netip.Addr {
 	return source
 }
 
-// AddressText returns a client's address as the audit log and responses show it. A client on a
-// Unix socket has none and is "local".
-func AddressText(a netip.Addr) string {
-	if !a.IsValid() {
-		return "local"
+// parseHop reads an entry of X-Forwarded-For. The header has no standard; proxies write the forms of RFC 7239,
+// section 6: an address, an IPv6 address in brackets, either with a port, and all of that in quotes.
+func parseHop(text string) (netip.Addr, bool) {
+	if inner, ok := strings.CutPrefix(text, `"`); ok {
+		text, ok = strings.CutSuffix(inner, `"`)
+		if !ok {
+			return netip.Addr{}, false
+		}
 	}
+
+	addr, err := netip.ParseAddr(text)
+	if err == nil {
+		return addr.Unmap().WithZone(""), true
+	}
+
+	if inner, ok := strings.CutPrefix(text, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		if ok {
+			addr, err = netip.ParseAddr(inner)
+			return addr.Unmap().WithZone(""), err == nil && addr.Is6()
+		}
+	}
+
+	withPort, err := netip.ParseAddrPort(text)
+
+	return withPort.Addr().Unmap().WithZone(""), err == nil
+}
+
+// AddressText returns a client's address as the audit log and responses show it. A client on a
+// Unix socket has none and is "local"; policy.UnknownSource is "unknown".
+func AddressText(a netip.Addr) string {
+	switch {
+	case !a.IsValid():
+		return "local"
+	case a == policy.UnknownSource:
+		return "unknown"
+	}
+
 	return a.Unmap().String()
 }
