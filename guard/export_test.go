@@ -45,9 +45,6 @@ const (
 	MaxLookups         = maxLookups
 )
 
-// RedactPath returns a path as the log shows it.
-func RedactPath(path string) string { return redactPath(path) }
-
 // Outcome is the response to an error.
 type Outcome struct {
 	Err    error

@@ -190,7 +190,7 @@ func (g *Guard) logRefusal(r *http.Request, p jeton.Problem, err error) {
 
 	g.conf.Log.LogAttrs(r.Context(), level, "request refused",
 		slog.String("method", r.Method),
-		slog.String("path", redactPath(r.URL.Path)),
+		slog.String("path", secret.RedactPath(r.URL.Path)),
 		slog.String("code", p.Code),
 		slog.Any("error", err),
 	)
@@ -209,21 +209,4 @@ func (g *Guard) challenge(code string, scopes []string) string {
 	}
 
 	return value
-}
-
-// maxPath limits the path of a request in the log, in bytes.
-const maxPath = 200
-
-// redactPath returns a path for the log: at most maxPath bytes, and without a token that a client
-// put into it. It is equal to internal/web.RedactPath.
-func redactPath(path string) string {
-	before, _, found := strings.Cut(path, secret.Prefix)
-	if len(before) > maxPath {
-		return strings.ToValidUTF8(before[:maxPath], "") + "…"
-	}
-	if found {
-		return before + "…"
-	}
-
-	return path
 }

@@ -7,21 +7,14 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // Explain returns the decision on a request that was admitted a short time ago. Refusals,
 // and requests to audited routes, are in the audit log.
 func (g *Gate) Explain(requestID string) (jeton.Event, bool) {
-	found, ok := g.recent.find(requestID)
-	if !ok {
-		return jeton.Event{}, false
-	}
-
-	e := admitted(&found.request, &found.decision)
-	e.Target = string(found.target)
-
-	return e, true
+	return g.recent.find(requestID)
 }
 
 // refusal returns the audit event of a refused request.
@@ -163,5 +156,5 @@ func appendTarget(b []byte, req *Request) []byte {
 	b = append(b, req.Method[:min(len(req.Method), maxMethod)]...)
 	b = append(b, ' ')
 
-	return append(b, web.RedactPath(req.Path)...)
+	return append(b, secret.RedactPath(req.Path)...)
 }

@@ -1,13 +1,18 @@
 package gate
 
 import (
-	"slices"
+	"net/netip"
+	"strings"
 	"sync"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 // recentDecisions holds the last decisions that admitted a request, so that an operator can
-// ask why. They are not worth a write each. Its size is bounded: about two thousand
-// decisions, half a megabyte.
+// ask why. They are not worth a write each. It holds about two thousand decisions in at most
+// a few megabytes, whatever the requests contain.
 type recentDecisions struct {
 	shards [16]struct {
 		mu   sync.Mutex
@@ -17,10 +22,21 @@ type recentDecisions struct {
 	}
 }
 
+// recentDecision has plain values only. The request, its body and the gate.Service with its
+// readers would keep secrets, and the routes of a configuration that was replaced, in memory.
 type recentDecision struct {
-	request  Request // without header, body, method and path
-	decision Decision
-	target   []byte // method and path, copied: the request's own keep its whole head in memory
+	text       []byte // request ID, then method and path; reused by the next decision in the slot
+	idLen      int
+	service    string
+	route      string
+	access     policy.Access
+	source     netip.Addr
+	now        time.Time
+	credential Credential // see kept
+	lastUsed   time.Time
+	left       int64
+	counted    bool
+	free       bool
 }
 
 func (r *recentDecisions) add(req *Request, d Decision) {
@@ -28,25 +44,39 @@ func (r *recentDecisions) add(req *Request, d Decision) {
 		return
 	}
 
+	credential := kept(d.credential)
+
 	// Our ids are random, so their first byte spreads them over the shards.
 	s := &r.shards[uint(req.RequestID[0])%uint(len(r.shards))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	slot := &s.ring[s.next%uint(len(s.ring))]
-	slot.request, slot.decision = *req, d
-	slot.target = appendTarget(slot.target[:0], req)
 	s.next++
 
-	// Secrets are in these.
-	slot.request.Header, slot.request.Body = nil, nil
+	// A copy: the strings of the request may keep its whole head in memory.
+	text := append(slot.text[:0], req.RequestID...)
 
-	slot.request.Method, slot.request.Path = "", ""
+	*slot = recentDecision{
+		text:       appendTarget(text, req),
+		idLen:      len(text),
+		service:    req.Service.Name,
+		route:      req.Route,
+		access:     req.Access,
+		source:     req.Source,
+		now:        req.Now,
+		credential: credential,
+		lastUsed:   d.lastUsed,
+		left:       d.left,
+		counted:    d.counted,
+		free:       d.free,
+	}
 }
 
-func (r *recentDecisions) find(requestID string) (recentDecision, bool) {
+// find returns the audit event of a decision.
+func (r *recentDecisions) find(requestID string) (jeton.Event, bool) {
 	if requestID == "" {
-		return recentDecision{}, false
+		return jeton.Event{}, false
 	}
 
 	s := &r.shards[uint(requestID[0])%uint(len(r.shards))]
@@ -54,12 +84,86 @@ func (r *recentDecisions) find(requestID string) (recentDecision, bool) {
 	defer s.mu.Unlock()
 
 	for i := range s.ring {
-		if s.ring[i].request.RequestID == requestID {
-			found := s.ring[i]
-			found.target = slices.Clone(found.target) // the slot's own is overwritten
-			return found, true
+		if string(s.ring[i].id()) == requestID {
+			return s.ring[i].event(), true
 		}
 	}
 
-	return recentDecision{}, false
+	return jeton.Event{}, false
 }
+
+func (r *recentDecision) id() []byte { return r.text[:r.idLen] }
+
+// event returns the decision as an event of the audit log.
+func (r *recentDecision) event() jeton.Event {
+	req := Request{
+		Service:   &Service{Name: r.service},
+		Access:    r.access,
+		Route:     r.route,
+		Source:    r.source,
+		RequestID: string(r.id()),
+		Now:       r.now,
+	}
+
+	e := admitted(&req, &Decision{
+		credential: r.credential,
+		lastUsed:   r.lastUsed,
+		left:       r.left,
+		counted:    r.counted,
+		free:       r.free,
+	})
+	e.Target = string(r.text[r.idLen:])
+
+	return e
+}
+
+// kept returns what the ring may keep of a credential. Sessions and tokens are values of our
+// own caches, which know no request. Of every other kind, which may hold the form or the
+// password that it was read from, only the description is kept.
+func kept(c Credential) Credential {
+	switch c.(type) {
+	case nil, sessionCredential, tokenCredential:
+		return c
+	}
+
+	which, window := c.Describe()
+	p := c.Principal()
+
+	groups := make([]string, min(len(p.Groups), maxGroups))
+	for i := range groups {
+		groups[i] = bounded(p.Groups[i])
+	}
+
+	return described{
+		principal: jeton.Principal{Kind: p.Kind, Name: bounded(p.Name), Groups: groups},
+		which:     bounded(which),
+		window:    bounded(window),
+	}
+}
+
+// maxGroups bounds the groups that the ring keeps of a user.
+const maxGroups = 16
+
+// bounded returns a copy of a text of at most 128 bytes.
+func bounded(text string) string {
+	const maxText = 128
+
+	if len(text) <= maxText {
+		return strings.Clone(text)
+	}
+
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
+}
+
+// described is a credential of which only the description is left.
+type described struct {
+	PerRequest
+	principal     jeton.Principal
+	which, window string
+}
+
+// Principal implements Credential.
+func (d described) Principal() jeton.Principal { return d.principal }
+
+// Describe implements Credential.
+func (d described) Describe() (which, window string) { return d.which, d.window }

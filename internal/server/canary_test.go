@@ -159,22 +159,31 @@ func TestNoSecretIsShown(t *testing.T) {
 	}
 
 	good := sessions[0]
-	for _, path := range []string{
-		"/me",
-		"/three",
-		"/three",
-		"/three",
-		"/three",
-		"/admins",
-		"/files/" + secret,
-		"/files/x/" + secret + "/y?" + secret,
-		"/down/" + secret,
-		"/down/x?" + secret,
-		"/nothing/" + secret,
-		"/" + secret,
-	} {
-		note(s.Ask("GET", "shop", path, "Cookie", good))
-		note(s.Ask("GET", "shop", path))
+	jwt := "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJkaWFuZSJ9.c2lnbmF0dXJl"
+	canaries = append(canaries, jwt[20:])
+
+	paths := []string{"/me", "/three", "/three", "/three", "/three", "/admins"}
+	for _, text := range []string{secret, jwt} {
+		paths = append(
+			paths,
+			"/files/"+text,
+			"/files/x/"+text+"/y?"+text,
+			"/down/"+text,
+			"/down/x?"+text,
+			"/nothing/"+text,
+			"/"+text,
+		)
+	}
+
+	for _, path := range paths {
+		for _, header := range [][]string{{"Cookie", good}, nil} {
+			a := s.Ask("GET", "shop", path, header...)
+			note(a)
+
+			var why any
+			err := s.Control("GET", "/api/v1/explain/"+a.Header.Get("X-Request-Id"), nil, &why)
+			fmt.Fprintln(&shown, why, err)
+		}
 	}
 
 	note(s.Ask("GET", "shop", "/me", "Cookie", good+"; "+good))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -152,7 +153,7 @@ func (f *front) recover(w *web.Reply, r *http.Request) {
 		"request panicked",
 		"request_id", w.ID,
 		"method", r.Method,
-		"path", web.RedactPath(r.URL.Path),
+		"path", secret.RedactPath(r.URL.Path),
 		"panic", fmt.Sprint(p),
 		"stack", string(debug.Stack()),
 	)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // outcomes maps each outcome to its status and title, once.
@@ -109,5 +110,5 @@ func Log(w *Reply, log *slog.Logger, r *http.Request, err error) {
 		return // the client has gone; anybody could fill the log by hanging up
 	}
 
-	log.Error("request failed", "request_id", w.ID, "method", r.Method, "path", RedactPath(r.URL.Path), "error", err)
+	log.Error("request failed", "request_id", w.ID, "method", r.Method, "path", secret.RedactPath(r.URL.Path), "error", err)
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // CheckPath returns jeton.ErrInvalid for a path that two programs could read as two different paths: our rules and
@@ -126,21 +125,4 @@ func isToken(text string) bool {
 	}
 
 	return text != ""
-}
-
-// maxPath bounds the path of a request in logs and the audit log, in bytes.
-const maxPath = 200
-
-// RedactPath returns a path as logs and the audit log may show it: bounded, and without a token
-// or session secret that a client put into it.
-func RedactPath(path string) string {
-	before, _, found := strings.Cut(path, secret.Prefix)
-	if len(before) > maxPath {
-		return strings.ToValidUTF8(before[:maxPath], "") + "…"
-	}
-	if found {
-		return before + "…"
-	}
-
-	return path
 }
