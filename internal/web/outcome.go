@@ -110,5 +110,11 @@ func Log(w *Reply, log *slog.Logger, r *http.Request, err error) {
 		return // the client has gone; anybody could fill the log by hanging up
 	}
 
-	log.Error("request failed", "request_id", w.ID, "method", r.Method, "path", secret.RedactPath(r.URL.Path), "error", err)
+	log.Error(
+		"request failed",
+		"request_id", w.ID,
+		"method", r.Method,
+		"path", secret.RedactPath(r.URL.Path),
+		"error", err,
+	)
 }
