@@ -42,7 +42,7 @@ const defaultMaxKeys = 100_000
 // Limiter limits login attempts. Its methods, and those of its attempts, are safe for
 // concurrent use.
 type Limiter struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // protects all below: an attempt takes from three tables at once or from none
 	clock   clock
 	pair    *table
 	account *table
@@ -82,7 +82,7 @@ func New(cfg Config) (*Limiter, error) {
 // keeps what it took. Only the first call has an effect. Calls on a nil Attempt have none.
 type Attempt struct {
 	of    *Limiter
-	took  [3]budget // the first is that of account and source
+	took  [3]budget // account and source; source; account from unknown sources, which may be none
 	ended bool
 }
 
@@ -113,6 +113,8 @@ func (l *Limiter) Begin(now time.Time, account string, source netip.Addr, known 
 
 	at := l.clock.at(now)
 	var wait time.Duration
+	// First all are asked and then all are taken from, under one lock: an attempt that one budget
+	// refuses must not use up the others.
 	for _, b := range a.took {
 		if b.table != nil {
 			wait = max(wait, b.table.wait(b.key, at))
@@ -148,6 +150,7 @@ func (a *Attempt) end(succeeded bool) {
 	a.of.mu.Lock()
 	defer a.of.mu.Unlock()
 
+	// A second call would give back what another attempt took.
 	if a.ended {
 		return
 	}
@@ -160,6 +163,8 @@ func (a *Attempt) end(succeeded bool) {
 		}
 	}
 
+	// Only this budget is reset. With the others, one account of the attacker's own would reset the
+	// budget of the source after every few guesses.
 	if succeeded {
 		a.took[0].table.reset(a.took[0].key)
 	}
@@ -192,6 +197,7 @@ func (c *clock) at(now time.Time) int64 {
 		t = c.last
 	}
 
+	// Callers read the time before they get the lock, so a slightly older one may come later.
 	c.last = max(c.last, t)
 	return c.last
 }
@@ -209,6 +215,7 @@ func keyOf(parts ...string) key {
 		b = append(b, p...)
 	}
 
+	// 128 bits: an attacker who finds two names with one key gains nothing but a shared budget.
 	sum := sha256.Sum256(b)
 	return key(sum[:16])
 }
@@ -246,6 +253,7 @@ func Network(source netip.Addr) string {
 		return "local"
 	}
 
+	// One customer has at least a /64: by single addresses, 2^64 of them would each have a budget.
 	bits := source.BitLen()
 	if source.Is6() {
 		bits = 64

@@ -55,6 +55,7 @@ func (t *table) wait(k key, now int64) time.Duration {
 		return 0
 	}
 
+	// A budget that is full at most slack from now still has one left.
 	slack := int64(t.rate.Burst-1) * int64(t.rate.Every)
 	return max(0, time.Duration(t.heap[i].full-now-slack))
 }
@@ -67,6 +68,8 @@ func (t *table) take(k key, now int64) {
 		return
 	}
 
+	// At most two full budgets are dropped here, so the work of an attempt is bounded while the
+	// table shrinks faster than it grows.
 	for n := 0; len(t.heap) > 0 && (len(t.heap) >= t.limit || n < 2 && t.heap[0].full <= now); n++ {
 		t.remove(0)
 	}
@@ -80,6 +83,7 @@ func (t *table) take(k key, now int64) {
 func (t *table) giveBack(k key) {
 	if i, ok := t.index[k]; ok {
 		t.heap[i].full -= int64(t.rate.Every)
+		// The time moved back, so the entry may belong nearer to the front.
 		t.up(int(i))
 	}
 }

@@ -41,12 +41,14 @@ func (l *Logins) checkAssertion(
 	cred ClientCredential,
 	trail *auditTrail,
 ) (proved provedClient, err error) {
+	// Until a key proves it, the assertion may name any client.
 	trail.actor = "client:?"
 	signed, claims, err := l.parseAssertion(cred, trail)
 	if err != nil {
 		return proved, err
 	}
 
+	// An unknown name is the zero client, which fails below where a wrong key does.
 	c, err := l.clients.FindForLogin(ctx, claims.Issuer)
 	if err != nil {
 		return proved, trail.check("store", "", err)
@@ -61,8 +63,10 @@ func (l *Logins) checkAssertion(
 	}
 
 	proved.client = c
+	// Only with iss_only may jti be absent; such an assertion can be replayed, and is a weakness.
 	if claims.ID != "" {
 		expires := claims.Expires
+		// The use must be remembered for as long as the assertion could pass the other checks.
 		if expires.IsZero() {
 			expires = l.now().Add(MaxAssertion)
 		}
@@ -87,6 +91,8 @@ func (l *Logins) parseAssertion(cred ClientCredential, trail *auditTrail) (jose.
 	h := signed.Header
 	trail.pass("shape", fmt.Sprintf("alg %q, kid %q, typ %q", h.Alg, clip(h.KeyID), clip(h.Type)))
 
+	// A typ for another purpose would let a token of one kind serve as one of another (RFC 8725,
+	// section 3.11). jwk, jku and x5u would let the attacker name the key (RFC 8725, section 3.10).
 	err = trail.require([]requirement{
 		{h.Type != "" && !h.Typ("JWT") && !h.Typ(string(cred.Purpose)), "type", clip(h.Type), WrongType},
 		{len(h.Foreign) > 0, "key source", strings.Join(h.Foreign, ", "), EmbeddedKey},
@@ -113,6 +119,7 @@ func (l *Logins) checkSignature(ctx context.Context, c client.Client, signed jos
 		return trail.check("client and key", "the client's keys could not be looked up", err)
 	}
 
+	// Without kid, each key of the client is tried. "Wrong signature" is the closer miss of the two.
 	reason := WrongAlgorithm
 	for _, k := range keys {
 		err := signed.Verify(k)
@@ -135,6 +142,7 @@ func (l *Logins) checkClaims(cred ClientCredential, c jose.Claims, trail *auditT
 	now, all := l.now(), !cred.IssuerOnly
 	lifetime := c.Expires.Sub(c.IssuedAt)
 	hasLifetime := !c.IssuedAt.IsZero() && !c.Expires.IsZero()
+	// RFC 10070: our issuer alone. An assertion for two servers could be replayed at the other one.
 	wrongAudience := len(c.Audience) != 1 || c.Audience[0] != cred.Issuer
 
 	err := trail.require([]requirement{
@@ -183,6 +191,7 @@ func (l *Logins) mayBeUsedBeforeRestore(c jose.Claims, now time.Time) bool {
 		return false
 	}
 
+	// No assertion lives longer than MaxAssertion, so exp tells the earliest iat.
 	issued := c.IssuedAt
 	if issued.IsZero() {
 		if c.Expires.IsZero() {

@@ -94,6 +94,7 @@ func (t *auditTrail) event(now time.Time, err error, lastStep ...jeton.Check) je
 	}
 	if err != nil {
 		e.Outcome, e.Reason = jeton.Code(err), string(ReasonOf(err))
+		// An error without a Reason, for example of the store; the log is for operators only.
 		if e.Reason == "" {
 			e.Reason = err.Error()
 		}
@@ -116,6 +117,7 @@ func stampAt(at, now time.Time) string { return stamp(at) + ", now " + stamp(now
 func clip(s string) string {
 	const limit = 200
 
+	// Masked before it is cut: half a secret would no longer look like one.
 	s = secret.Mask(s)
 	if len(s) <= limit {
 		return s

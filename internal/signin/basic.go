@@ -12,7 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
-// Verified is a user whose name and password were right at most rememberFor ago.
+// Verified is a user whose name and password were right at most rememberFor ago. It is never changed.
 type Verified struct {
 	Account account.Account
 	At      time.Time
@@ -45,6 +45,9 @@ func (l *Logins) Basic(ctx context.Context, req PasswordRequest) (*Verified, err
 	}
 
 	key := l.passwords.key(name, req.Password.Reveal())
+
+	// The cache is used only while this node sees the changes of others: after a password change,
+	// no node may accept the old one from memory.
 	if err := l.feed.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -58,6 +61,7 @@ func (l *Logins) Basic(ctx context.Context, req PasswordRequest) (*Verified, err
 		}
 	}
 
+	// Checked each time, and not remembered: two services may allow different users.
 	if req.Allow != nil {
 		if err := req.Allow.Check(v.Principal()); err != nil {
 			return nil, err
@@ -83,6 +87,8 @@ func (l *Logins) verifyOnce(ctx context.Context, req PasswordRequest, key secret
 
 	trail := req.auditTrail()
 	trail.pass("method", "Basic (RFC 7617)")
+	// Read before the store is: a change in between makes Renew drop the result, which may be of the
+	// old password.
 	before := l.passwords.verified.Generation(key)
 	acct, err := l.checkPassword(ctx, req, &trail)
 	l.audit.Record(trail.event(l.now(), err))

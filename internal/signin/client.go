@@ -75,6 +75,7 @@ func (l *Logins) checkSecret(ctx context.Context, cred ClientCredential, trail *
 	}
 
 	trail.setClient(c)
+	// Also for an unknown or a disabled client, so that the time does not reveal which clients exist.
 	ok := l.clients.CheckSecret(c, cred.Secret.Reveal())
 	switch {
 	case c.ID == 0:
@@ -114,6 +115,7 @@ func (l *Logins) AddKey(
 ) error {
 	trail := auditTrail{action: ev.Action}
 	err := l.checkPossession(ctx, c, key, proof, &trail)
+	// The store writes them with the key, or the lines below without it.
 	ev.Checks = trail.checks
 
 	reason := ReasonOf(err)
@@ -146,6 +148,7 @@ func (l *Logins) checkPossession(
 		return trail.fail("issuer", clip(claims.Issuer), OtherClient)
 	}
 
+	// By the new key alone. An older key of the client proves nothing about this one.
 	if signed.Verify(key) != nil {
 		return trail.fail("signature", "key "+key.ID, WrongSignature)
 	}
@@ -154,6 +157,7 @@ func (l *Logins) checkPossession(
 		return err
 	}
 
+	// Used up like any assertion: a proof that leaked cannot be sent again.
 	once := token.Once{Issuer: c.Name, JTI: secret.HashOf(claims.ID), Expires: claims.Expires}
 
 	return l.useOnce(ctx, once, trail)

@@ -55,6 +55,7 @@ func (l *Logins) token(ctx context.Context, req TokenRequest, trail *auditTrail)
 
 	c, once := proved.client, proved.once
 
+	// The checks of the request come after the proof: a stranger must not learn what a client may do.
 	target, err := chooseTarget(c, req)
 	if trail.check("service", describeChoice(req.Audience, c.Services), err) != nil {
 		return token.Minted{}, err
@@ -110,6 +111,7 @@ func chooseTarget(c client.Client, req TokenRequest) (Target, error) {
 		return !requested || !slices.Contains(c.Services, t.Service)
 	})
 
+	// With two, neither is picked: the token would depend on the order of the configuration.
 	switch len(matching) {
 	case 0:
 		return Target{}, jeton.ErrForbidden
@@ -125,6 +127,7 @@ func chooseTarget(c client.Client, req TokenRequest) (Target, error) {
 
 // chooseScopes returns the requested scopes, or an error if the client lacks one.
 func chooseScopes(c client.Client, requested []string) ([]string, error) {
+	// RFC 6749, section 3.3: the default, which the response names.
 	if len(requested) == 0 {
 		return c.Scopes, nil
 	}

@@ -22,10 +22,10 @@ const knownFor = 90 * 24 * time.Hour
 
 // PasswordRequest is a user's attempt to sign in at a service.
 type PasswordRequest struct {
-	Name     string
-	ByEmail  bool // Name is an e-mail address
+	Name     string // as it was typed
+	ByEmail  bool   // Name is an e-mail address
 	Password jeton.Secret
-	Service  string
+	Service  string // whose session starts, for the audit log
 	Terms    policy.Terms
 	Allow    *policy.Allow // nil: every user
 	Source   netip.Addr
@@ -94,11 +94,14 @@ func (l *Logins) checkPassword(ctx context.Context, req PasswordRequest, trail *
 		trail.actor = "user:" + acct.Name
 	}
 
+	// Also for an unknown name, so that both take the same queries.
 	known, err := l.accounts.KnownSource(ctx, acct.ID, limit.Network(req.Source), l.now().Add(-knownFor))
 	if err != nil {
 		return none, trail.check("store", "", err)
 	}
 
+	// Before the hash, so that a refused attempt costs no work. The name that exists is used, so that
+	// logins by name and by e-mail address share a budget.
 	attempt, err := l.limiter.Begin(l.now(), cmp.Or(acct.Name, req.Name), req.Source, known)
 	throttle := fmt.Sprintf("source %s, known to the account: %t", web.AddressText(req.Source), known)
 	if trail.check("throttle", throttle, err) != nil {
@@ -124,6 +127,8 @@ func (l *Logins) checkPassword(ctx context.Context, req PasswordRequest, trail *
 }
 
 func judge(acct account.Account, passwordOK bool) error {
+	// The order decides which reason the operator reads. Callers get one refusal for all, except at a
+	// teaching service.
 	switch {
 	case acct.ID == 0:
 		return &refused{UnknownUser}
@@ -143,6 +148,7 @@ func (l *Logins) start(
 	acct account.Account,
 	trail *auditTrail,
 ) (session.Started, error) {
+	// After the password, so that a stranger does not learn who may log in here.
 	if req.Allow != nil {
 		user := principal(acct, l.now())
 		if err := trail.check("allowed users", req.Allow.String(), req.Allow.Check(user)); err != nil {
@@ -166,6 +172,8 @@ func (l *Logins) start(
 		lastStep = append(lastStep, passed("replaces", replaces))
 	}
 
+	// One transaction judges the terms, ends the replaced session and writes the audit event: two
+	// concurrent logins cannot both take the last permitted one.
 	started, err := l.sessions.Start(ctx, owner, req.Service, req.Terms, trail.event(l.now(), nil, lastStep...))
 	if err != nil {
 		return session.Started{}, trail.check("terms", terms, err)

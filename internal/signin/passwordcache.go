@@ -30,7 +30,7 @@ type passwordCache struct {
 	secret   [sha256.Size]byte
 	verified *cache.Cache[Verified]
 
-	mu         sync.Mutex
+	mu         sync.Mutex                    // protects inProgress
 	inProgress map[secret.Hash]chan struct{} // closed when the check is done
 }
 
@@ -72,6 +72,7 @@ func (c *passwordCache) find(key secret.Hash, now time.Time) *Verified {
 // lock waits until no other request checks the password, and keeps others from checking it
 // until unlock is called.
 func (c *passwordCache) lock(ctx context.Context, key secret.Hash) (unlock func(), err error) {
+	// A loop: after a wait, another of the waiting requests may have been faster.
 	for {
 		c.mu.Lock()
 		other, busy := c.inProgress[key]
@@ -84,6 +85,7 @@ func (c *passwordCache) lock(ctx context.Context, key secret.Hash) (unlock func(
 				c.mu.Lock()
 				delete(c.inProgress, key)
 				c.mu.Unlock()
+				// After delete: a request that wakes up must not find this entry again.
 				close(done)
 			}, nil
 		}
@@ -93,6 +95,7 @@ func (c *passwordCache) lock(ctx context.Context, key secret.Hash) (unlock func(
 		select {
 		case <-other:
 		case <-ctx.Done():
+			// Nothing is known about the password, so this is not a failed attempt.
 			return nil, fmt.Errorf("%w: %w", jeton.ErrUnavailable, ctx.Err())
 		}
 	}
