@@ -54,6 +54,9 @@ func (g *Guard) check(ctx context.Context, text string, scopes []string) (Token,
 	if len(text) > jose.MaxToken {
 		return Token{}, refused("%d bytes are more than a token can have", len(text))
 	}
+
+	// Before anything is read of the token: with a list of revocations that is too old, a revoked
+	// token would pass.
 	if err := g.Ready(); err != nil {
 		return Token{}, err
 	}
@@ -61,6 +64,7 @@ func (g *Guard) check(ctx context.Context, text string, scopes []string) (Token,
 		return g.checkOpaque(ctx, text, scopes)
 	}
 
+	// Unavailable and not refused: the issuer may be about to publish its first key.
 	if len(g.keys.current.Load().keys) == 0 {
 		return Token{}, g.unavailable(errNoKeys)
 	}
@@ -76,6 +80,7 @@ func (g *Guard) check(ctx context.Context, text string, scopes []string) (Token,
 		return Token{}, err
 	}
 
+	// Last of all, so that a refused request takes no use.
 	if v.counted {
 		return g.spend(ctx, text, v.token)
 	}
@@ -105,8 +110,10 @@ type verifiedToken struct {
 
 // verify checks the signature and the claims of a token, except for what changes with time.
 func (g *Guard) verify(ctx context.Context, text string) (*verifiedToken, error) {
+	// By hash, so that the cache holds no usable token.
 	sum := sha256.Sum256([]byte(text))
 	v := g.verified.get(sum)
+	// A token stays in the cache only while its key is published; a withdrawn key ends it at once.
 	if v != nil && g.keys.current.Load().keys[v.key.ID] == v.key {
 		return v, nil
 	}
@@ -126,6 +133,7 @@ func (g *Guard) verify(ctx context.Context, text string) (*verifiedToken, error)
 		return nil, refused("the header contains a key (%s)", strings.Join(h.Foreign, ", "))
 	}
 
+	// The claims come before the key: a token of another issuer must not make the guard fetch keys.
 	c, err := jose.ParseClaims(signed.Payload)
 	if err != nil {
 		return nil, refused("%v", err)
@@ -138,6 +146,8 @@ func (g *Guard) verify(ctx context.Context, text string) (*verifiedToken, error)
 	if err != nil {
 		return nil, err
 	}
+
+	// By the algorithm of the key, whatever the header says (RFC 8725, section 3.1).
 	if err := signed.Verify(key.Key); err != nil {
 		return nil, refused("%v (key %s)", err, key.ID)
 	}
@@ -252,6 +262,7 @@ func (c *verifiedCache) add(v *verifiedToken) {
 		c.list = map[hash]*verifiedToken{}
 	}
 
+	// Random replacement needs no order, and a token that is dropped costs one signature check.
 	if len(c.list) >= maxVerified {
 		for k := range c.list {
 			delete(c.list, k)

@@ -67,8 +67,8 @@ type Credentials struct {
 // fetched the keys and the revocations.
 type Guard struct {
 	conf      Config
-	ownClient bool // the client was made by New
-	pace      time.Duration
+	ownClient bool          // the client was made by New
+	pace      time.Duration // between two requests for the same document: a third of the bound
 	running   atomic.Bool
 	keys      keyring
 	revoked   revocationSet
@@ -88,6 +88,7 @@ func New(c Config) (*Guard, error) {
 		g.conf.Bound = defaultBound
 	}
 
+	// So that one failed request does not make the copy of the revocations too old.
 	g.pace = g.conf.Bound / 3
 	if g.conf.Now == nil {
 		g.conf.Now = time.Now
@@ -130,8 +131,10 @@ func (c *Config) check() error {
 
 // client returns the client for requests to the issuer.
 func (c *Config) client(pace time.Duration) (*http.Client, error) {
+	// Tokens and the client's secret must not follow a redirect to another server.
 	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	if c.Client != nil {
+		// A copy: the client belongs to the caller.
 		client := *c.Client
 		client.CheckRedirect = noRedirect
 		client.Jar = nil
@@ -207,6 +210,7 @@ func (g *Guard) repeat(ctx context.Context, do func()) {
 	tick := time.NewTicker(g.pace)
 	defer tick.Stop()
 
+	// A ticker drops what it misses: after a slow request there is one catch-up, not many.
 	for ctx.Err() == nil {
 		do()
 		select {
@@ -220,6 +224,7 @@ func (g *Guard) repeat(ctx context.Context, do func()) {
 // with a reason for the operator: the issuer has not answered yet, or not within the bound.
 func (g *Guard) Ready() error {
 	now := g.conf.Now()
+	// An issuer that has no key may still issue opaque tokens, which need introspection alone.
 	if err := g.keys.ready(now); err != nil && !(errors.Is(err, errNoKeys) && g.conf.Introspect != nil) {
 		return g.unavailable(err)
 	}

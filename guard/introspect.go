@@ -23,10 +23,12 @@ const (
 // checkOpaque checks a token that only the issuer can read. If scopes are required, it looks the
 // token up before it takes a use, so that a refusal costs none.
 func (g *Guard) checkOpaque(ctx context.Context, text string, scopes []string) (Token, error) {
+	// The issuer would refuse it, too; this costs it no request.
 	if len(text) > maxOpaque || strings.ContainsFunc(text, notInToken) {
 		return Token{}, refused("not an opaque token")
 	}
 
+	// Without required scopes, one request looks up and spends.
 	tok, err := g.introspect(ctx, text, len(scopes) == 0)
 	if err != nil || len(scopes) == 0 {
 		return tok, err
@@ -53,6 +55,8 @@ func (g *Guard) spend(ctx context.Context, text string, tok Token) (Token, error
 	if err != nil {
 		return Token{}, err
 	}
+
+	// The use may be taken, but nothing shows that it was of this token. At most N still holds.
 	if result.ID != tok.ID || result.UsesRemaining == nil {
 		return Token{}, g.unavailable(fmt.Errorf("take a use of token %s: "+
 			"the response is for another token or has no uses_remaining", tok.ID))
@@ -105,6 +109,7 @@ func (g *Guard) introspect(ctx context.Context, text string, consume bool) (Toke
 	}
 
 	switch {
+	// RFC 7662, section 2.2: active is required. Without it this is some other document.
 	case in.Active == nil:
 		return Token{}, g.unavailable(errors.New("introspect token: active is missing in the response"))
 	case !*in.Active:
@@ -139,6 +144,7 @@ func (g *Guard) acquireLookup(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 
+	// A slow issuer must not collect a goroutine for every request of the service.
 	select {
 	case g.lookups <- struct{}{}:
 		return nil

@@ -44,8 +44,8 @@ type keyring struct {
 	current  atomic.Pointer[keyset]
 	fetching sync.Mutex // held during a fetch, so that no older set replaces a newer one
 
-	mu         sync.Mutex
-	err        error // of the last attempt
+	mu         sync.Mutex // protects all below
+	err        error      // of the last attempt
 	flight     *flight
 	lastLookup time.Time // when an unknown key last caused a fetch
 	lookupErr  error     // of that fetch
@@ -108,6 +108,7 @@ func (g *Guard) refreshKeys(ctx context.Context) error {
 	}
 
 	err := g.discoverAndFetch(ctx)
+	// When Run ends, the request fails because of that, which is no error of the issuer.
 	if ctx.Err() == nil {
 		g.logTransition("keys", g.keys.setError(err), err)
 	}
@@ -129,6 +130,7 @@ func (g *Guard) fetchKeys(ctx context.Context, m metadata) error {
 	g.keys.fetching.Lock()
 	defer g.keys.fetching.Unlock()
 
+	// Before the request: a key that is published while the answer is under way may be missing in it.
 	requested := g.conf.Now()
 	resp, err := g.get(ctx, m.JWKS, requestTimeout)
 	if err != nil {
@@ -150,6 +152,7 @@ func (g *Guard) fetchKeys(ctx context.Context, m metadata) error {
 	for _, k := range list {
 		key := &issuerKey{k, k.Thumbprint()}
 		old := previous[k.ID]
+		// The same key keeps its pointer, and with it all tokens that it has verified.
 		if old != nil && old.Alg == key.Alg && old.thumbprint == key.thumbprint {
 			key = old
 		}
@@ -163,6 +166,8 @@ func (g *Guard) fetchKeys(ctx context.Context, m metadata) error {
 		requested: requested,
 		lifetime:  cacheLifetime(resp.header),
 	})
+
+	// After the new set is stored: a token added in between is checked against it by verify.
 	g.verified.dropIf(func(v *verifiedToken) bool { return keys[v.key.ID] != v.key })
 
 	return nil
@@ -228,6 +233,7 @@ func (g *Guard) fetchForUnknown(ctx context.Context, issued time.Time) error {
 		return g.wait(ctx, f)
 	}
 
+	// Anybody can send tokens with unknown key identifiers: they must not make the guard flood the issuer.
 	elapsed := now.Sub(k.lastLookup)
 	if !k.lastLookup.IsZero() && elapsed >= 0 && elapsed < unknownKeyInterval {
 		defer k.mu.Unlock()

@@ -49,6 +49,7 @@ func (g *Guard) Require(scopes ...string) func(http.Handler) http.Handler {
 		}
 	}
 
+	// A copy: the caller may change its slice while requests are checked.
 	scopes = append([]string(nil), scopes...)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -74,6 +75,7 @@ func notInScope(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\
 // admit returns the context of an accepted request, with its token.
 func (g *Guard) admit(r *http.Request, scopes []string) (context.Context, error) {
 	ctx := r.Context()
+	// Of this guard only: another one may be for another issuer or audience.
 	if a, ok := ctx.Value(contextKey{}).(*admitted); ok && a.guard == g {
 		return ctx, checkScopes(a.token.Scopes, scopes)
 	}
@@ -97,6 +99,8 @@ func bearer(h http.Header) (string, error) {
 	if len(lines) == 0 {
 		return "", jeton.ErrNoCredential
 	}
+
+	// A proxy in front may have judged the other one.
 	if len(lines) > 1 {
 		return "", jeton.WithDetail(jeton.ErrAmbiguous, "more than one header Authorization")
 	}
@@ -134,6 +138,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, scopes
 
 	h := w.Header()
 	switch {
+	// Also on a 403, whose challenge names the scope that is missing (RFC 6750, section 3.1).
 	case p.Status < 500:
 		// As RFC 9110, section 11.6.1, spells it: Set would send "Www-Authenticate".
 		h["WWW-Authenticate"] = []string{g.challenge(code, scopes)}
@@ -184,6 +189,7 @@ func problem(err error) (p jeton.Problem, code string) {
 
 func (g *Guard) logRefusal(r *http.Request, p jeton.Problem, err error) {
 	level := slog.LevelInfo
+	// Only these are for the operator to mend; a client can cause any other as often as it likes.
 	if errors.Is(err, errNoIntrospection) || p.Status == http.StatusInternalServerError {
 		level = slog.LevelWarn
 	}

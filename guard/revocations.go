@@ -149,6 +149,7 @@ func (g *Guard) updateRevocations(ctx context.Context) error {
 	before := s.err
 	s.err = err
 	if err == nil {
+		// Only after a complete read: a failed one leaves the older time, so the bound still holds.
 		s.asOf = requested
 	}
 	s.mu.Unlock()
@@ -174,6 +175,7 @@ func (g *Guard) readRevocations(ctx context.Context) (requested time.Time, err e
 	after := s.last.seq
 	verifyLast := after > 0
 	if verifyLast {
+		// The page then begins with the line that was read last, if the list still has it.
 		after--
 	}
 
@@ -189,6 +191,7 @@ func (g *Guard) readRevocations(ctx context.Context) (requested time.Time, err e
 			if len(p.hashes) == 0 || p.hashes[0] != s.last.hash {
 				g.conf.Log.Info("the list of revocations has changed; reading it from its beginning",
 					"issuer", g.conf.Issuer, "line", s.last.seq)
+				// Entries of the old list are kept: no token is valid again because the list was.
 				s.last = position{}
 				after = 0
 				continue
@@ -234,6 +237,8 @@ func (g *Guard) fetchPage(ctx context.Context, address string, after int64) (pag
 	if err := decode(resp.body, &in); err != nil {
 		return page{}, err
 	}
+
+	// An error page in JSON would otherwise look like an empty list, and nothing as revoked.
 	if in.Next == nil || in.Void == nil {
 		return page{}, errors.New("invalid response: next or void is missing")
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// Cookies keeps a session at a client.
+// Cookies keeps a session at a client. Its methods are safe for concurrent use.
 type Cookies interface {
 	// Names returns the names of the cookies. No upstream gets or sets them.
 	Names() []string

@@ -33,6 +33,7 @@ func readers(c Config) []gate.Reader {
 // accepts returns what the callers of a route may prove themselves with.
 func accepts(s config.Service, r config.Route) policy.Kinds {
 	names := r.Accept
+	// Load refuses an empty list in the file, so this is a route without one.
 	if len(names) == 0 {
 		names = s.Accepts()
 	}
@@ -57,6 +58,7 @@ func accepts(s config.Service, r config.Route) policy.Kinds {
 func schemes(s config.Service) policy.Kinds {
 	var kinds policy.Kinds
 
+	// Basic only where a route accepts it: a browser that is asked for it remembers the password.
 	for _, r := range s.Routes {
 		kinds |= accepts(s, r) & policy.ByPassword
 	}
@@ -72,6 +74,7 @@ func schemes(s config.Service) policy.Kinds {
 }
 
 func allow(a *config.Allow) *policy.Allow {
+	// nil allows every user, and an empty Allow none: the two must stay different.
 	if a == nil {
 		return nil
 	}

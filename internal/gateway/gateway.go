@@ -15,7 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// Gateway serves one configured service.
+// Gateway serves one configured service. It is safe for concurrent use: New sets every field.
 type Gateway struct {
 	conf       config.Service
 	gate       *gate.Gate
@@ -53,7 +53,8 @@ type Config struct {
 	EmailLogin bool          // the name in Basic is an e-mail address
 }
 
-// New returns the gateway of a service from a configuration that has been checked.
+// New returns the gateway of a service from a configuration that has been checked. It uses ctx for
+// the identifiers of counted routes, which are in the store, and keeps nothing running.
 func New(ctx context.Context, c Config) (*Gateway, error) {
 	if c.Cookies == nil {
 		c.Cookies = newSessionCookie(c)
@@ -78,6 +79,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	g.logoutFrom = &gate.Service{Name: c.Service.Name, Readers: []gate.Reader{c.Cookies.LogoutReader()}}
 	g.schemes = schemes(c.Service)
 
+	// Our own routes first; the check of the configuration refuses a route that has one of their paths.
 	g.routes = g.builtinRoutes()
 	for _, r := range c.Service.Routes {
 		route, err := g.route(ctx, r, c.DataDir)

@@ -48,6 +48,8 @@ var removedPrefixes = []string{
 // removes reports whether a client's header must not reach an upstream. Every character that is
 // neither a letter nor a digit counts as a dash, because many servers treat them as the same.
 func removes(name string) bool {
+	// CGI and its successors map both - and _ to _, and some servers map dots, too: Remote_User from
+	// a client would then be read as our Remote-User.
 	name = strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
 			return r
@@ -66,6 +68,7 @@ func dropCookies(h http.Header, ours []string) {
 		for pair := range strings.SplitSeq(line, ";") {
 			pair = strings.Trim(pair, " \t")
 			name, _, _ := strings.Cut(pair, "=")
+			// An upstream that got the secret of a session could use it at every other route.
 			if pair != "" && !slices.Contains(ours, strings.TrimSpace(name)) {
 				kept = append(kept, pair)
 			}
@@ -84,11 +87,13 @@ func dropCookies(h http.Header, ours []string) {
 func cleanResponse(h http.Header, ours []string) {
 	for name := range h {
 		lower := strings.ToLower(name)
+		// Only Jeton may say how many uses are left or why a request was refused.
 		if strings.HasPrefix(lower, "jeton-") || lower == "x-request-id" {
 			delete(h, name)
 		}
 	}
 
+	// An upstream could otherwise put another user's session into the browser (session fixation).
 	kept := slices.DeleteFunc(slices.Clone(h["Set-Cookie"]), func(line string) bool {
 		// Clients send a cookie without a name as its value alone, which can look like one
 		// of ours: "=name=value" comes back as "name=value".

@@ -22,6 +22,7 @@ type value interface {
 // compileJSON returns the value of a node, with its members in the same order. A string that is
 // a JSON document is taken as that document.
 func compileJSON(n *yaml.Node) (value, error) {
+	// A template decides only when it is executed whether it is JSON, so it stays a string.
 	isText := n.Kind == yaml.ScalarNode && n.Tag == "!!str"
 	if isText && json.Valid([]byte(n.Value)) && !isTemplate(n.Value) {
 		return fixed(n.Value), nil
@@ -97,6 +98,7 @@ func compilePick(n *yaml.Node) (value, error) {
 
 func compileRandInt(n *yaml.Node) (value, error) {
 	var r randInt
+	// choices overflows for a range wider than an int64, which rand.Int64N cannot serve.
 	if err := n.Decode(&r); err != nil || r[0] > r[1] || r.choices() <= 0 {
 		return nil, fmt.Errorf("line %d: invalid randInt: want [least, greatest]", n.Line)
 	}
@@ -104,6 +106,7 @@ func compileRandInt(n *yaml.Node) (value, error) {
 }
 
 func compileScalar(n *yaml.Node) (value, error) {
+	// JSON has no times: what YAML reads as one stays the text that the file has.
 	if n.Tag == "!!str" || n.Tag == "!!timestamp" {
 		return compileText(n.Value)
 	}

@@ -14,6 +14,7 @@ import (
 
 // login answers POST on a login path: a name and a password become a session.
 func (g *Gateway) login(w *web.Reply, r *http.Request) error {
+	// Another site could log the browser in as the attacker, to see what the user then enters.
 	if err := web.SameOrigin(r); err != nil {
 		return err
 	}
@@ -24,6 +25,7 @@ func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
+	// Read before the login, and ended by it in one transaction: a failed login ends nothing.
 	previous, err := g.previous(w, r)
 	if err != nil {
 		return err
@@ -43,6 +45,7 @@ func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
+	// Only after the commit. If the client has gone, a session exists that nothing can use.
 	g.cookies.Set(w, started, user.Name)
 
 	if prefersJSON(r) {
@@ -65,6 +68,7 @@ func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 // previous returns the number of the login that the request shows, or 0. A login always starts
 // a new session and overwrites the cookie of the previous one, so that one ends.
 func (g *Gateway) previous(w *web.Reply, r *http.Request) (int64, error) {
+	// The session of before is never continued, so that none that an attacker has planted is promoted.
 	live, err := gate.ShownSession(w, r, g.service)
 	if live != nil {
 		return live.Login, nil

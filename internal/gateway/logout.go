@@ -16,6 +16,7 @@ import (
 // the user's sessions at every service. Without a session there is nothing to end, which is not
 // an error. When the store is down it is: the session may still be valid.
 func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
+	// Another site must not log the user out.
 	if err := web.SameOrigin(r); err != nil {
 		return err
 	}
@@ -24,6 +25,7 @@ func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
+	// Only now: if ending failed, the client keeps the cookie and can try again.
 	g.cookies.Clear(w)
 	succeed(w, "Logged out")
 
@@ -40,6 +42,7 @@ func (g *Gateway) endShown(w *web.Reply, r *http.Request) error {
 	case undecided(err), errors.Is(err, jeton.ErrAmbiguous):
 		return err
 	case errors.Is(err, jeton.ErrBadCredential):
+		// It may have been ended a moment ago: answer only once all nodes refuse it.
 		return g.sessions.Ended(r.Context())
 	}
 

@@ -23,6 +23,7 @@ func (g *Gateway) refuseLogin(w *web.Reply, r *http.Request, err error) {
 // refuseBasic answers a refusal of a route that only a password opens.
 func (g *Gateway) refuseBasic(w *web.Reply, r *http.Request, err error) {
 	if web.Problem(err).Status == http.StatusUnauthorized {
+		// A challenge for anything else would send the client to a login that this route does not take.
 		w.Header().Set("WWW-Authenticate", web.BasicChallenge(g.conf.Name))
 	}
 	web.Fail(w, r, err)

@@ -98,6 +98,8 @@ func static(status int, contentType string, body []byte) web.Handler {
 		if status != http.StatusOK {
 			w.WriteHeader(status)
 		}
+
+		// RFC 9110, section 9.3.2: the headers of GET, with Content-Length, and no body.
 		if r.Method != http.MethodHead {
 			_, _ = w.Write(body)
 		}
@@ -110,11 +112,13 @@ func static(status int, contentType string, body []byte) web.Handler {
 func dynamic(status int, contentType string, render func(*bytes.Buffer, caller) error) web.Handler {
 	return func(w *web.Reply, r *http.Request) error {
 		decision := gate.From(w)
+		// A HEAD that took no use gets nothing that a use pays for, not even the length of the body.
 		if decision.Free() {
 			w.WriteHeader(status)
 			return nil
 		}
 
+		// Rendered before the first byte is sent, so that a failure can still become a 500.
 		var b bytes.Buffer
 
 		who := decision.Principal()

@@ -40,6 +40,7 @@ func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
+	// An opaque or counted token was stored with its event. For any other there was no transaction.
 	if !minted.Recorded {
 		g.gate.Record(event)
 	}

@@ -47,6 +47,7 @@ func TokenTerms(s config.Service) (policy.TokenTerms, bool) {
 		t.MaxUses = *c.MaxUses
 	}
 
+	// A counted route needs a token that the store knows, so that its uses have a row.
 	for _, r := range s.Routes {
 		t.Counted = t.Counted || r.MaxUses != nil
 	}

@@ -30,6 +30,7 @@ func (b bodyReader) Read(ctx context.Context, req *gate.Request) (gate.Credentia
 		return nil, gate.ErrNotMine
 	}
 
+	// A copy: the request itself has no such header, and the readers after this one must not see it.
 	inHeader := *req
 	inHeader.Header = http.Header{"Authorization": {"Bearer " + strings.TrimSpace(string(body))}}
 

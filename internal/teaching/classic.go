@@ -17,9 +17,9 @@ import (
 // classic is the API in the shape of the classic users API.
 type classic struct {
 	api     *api.API
-	service string
-	cookie  string
-	accepts policy.Kinds
+	service string        // its name, the realm of a challenge
+	cookie  string        // name of the session cookie
+	accepts policy.Kinds  // none: everything is open, or nothing is accepted
 	access  policy.Access // of all operations that are not open
 	forever bool          // sessions do not expire, and their cookie ends with the browser
 }
@@ -48,6 +48,8 @@ func UsersAPI(c api.Config) ([]web.Route, error) {
 		access:  policy.Authenticated(c.Accepts),
 		forever: c.Terms.Lifetime == forever,
 	}
+
+	// Only the empty value opens it. "auth" accepts no credential, and so stays closed.
 	if conf.Auth == "" {
 		k.access = policy.Open
 	}
@@ -127,6 +129,7 @@ func (k *classic) routes() ([]web.Route, error) {
 
 	var list []web.Route
 	for _, rt := range routes {
+		// The fallback answers OPTIONS for all paths, so only it has to answer a preflight.
 		fallback := strings.HasSuffix(rt.Pattern, "/{rest...}")
 		if fallback {
 			rt.Handle = trimSlash(preflight(rt.Handle))
@@ -174,6 +177,7 @@ func (k *classic) adapt(op api.Operation) (api.Operation, bool) {
 		return op, false
 	}
 
+	// Whatever the route needed before: the classic API knows no difference between users and admins.
 	if !op.Access.IsOpen() {
 		op.Access, op.For = k.access, k.access.String()
 	}
@@ -213,6 +217,7 @@ func (k *classic) login(next web.Handler) web.Handler {
 // endWithBrowser makes the browser forget a cookie when it is closed.
 func endWithBrowser(h http.Header) {
 	c, err := http.ParseSetCookie(h.Get("Set-Cookie"))
+	// There is one Set-Cookie, which package web has written, so it parses.
 	if err == nil {
 		c.MaxAge = 0
 		h.Set("Set-Cookie", c.String())
@@ -222,6 +227,7 @@ func endWithBrowser(h http.Header) {
 // logout answers 404 if the request shows no session.
 func (k *classic) logout(next web.Handler) web.Handler {
 	return func(w *web.Reply, r *http.Request) error {
+		// Asked before the logout, which answers alike with and without a session.
 		live, err := k.api.ShownSession(w, r)
 		if err != nil {
 			return err
@@ -232,6 +238,7 @@ func (k *classic) logout(next web.Handler) web.Handler {
 		}
 
 		if live == nil {
+			// The real logout has cleared the cookie on w; the refusal must not.
 			w.Header().Del("Set-Cookie")
 			return jeton.ErrNotFound
 		}

@@ -129,6 +129,7 @@ func (k *classic) statusOf(r *http.Request, err error, p jeton.Problem) (status 
 	switch {
 	case errors.As(err, &own):
 		return own.status, own.text
+	// A credential of a kind that is not accepted is one all the same: 403, as the classic server does.
 	case kind == jeton.ErrNoCredential && !k.shows(r):
 		return http.StatusUnauthorized, "Unauthorized"
 	case p.Status == http.StatusUnauthorized, p.Status == http.StatusForbidden, kind == jeton.ErrAmbiguous:
@@ -157,6 +158,8 @@ func rewrite[In any](next web.Handler, to func(In) (any, error)) web.Handler {
 		}
 
 		var in *In
+		// A malformed body goes on as an empty one: the real endpoint decides first whether the caller may
+		// make the request, or whether the user exists.
 		malformed := json.Unmarshal(body, &in) != nil || in == nil || web.CheckMembers(body) != nil
 		body = nil
 		if !malformed {
@@ -212,6 +215,7 @@ func empty(next web.Handler) web.Handler {
 // Access-Control-Allow-Credentials.
 func anyOrigin(next web.Handler) web.Handler {
 	return func(w *web.Reply, r *http.Request) error {
+		// Before the handler, which sends the headers.
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		return next(w, r)
 	}
@@ -244,6 +248,7 @@ func trimSlash(next web.Handler) web.Handler {
 // capture calls a handler and returns the body of its answer. The headers of the answer are set on w.
 func capture(next web.Handler, w *web.Reply, r *http.Request) ([]byte, error) {
 	body := &recorder{header: w.Header()}
+	// A copy, so that the status and the bytes of the inner answer are not counted as those of w.
 	inner := *w
 	inner.ResponseWriter = body
 

@@ -85,11 +85,13 @@ func (n namedReader) Read(ctx context.Context, req *gate.Request) (gate.Credenti
 		return nil, jeton.ErrBadCredential
 	}
 
+	// The secret is judged first: the name is in a cookie that the client can write.
 	found, err := n.cookies.session.Read(ctx, req)
 	if err != nil {
 		return nil, err
 	}
 
+	// The classic clients expect a session with another user's name to be refused.
 	claimed, err := url.PathUnescape(name)
 	if err != nil || found.Principal().Name != claimed {
 		return nil, jeton.ErrBadCredential

@@ -53,6 +53,7 @@ func (d *denied) claimedName(r *http.Request) string {
 		return none
 	}
 
+	// Anything else from a cookie would be text of the attacker's in our response.
 	name, _, err := naming.User(claimed)
 	if err != nil {
 		return none

@@ -31,6 +31,7 @@ func refuseWith(route web.Route, f refuser) web.Route {
 
 // isDenial reports whether an error means that the caller may not make the request.
 func isDenial(err error) bool {
+	// Not 503 and 429: they say nothing about the caller's credential.
 	status := web.Problem(err).Status
 	return status == http.StatusUnauthorized || status == http.StatusForbidden || errors.Is(err, jeton.ErrAmbiguous)
 }
@@ -55,6 +56,7 @@ func revealLoginFailure(w *web.Reply, _ *http.Request, err error) bool {
 	switch signin.ReasonOf(err) {
 	case signin.UnknownUser:
 		realm = "No such user"
+	// Disabled is only found out with the right password, and then must not be told from a wrong one.
 	case signin.WrongPassword, signin.Disabled:
 		realm, status = "Password incorrect", http.StatusForbidden
 	}

@@ -78,9 +78,11 @@ func (s *Service) Configure(c gateway.Config) gateway.Config {
 // Wrap returns the routes of the service's gateway with the responses that teaching clients
 // expect, and the routes of teaching servers behind them.
 func (s *Service) Wrap(routes []web.Route) []web.Route {
+	// The caller's routes stay as they are.
 	wrapped := slices.Clone(routes)
 
 	for i := range wrapped {
+		// One shape for each route: a refusal of the token in the body wins over denied_text.
 		switch {
 		case s.isLogin(wrapped[i]) && s.options.RevealLoginFailure:
 			wrapped[i] = refuseWith(wrapped[i], revealLoginFailure)
