@@ -6,11 +6,11 @@ import "time"
 // secret or a private key.
 type Client struct {
 	Name        string      `json:"name"`
-	Services    []string    `json:"services"`    // that accept its tokens
-	Scopes      []string    `json:"scopes"`      // that its tokens may have
-	Introspects []string    `json:"introspects"` // services whose tokens it may look up
-	Secret      bool        `json:"secret"`      // it has one
-	KeySource   string      `json:"key_source,omitempty"`
+	Services    []string    `json:"services"`             // that accept its tokens
+	Scopes      []string    `json:"scopes"`               // that its tokens may have
+	Introspects []string    `json:"introspects"`          // services whose tokens it may look up
+	Secret      bool        `json:"secret"`               // whether it has one
+	KeySource   string      `json:"key_source,omitempty"` // URL that its keys are fetched from, or ""
 	Keys        []ClientKey `json:"keys"`
 	Disabled    bool        `json:"disabled"`
 	Declared    bool        `json:"declared"` // in the configuration file, and changed only there
@@ -18,13 +18,14 @@ type Client struct {
 	Updated     time.Time   `json:"updated_at"`
 }
 
-// ClientKey is a public key that a client authenticates with.
+// ClientKey is a public key that a client authenticates with. Outside its times, or when it is
+// retired, it proves nothing.
 type ClientKey struct {
 	ID        string    `json:"kid"`
 	Algorithm string    `json:"alg"`
-	Retired   bool      `json:"retired"`
-	NotBefore time.Time `json:"not_before,omitzero"`
-	NotAfter  time.Time `json:"not_after,omitzero"`
+	Retired   bool      `json:"retired"`             // listed only so that its kid is not used again
+	NotBefore time.Time `json:"not_before,omitzero"` // zero: valid at once
+	NotAfter  time.Time `json:"not_after,omitzero"`  // zero: no end
 	Created   time.Time `json:"created_at"`
 	Public    string    `json:"public"` // JWK
 }
@@ -37,8 +38,8 @@ type SigningKey struct {
 	Status    string    `json:"status"` // next, current, retired or revoked
 	Created   time.Time `json:"created_at"`
 	Signs     time.Time `json:"signs_from"`
-	Retires   time.Time `json:"retires_at,omitzero"`   // signs no more from then on
-	Withdrawn time.Time `json:"withdrawn_at,omitzero"` // checks no more from then on
+	Retires   time.Time `json:"retires_at,omitzero"`   // the end of signing
+	Withdrawn time.Time `json:"withdrawn_at,omitzero"` // the end of verifying: its tokens are refused
 }
 
 // Token describes a token. It holds neither the secret nor the signed text.

@@ -12,7 +12,7 @@ import (
 var (
 	// ErrNoCredential means that the request carries no credential.
 	ErrNoCredential = errors.New("no credential")
-	// ErrBadCredential means that the credential is not valid: it is unknown, wrong or ended,
+	// ErrBadCredential means that the credential is not valid: it is unknown, wrong or revoked,
 	// or its owner is disabled. The answer does not say which.
 	ErrBadCredential = errors.New("credential is not valid")
 	// ErrAmbiguous means that a request carries more than one credential. None is picked.
@@ -34,20 +34,21 @@ var (
 	ErrSessionsFull = errors.New("as many sessions as permitted are open")
 	// ErrTooMany means that attempts come too fast. RetryAfter returns how long to wait.
 	ErrTooMany = errors.New("too many attempts")
-	// ErrBusy means that the server has as much work waiting as it takes on.
+	// ErrBusy means that a queue of the server is full. Waiting helps.
 	ErrBusy = errors.New("busy")
 	// ErrUnavailable means that the store did not answer, so the server cannot decide. It ends
 	// no session and admits no request.
 	ErrUnavailable = errors.New("store is unavailable")
-	// ErrNotFound means that there is no such thing, or none that the caller may know of.
+	// ErrNotFound means that there is no such resource, or none that the caller may know of.
 	ErrNotFound = errors.New("not found")
 	// ErrMethod means that the path exists and does not answer this method.
 	ErrMethod = errors.New("method not allowed")
-	// ErrConflict means that the thing exists already, or changed meanwhile.
+	// ErrConflict means that the resource exists already, or changed meanwhile.
 	ErrConflict = errors.New("conflict")
-	// ErrChanged means that the thing is no longer what the caller says that it was (If-Match).
+	// ErrChanged means that the resource is no longer in the state that the caller named (If-Match;
+	// RFC 9110, section 13.1.1).
 	ErrChanged = errors.New("changed meanwhile")
-	// ErrDeclared means that the thing is declared in the configuration file and
+	// ErrDeclared means that the resource is declared in the configuration file and
 	// can be changed only there.
 	ErrDeclared = errors.New("declared in the configuration file; change it there")
 	// ErrInvalid means that the request cannot be understood as it stands.
@@ -136,7 +137,7 @@ func FromCode(code string) error {
 // the caller. It must hold no secret and nothing the caller may not know.
 func WithDetail(kind error, text string) error { return &detailed{kind: kind, text: text} }
 
-// Detail returns the text that WithDetail gave err, or "".
+// Detail returns the text that WithDetail gave err, or "". Of several, it is the outermost. Of several, it is the outermost.
 func Detail(err error) string {
 	var d *detailed
 	if errors.As(err, &d) {
@@ -153,7 +154,8 @@ type detailed struct {
 func (d *detailed) Error() string { return d.kind.Error() + ": " + d.text }
 func (d *detailed) Unwrap() error { return d.kind }
 
-// WithRetryAfter returns err with the time that the caller should wait before it tries again.
+// WithRetryAfter returns err with the time that the caller should wait before it tries again. It
+// becomes the header Retry-After, in seconds, rounded up (RFC 9110, section 10.2.3).
 func WithRetryAfter(err error, wait time.Duration) error { return &after{err: err, wait: wait} }
 
 // RetryAfter returns how long the caller should wait, and whether err says so.

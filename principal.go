@@ -12,7 +12,8 @@ const (
 	KindOperator Kind = "operator" // has access to the data directory of the server
 )
 
-// Principal is the authenticated subject of one request. Its zero value is no subject.
+// Principal is the authenticated subject of one request. Its zero value is no subject. Copies share
+// the slices, so it is safe for concurrent use as long as they are not changed.
 type Principal struct {
 	Kind    Kind
 	Name    string    // unique among subjects of its kind
@@ -26,21 +27,21 @@ type Principal struct {
 // IsZero reports whether the principal is no subject.
 func (p Principal) IsZero() bool { return p.Kind == "" }
 
-// Problem is the body of every error answer of our own API: problem details as
+// Problem is the body of every error response of our own API: problem details as
 // in RFC 9457, with the code of the outcome and the id of the request.
 type Problem struct {
-	Type    string `json:"type"`
+	Type    string `json:"type"` // about:blank: Title and Status say all (RFC 9457, section 4.2.1)
 	Title   string `json:"title"`
 	Status  int    `json:"status"`
-	Detail  string `json:"detail,omitempty"`
-	Code    string `json:"code"`
+	Detail  string `json:"detail,omitempty"` // for a reader; programs use Code
+	Code    string `json:"code"`             // of the outcome, as FromCode takes it
 	Request string `json:"request_id,omitempty"`
 }
 
 // The headers of ours that callers may read.
 const (
 	// HeaderUsesRemaining carries, as a decimal number, how many uses are left after
-	// this answer: the smallest number where several budgets apply. It is absent
+	// this response: the smallest number where several budgets apply. It is absent
 	// where nothing is counted.
 	HeaderUsesRemaining = "Jeton-Uses-Remaining"
 	// HeaderError carries the code of the outcome on every refusal.
@@ -74,9 +75,9 @@ type Session struct {
 	Source   string    `json:"source"` // address that logged in
 }
 
-// Event is one entry of the audit log.
+// Event is one entry of the audit log. None of its fields has a secret.
 type Event struct {
-	Seq     int64     `json:"seq"`
+	Seq     int64     `json:"seq"` // increases by time of writing, perhaps with gaps
 	Time    time.Time `json:"time"`
 	Request string    `json:"request_id,omitempty"`
 	Actor   string    `json:"actor,omitempty"`  // who did it: user:diane, operator, or "" if not authenticated
@@ -89,7 +90,7 @@ type Event struct {
 	Checks  []Check   `json:"checks,omitempty"`
 }
 
-// Check is one step of a decision with the value it looked at.
+// Check is one step of a decision with the value that it looked at.
 type Check struct {
 	Name   string `json:"name"`
 	Value  string `json:"value,omitempty"`

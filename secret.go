@@ -14,7 +14,7 @@ import (
 // finds in an unexported field: it prints the value, and an address reveals nothing.
 type Secret struct{ text *string }
 
-// NewSecret wraps text.
+// NewSecret wraps text. A Secret is safe for concurrent use.
 func NewSecret(text string) Secret { return Secret{&text} }
 
 const masked = "[secret]"
@@ -27,7 +27,7 @@ func (s Secret) Reveal() string {
 	return *s.text
 }
 
-// IsZero reports whether there is no secret at all.
+// IsZero reports whether there is no secret: the zero Secret, or one with an empty text.
 func (s Secret) IsZero() bool { return s.Reveal() == "" }
 
 // String returns a mask, never the text.

@@ -119,7 +119,7 @@ func (g *Guard) do(r *http.Request) (response, error) {
 		return response{}, fmt.Errorf("%s %s: status %d, want 200", r.Method, r.URL.Path, resp.StatusCode)
 	}
 
-	// One byte more than permitted tells a long body from one that just fits.
+	// One byte more than permitted distinguishes a long body from one that just fits.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
 		return response{}, fmt.Errorf("%s %s: read response: %w", r.Method, r.URL.Path, err)

@@ -11,18 +11,18 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// Answer is the response to a request.
+// Answer is the response to a request, read to its end.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   string
-	Early  []int // statuses that came before the answer
+	Early  []int // statuses of informational responses (1xx), in order
 }
 
 // Code returns the error code of the response, "" for success.
 func (a Answer) Code() string { return a.Header.Get(jeton.HeaderError) }
 
-// Left returns the number of uses left, "" where none are counted.
+// Left returns the number of uses left in decimal, "" where none are counted.
 func (a Answer) Left() string { return a.Header.Get(jeton.HeaderUsesRemaining) }
 
 // Request returns the id of the request.
@@ -32,6 +32,7 @@ func (a Answer) Request() string { return a.Header.Get(jeton.HeaderRequestID) }
 func (a Answer) Cookies() string {
 	var pairs []string
 	for _, line := range a.Header["Set-Cookie"] {
+		// A negative MaxAge deletes the cookie, so a browser would not send it back.
 		if c, err := http.ParseSetCookie(line); err == nil && c.MaxAge >= 0 {
 			pairs = append(pairs, c.Name+"="+c.Value)
 		}
@@ -61,6 +62,8 @@ func (s *Server) Send(c *http.Client, method, address, body string, header ...st
 		if http.CanonicalHeaderKey(header[i]) == "Host" {
 			r.Host = header[i+1]
 		}
+
+		// Appended, so that a test can send one header twice.
 		r.Header[http.CanonicalHeaderKey(header[i])] = append(r.Header[http.CanonicalHeaderKey(header[i])], header[i+1])
 	}
 

@@ -37,6 +37,7 @@ func (s *Server) Client(options ...ClientOption) *http.Client {
 		ForceAttemptHTTP2: !set.http1,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			var d net.Dialer
+			// Host names of services need not resolve: the connection goes to where the server listens.
 			return d.DialContext(ctx, network, s.bound(address))
 		},
 	}
@@ -71,6 +72,7 @@ func (s *Server) TLS() *tls.Config {
 		pool.AppendCertsFromPEM(pem)
 	}
 
+	// By the server's clock, which signed the certificate: with Clock, ours may be years away.
 	return &tls.Config{RootCAs: pool, Time: s.now}
 }
 

@@ -35,6 +35,7 @@ func (s *Server) Issuer() string {
 // still free when the server listens on it.
 func FreePort() (string, error) {
 	for range 100 {
+		// Linux assigns from 32768 on. Tests of other processes draw from here, too, hence the loop.
 		port := strconv.Itoa(20_000 + mathrand.IntN(12_000))
 		l, err := net.Listen("tcp", "localhost:"+port)
 		if err != nil {
@@ -113,6 +114,7 @@ func (k Key) Claims(issuer string, now time.Time) map[string]any {
 		"aud": issuer,
 		"iat": now.Unix(),
 		"exp": now.Add(time.Minute).Unix(),
+		// Unique, because each assertion is accepted once (RFC 7523, section 3).
 		"jti": fmt.Sprintf("%s-%s", k.Client, rand.Text()),
 	}
 }

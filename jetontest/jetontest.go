@@ -37,8 +37,8 @@ const patience = time.Minute
 // cheapHash is the cost of a password hash, so that tests are fast.
 var cheapHash = password.Params{MemoryKiB: 64, Passes: 1, Lanes: 1}
 
-// Server is a running server. Its methods are for the goroutine of the test, but for
-// Ask, Send and Control, which are for any.
+// Server is a running server. Its methods are for the goroutine of the test, except
+// Ask, Send and Control, which are safe for concurrent use.
 type Server struct {
 	t       testing.TB
 	file    string
@@ -148,6 +148,7 @@ func start(t testing.TB, yaml string, options []Option) (*Server, error) {
 	}
 
 	var ctx context.Context
+	// The test's context ends before its cleanups, and Stop is to find the server as it was.
 	ctx, s.cancel = context.WithCancel(context.WithoutCancel(t.Context()))
 	go func() {
 		defer close(s.ended)
@@ -156,6 +157,7 @@ func start(t testing.TB, yaml string, options []Option) (*Server, error) {
 
 	select {
 	case s.started = <-up:
+	// The server ended before it was up. s.err is safe to read: ended is closed after it was set.
 	case <-s.ended:
 		s.cancel()
 		return nil, s.err
@@ -174,6 +176,7 @@ func start(t testing.TB, yaml string, options []Option) (*Server, error) {
 // address of the admin listener.
 func (s *Server) load() (*config.Config, error) {
 	conf, err := config.Load(s.file, s.lookup)
+	// Loaded twice because the default depends on whether the file names an address.
 	if err != nil || conf.Admin.Listen != defaultAdmin {
 		return conf, err
 	}
@@ -254,6 +257,7 @@ func (s *Server) Stop() {
 		s.t.Fatal("the server does not stop")
 	}
 
+	// Only after ended: until then the other goroutine may write it.
 	if s.err != nil {
 		s.t.Errorf("the server ended with: %v", s.err)
 	}
@@ -313,6 +317,7 @@ func decode(resp *http.Response, out any) error {
 	}
 
 	if resp.StatusCode >= 400 {
+		// So that a test can use errors.Is, as it would with a call in the same process.
 		kind := jeton.FromCode(resp.Header.Get(jeton.HeaderError))
 		if kind != nil {
 			return jeton.WithDetail(kind, string(b))
@@ -353,6 +358,7 @@ func (s *Server) Explain(request string) ([]jeton.Event, error) {
 // ControlClient returns a client of the control API, whatever host its requests name.
 func (s *Server) ControlClient() *http.Client {
 	return &http.Client{Timeout: patience, Transport: &http.Transport{
+		// A connection in reserve would keep the server from stopping.
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return server.DialControl(ctx, s.dir)

@@ -68,7 +68,7 @@ func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 // previous returns the number of the login that the request shows, or 0. A login always starts
 // a new session and overwrites the cookie of the previous one, so that one ends.
 func (g *Gateway) previous(w *web.Reply, r *http.Request) (int64, error) {
-	// The session of before is never continued, so that none that an attacker has planted is promoted.
+	// The previous session is never continued, so that none that an attacker has planted is promoted.
 	live, err := gate.ShownSession(w, r, g.service)
 	if live != nil {
 		return live.Login, nil

@@ -191,7 +191,7 @@ func (l *Logins) mayBeUsedBeforeRestore(c jose.Claims, now time.Time) bool {
 		return false
 	}
 
-	// No assertion lives longer than MaxAssertion, so exp tells the earliest iat.
+	// No assertion lives longer than MaxAssertion, so exp gives the earliest iat.
 	issued := c.IssuedAt
 	if issued.IsZero() {
 		if c.Expires.IsZero() {

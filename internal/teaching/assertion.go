@@ -80,7 +80,7 @@ func (l assertionLogin) refuse(w *web.Reply, r *http.Request, err error) {
 	}
 
 	web.Mark(w, err)
-	// Clients tell the two apart by the status; it reveals which clients exist (Weaknesses).
+	// Clients distinguish the two by the status; it reveals which clients exist (Weaknesses).
 	if signin.ReasonOf(err) == signin.UnknownClient {
 		writeText(w, http.StatusUnauthorized, "Unknown issuer")
 		return

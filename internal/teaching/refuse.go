@@ -56,7 +56,7 @@ func revealLoginFailure(w *web.Reply, _ *http.Request, err error) bool {
 	switch signin.ReasonOf(err) {
 	case signin.UnknownUser:
 		realm = "No such user"
-	// Disabled is only found out with the right password, and then must not be told from a wrong one.
+	// Disabled is only found out with the right password, and then must look like a wrong one.
 	case signin.WrongPassword, signin.Disabled:
 		realm, status = "Password incorrect", http.StatusForbidden
 	}
