@@ -137,7 +137,7 @@ func FromCode(code string) error {
 // the caller. It must hold no secret and nothing the caller may not know.
 func WithDetail(kind error, text string) error { return &detailed{kind: kind, text: text} }
 
-// Detail returns the text that WithDetail gave err, or "". Of several, it is the outermost. Of several, it is the outermost.
+// Detail returns the text that WithDetail gave err, or "". Of several, it is the outermost.
 func Detail(err error) string {
 	var d *detailed
 	if errors.As(err, &d) {

@@ -31,7 +31,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// API answers at one place: the control socket, or a service.
+// API answers at one place: the control socket, or a service. It is safe for concurrent use.
 type API struct {
 	Config
 }
@@ -90,6 +90,7 @@ type caller struct {
 func (a *API) caller(w *web.Reply) caller {
 	d := gate.From(w)
 	c := caller{Principal: d.Principal(), decision: d, operator: a.Operator}
+	// Decided for each request: who is an admin may change while a session lives.
 	c.admin = c.operator || a.AllAdmins || a.Admins.Check(c.Principal) == nil
 
 	return c
@@ -109,6 +110,7 @@ func (c caller) actor() string {
 
 // account returns the user that the caller is, or jeton.ErrNotFound if it is none.
 func (a *API) account(ctx context.Context, c caller) (account.Account, error) {
+	// A client with the name of a user is not that user.
 	if c.operator || c.Kind != jeton.KindUser {
 		return account.Account{}, jeton.ErrNotFound
 	}

@@ -49,6 +49,7 @@ func (a *API) explain(w *web.Reply, r *http.Request, _ caller) error {
 		return err
 	}
 
+	// Refusals are in the audit log; accepted requests only in the memory of this node.
 	if event, ok := a.Gate.Explain(id); ok {
 		events = append(events, event)
 	}

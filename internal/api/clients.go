@@ -51,7 +51,7 @@ func (k NewClientKey) newKey() client.NewKey {
 // MadeClient is a client with its secret, which is returned only once.
 type MadeClient struct {
 	Client jeton.Client `json:"client"`
-	Secret string       `json:"secret,omitempty"`
+	Secret string       `json:"secret,omitempty"` // "": none was created
 }
 
 // createClient answers POST /clients.

@@ -20,6 +20,7 @@ func (a *API) cursor(after int64, search string) string {
 
 func (a *API) cursorMAC(after []byte, search string) []byte {
 	m := hmac.New(sha256.New, a.CursorKey)
+	// after has a fixed length, so the two parts cannot be divided in another way.
 	m.Write(after)
 	m.Write([]byte(search))
 	return m.Sum(nil)[:macSize]
@@ -27,6 +28,7 @@ func (a *API) cursorMAC(after []byte, search string) []byte {
 
 func (a *API) readCursor(text, search string) (after int64, err error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	// hmac.Equal takes the same time for every wrong MAC, so it cannot be found byte by byte.
 	if err != nil || len(b) != 8+macSize || !hmac.Equal(b[8:], a.cursorMAC(b[:8], search)) {
 		return 0, jeton.WithDetail(jeton.ErrInvalid, "invalid cursor: want one from the header Link of this search")
 	}

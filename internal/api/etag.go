@@ -13,6 +13,7 @@ import (
 
 // etag names the state of an account (RFC 9110, section 8.8.3) without revealing anything of it.
 func etag(a account.Account) string {
+	// The version changes with the password too, which the response does not show.
 	b, err := json.Marshal([]any{a.UUID, a.Version, a.Updated.UnixMilli(), a.User()})
 	if err != nil {
 		return `""` // strings and numbers always encode
@@ -29,6 +30,7 @@ func ifMatch(r *http.Request) func(account.Account) error {
 		return nil
 	}
 
+	// Package account calls it in the transaction of the change: no other change comes in between.
 	return func(current account.Account) error {
 		for tag := range strings.SplitSeq(strings.Join(lines, ","), ",") {
 			tag = strings.TrimSpace(tag)

@@ -39,7 +39,7 @@ type Import struct {
 	Users     []Moved `json:"users"`
 }
 
-// Verdict is the result for one user.
+// Verdict is the result for one user. It never quotes a hash.
 type Verdict struct {
 	Name    string `json:"name"`
 	Verdict string `json:"verdict" jsonschema:"added, changed, exists, declared or refused"`

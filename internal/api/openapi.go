@@ -149,6 +149,8 @@ func (op Operation) refusals() []int {
 	if op.exposure.proved() {
 		list = append(list, http.StatusUnauthorized, http.StatusForbidden)
 	}
+
+	// Operators' requests come over the socket, which no browser can send to.
 	if op.exposure != operator && op.changes() {
 		list = append(list, http.StatusForbidden) // from another origin
 	}

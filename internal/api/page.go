@@ -57,8 +57,9 @@ func (t Table) page() ([]byte, error) {
 
 	var out bytes.Buffer
 	err := pageTemplate.Execute(&out, map[string]any{
-		"Title":      t.Title,
-		"Prefix":     t.Prefix,
+		"Title":  t.Title,
+		"Prefix": t.Prefix,
+		// Marked as safe, because it is a constant. Everything else is escaped by html/template.
 		"Style":      template.CSS(pageStyle),
 		"Operations": list,
 	})

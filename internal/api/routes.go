@@ -105,7 +105,8 @@ func (a *API) routes() []route {
 	}
 }
 
-// Table returns the routes of this place with the documentation of all.
+// Table returns the routes of this place with the documentation of all. Those that are not served
+// here have a zero Access.
 func (a *API) Table() Table {
 	t := Table{
 		Title:       "Jeton API",
@@ -135,6 +136,7 @@ func (a *API) Table() Table {
 
 // access returns who the gate lets use a route of this place. Zero: it is not served here.
 func (a *API) access(e exposure) policy.Access {
+	// A row that no case below names needs a credential: a forgotten one is not open.
 	proved := policy.Authenticated(a.Accepts)
 
 	switch {
@@ -165,6 +167,7 @@ func (a *API) bind(rt route) web.Handler {
 			return nil
 		}
 
+		// A request without a credential changes nothing of a user's, but a login sets the cookie.
 		if c.decision.Credential() != nil || rt.exposure == signIn {
 			if err := sameOrigin(r); err != nil {
 				return err

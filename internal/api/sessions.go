@@ -79,6 +79,7 @@ func (a *API) endOwnSession(w *web.Reply, r *http.Request, c caller) error {
 	id := r.PathValue("session")
 	ev := a.event(w, c, audit.SessionEnd, "session:"+id)
 
+	// The store compares the user as well: an id of another user ends nothing, and is not found.
 	n, err := a.Sessions.End(r.Context(), session.Which{ID: id, User: c.Name}, ev)
 	if err != nil {
 		return err
@@ -94,6 +95,7 @@ func (a *API) endOwnSession(w *web.Reply, r *http.Request, c caller) error {
 func (a *API) endOtherSessions(w *web.Reply, r *http.Request, c caller) error {
 	ev := a.event(w, c, audit.LogoutAll, "user:"+c.Name)
 
+	// With a token, Not is empty and all sessions end.
 	_, err := a.Sessions.End(r.Context(), session.Which{User: c.Name, Not: c.Session}, ev)
 	if err != nil {
 		return err

@@ -32,6 +32,8 @@ func readCredentials(w *web.Reply, r *http.Request) (Credentials, error) {
 		Name:     fields["name"],
 		Password: fields["password"],
 	}
+
+	// A name is enough. The text asks for the e-mail address, which older clients send.
 	if err := require("email", in.Email+in.Name); err != nil {
 		return in, err
 	}
@@ -46,6 +48,8 @@ func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 		return err
 	}
 
+	// Before the password: when the store is down, no attempt is used up. Two cookies of one name are
+	// no reason to refuse: the new one is what ends that.
 	previous, err := a.ShownSession(w, r)
 	if err != nil && !errors.Is(err, jeton.ErrAmbiguous) {
 		return err
@@ -72,6 +76,7 @@ func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 		return err
 	}
 
+	// After the session was stored. If this fails, the session exists and nothing can use it.
 	acct, err := a.Accounts.Find(r.Context(), principal.Name)
 	if err != nil {
 		return err
@@ -117,6 +122,7 @@ func (a *API) logout(w *web.Reply, r *http.Request, c caller) error {
 		return fmt.Errorf("log out: %w", err)
 	}
 
+	// Only now: if ending failed, the client keeps the cookie and can try again.
 	a.cookie().Clear(w)
 
 	return web.NoContent(w)

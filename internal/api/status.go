@@ -21,6 +21,7 @@ type Status struct {
 // status answers GET /status.
 func (a *API) status(w *web.Reply, _ *http.Request, c caller) error {
 	var s Status
+	// A version helps an attacker to choose an exploit.
 	if c.operator {
 		s = a.Status()
 	}
@@ -61,6 +62,7 @@ func (a *API) backup(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
+	// After the last byte: an event for a copy that the operator did not get would mislead.
 	a.Audit.Record(a.event(w, c, audit.Backup, "database"))
 
 	return nil

@@ -53,6 +53,7 @@ type Param struct{ Name, About string }
 // Routes returns the routes of the operations, of the documentation, and of all other paths below the prefix.
 func (t Table) Routes() ([]web.Route, error) {
 	var document, page []byte
+	// First the operations and then the documents: the two closures use what is rendered below.
 	t.Operations = append(t.Operations,
 		documentation("GET /openapi.json", func(w *web.Reply) {
 			write(w, http.StatusOK, "application/json", document)
@@ -123,6 +124,7 @@ func (t Table) fallbacks() []web.Route {
 	}
 
 	var routes []web.Route
+	// Each method by itself: a pattern without a method would conflict with routes of the service.
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
 		routes = append(routes, web.Route{
 			Pattern: method + " " + t.Prefix + "/{rest...}",
@@ -139,6 +141,7 @@ func (t Table) fallbacks() []web.Route {
 func fallback(served *http.ServeMux, w *web.Reply, r *http.Request) error {
 	var allowed []string
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
+		// Asked of the mux itself, so that Allow never differs from what is served.
 		_, pattern := served.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host})
 		if pattern != "" {
 			allowed = append(allowed, method)

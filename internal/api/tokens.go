@@ -71,6 +71,7 @@ func parseNetwork(text string) (netip.Prefix, error) {
 		network, err = netip.ParsePrefix(text)
 	}
 
+	// Addresses of requests are unmapped and have no zone, so these would match nothing.
 	if err != nil || addr.Zone() != "" || network.Addr().Is4In6() {
 		const want = "want an address or a CIDR, as in 10.0.0.7, 10.0.0.0/8 or fd00::/8"
 		return network, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid network %.60q: %s", text, want))
@@ -169,6 +170,8 @@ func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
 	if err != nil {
 		return err
 	}
+
+	// A user makes tokens only for itself.
 	if in.User != "" || in.Client != "" || in.Parent != "" {
 		return jeton.WithDetail(jeton.ErrInvalid, "user, client and parent are only for operators")
 	}
@@ -187,6 +190,7 @@ func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
+	// A token that is made with a token or a session is revoked with it.
 	origin, err := c.decision.Origin()
 	if err != nil {
 		return err
@@ -196,6 +200,7 @@ func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
 	draft.Login = origin.Login
 
 	owner := token.UserOwner(acct)
+	// The user as of the check of the password, and not as of now.
 	if origin.Owner != nil {
 		owner = *origin.Owner
 	}

@@ -74,6 +74,8 @@ func (a *API) setGroups(w *web.Reply, r *http.Request, c caller) error {
 	if err != nil {
 		return err
 	}
+
+	// As with disabled: an empty request must not remove the user from all groups.
 	if in.Groups == nil {
 		return jeton.WithDetail(jeton.ErrInvalid, "groups missing: want a list; [] removes the user from all")
 	}

@@ -31,6 +31,7 @@ func (a *API) listUsers(w *web.Reply, r *http.Request, _ caller) error {
 		return err
 	}
 
+	// RFC 8288. The cursor is bound to the search, so both go into the link.
 	if next != 0 {
 		q := url.Values{"limit": {strconv.Itoa(page.Limit)}, "cursor": {a.cursor(next, page.Search)}}
 		if page.Search != "" {
@@ -148,6 +149,7 @@ func (a *API) target(r *http.Request, c caller) (account.Account, error) {
 	}
 
 	id = strings.ToLower(id)
+	// By id only: names can be changed and used again.
 	if c.admin {
 		return a.Accounts.FindID(r.Context(), id)
 	}
@@ -212,6 +214,7 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 		return jeton.ErrDeclared
 	}
 
+	// Admins must not lock themselves out, nor may a user who is no admin become one.
 	self, err := a.isSelf(r.Context(), c, acct)
 	if err != nil {
 		return err
@@ -230,6 +233,7 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 		AnyPassword: a.AnyPassword,
 	}
 	if in.Password != nil {
+		// An admin who sets another user's password does not know the current one.
 		if self {
 			if err := a.checkPassword(w, r, acct, in.Current); err != nil {
 				return err
@@ -251,6 +255,7 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 // isSelf reports whether the caller is the user.
 func (a *API) isSelf(ctx context.Context, c caller, acct account.Account) (bool, error) {
 	self, err := a.account(ctx, c)
+	// The caller is an operator or a client.
 	if jeton.Outcome(err) == jeton.ErrNotFound {
 		return false, nil
 	}
@@ -273,6 +278,7 @@ func (a *API) checkPassword(w *web.Reply, r *http.Request, acct account.Account,
 	})
 
 	outcome := jeton.Outcome(err)
+	// Not a 401: the session is valid, and a client would log the user out.
 	if outcome == jeton.ErrBadCredential || outcome == jeton.ErrNoCredential {
 		return jeton.WithDetail(jeton.ErrForbidden, "current_password is wrong")
 	}
