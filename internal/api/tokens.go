@@ -200,7 +200,7 @@ func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
 	draft.Login = origin.Login
 
 	owner := token.UserOwner(acct)
-	// The user as of the check of the password, and not as of now.
+	// The user as it was when the password was checked.
 	if origin.Owner != nil {
 		owner = *origin.Owner
 	}

@@ -19,6 +19,7 @@ func (c checker) check() {
 	c.keysSecret()
 	c.admin()
 	c.trustedProxies()
+	// Users first: a client must not have the name of a user, or the audit log would mix up the two.
 	c.clients(c.users())
 	c.issuer()
 	c.audiences()
@@ -40,6 +41,7 @@ func (c checker) defaults() {
 		s := &c.conf.Services[i]
 		if s.PlainHTTP {
 			s.TLS = TLS{}
+			// Browsers drop a cookie with this prefix without TLS. A name that the file sets is not changed.
 			if !c.Has(&s.Session.Cookie) {
 				s.Session.Cookie = strings.TrimPrefix(s.Session.Cookie, "__Host-")
 			}

@@ -21,6 +21,7 @@ func (c checker) admin() {
 		return
 	}
 
+	// Only an address or localhost: any other name may resolve to another interface tomorrow.
 	address, err := netip.ParseAddr(host)
 	if err != nil || !address.IsLoopback() {
 		c.Invalid(listen, "address", *listen, "a loopback address such as 127.0.0.1:9180, or off")
@@ -30,6 +31,7 @@ func (c checker) admin() {
 func (c checker) trustedProxies() {
 	for i := range c.conf.TrustedProxies {
 		p := &c.conf.TrustedProxies[i]
+		// 0.0.0.0/0 would let every client choose the address that its logins are throttled by.
 		if p.IsValid() && p.Bits() == 0 {
 			c.Invalid(p, "proxy", p.String(), "addresses of proxies; this trusts any address that a client claims")
 		}
@@ -153,6 +155,8 @@ func (c checker) sharedAddress(group []int) {
 		if s.Host == "" {
 			c.Fault(&s.Host, "missing; services[%d] listens on %s, too, so each needs a host", other, s.Listen)
 		}
+
+		// One listener speaks either TLS or plain HTTP, before it knows the host.
 		if s.PlainHTTP != c.conf.Services[group[0]].PlainHTTP {
 			c.Fault(&s.PlainHTTP, "differs from services[%d] on this address; use TLS for all or for none", group[0])
 		}

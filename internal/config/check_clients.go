@@ -35,6 +35,7 @@ func (c checker) issuer() {
 		c.Invalid(&s.Keyserver, "path", s.Keyserver, "a path such as /getkey; the authorization server uses this one")
 	}
 
+	// The next key must have been published before its turn comes.
 	keys := &s.Keys
 	if keys.PublishFor >= keys.RotateEvery && c.Valid(&keys.RotateEvery) {
 		c.Fault(
@@ -77,6 +78,7 @@ func (c checker) issuerURL(s *Issuer) {
 
 // audiences checks that no two services accept each other's tokens.
 func (c checker) audiences() {
+	// A token for one service would be valid at the other.
 	taken := make(map[string]*string)
 	for i := range c.conf.Services {
 		t := c.conf.Services[i].Tokens
@@ -144,6 +146,7 @@ func (c checker) clientKey(k *ClientKey) {
 		}
 	}
 
+	// Zero is no end.
 	if !k.NotAfter.IsZero() && !k.NotAfter.After(k.NotBefore.Time) {
 		c.Fault(&k.NotAfter, "not_after is not later than not_before, so the key would never be valid; correct one")
 	}
@@ -174,6 +177,8 @@ func (c checker) keySource(s *KeySource) {
 		c.Fault(&s.CA, "set for an http:// url; remove it, or use https://")
 	}
 
+	// A fetch of keys must not become a request to an internal service (SSRF). Host names are checked
+	// after they are resolved, by the code that fetches.
 	address, err := netip.ParseAddr(u.Hostname())
 	if err == nil && !s.PrivateNetwork && (address.IsLoopback() || address.IsPrivate() ||
 		address.IsLinkLocalUnicast() || address.IsUnspecified()) {

@@ -21,6 +21,7 @@ func (c checker) database() {
 	}
 
 	risk := t.risk()
+	// Session and token hashes, and who has which rights, pass through this connection.
 	if risk != "" && !d.AllowWeakTLS {
 		c.Fault(
 			&d.URL,

@@ -23,6 +23,7 @@ func (c checker) json(path string, n *yaml.Node) {
 	case yaml.MappingNode:
 		c.jsonObject(path, n)
 	default:
+		// .nan and .inf: YAML has them, JSON has not.
 		if n.ShortTag() == "!!float" && strings.ContainsAny(n.Value, "nN") {
 			c.FaultAt(n, path, "invalid number "+yamlread.Quote(n.Value)+": want a finite number, as in JSON")
 		}
@@ -48,6 +49,7 @@ func (c checker) jsonObject(path string, n *yaml.Node) {
 			continue
 		case !isText(key):
 			c.FaultAt(key, path, "invalid key "+yamlread.Describe(key)+": want text, in quotes")
+		// Two readers of the response could take different values (RFC 8259, section 4).
 		case seen[key.Value]:
 			c.FaultAt(key, place, "duplicate key; keep one")
 		}

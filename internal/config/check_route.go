@@ -102,6 +102,7 @@ func (p *patterns) addPath(method, path, by string) {
 		path += "{$}"
 	}
 
+	// A conflict between two of the service's own paths is found where those are checked.
 	_ = p.add(method+" "+path, by)
 }
 
@@ -113,6 +114,7 @@ func (p *patterns) add(text, by string) string {
 		return ""
 	}
 
+	// The mux does not say whether the pattern is bad or conflicts. A new mux has nothing to conflict with.
 	alone := register(http.NewServeMux(), text)
 	if alone != "" {
 		reason := strings.TrimPrefix(alone, fmt.Sprintf("parsing %q: ", text))
@@ -120,6 +122,7 @@ func (p *patterns) add(text, by string) string {
 			"; want one such as GET /reports/{id} or GET /static/{rest...}"
 	}
 
+	// Asked in pairs, to find which one it conflicts with.
 	for _, t := range p.taken {
 		pair := http.NewServeMux()
 		_ = register(pair, t.text)
@@ -138,6 +141,7 @@ func (p *patterns) add(text, by string) string {
 
 // register adds a pattern to a mux and returns the mux's objection, or "".
 func register(mux *http.ServeMux, pattern string) (objection string) {
+	// http.ServeMux reports a bad pattern only by a panic.
 	defer func() {
 		r := recover()
 		if r != nil {
@@ -181,6 +185,7 @@ func (c checker) access(s *Service, r *Route) {
 		accepted = s.Accepts()
 	}
 
+	// Uses belong to a session or a token. Without either, a limit could not be enforced.
 	counted := r.MaxUses != nil || s.Session.MaxUses != nil
 	if counted && slices.Contains(accepted, acceptBasic) {
 		c.Fault(

@@ -124,6 +124,7 @@ func (c checker) session(s *Service) {
 	sess := &s.Session
 	c.cookie(&sess.Cookie, s)
 
+	// Only if lifetime itself is valid: otherwise one mistake would be reported twice.
 	if sess.IdleTimeout > sess.Lifetime && c.Valid(&sess.Lifetime) {
 		c.Fault(
 			&sess.IdleTimeout,
@@ -159,6 +160,7 @@ func (c checker) cookie(name *string, s *Service) {
 
 // accept checks a list of credentials, of a service or of one of its routes.
 func (c checker) accept(list *[]string, s *Service) {
+	// Absent means the default, and empty none: it would close the service by mistake.
 	if c.Has(list) && len(*list) == 0 {
 		c.Fault(list, "empty, so no request could be admitted; list session, token or basic, or remove the key")
 	}
@@ -196,6 +198,7 @@ func (c checker) teaching(s *Service) {
 		return
 	}
 
+	// With one name for two of them, the user's name would be sent in place of the secret.
 	taken := make(map[string]*string)
 	for _, name := range []*string{&t.Cookies.Name, &t.Cookies.Token, &t.Cookies.LoginTime} {
 		c.cookie(name, s)
@@ -211,6 +214,7 @@ func (c checker) usersAPI(s *Service) {
 		c.Invalid(&u.Prefix, "path", u.Prefix, "a path such as /api/v1, without a slash at the end")
 	}
 
+	// A login that is limited to N requests could make any number of them here.
 	if s.Session.MaxUses != nil {
 		c.Fault(u, "conflicts with session.max_uses, which its paths do not count; keep one")
 	}

@@ -29,6 +29,7 @@ func (c checker) userName(name *string, taken map[string]*string) {
 	switch {
 	case err != nil:
 		c.badName(name, "user name", *name, err)
+	// The file must have the name that the audit log shows, so that it can be searched for.
 	case prepared != *name:
 		c.Invalid(name, "user name", *name, "its normal form "+yamlread.Quote(prepared)+" (RFC 8265)")
 	default:

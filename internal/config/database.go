@@ -68,6 +68,7 @@ func (t target) sslmode() string {
 		return mode
 	}
 
+	// On the loopback interface there is no network to protect from.
 	overTCP := slices.ContainsFunc(t.hosts, func(h host) bool { return !h.socket() })
 	switch {
 	case len(t.remote()) > 0 || t.params["sslrootcert"] != "":

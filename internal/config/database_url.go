@@ -85,6 +85,7 @@ func parseTarget(text string) (t target, password jeton.Secret, faults []string)
 // split reads USER:PASSWORD@HOSTS/NAME?QUERY. The password is nil without a colon after
 // the user.
 func split(text string) (t target, password *string, query string, err error) {
+	// Such a character was probably meant for a password and not encoded.
 	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }) {
 		return target{}, nil, "", errUnreadable
 	}
@@ -181,6 +182,8 @@ func parseHost(text string) (host, error) {
 	if bracketed {
 		name = name[1 : len(name)-1]
 	}
+
+	// Without brackets, the last group of an IPv6 address would be read as a port.
 	if bracketed != isIPv6(name) {
 		return host{}, errors.New("want an IPv6 address in brackets, and nothing else")
 	}
@@ -237,6 +240,7 @@ func (t *target) parameter(pair string) (fault string) {
 	name, value, ok := strings.Cut(pair, "=")
 	name, err := decode(name)
 	value, valueErr := decode(value)
+	// Two readers of the URL could take different ones.
 	_, again := t.params[name]
 
 	switch {

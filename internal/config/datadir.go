@@ -13,6 +13,7 @@ import (
 // is invalid.
 func DataDir(path string, env yamlread.Env) string {
 	data, err := os.ReadFile(path)
+	// No error: the command goes on with the default, and serve reports what is wrong with the file.
 	if err != nil || len(data) > maxFile {
 		return ""
 	}

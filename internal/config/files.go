@@ -43,6 +43,7 @@ func (c checker) passwordHashFile(u *User, folder string) {
 	text, err := readSecret(relativeTo(folder, u.PasswordHashFile))
 	if err != nil {
 		c.Fault(&u.PasswordHashFile, "cannot read the file: %v", err)
+		// So that no second fault reports the hash as missing.
 		c.Invalidate(&u.PasswordHashFile)
 		return
 	}
@@ -60,6 +61,8 @@ func (c checker) databaseURL(d *Database, folder string) {
 	for _, text := range faults {
 		c.Fault(&d.URL, "%s", text)
 	}
+
+	// So that the checks that follow do not report the same again.
 	if len(faults) > 0 {
 		c.Invalidate(&d.URL)
 	}
@@ -130,6 +133,7 @@ func (c checker) private(file *string, bits os.FileMode, want string) {
 		c.Fault(file, "cannot read the file: %v", err)
 	case !info.Mode().IsRegular():
 		c.Fault(file, "cannot read the file: %s is not a regular file", *file)
+	// Windows has no such mode bits.
 	case runtime.GOOS != "windows" && info.Mode().Perm()&bits != 0:
 		c.Fault(file, "%s can be read by other users (mode %04o); run chmod %s", *file, info.Mode().Perm(), want)
 	}
@@ -168,6 +172,7 @@ func readSecret(path string) (string, error) {
 		return "", fmt.Errorf("%s is larger than %d KiB", path, maxSecret>>10)
 	}
 
+	// Editors and echo end a file with a line break, which is no part of the secret.
 	data = bytes.TrimSuffix(data, []byte("\n"))
 	return string(bytes.TrimSuffix(data, []byte("\r"))), nil
 }

@@ -25,6 +25,7 @@ func Load(path string, env yamlread.Env) (*Config, error) {
 	}
 	defer f.Close()
 
+	// One byte more than permitted shows that the file is longer.
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
@@ -36,7 +37,7 @@ func Load(path string, env yamlread.Env) (*Config, error) {
 	return Parse(path, data, env)
 }
 
-// Default returns the configuration of a server without a configuration file.
+// Default returns the configuration of a server without a configuration file. Its Path is "".
 func Default(env yamlread.Env) (*Config, error) {
 	c, err := Parse("built-in default.yaml", defaultYAML, env)
 	if err != nil {
@@ -57,6 +58,7 @@ func Parse(name string, data []byte, env yamlread.Env) (*Config, error) {
 	}
 
 	c := checker{doc, conf}
+	// Values from files and defaults first, so that the checks see what the server will use.
 	c.files()
 	c.defaults()
 	c.check()
