@@ -27,7 +27,7 @@ type Login struct {
 	PasswordField string   `yaml:"password_field" default:"password" doc:"Form or JSON field with the password."`
 	Token         string   `yaml:"token" absent:"none" doc:"Path that accepts GET with a name and a password (Basic) and returns a signed token, with the terms in tokens. It does not accept a token."`
 	Success       string   `yaml:"success" default:"Logged in" doc:"Text of a successful response."`
-	Allow         *Allow   `yaml:"allow" absent:"every user" doc:"Users who may log in."`
+	Allow         *Allow   `yaml:"allow" absent:"every user" doc:"Users who may log in. Judged at each request as well, whatever the credential."`
 }
 
 // Session is the terms of a session.

@@ -18,8 +18,7 @@ type Basic struct {
 	Tokens   *token.Tokens // nil: the service takes none
 	Audience string        // of the service
 	Logins   *signin.Logins
-	Allow    *policy.Allow // users who may use the service; nil: all
-	ByEmail  bool          // the name is an e-mail address
+	ByEmail  bool // the name is an e-mail address
 }
 
 // Kinds implements Reader.
@@ -55,7 +54,6 @@ func (b Basic) Read(ctx context.Context, req *Request) (Credential, error) {
 		ByEmail:  b.ByEmail,
 		Password: jeton.NewSecret(password),
 		Service:  req.Service.Name,
-		Allow:    b.Allow,
 		Source:   req.Source,
 		Request:  req.RequestID,
 	})
@@ -71,7 +69,7 @@ func (b Basic) readToken(ctx context.Context, req *Request, text string) (Creden
 	if b.Tokens == nil || req.Access.Accept&policy.ByToken == 0 {
 		return nil, jeton.ErrBadCredential
 	}
-	return findToken(ctx, req, b.Tokens, b.Audience, b.Allow, text)
+	return findToken(ctx, req, b.Tokens, b.Audience, text)
 }
 
 // isToken reports whether a name or a password has the form of a token: a secret of ours,

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -15,8 +14,7 @@ import (
 // does not read the query, which ends up in logs.
 type Bearer struct {
 	Tokens   *token.Tokens
-	Audience string        // of the service
-	Allow    *policy.Allow // users who may use the service; nil: all
+	Audience string // of the service
 }
 
 // Kinds implements Reader.
@@ -28,7 +26,7 @@ func (b Bearer) Read(ctx context.Context, req *Request) (Credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	return findToken(ctx, req, b.Tokens, b.Audience, b.Allow, value)
+	return findToken(ctx, req, b.Tokens, b.Audience, value)
 }
 
 // authorization returns the credentials for a scheme, or ErrNotMine.
@@ -49,27 +47,17 @@ func (tokenCredential) LastUsed() time.Time { return time.Time{} }
 // Origin implements Credential.
 func (c tokenCredential) Origin() (Origin, error) { return Origin{Token: c.Live}, nil }
 
-// findToken finds a token. A user's token is valid where the user may log in. A client's
-// is not judged by allow: the services of a client are part of the client.
+// findToken finds a token for the service of an audience.
 func findToken(
 	ctx context.Context,
 	req *Request,
 	tokens *token.Tokens,
 	audience string,
-	allow *policy.Allow,
 	text string,
 ) (Credential, error) {
 	live, err := tokens.Find(ctx, text, audience, req.Now)
 	if err != nil {
 		return nil, err
 	}
-
-	// At each request: the user may have left a group since the token was minted.
-	if allow != nil && live.Owner.Kind == jeton.KindUser {
-		if err := allow.Check(live.Principal()); err != nil {
-			return nil, err
-		}
-	}
-
 	return tokenCredential{live}, nil
 }

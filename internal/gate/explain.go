@@ -107,14 +107,18 @@ func describeWindow(req *Request, d *Decision) string {
 }
 
 func describeScope(req *Request, p jeton.Principal) string {
-	a := req.Access
-	if a.Allow == nil && len(a.Scopes) == 0 {
+	a, logins := req.Access, req.Service.Allow
+	if a.Allow == nil && logins == nil && len(a.Scopes) == 0 {
 		return ""
 	}
 
 	s := fmt.Sprintf("%s %s in groups %v", p.Kind, p.Name, p.Groups)
 	if p.Token != "" {
-		s = fmt.Sprintf("%s %s with scopes %v", p.Kind, p.Name, p.Scopes)
+		s += fmt.Sprintf(" with scopes %v", p.Scopes)
+	}
+
+	if logins != nil && p.Kind == jeton.KindUser {
+		s += "; those who may log in are " + logins.String()
 	}
 
 	if a.Allow != nil {

@@ -206,8 +206,14 @@ func findCredential(ctx context.Context, req *Request) (Credential, error) {
 	return nil, jeton.ErrNoCredential
 }
 
-// permits checks who may use the route, and then the limits of the credential itself.
+// permits checks who may use the service and the route, and then the limits of the credential
+// itself.
 func permits(req *Request, c Credential) error {
+	// At each request and not at the login alone: the user may have left a group since then.
+	if err := req.Service.Allow.CheckLogin(c.Principal()); err != nil {
+		return err
+	}
+
 	if req.Access.Allow != nil {
 		if err := req.Access.Allow.Check(c.Principal()); err != nil {
 			return err

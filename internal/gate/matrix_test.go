@@ -19,7 +19,7 @@ issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PO
 services:
   - name: app
     listen: localhost:0
-    login: {paths: [/login], token: /token}
+    login: {paths: [/login], token: /token, allow: {groups: [staff]}}
     logout: /logout
     session: {lifetime: 10m, idle_timeout: 10m}
     accept: [session, token, basic]
@@ -52,12 +52,12 @@ func newMatrix(t *testing.T) *matrix {
 
 func (m *matrix) advance(d time.Duration) { m.now.Add(d.Milliseconds()) }
 
-// newUser adds a user with a new name.
+// newUser adds a user with a new name, who may log in.
 func (m *matrix) newUser() (name, password string) {
 	m.users++
 	name = fmt.Sprintf("user%03d", m.users)
 	password = "correct horse battery"
-	m.AddUser(name, password)
+	m.AddUser(name, password, "staff")
 	return name, password
 }
 
@@ -311,45 +311,39 @@ func TestAChangedPasswordIsInForceOnTheNextRequest(t *testing.T) {
 	}
 }
 
-func TestATokenIsValidWhereItsOwnerMayLogIn(t *testing.T) {
-	s := jetontest.Start(t, `
-issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PORT}"}
-services:
-  - name: app
-    listen: localhost:0
-    login: {paths: [/login], allow: {groups: [staff]}}
-    accept: [session, token, basic]
-    tokens: {}
-    routes:
-      - {match: GET /who, respond: {text: who}}
-`)
+// TestEveryCredentialIsValidWhereItsOwnerMayLogIn uses the credential first, so that a cache
+// would know its owner's groups.
+func TestEveryCredentialIsValidWhereItsOwnerMayLogIn(t *testing.T) {
+	m := newMatrix(t)
 
-	for name, want := range map[string]int{"diane": 200, "eshana": 403} {
-		var groups []string
-		if want == 200 {
-			groups = []string{"staff"}
-		}
+	for _, way := range waysToShow {
+		t.Run(way.name, func(t *testing.T) {
+			cred := way.create(m, "valid")
 
-		s.AddUser(name, "correct horse battery", groups...)
-		var made api.MadeToken
-		s.MustControl("POST", "/api/v1/tokens", api.NewToken{
-			User:     name,
-			Name:     "x",
-			Services: []string{"app"},
-			Expires:  time.Now().Add(time.Hour),
-		}, &made)
-
-		for _, header := range []string{
-			"Bearer " + made.Secret,
-			basic("x", made.Secret),
-			basic(made.Secret, "x"),
-			basic(name, "correct horse battery"),
-		} {
-			a := s.Ask("GET", "app", "/who", "Authorization", header)
-			if a.Status != want {
-				t.Errorf("%s with %.10s… = %d, want %d", name, header, a.Status, want)
+			for _, step := range []struct {
+				groups []string
+				status int
+				code   string
+			}{
+				{[]string{"staff", "other"}, 200, ""},
+				{[]string{"other"}, 403, "forbidden"},
+				{[]string{"staff"}, 200, ""},
+				{[]string{}, 403, "forbidden"},
+			} {
+				m.MustControl("PUT", "/api/v1/users/"+cred.owner+"/groups", api.Groups{Groups: step.groups}, nil)
+				a := m.Ask("GET", "app", "/who", cred.header...)
+				if a.Status != step.status || a.Code() != step.code {
+					t.Errorf(
+						"owner in groups %v: %d %q, want %d %q",
+						step.groups,
+						a.Status,
+						a.Code(),
+						step.status,
+						step.code,
+					)
+				}
 			}
-		}
+		})
 	}
 }
 

@@ -30,8 +30,9 @@ type Request struct {
 // Service is what the gate knows of a service.
 type Service struct {
 	Name     string
-	Readers  []Reader // asked in this order
-	ReadBody bool     // one of the readers reads the body
+	Readers  []Reader      // asked in this order
+	ReadBody bool          // one of the readers reads the body
+	Allow    *policy.Allow // users who may log in, and whose credentials are accepted; nil: all
 }
 
 // NewRequest returns the request to judge for an HTTP request that is judged as it arrived.

@@ -12,18 +12,16 @@ import (
 func readers(c Config) []gate.Reader {
 	var list []gate.Reader
 
-	users := allow(c.Service.Login.Allow)
 	audience := ""
 	if c.Service.Tokens != nil {
 		audience = c.Service.Tokens.Audience
-		list = append(list, gate.Bearer{Tokens: c.Tokens, Audience: audience, Allow: users})
+		list = append(list, gate.Bearer{Tokens: c.Tokens, Audience: audience})
 	}
 
 	list = append(list, gate.Basic{
 		Tokens:   c.Tokens,
 		Audience: audience,
 		Logins:   c.Logins,
-		Allow:    users,
 		ByEmail:  c.EmailLogin,
 	}, c.Cookies.Reader())
 

@@ -75,7 +75,12 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	}
 
 	g.tokenTerms, _ = TokenTerms(c.Service)
-	g.service = &gate.Service{Name: c.Service.Name, Readers: readers(c), ReadBody: c.ReadBody}
+	g.service = &gate.Service{
+		Name:     c.Service.Name,
+		Readers:  readers(c),
+		ReadBody: c.ReadBody,
+		Allow:    g.allow,
+	}
 	g.logoutFrom = &gate.Service{Name: c.Service.Name, Readers: []gate.Reader{c.Cookies.LogoutReader()}}
 	g.schemes = schemes(c.Service)
 

@@ -61,7 +61,7 @@ func (s *Server) mayIntrospect(c *authenticated, l *token.Live, named []string) 
 			return false
 		}
 
-		return l.Owner.Kind != jeton.KindUser || t.Allow == nil || t.Allow.Check(l.Principal()) == nil
+		return t.Allow.CheckLogin(l.Principal()) == nil
 	})
 }
 

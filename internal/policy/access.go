@@ -151,6 +151,16 @@ func (a *Allow) Check(p jeton.Principal) error {
 	return jeton.ErrForbidden
 }
 
+// CheckLogin judges a as the users who may log in at a service; nil: every user. It returns
+// jeton.ErrForbidden for another user, whatever the credential. Clients do not log in: the
+// services of a client are part of the client.
+func (a *Allow) CheckLogin(p jeton.Principal) error {
+	if a == nil || p.Kind != jeton.KindUser {
+		return nil
+	}
+	return a.Check(p)
+}
+
 // String prints the lists for the route table.
 func (a *Allow) String() string {
 	s := fmt.Sprintf("users %v groups %v", a.Users, a.Groups)

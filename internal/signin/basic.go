@@ -36,8 +36,9 @@ func (l *Logins) invalidate(c change.Change) {
 }
 
 // Basic checks a name and a password that are sent with each request. It has the throttle
-// and the errors of Password. A password that was right a short time ago costs no slow hash
-// unless the user has changed since.
+// and the errors of Password, but judges no req.Allow: package gate does, as for every
+// credential. A password that was right a short time ago costs no slow hash unless the user has
+// changed since.
 func (l *Logins) Basic(ctx context.Context, req PasswordRequest) (*Verified, error) {
 	name := req.Name
 	if req.ByEmail {
@@ -53,22 +54,11 @@ func (l *Logins) Basic(ctx context.Context, req PasswordRequest) (*Verified, err
 	}
 
 	v := l.passwords.find(key, l.now())
-	if v == nil {
-		var err error
-		v, err = l.verifyOnce(ctx, req, key)
-		if err != nil {
-			return nil, err
-		}
+	if v != nil {
+		return v, nil
 	}
 
-	// Checked each time, and not remembered: two services may allow different users.
-	if req.Allow != nil {
-		if err := req.Allow.Check(v.Principal()); err != nil {
-			return nil, err
-		}
-	}
-
-	return v, nil
+	return l.verifyOnce(ctx, req, key)
 }
 
 // verifyOnce computes one slow hash for any number of simultaneous requests with the same

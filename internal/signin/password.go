@@ -151,7 +151,7 @@ func (l *Logins) start(
 	// After the password, so that a stranger does not learn who may log in here.
 	if req.Allow != nil {
 		user := principal(acct, l.now())
-		if err := trail.check("allowed users", req.Allow.String(), req.Allow.Check(user)); err != nil {
+		if err := trail.check("allowed users", req.Allow.String(), req.Allow.CheckLogin(user)); err != nil {
 			return session.Started{}, err
 		}
 	}

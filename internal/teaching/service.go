@@ -68,7 +68,6 @@ func (s *Service) Configure(c gateway.Config) gateway.Config {
 		c.Readers = append(c.Readers, bodyReader{gate.Bearer{
 			Tokens:   s.c.Tokens,
 			Audience: s.c.Service.Tokens.Audience,
-			Allow:    gateway.LoginAllow(s.c.Service),
 		}})
 	}
 
