@@ -214,10 +214,10 @@ func (c checker) scopes(scopes []string) {
 
 // tokens checks the terms of access tokens.
 func (c checker) tokens(t *Tokens) {
-	if t.ActivationDelay >= t.Lifetime && c.Valid(&t.Lifetime) {
+	if t.leavesNoTime() && c.Valid(&t.Lifetime) {
 		c.Fault(
 			&t.ActivationDelay,
-			"%v is not shorter than lifetime %v, so tokens would never be valid; shorten it",
+			"%v and a lifetime of %v leave no second in which every token is valid; make lifetime 2s longer than it",
 			t.ActivationDelay,
 			t.Lifetime,
 		)

@@ -191,6 +191,9 @@ func (c checker) teaching(s *Service) {
 	if t.IssOnly && t.AssertionLogin == "" {
 		c.Fault(&t.IssOnly, "set without assertion_login; add assertion_login, or remove it")
 	}
+	if t.WholeSeconds && !t.TokenInBody {
+		c.Fault(&t.WholeSeconds, "set without token_in_body; add token_in_body: true, or remove it")
+	}
 	if (t.AssertionLogin != "" || t.TokenInBody) && s.Tokens == nil {
 		c.Fault(t, "needs tokens, and the service has none; add a tokens section")
 	}

@@ -1,5 +1,11 @@
 package config
 
+import (
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/policy"
+)
+
 // Client is a declared client.
 type Client struct {
 	Name        string      `yaml:"name" required:"true" doc:"Name of the client (client_id). No user has the same name."`
@@ -37,7 +43,15 @@ type Tokens struct {
 	Format          string   `yaml:"format" default:"jwt" enum:"jwt,opaque" doc:"jwt: signed, verified with our public keys (RFC 9068); opaque: random, looked up here."`
 	Audience        string   `yaml:"audience" absent:"the name of the service" doc:"Audience of the tokens (aud)."`
 	Algorithm       string   `yaml:"algorithm" absent:"issuer.keys.algorithm" enum:"EdDSA,ES256,RS256" doc:"Signing algorithm of jwt tokens."`
-	Lifetime        Duration `yaml:"lifetime" default:"10m" min:"1ns" max:"24h" doc:"How long a token is valid after it was issued."`
-	ActivationDelay Duration `yaml:"activation_delay" default:"0s" doc:"How long a new token is not yet valid."`
+	Lifetime        Duration `yaml:"lifetime" default:"10m" min:"1s" max:"24h" doc:"How long a token is valid after it was issued, at most: times are whole seconds."`
+	ActivationDelay Duration `yaml:"activation_delay" default:"0s" doc:"How long a new token is not yet valid, at least: times are whole seconds."`
 	MaxUses         *int64   `yaml:"max_uses" min:"1" absent:"no limit" doc:"Maximum number of requests with one token."`
+}
+
+// leavesNoTime reports whether some token would be valid for less than a second, because its times are whole seconds.
+func (t *Tokens) leavesNoTime() bool {
+	terms := policy.TokenTerms{Delay: t.ActivationDelay.Std(), Lifetime: t.Lifetime.Std()}
+	worst := terms.Window(time.Unix(0, int64(time.Second-1))) // issued in the last moment of a second
+
+	return worst.Closes.Sub(worst.Opens) < time.Second
 }

@@ -109,6 +109,7 @@ type Teaching struct {
 	IssOnly            bool             `yaml:"iss_only" doc:"The JWT of assertion_login needs no claim but iss, so anyone who has seen it can replay it."`
 	Register           string           `yaml:"register" absent:"none" doc:"Path that accepts POST with a username and a password (JSON) from anyone and creates the user."`
 	TokenInBody        bool             `yaml:"token_in_body" doc:"The token is the whole body of a request, and refusals are 403 with plain text."`
+	WholeSeconds       bool             `yaml:"whole_seconds" doc:"Times of a token in the body are compared in whole seconds, and the second of its expiry counts: it is accepted up to a second before activation_delay has passed, and up to a second after it has expired."`
 	DeniedText         string           `yaml:"denied_text" absent:"problem documents" doc:"Text of every refusal, with status 403. {{.Name}} is the name that the request claims, or None."`
 }
 

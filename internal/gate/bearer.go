@@ -55,7 +55,7 @@ func findToken(
 	audience string,
 	text string,
 ) (Credential, error) {
-	live, err := tokens.Find(ctx, text, audience, req.Now)
+	live, err := tokens.Find(ctx, text, audience)
 	if err != nil {
 		return nil, err
 	}

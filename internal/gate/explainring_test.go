@@ -193,7 +193,7 @@ func TestAppendTarget(t *testing.T) {
 }
 
 func TestAForgottenAccessRuleAdmitsNoRequest(t *testing.T) {
-	g := New(nil, nil, nil)
+	g := New(nil, nil, nil, time.Now)
 	var d Decision
 	failed, err := g.judge(t.Context(), &Request{Service: &Service{}}, &d)
 	if failed != stepRoute || jeton.Code(err) != "forbidden" {

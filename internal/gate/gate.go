@@ -36,13 +36,19 @@ type Gate struct {
 	sessions *session.Sessions
 	counts   *count.Counts
 	audit    *audit.Log
+	now      func() time.Time
 	recent   recentDecisions
 }
 
 // New returns a gate. It spends uses in counts, records refusals in log, and updates the
 // last use of a session.
-func New(sessions *session.Sessions, counts *count.Counts, log *audit.Log) *Gate {
-	return &Gate{sessions: sessions, counts: counts, audit: log}
+func New(sessions *session.Sessions, counts *count.Counts, log *audit.Log, now func() time.Time) *Gate {
+	return &Gate{
+		sessions: sessions,
+		counts:   counts,
+		audit:    log,
+		now:      now,
+	}
 }
 
 // Decision says as whom a request was admitted, and what it cost. Its zero value has no
@@ -171,6 +177,10 @@ func (g *Gate) judge(ctx context.Context, req *Request, d *Decision) (step, erro
 	// Set before the checks, so that the audit event of a refusal names the credential.
 	d.credential = c
 	d.lastUsed = c.LastUsed() // before this request counts as a use
+
+	// Reading the credential may have taken a while: it may be in a slow body, or its password may have waited to be
+	// hashed. The credential may have expired meanwhile.
+	req.Now = g.now()
 
 	if err := c.Check(req.Now); err != nil {
 		return stepWindow, err

@@ -24,7 +24,7 @@ type Request struct {
 	Body      func() ([]byte, error) // nil where no credential is looked for in it
 	Source    netip.Addr
 	RequestID string
-	Now       time.Time
+	Now       time.Time // when it arrived; Admit sets it to when the credential was judged
 }
 
 // Service is what the gate knows of a service.

@@ -65,7 +65,7 @@ func TestACountedRequestIsNotUpgraded(t *testing.T) {
 		{"HEAD, counted", "HEAD", countedRoute, ticket{}, "", "3", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			g := New(nil, count.New(twoLeft{}), nil)
+			g := New(nil, count.New(twoLeft{}), nil, time.Now)
 			service := &Service{Name: "shop", Readers: []Reader{ticketReader{tc.found}}}
 			r := httptest.NewRequest(tc.method, "/three", http.NoBody)
 			r.Header.Set("Upgrade", "websocket")

@@ -28,7 +28,7 @@ func (s *Server) introspect(w *web.Reply, r *http.Request) error {
 
 	// It is asked before a use is taken: consume=true by a client that may not look costs no use.
 	allowed := func(l *token.Live) bool { return s.mayIntrospect(c, l, audience(form)) }
-	seen, err := s.tokens.Inspect(r.Context(), text, allowed, form.Get("consume") == "true", w.Start)
+	seen, err := s.tokens.Inspect(r.Context(), text, allowed, form.Get("consume") == "true")
 	outcome := jeton.Outcome(err)
 	switch {
 	case err == nil:

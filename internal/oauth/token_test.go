@@ -28,28 +28,34 @@ func TestTokensByTheClock(t *testing.T) {
 		{"later", 30 * time.Second, time.Minute}, {"later-opaque", 30 * time.Second, time.Minute},
 	} {
 		for _, tc := range []struct {
-			name string
-			at   time.Duration
-			code string
+			name    string
+			at      time.Duration
+			opening bool // at is close to the opening
+			code    string
 		}{
-			{"a nanosecond before it opens", kind.opens - 1, "too_early"},
-			{"as it opens", kind.opens, ""},
-			{"a nanosecond later", kind.opens + 1, ""},
-			{"a second before it ends", kind.closes - time.Second, ""},
-			{"a nanosecond before it ends", kind.closes - 1, ""},
-			{"as it ends", kind.closes, "expired"},
-			{"a nanosecond later than its end", kind.closes + 1, "expired"},
-			{"with the clock an hour ahead", time.Hour, "expired"},
-			{"with the clock ten years ahead", 10 * year, "expired"},
-			{"with the clock an hour behind", -time.Hour, "too_early"},
-			{"with the clock ten years behind", -10 * year, "too_early"},
+			{"a nanosecond before it opens", kind.opens - 1, true, "too_early"},
+			{"as it opens", kind.opens, true, ""},
+			{"a nanosecond later", kind.opens + 1, true, ""},
+			{"a second before it ends", kind.closes - time.Second, false, ""},
+			{"a nanosecond before it ends", kind.closes - 1, false, ""},
+			{"as it ends", kind.closes, false, "expired"},
+			{"a nanosecond later than its end", kind.closes + 1, false, "expired"},
+			{"with the clock an hour ahead", time.Hour, false, "expired"},
+			{"with the clock ten years ahead", 10 * year, false, "expired"},
+			{"with the clock an hour behind", -time.Hour, false, "too_early"},
+			{"with the clock ten years behind", -10 * year, false, "too_early"},
 		} {
 			t.Run(kind.service+", "+tc.name, func(t *testing.T) {
 				f := f.on(t)
-				for _, issued := range []time.Duration{0, 999 * time.Millisecond} { // times in tokens are whole seconds
+				for _, issued := range []time.Duration{0, 999 * time.Millisecond} {
 					f.clock.set(noon.Add(issued))
 					token := f.Token(ci, "audience", kind.service)
-					f.clock.set(noon.Add(tc.at))
+
+					at := tc.at
+					if tc.opening && kind.opens > 0 && issued > 0 {
+						at += time.Second // a delay is never short, and times in tokens are whole seconds
+					}
+					f.clock.set(noon.Add(at))
 
 					for range 2 { // a cached token is judged the same
 						a := f.bearer(kind.service, "/who", token)
@@ -116,11 +122,11 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		"counted": `{"access_token":"T","token_type":"Bearer","expires_in":59,"scope":"read write","max_uses":3}`,
 		"later": fmt.Sprintf(
 			`{"access_token":"T","token_type":"Bearer","expires_in":59,"scope":"read write","nbf":%d}`,
-			noon.Add(30*time.Second).Unix(),
+			noon.Add(31*time.Second).Unix(),
 		),
 		"later-opaque": fmt.Sprintf(
 			`{"access_token":"T","token_type":"Bearer","expires_in":59,"scope":"read write","nbf":%d,"max_uses":3}`,
-			noon.Add(30*time.Second).Unix(),
+			noon.Add(31*time.Second).Unix(),
 		),
 		"counted-opaque": `{"access_token":"T","token_type":"Bearer","expires_in":59,` +
 			`"scope":"read write","max_uses":3}`,
@@ -144,7 +150,7 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		want := fmt.Sprintf(
 			`{"aud":"later","client_id":"ci","exp":%d,"gen":%q,"iat":%d,"iss":%q,`+
 				`"jti":%q,"nbf":%d,"scope":"write","sub":"ci"}`,
-			noon.Add(time.Minute).Unix(), claims["gen"], noon.Unix(), f.Issuer(), jti, noon.Add(30*time.Second).Unix())
+			noon.Add(time.Minute).Unix(), claims["gen"], noon.Unix(), f.Issuer(), jti, noon.Add(31*time.Second).Unix())
 		if got := object(t, claims); got != want {
 			t.Errorf("claims %s, want %s", got, want)
 		}

@@ -41,6 +41,15 @@ func (w Window) Check(now time.Time) error {
 	return nil
 }
 
+// RoundUp returns the first time at t or after it that is a multiple of d since the zero time.
+func RoundUp(t time.Time, d time.Duration) time.Time {
+	down := t.Truncate(d)
+	if down.Before(t) {
+		return down.Add(d)
+	}
+	return down
+}
+
 // Idle returns jeton.ErrExpired when limit or more has passed since the last use. A clock
 // that was set back expires nothing.
 func Idle(lastUsed time.Time, limit time.Duration, now time.Time) error {
@@ -86,6 +95,27 @@ type TokenTerms struct {
 	Lifetime time.Duration // from issue to expiry
 	MaxUses  int64         // or Unlimited
 	Counted  bool          // a route of the service counts uses of a token
+	// WholeSeconds counts Delay from the start of the second of issue, as some teaching servers do: it is up to a
+	// second too short.
+	WholeSeconds bool
+}
+
+// Window returns when a token is valid that is issued at now. The times of a signed token are
+// whole seconds (RFC 7519, section 2), and those of an opaque one alike. So a delay ends with the
+// second in which it has passed, and a lifetime begins with the second of the issue: the one is
+// never too short, the other never too long.
+func (t TokenTerms) Window(now time.Time) Window {
+	second := now.Truncate(time.Second)
+	w := Window{Opens: second, Closes: second.Add(t.Lifetime).Truncate(time.Second)}
+
+	switch {
+	case t.Delay > 0 && t.WholeSeconds:
+		w.Opens = second.Add(t.Delay).Truncate(time.Second)
+	case t.Delay > 0:
+		w.Opens = RoundUp(now.Add(t.Delay), time.Second)
+	}
+
+	return w
 }
 
 // MaxTokenLifetime is the maximum lifetime of an access token. Revocations are kept for

@@ -52,6 +52,39 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// TestTokenTermsWindow checks that a delay is never short and a lifetime never long, at any point of a second.
+func TestTokenTermsWindow(t *testing.T) {
+	const s = time.Second
+
+	for _, tc := range []struct {
+		name          string
+		terms         TokenTerms
+		issued        time.Duration // after noon
+		opens, closes time.Duration // after noon
+	}{
+		{"no delay: valid at once", TokenTerms{Lifetime: 30 * s}, 400 * time.Millisecond, 0, 30 * s},
+		{"a delay, at the start of a second", TokenTerms{Delay: 10 * s, Lifetime: 30 * s}, 0, 10 * s, 30 * s},
+		{"a delay, just after it", TokenTerms{Delay: 10 * s, Lifetime: 30 * s}, 1, 11 * s, 30 * s},
+		{"a delay, at the end of a second", TokenTerms{Delay: 10 * s, Lifetime: 30 * s}, s - 1, 11 * s, 30 * s},
+		{"fractions of a second", TokenTerms{Delay: s + s/2, Lifetime: 30*s + s/2}, s / 2, 2 * s, 30 * s},
+		{
+			"whole seconds, at the end of a second",
+			TokenTerms{Delay: 10 * s, Lifetime: 30 * s, WholeSeconds: true},
+			s - 1,
+			10 * s,
+			30 * s,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := tc.terms.Window(noon.Add(tc.issued))
+			want := Window{Opens: noon.Add(tc.opens), Closes: noon.Add(tc.closes)}
+			if !got.Opens.Equal(want.Opens) || !got.Closes.Equal(want.Closes) {
+				t.Errorf("Window(noon+%v) = %v, want %v", tc.issued, got, want)
+			}
+		})
+	}
+}
+
 func TestIdle(t *testing.T) {
 	for _, tc := range []struct {
 		name  string

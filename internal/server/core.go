@@ -113,7 +113,7 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	})
 
 	k.counts = count.New(k.db)
-	k.gate = gate.New(k.sessions, k.counts, k.audit)
+	k.gate = gate.New(k.sessions, k.counts, k.audit, c.Now)
 
 	if err := k.openTokens(ctx, c, conf); err != nil {
 		return err

@@ -46,7 +46,7 @@ func serveRoutes(t *testing.T, rows ...web.Route) (*httptest.Server, *lines) {
 	log := slog.New(slog.NewJSONHandler(out, nil))
 	d, err := newMux(mux{
 		name:    "test",
-		gate:    gate.New(nil, nil, audit.New(audit.Config{Now: time.Now})),
+		gate:    gate.New(nil, nil, audit.New(audit.Config{Now: time.Now}), time.Now),
 		log:     log,
 		metrics: newMetrics("test", nil),
 	}, rows)
@@ -66,7 +66,7 @@ func TestRouteWithoutAccessRule(t *testing.T) {
 	row := web.Route{Pattern: "GET /x", Handle: func(*web.Reply, *http.Request) error { return nil }}
 	_, err := newMux(mux{
 		name:    "shop",
-		gate:    gate.New(nil, nil, nil),
+		gate:    gate.New(nil, nil, nil, time.Now),
 		metrics: newMetrics("test", nil),
 	}, []web.Route{row})
 	if err == nil || !strings.Contains(err.Error(), "shop: route GET /x has no access rule") {
@@ -79,7 +79,7 @@ func TestRoutesThatConflict(t *testing.T) {
 	for _, rows := range [][]web.Route{{row, row}, {{Pattern: "no pattern at all {", Access: policy.Open}}} {
 		if _, err := newMux(mux{
 			name:    "shop",
-			gate:    gate.New(nil, nil, nil),
+			gate:    gate.New(nil, nil, nil, time.Now),
 			metrics: newMetrics("test", nil),
 		}, rows); err == nil {
 			t.Errorf("newMux(%v) = nil, want an error", rows)

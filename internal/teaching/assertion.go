@@ -23,6 +23,8 @@ type assertionLogin struct {
 
 func newAssertionLogin(c Config) assertionLogin {
 	terms, _ := gateway.TokenTerms(c.Service)
+	terms.WholeSeconds = c.Service.Teaching.WholeSeconds
+
 	return assertionLogin{
 		logins:  c.Logins,
 		target:  signin.Target{Service: c.Service.Name, Terms: terms},

@@ -46,7 +46,8 @@ type futureTokens struct {
 
 var start = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 
-func startFutureTokens(t *testing.T) futureTokens {
+// startFutureTokens starts the example, with texts of its configuration replaced (old, new).
+func startFutureTokens(t *testing.T, replace ...string) futureTokens {
 	t.Helper()
 	yaml, err := os.ReadFile("../../examples/future-tokens/jeton.yaml")
 	if err != nil {
@@ -66,7 +67,7 @@ func startFutureTokens(t *testing.T) futureTokens {
 	c, l := newTestClock(start), &lines{}
 	s := jetontest.Start(
 		t,
-		string(yaml),
+		strings.NewReplacer(replace...).Replace(string(yaml)),
 		jetontest.Clock(c.now),
 		jetontest.DataDir(dir),
 		jetontest.Log(l, slog.LevelInfo),
@@ -173,6 +174,7 @@ func TestTokenClaims(t *testing.T) {
 		"teaching.iss_only",
 		"teaching.assertion_login",
 		"teaching.token_in_body",
+		"teaching.whole_seconds",
 		"plain_http",
 		"keyserver",
 	} {
@@ -194,7 +196,8 @@ func TestTokenEveryFiveSeconds(t *testing.T) {
 			s.clock.set(at.Add(time.Duration(n) * 5 * time.Second))
 			a := s.request(tok)
 			switch {
-			case a.Status == 200 && len(a.Body) > 20 && a.Header.Get("Content-Type") == "text/plain; charset=utf-8":
+			case a.Status == 200 && len(a.Body) > 20 && !strings.Contains(a.Body, "\n") &&
+				a.Header.Get("Content-Type") == "text/plain; charset=utf-8":
 				got += "w"
 			case a.Status == 403 && a.Body == "The token is not yet valid (nbf)":
 				got += "e"
@@ -205,9 +208,9 @@ func TestTokenEveryFiveSeconds(t *testing.T) {
 			}
 		}
 
-		if got != "eewwwwxx" {
+		if got != "eewwwwwx" {
 			t.Errorf(
-				"requests every 5 s from %v into a second: %s, want early twice, valid four times, then expired",
+				"requests every 5 s from %v into a second: %s, want early twice, valid five times, then expired",
 				fraction,
 				got,
 			)
@@ -240,8 +243,9 @@ func TestTokenWindow(t *testing.T) {
 		{"at the login", 0, 403, "The token is not yet valid (nbf)"},
 		{"the last moment before it opens", 10*time.Second - 1, 403, "The token is not yet valid (nbf)"},
 		{"as it opens", 10 * time.Second, 200, ""},
-		{"the last moment", 30*time.Second - 1, 200, ""},
-		{"as it closes", 30 * time.Second, 403, "Signature has expired"},
+		{"in the second of the expiry", 30 * time.Second, 200, ""},
+		{"the last moment of it", 31*time.Second - 1, 200, ""},
+		{"a second after the expiry", 31 * time.Second, 403, "Signature has expired"},
 		{"a day later", 24 * time.Hour, 403, "Signature has expired"},
 		{"the clock has jumped back into the window", 20 * time.Second, 200, ""},
 		{"the clock has jumped back before the login", -time.Hour, 403, "The token is not yet valid (nbf)"},
@@ -251,6 +255,33 @@ func TestTokenWindow(t *testing.T) {
 			a := s.request(tok)
 			if a.Status != tc.want || tc.want != 200 && a.Body != tc.text {
 				t.Errorf("request is %d %q, want %d %q", a.Status, a.Body, tc.want, tc.text)
+			}
+		})
+	}
+}
+
+// TestTokenWindowWithoutWholeSeconds checks that the option alone makes the second of the expiry count, and the delay
+// short.
+func TestTokenWindowWithoutWholeSeconds(t *testing.T) {
+	s := startFutureTokens(t, "      whole_seconds: true", "")
+	s.clock.set(start.Add(999 * time.Millisecond))
+	tok := s.enter(t)
+
+	for _, tc := range []struct {
+		name  string
+		after time.Duration
+		want  int
+	}{
+		{"less than the delay after the login", 10999*time.Millisecond - 1, 403},
+		{"as it opens", 11 * time.Second, 200},
+		{"the last moment", 30*time.Second - 1, 200},
+		{"as it closes", 30 * time.Second, 403},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s.clock.set(start.Add(tc.after))
+			a := s.request(tok)
+			if a.Status != tc.want {
+				t.Errorf("request is %d %q, want %d", a.Status, a.Body, tc.want)
 			}
 		})
 	}

@@ -2,16 +2,22 @@ package teaching
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
+	"time"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 // bodyReader reads an access token that is the body of a request, as if it stood in the header
 // Authorization.
-type bodyReader struct{ bearer gate.Bearer }
+type bodyReader struct {
+	bearer       gate.Bearer
+	wholeSeconds bool
+}
 
 // Kinds implements gate.Reader.
 func (b bodyReader) Kinds() policy.Kinds { return b.bearer.Kinds() }
@@ -34,5 +40,26 @@ func (b bodyReader) Read(ctx context.Context, req *gate.Request) (gate.Credentia
 	inHeader := *req
 	inHeader.Header = http.Header{"Authorization": {"Bearer " + strings.TrimSpace(string(body))}}
 
-	return b.bearer.Read(ctx, &inHeader)
+	c, err := b.bearer.Read(ctx, &inHeader)
+	if err == nil && b.wholeSeconds {
+		c = wholeSeconds{c}
+	}
+
+	return c, err
+}
+
+// wholeSeconds is a token whose times are compared in whole seconds, as PyJWT did before version 2: it is still valid
+// in the second of its expiry.
+type wholeSeconds struct{ gate.Credential }
+
+// Check implements gate.Credential.
+func (c wholeSeconds) Check(now time.Time) error {
+	second := now.Truncate(time.Second)
+
+	err := c.Credential.Check(second)
+	if errors.Is(err, jeton.ErrExpired) {
+		return c.Credential.Check(second.Add(-1)) // not expired if it ends with this second
+	}
+
+	return err
 }

@@ -65,10 +65,13 @@ func (s *Service) Configure(c gateway.Config) gateway.Config {
 
 	if s.options.TokenInBody {
 		c.ReadBody = true
-		c.Readers = append(c.Readers, bodyReader{gate.Bearer{
-			Tokens:   s.c.Tokens,
-			Audience: s.c.Service.Tokens.Audience,
-		}})
+		c.Readers = append(c.Readers, bodyReader{
+			bearer: gate.Bearer{
+				Tokens:   s.c.Tokens,
+				Audience: s.c.Service.Tokens.Audience,
+			},
+			wholeSeconds: s.options.WholeSeconds,
+		})
 	}
 
 	return c
@@ -152,6 +155,11 @@ func Weaknesses(s config.Service) []string {
 		{
 			t.TokenInBody,
 			"token_in_body: every refusal is a 403 that says whether the token came too early or too late",
+		},
+		{
+			t.WholeSeconds,
+			"whole_seconds: a token is accepted up to a second before its delay has passed, and up to a second after " +
+				"it has expired",
 		},
 		{t.DeniedText != "", "denied_text: every refusal is a 403 with the same text"},
 	} {

@@ -88,9 +88,13 @@ func (d Draft) record(owner Owner, now time.Time) Record {
 		Scopes:   sorted(d.Scopes),
 		Limits:   d.Limits,
 		MaxUses:  policy.Unlimited,
-		Window:   policy.Window{Opens: d.NotBefore, Closes: d.Expires},
-		Created:  now,
-		Source:   d.Source,
+		// The store keeps milliseconds. Rounding must not open the token early or close it late.
+		Window: policy.Window{
+			Opens:  policy.RoundUp(d.NotBefore, time.Millisecond),
+			Closes: d.Expires.Truncate(time.Millisecond),
+		},
+		Created: now,
+		Source:  d.Source,
 	}
 	if d.MaxUses > 0 {
 		r.MaxUses = d.MaxUses

@@ -59,7 +59,7 @@ func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, 
 			Audience: []string{r.Terms.Audience},
 			Scopes:   r.Scopes,
 			MaxUses:  r.Terms.MaxUses,
-			Window:   window(now, r.Terms),
+			Window:   r.Terms.Window(now),
 			Created:  now,
 			Source:   r.Source,
 		},
@@ -98,13 +98,6 @@ func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, 
 	}
 
 	return out, nil
-}
-
-// window returns when a token is valid. The times of a signed token are whole seconds (RFC
-// 7519, section 2), and those of an opaque one alike.
-func window(now time.Time, terms policy.TokenTerms) policy.Window {
-	at := now.Truncate(time.Second)
-	return policy.Window{Opens: at.Add(terms.Delay), Closes: at.Add(terms.Lifetime)}
 }
 
 // text makes the text of a token and sets the hash of its record.
@@ -203,9 +196,8 @@ func (t *Tokens) Inspect(
 	text string,
 	may func(*Live) bool,
 	consume bool,
-	now time.Time,
 ) (Inspection, error) {
-	l, err := t.Lookup(ctx, text, now)
+	l, err := t.Lookup(ctx, text)
 	if err != nil {
 		return Inspection{}, err
 	}
@@ -228,7 +220,8 @@ func (t *Tokens) Inspect(
 		)
 	}
 
-	if err := l.Check(now); err != nil {
+	// Looking up may have taken a while since the request came.
+	if err := l.Check(t.now()); err != nil {
 		return Inspection{Live: l}, err
 	}
 
@@ -250,8 +243,7 @@ func (t *Tokens) Inspect(
 // Revoke revokes the token of a text, if it belongs to the owner (RFC 7009). An unknown token,
 // or one of another owner, is left alone, which is not an error.
 func (t *Tokens) Revoke(ctx context.Context, text string, of Owner, ev jeton.Event) error {
-	now := t.now()
-	l, err := t.Lookup(ctx, text, now)
+	l, err := t.Lookup(ctx, text)
 	if err != nil {
 		if jeton.Outcome(err) == jeton.ErrBadCredential {
 			// Another caller may have revoked it a moment ago: answer no earlier than that one.

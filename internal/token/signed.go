@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/jose"
@@ -23,7 +22,7 @@ type verified struct {
 
 // findSigned checks a signed token: key, signature, claims, and revocation. Verified
 // signatures are cached by the hash of the text; the rest is checked each time.
-func (t *Tokens) findSigned(ctx context.Context, text string, now time.Time) (*Live, error) {
+func (t *Tokens) findSigned(ctx context.Context, text string) (*Live, error) {
 	// Before it is hashed or parsed: its length is up to the caller.
 	if len(text) > jose.MaxToken {
 		return nil, refused("%d bytes are more than a token has", len(text))
@@ -50,7 +49,7 @@ func (t *Tokens) findSigned(ctx context.Context, text string, now time.Time) (*L
 		return nil, refused("key %s no longer verifies tokens", p.key)
 	}
 
-	if !now.Before(p.record.Window.Closes) {
+	if !t.now().Before(p.record.Window.Closes) {
 		t.checked.Drop(sum) // it has expired
 	}
 

@@ -130,8 +130,8 @@ func refused(format string, args ...any) error {
 // Find returns the token of a text, for the service of an audience. It returns
 // jeton.ErrBadCredential for a text that is not, or no longer, a token for the service. It
 // does not check the time: see Check.
-func (t *Tokens) Find(ctx context.Context, text, audience string, now time.Time) (*Live, error) {
-	l, err := t.Lookup(ctx, text, now)
+func (t *Tokens) Find(ctx context.Context, text, audience string) (*Live, error) {
+	l, err := t.Lookup(ctx, text)
 	if err != nil {
 		return nil, err
 	}
@@ -143,11 +143,11 @@ func (t *Tokens) Find(ctx context.Context, text, audience string, now time.Time)
 }
 
 // Lookup is Find for any audience.
-func (t *Tokens) Lookup(ctx context.Context, text string, now time.Time) (*Live, error) {
+func (t *Tokens) Lookup(ctx context.Context, text string) (*Live, error) {
 	if strings.HasPrefix(text, secret.Prefix) {
 		return t.findOpaque(ctx, text)
 	}
-	return t.findSigned(ctx, text, now)
+	return t.findSigned(ctx, text)
 }
 
 func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
