@@ -186,16 +186,12 @@ func TestCountedTokenCannotUpgrade(t *testing.T) {
 		c := s.Client(jetontest.HTTP1())
 
 		a := s.Send(
-			c,
-			"GET",
-			s.URL("app")+"/up/x",
-			"",
-			"Authorization",
-			"Bearer "+newToken(s, uses).Secret,
-			"Connection",
-			"Upgrade",
-			"Upgrade",
-			"websocket",
+			c, "GET", s.URL("app")+"/up/x", "",
+			"Authorization", "Bearer "+newToken(s, uses).Secret,
+			"Connection", "Upgrade",
+			"Upgrade", "websocket",
+			"Sec-WebSocket-Version", "13",
+			"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==", // the key of RFC 6455, section 1.3
 		)
 		if a.Status != 200 || upgrade != want {
 			t.Errorf(
