@@ -27,6 +27,9 @@ var (
 	ErrForbidden = errors.New("not allowed")
 	// ErrScope means that the token is valid and lacks a scope that the route needs.
 	ErrScope = errors.New("the scopes of the token are not enough")
+	// ErrProof means that the request needs a recent proof of the user: a login not older than
+	// 10 minutes, or current_password in the request. A token alone is none.
+	ErrProof = errors.New("a recent proof of the user is required")
 	// ErrRelogin means that the service's terms do not permit this subject to log
 	// in again now. RetryAfter returns when, unless only an operator can allow it.
 	ErrRelogin = errors.New("the terms do not permit another login now")
@@ -75,6 +78,7 @@ var codes = []struct {
 	{ErrSpent, "spent"},
 	{ErrForbidden, "forbidden"},
 	{ErrScope, "insufficient_scope"},
+	{ErrProof, "recent_proof_required"},
 	{ErrRelogin, "relogin_refused"},
 	{ErrSessionsFull, "sessions_full"},
 	{ErrTooMany, "too_many_attempts"},

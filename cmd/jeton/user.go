@@ -28,7 +28,7 @@ there.`,
 	c.AddCommand(
 		userAdd(),
 		userList(),
-		disabling("disable", "user", "diane", "Disable a user and end all sessions of that user"),
+		disabling("disable", "user", "diane", "Disable a user and end all sessions and tokens of that user"),
 		disabling("enable", "user", "diane", "Let a disabled user log in again"),
 		userPasswd(),
 		userGroups(),
@@ -143,7 +143,7 @@ func userPasswd() *cobra.Command {
 
 	c := &cobra.Command{
 		Use:   "passwd NAME",
-		Short: "Set a user's password and end all sessions of that user",
+		Short: "Set a user's password and end all sessions and tokens of that user",
 		Args:  exactArgs("NAME"),
 		Example: `  jeton user passwd diane
   printf %s "$NEW" | jeton user passwd diane --password-stdin`,
@@ -155,7 +155,7 @@ func userPasswd() *cobra.Command {
 			path:    userPath(name, "password"),
 			body:    api.NewPassword{Password: password},
 			subject: "user " + name,
-			done:    "set the password of user " + name + " and ended all sessions",
+			done:    "set the password of user " + name + " and ended all sessions and tokens",
 		}
 	})
 
@@ -235,7 +235,7 @@ func userAllowLogin() *cobra.Command {
 func userRemove() *cobra.Command {
 	return changeCommand(&cobra.Command{
 		Use:     "remove NAME",
-		Short:   "Delete a user and end all sessions of that user",
+		Short:   "Delete a user and end all sessions and tokens of that user",
 		Args:    exactArgs("NAME"),
 		Example: `  jeton user remove diane`,
 	}, func(args []string) (change, error) {

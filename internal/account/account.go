@@ -1,7 +1,8 @@
 // Package account keeps the users of a server: names, groups and passwords.
 //
 // A change counts from the next login or request on. A new password, a disabling and a
-// removal end all sessions of the user in the same step. Checking a password takes the
+// removal end all sessions and tokens of the user in the same step; personal tokens may
+// outlive a new password, if the user wants that. Checking a password takes the
 // same work whether the name is unknown, the password wrong or the account disabled.
 // Package naming has the rules for names, password the hashes, session the sessions,
 // and signin the throttling and the terms of a login.
@@ -67,9 +68,11 @@ func usersOf(accounts []Account) []jeton.User {
 
 // Change is a change of an account; nil fields stay as they are.
 type Change struct {
-	Password *string // PHC string
-	Groups   *[]string
-	Disabled *bool
+	Password *string // PHC string; ends all sessions and tokens
+	// KeepTokens keeps the personal tokens when the password changes.
+	KeepTokens bool
+	Groups     *[]string
+	Disabled   *bool
 	// Profile returns the new profile for the current one.
 	Profile func(Profile) Profile
 	// Check sees the account as it is in the step that changes it. Its error prevents the change.
@@ -91,9 +94,10 @@ type Store interface {
 	// client has the name, or one that differs only in case.
 	AddUser(ctx context.Context, a Account, ev jeton.Event) error
 	// ChangeUser changes the account and adds the event, in one step. In that step a new
-	// password increments the version; it and a disabling end all sessions; new groups are
-	// those of open sessions, too. It returns jeton.ErrNotFound, jeton.ErrDeclared,
-	// jeton.ErrConflict when the address is taken, or the error of c.Check.
+	// password increments the version; it and a disabling end all sessions and tokens, except
+	// personal ones with c.KeepTokens; new groups are those of open sessions, too. It returns
+	// jeton.ErrNotFound, jeton.ErrDeclared, jeton.ErrConflict when the address is taken, or the
+	// error of c.Check.
 	ChangeUser(ctx context.Context, name string, c Change, now time.Time, ev jeton.Event) error
 	// RehashUser stores a stronger hash of the same password if the version is still the one given.
 	RehashUser(ctx context.Context, id, version int64, phc string) error
@@ -107,7 +111,7 @@ type Store interface {
 	CountUsers(ctx context.Context) (int64, error)
 	// DeclareUsers makes the given accounts the declared ones: it adds, changes and removes
 	// accounts, each with its event. An account that was not declared and has one of the
-	// names becomes declared and keeps its number.
+	// names becomes declared and keeps its number; its sessions and tokens end.
 	DeclareUsers(ctx context.Context, declared []Account, now time.Time, ev jeton.Event) error
 	// ImportUsers adds or changes accounts in one step, each with its event, and returns a
 	// result for each, in order. A row with a name, an id or an address that is taken is not

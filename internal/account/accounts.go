@@ -243,7 +243,7 @@ func (a *Accounts) hash(ctx context.Context, pw jeton.Secret) (string, error) {
 	return phc, nil
 }
 
-// SetPassword gives the account a new password and ends all its sessions.
+// SetPassword gives the account a new password and ends all its sessions and tokens.
 func (a *Accounts) SetPassword(ctx context.Context, actor, name string, pw jeton.Secret) error {
 	acct, err := a.Find(ctx, name)
 	if err != nil {
@@ -259,16 +259,16 @@ func (a *Accounts) SetPassword(ctx context.Context, actor, name string, pw jeton
 		return err
 	}
 
-	ev := a.event(actor, audit.UserPassword, name, "all sessions ended")
+	ev := a.event(actor, audit.UserPassword, name, passwordChanged(false))
 
 	return a.change(ctx, name, Change{Password: &phc}, ev)
 }
 
-// Disable disables the account and ends all its sessions, or enables it again.
+// Disable disables the account and ends all its sessions and tokens, or enables it again.
 func (a *Accounts) Disable(ctx context.Context, actor, name string, disabled bool) error {
 	reason := "enabled"
 	if disabled {
-		reason = "disabled, all sessions ended"
+		reason = "disabled, all sessions and tokens ended"
 	}
 
 	return a.change(ctx, name, Change{Disabled: &disabled}, a.event(actor, audit.UserChange, name, reason))
@@ -294,9 +294,9 @@ func (a *Accounts) change(ctx context.Context, name string, c Change, ev jeton.E
 	return nil
 }
 
-// Remove removes the account with all its sessions.
+// Remove removes the account with all its sessions and tokens.
 func (a *Accounts) Remove(ctx context.Context, actor, name string) error {
-	ev := a.event(actor, audit.UserRemove, name, "all sessions ended")
+	ev := a.event(actor, audit.UserRemove, name, "all sessions and tokens ended")
 	if err := a.store.RemoveUser(ctx, name, ev); err != nil {
 		return fmt.Errorf("remove user %s: %w", name, err)
 	}

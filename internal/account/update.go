@@ -16,7 +16,9 @@ type Update struct {
 	Last     *string // name
 	Groups   *[]string
 	Disabled *bool
-	Password *jeton.Secret // ends all sessions
+	Password *jeton.Secret // ends all sessions and tokens
+	// KeepTokens is as in Change.
+	KeepTokens bool
 	// AnyPassword is as in NewUser.
 	AnyPassword bool
 	// Check sees the account as it is in the step that changes it, as in Change.
@@ -48,7 +50,8 @@ func (a *Accounts) Update(ctx context.Context, actor string, acct Account, u Upd
 		}
 
 		c.Password, action = &phc, audit.UserPassword
-		changed = append(changed, "password, all sessions ended")
+		c.KeepTokens = u.KeepTokens
+		changed = append(changed, passwordChanged(u.KeepTokens))
 	}
 
 	ev := a.event(actor, action, acct.Name, strings.Join(changed, ", "))
@@ -57,6 +60,14 @@ func (a *Accounts) Update(ctx context.Context, actor string, acct Account, u Upd
 	}
 
 	return a.FindID(ctx, acct.UUID)
+}
+
+// passwordChanged says in the audit log what a new password ends.
+func passwordChanged(keepTokens bool) string {
+	if keepTokens {
+		return "password, all sessions ended, personal tokens kept"
+	}
+	return "password, all sessions and tokens ended"
 }
 
 // change returns the change without the password, and what it changes, for the audit log.

@@ -64,11 +64,13 @@ var docs = map[string]Doc{
 		Fails:   []int{404},
 	},
 	"PUT /users/me": {
-		Summary: "Change the calling user. Absent members stay as they are; a new password ends all sessions.",
-		In:      SelfChange{},
-		Out:     jeton.User{},
-		Status:  200,
-		Fails:   []int{404, 409, 412},
+		Summary: "Change the calling user. Absent members stay as they are. A new password needs " +
+			"current_password and ends all sessions, and all tokens unless keep_tokens is true. " +
+			"A new email needs a login not older than 10 minutes, or current_password.",
+		In:     SelfChange{},
+		Out:    jeton.User{},
+		Status: 200,
+		Fails:  []int{404, 409, 412},
 	},
 	"GET /users/{id}": {
 		Summary: "Get a user. Non-admins can only get themselves; other ids return 404. " +
@@ -78,11 +80,12 @@ var docs = map[string]Doc{
 		Fails:  []int{404},
 	},
 	"PUT /users/{id}": {
-		Summary: "Change a user. Absent members stay as they are; a new password ends all sessions.",
-		In:      UserChange{},
-		Out:     jeton.User{},
-		Status:  200,
-		Fails:   []int{404, 409, 412},
+		Summary: "Change a user. Absent members stay as they are; a new password ends all sessions and tokens. " +
+			"For yourself, see PUT /users/me.",
+		In:     UserChange{},
+		Out:    jeton.User{},
+		Status: 200,
+		Fails:  []int{404, 409, 412},
 	},
 	"DELETE /users/{id}": {
 		Summary: "Remove a user with all sessions and tokens.",
@@ -90,13 +93,13 @@ var docs = map[string]Doc{
 		Fails:   []int{404, 409, 412},
 	},
 	"PUT /users/{name}/password": {
-		Summary: "Set a user's password. All sessions of the user end.",
+		Summary: "Set a user's password. All sessions and tokens of the user end.",
 		In:      NewPassword{},
 		Status:  204,
 		Fails:   []int{404, 409},
 	},
 	"PUT /users/{name}/disabled": {
-		Summary: "Disable a user, which ends all sessions, or enable it.",
+		Summary: "Disable a user, which ends all sessions and tokens, or enable it.",
 		In:      Disabled{},
 		Status:  204,
 		Fails:   []int{404, 409},
@@ -175,7 +178,8 @@ var docs = map[string]Doc{
 	},
 	"POST /users/me/tokens": {
 		Summary: "Create a personal access token. The secret is returned only here. " +
-			"With token authentication, creates a narrower child token.",
+			"Needs a login not older than 10 minutes, or current_password. " +
+			"With token authentication, needs current_password and creates a narrower child token.",
 		In:     NewToken{},
 		Out:    MadeToken{},
 		Status: 201,
@@ -187,10 +191,12 @@ var docs = map[string]Doc{
 	},
 	"POST /users/me/tokens/{accessor}/rotate": {
 		Summary: "Replace the secret of a personal access token. The new secret is returned only here. " +
-			"A token can rotate only itself.",
-		Out:    MadeToken{},
-		Status: 200,
-		Fails:  []int{404},
+			"Needs a login not older than 10 minutes, or current_password. A token can rotate only itself.",
+		In:         Proof{},
+		InOptional: true,
+		Out:        MadeToken{},
+		Status:     200,
+		Fails:      []int{404},
 	},
 	"GET /tokens": {
 		Summary: "List the stored tokens, newest first, without their secrets.",

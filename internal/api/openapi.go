@@ -82,7 +82,7 @@ func (t Table) describe(schemas *schemas, op Operation) object {
 		if op.exposure == signIn {
 			content["application/x-www-form-urlencoded"] = object{"schema": schemas.ref(op.In)}
 		}
-		o["requestBody"] = object{"required": true, "content": content}
+		o["requestBody"] = object{"required": !op.InOptional, "content": content}
 	}
 
 	return o

@@ -41,10 +41,12 @@ func (op Operation) changes() bool { return !strings.HasPrefix(op.Pattern, "GET 
 type Doc struct {
 	Summary string
 	Query   []Param
-	In, Out any    // a value of the type of the body, or nil
-	Status  int    // of success; 0: it always refuses
-	Fails   []int  // statuses of refusals, beside those of all operations of the exposure
-	Media   string // type of the response body, if it is not JSON
+	In, Out any // a value of the type of the body, or nil
+	// InOptional lets a request have no body.
+	InOptional bool
+	Status     int    // of success; 0: it always refuses
+	Fails      []int  // statuses of refusals, beside those of all operations of the exposure
+	Media      string // type of the response body, if it is not JSON
 }
 
 // Param is a parameter of the query.

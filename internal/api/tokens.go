@@ -29,6 +29,7 @@ type NewToken struct {
 	MaxUses   int64     `json:"max_uses,omitempty" jsonschema:"How many requests it is valid for. 0: not counted"`
 	NotBefore time.Time `json:"not_before,omitzero"`
 	Expires   time.Time `json:"expires_at"`
+	Proof
 }
 
 // Draft returns the token to create. audiences turns names of services into their audiences, and
@@ -190,7 +191,11 @@ func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	// A token that is made with a token or a session is revoked with it.
+	if err := a.requireProof(w, r, c, acct, in.Proof); err != nil {
+		return err
+	}
+
+	// A token that is made with a token is revoked with it.
 	origin, err := c.decision.Origin()
 	if err != nil {
 		return err
@@ -284,8 +289,16 @@ func (a *API) rotateOwnToken(w *web.Reply, r *http.Request, c caller) error {
 		return jeton.WithDetail(jeton.ErrForbidden, "a token can rotate only itself")
 	}
 
+	proof, err := readProof(r)
+	if err != nil {
+		return err
+	}
+
 	acct, err := a.account(r.Context(), c)
 	if err != nil {
+		return err
+	}
+	if err := a.requireProof(w, r, c, acct, proof); err != nil {
 		return err
 	}
 

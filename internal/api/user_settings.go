@@ -13,7 +13,7 @@ type NewPassword struct {
 	Password string `json:"password"`
 }
 
-// setPassword answers PUT /users/{name}/password. All sessions end.
+// setPassword answers PUT /users/{name}/password. All sessions and tokens end.
 func (a *API) setPassword(w *web.Reply, r *http.Request, c caller) error {
 	in, err := web.Read[NewPassword](r)
 	if err != nil {
@@ -48,7 +48,7 @@ func readDisabled(r *http.Request) (bool, error) {
 	return *in.Disabled, nil
 }
 
-// setDisabled answers PUT /users/{name}/disabled. Disabling ends all sessions.
+// setDisabled answers PUT /users/{name}/disabled. Disabling ends all sessions and tokens.
 func (a *API) setDisabled(w *web.Reply, r *http.Request, c caller) error {
 	disabled, err := readDisabled(r)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
-	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -168,14 +167,16 @@ type SelfChange struct {
 	Last     *string `json:"last_name,omitempty" jsonschema:"Last name"`
 	Email    *string `json:"email,omitempty" jsonschema:"Email address"`
 	Password *string `json:"password,omitempty" jsonschema:"New password"`
-	Current  *string `json:"current_password,omitempty" jsonschema:"Required to change your own password"`
+	Current  *string `json:"current_password,omitempty" jsonschema:"Required for a new password; see the summary"`
+	// KeepTokens needs a new password of the caller's own.
+	KeepTokens bool `json:"keep_tokens,omitempty" jsonschema:"Keep personal tokens; else a new password ends them"`
 }
 
 // UserChange is what admins may change of other users.
 type UserChange struct {
 	SelfChange
 	Groups   *[]string `json:"groups,omitempty" jsonschema:"Groups of the user. You cannot set your own"`
-	Disabled *bool     `json:"disabled,omitempty" jsonschema:"Disabling ends all sessions. You cannot set your own"`
+	Disabled *bool     `json:"disabled,omitempty" jsonschema:"Disabling ends all sessions and tokens. Never your own"`
 }
 
 // updateSelf answers PUT /users/me.
@@ -231,15 +232,20 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 		Disabled:    in.Disabled,
 		Check:       ifMatch(r),
 		AnyPassword: a.AnyPassword,
+		KeepTokens:  in.KeepTokens,
 	}
-	if in.Password != nil {
-		// An admin who sets another user's password does not know the current one.
-		if self {
-			if err := a.checkPassword(w, r, acct, in.Current); err != nil {
-				return err
-			}
-		}
+	if in.KeepTokens && (!self || in.Password == nil) {
+		return jeton.WithDetail(jeton.ErrInvalid, "keep_tokens is only for a new password of your own")
+	}
 
+	// An admin who sets another user's password does not know the current one.
+	if self {
+		if err := a.mayUpdateSelf(w, r, c, acct, in.SelfChange); err != nil {
+			return err
+		}
+	}
+
+	if in.Password != nil {
 		password := jeton.NewSecret(*in.Password)
 		update.Password = &password
 	}
@@ -252,6 +258,22 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 	return writeUser(w, changed)
 }
 
+// mayUpdateSelf checks that a user who sets a new password knows the current one, and that one who changes the e-mail
+// address has a recent proof: users log in with that address, and others reach them there.
+func (a *API) mayUpdateSelf(w *web.Reply, r *http.Request, c caller, acct account.Account, in SelfChange) error {
+	switch {
+	case in.Password != nil && in.Current == nil:
+		return jeton.WithDetail(jeton.ErrInvalid, "current_password missing")
+	case in.Password != nil:
+		return a.checkPassword(w, r, acct, *in.Current)
+	// Where every caller manages every user, another account could change it anyway.
+	case in.Email != nil && *in.Email != acct.Email && !a.AllAdmins:
+		return a.requireProof(w, r, c, acct, Proof{in.Current})
+	}
+
+	return nil
+}
+
 // isSelf reports whether the caller is the user.
 func (a *API) isSelf(ctx context.Context, c caller, acct account.Account) (bool, error) {
 	self, err := a.account(ctx, c)
@@ -260,30 +282,6 @@ func (a *API) isSelf(ctx context.Context, c caller, acct account.Account) (bool,
 		return false, nil
 	}
 	return self.ID == acct.ID, err
-}
-
-// checkPassword checks the current password of a user who sets a new one: a stolen session must not be enough to take
-// the account over. Guesses are throttled as logins are.
-func (a *API) checkPassword(w *web.Reply, r *http.Request, acct account.Account, current *string) error {
-	if current == nil {
-		return jeton.WithDetail(jeton.ErrInvalid, "current_password missing")
-	}
-
-	_, err := a.Logins.Basic(r.Context(), signin.PasswordRequest{
-		Name:     acct.Name,
-		Password: jeton.NewSecret(*current),
-		Service:  a.Service.Name,
-		Source:   w.Source,
-		Request:  w.ID,
-	})
-
-	outcome := jeton.Outcome(err)
-	// Not a 401: the session is valid, and a client would log the user out.
-	if outcome == jeton.ErrBadCredential || outcome == jeton.ErrNoCredential {
-		return jeton.WithDetail(jeton.ErrForbidden, "current_password is wrong")
-	}
-
-	return err
 }
 
 // removeUser answers DELETE /users/{id}.

@@ -288,12 +288,14 @@ func TestTokens(t *testing.T) {
 	want(t, "a narrow token beyond its limits", b.send("GET", "/users/me/tokens", "", bearer...), 403)
 	want(t, "a token that rotates a wider one", b.send("POST", "/users/me/tokens/"+wide+"/rotate", "", bearer...), 403)
 
+	proof := `"current_password":"` + right + `"`
+
 	rotated := decode[struct{ Token string }](
 		t,
 		want(
 			t,
 			"a token that rotates itself",
-			b.send("POST", "/users/me/tokens/"+counted+"/rotate", "", bearer...),
+			b.send("POST", "/users/me/tokens/"+counted+"/rotate", "{"+proof+"}", bearer...),
 			200,
 		),
 	).Token
@@ -303,8 +305,9 @@ func TestTokens(t *testing.T) {
 
 	child := func(more string) jetontest.Answer {
 		body := fmt.Sprintf(
-			`{"name":"child","expires_at":%q%s}`,
+			`{"name":"child","expires_at":%q,%s%s}`,
 			time.Now().Add(30*time.Minute).UTC().Format(time.RFC3339),
+			proof,
 			more,
 		)
 

@@ -26,6 +26,7 @@ var outcomes = []struct {
 	{jeton.ErrSpent, http.StatusForbidden, "No uses are left"},
 	{jeton.ErrForbidden, http.StatusForbidden, "Not allowed"},
 	{jeton.ErrScope, http.StatusForbidden, "The scopes of the token are not enough"},
+	{jeton.ErrProof, http.StatusForbidden, "A recent login or the current password is required"},
 	{jeton.ErrRelogin, http.StatusForbidden, "The terms do not permit another login now"},
 	{jeton.ErrSessionsFull, http.StatusForbidden, "Too many sessions are open"},
 	{jeton.ErrTooMany, http.StatusTooManyRequests, "Too many attempts"},

@@ -59,6 +59,7 @@ var statuses = map[string]struct {
 	"ErrForbidden":     {jeton.ErrForbidden, 403},
 	"ErrChanged":       {jeton.ErrChanged, 412},
 	"ErrScope":         {jeton.ErrScope, 403},
+	"ErrProof":         {jeton.ErrProof, 403},
 	"ErrRelogin":       {jeton.ErrRelogin, 403},
 	"ErrSessionsFull":  {jeton.ErrSessionsFull, 403},
 	"ErrTooMany":       {jeton.ErrTooMany, 429},

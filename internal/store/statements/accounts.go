@@ -206,7 +206,7 @@ func heldUser(ctx context.Context, tx Conn, name string) (account.Account, error
 	return a, nil
 }
 
-// changeUser writes the change and ends the sessions that must not outlive it.
+// changeUser writes the change and ends the sessions and tokens that must not outlive it.
 func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Change, now time.Time) error {
 	end, old := false, a
 	if c.Password != nil {
@@ -264,8 +264,7 @@ email = $8, email_folded = $9, first_name = $10, last_name = $11 WHERE id = $1`
 		return err
 	}
 
-	// Personal tokens stay when only the password has changed.
-	return endTokensOfUser(ctx, tx, old, a.Disabled, now)
+	return endTokensOfUser(ctx, tx, old, a.Disabled || !c.KeepTokens, now)
 }
 
 // freeEmail returns jeton.ErrConflict when another user has the address. Steps that change

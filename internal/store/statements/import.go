@@ -40,6 +40,9 @@ func (db *Store) ImportUsers(
 			results[i] = result
 			ev := ev
 			ev.Target, ev.Reason = "user:"+r.Account.Name, r.Reason
+			if result.Verdict == account.Changed && result.Reason != "" {
+				ev.Reason += ", " + result.Reason
+			}
 
 			switch result.Verdict {
 			case account.Added:
@@ -113,7 +116,12 @@ func (s *importStep) user(ctx context.Context, r account.PreparedRow) (account.I
 
 	s.changed = append(s.changed, a.ID)
 
-	return account.ImportResult{Verdict: account.Changed}, err
+	result := account.ImportResult{Verdict: account.Changed}
+	if c.Password != nil {
+		result.Reason = "new password, all sessions and tokens ended"
+	}
+
+	return result, err
 }
 
 func keptOut(reason string, err error) (account.ImportResult, error) {

@@ -50,7 +50,12 @@ func (db *Store) DeclareUsers(
 				changed = append(changed, step.from.ID)
 			}
 
+			ev := ev
 			ev.Action, ev.Target = step.action, "user:"+step.to.Name
+			if step.action == audit.UserChange && resets(step) {
+				ev.Reason += "; all sessions and tokens ended"
+			}
+
 			if err := appendEvents(ctx, tx, ev); err != nil {
 				return nil, err
 			}
@@ -75,6 +80,11 @@ var declaringUsers = declaring[account.Account]{
 	},
 }
 
+// resets reports whether a step sets the password of an existing account.
+func resets(s difference[account.Account]) bool {
+	return s.from.ID != 0 && (!s.from.Declared || s.from.Password != s.to.Password)
+}
+
 func declareUser(ctx context.Context, tx Conn, s difference[account.Account], now time.Time) error {
 	switch s.action {
 	case audit.UserAdd:
@@ -86,8 +96,9 @@ func declareUser(ctx context.Context, tx Conn, s difference[account.Account], no
 	}
 
 	c := account.Change{Groups: &s.to.Groups, Profile: func(account.Profile) account.Profile { return s.to.Profile }}
-	// Set only if it differs: a password that is set ends all sessions.
-	if s.from.Password != s.to.Password {
+	// A password that is set ends all sessions and tokens. It is set if it differs, and when an
+	// existing account becomes declared: what its user had created must not outlive that.
+	if resets(s) {
 		c.Password = &s.to.Password
 	}
 	if s.from.Disabled != s.to.Disabled {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -23,7 +24,7 @@ func Personal(t *testing.T, open Open) {
 		{"a session or token that ended after its check mints no token", endedMeanwhile},
 		{"a new secret replaces the old one and ends the children", rotates},
 		{"a token of another user, of another kind, or unknown, is not rotated", rotatesItsOwn},
-		{"a changed password ends issued tokens and keeps personal ones", passwordAndTokens},
+		{"a new password from anywhere ends all tokens, unless the user keeps the personal ones", passwordAndTokens},
 		{"a disabled owner's tokens are deleted, and enabling does not restore them", disabledAndTokens},
 		{"tokens are selected by all fields that are set", chosenByAll},
 	})
@@ -109,7 +110,8 @@ func endedMeanwhile(t *testing.T, s Store) {
 	fresh := "another hash"
 
 	err = s.ChangeUser(t.Context(), "diane", account.Change{
-		Password: &fresh,
+		Password:   &fresh,
+		KeepTokens: true,
 	}, noon, event(audit.UserPassword, "user:diane"))
 
 	must(t, err)
@@ -215,24 +217,57 @@ func rotatesItsOwn(t *testing.T, s Store) {
 }
 
 func passwordAndTokens(t *testing.T, s Store) {
-	u := user(t, s, "diane")
-	minted(t, s, personal(u, "made", 0))
-	issued := personal(u, "issued", 0)
-	issued.Kind = token.Access
-	minted(t, s, issued)
+	pw := "another hash"
+	set := func(c account.Change) func(string) {
+		return func(name string) {
+			must(t, s.ChangeUser(t.Context(), name, c, noon, event(audit.UserPassword, "user:"+name)))
+		}
+	}
+	declared := func(hash func(old string) string) func(string) {
+		return func(name string) {
+			acct := found(t, s, name)
+			acct.Password, acct.Declared = hash(acct.Password), true
+			must(t, s.DeclareUsers(t.Context(), []account.Account{acct}, noon, event(audit.UserChange, "")))
+		}
+	}
 
-	fresh := "another hash"
-	err := s.ChangeUser(t.Context(), "diane", account.Change{
-		Password: &fresh,
-	}, noon, event(audit.UserPassword, "user:diane"))
+	for i, tc := range []struct {
+		name   string
+		change func(user string)
+		keeps  bool
+	}{
+		{"set", set(account.Change{Password: &pw}), false},
+		{"set, tokens kept", set(account.Change{Password: &pw, KeepTokens: true}), true},
+		{"set and disabled", set(account.Change{Password: &pw, KeepTokens: true, Disabled: new(true)}), false},
+		{"imported", func(name string) {
+			row := importRow(name, "")
+			row.Update = &account.Change{Password: &pw}
+			same(t, "the verdict", verdicts(importAll(t, s, false, row)), []account.Verdict{account.Changed})
+		}, false},
+		{"declared with another", declared(func(string) string { return pw }), false},
+		{"declared with the same", declared(func(old string) string { return old }), false},
+	} {
+		u := user(t, s, fmt.Sprint("user", i))
+		text := func(what string) string { return what + " of " + u.Name }
+		root := minted(t, s, personal(u, text("made"), 0))
+		minted(t, s, childOf(root, personal(u, text("child"), root.Number)))
+		issued := personal(u, text("issued"), 0)
+		issued.Kind = token.Access
+		minted(t, s, issued)
 
-	must(t, err)
-	isToken(t, s, "made")
-	noToken(t, s, "issued")
+		tc.change(u.Name)
+		noToken(t, s, text("issued"))
+		checkRevoked(t, s, "jti:x", u.Generation(), true)
 
-	checkRevoked(t, s, "jti:x", u.Generation(), true)
-	err = s.MintToken(t.Context(), personal(u, "late", 0))
-	wants(t, "MintToken for the previous password", err, jeton.ErrBadCredential)
+		if tc.keeps {
+			isToken(t, s, text("made"), text("child"))
+		} else {
+			noToken(t, s, text("made"), text("child"))
+		}
+
+		err := s.MintToken(t.Context(), personal(u, text("late"), 0))
+		wants(t, tc.name+": MintToken for the previous password", err, jeton.ErrBadCredential)
+	}
 }
 
 func disabledAndTokens(t *testing.T, s Store) {

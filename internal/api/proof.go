@@ -1,0 +1,75 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/signin"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// proofAge is how old the proof of a user may be who creates or rotates a token, or changes the e-mail address. A
+// stolen session or token must not become a credential that lasts longer than itself.
+const proofAge = 10 * time.Minute
+
+// Proof proves a user who logged in a while ago, or shows a token.
+type Proof struct {
+	Current *string `json:"current_password,omitempty" jsonschema:"Required if the login is older than 10 minutes"`
+}
+
+// readProof reads a body that may be absent.
+func readProof(r *http.Request) (Proof, error) {
+	if r.ContentLength == 0 {
+		return Proof{}, nil
+	}
+	return web.Read[Proof](r)
+}
+
+// requireProof returns jeton.ErrProof unless the caller, who is the user, proved the password at most proofAge ago: in
+// the request, also as Basic (RFC 7617), or at the login of the session.
+func (a *API) requireProof(w *web.Reply, r *http.Request, c caller, acct account.Account, p Proof) error {
+	if p.Current != nil {
+		return a.checkPassword(w, r, acct, *p.Current)
+	}
+
+	// A token shows that a program has it, not that its user is there.
+	if c.Token != "" {
+		return jeton.WithDetail(
+			jeton.ErrProof,
+			"a token alone is no proof of its user: give current_password, or log in and use the session",
+		)
+	}
+
+	// A clock that is set back makes no proof recent.
+	age := w.Start.Sub(c.Since)
+	if age.Abs() > proofAge {
+		return jeton.WithDetail(
+			jeton.ErrProof,
+			"the login is older than 10 minutes: log in again, or give current_password",
+		)
+	}
+
+	return nil
+}
+
+// checkPassword checks the current password of a user: a stolen session or token must not be enough to take the account
+// over. Guesses are throttled as logins are.
+func (a *API) checkPassword(w *web.Reply, r *http.Request, acct account.Account, current string) error {
+	_, err := a.Logins.Basic(r.Context(), signin.PasswordRequest{
+		Name:     acct.Name,
+		Password: jeton.NewSecret(current),
+		Service:  a.Service.Name,
+		Source:   w.Source,
+		Request:  w.ID,
+	})
+
+	outcome := jeton.Outcome(err)
+	// Not a 401: the session is valid, and a client would log the user out.
+	if outcome == jeton.ErrBadCredential || outcome == jeton.ErrNoCredential {
+		return jeton.WithDetail(jeton.ErrForbidden, "current_password is wrong")
+	}
+
+	return err
+}

@@ -1,0 +1,180 @@
+package api_test
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/jetontest"
+)
+
+// startClock starts a server whose clock is ahead by the returned number of nanoseconds.
+func startClock(t *testing.T) (*site, *atomic.Int64) {
+	t.Helper()
+	var ahead atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+
+	return start(t, jetontest.Clock(now)), &ahead
+}
+
+func TestCredentialsNeedRecentProof(t *testing.T) {
+	b, ahead := startClock(t)
+	requests := []struct{ name, method, path, body string }{
+		{"create a token", "POST", "/users/me/tokens", `{"name":"x","expires_at":"EXPIRES"PROOF}`},
+		{"rotate a token", "POST", "/users/me/tokens/ACCESSOR/rotate", `{"current_password":CURRENT}`},
+		{"change the address", "PUT", "/users/me", `{"email":"new.NAME@example.org"PROOF}`},
+		{"change the address by id", "PUT", "/users/ID", `{"email":"other.NAME@example.org"PROOF}`},
+	}
+
+	for _, tc := range []struct {
+		name    string
+		by      string // credential
+		age     time.Duration
+		current string // current_password
+		want    int
+		code    string
+	}{
+		{"a login of ten minutes ago", "session", 10*time.Minute - 5*time.Second, "", 200, ""},
+		{"an older login", "session", 10*time.Minute + time.Second, "", 403, "recent_proof_required"},
+		{"a login in the future", "session", -11 * time.Minute, "", 403, "recent_proof_required"},
+		{"an older login and the password", "session", 11 * time.Minute, right, 200, ""},
+		{"an older login and a wrong password", "session", 11 * time.Minute, "wrong", 403, "forbidden"},
+		{"a new login and a wrong password", "session", 0, "wrong", 403, "forbidden"},
+		{"a token", "token", 0, "", 403, "recent_proof_required"},
+		{"a token and the password", "token", 11 * time.Minute, right, 200, ""},
+		{"a token and a wrong password", "token", 0, "wrong", 403, "forbidden"},
+		{"the password with the request", "basic", 11 * time.Minute, "", 200, ""},
+	} {
+		for _, rq := range requests {
+			t.Run(tc.name+": "+rq.name, func(t *testing.T) {
+				ahead.Store(0)
+				p := b.newUser()
+				accessor, secret := b.token(p, "")
+				header := map[string][]string{
+					"session": {"Cookie", p.cookie},
+					"token":   {"Authorization", "Bearer " + secret},
+					"basic":   {"Authorization", p.basic},
+				}[tc.by]
+
+				proof := ""
+				if tc.current != "" {
+					proof = fmt.Sprintf(`,"current_password":%q`, tc.current)
+				}
+				body := rq.body
+				if tc.current == "" && strings.HasSuffix(rq.path, "/rotate") {
+					body = "" // a request without a body is one without current_password
+				}
+
+				fill := strings.NewReplacer(
+					"PROOF", proof,
+					"CURRENT", fmt.Sprintf("%q", tc.current),
+					"EXPIRES", time.Now().Add(30*time.Minute).UTC().Format(time.RFC3339),
+					"ACCESSOR", accessor,
+					"NAME", p.Name,
+					"ID", p.ID,
+				)
+
+				ahead.Store(int64(tc.age))
+				a := b.send(rq.method, fill.Replace(rq.path), fill.Replace(body), header...)
+				if a.Status/100 != tc.want/100 || a.Code() != tc.code {
+					t.Errorf("%d %s, want %d %s", a.Status, a.Body, tc.want, tc.code)
+				}
+			})
+		}
+	}
+}
+
+func TestUnchangedAddressNeedsNoProof(t *testing.T) {
+	b, ahead := startClock(t)
+	p := b.newUser()
+	ahead.Store(int64(11 * time.Minute))
+
+	want(t, "the same address", b.as(p, "PUT", "/users/me", `{"email":"`+p.Email+`","first_name":"X"}`), 200)
+}
+
+func TestNewPasswordEndsTokens(t *testing.T) {
+	b := start(t)
+	admin := b.newUser("admin")
+	self := `{"password":"another right password","current_password":"` + right + `"%s}`
+
+	for _, tc := range []struct {
+		name   string
+		change func(p testUser) int
+		status int
+		ends   bool
+	}{
+		{"a user's own", func(p testUser) int {
+			return b.as(p, "PUT", "/users/me", fmt.Sprintf(self, "")).Status
+		}, 200, true},
+		{"a user's own that keeps the tokens", func(p testUser) int {
+			return b.as(p, "PUT", "/users/me", fmt.Sprintf(self, `,"keep_tokens":true`)).Status
+		}, 200, false},
+		{"an admin's", func(p testUser) int {
+			return b.as(admin, "PUT", "/users/"+p.ID, `{"password":"another right password"}`).Status
+		}, 200, true},
+		{"an admin's that keeps the tokens", func(p testUser) int {
+			body := `{"password":"another right password","keep_tokens":true}`
+			return b.as(admin, "PUT", "/users/"+p.ID, body).Status
+		}, 400, false},
+		{"keep_tokens without a password", func(p testUser) int {
+			return b.as(p, "PUT", "/users/me", `{"keep_tokens":true}`).Status
+		}, 400, false},
+		{"an operator's", func(p testUser) int {
+			in := api.NewPassword{Password: "another right one"}
+			b.MustControl("PUT", "/api/v1/users/"+p.Name+"/password", in, nil)
+			return 204
+		}, 204, true},
+		{"an import's", func(p testUser) int {
+			// alice_pw
+			const hash = "$argon2id$v=19$m=19456,t=2,p=1$1PCBIeRl9jh5RZ3wuB0tWg" +
+				"$Brk0ImOifExtrG14kJBF6YRdJBufVb+vvHzbVfIR/NM"
+			var out api.Verdicts
+			b.MustControl("POST", "/api/v1/users/import", api.Import{
+				Update: true,
+				Users:  []api.Moved{{Name: p.Name, Hash: hash}},
+			}, &out)
+
+			if out.Verdicts[0].Reason == "" {
+				t.Error("the verdict of a changed password has no reason, want what it ended")
+			}
+
+			return 200
+		}, 200, true},
+	} {
+		p := b.newUser()
+		_, secret := b.token(p, "")
+		if got := tc.change(p); got != tc.status {
+			t.Errorf("%s: %d, want %d", tc.name, got, tc.status)
+		}
+
+		got := b.send("GET", "/users/me", "", "Authorization", "Bearer "+secret).Status
+		if ended := got == 401; ended != tc.ends {
+			t.Errorf("%s: %d with the token, want it ended: %t", tc.name, got, tc.ends)
+		}
+	}
+
+	checkPasswordEvents(t, b)
+}
+
+// checkPasswordEvents checks that the audit log says of every new password what became of the tokens.
+func checkPasswordEvents(t *testing.T, b *site) {
+	t.Helper()
+	var events []jeton.Event
+	b.MustControl("GET", "/api/v1/audit", nil, &events)
+
+	reasons := map[string]int{}
+	for _, ev := range events {
+		if ev.Action == "user.password" {
+			reasons[ev.Reason]++
+		}
+	}
+
+	const ended, kept = "password, all sessions and tokens ended", "password, all sessions ended, personal tokens kept"
+	if reasons[ended] != 3 || reasons[kept] != 1 {
+		t.Errorf("reasons of the events = %v, want 3 of %q and 1 of %q", reasons, ended, kept)
+	}
+}
