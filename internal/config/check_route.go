@@ -10,6 +10,7 @@ import (
 	"text/template"
 
 	"github.com/jeton-auth/jeton/internal/config/yamlread"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // methods returns the methods of routes. CONNECT and TRACE do not pass a gateway.
@@ -248,6 +249,9 @@ func (c checker) upstream(u *Upstream) {
 	if u.StripPrefix != "" && !strings.HasPrefix(u.StripPrefix, "/") {
 		c.Invalid(&u.StripPrefix, "path", u.StripPrefix, "a path such as /app")
 	}
+	for i := range u.PassHeaders {
+		c.passHeader(&u.PassHeaders[i])
+	}
 	if !c.Valid(&u.URL) {
 		return
 	}
@@ -263,6 +267,18 @@ func (c checker) upstream(u *Upstream) {
 		c.Fault(&u.URL, "invalid URL: want one without a query and a fragment")
 	case u.CA != "" && v.Scheme != "https":
 		c.Fault(&u.CA, "set for an http:// url; remove it, or use https://")
+	}
+}
+
+// passHeader checks the name of a header that an upstream is to get as the client sent it.
+func (c checker) passHeader(name *string) {
+	switch {
+	case !tokenPattern.MatchString(*name):
+		c.Invalid(name, "header name", *name, "letters, digits and - (RFC 9110, section 5.1)")
+	case web.IsReservedHeader(*name):
+		c.Fault(name, "%s is set or removed by Jeton alone; remove it from this list", *name)
+	case !web.IsRemovedHeader(*name):
+		c.Fault(name, "%s reaches every upstream; remove it from this list", *name)
 	}
 }
 

@@ -142,8 +142,8 @@ func (c checker) relogin(r *Relogin) {
 	}
 }
 
-// cookieName is a token of RFC 6265, section 4.1.1.
-var cookieName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+// tokenPattern is a token (RFC 9110, section 5.6.2), as names of cookies and headers are.
+var tokenPattern = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
 // cookie checks the name of a cookie. Without TLS, browsers drop a cookie whose name begins with
 // __Host- or __Secure-, in any case.
@@ -151,7 +151,7 @@ func (c checker) cookie(name *string, s *Service) {
 	lower := strings.ToLower(*name)
 	prefixed := strings.HasPrefix(lower, "__host-") || strings.HasPrefix(lower, "__secure-")
 	switch {
-	case !cookieName.MatchString(*name) || len(*name) > 128:
+	case !tokenPattern.MatchString(*name) || len(*name) > 128:
 		c.Invalid(name, "cookie name", *name, "letters, digits, - and _, at most 128 bytes (RFC 6265)")
 	case s.PlainHTTP && prefixed:
 		c.Invalid(name, "cookie name", *name, "a name without this prefix: the prefix needs TLS, and plain_http is on")

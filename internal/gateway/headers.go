@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // The headers that give an upstream the identity of the caller. All of them are always set, empty where
@@ -15,50 +17,14 @@ const (
 	headerEmail  = "Remote-Email"
 )
 
-// removedHeaders are headers that upstreams of this and of other gateways read an identity, an
-// original address or the id of a request from. They are in lower case, with dashes.
-var removedHeaders = []string{
-	"remote-user", "remote-groups", "remote-name", "remote-email", "remote-sub",
-	"x-remote-user", "x-remote-groups", "x-remote-name", "x-remote-email", "x-remote-group",
-	"x-forwarded-user", "x-forwarded-groups", "x-forwarded-email",
-	"x-forwarded-preferred-username", "x-forwarded-access-token",
-	"x-webauth-user", "x-webauth-groups", "x-webauth-email", "x-webauth-name",
-	"x-authenticated-user", "x-authenticated-userid", "x-user", "x-username",
-	"x-real-ip", "x-client-ip", "client-ip", "true-client-ip", "cf-connecting-ip",
-	"fastly-client-ip", "x-cluster-client-ip",
-	"x-original-url", "x-original-uri", "x-original-method", "x-rewrite-url",
-	"x-http-method-override", "x-http-method", "x-method-override",
-	"forwarded", "authorization", "proxy-authorization", "x-request-id",
-	"http2-settings", // of an upgrade to HTTP/2, which would carry requests that the gate does not judge
-}
-
-var removedPrefixes = []string{
-	"x-auth-request-",
-	"x-authentik-",
-	"x-authelia-",
-	"x-pomerium-",
-	"x-jeton-",
-	"jeton-",
-	"x-forwarded-",
-	"x-remote-extra-",
-	"x-ssl-",
-	"ssl-client-",
-}
-
-// removes reports whether a client's header must not reach an upstream. Every character that is
-// neither a letter nor a digit counts as a dash, because many servers treat them as the same.
-func removes(name string) bool {
-	// CGI and its successors map both - and _ to _, and some servers map dots, too: Remote_User from
-	// a client would then be read as our Remote-User.
-	name = strings.Map(func(r rune) rune {
-		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
-			return r
+// dropHeaders removes the headers of a client that say who or where it is, except those of the allow list. Only the
+// exact name passes: another spelling of it may be what a server reads, too.
+func dropHeaders(h http.Header, pass []string) {
+	for name := range h {
+		if web.IsRemovedHeader(name) && !slices.Contains(pass, name) {
+			delete(h, name)
 		}
-		return '-'
-	}, strings.ToLower(name))
-
-	return slices.Contains(removedHeaders, name) ||
-		slices.ContainsFunc(removedPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+	}
 }
 
 // dropCookies removes our cookies from a request and leaves the others as they are.

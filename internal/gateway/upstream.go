@@ -28,6 +28,7 @@ type upstream struct {
 	conf    config.Upstream
 	url     *url.URL
 	cookies []string // names of ours
+	pass    []string // canonical names of headers that are not removed
 	log     *slog.Logger
 }
 
@@ -48,6 +49,9 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 		url:     target,
 		cookies: g.cookies.Names(),
 		log:     g.log,
+	}
+	for _, name := range c.PassHeaders {
+		u.pass = append(u.pass, http.CanonicalHeaderKey(name))
 	}
 
 	proxy := &httputil.ReverseProxy{
@@ -71,6 +75,9 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 		if !isWebSocket(r) {
 			r.Header.Del("Upgrade")
 		}
+
+		// net/http would guess a type for a response without one, also where the upstream forbids it.
+		w.Header()["Content-Type"] = nil
 
 		ctx := context.WithValue(r.Context(), forwardedKey{}, &forwarded{w, r.Context()})
 		proxy.ServeHTTP(w, r.WithContext(ctx))
@@ -104,15 +111,16 @@ func (f finalOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
 	u.address(pr)
 
-	for name := range pr.Out.Header {
-		if removes(name) {
-			delete(pr.Out.Header, name)
-		}
-	}
-
+	dropHeaders(pr.Out.Header, u.pass)
 	dropCookies(pr.Out.Header, u.cookies)
 	pr.SetXForwarded()
 	pr.Out.Trailer = nil // it could have headers that are removed above
+
+	// An upstream that refuses before it has asked for the body gets none, and the client keeps it. To use the
+	// connection again, the transport would have to send the body (RFC 9110, section 10.1.1).
+	if pr.Out.Header.Get("Expect") != "" {
+		pr.Out.Close = true
+	}
 
 	if in, ok := pr.In.Context().Value(forwardedKey{}).(*forwarded); ok {
 		identify(pr.Out.Header, in.reply)
@@ -192,11 +200,16 @@ func (u *upstream) failed(w http.ResponseWriter, r *http.Request, err error) {
 	web.Fail(reply, r, err)
 }
 
+// continuePatience bounds the wait for an upstream's 100 (Continue) before the body is read and sent. Many servers
+// send none (RFC 9110, section 10.1.1).
+const continuePatience = 2 * time.Second
+
 func transport(c config.Upstream, dataDir string) (http.RoundTripper, error) {
 	t := &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    5 * time.Second,
 		ResponseHeaderTimeout:  c.Timeout.Std(),
+		ExpectContinueTimeout:  continuePatience,
 		IdleConnTimeout:        90 * time.Second,
 		MaxIdleConnsPerHost:    64,
 		MaxResponseHeaderBytes: 64 << 10,
