@@ -222,7 +222,9 @@ func Integer(n *yaml.Node) (int64, bool) {
 }
 
 func (d *Document) integer(p *place, out reflect.Value, tag reflect.StructTag) {
-	if !isDecimal(p.node) {
+	// Everything in the environment is text.
+	fromEnvironment := d.origin[p.node] != "" && decimal.MatchString(p.node.Value)
+	if !isDecimal(p.node) && !fromEnvironment {
 		d.mismatch(p, "a whole number such as 10")
 		return
 	}

@@ -101,7 +101,12 @@ func TestEnvironmentOverrides(t *testing.T) {
 		}
 	}
 
-	_, d := read(t, "street: a", "TREES", "many")
+	h, d := read(t, "street: a", "TREES", "7")
+	if d.Err() != nil || h.Garden.Trees != 7 {
+		t.Errorf("TREES=7: got %+v, %v, want 7 trees", h.Garden, d.Err())
+	}
+
+	_, d = read(t, "street: a", "TREES", "many")
 	want := `environment TREES: garden.trees: invalid value "many": want a whole number such as 10`
 	if d.Err() == nil || d.Err().Error() != want {
 		t.Errorf("got %v, want %s", d.Err(), want)
