@@ -21,6 +21,7 @@ type Accounts struct {
 	store  Store
 	hasher *password.Pool
 	policy atomic.Pointer[password.Policy]
+	times  *checkTimes
 	now    func() time.Time
 	log    *slog.Logger
 }
@@ -39,6 +40,7 @@ func New(c Config) *Accounts {
 	a := &Accounts{
 		store:  c.Store,
 		hasher: c.Hasher,
+		times:  newCheckTimes(),
 		now:    c.Now,
 		log:    c.Log,
 	}
@@ -143,10 +145,13 @@ func (a *Accounts) KnownSource(ctx context.Context, user int64, network string, 
 // Verify reports whether the password is the account's. It takes as long for the zero
 // Account, which has none. A hash that is weaker than a new one is replaced.
 func (a *Accounts) Verify(ctx context.Context, acct Account, pw jeton.Secret) (bool, error) {
+	begun := time.Now()
 	ok, rehash, err := a.hasher.Verify(ctx, acct.Password, pw)
 	if err != nil {
 		return false, fmt.Errorf("verify password: %w", err)
 	}
+
+	a.times.add(password.Format(acct.Password), time.Since(begun))
 
 	if ok && rehash && !acct.Declared && !acct.Disabled {
 		a.rehash(ctx, acct, pw)

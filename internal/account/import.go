@@ -104,6 +104,11 @@ func (a *Accounts) Import(
 		results[position[i]] = r
 	}
 
+	select {
+	case a.times.scan <- struct{}{}:
+	default: // it will be done anyway
+	}
+
 	return results, nil
 }
 

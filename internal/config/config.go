@@ -62,9 +62,9 @@ type Passwords struct {
 type Throttle struct {
 	PairBurst    int      `yaml:"pair_burst" default:"10" min:"1" max:"1000000" doc:"Failed logins of one account from one source address before they are throttled."`
 	PairEvery    Duration `yaml:"pair_every" default:"90s" min:"1ns" doc:"Then one attempt is allowed in this time."`
-	AccountBurst int      `yaml:"account_burst" default:"100" min:"1" max:"1000000" doc:"Failed logins of one account from all addresses before they are throttled. Addresses that the user has logged in from are exempt."`
+	AccountBurst int      `yaml:"account_burst" default:"100" min:"1" max:"1000000" doc:"Failed logins of one account from all addresses before they are throttled. Does not keep out a user at an address that this user has logged in from."`
 	AccountEvery Duration `yaml:"account_every" default:"1m" min:"1ns" doc:"Then one attempt from other addresses is allowed in this time."`
-	SourceBurst  int      `yaml:"source_burst" default:"60" min:"1" max:"1000000" doc:"Failed logins from one source address (IPv6: one /64) for all accounts before they are throttled."`
+	SourceBurst  int      `yaml:"source_burst" default:"60" min:"1" max:"1000000" doc:"Failed logins from one source address (IPv6: one /64) for all accounts before they are throttled. Does not keep out a user who has logged in from there."`
 	SourceEvery  Duration `yaml:"source_every" default:"15s" min:"1ns" doc:"Then one attempt is allowed in this time."`
 }
 

@@ -1,10 +1,11 @@
 // Package limit slows down password guessing without letting an attacker lock a user out.
 //
 // Login attempts are limited before any hashing by three budgets: one account from one
-// source, one account from all unknown sources, and one source for all accounts. A
-// success gives back what it took, so only failures count. The second budget does not
-// apply to sources from which the user has logged in, so attackers cannot use it up for
-// the user.
+// source, one account from all sources, and one source for all accounts. A success gives
+// back what it took, so only failures count. Only the first budget stops a user at a source
+// from which the user has logged in. So strangers elsewhere cannot lock the user out, nor can
+// those at the same source who try other names. Those who guess a wrong password there learn no more than
+// elsewhere: Refusal is what an unknown name would get.
 //
 // No budget is exceeded, however many attempts are concurrent. All spellings of a name
 // share their budgets. Memory is bounded: when a table is full, the least used budget is
@@ -32,8 +33,8 @@ import (
 // Config is what New needs. No budget is unlimited.
 type Config struct {
 	Pair    Rate // one account from one source
-	Account Rate // one account from all sources that are not known
-	Source  Rate // one source for all accounts; an IPv6 source is its /64
+	Account Rate // one account from all sources; does not stop attempts from known ones
+	Source  Rate // one source for all accounts; does not stop those known there; an IPv6 source is its /64
 	MaxKeys int  // budgets in memory, of each of the three kinds; 0 means 100,000
 }
 
@@ -47,6 +48,7 @@ type Limiter struct {
 	pair    *table
 	account *table
 	source  *table
+	good    *pairs // accounts and sources that have succeeded
 }
 
 // New returns a limiter without any attempts.
@@ -75,18 +77,21 @@ func New(cfg Config) (*Limiter, error) {
 		pair:    newTable(cfg.Pair, cfg.MaxKeys),
 		account: newTable(cfg.Account, cfg.MaxKeys),
 		source:  newTable(cfg.Source, cfg.MaxKeys),
+		good:    newPairs(cfg.MaxKeys),
 	}, nil
 }
 
 // Attempt is an attempt that was allowed. If none of its methods is called, it has failed and
 // keeps what it took. Only the first call has an effect. Calls on a nil Attempt have none.
 type Attempt struct {
-	of    *Limiter
-	took  [3]budget // account and source; source; account from unknown sources, which may be none
-	ended bool
+	of      *Limiter
+	pair    budget   // of account and source
+	took    []budget // with pair
+	refusal error
+	ended   bool
 }
 
-// budget is a key in a table. The zero value is no budget.
+// budget is a key in a table.
 type budget struct {
 	table *table
 	key   key
@@ -96,50 +101,89 @@ type budget struct {
 // takes none and returns jeton.ErrTooMany with the time until an attempt is allowed.
 //
 // account is the name as it was typed. known means that the user has logged in from this
-// source before, so the budget of unknown sources does not apply. The invalid address, of
-// a client on a Unix socket, is a source like any other.
+// source before. Then only the budget of the account from this source can refuse the attempt,
+// and it takes from the other two what is left. Attempts that have succeeded in this process
+// make a source known, too. The invalid address, of a client on a Unix socket, is a source
+// like any other.
 func (l *Limiter) Begin(now time.Time, account string, source netip.Addr, known bool) (*Attempt, error) {
-	a := &Attempt{of: l}
-	name, from := fold(account), Network(source)
-	a.took[0] = budget{l.pair, keyOf(name, from)}
-	a.took[1] = budget{l.source, keyOf(from)}
-
-	if !known {
-		a.took[2] = budget{l.account, keyOf(name)}
-	}
-
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	at := l.clock.at(now)
-	var wait time.Duration
 	// First all are asked and then all are taken from, under one lock: an attempt that one budget
 	// refuses must not use up the others.
-	for _, b := range a.took {
-		if b.table != nil {
-			wait = max(wait, b.table.wait(b.key, at))
-		}
-	}
-
-	if wait > 0 {
-		return nil, jeton.WithRetryAfter(jeton.ErrTooMany, wait)
+	at := l.clock.at(now)
+	a, err := l.prepare(at, account, source, known)
+	if err != nil {
+		return nil, err
 	}
 
 	for _, b := range a.took {
-		if b.table != nil {
-			b.table.take(b.key, at)
-		}
+		b.table.take(b.key, at)
 	}
 
 	return a, nil
 }
 
-// Succeeded gives back what the attempt took, and resets the budget of this account from this
-// source.
+// Check returns the error that Begin would return, and takes nothing. It is for a password
+// that is known to be right.
+func (l *Limiter) Check(now time.Time, account string, source netip.Addr, known bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	_, err := l.prepare(l.clock.at(now), account, source, known)
+
+	return err
+}
+
+// prepare returns an attempt with the budgets from which it may take. The caller holds l.mu.
+func (l *Limiter) prepare(at int64, account string, source netip.Addr, known bool) (*Attempt, error) {
+	name, from := fold(account), Network(source)
+	pair := budget{l.pair, keyOf(name, from)}
+	a := &Attempt{of: l, pair: pair}
+
+	// What a proxy hides is many sources, none of which is known.
+	known = source != policy.UnknownSource && (known || l.good.has(pair.key))
+
+	var wait time.Duration
+	for _, b := range []budget{pair, {l.source, keyOf(from)}, {l.account, keyOf(name)}} {
+		left := b.table.wait(b.key, at)
+		if left == 0 {
+			a.took = append(a.took, b)
+		}
+		wait = max(wait, left)
+	}
+
+	if wait == 0 {
+		return a, nil
+	}
+
+	// The longest of all, also where only that of the pair counts: the time must not reveal that it is known.
+	a.refusal = jeton.WithRetryAfter(jeton.ErrTooMany, wait)
+
+	pairLeft := len(a.took) > 0 && a.took[0] == pair
+	if known && pairLeft {
+		return a, nil
+	}
+
+	return nil, a.refusal
+}
+
+// Refusal returns the error that the attempt would have got from a source that is not known,
+// or nil. It is what an attempt that fails is answered with: another answer would reveal that
+// the account exists and is known at this source.
+func (a *Attempt) Refusal() error {
+	if a == nil {
+		return nil
+	}
+	return a.refusal
+}
+
+// Succeeded gives back what the attempt took, resets the budget of this account from this
+// source, and makes the source known to the account.
 func (a *Attempt) Succeeded() { a.end(true) }
 
 // Cancel gives back what the attempt took. It is for attempts that were not decided, because
-// the server was busy or its store was down.
+// the server was busy or its store was down, or that were decided before.
 func (a *Attempt) Cancel() { a.end(false) }
 
 func (a *Attempt) end(succeeded bool) {
@@ -158,15 +202,14 @@ func (a *Attempt) end(succeeded bool) {
 	a.ended = true
 
 	for _, b := range a.took {
-		if b.table != nil {
-			b.table.giveBack(b.key)
-		}
+		b.table.giveBack(b.key)
 	}
 
 	// Only this budget is reset. With the others, one account of the attacker's own would reset the
 	// budget of the source after every few guesses.
 	if succeeded {
-		a.took[0].table.reset(a.took[0].key)
+		a.pair.table.reset(a.pair.key)
+		a.of.good.add(a.pair.key)
 	}
 }
 

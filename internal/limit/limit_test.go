@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 var (
@@ -215,7 +216,7 @@ func TestEndOfAnAttempt(t *testing.T) {
 	}{
 		{"it failed", func(*Attempt) {}, 1, 3, 18},
 		{"it was cancelled", (*Attempt).Cancel, 2, 4, 19},
-		{"it succeeded: the earlier failure is forgotten for the pair only", (*Attempt).Succeeded, 3, 4, 19},
+		{"it succeeded: only the pair counts, and its failure is forgotten", (*Attempt).Succeeded, 3, 50, 50},
 		{"it was cancelled twice", func(a *Attempt) { a.Cancel(); a.Cancel() }, 2, 4, 19},
 		{"it was cancelled, then it succeeded", func(a *Attempt) { a.Cancel(); a.Succeeded() }, 2, 4, 19},
 	} {
@@ -291,6 +292,123 @@ func TestAttackersCannotLockTheUserOut(t *testing.T) {
 	}
 	if got := allowed(t, l, 10, later, "ada", home, true); got != 3 {
 		t.Errorf("%d attempts of the user allowed, want 3", got)
+	}
+}
+
+// TestStrangersAtTheSameSource checks that a user who is known there is not locked out by guesses at other names.
+func TestStrangersAtTheSameSource(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		inStore bool // the store knows that the user has logged in from the source
+		succeed bool // the user has logged in since the process began
+		want    int  // attempts of the user that are allowed
+	}{
+		{"unknown there", false, false, 0},
+		{"known by the store", true, false, 3},
+		{"known by a success", false, true, 3},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := open(t, cfg)
+			if tc.succeed {
+				a, err := l.Begin(noon, "ada", home, false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				a.Succeeded()
+			}
+
+			for i := range 100 {
+				_, _ = l.Begin(noon, fmt.Sprint("user", i), home, false)
+			}
+
+			got := allowed(t, l, 10, noon, "Ada", home, tc.inStore)
+			if got != tc.want {
+				t.Errorf("%d attempts of the user allowed, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestAnUnknownAddressIsNeverKnown(t *testing.T) {
+	l := open(t, cfg)
+	a, err := l.Begin(noon, "ada", policy.UnknownSource, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Succeeded()
+
+	for i := range 100 {
+		_, _ = l.Begin(noon, fmt.Sprint("user", i), policy.UnknownSource, true)
+	}
+
+	if got := allowed(t, l, 10, noon, "ada", policy.UnknownSource, true); got != 0 {
+		t.Errorf("%d attempts allowed, want 0", got)
+	}
+	if got := allowed(t, l, 10, noon, "ada", netip.Addr{}, false); got != 3 {
+		t.Errorf("%d attempts without an address allowed, want 3", got)
+	}
+}
+
+func TestCheckTakesNothing(t *testing.T) {
+	l := open(t, cfg)
+	for range 100 {
+		if err := l.Check(noon, "ada", home, false); err != nil {
+			t.Fatalf("Check = %v, want nil", err)
+		}
+	}
+
+	allowed(t, l, 10, noon, "ada", home, false)
+	if err := l.Check(noon, "ada", home, false); !errors.Is(err, jeton.ErrTooMany) {
+		t.Errorf("Check of a used-up budget = %v, want ErrTooMany", err)
+	}
+}
+
+// TestAKnownSourceIsNotRevealed checks that attempts which fail have the same outcome at each step, whether the
+// account is known at the source or not.
+func TestAKnownSourceIsNotRevealed(t *testing.T) {
+	outcomes := func(known bool) []string {
+		l := open(t, cfg)
+		var list []string
+
+		for i := range 60 {
+			name, from, isKnown := "ada", home, known
+			if i%3 == 1 {
+				name, isKnown = fmt.Sprint("user", i), false // uses up the budget of the source
+			}
+			if i%3 == 2 {
+				from, isKnown = address(i), false // uses up the budget of the account
+			}
+
+			a, err := l.Begin(noon, name, from, isKnown)
+			if err == nil {
+				err = a.Refusal() // the password is wrong
+			}
+
+			wait, _ := jeton.RetryAfter(err)
+			list = append(list, fmt.Sprint(i, jeton.Code(err), wait))
+		}
+
+		return list
+	}
+
+	known, unknown := outcomes(true), outcomes(false)
+	for i := range known {
+		if known[i] != unknown[i] {
+			t.Errorf("attempt at a known source: %s, at another: %s", known[i], unknown[i])
+		}
+	}
+}
+
+func TestPairsAreBounded(t *testing.T) {
+	p := newPairs(100)
+	for i := range 10_000 {
+		p.add(keyOf(fmt.Sprint(i)))
+		if n := len(p.recent) + len(p.older); n > 100 {
+			t.Fatalf("%d pairs after %d, want at most 100", n, i)
+		}
+		if i > 20 && !p.has(keyOf(fmt.Sprint(i-20))) {
+			t.Fatalf("pair %d is forgotten after 20 others", i-20)
+		}
 	}
 }
 

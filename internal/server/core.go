@@ -193,6 +193,7 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 func (k *core) run(ctx context.Context, log *slog.Logger) {
 	var wg sync.WaitGroup
 	for name, work := range map[string]func(context.Context) error{
+		"accounts": k.accounts.Run,
 		"audit":    k.audit.Run,
 		"sessions": k.sessions.Run,
 		"keys":     k.keys.Run,

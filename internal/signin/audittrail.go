@@ -21,6 +21,8 @@ type auditTrail struct {
 	source  netip.Addr
 	request string
 	checks  []jeton.Check
+	// remembered means that the password was not checked again, which has no event of its own.
+	remembered bool
 }
 
 // pass adds a check that passed.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
-	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
@@ -37,58 +36,26 @@ func (l *Logins) invalidate(c change.Change) {
 
 // Basic checks a name and a password that are sent with each request. It has the throttle
 // and the errors of Password, but judges no req.Allow: package gate does, as for every
-// credential. A password that was right a short time ago costs no slow hash unless the user has
-// changed since.
+// credential. A password that was right a short time ago at the same network costs no slow
+// hash unless the user has changed since.
 func (l *Logins) Basic(ctx context.Context, req PasswordRequest) (*Verified, error) {
-	name := req.Name
-	if req.ByEmail {
-		name = "\x00" + name // an address is not a name with the same text
-	}
-
-	key := l.passwords.key(name, req.Password.Reveal())
-
 	// The cache is used only while this node sees the changes of others: after a password change,
 	// no node may accept the old one from memory.
 	if err := l.feed.Fresh(ctx); err != nil {
 		return nil, err
 	}
 
-	v := l.passwords.find(key, l.now())
-	if v != nil {
-		return v, nil
-	}
-
-	return l.verifyOnce(ctx, req, key)
-}
-
-// verifyOnce computes one slow hash for any number of simultaneous requests with the same
-// password.
-func (l *Logins) verifyOnce(ctx context.Context, req PasswordRequest, key secret.Hash) (*Verified, error) {
-	unlock, err := l.passwords.lock(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-
-	v := l.passwords.find(key, l.now())
-	if v != nil {
-		return v, nil // another request has checked it meanwhile
-	}
-
+	req.remember = true
 	trail := req.auditTrail()
 	trail.pass("method", "Basic (RFC 7617)")
-	// Read before the store is: a change in between makes Renew drop the result, which may be of the
-	// old password.
-	before := l.passwords.verified.Generation(key)
-	acct, err := l.checkPassword(ctx, req, &trail)
-	l.audit.Record(trail.event(l.now(), err))
 
+	v, err := l.verify(ctx, req, &trail)
+	if err != nil || !trail.remembered {
+		l.audit.Record(trail.event(l.now(), err))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("check password: %w", err)
 	}
-
-	v = &Verified{Account: acct, At: l.now()}
-	l.passwords.verified.Renew(key, v, before)
 
 	return v, nil
 }

@@ -1,9 +1,7 @@
 package signin
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -14,11 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
-	"github.com/jeton-auth/jeton/internal/web"
 )
-
-// knownFor is how long a network counts as known to a user after a login from it.
-const knownFor = 90 * 24 * time.Hour
 
 // PasswordRequest is a user's attempt to sign in at a service.
 type PasswordRequest struct {
@@ -31,6 +25,8 @@ type PasswordRequest struct {
 	Source   netip.Addr
 	Request  string // ID of the request
 	Replaces int64  // login that ends as this one begins, or 0
+
+	remember bool // a password that was right a short time ago, at the same network, is not hashed again
 }
 
 func (r PasswordRequest) auditTrail() auditTrail {
@@ -50,9 +46,9 @@ func (l *Logins) Password(
 	req PasswordRequest,
 ) (started session.Started, user jeton.Principal, err error) {
 	trail := req.auditTrail()
-	acct, err := l.checkPassword(ctx, req, &trail)
+	v, err := l.verify(ctx, req, &trail)
 	if err == nil {
-		started, err = l.start(ctx, req, acct, &trail)
+		started, err = l.start(ctx, req, v.Account, &trail)
 	}
 
 	if err != nil {
@@ -60,7 +56,7 @@ func (l *Logins) Password(
 		return session.Started{}, jeton.Principal{}, fmt.Errorf("log in: %w", err)
 	}
 
-	user = principal(acct, started.At)
+	user = principal(v.Account, started.At)
 	user.Session = started.ID
 
 	return started, user, nil
@@ -73,72 +69,6 @@ func principal(acct account.Account, since time.Time) jeton.Principal {
 		Groups: acct.Groups,
 		Since:  since,
 	}
-}
-
-// checkPassword checks a name and a password: first the throttle, then the same work
-// whether the name is unknown, the password wrong or the account disabled.
-func (l *Logins) checkPassword(ctx context.Context, req PasswordRequest, trail *auditTrail) (account.Account, error) {
-	none := account.Account{}
-	if req.Name != "" {
-		trail.actor = "user:?" // not the name: users type passwords into the wrong field
-	}
-	if req.Name == "" || req.Password.IsZero() {
-		return none, trail.check("given", "a name and a password", jeton.ErrNoCredential)
-	}
-
-	acct, err := l.accounts.FindForLogin(ctx, req.Name, req.ByEmail)
-	if err != nil {
-		return none, trail.check("store", "", err)
-	}
-	if acct.Name != "" {
-		trail.actor = "user:" + acct.Name
-	}
-
-	// Also for an unknown name, so that both take the same queries.
-	known, err := l.accounts.KnownSource(ctx, acct.ID, limit.Network(req.Source), l.now().Add(-knownFor))
-	if err != nil {
-		return none, trail.check("store", "", err)
-	}
-
-	// Before the hash, so that a refused attempt costs no work. The name that exists is used, so that
-	// logins by name and by e-mail address share a budget.
-	attempt, err := l.limiter.Begin(l.now(), cmp.Or(acct.Name, req.Name), req.Source, known)
-	throttle := fmt.Sprintf("source %s, known to the account: %t", web.AddressText(req.Source), known)
-	if trail.check("throttle", throttle, err) != nil {
-		return none, err
-	}
-
-	ok, err := l.accounts.Verify(ctx, acct, req.Password)
-	if err != nil {
-		// A caller who went away after the hash was computed still used up the attempt.
-		if errors.Is(err, jeton.ErrBusy) || errors.Is(err, jeton.ErrUnavailable) {
-			attempt.Cancel()
-		}
-		return none, trail.check("password", "could not be checked", err)
-	}
-
-	if err := trail.check("password", "", judge(acct, ok)); err != nil {
-		return none, err
-	}
-
-	attempt.Succeeded()
-
-	return acct, nil
-}
-
-func judge(acct account.Account, passwordOK bool) error {
-	// The order decides which reason the operator reads. Callers get one refusal for all, except at a
-	// teaching service.
-	switch {
-	case acct.ID == 0:
-		return &refused{UnknownUser}
-	case !passwordOK:
-		return &refused{WrongPassword}
-	case acct.Disabled:
-		return &refused{Disabled}
-	}
-
-	return nil
 }
 
 // start starts the session of a user whose password was right.

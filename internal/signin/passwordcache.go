@@ -12,6 +12,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/cache"
+	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
@@ -22,7 +23,7 @@ const (
 	maxRemembered = 20_000
 )
 
-// passwordCache remembers names and passwords that were right, so that a client which
+// passwordCache remembers names and passwords that were right at a network, so that a client which
 // sends them with each request (RFC 7617) costs one slow hash and not one per request.
 // Its keys are HMACs under a secret of this process, which reveal no password. A change of
 // the account invalidates its entries before the change is answered.
@@ -44,12 +45,20 @@ func newPasswordCache() *passwordCache {
 	return c
 }
 
-// key returns the key of a name and a password. The length separates the two.
-func (c *passwordCache) key(name, password string) secret.Hash {
+// key returns the key of a name and a password at a network: what was proved at one network
+// proves nothing at another. Lengths separate the parts.
+func (c *passwordCache) key(req PasswordRequest) secret.Hash {
+	by := "name"
+	if req.ByEmail {
+		by = "email" // an address is not a name with the same text
+	}
+
 	m := hmac.New(sha256.New, c.secret[:])
-	m.Write(binary.BigEndian.AppendUint64(nil, uint64(len(name))))
-	m.Write([]byte(name))
-	m.Write([]byte(password))
+	for _, part := range []string{by, limit.Network(req.Source), req.Name} {
+		m.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+		m.Write([]byte(part))
+	}
+	m.Write([]byte(req.Password.Reveal()))
 
 	return secret.Hash(m.Sum(nil))
 }
