@@ -37,15 +37,20 @@
 //
 // # Software
 //
-//	ci, err := w.Login(ctx, wallet.Login{URL: "https://app.example", As: "ci", Key: "ci.key"})
+//	ci, err := w.Login(ctx, wallet.Login{
+//		URL: "https://app.example", As: "ci", Key: "ci.key",
+//		Issuer: "https://auth.example", Audience: "app",
+//	})
 //	resp, err := ci.Client().Get("https://app.example/limited-info")
 //
-// The service names the issuer of its tokens. The wallet sends the issuer an assertion
-// signed by the key, with the issuer as its only audience (RFC 7523, section 2.2; RFC
-// 10070), and gets a token, which it sends only to the service. Each request to the issuer
-// has its own assertion, valid for a minute. Tokens are renewed as [Identity.RoundTrip]
-// describes, one renewal for all goroutines and processes; a spent token is not renewed. A
-// new key in the same file is used at the next renewal, and [Wallet.RotateKey] registers one.
+// The service names the issuer and the audience of its tokens. A hostile one could name those
+// of another service, so the caller confirms them at the first login ([Pairing]). The wallet
+// sends the issuer an assertion signed by the key, with the issuer as its only audience (RFC
+// 7523, section 2.2; RFC 10070), and gets a token, which it sends only to the service. Each
+// request to the issuer has its own assertion, valid for a minute. Tokens are renewed as
+// [Identity.RoundTrip] describes, one renewal for all goroutines and processes; a spent token
+// is not renewed. A new key in the same file is used at the next renewal, and
+// [Wallet.RotateKey] registers one.
 //
 // # Tokens made elsewhere
 //

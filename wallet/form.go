@@ -51,7 +51,8 @@ type wellKnown struct {
 	UsernameField string `json:"username_field"`
 	PasswordField string `json:"password_field"`
 	Issuer        string `json:"issuer"`   // of the tokens that it accepts; "": none
-	Audience      string `json:"audience"` // of those tokens
+	Audience      string `json:"audience"` // of those tokens; "": its origin
+	Resource      string `json:"resource"` // URL of the service (RFC 9728), if it knows that
 }
 
 // wellKnown reads the document of a service. A server that has none, or answers with a
@@ -78,6 +79,17 @@ func (w *Wallet) wellKnown(ctx context.Context, e *entry) (wellKnown, error) {
 	// Any server may answer every path with a page: that is no error.
 	if len(text) > maxWellKnown || json.Unmarshal(text, &document) != nil {
 		return wellKnown{}, nil
+	}
+
+	// The document of another service, perhaps copied from it (RFC 9728, section 3.3).
+	if document.Resource != "" {
+		resource, err := ParseOrigin(document.Resource)
+		if err != nil || resource != e.Origin {
+			return wellKnown{}, jeton.WithDetail(
+				jeton.ErrInvalid,
+				"the resource in /.well-known/jeton is another service's",
+			)
+		}
 	}
 
 	return document, nil

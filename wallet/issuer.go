@@ -127,8 +127,8 @@ func parseMetadata(text []byte, issuer string) (metadata, error) {
 }
 
 // findIssuer fills in the issuer of the tokens of e, from the service, and its endpoints,
-// from the issuer's metadata.
-func (w *Wallet) findIssuer(ctx context.Context, e *entry) error {
+// from the issuer's metadata. It sends nothing to an issuer that is not confirmed.
+func (w *Wallet) findIssuer(ctx context.Context, e *entry, d *document, in Login) error {
 	service, err := w.wellKnown(ctx, e)
 	if err != nil {
 		return err
@@ -154,6 +154,14 @@ func (w *Wallet) findIssuer(ctx context.Context, e *entry) error {
 		return err
 	}
 
+	pairing, err := d.pairing(e.Origin, service)
+	if err != nil {
+		return err
+	}
+	if err := w.confirm(ctx, d, in, pairing); err != nil {
+		return err
+	}
+
 	ctx, cancel := context.WithTimeout(ctx, loginWait)
 	defer cancel()
 
@@ -173,13 +181,18 @@ func (w *Wallet) findIssuer(ctx context.Context, e *entry) error {
 		return err
 	}
 
+	e.Service = service.Service
+
+	return e.setIssuer(pairing, m)
+}
+
+// setIssuer stores who issues the tokens of e, and where.
+func (e *entry) setIssuer(p Pairing, m metadata) error {
 	s := *e.Key
-	s.Issuer = service.Issuer
-	s.Audience = service.Audience
+	s.Issuer = p.Issuer
+	s.Audience = p.Audience
 	s.TokenURL = m.token
 	s.RevokeURL = m.revoke
-
-	e.Service = service.Service
 	e.Key = &s
 
 	return e.check()

@@ -30,6 +30,7 @@ type pair struct {
 	path            string // path of its metadata
 
 	asserted atomic.Int64 // requests with an assertion
+	reached  atomic.Int64 // requests to the issuer
 }
 
 func newPair(t *testing.T) *pair {
@@ -37,6 +38,7 @@ func newPair(t *testing.T) *pair {
 	p := &pair{path: wellKnownIssuer}
 
 	p.issuer = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.reached.Add(1)
 		if r.PostFormValue("client_assertion") != "" {
 			p.asserted.Add(1)
 		}

@@ -71,6 +71,10 @@ type Login struct {
 	KeyID, Algorithm string
 	// Scope is requested for its tokens; if empty, every scope that the client is allowed.
 	Scope []string
+	// Issuer and Audience confirm the issuer and the audience that the service names, see
+	// [Pairing]. They are needed at the first login of a key at a service, unless
+	// Config.Confirm asks the user. Audience may be "" if the service names its own origin.
+	Issuer, Audience string
 
 	// Token is a token made elsewhere, for example with 'jeton token create'. It is stored
 	// in the wallet and sent with each request. The wallet cannot renew it.
@@ -97,14 +101,17 @@ type Login struct {
 //
 // With a Key it reads there the issuer and the audience of the service's tokens, and the
 // endpoints from the issuer's metadata (RFC 8414). It authenticates with an assertion signed
-// by the key (RFC 7523, section 2.2, with the rules of RFC 10070), and stores the token.
+// by the key (RFC 7523, section 2.2, with the rules of RFC 10070), and stores the token. It
+// sends nothing to an issuer that is not confirmed for the service, with this audience: by
+// the login, by Config.Confirm, or by an earlier login there.
 //
 // With a Token it checks there that the service accepts tokens, and stores it. It does not
 // try the token, which may be counted: the first request shows whether it is valid.
 //
 // Its errors are those of the service or the issuer (jeton.ErrBadCredential, ErrRelogin,
 // ErrTooMany, ErrSessionsFull, …, with jeton.RetryAfter if the service names a time),
-// jeton.ErrInvalid for contradictory settings and for an untrusted issuer, ErrExposed for a
+// jeton.ErrInvalid for contradictory settings and an invalid issuer, ErrUnconfirmed for an
+// issuer or audience that is not confirmed, ErrExposed for a
 // key that other users can open, ErrNotFound if the login path does not exist or the service
 // accepts no tokens, and network errors.
 func (w *Wallet) Login(ctx context.Context, in Login) (*Identity, error) {
@@ -152,7 +159,7 @@ func (w *Wallet) Login(ctx context.Context, in Login) (*Identity, error) {
 	case e.Foreign != nil:
 		err = w.byToken(ctx, &e)
 	case e.Key != nil:
-		err = w.byKey(ctx, &e)
+		err = w.byKey(ctx, &e, &d, in)
 	default:
 		err = w.byForm(ctx, &e, in)
 	}
@@ -189,13 +196,13 @@ func (w *Wallet) byForm(ctx context.Context, e *entry, in Login) error {
 }
 
 // byKey logs e in with its key.
-func (w *Wallet) byKey(ctx context.Context, e *entry) error {
+func (w *Wallet) byKey(ctx context.Context, e *entry, d *document, in Login) error {
 	// Read the key first: without it, no request is needed.
 	k, err := e.Key.signer()
 	if err != nil {
 		return err
 	}
-	if err := w.findIssuer(ctx, e); err != nil {
+	if err := w.findIssuer(ctx, e, d, in); err != nil {
 		return fmt.Errorf("log in at %s: %w", e.Origin, err)
 	}
 

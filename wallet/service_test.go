@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/pem"
 	"fmt"
@@ -276,7 +277,9 @@ func newWallet(t testing.TB, set ...func(*Config)) *Wallet {
 func openWallet(t testing.TB, home string, set ...func(*Config)) *Wallet {
 	t.Helper()
 	c := Config{
-		Dir: filepath.Join(home, "data"), KeyDir: filepath.Join(home, "config"),
+		Dir:     filepath.Join(home, "data"),
+		KeyDir:  filepath.Join(home, "config"),
+		Confirm: func(context.Context, Pairing) (bool, error) { return true, nil },
 		Getenv: func(name string) string {
 			if name == "HOME" {
 				return home

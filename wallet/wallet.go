@@ -33,6 +33,9 @@ type Config struct {
 	// it twice. Without Passphrase, the passphrase is the first line of the file named by
 	// JETON_WALLET_PASSPHRASE_FILE, if that is set.
 	Passphrase func(ctx context.Context, first bool) (jeton.Secret, error)
+	// Confirm asks the user whether the issuer and the audience that a service names are
+	// right, before anything is sent to the issuer. nil confirms none: see Login.Issuer.
+	Confirm func(ctx context.Context, p Pairing) (bool, error)
 	// Keyring stores the key in the system's keyring, unless there is a passphrase.
 	// JETON_WALLET_KEYRING=1 does the same.
 	Keyring bool
@@ -64,6 +67,8 @@ type Wallet struct {
 	wait      func(context.Context, time.Duration) error
 	getenv    func(string) string
 	home      string
+
+	confirmPairing func(context.Context, Pairing) (bool, error) // or nil
 
 	mu     sync.Mutex
 	live   map[identityKey]*Identity  // one per identity, so that it logs in once
@@ -99,6 +104,8 @@ func Open(c Config) (*Wallet, error) {
 		home:      cmp.Or(c.Getenv("HOME"), c.Getenv("USERPROFILE")),
 		live:      map[identityKey]*Identity{},
 		trusts:    map[string]*http.Transport{},
+
+		confirmPairing: c.Confirm,
 	}
 
 	// Times read from the file compare equal to those that were written.

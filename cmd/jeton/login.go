@@ -36,12 +36,14 @@ the name given with --as. Several identities can be logged in at one service at 
 With --key, a client authenticates with a private key instead: the wallet sends the issuer of
 the service's tokens an assertion signed by the key, and gets a token, which it sends with
 each request and renews. The key stays in its file, which only its owner may open, and is
-read again at each use.
+read again at each use. The service names the issuer and the audience of its tokens. A
+hostile service could name another's, and would get tokens that are valid there: at the first
+login you confirm both, on the terminal or with --issuer and --audience.
 
 With --token-stdin or --token-file, the identity is a personal token, made with 'jeton token
 create'. It is stored in the wallet, which cannot renew it.`,
 		Example: `  jeton login https://shop.example --as diane
-  jeton login https://shop.example --as ci --key ci.key --scope read
+  jeton login https://shop.example --as ci --key ci.key --issuer https://auth.example --audience shop
   jeton login https://shop.example --as job --token-file job.token
   jeton login https://localhost:5014 --as diane --username Diane --cacert data/pubkey.pem`,
 		RunE: func(c *cobra.Command, args []string) error { return l.run(c, args[0]) },
@@ -69,6 +71,20 @@ func (l *loginFlags) flags(c *cobra.Command) {
 		"scope",
 		nil,
 		"scope to request (may be repeated; default: all that the client is allowed)",
+	)
+
+	f.StringVar(
+		&l.in.Issuer,
+		"issuer",
+		"",
+		"with --key: issuer of the service's tokens (default: ask, if the service is new)",
+	)
+
+	f.StringVar(
+		&l.in.Audience,
+		"audience",
+		"",
+		"with --key: audience of the service's tokens (default: ask, if the service is new)",
 	)
 
 	f.StringVar(

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/wallet"
@@ -30,7 +33,31 @@ func openWallet(allowHTTP bool) (*wallet.Wallet, error) {
 	if term.IsTerminal(int(os.Stdin.Fd())) && os.Getenv("JETON_WALLET_PASSPHRASE") == "ask" {
 		c.Passphrase = func(_ context.Context, first bool) (jeton.Secret, error) { return askPassphrase(first) }
 	}
+	if term.IsTerminal(int(os.Stdin.Fd())) {
+		c.Confirm = func(_ context.Context, p wallet.Pairing) (bool, error) {
+			return confirmPairing(os.Stdin, os.Stderr, p)
+		}
+	}
+
 	return wallet.Open(c)
+}
+
+// confirmPairing asks the user whether the issuer and the audience that a service names are right.
+func confirmPairing(in io.Reader, out io.Writer, p wallet.Pairing) (bool, error) {
+	fmt.Fprintf(out, "%s names\n  issuer   %s\n  audience %s\n", p.Service, oneLine(p.Issuer), oneLine(p.Audience))
+	if p.Other != "" {
+		fmt.Fprintf(out, "The wallet uses them for %s: a token for one of the two is valid at the other.\n", p.Other)
+	}
+	fmt.Fprint(out, "If they are another service's, it could use your tokens there. Are they right? [y/N] ")
+
+	answer, err := bufio.NewReader(io.LimitReader(in, 100)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("read the answer: %w", err)
+	}
+
+	answer = strings.ToLower(strings.TrimSpace(answer))
+
+	return answer == "y" || answer == "yes", nil
 }
 
 func askPassphrase(first bool) (jeton.Secret, error) {

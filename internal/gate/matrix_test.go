@@ -306,8 +306,8 @@ func TestAChangedPasswordIsInForceOnTheNextRequest(t *testing.T) {
 		t.Errorf("short token after the password changed = %d, want 401", a.Status)
 	}
 
-	if a := m.Ask("GET", "app", "/who", "Authorization", "Bearer "+personal); a.Status != 200 {
-		t.Errorf("personal token after the password changed = %d, want 200", a.Status)
+	if a := m.Ask("GET", "app", "/who", "Authorization", "Bearer "+personal); a.Status != 401 {
+		t.Errorf("personal token after the password changed = %d, want 401", a.Status)
 	}
 }
 
