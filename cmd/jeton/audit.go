@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// auditCommand implements 'jeton audit'. With --follow it asks for new events twice a second,
+// because the API has no stream; it needs a running server, since nothing else writes events.
 func auditCommand() *cobra.Command {
 	var p place
 	var last int
@@ -87,6 +89,9 @@ func showEvents(
 	return after, nil
 }
 
+// printEvent prints an event as one line, of text or of JSON. The columns are as wide as the
+// longest common action and outcome; what follows them is labelled, because most events leave
+// out some of it.
 func printEvent(w io.Writer, e jeton.Event, asJSON bool) {
 	if asJSON {
 		b, err := json.Marshal(e)
@@ -112,6 +117,9 @@ func printEvent(w io.Writer, e jeton.Event, asJSON bool) {
 	fmt.Fprintln(w, oneLine(line))
 }
 
+// explainCommand implements 'jeton explain', for which the server keeps the decisions about
+// accepted requests in a ring in memory. Refusals are in the audit log, hence found after a
+// restart as well.
 func explainCommand() *cobra.Command {
 	var p place
 	var out output
@@ -148,6 +156,8 @@ that it looked at. The id is in the response's X-Request-Id header and in the au
 	return withFlags(c, &p, &out)
 }
 
+// statusCommand implements 'jeton status'. It exits with 7 if no server is running, so that a
+// script needs no output.
 func statusCommand() *cobra.Command {
 	var p place
 	var out output

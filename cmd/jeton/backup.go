@@ -25,6 +25,8 @@ type backupFlags struct {
 	force bool
 }
 
+// backupCommand implements 'jeton backup'. The server makes the backup, or this process if no
+// server is running; either way it is one read transaction, which blocks no writer.
 func backupCommand() *cobra.Command {
 	var b backupFlags
 
@@ -51,6 +53,9 @@ func (b *backupFlags) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&b.force, "force", false, "write to a terminal, or replace an existing file")
 }
 
+// run refuses a terminal and an existing file before it opens the data directory. A backup to
+// standard output is not read back here: the checksum at its end lets 'jeton restore' refuse
+// an incomplete one.
 func (b *backupFlags) run(c *cobra.Command, name string) error {
 	if name == "-" && !b.force && term.IsTerminal(int(os.Stdout.Fd())) {
 		return usage{errors.New("a backup does not belong on a terminal: name a file, or use --force")}
@@ -76,6 +81,8 @@ func (b *backupFlags) run(c *cobra.Command, name string) error {
 	})(c, nil)
 }
 
+// printBackup prints the number of rows of each table, as they were read back from the file,
+// not as they were written.
 func printBackup(c *cobra.Command, out *output, name string, s server.Summary) error {
 	var rows [][]string
 	for _, t := range s.Tables {

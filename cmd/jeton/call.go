@@ -24,6 +24,7 @@ type call struct {
 	repeat  int
 }
 
+// callCommand implements 'jeton call'. Its flags have the letters of curl's: -H, -d and -i.
 func callCommand() *cobra.Command {
 	var k call
 	c := &cobra.Command{
@@ -54,6 +55,8 @@ above.`,
 	return c
 }
 
+// run sends the request --repeat times, one after another, and returns the outcome of the
+// last. The body is read before that, because standard input can be read only once.
 func (k *call) run(c *cobra.Command, method, url string) error {
 	if k.repeat < 1 {
 		return usage{fmt.Errorf("invalid --repeat %d: want 1 or more", k.repeat)}
@@ -97,6 +100,8 @@ func (k *call) body(stdin io.Reader) (string, error) {
 	return string(b), err
 }
 
+// request makes a new request for each repetition: the reader of a body that was sent is used
+// up. Of a header that is given twice, the last value is sent.
 func (k *call) request(ctx context.Context, method, url, body string) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, strings.ToUpper(method), url, strings.NewReader(body))
 	if err != nil {
@@ -118,6 +123,9 @@ func (k *call) request(ctx context.Context, method, url, body string) (*http.Req
 	return r, nil
 }
 
+// send sends one request and prints its response. An error of the network becomes
+// jeton.ErrUpstream, exit code 7; an outcome of package jeton comes from the wallet itself,
+// before a request was sent.
 func (k *call) send(id *wallet.Identity, r *http.Request, out io.Writer) error {
 	answer, err := id.Client().Do(r)
 	if jeton.Outcome(err) != nil {
@@ -151,6 +159,7 @@ func copyBody(out io.Writer, body io.Reader) error {
 	return nil
 }
 
+// lastByte passes everything on and remembers the last byte, for copyBody.
 type lastByte struct {
 	w   io.Writer
 	b   byte
@@ -164,6 +173,9 @@ func (l *lastByte) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
+// printHead prints the status line and the headers, sorted by name so that two runs can be
+// compared. Control characters are replaced, because the server may be hostile to the
+// terminal.
 func printHead(out io.Writer, answer *http.Response) {
 	fmt.Fprintf(out, "%s %s\n", answer.Proto, answer.Status)
 	var names []string

@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// clientCommand implements 'jeton client'. All of its commands but new-secret, which contacts
+// no server, call the API below /api/v1/clients.
 func clientCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "client",
@@ -46,6 +48,8 @@ running or stopped. Clients declared in the configuration file are changed only 
 	return c
 }
 
+// clientPath returns the path of a client in the API, or of something below it. Each part is
+// escaped: a mistyped argument with a slash in it names nothing else.
 func clientPath(name string, what ...string) string {
 	path := "/api/v1/clients/" + url.PathEscape(name)
 	for _, w := range what {
@@ -69,6 +73,8 @@ type clientFlags struct {
 	keyFiles []string
 }
 
+// clientAdd implements 'jeton client add'. Keys can be added later as well, with 'jeton client
+// key add'.
 func clientAdd() *cobra.Command {
 	var f clientFlags
 
@@ -115,6 +121,9 @@ func (f *clientFlags) run(c *cobra.Command, args []string) error {
 	return withControl(&f.place, f.add)(c, args)
 }
 
+// add sends the new client in one request, keys and secret included, so that a refused key
+// leaves no client behind. The output has the ids of the keys: a client that signs puts one
+// into the header kid.
 func (f *clientFlags) add(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 	f.request.Name = args[0]
 
@@ -138,6 +147,7 @@ func (f *clientFlags) add(ctx context.Context, c *cobra.Command, args []string, 
 	return nil
 }
 
+// clientList implements 'jeton client list', of added and of declared clients.
 func clientList() *cobra.Command {
 	var p place
 	var out output
@@ -166,6 +176,7 @@ func clientList() *cobra.Command {
 	return withFlags(c, &p, &out)
 }
 
+// stateOf is the column STATE of users and clients.
 func stateOf(disabled bool) string {
 	if disabled {
 		return "disabled"
@@ -173,6 +184,8 @@ func stateOf(disabled bool) string {
 	return "active"
 }
 
+// fromOf is the column FROM of users and clients: what is declared in the configuration file
+// cannot be changed with commands.
 func fromOf(declared bool) string {
 	if declared {
 		return "declared in the file"
@@ -208,6 +221,8 @@ func credentials(k jeton.Client) string {
 	return strings.Join(ways, ", ")
 }
 
+// clientShow implements 'jeton client show'. The API has no request for one client: the
+// command picks it from the list.
 func clientShow() *cobra.Command {
 	var p place
 	var out output
@@ -242,6 +257,8 @@ func clientShow() *cobra.Command {
 	return withFlags(c, &p, &out)
 }
 
+// showClient prints two tables: the terms of the client, and its keys. Retired keys are shown,
+// because tokens that they obtained may still be valid.
 func showClient(w io.Writer, out *output, k jeton.Client) error {
 	secret := "none"
 	if k.Secret {
@@ -286,6 +303,8 @@ func showClient(w io.Writer, out *output, k jeton.Client) error {
 	return out.print(w, nil, []string{"KID", "ALG", "STATE", "NOT BEFORE", "NOT AFTER", "SINCE"}, rows)
 }
 
+// clientTerms implements 'jeton client terms'. A flag that was not given is null in the
+// request and changes nothing; an empty one is an empty list, which removes everything.
 func clientTerms() *cobra.Command {
 	var p place
 	var services, scopes, introspects []string
@@ -344,8 +363,12 @@ func ending(end bool) string {
 	return ""
 }
 
+// endTokensHelp is the help of --end-tokens at the changes that may follow a theft: of a key,
+// or of a secret.
 const endTokensHelp = "also revoke all tokens of the client"
 
+// clientEndTokens implements 'jeton client end-tokens'. It reaches signed tokens, too, which
+// are not stored: those that were issued before now are refused.
 func clientEndTokens() *cobra.Command {
 	return changeCommand(&cobra.Command{
 		Use:     "end-tokens NAME",
@@ -362,6 +385,7 @@ func clientEndTokens() *cobra.Command {
 	})
 }
 
+// clientRemove implements 'jeton client remove'.
 func clientRemove() *cobra.Command {
 	return changeCommand(&cobra.Command{
 		Use:     "remove NAME",

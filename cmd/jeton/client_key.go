@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// clientKey implements 'jeton client key'. A client may have several keys at a time, which
+// makes a rotation without an interruption possible.
 func clientKey() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "key",
@@ -34,6 +36,7 @@ type clientKeyFlags struct {
 	request api.NewClientKey
 }
 
+// flags has no key size and no usage: both come from the key itself.
 func (k *clientKeyFlags) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&k.request.ID, "kid", "", "id of the key (default: the kid of a JWK, else the thumbprint of RFC 7638)")
@@ -48,6 +51,8 @@ func (k *clientKeyFlags) flags(c *cobra.Command) {
 	f.Var((*timeFlag)(&k.request.NotAfter), "not-after", "end of validity")
 }
 
+// clientKeyAdd implements 'jeton client key add'. It reads the key before it opens the data
+// directory, so that the directory is not locked while a key is piped in.
 func clientKeyAdd() *cobra.Command {
 	var k clientKeyFlags
 
@@ -73,6 +78,8 @@ keys stay valid: add the new key, let the client sign with it, then retire the o
 	return withFlags(c, &k.place, &k.out, &k)
 }
 
+// add registers the key and prints its id and algorithm, which the server chooses if no flag
+// does.
 func (k *clientKeyFlags) add(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 	var key jeton.ClientKey
 	if err := ctl.call(ctx, http.MethodPost, clientPath(args[0], "keys"), k.request, &key); err != nil {
@@ -88,6 +95,8 @@ func (k *clientKeyFlags) add(ctx context.Context, c *cobra.Command, args []strin
 	return nil
 }
 
+// clientKeyRetire implements 'jeton client key retire'. Retiring does not revoke tokens by
+// itself: at a planned rotation the job that has one goes on working.
 func clientKeyRetire() *cobra.Command {
 	var p place
 	var end bool

@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// clientNewSecret implements 'jeton client new-secret'. The two halves go to different
+// streams, so that a redirection of standard output stores the secret and shows its hash.
 func clientNewSecret() *cobra.Command {
 	return &cobra.Command{
 		Use:   "new-secret",
@@ -37,6 +39,8 @@ The command contacts no server.`,
 	}
 }
 
+// clientSecret implements 'jeton client secret'. There is no overlap of two secrets; a client
+// that must not be interrupted uses keys.
 func clientSecret() *cobra.Command {
 	var p place
 	var remove, end bool
@@ -78,6 +82,8 @@ issued before stay valid unless --end-tokens is given.`,
 	return c
 }
 
+// printSecret prints a new secret alone on standard output, for scripts. It prints nothing if
+// the client got no secret.
 func printSecret(c *cobra.Command, text string) {
 	if text == "" {
 		return

@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// configCommand implements 'jeton config'. Its commands contact no server and need no data
+// directory.
 func configCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "config",
@@ -21,6 +23,9 @@ func configCommand() *cobra.Command {
 	return c
 }
 
+// configCheck implements 'jeton config check'. It also makes a server without running it, for
+// the checks of declared users and clients that belong to other packages, such as those of
+// password hashes. Nothing is opened or written.
 func configCheck() *cobra.Command {
 	var p place
 	c := &cobra.Command{
@@ -61,6 +66,7 @@ func configCheck() *cobra.Command {
 	return withFlags(c, &p)
 }
 
+// configSchema implements 'jeton config schema'.
 func configSchema() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
@@ -82,6 +88,8 @@ YAML language server complete and check a file that begins with
 	}
 }
 
+// routesCommand implements 'jeton routes'. The table comes from a server that is opened on an
+// empty temporary directory, hence shows the pages that the server adds to those of the file.
 func routesCommand() *cobra.Command {
 	var p place
 	var out output

@@ -67,6 +67,7 @@ func openOffline(ctx context.Context, p *place) (*control, error) {
 	return &control{http: &http.Client{Transport: inProcess{handler}}, end: end, offline: true}, nil
 }
 
+// dialing sends every request to the control socket of a data directory, whatever its host.
 func dialing(dir string) http.RoundTripper {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return server.DialControl(ctx, dir) },
@@ -77,6 +78,9 @@ func dialing(dir string) http.RoundTripper {
 // written: a backup may be larger than memory.
 type inProcess struct{ handler http.Handler }
 
+// RoundTrip returns when the handler has written its status, as an HTTP connection does, while
+// the handler may still be writing the body. A handler that aborts (http.ErrAbortHandler)
+// makes the body end with io.ErrUnexpectedEOF; any other panic is a bug and ends the program.
 func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body == nil {
 		r.Body = http.NoBody // a handler always has a body
@@ -122,6 +126,7 @@ type piped struct {
 
 func (w *piped) Header() http.Header { return w.header }
 
+// WriteHeader delivers the response to RoundTrip. Only the first call counts.
 func (w *piped) WriteHeader(status int) {
 	if status < http.StatusOK {
 		return // an informational response

@@ -152,6 +152,8 @@ func heldAt(ctx context.Context, w *wallet.Wallet, o wallet.Origin) ([]wallet.In
 	return at, nil
 }
 
+// credentialNetrc implements 'jeton credential netrc'. It prints a line and writes no file: a
+// token in ~/.netrc would stay there after it has expired.
 func credentialNetrc() *cobra.Command {
 	var as string
 	c := &cobra.Command{
@@ -180,6 +182,8 @@ scheme nor port: the program that reads it sends the token to every server of th
 	return c
 }
 
+// netrcLine returns the line for a credential. The format has no quotes, but neither a host,
+// nor a name of an identity, nor a token has spaces.
 func netrcLine(k credential) (string, error) {
 	u, err := url.Parse(string(k.origin))
 	if err != nil {

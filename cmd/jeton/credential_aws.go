@@ -21,6 +21,7 @@ type awsFlags struct {
 	watch          bool
 }
 
+// credentialAWS implements 'jeton credential aws'.
 func credentialAWS() *cobra.Command {
 	var a awsFlags
 
@@ -50,6 +51,8 @@ func (a *awsFlags) flags(c *cobra.Command) {
 	_ = c.MarkFlagRequired("write")
 }
 
+// run refuses --watch for a personal token before it writes anything: the file would go stale
+// while the command looked as if it renewed it.
 func (a *awsFlags) run(c *cobra.Command, url string) error {
 	path, err := webIdentityFile(a.file, a.role)
 	if err != nil {

@@ -19,6 +19,9 @@ import (
 // (docker-credential-helpers, credentials/error.go).
 const dockerNone = "credentials not found in native keychain"
 
+// credentialDocker implements 'jeton credential docker'. A mistake in how it was called goes
+// to standard error, as with every command; all other errors go to standard output, where
+// docker expects them.
 func credentialDocker() *cobra.Command {
 	var as string
 	c := &cobra.Command{
@@ -50,6 +53,7 @@ Their operations store and erase fail and name the command to run: 'jeton login'
 	return c
 }
 
+// dockerHelper runs one operation. Those without input, version and list, do not wait for it.
 func dockerHelper(ctx context.Context, operation, as string, in io.Reader, out io.Writer) error {
 	if operation == "version" {
 		fmt.Fprintln(out, "docker-credential-jeton", version())
@@ -141,6 +145,8 @@ func (d docker) find(ctx context.Context, server string) (*wallet.Identity, erro
 	return nil, nil
 }
 
+// get returns the credential for a registry. Without an identity its error is dockerNone: for
+// any other text docker would stop instead of going on without a credential.
 func (d docker) get(ctx context.Context, server string) (dockerCredential, error) {
 	id, err := d.find(ctx, server)
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// credentialGit implements 'jeton credential git'. git tries all configured helpers in their
+// order, hence a helper without a credential prints nothing and succeeds.
 func credentialGit() *cobra.Command {
 	var as string
 	c := &cobra.Command{

@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// dbCommand implements 'jeton db': the commands that open a database themselves, not through
+// the API of a server.
 func dbCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "db",
@@ -33,6 +35,7 @@ type copyFlags struct {
 	from, to string
 }
 
+// dbCopy implements 'jeton db copy'.
 func dbCopy() *cobra.Command {
 	var f copyFlags
 
@@ -89,6 +92,9 @@ func (f *copyFlags) run(c *cobra.Command) error {
 	return printCopied(c, &f.out, done)
 }
 
+// printCopied prints a checksum per table, which is that of both sides: a copy that differs is
+// an error before this. It says which of two things comes next, because a copy of a running
+// server is not complete.
 func printCopied(c *cobra.Command, out *output, done server.Copied) error {
 	var rows [][]string
 	for _, t := range done.Tables {

@@ -22,6 +22,7 @@ func (t *trust) flags(c *cobra.Command) {
 	)
 }
 
+// dbEpoch implements 'jeton db epoch'. Decision 0012 says why a restored database needs it.
 func dbEpoch() *cobra.Command {
 	var p place
 	var out output
@@ -72,6 +73,8 @@ since is VALID AGAIN.`,
 	return withFlags(c, &p, &out, &trusted)
 }
 
+// printRenewed prints what the new epoch has ended. With --trust-credentials nothing was, and
+// the warning says what that means.
 func printRenewed(w io.Writer, r server.Renewed, trust trust) {
 	fmt.Fprintf(w, "started epoch %d\n", r.Epoch)
 

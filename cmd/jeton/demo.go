@@ -21,6 +21,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// demoCommand implements 'jeton demo', the first command of the introduction: it must work
+// without a file, a network and a free well-known port.
 func demoCommand() *cobra.Command {
 	var once bool
 	c := &cobra.Command{
@@ -46,6 +48,8 @@ type demoService struct {
 	cert []byte
 }
 
+// demo runs the examples and the tour, and waits for ctx. It stops the servers and removes the
+// folder however it ends.
 func demo(ctx context.Context, out io.Writer, once bool) (err error) {
 	dir, err := os.MkdirTemp("", "jeton-demo-")
 	if err != nil {
@@ -160,6 +164,9 @@ type demoTour struct {
 	wallet *wallet.Wallet
 }
 
+// tour shows the examples with a wallet of its own: it neither reads the identities of the
+// user nor adds to them. The environment is hidden from it, because JETON_IDENTITY would
+// change whom it calls as.
 func tour(ctx context.Context, out io.Writer, dir string, services map[string]demoService) error {
 	w, err := wallet.Open(wallet.Config{
 		Dir:    filepath.Join(dir, "wallet"),
@@ -256,6 +263,8 @@ func (s *demoTour) stored() error {
 	return nil
 }
 
+// login logs a user of an example in, whose password is the name in lower case with _pw, and
+// prints the command that would do the same.
 func (s *demoTour) login(at demoService, name string) (*wallet.Identity, error) {
 	fmt.Fprintf(s.out, "   $ jeton login %s --as %s\n", at.url, name)
 	id, err := s.wallet.Login(s.ctx, wallet.Login{

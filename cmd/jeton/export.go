@@ -16,6 +16,8 @@ import (
 	"golang.org/x/term"
 )
 
+// userExport implements 'jeton user export'. Its flag --output is a file, not a format: the
+// output is always JSON lines.
 func userExport() *cobra.Command {
 	var p place
 	var name string

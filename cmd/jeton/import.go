@@ -24,6 +24,7 @@ type importFlags struct {
 	request  api.Import // its options; the rows are added later
 }
 
+// userImport implements 'jeton user import'.
 func userImport() *cobra.Command {
 	var f importFlags
 
@@ -89,6 +90,8 @@ func (f *importFlags) flags(c *cobra.Command) {
 	)
 }
 
+// run imports the file, or with --verify only checks a password against it, for which no data
+// directory is opened.
 func (f *importFlags) run(c *cobra.Command, name string) error {
 	if f.verify != "" && name == "-" && f.password.stdin {
 		return usage{errors.New("the file and the password cannot both come from standard input")}

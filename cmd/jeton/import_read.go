@@ -137,6 +137,8 @@ func (p *userFile) find(name string) (api.Moved, int, error) {
 	}
 }
 
+// importColumns are the headings of a CSV file. A column of another name is refused: it may be
+// a misspelled one, whose cells would be ignored silently.
 var importColumns = []string{"name", "email", "first_name", "last_name", "groups", "password_hash", "disabled", "id"}
 
 // csv reads the headings. They are read as a row is, so that its limits, its line numbers and the
@@ -177,6 +179,8 @@ func (p *userFile) csv() error {
 	return nil
 }
 
+// csvCells splits one line. A quoted cell cannot contain a line break, which no name or hash
+// does.
 func csvCells(line string) ([]string, error) {
 	r := csv.NewReader(strings.NewReader(line))
 	cells, err := r.Read()
@@ -187,6 +191,9 @@ func csvCells(line string) ([]string, error) {
 	return cells, nil
 }
 
+// parseCSVRow returns the name of a faulty row as well, if it got that far, so that the report
+// can say whose it is. An empty cell of groups or disabled leaves the value of an existing
+// user as it is.
 func parseCSVRow(heads []string, line string) (api.Moved, error) {
 	var row api.Moved
 
@@ -236,6 +243,7 @@ func parseCSVRow(heads []string, line string) (api.Moved, error) {
 	return row, nil
 }
 
+// truth reads yes and no, as spreadsheets have them, and the spellings of strconv.ParseBool.
 func truth(cell string) (yes, known bool) {
 	switch strings.ToLower(cell) {
 	case "yes":
@@ -248,6 +256,8 @@ func truth(cell string) (yes, known bool) {
 	return yes, err == nil
 }
 
+// parseJSONRow refuses unknown members, as CSV refuses unknown columns. The errors of package
+// json are replaced where they quote the input, which may hold a hash.
 func parseJSONRow(line string) (api.Moved, error) {
 	var row struct {
 		api.Moved
@@ -279,6 +289,8 @@ func parseJSONRow(line string) (api.Moved, error) {
 	return row.Moved, nil
 }
 
+// parseHtpasswdRow reads NAME:HASH. Whether the hash is of a known format is for the server to
+// say.
 func parseHtpasswdRow(line string) (api.Moved, error) {
 	name, hash, ok := strings.Cut(line, ":")
 	if !ok {

@@ -40,6 +40,8 @@ type importer struct {
 	seed maphash.Seed
 }
 
+// newImporter makes an importer that sends no request until it is run. The seed is random: a
+// file cannot be made so that the names of a dry run collide.
 func newImporter(f *importFlags, ctl *control, rows *userFile, out io.Writer) *importer {
 	return &importer{
 		ctl:     ctl,

@@ -42,6 +42,8 @@ type newKey struct {
 	Algorithm string `json:"alg"`
 }
 
+// keyNew implements 'jeton key new'. It is the same as two calls of openssl, for machines
+// without it.
 func keyNew() *cobra.Command {
 	var out output
 	var alg string
@@ -82,6 +84,8 @@ in FILE.pub. Existing files are not overwritten.`,
 	return c
 }
 
+// makeKey makes a key and writes both files. If the second cannot be written, the first is
+// removed again. The id is the thumbprint of RFC 7638, which the server computes as well.
 func makeKey(file, alg string) (newKey, error) {
 	made := newKey{File: file, Public: file + ".pub", Algorithm: alg}
 	if !slices.Contains(keyAlgorithms, alg) {
@@ -110,6 +114,8 @@ func makeKey(file, alg string) (newKey, error) {
 	return made, nil
 }
 
+// keyRotate implements 'jeton key rotate'. It can be run again after any failure: the wallet
+// uses the new key only when the issuer has accepted it.
 func keyRotate() *cobra.Command {
 	var as, file string
 	c := &cobra.Command{

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// keysCommand implements 'jeton keys'. Package keys has the life of a signing key.
 func keysCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "keys",
@@ -30,6 +31,7 @@ user who may open its data directory.`,
 	return c
 }
 
+// keysList implements 'jeton keys list'.
 func keysList() *cobra.Command {
 	var p place
 	var out output
@@ -53,6 +55,8 @@ func keysList() *cobra.Command {
 	return withFlags(c, &p, &out)
 }
 
+// printKeys prints when each key signs, and until when it verifies. UNTIL and VERIFIES UNTIL
+// are open as long as no successor is known.
 func printKeys(c *cobra.Command, out *output, list []jeton.SigningKey) error {
 	var rows [][]string
 	for _, k := range list {
@@ -86,6 +90,8 @@ func orOpen(t time.Time) string {
 	return when(t)
 }
 
+// keysRotate implements 'jeton keys rotate'. It prints all keys, because the new ones say
+// little without those that they replace.
 func keysRotate() *cobra.Command {
 	var p place
 	var out output
@@ -122,6 +128,8 @@ again.`,
 	return c
 }
 
+// keysRevoke implements 'jeton keys revoke'. The reason is in the query: a DELETE has no body
+// that every proxy passes on (RFC 9110, section 9.3.5).
 func keysRevoke() *cobra.Command {
 	var p place
 	var reason string

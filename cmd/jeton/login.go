@@ -23,6 +23,7 @@ type loginFlags struct {
 	never    bool
 }
 
+// loginCommand implements 'jeton login'.
 func loginCommand() *cobra.Command {
 	var l loginFlags
 
@@ -107,6 +108,8 @@ func (l *loginFlags) flags(c *cobra.Command) {
 	f.BoolVar(&l.in.AllowHTTP, "allow-http", false, "accept plain http to another machine")
 }
 
+// run opens the wallet first: a wallet that cannot be opened is no reason to ask for a
+// password.
 func (l *loginFlags) run(c *cobra.Command, url string) error {
 	w, err := openWallet(l.in.AllowHTTP)
 	if err != nil {
@@ -159,6 +162,8 @@ func (l *loginFlags) check() error {
 	return nil
 }
 
+// readCACert reads the file now, for the wallet stores the certificate itself: the file may be
+// gone at the next call.
 func (l *loginFlags) readCACert() (err error) {
 	if l.caFile == "" {
 		return nil

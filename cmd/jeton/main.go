@@ -42,19 +42,21 @@ func called(argv []string) []string {
 	}
 }
 
-// Exit codes.
+// The exit codes. Scripts rely on them: a code keeps its meaning. exitCode maps errors to them.
 const (
 	exitOK          = 0
-	exitFailure     = 1
-	exitUsage       = 2
-	exitDenied      = 3
-	exitLogin       = 4
+	exitFailure     = 1 // any other error, such as a full disk
+	exitUsage       = 2 // wrong arguments or flags, or a value that the server refuses as invalid
+	exitDenied      = 3 // refused by the terms: scopes, uses, re-login, number of sessions
+	exitLogin       = 4 // no credential, or one that is not valid (any more)
 	exitNotFound    = 5
-	exitConflict    = 6
-	exitUnreachable = 7
-	exitTooMany     = 8
+	exitConflict    = 6 // it exists already, or the configuration file declares it
+	exitUnreachable = 7 // server, store or upstream: running the command again later may succeed
+	exitTooMany     = 8 // throttled
 )
 
+// run runs the command of args and returns its exit code. The first SIGINT or SIGTERM cancels the
+// command's context, so that it can clean up.
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -116,6 +118,8 @@ type exit struct {
 
 func (e exit) Error() string { return e.text }
 
+// exitCode maps an error to an exit code. The order matters: an error of the program's own (exit,
+// usage) may wrap an outcome of package jeton, and then decides.
 func exitCode(err error) int {
 	var u usage
 	var e exit
@@ -150,6 +154,8 @@ func isAny(err error, targets ...error) bool {
 	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
+// newRoot returns the program with all its commands. Each run needs a new one: flags keep the
+// values of the last run.
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "jeton",

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// migrateCommand implements 'jeton migrate'.
 func migrateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "migrate",
@@ -29,6 +30,7 @@ columns. After any other step they refuse to start.`,
 	return c
 }
 
+// migrateStatus implements 'jeton migrate status'.
 func migrateStatus() *cobra.Command {
 	var p place
 	var out output
@@ -68,6 +70,8 @@ server is running.`,
 	return withFlags(c, &p, &out)
 }
 
+// migrateUp implements 'jeton migrate up'. It is for an operator who upgrades the schema at a
+// chosen time: 'jeton serve' does the same when it starts.
 func migrateUp() *cobra.Command {
 	return migrating(&cobra.Command{
 		Use:   "up",
@@ -80,6 +84,7 @@ previous version cannot open the upgraded database.`,
 	}, false, "applied")
 }
 
+// migratePreflight implements 'jeton migrate preflight'.
 func migratePreflight() *cobra.Command {
 	return migrating(&cobra.Command{
 		Use:   "preflight",
@@ -100,6 +105,8 @@ type migrated struct {
 	Trial bool     `json:"trial"`
 }
 
+// migrating makes the command up or preflight: try rolls the steps back, and done is what is
+// printed after the name of each step.
 func migrating(c *cobra.Command, try bool, done string) *cobra.Command {
 	var p place
 	var out output

@@ -61,6 +61,7 @@ func (o *output) print(w io.Writer, result any, headings []string, rows [][]stri
 	return t.Flush()
 }
 
+// printJSON prints v indented, as one document with a newline at its end.
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
@@ -86,6 +87,7 @@ func plural[N int | int64](n N, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
+// when formats a time for a table, in the time zone of the terminal.
 func when(t time.Time) string {
 	if t.IsZero() {
 		return "never"

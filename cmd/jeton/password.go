@@ -125,6 +125,8 @@ func (s *passwordSource) read(c *cobra.Command, prompt string, twice bool) (jeto
 	return first, nil
 }
 
+// readPassword reads a password to the end of r. from is the name of the source, for errors,
+// which never contain what was read.
 func readPassword(r io.Reader, from string) (jeton.Secret, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxPasswordInput+1))
 	if err != nil {
@@ -156,6 +158,8 @@ func ask(prompt string) (jeton.Secret, error) {
 	return jeton.NewSecret(string(b)), nil
 }
 
+// hashPasswordCommand implements 'jeton hash-password'. It reads no configuration file, so
+// passwords.min_length does not apply; the fixed limits of password.CheckNew do.
 func hashPasswordCommand() *cobra.Command {
 	var pw passwordSource
 	c := &cobra.Command{
@@ -187,6 +191,7 @@ func hashPasswordCommand() *cobra.Command {
 	return withFlags(c, &pw)
 }
 
+// hashOnce hashes one password in a child process, with the same parameters as a server.
 func hashOnce(ctx context.Context, secret jeton.Secret) (phc string, err error) {
 	err = withPool(ctx, func(ctx context.Context, pool *password.Pool) error {
 		phc, err = pool.Hash(ctx, secret)

@@ -32,6 +32,8 @@ type progress struct {
 	wrote bool
 }
 
+// newProgress returns a progress that prints nothing if w is not a terminal: in a log,
+// carriage returns are noise.
 func newProgress(w io.Writer) *progress {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
@@ -40,6 +42,8 @@ func newProgress(w io.Writer) *progress {
 	return &progress{w: w}
 }
 
+// rows shows the progress of a copy or a restore. It overwrites its line (ESC [K clears the
+// rest).
 func (p *progress) rows(at server.Progress) {
 	if p.w != nil {
 		fmt.Fprintf(p.w, "\r\x1b[K%s: %d of %d rows", at.Table, at.Rows, at.Of)
@@ -47,6 +51,7 @@ func (p *progress) rows(at server.Progress) {
 	}
 }
 
+// bytes shows how much of a backup has arrived. The total is not known.
 func (p *progress) bytes(n int64) {
 	if p.w != nil {
 		fmt.Fprintf(p.w, "\r\x1b[K%d MiB", n>>20)

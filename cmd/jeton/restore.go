@@ -17,6 +17,8 @@ type restoreFlags struct {
 	replace bool
 }
 
+// restoreCommand implements 'jeton restore'. There is no restore from standard input: the file
+// is read twice, completely to check it and then to restore it.
 func restoreCommand() *cobra.Command {
 	var r restoreFlags
 
@@ -49,6 +51,7 @@ func (r *restoreFlags) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&r.replace, "replace", false, "overwrite a PostgreSQL database that is not empty")
 }
 
+// run opens the database itself, not through a server, and fails if one is running on it.
 func (r *restoreFlags) run(c *cobra.Command, path string) error {
 	conf, err := r.place.server()
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// serveCommand implements 'jeton serve'.
 func serveCommand() *cobra.Command {
 	var p place
 	c := &cobra.Command{
@@ -37,6 +38,8 @@ file is refused, and the running configuration stays.`,
 	return withFlags(c, &p)
 }
 
+// serve runs a server until ctx ends. Its log goes to standard error; out gets only the
+// addresses.
 func serve(ctx context.Context, p *place, out io.Writer) error {
 	conf, dir, err := p.open()
 	if err != nil {
@@ -90,6 +93,8 @@ func hasher() []string {
 	return []string{self, "hasher"}
 }
 
+// logger returns the log of the server. The configuration has been checked: its level is one
+// of slog's, in lower case.
 func logger(c config.Log) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
@@ -104,6 +109,8 @@ func logger(c config.Log) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(os.Stderr, options))
 }
 
+// reloadOnHangup reloads the server at each SIGHUP until ctx ends. Signals that arrive during
+// a reload count as one: the next reload reads the newest file anyway.
 func reloadOnHangup(ctx context.Context, s *server.Server, log *slog.Logger) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -161,6 +168,8 @@ func greet(out io.Writer, s server.Started) {
 	}
 }
 
+// hasherCommand implements the child process of a server. It is hidden, because its input and
+// output are a protocol of package password.
 func hasherCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "hasher",

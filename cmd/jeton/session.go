@@ -13,12 +13,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// sessionCommand implements 'jeton session', for sessions of the server. Those that the wallet
+// holds are shown by 'jeton identities'.
 func sessionCommand() *cobra.Command {
 	c := &cobra.Command{Use: "session", Short: "List and end sessions", Example: `  jeton session list --user diane`}
 	c.AddCommand(sessionList(), sessionEnd())
 	return c
 }
 
+// sessionList implements 'jeton session list'. Both filters may be empty.
 func sessionList() *cobra.Command {
 	var p place
 	var out output
@@ -47,6 +50,8 @@ func sessionList() *cobra.Command {
 	return c
 }
 
+// sessionEnd implements 'jeton session end'. Without any selection it is refused: a forgotten
+// argument must not end all sessions.
 func sessionEnd() *cobra.Command {
 	var p place
 	var user, service string
@@ -79,6 +84,8 @@ func sessionEnd() *cobra.Command {
 	return c
 }
 
+// endSessions ends the selected sessions and prints their number. None is jeton.ErrNotFound,
+// exit code 5, because the selection was probably misspelled.
 func endSessions(ctx context.Context, c *cobra.Command, ctl *control, which url.Values) error {
 	var ended api.Ended
 	if err := ctl.call(ctx, http.MethodDelete, "/api/v1/sessions?"+which.Encode(), nil, &ended); err != nil {

@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// tokenCommand implements 'jeton token'. All of its commands but print manage the tokens of a
+// server; print reads the wallet.
 func tokenCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "token",
@@ -25,8 +27,12 @@ func tokenCommand() *cobra.Command {
 	return c
 }
 
+// tokenPath returns the path of a token in the API, by its public handle and never by its
+// secret: paths are logged.
 func tokenPath(accessor string) string { return "/api/v1/tokens/" + url.PathEscape(accessor) }
 
+// tokenList implements 'jeton token list'. An owner is a client or a user, never both, hence
+// one column.
 func tokenList() *cobra.Command {
 	var p place
 	var out output
@@ -66,6 +72,8 @@ tokens that are not counted are not stored.`,
 	return c
 }
 
+// usesLeft is the column USES LEFT. A token without a limit has no number: its uses are not
+// counted at all.
 func usesLeft(t jeton.Token) string {
 	if t.UsesRemaining == nil {
 		return "not counted"
@@ -73,6 +81,7 @@ func usesLeft(t jeton.Token) string {
 	return fmt.Sprintf("%d of %d", *t.UsesRemaining, t.MaxUses)
 }
 
+// tokenShow implements 'jeton token show'.
 func tokenShow() *cobra.Command {
 	var p place
 	var out output
@@ -111,6 +120,7 @@ func tokenShow() *cobra.Command {
 	return withFlags(c, &p, &out)
 }
 
+// tokenRotate implements 'jeton token rotate'.
 func tokenRotate() *cobra.Command {
 	var p place
 	var out output
@@ -136,6 +146,8 @@ refused from then on. Uses that were taken stay taken, and derived tokens are re
 	return withFlags(c, &p, &out)
 }
 
+// tokenRevoke implements 'jeton token revoke'. Stored or not, the token goes on the revocation
+// list, which services that check tokens themselves read.
 func tokenRevoke() *cobra.Command {
 	return changeCommand(&cobra.Command{
 		Use:     "revoke ACCESSOR",

@@ -22,6 +22,7 @@ type tokenFlags struct {
 	lifetime time.Duration
 }
 
+// tokenCreate implements 'jeton token create'.
 func tokenCreate() *cobra.Command {
 	var t tokenFlags
 
@@ -78,6 +79,8 @@ func (t *tokenFlags) flags(c *cobra.Command) {
 	_ = c.MarkFlagRequired("service")
 }
 
+// create requests the token. The lifetime becomes a time by the clock of this machine, on
+// which the server runs as well: the control socket is local.
 func (t *tokenFlags) create(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 	in := &t.request
 	in.Name = args[0]

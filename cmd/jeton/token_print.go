@@ -16,6 +16,8 @@ type printedToken struct {
 	Expires   time.Time `json:"expires_at,omitzero"`
 }
 
+// tokenPrint implements 'jeton token print', the way out for programs that can use neither the
+// wallet nor a credential helper.
 func tokenPrint() *cobra.Command {
 	var out output
 	var as string

@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// userCommand implements 'jeton user'. All of its commands call the API below /api/v1/users,
+// except for the end of sessions.
 func userCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "user",
@@ -62,6 +64,8 @@ func changingWithPassword(
 	}
 }
 
+// userPath returns the path of a user in the API, or of one of its parts. It is escaped,
+// because names are not limited to ASCII letters (RFC 8265).
 func userPath(name, what string) string {
 	path := "/api/v1/users/" + url.PathEscape(name)
 	if what != "" {
@@ -70,6 +74,7 @@ func userPath(name, what string) string {
 	return path
 }
 
+// userAdd implements 'jeton user add'.
 func userAdd() *cobra.Command {
 	var p place
 	var pw passwordSource
@@ -100,6 +105,7 @@ func userAdd() *cobra.Command {
 	return c
 }
 
+// userList implements 'jeton user list', of added and of declared users.
 func userList() *cobra.Command {
 	var p place
 	var out output
@@ -137,6 +143,8 @@ func disabling(verb, kind, example, short string) *cobra.Command {
 	})
 }
 
+// userPasswd implements 'jeton user passwd'. It ends sessions, because a password is set by an
+// operator when it may be known to an attacker.
 func userPasswd() *cobra.Command {
 	var p place
 	var pw passwordSource
@@ -162,6 +170,8 @@ func userPasswd() *cobra.Command {
 	return withFlags(c, &p, &pw)
 }
 
+// userGroups implements 'jeton user groups'. The list replaces the current one, so that
+// running the command twice has the same result; no group at all is permitted.
 func userGroups() *cobra.Command {
 	return changeCommand(&cobra.Command{
 		Use:     "groups NAME [GROUP…]",
@@ -184,6 +194,8 @@ func userGroups() *cobra.Command {
 	})
 }
 
+// userLogout implements 'jeton user logout': the same as 'jeton session end --user'. Tokens of
+// the user stay valid.
 func userLogout() *cobra.Command {
 	var p place
 
@@ -201,6 +213,8 @@ func userLogout() *cobra.Command {
 	return withFlags(c, &p)
 }
 
+// userAllowLogin implements 'jeton user allow-login', the way back in for a user who has used
+// up relogin.max_logins.
 func userAllowLogin() *cobra.Command {
 	var p place
 	var service string
@@ -232,6 +246,7 @@ func userAllowLogin() *cobra.Command {
 	return c
 }
 
+// userRemove implements 'jeton user remove'.
 func userRemove() *cobra.Command {
 	return changeCommand(&cobra.Command{
 		Use:     "remove NAME",

@@ -16,6 +16,8 @@ import (
 	"golang.org/x/term"
 )
 
+// walletCommands returns the commands of the caller's side. They need neither a configuration
+// nor a data directory of a server.
 func walletCommands() []*cobra.Command {
 	return []*cobra.Command{
 		loginCommand(),
@@ -111,6 +113,8 @@ func asIdentity(ctx context.Context, url, as string, do func(*wallet.Wallet, *wa
 	return do(w, id)
 }
 
+// identitiesCommand implements 'jeton identities'. It contacts no server: the state and the
+// uses left are those of the last response.
 func identitiesCommand() *cobra.Command {
 	var out output
 	c := &cobra.Command{
@@ -166,6 +170,7 @@ func identitiesCommand() *cobra.Command {
 	return withFlags(c, &out)
 }
 
+// state is the column STATE of an identity.
 func state(id wallet.Info) string {
 	if id.SignedIn {
 		return "logged in"
@@ -180,6 +185,7 @@ func dash(text string) string {
 	return text
 }
 
+// uses is the column USES LEFT of an identity; nil means that the server does not count.
 func uses(n *int64) string {
 	if n == nil {
 		return "-"
@@ -187,6 +193,7 @@ func uses(n *int64) string {
 	return fmt.Sprint(*n)
 }
 
+// logoutCommand implements 'jeton logout'.
 func logoutCommand() *cobra.Command {
 	var as string
 	var forget bool
@@ -214,6 +221,9 @@ A personal token is removed from the wallet and not revoked: it is valid until i
 	return c
 }
 
+// logout ends the session or revokes the token at its server, then removes it from the wallet.
+// If the server cannot be reached, only --forget removes it: a credential that stays valid is
+// better listed than forgotten.
 func logout(c *cobra.Command, w *wallet.Wallet, id *wallet.Identity, forget bool) error {
 	url := string(id.Origin())
 	kind := id.Info().Kind // before it is removed
