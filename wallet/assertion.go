@@ -31,8 +31,10 @@ const (
 	// yet.
 	openWait = 30 * time.Second
 
+	// maxKeyFile is 64 KiB: an RSA key of 16384 bits takes 13 KiB in PEM.
 	maxKeyFile = 64 << 10
-	maxToken   = 16 << 10
+	// maxToken bounds a token, in bytes: many servers refuse a longer header.
+	maxToken = 16 << 10
 )
 
 // The typ of signed JWTs (RFC 10070; the second is Jeton's).
@@ -177,6 +179,8 @@ func isToken(text string) bool {
 	return body != "" && len(text) <= maxToken && strings.Trim(body, tokenChars) == ""
 }
 
+// tokenChars are the characters of b64token (RFC 6750, section 2.1), without the = that may
+// only end it.
 const tokenChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/"
 
 // signer reads the private key of s. Its errors do not contain the key.
@@ -184,6 +188,9 @@ func (s *software) signer() (*jose.Signer, error) {
 	return readSigner(s.File, s.KeyID, s.Algorithm)
 }
 
+// readSigner reads a private key. It returns ErrExposed if users other than the owner can
+// open the file, and jeton.ErrInvalid for text that is no key, for an encrypted key, or for a
+// JWK whose kid is another one.
 func readSigner(path, kid, alg string) (*jose.Signer, error) {
 	text, err := readRegular(path, maxKeyFile, func(info fs.FileInfo) error { return closed(path, info, 0o600) })
 	if err != nil {
@@ -258,6 +265,8 @@ func (w *Wallet) prove(ctx context.Context, e *entry) error {
 	return w.proveBy(ctx, e, k)
 }
 
+// proveBy requests a token with the key k, which is not yet the key of e when a key is
+// rotated.
 func (w *Wallet) proveBy(ctx context.Context, e *entry, k *jose.Signer) error {
 	got, err := w.requestToken(ctx, e, k)
 	if err != nil {

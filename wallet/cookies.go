@@ -29,8 +29,12 @@ type cookie struct {
 	Set      time.Time `json:"set"`
 }
 
+// live reports whether c has not expired. A cookie without an expiry lives as long as the
+// login: the wallet has no end of a browser session at which to drop it.
 func (c cookie) live(now time.Time) bool { return c.Expires.IsZero() || now.Before(c.Expires) }
 
+// is reports whether c has the name and the path, which identify a cookie within one origin
+// (RFC 6265, section 5.3, step 11).
 func (c cookie) is(name, path string) bool { return c.Name == name && c.Path == path }
 
 // jar holds the cookies of one identity at one origin. Its methods return a new jar and do

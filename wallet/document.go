@@ -61,6 +61,8 @@ type source struct {
 	Command  []string `json:"command,omitempty"`
 }
 
+// kind returns what Info shows of a source: never the password, and not the command, whose
+// arguments may be secret.
 func (s source) kind() Source {
 	switch {
 	case len(s.Command) > 0:
@@ -79,6 +81,8 @@ type held struct {
 	Until time.Time `json:"until,omitzero"` // zero: until the next login by the user
 }
 
+// err returns why no login is to be tried at now, or nil. A code that this program does not
+// know, written by a newer one, counts as a wrong password.
 func (h *held) err(now time.Time) error {
 	if h == nil || (!h.Until.IsZero() && !now.Before(h.Until)) {
 		return nil
@@ -140,6 +144,8 @@ func (d *document) names(o Origin) []string {
 	return out
 }
 
+// encode returns the JSON text of a document. Equal documents have equal text, by which
+// change notices that nothing is to be written.
 func encode(d document) ([]byte, error) {
 	// The oldest version that holds everything, so that older programs can still read it.
 	d.Version = 1
@@ -199,6 +205,8 @@ func decode(text []byte) (document, error) {
 	return d, nil
 }
 
+// check accepts from the wallet file only what a login would have written. Whoever can write
+// the file has the key, but a mistake of another program must not send a password elsewhere.
 func (e *entry) check() error {
 	o, err := ParseOrigin(string(e.Origin))
 	if err != nil {
@@ -254,5 +262,6 @@ func checkName(name string) error {
 	return nil
 }
 
+// errName does not repeat the name, which may be a secret that was typed in the wrong place.
 var errName = jeton.WithDetail(jeton.ErrInvalid,
 	"invalid identity name: want letters, digits and . _ + @ -, beginning with a letter or digit, at most 128 bytes")

@@ -25,6 +25,7 @@ const (
 
 	maxFile  = 16 << 20         // bytes of wallet.age
 	lockWait = 30 * time.Second // if the caller set no deadline
+	// lockPoll is how often a writer tries again: a file lock cannot be waited for with a deadline.
 	lockPoll = 5 * time.Millisecond
 )
 

@@ -71,6 +71,8 @@ type view struct {
 	patience time.Time
 }
 
+// view returns the state for one request. The request then needs no lock: what an entry
+// points to is never changed.
 func (id *Identity) view() view {
 	id.mu.Lock()
 	defer id.mu.Unlock()
@@ -199,6 +201,7 @@ func (id *Identity) remove(revision int64) {
 	id.revision = revision
 }
 
+// isDirty reports whether something is to be written by Flush.
 func (id *Identity) isDirty() bool {
 	id.mu.Lock()
 	defer id.mu.Unlock()
@@ -225,6 +228,8 @@ func (id *Identity) flushInto(d *document) {
 	}
 }
 
+// clean notes that everything is in the file. The caller has just written it, under the lock
+// of the file.
 func (id *Identity) clean() {
 	id.mu.Lock()
 	defer id.mu.Unlock()

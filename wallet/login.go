@@ -23,6 +23,8 @@ const (
 	// commandWait bounds a password command, which may ask the user.
 	commandWait = 2 * time.Minute
 
+	// maxWellKnown and maxCACert are bytes, far more than the document of a service or a
+	// bundle of certificates of one's own takes.
 	maxWellKnown = 64 << 10
 	maxCACert    = 256 << 10
 )
@@ -356,6 +358,8 @@ type limited struct {
 	left int
 }
 
+// Write reports everything as written: a command whose further output is dropped must not
+// fail because of it.
 func (l *limited) Write(p []byte) (int, error) {
 	n := min(len(p), l.left)
 	l.left -= n

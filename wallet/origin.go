@@ -33,6 +33,7 @@ func ParseOrigin(rawURL string) (Origin, error) {
 	return originOf(u)
 }
 
+// originOf is ParseOrigin for a parsed URL. Its errors do not repeat the URL either.
 func originOf(u *url.URL) (Origin, error) {
 	scheme := strings.ToLower(u.Scheme)
 	own := map[string]string{"http": "80", "https": "443"}[scheme]
@@ -103,6 +104,8 @@ func normalHost(host string) (string, error) {
 	return name, nil
 }
 
+// letters are what a name of a host may have besides dots, in lower case. Underscores occur
+// in container networks.
 const letters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 
 // asciiHost returns the form xn--… of an international name. The standard library has this
@@ -149,6 +152,8 @@ func asciiHost(name string) (string, error) {
 	return strings.ToLower(back.Host), nil
 }
 
+// normalPort returns port without leading zeros, with which the same port would have many
+// spellings.
 func normalPort(port string) (string, error) {
 	if port == "" {
 		return "", nil
@@ -174,6 +179,7 @@ func (o Origin) Loopback() bool {
 	return err == nil && ip.IsLoopback()
 }
 
+// secure reports whether requests to o use TLS.
 func (o Origin) secure() bool { return strings.HasPrefix(string(o), "https://") }
 
 // hostport returns the part after the scheme.
@@ -187,6 +193,7 @@ func (o Origin) scheme() string {
 	return scheme
 }
 
+// hostname returns the host without port and brackets, as net/netip reads it.
 func (o Origin) hostname() string {
 	rest := o.hostport()
 	host, _, err := net.SplitHostPort(rest)

@@ -53,6 +53,7 @@ type note struct {
 	failure error // of the automatic login
 }
 
+// noteKey is the key of a note in the context of a response's request.
 type noteKey struct{}
 
 // annotate stores n in the request of resp: the only place of a response that carries values
@@ -62,6 +63,8 @@ func annotate(resp *http.Response, n note) *http.Response {
 	return resp
 }
 
+// noteOf returns the note of a response, or an empty one for a response that did not come
+// from RoundTrip.
 func noteOf(resp *http.Response) note {
 	if resp.Request == nil {
 		return note{}

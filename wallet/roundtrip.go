@@ -190,6 +190,8 @@ func (id *Identity) send(r *http.Request, body io.ReadCloser, saw view, failure 
 	return annotate(resp, note{sent: sent, failure: failure}), nil
 }
 
+// replayable reports whether r can be sent a second time: http.NewRequest sets GetBody for
+// bodies in memory, and a stream is gone once it was sent.
 func replayable(r *http.Request) bool {
 	return r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
 }

@@ -174,6 +174,7 @@ func splitName(text string) (name string, at Origin, err error) {
 // everyOrigin is the key of a .jeton line that is not for one origin.
 const everyOrigin = "identity"
 
+// dotRule is one line of a .jeton file. Its number is for errors.
 type dotRule struct {
 	name string
 	line int

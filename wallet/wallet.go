@@ -174,6 +174,10 @@ func (w *Wallet) directory(xdg, under, ours string) (string, error) {
 	return filepath.Join(w.home, filepath.FromSlash(under), "jeton"), nil
 }
 
+// defaultTransport limits every step before the response, so that no server can hold a caller
+// forever without a deadline. ResponseHeaderTimeout is long, because a request may start a
+// report or a build; the body has no limit of its own, as a stream of events may be open for
+// days.
 func defaultTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -275,6 +279,8 @@ type Info struct {
 	NotBefore time.Time `json:"not_before,omitzero"` // of the token; zero: it was valid at once
 }
 
+// info describes e as of now, without anything secret. The number of uses is copied: callers
+// may keep an Info.
 func (e *entry) info(now time.Time) Info {
 	in := Info{
 		Origin:   e.Origin,
@@ -360,6 +366,7 @@ func (w *Wallet) Identity(ctx context.Context, rawURL, name string) (*Identity, 
 	return id, nil
 }
 
+// notFound names the identity and the origin, neither of which is secret.
 func notFound(o Origin, name string) error {
 	return jeton.WithDetail(jeton.ErrNotFound, fmt.Sprintf("the wallet holds no identity %q for %s", name, o))
 }

@@ -80,6 +80,8 @@ func (c checker) badName(field any, kind, name string, err error) {
 	c.Fault(field, "invalid %s %s: %v", kind, yamlread.Quote(name), err)
 }
 
+// notEmpty reports a key that the file has and leaves empty: its default applies only if the
+// key is absent.
 func (c checker) notEmpty(text *string) {
 	if *text == "" {
 		c.Fault(text, "empty; give it a value, or remove it")

@@ -28,6 +28,8 @@ func (c checker) admin() {
 	}
 }
 
+// trustedProxies refuses a range of all addresses. Smaller ranges may be too large as well,
+// which only the operator can know.
 func (c checker) trustedProxies() {
 	for i := range c.conf.TrustedProxies {
 		p := &c.conf.TrustedProxies[i]

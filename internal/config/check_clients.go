@@ -102,8 +102,12 @@ func (c checker) clients(taken map[string]*string) {
 	}
 }
 
+// hexHash is a SHA-256 in hex. Upper case is refused, so that one hash has one spelling in
+// files that are compared.
 var hexHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
+// client checks one client. A client without any way to authenticate is a mistake: to lock
+// one out there is disabled.
 func (c checker) client(client *Client) {
 	if c.Has(&client.SecretHash) && !hexHash.MatchString(client.SecretHash) {
 		c.Fault(
@@ -127,6 +131,9 @@ func (c checker) client(client *Client) {
 	c.scopes(client.Scopes)
 }
 
+// clientKey checks a key as far as it stands in the file. A key in a file of its own is read
+// when the server starts, because it is relative to the data directory, which is not known
+// here.
 func (c checker) clientKey(k *ClientKey) {
 	if k.ID != "" {
 		if err := naming.KeyID(k.ID); err != nil {
@@ -152,6 +159,8 @@ func (c checker) clientKey(k *ClientKey) {
 	}
 }
 
+// keySource checks where keys are fetched from. No fault shows the URL, which may hold a
+// password by mistake.
 func (c checker) keySource(s *KeySource) {
 	if s.Algorithm != "" && s.Format != "pem" {
 		c.Fault(&s.Algorithm, "set for a JWK Set, whose keys name their algorithms; remove it, or set format: pem")
@@ -203,6 +212,8 @@ func (c checker) servicesExist(names []string) {
 	}
 }
 
+// scopes checks the form of scopes (RFC 6749, section 3.3). Scopes are not declared anywhere,
+// hence a misspelled one is not noticed.
 func (c checker) scopes(scopes []string) {
 	for i := range scopes {
 		scope := &scopes[i]

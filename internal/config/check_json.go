@@ -39,6 +39,8 @@ func (c checker) jsonText(path string, n *yaml.Node) {
 	}
 }
 
+// jsonObject checks the members of an object, and one of a single member also as {pick: …} or
+// {randInt: …}.
 func (c checker) jsonObject(path string, n *yaml.Node) {
 	seen := make(map[string]bool)
 	for i := 0; i+1 < len(n.Content); i += 2 {

@@ -18,6 +18,8 @@ func methods() []string {
 	return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 }
 
+// matchForm is a pattern of net/http without a host, which Service.Host has. It is looser
+// than the patterns of http.ServeMux, which checks them next.
 var matchForm = regexp.MustCompile(`^(?:([A-Za-z]+) )?(/[^ \t\r\n]*)$`)
 
 // routes checks each route, and that no two patterns match the same request with
@@ -68,6 +70,7 @@ type patterns struct {
 	taken []pattern
 }
 
+// pattern is a pattern and the key that it came from, for the fault about a conflict.
 type pattern struct{ text, by string }
 
 // addOwn adds the paths of the service that are not routes. A path that is wrong has
@@ -154,6 +157,7 @@ func register(mux *http.ServeMux, pattern string) (objection string) {
 	return ""
 }
 
+// route checks one route apart from its pattern.
 func (c checker) route(s *Service, r *Route) {
 	c.access(s, r)
 	c.scopes(r.Scopes)
@@ -245,6 +249,8 @@ func (c checker) respond(r *Respond) {
 	}
 }
 
+// upstream checks where requests are forwarded to. An address that is private is permitted,
+// unlike at a key source: upstreams are usually in the operator's own network.
 func (c checker) upstream(u *Upstream) {
 	if u.StripPrefix != "" && !strings.HasPrefix(u.StripPrefix, "/") {
 		c.Invalid(&u.StripPrefix, "path", u.StripPrefix, "a path such as /app")
@@ -294,6 +300,8 @@ func (c checker) template(text *string) {
 	}
 }
 
+// templateFault returns what is wrong with a template, or "". The functions are stubs:
+// parsing needs only their names.
 func templateFault(text string) string {
 	if len(text) > maxTemplate {
 		return fmt.Sprintf("invalid template: %d bytes long; want at most %d", len(text), maxTemplate)

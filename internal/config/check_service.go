@@ -38,6 +38,8 @@ func (s *Service) issued() []string {
 	return list
 }
 
+// services checks each service, and then what they have in common. Names are in lower case only,
+// so two of them never differ only in case.
 func (c checker) services() {
 	names := make(map[string]*string)
 	for i := range c.conf.Services {
@@ -49,6 +51,8 @@ func (c checker) services() {
 	c.sharedAddresses()
 }
 
+// service checks one service. Routes come last, as they depend on its other paths and on what
+// it accepts.
 func (c checker) service(s *Service) {
 	if err := naming.Service(s.Name); err != nil {
 		c.badName(&s.Name, "service name", s.Name, err)
@@ -120,6 +124,8 @@ func (c checker) loginForRoutes(s *Service) {
 	}
 }
 
+// session checks that the terms fit together: an idle timeout longer than the lifetime would never
+// take effect.
 func (c checker) session(s *Service) {
 	sess := &s.Session
 	c.cookie(&sess.Cookie, s)
@@ -135,6 +141,8 @@ func (c checker) session(s *Service) {
 	}
 }
 
+// relogin reports a window without a number of logins. max_logins without a window is
+// complete: it then counts all logins ever.
 func (c checker) relogin(r *Relogin) {
 	unlimited := r.MaxLogins == 0 && c.Valid(&r.MaxLogins)
 	if unlimited && c.Has(&r.Window) {

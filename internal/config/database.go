@@ -41,6 +41,8 @@ type host struct {
 	port int
 }
 
+// socket reports whether h is the directory of a Unix socket, by the rule of libpq: its name
+// begins with a slash.
 func (h host) socket() bool { return strings.HasPrefix(h.name, "/") }
 
 // local reports whether h is this machine.
@@ -56,6 +58,8 @@ const (
 	modeFull    = "verify-full"
 )
 
+// modes returns all modes, from the weakest to the strongest, so that two can be compared by
+// their index.
 func modes() []string {
 	return []string{modeDisable, "allow", modePrefer, "require", "verify-ca", modeFull}
 }

@@ -48,6 +48,7 @@ func notOption(parameter string) string {
 const unreadable = "invalid URL: want one such as postgres://USER@HOST:5432/NAME; write % / ? # @ and spaces " +
 	"in a password as %25 %2F %3F %23 %40 and %20, or set password_file"
 
+// errUnreadable is unreadable as an error, for the functions that return one.
 var errUnreadable = errors.New(unreadable)
 
 // parseTarget reads a URL as libpq does, and returns its parts and its password. No fault
@@ -200,11 +201,14 @@ func parseHost(text string) (host, error) {
 	return h, err
 }
 
+// isIPv6 tells an address with colons from HOST:PORT.
 func isIPv6(s string) bool {
 	a, err := netip.ParseAddr(s)
 	return err == nil && a.Is6()
 }
 
+// portNumber reads a port. 0 is refused: to the operating system it means any port, which a
+// client cannot connect to.
 func portNumber(s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err == nil && n == 0 {

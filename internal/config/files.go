@@ -35,6 +35,8 @@ func (c checker) files() {
 	}
 }
 
+// passwordHashFile reads the hash of a user from its file. If password_hash is set as well,
+// passwordHash reports the two; the file is not read then.
 func (c checker) passwordHashFile(u *User, folder string) {
 	if u.PasswordHashFile == "" || c.Has(&u.PasswordHash) {
 		return

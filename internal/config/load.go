@@ -12,6 +12,8 @@ import (
 // maxFile bounds the configuration file. Thousands of users and services fit.
 const maxFile = 4 << 20
 
+// default.yaml is the configuration without a file: a loopback listener, no users.
+//
 //go:embed default.yaml
 var defaultYAML []byte
 

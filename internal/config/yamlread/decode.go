@@ -136,6 +136,9 @@ func (d *Document) keys(p *place, known []string) map[string]*yaml.Node {
 	return values
 }
 
+// list reads a list. A single value is no list of one: the fault says so, and the file stays
+// in one form. Every item gets its place even if it cannot be read, so that the indexes in
+// faults are those of the file.
 func (d *Document) list(p *place, out reflect.Value, tag reflect.StructTag) {
 	if p.node.Kind != yaml.SequenceNode {
 		d.mismatch(p, "a list such as [a, b]")
@@ -195,6 +198,8 @@ func (d *Document) secret(p *place, out encoding.TextUnmarshaler, tag reflect.St
 	}
 }
 
+// boolean reads true or false, in the spellings of the YAML 1.2 core schema: yes, no, on and
+// off are text.
 func (d *Document) boolean(p *place, out reflect.Value) {
 	if p.node.ShortTag() != "!!bool" {
 		d.mismatch(p, "true or false")
@@ -203,6 +208,8 @@ func (d *Document) boolean(p *place, out reflect.Value) {
 	out.SetBool(strings.EqualFold(p.node.Value, "true"))
 }
 
+// decimal has no leading zeros, no + and no underscores, which YAML 1.1 and 1.2 read
+// differently.
 var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
 // isDecimal reports whether n is a whole number in decimal: YAML's 010 is eight to
@@ -221,6 +228,7 @@ func Integer(n *yaml.Node) (int64, bool) {
 	return v, err == nil
 }
 
+// integer reads a whole number within the limits of its tag.
 func (d *Document) integer(p *place, out reflect.Value, tag reflect.StructTag) {
 	// Everything in the environment is text.
 	fromEnvironment := d.origin[p.node] != "" && decimal.MatchString(p.node.Value)
@@ -241,6 +249,8 @@ func (d *Document) integer(p *place, out reflect.Value, tag reflect.StructTag) {
 	}
 }
 
+// duration reads a length of time. A plain number is refused by parseDuration, since its unit
+// would be a guess.
 func (d *Document) duration(p *place, out *Duration, tag reflect.StructTag) {
 	n := p.node
 	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" || n.ShortTag() == "!!bool" {
@@ -353,6 +363,7 @@ func Describe(n *yaml.Node) string {
 	return Quote(n.Value)
 }
 
+// ordinaryKey is a key that a path shows without quotes.
 var ordinaryKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // Key returns the path of a key of the mapping at path.

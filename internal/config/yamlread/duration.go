@@ -37,6 +37,7 @@ const durationPattern = `([0-9]+d(` + unitPattern + `)*|(` + unitPattern + `)+)`
 
 var durationShape = regexp.MustCompile(`^` + durationPattern + `$`)
 
+// day is always 24 hours: lifetimes do not depend on daylight saving time.
 const day = 24 * time.Hour
 
 // parseDuration reads a length of time such as 30s, 1h30m or 1d12h.

@@ -48,6 +48,7 @@ func expand(text string, env Env) (string, error) {
 	}
 }
 
+// variable is the name of a variable, as POSIX shells permit it.
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // lookup returns the value of what stands between ${ and }: NAME, or NAME:-default.

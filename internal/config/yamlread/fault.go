@@ -59,6 +59,8 @@ func (fs Faults) sorted() Faults {
 // Quote returns a value as a fault shows it: in quotes, on one line, and cut short.
 func Quote(s string) string { return strconv.Quote(clip(s)) }
 
+// clip cuts s to about 60 bytes, between characters, so that one wrong value does not fill
+// the terminal.
 func clip(s string) string {
 	const limit = 60
 	if len(s) <= limit {

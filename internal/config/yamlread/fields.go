@@ -41,6 +41,7 @@ func fieldsOf(t reflect.Type) []field {
 	return list
 }
 
+// keysOf returns the names of keys, in the order of the fields.
 func keysOf(fields []field) []string {
 	list := make([]string, len(fields))
 	for i, f := range fields {
@@ -106,6 +107,7 @@ func defaultOf(tag reflect.StructTag) *yaml.Node {
 // limits is the range of a number or a duration. A limit that is "" is none.
 type limits struct{ min, max string }
 
+// limitsOf returns the limits in a tag: min and max, both inclusive.
 func limitsOf(tag reflect.StructTag) limits { return limits{tag.Get("min"), tag.Get("max")} }
 
 // include reports whether v is in the range; read reads a limit.

@@ -58,6 +58,8 @@ func (d *Document) parse(data []byte) *yaml.Node {
 	return root
 }
 
+// empty reports a file without a document. An empty file is most likely an accident, such as
+// a full disk, and must not open a server with defaults.
 func (d *Document) empty() {
 	d.FaultAt(start(), "", "the file is empty; write {} for a file with every default")
 }
@@ -160,6 +162,7 @@ func asText(n *yaml.Node) {
 	}
 }
 
+// quoted are the styles of text that YAML never reads as a number, true or null.
 const quoted = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle
 
 // expand replaces variables in a value. The result of a value without quotes gets

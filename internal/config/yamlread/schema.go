@@ -28,6 +28,8 @@ func Schema(t reflect.Type, title string) ([]byte, error) {
 	return append(out, '\n'), nil
 }
 
+// structSchema returns the schema of a mapping. Unknown keys are refused ("not": {}), as they
+// are when the file is read.
 func structSchema(t reflect.Type) *jsonschema.Schema {
 	fields := fieldsOf(t)
 	s := &jsonschema.Schema{
@@ -127,6 +129,8 @@ func typeSchema(t reflect.Type, tag reflect.StructTag) *jsonschema.Schema {
 	panic("yamlread: no schema for a " + t.String())
 }
 
+// numberSchema returns the schema of a whole number, which may also be a variable. Limits do
+// not apply to the text of one.
 func numberSchema(tag reflect.StructTag) *jsonschema.Schema {
 	s := &jsonschema.Schema{Types: []string{"integer", "string"}, Pattern: expansionPattern}
 	limits := limitsOf(tag)
@@ -140,6 +144,7 @@ func numberSchema(tag reflect.StructTag) *jsonschema.Schema {
 	return s
 }
 
+// textSchema returns the schema of text: one of the permitted words, or a variable.
 func textSchema(tag reflect.StructTag) *jsonschema.Schema {
 	s := &jsonschema.Schema{Type: "string"}
 	enum := enumOf(tag)

@@ -98,6 +98,8 @@ func (d *Document) Has(field any) bool { return d.place(field).node != nil }
 // Valid reports whether the field's value is absent or could be read.
 func (d *Document) Valid(field any) bool { return d.place(field).valid() }
 
+// valid reports whether neither the value nor a mapping around it has a fault. A nil place is
+// valid: the key is absent.
 func (p *place) valid() bool {
 	for ; p != nil; p = p.parent {
 		if p.wrong {
@@ -133,6 +135,7 @@ func (d *Document) Invalid(field any, kind, value, want string) {
 	d.Fault(field, "%s", invalid(kind, value, want))
 }
 
+// invalid is the text of a fault about a value, in the one form that all of them have.
 func invalid(kind, value, want string) string {
 	return "invalid " + kind + " " + Quote(value) + ": want " + want
 }
