@@ -25,6 +25,7 @@ import (
 //	E  end of the table: the number of rows, and the greatest number that was given, as JSON
 //	Z  end of the backup
 const (
+	// magic begins the first line, in plain text: file(1) and an operator see what it is.
 	magic   = "jeton backup "
 	version = 1
 	// lastWord ends a backup. A file without it is truncated.
@@ -109,12 +110,15 @@ type sealing struct {
 	n   uint64
 }
 
+// Write counts and sums up what the file really gets, after compression.
 func (s *sealing) Write(b []byte) (int, error) {
 	_, _ = s.sum.Write(b) // a hash takes everything
 	s.n += uint64(len(b))
 	return s.w.Write(b)
 }
 
+// seal writes the end: the length, the SHA-256 and lastWord. The checksum detects damage,
+// not an attacker, who could compute it as well.
 func (s *sealing) seal() error {
 	tail := binary.BigEndian.AppendUint64(nil, s.n)
 	tail = append(s.sum.Sum(tail), lastWord...)
@@ -131,6 +135,7 @@ type writing struct {
 	b []byte
 }
 
+// all writes the records of every table from one snapshot, in the order of tables.
 func (w writing) all(ctx context.Context, from Source, q statements.Queries, out *Summary) error {
 	if err := w.document(headRecord, out.Head); err != nil {
 		return err
@@ -147,6 +152,8 @@ func (w writing) all(ctx context.Context, from Source, q statements.Queries, out
 	return w.record(endRecord, nil)
 }
 
+// table writes one table and returns its number of rows. The rows come in the order of
+// their keys, by which Open detects duplicates without memory.
 func (w writing) table(ctx context.Context, from Source, q statements.Queries, t table) (int64, error) {
 	if err := w.document(tableRecord, t); err != nil {
 		return 0, err
@@ -174,6 +181,7 @@ func (w writing) table(ctx context.Context, from Source, q statements.Queries, t
 	return e.Rows, w.document(tableEndRecord, e)
 }
 
+// document writes a record that is JSON.
 func (w writing) document(letter byte, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -182,6 +190,7 @@ func (w writing) document(letter byte, v any) error {
 	return w.record(letter, b)
 }
 
+// record writes a letter, the length as a varint, and the bytes.
 func (w writing) record(letter byte, b []byte) error {
 	var head [1 + binary.MaxVarintLen64]byte
 	head[0] = letter

@@ -37,6 +37,8 @@ func Copy(ctx context.Context, from Source, to Side, report func(Progress)) (Cop
 	return copyBy(ctx, chunk, from, to, report)
 }
 
+// copyBy is Copy with chunks of a given size. Tests make them small, so that a few rows
+// span several.
 func copyBy(ctx context.Context, size int, from Source, to Side, report func(Progress)) (Copied, error) {
 	var out Copied
 	err := from.Snapshot(ctx, func(ctx context.Context, q statements.Queries) (err error) {
@@ -132,6 +134,7 @@ func claim(ctx context.Context, tx statements.Conn, source string) error {
 	return statements.SetMeta(ctx, tx, statements.MetaCopying, source)
 }
 
+// copying is a copy that is under way.
 type copying struct {
 	from   statements.Queries
 	to     Side
@@ -229,6 +232,7 @@ func (c *copying) present(ctx context.Context, t table, s span) (*digest, error)
 	return h, err
 }
 
+// clear removes the rows of a span from the destination.
 func (c *copying) clear(ctx context.Context, t table, s span) error {
 	return c.to.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
 		n, err := t.remove(ctx, tx, s)
@@ -311,6 +315,8 @@ func (c *copying) compare(ctx context.Context) (sums []Sum, err error) {
 	return sums, err
 }
 
+// sum reads a whole table and returns its checksum, which is the same on both engines: it
+// is over values, not over how an engine stores them.
 func (t table) sum(ctx context.Context, q statements.Queries) (Sum, error) {
 	h := newDigest(t)
 	err := t.read(ctx, q, span{}, 0, func(r row) error {
@@ -329,12 +335,16 @@ type digest struct {
 	b    []byte
 }
 
+// newDigest returns the digest of no rows.
 func newDigest(t table) *digest { return &digest{t: t, h: sha256.New()} }
 
+// add adds a row. Its bytes are those of a backup, and no two rows have the same (see
+// append).
 func (d *digest) add(r row) {
 	d.b = d.t.append(d.b[:0], r)
 	d.rows++
 	_, _ = d.h.Write(d.b) // a hash takes everything
 }
 
+// sum returns the digest of the rows so far.
 func (d *digest) sum() []byte { return d.h.Sum(nil) }

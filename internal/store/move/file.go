@@ -40,10 +40,13 @@ func Open(ctx context.Context, from io.ReaderAt, size int64) (*File, error) {
 // errBackup means that a file is not a backup, or cannot be used.
 var errBackup = errors.New("the backup cannot be used")
 
+// bad returns an error that a file causes, as opposed to the disk that it is read from.
 func bad(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errBackup, fmt.Sprintf(format, args...))
 }
 
+// open checks a file in order of trust: the first line, the end, the checksum, and only
+// then the content, which is parsed and was compressed.
 func open(ctx context.Context, from io.ReaderAt, size int64) (*File, error) {
 	if err := checkMagic(from, size); err != nil {
 		return nil, err
@@ -81,6 +84,7 @@ func open(ctx context.Context, from io.ReaderAt, size int64) (*File, error) {
 // discard is the receiver of a backup that is only checked.
 type discard struct{}
 
+// row does nothing: each has parsed the row, which is all that is to be checked.
 func (discard) row(table, []column, row) error { return nil }
 func (discard) tableEnd(table, ending) error   { return nil }
 
@@ -276,6 +280,8 @@ func (t table) fits(given table, level int) error {
 	return nil
 }
 
+// table reads the rows of a table up to its end and returns their number. given are the
+// columns of the file, t is the table of this program.
 func (r *reading) table(ctx context.Context, t, given table, to receiver) (n int64, err error) {
 	read := given
 	read.keys = t.keys
@@ -317,6 +323,7 @@ func (r *reading) table(ctx context.Context, t, given table, to receiver) (n int
 	}
 }
 
+// document reads a record that is JSON and has the letter.
 func (r *reading) document(letter byte, into any) error {
 	got, b, err := r.record(maxDocument)
 	if err == nil && got != letter {

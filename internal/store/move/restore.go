@@ -42,6 +42,8 @@ func (f *File) Restore(
 	return out, err
 }
 
+// makeRoom empties the database, which must be empty already unless replace says otherwise.
+// What says which database this is stays.
 func makeRoom(ctx context.Context, tx statements.Conn, replace bool) error {
 	empty, err := isEmpty(ctx, tx)
 	if err != nil {
@@ -99,6 +101,7 @@ type loader struct {
 	done    int64 // rows of the current table that are written
 }
 
+// row queues a row, and writes the batch when it is full.
 func (l *loader) row(t table, given []column, r row) error {
 	l.current = t
 	l.current.Columns = given
@@ -111,6 +114,9 @@ func (l *loader) row(t table, given []column, r row) error {
 	return l.flush()
 }
 
+// tableEnd writes what waits, and lets the database number on behind the greatest number
+// that was ever given: behind the greatest that is left would give the number of a deleted
+// row again.
 func (l *loader) tableEnd(t table, e ending) error {
 	// A batch never spans two tables.
 	if err := l.flush(); err != nil {
@@ -128,6 +134,7 @@ func (l *loader) tableEnd(t table, e ending) error {
 	return nil
 }
 
+// flush writes the rows that wait, in one statement.
 func (l *loader) flush() error {
 	if len(l.waiting) == 0 {
 		return nil

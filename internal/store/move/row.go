@@ -62,6 +62,8 @@ func (t table) scan(from statements.Row) (row, error) {
 	return r, nil
 }
 
+// plain returns s as either engine can hold it: SQLite stores any bytes as text, PostgreSQL
+// only valid UTF-8 without NUL.
 func plain(s string) string {
 	if utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
 		return s
@@ -93,6 +95,7 @@ func (t table) append(b []byte, r row) []byte {
 	return b
 }
 
+// truth is how a boolean is written: as 0 or 1, in one byte.
 func truth(v bool) byte {
 	if v {
 		return 1
@@ -100,6 +103,7 @@ func truth(v bool) byte {
 	return 0
 }
 
+// errRow says no more, for a row may hold password hashes.
 var errRow = errors.New("a row that cannot be read")
 
 // parse reads what append wrote, all of it. The row shares no memory with b.
@@ -149,6 +153,7 @@ func parseValue(k kind, b []byte) (value any, rest []byte, ok bool) {
 	return nil, nil, false
 }
 
+// parseBool accepts only 0 and 1, so that no two texts read the same.
 func parseBool(b []byte) (v bool, rest []byte, ok bool) {
 	if len(b) == 0 || b[0] > 1 {
 		return false, nil, false
@@ -156,6 +161,7 @@ func parseBool(b []byte) (v bool, rest []byte, ok bool) {
 	return b[0] == 1, b[1:], true
 }
 
+// parseBlob returns a copy: b is reused for the next row.
 func parseBlob(b []byte) (v any, rest []byte, ok bool) {
 	head, rest, ok := cut(b)
 	return append([]byte{}, head...), rest, ok

@@ -19,6 +19,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
+// metaOwn leaves out the rows of meta that say which database this is.
 const metaOwn = statements.MetaOwn
 
 // Source is a database that is read. Others may write it meanwhile.
@@ -128,6 +129,7 @@ func (t table) read(ctx context.Context, q statements.Queries, s span, limit int
 	return nil
 }
 
+// count returns the number of rows to move, for the progress.
 func (t table) count(ctx context.Context, q statements.Queries) (n int64, err error) {
 	if err = q.QueryRow(ctx, "SELECT count(*) FROM "+t.Name+where(t.own)).Scan(&n); err != nil {
 		err = fmt.Errorf("count %s: %w", t.Name, err)

@@ -16,6 +16,7 @@ const (
 	maybe   kind = "blob?" // or NULL
 )
 
+// column is a column as a backup names it.
 type column struct {
 	Name string `json:"name"`
 	Kind kind   `json:"kind"`
@@ -89,6 +90,7 @@ func tables() []table {
 // key returns the columns of the key: "(a, b)".
 func (t table) key() string { return "(" + names(t.Columns[:t.keys]) + ")" }
 
+// names returns the names for an INSERT or a SELECT.
 func names(list []column) string {
 	all := make([]string, len(list))
 	for i, c := range list {

@@ -24,6 +24,8 @@ const longTimeout = 10 * time.Second
 // engine is what the statements run on.
 type engine struct{ *DB }
 
+// Query runs a query of up to longTimeout. Its connection is not free until the rows are
+// closed.
 func (e engine) Query(ctx context.Context, text string, args ...any) (statements.Rows, error) {
 	ctx, cancel, err := e.link.bind(ctx, longTimeout)
 	if err != nil {
@@ -68,12 +70,14 @@ type rows struct {
 	cancel context.CancelFunc
 }
 
+// Close releases the connection and ends the time limit. It may be called more than once.
 func (r *rows) Close() {
 	r.Rows.Close()
 	r.conn.Release()
 	r.cancel()
 }
 
+// QueryRow returns a row that has not been queried yet: the errors come with Scan.
 func (e engine) QueryRow(ctx context.Context, text string, args ...any) statements.Row {
 	return row{e.DB, ctx, text, cleanText(args)}
 }
@@ -86,6 +90,8 @@ type row struct {
 	args []any
 }
 
+// Scan runs the query, within Config.Answer. It changes nothing, so it may be sent again
+// after the connection broke.
 func (r row) Scan(into ...any) error {
 	ctx, cancel, err := r.db.link.bind(r.ctx, r.db.c.Answer)
 	if err != nil {
@@ -269,16 +275,19 @@ func (c conn) Exec(ctx context.Context, text string, args ...any) (int64, error)
 	return tag.RowsAffected(), err
 }
 
+// Order takes an advisory lock that ends with the transaction.
 func (c conn) Order(ctx context.Context, what string) error {
 	_, err := c.tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", lockNumber(what))
 	return err
 }
 
+// Alone tries to take the lock and does not wait.
 func (c conn) Alone(ctx context.Context, what string) (alone bool, err error) {
 	err = c.tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", lockNumber(what)).Scan(&alone)
 	return alone, err
 }
 
+// Lock returns the clause: rows of this engine are locked one by one.
 func (conn) Lock(clause string) string { return " " + clause }
 
 // lockNumber returns the number of an advisory lock.

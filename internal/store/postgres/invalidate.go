@@ -51,6 +51,8 @@ func bounded(c change.Change) change.Change {
 	return c
 }
 
+// joinHashes writes hashes as one value: a change that ends thousands of sessions is one
+// row.
 func joinHashes(list []secret.Hash) []byte {
 	b := make([]byte, 0, len(list)*len(secret.Hash{}))
 	for _, h := range list {
@@ -60,6 +62,7 @@ func joinHashes(list []secret.Hash) []byte {
 	return b
 }
 
+// splitHashes reads what joinHashes wrote.
 func splitHashes(b []byte) ([]secret.Hash, error) {
 	const size = len(secret.Hash{})
 	if len(b)%size != 0 {

@@ -18,6 +18,7 @@ type link struct {
 	err    error // why it is lost; nil while it is there
 }
 
+// up notes that the database is there. What failed while it was lost is not run again.
 func (l *link) up() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,6 +61,7 @@ func (l *link) bind(ctx context.Context, limit time.Duration) (context.Context, 
 	return ctx, func() { release(); cancel() }, nil
 }
 
+// isUp reports what up and down noted last. It asks the database nothing.
 func (l *link) isUp() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -148,6 +148,9 @@ const (
 	removePeerSQL = "DELETE FROM nodes WHERE id = $1 AND beat = $2 AND gone"
 )
 
+// removeDeadPeers marks nodes without a heartbeat, and removes marked ones after the same
+// time again. Two steps, so that a node which only was slow sees the mark, drops its cache
+// and registers again.
 func (n *node) removeDeadPeers(ctx context.Context) error {
 	peers, err := n.readPeers(ctx)
 	if err != nil {

@@ -88,6 +88,8 @@ func tryMissing(ctx context.Context, conn *pgx.Conn, list []Step) ([]string, err
 	return applyMissing(list, func(s Step) error { return runStep(ctx, conn, s) })
 }
 
+// migration opens a connection for commands about the schema, without making this process a
+// node.
 func (c Config) migration(ctx context.Context, alone bool, do func(*pgx.Conn, []Step) error) error {
 	c = c.withDefaults()
 	settings, err := c.parse()

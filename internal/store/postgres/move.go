@@ -33,6 +33,8 @@ func OpenSide(ctx context.Context, c Config) (*Side, error) {
 	return s, nil
 }
 
+// side opens the database for a copy: with few connections and without time limits for
+// statements.
 func (c Config) side(ctx context.Context) (*Side, error) {
 	settings, err := c.parse()
 	if err != nil {
@@ -61,6 +63,7 @@ func (c Config) side(ctx context.Context) (*Side, error) {
 	return s, nil
 }
 
+// identify gives the database an id, by which a copy recognises its source.
 func (s *Side) identify(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return statements.Identify(ctx, conn{tx}) })
 }
@@ -178,6 +181,7 @@ func (s *Side) Served(ctx context.Context) (int, error) {
 	}
 }
 
+// heartbeats returns the number of heartbeats of each node in the list.
 func (s *Side) heartbeats(ctx context.Context) (map[string]int64, error) {
 	rows, err := s.pool.Query(ctx, "SELECT id, beat FROM nodes")
 	if err != nil {

@@ -68,6 +68,7 @@ const (
 	reconnectEvery = 200 * time.Millisecond
 )
 
+// newNode returns a node that is not registered yet.
 func newNode(db *DB, settings *pgx.ConnConfig) *node {
 	settings = settings.Copy()
 	// A node notices soon that the database is back, also when packets were dropped silently.
@@ -89,6 +90,7 @@ func newNode(db *DB, settings *pgx.ConnConfig) *node {
 	}
 }
 
+// newPendingPoll returns a poll that has not begun.
 func newPendingPoll() *pendingPoll { return &pendingPoll{done: make(chan struct{})} }
 
 // requestPoll asks for a poll that begins after now, and with notify for one at every other
@@ -104,6 +106,7 @@ func (n *node) requestPoll(notify bool) *pendingPoll {
 	return p
 }
 
+// wake makes the goroutine that polls do so now. It never blocks.
 func (n *node) wake() {
 	select {
 	// One signal that waits is enough: the poll that it starts serves all callers.
@@ -250,6 +253,7 @@ func (n *node) connect(ctx context.Context) (err error) {
 	return err
 }
 
+// disconnect closes the connection that polls, if there is one.
 func (n *node) disconnect() error {
 	if n.conn == nil {
 		return nil

@@ -48,6 +48,7 @@ func (n *node) listen(ctx context.Context) {
 	}
 }
 
+// listenOnce receives notifications on a connection of its own until that breaks.
 func (n *node) listenOnce(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -39,6 +39,8 @@ func (n *node) poll(ctx context.Context, began time.Time, notify bool) error {
 	return nil
 }
 
+// tryPoll is one poll. After an error runNextPoll tries once more, on a new connection, if
+// there is time.
 func (n *node) tryPoll(ctx context.Context, began time.Time, notify bool) error {
 	if err := n.connect(ctx); err != nil {
 		return err
@@ -85,6 +87,8 @@ func (n *node) apply(found pollResult) {
 	n.db.Publish(found.changes...)
 }
 
+// readChanges runs pollSQL, and separates the changes of this node from those of others:
+// own ones may have been published already (see advance).
 func (n *node) readChanges(ctx context.Context) (found pollResult, err error) {
 	ctx, cancel := context.WithTimeout(ctx, n.db.c.Answer)
 	defer cancel()

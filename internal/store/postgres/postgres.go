@@ -70,6 +70,7 @@ const MaxStaleness = 10 * time.Second
 // its versions.
 const Version = 140000
 
+// withDefaults fills in what is not set. The limits are the defaults of package config.
 func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -102,6 +103,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return db, nil
 }
 
+// open does what Open says. Close undoes it, also after an error halfway.
 func (db *DB) open(ctx context.Context) error {
 	settings, err := db.c.parse()
 	if err != nil {
@@ -169,6 +171,7 @@ func (db *DB) Close() error {
 	return nil
 }
 
+// errClosed is why a use is refused once Close has been called.
 var errClosed = errors.New("the store is closed")
 
 // Ping reports whether the database answers, and this node receives changes.

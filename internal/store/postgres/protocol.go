@@ -73,6 +73,8 @@ func leaseValid(renewed, now time.Time, bound time.Duration) bool {
 	return withinBound(now.Sub(renewed), now.Round(0).Sub(renewed.Round(0)), bound)
 }
 
+// withinBound reports whether both clocks say that less than bound has passed. A wall clock
+// that was set back by more than the bound is not trusted either.
 func withinBound(monotonic, wall, bound time.Duration) bool {
 	return monotonic < bound && wall < bound && wall > -bound
 }
@@ -131,6 +133,7 @@ func (s stepState) on(e stepEvent) (next stepState, publish bool) {
 	return t.next, t.publish
 }
 
+// stepTransition is a state and an event in it.
 type stepTransition struct {
 	state stepState
 	event stepEvent

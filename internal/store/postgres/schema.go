@@ -15,6 +15,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// schema has one file for each step. A released file never changes: its checksum is in
+// every database.
+//
 //go:embed schema/*.sql
 var schema embed.FS
 

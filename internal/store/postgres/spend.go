@@ -42,6 +42,7 @@ const (
 	maxBatch = 256
 )
 
+// start starts the workers.
 func (s *spender) start(ctx context.Context, db *DB) {
 	s.jobs = make(chan *job, maxQueued)
 	s.quit = make(chan struct{})
@@ -91,6 +92,8 @@ func (db *DB) Spend(ctx context.Context, u count.Use) ([]int64, error) {
 	}
 }
 
+// enqueue queues a use. It returns jeton.ErrBusy at once if the queue is full, and
+// jeton.ErrUnavailable after Close.
 func (s *spender) enqueue(j *job) error {
 	select {
 	case <-s.quit:
@@ -107,6 +110,7 @@ func (s *spender) enqueue(j *job) error {
 	}
 }
 
+// run is one worker. It ends when quit is closed and nothing waits.
 func (s *spender) run(ctx context.Context, db *DB) {
 	var retry []*job
 	for {
@@ -150,6 +154,7 @@ func (db *DB) spendAll(ctx context.Context, batch []*job) (retry []*job) {
 	return retry
 }
 
+// answer answers a job, exactly once: the channel is closed.
 func (j *job) answer(left []int64, err error) {
 	j.left = left
 	j.err = err

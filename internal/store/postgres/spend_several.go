@@ -53,6 +53,8 @@ func (db *DB) spendSeveral(ctx context.Context, batch []*job) (retry []*job) {
 	return retry
 }
 
+// errRetry rolls back a use whose holder is locked by a step that removes it. The next
+// attempt finds the holder gone or, after a rollback, there.
 var errRetry = fmt.Errorf("%w: the holder is being removed", jeton.ErrUnavailable)
 
 // lockedCount is a count in a transaction that holds its row.

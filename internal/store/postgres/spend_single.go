@@ -107,12 +107,14 @@ func (g *countGroup) answer(r takeResult) (retry []*job) {
 	return nil
 }
 
+// answerAll gives all jobs of a group the same answer.
 func answerAll(jobs []*job, left []int64, err error) {
 	for _, j := range jobs {
 		j.answer(left, err)
 	}
 }
 
+// answerGroups answers all jobs with the error of their statement.
 func answerGroups(groups []*countGroup, err error) {
 	for _, g := range groups {
 		answerAll(g.jobs, nil, err)

@@ -10,11 +10,13 @@ import (
 // engine is what the statements run on: readers beside the one writer.
 type engine struct{ *DB }
 
+// Query reads beside the writer: in WAL mode neither waits for the other.
 func (e engine) Query(ctx context.Context, text string, args ...any) (statements.Rows, error) {
 	r, err := e.read.QueryContext(ctx, text, args...)
 	return rows{r}, err
 }
 
+// QueryRow uses the prepared statement where Open has made one.
 func (e engine) QueryRow(ctx context.Context, text string, args ...any) statements.Row {
 	stmt := e.prepared[text]
 	if stmt != nil {
@@ -65,6 +67,7 @@ func (t tx) QueryRow(ctx context.Context, text string, args ...any) statements.R
 	return t.QueryRowContext(ctx, text, args...)
 }
 
+// Exec returns the number of changed rows, which conditional statements are judged by.
 func (t tx) Exec(ctx context.Context, text string, args ...any) (int64, error) {
 	r, err := t.ExecContext(ctx, text, args...)
 	if err != nil {
@@ -75,10 +78,12 @@ func (t tx) Exec(ctx context.Context, text string, args ...any) (int64, error) {
 
 // Steps run one after another, and there is no other writer: there is nothing to wait for.
 
+// Order, Alone and Lock have nothing to do: steps run one at a time, on one connection.
 func (tx) Order(context.Context, string) error         { return nil }
 func (tx) Alone(context.Context, string) (bool, error) { return true, nil }
 func (tx) Lock(string) string                          { return "" }
 
+// rows makes the rows of database/sql a statements.Rows.
 type rows struct{ *sql.Rows }
 
 // Close closes the rows. What went wrong, Err has said.

@@ -15,12 +15,16 @@ import (
 	"time"
 )
 
+// schema has one file for each step, NUMBER_NAME.sql. A released file never changes: its
+// checksum is in every database.
+//
 //go:embed schema/*.sql
 var schema embed.FS
 
 // applicationID marks a file as ours ("jetn"), as SQLite's file format provides for.
 const applicationID = 0x6a65746e
 
+// migration is a step of the schema of this program.
 type migration struct {
 	number int
 	name   string
@@ -150,6 +154,8 @@ func applied(ctx context.Context, conn *sql.Conn) ([]string, error) {
 	return sums, rows.Err()
 }
 
+// apply applies one step in a transaction. The first also marks the file as ours and makes
+// the list of steps.
 func apply(ctx context.Context, conn *sql.Conn, step migration) error {
 	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {

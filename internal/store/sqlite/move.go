@@ -48,6 +48,8 @@ func ReadSide(ctx context.Context, path string) (*Side, error) {
 	return &Side{db, true}, nil
 }
 
+// openServed opens one read-only connection and checks that the schema is the one of this
+// program.
 func (db *DB) openServed(ctx context.Context) (err error) {
 	if err := db.openReaders(1); err != nil {
 		return err

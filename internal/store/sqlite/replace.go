@@ -80,6 +80,8 @@ func Replace(path, with, kept string) error {
 	return syncDir(filepath.Dir(path))
 }
 
+// keep gives the old file a second name, kept, which must be free. A missing old file is no
+// error.
 func keep(path, kept string) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -105,6 +107,8 @@ func keep(path, kept string) error {
 	return nil
 }
 
+// duplicate copies the file for a file system that has no hard links, such as FAT or some
+// network mounts.
 func duplicate(path, kept string) (err error) {
 	from, err := os.Open(path)
 	if err != nil {
@@ -122,6 +126,8 @@ func duplicate(path, kept string) (err error) {
 	return errors.Join(err, to.Sync(), to.Close())
 }
 
+// syncDir makes the new names durable. Some file systems cannot sync a directory, and some
+// systems have no such call: that is not an error.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -94,6 +94,8 @@ func create(path string) error {
 	return nil
 }
 
+// open opens the connections, takes the first step and prepares the statements that are run
+// for nearly every request.
 func (db *DB) open(ctx context.Context) (err error) {
 	if err := db.openFiles(ctx); err != nil {
 		return err
@@ -146,6 +148,7 @@ func (db *DB) openFiles(ctx context.Context) (err error) {
 	return db.openReaders(max(4, 2*runtime.NumCPU()))
 }
 
+// openReaders opens a pool of at most that many connections, which cannot write.
 func (db *DB) openReaders(most int) (err error) {
 	db.read, err = sql.Open("sqlite", dsn(db.path, "mode=ro"))
 	if err != nil {
@@ -195,6 +198,7 @@ func (db *DB) Close() error {
 	return db.closeFiles()
 }
 
+// closeFiles closes what open has opened so far: it also runs when open fails halfway.
 func (db *DB) closeFiles() error {
 	var errs []error
 	for _, stmt := range db.prepared {

@@ -64,8 +64,10 @@ const (
 	forLong = 30
 )
 
+// jobs recycles jobs with their channels: there is one for every counted request.
 var jobs = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}
 
+// lookUses reads a count. No row is a count of 0.
 const lookUses = `SELECT used FROM uses WHERE login = $1 AND budget = $2`
 
 // spendFirst takes the first use, if the holder is there and has no count yet. A login
@@ -75,8 +77,11 @@ SELECT $1, $2, 1 WHERE EXISTS (SELECT 1 FROM sessions WHERE login = $1)
 OR EXISTS (SELECT 1 FROM tokens WHERE number = -$1)
 ON CONFLICT (login, budget) DO NOTHING`
 
+// lookHolder finds out whether a login or, with a negative number, a token is there.
 const lookHolder = `SELECT login FROM sessions WHERE login = $1 UNION ALL SELECT number FROM tokens WHERE number = -$1`
 
+// prepare prepares the statements of uses on the connection of the writer, past
+// database/sql (see spends).
 func (w *writer) prepare(ctx context.Context, conn *sql.Conn) error {
 	return conn.Raw(func(c any) error {
 		p, ok := c.(sqldriver.ConnPrepareContext)
@@ -101,6 +106,7 @@ func (w *writer) prepare(ctx context.Context, conn *sql.Conn) error {
 	})
 }
 
+// start starts the goroutine that writes.
 func (w *writer) start(db *DB) {
 	w.jobs = make(chan *job, waiting)
 	w.quit = make(chan struct{})
@@ -112,6 +118,8 @@ func (w *writer) start(db *DB) {
 	}()
 }
 
+// stop ends the goroutine once it has answered what waits, and closes the statements.
+// Without start it does nothing.
 func (w *writer) stop() {
 	if !w.started {
 		return
@@ -165,6 +173,7 @@ func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
 	}
 }
 
+// loop commits batches until quit is closed and nothing waits.
 func (w *writer) loop(db *DB) {
 	batch := make([]*job, 0, together)
 	for {
@@ -209,6 +218,8 @@ func (w *writer) commit(db *DB, batch []*job) {
 	}
 }
 
+// transact runs a batch between BEGIN IMMEDIATE and COMMIT. IMMEDIATE takes the lock for
+// writing now: taken later, it could fail in the middle of the batch.
 func (w *writer) transact(ctx context.Context, db *DB, batch []*job) error {
 	if _, err := db.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
@@ -376,6 +387,7 @@ func (w *writer) spendSeveral(j *job) error {
 	return nil
 }
 
+// left appends how many uses of each budget are left, without taking one.
 func (w *writer) left(u count.Use, left []int64) ([]int64, error) {
 	for _, b := range u.Budgets {
 		used, err := w.one(w.look, u.Holder, b.ID)

@@ -18,8 +18,11 @@ import (
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
+// selectUsers reads what scanAccount scans.
 const selectUsers = "SELECT id, " + userColumns + " FROM users "
 
+// scanAccount reads a row of selectUsers. Groups are stored as JSON, since neither engine
+// has lists that the other one has.
 func scanAccount(row Row) (account.Account, error) {
 	var a account.Account
 	var groups []byte
@@ -67,6 +70,8 @@ func (db *Store) FindUserID(ctx context.Context, uuid string) (account.Account, 
 	return db.findUser(ctx, "uuid = $1 AND uuid <> ''", uuid)
 }
 
+// findUser returns the account that a condition on a unique column chooses, or
+// jeton.ErrNotFound.
 func (db *Store) findUser(ctx context.Context, where, value string) (account.Account, error) {
 	a, err := scanAccount(db.engine.QueryRow(ctx, selectUsers+"WHERE "+where, value))
 	if err != nil {
@@ -104,6 +109,8 @@ func (db *Store) AddUser(ctx context.Context, a account.Account, ev jeton.Event)
 	})
 }
 
+// insertUser adds an account and returns its number, or jeton.ErrConflict for a name or
+// address that is taken.
 func insertUser(ctx context.Context, tx Conn, a account.Account) (int64, error) {
 	// This step is serial, so no client takes the name before it ends.
 	if err := free(ctx, tx, "clients", a.Folded); err != nil {
@@ -139,6 +146,8 @@ func insertUser(ctx context.Context, tx Conn, a account.Account) (int64, error) 
 	return id, err
 }
 
+// list encodes names as JSON. nil is the empty list, never null, so that equal lists are
+// equal in the database.
 func list(groups []string) string {
 	if groups == nil {
 		groups = []string{}
@@ -181,6 +190,8 @@ func (db *Store) ChangeUser(
 	})
 }
 
+// usersChanged returns the change that drops users from the caches of all nodes; none for
+// no users.
 func usersChanged(ids ...int64) []change.Change {
 	if len(ids) == 0 {
 		return nil
@@ -336,6 +347,7 @@ func (db *Store) RemoveUser(ctx context.Context, name string, ev jeton.Event) er
 	})
 }
 
+// removeUser deletes an account with everything that belongs to it. Audit events stay.
 func removeUser(ctx context.Context, tx Conn, a account.Account, now time.Time) error {
 	id := a.ID
 	// From here on logins wait for this row, and then do not find it.
@@ -406,6 +418,7 @@ func (db *Store) CountUsers(ctx context.Context) (int64, error) {
 	return n, Unavailable(err)
 }
 
+// scanAccounts reads all rows of selectUsers and closes them.
 func scanAccounts(rows Rows) ([]account.Account, error) {
 	defer rows.Close()
 

@@ -101,6 +101,7 @@ func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, err
 	return events, Unavailable(rows.Err())
 }
 
+// limit returns how many events to read at most: 1000 if the caller sets no limit.
 func limit(f audit.Filter) int {
 	if f.Limit <= 0 {
 		return 1000
@@ -108,6 +109,8 @@ func limit(f audit.Filter) int {
 	return f.Limit
 }
 
+// scanEvent reads a row of the audit log. Events without checks have the empty text, which
+// most of them are.
 func scanEvent(row Row) (jeton.Event, error) {
 	var e jeton.Event
 	var at int64

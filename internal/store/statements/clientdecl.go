@@ -68,6 +68,7 @@ var declaringClients = declaring[client.Client]{
 	same:     func(a, b client.Client) bool { return sameTerms(a, b) && sameKeys(a.Keys, b.Keys) },
 }
 
+// sameTerms compares everything except the keys, the name and the times.
 func sameTerms(a, b client.Client) bool {
 	return a.Disabled == b.Disabled && slices.Equal(
 		a.Services,
@@ -89,6 +90,8 @@ func sameKeys(a, b []client.Key) bool {
 	)
 }
 
+// sameKey compares two keys as they are stored: to the millisecond. The time at which a key
+// was added is not compared.
 func sameKey(a, b client.Key) bool {
 	return a.ID == b.ID && a.Alg == b.Alg && bytes.Equal(
 		a.JWK(),
@@ -96,6 +99,8 @@ func sameKey(a, b client.Key) bool {
 	) && a.Retired == b.Retired && milli(a.Opens) == milli(b.Opens) && milli(a.Closes) == milli(b.Closes)
 }
 
+// declareClient takes one step of the plan and returns the hashes of the tokens that it has
+// ended.
 func declareClient(
 	ctx context.Context,
 	tx Conn,

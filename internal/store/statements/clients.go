@@ -23,6 +23,7 @@ var selectClients = "SELECT " + of("c", "id, "+clientColumns) + `,
   k.public, k.retired, k.opens, k.closes, k.created
 FROM clients c LEFT JOIN client_keys k ON k.client = c.id `
 
+// inOrder has the rows of one client beside each other, as scanClients needs them.
 const inOrder = " ORDER BY c.name, k.created, k.kid"
 
 // scanClients reads what selectClients chose.
@@ -89,6 +90,8 @@ func scanClients(rows Rows) ([]client.Client, error) {
 	return list, rows.Err()
 }
 
+// decodeClient reads the columns that are not plain values: the secret, which may be NULL,
+// and those that are JSON.
 func decodeClient(c *client.Client, stored, services, scopes, introspects, source []byte) error {
 	if stored != nil {
 		h, err := hash(stored)
@@ -115,6 +118,8 @@ func decodeClient(c *client.Client, stored, services, scopes, introspects, sourc
 	return json.Unmarshal(source, c.Source)
 }
 
+// findClient returns the client of a name with its keys, or jeton.ErrNotFound. lock is a
+// clause of Conn.Lock, or "" outside of a step.
 func findClient(ctx context.Context, q Queries, name, lock string) (client.Client, error) {
 	rows, err := q.Query(ctx, selectClients+"WHERE c.name = $1"+inOrder+lock, name)
 	if err != nil {
@@ -132,6 +137,8 @@ func findClient(ctx context.Context, q Queries, name, lock string) (client.Clien
 	return list[0], nil
 }
 
+// allClients returns every client. Their number is what an operator registers, so there is
+// no limit.
 func allClients(ctx context.Context, q Queries) ([]client.Client, error) {
 	rows, err := q.Query(ctx, selectClients+inOrder)
 	if err != nil {
@@ -162,6 +169,8 @@ func (db *Store) AddClient(ctx context.Context, c client.Client, ev jeton.Event)
 	})
 }
 
+// insertClient adds a client with its keys, or returns jeton.ErrConflict for a name that is
+// taken, by a user as well.
 func insertClient(ctx context.Context, tx Conn, c client.Client) error {
 	if err := free(ctx, tx, "users", c.Folded); err != nil {
 		return err
@@ -228,6 +237,7 @@ func free(ctx context.Context, tx Conn, table, folded string) error {
 	)
 }
 
+// encodeSource returns the JSON of a source, "" for none.
 func encodeSource(s *client.Source) (string, error) {
 	if s == nil {
 		return "", nil
@@ -236,6 +246,8 @@ func encodeSource(s *client.Source) (string, error) {
 	return string(b), err
 }
 
+// hashOrNone returns NULL for a client without a secret. An empty hash could be taken for
+// one.
 func hashOrNone(h *secret.Hash) []byte {
 	if h == nil {
 		return nil
@@ -243,6 +255,8 @@ func hashOrNone(h *secret.Hash) []byte {
 	return h[:]
 }
 
+// insertKey adds a key to a client, or returns jeton.ErrConflict if it has one of the same
+// kid.
 func insertKey(ctx context.Context, tx Conn, id int64, k client.Key) error {
 	const columns = "client, kid, alg, public, retired, opens, closes, created"
 	n, err := tx.Exec(
@@ -351,6 +365,7 @@ func changeClient(
 	return ended, updateClient(ctx, tx, c, s.Now)
 }
 
+// updateClient writes every column that can change; the name cannot.
 func updateClient(ctx context.Context, tx Conn, c client.Client, now time.Time) error {
 	source, err := encodeSource(c.Source)
 	if err != nil {
@@ -410,6 +425,8 @@ func (db *Store) RemoveClient(ctx context.Context, name string, s client.Step) e
 	})
 }
 
+// removeClient deletes a client and its keys, and ends its tokens. It returns the hashes of
+// what has ended.
 func removeClient(ctx context.Context, tx Conn, c client.Client, s client.Step) ([]secret.Hash, error) {
 	ended, err := endTokensOfClient(ctx, tx, c, s)
 	if err != nil {

@@ -53,6 +53,8 @@ func Renew(ctx context.Context, tx Conn, r Renewal) (Renewed, error) {
 	return out, appendEvents(ctx, tx, r.Event)
 }
 
+// distrust ends every credential of a restored database. Sessions and tokens are deleted;
+// keys stay, revoked, until nothing that they signed can be valid.
 func distrust(ctx context.Context, tx Conn, now time.Time, out *Renewed) error {
 	at, until := milli(now), milli(now.Add(policy.KeepRevocations))
 	for _, s := range []struct {

@@ -124,6 +124,7 @@ func (s *importStep) user(ctx context.Context, r account.PreparedRow) (account.I
 	return result, err
 }
 
+// keptOut is the result of a row that is refused, with its reason for the operator.
 func keptOut(reason string, err error) (account.ImportResult, error) {
 	return account.ImportResult{Verdict: account.Refused, Reason: reason}, err
 }

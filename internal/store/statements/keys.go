@@ -8,6 +8,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
+// listKeys reads all signing keys, retired ones included: there are few at a time, since a
+// sweep deletes them.
 const listKeys = "SELECT " + keyColumns + " FROM keys ORDER BY created, kid"
 
 // ListKeys implements keys.Store.
@@ -21,6 +23,8 @@ func (db *Store) ListKeys(ctx context.Context) ([]keys.Record, error) {
 	return list, Unavailable(err)
 }
 
+// scanKeys reads the rows of listKeys and closes them. Sealed private keys stay sealed
+// here; package keys opens them.
 func scanKeys(rows Rows) ([]keys.Record, error) {
 	defer rows.Close()
 

@@ -94,6 +94,8 @@ func checkUnchanged(ctx context.Context, tx Conn, user, version int64, lock stri
 	return err
 }
 
+// history returns what the re-login terms are judged by: the logins since s.Remember and,
+// only if the terms need them, the open sessions of the user at the service.
 func history(ctx context.Context, tx Conn, s session.Start) (policy.History, error) {
 	var h policy.History
 
@@ -148,6 +150,8 @@ func history(ctx context.Context, tx Conn, s session.Start) (policy.History, err
 	return h, open.Err()
 }
 
+// insertSession adds the session, the login for the re-login terms, and the network as one
+// that the user has logged in from, which the throttle exempts.
 func insertSession(ctx context.Context, tx Conn, s session.Start) error {
 	var login int64
 
@@ -219,6 +223,8 @@ type endedRows struct {
 	numbers []int64
 }
 
+// scanEnded reads the hash and the number of each deleted row: the caches need the first,
+// the counts the second.
 func scanEnded(rows Rows) (endedRows, error) {
 	defer rows.Close()
 
@@ -260,6 +266,7 @@ func (db *Store) FindSession(ctx context.Context, h secret.Hash) (session.Record
 	return r, Unavailable(err)
 }
 
+// scanSession reads a row of sessionFields.
 func scanSession(row Row) (session.Record, error) {
 	var r session.Record
 	var h, groups []byte

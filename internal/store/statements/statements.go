@@ -135,6 +135,7 @@ func (db *Store) Settle(ctx context.Context) error {
 	}
 }
 
+// settle runs the step that the callers of s wait for.
 func (db *Store) settle(s *settling) {
 	defer close(s.done)
 
@@ -236,6 +237,7 @@ func places(n int) string {
 	return b.String()
 }
 
+// anys converts numbers for the arguments of a statement.
 func anys(numbers []int64) []any {
 	list := make([]any, len(numbers))
 	for i, n := range numbers {

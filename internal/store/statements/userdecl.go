@@ -85,6 +85,7 @@ func resets(s difference[account.Account]) bool {
 	return s.from.ID != 0 && (!s.from.Declared || s.from.Password != s.to.Password)
 }
 
+// declareUser takes one step of the plan.
 func declareUser(ctx context.Context, tx Conn, s difference[account.Account], now time.Time) error {
 	switch s.action {
 	case audit.UserAdd:
