@@ -88,6 +88,7 @@ func (g *Guard) check(ctx context.Context, text string, scopes []string) (Token,
 	return v.token, nil
 }
 
+// checkScopes returns jeton.ErrScope, naming the first scope that is missing.
 func checkScopes(have, need []string) error {
 	for _, s := range need {
 		if !slices.Contains(have, s) {
@@ -247,6 +248,7 @@ type verifiedCache struct {
 	list map[hash]*verifiedToken // by sum
 }
 
+// get returns a verified token, or nil. Whether it is valid now is for checkState.
 func (c *verifiedCache) get(sum hash) *verifiedToken {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -273,12 +275,14 @@ func (c *verifiedCache) add(v *verifiedToken) {
 	c.list[v.sum] = v
 }
 
+// drop removes a token that is no longer valid.
 func (c *verifiedCache) drop(sum hash) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.list, sum)
 }
 
+// dropIf removes the tokens that are obsolete, such as those of a key that was withdrawn.
 func (c *verifiedCache) dropIf(obsolete func(*verifiedToken) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

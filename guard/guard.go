@@ -107,6 +107,8 @@ func New(c Config) (*Guard, error) {
 	return g, nil
 }
 
+// check returns jeton.ErrInvalid with the name of the field. The issuer must be an origin
+// without a path, as the server accepts no other.
 func (c *Config) check() error {
 	u, err := url.Parse(c.Issuer)
 	switch {

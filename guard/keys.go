@@ -57,6 +57,7 @@ type flight struct {
 	err  error
 }
 
+// ready returns why no token can be checked now, or nil.
 func (k *keyring) ready(now time.Time) error {
 	set := k.current.Load()
 	switch {
@@ -76,8 +77,10 @@ func (k *keyring) ready(now time.Time) error {
 // opaque tokens.
 var errNoKeys = errors.New("the issuer publishes no usable key")
 
+// errNoRequest is the last error while Run has not begun.
 var errNoRequest = errors.New("no request has been sent")
 
+// lastError returns why the last attempt failed. It is never nil.
 func (k *keyring) lastError() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -116,6 +119,8 @@ func (g *Guard) refreshKeys(ctx context.Context) error {
 	return err
 }
 
+// discoverAndFetch reads the addresses again before the keys, so that a change of the
+// issuer's endpoints is noticed.
 func (g *Guard) discoverAndFetch(ctx context.Context) error {
 	m, err := g.discover(ctx)
 	if err != nil {

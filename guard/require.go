@@ -14,6 +14,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
+// contextKey is the key of an admitted in the context of a request.
 type contextKey struct{}
 
 // admitted is the token in the context of a request, and the guard that accepted it.
@@ -187,6 +188,8 @@ func problem(err error) (p jeton.Problem, code string) {
 	return p, ""
 }
 
+// logRefusal logs why a request was refused. The path is cut off before anything that looks
+// like a secret.
 func (g *Guard) logRefusal(r *http.Request, p jeton.Problem, err error) {
 	level := slog.LevelInfo
 	// Only these are for the operator to mend; a client can cause any other as often as it likes.

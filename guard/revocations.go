@@ -47,6 +47,7 @@ type position struct {
 	hash hash
 }
 
+// ready returns why revocations are not known well enough, or nil.
 func (s *revocationSet) ready(now time.Time, bound time.Duration) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -96,6 +97,8 @@ func (s *revocationSet) contains(now time.Time, bound time.Duration, a, b hash) 
 	return false, nil
 }
 
+// add adds entries. It returns an error over maxRevoked, after which the copy grows stale:
+// the guard must not accept tokens by a list that lacks some.
 func (s *revocationSet) add(list []hash) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -223,6 +226,8 @@ type page struct {
 	hashes []hash
 }
 
+// fetchPage reads the page of the list after a line, and checks it. It may take as long as
+// one step of the guard's pace, at most.
 func (g *Guard) fetchPage(ctx context.Context, address string, after int64) (page, error) {
 	resp, err := g.get(ctx, address+"?after="+strconv.FormatInt(after, 10), min(requestTimeout, g.pace))
 	if err != nil {

@@ -57,6 +57,8 @@ func (a Account) User() jeton.User {
 	}
 }
 
+// usersOf returns what callers may see of accounts; no accounts are an empty list, never
+// nil.
 func usersOf(accounts []Account) []jeton.User {
 	users := make([]jeton.User, len(accounts))
 	for i, acct := range accounts {

@@ -239,6 +239,7 @@ func (a *Accounts) checkNew(pw jeton.Secret, anyPassword bool, name string, p Pr
 	return a.policy.Load().Check(pw, name, p.Email, p.First, p.Last)
 }
 
+// hash hashes a new password in the pool. It may return jeton.ErrBusy.
 func (a *Accounts) hash(ctx context.Context, pw jeton.Secret) (string, error) {
 	phc, err := a.hasher.Hash(ctx, pw)
 	if err != nil {
@@ -291,6 +292,8 @@ func (a *Accounts) SetGroups(ctx context.Context, actor, name string, groups []s
 	return a.change(ctx, name, Change{Groups: &groups}, ev)
 }
 
+// change changes an account in the store. The store publishes the change: sessions that it
+// ends are refused before the call returns.
 func (a *Accounts) change(ctx context.Context, name string, c Change, ev jeton.Event) error {
 	if err := a.store.ChangeUser(ctx, name, c, a.now(), ev); err != nil {
 		return fmt.Errorf("change user %s: %w", name, err)
@@ -309,6 +312,8 @@ func (a *Accounts) Remove(ctx context.Context, actor, name string) error {
 	return nil
 }
 
+// event returns the audit event of a change that succeeds. The store writes it with the
+// change.
 func (a *Accounts) event(actor, action, name, reason string) jeton.Event {
 	return jeton.Event{
 		Time:    a.now(),

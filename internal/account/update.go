@@ -133,6 +133,7 @@ func (u Update) profile() (func(Profile) Profile, error) {
 	}, nil
 }
 
+// value returns the text of a field, "" if it was not given.
 func value(s *string) string {
 	if s == nil {
 		return ""

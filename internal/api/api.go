@@ -87,6 +87,7 @@ type caller struct {
 	admin           bool // manages every user
 }
 
+// caller returns who sent a request, as the gate has decided.
 func (a *API) caller(w *web.Reply) caller {
 	d := gate.From(w)
 	c := caller{Principal: d.Principal(), decision: d, operator: a.Operator}

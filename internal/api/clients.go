@@ -38,6 +38,7 @@ type NewClientKey struct {
 	NotAfter  time.Time `json:"not_after,omitzero"`
 }
 
+// newKey converts the wire form. Package client checks it.
 func (k NewClientKey) newKey() client.NewKey {
 	return client.NewKey{
 		Text:      []byte(k.Key),

@@ -9,6 +9,8 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
+// macSize cuts the HMAC to 128 bits, which no caller can guess. A cursor is no credential:
+// a forged one would only show a page that the caller may list anyway.
 const macSize = 16 // bytes
 
 // cursor names the start of the page after an account. It works only for the search that it was made for, and
@@ -18,6 +20,7 @@ func (a *API) cursor(after int64, search string) string {
 	return base64.RawURLEncoding.EncodeToString(append(b, a.cursorMAC(b, search)...))
 }
 
+// cursorMAC authenticates a cursor together with the search that it belongs to.
 func (a *API) cursorMAC(after []byte, search string) []byte {
 	m := hmac.New(sha256.New, a.CursorKey)
 	// after has a fixed length, so the two parts cannot be divided in another way.
@@ -26,6 +29,8 @@ func (a *API) cursorMAC(after []byte, search string) []byte {
 	return m.Sum(nil)[:macSize]
 }
 
+// readCursor returns the number in a cursor, or jeton.ErrInvalid for one that was not made
+// here for this search.
 func (a *API) readCursor(text, search string) (after int64, err error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	// hmac.Equal takes the same time for every wrong MAC, so it cannot be found byte by byte.

@@ -101,6 +101,7 @@ func (a *API) importUsers(w *web.Reply, r *http.Request, c caller) error {
 	return web.JSON(w, http.StatusOK, out)
 }
 
+// timeOrZero returns the time of a row, or zero if it has none.
 func timeOrZero(t *time.Time) time.Time {
 	if t == nil {
 		return time.Time{}
@@ -154,6 +155,7 @@ func (a *API) exportUsers(w *web.Reply, r *http.Request, c caller) error {
 	return web.JSON(w, http.StatusOK, out)
 }
 
+// utc returns a pointer to t in UTC, for members that may be absent.
 func utc(t time.Time) *time.Time {
 	t = t.UTC()
 	return &t

@@ -88,6 +88,8 @@ func (t Table) describe(schemas *schemas, op Operation) object {
 	return o
 }
 
+// params lists the parameters: those of the path from the pattern, so that the two cannot
+// differ, and those of the query from the documentation.
 func (op Operation) params() []object {
 	var params []object
 	for _, m := range placeholder.FindAllStringSubmatch(op.Pattern, -1) {
@@ -164,6 +166,8 @@ func (op Operation) refusals() []int {
 	return slices.Compact(list)
 }
 
+// security lists the credentials that a caller may choose from. An empty list is an
+// operation for everybody.
 func (t Table) security(op Operation) []object {
 	list := []object{}
 	if !op.exposure.proved() {

@@ -42,6 +42,8 @@ type route struct {
 	handle   func(w *web.Reply, r *http.Request, c caller) error
 }
 
+// routes is the route table of the API. A test compares it with testdata, so that a change
+// of exposure shows in a review.
 func (a *API) routes() []route {
 	return []route{
 		{"GET /status", everyone, a.status},

@@ -48,6 +48,7 @@ func (a *API) endSessions(w *web.Reply, r *http.Request, c caller) error {
 	return web.JSON(w, http.StatusOK, Ended{n})
 }
 
+// readChoice reads which sessions a query names. Absent parameters choose all.
 func readChoice(r *http.Request) session.Which {
 	q := r.URL.Query()
 	return session.Which{ID: q.Get("id"), User: q.Get("user"), Service: q.Get("service")}

@@ -21,6 +21,9 @@ type Credentials struct {
 	Password string `json:"password"`
 }
 
+// readCredentials reads a login, as a form or JSON. It returns jeton.ErrInvalid if a member
+// is missing. Spaces around an e-mail address are removed; a name and a password are taken
+// as they are.
 func readCredentials(w *web.Reply, r *http.Request) (Credentials, error) {
 	fields, err := web.LoginFields(w, r, "a login", "email", "name", "password")
 	if err != nil {
@@ -128,6 +131,8 @@ func (a *API) logout(w *web.Reply, r *http.Request, c caller) error {
 	return web.NoContent(w)
 }
 
+// cookie returns the session cookie of the service, with the attributes that package web
+// gives it.
 func (a *API) cookie() web.Cookie {
 	return web.Cookie{Name: a.Service.Session.Cookie, PlainHTTP: a.Service.PlainHTTP}
 }

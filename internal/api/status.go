@@ -45,8 +45,10 @@ func (a *API) stats(w *web.Reply, r *http.Request, _ caller) error {
 	return web.JSON(w, http.StatusOK, Stats{n})
 }
 
+// unauthorized answers GET /unauthorized: for tests of how a client handles a 401.
 func unauthorized(*web.Reply, *http.Request, caller) error { return jeton.ErrNoCredential }
 
+// forbidden answers GET /forbidden, for the same purpose.
 func forbidden(*web.Reply, *http.Request, caller) error { return jeton.ErrForbidden }
 
 // backup answers GET /backup: everything that the server keeps, as 'jeton restore' reads it.

@@ -162,6 +162,7 @@ func fallback(served *http.ServeMux, w *web.Reply, r *http.Request) error {
 	return web.NoContent(w)
 }
 
+// write writes a document. nosniff keeps a browser from reading JSON as HTML.
 func write(w *web.Reply, status int, mediaType string, body []byte) {
 	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("X-Content-Type-Options", "nosniff")

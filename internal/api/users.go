@@ -110,6 +110,7 @@ func (a *API) createUser(w *web.Reply, r *http.Request, c caller) error {
 	return web.JSON(w, http.StatusCreated, created)
 }
 
+// require returns jeton.ErrInvalid for a member that is missing or empty.
 func require(member, value string) error {
 	if value == "" {
 		return jeton.WithDetail(jeton.ErrInvalid, member+" missing")
@@ -135,6 +136,8 @@ func (a *API) readUser(w *web.Reply, r *http.Request, c caller) error {
 	return writeUser(w, acct)
 }
 
+// writeUser answers with a user, and with the ETag by which a client can make its change
+// conditional.
 func writeUser(w *web.Reply, acct account.Account) error {
 	w.Header().Set("ETag", etag(acct))
 	return web.JSON(w, http.StatusOK, acct.User())

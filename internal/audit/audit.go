@@ -104,6 +104,7 @@ type bucket struct {
 	filled time.Time // when left was last increased
 }
 
+// take takes one event from the bucket, or reports that the event is to be dropped.
 func (b *bucket) take(now time.Time) bool {
 	// Times are slightly out of order. Following each of them back would fill the bucket again
 	// and again; never following a clock that was set back would not fill it at all.
@@ -130,6 +131,8 @@ const (
 	kinds
 )
 
+// kindOf returns the bucket of an event. Logins, good and bad, are apart from refused
+// requests, of which a client can cause more.
 func kindOf(e jeton.Event) int {
 	switch {
 	case e.Action == Login:
@@ -197,6 +200,8 @@ func (l *Log) Record(e jeton.Event) {
 	}
 }
 
+// drop counts events that were not written. The next event in the log says how many are
+// missing.
 func (l *Log) drop(n int) {
 	l.unreported.Add(int64(n))
 	l.dropped.Add(int64(n))
@@ -288,6 +293,8 @@ func (l *Log) flush(ctx context.Context) bool {
 	return true
 }
 
+// forget deletes events that are older than Config.Keep, in small steps so that writers get
+// their turn.
 func (l *Log) forget(ctx context.Context) {
 	err := sweep.Run(ctx, func(ctx context.Context, limit int) (int, error) {
 		return l.store.Forget(ctx, l.now().Add(-l.keep), limit)

@@ -19,6 +19,8 @@ type Cache[V any] struct {
 	pinned func(*V) bool
 }
 
+// shard is a part of the cache with a lock of its own. The padding keeps locks of
+// neighbours off one cache line.
 type shard[V any] struct {
 	mu         sync.RWMutex
 	values     map[secret.Hash]*V
@@ -39,6 +41,8 @@ func New[V any](entries int, pinned func(*V) bool) *Cache[V] {
 	return c
 }
 
+// shard returns the shard of a hash. Hashes are SHA-256, so any of their bytes spread
+// evenly.
 func (c *Cache[V]) shard(k secret.Hash) *shard[V] {
 	return &c.shards[binary.LittleEndian.Uint16(k[30:])%uint16(len(c.shards))]
 }
@@ -72,6 +76,8 @@ func (c *Cache[V]) Renew(k secret.Hash, v *V, generation uint64) {
 	c.put(k, v, generation, true)
 }
 
+// put is Add and Renew. What was read before the last drop may be outdated, hence is
+// returned and not kept.
 func (c *Cache[V]) put(k secret.Hash, v *V, generation uint64, renew bool) *V {
 	s := c.shard(k)
 	s.mu.Lock()

@@ -16,10 +16,12 @@ type cache struct {
 	limit      int           // maximum number of entries
 }
 
+// newCache returns an empty cache of at least one entry.
 func newCache(entries int) *cache {
 	return &cache{names: map[int64]string{}, limit: max(entries, 1)}
 }
 
+// get returns a cached client. It takes no lock: any number of requests read at once.
 func (c *cache) get(name string) (Client, bool) {
 	v, ok := c.byName.Load(name)
 	if !ok {
@@ -58,6 +60,7 @@ func (c *cache) makeRoom() {
 	}
 }
 
+// drop removes a client, by its number: a change names the number.
 func (c *cache) drop(id int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,6 +73,7 @@ func (c *cache) drop(id int64) {
 	}
 }
 
+// dropAll empties the cache, when a change names no clients or changes were missed.
 func (c *cache) dropAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

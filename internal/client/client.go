@@ -63,6 +63,7 @@ func (c Client) Public() jeton.Client {
 	return out
 }
 
+// notNil returns an empty list for nil, so that JSON has [] and not null.
 func notNil(list []string) []string {
 	if list == nil {
 		return []string{}

@@ -201,6 +201,7 @@ func (cs *Clients) Add(ctx context.Context, actor string, n NewClient) (jeton.Cl
 	return c.Public(), text, nil
 }
 
+// setTerms sets the checked and sorted lists, or returns jeton.ErrInvalid.
 func (c *Client) setTerms(services, scopes, introspects []string) (err error) {
 	c.Services, err = Services(services)
 	if err != nil {
@@ -220,6 +221,7 @@ func (c *Client) setTerms(services, scopes, introspects []string) (err error) {
 	return nil
 }
 
+// mint makes a secret and its hash, which alone is stored.
 func (cs *Clients) mint() (jeton.Secret, *secret.Hash, error) {
 	text, err := secret.New(secret.Client, cs.rand)
 	if err != nil {
@@ -313,6 +315,7 @@ func (cs *Clients) EndTokens(ctx context.Context, actor, name string) error {
 	return cs.change(ctx, name, Change{End: true}, cs.step(actor, audit.ClientEndTokens, name, "all tokens ended"))
 }
 
+// ended completes the reason of an audit event.
 func ended(end bool) string {
 	if end {
 		return ", all tokens ended"
@@ -320,6 +323,8 @@ func ended(end bool) string {
 	return ""
 }
 
+// change changes a client in the store. The store publishes the change, which invalidates
+// the cache before the call returns.
 func (cs *Clients) change(ctx context.Context, name string, c Change, s Step) error {
 	if err := cs.store.ChangeClient(ctx, name, c, s); err != nil {
 		return fmt.Errorf("change client %s: %w", name, err)
@@ -342,10 +347,13 @@ func (cs *Clients) List(ctx context.Context) ([]jeton.Client, error) {
 	return list, nil
 }
 
+// step returns what the store needs for a change, with its audit event.
 func (cs *Clients) step(actor, action, name, reason string) Step {
 	return Step{Now: cs.now(), KeepRevoked: keepRevoked, Event: cs.event(actor, action, name, reason)}
 }
 
+// event returns the audit event of a change that succeeds. The store writes it in the same
+// transaction: there is neither a change without its event nor the reverse.
 func (cs *Clients) event(actor, action, name, reason string) jeton.Event {
 	return jeton.Event{
 		Time:    cs.now(),
@@ -376,6 +384,8 @@ func Services(names []string) ([]string, error) {
 // Scopes prepares a list of scopes: checked, sorted, each once.
 func Scopes(names []string) ([]string, error) { return prepare(names, "scope", naming.Scope) }
 
+// prepare checks a list, sorts it and removes duplicates, so that equal terms are equal in
+// the store.
 func prepare(names []string, kind string, check func(string) error) ([]string, error) {
 	if len(names) > maxItems {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("a list has at most %d names", maxItems))

@@ -136,6 +136,7 @@ func (d Declared) client(path string) (Client, []error) {
 	return c, errs
 }
 
+// parseHash reads a secret_hash of the configuration.
 func parseHash(digits string) (*secret.Hash, error) {
 	b, err := hex.DecodeString(digits)
 	if err != nil || len(b) != len(secret.Hash{}) {

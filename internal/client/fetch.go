@@ -47,6 +47,7 @@ type fetcher struct {
 	sources map[Source]*remote
 }
 
+// newFetcher returns a fetcher that has fetched nothing.
 func newFetcher(log *slog.Logger) *fetcher {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -89,6 +90,7 @@ func (f *fetcher) keepOnly(sources []Source) {
 	}
 }
 
+// remote returns the state of a source, a new one if there is none.
 func (f *fetcher) remote(s Source) *remote {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -175,6 +177,7 @@ func within(d time.Duration, t, now time.Time) bool {
 	return age > -time.Minute && age < d
 }
 
+// choose returns the keys with a kid, at most one, or all keys for "".
 func choose(keys []jose.Key, kid string) []jose.Key {
 	if kid == "" {
 		return keys
@@ -303,6 +306,8 @@ func (s Source) read(resp *http.Response) ([]byte, error) {
 	return body, nil
 }
 
+// accepts returns the header Accept. A keyserver of PEM files often sends them as plain
+// text.
 func (s Source) accepts() string {
 	if s.Format == FormatJWKS {
 		return "application/jwk-set+json, application/json"
@@ -330,6 +335,8 @@ func maybeJSON(kind string) bool {
 	return strings.HasSuffix(media, "+json")
 }
 
+// parse reads the keys in a response. Of a JWK Set, keys that cannot be
+// used are left out, so that one new kind of key does not disable the others.
 func (s Source) parse(body []byte) ([]jose.Key, error) {
 	switch s.Format {
 	case FormatJWKS:

@@ -70,6 +70,7 @@ func (cs *Clients) Keys(ctx context.Context, c Client, kid string, now time.Time
 	return cs.allKeys(ctx, c, now)
 }
 
+// keyWithID is Keys for an assertion that names its key.
 func (cs *Clients) keyWithID(ctx context.Context, c Client, kid string, now time.Time) ([]jose.Key, error) {
 	for _, own := range c.Keys {
 		if own.ID != kid {
@@ -91,6 +92,8 @@ func (cs *Clients) keyWithID(ctx context.Context, c Client, kid string, now time
 	return keys, err
 }
 
+// allKeys is Keys for an assertion without a kid: the caller tries every key that is valid
+// now.
 func (cs *Clients) allKeys(ctx context.Context, c Client, now time.Time) ([]jose.Key, error) {
 	var keys []jose.Key
 	var refusal error
@@ -272,10 +275,14 @@ func (cs *Clients) AddOwnKey(ctx context.Context, c Client, key jose.Key, ev jet
 	return nil
 }
 
+// sameKeys compares which keys a client has and which are retired: what AddOwnKey must not
+// miss a change of.
 func sameKeys(a, b []Key) bool {
 	return slices.EqualFunc(a, b, func(a, b Key) bool { return a.ID == b.ID && a.Retired == b.Retired })
 }
 
+// keyNote describes a key in the audit log. The thumbprint identifies it whatever its kid
+// says.
 func keyNote(k Key) string {
 	return fmt.Sprintf("kid %s, %s, thumbprint %s", k.ID, k.Alg, k.Thumbprint())
 }

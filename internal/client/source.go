@@ -61,10 +61,13 @@ func (s Source) check() error {
 	return err
 }
 
+// errSource names the key of the configuration, and never the URL, which may hold a
+// password by mistake.
 func errSource(key, want string) error {
 	return jeton.WithDetail(jeton.ErrInvalid, "invalid "+key+": want "+want)
 }
 
+// loopback reports whether a host is this machine, for which plain HTTP is accepted.
 func loopback(host string) bool {
 	// Names are not resolved here: mayDial checks the address that is dialled.
 	addr, err := netip.ParseAddr(host)

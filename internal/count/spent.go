@@ -10,6 +10,7 @@ import (
 // spent is what a holder is known to have used at least, by budget.
 type spent []used
 
+// used is a budget and the number of its uses that a refusal has shown.
 type used struct{ budget, uses int64 }
 
 // isSpent reports whether one of the budgets has no use left.
@@ -64,6 +65,7 @@ func NewKnown(holders int) *Known {
 	return k
 }
 
+// isSpent is spent.isSpent for a holder.
 func (k *Known) isSpent(holder int64, budgets []policy.Budget) bool {
 	s := &k.shards[uint64(holder)%uint64(len(k.shards))]
 	s.mu.RLock()
@@ -72,6 +74,7 @@ func (k *Known) isSpent(holder int64, budgets []policy.Budget) bool {
 	return s.spent[holder].isSpent(budgets)
 }
 
+// learn is spent.learn for a holder. Holders with uses left take no room.
 func (k *Known) learn(holder int64, budgets []policy.Budget, left []int64) {
 	s := &k.shards[uint64(holder)%uint64(len(k.shards))]
 	s.mu.Lock()

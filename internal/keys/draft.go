@@ -26,6 +26,8 @@ type draft struct {
 	events  []jeton.Event
 }
 
+// newDraft returns a draft of all keys. They are copied: the step may run again with the
+// same list.
 func newDraft(keys []Record, made map[Pair]Record, n needs, actor string, now time.Time) *draft {
 	return &draft{
 		now:     now,
@@ -37,6 +39,7 @@ func newDraft(keys []Record, made map[Pair]Record, n needs, actor string, now ti
 	}
 }
 
+// pointers returns pointers into a list, so that a step changes keys in their place.
 func pointers(list []Record) []*Record {
 	all := make([]*Record, len(list))
 	for i := range list {
@@ -100,6 +103,7 @@ func (d *draft) pairs() []Pair {
 	return list
 }
 
+// isEmpty reports whether the step changes nothing, so that the store need not be written.
 func (d *draft) isEmpty() bool {
 	return len(d.needed)+len(d.changed)+len(d.drop)+len(d.events) == 0
 }
@@ -128,6 +132,7 @@ func (d *draft) list(ids []string) []*Record {
 	return list
 }
 
+// note adds an audit event about a key.
 func (d *draft) note(action, kid, reason string) {
 	d.events = append(d.events, jeton.Event{
 		Time:    d.now,
@@ -185,6 +190,8 @@ func (d *draft) align(p Pair) {
 	}
 }
 
+// retire sets when a key stops to sign, and from that when it stops to check: after the
+// last token that it signed has expired and no cached JWKS has it.
 func (d *draft) retire(k *Record, at time.Time) {
 	k.Retires = at
 	k.Closes = at.Add(d.needs.Keep)
@@ -269,6 +276,7 @@ func (d *draft) signNow(k *Record, reason, instead string) {
 	d.note(audit.KeyRotate, k.ID, reason+"for "+k.pair().String()+", signs at once"+instead)
 }
 
+// stamp formats a time for the audit log: UTC, RFC 3339.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // skew is the largest expected difference between the clocks of nodes.

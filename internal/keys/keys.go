@@ -57,6 +57,8 @@ func (p Pair) check() error {
 	return checkAlg(p.Alg)
 }
 
+// checkAlg returns jeton.ErrInvalid for an algorithm that the server does not sign with. It
+// verifies more: clients may use those.
 func checkAlg(alg jose.Alg) error {
 	switch alg {
 	case jose.RS256, jose.ES256, jose.EdDSA:
@@ -79,6 +81,8 @@ type Record struct {
 	Revoked bool
 }
 
+// pair returns what the key is for. The other three say how far its life has come: it opens and
+// signs, retires and only checks, and closes.
 func (k *Record) pair() Pair                 { return Pair{k.Kind, k.Alg} }
 func (k *Record) opened(now time.Time) bool  { return !now.Before(k.Opens) }
 func (k *Record) retired(now time.Time) bool { return !k.Retires.IsZero() && !now.Before(k.Retires) }
@@ -113,6 +117,8 @@ type Needs struct {
 	Keep time.Duration
 }
 
+// check returns an error for needs that make no sense, whoever made them: package config has
+// checked those of a file.
 func (n Needs) check() error {
 	if n.RotateEvery < 0 || n.PublishFor < 0 || n.Keep <= 0 {
 		return fmt.Errorf(

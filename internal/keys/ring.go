@@ -200,6 +200,7 @@ func public(some, all []*Record, now time.Time) []jeton.SigningKey {
 	return list
 }
 
+// status returns the state of a key as operators see it: revoked, current, retired or next.
 func status(k *Record, all []*Record, now time.Time) string {
 	switch {
 	case k.Revoked:

@@ -91,6 +91,7 @@ func (s Secret) Derive(purpose string) []byte {
 	return m.Sum(nil)
 }
 
+// notSecret is the error for a file with other content. It does not show the content.
 func notSecret(path string) error {
 	return fmt.Errorf(
 		"%s is not the secret of the signing keys: want a line of %d hexadecimal digits; restore it from the backup",
@@ -159,6 +160,7 @@ func bound(k *Record) []byte {
 	return []byte(strings.Join([]string{"jeton signing key", k.ID, string(k.Kind), string(k.Alg)}, "\x00"))
 }
 
+// seal encrypts a private key. Two seals of one key differ, as each has a random nonce.
 func (s Secret) seal(k *Record, der []byte) ([]byte, error) {
 	a, err := s.aead()
 	if err != nil {

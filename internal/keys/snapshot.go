@@ -46,6 +46,7 @@ type sealed struct {
 	err error
 }
 
+// document is the JWK Set with its entity tag, both made once per change of the keys.
 type document struct {
 	body []byte
 	etag string
@@ -192,6 +193,7 @@ func (r *Ring) lock(ctx context.Context) error {
 	}
 }
 
+// unlock lets the next reader read.
 func (r *Ring) unlock() { r.reading <- struct{}{} }
 
 // fetch is load for a caller that holds the lock. When the store cannot be read, the cached

@@ -53,6 +53,7 @@ const (
 // SessionPrefix begins the secret of a session. 256 bits in base64url follow.
 const SessionPrefix = Prefix + "s_"
 
+// sessionLen is the length of the secret of a session, in bytes.
 const sessionLen = len(SessionPrefix) + 43
 
 // NewSession makes the secret of a session from 256 bits of r.
@@ -144,6 +145,7 @@ func ReadID(prefix, text string) (Handle, bool) {
 // Append appends the text of the handle, without a prefix, to b.
 func (h Handle) Append(b []byte) []byte { return idEncoding.AppendEncode(b, h[:]) }
 
+// checksum returns the CRC-32 of a text in six digits, which always suffice: 62^6 is over 2^32.
 func checksum(text string) string {
 	return digits(new(big.Int).SetUint64(uint64(crc32.ChecksumIEEE([]byte(text)))), check)
 }

@@ -37,6 +37,8 @@ func (s *Server) adminMux() (*mux, error) {
 	})
 }
 
+// ok answers GET /healthz and /livez: the process runs and answers. It does not look at the store: a
+// restart, which a supervisor does after failures here, would not bring a database back.
 func ok(w *web.Reply, _ *http.Request) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte("ok\n"))
@@ -60,8 +62,12 @@ func (s *Server) ready(w *web.Reply, r *http.Request) error {
 	return ok(w, r)
 }
 
+// errDraining is why a server that is stopping is not ready. Load balancers then choose
+// another one, before its listeners close.
 var errDraining = errors.New("the server is stopping")
 
+// notReady answers 503. The reason is one of two fixed texts: details of the store are in
+// the log, as the admin listener has no authentication.
 func notReady(w *web.Reply, _ *http.Request, err error) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Retry-After", "1")

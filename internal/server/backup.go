@@ -51,6 +51,8 @@ func CheckBackup(ctx context.Context, path string) (Summary, error) {
 	return file.Summary, nil
 }
 
+// openBackup opens a backup and checks it completely. The returned function closes the
+// file.
 func openBackup(ctx context.Context, path string) (*move.File, func(), error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -162,6 +164,8 @@ func (c Config) ask(action, target string, trust bool, reason string) move.Ask {
 	}
 }
 
+// fileRestoring is where a restore makes the new database. What an interrupted one leaves
+// there is replaced by the next.
 const fileRestoring = fileDB + ".restoring"
 
 // restoreFile makes a new file beside the old one, and puts it in its place when it is whole.

@@ -210,6 +210,7 @@ func (k *core) run(ctx context.Context, log *slog.Logger) {
 	wg.Wait()
 }
 
+// close closes what openCore has opened. The background work must have ended.
 func (k *core) close() {
 	// openCore may have failed before there was a store.
 	if k.db != nil {

@@ -63,6 +63,8 @@ func lockDataDir(path string) (*dataDir, error) {
 	return &dataDir{path, lock}, nil
 }
 
+// holder returns the process id that the holder of the directory has written, for the error
+// text. The lock decides, not this file, which may be out of date.
 func holder(path string) string {
 	b, err := os.ReadFile(filepath.Join(path, filePID))
 	if err != nil {
@@ -71,6 +73,7 @@ func holder(path string) string {
 	return strings.TrimSpace(string(b))
 }
 
+// release gives the directory up to the next process.
 func (f *dataDir) release() {
 	_ = os.Remove(filepath.Join(f.path, fileSocket))
 	_ = os.Remove(filepath.Join(f.path, filePID))
@@ -79,6 +82,8 @@ func (f *dataDir) release() {
 	_ = f.lock.Unlock()
 }
 
+// file returns the path of a file that the configuration names: relative names are in the
+// data directory.
 func (f *dataDir) file(name string) string {
 	if filepath.IsAbs(name) {
 		return name

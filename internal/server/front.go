@@ -42,6 +42,8 @@ func hostname(host string) string {
 	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 }
 
+// mux returns the mux of a path: the authorization server's for its own paths, even where a
+// route of the service would match them as well.
 func (s *site) mux(path string) *mux {
 	if s.issuer != nil && (s.service == nil || s.issuer.owns(path)) {
 		return s.issuer
@@ -95,6 +97,9 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	d.patterns.ServeHTTP(w, r)
 }
 
+// mux returns the mux of a request, or why there is none: jeton.ErrInvalid for a target or
+// a path that can be read in two ways, jeton.ErrMethod, jeton.ErrForbidden or
+// jeton.ErrNotFound for the host name.
 func (f *front) mux(r *http.Request) (*mux, error) {
 	if err := web.CheckTarget(r); err != nil {
 		return nil, err

@@ -138,6 +138,7 @@ func (k *core) keySource(s *config.KeySource) *client.Source {
 // maxKeyFile bounds a file with a public key, in bytes.
 const maxKeyFile = 64 << 10
 
+// readKey reads a file with a public key. Its mode does not matter: it holds no secret.
 func readKey(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -23,7 +23,10 @@ import (
 // controlListen names the control socket among the listeners.
 const controlListen = "control"
 
-// Limits of every listener.
+// The limits of every listener. A client that sends its headers slowly holds one connection, and
+// not for longer than headerPatience. A whole request
+// has no limit here, since an upload or a stream of events may take hours; package web limits the
+// bodies that the server reads itself.
 const (
 	headerPatience = 10 * time.Second
 	idlePatience   = 2 * time.Minute
@@ -44,6 +47,9 @@ type listener struct {
 	late    map[net.Conn]struct{} // opened while the server was stopping, and not answered yet
 }
 
+// newListener returns a listener for an address that is open already. Handler and
+// certificates come from front and tls, so that a reload exchanges them under open
+// connections.
 func newListener(listen string, n net.Listener, p *planned, draining *atomic.Bool, log *slog.Logger) *listener {
 	l := &listener{listen: listen, net: n, late: map[net.Conn]struct{}{}}
 	l.front.Store(p.front)
@@ -155,6 +161,7 @@ func (s *Server) bind(wanted map[string]*planned) ([]*listener, error) {
 	return opened, nil
 }
 
+// closeAll closes listeners that bind has opened before one of them failed.
 func closeAll(opened []*listener) {
 	for _, l := range opened {
 		_ = l.net.Close()
@@ -266,6 +273,8 @@ func address(plain bool, listen, host, bound string) string {
 	return scheme + net.JoinHostPort(name, port)
 }
 
+// peer returns the address of the other end of the connection, IPv4 in its plain form, or
+// the zero address for one that is none.
 func peer(r *http.Request) netip.Addr {
 	a, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -280,6 +289,7 @@ func noise(to *slog.Logger, listen string) *log.Logger {
 	return log.New(noiseWriter{to, listen}, "", 0)
 }
 
+// noiseWriter is an io.Writer for the log of net/http.
 type noiseWriter struct {
 	log    *slog.Logger
 	listen string

@@ -141,6 +141,7 @@ func (d database) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(databaseWaited, prometheus.CounterValue, float64(s.Waited))
 }
 
+// handler answers GET /metrics in the text format of Prometheus.
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
@@ -153,6 +154,8 @@ type routeMetrics struct {
 	duration       prometheus.Observer
 }
 
+// route returns the metrics of a route. The look-up by labels is done here once, not for
+// every request.
 func (m *metrics) route(service, route string) routeMetrics {
 	return routeMetrics{
 		m,
@@ -163,6 +166,7 @@ func (m *metrics) route(service, route string) routeMetrics {
 	}
 }
 
+// observe counts one request by its outcome, and how long it took since the reply was made.
 func (r routeMetrics) observe(w *web.Reply, err error) {
 	if err == nil {
 		r.ok.Inc()

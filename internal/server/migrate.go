@@ -62,6 +62,7 @@ func Migrate(ctx context.Context, c Config, try bool) ([]string, error) {
 	return sqlite.Migrate(ctx, c.sqliteFile(), try)
 }
 
+// sqliteFile returns the configuration of the store in the data directory.
 func (c Config) sqliteFile() sqlite.Config {
 	return sqlite.Config{Path: filepath.Join(c.DataDir, fileDB), Log: c.Log}
 }

@@ -52,6 +52,7 @@ func newMux(d mux, routes []web.Route) (*mux, error) {
 	return &d, nil
 }
 
+// attach adds a handler, or returns an error that names the service and the pattern.
 func (d *mux) attach(pattern string, h http.HandlerFunc) (err error) {
 	defer func() {
 		// ServeMux panics for a pattern that is invalid, or in conflict with another one.
@@ -143,6 +144,8 @@ func (d *mux) fallback(hw http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// options answers OPTIONS with the methods that the path has. It needs no credential: it
+// tells only what 405 tells as well.
 func (d *mux) options(w *web.Reply, r *http.Request) {
 	w.Header().Set("Allow", strings.Join(append(d.methods(r), http.MethodOptions), ", "))
 	_ = web.NoContent(w)

@@ -157,6 +157,8 @@ func (s *Server) drain(ctx context.Context) {
 	s.c.Log.Info("stopped")
 }
 
+// closeListeners closes all listeners and waits for their requests, each for at most
+// shutdown.timeout.
 func (s *Server) closeListeners(ctx context.Context) {
 	s.mu.Lock()
 	for _, l := range s.listeners {

@@ -105,6 +105,7 @@ func (t *auditTrail) event(now time.Time, err error, lastStep ...jeton.Check) je
 	return e
 }
 
+// stamp formats a time of a claim, which may be absent.
 func stamp(at time.Time) string {
 	if at.IsZero() {
 		return "none"
@@ -112,6 +113,7 @@ func stamp(at time.Time) string {
 	return at.UTC().Format(policy.TimeFormat)
 }
 
+// stampAt shows a time beside the current one, so that the operator sees whose clock is wrong.
 func stampAt(at, now time.Time) string { return stamp(at) + ", now " + stamp(now) }
 
 // clip bounds what a caller can put into the audit log, and masks secrets that were sent

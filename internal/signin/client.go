@@ -63,6 +63,7 @@ func (l *Logins) proveClient(
 	return provedClient{client: c}, err
 }
 
+// checkSecret proves a client by its secret (RFC 6749, section 2.3.1).
 func (l *Logins) checkSecret(ctx context.Context, cred ClientCredential, trail *auditTrail) (client.Client, error) {
 	if cred.ClientID == "" || cred.Secret.IsZero() {
 		err := trail.check("given", "an assertion, or a client_id and a secret", jeton.ErrNoCredential)
@@ -89,6 +90,8 @@ func (l *Logins) checkSecret(ctx context.Context, cred ClientCredential, trail *
 	return c, trail.check("secret", "", err)
 }
 
+// setClient names the client as the actor, or "client:?" for an unknown one: what was sent
+// as its name may be a secret.
 func (t *auditTrail) setClient(c client.Client) {
 	t.actor = "client:?"
 	if c.ID != 0 {
@@ -96,6 +99,8 @@ func (t *auditTrail) setClient(c client.Client) {
 	}
 }
 
+// useOnce uses an assertion up. Of two requests with the same one, on any nodes, one gets
+// Replayed.
 func (l *Logins) useOnce(ctx context.Context, once token.Once, trail *auditTrail) error {
 	err := l.tokens.UseOnce(ctx, once)
 	if errors.Is(err, token.ErrUsed) {

@@ -47,6 +47,7 @@ func (l *Logins) Token(ctx context.Context, req TokenRequest) (token.Minted, err
 	return m, nil
 }
 
+// token does what Token says, and collects the checks in the trail.
 func (l *Logins) token(ctx context.Context, req TokenRequest, trail *auditTrail) (token.Minted, error) {
 	proved, err := l.proveClient(ctx, req.Credential, trail)
 	if err != nil {
@@ -138,10 +139,13 @@ func chooseScopes(c client.Client, requested []string) ([]string, error) {
 	return requested, nil
 }
 
+// describeChoice shows what was requested beside what is allowed, for the operator. What
+// was requested is clipped: it comes from outside.
 func describeChoice(requested, allowed []string) string {
 	return clip(fmt.Sprintf("requested %q", requested)) + fmt.Sprintf("; the client may have %v", allowed)
 }
 
+// describeTokenTerms describes the terms of a token in the audit log.
 func describeTokenTerms(t policy.TokenTerms) string {
 	s := fmt.Sprintf("%s for %s, lifetime %v", t.Format, t.Audience, t.Lifetime)
 	if t.Delay > 0 {

@@ -29,6 +29,7 @@ type PasswordRequest struct {
 	remember bool // a password that was right a short time ago, at the same network, is not hashed again
 }
 
+// auditTrail returns a trail without an actor: the name is not known to exist yet.
 func (r PasswordRequest) auditTrail() auditTrail {
 	return auditTrail{
 		action:  audit.Login,
@@ -62,6 +63,7 @@ func (l *Logins) Password(
 	return started, user, nil
 }
 
+// principal returns a user as a principal, proved at a time.
 func principal(acct account.Account, since time.Time) jeton.Principal {
 	return jeton.Principal{
 		Kind:   jeton.KindUser,
@@ -112,6 +114,7 @@ func (l *Logins) start(
 	return started, nil
 }
 
+// describeTerms describes the terms of a login in the audit log.
 func describeTerms(t policy.Terms) string {
 	s := fmt.Sprintf("lifetime %v, idle %v", t.Lifetime, t.Idle)
 	if t.MaxSessions != policy.Unlimited {

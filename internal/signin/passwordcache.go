@@ -35,6 +35,8 @@ type passwordCache struct {
 	inProgress map[secret.Hash]chan struct{} // closed when the check is done
 }
 
+// newPasswordCache returns an empty cache with a new secret: its keys mean nothing to
+// another process.
 func newPasswordCache() *passwordCache {
 	c := &passwordCache{
 		verified:   cache.New[Verified](maxRemembered, nil),

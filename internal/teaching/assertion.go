@@ -21,6 +21,8 @@ type assertionLogin struct {
 	issOnly bool
 }
 
+// newAssertionLogin returns the login of a service. The tokens have the terms of the
+// service, as those of /oauth2/token do.
 func newAssertionLogin(c Config) assertionLogin {
 	terms, _ := gateway.TokenTerms(c.Service)
 	terms.WholeSeconds = c.Service.Teaching.WholeSeconds

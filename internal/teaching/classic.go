@@ -57,6 +57,8 @@ func UsersAPI(c api.Config) ([]web.Route, error) {
 	return k.routes()
 }
 
+// classicKinds returns the credentials of users_api.classic.auth. The empty word and "auth"
+// accept none: the first needs none, the second refuses all.
 func classicKinds(auth string) policy.Kinds {
 	switch auth {
 	case "basic_auth":

@@ -25,6 +25,8 @@ type classicUser struct {
 	Updated string  `json:"updated_at" jsonschema:"As in 2017-09-25 01:55:17, UTC"`
 }
 
+// toClassicUser converts a user. Names that are not set are null, as the classic server has
+// them.
 func toClassicUser(u jeton.User) any {
 	c := classicUser{
 		ID:      u.ID,
@@ -41,6 +43,7 @@ func toClassicUser(u jeton.User) any {
 	return c
 }
 
+// toClassicUsers converts a list; no users are [], never null.
 func toClassicUsers(users []jeton.User) any {
 	list := []any{}
 	for _, u := range users {
@@ -49,6 +52,7 @@ func toClassicUsers(users []jeton.User) any {
 	return list
 }
 
+// orNull returns nil for an empty text, which is null in JSON.
 func orNull(text string) *string {
 	if text == "" {
 		return nil
@@ -64,6 +68,8 @@ type classicNew struct {
 	Last     string `json:"last_name,omitempty"`
 }
 
+// toNewUser checks a new user with the texts of the classic server, which its clients
+// compare.
 func toNewUser(in classicNew) (any, error) {
 	switch {
 	case strings.TrimSpace(in.Email) == "":
@@ -86,6 +92,7 @@ type classicChange struct {
 	Last  *string `json:"last_name,omitempty"`
 }
 
+// toChange drops all members but the names: the classic API changes nothing else.
 func toChange(in classicChange) (any, error) { return in, nil }
 
 // classicError is the body of a refusal.
@@ -103,8 +110,10 @@ type refusal struct {
 func (r *refusal) Error() string { return r.text + ": " + r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
 
+// badRequest returns a refusal with 400 and the text.
 func badRequest(text string) error { return &refusal{jeton.ErrInvalid, http.StatusBadRequest, text} }
 
+// isRefusal reports whether an error brings its own status and text.
 func isRefusal(err error) bool {
 	var r *refusal
 	return errors.As(err, &r)
@@ -121,6 +130,7 @@ func (k *classic) refuse(w *web.Reply, r *http.Request, err error) {
 	_ = web.JSON(w, status, classicError{text})
 }
 
+// statusOf returns the status and the text that the classic server has for an error.
 func (k *classic) statusOf(r *http.Request, err error, p jeton.Problem) (status int, text string) {
 	var own *refusal
 
@@ -263,5 +273,6 @@ type recorder struct {
 	header http.Header
 }
 
+// Header implements http.ResponseWriter, as WriteHeader does, which drops the status.
 func (r *recorder) Header() http.Header { return r.header }
 func (r *recorder) WriteHeader(int)     {}

@@ -22,6 +22,7 @@ type namedCookies struct {
 	session   gate.Cookie // reads the cookie with the secret
 }
 
+// newNamedCookies returns the cookies of teaching.cookies.
 func newNamedCookies(c Config) namedCookies {
 	names := c.Service.Teaching.Cookies
 	cookie := func(name string) web.Cookie {
