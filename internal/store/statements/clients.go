@@ -137,8 +137,6 @@ func findClient(ctx context.Context, q Queries, name, lock string) (client.Clien
 	return list[0], nil
 }
 
-// allClients returns every client. Their number is what an operator registers, so there is
-// no limit.
 func allClients(ctx context.Context, q Queries) ([]client.Client, error) {
 	rows, err := q.Query(ctx, selectClients+inOrder)
 	if err != nil {
@@ -237,7 +235,6 @@ func free(ctx context.Context, tx Conn, table, folded string) error {
 	)
 }
 
-// encodeSource returns the JSON of a source, "" for none.
 func encodeSource(s *client.Source) (string, error) {
 	if s == nil {
 		return "", nil
@@ -255,8 +252,6 @@ func hashOrNone(h *secret.Hash) []byte {
 	return h[:]
 }
 
-// insertKey adds a key to a client, or returns jeton.ErrConflict if it has one of the same
-// kid.
 func insertKey(ctx context.Context, tx Conn, id int64, k client.Key) error {
 	const columns = "client, kid, alg, public, retired, opens, closes, created"
 	n, err := tx.Exec(

@@ -94,8 +94,6 @@ func checkUnchanged(ctx context.Context, tx Conn, user, version int64, lock stri
 	return err
 }
 
-// history returns what the re-login terms are judged by: the logins since s.Remember and,
-// only if the terms need them, the open sessions of the user at the service.
 func history(ctx context.Context, tx Conn, s session.Start) (policy.History, error) {
 	var h policy.History
 
@@ -266,7 +264,6 @@ func (db *Store) FindSession(ctx context.Context, h secret.Hash) (session.Record
 	return r, Unavailable(err)
 }
 
-// scanSession reads a row of sessionFields.
 func scanSession(row Row) (session.Record, error) {
 	var r session.Record
 	var h, groups []byte

@@ -21,8 +21,6 @@ import (
 var tokenFields = of("t", "number, "+tokenColumns) +
 	", t.client <> 0, COALESCE(c.id, u.id), COALESCE(c.name, u.name), COALESCE(u.groups, '[]')"
 
-// tokenOwners joins the owner of a token. It is a LEFT JOIN twice, because 0 in the column
-// of the other kind matches no row.
 const tokenOwners = `LEFT JOIN clients c ON c.id = t.client LEFT JOIN users u ON u.id = t.account`
 
 // FindToken is asked for each token that is not in memory: an engine may prepare it.
@@ -144,7 +142,6 @@ func stands(ctx context.Context, tx Conn, o token.Owner) error {
 	return err
 }
 
-// insertToken stores a token under its hash. The text of the token is not known here.
 func insertToken(ctx context.Context, tx Conn, r token.Record) error {
 	// 0 is no owner: exactly one of the two is set.
 	user, client := r.Owner.ID, int64(0)
@@ -243,7 +240,6 @@ func (db *Store) FindToken(ctx context.Context, h secret.Hash) (token.Record, er
 	return r, nil
 }
 
-// scanToken reads a row of tokenFields.
 func scanToken(row Row) (token.Record, error) {
 	var r token.Record
 	var h, audience, scopes, allows, networks, groups []byte
@@ -411,8 +407,6 @@ func (db *Store) RotateToken(ctx context.Context, r token.Rotation, ev jeton.Eve
 	return tok, nil
 }
 
-// tokensEnded returns the change that drops tokens, by their hashes, from the caches of all
-// nodes.
 func tokensEnded(hashes []secret.Hash) []change.Change {
 	return []change.Change{{Kind: change.Tokens, Hashes: hashes}}
 }
