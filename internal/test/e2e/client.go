@@ -67,6 +67,7 @@ func (c *Client) Do(method, path, cookies string) (Answer, error) {
 	return c.send(method, path, cookies, "")
 }
 
+// send sends a request with cookies and, if it is not empty, a form.
 func (c *Client) send(method, path, cookies, form string) (Answer, error) {
 	r, err := http.NewRequest(method, c.url+path, strings.NewReader(form))
 	if err != nil {

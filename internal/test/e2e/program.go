@@ -40,6 +40,8 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
+// binDir is where this process builds the program. The process id keeps packages apart that
+// are tested at the same time.
 func binDir() string {
 	return filepath.Join(os.TempDir(), fmt.Sprintf("jeton-e2e-%d", os.Getpid()))
 }
@@ -165,6 +167,7 @@ func Run(tb testing.TB, c Command) *Process {
 	return p
 }
 
+// tail returns the end of an output, where the error usually is.
 func tail(s string) string {
 	const most = 8 << 10
 	if len(s) > most {

@@ -73,6 +73,7 @@ func FreePort(tb testing.TB) string {
 	return port
 }
 
+// program returns the program of the options, or builds it.
 func (o Options) program(tb testing.TB) string {
 	tb.Helper()
 	if o.Program != "" {
@@ -90,6 +91,7 @@ func (o Options) place() []string {
 	return flags
 }
 
+// env lets the system choose the ports that the options leave open: tests run side by side.
 func (o Options) env() []string {
 	port := o.Port
 	if port == "" {

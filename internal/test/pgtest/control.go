@@ -16,6 +16,7 @@ type process struct {
 	ended chan struct{} // closed when it has ended
 }
 
+// running reports whether the server was started and has not ended.
 func (p *process) running() bool {
 	if p == nil {
 		return false
@@ -37,6 +38,7 @@ func (c *Cluster) Stop() error {
 	return c.stop()
 }
 
+// stop is Stop for a caller that holds the lock, as kill and resume are for theirs.
 func (c *Cluster) stop() error { return c.end(syscall.SIGINT) }
 
 // end ends the server by a signal: SIGINT for a shutdown, SIGQUIT for an immediate end.
@@ -66,6 +68,8 @@ func (c *Cluster) Kill() error {
 	return c.kill()
 }
 
+// kill ends the children, too: they would keep the shared memory, and the next start would
+// refuse it.
 func (c *Cluster) kill() error {
 	if !c.server.running() {
 		return nil

@@ -19,6 +19,7 @@ func (c *Cluster) URL(db string) string { return c.local(Role, db) }
 // Superuser returns how the superuser reaches a database; "postgres" is always there.
 func (c *Cluster) Superuser(db string) string { return c.local(superuser, db) }
 
+// local returns a URL for the socket, where the server trusts every user of this machine.
 func (c *Cluster) local(role, db string) string {
 	at := url.Values{"host": {c.sockets}, "port": {strconv.Itoa(c.port)}, "sslmode": {"disable"}}
 	u := url.URL{

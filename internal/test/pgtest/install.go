@@ -41,6 +41,8 @@ func programs() (string, error) {
 	return filepath.Dir(file), nil
 }
 
+// create makes the folders, the data and the role, and starts the server. What it has made
+// so far, Close removes.
 func (c *Cluster) create(ctx context.Context, dir string) error {
 	var err error
 	c.folder, err = c.own(dir)
@@ -111,8 +113,10 @@ func (c *Cluster) own(dir string) (string, error) {
 	return folder, c.owner.give(folder)
 }
 
+// data is the folder of the data.
 func (c *Cluster) data() string { return filepath.Join(c.folder, "data") }
 
+// socket is the path of the Unix socket for a port.
 func (c *Cluster) socket(port int) string {
 	return filepath.Join(c.sockets, ".s.PGSQL."+strconv.Itoa(port))
 }
@@ -142,8 +146,10 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
+// address is the TCP address of a port on this machine.
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
+// command returns a program of PostgreSQL, not started, whose output goes to the log.
 func (c *Cluster) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, program), args...)
 	cmd.Dir = c.folder
@@ -152,6 +158,7 @@ func (c *Cluster) command(ctx context.Context, program string, args ...string) *
 	return cmd
 }
 
+// initdb makes the data. It is killed with its children when ctx ends.
 func (c *Cluster) initdb(ctx context.Context, args ...string) error {
 	cmd := c.command(ctx, "initdb", args...)
 	cmd.Cancel = func() error { return killGroup(cmd) }
@@ -167,6 +174,7 @@ func (c *Cluster) initdb(ctx context.Context, args ...string) error {
 	return nil
 }
 
+// onThread calls start on the thread that newCluster keeps.
 func (c *Cluster) onThread(start func() error) error {
 	done := make(chan error)
 	c.starts <- func() { done <- start() }

@@ -16,6 +16,7 @@ import (
 // owner is the user that the server runs as; nil is the user of this process.
 type owner struct{ uid, gid int }
 
+// runAs returns the user that the server is to run as: postgres refuses to run as root.
 func runAs() (*owner, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
@@ -56,6 +57,7 @@ func (o *owner) bind(cmd *exec.Cmd, death syscall.Signal) {
 	}
 }
 
+// killGroup kills a program with its children.
 func killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
 // A server is a postmaster and its children. Each child has a session of its own, so that a
@@ -81,6 +83,7 @@ func pauseTree(postmaster int) error {
 	return waitFor(stopped, list...)
 }
 
+// resumeTree continues the postmaster last: until then it starts no more children.
 func resumeTree(postmaster int) error {
 	list, err := children(postmaster)
 	if err != nil {
@@ -89,6 +92,8 @@ func resumeTree(postmaster int) error {
 	return signal(syscall.SIGCONT, append(list, postmaster)...)
 }
 
+// killTree stops the postmaster first, so that it neither starts children nor reacts to
+// their end.
 func killTree(postmaster int) error {
 	if err := signal(syscall.SIGSTOP, postmaster); err != nil {
 		return err
@@ -110,6 +115,7 @@ func killTree(postmaster int) error {
 	return waitFor(gone, list...)
 }
 
+// signal sends a signal to processes; one that is gone is not an error.
 func signal(s syscall.Signal, pids ...int) error {
 	for _, pid := range pids {
 		if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -124,6 +130,8 @@ func signal(s syscall.Signal, pids ...int) error {
 func stopped(state string) bool { return state == "T" || gone(state) }
 func gone(state string) bool    { return state == "" || state == "Z" || state == "X" }
 
+// waitFor waits until processes have reached a state. There is no event for that of a
+// process which is not a child of this one.
 func waitFor(reached func(state string) bool, pids ...int) error {
 	deadline := time.Now().Add(timeout)
 	for _, pid := range pids {
@@ -143,6 +151,7 @@ func waitFor(reached func(state string) bool, pids ...int) error {
 	return nil
 }
 
+// children returns the processes whose parent is the given one.
 func children(parent int) ([]int, error) {
 	all, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {

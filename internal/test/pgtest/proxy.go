@@ -71,6 +71,7 @@ func (p *Proxy) Cut() {
 	p.cut()
 }
 
+// cut closes the listener and resets every link. The caller holds the lock.
 func (p *Proxy) cut() {
 	if p.listener != nil {
 		_ = p.listener.Close()
@@ -190,6 +191,8 @@ func (p *Proxy) end(l *link, how func(net.Conn)) {
 // closeGracefully delivers what was written. reset discards it, and the other side gets an error.
 func closeGracefully(conn net.Conn) { _ = conn.Close() }
 
+// reset closes a connection so that the other side gets ECONNRESET, as from a server that
+// has crashed (SO_LINGER with 0).
 func reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)

@@ -107,6 +107,7 @@ func (s *Shared) Emptied(tb testing.TB, prepare func(url string), keep ...string
 	return c.URL(db)
 }
 
+// empty empties a database, also after the context of the test has ended.
 func empty(tb testing.TB, c *Cluster, db string, keep []string) {
 	tb.Helper()
 	if err := c.empty(context.Background(), db, keep); err != nil {
@@ -114,6 +115,7 @@ func empty(tb testing.TB, c *Cluster, db string, keep []string) {
 	}
 }
 
+// takeUnused returns a database that a finished test has left empty, or "".
 func (s *Shared) takeUnused() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,6 +149,7 @@ func Start(tb testing.TB) *Cluster {
 	return c
 }
 
+// require ends the test at an error, and leaves it out without PostgreSQL.
 func require(tb testing.TB, err error) {
 	tb.Helper()
 	if errors.Is(err, ErrMissing) {

@@ -30,6 +30,9 @@ func Accounts(t *testing.T, open Open) {
 	})
 }
 
+// userChangesArePublished holds the rule of change.Feed: a change is published before its
+// caller is answered, and also when the caller has given up, for the store may have
+// committed by then. A missed one would leave a revoked user in the caches.
 func userChangesArePublished(t *testing.T, s Store) {
 	published := subscribe(s)
 
@@ -66,6 +69,8 @@ func userChangesArePublished(t *testing.T, s Store) {
 	}
 }
 
+// addedIsFound looks for names that a store with folding, trimming or LIKE would take for
+// the same.
 func addedIsFound(t *testing.T, s Store) {
 	want := user(t, s, "Diane")
 	if want.ID == 0 {
@@ -91,6 +96,7 @@ func addedIsFound(t *testing.T, s Store) {
 	same(t, "the audit log", auditLog(t, s), []string{"user.add user:Diane"})
 }
 
+// caseConflict keeps two users from having names that look alike, whichever was first.
 func caseConflict(t *testing.T, s Store) {
 	diane := user(t, s, "diane")
 
@@ -108,6 +114,7 @@ func caseConflict(t *testing.T, s Store) {
 	same(t, "the audit log", auditLog(t, s), []string{"user.add user:diane"})
 }
 
+// listedByName adds in another order than that of the names.
 func listedByName(t *testing.T, s Store) {
 	list, err := s.ListUsers(t.Context())
 	must(t, err)
@@ -127,6 +134,8 @@ func listedByName(t *testing.T, s Store) {
 	same(t, "the list", list, want)
 }
 
+// changesWhatItNames changes one field at a time. The version grows with those that tokens
+// must not outlive.
 func changesWhatItNames(t *testing.T, s Store) {
 	user(t, s, "carl")
 	want := user(t, s, "diane")
@@ -171,6 +180,8 @@ func changesWhatItNames(t *testing.T, s Store) {
 	}
 }
 
+// passwordEnds stands for a stolen session: a new password ends it everywhere, with the
+// uses that it had left. A login that had verified the old password must not succeed later.
 func passwordEnds(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")
 	b := budget(t, s, "*", 3)
@@ -203,6 +214,7 @@ func passwordEnds(t *testing.T, s Store) {
 	}
 }
 
+// disableEnds checks that enabling brings no old session back, and no old credential.
 func disableEnds(t *testing.T, s Store) {
 	diane := user(t, s, "diane")
 	started(t, s, newLogin(diane, "shop", "one", noon))
@@ -230,6 +242,8 @@ func disableEnds(t *testing.T, s Store) {
 	started(t, s, newLogin(found(t, s, "diane"), "shop", "four", noon))
 }
 
+// groupsStay checks that a session has the current groups of its user: who loses a group
+// loses its rights at the next request, without a new login.
 func groupsStay(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	before := started(t, s, newLogin(u, "shop", "one", noon))
@@ -247,6 +261,8 @@ func groupsStay(t *testing.T, s Store) {
 	same(t, "the session", after, before)
 }
 
+// notChanged checks that what the configuration file declares changes only there, and that
+// names are compared exactly.
 func notChanged(t *testing.T, s Store) {
 	err := s.DeclareUsers(t.Context(), []account.Account{{
 		Name:     "diane",
@@ -280,6 +296,8 @@ func notChanged(t *testing.T, s Store) {
 	same(t, "the audit log", auditLog(t, s), before)
 }
 
+// rehash stores a stronger hash after a login. A password that was changed meanwhile must
+// not be overwritten by the hash of the old one: hence the version.
 func rehash(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	started(t, s, newLogin(u, "shop", "one", noon))
@@ -298,6 +316,8 @@ func rehash(t *testing.T, s Store) {
 	same(t, "the account", found(t, s, "diane"), want)
 }
 
+// removedStartsNew gives the name of a removed user to somebody else, who must get nothing
+// of the first: no session, no uses, no network that the throttle trusts.
 func removedStartsNew(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")
 	b := budget(t, s, "*", 3)

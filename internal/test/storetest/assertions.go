@@ -14,10 +14,13 @@ import (
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
+// assertion returns what the store remembers of an assertion of a minute.
 func assertion(c client.Client, jti string) token.Once {
 	return token.Once{Issuer: c.Name, JTI: secret.HashOf(jti), Expires: noon.Add(time.Minute)}
 }
 
+// assertionOnce replays an assertion (RFC 7523, section 3, item 7), also with another exp,
+// and with a jti that differs in case or by a space.
 func assertionOnce(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	o := assertion(job, "jti")
@@ -54,6 +57,7 @@ func onlyOne(t *testing.T, do func(i int) error) {
 	}
 }
 
+// assertionRace replays an assertion at the same time as it is used.
 func assertionRace(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	for round := range 5 {
@@ -61,6 +65,8 @@ func assertionRace(t *testing.T, s Store) {
 	}
 }
 
+// assertionMintRace uses assertions through both methods that use them, for kept and for
+// signed tokens. A refused mint must leave no token.
 func assertionMintRace(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	for round := range 5 {
@@ -84,6 +90,8 @@ func assertionMintRace(t *testing.T, s Store) {
 	}
 }
 
+// assertionOfClient checks that the ids of assertions are apart for each client, as clients
+// choose them, and that nothing which happens to a client makes a used one valid again.
 func assertionOfClient(t *testing.T, s Store) {
 	one, two := clientAdded(t, s, "one"), clientAdded(t, s, "two")
 	must(t, s.UseOnce(t.Context(), assertion(one, "jti")))

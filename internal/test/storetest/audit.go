@@ -19,6 +19,8 @@ func Audit(t *testing.T, open Open) {
 	})
 }
 
+// eventComesBack has text in it that a log viewer or a statement could trip over: quotes, a
+// line break, a character that reverses the direction of writing.
 func eventComesBack(t *testing.T, s Store) {
 	none, err := s.Events(t.Context(), audit.Filter{})
 	must(t, err)
@@ -54,6 +56,7 @@ func eventComesBack(t *testing.T, s Store) {
 	same(t, "the events", got, []jeton.Event{full, bare})
 }
 
+// choosing names each event by a digit.
 func choosing(t *testing.T, s Store) {
 	// Times go back and forth as a clock does; the order is that of writing.
 	for i := range 9 {
@@ -108,6 +111,7 @@ func choosing(t *testing.T, s Store) {
 	}
 }
 
+// thousand checks the limit for callers that set none.
 func thousand(t *testing.T, s Store) {
 	events := make([]jeton.Event, 1001)
 	for i := range events {
@@ -128,6 +132,8 @@ func thousand(t *testing.T, s Store) {
 	}
 }
 
+// forgetting deletes in steps, and checks that numbers of deleted events are not given
+// again: a follower would miss the new events.
 func forgetting(t *testing.T, s Store) {
 	for i := range 6 {
 		e := event(audit.Request, fmt.Sprint(i))

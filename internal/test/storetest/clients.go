@@ -44,10 +44,12 @@ type clientView struct {
 	Public      jeton.Client
 }
 
+// view leaves out what go-cmp cannot compare: keys with unexported fields.
 func view(c client.Client) clientView {
 	return clientView{c.ID, c.Version, c.Folded, c.Secret, c.Source, c.Public()}
 }
 
+// publicKey makes a new key with a kid.
 func publicKey(t *testing.T, kid string) client.Key {
 	t.Helper()
 	s, err := jose.Generate(jose.EdDSA)
@@ -61,6 +63,8 @@ func publicKey(t *testing.T, kid string) client.Key {
 	return client.Key{Key: s.Key(), Created: noon}
 }
 
+// newClient returns a client that has something in every field. Its keys are a second
+// apart, so that their order is fixed.
 func newClient(t *testing.T, name string, kids ...string) client.Client {
 	t.Helper()
 	h := secret.HashOf("secret of " + name)
@@ -86,12 +90,14 @@ func newClient(t *testing.T, name string, kids ...string) client.Client {
 	return c
 }
 
+// clientAdded adds a client and returns it as it was stored.
 func clientAdded(t *testing.T, s Store, name string, kids ...string) client.Client {
 	t.Helper()
 	must(t, s.AddClient(t.Context(), newClient(t, name, kids...), event(audit.ClientAdd, "client:"+name)))
 	return foundClient(t, s, name)
 }
 
+// foundClient returns a client that must be there.
 func foundClient(t *testing.T, s Store, name string) client.Client {
 	t.Helper()
 	c, err := s.FindClient(t.Context(), name)
@@ -99,12 +105,16 @@ func foundClient(t *testing.T, s Store, name string) client.Client {
 	return c
 }
 
+// stepOf returns a step a minute after noon, which differs from when the client was added.
 func stepOf(action, target string) client.Step {
 	return client.Step{Now: noon.Add(time.Minute), KeepRevoked: time.Hour, Event: event(action, target)}
 }
 
+// anyKey is a check that accepts every key.
 func anyKey(client.Client) error { return nil }
 
+// clientIsFound compares a client with all fields and one with none: nil and empty lists,
+// zero times and absent sources must come back as they are meant.
 func clientIsFound(t *testing.T, s Store) {
 	in := newClient(t, "Job", "old", "new")
 	in.Source = &client.Source{
@@ -147,6 +157,8 @@ func clientIsFound(t *testing.T, s Store) {
 	same(t, "the audit log", auditLog(t, s), []string{"client.add client:Job", "client.add client:bare"})
 }
 
+// sharedNames checks that a user and a client never have the same name. The subject of a
+// token would otherwise stand for either (RFC 9700, section 4.15).
 func sharedNames(t *testing.T, s Store) {
 	clientAdded(t, s, "job")
 	user(t, s, "diane")
@@ -178,6 +190,8 @@ func sharedNames(t *testing.T, s Store) {
 	user(t, s, "job")
 }
 
+// clientsListed adds in another order than that of the names, and gives clients different
+// numbers of keys, which are rows of one query.
 func clientsListed(t *testing.T, s Store) {
 	list, err := s.ListClients(t.Context())
 	must(t, err)
@@ -203,6 +217,7 @@ func clientsListed(t *testing.T, s Store) {
 	same(t, "the list", got, want)
 }
 
+// clientChanges changes one field at a time. Only what ends tokens makes the version grow.
 func clientChanges(t *testing.T, s Store) {
 	other := clientAdded(t, s, "other", "k")
 	want := clientAdded(t, s, "job", "k")
@@ -259,6 +274,7 @@ func clientChanges(t *testing.T, s Store) {
 	same(t, "another client", view(foundClient(t, s, "other")), view(other))
 }
 
+// kidsApart gives two clients a key of the same kid, as clients choose their kids.
 func kidsApart(t *testing.T, s Store) {
 	one, two := clientAdded(t, s, "one", "main"), clientAdded(t, s, "two", "main")
 	k := publicKey(t, "second")
@@ -278,6 +294,8 @@ func kidsApart(t *testing.T, s Store) {
 	same(t, "the other client", view(foundClient(t, s, "two")), view(two))
 }
 
+// keyRetires checks that a retired kid stays taken: another key under it could be confused
+// with the stolen one.
 func keyRetires(t *testing.T, s Store) {
 	before := clientAdded(t, s, "job", "a", "b")
 	retire := func(kid string, end bool) error {
@@ -302,6 +320,8 @@ func keyRetires(t *testing.T, s Store) {
 	wants(t, "RetireClientKey of an unknown kid", retire("c", true), jeton.ErrNotFound)
 }
 
+// keyCheckDecides checks that the condition sees the client as it is in the step: the
+// caller has read it earlier.
 func keyCheckDecides(t *testing.T, s Store) {
 	before := clientAdded(t, s, "job", "a")
 	lines := auditLog(t, s)
@@ -318,6 +338,8 @@ func keyCheckDecides(t *testing.T, s Store) {
 	same(t, "the audit log", auditLog(t, s), lines)
 }
 
+// keysAtOnce registers different keys with one kid at the same time. One of them wins,
+// completely.
 func keysAtOnce(t *testing.T, s Store) {
 	clientAdded(t, s, "job")
 	var wg sync.WaitGroup
@@ -344,6 +366,9 @@ func keysAtOnce(t *testing.T, s Store) {
 	}
 }
 
+// clientNotChanged checks that a declared client changes only in the configuration file,
+// except that its tokens can be ended: after a theft an operator cannot wait for a
+// deployment.
 func clientNotChanged(t *testing.T, s Store) {
 	must(
 		t,
@@ -381,6 +406,8 @@ func clientNotChanged(t *testing.T, s Store) {
 	}
 }
 
+// clientRemoved gives the name of a removed client to another one, whose number and
+// generation must differ: tokens of the first carry them.
 func clientRemoved(t *testing.T, s Store) {
 	old := clientAdded(t, s, "job", "a")
 	must(t, s.RemoveClient(t.Context(), "job", stepOf(audit.ClientRemove, "client:job")))
@@ -403,6 +430,7 @@ func clientRemoved(t *testing.T, s Store) {
 	})
 }
 
+// clientChangesArePublished is userChangesArePublished for clients.
 func clientChangesArePublished(t *testing.T, s Store) {
 	published := subscribe(s)
 

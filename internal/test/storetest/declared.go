@@ -24,6 +24,7 @@ func Declared(t *testing.T, open Open) {
 	})
 }
 
+// declaredUser returns a user as the configuration declares it.
 func declaredUser(name string) account.Account {
 	return account.Account{
 		Name:     name,
@@ -34,6 +35,8 @@ func declaredUser(name string) account.Account {
 	}
 }
 
+// declare makes the users the declared ones, and checks which numbers were published: a
+// declaration that changes nothing must invalidate nothing.
 func declare(t *testing.T, s Store, want []int64, users ...account.Account) {
 	t.Helper()
 	published := subscribe(s)
@@ -45,6 +48,8 @@ func declare(t *testing.T, s Store, want []int64, users ...account.Account) {
 	}
 }
 
+// declaredAgain is a restart or reload with the same file, in any order of its users: it
+// must write nothing, and end no session.
 func declaredAgain(t *testing.T, s Store) {
 	anna, ben := declaredUser("anna"), declaredUser("ben")
 	ben.Groups, ben.Disabled = nil, true
@@ -85,6 +90,7 @@ func declaredAgain(t *testing.T, s Store) {
 	hasSessions(t, s, "one")
 }
 
+// declaredChange changes one of two users. The other is not touched.
 func declaredChange(t *testing.T, s Store) {
 	anna, ben := declaredUser("anna"), declaredUser("ben")
 	declare(t, s, nil, anna, ben)
@@ -101,6 +107,8 @@ func declaredChange(t *testing.T, s Store) {
 	})
 }
 
+// declaredEnds checks that a change in the file ends sessions exactly when the same change
+// by a command would.
 func declaredEnds(t *testing.T, s Store) {
 	anna := declaredUser("anna")
 	declare(t, s, nil, anna)
@@ -132,6 +140,8 @@ func declaredEnds(t *testing.T, s Store) {
 	}
 }
 
+// declaredAdopts declares users that were added with commands. They keep their numbers, to
+// which their history belongs.
 func declaredAdopts(t *testing.T, s Store) {
 	anna, ben := user(t, s, "anna"), user(t, s, "ben")
 	started(t, s, newLogin(anna, "shop", "anna's", noon))
@@ -163,6 +173,7 @@ func declaredAdopts(t *testing.T, s Store) {
 	declare(t, s, nil, alike, other)
 }
 
+// declaredRemoves takes a user out of the file, and later in again: it is then a new user.
 func declaredRemoves(t *testing.T, s Store) {
 	carl := user(t, s, "carl")
 	declare(t, s, nil, declaredUser("anna"), declaredUser("ben"))
@@ -190,6 +201,8 @@ func declaredRemoves(t *testing.T, s Store) {
 	noSessions(t, s, "anna's")
 }
 
+// declaredCase changes the case of a name. That is a removal and an addition, in this
+// order, since the folded name is unique.
 func declaredCase(t *testing.T, s Store) {
 	declare(t, s, nil, declaredUser("anna"))
 	old := found(t, s, "anna")
@@ -206,6 +219,8 @@ func declaredCase(t *testing.T, s Store) {
 	wants(t, "FindUser(anna)", err, jeton.ErrNotFound)
 }
 
+// declaredConflict checks that a file which cannot be applied completely is not applied at
+// all.
 func declaredConflict(t *testing.T, s Store) {
 	user(t, s, "carl")
 	declare(t, s, nil, declaredUser("anna"))

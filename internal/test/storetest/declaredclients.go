@@ -24,6 +24,8 @@ func DeclaredClients(t *testing.T, open Open) {
 	})
 }
 
+// declaredProgram returns a client as the configuration declares it: without times, which
+// the store sets.
 func declaredProgram(t *testing.T, name string, kids ...string) client.Client {
 	t.Helper()
 	c := newClient(t, name, kids...)
@@ -38,11 +40,13 @@ func declaredProgram(t *testing.T, name string, kids ...string) client.Client {
 	return c
 }
 
+// declareClients makes the clients the declared ones.
 func declareClients(t *testing.T, s Store, clients ...client.Client) {
 	t.Helper()
 	must(t, s.DeclareClients(t.Context(), clients, stepOf(audit.ClientChange, "")))
 }
 
+// clientsDeclaredAgain is declaredAgain for clients, also with their keys in another order.
 func clientsDeclaredAgain(t *testing.T, s Store) {
 	a, b := declaredProgram(t, "a", "two", "one"), declaredProgram(t, "b")
 	a.Source = &client.Source{URL: "https://keys.example/a", Format: client.FormatPEM}
@@ -77,6 +81,8 @@ func clientsDeclaredAgain(t *testing.T, s Store) {
 	same(t, "the audit log after the same declaration", auditLog(t, s), lines)
 }
 
+// clientsDeclaredChange changes one field at a time. A setting that is written although it
+// is the same would end tokens, hence the column grows.
 func clientsDeclaredChange(t *testing.T, s Store) {
 	other, job := declaredProgram(t, "other", "k"), declaredProgram(t, "job", "a", "b")
 	declareClients(t, s, other, job)
@@ -144,6 +150,8 @@ func clientsDeclaredChange(t *testing.T, s Store) {
 	same(t, "another client", view(foundClient(t, s, "other")), before)
 }
 
+// clientsAdopted declares a client that was added with commands. A key that it had stays as
+// old as it was; one that is not declared is gone, retired or not.
 func clientsAdopted(t *testing.T, s Store) {
 	old := clientAdded(t, s, "job", "a", "b")
 	must(t, s.RetireClientKey(t.Context(), "job", "a", false, stepOf(audit.ClientKeyRetire, "client:job")))
@@ -162,6 +170,8 @@ func clientsAdopted(t *testing.T, s Store) {
 	same(t, "the audit log after the same declaration", auditLog(t, s), lines)
 }
 
+// clientsUndeclared takes a client out of the file. Clients that were added with commands
+// stay.
 func clientsUndeclared(t *testing.T, s Store) {
 	own := view(clientAdded(t, s, "own", "k"))
 	declareClients(t, s, declaredProgram(t, "a", "k"), declaredProgram(t, "b", "k"))
@@ -182,6 +192,7 @@ func clientsUndeclared(t *testing.T, s Store) {
 	}
 }
 
+// clientsDeclaredCase is declaredCase for clients.
 func clientsDeclaredCase(t *testing.T, s Store) {
 	declareClients(t, s, declaredProgram(t, "job"))
 	old := foundClient(t, s, "job")
@@ -195,6 +206,7 @@ func clientsDeclaredCase(t *testing.T, s Store) {
 	}
 }
 
+// clientsDeclaredConflict is declaredConflict for clients.
 func clientsDeclaredConflict(t *testing.T, s Store) {
 	clientAdded(t, s, "Job")
 	declareClients(t, s, declaredProgram(t, "a"))

@@ -45,6 +45,8 @@ func (f *feed) take(kind change.Kind) (ids []int64, hashes []secret.Hash) {
 	return ids, sorted(hashes)
 }
 
+// users returns the numbers of users published since the last call, as clients, sessions
+// and tokens do for theirs.
 func (f *feed) users() []int64 {
 	ids, _ := f.take(change.Users)
 	return ids

@@ -43,6 +43,7 @@ func importRow(name, email string) account.PreparedRow {
 	}}
 }
 
+// importAll imports rows and returns the results. With dry it must change nothing.
 func importAll(t *testing.T, s Store, dry bool, rows ...account.PreparedRow) []account.ImportResult {
 	t.Helper()
 	results, err := s.ImportUsers(t.Context(), rows, noon, dry, event("", ""))
@@ -50,6 +51,7 @@ func importAll(t *testing.T, s Store, dry bool, rows ...account.PreparedRow) []a
 	return results
 }
 
+// verdicts leaves out the reasons, which are for people.
 func verdicts(results []account.ImportResult) []account.Verdict {
 	var list []account.Verdict
 	for _, r := range results {
@@ -58,6 +60,7 @@ func verdicts(results []account.ImportResult) []account.Verdict {
 	return list
 }
 
+// importAdds imports twice: the second time is a run after an interruption.
 func importAdds(t *testing.T, s Store) {
 	a, b := importRow("Anna", "anna@example.org"), importRow("ben", "")
 	b.Account.Disabled = true
@@ -87,6 +90,8 @@ func importAdds(t *testing.T, s Store) {
 	same(t, "the audit log after that", len(auditLog(t, s)), 2)
 }
 
+// importKeepsOut mixes rows that are refused with others: each is judged against the store
+// and against the rows before it.
 func importKeepsOut(t *testing.T, s Store) {
 	user(t, s, "diane")
 	err := s.DeclareUsers(t.Context(), []account.Account{{
@@ -131,6 +136,7 @@ func importKeepsOut(t *testing.T, s Store) {
 	found(t, s, "zoe")
 }
 
+// importDry checks that a dry run predicts exactly what the import then does.
 func importDry(t *testing.T, s Store) {
 	diane := user(t, s, "diane")
 	a := importRow("anna", "a@example.org")
@@ -149,6 +155,7 @@ func importDry(t *testing.T, s Store) {
 	same(t, "the verdicts", verdicts(importAll(t, s, false, a, b, c)), want)
 }
 
+// importUpdates checks that a row which says what is so already ends no session.
 func importUpdates(t *testing.T, s Store) {
 	published := subscribe(s)
 	diane := user(t, s, "diane")
@@ -199,8 +206,10 @@ func importUpdates(t *testing.T, s Store) {
 	same(t, "the last line of the audit log", last(auditLog(t, s)), audit.UserChange+" user:diane")
 }
 
+// last returns the last text of a list.
 func last(list []string) string { return list[len(list)-1] }
 
+// importGivenUp checks that an import is one step: whatever came of it, all rows or none.
 func importGivenUp(t *testing.T, s Store) {
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()

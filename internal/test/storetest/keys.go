@@ -22,6 +22,8 @@ func Keys(t *testing.T, open Open) {
 	})
 }
 
+// signingKey returns a key that opens a minute after it was created. The sealed part has a
+// NUL, which a text column would cut.
 func signingKey(kid string, created time.Time) keys.Record {
 	return keys.Record{
 		ID:      kid,
@@ -34,6 +36,7 @@ func signingKey(kid string, created time.Time) keys.Record {
 	}
 }
 
+// listKeys returns all keys.
 func listKeys(t *testing.T, s Store) []keys.Record {
 	t.Helper()
 	list, err := s.ListKeys(t.Context())
@@ -52,6 +55,7 @@ func putKeys(t *testing.T, s Store, put []keys.Record, drop []string, events ...
 	return seen
 }
 
+// keysComeBack checks the order as well: oldest first, then by kid, on every node the same.
 func keysComeBack(t *testing.T, s Store) {
 	list := listKeys(t, s)
 	if len(list) != 0 {
@@ -78,6 +82,8 @@ func keysComeBack(t *testing.T, s Store) {
 	same(t, "the keys of a decision", putKeys(t, s, nil, nil), want)
 }
 
+// keysChange replaces a key, adds one and removes one in a single step, as a rotation does.
+// A key that is not there can be removed.
 func keysChange(t *testing.T, s Store) {
 	one := signingKey("one", noon)
 	two := signingKey("two", noon.Add(time.Second))
@@ -97,6 +103,7 @@ func keysChange(t *testing.T, s Store) {
 	same(t, "the audit log", auditLog(t, s), []string{"key.make key:one", "key.make key:two", "key.rotate key:three"})
 }
 
+// keysRefused checks that an error of the decision leaves everything as it was.
 func keysRefused(t *testing.T, s Store) {
 	one := signingKey("one", noon)
 	putKeys(t, s, []keys.Record{one}, nil)
@@ -113,6 +120,8 @@ func keysRefused(t *testing.T, s Store) {
 	same(t, "the audit log", auditLog(t, s), []string{})
 }
 
+// keysInTurn takes steps at the same time, as nodes do that start together. Each must see
+// the keys of the one before: otherwise each would make its own first key.
 func keysInTurn(t *testing.T, s Store) {
 	var first atomic.Int64
 	var wg sync.WaitGroup

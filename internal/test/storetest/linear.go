@@ -104,6 +104,7 @@ type op struct {
 	kind  kind
 }
 
+// String names the operation in the output of unexplained.
 func (a op) String() string { return [...]string{"spend", "left", "end"}[a.kind] }
 
 // answer is the result of an operation: uses left, or how many sessions it ended.
@@ -112,6 +113,7 @@ type answer struct {
 	outcome outcome
 }
 
+// outcome is the kind of a result.
 type outcome int
 
 const (
@@ -131,6 +133,7 @@ func (a answer) String() string {
 // state is the expected state of a token: uses left, or ended.
 type state int64
 
+// ended is the state after an end; no operation leads out of it.
 const ended state = -1
 
 // counter is the whole specification.
@@ -142,6 +145,7 @@ var counter = porcupine.Model{
 	},
 }
 
+// step says whether an answer is possible in a state, and what the state is afterwards.
 func step(s state, k kind, out answer) (possible bool, after state) {
 	switch k {
 	case look:
@@ -173,6 +177,8 @@ func step(s state, k kind, out answer) (possible bool, after state) {
 	return true, s
 }
 
+// byToken divides a history by token. Tokens have nothing in common, and checking takes
+// exponential time in the length of a part.
 func byToken(history []porcupine.Operation) [][]porcupine.Operation {
 	parts := map[int][]porcupine.Operation{}
 	for _, call := range history {
@@ -257,6 +263,8 @@ func (r *recorder) sessions(
 	return list
 }
 
+// history has clients make random calls and returns all of them. The seed
+// fixes the dice of each client, though not how the calls interleave.
 func (r *recorder) history(t *testing.T, list []session.Record, seed uint64) []porcupine.Operation {
 	t.Helper()
 	var next atomic.Int64
@@ -284,6 +292,7 @@ func (r *recorder) history(t *testing.T, list []session.Record, seed uint64) []p
 	return slices.Concat(parts...)
 }
 
+// roll chooses an operation. Ends are rare, or most tokens would end before they are spent.
 func roll(dice *rand.Rand) kind {
 	n := dice.IntN(100)
 	switch {

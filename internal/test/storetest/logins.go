@@ -28,6 +28,7 @@ func Starting(t *testing.T, open Open) {
 	})
 }
 
+// startedIsFound compares times to the millisecond, which both engines keep.
 func startedIsFound(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	in := newLogin(u, "shop", "one", noon.Add(123*time.Millisecond))
@@ -54,6 +55,8 @@ func startedIsFound(t *testing.T, s Store) {
 	noSessions(t, s, "never started")
 }
 
+// loginsGrow checks that numbers of logins grow, even within a millisecond: the order of
+// sessions and the counts of uses depend on them.
 func loginsGrow(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	last := int64(0)
@@ -76,6 +79,8 @@ func loginsGrow(t *testing.T, s Store) {
 	hasSessions(t, s, "4")
 }
 
+// onlyProved starts a session for a credential that has changed since it was verified. The
+// hash of a password takes long, so a change in between is likely.
 func onlyProved(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")
 	yes := true
@@ -118,6 +123,8 @@ func onlyProved(t *testing.T, s Store) {
 	}
 }
 
+// refusalLeavesNothing checks that a refused login evicts no session, trusts no network and
+// counts as no login.
 func refusalLeavesNothing(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	old := started(t, s, newLogin(u, "shop", "old", noon))
@@ -150,6 +157,7 @@ func refusalLeavesNothing(t *testing.T, s Store) {
 	}
 }
 
+// evictedEnd checks that a session that makes room ends as completely as by a logout.
 func evictedEnd(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	b := budget(t, s, "*", 3)
@@ -174,6 +182,8 @@ func evictedEnd(t *testing.T, s Store) {
 	wants(t, "Spend of an evicted session", err, jeton.ErrBadCredential)
 }
 
+// decisionGetsHistory checks that the terms are judged by logins of this user at this
+// service, and of no other.
 func decisionGetsHistory(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")
 	started(t, s, newLogin(carl, "shop", "carl's", noon))
@@ -204,6 +214,8 @@ func decisionGetsHistory(t *testing.T, s Store) {
 	})
 }
 
+// decisionGetsRecentLogins checks that logins count whose session has ended: a logout must
+// not make room for more logins than the terms allow.
 func decisionGetsRecentLogins(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	for i := range 4 {
@@ -225,6 +237,8 @@ func decisionGetsRecentLogins(t *testing.T, s Store) {
 	}
 }
 
+// recordedWith checks that the event of a login and its network are in the same step as the
+// session.
 func recordedWith(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	in := newLogin(u, "shop", "one", noon)
@@ -250,6 +264,7 @@ func recordedWith(t *testing.T, s Store) {
 	}
 }
 
+// failedLoginEvictsNone lets the insert fail after the decision to evict.
 func failedLoginEvictsNone(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	one := started(t, s, newLogin(u, "shop", "one", noon))
@@ -269,6 +284,7 @@ func failedLoginEvictsNone(t *testing.T, s Store) {
 	same(t, "the audit log", auditLog(t, s), append(before, "login session:s_taken"))
 }
 
+// allowLogin forgets logins of one user at one service, and nothing else.
 func allowLogin(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")
 	started(t, s, newLogin(diane, "shop", "one", noon))

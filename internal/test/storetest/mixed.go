@@ -122,6 +122,7 @@ func (m *mixed) allow(what string, err error, outcomes ...error) {
 	}
 }
 
+// login starts a session, if the user is there at the moment.
 func (m *mixed) login(ctx context.Context, name, text string) {
 	u, err := m.store.FindUser(ctx, name)
 	m.allow("FindUser", err, jeton.ErrNotFound)
@@ -147,6 +148,8 @@ func (m *mixed) login(ctx context.Context, name, text string) {
 	m.known = append(m.known, r)
 }
 
+// replaceUser removes a user and adds one of the same name. Another goroutine may have done
+// either.
 func (m *mixed) replaceUser(ctx context.Context, name string) {
 	err := m.store.RemoveUser(ctx, name, event(audit.UserRemove, name))
 	m.allow("RemoveUser", err, jeton.ErrNotFound)
@@ -156,6 +159,8 @@ func (m *mixed) replaceUser(ctx context.Context, name string) {
 	m.allow("AddUser", err, jeton.ErrConflict)
 }
 
+// spend takes a use and checks the running count: a use over the limit is noticed at once,
+// not at the end.
 func (m *mixed) spend(ctx context.Context, r session.Record) {
 	left, err := m.store.Spend(ctx, sessionUse(r, m.budget))
 	m.allow("Spend", err, jeton.ErrSpent, jeton.ErrBadCredential)

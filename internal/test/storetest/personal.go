@@ -56,6 +56,8 @@ func personal(u account.Account, text string, parent int64) token.Mint {
 	}
 }
 
+// personalComesBack checks both ways to read a token: by its hash, at each request, and in
+// a list.
 func personalComesBack(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	m := personal(u, "one", 0)
@@ -91,6 +93,8 @@ func childOf(parent token.Record, m token.Mint) token.Mint {
 	return m
 }
 
+// endedMeanwhile ends what a request for a token was authorised by, between its check and
+// the mint: the session, the secret of the parent, the parent itself.
 func endedMeanwhile(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	parent := minted(t, s, personal(u, "parent", 0))
@@ -128,6 +132,8 @@ func endedMeanwhile(t *testing.T, s Store) {
 	noToken(t, s, "late", "child")
 }
 
+// childrenEnd revokes a token, which must end what it was divided into, down to
+// grandchildren.
 func childrenEnd(t *testing.T, s Store) {
 	root := family(t, s, user(t, s, "diane"))
 	published := subscribe(s)
@@ -155,6 +161,8 @@ func childrenEnd(t *testing.T, s Store) {
 	wants(t, "Spend of a child whose parent has ended", err, jeton.ErrBadCredential)
 }
 
+// rotates replaces a leaked secret. What was derived by the leaked one ends; uses that were
+// taken stay taken, or a rotation would be a way to get more.
 func rotates(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	root := family(t, s, u)
@@ -184,6 +192,8 @@ func rotates(t *testing.T, s Store) {
 	}
 }
 
+// rotatesItsOwn checks who may rotate: the owner, personal tokens only, and no secret that
+// was replaced before.
 func rotatesItsOwn(t *testing.T, s Store) {
 	u, other := user(t, s, "diane"), user(t, s, "eshana")
 	minted(t, s, personal(u, "one", 0))
@@ -216,6 +226,8 @@ func rotatesItsOwn(t *testing.T, s Store) {
 	isToken(t, s, "one", "issued")
 }
 
+// passwordAndTokens checks what a new password ends: the tokens that were issued for the
+// password. Personal ones stay, as they were made on purpose for programs.
 func passwordAndTokens(t *testing.T, s Store) {
 	pw := "another hash"
 	set := func(c account.Change) func(string) {
@@ -270,6 +282,8 @@ func passwordAndTokens(t *testing.T, s Store) {
 	}
 }
 
+// disabledAndTokens checks that personal tokens end with their owner, and that enabling the
+// user brings none back.
 func disabledAndTokens(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	minted(t, s, personal(u, "made", 0))
@@ -289,6 +303,8 @@ func disabledAndTokens(t *testing.T, s Store) {
 	noToken(t, s, "again")
 }
 
+// chosenByAll checks that all set fields of a Which hold together. One that names nothing
+// ends nothing: a forgotten field must not revoke every token.
 func chosenByAll(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	user(t, s, "eshana")

@@ -34,6 +34,7 @@ func profiled(t *testing.T, s Store, name, email, first, last string) account.Ac
 	return found(t, s, name)
 }
 
+// add adds an account with a profile, and returns the error of the store.
 func add(t *testing.T, s Store, name, email, first, last string) error {
 	t.Helper()
 	_, folded, err := naming.User(name)
@@ -56,6 +57,8 @@ func add(t *testing.T, s Store, name, email, first, last string) error {
 	return s.AddUser(t.Context(), a, event(audit.UserAdd, "user:"+name))
 }
 
+// foundByAddress checks that most users, who have no address or id, are not found by the
+// empty one.
 func foundByAddress(t *testing.T, s Store) {
 	user(t, s, "carl") // with neither
 	want := profiled(t, s, "diane", "Diane@Example.org", "Diane", "Prince")
@@ -75,6 +78,8 @@ func foundByAddress(t *testing.T, s Store) {
 	}
 }
 
+// oneAddress keeps two users from having one address, in any case of its letters: who logs
+// in by address must be one user.
 func oneAddress(t *testing.T, s Store) {
 	profiled(t, s, "diane", "diane@example.org", "", "")
 	carl := profiled(t, s, "carl", "", "", "")
@@ -95,6 +100,7 @@ func oneAddress(t *testing.T, s Store) {
 	profiled(t, s, "ben", "diane@example.org", "", "")
 }
 
+// addressRace adds users with one address at the same time.
 func addressRace(t *testing.T, s Store) {
 	var won atomic.Int64
 	var wg sync.WaitGroup
@@ -117,6 +123,8 @@ func addressRace(t *testing.T, s Store) {
 	}
 }
 
+// profileChanges changes different fields at the same time. None is lost, because a change
+// is computed from the profile in its step.
 func profileChanges(t *testing.T, s Store) {
 	want := profiled(t, s, "diane", "diane@example.org", "Diane", "Prince")
 	var wg sync.WaitGroup
@@ -146,6 +154,8 @@ func profileChanges(t *testing.T, s Store) {
 	same(t, "the account", found(t, s, "diane"), want)
 }
 
+// conditionHolds is If-Match of the API: the condition is checked in the step, and a
+// failure changes nothing.
 func conditionHolds(t *testing.T, s Store) {
 	want := profiled(t, s, "diane", "", "Diane", "")
 	before, yes := auditLog(t, s), true
@@ -173,6 +183,8 @@ func conditionHolds(t *testing.T, s Store) {
 	}
 }
 
+// pages removes and adds users between two pages: users that stay are listed once, none is
+// missed.
 func pages(t *testing.T, s Store) {
 	if list, err := s.PageUsers(t.Context(), account.Page{Limit: 5}); err != nil || len(list) != 0 {
 		t.Errorf("page of an empty store = %v, %v, want none", list, err)
@@ -216,6 +228,8 @@ func pages(t *testing.T, s Store) {
 	}
 }
 
+// searches has characters that LIKE gives a meaning to, letters beyond ASCII, and an
+// injection.
 func searches(t *testing.T, s Store) {
 	profiled(t, s, "diane", "d.prince@example.org", "Diane", "Prince")
 	profiled(t, s, "Änne", "", "Änne", "100%")
@@ -253,6 +267,7 @@ func searches(t *testing.T, s Store) {
 	}
 }
 
+// declaredProfile checks that a declared user keeps the id that it got first.
 func declaredProfile(t *testing.T, s Store) {
 	diane := declaredUser("diane")
 	diane.UUID = "one"

@@ -91,6 +91,8 @@ func loginAgainstChange(t *testing.T, s Store) {
 	}
 }
 
+// endAgainstUse spends while the session ends: after the end was answered, no use is
+// granted.
 func endAgainstUse(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	b := budget(t, s, "*", 1<<40)
@@ -124,6 +126,8 @@ func endAgainstUse(t *testing.T, s Store) {
 	}
 }
 
+// loginAgainstLogin logs in many times at once where three sessions are allowed. Decisions
+// on the same user must not run side by side.
 func loginAgainstLogin(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	for round := range 10 {
@@ -162,6 +166,8 @@ func loginAgainstLogin(t *testing.T, s Store) {
 	}
 }
 
+// endAgainstLogin ends all sessions while some start. Those that were answered before the
+// end was requested must be gone; the others may stay.
 func endAgainstLogin(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	for round := range 10 {

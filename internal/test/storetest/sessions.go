@@ -29,6 +29,8 @@ func Keeping(t *testing.T, open Open) {
 	})
 }
 
+// ending checks every combination of fields that choose sessions. Each case starts with the
+// same sessions of two users at two services.
 func ending(t *testing.T, open Open) {
 	s := opened(t, open)
 	for _, tc := range []struct {
@@ -99,6 +101,8 @@ func ending(t *testing.T, open Open) {
 	}
 }
 
+// endedAreNotFound checks that a last use that is written late does not bring a session
+// back.
 func endedAreNotFound(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	b := budget(t, s, "*", 3)
@@ -120,6 +124,7 @@ func endedAreNotFound(t *testing.T, s Store) {
 	same(t, "the audit log", auditLog(t, s), []string{"user.add user:diane", "login session:s_one", "logout s_one"})
 }
 
+// disabledOwner checks that enabling a user does not bring sessions back.
 func disabledOwner(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	r := started(t, s, newLogin(u, "shop", "one", noon))
@@ -135,6 +140,8 @@ func disabledOwner(t *testing.T, s Store) {
 	}
 }
 
+// touchForward checks that a last use never goes back: two nodes may write theirs in either
+// order.
 func touchForward(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	one, two := started(t, s, newLogin(u, "shop", "one", noon)), started(t, s, newLogin(u, "shop", "two", noon))
@@ -173,6 +180,8 @@ func touchForward(t *testing.T, s Store) {
 	}
 }
 
+// listing checks that the newest come first by number, not by time, since a clock may be
+// set back.
 func listing(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")
 	started(t, s, newLogin(diane, "shop", "1", noon.Add(time.Hour))) // the clock jumped back after this
@@ -203,6 +212,8 @@ func listing(t *testing.T, s Store) {
 	same(t, "the listed session", list, []session.Record{want})
 }
 
+// sweeping checks that a sweep deletes expired sessions in steps, with their counts, but
+// not the history of logins, which the terms need longer.
 func sweeping(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	b := budget(t, s, "*", 3)
@@ -239,6 +250,8 @@ func sweeping(t *testing.T, s Store) {
 	}
 }
 
+// loginsNeverAgain checks that no number of a login is given twice, however its session
+// went: a new session would inherit the count of the old one.
 func loginsNeverAgain(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	b := budget(t, s, "*", 1)
@@ -285,6 +298,7 @@ func loginsNeverAgain(t *testing.T, s Store) {
 	next("a removed user")
 }
 
+// endsArePublished is userChangesArePublished for sessions.
 func endsArePublished(t *testing.T, s Store) {
 	published := subscribe(s)
 

@@ -85,6 +85,7 @@ func each(t *testing.T, open Open, tests []test) {
 	}
 }
 
+// opened opens a store that is closed with the test.
 func opened(t *testing.T, open Open) Store {
 	t.Helper()
 	s := open(t)
@@ -92,8 +93,11 @@ func opened(t *testing.T, open Open) Store {
 	return s
 }
 
+// noon is the time of most tests. Stores get the time from their callers and never read a
+// clock.
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
+// source is an address of TEST-NET-1 (RFC 5737).
 const source = "192.0.2.7"
 
 // user adds an account and returns it as it was stored.
@@ -117,6 +121,7 @@ func user(t *testing.T, s Store, name string) account.Account {
 	return found(t, s, name)
 }
 
+// found returns a user that must be there.
 func found(t *testing.T, s Store, name string) account.Account {
 	t.Helper()
 	a, err := s.FindUser(t.Context(), name)
@@ -191,10 +196,12 @@ func budget(t *testing.T, s Store, name string, most int64) policy.Budget {
 	return policy.Budget{ID: id, Name: name, Max: most}
 }
 
+// sessionUse asks for one use of each budget by a session.
 func sessionUse(r session.Record, budgets ...policy.Budget) count.Use {
 	return count.Use{Holder: r.Login, Budgets: budgets}
 }
 
+// event returns an audit event of an operator at noon.
 func event(action, target string) jeton.Event {
 	return jeton.Event{
 		Time:    noon,
@@ -258,12 +265,15 @@ func hashes(secrets ...string) []secret.Hash {
 	return sorted(list)
 }
 
+// sorted returns a sorted copy, never nil: the order in which hashes are published means
+// nothing.
 func sorted(list []secret.Hash) []secret.Hash {
 	list = append([]secret.Hash{}, list...)
 	slices.SortFunc(list, func(a, b secret.Hash) int { return slices.Compare(a[:], b[:]) })
 	return list
 }
 
+// must ends the test at an error.
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -271,6 +281,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// wants checks the outcome of a call, wrapped or not.
 func wants(t *testing.T, what string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
@@ -278,6 +289,7 @@ func wants(t *testing.T, what string, err, want error) {
 	}
 }
 
+// same compares with go-cmp, which shows the difference.
 func same(t *testing.T, what string, got, want any) {
 	t.Helper()
 	diff := cmp.Diff(want, got)

@@ -24,6 +24,9 @@ func checkRevoked(t *testing.T, s Store, jti, generation string, want bool) {
 	}
 }
 
+// ownerEndsTokens does to clients whatever ends their tokens. Stored tokens are gone;
+// signed ones are not stored, so their generation is on the revocation list. The new
+// generation must not be.
 func ownerEndsTokens(t *testing.T, s Store) {
 	yes, no := true, false
 	b := tokenBudget(t, s)
@@ -91,6 +94,8 @@ func ownerEndsTokens(t *testing.T, s Store) {
 	})
 }
 
+// signedRevoked revokes signed tokens that are stored, because they are counted, and others
+// that are not.
 func signedRevoked(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	m := mint(job, "kept")
@@ -123,6 +128,7 @@ func signedRevoked(t *testing.T, s Store) {
 	isToken(t, s, "kept")
 }
 
+// tokensEnd checks every way to choose tokens, twice each.
 func tokensEnd(t *testing.T, s Store) {
 	b := tokenBudget(t, s)
 	job, other := clientAdded(t, s, "job"), clientAdded(t, s, "other")
@@ -201,6 +207,8 @@ func tokensEnd(t *testing.T, s Store) {
 	}
 }
 
+// tokenEndsArePublished is userChangesArePublished for tokens. The hash of a generation is
+// published, too, for signed tokens in caches.
 func tokenEndsArePublished(t *testing.T, s Store) {
 	published := subscribe(s)
 

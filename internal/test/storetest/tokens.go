@@ -103,6 +103,8 @@ func kept(t *testing.T, what string, got, want token.Record) {
 	}
 }
 
+// tokenUse asks for one use of each budget by a token, whose number is negative as a
+// holder.
 func tokenUse(r token.Record, budgets ...policy.Budget) count.Use {
 	return count.Use{Holder: -r.Number, Budgets: budgets}
 }
@@ -125,6 +127,7 @@ func isToken(t *testing.T, s Store, texts ...string) {
 	}
 }
 
+// tokenHashes is hashes, nil for none: what a feed returns.
 func tokenHashes(list ...string) []secret.Hash {
 	var out []secret.Hash
 	for _, text := range list {
@@ -133,6 +136,7 @@ func tokenHashes(list ...string) []secret.Hash {
 	return sorted(out)
 }
 
+// tokenIsFound compares a token with all fields and one with few.
 func tokenIsFound(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	in := mint(job, "one")
@@ -156,6 +160,8 @@ func tokenIsFound(t *testing.T, s Store) {
 	})
 }
 
+// tokenNotKept mints a signed token that is not counted: nothing of it is stored but its
+// event and its assertion.
 func tokenNotKept(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	m := mint(job, "signed")
@@ -181,6 +187,8 @@ func tokenNotKept(t *testing.T, s Store) {
 	same(t, "the event", events[0], m.Event)
 }
 
+// tokenOnlyProved mints for a client that has changed since it proved itself. The assertion
+// stays unused, so that the client can try again.
 func tokenOnlyProved(t *testing.T, s Store) {
 	job, off := clientAdded(t, s, "job"), clientAdded(t, s, "off")
 	yes := true
@@ -230,6 +238,7 @@ func tokenOnlyProved(t *testing.T, s Store) {
 	})
 }
 
+// tokenLeavesNothing lets a mint fail at each of its parts; the others must be undone.
 func tokenLeavesNothing(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	first := mint(job, "one")
@@ -269,8 +278,10 @@ func tokenLeavesNothing(t *testing.T, s Store) {
 	isToken(t, s, "one")
 }
 
+// errorOf drops the value of a call.
 func errorOf[T any](_ T, err error) error { return err }
 
+// tokenBudget returns the budget of whole tokens, of three uses.
 func tokenBudget(t *testing.T, s Store) policy.Budget {
 	t.Helper()
 	id, err := s.BudgetID(t.Context(), "", "token")
@@ -278,6 +289,7 @@ func tokenBudget(t *testing.T, s Store) policy.Budget {
 	return policy.Budget{ID: id, Name: "token", Max: 3}
 }
 
+// tokensListed is listing for tokens.
 func tokensListed(t *testing.T, s Store) {
 	job, other := clientAdded(t, s, "job"), clientAdded(t, s, "other")
 	late := mint(job, "1") // the clock jumped back after this

@@ -18,6 +18,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
+// tokenUses has many callers spend the same token, with one and with two budgets.
 func tokenUses(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	own, route := tokenBudget(t, s), budget(t, s, "GET /three", 2)
@@ -47,6 +48,8 @@ func tokenUses(t *testing.T, s Store) {
 	isToken(t, s, "one") // a token without uses left is still found
 }
 
+// endedTokenHasNone spends tokens that were revoked, with and without a count: a new count
+// must not begin for a token that is gone.
 func endedTokenHasNone(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	b, route := tokenBudget(t, s), budget(t, s, "GET /three", 2)
@@ -111,6 +114,7 @@ func numbersApart(t *testing.T, s Store) {
 	}
 }
 
+// tokensNeverAgain is loginsNeverAgain for tokens.
 func tokensNeverAgain(t *testing.T, s Store) {
 	clientAdded(t, s, "job")
 	b := tokenBudget(t, s)
@@ -144,6 +148,8 @@ func tokensNeverAgain(t *testing.T, s Store) {
 	next("a removed client")
 }
 
+// revokedListed reads the list as a guard does, page by page from the last line that it
+// has. A line keeps its number when it is revoked again.
 func revokedListed(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	void := func(text string, until time.Time) {
@@ -237,6 +243,8 @@ func revokedListed(t *testing.T, s Store) {
 	}
 }
 
+// tokensSwept checks that what is swept is exactly what has expired: tokens with their
+// counts, used assertions, revocations.
 func tokensSwept(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	b := tokenBudget(t, s)
@@ -347,6 +355,7 @@ func mintAgainstChange(t *testing.T, s Store) {
 	}
 }
 
+// tokenEndAgainstUse is endAgainstUse for tokens.
 func tokenEndAgainstUse(t *testing.T, s Store) {
 	job := clientAdded(t, s, "job")
 	b := tokenBudget(t, s)

@@ -52,6 +52,7 @@ func race(t *testing.T, s Store, n int, u count.Use) int64 {
 	return won.Load()
 }
 
+// threeUses is the promise in its shortest form.
 func threeUses(t *testing.T, s Store) {
 	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	won := race(t, s, 20, sessionUse(r, budget(t, s, "*", 3)))
@@ -60,6 +61,8 @@ func threeUses(t *testing.T, s Store) {
 	}
 }
 
+// severalUses spends two budgets together: the smaller one limits, and the larger one loses
+// only what was granted.
 func severalUses(t *testing.T, s Store) {
 	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	a, b := budget(t, s, "a", 3), budget(t, s, "b", 5)
@@ -76,6 +79,8 @@ func severalUses(t *testing.T, s Store) {
 	}
 }
 
+// countDown checks the number that is left after each use, which the header of the response
+// shows.
 func countDown(t *testing.T, s Store) {
 	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	b := budget(t, s, "*", 3)
@@ -96,6 +101,8 @@ func countDown(t *testing.T, s Store) {
 	hasSessions(t, s, "one") // a session without uses left is still found
 }
 
+// allOrNone refuses for one of three budgets, at each place in the list: none of the others
+// may lose a use.
 func allOrNone(t *testing.T, s Store) {
 	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	a := budget(t, s, "a", 2)
@@ -136,6 +143,7 @@ func allOrNone(t *testing.T, s Store) {
 	}
 }
 
+// lookingTakesNothing checks that looking costs no use and makes no count.
 func lookingTakesNothing(t *testing.T, s Store) {
 	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	a, b := budget(t, s, "a", 2), budget(t, s, "b", 1)
@@ -156,6 +164,7 @@ func lookingTakesNothing(t *testing.T, s Store) {
 	look(1, 0)
 }
 
+// ownCounts checks that counts are apart for each session and each budget.
 func ownCounts(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	one, two := started(t, s, newLogin(u, "shop", "one", noon)), started(t, s, newLogin(u, "shop", "two", noon))
@@ -169,6 +178,8 @@ func ownCounts(t *testing.T, s Store) {
 	}
 }
 
+// endedHasNone spends sessions that have ended, with and without a count: a new count must
+// not begin for a session that is gone.
 func endedHasNone(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	a, b := budget(t, s, "a", 1), budget(t, s, "b", 2)
@@ -193,6 +204,8 @@ func endedHasNone(t *testing.T, s Store) {
 	}
 }
 
+// raisedLimit changes max_uses in the configuration while sessions live. Uses that were
+// taken stay taken.
 func raisedLimit(t *testing.T, s Store) {
 	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	b := budget(t, s, "*", 2)
@@ -208,6 +221,8 @@ func raisedLimit(t *testing.T, s Store) {
 	}
 }
 
+// noBudget checks that no budget, a zero limit and an unlimited one admit nothing: what is not counted
+// is not to get here, and a forgotten field must not open a door.
 func noBudget(t *testing.T, s Store) {
 	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	good := budget(t, s, "good", 3)
@@ -260,6 +275,8 @@ func cancelledCallers(t *testing.T, s Store) {
 	}
 }
 
+// budgetID asks for the numbers of budgets at the same time, as nodes do that start
+// together.
 func budgetID(t *testing.T, s Store) {
 	var mu sync.Mutex
 
