@@ -24,6 +24,8 @@ type bare struct {
 	sessions map[[sha256.Size]byte]entry
 }
 
+// entry is what a session needs at the least: whose it is and when it expires, in seconds
+// since 1970.
 type entry struct {
 	user    int64
 	expires int64
@@ -37,6 +39,8 @@ func (b *bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
+	// By hash, as jeton does: a store that leaks must not hold cookies. Without it the bare
+	// server would be another job, not the least code for this one.
 	hash := sha256.Sum256([]byte(c.Value))
 	b.mu.RLock()
 	e, ok := b.sessions[hash]
@@ -56,6 +60,7 @@ func (b *bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // bareRole is the process of the bare server.
 func bareRole(args []string) error {
 	f := flag.NewFlagSet("role-bare", flag.ContinueOnError)
+	// The flags of a role have no help: this program alone passes them.
 	addr, n := f.String("addr", "", ""), f.Int("sessions", 0, "")
 
 	if err := f.Parse(args); err != nil {
@@ -72,6 +77,7 @@ func bareRole(args []string) error {
 	m.Handle("GET /check", b)
 	m.HandleFunc("GET /open", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 
+	// It ends by a signal: that of stop, or of the kernel when the benchmark ends (startPinned).
 	return http.ListenAndServe(*addr, m)
 }
 

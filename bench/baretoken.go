@@ -37,6 +37,8 @@ type raw struct {
 	verify func(input, signature []byte) bool
 }
 
+// newRaw makes a key. The signatures are those that JWS wants (RFC 7518, sections 3.3 and
+// 3.4; RFC 8037).
 func newRaw(alg jose.Alg) (raw, error) {
 	switch alg {
 	case jose.EdDSA:
@@ -57,6 +59,7 @@ func newRaw(alg jose.Alg) (raw, error) {
 					return nil, err
 				}
 
+				// JWS has r and s as 32 bytes each, not the ASN.1 of other protocols.
 				out := make([]byte, 64)
 				r.FillBytes(out[:32])
 				s.FillBytes(out[32:])
@@ -95,6 +98,7 @@ func bareAnswer(dir, path string) string { return filepath.Join(dir, filepath.Ba
 func bareSign(r raw, text []byte) http.HandlerFunc {
 	input := text[:bytes.LastIndexByte(text, '.')]
 	return func(w http.ResponseWriter, q *http.Request) {
+		// Read to the end, or net/http closes the connection after the answer.
 		if _, err := io.Copy(io.Discard, q.Body); err != nil {
 			return
 		}
@@ -119,6 +123,7 @@ func bareIntrospect(text []byte) http.HandlerFunc {
 	}
 }
 
+// answerJSON sends the length, as jeton does: chunks would cost the bare server more.
 func answerJSON(w http.ResponseWriter, text []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
@@ -189,6 +194,7 @@ func verifyRole(args []string) error {
 		return err
 	}
 
+	// The claims of a real token of a client, so that the text has a real length.
 	const claims = `{"iss":"https://login.example.org","sub":"backup-job","aud":"files","client_id":"backup-job",` +
 		`"iat":1763800000,"nbf":1763800000,"exp":1763800600,"jti":"t_06h03tp9e1xyq4jgdbkdrx8","gen":"c1.1",` +
 		`"scope":"files:read files:write"}`
@@ -222,6 +228,8 @@ func verifyRole(args []string) error {
 			return fmt.Errorf("claims %+v: %w", c, err)
 		}
 
+		// The two are timed apart and in turn: a slow moment of the machine is one for
+		// both.
 		middle := time.Now()
 		if !r.verify(input, signature) {
 			return errors.New("the signature is wrong")

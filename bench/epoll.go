@@ -58,6 +58,7 @@ type parked struct {
 // drive runs a load to its end.
 func drive(l load) (loaded, error) {
 	runtime.LockOSThread()
+	// A collection would show as latency of the server.
 	debug.SetGCPercent(400)
 	d := &driver{load: l, conns: map[int]*client{}}
 	for _, addr := range l.Addrs {
@@ -93,6 +94,7 @@ func drive(l load) (loaded, error) {
 	return d.run()
 }
 
+// watch adds a descriptor to those that run waits for.
 func (d *driver) watch(fd int) error {
 	return unix.EpollCtl(d.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 }
@@ -107,6 +109,7 @@ func (d *driver) connect(c *client) (*client, error) {
 		return nil, fmt.Errorf("connect to %s: %w", d.Addrs[c.to], err)
 	}
 
+	// Without it the kernel may hold a small request back until the last is acknowledged.
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, err
@@ -118,12 +121,17 @@ func (d *driver) connect(c *client) (*client, error) {
 	return c, d.watch(fd)
 }
 
+// now is the time since the begin of the load.
 func (d *driver) now() time.Duration { return time.Since(d.begin) }
 
+// run sends and receives until the load is over: after Run, or with Each when everything
+// has been answered once.
 func (d *driver) run() (loaded, error) {
 	d.begin = time.Now()
 	d.result.Status = map[int]int{}
 
+	// A closed loop begins with a request on every connection; each answer sends the next.
+	// An open loop sends by the clock, in due.
 	if d.Rate == 0 {
 		for _, c := range d.idle {
 			if err := d.send(c, d.now()); err != nil {
@@ -143,6 +151,7 @@ func (d *driver) run() (loaded, error) {
 		if !measuring && now >= d.Warm {
 			measuring = true
 			d.latency = hist{}
+			// What came before is warming up, and counts for nothing.
 			d.result = loaded{Status: map[int]int{}}
 			before = d.usage()
 			from = d.now()
@@ -158,6 +167,7 @@ func (d *driver) run() (loaded, error) {
 			return loaded{}, err
 		}
 
+		// At most 20 ms, so that the end of the run is noticed without an answer, too.
 		n, err := unix.EpollWait(d.epoll, events, 20)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return loaded{}, err
@@ -181,6 +191,9 @@ func (d *driver) run() (loaded, error) {
 func (d *driver) due(now time.Duration) error {
 	wake := time.Duration(0)
 	if d.Rate > 0 {
+		// Every request that should have been sent by now, also while all connections were
+		// busy: its latency counts from here. Otherwise a slow server would be asked less
+		// and look faster (coordinated omission).
 		for ; d.next <= now; d.next += time.Duration(float64(time.Second) / d.Rate) {
 			d.late = append(d.late, d.next)
 		}
@@ -216,9 +229,11 @@ func (d *driver) due(now time.Duration) error {
 	return unix.TimerfdSettime(d.timer, 0, &unix.ItimerSpec{Value: in}, nil)
 }
 
+// ready handles an event: the timer, or bytes of an answer.
 func (d *driver) ready(fd int) error {
 	if fd == d.timer {
 		var expired [8]byte
+		// Read, or the timer stays ready. What is due is sent by the loop.
 		_, _ = unix.Read(fd, expired[:])
 		return nil
 	}
@@ -231,6 +246,7 @@ func (d *driver) ready(fd int) error {
 
 	if err != nil || n == 0 {
 		d.result.Broken++
+		// A server may close a connection; one that closes all of them is not under test.
 		if d.result.Broken > 10*d.Conns {
 			return errors.New("the server closes every connection")
 		}
@@ -281,6 +297,7 @@ func (d *driver) free(c *client, status int, now time.Duration) error {
 	return d.send(c, now)
 }
 
+// send writes the next request on a connection. sent is when it should have been sent.
 func (d *driver) send(c *client, sent time.Duration) error {
 	i := 0
 	if d.Each {
@@ -289,6 +306,7 @@ func (d *driver) send(c *client, sent time.Duration) error {
 		}
 		i = d.asked
 	} else if n := d.many(); n > 1 {
+		// At random, as the sessions of real users come.
 		i = rand.IntN(n)
 	}
 

@@ -88,6 +88,8 @@ func (b *bench) startFlask(cores []int) (*process, error) {
 	return b.gunicorn("flaskapp", cores)
 }
 
+// gunicorn starts a Python program with one worker process, because the Flask program counts in
+// the memory of its process.
 func (b *bench) gunicorn(module string, cores []int) (*process, error) {
 	addr, err := freeAddr()
 	if err != nil {

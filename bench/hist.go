@@ -11,6 +11,8 @@ type hist struct {
 	buckets [58 * 64]uint32
 }
 
+// add counts a latency. Below 128 ns a bucket is 1 ns wide; then 64 buckets share each
+// power of two.
 func (h *hist) add(d time.Duration) {
 	v := uint64(max(d, 0))
 	shift := max(bits.Len64(v)-7, 0)

@@ -87,6 +87,7 @@ services:
           text: Patience is a key that opens at its hour.
 `
 
+// clientName is the only client of the configuration.
 const clientName = "client"
 
 // authority is a jeton with an authorization server. The process is the service that
@@ -102,6 +103,7 @@ type keyPair struct {
 	private, public []byte
 }
 
+// newKeyPair makes an RSA key of that many bits: the algorithm of the teaching clients.
 func newKeyPair(bits int) (keyPair, error) {
 	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
@@ -152,6 +154,7 @@ func (b *bench) authorityUp(ctx context.Context, n stored, client keyPair, at pl
 		return nil, err
 	}
 
+	// The admin listener, the issuer, and one for each service.
 	var addrs [6]string
 	for i := range addrs {
 		addrs[i], err = freeAddr()
@@ -233,6 +236,7 @@ func posted(ctx context.Context, c *http.Client, address, authorization, kind, b
 	if err != nil {
 		return nil, err
 	}
+	// A refusal is fast: to measure one by mistake would flatter the server.
 	if answer.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("POST %s: %s: %s", address, answer.Status, text)
 	}
@@ -281,6 +285,7 @@ func manyOf(n int, get func(*http.Client) (string, error)) ([]string, error) {
 	var wg sync.WaitGroup
 	for w := range conns {
 		wg.Go(func() {
+			// Each worker writes elements of its own, so no lock is needed.
 			for i := w; i < n && errs[w] == nil; i += conns {
 				texts[i], errs[w] = get(c)
 			}

@@ -50,6 +50,7 @@ func build(ctx context.Context, dir string) (string, error) {
 	}
 
 	out := filepath.Join(dir, "jeton")
+	// As it is released: without cgo and without debug information.
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, "./cmd/jeton")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -84,6 +85,7 @@ func (b *bench) startJeton(dir string, cores []int) (*process, error) {
 	return b.startAs(dir, setup{}, cores)
 }
 
+// startAs is startJeton with additions to the configuration.
 func (b *bench) startAs(dir string, s setup, cores []int) (*process, error) {
 	admin, err := freeAddr()
 	if err != nil {

@@ -87,6 +87,7 @@ type loaded struct {
 // rate returns the responses with the status per second.
 func (l loaded) rate(status int) float64 { return float64(l.Status[status]) / l.Seconds }
 
+// answers returns the number of responses, whatever their status.
 func (l loaded) answers() int {
 	n := 0
 	for _, k := range l.Status {
@@ -127,6 +128,8 @@ func generating(ctx context.Context, cores []int, l load) (func() (loaded, error
 		return nil, err
 	}
 
+	// A process of its own: its processor time can be told apart, and its garbage does not
+	// disturb what this process measures.
 	cmd := exec.CommandContext(ctx, self, "role-load")
 	var out bytes.Buffer
 
@@ -176,6 +179,7 @@ type usage struct {
 	server, self, all float64
 }
 
+// usage reads the processor times of now.
 func (l *load) usage() usage {
 	return usage{cpuOf(l.PIDs...), cpuOf(os.Getpid()), cpuOfAll()}
 }

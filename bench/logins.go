@@ -47,6 +47,8 @@ func (b *bench) logins(ctx context.Context) error {
 	return b.crowd(ctx)
 }
 
+// loginRate measures logins beside hashes alone: nearly all of a login is its hash, so the
+// rest may take at most a twentieth.
 func (b *bench) loginRate(ctx context.Context) error {
 	jeton, err := b.jetonUp(ctx, b.sessions, shared)
 	if err != nil {
@@ -105,6 +107,8 @@ func (b *bench) crowd(ctx context.Context) error {
 	}
 
 	good, busy := result.Status[200], result.Status[503]
+	// Each client gets a login or a 503 with Retry-After; anything else is a fault, not a
+	// figure.
 	if good == 0 || good+busy != result.answers() || result.Broken > 0 {
 		return fmt.Errorf(
 			"%d clients: answers by status %v, broken connections %d: %s",
@@ -116,6 +120,7 @@ func (b *bench) crowd(ctx context.Context) error {
 	}
 
 	peak := memoryOf(jeton.pid(), "VmHWM")
+	// One hash takes 19 MiB, and no more run at a time than there are processors.
 	most := 40 + 19*float64(runtime.NumCPU())
 	b.report.add(row{
 		what:  fmt.Sprintf("jeton, memory with %d clients waiting (%d logged in, %d got 503)", clients, good, busy),
@@ -137,6 +142,7 @@ func (b *bench) flood(ctx context.Context) error {
 	return b.floodBasic(ctx)
 }
 
+// floodForm guesses at the login form.
 func (b *bench) floodForm(ctx context.Context) error {
 	jeton, err := b.jetonUp(ctx, b.sessions, shared)
 	if err != nil {
@@ -152,6 +158,8 @@ func (b *bench) floodForm(ctx context.Context) error {
 	}, "guess passwords")
 }
 
+// floodWith measures checks of sessions before and during a flood. The probe is an open
+// loop: a closed one would send fewer requests when the server is slow, and hide it.
 func (b *bench) floodWith(ctx context.Context, jeton *process, guesses load, doing string) error {
 	if err := b.warmUp(ctx, jeton, b.sessions); err != nil {
 		return err
@@ -189,6 +197,7 @@ func (b *bench) floodWith(ctx context.Context, jeton *process, guesses load, doi
 		}
 
 		during, err := paced(ctx, probe)
+		// Waited for in any case, so that the flood does not run into the next measurement.
 		result, werr := wait()
 
 		if err != nil {
@@ -197,6 +206,8 @@ func (b *bench) floodWith(ctx context.Context, jeton *process, guesses load, doi
 		if werr != nil {
 			return werr
 		}
+		// All guesses are wrong: one that is let in, or a 503, is another load than the one
+		// to measure.
 		if result.Status[401] != result.answers() {
 			return fmt.Errorf("flood: answers by status %v", result.Status)
 		}

@@ -48,6 +48,7 @@ type options struct {
 
 func main() {
 	if len(os.Args) > 1 {
+		// Before the flags: a role is not for users, and has flags of its own.
 		if role, ok := roles[os.Args[1]]; ok {
 			if err := role(os.Args[2:]); err != nil {
 				fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[1], err)
@@ -87,6 +88,7 @@ func revokeCommand(args []string) int {
 	return 0
 }
 
+// command is the benchmark itself: it measures, prints, and writes the report if asked.
 func command(ctx context.Context, args []string) error {
 	o, err := parse(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -121,6 +123,7 @@ func command(ctx context.Context, args []string) error {
 	return nil
 }
 
+// parse reads the flags. -quick only shows that everything works; its figures mean nothing.
 func parse(args []string) (options, error) {
 	o := options{
 		warm:   time.Second,

@@ -46,6 +46,7 @@ var blocks = []struct {
 	{name: "scale", run: (*bench).scales, asked: true},
 }
 
+// blockNames returns the names for -only, in the order of the measurements.
 func blockNames() []string {
 	var names []string
 	for _, b := range blocks {
@@ -96,6 +97,8 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	return b, nil
 }
 
+// close ends PostgreSQL and removes everything that was written. Servers have been stopped
+// by the blocks that started them.
 func (b *bench) close() {
 	if b.cluster != nil {
 		_ = b.cluster.Close()
@@ -103,6 +106,7 @@ func (b *bench) close() {
 	_ = os.RemoveAll(b.dir)
 }
 
+// measure runs the wanted blocks, one after another: they share the machine.
 func (b *bench) measure(ctx context.Context) error {
 	if err := b.report.describe(b.dir); err != nil {
 		return err
@@ -145,6 +149,7 @@ type place struct {
 	server, client []int
 }
 
+// Where the servers and the load run. Two cores suffice for both.
 var (
 	pinned = place{"server on one core, load on another", []int{0}, []int{1}}
 	shared = place{"server and load share all cores", nil, nil}
@@ -158,6 +163,8 @@ type sample struct {
 	others   float64 // processors busy with something else
 }
 
+// median returns the middle of a list, or the mean of the middle two. One bad round of
+// three does not move it.
 func median(list []float64) float64 {
 	if len(list) == 0 {
 		return 0
@@ -173,6 +180,7 @@ func median(list []float64) float64 {
 	return sorted[mid]
 }
 
+// pick returns the median of one figure.
 func pick(list []sample, field func(sample) float64) float64 {
 	var values []float64
 	for _, s := range list {
@@ -212,6 +220,8 @@ type subject func(ctx context.Context) (sample, error)
 func (b *bench) rounds(ctx context.Context, subjects ...subject) ([][]sample, error) {
 	all := make([][]sample, len(subjects))
 	for range b.options.rounds {
+		// In turn and not one after the other: a machine that gets slower during the
+		// minutes slows all of them.
 		for i, measure := range subjects {
 			s, err := measure(ctx)
 			if err != nil {
@@ -250,6 +260,7 @@ func (b *bench) spread(list []*process, also []int, at place, l load) subject {
 			return sample{}, err
 		}
 
+		// A figure of refusals, or of connections that broke, is none.
 		n := result.answers()
 		if n == 0 || n != result.Status[200] || result.Broken > 0 {
 			return sample{}, fmt.Errorf(
@@ -295,6 +306,8 @@ func syncTime(dir string) (time.Duration, error) {
 
 	defer f.Close()
 
+	// Written before they are timed: a write into new space also changes the file's
+	// metadata.
 	const block, many = 8 << 10, 200
 	if _, err := f.Write(make([]byte, block*many)); err != nil {
 		return 0, err

@@ -38,6 +38,7 @@ func (b *bench) nodes(ctx context.Context) error {
 	return nil
 }
 
+// nodesAt measures one combination of place, staleness and number of nodes.
 func (b *bench) nodesAt(ctx context.Context, at place, staleness time.Duration, many int) error {
 	sqlite, g, done, err := b.twins(ctx, at, staleness, many)
 	if err != nil {
@@ -65,6 +66,8 @@ func (b *bench) nodesAt(ctx context.Context, at place, staleness time.Duration, 
 		sample: middle(all[1]),
 		ratio:  r,
 	}
+	// With staleness 0 a node asks the database for each request: that is what it is for,
+	// and there is no aim.
 	if staleness > 0 {
 		one.aim, one.met = ">= 0.90 of SQLite", met(r >= .90)
 	}
@@ -106,6 +109,7 @@ func (b *bench) twins(
 	done = func() {
 		g.stop()
 		sqlite.stop()
+		// PostgreSQL goes on into the next block, which may want all cores.
 		_ = pin(nil, family(g.also...)...)
 	}
 
@@ -237,6 +241,8 @@ func (b *bench) revokes(ctx context.Context) error {
 	return nil
 }
 
+// revoke measures logouts at the first of several nodes, all of which have every session in
+// memory. With stuck, the last node is stopped.
 func (b *bench) revoke(ctx context.Context, many int, stuck bool, each int) (sample, error) {
 	n := each * b.options.rounds
 	d, err := b.newDatabase(ctx, stored{sessions: n})
@@ -258,6 +264,8 @@ func (b *bench) revoke(ctx context.Context, many int, stuck bool, each int) (sam
 
 	first, last := g.list[0], g.list[many-1]
 	if stuck {
+		// A node that neither answers nor releases its lease: a logout has to wait until
+		// that ends.
 		if err := syscall.Kill(last.pid(), syscall.SIGSTOP); err != nil {
 			return sample{}, os.NewSyscallError("stop a node", err)
 		}
@@ -293,6 +301,7 @@ func (b *bench) revoke(ctx context.Context, many int, stuck bool, each int) (sam
 		list = append(list, result.sample(200))
 	}
 
+	// The stopped node is left out, as it does not answer.
 	return middle(list), b.loggedOut(ctx, g.list[:many-map[bool]int{true: 1}[stuck]], n)
 }
 

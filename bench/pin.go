@@ -40,6 +40,7 @@ func startPinned(cmd *exec.Cmd, cores []int) error {
 	return cmd.Start()
 }
 
+// setOf returns the cores as the kernel takes them.
 func setOf(cores []int) (set unix.CPUSet) {
 	for _, c := range cores {
 		set.Set(c)
@@ -75,6 +76,7 @@ func cool(path string) error {
 	}
 	defer f.Close()
 
+	// The kernel drops only pages that are written.
 	if err := f.Sync(); err != nil {
 		return err
 	}

@@ -95,6 +95,8 @@ func (b *bench) postmaster(ctx context.Context) (int, error) {
 			return err
 		}
 
+		// The parent of a backend is the postmaster, whose children's processor time counts
+		// for the server.
 		f := procStat(backend)
 		if len(f) > 1 {
 			parent = f[1]
@@ -114,6 +116,8 @@ func (b *bench) postmaster(ctx context.Context) (int, error) {
 	return pid, nil
 }
 
+// withConn connects for one task, as the benchmark asks PostgreSQL too rarely to keep a
+// connection.
 func withConn(ctx context.Context, url string, do func(*pgx.Conn) error) error {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -171,6 +175,7 @@ func (b *bench) newDatabase(ctx context.Context, n stored) (*database, error) {
 		return nil, err
 	}
 
+	// Opened once, for the schema alone.
 	db, err := postgres.Open(ctx, postgres.Config{
 		URL:     jeton.NewSecret(url),
 		Where:   "the benchmark's",

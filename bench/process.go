@@ -41,12 +41,14 @@ func launch(name, addr, dir string, cores []int, env []string, argv ...string) (
 	p.cmd.Dir = dir
 	p.cmd.Stdout = log
 	p.cmd.Stderr = log
+	// Nothing else of the environment: a JETON_ variable would change what is measured.
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, env...)
 
 	if err := startPinned(p.cmd, cores); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 
+	// Wait is called once, here; everybody else waits for done.
 	go func() {
 		_ = p.cmd.Wait()
 		close(p.done)
@@ -55,6 +57,7 @@ func launch(name, addr, dir string, cores []int, env []string, argv ...string) (
 	return p, nil
 }
 
+// pid is the process id of the server itself.
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
 // await waits until the server answers the first request of a load with a 200.
@@ -72,11 +75,13 @@ func (p *process) await(ctx context.Context, l load) error {
 			return fmt.Errorf("%s ended: %s", p.name, p.logTail())
 		case <-ctx.Done():
 			return fmt.Errorf("%s does not answer: %w: %s", p.name, ctx.Err(), p.logTail())
+		// Short, as the start of a server is measured with it: a matter of milliseconds.
 		case <-time.After(200 * time.Microsecond):
 		}
 	}
 }
 
+// answers200 sends one request on a new connection.
 func answers200(addr string, l load) bool {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -117,6 +122,7 @@ func (p *process) stop() {
 
 	select {
 	case <-p.done:
+	// Longer than shutdown.timeout, after which a server ends by itself.
 	case <-time.After(15 * time.Second):
 		_ = p.cmd.Process.Kill()
 		<-p.done
@@ -136,6 +142,7 @@ func family(pids ...int) []int {
 	}
 
 	all := append([]int(nil), pids...)
+	// The list grows while it is walked: children of children are found, too.
 	for i := 0; i < len(all); i++ {
 		for pid, of := range parent {
 			if of == all[i] {

@@ -19,6 +19,7 @@ type report struct {
 	notes   []string
 }
 
+// resultBlock is the rows of one block, under a heading.
 type resultBlock struct {
 	title string
 	rows  []row
@@ -35,19 +36,23 @@ type row struct {
 	sample
 }
 
+// met returns the pointer that a row needs.
 func met(ok bool) *bool { return &ok }
 
+// block begins a block. Like the rows, it is shown at once: a run takes many minutes.
 func (r *report) block(title string) {
 	r.blocks = append(r.blocks, resultBlock{title: title})
 	fmt.Fprintln(os.Stderr, "  "+title)
 }
 
+// add adds a row to the current block.
 func (r *report) add(line row) {
 	last := &r.blocks[len(r.blocks)-1]
 	last.rows = append(last.rows, line)
 	fmt.Fprintln(os.Stderr, "    "+line.String())
 }
 
+// note adds a sentence below the table, such as why something was not measured.
 func (r *report) note(text string) {
 	r.notes = append(r.notes, text)
 	fmt.Fprintln(os.Stderr, "  "+text)
@@ -67,6 +72,7 @@ func (r *report) describe(dir string) error {
 	return nil
 }
 
+// processor names the processor. On ARM the kernel does not name it in /proc/cpuinfo.
 func processor() string {
 	b, _ := os.ReadFile("/proc/cpuinfo")
 	_, rest, ok := strings.Cut(string(b), "model name")
@@ -140,6 +146,7 @@ func grouped(n int) string {
 	return s
 }
 
+// print writes the report as Markdown, with the aims that were missed at the end.
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "%s\n\n", r.machine)
 	fmt.Fprintln(w, "| measured | median | ratio | aim | met | CPU us/req | p50 ms | p99 ms | other work, cores |")

@@ -17,6 +17,7 @@ func (b *bench) checks(ctx context.Context) error {
 	return nil
 }
 
+// checkAt measures checks at one place.
 func (b *bench) checkAt(ctx context.Context, at place) error {
 	bare, err := b.bareUp(ctx, b.sessions, at)
 	if err != nil {
@@ -64,6 +65,7 @@ func (b *bench) uses(ctx context.Context) error {
 		{pinned, b.sessions, b.sessions, .42},
 		{shared, b.sessions, b.sessions, .60},
 		{shared, b.many, b.sessions, .60},
+		// With more busy sessions than are cached, most checks read the store: a figure without an aim.
 		{shared, b.many, b.many, 0},
 	} {
 		if err := b.useAt(ctx, v.at, v.stored, v.busy, v.least); err != nil {
@@ -74,6 +76,7 @@ func (b *bench) uses(ctx context.Context) error {
 	return nil
 }
 
+// useAt measures counted uses beside checks of the same server.
 func (b *bench) useAt(ctx context.Context, at place, stored, busy int, least float64) error {
 	jeton, err := b.jetonUp(ctx, stored, at)
 	if err != nil {
@@ -124,6 +127,7 @@ func (b *bench) useAt(ctx context.Context, at place, stored, busy int, least flo
 		met:    met(r >= least),
 	})
 	note := ""
+	// The latency of a use is at least one sync of the disk, which is not jeton's.
 	if sync > 200*time.Microsecond {
 		note = " (meant for a disk that syncs in 200 us)"
 	}
@@ -139,11 +143,13 @@ func (b *bench) useAt(ctx context.Context, at place, stored, busy int, least flo
 	return nil
 }
 
+// bareUp starts the bare server with n sessions.
 func (b *bench) bareUp(ctx context.Context, n int, at place) (*process, error) {
 	p, err := b.startBare(n, at.server)
 	return up(ctx, p, err)
 }
 
+// jetonUp starts jeton on a store of n sessions, made once per size.
 func (b *bench) jetonUp(ctx context.Context, n int, at place) (*process, error) {
 	dir, err := b.store(ctx, stored{sessions: n})
 	if err != nil {

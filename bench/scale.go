@@ -71,6 +71,7 @@ func both(entries int) (setup, error) {
 	return s, nil
 }
 
+// grownFile makes the large store on SQLite.
 func (b *bench) grownFile(ctx context.Context) (*grown, error) {
 	begin := time.Now()
 	dir, err := b.store(ctx, stored{sessions: b.most, tokens: b.most})
@@ -106,6 +107,7 @@ func (b *bench) grownFile(ctx context.Context) (*grown, error) {
 	}, nil
 }
 
+// grownDatabase makes the large store on PostgreSQL.
 func (b *bench) grownDatabase(ctx context.Context) (*grown, error) {
 	begin := time.Now()
 	d, err := b.database(ctx, stored{sessions: b.most, tokens: b.most})
@@ -153,6 +155,7 @@ func (b *bench) grownDatabase(ctx context.Context) (*grown, error) {
 			return []int{pid}, err
 		},
 		cool: func(ctx context.Context) error {
+			// Its own buffers are memory as well, and go with the server.
 			if err := b.cluster.Stop(); err != nil {
 				return err
 			}
@@ -279,6 +282,8 @@ func (b *bench) cold(ctx context.Context, g *grown) error {
 	return nil
 }
 
+// coldOf measures checks of one kind at a server that has just started. With disk, the
+// files are not in the page cache either.
 func (b *bench) coldOf(ctx context.Context, g *grown, kind string, disk bool) (sample, error) {
 	if disk {
 		if err := g.cool(ctx); err != nil {

@@ -190,6 +190,7 @@ func handle(prefix string, i int, now time.Time) (string, error) {
 	return secrets.ID(prefix, now, bytes.NewReader(b[:]))
 }
 
+// fill writes all tables in one transaction.
 func fill(ctx context.Context, db *sql.DB, n stored) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {

@@ -97,6 +97,8 @@ type spending struct {
 	few, many *pgxpool.Pool
 }
 
+// newSpending opens the store, and two pools for the bare loop: with as many connections as
+// the store, and with one for each caller.
 func (b *bench) newSpending(ctx context.Context, d *database) (*spending, error) {
 	s := &spending{b: b, logins: b.sessions}
 	var err error
@@ -139,6 +141,7 @@ func (b *bench) newSpending(ctx context.Context, d *database) (*spending, error)
 	return s, nil
 }
 
+// close closes what newSpending has opened so far.
 func (s *spending) close() {
 	for _, p := range []*pgxpool.Pool{s.few, s.many} {
 		if p != nil {
@@ -189,11 +192,13 @@ func (s *spending) batch(ctx context.Context) error {
 	return err
 }
 
+// together is the number of rows of one batch, which needs as many logins.
 func (s *spending) together() int { return min(batched, s.logins) }
 
 // by measures the uses of that many concurrent callers; each call spends that many uses.
 func (s *spending) by(callers, worth int, do call) subject {
 	return func(ctx context.Context) (sample, error) {
+		// Not measured: plans are made, and pages are read.
 		if _, err := s.run(ctx, callers, s.b.warm, do); err != nil {
 			return sample{}, err
 		}
@@ -220,6 +225,7 @@ func (s *spending) by(callers, worth int, do call) subject {
 	}
 }
 
+// run has callers do the same for a while, and returns the latencies of all.
 func (s *spending) run(ctx context.Context, callers int, long time.Duration, do call) (*hist, error) {
 	var wg sync.WaitGroup
 

@@ -39,6 +39,8 @@ func (b *bench) starts(ctx context.Context) error {
 	return nil
 }
 
+// startWith measures the start with a store of one size: the time must not depend on it, as
+// nothing is read ahead.
 func (b *bench) startWith(ctx context.Context, sessions int, most float64, aim string) error {
 	dir, err := b.store(ctx, stored{sessions: sessions})
 	if err != nil {
@@ -60,6 +62,7 @@ func (b *bench) startWith(ctx context.Context, sessions int, most float64, aim s
 		}
 
 		took = append(took, float64(time.Since(begin))/1e6)
+		// After two seconds the work of the start is done.
 		if i == times-1 {
 			time.Sleep(2 * time.Second)
 			memory = memoryOf(p.pid(), "VmRSS")

@@ -14,6 +14,7 @@ type swept struct {
 	kind       string // of the load that checks them
 }
 
+// sweeps are the tables that grow with use.
 func sweeps() []swept {
 	return []swept{{"sessions", "login", kindCookie}, {"tokens", "number", kindToken}}
 }
@@ -83,6 +84,7 @@ func (b *bench) sweep(ctx context.Context, g *grown, of swept) error {
 	}
 
 	settle(ctx, append(also, p.pid())...)
+	// Short windows, many of them: the sweep works in bursts, which a long mean would hide.
 	window := func() (checked, used sample, err error) {
 		l, u := checks, uses
 		for _, x := range []*load{&l, &u} {
@@ -164,6 +166,7 @@ func (b *bench) sweep(ctx context.Context, g *grown, of swept) error {
 	return nil
 }
 
+// slower reports a latency during the sweep beside that of a quiet minute.
 func (b *bench) slower(what string, before, during sample) {
 	r := during.p99 / before.p99
 	b.report.add(row{

@@ -127,6 +127,7 @@ func (b *bench) measureFirstChecks(ctx context.Context) error {
 	return nil
 }
 
+// firstCheck measures in a process of its own, whose heap is small as a server's is.
 func (b *bench) firstCheck(ctx context.Context, alg jose.Alg) (firstChecks, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -228,6 +229,7 @@ func (b *bench) credentials(ctx context.Context) error {
 		})
 	}
 
+	// The positions in all, which begins with the session.
 	const opaque, jwt = 2, 5
 	r := ratios(all[jwt], all[opaque])
 	b.report.add(row{

@@ -42,6 +42,7 @@ type response struct {
 	body   []byte
 }
 
+// accepted reports whether the node let the request in.
 func (r response) accepted() bool { return r.status >= 200 && r.status < 300 }
 
 // request formats a request of HTTP/1.1. The body is a form.
@@ -80,12 +81,15 @@ func (c *connection) do(ctx context.Context, request []byte) (response, error) {
 	return resp, nil
 }
 
+// exchange sends one request and reads the answer. resp.sent is set also if it fails.
 func (c *connection) exchange(request []byte) (response, error) {
 	err := c.conn.SetDeadline(time.Now().Add(requestTimeout))
 	if err != nil {
 		return response{}, err
 	}
 
+	// Before the write: a later instant could make a use look as if it came after the
+	// logout.
 	resp := response{sent: time.Now()}
 	_, err = c.conn.Write(request)
 	if err != nil {
@@ -139,6 +143,7 @@ func (c *connection) dial(ctx context.Context) error {
 	return nil
 }
 
+// close closes the connection; the next request makes a new one.
 func (c *connection) close() {
 	if c.conn == nil {
 		return

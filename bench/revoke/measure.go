@@ -65,6 +65,7 @@ func (m *measurement) run(ctx context.Context) (*result, error) {
 
 	var last, took []time.Duration
 	reported := time.Now()
+	// The node of the logout changes, as a revocation takes its way from each.
 	for n := range m.rounds {
 		r, err := m.round(ctx, m.nodes[n%len(m.nodes)], connections)
 		if err != nil {
@@ -189,7 +190,11 @@ func (m *measurement) round(ctx context.Context, node *url.URL, connections []*c
 		work.Go(func() { seen[i] = c.use(ctx, t, sync.OnceFunc(warm.Done)) })
 	}
 
+	// Only when every connection has been let in: each node then has the session in its
+	// cache.
 	warm.Wait()
+	// Before the logout is sent: a use that is accepted from now on may be a breach, and
+	// its instant is kept.
 	t.ending.Store(true)
 	resp, err := own.do(ctx, own.request(http.MethodPost, m.logout, cookies, ""))
 	answered := time.Now()
@@ -198,6 +203,7 @@ func (m *measurement) round(ctx context.Context, node *url.URL, connections []*c
 		err = fmt.Errorf("logout at %s = %d", node, resp.status)
 	}
 	if err == nil {
+		// Uses go on after the answer: it is these that must all be refused.
 		err = sleep(ctx, m.after)
 	}
 
@@ -284,6 +290,8 @@ func (c *connection) use(ctx context.Context, t *trial, warm func()) tally {
 		ending := t.ending.Load()
 
 		switch {
+		// Neither accepted nor refused. After the logout that is no breach; before it, the
+		// node is not fit to be measured.
 		case err != nil || resp.status >= http.StatusInternalServerError:
 			u.unclear++
 			if !ending && u.unclear > maxUnclear {

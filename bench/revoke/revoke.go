@@ -22,6 +22,7 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
+// help explains the figure, because its sign decides: 0 or less keeps the promise.
 const help = `Measure how soon a session is refused after its logout, over all nodes that
 share a database, or at a single one.
 
@@ -79,6 +80,7 @@ func Run(ctx context.Context, args []string, std Streams) error {
 		err = result.writeTable(std.Out)
 	}
 
+	// After the table: the figures are wanted most when the promise is broken.
 	return errors.Join(err, result.breach())
 }
 
@@ -195,6 +197,7 @@ func (o *options) measurement(nodes []string) (*measurement, error) {
 	return m, err
 }
 
+// validPath keeps a path from ending the request line early.
 func validPath(path string) bool {
 	u, err := url.ParseRequestURI(path)
 	return err == nil && u.Host == "" && path[0] == '/' && !strings.ContainsAny(path, " \r\n")
