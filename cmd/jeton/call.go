@@ -117,6 +117,7 @@ func (k *call) request(ctx context.Context, method, url, body string) (*http.Req
 		if !ok {
 			return nil, usage{fmt.Errorf("invalid header %q: want 'Name: value'", h)}
 		}
+		// Set and not Add: a flag replaces the type that --data implies.
 		r.Header.Set(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
 

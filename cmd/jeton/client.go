@@ -325,6 +325,7 @@ their scopes: 'jeton client end-tokens' revokes them.`,
 			if !c.Flags().Changed(flag) {
 				return nil
 			}
+			// --scope '' is a list of one empty name, and stands for none.
 			list = slices.DeleteFunc(list, func(name string) bool { return name == "" })
 			return &list
 		}

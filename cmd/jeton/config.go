@@ -42,6 +42,8 @@ func configCheck() *cobra.Command {
 				return err
 			}
 
+			// A warning and no error: variables of other programs may begin with JETON_,
+			// too.
 			for _, name := range config.UnknownEnv(os.Environ()) {
 				fmt.Fprintf(c.ErrOrStderr(), "jeton: unknown environment variable %s\n", name)
 			}

@@ -37,6 +37,7 @@ you only, and complete or not there at all. The export is an audit event.`,
 		if name == "" && !force && term.IsTerminal(int(os.Stdout.Fd())) {
 			return usage{errors.New("password hashes do not belong on a terminal: use --output FILE, or --force")}
 		}
+		// Lstat, so that a dangling link is not replaced either.
 		if _, err := os.Lstat(name); name != "" && err == nil && !force {
 			return fmt.Errorf("%s exists; --force replaces it", name)
 		}

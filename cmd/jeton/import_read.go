@@ -236,6 +236,7 @@ func parseCSVRow(heads []string, line string) (api.Moved, error) {
 		}
 	}
 
+	// After the cells were read, so that the report has the name of the row.
 	if len(cells) != len(heads) {
 		return row, fault{fmt.Errorf("the row has %d cells, want %d as in the first line", len(cells), len(heads))}
 	}

@@ -179,6 +179,8 @@ One program is the server, the gateway in front of services, and the caller's wa
 		&cobra.Group{ID: "wallet", Title: "Wallet:"},
 	)
 
+	// The order in which a map is walked does not show: cobra sorts commands by name within
+	// a group.
 	for group, commands := range map[string][]*cobra.Command{
 		"server": {serveCommand(), demoCommand(), configCommand(), routesCommand(), hashPasswordCommand()},
 		"operate": {

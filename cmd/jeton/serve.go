@@ -97,6 +97,8 @@ func hasher() []string {
 // of slog's, in lower case.
 func logger(c config.Log) *slog.Logger {
 	var level slog.Level
+	// Package config accepts only the four levels, so this does not happen; a log that is
+	// too loud is the safe side.
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		level = slog.LevelInfo
 	}

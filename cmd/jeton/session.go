@@ -62,6 +62,7 @@ func sessionEnd() *cobra.Command {
 		Example: `  jeton session end s_06f3k2
   jeton session end --user diane --service shop`,
 		Args: func(_ *cobra.Command, args []string) error {
+			// --user and --service may come beside an id: all must fit then.
 			if len(args) > 1 || len(args) == 0 && user == "" && service == "" {
 				return usage{errors.New("name one session by its id, or --user, or --service")}
 			}

@@ -144,6 +144,7 @@ func (c checker) session(s *Service) {
 // relogin reports a window without a number of logins. max_logins without a window is
 // complete: it then counts all logins ever.
 func (c checker) relogin(r *Relogin) {
+	// 0 is also what a value that could not be read leaves; that has its fault already.
 	unlimited := r.MaxLogins == 0 && c.Valid(&r.MaxLogins)
 	if unlimited && c.Has(&r.Window) {
 		c.Fault(&r.Window, "set without max_logins; add max_logins, or remove it")

@@ -92,6 +92,8 @@ func (l *Logins) token(ctx context.Context, req TokenRequest, trail *auditTrail)
 		return m, trail.check("terms", terms, err)
 	}
 
+	// The mint of a signed token that is not stored has no transaction that the event could
+	// be in.
 	if !m.Recorded {
 		l.audit.Record(ev)
 	}

@@ -145,6 +145,8 @@ func (d *Document) list(p *place, out reflect.Value, tag reflect.StructTag) {
 		return
 	}
 
+	// At once, as places are found by pointers to the items: a slice that grows would move
+	// them.
 	out.Set(reflect.MakeSlice(out.Type(), len(p.node.Content), len(p.node.Content)))
 
 	for i, item := range p.node.Content {

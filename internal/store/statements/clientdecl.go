@@ -132,6 +132,7 @@ func declareClient(
 	}
 
 	c := p.from
+	// changeClient writes the client as it is given: an added client becomes declared.
 	c.Source, c.Declared = p.to.Source, true
 
 	if ended, err = changeClient(ctx, tx, c, ch, s); err != nil {

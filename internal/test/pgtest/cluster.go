@@ -90,6 +90,7 @@ func newCluster(ctx context.Context, dir string, noSync bool) (*Cluster, error) 
 		}
 	}()
 
+	// What create has made so far is removed: the folder is not in that of a test.
 	if err := c.create(ctx, dir); err != nil {
 		err = fmt.Errorf("make a PostgreSQL cluster: %w%s", err, c.logSuffix())
 		return nil, errors.Join(err, c.Close())

@@ -78,6 +78,7 @@ func (c *Cluster) kill() error {
 		return fmt.Errorf("kill postgres: %w", err)
 	}
 
+	// Until the processes are gone, their port and shared memory are in use.
 	<-c.server.ended
 	return nil
 }

@@ -51,6 +51,7 @@ func (c *Cluster) create(ctx context.Context, dir string) error {
 	}
 
 	c.sockets = c.folder
+	// The temporary folder of a test may be too deep for the path of a socket.
 	if len(c.socket(65535)) > longestSocket {
 		c.sockets, err = c.own("/tmp")
 		if err != nil {
@@ -161,6 +162,7 @@ func (c *Cluster) command(ctx context.Context, program string, args ...string) *
 // initdb makes the data. It is killed with its children when ctx ends.
 func (c *Cluster) initdb(ctx context.Context, args ...string) error {
 	cmd := c.command(ctx, "initdb", args...)
+	// initdb starts children; killing it alone would leave them.
 	cmd.Cancel = func() error { return killGroup(cmd) }
 	c.owner.bind(cmd, syscall.SIGKILL)
 

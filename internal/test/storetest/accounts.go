@@ -57,6 +57,7 @@ func userChangesArePublished(t *testing.T, s Store) {
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 
+	// The store may take the step or not; what it has done is looked up below.
 	err = s.RemoveUser(cancelled, "diane", event(audit.UserRemove, "user:diane"))
 	wants(t, "RemoveUser for a caller that has cancelled", err, jeton.ErrUnavailable)
 
@@ -88,6 +89,7 @@ func addedIsFound(t *testing.T, s Store) {
 		Updated:  noon.Add(-time.Hour),
 	})
 
+	// The last two are wildcards of LIKE.
 	for _, name := range []string{"diane", "DIANE", "Dian", "Diane ", "", "%", "Dian_"} {
 		_, err := s.FindUser(t.Context(), name)
 		wants(t, "FindUser("+name+")", err, jeton.ErrNotFound)
@@ -209,6 +211,8 @@ func passwordEnds(t *testing.T, s Store) {
 
 	started(t, s, newLogin(found(t, s, "diane"), "shop", "new", noon))
 
+	// Networks stay trusted, or a user who changes a password under attack would be
+	// throttled with the attacker.
 	if known, err := s.KnownSource(t.Context(), diane.ID, source, time.Time{}); err != nil || !known {
 		t.Errorf("KnownSource = %t, %v: want true after a change of password", known, err)
 	}
@@ -237,6 +241,8 @@ func disableEnds(t *testing.T, s Store) {
 	}, noon, event(audit.UserChange, "user:diane"))
 
 	must(t, err)
+	// Disabling incremented the version: a login whose password was verified before that must
+	// not succeed once the user is enabled again.
 	err = s.StartSession(t.Context(), newLogin(diane, "shop", "three", noon), acceptLogin)
 	wants(t, "StartSession with the credential from before disabling", err, jeton.ErrBadCredential)
 	started(t, s, newLogin(found(t, s, "diane"), "shop", "four", noon))
@@ -308,6 +314,7 @@ func rehash(t *testing.T, s Store) {
 	same(t, "the account", found(t, s, "diane"), want)
 	hasSessions(t, s, "one") // it is the same password
 
+	// A version that is not the current one belongs to another password.
 	for _, version := range []int64{u.Version - 1, u.Version + 1} {
 		_ = s.RehashUser(t.Context(), u.ID, version, "of another password")
 	}

@@ -72,6 +72,8 @@ func assertionMintRace(t *testing.T, s Store) {
 	for round := range 5 {
 		onlyOne(t, func(i int) error {
 			m := mint(job, fmt.Sprint(round, " ", i))
+			// Of every ten, nine mint a token with the assertion and one uses it up
+			// without.
 			m.Once, m.Keep = assertion(job, fmt.Sprint(round)), i%2 == 0
 
 			if i%10 == 9 {

@@ -164,6 +164,7 @@ func sharedNames(t *testing.T, s Store) {
 	user(t, s, "diane")
 	before := auditLog(t, s)
 
+	// Each name is tried as both, since each table alone would accept one of the two.
 	for _, name := range []string{"job", "Job", "diane", "DIANE"} {
 		wants(
 			t,

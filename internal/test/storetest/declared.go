@@ -75,6 +75,7 @@ func declaredAgain(t *testing.T, s Store) {
 	want, lines := []account.Account{got, found(t, s, "ben")}, auditLog(t, s)
 	same(t, "the audit log", lines, []string{"user.add user:ben", "user.add user:anna", "login session:s_one"})
 
+	// Lists of a file have an order, which means nothing here.
 	for _, users := range [][]account.Account{{anna, ben}, {ben, anna}} {
 		published := subscribe(s)
 		must(t, s.DeclareUsers(t.Context(), users, noon.Add(time.Hour), event(audit.UserChange, "")))
@@ -228,6 +229,7 @@ func declaredConflict(t *testing.T, s Store) {
 	started(t, s, newLogin(anna, "shop", "anna's", noon))
 	before := auditLog(t, s)
 
+	// The conflict comes last, after a change and an addition that are fine by themselves.
 	changedAnna, upper := declaredUser("anna"), declaredUser("Carl")
 	changedAnna.Password, upper.Folded = "new", "carl"
 

@@ -55,6 +55,8 @@ func clientsDeclaredAgain(t *testing.T, s Store) {
 	b.Services = nil
 
 	declareClients(t, s, b, a)
+	// The step may run again after a rollback, so it must not write into the list of its
+	// caller.
 	same(t, "the creation time of the declared key", a.Keys[0].Created, time.Time{})
 	want, lines := []clientView{view(foundClient(t, s, "a")), view(foundClient(t, s, "b"))}, auditLog(t, s)
 	same(t, "the audit log", lines, []string{"client.add client:b", "client.add client:a"})

@@ -130,6 +130,8 @@ func keysInTurn(t *testing.T, s Store) {
 		wg.Go(func() {
 			var alone bool
 			err := s.ChangeKeys(t.Context(), func(have []keys.Record) ([]keys.Record, []string, []jeton.Event, error) {
+				// Only the last call counts: the store may call the decision again after a
+				// rollback.
 				alone = len(have) == 0
 				return []keys.Record{signingKey(
 					fmt.Sprint(len(have)),

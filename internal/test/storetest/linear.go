@@ -149,6 +149,7 @@ var counter = porcupine.Model{
 func step(s state, k kind, out answer) (possible bool, after state) {
 	switch k {
 	case look:
+		// Looking changes nothing, so an unknown answer is always possible.
 		return out.outcome == unknown || out.outcome == bad && s == ended ||
 			out.outcome == ok && s != ended && int64(s) == out.n, s
 	case end:
@@ -156,6 +157,8 @@ func step(s state, k kind, out answer) (possible bool, after state) {
 		if s == ended {
 			removed = 0
 		}
+		// An unknown end counts as done. If it had no effect, it comes after every other
+		// call.
 		return out.outcome == unknown || out.outcome == ok && out.n == removed, ended
 	}
 

@@ -69,6 +69,7 @@ func loginsGrow(t *testing.T, s Store) {
 	}
 
 	in := newLogin(u, "shop", "other secret", noon)
+	// The id of a session is in use already; its secret is not.
 	in.ID = "s_4"
 
 	if err := s.StartSession(t.Context(), in, acceptLogin); err == nil {
@@ -141,6 +142,7 @@ func refusalLeavesNothing(t *testing.T, s Store) {
 		t.Errorf("RetryAfter = %v, %t, want 1m, true", wait, ok)
 	}
 
+	// The decision named a session to evict and refused the login all the same.
 	hasSessions(t, s, "old")
 	noSessions(t, s, "new")
 	same(t, "the audit log", auditLog(t, s), before)

@@ -125,6 +125,7 @@ func (m *mixed) allow(what string, err error, outcomes ...error) {
 // login starts a session, if the user is there at the moment.
 func (m *mixed) login(ctx context.Context, name, text string) {
 	u, err := m.store.FindUser(ctx, name)
+	// An unknown user has the number 0, for which StartSession returns ErrBadCredential.
 	m.allow("FindUser", err, jeton.ErrNotFound)
 
 	in := newLogin(u, "shop", text, noon)

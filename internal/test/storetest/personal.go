@@ -100,6 +100,7 @@ func endedMeanwhile(t *testing.T, s Store) {
 	parent := minted(t, s, personal(u, "parent", 0))
 	login := started(t, s, newLogin(u, "shop", "cookie", noon))
 	late := personal(u, "late", 0)
+	// The session that a user makes a token with.
 	late.Login = login.Login
 
 	_, err := s.EndSessions(t.Context(), session.Which{ID: login.ID}, event(audit.Logout, "x"))
@@ -107,6 +108,7 @@ func endedMeanwhile(t *testing.T, s Store) {
 	err = s.MintToken(t.Context(), late)
 	wants(t, "MintToken by a session that has ended", err, jeton.ErrBadCredential)
 	other := childOf(parent, personal(u, "late", parent.Number))
+	// The parent was rotated after the request had shown its old secret.
 	other.Shown = secret.HashOf("the secret before")
 
 	err = s.MintToken(t.Context(), other)
@@ -121,6 +123,7 @@ func endedMeanwhile(t *testing.T, s Store) {
 	must(t, err)
 
 	child := minted(t, s, childOf(parent, personal(u, "child", parent.Number)))
+	// A derived token takes the current version of its owner, or it would end at once.
 	if child.Owner.Version != u.Version+1 {
 		t.Errorf("version of the child = %d, want %d", child.Owner.Version, u.Version+1)
 	}
@@ -319,6 +322,7 @@ func chosenByAll(t *testing.T, s Store) {
 	}
 
 	isToken(t, s, "one")
+	// Nothing is named: nothing may end.
 	err = s.EndTokens(t.Context(), token.Which{}, nil, event(audit.TokenRevoke, "x"))
 	must(t, err)
 	isToken(t, s, "one")

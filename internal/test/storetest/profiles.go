@@ -70,6 +70,7 @@ func foundByAddress(t *testing.T, s Store) {
 	must(t, err)
 	same(t, "by id", got, want)
 
+	// Ids are compared byte by byte, and the name is neither an id nor an address.
 	for _, text := range []string{"", "%", "diane", "ID OF DIANE"} {
 		_, err := s.FindUserEmail(t.Context(), text)
 		wants(t, "FindUserEmail("+text+")", err, jeton.ErrNotFound)

@@ -103,6 +103,8 @@ func endAgainstUse(t *testing.T, s Store) {
 		for range 8 {
 			wg.Go(func() {
 				for !refused.Load() && !t.Failed() {
+					// Read before the call: only a use that began after the end was
+					// answered is too late.
 					late := ended.Load()
 					switch _, err := s.Spend(t.Context(), sessionUse(r, b)); {
 					case err == nil && late:
@@ -142,6 +144,8 @@ func loginAgainstLogin(t *testing.T, s Store) {
 					fmt.Sprint(round, " ", i),
 					noon,
 				), func(h policy.History) ([]int64, error) {
+					// No session ends here, so each login of the history still has its
+					// session.
 					if len(h.Logins) != len(h.Open) {
 						t.Errorf("history has %d logins and %d sessions, want as many", len(h.Logins), len(h.Open))
 					}

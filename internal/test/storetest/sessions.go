@@ -119,6 +119,7 @@ func endedAreNotFound(t *testing.T, s Store) {
 	_, err = s.Left(t.Context(), sessionUse(r, b))
 	wants(t, "Left", err, jeton.ErrBadCredential)
 
+	// Last uses are written late, in batches: here after the logout.
 	must(t, s.TouchSessions(t.Context(), map[int64]time.Time{r.Login: noon.Add(time.Hour)}))
 	noSessions(t, s, "one")
 	same(t, "the audit log", auditLog(t, s), []string{"user.add user:diane", "login session:s_one", "logout s_one"})

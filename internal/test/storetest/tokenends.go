@@ -73,6 +73,7 @@ func ownerEndsTokens(t *testing.T, s Store) {
 			}
 
 			isToken(t, s, "not "+tc.name)
+			// A client of a similar name keeps its tokens.
 			checkRevoked(t, s, "jti", other.Generation(), false)
 			must(t, errorOf(s.Spend(t.Context(), tokenUse(ofOther, b))))
 
@@ -123,6 +124,8 @@ func signedRevoked(t *testing.T, s Store) {
 	checkRevoked(t, s, "another", job.Generation(), false)
 
 	end("a generation")
+	// FindSigned takes two hashes and does not know which is which: a generation on the
+	// list revokes every token that carries it.
 	checkRevoked(t, s, "another", "a generation", true)
 	checkRevoked(t, s, "another", "another generation", false)
 	isToken(t, s, "kept")

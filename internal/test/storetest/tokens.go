@@ -226,6 +226,7 @@ func tokenOnlyProved(t *testing.T, s Store) {
 
 			noToken(t, s, "one")
 			same(t, "the audit log", auditLog(t, s), before)
+			// The refused mints did not use the assertion.
 			must(t, s.UseOnce(t.Context(), assertion(job, tc.name)))
 		})
 	}

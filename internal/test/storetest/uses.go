@@ -209,6 +209,7 @@ func endedHasNone(t *testing.T, s Store) {
 func raisedLimit(t *testing.T, s Store) {
 	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	b := budget(t, s, "*", 2)
+	// A lower limit than what was used admits nothing, and raising it back gives no use twice.
 	for _, step := range []struct {
 		most int64
 		want int64 // uses granted to twenty callers
@@ -303,6 +304,7 @@ func budgetID(t *testing.T, s Store) {
 	wg.Wait()
 	var all []int64
 	for of, list := range got {
+		// Two numbers for one budget would be two counts, hence twice the uses.
 		if slices.Min(list) != slices.Max(list) {
 			t.Errorf("numbers of the budget %s = %v, want one", of, list)
 		}
