@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/token"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -211,6 +212,35 @@ func TestPackageCommentsHaveShortSentences(t *testing.T) {
 			if n := len(strings.Fields(sentence)); n > maxSentence {
 				found.add(f, f.Line(f.AST.Doc.Pos()), "a sentence of %d words, want at most %d: %q",
 					n, maxSentence, sentence)
+			}
+		}
+	}
+
+	found.report(t)
+}
+
+// goFile is the name of a file in a package comment; "*" stands for any part of it.
+var goFile = regexp.MustCompile(`[a-z][a-z0-9_/*]*\.go\b`)
+
+// TestPackageCommentsNameExistingFiles keeps the maps of files true when a file is renamed.
+func TestPackageCommentsNameExistingFiles(t *testing.T) {
+	found := newOffences("files named")
+
+	for _, f := range goFiles(t) {
+		if f.AST.Doc == nil {
+			continue
+		}
+
+		for _, name := range goFile.FindAllString(f.AST.Doc.Text(), -1) {
+			// A name with a folder begins in internal/, as the packages do in prose.
+			dir := f.Dir
+			if strings.Contains(name, "/") {
+				dir = "internal"
+			}
+
+			matches, err := filepath.Glob(filepath.Join(dir, name))
+			if err != nil || len(matches) == 0 {
+				found.add(f, f.Line(f.AST.Doc.Pos()), "no file %s, want one that exists", name)
 			}
 		}
 	}

@@ -91,7 +91,8 @@ func (b *bench) introspects(ctx context.Context) error {
 
 	b.report.block(fmt.Sprintf("Introspection, %s; %s tokens busy", at.name, grouped(busy)))
 	b.report.add(row{what: "bare, reads the form", unit: "req/s", sample: middle(all[0])})
-	// Against the bare server of the same form: a JWT is many times as long as an opaque token, and reading the form is a part of the cost.
+	// Against the bare server of the same form: a JWT is many times as long as an opaque token,
+	// and reading the form is a part of the cost.
 	r := ratios(all[1], all[0])
 	b.report.add(row{
 		what:   "jeton, opaque, " + grouped(b.many) + " stored",

@@ -128,7 +128,7 @@ func generating(ctx context.Context, cores []int, l load) (func() (loaded, error
 		return nil, err
 	}
 
-	// A process of its own: its processor time can be told apart, and its garbage does not
+	// A process of its own: its processor time is counted apart, and its garbage does not
 	// disturb what this process measures.
 	cmd := exec.CommandContext(ctx, self, "role-load")
 	var out bytes.Buffer
@@ -179,7 +179,7 @@ type usage struct {
 	server, self, all float64
 }
 
-// usage reads the processor times of now.
+// usage reads the current processor times.
 func (l *load) usage() usage {
 	return usage{cpuOf(l.PIDs...), cpuOf(os.Getpid()), cpuOfAll()}
 }

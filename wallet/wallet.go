@@ -279,7 +279,7 @@ type Info struct {
 	NotBefore time.Time `json:"not_before,omitzero"` // of the token; zero: it was valid at once
 }
 
-// info describes e as of now, without anything secret. The number of uses is copied: callers
+// info describes the current state of e, without anything secret. The number of uses is copied: callers
 // may keep an Info.
 func (e *entry) info(now time.Time) Info {
 	in := Info{

@@ -3,6 +3,14 @@
 // A command reads its flags, calls the package that does the work, and prints: tables on a
 // terminal, JSON with --output json. Results go to standard output, everything else to
 // standard error. Exit codes are stable; scripts may rely on them.
+//
+// There is a file for each command, or group of commands. What they share:
+//
+//	main.go                     exit codes, the tree of commands
+//	place.go, control.go        which server a command is for, and how it is reached
+//	output.go, flags.go         tables and JSON, flags of several commands
+//	password.go, file.go        secrets and files, read and written safely
+//	credential.go               helpers for git, docker, kubectl and others
 package main
 
 import (

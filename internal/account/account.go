@@ -6,6 +6,15 @@
 // same work whether the name is unknown, the password wrong or the account disabled.
 // Package naming has the rules for names, password the hashes, session the sessions,
 // and signin the throttling and the terms of a login.
+//
+// # Files
+//
+//	accounts.go   finding, verifying, adding and changing users
+//	update.go     a change of several fields in one step, as the API makes it
+//	profile.go    e-mail addresses, names and public ids
+//	list.go       pages of users, and searching
+//	import.go     many users with their hashes, in one step
+//	declare.go    the users of the configuration file
 package account
 
 import (

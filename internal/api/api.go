@@ -11,6 +11,19 @@
 // The OpenAPI document is generated from the same table. The package that holds the thing,
 // such as internal/account or internal/token, decides what a request may do; internal/server
 // mounts the routes.
+//
+// # Files
+//
+//	routes.go, table.go    the route table, who may use a row, fallbacks
+//	docs.go                what the documentation says about each route
+//	openapi.go, page.go    the document (OpenAPI 3.1) and the page made of it
+//	cursor.go, etag.go     pages of lists, conditional changes
+//	users.go, user_settings.go, import.go, signin.go, sessions.go,
+//	tokens.go, clients.go, keys.go, audit.go, status.go
+//	                       the handlers, by what they are about
+//
+// A new route is a row in routes.go, its text in docs.go, and a handler that reads, decides and
+// answers.
 package api
 
 import (

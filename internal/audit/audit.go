@@ -11,6 +11,14 @@
 //
 // The package makes no decisions, and events contain no secrets: packages gate and
 // signin see to that.
+//
+// # Example
+//
+//	log := audit.New(audit.Config{Store: store, Log: logger, Now: time.Now, Keep: 90 * 24 * time.Hour})
+//	go log.Run(ctx)
+//
+//	log.Record(jeton.Event{Time: now, Actor: "user:diane", Action: audit.Request, Outcome: "forbidden"})
+//	events, err := log.Events(ctx, audit.Filter{Last: 20})
 package audit
 
 import (

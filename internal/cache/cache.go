@@ -3,6 +3,20 @@
 // It promises that a reader that began before a drop does not put the old value back: Add
 // takes only what was read after the last drop. Its size is bounded. When a value has to be
 // dropped is for its owner to know, such as token or signin, from internal/store/change.
+//
+// # Example
+//
+// The order matters: the generation is read before the store.
+//
+//	v := c.Get(hash)
+//	if v == nil {
+//		generation := c.Generation(hash)
+//		found, err := store.Find(ctx, hash)
+//		if err != nil {
+//			return err
+//		}
+//		v = c.Add(hash, &found, generation) // not kept if something was dropped meanwhile
+//	}
 package cache
 
 import (

@@ -7,6 +7,16 @@
 // configuration: nothing that a caller sends chooses an address (RFC 8725, section
 // 3.10). When a source of keys does not answer, the outcome is jeton.ErrUnavailable.
 // Package signin checks assertions, and package token issues tokens.
+//
+// # Files
+//
+//	clients.go   finding and changing clients
+//	key.go       the keys that may verify an assertion of a client now
+//	fetch.go     keys that are fetched from a client's address, and cached
+//	source.go    which addresses may be fetched from (SSRF)
+//	declare.go   the clients of the configuration file
+//	refuse.go    why a client or a key was refused, for operators only
+//	cache.go     found clients, until they change
 package client
 
 import (

@@ -32,8 +32,8 @@ func (c checker) defaults() {
 	issuer := c.conf.Issuer
 	if issuer != nil {
 		algorithm = issuer.Keys.Algorithm
-		// Defaults of certificate and key have been set before; without TLS they would be
-		// files that nobody reads.
+		// Defaults of certificate and key have been set before; without TLS they would be files that
+		// are never read.
 		if issuer.PlainHTTP {
 			issuer.TLS = TLS{}
 		}

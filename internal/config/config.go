@@ -5,6 +5,18 @@
 // each key is for and what it may be; the checks here are about several keys at
 // once. Reading YAML is for package yamlread. Opening what the file names
 // (certificates, keys, databases) is for package server.
+//
+// # Files
+//
+//	config.go, service.go, clients.go, issuer.go,
+//	users.go, database.go     the keys: structs whose tags document them
+//	load.go, files.go         from a file to a Config, with the files that it names
+//	check.go, check_*.go      rules about several keys, one file for each section
+//	database_url.go           the URL of PostgreSQL, read as libpq does
+//	env.go, datadir.go        what operators set outside of the file
+//
+// A new key is a field with its tags. The reference, the JSON Schema and the defaults follow from
+// them; a rule about several keys is a method of checker.
 package config
 
 import (

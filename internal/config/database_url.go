@@ -201,7 +201,7 @@ func parseHost(text string) (host, error) {
 	return h, err
 }
 
-// isIPv6 tells an address with colons from HOST:PORT.
+// isIPv6 distinguishes an address with colons from HOST:PORT.
 func isIPv6(s string) bool {
 	a, err := netip.ParseAddr(s)
 	return err == nil && a.Is6()

@@ -6,6 +6,17 @@
 // jeton.ErrUnavailable and no use was granted.
 //
 // Whether a credential is valid is judged by package gate.
+//
+// # Example
+//
+//	key := &count.Key{Login: sess.Login}
+//	left, err := counts.Spend(ctx, key, []policy.Budget{{ID: id, Name: "*", Max: 3}})
+//	switch {
+//	case errors.Is(err, jeton.ErrSpent): // refuse; nothing was taken
+//	case err != nil: // unknown or unavailable; grant nothing
+//	}
+//
+// Decision 0002 has the argument why the count is exact.
 package count
 
 import (

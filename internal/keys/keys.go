@@ -13,6 +13,13 @@
 // Each change is one step of the store, on any number of nodes.
 //
 // Package token has the contents of tokens. Package client has the keys of clients.
+//
+// # Files
+//
+//	ring.go       the keys of one server: rotate, revoke, list, the work in the background
+//	draft.go      what one step does to the keys, as a function of them and the time
+//	snapshot.go   the keys in memory, to sign and verify without the store
+//	secret.go     the secret that private keys are sealed with
 package keys
 
 import (
@@ -117,8 +124,7 @@ type Needs struct {
 	Keep time.Duration
 }
 
-// check returns an error for needs that make no sense, whoever made them: package config has
-// checked those of a file.
+// check returns an error for needs that make no sense. Package config has checked those of a file.
 func (n Needs) check() error {
 	if n.RotateEvery < 0 || n.PublishFor < 0 || n.Keep <= 0 {
 		return fmt.Errorf(

@@ -4,6 +4,16 @@
 // prefix lets scanners find leaked ones. The checksum distinguishes a typing error from a revoked
 // token; it protects nothing. Only the SHA-256 of a secret is stored. Whose a secret is, and
 // what it permits, is for packages session, token and client.
+//
+// # The forms of a secret
+//
+//	jtn_s_ + 43 characters of base64url   a session (no checksum: it is older)
+//	jtn_a_ + 43 + 6 digits of base62      an opaque access token
+//	jtn_p_ + 43 + 6 digits of base62      a personal access token
+//	jtn_c_ + 43 + 6 digits of base62      the secret of a client
+//
+// Handles (ID) are public: s_ names a session and t_ a token. Mask and RedactPath, in mask.go, keep
+// secrets that callers misplace out of logs.
 package secret
 
 import (

@@ -144,8 +144,8 @@ func (d *mux) fallback(hw http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// options answers OPTIONS with the methods that the path has. It needs no credential: it
-// tells only what 405 tells as well.
+// options answers OPTIONS with the methods that the path has. It needs no credential:
+// a 405 names the same methods.
 func (d *mux) options(w *web.Reply, r *http.Request) {
 	w.Header().Set("Allow", strings.Join(append(d.methods(r), http.MethodOptions), ", "))
 	_ = web.NoContent(w)

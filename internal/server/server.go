@@ -4,6 +4,18 @@
 // applies a configuration completely or not at all. A stop lets requests in flight finish
 // and loses nothing. Endpoints (packages api, gateway and oauth) read requests and write
 // responses; package gate decides.
+//
+// # Files
+//
+//	core.go, store.go, datadir.go    what is open: the data directory, the store, all that uses it
+//	plan.go, issuer.go, users_api.go from a configuration to routes, by listener
+//	listen.go, front.go, mux.go      from a connection to a handler
+//	admin.go, metrics.go             health, readiness and metrics
+//	control.go                       the control socket, and the API without a server
+//	reload.go                        SIGHUP: all of a new configuration, or nothing
+//	certificate.go                   self-signed certificates
+//	backup.go, copy.go, migrate.go   commands on a database without a server
+//	forwarded.go, logthrottle.go     warnings that must not fill the log
 package server
 
 import (

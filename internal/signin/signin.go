@@ -10,6 +10,17 @@
 //
 // Limits on guessing are in package limit, sessions in package session, tokens in
 // package token. The package never sees an HTTP request.
+//
+// # Files
+//
+//	password.go        a login with a password, to its session
+//	basic.go           a password in every request (RFC 7617)
+//	passwordcache.go   passwords that were right a moment ago, by HMAC
+//	client.go          a client, by its secret or its assertion
+//	assertion.go       the rules for assertions (RFC 7523, RFC 10070)
+//	issue.go           a token for a client that has proved itself
+//	audittrail.go      the checks of one attempt, as an audit event
+//	reasons.go         why a credential was refused, for operators only
 package signin
 
 import (

@@ -16,6 +16,21 @@
 // Variables in values (${NAME}) are expanded after parsing, so no variable can
 // change the structure of the file. Rules about several values are for the caller,
 // such as package config: it reports a fault with a pointer to the field.
+//
+// # Example
+//
+//	var conf struct {
+//		Listen string `yaml:"listen" required:"true" doc:"Address and port."`
+//		Admin  string `yaml:"admin" default:"off" doc:"Address and port, or off."`
+//	}
+//	doc, err := yamlread.Read("jeton.yaml", data, os.LookupEnv, &conf)
+//	if err != nil {
+//		return err // no YAML document at all
+//	}
+//	if conf.Listen == conf.Admin {
+//		doc.Fault(&conf.Listen, "is the address of the admin listener, too; choose another port")
+//	}
+//	return doc.Err() // every fault, in the order of the file
 package yamlread
 
 import (

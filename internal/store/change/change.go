@@ -4,6 +4,14 @@
 // subscriber, on every node, before the call that made the change returns. Which rows a
 // step changes is for internal/store/statements to say; internal/store/postgres carries
 // changes to other nodes.
+//
+// # Example
+//
+//	feed.Subscribe(func(c change.Change) {
+//		if c.Kind == change.Sessions {
+//			cache.Drop(c.Hashes...)
+//		}
+//	})
 package change
 
 import (

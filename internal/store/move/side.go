@@ -9,6 +9,17 @@
 //
 // Snapshots and the numbering of rows are for the engines, internal/store/sqlite and
 // internal/store/postgres. The data directory and the paths are for internal/server.
+//
+// # Files
+//
+//	tables.go    which tables and columns are moved; a test compares them with both schemas
+//	row.go       one row as bytes, the same for both engines
+//	side.go      what an engine does for a move
+//	copy.go      one database to another, only where they differ
+//	backup.go    a database to a file, and the form of that file
+//	file.go      a file, checked from its first to its last byte
+//	restore.go   a file to a database
+//	epoch.go     a new epoch after a restore (decision 0012)
 package move
 
 import (

@@ -8,6 +8,21 @@
 // granted, and the change may still happen. The statements, except for uses, are in
 // internal/store/statements. PostgreSQL decides which server is the primary, and what a failover
 // loses.
+//
+// # Files
+//
+//	postgres.go, connect.go        opening, and the settings of connections
+//	engine.go, do.go, errors.go    steps, retries, what an error says about the outcome
+//	protocol.go                    why no node accepts what was revoked
+//	node.go, poll.go, membership.go, notify.go, invalidate.go, lease_check.go
+//	                               that protocol: polls, leases, acknowledgements
+//	spend.go, spend_single.go, spend_several.go, count_sql.go
+//	                               uses, many in one commit
+//	migrate.go, schema.go          the schema, step by step
+//	move.go                        copies and backups
+//	link.go, stats.go              whether the database is there; metrics
+//
+// Files with planted in their name have bugs on purpose, which the tests must find.
 package postgres
 
 import (

@@ -8,6 +8,16 @@
 // internal/store/statements; the rules are in the packages that declare the interfaces.
 //
 // One process opens a file at a time; internal/server sees to that.
+//
+// # Files
+//
+//	sqlite.go     opening and closing, the settings of SQLite
+//	writer.go     the one writer: batches of steps, and uses
+//	spend.go      the statement that counts; spend_planted.go has a planted bug for tests
+//	engine.go     the statements of internal/store/statements, on this engine
+//	migrate.go    the schema, step by step; steps.go shows and tries it
+//	sweep.go      deleting what has expired, and keeping the log small
+//	move.go, replace.go   copies, backups, and replacing the file
 package sqlite
 
 import (

@@ -7,6 +7,17 @@
 // columns.go; each other file has the statements of one subject. Opening, committing, retrying,
 // migrating and counting uses is for internal/store/sqlite and internal/store/postgres. The
 // rules are in the packages that declare the store interfaces.
+//
+// # Example
+//
+// A method of a store is one step. What it changed is published after the commit.
+//
+//	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
+//		if _, err := tx.Exec(ctx, "DELETE FROM sessions WHERE id = $1", id); err != nil {
+//			return nil, err
+//		}
+//		return []change.Change{{Kind: change.Sessions, Hashes: ended}}, appendEvents(ctx, tx, ev)
+//	}})
 package statements
 
 import (

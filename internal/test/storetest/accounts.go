@@ -323,7 +323,7 @@ func rehash(t *testing.T, s Store) {
 	same(t, "the account", found(t, s, "diane"), want)
 }
 
-// removedStartsNew gives the name of a removed user to somebody else, who must get nothing
+// removedStartsNew gives the name of a removed user to another user, who must get nothing
 // of the first: no session, no uses, no network that the throttle trusts.
 func removedStartsNew(t *testing.T, s Store) {
 	diane, carl := user(t, s, "diane"), user(t, s, "carl")

@@ -51,7 +51,7 @@ func importAll(t *testing.T, s Store, dry bool, rows ...account.PreparedRow) []a
 	return results
 }
 
-// verdicts leaves out the reasons, which are for people.
+// verdicts leaves out the reasons, which are for operators.
 func verdicts(results []account.ImportResult) []account.Verdict {
 	var list []account.Verdict
 	for _, r := range results {

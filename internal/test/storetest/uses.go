@@ -223,7 +223,7 @@ func raisedLimit(t *testing.T, s Store) {
 }
 
 // noBudget checks that no budget, a zero limit and an unlimited one admit nothing: what is not counted
-// is not to get here, and a forgotten field must not open a door.
+// is not to get here, and a forgotten field must admit nothing.
 func noBudget(t *testing.T, s Store) {
 	r := started(t, s, newLogin(user(t, s, "diane"), "shop", "one", noon))
 	good := budget(t, s, "good", 3)
