@@ -205,8 +205,9 @@ func decode(text []byte) (document, error) {
 	return d, nil
 }
 
-// check accepts from the wallet file only what a login would have written. Only a holder of the key can write the file, but a mistake of
-// another program must not send a password elsewhere.
+// check accepts from the wallet file only what a login would have written. Only a holder of
+// the key can write the file, but a mistake of another program must not send a password
+// elsewhere.
 func (e *entry) check() error {
 	o, err := ParseOrigin(string(e.Origin))
 	if err != nil {
