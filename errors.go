@@ -150,6 +150,7 @@ func Detail(err error) string {
 	return ""
 }
 
+// detailed is an outcome with a text for the caller.
 type detailed struct {
 	kind error
 	text string
@@ -171,6 +172,7 @@ func RetryAfter(err error) (time.Duration, bool) {
 	return 0, false
 }
 
+// after is an error with a time after which to try again. Its text is that of the error.
 type after struct {
 	err  error
 	wait time.Duration

@@ -17,6 +17,7 @@ type Secret struct{ text *string }
 // NewSecret wraps text. A Secret is safe for concurrent use.
 func NewSecret(text string) Secret { return Secret{&text} }
 
+// masked is what a secret prints as, in every format.
 const masked = "[secret]"
 
 // Reveal returns the text itself.

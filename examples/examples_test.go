@@ -54,6 +54,7 @@ func TestREADMEs(t *testing.T) {
 	}
 }
 
+// needs leaves the test out without the programs that the READMEs use.
 func needs(t *testing.T) {
 	t.Helper()
 
@@ -109,6 +110,7 @@ type reader struct {
 	servers, commands, lessons int
 }
 
+// newReader makes the folder that a reader of the README would have.
 func newReader(t *testing.T, name string) *reader {
 	t.Helper()
 	r := &reader{root: t.TempDir(), address: map[string]string{}}
@@ -139,6 +141,7 @@ func newReader(t *testing.T, name string) *reader {
 	return r
 }
 
+// do runs the commands of a block and compares what they print with the README.
 func (r *reader) do(t *testing.T, b block) {
 	t.Helper()
 	if b.kind == "python" {
@@ -227,6 +230,7 @@ func (r *reader) real(text string) string {
 	return text
 }
 
+// shown replaces the real addresses by those that the README shows.
 func (r *reader) shown(text string) string {
 	for shown, is := range r.address {
 		text = strings.ReplaceAll(text, is, shown)

@@ -59,6 +59,8 @@ func fenced(page string) []block {
 // fileName is the first line of a block that is to be saved.
 var fileName = regexp.MustCompile(`\A# ([a-z]+\.yaml)\n`)
 
+// follow does what a page says: it writes its files, runs its commands, compiles its
+// programs.
 func follow(t *testing.T, blocks []block) {
 	t.Helper()
 	dir := t.TempDir()
@@ -110,6 +112,7 @@ type ports map[string]string
 
 var shownPort = regexp.MustCompile(`\b(localhost|127\.0\.0\.1):(\d{4,5})\b`)
 
+// replace gives every port of a page a free one, the same each time.
 func (p ports) replace(t *testing.T, text string) string {
 	t.Helper()
 

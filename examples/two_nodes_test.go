@@ -114,6 +114,8 @@ func (n *twoNodes) follow(t *testing.T, until string) {
 	}
 }
 
+// command runs a command of the page. Servers are started by the test, which must be able
+// to end them.
 func (n *twoNodes) command(t *testing.T, command string) string {
 	t.Helper()
 	if m := nodeServed.FindStringSubmatch(command); m != nil {

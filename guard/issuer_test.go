@@ -56,6 +56,7 @@ type issuer struct {
 	requests  map[string]int              // number of requests, by path
 }
 
+// line is a line of the list of revocations.
 type line struct {
 	seq  int64
 	hash string
@@ -78,6 +79,7 @@ func newSigner(t testing.TB) *jose.Signer {
 	return s
 }
 
+// newIssuer starts an issuer of which a test can break any answer.
 func newIssuer(t testing.TB) *issuer {
 	t.Helper()
 	i := &issuer{

@@ -248,6 +248,8 @@ func TestLockWaitsAsLongAsTheCaller(t *testing.T) {
 	}
 }
 
+// FuzzDecode checks that no wallet file makes the program crash, and that what it accepts
+// is written back unchanged.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"version":1,"revision":3,"identities":[]}`))
 	f.Add([]byte(`{"version":2}`))

@@ -364,6 +364,8 @@ func TestOneCACertificateForServiceAndIssuer(t *testing.T) {
 	s.mustAsk(mustLogin(t, w, in), "ci")
 }
 
+// FuzzMetadata checks that no metadata sends an assertion to another origin, however its
+// URL is spelled.
 func FuzzMetadata(f *testing.F) {
 	const issuer = "https://auth.example"
 
@@ -400,6 +402,8 @@ func FuzzMetadata(f *testing.F) {
 	})
 }
 
+// FuzzTokenResponse checks that no token can add a header to a request, and that times stay
+// in range.
 func FuzzTokenResponse(f *testing.F) {
 	f.Add([]byte(`{"access_token":"a.b-c","token_type":"Bearer","expires_in":300,"nbf":1772366410,"max_uses":3}`))
 	f.Add([]byte(`{"access_token":"a","token_type":"bearer",` +

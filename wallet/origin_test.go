@@ -57,6 +57,8 @@ func TestParseOrigin(t *testing.T) {
 	}
 }
 
+// FuzzParseOrigin checks that an origin has one form: two forms of one server would be two
+// identities, and one form of two servers would send a secret to the wrong one.
 func FuzzParseOrigin(f *testing.F) {
 	for _, s := range []string{
 		"https://app.example:8443/x",

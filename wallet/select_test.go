@@ -120,6 +120,8 @@ func TestSelectStopsAtHome(t *testing.T) {
 	}
 }
 
+// FuzzParseDot checks that a hostile .jeton file names only valid identities at valid
+// origins.
 func FuzzParseDot(f *testing.F) {
 	f.Add([]byte("identity = diane\n"))
 	f.Add([]byte("# x\nhttps://app.example:8443/ = diane@example.org # y\r\n\n"))

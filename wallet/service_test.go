@@ -129,6 +129,8 @@ func (s *service) routes() http.Handler {
 	return mux
 }
 
+// login answers the login form, as a service that is slow, refuses or echoes the password,
+// if the test says so.
 func (s *service) login(w http.ResponseWriter, r *http.Request, field string) {
 	time.Sleep(s.slow)
 	if s.during != nil {
@@ -240,6 +242,7 @@ func (s *service) end() {
 	}
 }
 
+// refuseLogins makes later logins fail; nil ends that.
 func (s *service) refuseLogins(r *refusing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

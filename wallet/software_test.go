@@ -122,6 +122,8 @@ type spy struct {
 	down   func(r *http.Request) error // if set: returns the error of a lost request
 }
 
+// RoundTrip notes which credential goes to which host, and fails the test when an assertion
+// is sent twice: servers accept it once.
 func (s *spy) RoundTrip(r *http.Request) (*http.Response, error) {
 	var form url.Values
 	if r.Body != nil && r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
@@ -177,6 +179,7 @@ func (s *spy) tokenRequests() int {
 	return n
 }
 
+// lose makes requests fail before they are sent.
 func (s *spy) lose(down func(r *http.Request) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -25,6 +25,8 @@ import (
 // childEnv makes the test binary a second process. Its value is a child in JSON.
 const childEnv = "JETON_WALLET_TEST_CHILD"
 
+// child is what a second process is to do: wallets are shared by processes, and a lock
+// within one process would hide a fault.
 type child struct {
 	Home, URL string
 	CA        []byte

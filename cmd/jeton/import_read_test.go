@@ -34,6 +34,7 @@ func readAll(t *testing.T, file, name, format string) ([]string, error) {
 	}
 }
 
+// rowText shows a row on one line; - is a member that the file does not have.
 func rowText(row api.Moved) string {
 	text := row.Name + "|" + row.Email + "|" + row.First + "|" + row.Last + "|"
 	if row.Groups != nil {

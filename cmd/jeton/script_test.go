@@ -58,6 +58,7 @@ func TestTheReferencePageIsTheHelpOfTheCommands(t *testing.T) {
 	golden(t, filepath.Join("..", "..", "docs", "reference", "commands.md"), reference(newRoot()))
 }
 
+// golden compares output with a file, or writes the file with -update.
 func golden(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {

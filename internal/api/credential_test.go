@@ -30,6 +30,7 @@ services:
       - {match: '/up/{rest...}', upstream: {url: '${BACKEND}'}}
 `
 
+// startApp starts a service whose routes go to a backend, which sees what passes.
 func startApp(t *testing.T, backend string) *jetontest.Server {
 	s := jetontest.Start(t, appConf, jetontest.Env("BACKEND", backend))
 	s.AddUser("diane", "correct horse battery")

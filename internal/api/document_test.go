@@ -80,6 +80,7 @@ func (d document) check(t *testing.T, method, path string, a jetontest.Answer) {
 	}
 }
 
+// resolve makes a schema of the document ready to validate responses with.
 func (d document) resolve(t *testing.T, schema json.RawMessage) *jsonschema.Resolved {
 	t.Helper()
 	var s jsonschema.Schema
@@ -101,6 +102,7 @@ func (d document) resolve(t *testing.T, schema json.RawMessage) *jsonschema.Reso
 	return r
 }
 
+// follow replaces a reference by what it refers to.
 func (d document) follow(s *jsonschema.Schema) *jsonschema.Schema {
 	to := d.Components.Schemas[strings.TrimPrefix(s.Ref, "#/components/schemas/")]
 	if to != nil {

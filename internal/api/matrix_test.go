@@ -133,6 +133,7 @@ func (b *site) token(p testUser, more string) (accessor, secret string) {
 	return created.Accessor, created.Token
 }
 
+// issuerPort is for routes that are only listed: no server listens there.
 var issuerPort = map[string]string{"ISSUER_PORT": "1"}
 
 // rows returns the patterns of the API at the service, from the route table of the server.

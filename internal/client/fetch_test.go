@@ -24,6 +24,7 @@ type keyserver struct {
 	answer http.HandlerFunc
 }
 
+// newKeyserver starts a source of keys that counts its requests.
 func newKeyserver(t *testing.T, start func(http.Handler) *httptest.Server, answer http.HandlerFunc) *keyserver {
 	t.Helper()
 	s := &keyserver{answer: answer}

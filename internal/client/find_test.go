@@ -137,6 +137,7 @@ type slow struct {
 	hold         atomic.Bool
 }
 
+// FindClient waits between the read and its result, where a change must not be missed.
 func (s *slow) FindClient(ctx context.Context, name string) (client.Client, error) {
 	c, err := s.Store.FindClient(ctx, name)
 	if s.hold.Load() {

@@ -64,6 +64,7 @@ func (b Basic) Read(ctx context.Context, req *Request) (Credential, error) {
 	return passwordCredential{Verified: v}, nil
 }
 
+// readToken reads a token in one half of Basic.
 func (b Basic) readToken(ctx context.Context, req *Request, text string) (Credential, error) {
 	// Not ErrNotMine: what has the form of a token is never tried as a password.
 	if b.Tokens == nil || req.Access.Accept&policy.ByToken == 0 {

@@ -32,6 +32,7 @@ func admitted(req *Request, d *Decision) jeton.Event {
 	return e
 }
 
+// event returns the audit event of a decision, without its checks and its outcome.
 func event(req *Request, c Credential) jeton.Event {
 	e := jeton.Event{
 		Time:    req.Now,
@@ -98,6 +99,7 @@ func describe(req *Request, d *Decision, s step) string {
 	}
 }
 
+// describeWindow shows the times that the decision was made by.
 func describeWindow(req *Request, d *Decision) string {
 	_, window := d.credential.Describe()
 	if d.lastUsed.IsZero() {
@@ -106,6 +108,8 @@ func describeWindow(req *Request, d *Decision) string {
 	return fmt.Sprintf("now %s, last used %s, %s", stamp(req.Now), stamp(d.lastUsed), window)
 }
 
+// describeScope shows who the caller is beside who is allowed, or "" where nothing was
+// checked.
 func describeScope(req *Request, p jeton.Principal) string {
 	a, logins := req.Access, req.Service.Allow
 	if a.Allow == nil && logins == nil && len(a.Scopes) == 0 {
@@ -132,6 +136,7 @@ func describeScope(req *Request, p jeton.Principal) string {
 	return s
 }
 
+// describeUses shows what is left after the decision.
 func describeUses(d *Decision) string {
 	switch {
 	case !d.counted:

@@ -39,6 +39,8 @@ type recentDecision struct {
 	free       bool
 }
 
+// add stores a decision in place of the oldest of its shard. It is called for every
+// accepted request, so it allocates as little as it can.
 func (r *recentDecisions) add(req *Request, d Decision) {
 	if req.RequestID == "" {
 		return

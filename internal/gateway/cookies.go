@@ -28,6 +28,8 @@ type sessionCookie struct {
 	reader gate.Cookie
 }
 
+// newSessionCookie returns the one session cookie of a service, for writing and for
+// reading.
 func newSessionCookie(c Config) sessionCookie {
 	name := c.Service.Session.Cookie
 	return sessionCookie{

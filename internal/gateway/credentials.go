@@ -71,6 +71,7 @@ func schemes(s config.Service) policy.Kinds {
 	return kinds
 }
 
+// allow converts a list of the configuration.
 func allow(a *config.Allow) *policy.Allow {
 	// nil allows every user, and an empty Allow none: the two must stay different.
 	if a == nil {

@@ -30,6 +30,7 @@ func compileJSON(n *yaml.Node) (value, error) {
 	return compileNode(n)
 }
 
+// compileNode compiles a node of the YAML file, once when the configuration is applied.
 func compileNode(n *yaml.Node) (value, error) {
 	switch n.Kind {
 	case yaml.DocumentNode:
@@ -87,6 +88,7 @@ func compileMapping(n *yaml.Node) (value, error) {
 	return o, nil
 }
 
+// compilePick compiles {pick: [a, b]}.
 func compilePick(n *yaml.Node) (value, error) {
 	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
 		return nil, fmt.Errorf("line %d: invalid pick: want a list", n.Line)
@@ -96,6 +98,7 @@ func compilePick(n *yaml.Node) (value, error) {
 	return pick(choices), err
 }
 
+// compileRandInt compiles {randInt: [least, greatest]}, both inclusive.
 func compileRandInt(n *yaml.Node) (value, error) {
 	var r randInt
 	// choices overflows for a range wider than an int64, which rand.Int64N cannot serve.
@@ -124,6 +127,7 @@ func compileScalar(n *yaml.Node) (value, error) {
 	return fixed(b), nil
 }
 
+// compileText compiles a string, which is a template if it has {{ in it.
 func compileText(s string) (value, error) {
 	if !isTemplate(s) {
 		return quote(s)
@@ -142,6 +146,8 @@ func isTemplate(s string) bool { return strings.Contains(s, "{{") }
 // fixed is JSON that does not vary.
 type fixed string
 
+// varies reports whether two responses may differ. A document that does not vary is written
+// once, as fixed bytes.
 func (f fixed) varies() bool { return false }
 
 func (f fixed) write(b *bytes.Buffer, _ caller) error {
@@ -149,6 +155,7 @@ func (f fixed) write(b *bytes.Buffer, _ caller) error {
 	return err
 }
 
+// quote returns a string as JSON.
 func quote(s string) (fixed, error) {
 	b, err := json.Marshal(s)
 	return fixed(b), err
@@ -192,6 +199,7 @@ func (l list) write(b *bytes.Buffer, who caller) error {
 	return b.WriteByte(']')
 }
 
+// member is a member of an object. A key may be a template, too.
 type member struct{ key, value value }
 
 type object []member

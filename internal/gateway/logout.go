@@ -49,6 +49,8 @@ func (g *Gateway) endShown(w *web.Reply, r *http.Request) error {
 	return nil
 }
 
+// end ends the session of a logout, or all sessions of the user if the request asks for
+// that.
 func (g *Gateway) end(w *web.Reply, r *http.Request, who jeton.Principal) error {
 	all, err := everywhere(w, r)
 	if err != nil {

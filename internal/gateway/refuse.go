@@ -29,6 +29,7 @@ func (g *Gateway) refuseBasic(w *web.Reply, r *http.Request, err error) {
 	web.Fail(w, r, err)
 }
 
+// challenge returns which credentials a refused caller may send, and where it can log in.
 func (g *Gateway) challenge(schemes policy.Kinds) web.Challenge {
 	c := web.Challenge{Realm: g.conf.Name, Schemes: schemes}
 	if len(g.conf.Login.Paths) > 0 {

@@ -36,6 +36,8 @@ func respond(c config.Respond) (web.Handler, error) {
 	return dynamic(c.Status, typeText, func(b *bytes.Buffer, who caller) error { return t.Execute(b, who) }), nil
 }
 
+// respondJSON returns the handler of a JSON response. One without variables is rendered
+// here, not per request.
 func respondJSON(c config.Respond) (web.Handler, error) {
 	document, err := compileJSON(&c.JSON)
 	if err != nil {

@@ -92,6 +92,7 @@ type forwarded struct {
 	ctx   context.Context // of the request as it arrived
 }
 
+// forwardedKey is the key of what upstream.go passes on in the context of a request.
 type forwardedKey struct{}
 
 // finalOnly keeps the informational responses (1xx) of an upstream from the client: the proxy

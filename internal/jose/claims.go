@@ -47,6 +47,8 @@ func ParseClaims(payload []byte) (Claims, error) {
 	return c, nil
 }
 
+// set stores one member. A claim of the wrong type is an error, and never its zero value:
+// exp would not be checked.
 func (c *Claims) set(m member) (err error) {
 	switch string(m.name) {
 	case "iss":

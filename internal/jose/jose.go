@@ -151,6 +151,8 @@ func decode(text string) ([]byte, error) {
 	return out, nil
 }
 
+// parseHeader reads the header of a token. It only collects what is there; package signin
+// and others judge it.
 func parseHeader(raw []byte) (Header, error) {
 	var h Header
 

@@ -19,6 +19,7 @@ const (
 	maxMembers = 128 // their names are compared each with each
 )
 
+// errJSON does not say where: the text may be secret.
 var errJSON = errors.New("not a JSON object")
 
 // member is a member of a JSON object: its decoded name, and its value as it stands in the
@@ -119,6 +120,7 @@ type scanner struct {
 	at   int
 }
 
+// space skips white space (RFC 8259, section 2).
 func (s *scanner) space() {
 	for s.at < len(s.data) &&
 		(s.data[s.at] == ' ' || s.data[s.at] == '\t' || s.data[s.at] == '\n' || s.data[s.at] == '\r') {
@@ -229,6 +231,7 @@ func (s *scanner) word(word string) bool {
 	return true
 }
 
+// number skips a number (RFC 8259, section 6).
 func (s *scanner) number() bool {
 	s.skip('-')
 	// RFC 8259, section 6: no leading zeros, so what follows a 0 is not part of the number.

@@ -180,6 +180,8 @@ func (j jwk) point(curve elliptic.Curve, size int) (*ecdsa.PublicKey, error) {
 // secret members.
 func ParseJWK(text []byte) (Key, error) { return parseJWK(text, "", "") }
 
+// parseJWK reads one public key. A JWK that shows a private member is refused: its key has
+// leaked.
 func parseJWK(text []byte, alg Alg, id string) (Key, error) {
 	if len(text) > MaxKeyText {
 		return Key{}, fmt.Errorf("%w: %d bytes, at most %d are read", ErrKey, len(text), MaxKeyText)

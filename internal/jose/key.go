@@ -39,6 +39,7 @@ const (
 	PS512   Alg = "PS512"
 )
 
+// family is the kind of signature: which key type, and which encoding of the signature.
 type family uint8
 
 const (
@@ -56,6 +57,8 @@ type algorithm struct {
 	size   int // bytes of a number in an ECDSA signature
 }
 
+// algorithm returns what an algorithm needs (RFC 7518, section 3.1; RFC 8037). The last
+// number is the length of R and of S.
 func (a Alg) algorithm() (algorithm, bool) {
 	switch a {
 	case EdDSA, Ed25519:
@@ -142,6 +145,7 @@ func NewKey(public crypto.PublicKey, alg Alg, id string) (Key, error) {
 	return k, nil
 }
 
+// usual returns the algorithm of a key that names none.
 func usual(public crypto.PublicKey) Alg {
 	switch p := public.(type) {
 	case ed25519.PublicKey:
@@ -287,6 +291,7 @@ func ParseKey(text []byte, alg Alg, id string) (Key, error) {
 	return ParsePEM(text, alg, id)
 }
 
+// isJSON distinguishes a JWK from PEM.
 func isJSON(text []byte) bool {
 	t := bytes.TrimLeft(text, " \t\r\n")
 	return len(t) > 0 && t[0] == '{'

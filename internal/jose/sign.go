@@ -140,6 +140,7 @@ func ParseSigner(text []byte, alg Alg, id string) (*Signer, error) {
 // errUnread has no detail, because the text of a parser might contain part of a private key.
 var errUnread = fmt.Errorf("%w: it cannot be read", ErrKey)
 
+// signerOfJWK reads a private JWK.
 func signerOfJWK(text []byte, alg Alg, id string) (*Signer, error) {
 	content, err := readJWK(text, "sign")
 	if err != nil {
@@ -247,6 +248,7 @@ func (s *Signer) SignHead(head string, claims []byte) (string, error) {
 	return string(out), nil
 }
 
+// sign returns the signature in the form of JWS.
 func (s *Signer) sign(input []byte) ([]byte, error) {
 	switch p := s.private().(type) {
 	case ed25519.PrivateKey:

@@ -304,6 +304,7 @@ func TestRandomSteps(t *testing.T) {
 	}
 }
 
+// act does something at random: time passes or goes back, keys are rotated or revoked.
 func act(t *testing.T, b *bench, r *keys.Ring, random *rand.Rand) string {
 	t.Helper()
 	ctx := t.Context()
@@ -339,6 +340,8 @@ func act(t *testing.T, b *bench, r *keys.Ring, random *rand.Rand) string {
 	return fmt.Sprintf("rotate %q, now: %t", alg, now)
 }
 
+// whole checks what must hold after any act: the published set is exactly the keys that
+// verify, and each algorithm has one current key.
 func whole(t *testing.T, b *bench, r *keys.Ring, what string) {
 	t.Helper()
 	body, _ := r.JWKS()

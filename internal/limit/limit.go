@@ -38,6 +38,7 @@ type Config struct {
 	MaxKeys int  // budgets in memory, of each of the three kinds; 0 means 100,000
 }
 
+// defaultMaxKeys bounds the memory of a table.
 const defaultMaxKeys = 100_000
 
 // Limiter limits login attempts. Its methods, and those of its attempts, are safe for
@@ -186,6 +187,8 @@ func (a *Attempt) Succeeded() { a.end(true) }
 // the server was busy or its store was down, or that were decided before.
 func (a *Attempt) Cancel() { a.end(false) }
 
+// end gives back what the attempt took, if it may. A nil attempt is one that was not
+// limited.
 func (a *Attempt) end(succeeded bool) {
 	if a == nil {
 		return

@@ -12,6 +12,7 @@ type Rate struct {
 	Every time.Duration // above 0
 }
 
+// check returns an error for a rate that the arithmetic of a table cannot hold.
 func (r Rate) check() error {
 	switch {
 	case r.Burst < 1:
@@ -44,6 +45,7 @@ type entry struct {
 	key  key
 }
 
+// newTable returns an empty table of at most limit keys.
 func newTable(r Rate, limit int) *table {
 	return &table{rate: r, limit: limit, index: map[key]int32{}}
 }
@@ -95,6 +97,7 @@ func (t *table) reset(k key) {
 	}
 }
 
+// remove removes the entry at a place of the heap, and puts the last one there.
 func (t *table) remove(i int) {
 	delete(t.index, t.heap[i].key)
 	last := len(t.heap) - 1
@@ -143,6 +146,7 @@ func (t *table) down(i int) {
 	}
 }
 
+// swap exchanges two entries, and keeps the index true.
 func (t *table) swap(i, j int) {
 	t.heap[i], t.heap[j] = t.heap[j], t.heap[i]
 	t.index[t.heap[i].key] = int32(i)

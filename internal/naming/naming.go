@@ -33,6 +33,7 @@ const (
 	maxRealName = 256
 )
 
+// The errors say what a name has to be, and never repeat it.
 var (
 	errLength   = errors.New("want 1 to 128 bytes")
 	errReserved = errors.New("want one that does not begin with " + reserved + ", as tokens do")
@@ -168,6 +169,7 @@ func only(s, more string) bool {
 	})
 }
 
+// alphanumeric reports ASCII only: unicode.IsLetter would let look-alikes in.
 func alphanumeric(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }

@@ -206,6 +206,7 @@ func caller(w *web.Reply) (*authenticated, url.Values, error) {
 	return c, form, nil
 }
 
+// event returns the audit event of a request of a client.
 func (s *Server) event(w *web.Reply, action string, c *authenticated, err error) jeton.Event {
 	e := jeton.Event{
 		Time:    w.Start,

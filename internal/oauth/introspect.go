@@ -82,6 +82,7 @@ type active struct {
 	Left      *int64   `json:"uses_remaining,omitempty"`
 }
 
+// active returns the response for a valid token (RFC 7662, section 2.2).
 func (s *Server) active(seen token.Inspection) active {
 	out := active{
 		Active:    true,

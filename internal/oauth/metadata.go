@@ -29,6 +29,7 @@ type metadata struct {
 	Revocations string `json:"jeton_revocations_endpoint"`
 }
 
+// describe returns the discovery document (RFC 8414, section 2).
 func (s *Server) describe() metadata {
 	methods := []string{"private_key_jwt", "client_secret_basic", "client_secret_post"}
 	var algs []string
@@ -57,6 +58,7 @@ func (s *Server) describe() metadata {
 	}
 }
 
+// discover answers GET /.well-known/oauth-authorization-server.
 func (s *Server) discover(w *web.Reply, r *http.Request) error {
 	return s.publish(w, r, "application/json", s.metadata, "")
 }

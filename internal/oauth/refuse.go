@@ -76,6 +76,8 @@ func (s *Server) refuse(w *web.Reply, r *http.Request, err error) {
 	refuse(w, err, http.StatusInternalServerError, "server_error")
 }
 
+// refuse writes an error of RFC 6749, section 5.2. The outcome goes to metrics and the log
+// as everywhere.
 func refuse(w *web.Reply, err error, status int, code string) {
 	web.Mark(w, err)
 	out := struct {

@@ -121,6 +121,8 @@ func audience(form url.Values) []string {
 	return slices.Compact(list)
 }
 
+// scopes returns the requested scopes, sorted and each once: their order means nothing (RFC
+// 6749, section 3.3).
 func scopes(form url.Values) []string {
 	list := strings.Fields(form.Get("scope"))
 	slices.Sort(list)

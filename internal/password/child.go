@@ -37,6 +37,7 @@ type child struct {
 	wg       sync.WaitGroup // goroutines of processes
 }
 
+// newChild returns a child that is not running: the first job starts it.
 func newChild(argv []string, log *slog.Logger) *child {
 	return &child{argv: argv, log: log, backoff: minBackoff}
 }
@@ -306,6 +307,8 @@ func (p *process) ask(j *job) (response, error) {
 	return r, nil
 }
 
+// errDied is the error of a job whose hasher has died. The password was not judged, so the
+// caller may try again.
 func errDied() error { return jeton.WithRetryAfter(jeton.ErrBusy, busyFor) }
 
 // read passes responses to their callers until the process closes its output. An error means
@@ -379,6 +382,7 @@ type lines struct {
 
 const maxLine = 1 << 10 // bytes of one line that are logged
 
+// Write logs each complete line.
 func (l *lines) Write(b []byte) (int, error) {
 	n := len(b)
 

@@ -107,6 +107,8 @@ func (r request) check() error {
 	return r.hash.check()
 }
 
+// writeResponse writes a frame: length, id of the request, status, body. Numbers are
+// big-endian.
 func writeResponse(w io.Writer, r response) error {
 	b := binary.BigEndian.AppendUint32(nil, uint32(responseHead+len(r.body)))
 	b = binary.BigEndian.AppendUint64(b, r.id)
@@ -115,6 +117,7 @@ func writeResponse(w io.Writer, r response) error {
 	return err
 }
 
+// readResponse reads what writeResponse wrote.
 func readResponse(r io.Reader) (response, error) {
 	b, err := readFrame(r)
 	if err != nil {
@@ -148,6 +151,8 @@ func readFrame(r io.Reader) ([]byte, error) {
 	return b, nil
 }
 
+// noEOF makes an end in the middle of a frame an error: io.EOF alone means that the other
+// side has finished.
 func noEOF(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF

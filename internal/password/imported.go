@@ -258,4 +258,5 @@ func matchImported(stored string, besides Hash, pw []byte) []byte {
 	return append(besides.derive(pw), verdict)
 }
 
+// equal compares in constant time: how much of a hash is right must not show.
 func equal(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }

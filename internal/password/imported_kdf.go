@@ -120,6 +120,8 @@ func parseWerkzeugPBKDF2(rest string) (imported, error) {
 	return pbkdf2Of(kind, newHash, rounds, []byte(part[1]), key)
 }
 
+// lowerHex decodes hex in lower case only, as the programs write it: each hash then has one
+// spelling.
 func lowerHex(s string) ([]byte, bool) {
 	b, err := hex.DecodeString(s)
 	return b, err == nil && strings.ToLower(s) == s

@@ -71,6 +71,8 @@ type job struct {
 	done     chan answer
 }
 
+// answer is the result of one job: a derived key or, for imported hashes, whether the
+// password matches.
 type answer struct {
 	key []byte
 	err error
@@ -179,6 +181,7 @@ func (p *Pool) work(ctx context.Context, worker int) {
 	}
 }
 
+// do derives one key, in the child of this worker or, without children, here.
 func (p *Pool) do(ctx context.Context, worker int, j *job) answer {
 	if p.children != nil {
 		key, err := p.children[worker].derive(ctx, j)
@@ -325,6 +328,7 @@ func (p *Pool) Verify(ctx context.Context, phc string, pw jeton.Secret) (ok, reh
 	return ok, ok && h.weakerThan(p.params), nil
 }
 
+// hashable reports whether a password can be hashed at all: not empty, at most Max bytes.
 func hashable(pw jeton.Secret) bool {
 	n := len(pw.Reveal())
 	return n >= 1 && n <= Max

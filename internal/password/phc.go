@@ -169,6 +169,8 @@ func wrongHead(phc string) error {
 	return errors.New("this is not a password hash; one begins with " + phcHead)
 }
 
+// parseParams parses the cost of a PHC string. One spelling is accepted, so that equal
+// costs are equal text.
 func parseParams(s string) (Params, error) {
 	var got [3]uint32
 

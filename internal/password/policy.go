@@ -75,6 +75,8 @@ func (p Policy) Check(pw jeton.Secret, words ...string) error {
 // also by the operator who declares a user and chooses the password.
 func CheckNew(pw jeton.Secret) error { return checkLength(pw, MinNew) }
 
+// checkLength counts characters at the lower end, as users do, and bytes at the upper,
+// which bound the work.
 func checkLength(pw jeton.Secret, least int) error {
 	switch {
 	case utf8.RuneCountInString(pw.Reveal()) < least:

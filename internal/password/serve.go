@@ -176,6 +176,7 @@ type memory struct {
 	idle  bool  // nothing has been done since the last release
 }
 
+// begin notes that a job needs n bytes. A nil memory notes nothing.
 func (m *memory) begin(n int64) {
 	if m != nil {
 		m.add(n)

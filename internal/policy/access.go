@@ -20,6 +20,8 @@ type Access struct {
 	Audit          bool     // record admitted requests in the audit log, too
 }
 
+// how is the kind of an Access. The zero value is closed: a forgotten rule lets no request
+// in.
 type how uint8
 
 const (

@@ -33,6 +33,7 @@ type Rule struct {
 // maxRule is the maximum length of a rule, in bytes.
 const maxRule = 500
 
+// ruleMethods are the methods of a rule; * is every method.
 var ruleMethods = []string{"*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 // ParseRule parses the text of a rule.
@@ -74,6 +75,7 @@ func (r Rule) matches(method, path string) bool {
 	return (r.Method == "*" || r.Method == method) && r.matchesPath(path)
 }
 
+// matchesPath compares a clean path. A * at the end stands for any rest, slashes included.
 func (r Rule) matchesPath(path string) bool {
 	if prefix, ok := strings.CutSuffix(r.Path, "*"); ok {
 		return strings.HasPrefix(path, prefix)
@@ -123,6 +125,7 @@ func within[T any](inner, outer []T, covers func(outer, inner T) bool) bool {
 	return len(inner) > 0
 }
 
+// contains reports whether outer has every address of inner.
 func contains(outer, inner netip.Prefix) bool {
 	return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
 }

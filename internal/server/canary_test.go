@@ -36,6 +36,7 @@ func (l *lines) bytes() []byte {
 	return bytes.Clone(l.buf.Bytes())
 }
 
+// watched is the configuration of the services whose log and files are searched.
 const watched = `
 throttle: {pair_burst: 5, source_burst: 1000000}
 services:

@@ -166,6 +166,7 @@ func (p *past) checkEnded(s *jetontest.Server) {
 	}
 }
 
+// restore restores the backup of the test, with the clock of the test.
 func (p *past) restore(how server.Restoring) (server.Restored, error) {
 	if how.Path == "" {
 		how.Path = p.backup

@@ -34,6 +34,8 @@ type entry struct {
 	use    uint64
 }
 
+// key is the first half of a hash. 128 bits of a SHA-256 name a session: two random secrets do
+// not share them.
 type key [2]uint64
 
 func keyOf(h *secret.Hash) key {
@@ -66,16 +68,21 @@ var words = [...]string{"", "local"}
 // addressLen is enough for the text of an IPv6 address.
 const addressLen = 48
 
+// empty reports an entry without a session: every session has an owner, whose slot is never
+// 0.
 func (e *entry) empty() bool { return e.owner() == 0 }
 
 func (e *entry) owner() uint32 {
 	return uint32(atomic.LoadUint64(&e.use) >> (64 - ownerBits))
 }
 
+// lastUsed returns the last use, in milliseconds since 1970. It is stored as the time since
+// the login, which fits into fewer bits.
 func (e *entry) lastUsed() int64 {
 	return e.created() + int64(atomic.LoadUint64(&e.use)&usedMask)
 }
 
+// waits reports whether the last use is not in the store yet.
 func (e *entry) waits() bool { return atomic.LoadUint64(&e.use)&waitsBit != 0 }
 
 func (e *entry) created() int64 { return int64(e.made >> (64 - madeBits)) }
@@ -162,6 +169,8 @@ func fitting(r *Record) (entry, bool) {
 	return e, true
 }
 
+// setSlots stores the numbers of what several sessions share. The entry is new: its bits
+// are 0.
 func (e *entry) setSlots(owner, class uint32, source uint64) {
 	e.use |= uint64(owner) << (64 - ownerBits)
 	e.made |= uint64(class) << (loginBits - lowLogin)

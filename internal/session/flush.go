@@ -67,6 +67,8 @@ func (s *Sessions) flush(ctx context.Context) {
 	}
 }
 
+// sweep deletes sessions that expired more than sweepGrace ago. Another node may do the
+// same at the same time.
 func (s *Sessions) sweep(ctx context.Context) {
 	err := sweep.Run(ctx, func(ctx context.Context, limit int) (int, error) {
 		return s.store.SweepSessions(ctx, s.now().Add(-sweepGrace), limit)

@@ -273,6 +273,8 @@ func (s *Sessions) Find(ctx context.Context, text, service string, now time.Time
 	return live, nil
 }
 
+// load reads a session from the store and caches it, or returns jeton.ErrBadCredential for
+// an unknown secret.
 func (s *Sessions) load(ctx context.Context, h secret.Hash, now time.Time) (*Live, error) {
 	// Before the read: what is invalidated between the two is not cached.
 	before := s.table.since(&h)

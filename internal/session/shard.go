@@ -36,6 +36,8 @@ func (s *shard) find(k key) *entry {
 	return s.buckets[two].find(k)
 }
 
+// find returns the entry of a session, or nil. A bucket is 8 entries in a row, so no index
+// is needed.
 func (b *bucket) find(k key) *entry {
 	for i := range b {
 		e := &b[i]
@@ -110,6 +112,7 @@ const (
 	unwritten // its last use is pending
 )
 
+// rank says how little is lost when an entry is evicted, the least first.
 func (t *table) rank(e *entry, now int64) rank {
 	c := t.classes.at(e.class()).value
 	expired := now-e.created() >= c.lifetime.Milliseconds()

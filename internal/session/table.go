@@ -326,6 +326,8 @@ func (t *table) holdSource(text string) (uint64, bool) {
 	return numbered | uint64(slot), slot != 0
 }
 
+// releaseSource releases the slot of a source that has one: IPv4 addresses and some words
+// are in the entry itself.
 func (t *table) releaseSource(n uint64) {
 	if n >= numbered && n <= lastSlot {
 		t.sources.release(uint32(n))

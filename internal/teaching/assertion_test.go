@@ -111,6 +111,8 @@ func rs256(key *rsa.PrivateKey) func([]byte) []byte {
 	}
 }
 
+// hs256 signs with a symmetric key. With the PEM of a public key as that key it is the
+// attack of algorithm confusion (RFC 8725, section 2.1).
 func hs256(secret []byte) func([]byte) []byte {
 	return func(input []byte) []byte {
 		m := hmac.New(sha256.New, secret)

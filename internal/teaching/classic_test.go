@@ -69,6 +69,8 @@ type line struct {
 	want               string // JSON, in which ANY stands for any text, UUID for an id, TIME for a time
 }
 
+// transcript sends requests one after another, and compares the answers with those of the
+// classic server. UUID, TIME and ANY stand for what differs between runs.
 func transcript(t *testing.T, s *jetontest.Server, lines ...line) {
 	t.Helper()
 

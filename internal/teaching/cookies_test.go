@@ -19,6 +19,8 @@ func TestNamedCookies(t *testing.T) {
 	}
 }
 
+// checkNamedCookies goes through the life of a session as the original client does:
+// failures, login, requests, refusals, logout.
 func checkNamedCookies(t *testing.T, s *jetontest.Server, service string) {
 	t.Helper()
 	checkLoginFailures(t, s, service)

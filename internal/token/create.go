@@ -30,6 +30,7 @@ type Draft struct {
 // MaxPersonal is the longest lifetime of a personal token.
 const MaxPersonal = 366 * 24 * time.Hour
 
+// maxName bounds the name of a personal token, in bytes.
 const maxName = 128
 
 // Create creates a personal token of the owner. A token never has more rights or a later end
@@ -110,6 +111,8 @@ func (d Draft) record(owner Owner, now time.Time) Record {
 	return r
 }
 
+// check returns jeton.ErrInvalid with the member of the API that is wrong. A lifetime is
+// required: a token without an end is forgotten, not revoked.
 func (d Draft) check(now time.Time) error {
 	text := ""
 	switch {
@@ -134,6 +137,7 @@ func (d Draft) check(now time.Time) error {
 	return jeton.WithDetail(jeton.ErrInvalid, text)
 }
 
+// validName accepts what can be shown on one line.
 func validName(name string) bool {
 	control := func(r rune) bool { return r < ' ' || r == 0x7f }
 	return name != "" && len(name) <= maxName && utf8.ValidString(name) && !strings.ContainsFunc(name, control)
@@ -170,6 +174,7 @@ func within(r Record, p *Live) error {
 	return nil
 }
 
+// sorted returns a sorted copy without duplicates, never nil.
 func sorted(list []string) []string {
 	list = slices.Clone(list)
 	slices.Sort(list)

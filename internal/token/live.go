@@ -16,6 +16,8 @@ type Live struct {
 	own []policy.Budget
 }
 
+// newLive returns a stored token for the cache, with the budget that its uses are taken
+// from.
 func (t *Tokens) newLive(r Record) *Live {
 	l := &Live{Record: r}
 	l.Key.Token = r.Number

@@ -275,6 +275,7 @@ func (t *Tokens) RevokeAccessor(ctx context.Context, accessor string, ev jeton.E
 	return t.end(ctx, Which{Accessor: accessor}, signedHash(accessor), ev)
 }
 
+// end ends stored tokens and puts a hash on the revocation list, in one step.
 func (t *Tokens) end(ctx context.Context, w Which, void secret.Hash, ev jeton.Event) error {
 	// On the revocation list whether it is stored or not: services that check tokens themselves
 	// read it.
@@ -343,6 +344,7 @@ func (t *Tokens) Run(ctx context.Context) error {
 	return nil
 }
 
+// sweep deletes tokens that expired more than sweepGrace ago.
 func (t *Tokens) sweep(ctx context.Context) {
 	err := sweep.Run(ctx, func(ctx context.Context, limit int) (int, error) {
 		return t.store.SweepTokens(ctx, t.now().Add(-sweepGrace), limit)

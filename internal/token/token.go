@@ -117,6 +117,7 @@ func (t *Tokens) invalidate(c change.Change) {
 	}
 }
 
+// dropOwners drops the cached tokens of owners that have changed.
 func (t *Tokens) dropOwners(kind jeton.Kind, ids []int64) {
 	t.live.DropIf(func(l *Live) bool { return l.Owner.Kind == kind && slices.Contains(ids, l.Owner.ID) })
 }
@@ -150,6 +151,8 @@ func (t *Tokens) Lookup(ctx context.Context, text string) (*Live, error) {
 	return t.findSigned(ctx, text)
 }
 
+// findOpaque returns an opaque token, or jeton.ErrBadCredential with a reason for the
+// operator.
 func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
 	// A node that may have missed a revocation must not answer from its cache.
 	if err := t.store.Fresh(ctx); err != nil {

@@ -41,6 +41,7 @@ func Body(w *Reply, r *http.Request, what string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
+// readBody reads at most limit bytes; a longer body is an *http.MaxBytesError.
 func readBody(w *Reply, r *http.Request, limit int64) ([]byte, error) {
 	// Memory for a small body of known length is allocated at once. For a large one it grows
 	// as the body arrives: announcing a length costs an attacker nothing.

@@ -22,6 +22,8 @@ func (c Cookie) Clear(w http.ResponseWriter) {
 	c.write(w, "", -1)
 }
 
+// write sets the cookie. maxAge is in seconds; 0 ends it with the browser, and a negative
+// one removes it.
 func (c Cookie) write(w http.ResponseWriter, value string, maxAge int) {
 	// HttpOnly keeps scripts of the page from reading it, SameSite=Lax other sites from sending it
 	// with a POST. Without Domain, no other host gets it (RFC 6265, section 5.3).
@@ -58,6 +60,7 @@ func FindCookie(h http.Header, name string) (value string, count int) {
 	return value, count
 }
 
+// unquote removes the quotes that RFC 6265, section 4.1.1, allows around a value.
 func unquote(v string) string {
 	if len(v) >= 2 && v[0] == '"' && v[len(v)-1] == '"' {
 		return v[1 : len(v)-1]

@@ -80,6 +80,8 @@ func Read[T any](r *http.Request) (T, error) {
 	return in, CheckMembers(body)
 }
 
+// readError returns the outcome of a body that cannot be read. No text quotes a value of
+// the body, which may be a password.
 func readError(err error) error {
 	var large *http.MaxBytesError
 	var wrongType *json.UnmarshalTypeError
@@ -100,6 +102,7 @@ func readError(err error) error {
 	return jeton.WithDetail(jeton.ErrInvalid, err.Error())
 }
 
+// errRepeated refuses what two parsers could read differently (RFC 8259, section 4).
 var errRepeated = jeton.WithDetail(jeton.ErrInvalid, "a member of the JSON object is given more than once")
 
 // CheckMembers refuses a valid JSON document in which an object has two members of one name.

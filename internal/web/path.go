@@ -43,6 +43,8 @@ func isPlain(path string) bool {
 	return true
 }
 
+// checkSpecial checks a path that has something special in it. Most have not, and are not
+// split here.
 func checkSpecial(u *url.URL) error {
 	if strings.ToValidUTF8(u.Path, "") != u.Path {
 		return jeton.WithDetail(jeton.ErrInvalid, "the path is not UTF-8")

@@ -42,6 +42,7 @@ func opened(t *testing.T, b []byte) *File {
 // trusting asks for a new epoch that changes nothing else.
 func trusting() Ask { return Ask{Now: noon, Trust: true, Event: restoring()} }
 
+// restoring is the audit event of a restore.
 func restoring() jeton.Event {
 	return jeton.Event{
 		Time:    noon,

@@ -203,6 +203,8 @@ func sealed(records []byte) []byte {
 	return resealed(b.Bytes())
 }
 
+// resealed gives changed content a right checksum: what an attacker can do, and a bug in
+// Backup, too. Open must then find the fault in the content.
 func resealed(b []byte) []byte {
 	sum := sha256.Sum256(b)
 	b = append(binary.BigEndian.AppendUint64(b, uint64(len(b))), sum[:]...)

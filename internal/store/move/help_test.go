@@ -27,6 +27,7 @@ type engine struct {
 	open func(t *testing.T) Side
 }
 
+// engines are both engines: every test of a move runs on each, and between them.
 func engines() []engine {
 	return []engine{{"sqlite", newSQLite}, {"postgres", newPostgres}}
 }
@@ -224,4 +225,5 @@ func numbered(t *testing.T, s Side, table string, more int64) int64 {
 	return got
 }
 
+// silent is a progress that shows nothing.
 func silent(Progress) {}

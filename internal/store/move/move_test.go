@@ -114,8 +114,10 @@ type broken struct {
 	after int
 }
 
+// errBroken interrupts a copy, as a lost connection does.
 var errBroken = errors.New("the line is cut")
 
+// Step fails from its n-th call on, after it has written: the step is then rolled back.
 func (b *broken) Step(ctx context.Context, write func(ctx context.Context, tx statements.Conn) error) error {
 	b.after--
 	return b.Side.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
@@ -217,6 +219,7 @@ func TestADestinationWithOtherDataIsRefused(t *testing.T) {
 	})
 }
 
+// equalButMeta compares two databases table by table.
 func equalButMeta(t *testing.T, a, b Source) {
 	t.Helper()
 	left, right := sums(t, a), sums(t, b)

@@ -22,6 +22,8 @@ type alternating struct {
 	calls atomic.Int64
 }
 
+// node returns the two nodes in turn, so that the suite sees what one node wrote on the
+// other.
 func (a *alternating) node() *DB {
 	if a.calls.Add(1)%2 == 0 {
 		return a.DB

@@ -33,8 +33,11 @@ type lateness struct {
 	stop    chan struct{}
 }
 
+// stepsOfAnAnswer is in how many places an answer may wait for the scheduler.
 const stepsOfAnAnswer = 10
 
+// measureLateness measures how late goroutines run on this machine. Limits are extended by
+// that: a busy machine must not fail the test, and a slow store must.
 func measureLateness(t *testing.T) *lateness {
 	l := &lateness{stop: make(chan struct{})}
 	go func() {
@@ -54,6 +57,7 @@ func measureLateness(t *testing.T) *lateness {
 	return l
 }
 
+// allow returns a limit as this machine can keep it.
 func (l *lateness) allow(limit time.Duration) time.Duration {
 	return limit + stepsOfAnAnswer*time.Duration(l.longest.Load())
 }
@@ -85,6 +89,7 @@ func (f *setting) execSQL(t *testing.T, text ...string) {
 
 func healed(t *testing.T, f *setting) { must(t, f.proxy.Heal()) }
 
+// endAll ends all connections of the role, as a restart of the server does.
 const endAll = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '" + pgtest.Role + "'"
 
 // proxyFaults harm one database each, so that all of them can happen at the same time.
@@ -231,6 +236,8 @@ func (l *load) stop() {
 	l.callers.Wait()
 }
 
+// endure puts load on two nodes, injects a fault for two seconds, and checks that all is
+// well soon after. The count must be exact.
 func endure(t *testing.T, cluster *pgtest.Cluster, f fault) {
 	s := &setting{cluster: cluster, db: newDatabase(t, cluster)}
 	s.proxy, s.url = proxied(t, cluster, s.db)
@@ -262,6 +269,7 @@ func endure(t *testing.T, cluster *pgtest.Cluster, f fault) {
 	l.check(t, late)
 }
 
+// waitUntilHealthy waits until a node reads, counts and changes again.
 func (l *load) waitUntilHealthy(t *testing.T, db *DB) {
 	eventually(t, "lease", func() bool { return db.Fresh(t.Context()) == nil && db.Ping(t.Context()) == nil })
 	eventually(t, "use", func() bool { return l.spend(t, db) == nil })
@@ -334,6 +342,7 @@ func (l *load) checkLease(t *testing.T, db *DB) error {
 	return err
 }
 
+// spend takes a use. One without an answer may have been taken.
 func (l *load) spend(t *testing.T, db *DB) error {
 	_, err := db.Spend(t.Context(), l.use)
 	if err == nil {

@@ -62,6 +62,7 @@ type recorder struct {
 	seen []string
 }
 
+// everything is what a node publishes when it may have missed changes.
 const everything = "everything"
 
 var kinds = map[change.Kind]string{
@@ -73,6 +74,7 @@ var kinds = map[change.Kind]string{
 	change.All:      everything,
 }
 
+// record notes what a node publishes to its caches.
 func record(db *DB) *recorder {
 	e := &recorder{}
 	note := func(what string) {
@@ -203,6 +205,7 @@ func tryStartSession(t testing.TB, db *DB, in session.Start) {
 	}
 }
 
+// endSession ends the session that newSession made of a text.
 func endSession(ctx context.Context, db *DB, text string) error {
 	_, err := db.EndSessions(ctx, session.Which{ID: "s_" + text}, jeton.Event{Time: noon, Action: "logout"})
 	return err

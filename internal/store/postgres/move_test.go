@@ -36,6 +36,7 @@ func setMeta(t *testing.T, s *Side, name, value string) error {
 	})
 }
 
+// meta reads a value of the table meta.
 func meta(t *testing.T, s *Side, name string) (value string) {
 	t.Helper()
 	if err := s.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) (err error) {

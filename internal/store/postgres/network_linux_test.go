@@ -67,6 +67,7 @@ func newIsland(t *testing.T, target string) *island {
 	return i
 }
 
+// ip runs the program of that name. It takes a link down, which drops packets silently.
 func ip(args ...string) error {
 	out, err := exec.Command("ip", args...).CombinedOutput()
 	if err != nil {
@@ -113,6 +114,7 @@ func pass(from net.Conn, target string) {
 	_, _ = io.Copy(from, to)
 }
 
+// setLink takes the far end of the cable up or down.
 func (i *island) setLink(t *testing.T, state string) {
 	t.Helper()
 	must(t, ip("-n", i.name, "link", "set", "far", state))

@@ -24,9 +24,12 @@ func pollNow(t *testing.T, db *DB) {
 	eventually(t, "poll", func() bool { return db.Ping(t.Context()) == nil })
 }
 
+// endOtherConnections ends every other connection to the database: those of the node under
+// test.
 const endOtherConnections = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()`
 
+// addChange inserts a change as another node would.
 const addChange = "INSERT INTO changes (node, kind, ids, hashes) VALUES ('another', $1, $2, '')"
 
 func TestAPollSeesChangesInAnyOrderOfCommits(t *testing.T) {

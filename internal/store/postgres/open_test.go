@@ -228,6 +228,7 @@ type authority struct {
 	file string // its certificate, as PEM
 }
 
+// newAuthority makes a certificate authority for verify-full.
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -25,6 +25,8 @@ func twoNodes(t *testing.T) (url string, nodes [2]*DB) {
 // outcomes counts the results of uses.
 type outcomes struct{ granted, spent, bad, busy, unknown atomic.Int64 }
 
+// count counts the outcome of a use. Any other error fails the test: callers would not know
+// what it means.
 func (o *outcomes) count(t *testing.T, err error) {
 	switch {
 	case err == nil:

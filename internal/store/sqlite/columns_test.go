@@ -7,6 +7,7 @@ import (
 	"testing"
 )
 
+// insertInto matches the columns of an INSERT in the statements.
 var insertInto = regexp.MustCompile(`^INSERT INTO (\w+) \(([^)]*)\)`)
 
 // checkColumns compares the columns that the statements name with the schema. The tests of

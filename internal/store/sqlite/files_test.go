@@ -120,6 +120,7 @@ func statement(t *testing.T, path string, text ...string) {
 	}
 }
 
+// overwrite damages a file, as a disk may.
 func overwrite(t *testing.T, path string, offset int64, with []byte) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)

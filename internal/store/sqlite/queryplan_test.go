@@ -30,6 +30,7 @@ type loggingEngine struct {
 	*queryLog
 }
 
+// Query notes the text of a statement, as the other methods do.
 func (e loggingEngine) Query(ctx context.Context, text string, args ...any) (statements.Rows, error) {
 	e.add(text)
 	return e.Engine.Query(ctx, text, args...)
@@ -49,6 +50,7 @@ func (e loggingEngine) Do(ctx context.Context, s statements.Step) error {
 	return e.Engine.Do(ctx, s)
 }
 
+// loggingTx is loggingEngine inside a step.
 type loggingTx struct {
 	statements.Conn
 	*queryLog
@@ -98,6 +100,8 @@ func mayScan(text string) bool {
 	return list || strings.Contains(text, "WHERE TRUE AND service = $1 RETURNING")
 }
 
+// queryPlan returns how SQLite would run a statement. Arguments are NULL: the plan does not
+// depend on them.
 func queryPlan(t *testing.T, db *DB, text string) (lines []string) {
 	t.Helper()
 	args := make([]any, strings.Count(text, "$"))

@@ -279,6 +279,8 @@ func (c canaries) pem(t *testing.T, what string, key ed25519.PrivateKey) string 
 	return text
 }
 
+// must passes an answer on. A status of 500 and above fails the test: a refusal is an
+// answer, a fault is not.
 func must(t *testing.T, what string) func(Answer, error) Answer {
 	return func(a Answer, err error) Answer {
 		t.Helper()
@@ -289,6 +291,7 @@ func must(t *testing.T, what string) func(Answer, error) Answer {
 	}
 }
 
+// fetched returns the body at an address of the server.
 func fetched(t *testing.T, c *Client, address string) string {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodGet, address, nil)

@@ -179,11 +179,13 @@ func TestAPathIsRecordedWithoutItsQuery(t *testing.T) {
 // canaries are secrets, each with its name.
 type canaries map[string]string
 
+// add remembers a secret and what it is.
 func (c canaries) add(what, secret string) string {
 	c[secret] = what
 	return secret
 }
 
+// search looks for every secret, also in the forms that logs and files could have it in.
 func (c canaries) search(t *testing.T, where, text string) {
 	t.Helper()
 
@@ -201,6 +203,8 @@ func (c canaries) search(t *testing.T, where, text string) {
 	}
 }
 
+// searchFolder searches all files of a folder. Too few files mean that it is the wrong
+// folder.
 func (c canaries) searchFolder(t *testing.T, dir string) {
 	t.Helper()
 	seen := 0

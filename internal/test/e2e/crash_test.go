@@ -180,6 +180,8 @@ func (p *changedUsers) check(t *testing.T, c *Client) {
 	}
 }
 
+// check accepts the state before the change or after it, by what was answered. After an
+// answer it must be the new one: a change is durable before it is answered.
 func (w *changedUser) check(t *testing.T, c *Client) {
 	t.Helper()
 	old := w.logsIn(t, c, w.pw)
@@ -210,6 +212,7 @@ func (w *changedUser) check(t *testing.T, c *Client) {
 	}
 }
 
+// logsIn reports whether a password is accepted.
 func (w *changedUser) logsIn(t *testing.T, c *Client, pw string) bool {
 	t.Helper()
 	_, a, err := c.Login(w.name, pw)

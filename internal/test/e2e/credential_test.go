@@ -81,6 +81,7 @@ func (h *helping) run(t *testing.T, stdin string, args ...string) (code int, out
 	return code, p.Out.String(), p.Err.String()
 }
 
+// commit is what the repository of the test shows: git reads it only with a valid token.
 const commit = "1f7a7a472abf3dd9643fd615f6da379c4acb3e3a"
 
 // upstreams answers any client as a Git repository and a Docker registry do.
@@ -134,6 +135,7 @@ func TestHelpers(t *testing.T) {
 	t.Run("kubectl", func(t *testing.T) { kubectlAsks(t, h) })
 }
 
+// gitAsks runs the real git, which chooses the helper and judges its output.
 func gitAsks(t *testing.T, h *helping) {
 	need.Program(t, "git")
 
@@ -205,6 +207,7 @@ func (h *helping) secret(t *testing.T) string {
 	return strings.TrimSpace(out)
 }
 
+// curlReads runs the real curl with a .netrc that exists only as a pipe.
 func curlReads(t *testing.T, h *helping) {
 	need.Program(t, "curl")
 	need.Program(t, "bash")
@@ -227,6 +230,7 @@ func curlReads(t *testing.T, h *helping) {
 	}
 }
 
+// dockerAsks runs the real client of docker; no daemon takes part.
 func dockerAsks(t *testing.T, h *helping) {
 	if _, err := exec.LookPath("docker"); err != nil {
 		need.Optional(t, "the client of docker is not installed; the tests of cmd/jeton speak its protocol")
@@ -271,6 +275,7 @@ func dockerAsks(t *testing.T, h *helping) {
 	}
 }
 
+// kubectlAsks runs the real kubectl with jeton as its plugin.
 func kubectlAsks(t *testing.T, h *helping) {
 	if _, err := exec.LookPath("kubectl"); err != nil {
 		need.Optional(t, "kubectl is not installed; credential.txtar speaks its protocol")

@@ -33,6 +33,7 @@ type exchanges struct {
 	faults []string
 }
 
+// fault notes a broken promise. Goroutines must not end the test themselves.
 func (x *exchanges) fault(format string, args ...any) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -175,6 +176,8 @@ func (x *exchanges) check(c *Client, r *robot) {
 	wg.Wait()
 }
 
+// checkOne shows an assertion again after the crash, and counts what its tokens are still
+// good for.
 func (x *exchanges) checkOne(c *Client, r *robot, s *shown) {
 	// The first answer to an assertion of unknown state may be a token, the second may not.
 	for try := range 2 {

@@ -101,12 +101,15 @@ func TestGrantsAreDurable(t *testing.T) {
 	}
 }
 
+// faultRun is what came of one run.
 type faultRun struct {
 	refused  bool // the server did not start
 	injected int
 	ledger   *ledger
 }
 
+// run starts a server under strace, which makes system calls fail, and works until it does.
+// Then the server is killed and started without faults: what was answered must be there.
 func (f fault) run(t *testing.T) faultRun {
 	dir := filepath.Join(t.TempDir(), "data")
 	o := Options{Config: counted, DataDir: dir}
@@ -191,6 +194,8 @@ func outlive() []string {
 	return nil
 }
 
+// needStrace leaves the test out where strace is missing or forbidden, as in some
+// containers.
 func needStrace(t *testing.T) {
 	t.Helper()
 	need.Program(t, "strace")

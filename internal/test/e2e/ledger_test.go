@@ -51,12 +51,14 @@ type ledger struct {
 	lost   int // uses without an answer
 }
 
+// fault notes a broken promise.
 func (l *ledger) fault(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.faults = append(l.faults, fmt.Sprintf(format, args...))
 }
 
+// granted returns how many uses were granted so far.
 func (l *ledger) granted() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -352,6 +352,7 @@ func decode(t *testing.T, text string, into any) {
 	}
 }
 
+// contains checks that a text has all the parts.
 func contains(t *testing.T, text string, parts ...string) {
 	t.Helper()
 
@@ -362,6 +363,7 @@ func contains(t *testing.T, text string, parts ...string) {
 	}
 }
 
+// fails checks that a command was refused with an exit code and a reason.
 func fails(t *testing.T, r Result, code int, says string) {
 	t.Helper()
 	if r.Code != code || !strings.Contains(r.Err, says) {

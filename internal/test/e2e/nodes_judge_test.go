@@ -61,6 +61,8 @@ func (h *history) of(i int) []entry {
 	return list
 }
 
+// transcript shows all that happened to one credential, for a failure that may not be
+// repeatable.
 func transcript(each *credential, entries []entry) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  a credential of kind %d with %d uses of its own:\n", each.kind, each.own)
@@ -225,6 +227,8 @@ type total struct {
 	faults                        map[string]int
 }
 
+// add adds a history. elsewhere counts refusals that came after an acknowledged end:
+// without them the test would prove nothing.
 func (t *total) add(h *history) {
 	if t.faults == nil {
 		t.faults = map[string]int{}

@@ -138,8 +138,11 @@ func (n *node) revive(t *testing.T) {
 
 // stop and goOn suspend and resume a node.
 func (n *node) stop(t *testing.T) { n.server.Signal(t, syscall.SIGSTOP) }
+
+// goOn continues a node that was stopped by SIGSTOP.
 func (n *node) goOn(t *testing.T) { n.server.Signal(t, syscall.SIGCONT) }
 
+// heal ends the faults of the line between the node and the database.
 func (n *node) heal(t *testing.T) {
 	t.Helper()
 	if err := n.line.Heal(); err != nil {
@@ -203,6 +206,7 @@ func (c *Client) show(method, path string, h *credential, body any) (Answer, err
 	return c.json(method, path, "Authorization", "Bearer "+h.secret, body)
 }
 
+// json sends a JSON body with one header, such as a credential.
 func (c *Client) json(method, path, header, value string, body any) (Answer, error) {
 	var b []byte
 	if body != nil {

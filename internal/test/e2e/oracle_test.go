@@ -137,6 +137,8 @@ func welch(a, b []float64) (t, apart float64) {
 	return (ma - mb) / math.Sqrt(va/float64(len(a))+vb/float64(len(b))), (ma - mb) / mb
 }
 
+// moments returns the mean and the variance without the slowest tenth: on a busy machine
+// those are about something else.
 func moments(x []float64) (mean, variance float64) {
 	x = slices.Sorted(slices.Values(x))
 	x = x[:len(x)*9/10]

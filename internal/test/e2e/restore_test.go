@@ -39,6 +39,7 @@ type load struct {
 	work  sync.WaitGroup
 }
 
+// start spends uses in the background, so that the backup is made while the store changes.
 func (l *load) start(c *Client) {
 	for range 8 {
 		l.work.Go(func() {
@@ -58,6 +59,8 @@ func (l *load) start(c *Client) {
 	}
 }
 
+// drill is what an operator does after a disaster: backup, work that is lost, restore. What
+// was spent or revoked after the backup must not be valid again.
 func drill(t *testing.T, o Options, shared bool) {
 	s := Start(t, o)
 	c := s.Client(t)

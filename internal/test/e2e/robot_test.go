@@ -75,6 +75,7 @@ func (r *robot) exchange(c *Client, assertion, service string) (Answer, error) {
 	})
 }
 
+// post sends a form to the authorization server.
 func (r *robot) post(c *Client, path string, form url.Values) (Answer, error) {
 	q, err := http.NewRequest(http.MethodPost, r.issuer+path, strings.NewReader(form.Encode()))
 	if err != nil {

@@ -314,6 +314,7 @@ func TestTenRotationsUnderLoad(t *testing.T) {
 	)
 }
 
+// getAndUse gets a token and uses it once.
 func getAndUse(c *Client, r *robot) error {
 	a, err := r.exchange(c, r.assertion(), "reports")
 	if err != nil || a.Status != 200 {

@@ -68,6 +68,8 @@ func (p point) name() string {
 	return fmt.Sprintf("%s %d %s", first, p.k, p.file)
 }
 
+// points are the system calls at which the first start is killed: each write, sync and
+// rename may be the last.
 func points() []point {
 	const syncs, renames = "fsync,fdatasync", "rename,renameat,renameat2"
 	list := []point{{renames, 1, "private.pem"}, {renames, 1, "pubkey.pem"}}

@@ -90,10 +90,12 @@ func Read(dir string) ([]*File, error) {
 	return files, nil
 }
 
+// skipped reports folders that the go command skips as well.
 func skipped(folder string) bool {
 	return strings.HasPrefix(folder, ".") || folder == "vendor" || folder == "testdata"
 }
 
+// read parses one file below dir.
 func read(dir, name string) (*File, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -184,6 +186,8 @@ func (f *File) Wide() []int {
 	})
 }
 
+// The patterns of the review that set the limits. They match lines, right or wrong, so that trees can
+// be compared with its numbers.
 var (
 	crowded  = regexp.MustCompile(`(\w+:\s*[^,:]+,.*?){5}`)
 	withInit = regexp.MustCompile(`^\s*(if|switch) [^{]*; .*\{`)
@@ -240,6 +244,7 @@ func (f *File) OddInits() []int {
 	return list
 }
 
+// setsErrOrOK reports an init statement that every Go programmer expects.
 func setsErrOrOK(init ast.Stmt) bool {
 	assign, ok := init.(*ast.AssignStmt)
 	if !ok {
@@ -251,6 +256,7 @@ func setsErrOrOK(init ast.Stmt) bool {
 	return ok && (last.Name == "err" || last.Name == "ok")
 }
 
+// matching returns the numbers of the lines for which match is true.
 func (f *File) matching(match func(line string) bool) []int {
 	var list []int
 
@@ -279,6 +285,7 @@ func (f *File) Packed() []int {
 	return list
 }
 
+// packed reports a literal that has two fields on one line.
 func (f *File) packed(literal *ast.CompositeLit) bool {
 	taken := map[int]bool{}
 
