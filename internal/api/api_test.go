@@ -175,7 +175,7 @@ func TestUsersAndSessionsOfOperators(t *testing.T) {
 	s.MustControl("GET", "/api/v1/sessions?user=diane", nil, &list)
 
 	if len(list) != 1 || list[0].Service != "shop" || list[0].Source != "127.0.0.1" {
-		t.Fatalf("sessions %+v", list)
+		t.Fatalf("sessions = %+v, want one at shop from 127.0.0.1", list)
 	}
 
 	var none []jeton.Session
@@ -204,7 +204,7 @@ func TestUsersAndSessionsOfOperators(t *testing.T) {
 	s.MustControl("GET", "/api/v1/status", nil, &status)
 
 	if status.PID == 0 || status.Version != "test" || fmt.Sprint(status.Services) != "[shop]" {
-		t.Errorf("status %+v", status)
+		t.Errorf("status = %+v, want a PID, version test and service shop", status)
 	}
 
 	t.Run("each change left an event, in order", func(t *testing.T) {
@@ -228,7 +228,7 @@ func TestUsersAndSessionsOfOperators(t *testing.T) {
 		s.MustControl("GET", "/api/v1/audit?last=2", nil, &last)
 
 		if len(page) != 2 || page[0].Seq != all[1].Seq || len(last) != 2 || last[1].Seq != all[len(all)-1].Seq {
-			t.Errorf("page %v, last %v of %d", page, last, len(all))
+			t.Errorf("page = %v, last = %v, want the second event on and the last of %d", page, last, len(all))
 		}
 	})
 }

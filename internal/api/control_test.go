@@ -110,7 +110,7 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 
 	var keys []struct{ Kid string }
 	if err := json.Unmarshal([]byte(call("GET /keys", 200, nil)), &keys); err != nil || len(keys) == 0 {
-		t.Fatalf("signing keys %v: %v", keys, err)
+		t.Fatalf("signing keys = %v, %v, want at least one", keys, err)
 	}
 
 	call("POST /keys/rotate", 200, api.Rotation{Now: true})
@@ -125,7 +125,7 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 
 	backup := s.Send(s.ControlClient(), "GET", "http://control"+prefix+"/backup", "")
 	if backup.Status != 200 || backup.Header.Get("Content-Type") != "application/octet-stream" || backup.Body == "" {
-		t.Errorf("GET /backup = %d %s with %d bytes", backup.Status, backup.Header, len(backup.Body))
+		t.Errorf("GET /backup = %d %s, %d bytes, want 200 and a file", backup.Status, backup.Header, len(backup.Body))
 	}
 
 	for _, route := range patterns(table(t, usersConf, issuerPort, "control")) {

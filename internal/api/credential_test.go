@@ -218,7 +218,7 @@ func TestAccessTokenCannotCreateTokens(t *testing.T) {
 
 	var short struct{ Token string }
 	if json.Unmarshal([]byte(a.Body), &short) != nil || short.Token == "" {
-		t.Fatalf("GET /token = %d %s", a.Status, a.Body)
+		t.Fatalf("GET /token = %d %s, want a token", a.Status, a.Body)
 	}
 
 	body := fmt.Sprintf(`{"name":"late","expires_at":%q}`, time.Now().Add(5*time.Minute).UTC().Format(time.RFC3339))

@@ -163,7 +163,7 @@ func TestThePageHasNoScript(t *testing.T) {
 		strings.ToLower(a.Body),
 		"<script",
 	) || strings.Contains(a.Body, " style=") || !strings.Contains(a.Header.Get("Content-Type"), "text/html") {
-		t.Errorf("the page is %s\n%s", a.Header, a.Body)
+		t.Errorf("page = %s\n%s, want HTML without scripts and styles of its own", a.Header, a.Body)
 	}
 }
 

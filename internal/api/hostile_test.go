@@ -55,7 +55,7 @@ func kept(t *testing.T, what, sent string, a jetontest.Answer, member string) bo
 
 	got, _ := decode[map[string]any](t, a)[member].(string)
 	if a.Status >= 300 || got != sent {
-		t.Errorf("%s %q: %d %q", what, sent, a.Status, got)
+		t.Errorf("%s %q = %d %q, want 2xx and the same text", what, sent, a.Status, got)
 	}
 
 	return true
@@ -108,7 +108,7 @@ func TestHostileText(t *testing.T) {
 			"the body": b.as(diane, "PUT", "/users/me", s+" "),
 		} {
 			if a.Status >= 500 || a.Status == 0 {
-				t.Errorf("%s %q: %d %s", what, s, a.Status, a.Body)
+				t.Errorf("%s %q = %d %s, want an answer below 500", what, s, a.Status, a.Body)
 			}
 		}
 
@@ -116,19 +116,19 @@ func TestHostileText(t *testing.T) {
 			want := 200
 			pw := s + " and eleven more"
 			if a := b.as(admin, "PUT", "/users/"+diane.ID, body(t, map[string]any{"password": pw})); a.Status != want {
-				t.Errorf("password %q: %d %s", pw, a.Status, a.Body)
+				t.Errorf("password %q = %d %s, want %d", pw, a.Status, a.Body, want)
 			}
 
 			a := b.send("POST", "/auth_session/login", body(t, map[string]any{"name": diane.Name, "password": pw}))
 			diane.cookie = a.Cookies()
 
 			if a.Status != want {
-				t.Fatalf("log in with %q: %d %s", pw, a.Status, a.Body)
+				t.Fatalf("log in with %q = %d %s, want %d", pw, a.Status, a.Body, want)
 			}
 		}
 	}
 
 	if names < len(all)*3/4 || tokens < len(all)*3/4 {
-		t.Errorf("only %d names and %d names of tokens were taken", names, tokens)
+		t.Errorf("%d names and %d names of tokens were taken, want three quarters of %d", names, tokens, len(all))
 	}
 }

@@ -95,7 +95,7 @@ func TestImportedUsersAreRehashedAtLogin(t *testing.T) {
 		}
 
 		if a := s.Ask("GET", "shop", "/me", "Cookie", cookie); a.Body != name {
-			t.Errorf("GET /me as %s = %d", name, a.Status)
+			t.Errorf("GET /me as %s = %d %s, want the name", name, a.Status, a.Body)
 		}
 
 		s.Enter("shop", name, pw) // by the new hash
@@ -144,7 +144,7 @@ func TestExportThenImportIsTheSame(t *testing.T) {
 	delete(after, "Bob")
 	a, b := object(before), object(after)
 	if a != b {
-		t.Errorf("before: %s\nafter:  %s", a, b)
+		t.Errorf("users after the import = %s, want those before %s", b, a)
 	}
 
 	events := 0

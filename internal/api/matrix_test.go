@@ -356,7 +356,7 @@ func TestProblems(t *testing.T) {
 		p.Error != "Authentication required" ||
 		p.Title != p.Error ||
 		p.Request != a.Request() {
-		t.Errorf("%s %s", a.Header, a.Body)
+		t.Errorf("answer = %s %s, want a problem document with error, title and request", a.Header, a.Body)
 	}
 
 	got := a.Header["Www-Authenticate"]

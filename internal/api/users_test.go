@@ -575,7 +575,7 @@ func TestCursors(t *testing.T) {
 
 	cursor := u.Query().Get("cursor")
 	if raw, err := base64.RawURLEncoding.DecodeString(cursor); err != nil || len(raw) != 24 {
-		t.Fatalf("the cursor is %q", cursor)
+		t.Fatalf("cursor = %q, want 24 bytes in base64url", cursor)
 	}
 
 	with := func(cursor, search string) string {
@@ -639,7 +639,7 @@ func TestTenThousandUsers(t *testing.T) {
 	b := start(t, jetontest.DataDir(dir))
 	admin := b.newUser("admin")
 	if a := b.as(admin, "GET", "/stats", ""); strings.TrimSpace(a.Body) != fmt.Sprintf(`{"users":%d}`, many+2) {
-		t.Fatalf("stats: %s", a.Body)
+		t.Fatalf("GET /stats = %s, want %d users", a.Body, many+2)
 	}
 
 	seen := map[string]bool{}

@@ -143,7 +143,7 @@ func (s futureTokens) enter(t *testing.T) string {
 	t.Helper()
 	a := s.login(jws(headRS256, `{"iss":"client"}`, rs256(s.key)))
 	if a.Status != 200 || a.Header.Get("Content-Type") != "application/jwt" {
-		t.Fatalf("login: %d %s %q", a.Status, a.Header.Get("Content-Type"), a.Body)
+		t.Fatalf("login = %d %s %q, want 200 application/jwt", a.Status, a.Header.Get("Content-Type"), a.Body)
 	}
 
 	return a.Body
@@ -160,7 +160,7 @@ func TestTokenClaims(t *testing.T) {
 	for i, into := range []any{&head, &claims} {
 		b, err := base64.RawURLEncoding.DecodeString(parts[i])
 		if err != nil || json.Unmarshal(b, into) != nil {
-			t.Fatalf("part %d of the token is %q", i, parts[i])
+			t.Fatalf("part %d of the token = %q, want JSON in base64url", i, parts[i])
 		}
 	}
 
@@ -206,7 +206,7 @@ func TestTokenEveryFiveSeconds(t *testing.T) {
 			case a.Status == 403 && a.Body == "Signature has expired":
 				got += "x"
 			default:
-				t.Errorf("request %d s after %v is %d %q", 5*n, fraction, a.Status, a.Body)
+				t.Errorf("request %d s after %v = %d %q, want 200 or a refusal", 5*n, fraction, a.Status, a.Body)
 			}
 		}
 
@@ -229,7 +229,7 @@ func TestTokenEveryFiveSeconds(t *testing.T) {
 	}
 
 	if len(texts) < 3 {
-		t.Errorf("100 responses are %d different texts: %v", len(texts), texts)
+		t.Errorf("100 responses have %d different texts %v, want at least 3", len(texts), texts)
 	}
 }
 

@@ -267,7 +267,7 @@ func TestClassicOpen(t *testing.T) {
 		"POST",
 	)
 	if a.Status != http.StatusNoContent || !strings.Contains(a.Header.Get("Access-Control-Allow-Methods"), "POST") {
-		t.Errorf("OPTIONS: %d %s", a.Status, a.Header)
+		t.Errorf("OPTIONS = %d %s, want 204 and POST among the methods", a.Status, a.Header)
 	}
 }
 
@@ -399,7 +399,7 @@ func TestClassicSessions(t *testing.T) {
 				cookie,
 				"_my_cookie=",
 			) || login.Status != 200 || !strings.Contains(login.Body, `"email":"bob@hbtn.io"`) {
-				t.Fatalf("login: %d %s %s", login.Status, login.Header, login.Body)
+				t.Fatalf("login = %d %s %s, want 200, the cookie and the user", login.Status, login.Header, login.Body)
 			}
 
 			set := login.Header.Get("Set-Cookie")

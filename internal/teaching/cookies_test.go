@@ -85,7 +85,7 @@ func checkCookies(t *testing.T, in jetontest.Answer) string {
 	for _, line := range in.Header["Set-Cookie"] {
 		c, err := http.ParseSetCookie(line)
 		if err != nil || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
-			t.Errorf("cookie %q, %v", line, err)
+			t.Errorf("cookie = %q, %v, want Secure, HttpOnly, SameSite=Lax and Path=/", line, err)
 			continue
 		}
 

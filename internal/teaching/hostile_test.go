@@ -51,7 +51,7 @@ func TestHostileText(t *testing.T) {
 		if a.Status != 400 && text != "" {
 			got, _ := decode[map[string]any](t, a)["first_name"].(string)
 			if a.Status != 200 || got != text {
-				t.Errorf("PUT first_name %q = %d %q", text, a.Status, got)
+				t.Errorf("PUT first_name %q = %d %q, want 200 and the same text, or 400", text, a.Status, got)
 			}
 			accepted++
 		}

@@ -60,7 +60,7 @@ func TestARestoreRestoresEverything(t *testing.T) {
 		f := opened(t, b)
 		if f.Epoch != 7 || f.Engine != "sqlite" || !f.Made.Equal(noon) ||
 			f.Rows() != int64((batch+3)*(len(tables())-1)+1) {
-			t.Errorf("summary = %+v", f.Summary)
+			t.Errorf("summary = %+v, want epoch 7, sqlite, noon and all rows", f.Summary)
 		}
 
 		var last Progress
@@ -68,7 +68,7 @@ func TestARestoreRestoresEverything(t *testing.T) {
 		must(t, err)
 
 		if done != (statements.Renewed{Epoch: 8}) || last != (Progress{"meta", 1, 1}) {
-			t.Errorf("result = %+v, last progress = %+v", done, last)
+			t.Errorf("result = %+v, last progress = %+v, want epoch 8 and meta complete", done, last)
 		}
 
 		exec(
@@ -103,7 +103,7 @@ func TestARestoreEndsWhatCouldHaveBeenSpentOrRevoked(t *testing.T) {
 		must(t, err)
 
 		if done.Epoch != 41 || done.Sessions != 4 || done.Tokens != 4 || done.Keys < 1 {
-			t.Errorf("result = %+v", done)
+			t.Errorf("result = %+v, want epoch 41, 4 sessions, 4 tokens and the keys", done)
 		}
 
 		counts := map[string]int64{}

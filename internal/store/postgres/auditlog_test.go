@@ -34,7 +34,7 @@ func TestEventsAreNotReadBeforeEarlierNumbers(t *testing.T) {
 
 	add("first")
 	if got := read(); !slices.Equal(got, []string{"first"}) {
-		t.Fatalf("events = %v", got)
+		t.Fatalf("events = %v, want the first", got)
 	}
 
 	const insert = `INSERT INTO audit (at, request, actor, action, target, service, outcome, reason, source, checks)
@@ -51,7 +51,7 @@ VALUES (0, '', '', 'test', $1, '', '', '', '', '')`
 
 	execSQL(t, slow, "COMMIT")
 	if got := read(); !slices.Equal(got, []string{"first", "slow", "behind it"}) {
-		t.Errorf("events = %v", got)
+		t.Errorf("events = %v, want first, slow, behind it", got)
 	}
 
 	// A rollback, and a long transaction without an event, delay nothing.
@@ -63,6 +63,6 @@ VALUES (0, '', '', 'test', $1, '', '', '', '', '')`
 
 	add("last")
 	if got := read(); !slices.Equal(got, []string{"first", "slow", "behind it", "last"}) {
-		t.Errorf("events = %v", got)
+		t.Errorf("events = %v, want first, slow, behind it, last", got)
 	}
 }

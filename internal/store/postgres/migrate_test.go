@@ -248,7 +248,7 @@ func TestATrialNamesTheStepsAndChangesNothing(t *testing.T) {
 			&tables,
 			"SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace",
 		); !slices.Equal(got, names) || tables > 0 {
-			t.Errorf("a trial returned %v and left %d tables", got, tables)
+			t.Errorf("a trial returned %v and left %d tables, want %v and none", got, tables, names)
 		}
 	}
 

@@ -36,7 +36,7 @@ func TestParseSnapshot(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s, err := parseSnapshot(tc.text)
 			if (err != nil) != tc.bad {
-				t.Fatalf("parseSnapshot(%q) = %v", tc.text, err)
+				t.Fatalf("parseSnapshot(%q) = %v, want an error: %t", tc.text, err, tc.bad)
 			}
 
 			for _, xid := range tc.shows {
@@ -84,7 +84,7 @@ func FuzzSnapshot(f *testing.F) {
 
 		_, acked := h.acks["other"]
 		if acked != (err == nil) {
-			t.Errorf("%q: acknowledged = %v, parse error = %v", text, acked, err)
+			t.Errorf("%q: acknowledged = %v, want the opposite of a parse error: %v", text, acked, err)
 		}
 	})
 }

@@ -204,7 +204,7 @@ func TestTheFirstUseRacesWithTheLogout(t *testing.T) {
 
 		wg.Wait()
 		if o.unknown.Load()+o.busy.Load()+o.spent.Load() > 0 {
-			t.Errorf("%d of unknown outcome, %d busy, %d spent", o.unknown.Load(), o.busy.Load(), o.spent.Load())
+			t.Errorf("unknown %d, busy %d, spent %d, want none", o.unknown.Load(), o.busy.Load(), o.spent.Load())
 		}
 
 		var rows int
@@ -390,7 +390,7 @@ func TestAFullQueueIsBusyAndCloseAnswersTheRest(t *testing.T) {
 	queryRow(t, connect(t, url), &used, "SELECT used FROM uses WHERE login = $1", login)
 	g, n := o.granted.Load(), o.unknown.Load()
 	if used < g || used > g+n {
-		t.Errorf("%d uses were granted, %d of unknown outcome, and %d are counted", g, n, used)
+		t.Errorf("%d uses are counted, want %d granted and at most %d of unknown outcome", used, g, n)
 	}
 }
 

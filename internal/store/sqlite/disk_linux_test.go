@@ -73,7 +73,7 @@ func TestAFullDiskLosesNoCommit(t *testing.T) {
 		for _, e := range events {
 			if e.Action == audit.Request {
 				if !strings.HasPrefix(e.Reason, fmt.Sprint(n, " ")) {
-					t.Errorf("event %d is %.10q", n, e.Reason)
+					t.Errorf("event %d = %.10q, want it to begin with its number", n, e.Reason)
 				}
 				n++
 			}

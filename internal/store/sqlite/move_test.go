@@ -83,7 +83,7 @@ func TestAFileThatIsServedIsReadAndNotWritten(t *testing.T) {
 	}))
 
 	if before != "" || after != "y" {
-		t.Errorf("value in the snapshot = %q, in the next %q", before, after)
+		t.Errorf("value in the snapshot = %q, in the next %q, want none and y", before, after)
 	}
 	if err := s.Step(t.Context(), func(context.Context, statements.Conn) error { return nil }); err == nil {
 		t.Error("Step on a file of a running server = nil, want an error")
@@ -105,7 +105,7 @@ func TestAFailedStepWritesNothing(t *testing.T) {
 	must(t, s.Snapshot(t.Context(), func(ctx context.Context, q statements.Queries) error {
 		value, err := statements.Meta(ctx, q, "x")
 		if value != "" {
-			t.Errorf("there is %q", value)
+			t.Errorf("value of x = %q, want none", value)
 		}
 		return err
 	}))
@@ -144,7 +144,7 @@ func TestReplaceKeepsTheOldFile(t *testing.T) {
 	must(t, Replace(crashed, fresh, kept))
 
 	if b, err := os.ReadFile(crashed); err != nil || string(b) != "new" {
-		t.Errorf("new file = %q, %v", b, err)
+		t.Errorf("new file = %q, %v, want new", b, err)
 	}
 	if Exists(crashed+logFile) || Exists(fresh) {
 		t.Error("the log of the old file, or the name of the new one, is left")
@@ -169,10 +169,10 @@ func TestReplaceKeepsTheOldFile(t *testing.T) {
 		must(t, os.WriteFile(file+logFile, []byte("log"), 0o600))
 
 		if epoch := Settle(t.Context(), file); epoch != 0 {
-			t.Errorf("%s: epoch = %d", name, epoch)
+			t.Errorf("%s: epoch = %d, want 0", name, epoch)
 		}
 		if b, err := os.ReadFile(file + logFile); err != nil || !bytes.Equal(b, []byte("log")) {
-			t.Errorf("%s: Stat of its log: %v", name, err)
+			t.Errorf("%s: its log = %q, %v, want it unchanged", name, b, err)
 		}
 	}
 

@@ -66,7 +66,7 @@ func TestATrialListsTheStepsAndDoesNotChangeTheFile(t *testing.T) {
 		must(t, err)
 
 		if len(got) != len(list)-n {
-			t.Errorf("after %d steps of %d a trial names %v", n, len(list), got)
+			t.Errorf("after %d steps of %d a trial names %v, want the others", n, len(list), got)
 		}
 
 		after := files(t, path)
@@ -85,7 +85,7 @@ func TestATrialListsTheStepsAndDoesNotChangeTheFile(t *testing.T) {
 
 		for i, s := range steps {
 			if s.Number != i+1 || s.Applied != (i < n) {
-				t.Errorf("after %d steps, step %d is %+v", n, i+1, s)
+				t.Errorf("after %d steps, step %d = %+v, want applied: %t", n, i+1, s, i < n)
 			}
 		}
 
@@ -94,7 +94,7 @@ func TestATrialListsTheStepsAndDoesNotChangeTheFile(t *testing.T) {
 		same(t, "what is applied and what a trial named", again, got)
 		again, err = Migrate(t.Context(), Config{Path: path}, false)
 		if err != nil || len(again) > 0 {
-			t.Errorf("a second time, %v were applied (%v)", again, err)
+			t.Errorf("a second Migrate = %v, %v, want no step", again, err)
 		}
 	}
 }
@@ -104,7 +104,7 @@ func TestATrialReportsAStepThatFails(t *testing.T) {
 	statement(t, path, "CREATE TABLE meta (mine TEXT)", "PRAGMA wal_checkpoint") // in the way of a later step
 	got, err := Migrate(t.Context(), Config{Path: path}, true)
 	if err == nil || !strings.Contains(err.Error(), "meta already exists") || !strings.Contains(err.Error(), path) {
-		t.Errorf("a trial that fails: %v, %v", got, err)
+		t.Errorf("a trial that fails = %v, %v, want an error with the table and the file", got, err)
 	}
 
 	left, _ := filepath.Glob(filepath.Dir(path) + "/*trial*")
@@ -132,7 +132,7 @@ func TestAMissingOrForeignFileIsOnlyRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jeton.db")
 	steps, err := Migrations(t.Context(), Config{Path: path})
 	if err != nil || len(steps) == 0 || steps[0].Applied {
-		t.Errorf("steps of a missing file = %v, %v", steps, err)
+		t.Errorf("steps of a missing file = %v, %v, want all, none applied", steps, err)
 	}
 
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {

@@ -259,7 +259,7 @@ func clientChanges(t *testing.T, s Store) {
 			got := foundClient(t, s, "job")
 			grew := got.Version > before.Version
 			if grew != tc.grows {
-				t.Errorf("version = %d after %d", got.Version, before.Version)
+				t.Errorf("version = %d after %d, want it to grow: %t", got.Version, before.Version, tc.grows)
 			}
 
 			want.Updated, want.Version = step.Now, got.Version
@@ -287,7 +287,7 @@ func kidsApart(t *testing.T, s Store) {
 	if len(got.Keys) != 2 || !got.Keys[0].Retired || got.Keys[1].ID != "second" ||
 		got.Keys[0].Thumbprint() != one.Keys[0].Thumbprint() ||
 		got.Keys[1].Thumbprint() != k.Thumbprint() {
-		t.Errorf("keys of the client = %+v", got.Public().Keys)
+		t.Errorf("keys of the client = %+v, want the retired one and second", got.Public().Keys)
 	}
 
 	same(t, "when it was changed", got.Updated, noon.Add(time.Minute))
@@ -306,7 +306,7 @@ func keyRetires(t *testing.T, s Store) {
 	must(t, retire("a", false))
 	got := foundClient(t, s, "job")
 	if !got.Keys[0].Retired || got.Keys[1].Retired || got.Version != before.Version {
-		t.Errorf("after retiring a: version %d, keys %+v", got.Version, got.Public().Keys)
+		t.Errorf("version = %d, keys = %+v, want the same version and a retired", got.Version, got.Public().Keys)
 	}
 
 	must(t, retire("a", false)) // twice is not an error
@@ -315,7 +315,7 @@ func keyRetires(t *testing.T, s Store) {
 	must(t, retire("b", true))
 
 	if got := foundClient(t, s, "job"); !got.Keys[1].Retired || got.Version <= before.Version {
-		t.Errorf("after retiring b and ending tokens: version %d, keys %+v", got.Version, got.Public().Keys)
+		t.Errorf("version = %d, keys = %+v, want a greater version and b retired", got.Version, got.Public().Keys)
 	}
 
 	wants(t, "RetireClientKey of an unknown kid", retire("c", true), jeton.ErrNotFound)
@@ -363,7 +363,7 @@ func keysAtOnce(t *testing.T, s Store) {
 	close(taken)
 	c := foundClient(t, s, "job")
 	if len(taken) != 1 || len(c.Keys) != 1 || c.Keys[0].Thumbprint() != <-taken {
-		t.Errorf("%d keys were accepted, and the client has %+v", len(taken), c.Public().Keys)
+		t.Errorf("%d keys were accepted, and the client has %+v, want one, the same", len(taken), c.Public().Keys)
 	}
 }
 
@@ -403,7 +403,7 @@ func clientNotChanged(t *testing.T, s Store) {
 	must(t, s.ChangeClient(t.Context(), "job", client.Change{End: true}, stepOf(audit.ClientEndTokens, "client:job")))
 	got := foundClient(t, s, "job")
 	if got.Version <= job.Version || !got.Declared {
-		t.Errorf("after the end of its tokens: version %d, declared %t", got.Version, got.Declared)
+		t.Errorf("version = %d, declared = %t, want a greater version, declared", got.Version, got.Declared)
 	}
 }
 
@@ -417,7 +417,7 @@ func clientRemoved(t *testing.T, s Store) {
 	again := clientAdded(t, s, "job")
 	if again.ID == old.ID || again.Generation() == old.Generation() || len(again.Keys) != 0 {
 		t.Errorf(
-			"the new client is number %d, generation %s, with keys %+v",
+			"the new client is number %d, generation %s, with keys %+v; want others, and no keys",
 			again.ID,
 			again.Generation(),
 			again.Public().Keys,

@@ -68,7 +68,7 @@ func declaredAgain(t *testing.T, s Store) {
 	})
 
 	if got := found(t, s, "ben"); !got.Disabled || !got.Declared || len(got.Groups) != 0 {
-		t.Errorf("ben is %+v", got)
+		t.Errorf("ben = %+v, want him disabled and declared, without groups", got)
 	}
 
 	started(t, s, newLogin(got, "shop", "one", noon))
@@ -130,7 +130,7 @@ func declaredEnds(t *testing.T, s Store) {
 		after := found(t, s, "anna")
 		grew := after.Version > before.Version
 		if grew != tc.ends {
-			t.Errorf("%s: version = %d after %d", tc.name, after.Version, before.Version)
+			t.Errorf("%s: version = %d after %d, want it to grow: %t", tc.name, after.Version, before.Version, tc.ends)
 		}
 
 		if tc.ends {
@@ -168,7 +168,7 @@ func declaredAdopts(t *testing.T, s Store) {
 	noSessions(t, s, "anna's", "ben's")
 
 	if got := found(t, s, "ben"); got.Password != "another" || got.Version <= ben.Version {
-		t.Errorf("ben is %+v", got)
+		t.Errorf("ben = %+v, want the declared password and a greater version", got)
 	}
 
 	declare(t, s, nil, alike, other)

@@ -64,7 +64,7 @@ func clientsDeclaredAgain(t *testing.T, s Store) {
 	if !pub.Declared || len(pub.Keys) != 2 || pub.KeySource != a.Source.URL ||
 		!pub.Created.Equal(noon.Add(time.Minute)) ||
 		!pub.Keys[0].Created.Equal(noon.Add(time.Minute)) {
-		t.Errorf("a is %+v", pub)
+		t.Errorf("a = %+v, want it declared, with two keys, made when it was declared", pub)
 	}
 
 	later := stepOf(audit.ClientChange, "")

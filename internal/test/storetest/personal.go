@@ -65,7 +65,7 @@ func personalComesBack(t *testing.T, s Store) {
 	kept(t, "FindToken", r, m.Record)
 
 	if r.Owner.Kind != jeton.KindUser || r.Owner.ID != u.ID || len(r.Owner.Groups) != 2 {
-		t.Errorf("owner = %+v", r.Owner)
+		t.Errorf("owner = %+v, want the user with two groups", r.Owner)
 	}
 
 	list, err := s.ListTokens(t.Context(), token.Which{User: "diane"}, 10)
@@ -186,7 +186,7 @@ func rotates(t *testing.T, s Store) {
 	isToken(t, s, "fresh", "stranger")
 
 	if r.Number != root.Number || r.Hash != secret.HashOf("fresh") || r.Accessor != root.Accessor {
-		t.Errorf("RotateToken returned %+v", r)
+		t.Errorf("RotateToken = %+v, want the same token with the fresh hash", r)
 	}
 
 	left, err := s.Spend(t.Context(), tokenUse(r, b))
