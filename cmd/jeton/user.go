@@ -143,8 +143,8 @@ func disabling(verb, kind, example, short string) *cobra.Command {
 	})
 }
 
-// userPasswd implements 'jeton user passwd'. It ends sessions, because a password is set by an
-// operator when it may be known to an attacker.
+// userPasswd implements 'jeton user passwd'. It ends sessions and tokens, because an
+// operator sets a password when the old one may be known to an attacker.
 func userPasswd() *cobra.Command {
 	var p place
 	var pw passwordSource

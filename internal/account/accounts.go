@@ -71,6 +71,7 @@ func Groups(groups []string) ([]string, error) {
 		}
 	}
 
+	// A copy, as sorting in place would change the caller's list; and never nil.
 	list := append([]string{}, groups...)
 	slices.Sort(list)
 
@@ -81,6 +82,7 @@ func Groups(groups []string) ([]string, error) {
 func (a *Accounts) Find(ctx context.Context, name string) (Account, error) {
 	acct, err := a.findName(ctx, name)
 	if errors.Is(err, jeton.ErrNotFound) {
+		// The same text for a name that no user can have: it says nothing about the rules.
 		err = jeton.WithDetail(jeton.ErrNotFound, "there is no such user")
 	}
 	if err != nil {
@@ -200,10 +202,13 @@ func (a *Accounts) Add(ctx context.Context, actor string, n NewUser) (jeton.User
 		return jeton.User{}, err
 	}
 
+	// After the names, which the password must not be made of.
 	if err := a.checkNew(n.Password, n.AnyPassword, prepared, profile); err != nil {
 		return jeton.User{}, err
 	}
 
+	// Last before the store: a hash is slow on purpose, and wasted on a request that is
+	// refused.
 	phc, err := a.hash(ctx, n.Password)
 	if err != nil {
 		return jeton.User{}, err

@@ -42,6 +42,8 @@ func CheckDeclared(users []Declared) ([]Account, error) {
 			errs = append(errs, fmt.Errorf("users[%d] %s: %w", i, d.Name, err))
 		}
 
+		// Only our own format: a declared hash is not replaced at the next login, so a weak
+		// one would stay.
 		if _, err := password.Parse(d.Hash.Reveal()); err != nil {
 			errs = append(
 				errs,

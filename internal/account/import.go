@@ -76,6 +76,8 @@ func (a *Accounts) Import(
 	var position []int // of each good row among the rows
 
 	for i, r := range rows {
+		// Its place is the file of this server: added here, a later change of that file
+			// would not reach it.
 		if r.Declared {
 			results[i] = ImportResult{InFile, "declared in a configuration file; declare it in this server's file"}
 			continue
@@ -222,6 +224,7 @@ func (r ImportRow) change(acct Account) *Change {
 	}
 
 	c.Profile = func(p Profile) Profile {
+		// Empty and absent are the same in CSV, so an import cannot remove an address.
 		if acct.Email != "" {
 			p.Email, p.EmailFolded = acct.Email, acct.EmailFolded
 		}
@@ -242,6 +245,7 @@ func (r ImportRow) change(acct Account) *Change {
 // 0 when this is the last. Search is ignored. The export is in the audit log before the
 // first page is returned.
 func (a *Accounts) Export(ctx context.Context, actor string, p Page) ([]Account, int64, error) {
+	// Once per export and not per page. First, so that no hash leaves without an event.
 	if p.After == 0 {
 		ev := a.event(actor, audit.UserExport, "", "with password hashes")
 		ev.Target = "users"

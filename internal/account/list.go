@@ -44,5 +44,6 @@ func (a *Accounts) page(ctx context.Context, p Page) ([]Account, int64, error) {
 		return accounts, 0, err
 	}
 
+	// By number and not by offset: users that are added or removed meanwhile shift nothing.
 	return accounts[:limit], accounts[limit-1].ID, nil
 }

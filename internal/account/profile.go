@@ -46,6 +46,7 @@ func invalid(field string, err error) error {
 func newUUID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	// Version 4 and the variant (RFC 9562, sections 4.1 and 4.2).
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])

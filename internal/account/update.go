@@ -36,6 +36,7 @@ func (a *Accounts) Update(ctx context.Context, actor string, acct Account, u Upd
 
 	action := audit.UserChange
 	if u.Password != nil {
+		// The password must not be made of the new names either.
 		profile := acct.Profile
 		if c.Profile != nil {
 			profile = c.Profile(profile)
@@ -59,6 +60,7 @@ func (a *Accounts) Update(ctx context.Context, actor string, acct Account, u Upd
 		return Account{}, err
 	}
 
+	// Read again: another change of the profile may have come in between.
 	return a.FindID(ctx, acct.UUID)
 }
 

@@ -118,6 +118,7 @@ func (c *Cache[V]) put(k secret.Hash, v *V, generation uint64, renew bool) *V {
 func (c *Cache[V]) makeRoom(s *shard[V]) {
 	tried := 0
 	for k, v := range s.values {
+		// A few tries only: where all are pinned, one of them goes.
 		tried++
 		if c.pinned == nil || !c.pinned(v) || tried == min(8, len(s.values)) {
 			delete(s.values, k)

@@ -145,6 +145,7 @@ func (c checker) sharedAddresses() {
 
 // sharedAddress checks the services at these indexes, which share one address.
 func (c checker) sharedAddress(group []int) {
+	// Hosts are compared without case, as DNS does and browsers send them.
 	hosts := make(map[string]*string)
 	for k, i := range group {
 		s := &c.conf.Services[i]

@@ -236,6 +236,7 @@ func (c checker) usersAPI(s *Service) {
 
 	for i := range s.Routes {
 		match := &s.Routes[i].Match
+		// A pattern may begin with a method.
 		_, path, _ := strings.Cut(*match, "/")
 		if strings.HasPrefix("/"+path, u.Prefix+"/") {
 			c.Fault(match, "%s is under users_api.prefix; choose another path", yamlread.Quote(*match))

@@ -74,6 +74,7 @@ func (c checker) passwordHash(u *User) {
 		return
 	}
 
+	// The fault is shown where the hash came from.
 	place := hash
 	if c.Has(file) {
 		place = file

@@ -87,6 +87,8 @@ func (k *Key) learn(budgets []policy.Budget, left []int64) {
 	}
 
 	for {
+		// Requests with one credential run at the same time: the loop loses no limit that
+		// another has learned.
 		old := k.spent.Load()
 		var before spent
 		if old != nil {
@@ -109,12 +111,15 @@ func New(s Store) *Counts { return &Counts{s} }
 // Spend takes one use of every budget and returns the smallest number left.
 // It returns jeton.ErrSpent, and takes nothing, when one of them has none.
 func (c *Counts) Spend(ctx context.Context, k *Key, budgets []policy.Budget) (int64, error) {
+	// A flood of refused requests ends here, without the store.
 	if k.isSpent(budgets) {
 		return 0, jeton.ErrSpent
 	}
 
 	left, err := c.store.Spend(ctx, Use{Holder: k.Holder(), Budgets: budgets})
 	if errors.Is(err, jeton.ErrSpent) {
+		// Only a refusal is remembered: how many uses are left is known to the store alone,
+		// as other nodes take them, too.
 		k.learn(budgets, left)
 		return 0, err
 	}

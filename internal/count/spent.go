@@ -28,6 +28,7 @@ func (s spent) isSpent(budgets []policy.Budget) bool {
 
 // learn returns a copy of s that also has the budgets with no use left.
 func (s spent) learn(budgets []policy.Budget, left []int64) spent {
+	// A copy: others may be reading s without a lock.
 	s = slices.Clone(s)
 	for i, b := range budgets {
 		if i >= len(left) || left[i] > 0 {
@@ -40,6 +41,7 @@ func (s spent) learn(budgets []policy.Budget, left []int64) spent {
 			continue
 		}
 
+		// The limit may have been lowered since; what was used before stays used.
 		s[at].uses = max(s[at].uses, b.Max)
 	}
 

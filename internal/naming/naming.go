@@ -154,6 +154,7 @@ func Scope(s string) error {
 // KeyID checks the kid of a key that is registered here and stands in URLs. A key that a
 // client publishes may have any kid (RFC 7517, section 4.5).
 func KeyID(s string) error {
+	// As a segment of a URL, . names something else (RFC 3986, section 5.2.4).
 	dots := s == "." || s == ".."
 	if s == "" || len(s) > maxLen || dots || strings.HasPrefix(s, reserved) || !only(s, "._-~:@=+") {
 		return errKeyID

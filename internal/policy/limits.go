@@ -96,6 +96,7 @@ func (l Limits) Check(req Request) error {
 		return fmt.Errorf("%w: the token is valid for %v", jeton.ErrForbidden, l.Allows)
 	}
 
+	// Unmap: on a socket of both families, IPv4 peers have IPv6 addresses.
 	contains := func(n netip.Prefix) bool { return n.Contains(req.Source.Unmap()) }
 	if len(l.Networks) > 0 && !slices.ContainsFunc(l.Networks, contains) {
 		return fmt.Errorf("%w: the token is valid from %v", jeton.ErrForbidden, l.Networks)
@@ -122,6 +123,7 @@ func within[T any](inner, outer []T, covers func(outer, inner T) bool) bool {
 		}
 	}
 
+	// An empty inner list permits everything, hence more than outer.
 	return len(inner) > 0
 }
 

@@ -31,6 +31,7 @@ type Window struct {
 // Check returns nil when now is inside the window, jeton.ErrTooEarly before it and
 // jeton.ErrExpired after it. There is no leeway. A zero Window is always expired.
 func (w Window) Check(now time.Time) error {
+	// Closed first: a window that closes before it opens is never open.
 	if !now.Before(w.Closes) {
 		return jeton.ErrExpired
 	}
@@ -157,10 +158,13 @@ func (t Terms) CheckLogin(h History, now time.Time) (evict []int64, err error) {
 	if t.MaxSessions == Unlimited {
 		return nil, nil
 	}
+	// A forgotten field admits no session.
 	if t.MaxSessions <= 0 {
 		return nil, jeton.ErrSessionsFull
 	}
 
+	// Expired sessions are stored until a sweep deletes them, and do not count. The copy is
+	// for the caller, whose step may run again.
 	live := slices.DeleteFunc(slices.Clone(h.Open), func(o OpenSession) bool {
 		return !now.Before(o.Closes) || Idle(o.LastUsed, o.Idle, now) != nil
 	})
@@ -173,6 +177,7 @@ func (t Terms) CheckLogin(h History, now time.Time) (evict []int64, err error) {
 		return nil, jeton.ErrSessionsFull
 	}
 
+	// More than one if the limit was lowered.
 	for _, o := range live[:surplus] {
 		evict = append(evict, o.Login)
 	}

@@ -123,7 +123,7 @@ func endedMeanwhile(t *testing.T, s Store) {
 	must(t, err)
 
 	child := minted(t, s, childOf(parent, personal(u, "child", parent.Number)))
-	// A derived token takes the current version of its owner, or it would end at once.
+	// A derived token takes the current version of its owner, not that of its parent.
 	if child.Owner.Version != u.Version+1 {
 		t.Errorf("version of the child = %d, want %d", child.Owner.Version, u.Version+1)
 	}
@@ -229,8 +229,8 @@ func rotatesItsOwn(t *testing.T, s Store) {
 	isToken(t, s, "one", "issued")
 }
 
-// passwordAndTokens checks what a new password ends: the tokens that were issued for the
-// password. Personal ones stay, as they were made on purpose for programs.
+// passwordAndTokens checks what a new password ends, however it is set: all tokens of the
+// user, except personal ones where the change keeps them.
 func passwordAndTokens(t *testing.T, s Store) {
 	pw := "another hash"
 	set := func(c account.Change) func(string) {
