@@ -77,7 +77,7 @@ func (a *Accounts) Import(
 
 	for i, r := range rows {
 		// Its place is the file of this server: added here, a later change of that file
-			// would not reach it.
+		// would not reach it.
 		if r.Declared {
 			results[i] = ImportResult{InFile, "declared in a configuration file; declare it in this server's file"}
 			continue
