@@ -205,6 +205,8 @@ func (u *upstream) failed(w http.ResponseWriter, r *http.Request, err error) {
 // send none (RFC 9110, section 10.1.1).
 const continuePatience = 2 * time.Second
 
+// transport returns the connections to one upstream. Compression is left to the client and the
+// upstream: what passes is unchanged.
 func transport(c config.Upstream, dataDir string) (http.RoundTripper, error) {
 	t := &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
