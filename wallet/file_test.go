@@ -61,6 +61,8 @@ func seal(t *testing.T, home, text string) {
 	}
 }
 
+// TestDamagedFileIsLeftAlone checks that a file which cannot be read is never replaced by
+// an empty wallet: another version or a repair may still read it.
 func TestDamagedFileIsLeftAlone(t *testing.T) {
 	s := newService(t, "app1")
 	for _, tc := range []struct {
@@ -301,6 +303,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// TestInfoHoldsNoSecretByConstruction looks at the names of all fields, and so at those
+// that are added later.
 func TestInfoHoldsNoSecretByConstruction(t *testing.T) {
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[Info]()) {
 		for _, word := range []string{"password", "cookie", "command", "cert"} {

@@ -294,6 +294,8 @@ func TestResponsesOfTheTokenEndpoint(t *testing.T) {
 	}
 }
 
+// TestTokenIsNotSentAcrossARedirect stands for an issuer or a service that is taken over in
+// part: a redirect must not carry an assertion or a token to another host.
 func TestTokenIsNotSentAcrossARedirect(t *testing.T) {
 	p := newPair(t)
 	var reached, shown atomic.Int64

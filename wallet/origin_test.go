@@ -210,6 +210,8 @@ func TestJarLearnsCookies(t *testing.T) {
 	}
 }
 
+// TestMergeKeepsTheLaterCookie merges what two processes got in one session, in either
+// order.
 func TestMergeKeepsTheLaterCookie(t *testing.T) {
 	old := jar{{
 		Name:  "s",

@@ -344,6 +344,8 @@ func TestDue(t *testing.T) {
 	}
 }
 
+// TestOneRenewalForAll has many requests meet a token that is due: each renewal of its own
+// would be an assertion of its own, and the last token would win.
 func TestOneRenewalForAll(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -427,6 +429,8 @@ func TestUsersAndSoftwareNeverMix(t *testing.T) {
 	}
 }
 
+// TestSpentTokenIsNotReplaced checks that the wallet does not get around a limit: the terms
+// say how many uses there are, and a new token would have as many again.
 func TestSpentTokenIsNotReplaced(t *testing.T) {
 	s := newScene(t)
 	id := mustLogin(t, s.wallet(t.TempDir()), s.ci("twice"))
@@ -528,6 +532,8 @@ func TestIssuerThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
+// TestARefusedKeyIsNotRetriedAtOnce keeps a wallet with a retired key from filling the
+// audit log of the issuer.
 func TestARefusedKeyIsNotRetriedAtOnce(t *testing.T) {
 	s := newScene(t)
 	id := mustLogin(t, s.wallet(t.TempDir()), s.ci("reports"))
@@ -609,6 +615,8 @@ func TestLogoutRevokesTheToken(t *testing.T) {
 	s.mustAsk(id, "ci")
 }
 
+// TestWalletNeverHoldsThePrivateKey searches the decrypted document for the key, of which a
+// wallet needs the path only.
 func TestWalletNeverHoldsThePrivateKey(t *testing.T) {
 	s := newScene(t)
 	in, w := s.ci("reports"), s.wallet(t.TempDir())
@@ -638,6 +646,8 @@ func TestWalletNeverHoldsThePrivateKey(t *testing.T) {
 	}
 }
 
+// TestARequestWithAuthorizationIsNotSent checks that a request never carries two
+// credentials: which of them counts would be up to the server.
 func TestARequestWithAuthorizationIsNotSent(t *testing.T) {
 	s := newScene(t)
 	id := mustLogin(t, s.wallet(t.TempDir()), s.ci("reports"))

@@ -85,6 +85,8 @@ func TestTokenMadeElsewhereIsStoredAndSent(t *testing.T) {
 	}
 }
 
+// TestLogoutRemovesATokenMadeElsewhereAndDoesNotRevokeIt checks that other programs which
+// have the token go on working.
 func TestLogoutRemovesATokenMadeElsewhereAndDoesNotRevokeIt(t *testing.T) {
 	s, home := userScene(t), t.TempDir()
 	made := s.personal()

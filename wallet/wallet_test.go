@@ -159,6 +159,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+// TestNoUpdateOfAProcessIsLost has processes write different identities into one wallet at
+// the same time.
 func TestNoUpdateOfAProcessIsLost(t *testing.T) {
 	t.Parallel()
 	s, home := newService(t, "app1"), t.TempDir()
@@ -336,6 +338,8 @@ func TestRefusedReloginIsNotRepeated(t *testing.T) {
 	}
 }
 
+// TestALateResponseDoesNotEndANewerSession delays the response to a request that was sent
+// before a new login: its refusal is about the old session.
 func TestALateResponseDoesNotEndANewerSession(t *testing.T) {
 	s := newService(t, "app1", func(s *service) { s.clear = true })
 	w := newWallet(t)
@@ -363,6 +367,8 @@ func TestALateResponseDoesNotEndANewerSession(t *testing.T) {
 	mustGet(t, id, s.URL+"/whoami", "diane@app1")
 }
 
+// TestAnOldReadDoesNotReplaceANewerState stands for a process that is suspended between
+// reading the file and using it.
 func TestAnOldReadDoesNotReplaceANewerState(t *testing.T) {
 	s := newService(t, "app1")
 	w := newWallet(t)
@@ -422,6 +428,8 @@ func TestANewLoginElsewhereIsUsed(t *testing.T) {
 	mustGet(t, mine, s.URL+"/whoami", "diane@app1")
 }
 
+// TestBodyThatCannotBeSentTwice checks that no request is repeated with a part of its body
+// missing.
 func TestBodyThatCannotBeSentTwice(t *testing.T) {
 	s := newService(t, "app1")
 	in := s.as("diane")
@@ -445,6 +453,8 @@ func TestBodyThatCannotBeSentTwice(t *testing.T) {
 	}
 }
 
+// TestNoCredentialIsSentAcrossARedirect follows a redirect to another origin, as an open
+// redirect of a service would send it.
 func TestNoCredentialIsSentAcrossARedirect(t *testing.T) {
 	var leaked atomic.Int64
 	var hits atomic.Int64
@@ -579,6 +589,8 @@ func TestForgetRemovesTheIdentity(t *testing.T) {
 	}
 }
 
+// TestForgetDuringALoginRemovesTheIdentity checks that a login that ends later does not
+// bring the identity back.
 func TestForgetDuringALoginRemovesTheIdentity(t *testing.T) {
 	s, w := newService(t, "app1"), newWallet(t)
 	in := s.as("diane")
@@ -637,6 +649,8 @@ func TestLogout(t *testing.T) {
 	}
 }
 
+// TestAStolenFileContainsNoPlainText searches the file for names, origins and secrets: a
+// backup of it must say nothing.
 func TestAStolenFileContainsNoPlainText(t *testing.T) {
 	s, home := newService(t, "app1"), t.TempDir()
 	w := openWallet(t, home)

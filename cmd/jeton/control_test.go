@@ -19,6 +19,8 @@ func controlOf(h http.HandlerFunc) *control {
 	return &control{http: &http.Client{Transport: inProcess{h}}, end: func() {}}
 }
 
+// TestAResponseIsReadWhileItIsWritten checks that the handler waits for its reader: a
+// backup without a server is never in memory as a whole.
 func TestAResponseIsReadWhileItIsWritten(t *testing.T) {
 	const size = 64 << 20
 

@@ -236,6 +236,8 @@ func TestKubectlGetsTheVersionItAccepts(t *testing.T) {
 	}
 }
 
+// TestANameThatAHelperCannotCarryIsReplaced has user names with characters that a helper's
+// format gives a meaning to, such as a line break for git.
 func TestANameThatAHelperCannotCarryIsReplaced(t *testing.T) {
 	for _, tc := range []struct{ name, username, want string }{
 		{"a plain name", "diane@shop.example", "diane@shop.example"},
@@ -263,6 +265,7 @@ func TestALineOfNetrc(t *testing.T) {
 	}
 }
 
+// TestInputIsLimited stands for a program that never ends its output.
 func TestInputIsLimited(t *testing.T) {
 	if _, err := readInput(strings.NewReader(strings.Repeat("a", maxInput+1))); !errors.Is(err, jeton.ErrTooLarge) {
 		t.Errorf("64 KiB and a byte: readInput = %v, want ErrTooLarge", err)
@@ -272,6 +275,8 @@ func TestInputIsLimited(t *testing.T) {
 	}
 }
 
+// TestOnlyASignedTokenReplacesTheWebIdentityFile checks that a file with a valid token is
+// not replaced by what AWS cannot read.
 func TestOnlyASignedTokenReplacesTheWebIdentityFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "jeton.jwt")

@@ -122,6 +122,8 @@ func TestRevocationDuringASlowBody(t *testing.T) {
 	}
 }
 
+// TestCredentialsThatBrowsersAttachNeedTheSameOrigin stands for cross-site request forgery.
+// A browser attaches cookies and Basic credentials by itself, and never a Bearer token.
 func TestCredentialsThatBrowsersAttachNeedTheSameOrigin(t *testing.T) {
 	s := startApp(t, "http://127.0.0.1:1")
 	made := newToken(s, 0)
@@ -206,6 +208,8 @@ func TestCountedTokenCannotUpgrade(t *testing.T) {
 	}
 }
 
+// TestAccessTokenCannotCreateTokens keeps a short-lived token from making one that lives
+// longer.
 func TestAccessTokenCannotCreateTokens(t *testing.T) {
 	s := startApp(t, "http://127.0.0.1:1")
 	a := s.Ask(

@@ -141,6 +141,8 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 	}
 }
 
+// TestThePageHasNoScript checks the Content-Security-Policy as well: the page is at the
+// origin of the API.
 func TestThePageHasNoScript(t *testing.T) {
 	b := start(t)
 	a := want(t, "docs", b.send("GET", "/docs", ""), 200)

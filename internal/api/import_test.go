@@ -63,6 +63,8 @@ func export(t *testing.T, s *jetontest.Server, limit int) map[string]api.Moved {
 	}
 }
 
+// TestImportedUsersAreRehashedAtLogin checks that a weak hash is gone after the first
+// login, which is the only time at which the password is known.
 func TestImportedUsersAreRehashedAtLogin(t *testing.T) {
 	s := jetontest.Start(t, importConf, jetontest.FullHash())
 	const want = "[diane added dj added weak added]"

@@ -168,6 +168,7 @@ func TestGuessingTheCurrentPassword(t *testing.T) {
 	}
 }
 
+// TestIfMatch stands for two admins who edit the same user (RFC 9110, section 13.1.1).
 func TestIfMatch(t *testing.T) {
 	b := start(t)
 	admin, diane := b.newUser("admin"), b.newUser()

@@ -246,6 +246,8 @@ func databaseURLs() map[string]string {
 	}
 }
 
+// TestNoFaultShowsThePassword damages the URL in many ways. Errors of net/url repeat the
+// URL, and with it the password.
 func TestNoFaultShowsThePassword(t *testing.T) {
 	for name, url := range databaseURLs() {
 		t.Run(name, func(t *testing.T) {
@@ -267,6 +269,8 @@ func TestNoFaultShowsThePassword(t *testing.T) {
 	}
 }
 
+// TestConfigurationDoesNotShowThePassword prints the configuration with the verbs of fmt
+// and as JSON.
 func TestConfigurationDoesNotShowThePassword(t *testing.T) {
 	for _, text := range []string{
 		"database: 'postgres://jeton:hunter2@db.example/jeton'",

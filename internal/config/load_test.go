@@ -105,6 +105,8 @@ func defaults() *config.Config {
 	}
 }
 
+// TestLoadReadsEveryKey keeps full.yaml and plain.yaml complete: a key that no test reads
+// may be ignored by the decoder.
 func TestLoadReadsEveryKey(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, file := range []string{"full.yaml", "plain.yaml"} { // some keys exclude each other
@@ -440,6 +442,8 @@ func TestFilesThatAreNotADocument(t *testing.T) {
 	}
 }
 
+// TestFaultsAreBounded checks that a file of another kind does not print a fault per line
+// of it.
 func TestFaultsAreBounded(t *testing.T) {
 	_, err := config.Parse("f", []byte(strings.Repeat("servces: 1\n", 100_000)), environment())
 	var faults yamlread.Faults

@@ -315,6 +315,8 @@ func forbiddenListener(t *testing.T) (address string, connections *atomic.Int64)
 	return l.Addr().String(), connections
 }
 
+// TestAssertions has attacks on JWTs, such as those of RFC 8725 (section 2), beside what
+// must be accepted.
 func TestAssertions(t *testing.T) {
 	s := startFutureTokens(t)
 	other, err := rsa.GenerateKey(rand.Reader, 2048)

@@ -158,6 +158,8 @@ func TestARestoreEndsWhatCouldHaveBeenSpentOrRevoked(t *testing.T) {
 	})
 }
 
+// TestNumbersAreNeverUsedTwice restores one backup three times: rows that were numbered
+// after the backup, and lost, must not share their number with new ones.
 func TestNumbersAreNeverUsedTwice(t *testing.T) {
 	from := newSQLite(t)
 	fill(t, from, 3)
@@ -183,6 +185,7 @@ func TestNumbersAreNeverUsedTwice(t *testing.T) {
 	}
 }
 
+// TestAWrongClockLowersNoNumber restores on a machine whose clock is years behind.
 func TestAWrongClockLowersNoNumber(t *testing.T) {
 	for _, at := range []time.Time{time.Unix(0, 0), {}, time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)} {
 		s := newSQLite(t)
@@ -242,6 +245,8 @@ func TestARestoreOverOtherDataIsRefused(t *testing.T) {
 	}
 }
 
+// TestARestoreThatFailsChangesNothing lets the restore into a database with rows fail: the
+// rows are there afterwards.
 func TestARestoreThatFailsChangesNothing(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
@@ -265,6 +270,8 @@ func TestARestoreThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
+// TestAFileThatChangesWhileItIsRestoredIsRefused replaces the file between its check and
+// its use.
 func TestAFileThatChangesWhileItIsRestoredIsRefused(t *testing.T) {
 	from, to := newSQLite(t), newSQLite(t)
 	fill(t, from, 3)

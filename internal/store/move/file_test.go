@@ -211,6 +211,8 @@ func resealed(b []byte) []byte {
 	return append(b, lastWord...)
 }
 
+// TestAnAnnouncedLengthAllocatesNoMemory stands for a damaged or hostile file that
+// announces the largest row and ends.
 func TestAnAnnouncedLengthAllocatesNoMemory(t *testing.T) {
 	b := binary.AppendUvarint([]byte{'R'}, maxRow)
 	b = append(b, "short"...)

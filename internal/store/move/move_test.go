@@ -129,6 +129,8 @@ func (b *broken) Step(ctx context.Context, write func(ctx context.Context, tx st
 	})
 }
 
+// TestAnInterruptedCopyContinues breaks off a copy after several numbers of steps, and runs
+// it again. No row is written twice, and no server starts on the half.
 func TestAnInterruptedCopyContinues(t *testing.T) {
 	both(t, func(t *testing.T, from, to Side) {
 		fill(t, from, few+1)
@@ -228,6 +230,7 @@ func equalButMeta(t *testing.T, a, b Source) {
 	}
 }
 
+// TestACopyIsASnapshot changes the source while it is copied.
 func TestACopyIsASnapshot(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {

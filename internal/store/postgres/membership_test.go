@@ -105,6 +105,8 @@ func TestARevocationWaitsForALeaseWithoutAcknowledgement(t *testing.T) {
 	}
 }
 
+// TestARevocationWaitsForANodeThatJoinedAfterTheCommit lets a node join between the commit
+// and the reading of the list of nodes.
 func TestARevocationWaitsForANodeThatJoinedAfterTheCommit(t *testing.T) {
 	url := emptied(t)
 	db := openNode(t, url, Config{Staleness: 50 * time.Millisecond})
@@ -134,6 +136,8 @@ VALUES ('late', $1, 1, pg_current_xact_id(), FALSE)`, bound.Milliseconds())
 	}
 }
 
+// TestAcknowledgementsOfAFormerServerDoNotCount stands for a crash or a failover, after
+// which transaction numbers are given a second time.
 func TestAcknowledgementsOfAFormerServerDoNotCount(t *testing.T) {
 	url := emptied(t)
 	const bound = 300 * time.Millisecond

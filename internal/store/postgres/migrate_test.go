@@ -143,6 +143,8 @@ func TestAStepThatNeedsItselfRefusesOlderPrograms(t *testing.T) {
 	}
 }
 
+// TestConcurrentMigrationsApplyEachStepOnce starts nodes of a new version at the same time,
+// as a deployment does.
 func TestConcurrentMigrationsApplyEachStepOnce(t *testing.T) {
 	url := shared.Database(t)
 	slow := "SELECT pg_sleep(0.2); CREATE TABLE notes (id BIGINT)"
@@ -268,6 +270,8 @@ func TestATrialNamesTheStepsAndChangesNothing(t *testing.T) {
 	}
 }
 
+// TestATrialDoesNotBlockNodes checks that a trial gives up rather than queue for a lock:
+// everything behind it would wait, too.
 func TestATrialDoesNotBlockNodes(t *testing.T) {
 	url := shared.Database(t)
 	db := openNode(t, url, Config{})

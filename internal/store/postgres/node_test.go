@@ -32,6 +32,8 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()`
 // addChange inserts a change as another node would.
 const addChange = "INSERT INTO changes (node, kind, ids, hashes) VALUES ('another', $1, $2, '')"
 
+// TestAPollSeesChangesInAnyOrderOfCommits commits a transaction that began early after one
+// that began late: a poll that compared numbers would miss it.
 func TestAPollSeesChangesInAnyOrderOfCommits(t *testing.T) {
 	url := emptied(t)
 	db := openNode(t, url, Config{})
@@ -164,6 +166,8 @@ func TestARevocationReachesEveryNodeOnce(t *testing.T) {
 	}
 }
 
+// TestARevocationWithALostAnswerReachesItsOwnNode holds a commit up until its caller has
+// given up. The node does not know the outcome, and learns it by a later poll.
 func TestARevocationWithALostAnswerReachesItsOwnNode(t *testing.T) {
 	name := newDatabase(t, shared.Cluster(t))
 	url := shared.Cluster(t).URL(name)
@@ -209,6 +213,8 @@ func TestARevocationWithALostAnswerReachesItsOwnNode(t *testing.T) {
 	})
 }
 
+// TestARevocationWhoseConnectionEndsInTheCommitHasNoEffect is the opposite outcome: nothing
+// is committed, so nothing may be published.
 func TestARevocationWhoseConnectionEndsInTheCommitHasNoEffect(t *testing.T) {
 	name := newDatabase(t, shared.Cluster(t))
 	url := shared.Cluster(t).URL(name)
@@ -367,6 +373,8 @@ func TestWithABoundOfZeroEachRequestPolls(t *testing.T) {
 	wg.Wait()
 }
 
+// TestAVeryLargeChangeInvalidatesEverything checks that a change which names too many rows
+// drops the whole cache of a node rather than a part.
 func TestAVeryLargeChangeInvalidatesEverything(t *testing.T) {
 	url := emptied(t)
 	db, other := openNode(t, url, Config{}), openNode(t, url, Config{})

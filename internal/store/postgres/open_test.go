@@ -112,6 +112,7 @@ func TestADatabaseThatDoesNotOpenSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// TestADatabaseThatIsNotOursIsLeftAsItIs stands for a URL that names the wrong database.
 func TestADatabaseThatIsNotOursIsLeftAsItIs(t *testing.T) {
 	c := shared.Cluster(t)
 	for _, tc := range []struct {
@@ -185,6 +186,8 @@ FROM migrations ORDER BY number DESC LIMIT 1`},
 	}
 }
 
+// TestAnEmptySchemaBesideAnotherProgramIsUsed shares a database with another program, in a
+// schema of its own.
 func TestAnEmptySchemaBesideAnotherProgramIsUsed(t *testing.T) {
 	c := shared.Cluster(t)
 	name := newDatabase(t, c)

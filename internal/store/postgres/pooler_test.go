@@ -124,6 +124,8 @@ func TestAPoolerThatKeepsSessionsWorks(t *testing.T) {
 	wantError(t, "FindSession after its logout", err, jeton.ErrNotFound)
 }
 
+// TestAPoolerThatSharesConnectionsIsRefused runs PgBouncer in transaction mode, in which
+// locks and settings of one client would reach another.
 func TestAPoolerThatSharesConnectionsIsRefused(t *testing.T) {
 	cluster := shared.Cluster(t)
 	url := pooled(t, cluster, newDatabase(t, cluster), "transaction")

@@ -44,6 +44,8 @@ func TestLeaseValid(t *testing.T) {
 	}
 }
 
+// TestLeasesEnd checks the time after which no other node can answer from before a commit,
+// with clocks that differ in rate.
 func TestLeasesEnd(t *testing.T) {
 	for _, bound := range []time.Duration{0, time.Millisecond, 250 * time.Millisecond, MaxStaleness} {
 		committed := time.Now()
@@ -57,6 +59,8 @@ func TestLeasesEnd(t *testing.T) {
 	}
 }
 
+// TestMustRegister has the cases in which the last snapshot says nothing about the present:
+// a new connection, another server, a node that was marked.
 func TestMustRegister(t *testing.T) {
 	for _, tc := range []struct {
 		name    string

@@ -44,6 +44,7 @@ func (o *outcomes) count(t *testing.T, err error) {
 	}
 }
 
+// TestTwoNodesGrantExactlyTheLimit is the promise of counted uses over many nodes.
 func TestTwoNodesGrantExactlyTheLimit(t *testing.T) {
 	_, nodes := twoNodes(t)
 	const most = 40
@@ -176,6 +177,8 @@ func TestManyHoldersInOppositeOrders(t *testing.T) {
 	}
 }
 
+// TestTheFirstUseRacesWithTheLogout inserts the first count of a session while the session
+// is deleted: a row that comes later would outlive its session.
 func TestTheFirstUseRacesWithTheLogout(t *testing.T) {
 	url, nodes := twoNodes(t)
 	conn := connect(t, url)
@@ -273,6 +276,8 @@ func TestLimitsThatDifferAreEachKept(t *testing.T) {
 	}
 }
 
+// TestAUseOfUnknownOutcomeIsCounted loses the answer to a use. The caller gets
+// ErrUnavailable, and the use stays taken: to grant it again could exceed the limit.
 func TestAUseOfUnknownOutcomeIsCounted(t *testing.T) {
 	name := newDatabase(t, shared.Cluster(t))
 	url := shared.Cluster(t).URL(name)

@@ -30,6 +30,8 @@ func smallDisk(t *testing.T, size string) string {
 	return dir
 }
 
+// TestAFullDiskLosesNoCommit fills a small file system for real: what was acknowledged
+// before is there afterwards.
 func TestAFullDiskLosesNoCommit(t *testing.T) {
 	dir := smallDisk(t, "3m")
 	ballast := filepath.Join(dir, "ballast")

@@ -82,6 +82,8 @@ func TestFilesAreForTheOwnerAlone(t *testing.T) {
 	}
 }
 
+// TestAPathIsTakenLiterally has characters in the path that a URL gives a meaning to, since
+// SQLite is opened by a URL.
 func TestAPathIsTakenLiterally(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b%20c?mode=memory#d&e.db")
 	db := opened(t, path)
@@ -129,6 +131,7 @@ func overwrite(t *testing.T, path string, offset int64, with []byte) {
 	must(t, errors.Join(err, f.Close()))
 }
 
+// TestAForeignFileIsRefusedAndNotChanged stands for a data directory that is misspelled.
 func TestAForeignFileIsRefusedAndNotChanged(t *testing.T) {
 	for _, tc := range []struct {
 		name string

@@ -242,6 +242,8 @@ VALUES (0, '', '', 'taken back', '', '', '', '', '', '')`
 	}
 }
 
+// TestAFullFileGrantsNothing lets a commit fail for lack of space: what is not on disk is
+// not granted.
 func TestAFullFileGrantsNothing(t *testing.T) {
 	b := newBench(t)
 	b.pragma(t, "PRAGMA max_page_count = 1") // which SQLite raises to what the file has
@@ -303,6 +305,8 @@ func TestALockedFileGrantsNothing(t *testing.T) {
 	b.left(t, 2)
 }
 
+// TestACallerGetsAnErrorWhenNoCommitComes blocks the writer: callers are answered within
+// their patience, whatever the disk does.
 func TestACallerGetsAnErrorWhenNoCommitComes(t *testing.T) {
 	b := newBench(t)
 	b.writer.patience = 100 * time.Millisecond

@@ -108,6 +108,7 @@ func TestAFullDisk(t *testing.T) {
 	}
 }
 
+// TestAFullDiskThatIsCleared checks that the server recovers without a restart.
 func TestAFullDiskThatIsCleared(t *testing.T) {
 	disk := mounted(t, 4<<20)
 	s := Start(t, Options{Config: counted, DataDir: filepath.Join(disk, "data")})

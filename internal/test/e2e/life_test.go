@@ -29,6 +29,8 @@ services:
         upstream: {url: "%s"}
 `
 
+// TestStopLetsRequestsInFlightEnd is a deployment: a request that was sent before SIGTERM
+// is answered.
 func TestStopLetsRequestsInFlightEnd(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -192,6 +194,8 @@ func TestReloadTakesANewCertificate(t *testing.T) {
 	s.Client(t).MustLogin(t, crashName, crashPW)
 }
 
+// TestTheSecondProcessOnAFolderIsRefused stands for a service manager that starts the
+// server twice.
 func TestTheSecondProcessOnAFolderIsRefused(t *testing.T) {
 	s := Start(t, Options{Config: counted})
 	second := Launch(t, s.Options)
