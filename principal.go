@@ -59,7 +59,8 @@ type User struct {
 	Last     string    `json:"last_name,omitempty"`
 	Groups   []string  `json:"groups"`
 	Disabled bool      `json:"disabled"`
-	Declared bool      `json:"declared"` // in the configuration file, and changed only there
+	Declared bool      `json:"declared"`          // in the configuration file, and changed only there
+	Service  string    `json:"service,omitempty"` // the only one that the user is valid at; "": every service
 	Created  time.Time `json:"created_at"`
 	Updated  time.Time `json:"updated_at"`
 }

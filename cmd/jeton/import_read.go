@@ -139,7 +139,17 @@ func (p *userFile) find(name string) (api.Moved, int, error) {
 
 // importColumns are the headings of a CSV file. A column of another name is refused: it may be
 // a misspelled one, whose cells would be ignored silently.
-var importColumns = []string{"name", "email", "first_name", "last_name", "groups", "password_hash", "disabled", "id"}
+var importColumns = []string{
+	"name",
+	"email",
+	"first_name",
+	"last_name",
+	"groups",
+	"password_hash",
+	"disabled",
+	"id",
+	"service",
+}
 
 // csv reads the headings. They are read as a row is, so that its limits, its line numbers and the
 // skipping of empty lines hold for them, too.
@@ -220,6 +230,8 @@ func parseCSVRow(heads []string, line string) (api.Moved, error) {
 			row.Hash = cell
 		case "id":
 			row.ID = cell
+		case "service":
+			row.Service = cell
 		case "groups":
 			groups := strings.FieldsFunc(cell, func(r rune) bool { return strings.ContainsRune(" ,;", r) })
 			if len(groups) > 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,11 +119,21 @@ func userList() *cobra.Command {
 	}
 
 	path := func() string { return "/api/v1/users" }
-	c.RunE = listing(&p, &out, path, []string{"NAME", "STATE", "GROUPS", "FROM", "SINCE"}, func(u jeton.User) []string {
-		return []string{u.Name, stateOf(u.Disabled), strings.Join(u.Groups, ","), fromOf(u.Declared), when(u.Created)}
-	})
+	c.RunE = listing(&p, &out, path, []string{"NAME", "STATE", "GROUPS", "SERVICE", "FROM", "SINCE"}, userRow)
 
 	return withFlags(c, &p, &out)
+}
+
+// userRow returns what the table shows of a user. A user without a service is valid at all.
+func userRow(u jeton.User) []string {
+	return []string{
+		u.Name,
+		stateOf(u.Disabled),
+		strings.Join(u.Groups, ","),
+		cmp.Or(u.Service, "all"),
+		fromOf(u.Declared),
+		when(u.Created),
+	}
 }
 
 // disabling makes the command disable or enable of users or clients.

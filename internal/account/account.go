@@ -36,10 +36,14 @@ type Account struct {
 	Version  int64  // of the credential; grows with every change of it
 	Disabled bool
 	Declared bool
+	Service  string // the only one that the user is valid at; "": every service
 	Created  time.Time
 	Updated  time.Time
 	Profile
 }
+
+// ValidAt reports whether the user may log in at a service.
+func (a Account) ValidAt(service string) bool { return a.Service == "" || a.Service == service }
 
 // Generation names the version of the account's credential, in tokens. A token with an
 // older generation is revoked.
@@ -61,6 +65,7 @@ func (a Account) User() jeton.User {
 		Groups:   groups,
 		Disabled: a.Disabled,
 		Declared: a.Declared,
+		Service:  a.Service,
 		Created:  a.Created,
 		Updated:  a.Updated,
 	}
@@ -118,15 +123,17 @@ type Store interface {
 	ListUsers(ctx context.Context) ([]Account, error)
 	// PageUsers returns the accounts of a page, oldest first.
 	PageUsers(ctx context.Context, p Page) ([]Account, error)
-	// CountUsers returns the number of accounts.
-	CountUsers(ctx context.Context) (int64, error)
+	// CountUsers returns the number of accounts: with a service, of those that are valid only there.
+	CountUsers(ctx context.Context, service string) (int64, error)
 	// DeclareUsers makes the given accounts the declared ones: it adds, changes and removes
 	// accounts, each with its event. An account that was not declared and has one of the
-	// names becomes declared and keeps its number; its sessions and tokens end.
+	// names becomes declared and keeps its number; its sessions and tokens end. One that is
+	// valid at one service only is replaced.
 	DeclareUsers(ctx context.Context, declared []Account, now time.Time, ev jeton.Event) error
 	// ImportUsers adds or changes accounts in one step, each with its event, and returns a
 	// result for each, in order. A row with a name, an id or an address that is taken is not
-	// imported, which its result says; the other rows are. A change ends what ChangeUser
+	// imported, which its result says; the other rows are. So is one with the name of a user
+	// of another service. A change ends what ChangeUser
 	// ends. Declared accounts are not changed. With dry, nothing is changed, and the results
 	// are those of the import. ev gives each event its time, actor and outcome.
 	ImportUsers(

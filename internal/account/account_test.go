@@ -84,7 +84,7 @@ const phc = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$"
 
 func (b *fixture) find(t *testing.T, name string) account.Account {
 	t.Helper()
-	a, err := b.FindForLogin(t.Context(), name, false)
+	a, err := b.FindForLogin(t.Context(), name, false, "shop")
 	must(t, err)
 	return a
 }
@@ -295,7 +295,7 @@ func TestChangesAreAuditedAndInvalidate(t *testing.T) {
 	if a, err := b.FindID(t.Context(), ""); !errors.Is(err, jeton.ErrNotFound) || a.ID != 0 {
 		t.Errorf("FindID(empty) = %+v, %v, want ErrNotFound", a, err)
 	}
-	if a, err := b.FindForLogin(t.Context(), "Diane", false); err != nil || a.ID != 0 {
+	if a, err := b.FindForLogin(t.Context(), "Diane", false, "shop"); err != nil || a.ID != 0 {
 		t.Errorf("FindForLogin(a removed user) = %+v, %v, want the zero account", a, err)
 	}
 }

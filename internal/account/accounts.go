@@ -102,9 +102,10 @@ func (a *Accounts) FindID(ctx context.Context, uuid string) (Account, error) {
 	return acct, nil
 }
 
-// FindForLogin returns the account of a name or an e-mail address. For an unknown one it
-// returns the zero Account: a login goes on with that, so that it does the same work.
-func (a *Accounts) FindForLogin(ctx context.Context, name string, byEmail bool) (Account, error) {
+// FindForLogin returns the account of a name or an e-mail address that is valid at a service. For
+// an unknown one it returns the zero Account: a login goes on with that, so that it does the same
+// work.
+func (a *Accounts) FindForLogin(ctx context.Context, name string, byEmail bool, service string) (Account, error) {
 	var acct Account
 	var err error
 	if byEmail {
@@ -113,7 +114,7 @@ func (a *Accounts) FindForLogin(ctx context.Context, name string, byEmail bool) 
 		acct, err = a.findName(ctx, name)
 	}
 
-	if errors.Is(err, jeton.ErrNotFound) {
+	if errors.Is(err, jeton.ErrNotFound) || err == nil && !acct.ValidAt(service) {
 		return Account{}, nil
 	}
 	if err != nil {
@@ -181,6 +182,7 @@ type NewUser struct {
 	Email    string // "": none
 	First    string // name
 	Last     string // name
+	Service  string // the only one that the user is valid at; "": every service
 	// AnyPassword accepts any password that can be hashed, for teaching clients.
 	AnyPassword bool
 }
@@ -222,12 +224,14 @@ func (a *Accounts) Add(ctx context.Context, actor string, n NewUser) (jeton.User
 		Groups:   groups,
 		Password: phc,
 		Version:  1,
+		Service:  n.Service,
 		Created:  now,
 		Updated:  now,
 		Profile:  profile,
 	}
 
 	ev := a.event(actor, audit.UserAdd, prepared, "groups "+strings.Join(groups, ","))
+	ev.Service = n.Service
 	if err := a.store.AddUser(ctx, acct, ev); err != nil {
 		return jeton.User{}, fmt.Errorf("add user %s: %w", prepared, err)
 	}

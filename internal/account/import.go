@@ -9,6 +9,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/password"
 )
 
@@ -23,6 +24,7 @@ type ImportRow struct {
 	Groups   *[]string
 	Hash     jeton.Secret // of the password, of a kind that password.Recognize knows
 	Disabled *bool
+	Service  string    // the only one that the user is valid at; "": every service
 	Declared bool      // in the configuration file of the server that exported it
 	Created  time.Time // zero: now
 	Updated  time.Time // zero: same as Created
@@ -174,8 +176,15 @@ func (r ImportRow) account(now time.Time) (Account, error) {
 		Password: r.Hash.Reveal(),
 		Version:  1,
 		Disabled: r.Disabled != nil && *r.Disabled,
+		Service:  r.Service,
 		Created:  r.Created,
 		Updated:  r.Updated,
+	}
+
+	if r.Service != "" {
+		if err := naming.Service(r.Service); err != nil {
+			return Account{}, fmt.Errorf("invalid service: %w", err)
+		}
 	}
 
 	if acct.UUID == "" {

@@ -7,9 +7,9 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// Count returns the number of accounts.
-func (a *Accounts) Count(ctx context.Context) (int64, error) {
-	n, err := a.store.CountUsers(ctx)
+// Count returns the number of accounts: with a service, of those that are valid only there.
+func (a *Accounts) Count(ctx context.Context, service string) (int64, error) {
+	n, err := a.store.CountUsers(ctx, service)
 	if err != nil {
 		return 0, fmt.Errorf("count users: %w", err)
 	}
@@ -19,9 +19,10 @@ func (a *Accounts) Count(ctx context.Context) (int64, error) {
 
 // Page chooses accounts to list.
 type Page struct {
-	After  int64  // number of the account before the first of the page; 0: start with the first
-	Search string // part of a name, an address, a first or a last name; "": all
-	Limit  int    // maximum number of accounts
+	After   int64  // number of the account before the first of the page; 0: start with the first
+	Search  string // part of a name, an address, a first or a last name; "": all
+	Service string // only users that are valid there and nowhere else; "": all
+	Limit   int    // maximum number of accounts
 }
 
 // Page returns the users of a page, and the After of the next page: 0 when this is the last.

@@ -24,10 +24,10 @@ func TestUpdate(t *testing.T) {
 	diane, err := b.FindID(t.Context(), made.ID)
 	must(t, err)
 
-	if got, err := b.FindForLogin(t.Context(), " DIANE@example.org", true); err != nil || got.ID != diane.ID {
+	if got, err := b.FindForLogin(t.Context(), " DIANE@example.org", true, "shop"); err != nil || got.ID != diane.ID {
 		t.Errorf("FindForLogin by e-mail address = %+v, %v, want user %d", got, err, diane.ID)
 	}
-	if got, err := b.FindForLogin(t.Context(), "", true); err != nil || got.ID != 0 {
+	if got, err := b.FindForLogin(t.Context(), "", true, "shop"); err != nil || got.ID != 0 {
 		t.Errorf("FindForLogin by no address = %+v, %v, want the zero account", got, err)
 	}
 
@@ -71,7 +71,7 @@ func TestUpdate(t *testing.T) {
 		t.Errorf("Update(a short password, AnyPassword) = %v, want nil", err)
 	}
 
-	if n, err := b.Count(t.Context()); err != nil || n != 1 {
+	if n, err := b.Count(t.Context(), ""); err != nil || n != 1 {
 		t.Errorf("Count = %d, %v, want 1", n, err)
 	}
 

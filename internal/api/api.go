@@ -83,6 +83,7 @@ type Config struct {
 	LoginAllow  *policy.Allow // users that may log in; nil: all
 	Admins      policy.Allow  // callers that manage every user
 	AllAdmins   bool          // every caller manages every user
+	OwnUsers    bool          // new users are valid at this service only, and others are not managed
 	AnyPassword bool          // new users may have a weak password
 }
 

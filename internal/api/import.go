@@ -27,6 +27,7 @@ type Moved struct {
 	Hash     string     `json:"password_hash,omitempty"`
 	Disabled *bool      `json:"disabled,omitempty"`
 	Declared bool       `json:"declared,omitempty"`
+	Service  string     `json:"service,omitempty" jsonschema:"The only one that accepts the user"`
 	Created  *time.Time `json:"created_at,omitempty"`
 	Updated  *time.Time `json:"updated_at,omitempty"`
 }
@@ -79,6 +80,7 @@ func (a *API) importUsers(w *web.Reply, r *http.Request, c caller) error {
 			Hash:     jeton.NewSecret(u.Hash),
 			Disabled: u.Disabled,
 			Declared: u.Declared,
+			Service:  u.Service,
 			Created:  timeOrZero(u.Created),
 			Updated:  timeOrZero(u.Updated),
 		}
@@ -147,6 +149,7 @@ func (a *API) exportUsers(w *web.Reply, r *http.Request, c caller) error {
 			Hash:     acct.Password,
 			Disabled: &u.Disabled,
 			Declared: u.Declared,
+			Service:  u.Service,
 			Created:  utc(u.Created),
 			Updated:  utc(u.Updated),
 		}

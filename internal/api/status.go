@@ -38,7 +38,7 @@ type Stats struct {
 
 // stats answers GET /stats.
 func (a *API) stats(w *web.Reply, r *http.Request, _ caller) error {
-	n, err := a.Accounts.Count(r.Context())
+	n, err := a.Accounts.Count(r.Context(), a.ownService())
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/token"
@@ -124,7 +125,21 @@ func (a *API) tokenOwner(ctx context.Context, in NewToken) (token.Owner, error) 
 	}
 
 	acct, err := a.Accounts.Find(ctx, in.User)
-	return token.UserOwner(acct), err
+	if err != nil {
+		return token.Owner{}, err
+	}
+
+	return token.UserOwner(acct), checkServices(acct, in.Services)
+}
+
+// checkServices returns jeton.ErrForbidden if a user is not valid at one of the services.
+func checkServices(acct account.Account, services []string) error {
+	for _, name := range services {
+		if !acct.ValidAt(name) {
+			return jeton.WithDetail(jeton.ErrForbidden, "the user is valid at service "+acct.Service+" only")
+		}
+	}
+	return nil
 }
 
 // clientOwner returns a client that may have tokens for the services with the scopes.
@@ -184,6 +199,9 @@ func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
 
 	if len(in.Services) == 0 {
 		in.Services = []string{a.Service.Name}
+	}
+	if err := checkServices(acct, in.Services); err != nil {
+		return err
 	}
 
 	draft, err := in.Draft(a.Audiences)

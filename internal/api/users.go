@@ -45,6 +45,7 @@ func (a *API) listUsers(w *web.Reply, r *http.Request, _ caller) error {
 // readPage reads which page a query asks for.
 func (a *API) readPage(q url.Values) (page account.Page, err error) {
 	page.Limit = a.PageSize
+	page.Service = a.ownService()
 	page.Search = q.Get("search")
 	if len(page.Search) > maxSearch || !utf8.ValidString(page.Search) {
 		return page, jeton.WithDetail(jeton.ErrInvalid, "invalid search: want at most 256 bytes of UTF-8")
@@ -63,6 +64,14 @@ func (a *API) readPage(q url.Values) (page account.Page, err error) {
 	}
 
 	return page, err
+}
+
+// ownService returns the service whose users alone are managed here, or "" for all users.
+func (a *API) ownService() string {
+	if a.OwnUsers {
+		return a.Service.Name
+	}
+	return ""
 }
 
 // NewUser describes the user to create.
@@ -99,6 +108,7 @@ func (a *API) createUser(w *web.Reply, r *http.Request, c caller) error {
 		Email:       in.Email,
 		First:       in.First,
 		Last:        in.Last,
+		Service:     a.ownService(),
 		AnyPassword: a.AnyPassword,
 	})
 	if err != nil {
@@ -153,7 +163,12 @@ func (a *API) target(r *http.Request, c caller) (account.Account, error) {
 	id = strings.ToLower(id)
 	// By id only: names can be changed and used again.
 	if c.admin {
-		return a.Accounts.FindID(r.Context(), id)
+		acct, err := a.Accounts.FindID(r.Context(), id)
+		if err == nil && a.OwnUsers && acct.Service != a.Service.Name {
+			err = jeton.ErrNotFound
+		}
+
+		return acct, err
 	}
 
 	acct, err := a.account(r.Context(), c)

@@ -2,9 +2,11 @@ package gate
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -59,5 +61,10 @@ func findToken(
 	if err != nil {
 		return nil, err
 	}
+	if !live.Owner.ValidAt(req.Service.Name) {
+		return nil, fmt.Errorf("%w: user %s is valid at service %s only",
+			jeton.ErrBadCredential, live.Owner.Name, live.Owner.Service)
+	}
+
 	return tokenCredential{live}, nil
 }

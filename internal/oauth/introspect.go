@@ -61,7 +61,7 @@ func (s *Server) mayIntrospect(c *authenticated, l *token.Live, named []string) 
 			return false
 		}
 
-		return t.Allow.CheckLogin(l.Principal()) == nil
+		return l.Owner.ValidAt(t.Service) && t.Allow.CheckLogin(l.Principal()) == nil
 	})
 }
 

@@ -202,7 +202,7 @@ func (s *Server) announce(ctx context.Context) {
 
 	// Without the lock, since the store may take long. It is a hint only: an error is not
 	// reported.
-	users, err := s.core.accounts.Count(ctx)
+	users, err := s.core.accounts.Count(ctx, "")
 	started.NoUsers = err == nil && users == 0 && takesPasswords
 
 	if s.c.Started != nil {

@@ -77,6 +77,10 @@ func (l *Logins) remembered(ctx context.Context, req PasswordRequest, trail *aud
 		v = l.passwords.find(key, l.now()) // another request may have checked it meanwhile
 	}
 
+	if v != nil && !v.Account.ValidAt(req.Service) {
+		return l.check(ctx, req, trail) // at this service the name is unknown
+	}
+
 	if v != nil {
 		trail.remembered = true
 		trail.actor = "user:" + v.Account.Name
@@ -108,7 +112,7 @@ func (l *Logins) check(ctx context.Context, req PasswordRequest, trail *auditTra
 		return nil, trail.check("given", "a name and a password", jeton.ErrNoCredential)
 	}
 
-	acct, err := l.accounts.FindForLogin(ctx, req.Name, req.ByEmail)
+	acct, err := l.accounts.FindForLogin(ctx, req.Name, req.ByEmail, req.Service)
 	if err != nil {
 		return nil, trail.check("store", "", err)
 	}

@@ -36,8 +36,8 @@ func UsersAPI(c api.Config) ([]web.Route, error) {
 
 	c.Accepts = classicKinds(conf.Auth)
 	c.Terms = classicTerms(*conf)
-	c.AllAdmins = true
-	c.PageSize = 10_000 // its clients know no pages
+	c.AllAdmins, c.OwnUsers = true, true // anyone may become a user, so no other service accepts them
+	c.PageSize = 10_000                  // its clients know no pages
 	c.AnyPassword = true
 
 	k := &classic{

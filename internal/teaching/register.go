@@ -8,8 +8,11 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// registration lets anybody become a user.
-type registration struct{ accounts *account.Accounts }
+// registration lets anyone become a user of a service. No other service accepts such a user.
+type registration struct {
+	accounts *account.Accounts
+	service  string
+}
 
 // newUser is what a client registers with.
 type newUser struct {
@@ -35,6 +38,7 @@ func (g registration) register(w *web.Reply, r *http.Request) error {
 	user, err := g.accounts.Add(r.Context(), "anonymous", account.NewUser{
 		Name:        in.Name,
 		Password:    jeton.NewSecret(in.Password),
+		Service:     g.service,
 		AnyPassword: true,
 	})
 	if err != nil {

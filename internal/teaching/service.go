@@ -96,7 +96,7 @@ func (s *Service) Wrap(routes []web.Route) []web.Route {
 	}
 
 	if s.options.Register != "" {
-		r := registration{s.c.Accounts}
+		r := registration{s.c.Accounts, s.c.Service.Name}
 		wrapped = append(wrapped, web.Route{
 			Pattern:    "POST " + web.ExactPath(s.options.Register),
 			Access:     policy.Open,

@@ -21,7 +21,11 @@ type Owner struct {
 	Groups     []string
 	Version    int64  // of the credential that was proved
 	Generation string // names that version in a signed token (gen)
+	Service    string // the only one that a user is valid at; "": every service
 }
+
+// ValidAt reports whether a service accepts tokens of the owner.
+func (o Owner) ValidAt(service string) bool { return o.Service == "" || o.Service == service }
 
 // Kind is how a token was made.
 type Kind string
@@ -41,6 +45,7 @@ func UserOwner(a account.Account) Owner {
 		Groups:     a.Groups,
 		Version:    a.Version,
 		Generation: a.Generation(),
+		Service:    a.Service,
 	}
 }
 

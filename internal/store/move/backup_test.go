@@ -368,7 +368,7 @@ func TestALevelIsForOneListOfTables(t *testing.T) {
 	must(t, err)
 	sum := sha256.Sum256(b)
 	// A change of the list needs a higher Level and the new sum here.
-	const level, list = 1, "ebd843c892167e3f"
+	const level, list = 2, "809350da19cf0b64"
 
 	got := hex.EncodeToString(sum[:8])
 	if Level != level || got != list {
@@ -409,6 +409,7 @@ func TestAnOldBackupIsRead(t *testing.T) {
 	must(t, err)
 	want := newSQLite(t)
 	fill(t, want, 3)
+	exec(t, want, "UPDATE users SET service = ''") // level 1 had no such column: users are valid at every service
 
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {

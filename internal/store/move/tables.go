@@ -3,7 +3,7 @@ package move
 import "strings"
 
 // Level is the version of the list of tables. This program cannot keep the rows of a greater one.
-const Level = 1
+const Level = 2
 
 // kind is what a column holds.
 type kind string
@@ -65,7 +65,8 @@ func tables() []table {
 
 	return []table{
 		withNumber("users", "id name:text folded:text password:text version groups:text disabled:bool "+
-			"declared:bool created updated uuid:text email:text email_folded:text first_name:text last_name:text"),
+			"declared:bool created updated uuid:text email:text email_folded:text first_name:text "+
+			"last_name:text service:text"),
 		withNumber("clients", "id name:text folded:text version secret:blob? services:text scopes:text "+
 			"introspects:text source:text disabled:bool declared:bool created updated"),
 		withKey("client_keys", 2, "client kid:text alg:text public:text retired:bool opens closes created"),

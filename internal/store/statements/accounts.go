@@ -43,6 +43,7 @@ func scanAccount(row Row) (account.Account, error) {
 		&a.EmailFolded,
 		&a.First,
 		&a.Last,
+		&a.Service,
 	); err != nil {
 		return a, err
 	}
@@ -135,6 +136,7 @@ func insertUser(ctx context.Context, tx Conn, a account.Account) (int64, error) 
 		a.EmailFolded,
 		a.First,
 		a.Last,
+		a.Service,
 	).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, jeton.WithDetail(
@@ -393,6 +395,12 @@ OR lower(email) LIKE lower($3) ESCAPE '\' OR folded LIKE $4 ESCAPE '\' OR email_
 		args = append(args, contains(p.Search), contains(naming.FoldEmail(p.Search)))
 	}
 
+	if p.Service != "" {
+		args = append(args, p.Service)
+		// service <> '' lets the partial index fit.
+		where += fmt.Sprintf(" AND service <> '' AND service = $%d", len(args))
+	}
+
 	rows, err := db.engine.Query(
 		ctx,
 		selectUsers+"WHERE "+where+" ORDER BY id LIMIT $2",
@@ -412,9 +420,17 @@ func contains(text string) string {
 }
 
 // CountUsers implements account.Store.
-func (db *Store) CountUsers(ctx context.Context) (int64, error) {
+func (db *Store) CountUsers(ctx context.Context, service string) (int64, error) {
+	text, args := "SELECT count(*) FROM users", []any{}
+	if service != "" {
+		// service <> '' lets the partial index fit.
+		text += " WHERE service <> '' AND service = $1"
+		args = append(args, service)
+	}
+
 	var n int64
-	err := db.engine.QueryRow(ctx, "SELECT count(*) FROM users").Scan(&n)
+	err := db.engine.QueryRow(ctx, text, args...).Scan(&n)
+
 	return n, Unavailable(err)
 }
 

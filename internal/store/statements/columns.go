@@ -7,7 +7,7 @@ import "strings"
 // of each engine compares the lists with its schema.
 const (
 	userColumns = "name, folded, password, version, groups, disabled, declared, created, updated, " +
-		"uuid, email, email_folded, first_name, last_name"
+		"uuid, email, email_folded, first_name, last_name, service"
 	clientColumns = "name, folded, version, secret, services, scopes, introspects, source, " +
 		"disabled, declared, created, updated"
 	sessionColumns = "id, hash, account, service, created, expires, idle, used, source"

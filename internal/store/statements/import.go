@@ -100,6 +100,9 @@ func (s *importStep) user(ctx context.Context, r account.PreparedRow) (account.I
 			Verdict: account.InFile,
 			Reason:  "the configuration file declares this name",
 		}, nil
+	case a.Service != r.Account.Service:
+		// A password or group of one user must not go to another, who only has the same name.
+		return keptOut("the user of this name "+validAt(a.Service)+", and the row's "+validAt(r.Account.Service), nil)
 	case r.Update == nil:
 		return account.ImportResult{Verdict: account.Exists}, nil
 	}
@@ -122,6 +125,14 @@ func (s *importStep) user(ctx context.Context, r account.PreparedRow) (account.I
 	}
 
 	return result, err
+}
+
+// validAt says where a user is valid, for a reason.
+func validAt(service string) string {
+	if service == "" {
+		return "is valid at every service"
+	}
+	return "is valid at service " + service + " only"
 }
 
 // keptOut is the result of a row that is refused, with its reason for the operator.

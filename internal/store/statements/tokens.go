@@ -19,7 +19,7 @@ import (
 // tokenFields is what scanToken reads. The owner of a token is a client or a user: one of
 // the two joins finds a row.
 var tokenFields = of("t", "number, "+tokenColumns) +
-	", t.client <> 0, COALESCE(c.id, u.id), COALESCE(c.name, u.name), COALESCE(u.groups, '[]')"
+	", t.client <> 0, COALESCE(c.id, u.id), COALESCE(c.name, u.name), COALESCE(u.groups, '[]'), COALESCE(u.service, '')"
 
 const tokenOwners = `LEFT JOIN clients c ON c.id = t.client LEFT JOIN users u ON u.id = t.account`
 
@@ -269,6 +269,7 @@ func scanToken(row Row) (token.Record, error) {
 		&r.Owner.ID,
 		&r.Owner.Name,
 		&groups,
+		&r.Owner.Service,
 	)
 	if err != nil {
 		return r, err

@@ -96,6 +96,18 @@ func declareUser(ctx context.Context, tx Conn, s difference[account.Account], no
 		return removeUser(ctx, tx, s.from, now)
 	}
 
+	// An account that anyone could register is not the user whom the file means: no session, token or count of it
+	// becomes that user's.
+	if s.from.Service != "" {
+		if err := removeUser(ctx, tx, s.from, now); err != nil {
+			return err
+		}
+
+		s.to.Created, s.to.Updated = now, now
+		_, err := insertUser(ctx, tx, s.to)
+		return err
+	}
+
 	c := account.Change{Groups: &s.to.Groups, Profile: func(account.Profile) account.Profile { return s.to.Profile }}
 	// A password that is set ends all sessions and tokens. It is set if it differs, and when an
 	// existing account becomes declared: what its user had created must not outlive that.

@@ -116,7 +116,7 @@ func addressRace(t *testing.T, s Store) {
 	}
 
 	wg.Wait()
-	n, err := s.CountUsers(t.Context())
+	n, err := s.CountUsers(t.Context(), "")
 	must(t, err)
 
 	if won.Load() != 1 || n != 1 {
@@ -221,7 +221,7 @@ func pages(t *testing.T, s Store) {
 	}
 
 	same(t, "the pages", got, want)
-	n, err := s.CountUsers(t.Context())
+	n, err := s.CountUsers(t.Context(), "")
 	must(t, err)
 
 	if n != 5 {

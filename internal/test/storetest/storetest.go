@@ -57,6 +57,7 @@ func Run(t *testing.T, open Open) {
 		{"declared accounts", Declared},
 		{"importing accounts", Importing},
 		{"profiles", Profiles},
+		{"users of one service", ServiceUsers},
 		{"clients", Clients},
 		{"declared clients", DeclaredClients},
 		{"tokens", Tokens},
@@ -343,7 +344,7 @@ func Closed(t *testing.T, open Open) {
 			"PageUsers",
 			func(ctx context.Context) error { _, err := s.PageUsers(ctx, account.Page{Limit: 9}); return err },
 		},
-		{"CountUsers", func(ctx context.Context) error { _, err := s.CountUsers(ctx); return err }},
+		{"CountUsers", func(ctx context.Context) error { _, err := s.CountUsers(ctx, ""); return err }},
 		{
 			"KnownSource",
 			func(ctx context.Context) error { _, err := s.KnownSource(ctx, u.ID, source, time.Time{}); return err },
