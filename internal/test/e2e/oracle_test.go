@@ -45,31 +45,6 @@ func TestUnknownNamesAndWrongPasswordsAreAlike(t *testing.T) {
 	s.Must(t, "", "user", "disable", "gone")
 	c := s.Client(t)
 
-	ask := func(endpoint, name, password string) (Answer, time.Duration) {
-		r, err := http.NewRequest(http.MethodGet, s.URL+"/who", nil)
-		if endpoint == "form" {
-			form := url.Values{"username": {name}, "password": {password}}
-			r, err = http.NewRequest(http.MethodPost, s.URL+"/login", strings.NewReader(form.Encode()))
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		} else {
-			r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(name+":"+password)))
-		}
-
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		start := time.Now()
-		a, err := c.Send(r)
-		took := time.Since(start)
-
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		return a, took
-	}
-
 	pairs := 20
 	if need.Soaking() {
 		pairs = 500
@@ -89,7 +64,7 @@ func TestUnknownNamesAndWrongPasswordsAreAlike(t *testing.T) {
 
 					texts := map[string]string{}
 					for _, name := range order {
-						a, took := ask(endpoint, name, password)
+						a, took := guess(t, s, c, endpoint, name, password)
 						texts[name] = answerText(a)
 
 						if name == "unknown" {
@@ -117,6 +92,34 @@ func TestUnknownNamesAndWrongPasswordsAreAlike(t *testing.T) {
 			})
 		}
 	}
+}
+
+// guess tries a name and a password, and returns the answer and how long it took.
+func guess(t *testing.T, s *Server, c *Client, endpoint, name, password string) (Answer, time.Duration) {
+	t.Helper()
+
+	r, err := http.NewRequest(http.MethodGet, s.URL+"/who", nil)
+	if endpoint == "form" {
+		form := url.Values{"username": {name}, "password": {password}}
+		r, err = http.NewRequest(http.MethodPost, s.URL+"/login", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	} else {
+		r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(name+":"+password)))
+	}
+
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	start := time.Now()
+	a, err := c.Send(r)
+	took := time.Since(start)
+
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return a, took
 }
 
 // answerText returns the text of an answer without the ID and the time of the request.
