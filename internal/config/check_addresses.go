@@ -6,6 +6,10 @@ import (
 	pathpkg "path"
 	"strconv"
 	"strings"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/config/yamlread"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // admin keeps the operators' listener on this machine: it answers without
@@ -104,6 +108,16 @@ func (c checker) path(path *string) {
 		c.Invalid(path, "path", p, want+", without wildcards, query and spaces")
 	case !isClean(p):
 		c.Invalid(path, "path", p, want+", without //, . and ..")
+	default:
+		c.requested(path)
+	}
+}
+
+// requested checks that requests can have a path.
+func (c checker) requested(path *string) {
+	_, err := web.Paths{}.Pattern(*path)
+	if err != nil {
+		c.Fault(path, "%s can never match: %s; change it", yamlread.Quote(*path), jeton.Detail(err))
 	}
 }
 

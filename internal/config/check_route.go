@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/template"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config/yamlread"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -26,7 +27,7 @@ var matchForm = regexp.MustCompile(`^(?:([A-Za-z]+) )?(/[^ \t\r\n]*)$`)
 // neither being the more specific. The service's own paths have precedence: a route
 // may not have them.
 func (c checker) routes(s *Service) {
-	p := patterns{mux: http.NewServeMux()}
+	p := patterns{mux: http.NewServeMux(), paths: s.Paths.Reading()}
 	p.addOwn(s)
 
 	for i := range s.Routes {
@@ -67,11 +68,15 @@ func (c checker) match(match *string) bool {
 // patterns is a mux for checking: the gateway's mux accepts the patterns that it accepts.
 type patterns struct {
 	mux   *http.ServeMux
+	paths web.Paths // how requests are matched
 	taken []pattern
 }
 
 // pattern is a pattern and the key that it came from, for the fault about a conflict.
-type pattern struct{ text, by string }
+type pattern struct {
+	text, by  string
+	canonical string // as it is registered
+}
 
 // addOwn adds the paths of the service that are not routes. A path that is wrong has
 // its fault already.
@@ -112,16 +117,21 @@ func (p *patterns) addPath(method, path, by string) {
 
 // add adds a pattern, or returns why it cannot.
 func (p *patterns) add(text, by string) string {
-	fault := register(p.mux, text)
+	canonical, err := p.paths.Pattern(text)
+	if err != nil {
+		return yamlread.Quote(text) + " can never match: " + jeton.Detail(err) + "; change it, or upstream_paths"
+	}
+
+	fault := register(p.mux, canonical)
 	if fault == "" {
-		p.taken = append(p.taken, pattern{text, by})
+		p.taken = append(p.taken, pattern{text, by, canonical})
 		return ""
 	}
 
 	// The mux does not say whether the pattern is bad or conflicts. A new mux has nothing to conflict with.
-	alone := register(http.NewServeMux(), text)
+	alone := register(http.NewServeMux(), canonical)
 	if alone != "" {
-		reason := strings.TrimPrefix(alone, fmt.Sprintf("parsing %q: ", text))
+		reason := strings.TrimPrefix(alone, fmt.Sprintf("parsing %q: ", canonical))
 		return "invalid pattern " + yamlread.Quote(text) + ": " + reason +
 			"; want one such as GET /reports/{id} or GET /static/{rest...}"
 	}
@@ -129,8 +139,8 @@ func (p *patterns) add(text, by string) string {
 	// Asked in pairs, to find which one it conflicts with.
 	for _, t := range p.taken {
 		pair := http.NewServeMux()
-		_ = register(pair, t.text)
-		if register(pair, text) != "" {
+		_ = register(pair, t.canonical)
+		if register(pair, canonical) != "" {
 			return fmt.Sprintf(
 				"%s conflicts with %s (%s): some requests match both, and neither is more specific; change one",
 				yamlread.Quote(text),
@@ -173,7 +183,7 @@ func (c checker) route(s *Service, r *Route) {
 		c.respond(r.Respond)
 	}
 	if r.Upstream != nil {
-		c.upstream(r.Upstream)
+		c.upstream(r.Upstream, s.Paths.Reading())
 	}
 }
 
@@ -251,9 +261,9 @@ func (c checker) respond(r *Respond) {
 
 // upstream checks where requests are forwarded to. An address that is private is permitted,
 // unlike at a key source: upstreams are usually in the operator's own network.
-func (c checker) upstream(u *Upstream) {
-	if u.StripPrefix != "" && !strings.HasPrefix(u.StripPrefix, "/") {
-		c.Invalid(&u.StripPrefix, "path", u.StripPrefix, "a path such as /app")
+func (c checker) upstream(u *Upstream, paths web.Paths) {
+	if u.StripPrefix != "" {
+		c.stripPrefix(u, paths)
 	}
 	for i := range u.PassHeaders {
 		c.passHeader(&u.PassHeaders[i])
@@ -271,6 +281,8 @@ func (c checker) upstream(u *Upstream) {
 		c.Fault(&u.URL, "invalid URL: want one without a user name")
 	case v.RawQuery != "" || v.ForceQuery || v.Fragment != "" || strings.Contains(u.URL, "#"):
 		c.Fault(&u.URL, "invalid URL: want one without a query and a fragment")
+	case v.Path != "" && !isClean(v.Path):
+		c.Fault(&u.URL, "invalid URL: want one with a path without //, . and ..")
 	case u.CA != "" && v.Scheme != "https":
 		c.Fault(&u.CA, "set for an http:// url; remove it, or use https://")
 	}
@@ -285,6 +297,17 @@ func (c checker) passHeader(name *string) {
 		c.Fault(name, "%s is set or removed by Jeton alone; remove it from this list", *name)
 	case !web.IsRemovedHeader(*name):
 		c.Fault(name, "%s reaches every upstream; remove it from this list", *name)
+	}
+}
+
+// stripPrefix checks that requests can have the prefix.
+func (c checker) stripPrefix(u *Upstream, paths web.Paths) {
+	_, err := paths.Canonical(u.StripPrefix)
+	switch {
+	case !strings.HasPrefix(u.StripPrefix, "/"):
+		c.Invalid(&u.StripPrefix, "path", u.StripPrefix, "a path such as /app")
+	case err != nil:
+		c.Invalid(&u.StripPrefix, "path", u.StripPrefix, "one that requests can have; "+jeton.Detail(err))
 	}
 }
 

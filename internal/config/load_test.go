@@ -101,6 +101,12 @@ func defaults() *config.Config {
 				Algorithm: "EdDSA",
 				Lifetime:  config.Duration(10 * time.Minute),
 			},
+			Paths: config.Paths{
+				Case:         "sensitive",
+				Slash:        "distinct",
+				EncodedSlash: "reject",
+				Matrix:       "reject",
+			},
 		}},
 	}
 }

@@ -1,6 +1,10 @@
 package config
 
-import "go.yaml.in/yaml/v4"
+import (
+	"go.yaml.in/yaml/v4"
+
+	"github.com/jeton-auth/jeton/internal/web"
+)
 
 // Service is one thing that is protected.
 type Service struct {
@@ -17,6 +21,7 @@ type Service struct {
 	Relogin   Relogin   `yaml:"relogin" doc:"When the same user may log in again."`
 	Teaching  *Teaching `yaml:"teaching" absent:"off" doc:"Insecure options for teaching clients. Each is logged at start-up."`
 	UsersAPI  *UsersAPI `yaml:"users_api" absent:"not served" doc:"The API of users, sessions and tokens, served by this service."`
+	Paths     Paths     `yaml:"upstream_paths" doc:"How the upstreams of the service read the path of a request. Routes are matched with what they read."`
 	Routes    []Route   `yaml:"routes" absent:"none" doc:"What the service serves."`
 }
 
@@ -45,6 +50,30 @@ type Relogin struct {
 	MaxLogins int      `yaml:"max_logins" min:"1" absent:"no limit" doc:"Maximum number of logins within the window."`
 	Window    Duration `yaml:"window" min:"1ns" absent:"all time, until an operator allows more ('jeton user allow-login')" doc:"Length of the window of max_logins."`
 	Cooldown  Duration `yaml:"cooldown" default:"0s" doc:"Minimum time between two logins."`
+}
+
+// Paths says how the upstreams of a service read the path of a request.
+type Paths struct {
+	Case         string `yaml:"case" default:"sensitive" enum:"sensitive,insensitive" doc:"Whether /Admin and /admin are the same: insensitive for Express, IIS and ASP.NET."`
+	Slash        string `yaml:"trailing_slash" default:"distinct" enum:"distinct,ignored" doc:"Whether /admin/ and /admin are the same: ignored for Express and Spring before 6."`
+	EncodedSlash string `yaml:"encoded_slash" default:"reject" enum:"reject,literal,separator" doc:"What %2F is: refused with 400, part of a name (npm, GitLab, RabbitMQ), or a slash (WSGI, CGI)."`
+	Matrix       string `yaml:"matrix_parameters" default:"reject" enum:"reject,literal,ignored" doc:"What ; and the rest of its segment are: refused with 400 where they could change the rule, part of a name, or ignored (Tomcat, Jetty, Spring)."`
+}
+
+// Reading returns the reading as the gateway applies it. A value that is invalid is the strictest.
+func (p Paths) Reading() web.Paths {
+	meanings := map[string]web.Reading{
+		"literal":   web.Literal,
+		"separator": web.Separator,
+		"ignored":   web.Ignored,
+	}
+
+	return web.Paths{
+		IgnoreCase:   p.Case == "insensitive",
+		IgnoreSlash:  p.Slash == "ignored",
+		EncodedSlash: meanings[p.EncodedSlash],
+		Matrix:       meanings[p.Matrix],
+	}
 }
 
 // Route is one pattern that a service serves.

@@ -48,7 +48,12 @@ func (g *Gateway) builtinRoutes() []web.Route {
 // route returns a configured route.
 func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (route web.Route, err error) {
 	// Access is decided here in full: a route that forgot to set it would be closed, not open.
-	route = web.Route{Pattern: r.Match, Access: policy.Authenticated(accepts(g.conf, r)), Refuse: g.refuse}
+	route = web.Route{
+		Pattern:    r.Match,
+		Configured: true,
+		Access:     policy.Authenticated(accepts(g.conf, r)),
+		Refuse:     g.refuse,
+	}
 	if r.Open {
 		route.Access = policy.Open
 	}

@@ -26,6 +26,7 @@ import (
 // upstream forwards requests to the upstream of one route.
 type upstream struct {
 	conf    config.Upstream
+	paths   web.Paths // how the upstream reads them
 	url     *url.URL
 	cookies []string // names of ours
 	pass    []string // canonical names of headers that are not removed
@@ -46,6 +47,7 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 
 	u := &upstream{
 		conf:    c,
+		paths:   g.conf.Paths.Reading(),
 		url:     target,
 		cookies: g.cookies.Names(),
 		log:     g.log,
@@ -72,6 +74,10 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 			return nil
 		}
 
+		path, err := u.paths.Strip(web.RawPath(r.URL), u.conf.StripPrefix)
+		if err != nil {
+			return err
+		}
 		if !isWebSocket(r) {
 			r.Header.Del("Upgrade")
 		}
@@ -79,7 +85,7 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 		// net/http would guess a type for a response without one, also where the upstream forbids it.
 		w.Header()["Content-Type"] = nil
 
-		ctx := context.WithValue(r.Context(), forwardedKey{}, &forwarded{w, r.Context()})
+		ctx := context.WithValue(r.Context(), forwardedKey{}, &forwarded{w, r.Context(), path})
 		proxy.ServeHTTP(w, r.WithContext(ctx))
 
 		return nil
@@ -90,6 +96,7 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 type forwarded struct {
 	reply *web.Reply
 	ctx   context.Context // of the request as it arrived
+	path  string          // for the upstream, encoded as it was sent
 }
 
 // forwardedKey is the key of what upstream.go passes on in the context of a request.
@@ -110,8 +117,6 @@ func (f finalOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // rewrite makes the request that the upstream gets.
 func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
-	u.address(pr)
-
 	dropHeaders(pr.Out.Header, u.pass)
 	dropCookies(pr.Out.Header, u.cookies)
 	pr.SetXForwarded()
@@ -124,6 +129,7 @@ func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
 	}
 
 	if in, ok := pr.In.Context().Value(forwardedKey{}).(*forwarded); ok {
+		u.address(pr, in.path)
 		identify(pr.Out.Header, in.reply)
 	}
 }
@@ -131,15 +137,10 @@ func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
 // address sets the URL of the request that the upstream gets. Path and query are the bytes that
 // were judged: net/http would encode some characters again, and httputil removes parameters
 // that it cannot parse.
-func (u *upstream) address(pr *httputil.ProxyRequest) {
+func (u *upstream) address(pr *httputil.ProxyRequest, path string) {
 	out := pr.Out.URL
 	out.Scheme = u.url.Scheme
 	out.Host = u.url.Host
-
-	path := web.RawPath(pr.In.URL)
-	if u.conf.StripPrefix != "" {
-		path = strip(path, u.conf.StripPrefix)
-	}
 
 	// Opaque is sent as it is. It never begins with two slashes, which would make it a host:
 	// neither the path of a request nor that of a configured URL may.
@@ -168,19 +169,6 @@ func identify(h http.Header, w *web.Reply) {
 	} else {
 		h.Del("X-Forwarded-For")
 	}
-}
-
-// strip removes a prefix of whole segments from a path: /app from /app/x, but not from /apple.
-func strip(path, prefix string) string {
-	rest, ok := strings.CutPrefix(path, strings.TrimSuffix(prefix, "/"))
-	switch {
-	case !ok || rest != "" && rest[0] != '/':
-		return path
-	case rest == "":
-		return "/"
-	}
-
-	return rest
 }
 
 // failed answers when the upstream did not. A use that was taken stays taken: whether the

@@ -16,8 +16,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// front is the handler of one listener: it gives the request an id, refuses ambiguous paths,
-// and finds the mux.
+// front is the handler of one listener: it gives the request an id and finds the mux.
 type front struct {
 	only    *site            // of a listener without host names
 	byHost  map[string]*site // of a shared listener, by host name
@@ -94,7 +93,7 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	d.patterns.ServeHTTP(w, r)
+	d.ServeHTTP(w, r)
 }
 
 // mux returns the mux of a request, or why there is none: jeton.ErrInvalid for a target or
@@ -109,9 +108,6 @@ func (f *front) mux(r *http.Request) (*mux, error) {
 	}
 
 	// A path with two readings could be one route here and another one at an upstream.
-	if err := web.CheckPath(r.URL); err != nil {
-		return nil, err
-	}
 
 	// A page in a browser can make its own host name resolve to this machine.
 	if len(f.hosts) > 0 && !slices.Contains(f.hosts, hostname(r.Host)) {

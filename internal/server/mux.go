@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 type mux struct {
 	name     string
 	patterns *http.ServeMux
+	paths    web.Paths      // how the upstreams of the service read them
+	read     *http.ServeMux // patterns of the configuration as paths reads them; nil if they are in patterns
 	service  *gate.Service
 	owns     func(path string) bool // nil: owns its whole address
 	gate     *gate.Gate
@@ -30,6 +33,10 @@ type mux struct {
 // newMux compiles a route table. It refuses a route without an access rule.
 func newMux(d mux, routes []web.Route) (*mux, error) {
 	d.patterns = http.NewServeMux()
+	if d.paths != (web.Paths{}) {
+		d.read = http.NewServeMux()
+	}
+
 	d.routes = routes
 	d.throttle = &logThrottle{}
 	if d.service == nil {
@@ -41,19 +48,39 @@ func newMux(d mux, routes []web.Route) (*mux, error) {
 		if route.Access.IsClosed() {
 			return nil, fmt.Errorf("%s: route %s has no access rule", d.name, route.Pattern)
 		}
-		if err := d.attach(route.Pattern, d.serve(route)); err != nil {
+		if err := d.add(route); err != nil {
 			return nil, err
 		}
 	}
 
 	// This fails if a service has a route for every path: then it needs no fallback.
-	_ = d.attach("/", d.fallback)
+	_ = d.attach(d.patterns, fallbackPattern, d.fallback)
+	if d.read != nil {
+		_ = d.attach(d.read, fallbackPattern, d.fallback)
+	}
 
 	return &d, nil
 }
 
+// fallbackPattern is the pattern of the handler for requests without a route.
+const fallbackPattern = "/"
+
+// add adds a route.
+func (d *mux) add(route web.Route) error {
+	if d.read == nil || !route.Configured {
+		return d.attach(d.patterns, route.Pattern, d.serve(route))
+	}
+
+	pattern, err := d.paths.Pattern(route.Pattern)
+	if err != nil {
+		return fmt.Errorf("%s: route %s: %w", d.name, route.Pattern, err)
+	}
+
+	return d.attach(d.read, pattern, d.serve(route))
+}
+
 // attach adds a handler, or returns an error that names the service and the pattern.
-func (d *mux) attach(pattern string, h http.HandlerFunc) (err error) {
+func (d *mux) attach(to *http.ServeMux, pattern string, h http.HandlerFunc) (err error) {
 	defer func() {
 		// ServeMux panics for a pattern that is invalid, or in conflict with another one.
 		p := recover()
@@ -62,8 +89,87 @@ func (d *mux) attach(pattern string, h http.HandlerFunc) (err error) {
 		}
 	}()
 
-	d.patterns.HandleFunc(pattern, h)
+	to.HandleFunc(pattern, h)
 	return nil
+}
+
+// ServeHTTP answers a request by the rule for its path as the upstream reads it.
+func (d *mux) ServeHTTP(w *web.Reply, r *http.Request) {
+	if d.paths.Plain(r.URL) {
+		d.patterns.ServeHTTP(w, r)
+		return
+	}
+
+	forms, err := d.paths.Canonical(web.RawPath(r.URL))
+	if err != nil {
+		web.Fail(w, r, err)
+		return
+	}
+
+	h, pattern := d.find(r.Method, r, forms[0])
+	for _, other := range forms[1:] {
+		_, same := d.find(r.Method, r, other)
+		if same != pattern {
+			err = jeton.WithDetail(jeton.ErrInvalid, "the path has a semicolon that changes which rule judges it")
+			web.Fail(w, r, err)
+
+			return
+		}
+	}
+
+	switch {
+	case h == nil:
+		d.patterns.ServeHTTP(w, r) // which sets the path values
+	case redirects(pattern, forms[0]):
+		redirect(w, r)
+	default:
+		h.ServeHTTP(w, r)
+	}
+}
+
+// find returns the handler for a method and a canonical form of the path of r, and its pattern.
+// The handler is nil if d.patterns has it.
+func (d *mux) find(method string, r *http.Request, form string) (http.Handler, string) {
+	request := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+	if d.read != nil {
+		// The service's own paths do not pass an upstream, so they are compared as they are.
+		_, pattern := d.patterns.Handler(request)
+		if pattern != "" && pattern != fallbackPattern {
+			return nil, pattern
+		}
+	}
+
+	decoded, err := url.PathUnescape(form)
+	if err != nil {
+		return http.NotFoundHandler(), ""
+	}
+
+	request.URL = &url.URL{Path: decoded, RawPath: form}
+	if d.read != nil {
+		return d.read.Handler(request)
+	}
+	_, pattern := d.patterns.Handler(request)
+
+	return nil, pattern
+}
+
+// redirects reports whether http.ServeMux redirects a path to the same path with a slash at its
+// end: the pattern matches only that.
+func redirects(pattern, form string) bool {
+	open := strings.HasSuffix(pattern, "/") || strings.HasSuffix(pattern, "...}")
+	return open && !strings.HasSuffix(form, "/") && strings.Count(form, "/") < strings.Count(pattern, "/")
+}
+
+// redirect sends a client to the same path with a slash at its end. http.ServeMux would send it
+// to the canonical form.
+func redirect(w *web.Reply, r *http.Request) {
+	to := web.RawPath(r.URL) + "/"
+	if r.URL.RawQuery != "" {
+		to += "?" + r.URL.RawQuery
+	}
+
+	w.Header().Set("Location", to)
+	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
 // serve puts the gate in front of a route.
@@ -82,6 +188,8 @@ func (d *mux) serve(route web.Route) http.HandlerFunc {
 		}
 
 		// OPTIONS asks about a counted route: it needs no credential, and takes no use.
+		r.Pattern = route.Pattern // as configured
+
 		if !route.Access.Handles(r.Method) {
 			d.options(w, r)
 			return
@@ -153,10 +261,15 @@ func (d *mux) options(w *web.Reply, r *http.Request) {
 
 // methods lists the methods that have a route for the path of r.
 func (d *mux) methods(r *http.Request) []string {
+	forms, err := d.paths.Canonical(web.RawPath(r.URL))
+	if err != nil {
+		return nil
+	}
+
 	var allowed []string
 	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
-		_, pattern := d.patterns.Handler(&http.Request{Method: m, URL: r.URL, Host: r.Host})
-		if pattern != "" && pattern != "/" {
+		_, pattern := d.find(m, r, forms[0])
+		if pattern != "" && pattern != fallbackPattern {
 			allowed = append(allowed, m)
 		}
 	}

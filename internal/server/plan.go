@@ -160,6 +160,7 @@ func (s *Server) serviceMux(ctx context.Context, conf *config.Config, service co
 
 	return newMux(mux{
 		name:    service.Name,
+		paths:   service.Paths.Reading(),
 		service: g.Service(),
 		gate:    s.core.gate,
 		log:     s.c.Log,

@@ -10,8 +10,11 @@ import (
 // Route is an entry of the route table. There is no other way to answer a request.
 type Route struct {
 	Pattern string // as http.ServeMux reads it
-	Access  policy.Access
-	Handle  Handler
+	// Configured is set for a pattern of the configuration: it is matched with the path as the
+	// upstreams of the service read it.
+	Configured bool
+	Access     policy.Access
+	Handle     Handler
 	// BufferBody reads the body, of at most 64 KiB, before the gate is asked.
 	BufferBody bool
 	// Refuse answers a refusal or any other error of this route. Nil is Fail.
