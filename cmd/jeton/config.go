@@ -48,6 +48,10 @@ func configCheck() *cobra.Command {
 				fmt.Fprintf(c.ErrOrStderr(), "jeton: unknown environment variable %s\n", name)
 			}
 
+			for _, w := range conf.Warnings {
+				fmt.Fprintf(c.ErrOrStderr(), "warning: %s\n", w)
+			}
+
 			name := conf.Path
 			if name == "" {
 				name = "the built-in configuration"

@@ -41,6 +41,8 @@ func (c checker) routes(s *Service) {
 
 		c.route(s, r)
 	}
+
+	c.bypasses(s)
 }
 
 // match checks the form of one pattern.

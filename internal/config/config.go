@@ -46,6 +46,9 @@ type Config struct {
 
 	// Path is the file this came from, "" for the built-in default.
 	Path string `yaml:"-"`
+	// Warnings are faults that do not stop a server: the file is valid, and may not do what
+	// its author wants.
+	Warnings yamlread.Faults `yaml:"-"`
 }
 
 // Log configures the server's log.

@@ -136,12 +136,23 @@ func (d *Document) Fault(field any, format string, args ...any) {
 		return
 	}
 
+	d.FaultAt(p.line(), p.path, fmt.Sprintf(format, args...))
+}
+
+// At returns a fault of a field without reporting it.
+func (d *Document) At(field any, text string) Fault {
+	p := d.place(field)
+	return d.fault(p.line(), p.path, text)
+}
+
+// line returns the node of a field, or of what it would be in.
+func (p *place) line() *yaml.Node {
 	at := p
 	for at.node == nil && at.parent != nil {
 		at = at.parent
 	}
 
-	d.FaultAt(at.node, p.path, fmt.Sprintf(format, args...))
+	return at.node
 }
 
 // Invalid reports a value of a field: kind says what the value is for, and want what it
@@ -170,6 +181,11 @@ func (d *Document) FaultAt(n *yaml.Node, path, text string) {
 		path, text = "", fmt.Sprintf("more than %d faults; correct these first", maxFaults)
 	}
 
+	d.faults = append(d.faults, d.fault(n, path, text))
+}
+
+// fault returns a fault at the position of a node.
+func (d *Document) fault(n *yaml.Node, path, text string) Fault {
 	f := Fault{
 		File:   d.name,
 		Line:   n.Line,
@@ -185,5 +201,5 @@ func (d *Document) FaultAt(n *yaml.Node, path, text string) {
 		f.Column = 0
 	}
 
-	d.faults = append(d.faults, f)
+	return f
 }

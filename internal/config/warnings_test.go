@@ -1,0 +1,93 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/jeton-auth/jeton/internal/config"
+)
+
+func TestWarningsOfBypassedRules(t *testing.T) {
+	const everything = "      - {match: '/{rest...}', upstream: {url: 'http://up'}}\n"
+
+	for _, tc := range []struct {
+		name, paths, routes string
+		want                []string // parts of the warnings
+	}{
+		{
+			"a rule for a group",
+			"{}",
+			"      - {match: '/admin', allow: {groups: [admin]}, upstream: {url: 'http://up'}}\n" + everything,
+			[]string{
+				"jeton.yaml:7:17: services[0].routes[0].match: routes[1] judges /ADMIN;",
+				"jeton.yaml:7:17: services[0].routes[0].match: routes[1] judges /admin/;",
+			},
+		},
+		{
+			"the keys are set",
+			"{case: sensitive, trailing_slash: distinct}",
+			"      - {match: '/admin', allow: {groups: [admin]}, upstream: {url: 'http://up'}}\n" + everything,
+			nil,
+		},
+		{
+			"another reading is declared",
+			"{case: insensitive, trailing_slash: ignored}",
+			"      - {match: '/admin', allow: {groups: [admin]}, upstream: {url: 'http://up'}}\n" + everything,
+			nil,
+		},
+		{
+			"one key is set",
+			"{trailing_slash: ignored}",
+			"      - {match: '/admin', allow: {groups: [admin]}, upstream: {url: 'http://up'}}\n" + everything,
+			[]string{"judges /ADMIN;"},
+		},
+		{
+			"a scope, in a path with a wildcard",
+			"{trailing_slash: distinct}",
+			"      - {match: 'GET /x/{id}', max_uses: 3, upstream: {url: 'http://up'}}\n" + everything,
+			[]string{"judges /X/X;"},
+		},
+		{
+			"an open rule is the weaker one",
+			"{}",
+			"      - {match: '/public', open: true, upstream: {url: 'http://up'}}\n" + everything,
+			nil,
+		},
+		{
+			"the same rule twice",
+			"{}",
+			"      - {match: '/x', upstream: {url: 'http://up'}}\n" + everything,
+			nil,
+		},
+		{
+			"a response of the gateway",
+			"{}",
+			"      - {match: '/x', allow: {groups: [admin]}, respond: {text: x}}\n" + everything,
+			nil,
+		},
+		{
+			"no other rule",
+			"{}",
+			"      - {match: '/admin', allow: {groups: [admin]}, upstream: {url: 'http://up'}}\n",
+			nil,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			text := "services:\n  - name: app\n    listen: localhost:1\n    login: {paths: [/login]}\n" +
+				"    upstream_paths: " + tc.paths + "\n    routes:\n" + tc.routes
+			conf, err := config.Parse("jeton.yaml", []byte(text), environment())
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			if len(conf.Warnings) != len(tc.want) {
+				t.Fatalf("warnings are %q, want %d of them", conf.Warnings, len(tc.want))
+			}
+			for i, want := range tc.want {
+				if got := conf.Warnings[i].String(); !strings.Contains(got, want) {
+					t.Errorf("warning %d is %q, want %q in it", i, got, want)
+				}
+			}
+		})
+	}
+}
