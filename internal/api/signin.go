@@ -90,6 +90,43 @@ func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 	return writeUser(w, acct)
 }
 
+// EndSessionsOf ends all sessions at the service of the user whose address and password the request has, as a form or
+// JSON. It returns the errors of a login.
+func (a *API) EndSessionsOf(w *web.Reply, r *http.Request) error {
+	in, err := readCredentials(w, r)
+	if err != nil {
+		return err
+	}
+
+	attempt := signin.PasswordRequest{
+		Name:     in.Name,
+		Password: jeton.NewSecret(in.Password),
+		Service:  a.Service.Name,
+		Source:   w.Source,
+		Request:  w.ID,
+	}
+	if in.Email != "" {
+		attempt.Name, attempt.ByEmail = in.Email, true
+	}
+
+	user, err := a.Logins.Basic(r.Context(), attempt)
+	if err != nil {
+		return err
+	}
+
+	ev := a.event(w, a.caller(w), audit.SessionEnd, "user:"+user.Account.Name)
+	ev.Actor = gate.Actor(user.Principal())
+
+	which := session.Which{User: user.Account.Name, Service: a.Service.Name}
+	if _, err := a.Sessions.End(r.Context(), which, ev); err != nil {
+		return fmt.Errorf("end sessions: %w", err)
+	}
+
+	a.cookie().Clear(w)
+
+	return web.NoContent(w)
+}
+
 // ShownSession returns the session that a request shows, also an expired one, or nil. With an error, the request may
 // still have a session.
 func (a *API) ShownSession(w *web.Reply, r *http.Request) (*session.Live, error) {

@@ -158,10 +158,14 @@ func (k *classic) adapt(op api.Operation) (api.Operation, bool) {
 	case "POST /auth_session/login", "POST /auth_session":
 		op.Handle = k.login(op.Handle)
 		op.Out, op.Fails = classicUser{}, []int{401, 404}
-	case "DELETE /auth_session/logout", "POST /auth_session/logout", "DELETE /auth_session":
+	case "DELETE /auth_session/logout", "POST /auth_session/logout":
 		op.Handle = k.logout(op.Handle)
 		op.Out, op.Status = struct{}{}, http.StatusOK
 		op.Fails = []int{404}
+	case "DELETE /auth_session":
+		op.Handle = k.end(k.logout(op.Handle))
+		op.Out, op.Status = struct{}{}, http.StatusOK
+		op.Fails = []int{401, 404}
 	case "GET /users":
 		op.Handle, op.Out = convert(op.Handle, http.StatusOK, toClassicUsers), []classicUser{}
 	case "POST /users":
@@ -202,8 +206,26 @@ func (k *classic) login(next web.Handler) web.Handler {
 		return err
 	}, http.StatusOK, toClassicUser)
 
+	return withLoginErrors(logIn)
+}
+
+// end ends all sessions of the user whose e-mail address and password the request has. A request without a body shows
+// the session to end.
+func (k *classic) end(logout web.Handler) web.Handler {
+	endAll := withLoginErrors(empty(k.api.EndSessionsOf))
+
 	return func(w *web.Reply, r *http.Request) error {
-		err := logIn(w, r)
+		if r.ContentLength == 0 {
+			return logout(w, r)
+		}
+		return endAll(w, r)
+	}
+}
+
+// withLoginErrors answers an unknown address and a wrong password differently.
+func withLoginErrors(next web.Handler) web.Handler {
+	return func(w *web.Reply, r *http.Request) error {
+		err := next(w, r)
 
 		switch {
 		case signin.ReasonOf(err) == signin.UnknownUser:

@@ -355,6 +355,47 @@ func TestClassicBasic(t *testing.T) {
 	})
 }
 
+// TestClassicSessionsEndByPassword checks DELETE /auth_session with an address and a password.
+func TestClassicSessionsEndByPassword(t *testing.T) {
+	s := startClassic(t, jetontest.DataDir(withBob(t)), authType("session_exp_auth"))
+	one := send(t, s, "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd").Cookies()
+	two := send(t, s, "POST", "/auth_session/login", "email=bob@hbtn.io&password=pwd").Cookies()
+
+	const path = "/auth_session"
+	me := func(name, cookie string, status int, body string) line {
+		return line{name, "GET", "/users/me", "", []string{"Cookie", cookie}, status, body}
+	}
+
+	transcript(t, s,
+		line{"no address", "DELETE", path, "password=pwd", nil, 400, `{"error":"email missing"}`},
+		line{"no password", "DELETE", path, "email=bob@hbtn.io", nil, 400, `{"error":"password missing"}`},
+		line{
+			"an unknown address",
+			"DELETE",
+			path,
+			"email=amy@hbtn.io&password=pwd",
+			nil,
+			404,
+			`{"error":"no user found for this email"}`,
+		},
+		line{
+			"a wrong password",
+			"DELETE",
+			path,
+			"email=bob@hbtn.io&password=x",
+			nil,
+			401,
+			`{"error":"wrong password"}`,
+		},
+		me("a session meanwhile", one, 200, bob),
+		line{"right", "DELETE", path, "email=bob@hbtn.io&password=pwd", nil, 200, `{}`},
+		me("a session", one, 403, refused403),
+		me("the other session", two, 403, refused403),
+		line{"right, without sessions", "DELETE", path, "email=bob@hbtn.io&password=pwd", nil, 200, `{}`},
+		line{"no form and no session", "DELETE", path, "", nil, 404, refused404},
+	)
+}
+
 // TestClassicSessions checks the three kinds of session: login, logout, expiry and a restart of the server.
 func TestClassicSessions(t *testing.T) {
 	for _, tc := range []struct {
