@@ -271,14 +271,21 @@ FOR EACH ROW EXECUTE FUNCTION gate()`
 // waitForLocks waits until n statements wait for a lock.
 func waitForLocks(t *testing.T, conn *pgx.Conn, n int) {
 	t.Helper()
-	const waiting = `SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND wait_event_type = 'Lock'`
 
 	eventually(t, fmt.Sprint(n, " waiting statements"), func() bool {
-		var found int
-		queryRow(t, conn, &found, waiting)
-		return found >= n
+		return waitingForLocks(t, conn) >= n
 	})
+}
+
+// waitingForLocks returns how many statements wait for a lock.
+func waitingForLocks(t *testing.T, conn *pgx.Conn) int {
+	t.Helper()
+
+	var found int
+	queryRow(t, conn, &found, `SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+
+	return found
 }
 
 // proxied starts a proxy in front of a cluster, and returns the URL of a database through it.
