@@ -142,6 +142,9 @@ WHERE relation = 'audit'::regclass AND mode = 'RowExclusiveLock' AND granted
 	return fmt.Sprintf(" AND seq <= %d", last), nil
 }
 
+// Settle implements statements.Engine.
+func (e engine) Settle(ctx context.Context) error { return e.node.settle(ctx) }
+
 // step runs a step. It returns when the step is durable, and no node answers any more from what
 // its cache held before. The step goes on when the caller gives up, so that its outcome is known.
 func (e engine) step(ctx context.Context, s statements.Step) error {

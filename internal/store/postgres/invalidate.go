@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -145,17 +146,56 @@ func (n *node) forgetSteps(text string) {
 
 // waitAcked returns when no node answers any more from what its cache held before a step.
 func (n *node) waitAcked(ctx context.Context, done committed) error {
-	// It begins after the commit, and asks the other nodes to poll as well.
-	poll := n.requestPoll(true)
+	err := n.waitApplied(ctx, n.requestPoll(true), []uint64{done.xid}, done.at)
+	if err != nil {
+		return fmt.Errorf("the change is committed, but perhaps not known to every node yet: %w", err)
+	}
+	return nil
+}
 
+// settle returns when no node answers any more from what its cache held before the call. It
+// reads which changes are committed, and leaves the other nodes alone: they were notified of
+// each of them. Nothing is left of a change that every node has applied.
+func (n *node) settle(ctx context.Context) error {
+	at := time.Now()
+
+	xids, err := n.recentChanges(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: read recent changes: %w", jeton.ErrUnavailable, err)
+	}
+
+	return n.waitApplied(ctx, n.requestPoll(false), xids, at)
+}
+
+// recentChanges returns the transactions of the changes that are stored.
+func (n *node) recentChanges(ctx context.Context) (xids []uint64, err error) {
+	ctx, cancel, err := n.db.link.bind(ctx, n.db.c.Answer)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+
+	err = retryIf(connectionBroken, func() error {
+		rows, _ := n.db.pool.Query(ctx, "SELECT DISTINCT xid::text::bigint FROM changes")
+		xids, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (uint64, error) {
+			var xid int64
+			err := row.Scan(&xid)
+			return uint64(xid), err
+		})
+
+		return err
+	})
+
+	return xids, err
+}
+
+// waitApplied returns when every node has applied transactions that were committed before a
+// time, or holds no lease from before it. poll began after that time.
+func (n *node) waitApplied(ctx context.Context, poll *pendingPoll, xids []uint64, at time.Time) error {
 	// The list is read after the commit: a node that registers later reads what is committed.
 	holders, bound, err := n.leaseHolders(ctx)
 	if err != nil {
-		return fmt.Errorf(
-			"%w: the change is committed, but perhaps not known to every node yet: %w",
-			jeton.ErrUnavailable,
-			err,
-		)
+		return fmt.Errorf("%w: read which nodes have a lease: %w", jeton.ErrUnavailable, err)
 	}
 
 	if bound == 0 {
@@ -167,33 +207,27 @@ func (n *node) waitAcked(ctx context.Context, done committed) error {
 		return nil
 	}
 
-	leases, cancel := context.WithDeadline(ctx, leasesEnd(done.at, bound))
+	leases, cancel := context.WithDeadline(ctx, leasesEnd(at, bound))
 	defer cancel()
 
 	// A poll that began after the commit proves that the acknowledgements came from the server
 	// that has committed.
-	if poll.wait(leases) == nil && n.waitForAcks(leases, holders, done) == nil {
+	if poll.wait(leases) == nil && n.waitForAcks(leases, holders, xids, at) == nil {
 		return nil
 	}
 
-	// Not acknowledged: when this is done, no lease from before the commit is valid.
 	<-leases.Done()
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf(
-			"%w: the change is committed, and known to every node within %v: %w",
-			jeton.ErrUnavailable,
-			bound,
-			err,
-		)
+		return fmt.Errorf("%w: every node applies it within %v: %w", jeton.ErrUnavailable, bound, err)
 	}
 
 	return nil
 }
 
-// waitForAcks returns nil when all holders of leases have acknowledged a step.
-func (n *node) waitForAcks(ctx context.Context, holders []string, done committed) error {
+// waitForAcks returns nil when all holders of leases have acknowledged the transactions.
+func (n *node) waitForAcks(ctx context.Context, holders []string, xids []uint64, at time.Time) error {
 	for {
-		acked, changed := n.acked(holders, done)
+		acked, changed := n.acked(holders, xids, at)
 		if acked {
 			return nil
 		}
@@ -206,16 +240,18 @@ func (n *node) waitForAcks(ctx context.Context, holders []string, done committed
 	}
 }
 
-// acked reports whether all holders of leases have acknowledged a step. Otherwise it returns
-// a channel that is closed at the next acknowledgement.
-func (n *node) acked(holders []string, done committed) (bool, <-chan struct{}) {
+// acked reports whether all holders of leases have acknowledged the transactions. Otherwise it
+// returns a channel that is closed at the next acknowledgement.
+func (n *node) acked(holders []string, xids []uint64, at time.Time) (bool, <-chan struct{}) {
 	// Outside the lock, which serverIsNew takes itself.
-	isNew := n.serverIsNew(done.at)
+	isNew := n.serverIsNew(at)
 
 	n.mu.Lock()
 	defer n.mu.Unlock()
 
-	return !isNew && acknowledged(holders, n.acks, done.xid), n.acksChanged
+	all := !slices.ContainsFunc(xids, func(xid uint64) bool { return !acknowledged(holders, n.acks, xid) })
+
+	return !isNew && all, n.acksChanged
 }
 
 // serverIsNew reports whether this node had only just found another server at a time. A

@@ -54,3 +54,41 @@ func TestARepeatedRevocationWaitsForTheFirst(t *testing.T) {
 		})
 	}
 }
+
+// TestSettleWritesNothing has many logouts with invented secrets. Anybody can send them: they
+// must neither fill a table nor wake the other nodes.
+func TestSettleWritesNothing(t *testing.T) {
+	c := shared.Cluster(t)
+	url := c.URL(newDatabase(t, c))
+	one := openNode(t, url, Config{Staleness: time.Second})
+	openNode(t, url, Config{Staleness: time.Second})
+
+	conn := connect(t, url)
+	execSQL(t, conn, "LISTEN "+channel)
+	execSQL(t, conn, `CREATE TABLE written AS SELECT 0 AS row LIMIT 0`)
+	execSQL(t, conn, `CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN INSERT INTO written VALUES (1); RETURN NULL; END'`)
+	for _, table := range []string{"changes", "audit", "sessions", "tokens", "revoked"} {
+		execSQL(t, conn, "CREATE TRIGGER note AFTER INSERT ON "+table+" EXECUTE FUNCTION note()")
+	}
+
+	for range 20 {
+		must(t, one.Settle(t.Context()))
+	}
+
+	var inserts int
+	queryRow(t, conn, &inserts, "SELECT count(*) FROM written")
+	if inserts != 0 {
+		t.Errorf("20 calls of Settle made %d inserts, want 0", inserts)
+	}
+
+	execSQL(t, conn, "SELECT pg_notify($1, $2)", channel, "last")
+	for {
+		got, err := conn.WaitForNotification(t.Context())
+		must(t, err)
+		if got.Payload == "last" {
+			return
+		}
+		t.Errorf("Settle notified the nodes: %s", got.Payload)
+	}
+}

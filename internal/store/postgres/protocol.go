@@ -42,8 +42,9 @@ import "time"
 //     acknowledgements count only after a poll that began after the commit. After a
 //     failover the list may lack a node: for a while, acknowledgements do not count.
 //   - A step that finds nothing left to revoke may follow another one, which still waits
-//     for its acknowledgements. So it writes a row without names, and waits as well. For
-//     the same reason a node applies rows of its own steps that a poll shows, although
+//     for its acknowledgements. So it writes a row without names, and waits as well. A
+//     caller without a valid credential causes no write: it waits until every node has
+//     acknowledged the rows that are stored (settle). For the same reason a node applies rows of its own steps that a poll shows, although
 //     their commits are not answered yet: see stepState.
 //   - A machine that sleeps may stop its monotonic clock. So a lease ends by the wall
 //     clock as well: see leaseValid. If both clocks stop, the promise does not hold for the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
@@ -51,6 +52,13 @@ func (e engine) Do(ctx context.Context, s statements.Step) error {
 
 // Settled returns nothing: numbers are given in the order of the commits.
 func (engine) Settled(context.Context) (string, error) { return "", nil }
+
+// Settle takes an empty step: those before it have reached every subscriber. It writes nothing.
+func (e engine) Settle(ctx context.Context) error {
+	return e.Do(ctx, statements.Step{
+		Run: func(context.Context, statements.Conn) ([]change.Change, error) { return nil, nil },
+	})
+}
 
 // Fresh returns nil: a change has reached every subscriber before the call that made it returns.
 func (db *DB) Fresh(context.Context) error { return nil }
