@@ -142,7 +142,7 @@ func (g *Guard) fetchKeys(ctx context.Context, m metadata) error {
 		return fmt.Errorf("fetch keys: %w", err)
 	}
 
-	list, err := jose.ParseSet(resp.body)
+	list, _, err := jose.ParseSet(resp.body) // the issuer's kids are unique
 	if err != nil {
 		return fmt.Errorf("fetch keys: %w", err)
 	}

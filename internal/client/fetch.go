@@ -61,6 +61,7 @@ type remote struct {
 	asked    time.Time // of the last request
 	failed   bool      // the last request failed
 	response *response // the last one; nil: none yet
+	skipped  []string  // notes on entries of the last response that are not used
 	request  *request  // in progress
 }
 
@@ -177,19 +178,20 @@ func within(d time.Duration, t, now time.Time) bool {
 	return age > -time.Minute && age < d
 }
 
-// choose returns the keys with a kid, at most one, or all keys for "".
+// choose returns the keys of a kid, each for another algorithm, or all keys for "".
 func choose(keys []jose.Key, kid string) []jose.Key {
 	if kid == "" {
 		return keys
 	}
 
+	var chosen []jose.Key
 	for _, k := range keys {
 		if k.ID == kid {
-			return []jose.Key{k}
+			chosen = append(chosen, k)
 		}
 	}
 
-	return nil
+	return chosen
 }
 
 // run makes the request and gives the result to every caller that waits for it.
@@ -198,13 +200,15 @@ func (f *fetcher) run(s Source, r *remote, req *request, now time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), f.timeout)
 	defer cancel()
 
-	keys, age, err := s.fetch(ctx)
+	keys, skipped, age, err := s.fetch(ctx)
 
 	r.mu.Lock()
 	recovered := r.failed && err == nil
 	r.request = nil
 	r.failed = err != nil
+	newlySkipped := err == nil && len(skipped) > 0 && !slices.Equal(skipped, r.skipped)
 	if err == nil {
+		r.skipped = skipped
 		// After a failure, the last response stays: it is used until its own age ends.
 		r.response = &response{keys, now, age}
 	}
@@ -217,16 +221,21 @@ func (f *fetcher) run(s Source, r *remote, req *request, now time.Time) {
 		f.log.Info("keys are fetched again", "url", s.URL, "keys", len(keys))
 	}
 
+	if newlySkipped {
+		f.log.Warn("keys of a source are not used", "url", s.URL, "keys", len(keys), "skipped", skipped)
+	}
+
 	// Written before done is closed, which makes it visible to the callers that wait.
 	req.keys, req.err = keys, err
 	close(req.done)
 }
 
-// fetch fetches the keys of the source and returns them with the time to cache them.
-func (s Source) fetch(ctx context.Context) ([]jose.Key, time.Duration, error) {
+// fetch fetches the keys of the source. It returns them with notes on the skipped ones and the
+// time to cache them.
+func (s Source) fetch(ctx context.Context) (keys []jose.Key, skipped []string, age time.Duration, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 
 	r.Header.Set("Accept", s.accepts())
@@ -234,27 +243,27 @@ func (s Source) fetch(ctx context.Context) ([]jose.Key, time.Duration, error) {
 
 	c, err := s.httpClient(r.URL.Scheme)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 
 	resp, err := c.Do(r)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 	defer resp.Body.Close()
 
 	body, err := s.read(resp)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 
 	// A response that cannot be parsed is a failure, and never replaces a cached one.
-	keys, err := s.parse(body)
+	keys, skipped, err = s.parse(body)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 
-	return keys, maxAgeOf(resp.Header), nil
+	return keys, skipped, maxAgeOf(resp.Header), nil
 }
 
 // httpClient returns a client that reaches the source and nothing else. A connection is for
@@ -335,21 +344,21 @@ func maybeJSON(kind string) bool {
 	return strings.HasSuffix(media, "+json")
 }
 
-// parse reads the keys in a response. Of a JWK Set, keys that cannot be
-// used are left out, so that one new kind of key does not disable the others.
-func (s Source) parse(body []byte) ([]jose.Key, error) {
+// parse reads the keys in a response. Of a JWK Set, keys that cannot be used are skipped with a
+// note, so that one new kind of key does not disable the others.
+func (s Source) parse(body []byte) (keys []jose.Key, skipped []string, err error) {
 	switch s.Format {
 	case FormatJWKS:
 		return jose.ParseSet(body)
 	case FormatPEM:
 		k, err := jose.ParsePEM(body, s.Alg, "")
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return []jose.Key{k}, nil
+		return []jose.Key{k}, nil, nil
 	}
 
-	return nil, errors.New("the source has no format")
+	return nil, nil, errors.New("the source has no format")
 }
 
 // maxAgeOf returns how long a response is cached (RFC 9111, section 5.2.2).

@@ -154,6 +154,30 @@ func TestASourceGivesKeys(t *testing.T) {
 	}
 }
 
+// TestAnUnusualEntryOfASourceDisablesNoOtherKey has a source as ForgeRock AM and others are: one
+// kid for several algorithms, beside a secret and null.
+func TestAnUnusualEntryOfASourceDisablesNoOtherKey(t *testing.T) {
+	b := newFixture(t)
+	good := generated(t)
+
+	again := strings.Replace(string(good.JWK()), `"EdDSA"`, `"Ed25519"`, 1)
+	set := `{"keys":[null,{"kty":"oct","k":"AAAA"},` + string(good.JWK()) + "," + again + "]}"
+	s := newKeyserver(t, httptest.NewServer, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(set))
+	})
+
+	keys, err := b.Keys(t.Context(), b.sourced(t, "job", local(s, "jwks")), good.ID, noon)
+	if err != nil || len(keys) != 2 {
+		t.Errorf("Keys = %v, %v, want the key, for both algorithms", kids(keys), err)
+	}
+
+	text := b.logged()
+	if !strings.Contains(text, "private member k") || !strings.Contains(text, s.URL) {
+		t.Errorf("the log says %s, want which entries are not used, and the address", text)
+	}
+}
+
 func TestASourceThatCannotBeBelieved(t *testing.T) {
 	good := generated(t)
 	private, err := jose.Generate(jose.EdDSA)
@@ -213,13 +237,6 @@ func TestASourceThatCannotBeBelieved(t *testing.T) {
 		{"an HTML page", "jwks", typed("text/html", set), "text/html"},
 		{"no JSON", "jwks", typed("application/json", "{"), "unusable key"},
 		{"a key that is no set", "jwks", func(w http.ResponseWriter, _ *http.Request) {}, "unusable key"},
-		{
-			"a set with a secret in it",
-			"jwks",
-			typed("application/json", `{"keys":[{"kty":"oct","k":"AAAA"}]}`),
-			"private member",
-		},
-		{"two keys of one kid", "jwks", jwks(good, good), "two keys"},
 		{"PEM for a set", "jwks", typed("text/plain", string(good.PEM())), "unusable key"},
 		{"a set for PEM", "pem", typed("application/json", set), "no PEM block"},
 		{"two PEM blocks", "pem", typed("text/plain", string(good.PEM())+string(good.PEM())), "more than one"},

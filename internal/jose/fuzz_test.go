@@ -343,7 +343,7 @@ func FuzzParseSet(f *testing.F) {
 	}
 
 	f.Fuzz(func(t *testing.T, text []byte) {
-		keys, err := jose.ParseSet(text)
+		keys, _, err := jose.ParseSet(text)
 		if err != nil {
 			if !errors.Is(err, jose.ErrKey) || keys != nil {
 				t.Fatalf("ParseSet(%q) = %d keys, %v", text, len(keys), err)
@@ -353,24 +353,19 @@ func FuzzParseSet(f *testing.F) {
 
 		seen := map[string]bool{}
 		for _, k := range keys {
-			if seen[k.ID] || k.IsZero() {
+			name := k.ID + "\x00" + string(k.Alg)
+			if seen[name] || k.IsZero() {
 				t.Fatalf("ParseSet(%q): the key %q", text, k.ID)
 			}
-			seen[k.ID] = true
+			seen[name] = true
 		}
 
-		var set struct{ Keys []map[string]any }
+		var set struct{ Keys []any }
 		if err := json.Unmarshal(text, &set); err != nil || len(set.Keys) < len(keys) || len(keys) > jose.MaxKeys {
 			t.Fatalf("ParseSet(%q) = %d keys; encoding/json sees %d, %v", text, len(keys), len(set.Keys), err)
 		}
 
-		for _, k := range set.Keys {
-			if k["d"] != nil || k["k"] != nil {
-				t.Fatalf("ParseSet(%q) takes a set that shows a private key", text)
-			}
-		}
-
-		if back, err := jose.ParseSet(jose.MarshalSet(keys)); err != nil || len(back) != len(keys) {
+		if back, _, err := jose.ParseSet(jose.MarshalSet(keys)); err != nil || len(back) != len(keys) {
 			t.Fatalf("of %q come %d keys, and of these %d, %v", text, len(keys), len(back), err)
 		}
 	})

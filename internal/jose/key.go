@@ -299,11 +299,14 @@ func isJSON(text []byte) bool {
 
 // Thumbprint returns the SHA-256 thumbprint of the key (RFC 7638) in base64url: 43
 // characters.
-func (k Key) Thumbprint() string {
-	sum, err := (&jose.JSONWebKey{Key: k.public}).Thumbprint(crypto.SHA256)
+func (k Key) Thumbprint() string { return thumbprint(k.public) }
+
+func thumbprint(public crypto.PublicKey) string {
+	sum, err := (&jose.JSONWebKey{Key: public}).Thumbprint(crypto.SHA256)
 	if err != nil {
 		return "" // NewKey takes only keys that have one
 	}
+
 	return base64.RawURLEncoding.EncodeToString(sum)
 }
 

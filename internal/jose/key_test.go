@@ -199,7 +199,7 @@ func TestKeysSurviveARoundTrip(t *testing.T) {
 		}
 	}
 
-	back, err := jose.ParseSet(jose.MarshalSet(keys))
+	back, _, err := jose.ParseSet(jose.MarshalSet(keys))
 	if err != nil || !slices.EqualFunc(back, keys, equal) {
 		t.Errorf("ParseSet(MarshalSet) = %d keys, %v", len(back), err)
 	}

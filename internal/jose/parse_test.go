@@ -276,32 +276,6 @@ func TestParseSet(t *testing.T) {
 		{"as many as can be", many(jose.MaxKeys), nil, ""},
 
 		{"one too many", many(jose.MaxKeys + 1), nil, "too long a list"},
-		{"two of one kid", `{"keys":[` + a + `,` + named(edOfA, "a") + `]}`, nil, `the kid "a"`},
-		{"two of one kid, once in disguise", `{"keys":[` + a + `,` + named(edOfA, `\u0061`) + `]}`, nil, `the kid "a"`},
-		{"one key twice", `{"keys":[` + edOfA + `,` + edOfA + `]}`, nil, "the kid"},
-		{
-			"a kid that is another's thumbprint",
-			`{"keys":[` + edOfA + `,` + named(ecOfA3, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k") + `]}`,
-			nil,
-			"the kid",
-		},
-		{"a private key", `{"keys":[` + a + `,` + edOwner + `]}`, nil, "key 2: it shows the private member d"},
-		{
-			"a secret among public keys",
-			`{"keys":[` + a + `,{"kty":"oct","alg":"HS256","k":"AAAA"}]}`,
-			nil,
-			"private member k",
-		},
-		{"secrets alone", `{"keys":[{"kty":"oct","alg":"HS256","k":"AAAA"}]}`, nil, "private member k"},
-		{
-			"a private key of a kind that we do not know",
-			`{"keys":[{"kty":"AKP","priv":"AAAA"}]}`,
-			nil,
-			"private member priv",
-		},
-		{"a key that is null", `{"keys":[null]}`, nil, "not a JSON object"},
-		{"a key that is a text", `{"keys":["x"]}`, nil, "not a JSON object"},
-		{"a key with a member twice", `{"keys":[{"kid":"b",` + a[1:] + `]}`, nil, "twice"},
 		{"keys twice", `{"keys":[],"keys":[` + a + `]}`, nil, "twice"},
 		{"keys is an object", `{"keys":{}}`, nil, "not a list"},
 		{"keys is null", `{"keys":null}`, nil, "not a list"},
@@ -314,7 +288,7 @@ func TestParseSet(t *testing.T) {
 		{"too long", `{"keys":[]}` + strings.Repeat(" ", jose.MaxKeyText), nil, "at most"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			keys, err := jose.ParseSet([]byte(tc.set))
+			keys, _, err := jose.ParseSet([]byte(tc.set))
 			if tc.why != "" {
 				if !errors.Is(err, jose.ErrKey) || !strings.Contains(err.Error(), tc.why) || keys != nil {
 					t.Errorf("ParseSet = %d keys, %v, want ErrKey because of %q", len(keys), err, tc.why)

@@ -170,19 +170,13 @@ func TestWycheproofSignatures(t *testing.T) {
 // a set or its keys were refused.
 func judgeSet(t *testing.T, set json.RawMessage, token string) (verdict, why string) {
 	t.Helper()
-	keys, err := jose.ParseSet(set)
+	keys, skipped, err := jose.ParseSet(set)
 	if err != nil {
 		return jose.ErrKey.Error(), err.Error()
 	}
 
 	if len(keys) == 0 {
-		var s struct{ Keys []json.RawMessage }
-		if err := json.Unmarshal(set, &s); err != nil || len(s.Keys) != 1 {
-			t.Fatalf("a set of %d keys: %v", len(s.Keys), err)
-		}
-
-		_, err := jose.ParseJWK(s.Keys[0])
-		return jose.ErrKey.Error(), fmt.Sprint(err)
+		return jose.ErrKey.Error(), strings.Join(skipped, "; ")
 	}
 
 	s, err := jose.Parse(token)
@@ -196,7 +190,7 @@ func judgeSet(t *testing.T, set json.RawMessage, token string) (verdict, why str
 		}
 	}
 
-	return "no such key", ""
+	return "no such key", strings.Join(skipped, "; ")
 }
 
 // Sets with symmetric keys are refused by policy, also the four that Wycheproof calls

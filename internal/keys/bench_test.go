@@ -197,7 +197,7 @@ func checks(r *keys.Ring, kid string) bool {
 func published(t *testing.T, r *keys.Ring) []string {
 	t.Helper()
 	body, _ := r.JWKS()
-	list, err := jose.ParseSet(body)
+	list, _, err := jose.ParseSet(body)
 	must(t, err)
 	kids := []string{}
 	for _, k := range list {
