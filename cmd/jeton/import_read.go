@@ -13,7 +13,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // maxImportLine bounds a line, in bytes. A row is one line in every format, so that an
@@ -109,6 +111,10 @@ func (p *userFile) next() (api.Moved, int, error) {
 		line := strings.TrimSuffix(p.lines.Text(), "\r")
 		if strings.TrimSpace(line) == "" || p.comments && strings.HasPrefix(line, "#") {
 			continue
+		}
+
+		if err := web.CheckUTF8([]byte(line)); err != nil {
+			return api.Moved{}, p.line, fault{fmt.Errorf("%s; save the file as UTF-8", jeton.Detail(err))}
 		}
 
 		row, err := p.parse(line)
@@ -275,6 +281,10 @@ func parseJSONRow(line string) (api.Moved, error) {
 	var row struct {
 		api.Moved
 		Password json.RawMessage `json:"password"`
+	}
+
+	if err := web.CheckJSONText([]byte(line)); err != nil {
+		return row.Moved, fault{errors.New(jeton.Detail(err))}
 	}
 
 	d := json.NewDecoder(strings.NewReader(line))

@@ -170,7 +170,8 @@ func rewrite[In any](next web.Handler, to func(In) (any, error)) web.Handler {
 		var in *In
 		// A malformed body goes on as an empty one: the real endpoint decides first whether the caller may
 		// make the request, or whether the user exists.
-		malformed := json.Unmarshal(body, &in) != nil || in == nil || web.CheckMembers(body) != nil
+		malformed := web.CheckJSONText(body) != nil || json.Unmarshal(body, &in) != nil || in == nil ||
+			web.CheckMembers(body) != nil
 		body = nil
 		if !malformed {
 			out, err := to(*in)

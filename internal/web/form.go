@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -86,12 +87,37 @@ func ParseForm(body []byte) (url.Values, error) {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form is not properly encoded")
 	}
 
-	return fields, nil
+	return fields, checkFields(body)
+}
+
+// checkFields returns jeton.ErrInvalid, with the position, for a form that can be parsed and has
+// a field that is not UTF-8.
+func checkFields(body []byte) error {
+	n := 0
+	for pair := range bytes.SplitSeq(body, []byte("&")) {
+		n++
+
+		for part := range bytes.SplitSeq(pair, []byte("=")) {
+			text, err := url.QueryUnescape(string(part))
+			if err == nil {
+				err = CheckUTF8([]byte(text))
+			}
+			if err != nil {
+				return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("field %d of the form: %s", n, jeton.Detail(err)))
+			}
+		}
+	}
+
+	return nil
 }
 
 // parseObject reads the members of a JSON object whose values are strings; the value of any
 // other member is "".
 func parseObject(body []byte) (url.Values, error) {
+	if err := CheckJSONText(body); err != nil {
+		return nil, err
+	}
+
 	var members map[string]any
 	if json.Unmarshal(body, &members) != nil || members == nil {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the body is not a JSON object")

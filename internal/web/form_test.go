@@ -48,7 +48,7 @@ func fuzzObject(t *testing.T, body string) {
 
 	var want map[string]json.RawMessage
 	wantErr := json.Unmarshal([]byte(body), &want)
-	valid := wantErr == nil && want != nil
+	valid := wantErr == nil && want != nil && CheckJSONText([]byte(body)) == nil
 
 	object, err := parseObject([]byte(body))
 	switch {

@@ -64,6 +64,10 @@ func Read[T any](r *http.Request) (T, error) {
 		return in, readError(err)
 	}
 
+	if err := CheckJSONText(body); err != nil {
+		return in, err
+	}
+
 	d := json.NewDecoder(bytes.NewReader(body))
 	// A misspelt member, for example of a limit, would silently mean no limit.
 	d.DisallowUnknownFields()
