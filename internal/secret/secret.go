@@ -152,6 +152,14 @@ func ReadID(prefix, text string) (Handle, bool) {
 	return h, string(h.Append(nil)) == body
 }
 
+// Time returns when the handle was made, to the millisecond.
+func (h Handle) Time() time.Time {
+	var b [8]byte
+	copy(b[2:], h[:6])
+
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b[:])))
+}
+
 // Append appends the text of the handle, without a prefix, to b.
 func (h Handle) Append(b []byte) []byte { return idEncoding.AppendEncode(b, h[:]) }
 

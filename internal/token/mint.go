@@ -263,16 +263,31 @@ func (t *Tokens) Revoke(ctx context.Context, text string, of Owner, ev jeton.Eve
 }
 
 // RevokeAccessor revokes the token of an accessor, which is also the jti of a signed token. A
-// signed token need not be stored.
+// signed token need not be stored. It returns jeton.ErrNotFound for an accessor that no token
+// can have.
 func (t *Tokens) RevokeAccessor(ctx context.Context, accessor string, ev jeton.Event) error {
-	if !strings.HasPrefix(accessor, "t_") || len(accessor) > 64 {
+	if !t.mayExist(accessor) {
 		return jeton.WithDetail(
-			jeton.ErrInvalid,
-			"invalid accessor: want t_…, as 'jeton token list' prints it, or the jti of a signed token",
+			jeton.ErrNotFound,
+			"no such token: want an accessor t_…, as 'jeton token list' prints it, or the jti of a signed token",
 		)
 	}
 
 	return t.end(ctx, Which{Accessor: accessor}, signedHash(accessor), ev)
+}
+
+// mayExist reports whether a token that has not expired can have this accessor, which contains
+// the time at which it was made.
+func (t *Tokens) mayExist(accessor string) bool {
+	h, ok := secret.ReadID("t_", accessor)
+	if !ok {
+		return false
+	}
+
+	age := t.now().Sub(h.Time())
+
+	// The clock of another node may be ahead.
+	return age < max(MaxPersonal, policy.MaxTokenLifetime)+24*time.Hour && age > -24*time.Hour
 }
 
 // end ends stored tokens and puts a hash on the revocation list, in one step.
