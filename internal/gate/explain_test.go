@@ -137,6 +137,19 @@ func TestExplain(t *testing.T) {
 		}
 	})
 
+	t.Run("a Bearer token where only sessions are accepted", func(t *testing.T) {
+		a := f.Ask("GET", "shop", "/plain", "Authorization", "Bearer canary-4711")
+		check(t, a, "no_credential", "GET /plain", "credential", "canary-4711")
+		events, _ := f.explain(t, a.Request())
+		want := "the request shows a Bearer token, the route accepts session"
+		if v := events[0].Checks[1].Value; !strings.Contains(v, want) {
+			t.Errorf("credential: %q, want %q", v, want)
+		}
+		if strings.Contains(a.Body, "accepts") {
+			t.Errorf("the caller gets %s, want no reason", a.Body)
+		}
+	})
+
 	t.Run("idle too long", func(t *testing.T) {
 		offset.Store(int64(time.Hour + time.Minute))
 		check(t, f.Ask("GET", "shop", "/plain", "Cookie", good), "expired", "GET /plain", "window")

@@ -19,8 +19,10 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -213,7 +215,49 @@ func findCredential(ctx context.Context, req *Request) (Credential, error) {
 		}
 	}
 
-	return nil, jeton.ErrNoCredential
+	return nil, noCredential(req)
+}
+
+// noCredential returns jeton.ErrNoCredential. For the operator it names what the request shows
+// and the route does not accept, such as a Bearer token where only sessions are accepted.
+func noCredential(req *Request) error {
+	var shown []string
+
+	lines := req.Header["Authorization"]
+	if len(lines) > 0 {
+		scheme, _, _ := strings.Cut(lines[0], " ")
+		switch {
+		case strings.EqualFold(scheme, "Bearer"):
+			shown = append(shown, "a Bearer token")
+		case strings.EqualFold(scheme, "Basic"):
+			shown = append(shown, "Basic credentials")
+		default:
+			shown = append(shown, "a header Authorization of an unknown scheme")
+		}
+	}
+
+	for _, r := range req.Service.Readers {
+		cookie, ok := r.(Cookie)
+		if !ok {
+			continue
+		}
+
+		_, n := web.FindCookie(req.Header, cookie.Name)
+		if n > 0 && req.Access.Accept&cookie.Kinds() == 0 {
+			shown = append(shown, "the cookie "+cookie.Name)
+		}
+	}
+
+	if len(shown) == 0 {
+		return jeton.ErrNoCredential
+	}
+
+	return fmt.Errorf(
+		"%w that this route accepts: the request shows %s, the route accepts %s",
+		jeton.ErrNoCredential,
+		strings.Join(shown, " and "),
+		req.Access.Accept,
+	)
 }
 
 // permits checks who may use the service and the route, and then the limits of the credential

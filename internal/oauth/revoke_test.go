@@ -144,9 +144,11 @@ func TestRevocation(t *testing.T) {
 
 	t.Run("an accessor that is none", func(t *testing.T) {
 		f := f.on(t)
-		for _, accessor := range []string{"x", "jtn_a_x", "t_" + strings.Repeat("x", 63)} {
-			if err := f.Control("DELETE", "/api/v1/tokens/"+accessor, nil, nil); jeton.Code(err) != "invalid_request" {
-				t.Errorf("%s: %v", accessor, err)
+		long, ancient := "t_"+strings.Repeat("x", 63), "t_"+strings.Repeat("0", 23)
+		for _, accessor := range []string{"x", "jtn_a_x", "NONSENSE", "t_nonsense", long, ancient} {
+			err := f.Control("DELETE", "/api/v1/tokens/"+accessor, nil, nil)
+			if jeton.Code(err) != "not_found" || !strings.Contains(err.Error(), "no such token") {
+				t.Errorf("DELETE /tokens/%s: %v, want not_found, no such token", accessor, err)
 			}
 		}
 	})

@@ -61,6 +61,7 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 	m.Accessor = accessor
 	m.Hash = secret.HashOf(text.Reveal())
 	m.Event.Target = "token:" + accessor
+	m.Event.Reason = m.note()
 
 	if d.Parent != nil {
 		if err := within(m.Record, d.Parent); err != nil {
@@ -109,6 +110,48 @@ func (d Draft) record(owner Owner, now time.Time) Record {
 	}
 
 	return r
+}
+
+// note returns owner, name and limits of a token for the audit log. The name is its user's text,
+// who may have put a secret into it.
+func (r *Record) note() string {
+	parts := []string{
+		fmt.Sprintf("%q of %s %s", secret.Mask(r.Name), r.Owner.Kind, r.Owner.Name),
+		fmt.Sprintf("for %v, scopes %v", r.Audience, r.Scopes),
+	}
+
+	if r.MaxUses != policy.Unlimited {
+		parts = append(parts, fmt.Sprintf("at most %d uses", r.MaxUses))
+	}
+
+	for _, rule := range r.Limits.Allows {
+		parts = append(parts, "only "+rule.String())
+	}
+
+	for _, network := range r.Limits.Networks {
+		parts = append(parts, "from "+network.String())
+	}
+
+	if r.Parent != 0 {
+		parts = append(parts, "derived from another token")
+	}
+
+	return clip(strings.Join(append(
+		parts,
+		"valid from "+r.Window.Opens.UTC().Format(policy.TimeFormat),
+		"expires "+r.Window.Closes.UTC().Format(policy.TimeFormat),
+	), ", "))
+}
+
+// clip bounds a text for the audit log to 1000 bytes.
+func clip(text string) string {
+	const limit = 1000
+
+	if len(text) <= limit {
+		return text
+	}
+
+	return strings.ToValidUTF8(text[:limit], "") + "…"
 }
 
 // check returns jeton.ErrInvalid with the member of the API that is wrong. A lifetime is

@@ -109,6 +109,37 @@ func TestWhatAPersonalTokenMustBe(t *testing.T) {
 	}
 }
 
+func TestTheAuditEventOfATokenHasOwnerNameAndLimits(t *testing.T) {
+	b := newPersonalBench(t)
+	wish := b.wish()
+	wish.Name = "nightly jtn_p_secret"
+	wish.MaxUses = 3
+	wish.Allows = []string{"GET /who"}
+	b.make(wish)
+
+	for _, e := range b.Events() {
+		if e.Action != "token.create" {
+			continue
+		}
+
+		for _, want := range []string{
+			`"nightly [secret]" of user diane`,
+			"for [app]",
+			"at most 3 uses",
+			"only GET /who",
+			"expires 2026-03-01T13:00:00",
+		} {
+			if !strings.Contains(e.Reason, want) {
+				t.Errorf("token.create has reason %q, want %s in it", e.Reason, want)
+			}
+		}
+
+		return
+	}
+
+	t.Error("no event token.create")
+}
+
 func TestAPersonalTokenIsLimitedToItsTerms(t *testing.T) {
 	b := newPersonalBench(t)
 	w := b.wish()
