@@ -96,6 +96,7 @@ type Log struct {
 	slog  *slog.Logger
 	now   func() time.Time
 	keep  time.Duration
+	clock *sweep.Clock
 
 	mu         sync.Mutex
 	waiting    []jeton.Event
@@ -158,6 +159,7 @@ type Config struct {
 	Log   *slog.Logger
 	Now   func() time.Time
 	Keep  time.Duration // how long events are kept
+	Clock *sweep.Clock  // that they are deleted by; nil: Now
 }
 
 const (
@@ -177,6 +179,7 @@ func New(c Config) *Log {
 		slog:  c.Log,
 		now:   c.Now,
 		keep:  c.Keep,
+		clock: c.Clock,
 		wake:  make(chan struct{}, 1),
 	}
 
@@ -305,7 +308,12 @@ func (l *Log) flush(ctx context.Context) bool {
 // their turn.
 func (l *Log) forget(ctx context.Context) {
 	err := sweep.Run(ctx, func(ctx context.Context, limit int) (int, error) {
-		return l.store.Forget(ctx, l.now().Add(-l.keep), limit)
+		before, err := l.clock.Before(ctx, l.now(), l.keep)
+		if err != nil {
+			return 0, err
+		}
+
+		return l.store.Forget(ctx, before, limit)
 	})
 	if err != nil {
 		l.slog.Error("old audit events were not deleted", "error", err)

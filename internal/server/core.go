@@ -24,6 +24,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
+	"github.com/jeton-auth/jeton/internal/sweep"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
 
@@ -84,11 +85,13 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 		return err
 	}
 
+	clock := sweep.NewClock(k.db)
 	k.audit = audit.New(audit.Config{
 		Store: k.db,
 		Log:   c.Log,
 		Now:   c.Now,
 		Keep:  conf.Audit.Keep.Std(),
+		Clock: clock,
 	})
 
 	k.sessions = session.New(session.Config{
@@ -96,6 +99,7 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 		Now:   c.Now,
 		Log:   c.Log,
 		Cache: conf.Cache.Sessions,
+		Clock: clock,
 	})
 
 	k.accounts = account.New(account.Config{
@@ -152,6 +156,7 @@ func (k *core) openTokens(ctx context.Context, c Config, conf *config.Config) (e
 		Now:     c.Now,
 		Log:     c.Log,
 		Cache:   conf.Cache.Sessions,
+		Clock:   sweep.NewClock(k.db),
 	})
 
 	return err

@@ -18,6 +18,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/move"
 	"github.com/jeton-auth/jeton/internal/store/postgres"
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton/internal/sweep"
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
@@ -29,6 +30,7 @@ type store interface {
 	client.Store
 	token.Store
 	audit.Store
+	sweep.Store
 	keys.Store
 	move.Source // for backups
 	// Restored returns when the store was last restored, or the zero time.

@@ -71,7 +71,12 @@ func (s *Sessions) flush(ctx context.Context) {
 // same at the same time.
 func (s *Sessions) sweep(ctx context.Context) {
 	err := sweep.Run(ctx, func(ctx context.Context, limit int) (int, error) {
-		return s.store.SweepSessions(ctx, s.now().Add(-sweepGrace), limit)
+		before, err := s.clock.Before(ctx, s.now(), sweepGrace)
+		if err != nil {
+			return 0, err
+		}
+
+		return s.store.SweepSessions(ctx, before, limit)
 	})
 	if err != nil {
 		s.log.Warn("delete expired sessions", "error", err)

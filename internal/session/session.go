@@ -24,6 +24,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
+	"github.com/jeton-auth/jeton/internal/sweep"
 )
 
 // idPrefix is the prefix of every public id of a session.
@@ -105,6 +106,7 @@ type Sessions struct {
 	rand  io.Reader
 	log   *slog.Logger
 	table *table
+	clock *sweep.Clock
 }
 
 // Config is what New needs.
@@ -114,6 +116,8 @@ type Config struct {
 	Log   *slog.Logger
 	Rand  io.Reader // nil: crypto/rand
 	Cache int       // sessions to cache, 48 bytes each
+
+	Clock *sweep.Clock // that expired sessions are deleted by; nil: Now
 }
 
 // New returns the sessions of a server. Run writes last uses and deletes expired sessions.
@@ -128,6 +132,7 @@ func New(c Config) *Sessions {
 		rand:  c.Rand,
 		log:   c.Log,
 		table: newTable(c.Cache),
+		clock: c.Clock,
 	}
 
 	// Before anything is cached, so that no change is missed.

@@ -362,7 +362,12 @@ func (t *Tokens) Run(ctx context.Context) error {
 // sweep deletes tokens that expired more than sweepGrace ago.
 func (t *Tokens) sweep(ctx context.Context) {
 	err := sweep.Run(ctx, func(ctx context.Context, limit int) (int, error) {
-		return t.store.SweepTokens(ctx, t.now().Add(-sweepGrace), limit)
+		before, err := t.clock.Before(ctx, t.now(), sweepGrace)
+		if err != nil {
+			return 0, err
+		}
+
+		return t.store.SweepTokens(ctx, before, limit)
 	})
 	if err != nil {
 		t.log.Warn("delete expired tokens", "error", err)

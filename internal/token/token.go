@@ -31,6 +31,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
+	"github.com/jeton-auth/jeton/internal/sweep"
 )
 
 // Tokens mints, finds and revokes the tokens of a server.
@@ -47,6 +48,7 @@ type Tokens struct {
 	budget  int64                  // number of the budget of a token's own uses
 	live    *cache.Cache[Live]     // by Record.Hash
 	checked *cache.Cache[verified] // verified signatures, by the SHA-256 of the text
+	clock   *sweep.Clock
 }
 
 // Config is what New needs.
@@ -60,6 +62,8 @@ type Config struct {
 	Rand    io.Reader // nil: crypto/rand
 	Log     *slog.Logger
 	Cache   int // tokens to cache
+
+	Clock *sweep.Clock // that expired tokens are deleted by; nil: Now
 }
 
 // New returns the tokens of a server. Run sweeps.
@@ -79,6 +83,7 @@ func New(ctx context.Context, c Config) (*Tokens, error) {
 		log:     c.Log,
 		live:    cache.New[Live](c.Cache, nil),
 		checked: cache.New[verified](c.Cache, nil),
+		clock:   c.Clock,
 	}
 
 	t.issuer.Store(new(string))

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/sweep"
 )
 
 // The names in the table meta. Those of MetaOwn are never moved to another database.
@@ -19,6 +21,7 @@ const (
 	MetaRestored = "restored_at" // when it last was, in milliseconds
 	MetaSecret   = "secret"      // which secret its nodes seal signing keys with
 	MetaCopying  = "copying"     // id of the database of which this is half a copy
+	MetaSweep    = "sweep"       // sweep.Mark: two times in milliseconds
 	MetaCopied   = "copied"      // id of the database of which this is a complete copy, until a server starts on it
 )
 
@@ -128,4 +131,60 @@ func (db *Store) Restored(ctx context.Context) (time.Time, error) {
 	}
 
 	return known(at), nil
+}
+
+// MoveSweepMark implements sweep.Store.
+func (db *Store) MoveSweepMark(ctx context.Context, move func(sweep.Mark) sweep.Mark) (sweep.Mark, error) {
+	var moved sweep.Mark
+
+	read := func(ctx context.Context, q Queries) (sweep.Mark, error) {
+		text, err := Meta(ctx, q, MetaSweep)
+		if err != nil {
+			return sweep.Mark{}, err
+		}
+		return readSweepMark(text), nil
+	}
+
+	// Sweeps are frequent, and a mark seldom moves: it is read without a step first.
+	stored, err := read(ctx, db.engine)
+	if err != nil {
+		return moved, Unavailable(err)
+	}
+
+	moved = move(stored)
+	if moved == stored {
+		return moved, nil
+	}
+
+	err = db.do(ctx, func(ctx context.Context, tx Conn) error {
+		if err := tx.Order(ctx, "sweep mark"); err != nil {
+			return err
+		}
+
+		stored, err := read(ctx, tx)
+		if err != nil {
+			return err
+		}
+
+		moved = move(stored)
+		if moved == stored {
+			return nil
+		}
+
+		return SetMeta(ctx, tx, MetaSweep, fmt.Sprintf("%d %d", moved.Time.UnixMilli(), moved.Seen.UnixMilli()))
+	})
+
+	return moved, err
+}
+
+// readSweepMark returns the zero mark for a text that is none: the next sweep starts anew.
+func readSweepMark(text string) sweep.Mark {
+	at, seen, _ := strings.Cut(text, " ")
+	first, err := strconv.ParseInt(at, 10, 64)
+	second, err2 := strconv.ParseInt(seen, 10, 64)
+	if err != nil || err2 != nil {
+		return sweep.Mark{}
+	}
+
+	return sweep.Mark{Time: time.UnixMilli(first), Seen: time.UnixMilli(second)}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/sweep"
 	"github.com/jeton-auth/jeton/internal/token"
 
 	"github.com/google/go-cmp/cmp"
@@ -37,6 +38,7 @@ type Store interface {
 	client.Store
 	token.Store
 	audit.Store
+	sweep.Store
 	keys.Store
 	Close() error
 }
@@ -63,6 +65,7 @@ func Run(t *testing.T, open Open) {
 		{"tokens", Tokens},
 		{"uses of tokens", TokenUses},
 		{"personal tokens", Personal},
+		{"sweeping", Sweeping},
 		{"audit", Audit},
 		{"keys", Keys},
 		{"closed", Closed},
