@@ -19,10 +19,12 @@ const markInterval = 10 * time.Minute
 const pace = 2
 
 // Advance returns the mark that follows m when a clock shows now. It moves every ten minutes, and
-// then by twenty at most: twice as fast as time passes. So a clock that jumps ahead by two days is believed only two days later,
-// and what an expired token or a used assertion was kept for is still there when the clock is
-// set back before. After a server was stopped for a week, its sweeps catch up within a week. It
-// never moves back: sweeps go by the clock while that is behind.
+// then by twenty at most: twice as fast as time passes.
+//
+// So a clock that jumps ahead by two days is believed only two days later, and what an expired
+// token or a used assertion was kept for is still there when the clock is set back before. After
+// a server was stopped for a week, its sweeps catch up within a week. The mark never moves back:
+// sweeps go by the clock while that is behind.
 func (m Mark) Advance(now time.Time) Mark {
 	if m.Time.IsZero() {
 		return Mark{Time: now, Seen: now}

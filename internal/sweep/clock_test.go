@@ -36,7 +36,7 @@ func TestSweepsBelieveAJumpOfTheClockOnlyAsTimePasses(t *testing.T) {
 		latest   time.Duration
 	}{
 		{"a clock that is right", []step{{3 * day, 0}}, 3*day - slack, 3 * day},
-		{"a jump ahead by two days, at once", []step{{time.Hour, 0}, {0, 2 * day}}, time.Hour - slack, time.Hour + slack},
+		{"a jump by two days, at once", []step{{time.Hour, 0}, {0, 2 * day}}, time.Hour - slack, time.Hour + slack},
 		{"a day after the jump", []step{{0, 2 * day}, {day, 2 * day}}, day, 2*day + slack},
 		{"two days after the jump", []step{{0, 2 * day}, {2 * day, 2 * day}}, 4*day - 2*slack, 4 * day},
 		{"set back after an hour", []step{{time.Hour, 2 * day}, {0, 0}}, 0, time.Hour},

@@ -44,8 +44,9 @@ import "time"
 //   - A step that finds nothing left to revoke may follow another one, which still waits
 //     for its acknowledgements. So it writes a row without names, and waits as well. A
 //     caller without a valid credential causes no write: it waits until every node has
-//     acknowledged the rows that are stored (settle). For the same reason a node applies rows of its own steps that a poll shows, although
-//     their commits are not answered yet: see stepState.
+//     acknowledged the rows that are stored (settle). For the same reason a node applies
+//     rows of its own steps that a poll shows, although their commits are not answered
+//     yet: see stepState.
 //   - A machine that sleeps may stop its monotonic clock. So a lease ends by the wall
 //     clock as well: see leaseValid. If both clocks stop, the promise does not hold for the
 //     request that is being judged, and for up to B after it.
