@@ -107,9 +107,14 @@ func makeSecret(path string) error {
 	_, _ = rand.Read(key) // never fails
 
 	tmp := path + ".new"
+	// A crash may have left it.
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+
 	// 0600 from the start: a chmod afterwards would leave a moment in which others can open
-	// it.
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	// it. O_EXCL follows no link, and takes no file that another user has open.
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

@@ -129,6 +129,30 @@ func shown(v any) string {
 	return out.String() + string(b) + fmt.Sprintf("%v %+v %#v %s %q %x %X %d", v, v, v, v, v, v, v, v)
 }
 
+// TestMakingTheSecretWritesThroughNoLink has a link in place of the incomplete file.
+func TestMakingTheSecretWritesThroughNoLink(t *testing.T) {
+	dir := t.TempDir()
+	planted := filepath.Join(dir, "planted")
+	must(t, os.WriteFile(planted, []byte("before"), 0o644))
+	path := filepath.Join(dir, "keys.secret")
+	must(t, os.Symlink(planted, path+".new"))
+
+	_, err := keys.LoadOrMakeSecret(path)
+	must(t, err)
+
+	text, err := os.ReadFile(planted)
+	must(t, err)
+	if string(text) != "before" {
+		t.Errorf("the file behind the link has %d bytes, want it left alone", len(text))
+	}
+
+	info, err := os.Lstat(path)
+	must(t, err)
+	if info.Mode() != 0o600 {
+		t.Errorf("mode %v, want a regular file with 0600", info.Mode())
+	}
+}
+
 func TestSecretShowsNothing(t *testing.T) {
 	b := empty(t)
 	text, err := os.ReadFile(filepath.Join(b.dir, "keys.secret"))

@@ -133,18 +133,7 @@ func writePEM(path, kind string, der []byte) error {
 		return err
 	}
 
-	tmp, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, privateMode)
-	if err != nil {
-		return err
-	}
-
-	// Not pem.Encode, which ignores some errors: a full disk would leave an incomplete file.
-	if _, err := tmp.Write(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})); err != nil {
-		_ = tmp.Close()
-		return err
-	}
-
-	return errors.Join(tmp.Sync(), tmp.Close())
+	return replacePrivate(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
 // secure adds the certificate of a service to its listener.

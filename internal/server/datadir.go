@@ -3,8 +3,10 @@ package server
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -38,8 +40,8 @@ func lockDataDir(path string) (*dataDir, error) {
 	if path == "" {
 		return nil, errors.New("no data directory: name one with --data-dir, JETON_DATA_DIR or data_dir")
 	}
-	if err := os.MkdirAll(path, folderMode); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+	if err := makeDataDir(path); err != nil {
+		return nil, err
 	}
 
 	lock := flock.New(filepath.Join(path, fileLock), flock.SetPermissions(privateMode))
@@ -55,12 +57,57 @@ func lockDataDir(path string) (*dataDir, error) {
 	// Only for the error of a second process. The lock decides, also when a killed server left
 	// this.
 	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
-	if err := os.WriteFile(filepath.Join(path, filePID), pid, privateMode); err != nil {
+	if err := replacePrivate(filepath.Join(path, filePID), pid); err != nil {
 		_ = lock.Unlock()
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 
 	return &dataDir{path, lock}, nil
+}
+
+// makeDataDir creates the directory if it does not exist. It refuses one in which other users
+// can replace the database and the keys.
+func makeDataDir(path string) error {
+	if err := os.MkdirAll(path, folderMode); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0 {
+		return fmt.Errorf(
+			"data directory %s can be written by other users (mode %04o): chmod 700 %s",
+			path,
+			info.Mode().Perm(),
+			path,
+		)
+	}
+
+	return nil
+}
+
+// replacePrivate replaces a file by one that only its owner can open, or leaves none. It follows
+// no link, and takes no file that another user has open.
+func replacePrivate(path string, text []byte) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, privateMode)
+	if err != nil {
+		return err
+	}
+
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		_ = os.Remove(path)
+		return err
+	}
+
+	return nil
 }
 
 // holder returns the process id that the holder of the directory has written, for the error

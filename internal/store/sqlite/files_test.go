@@ -82,6 +82,23 @@ func TestFilesAreForTheOwnerAlone(t *testing.T) {
 	}
 }
 
+func TestADatabaseThatOthersCanOpenIsRefused(t *testing.T) {
+	for mode, refused := range map[os.FileMode]bool{0o600: false, 0o660: false, 0o604: true, 0o602: true, 0o644: true} {
+		path := filepath.Join(t.TempDir(), "jeton.db")
+		must(t, opened(t, path).Close())
+		must(t, os.Chmod(path, mode))
+
+		db, err := Open(t.Context(), Config{Path: path})
+		if db != nil {
+			must(t, db.Close())
+		}
+
+		if (err != nil) != refused || refused && !strings.Contains(err.Error(), "chmod 600 "+path) {
+			t.Errorf("Open of a database with mode %o: %v, want it refused: %t, with chmod", mode, err, refused)
+		}
+	}
+}
+
 // TestAPathIsTakenLiterally has characters in the path that a URL gives a meaning to, since
 // SQLite is opened by a URL.
 func TestAPathIsTakenLiterally(t *testing.T) {

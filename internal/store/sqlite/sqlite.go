@@ -91,6 +91,12 @@ func create(path string) error {
 		return fmt.Errorf("open database: %w", err)
 	}
 
+	// Its sessions and password hashes would be those of every user of the machine. A group may
+	// have access: some platforms give it to the group of a volume.
+	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o007 != 0 {
+		return fmt.Errorf("open database: %s can be opened by other users (mode %04o): chmod 600 %s", path, mode, path)
+	}
+
 	// SQLite would take a file that is shorter than its header for an empty one.
 	n := info.Size()
 	if n > 0 && n < 100 {
