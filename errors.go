@@ -58,6 +58,9 @@ var (
 	ErrInvalid = errors.New("invalid request")
 	// ErrTooLarge means that the request, or a part of it, is over its limit.
 	ErrTooLarge = errors.New("too large")
+	// ErrMisdirected means that no service of this address has the host name of the request
+	// (RFC 9110, section 15.5.20).
+	ErrMisdirected = errors.New("misdirected request")
 	// ErrMediaType means that the body is of a type that this route does not read.
 	ErrMediaType = errors.New("unsupported media type")
 	// ErrUpstream means that the service behind the gateway did not answer.
@@ -92,6 +95,7 @@ var codes = []struct {
 	{ErrInvalid, "invalid_request"},
 	{ErrTooLarge, "too_large"},
 	{ErrMediaType, "unsupported_media_type"},
+	{ErrMisdirected, "misdirected_request"},
 	{ErrUpstream, "upstream_failed"},
 }
 

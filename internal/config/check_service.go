@@ -60,6 +60,9 @@ func (c checker) service(s *Service) {
 
 	c.listen(&s.Listen)
 	c.host(&s.Host, "app.example.org")
+	for i := range s.Hosts {
+		c.host(&s.Hosts[i], "app.example.org")
+	}
 	c.tls(&s.TLS, s.PlainHTTP)
 
 	c.login(s)

@@ -39,6 +39,7 @@ type Config struct {
 	Cache          Cache     `yaml:"cache" doc:"Limits on memory."`
 	Shutdown       Shutdown  `yaml:"shutdown" doc:"How the server stops."`
 	TrustedProxies []Prefix  `yaml:"trusted_proxies" absent:"none" doc:"Addresses or CIDRs of proxies whose X-Forwarded-For and X-Request-Id are trusted."`
+	HSTSMaxAge     Duration  `yaml:"hsts_max_age" default:"365d" min:"0s" max:"1095d" doc:"How long browsers remember to use TLS only (Strict-Transport-Security). Sent over TLS with a certificate that is not self-signed, and behind a trusted proxy that sends X-Forwarded-Proto: https. 0: not sent."`
 	Users          []User    `yaml:"users" absent:"none" doc:"Users declared here. They can be changed only here."`
 	Issuer         *Issuer   `yaml:"issuer" absent:"no tokens are issued" doc:"The authorization server."`
 	Clients        []Client  `yaml:"clients" absent:"none" doc:"Clients (software) declared here. They can be changed only here."`

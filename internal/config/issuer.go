@@ -5,13 +5,14 @@ import "github.com/jeton-auth/jeton/internal/config/yamlread"
 // Issuer is the authorization server: it issues access tokens and publishes the keys
 // that verify them.
 type Issuer struct {
-	URL       string     `yaml:"url" required:"true" doc:"Identifier of the authorization server (iss; RFC 8414): https:// and the host that clients use, without a path."`
-	Listen    string     `yaml:"listen" required:"true" doc:"Address and port. It may be a service's; the paths of the authorization server then have precedence."`
-	Host      string     `yaml:"host" absent:"any" doc:"Host name that selects the authorization server on a shared address."`
-	TLS       TLS        `yaml:"tls" doc:"Certificate and key, created in the data directory if they do not exist."`
-	PlainHTTP bool       `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
-	Keyserver string     `yaml:"keyserver" absent:"none" doc:"Path that answers GET with ?identity=NAME: the public key of that client, PEM."`
-	Keys      IssuerKeys `yaml:"keys" doc:"The keys that sign tokens."`
+	URL               string     `yaml:"url" required:"true" doc:"Identifier of the authorization server (iss; RFC 8414): https:// and the host that clients use, without a path."`
+	Listen            string     `yaml:"listen" required:"true" doc:"Address and port. It may be a service's; the paths of the authorization server then have precedence."`
+	Host              string     `yaml:"host" absent:"any" doc:"Host name that selects the authorization server on a shared address."`
+	TLS               TLS        `yaml:"tls" doc:"Certificate and key, created in the data directory if they do not exist."`
+	PlainHTTP         bool       `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
+	PublishClientKeys bool       `yaml:"publish_client_keys" doc:"Answer GET /oauth2/clients/NAME/jwks.json with the public keys of a client. Anybody can then find out which clients exist."`
+	Keyserver         string     `yaml:"keyserver" absent:"none" doc:"Path that answers GET with ?identity=NAME: the public key of that client, PEM."`
+	Keys              IssuerKeys `yaml:"keys" doc:"The keys that sign tokens."`
 }
 
 // IssuerKeys says how signing keys are rotated.

@@ -57,6 +57,9 @@ func defaults() *config.Config {
 		Admin:     config.Admin{Listen: "127.0.0.1:9180"},
 		Hashing:   config.Hashing{Workers: 0, Queue: 128},
 		Passwords: config.Passwords{MinLength: 15},
+
+		HSTSMaxAge: config.Duration(365 * 24 * time.Hour),
+
 		Throttle: config.Throttle{
 			PairBurst:    10,
 			PairEvery:    config.Duration(90 * time.Second),

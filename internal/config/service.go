@@ -10,7 +10,8 @@ import (
 type Service struct {
 	Name      string    `yaml:"name" required:"true" doc:"Name of the service. Sessions and counts belong to it."`
 	Listen    string    `yaml:"listen" required:"true" doc:"Address and port. Services may share one if each has a host."`
-	Host      string    `yaml:"host" absent:"any" doc:"Host name that selects this service on a shared address."`
+	Host      string    `yaml:"host" absent:"any" doc:"Host name that selects this service on a shared address. Requests with other host names are refused (421)."`
+	Hosts     []string  `yaml:"hosts" absent:"none" doc:"Further host names of this service. Localhost, IP addresses and the host in listen need no entry. A service without host and hosts accepts every name, except on a loopback address: there a web page could send requests by a name of its own (DNS rebinding)."`
 	TLS       TLS       `yaml:"tls" doc:"Certificate and key, created in the data directory if they do not exist."`
 	PlainHTTP bool      `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
 	Login     Login     `yaml:"login" doc:"How users log in."`

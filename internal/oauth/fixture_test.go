@@ -26,6 +26,7 @@ issuer:
   listen: 'localhost:${ISSUER_PORT}'
   plain_http: true
   keyserver: /getkey
+  publish_client_keys: true
 services:
   - name: reports
     listen: localhost:0

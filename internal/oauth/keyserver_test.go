@@ -234,6 +234,18 @@ func TestKeyserver(t *testing.T) {
 			t.Errorf("got %d %s, want 404", a.Status, a.Body)
 		}
 	})
+
+	t.Run("no JWK Set of a client unless that is configured", func(t *testing.T) {
+		g := newFixture(t, strings.Replace(many, "  publish_client_keys: true\n", "", 1))
+		g.client("ci")
+
+		for _, name := range []string{"ci", "absent"} {
+			a := g.get("/oauth2/clients/" + name + "/jwks.json")
+			if a.Status != 404 || a.Code() != "not_found" {
+				t.Errorf("%s: %d %s, want 404 not_found", name, a.Status, a.Code())
+			}
+		}
+	})
 }
 
 // TestSigningKeys checks what is published about the keys that sign tokens.

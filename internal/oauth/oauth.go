@@ -127,9 +127,15 @@ func (s *Server) Routes() []web.Route {
 			Refuse:  s.refuse,
 		},
 		{Pattern: "GET " + pathRevocations, Access: policy.Open, Handle: s.revocations},
-		{Pattern: "GET " + pathClientJWKS, Access: policy.Open, Handle: s.clientJWKS},
 		{Pattern: "GET " + pathJWKS, Access: policy.Open, Handle: s.jwks},
 		{Pattern: "GET " + pathMetadata, Access: policy.Open, Handle: s.discover},
+	}
+	if s.conf.PublishClientKeys {
+		routes = append(routes, web.Route{
+			Pattern: "GET " + pathClientJWKS,
+			Access:  policy.Open,
+			Handle:  s.clientJWKS,
+		})
 	}
 	if s.conf.Keyserver != "" {
 		routes = append(routes, web.Route{
@@ -163,6 +169,9 @@ func Weaknesses(c config.Issuer) []string {
 	}
 	if c.Keyserver != "" {
 		list = append(list, "keyserver: strangers learn which clients exist")
+	}
+	if c.PublishClientKeys {
+		list = append(list, "publish_client_keys: strangers learn which clients exist")
 	}
 
 	return list

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -150,6 +151,11 @@ func (s *Server) secure(p *planned, name string, at endpoint) error {
 
 	if made {
 		s.c.Log.Info("made a self-signed certificate", "service", name, "file", file)
+	}
+
+	// A browser that remembers HSTS does not let its user accept such a certificate.
+	if bytes.Equal(pair.Leaf.RawIssuer, pair.Leaf.RawSubject) {
+		p.front.weakTLS = true
 	}
 
 	left := pair.Leaf.NotAfter.Sub(s.c.Now())

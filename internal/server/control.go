@@ -52,7 +52,12 @@ func (s *Server) openControl() error {
 
 	control := newListener(controlListen, l, &planned{
 		listen: controlListen,
-		front:  &front{only: &site{service: d}, now: s.c.Now, log: s.c.Log},
+		front: &front{
+			only:    &site{service: d},
+			anyHost: true,
+			now:     s.c.Now,
+			log:     s.c.Log,
+		},
 	}, &s.draining, s.c.Log)
 	s.listeners[controlListen] = control
 	s.serve(control)
@@ -169,5 +174,10 @@ func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 		k.close()
 	}
 
-	return &front{only: &site{service: d}, now: c.Now, log: c.Log}, end, nil
+	return &front{
+		only:    &site{service: d},
+		anyHost: true,
+		now:     c.Now,
+		log:     c.Log,
+	}, end, nil
 }

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,14 +18,17 @@ import (
 
 // front is the handler of one listener: it gives the request an id and finds the mux.
 type front struct {
-	only    *site            // of a listener without host names
-	byHost  map[string]*site // of a shared listener, by host name
+	only    *site            // of a service without a host name
+	byHost  map[string]*site // of services with host names
+	names   map[string]bool  // host names that only accepts, beside those of loopback
+	anyHost bool             // only accepts every host name
+	hsts    []string         // Strict-Transport-Security; nil: not sent
+	weakTLS bool             // a certificate of the listener is self-signed
 	proxies web.Proxies
 	now     func() time.Time
 	log     *slog.Logger
 	// untrusted is where peers are noticed that should perhaps be proxies; nil: nowhere.
 	untrusted *untrustedPeers
-	hosts     []string // if not empty: the only accepted host names, against DNS rebinding
 }
 
 // site is what one host name of a listener serves: a service, the authorization server, or
@@ -83,6 +86,9 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	w.Header()[jeton.HeaderRequestID] = []string{w.ID}
 	defer f.recover(w, r)
 
+	if f.hsts != nil && f.isTLS(r) {
+		w.HSTS = f.hsts
+	}
 	if f.untrusted != nil {
 		f.untrusted.notice(r, f.proxies, f.log)
 	}
@@ -96,9 +102,21 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	d.ServeHTTP(w, r)
 }
 
+// isTLS reports whether the client has a connection with TLS whose certificate it can check, to
+// this listener or to a trusted proxy.
+func (f *front) isTLS(r *http.Request) bool {
+	if r.TLS != nil && !f.weakTLS {
+		return true
+	}
+
+	proto := r.Header["X-Forwarded-Proto"]
+
+	return len(proto) == 1 && strings.EqualFold(proto[0], "https") && f.proxies.Trusts(peer(r))
+}
+
 // mux returns the mux of a request, or why there is none: jeton.ErrInvalid for a target or
-// a path that can be read in two ways, jeton.ErrMethod, jeton.ErrForbidden or
-// jeton.ErrNotFound for the host name.
+// a path that can be read in two ways, jeton.ErrMethod, or jeton.ErrMisdirected
+// for the host name.
 func (f *front) mux(r *http.Request) (*mux, error) {
 	if err := web.CheckTarget(r); err != nil {
 		return nil, err
@@ -109,20 +127,38 @@ func (f *front) mux(r *http.Request) (*mux, error) {
 
 	// A path with two readings could be one route here and another one at an upstream.
 
-	// A page in a browser can make its own host name resolve to this machine.
-	if len(f.hosts) > 0 && !slices.Contains(f.hosts, hostname(r.Host)) {
-		return nil, jeton.WithDetail(jeton.ErrForbidden, "this listener does not serve that host name")
+	name := hostname(r.Host)
+	s := f.byHost[name]
+	if s == nil && f.accepts(name) {
+		s = f.only
+	}
+	if s == nil {
+		const fix = "add the host name to hosts of the service if it is its own"
+		return nil, jeton.WithDetail(jeton.ErrMisdirected, fix)
 	}
 
-	s := f.byHost[hostname(r.Host)]
-	if s != nil {
-		return s.mux(r.URL.Path), nil
-	}
-	if f.only != nil {
-		return f.only.mux(r.URL.Path), nil
-	}
+	return s.mux(r.URL.Path), nil
+}
 
-	return nil, jeton.WithDetail(jeton.ErrNotFound, "no service has this host name")
+// accepts reports whether requests with a host name are for the service without one. A page in a
+// browser can make a host name of its own resolve to this machine (DNS rebinding), but not an
+// IP address or a name below localhost (RFC 6761, section 6.3). A client without the header
+// Host is no browser.
+func (f *front) accepts(name string) bool {
+	if f.anyHost || f.names[name] || name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	_, err := netip.ParseAddr(name)
+
+	return err == nil
+}
+
+// accept adds a host name of the service without one.
+func (f *front) accept(name string) {
+	if f.names == nil {
+		f.names = map[string]bool{}
+	}
+	f.names[hostname(name)] = true
 }
 
 // requestID returns the id of a trusted proxy, else a new one.

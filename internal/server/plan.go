@@ -4,6 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
 
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gateway"
@@ -34,7 +38,8 @@ func listenKey(listen, name string) string {
 type endpoint struct {
 	listen string
 	host   string // selects it on a shared address; "": any
-	plain  bool   // without TLS
+	hosts  []string
+	plain  bool // without TLS
 	tls    config.TLS
 }
 
@@ -48,7 +53,13 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 			return nil, err
 		}
 
-		at := endpoint{service.Listen, service.Host, service.PlainHTTP, service.TLS}
+		at := endpoint{
+			listen: service.Listen,
+			host:   service.Host,
+			hosts:  service.Hosts,
+			plain:  service.PlainHTTP,
+			tls:    service.TLS,
+		}
 		if err := s.place(wanted, conf, d, at); err != nil {
 			return nil, err
 		}
@@ -61,7 +72,13 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 			return nil, err
 		}
 
-		at := endpoint{issuer.Listen, issuer.Host, issuer.PlainHTTP, issuer.TLS}
+		at := endpoint{
+			listen: issuer.Listen,
+			host:   issuer.Host,
+			hosts:  issuerHosts(issuer),
+			plain:  issuer.PlainHTTP,
+			tls:    issuer.TLS,
+		}
 		if err := s.place(wanted, conf, d, at); err != nil {
 			return nil, err
 		}
@@ -79,10 +96,9 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 	wanted[listenKey(conf.Admin.Listen, adminName)] = &planned{
 		listen: conf.Admin.Listen,
 		front: &front{
-			only:  &site{service: d},
-			now:   s.c.Now,
-			log:   s.c.Log,
-			hosts: []string{"localhost", "127.0.0.1", "::1"},
+			only: &site{service: d},
+			now:  s.c.Now,
+			log:  s.c.Log,
 		},
 	}
 
@@ -96,6 +112,7 @@ func (s *Server) place(wanted map[string]*planned, conf *config.Config, d *mux, 
 		wanted[key] = &planned{
 			listen: at.listen,
 			front: &front{
+				hsts:      hsts(conf),
 				proxies:   proxies(conf),
 				now:       s.c.Now,
 				log:       s.c.Log,
@@ -104,9 +121,52 @@ func (s *Server) place(wanted map[string]*planned, conf *config.Config, d *mux, 
 		}
 	}
 
-	wanted[key].front.add(at.host, d)
+	at.serve(wanted[key].front, d)
 
 	return s.secure(wanted[key], d.name, at)
+}
+
+// issuerHosts returns the host name in the URL of the authorization server.
+func issuerHosts(c *config.Issuer) []string {
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Host == "" {
+		return nil
+	}
+
+	return []string{u.Host}
+}
+
+// serve adds a mux to a front under the host names of the endpoint. On a loopback address an
+// endpoint without a name has those of loopback alone.
+func (at endpoint) serve(f *front, d *mux) {
+	f.add(at.host, d)
+
+	for _, name := range at.hosts {
+		if at.host != "" {
+			f.add(name, d)
+		} else {
+			f.accept(name)
+		}
+	}
+
+	bound := hostname(at.listen)
+	f.accept(bound)
+
+	addr, err := netip.ParseAddr(bound)
+	loopback := bound == "localhost" || err == nil && addr.IsLoopback()
+	if at.host == "" && len(at.hosts) == 0 && !loopback {
+		f.anyHost = true
+	}
+}
+
+// hsts returns the header Strict-Transport-Security of a configuration, or nil.
+func hsts(conf *config.Config) []string {
+	age := conf.HSTSMaxAge.Std()
+	if age <= 0 {
+		return nil
+	}
+
+	return []string{"max-age=" + strconv.FormatInt(int64(age/time.Second), 10)}
 }
 
 // proxies returns the addresses of the proxies that are trusted.

@@ -51,8 +51,8 @@ type Store interface {
 	MoveSweepMark(ctx context.Context, move func(Mark) Mark) (Mark, error)
 }
 
-// Clock tells the sweeps of a store which rows have expired, also after a clock has jumped. It
-// is safe for concurrent use.
+// Clock is what the sweeps of a store go by, also after the clock of a node has jumped. It is
+// safe for concurrent use.
 type Clock struct{ store Store }
 
 // NewClock returns the clock of the sweeps of a store.

@@ -40,6 +40,7 @@ var outcomes = []struct {
 	{jeton.ErrInvalid, http.StatusBadRequest, "Invalid request"},
 	{jeton.ErrTooLarge, http.StatusRequestEntityTooLarge, "Too large"},
 	{jeton.ErrMediaType, http.StatusUnsupportedMediaType, "Unsupported media type"},
+	{jeton.ErrMisdirected, http.StatusMisdirectedRequest, "No service here has this host name"},
 	{jeton.ErrUpstream, http.StatusBadGateway, "The service did not answer"},
 }
 

@@ -72,6 +72,7 @@ var statuses = map[string]struct {
 	"ErrInvalid":       {jeton.ErrInvalid, 400},
 	"ErrTooLarge":      {jeton.ErrTooLarge, 413},
 	"ErrMediaType":     {jeton.ErrMediaType, 415},
+	"ErrMisdirected":   {jeton.ErrMisdirected, 421},
 	"ErrUpstream":      {jeton.ErrUpstream, 502},
 }
 

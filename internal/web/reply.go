@@ -14,10 +14,13 @@ type Reply struct {
 	Start    time.Time  // when the request arrived
 	Source   netip.Addr // address of the client; zero on a Unix socket
 	Decision any        // of internal/gate, which reads it with From
+	HSTS     []string   // Strict-Transport-Security (RFC 6797), unless the response has one; nil: none
 
 	status int   // 0 before there is one
 	bytes  int64 // of the body, written so far
 }
+
+const headerHSTS = "Strict-Transport-Security"
 
 // Reset makes w the response to another request.
 func (w *Reply) Reset(to http.ResponseWriter, id string, start time.Time, source netip.Addr) {
@@ -34,6 +37,11 @@ func (w *Reply) WriteHeader(status int) {
 	// A 1xx is not the status of the response yet; of the others, net/http sends the first.
 	if w.status == 0 || w.status < 200 {
 		w.status = status
+	}
+
+	_, own := w.Header()[headerHSTS]
+	if w.HSTS != nil && !own && status >= 200 {
+		w.Header()[headerHSTS] = w.HSTS
 	}
 
 	spellNames(w.Header())

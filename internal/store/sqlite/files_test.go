@@ -83,7 +83,12 @@ func TestFilesAreForTheOwnerAlone(t *testing.T) {
 }
 
 func TestADatabaseThatOthersCanOpenIsRefused(t *testing.T) {
-	for mode, refused := range map[os.FileMode]bool{0o600: false, 0o660: false, 0o604: true, 0o602: true, 0o644: true} {
+	for mode, refused := range map[os.FileMode]bool{
+		0o600: false,
+		0o660: false,
+		0o602: true,
+		0o644: true,
+	} {
 		path := filepath.Join(t.TempDir(), "jeton.db")
 		must(t, opened(t, path).Close())
 		must(t, os.Chmod(path, mode))

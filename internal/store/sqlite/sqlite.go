@@ -93,7 +93,8 @@ func create(path string) error {
 
 	// Its sessions and password hashes would be those of every user of the machine. A group may
 	// have access: some platforms give it to the group of a volume.
-	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o007 != 0 {
+	mode := info.Mode().Perm()
+	if runtime.GOOS != "windows" && mode&0o007 != 0 {
 		return fmt.Errorf("open database: %s can be opened by other users (mode %04o): chmod 600 %s", path, mode, path)
 	}
 

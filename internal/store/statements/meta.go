@@ -177,7 +177,7 @@ func (db *Store) MoveSweepMark(ctx context.Context, move func(sweep.Mark) sweep.
 	return moved, err
 }
 
-// readSweepMark returns the zero mark for a text that is none: the next sweep starts anew.
+// readSweepMark returns the zero mark for a text that is none: the next sweep writes a new one.
 func readSweepMark(text string) sweep.Mark {
 	at, seen, _ := strings.Cut(text, " ")
 	first, err := strconv.ParseInt(at, 10, 64)

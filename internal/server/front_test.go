@@ -1,0 +1,125 @@
+package server
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// frontOf returns the front of a listener with one service, whose only route is open.
+func frontOf(t *testing.T, at endpoint) *front {
+	t.Helper()
+
+	d, err := newMux(mux{name: "shop", metrics: newMetrics("test", nil)}, []web.Route{{
+		Pattern: "GET /x",
+		Access:  policy.Open,
+		Handle: func(w *web.Reply, _ *http.Request) error {
+			w.WriteHeader(http.StatusOK)
+			return nil
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	f := &front{
+		now:     time.Now,
+		proxies: web.Proxies{netip.MustParsePrefix("192.0.2.1/32")},
+		hsts:    []string{"max-age=60"},
+	}
+	at.serve(f, d)
+
+	return f
+}
+
+func TestAServiceAnswersItsOwnHostNames(t *testing.T) {
+	loopback := endpoint{listen: "127.0.0.1:8443"}
+	public := endpoint{listen: ":8443"}
+	withHosts := endpoint{listen: ":8443", hosts: []string{"Shop.example.org"}}
+	withHost := endpoint{listen: ":8443", host: "shop.example.org", hosts: []string{"www.example.org"}}
+	named := endpoint{listen: "box.example.org:8443"}
+
+	for _, tc := range []struct {
+		name string
+		at   endpoint
+		host string
+		want int
+	}{
+		{"loopback by localhost", loopback, "localhost:8443", 200},
+		{"loopback by a name below localhost", loopback, "shop.localhost:8443", 200},
+		{"loopback by an address", loopback, "127.0.0.1:8443", 200},
+		{"loopback by an IPv6 address", loopback, "[::1]:8443", 200},
+		{"loopback without the header", loopback, "", 200},
+		{"loopback by a name of another site", loopback, "rebound.example.com:8443", 421},
+		{"loopback by a name that only looks like localhost", loopback, "notlocalhost", 421},
+		{"localhost by a name of another site", endpoint{listen: "localhost:8443"}, "rebound.example.com", 421},
+		{"every address by any name", public, "shop.example.org", 200},
+		{"hosts by the name", withHosts, "shop.example.org:443", 200},
+		{"hosts by the name with a dot at its end", withHosts, "SHOP.example.org.", 200},
+		{"hosts by another name", withHosts, "other.example.org", 421},
+		{"hosts by an address", withHosts, "192.0.2.7", 200},
+		{"host by the name", withHost, "shop.example.org", 200},
+		{"host by a further name", withHost, "www.example.org", 200},
+		{"host by another name", withHost, "other.example.org", 421},
+		{"a name in listen", named, "box.example.org:8443", 200},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/x", nil)
+			r.Host = tc.host
+			w := httptest.NewRecorder()
+			frontOf(t, tc.at).ServeHTTP(w, r)
+
+			if w.Code != tc.want {
+				t.Errorf("GET /x of host %q = %d, want %d", tc.host, w.Code, tc.want)
+			}
+		})
+	}
+}
+
+func TestHSTSIsSentOverTLSThatCanBeChecked(t *testing.T) {
+	for _, tc := range []struct {
+		name       string
+		tls        bool
+		selfSigned bool
+		peer       string
+		proto      string
+		want       string
+	}{
+		{"TLS", true, false, "198.51.100.7:1", "", "max-age=60"},
+		{"TLS with a self-signed certificate", true, true, "198.51.100.7:1", "", ""},
+		{"plain HTTP", false, false, "198.51.100.7:1", "", ""},
+		{"plain HTTP that claims to be TLS", false, false, "198.51.100.7:1", "https", ""},
+		{"a trusted proxy with TLS", false, false, "192.0.2.1:1", "https", "max-age=60"},
+		{"a trusted proxy without TLS", false, false, "192.0.2.1:1", "http", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := frontOf(t, endpoint{listen: ":8443"})
+			f.weakTLS = tc.selfSigned
+
+			for path, status := range map[string]int{"/x": 200, "/absent": 404} {
+				r := httptest.NewRequest("GET", path, nil)
+				r.RemoteAddr = tc.peer
+				if tc.tls {
+					r.TLS = &tls.ConnectionState{}
+				}
+				if tc.proto != "" {
+					r.Header.Set("X-Forwarded-Proto", tc.proto)
+				}
+
+				w := httptest.NewRecorder()
+				f.ServeHTTP(w, r)
+
+				got := w.Header().Get("Strict-Transport-Security")
+				if got != tc.want || w.Code != status {
+					t.Errorf("%s = %d with %q, want %d with %q", path, w.Code, got, status, tc.want)
+				}
+			}
+		})
+	}
+}
