@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
@@ -388,11 +389,9 @@ func (db *Store) ListUsers(ctx context.Context) ([]account.Account, error) {
 func (db *Store) PageUsers(ctx context.Context, p account.Page) ([]account.Account, error) {
 	where, args := "id > $1", []any{p.After, p.Limit}
 	if p.Search != "" {
-		// Case is that of ASCII alone; names and addresses are stored folded, too.
-		where += ` AND (lower(name) LIKE lower($3) ESCAPE '\'
-OR lower(first_name) LIKE lower($3) ESCAPE '\' OR lower(last_name) LIKE lower($3) ESCAPE '\'
-OR lower(email) LIKE lower($3) ESCAPE '\' OR folded LIKE $4 ESCAPE '\' OR email_folded LIKE $4 ESCAPE '\')`
-		args = append(args, contains(p.Search), contains(naming.FoldEmail(p.Search)))
+		condition, patterns := searched(p.Search)
+		where += " AND (" + condition + ")"
+		args = append(args, patterns...)
 	}
 
 	if p.Service != "" {
@@ -412,6 +411,49 @@ OR lower(email) LIKE lower($3) ESCAPE '\' OR folded LIKE $4 ESCAPE '\' OR email_
 
 	accounts, err := scanAccounts(rows)
 	return accounts, Unavailable(err)
+}
+
+// searched returns the condition for users who have a text in a name or in the address, and its
+// arguments from $3 on. Names and addresses are stored folded. First and last names are not:
+// they match the text in lower case, in upper case, and with capitals at the beginning of words.
+// Of ASCII, case never counts. So the result depends neither on the engine nor on a locale:
+// with the collation C, lower changes ASCII alone, as SQLite does with any.
+func searched(text string) (condition string, args []any) {
+	anyOf := []string{`folded LIKE $3 ESCAPE '\'`, `email_folded LIKE $3 ESCAPE '\'`}
+	args = append(args, contains(naming.FoldEmail(text)))
+
+	for _, spelling := range []string{strings.ToLower(text), strings.ToUpper(text), capitalized(text)} {
+		args = append(args, contains(lowerASCII(spelling)))
+
+		for _, column := range []string{"first_name", "last_name"} {
+			anyOf = append(anyOf, fmt.Sprintf(`lower(%s COLLATE "C") LIKE $%d ESCAPE '\'`, column, len(args)+2))
+		}
+	}
+
+	return strings.Join(anyOf, " OR "), args
+}
+
+// capitalized returns a text in lower case with capitals at the beginning of words.
+func capitalized(text string) string {
+	inside := false
+
+	return strings.Map(func(r rune) rune {
+		first := !inside
+		inside = unicode.IsLetter(r)
+		if first {
+			return unicode.ToTitle(r)
+		}
+		return unicode.ToLower(r)
+	}, text)
+}
+
+func lowerASCII(text string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, text)
 }
 
 // contains returns the pattern of LIKE for texts that contain the text.

@@ -236,17 +236,23 @@ func searches(t *testing.T, s Store) {
 	profiled(t, s, "Änne", "", "Änne", "100%")
 	profiled(t, s, "carl_x", "", "Carl", `back\slash`)
 	profiled(t, s, "carlax", "", "", "")
+	profiled(t, s, "jo", "", "JÜRGEN", "Özür")
 
 	for _, tc := range []struct {
 		search string
 		want   []string
 	}{
-		{"", []string{"diane", "Änne", "carl_x", "carlax"}},
+		{"", []string{"diane", "Änne", "carl_x", "carlax", "jo"}},
 		{"dian", []string{"diane"}},
 		{"PRINCE", []string{"diane"}},
 		{"@Example", []string{"diane"}},
 		{"änne", []string{"Änne"}},
 		{"ÄNNE", []string{"Änne"}},
+		{"jürgen", []string{"jo"}},
+		{"Jürgen", []string{"jo"}},
+		{"özür", []string{"jo"}},
+		{"ÖZÜR", []string{"jo"}},
+		{"züR", []string{"jo"}},
 		{"%", []string{"Änne"}},
 		{"_", []string{"carl_x"}},
 		{"l_x", []string{"carl_x"}},
