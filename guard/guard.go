@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // Limits of a configuration.
@@ -147,7 +148,7 @@ func (c *Config) client(pace time.Duration) (*http.Client, error) {
 	var roots *x509.CertPool
 	if len(c.CACert) > 0 {
 		roots = x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(c.CACert) {
+		if !roots.AppendCertsFromPEM(jose.TrimBOM(c.CACert)) {
 			return nil, jeton.WithDetail(jeton.ErrInvalid, "CACert has no certificate in PEM form")
 		}
 	}

@@ -223,6 +223,7 @@ func readSigner(path, kid, alg string) (*jose.Signer, error) {
 // encrypted reports whether PEM text holds an encrypted key: PKCS #8 has a block type for
 // it, OpenSSL's older form a header (RFC 1421, section 4.6.1.1).
 func encrypted(text []byte) bool {
+	text = jose.TrimBOM(text)
 	for {
 		var b *pem.Block
 		b, text = pem.Decode(text)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 const (
@@ -290,6 +291,8 @@ func checkCerts(text []byte) (string, error) {
 	if len(text) > maxCACert {
 		return "", jeton.WithDetail(jeton.ErrTooLarge, "the CA certificate is over 256 KiB")
 	}
+
+	text = jose.TrimBOM(text)
 
 	var out strings.Builder
 	for {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // Config is where a wallet is and how it is opened. The zero value suits a command line
@@ -219,7 +220,7 @@ func (w *Wallet) transportFor(caCert string) (http.RoundTripper, error) {
 	}
 
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM([]byte(caCert)) {
+	if !pool.AppendCertsFromPEM(jose.TrimBOM([]byte(caCert))) {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the CA certificate is not in PEM form")
 	}
 

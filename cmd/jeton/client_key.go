@@ -146,6 +146,7 @@ func readKey(stdin io.Reader, file string) (string, error) {
 		return "", usage{fmt.Errorf("%s is over 32 KiB and holds more than a key", file)}
 	}
 
+	text = jose.TrimBOM(text)
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
 			return "", usage{fmt.Errorf(

@@ -87,7 +87,7 @@ func (s Source) authorities() (*x509.CertPool, error) {
 
 	// Only these: a public authority is not accepted beside a private one.
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
+	if !pool.AppendCertsFromPEM(jose.TrimBOM(text)) {
 		return nil, fmt.Errorf("certificate authority: no certificate in %s", s.CA)
 	}
 

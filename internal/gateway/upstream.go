@@ -19,6 +19,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -223,7 +224,7 @@ func transport(c config.Upstream, dataDir string) (http.RoundTripper, error) {
 	}
 
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM(jose.TrimBOM(pem)) {
 		return nil, fmt.Errorf("upstream.ca: %s has no PEM certificate", path)
 	}
 

@@ -254,12 +254,12 @@ func ParsePEM(text []byte, alg Alg, id string) (Key, error) {
 		)
 	}
 
-	block, rest := pem.Decode(text)
+	block, rest := pem.Decode(TrimBOM(text))
 	switch {
 	case block == nil:
 		return Key{}, fmt.Errorf("%w: no PEM block", ErrKey)
 	// A reader of the first block and a reader of the last would see two keys.
-	case len(bytes.TrimSpace(rest)) > 0:
+	case hasPEM(rest):
 		return Key{}, fmt.Errorf("%w: more than one PEM block", ErrKey)
 	}
 
@@ -285,6 +285,7 @@ func ParsePEM(text []byte, alg Alg, id string) (Key, error) {
 // ParseKey reads a public key that is either PEM or a JWK. alg and id apply where the text
 // has none. A text that names another algorithm than alg is ErrKey, as every error is.
 func ParseKey(text []byte, alg Alg, id string) (Key, error) {
+	text = TrimBOM(text)
 	if isJSON(text) {
 		return parseJWK(text, alg, id)
 	}

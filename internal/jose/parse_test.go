@@ -201,7 +201,6 @@ func TestParsePEM(t *testing.T) {
 			"shows a private key",
 		},
 		{"two", valid + valid, "more than one"},
-		{"something behind", valid + "x", "more than one"},
 		{"spaces behind", valid + " \r\n\t", ""},
 		{"a certificate", block("CERTIFICATE", public.Bytes), "PUBLIC KEY is right"},
 		{"another kind of block", block("EC PUBLIC KEY", public.Bytes), "PUBLIC KEY is right"},

@@ -1,7 +1,6 @@
 package jose
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -98,6 +97,8 @@ func ParseSigner(text []byte, alg Alg, id string) (*Signer, error) {
 	if len(text) > MaxKeyText {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrKey, len(text), MaxKeyText)
 	}
+
+	text = TrimBOM(text)
 	if isJSON(text) {
 		return signerOfJWK(text, alg, id)
 	}
@@ -111,7 +112,7 @@ func ParseSigner(text []byte, alg Alg, id string) (*Signer, error) {
 	case block == nil:
 		return nil, fmt.Errorf("%w: no PEM block and no JWK", ErrKey)
 	// A chain or a second key would leave it open which one signs.
-	case len(bytes.TrimSpace(rest)) > 0:
+	case hasPEM(rest):
 		return nil, fmt.Errorf("%w: more than one PEM block", ErrKey)
 	}
 

@@ -20,6 +20,8 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/jeton-auth/jeton/internal/jose"
 )
 
 // certLife is the lifetime of a self-signed certificate.
@@ -47,12 +49,27 @@ func certificate(certFile, keyFile string, hosts []string, now time.Time) (tls.C
 		return tls.Certificate{}, false, err
 	}
 
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	pair, err := loadPair(certFile, keyFile)
 	if err != nil {
 		return pair, made, fmt.Errorf("load certificate %s and key %s: %w", certFile, keyFile, err)
 	}
 
 	return pair, made, nil
+}
+
+// loadPair loads a certificate and its key.
+func loadPair(certFile, keyFile string) (tls.Certificate, error) {
+	cert, err := os.ReadFile(certFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+
+	key, err := os.ReadFile(keyFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+
+	return tls.X509KeyPair(jose.TrimBOM(cert), jose.TrimBOM(key))
 }
 
 // private refuses a key that other users can read.
