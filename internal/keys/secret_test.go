@@ -137,7 +137,7 @@ func TestMakingTheSecretWritesThroughNoLink(t *testing.T) {
 	path := filepath.Join(dir, "keys.secret")
 	must(t, os.Symlink(planted, path+".new"))
 
-	_, err := keys.LoadOrMakeSecret(path)
+	_, err := keys.LoadSecret(path)
 	must(t, err)
 
 	text, err := os.ReadFile(planted)
