@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,9 +11,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/server"
 )
 
@@ -120,8 +123,8 @@ func TestAReaderOfRevocationsMissesNothing(t *testing.T) {
 	p := newPast(t, "")
 	s := p.start()
 	// Lines of the lost time, which a reader has already read.
-	for i := range 3 {
-		s.MustControl("DELETE", fmt.Sprintf("/api/v1/tokens/t_lost%d", i), nil, nil)
+	for range 3 {
+		s.MustControl("DELETE", "/api/v1/tokens/"+accessor(t), nil, nil)
 	}
 
 	before := p.lastVoid(s, 0)
@@ -133,7 +136,7 @@ func TestAReaderOfRevocationsMissesNothing(t *testing.T) {
 		t.Fatalf("line %d follows %d before a revocation", got, before)
 	}
 
-	s.MustControl("DELETE", "/api/v1/tokens/t_new", nil, nil)
+	s.MustControl("DELETE", "/api/v1/tokens/"+accessor(t), nil, nil)
 	if got := p.lastVoid(s, before); got <= before {
 		t.Errorf("a reader at line %d does not get a revocation after the restore", before)
 	}
@@ -341,4 +344,16 @@ func TestARestoreWorksWithoutTheLostSecret(t *testing.T) {
 		p.checkEnded(s)
 		s.Token(p.key, "audience", "signed")
 	})
+}
+
+// accessor returns an accessor that a token can have.
+func accessor(t *testing.T) string {
+	t.Helper()
+
+	id, err := secret.ID("t_", time.Now(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return id
 }
