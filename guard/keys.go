@@ -142,7 +142,7 @@ func (g *Guard) fetchKeys(ctx context.Context, m metadata) error {
 		return fmt.Errorf("fetch keys: %w", err)
 	}
 
-	list, _, err := jose.ParseSet(resp.body) // the issuer's kids are unique
+	list, _, err := jose.ParseSet(resp.body)
 	if err != nil {
 		return fmt.Errorf("fetch keys: %w", err)
 	}
@@ -160,6 +160,11 @@ func (g *Guard) fetchKeys(ctx context.Context, m metadata) error {
 		// The same key keeps its pointer, and with it all tokens that it has verified.
 		if old != nil && old.Alg == key.Alg && old.thumbprint == key.thumbprint {
 			key = old
+		}
+
+		// Tokens name a key by its kid alone, and our issuer never gives one to two keys.
+		if keys[k.ID] != nil {
+			return fmt.Errorf("fetch keys: two keys have the kid %.80q", k.ID)
 		}
 
 		keys[k.ID] = key

@@ -203,6 +203,8 @@ func TestInvalidMetadataAndKeysAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	jwk := string(i.key.Key().JWK())
+
 	for _, tc := range []struct {
 		name, path string
 		handler    http.HandlerFunc
@@ -233,7 +235,7 @@ func TestInvalidMetadataAndKeysAreRefused(t *testing.T) {
 		{
 			"two keys with one kid",
 			pathJWKS,
-			respond(200, `{"keys":[`+string(i.key.Key().JWK())+`,`+string(i.key.Key().JWK())+`]}`),
+			respond(200, `{"keys":[`+jwk+`,`+strings.Replace(jwk, `"EdDSA"`, `"Ed25519"`, 1)+`]}`),
 		},
 		{"keys with status 404", pathJWKS, respond(404, `{"keys":[]}`)},
 	} {
