@@ -87,6 +87,14 @@ func plural[N int | int64](n N, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
+// whenKnown is when for a time that may be unknown, such as the end of a token that was handed in.
+func whenKnown(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return when(t)
+}
+
 // when formats a time for a table, in the time zone of the terminal.
 func when(t time.Time) string {
 	if t.IsZero() {

@@ -143,7 +143,7 @@ func identitiesCommand() *cobra.Command {
 					state(id),
 					uses(id.Uses),
 					when(id.LoggedIn),
-					when(id.Expires),
+					whenKnown(id.Expires),
 					string(id.Kind),
 					dash(id.Issuer),
 				})
