@@ -171,7 +171,7 @@ func (a *API) bind(rt route) web.Handler {
 
 		// A request without a credential changes nothing of a user's, but a login sets the cookie.
 		if c.decision.Credential() != nil || rt.exposure == signIn {
-			if err := sameOrigin(r); err != nil {
+			if err := sameOrigin(w, r); err != nil {
 				return err
 			}
 		}
@@ -182,12 +182,12 @@ func (a *API) bind(rt route) web.Handler {
 
 // sameOrigin refuses a change that another site makes a browser send. Browsers attach cookies by themselves, and Basic
 // credentials too, also when the password is a token; they never attach a Bearer token.
-func sameOrigin(r *http.Request) error {
+func sameOrigin(w *web.Reply, r *http.Request) error {
 	_, bearer, err := web.Authorization(r.Header, "Bearer")
 	if err == nil && bearer {
 		return nil
 	}
-	return web.SameOrigin(r)
+	return web.SameOrigin(w, r)
 }
 
 // problem is the body of a refusal: problem details (RFC 9457), and a member that older clients read.

@@ -85,7 +85,7 @@ func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 		return err
 	}
 
-	a.cookie().Set(w, started.Secret.Reveal(), started.Ends.Sub(started.At))
+	a.Service.SessionCookie().Set(w, started.Secret.Reveal(), started.Ends.Sub(started.At))
 
 	return writeUser(w, acct)
 }
@@ -122,7 +122,7 @@ func (a *API) EndSessionsOf(w *web.Reply, r *http.Request) error {
 		return fmt.Errorf("end sessions: %w", err)
 	}
 
-	a.cookie().Clear(w)
+	a.Service.SessionCookie().Clear(w)
 
 	return web.NoContent(w)
 }
@@ -146,7 +146,7 @@ func (a *API) logout(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	value, _ := web.FindCookie(r.Header, a.Service.Session.Cookie)
+	value, _ := a.Service.SessionCookie().Find(r.Header)
 
 	switch {
 	case live != nil:
@@ -163,13 +163,7 @@ func (a *API) logout(w *web.Reply, r *http.Request, c caller) error {
 	}
 
 	// Only now: if ending failed, the client keeps the cookie and can try again.
-	a.cookie().Clear(w)
+	a.Service.SessionCookie().Clear(w)
 
 	return web.NoContent(w)
-}
-
-// cookie returns the session cookie of the service, with the attributes that package web
-// gives it.
-func (a *API) cookie() web.Cookie {
-	return web.Cookie{Name: a.Service.Session.Cookie, PlainHTTP: a.Service.PlainHTTP}
 }

@@ -2,9 +2,9 @@ package config
 
 import (
 	"cmp"
-	"strings"
 
 	"github.com/jeton-auth/jeton/internal/config/yamlread"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // checker checks a configuration that has been read, and reports to its document.
@@ -43,10 +43,11 @@ func (c checker) defaults() {
 		s := &c.conf.Services[i]
 		if s.PlainHTTP {
 			s.TLS = TLS{}
-			// Browsers drop a cookie with this prefix without TLS. A name that the file sets is not changed.
-			if !c.Has(&s.Session.Cookie) {
-				s.Session.Cookie = strings.TrimPrefix(s.Session.Cookie, "__Host-")
-			}
+		}
+		if !c.Has(&s.Session.Cookie) {
+			// Cookies ignore ports: services on one host need names of their own (RFC 6265, section 8.5).
+			s.Session.FormerCookie = web.DefaultCookie(s.PlainHTTP)
+			s.Session.Cookie = s.Session.FormerCookie + "-" + s.Name
 		}
 
 		if s.Tokens != nil {

@@ -23,6 +23,7 @@ import (
 	"reflect"
 
 	"github.com/jeton-auth/jeton/internal/config/yamlread"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // Config is one configuration file.
@@ -37,8 +38,9 @@ type Config struct {
 	Throttle       Throttle  `yaml:"throttle" doc:"Limits on password guessing. Only failed logins count."`
 	Audit          Audit     `yaml:"audit" doc:"The audit log of logins, refusals and changes."`
 	Cache          Cache     `yaml:"cache" doc:"Limits on memory."`
+	Limits         Limits    `yaml:"limits" doc:"Limits on connections and slow clients of services and of the authorization server."`
 	Shutdown       Shutdown  `yaml:"shutdown" doc:"How the server stops."`
-	TrustedProxies []Prefix  `yaml:"trusted_proxies" absent:"none" doc:"Addresses or CIDRs of proxies whose X-Forwarded-For and X-Request-Id are trusted."`
+	TrustedProxies []Prefix  `yaml:"trusted_proxies" absent:"none" doc:"Addresses or CIDRs of proxies whose X-Forwarded-For, -Proto, -Host, -Port and -Prefix and X-Request-Id are trusted."`
 	HSTSMaxAge     Duration  `yaml:"hsts_max_age" default:"365d" min:"0s" max:"1095d" doc:"How long browsers remember to use TLS only (Strict-Transport-Security). Sent over TLS with a certificate that is not self-signed, and behind a trusted proxy that sends X-Forwarded-Proto: https. 0: not sent."`
 	Users          []User    `yaml:"users" absent:"none" doc:"Users declared here. They can be changed only here."`
 	Issuer         *Issuer   `yaml:"issuer" absent:"no tokens are issued" doc:"The authorization server."`
@@ -93,6 +95,17 @@ type Audit struct {
 type Cache struct {
 	Sessions int `yaml:"sessions" default:"200000" min:"1" max:"50000000" doc:"Maximum number of sessions in memory, and of tokens; others are read from the store when used. Takes about 50 bytes per session and 100 per user with a session."`
 }
+
+// Limits are on what clients may hold of the server.
+type Limits struct {
+	MaxConnections int      `yaml:"max_connections" default:"10000" min:"1" max:"10000000" doc:"Maximum number of open connections. Further ones are closed at once."`
+	MaxPerSource   int      `yaml:"max_connections_per_source" default:"1000" min:"1" max:"10000000" doc:"Maximum number of open connections from one address (IPv6: one /64). Trusted proxies are exempt."`
+	MinRate        int64    `yaml:"min_rate" default:"500" min:"0" max:"1000000000" doc:"Bytes a second that a client must send of a body and read of a response, on average, while the server waits for it. 0: any."`
+	Behind         Duration `yaml:"behind" default:"30s" min:"1s" doc:"How long a client may be behind min_rate."`
+}
+
+// Pace returns the lowest rate of a client.
+func (l Limits) Pace() web.Pace { return web.Pace{Rate: l.MinRate, Grace: l.Behind.Std()} }
 
 // Shutdown limits stopping.
 type Shutdown struct {

@@ -68,8 +68,14 @@ func defaults() *config.Config {
 			SourceBurst:  60,
 			SourceEvery:  config.Duration(15 * time.Second),
 		},
-		Audit:    config.Audit{Keep: config.Duration(90 * 24 * time.Hour)},
-		Cache:    config.Cache{Sessions: 200_000},
+		Audit: config.Audit{Keep: config.Duration(90 * 24 * time.Hour)},
+		Cache: config.Cache{Sessions: 200_000},
+		Limits: config.Limits{
+			MaxConnections: 10000,
+			MaxPerSource:   1000,
+			MinRate:        500,
+			Behind:         config.Duration(30 * time.Second),
+		},
 		Shutdown: config.Shutdown{Timeout: config.Duration(10 * time.Second)},
 		Issuer: &config.Issuer{
 			URL:    "https://localhost:8443",
@@ -93,10 +99,11 @@ func defaults() *config.Config {
 			},
 			Logout: "/logout",
 			Session: config.Session{
-				Cookie:      "__Host-jeton",
-				IdleTimeout: config.Duration(time.Hour),
-				Lifetime:    config.Duration(24 * time.Hour),
-				WhenFull:    "evict_oldest",
+				Cookie:       "__Host-jeton-jeton",
+				IdleTimeout:  config.Duration(time.Hour),
+				Lifetime:     config.Duration(24 * time.Hour),
+				WhenFull:     "evict_oldest",
+				FormerCookie: "__Host-jeton",
 			},
 			Tokens: &config.Tokens{
 				Format:    "jwt",
@@ -184,8 +191,8 @@ func TestLoad(t *testing.T) {
 		{"an absent count of uses is unlimited", plain.Session.MaxUses, (*int64)(nil)},
 		{"an empty text is a response", shop.Routes[2].Respond.Kind(), "text"},
 		{"a template is a response", shop.Routes[3].Respond.Kind(), "template"},
-		{"a cookie with TLS has the prefix", plain.Session.Cookie, "__Host-jeton"},
-		{"a cookie without TLS has none", lesson.Session.Cookie, "jeton"},
+		{"a cookie with TLS has the prefix", plain.Session.Cookie, "__Host-jeton-" + plain.Name},
+		{"a cookie without TLS has none", lesson.Session.Cookie, "jeton-" + lesson.Name},
 		{"a service without TLS has no certificate", lesson.TLS, config.TLS{}},
 		{"a response has status 200", shop.Routes[1].Respond.Status, 200},
 	} {

@@ -1,9 +1,9 @@
 package config
 
 import (
-	"go.yaml.in/yaml/v4"
-
 	"github.com/jeton-auth/jeton/internal/web"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // Service is one thing that is protected.
@@ -38,12 +38,34 @@ type Login struct {
 
 // Session is the terms of a session.
 type Session struct {
-	Cookie      string   `yaml:"cookie" default:"__Host-jeton" doc:"Name of the session cookie. Without TLS the default is jeton."`
+	Cookie      string   `yaml:"cookie" absent:"__Host-jeton-NAME, without TLS jeton-NAME, with the name of the service" doc:"Name of the session cookie."`
 	IdleTimeout Duration `yaml:"idle_timeout" default:"1h" min:"1ns" doc:"Unused sessions end after this time."`
 	Lifetime    Duration `yaml:"lifetime" default:"1d" min:"1ns" doc:"Sessions end this long after login, used or not."`
 	MaxSessions int      `yaml:"max_sessions" min:"1" absent:"no limit" doc:"Maximum number of sessions one user may have here."`
 	WhenFull    string   `yaml:"when_full" default:"evict_oldest" enum:"evict_oldest,refuse" doc:"What happens at a login when max_sessions is reached."`
 	MaxUses     *int64   `yaml:"max_uses" min:"1" absent:"no limit" doc:"Maximum number of requests with one session, over all routes."`
+
+	// FormerCookie is the name that the cookie had by default. It is still read. "" if the name is configured.
+	FormerCookie string `yaml:"-"`
+}
+
+// SessionCookie returns the cookie of the service's sessions.
+func (s Service) SessionCookie() web.Cookie {
+	return web.Cookie{Name: s.Session.Cookie, Former: s.Session.FormerCookie, PlainHTTP: s.PlainHTTP}
+}
+
+// CookieNames returns the names of the cookies of all services.
+func (c *Config) CookieNames() []string {
+	var names []string
+
+	for _, s := range c.Services {
+		names = append(names, s.Session.Cookie)
+		if s.Teaching != nil && s.Teaching.Cookies != nil {
+			names = append(names, s.Teaching.Cookies.Name, s.Teaching.Cookies.Token, s.Teaching.Cookies.LoginTime)
+		}
+	}
+
+	return names
 }
 
 // Relogin says when a user may log in again.

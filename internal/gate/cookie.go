@@ -11,7 +11,7 @@ import (
 
 // Cookie reads a session from one cookie.
 type Cookie struct {
-	Name     string
+	Cookie   web.Cookie
 	Sessions *session.Sessions
 }
 
@@ -21,12 +21,12 @@ func (c Cookie) Kinds() policy.Kinds { return policy.BySession }
 // Read implements Reader. Two cookies of the name are refused: a neighbouring host may have
 // planted one of them.
 func (c Cookie) Read(ctx context.Context, req *Request) (Credential, error) {
-	value, n := web.FindCookie(req.Header, c.Name)
+	value, n := c.Cookie.Find(req.Header)
 	switch {
 	case n == 0 || n == 1 && value == "":
 		return nil, ErrNotMine
 	case n > 1:
-		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one cookie "+c.Name)
+		return nil, jeton.WithDetail(jeton.ErrAmbiguous, "more than one cookie "+c.Cookie.Name)
 	}
 
 	// A session is valid at one service only, whatever cookie it comes in.

@@ -242,9 +242,9 @@ func noCredential(req *Request) error {
 			continue
 		}
 
-		_, n := web.FindCookie(req.Header, cookie.Name)
+		_, n := web.FindCookie(req.Header, cookie.Cookie.Name)
 		if n > 0 && req.Access.Accept&cookie.Kinds() == 0 {
-			shown = append(shown, "the cookie "+cookie.Name)
+			shown = append(shown, "the cookie "+cookie.Cookie.Name)
 		}
 	}
 

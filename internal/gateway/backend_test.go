@@ -90,6 +90,12 @@ func newBehaviours(t *testing.T) *behaviours {
 			"__Host-jeton",
 			"theirs__Host-jeton=1; Path=/x",
 			"after=__Host-jeton=1",
+			"__Host-jeton-app=evil; Path=/; Secure",
+			"__Host-jeton-other=evil; Path=/; Secure",
+			"jeton-other=evil",
+			"jeton=evil",
+			"other_session=evil; Path=/",
+			"jetonic=1",
 		} {
 			w.Header().Add("Set-Cookie", line)
 		}

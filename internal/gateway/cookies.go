@@ -10,8 +10,6 @@ import (
 
 // Cookies keeps a session at a client. Its methods are safe for concurrent use.
 type Cookies interface {
-	// Names returns the names of the cookies. No upstream gets or sets them.
-	Names() []string
 	// Reader reads the session that a request shows.
 	Reader() gate.Reader
 	// LogoutReader reads the session that a logout ends: its secret alone is enough.
@@ -31,15 +29,9 @@ type sessionCookie struct {
 // newSessionCookie returns the one session cookie of a service, for writing and for
 // reading.
 func newSessionCookie(c Config) sessionCookie {
-	name := c.Service.Session.Cookie
-	return sessionCookie{
-		cookie: web.Cookie{Name: name, PlainHTTP: c.Service.PlainHTTP},
-		reader: gate.Cookie{Name: name, Sessions: c.Sessions},
-	}
+	cookie := c.Service.SessionCookie()
+	return sessionCookie{cookie: cookie, reader: gate.Cookie{Cookie: cookie, Sessions: c.Sessions}}
 }
-
-// Names implements Cookies.
-func (c sessionCookie) Names() []string { return []string{c.cookie.Name} }
 
 // Reader implements Cookies.
 func (c sessionCookie) Reader() gate.Reader { return c.reader }

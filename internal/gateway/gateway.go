@@ -24,6 +24,7 @@ type Gateway struct {
 	tokens     *token.Tokens
 	logins     *signin.Logins
 	cookies    Cookies
+	ours       []string // names of the cookies of all services
 	service    *gate.Service
 	logoutFrom *gate.Service // reads the session that a logout ends
 	terms      policy.Terms
@@ -47,6 +48,9 @@ type Config struct {
 	Issuer   string // the authorization server whose tokens are accepted, or ""
 	Log      *slog.Logger
 
+	// CookieNames are the names of the cookies of all services. Browsers send them to every port of a host.
+	CookieNames []string
+
 	Cookies    Cookies       // nil: one cookie with the secret of the session
 	Readers    []gate.Reader // of further credentials, asked last
 	ReadBody   bool          // one of Readers reads the body
@@ -68,6 +72,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		tokens:   c.Tokens,
 		logins:   c.Logins,
 		cookies:  c.Cookies,
+		ours:     c.CookieNames,
 		terms:    terms(c.Service),
 		issuer:   c.Issuer,
 		allow:    allow(c.Service.Login.Allow),

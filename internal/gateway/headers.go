@@ -27,6 +27,11 @@ func dropHeaders(h http.Header, pass []string) {
 	}
 }
 
+// isOurs reports whether a cookie is of a service of this or another server of ours on the same host.
+func isOurs(name string, ours []string) bool {
+	return slices.Contains(ours, name) || web.IsDefaultCookie(name)
+}
+
 // dropCookies removes our cookies from a request and leaves the others as they are.
 func dropCookies(h http.Header, ours []string) {
 	var kept []string
@@ -35,7 +40,7 @@ func dropCookies(h http.Header, ours []string) {
 			pair = strings.Trim(pair, " \t")
 			name, _, _ := strings.Cut(pair, "=")
 			// An upstream that got the secret of a session could use it at every other route.
-			if pair != "" && !slices.Contains(ours, strings.TrimSpace(name)) {
+			if pair != "" && !isOurs(strings.TrimSpace(name), ours) {
 				kept = append(kept, pair)
 			}
 		}
@@ -65,7 +70,7 @@ func cleanResponse(h http.Header, ours []string) {
 		// of ours: "=name=value" comes back as "name=value".
 		line = strings.TrimLeft(line, "= \t")
 		name, _, _ := strings.Cut(line, "=")
-		return slices.Contains(ours, strings.TrimSpace(name))
+		return isOurs(strings.TrimSpace(name), ours)
 	})
 	if len(kept) == 0 {
 		h.Del("Set-Cookie")

@@ -15,7 +15,7 @@ import (
 // login answers POST on a login path: a name and a password become a session.
 func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 	// Another site could log the browser in as the attacker, to see what the user then enters.
-	if err := web.SameOrigin(r); err != nil {
+	if err := web.SameOrigin(w, r); err != nil {
 		return err
 	}
 

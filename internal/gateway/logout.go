@@ -17,7 +17,7 @@ import (
 // an error. When the store is down it is: the session may still be valid.
 func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
 	// Another site must not log the user out.
-	if err := web.SameOrigin(r); err != nil {
+	if err := web.SameOrigin(w, r); err != nil {
 		return err
 	}
 

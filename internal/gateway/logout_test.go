@@ -25,7 +25,7 @@ func TestLogoutFailsWhereItEndsNothing(t *testing.T) {
 	s.AddUser("diane", right)
 	mine := s.Enter("shop", "diane", right)
 
-	a := s.Ask("POST", "shop", "/logout", "Cookie", mine+"; __Host-jeton=planted")
+	a := s.Ask("POST", "shop", "/logout", "Cookie", mine+"; __Host-jeton-shop=planted")
 	if a.Status != 400 || a.Code() != "ambiguous_credential" {
 		t.Errorf("logout with two cookies of the name is %d %s, want 400 ambiguous_credential", a.Status, a.Code())
 	}

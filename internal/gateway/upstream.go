@@ -29,7 +29,7 @@ type upstream struct {
 	conf    config.Upstream
 	paths   web.Paths // how the upstream reads them
 	url     *url.URL
-	cookies []string // names of ours
+	cookies []string // names of those of all services
 	pass    []string // canonical names of headers that are not removed
 	log     *slog.Logger
 }
@@ -50,7 +50,7 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 		conf:    c,
 		paths:   g.conf.Paths.Reading(),
 		url:     target,
-		cookies: g.cookies.Names(),
+		cookies: g.ours,
 		log:     g.log,
 	}
 	for _, name := range c.PassHeaders {
@@ -62,6 +62,7 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 		Rewrite:   u.rewrite,
 		ModifyResponse: func(r *http.Response) error {
 			cleanResponse(r.Header, u.cookies)
+			u.publish(r)
 			return checkSwitch(r)
 		},
 		ErrorHandler: u.failed,
@@ -86,12 +87,18 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 		// net/http would guess a type for a response without one, also where the upstream forbids it.
 		w.Header()["Content-Type"] = nil
 
-		ctx := context.WithValue(r.Context(), forwardedKey{}, &forwarded{w, r.Context(), path})
-		proxy.ServeHTTP(w, r.WithContext(ctx))
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer w.UntilGone(gonePatience, cancel)()
+
+		proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, forwardedKey{}, &forwarded{w, ctx, path})))
 
 		return nil
 	}, nil
 }
+
+// gonePatience bounds how long an upstream works for a client that sends no more and gets nothing: it may have gone.
+const gonePatience = time.Minute
 
 // forwarded is what the hooks of the proxy find of a request, under forwardedKey.
 type forwarded struct {
@@ -103,6 +110,9 @@ type forwarded struct {
 // forwardedKey is the key of what upstream.go passes on in the context of a request.
 type forwardedKey struct{}
 
+// replyKey is where the request to the upstream has the reply to the client.
+type replyKey struct{}
+
 // finalOnly keeps the informational responses (1xx) of an upstream from the client: the proxy
 // forwards their headers as they are, and drops ours after each. It takes them from a trace in
 // the context that it gives the request, so the transport gets the request's own context.
@@ -111,7 +121,7 @@ type finalOnly struct{ to http.RoundTripper }
 // RoundTrip implements http.RoundTripper.
 func (f finalOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 	if in, ok := r.Context().Value(forwardedKey{}).(*forwarded); ok {
-		r = r.WithContext(in.ctx)
+		r = r.WithContext(context.WithValue(in.ctx, replyKey{}, in.reply))
 	}
 	return f.to.RoundTrip(r)
 }
@@ -120,7 +130,6 @@ func (f finalOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
 	dropHeaders(pr.Out.Header, u.pass)
 	dropCookies(pr.Out.Header, u.cookies)
-	pr.SetXForwarded()
 	pr.Out.Trailer = nil // it could have headers that are removed above
 
 	// An upstream that refuses before it has asked for the body gets none, and the client keeps it. To use the
@@ -132,6 +141,7 @@ func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
 	if in, ok := pr.In.Context().Value(forwardedKey{}).(*forwarded); ok {
 		u.address(pr, in.path)
 		identify(pr.Out.Header, in.reply)
+		forward(pr.Out.Header, in.reply)
 	}
 }
 
@@ -162,8 +172,17 @@ func identify(h http.Header, w *web.Reply) {
 	h.Set(headerName, who.Name)
 	h.Set(headerGroups, strings.Join(who.Groups, ","))
 	h.Set(headerEmail, "")
+}
 
+// forward sets the headers with the client's address and the address that it sent the request to.
+func forward(h http.Header, w *web.Reply) {
 	h.Set(jeton.HeaderRequestID, w.ID)
+	h.Set("X-Forwarded-Proto", w.Origin.Scheme)
+	h.Set("X-Forwarded-Host", w.Origin.Host)
+	h.Set("X-Forwarded-Port", w.Origin.Port)
+	if w.Origin.Prefix != "" {
+		h.Set("X-Forwarded-Prefix", w.Origin.Prefix)
+	}
 
 	if w.Source.IsValid() && w.Source != policy.UnknownSource {
 		h.Set("X-Forwarded-For", w.Source.String())
@@ -182,7 +201,13 @@ func (u *upstream) failed(w http.ResponseWriter, r *http.Request, err error) {
 	}
 
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
-		return // the client has gone
+		// The client has gone. Without this, net/http would write an empty 200.
+		panic(http.ErrAbortHandler)
+	}
+
+	if reply.BodyFailed() {
+		web.Fail(reply, r, jeton.WithDetail(jeton.ErrInvalid, "the body is malformed, incomplete or too slow"))
+		return
 	}
 
 	err = fmt.Errorf("%w: %w", jeton.ErrUpstream, err)

@@ -25,6 +25,10 @@ services:
       - {match: '/do/{rest...}', upstream: {url: '${DO}', strip_prefix: /do}}
       - {match: '/paid/{rest...}', max_uses: 10, upstream: {url: '${DO}', strip_prefix: /paid, timeout: 300ms}}
       - {match: '/down/{rest...}', max_uses: 3, upstream: {url: 'http://127.0.0.1:1'}}
+  - name: other
+    listen: localhost:0
+    login: {paths: [/login]}
+    session: {cookie: other_session}
 `
 
 func newBehind(t *testing.T, head string) (*jetontest.Server, *behaviours) {
@@ -115,7 +119,8 @@ func TestUpstreamGetsTheCaller(t *testing.T) {
 
 	t.Run("cookies that are not ours pass as they are", func(t *testing.T) {
 		a := s.Ask("GET", "app", "/echo/x", "Authorization", "Bearer abc", "Proxy-Authorization", "Basic abc",
-			"Cookie", `a=1; `+c+`; b="x y"; c=d=e; x__Host-jeton=2; lone`, "Cookie", "second=line")
+			"Cookie", `a=1; `+c+`; jeton-x=1; other_session=2; b="x y"; c=d=e; x__Host-jeton=2; lone`,
+			"Cookie", "second=line")
 
 		const want = `a=1; b="x y"; c=d=e; x__Host-jeton=2; lone; second=line`
 		if got, n := value(a.Body, "Cookie"); got != want || n != 1 {
@@ -273,7 +278,7 @@ func TestUpstreamResponses(t *testing.T) {
 	c := s.Enter("app", "diane", right)
 	t.Run("an upstream cannot set our cookies and headers", func(t *testing.T) {
 		a := s.Ask("GET", "app", "/do/cookies", "Cookie", c)
-		want := []string{"before=1", "theirs__Host-jeton=1; Path=/x", "after=__Host-jeton=1"}
+		want := []string{"before=1", "theirs__Host-jeton=1; Path=/x", "after=__Host-jeton=1", "jetonic=1"}
 
 		harmless := func(line string) bool { return line == "__Host-jeton" } // it has no name
 		got := slices.DeleteFunc(a.Header["Set-Cookie"], harmless)

@@ -25,6 +25,7 @@ type front struct {
 	hsts    []string         // Strict-Transport-Security; nil: not sent
 	weakTLS bool             // a certificate of the listener is self-signed
 	proxies web.Proxies
+	pace    web.Pace
 	now     func() time.Time
 	log     *slog.Logger
 	// untrusted is where peers are noticed that should perhaps be proxies; nil: nowhere.
@@ -83,7 +84,10 @@ func (f *front) add(host string, d *mux) {
 func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	w := &web.Reply{}
 	w.Reset(hw, f.requestID(r), f.now(), f.proxies.Source(r))
+	w.Origin = f.proxies.Origin(r)
 	w.Header()[jeton.HeaderRequestID] = []string{w.ID}
+	r = w.Arrive(r, f.pace)
+	defer w.Finish()
 	defer f.recover(w, r)
 
 	if f.hsts != nil && f.isTLS(r) {
@@ -93,7 +97,7 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 		f.untrusted.notice(r, f.proxies, f.log)
 	}
 
-	d, err := f.mux(r)
+	d, err := f.mux(w, r)
 	if err != nil {
 		web.Fail(w, r, err)
 		return
@@ -117,7 +121,7 @@ func (f *front) isTLS(r *http.Request) bool {
 // mux returns the mux of a request, or why there is none: jeton.ErrInvalid for a target or
 // a path that can be read in two ways, jeton.ErrMethod, or jeton.ErrMisdirected
 // for the host name.
-func (f *front) mux(r *http.Request) (*mux, error) {
+func (f *front) mux(w *web.Reply, r *http.Request) (*mux, error) {
 	if err := web.CheckTarget(r); err != nil {
 		return nil, err
 	}
@@ -127,7 +131,7 @@ func (f *front) mux(r *http.Request) (*mux, error) {
 
 	// A path with two readings could be one route here and another one at an upstream.
 
-	name := hostname(r.Host)
+	name := hostname(w.Origin.Host)
 	s := f.byHost[name]
 	if s == nil && f.accepts(name) {
 		s = f.only

@@ -132,7 +132,7 @@ func tlsConfig() *tls.Config {
 }
 
 // bind opens the listeners that are not open yet, all of them or none.
-func (s *Server) bind(wanted map[string]*planned) ([]*listener, error) {
+func (s *Server) bind(conf *config.Config, wanted map[string]*planned) ([]*listener, error) {
 	var opened []*listener
 	for key, p := range wanted {
 		old := s.listeners[key]
@@ -153,6 +153,11 @@ func (s *Server) bind(wanted map[string]*planned) ([]*listener, error) {
 		if err != nil {
 			closeAll(opened)
 			return nil, fmt.Errorf("listen on %s: %w", p.listen, err)
+		}
+
+		// An operator can look at metrics while the limits are reached.
+		if key != listenKey(conf.Admin.Listen, adminName) {
+			n = countingListener{n, s.connections}
 		}
 
 		opened = append(opened, newListener(key, n, p, &s.draining, s.c.Log))

@@ -113,6 +113,7 @@ func (s *Server) place(wanted map[string]*planned, conf *config.Config, d *mux, 
 			listen: at.listen,
 			front: &front{
 				hsts:      hsts(conf),
+				pace:      conf.Limits.Pace(),
 				proxies:   proxies(conf),
 				now:       s.c.Now,
 				log:       s.c.Log,
@@ -208,6 +209,8 @@ func (s *Server) serviceMux(ctx context.Context, conf *config.Config, service co
 		Logins:   s.core.logins,
 		Issuer:   issuer,
 		Log:      s.c.Log,
+
+		CookieNames: conf.CookieNames(),
 	}))
 	if err != nil {
 		return nil, err

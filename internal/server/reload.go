@@ -64,7 +64,7 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 	}
 
 	// Before anything is stored, so that an address in use changes nothing.
-	opened, err := s.bind(wanted)
+	opened, err := s.bind(conf, wanted)
 	if err != nil {
 		return err
 	}
@@ -73,6 +73,7 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 		return err
 	}
 
+	s.connections.limits.Store(&connectionLimits{conf.Limits, proxies(conf)})
 	s.exchange(ctx, wanted, opened)
 
 	if s.up.Load() {

@@ -69,7 +69,9 @@ type Server struct {
 	c       Config
 	core    *core
 	metrics *metrics
-	start   time.Time
+
+	connections *connections
+	start       time.Time
 
 	mu        sync.Mutex // held while a configuration is applied
 	conf      *config.Config
@@ -94,10 +96,11 @@ func New(c Config) (*Server, error) {
 	}
 
 	return &Server{
-		c:         c,
-		conf:      c.File,
-		listeners: map[string]*listener{},
-		failed:    make(chan error, 1),
+		c:           c,
+		conf:        c.File,
+		connections: newConnections(c.Log),
+		listeners:   map[string]*listener{},
+		failed:      make(chan error, 1),
 	}, nil
 }
 
@@ -112,6 +115,8 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	defer s.core.close()
 
 	s.metrics = newMetrics(s.c.Version, s.core)
+	s.connections.register(s.metrics.registry)
+
 	// It outlives ctx: the last requests need it while the listeners close.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})

@@ -18,7 +18,7 @@ import (
 type classic struct {
 	api     *api.API
 	service string        // its name, the realm of a challenge
-	cookie  string        // name of the session cookie
+	cookie  web.Cookie    // of sessions
 	accepts policy.Kinds  // none: everything is open, or nothing is accepted
 	access  policy.Access // of all operations that are not open
 	forever bool          // sessions do not expire, and their cookie ends with the browser
@@ -43,7 +43,7 @@ func UsersAPI(c api.Config) ([]web.Route, error) {
 	k := &classic{
 		api:     api.New(c),
 		service: c.Service.Name,
-		cookie:  c.Service.Session.Cookie,
+		cookie:  c.Service.SessionCookie(),
 		accepts: c.Accepts,
 		access:  policy.Authenticated(c.Accepts),
 		forever: c.Terms.Lifetime == forever,

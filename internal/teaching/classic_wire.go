@@ -155,7 +155,7 @@ func (k *classic) statusOf(r *http.Request, err error, p jeton.Problem) (status 
 
 // shows reports whether a request shows something that could be a credential.
 func (k *classic) shows(r *http.Request) bool {
-	value, _ := web.FindCookie(r.Header, k.cookie)
+	value, _ := k.cookie.Find(r.Header)
 	return value != "" || r.Header.Get("Authorization") != ""
 }
 

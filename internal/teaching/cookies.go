@@ -33,13 +33,8 @@ func newNamedCookies(c Config) namedCookies {
 		name:      cookie(names.Name),
 		secret:    cookie(names.Token),
 		loginTime: cookie(names.LoginTime),
-		session:   gate.Cookie{Name: names.Token, Sessions: c.Sessions},
+		session:   gate.Cookie{Cookie: cookie(names.Token), Sessions: c.Sessions},
 	}
-}
-
-// Names implements gateway.Cookies.
-func (c namedCookies) Names() []string {
-	return []string{c.name.Name, c.secret.Name, c.loginTime.Name}
 }
 
 // Reader implements gateway.Cookies.

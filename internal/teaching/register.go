@@ -23,7 +23,7 @@ type newUser struct {
 // register answers POST on the path of teaching.register.
 func (g registration) register(w *web.Reply, r *http.Request) error {
 	// A page of another site could otherwise fill the store through the browsers of its visitors.
-	if err := web.SameOrigin(r); err != nil {
+	if err := web.SameOrigin(w, r); err != nil {
 		return err
 	}
 

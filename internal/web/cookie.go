@@ -9,7 +9,23 @@ import (
 // Cookie is a cookie that the server sets for a service: of its sessions, or a teaching client's.
 type Cookie struct {
 	Name      string
-	PlainHTTP bool // the service has no TLS, so the cookie must travel without it
+	Former    string // a name that is still read and cleared, but not set; "": none
+	PlainHTTP bool   // the service has no TLS, so the cookie must travel without it, unless a proxy has
+}
+
+// DefaultCookie returns what the names of session cookies begin with, unless they are configured. Browsers accept the
+// prefix __Host- over TLS only, and then let no neighbouring host set the cookie.
+func DefaultCookie(plainHTTP bool) string {
+	if plainHTTP {
+		return "jeton"
+	}
+	return "__Host-jeton"
+}
+
+// IsDefaultCookie reports whether a cookie has a name that some service has by default, or had.
+func IsDefaultCookie(name string) bool {
+	name = strings.TrimPrefix(name, "__Host-")
+	return name == "jeton" || strings.HasPrefix(name, "jeton-")
 }
 
 // Set sets the cookie for a time, in whole seconds. Without one, the browser keeps it until it is closed.
@@ -20,11 +36,30 @@ func (c Cookie) Set(w http.ResponseWriter, value string, lifetime time.Duration)
 // Clear makes the browser delete the cookie.
 func (c Cookie) Clear(w http.ResponseWriter) {
 	c.write(w, "", -1)
+
+	if c.Former != "" {
+		former := Cookie{Name: c.Former, PlainHTTP: c.PlainHTTP}
+		former.write(w, "", -1)
+	}
+}
+
+// Find returns the value of the cookie in the headers of a request and how many there are of it. The former name
+// counts only if no cookie has the current one.
+func (c Cookie) Find(h http.Header) (value string, count int) {
+	value, count = FindCookie(h, c.Name)
+	if count == 0 && c.Former != "" {
+		value, count = FindCookie(h, c.Former)
+	}
+
+	return value, count
 }
 
 // write sets the cookie. maxAge is in seconds; 0 ends it with the browser, and a negative
 // one removes it.
 func (c Cookie) write(w http.ResponseWriter, value string, maxAge int) {
+	reply, ok := w.(*Reply)
+	overTLS := ok && reply.Origin.Scheme == "https"
+
 	// HttpOnly keeps scripts of the page from reading it, SameSite=Lax other sites from sending it
 	// with a POST. Without Domain, no other host gets it (RFC 6265, section 5.3).
 	http.SetCookie(w, &http.Cookie{
@@ -32,7 +67,7 @@ func (c Cookie) write(w http.ResponseWriter, value string, maxAge int) {
 		Value:    value,
 		Path:     "/",
 		MaxAge:   maxAge,
-		Secure:   !c.PlainHTTP,
+		Secure:   !c.PlainHTTP || overTLS,
 		HttpOnly: true,
 		SameSite: http.SameSiteLaxMode,
 	})

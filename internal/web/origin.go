@@ -1,19 +1,181 @@
 package web
 
 import (
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
 
 	"github.com/jeton-auth/jeton"
 )
 
+// Origin is where a client sent a request, as the client sees it: behind a proxy that terminates TLS, the address of
+// the proxy.
+type Origin struct {
+	Scheme string // http or https
+	Host   string // in lower case, with the port unless it is the scheme's own
+	Port   string // in decimal, always set
+	Prefix string // the part of the path that a proxy has removed: "" or a path such as /app
+}
+
+// Origin returns where the client sent a request. X-Forwarded-Proto, -Host, -Port and -Prefix count from a trusted
+// proxy only. An invalid value is ignored, and of several the last counts, which the nearest proxy has added.
+func (p Proxies) Origin(r *http.Request) Origin {
+	o := Origin{Scheme: "http"}
+	if r.TLS != nil {
+		o.Scheme = "https"
+	}
+
+	host := r.Host
+	port := ""
+
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err == nil && p.Trusts(peer.Addr().WithZone("")) {
+		scheme := strings.ToLower(lastValue(r, "X-Forwarded-Proto"))
+		if scheme == "http" || scheme == "https" {
+			o.Scheme = scheme
+		}
+
+		forwarded := lastValue(r, "X-Forwarded-Host")
+		if isHost(forwarded) {
+			host = forwarded
+		}
+
+		prefix := strings.TrimSuffix(lastValue(r, "X-Forwarded-Prefix"), "/")
+		if isPrefix(prefix) {
+			o.Prefix = prefix
+		}
+
+		port = lastValue(r, "X-Forwarded-Port")
+	}
+
+	o.Host, o.Port = splitPort(host, o.Scheme)
+
+	// A load balancer sends its port beside a Host that has none.
+	_, _, err = net.SplitHostPort(host)
+	if err != nil && isPort(port) {
+		o.Port = port
+	}
+	if o.Port != defaultPort(o.Scheme) {
+		o.Host += ":" + o.Port
+	}
+
+	return o
+}
+
+// String returns the origin as the header Origin has it (RFC 6454, section 6.2).
+func (o Origin) String() string { return o.Scheme + "://" + o.Host }
+
+// lastValue returns the last value of a header with a list.
+func lastValue(r *http.Request, name string) string {
+	lines := r.Header[name]
+	if len(lines) == 0 {
+		return ""
+	}
+
+	line := lines[len(lines)-1]
+
+	return strings.Trim(line[strings.LastIndexByte(line, ',')+1:], " \t")
+}
+
+// isHost reports whether text is a host name or an IP address, with or without a port.
+func isHost(text string) bool {
+	name, port, err := net.SplitHostPort(text)
+	if err != nil {
+		name, port = strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"), "1"
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return isPort(port)
+	}
+
+	named := strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == ""
+
+	return name != "" && len(name) <= 255 && named && isPort(port)
+}
+
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0 && strconv.FormatUint(n, 10) == text
+}
+
+// maxPrefix bounds the prefix that a proxy sends, in bytes.
+const maxPrefix = 200
+
+// isPrefix reports whether text is a path that cannot be read as anything else.
+func isPrefix(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && strings.HasPrefix(text, "/") && u.Path == text && len(text) <= maxPrefix && isPlain(text)
+}
+
+// splitPort returns a host in lower case and without its port, and the port, or the one of the scheme.
+func splitPort(host, scheme string) (name, port string) {
+	name, port, err := net.SplitHostPort(host)
+	if err != nil {
+		name, port = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), ""
+	}
+	if port == "" {
+		port = defaultPort(scheme)
+	}
+	if strings.Contains(name, ":") {
+		name = "[" + name + "]"
+	}
+
+	return strings.ToLower(name), port
+}
+
+func defaultPort(scheme string) string {
+	if scheme == "https" {
+		return "443"
+	}
+	return "80"
+}
+
+// SameAuthority reports whether the host and port of a URL are the given ones. A port that is missing is the one of
+// the URL's scheme, and letters have no case (RFC 3986, section 6.2).
+func SameAuthority(u *url.URL, host string) bool {
+	name, port := splitPort(u.Host, u.Scheme)
+	ourName, ourPort := splitPort(host, u.Scheme)
+
+	return name == ourName && port == ourPort
+}
+
 // SameOrigin returns jeton.ErrForbidden for a request that a browser sends on behalf of another site.
 // Such a request could log a user in under another name, log a user out, or change something with
 // the user's cookie. GET, HEAD and OPTIONS pass, and so does a client that is not a browser.
-func SameOrigin(r *http.Request) error {
-	// Without trusted origins: it compares Sec-Fetch-Site, or else Origin with Host.
-	var protection http.CrossOriginProtection
-	if err := protection.Check(r); err != nil {
-		return jeton.WithDetail(jeton.ErrForbidden, "the request comes from another origin")
+func SameOrigin(w *Reply, r *http.Request) error {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return nil
 	}
+
+	refused := jeton.WithDetail(jeton.ErrForbidden, "the request comes from another origin")
+
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return nil
+	case "":
+	default:
+		return refused
+	}
+
+	// An older browser, or a page without TLS, sends Origin alone.
+	text := r.Header.Get("Origin")
+	if text == "" {
+		return nil
+	}
+
+	from, err := url.Parse(text)
+	if err != nil || from.Host == "" || !SameAuthority(from, r.Host) && !SameAuthority(from, w.Origin.Host) {
+		return refused
+	}
+
+	// Anybody on the network can make a page at http://. The other way round, a proxy that is not trusted may
+	// terminate TLS.
+	if from.Scheme == "http" && w.Origin.Scheme == "https" {
+		return refused
+	}
+
 	return nil
 }

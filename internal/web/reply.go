@@ -1,8 +1,10 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,14 +12,20 @@ import (
 // by one goroutine at a time.
 type Reply struct {
 	http.ResponseWriter
-	ID       string     // of the request
-	Start    time.Time  // when the request arrived
-	Source   netip.Addr // address of the client; zero on a Unix socket
-	Decision any        // of internal/gate, which reads it with From
-	HSTS     []string   // Strict-Transport-Security (RFC 6797), unless the response has one; nil: none
+	ID     string     // of the request
+	Start  time.Time  // when the request arrived
+	Source netip.Addr // address of the client; zero on a Unix socket
+	Origin Origin     // where the client sent the request
+	// Client is done when the client has gone, or sends no more; see Arrive.
+	Client   context.Context
+	Decision any      // of internal/gate, which reads it with From
+	HSTS     []string // Strict-Transport-Security (RFC 6797), unless the response has one; nil: none
 
-	status int   // 0 before there is one
-	bytes  int64 // of the body, written so far
+	status  int         // 0 before there is one
+	bytes   int64       // of the body, written so far; UntilGone reads it, too
+	body    *clientBody // nil without a body
+	pace    Pace        // of the client
+	bounded bool        // there is a deadline for the rest of the body
 }
 
 const headerHSTS = "Strict-Transport-Security"
@@ -55,8 +63,10 @@ func (w *Reply) Write(b []byte) (int, error) {
 		w.WriteHeader(http.StatusOK)
 	}
 
+	w.boundRest()
 	n, err := w.ResponseWriter.Write(b)
-	w.bytes += int64(n)
+	atomic.AddInt64(&w.bytes, int64(n))
+	w.freeRest()
 
 	return n, err
 }
@@ -83,4 +93,4 @@ func (w *Reply) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (w *Reply) Status() int { return w.status }
 
 // Bytes returns the length of the body so far.
-func (w *Reply) Bytes() int64 { return w.bytes }
+func (w *Reply) Bytes() int64 { return atomic.LoadInt64(&w.bytes) }
