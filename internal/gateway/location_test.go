@@ -12,6 +12,7 @@ const redirecting = `
 services:
   - name: app
     listen: localhost:0
+    hosts: [app.example]
     plain_http: true
     login: {paths: [/login]}
     routes:
