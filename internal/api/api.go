@@ -62,6 +62,8 @@ type Config struct {
 
 	// Audiences returns the audiences of tokens for services with these names.
 	Audiences func(services []string) ([]string, error)
+	// Scopes returns the scopes that a user has at one of the services at least.
+	Scopes func(services []string, user jeton.Principal) []string
 	// CursorKey is a secret that is the same on every node and after a restart.
 	CursorKey []byte
 

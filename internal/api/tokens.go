@@ -24,7 +24,7 @@ type NewToken struct {
 	Parent    string    `json:"parent,omitempty" jsonschema:"Accessor of the parent token. Only for operators"`
 	Name      string    `json:"name" jsonschema:"What the token is for"`
 	Services  []string  `json:"services,omitempty" jsonschema:"Services that accept it. Operators must give them"`
-	Scopes    []string  `json:"scopes,omitempty"`
+	Scopes    []string  `json:"scopes,omitempty" jsonschema:"Scopes that the owner has (user_scopes)"`
 	Allows    []string  `json:"allows,omitempty" jsonschema:"Methods and paths, as in GET /reports/*. Default: all"`
 	Networks  []string  `json:"networks,omitempty" jsonschema:"Addresses and networks that may use it. Default: all"`
 	MaxUses   int64     `json:"max_uses,omitempty" jsonschema:"How many requests it is valid for. 0: not counted"`
@@ -129,7 +129,11 @@ func (a *API) tokenOwner(ctx context.Context, in NewToken) (token.Owner, error) 
 		return token.Owner{}, err
 	}
 
-	return token.UserOwner(acct), checkServices(acct, in.Services)
+	if err := checkServices(acct, in.Services); err != nil {
+		return token.Owner{}, err
+	}
+
+	return token.UserOwner(acct), a.checkScopes(acct, in)
 }
 
 // checkServices returns jeton.ErrForbidden if a user is not valid at one of the services.
@@ -139,7 +143,25 @@ func checkServices(acct account.Account, services []string) error {
 			return jeton.WithDetail(jeton.ErrForbidden, "the user is valid at service "+acct.Service+" only")
 		}
 	}
+
 	return nil
+}
+
+// checkScopes returns jeton.ErrScope, which names the scope, if a user asks for one that it does
+// not have. Whether it has them is judged again at each request: this is the early refusal.
+func (a *API) checkScopes(acct account.Account, in NewToken) error {
+	user := jeton.Principal{Kind: jeton.KindUser, Name: acct.Name, Groups: acct.Groups}
+	lacking := policy.Lacking(a.Scopes(in.Services, user), in.Scopes)
+	if lacking == "" {
+		return nil
+	}
+
+	return jeton.WithDetail(jeton.ErrScope, fmt.Sprintf(
+		"%s does not have the scope %.60q at %s; see services[].user_scopes in the configuration",
+		acct.Name,
+		lacking,
+		strings.Join(in.Services, ", "),
+	))
 }
 
 // clientOwner returns a client that may have tokens for the services with the scopes.
@@ -158,7 +180,15 @@ func (a *API) clientOwner(ctx context.Context, in NewToken) (token.Owner, error)
 		}
 	}
 
-	return token.ClientOwner(c), policy.CheckScopes(c.Scopes, in.Scopes)
+	lacking := policy.Lacking(c.Scopes, in.Scopes)
+	if lacking != "" {
+		return token.Owner{}, jeton.WithDetail(
+			jeton.ErrScope,
+			fmt.Sprintf("the client does not have the scope %.60q; see 'jeton client terms'", lacking),
+		)
+	}
+
+	return token.ClientOwner(c), nil
 }
 
 // answerCreated creates a token and answers with it and its secret.
@@ -206,6 +236,9 @@ func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
 
 	draft, err := in.Draft(a.Audiences)
 	if err != nil {
+		return err
+	}
+	if err := a.checkScopes(acct, in); err != nil {
 		return err
 	}
 

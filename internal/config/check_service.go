@@ -73,6 +73,7 @@ func (c checker) service(s *Service) {
 	if s.Tokens != nil {
 		c.tokens(s.Tokens)
 	}
+	c.userScopes(s)
 	if s.Teaching != nil {
 		c.teaching(s)
 	}
@@ -218,6 +219,17 @@ func (c checker) teaching(s *Service) {
 	for _, name := range []*string{&t.Cookies.Name, &t.Cookies.Token, &t.Cookies.LoginTime} {
 		c.cookie(name, s)
 		c.unique(taken, *name, name)
+	}
+}
+
+// userScopes checks the scopes that users have at a service.
+func (c checker) userScopes(s *Service) {
+	if len(s.UserScopes) > 0 && s.Tokens == nil {
+		c.Fault(&s.UserScopes, "set, and the service has no tokens; add a tokens section, or remove it")
+	}
+
+	for i := range s.UserScopes {
+		c.scopes(s.UserScopes[i].Scopes)
 	}
 }
 

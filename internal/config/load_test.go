@@ -97,7 +97,8 @@ func defaults() *config.Config {
 				PasswordField: "password",
 				Success:       "Logged in",
 			},
-			Logout: "/logout",
+			Logout:  "/logout",
+			CountBy: "user",
 			Session: config.Session{
 				Cookie:       "__Host-jeton-jeton",
 				IdleTimeout:  config.Duration(time.Hour),

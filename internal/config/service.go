@@ -8,23 +8,44 @@ import (
 
 // Service is one thing that is protected.
 type Service struct {
-	Name      string    `yaml:"name" required:"true" doc:"Name of the service. Sessions and counts belong to it."`
-	Listen    string    `yaml:"listen" required:"true" doc:"Address and port. Services may share one if each has a host."`
-	Host      string    `yaml:"host" absent:"any" doc:"Host name that selects this service on a shared address. Requests with other host names are refused (421)."`
-	Hosts     []string  `yaml:"hosts" absent:"none" doc:"Further host names of this service. Localhost, IP addresses and the host in listen need no entry. A service without host and hosts accepts every name, except on a loopback address: there a web page could send requests by a name of its own (DNS rebinding)."`
-	TLS       TLS       `yaml:"tls" doc:"Certificate and key, created in the data directory if they do not exist."`
-	PlainHTTP bool      `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
-	Login     Login     `yaml:"login" doc:"How users log in."`
-	Logout    string    `yaml:"logout" absent:"no logout" doc:"Path that ends the session (POST)."`
-	Session   Session   `yaml:"session" doc:"Terms of sessions."`
-	Accept    []string  `yaml:"accept" enum:"session,token,basic" absent:"session if there is a login, token if there are tokens" doc:"Credentials that routes accept: session, token, basic (name and password in every request)."`
-	Tokens    *Tokens   `yaml:"tokens" absent:"the service accepts no tokens" doc:"Terms of access tokens for this service."`
-	Relogin   Relogin   `yaml:"relogin" doc:"When the same user may log in again."`
-	Teaching  *Teaching `yaml:"teaching" absent:"off" doc:"Insecure options for teaching clients. Each is logged at start-up."`
-	UsersAPI  *UsersAPI `yaml:"users_api" absent:"not served" doc:"The API of users, sessions and tokens, served by this service."`
-	Paths     Paths     `yaml:"upstream_paths" doc:"How the upstreams of the service read the path of a request. Routes are matched with what they read."`
-	Routes    []Route   `yaml:"routes" absent:"none" doc:"What the service serves."`
+	Name       string       `yaml:"name" required:"true" doc:"Name of the service. Sessions and counts belong to it."`
+	Listen     string       `yaml:"listen" required:"true" doc:"Address and port. Services may share one if each has a host."`
+	Host       string       `yaml:"host" absent:"any" doc:"Host name that selects this service on a shared address. Requests with other host names are refused (421)."`
+	Hosts      []string     `yaml:"hosts" absent:"none" doc:"Further host names of this service. Localhost, IP addresses and the host in listen need no entry. A service without host and hosts accepts every name, except on a loopback address: there a web page could send requests by a name of its own (DNS rebinding)."`
+	TLS        TLS          `yaml:"tls" doc:"Certificate and key, created in the data directory if they do not exist."`
+	PlainHTTP  bool         `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
+	Login      Login        `yaml:"login" doc:"How users log in."`
+	Logout     string       `yaml:"logout" absent:"no logout" doc:"Path that ends the session (POST)."`
+	Session    Session      `yaml:"session" doc:"Terms of sessions."`
+	Accept     []string     `yaml:"accept" enum:"session,token,basic" absent:"session if there is a login, token if there are tokens" doc:"Credentials that routes accept: session, token, basic (name and password in every request)."`
+	Tokens     *Tokens      `yaml:"tokens" absent:"the service accepts no tokens" doc:"Terms of access tokens for this service."`
+	UserScopes []UserScopes `yaml:"user_scopes" absent:"users have no scopes" doc:"Scopes that users' tokens may have here. Judged when a token is created and at each request."`
+	CountBy    string       `yaml:"count_by" default:"user" enum:"user,credential" doc:"What session.max_uses and the max_uses of routes count. user: all credentials of a user here together, from one login to the next. credential: each session and each token by itself. Tokens of clients are always counted by themselves."`
+	Relogin    Relogin      `yaml:"relogin" doc:"When the same user may log in again."`
+	Teaching   *Teaching    `yaml:"teaching" absent:"off" doc:"Insecure options for teaching clients. Each is logged at start-up."`
+	UsersAPI   *UsersAPI    `yaml:"users_api" absent:"not served" doc:"The API of users, sessions and tokens, served by this service."`
+	Paths      Paths        `yaml:"upstream_paths" doc:"How the upstreams of the service read the path of a request. Routes are matched with what they read."`
+	Routes     []Route      `yaml:"routes" absent:"none" doc:"What the service serves."`
 }
+
+// UserScopes gives scopes to users.
+type UserScopes struct {
+	Scopes []string    `yaml:"scopes" required:"true" doc:"Names of scopes."`
+	Allow  *AllowUsers `yaml:"allow" absent:"every user" doc:"Users who have them."`
+}
+
+// AllowUsers lists users who are allowed. Being in one of the lists is enough; empty lists allow
+// no one.
+type AllowUsers struct {
+	Users  []string `yaml:"users" absent:"none" doc:"Names of users."`
+	Groups []string `yaml:"groups" absent:"none" doc:"Names of groups of users."`
+}
+
+// What Service.CountBy may be.
+const (
+	CountByUser       = "user"
+	CountByCredential = "credential"
+)
 
 // Login is where a name and a password become a session.
 type Login struct {
@@ -43,7 +64,7 @@ type Session struct {
 	Lifetime    Duration `yaml:"lifetime" default:"1d" min:"1ns" doc:"Sessions end this long after login, used or not."`
 	MaxSessions int      `yaml:"max_sessions" min:"1" absent:"no limit" doc:"Maximum number of sessions one user may have here."`
 	WhenFull    string   `yaml:"when_full" default:"evict_oldest" enum:"evict_oldest,refuse" doc:"What happens at a login when max_sessions is reached."`
-	MaxUses     *int64   `yaml:"max_uses" min:"1" absent:"no limit" doc:"Maximum number of requests with one session, over all routes."`
+	MaxUses     *int64   `yaml:"max_uses" min:"1" absent:"no limit" doc:"Maximum number of requests of one user from one login to the next, over all routes; see count_by."`
 
 	// FormerCookie is the name that the cookie had by default. It is still read. "" if the name is configured.
 	FormerCookie string `yaml:"-"`
@@ -70,7 +91,7 @@ func (c *Config) CookieNames() []string {
 
 // Relogin says when a user may log in again.
 type Relogin struct {
-	MaxLogins int      `yaml:"max_logins" min:"1" absent:"no limit" doc:"Maximum number of logins within the window."`
+	MaxLogins int      `yaml:"max_logins" min:"1" absent:"no limit" doc:"Maximum number of logins within the window. Getting a token from login.token is a login, too."`
 	Window    Duration `yaml:"window" min:"1ns" absent:"all time, until an operator allows more ('jeton user allow-login')" doc:"Length of the window of max_logins."`
 	Cooldown  Duration `yaml:"cooldown" default:"0s" doc:"Minimum time between two logins."`
 }
@@ -106,7 +127,7 @@ type Route struct {
 	Accept   []string  `yaml:"accept" enum:"session,token,basic" absent:"those of the service" doc:"Credentials that the route accepts: session, token, basic."`
 	Scopes   []string  `yaml:"scopes" absent:"none" doc:"Scopes that a token needs, all of them. Sessions have every scope."`
 	Allow    *Allow    `yaml:"allow" absent:"every authenticated caller" doc:"Who may send requests."`
-	MaxUses  *int64    `yaml:"max_uses" min:"1" absent:"no limit" doc:"Maximum number of requests to this route with one session or token."`
+	MaxUses  *int64    `yaml:"max_uses" min:"1" absent:"no limit" doc:"Maximum number of requests of one user to this route from one login to the next, or with one token of a client; see count_by."`
 	Audit    bool      `yaml:"audit" doc:"Write an audit event for admitted requests, too."`
 	Respond  *Respond  `yaml:"respond" absent:"see upstream" doc:"Response from Jeton itself."`
 	Upstream *Upstream `yaml:"upstream" absent:"see respond" doc:"Server behind the gateway that gets the requests."`

@@ -1,4 +1,4 @@
-// Package count counts uses: of a login or a token, at a route or at a whole service.
+// Package count counts uses: of a user, a login or a token, at a route or at a whole service.
 //
 // Of any number of concurrent spends of a budget with n uses left, exactly n succeed.
 // Each is durable before it is answered. A look-up costs no use. A budget that is known
@@ -33,17 +33,32 @@ import (
 // Use asks for one use of each of some budgets.
 type Use struct {
 	Holder  int64 // as Key.Holder returns it
+	User    int64 // number of the user that Budget.PerUser means, or 0
 	Budgets []policy.Budget
+}
+
+// UserHolders is what the store adds to the number of a user, so that it differs from the
+// number of every login and token.
+const UserHolders = 1 << 62
+
+// HolderOf returns the holder of one of the budgets as the store keeps it: the user of a budget
+// that is per user, and otherwise the login or the token.
+func (u Use) HolderOf(b policy.Budget) int64 {
+	if b.PerUser && u.User != 0 {
+		return UserHolders + u.User
+	}
+	return u.Holder
 }
 
 // Store keeps counts. Methods are safe for concurrent use, on many nodes.
 type Store interface {
 	// Spend takes one use of every budget, or of none, in a single atomic step that is durable
 	// when it returns. It returns how many of each are left; or jeton.ErrSpent when one of them
-	// has none, with 0 or less for those; or jeton.ErrBadCredential when the holder is deleted.
+	// has none, with 0 or less for those; or jeton.ErrBadCredential when a holder is deleted.
+	// Counts of a user begin again with each login at the service (session.Store).
 	Spend(ctx context.Context, u Use) (left []int64, err error)
 	// Left returns how many uses of each budget are left and takes none; or
-	// jeton.ErrBadCredential when the holder is deleted.
+	// jeton.ErrBadCredential when a holder is deleted.
 	Left(ctx context.Context, u Use) ([]int64, error)
 	// BudgetID returns the number of a budget, the same on every call.
 	BudgetID(ctx context.Context, service, name string) (int64, error)
@@ -54,6 +69,7 @@ type Store interface {
 type Key struct {
 	Login int64  // number of the login, or 0
 	Token int64  // number of the token, or 0
+	User  int64  // number of the user whose it is, or 0
 	Known *Known // remembers what is spent; nil: the key itself does
 
 	spent atomic.Pointer[spent]
@@ -68,21 +84,38 @@ func (k *Key) Holder() int64 {
 }
 
 // isSpent reports whether one of the budgets is known to have no use left, so that a flood
-// of refused requests does not reach the store. The number of uses never decreases, so
-// this stays true; it is compared with the current limit, which may be raised.
-func (k *Key) isSpent(budgets []policy.Budget) bool {
+// of refused requests does not reach the store, and whether that is for good. The number of
+// uses of a login or a token never decreases; it is compared with the current limit, which may
+// be raised. That of a user begins again with the next login, perhaps on another node.
+func (k *Key) isSpent(budgets []policy.Budget) (known, forGood bool) {
+	s := k.known()
+	for _, b := range budgets {
+		if s.isSpent(b) {
+			known = true
+			forGood = forGood || !b.PerUser || k.User == 0
+		}
+	}
+
+	return known, forGood
+}
+
+func (k *Key) known() spent {
 	if k.Known != nil {
-		return k.Known.isSpent(k.Holder(), budgets)
+		return k.Known.get(k.Holder())
 	}
 
 	s := k.spent.Load()
-	return s != nil && s.isSpent(budgets)
+	if s == nil {
+		return nil
+	}
+
+	return *s
 }
 
-// learn remembers which budgets have no use left.
-func (k *Key) learn(budgets []policy.Budget, left []int64) {
+// change replaces what is known.
+func (k *Key) change(change func(spent) spent) {
 	if k.Known != nil {
-		k.Known.learn(k.Holder(), budgets, left)
+		k.Known.change(k.Holder(), change)
 		return
 	}
 
@@ -95,11 +128,15 @@ func (k *Key) learn(budgets []policy.Budget, left []int64) {
 			before = *old
 		}
 
-		after := before.learn(budgets, left)
+		after := change(before)
 		if k.spent.CompareAndSwap(old, &after) {
 			return
 		}
 	}
+}
+
+func (k *Key) use(budgets []policy.Budget) Use {
+	return Use{Holder: k.Holder(), User: k.User, Budgets: budgets}
 }
 
 // Counts counts uses in a store.
@@ -112,15 +149,24 @@ func New(s Store) *Counts { return &Counts{s} }
 // It returns jeton.ErrSpent, and takes nothing, when one of them has none.
 func (c *Counts) Spend(ctx context.Context, k *Key, budgets []policy.Budget) (int64, error) {
 	// A flood of refused requests ends here, without the store.
-	if k.isSpent(budgets) {
+	known, forGood := k.isSpent(budgets)
+	if forGood {
 		return 0, jeton.ErrSpent
 	}
 
-	left, err := c.store.Spend(ctx, Use{Holder: k.Holder(), Budgets: budgets})
+	// A look that costs no writing, as long as the user has not logged in again.
+	if known {
+		if _, err := c.Left(ctx, k, budgets); err != nil {
+			return 0, err
+		}
+		k.change(func(s spent) spent { return s.forget(budgets) })
+	}
+
+	left, err := c.store.Spend(ctx, k.use(budgets))
 	if errors.Is(err, jeton.ErrSpent) {
 		// Only a refusal is remembered: how many uses are left is known to the store alone,
 		// as other nodes take them, too.
-		k.learn(budgets, left)
+		k.change(func(s spent) spent { return s.learn(budgets, left) })
 		return 0, err
 	}
 
@@ -138,7 +184,7 @@ func (c *Counts) Left(ctx context.Context, k *Key, budgets []policy.Budget) (int
 		return 0, jeton.ErrSpent // as Spend does for no budget
 	}
 
-	left, err := c.store.Left(ctx, Use{Holder: k.Holder(), Budgets: budgets})
+	left, err := c.store.Left(ctx, k.use(budgets))
 	if err != nil {
 		return 0, fmt.Errorf("look up uses: %w", err)
 	}

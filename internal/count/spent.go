@@ -13,17 +13,22 @@ type spent []used
 // used is a budget and the number of its uses that a refusal has shown.
 type used struct{ budget, uses int64 }
 
-// isSpent reports whether one of the budgets has no use left.
-func (s spent) isSpent(budgets []policy.Budget) bool {
-	for _, b := range budgets {
-		for _, u := range s {
-			if u.budget == b.ID && u.uses >= b.Max {
-				return true
-			}
+// isSpent reports whether a budget has no use left.
+func (s spent) isSpent(b policy.Budget) bool {
+	for _, u := range s {
+		if u.budget == b.ID && u.uses >= b.Max {
+			return true
 		}
 	}
 
 	return false
+}
+
+// forget returns a copy of s without the budgets.
+func (s spent) forget(budgets []policy.Budget) spent {
+	return slices.DeleteFunc(slices.Clone(s), func(u used) bool {
+		return slices.ContainsFunc(budgets, func(b policy.Budget) bool { return b.ID == u.budget })
+	})
 }
 
 // learn returns a copy of s that also has the budgets with no use left.
@@ -67,24 +72,25 @@ func NewKnown(holders int) *Known {
 	return k
 }
 
-// isSpent is spent.isSpent for a holder.
-func (k *Known) isSpent(holder int64, budgets []policy.Budget) bool {
+// get returns what is known of a holder.
+func (k *Known) get(holder int64) spent {
 	s := &k.shards[uint64(holder)%uint64(len(k.shards))]
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 
-	return s.spent[holder].isSpent(budgets)
+	return s.spent[holder] // never changed, only replaced
 }
 
-// learn is spent.learn for a holder. Holders with uses left take no room.
-func (k *Known) learn(holder int64, budgets []policy.Budget, left []int64) {
+// change replaces what is known of a holder. Holders with uses left take no room.
+func (k *Known) change(holder int64, change func(spent) spent) {
 	s := &k.shards[uint64(holder)%uint64(len(k.shards))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	before, ok := s.spent[holder]
-	after := before.learn(budgets, left)
+	after := change(before)
 	if len(after) == 0 {
+		delete(s.spent, holder)
 		return
 	}
 

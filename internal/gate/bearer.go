@@ -66,5 +66,32 @@ func findToken(
 			jeton.ErrBadCredential, live.Owner.Name, live.Owner.Service)
 	}
 
+	// At each request: a scope that is withdrawn from the user is withdrawn from the tokens.
+	scopes := req.Service.Grants.Limit(live.Principal(), live.Scopes)
+	if len(scopes) < len(live.Scopes) {
+		return narrowedToken{tokenCredential{live}, scopes}, nil
+	}
+
 	return tokenCredential{live}, nil
+}
+
+// narrowedToken is a token whose owner no longer has all of its scopes, or never had.
+type narrowedToken struct {
+	tokenCredential
+	scopes []string
+}
+
+// Principal returns the owner with the scopes that are left.
+func (c narrowedToken) Principal() jeton.Principal {
+	p := c.tokenCredential.Principal()
+	p.Scopes = c.scopes
+	return p
+}
+
+// Permits implements Credential.
+func (c narrowedToken) Permits(r policy.Request) error {
+	if err := policy.CheckScopes(c.scopes, r.Scopes); err != nil {
+		return err
+	}
+	return c.tokenCredential.Permits(r)
 }

@@ -286,9 +286,13 @@ func permits(req *Request, c Credential) error {
 // given what a use pays for, so it takes none.
 func (g *Gate) spend(ctx context.Context, req *Request, d *Decision) (err error) {
 	key, own := d.credential.Budgets()
+
 	budgets := req.Access.TokenBudgets
-	if d.Session() != nil {
+	switch {
+	case d.Session() != nil:
 		budgets = req.Access.SessionBudgets
+	case d.credential.Principal().Kind == jeton.KindClient:
+		budgets = req.Access.ClientBudgets
 	}
 
 	if len(own) > 0 {

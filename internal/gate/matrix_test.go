@@ -89,8 +89,8 @@ func (m *matrix) personal(owner string, uses int64, notBefore time.Time) (text, 
 }
 
 // short gets a short-lived signed token for a password.
-func (m *matrix) short(name, password string) (text, accessor string) {
-	a := m.Ask("GET", "app", "/token", "Authorization", basic(name, password))
+func (m *matrix) short(service, name, password string) (text, accessor string) {
+	a := m.Ask("GET", service, "/token", "Authorization", basic(name, password))
 	var out struct{ Token string }
 	if a.Status != 200 || json.Unmarshal([]byte(a.Body), &out) != nil {
 		m.t.Fatalf("GET /token = %d %s, want 200 and a token", a.Status, a.Body)
@@ -191,7 +191,7 @@ func shortIn(header func(string) []string) func(*matrix, string) *shown {
 		}
 
 		name, password := m.newUser()
-		text, accessor := m.short(name, password)
+		text, accessor := m.short("app", name, password)
 
 		return &shown{
 			header(text),
@@ -288,7 +288,7 @@ func TestAChangedPasswordIsInForceOnTheNextRequest(t *testing.T) {
 	name, password := m.newUser()
 	other := "another horse battery"
 	ask := func(pw string) int { return m.Ask("GET", "app", "/who", "Authorization", basic(name, pw)).Status }
-	short, _ := m.short(name, password)
+	short, _ := m.short("app", name, password)
 
 	personal, _ := m.personal(name, 0, time.Time{})
 
@@ -381,7 +381,7 @@ func TestTheHeaderComesBeforeTheCookie(t *testing.T) {
 func TestOnlyAPasswordGetsAShortToken(t *testing.T) {
 	m := newMatrix(t)
 	name, password := m.newUser()
-	short, _ := m.short(name, password)
+	short, _ := m.short("app", name, password)
 	personal, _ := m.personal(name, 0, time.Time{})
 	cookie := m.Enter("app", name, password)
 	for what, header := range map[string][]string{

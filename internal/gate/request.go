@@ -33,6 +33,7 @@ type Service struct {
 	Readers  []Reader      // asked in this order
 	ReadBody bool          // one of the readers reads the body
 	Allow    *policy.Allow // users who may log in, and whose credentials are accepted; nil: all
+	Grants   policy.Grants // scopes of users
 }
 
 // NewRequest returns the request to judge for an HTTP request that is judged as it arrived.

@@ -44,7 +44,7 @@ func TestACountedRequestIsNotUpgraded(t *testing.T) {
 	token := policy.Authenticated(policy.ByToken)
 
 	countedRoute := token
-	countedRoute.SessionBudgets, countedRoute.TokenBudgets = uses, uses
+	countedRoute.SessionBudgets, countedRoute.ClientBudgets = uses, uses
 
 	countedLogins := token // uses of a session are counted, those of a token are not
 	countedLogins.SessionBudgets = uses

@@ -85,6 +85,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		Readers:  readers(c),
 		ReadBody: c.ReadBody,
 		Allow:    g.allow,
+		Grants:   Grants(c.Service),
 	}
 	g.logoutFrom = &gate.Service{Name: c.Service.Name, Readers: []gate.Reader{c.Cookies.LogoutReader()}}
 	g.schemes = schemes(c.Service)

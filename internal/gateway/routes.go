@@ -63,14 +63,11 @@ func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (ro
 
 	if !r.Open {
 		route.Access.Scopes = slices.Sorted(slices.Values(r.Scopes))
-		route.Access.SessionBudgets, err = g.budgets(ctx, r)
+		list, err := g.budgets(ctx, r)
 		if err != nil {
 			return route, err
 		}
-
-		// The budget over all routes counts the uses of a login. A token has its own.
-		ofLogin := func(b policy.Budget) bool { return b.Name == allRoutes }
-		route.Access.TokenBudgets = slices.DeleteFunc(slices.Clone(route.Access.SessionBudgets), ofLogin)
+		g.count(&route.Access, list)
 	}
 
 	if r.Upstream != nil {
@@ -81,6 +78,22 @@ func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (ro
 
 	return route, err
 }
+
+// count sets which credentials take from the budgets of a route. The one over all routes is of a
+// user or of a login: a client has no logins, and each of its tokens has its own uses.
+func (g *Gateway) count(a *policy.Access, list []policy.Budget) {
+	ofLogin := func(b policy.Budget) bool { return b.Name == allRoutes }
+
+	a.SessionBudgets = list
+	a.ClientBudgets = slices.DeleteFunc(slices.Clone(list), ofLogin)
+	a.TokenBudgets = a.ClientBudgets
+	if g.countsUsers() {
+		a.TokenBudgets = list
+	}
+}
+
+// countsUsers reports whether all credentials of a user take from the same budgets.
+func (g *Gateway) countsUsers() bool { return g.conf.CountBy == config.CountByUser }
 
 // allRoutes is the name of the budget that every counted route of a service takes from.
 const allRoutes = "*"
@@ -105,7 +118,12 @@ func (g *Gateway) budgets(ctx context.Context, r config.Route) ([]policy.Budget,
 			return nil, err
 		}
 
-		list = append(list, policy.Budget{ID: id, Name: b.name, Max: *b.limit})
+		list = append(list, policy.Budget{
+			ID:      id,
+			Name:    b.name,
+			Max:     *b.limit,
+			PerUser: g.countsUsers(),
+		})
 	}
 
 	return list, nil

@@ -11,7 +11,7 @@ import (
 )
 
 // shortToken answers GET on the path of login.token: a user who shows a name and a password gets a
-// token for them.
+// token for them. This is a login: the terms of re-login apply, and the user's uses begin again.
 func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
 	origin, err := gate.From(w).Origin()
 	if err != nil {
@@ -34,9 +34,12 @@ func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
 	minted, err := g.tokens.Mint(r.Context(), token.Request{
 		Owner:  *origin.Owner,
 		Terms:  g.tokenTerms,
+		SignIn: g.tokenLogin(),
 		Source: web.AddressText(w.Source),
 	}, &event)
 	if err != nil {
+		event.Outcome, event.Reason = jeton.Code(err), err.Error()
+		g.gate.Record(event)
 		return err
 	}
 
@@ -46,4 +49,19 @@ func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
 	}
 
 	return web.JSON(w, http.StatusOK, map[string]string{"token": minted.Text.Reveal()})
+}
+
+// tokenLogin returns the terms of a login that ends in a token, or nil where nothing depends on
+// logins, so that no store is asked.
+func (g *Gateway) tokenLogin() *token.Login {
+	counts := g.conf.Session.MaxUses != nil
+	for _, r := range g.conf.Routes {
+		counts = counts || r.MaxUses != nil
+	}
+
+	if !g.terms.Relogin.NeedsHistory() && !(counts && g.countsUsers()) {
+		return nil
+	}
+
+	return &token.Login{Service: g.conf.Name, Relogin: g.terms.Relogin}
 }

@@ -57,3 +57,17 @@ func TokenTerms(s config.Service) (policy.TokenTerms, bool) {
 
 // LoginAllow returns which users may log in at a service; nil: all.
 func LoginAllow(s config.Service) *policy.Allow { return allow(s.Login.Allow) }
+
+// Grants returns the scopes that users have at a service.
+func Grants(s config.Service) policy.Grants {
+	var list policy.Grants
+	for _, u := range s.UserScopes {
+		g := policy.Grant{Scopes: u.Scopes}
+		if u.Allow != nil {
+			g.Allow = &policy.Allow{Users: u.Allow.Users, Groups: u.Allow.Groups}
+		}
+		list = append(list, g)
+	}
+
+	return list
+}

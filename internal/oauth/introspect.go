@@ -27,12 +27,13 @@ func (s *Server) introspect(w *web.Reply, r *http.Request) error {
 	}
 
 	// It is asked before a use is taken: consume=true by a client that may not look costs no use.
-	allowed := func(l *token.Live) bool { return s.mayIntrospect(c, l, audience(form)) }
+	named := audience(form)
+	allowed := func(l *token.Live) bool { return len(s.introspectable(c, l, named)) > 0 }
 	seen, err := s.tokens.Inspect(r.Context(), text, allowed, form.Get("consume") == "true")
 	outcome := jeton.Outcome(err)
 	switch {
 	case err == nil:
-		return web.JSON(w, http.StatusOK, s.active(seen))
+		return web.JSON(w, http.StatusOK, s.active(seen, s.introspectable(c, seen.Live, named)))
 	// Nothing is known about the token, and "inactive" would make services refuse a valid one.
 	case outcome == nil || errors.Is(err, jeton.ErrUnavailable) || errors.Is(err, jeton.ErrBusy):
 		return err
@@ -48,21 +49,22 @@ func (s *Server) introspect(w *web.Reply, r *http.Request) error {
 	return nil
 }
 
-// mayIntrospect reports whether a token is for a service whose tokens the caller may
-// introspect and where its owner may log in. When the request names services, it must be
-// one of them.
-func (s *Server) mayIntrospect(c *authenticated, l *token.Live, named []string) bool {
-	// A service learns nothing of a token that is only for other services.
-	return slices.ContainsFunc(s.targets, func(t signin.Target) bool {
+// introspectable returns the services that a token is for, whose tokens the caller may introspect
+// and where its owner may log in. When the request names services, it returns only these.
+func (s *Server) introspectable(c *authenticated, l *token.Live, named []string) []signin.Target {
+	var list []signin.Target
+	for _, t := range s.targets {
 		switch {
+		// A service learns nothing of a token that is only for other services.
 		case !slices.Contains(c.client.Introspects, t.Service) || !slices.Contains(l.Audience, t.Terms.Audience):
-			return false
 		case len(named) > 0 && !slices.Contains(named, t.Service) && !slices.Contains(named, t.Terms.Audience):
-			return false
+		case !l.Owner.ValidAt(t.Service) || t.Allow.CheckLogin(l.Principal()) != nil:
+		default:
+			list = append(list, t)
 		}
+	}
 
-		return l.Owner.ValidAt(t.Service) && t.Allow.CheckLogin(l.Principal()) == nil
-	})
+	return list
 }
 
 // active is the response for a valid token (RFC 7662, section 2.2).
@@ -82,14 +84,21 @@ type active struct {
 	Left      *int64   `json:"uses_remaining,omitempty"`
 }
 
-// active returns the response for a valid token (RFC 7662, section 2.2).
-func (s *Server) active(seen token.Inspection) active {
+// active returns the response for a valid token (RFC 7662, section 2.2) to a caller that looks it
+// up for the services. Of a user's token it has the scopes that the user has at each of them:
+// what is granted at one is not shown to another.
+func (s *Server) active(seen token.Inspection, services []signin.Target) active {
+	scopes := seen.Scopes
+	for _, t := range services {
+		scopes = t.Grants.Limit(seen.Principal(), scopes)
+	}
+
 	out := active{
 		Active:    true,
 		Issuer:    s.conf.URL,
 		Subject:   seen.Owner.Name,
 		Audience:  seen.Audience,
-		Scope:     strings.Join(seen.Scopes, " "),
+		Scope:     strings.Join(scopes, " "),
 		TokenType: "Bearer",
 		Issued:    seen.Created.Unix(),
 		NotBefore: seen.Window.Opens.Unix(),

@@ -16,7 +16,8 @@ type Access struct {
 	Scopes         []string // a token needs all of these; a session needs none
 	Allow          *Allow   // nil: every authenticated subject
 	SessionBudgets []Budget // a request with a session takes one use of each
-	TokenBudgets   []Budget // a request with a token takes one use of each
+	TokenBudgets   []Budget // a request with a token of a user takes one use of each
+	ClientBudgets  []Budget // a request with a token of a client takes one use of each
 	Audit          bool     // record admitted requests in the audit log, too
 }
 
@@ -105,7 +106,11 @@ func (a Access) String() string {
 	}
 
 	for _, b := range a.SessionBudgets {
-		parts = append(parts, fmt.Sprintf("uses %d of %q", b.Max, b.Name))
+		uses := fmt.Sprintf("uses %d of %q", b.Max, b.Name)
+		if !b.PerUser {
+			uses += " by credential"
+		}
+		parts = append(parts, uses)
 	}
 
 	if a.Audit {
@@ -176,9 +181,10 @@ func (a *Allow) String() string {
 	return s
 }
 
-// Budget is the number of uses that one login or token has.
+// Budget is the number of uses that a user has between two logins, or one login or token has.
 type Budget struct {
-	ID   int64  // in the store
-	Name string // unique in the service: a route's pattern, or "*" for all routes
-	Max  int64  // at least 1
+	ID      int64  // in the store
+	Name    string // unique in the service: a route's pattern, or "*" for all routes
+	Max     int64  // at least 1
+	PerUser bool   // all credentials of the user at the service take from it
 }

@@ -17,7 +17,7 @@ func TestAccess(t *testing.T) {
 		{"the zero value is closed", Access{}, false, false, false, true, "closed"},
 		{
 			"audited or counted alone is closed",
-			Access{Audit: true, SessionBudgets: []Budget{{Name: "*", Max: 3}}},
+			Access{Audit: true, SessionBudgets: []Budget{{Name: "*", Max: 3, PerUser: true}}},
 			false,
 			false,
 			false,

@@ -239,6 +239,7 @@ func (k *core) apiConfig(conf func() *config.Config) api.Config {
 		Logins:    k.logins,
 		CursorKey: k.secret.Derive("cursor of users"),
 		Audiences: func(names []string) ([]string, error) { return audiences(conf(), names) },
+		Scopes:    func(names []string, user jeton.Principal) []string { return userScopes(conf(), names, user) },
 	}
 }
 
@@ -274,6 +275,18 @@ func audiences(conf *config.Config, names []string) ([]string, error) {
 	}
 
 	return list, nil
+}
+
+// userScopes returns the scopes that a user has at one of the services at least.
+func userScopes(conf *config.Config, names []string, user jeton.Principal) []string {
+	var list []string
+	for _, t := range targets(conf) {
+		if slices.Contains(names, t.Service) {
+			list = append(list, t.Grants.Of(user)...)
+		}
+	}
+
+	return list
 }
 
 // passwordPolicy returns what a configuration demands of new passwords.

@@ -49,7 +49,12 @@ func targets(conf *config.Config) []signin.Target {
 	var list []signin.Target
 	for _, s := range conf.Services {
 		if terms, ok := gateway.TokenTerms(s); ok {
-			list = append(list, signin.Target{Service: s.Name, Terms: terms, Allow: gateway.LoginAllow(s)})
+			list = append(list, signin.Target{
+				Service: s.Name,
+				Terms:   terms,
+				Allow:   gateway.LoginAllow(s),
+				Grants:  gateway.Grants(s),
+			})
 		}
 	}
 

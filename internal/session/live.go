@@ -53,6 +53,7 @@ func newLive(r *Record) *Live {
 	}
 
 	l.Key.Login = r.Login
+	l.Key.User = r.User
 	l.lastUsed.Store(r.LastUsed.UnixMilli())
 
 	return l

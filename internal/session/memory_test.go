@@ -116,7 +116,7 @@ func (m *memory) Spend(_ context.Context, u count.Use) ([]int64, error) {
 	}
 
 	for i, b := range u.Budgets {
-		m.used[[2]int64{u.Holder, b.ID}]++
+		m.used[[2]int64{u.HolderOf(b), b.ID}]++
 		left[i]--
 	}
 
@@ -125,7 +125,7 @@ func (m *memory) Spend(_ context.Context, u count.Use) ([]int64, error) {
 
 func (m *memory) left(u count.Use) (left []int64) {
 	for _, b := range u.Budgets {
-		left = append(left, b.Max-m.used[[2]int64{u.Holder, b.ID}])
+		left = append(left, b.Max-m.used[[2]int64{u.HolderOf(b), b.ID}])
 	}
 	return left
 }

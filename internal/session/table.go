@@ -265,6 +265,7 @@ func (t *table) live(e *entry, h *secret.Hash) *Live {
 	}
 
 	l.Key.Login = l.Login
+	l.Key.User = l.User
 	l.Known = t.spent
 	l.lastUsed.Store(e.lastUsed())
 

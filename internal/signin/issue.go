@@ -20,6 +20,7 @@ type Target struct {
 	Service string
 	Terms   policy.TokenTerms
 	Allow   *policy.Allow // users who may log in at the service; nil: all
+	Grants  policy.Grants // scopes of users at the service
 }
 
 // TokenRequest is a client's request for a token.

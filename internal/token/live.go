@@ -21,6 +21,9 @@ type Live struct {
 func (t *Tokens) newLive(r Record) *Live {
 	l := &Live{Record: r}
 	l.Key.Token = r.Number
+	if r.Owner.Kind == jeton.KindUser {
+		l.Key.User = r.Owner.ID
+	}
 
 	if r.MaxUses != policy.Unlimited {
 		l.own = []policy.Budget{{ID: t.budget, Name: "token", Max: r.MaxUses}}

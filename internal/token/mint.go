@@ -23,7 +23,32 @@ type Request struct {
 	Scopes []string // sorted
 	Terms  policy.TokenTerms
 	Once   Once   // the assertion that proved the owner, if one did
+	SignIn *Login // the token stands for a login of the owner; nil: it does not
 	Source string // address that requests it
+}
+
+// Login is a login at a service that ends in a token, by the terms of its logins.
+type Login struct {
+	Service string
+	Relogin policy.Relogin
+}
+
+// signIn returns the login as the store is to judge it.
+func (l *Login) signIn(now time.Time) *SignIn {
+	if l == nil {
+		return nil
+	}
+
+	s := &SignIn{Service: l.Service, Remember: now, Judge: func(h policy.History) error {
+		// No session begins, so no limit on sessions applies.
+		_, err := policy.Terms{MaxSessions: policy.Unlimited, Relogin: l.Relogin}.CheckLogin(h, now)
+		return err
+	}}
+	if l.Relogin.NeedsHistory() {
+		s.Remember = l.Relogin.HistoryFrom(now)
+	}
+
+	return s
 }
 
 // Minted is a new token. Only the caller has its text.
@@ -35,13 +60,13 @@ type Minted struct {
 	Scopes   []string
 	MaxUses  int64 // or policy.Unlimited
 	// Recorded reports whether the event was added with the token. A signed token that is not
-	// counted needs no transaction, unless it uses an assertion.
+	// counted needs no transaction, unless it uses an assertion or is a login.
 	Recorded bool
 }
 
 // Mint mints a token under the terms and sets the target of the event. It returns
-// jeton.ErrBadCredential if the owner's credential has changed meanwhile, and ErrUsed if the
-// assertion was used before.
+// jeton.ErrRelogin if the owner may not log in again yet, jeton.ErrBadCredential if the owner's
+// credential has changed meanwhile, and ErrUsed if the assertion was used before.
 func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, error) {
 	now := t.now()
 	accessor, err := secret.ID("t_", now, t.rand)
@@ -63,8 +88,9 @@ func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, 
 			Created:  now,
 			Source:   r.Source,
 		},
-		Keep: r.Terms.Format == policy.Opaque || r.Terms.MaxUses != policy.Unlimited || r.Terms.Counted,
-		Once: r.Once,
+		Keep:   r.Terms.Format == policy.Opaque || r.Terms.MaxUses != policy.Unlimited || r.Terms.Counted,
+		Once:   r.Once,
+		SignIn: r.SignIn.signIn(now),
 	}
 
 	// Keys that were revoked on another node must not sign any more.
@@ -87,7 +113,7 @@ func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, 
 		MaxUses:  m.MaxUses,
 	}
 
-	out.Recorded = m.Keep || m.Once != (Once{})
+	out.Recorded = m.Keep || m.Once != (Once{}) || m.SignIn != nil
 	if !out.Recorded {
 		return out, nil
 	}

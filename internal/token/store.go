@@ -93,10 +93,20 @@ type Mint struct {
 	// Shown is the current hash of the parent, if there is one, and Login the session that
 	// creates the token, if one does: neither may have ended meanwhile. A child gets the
 	// current credential version of its parent's owner.
-	Shown secret.Hash
-	Login int64
-	Once  Once        // used in the same transaction
-	Event jeton.Event // added in the same transaction
+	Shown  secret.Hash
+	Login  int64
+	SignIn *SignIn     // the login that the token stands for, or nil
+	Once   Once        // used in the same transaction
+	Event  jeton.Event // added in the same transaction
+}
+
+// SignIn is a login whose outcome is a token and not a session.
+type SignIn struct {
+	Service  string
+	Remember time.Time // older logins do not matter
+	// Judge runs inside the transaction. It gets the user's past logins at the service; an
+	// error refuses the token. It must not call the store.
+	Judge func(policy.History) error
 }
 
 // Rotation replaces the secret of a personal token.
@@ -133,8 +143,10 @@ type Store interface {
 	change.Feed
 	// MintToken is one atomic step. It returns jeton.ErrBadCredential unless the owner
 	// exists, is enabled, its credential still has the version that was proved, and the named
-	// parent and session exist; or ErrUsed when the assertion has been used before. Otherwise
-	// it remembers the assertion, stores the token if Keep is set, and adds the event.
+	// parent and session exist; the error of SignIn.Judge; or ErrUsed when the assertion has been
+	// used before. Otherwise it adds the login of SignIn and lets the user's counts at that
+	// service begin again, remembers the assertion, stores the token if Keep is set, and adds
+	// the event.
 	MintToken(ctx context.Context, m Mint) error
 	// UseOnce remembers an assertion, or returns ErrUsed if it was used before.
 	UseOnce(ctx context.Context, o Once) error

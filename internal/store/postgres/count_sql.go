@@ -1,6 +1,7 @@
 package postgres
 
-// The statements name a holder by its number as stored: a login, or minus the number of a token.
+// The statements name a holder by its number as stored: a login, minus the number of a token, or
+// the number of a user and count.UserHolders.
 // A CTE named wish is what is asked for.
 
 // firstUsesSQL takes the first uses of counts that have no row yet, if their holders exist and no
@@ -24,11 +25,13 @@ LEFT JOIN uses u ON u.login = w.login AND u.budget = w.budget`
 // holderLiveSQL is true of a wish w whose holder exists, and which no transaction is removing. It
 // stays true until the end of the transaction.
 const holderLiveSQL = `(EXISTS (SELECT 1 FROM sessions s WHERE s.login = w.login FOR KEY SHARE SKIP LOCKED)
-  OR EXISTS (SELECT 1 FROM tokens t WHERE t.number = -w.login FOR KEY SHARE SKIP LOCKED))`
+  OR EXISTS (SELECT 1 FROM tokens t WHERE t.number = -w.login FOR KEY SHARE SKIP LOCKED)
+  OR EXISTS (SELECT 1 FROM users u WHERE u.id = w.login - 4611686018427387904 FOR KEY SHARE SKIP LOCKED))`
 
 // holderExistsSQL is true of a wish w whose holder exists.
 const holderExistsSQL = `EXISTS (SELECT 1 FROM sessions s WHERE s.login = w.login)
-  OR EXISTS (SELECT 1 FROM tokens t WHERE t.number = -w.login)`
+  OR EXISTS (SELECT 1 FROM tokens t WHERE t.number = -w.login)
+  OR EXISTS (SELECT 1 FROM users u WHERE u.id = w.login - 4611686018427387904)`
 
 // insertCountsSQL inserts rows for counts of holders that exist.
 const insertCountsSQL = `WITH fresh AS MATERIALIZED (

@@ -16,7 +16,7 @@ func (db *DB) spendSeveral(ctx context.Context, batch []*job) (retry []*job) {
 	var holders, budgets []int64
 	for _, j := range batch {
 		for _, b := range j.use.Budgets {
-			holders = append(holders, j.use.Holder)
+			holders = append(holders, j.use.HolderOf(b))
 			budgets = append(budgets, b.ID)
 		}
 	}
@@ -67,7 +67,7 @@ type lockedCount struct {
 // take takes one use of every budget of a job, or of none.
 func (j *job) take(counts map[countKey]*lockedCount) (left []int64, err error) {
 	for _, b := range j.use.Budgets {
-		c := counts[countKey{j.use.Holder, b.ID}]
+		c := counts[countKey{j.use.HolderOf(b), b.ID}]
 		if !c.holderExists {
 			return nil, jeton.ErrBadCredential
 		}
@@ -84,7 +84,7 @@ func (j *job) take(counts map[countKey]*lockedCount) (left []int64, err error) {
 	}
 
 	for i, b := range j.use.Budgets {
-		c := counts[countKey{j.use.Holder, b.ID}]
+		c := counts[countKey{j.use.HolderOf(b), b.ID}]
 		*c.used++
 		c.changed = true
 		left[i] = b.Max - *c.used

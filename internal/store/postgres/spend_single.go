@@ -31,7 +31,7 @@ func groupByCount(batch []*job) (groups []*countGroup, later []*job) {
 	byKey := make(map[countKey]*countGroup, len(batch))
 	for _, j := range batch {
 		budget := j.use.Budgets[0]
-		key := countKey{j.use.Holder, budget.ID}
+		key := countKey{j.use.HolderOf(budget), budget.ID}
 		g := byKey[key]
 		if g == nil {
 			g = &countGroup{countKey: key, limit: budget.Max}

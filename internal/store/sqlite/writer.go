@@ -71,14 +71,17 @@ var jobs = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)}
 const lookUses = `SELECT used FROM uses WHERE login = $1 AND budget = $2`
 
 // spendFirst takes the first use, if the holder is there and has no count yet. A login
-// stands under its number and a token under its own with a minus before it.
+// stands under its number, a token under its own with a minus before it, and a user under its
+// own and count.UserHolders.
 const spendFirst = `INSERT INTO uses (login, budget, used)
 SELECT $1, $2, 1 WHERE EXISTS (SELECT 1 FROM sessions WHERE login = $1)
 OR EXISTS (SELECT 1 FROM tokens WHERE number = -$1)
+OR EXISTS (SELECT 1 FROM users WHERE id = $1 - 4611686018427387904)
 ON CONFLICT (login, budget) DO NOTHING`
 
-// lookHolder finds out whether a login or, with a negative number, a token is there.
-const lookHolder = `SELECT login FROM sessions WHERE login = $1 UNION ALL SELECT number FROM tokens WHERE number = -$1`
+// lookHolder finds out whether a login or, by its number as stored, a token or a user is there.
+const lookHolder = `SELECT login FROM sessions WHERE login = $1 UNION ALL SELECT number FROM tokens WHERE number = -$1
+UNION ALL SELECT id FROM users WHERE id = $1 - 4611686018427387904`
 
 // prepare prepares the statements of uses on the connection of the writer, past
 // database/sql (see spends).
@@ -305,7 +308,8 @@ func (w *writer) spends(conn *sql.Conn, batch []*job) error {
 
 // spendSingle needs no savepoint: one statement is a whole step by itself.
 func (w *writer) spendSingle(j *job) error {
-	left, err := w.take(j.use.Holder, j.use.Budgets[0])
+	holder := j.use.HolderOf(j.use.Budgets[0])
+	left, err := w.take(holder, j.use.Budgets[0])
 	if err != nil {
 		return err
 	}
@@ -314,7 +318,7 @@ func (w *writer) spendSingle(j *job) error {
 	// A login without a use left, and one that has ended, look the same until here.
 	if left < 0 {
 		j.left[0] = 0
-		j.err, err = w.whyNot(j.use.Holder)
+		j.err, err = w.whyNot(holder)
 	}
 
 	return err
@@ -362,26 +366,39 @@ func (w *writer) spendSeveral(j *job) error {
 	}
 
 	j.left, j.err = left, nil
+
+	// All holders are looked for before anything is taken, so that there is nothing to undo.
+	for i, b := range j.use.Budgets {
+		holder := j.use.HolderOf(b)
+		if i > 0 && holder == j.use.HolderOf(j.use.Budgets[i-1]) {
+			continue
+		}
+
+		why, err := w.whyNot(holder)
+		if err != nil {
+			return err
+		}
+		if errors.Is(why, jeton.ErrBadCredential) {
+			j.err = why
+			return nil
+		}
+	}
+
 	if slices.Min(left) <= 0 {
-		j.err, err = w.whyNot(j.use.Holder)
-		return err
+		j.err = jeton.ErrSpent
+		return nil
 	}
 
 	for i, b := range j.use.Budgets {
-		n, err := w.take(j.use.Holder, b)
-		switch {
-		case err != nil:
+		left[i], err = w.take(j.use.HolderOf(b), b)
+		if err != nil {
 			return err
-		case n < 0 && i == 0:
-			// The holder is not there. Nothing was taken yet, so there is nothing to undo.
-			j.err, err = w.whyNot(j.use.Holder)
-			return err
-		case n < 0:
-			// Cannot happen. Failing the whole batch takes back what the first budgets gave.
-			return errors.New("a budget that had a use left gave none")
 		}
 
-		left[i] = n
+		// Cannot happen. Failing the whole batch takes back what the first budgets gave.
+		if left[i] < 0 {
+			return errors.New("a budget that had a use left gave none")
+		}
 	}
 
 	return nil
@@ -390,7 +407,7 @@ func (w *writer) spendSeveral(j *job) error {
 // left appends how many uses of each budget are left, without taking one.
 func (w *writer) left(u count.Use, left []int64) ([]int64, error) {
 	for _, b := range u.Budgets {
-		used, err := w.one(w.look, u.Holder, b.ID)
+		used, err := w.one(w.look, u.HolderOf(b), b.ID)
 		// The first use makes the row.
 		if errors.Is(err, io.EOF) {
 			used, err = 0, nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
@@ -371,7 +372,8 @@ func removeUser(ctx context.Context, tx Conn, a account.Account, now time.Time) 
 		}
 	}
 
-	return nil
+	// After the row, which holds off a first use until here.
+	return removeUses(ctx, tx, []int64{count.UserHolders + id})
 }
 
 // ListUsers implements account.Store.

@@ -25,9 +25,11 @@ var sessionFields = of("s", "login, "+sessionColumns) + ", u.name, u.groups"
 var FindSession = "SELECT " + sessionFields + ` FROM sessions s JOIN users u ON u.id = s.account
 WHERE s.hash = $1 AND NOT u.disabled`
 
-// LookAlive finds no row when the holder has ended, so that it does not look unused.
+// LookAlive finds no row when the holder has ended, so that it does not look unused. It is the
+// number of a login, minus that of a token, or that of a user and count.UserHolders.
 const LookAlive = `SELECT COALESCE(u.used, 0)
-FROM (SELECT login FROM sessions WHERE login = $1 UNION ALL SELECT -number FROM tokens WHERE number = 0 - $1) h
+FROM (SELECT login FROM sessions WHERE login = $1 UNION ALL SELECT -number FROM tokens WHERE number = 0 - $1
+UNION ALL SELECT $1 FROM users WHERE id = $1 - 4611686018427387904) h
 LEFT JOIN uses u ON u.login = h.login AND u.budget = $2`
 
 // StartSession implements session.Store.
@@ -38,8 +40,8 @@ func (db *Store) StartSession(
 ) error {
 	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		// Lock the owner's row until the transaction ends. Of two logins at the same time, the
-		// second then sees the first.
-		if err := checkUnchanged(ctx, tx, s.User, s.Version, "FOR UPDATE"); err != nil {
+		// second then sees the first. The key is not locked: first uses go on.
+		if err := checkUnchanged(ctx, tx, s.User, s.Version, "FOR NO KEY UPDATE"); err != nil {
 			return nil, err
 		}
 
@@ -63,6 +65,9 @@ func (db *Store) StartSession(
 		}
 
 		if err := insertSession(ctx, tx, s); err != nil {
+			return nil, err
+		}
+		if err := renewUses(ctx, tx, s.User, s.Service); err != nil {
 			return nil, err
 		}
 
@@ -97,27 +102,9 @@ func checkUnchanged(ctx context.Context, tx Conn, user, version int64, lock stri
 func history(ctx context.Context, tx Conn, s session.Start) (policy.History, error) {
 	var h policy.History
 
-	logins, err := tx.Query(
-		ctx,
-		"SELECT at FROM logins WHERE account = $1 AND service = $2 AND at > $3 ORDER BY login",
-		s.User,
-		s.Service,
-		milli(s.Remember),
-	)
-	if err != nil {
-		return h, err
-	}
-	defer logins.Close()
-
-	for logins.Next() {
-		var at int64
-		if err := logins.Scan(&at); err != nil {
-			return h, err
-		}
-		h.Logins = append(h.Logins, time.UnixMilli(at))
-	}
-
-	if err := logins.Err(); err != nil || !s.Siblings {
+	var err error
+	h.Logins, err = pastLogins(ctx, tx, s.User, s.Service, s.Remember)
+	if err != nil || !s.Siblings {
 		return h, err
 	}
 
@@ -170,25 +157,7 @@ func insertSession(ctx context.Context, tx Conn, s session.Start) error {
 		return err
 	}
 
-	// Delete the logins that are too old to matter, so that the table does not grow.
-	if _, err := tx.Exec(
-		ctx,
-		"DELETE FROM logins WHERE account = $1 AND service = $2 AND at <= $3",
-		s.User,
-		s.Service,
-		milli(s.Remember),
-	); err != nil {
-		return err
-	}
-
-	if _, err := tx.Exec(
-		ctx,
-		"INSERT INTO logins (account, service, login, at) VALUES ($1, $2, $3, $4)",
-		s.User,
-		s.Service,
-		login,
-		milli(s.Created),
-	); err != nil {
+	if err := insertLogin(ctx, tx, s.User, s.Service, login, s.Remember, s.Created); err != nil {
 		return err
 	}
 
@@ -307,7 +276,7 @@ func (db *Store) Left(ctx context.Context, u count.Use) ([]int64, error) {
 	var left []int64
 	for _, b := range u.Budgets {
 		var used int64
-		err := db.engine.QueryRow(ctx, LookAlive, u.Holder, b.ID).Scan(&used)
+		err := db.engine.QueryRow(ctx, LookAlive, u.HolderOf(b), b.ID).Scan(&used)
 		// The holder has ended (see LookAlive); a holder without uses has a row of 0.
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil, jeton.ErrBadCredential

@@ -64,7 +64,7 @@ func TestInvalidSetupsAreRefused(t *testing.T) {
 		{"a configuration with faults", func(t *testing.T, o *Options) {
 			text := strings.Replace(read(t, counted), "max_uses: 3\n", "max_use: 3\n", 1)
 			o.Config = file(t, strings.Replace(text, "max_uses: 1000\n", "max_uses: many\n", 1))
-		}, []string{"jeton.yaml:25:9: ", "max_use: ", "did you mean max_uses?", "jeton.yaml:28:19: ", "many"}},
+		}, []string{"jeton.yaml:26:9: ", "max_use: ", "did you mean max_uses?", "jeton.yaml:29:19: ", "many"}},
 		{"a configuration that is not YAML", func(t *testing.T, o *Options) {
 			o.Config = file(t, "services:\n  - name: [\n")
 		}, []string{"jeton.yaml:", "invalid YAML"}},

@@ -64,6 +64,7 @@ func Run(t *testing.T, open Open) {
 		{"declared clients", DeclaredClients},
 		{"tokens", Tokens},
 		{"uses of tokens", TokenUses},
+		{"uses of users", UserUses},
 		{"personal tokens", Personal},
 		{"sweeping", Sweeping},
 		{"audit", Audit},
