@@ -204,7 +204,7 @@ func TestHashes(t *testing.T) {
 	// The SHA-256 of abc (FIPS 180-2, appendix B.1).
 	got := fmt.Sprintf("%x", secret.HashOf("abc"))
 	if got != "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" {
-		t.Errorf("HashOf(abc) = %s", got)
+		t.Errorf("HashOf(abc) = %s, want that of FIPS 180-2", got)
 	}
 }
 
@@ -241,7 +241,7 @@ func TestIDs(t *testing.T) {
 		} {
 			first, second := id(at, high()), id(at.Add(time.Millisecond), low())
 			if first >= second || last >= id(at, low()) {
-				t.Errorf("at %v: %s, and a millisecond later %s; before it %s", at, first, second, last)
+				t.Errorf("at %v: %s, and a millisecond later %s; before it %s; want an order", at, first, second, last)
 			}
 			last = id(at, low())
 		}
@@ -256,7 +256,7 @@ func TestIDs(t *testing.T) {
 				text,
 				"t_",
 			) || strings.Trim(text[2:], "0123456789abcdefghjkmnpqrstvwxyz") != "" {
-				t.Errorf("%q", text)
+				t.Errorf("ID = %q, want t_ and 23 characters of its alphabet", text)
 			}
 		}
 	})

@@ -107,7 +107,7 @@ func TestAnOperatorSeesTheSharedDatabase(t *testing.T) {
 
 	one.MustControl("DELETE", "/api/v1/sessions?user=diane", nil, nil)
 	if a := two.Ask("GET", "shop", "/me", "Cookie", cookie); a.Status != 401 {
-		t.Errorf("an ended session at the other node: %d", a.Status)
+		t.Errorf("an ended session at the other node: %d, want 401", a.Status)
 	}
 
 	for _, has := range []string{
@@ -143,7 +143,7 @@ func TestNoMetricsOfADatabaseThatIsNotShared(t *testing.T) {
 	s := jetontest.Start(t, shop())
 	a := s.Send(http.DefaultClient, "GET", s.Admin()+"/metrics", "")
 	if a.Status != 200 || strings.Contains(a.Body, "jeton_database") {
-		t.Errorf("%d, with a metric of a database", a.Status)
+		t.Errorf("metrics = %d, with one of a database; want 200 and none", a.Status)
 	}
 }
 
@@ -161,7 +161,7 @@ func TestAStoppingServerClosesConnectionsAfterAResponse(t *testing.T) {
 		defer resp.Body.Close()
 
 		if resp.StatusCode != http.StatusOK {
-			t.Errorf("status %d", resp.StatusCode)
+			t.Errorf("status %d, want 200", resp.StatusCode)
 		}
 
 		return resp.Close
@@ -209,7 +209,7 @@ func TestAStoppingServerAnswersTheLastRequest(t *testing.T) {
 		t.Fatalf("the last request has no answer: %v", err)
 	}
 	if resp.Body.Close(); resp.StatusCode != http.StatusOK || !resp.Close {
-		t.Errorf("the last request: %d, and the connection closes: %t", resp.StatusCode, resp.Close)
+		t.Errorf("the last request: %d, and the connection closes: %t; want 200, true", resp.StatusCode, resp.Close)
 	}
 
 	s.Stop()

@@ -56,7 +56,8 @@ services:
 		case http.StatusServiceUnavailable:
 			unknown.Add(1)
 			if a.Header.Get("Retry-After") == "" || a.Code() != "unavailable" && a.Code() != "busy" {
-				t.Errorf("503 with Retry-After %q and code %q", a.Header.Get("Retry-After"), a.Code())
+				t.Errorf("503 with Retry-After %q and code %q, want seconds, and unavailable or busy",
+					a.Header.Get("Retry-After"), a.Code())
 			}
 			time.Sleep(10 * time.Millisecond)
 		default:
@@ -65,7 +66,7 @@ services:
 
 		took := time.Since(began)
 		if took > 4*time.Second { // 2 s are promised; the machine is busy
-			t.Errorf("%s: response took %v", path, took)
+			t.Errorf("%s: response took %v, want at most 4s", path, took)
 		}
 
 		return a.Status
@@ -113,15 +114,15 @@ services:
 					s.Admin()+"/readyz",
 					"",
 				); a.Status != 503 || a.Header.Get("Retry-After") == "" {
-					t.Errorf("readyz: %d with Retry-After %q", a.Status, a.Header.Get("Retry-After"))
+					t.Errorf("readyz: %d, Retry-After %q; want 503, seconds", a.Status, a.Header.Get("Retry-After"))
 				}
 				if a := s.TryEnter("shop", "diane", right); a.Status != 503 {
-					t.Errorf("a login: %d %s", a.Status, a.Code())
+					t.Errorf("a login: %d %s, want 503", a.Status, a.Code())
 				}
 
 				status := ask(s, "/open")
 				if status != 503 {
-					t.Errorf("status of a session = %d", status)
+					t.Errorf("status of a session = %d, want 503", status)
 				}
 			}
 
@@ -146,7 +147,7 @@ services:
 	g := granted.Load()
 	n := unknown.Load()
 	if used < g || used > g+n {
-		t.Errorf("%d uses were granted, %d are unknown, and %d are counted", g, n, used)
+		t.Errorf("%d uses were granted, %d are unknown, and %d are counted; want from %d to %d", g, n, used, g, g+n)
 	}
 }
 
@@ -190,7 +191,7 @@ func TestASharedDatabaseIsMigratedByItsCommands(t *testing.T) {
 
 	got := strings.Join(said, ", ")
 	if got != "true false, true true, false true" {
-		t.Errorf("steps named, and applied: %s", got)
+		t.Errorf("steps named, and applied: %s; want a trial, a run, a run with nothing to do", got)
 	}
 	if err := cluster.Exec(
 		t.Context(),
@@ -203,7 +204,7 @@ func TestASharedDatabaseIsMigratedByItsCommands(t *testing.T) {
 
 	_, err = server.Migrations(t.Context(), c)
 	if err == nil || !strings.Contains(err.Error(), "newer version") || strings.Contains(err.Error(), pgtest.Password) {
-		t.Errorf("a newer schema: %v", err)
+		t.Errorf("a newer schema: %v, want a fault that asks for a newer version, without the password", err)
 	}
 	if _, err := os.Stat(c.DataDir); err == nil {
 		t.Error("the data directory was created")

@@ -80,7 +80,7 @@ func TestSigningKeysOverTheAPI(t *testing.T) {
 
 	if len(next) != 1 || next[0].Status != "next" || !list()["ES256 current"].Retires.Equal(next[0].Signs) ||
 		next[0].Signs.Sub(next[0].Created) < time.Minute {
-		t.Errorf("key after a rotation = %+v among %v", next, list())
+		t.Errorf("key after a rotation = %+v among %v, want one that signs when the current one retires", next, list())
 	}
 
 	for _, tc := range []struct {
@@ -109,7 +109,7 @@ func TestSigningKeysOverTheAPI(t *testing.T) {
 
 	s.MustControl("POST", "/api/v1/keys/rotate", api.Rotation{Algorithm: "ES256", Now: true}, &next)
 	if got := list(); got["ES256 current"].ID != next[0].ID || got["ES256 retired"].ID != first["ES256 current"].ID {
-		t.Errorf("keys after a rotation now = %v", got)
+		t.Errorf("keys after a rotation now = %v, want the next one current and the first one retired", got)
 	}
 
 	for range 2 {
@@ -119,7 +119,7 @@ func TestSigningKeysOverTheAPI(t *testing.T) {
 	// The configuration needs no key, so none replaces it.
 	if got := list(); got["ES256 revoked"].ID != next[0].ID || got["ES256 current"].ID != "" ||
 		got["EdDSA current"].ID != first["EdDSA current"].ID {
-		t.Errorf("keys after a revocation = %v", got)
+		t.Errorf("keys after a revocation = %v, want none of ES256 current, and EdDSA as before", got)
 	}
 
 	var said []string
@@ -127,13 +127,13 @@ func TestSigningKeysOverTheAPI(t *testing.T) {
 		if strings.HasPrefix(e.Action, "key.") && e.Actor == "operator" {
 			said = append(said, e.Action)
 			if e.Action == "key.revoke" && (e.Reason != "it was shown" || e.Target != "key:"+next[0].ID) {
-				t.Errorf("audit event = %+v", e)
+				t.Errorf("audit event = %+v, want the reason and the key", e)
 			}
 		}
 	}
 
 	if fmt.Sprint(said) != "[key.rotate key.rotate key.revoke]" {
-		t.Errorf("audit log = %v", said)
+		t.Errorf("audit log = %v, want two rotations and a revocation", said)
 	}
 }
 

@@ -118,7 +118,7 @@ func TestReload(t *testing.T) {
 			"      - {match: GET /up, open: true, upstream: {url: 'https://x.example', ca: /no/such/file}}\n",
 		))
 		if err == nil || ask("/me") != 200 || ask("/new") != 404 {
-			t.Errorf("Reload: %v; /me %d, /new %d", err, ask("/me"), ask("/new"))
+			t.Errorf("Reload: %v; /me %d, /new %d; want an error, 200, 404", err, ask("/me"), ask("/new"))
 		}
 	})
 
@@ -138,7 +138,7 @@ func TestReload(t *testing.T) {
 
 	t.Run("routes are added and removed, sessions stay", func(t *testing.T) {
 		if err := s.Reload(easy + shop(newRoute)); err != nil || ask("/new") != 200 || ask("/me") != 200 {
-			t.Errorf("Reload: %v; /new %d, /me %d", err, ask("/new"), ask("/me"))
+			t.Errorf("Reload: %v; /new %d, /me %d; want nil, 200, 200", err, ask("/new"), ask("/me"))
 		}
 		if err := s.Reload(easy + shop()); err != nil || ask("/new") != 404 {
 			t.Errorf("Reload: %v; /new %d", err, ask("/new"))
@@ -173,7 +173,7 @@ func TestReload(t *testing.T) {
 
 		a := s.Send(http.DefaultClient, "GET", "http://localhost:"+port+"/", "")
 		if a.Body != "second" {
-			t.Errorf("%d %q", a.Status, a.Body)
+			t.Errorf("at the new port: %d %q, want second", a.Status, a.Body)
 		}
 		if err := s.Reload(strings.Replace(
 			easy+shop()+second,
@@ -181,7 +181,7 @@ func TestReload(t *testing.T) {
 			"tls: {cert: second.pem, key: second.key}",
 			1,
 		)); err == nil || !strings.Contains(err.Error(), "TLS cannot be switched") {
-			t.Errorf("TLS switched on: %v", err)
+			t.Errorf("TLS switched on: %v, want a fault that says it cannot be", err)
 		}
 
 		if err := s.Reload(easy + shop()); err != nil {
@@ -216,7 +216,7 @@ func TestReload(t *testing.T) {
 			"b",
 			false,
 		) + shop()); err != nil || s.Ask("GET", "shop", "/me", "Cookie", alice).Status != 200 {
-			t.Errorf("changed groups: %v, %d", err, s.Ask("GET", "shop", "/me", "Cookie", alice).Status)
+			t.Errorf("changed groups: %v, %d; want nil, 200", err, s.Ask("GET", "shop", "/me", "Cookie", alice).Status)
 		}
 		if err := s.Reload(easy + fmt.Sprintf(
 			users,
@@ -263,7 +263,7 @@ func TestReloadUnderLoad(t *testing.T) {
 			for !stop.Load() {
 				a := s.Ask("GET", "shop", "/me", "Cookie", c)
 				if a.Status != 200 || a.Body != "diane" {
-					t.Errorf("%d %s %q", a.Status, a.Code(), a.Body)
+					t.Errorf("during a reload: %d %s %q, want 200 diane", a.Status, a.Code(), a.Body)
 				}
 				asked.Add(1)
 			}
@@ -316,7 +316,7 @@ func TestFolderIsHeldByOne(t *testing.T) {
 	again := jetontest.Start(t, easy+shop(), jetontest.DataDir(s.Dir()))
 	a := again.Ask("GET", "shop", "/me", "Cookie", cookie)
 	if a.Body != "diane" {
-		t.Errorf("a session after a restart: %d %s", a.Status, a.Code())
+		t.Errorf("a session after a restart: %d %s, want that of diane", a.Status, a.Code())
 	}
 }
 
@@ -331,7 +331,7 @@ func TestFilesAreForTheOwnerAlone(t *testing.T) {
 		}
 
 		if info, err := d.Info(); err == nil && info.Mode().Perm()&0o077 != 0 {
-			t.Errorf("%s has mode %04o", path, info.Mode().Perm())
+			t.Errorf("%s has mode %04o, want nothing for group and others", path, info.Mode().Perm())
 		}
 
 		return nil
@@ -401,7 +401,7 @@ func TestStop(t *testing.T) {
 		return a.Status, a.Body
 	}
 	if status, body := ready(); status != 200 || body != "ok\n" {
-		t.Errorf("readiness before the stop = %d %q", status, body)
+		t.Errorf("readiness before the stop = %d %q, want 200 ok", status, body)
 	}
 
 	answers := make(chan jetontest.Answer, 2)
@@ -430,7 +430,7 @@ func TestStop(t *testing.T) {
 
 	for range 2 {
 		if a := <-answers; a.Status != 200 || a.Body != "the whole answer" {
-			t.Errorf("a request in flight: %d %q", a.Status, a.Body)
+			t.Errorf("a request in flight: %d %q, want the whole answer", a.Status, a.Body)
 		}
 	}
 

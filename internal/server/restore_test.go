@@ -54,22 +54,22 @@ func TestCredentialsOfABackupAreRefusedByDefault(t *testing.T) {
 
 		// An assertion that was used in the lost time is used; a new one is not.
 		if a := s.TryToken(p.key.Assertion("", p.claims), "audience", "counted"); a.Code() != "bad_credential" {
-			t.Errorf("a used assertion = %d %s", a.Status, a.Body)
+			t.Errorf("a used assertion = %d %s, want bad_credential", a.Status, a.Body)
 		} else if why, err := s.Explain(a.Request()); err != nil || !strings.Contains(
 			fmt.Sprint(why),
 			"before the database was restored",
 		) {
-			t.Errorf("audit log = %v, %v", why, err)
+			t.Errorf("audit log = %v, %v, want the restore for a reason", why, err)
 		}
 
 		p.at.Add(20_000)
 		fresh := s.Token(p.key, "audience", "signed")
 		if a := s.Ask("GET", "signed", "/who", "Authorization", "Bearer "+fresh); a.Status != http.StatusOK {
-			t.Errorf("a new token = %d %s", a.Status, a.Code())
+			t.Errorf("a new token = %d %s, want 200", a.Status, a.Code())
 		}
 
 		if a := s.Ask("GET", "shop", "/me", "Cookie", s.Enter("shop", "diane", password)); a.Body != "diane" {
-			t.Errorf("a new session = %d %s", a.Status, a.Code())
+			t.Errorf("a new session = %d %s, want that of diane", a.Status, a.Code())
 		}
 
 		p.recorded(s, audit.Restore, "all sessions and tokens have ended")
@@ -88,13 +88,13 @@ func TestTrustedCredentialsAreAcceptedAgain(t *testing.T) {
 		p.spend(s, "0", "spent")
 
 		if a := s.Ask("GET", "shop", "/me", "Cookie", p.cookie); a.Body != "diane" {
-			t.Errorf("the session = %d %s", a.Status, a.Code())
+			t.Errorf("the session = %d %s, want that of diane", a.Status, a.Code())
 		}
 		if a := s.Ask("GET", "signed", "/who", "Authorization", "Bearer "+p.signed); a.Status != http.StatusOK {
-			t.Errorf("the signed token = %d %s", a.Status, a.Code())
+			t.Errorf("the signed token = %d %s, want 200", a.Status, a.Code())
 		}
 		if a := s.TryToken(p.key.Assertion("", p.claims), "audience", "counted"); a.Status != http.StatusOK {
-			t.Errorf("the assertion = %d %s", a.Status, a.Code())
+			t.Errorf("the assertion = %d %s, want 200", a.Status, a.Code())
 		}
 
 		p.recorded(s, audit.Restore, "valid again")
@@ -207,10 +207,10 @@ func TestAnInvalidBackupChangesNothing(t *testing.T) {
 	refused(t, []byte("SQLite format 3\x00 and so on"))
 
 	if _, err := p.restore(server.Restoring{Path: p.dir}); !errors.Is(err, jeton.ErrInvalid) {
-		t.Errorf("restore of a folder = %v", err)
+		t.Errorf("restore of a folder = %v, want ErrInvalid", err)
 	}
 	if _, err := p.restore(server.Restoring{Path: bad + "none"}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("restore of a missing file = %v", err)
+		t.Errorf("restore of a missing file = %v, want ErrNotExist", err)
 	}
 
 	p.mustRestore(server.Restoring{})
@@ -288,7 +288,7 @@ func TestARestoreWhileAServerIsUpIsRefused(t *testing.T) {
 
 		a := s.Ask("GET", "shop", "/me", "Cookie", s.Enter("shop", "diane", password))
 		if a.Body != "diane" {
-			t.Errorf("a session after the refusal = %d", a.Status)
+			t.Errorf("a session after the refusal = %d, want that of diane", a.Status)
 		}
 	})
 }
@@ -299,7 +299,7 @@ func TestAPostgresDatabaseIsOverwrittenOnlyOnRequest(t *testing.T) {
 		err,
 		jeton.ErrConflict,
 	) || !strings.Contains(err.Error(), "--replace") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want ErrConflict that names --replace", err)
 	}
 
 	s := p.start()
@@ -328,7 +328,7 @@ func TestABackupMovesBetweenEngines(t *testing.T) {
 	q.spend(s, "0", "")
 	a := s.Ask("GET", "shop", "/me", "Cookie", q.cookie)
 	if a.Body != "diane" {
-		t.Errorf("the session = %d %s", a.Status, a.Code())
+		t.Errorf("the session = %d %s, want that of diane", a.Status, a.Code())
 	}
 }
 

@@ -293,7 +293,7 @@ func TestAFileThatChangesWhileItIsRestoredIsRefused(t *testing.T) {
 		0,
 		silent,
 	); err == nil || !strings.Contains(err.Error(), "has changed") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want a fault that says the file has changed", err)
 	}
 
 	if sums(t, to)[0].Rows != 0 {

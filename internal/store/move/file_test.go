@@ -218,10 +218,10 @@ func TestAnAnnouncedLengthAllocatesNoMemory(t *testing.T) {
 	b = append(b, "short"...)
 	r := reading{from: bufio.NewReader(bytes.NewReader(b))}
 	if _, _, err := r.record(maxRow); !errors.Is(err, errBackup) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want errBackup", err)
 	}
 
 	if r.b.Cap() > 4096 {
-		t.Errorf("buffer has %d bytes", r.b.Cap())
+		t.Errorf("buffer has %d bytes, want at most 4096", r.b.Cap())
 	}
 }
