@@ -69,6 +69,8 @@ func (w *Wallet) Select(ctx context.Context, rawURL string, c Choice) (name, how
 	switch {
 	case name != "" && d.find(o, name) != nil:
 		return name, how, nil
+	// A name that was chosen must exist. Another identity, even the only one, never stands
+	// in for it.
 	case name != "" && len(have) > 0:
 		return "", "", jeton.WithDetail(
 			jeton.ErrNotFound,

@@ -43,6 +43,7 @@ func (e *entry) bearer(now time.Time) (text string, ok bool) {
 func (in Login) applyToken(e *entry) error {
 	otherwise := in.Key != "" || !in.Password.IsZero() || in.Save || len(in.Command) > 0
 	switch {
+	// Another credential replaces the token. A login without any keeps it.
 	case in.Token.IsZero() && otherwise:
 		e.Foreign = nil
 		return nil

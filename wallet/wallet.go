@@ -442,6 +442,7 @@ func (w *Wallet) Flush(ctx context.Context) error {
 	}
 
 	for _, id := range dirty {
+		// Not before the write, or a failure would lose what the next Flush could write.
 		id.clean()
 	}
 

@@ -114,6 +114,8 @@ func (a *Accounts) MeasureFormats(ctx context.Context) error {
 
 		for _, acct := range accounts {
 			format := password.Format(acct.Password)
+			// Of each format one account is enough: the cost is the same for all of its
+			// hashes.
 			if format == password.DefaultFormat || present[format] || len(present) == maxFormats {
 				continue
 			}

@@ -76,6 +76,7 @@ func passwordChanged(keepTokens bool) string {
 func (u Update) change() (c Change, changed []string, err error) {
 	c = Change{Disabled: u.Disabled, Check: u.Check}
 
+	// The audit log gets the names of the fields of a profile, and not their values.
 	for _, field := range []struct {
 		name  string
 		value *string

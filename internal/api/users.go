@@ -92,6 +92,7 @@ func (a *API) createUser(w *web.Reply, r *http.Request, c caller) error {
 	}
 
 	if in.Name == "" {
+		// The email address is the name of a user who gives no other.
 		in.Name = strings.TrimSpace(in.Email)
 	}
 	if err := require("email", in.Name); err != nil {

@@ -61,6 +61,7 @@ func compileList(n *yaml.Node) (list, error) {
 
 // compileMapping compiles an object, or one of the forms that stand for a random value.
 func compileMapping(n *yaml.Node) (value, error) {
+	// Content has keys and values in turn: two nodes are one member.
 	if len(n.Content) == 2 {
 		switch n.Content[0].Value {
 		case "pick":

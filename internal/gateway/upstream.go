@@ -222,6 +222,9 @@ const continuePatience = 2 * time.Second
 // transport returns the connections to one upstream. Compression is left to the client and the
 // upstream: what passes is unchanged.
 func transport(c config.Upstream, dataDir string) (http.RoundTripper, error) {
+	// A dialer of its own switches HTTP/2 off in net/http, unless it is forced. Without
+	// MaxIdleConnsPerHost two idle connections are kept, and a busy service would open one
+	// for most requests.
 	t := &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    5 * time.Second,

@@ -67,6 +67,7 @@ func (a Alg) algorithm() (algorithm, bool) {
 		return algorithm{ecdsaFixed, crypto.SHA256, elliptic.P256(), 32}, true
 	case ES384:
 		return algorithm{ecdsaFixed, crypto.SHA384, elliptic.P384(), 48}, true
+	// A number of 521 bits takes 66 bytes (RFC 7518, section 3.4).
 	case ES512:
 		return algorithm{ecdsaFixed, crypto.SHA512, elliptic.P521(), 66}, true
 	case RS256:

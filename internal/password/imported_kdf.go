@@ -166,6 +166,8 @@ func scryptOf(kind string, n, r, p uint64, salt, key []byte) (imported, error) {
 		return imported{}, errForm(kind, "salt or digest is too short or too long")
 	}
 
+	// The algorithm needs 128·r·N bytes for V, 128·r·p for B, and 256·r for a block and its
+	// copy.
 	return imported{kind: kind, memory: 128 * r * (n + p + 2), match: func(pw []byte) bool {
 		got, err := scrypt.Key(pw, salt, int(n), int(r), int(p), len(key))
 		return err == nil && equal(got, key)

@@ -183,6 +183,8 @@ func (s *Server) secure(p *planned, name string, at endpoint) error {
 		p.tls = tlsConfig()
 	}
 
+	// Services share an address. crypto/tls chooses by the server name of the client, and
+	// takes the first if none fits.
 	p.tls.Certificates = append(p.tls.Certificates, pair)
 
 	return nil

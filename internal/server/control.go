@@ -17,6 +17,7 @@ import (
 
 // openControl opens the control socket.
 func (s *Server) openControl() error {
+	// It is called for each request: a reload changes the services.
 	status := func() api.Status {
 		s.mu.Lock()
 		defer s.mu.Unlock()

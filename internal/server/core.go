@@ -174,6 +174,8 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		return err
 	}
 
+	// Assertions that were used after the backup are no longer known, so those from before
+	// the restore are refused.
 	restored, err := k.db.Restored(ctx)
 	if err != nil {
 		return err

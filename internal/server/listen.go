@@ -226,6 +226,7 @@ func (s *Server) started() Started {
 	for _, service := range s.conf.Services {
 		l := s.listeners[listenKey(service.Listen, service.Name)]
 		a := Address{Service: service.Name, Listen: l.net.Addr().String()}
+		// With port 0, only the listener knows the port.
 		a.URL = address(service.PlainHTTP, service.Listen, service.Host, a.Listen)
 		if !service.PlainHTTP {
 			a.Cert = s.core.dir.file(service.TLS.Cert)

@@ -93,6 +93,8 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 		return nil, err
 	}
 
+	// A web page could have a name of its own resolve to a loopback address (DNS
+	// rebinding), and read what has no login.
 	wanted[listenKey(conf.Admin.Listen, adminName)] = &planned{
 		listen: conf.Admin.Listen,
 		front: &front{

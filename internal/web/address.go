@@ -73,6 +73,8 @@ func parseHop(text string) (netip.Addr, bool) {
 		}
 	}
 
+	// An IPv4 address in IPv6 form is the same client, and the zone of another machine
+	// means nothing here.
 	addr, err := netip.ParseAddr(text)
 	if err == nil {
 		return addr.Unmap().WithZone(""), true

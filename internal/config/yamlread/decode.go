@@ -94,6 +94,8 @@ func (d *Document) mapping(p *place, out reflect.Value, short string) {
 		d.mismatch(p, "a mapping of "+strings.Join(known, ", "))
 	}
 
+	// A key that is absent is read as well: a variable of the environment or a default may
+	// set it.
 	for _, f := range fields {
 		child := &place{
 			path:   Key(p.path, f.key),

@@ -47,6 +47,7 @@ func parseDuration(text string) (Duration, error) {
 	}
 
 	tooLong := errors.New(invalid("duration", text, "less than 290 years"))
+	// time.ParseDuration, which reads the rest, knows no days.
 	count, rest, hasDays := strings.Cut(text, "d")
 	if !hasDays {
 		count, rest = "0", text

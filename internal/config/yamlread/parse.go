@@ -39,6 +39,7 @@ func (d *Document) parse(data []byte) *yaml.Node {
 		return nil
 	}
 
+	// A second document would be ignored without a word, with all that it configures.
 	err = loader.Load(&second)
 	if err == nil {
 		d.FaultAt(&second, "", "second document: want one document a file, without ---")

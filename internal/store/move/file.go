@@ -91,6 +91,7 @@ func (discard) tableEnd(table, ending) error   { return nil }
 // checkMagic distinguishes a backup of a newer program, the rest of which may look like
 // anything, from what is not a backup.
 func checkMagic(from io.ReaderAt, size int64) error {
+	// 12 bytes are enough for the number of the version and the end of the line.
 	line := make([]byte, len(magic)+12)
 	n, err := from.ReadAt(line, 0)
 	if err != nil && !errors.Is(err, io.EOF) {

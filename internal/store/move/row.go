@@ -138,6 +138,8 @@ func parseValue(k kind, b []byte) (value any, rest []byte, ok bool) {
 		return parseBool(b)
 	case text:
 		head, rest, ok := cut(b)
+		// An export writes only what both engines can store: anything else did not come
+		// from one.
 		s := string(head)
 		return s, rest, ok && plain(s) == s
 	case blob:

@@ -40,6 +40,7 @@ func (e engine) Query(ctx context.Context, text string, args ...any) (statements
 		}
 
 		r.conn = conn
+		// The rows keep the connection until they are closed.
 		r.Rows, err = conn.Query(ctx, text, cleanText(args)...)
 		if err != nil {
 			conn.Release()
@@ -127,6 +128,7 @@ WHERE relation = 'audit'::regclass AND mode = 'RowExclusiveLock' AND granted
 	}
 
 	for deadline := time.Now().Add(e.c.Answer / 2); len(waiting) > 0; time.Sleep(time.Millisecond) {
+		// 15 s are longTimeout, with some to spare.
 		if time.Now().After(deadline) {
 			return " AND wrote < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - 15000", nil
 		}

@@ -169,12 +169,14 @@ func (s *Side) Served(ctx context.Context) (int, error) {
 			return 0, err
 		}
 
+		// A node that has come since is alive, too.
 		for id, beat := range now {
 			if old, ok := before[id]; !ok || old != beat {
 				return len(now), nil
 			}
 		}
 
+		// A node that is closed leaves the list by itself.
 		if len(now) == 0 || time.Now().After(deadline) {
 			return 0, s.removeNodes(ctx, now)
 		}

@@ -49,6 +49,7 @@ func loadSteps(files fs.FS) ([]Step, error) {
 		}
 
 		name := path.Base(file)
+		// A name without an underscore is cut to nothing, which is no number.
 		number, err := strconv.Atoi(name[:max(strings.IndexByte(name, '_'), 0)])
 		if err != nil || number != i+1 {
 			return nil, fmt.Errorf("migration %s is out of order: want number %04d", name, i+1)

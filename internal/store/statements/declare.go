@@ -31,6 +31,7 @@ func (d declaring[T]) plan(stored, declared []T) []difference[T] {
 		switch {
 		case !ok:
 			rest = append(rest, difference[T]{action: d.add, to: w})
+		// What was made by a command, and has a declared name, becomes declared.
 		case !d.declared(old) || !d.same(old, w):
 			rest = append(rest, difference[T]{d.change, old, w})
 		}

@@ -187,6 +187,8 @@ func Batch[J any](batch []J, jobs <-chan J, quit <-chan struct{}, limit int) []J
 		select {
 		case j := <-jobs:
 			batch = append(batch, j)
+		// select chooses at random when both are ready. What was queued before quit is
+		// answered.
 		case <-quit:
 			select {
 			case j := <-jobs:
