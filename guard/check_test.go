@@ -73,6 +73,8 @@ func TestCheckAcceptsOnlyValidTokens(t *testing.T) {
 		{"from another issuer", with("iss", "https://other.example"), jeton.ErrBadCredential},
 		{"from the issuer with a slash", with("iss", i.srv.URL+"/"), jeton.ErrBadCredential},
 		{"without an issuer", with("iss", nil), jeton.ErrBadCredential},
+		// A JWT of another kind is no access token (RFC 9068, section 4; RFC 8725, section
+		// 3.11).
 		{"another type: JWT", i.signed(i.key, head("typ", "JWT"), nil), jeton.ErrBadCredential},
 		{
 			"another type: logout token",
@@ -87,6 +89,7 @@ func TestCheckAcceptsOnlyValidTokens(t *testing.T) {
 			jeton.ErrBadCredential,
 		},
 		{"signed by another key, with the issuer's kid", i.signed(other, head(), nil), jeton.ErrBadCredential},
+		// Tokens that bring a key of their own (CVE-2018-0114).
 		{"a jwk of another key, with the issuer's kid", i.signed(other, withJWK(head()), nil), jeton.ErrBadCredential},
 		{"a jwk of another key, without a kid", i.signed(other, withJWK(head("kid", "")), nil), jeton.ErrBadCredential},
 		{"a jwk of another key, signed by the issuer", i.signed(i.key, withJWK(head()), nil), jeton.ErrBadCredential},
@@ -95,6 +98,8 @@ func TestCheckAcceptsOnlyValidTokens(t *testing.T) {
 			i.signed(i.key, head("jku", "https://127.0.0.1/keys"), nil),
 			jeton.ErrBadCredential,
 		},
+		// The two attacks of RFC 8725, section 2.1: no signature, and the public key for
+		// the secret of an HMAC.
 		{"alg none, no signature", part(t, head("alg", "none")) + "." + parts[1] + ".", jeton.ErrBadCredential},
 		{
 			"alg none, with a signature",

@@ -73,8 +73,10 @@ func TestRequireResponses(t *testing.T) {
 			"no_credential",
 			`Bearer realm="reports"`,
 		},
+		// Addresses are logged, and kept in histories (RFC 6750, section 2.3).
 		{"in the query", open, "/?access_token=" + good, nil, 401, "no_credential", `Bearer realm="reports"`},
 		{
+			// A browser attaches cookies by itself, to requests of other sites as well.
 			"in a cookie",
 			open,
 			"/",

@@ -100,6 +100,7 @@ func TestInvalidIssuersAreRefused(t *testing.T) {
 		text   string
 	}{
 		{
+			// The two must be identical, character by character (RFC 8414, section 3.3).
 			"metadata of another issuer",
 			func(p *pair) { p.metadata = strings.Replace(p.metadata, p.issuer.URL, "https://auth.example", 1) },
 			jeton.ErrInvalid,
@@ -129,6 +130,7 @@ func TestInvalidIssuersAreRefused(t *testing.T) {
 			jeton.ErrInvalid,
 			"names another issuer",
 		},
+		// An assertion would go to a stranger.
 		{"token endpoint at another origin", func(p *pair) {
 			p.metadata = strings.Replace(p.metadata, p.issuer.URL+"/t", other.URL+"/t", 1)
 		}, jeton.ErrInvalid, "is at another origin"},

@@ -200,6 +200,7 @@ func TestASourceThatCannotBeBelieved(t *testing.T) {
 		says         string
 	}{
 		{
+			// A redirect could lead into the network of the server.
 			"a redirect",
 			"jwks",
 			func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, canary.URL, http.StatusFound) },

@@ -106,6 +106,7 @@ func TestWhatTakesAUse(t *testing.T) {
 	t.Run("what the router refuses takes no use", func(t *testing.T) {
 		c := f.enter("shop", "diane")
 		for _, path := range []string{
+			// A router or an upstream could take each of these for /three.
 			"/three/",
 			"//three",
 			"/./three",

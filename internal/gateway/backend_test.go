@@ -82,6 +82,8 @@ func newBehaviours(t *testing.T) *behaviours {
 		for _, line := range []string{
 			"before=1",
 			"__Host-jeton=evil; Path=/; Secure",
+			// Browsers trim names, and have sent a cookie without a name as its value
+			// alone: =__Host-jeton=evil came back as ours.
 			"__Host-jeton =evil",
 			"=__Host-jeton=evil",
 			"= __Host-jeton = evil",
@@ -109,6 +111,7 @@ func newBehaviours(t *testing.T) *behaviours {
 	mux.HandleFunc("/early", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")
 		w.Header().Set("Set-Cookie", "__Host-jeton=evil")
+		// These headers leave before the final response is there to be filtered.
 		w.WriteHeader(http.StatusEarlyHints)
 		w.Header().Del("Set-Cookie")
 		_, _ = io.WriteString(w, "late")
@@ -150,6 +153,7 @@ func newBehaviours(t *testing.T) *behaviours {
 	mux.HandleFunc("/cut", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "half of")
 		_ = http.NewResponseController(w).Flush()
+		// It ends the connection within the body, and net/http logs no stack.
 		panic(http.ErrAbortHandler)
 	})
 

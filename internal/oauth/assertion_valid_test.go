@@ -129,6 +129,7 @@ func TestReplay(t *testing.T) {
 		}
 	}
 
+	// All would find the identifier unused, if finding and marking it were two steps.
 	t.Run("a hundred at once", func(t *testing.T) {
 		f := f.on(t)
 		assertion := f.right(ci)
@@ -185,6 +186,7 @@ func TestReplay(t *testing.T) {
 		again(t, f, ways[0], assertion)
 	})
 
+	// Used identifiers must outlive the client: name and key are the same again.
 	t.Run("by a client that was removed and added again", func(t *testing.T) {
 		f := f.on(t)
 		assertion := f.right(other)

@@ -39,6 +39,7 @@ func TestBasic(t *testing.T) {
 		{"valid", "Basic " + right, true},
 		{"the scheme in small letters", "basic " + right, true},
 		{"the scheme in mixed letters", "bAsIc " + right, true},
+		// Name and secret are form-encoded before base64 (RFC 6749, section 2.3.1).
 		{"a name that is form-encoded", basicOf("%63i:" + secret), true},
 		{"all of it form-encoded", basicOf(encoded("ci") + ":" + encoded(secret)), true},
 		{"spaces after the scheme", "Basic   " + right, true},

@@ -23,6 +23,7 @@ func TestIntrospection(t *testing.T) {
 	ci, guard := f.client("ci"), f.client("guard")
 	f.introspects("ci")
 	secret := f.secret("guard")
+	// Without authorization, anyone could scan for tokens (RFC 7662, section 2.1).
 	t.Run("a client without a credential is refused", func(t *testing.T) {
 		f := f.on(t)
 		token := f.Token(ci, "audience", "reports")
@@ -86,6 +87,8 @@ func TestIntrospection(t *testing.T) {
 		}
 	})
 
+	// The audit log says what is wrong with a token. The answer must not, or it would help a
+	// thief (RFC 7662, section 2.2).
 	t.Run("every invalid token gets the same answer", func(t *testing.T) {
 		f := f.on(t)
 		issued := func(service string) string { return f.Token(ci, "audience", service) }

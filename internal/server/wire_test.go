@@ -71,6 +71,7 @@ func TestOddRequests(t *testing.T) {
 		{"a good one", "GET /me HTTP/1.1\r\n" + host + cookie + "\r\n", "200 OK  diane"},
 		{"HTTP/1.0", "GET /open HTTP/1.0\r\n\r\n", "200 OK  open"},
 		{
+			// With 200, the server would pass for an open proxy.
 			"CONNECT",
 			"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n" + cookie + "\r\n",
 			"405 Method Not Allowed method_not_allowed",
@@ -80,6 +81,7 @@ func TestOddRequests(t *testing.T) {
 			"CONNECT /every/x HTTP/1.1\r\n" + host + cookie + "\r\n",
 			"405 Method Not Allowed method_not_allowed",
 		},
+		// TRACE returns the headers, and so cookies that no script may read.
 		{"TRACE", "TRACE /every/x HTTP/1.1\r\n" + host + cookie + "\r\n", "405 Method Not Allowed method_not_allowed"},
 		{
 			"an unknown method",
@@ -103,6 +105,7 @@ func TestOddRequests(t *testing.T) {
 		{"GET of the server", "GET * HTTP/1.1\r\n" + host + "\r\n", "400 Bad Request invalid_request"},
 		{"no path there", "GET /nothing HTTP/1.1\r\n" + host + cookie + "\r\n", "404 Not Found not_found"},
 		{"a whole address", "GET http://localhost/me HTTP/1.1\r\n" + host + "\r\n", "401 Unauthorized no_credential"},
+		// RFC 9112, section 3.2, for this case and the next two.
 		{"no host", "GET /open HTTP/1.1\r\n\r\n", "400 Bad Request"},
 		{"two hosts", "GET /open HTTP/1.1\r\n" + host + host + "\r\n", "400 Bad Request"},
 		{"a host that is none", "GET /open HTTP/1.1\r\nHost: a b\r\n\r\n", "400 Bad Request"},
@@ -113,10 +116,13 @@ func TestOddRequests(t *testing.T) {
 			"400 Bad Request",
 		},
 		{
+			// Some readers take it for Content-Length, and others ignore it (RFC 9112,
+			// section 5.1).
 			"a space before a colon",
 			"GET /me HTTP/1.1\r\n" + host + "Content-Length : 4\r\n" + cookie + "\r\n",
 			"400 Bad Request",
 		},
+		// The fold is replaced by a space (RFC 9112, section 5.2).
 		{"a folded header", "GET /me HTTP/1.1\r\n" + host + "X: a\r\n b\r\n\r\n", "401 Unauthorized no_credential"},
 		{
 			"40 KiB of headers",
@@ -129,6 +135,8 @@ func TestOddRequests(t *testing.T) {
 			"431 Request Header Fields Too Large",
 		},
 		{
+			// Request smuggling: a proxy in front could take the other length (RFC 9112,
+			// section 6.3).
 			"two lengths",
 			"POST /login HTTP/1.1\r\n" + host + "Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
 			"400 Bad Request",

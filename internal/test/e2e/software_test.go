@@ -289,6 +289,7 @@ func TestTenRotationsUnderLoad(t *testing.T) {
 		before := got.count()
 		s.Must(t, "", "keys", "rotate", "--now", "--alg", "EdDSA")
 		Wait(t, "the new key to be seen", follows(i+2))
+		// Eight workers have each got about two tokens since.
 		Wait(t, "the load to go on", func() bool { return got.count() >= before+16 })
 	}
 
