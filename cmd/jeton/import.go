@@ -131,6 +131,7 @@ func (f *importFlags) verifyPassword(c *cobra.Command, rows *userFile) error {
 	switch {
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("%w: the file has no user %s", jeton.ErrNotFound, f.verify)
+	// A fault of the row is reported below, with its line.
 	case err != nil && !errors.As(err, &invalid):
 		return err
 	case err == nil && row.Hash == "":

@@ -148,6 +148,8 @@ func TestAddOwnKey(t *testing.T) {
 		}
 	})
 
+	// The client proved itself before the change. With a key that was retired for a theft,
+	// a thief would add one of his own.
 	for i, tc := range []struct {
 		name      string
 		meanwhile func(name string) error

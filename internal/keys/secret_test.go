@@ -312,6 +312,7 @@ func TestWrongSecret(t *testing.T) {
 				must(t, os.WriteFile(path, now, 0o600))
 			})
 
+			// The way out for an operator without a backup.
 			t.Run("given up", func(t *testing.T) {
 				for _, kid := range kids {
 					must(t, b.ring(t, secret).Revoke(t.Context(), "operator", kid, ""))

@@ -63,6 +63,7 @@ func forgeries(t *testing.T, g target, canary string) []forgery {
 	head := func(changes map[string]any) string { return b64(object(t, with(header, changes))) }
 	whole := g.header + "." + g.payload + "." + g.signature
 
+	// Libraries that refused none have accepted other spellings of it.
 	for _, none := range []string{"none", "None", "NONE", "nOnE", "none ", " none", "noneno", "n\u00f6ne", "null"} {
 		h := head(map[string]any{"alg": none})
 		add("alg "+none+" without a signature", h+"."+g.payload+".")
@@ -70,6 +71,8 @@ func forgeries(t *testing.T, g target, canary string) []forgery {
 		add("alg "+none+" with a signature of nothing", h+"."+g.payload+".AA")
 	}
 
+	// Where r and s are not checked, zeros are a valid signature of any text by any key
+	// (CVE-2022-21449).
 	null := func(n int) string { return base64.RawURLEncoding.EncodeToString(make([]byte, n)) }
 	for _, n := range []int{0, 1, 32, 63, 64, 65, 96, 132, 256} {
 		add(fmt.Sprintf("a signature of %d zeros", n), g.header+"."+g.payload+"."+null(n))
@@ -84,6 +87,8 @@ func forgeries(t *testing.T, g target, canary string) []forgery {
 		t.Fatal(err)
 	}
 
+	// The attacker knows all of these. Where the header chooses the algorithm, the public
+	// key is the secret of an HMAC (RFC 8725, section 2.1).
 	secrets := map[string][]byte{
 		"PEM":                             g.key.PEM(),
 		"PEM without its last line break": []byte(strings.TrimSpace(string(g.key.PEM()))),
@@ -124,6 +129,8 @@ func forgeries(t *testing.T, g target, canary string) []forgery {
 	add("the attacker's key under its own kid", mine(map[string]any{"kid": "mine"}))
 	add("the attacker's key under no kid", mine(map[string]any{"kid": nil}))
 
+	// A header can bring or name a key (RFC 7515, sections 4.1.2 to 4.1.6). A server that
+	// follows it believes the attacker.
 	for _, kid := range []any{header["kid"], "mine", nil, canary + "/jwks.json"} {
 		for name, value := range map[string]any{
 			"jwk": own.Key().JWK(),
@@ -140,6 +147,8 @@ func forgeries(t *testing.T, g target, canary string) []forgery {
 	}
 
 	for _, kid := range []any{
+		// Where a kid reaches a file system, an empty file is a secret that is known.
+		// Others reach a shell or a database.
 		"../../../../../../dev/null", "/dev/null", "key\x00", "%2e%2e%2f", canary, "file:///dev/null",
 		"' OR '1'='1", "' UNION SELECT 'AA", "1; DROP TABLE keys", "$(touch /tmp/x)",
 		strings.Repeat(
@@ -164,6 +173,7 @@ func forgeries(t *testing.T, g target, canary string) []forgery {
 		}
 	}
 
+	// The key decides on the algorithm, and not the header (RFC 8725, section 3.1).
 	for _, alg := range []string{
 		"ES256",
 		"ES384",
@@ -230,6 +240,7 @@ func forgeries(t *testing.T, g target, canary string) []forgery {
 		"the signature over other claims",
 		g.header+"."+b64(strings.Replace(unb64(t, g.payload), `"sub":"`, `"sub":"root`, 1))+"."+g.signature,
 	)
+	// Equal as JSON, and other bytes: the signature is over the bytes.
 	add("claims with a space in them", g.header+"."+b64(unb64(t, g.payload)+" ")+"."+g.signature)
 	add("another spelling of the header", b64(unb64(t, g.header)+" ")+"."+g.payload+"."+g.signature)
 

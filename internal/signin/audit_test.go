@@ -26,6 +26,8 @@ func TestALoginHasOneEvent(t *testing.T) {
 		{"a login", "once", "diane", pw, "user:diane", "ok", "", "terms pass"},
 		{"one too many", "once", "diane", pw, "user:diane", "relogin_refused", "terms", "terms fail"},
 		{
+			// Users type passwords into the field of the name, so the log has known names
+			// only.
 			"an unknown name",
 			"timed",
 			"not-a-name-but-a-password",
