@@ -283,7 +283,7 @@ func TestOpaqueAndCountedTokensNeedTheIssuer(t *testing.T) {
 	for range 2 {
 		tok, err := plain.Check(t.Context(), text)
 		if err != nil || tok.UsesRemaining != nil || tok.Principal.Name != "ci" || tok.ID == "" {
-			t.Errorf("not counted: Check = %+v, %v", tok, err)
+			t.Errorf("not counted: Check = %+v, %v; want a token of ci without a count", tok, err)
 		}
 	}
 

@@ -422,10 +422,10 @@ func TestRevocationsAreKeptLongEnough(t *testing.T) {
 func TestAgeIsByTheClockThatShowsMore(t *testing.T) {
 	start := time.Now()
 	if got := guard.Age(start.Add(time.Second), start); got != time.Second {
-		t.Errorf("after a second: Age = %v", got)
+		t.Errorf("after a second: Age = %v, want 1s", got)
 	}
 	// Without its monotonic part a time is compared by the wall clock, as after a machine has slept.
 	if got := guard.Age(start.Round(0).Add(time.Hour), start); got != time.Hour {
-		t.Errorf("after an hour by the wall clock: Age = %v", got)
+		t.Errorf("after an hour by the wall clock: Age = %v, want 1h", got)
 	}
 }

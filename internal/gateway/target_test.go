@@ -44,7 +44,7 @@ func TestTargetArrivesAsItWasSent(t *testing.T) {
 				_, body := dial(t, s, "app").ask(head + "\r\n")
 				line, _, _ := strings.Cut(body, "\r\n")
 				if line != "GET "+want+" HTTP/1.1" {
-					t.Errorf("sent %q, upgrade %t: upstream gets %q", tc.sent, upgrade != "", line)
+					t.Errorf("sent %q, upgrade %t: upstream gets %q, want %q", tc.sent, upgrade != "", line, want)
 				}
 			}
 		})

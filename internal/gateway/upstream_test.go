@@ -449,7 +449,7 @@ func TestUpgrade(t *testing.T) {
 		_, _ = io.WriteString(conn, "hi\n")
 		said, _ := conn.r.ReadString('\n')
 		if hello != "hello diane\n" || said != "you said hi\n" {
-			t.Errorf("the connection answers %q and %q", hello, said)
+			t.Errorf("the connection answers %q and %q, want hello diane and you said hi", hello, said)
 		}
 	})
 

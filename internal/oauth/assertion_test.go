@@ -368,7 +368,7 @@ func TestWrongAssertions(t *testing.T) {
 
 					_, e := f.checks(a.Request())
 					if e.Action != "token.issue" || e.Outcome != "bad_credential" || e.Source != "127.0.0.1" {
-						t.Errorf("event %+v", e)
+						t.Errorf("event %+v, want token.issue with bad_credential", e)
 					}
 
 					opens(t, "a right one with the same jti", f.show(w, f.sign(t, ci, claims, nil)))

@@ -125,7 +125,7 @@ func TestReplay(t *testing.T) {
 		bare(t, a, w.status, w.code)
 		name, value := f.failed(a.Request())
 		if name != "single use" || !strings.Contains(value, "used before") {
-			t.Errorf("failed check = %q: %q", name, value)
+			t.Errorf("failed check = %q: %q, want single use", name, value)
 		}
 	}
 
@@ -142,7 +142,7 @@ func TestReplay(t *testing.T) {
 				case a.Status == 200:
 					won.Add(1)
 				case a.Status != w.status:
-					t.Errorf("%d %s", a.Status, a.Body)
+					t.Errorf("%d %s, want 200 once, otherwise %d", a.Status, a.Body, w.status)
 				}
 			})
 		}
@@ -180,7 +180,7 @@ func TestReplay(t *testing.T) {
 			"client_assertion_type",
 			assertionType,
 		); a.Body != inactive {
-			t.Errorf("%d %s", a.Status, a.Body)
+			t.Errorf("%d %s, want inactive", a.Status, a.Body)
 		}
 
 		again(t, f, ways[0], assertion)

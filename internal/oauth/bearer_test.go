@@ -92,7 +92,7 @@ func TestBearerHeaders(t *testing.T) {
 					challenge,
 					"Bearer realm=",
 				) || strings.Contains(challenge, "invalid_token") != (tc.code == "bad_credential")) {
-					t.Errorf("challenge %q", challenge)
+					t.Errorf("challenge %q, want Bearer, and invalid_token only for a bad one", challenge)
 				}
 				if strings.Contains(a.Body, token) || strings.Contains(challenge, token) {
 					t.Errorf("the answer contains the token: %q %q", a.Body, challenge)

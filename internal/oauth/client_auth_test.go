@@ -91,7 +91,7 @@ func TestBasic(t *testing.T) {
 				bare(t, a, 401, "invalid_client")
 				got := a.Header.Get("Www-Authenticate")
 				if got != `Basic realm="issuer", charset="UTF-8"` {
-					t.Errorf("%s: challenge %q", path, got)
+					t.Errorf("%s: challenge %q, want Basic of the issuer", path, got)
 				}
 			}
 		})
@@ -196,21 +196,21 @@ func TestSecretsOfClients(t *testing.T) {
 
 	first := f.secret("ci")
 	if got := try(first); got != http.StatusOK {
-		t.Errorf("the first: %d", got)
+		t.Errorf("the first: %d, want 200", got)
 	}
 
 	second := f.secret("ci")
 	if a, b := try(first), try(second); a != 401 || b != 200 {
-		t.Errorf("after a new one, the first: %d, the second: %d", a, b)
+		t.Errorf("after a new one, the first: %d, the second: %d; want 401, 200", a, b)
 	}
 
 	f.MustControl("DELETE", "/api/v1/clients/ci/secret", nil, nil)
 	if got := try(second); got != 401 {
-		t.Errorf("after the secret was removed: got %d", got)
+		t.Errorf("after the secret was removed: %d, want 401", got)
 	}
 
 	f.restart()
 	if a, b := try(first), try(second); a != 401 || b != 401 {
-		t.Errorf("after a restart: %d, %d", a, b)
+		t.Errorf("after a restart: %d, %d; want 401 for both", a, b)
 	}
 }

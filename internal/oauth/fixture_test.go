@@ -214,7 +214,7 @@ func bare(t testing.TB, a jetontest.Answer, status int, code string) {
 		t.Errorf("answer %d %q, want %d and the code %s alone", a.Status, a.Body, status, code)
 	}
 	if a.Header.Get("Content-Type") != "application/json" || a.Header.Get("Cache-Control") != "no-store" {
-		t.Errorf("header of a refusal: %v", a.Header)
+		t.Errorf("header of a refusal: %v, want JSON and no-store", a.Header)
 	}
 
 	for name := range a.Header {

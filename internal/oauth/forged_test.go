@@ -285,7 +285,7 @@ func TestForgedAssertions(t *testing.T) {
 					x.text,
 				); (a.Status != w.status || a.Body != "{\"error\":\""+w.code+"\"}\n") &&
 					a.Status != http.StatusRequestEntityTooLarge {
-					t.Errorf("%s, %s, as %s: %d %s", name, x.name, w.name, a.Status, a.Body)
+					t.Errorf("%s, %s, as %s: %d %s, want %d", name, x.name, w.name, a.Status, a.Body, w.status)
 				}
 			}
 
@@ -293,12 +293,12 @@ func TestForgedAssertions(t *testing.T) {
 				a := f.Post(path, "token", "x", "client_assertion", x.text, "client_assertion_type", assertionType)
 				if (a.Status != 401 || a.Body != "{\"error\":\"invalid_client\"}\n") &&
 					a.Status != http.StatusRequestEntityTooLarge {
-					t.Errorf("%s, %s, at %s: %d %s", name, x.name, path, a.Status, a.Body)
+					t.Errorf("%s, %s, at %s: %d %s, want 401", name, x.name, path, a.Status, a.Body)
 				}
 			}
 
 			if a := assert(x.text); a.Status != 403 && a.Status != 401 {
-				t.Errorf("%s, %s, at the lesson: %d %s", name, x.name, a.Status, a.Body)
+				t.Errorf("%s, %s, at the lesson: %d %s, want 401 or 403", name, x.name, a.Status, a.Body)
 			}
 		}
 
@@ -367,12 +367,12 @@ func TestForgedTokens(t *testing.T) {
 				x.text,
 			); a.Status != 401 && a.Status != http.StatusRequestHeaderFieldsTooLarge &&
 				a.Status != http.StatusBadRequest {
-				t.Errorf("%s, at %s: %d %s", x.name, path, a.Status, a.Body)
+				t.Errorf("%s, at %s: %d %s, want 401", x.name, path, a.Status, a.Body)
 			}
 		}
 
 		if a := f.introspect(ci, x.text); a.Body != inactive && a.Status != http.StatusRequestEntityTooLarge {
-			t.Errorf("%s, introspected: %d %s", x.name, a.Status, a.Body)
+			t.Errorf("%s, introspected: %d %s, want inactive", x.name, a.Status, a.Body)
 		}
 		if a := f.introspect(
 			ci,
@@ -380,10 +380,10 @@ func TestForgedTokens(t *testing.T) {
 			"consume",
 			"true",
 		); a.Body != inactive && a.Status != http.StatusRequestEntityTooLarge {
-			t.Errorf("%s, consumed: %d %s", x.name, a.Status, a.Body)
+			t.Errorf("%s, consumed: %d %s, want inactive", x.name, a.Status, a.Body)
 		}
 		if a := f.revoke(ci, x.text); a.Status != 200 && a.Status != http.StatusRequestEntityTooLarge {
-			t.Errorf("%s, revoked: %d %s", x.name, a.Status, a.Body)
+			t.Errorf("%s, revoked: %d %s, want 200", x.name, a.Status, a.Body)
 		}
 
 		if a := f.Send(

@@ -103,10 +103,10 @@ func TestKeyserver(t *testing.T) {
 	t.Run("one key of one client", func(t *testing.T) {
 		f := f.on(t)
 		if got := f.published("/getkey?identity=ci", "application/x-pem-file"); got != firstPEM {
-			t.Errorf("%s", got)
+			t.Errorf("got %s, want %s", got, firstPEM)
 		}
 		if got := f.published("/getkey?other=x&identity=ci", "application/x-pem-file"); got != firstPEM {
-			t.Errorf("%s", got)
+			t.Errorf("got %s, want %s", got, firstPEM)
 		}
 	})
 
@@ -119,7 +119,7 @@ func TestKeyserver(t *testing.T) {
 		f.MustControl("POST", "/api/v1/clients/ci/keys", api.NewClientKey{Key: string(second.PEM()), ID: "second"}, nil)
 
 		if got := f.published("/getkey?identity=ci", "application/x-pem-file"); got != string(second.PEM()) {
-			t.Errorf("%s", got)
+			t.Errorf("got %s, want %s", got, second.PEM())
 		}
 		if got := kids(
 			t,
@@ -128,15 +128,15 @@ func TestKeyserver(t *testing.T) {
 			"second",
 			first,
 		}) {
-			t.Errorf("keys %v", got)
+			t.Errorf("keys %v, want second and %s", got, first)
 		}
 
 		f.MustControl("DELETE", "/api/v1/clients/ci/keys/second", nil, nil)
 		if got := f.get("/getkey?identity=ci").Body; got != firstPEM {
-			t.Errorf("%s", got)
+			t.Errorf("got %s, want %s", got, firstPEM)
 		}
 		if got := kids(t, f.get("/oauth2/clients/ci/jwks.json").Body); !slices.Equal(got, []string{first}) {
-			t.Errorf("keys %v", got)
+			t.Errorf("keys %v, want %s alone", got, first)
 		}
 	})
 
@@ -218,12 +218,12 @@ func TestKeyserver(t *testing.T) {
 
 		f.clock.move(time.Minute - 1)
 		if a := f.get("/getkey?identity=timed"); a.Status != 404 {
-			t.Errorf("too early: %d", a.Status)
+			t.Errorf("too early: %d, want 404", a.Status)
 		}
 
 		f.clock.move(1)
 		if got := kids(t, f.get("/oauth2/clients/timed/jwks.json").Body); !slices.Equal(got, []string{"a"}) {
-			t.Errorf("keys %v", got)
+			t.Errorf("keys %v, want a alone", got)
 		}
 	})
 
