@@ -175,6 +175,8 @@ func TestCheckReturnsTheSubjectAndTerms(t *testing.T) {
 	}
 }
 
+// TestLifetimeIsExact has the edges of RFC 7519, sections 4.1.4 and 4.1.5: at nbf a token
+// is valid, and at exp it is not.
 func TestLifetimeIsExact(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -265,6 +267,8 @@ func TestExpiredAndRevokedTokensLeaveTheCache(t *testing.T) {
 	}
 }
 
+// TestAFloodOfUnknownKeysCausesOneFetch stands for an attacker who writes a new kid into each
+// token, for the guard to attack the issuer.
 func TestAFloodOfUnknownKeysCausesOneFetch(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()
@@ -389,6 +393,8 @@ func TestConcurrentChecksWaitForOneFetch(t *testing.T) {
 	first.Wait()
 }
 
+// TestAnUnknownKeyWhileTheIssuerFailsIsUnavailable checks that a good token of a new key is
+// not called a bad one: the client would throw it away.
 func TestAnUnknownKeyWhileTheIssuerFailsIsUnavailable(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()
@@ -405,6 +411,8 @@ func TestAnUnknownKeyWhileTheIssuerFailsIsUnavailable(t *testing.T) {
 	}
 }
 
+// TestARemovedKeyIsNotAccepted withdraws a key from the set, also for tokens whose
+// signature has been checked before.
 func TestARemovedKeyIsNotAccepted(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()

@@ -221,6 +221,8 @@ func introspecting(s *jetontest.Server, services ...string) func(*guard.Config) 
 	}
 }
 
+// TestThreeOfFiftyRequestsAreAccepted sends a token of three uses to two instances of a
+// service at the same time.
 func TestThreeOfFiftyRequestsAreAccepted(t *testing.T) {
 	s := jetontest.Start(t, conf)
 	ci, creds := s.AddClient("ci", "thrice", "opaque"), introspecting(s, "thrice", "opaque")

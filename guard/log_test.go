@@ -11,6 +11,8 @@ import (
 	"github.com/jeton-auth/jeton/guard"
 )
 
+// TestTheLogContainsNoTokenFromAPath stands for a client that puts its token into the
+// address.
 func TestTheLogContainsNoTokenFromAPath(t *testing.T) {
 	var log bytes.Buffer
 	g, err := guard.New(guard.Config{

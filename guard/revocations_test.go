@@ -49,6 +49,8 @@ func TestNoTokenIsAcceptedBeforeTheFirstResponse(t *testing.T) {
 	}
 }
 
+// TestNoTokenIsAcceptedBeyondTheBound is the promise of a guard: a revocation is in force
+// everywhere after the bound, even when the list cannot be fetched.
 func TestNoTokenIsAcceptedBeyondTheBound(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard(func(c *guard.Config) { c.Bound = 9 * time.Second })
@@ -78,6 +80,8 @@ func TestNoTokenIsAcceptedBeyondTheBound(t *testing.T) {
 	}
 }
 
+// TestTheBoundStartsWhenTheRequestIsSent has a slow response: what was revoked after it was
+// made is not in it.
 func TestTheBoundStartsWhenTheRequestIsSent(t *testing.T) {
 	i := newIssuer(t)
 	g := i.guard()

@@ -148,6 +148,8 @@ func (s *slow) FindClient(ctx context.Context, name string) (client.Client, erro
 	return c, err
 }
 
+// TestAReadThatBeganBeforeAChangeIsNotCached holds a read back until the change is durable:
+// kept, the old state would stay in the cache.
 func TestAReadThatBeganBeforeAChangeIsNotCached(t *testing.T) {
 	b := newFixture(t)
 	_, _, err := b.Add(t.Context(), "o", client.NewClient{Name: "job"})

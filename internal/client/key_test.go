@@ -111,6 +111,8 @@ func TestKeys(t *testing.T) {
 	})
 }
 
+// TestARetiredKeyCannotBeAddedAgain checks that a leaked key does not come back, not even
+// under another kid.
 func TestARetiredKeyCannotBeAddedAgain(t *testing.T) {
 	b := newFixture(t)
 	text := publicPEM(t)

@@ -130,6 +130,8 @@ func TestWhereASourceMayBe(t *testing.T) {
 	})
 }
 
+// TestPublicAddresses stands for a source that leads into the network of the server, by an
+// address in one of its many forms.
 func TestPublicAddresses(t *testing.T) {
 	for _, tc := range []struct {
 		what string
@@ -242,6 +244,8 @@ func TestOwnKeysGoBeforeThoseOfASource(t *testing.T) {
 	}
 }
 
+// TestWhatIsRetiredHereIsNotTakenFromASource compares keys, and not their kids: a source
+// may give a key another one.
 func TestWhatIsRetiredHereIsNotTakenFromASource(t *testing.T) {
 	b := newFixture(t)
 	key := generated(t)

@@ -306,6 +306,8 @@ func TestConcurrentRequestsTakeAtMostThreeUses(t *testing.T) {
 	}
 }
 
+// TestPipelinedRequestsTakeAUseEach sends requests on one connection without waiting for
+// responses.
 func TestPipelinedRequestsTakeAUseEach(t *testing.T) {
 	f := newFixture(t, counted)
 	f.add("diane")

@@ -192,6 +192,7 @@ func TestAppendTarget(t *testing.T) {
 	}
 }
 
+// TestAForgottenAccessRuleAdmitsNoRequest stands for a route that is added without a rule.
 func TestAForgottenAccessRuleAdmitsNoRequest(t *testing.T) {
 	g := New(nil, nil, nil, time.Now)
 	var d Decision

@@ -78,6 +78,8 @@ services:
 	}
 }
 
+// TestBodyIsAskedForByTheUpstream checks that a client with Expect: 100-continue sends no
+// body for a request that is refused (RFC 9110, section 10.1.1).
 func TestBodyIsAskedForByTheUpstream(t *testing.T) {
 	upstream, answer, _ := switcher(t)
 	s := jetontest.Start(t, easy+`

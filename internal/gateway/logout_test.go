@@ -20,6 +20,8 @@ services:
         respond: {text: me}
 `
 
+// TestLogoutFailsWhereItEndsNothing sends a second cookie of the name. A logout that said 200
+// would leave the session open.
 func TestLogoutFailsWhereItEndsNothing(t *testing.T) {
 	s := jetontest.Start(t, oneSession)
 	s.AddUser("diane", right)

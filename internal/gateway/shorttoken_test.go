@@ -225,6 +225,8 @@ func TestShortTokenEndsWithItsUser(t *testing.T) {
 	}
 }
 
+// TestShortTokenSurvivesARestart has a revocation from before the restart as well: neither
+// may be kept in memory only.
 func TestShortTokenSurvivesARestart(t *testing.T) {
 	dir := t.TempDir()
 	s := basicAndToken(t, jetontest.DataDir(dir))

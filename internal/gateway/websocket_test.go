@@ -21,6 +21,8 @@ const handshake = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-
 // h2c has the headers of an upgrade to HTTP/2 (RFC 7540, section 3.2).
 const h2c = "Connection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
 
+// TestOnlyWebSocketsUpgrade stands for h2c smuggling: after an upgrade to another protocol,
+// requests would pass that no gate sees.
 func TestOnlyWebSocketsUpgrade(t *testing.T) {
 	s, _ := newBehind(t, "")
 
@@ -128,6 +130,9 @@ func switcher(t *testing.T) (address string, answer func(head string), closed ch
 	return "http://" + l.Addr().String(), answer, closed
 }
 
+// TestSwitchIsVerified has an upstream that answers 101 without having switched: what a
+// client sends next would be requests to it, past the gate. The key and the accept value
+// are those of RFC 6455, section 1.3.
 func TestSwitchIsVerified(t *testing.T) {
 	address, answer, closed := switcher(t)
 	s := jetontest.Start(t, easy+behind, jetontest.Env("ECHO", address), jetontest.Env("DO", address))

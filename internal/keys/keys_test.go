@@ -160,6 +160,8 @@ func TestRotateWhileSigning(t *testing.T) {
 	}
 }
 
+// TestTwoNodesAtTheSameMoment has two nodes of one database start, rotate and sign
+// together: they must agree on a key.
 func TestTwoNodesAtTheSameMoment(t *testing.T) {
 	b := empty(t)
 	nodes := []*keys.Ring{b.Ring, b.ring(t, b.secret)}

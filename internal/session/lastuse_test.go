@@ -123,6 +123,8 @@ func TestALastUseOutlivesItsOwner(t *testing.T) {
 	}
 }
 
+// TestAUseDuringAWriteWaitsForTheNextWrite uses a session between the reading of its time
+// and the end of the write: that use is still to be written.
 func TestAUseDuringAWriteWaitsForTheNextWrite(t *testing.T) {
 	for _, odd := range []bool{false, true} {
 		tab := newTable(64)

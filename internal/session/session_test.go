@@ -167,6 +167,8 @@ func TestOtherSecretsAreRefused(t *testing.T) {
 	b.live(t, s)
 }
 
+// TestAnUnavailableStoreAcceptsNoLoginAndEndsNoSession checks that a failure is never taken
+// for a refusal: clients would throw a good session away.
 func TestAnUnavailableStoreAcceptsNoLoginAndEndsNoSession(t *testing.T) {
 	b := newBench(64 * 64)
 	s := b.start(t)
@@ -297,6 +299,8 @@ func TestTheLastUseMovesForwardOnly(t *testing.T) {
 	}
 }
 
+// TestSpentIsRememberedAndARaisedLimitIsNot counts the calls of the store: a client that
+// goes on asking for what is spent costs none.
 func TestSpentIsRememberedAndARaisedLimitIsNot(t *testing.T) {
 	b := newBench(64 * 64)
 	l := b.live(t, b.start(t))
@@ -340,6 +344,8 @@ func TestSpentIsRememberedAndARaisedLimitIsNot(t *testing.T) {
 	}
 }
 
+// TestEndNeedsAName checks that an empty Which, as after a programming error, does not end
+// the sessions of all users.
 func TestEndNeedsAName(t *testing.T) {
 	b := newBench(64 * 64)
 	s := b.start(t)

@@ -7,6 +7,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
+// TestAnAssertionFromBeforeARestoreIsRefused stands for a replay: a restore loses which
+// assertions were used since the backup.
 func TestAnAssertionFromBeforeARestoreIsRefused(t *testing.T) {
 	restored := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	after := func(d time.Duration) time.Time { return restored.Add(d) }

@@ -338,6 +338,8 @@ func TestLogout(t *testing.T) {
 	})
 }
 
+// TestALoginStartsANewSession stands for session fixation: a cookie that an attacker has
+// planted must not become the session of a user.
 func TestALoginStartsANewSession(t *testing.T) {
 	f := newFixture(t)
 	name, attacker := f.newUser(), f.newUser()
