@@ -147,7 +147,7 @@ func TestASourceGivesKeys(t *testing.T) {
 
 			for i, k := range keys {
 				if k.Thumbprint() != tc.want[i].Thumbprint() || k.Alg != tc.want[i].Alg {
-					t.Errorf("key %d is %s for %s", i, k.ID, k.Alg)
+					t.Errorf("key %d is %s for %s, want %s for %s", i, k.ID, k.Alg, tc.want[i].ID, tc.want[i].Alg)
 				}
 			}
 		})
@@ -292,7 +292,7 @@ func TestAHundredCallersAskOnce(t *testing.T) {
 			ready.Done()
 			keys, err := b.Keys(context.Background(), c, kid, noon)
 			if err != nil || kids(keys) != key.ID {
-				t.Errorf("Keys = %v, %v", kids(keys), err)
+				t.Errorf("Keys = %v, %v, want %s", kids(keys), err, key.ID)
 			}
 		})
 	}
@@ -331,7 +331,7 @@ func TestACallerWhoLeavesEndsItsOwnWaitingOnly(t *testing.T) {
 	close(release)
 	keys, err := b.Keys(t.Context(), c, "", noon)
 	if err != nil || kids(keys) != key.ID {
-		t.Errorf("Keys = %v, %v", kids(keys), err)
+		t.Errorf("Keys = %v, %v, want %s", kids(keys), err, key.ID)
 	}
 
 	s.times(t, 1)

@@ -125,7 +125,7 @@ func TestWhereASourceMayBe(t *testing.T) {
 		wants(t, "Keys", err, jeton.ErrUnavailable)
 		n := proxied.Load()
 		if n != 0 {
-			t.Errorf("the proxy was asked %d times", n)
+			t.Errorf("the proxy was asked %d times, want never", n)
 		}
 	})
 }
@@ -198,7 +198,7 @@ func TestWithoutTLSASourceIsOnThisMachine(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if err := (client.Source{Private: true}).MayDial(tc.address, tc.plain); (err == nil) != tc.ok {
-				t.Errorf("MayDial(%s): %v", tc.address, err)
+				t.Errorf("MayDial(%s) = %v, want success: %t", tc.address, err, tc.ok)
 			}
 		})
 	}
@@ -224,23 +224,23 @@ func TestOwnKeysGoBeforeThoseOfASource(t *testing.T) {
 	look := func(kid string) ([]jose.Key, error) { return b.Keys(t.Context(), c, kid, noon) }
 	keys, err := look("main")
 	if err != nil || len(keys) != 1 || keys[0].Thumbprint() != mine.Thumbprint() {
-		t.Errorf("the kid of both: %v, %v", kids(keys), err)
+		t.Errorf("the kid of both: %v, %v, want the own key", kids(keys), err)
 	}
 
 	_, err = look("late")
 	if client.ReasonOf(err) != client.KeyNotYetValid {
-		t.Errorf("an own key that is not valid yet: %v", err)
+		t.Errorf("an own key that is not valid yet: %v, want KeyNotYetValid", err)
 	}
 
 	s.times(t, 0)
 	keys, err = look("other")
 	if err != nil || len(keys) != 1 || keys[0].Thumbprint() != theirs.Thumbprint() {
-		t.Errorf("the kid of the source: %v, %v", kids(keys), err)
+		t.Errorf("the kid of the source: %v, %v, want the key of the source", kids(keys), err)
 	}
 
 	keys, err = look("")
 	if err != nil || kids(keys) != "main other" || keys[0].Thumbprint() != mine.Thumbprint() {
-		t.Errorf("no kid: %v, %v", kids(keys), err)
+		t.Errorf("no kid: %v, %v, want main, other", kids(keys), err)
 	}
 }
 
@@ -258,7 +258,7 @@ func TestWhatIsRetiredHereIsNotTakenFromASource(t *testing.T) {
 		c.Keys = []client.Key{own}
 		for _, kid := range []string{"", key.ID, "before"} {
 			if keys, err := b.Keys(t.Context(), c, kid, noon); !errors.Is(err, jeton.ErrBadCredential) {
-				t.Errorf("Keys(%q) = %v, %v", kid, kids(keys), err)
+				t.Errorf("Keys(%q) = %v, %v, want ErrBadCredential", kid, kids(keys), err)
 			}
 		}
 	}

@@ -422,7 +422,7 @@ func TestRestart(t *testing.T) {
 func TestDuplicatePairs(t *testing.T) {
 	b := with(t, ec, ed, ec)
 	if len(b.stored(t)) != 2 || len(b.events(t)) != 2 {
-		t.Errorf("%d keys made, audit log %v", len(b.stored(t)), b.events(t))
+		t.Errorf("%d keys made, audit log %v; want 2 of each", len(b.stored(t)), b.events(t))
 	}
 }
 

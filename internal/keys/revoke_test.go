@@ -58,7 +58,7 @@ func TestRevoke(t *testing.T) {
 		revoke(t, b, kid)
 
 		if err := check(b.Ring, token); !errors.Is(err, errUnknown) {
-			t.Errorf("token of the revoked key: %v", err)
+			t.Errorf("token of the revoked key: %v, want errUnknown", err)
 		}
 
 		other := signs(t, b.Ring, ec)
@@ -78,7 +78,7 @@ func TestRevoke(t *testing.T) {
 		must(t, err)
 
 		if events[1].Reason != "a backup was stolen" {
-			t.Errorf("reason in the audit log = %q", events[1].Reason)
+			t.Errorf("reason in the audit log = %q, want the operator's", events[1].Reason)
 		}
 
 		b.forward(-time.Hour)
@@ -87,7 +87,7 @@ func TestRevoke(t *testing.T) {
 		b.tick(t)
 
 		if listed(t, b.Ring)[kid] != "" || len(b.stored(t)) != 1 {
-			t.Errorf("revoked key still listed: %v", listed(t, b.Ring))
+			t.Errorf("listed = %v, want no revoked key", listed(t, b.Ring))
 		}
 	})
 
