@@ -45,7 +45,11 @@ func send(t *testing.T, s *jetontest.Server, method, path, body string, header .
 		header = append(header, "Content-Type", "application/x-www-form-urlencoded")
 	}
 
-	a := s.Send(s.Client(), method, s.URL("users-api")+prefix+path, body, header...)
+	// A test that sends thousands would otherwise reach limits.max_connections_per_source.
+	client := s.Client()
+	defer client.CloseIdleConnections()
+
+	a := s.Send(client, method, s.URL("users-api")+prefix+path, body, header...)
 	got := a.Header["Access-Control-Allow-Origin"]
 	if len(got) != 1 || got[0] != "*" || a.Header.Get("Access-Control-Allow-Credentials") != "" {
 		t.Errorf(
