@@ -20,6 +20,12 @@ func (c checker) database() {
 		return
 	}
 
+	binding := t.channelBinding()
+	if !slices.Contains(channelBindings(), binding) {
+		c.Invalid(&d.URL, "channel_binding", binding, yamlread.OneOf(binding, channelBindings()))
+		return
+	}
+
 	risk := t.risk()
 	// Session and token hashes, and who has which rights, pass through this connection.
 	if risk != "" && !d.AllowWeakTLS {

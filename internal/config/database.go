@@ -15,7 +15,7 @@ import (
 // Database is the PostgreSQL database that nodes share. Its methods are for what Load
 // returns, which has read the URL. They are safe for concurrent use.
 type Database struct {
-	URL              jeton.Secret `yaml:"url" env:"JETON_DATABASE" required:"true" doc:"postgres://USER@HOST:PORT/NAME, with a password percent-encoded. It may name several hosts, separated by commas, or a Unix socket: postgres:///NAME?host=/run/postgresql. Parameters: host, port, user, application_name, sslmode (verify-full, unless all hosts are this machine), sslrootcert, sslcert, sslkey (relative to this file)."`
+	URL              jeton.Secret `yaml:"url" env:"JETON_DATABASE" required:"true" doc:"postgres://USER@HOST:PORT/NAME, with a password percent-encoded. It may name several hosts, separated by commas, or a Unix socket: postgres:///NAME?host=/run/postgresql. Parameters: host, port, user, application_name, channel_binding (disable, prefer, require), sslmode (verify-full, unless all hosts are this machine), sslrootcert, sslcert, sslkey (relative to this file)."`
 	PasswordFile     string       `yaml:"password_file" absent:"see url" doc:"File with the password, for a URL without one, mode 0600 or 0640. Relative to this file."`
 	Connections      int          `yaml:"connections" default:"12" min:"3" max:"500" doc:"Maximum number of connections of one node."`
 	ConnectTimeout   Duration     `yaml:"connect_timeout" default:"2s" min:"100ms" max:"30s" doc:"How long one attempt to connect may take."`
@@ -84,6 +84,15 @@ func (t target) sslmode() string {
 	return modeDisable
 }
 
+// channelBindings returns the values of channel_binding.
+func channelBindings() []string { return []string{modeDisable, modePrefer, "require"} }
+
+// channelBinding returns whether the login is bound to the TLS connection (SCRAM-SHA-256-PLUS,
+// RFC 5802). Hosted PostgreSQL often has require in the URL that it shows.
+func (t target) channelBinding() string {
+	return cmp.Or(t.params["channel_binding"], modePrefer)
+}
+
 // remote returns the hosts that are other machines.
 func (t target) remote() []string {
 	var names []string
@@ -139,6 +148,7 @@ func (d *Database) ConnString() jeton.Secret {
 	text := "postgres://" + login + "/" + encode(d.target.name) +
 		"?host=" + encode(strings.Join(hosts, ",")) + "&port=" + encode(strings.Join(ports, ",")) +
 		"&sslmode=" + d.target.sslmode() +
+		"&channel_binding=" + d.target.channelBinding() +
 		"&application_name=" + encode(cmp.Or(d.target.params["application_name"], "jeton"))
 
 	for _, file := range certFiles() {

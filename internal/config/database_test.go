@@ -176,6 +176,24 @@ func TestConnString(t *testing.T) {
 	}
 }
 
+// Hosted PostgreSQL shows URLs with channel_binding=require. The environment must not weaken it.
+func TestChannelBindingOfTheURL(t *testing.T) {
+	t.Setenv("PGCHANNELBINDING", "disable")
+	for query, want := range map[string]string{
+		"":                         "prefer",
+		"?channel_binding=require": "require",
+		"?channel_binding=disable": "disable",
+	} {
+		c, err := pgconn.ParseConfig(database(t, "postgres://jeton@db.example/jeton"+query).ConnString().Reveal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.ChannelBinding != want {
+			t.Errorf("with %q pgx reads channel_binding %q, want %q", query, c.ChannelBinding, want)
+		}
+	}
+}
+
 func TestTLSFilesAreRelativeToTheConfiguration(t *testing.T) {
 	got := database(
 		t,

@@ -22,7 +22,7 @@ func certFiles() []string { return []string{"sslcert", "sslkey", "sslrootcert"} 
 // options are the permitted parameters of a URL. Other parameters of PostgreSQL are set
 // by the server, or have a key.
 func options() []string {
-	return append(certFiles(), "application_name", "host", "port", "sslmode", "user")
+	return append(certFiles(), "application_name", "channel_binding", "host", "port", "sslmode", "user")
 }
 
 // notOption says where to set what other programs read from the URL.
