@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/jeton-auth/jeton/internal/config"
@@ -46,7 +47,10 @@ func serve(ctx context.Context, p *place, out io.Writer) error {
 		return err
 	}
 
-	log := logger(conf.Log)
+	survivePipes()
+
+	lines := &logWriter{to: os.Stderr}
+	log := logger(conf.Log, lines)
 	if os.Getenv("GOGC") == "" {
 		// The heap is small and most garbage comes from requests: collecting half as often
 		// costs a few megabytes and saves a few percent of a processor.
@@ -62,6 +66,7 @@ func serve(ctx context.Context, p *place, out io.Writer) error {
 		Load:          p.load,
 		DataDir:       dir,
 		Log:           log,
+		LogLost:       lines.lost.Load,
 		Version:       version(),
 		HasherCommand: hasher(),
 		Started:       func(s server.Started) { greet(out, s) },
@@ -93,9 +98,33 @@ func hasher() []string {
 	return []string{self, "hasher"}
 }
 
+// survivePipes keeps the process alive when the reader of its output has gone: without it, the
+// next line ends the process by SIGPIPE, which service managers take for a clean exit. The child
+// that hashes passwords starts with the default again, as a signal that is handled is reset.
+func survivePipes() {
+	// The channel is never read: the write returns an error, too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+}
+
+// logWriter writes log lines and counts those that could not be written.
+type logWriter struct {
+	to   io.Writer
+	lost atomic.Int64
+}
+
+// Write implements io.Writer. It reports no error: package slog would drop it, and the next line
+// is tried again.
+func (w *logWriter) Write(line []byte) (int, error) {
+	if _, err := w.to.Write(line); err != nil {
+		w.lost.Add(1)
+	}
+
+	return len(line), nil
+}
+
 // logger returns the log of the server. The configuration has been checked: its level is one
 // of slog's, in lower case.
-func logger(c config.Log) *slog.Logger {
+func logger(c config.Log, to io.Writer) *slog.Logger {
 	var level slog.Level
 	// Package config accepts only the four levels, so this does not happen; a log that is
 	// too loud is the safe side.
@@ -105,10 +134,10 @@ func logger(c config.Log) *slog.Logger {
 
 	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "text" {
-		return slog.New(slog.NewTextHandler(os.Stderr, options))
+		return slog.New(slog.NewTextHandler(to, options))
 	}
 
-	return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	return slog.New(slog.NewJSONHandler(to, options))
 }
 
 // reloadOnHangup reloads the server at each SIGHUP until ctx ends. Signals that arrive during

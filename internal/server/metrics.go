@@ -68,6 +68,18 @@ func newMetrics(version string, k *core) *metrics {
 	return m
 }
 
+// countLost adds the number of log lines that could not be written; nil: it is not known.
+func (m *metrics) countLost(lines func() int64) {
+	if lines == nil {
+		return
+	}
+
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "jeton_log_lost_total",
+		Help: "Log lines that could not be written, for example because their reader has gone.",
+	}, func() float64 { return float64(lines()) }))
+}
+
 // newInvalidationHistogram measures how long changes take to reach all nodes.
 func newInvalidationHistogram() prometheus.Histogram {
 	return prometheus.NewHistogram(prometheus.HistogramOpts{

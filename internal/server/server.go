@@ -36,6 +36,7 @@ type Config struct {
 	Load          func() (*config.Config, error) // reads the configuration again, for Reload
 	DataDir       string
 	Log           *slog.Logger
+	LogLost       func() int64 // log lines that could not be written, since the start; nil: not counted
 	Now           func() time.Time
 	HasherCommand []string // command of the hasher process; nil: hash in this process
 	// HashParams is the cost of a new password hash; zero: password.Default. No
@@ -116,6 +117,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 
 	s.metrics = newMetrics(s.c.Version, s.core)
 	s.connections.register(s.metrics.registry)
+	s.metrics.countLost(s.c.LogLost)
 
 	// It outlives ctx: the last requests need it while the listeners close.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
