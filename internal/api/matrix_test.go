@@ -42,6 +42,7 @@ services:
     listen: localhost:0
     accept: [session, token, basic]
     tokens: {}
+    user_scopes: [{scopes: [a]}]
     users_api: {clients: [provisioner]}
 `
 

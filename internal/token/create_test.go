@@ -20,6 +20,7 @@ services:
   - name: app
     listen: localhost:0
     tokens: {}
+    user_scopes: [{scopes: [read, write]}]
     routes:
       - {match: GET /who, respond: {json: {name: "{{.Name}}"}}}
       - {match: GET /a/b, respond: {text: b}}
