@@ -136,7 +136,7 @@ func (f *clientFlags) add(ctx context.Context, c *cobra.Command, args []string, 
 		return printJSON(c.OutOrStdout(), made)
 	}
 
-	fmt.Fprintf(c.OutOrStdout(), "added client %s\n", made.Client.Name)
+	fmt.Fprintln(c.OutOrStdout(), "added client", made.Client.Name, ctl.where)
 
 	for _, k := range made.Client.Keys {
 		fmt.Fprintf(c.OutOrStdout(), "key %s (%s)\n", oneLine(k.ID), k.Algorithm)

@@ -90,7 +90,14 @@ func (k *clientKeyFlags) add(ctx context.Context, c *cobra.Command, args []strin
 		return printJSON(c.OutOrStdout(), key)
 	}
 
-	fmt.Fprintf(c.OutOrStdout(), "added key %s (%s) to client %s\n", oneLine(key.ID), key.Algorithm, args[0])
+	fmt.Fprintf(
+		c.OutOrStdout(),
+		"added key %s (%s) to client %s %s\n",
+		oneLine(key.ID),
+		key.Algorithm,
+		args[0],
+		ctl.where,
+	)
 
 	return nil
 }

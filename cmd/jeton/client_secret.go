@@ -61,7 +61,7 @@ issued before stay valid unless --end-tokens is given.`,
 			if err := ctl.call(ctx, http.MethodDelete, path, nil, nil); err != nil {
 				return named(err, "client "+args[0])
 			}
-			fmt.Fprintf(c.OutOrStdout(), "removed the secret of client %s\n", args[0])
+			fmt.Fprintln(c.OutOrStdout(), "removed the secret of client", args[0], ctl.where)
 			return nil
 		}
 
@@ -71,6 +71,7 @@ issued before stay valid unless --end-tokens is given.`,
 		}
 
 		printSecret(c, made.Secret)
+		fmt.Fprintln(c.ErrOrStderr(), "replaced the secret of client", args[0], ctl.where)
 
 		return nil
 	})

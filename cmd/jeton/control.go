@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -25,7 +27,8 @@ import (
 type control struct {
 	http    *http.Client
 	end     func()
-	offline bool // no server is running; the data directory is locked until end
+	where   string // what it changes, for the operator
+	offline bool   // no server is running; the data directory is locked until end
 }
 
 // openControl opens the API of a data directory. A running server has its own configuration:
@@ -40,16 +43,38 @@ func openControl(ctx context.Context, p *place) (*control, error) {
 	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		if conn, err := server.DialControl(ctx, dir); err == nil {
 			_ = conn.Close()
-			return &control{http: &http.Client{Transport: dialing(dir)}, end: func() {}}, nil
+			return &control{
+				http:  &http.Client{Transport: dialing(dir)},
+				end:   func() {},
+				where: fmt.Sprintf("in %s (server pid %s)", dir, server.Holder(dir)),
+			}, nil
 		}
 
 		c, err := openOffline(ctx, p)
 
 		// A server that is starting or stopping holds the directory and does not answer.
-		if err == nil || !errors.Is(err, server.ErrInUse) || time.Since(start) > patience {
-			return c, err
+		if err == nil || !errors.Is(err, server.ErrInUse) {
+			return c, withServers(ctx, err)
+		}
+		if time.Since(start) > patience {
+			return nil, withSocket(dir, err)
 		}
 	}
+}
+
+// withSocket says that the socket of a running server was deleted, if that is why it does not
+// answer.
+func withSocket(dir string, err error) error {
+	socket := server.ControlSocket(dir)
+	pid := server.Holder(dir)
+	_, missing := os.Lstat(socket)
+	_, notServer := strconv.Atoi(pid) // a command, which has no socket
+
+	if !errors.Is(missing, fs.ErrNotExist) || notServer != nil {
+		return err
+	}
+
+	return fmt.Errorf("the server pid %s runs, but its control socket %s is gone: send it SIGHUP", pid, socket)
 }
 
 // openOffline runs the API in this process, with the lock of the data directory.
@@ -64,7 +89,12 @@ func openOffline(ctx context.Context, p *place) (*control, error) {
 		return nil, err
 	}
 
-	return &control{http: &http.Client{Transport: inProcess{handler}}, end: end, offline: true}, nil
+	return &control{
+		http:    &http.Client{Transport: inProcess{handler}},
+		end:     end,
+		where:   fmt.Sprintf("in %s (no server is running on it)", conf.Where()),
+		offline: true,
+	}, nil
 }
 
 // dialing sends every request to the control socket of a data directory, whatever its host.
@@ -251,7 +281,7 @@ func changing(p *place, of func(args []string) (change, error)) func(*cobra.Comm
 		return withControl(p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 			err := ctl.call(ctx, ch.method, ch.path, ch.body, nil)
 			if err == nil {
-				fmt.Fprintln(c.OutOrStdout(), ch.done)
+				fmt.Fprintln(c.OutOrStdout(), ch.done, ctl.where)
 			}
 			return named(err, ch.subject)
 		})(c, args)

@@ -55,7 +55,7 @@ since is VALID AGAIN.`,
 
 		done, err := server.NewEpoch(c.Context(), conf, bool(trusted))
 		if err != nil {
-			return err
+			return withServers(c.Context(), err)
 		}
 
 		// The warning is for the operator, also if a program reads the result.
@@ -65,6 +65,7 @@ since is VALID AGAIN.`,
 			return printJSON(c.OutOrStdout(), done)
 		}
 
+		fmt.Fprintln(c.OutOrStdout(), "database: "+conf.Where())
 		printRenewed(c.OutOrStdout(), done, trusted)
 
 		return nil

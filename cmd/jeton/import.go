@@ -26,7 +26,7 @@ type importFlags struct {
 
 // userImport implements 'jeton user import'.
 func userImport() *cobra.Command {
-	var f importFlags
+	f := importFlags{place: place{create: true}}
 
 	c := &cobra.Command{
 		Use:   "import FILE",

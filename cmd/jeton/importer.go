@@ -252,6 +252,9 @@ func (m *importer) sum() error {
 		}
 
 		fmt.Fprintf(m.out, "rows: %d\n", m.total)
+		if !m.request.DryRun {
+			fmt.Fprintln(m.out, "imported", m.ctl.where)
+		}
 	}
 
 	refused := m.counts[string(account.Refused)]

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -117,6 +118,9 @@ again.`,
 		if err := ctl.call(ctx, http.MethodPost, "/api/v1/keys/rotate", in, &list); err != nil {
 			return err
 		}
+
+		fmt.Fprintln(c.ErrOrStderr(), "made signing keys", ctl.where)
+
 		return printKeys(c, &out, list)
 	})
 

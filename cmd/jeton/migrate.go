@@ -51,7 +51,7 @@ server is running.`,
 
 			list, err := server.Migrations(c.Context(), conf)
 			if err != nil {
-				return err
+				return withServers(c.Context(), err)
 			}
 
 			var rows [][]string
@@ -119,6 +119,7 @@ func migrating(c *cobra.Command, try bool, done string) *cobra.Command {
 
 		names, err := server.Migrate(c.Context(), conf, try)
 		if err != nil {
+			err = withServers(c.Context(), err)
 			return interrupted(c.Context(), err, "interrupted; the unfinished step was rolled back")
 		}
 
@@ -128,7 +129,7 @@ func migrating(c *cobra.Command, try bool, done string) *cobra.Command {
 		}
 
 		for _, name := range names {
-			fmt.Fprintf(c.OutOrStdout(), "%s %s\n", oneLine(name), done)
+			fmt.Fprintf(c.OutOrStdout(), "%s %s in %s\n", oneLine(name), done, conf.Where())
 		}
 
 		if len(names) == 0 {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +20,7 @@ import (
 type place struct {
 	config  string
 	dataDir string
+	create  bool // the command may make the database, if the directory is named
 }
 
 func (p *place) flags(c *cobra.Command) {
@@ -72,13 +75,17 @@ func (p *place) path() string {
 	return ""
 }
 
-// directory returns the data directory: the flag's, the environment's, the file's, the
-// service manager's, or the user's.
+// named returns the data directory that was named: by the flag, the environment, the file or the
+// service manager. It is "" without any of them.
+func (p *place) named(ofFile string) string {
+	return cmp.Or(p.dataDir, os.Getenv("JETON_DATA_DIR"), ofFile, os.Getenv("STATE_DIRECTORY"))
+}
+
+// directory returns the data directory: the named one, or the user's.
 func (p *place) directory(ofFile string) (string, error) {
-	for _, dir := range []string{p.dataDir, os.Getenv("JETON_DATA_DIR"), ofFile, os.Getenv("STATE_DIRECTORY")} {
-		if dir != "" {
-			return filepath.Abs(dir)
-		}
+	dir := p.named(ofFile)
+	if dir != "" {
+		return filepath.Abs(dir)
 	}
 
 	xdg := os.Getenv("XDG_DATA_HOME")
@@ -108,10 +115,34 @@ func (p *place) open() (*config.Config, string, error) {
 // server returns the configuration with which a command opens a server's database.
 func (p *place) server() (server.Config, error) {
 	conf, dir, err := p.open()
+	if err != nil {
+		return server.Config{}, err
+	}
+
 	return server.Config{
 		File:    conf,
 		DataDir: dir,
+		Create:  p.create && p.named(conf.DataDir) != "",
 		Version: version(),
 		Log:     warnings(),
-	}, err
+	}, nil
+}
+
+// withServers adds to an error about a missing database where a server is running, or how to
+// name the data directory.
+func withServers(ctx context.Context, err error) error {
+	if !server.IsNoData(err) {
+		return err
+	}
+
+	running := server.RunningServers(ctx)
+	if len(running) == 0 {
+		return fmt.Errorf("%w; name the server's data directory with --data-dir or JETON_DATA_DIR", err)
+	}
+
+	for _, s := range running {
+		err = fmt.Errorf("%w; a server is running on %[2]s (pid %[3]s): use --data-dir %[2]s", err, s.DataDir, s.PID)
+	}
+
+	return err
 }

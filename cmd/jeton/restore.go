@@ -82,7 +82,7 @@ func (r *restoreFlags) run(c *cobra.Command, path string) error {
 		return printJSON(w, done)
 	}
 
-	fmt.Fprintf(w, "restored %d rows from a backup of %s\n", done.Backup.Rows(), made)
+	fmt.Fprintf(w, "restored %d rows from a backup of %s in %s\n", done.Backup.Rows(), made, conf.Where())
 	if done.Kept != "" {
 		fmt.Fprintf(w, "the previous database is now %s\n", done.Kept)
 	}

@@ -96,7 +96,7 @@ func endSessions(ctx context.Context, c *cobra.Command, ctl *control, which url.
 		return jeton.WithDetail(jeton.ErrNotFound, "there is no such session")
 	}
 
-	fmt.Fprintf(c.OutOrStdout(), "ended %s\n", plural(ended.Ended, "session"))
+	fmt.Fprintln(c.OutOrStdout(), "ended", plural(ended.Ended, "session"), ctl.where)
 
 	return nil
 }

@@ -140,7 +140,7 @@ refused from then on. Uses that were taken stay taken, and derived tokens are re
 			return err
 		}
 
-		return printCreated(c, out, made)
+		return printCreated(c, out, made, ctl.where)
 	})
 
 	return withFlags(c, &p, &out)

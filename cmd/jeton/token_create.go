@@ -98,7 +98,7 @@ func (t *tokenFlags) create(ctx context.Context, c *cobra.Command, args []string
 		return err
 	}
 
-	return printCreated(c, t.out, made)
+	return printCreated(c, t.out, made, ctl.where)
 }
 
 // setOwnerFromParent sets the owner of a new token to that of its parent.
@@ -115,7 +115,7 @@ func setOwnerFromParent(ctx context.Context, ctl *control, in *api.NewToken) err
 }
 
 // printCreated prints a new token with its secret.
-func printCreated(c *cobra.Command, out output, made api.MadeToken) error {
+func printCreated(c *cobra.Command, out output, made api.MadeToken, where string) error {
 	if out.json {
 		return printJSON(c.OutOrStdout(), made)
 	}
@@ -127,12 +127,13 @@ func printCreated(c *cobra.Command, out output, made api.MadeToken) error {
 
 	fmt.Fprintf(
 		c.ErrOrStderr(),
-		"token %s of %s for %s, %s, until %s; it is shown only here:\n",
+		"token %s of %s for %s, %s, until %s, %s; it is shown only here:\n",
 		made.Accessor,
 		cmp.Or(made.User, made.Client),
 		strings.Join(made.Audience, " "),
 		uses,
 		when(made.Expires),
+		where,
 	)
 
 	_, err := fmt.Fprintln(c.OutOrStdout(), made.Secret)

@@ -77,7 +77,7 @@ func userPath(name, what string) string {
 
 // userAdd implements 'jeton user add'.
 func userAdd() *cobra.Command {
-	var p place
+	p := place{create: true}
 	var pw passwordSource
 	var groups []string
 

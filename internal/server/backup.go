@@ -212,6 +212,10 @@ func restoreFile(
 // means than Restore.
 func NewEpoch(ctx context.Context, c Config, trust bool) (Renewed, error) {
 	c = c.withDefaults()
+	if err := c.mustExist(); err != nil {
+		return Renewed{}, err
+	}
+
 	f, err := lockDataDir(c.DataDir)
 	if err != nil {
 		return Renewed{}, err

@@ -88,6 +88,32 @@ func socketAddress(dataDir string) (string, func(), error) {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), fileSocket), func() { _ = dir.Close() }, nil
 }
 
+// restoreControl opens the control socket again if its file was deleted, by a cleaner of
+// temporary files for example.
+func (s *Server) restoreControl(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	_, err := os.Lstat(ControlSocket(s.c.DataDir))
+	if s.draining.Load() || !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+
+	old := s.listeners[controlListen]
+	if err := s.openControl(); err != nil {
+		return err
+	}
+
+	// Its requests finish, also when the caller of Reload has given up.
+	s.close(context.WithoutCancel(ctx), old)
+	s.c.Log.Warn("the control socket was deleted; made it again", "socket", ControlSocket(s.c.DataDir))
+
+	return nil
+}
+
+// ControlSocket returns the path of the control socket of a data directory.
+func ControlSocket(dataDir string) string { return filepath.Join(dataDir, fileSocket) }
+
 // DialControl connects to the server that holds the data directory.
 func DialControl(ctx context.Context, dataDir string) (net.Conn, error) {
 	address, done, err := socketAddress(dataDir)
@@ -132,10 +158,19 @@ func listenControl(dataDir string) (net.Listener, error) {
 
 // Offline opens the data directory for one command while no server is running, and returns the
 // API for it. The returned function closes it. Offline returns ErrInUse if a server holds the
-// directory.
+// directory, and jeton.ErrNotFound if there is no database and c.Create is false.
 func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 	c = c.withDefaults()
-	k, err := openCore(ctx, c, c.File)
+	if err := c.mustExist(); err != nil {
+		return nil, nil, err
+	}
+
+	dir, err := lockDataDir(c.DataDir)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	k, err := openCore(ctx, c, c.File, dir)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -49,13 +49,8 @@ type core struct {
 	invalidation prometheus.Histogram
 }
 
-// openCore locks the data directory and opens what is in it.
-func openCore(ctx context.Context, c Config, conf *config.Config) (*core, error) {
-	dir, err := lockDataDir(c.DataDir)
-	if err != nil {
-		return nil, err
-	}
-
+// openCore opens what is in a data directory that this process holds, and releases it on an error.
+func openCore(ctx context.Context, c Config, conf *config.Config, dir *dataDir) (*core, error) {
 	k := &core{dir: dir}
 	if err := k.open(ctx, c, conf); err != nil {
 		k.close()

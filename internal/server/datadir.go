@@ -30,13 +30,22 @@ var ErrInUse = errors.New("the data directory is in use")
 
 // dataDir is a data directory that this process holds.
 type dataDir struct {
-	path string
-	lock *flock.Flock
+	path  string
+	lock  *flock.Flock
+	noted string // file for RunningServers, or ""
 }
 
-// lockDataDir creates the directory if it does not exist and locks it, so that two processes
-// never write one store. If another process holds it, the error names that process.
+// lockDataDir holds the directory for a command.
 func lockDataDir(path string) (*dataDir, error) {
+	return holdDataDir(path, strconv.Itoa(os.Getpid())+aCommand)
+}
+
+// aCommand follows the process id of a command, which SIGHUP would end.
+const aCommand = " (a command)"
+
+// holdDataDir creates the directory if it does not exist and locks it, so that two processes
+// never write one store. If another process holds it, the error names that process.
+func holdDataDir(path, holder string) (*dataDir, error) {
 	if path == "" {
 		return nil, errors.New("no data directory: name one with --data-dir, JETON_DATA_DIR or data_dir")
 	}
@@ -51,18 +60,17 @@ func lockDataDir(path string) (*dataDir, error) {
 	}
 
 	if !held {
-		return nil, fmt.Errorf("%w: process %s holds %s", ErrInUse, holder(path), path)
+		return nil, fmt.Errorf("%w: process %s holds %s", ErrInUse, Holder(path), path)
 	}
 
-	// Only for the error of a second process. The lock decides, also when a killed server left
+	// Only for the texts of commands. The lock decides, also when a killed server left
 	// this.
-	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
-	if err := replacePrivate(filepath.Join(path, filePID), pid); err != nil {
+	if err := replacePrivate(filepath.Join(path, filePID), []byte(holder+"\n")); err != nil {
 		_ = lock.Unlock()
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 
-	return &dataDir{path, lock}, nil
+	return &dataDir{path: path, lock: lock}, nil
 }
 
 // makeDataDir creates the directory if it does not exist. It refuses one in which other users
@@ -110,9 +118,9 @@ func replacePrivate(path string, text []byte) error {
 	return nil
 }
 
-// holder returns the process id that the holder of the directory has written, for the error
-// text. The lock decides, not this file, which may be out of date.
-func holder(path string) string {
+// Holder returns the process id that the holder of a data directory has written, for texts. The
+// lock decides, not this file, which may be out of date.
+func Holder(path string) string {
 	b, err := os.ReadFile(filepath.Join(path, filePID))
 	if err != nil {
 		return "(unknown)"
@@ -122,6 +130,9 @@ func holder(path string) string {
 
 // release gives the directory up to the next process.
 func (f *dataDir) release() {
+	if f.noted != "" {
+		_ = os.Remove(f.noted)
+	}
 	_ = os.Remove(filepath.Join(f.path, fileSocket))
 	_ = os.Remove(filepath.Join(f.path, filePID))
 	// Last: the next holder makes files of the same names. If this fails, the lock ends with the

@@ -22,6 +22,10 @@ type Migration struct {
 func Migrations(ctx context.Context, c Config) ([]Migration, error) {
 	c = c.withDefaults()
 	out := []Migration{}
+	if err := c.mustExist(); err != nil {
+		return nil, err
+	}
+
 	if c.File.Database != nil {
 		list, err := postgres.Migrations(ctx, sharedDatabase(c, c.File))
 		for _, s := range list {
@@ -43,6 +47,10 @@ func Migrations(ctx context.Context, c Config) ([]Migration, error) {
 // it returns ErrInUse while a server holds the data directory with SQLite in it.
 func Migrate(ctx context.Context, c Config, try bool) ([]string, error) {
 	c = c.withDefaults()
+	if err := c.mustExist(); err != nil {
+		return nil, err
+	}
+
 	if c.File.Database != nil {
 		return postgres.Migrate(ctx, sharedDatabase(c, c.File), try)
 	}

@@ -20,6 +20,11 @@ func (s *Server) Reload(ctx context.Context) error {
 		return errors.New("the server has not started yet")
 	}
 
+	// Also when the configuration turns out to be invalid: the operator's commands need it.
+	if err := s.restoreControl(ctx); err != nil {
+		return err
+	}
+
 	conf, err := s.c.Load()
 	if err != nil {
 		return err

@@ -35,7 +35,12 @@ func Table(ctx context.Context, conf *config.Config) ([]Row, error) {
 		return nil, err
 	}
 
-	s.core, err = openCore(ctx, s.c, s.conf)
+	held, err := lockDataDir(dir)
+	if err != nil {
+		return nil, err
+	}
+
+	s.core, err = openCore(ctx, s.c, s.conf, held)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@
 //	reload.go                        SIGHUP: all of a new configuration, or nothing
 //	certificate.go                   self-signed certificates
 //	backup.go, copy.go, migrate.go   commands on a database without a server
+//	running.go                       which servers are running on this machine
 //	forwarded.go, logthrottle.go     warnings that must not fill the log
 package server
 
@@ -22,6 +23,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,9 +35,11 @@ import (
 
 // Config is what New needs.
 type Config struct {
-	File          *config.Config
-	Load          func() (*config.Config, error) // reads the configuration again, for Reload
-	DataDir       string
+	File    *config.Config
+	Load    func() (*config.Config, error) // reads the configuration again, for Reload
+	DataDir string
+	// Create lets a command make the database in DataDir; a server always may.
+	Create        bool
 	Log           *slog.Logger
 	LogLost       func() int64 // log lines that could not be written, since the start; nil: not counted
 	Now           func() time.Time
@@ -109,7 +114,12 @@ func New(c Config) (*Server, error) {
 // it could not start or had to stop.
 func (s *Server) Run(ctx context.Context) (err error) {
 	s.start = s.c.Now()
-	s.core, err = openCore(ctx, s.c, s.conf)
+	dir, err := holdDataDir(s.c.DataDir, strconv.Itoa(os.Getpid()))
+	if err != nil {
+		return err
+	}
+
+	s.core, err = openCore(ctx, s.c, s.conf, dir)
 	if err != nil {
 		return err
 	}
@@ -158,6 +168,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 
+	s.core.dir.note()
 	s.announce(ctx)
 	s.up.Store(true)
 

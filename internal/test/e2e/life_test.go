@@ -311,7 +311,7 @@ func TestCommands(t *testing.T) {
 					t.Fatalf("sessions = %v, want two of diane", list)
 				}
 
-				contains(t, s.Must(t, "", "session", "end", list[1].ID), "ended 1 session\n") // the older one
+				contains(t, s.Must(t, "", "session", "end", list[1].ID), "ended 1 session in ") // the older one
 				fails(t, s.Jeton(t, "", "session", "end", list[1].ID), 5, "no such session")
 			})
 

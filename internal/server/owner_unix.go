@@ -1,0 +1,17 @@
+//go:build unix
+
+package server
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+// ownerOf returns the user and the group that own a file.
+func ownerOf(info fs.FileInfo) (uid, gid int, known bool) {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, false
+	}
+	return int(s.Uid), int(s.Gid), true
+}
