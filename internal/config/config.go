@@ -115,7 +115,7 @@ type Shutdown struct {
 
 // TLS names a certificate.
 type TLS struct {
-	Cert string `yaml:"cert" default:"pubkey.pem" doc:"PEM certificate (chain). Relative to the data directory."`
+	Cert string `yaml:"cert" default:"pubkey.pem" doc:"PEM certificate (chain). Relative to the data directory. The default file and its key are made if both are missing (self-signed, with every host name of the configuration) and renewed. A file of another name must exist."`
 	Key  string `yaml:"key" default:"private.pem" doc:"PEM private key, mode 0600. Relative to the data directory."`
 }
 

@@ -8,7 +8,7 @@ type Issuer struct {
 	URL               string     `yaml:"url" required:"true" doc:"Identifier of the authorization server (iss; RFC 8414): https:// and the host that clients use, without a path."`
 	Listen            string     `yaml:"listen" required:"true" doc:"Address and port. It may be a service's; the paths of the authorization server then have precedence."`
 	Host              string     `yaml:"host" absent:"any" doc:"Host name that selects the authorization server on a shared address."`
-	TLS               TLS        `yaml:"tls" doc:"Certificate and key, created in the data directory if they do not exist."`
+	TLS               TLS        `yaml:"tls" doc:"Certificate and key. Without it they are made in the data directory."`
 	PlainHTTP         bool       `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
 	PublishClientKeys bool       `yaml:"publish_client_keys" doc:"Answer GET /oauth2/clients/NAME/jwks.json with the public keys of a client. Anybody can then find out which clients exist."`
 	Keyserver         string     `yaml:"keyserver" absent:"none" doc:"Path that answers GET with ?identity=NAME: the public key of that client, PEM."`

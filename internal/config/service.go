@@ -12,7 +12,7 @@ type Service struct {
 	Listen     string       `yaml:"listen" required:"true" doc:"Address and port. Services may share one if each has a host."`
 	Host       string       `yaml:"host" absent:"any" doc:"Host name that selects this service on a shared address. Requests with other host names are refused (421)."`
 	Hosts      []string     `yaml:"hosts" absent:"none" doc:"Further host names of this service. Localhost, IP addresses and the host in listen need no entry. A service without host and hosts accepts every name, except on a loopback address: there a web page could send requests by a name of its own (DNS rebinding)."`
-	TLS        TLS          `yaml:"tls" doc:"Certificate and key, created in the data directory if they do not exist."`
+	TLS        TLS          `yaml:"tls" doc:"Certificate and key. Without it they are made in the data directory."`
 	PlainHTTP  bool         `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
 	Login      Login        `yaml:"login" doc:"How users log in."`
 	Logout     string       `yaml:"logout" absent:"no logout" doc:"Path that ends the session (POST)."`

@@ -23,7 +23,6 @@ const everyKind = noThrottle + `
 services:
   - name: shop
     listen: localhost:0
-    tls: {cert: shop.pem, key: shop.key}
     login: {paths: [/login, /other/login]}
     logout: /logout
     session: {max_uses: 100}
@@ -38,7 +37,6 @@ services:
   - name: left
     listen: localhost:${SHARED}
     host: left.example.test
-    tls: {cert: left.pem, key: left.key}
     login: {paths: [/login]}
     logout: /logout
     routes:
@@ -47,7 +45,6 @@ services:
   - name: right
     listen: localhost:${SHARED}
     host: right.example.test
-    tls: {cert: right.pem, key: right.key}
     login: {paths: [/login]}
     logout: /logout
     routes:

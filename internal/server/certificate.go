@@ -2,59 +2,51 @@ package server
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/big"
-	"net"
-	"net/netip"
 	"os"
-	"path/filepath"
 	"runtime"
-	"slices"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-// certLife is the lifetime of a self-signed certificate.
-const certLife = 397 * 24 * time.Hour
+// The names of certificate and key in the data directory that need not exist: the server makes them.
+const (
+	defaultCert = "pubkey.pem"
+	defaultKey  = "private.pem"
+)
 
-// certificate loads a certificate and its key, and makes a self-signed one if neither exists.
-func certificate(certFile, keyFile string, hosts []string, now time.Time) (tls.Certificate, bool, error) {
-	_, certErr := os.Stat(certFile)
-	_, keyErr := os.Stat(keyFile)
-	if errors.Is(certErr, fs.ErrNotExist) && keyErr == nil {
-		if _, err := tls.LoadX509KeyPair(certFile+fileNew, keyFile); err == nil {
-			// A crash came between the renames of the key and of the certificate.
-			certErr = os.Rename(certFile+fileNew, certFile)
-		}
-	}
+// isDefault reports whether a configuration leaves the certificate to the server.
+func isDefault(c config.TLS) bool { return c.Cert == defaultCert && c.Key == defaultKey }
 
-	made := errors.Is(certErr, fs.ErrNotExist) && errors.Is(keyErr, fs.ErrNotExist)
-	if made {
-		if err := makeCertificate(certFile, keyFile, hosts, now); err != nil {
-			return tls.Certificate{}, false, fmt.Errorf("make self-signed certificate: %w", err)
+// certificate loads the certificate and key that a configuration names. Both must exist: a
+// certificate in the place of a file that is missing would be another one than clients trust.
+func certificate(certFile, keyFile string) (*tls.Certificate, error) {
+	for _, f := range []struct{ key, file string }{{"tls.cert", certFile}, {"tls.key", keyFile}} {
+		if _, err := os.Stat(f.file); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf(
+				"%s: %s does not exist; correct the path, or remove tls.cert and tls.key for a self-signed certificate",
+				f.key,
+				f.file,
+			)
 		}
 	}
 
 	if err := private(keyFile); err != nil {
-		return tls.Certificate{}, false, err
+		return nil, err
 	}
 
 	pair, err := loadPair(certFile, keyFile)
 	if err != nil {
-		return pair, made, fmt.Errorf("load certificate %s and key %s: %w", certFile, keyFile, err)
+		return nil, fmt.Errorf("load certificate %s and key %s: %w", certFile, keyFile, err)
 	}
 
-	return pair, made, nil
+	return &pair, nil
 }
 
 // loadPair loads a certificate and its key.
@@ -85,89 +77,15 @@ func private(path string) error {
 	return nil
 }
 
-// makeCertificate makes a self-signed certificate for the hosts. It is a leaf certificate: a
-// client that trusts it trusts only this server.
-func makeCertificate(certFile, keyFile string, hosts []string, now time.Time) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-
-	// At most 20 octets, and positive (RFC 5280, section 4.1.2.2).
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 126))
-	if err != nil {
-		return err
-	}
-
-	t := &x509.Certificate{
-		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: hosts[0]},
-		NotBefore:             now.Add(-time.Hour),
-		NotAfter:              now.Add(certLife),
-		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		BasicConstraintsValid: true,
-	}
-
-	for _, h := range hosts {
-		ip := net.ParseIP(h)
-		if ip != nil {
-			t.IPAddresses = append(t.IPAddresses, ip)
-		} else {
-			t.DNSNames = append(t.DNSNames, h)
-		}
-	}
-
-	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
-	if err != nil {
-		return err
-	}
-
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-
-	// Both files are complete before one of them gets its name.
-	if err := writePEM(keyFile+fileNew, "PRIVATE KEY", secret); err != nil {
-		return err
-	}
-
-	if err := writePEM(certFile+fileNew, "CERTIFICATE", der); err != nil {
-		return err
-	}
-
-	// After a crash between these two, certificate completes the second.
-	if err := os.Rename(keyFile+fileNew, keyFile); err != nil {
-		return err
-	}
-
-	return os.Rename(certFile+fileNew, certFile)
-}
-
-// writePEM writes a file and syncs it.
-func writePEM(path, kind string, der []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), folderMode); err != nil {
-		return err
-	}
-
-	return replacePrivate(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-}
-
 // secure adds the certificate of a service to its listener.
 func (s *Server) secure(p *planned, name string, at endpoint) error {
 	if at.plain {
 		return nil
 	}
 
-	file := s.core.dir.file(at.tls.Cert)
-	pair, made, err := certificate(file, s.core.dir.file(at.tls.Key), certHosts(at.host, at.listen), s.c.Now())
+	pair, err := s.certificateOf(at.tls)
 	if err != nil {
 		return fmt.Errorf("service %s: %w", name, err)
-	}
-
-	if made {
-		s.c.Log.Info("made a self-signed certificate", "service", name, "file", file)
 	}
 
 	// A browser that remembers HSTS does not let its user accept such a certificate.
@@ -175,34 +93,59 @@ func (s *Server) secure(p *planned, name string, at endpoint) error {
 		p.front.weakTLS = true
 	}
 
-	left := pair.Leaf.NotAfter.Sub(s.c.Now())
-	if left < 30*24*time.Hour {
-		s.c.Log.Warn("the certificate expires soon", "service", name, "file", file, "expires", pair.Leaf.NotAfter)
+	warning := validity(pair.Leaf, s.c.Now())
+	if warning != "" {
+		s.c.Log.Warn(
+			warning,
+			"service", name,
+			"file", s.core.dir.file(at.tls.Cert),
+			"valid_from", pair.Leaf.NotBefore,
+			"expires", pair.Leaf.NotAfter,
+		)
 	}
+
 	if p.tls == nil {
 		p.tls = tlsConfig()
 	}
 
 	// Services share an address. crypto/tls chooses by the server name of the client, and
 	// takes the first if none fits.
-	p.tls.Certificates = append(p.tls.Certificates, pair)
+	p.tls.Certificates = append(p.tls.Certificates, *pair)
 
 	return nil
 }
 
-// certHosts returns the names of a self-signed certificate.
-func certHosts(host, listen string) []string {
-	hosts := []string{"localhost", "127.0.0.1", "::1"}
-	bound, _, _ := net.SplitHostPort(listen)
-	for _, h := range []string{host, bound} {
-		// "Every address of this machine" is an address to listen on, not one to connect to.
-		if addr, err := netip.ParseAddr(h); err == nil && addr.IsUnspecified() {
-			continue
-		}
-		if h != "" && !slices.Contains(hosts, h) {
-			hosts = append([]string{h}, hosts...)
-		}
+// certificateOf returns the certificate of an endpoint: the self-signed one that plan has loaded, or
+// one from files.
+func (s *Server) certificateOf(c config.TLS) (*tls.Certificate, error) {
+	if isDefault(c) {
+		return s.selfSigned.pair, nil
+	}
+	return certificate(s.core.dir.file(c.Cert), s.core.dir.file(c.Key))
+}
+
+// warnTime is how long before its end a certificate expires soon, if a third of its lifetime is not less.
+const warnTime = 30 * 24 * time.Hour
+
+// The warnings about the validity of a certificate.
+const (
+	certExpired = "the certificate has expired: clients refuse it; renew it and send SIGHUP"
+	certEarly   = "the certificate is not valid yet: clients refuse it; look at the clock of this machine"
+	certSoon    = "the certificate expires soon; renew it and send SIGHUP"
+)
+
+// validity returns a warning about the validity of a certificate at a time, or "".
+func validity(leaf *x509.Certificate, now time.Time) string {
+	soon := min(warnTime, leaf.NotAfter.Sub(leaf.NotBefore)/3)
+
+	switch {
+	case now.After(leaf.NotAfter):
+		return certExpired
+	case now.Before(leaf.NotBefore):
+		return certEarly
+	case leaf.NotAfter.Sub(now) < soon:
+		return certSoon
 	}
 
-	return hosts
+	return ""
 }

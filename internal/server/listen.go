@@ -179,7 +179,10 @@ func (s *Server) serve(l *listener) {
 	if l.tls.Load() != nil {
 		// The certificate is looked up at each handshake, so that a reload changes it.
 		conf := tlsConfig()
-		conf.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return l.tls.Load(), nil }
+		conf.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			s.renewSelfSigned()
+			return l.tls.Load(), nil
+		}
 		n = tls.NewListener(n, conf)
 	}
 

@@ -43,43 +43,65 @@ type endpoint struct {
 	tls    config.TLS
 }
 
+// serviceEndpoint returns where a service listens.
+func serviceEndpoint(c config.Service) endpoint {
+	return endpoint{
+		listen: c.Listen,
+		host:   c.Host,
+		hosts:  c.Hosts,
+		plain:  c.PlainHTTP,
+		tls:    c.TLS,
+	}
+}
+
+// issuerEndpoint returns where the authorization server listens.
+func issuerEndpoint(c *config.Issuer) endpoint {
+	return endpoint{
+		listen: c.Listen,
+		host:   c.Host,
+		hosts:  issuerHosts(c),
+		plain:  c.PlainHTTP,
+		tls:    c.TLS,
+	}
+}
+
+// endpoints returns every endpoint of a configuration.
+func endpoints(conf *config.Config) []endpoint {
+	var list []endpoint
+	for _, service := range conf.Services {
+		list = append(list, serviceEndpoint(service))
+	}
+	if conf.Issuer != nil {
+		list = append(list, issuerEndpoint(conf.Issuer))
+	}
+
+	return list
+}
+
 // plan builds the routes and certificates of a configuration, by listener.
 func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*planned, error) {
 	wanted := map[string]*planned{}
+
+	if err := s.prepareSelfSigned(conf); err != nil {
+		return nil, err
+	}
 
 	for _, service := range conf.Services {
 		d, err := s.serviceMux(ctx, conf, service)
 		if err != nil {
 			return nil, err
 		}
-
-		at := endpoint{
-			listen: service.Listen,
-			host:   service.Host,
-			hosts:  service.Hosts,
-			plain:  service.PlainHTTP,
-			tls:    service.TLS,
-		}
-		if err := s.place(wanted, conf, d, at); err != nil {
+		if err := s.place(wanted, conf, d, serviceEndpoint(service)); err != nil {
 			return nil, err
 		}
 	}
 
-	issuer := conf.Issuer
-	if issuer != nil {
+	if conf.Issuer != nil {
 		d, err := s.issuerMux(conf)
 		if err != nil {
 			return nil, err
 		}
-
-		at := endpoint{
-			listen: issuer.Listen,
-			host:   issuer.Host,
-			hosts:  issuerHosts(issuer),
-			plain:  issuer.PlainHTTP,
-			tls:    issuer.TLS,
-		}
-		if err := s.place(wanted, conf, d, at); err != nil {
+		if err := s.place(wanted, conf, d, issuerEndpoint(conf.Issuer)); err != nil {
 			return nil, err
 		}
 	}

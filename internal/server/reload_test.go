@@ -178,7 +178,7 @@ func TestReload(t *testing.T) {
 		if err := s.Reload(strings.Replace(
 			easy+shop()+second,
 			"plain_http: true",
-			"tls: {cert: second.pem, key: second.key}",
+			"tls: {cert: pubkey.pem, key: private.pem}",
 			1,
 		)); err == nil || !strings.Contains(err.Error(), "TLS cannot be switched") {
 			t.Errorf("TLS switched on: %v, want a fault that says it cannot be", err)

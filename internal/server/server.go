@@ -13,7 +13,7 @@
 //	admin.go, metrics.go             health, readiness and metrics
 //	control.go                       the control socket, and the API without a server
 //	reload.go                        SIGHUP: all of a new configuration, or nothing
-//	certificate.go                   self-signed certificates
+//	certificate.go, selfsigned.go    certificates from files, and the one that the server makes
 //	backup.go, copy.go, migrate.go   commands on a database without a server
 //	running.go                       which servers are running on this machine
 //	forwarded.go, logthrottle.go     warnings that must not fill the log
@@ -87,6 +87,8 @@ type Server struct {
 	up        atomic.Bool // it has started and may reload
 	draining  atomic.Bool
 	untrusted untrustedPeers
+	// selfSigned is guarded by mu.
+	selfSigned selfSigned
 }
 
 // New checks the configuration and starts nothing.
