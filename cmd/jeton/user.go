@@ -36,6 +36,7 @@ there.`,
 		userPasswd(),
 		userGroups(),
 		userLogout(),
+		userEndTokens(),
 		userAllowLogin(),
 		userRemove(),
 		userImport(),
@@ -222,6 +223,23 @@ func userLogout() *cobra.Command {
 	})
 
 	return withFlags(c, &p)
+}
+
+// userEndTokens implements 'jeton user end-tokens'. The sessions stay: 'jeton user logout' ends them.
+func userEndTokens() *cobra.Command {
+	return changeCommand(&cobra.Command{
+		Use:     "end-tokens NAME",
+		Short:   "Revoke all tokens of a user; the sessions stay",
+		Args:    exactArgs("NAME"),
+		Example: `  jeton user end-tokens diane`,
+	}, func(args []string) (change, error) {
+		return change{
+			method:  http.MethodPost,
+			path:    userPath(args[0], "end-tokens"),
+			subject: "user " + args[0],
+			done:    "revoked all tokens of user " + args[0],
+		}, nil
+	})
 }
 
 // userAllowLogin implements 'jeton user allow-login', the way back in for a user who has used

@@ -87,6 +87,8 @@ type Change struct {
 	Password *string // PHC string; ends all sessions and tokens
 	// KeepTokens keeps the personal tokens when the password changes.
 	KeepTokens bool
+	// EndTokens ends all tokens, of declared accounts, too. It is set alone.
+	EndTokens bool
 	Groups     *[]string
 	Disabled   *bool
 	// Profile returns the new profile for the current one.

@@ -279,6 +279,11 @@ func (a *Accounts) SetPassword(ctx context.Context, actor, name string, pw jeton
 	return a.change(ctx, name, Change{Password: &phc}, ev)
 }
 
+// EndTokens ends all tokens of the account, declared or not. Its sessions stay.
+func (a *Accounts) EndTokens(ctx context.Context, name string, ev jeton.Event) error {
+	return a.change(ctx, name, Change{EndTokens: true}, ev)
+}
+
 // Disable disables the account and ends all its sessions and tokens, or enables it again.
 func (a *Accounts) Disable(ctx context.Context, actor, name string, disabled bool) error {
 	reason := "enabled"

@@ -94,6 +94,8 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 	call("POST /tokens/{accessor}/rotate", 200, nil, accessor...)
 	call("DELETE /tokens/{accessor}", 204, nil, accessor...)
 
+	call("POST /users/{name}/end-tokens", 204, nil, "{name}", "diane")
+
 	client := []string{"{name}", "job"}
 	call("POST /clients", 201, api.NewClient{Name: "job", Services: []string{"portal"}, Secret: true})
 	call("GET /clients", 200, nil)

@@ -116,6 +116,11 @@ var docs = map[string]Doc{
 		Status:  204,
 		Fails:   []int{404},
 	},
+	"POST /users/{name}/end-tokens": {
+		Summary: "Revoke all tokens of a user. Sessions stay.",
+		Status:  204,
+		Fails:   []int{404},
+	},
 	"POST /users/import": {
 		Summary: "Import up to 500 users. A refused user does not keep the others out.",
 		In:      Import{},
@@ -183,6 +188,10 @@ var docs = map[string]Doc{
 		In:     NewToken{},
 		Out:    MadeToken{},
 		Status: 201,
+	},
+	"DELETE /users/me/tokens": {
+		Summary: "Revoke all tokens of the calling user.",
+		Status:  204,
 	},
 	"DELETE /users/me/tokens/{accessor}": {
 		Summary: "Revoke one of the calling user's tokens and its child tokens.",

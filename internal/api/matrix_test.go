@@ -227,6 +227,7 @@ var matrix = map[string]struct {
 		body: `{"name":"job","expires_at":"SOON"}`,
 		want: [6]int{401, 201, 201, 201, 403, 201},
 	},
+	"DELETE /users/me/tokens": {want: [6]int{401, 204, 204, 204, 403, 204}},
 	"DELETE /users/me/tokens/{accessor}": {
 		path: "/users/me/tokens/ACCESSOR",
 		want: [6]int{401, 404, 204, 204, 403, 404},

@@ -160,6 +160,51 @@ func TestNewPasswordEndsTokens(t *testing.T) {
 	checkPasswordEvents(t, b)
 }
 
+func TestAllTokensEnd(t *testing.T) {
+	b := start(t)
+
+	for _, tc := range []struct {
+		name string
+		end  func(p testUser, secret string) int
+	}{
+		{"by the user's session", func(p testUser, _ string) int {
+			return b.as(p, "DELETE", "/users/me/tokens", "").Status
+		}},
+		{"by one of them", func(_ testUser, secret string) int {
+			return b.send("DELETE", "/users/me/tokens", "", "Authorization", "Bearer "+secret).Status
+		}},
+		{"by an operator", func(p testUser, _ string) int {
+			b.MustControl("POST", "/api/v1/users/"+p.Name+"/end-tokens", nil, nil)
+			return 204
+		}},
+	} {
+		p, other := b.newUser(), b.newUser()
+		_, one := b.token(p, "")
+		_, two := b.token(p, "")
+		_, stays := b.token(other, "")
+
+		if got := tc.end(p, one); got != 204 {
+			t.Errorf("end all %s = %d, want 204", tc.name, got)
+		}
+
+		for i, secret := range []string{one, two, stays} {
+			got := b.send("GET", "/users/me", "", "Authorization", "Bearer "+secret).Status
+			if want := []int{401, 401, 200}[i]; got != want {
+				t.Errorf("%s: token %d = %d, want %d", tc.name, i, got, want)
+			}
+		}
+
+		want(t, "the session after the end of all tokens "+tc.name, b.as(p, "GET", "/users/me", ""), 200)
+		b.token(p, "") // a new one can be created
+	}
+
+	b.MustControl("POST", "/api/v1/users/declared/end-tokens", nil, nil)
+	err := b.Control("POST", "/api/v1/users/unknown/end-tokens", nil, nil)
+	if jeton.Outcome(err) != jeton.ErrNotFound {
+		t.Errorf("end the tokens of an unknown user: %v, want %v", err, jeton.ErrNotFound)
+	}
+}
+
 // checkPasswordEvents checks that the audit log says of every new password what became of the tokens.
 func checkPasswordEvents(t *testing.T, b *site) {
 	t.Helper()

@@ -68,6 +68,7 @@ func (a *API) routes() []route {
 		{"PUT /users/{name}/disabled", operator, a.setDisabled},
 		{"PUT /users/{name}/groups", operator, a.setGroups},
 		{"POST /users/{name}/allow-login", operator, a.allowLogin},
+		{"POST /users/{name}/end-tokens", operator, a.endTokens},
 		{"POST /users/import", operator, a.importUsers},
 		{"GET /users/export", operator, a.exportUsers},
 		{"GET /users/me/sessions", user, a.listOwnSessions},
@@ -78,6 +79,7 @@ func (a *API) routes() []route {
 
 		{"GET /users/me/tokens", user, a.listOwnTokens},
 		{"POST /users/me/tokens", user, a.createOwnToken},
+		{"DELETE /users/me/tokens", user, a.endOwnTokens},
 		{"DELETE /users/me/tokens/{accessor}", user, a.revokeOwnToken},
 		{"POST /users/me/tokens/{accessor}/rotate", user, a.rotateOwnToken},
 		{"GET /tokens", operator, a.listTokens},

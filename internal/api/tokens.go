@@ -328,6 +328,27 @@ func (a *API) revokeOwnToken(w *web.Reply, r *http.Request, c caller) error {
 	return web.NoContent(w)
 }
 
+// endOwnTokens answers DELETE /users/me/tokens: all tokens of the user, also one that the request shows.
+func (a *API) endOwnTokens(w *web.Reply, r *http.Request, c caller) error {
+	return a.endTokensOf(w, r, c, c.Name)
+}
+
+// endTokens answers POST /users/{name}/end-tokens, also for declared users.
+func (a *API) endTokens(w *web.Reply, r *http.Request, c caller) error {
+	return a.endTokensOf(w, r, c, r.PathValue("name"))
+}
+
+func (a *API) endTokensOf(w *web.Reply, r *http.Request, c caller, user string) error {
+	ev := a.event(w, c, audit.UserEndTokens, "user:"+user)
+	ev.Reason = "all tokens ended"
+
+	if err := a.Accounts.EndTokens(r.Context(), user, ev); err != nil {
+		return err
+	}
+
+	return web.NoContent(w)
+}
+
 // rotateToken answers POST /tokens/{accessor}/rotate.
 func (a *API) rotateToken(w *web.Reply, r *http.Request, c caller) error {
 	return a.rotate(w, r, c, nil, nil)

@@ -66,6 +66,7 @@ const (
 	UserChange      = "user.change"
 	UserPassword    = "user.password"
 	UserRemove      = "user.remove"
+	UserEndTokens   = "user.end-tokens"
 	UserExport      = "user.export"
 	ClientAdd       = "client.add"
 	ClientChange    = "client.change"

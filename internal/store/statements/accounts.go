@@ -175,7 +175,8 @@ func (db *Store) ChangeUser(
 ) error {
 	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		a, err := heldUser(ctx, tx, name)
-		if err != nil {
+		// Ending the tokens of a declared user changes nothing that the file declares.
+		if err != nil && !(c.EndTokens && errors.Is(err, jeton.ErrDeclared)) {
 			return nil, err
 		}
 
@@ -239,6 +240,10 @@ func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Chang
 		end = end || a.Disabled
 	}
 
+	if c.EndTokens {
+		a.Version++
+	}
+
 	if c.Groups != nil {
 		a.Groups = *c.Groups
 	}
@@ -271,12 +276,14 @@ email = $8, email_folded = $9, first_name = $10, last_name = $11 WHERE id = $1`
 		return err
 	}
 
-	if !end {
+	if !end && !c.EndTokens {
 		return nil
 	}
 
-	if _, err := endSessions(ctx, tx, "account = $1", a.ID); err != nil {
-		return err
+	if end {
+		if _, err := endSessions(ctx, tx, "account = $1", a.ID); err != nil {
+			return err
+		}
 	}
 
 	return endTokensOfUser(ctx, tx, old, a.Disabled || !c.KeepTokens, now)

@@ -253,6 +253,7 @@ func passwordAndTokens(t *testing.T, s Store) {
 	}{
 		{"set", set(account.Change{Password: &pw}), false},
 		{"set, tokens kept", set(account.Change{Password: &pw, KeepTokens: true}), true},
+		{"all ended", set(account.Change{EndTokens: true}), false},
 		{"set and disabled", set(account.Change{Password: &pw, KeepTokens: true, Disabled: new(true)}), false},
 		{"imported", func(name string) {
 			row := importRow(name, "")
