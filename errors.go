@@ -35,6 +35,8 @@ var (
 	ErrRelogin = errors.New("the terms do not permit another login now")
 	// ErrSessionsFull means that the subject holds as many sessions as the terms permit.
 	ErrSessionsFull = errors.New("as many sessions as permitted are open")
+	// ErrTokensFull means that the user has as many personal tokens as permitted.
+	ErrTokensFull = errors.New("as many personal tokens as permitted exist")
 	// ErrTooMany means that attempts come too fast. RetryAfter returns how long to wait.
 	ErrTooMany = errors.New("too many attempts")
 	// ErrBusy means that a queue of the server is full. Waiting helps.
@@ -84,6 +86,7 @@ var codes = []struct {
 	{ErrProof, "recent_proof_required"},
 	{ErrRelogin, "relogin_refused"},
 	{ErrSessionsFull, "sessions_full"},
+	{ErrTokensFull, "tokens_full"},
 	{ErrTooMany, "too_many_attempts"},
 	{ErrBusy, "busy"},
 	{ErrUnavailable, "unavailable"},

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -195,18 +196,24 @@ func (b *pipedBody) Close() error {
 // call calls the API. in and out may be nil. The error of a refusal is the outcome that the
 // server returned.
 func (c *control) call(ctx context.Context, method, path string, in, out any) error {
+	_, err := c.page(ctx, method, path, in, out)
+	return err
+}
+
+// page is call that also returns the path of the next page of a list, or "".
+func (c *control) page(ctx context.Context, method, path string, in, out any) (next string, err error) {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
 		if err != nil {
-			return err
+			return "", err
 		}
 		body = bytes.NewReader(b)
 	}
 
 	r, err := http.NewRequestWithContext(ctx, method, "http://control"+path, body)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if in != nil {
 		r.Header.Set("Content-Type", "application/json")
@@ -214,18 +221,27 @@ func (c *control) call(ctx context.Context, method, path string, in, out any) er
 
 	answer, err := c.http.Do(r)
 	if err != nil {
-		return fmt.Errorf("%w: call the server: %w", jeton.ErrUnavailable, err)
+		return "", fmt.Errorf("%w: call the server: %w", jeton.ErrUnavailable, err)
 	}
 	defer answer.Body.Close()
 
 	if answer.StatusCode >= 400 {
-		return problem(answer)
+		return "", problem(answer)
 	}
 	if out == nil {
-		return nil
+		return "", nil
 	}
 
-	return json.NewDecoder(answer.Body).Decode(out)
+	return nextPage(answer.Header.Get("Link")), json.NewDecoder(answer.Body).Decode(out)
+}
+
+// nextPage returns the path in a header Link of the API, or "".
+func nextPage(link string) string {
+	path, ok := strings.CutSuffix(link, `>; rel="next"`)
+	if !ok {
+		return ""
+	}
+	return strings.TrimPrefix(path, "<")
 }
 
 // problem returns the error of a refusal.
@@ -295,7 +311,7 @@ func changeCommand(c *cobra.Command, of func(args []string) (change, error)) *co
 	return withFlags(c, &p)
 }
 
-// listing runs a command that prints a list of T, as JSON or as a table.
+// listing runs a command that prints a list of T with all its pages, as JSON or as a table.
 func listing[T any](
 	p *place,
 	out *output,
@@ -304,9 +320,16 @@ func listing[T any](
 	row func(T) []string,
 ) func(*cobra.Command, []string) error {
 	return withControl(p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
-		var list []T
-		if err := ctl.call(ctx, http.MethodGet, path(), nil, &list); err != nil {
-			return err
+		list := []T{}
+		for next := path(); next != ""; {
+			var page []T
+			var err error
+			next, err = ctl.page(ctx, http.MethodGet, next, nil, &page)
+			if err != nil {
+				return err
+			}
+
+			list = append(list, page...)
 		}
 
 		var rows [][]string

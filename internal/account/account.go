@@ -89,8 +89,8 @@ type Change struct {
 	KeepTokens bool
 	// EndTokens ends all tokens, of declared accounts, too. It is set alone.
 	EndTokens bool
-	Groups     *[]string
-	Disabled   *bool
+	Groups    *[]string
+	Disabled  *bool
 	// Profile returns the new profile for the current one.
 	Profile func(Profile) Profile
 	// Check sees the account as it is in the step that changes it. Its error prevents the change.

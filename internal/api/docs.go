@@ -178,8 +178,13 @@ var docs = map[string]Doc{
 
 	"GET /users/me/tokens": {
 		Summary: "List the calling user's tokens, newest first, without their secrets.",
-		Out:     []jeton.Token{},
-		Status:  200,
+		Query: []Param{
+			{"limit", "Tokens per page, 1 to 1000. Default: 1000."},
+			{"cursor", "From the header Link of the previous page."},
+		},
+		Out:    []jeton.Token{},
+		Status: 200,
+		Fails:  []int{400},
 	},
 	"POST /users/me/tokens": {
 		Summary: "Create a personal access token. The secret is returned only here. " +
@@ -212,7 +217,8 @@ var docs = map[string]Doc{
 		Query: []Param{
 			{"user", "Only tokens of this user."},
 			{"client", "Only tokens of this client."},
-			{"limit", "At most this many. Default: 1000."},
+			{"limit", "Tokens per page, 1 to 1000. Default: 1000."},
+			{"cursor", "From the header Link of the previous page."},
 		},
 		Out:    []jeton.Token{},
 		Status: 200,

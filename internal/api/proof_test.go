@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -158,6 +159,62 @@ func TestNewPasswordEndsTokens(t *testing.T) {
 	}
 
 	checkPasswordEvents(t, b)
+}
+
+func TestTokensOfAUserAreLimited(t *testing.T) {
+	b := start(t)
+	if err := b.Reload(usersConf + "\npersonal_tokens: {max_per_user: 2}\n"); err != nil {
+		t.Fatal(err)
+	}
+
+	p, other := b.newUser(), b.newUser()
+	accessor, _ := b.token(p, "")
+	b.token(p, "")
+	b.token(other, "")
+
+	body := `{"name":"third","expires_at":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `"}`
+	a := want(t, "one token more than permitted", b.as(p, "POST", "/users/me/tokens", body), 403)
+	if a.Code() != "tokens_full" {
+		t.Errorf("code = %s, want tokens_full", a.Code())
+	}
+
+	want(t, "revoke one", b.as(p, "DELETE", "/users/me/tokens/"+accessor, ""), 204)
+	want(t, "a token in its place", b.as(p, "POST", "/users/me/tokens", body), 201)
+}
+
+func TestListsOfTokensHavePages(t *testing.T) {
+	b := start(t)
+	p, other := b.newUser(), b.newUser()
+	var made []string
+	for range 5 {
+		accessor, _ := b.token(p, "")
+		made = append([]string{accessor}, made...) // newest first
+		b.token(other, "")
+	}
+
+	var got []string
+	pages := 0
+	next := prefix + "/users/me/tokens?limit=2"
+	for next != "" {
+		a := want(t, "a page", b.as(p, "GET", strings.TrimPrefix(next, prefix), ""), 200)
+		for _, tok := range decode[[]jeton.Token](t, a) {
+			got = append(got, tok.Accessor)
+		}
+
+		pages++
+		next = strings.TrimSuffix(strings.TrimPrefix(a.Header.Get("Link"), "<"), `>; rel="next"`)
+		if next != "" {
+			want(t, "a cursor of another list", b.as(other, "GET", strings.TrimPrefix(next, prefix), ""), 400)
+		}
+	}
+
+	if !slices.Equal(got, made) || pages != 3 {
+		t.Errorf("%d pages with %v, want 3 with %v", pages, got, made)
+	}
+
+	for _, query := range []string{"limit=0", "limit=1001", "limit=x", "cursor=x"} {
+		want(t, query, b.as(p, "GET", "/users/me/tokens?"+query, ""), 400)
+	}
 }
 
 func TestAllTokensEnd(t *testing.T) {

@@ -22,6 +22,20 @@ func queryNumber(r *http.Request, name string, absent int) (int, error) {
 	return n, nil
 }
 
+// pageLimit reads how many entries a page has; "" is the default.
+func pageLimit(text string, absent int) (int, error) {
+	if text == "" {
+		return absent, nil
+	}
+
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxPageSize {
+		return 0, jeton.WithDetail(jeton.ErrInvalid, "invalid limit: want a number from 1 to 1000")
+	}
+
+	return n, nil
+}
+
 // queryFlag reads a flag of the query; absent is false.
 func queryFlag(r *http.Request, name string) (bool, error) {
 	text := r.URL.Query().Get(name)

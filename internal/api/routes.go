@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
@@ -44,7 +45,10 @@ type route struct {
 
 // routes is the route table of the API. A test compares it with testdata, so that a change
 // of exposure shows in a review.
-func (a *API) routes() []route {
+func (a *API) routes() []route { return slices.Concat(a.userRoutes(), a.credentialRoutes()) }
+
+// userRoutes are the routes of users, their logins and their sessions.
+func (a *API) userRoutes() []route {
 	return []route{
 		{"GET /status", everyone, a.status},
 		{"GET /stats", subject, a.stats},
@@ -76,7 +80,12 @@ func (a *API) routes() []route {
 		{"DELETE /users/me/sessions/{session}", user, a.endOwnSession},
 		{"GET /sessions", operator, a.listSessions},
 		{"DELETE /sessions", operator, a.endSessions},
+	}
+}
 
+// credentialRoutes are the routes of tokens, clients, keys and the audit log.
+func (a *API) credentialRoutes() []route {
+	return []route{
 		{"GET /users/me/tokens", user, a.listOwnTokens},
 		{"POST /users/me/tokens", user, a.createOwnToken},
 		{"DELETE /users/me/tokens", user, a.endOwnTokens},

@@ -264,34 +264,50 @@ func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
 	return a.answerCreated(w, r, c, owner, draft)
 }
 
-// listTokens answers GET /tokens?user=&client=&limit=: the stored tokens.
+// listTokens answers GET /tokens?user=&client=&limit=&cursor=: the stored tokens.
 func (a *API) listTokens(w *web.Reply, r *http.Request, _ caller) error {
-	limit, err := queryNumber(r, "limit", maxList)
-	if err != nil {
-		return err
-	}
-
 	q := r.URL.Query()
-	list, err := a.Tokens.List(r.Context(), token.Which{Client: q.Get("client"), User: q.Get("user")}, limit)
-	if err != nil {
-		return err
-	}
-
-	return web.JSON(w, http.StatusOK, list)
+	return a.pageOfTokens(w, r, "/tokens", token.Which{Client: q.Get("client"), User: q.Get("user")})
 }
 
-// listOwnTokens answers GET /users/me/tokens.
+// listOwnTokens answers GET /users/me/tokens?limit=&cursor=.
 func (a *API) listOwnTokens(w *web.Reply, r *http.Request, c caller) error {
-	list, err := a.Tokens.List(r.Context(), token.Which{User: c.Name}, maxList)
+	return a.pageOfTokens(w, r, "/users/me/tokens", token.Which{User: c.Name})
+}
+
+// pageOfTokens answers with a page of tokens, and the header Link leads to the next.
+func (a *API) pageOfTokens(w *web.Reply, r *http.Request, path string, which token.Which) (err error) {
+	q := r.URL.Query()
+	limit, err := pageLimit(q.Get("limit"), maxList)
 	if err != nil {
 		return err
 	}
-	return web.JSON(w, http.StatusOK, list)
+
+	// A cursor is valid only for the list that it was made for.
+	list := "tokens\x00" + which.User + "\x00" + which.Client
+	if q.Get("cursor") != "" {
+		which.Before, err = a.readCursor(q.Get("cursor"), list)
+		if err != nil {
+			return err
+		}
+	}
+
+	page, next, err := a.Tokens.List(r.Context(), which, limit)
+	if err != nil {
+		return err
+	}
+
+	if next != 0 {
+		q.Set("cursor", a.cursor(next, list))
+		w.Header().Set("Link", "<"+a.Prefix+path+"?"+q.Encode()+`>; rel="next"`)
+	}
+
+	return web.JSON(w, http.StatusOK, page)
 }
 
 // readToken answers GET /tokens/{accessor}.
 func (a *API) readToken(w *web.Reply, r *http.Request, _ caller) error {
-	list, err := a.Tokens.List(r.Context(), token.Which{Accessor: r.PathValue("accessor")}, 1)
+	list, _, err := a.Tokens.List(r.Context(), token.Which{Accessor: r.PathValue("accessor")}, 1)
 	if err != nil {
 		return err
 	}

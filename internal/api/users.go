@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	maxPageSize = 1000 // users
+	maxPageSize = 1000 // of every list that has pages
 	maxSearch   = 256  // bytes
 )
 
@@ -44,21 +44,18 @@ func (a *API) listUsers(w *web.Reply, r *http.Request, _ caller) error {
 
 // readPage reads which page a query asks for.
 func (a *API) readPage(q url.Values) (page account.Page, err error) {
-	page.Limit = a.PageSize
 	page.Service = a.ownService()
 	page.Search = q.Get("search")
 	if len(page.Search) > maxSearch || !utf8.ValidString(page.Search) {
 		return page, jeton.WithDetail(jeton.ErrInvalid, "invalid search: want at most 256 bytes of UTF-8")
 	}
 
-	limit, cursor := q.Get("limit"), q.Get("cursor")
-	if limit != "" {
-		page.Limit, err = strconv.Atoi(limit)
-		if err != nil || page.Limit < 1 || page.Limit > maxPageSize {
-			return page, jeton.WithDetail(jeton.ErrInvalid, "invalid limit: want a number from 1 to 1000")
-		}
+	page.Limit, err = pageLimit(q.Get("limit"), a.PageSize)
+	if err != nil {
+		return page, err
 	}
 
+	cursor := q.Get("cursor")
 	if cursor != "" {
 		page.After, err = a.readCursor(cursor, page.Search)
 	}

@@ -35,6 +35,7 @@ type Config struct {
 	Admin          Admin     `yaml:"admin" doc:"Listener for health, readiness and metrics."`
 	Hashing        Hashing   `yaml:"hashing" doc:"Limits on concurrent password checks."`
 	Passwords      Passwords `yaml:"passwords" doc:"Rules for new passwords of users that are not declared here."`
+	PersonalTokens Personal  `yaml:"personal_tokens" doc:"Limits on the tokens that users create."`
 	Throttle       Throttle  `yaml:"throttle" doc:"Limits on password guessing. Only failed logins count."`
 	Audit          Audit     `yaml:"audit" doc:"The audit log of logins, refusals and changes."`
 	Cache          Cache     `yaml:"cache" doc:"Limits on memory."`
@@ -69,6 +70,11 @@ type Admin struct {
 type Hashing struct {
 	Workers int `yaml:"workers" default:"0" min:"0" max:"64" doc:"Passwords hashed at the same time. 0: one for each processor."`
 	Queue   int `yaml:"queue" default:"128" min:"1" max:"10000" doc:"Passwords that may wait. Further logins get 503 with Retry-After."`
+}
+
+// Personal limits personal tokens.
+type Personal struct {
+	MaxPerUser int `yaml:"max_per_user" default:"100" min:"1" max:"100000" doc:"Maximum number of personal tokens of one user that have not expired. Existing ones stay valid when it is lowered."`
 }
 
 // Passwords are the rules for new passwords.

@@ -154,6 +154,10 @@ func (k *core) openTokens(ctx context.Context, c Config, conf *config.Config) (e
 		Clock:   sweep.NewClock(k.db),
 	})
 
+	if err == nil {
+		k.tokens.SetMaxPerUser(conf.PersonalTokens.MaxPerUser)
+	}
+
 	return err
 }
 

@@ -107,6 +107,7 @@ func (s *Server) store(
 	}
 
 	s.core.accounts.SetPolicy(passwordPolicy(conf))
+	s.core.tokens.SetMaxPerUser(conf.PersonalTokens.MaxPerUser)
 	if conf.Issuer != nil {
 		s.core.tokens.SetIssuer(conf.Issuer.URL)
 	}

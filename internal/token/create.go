@@ -35,7 +35,8 @@ const maxName = 128
 
 // Create creates a personal token of the owner. A token never has more rights or a later end
 // than its parent, and is revoked with it. Create returns jeton.ErrInvalid for an invalid
-// draft, and jeton.ErrForbidden for one that exceeds its parent.
+// draft, jeton.ErrForbidden for one that exceeds its parent, and jeton.ErrTokensFull when the
+// user has as many as SetMaxPerUser permits.
 func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Event) (jeton.Token, jeton.Secret, error) {
 	now := t.now()
 	if err := d.check(now); err != nil {
@@ -56,6 +57,7 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 		Record: d.record(owner, now),
 		Keep:   true,
 		Login:  d.Login,
+		Most:   t.most.Load(),
 		Event:  ev,
 	}
 	m.Accessor = accessor

@@ -328,13 +328,27 @@ func (t *Tokens) end(ctx context.Context, w Which, void secret.Hash, ev jeton.Ev
 }
 
 // List returns at most limit stored tokens, newest first. Signed tokens that are not counted
-// are not stored.
-func (t *Tokens) List(ctx context.Context, w Which, limit int) ([]jeton.Token, error) {
-	records, err := t.store.ListTokens(ctx, w, limit)
+// are not stored. next is Which.Before of the next page, 0 if this is the last. A page may have
+// fewer tokens than limit: those that have expired are left out.
+func (t *Tokens) List(ctx context.Context, w Which, limit int) (page []jeton.Token, next int64, err error) {
+	records, err := t.store.ListTokens(ctx, w, limit+1)
 	if err != nil {
-		return nil, fmt.Errorf("list tokens: %w", err)
+		return nil, 0, fmt.Errorf("list tokens: %w", err)
 	}
 
+	// One more than the page has shows that there is another page.
+	if len(records) > limit {
+		records = records[:limit]
+		next = records[limit-1].Number
+	}
+
+	page, err = t.listed(ctx, records)
+
+	return page, next, err
+}
+
+// listed returns the tokens of records that have not expired.
+func (t *Tokens) listed(ctx context.Context, records []Record) ([]jeton.Token, error) {
 	now := t.now()
 	list := []jeton.Token{}
 	for _, r := range records {

@@ -93,8 +93,11 @@ type Mint struct {
 	// Shown is the current hash of the parent, if there is one, and Login the session that
 	// creates the token, if one does: neither may have ended meanwhile. A child gets the
 	// current credential version of its parent's owner.
-	Shown  secret.Hash
-	Login  int64
+	Shown secret.Hash
+	Login int64
+	// Most is the maximum number of personal tokens of the user that have not expired at
+	// Created, with this one; 0: no limit.
+	Most   int64
 	SignIn *SignIn     // the login that the token stands for, or nil
 	Once   Once        // used in the same transaction
 	Event  jeton.Event // added in the same transaction
@@ -123,6 +126,7 @@ type Which struct {
 	Accessor string
 	Client   string
 	User     string
+	Before   int64 // number, for the next page of ListTokens alone; 0: the first
 }
 
 // Void is a revocation of signed tokens: the hash of a jti or of a generation, until the
@@ -143,10 +147,10 @@ type Store interface {
 	change.Feed
 	// MintToken is one atomic step. It returns jeton.ErrBadCredential unless the owner
 	// exists, is enabled, its credential still has the version that was proved, and the named
-	// parent and session exist; the error of SignIn.Judge; or ErrUsed when the assertion has been
-	// used before. Otherwise it adds the login of SignIn and lets the user's counts at that
-	// service begin again, remembers the assertion, stores the token if Keep is set, and adds
-	// the event.
+	// parent and session exist; the error of SignIn.Judge; jeton.ErrTokensFull when the user has
+	// as many personal tokens as Most; or ErrUsed when the assertion has been used before.
+	// Otherwise it adds the login of SignIn and lets the user's counts at that service begin
+	// again, remembers the assertion, stores the token if Keep is set, and adds the event.
 	MintToken(ctx context.Context, m Mint) error
 	// UseOnce remembers an assertion, or returns ErrUsed if it was used before.
 	UseOnce(ctx context.Context, o Once) error

@@ -37,6 +37,7 @@ import (
 // Tokens mints, finds and revokes the tokens of a server.
 type Tokens struct {
 	issuer  atomic.Pointer[string] // iss of this server's tokens; "" without an issuer
+	most    atomic.Int64           // live personal tokens of one user; 0: no limit
 	store   Store
 	ring    *keys.Ring
 	users   *account.Accounts
@@ -104,6 +105,9 @@ func (t *Tokens) SetIssuer(url string) {
 		t.checked.DropIf(func(*verified) bool { return true })
 	}
 }
+
+// SetMaxPerUser sets how many live personal tokens one user may have; 0 is no limit.
+func (t *Tokens) SetMaxPerUser(n int) { t.most.Store(int64(n)) }
 
 func (t *Tokens) iss() string { return *t.issuer.Load() }
 

@@ -29,6 +29,7 @@ var outcomes = []struct {
 	{jeton.ErrProof, http.StatusForbidden, "A recent login or the current password is required"},
 	{jeton.ErrRelogin, http.StatusForbidden, "The terms do not permit another login now"},
 	{jeton.ErrSessionsFull, http.StatusForbidden, "Too many sessions are open"},
+	{jeton.ErrTokensFull, http.StatusForbidden, "Too many personal tokens exist"},
 	{jeton.ErrTooMany, http.StatusTooManyRequests, "Too many attempts"},
 	{jeton.ErrBusy, http.StatusServiceUnavailable, "Busy"},
 	{jeton.ErrUnavailable, http.StatusServiceUnavailable, "Unavailable"},

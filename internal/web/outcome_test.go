@@ -62,6 +62,7 @@ var statuses = map[string]struct {
 	"ErrProof":         {jeton.ErrProof, 403},
 	"ErrRelogin":       {jeton.ErrRelogin, 403},
 	"ErrSessionsFull":  {jeton.ErrSessionsFull, 403},
+	"ErrTokensFull":    {jeton.ErrTokensFull, 403},
 	"ErrTooMany":       {jeton.ErrTooMany, 429},
 	"ErrBusy":          {jeton.ErrBusy, 503},
 	"ErrUnavailable":   {jeton.ErrUnavailable, 503},

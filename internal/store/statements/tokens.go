@@ -2,7 +2,6 @@ package statements
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,119 +31,6 @@ OR NOT u.disabled AND (t.kind = 'personal' OR u.version = t.version))`
 // FindSigned is asked for each signed token that is not in memory.
 const FindSigned = `SELECT COALESCE((SELECT number FROM tokens WHERE hash = $1), 0),
 EXISTS (SELECT 1 FROM revoked WHERE hash = $1 OR hash = $2)`
-
-// MintToken implements token.Store.
-func (db *Store) MintToken(ctx context.Context, m token.Mint) error {
-	return db.do(ctx, func(ctx context.Context, tx Conn) error {
-		// First, because it takes the stronger lock on the owner.
-		if err := signIn(ctx, tx, &m); err != nil {
-			return err
-		}
-		if err := permitted(ctx, tx, &m); err != nil {
-			return err
-		}
-
-		// In the step of the token: a crash in between must not use up the assertion without a
-		// token.
-		if m.Once != (token.Once{}) {
-			if err := useOnce(ctx, tx, m.Once); err != nil {
-				return err
-			}
-		}
-
-		if m.Keep {
-			if err := insertToken(ctx, tx, m.Record); err != nil {
-				return err
-			}
-		}
-
-		return appendEvents(ctx, tx, m.Event)
-	})
-}
-
-// permitted checks that the owner's credential, the session and the parent token of a request
-// for a token are still those that were proved.
-func permitted(ctx context.Context, tx Conn, m *token.Mint) error {
-	// The owner comes first, as in every step that holds more than one of these.
-	owner := stands
-	if m.Parent != 0 {
-		owner = holdOwner
-	}
-	if err := owner(ctx, tx, m.Owner); err != nil {
-		return err
-	}
-
-	var one int
-
-	if m.Login != 0 {
-		err := tx.QueryRow(
-			ctx,
-			"SELECT 1 FROM sessions WHERE login = $1 AND account = $2"+tx.Lock("FOR KEY SHARE"),
-			m.Login,
-			m.Owner.ID,
-		).Scan(&one)
-		if errors.Is(err, sql.ErrNoRows) {
-			return jeton.ErrBadCredential
-		}
-		if err != nil {
-			return err
-		}
-	}
-
-	if m.Parent == 0 {
-		return nil
-	}
-
-	// A personal token outlives a changed password, and so may what it makes.
-	const parent = `SELECT COALESCE(c.version, u.version) FROM tokens t ` + tokenOwners + `
-WHERE t.number = $1 AND t.hash = $2 AND NOT COALESCE(c.disabled, u.disabled)`
-	err := tx.QueryRow(ctx, parent+tx.Lock("FOR KEY SHARE OF t"), m.Parent, m.Shown[:]).Scan(&m.Owner.Version)
-	if errors.Is(err, sql.ErrNoRows) {
-		return jeton.ErrBadCredential
-	}
-
-	return err
-}
-
-// holdOwner locks an owner to the end of the step: a step that ends all tokens of the owner
-// waits, and then finds the new one.
-func holdOwner(ctx context.Context, tx Conn, o token.Owner) error {
-	table := "clients"
-	if o.Kind == jeton.KindUser {
-		table = "users"
-	}
-
-	var one int
-	err := tx.QueryRow(ctx, "SELECT 1 FROM "+table+" WHERE id = $1"+tx.Lock("FOR SHARE"), o.ID).Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return jeton.ErrBadCredential
-	}
-
-	return err
-}
-
-// stands checks that the credential of an owner is still the one that was proved.
-func stands(ctx context.Context, tx Conn, o token.Owner) error {
-	if o.Kind == jeton.KindUser {
-		return checkUnchanged(ctx, tx, o.ID, o.Version, "FOR SHARE")
-	}
-	if o.Kind != jeton.KindClient {
-		return jeton.ErrBadCredential
-	}
-
-	var one int
-	err := tx.QueryRow(
-		ctx,
-		"SELECT 1 FROM clients WHERE id = $1 AND version = $2 AND NOT disabled"+tx.Lock("FOR SHARE"),
-		o.ID,
-		o.Version,
-	).Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return jeton.ErrBadCredential
-	}
-
-	return err
-}
 
 func insertToken(ctx context.Context, tx Conn, r token.Record) error {
 	// 0 is no owner: exactly one of the two is set.
@@ -472,6 +358,10 @@ func chosenTokens(w token.Which) (where string, args []any) {
 
 	if w.User != "" {
 		add("account = (SELECT id FROM users WHERE name = $%d) AND account <> 0", w.User)
+	}
+
+	if w.Before != 0 {
+		add("number < $%d", w.Before)
 	}
 
 	return where, args

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jeton-auth/jeton"
@@ -26,6 +28,7 @@ func Personal(t *testing.T, open Open) {
 		{"a token of another user, of another kind, or unknown, is not rotated", rotatesItsOwn},
 		{"a new password from anywhere ends all tokens, unless the user keeps the personal ones", passwordAndTokens},
 		{"a disabled owner's tokens are deleted, and enabling does not restore them", disabledAndTokens},
+		{"of simultaneous mints only as many succeed as the user may have", tokensFull},
 		{"tokens are selected by all fields that are set", chosenByAll},
 	})
 }
@@ -305,6 +308,48 @@ func disabledAndTokens(t *testing.T, s Store) {
 	err := s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
 	must(t, err)
 	noToken(t, s, "again")
+}
+
+// tokensFull mints more tokens at once than the user may have. Expired ones and access tokens
+// do not count.
+func tokensFull(t *testing.T, s Store) {
+	const most = 3
+	u, other := user(t, s, "diane"), user(t, s, "eshana")
+	limited := func(u account.Account, text string) token.Mint {
+		m := personal(u, text, 0)
+		m.Most = most
+		return m
+	}
+
+	expired := limited(u, "expired")
+	expired.Window.Closes = noon
+	minted(t, s, expired)
+	issued := limited(u, "issued")
+	issued.Kind = token.Access
+	minted(t, s, issued)
+
+	var made atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 3 * most {
+		wg.Go(func() {
+			err := s.MintToken(t.Context(), limited(u, fmt.Sprint("token ", i)))
+			if err == nil {
+				made.Add(1)
+			} else if !errors.Is(err, jeton.ErrTokensFull) {
+				t.Errorf("MintToken: %v, want %v", err, jeton.ErrTokensFull)
+			}
+		})
+	}
+
+	wg.Wait()
+	if made.Load() != most {
+		t.Errorf("%d tokens were made, want %d", made.Load(), most)
+	}
+
+	minted(t, s, limited(other, "of another user"))
+	late := limited(u, "late")
+	late.Kind = token.Access
+	minted(t, s, late)
 }
 
 // chosenByAll checks that all set fields of a Which hold together. One that names nothing

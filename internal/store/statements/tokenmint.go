@@ -1,0 +1,156 @@
+package statements
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/token"
+)
+
+// MintToken implements token.Store.
+func (db *Store) MintToken(ctx context.Context, m token.Mint) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		// First, because it takes the stronger lock on the owner.
+		if err := signIn(ctx, tx, &m); err != nil {
+			return err
+		}
+		if err := permitted(ctx, tx, &m); err != nil {
+			return err
+		}
+		if err := hasRoom(ctx, tx, m); err != nil {
+			return err
+		}
+
+		// In the step of the token: a crash in between must not use up the assertion without a
+		// token.
+		if m.Once != (token.Once{}) {
+			if err := useOnce(ctx, tx, m.Once); err != nil {
+				return err
+			}
+		}
+
+		if m.Keep {
+			if err := insertToken(ctx, tx, m.Record); err != nil {
+				return err
+			}
+		}
+
+		return appendEvents(ctx, tx, m.Event)
+	})
+}
+
+// hasRoom returns jeton.ErrTokensFull when the user has as many personal tokens as permitted.
+func hasRoom(ctx context.Context, tx Conn, m token.Mint) error {
+	if m.Most == 0 || m.Owner.Kind != jeton.KindUser || m.Kind != token.Personal {
+		return nil
+	}
+
+	// Two steps that counted at the same time would both find the last place. The owner is held
+	// already, in every step that waits here.
+	if err := tx.Order(ctx, fmt.Sprintf("personal tokens of user %d", m.Owner.ID)); err != nil {
+		return err
+	}
+
+	var n int64
+	err := tx.QueryRow(
+		ctx,
+		"SELECT count(*) FROM tokens WHERE account = $1 AND account <> 0 AND kind = 'personal' AND expires > $2",
+		m.Owner.ID,
+		milli(m.Created),
+	).Scan(&n)
+	if err == nil && n >= m.Most {
+		return jeton.WithDetail(
+			jeton.ErrTokensFull,
+			fmt.Sprintf("the user has %d personal tokens, as many as permitted; revoke one", n),
+		)
+	}
+
+	return err
+}
+
+// permitted checks that the owner's credential, the session and the parent token of a request
+// for a token are still those that were proved.
+func permitted(ctx context.Context, tx Conn, m *token.Mint) error {
+	// The owner comes first, as in every step that holds more than one of these.
+	owner := stands
+	if m.Parent != 0 {
+		owner = holdOwner
+	}
+	if err := owner(ctx, tx, m.Owner); err != nil {
+		return err
+	}
+
+	var one int
+
+	if m.Login != 0 {
+		err := tx.QueryRow(
+			ctx,
+			"SELECT 1 FROM sessions WHERE login = $1 AND account = $2"+tx.Lock("FOR KEY SHARE"),
+			m.Login,
+			m.Owner.ID,
+		).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) {
+			return jeton.ErrBadCredential
+		}
+		if err != nil {
+			return err
+		}
+	}
+
+	if m.Parent == 0 {
+		return nil
+	}
+
+	// A personal token outlives a changed password, and so may what it makes.
+	const parent = `SELECT COALESCE(c.version, u.version) FROM tokens t ` + tokenOwners + `
+WHERE t.number = $1 AND t.hash = $2 AND NOT COALESCE(c.disabled, u.disabled)`
+	err := tx.QueryRow(ctx, parent+tx.Lock("FOR KEY SHARE OF t"), m.Parent, m.Shown[:]).Scan(&m.Owner.Version)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.ErrBadCredential
+	}
+
+	return err
+}
+
+// holdOwner locks an owner to the end of the step: a step that ends all tokens of the owner
+// waits, and then finds the new one.
+func holdOwner(ctx context.Context, tx Conn, o token.Owner) error {
+	table := "clients"
+	if o.Kind == jeton.KindUser {
+		table = "users"
+	}
+
+	var one int
+	err := tx.QueryRow(ctx, "SELECT 1 FROM "+table+" WHERE id = $1"+tx.Lock("FOR SHARE"), o.ID).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.ErrBadCredential
+	}
+
+	return err
+}
+
+// stands checks that the credential of an owner is still the one that was proved.
+func stands(ctx context.Context, tx Conn, o token.Owner) error {
+	if o.Kind == jeton.KindUser {
+		return checkUnchanged(ctx, tx, o.ID, o.Version, "FOR SHARE")
+	}
+	if o.Kind != jeton.KindClient {
+		return jeton.ErrBadCredential
+	}
+
+	var one int
+	err := tx.QueryRow(
+		ctx,
+		"SELECT 1 FROM clients WHERE id = $1 AND version = $2 AND NOT disabled"+tx.Lock("FOR SHARE"),
+		o.ID,
+		o.Version,
+	).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.ErrBadCredential
+	}
+
+	return err
+}
