@@ -53,10 +53,11 @@ func TestDefault(t *testing.T) {
 // defaults returns the configuration of default.yaml, with all defaults.
 func defaults() *config.Config {
 	return &config.Config{
-		Log:       config.Log{Level: "info", Format: "json"},
-		Admin:     config.Admin{Listen: "127.0.0.1:9180"},
-		Hashing:   config.Hashing{Workers: 0, Queue: 128},
-		Passwords: config.Passwords{MinLength: 15},
+		Log:            config.Log{Level: "info", Format: "json"},
+		Admin:          config.Admin{Listen: "127.0.0.1:9180"},
+		Hashing:        config.Hashing{Workers: 0, Queue: 128},
+		Passwords:      config.Passwords{MinLength: 15},
+		PersonalTokens: config.Personal{MaxPerUser: 100},
 
 		HSTSMaxAge: config.Duration(365 * 24 * time.Hour),
 
