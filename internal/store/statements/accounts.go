@@ -271,29 +271,6 @@ func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Chang
 	return endTokensOfUser(ctx, tx, old, a.Disabled || !c.KeepTokens, now)
 }
 
-// writeUser writes the columns of an account that may change.
-func writeUser(ctx context.Context, tx Conn, a account.Account, now time.Time) error {
-	const set = `UPDATE users SET password = $2, version = $3, groups = $4, disabled = $5, declared = $6, updated = $7,
-email = $8, email_folded = $9, first_name = $10, last_name = $11 WHERE id = $1`
-	_, err := tx.Exec(
-		ctx,
-		set,
-		a.ID,
-		a.Password,
-		a.Version,
-		list(a.Groups),
-		a.Disabled,
-		a.Declared,
-		milli(now),
-		a.Email,
-		a.EmailFolded,
-		a.First,
-		a.Last,
-	)
-
-	return err
-}
-
 // freeEmail returns jeton.ErrConflict when another user has the address. Steps that change
 // users are serial, so that no other step takes it meanwhile.
 func freeEmail(ctx context.Context, tx Conn, a account.Account) error {
