@@ -72,7 +72,7 @@ func notReady(w *web.Reply, _ *http.Request, err error) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Retry-After", "1")
 	w.WriteHeader(http.StatusServiceUnavailable)
-	text := "not ready: the store does not answer\n"
+	text := "not ready: the store cannot be read and written\n"
 	if errors.Is(err, errDraining) {
 		text = "not ready: the server is stopping\n"
 	}

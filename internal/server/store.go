@@ -35,7 +35,8 @@ type store interface {
 	move.Source // for backups
 	// Restored returns when the store was last restored, or the zero time.
 	Restored(ctx context.Context) (time.Time, error)
-	// Ping reports whether the store can be read now.
+	// Ping reports whether the store can be read and written now. It may report what it found within the
+	// last second.
 	Ping(ctx context.Context) error
 	Close() error
 }

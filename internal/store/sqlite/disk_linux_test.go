@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -96,6 +97,78 @@ func TestAFullDiskLosesNoCommit(t *testing.T) {
 	b.DB = opened(t, b.path)
 	check()
 	b.left(t, 3-granted)
+}
+
+// TestPingFindsADiskThatCannotBeWritten checks that reads, which go on, do not count as health.
+func TestPingFindsADiskThatCannotBeWritten(t *testing.T) {
+	dir := smallDisk(t, "3m")
+	ballast := filepath.Join(dir, "ballast")
+	db := opened(t, filepath.Join(dir, "jeton.db"))
+
+	for _, tc := range []struct {
+		name       string
+		hurt, heal func()
+	}{
+		{
+			"full",
+			func() { fillDisk(t, ballast) },
+			func() { must(t, os.Remove(ballast)) },
+		},
+		{
+			"read-only",
+			func() { pragma(t, db, "query_only = 1") },
+			func() { pragma(t, db, "query_only = 0") },
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			db.ageProbe(-time.Hour)
+			must(t, db.Ping(t.Context()))
+
+			tc.hurt()
+			db.ageProbe(time.Hour)
+			if err := db.Ping(t.Context()); err != nil {
+				t.Errorf("Ping soon after another one = %v, want its outcome", err)
+			}
+
+			db.ageProbe(-time.Hour)
+			if err := db.Ping(t.Context()); !errors.Is(err, jeton.ErrUnavailable) {
+				t.Errorf("Ping = %v, want ErrUnavailable", err)
+			}
+
+			tc.heal()
+			db.ageProbe(-time.Hour)
+			if err := db.Ping(t.Context()); err != nil {
+				t.Errorf("Ping after the disk can be written = %v, want nil", err)
+			}
+		})
+	}
+}
+
+// ageProbe makes the last probe one that ended so long from now.
+func (db *DB) ageProbe(from time.Duration) {
+	db.probe.mu.Lock()
+	defer db.probe.mu.Unlock()
+	db.probe.at = time.Now().Add(from)
+}
+
+// pragma sets an option on the connection of the writer.
+func pragma(t *testing.T, db *DB, text string) {
+	t.Helper()
+	_, err := db.conn.ExecContext(t.Context(), "PRAGMA "+text)
+	must(t, err)
+}
+
+// fillDisk writes a file until the disk is full.
+func fillDisk(t *testing.T, path string) {
+	t.Helper()
+
+	f, err := os.Create(path)
+	must(t, err)
+	defer f.Close()
+
+	for block := make([]byte, 4096); err == nil; {
+		_, err = f.Write(block)
+	}
 }
 
 func TestAFullDiskRefusesANewFile(t *testing.T) {

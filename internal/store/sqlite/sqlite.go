@@ -14,6 +14,7 @@
 //	sqlite.go     opening and closing, the settings of SQLite
 //	writer.go     the one writer: batches of steps, and uses
 //	spend.go      the statement that counts; spend_planted.go has a planted bug for tests
+//	probe.go      whether the file can be written
 //	engine.go     the statements of internal/store/statements, on this engine
 //	migrate.go    the schema, step by step; steps.go shows and tries it
 //	sweep.go      deleting what has expired, and keeping the log small
@@ -48,6 +49,7 @@ type DB struct {
 	aside             *sql.DB              // copies the log into the file, beside the writer
 	prepared          map[string]*sql.Stmt // by text: what is asked most
 	writer            writer
+	probe             probe
 }
 
 // Config is what Open needs.
@@ -241,12 +243,6 @@ func (db *DB) closeFiles() error {
 	}
 
 	return errors.Join(errs...)
-}
-
-// Ping reports whether the file can be read.
-func (db *DB) Ping(ctx context.Context) error {
-	var one int
-	return statements.Unavailable(db.read.QueryRowContext(ctx, "SELECT 1 FROM migrations LIMIT 1").Scan(&one))
 }
 
 // code returns SQLite's own number for an error, without its extension, or 0.

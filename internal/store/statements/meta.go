@@ -23,10 +23,11 @@ const (
 	MetaCopying  = "copying"     // id of the database of which this is half a copy
 	MetaSweep    = "sweep"       // sweep.Mark: two times in milliseconds
 	MetaCopied   = "copied"      // id of the database of which this is a complete copy, until a server starts on it
+	MetaProbe    = "probe"       // nothing: written to find out whether the database can be written
 )
 
 // MetaOwn is a condition that leaves out of meta what belongs to this one database.
-const MetaOwn = "name NOT IN ('id', 'copying', 'copied')"
+const MetaOwn = "name NOT IN ('id', 'copying', 'copied', 'probe')"
 
 // ErrHalf means that a database is an incomplete copy of another one, and cannot be used.
 var ErrHalf = errors.New(
