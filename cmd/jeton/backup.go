@@ -39,6 +39,9 @@ running or stopped; - is standard output. 'jeton restore' restores it into SQLit
 PostgreSQL, whichever it came from. The file has a version and a checksum, and is read back
 completely before it gets its name.
 
+A database that an earlier version has written is backed up as it is, not upgraded: that
+version can restore the file as well.
+
 Protect the file like the passwords: it holds their hashes, and is readable by you only.
 keys.secret is not in it: keep a copy of that elsewhere.`,
 		Example: `  jeton backup /backup/jeton-monday
@@ -64,21 +67,72 @@ func (b *backupFlags) run(c *cobra.Command, name string) error {
 		return fmt.Errorf("%w: %s exists; --force replaces it", jeton.ErrConflict, name)
 	}
 
-	return withControl(&b.place, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
-		if name == "-" {
-			return fetchBackup(ctx, ctl, c.OutOrStdout(), func(int64) {})
-		}
+	ctx := c.Context()
+	write, end, err := b.source(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
 
-		show := newProgress(c.ErrOrStderr())
-		summary, err := backupTo(ctx, ctl, name, show)
-		show.end()
+	if name == "-" {
+		return write(ctx, c.OutOrStdout(), func(int64) {})
+	}
 
-		if err != nil {
-			return interrupted(ctx, err, "the backup was interrupted; no file was written")
-		}
+	show := newProgress(c.ErrOrStderr())
+	summary, err := backupTo(ctx, write, name, show)
+	show.end()
 
-		return printBackup(c, &b.out, name, summary)
-	})(c, nil)
+	if err != nil {
+		return interrupted(ctx, err, "the backup was interrupted; no file was written")
+	}
+
+	return printBackup(c, &b.out, name, summary)
+}
+
+// backupSource writes a backup to w, and reports the bytes so far.
+type backupSource func(ctx context.Context, w io.Writer, report func(int64)) error
+
+// source returns the server as the source, or this process if no server is running. The returned
+// function closes it. A database with an older schema stays as it is: this may be the backup before
+// its upgrade.
+func (b *backupFlags) source(ctx context.Context) (backupSource, func(), error) {
+	ctl, err := openControl(ctx, &b.place)
+	if err == nil {
+		return fetching(ctl), ctl.end, nil
+	}
+
+	if !errors.Is(err, server.ErrOldSchema) {
+		return nil, nil, err
+	}
+
+	conf, err := b.place.server()
+	older := func(ctx context.Context, w io.Writer, report func(int64)) error {
+		return server.BackupOlder(ctx, conf, &counted{w: w, report: report})
+	}
+
+	return older, func() {}, err
+}
+
+// fetching returns the API as a source.
+func fetching(ctl *control) backupSource {
+	return func(ctx context.Context, w io.Writer, report func(int64)) error {
+		return fetchBackup(ctx, ctl, w, report)
+	}
+}
+
+// counted reports how many bytes have been written.
+type counted struct {
+	w      io.Writer
+	report func(int64)
+	n      int64
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	c.report(c.n)
+
+	return n, err
 }
 
 // printBackup prints the number of rows of each table, as they were read back from the file,
@@ -103,7 +157,7 @@ func printBackup(c *cobra.Command, out *output, name string, s server.Summary) e
 // backupTo writes a backup beside the target, reads it back completely, and renames it. The
 // target is complete or not there at all; a crash leaves at most NAME.part, which the next backup
 // to the same name removes.
-func backupTo(ctx context.Context, ctl *control, name string, show *progress) (s server.Summary, err error) {
+func backupTo(ctx context.Context, write backupSource, name string, show *progress) (s server.Summary, err error) {
 	part := name + ".part"
 	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) { // of an interrupted backup
 		return s, err
@@ -115,7 +169,7 @@ func backupTo(ctx context.Context, ctl *control, name string, show *progress) (s
 		return s, fmt.Errorf("create file for the backup: %w", err)
 	}
 
-	err = fetchBackup(ctx, ctl, f, show.bytes)
+	err = write(ctx, f, show.bytes)
 	if err == nil {
 		err = f.Sync() // before the rename: a power cut must not leave the name with an empty file
 	}

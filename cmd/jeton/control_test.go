@@ -88,7 +88,7 @@ func TestAnIncompleteBackupIsRefused(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			name := filepath.Join(t.TempDir(), "b")
-			_, err := backupTo(t.Context(), controlOf(tc.handler), name, &progress{})
+			_, err := backupTo(t.Context(), fetching(controlOf(tc.handler)), name, &progress{})
 			if err == nil || tc.want != nil && !errors.Is(err, tc.want) {
 				t.Errorf("backupTo = %v, want an error (%v)", err, tc.want)
 			}

@@ -15,8 +15,13 @@ func migrateCommand() *cobra.Command {
 		Use:   "migrate",
 		Short: "Upgrade the database schema, or show what an upgrade would do",
 		Long: `Upgrade the database schema, or show what an upgrade would do. A server upgrades the schema
-when it starts; these commands do it earlier, or check beforehand that it succeeds. Each
+when it starts; these commands do it earlier, or check beforehand that it succeeds. No other
+command does: it refuses an older schema, or leaves it as it is, as 'jeton backup' does. Each
 step is one transaction, and one program at a time runs them.
+
+Before the steps, SQLite keeps a copy of the database beside it: jeton.db.before-N, where N
+is the first missing step. It needs the same space again. Delete it when the new version has
+proved good.
 
 On PostgreSQL, nodes of the previous version continue beside a step that only adds tables or
 columns. After any other step they refuse to start.`,
@@ -77,8 +82,9 @@ func migrateUp() *cobra.Command {
 		Use:   "up",
 		Short: "Apply the missing steps",
 		Args:  noArgs,
-		Long: `Apply the missing steps. With SQLite no server may be running. Make a backup first: the
-previous version cannot open the upgraded database.`,
+		Long: `Apply the missing steps. With SQLite no server may be running, and the database before the
+upgrade is kept as jeton.db.before-N. With PostgreSQL make a backup first: the previous
+version may not be able to open the upgraded database.`,
 		Example: `  jeton migrate up
   jeton migrate up --config /etc/jeton/jeton.yaml --output json`,
 	}, false, "applied")

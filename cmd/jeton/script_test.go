@@ -2,12 +2,17 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
+
+	"github.com/jeton-auth/jeton/internal/server"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
@@ -35,7 +40,10 @@ func TestScripts(t *testing.T) {
 
 			return err
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"waitup": waitUp},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"earlier": makeEarlier,
+			"waitup":  waitUp,
+		},
 	})
 }
 
@@ -52,6 +60,30 @@ func waitUp(ts *testscript.TestScript, neg bool, args []string) {
 	}
 
 	ts.Setenv("URL", url)
+}
+
+// makeEarlier makes a data directory with the database of an earlier version, of which five steps of
+// the schema are known.
+func makeEarlier(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: earlier DIRECTORY")
+	}
+
+	steps := fstest.MapFS{}
+	names, err := filepath.Glob(filepath.Join("..", "..", "internal", "store", "sqlite", "schema", "*.sql"))
+	ts.Check(err)
+
+	for _, name := range names[:5] {
+		text, err := os.ReadFile(name)
+		ts.Check(err)
+		steps["schema/"+filepath.Base(name)] = &fstest.MapFile{Data: text}
+	}
+
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.Mkdir(dir, 0o700))
+	side, err := sqlite.OpenSide(context.Background(), sqlite.Config{Path: server.DataFile(dir), Schema: steps})
+	ts.Check(err)
+	ts.Check(side.Close())
 }
 
 func TestTheReferencePageIsTheHelpOfTheCommands(t *testing.T) {

@@ -24,19 +24,65 @@ type Summary = move.Summary
 
 // backup writes what the server keeps to w, as of one moment.
 func (k *core) backup(ctx context.Context, c Config, w io.Writer) error {
-	head := move.Head{Engine: "sqlite", Program: c.Version, Made: c.Now().UTC().Truncate(time.Millisecond)}
 	_, shared := k.db.(*postgres.DB)
-	if shared {
-		head.Engine = "postgres"
-	}
-
-	_, err := move.Backup(ctx, k.db, w, head)
+	_, err := move.Backup(ctx, k.db, w, c.backupHead(shared))
 	// One that its caller has broken off is no failure to report.
 	if err != nil && ctx.Err() == nil {
 		c.Log.Error("a backup was not finished", "error", err)
 	}
 
 	return err
+}
+
+// backupHead returns the head of a backup of PostgreSQL, if shared says so, or SQLite.
+func (c Config) backupHead(shared bool) move.Head {
+	head := move.Head{Engine: "sqlite", Program: c.Version, Made: c.Now().UTC().Truncate(time.Millisecond)}
+	if shared {
+		head.Engine = "postgres"
+	}
+
+	return head
+}
+
+// ErrOldSchema means that a database has to be upgraded first: by Migrate, or by a server that starts.
+var ErrOldSchema = move.ErrOldSchema
+
+// BackupOlder writes a backup of a database that Offline refuses with ErrOldSchema, and does not
+// change it. The version of that schema can restore it, and so can this one.
+func BackupOlder(ctx context.Context, c Config, w io.Writer) error {
+	c = c.withDefaults()
+	f, err := lockDataDir(c.DataDir)
+	if err != nil {
+		return err
+	}
+	defer f.release()
+
+	source, schema, err := c.readOlder(ctx)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+
+	head := c.backupHead(c.File.Database != nil)
+	head.Level = move.LevelOf(head.Engine, schema)
+	if head.Level == 0 {
+		return fmt.Errorf(
+			"schema %d of the database is older than backups: run 'jeton migrate up', "+
+				"which keeps a copy of the file, and make the backup then",
+			schema,
+		)
+	}
+
+	_, err = move.Backup(ctx, source, w, head)
+	return err
+}
+
+// readOlder opens the configured database to read it, and returns the number of its schema.
+func (c Config) readOlder(ctx context.Context) (side, int, error) {
+	if c.File.Database != nil {
+		return postgres.ReadOlder(ctx, sharedDatabase(c, c.File))
+	}
+	return sqlite.ReadOlder(ctx, DataFile(c.DataDir))
 }
 
 // CheckBackup reads a backup from beginning to end. It returns jeton.ErrInvalid for what is

@@ -50,6 +50,7 @@ type Config struct {
 	Version    string
 	// Started is called once, when every listener answers.
 	Started func(Started)
+	upgrade bool // bring the schema of an older database up to date
 }
 
 // Started is where a server listens.
@@ -121,7 +122,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		return err
 	}
 
-	s.core, err = openCore(ctx, s.c, s.conf, dir)
+	c := s.c
+	c.upgrade = true // only here and in Migrate: other commands leave the schema as it is
+	s.core, err = openCore(ctx, c, s.conf, dir)
 	if err != nil {
 		return err
 	}

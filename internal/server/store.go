@@ -51,7 +51,7 @@ func openStore(
 	invalidated func(time.Duration),
 ) (store, error) {
 	if conf.Database == nil {
-		return opened(sqlite.Open(ctx, sqlite.Config{Path: f.file(fileDB), Log: c.Log}))
+		return opened(sqlite.Open(ctx, c.sqliteFile()))
 	}
 
 	shared := sharedDatabase(c, conf)
@@ -80,6 +80,7 @@ func sharedDatabase(c Config, conf *config.Config) postgres.Config {
 		Answer:      d.StatementTimeout.Std(),
 		Staleness:   d.Staleness.Std(),
 		Log:         c.Log,
+		Upgrade:     c.upgrade,
 	}
 }
 

@@ -2,6 +2,7 @@ package move
 
 import (
 	"bufio"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -68,12 +69,16 @@ func (s Summary) Rows() (n int64) {
 	return n
 }
 
+// ErrOldSchema is the error of an engine for a database that has to be upgraded first.
+var ErrOldSchema = statements.ErrOldSchema
+
 // Backup writes one state of a database to w. Others may go on writing to the database.
-// Level and Epoch of the head are set here. What was written is a backup only when Backup
+// Epoch of the head is set here. Level is that of the schema of the database (LevelOf), 0 for
+// Level. What was written is a backup only when Backup
 // returns no error.
 func Backup(ctx context.Context, from Source, w io.Writer, head Head) (Summary, error) {
 	out := Summary{Head: head}
-	out.Level = Level
+	out.Level = cmp.Or(head.Level, Level)
 	raw := &sealing{w: bufio.NewWriterSize(w, 64<<10), sum: sha256.New()}
 	if _, err := fmt.Fprintf(raw, "%s%d\n", magic, version); err != nil {
 		return out, err
@@ -141,7 +146,7 @@ func (w writing) all(ctx context.Context, from Source, q statements.Queries, out
 		return err
 	}
 
-	for _, t := range tables() {
+	for _, t := range tablesOf(out.Level) {
 		n, err := w.table(ctx, from, q, t)
 		if err != nil {
 			return fmt.Errorf("back up %s: %w", t.Name, err)

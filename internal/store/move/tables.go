@@ -1,9 +1,29 @@
 package move
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Level is the version of the list of tables. This program cannot keep the rows of a greater one.
 const Level = 2
+
+// firstSchema has the number of the schema with which each level began, from level 1 on, by Head.Engine.
+var firstSchema = map[string][Level]int{
+	"sqlite":   {5, 6},
+	"postgres": {1, 2},
+}
+
+// LevelOf returns the level of a schema of an engine, and 0 for one that is older than backups.
+func LevelOf(engine string, schema int) (level int) {
+	for i, first := range firstSchema[engine] {
+		if schema >= first {
+			level = i + 1
+		}
+	}
+
+	return level
+}
 
 // kind is what a column holds.
 type kind string
@@ -86,6 +106,20 @@ func tables() []table {
 			"outcome:text reason:text source:text checks:text"),
 		meta,
 	}
+}
+
+// laterColumns has the level with which a column of a table was added.
+var laterColumns = map[string]int{"users.service": 2}
+
+// tablesOf returns what a schema of a level has of it.
+func tablesOf(level int) []table {
+	list := tables()
+	for i, t := range list {
+		later := func(c column) bool { return laterColumns[t.Name+"."+c.Name] > level }
+		list[i].Columns = slices.DeleteFunc(t.Columns, later)
+	}
+
+	return list
 }
 
 // key returns the columns of the key: "(a, b)".

@@ -49,6 +49,7 @@ func emptied(t *testing.T) string {
 func patient(url string, c Config) Config {
 	c.URL = jeton.NewSecret(url)
 	c.Where = "the test's"
+	c.Upgrade = true
 	c.Answer = max(c.Answer, 10*time.Second)
 	c.Connect = max(c.Connect, 10*time.Second)
 

@@ -7,15 +7,23 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/store/statements"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// migrate brings the schema up to date: each step completely or not at all, on one node at a time.
-// It refuses a schema of another program, one with other steps than ours, and one that a newer
-// version has changed so that this one cannot work with it.
+// migrate creates the schema of an empty database. With Config.Upgrade it also applies the steps
+// that are missing in an older one: each step completely or not at all, on one node at a time. It
+// refuses a schema of another program, one with other steps than ours, and one that a newer version
+// has changed so that this one cannot work with it.
 func migrate(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 	return c.withSchema(ctx, settings, true, func(conn *pgx.Conn, list []Step) error {
+		has := appliedSteps(list)
+		if has > 0 && has < len(list) && !c.Upgrade {
+			return statements.OldSchema(has, len(list))
+		}
+
 		applied, err := applyMissing(list, func(s Step) error { return applyStep(ctx, c.Log, conn, s) })
 		for _, name := range applied {
 			c.Log.Info("database migrated", "step", name)
@@ -51,6 +59,17 @@ func Migrate(ctx context.Context, c Config, try bool) (applied []string, err err
 	})
 
 	return applied, err
+}
+
+// appliedSteps returns how many steps have been applied.
+func appliedSteps(list []Step) (n int) {
+	for _, s := range list {
+		if s.Applied {
+			n++
+		}
+	}
+
+	return n
 }
 
 // applyMissing calls apply for each step that is not applied yet, and returns the names of those

@@ -174,8 +174,9 @@ func TestAStepThatFailsLeavesNothing(t *testing.T) {
 	url := shared.Database(t)
 	must(t, openNode(t, url, Config{}).Close())
 	failing := Config{
-		URL:    jeton.NewSecret(url),
-		Schema: withLaterSteps(t, addingStep(knownSteps(t)), "CREATE TABLE half (id BIGINT); SELECT 1/0"),
+		URL:     jeton.NewSecret(url),
+		Upgrade: true,
+		Schema:  withLaterSteps(t, addingStep(knownSteps(t)), "CREATE TABLE half (id BIGINT); SELECT 1/0"),
 	}
 	name := fmt.Sprintf("%04d_later.sql", knownSteps(t)+2)
 	conn := connect(t, url)

@@ -21,8 +21,8 @@ type Side struct {
 	maxHeartbeatAge time.Duration // of a node that is alive
 }
 
-// OpenSide connects and brings the schema up to date. It opens half a copy, too. Nodes may serve
-// from the database; then Step refuses.
+// OpenSide connects as Open does, without a node. It opens half a copy, too. Nodes may serve from the
+// database; then Step refuses.
 func OpenSide(ctx context.Context, c Config) (*Side, error) {
 	c = c.withDefaults()
 	s, err := c.side(ctx)
@@ -33,8 +33,27 @@ func OpenSide(ctx context.Context, c Config) (*Side, error) {
 	return s, nil
 }
 
-// side opens the database for a copy: with few connections and without time limits for
-// statements.
+// ReadOlder connects to read what is in a database, and returns the number of its schema, which may
+// be an older one. It changes nothing; nodes may serve from the database.
+func ReadOlder(ctx context.Context, c Config) (s *Side, schema int, err error) {
+	c = c.withDefaults()
+	list, err := Migrations(ctx, c)
+	if err != nil {
+		return nil, 0, err
+	}
+
+	settings, err := c.parse()
+	if err == nil {
+		s, err = c.connectSide(ctx, settings)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("open database %s: %w", c.Where, explainOpen(err))
+	}
+
+	return s, appliedSteps(list), nil
+}
+
+// side opens the database for a copy.
 func (c Config) side(ctx context.Context) (*Side, error) {
 	settings, err := c.parse()
 	if err != nil {
@@ -44,6 +63,20 @@ func (c Config) side(ctx context.Context) (*Side, error) {
 		return nil, err
 	}
 
+	s, err := c.connectSide(ctx, settings)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.identify(ctx); err != nil {
+		s.pool.Close()
+		return nil, err
+	}
+
+	return s, nil
+}
+
+// connectSide connects with few connections and without time limits for statements.
+func (c Config) connectSide(ctx context.Context, settings *pgxpool.Config) (*Side, error) {
 	// A copy may take long; the operator can interrupt it.
 	settings.ConnConfig.RuntimeParams["statement_timeout"] = "0"
 	settings.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
@@ -54,13 +87,7 @@ func (c Config) side(ctx context.Context) (*Side, error) {
 		return nil, err
 	}
 
-	s := &Side{reader: reader{pool}, log: c.Log, maxHeartbeatAge: maxHeartbeatAge}
-	if err := s.identify(ctx); err != nil {
-		s.pool.Close()
-		return nil, err
-	}
-
-	return s, nil
+	return &Side{reader: reader{pool}, log: c.Log, maxHeartbeatAge: maxHeartbeatAge}, nil
 }
 
 // identify gives the database an id, by which a copy recognises its source.

@@ -69,6 +69,9 @@ type Config struct {
 	// OnInvalidated is called with how long after its commit a change was answered: when no node
 	// answered any more from what was before. Many goroutines call it. It may be nil.
 	OnInvalidated func(time.Duration)
+	// Upgrade applies the steps that are missing in an older schema. Without it such a database is
+	// refused with statements.ErrOldSchema. An empty database gets the schema either way.
+	Upgrade bool
 	// Schema holds the steps of the schema, in a folder of that name; nil for those of this
 	// program.
 	Schema fs.FS
@@ -103,7 +106,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Open connects, brings the schema up to date, and makes this process one of the nodes.
+// Open connects, and makes this process one of the nodes. With c.Upgrade it brings the schema up to date.
 // Close ends it. The error says which database and what to do about it.
 func Open(ctx context.Context, c Config) (*DB, error) {
 	c = c.withDefaults()

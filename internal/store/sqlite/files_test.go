@@ -134,6 +134,7 @@ func TestDurabilitySettings(t *testing.T) {
 // statement runs statements on a file without the store.
 func statement(t *testing.T, path string, text ...string) {
 	t.Helper()
+	must(t, create(path)) // SQLite would make it readable by others, which Open refuses
 	db, err := sql.Open("sqlite", "file:"+path)
 	must(t, err)
 	defer db.Close()

@@ -8,11 +8,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"path"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jeton-auth/jeton/internal/store/statements"
 )
 
 // schema has one file for each step, NUMBER_NAME.sql. A released file never changes: its
@@ -32,16 +33,24 @@ type migration struct {
 	sum    string
 }
 
+// schemaFiles holds the steps that this program knows.
+func (c Config) schemaFiles() fs.FS {
+	if c.Schema != nil {
+		return c.Schema
+	}
+	return schema
+}
+
 // migrations returns the steps of the schema in order.
-func migrations() ([]migration, error) {
-	files, err := fs.Glob(schema, "schema/*.sql")
+func migrations(from fs.FS) ([]migration, error) {
+	files, err := fs.Glob(from, "schema/*.sql")
 	if err != nil {
 		return nil, err
 	}
 
 	var list []migration
 	for i, file := range files {
-		text, err := schema.ReadFile(file)
+		text, err := fs.ReadFile(from, file)
 		if err != nil {
 			return nil, err
 		}
@@ -59,16 +68,16 @@ func migrations() ([]migration, error) {
 	return list, nil
 }
 
-// migrate brings the schema up to date, each step whole or not at all. It refuses a file
-// of another program, one that a newer version has written, and one whose past differs
-// from ours.
-func migrate(ctx context.Context, conn *sql.Conn, log *slog.Logger) error {
-	steps, err := migrations()
+// migrate creates the schema of an empty file. With Config.Upgrade it also applies the steps that
+// are missing in an older file, each whole or not at all. It refuses a file of another program, one
+// that a newer version has written, and one whose past differs from ours.
+func (db *DB) migrate(ctx context.Context) error {
+	steps, err := migrations(db.c.schemaFiles())
 	if err != nil {
 		return err
 	}
 
-	done, err := applied(ctx, conn)
+	done, err := applied(ctx, db.conn)
 	if err != nil {
 		return err
 	}
@@ -76,20 +85,31 @@ func migrate(ctx context.Context, conn *sql.Conn, log *slog.Logger) error {
 		return err
 	}
 
+	older := len(done) > 0 && len(done) < len(steps)
+	if older && !db.c.Upgrade {
+		return statements.OldSchema(len(done), len(steps))
+	}
+
 	// Only now, so that a file which is not ours stays as it was. The mode is kept in the file.
 	var mode string
-	if err := conn.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
+	if err := db.conn.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
 		return err
 	}
 	if mode != "wal" {
 		return fmt.Errorf("its journal mode is %q and cannot be made WAL; keep it on a local disk", mode)
 	}
 
+	if older {
+		if err := db.keepBefore(ctx, len(done)+1); err != nil {
+			return fmt.Errorf("keep a copy of the database before its upgrade: %w", err)
+		}
+	}
+
 	for _, step := range steps[len(done):] {
-		if err := apply(ctx, conn, step); err != nil {
+		if err := apply(ctx, db.conn, step); err != nil {
 			return fmt.Errorf("migration %s: %w", step.name, err)
 		}
-		log.Info("database migrated", "step", step.name)
+		db.log.Info("database migrated", "step", step.name)
 	}
 
 	return nil
@@ -100,9 +120,10 @@ func known(steps []migration, done []string) error {
 	if len(done) > len(steps) {
 		return fmt.Errorf(
 			"its schema is number %d and this program knows %d: a newer version of jeton has written it; "+
-				"run that version, or restore a backup made before the upgrade",
+				"run that version, or restore a backup made before the upgrade; jeton.db.before-%d is a copy",
 			len(done),
 			len(steps),
+			len(steps)+1,
 		)
 	}
 

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 
 	"github.com/jeton-auth/jeton/internal/store/statements"
@@ -20,14 +19,11 @@ type Side struct {
 
 // OpenSide opens the file as Open does, but to move what is in it: half a copy, too.
 func OpenSide(ctx context.Context, c Config) (*Side, error) {
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
 	if err := create(c.Path); err != nil {
 		return nil, err
 	}
 
-	s := &Side{db: &DB{path: c.Path, log: c.Log}}
+	s := &Side{db: newDB(c)}
 	if err := s.db.openFiles(ctx); err != nil {
 		_ = s.db.closeFiles()
 		return nil, fmt.Errorf("open database %s: %w", c.Path, advise(err))
@@ -39,49 +35,67 @@ func OpenSide(ctx context.Context, c Config) (*Side, error) {
 // ReadSide opens a file that another process serves from, to read it and nothing else. Its
 // schema has to be the one of this program.
 func ReadSide(ctx context.Context, path string) (*Side, error) {
-	db := &DB{path: path}
-	if err := db.openServed(ctx); err != nil {
-		_ = db.closeFiles()
-		return nil, fmt.Errorf("read database %s: %w", path, advise(err))
-	}
-
-	return &Side{db, true}, nil
-}
-
-// openServed opens one read-only connection and checks that the schema is the one of this
-// program.
-func (db *DB) openServed(ctx context.Context) (err error) {
-	if err := db.openReaders(1); err != nil {
-		return err
-	}
-
-	conn, err := db.read.Conn(ctx)
+	s, schema, err := ReadOlder(ctx, path)
 	if err != nil {
-		return err
-	}
-	defer conn.Close()
-
-	steps, err := migrations()
-	if err != nil {
-		return err
+		return nil, err
 	}
 
-	done, err := applied(ctx, conn)
-	if err != nil {
-		return err
-	}
-
+	steps, err := migrations(s.db.c.schemaFiles())
 	// It cannot migrate: the server holds the file, and this one only reads.
-	if len(done) != len(steps) {
-		return fmt.Errorf(
-			"its schema is number %d and this program's is %d: "+
+	if err == nil && schema != len(steps) {
+		err = fmt.Errorf(
+			"read database %s: its schema is number %d and this program's is %d: "+
 				"the running server is of another version; restart it with this one",
-			len(done),
+			path,
+			schema,
 			len(steps),
 		)
 	}
 
-	return nil
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+
+	return s, nil
+}
+
+// ReadOlder opens a file to read it and nothing else, and returns the number of its schema, which
+// may be an older one.
+func ReadOlder(ctx context.Context, path string) (s *Side, schema int, err error) {
+	db := newDB(Config{Path: path})
+	schema, err = db.openServed(ctx)
+	if err != nil {
+		_ = db.closeFiles()
+		return nil, 0, fmt.Errorf("read database %s: %w", path, advise(err))
+	}
+
+	return &Side{db, true}, schema, nil
+}
+
+// openServed opens one read-only connection and returns the number of the schema. It refuses one
+// that this program does not know.
+func (db *DB) openServed(ctx context.Context) (schema int, err error) {
+	if err := db.openReaders(1); err != nil {
+		return 0, err
+	}
+
+	conn, err := db.read.Conn(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+
+	steps, err := migrations(db.c.schemaFiles())
+	if err != nil {
+		return 0, err
+	}
+
+	done, err := applied(ctx, conn)
+	if err != nil {
+		return 0, err
+	}
+
+	return len(done), known(steps, done)
 }
 
 // Snapshot hands read one consistent state. Others may go on writing; what they write

@@ -17,6 +17,7 @@
 //	probe.go      whether the file can be written
 //	engine.go     the statements of internal/store/statements, on this engine
 //	migrate.go    the schema, step by step; steps.go shows and tries it
+//	beforestep.go the copy that is kept before a step
 //	sweep.go      deleting what has expired, and keeping the log small
 //	move.go, replace.go   copies, backups, and replacing the file
 package sqlite
@@ -26,6 +27,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -41,6 +43,7 @@ import (
 // DB is an open store. Its methods are safe for concurrent use.
 type DB struct {
 	*statements.Store // every contract but that of uses
+	c                 Config
 	path              string
 	log               *slog.Logger
 	write             *sql.DB   // one connection
@@ -56,19 +59,37 @@ type DB struct {
 type Config struct {
 	Path string // of the file; its folder exists
 	Log  *slog.Logger
+	// Upgrade applies the steps that are missing in an older schema, after a copy of the file was
+	// made beside it: PATH.before-N, where N is the first of them. Without it an older file is
+	// refused with statements.ErrOldSchema. An empty file gets the schema either way.
+	Upgrade bool
+	// Schema holds the steps of the schema, in a folder of that name; nil for those of this
+	// program.
+	Schema fs.FS
+	trial  bool // the file is a copy, of which none has to be kept
 }
 
-// Open opens the file, makes it if it is not there, and brings its schema up to date.
-// Close ends it. The error says which file and what to do about it.
-func Open(ctx context.Context, c Config) (*DB, error) {
+// newDB returns a store whose files are not open yet.
+func newDB(c Config) *DB {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	return &DB{
+		c:        c,
+		path:     c.Path,
+		log:      c.Log,
+		prepared: map[string]*sql.Stmt{},
+	}
+}
+
+// Open opens the file, and makes it if it is not there. With c.Upgrade it brings the schema up to date.
+// Close ends it. The error says which file and what to do about it.
+func Open(ctx context.Context, c Config) (*DB, error) {
 	if err := create(c.Path); err != nil {
 		return nil, err
 	}
 
-	db := &DB{path: c.Path, log: c.Log, prepared: map[string]*sql.Stmt{}}
+	db := newDB(c)
 	db.Store = statements.New(engine{db})
 
 	if err := db.open(ctx); err != nil {
@@ -138,7 +159,7 @@ func (db *DB) open(ctx context.Context) (err error) {
 	return db.writer.prepare(ctx, db.conn)
 }
 
-// openFiles opens the connections and brings the schema up to date.
+// openFiles opens the connections, and migrates.
 func (db *DB) openFiles(ctx context.Context) (err error) {
 	db.write, err = sql.Open("sqlite", dsn(db.path, "_txlock=immediate&_pragma=cache_size(-16384)"))
 	if err != nil {
@@ -153,7 +174,7 @@ func (db *DB) openFiles(ctx context.Context) (err error) {
 	}
 
 	// Before the readers open, so that none sees a schema that is half changed.
-	if err := migrate(ctx, db.conn, db.log); err != nil {
+	if err := db.migrate(ctx); err != nil {
 		return err
 	}
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 )
@@ -21,7 +20,7 @@ type Step struct {
 // Migrations returns the steps of the schema, in order, and which have been applied. It only
 // reads, also a file that a server uses; a file that is not there is not made.
 func Migrations(ctx context.Context, c Config) ([]Step, error) {
-	list, err := migrations()
+	list, err := migrations(c.schemaFiles())
 	if err != nil {
 		return nil, err
 	}
@@ -47,14 +46,10 @@ func Migrations(ctx context.Context, c Config) ([]Step, error) {
 	return out, nil
 }
 
-// Migrate applies the steps that are missing and returns their names. No other process may use the
-// file. With try it applies them to a copy, beside the file, that it removes again: it says
+// Migrate applies the steps that are missing and returns their names, as Open does with c.Upgrade. No
+// other process may use the file. With try it applies them to a copy, beside the file, that it removes again: it says
 // whether they would go through, and a server may go on using the file.
 func Migrate(ctx context.Context, c Config, try bool) (done []string, err error) {
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-
 	list, err := Migrations(ctx, c)
 	if err != nil {
 		return nil, err
@@ -70,18 +65,21 @@ func Migrate(ctx context.Context, c Config, try bool) (done []string, err error)
 		return nil, nil
 	}
 
-	path := c.Path
+	file := c
+	file.Upgrade = true
+	file.trial = try
+
 	if try {
-		c.Log = slog.New(slog.DiscardHandler)
-		if path, err = duplicated(ctx, path); err != nil {
+		file.Log = nil
+		if file.Path, err = duplicated(ctx, c.Path); err != nil {
 			return nil, fmt.Errorf("copy database %s: %w", c.Path, advise(err))
 		}
-		defer func() { err = errors.Join(err, Remove(path)) }()
-	} else if err := create(path); err != nil {
+		defer func() { err = errors.Join(err, Remove(file.Path)) }()
+	} else if err := create(c.Path); err != nil {
 		return nil, err
 	}
 
-	db := &DB{path: path, log: c.Log}
+	db := newDB(file)
 	err = db.openFiles(ctx)
 	// Closing copies the log into the file, so its error counts.
 	err = errors.Join(err, db.closeFiles())

@@ -19,7 +19,7 @@ func past(t *testing.T, n int) (path string) {
 	path = filepath.Join(t.TempDir(), "jeton.db")
 	must(t, create(path))
 	db := &DB{path: path}
-	list, err := migrations()
+	list, err := migrations(schema)
 	must(t, err)
 
 	db.write, err = sql.Open("sqlite", dsn(path, "_txlock=immediate"))
@@ -56,7 +56,7 @@ func files(t *testing.T, path string) map[string][]byte {
 }
 
 func TestATrialListsTheStepsAndDoesNotChangeTheFile(t *testing.T) {
-	list, err := migrations()
+	list, err := migrations(schema)
 	must(t, err)
 
 	for n := 1; n <= len(list); n++ {

@@ -34,6 +34,15 @@ var ErrHalf = errors.New(
 	"it is an incomplete copy of another database: run 'jeton db copy' again, or name another database",
 )
 
+// ErrOldSchema means that only an upgrade of the schema makes a database usable for this program.
+var ErrOldSchema = errors.New("run 'jeton migrate up', or start the server")
+
+// OldSchema returns ErrOldSchema for a database whose schema has the number has, where this program
+// wants another one.
+func OldSchema(has, want int) error {
+	return fmt.Errorf("the database has schema %d, this program %d: %w", has, want, ErrOldSchema)
+}
+
 // Serve is the first step of a server on a database. It returns ErrHalf for half a copy;
 // a whole one has a life of its own from now on, which no further copy may take. A
 // database that has no id gets one.
