@@ -34,6 +34,7 @@
 //	internal/naming    rules for names of users, clients, scopes
 //	internal/password  hashing, and hashes of other systems
 //	internal/secret    random secrets, their prefixes and hashes
+//	internal/secretfile  files that only the server's user may read
 //	internal/jose      JWT, JWS, JWK
 //	internal/cache     bounded cache that never revives what was invalidated
 //	internal/sweep     deletes expired rows in small batches

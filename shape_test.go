@@ -20,37 +20,38 @@ const module = "github.com/jeton-auth/jeton/"
 // layers is the order in which a request walks: a package imports only smaller numbers.
 // It is the table of docs/decisions/0001-layout.md.
 var layers = map[string]int{
-	".":                 0,
-	"internal/policy":   1,
-	"internal/jose":     1,
-	"internal/secret":   1,
-	"internal/sweep":    1,
-	"examples":          1,
-	"internal/cache":    2, // by secret.Hash
-	"internal/naming":   2, // no name begins as a secret does
-	"wallet":            2, // it signs assertions
-	"guard":             2, // it checks signatures
-	"internal/password": 2,
-	"internal/limit":    2,
-	"internal/audit":    2,
-	"internal/count":    2,
-	"internal/web":      2,
-	"internal/config":   3, // it checks hashes of passwords
-	"internal/account":  3,
-	"internal/client":   3,
-	"internal/keys":     3,
-	"internal/session":  4,
-	"internal/token":    4,
-	"internal/signin":   5,
-	"internal/gate":     6,
-	"internal/api":      7,
-	"internal/gateway":  7,
-	"internal/oauth":    7,
-	"internal/teaching": 8, // around the endpoints
-	"internal/server":   9,
-	"jetontest":         10, // it starts servers
-	"cmd/jeton":         10,
-	"internal/test/e2e": 11,
+	".":                   0,
+	"internal/policy":     1,
+	"internal/jose":       1,
+	"internal/secret":     1,
+	"internal/secretfile": 1,
+	"internal/sweep":      1,
+	"examples":            1,
+	"internal/cache":      2, // by secret.Hash
+	"internal/naming":     2, // no name begins as a secret does
+	"wallet":              2, // it signs assertions
+	"guard":               2, // it checks signatures
+	"internal/password":   2,
+	"internal/limit":      2,
+	"internal/audit":      2,
+	"internal/count":      2,
+	"internal/web":        2,
+	"internal/config":     3, // it checks hashes of passwords
+	"internal/account":    3,
+	"internal/client":     3,
+	"internal/keys":       3,
+	"internal/session":    4,
+	"internal/token":      4,
+	"internal/signin":     5,
+	"internal/gate":       6,
+	"internal/api":        7,
+	"internal/gateway":    7,
+	"internal/oauth":      7,
+	"internal/teaching":   8, // around the endpoints
+	"internal/server":     9,
+	"jetontest":           10, // it starts servers
+	"cmd/jeton":           10,
+	"internal/test/e2e":   11,
 
 	"internal/config/yamlread": 1,
 

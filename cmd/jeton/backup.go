@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secretfile"
 	"github.com/jeton-auth/jeton/internal/server"
 
 	"github.com/spf13/cobra"
@@ -163,8 +164,7 @@ func backupTo(ctx context.Context, write backupSource, name string, show *progre
 		return s, err
 	}
 
-	// O_EXCL: a link that another user puts there meanwhile is not followed.
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := secretfile.Create(part)
 	if err != nil {
 		return s, fmt.Errorf("create file for the backup: %w", err)
 	}

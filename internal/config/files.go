@@ -6,10 +6,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secretfile"
 )
 
 // maxSecret bounds a file with one value.
@@ -106,9 +106,7 @@ func (c checker) databasePassword(d *Database, folder string) {
 	case strings.ContainsAny(text, "\r\n\x00"):
 		c.Fault(file, "%s has more than one line: want only the password", *file)
 	default:
-		// A file mounted for a server that is not root often belongs to root and the
-		// server's group.
-		c.private(file, 0o037, "640")
+		c.private(file)
 	}
 
 	d.password = jeton.NewSecret(text)
@@ -123,21 +121,22 @@ func (c checker) keysSecret() {
 	case *file == "":
 		c.Fault(file, "empty; want a file, or remove the key")
 	default:
-		c.private(file, 0o077, "600")
+		c.private(file)
 	}
 }
 
-// private rejects a file whose mode has one of the bits.
-func (c checker) private(file *string, bits os.FileMode, want string) {
+// private rejects a file that other users can read.
+func (c checker) private(file *string) {
 	info, err := os.Stat(*file)
 	switch {
 	case err != nil:
 		c.Fault(file, "cannot read the file: %v", err)
 	case !info.Mode().IsRegular():
 		c.Fault(file, "cannot read the file: %s is not a regular file", *file)
-	// Windows has no such mode bits.
-	case runtime.GOOS != "windows" && info.Mode().Perm()&bits != 0:
-		c.Fault(file, "%s can be read by other users (mode %04o); run chmod %s", *file, info.Mode().Perm(), want)
+	default:
+		if err := secretfile.Check(*file, info); err != nil {
+			c.Fault(file, "%v", err)
+		}
 	}
 }
 

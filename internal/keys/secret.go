@@ -17,6 +17,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/secretfile"
 )
 
 // Secret seals private keys in the store: 256 bits in a file outside the database. Printed,
@@ -54,13 +55,8 @@ func LoadSecret(path string) (Secret, error) {
 			path,
 		)
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return Secret{}, fmt.Errorf(
-			"the secret of the signing keys, %s, can be read by others (mode %04o): chmod 600 %s",
-			path,
-			info.Mode().Perm(),
-			path,
-		)
+	if err := secretfile.Check(path, info); err != nil {
+		return Secret{}, fmt.Errorf("secret of the signing keys: %w", err)
 	}
 
 	text, err := os.ReadFile(path)
@@ -112,9 +108,7 @@ func makeSecret(path string) error {
 		return err
 	}
 
-	// 0600 from the start: a chmod afterwards would leave a moment in which others can open
-	// it. O_EXCL follows no link, and takes no file that another user has open.
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := secretfile.Create(tmp)
 	if err != nil {
 		return err
 	}

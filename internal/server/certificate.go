@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/secretfile"
 )
 
 // The names of certificate and key in the data directory that need not exist: the server makes them.
@@ -70,8 +70,8 @@ func private(path string) error {
 	if err != nil {
 		return fmt.Errorf("key: %w", err)
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("key %s can be read by other users (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
+	if err := secretfile.Check(path, info); err != nil {
+		return fmt.Errorf("key: %w", err)
 	}
 
 	return nil

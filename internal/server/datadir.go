@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jeton-auth/jeton/internal/secretfile"
+
 	"github.com/gofrs/flock"
 )
 
@@ -53,7 +55,16 @@ func holdDataDir(path, holder string) (*dataDir, error) {
 		return nil, err
 	}
 
-	lock := flock.New(filepath.Join(path, fileLock), flock.SetPermissions(privateMode))
+	name := filepath.Join(path, fileLock)
+	// Before flock would create it, with the owner of this process.
+	f, err := secretfile.Create(name)
+	if err == nil {
+		_ = f.Close()
+	} else if !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("lock data directory %s: %w (the server must be able to write there)", path, err)
+	}
+
+	lock := flock.New(name, flock.SetPermissions(privateMode))
 	held, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory %s: %w (the server must be able to write there)", path, err)
@@ -76,7 +87,7 @@ func holdDataDir(path, holder string) (*dataDir, error) {
 // makeDataDir creates the directory if it does not exist. It refuses one in which other users
 // can replace the database and the keys.
 func makeDataDir(path string) error {
-	if err := os.MkdirAll(path, folderMode); err != nil {
+	if err := secretfile.CreateDir(path); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
 
@@ -104,7 +115,7 @@ func replacePrivate(path string, text []byte) error {
 		return err
 	}
 
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, privateMode)
+	f, err := secretfile.Create(path)
 	if err != nil {
 		return err
 	}

@@ -155,7 +155,7 @@ func TestStartWithoutTheSecretOfTheKeys(t *testing.T) {
 		{
 			"open to others",
 			func(path string) error { return os.Chmod(path, 0o644) },
-			[]string{"can be read by others", "chmod 600 "},
+			[]string{"can be read by other users", "chmod 600 "},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secretfile"
 )
 
 // Running is a server that answers on its control socket.
@@ -83,7 +84,7 @@ func trusted(dir string) bool {
 		return false
 	}
 
-	uid, _, known := ownerOf(info)
+	uid, _, known := secretfile.Owner(info)
 
 	return !known || uid == os.Getuid() || strings.HasPrefix(dir, "/run/jeton/")
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/secretfile"
 )
 
 const (
@@ -264,7 +265,7 @@ func makeCertificate(certFile, keyFile string, hosts []string, now time.Time) er
 
 // writePEM writes a file and syncs it.
 func writePEM(path, kind string, der []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), folderMode); err != nil {
+	if err := secretfile.CreateDir(filepath.Dir(path)); err != nil {
 		return err
 	}
 

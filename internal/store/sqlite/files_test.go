@@ -143,6 +143,9 @@ func statement(t *testing.T, path string, text ...string) {
 		_, err := db.ExecContext(t.Context(), s)
 		must(t, err)
 	}
+
+	// SQLite makes a file that every user can read.
+	must(t, os.Chmod(path, 0o600))
 }
 
 // overwrite damages a file, as a disk may.

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/jeton-auth/jeton/internal/secretfile"
 )
 
 // The files that SQLite keeps beside one that is in use.
@@ -116,7 +118,7 @@ func duplicate(path, kept string) (err error) {
 	}
 	defer from.Close()
 
-	to, err := os.OpenFile(kept, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	to, err := secretfile.Create(kept)
 	if err != nil {
 		return err
 	}

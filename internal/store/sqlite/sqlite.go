@@ -34,6 +34,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/jeton-auth/jeton/internal/secretfile"
 	"github.com/jeton-auth/jeton/internal/store/statements"
 
 	driver "modernc.org/sqlite"
@@ -104,7 +105,10 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 
 // create makes the file with mode 0600 before SQLite would make it with a wider one.
 func create(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := secretfile.Create(path)
+	if errors.Is(err, fs.ErrExist) {
+		f, err = os.OpenFile(path, os.O_RDWR, 0)
+	}
 	if err != nil {
 		return fmt.Errorf("open database: %w (the server needs to read and write it)", err)
 	}

@@ -50,6 +50,16 @@ func Optional(tb testing.TB, what string) {
 	tb.Skip(what)
 }
 
+// Root leaves the test out if it does not run as root. CI runs the tests whose names have AsRoot
+// as root, in a step of its own.
+func Root(tb testing.TB) {
+	tb.Helper()
+
+	if os.Geteuid() != 0 {
+		Optional(tb, "the test needs root")
+	}
+}
+
 // note adds a line to the file that JETON_LEFT_OUT names.
 func note(tb testing.TB, what string) {
 	tb.Helper()

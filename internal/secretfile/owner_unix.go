@@ -1,14 +1,14 @@
 //go:build unix
 
-package server
+package secretfile
 
 import (
 	"io/fs"
 	"syscall"
 )
 
-// ownerOf returns the user and the group that own a file.
-func ownerOf(info fs.FileInfo) (uid, gid int, known bool) {
+// Owner returns the user and the group that own a file.
+func Owner(info fs.FileInfo) (uid, gid int, known bool) {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return 0, 0, false
