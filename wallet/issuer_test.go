@@ -48,6 +48,8 @@ func newPair(t *testing.T) *pair {
 			http.Redirect(w, r, p.issuer.URL+"/moved"+r.URL.Path, http.StatusTemporaryRedirect)
 		case r.URL.Path == p.path:
 			_, _ = io.WriteString(w, p.metadata)
+		case r.URL.Path == "/.well-known/jeton":
+			_, _ = io.WriteString(w, p.wellKnown)
 		case r.URL.Path == "/t":
 			if p.code != "" {
 				w.Header().Set(jeton.HeaderError, p.code)

@@ -76,7 +76,8 @@ type Login struct {
 	Scope []string
 	// Issuer and Audience confirm the issuer and the audience that the service names, see
 	// [Pairing]. They are needed at the first login of a key at a service, unless
-	// Config.Confirm asks the user. Audience may be "" if the service names its own origin.
+	// Config.Confirm asks the user or the issuer has the origin of the service. Audience may
+	// be "" if the service names its own origin.
 	Issuer, Audience string
 
 	// Token is a token made elsewhere, for example with 'jeton token create'. It is stored
@@ -106,7 +107,7 @@ type Login struct {
 // endpoints from the issuer's metadata (RFC 8414). It authenticates with an assertion signed
 // by the key (RFC 7523, section 2.2, with the rules of RFC 10070), and stores the token. It
 // sends nothing to an issuer that is not confirmed for the service, with this audience: by
-// the login, by Config.Confirm, or by an earlier login there.
+// the login, by Config.Confirm, or by an earlier login there, unless the service is the issuer.
 //
 // With a Token it checks there that the service accepts tokens, and stores it. It does not
 // try the token, which may be counted: the first request shows whether it is valid.

@@ -12,7 +12,7 @@ import (
 
 // Pairing is what a service says about the tokens that it accepts. A hostile service could name the issuer and the
 // audience of another one, and would receive tokens that are valid there. So the caller confirms it once, before
-// anything is sent to the issuer.
+// anything is sent to the issuer. It needs no confirmation if the issuer has the origin of the service.
 type Pairing struct {
 	Service  Origin
 	Issuer   string // who issues the tokens
@@ -61,8 +61,8 @@ func (d *document) confirmed(p Pairing) bool {
 	return false
 }
 
-// confirm returns ErrUnconfirmed unless the login names the issuer and the audience, an earlier login has confirmed
-// them, or the caller does so now.
+// confirm returns ErrUnconfirmed unless the service is the issuer, the login names the issuer and the audience, an
+// earlier login has confirmed them, or the caller does so now.
 func (w *Wallet) confirm(ctx context.Context, d *document, in Login, p Pairing) error {
 	refuse := func(text string) error {
 		return fmt.Errorf("%w: %s names the issuer %q and the audience %q; %s",
@@ -72,6 +72,13 @@ func (w *Wallet) confirm(ctx context.Context, d *document, in Login, p Pairing) 
 	// A named one is compared also with what was confirmed before.
 	if in.Issuer != "" && in.Issuer != p.Issuer || in.Audience != "" && in.Audience != p.Audience {
 		return refuse("the login names others")
+	}
+
+	// The service is the issuer itself. It learns nothing that another server accepts: the assertion is for this
+	// issuer alone, and it can make tokens for every service that trusts it without this login.
+	o, err := issuerOrigin(p.Issuer)
+	if err == nil && o == p.Service {
+		return nil
 	}
 
 	// The origin as the audience is safe: such a token is valid at no other service.

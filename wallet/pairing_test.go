@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -166,5 +167,33 @@ func TestPairingIsAskedOnce(t *testing.T) {
 
 	if len(asked) == 1 && string(asked[0].Other) != p.service.URL {
 		t.Errorf("Other = %q, want %q: the audience is that of a known service", asked[0].Other, p.service.URL)
+	}
+}
+
+// TestServiceThatIssuesItsOwnTokens logs in where one server is the service and the issuer. What it gets is of use
+// nowhere else, so no confirmation is needed. Another port is another server.
+func TestServiceThatIssuesItsOwnTokens(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		issuer   string // "": the service itself
+		audience string // of the login
+		want     error
+	}{
+		{"the origin of the service", "", "", nil},
+		{"another port of its host", "https://127.0.0.1:1", "", ErrUnconfirmed},
+		{"its origin, and the login names another audience", "", "payments", ErrUnconfirmed},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newPair(t)
+			w, in := p.login(t)
+			w.confirmPairing = nil
+			p.wellKnown = fmt.Sprintf(`{"service":"app","issuer":%q,"audience":"app"}`, cmp.Or(tc.issuer, p.issuer.URL))
+			in.URL, in.Audience = p.issuer.URL, tc.audience
+
+			_, err := w.Login(t.Context(), in)
+			if !errors.Is(err, tc.want) {
+				t.Errorf("Login = %v, want %v", err, tc.want)
+			}
+		})
 	}
 }

@@ -39,7 +39,8 @@ the service's tokens an assertion signed by the key, and gets a token, which it 
 each request and renews. The key stays in its file, which only its owner may open, and is
 read again at each use. The service names the issuer and the audience of its tokens. A
 hostile service could name another's, and would get tokens that are valid there: at the first
-login you confirm both, on the terminal or with --issuer and --audience.
+login you confirm both, on the terminal or with --issuer and --audience. A service that issues
+its own tokens, at the same origin, needs no confirmation.
 
 With --token-stdin or --token-file, the identity is a personal token, made with 'jeton token
 create'. It is stored in the wallet, which cannot renew it.`,
