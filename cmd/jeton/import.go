@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/api"
 	"github.com/jeton-auth/jeton/internal/password"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 // importFlags are the flags of 'jeton user import'.
@@ -20,6 +22,7 @@ type importFlags struct {
 	password passwordSource
 	format   string
 	verify   string
+	apply    bool
 	groups   []string
 	request  api.Import // its options; the rows are added later
 }
@@ -34,9 +37,13 @@ func userImport() *cobra.Command {
 		Args:  exactArgs("FILE"),
 		Long: `Import users from a file, with their password hashes; - is standard input.
 
-The file is CSV (first line: name,email,first_name,last_name,groups,password_hash,disabled;
-only name is required), JSON lines (one object per line with the same members, as 'jeton
-user export' writes them), or htpasswd. The command reports a result per row: added, exists,
+On a terminal it changes nothing unless --apply is given: it reports what would happen, as
+with --dry-run. Otherwise, as in a pipe or a cron job, it imports.
+
+The file is CSV (separated by commas, semicolons or tabs; first line:
+name,email,first_name,last_name,groups,password_hash,disabled; only name is required), JSON
+lines (one object per line with the same members, as 'jeton user export' writes them), or
+htpasswd. How it was read is printed. The command reports a result per row: added, exists,
 changed (with --update), declared (the configuration file declares the name), or refused
 with the reason. A refused row does not stop the others; the exit code is then 1. Existing
 users are skipped, so it is safe to run again after an interruption.
@@ -44,6 +51,7 @@ users are skipped, so it is safe to run again after an interruption.
 It accepts hashes of crypt(3) ($5$, $6$), bcrypt, argon2, passlib, werkzeug and Django; at
 the first login the password is hashed again. Plain passwords are refused.`,
 		Example: `  jeton user import users.csv --dry-run
+  jeton user import users.csv --apply
   jeton user import /etc/nginx/htpasswd --group staff --allow-weak
   jeton user import users.jsonl --verify diane`,
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args[0]) },
@@ -64,8 +72,10 @@ func (f *importFlags) flags(c *cobra.Command) {
 		&f.request.DryRun,
 		"dry-run",
 		false,
-		"report what would happen to each row, and change nothing",
+		"report what would happen to each row, and change nothing (default on a terminal)",
 	)
+
+	c.Flags().BoolVar(&f.apply, "apply", false, "import, on a terminal as well")
 
 	c.Flags().BoolVar(
 		&f.request.Update,
@@ -93,8 +103,11 @@ func (f *importFlags) flags(c *cobra.Command) {
 // run imports the file, or with --verify only checks a password against it, for which no data
 // directory is opened.
 func (f *importFlags) run(c *cobra.Command, name string) error {
-	if f.verify != "" && name == "-" && f.password.stdin {
+	switch {
+	case f.verify != "" && name == "-" && f.password.stdin:
 		return usage{errors.New("the file and the password cannot both come from standard input")}
+	case f.apply && f.request.DryRun:
+		return usage{errors.New("--apply and --dry-run exclude each other")}
 	}
 
 	// The file before the data directory: an unreadable file is refused without a lock or a server.
@@ -109,8 +122,18 @@ func (f *importFlags) run(c *cobra.Command, name string) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 
+	// On stderr: the report of the rows may be for a program.
+	fmt.Fprintf(c.ErrOrStderr(), "reading %s as %s\n", name, oneLine(rows.dialect))
+
 	if f.verify != "" {
 		return f.verifyPassword(c, rows)
+	}
+
+	// An operator who tries a file must not have changed the users of the server by that.
+	unasked := !f.apply && !f.request.DryRun && term.IsTerminal(int(os.Stdout.Fd()))
+	if unasked {
+		f.request.DryRun = true
+		defer fmt.Fprintln(c.ErrOrStderr(), "nothing was changed, as this is a terminal; import with --apply")
 	}
 
 	return withControl(&f.place, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {

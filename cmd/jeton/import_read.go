@@ -37,6 +37,7 @@ type userFile struct {
 	line     int
 	comments bool // lines that begin with # are skipped
 	parse    func(line string) (api.Moved, error)
+	dialect  string // the format as it was read, for the operator
 }
 
 // openUsers opens a file in a format: csv, jsonl or htpasswd, or "" to detect it by the name of
@@ -57,7 +58,7 @@ func openUsers(from io.Reader, name, format string) (*userFile, error) {
 		return nil, errors.New("the file is a JSON list: want one object per line; convert it with jq -c '.[]'")
 	}
 
-	p := &userFile{lines: bufio.NewScanner(buffered)}
+	p := &userFile{lines: bufio.NewScanner(buffered), dialect: format}
 	p.lines.Buffer(make([]byte, 4<<10), maxImportLine)
 
 	switch format {
@@ -83,14 +84,14 @@ func formatOf(name, begin string) string {
 	switch {
 	case strings.Contains(base, "htpasswd"):
 		return "htpasswd"
-	case ext == ".csv":
+	case ext == ".csv", ext == ".tsv":
 		return "csv"
 	case ext == ".jsonl", ext == ".ndjson", ext == ".json":
 		return "jsonl"
 	}
 
 	first, _, _ := strings.Cut(strings.TrimSpace(begin), "\n")
-	columns := strings.Split(strings.TrimSpace(first), ",")
+	columns := strings.Split(strings.TrimSpace(first), string(separatorOf(first)))
 	switch {
 	case strings.HasPrefix(first, "{") && strings.Contains(first, `"name"`), strings.HasPrefix(first, "["):
 		return "jsonl"
@@ -161,8 +162,10 @@ var importColumns = []string{
 // skipping of empty lines hold for them, too.
 func (p *userFile) csv() error {
 	var heads []string
+	var separator rune
 	p.parse = func(line string) (api.Moved, error) {
-		cells, err := csvCells(line)
+		separator = separatorOf(line)
+		cells, err := csvCells(line, separator)
 		heads = cells
 		return api.Moved{}, err
 	}
@@ -190,15 +193,35 @@ func (p *userFile) csv() error {
 		return errors.New("no column name; the first line names the columns: " + strings.Join(importColumns, ","))
 	}
 
-	p.parse = func(line string) (api.Moved, error) { return parseCSVRow(heads, line) }
+	p.parse = func(line string) (api.Moved, error) { return parseCSVRow(heads, separator, line) }
+	names := strings.Join(heads, ", ")
+	p.dialect = fmt.Sprintf("csv, separated by %s, with the columns %s", separators[separator], names)
 
 	return nil
 }
 
+// separators has the name of each separator of CSV. Spreadsheets write semicolons where the comma is
+// a decimal point.
+var separators = map[rune]string{',': "commas", ';': "semicolons", '\t': "tabs"}
+
+// separatorOf returns the separator of a line of headings: the one that it has most of, and a comma
+// for a line without any. No name of a column contains one.
+func separatorOf(heads string) rune {
+	separator := ','
+	for _, r := range ";\t" {
+		if strings.Count(heads, string(r)) > strings.Count(heads, string(separator)) {
+			separator = r
+		}
+	}
+
+	return separator
+}
+
 // csvCells splits one line. A quoted cell cannot contain a line break, which no name or hash
 // does.
-func csvCells(line string) ([]string, error) {
+func csvCells(line string, separator rune) ([]string, error) {
 	r := csv.NewReader(strings.NewReader(line))
+	r.Comma = separator
 	cells, err := r.Read()
 	if err != nil {
 		return nil, fault{errors.New("invalid CSV: a quote is missing or misplaced")}
@@ -210,10 +233,10 @@ func csvCells(line string) ([]string, error) {
 // parseCSVRow returns the name of a faulty row as well, if it got that far, so that the report
 // can say whose it is. An empty cell of groups or disabled leaves the value of an existing
 // user as it is.
-func parseCSVRow(heads []string, line string) (api.Moved, error) {
+func parseCSVRow(heads []string, separator rune, line string) (api.Moved, error) {
 	var row api.Moved
 
-	cells, err := csvCells(line)
+	cells, err := csvCells(line, separator)
 	if err != nil {
 		return row, err
 	}
