@@ -307,7 +307,7 @@ func TestLogout(t *testing.T) {
 			a := f.Send(f.Client(), "POST", f.URL("timed")+tc.path, tc.body, header...)
 
 			gone := a.Header.Get("Set-Cookie")
-			if a.Status != 200 || !strings.HasPrefix(gone, "__Host-jeton=;") || !strings.Contains(gone, "Max-Age=0") {
+			if a.Status != 200 || !strings.HasPrefix(gone, "__Host-jeton-timed=;") || !strings.Contains(gone, "Max-Age=0") {
 				t.Errorf("%d, Set-Cookie %q, want 200 and a deleted cookie", a.Status, gone)
 			}
 
@@ -330,7 +330,7 @@ func TestLogout(t *testing.T) {
 	}
 
 	t.Run("without a session logout succeeds", func(t *testing.T) {
-		for _, cookie := range []string{"", "__Host-jeton=", "__Host-jeton=garbage"} {
+		for _, cookie := range []string{"", "__Host-jeton-timed=", "__Host-jeton-timed=garbage"} {
 			if a := f.Ask("POST", "timed", "/logout", "Cookie", cookie); a.Status != 200 {
 				t.Errorf("cookie %q: %d, want 200", cookie, a.Status)
 			}
@@ -362,7 +362,7 @@ func TestALoginStartsANewSession(t *testing.T) {
 
 	t.Run("a planted cookie is not adopted", func(t *testing.T) {
 		for _, planted := range []string{
-			"__Host-jeton=jtn_s_" + strings.Repeat("A", 43),
+			"__Host-jeton-timed=jtn_s_" + strings.Repeat("A", 43),
 			f.Enter("timed", attacker, pw),
 		} {
 			fresh := f.TryEnter("timed", name, pw, "Cookie", planted).Cookies()
@@ -394,7 +394,7 @@ func TestALoginStartsANewSession(t *testing.T) {
 		a := f.TryEnter("timed", name, pw)
 		want := "; Path=/; Max-Age=" + strconv.Itoa(30*60) + "; HttpOnly; Secure; SameSite=Lax"
 		got := a.Header["Set-Cookie"]
-		if len(got) != 1 || !strings.HasPrefix(got[0], "__Host-jeton=jtn_s_") || !strings.HasSuffix(got[0], want) {
+		if len(got) != 1 || !strings.HasPrefix(got[0], "__Host-jeton-timed=jtn_s_") || !strings.HasSuffix(got[0], want) {
 			t.Errorf("Set-Cookie = %q, want …%s", got, want)
 		}
 
