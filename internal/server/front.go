@@ -90,7 +90,7 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	defer w.Finish()
 	defer f.recover(w, r)
 
-	if f.hsts != nil && f.isTLS(r) {
+	if f.hsts != nil && f.overTLS(w, r) {
 		w.HSTS = f.hsts
 	}
 	if f.untrusted != nil {
@@ -106,16 +106,15 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	d.ServeHTTP(w, r)
 }
 
-// isTLS reports whether the client has a connection with TLS whose certificate it can check, to
+// overTLS reports whether the client has a connection with TLS whose certificate it can check, to
 // this listener or to a trusted proxy.
-func (f *front) isTLS(r *http.Request) bool {
-	if r.TLS != nil && !f.weakTLS {
-		return true
+func (f *front) overTLS(w *web.Reply, r *http.Request) bool {
+	if w.Origin.Scheme != "https" {
+		return false
 	}
 
-	proto := r.Header["X-Forwarded-Proto"]
-
-	return len(proto) == 1 && strings.EqualFold(proto[0], "https") && f.proxies.Trusts(peer(r))
+	// The self-signed certificate is no matter of the client if a proxy is between.
+	return r.TLS == nil || !f.weakTLS || f.proxies.Trusts(peer(r))
 }
 
 // mux returns the mux of a request, or why there is none: jeton.ErrInvalid for a target or
@@ -128,8 +127,6 @@ func (f *front) mux(w *web.Reply, r *http.Request) (*mux, error) {
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 		return nil, jeton.ErrMethod // not for services behind a gateway
 	}
-
-	// A path with two readings could be one route here and another one at an upstream.
 
 	name := hostname(w.Origin.Host)
 	s := f.byHost[name]

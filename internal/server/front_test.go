@@ -96,6 +96,8 @@ func TestHSTSIsSentOverTLSThatCanBeChecked(t *testing.T) {
 		{"plain HTTP", false, false, "198.51.100.7:1", "", ""},
 		{"plain HTTP that claims to be TLS", false, false, "198.51.100.7:1", "https", ""},
 		{"a trusted proxy with TLS", false, false, "192.0.2.1:1", "https", "max-age=60"},
+		{"a proxy behind a trusted proxy", false, false, "192.0.2.1:1", "http, https", "max-age=60"},
+		{"a trusted proxy, over TLS of its own", true, true, "192.0.2.1:1", "https", "max-age=60"},
 		{"a trusted proxy without TLS", false, false, "192.0.2.1:1", "http", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
